@@ -1,0 +1,13 @@
+"""Graph transformers on PyTorch Geometric, with topological masks fused into linear attention."""
+
+from . import features as features
+from . import kernels as kernels
+from . import masks as masks
+from . import nn as nn
+from . import operators as operators
+from . import transforms as transforms
+from . import walks as walks
+from .attention import attention as attention
+from .topology import Topology as Topology
+
+__version__ = "0.1.0"

@@ -1,0 +1,64 @@
+"""Every way PyG and torch write a graph, read once into edge_index, weights and a number of nodes."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch_geometric import EdgeIndex
+from torch_geometric.typing import SparseTensor
+from torch_geometric.utils import is_torch_sparse_tensor
+
+from ._checks import refuse, refuse_type
+
+
+class Edges(NamedTuple):
+    """``edge_index [2, E]`` (row 0 sources, row 1 targets), its weights if the format carries any, and N if it does."""
+
+    index: Tensor
+    weight: Tensor | None
+    num_nodes: int | None
+
+
+def read_edges(graph: Any) -> Edges:
+    """Edges of an edge_index, an ``EdgeIndex``, a torch COO/CSR/CSC matrix or a ``torch_sparse.SparseTensor``.
+
+    A matrix is read as PyG's ``adj_t``: rows are targets, columns are sources.
+    """
+    if isinstance(graph, EdgeIndex):
+        return Edges(graph.as_tensor(), None, _square(graph.sparse_size()))
+    if isinstance(graph, SparseTensor):
+        row, col, value = graph.coo()
+        return Edges(torch.stack([col, row]), value, _square(tuple(graph.sizes()[:2])))
+    if not isinstance(graph, Tensor):
+        raise refuse_type("edge_index", "a tensor, EdgeIndex, torch sparse matrix or SparseTensor", graph)
+    if is_torch_sparse_tensor(graph):
+        return _from_torch_sparse(graph)
+    return Edges(_check_index(graph), None, None)
+
+
+def _from_torch_sparse(graph: Tensor) -> Edges:
+    coo = graph.to_sparse_coo()
+    row, col = coo._indices()
+    return Edges(torch.stack([col, row]), coo._values(), _square(tuple(graph.shape)))
+
+
+def _check_index(index: Tensor) -> Tensor:
+    if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
+        raise refuse_type_of("edge_index", "an integer tensor", index)
+    if index.dim() != 2 or index.shape[0] != 2:
+        raise refuse("edge_index", "of shape [2, E]", index)
+    return index.long()
+
+
+def refuse_type_of(name: str, expected: str, got: Tensor) -> TypeError:
+    """The error for a tensor of a wrong dtype."""
+    return TypeError(f"`{name}` must be {expected}, got dtype {got.dtype}")
+
+
+def _square(size: tuple[int | None, ...]) -> int | None:
+    known = {n for n in size if n is not None}
+    if len(size) != 2 or len(known) > 1:
+        raise refuse("edge_index", "a square matrix [N, N]", f"size {list(size)}")
+    return known.pop() if known else None

@@ -1,0 +1,42 @@
+"""Counter-based random numbers: a pure function of a seed and of what the number is for.
+
+A draw for (hop 3 of node 5) is the same whatever else is drawn, on every device: that is what makes a graph's walks the same
+alone and inside any batch.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# Constants of the 64-bit finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), as signed numbers.
+_GOLDEN = -7046029254386353131
+_MIX_1 = -4658895280553007687
+_MIX_2 = -7723592293110705685
+
+
+def seed_from(generator: torch.Generator | None) -> int:
+    """A 62-bit seed taken from a generator, or from the operating system where none is given."""
+    if generator is None:
+        return torch.Generator().seed() & (2**62 - 1)
+    return int(torch.randint(2**62, (), generator=generator, device=generator.device))
+
+
+def uniform(seed: int, *counters: Tensor | int) -> Tensor:
+    """float64 numbers in [0, 1), one for each position of the broadcast counters."""
+    state = torch.tensor(seed)
+    for counter in counters:
+        state = _mix(state.to(counter.device) + counter.long() * _GOLDEN) if isinstance(counter, Tensor) else _mix(state + counter)
+    return _shift(state, 11).double() * 2.0**-53
+
+
+def _mix(x: Tensor) -> Tensor:
+    x = x.long() + _GOLDEN
+    x = (x ^ _shift(x, 30)) * _MIX_1
+    x = (x ^ _shift(x, 27)) * _MIX_2
+    return x ^ _shift(x, 31)
+
+
+def _shift(x: Tensor, bits: int) -> Tensor:
+    """Logical right shift: torch shifts signed numbers arithmetically."""
+    return (x >> bits) & ((1 << (64 - bits)) - 1)

@@ -1,0 +1,146 @@
+"""Walks: the drawn structure that all walk masks read, whoever drew it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ._checks import check_finite, check_integer, refuse, refuse_type
+from .kernels import Pattern
+from .kernels.pattern import index_dtype
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+
+@dataclass(frozen=True, eq=False)
+class Walks:
+    r"""Sparse estimates :math:`S_0, \dots, S_K` of the powers of W: :math:`E[(S_t)_{ij}] = (W^t)_{ij}`.
+
+    Stored as entries (row, col, hop, weight); entries of one position and hop add. They are kept in CSR order, by row, then
+    column, then hop; other orders are sorted.
+
+    Args:
+        row: ``[nnz]`` node i, where the walk starts (kept as int32 where N fits).
+        col: ``[nnz]`` node j, where it stands after ``hop`` hops.
+        hop: ``[nnz]`` number of hops t, from 0 to ``num_hops``.
+        weight: ``[nnz]`` the estimate's share.
+        num_nodes: N.
+        num_hops: K, the longest walk that was allowed for, whether or not an entry reaches it.
+
+    Attributes:
+        nonnegative: whether no weight is negative.
+
+    Raises:
+        TypeError: for an argument of a wrong type or dtype.
+        ValueError: for wrong shapes, nodes or hops out of range, NaN or infinite weights.
+
+    Example:
+        >>> import torch
+        >>> from graphmask.walks import Walks
+        >>> walks = Walks(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]), torch.tensor([0, 1, 0]), torch.ones(3), 2, 1)
+        >>> walks
+        Walks(num_nodes=2, num_hops=1, nnz=3)
+        >>> walks.to_dense()[1]
+        tensor([[0., 1.],
+                [0., 0.]])
+    """
+
+    row: Tensor
+    col: Tensor
+    hop: Tensor
+    weight: Tensor
+    num_nodes: int
+    num_hops: int
+    nonnegative: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        check_integer("num_nodes", self.num_nodes, 0)
+        check_integer("num_hops", self.num_hops, 0)
+        for name, end in (("row", self.num_nodes), ("col", self.num_nodes), ("hop", self.num_hops + 1)):
+            self.__dict__[name] = _check_index(name, getattr(self, name), self.weight, end)
+        if not self.weight.is_floating_point():
+            raise refuse_type("weight", "a floating-point tensor", self.weight)
+        check_finite("weight", self.weight)
+        self.__dict__["nonnegative"] = not bool((self.weight < 0).any())
+        self._sort()
+
+    @classmethod
+    def sets_from_data(cls, data: Data) -> list[Walks]:
+        """The sets of walks that :class:`graphmask.transforms.AddWalks` wrote on a ``Data`` or ``Batch``.
+
+        Raises:
+            ValueError: where attributes are missing, or batched graphs were walked with different numbers of hops.
+        """
+        if data.get("walk_index") is None:
+            return []
+        missing = [name for name in ("walk_hop", "walk_weight", "walk_num_hops") if data.get(name) is None]
+        if missing:
+            raise refuse("data", "as written by AddWalks beside `walk_index`", f"no {', '.join(missing)}")
+        hops = set(torch.as_tensor(data.walk_num_hops).flatten().tolist())
+        if len(hops) > 1:
+            raise refuse("walk_num_hops", "the same for all graphs of a batch", sorted(hops))
+        parts = (*data.walk_index, data.walk_hop, data.walk_weight)
+        drawn = data.get("walk_set")
+        count = 1 if drawn is None or not drawn.numel() else int(drawn.max()) + 1
+        chosen = [slice(None)] if drawn is None else [drawn == number for number in range(count)]
+        return [cls(*(part[keep] for part in parts), data.num_nodes, hops.copy().pop()) for keep in chosen]
+
+    @cached_property
+    def pattern(self) -> Pattern:
+        """The pairs (i, j) that walks connect, each once: the support of a mask on these walks."""
+        first = self._first
+        return Pattern.from_coo(self.row[first], self.col[first], (self.num_nodes, self.num_nodes))
+
+    @cached_property
+    def hop_pattern(self) -> Pattern:
+        """Pairs by hops, ``[pairs, K + 1]``: :attr:`weight` on it times the coefficients gives a mask's values."""
+        pair = self._first.cumsum(0) - 1
+        return Pattern.from_coo(pair, self.hop, (self.pattern.nnz, self.num_hops + 1))
+
+    @property
+    def nnz(self) -> int:
+        """Number of entries."""
+        return self.weight.numel()
+
+    def to_dense(self) -> Tensor:
+        """``[K + 1, N, N]``, the matrices S_t; for tests and small graphs, O(K N^2)."""
+        dense = self.weight.new_zeros(self.num_hops + 1, self.num_nodes, self.num_nodes)
+        return dense.index_put((self.hop, self.row, self.col), self.weight, accumulate=True)
+
+    def to(self, device: torch.device | str) -> Walks:
+        """The same walks on another device."""
+        moved = (part.to(device) for part in (self.row, self.col, self.hop, self.weight))
+        return Walks(*moved, self.num_nodes, self.num_hops)
+
+    def __repr__(self) -> str:
+        return f"Walks(num_nodes={self.num_nodes}, num_hops={self.num_hops}, nnz={self.nnz})"
+
+    @cached_property
+    def _first(self) -> Tensor:
+        """``[nnz]``, true where an entry opens a new pair."""
+        change = (self.row.diff() != 0) | (self.col.diff() != 0)
+        return torch.cat([change.new_ones(min(self.nnz, 1)), change])
+
+    def _sort(self) -> None:
+        step = torch.stack([self.row, self.col, self.hop]).diff()
+        rising = (step[0] > 0) | ((step[0] == 0) & ((step[1] > 0) | ((step[1] == 0) & (step[2] >= 0))))
+        if not rising.all():
+            by_hop = torch.argsort(self.hop, stable=True)
+            by_col = by_hop[torch.argsort(self.col[by_hop], stable=True)]
+            order = by_col[torch.argsort(self.row[by_col], stable=True)]
+            self.__dict__.update({name: getattr(self, name)[order] for name in ("row", "col", "hop", "weight")})
+
+
+def _check_index(name: str, index: Any, weight: Tensor, end: int) -> Tensor:
+    if not isinstance(index, Tensor) or index.is_floating_point() or index.dtype == torch.bool:
+        raise refuse_type(name, "an integer tensor", index)
+    if weight.dim() != 1 or index.shape != weight.shape:
+        raise refuse(name, f"of shape [nnz] = {list(weight.shape)}, as `weight`", index)
+    if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < end:
+        raise refuse(name, f"from 0 to {end - 1}", f"values from {int(index.min())} to {int(index.max())}")
+    return index.to(index_dtype(end))

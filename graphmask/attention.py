@@ -1,0 +1,77 @@
+"""The sentence: out_i = sum_j M_ij k(q_i, k_j) v_j / sum_j |M_ij| k(q_i, k_j)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ._checks import refuse, refuse_type
+from .features import FeatureMap, ReLU
+from .operators import Execution, MaskOperator
+
+
+def attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: MaskOperator,
+    feature_map: FeatureMap | None = None,
+    execution: Execution | None = None,
+) -> Tensor:
+    r"""Linear attention modulated by a topological mask.
+
+    .. math::
+        \text{out}_i = \frac{\sum_j M_{ij}\, \phi(q_i) \cdot \phi(k_j)\, v_j}{\sum_j |M_{ij}|\, \phi(q_i) \cdot \phi(k_j)}
+
+    A node whose normaliser is zero (no mask entry in its row) gets zeros. Sums over half-precision input are taken in
+    float32; the result has the type of v.
+
+    Args:
+        q: ``[N, H, dq]`` queries.
+        k: ``[N, H, dq]`` keys.
+        v: ``[N, H, dv]`` values.
+        mask: the operator M, ``[H, N, N]`` or ``[1, N, N]``.
+        feature_map: phi. (default: :obj:`None`, :class:`~graphmask.features.ReLU`)
+        execution: how to sum; all ways give the same result. (default: :obj:`None`, the cheapest that can)
+
+    Returns:
+        ``[N, H, dv]``.
+
+    Raises:
+        TypeError: where q, k or v is no floating-point tensor, or the mask no operator.
+        ValueError: for shapes that do not fit, and for a signed mask whose entries are not known.
+
+    Cost: linear in N for every mask whose product is; see :mod:`graphmask.operators`.
+
+    Source: Reid et al., "Linear Transformer Topological Masking with Graph Random Features" (ICLR 2025), eqs. 2, 3 and 7;
+    Choromanski et al., "From block-Toeplitz matrices to differential equations on graphs" (ICML 2022), algorithm 1.
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> triangle = gm.Topology(torch.tensor([[0, 1, 1, 2, 2, 0], [1, 0, 2, 1, 0, 2]]), num_nodes=3)
+        >>> q = k = torch.rand(3, 2, 4)
+        >>> v = torch.ones(3, 2, 5)
+        >>> out = gm.attention(q, k, v, gm.masks.GlobalMask()(triangle))
+        >>> bool(torch.allclose(out, v))
+        True
+    """
+    _check(q, k, v, mask)
+    feature_map = ReLU() if feature_map is None else feature_map
+    queries, keys = feature_map.queries(q).transpose(0, 1), feature_map.keys(k).transpose(0, 1)
+    numerator, normaliser = mask.attend(queries, keys, v.transpose(0, 1), execution)
+    return divide(numerator, normaliser.unsqueeze(-1)).transpose(0, 1).to(v.dtype)
+
+
+def divide(numerator: Tensor, normaliser: Tensor) -> Tensor:
+    """Their ratio, with 0 / 0 := 0: masked before dividing, so that no gradient is NaN."""
+    empty = normaliser == 0
+    return numerator.masked_fill(empty, 0) / normaliser.masked_fill(empty, 1)
+
+
+def _check(q: Tensor, k: Tensor, v: Tensor, mask: MaskOperator) -> None:
+    if not isinstance(mask, MaskOperator):
+        raise refuse_type("mask", "an operator, as made by mask(topology)", mask)
+    for name, x in (("q", q), ("k", k), ("v", v)):
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            raise refuse_type(name, "a floating-point tensor", x)
+        if x.dim() != 3 or x.shape[:2] != q.shape[:2] or x.shape[0] != mask.num_nodes:
+            raise refuse(name, f"of shape [N, H, C] with N = {mask.num_nodes} (nodes of the mask) and H as q", x)

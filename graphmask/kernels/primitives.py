@@ -1,0 +1,141 @@
+"""The two primitives under every sparse mask, each the derivative of the other.
+
+    spmm(P, a, x)_i  = sum over entries (i, j) of P of  a_ij x_j        d/da = sddmm, d/dx = spmm on the transpose
+    sddmm(P, x, y)_ij = x_i . y_j at the entries (i, j) of P            d/dx = spmm,  d/dy = spmm on the transpose
+
+So derivatives of every order come from these two. They are registered as custom operators with fake implementations:
+`torch.compile(fullgraph=True)` traces through them. Letters: H heads, N rows, M columns, C channels, nnz entries.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .bodies import sddmm_body, spmm_body
+from .pattern import Pattern
+
+
+def spmm(pattern: Pattern, value: Tensor, x: Tensor) -> Tensor:
+    r"""Sparse matrix times dense matrix, :math:`y_{hi} = \sum_{j} a_{hij}\, x_{hj}`.
+
+    Args:
+        pattern: the entries (i, j), of shape ``N x M``.
+        value: ``[H, nnz]`` or ``[1, nnz]``.
+        x: ``[H, M, C]`` or ``[1, M, C]``.
+
+    Returns:
+        ``[H, N, C]``. Half precision is computed in float32 and returned in the type of ``x``.
+
+    Cost: O(nnz H C) time, O(N H C) memory.
+
+    Example:
+        >>> import torch
+        >>> from graphmask.kernels import Pattern, spmm
+        >>> path = Pattern.from_coo(torch.tensor([0, 1, 1]), torch.tensor([1, 0, 2]), (3, 3))
+        >>> spmm(path, torch.ones(1, 3), torch.tensor([[[1.0], [2.0], [4.0]]])).flatten()
+        tensor([2., 5., 0.])
+    """
+    kind = torch.promote_types(accumulator(value), accumulator(x))
+    result = _spmm_heads(pattern, value.to(kind), x.to(kind))
+    return result.to(x.dtype) if is_half(x) else result
+
+
+def sddmm(pattern: Pattern, x: Tensor, y: Tensor) -> Tensor:
+    r"""Sampled dense-dense product, :math:`s_{hij} = x_{hi} \cdot y_{hj}` at the entries of a pattern.
+
+    Args:
+        pattern: the entries (i, j), of shape ``N x M``.
+        x: ``[H, N, C]``.
+        y: ``[H, M, C]``.
+
+    Returns:
+        ``[H, nnz]``. Half precision is computed in float32, and the result stays float32.
+
+    Cost: O(nnz H C) time, O(nnz H) memory.
+
+    Example:
+        >>> import torch
+        >>> from graphmask.kernels import Pattern, sddmm
+        >>> path = Pattern.from_coo(torch.tensor([0, 1, 1]), torch.tensor([1, 0, 2]), (3, 3))
+        >>> x = torch.tensor([[[1.0], [2.0], [4.0]]])
+        >>> sddmm(path, x, x)
+        tensor([[2., 2., 8.]])
+    """
+    kind = torch.promote_types(accumulator(x), accumulator(y))
+    return _sddmm(x.to(kind), y.to(kind), *_sides(pattern))
+
+
+def is_half(x: Tensor) -> bool:
+    """Whether sums over x need a wider type."""
+    return x.dtype in (torch.float16, torch.bfloat16)
+
+
+def accumulator(x: Tensor) -> torch.dtype:
+    """The type in which sums over x are taken."""
+    return torch.float32 if is_half(x) else x.dtype
+
+
+def _spmm_heads(pattern: Pattern, value: Tensor, x: Tensor) -> Tensor:
+    heads, rows = x.shape[0], pattern.shape[0]
+    if value.shape[0] == 1 and heads > 1:
+        wide = x.transpose(0, 1).reshape(1, x.shape[1], -1)
+        return _spmm(value, wide, *_sides(pattern)).reshape(rows, heads, -1).transpose(0, 1)
+    return _spmm(value, x.expand(value.shape[0], -1, -1), *_sides(pattern))
+
+
+def _sides(pattern: Pattern) -> tuple[Tensor, ...]:
+    flipped = pattern.mT
+    return pattern.rowptr, pattern.col, flipped.rowptr, flipped.col, pattern.order, flipped.order
+
+
+@torch.library.custom_op("graphmask::spmm", mutates_args=())
+def _spmm(
+    value: Tensor, x: Tensor, rowptr: Tensor, col: Tensor, colptr: Tensor, row: Tensor, order: Tensor, back: Tensor
+) -> Tensor:
+    return spmm_body(value, x, rowptr, col)
+
+
+@torch.library.custom_op("graphmask::sddmm", mutates_args=())
+def _sddmm(
+    x: Tensor, y: Tensor, rowptr: Tensor, col: Tensor, colptr: Tensor, row: Tensor, order: Tensor, back: Tensor
+) -> Tensor:
+    return sddmm_body(x, y, rowptr, col)
+
+
+@_spmm.register_fake
+def _(value: Tensor, x: Tensor, rowptr: Tensor, *_: Tensor) -> Tensor:
+    return x.new_empty(x.shape[0], rowptr.shape[0] - 1, x.shape[2])
+
+
+@_sddmm.register_fake
+def _(x: Tensor, y: Tensor, rowptr: Tensor, col: Tensor, *_: Tensor) -> Tensor:
+    return x.new_empty(x.shape[0], col.shape[0])
+
+
+def _keep(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]  # noqa: ARG001 - torch's signature
+    left, right, *sides = inputs
+    needs_left, needs_right = ctx.needs_input_grad[:2]
+    ctx.save_for_backward(left if needs_right else None, right if needs_left else None, *sides)
+
+
+def _spmm_backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
+    value, x, rowptr, col, colptr, row, order, back = ctx.saved_tensors
+    grad_value = None if x is None else _sddmm(grad, x, rowptr, col, colptr, row, order, back)
+    grad_x = None
+    if value is not None:
+        grad_x = _spmm(value.index_select(1, order), grad, colptr, row, rowptr, col, back, order)
+    return grad_value, grad_x, *[None] * 6
+
+
+def _sddmm_backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
+    x, y, rowptr, col, colptr, row, order, back = ctx.saved_tensors
+    grad_x = None if y is None else _spmm(grad, y, rowptr, col, colptr, row, order, back)
+    grad_y = None
+    if x is not None:
+        grad_y = _spmm(grad.index_select(1, order), x, colptr, row, rowptr, col, back, order)
+    return grad_x, grad_y, *[None] * 6
+
+
+_spmm.register_autograd(_spmm_backward, setup_context=_keep)
+_sddmm.register_autograd(_sddmm_backward, setup_context=_keep)

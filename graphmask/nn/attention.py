@@ -1,0 +1,137 @@
+"""Multi-head attention under a topological mask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from graphmask._checks import check_integer, check_probability, refuse, refuse_type
+from graphmask.attention import attention, divide
+from graphmask.features import FeatureMap, ReLU
+from graphmask.masks import TopologicalMask
+from graphmask.operators.base import check_nodes
+from graphmask.topology import Topology
+
+
+class TopologicalAttention(nn.Module):
+    r"""Linear attention between all nodes of a graph, modulated by a topological mask M.
+
+    .. math::
+        x'_i = W_o \Big\Vert_h \frac{\sum_j M^h_{ij}\, \phi(q^h_i) \cdot \phi(k^h_j)\, v^h_j}
+                                    {\sum_j |M^h_{ij}|\, \phi(q^h_i) \cdot \phi(k^h_j)}
+
+    Args:
+        channels: C, of input and output.
+        heads: H, a divisor of C.
+        mask: M, of H heads or one.
+        feature_map: phi. (default: :obj:`None`, :class:`~graphmask.features.ReLU`)
+        dropout: of the output. (default: :obj:`0.0`)
+
+    Shapes:
+        - **input:** node features ``[N, C]``, ``edge_index [2, E]`` or a :class:`~graphmask.Topology`, ``edge_weight [E]``,
+          ``batch [N]`` in any order
+        - **output:** ``[N, C]``
+
+    Raises:
+        ValueError: where C is no multiple of H, the mask has other heads, or x has not C channels.
+
+    Cost: linear in N for every mask of this library. From a raw ``edge_index`` a mask on walks draws them in every call, from
+    its own seed, which costs far more than attention: train on data prepared with
+    :class:`~graphmask.transforms.AddWalks`, passed as ``Topology.from_data(data)``.
+
+    Source: Reid et al., "Linear Transformer Topological Masking with Graph Random Features" (ICLR 2025).
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> layer = gm.nn.TopologicalAttention(channels=8, heads=2, mask=gm.masks.WalkMask(hops=2, heads=2))
+        >>> x, edge_index = torch.randn(3, 8), torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+        >>> layer(x, edge_index).shape
+        torch.Size([3, 8])
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        mask: TopologicalMask,
+        feature_map: FeatureMap | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.channels = check_integer("channels", channels, 1)
+        self.heads = check_integer("heads", heads, 1)
+        if channels % heads:
+            raise refuse("channels", f"a multiple of heads = {heads}", channels)
+        if not isinstance(mask, TopologicalMask):
+            raise refuse_type("mask", "a TopologicalMask", mask)
+        if mask.heads not in (1, heads):
+            raise refuse("mask", f"of one head or {heads}, as the layer", f"{mask.heads} heads")
+        self.mask = mask
+        self.feature_map = ReLU() if feature_map is None else feature_map
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.out = nn.Linear(channels, channels)
+        self.dropout = nn.Dropout(check_probability("dropout", dropout))
+
+    def reset_parameters(self) -> None:
+        """Reset all learnable parameters, the mask's included."""
+        for module in (self.mask, self.feature_map, self.qkv, self.out):
+            module.reset_parameters()
+
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Topology | Any,
+        edge_weight: Tensor | None = None,
+        batch: Tensor | None = None,
+    ) -> Tensor:
+        """Attend: ``layer(x, edge_index, edge_weight, batch)`` or ``layer(x, topology)``."""
+        topology = self._topology(x, edge_index, edge_weight, batch)
+        q, k, v = self._project(x)
+        mixed = attention(q, k, v, self.mask(topology), self.feature_map)
+        return self.dropout(self.out(mixed.flatten(1)))
+
+    def attention_rows(
+        self,
+        nodes: Tensor,
+        x: Tensor,
+        edge_index: Topology | Any,
+        edge_weight: Tensor | None = None,
+        batch: Tensor | None = None,
+    ) -> Tensor:
+        r"""Rows of the implicit attention map, ``[len(nodes), H, N]``: how much each chosen node takes from every other.
+
+        .. math:: a_{ij} = M_{ij}\, \phi(q_i) \cdot \phi(k_j) \Big/ \sum_l |M_{il}|\, \phi(q_i) \cdot \phi(k_l)
+
+        Absolute values of a row sum to 1, or to 0 for a node that the mask gives nothing to attend to.
+
+        Args:
+            nodes: ids of the chosen nodes.
+            x: as in ``forward``, and so the rest.
+            edge_index: as in ``forward``.
+            edge_weight: as in ``forward``.
+            batch: as in ``forward``.
+
+        Cost: O(N) per chosen node; the map itself is never built.
+
+        Raises:
+            ValueError: for nodes that are not a vector of node ids.
+        """
+        check_nodes(nodes, x.shape[0])
+        topology = self._topology(x, edge_index, edge_weight, batch)
+        q, k, _ = self._project(x)
+        queries, keys = self.feature_map.queries(q[nodes]).transpose(0, 1), self.feature_map.keys(k).transpose(0, 1)
+        weight = self.mask(topology).rows(nodes) * (queries @ keys.mT)
+        return divide(weight, weight.abs().sum(-1, keepdim=True)).transpose(0, 1)
+
+    def __repr__(self) -> str:
+        return f"TopologicalAttention({self.channels}, heads={self.heads}, mask={self.mask!r})"
+
+    def _topology(self, x: Tensor, edge_index: Any, edge_weight: Tensor | None, batch: Tensor | None) -> Topology:
+        if x.dim() != 2 or x.shape[1] != self.channels:
+            raise refuse("x", f"of shape [N, C] with C = {self.channels}", x)
+        return self.mask.prepare(Topology.of(x, edge_index, edge_weight, batch))
+
+    def _project(self, x: Tensor) -> tuple[Tensor, ...]:
+        """q, k and v, each ``[N, H, C / H]``."""
+        return self.qkv(x).unflatten(1, (3, self.heads, -1)).unbind(1)

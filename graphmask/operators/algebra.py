@@ -1,0 +1,121 @@
+"""Sums and multiples of masks. Numerators add; normalisers add where signs are known to agree, and are corrected where not."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from graphmask._checks import refuse
+from graphmask.kernels import Pattern, sddmm, spmm
+
+from .base import Attended, Entries, MaskOperator
+from .executions import Execution
+from .sparse import SparseOperator, merge
+
+
+class ScaledOperator(MaskOperator):
+    """``c M`` for a number c, or one number per head ``[H]``; the normaliser scales by ``|c|``."""
+
+    def __init__(self, mask: MaskOperator, scale: float | Tensor) -> None:
+        factor = scale.reshape(-1) if isinstance(scale, Tensor) else torch.tensor([float(scale)], device=mask.topology.device)
+        if factor.numel() != 1 and mask.heads not in (1, factor.numel()):
+            raise refuse("scale", f"a number or of shape [H] with H = {mask.heads}", scale)
+        self.mask, self.scale, self._factor = mask, scale, factor.view(-1, 1)
+        nonnegative = mask.nonnegative and not isinstance(scale, Tensor) and scale >= 0
+        super().__init__(mask.topology, max(mask.heads, factor.numel()), nonnegative, mask.cost)
+
+    def _matmul(self, x: Tensor) -> Tensor:
+        return self._factor.unsqueeze(-1) * self.mask._matmul(x)
+
+    def _transpose(self) -> MaskOperator:
+        return ScaledOperator(self.mask.mT, self.scale)
+
+    def to_dense(self) -> Tensor:
+        return self._factor.unsqueeze(-1) * self.mask.to_dense()
+
+    def _entries(self) -> Entries | None:
+        inner = self.mask.entries()
+        return None if inner is None else Entries(inner.pattern, self._factor * inner.value)
+
+    def lookup(self, pattern: Pattern) -> Tensor | None:
+        inner = self.mask.lookup(pattern)
+        return None if inner is None else self._factor * inner
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None) -> Attended:
+        numerator, normaliser = self.mask._attend(q, k, v, execution)
+        return Attended(self._factor.unsqueeze(-1) * numerator, self._factor.abs() * normaliser)
+
+
+class SumOperator(MaskOperator):
+    r"""``M_1 + M_2 + ...``, masks of the same graph.
+
+    Sparse terms are merged into one. Where all terms are non-negative the normalisers add. A signed sparse term S beside one
+    term L without sparse support has the exact normaliser
+
+    .. math:: \sum_j |L_{ij}| k_{ij} + \sum_{(i,j) \in S} (|L_{ij} + S_{ij}| - |L_{ij}|) k_{ij},
+
+    which needs L's entries at the support of S only (``lookup``); other signed sums are refused unless their blocks are built.
+    """
+
+    def __init__(self, *masks: MaskOperator) -> None:
+        terms = [term for mask in masks for term in (mask.terms if isinstance(mask, SumOperator) else (mask,))]
+        if len({term.num_nodes for term in terms}) > 1:
+            raise refuse("masks", "of the same graph", f"masks of {[term.num_nodes for term in terms]} nodes")
+        if len({term.heads for term in terms} - {1}) > 1:
+            raise refuse("masks", "of the same number of heads, or one", f"heads {[term.heads for term in terms]}")
+        self.terms = tuple(terms)
+        heads = max(term.heads for term in terms)
+        nonnegative = all(term.nonnegative for term in terms)
+        super().__init__(terms[0].topology, heads, nonnegative, sum(term.cost for term in terms))
+
+    def _matmul(self, x: Tensor) -> Tensor:
+        first, *rest = (term._matmul(x) for term in self.terms)
+        return sum(rest, start=first)
+
+    def _transpose(self) -> MaskOperator:
+        return SumOperator(*(term.mT for term in self.terms))
+
+    def to_dense(self) -> Tensor:
+        first, *rest = (term.to_dense() for term in self.terms)
+        return sum(rest, start=first)
+
+    def _entries(self) -> Entries | None:
+        found = [term.entries() for term in self.terms]
+        known = [each for each in found if each is not None]
+        return merge(known) if len(known) == len(found) else None
+
+    def lookup(self, pattern: Pattern) -> Tensor | None:
+        found = [term.lookup(pattern) for term in self.terms]
+        known = [each for each in found if each is not None]
+        return sum(known[1:], start=known[0]) if len(known) == len(found) else None
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None) -> Attended:
+        if execution is not None or self.entries() is not None:
+            return super()._attend(q, k, v, execution)
+        if self.nonnegative:
+            return _add(*(term._attend(q, k, v, None) for term in self.terms))
+        return self._attend_signed(q, k, v) or super()._attend(q, k, v, None)
+
+    def _attend_signed(self, q: Tensor, k: Tensor, v: Tensor) -> Attended | None:
+        found = [term.entries() for term in self.terms]
+        sparse = [each for each in found if each is not None]
+        wide = [term for term, each in zip(self.terms, found, strict=True) if each is None]
+        if not sparse or (len(wide) > 1 and not all(term.nonnegative for term in wide)):
+            return None
+        dense = wide[0] if len(wide) == 1 else SumOperator(*wide)
+        pattern, value = merge(sparse)
+        under = dense.lookup(pattern)
+        if under is None:
+            return None
+        base = dense._attend(q, k, v, None)
+        score = sddmm(pattern, q, k)
+        change = ((under + value).abs() - under.abs()) * score
+        correction = spmm(pattern, change, v.new_ones(*v.shape[:2], 1))[..., 0]
+        return Attended(base.numerator + spmm(pattern, value * score, v), base.normaliser + correction)
+
+
+def _add(first: Attended, *rest: Attended) -> Attended:
+    return Attended(
+        sum((each.numerator for each in rest), start=first.numerator),
+        sum((each.normaliser for each in rest), start=first.normaliser),
+    )

@@ -1,0 +1,190 @@
+"""MaskOperator: an N x N matrix per head, known by what it does to vectors."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from graphmask._checks import refuse, refuse_type
+from graphmask.kernels import Pattern
+from graphmask.kernels.primitives import accumulator, is_half
+from graphmask.topology import Topology
+
+if TYPE_CHECKING:
+    from .executions import Execution
+
+
+class Attended(NamedTuple):
+    """Both halves of the sentence: ``numerator [H, N, d]`` and ``normaliser [H, N]``."""
+
+    numerator: Tensor
+    normaliser: Tensor
+
+
+class Entries(NamedTuple):
+    """The sparse support of an operator and its values ``[H, nnz]``; every other entry is zero."""
+
+    pattern: Pattern
+    value: Tensor
+
+
+class MaskOperator(ABC):
+    r"""A matrix :math:`M` of shape ``[H, N, N]`` (H = 1: the same for all heads) that is never built.
+
+    A subclass gives three methods: ``_matmul``, ``_transpose`` and ``to_dense``. Where its support is sparse it also gives
+    ``_entries``, which unlocks :class:`~graphmask.operators.Pairs`; where single entries are cheap, ``lookup``. The public
+    ``@``, ``.mT``, ``+``, scalar ``*``, ``rows`` and ``attend`` are final.
+
+    Args:
+        topology: the graphs that M is block-diagonal over.
+        heads: H.
+        nonnegative: whether all entries are known to be at least 0, whatever the parameters: a fact of the construction,
+            never read from values.
+        cost: multiply-adds of ``M @ x`` per head and column of x.
+    """
+
+    def __init__(self, topology: Topology, heads: int, nonnegative: bool, cost: float) -> None:
+        self.topology, self.heads, self.nonnegative, self.cost = topology, heads, nonnegative, cost
+
+    @abstractmethod
+    def _matmul(self, x: Tensor) -> Tensor:
+        """``[H or 1, N, C] -> [H, N, C]`` in full precision."""
+
+    @abstractmethod
+    def _transpose(self) -> MaskOperator:
+        """The operator of the transposed matrix."""
+
+    @abstractmethod
+    def to_dense(self) -> Tensor:
+        """``[H, N, N]`` from the definition, without ``_matmul``; for tests and small graphs, O(N^2) or more."""
+
+    def _entries(self) -> Entries | None:
+        """The sparse support and its values, or :obj:`None` where M has none."""
+        return None
+
+    def lookup(self, pattern: Pattern) -> Tensor | None:
+        """``[H, nnz]`` entries of M at the positions of a pattern, or :obj:`None` where they are not known singly."""
+        return None
+
+    def entries(self) -> Entries | None:
+        """The sparse support and its values, or :obj:`None` where M has none."""
+        if not hasattr(self, "_known_entries"):
+            self._known_entries = self._entries()
+        return self._known_entries
+
+    @property
+    def num_nodes(self) -> int:
+        """N."""
+        return self.topology.num_nodes
+
+    @property
+    def shape(self) -> torch.Size:
+        """``(H, N, N)``."""
+        return torch.Size([self.heads, self.num_nodes, self.num_nodes])
+
+    @property
+    def mT(self) -> MaskOperator:  # noqa: N802 - torch's spelling of a matrix transpose
+        """The transposed operator."""
+        return self._transpose()
+
+    def __matmul__(self, x: Tensor) -> Tensor:
+        """``M @ x`` with the broadcasting of :func:`torch.matmul`: ``[..., N, C]`` gives ``[..., H, N, C]``.
+
+        Raises:
+            ValueError: where x has not N rows, or a head dimension that is neither 1 nor H.
+        """
+        column = x.unsqueeze(-1) if x.dim() == 1 else x
+        if column.dim() < 2 or column.shape[-2] != self.num_nodes:
+            raise refuse("x", f"of shape [..., N, C] with N = {self.num_nodes} (nodes of the mask)", x)
+        column = column.unsqueeze(0) if column.dim() == 2 else column
+        if 1 not in (column.shape[-3], self.heads) and column.shape[-3] != self.heads:
+            raise refuse("x", f"of shape [..., H, N, C] with H = {self.heads} or 1 (heads of the mask)", x)
+        lead = column.shape[:-3]
+        wide = column.flatten(0, -4).permute(1, 2, 3, 0).flatten(2) if lead else column
+        out = self._matmul(wide.float() if is_half(x) else wide)
+        if lead:
+            out = out.unflatten(2, (-1, lead.numel())).permute(3, 0, 1, 2).unflatten(0, lead)
+        out = out.to(x.dtype) if is_half(x) else out
+        return out.squeeze(-1) if x.dim() == 1 else out
+
+    def __add__(self, other: MaskOperator) -> MaskOperator:
+        """The sum of two masks of the same graph."""
+        from .algebra import SumOperator
+
+        if not isinstance(other, MaskOperator):
+            return NotImplemented
+        return SumOperator(self, other)
+
+    def __mul__(self, scale: float | Tensor) -> MaskOperator:
+        """The mask times a number, or times one number per head ``[H]``."""
+        from .algebra import ScaledOperator
+
+        if not isinstance(scale, (int, float, Tensor)):
+            return NotImplemented
+        return ScaledOperator(self, scale)
+
+    __rmul__ = __mul__
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None = None) -> Attended:
+        r"""Both sums of masked linear attention, for features ``q, k`` with :math:`q_i \cdot k_j \ge 0`.
+
+        .. math::
+            \text{numerator}_i = \sum_j M_{ij} (q_i \cdot k_j) v_j \qquad
+            \text{normaliser}_i = \sum_j |M_{ij}| (q_i \cdot k_j)
+
+        Args:
+            q: ``[H, N, m]`` features of the queries.
+            k: ``[H, N, m]`` features of the keys.
+            v: ``[H, N, d]`` values.
+            execution: how to sum; all ways give the same result. (default: :obj:`None`, the cheapest that can)
+
+        Raises:
+            ValueError: for shapes that do not fit, and where no execution knows the absolute values of a signed mask.
+        """
+        self._check_features(q, k, v)
+        kind = torch.promote_types(torch.promote_types(accumulator(q), accumulator(k)), accumulator(v))
+        with torch.autocast(q.device.type, enabled=False):
+            return self._attend(q.to(kind), k.to(kind), v.to(kind), execution)
+
+    def rows(self, nodes: Tensor) -> Tensor:
+        """Rows ``[H, len(nodes), N]`` of M; costs one product with ``M.mT`` per chosen node, never N x N.
+
+        Raises:
+            ValueError: for nodes that are not a vector of node ids.
+        """
+        check_nodes(nodes, self.num_nodes)
+        chosen = torch.zeros(self.num_nodes, len(nodes), device=nodes.device)
+        chosen[nodes.long(), torch.arange(len(nodes), device=nodes.device)] = 1
+        return (self.mT @ chosen).mT
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(str, self.shape))})"
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None) -> Attended:
+        from .executions import choose
+
+        chosen = execution or choose(self, q.shape[-1], v.shape[-1], q.element_size())
+        return chosen(self, q, k, v)
+
+    def _check_features(self, q: Tensor, k: Tensor, v: Tensor) -> None:
+        for name, x in (("q", q), ("k", k), ("v", v)):
+            if not isinstance(x, Tensor) or not x.is_floating_point():
+                raise refuse_type(name, "a floating-point tensor", x)
+            if x.dim() != 3 or x.shape[1] != self.num_nodes:
+                raise refuse(name, f"of shape [H, N, C] with N = {self.num_nodes} (nodes of the mask)", x)
+        heads = {q.shape[0], k.shape[0], v.shape[0]}
+        if len(heads) > 1 or (self.heads != 1 and heads != {self.heads}):
+            raise refuse("q, k, v", f"of equal heads, H = {self.heads} (or any, for a mask of one)", f"heads {sorted(heads)}")
+        if q.shape[2] != k.shape[2]:
+            raise refuse("k", f"of {q.shape[2]} features, as q", k)
+
+
+def check_nodes(nodes: Tensor, num_nodes: int) -> None:
+    """A vector of ids of nodes."""
+    if not isinstance(nodes, Tensor) or nodes.dim() != 1 or nodes.is_floating_point() or nodes.dtype == torch.bool:
+        raise refuse("nodes", "a vector of node ids", nodes)
+    if nodes.numel() and not 0 <= int(nodes.min()) <= int(nodes.max()) < num_nodes:
+        raise refuse("nodes", f"ids from 0 to N - 1 = {num_nodes - 1}", f"{nodes.tolist()}")

@@ -1,0 +1,56 @@
+"""The all-ones mask of each graph: unmasked linear attention."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from graphmask.kernels import Pattern
+from graphmask.topology import Topology
+
+from .base import Attended, MaskOperator
+from .executions import Execution, for_each_size
+
+
+class GlobalOperator(MaskOperator):
+    """``M_ij = 1`` where i and j are nodes of the same graph.
+
+    Cost: O(N) per column.
+    """
+
+    def __init__(self, topology: Topology) -> None:
+        super().__init__(topology, heads=1, nonnegative=True, cost=topology.num_nodes)
+
+    def _matmul(self, x: Tensor) -> Tensor:
+        if self.topology.num_graphs == 1:
+            return x.sum(1, keepdim=True).expand_as(x)
+        total = x.new_zeros(x.shape[0], self.topology.num_graphs, x.shape[2])
+        return total.index_add(1, self.topology.batch, x)[:, self.topology.batch]
+
+    def _transpose(self) -> MaskOperator:
+        return self
+
+    def to_dense(self) -> Tensor:
+        batch = self.topology.batch
+        if batch is None:
+            return torch.ones(self.shape, device=self.topology.device)
+        return (batch.unsqueeze(0) == batch.unsqueeze(1)).unsqueeze(0).to(torch.get_default_dtype())
+
+    def lookup(self, pattern: Pattern) -> Tensor:
+        """One within a graph; positions between graphs are zero."""
+        batch = self.topology.batch
+        if batch is None:
+            return torch.ones(1, pattern.nnz, device=pattern.col.device)
+        return (batch[pattern.row] == batch[pattern.col]).unsqueeze(0).to(torch.get_default_dtype())
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None) -> Attended:
+        if execution is not None:
+            return super()._attend(q, k, v, execution)
+        if self.topology.num_graphs == 1:
+            return Attended(q @ (k.mT @ v), (q * k.sum(1, keepdim=True)).sum(-1))
+        return for_each_size(_attend_stacked, self.topology, q, k, v)
+
+
+def _attend_stacked(nodes: Tensor, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Graphs of one size n, ``q, k [H, G, n, m]`` and ``v [H, G, n, d]``."""
+    return q @ (k.mT @ v), (q * k.sum(2, keepdim=True)).sum(-1)

@@ -1,0 +1,51 @@
+"""Power series of the adjacency, by repeated sparse products."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from graphmask.kernels import Pattern, spmm
+from graphmask.topology import Topology
+
+from .base import Entries, MaskOperator
+from .sparse import merge
+
+
+class PowerSeriesOperator(MaskOperator):
+    r"""``sum_k alpha_k W^k`` for coefficients ``alpha [H, K + 1]`` and a sparse ``W``, exact.
+
+    Cost: O(K nnz(W)) per head and column, by Horner's rule.
+    """
+
+    def __init__(
+        self, topology: Topology, pattern: Pattern, weight: Tensor, alpha: Tensor, nonnegative: bool = False
+    ) -> None:
+        self.pattern, self.weight, self.alpha = pattern, weight, alpha
+        super().__init__(topology, alpha.shape[0], nonnegative, (alpha.shape[1] - 1) * pattern.nnz + topology.num_nodes)
+
+    def _matmul(self, x: Tensor) -> Tensor:
+        *lower, last = (coefficient.view(-1, 1, 1) for coefficient in self.alpha.unbind(1))
+        total = last * x
+        for coefficient in reversed(lower):
+            total = spmm(self.pattern, self.weight.unsqueeze(0), total) + coefficient * x
+        return total
+
+    def _transpose(self) -> MaskOperator:
+        pattern, weight = self.pattern, self.weight
+        return PowerSeriesOperator(self.topology, pattern.mT, weight[pattern.order], self.alpha, self.nonnegative)
+
+    def to_dense(self) -> Tensor:
+        W = self.pattern.to_dense(self.weight)
+        powers = torch.stack([torch.linalg.matrix_power(W, k) for k in range(self.alpha.shape[1])])
+        return torch.einsum("hk,kij->hij", self.alpha.to(W.dtype), powers)
+
+    def _entries(self) -> Entries | None:
+        """Known up to order 1; from order 2 on the support fills in."""
+        if self.alpha.shape[1] > 2:
+            return None
+        nodes = torch.arange(self.num_nodes, device=self.topology.device)
+        identity = Pattern.from_coo(nodes, nodes, self.pattern.shape)
+        parts = [Entries(identity, self.alpha[:, :1].expand(-1, self.num_nodes))]
+        parts += [Entries(self.pattern, alpha * self.weight) for alpha in self.alpha[:, 1:].split(1, 1)]
+        return merge(parts)

@@ -1,0 +1,35 @@
+"""Products of masks: the factors ``Phi Phi'^T`` of graph random features, and longer chains."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+from torch import Tensor
+
+from graphmask._checks import refuse
+
+from .base import MaskOperator
+
+
+class ProductOperator(MaskOperator):
+    """The matrix product ``M_1 M_2 ...`` of masks of the same graph and the same number of heads.
+
+    Cost: the sum of the factors' costs.
+    """
+
+    def __init__(self, *factors: MaskOperator) -> None:
+        if len({(factor.num_nodes, factor.heads) for factor in factors}) != 1:
+            raise refuse("factors", "of the same shape", [tuple(factor.shape) for factor in factors])
+        self.factors = factors
+        nonnegative = all(factor.nonnegative for factor in factors)
+        super().__init__(factors[0].topology, factors[0].heads, nonnegative, sum(factor.cost for factor in factors))
+
+    def _matmul(self, x: Tensor) -> Tensor:
+        return reduce(lambda y, factor: factor._matmul(y), reversed(self.factors), x)
+
+    def _transpose(self) -> MaskOperator:
+        return ProductOperator(*(factor.mT for factor in reversed(self.factors)))
+
+    def to_dense(self) -> Tensor:
+        first, *rest = (factor.to_dense() for factor in self.factors)
+        return reduce(lambda left, right: left @ right, rest, first)

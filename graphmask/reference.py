@@ -1,0 +1,264 @@
+"""The definitions: every object of the library as a dense float64 formula, to judge the fast code by.
+
+Nothing here is fast, and nothing here is shared with the fast code. Inputs are plain tensors, results are float64 and
+differentiable. An edge j -> i stands in ``edge_index`` as the column (j, i) and in every matrix at row i, column j.
+
+Letters: N nodes, E edges, H heads, K hops, m features, d channels, W weighted adjacency, M mask, S walks.
+
+References:
+    Reid et al. 2025, Linear Transformer Topological Masking with Graph Random Features, ICLR.
+    Reid et al. 2024, General Graph Random Features, ICLR.
+    Gasteiger et al. 2019, Diffusion Improves Graph Learning, NeurIPS.
+    Smola and Kondor 2003, Kernels and Regularization on Graphs, COLT.
+    Katharopoulos et al. 2020, Transformers are RNNs, ICML.
+    Fearnhead and Clifford 2003, On-line inference for hidden Markov models via particle filters, JRSS-B.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def adjacency(
+    edge_index: Tensor,
+    num_nodes: int,
+    edge_weight: Tensor | None = None,
+    normalization: Literal["sym", "rw"] | None = "sym",
+) -> Tensor:
+    """The weighted adjacency W, [N, N] (Reid et al. 2025, below eq. 4).
+
+        A_ij = sum of the weights of the edges j -> i,    r_i = sum_j |A_ij|,    c_j = sum_i |A_ij|
+        W_ij = A_ij / sqrt(r_i c_j)  ("sym"),    A_ij / r_i  ("rw"),    A_ij  (None),    0 / 0 := 0
+
+    On an undirected graph "sym" is D^-1/2 A D^-1/2; on any graph its spectral norm is at most 1. Parallel edges add
+    before absolute values are taken.
+
+    >>> path = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+    >>> adjacency(path, 3, normalization="rw").tolist()
+    [[0.0, 1.0, 0.0], [0.5, 0.0, 0.5], [0.0, 1.0, 0.0]]
+    """
+    source, target = edge_index
+    weight = torch.ones(len(source), device=source.device) if edge_weight is None else edge_weight
+    A = weight.new_zeros(num_nodes, num_nodes, dtype=torch.float64)
+    A = A.index_put((target, source), weight.double(), accumulate=True)
+    row_degree, column_degree = A.abs().sum(1, keepdim=True), A.abs().sum(0, keepdim=True)
+    if normalization is None:
+        return A
+    if normalization == "sym":
+        return A / (_nonzero(row_degree).sqrt() * _nonzero(column_degree).sqrt())
+    if normalization == "rw":
+        return A / _nonzero(row_degree)
+    raise ValueError(f"`normalization` must be 'sym', 'rw' or None, got {normalization!r}")
+
+
+def walk_powers(W: Tensor, hops: int) -> Tensor:
+    """The powers W^0, ..., W^K, [K + 1, N, N]: the expectation of the walks S_t of any unbiased sampler.
+
+    >>> walk_powers(torch.tensor([[0.0, 2.0], [2.0, 0.0]]), hops=2).tolist()
+    [[[1.0, 0.0], [0.0, 1.0]], [[0.0, 2.0], [2.0, 0.0]], [[4.0, 0.0], [0.0, 4.0]]]
+    """
+    powers = [torch.eye(len(W), dtype=torch.float64, device=W.device)]
+    for _ in range(hops):
+        powers.append(powers[-1] @ W.double())
+    return torch.stack(powers)
+
+
+def walk_matrices(row: Tensor, col: Tensor, hop: Tensor, weight: Tensor, num_nodes: int, num_hops: int) -> Tensor:
+    """Drawn walks as matrices, [K + 1, N, N] (Reid et al. 2025, eq. 10, without its coefficients f).
+
+        S_t[i, j] = sum of the weights of the entries with row i, column j and hop t
+
+    >>> row, col, hop = torch.tensor([0, 1, 0, 0]), torch.tensor([0, 1, 1, 1]), torch.tensor([0, 0, 1, 1])
+    >>> walk_matrices(row, col, hop, torch.tensor([1.0, 1.0, 0.25, 0.5]), num_nodes=2, num_hops=1).tolist()
+    [[[1.0, 0.0], [0.0, 1.0]], [[0.0, 0.75], [0.0, 0.0]]]
+    """
+    S = weight.new_zeros(num_hops + 1, num_nodes, num_nodes, dtype=torch.float64)
+    return S.index_put((hop, row, col), weight.double(), accumulate=True)
+
+
+def global_mask(num_nodes: int, batch: Tensor | None = None) -> Tensor:
+    """The mask of unmasked attention, [1, N, N]: M_ij = 1 where i and j are nodes of the same graph, else 0.
+
+    >>> global_mask(3, torch.tensor([0, 1, 0])).tolist()
+    [[[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]]
+    """
+    graph = torch.zeros(num_nodes) if batch is None else batch
+    return (graph[:, None] == graph[None, :]).double()[None]
+
+
+def power_series(W: Tensor, alpha: Tensor) -> Tensor:
+    """The mask M_h = sum_k alpha[h, k] W^k, [H, N, N], of alpha [H, K + 1] (Reid et al. 2025, eq. 4).
+
+    >>> power_series(torch.tensor([[0.0, 2.0], [2.0, 0.0]]), torch.tensor([[1.0, 10.0, 100.0]])).tolist()
+    [[[401.0, 20.0], [20.0, 401.0]]]
+    """
+    return torch.einsum("hk,kij->hij", alpha.double(), walk_powers(W, alpha.shape[-1] - 1))
+
+
+def walk_mask(S: Tensor, alpha: Tensor) -> Tensor:
+    """The asymmetric mask M_h = sum_t alpha[h, t] S_t, [H, N, N] (Reid et al. 2025, eqs. 25 to 28, Algorithm 2).
+
+    >>> S = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [0.5, 0.0]]])
+    >>> walk_mask(S, alpha=torch.tensor([[1.0, 4.0]])).tolist()
+    [[[1.0, 4.0], [2.0, 1.0]]]
+    """
+    return torch.einsum("ht,tij->hij", alpha.double(), S.double())
+
+
+def grf_mask(S_query: Tensor, S_key: Tensor, f: Tensor) -> Tensor:
+    """The symmetric mask of graph random features, [H, N, N] (Reid et al. 2025, Lemma 3.1, Algorithm 1).
+
+        M_h = Phi_h Phi'_h^T,    Phi_h = sum_t f[h, t] S_t,    Phi'_h = sum_t f[h, t] S'_t
+
+    With exact walks, S_t = S'_t = W^t and W symmetric, it is the power series of ``convolution(f)``.
+
+    >>> S = walk_powers(torch.tensor([[0.0, 1.0], [1.0, 0.0]]), hops=1)
+    >>> grf_mask(S, S, torch.tensor([[1.0, 2.0]])).tolist()
+    [[[5.0, 4.0], [4.0, 5.0]]]
+    """
+    return walk_mask(S_query, f) @ walk_mask(S_key, f).mT
+
+
+def diffusion(scale: float | Tensor, hops: int) -> Tensor:
+    """The heat kernel exp(-s (I - W)): alpha_k = e^-s s^k / k! (Gasteiger et al. 2019, after eq. 1).
+
+    >>> (diffusion(2.0, hops=3) * torch.e**2).round(decimals=6).tolist()
+    [1.0, 2.0, 2.0, 1.333333]
+    """
+    s, k = _scale_and_hops(scale, hops)
+    return torch.exp(-s) * s**k / k.clamp(min=1).cumprod(0)
+
+
+def pagerank(teleport: float | Tensor, hops: int) -> Tensor:
+    """Personalised PageRank p (I - (1 - p) W)^-1: alpha_k = p (1 - p)^k (Gasteiger et al. 2019, after eq. 1).
+
+    >>> pagerank(0.5, hops=3).tolist()
+    [0.5, 0.25, 0.125, 0.0625]
+    """
+    p, k = _scale_and_hops(teleport, hops)
+    return p * (1 - p) ** k
+
+
+def regularized_laplacian(scale: float | Tensor, hops: int) -> Tensor:
+    """The kernel (I + s (I - W))^-1: alpha_k = 1 / (1 + s) (s / (1 + s))^k (Smola and Kondor 2003).
+
+    >>> regularized_laplacian(1.0, hops=3).tolist()
+    [0.5, 0.25, 0.125, 0.0625]
+    """
+    s, k = _scale_and_hops(scale, hops)
+    return 1 / (1 + s) * (s / (1 + s)) ** k
+
+
+def convolution(f: Tensor) -> Tensor:
+    """The mask coefficients alpha = f * f, [..., 2K + 1], of f [..., K + 1] (Reid et al. 2025, Lemma 3.1).
+
+        alpha_k = sum_p f_p f_{k-p}
+
+    >>> convolution(torch.tensor([1.0, 2.0, 3.0])).tolist()
+    [1.0, 4.0, 10.0, 12.0, 9.0]
+    """
+    f = functional.pad(f.double(), (0, f.shape[-1] - 1))
+    return torch.stack([(f[..., : k + 1] * f[..., : k + 1].flip(-1)).sum(-1) for k in range(f.shape[-1])], -1)
+
+
+def deconvolution(alpha: Tensor) -> Tensor:
+    """The modulation f, [..., K + 1], with f * f = alpha up to hop K (Reid et al. 2024, eq. 6).
+
+        f_0 = sqrt(alpha_0),    f_k = (alpha_k - sum_{0<p<k} f_p f_{k-p}) / (2 f_0)
+
+    >>> deconvolution(torch.tensor([1.0, 4.0, 10.0, 12.0, 9.0])).tolist()
+    [1.0, 2.0, 3.0, 0.0, 0.0]
+    """
+    alpha = alpha.double()
+    if not bool((alpha[..., 0] > 0).all()):
+        raise ValueError(f"`alpha` must have alpha_0 > 0, got {alpha[..., 0].tolist()}")
+    f = alpha[..., :1].sqrt()
+    for k in range(1, alpha.shape[-1]):
+        inner = (f[..., 1:] * f[..., 1:].flip(-1)).sum(-1, keepdim=True)
+        f = torch.cat([f, (alpha[..., k : k + 1] - inner) / (2 * f[..., :1])], -1)
+    return f
+
+
+def relu_features(x: Tensor, epsilon: float = 0.0) -> Tensor:
+    """The feature map phi(x) = max(x, 0) + epsilon (Reid et al. 2025, Algorithm 1).
+
+    >>> relu_features(torch.tensor([-1.0, 2.0]), epsilon=0.5).tolist()
+    [0.5, 2.5]
+    """
+    return functional.relu(x.double()) + epsilon
+
+
+def elu_plus_one(x: Tensor) -> Tensor:
+    """The feature map phi(x) = x + 1 where x > 0, e^x elsewhere (Katharopoulos et al. 2020, eq. 7).
+
+    >>> elu_plus_one(torch.tensor([0.0, 2.0])).tolist()
+    [1.0, 3.0]
+    """
+    return functional.elu(x.double()) + 1
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, normaliser: Tensor | None = None) -> Tensor:
+    """Masked linear attention, [N, H, d], of features q, k [N, H, m] and v [N, H, d] (Reid et al. 2025, eqs. 2, 3, 7).
+
+        out_i = sum_j M_ij (q_i . k_j) v_j  /  sum_j Z_ij (q_i . k_j)
+
+    Z is ``normaliser``, by default ``|M|`` (M itself in the paper, whose masks are non-negative). M and Z are
+    [H or 1, N, N]. Where the denominator is zero, so is the row.
+
+    >>> q = k = torch.ones(2, 1, 1)
+    >>> attention(q, k, torch.tensor([[[1.0]], [[5.0]]]), torch.tensor([[[1.0, 3.0], [0.0, 0.0]]])).tolist()
+    [[[4.0]], [[0.0]]]
+    """
+    nodes = torch.arange(len(q), device=q.device)
+    return torch.einsum("ihj,jhd->ihd", attention_rows(q, k, mask, nodes, normaliser), v.double())
+
+
+def attention_rows(q: Tensor, k: Tensor, mask: Tensor, nodes: Tensor, normaliser: Tensor | None = None) -> Tensor:
+    """Rows ``nodes`` of the matrix that :func:`attention` multiplies v with, [len(nodes), H, N].
+
+        a_ij = M_ij (q_i . k_j)  /  sum_l Z_il (q_i . k_l),    0 / 0 := 0
+
+    >>> q = k = torch.ones(2, 1, 1)
+    >>> attention_rows(q, k, torch.tensor([[[1.0, 3.0], [0.0, 0.0]]]), torch.tensor([0])).tolist()
+    [[[0.25, 0.75]]]
+    """
+    Z = mask.abs() if normaliser is None else normaliser
+    scores = torch.einsum("ihm,jhm->hij", q[nodes].double(), k.double())
+    total = (Z[:, nodes].double() * scores).sum(-1, keepdim=True)
+    rows = mask[:, nodes].double() * scores / _nonzero(total)
+    return torch.where(total == 0, 0.0, rows).transpose(0, 1)
+
+
+def resampling_threshold(weights: Tensor, budget: int) -> float:
+    """The threshold c of optimal resampling (Fearnhead and Clifford 2003).
+
+        sum_j min(|w_j| / c, 1) = budget
+
+    With at most ``budget`` non-zero weights nothing needs dropping: c = 0. Otherwise the largest weights, as few as
+    possible, are kept for certain, and the rest share the remaining places equally, none of them above c.
+
+    >>> resampling_threshold(torch.tensor([8.0, 1.0, -1.0, 2.0]), budget=3)
+    2.0
+    """
+    sizes = sorted((abs(w) for w in weights.tolist() if w != 0), reverse=True)
+    if len(sizes) <= budget:
+        return 0.0
+    shares = [sum(sizes[kept:]) / (budget - kept) for kept in range(budget)]
+    return next(c for c, largest_of_the_rest in zip(shares, sizes, strict=False) if largest_of_the_rest <= c)
+
+
+def _nonzero(x: Tensor) -> Tensor:
+    """The denominator x with its zeros replaced by ones: 0 / 0 := 0, with a finite gradient."""
+    return torch.where(x == 0, 1.0, x)
+
+
+def _scale_and_hops(scale: float | Tensor, hops: int) -> tuple[Tensor, Tensor]:
+    """A scale of shape [..., 1] and the hops k = 0, ..., K, both in float64."""
+    s = torch.as_tensor(scale, dtype=torch.float64)
+    return s.unsqueeze(-1), torch.arange(hops + 1, dtype=torch.float64, device=s.device)

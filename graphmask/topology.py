@@ -1,0 +1,354 @@
+"""Topology: all that a mask may look at, validated once at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from ._checks import check_finite, check_integer, refuse, refuse_type
+from ._formats import read_edges, refuse_type_of
+from ._walks import Walks
+from .kernels import Pattern
+
+if TYPE_CHECKING:
+    from torch_geometric import EdgeIndex
+    from torch_geometric.typing import SparseTensor
+
+Normalization = Literal["sym", "rw"] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Topology:
+    r"""A weighted graph, or a batch of graphs, as masks see it.
+
+    Its weighted adjacency is :math:`A_{ij} = \sum w_e` over the edges :math:`e: j \to i` (row 0 of ``edge_index`` holds the
+    sources j, row 1 the targets i). Directed graphs, multi-edges, self-loops, negative weights, isolated nodes and any
+    order of ``batch`` are legal.
+
+    Args:
+        edge_index: ``[2, E]`` integers; or an ``EdgeIndex``, a torch COO/CSR/CSC matrix or a ``torch_sparse.SparseTensor``
+            ``[N, N]``, read as PyG's ``adj_t`` (rows are targets), whose values become the weights.
+        num_nodes: N. May be left out where ``edge_index``, ``batch`` or ``pos`` tell it.
+        edge_weight: ``[E]`` floating-point. (default: :obj:`None`, all ones)
+        batch: ``[N]`` graph of each node, in any order. (default: :obj:`None`, one graph)
+        pos: ``[N, D]`` coordinates. (default: :obj:`None`)
+        walks: walks drawn on this graph, or several independent sets of them. (default: :obj:`None`)
+        num_graphs: B, where trailing graphs may be empty. (default: :obj:`None`, ``batch.max() + 1``)
+
+    Attributes:
+        nonnegative: whether no weight is negative.
+        walk_sets: all sets of walks; ``walks`` is the first, or :obj:`None`.
+
+    Raises:
+        TypeError: for an argument of a wrong type or dtype.
+        ValueError: for wrong shapes, node ids out of range, NaN or infinite weights or positions, edges between graphs, and
+            walks of another graph.
+
+    Cost: O(N + E); on a GPU one synchronisation.
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> path = gm.Topology(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), num_nodes=3)
+        >>> path
+        Topology(num_nodes=3, num_edges=4, num_graphs=1)
+        >>> pattern, weight = path.adjacency("rw")
+        >>> pattern.to_dense(weight)
+        tensor([[0.0000, 1.0000, 0.0000],
+                [0.5000, 0.0000, 0.5000],
+                [0.0000, 1.0000, 0.0000]])
+    """
+
+    edge_index: Tensor | EdgeIndex | SparseTensor
+    num_nodes: int | None = None
+    edge_weight: Tensor | None = None
+    batch: Tensor | None = None
+    pos: Tensor | None = None
+    walks: Walks | Sequence[Walks] | None = None
+    num_graphs: int | None = None
+    nonnegative: bool = field(init=False)
+    walk_sets: tuple[Walks, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        edges = read_edges(self.edge_index)
+        if edges.weight is not None and self.edge_weight is not None:
+            raise refuse("edge_weight", "left out where the sparse matrix has values", self.edge_weight)
+        sets = _as_sets(self.walks)
+        self._set(edge_index=edges.index, num_nodes=self._count_nodes(edges.num_nodes))
+        self._set(edge_weight=edges.weight if self.edge_weight is None else self.edge_weight)
+        self._set(walks=sets[0] if sets else None, walk_sets=sets)
+        self._check_shapes()
+        self._check_values()
+
+    @classmethod
+    def from_data(cls, data: Data) -> Topology:
+        """The topology of a PyG ``Data`` or ``Batch``.
+
+        Reads ``edge_index`` or ``adj_t``, ``edge_weight``, ``batch``, ``pos`` and the attributes that
+        :class:`graphmask.transforms.AddWalks` writes.
+
+        Raises:
+            ValueError: where the data holds no edges, or as :class:`Topology` does.
+        """
+        graph = data.edge_index if data.edge_index is not None else data.get("adj_t")
+        if graph is None:
+            raise refuse("data", "a graph with `edge_index` or `adj_t` (see graphmask.transforms.KNNGraph)", list(data.keys()))
+        return cls(
+            graph,
+            num_nodes=data.num_nodes,
+            edge_weight=data.get("edge_weight"),
+            batch=data.get("batch"),
+            pos=data.get("pos"),
+            walks=Walks.sets_from_data(data),
+            num_graphs=getattr(data, "num_graphs", None) if data.get("batch") is not None else None,
+        )
+
+    @classmethod
+    def of(
+        cls, x: Tensor, edge_index: Topology | Any, edge_weight: Tensor | None = None, batch: Tensor | None = None
+    ) -> Topology:
+        """The topology behind a layer's ``forward(x, edge_index, edge_weight, batch)``; a ready one is passed on.
+
+        Raises:
+            ValueError: where ``x`` has not one row per node, or weights come beside a ready topology.
+        """
+        if not isinstance(edge_index, Topology):
+            return cls(edge_index, num_nodes=x.shape[0], edge_weight=edge_weight, batch=batch)
+        if edge_weight is not None or batch is not None:
+            raise refuse("edge_weight, batch", "left out beside a Topology, which holds its own", "both")
+        if x.shape[0] != edge_index.num_nodes:
+            raise refuse("x", f"of shape [N, C] with N = {edge_index.num_nodes} (nodes of the topology)", x)
+        return edge_index
+
+    def with_walks(self, *walks: Walks) -> Topology:
+        """The same graph with these walks; masks such as ``GRFMask`` read several independent sets."""
+        made = Topology(self.edge_index, self.num_nodes, self.edge_weight, self.batch, self.pos, walks, self.num_graphs)
+        # What was derived from the edges stays true.
+        made.__dict__.update({name: self.__dict__[name] for name in _DERIVED if name in self.__dict__})
+        return made
+
+    def to(self, device: torch.device | str) -> Topology:
+        """The same topology on another device."""
+
+        def move(x: Any) -> Any:
+            return None if x is None else x.to(device)
+
+        return Topology(
+            self.edge_index.to(device),
+            self.num_nodes,
+            move(self.edge_weight),
+            move(self.batch),
+            move(self.pos),
+            [walks.to(device) for walks in self.walk_sets],
+            self.num_graphs,
+        )
+
+    def adjacency(self, normalization: Normalization = "sym") -> tuple[Pattern, Tensor]:
+        r"""The normalised adjacency W as a pattern and its values ``[nnz]``, multi-edges summed.
+
+        With absolute row sums :math:`r_i = \sum_j |A_{ij}|` and column sums :math:`c_j = \sum_i |A_{ij}|`:
+        ``"sym"`` is :math:`A_{ij} / \sqrt{r_i c_j}` (for an undirected graph :math:`D^{-1/2} A D^{-1/2}`; for any graph its
+        spectral norm is at most 1), ``"rw"`` is :math:`A_{ij} / r_i`, :obj:`None` is A itself. Where a sum is zero the row or
+        column is zero. Differentiable in ``edge_weight``.
+
+        Raises:
+            ValueError: for any other normalisation.
+
+        Cost: O(E log E) for the pattern, once per topology.
+        """
+        check_normalization(normalization)
+        if self.requires_grad:
+            return self.pattern, _normalize(self.pattern, self._summed_weight(), normalization)
+        if normalization not in self._normalized:
+            self._normalized[normalization] = _normalize(self.pattern, self._summed_weight(), normalization)
+        return self.pattern, self._normalized[normalization]
+
+    @property
+    def num_edges(self) -> int:
+        """E, with multi-edges counted."""
+        return self.edge_index.shape[1]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the graph lies."""
+        return self.edge_index.device
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether a gradient is wanted with respect to the edge weights."""
+        return self.edge_weight is not None and self.edge_weight.requires_grad
+
+    @cached_property
+    def pattern(self) -> Pattern:
+        """Where A has entries, rows the targets, each position once."""
+        position = torch.unique_consecutive(self._position[0])
+        row = torch.div(position, self.num_nodes, rounding_mode="floor")
+        return Pattern.from_coo(row, position - row * self.num_nodes, (self.num_nodes, self.num_nodes))
+
+    @cached_property
+    def graph_sizes(self) -> Tensor:
+        """``[B]``, nodes of each graph."""
+        if self.batch is None:
+            return torch.tensor([self.num_nodes], device=self.device)
+        return torch.bincount(self.batch, minlength=self.num_graphs)
+
+    @cached_property
+    def local_index(self) -> Tensor:
+        """``[N]``, rank of each node among the nodes of its own graph: the same alone as in any batch."""
+        if self.batch is None:
+            return torch.arange(self.num_nodes, device=self.device)
+        order = torch.argsort(self.batch, stable=True)
+        start = self.graph_sizes.cumsum(0) - self.graph_sizes
+        rank = torch.empty_like(order)
+        rank[order] = torch.arange(self.num_nodes, device=self.device) - start[self.batch[order]]
+        return rank
+
+    @cached_property
+    def largest_graph(self) -> int:
+        """Nodes of the largest graph."""
+        return self.num_nodes if self.batch is None else int(self.graph_sizes.max())
+
+    @cached_property
+    def nodes_by_size(self) -> list[Tensor]:
+        """For each size n that occurs, the nodes ``[G, n]`` of the graphs of that size."""
+        batch = torch.zeros_like(self.local_index) if self.batch is None else self.batch
+        order = torch.argsort(batch, stable=True)
+        start = self.graph_sizes.cumsum(0) - self.graph_sizes
+        groups = []
+        for size in torch.unique(self.graph_sizes).tolist():
+            first = start[self.graph_sizes == size]
+            groups.append(order[first.unsqueeze(1) + torch.arange(size, device=self.device)])
+        return groups
+
+    def __repr__(self) -> str:
+        sets = f", walks={len(self.walk_sets)} x {self.walks}" if self.walks is not None else ""
+        return f"Topology(num_nodes={self.num_nodes}, num_edges={self.num_edges}, num_graphs={self.num_graphs}{sets})"
+
+    def _set(self, **fields: Any) -> None:
+        self.__dict__.update(fields)
+
+    def _count_nodes(self, stored: int | None) -> int:
+        if self.num_nodes is not None:
+            asked = check_integer("num_nodes", self.num_nodes, 0)
+            if stored not in (None, asked):
+                raise refuse("num_nodes", f"{stored}, the size of the sparse matrix", asked)
+            return asked
+        for known in (stored, *(None if x is None else x.shape[0] for x in (self.batch, self.pos))):
+            if known is not None:
+                return known
+        raise refuse("num_nodes", "given, since edges alone do not tell of isolated nodes", None)
+
+    def _check_shapes(self) -> None:
+        n, e = self.num_nodes, self.num_edges
+        if self.edge_weight is not None:
+            _check_tensor("edge_weight", self.edge_weight, (e,), "[E]", floating=True)
+        if self.batch is not None:
+            _check_tensor("batch", self.batch, (n,), "[N]", floating=False)
+            self._set(batch=self.batch.long())
+        if self.pos is not None:
+            _check_tensor("pos", self.pos, (n, None), "[N, D]", floating=True)
+        for walks in self.walk_sets:
+            if walks.num_nodes != n:
+                raise refuse("walks", f"drawn on this graph of {n} nodes", f"walks on {walks.num_nodes} nodes")
+
+    def _check_values(self) -> None:
+        """All checks that read values, so that a GPU waits once."""
+        facts = [x.max() for x in (self.edge_index, -self.edge_index) if x.numel()] or [torch.tensor(-1), torch.tensor(0)]
+        batch = self.batch if self.batch is not None and self.num_nodes else torch.zeros(1, dtype=torch.long)
+        facts += [batch.min(), batch.max()]
+        facts += [torch.tensor(0) if self.edge_weight is None else (self.edge_weight < 0).sum()]
+        facts += [(~torch.isfinite(x)).sum() for x in (self.edge_weight, self.pos) if x is not None]
+        highest, negated_lowest, first, last, negative, *bad = torch.stack([x.to(self.device).long() for x in facts]).tolist()
+        if highest >= self.num_nodes or negated_lowest > 0:
+            wrong = highest if highest >= self.num_nodes else -negated_lowest
+            raise refuse("edge_index", f"node ids from 0 to N - 1 = {self.num_nodes - 1}", f"{wrong}")
+        if any(bad):
+            for name in ("edge_weight", "pos"):
+                if getattr(self, name) is not None:
+                    check_finite(name, getattr(self, name))
+        self._set(num_graphs=self._count_graphs(first, last), nonnegative=not negative, _normalized={})
+        self._check_links()
+
+    def _count_graphs(self, first: int, last: int) -> int:
+        if first < 0:
+            raise refuse("batch", "graph numbers from 0", f"{first}")
+        if self.num_graphs is None:
+            return last + 1
+        if check_integer("num_graphs", self.num_graphs, 1) <= last:
+            raise refuse("num_graphs", f"at least {last + 1}, the graphs in `batch`", self.num_graphs)
+        return self.num_graphs
+
+    def _check_links(self) -> None:
+        if self.batch is None:
+            return
+        pairs = [("edge_index", self.edge_index)]
+        pairs += [("walks", torch.stack([walks.row, walks.col]).long()) for walks in self.walk_sets]
+        for name, pair in pairs:
+            source, target = self.batch[pair]
+            if not torch.equal(source, target):
+                raise refuse(name, "within graphs", f"{int((source != target).sum())} links between graphs of `batch`")
+
+    @cached_property
+    def _position(self) -> tuple[Tensor, Tensor]:
+        """Edges as sorted positions ``i N + j`` of A, and the order that sorts them."""
+        source, target = self.edge_index
+        return torch.sort(target * self.num_nodes + source, stable=True)
+
+    def _summed_weight(self) -> Tensor:
+        position, order = self._position
+        weight = self.edge_weight
+        if weight is None:
+            weight = torch.ones(self.num_edges, device=self.device)
+        if self.pattern.nnz == self.num_edges:
+            return weight[order]
+        entry = torch.unique_consecutive(position, return_inverse=True)[1]
+        return weight.new_zeros(self.pattern.nnz).index_add(0, entry, weight[order])
+
+
+_DERIVED = ("pattern", "graph_sizes", "local_index", "largest_graph", "nodes_by_size", "_position", "_normalized")
+
+
+def check_normalization(normalization: Normalization) -> Normalization:
+    """One of the three normalisations of the adjacency."""
+    if normalization not in ("sym", "rw", None):
+        raise refuse("normalization", "'sym', 'rw' or None", normalization)
+    return normalization
+
+
+def _as_sets(walks: Walks | Sequence[Walks] | None) -> tuple[Walks, ...]:
+    sets = () if walks is None else (walks,) if isinstance(walks, Walks) else tuple(walks)
+    for each in sets:
+        if not isinstance(each, Walks):
+            raise refuse_type("walks", "Walks, or a sequence of them", each)
+    return sets
+
+
+def _check_tensor(name: str, value: Tensor, shape: tuple[int | None, ...], letters: str, floating: bool) -> None:
+    if not isinstance(value, Tensor):
+        raise refuse_type(name, "a tensor", value)
+    if value.is_floating_point() != floating or value.is_complex() or value.dtype == torch.bool:
+        raise refuse_type_of(name, "a floating-point tensor" if floating else "an integer tensor", value)
+    if value.dim() != len(shape) or any(want not in (None, got) for want, got in zip(shape, value.shape, strict=True)):
+        sizes = ", ".join(f"{letter} = {size}" for letter, size in zip("NE", (shape[0], shape[0]), strict=True) if letter in letters)
+        raise refuse(name, f"of shape {letters} with {sizes}", value)
+
+
+def _normalize(pattern: Pattern, weight: Tensor, normalization: Normalization) -> Tensor:
+    if normalization is None:
+        return weight
+    row = weight.new_zeros(pattern.shape[0]).index_add(0, pattern.row, weight.abs())
+    if normalization == "rw":
+        return weight * _power(row, -1)[pattern.row]
+    col = weight.new_zeros(pattern.shape[1]).index_add(0, pattern.col, weight.abs())
+    return weight * _power(row, -0.5)[pattern.row] * _power(col, -0.5)[pattern.col]
+
+
+def _power(total: Tensor, exponent: float) -> Tensor:
+    """A negative power, and 0 where a node has no weight: masked before the power, so that no gradient is NaN."""
+    empty = total == 0
+    return total.masked_fill(empty, 1).pow(exponent).masked_fill(empty, 0)

@@ -1,0 +1,56 @@
+"""WalkSampler: draws walks on a topology."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from graphmask._checks import check_integer, refuse, refuse_type
+from graphmask._random import seed_from
+from graphmask._walks import Walks
+from graphmask.topology import Normalization, Topology, check_normalization
+
+
+class WalkSampler(ABC):
+    r"""Draws sparse :math:`S_0, \dots, S_K` with :math:`E[S_t] = W^t`: ``sampler(topology, generator) -> Walks``.
+
+    A subclass gives ``_draw``. Every draw is a function of the seed and of the node's place in its own graph, so that a graph
+    gets the same walks alone and inside any batch; one generator gives the same walks at every first call.
+
+    Args:
+        hops: K.
+        normalization: of W. (default: :obj:`"sym"`)
+    """
+
+    def __init__(self, hops: int, normalization: Normalization = "sym") -> None:
+        self.hops = check_integer("hops", hops, 0)
+        self.normalization = check_normalization(normalization)
+
+    @abstractmethod
+    def _draw(self, topology: Topology, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Entries (row, col, hop, weight) in any order."""
+
+    def __call__(self, topology: Topology, generator: torch.Generator | None = None) -> Walks:
+        """Draw walks.
+
+        Args:
+            topology: the graphs to walk on.
+            generator: the source of randomness. (default: :obj:`None`, the operating system)
+
+        Raises:
+            TypeError: where the topology is none.
+            ValueError: where a gradient is wanted with respect to the edge weights, which drawn walks do not carry.
+        """
+        if not isinstance(topology, Topology):
+            raise refuse_type("topology", "a Topology", topology)
+        if topology.requires_grad and torch.is_grad_enabled():
+            raise refuse(
+                "edge_weight",
+                "without gradient for walks, which do not carry one: detach() it, or use PowerSeriesMask",
+                topology.edge_weight,
+            )
+        with torch.no_grad():
+            entries = self._draw(topology, seed_from(generator))
+        return Walks(*entries, topology.num_nodes, self.hops)

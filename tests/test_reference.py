@@ -1,0 +1,536 @@
+"""The reference against what is known without it: hand computation, networkx, closed forms, finite differences."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from torch.autograd import gradcheck, gradgradcheck
+
+from graphmask import reference
+
+DOUBLE = torch.float64
+NORMALIZATIONS = ["sym", "rw", None]
+
+
+def close(actual, expected, rtol=1e-12, atol=1e-12):
+    expected = torch.as_tensor(np.asarray(expected), dtype=DOUBLE)
+    torch.testing.assert_close(actual, expected, rtol=rtol, atol=atol)
+
+
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def undirected():
+    """A weighted graph with a self-loop and an isolated node, as networkx knows it and as we do."""
+    graph = nx.gnm_random_graph(12, 25, seed=1)
+    rng = np.random.default_rng(1)
+    nx.set_edge_attributes(graph, {edge: rng.uniform(0.2, 2.0) for edge in graph.edges}, "weight")
+    graph.add_edge(3, 3, weight=0.7)
+    graph.add_node(12)
+    both_ways = [edge for u, v, w in graph.edges(data="weight") for edge in {(u, v, w), (v, u, w)}]
+    source, target, weight = zip(*both_ways, strict=True)
+    return graph, torch.tensor([source, target]), torch.tensor(weight, dtype=DOUBLE)
+
+
+@pytest.fixture
+def W(undirected):
+    graph, edge_index, weight = undirected
+    return reference.adjacency(edge_index, len(graph), weight)
+
+
+def random_directed(generator, num_nodes=9, num_edges=30):
+    edge_index = torch.randint(num_nodes, (2, num_edges), generator=generator)
+    return edge_index, torch.randn(num_edges, generator=generator, dtype=DOUBLE)
+
+
+def random_walks(generator, num_nodes=5, num_hops=2, entries=20):
+    row, col = torch.randint(num_nodes, (2, entries), generator=generator)
+    hop = torch.randint(num_hops + 1, (entries,), generator=generator)
+    return row, col, hop, torch.randn(entries, generator=generator, dtype=DOUBLE)
+
+
+def heads(generator, num_nodes=5, num_heads=2, channels=3):
+    return torch.randn(num_nodes, num_heads, channels, generator=generator, dtype=DOUBLE)
+
+
+def spectral_norm(matrix):
+    return torch.linalg.matrix_norm(matrix, ord=2)
+
+
+def test_every_definition_has_an_example_that_runs():
+    assert doctest.testmod(reference).failed == 0
+    functions = [value for value in vars(reference).values() if getattr(value, "__module__", "") == reference.__name__]
+    assert all(">>>" in function.__doc__ for function in functions if not function.__name__.startswith("_"))
+
+
+def test_depends_on_nothing_it_judges():
+    nodes = list(ast.walk(ast.parse(Path(reference.__file__).read_text(encoding="utf-8"))))
+    imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module or "graphmask" for node in nodes if isinstance(node, ast.ImportFrom)}
+    assert {name.split(".")[0] for name in imported} <= {"__future__", "typing", "torch", "numpy", "scipy"}
+
+
+# adjacency
+
+
+def test_adjacency_puts_the_edge_j_to_i_at_row_i():
+    A = reference.adjacency(torch.tensor([[0], [1]]), 2, torch.tensor([3.0]), normalization=None)
+    close(A, [[0, 0], [3, 0]])
+
+
+def test_adjacency_adds_parallel_edges_and_counts_loops():
+    edge_index = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 0]])
+    weight = torch.tensor([1.0, 2.0, -1.0, 4.0])
+    close(reference.adjacency(edge_index, 2, weight, normalization=None), [[0, 4], [3, -1]])
+    close(reference.adjacency(edge_index, 2, weight, normalization="rw"), [[0, 1], [0.75, -0.25]])
+    expected = [[0, 4 / np.sqrt(4 * 5)], [3 / np.sqrt(4 * 3), -1 / np.sqrt(4 * 5)]]
+    close(reference.adjacency(edge_index, 2, weight, normalization="sym"), expected)
+
+
+def test_adjacency_takes_the_sum_of_parallel_edges_before_its_absolute_value():
+    edge_index = torch.tensor([[0, 0, 1], [1, 1, 1]])
+    A = reference.adjacency(edge_index, 2, torch.tensor([1.0, -1.0, 5.0]), normalization="rw")
+    close(A, [[0, 0], [0, 1]])
+
+
+def test_adjacency_agrees_with_networkx(undirected):
+    graph, edge_index, weight = undirected
+    A = nx.to_numpy_array(graph)
+    close(reference.adjacency(edge_index, len(graph), weight, normalization=None), A)
+    connected = A.sum(1) > 0
+    sym = np.diag(connected.astype(float)) - nx.normalized_laplacian_matrix(graph).toarray()
+    close(reference.adjacency(edge_index, len(graph), weight, normalization="sym"), sym)
+    rw = reference.adjacency(edge_index, len(graph), weight, normalization="rw")
+    close(rw[connected], nx.to_numpy_array(graph)[connected] / A.sum(1)[connected][:, None])
+    laplacian = nx.laplacian_matrix(graph).toarray()
+    close(torch.eye(13, dtype=DOUBLE)[connected] - rw[connected], laplacian[connected] / A.sum(1)[connected][:, None])
+
+
+def test_adjacency_counts_unit_weights_by_default():
+    graph = nx.karate_club_graph()
+    edge_index = torch.tensor([(u, v) for u, v in graph.to_directed().edges]).T
+    close(reference.adjacency(edge_index, 34, normalization=None), nx.to_numpy_array(graph, weight=None))
+    sym = reference.adjacency(edge_index, 34)
+    close(sym, np.eye(34) - nx.normalized_laplacian_matrix(graph, weight=None).toarray())
+    close(torch.linalg.eigvalsh(sym).max(), 1.0)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_normalised_adjacency_is_bounded_on_directed_signed_graphs(seed):
+    edge_index, weight = random_directed(torch.Generator().manual_seed(seed))
+    assert spectral_norm(reference.adjacency(edge_index, 9, weight, "sym")) <= 1 + 1e-12
+    row_sums = reference.adjacency(edge_index, 9, weight, "rw").abs().sum(1)
+    close(row_sums, (row_sums > 0).double())
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_adjacency_of_no_edges_is_zero(normalization):
+    no_edges = torch.empty(2, 0, dtype=torch.long)
+    close(reference.adjacency(no_edges, 3, normalization=normalization), np.zeros((3, 3)))
+    assert reference.adjacency(no_edges, 0, normalization=normalization).shape == (0, 0)
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_adjacency_has_a_finite_gradient_where_degrees_vanish(normalization):
+    edge_index = torch.tensor([[0, 1, 2, 2], [1, 2, 3, 3]])
+    weight = torch.tensor([1.0, 0.0, 2.0, -2.0], dtype=DOUBLE, requires_grad=True)
+    A = reference.adjacency(edge_index, 5, weight, normalization)
+    (gradient,) = torch.autograd.grad(A.square().sum() + A.sum(), weight)
+    assert A.isfinite().all()
+    assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_adjacency_gradients(normalization, generator):
+    edge_index, weight = random_directed(generator, num_nodes=5, num_edges=12)
+    weight.requires_grad_()
+
+    def of_weight(w):
+        return reference.adjacency(edge_index, 7, w, normalization)
+
+    assert gradcheck(of_weight, weight)
+    assert gradgradcheck(of_weight, weight)
+
+
+def test_adjacency_refuses_another_normalization():
+    with pytest.raises(ValueError, match="`normalization` must be 'sym', 'rw' or None, got 'col'"):
+        reference.adjacency(torch.tensor([[0], [1]]), 2, normalization="col")
+
+
+# walks and masks
+
+
+def test_walk_powers(W):
+    powers = reference.walk_powers(W, 4)
+    for k, power in enumerate(powers):
+        close(power, np.linalg.matrix_power(W.numpy(), k))
+    close(reference.walk_powers(W, 0), np.eye(13)[None])
+
+
+def test_walk_powers_count_walks_of_a_directed_path():
+    W = reference.adjacency(torch.tensor([[0, 1], [1, 2]]), 3, normalization=None)
+    assert reference.walk_powers(W, 2)[2].nonzero().tolist() == [[2, 0]]
+
+
+def test_walk_matrices_add_what_meets(generator):
+    row, col, hop, weight = random_walks(generator)
+    S = torch.zeros(3, 5, 5, dtype=DOUBLE)
+    for i, j, t, w in zip(row, col, hop, weight, strict=True):
+        S[t, i, j] += w
+    close(reference.walk_matrices(row, col, hop, weight, 5, 2), S)
+
+
+def test_walk_matrices_of_exact_walks_are_the_powers(W):
+    powers = reference.walk_powers(W, 3)
+    hop, row, col = powers.nonzero(as_tuple=True)
+    S = reference.walk_matrices(row, col, hop, powers[hop, row, col], len(W), 3)
+    close(S, powers, rtol=0, atol=0)
+
+
+def test_walk_matrices_of_simulated_walkers_average_to_the_powers(generator):
+    W = reference.adjacency(torch.tensor([[0, 1, 1, 2, 2, 0], [1, 0, 2, 1, 0, 2]]), 3)
+    n = 4000
+    row = torch.arange(3).repeat_interleave(n)
+    col, load = row.clone(), torch.ones(3 * n, dtype=DOUBLE)
+    entries = [(row, col, load)]
+    for _ in range(2):
+        step = col.clone()
+        col = (step + torch.randint(1, 3, (3 * n,), generator=generator)) % 3
+        load = load * W[step, col] * 2
+        entries.append((row, col, load))
+    row, col, load = (torch.cat(part) for part in zip(*entries, strict=True))
+    S = reference.walk_matrices(row, col, torch.arange(3).repeat_interleave(3 * n), load / n, 3, 2)
+    close(S, reference.walk_powers(W, 2), rtol=0, atol=4 / n**0.5)
+
+
+def test_global_mask():
+    close(reference.global_mask(2), np.ones((1, 2, 2)))
+    mask = reference.global_mask(4, torch.tensor([2, 0, 2, 1]))
+    close(mask, [[[1, 0, 1, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 1]]])
+
+
+def test_power_series_by_hand(W):
+    alpha = torch.tensor([[1.0, -0.5, 0.25], [0.0, 0.0, 3.0]])
+    I = np.eye(13)  # noqa: E741
+    M, w = reference.power_series(W, alpha), W.numpy()
+    close(M, np.stack([I - 0.5 * w + 0.25 * w @ w, 3 * w @ w]))
+
+
+def test_power_series_is_a_function_of_the_spectrum(W):
+    alpha = torch.tensor([[0.3, -1.0, 0.5, 2.0]], dtype=DOUBLE)
+    eigenvalues, vectors = np.linalg.eigh(W.numpy())
+    spectrum = np.polynomial.polynomial.polyval(eigenvalues, alpha[0].numpy())
+    close(reference.power_series(W, alpha)[0], vectors * spectrum @ vectors.T)
+
+
+def test_walk_mask_of_the_powers_is_the_power_series(W, generator):
+    alpha = torch.randn(3, 5, generator=generator, dtype=DOUBLE)
+    close(reference.walk_mask(reference.walk_powers(W, 4), alpha), reference.power_series(W, alpha))
+
+
+def test_grf_mask_of_the_powers_is_the_power_series_of_the_convolution(W, generator):
+    f = torch.randn(3, 4, generator=generator, dtype=DOUBLE)
+    powers = reference.walk_powers(W, 3)
+    close(reference.grf_mask(powers, powers, f), reference.power_series(W, reference.convolution(f)))
+
+
+def test_grf_mask_of_a_directed_graph_needs_key_walks_on_the_reversed_graph(generator):
+    W = reference.adjacency(torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]]), 4)
+    f = torch.randn(1, 3, generator=generator, dtype=DOUBLE)
+    powers, reversed_powers = reference.walk_powers(W, 2), reference.walk_powers(W.mT, 2)
+    expected = reference.power_series(W, reference.convolution(f))
+    close(reference.grf_mask(powers, reversed_powers, f), expected)
+    assert not torch.allclose(reference.grf_mask(powers, powers, f), expected)
+
+
+def test_grf_mask_keeps_queries_and_keys_apart(generator):
+    S_query, S_key = torch.randn(2, 3, 5, 5, generator=generator, dtype=DOUBLE)
+    f = torch.tensor([[1.0, 0.5, -2.0]], dtype=DOUBLE)
+    query, key = (S[0] + 0.5 * S[1] - 2 * S[2] for S in (S_query, S_key))
+    close(reference.grf_mask(S_query, S_key, f)[0], query @ key.T)
+    shared = reference.grf_mask(S_query, S_query, f)[0]
+    assert torch.linalg.eigvalsh(shared).min() > -1e-9
+
+
+def test_mask_gradients(generator):
+    edge_index, weight = random_directed(generator, num_nodes=4, num_edges=8)
+    alpha = torch.randn(2, 3, generator=generator, dtype=DOUBLE, requires_grad=True)
+    row, col, hop, load = random_walks(generator, num_nodes=4)
+    weight.requires_grad_()
+    load.requires_grad_()
+
+    def series(w, a):
+        return reference.power_series(reference.adjacency(edge_index, 4, w), a)
+
+    def walks(s, a):
+        return reference.walk_mask(reference.walk_matrices(row, col, hop, s, 4, 2), a)
+
+    def factors(s, a):
+        S = reference.walk_matrices(row, col, hop, s, 4, 2)
+        return reference.grf_mask(S, S.flip(1), a)
+
+    for mask, structure in [(series, weight), (walks, load), (factors, load)]:
+        assert gradcheck(mask, (structure, alpha))
+        assert gradgradcheck(mask, (structure, alpha))
+
+
+# coefficients
+
+
+@pytest.mark.parametrize("normalization", ["sym", "rw"])
+@pytest.mark.parametrize("scale", [0.0, 0.3, 2.0])
+def test_coefficients_converge_to_their_closed_forms(undirected, normalization, scale):
+    graph, edge_index, weight = undirected
+    W = reference.adjacency(edge_index, len(graph), weight, normalization)
+    I, w = np.eye(len(W)), W.numpy()  # noqa: E741
+    teleport = 1 / (1 + scale)
+    families = {
+        "diffusion": (reference.diffusion, scale, scipy.linalg.expm(-scale * (I - w))),
+        "pagerank": (reference.pagerank, teleport, teleport * np.linalg.inv(I - (1 - teleport) * w)),
+        "regularized_laplacian": (reference.regularized_laplacian, scale, np.linalg.inv(I + scale * (I - w))),
+    }
+    for name, (coefficients, argument, closed_form) in families.items():
+        errors = [
+            abs(reference.power_series(W, coefficients(argument, hops)[None])[0].numpy() - closed_form).max()
+            for hops in (2, 8, 100)
+        ]
+        assert errors[-1] < 1e-12, name
+        assert scale == 0 or errors[0] > errors[1] > errors[2], name
+
+
+@pytest.mark.parametrize("family", [reference.diffusion, reference.pagerank, reference.regularized_laplacian])
+def test_coefficients_are_a_distribution_and_broadcast_over_scales(family):
+    scale = torch.tensor([[0.2, 0.7], [0.05, 0.9]])
+    alpha = family(scale, 400)
+    assert alpha.shape == (2, 2, 401)
+    assert alpha.dtype == DOUBLE
+    assert (alpha >= 0).all()
+    close(alpha.sum(-1), torch.ones(2, 2), rtol=0, atol=1e-8)
+    close(alpha[1, 0], family(scale[1, 0].item(), 400))
+
+
+@pytest.mark.parametrize("family", [reference.diffusion, reference.pagerank, reference.regularized_laplacian])
+def test_coefficient_gradients(family):
+    scale = torch.tensor([0.3, 0.8], dtype=DOUBLE, requires_grad=True)
+    assert gradcheck(lambda s: family(s, 5), scale)
+    assert gradgradcheck(lambda s: family(s, 5), scale)
+
+
+@pytest.mark.parametrize("family", [reference.diffusion, reference.regularized_laplacian])
+def test_coefficients_have_their_limit_and_slope_at_scale_zero(family):
+    scale = torch.zeros((), dtype=DOUBLE, requires_grad=True)
+    close(family(scale, 3).detach(), [1, 0, 0, 0])
+    slope = torch.autograd.functional.jacobian(lambda s: family(s, 3), scale)
+    close(slope, [-1, 1, 0, 0])
+
+
+def test_convolution_multiplies_polynomials(generator):
+    f = torch.randn(2, 5, generator=generator, dtype=DOUBLE)
+    close(reference.convolution(f), [np.convolve(row, row) for row in f.numpy()])
+    close(reference.convolution(torch.tensor([3.0])), [9.0])
+
+
+def _factorial(k):
+    return torch.lgamma(k + 1.0).exp()
+
+
+def _odd_over_even(k):
+    """(2k - 1)!! / (2k)!!"""
+    return torch.cat([torch.ones(1, dtype=DOUBLE), ((2 * k[1:] - 1) / (2 * k[1:])).cumprod(0)])
+
+
+K = torch.arange(12, dtype=DOUBLE)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "f"),
+    [
+        pytest.param(torch.ones_like(K), _odd_over_even(K), id="1-regularised Laplacian"),
+        pytest.param(K + 1, torch.ones_like(K), id="2-regularised Laplacian"),
+        pytest.param(1 / _factorial(K), 1 / (2**K * _factorial(K)), id="diffusion"),
+        pytest.param(torch.tensor([1.0, 2, 1, 0]), torch.tensor([1.0, 1, 0, 0]), id="2-step walk"),
+        pytest.param(reference.pagerank(0.1, 11), 0.1**0.5 * 0.9**K * _odd_over_even(K), id="PageRank"),
+    ],
+)
+def test_deconvolution_of_the_published_kernels(alpha, f):
+    close(reference.deconvolution(alpha), f.double())
+
+
+def test_deconvolution_undoes_convolution(generator):
+    alpha = torch.randn(3, 6, generator=generator, dtype=DOUBLE)
+    alpha[:, 0] = 1 + alpha[:, 0].abs()
+    f = reference.deconvolution(alpha)
+    close(reference.convolution(f)[..., :6], alpha)
+    close(reference.deconvolution(reference.convolution(f)[..., :6]), f)
+    assert (f[:, 0] > 0).all()
+
+
+def test_deconvolution_gradients(generator):
+    alpha = (torch.rand(2, 5, generator=generator, dtype=DOUBLE) + 0.5).requires_grad_()
+    assert gradcheck(reference.deconvolution, alpha)
+    assert gradcheck(reference.convolution, alpha)
+
+
+@pytest.mark.parametrize("first", [0.0, -1.0, float("nan")])
+def test_deconvolution_refuses_a_first_coefficient_without_a_root(first):
+    with pytest.raises(ValueError, match="`alpha` must have alpha_0 > 0"):
+        reference.deconvolution(torch.tensor([[1.0, 1.0], [first, 1.0]]))
+
+
+# attention
+
+
+def test_feature_maps():
+    x = torch.tensor([-2.0, 0.0, 3.0], dtype=DOUBLE)
+    close(reference.relu_features(x, 1e-3), [1e-3, 1e-3, 3.001])
+    close(reference.relu_features(x), [0, 0, 3])
+    close(reference.elu_plus_one(x), [np.exp(-2), 1, 4])
+    x = torch.tensor([-1.5, -0.2, 0.4], dtype=DOUBLE, requires_grad=True)
+    assert gradcheck(reference.relu_features, x)
+    assert gradcheck(reference.elu_plus_one, x)
+
+
+def sentence(q, k, v, mask, normaliser):
+    """The sentence once more, one number at a time."""
+    out = torch.zeros(len(q), q.shape[1], v.shape[-1], dtype=DOUBLE)
+    for i, h in np.ndindex(*out.shape[:2]):
+        score = [float(q[i, h] @ k[j, h]) for j in range(len(k))]
+        total = sum(float(normaliser[h % len(mask), i, j]) * score[j] for j in range(len(k)))
+        for j in range(len(k)):
+            out[i, h] += 0 if total == 0 else float(mask[h % len(mask), i, j]) * score[j] / total * v[j, h]
+    return out
+
+
+@pytest.mark.parametrize("mask_heads", [1, 2])
+def test_attention_is_the_sentence(mask_heads, generator):
+    q, k = (reference.relu_features(heads(generator), 0.1) for _ in range(2))
+    v = heads(generator, channels=4)
+    mask = torch.randn(mask_heads, 5, 5, generator=generator, dtype=DOUBLE)
+    close(reference.attention(q, k, v, mask), sentence(q, k, v, mask, mask.abs()))
+    normaliser = mask.abs() + 1
+    close(reference.attention(q, k, v, mask, normaliser), sentence(q, k, v, mask, normaliser))
+
+
+def test_attention_by_hand():
+    q, k = torch.tensor([1.0, 2.0, 0.0]).view(3, 1, 1), torch.tensor([1.0, 3.0, 5.0]).view(3, 1, 1)
+    v = torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 2.0]]).view(3, 1, 2)
+    mask = torch.tensor([[[1.0, -1.0, 0.0], [0.0, 0.0, 2.0], [1.0, 1.0, 1.0]]])
+    close(reference.attention(q, k, v, mask), [[[0.25, -0.75]], [[2.0, 2.0]], [[0.0, 0.0]]])
+
+
+def test_attention_under_the_global_mask_is_linear_attention_of_each_graph(generator):
+    q, k, v = reference.elu_plus_one(heads(generator)), reference.elu_plus_one(heads(generator)), heads(generator)
+    batch = torch.tensor([1, 0, 1, 1, 0])
+    out = reference.attention(q, k, v, reference.global_mask(5, batch))
+    for graph in (0, 1):
+        nodes = (batch == graph).nonzero().squeeze(1)
+        state = torch.einsum("jhm,jhd->hmd", k[nodes], v[nodes])
+        numerator = torch.einsum("ihm,hmd->ihd", q[nodes], state)
+        denominator = torch.einsum("ihm,hm->ih", q[nodes], k[nodes].sum(0))
+        close(out[nodes], numerator / denominator[..., None])
+
+
+def test_attention_averages_under_a_non_negative_mask(generator):
+    q, k = (reference.relu_features(heads(generator), 0.1) for _ in range(2))
+    mask = torch.rand(2, 5, 5, generator=generator)
+    close(reference.attention(q, k, torch.full((5, 2, 1), 7.0), mask), np.full((5, 2, 1), 7.0))
+    close(reference.attention_rows(q, k, mask, torch.arange(5)).sum(-1), np.ones((5, 2)))
+
+
+def test_attention_rows_are_rows_of_the_attention_matrix(generator):
+    q, k = (reference.relu_features(heads(generator), 0.1) for _ in range(2))
+    mask = torch.randn(2, 5, 5, generator=generator, dtype=DOUBLE)
+    identity = torch.eye(5, dtype=DOUBLE)[:, None].expand(5, 2, 5)
+    nodes = torch.tensor([4, 0, 4])
+    rows = reference.attention_rows(q, k, mask, nodes)
+    assert rows.shape == (3, 2, 5)
+    close(rows, reference.attention(q, k, identity, mask)[nodes])
+    close(rows.abs().sum(-1), np.ones((3, 2)))
+
+
+@pytest.mark.parametrize("mask_heads", [1, 2])
+def test_attention_gradients(mask_heads, generator):
+    q, k = (reference.relu_features(heads(generator), 0.1).requires_grad_() for _ in range(2))
+    v = heads(generator, channels=2).requires_grad_()
+    mask = torch.randn(mask_heads, 5, 5, generator=generator, dtype=DOUBLE, requires_grad=True)
+    assert gradcheck(reference.attention, (q, k, v, mask))
+    assert gradgradcheck(reference.attention, (q, k, v, mask))
+    assert gradcheck(reference.attention, (q, k, v, mask, (mask.detach().abs() + 1).requires_grad_()))
+
+
+def test_attention_has_a_finite_gradient_where_the_normaliser_vanishes(generator):
+    q, k, v = (heads(generator).relu() for _ in range(3))
+    mask = torch.randn(2, 5, 5, generator=generator, dtype=DOUBLE)
+    mask[:, 1] = 0  # a row of the mask
+    q[2] = 0  # features that look at nothing
+    leaves = [x.requires_grad_() for x in (q, k, v, mask)]
+    out = reference.attention(*leaves)
+    assert out.isfinite().all()
+    assert (out[[1, 2]] == 0).all()
+    for gradient in torch.autograd.grad(out.square().sum() + out.sum(), leaves):
+        assert gradient.isfinite().all()
+
+
+def test_attention_is_zero_where_signed_scores_cancel():
+    q, k = torch.ones(2, 1, 1), torch.tensor([1.0, -1.0]).view(2, 1, 1)
+    close(reference.attention(q, k, k.relu(), reference.global_mask(2)), np.zeros((2, 1, 1)))
+
+
+# sampling
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("budget", [1, 3, 10, 29])
+def test_resampling_threshold_solves_its_equation(seed, budget):
+    generator = torch.Generator().manual_seed(seed)
+    weights = torch.randn(30, generator=generator, dtype=DOUBLE).exp() * torch.randn(30, generator=generator).sign()
+    weights = torch.cat([weights, torch.zeros(4, dtype=DOUBLE)])
+    c = reference.resampling_threshold(weights, budget)
+    close((weights.abs() / c).clamp(max=1).sum(), float(budget), rtol=1e-12, atol=0)
+
+
+def test_resampling_threshold_by_hand():
+    assert reference.resampling_threshold(torch.tensor([1.0, 1.0, 1.0, 1.0]), 2) == 2.0
+    assert reference.resampling_threshold(torch.tensor([1.0, -1.0, 1.0, 1.0]), 3) == pytest.approx(4 / 3)
+    assert reference.resampling_threshold(torch.tensor([100.0, 1.0, 1.0, 1.0]), 2) == 3.0
+    assert reference.resampling_threshold(torch.tensor([5.0, 1.0]), 1) == 6.0
+
+
+@pytest.mark.parametrize("weights", [[], [0.0, 0.0], [2.0, 0.0, -1.0], [2.0, -1.0, 0.5]])
+def test_resampling_threshold_is_zero_where_nothing_needs_dropping(weights):
+    assert reference.resampling_threshold(torch.tensor(weights), 3) == 0.0
+
+
+# every result
+
+
+def test_results_are_float64_for_float32_inputs(generator):
+    edge_index, weight = random_directed(generator)
+    W = reference.adjacency(edge_index, 9, weight.float())
+    S = reference.walk_matrices(*random_walks(generator)[:3], torch.ones(20), 5, 2)
+    alpha = torch.ones(2, 3)
+    q = torch.ones(5, 2, 3)
+    results = [
+        W,
+        S,
+        reference.power_series(W.float(), alpha),
+        reference.walk_mask(S.float(), alpha),
+        reference.grf_mask(S.float(), S.float(), alpha),
+        reference.global_mask(3),
+        reference.convolution(alpha),
+        reference.deconvolution(alpha),
+        reference.relu_features(q),
+        reference.elu_plus_one(q),
+        reference.attention(q, q, q, torch.ones(1, 5, 5)),
+    ]
+    assert all(result.dtype == DOUBLE for result in results)
