@@ -91,7 +91,11 @@ class MaskOperator(ABC):
         return self._transpose()
 
     def __matmul__(self, x: Tensor) -> Tensor:
-        """``M @ x`` with the broadcasting of :func:`torch.matmul`: ``[..., N, C]`` gives ``[..., H, N, C]``.
+        """``M @ x``."""
+        return self.matmul(x)
+
+    def matmul(self, x: Tensor) -> Tensor:
+        """``M @ x``, under a name that ``torch.compile`` follows, with the broadcasting of :func:`torch.matmul`: ``[..., N, C]`` gives ``[..., H, N, C]``.
 
         Raises:
             ValueError: where x has not N rows, or a head dimension that is neither 1 nor H.
@@ -158,7 +162,7 @@ class MaskOperator(ABC):
         check_nodes(nodes, self.num_nodes)
         chosen = torch.zeros(self.num_nodes, len(nodes), device=nodes.device)
         chosen[nodes.long(), torch.arange(len(nodes), device=nodes.device)] = 1
-        return (self.mT @ chosen).mT
+        return self.mT.matmul(chosen).mT
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(str, self.shape))})"

@@ -1,0 +1,72 @@
+"""Triangle meshes: a reader of .off files and a seeded draw of surface points."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+
+def read_off(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices float32 [V, 3] and triangles int64 [F, 3] of an Object File Format file; polygons become fans.
+
+    Raises:
+        ValueError: If the file is not complete: no header, lines missing or of a wrong shape, unknown vertices.
+    """
+    with open(path, encoding="ascii") as file:
+        text = file.read().lstrip()
+    if not text.startswith("OFF"):
+        raise ValueError("no OFF header")
+    # Some files of ModelNet40 have no line break between "OFF" and the counts.
+    lines = [line.split() for line in text[3:].splitlines() if line.strip()]
+    if not lines:
+        raise ValueError("no line after the header")
+    num_vertices, num_faces = (int(count) for count in lines[0][:2])
+    if len(lines) != 1 + num_vertices + num_faces:
+        raise ValueError(f"{num_vertices} vertices and {num_faces} faces announced, {len(lines) - 1} lines found")
+    pos = np.array(lines[1 : 1 + num_vertices], dtype=np.float32).reshape(num_vertices, 3)
+    return pos, check_faces(pos, _triangles(lines[1 + num_vertices :]))
+
+
+def _triangles(lines: list[list[str]]) -> np.ndarray:
+    polygons = [_polygon(line) for line in lines]
+    fans = [(p[0], p[k], p[k + 1]) for p in polygons for k in range(1, len(p) - 1)]
+    return np.array(fans, dtype=np.int64).reshape(-1, 3)
+
+
+def _polygon(line: list[str]) -> list[int]:
+    corners = [int(index) for index in line[1 : 1 + int(line[0])]]
+    if len(corners) != int(line[0]):
+        raise ValueError(f"a face announces {line[0]} corners and has {len(corners)}")
+    return corners
+
+
+def check_faces(pos: np.ndarray, face: np.ndarray) -> np.ndarray:
+    """The triangles, if there are some and all their corners are finite vertices in space."""
+    if pos.ndim != 2 or pos.shape[1] != 3:
+        raise ValueError(f"vertices of shape {list(pos.shape)}")
+    if not np.isfinite(pos).all():
+        raise ValueError("a vertex is NaN or infinite")
+    if len(face) == 0:
+        raise ValueError("no face")
+    if face.min() < 0 or face.max() >= len(pos):
+        raise ValueError(f"faces name vertices {face.min()} to {face.max()} of {len(pos)}")
+    return face
+
+
+def sample_surface(pos: np.ndarray, face: np.ndarray, num_points: int, rng: np.random.Generator) -> np.ndarray:
+    """Points drawn uniformly by area, float32 of shape [num_points, 3].
+
+    Raises:
+        ValueError: If the surface has no area.
+    """
+    corner, first, second = pos[face].astype(np.float64).transpose(1, 0, 2)
+    area = np.linalg.norm(np.cross(first - corner, second - corner), axis=1)
+    if not area.sum() > 0:
+        raise ValueError("its surface has no area")
+    chosen = rng.choice(len(face), num_points, p=area / area.sum())
+    a, b = rng.random((2, num_points, 1))
+    # The far half of the parallelogram is folded back onto the triangle.
+    a, b = np.where(a + b > 1, (1 - a, 1 - b), (a, b))
+    corner, first, second = corner[chosen], first[chosen], second[chosen]
+    return (corner + a * (first - corner) + b * (second - corner)).astype(np.float32)

@@ -1,0 +1,251 @@
+"""A masked graph transformer classifies point clouds and meshes: any dataset, any mask, with or without a local convolution.
+
+    python examples/point_cloud_classification.py --dataset modelnet10 --root DATA --mask walk --conv
+
+Every epoch is seeded by `--seed` and its own number, so that a run resumed with `--resume runs/NAME/last.ckpt` ends with the
+same weights as one that was never stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor, nn
+from torch.utils.data import DistributedSampler, Subset
+from torch_geometric import transforms as T
+from torch_geometric.data import Batch, Dataset
+from torch_geometric.loader import DataLoader
+from torch_geometric.nn import GraphConv, global_max_pool
+from torchmetrics.classification import MulticlassAccuracy
+
+import graphmask as gm
+from graphmask.datasets import SHREC16, DigitsPointCloud, ModelNet, PrimitiveShapes
+
+MASKS: dict[str, Callable[[int, int], gm.masks.TopologicalMask | None]] = {
+    "walk": lambda hops, heads: gm.masks.WalkMask(hops, heads),
+    "walk+global": lambda hops, heads: gm.masks.WalkMask(hops, heads) + nn.Parameter(torch.tensor([0.1])) * gm.masks.GlobalMask(),
+    "grf": lambda hops, heads: gm.masks.GRFMask(hops, heads),
+    "power": lambda hops, heads: gm.masks.PowerSeriesMask(hops, heads),
+    "global": lambda hops, heads: gm.masks.GlobalMask(),
+    "none": lambda hops, heads: None,
+}
+
+
+class PointClouds(L.LightningDataModule):
+    """Train, validation and test loaders; the validation clouds are every tenth of the training set."""
+
+    def __init__(self, train: Dataset, test: Dataset, batch_size: int, seed: int = 0) -> None:
+        super().__init__()
+        self.train, self.test, self.batch_size, self.seed = train, test, batch_size, seed
+
+    def _part(self, keep: Callable[[int], bool]) -> Subset:
+        return Subset(self.train, [i for i in range(len(self.train)) if keep(i)])
+
+    def train_dataloader(self) -> DataLoader:
+        part = self._part(lambda i: i % 10 != 9)
+        # The trainer tells this sampler the epoch, on which alone the order depends: a resumed run sees the same batches.
+        sampler = DistributedSampler(part, self.trainer.world_size, self.trainer.global_rank, seed=self.seed)
+        return DataLoader(part, batch_size=self.batch_size, sampler=sampler)
+
+    def val_dataloader(self) -> DataLoader:
+        return DataLoader(self._part(lambda i: i % 10 == 9), batch_size=2 * self.batch_size)
+
+    def test_dataloader(self) -> DataLoader:
+        return DataLoader(self.test, batch_size=2 * self.batch_size)
+
+
+class Classifier(L.LightningModule):
+    """Cross-entropy training of a graph classifier on node positions."""
+
+    def __init__(self, model: nn.Module, num_classes: int, lr: float = 2e-3, seed: int = 0) -> None:
+        super().__init__()
+        self.model, self.lr, self.seed = model, lr, seed
+        self.accuracy = nn.ModuleDict({part: MulticlassAccuracy(num_classes, average="micro") for part in ("val", "test")})
+        self.loss = nn.CrossEntropyLoss(label_smoothing=0.1)
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self.model(batch.pos, gm.Topology.from_data(batch))
+
+    def on_train_epoch_start(self) -> None:
+        L.seed_everything(self.seed * 1_000_003 + self.current_epoch, verbose=False)
+
+    def training_step(self, batch: Batch) -> Tensor:
+        loss = self.loss(self(batch), batch.y)
+        self.log("loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=batch.num_graphs)
+        return loss
+
+    def validation_step(self, batch: Batch) -> None:
+        self._score("val", batch)
+
+    def test_step(self, batch: Batch) -> None:
+        self._score("test", batch)
+
+    def _score(self, part: str, batch: Batch) -> None:
+        metric = self.accuracy[part]
+        metric(self(batch), batch.y)
+        self.log(f"{part}_acc", metric, prog_bar=True, batch_size=batch.num_graphs)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        optimizer = torch.optim.AdamW(self.parameters(), lr=self.lr, weight_decay=0.01)
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def graph_transform(options: argparse.Namespace, mesh: bool = False) -> T.Compose:
+    """What is done once per cloud: unit size, a graph, and walks if the mask reads them."""
+    build = gm.transforms.MeshToGraph(remove_faces=True) if mesh else gm.transforms.KNNGraph(options.k, force_undirected=True)
+    if options.radius and not mesh:
+        build = gm.transforms.RadiusGraph(options.radius)
+    steps = [gm.transforms.UnitSphere(), build]
+    mask = MASKS[options.mask](options.hops, options.heads)
+    if mask is not None and mask.walk_sets:
+        sampler = gm.walks.ResampledWalks(options.budget, options.hops)
+        steps.append(gm.transforms.AddWalks(sampler, torch.Generator().manual_seed(0), sets=mask.walk_sets))
+    return T.Compose(steps)
+
+
+def rotations() -> list[T.BaseTransform]:
+    """Any rotation: for clouds that come in any pose."""
+    return [T.RandomRotate(180, axis=axis) for axis in range(3)]
+
+
+def load(options: argparse.Namespace) -> tuple[Dataset, Dataset]:
+    """The train and the test split of a dataset, graphs and walks included."""
+    once = graph_transform(options, mesh=options.dataset == "shrec16")
+    noise = [T.RandomScale((0.85, 1.15)), T.RandomJitter(0.01)]
+    few = 2 if options.smoke else None
+    make: dict[str, Callable[[bool], Dataset]] = {
+        "primitives": lambda train: PrimitiveShapes(
+            train=train,
+            num_points=options.points,
+            num_per_class=few or options.per_class,
+            pre_transform=once,
+            transform=T.Compose(rotations() + noise) if train else None,
+        ),
+        "digits": lambda train: DigitsPointCloud(train=train, pre_transform=once, transform=T.Compose(noise) if train else None),
+        "modelnet10": lambda train: ModelNet(
+            options.root,
+            train=train,
+            num_points=options.points,
+            processed_root=_cache(options),
+            pre_transform=once,
+            transform=T.Compose(noise) if train else None,
+        ),
+        "shrec16": lambda train: SHREC16(
+            options.root,
+            train=train,
+            processed_root=_cache(options),
+            pre_transform=once,
+            transform=T.Compose(rotations() + noise) if train else None,
+        ),
+    }
+    return make[options.dataset](True), make[options.dataset](False)
+
+
+def _cache(options: argparse.Namespace) -> Path:
+    """A cache folder per graph and walks, which the datasets' own cache does not tell apart."""
+    walks = f"budget{options.budget}-hops{options.hops}" if "walk" in options.mask or options.mask == "grf" else "graph"
+    return options.out / "cache" / f"{options.dataset}-{options.mask}-k{options.k}-r{options.radius}-{walks}"
+
+
+def make_model(options: argparse.Namespace, in_channels: int, num_classes: int) -> nn.Module:
+    """The transformer that the options describe."""
+    channels = options.channels
+    return gm.nn.TopologicalTransformer(
+        in_channels,
+        channels,
+        num_classes,
+        num_layers=options.layers,
+        heads=options.heads,
+        mask=MASKS[options.mask](options.hops, options.heads),
+        conv=GraphConv(channels, channels, aggr="mean") if options.conv else None,
+        pool=global_max_pool,
+        dropout=options.dropout,
+    )
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The options of a run."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    add = parser.add_argument
+    add("--dataset", choices=("primitives", "digits", "modelnet10", "shrec16"), default="primitives")
+    add("--root", type=Path, help="folder of a dataset that is read from files")
+    add("--points", type=int, default=256, help="points per cloud, at most")
+    add("--per-class", type=int, default=40, help="clouds per class of the generated dataset")
+    add("--k", type=int, default=8, help="neighbours of each point in the graph")
+    add("--radius", type=float, help="an epsilon graph of this radius instead (clouds have radius 1)")
+    add("--mask", choices=tuple(MASKS), default="walk")
+    add("--conv", action="store_true", help="a local convolution beside the attention")
+    add("--hops", type=int, default=3, help="hops of the mask")
+    add("--budget", type=int, default=32, help="entries kept per node and hop")
+    add("--channels", type=int, default=64)
+    add("--layers", type=int, default=3)
+    add("--heads", type=int, default=4)
+    add("--dropout", type=float, default=0.0)
+    add("--epochs", type=int, default=30)
+    add("--batch-size", type=int, default=32)
+    add("--lr", type=float, default=2e-3)
+    add("--patience", type=int, default=30, help="epochs without a better validation accuracy before stopping")
+    add("--devices", default="auto", help="number of devices, or auto")
+    add("--precision", default="32-true", help="as Lightning writes it, such as bf16-mixed")
+    add("--seed", type=int, default=0)
+    add("--out", type=Path, default=Path("runs"), help="folder of logs, checkpoints and caches")
+    add("--name", help="name of the run (default: dataset, mask and seed)")
+    add("--resume", type=Path, help="checkpoint to go on from, such as runs/NAME/last.ckpt")
+    add("--smoke", action="store_true", help="a tiny run that only shows that everything works")
+    options = parser.parse_args(arguments)
+    if options.mask == "none" and not options.conv:
+        parser.error("--mask none leaves no way to mix nodes: add --conv")
+    if options.dataset in ("modelnet10", "shrec16") and options.root is None:
+        parser.error(f"--dataset {options.dataset} is read from files: give its folder with --root")
+    if options.smoke:
+        options.points, options.channels, options.layers, options.epochs = min(options.points, 32), 16, 1, 1
+    options.name = options.name or f"{options.dataset}-{options.mask}{'+conv' if options.conv else ''}-{options.seed}"
+    return options
+
+
+def run(options: argparse.Namespace) -> float:
+    """Train, then test the epoch that validated best. Returns its test accuracy."""
+    L.seed_everything(options.seed, verbose=False)
+    train, test = load(options)
+    model = make_model(options, train[0].pos.shape[1], train.num_classes)
+    folder = options.out / options.name
+    best = ModelCheckpoint(folder, filename="best", monitor="val_acc", mode="max", save_last=True, enable_version_counter=False)
+    trainer = L.Trainer(
+        max_epochs=options.epochs,
+        devices=options.devices,
+        precision=options.precision,
+        gradient_clip_val=1.0,
+        use_distributed_sampler=False,
+        log_every_n_steps=1,
+        num_sanity_val_steps=0,
+        callbacks=[best, EarlyStopping("val_acc", mode="max", patience=options.patience), LearningRateMonitor()],
+        logger=CSVLogger(options.out, options.name, version=""),
+        enable_model_summary=False,
+    )
+    task = Classifier(model, train.num_classes, options.lr, options.seed)
+    clouds = PointClouds(train, test, options.batch_size, options.seed)
+    trainer.fit(task, clouds, ckpt_path=options.resume)
+    return trainer.test(task, clouds, ckpt_path=best.best_model_path, verbose=False)[0]["test_acc"]
+
+
+def main() -> None:
+    """Train and report."""
+    # Lightning advises on loader workers; batches here are made faster than workers start.
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    options = parse()
+    accuracy = run(options)
+    print(f"{options.name}: test accuracy {accuracy:.4f}; log, best and last checkpoint in {options.out / options.name}")
+
+
+if __name__ == "__main__":
+    main()

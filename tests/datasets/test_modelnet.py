@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+from graphmask.datasets import ModelNet, modelnet
+from torch_geometric.loader import DataLoader
+
+TETRAHEDRON = """OFF
+4 4 6
+0 0 0
+1 0 0
+0 1 0
+0 0 1
+3 0 2 1
+3 0 1 3
+3 0 3 2
+3 1 2 3
+"""
+
+
+def voxel_arrays() -> dict[str, np.ndarray]:
+    """Ten train and five test grids with 40 to 400 cells each, and one empty grid in each split."""
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split, size in (("train", 10), ("test", 5)):
+        grids = np.zeros((size + 1, 32**3), dtype=np.uint8)
+        for place in range(size):
+            grids[place, rng.choice(32**3, 40 * (place + 1), replace=False)] = 1
+        arrays[f"X_{split}_bits"] = np.packbits(grids, axis=1)
+        arrays[f"y_{split}"] = np.arange(size + 1, dtype=np.uint8) % 10
+    return arrays
+
+
+@pytest.fixture
+def voxel_root(tmp_path: Path) -> Path:
+    np.savez(tmp_path / "modelnet10_vox32_bits.npz", **voxel_arrays())
+    return tmp_path
+
+
+@pytest.fixture
+def mesh_root(tmp_path: Path) -> Path:
+    write_meshes(tmp_path / "raw")
+    return tmp_path
+
+
+def write_meshes(raw: Path) -> None:
+    for name in modelnet.CLASSES["10"]:
+        for split, numbers in (("train", (1, 2)), ("test", (3,))):
+            folder = raw / name / split
+            folder.mkdir(parents=True)
+            for number in numbers:
+                (folder / f"{name}_000{number}.off").write_text(TETRAHEDRON)
+
+
+def positions(dataset: ModelNet) -> list[torch.Tensor]:
+    return [data.pos for data in dataset]
+
+
+def same(first: ModelNet, second: ModelNet) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(positions(first), positions(second), strict=True))
+
+
+def test_voxels_are_the_occupied_cells(voxel_root: Path) -> None:
+    dataset = ModelNet(voxel_root, train=False, num_points=None)
+    grids = np.unpackbits(voxel_arrays()["X_test_bits"], axis=1).reshape(-1, 32, 32, 32)
+    assert [data.num_nodes for data in dataset] == [40, 80, 120, 160, 200]
+    for data, grid in zip(dataset, grids[:5], strict=True):
+        x, y, z = data.pos.long().T
+        assert grid[x, y, z].all()
+        assert data.pos.dtype == torch.float32
+    assert [int(data.y) for data in dataset] == [0, 1, 2, 3, 4]
+
+
+def test_voxels_are_drawn_without_repetition_up_to_num_points(voxel_root: Path) -> None:
+    everything = ModelNet(voxel_root, num_points=None)
+    dataset = ModelNet(voxel_root, num_points=100)
+    assert [data.num_nodes for data in dataset] == [40, 80] + 8 * [100]
+    for drawn, cells in zip(positions(dataset), positions(everything), strict=True):
+        assert len(torch.unique(drawn, dim=0)) == len(drawn)
+        assert set(map(tuple, drawn.tolist())) <= set(map(tuple, cells.tolist()))
+
+
+def test_draws_depend_on_the_seed_alone(voxel_root: Path) -> None:
+    torch.manual_seed(0)
+    first = ModelNet(voxel_root, num_points=50)
+    torch.manual_seed(1)
+    assert same(first, ModelNet(voxel_root, num_points=50, force_reload=True))
+    assert not same(first, ModelNet(voxel_root, num_points=50, seed=1))
+
+
+def test_names_and_repr(voxel_root: Path) -> None:
+    dataset = ModelNet(voxel_root)
+    assert repr(dataset) == "ModelNet10(10)"
+    assert dataset.num_classes == len(dataset.class_names) == 10
+    assert len(modelnet.CLASSES["40"]) == len(set(modelnet.CLASSES["40"])) == 40
+    assert set(modelnet.CLASSES["10"]) < set(modelnet.CLASSES["40"])
+    assert all(list(names) == sorted(names) for names in modelnet.CLASSES.values())
+
+
+def test_cache_filters_and_transforms(voxel_root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    cache = tmp_path_factory.mktemp("cache")
+    options = {"processed_root": cache, "pre_filter": lambda data: int(data.y) < 3, "num_points": 50}
+    dataset = ModelNet(voxel_root, **options)
+    assert len(dataset) == 3
+    before = Path(dataset.processed_paths[0]).stat().st_mtime_ns
+    again = ModelNet(voxel_root, **options)
+    assert Path(again.processed_paths[0]).stat().st_mtime_ns == before
+    assert same(dataset, again)
+    assert not (voxel_root / "processed").exists()
+
+
+def test_loader(voxel_root: Path) -> None:
+    batch = next(iter(DataLoader(ModelNet(voxel_root, num_points=50), batch_size=4)))
+    assert batch.batch.bincount().tolist() == [40, 50, 50, 50]
+
+
+@pytest.mark.usefixtures("double_default")
+def test_meshes_are_drawn_on_their_surface(mesh_root: Path) -> None:
+    dataset = ModelNet(mesh_root, num_points=500)
+    assert len(dataset) == 20
+    assert dataset[0].pos.shape == (500, 3)
+    assert dataset[0].pos.dtype == torch.float32
+    assert [int(data.y) for data in dataset] == [label for label in range(10) for _ in range(2)]
+    for pos in positions(dataset):
+        on_a_side = (pos.amin(1).abs() < 1e-6) | ((pos.sum(1) - 1).abs() < 1e-5)
+        assert on_a_side.all()
+        assert pos.min() >= -1e-6
+
+
+def test_mesh_draws_are_uniform_by_area(mesh_root: Path) -> None:
+    pos = torch.cat(positions(ModelNet(mesh_root, num_points=500)))
+    slanted = ((pos.sum(1) - 1).abs() < 1e-5).double().mean()
+    # Sides of areas 1/2, 1/2, 1/2 and sqrt(3)/2; four standard errors of 10,000 draws.
+    expected = 3**0.5 / (3 + 3**0.5)
+    assert abs(slanted - expected) < 4 * (expected * (1 - expected) / len(pos)) ** 0.5
+
+
+def test_mesh_draws_differ_from_mesh_to_mesh_and_repeat(mesh_root: Path) -> None:
+    first = ModelNet(mesh_root, num_points=20)
+    assert not torch.equal(first[0].pos, first[1].pos)
+    assert same(first, ModelNet(mesh_root, num_points=20, force_reload=True))
+    assert len(ModelNet(mesh_root, train=False)) == 10
+
+
+def test_meshes_whole(mesh_root: Path) -> None:
+    data = ModelNet(mesh_root, num_points=None)[0]
+    assert data.pos.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert data.face.T.tolist() == [[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "OFF4 1 0\n0 0 0\n1 0 0\n1 1 0\n0 1 0\n4 0 1 2 3",
+        "OFF\n\n4 1 0\n0 0 0\n1 0 0\n1 1 0\n0 1 0\n\n4 0 1 2 3 255 0 0\n",
+    ],
+)
+def test_off_files_of_other_habits(mesh_root: Path, text: str) -> None:
+    (mesh_root / "raw/bathtub/train/bathtub_0001.off").write_text(text)
+    assert ModelNet(mesh_root, num_points=None)[0].face.T.tolist() == [[0, 1, 2], [0, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "no OFF header"),
+        ("OFF", "no line after the header"),
+        ("OFF\n0 0 0\n", "no face"),
+        ("OFF\nfour 4 6\n", "invalid literal"),
+        (TETRAHEDRON[: TETRAHEDRON.index("3 0 3 2")], "4 vertices and 4 faces announced, 6 lines found"),
+        (TETRAHEDRON[:-2], "a face announces 3 corners and has 2"),
+        (TETRAHEDRON.replace("3 1 2 3", "3 1 2 4"), "faces name vertices 0 to 4 of 4"),
+        (TETRAHEDRON.replace("1 0 0", "nan 0 0"), "a vertex is NaN or infinite"),
+        (TETRAHEDRON.replace("1 0 0", "1 0"), "inhomogeneous"),
+        (TETRAHEDRON.replace("1", "0"), "its surface has no area"),
+    ],
+)
+def test_a_damaged_mesh(mesh_root: Path, text: str, problem: str) -> None:
+    (mesh_root / "raw/chair/train/chair_0002.off").write_text(text)
+    with pytest.raises(ValueError, match=rf"chair_0002\.off is damaged \(.*{problem}.*remove the folder .*chair "):
+        ModelNet(mesh_root)
+
+
+def test_a_class_without_meshes(mesh_root: Path) -> None:
+    shutil.rmtree(mesh_root / "raw/desk/test")
+    with pytest.raises(FileNotFoundError, match=r"No \.off file in .*desk/test: remove .*desk to have it downloaded"):
+        ModelNet(mesh_root, train=False)
+
+
+def break_the_file(path: Path, how: str) -> None:
+    arrays = voxel_arrays()
+    if how == "truncated":
+        path.write_bytes(path.read_bytes()[:2000])
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "text":
+        path.write_text("<html>404</html>")
+    elif how == "missing key":
+        del arrays["X_train_bits"]
+        np.savez(path, **arrays)
+    elif how == "wrong shape":
+        np.savez(path, **{**arrays, "X_train_bits": arrays["X_train_bits"][:, :100]})
+    else:
+        np.savez(path, **{**arrays, "y_train": arrays["y_train"] + 40})
+
+
+@pytest.mark.parametrize("how", ["truncated", "empty", "text", "missing key", "wrong shape", "wrong labels"])
+def test_a_damaged_voxel_file(voxel_root: Path, how: str) -> None:
+    break_the_file(voxel_root / "modelnet10_vox32_bits.npz", how)
+    with pytest.raises(ValueError, match=r"modelnet10_vox32_bits\.npz is damaged .*: restore the file, or remove it"):
+        ModelNet(voxel_root)
+
+
+@pytest.mark.parametrize("failure", [URLError("no network"), TimeoutError("too slow"), zipfile.BadZipFile("half")])
+def test_a_failed_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception) -> None:
+    def fail(*_: str) -> str:
+        raise failure
+
+    monkeypatch.setattr(modelnet, "download_url", fail)
+    message = r"ModelNet10\.zip failed \(.*raw/<class>/\{train,test\}/\*\.off by hand, or put modelnet10_vox32"
+    with pytest.raises(ConnectionError, match=message) as caught:
+        ModelNet(tmp_path)
+    assert caught.value.__cause__ is failure
+    assert [path.name for path in tmp_path.rglob("*")] == ["raw"]
+
+
+def fake_download(monkeypatch: pytest.MonkeyPatch, source: Path) -> None:
+    def copy(_: str, folder: str) -> str:
+        return shutil.make_archive(str(Path(folder) / "ModelNet10"), "zip", source)
+
+    monkeypatch.setattr(modelnet, "download_url", copy)
+
+
+def test_a_download_is_unpacked_as_pyg_does(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path_factory.mktemp("source")
+    write_meshes(source / "ModelNet10")
+    fake_download(monkeypatch, source)
+    assert len(ModelNet(tmp_path, num_points=8)) == 20
+    assert {path.name for path in tmp_path.iterdir()} == {"raw", "processed"}
+    shutil.rmtree(tmp_path / "raw/sofa")
+    assert len(ModelNet(tmp_path, num_points=9)) == 20
+    assert {path.name for path in (tmp_path / "raw/sofa").iterdir()} == {"train", "test"}
+    assert {path.name for path in (tmp_path / "raw/bed").iterdir()} == {"train", "test"}
+
+
+def test_a_download_of_something_else(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_download(monkeypatch, tmp_path_factory.mktemp("empty"))
+    with pytest.raises(ConnectionError, match="No such file"):
+        ModelNet(tmp_path)
+
+
+def test_arguments(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match='`name` must be one of "10", "40", got 20'):
+        ModelNet(tmp_path, name="20")
+    with pytest.raises(ValueError, match="`num_points` must be at least 1, got 0"):
+        ModelNet(tmp_path, num_points=0)
+    with pytest.raises(ValueError, match="`seed` must be at least 0, got -1"):
+        ModelNet(tmp_path, seed=-1)
+
+
+@pytest.mark.parametrize(("train", "size"), [(True, 3964), (False, 901)])
+def test_the_real_voxels(real_data: Callable[[str], Path], tmp_path: Path, train: bool, size: int) -> None:
+    dataset = ModelNet(real_data("modelnet10_voxels"), train=train, num_points=256, processed_root=tmp_path)
+    assert len(dataset) == size
+    assert max(data.num_nodes for data in dataset) == 256
+    assert min(int(data.pos.min()) for data in dataset) >= 0
+    assert max(int(data.pos.max()) for data in dataset) <= 31
+    assert len(torch.unique(dataset.y)) == 10

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from graphmask.datasets import SHREC16
+from torch_geometric.loader import DataLoader
+
+# Vertex 3 repeats vertex 0 and vertex 5 is in no face: a reader that tidies up would drop both.
+MESH = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 0\nv 0 0 {}\nv 9 9 9\nf 1 2 3\nf 4 2 5\n"
+needs_trimesh = pytest.mark.skipif(find_spec("trimesh") is None, reason="the extra `mesh` is not installed")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "shrec_16"
+    for label, name in enumerate(SHREC16.class_names):
+        for split, numbers in (("train", (10, 9)), ("test", (7,))):
+            (folder / name / split).mkdir(parents=True)
+            for number in numbers:
+                (folder / name / split / f"T{number}.obj").write_text(MESH.format(100 * label + number))
+    return folder
+
+
+@needs_trimesh
+def test_meshes_are_kept_as_they_are(root: Path) -> None:
+    data = SHREC16(root, train=False)[2]
+    assert data.pos.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 207], [9, 9, 9]]
+    assert data.face.T.tolist() == [[0, 1, 2], [3, 1, 4]]
+    assert data.y.tolist() == [2]
+
+
+@needs_trimesh
+@pytest.mark.usefixtures("double_default")
+def test_splits_classes_and_dtypes(root: Path) -> None:
+    train, test = SHREC16(root), SHREC16(root, train=False)
+    assert (len(train), len(test), train.num_classes) == (60, 30, 30)
+    assert [int(data.y) for data in train] == [label for label in range(30) for _ in range(2)]
+    height = [[data.pos[4, 2].item() for data in split] for split in (train, test)]
+    assert not set(height[0]) & set(height[1])
+    assert height[0][:2] == [10, 9]
+    assert train[0].pos.dtype == torch.float32
+    assert train[0].face.dtype == torch.long
+
+
+@needs_trimesh
+def test_cache_outside_the_root(root: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    dataset = SHREC16(root, processed_root=cache)
+    (root / "alien/train/T9.obj").write_text("damaged")
+    assert torch.equal(SHREC16(root, processed_root=cache)[0].pos, dataset[0].pos)
+    assert not (root / "processed").exists()
+    with pytest.raises(ValueError, match="damaged"):
+        SHREC16(root, processed_root=cache, force_reload=True)
+
+
+@needs_trimesh
+def test_transforms_filter_and_loader(root: Path) -> None:
+    dataset = SHREC16(root, pre_filter=lambda data: int(data.y) < 4, transform=lambda data: data.clone())
+    assert len(dataset) == 8
+    assert dataset.num_classes == 30
+    batch = next(iter(DataLoader(dataset, batch_size=2)))
+    assert batch.face.T.tolist() == [[0, 1, 2], [3, 1, 4], [6, 7, 8], [9, 7, 10]]
+
+
+def test_a_missing_root_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nowhere is missing: `root` must hold <class>/\{train,test\}/\*\.obj"):
+        SHREC16(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_missing_class(root: Path) -> None:
+    (root / "cat").rename(root / "kitten")
+    with pytest.raises(FileNotFoundError, match=r"No \.obj file in .*cat/train: `root` must hold <class>"):
+        SHREC16(root)
+
+
+@needs_trimesh
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "v 0 0 0\nv 1 0 0\n",
+        "v 0 0 0\nv 1 0 0\nv 0 1\nf 1 2 3\n",
+        "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 7\n",
+        "v 0 0 0\nv nan 0 0\nv 0 1 0\nf 1 2 3\n",
+        "# Vertices: 3\n# Faces: 2\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n",
+        "\0\1\2",
+    ],
+)
+def test_a_damaged_mesh(root: Path, text: str) -> None:
+    (root / "dog1/train/T9.obj").write_text(text)
+    with pytest.raises(ValueError, match=r"dog1/train/T9\.obj is damaged \(.*restore the file from the original data"):
+        SHREC16(root)
+
+
+def test_without_trimesh(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "trimesh", None)
+    with pytest.raises(ImportError, match=r'pip install "graphmask\[mesh\]"'):
+        SHREC16(root)
+
+
+@needs_trimesh
+@pytest.mark.parametrize(("train", "each"), [(True, 16), (False, 4)])
+def test_the_real_meshes(real_data: Callable[[str], Path], tmp_path: Path, train: bool, each: int) -> None:
+    folder = real_data("shrec16")
+    dataset = SHREC16(folder, train=train, processed_root=tmp_path)
+    assert torch.bincount(dataset.y).tolist() == 30 * [each]
+    assert {data.num_nodes for data in dataset} == {250, 252}
+    assert {data.face.shape[1] for data in dataset} == {500}
+    file = sorted((folder / "alien" / ("train" if train else "test")).iterdir())[0]
+    lines = [line.split() for line in file.read_text().splitlines()]
+    vertices = np.array([line[1:4] for line in lines if line[:1] == ["v"]], dtype=np.float32)
+    faces = np.array([line[1:4] for line in lines if line[:1] == ["f"]], dtype=np.int64)
+    assert np.array_equal(dataset[0].pos.numpy(), vertices)
+    assert np.array_equal(dataset[0].face.T.numpy(), faces - 1)
