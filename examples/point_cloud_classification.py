@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,19 @@ from torchmetrics.classification import MulticlassAccuracy
 import graphmask as gm
 from graphmask.datasets import SHREC16, DigitsPointCloud, ModelNet, PrimitiveShapes
 
+
+def walk_and_global(hops: int, heads: int) -> gm.masks.TopologicalMask:
+    """Near nodes by the walk mask, and all nodes by a learned share of the all-ones mask."""
+    return gm.masks.WalkMask(hops, heads) + nn.Parameter(torch.full((heads,), 0.1)) * gm.masks.GlobalMask()
+
+
 MASKS: dict[str, Callable[[int, int], gm.masks.TopologicalMask | None]] = {
-    "walk": lambda hops, heads: gm.masks.WalkMask(hops, heads),
-    "walk+global": lambda hops, heads: gm.masks.WalkMask(hops, heads) + nn.Parameter(torch.tensor([0.1])) * gm.masks.GlobalMask(),
-    "grf": lambda hops, heads: gm.masks.GRFMask(hops, heads),
-    "power": lambda hops, heads: gm.masks.PowerSeriesMask(hops, heads),
-    "global": lambda hops, heads: gm.masks.GlobalMask(),
-    "none": lambda hops, heads: None,
+    "walk": gm.masks.WalkMask,
+    "walk+global": walk_and_global,
+    "grf": gm.masks.GRFMask,
+    "power": gm.masks.PowerSeriesMask,
+    "global": lambda *_: gm.masks.GlobalMask(),
+    "none": lambda *_: None,
 }
 
 
@@ -107,9 +114,10 @@ def graph_transform(options: argparse.Namespace, mesh: bool = False) -> T.Compos
         build = gm.transforms.RadiusGraph(options.radius)
     steps = [gm.transforms.UnitSphere(), build]
     mask = MASKS[options.mask](options.hops, options.heads)
-    if mask is not None and mask.walk_sets:
+    demand = None if mask is None else mask.walk_demand
+    if demand is not None:
         sampler = gm.walks.ResampledWalks(options.budget, options.hops)
-        steps.append(gm.transforms.AddWalks(sampler, torch.Generator().manual_seed(0), sets=mask.walk_sets))
+        steps.append(gm.transforms.AddWalks(sampler, torch.Generator().manual_seed(0), sets=demand.sets))
     return T.Compose(steps)
 
 
@@ -122,33 +130,17 @@ def load(options: argparse.Namespace) -> tuple[Dataset, Dataset]:
     """The train and the test split of a dataset, graphs and walks included."""
     once = graph_transform(options, mesh=options.dataset == "shrec16")
     noise = [T.RandomScale((0.85, 1.15)), T.RandomJitter(0.01)]
-    few = 2 if options.smoke else None
-    make: dict[str, Callable[[bool], Dataset]] = {
-        "primitives": lambda train: PrimitiveShapes(
-            train=train,
-            num_points=options.points,
-            num_per_class=few or options.per_class,
-            pre_transform=once,
-            transform=T.Compose(rotations() + noise) if train else None,
-        ),
-        "digits": lambda train: DigitsPointCloud(train=train, pre_transform=once, transform=T.Compose(noise) if train else None),
-        "modelnet10": lambda train: ModelNet(
-            options.root,
-            train=train,
-            num_points=options.points,
-            processed_root=_cache(options),
-            pre_transform=once,
-            transform=T.Compose(noise) if train else None,
-        ),
-        "shrec16": lambda train: SHREC16(
-            options.root,
-            train=train,
-            processed_root=_cache(options),
-            pre_transform=once,
-            transform=T.Compose(rotations() + noise) if train else None,
-        ),
+    shared: dict[str, Any] = {"pre_transform": once}
+    stored = shared | {"root": options.root, "processed_root": _cache(options)}
+    few = 2 if options.smoke else options.per_class
+    make: dict[str, tuple[Callable[..., Dataset], list[T.BaseTransform]]] = {
+        "primitives": (partial(PrimitiveShapes, num_points=options.points, num_per_class=few, **shared), rotations() + noise),
+        "digits": (partial(DigitsPointCloud, **shared), noise),
+        "modelnet10": (partial(ModelNet, num_points=options.points, **stored), noise),
+        "shrec16": (partial(SHREC16, **stored), rotations() + noise),
     }
-    return make[options.dataset](True), make[options.dataset](False)
+    build, augment = make[options.dataset]
+    return build(train=True, transform=T.Compose(augment)), build(train=False)
 
 
 def _cache(options: argparse.Namespace) -> Path:
@@ -175,7 +167,8 @@ def make_model(options: argparse.Namespace, in_channels: int, num_classes: int) 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The options of a run."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    style = argparse.ArgumentDefaultsHelpFormatter
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0], formatter_class=style)
     add = parser.add_argument
     add("--dataset", choices=("primitives", "digits", "modelnet10", "shrec16"), default="primitives")
     add("--root", type=Path, help="folder of a dataset that is read from files")

@@ -41,8 +41,15 @@ def check_finite(name: str, value: Tensor) -> None:
         raise refuse(name, "finite", f"{bad} NaN or infinite of {value.numel()} values")
 
 
-def check_probability(name: str, value: float, low: float = 0.0, high: float = 1.0) -> float:
+def check_number(name: str, value: float, low: float, high: float = float("inf")) -> float:
     """A number with ``low <= value < high``."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise refuse_type(name, "a number", value)
     if not low <= value < high:
         raise refuse(name, f"in [{low}, {high})", value)
     return float(value)
+
+
+def check_probability(name: str, value: float) -> float:
+    """A number with ``0 <= value < 1``."""
+    return check_number(name, value, 0, 1)

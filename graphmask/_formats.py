@@ -14,10 +14,10 @@ from ._checks import refuse, refuse_type
 
 
 class Edges(NamedTuple):
-    """``edge_index [2, E]`` (row 0 sources, row 1 targets), its weights if the format carries any, and N if it does."""
+    """Row 0 of ``edge_index [2, E]`` holds sources, row 1 targets; weights and N are there if the format carries them."""
 
-    index: Tensor
-    weight: Tensor | None
+    edge_index: Tensor
+    edge_weight: Tensor | None
     num_nodes: int | None
 
 
@@ -39,9 +39,9 @@ def read_edges(graph: Any) -> Edges:
 
 
 def _from_torch_sparse(graph: Tensor) -> Edges:
-    coo = graph.to_sparse_coo()
-    row, col = coo._indices()
-    return Edges(torch.stack([col, row]), coo._values(), _square(tuple(graph.shape)))
+    # Coalescing is what lets the values carry a gradient.
+    coo = graph.to_sparse_coo().coalesce()
+    return Edges(coo.indices().flip(0), coo.values(), _square(tuple(graph.shape)))
 
 
 def _check_index(index: Tensor) -> Tensor:

@@ -26,7 +26,8 @@ def uniform(seed: int, *counters: Tensor | int) -> Tensor:
     """float64 numbers in [0, 1), one for each position of the broadcast counters."""
     state = torch.tensor(seed)
     for counter in counters:
-        state = _mix(state.to(counter.device) + counter.long() * _GOLDEN) if isinstance(counter, Tensor) else _mix(state + counter)
+        count = counter.long() if isinstance(counter, Tensor) else torch.tensor(counter)
+        state = _mix(state.to(count.device) + count * _GOLDEN)
     return _shift(state, 11).double() * 2.0**-53
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from ._checks import check_finite, check_integer, refuse, refuse_type
+from ._structure import structure
 from .kernels import Pattern
 from .kernels.pattern import index_dtype
 
@@ -59,12 +59,12 @@ class Walks:
     nonnegative: bool = field(init=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.weight, Tensor) or not self.weight.is_floating_point():
+            raise refuse_type("weight", "a floating-point tensor", self.weight)
         check_integer("num_nodes", self.num_nodes, 0)
         check_integer("num_hops", self.num_hops, 0)
         for name, end in (("row", self.num_nodes), ("col", self.num_nodes), ("hop", self.num_hops + 1)):
             self.__dict__[name] = _check_index(name, getattr(self, name), self.weight, end)
-        if not self.weight.is_floating_point():
-            raise refuse_type("weight", "a floating-point tensor", self.weight)
         check_finite("weight", self.weight)
         self.__dict__["nonnegative"] = not bool((self.weight < 0).any())
         self._sort()
@@ -84,19 +84,20 @@ class Walks:
         hops = set(torch.as_tensor(data.walk_num_hops).flatten().tolist())
         if len(hops) > 1:
             raise refuse("walk_num_hops", "the same for all graphs of a batch", sorted(hops))
-        parts = (*data.walk_index, data.walk_hop, data.walk_weight)
+        row, col = data.walk_index
         drawn = data.get("walk_set")
         count = 1 if drawn is None or not drawn.numel() else int(drawn.max()) + 1
         chosen = [slice(None)] if drawn is None else [drawn == number for number in range(count)]
-        return [cls(*(part[keep] for part in parts), data.num_nodes, hops.copy().pop()) for keep in chosen]
+        hop, weight, num_hops = data.walk_hop, data.walk_weight, hops.pop()
+        return [cls(row[keep], col[keep], hop[keep], weight[keep], int(data.num_nodes or 0), num_hops) for keep in chosen]
 
-    @cached_property
+    @structure
     def pattern(self) -> Pattern:
         """The pairs (i, j) that walks connect, each once: the support of a mask on these walks."""
         first = self._first
         return Pattern.from_coo(self.row[first], self.col[first], (self.num_nodes, self.num_nodes))
 
-    @cached_property
+    @structure
     def hop_pattern(self) -> Pattern:
         """Pairs by hops, ``[pairs, K + 1]``: :attr:`weight` on it times the coefficients gives a mask's values."""
         pair = self._first.cumsum(0) - 1
@@ -114,13 +115,13 @@ class Walks:
 
     def to(self, device: torch.device | str) -> Walks:
         """The same walks on another device."""
-        moved = (part.to(device) for part in (self.row, self.col, self.hop, self.weight))
-        return Walks(*moved, self.num_nodes, self.num_hops)
+        row, col, hop, weight = (part.to(device) for part in (self.row, self.col, self.hop, self.weight))
+        return Walks(row, col, hop, weight, self.num_nodes, self.num_hops)
 
     def __repr__(self) -> str:
         return f"Walks(num_nodes={self.num_nodes}, num_hops={self.num_hops}, nnz={self.nnz})"
 
-    @cached_property
+    @structure
     def _first(self) -> Tensor:
         """``[nnz]``, true where an entry opens a new pair."""
         change = (self.row.diff() != 0) | (self.col.diff() != 0)

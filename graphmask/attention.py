@@ -6,6 +6,7 @@ from torch import Tensor
 
 from ._checks import refuse, refuse_type
 from .features import FeatureMap, ReLU
+from .features.base import check_feature_map
 from .operators import Execution, MaskOperator
 
 
@@ -55,7 +56,9 @@ def attention(
         True
     """
     _check(q, k, v, mask)
-    feature_map = ReLU() if feature_map is None else feature_map
+    feature_map = ReLU() if feature_map is None else check_feature_map(feature_map)
+    if execution is not None and not isinstance(execution, Execution):
+        raise refuse_type("execution", "an Execution, such as Pairs()", execution)
     queries, keys = feature_map.queries(q).transpose(0, 1), feature_map.keys(k).transpose(0, 1)
     numerator, normaliser = mask.attend(queries, keys, v.transpose(0, 1), execution)
     return divide(numerator, normaliser.unsqueeze(-1)).transpose(0, 1).to(v.dtype)

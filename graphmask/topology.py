@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -13,8 +12,10 @@ from torch_geometric.data import Data
 
 from ._checks import check_finite, check_integer, refuse, refuse_type
 from ._formats import read_edges, refuse_type_of
+from ._structure import structure
 from ._walks import Walks
 from .kernels import Pattern
+from .kernels.primitives import accumulator
 
 if TYPE_CHECKING:
     from torch_geometric import EdgeIndex
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 Normalization = Literal["sym", "rw"] | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False, repr=False)
 class Topology:
     r"""A weighted graph, or a batch of graphs, as masks see it.
 
@@ -64,26 +65,36 @@ class Topology:
                 [0.0000, 1.0000, 0.0000]])
     """
 
-    edge_index: Tensor | EdgeIndex | SparseTensor
-    num_nodes: int | None = None
-    edge_weight: Tensor | None = None
-    batch: Tensor | None = None
-    pos: Tensor | None = None
-    walks: Walks | Sequence[Walks] | None = None
-    num_graphs: int | None = None
-    nonnegative: bool = field(init=False)
-    walk_sets: tuple[Walks, ...] = field(init=False)
+    edge_index: Tensor
+    num_nodes: int
+    edge_weight: Tensor | None
+    batch: Tensor | None
+    pos: Tensor | None
+    walks: Walks | None
+    num_graphs: int
+    nonnegative: bool
+    walk_sets: tuple[Walks, ...]
+    _normalized: dict[Normalization, Tensor]
 
-    def __post_init__(self) -> None:
-        edges = read_edges(self.edge_index)
-        if edges.weight is not None and self.edge_weight is not None:
-            raise refuse("edge_weight", "left out where the sparse matrix has values", self.edge_weight)
-        sets = _as_sets(self.walks)
-        self._set(edge_index=edges.index, num_nodes=self._count_nodes(edges.num_nodes))
-        self._set(edge_weight=edges.weight if self.edge_weight is None else self.edge_weight)
-        self._set(walks=sets[0] if sets else None, walk_sets=sets)
+    def __init__(
+        self,
+        edge_index: Tensor | EdgeIndex | SparseTensor,
+        num_nodes: int | None = None,
+        edge_weight: Tensor | None = None,
+        batch: Tensor | None = None,
+        pos: Tensor | None = None,
+        walks: Walks | Sequence[Walks] | None = None,
+        num_graphs: int | None = None,
+    ) -> None:
+        edges = read_edges(edge_index)
+        if edges.edge_weight is not None and edge_weight is not None:
+            raise refuse("edge_weight", "left out where the sparse matrix has values", edge_weight)
+        sets = _as_sets(walks)
+        self._set(edge_index=edges.edge_index, edge_weight=edges.edge_weight if edge_weight is None else edge_weight)
+        self._set(batch=batch, pos=pos, walks=sets[0] if sets else None, walk_sets=sets)
+        self._set(num_nodes=_count_nodes(num_nodes, edges.num_nodes, batch=batch, pos=pos), _normalized={})
         self._check_shapes()
-        self._check_values()
+        self._check_values(num_graphs)
 
     @classmethod
     def from_data(cls, data: Data) -> Topology:
@@ -117,6 +128,8 @@ class Topology:
         Raises:
             ValueError: where ``x`` has not one row per node, or weights come beside a ready topology.
         """
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            raise refuse_type("x", "a floating-point tensor of shape [N, C]", x)
         if not isinstance(edge_index, Topology):
             return cls(edge_index, num_nodes=x.shape[0], edge_weight=edge_weight, batch=batch)
         if edge_weight is not None or batch is not None:
@@ -165,7 +178,8 @@ class Topology:
         if self.requires_grad:
             return self.pattern, _normalize(self.pattern, self._summed_weight(), normalization)
         if normalization not in self._normalized:
-            self._normalized[normalization] = _normalize(self.pattern, self._summed_weight(), normalization)
+            with torch.inference_mode(False):
+                self._normalized[normalization] = _normalize(self.pattern, self._summed_weight(), normalization)
         return self.pattern, self._normalized[normalization]
 
     @property
@@ -183,21 +197,21 @@ class Topology:
         """Whether a gradient is wanted with respect to the edge weights."""
         return self.edge_weight is not None and self.edge_weight.requires_grad
 
-    @cached_property
+    @structure
     def pattern(self) -> Pattern:
         """Where A has entries, rows the targets, each position once."""
         position = torch.unique_consecutive(self._position[0])
         row = torch.div(position, self.num_nodes, rounding_mode="floor")
         return Pattern.from_coo(row, position - row * self.num_nodes, (self.num_nodes, self.num_nodes))
 
-    @cached_property
+    @structure
     def graph_sizes(self) -> Tensor:
         """``[B]``, nodes of each graph."""
         if self.batch is None:
             return torch.tensor([self.num_nodes], device=self.device)
         return torch.bincount(self.batch, minlength=self.num_graphs)
 
-    @cached_property
+    @structure
     def local_index(self) -> Tensor:
         """``[N]``, rank of each node among the nodes of its own graph: the same alone as in any batch."""
         if self.batch is None:
@@ -208,12 +222,12 @@ class Topology:
         rank[order] = torch.arange(self.num_nodes, device=self.device) - start[self.batch[order]]
         return rank
 
-    @cached_property
+    @structure
     def largest_graph(self) -> int:
         """Nodes of the largest graph."""
         return self.num_nodes if self.batch is None else int(self.graph_sizes.max())
 
-    @cached_property
+    @structure
     def nodes_by_size(self) -> list[Tensor]:
         """For each size n that occurs, the nodes ``[G, n]`` of the graphs of that size."""
         batch = torch.zeros_like(self.local_index) if self.batch is None else self.batch
@@ -232,17 +246,6 @@ class Topology:
     def _set(self, **fields: Any) -> None:
         self.__dict__.update(fields)
 
-    def _count_nodes(self, stored: int | None) -> int:
-        if self.num_nodes is not None:
-            asked = check_integer("num_nodes", self.num_nodes, 0)
-            if stored not in (None, asked):
-                raise refuse("num_nodes", f"{stored}, the size of the sparse matrix", asked)
-            return asked
-        for known in (stored, *(None if x is None else x.shape[0] for x in (self.batch, self.pos))):
-            if known is not None:
-                return known
-        raise refuse("num_nodes", "given, since edges alone do not tell of isolated nodes", None)
-
     def _check_shapes(self) -> None:
         n, e = self.num_nodes, self.num_edges
         if self.edge_weight is not None:
@@ -256,7 +259,7 @@ class Topology:
             if walks.num_nodes != n:
                 raise refuse("walks", f"drawn on this graph of {n} nodes", f"walks on {walks.num_nodes} nodes")
 
-    def _check_values(self) -> None:
+    def _check_values(self, num_graphs: int | None) -> None:
         """All checks that read values, so that a GPU waits once."""
         facts = [x.max() for x in (self.edge_index, -self.edge_index) if x.numel()] or [torch.tensor(-1), torch.tensor(0)]
         batch = self.batch if self.batch is not None and self.num_nodes else torch.zeros(1, dtype=torch.long)
@@ -271,17 +274,8 @@ class Topology:
             for name in ("edge_weight", "pos"):
                 if getattr(self, name) is not None:
                     check_finite(name, getattr(self, name))
-        self._set(num_graphs=self._count_graphs(first, last), nonnegative=not negative, _normalized={})
+        self._set(num_graphs=_count_graphs(num_graphs, first, last), nonnegative=not negative)
         self._check_links()
-
-    def _count_graphs(self, first: int, last: int) -> int:
-        if first < 0:
-            raise refuse("batch", "graph numbers from 0", f"{first}")
-        if self.num_graphs is None:
-            return last + 1
-        if check_integer("num_graphs", self.num_graphs, 1) <= last:
-            raise refuse("num_graphs", f"at least {last + 1}, the graphs in `batch`", self.num_graphs)
-        return self.num_graphs
 
     def _check_links(self) -> None:
         if self.batch is None:
@@ -293,7 +287,7 @@ class Topology:
             if not torch.equal(source, target):
                 raise refuse(name, "within graphs", f"{int((source != target).sum())} links between graphs of `batch`")
 
-    @cached_property
+    @structure
     def _position(self) -> tuple[Tensor, Tensor]:
         """Edges as sorted positions ``i N + j`` of A, and the order that sorts them."""
         source, target = self.edge_index
@@ -301,9 +295,8 @@ class Topology:
 
     def _summed_weight(self) -> Tensor:
         position, order = self._position
-        weight = self.edge_weight
-        if weight is None:
-            weight = torch.ones(self.num_edges, device=self.device)
+        weight = torch.ones(self.num_edges, device=self.device) if self.edge_weight is None else self.edge_weight
+        weight = weight.to(accumulator(weight))
         if self.pattern.nnz == self.num_edges:
             return weight[order]
         entry = torch.unique_consecutive(position, return_inverse=True)[1]
@@ -320,6 +313,33 @@ def check_normalization(normalization: Normalization) -> Normalization:
     return normalization
 
 
+def _count_nodes(asked: int | None, stored: int | None, **known: Tensor | None) -> int:
+    """N from the argument, from the graph format, or from the rows of the node tensors that are ``known``."""
+    if asked is not None:
+        if stored not in (None, check_integer("num_nodes", asked, 0)):
+            raise refuse("num_nodes", f"{stored}, the size of the sparse matrix", asked)
+        return asked
+    if stored is not None:
+        return stored
+    for name, tensor in known.items():
+        if tensor is not None:
+            if not isinstance(tensor, Tensor) or not tensor.dim():
+                raise refuse_type(name, "a tensor of one row per node", tensor)
+            return tensor.shape[0]
+    raise refuse("num_nodes", "given, since edges alone do not tell of isolated nodes", None)
+
+
+def _count_graphs(asked: int | None, first: int, last: int) -> int:
+    """B from the argument, or from the first and the last graph in ``batch``."""
+    if first < 0:
+        raise refuse("batch", "graph numbers from 0", f"{first}")
+    if asked is None:
+        return last + 1
+    if check_integer("num_graphs", asked, 1) <= last:
+        raise refuse("num_graphs", f"at least {last + 1}, the graphs in `batch`", asked)
+    return asked
+
+
 def _as_sets(walks: Walks | Sequence[Walks] | None) -> tuple[Walks, ...]:
     sets = () if walks is None else (walks,) if isinstance(walks, Walks) else tuple(walks)
     for each in sets:
@@ -334,8 +354,7 @@ def _check_tensor(name: str, value: Tensor, shape: tuple[int | None, ...], lette
     if value.is_floating_point() != floating or value.is_complex() or value.dtype == torch.bool:
         raise refuse_type_of(name, "a floating-point tensor" if floating else "an integer tensor", value)
     if value.dim() != len(shape) or any(want not in (None, got) for want, got in zip(shape, value.shape, strict=True)):
-        sizes = ", ".join(f"{letter} = {size}" for letter, size in zip("NE", (shape[0], shape[0]), strict=True) if letter in letters)
-        raise refuse(name, f"of shape {letters} with {sizes}", value)
+        raise refuse(name, f"of shape {letters} with {letters[1]} = {shape[0]}", value)
 
 
 def _normalize(pattern: Pattern, weight: Tensor, normalization: Normalization) -> Tensor:

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from graphmask._checks import refuse_type
+
 
 class FeatureMap(nn.Module, ABC):
     r"""Features :math:`\phi` whose inner products are the scores of linear attention.
@@ -24,3 +26,10 @@ class FeatureMap(nn.Module, ABC):
 
     def reset_parameters(self) -> None:
         """Nothing to reset where there are no parameters."""
+
+
+def check_feature_map(feature_map: FeatureMap) -> FeatureMap:
+    """A feature map."""
+    if not isinstance(feature_map, FeatureMap):
+        raise refuse_type("feature_map", "a FeatureMap, such as ReLU()", feature_map)
+    return feature_map

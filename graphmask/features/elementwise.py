@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import elu, relu
 
-from graphmask._checks import refuse
+from graphmask._checks import check_number
 
 from .base import FeatureMap
 
@@ -32,9 +32,7 @@ class ReLU(FeatureMap):
 
     def __init__(self, epsilon: float = 1e-3) -> None:
         super().__init__()
-        if epsilon < 0:
-            raise refuse("epsilon", "at least 0", epsilon)
-        self.epsilon = epsilon
+        self.epsilon = check_number("epsilon", epsilon, low=0)
 
     def queries(self, x: Tensor) -> Tensor:
         return relu(x) + self.epsilon

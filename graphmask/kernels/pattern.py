@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
+
+from graphmask._structure import structure
 
 _INT32_MAX = 2**31 - 1
 
@@ -46,18 +47,18 @@ class Pattern:
         """Number of stored entries."""
         return self.col.numel()
 
-    @cached_property
+    @structure
     def row(self) -> Tensor:
         """``[nnz]``, row of each entry."""
         rows = torch.arange(self.shape[0], dtype=self.col.dtype, device=self.col.device)
         return rows.repeat_interleave(self.rowptr.diff(), output_size=self.nnz)
 
-    @cached_property
+    @structure
     def order(self) -> Tensor:
         """``[nnz]``, the entries in column order: ``values[order]`` are the values of :attr:`mT`."""
         return torch.argsort(self.col, stable=True).to(self.col.dtype)
 
-    @cached_property
+    @structure
     def mT(self) -> Pattern:  # noqa: N802 - torch's spelling of a matrix transpose
         """The transposed pattern."""
         order = self.order

@@ -79,8 +79,8 @@ def accumulator(x: Tensor) -> torch.dtype:
 def _spmm_heads(pattern: Pattern, value: Tensor, x: Tensor) -> Tensor:
     heads, rows = x.shape[0], pattern.shape[0]
     if value.shape[0] == 1 and heads > 1:
-        wide = x.transpose(0, 1).reshape(1, x.shape[1], -1)
-        return _spmm(value, wide, *_sides(pattern)).reshape(rows, heads, -1).transpose(0, 1)
+        wide = x.transpose(0, 1).reshape(1, x.shape[1], heads * x.shape[2])
+        return _spmm(value, wide, *_sides(pattern)).reshape(rows, heads, x.shape[2]).transpose(0, 1)
     return _spmm(value, x.expand(value.shape[0], -1, -1), *_sides(pattern))
 
 
@@ -113,7 +113,7 @@ def _(x: Tensor, y: Tensor, rowptr: Tensor, col: Tensor, *_: Tensor) -> Tensor:
     return x.new_empty(x.shape[0], col.shape[0])
 
 
-def _keep(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]  # noqa: ARG001 - torch's signature
+def _keep(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
     left, right, *sides = inputs
     needs_left, needs_right = ctx.needs_input_grad[:2]
     ctx.save_for_backward(left if needs_right else None, right if needs_left else None, *sides)

@@ -6,9 +6,10 @@ from torch import Tensor, nn
 
 from graphmask._checks import refuse
 from graphmask.operators import MaskOperator
+from graphmask.operators.algebra import check_scale
 from graphmask.topology import Topology
 
-from .base import TopologicalMask
+from .base import TopologicalMask, WalkDemand
 
 
 class SumMask(TopologicalMask):
@@ -18,7 +19,7 @@ class SumMask(TopologicalMask):
         masks: masks of the same number of heads, or of one.
 
     Raises:
-        ValueError: for masks of different numbers of heads.
+        ValueError: for no mask, masks of different numbers of heads, or masks on walks of different normalisations.
 
     Cost: the sum of the terms' costs; sparse terms are merged, in O(nnz log nnz).
 
@@ -32,24 +33,33 @@ class SumMask(TopologicalMask):
     """
 
     def __init__(self, *masks: TopologicalMask) -> None:
+        if not masks:
+            raise refuse("masks", "at least one", "none")
         heads = {mask.heads for mask in masks}
         if len(heads - {1}) > 1:
             raise refuse("masks", "of the same number of heads, or one", f"heads {sorted(heads)}")
         super().__init__(max(heads))
         self.masks = nn.ModuleList(masks)
+        kinds = {str(demand.sampler.normalization) for demand in self._demands()}
+        if len(kinds) > 1:
+            raise refuse("masks", "on walks of the same normalisation, since they share them", f"{sorted(kinds)}")
 
     def _operator(self, topology: Topology) -> MaskOperator:
         first, *rest = (mask(topology) for mask in self.masks)
         return sum(rest, start=first)
 
-    def prepare(self, topology: Topology) -> Topology:
-        for mask in sorted(self.masks, key=lambda mask: -mask.walk_sets):  # type: ignore[operator, arg-type, return-value]
-            topology = mask.prepare(topology)  # type: ignore[operator]
-        return topology
-
     @property
-    def walk_sets(self) -> int:
-        return max(mask.walk_sets for mask in self.masks)  # type: ignore[type-var, return-value]
+    def walk_demand(self) -> WalkDemand | None:
+        """Walks that serve every term: as many sets as any reads, drawn by the sampler of most hops."""
+        demands = self._demands()
+        if not demands:
+            return None
+        longest = max(demands, key=lambda demand: demand.sampler.hops)
+        return longest._replace(sets=max(demand.sets for demand in demands))
+
+    def _demands(self) -> list[WalkDemand]:
+        found = (mask.walk_demand for mask in self.masks if isinstance(mask, TopologicalMask))
+        return [demand for demand in found if demand is not None]
 
     def reset_parameters(self) -> None:
         for mask in self.masks:
@@ -66,6 +76,9 @@ class ScaledMask(TopologicalMask):
         mask: M.
         scale: c; a number, or a tensor of one number or of ``[H]``. An ``nn.Parameter`` is learned.
 
+    Raises:
+        ValueError: for a tensor of neither one number nor one per head.
+
     Cost: that of M.
 
     Example:
@@ -76,7 +89,7 @@ class ScaledMask(TopologicalMask):
     """
 
     def __init__(self, mask: TopologicalMask, scale: float | Tensor) -> None:
-        super().__init__(max(mask.heads, scale.numel() if isinstance(scale, Tensor) else 1))
+        super().__init__(check_scale(scale, mask.heads))
         self.mask = mask
         if isinstance(scale, Tensor) and not isinstance(scale, nn.Parameter):
             self.register_buffer("scale", scale)
@@ -87,18 +100,15 @@ class ScaledMask(TopologicalMask):
     def _operator(self, topology: Topology) -> MaskOperator:
         return self.scale * self.mask(topology)
 
-    def prepare(self, topology: Topology) -> Topology:
-        return self.mask.prepare(topology)
-
     @property
-    def walk_sets(self) -> int:
-        return self.mask.walk_sets
+    def walk_demand(self) -> WalkDemand | None:
+        return self.mask.walk_demand
 
     def reset_parameters(self) -> None:
         self.mask.reset_parameters()
-        if isinstance(self.scale, nn.Parameter):
+        if isinstance(self.scale, nn.Parameter) and isinstance(self._initial, Tensor):
             self.scale.data.copy_(self._initial)
 
     def __repr__(self) -> str:
         scale = self._initial.flatten().tolist() if isinstance(self._initial, Tensor) else self._initial
-        return f"{scale} * {self.mask!r}"
+        return f"{scale} * ({self.mask!r})" if isinstance(self.mask, SumMask) else f"{scale} * {self.mask!r}"

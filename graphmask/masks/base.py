@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from graphmask._checks import check_integer, refuse_type
 from graphmask.operators import MaskOperator
 from graphmask.topology import Topology
+from graphmask.walks import WalkSampler
+
+
+class WalkDemand(NamedTuple):
+    """The walks that a mask reads: how many independent sets, who draws them where there are none, and from which seed."""
+
+    sets: int
+    sampler: WalkSampler
+    seed: int
 
 
 class TopologicalMask(nn.Module, ABC):
@@ -40,14 +51,22 @@ class TopologicalMask(nn.Module, ABC):
             raise refuse_type("topology", "a Topology (see Topology.from_data)", topology)
         return self._operator(topology)
 
-    def prepare(self, topology: Topology) -> Topology:
-        """The topology with all that this mask reads: a mask on walks draws them here if there are none."""
-        return topology
-
     @property
-    def walk_sets(self) -> int:
-        """Number of independent sets of walks that this mask reads."""
-        return 0
+    def walk_demand(self) -> WalkDemand | None:
+        """The walks that this mask reads, or :obj:`None`."""
+        return None
+
+    def prepare(self, topology: Topology) -> Topology:
+        """The topology with the walks that this mask reads; where it has none they are drawn, the same at every call.
+
+        Drawing costs far more than attention: for training, draw once per graph with
+        :class:`graphmask.transforms.AddWalks`.
+        """
+        demand = None if topology.walk_sets else self.walk_demand
+        if demand is None:
+            return topology
+        generator = torch.Generator().manual_seed(demand.seed)
+        return topology.with_walks(*(demand.sampler(topology, generator) for _ in range(demand.sets)))
 
     def reset_parameters(self) -> None:
         """Reset what is learnable."""

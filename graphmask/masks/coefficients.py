@@ -1,11 +1,13 @@
 r"""Learnable coefficients of a power series, one row per head: free, non-negative, or a kernel with one scale.
 
-Masks take the class itself, or a ``functools.partial`` of it: ``WalkMask(hops=8, heads=4, alpha=partial(Diffusion, scale=2))``.
+Masks take the class itself, or a ``functools.partial`` of it: ``WalkMask(hops=8, heads=4, alpha=partial(Diffusion, scale=2))``;
+or coefficients that are made already, of the mask's hops and heads.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -92,6 +94,14 @@ class NonNegative(Coefficients):
 
     def reset_parameters(self) -> None:
         self.raw.data.copy_(self._initial().expm1().log())
+
+
+def make_coefficients(make: Callable[[int, int], Coefficients], hops: int, heads: int) -> Coefficients:
+    """Coefficients from their class, or from a partial of it."""
+    made = make(hops, heads) if callable(make) and not isinstance(make, nn.Module) else make
+    if not isinstance(made, Coefficients) or (made.hops, made.heads) != (hops, heads):
+        raise refuse("alpha, f", f"a Coefficients class, or a partial of one, for {hops} hops and {heads} heads", made)
+    return made
 
 
 class _Scaled(Coefficients):

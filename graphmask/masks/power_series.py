@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from graphmask._checks import check_integer
 from graphmask.operators import MaskOperator, PowerSeriesOperator
 from graphmask.topology import Normalization, Topology, check_normalization
 
 from .base import TopologicalMask
-from .coefficients import Coefficients, NonNegative
+from .coefficients import Coefficients, NonNegative, make_coefficients
 
 
 class PowerSeriesMask(TopologicalMask):
@@ -49,7 +50,7 @@ class PowerSeriesMask(TopologicalMask):
         normalization: Normalization = "sym",
     ) -> None:
         super().__init__(heads)
-        self.alpha = alpha(order, heads)
+        self.alpha = make_coefficients(alpha, check_integer("order", order, 0), heads)
         self.normalization = check_normalization(normalization)
 
     def _operator(self, topology: Topology) -> MaskOperator:

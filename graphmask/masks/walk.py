@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from graphmask._checks import refuse
+from graphmask._checks import check_integer, refuse, refuse_type
 from graphmask.kernels import spmm
 from graphmask.operators import MaskOperator, PowerSeriesOperator, ProductOperator, SparseOperator
 from graphmask.topology import Topology
 from graphmask.walks import ResampledWalks, Walks, WalkSampler
 
-from .base import TopologicalMask
-from .coefficients import Coefficients, Free, NonNegative
+from .base import TopologicalMask, WalkDemand
+from .coefficients import Coefficients, Free, NonNegative, make_coefficients
 
 
 class _OnWalks(TopologicalMask):
@@ -29,40 +30,40 @@ class _OnWalks(TopologicalMask):
         seed: int,
     ) -> None:
         super().__init__(heads)
-        self.coefficients = coefficients(hops, heads)
+        self.coefficients = make_coefficients(coefficients, hops, heads)
         self.sampler = ResampledWalks(hops=hops) if sampler is None else sampler
+        if not isinstance(self.sampler, WalkSampler):
+            raise refuse_type("sampler", "a WalkSampler, such as ResampledWalks()", sampler)
         if self.sampler.hops < hops:
             raise refuse("sampler", f"of at least {hops} hops, as the mask", repr(self.sampler))
-        self.seed = seed
+        self.seed = check_integer("seed", seed, 0)
 
     @property
     def hops(self) -> int:
         """K."""
         return self.coefficients.hops
 
-    def prepare(self, topology: Topology) -> Topology:
-        """The topology with walks; where it has none they are drawn, the same at every call.
+    @property
+    @abstractmethod
+    def num_sets(self) -> int:
+        """Number of independent sets of walks that this mask reads."""
 
-        Drawing costs far more than attention: for training, draw once per graph with
-        :class:`graphmask.transforms.AddWalks`.
-        """
-        if topology.walk_sets:
-            return topology
-        generator = torch.Generator().manual_seed(self.seed)
-        return topology.with_walks(*(self.sampler(topology, generator) for _ in range(self.walk_sets)))
+    @property
+    def walk_demand(self) -> WalkDemand:
+        return WalkDemand(self.num_sets, self.sampler, self.seed)
 
     def _sets(self, topology: Topology) -> tuple[Walks, ...]:
-        if len(topology.walk_sets) < self.walk_sets:
+        if len(topology.walk_sets) < self.num_sets:
             raise refuse(
                 "topology",
-                f"with {self.walk_sets} set(s) of walks: topology.with_walks(...), AddWalks(sampler, sets={self.walk_sets}), "
+                f"with {self.num_sets} set(s) of walks: topology.with_walks(...), AddWalks(sampler, sets={self.num_sets}), "
                 "or mask.prepare(topology)",
                 repr(topology),
             )
-        for walks in topology.walk_sets[: self.walk_sets]:
+        for walks in topology.walk_sets[: self.num_sets]:
             if walks.num_hops < self.hops:
                 raise refuse("topology", f"with walks of at least {self.hops} hops, as the mask", repr(walks))
-        return topology.walk_sets[: self.walk_sets]
+        return topology.walk_sets[: self.num_sets]
 
     def _combine(self, topology: Topology, walks: Walks) -> SparseOperator:
         """``sum_t c_t S_t`` for the coefficients c of each head."""
@@ -122,7 +123,7 @@ class WalkMask(_OnWalks):
         return self.coefficients
 
     @property
-    def walk_sets(self) -> int:
+    def num_sets(self) -> int:
         return 1
 
     def target(self, topology: Topology) -> MaskOperator:
@@ -139,8 +140,9 @@ class WalkMask(_OnWalks):
 class GRFMask(_OnWalks):
     r"""Graph random features: :math:`M = \Phi \Phi'^T` with :math:`\Phi = \sum_{t=0}^{K} f_t S_t`.
 
-    Unbiased for :math:`\sum_k \alpha_k W^k` with :math:`\alpha = f * f` (convolution) on an undirected graph, when queries and
-    keys have independent walks. It reaches 2K hops.
+    When queries and keys have independent walks it is unbiased for :math:`\sum_{s,t} f_s f_t W^s (W^t)^T`. For a symmetric W
+    (an undirected graph, normalised ``"sym"`` or not at all) that is :math:`\sum_{k=0}^{2K} \alpha_k W^k` with
+    :math:`\alpha = f * f`, the convolution.
 
     Args:
         hops: K. (default: :obj:`8`)
@@ -187,7 +189,7 @@ class GRFMask(_OnWalks):
         return self.coefficients
 
     @property
-    def walk_sets(self) -> int:
+    def num_sets(self) -> int:
         return 1 if self.shared_walks else 2
 
     def target(self, topology: Topology) -> MaskOperator:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from graphmask._checks import check_integer, check_probability, refuse, refuse_type
 from graphmask.attention import attention, divide
 from graphmask.features import FeatureMap, ReLU
+from graphmask.features.base import check_feature_map
 from graphmask.masks import TopologicalMask
 from graphmask.operators.base import check_nodes
 from graphmask.topology import Topology
@@ -68,7 +69,7 @@ class TopologicalAttention(nn.Module):
         if mask.heads not in (1, heads):
             raise refuse("mask", f"of one head or {heads}, as the layer", f"{mask.heads} heads")
         self.mask = mask
-        self.feature_map = ReLU() if feature_map is None else feature_map
+        self.feature_map = ReLU() if feature_map is None else check_feature_map(feature_map)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.out = nn.Linear(channels, channels)
         self.dropout = nn.Dropout(check_probability("dropout", dropout))
@@ -117,8 +118,8 @@ class TopologicalAttention(nn.Module):
         Raises:
             ValueError: for nodes that are not a vector of node ids.
         """
-        check_nodes(nodes, x.shape[0])
         topology = self._topology(x, edge_index, edge_weight, batch)
+        check_nodes(nodes, topology.num_nodes)
         q, k, _ = self._project(x)
         queries, keys = self.feature_map.queries(q[nodes]).transpose(0, 1), self.feature_map.keys(k).transpose(0, 1)
         weight = self.mask(topology).rows(nodes) * (queries @ keys.mT)
@@ -128,9 +129,10 @@ class TopologicalAttention(nn.Module):
         return f"TopologicalAttention({self.channels}, heads={self.heads}, mask={self.mask!r})"
 
     def _topology(self, x: Tensor, edge_index: Any, edge_weight: Tensor | None, batch: Tensor | None) -> Topology:
+        topology = Topology.of(x, edge_index, edge_weight, batch)
         if x.dim() != 2 or x.shape[1] != self.channels:
             raise refuse("x", f"of shape [N, C] with C = {self.channels}", x)
-        return self.mask.prepare(Topology.of(x, edge_index, edge_weight, batch))
+        return self.mask.prepare(topology)
 
     def _project(self, x: Tensor) -> tuple[Tensor, ...]:
         """q, k and v, each ``[N, H, C / H]``."""

@@ -176,7 +176,7 @@ class TopologicalTransformer(nn.Module):
         """Reset all learnable parameters."""
         for module in (self.encoder, *self.layers, self.norm, self.head, self.pool):
             if hasattr(module, "reset_parameters"):
-                module.reset_parameters()  # type: ignore[union-attr, operator]
+                module.reset_parameters()
 
     def forward(
         self,
@@ -186,9 +186,10 @@ class TopologicalTransformer(nn.Module):
         batch: Tensor | None = None,
     ) -> Tensor:
         """Classify nodes or graphs: ``model(x, edge_index, edge_weight, batch)`` or ``model(x, topology)``."""
+        topology = Topology.of(x, edge_index, edge_weight, batch)
         if x.dim() != 2 or x.shape[1] != self.in_channels:
             raise refuse("x", f"of shape [N, in_channels] with in_channels = {self.in_channels}", x)
-        topology = self._prepare(Topology.of(x, edge_index, edge_weight, batch))
+        topology = self._prepare(topology)
         x = self.encoder(x)
         for layer in self.layers:
             x = layer(x, topology)
@@ -196,8 +197,8 @@ class TopologicalTransformer(nn.Module):
 
     def _prepare(self, topology: Topology) -> Topology:
         """Walks, if the mask reads them, drawn once for all blocks."""
-        attention = self.layers[0].attention
-        return topology if attention is None else attention.mask.prepare(topology)  # type: ignore[union-attr, operator]
+        first = self.layers[0].attention
+        return first.mask.prepare(topology) if isinstance(first, TopologicalAttention) else topology
 
     def _readout(self, x: Tensor, topology: Topology) -> Tensor:
         if self.pool is None:
@@ -206,7 +207,7 @@ class TopologicalTransformer(nn.Module):
         if isinstance(self.pool, Aggregation):
             order = torch.argsort(batch, stable=True)  # several aggregations need sorted graphs
             return self.pool(x[order], index=batch[order], dim_size=topology.num_graphs)
-        return self.pool(x, batch, topology.num_graphs)
+        return self.pool(x, batch, topology.num_graphs)  # type: ignore[operator]
 
     def __repr__(self) -> str:
         return (

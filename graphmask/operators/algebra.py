@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import torch
+from typing import Any
+
 from torch import Tensor
 
 from graphmask._checks import refuse
@@ -10,40 +11,41 @@ from graphmask.kernels import Pattern, sddmm, spmm
 
 from .base import Attended, Entries, MaskOperator
 from .executions import Execution
-from .sparse import SparseOperator, merge
+from .sparse import merge
 
 
 class ScaledOperator(MaskOperator):
     """``c M`` for a number c, or one number per head ``[H]``; the normaliser scales by ``|c|``."""
 
     def __init__(self, mask: MaskOperator, scale: float | Tensor) -> None:
-        factor = scale.reshape(-1) if isinstance(scale, Tensor) else torch.tensor([float(scale)], device=mask.topology.device)
-        if factor.numel() != 1 and mask.heads not in (1, factor.numel()):
-            raise refuse("scale", f"a number or of shape [H] with H = {mask.heads}", scale)
-        self.mask, self.scale, self._factor = mask, scale, factor.view(-1, 1)
+        self.mask, self.scale = mask, scale
         nonnegative = mask.nonnegative and not isinstance(scale, Tensor) and scale >= 0
-        super().__init__(mask.topology, max(mask.heads, factor.numel()), nonnegative, mask.cost)
+        super().__init__(mask.topology, check_scale(scale, mask.heads), nonnegative, mask.cost)
+
+    def _factor(self, *trailing: int) -> Any:
+        """The scale, against tensors of ``[H, *trailing]``."""
+        return self.scale.reshape(-1, *trailing) if isinstance(self.scale, Tensor) else self.scale
 
     def _matmul(self, x: Tensor) -> Tensor:
-        return self._factor.unsqueeze(-1) * self.mask._matmul(x)
+        return self._factor(1, 1) * self.mask._matmul(x)
 
     def _transpose(self) -> MaskOperator:
         return ScaledOperator(self.mask.mT, self.scale)
 
     def to_dense(self) -> Tensor:
-        return self._factor.unsqueeze(-1) * self.mask.to_dense()
+        return self._factor(1, 1) * self.mask.to_dense()
 
     def _entries(self) -> Entries | None:
         inner = self.mask.entries()
-        return None if inner is None else Entries(inner.pattern, self._factor * inner.value)
+        return None if inner is None else Entries(inner.pattern, self._factor(1) * inner.value)
 
     def lookup(self, pattern: Pattern) -> Tensor | None:
         inner = self.mask.lookup(pattern)
-        return None if inner is None else self._factor * inner
+        return None if inner is None else self._factor(1) * inner
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None) -> Attended:
         numerator, normaliser = self.mask._attend(q, k, v, execution)
-        return Attended(self._factor.unsqueeze(-1) * numerator, self._factor.abs() * normaliser)
+        return Attended(self._factor(1, 1) * numerator, abs(self._factor(1)) * normaliser)
 
 
 class SumOperator(MaskOperator):
@@ -58,12 +60,14 @@ class SumOperator(MaskOperator):
     """
 
     def __init__(self, *masks: MaskOperator) -> None:
-        terms = [term for mask in masks for term in (mask.terms if isinstance(mask, SumOperator) else (mask,))]
+        terms: list[MaskOperator] = []
+        for mask in masks:
+            terms += mask.terms if isinstance(mask, SumOperator) else (mask,)
         if len({term.num_nodes for term in terms}) > 1:
             raise refuse("masks", "of the same graph", f"masks of {[term.num_nodes for term in terms]} nodes")
         if len({term.heads for term in terms} - {1}) > 1:
             raise refuse("masks", "of the same number of heads, or one", f"heads {[term.heads for term in terms]}")
-        self.terms = tuple(terms)
+        self.terms: tuple[MaskOperator, ...] = tuple(terms)
         heads = max(term.heads for term in terms)
         nonnegative = all(term.nonnegative for term in terms)
         super().__init__(terms[0].topology, heads, nonnegative, sum(term.cost for term in terms))
@@ -107,11 +111,20 @@ class SumOperator(MaskOperator):
         under = dense.lookup(pattern)
         if under is None:
             return None
+        under = under.to(value.dtype)
         base = dense._attend(q, k, v, None)
         score = sddmm(pattern, q, k)
         change = ((under + value).abs() - under.abs()) * score
         correction = spmm(pattern, change, v.new_ones(*v.shape[:2], 1))[..., 0]
         return Attended(base.numerator + spmm(pattern, value * score, v), base.normaliser + correction)
+
+
+def check_scale(scale: float | Tensor, heads: int) -> int:
+    """The heads of a mask of ``heads`` heads times a number, or one number per head."""
+    count = scale.numel() if isinstance(scale, Tensor) else 1
+    if 1 not in (count, heads) and count != heads:
+        raise refuse("scale", f"a number or of shape [H] with H = {heads}", scale)
+    return max(count, heads)
 
 
 def _add(first: Attended, *rest: Attended) -> Attended:

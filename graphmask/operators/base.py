@@ -95,7 +95,9 @@ class MaskOperator(ABC):
         return self.matmul(x)
 
     def matmul(self, x: Tensor) -> Tensor:
-        """``M @ x``, under a name that ``torch.compile`` follows, with the broadcasting of :func:`torch.matmul`: ``[..., N, C]`` gives ``[..., H, N, C]``.
+        """``M @ x`` with the broadcasting of :func:`torch.matmul`: ``[..., N, C]`` gives ``[..., H, N, C]``.
+
+        The same as ``@``, under a name that ``torch.compile`` follows.
 
         Raises:
             ValueError: where x has not N rows, or a head dimension that is neither 1 nor H.

@@ -22,10 +22,11 @@ class GlobalOperator(MaskOperator):
         super().__init__(topology, heads=1, nonnegative=True, cost=topology.num_nodes)
 
     def _matmul(self, x: Tensor) -> Tensor:
-        if self.topology.num_graphs == 1:
+        batch = self.topology.batch
+        if batch is None:
             return x.sum(1, keepdim=True).expand_as(x)
         total = x.new_zeros(x.shape[0], self.topology.num_graphs, x.shape[2])
-        return total.index_add(1, self.topology.batch, x)[:, self.topology.batch]
+        return total.index_add(1, batch, x)[:, batch]
 
     def _transpose(self) -> MaskOperator:
         return self

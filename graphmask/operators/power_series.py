@@ -18,9 +18,7 @@ class PowerSeriesOperator(MaskOperator):
     Cost: O(K nnz(W)) per head and column, by Horner's rule.
     """
 
-    def __init__(
-        self, topology: Topology, pattern: Pattern, weight: Tensor, alpha: Tensor, nonnegative: bool = False
-    ) -> None:
+    def __init__(self, topology: Topology, pattern: Pattern, weight: Tensor, alpha: Tensor, nonnegative: bool = False) -> None:
         self.pattern, self.weight, self.alpha = pattern, weight, alpha
         super().__init__(topology, alpha.shape[0], nonnegative, (alpha.shape[1] - 1) * pattern.nnz + topology.num_nodes)
 

@@ -40,11 +40,13 @@ class WalkSampler(ABC):
             generator: the source of randomness. (default: :obj:`None`, the operating system)
 
         Raises:
-            TypeError: where the topology is none.
+            TypeError: where the topology or the generator is none.
             ValueError: where a gradient is wanted with respect to the edge weights, which drawn walks do not carry.
         """
         if not isinstance(topology, Topology):
             raise refuse_type("topology", "a Topology", topology)
+        if generator is not None and not isinstance(generator, torch.Generator):
+            raise refuse_type("generator", "a torch.Generator", generator)
         if topology.requires_grad and torch.is_grad_enabled():
             raise refuse(
                 "edge_weight",

@@ -12,6 +12,8 @@ from graphmask.topology import Normalization, Topology
 
 from .base import WalkSampler
 
+_Entries = tuple[Tensor, Tensor, Tensor, Tensor]
+
 
 class IIDWalks(WalkSampler):
     r"""n independent simple random walks from every node, halting with probability ``p_halt`` before each hop.
@@ -41,14 +43,12 @@ class IIDWalks(WalkSampler):
         tensor([1., 1., 1.])
     """
 
-    def __init__(
-        self, n_walks: int = 32, p_halt: float = 0.1, hops: int = 8, normalization: Normalization = "sym"
-    ) -> None:
+    def __init__(self, n_walks: int = 32, p_halt: float = 0.1, hops: int = 8, normalization: Normalization = "sym") -> None:
         super().__init__(hops, normalization)
         self.n_walks = check_integer("n_walks", n_walks, 1)
         self.p_halt = check_probability("p_halt", p_halt)
 
-    def _draw(self, topology: Topology, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _draw(self, topology: Topology, seed: int) -> _Entries:
         pattern, weight = topology.adjacency(self.normalization)
         start = torch.arange(topology.num_nodes, device=topology.device).repeat_interleave(self.n_walks)
         walker = torch.arange(self.n_walks, device=topology.device).repeat(topology.num_nodes)
@@ -61,8 +61,8 @@ class IIDWalks(WalkSampler):
             load = load[keep] * weight[entry] * pattern.rowptr.diff()[node[keep]] / (1 - self.p_halt)
             start, walker, node = start[keep], walker[keep], moved
             visits.append((start, node, torch.full_like(start, hop), load))
-        row, col, hop, load = (torch.cat(part) for part in zip(*visits, strict=True))
-        return _coalesce(row, col, hop, load, topology.num_nodes, self.hops)
+        row, col, hops, load = (torch.cat(part) for part in zip(*visits, strict=True))
+        return _coalesce(row, col, hops, load, topology.num_nodes, self.hops)
 
     def __repr__(self) -> str:
         return f"IIDWalks(n_walks={self.n_walks}, p_halt={self.p_halt}, hops={self.hops})"
@@ -77,11 +77,10 @@ def _step(pattern: Pattern, node: Tensor, going: Tensor, draw: Tensor) -> tuple[
     return pattern.col[entry].long(), keep, entry
 
 
-def _coalesce(row: Tensor, col: Tensor, hop: Tensor, weight: Tensor, num_nodes: int, hops: int) -> tuple[Tensor, ...]:
+def _coalesce(row: Tensor, col: Tensor, hop: Tensor, weight: Tensor, num_nodes: int, num_hops: int) -> _Entries:
     """Visits of one place at one hop, summed."""
-    key = (row * num_nodes + col) * (hops + 1) + hop
-    key, inverse = torch.unique(key, return_inverse=True)
-    pair = torch.div(key, hops + 1, rounding_mode="floor")
+    key, inverse = torch.unique((row * num_nodes + col) * (num_hops + 1) + hop, return_inverse=True)
+    pair = torch.div(key, num_hops + 1, rounding_mode="floor")
     row = torch.div(pair, num_nodes, rounding_mode="floor")
     total = weight.new_zeros(key.shape).index_add(0, inverse, weight)
-    return row, pair - row * num_nodes, key - pair * (hops + 1), total
+    return row, pair - row * num_nodes, key - pair * (num_hops + 1), total

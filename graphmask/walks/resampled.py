@@ -18,6 +18,9 @@ from .base import WalkSampler
 # Entries that one block of rows may hold before it is thinned.
 _BLOCK_ENTRIES = 2**22
 
+# Numbers this close, relatively, are equal to the threshold.
+_TIE = 1e-9
+
 
 class ResampledWalks(WalkSampler):
     r"""The walk from every node carried as a sparse row: each hop multiplies it by W, then thins it to ``budget`` entries.
@@ -54,9 +57,7 @@ class ResampledWalks(WalkSampler):
                 [0.5000, 0.0000, 0.5000]])
     """
 
-    def __init__(
-        self, budget: int = 64, hops: int = 8, normalization: Normalization = "sym", cap: int | None = None
-    ) -> None:
+    def __init__(self, budget: int = 64, hops: int = 8, normalization: Normalization = "sym", cap: int | None = None) -> None:
         super().__init__(hops, normalization)
         self.budget = check_integer("budget", budget, 1)
         self.cap = max(64, budget) if cap is None else check_integer("cap", cap, 1)
@@ -117,12 +118,13 @@ def multiply(left: _Rows, right: _Rows) -> _Rows:
 
 def _multiply_scipy(left: _Rows, right: _Rows) -> _Rows:
     size = len(right.ptr) - 1
-    a, b = (
-        csr_matrix((x.weight.numpy(), x.col.numpy(), x.ptr.numpy()), shape=(len(x.ptr) - 1, size)) for x in (left, right)
-    )
-    product = a @ b
+    product = _to_scipy(left, size) @ _to_scipy(right, size)
     ptr, col = (torch.from_numpy(index.astype(np.int64)) for index in (product.indptr, product.indices))
     return _Rows(ptr, col, torch.from_numpy(product.data))
+
+
+def _to_scipy(rows: _Rows, width: int) -> csr_matrix:
+    return csr_matrix((rows.weight.numpy(), rows.col.numpy(), rows.ptr.numpy()), shape=(len(rows.ptr) - 1, width))
 
 
 def _multiply_torch(left: _Rows, right: _Rows) -> _Rows:
@@ -170,13 +172,14 @@ def find_threshold(size: Tensor, budget: int) -> Tensor:
     r"""The c of each row ``[R, n]`` of non-negative numbers with :math:`\sum_j \min(s_j / c, 1) =` budget.
 
     From c = sum / budget downwards: entries above c are set apart, the rest shares what is left of the budget, until nothing
-    more stands out. Each pass sets at least one more entry apart, so that it ends, and in practice after a few.
+    more stands out. Each pass sets at least one more entry apart, so that it ends, and in practice after a few. Entries that
+    exceed c by rounding alone are not set apart: the budget could not be left with nothing to share.
     """
     apart = torch.zeros_like(size, dtype=torch.bool)
     while True:
         rest = torch.where(apart, 0, size).cumsum(1)[:, -1]
         threshold = rest / (budget - apart.sum(1))
-        grown = size > threshold.unsqueeze(1)
+        grown = apart | (size > (1 + _TIE) * threshold.unsqueeze(1))
         if torch.equal(grown, apart):
             return threshold
         apart = grown

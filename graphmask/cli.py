@@ -1,0 +1,60 @@
+"""The command line: ``graphmask bench | info``. Each command lives beside what it runs; here they are joined."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import typer
+
+# What the extra `cli` installs, and what that needs in turn.
+_NEEDED = ("typer", "click", "rich", "shellingham")
+
+
+def main() -> None:
+    """Run the command line; without its dependencies, say in one line how to install them, and exit with code 2."""
+    try:
+        app = load_app()
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _NEEDED:
+            raise
+        print(f'graphmask: the command line needs {error.name}: pip install "graphmask[cli]"', file=sys.stderr)
+        raise SystemExit(2) from None
+    app()
+
+
+def load_app() -> typer.Typer:
+    """The application with all its commands.
+
+    Raises:
+        ModuleNotFoundError: without the extra ``cli``.
+    """
+    import typer
+
+    from .benchmark.command import bench
+
+    app = typer.Typer(no_args_is_help=True, add_completion=False, help="Graph transformers with topological masks.")
+    app.add_typer(bench, name="bench")
+    app.command()(info)
+    return app
+
+
+def info() -> None:
+    """Show versions, the machine, accelerators and which extras are installed."""
+    from .benchmark.extras import installed_extras
+    from .benchmark.machine import describe_machine
+    from .benchmark.report import make_console, make_fact_table
+
+    console = make_console()
+    console.print(make_fact_table("Machine and versions", describe_machine()))
+    extras = {name: _list_packages(packages) for name, packages in installed_extras().items()}
+    console.print(make_fact_table("Extras", extras))
+
+
+def _list_packages(packages: dict[str, str | None]) -> str:
+    return ", ".join(f"{name} {version or '(absent)'}" for name, version in packages.items())
+
+
+if __name__ == "__main__":
+    main()
