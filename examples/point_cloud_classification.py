@@ -46,6 +46,17 @@ MASKS: dict[str, Callable[[int, int], gm.masks.TopologicalMask | None]] = {
 }
 
 
+class SeededEpochs(DistributedSampler):
+    """Makes all that is random in an epoch follow from the seed and the epoch's number: order, augmentation, dropout.
+
+    The trainer calls ``set_epoch`` before it fetches an epoch's first batch, and also when it resumes.
+    """
+
+    def set_epoch(self, epoch: int) -> None:
+        super().set_epoch(epoch)
+        L.seed_everything(1_000_003 * self.seed + 1_009 * epoch + self.rank, verbose=False)
+
+
 class PointClouds(L.LightningDataModule):
     """Train, validation and test loaders; the validation clouds are every tenth of the training set."""
 
@@ -53,17 +64,20 @@ class PointClouds(L.LightningDataModule):
         super().__init__()
         self.train, self.test, self.batch_size, self.seed = train, test, batch_size, seed
 
-    def _part(self, keep: Callable[[int], bool]) -> Subset:
-        return Subset(self.train, [i for i in range(len(self.train)) if keep(i)])
+    def held_out(self, index: int) -> bool:
+        """Whether a training cloud is kept for validation."""
+        return index % 10 == 9
+
+    def _part(self, held_out: bool) -> Subset:
+        return Subset(self.train, [i for i in range(len(self.train)) if self.held_out(i) == held_out])
 
     def train_dataloader(self) -> DataLoader:
-        part = self._part(lambda i: i % 10 != 9)
-        # The trainer tells this sampler the epoch, on which alone the order depends: a resumed run sees the same batches.
-        sampler = DistributedSampler(part, self.trainer.world_size, self.trainer.global_rank, seed=self.seed)
+        part = self._part(held_out=False)
+        sampler = SeededEpochs(part, self.trainer.world_size, self.trainer.global_rank, seed=self.seed)
         return DataLoader(part, batch_size=self.batch_size, sampler=sampler)
 
     def val_dataloader(self) -> DataLoader:
-        return DataLoader(self._part(lambda i: i % 10 == 9), batch_size=2 * self.batch_size)
+        return DataLoader(self._part(held_out=True), batch_size=2 * self.batch_size)
 
     def test_dataloader(self) -> DataLoader:
         return DataLoader(self.test, batch_size=2 * self.batch_size)
@@ -72,17 +86,14 @@ class PointClouds(L.LightningDataModule):
 class Classifier(L.LightningModule):
     """Cross-entropy training of a graph classifier on node positions."""
 
-    def __init__(self, model: nn.Module, num_classes: int, lr: float = 2e-3, seed: int = 0) -> None:
+    def __init__(self, model: nn.Module, num_classes: int, lr: float = 2e-3) -> None:
         super().__init__()
-        self.model, self.lr, self.seed = model, lr, seed
+        self.model, self.lr = model, lr
         self.accuracy = nn.ModuleDict({part: MulticlassAccuracy(num_classes, average="micro") for part in ("val", "test")})
         self.loss = nn.CrossEntropyLoss(label_smoothing=0.1)
 
     def forward(self, batch: Batch) -> Tensor:
         return self.model(batch.pos, gm.Topology.from_data(batch))
-
-    def on_train_epoch_start(self) -> None:
-        L.seed_everything(self.seed * 1_000_003 + self.current_epoch, verbose=False)
 
     def training_step(self, batch: Batch) -> Tensor:
         loss = self.loss(self(batch), batch.y)
@@ -219,13 +230,12 @@ def run(options: argparse.Namespace) -> float:
         precision=options.precision,
         gradient_clip_val=1.0,
         use_distributed_sampler=False,
-        log_every_n_steps=1,
         num_sanity_val_steps=0,
-        callbacks=[best, EarlyStopping("val_acc", mode="max", patience=options.patience), LearningRateMonitor()],
+        callbacks=[best, EarlyStopping("val_acc", mode="max", patience=options.patience), LearningRateMonitor("epoch")],
         logger=CSVLogger(options.out, options.name, version=""),
         enable_model_summary=False,
     )
-    task = Classifier(model, train.num_classes, options.lr, options.seed)
+    task = Classifier(model, train.num_classes, options.lr)
     clouds = PointClouds(train, test, options.batch_size, options.seed)
     trainer.fit(task, clouds, ckpt_path=options.resume)
     return trainer.test(task, clouds, ckpt_path=best.best_model_path, verbose=False)[0]["test_acc"]
