@@ -74,7 +74,8 @@ class PointClouds(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         part = self._part(held_out=False)
         sampler = SeededEpochs(part, self.trainer.world_size, self.trainer.global_rank, seed=self.seed)
-        return DataLoader(part, batch_size=self.batch_size, sampler=sampler)
+        # A loader without a generator of its own draws from the global one whenever it is iterated, however often that is.
+        return DataLoader(part, batch_size=self.batch_size, sampler=sampler, generator=torch.Generator())
 
     def val_dataloader(self) -> DataLoader:
         return DataLoader(self._part(held_out=True), batch_size=2 * self.batch_size)
