@@ -1,0 +1,15 @@
+"""PyG transforms that build graphs from points and meshes, without a compiled extension."""
+
+from graphmask.transforms.add_walks import AddWalks as AddWalks
+from graphmask.transforms.edge_weights import Cotangent as Cotangent
+from graphmask.transforms.edge_weights import EdgeLength as EdgeLength
+from graphmask.transforms.edge_weights import Gaussian as Gaussian
+from graphmask.transforms.farthest import FarthestPoints as FarthestPoints
+from graphmask.transforms.farthest import farthest_points as farthest_points
+from graphmask.transforms.knn import KNNGraph as KNNGraph
+from graphmask.transforms.mesh import MeshToGraph as MeshToGraph
+from graphmask.transforms.neighbours import edge_distance as edge_distance
+from graphmask.transforms.neighbours import knn_graph as knn_graph
+from graphmask.transforms.neighbours import radius_graph as radius_graph
+from graphmask.transforms.radius import RadiusGraph as RadiusGraph
+from graphmask.transforms.unit_sphere import UnitSphere as UnitSphere

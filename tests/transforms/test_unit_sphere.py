@@ -1,0 +1,92 @@
+"""UnitSphere against its formula."""
+
+import pytest
+import torch
+from torch_geometric.data import Batch, Data
+
+from graphmask.transforms import UnitSphere
+
+
+def cloud(n, dim=3, seed=0, dtype=torch.float64):
+    return torch.randn(n, dim, dtype=dtype, generator=torch.Generator().manual_seed(seed))
+
+
+def reference(pos):
+    pos = pos.double() - pos.double().mean(dim=0)
+    norm = pos.norm(dim=1).max()
+    return pos / norm if norm > 0 else pos
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dim", [1, 2, 3, 6])
+def test_equals_formula(dtype, dim):
+    data = Data(pos=cloud(50, dim, dtype=dtype) * 7 + 30, x=torch.ones(50, 1))
+    before = data.pos.clone()
+    out = UnitSphere()(data)
+    assert out.pos.dtype == dtype
+    torch.testing.assert_close(out.pos.double(), reference(before), rtol=0, atol=8 * torch.finfo(dtype).eps)
+    assert torch.equal(data.pos, before)
+    assert torch.equal(out.x, data.x)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-12, 1e12, 1e200])
+@pytest.mark.parametrize("offset", [0.0, 3.0])
+def test_any_scale(scale, offset):
+    pos = (cloud(20) + offset) * scale
+    torch.testing.assert_close(UnitSphere()(Data(pos=pos)).pos, reference(cloud(20) + offset))
+
+
+def test_far_from_the_origin():
+    pos = cloud(20).round(decimals=3) + 2.0**30
+    torch.testing.assert_close(UnitSphere()(Data(pos=pos)).pos, reference(pos - 2.0**30))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_coincident_points_go_to_the_origin(n, dtype):
+    pos = torch.tensor([[0.1, -0.7, 1e5]], dtype=dtype).repeat(n, 1)
+    assert torch.equal(UnitSphere()(Data(pos=pos)).pos, torch.zeros_like(pos))
+
+
+def test_no_points():
+    assert UnitSphere()(Data(pos=torch.zeros(0, 3))).pos.shape == (0, 3)
+
+
+def test_each_graph_by_itself():
+    graphs = [Data(pos=cloud(n, seed=n) * n + n) for n in (1, 9, 2, 30)]
+    out = UnitSphere()(Batch.from_data_list(graphs))
+    for one, other in zip(out.to_data_list(), graphs, strict=True):
+        torch.testing.assert_close(one.pos, reference(other.pos))
+    batch, pos = torch.tensor([5, 0, 2]).repeat(10), cloud(30)
+    out = UnitSphere()(Data(pos=pos, batch=batch)).pos
+    for graph in (0, 2, 5):
+        torch.testing.assert_close(out[batch == graph], reference(pos[batch == graph]))
+
+
+def test_idempotent_and_blind_to_translation_and_scale():
+    pos = cloud(40)
+    once = UnitSphere()(Data(pos=pos)).pos
+    torch.testing.assert_close(UnitSphere()(Data(pos=once)).pos, once)
+    torch.testing.assert_close(UnitSphere()(Data(pos=4 * pos - 11)).pos, once)
+
+
+def test_gradient():
+    pos = cloud(6, 2).requires_grad_()
+    assert torch.autograd.gradcheck(lambda p: UnitSphere()(Data(pos=p)).pos, (pos,))
+
+
+def test_repr():
+    assert repr(UnitSphere()) == "UnitSphere()"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (Data(num_nodes=3), "`pos` must be set"),
+        (Data(pos=torch.zeros(3, 2, dtype=torch.int32)), "`pos` must be float32 or float64"),
+        (Data(pos=torch.tensor([[float("nan")]])), "`pos` must be finite"),
+    ],
+)
+def test_bad_data(data, message):
+    with pytest.raises(ValueError, match=message):
+        UnitSphere()(data)
