@@ -45,5 +45,6 @@ class PowerSeriesOperator(MaskOperator):
         nodes = torch.arange(self.num_nodes, device=self.topology.device)
         identity = Pattern.from_coo(nodes, nodes, self.pattern.shape)
         parts = [Entries(identity, self.alpha[:, :1].expand(-1, self.num_nodes))]
-        parts += [Entries(self.pattern, alpha * self.weight) for alpha in self.alpha[:, 1:].split(1, 1)]
+        if self.alpha.shape[1] == 2:
+            parts.append(Entries(self.pattern, self.alpha[:, 1:] * self.weight))
         return merge(parts)
