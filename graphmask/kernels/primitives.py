@@ -4,7 +4,7 @@
     sddmm(P, x, y)_ij = x_i . y_j at the entries (i, j) of P            d/dx = spmm,  d/dy = spmm on the transpose
 
 So derivatives of every order come from these two. They are registered as custom operators with fake implementations:
-`torch.compile(fullgraph=True)` traces through them. Letters: H heads, N rows, M columns, C channels, nnz entries.
+`torch.compile(fullgraph=True)` traces through them. Autocast is off inside: sums stay in the type they came in. Letters: H heads, N rows, M columns, C channels, nnz entries.
 """
 
 from __future__ import annotations
@@ -93,14 +93,16 @@ def _sides(pattern: Pattern) -> tuple[Tensor, ...]:
 def _spmm(
     value: Tensor, x: Tensor, rowptr: Tensor, col: Tensor, colptr: Tensor, row: Tensor, order: Tensor, back: Tensor
 ) -> Tensor:
-    return spmm_body(value, x, rowptr, col)
+    with torch.autocast(x.device.type, enabled=False):
+        return spmm_body(value, x, rowptr, col)
 
 
 @torch.library.custom_op("graphmask::sddmm", mutates_args=())
 def _sddmm(
     x: Tensor, y: Tensor, rowptr: Tensor, col: Tensor, colptr: Tensor, row: Tensor, order: Tensor, back: Tensor
 ) -> Tensor:
-    return sddmm_body(x, y, rowptr, col)
+    with torch.autocast(x.device.type, enabled=False):
+        return sddmm_body(x, y, rowptr, col)
 
 
 @_spmm.register_fake

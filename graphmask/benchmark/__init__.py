@@ -1,0 +1,41 @@
+"""How cost grows with nodes: time and peak memory, forward and backward, of masks, layers and their peers.
+
+The command ``graphmask bench`` prints, saves and plots what :func:`run` measures. Measuring needs nothing beyond the
+library's own dependencies; tables need ``graphmask[cli]`` and plots ``graphmask[viz]``.
+"""
+
+from .contenders import CONTENDERS as CONTENDERS
+from .contenders import Contender as Contender
+from .contenders import Workload as Workload
+from .contenders import find_contenders as find_contenders
+from .extras import MissingExtraError as MissingExtraError
+from .machine import describe_machine as describe_machine
+from .problem import Problem as Problem
+from .problem import sphere_graph as sphere_graph
+from .results import QUANTITIES as QUANTITIES
+from .results import Measurement as Measurement
+from .results import Quantity as Quantity
+from .results import Status as Status
+from .results import fit_exponent as fit_exponent
+from .results import write_csv as write_csv
+from .scaling import Settings as Settings
+from .scaling import run as run
+
+__all__ = [
+    "CONTENDERS",
+    "QUANTITIES",
+    "Contender",
+    "Measurement",
+    "MissingExtraError",
+    "Problem",
+    "Quantity",
+    "Settings",
+    "Status",
+    "Workload",
+    "describe_machine",
+    "find_contenders",
+    "fit_exponent",
+    "run",
+    "sphere_graph",
+    "write_csv",
+]

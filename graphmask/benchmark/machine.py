@@ -1,0 +1,82 @@
+"""What a figure depends on besides the code: the machine, its load, and the versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import datetime, timezone
+from pathlib import Path
+
+import psutil
+import torch
+
+from .extras import version_of
+
+GIB = 2**30
+
+
+def describe_machine(threads: int | None = None) -> dict[str, str]:
+    """The machine and the versions, as short texts.
+
+    Args:
+        threads: that the calls use. (default: :obj:`None`, torch's own number)
+
+    Returns:
+        ``cpu``, ``cores``, ``threads``, ``memory``, ``gpu``, ``load`` (over the last minute), ``os``, ``python``,
+        ``torch``, ``torch-geometric``, ``graphmask`` and ``date`` (UTC).
+
+    Example:
+        >>> from graphmask.benchmark import describe_machine
+        >>> describe_machine(threads=2)["threads"]
+        '2'
+    """
+    return {
+        "cpu": _cpu_model(),
+        "cores": str(_usable_cores()),
+        "threads": str(threads or torch.get_num_threads()),
+        "memory": f"{total_memory() / GIB:.1f} GiB",
+        "gpu": ", ".join(list_accelerators()) or "none",
+        "load": f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown",
+        "os": platform.platform(),
+        "python": platform.python_version(),
+        **{name: version_of(name) or "unknown" for name in ("torch", "torch-geometric", "graphmask")},
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def summarize(machine: dict[str, str]) -> str:
+    """The description in one line."""
+    return "; ".join(f"{name} {value}" for name, value in machine.items())
+
+
+def list_accelerators() -> list[str]:
+    """Names of the accelerators that torch sees, with their memory where it tells.
+
+    Example:
+        >>> from graphmask.benchmark.machine import list_accelerators
+        >>> isinstance(list_accelerators(), list)
+        True
+    """
+    if torch.cuda.is_available():
+        devices = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
+        return [f"{device.name} ({device.total_memory / GIB:.0f} GiB)" for device in devices]
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return [] if accelerator is None else [accelerator.type]
+
+
+def total_memory(device: str | torch.device = "cpu") -> int:
+    """Bytes of memory that the machine, or a CUDA device, has."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return psutil.virtual_memory().total
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _cpu_model() -> str:
+    table = Path("/proc/cpuinfo")
+    lines = table.read_text().splitlines() if table.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()

@@ -1,0 +1,165 @@
+"""Results on the terminal: one table per quantity, contenders by sizes, and the machine they were found on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .extras import require
+from .machine import GIB
+from .results import QUANTITIES, Measurement, Quantity, Status, by_contender, fit_exponent
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from .scaling import Settings
+
+_LOG_WIDTH = 160
+
+_NOTHING = "-"
+
+# Rounds that differ by more than this tell of a machine that was doing other things.
+_CALM = 0.25
+
+
+def make_console() -> Console:
+    """A console on the standard output, wide where it writes to a file.
+
+    Raises:
+        MissingExtraError: without rich.
+    """
+    console = require("rich.console", extra="cli").Console()
+    return console if console.is_terminal else require("rich.console", extra="cli").Console(width=_LOG_WIDTH)
+
+
+def print_report(console: Console, measurements: Sequence[Measurement], settings: Settings, machine: dict[str, str]) -> None:
+    """Print all tables, what was cut off and why, and the machine.
+
+    Args:
+        console: where to print, see :func:`make_console`.
+        measurements: of a run.
+        settings: of the same run.
+        machine: see :func:`graphmask.benchmark.describe_machine`.
+
+    Raises:
+        MissingExtraError: without rich.
+    """
+    for quantity in QUANTITIES.values():
+        table = make_table(quantity, measurements, settings)
+        if table.row_count:
+            console.print(table)
+    for line in (*explain_cuts(measurements), *warn_of_drift(measurements)):
+        console.print(line, style="dim", highlight=False)
+    console.print(make_fact_table("Machine", machine))
+
+
+def make_table(quantity: Quantity, measurements: Sequence[Measurement], settings: Settings) -> Table:
+    """One quantity: a row per contender that has it, a column per size, then the exponent and the entries per node.
+
+    Raises:
+        MissingExtraError: without rich.
+    """
+    table = _make_table(f"{quantity.title} [{quantity.unit}]")
+    sizes = sorted({each.nodes for each in measurements})
+    table.add_column("contender", no_wrap=True)
+    for heading in (*(f"{size:,}" for size in sizes), "exponent", "entries/node"):
+        table.add_column(heading, justify="right")
+    for name, group in by_contender(measurements).items():
+        found = {each.nodes: each for each in group}
+        # Who was measured and has no value has none at any size, such as walks of a peer that draws none.
+        if group[0].status is Status.MEASURED and quantity.of(group[0]) is None:
+            continue
+        cells = [format_cell(quantity, found[size], settings) if size in found else "" for size in sizes]
+        entries = [each.entries_per_node for each in group if each.entries_per_node is not None]
+        exponent = format_exponent(fit_exponent(quantity.values(group)))
+        table.add_row(name, *cells, exponent, format_number(entries[-1]) if entries else _NOTHING)
+    return table
+
+
+def make_fact_table(title: str, facts: dict[str, str]) -> Table:
+    """Names and values.
+
+    Raises:
+        MissingExtraError: without rich.
+    """
+    table = _make_table(title)
+    table.show_header = False
+    table.add_column("name", no_wrap=True)
+    table.add_column("value")
+    for name, value in facts.items():
+        table.add_row(name, value)
+    return table
+
+
+def format_cell(quantity: Quantity, measurement: Measurement, settings: Settings) -> str:
+    """A value, or which limit was exceeded.
+
+    Example:
+        >>> from graphmask.benchmark import QUANTITIES, Measurement, Settings, Status
+        >>> cut = Measurement("gps", "PyG", nodes=65536, status=Status.TIME)
+        >>> format_cell(QUANTITIES["both"], cut, Settings(time_limit=30))
+        '> 30 s'
+    """
+    value = quantity.of(measurement)
+    if value is not None:
+        return format_number(value * quantity.scale)
+    limits = {
+        Status.MEASURED: _NOTHING,
+        Status.TIME: f"> {settings.time_limit:g} s",
+        Status.MEMORY: f"> {settings.memory_bytes / GIB:.3g} GiB",
+        Status.FAILED: "failed",
+    }
+    return limits[measurement.status]
+
+
+def format_number(value: float) -> str:
+    """Three significant digits, and all digits of large whole numbers.
+
+    Example:
+        >>> format_number(0.012345), format_number(12345.6)
+        ('0.0123', '12,346')
+    """
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def format_exponent(exponent: float) -> str:
+    """Two digits, or a dash where there is none.
+
+    Example:
+        >>> format_exponent(1.0), format_exponent(float("nan"))
+        ('1.00', '-')
+    """
+    return _NOTHING if exponent != exponent else f"{exponent:.2f}"
+
+
+def explain_cuts(measurements: Sequence[Measurement]) -> list[str]:
+    """One line per contender that was cut off, with the reason.
+
+    Example:
+        >>> from graphmask.benchmark import Measurement, Status
+        >>> explain_cuts([Measurement("gps", "PyG", 65536, status=Status.TIME, note="no answer within 30 s")])
+        ['gps: time limit, no answer within 30 s']
+    """
+    cut = {each.contender: each for each in reversed(measurements) if each.status is not Status.MEASURED}
+    return [f"{name}: {each.status.value}, {each.note}" for name, each in reversed(cut.items())]
+
+
+def warn_of_drift(measurements: Sequence[Measurement]) -> list[str]:
+    """A line where rounds of one measurement differ much: then other programs were running.
+
+    Example:
+        >>> from graphmask.benchmark import Measurement
+        >>> warn_of_drift([Measurement("walk", "graphmask", nodes=64, both=(1.0, 1.5))])
+        ['rounds differ by up to 50% (walk at 64 nodes): was the machine busy?']
+    """
+    worst = max(measurements, key=lambda each: each.spread)
+    if worst.spread <= _CALM:
+        return []
+    return [f"rounds differ by up to {worst.spread:.0%} ({worst.contender} at {worst.nodes:,} nodes): was the machine busy?"]
+
+
+def _make_table(title: str) -> Table:
+    table = require("rich.table", extra="cli").Table(title=title, title_justify="left", title_style="bold")
+    table.box = require("rich.box", extra="cli").SIMPLE
+    return table

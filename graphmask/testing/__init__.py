@@ -1,0 +1,50 @@
+"""The laws of the library as functions: whoever writes a new mask, sampler, feature map or layer gets its tests.
+
+    check_mask(MyMask(heads=2))        check_sampler(MyWalks())        check_feature_map(MyMap(), channels=8)
+    check_layer(MyLayer(8), channels=8)
+
+Each law is also a function of its own. All raise ``AssertionError`` with the law that broke and by how much, and none
+leaves a trace in the global random state.
+"""
+
+from .checks import check_feature_map as check_feature_map
+from .checks import check_layer as check_layer
+from .checks import check_mask as check_mask
+from .checks import check_operator as check_operator
+from .checks import check_sampler as check_sampler
+from .graphs import example_topologies as example_topologies
+from .graphs import join as join
+from .graphs import permute as permute
+from .laws import assert_adjoint as assert_adjoint
+from .laws import assert_batch_independent as assert_batch_independent
+from .laws import assert_edge_order_invariant as assert_edge_order_invariant
+from .laws import assert_entries as assert_entries
+from .laws import assert_executions_agree as assert_executions_agree
+from .laws import assert_gradients as assert_gradients
+from .laws import assert_matmul as assert_matmul
+from .laws import assert_permutation_equivariant as assert_permutation_equivariant
+from .laws import assert_round_trip as assert_round_trip
+from .laws import assert_unbiased as assert_unbiased
+from .laws import global_rng_untouched as global_rng_untouched
+
+__all__ = [
+    "assert_adjoint",
+    "assert_batch_independent",
+    "assert_edge_order_invariant",
+    "assert_entries",
+    "assert_executions_agree",
+    "assert_gradients",
+    "assert_matmul",
+    "assert_permutation_equivariant",
+    "assert_round_trip",
+    "assert_unbiased",
+    "check_feature_map",
+    "check_layer",
+    "check_mask",
+    "check_operator",
+    "check_sampler",
+    "example_topologies",
+    "global_rng_untouched",
+    "join",
+    "permute",
+]
