@@ -4,7 +4,8 @@
     sddmm(P, x, y)_ij = x_i . y_j at the entries (i, j) of P            d/dx = spmm,  d/dy = spmm on the transpose
 
 So derivatives of every order come from these two. They are registered as custom operators with fake implementations:
-`torch.compile(fullgraph=True)` traces through them. Autocast is off inside: sums stay in the type they came in. Letters: H heads, N rows, M columns, C channels, nnz entries.
+`torch.compile(fullgraph=True)` traces through them. Autocast is off inside: sums stay in the type they came in.
+Letters: H heads, N rows, M columns, C channels, nnz entries.
 """
 
 from __future__ import annotations

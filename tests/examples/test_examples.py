@@ -1,9 +1,7 @@
-"""Every example runs with --smoke, and training resumes exactly."""
+"""Training resumes exactly, and options that cannot work are refused. (CI runs every example with --smoke.)"""
 
 import importlib
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,15 +15,6 @@ def classification(monkeypatch):
     pytest.importorskip("lightning")
     monkeypatch.syspath_prepend(EXAMPLES)
     return importlib.import_module("point_cloud_classification")
-
-
-@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
-def test_smoke(example, tmp_path):
-    done = subprocess.run(
-        [sys.executable, example, "--smoke", "--out", tmp_path / "out"], capture_output=True, text=True, timeout=600, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert list((tmp_path / "out").rglob("*.*"))
 
 
 @pytest.mark.global_rng
