@@ -39,7 +39,7 @@ def scaling(
     repeats: Annotated[int, typer.Option(help="Rounds; the median counts.")] = Settings.repeats,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = Settings.device,
     threads: Annotated[int | None, typer.Option(help="CPU threads. Default: torch's choice.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the graph, the walks and the parameters.")] = Settings.seed,
+    seed: Annotated[int, typer.Option(help="Of the graph, the features and the parameters.")] = Settings.seed,
     csv: Annotated[Path | None, typer.Option(help="Write all measurements to this file.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw them into this picture.")] = None,
 ) -> None:

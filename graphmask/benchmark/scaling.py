@@ -49,7 +49,7 @@ class Settings:
         repeats: rounds; a contender whose calls have taken ``time_limit`` together stops after three.
         time_limit: seconds that a forward and backward call may take.
         memory_limit: GiB above the baseline. (default: :obj:`None`, half of the memory of the machine or device)
-        seed: of points, features, walks and parameters.
+        seed: of points, features and parameters.
 
     Raises:
         TypeError: for arguments of a wrong type.

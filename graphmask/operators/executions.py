@@ -20,8 +20,13 @@ from graphmask.topology import Topology
 
 from .base import Attended, MaskOperator
 
-# Bytes that a single intermediate of an execution may take.
-DEFAULT_MEMORY = 2**28
+# Bytes that all mask blocks of a batch may take before their execution is no longer chosen.
+BLOCK_MEMORY = 2**28
+
+# Bytes of one slice of lifted keys. On CPU larger temporaries go back to the system at every free, and faulting them in
+# again costs more than the arithmetic (docs/benchmarks.md); an accelerator keeps its memory and wants fewer launches.
+SLICE_MEMORY = {"cpu": 2**24}
+SLICE_MEMORY_ELSEWHERE = 2**28
 
 # A multiply-add of a dense product costs this much of one in a sparse product (measured: docs/benchmarks.md).
 DENSE_COST = 0.2
@@ -66,9 +71,12 @@ class Lifted(Execution):
     bound holds there too.
 
     The normaliser needs entries of known sign: masks that may be negative are refused.
+
+    Args:
+        memory: bytes of a slice; one feature is the least. (default: :obj:`None`, 16 MiB on CPU, 256 MiB elsewhere)
     """
 
-    memory: int = DEFAULT_MEMORY
+    memory: int | None = None
 
     def refusal(self, mask: MaskOperator) -> str | None:
         if mask.nonnegative:
@@ -83,7 +91,8 @@ class Lifted(Execution):
 
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor) -> Attended:
         values = torch.cat([v, v.new_ones(*v.shape[:2], 1)], -1)
-        width = max(1, self.memory // max(1, values.numel() * values.element_size()))
+        memory = self.memory or SLICE_MEMORY.get(v.device.type, SLICE_MEMORY_ELSEWHERE)
+        width = max(1, memory // max(1, values.numel() * values.element_size()))
         slices = list(zip(q.split(width, -1), k.split(width, -1), strict=True))
         if len(slices) == 1 or not torch.is_grad_enabled():
             parts = (_lifted_slice(mask, q_s, k_s, values) for q_s, k_s in slices)
@@ -175,7 +184,7 @@ def choose(mask: MaskOperator, m: int, d: int, element_size: int) -> Execution:
         ValueError: where none can: a signed mask without known entries on graphs too large to build its blocks.
     """
     options = [each for each in (Pairs(), Lifted(), Dense()) if each.refusal(mask) is None]
-    fitting = [each for each in options if each.footprint(mask, m, d) * mask.heads * element_size <= DEFAULT_MEMORY]
+    fitting = [each for each in options if each.footprint(mask, m, d) * mask.heads * element_size <= BLOCK_MEMORY]
     if fitting:
         costs = [each.cost(mask, m, d) for each in fitting]
         return fitting[costs.index(min(costs))]

@@ -1,0 +1,78 @@
+"""Contenders that misbehave, in a module of its own so that worker processes can import them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from graphmask.benchmark import Contender, Problem, Workload
+
+TRIAL_NODES = 64
+
+
+@dataclass(frozen=True)
+class Fake(Contender):
+    name: str
+    act: Callable[[int], object]
+    about: str = "a fake"
+    library: str = "tests"
+
+    def prepare(self, problem: Problem) -> None:
+        pass
+
+    def build(self, problem: Problem, prepared: None) -> Workload:
+        def call() -> Tensor:
+            self.act(problem.num_nodes)
+            return problem.x.sin()
+
+        return Workload(call, (problem.x,))
+
+
+@dataclass(frozen=True)
+class FakePrepared(Fake):
+    """Acts while it prepares, not in the call."""
+
+    def prepare(self, problem: Problem) -> str:
+        self.act(problem.num_nodes)
+        return "made"
+
+    def build(self, problem: Problem, prepared: str) -> Workload:
+        assert prepared == "made"
+        return Workload(problem.x.sin, (problem.x,), entries=3 * problem.num_nodes)
+
+
+def rest(nodes: int) -> None:
+    pass
+
+
+def sleep_from_256(nodes: int) -> None:
+    time.sleep(60 if nodes >= 256 else 0)
+
+
+def sleep_quadratically(nodes: int) -> None:
+    time.sleep(3e-6 * nodes**2 if nodes > TRIAL_NODES else 0)
+
+
+def hoard_from_256(nodes: int) -> None:
+    if nodes >= 256:
+        torch.ones(2**29).sum()
+
+
+def hoard_64_mib(nodes: int) -> None:
+    if nodes > TRIAL_NODES:
+        torch.ones(2**24).sum()
+
+
+def fail_from_256(nodes: int) -> None:
+    if nodes >= 256:
+        raise RuntimeError("the fake\nfailed")
+
+
+def die_from_256(nodes: int) -> None:
+    if nodes >= 256:
+        os._exit(3)

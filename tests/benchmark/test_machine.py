@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from graphmask.benchmark import MissingExtraError, describe_machine
+from graphmask.benchmark.extras import installed_extras, require
+from graphmask.benchmark.machine import summarize, total_memory
+from graphmask.benchmark.memory import HostMemory
+
+
+def test_machine_has_all_that_a_figure_depends_on() -> None:
+    machine = describe_machine(threads=3)
+    known = "cpu cores threads memory gpu load os python torch torch-geometric graphmask date"
+    assert list(machine) == known.split()
+    assert all(machine.values())
+    assert machine["threads"] == "3"
+    assert "threads 3; memory" in summarize(machine)
+
+
+def test_memory_of_the_machine_is_known() -> None:
+    assert total_memory() > 2**28
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak can be reset on Linux only")
+def test_peak_can_be_reset() -> None:
+    memory = HostMemory()
+    block = bytearray(2**26)
+    del block
+    assert memory.peak() >= 63
+    memory.reset()
+    left = memory.peak()
+    # This process lives on, with its freed memory at hand again.
+    memory.relax()
+    assert left < 32
+
+
+def test_absent_extra_names_the_command() -> None:
+    with pytest.raises(MissingExtraError, match=r'this needs matplotlib: pip install "graphmask\[viz\]"'):
+        _require_absent()
+
+
+def _require_absent() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "matplotlib", None)
+        patch.delitem(sys.modules, "matplotlib.figure", raising=False)
+        require("matplotlib.figure", extra="viz")
+
+
+def test_a_broken_package_is_not_called_absent(tmp_path, monkeypatch) -> None:
+    (tmp_path / "broken_package.py").write_text("import no_such_module_at_all\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="no_such_module_at_all") as caught:
+        require("broken_package", extra="viz")
+    assert not isinstance(caught.value, MissingExtraError)
+
+
+def test_extras_are_those_of_the_metadata() -> None:
+    extras = installed_extras()
+    assert set(extras["cli"]) == {"typer", "rich", "psutil"}
+    assert "graphmask" not in {package for packages in extras.values() for package in packages}
