@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any, Generic, TypeVar, overload
 
 import torch
@@ -11,24 +10,29 @@ import torch
 T = TypeVar("T")
 
 
-class structure(cached_property, Generic[T]):  # noqa: N801 - used as a decorator, like cached_property
-    """A cached property computed outside inference mode.
+class structure(Generic[T]):  # noqa: N801 - a decorator, like functools.cached_property
+    """A property computed at first use, outside inference mode, and kept in the instance.
 
-    A tensor made under ``torch.inference_mode`` can never be saved for a backward pass: cached there during validation, it
-    would break the next training step on the same object.
+    A tensor made under ``torch.inference_mode`` can never be saved for a backward pass: kept from a validation step, it would
+    break the next training step on the same object. And ``functools.cached_property`` takes a lock before Python 3.12, which
+    ``torch.compile`` cannot follow.
     """
 
     def __init__(self, function: Callable[[Any], T]) -> None:
-        def outside_inference(owner: Any) -> T:
-            with torch.inference_mode(False):
-                return function(owner)
-
-        super().__init__(outside_inference)
+        self.function = function
         self.__doc__ = function.__doc__
 
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
     @overload
-    def __get__(self, instance: None, owner: Any = None) -> structure[T]: ...
+    def __get__(self, instance: None, owner: type) -> structure[T]: ...
     @overload
-    def __get__(self, instance: object, owner: Any = None) -> T: ...
-    def __get__(self, instance: object | None, owner: Any = None) -> Any:
-        return super().__get__(instance, owner)
+    def __get__(self, instance: object, owner: type) -> T: ...
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is None:
+            return self
+        # Found there at the next access: a descriptor without __set__ gives way to the instance's own attributes.
+        with torch.inference_mode(False):
+            instance.__dict__[self.name] = self.function(instance)
+        return instance.__dict__[self.name]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn.aggr import Aggregation
 
-from graphmask._checks import check_integer, check_probability, refuse
+from graphmask._checks import check_integer, check_probability, refuse, refuse_type
 from graphmask.features import FeatureMap
 from graphmask.masks import TopologicalMask
 from graphmask.topology import Topology
@@ -65,9 +65,9 @@ class TopologicalTransformerLayer(nn.Module):
         if mask is None and conv is None:
             raise refuse("mask, conv", "given, one of them at least", "neither")
         check_probability("dropout", dropout)
-        hidden = check_integer("expansion", expansion, 1) * channels
+        hidden = check_integer("expansion", expansion, 1) * check_integer("channels", channels, 1)
         self.attention = None if mask is None else TopologicalAttention(channels, heads, mask, feature_map, dropout)
-        self.conv = conv
+        self.channels, self.conv = channels, conv
         self.conv_takes_weight = conv is not None and "edge_weight" in inspect.signature(conv.forward).parameters
         self.norm = nn.LayerNorm(channels)
         self.dropout = nn.Dropout(dropout)
@@ -95,6 +95,8 @@ class TopologicalTransformerLayer(nn.Module):
     ) -> Tensor:
         """``[N, C] -> [N, C]``: ``layer(x, edge_index, edge_weight, batch)`` or ``layer(x, topology)``."""
         topology = Topology.of(x, edge_index, edge_weight, batch)
+        if x.dim() != 2 or x.shape[1] != self.channels:
+            raise refuse("x", f"of shape [N, C] with C = {self.channels}", x)
         normed, mixed = self.norm(x), x
         if self.attention is not None:
             mixed = mixed + self.attention(normed, topology)
@@ -160,6 +162,8 @@ class TopologicalTransformer(nn.Module):
         super().__init__()
         for name, value in (("in_channels", in_channels), ("hidden_channels", hidden_channels), ("num_layers", num_layers)):
             check_integer(name, value, 1)
+        if pool is not None and not callable(pool):
+            raise refuse_type("pool", "a pooling function or an Aggregation", pool)
         self.in_channels, self.out_channels = in_channels, check_integer("out_channels", out_channels, 1)
         self.encoder = nn.Linear(in_channels, hidden_channels)
         blocks = (deepcopy((mask, conv, feature_map)) for _ in range(num_layers))
@@ -170,7 +174,7 @@ class TopologicalTransformer(nn.Module):
         self.head = nn.Linear(hidden_channels, out_channels)
         self.pool = pool
         for layer in self.layers:
-            layer.reset_parameters()
+            layer.reset_parameters()  # type: ignore[operator]
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""
@@ -207,7 +211,7 @@ class TopologicalTransformer(nn.Module):
         if isinstance(self.pool, Aggregation):
             order = torch.argsort(batch, stable=True)  # several aggregations need sorted graphs
             return self.pool(x[order], index=batch[order], dim_size=topology.num_graphs)
-        return self.pool(x, batch, topology.num_graphs)  # type: ignore[operator]
+        return self.pool(x, batch, topology.num_graphs)
 
     def __repr__(self) -> str:
         return (

@@ -104,7 +104,8 @@ class Lifted(Execution):
 
 def _lifted_slice(mask: MaskOperator, q: Tensor, k: Tensor, values: Tensor) -> Tensor:
     lifted = (k.unsqueeze(-1) * values.unsqueeze(-2)).flatten(-2)
-    return torch.einsum("hnm,hnmd->hnd", q, mask.matmul(lifted).unflatten(-1, (k.shape[-1], -1)))
+    mixed = mask.matmul(lifted).to(q.dtype).unflatten(-1, (k.shape[-1], -1))
+    return torch.einsum("hnm,hnmd->hnd", q, mixed)
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ class Dense(Execution):
 
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor) -> Attended:
         topology = mask.topology
-        rows = mask.matmul(one_hot(topology.local_index, topology.largest_graph).to(v.dtype))
+        rows = mask.matmul(one_hot(topology.local_index, topology.largest_graph).to(v.dtype)).to(v.dtype)
 
         def attend(nodes: Tensor, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
             weight = rows[:, nodes, : nodes.shape[1]] * (q @ k.mT)

@@ -50,6 +50,7 @@ class AddWalks(BaseTransform):
         data.walk_hop = torch.cat([walks.hop for walks in drawn])
         data.walk_weight = torch.cat([walks.weight for walks in drawn])
         data.walk_num_hops = self.sampler.hops
+        data.pop("walk_set", None)  # of an earlier draw
         if self.sets > 1:
             number = torch.arange(self.sets, device=topology.device)
             data.walk_set = number.repeat_interleave(torch.tensor([walks.nnz for walks in drawn], device=number.device))

@@ -130,7 +130,7 @@ def test_counts_are_positive_integers(name: str) -> None:
 
 @pytest.mark.parametrize("noise", [-0.1, 1.0, float("nan")])
 def test_noise_is_a_fraction(noise: float) -> None:
-    with pytest.raises(ValueError, match=r"`noise` must be in \[0.0, 1.0\)"):
+    with pytest.raises(ValueError, match=r"`noise` must be in \[0, 1\)"):
         small(noise=noise)
 
 

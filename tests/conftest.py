@@ -1,0 +1,43 @@
+"""Strictness: deterministic kernels (which fill fresh memory with NaN) everywhere; float64 and no global chance in the core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from graphmask.testing import global_rng_untouched
+
+# These load data, train or print: they live with float32 and with loaders, which draw seeds from the global state.
+RELAXED = ("benchmark", "datasets", "examples", "transforms", "test_cli.py", "test_readme.py", "test_reference.py")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "global_rng: the test may draw from the global random state")
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(1)  # graphs are tiny, and threads of several test processes would wait for each other
+
+
+@pytest.fixture(autouse=True)
+def _strict(request: pytest.FixtureRequest) -> Iterator[None]:
+    relaxed = request.path.relative_to(Path(__file__).parent).parts[0] in RELAXED
+    torch.set_default_dtype(torch.float32 if relaxed else torch.float64)
+    if relaxed or request.node.get_closest_marker("global_rng"):
+        yield
+    else:
+        with global_rng_untouched():
+            yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def single_by_default() -> None:
+    """The default dtype of users; the strict one comes back for the next test."""
+    torch.set_default_dtype(torch.float32)

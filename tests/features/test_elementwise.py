@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import cases
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from graphmask.features import EluPlusOne, FeatureMap, ReLU
+from graphmask.features.base import check_feature_map
+
+
+def test_a_feature_map_is_abstract() -> None:
+    with pytest.raises(TypeError, match="keys"):
+        FeatureMap()
+
+
+def test_the_floor_keeps_scores_positive() -> None:
+    x = torch.tensor([[-1.0, -2.0]])
+    assert (ReLU().queries(x) * ReLU().keys(x)).sum() > 0
+    assert ReLU(epsilon=0).queries(x).sum() == 0
+
+
+def test_elu_has_a_gradient_everywhere() -> None:
+    x = torch.tensor([-5.0, 0.0, 3.0], requires_grad=True)
+    EluPlusOne().keys(x).sum().backward()
+    assert (x.grad > 0).all()
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("case", cases.FEATURES, ids=str)
+def test_features_have_the_type_of_their_input(case: cases.Case, half: torch.dtype) -> None:
+    x = torch.tensor([[-1.0, 0.5]], dtype=half)
+    assert case.make().queries(x).dtype == half
+    assert_close(case.make().keys(x).double(), case.reference(x), rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("epsilon", [-1e-3, float("nan"), float("inf")])
+def test_a_floor_below_zero_is_refused(epsilon: float) -> None:
+    with pytest.raises(ValueError, match="`epsilon`"):
+        ReLU(epsilon)
+
+
+@pytest.mark.parametrize("epsilon", ["1", None, True, torch.tensor(1.0)], ids=repr)
+def test_a_floor_is_a_number(epsilon: object) -> None:
+    with pytest.raises(TypeError, match="`epsilon`"):
+        ReLU(epsilon)
+
+
+@pytest.mark.parametrize("wrong", [ReLU, torch.nn.ReLU(), torch.relu], ids=["class", "module", "function"])
+def test_what_is_no_feature_map_is_refused(wrong: object) -> None:
+    with pytest.raises(TypeError, match="`feature_map` must be a FeatureMap"):
+        check_feature_map(wrong)
+
+
+class Split(FeatureMap):
+    """What a user may write: queries and keys mapped differently."""
+
+    def queries(self, x: Tensor) -> Tensor:
+        return torch.cat([x.exp(), (-x).exp()], -1)
+
+    def keys(self, x: Tensor) -> Tensor:
+        return torch.cat([(2 * x).exp(), torch.ones_like(x)], -1)
+
+
+def test_feature_maps_can_be_written() -> None:
+    from graphmask.testing import check_feature_map
+
+    check_feature_map(Split(), channels=3)
+
+
+def test_reprs() -> None:
+    assert repr(ReLU(0.5)) == "ReLU(epsilon=0.5)"
+    assert repr(EluPlusOne()) == "EluPlusOne()"

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from graphmask.kernels import Pattern
+from graphmask.kernels.pattern import index_dtype
+
+
+@st.composite
+def supports(draw: st.DrawFn) -> torch.Tensor:
+    """A dense boolean matrix, possibly without rows, columns or entries."""
+    rows, cols = draw(st.integers(0, 5)), draw(st.integers(0, 5))
+    cells = draw(st.lists(st.booleans(), min_size=rows * cols, max_size=rows * cols))
+    return torch.tensor(cells, dtype=torch.bool).reshape(rows, cols)
+
+
+def pattern_of(support: torch.Tensor) -> Pattern:
+    row, col = support.nonzero(as_tuple=True)
+    return Pattern.from_coo(row, col, (support.shape[0], support.shape[1]))
+
+
+@given(supports())
+def test_rows_columns_and_counts(support: torch.Tensor) -> None:
+    pattern = pattern_of(support)
+    row, col = support.nonzero(as_tuple=True)
+    assert pattern.shape == tuple(support.shape)
+    assert pattern.nnz == len(row)
+    assert_close(pattern.row.long(), row)
+    assert_close(pattern.col.long(), col)
+    assert_close(pattern.rowptr.diff().long(), support.sum(1))
+
+
+@given(supports())
+def test_transposed(support: torch.Tensor) -> None:
+    pattern = pattern_of(support)
+    value = torch.arange(1.0, pattern.nnz + 1)
+    dense = pattern.to_dense(value)
+    assert_close(pattern.mT.to_dense(value[pattern.order]), dense.mT)
+    assert_close(pattern.mT.mT.to_dense(value[pattern.order][pattern.mT.order]), dense)
+    fresh = pattern_of(support.mT)
+    assert_close((pattern.mT.rowptr, pattern.mT.col, pattern.mT.row), (fresh.rowptr, fresh.col, fresh.row))
+
+
+def test_dense_values_lead_and_coinciding_entries_add() -> None:
+    twice = Pattern.from_coo(torch.tensor([0, 0, 1]), torch.tensor([1, 1, 0]), (2, 3))
+    dense = twice.to_dense(torch.tensor([[1.0, 2.0, 4.0], [0.0, 0.0, -1.0]]))
+    assert dense.tolist() == [[[0, 3, 0], [4, 0, 0]], [[0, 0, 0], [-1, 0, 0]]]
+
+
+def test_indices_are_narrow_where_numbers_fit() -> None:
+    pattern = pattern_of(torch.eye(3, dtype=torch.bool))
+    indices = (pattern.rowptr, pattern.col, pattern.row, pattern.order, pattern.mT.col, pattern.mT.order)
+    assert {index.dtype for index in indices} == {torch.int32}
+
+
+@pytest.mark.parametrize(("largest", "dtype"), [(0, torch.int32), (2**31 - 1, torch.int32), (2**31, torch.int64)])
+def test_index_dtype(largest: int, dtype: torch.dtype) -> None:
+    assert index_dtype(largest) == dtype
+
+
+def test_nothing_is_cached_in_inference_mode() -> None:
+    pattern = pattern_of(torch.eye(3, dtype=torch.bool))
+    with torch.inference_mode():
+        cached = (pattern.row, pattern.order, pattern.mT.row, pattern.mT.rowptr)
+    assert not any(index.is_inference() for index in cached)

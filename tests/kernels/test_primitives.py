@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.autograd import gradcheck, gradgradcheck
+from torch.testing import assert_close
+
+from graphmask.kernels import Pattern, primitives, sddmm, spmm
+
+# Heads of the values and of x: alike, or one of them shared by all heads.
+HEADS = [(1, 1), (3, 3), (1, 3), (3, 1)]
+
+
+def rectangle(rows: int = 5, cols: int = 4, step: int = 3) -> Pattern:
+    """Every third entry: some rows, and some columns, have none."""
+    position = torch.arange(rows * cols - 1)[::step]
+    return Pattern.from_coo(position // cols, position % cols, (rows, cols))
+
+
+def inputs(pattern: Pattern, heads: tuple[int, int], channels: int = 2) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    value = torch.randn(heads[0], pattern.nnz, generator=generator)
+    return value, torch.randn(heads[1], pattern.num_cols, channels, generator=generator)
+
+
+def factors(pattern: Pattern, heads: int = 2, channels: int = 3) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return tuple(torch.randn(heads, size, channels, generator=generator) for size in pattern.shape)
+
+
+@pytest.mark.parametrize("heads", HEADS, ids=str)
+@pytest.mark.parametrize("shape", [(5, 4), (4, 7), (1, 1), (6, 1)], ids=str)
+def test_spmm_is_the_dense_product(shape: tuple[int, int], heads: tuple[int, int]) -> None:
+    pattern = rectangle(*shape, step=2)
+    value, x = inputs(pattern, heads)
+    assert_close(spmm(pattern, value, x), pattern.to_dense(value) @ x)
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (4, 7), (6, 1)], ids=str)
+def test_sddmm_is_the_dense_product_at_the_entries(shape: tuple[int, int]) -> None:
+    pattern = rectangle(*shape, step=2)
+    x, y = factors(pattern)
+    assert_close(sddmm(pattern, x, y), (x @ y.mT)[:, pattern.row.long(), pattern.col.long()])
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0), (3, 4)], ids=str)
+@pytest.mark.parametrize("channels", [0, 2])
+@pytest.mark.parametrize("heads", [1, 2])
+def test_nothing_to_sum_gives_zeros(shape: tuple[int, int], channels: int, heads: int) -> None:
+    none = torch.empty(0, dtype=torch.long)
+    pattern = Pattern.from_coo(none, none, shape)
+    x, y = factors(pattern, heads, channels)
+    assert_close(spmm(pattern, torch.ones(1, 0), y), torch.zeros(heads, shape[0], channels))
+    assert sddmm(pattern, x, y).shape == (heads, 0)
+
+
+def test_no_channels() -> None:
+    pattern = rectangle()
+    x, y = factors(pattern, channels=0)
+    assert_close(sddmm(pattern, x, y), torch.zeros(2, pattern.nnz))
+    assert spmm(pattern, torch.ones(2, pattern.nnz), y).shape == (2, 5, 0)
+
+
+@pytest.mark.parametrize("heads", HEADS, ids=str)
+def test_spmm_derivatives(heads: tuple[int, int]) -> None:
+    pattern = rectangle()
+    value, x = (each.requires_grad_() for each in inputs(pattern, heads))
+    above = torch.ones(max(heads), 5, 2).requires_grad_()
+    assert gradcheck(lambda value, x: spmm(pattern, value, x), (value, x))
+    assert gradgradcheck(lambda value, x: spmm(pattern, value, x), (value, x), above)
+
+
+def test_sddmm_derivatives() -> None:
+    pattern = rectangle()
+    x, y = (each.requires_grad_() for each in factors(pattern))
+    above = torch.ones(2, pattern.nnz).requires_grad_()
+    assert gradcheck(lambda x, y: sddmm(pattern, x, y), (x, y))
+    assert gradgradcheck(lambda x, y: sddmm(pattern, x, y), (x, y), above)
+
+
+@pytest.mark.parametrize("wanted", [(True, False), (False, True)], ids=["left", "right"])
+def test_a_gradient_wanted_alone_is_the_same(wanted: tuple[bool, bool]) -> None:
+    pattern = rectangle()
+    for primitive, pair in ((spmm, inputs(pattern, (2, 2))), (sddmm, factors(pattern))):
+        both = [each.clone().requires_grad_() for each in pair]
+        one = [each.clone().requires_grad_(want) for each, want in zip(pair, wanted, strict=True)]
+        primitive(pattern, *both).square().sum().backward()
+        primitive(pattern, *one).square().sum().backward()
+        for each, all_of, want in zip(one, both, wanted, strict=True):
+            assert each.grad is None or want
+            assert not want or torch.equal(each.grad, all_of.grad)
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
+def test_half_precision_is_summed_in_single(half: torch.dtype) -> None:
+    """Four thousand ones: a half-precision sum of them stops at 2,048, or at 256."""
+    size = 4000
+    row = Pattern.from_coo(torch.zeros(size, dtype=torch.long), torch.arange(size), (1, size))
+    ones = torch.ones(1, size, 1, dtype=half)
+    total = spmm(row, ones[..., 0], ones)
+    assert total.dtype == half
+    assert_close(total.item(), float(size), rtol=4e-3, atol=0)
+    single = Pattern.from_coo(torch.tensor([0]), torch.tensor([0]), (1, 1))
+    score = sddmm(single, ones.mT, ones.mT)
+    assert score.dtype == torch.float32
+    assert score.item() == size
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
+def test_half_precision_gradients_have_the_type_of_their_tensor(half: torch.dtype) -> None:
+    pattern = rectangle()
+    value, x = (each.to(half).requires_grad_() for each in inputs(pattern, (2, 2)))
+    spmm(pattern, value, x).float().sum().backward()
+    assert (value.grad.dtype, x.grad.dtype) == (half, half)
+
+
+def test_types_are_promoted() -> None:
+    pattern = rectangle()
+    value, x = inputs(pattern, (2, 2))
+    assert spmm(pattern, value, x.float()).dtype == torch.float64
+    assert spmm(pattern, value.float(), x.bfloat16()).dtype == torch.bfloat16
+    assert sddmm(pattern, *(each.float() for each in factors(pattern))).dtype == torch.float32
+
+
+def test_autocast_changes_nothing() -> None:
+    pattern = rectangle()
+    value, x = (each.float() for each in inputs(pattern, (2, 2)))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert_close(spmm(pattern, value, x), spmm(pattern, value.double(), x.double()).float())
+
+
+def operands(pattern: Pattern) -> tuple[Tensor, ...]:
+    return primitives._sides(pattern)
+
+
+@pytest.mark.parametrize("grad", [False, True])
+def test_opcheck(grad: bool) -> None:
+    pattern = rectangle()
+    value, x = (each.requires_grad_(grad) for each in inputs(pattern, (2, 2)))
+    left, right = (each.requires_grad_(grad) for each in factors(pattern))
+    torch.library.opcheck(primitives._spmm, (value, x, *operands(pattern)))
+    torch.library.opcheck(primitives._sddmm, (left, right, *operands(pattern)))
+
+
+def fused(pattern: Pattern, x: Tensor, y: Tensor) -> Tensor:
+    return spmm(pattern, sddmm(pattern, x, y).sigmoid(), y)
+
+
+def assert_compiles(backend: str) -> None:
+    torch.compiler.reset()
+    pattern = rectangle()
+    leaves = [each.requires_grad_() for each in factors(pattern)]
+    compiled = torch.compile(fused, fullgraph=True, backend=backend)
+    expected, found = fused(pattern, *leaves), compiled(pattern, *leaves)
+    assert_close(found, expected)
+    slopes = (torch.autograd.grad(out.square().sum(), leaves) for out in (found, expected))
+    assert_close(*slopes)
+
+
+def test_compiles_as_one_graph() -> None:
+    assert_compiles("aot_eager")
+
+
+def test_compiles_by_inductor() -> None:
+    assert_compiles("inductor")

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cases
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+from torch_geometric.nn import GCNConv, GraphConv, MedianAggregation, SAGEConv, global_mean_pool
+
+from graphmask import Topology
+from graphmask.features import EluPlusOne
+from graphmask.masks import GlobalMask, PowerSeriesMask, WalkMask
+from graphmask.nn import TopologicalTransformer, TopologicalTransformerLayer
+from graphmask.testing import example_topologies
+from graphmask.walks import WalkSampler
+
+PATH = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+
+
+def walk_mask(heads: int = 2) -> WalkMask:
+    return WalkMask(2, heads, sampler=cases.random_walks(2))
+
+
+def graph_conv() -> GraphConv:
+    return cases.seeded(lambda: GraphConv(4, 4))
+
+
+def block(**options: Any) -> TopologicalTransformerLayer:
+    return cases.seeded(lambda: TopologicalTransformerLayer(4, 2, **options))
+
+
+def model(**options: Any) -> TopologicalTransformer:
+    return cases.seeded(lambda: TopologicalTransformer(3, 4, 5, **{"num_layers": 2, "heads": 2, **options}))
+
+
+def features(num_nodes: int, channels: int) -> Tensor:
+    return torch.randn(num_nodes, channels, generator=torch.Generator().manual_seed(0))
+
+
+def test_a_block_adds_both_branches_to_its_input() -> None:
+    topology, x = example_topologies()["weighted"], features(13, 4)
+    made = block(mask=GlobalMask(), conv=graph_conv())
+    normed = made.norm(x)
+    h = x + made.attention(normed, topology) + made.conv(normed, topology.edge_index, topology.edge_weight)
+    assert_close(made(x, topology), h + made.feed_forward(h))
+
+
+@pytest.mark.parametrize(("conv", "expected"), [(GraphConv(4, 4), True), (GCNConv(4, 4), True), (SAGEConv(4, 4), False)])
+def test_weights_reach_the_convolution_that_takes_them(conv: nn.Module, expected: bool) -> None:
+    topology, x = example_topologies()["weighted"], features(13, 4)
+    made = block(conv=conv.double())
+    unweighted = Topology(topology.edge_index, 13)
+    assert torch.allclose(made(x, topology), made(x, unweighted)) != expected
+
+
+def test_dropout_reaches_every_branch() -> None:
+    made = block(mask=GlobalMask(), conv=graph_conv(), dropout=0.3)
+    found = [module.p for module in made.modules() if isinstance(module, nn.Dropout)]
+    assert found == [0.3] * 4
+    assert block(mask=GlobalMask(), expansion=3).feed_forward[1].out_features == 12
+
+
+def test_every_block_learns_its_own_copy() -> None:
+    mask, conv, phi = walk_mask(), graph_conv(), EluPlusOne()
+    made = model(mask=mask, conv=conv, feature_map=phi, num_layers=3)
+    masks = [layer.attention.mask for layer in made.layers]
+    convs = [layer.conv for layer in made.layers]
+    assert len({id(each) for each in (*masks, mask)}) == 4
+    assert len({id(each.lin_rel.weight) for each in (*convs, conv)}) == 4
+    assert not torch.equal(convs[0].lin_rel.weight, convs[1].lin_rel.weight)
+
+
+class Counted(WalkSampler):
+    """Counts how often walks are drawn."""
+
+    draws = 0
+
+    def _draw(self, topology: Topology, seed: int) -> tuple[Tensor, ...]:
+        Counted.draws += 1
+        return cases.random_walks(self.hops)._draw(topology, seed)
+
+
+def test_walks_are_drawn_once_for_all_blocks() -> None:
+    made = model(mask=WalkMask(2, 2, sampler=Counted(2)), num_layers=4)
+    Counted.draws = 0
+    made(features(3, 3), PATH)
+    assert Counted.draws == 1
+
+
+@pytest.mark.parametrize("pool", [None, global_mean_pool, MedianAggregation()], ids=["nodes", "function", "aggregation"])
+def test_outputs_per_node_or_per_graph(pool: Any) -> None:
+    """In any order of ``batch``, and with graphs of no nodes at the end."""
+    ragged = example_topologies()["ragged"]
+    topology = Topology(ragged.edge_index, 23, ragged.edge_weight, ragged.batch, num_graphs=6)
+    out = model(mask=GlobalMask(), pool=pool)(features(23, 3), topology)
+    assert out.shape == (23 if pool is None else 6, 5)
+
+
+def test_a_single_graph_is_pooled_to_one_row() -> None:
+    x = features(3, 3)
+    made = model(mask=GlobalMask(), pool=global_mean_pool)
+    assert made(x, PATH).shape == (1, 5)
+    assert_close(made(x, PATH), made(x, PATH, batch=torch.zeros(3, dtype=torch.long)))
+
+
+def test_every_parameter_learns() -> None:
+    made = model(mask=walk_mask(), conv=graph_conv())
+    made(features(13, 3), example_topologies()["weighted"]).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in made.parameters())
+
+
+@pytest.mark.parametrize("mask", [GlobalMask(), PowerSeriesMask(order=2, heads=2), walk_mask()], ids=repr)
+def test_compiles_as_one_graph_on_a_prepared_topology(mask: Any) -> None:
+    torch.compiler.reset()
+    made, x = model(mask=mask, num_layers=1).double(), features(13, 3)
+    topology = mask.prepare(example_topologies()["weighted"])
+    expected = made(x, topology)
+    found = torch.compile(made, fullgraph=True, backend="aot_eager")(x, topology)
+    assert_close(found, expected)
+    parameters = list(made.parameters())
+    slopes = [torch.autograd.grad(out.square().sum(), parameters) for out in (found, expected)]
+    assert_close(*slopes)
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
+def test_half_precision_and_autocast(half: torch.dtype) -> None:
+    made, topology, x = model(mask=walk_mask()), example_topologies()["weighted"], features(13, 3)
+    expected = made(x, topology)
+    with torch.autocast("cpu", half):
+        mixed = made.float()(x.float(), topology)
+    assert_close(mixed.double(), expected, rtol=0.1, atol=0.1)
+    assert_close(made.to(half)(x.to(half), topology).double(), expected, rtol=0.1, atol=0.1)
+
+
+def test_resetting_draws_new_parameters() -> None:
+    made = model(mask=walk_mask(), conv=graph_conv(), pool=global_mean_pool)
+    before = [parameter.clone() for parameter in made.parameters()]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        made.reset_parameters()
+    changed = [not torch.equal(now, then) for now, then in zip(made.parameters(), before, strict=True)]
+    assert sum(changed) > len(changed) / 3
+
+
+def ones(*shape: int) -> Tensor:
+    return torch.ones(shape)
+
+
+REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
+    (lambda: block(), ValueError, "`mask, conv` must be given, one of them at least"),
+    (lambda: block(mask=GlobalMask(), dropout=1.0), ValueError, "`dropout`"),
+    (lambda: block(mask=GlobalMask(), expansion=0), ValueError, "`expansion`"),
+    (lambda: block(mask=walk_mask(3)), ValueError, "`mask` must be of one head or 2"),
+    (lambda: block(mask=GlobalMask())(ones(3, 5), PATH), ValueError, "`x`"),
+    (lambda: block(mask=GlobalMask())(ones(4, 4), Topology(PATH, 3)), ValueError, "`x`"),
+    (lambda: model(mask=GlobalMask(), num_layers=0), ValueError, "`num_layers` must be at least 1"),
+    (lambda: model(mask=GlobalMask(), heads=3), ValueError, "`channels` must be a multiple"),
+    (lambda: model(), ValueError, "`mask, conv`"),
+    (lambda: TopologicalTransformer(0, 4, 5, 1, 2, GlobalMask()), ValueError, "`in_channels`"),
+    (lambda: TopologicalTransformer(3, 0, 5, 1, 2, GlobalMask()), ValueError, "`hidden_channels`"),
+    (lambda: TopologicalTransformer(3, 4, 0, 1, 2, GlobalMask()), ValueError, "`out_channels`"),
+    (lambda: TopologicalTransformer(3, 4, 5.0, 1, 2, GlobalMask()), TypeError, "`out_channels`"),
+    (lambda: model(mask=GlobalMask())(ones(3, 4), PATH), ValueError, r"`x` must be of shape \[N, in_channels\]"),
+    (lambda: model(mask=GlobalMask())(ones(3, 3).long(), PATH), TypeError, "`x`"),
+    (lambda: model(mask=GlobalMask())(ones(3, 3), Topology(PATH, 3), ones(4)), ValueError, "`edge_weight, batch`"),
+    (lambda: model(mask=GlobalMask(), pool="mean"), TypeError, "`pool`"),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "expected"), REFUSED)
+def test_bad_input_is_refused_by_name(call: Callable[[], object], error: type[Exception], expected: str) -> None:
+    with torch.random.fork_rng(devices=[]), pytest.raises(error, match=expected):
+        call()

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cases
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from graphmask import Topology, attention, reference
+from graphmask.attention import divide
+from graphmask.features import EluPlusOne, ReLU
+from graphmask.masks import Diffusion, GlobalMask, PowerSeriesMask, WalkMask
+from graphmask.operators import Dense, Lifted, MaskOperator, Pairs, SparseOperator
+from graphmask.testing import example_topologies
+from graphmask.walks import ResampledWalks
+
+PATH = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+MASKS = {
+    "global": GlobalMask,
+    "series": lambda: PowerSeriesMask(order=2, heads=2),
+    "walk": lambda: cases.scrambled(WalkMask(2, 2, sampler=cases.random_walks(2))),
+    "sum": lambda: 0.3 * GlobalMask() + cases.scrambled(WalkMask(2, 2, sampler=cases.random_walks(2))),
+}
+every_mask = pytest.mark.parametrize("make", MASKS.values(), ids=MASKS)
+
+
+def operator(make: Callable, name: str = "ragged") -> MaskOperator:
+    mask, topology = make(), example_topologies()[name]
+    return mask(mask.prepare(topology))
+
+
+def qkv(num_nodes: int = 23, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return tuple(torch.randn(num_nodes, 2, width, generator=generator).to(dtype) for width in (4, 4, 3))
+
+
+def test_by_hand() -> None:
+    """On the path 0 - 1 - 2 under W without normalisation, node 1 takes the mean of its two neighbours."""
+    topology = Topology(PATH, 3)
+    mask = SparseOperator(topology, topology.pattern, torch.ones(1, 4))
+    q = torch.ones(3, 1, 1)
+    v = torch.tensor([1.0, 10.0, 100.0]).reshape(3, 1, 1)
+    assert_close(attention(q, q, v, mask).flatten(), torch.tensor([10, 50.5, 10]))
+
+
+def test_a_signed_mask_subtracts_and_is_normalised_by_absolute_values() -> None:
+    topology = Topology(PATH, 3)
+    mask = SparseOperator(topology, topology.pattern, torch.tensor([[1.0, -1.0, 3.0, -2.0]]))
+    q = torch.ones(3, 1, 1)
+    v = torch.tensor([1.0, 10.0, 100.0]).reshape(3, 1, 1)
+    assert_close(attention(q, q, v, mask).flatten(), torch.tensor([10, (-1 + 300) / 4, -10]))
+
+
+@every_mask
+def test_the_default_feature_map_is_relu(make: Callable) -> None:
+    assert_close(attention(*qkv(), operator(make)), attention(*qkv(), operator(make), ReLU()), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("make", [GlobalMask, lambda: PowerSeriesMask(order=2)], ids=["global", "series"])
+def test_a_positive_mask_averages(make: Callable) -> None:
+    q, k, _ = qkv()
+    same = attention(q, k, torch.full((23, 2, 1), 7.0), operator(make))
+    assert_close(same, torch.full((23, 2, 1), 7.0))
+
+
+@every_mask
+def test_the_scale_of_a_mask_does_not_matter(make: Callable) -> None:
+    assert_close(attention(*qkv(), 5 * operator(make)), attention(*qkv(), operator(make)))
+    assert_close(attention(*qkv(), -5 * operator(make)), -attention(*qkv(), operator(make)))
+
+
+@pytest.mark.parametrize("execution", [None, Pairs(), Lifted(), Dense()], ids=repr)
+def test_a_node_that_sees_nothing_gets_zeros_and_finite_gradients(execution: object) -> None:
+    """Under the first power of W alone, isolated nodes have empty rows; the features of node 0 vanish besides."""
+    topology = example_topologies()["sparse"]
+    weight = topology.adjacency()[1].unsqueeze(0).clone().requires_grad_()
+    mask = SparseOperator(topology, topology.pattern, weight, nonnegative=True)
+    leaves = [each.clone().requires_grad_() for each in qkv(13)]
+    leaves[0].data[0] = -1.0
+    out = attention(*leaves, mask, ReLU(epsilon=0.0), execution)
+    empty = topology.pattern.rowptr.diff() == 0
+    assert empty.any()
+    assert (out[empty] == 0).all()
+    assert (out[0] == 0).all()
+    out.square().sum().backward()
+    assert all(leaf.grad.isfinite().all() for leaf in (*leaves, weight))
+
+
+def test_nothing_over_nothing_is_nothing() -> None:
+    numerator, normaliser = torch.tensor([0.0, 1.0, 3.0]).requires_grad_(), torch.tensor([0.0, 0.0, 2.0]).requires_grad_()
+    ratio = divide(numerator, normaliser)
+    assert ratio.tolist() == [0, 0, 1.5]
+    ratio.sum().backward()
+    assert (numerator.grad.tolist(), normaliser.grad.tolist()) == ([0, 0, 0.5], [0, 0, -0.75])
+
+
+@every_mask
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
+def test_half_precision_is_summed_in_single(make: Callable, half: torch.dtype) -> None:
+    found = attention(*qkv(dtype=half), operator(make))
+    expected = attention(*(each.double() for each in qkv(dtype=half)), operator(make))
+    assert found.dtype == half
+    assert_close(found.double(), expected, rtol=2e-2, atol=2e-2)
+
+
+def test_sums_over_many_nodes_do_not_saturate() -> None:
+    """100,000 scores of one: float16 ends at 65,504, and bfloat16 sums stop at 256."""
+    topology = Topology(PATH[:, :0], 100_000)
+    for half in (torch.float16, torch.bfloat16):
+        ones = torch.ones(100_000, 1, 1, dtype=half)
+        assert_close(attention(ones, ones, ones, GlobalMask()(topology)), ones)
+
+
+@every_mask
+def test_autocast_sums_in_single(make: Callable) -> None:
+    single = [each.float() for each in qkv()]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = attention(*single, operator(make))
+        mixed = attention(single[0].bfloat16(), single[1].bfloat16(), single[2], operator(make))
+    assert (found.dtype, mixed.dtype) == (torch.float32, torch.float32)
+    assert_close(found, attention(*single, operator(make)), rtol=1e-5, atol=1e-5)
+    assert_close(mixed, found, rtol=5e-2, atol=5e-2)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+@pytest.mark.parametrize("name", ["ragged", "weighted"])
+@every_mask
+def test_compiles_as_one_graph_with_a_prepared_operator(make: Callable, name: str) -> None:
+    torch.compiler.reset()
+    prepared = operator(make, name)
+    leaves, again = ([each.clone().requires_grad_() for each in qkv(prepared.num_nodes)] for _ in range(2))
+    expected = attention(*again, prepared, EluPlusOne())
+    compiled = torch.compile(lambda q, k, v: attention(q, k, v, prepared, EluPlusOne()), fullgraph=True, backend="aot_eager")
+    found = compiled(*leaves)
+    assert_close(found, expected)
+    above = torch.ones_like(found)
+    slopes = torch.autograd.grad(expected, again, above, retain_graph=True)
+    assert_close(torch.autograd.grad(found, leaves, above), slopes)
+
+
+def ring(num_nodes: int) -> Topology:
+    step = torch.arange(num_nodes)
+    edges = torch.stack([step, (step + 1) % num_nodes])
+    return Topology(torch.cat([edges, edges.flip(0)], 1), num_nodes)
+
+
+LINEAR = {
+    "global": GlobalMask,
+    "walk": lambda: WalkMask(3, sampler=ResampledWalks(budget=4, hops=3)),
+    "series": lambda: PowerSeriesMask(order=2),
+    "sum": lambda: -0.5 * GlobalMask() + WalkMask(3, alpha=Diffusion, sampler=ResampledWalks(budget=4, hops=3)),
+}
+
+
+class Written(torch.utils._python_dispatch.TorchDispatchMode):
+    """Counts the numbers that all operations write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        out = func(*args, **(kwargs or {}))
+        self.count += sum(x.numel() for x in torch.utils._pytree.tree_leaves(out) if isinstance(x, Tensor))
+        return out
+
+
+@pytest.mark.parametrize("make", LINEAR.values(), ids=LINEAR)
+def test_the_work_grows_with_the_nodes_and_not_with_their_square(make: Callable) -> None:
+    """Counted in numbers written, forward and backward."""
+    counts = []
+    for size in (3_000, 6_000):
+        mask = make()
+        topology = mask.prepare(ring(size))
+        leaves = [torch.rand(size, 2, 4, generator=torch.Generator()).requires_grad_() for _ in range(3)]
+        with Written() as written:
+            attention(*leaves, mask(topology)).sum().backward()
+        counts.append(written.count)
+    assert 1.9 < counts[1] / counts[0] < 2.1
+
+
+@pytest.mark.parametrize("make", LINEAR.values(), ids=LINEAR)
+def test_a_large_graph(make: Callable) -> None:
+    """200,000 nodes: their square would need 160 gigabytes."""
+    mask, topology = make(), ring(200_000)
+    x = torch.ones(200_000, 1, 2, dtype=torch.float32)
+    assert attention(x, x, x, mask.float()(mask.prepare(topology))).isfinite().all()
+
+
+def ones(*shape: int) -> Tensor:
+    return torch.ones(shape)
+
+
+def series() -> MaskOperator:
+    return PowerSeriesMask(order=2, heads=2)(example_topologies()["weighted"])
+
+
+REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
+    (lambda: attention(ones(12, 2, 3), ones(12, 2, 3), ones(12, 2, 3), series()), ValueError, "`q`.*N = 13"),
+    (lambda: attention(ones(13, 2, 3), ones(12, 2, 3), ones(13, 2, 3), series()), ValueError, "`k`.*N = 13"),
+    (lambda: attention(ones(13, 2, 3), ones(13, 2, 3), ones(13, 6), series()), ValueError, "`v`"),
+    (lambda: attention(ones(13, 2, 3), ones(13, 1, 3), ones(13, 2, 3), series()), ValueError, "`k`.*H as q"),
+    (lambda: attention(*[ones(13, 3, 3)] * 3, series()), ValueError, "`q, k, v`.*H = 2"),
+    (lambda: attention(ones(13, 2, 3), ones(13, 2, 4), ones(13, 2, 3), series()), ValueError, "`k` must be of 3"),
+    (lambda: attention(ones(13, 2, 3).long(), *[ones(13, 2, 3)] * 2, series()), TypeError, "`q`"),
+    (lambda: attention(*[ones(13, 2, 3)] * 2, None, series()), TypeError, "`v`"),
+    (lambda: attention(*[ones(13, 2, 3)] * 3, GlobalMask()), TypeError, "`mask` must be an operator"),
+    (lambda: attention(*[ones(13, 2, 3)] * 3, series(), torch.relu), TypeError, "`feature_map`"),
+    (lambda: attention(*[ones(13, 2, 3)] * 3, series(), execution="pairs"), TypeError, "`execution`"),
+    (lambda: attention(*[ones(13, 2, 3)] * 3, series(), execution=Pairs), TypeError, "`execution`"),
+    (lambda: attention(*[ones(13, 2, 3)] * 3, series(), execution=Pairs()), ValueError, "no sparse support"),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "expected"), REFUSED)
+def test_bad_input_is_refused_by_name(call: Callable[[], object], error: type[Exception], expected: str) -> None:
+    with pytest.raises(error, match=expected):
+        call()
+
+
+def test_no_nodes() -> None:
+    for make in MASKS.values():
+        mask, empty = make(), Topology(PATH[:, :0], 0)
+        assert attention(ones(0, 2, 3), ones(0, 2, 3), ones(0, 2, 5), mask(mask.prepare(empty))).shape == (0, 2, 5)
+
+
+def test_wide_heads_and_values_of_another_width() -> None:
+    q, k, _ = qkv()
+    v = torch.randn(23, 2, 9, generator=torch.Generator().manual_seed(1))
+    mask = operator(MASKS["walk"])
+    phi = [reference.elu_plus_one(x) for x in (q, k)]
+    assert_close(attention(q, k, v, mask, EluPlusOne()), reference.attention(*phi, v, mask.to_dense()))

@@ -1,0 +1,268 @@
+"""The laws, for everything in cases.py. Nothing here knows one case from another."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+from collections.abc import Iterator
+from copy import deepcopy
+from types import ModuleType
+from typing import Any
+
+import cases
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+from torch_geometric.data import Data
+from torch_geometric.loader import DataLoader
+
+import graphmask as gm
+from graphmask import datasets, features, masks, nn, operators, reference, transforms, walks
+from graphmask.testing import (
+    assert_batch_independent,
+    check_feature_map,
+    check_layer,
+    check_mask,
+    check_operator,
+    check_sampler,
+    example_topologies,
+)
+
+PACKAGES = (masks, operators, walks, features, nn, transforms, datasets)
+
+
+def each(some: tuple[Any, ...]) -> Any:
+    return pytest.mark.parametrize("case", some, ids=str)
+
+
+def public(package: ModuleType) -> set[str]:
+    return {name for name, value in vars(package).items() if name[0] != "_" and not inspect.ismodule(value)}
+
+
+def kinds(thing: Any) -> Iterator[str]:
+    """Names of all of this library that a thing is made of."""
+    if inspect.isclass(thing) or inspect.isfunction(thing):
+        yield thing.__name__
+    elif type(thing).__module__.startswith("graphmask") or isinstance(thing, (list, tuple, dict)):
+        yield type(thing).__name__
+        parts = thing.values() if isinstance(thing, dict) else getattr(thing, "__dict__", {}).values()
+        for part in (*parts, *(thing if isinstance(thing, (list, tuple, torch.nn.ModuleList)) else ())):
+            yield from kinds(part)
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
+def test_all_that_is_public_is_registered(package: ModuleType) -> None:
+    known = {name for thing in cases.registered() for name in kinds(thing)}
+    absent = {name for name in public(package) - known if not inspect.isabstract(getattr(package, name))}
+    assert not absent, f"add to tests/cases.py: {sorted(absent)}"
+    assert set(getattr(package, "__all__", public(package))) == public(package)
+
+
+@each(cases.MASKS)
+def test_masks_keep_all_laws(case: cases.Case) -> None:
+    check_mask(case.make())
+
+
+@pytest.mark.parametrize("name", cases.TOPOLOGIES)
+@each(cases.MASKS)
+def test_masks_are_their_definition(case: cases.Case, name: str) -> None:
+    mask = case.make()
+    topology = mask.prepare(example_topologies()[name])
+    dense = mask(topology).to_dense()
+    assert_close(dense, cases.mask_reference(mask, topology), check_dtype=False)
+
+
+def leaves_of(case: cases.Case, name: str) -> tuple[Any, gm.Topology, list[Tensor], list[Tensor]]:
+    """A mask, a topology it can read, q, k and v, and all that attention under it can be differentiated by."""
+    mask, topology = case.make(), example_topologies()[name]
+    generator = torch.Generator().manual_seed(0)
+    qkv = [torch.randn(topology.num_nodes, 2, 3, generator=generator).requires_grad_() for _ in range(3)]
+    leaves = [*qkv, *mask.parameters()]
+    if case.differentiable:
+        weight = torch.rand(topology.num_edges, generator=generator).requires_grad_()
+        topology = gm.Topology(topology.edge_index, topology.num_nodes, weight, topology.batch)
+        leaves.append(weight)
+    return mask, mask.prepare(topology), qkv, leaves
+
+
+@pytest.mark.parametrize("name", cases.TOPOLOGIES)
+@each(cases.MASKS)
+def test_attention_is_its_definition_forward_and_backward(case: cases.Case, name: str) -> None:
+    mask, topology, (q, k, v), leaves = leaves_of(case, name)
+    dense = cases.mask_reference(mask, topology)
+    expected = reference.attention(reference.elu_plus_one(q), reference.elu_plus_one(k), v, dense)
+    found = gm.attention(q, k, v, mask(topology), features.EluPlusOne())
+    assert_close(found, expected)
+    above = torch.randn(found.shape, generator=torch.Generator().manual_seed(1))
+    slopes = [torch.autograd.grad(out, leaves, above, materialize_grads=True) for out in (found, expected)]
+    assert all(slope.isfinite().all() for slope in slopes[0])
+    assert_close(*slopes)
+
+
+@pytest.mark.parametrize("name", ["weighted", "signed", "ragged"])
+@each(cases.MASKS)
+def test_executions_have_the_gradients_of_the_definition(case: cases.Case, name: str) -> None:
+    mask, topology, (q, k, v), leaves = leaves_of(case, name)
+    phi = [reference.relu_features(x, 1e-3) for x in (q, k)]
+    expected = reference.attention(*phi, v, cases.mask_reference(mask, topology)).square().sum()
+    slopes = torch.autograd.grad(expected, leaves, materialize_grads=True)
+    for execution in cases.EXECUTIONS:
+        if execution.refusal(mask(topology)) is None:
+            found = gm.attention(q, k, v, mask(topology), execution=execution).square().sum()
+            assert_close(torch.autograd.grad(found, leaves, materialize_grads=True), slopes)
+
+
+@pytest.mark.parametrize("name", cases.TOPOLOGIES)
+@each(cases.OPERATORS)
+def test_operators_keep_all_laws(case: cases.Case, name: str) -> None:
+    check_operator(case.make(example_topologies()[name]))
+
+
+@each(cases.SAMPLERS)
+def test_samplers_keep_all_laws(case: cases.Case) -> None:
+    check_sampler(case.make())
+
+
+@each(cases.FEATURES)
+def test_feature_maps_keep_all_laws(case: cases.Case) -> None:
+    check_feature_map(case.make(), channels=5)
+
+
+@each(cases.FEATURES)
+def test_feature_maps_are_their_definition(case: cases.Case, generator: torch.Generator) -> None:
+    x = torch.randn(7, 2, 5, generator=generator)
+    assert_close(case.make().queries(x), case.reference(x))
+    assert_close(case.make().keys(x), case.reference(x))
+
+
+@each(cases.LAYERS)
+def test_layers_keep_all_laws(case: cases.Case) -> None:
+    check_layer(cases.seeded(case.make), case.channels, per_graph=case.per_graph)
+
+
+@each(cases.LAYERS)
+def test_layers_take_raw_edges_or_a_topology(case: cases.Case) -> None:
+    layer = cases.seeded(case.make).eval()
+    topology = example_topologies()["ragged"]
+    x = torch.ones(topology.num_nodes, case.channels)
+    assert_close(layer(x, topology.edge_index, topology.edge_weight, topology.batch), layer(x, topology), rtol=0, atol=0)
+
+
+@each(cases.LAYERS)
+def test_layers_in_single_precision_do_not_see_batch_mates(case: cases.Case) -> None:
+    """Walks are drawn from raw edges, at random: see test_the_walks_of_cases_are_random."""
+    examples = example_topologies()
+    graphs = [examples[name] for name in ("weighted", "single", "directed", "empty", "multigraph", "pair")]
+    layer = cases.seeded(case.make).float().eval()
+
+    def raw(x: Tensor, topology: gm.Topology) -> Tensor:
+        return layer(x, topology.edge_index, topology.edge_weight, topology.batch)
+
+    assert_batch_independent(raw, graphs, case.channels, torch.float32, case.per_graph)
+
+
+def test_the_walks_of_cases_are_random() -> None:
+    topology = example_topologies()["weighted"]
+    sampler = cases.random_walks(3)
+    first, second = (sampler(topology, torch.Generator().manual_seed(seed)).to_dense() for seed in (0, 1))
+    assert (first[2:] != second[2:]).sum() > 20
+
+
+@each(cases.LAYERS)
+def test_layers_on_stored_walks_do_not_see_batch_mates(case: cases.Case) -> None:
+    layer = cases.seeded(case.make).float().eval()
+    generator = torch.Generator().manual_seed(0)
+    draw = transforms.AddWalks(cases.random_walks(3), generator, sets=2)
+    examples = [example_topologies()[name] for name in ("weighted", "single", "directed", "pair")]
+    graphs = [
+        Data(
+            x=torch.randn(each.num_nodes, case.channels, generator=generator, dtype=torch.float32),
+            edge_index=each.edge_index,
+            edge_weight=torch.ones(each.num_edges, dtype=torch.float32),
+            num_nodes=each.num_nodes,
+        )
+        for each in examples
+    ]
+    graphs = [draw(graph) for graph in graphs]
+    alone = torch.cat([layer(graph.x, gm.Topology.from_data(graph)) for graph in graphs])
+    (batch,) = DataLoader(graphs, batch_size=4, generator=generator)
+    assert_close(layer(batch.x, gm.Topology.from_data(batch)), alone, rtol=1e-5, atol=1e-5)
+
+
+@each(cases.LAYERS)
+def test_layers_draw_from_dropout_alone(case: cases.Case) -> None:
+    """In training too: what is random is dropout, which follows the global state."""
+    layer = cases.seeded(case.make)
+    for module in layer.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    topology = example_topologies()["ragged"]
+    x = torch.ones(topology.num_nodes, case.channels)
+    assert_close(layer.train()(x, topology), layer.eval()(x, topology), rtol=0, atol=0)
+
+
+@each(cases.LAYERS)
+def test_layers_reset_what_they_learn(case: cases.Case) -> None:
+    layer = cases.seeded(case.make)
+    fresh = [parameter.clone() for parameter in layer.parameters()]
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        for parameter in layer.parameters():
+            parameter.fill_(7.0)
+        layer.reset_parameters()
+    assert all((now != 7).any() and now.isfinite().all() for now in layer.parameters())
+    assert [now.shape for now in layer.parameters()] == [before.shape for before in fresh]
+
+
+@each(cases.MASKS)
+def test_masks_reset_what_they_learn(case: cases.Case) -> None:
+    mask = case.make()
+    mask.reset_parameters()
+    first = deepcopy(mask.state_dict())
+    with torch.no_grad():
+        for parameter in mask.parameters():
+            parameter.add_(1.0)
+    mask.reset_parameters()
+    assert_close(mask.state_dict(), first)
+
+
+def everything() -> list[cases.Case]:
+    return [*cases.MASKS, *cases.SAMPLERS, *cases.FEATURES, *cases.LAYERS, *cases.TRANSFORMS]
+
+
+@pytest.mark.parametrize("case", everything(), ids=str)
+def test_reprs_name_the_thing(case: cases.Case) -> None:
+    made = cases.seeded(case.make)
+    assert isinstance(made, (masks.SumMask, masks.ScaledMask)) or type(made).__name__ in repr(made)
+
+
+def content(data: Data) -> dict[str, Tensor]:
+    return {key: torch.as_tensor(value).clone().reshape(-1) for key, value in data}
+
+
+@pytest.mark.parametrize("case", everything(), ids=str)
+def test_everything_is_pickled(case: cases.Case) -> None:
+    made = cases.seeded(case.make)
+    assert repr(pickle.loads(pickle.dumps(made))) == repr(made)
+
+
+@each(cases.TRANSFORMS)
+def test_transforms_leave_their_input_alone(case: cases.Case) -> None:
+    data = case.data()
+    before = content(data)
+    result = case.make()(data)
+    assert_close(content(data), before, rtol=0, atol=0)
+    assert_close(content(case.make()(data)), content(result), rtol=0, atol=0)
+
+
+@each(cases.TRANSFORMS)
+def test_what_transforms_write_is_batched(case: cases.Case) -> None:
+    graphs = [case.make()(case.data()) for _ in range(3)]
+    (batch,) = DataLoader(graphs, batch_size=3, generator=torch.Generator())
+    for graph, again in zip(graphs, batch.to_data_list(), strict=True):
+        assert_close(content(again), content(graph), rtol=0, atol=0)
+
+
+@each(cases.FUNCTIONS)
+def test_functions_are_deterministic(case: cases.Case) -> None:
+    assert_close(case.make(), case.make(), rtol=0, atol=0)

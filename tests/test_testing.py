@@ -1,0 +1,283 @@
+"""The laws pass what is right and refuse what is wrong: each is shown something that breaks it alone."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from graphmask import Topology, testing
+from graphmask.features import FeatureMap, ReLU
+from graphmask.kernels import Pattern
+from graphmask.masks import GlobalMask, TopologicalMask
+from graphmask.operators import Attended, GlobalOperator, MaskOperator, Pairs, SparseOperator
+from graphmask.walks import IIDWalks, Walks, WalkSampler
+
+GRAPHS = testing.example_topologies()
+
+
+def broken(**methods: Callable[..., Any]) -> SparseOperator:
+    """A right operator but for some methods, of some values above 1."""
+    topology = GRAPHS["directed"]
+    value = torch.linspace(1, 2, topology.pattern.nnz, dtype=torch.float64).unsqueeze(0)
+    return type("Broken", (SparseOperator,), methods)(topology, topology.pattern, value, nonnegative=True)
+
+
+def lookup_twice(self: SparseOperator, pattern: Pattern) -> Tensor:
+    return 2 * SparseOperator.lookup(self, pattern)
+
+
+def attend_without_scores(self: SparseOperator, q: Tensor, k: Tensor, v: Tensor, execution: object) -> Attended:
+    return Attended(self._matmul(v), torch.ones_like(q[..., 0]))
+
+
+BROKEN_OPERATORS = {
+    "product": (broken(_matmul=lambda self, x: 2 * SparseOperator._matmul(self, x)), testing.assert_matmul, "product"),
+    "heads": (broken(_matmul=lambda self, x: SparseOperator._matmul(self, x)[:, :, :1]), testing.assert_matmul, "shapes"),
+    "rows": (broken(_transpose=lambda self: self), testing.assert_matmul, "rows"),
+    "shape": (broken(to_dense=lambda self: torch.ones(2, 13, 13)), testing.assert_matmul, "dense matrix of shape"),
+    "transpose": (broken(_transpose=lambda self: self), testing.assert_adjoint, "<y, M x>"),
+    "sign": (broken(to_dense=lambda self: -SparseOperator.to_dense(self)), testing.assert_entries, "non-negative"),
+    "entries": (broken(to_dense=lambda self: SparseOperator.to_dense(self) ** 2), testing.assert_entries, "entries"),
+    "lookup": (broken(lookup=lookup_twice), testing.assert_entries, "single entries"),
+    "attend": (broken(_attend=attend_without_scores), testing.assert_executions_agree, "numerators"),
+}
+
+
+@pytest.mark.parametrize(("operator", "law", "expected"), BROKEN_OPERATORS.values(), ids=BROKEN_OPERATORS)
+def test_laws_of_operators_can_fail(operator: MaskOperator, law: Callable, expected: str) -> None:
+    law(broken())
+    with pytest.raises(AssertionError, match=expected):
+        law(operator)
+    with pytest.raises(AssertionError):
+        testing.check_operator(operator)
+
+
+class Deaf(Pairs):
+    """An execution that forgets the signs."""
+
+    def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor) -> Attended:
+        found = super()._run(mask, q, k, v)
+        return Attended(found.numerator, found.normaliser * 1.001)
+
+
+def test_a_wrong_execution_is_found() -> None:
+    with pytest.raises(AssertionError, match=r"normalisers of .*Deaf"):
+        testing.assert_executions_agree(broken(), [Deaf()])
+
+
+WRONG_FUNCTIONS = {
+    "names": (lambda x, t: x * torch.arange(len(x)).unsqueeze(1), "renamed"),
+    "edge-order": (lambda x, t: x * t.edge_index[0, 0], "shuffled edges|renamed"),
+    "batch-mates": (lambda x, t: x - x.mean(0), "in a batch"),
+    "sorted-batch": (lambda x, t: x * (1 if t.batch is None else bool((t.batch.diff() >= 0).all())), "interleaved"),
+    "slope": (lambda x, t: Wrong.apply(x), "finite differences"),
+    "curvature": (lambda x, t: Curved.apply(x), "finite differences"),
+    "dtype": (lambda x, t: x.double(), "a module in torch.float32 gave torch.float64"),
+    "chance": (lambda x, t: x + torch.rand(1), "twice|random state"),
+}
+
+
+class Wrong(torch.autograd.Function):
+    """x^2, with the derivative x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x**2
+
+    @staticmethod
+    def backward(ctx: Any, above: Tensor) -> Tensor:
+        return above * ctx.saved_tensors[0]
+
+
+class Curved(Wrong):
+    """x^2, with a derivative that has none."""
+
+    @staticmethod
+    def backward(ctx: Any, above: Tensor) -> Tensor:
+        return above * 2 * ctx.saved_tensors[0].detach()
+
+
+class Layer(nn.Module):
+    def __init__(self, function: Callable[[Tensor, Topology], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor, topology: Topology) -> Tensor:
+        return self.scale * self.function(x, topology)
+
+
+@pytest.mark.global_rng
+@pytest.mark.parametrize(("function", "expected"), WRONG_FUNCTIONS.values(), ids=WRONG_FUNCTIONS)
+def test_laws_of_layers_can_fail(function: Callable, expected: str) -> None:
+    with pytest.raises(AssertionError, match=expected):
+        testing.check_layer(Layer(function), 3, [GRAPHS["ring"], GRAPHS["weighted"], GRAPHS["ring"]])
+
+
+class Forgetful(nn.Module):
+    """Keeps a number where no state dict finds it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.learned = nn.Parameter(torch.ones(1))
+        self.kept = torch.zeros(1)
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        self.kept += 1
+        return super().load_state_dict(*args, **kwargs)
+
+
+def test_a_state_that_is_not_kept_is_found() -> None:
+    with pytest.raises(AssertionError, match="state dict"):
+        testing.assert_round_trip(Forgetful(), lambda m, dtype: m.learned.to(dtype) + m.kept.to(dtype))
+
+
+class Noisy(TopologicalMask):
+    """Draws in ``forward``."""
+
+    def _operator(self, topology: Topology) -> MaskOperator:
+        return float(torch.rand(1)) * GlobalOperator(topology)
+
+
+class Padded(TopologicalMask):
+    """All ones across graphs, as padding leaks."""
+
+    def _operator(self, topology: Topology) -> MaskOperator:
+        return GlobalOperator(Topology(topology.edge_index, topology.num_nodes))
+
+
+class Miscounted(TopologicalMask):
+    """Says it has two heads."""
+
+    def __init__(self) -> None:
+        super().__init__(heads=2)
+
+    def _operator(self, topology: Topology) -> MaskOperator:
+        return GlobalOperator(topology)
+
+
+WRONG_MASKS = {"chance": (Noisy, "random state"), "leak": (Padded, "in a batch"), "heads": (Miscounted, "2 heads")}
+
+
+@pytest.mark.global_rng
+@pytest.mark.parametrize(("kind", "expected"), WRONG_MASKS.values(), ids=WRONG_MASKS)
+def test_laws_of_masks_can_fail(kind: type[TopologicalMask], expected: str) -> None:
+    with pytest.raises(AssertionError, match=expected):
+        testing.check_mask(kind(), list(GRAPHS.values())[3:6])
+
+
+class Altered(IIDWalks):
+    """Right walks, altered on their way out."""
+
+    def __init__(self, alter: Callable[..., tuple]) -> None:
+        super().__init__(n_walks=4, hops=2)
+        self.alter = alter
+
+    def _draw(self, topology: Topology, seed: int) -> tuple[Tensor, ...]:
+        return self.alter(topology, seed, *super()._draw(topology, seed))
+
+
+class OfNodes(IIDWalks):
+    """Takes its chance from ids of nodes, not from places in their graph."""
+
+    def _draw(self, topology: Topology, seed: int) -> tuple[Tensor, ...]:
+        return super()._draw(Topology(topology.edge_index, topology.num_nodes, topology.edge_weight), seed)
+
+
+def missing(topology: Topology, seed: int, row: Tensor, col: Tensor, hop: Tensor, weight: Tensor) -> tuple:
+    keep = (col != 0) | (hop != 2)
+    return row[keep], col[keep], hop[keep], weight[keep]
+
+
+WRONG_SAMPLERS = {
+    "factor": (Altered(lambda t, s, *e: (*e[:3], e[3] * 1.1 ** e[2])), "off its target|off their targets"),
+    "offset": (Altered(lambda t, s, *e: (*e[:3], e[3] + 0.05 * (e[2] > 0))), "off its target|off their targets"),
+    "missing": (Altered(missing), "off its target|off their targets|in a batch"),
+    "zero-hops": (Altered(lambda t, s, *e: (*e[:3], e[3] * (1 + 1e-6 * (e[2] == 0)))), "off its target"),
+    "one-seed": (Altered(lambda t, s, *e: IIDWalks(4, hops=2)._draw(t, 7)), "off its target"),
+    "batch": (OfNodes(n_walks=4, hops=2), "in a batch and alone"),
+    "system": (Altered(lambda t, s, *e: IIDWalks(4, hops=2)._draw(t, random.SystemRandom().getrandbits(60))), "equal"),
+    "global": (Altered(lambda t, s, *e: (*e[:3], e[3] + 0 * torch.rand(1))), "random state of torch"),
+}
+
+
+@pytest.mark.global_rng
+@pytest.mark.parametrize(("sampler", "expected"), WRONG_SAMPLERS.values(), ids=WRONG_SAMPLERS)
+def test_laws_of_samplers_can_fail(sampler: WalkSampler, expected: str) -> None:
+    with pytest.raises(AssertionError, match=expected):
+        testing.check_sampler(sampler)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_right_draw_passes_and_a_biased_one_does_not(seed: int) -> None:
+    drawn = torch.randn(400, 2, 5, 5, generator=torch.Generator().manual_seed(seed))
+    testing.assert_unbiased(drawn, torch.zeros(2, 5, 5))
+    with pytest.raises(AssertionError, match="off"):
+        testing.assert_unbiased(drawn + 0.1, torch.ones(2, 5, 5) * 1e-9)
+
+
+class Odd(FeatureMap):
+    def __init__(self, queries: Callable, keys: Callable) -> None:
+        super().__init__()
+        self.of_queries, self.of_keys = queries, keys
+
+    def queries(self, x: Tensor) -> Tensor:
+        return self.of_queries(x)
+
+    def keys(self, x: Tensor) -> Tensor:
+        return self.of_keys(x)
+
+
+WRONG_FEATURES = {
+    "negative": (torch.tanh, torch.tanh, "below 0"),
+    "nan": (torch.log, torch.log, "below 0"),
+    "mixing": (lambda x: (x - x.mean(-2, keepdim=True)).exp(), torch.exp, "alone and among others"),
+    "widths": (torch.exp, lambda x: torch.cat([x, x], -1).exp(), "numbers of features"),
+    "shape": (lambda x: x.exp().flatten(), torch.exp, "turned"),
+    "slope": (Wrong.apply, torch.exp, "finite differences"),
+}
+
+
+@pytest.mark.parametrize(("queries", "keys", "expected"), WRONG_FEATURES.values(), ids=WRONG_FEATURES)
+def test_laws_of_feature_maps_can_fail(queries: Callable, keys: Callable, expected: str) -> None:
+    with pytest.raises(AssertionError, match=expected):
+        testing.check_feature_map(Odd(queries, keys), channels=3)
+
+
+DRAWS = {"torch": lambda: torch.rand(1), "numpy": lambda: np.random.rand(), "python": lambda: random.random()}  # noqa: NPY002
+
+
+@pytest.mark.global_rng
+@pytest.mark.parametrize("name", DRAWS)
+def test_draws_from_global_states_are_found(name: str) -> None:
+    with pytest.raises(AssertionError, match=f"random state of {name} was changed"), testing.global_rng_untouched():
+        DRAWS[name]()
+
+
+def test_checks_leave_no_trace() -> None:
+    mask, layer = GlobalMask(), Layer(lambda x, t: x)
+    before = torch.get_default_dtype()
+    testing.check_mask(mask, GRAPHS["pair"])
+    testing.check_layer(layer, 3, GRAPHS["pair"])
+    testing.check_feature_map(ReLU(), 3)
+    assert torch.get_default_dtype() == before
+    assert layer.scale.item() == 1
+    assert layer.training
+
+
+def test_joining_keeps_walks_and_order() -> None:
+    parts = [GRAPHS["weighted"], GRAPHS["ring"]]
+    drawn = [each.with_walks(IIDWalks(3, hops=2)(each, torch.Generator())) for each in parts]
+    together, places = testing.join(drawn, interleaved=True)
+    assert all((place.diff() > 0).all() for place in places)
+    assert (together.batch.diff() < 0).any()
+    for each, place in zip(drawn, places, strict=True):
+        dense: Walks = together.walks
+        assert torch.equal(dense.to_dense()[:, place][:, :, place], each.walks.to_dense().to(dense.weight.dtype))

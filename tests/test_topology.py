@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+
+import cases
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from graphmask import Topology, reference
+from graphmask.testing import assert_gradients, example_topologies, join
+from graphmask.walks import Walks
+
+PATH = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+NORMALIZATIONS = ("sym", "rw", None)
+
+
+def walks(num_nodes: int, row: int = 0, col: int = 0) -> Walks:
+    one = torch.ones(1, dtype=torch.long)
+    return Walks(row * one, col * one, 0 * one, torch.ones(1), num_nodes, 1)
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("name", cases.TOPOLOGIES)
+def test_the_adjacency_is_its_definition(name: str, normalization: str) -> None:
+    topology = example_topologies()[name]
+    pattern, weight = topology.adjacency(normalization)
+    position = pattern.row.long() * topology.num_nodes + pattern.col
+    assert (position.diff() > 0).all()
+    assert_close(pattern.to_dense(weight), cases.adjacency_reference(topology, normalization))
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("name", ["weighted", "directed", "signed", "multigraph"])
+def test_the_adjacency_has_derivatives(name: str, normalization: str) -> None:
+    topology = example_topologies()[name]
+
+    def entries(weight: Tensor) -> Tensor:
+        return Topology(topology.edge_index, topology.num_nodes, weight).adjacency(normalization)[1]
+
+    assert_gradients(entries, topology.edge_weight)
+
+
+def test_the_adjacency_is_made_once_and_learned_weights_are_read_each_time() -> None:
+    topology = example_topologies()["weighted"]
+    assert topology.adjacency("rw")[1] is topology.adjacency("rw")[1]
+    assert topology.adjacency("rw")[0] is topology.pattern
+    weight = topology.edge_weight.clone().requires_grad_()
+    learned = Topology(topology.edge_index, 13, weight)
+    with torch.no_grad():
+        learned.adjacency("rw")
+        weight.mul_(2)
+    pattern, value = learned.adjacency(None)
+    assert value.requires_grad
+    expected = cases.adjacency_reference(topology, None) * 2
+    assert_close(pattern.to_dense(value), expected)
+
+
+def test_the_norm_of_the_symmetric_adjacency_is_at_most_one() -> None:
+    for topology in example_topologies().values():
+        pattern, weight = topology.adjacency("sym")
+        assert torch.linalg.matrix_norm(pattern.to_dense(weight), ord=2) <= 1 + 1e-12
+
+
+def test_ranks_and_sizes_of_graphs_in_any_order() -> None:
+    topology = Topology(PATH[:, :0], batch=torch.tensor([2, 0, 2, 0, 0]), num_graphs=4)
+    assert topology.graph_sizes.tolist() == [3, 0, 2, 0]
+    assert topology.local_index.tolist() == [0, 0, 1, 1, 2]
+    assert topology.largest_graph == 3
+    assert [nodes.tolist() for nodes in topology.nodes_by_size] == [[[], []], [[0, 2]], [[1, 3, 4]]]
+
+
+def test_one_graph_is_a_batch_of_one() -> None:
+    topology = Topology(PATH, 3)
+    assert (topology.num_graphs, topology.largest_graph, topology.graph_sizes.tolist()) == (1, 3, [3])
+    assert topology.local_index.tolist() == [0, 1, 2]
+    assert [nodes.tolist() for nodes in topology.nodes_by_size] == [[[0, 1, 2]]]
+
+
+@pytest.mark.parametrize("known", [{"num_nodes": 3}, {"batch": torch.zeros(3).long()}, {"pos": torch.zeros(3, 2)}])
+def test_the_number_of_nodes_is_told_or_found(known: dict) -> None:
+    assert Topology(PATH, **known).num_nodes == 3
+
+
+def test_no_nodes() -> None:
+    topology = Topology(PATH[:, :0], 0)
+    assert (topology.num_nodes, topology.num_edges, topology.pattern.nnz) == (0, 0, 0)
+    assert Topology(PATH[:, :0], 0, batch=torch.empty(0, dtype=torch.long)).graph_sizes.sum() == 0
+
+
+def test_walks_are_joined_to_the_same_graph() -> None:
+    plain = Topology(PATH, 3)
+    adjacency, pattern = plain.adjacency(), plain.pattern
+    first, second = walks(3), walks(3, 1, 2)
+    made = plain.with_walks(first, second)
+    assert (made.walks, made.walk_sets, plain.walks) == (first, (first, second), None)
+    assert made.pattern is pattern
+    assert made.adjacency()[1] is adjacency[1]
+    assert made.with_walks().walk_sets == ()
+
+
+def test_a_layer_s_arguments_make_a_topology_or_are_one() -> None:
+    x, ready = torch.ones(3, 1), Topology(PATH, 3)
+    assert Topology.of(x, ready) is ready
+    assert Topology.of(x, PATH, torch.ones(4), torch.tensor([0, 0, 0])).num_graphs == 1
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_copies_are_the_same_topology(copied: Callable[[Topology], Topology]) -> None:
+    topology = cases.random_walks(2)
+    graph = example_topologies()["ragged"]
+    graph = graph.with_walks(topology(graph))
+    graph.adjacency()
+    again = copied(graph)
+    assert repr(again) == repr(graph)
+    assert_close(again.adjacency()[1], graph.adjacency()[1])
+    assert_close(again.walks.to_dense(), graph.walks.to_dense())
+
+
+def test_moving_keeps_everything() -> None:
+    graph, _ = join([example_topologies()["weighted"], example_topologies()["ring"]], interleaved=True)
+    graph = Topology(graph.edge_index, 20, graph.edge_weight, graph.batch, torch.ones(20, 2), walks(20), 5)
+    moved = graph.to("cpu")
+    assert repr(moved) == repr(graph)
+    assert (moved.device, moved.num_graphs) == (torch.device("cpu"), 5)
+    for name in ("edge_index", "edge_weight", "batch", "pos"):
+        assert torch.equal(getattr(moved, name), getattr(graph, name))
+
+
+def test_a_topology_is_frozen() -> None:
+    with pytest.raises(AttributeError):
+        Topology(PATH, 3).num_nodes = 4
+
+
+def test_repr() -> None:
+    assert repr(Topology(PATH, 3)) == "Topology(num_nodes=3, num_edges=4, num_graphs=1)"
+    assert "walks=2 x Walks(num_nodes=3" in repr(Topology(PATH, 3, walks=[walks(3), walks(3)]))
+
+
+def ones(*shape: int) -> Tensor:
+    return torch.ones(shape)
+
+
+NAN, INF = float("nan"), float("inf")
+REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
+    (lambda: Topology(PATH), ValueError, "`num_nodes` must be given"),
+    (lambda: Topology(PATH, -1), ValueError, "`num_nodes` must be at least 0"),
+    (lambda: Topology(PATH, 3.0), TypeError, "`num_nodes` must be an integer"),
+    (lambda: Topology(PATH, 2), ValueError, "`edge_index` must be node ids from 0 to N - 1 = 1, got 2"),
+    (lambda: Topology(PATH - 1, 3), ValueError, "`edge_index`.*got -1"),
+    (lambda: Topology(PATH, 0), ValueError, "`edge_index`"),
+    (lambda: Topology(PATH, 3, ones(3)), ValueError, r"`edge_weight` must be of shape \[E\] with E = 4.*\[3\]"),
+    (lambda: Topology(PATH, 3, ones(4, 1)), ValueError, "`edge_weight`"),
+    (lambda: Topology(PATH, 3, ones(4).long()), TypeError, "`edge_weight` must be a floating-point tensor"),
+    (lambda: Topology(PATH, 3, ones(4).cfloat()), TypeError, "`edge_weight`"),
+    (lambda: Topology(PATH, 3, [1.0] * 4), TypeError, "`edge_weight` must be a tensor, got list"),
+    (lambda: Topology(PATH, 3, torch.tensor([1, NAN, 1, 1])), ValueError, "`edge_weight` must be finite.*1 NaN"),
+    (lambda: Topology(PATH, 3, torch.tensor([1, -INF, INF, 1])), ValueError, "`edge_weight` must be finite.*2 NaN"),
+    (lambda: Topology(PATH, 3, batch=ones(4).long()), ValueError, r"`batch` must be of shape \[N\] with N = 3"),
+    (lambda: Topology(PATH, 3, batch=ones(3)), TypeError, "`batch` must be an integer tensor"),
+    (lambda: Topology(PATH, 3, batch=[0, 0, 0]), TypeError, "`batch`"),
+    (lambda: Topology(PATH, batch=[0, 0, 0]), TypeError, "`batch`"),
+    (lambda: Topology(PATH, batch=torch.tensor(0)), TypeError, "`batch`"),
+    (lambda: Topology(PATH, 3, batch=torch.tensor([0, -1, 0])), ValueError, "`batch` must be graph numbers from 0"),
+    (lambda: Topology(PATH, 3, batch=torch.tensor([0, 0, 1])), ValueError, "`edge_index` must be within graphs, got 2"),
+    (lambda: Topology(PATH, 3, num_graphs=0), ValueError, "`num_graphs` must be at least 1"),
+    (lambda: Topology(PATH, 3, batch=ones(3).long(), num_graphs=1), ValueError, "`num_graphs` must be at least 2"),
+    (lambda: Topology(PATH, 3, pos=ones(4, 2)), ValueError, r"`pos` must be of shape \[N, D\] with N = 3"),
+    (lambda: Topology(PATH, 3, pos=ones(3)), ValueError, "`pos`"),
+    (lambda: Topology(PATH, 3, pos=ones(3, 2).long()), TypeError, "`pos`"),
+    (lambda: Topology(PATH, 3, pos=torch.full((3, 2), NAN)), ValueError, "`pos` must be finite"),
+    (lambda: Topology(PATH, 3, walks=walks(4)), ValueError, "`walks` must be drawn on this graph of 3 nodes"),
+    (lambda: Topology(PATH, 3, walks=PATH), TypeError, "`walks` must be Walks"),
+    (lambda: Topology(PATH, 3, walks=[walks(3), None]), TypeError, "`walks`"),
+    (lambda: Topology(PATH, 3).with_walks(walks(4)), ValueError, "`walks`"),
+    (
+        lambda: Topology(PATH[:, :2], batch=torch.tensor([0, 0, 1]), walks=walks(3, 0, 2)),
+        ValueError,
+        "`walks` must be within graphs",
+    ),
+    (lambda: Topology(PATH, 3).adjacency("row"), ValueError, "`normalization` must be 'sym', 'rw' or None"),
+    (lambda: Topology.of([1], PATH), TypeError, "`x`"),
+    (lambda: Topology.of(ones(4, 1), Topology(PATH, 3)), ValueError, r"`x` must be of shape \[N, C\] with N = 3"),
+    (lambda: Topology.of(ones(3, 1), Topology(PATH, 3), ones(4)), ValueError, "`edge_weight, batch`"),
+    (lambda: Topology.of(ones(3, 1), Topology(PATH, 3), None, ones(3).long()), ValueError, "`edge_weight, batch`"),
+    (lambda: Topology.of(ones(2, 1), PATH), ValueError, "`edge_index` must be node ids from 0 to N - 1 = 1"),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "expected"), REFUSED)
+def test_bad_input_is_refused_by_name(call: Callable[[], object], error: type[Exception], expected: str) -> None:
+    with pytest.raises(error, match=expected):
+        call()
+
+
+@pytest.mark.usefixtures("single_by_default")
+def test_weights_have_the_precision_they_are_given_in() -> None:
+    assert Topology(PATH, 3).adjacency()[1].dtype == torch.float32
+    assert Topology(PATH, 3, ones(4).double()).adjacency()[1].dtype == torch.float64
+    assert Topology(PATH, 3, ones(4).half()).adjacency()[1].dtype == torch.float32
+
+
+def test_half_precision_degrees_do_not_saturate() -> None:
+    """The hub of 70,000 ones: float16 has no such number."""
+    size = 70_000
+    star = torch.stack([torch.arange(1, size + 1), torch.zeros(size, dtype=torch.long)])
+    pattern, weight = Topology(star, size + 1, ones(size).half()).adjacency("rw")
+    assert_close(weight, torch.full((size,), 1 / size, dtype=torch.float32))
+    assert pattern.nnz == size
+
+
+def test_caches_made_in_inference_mode_serve_training() -> None:
+    topology = example_topologies()["weighted"]
+    with torch.inference_mode():
+        topology.adjacency("sym")
+        expected = (topology.local_index, topology.nodes_by_size, topology.pattern.mT.row)
+    assert not topology.adjacency("sym")[1].is_inference()
+    assert not any(part.is_inference() for part in (expected[0], *expected[1], expected[2]))
+    scale = torch.ones(1, requires_grad=True)
+    (scale * topology.adjacency("sym")[1]).sum().backward()
+
+
+def test_a_topology_made_in_inference_mode_is_judged_alike() -> None:
+    with torch.inference_mode(), pytest.raises(ValueError, match="`edge_index`"):
+        Topology(PATH, 2)
+
+
+def test_powers_count_walks() -> None:
+    """Of a path, by hand."""
+    topology = Topology(PATH, 3)
+    W = cases.adjacency_reference(topology, None)
+    assert reference.walk_powers(W, 2)[2].tolist() == [[1, 0, 1], [0, 2, 0], [1, 0, 1]]

@@ -1,0 +1,136 @@
+"""The value object that every sampler returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.testing import assert_close
+from torch_geometric.data import Batch, Data
+
+from graphmask import reference
+from graphmask.walks import Walks
+
+ENTRIES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 2), st.floats(-2, 2)))
+
+
+def walks_of(entries: list[tuple[int, int, int, float]]) -> Walks:
+    columns = zip(*entries, strict=True) if entries else ((), (), (), ())
+    row, col, hop, weight = (torch.tensor(column) for column in columns)
+    return Walks(row.long(), col.long(), hop.long(), weight.double(), num_nodes=4, num_hops=2)
+
+
+@given(ENTRIES)
+def test_entries_in_any_order_are_sorted_and_add(entries: list) -> None:
+    walks = walks_of(entries)
+    key = (walks.row.long() * 4 + walks.col) * 3 + walks.hop
+    assert (key.diff() >= 0).all()
+    assert walks.nnz == len(entries)
+    expected = torch.zeros(3, 4, 4)
+    for row, col, hop, weight in entries:
+        expected[hop, row, col] += weight
+    assert_close(walks.to_dense(), expected)
+    parts = (walks.row.long(), walks.col.long(), walks.hop.long(), walks.weight)
+    assert_close(reference.walk_matrices(*parts, 4, 2), expected)
+    assert walks.nonnegative == all(weight >= 0 for *_, weight in entries)
+
+
+@given(ENTRIES)
+def test_pairs_times_hops_are_the_entries(entries: list) -> None:
+    walks = walks_of(entries)
+    pairs = sorted({(row, col) for row, col, *_ in entries})
+    assert list(zip(walks.pattern.row.tolist(), walks.pattern.col.tolist(), strict=True)) == pairs
+    table = walks.hop_pattern.to_dense(walks.weight)
+    assert table.shape == (len(pairs), 3)
+    assert_close(table, walks.to_dense()[:, walks.pattern.row.long(), walks.pattern.col.long()].mT)
+
+
+def test_indices_are_narrow() -> None:
+    walks = walks_of([(3, 1, 2, 1.0)])
+    assert {walks.row.dtype, walks.col.dtype, walks.hop.dtype} == {torch.int32}
+    assert repr(walks) == "Walks(num_nodes=4, num_hops=2, nnz=1)"
+    assert_close(walks.to("cpu").to_dense(), walks.to_dense())
+
+
+def one(**changes: object) -> Walks:
+    zero = torch.zeros(2, dtype=torch.long)
+    return Walks(**{"row": zero, "col": zero, "hop": zero, "weight": torch.ones(2), "num_nodes": 3, "num_hops": 1, **changes})
+
+
+REFUSED: list[tuple[dict[str, object], type[Exception], str]] = [
+    ({"row": torch.tensor([0, 3])}, ValueError, "`row` must be from 0 to 2, got values from 0 to 3"),
+    ({"col": torch.tensor([-1, 0])}, ValueError, "`col` must be from 0 to 2"),
+    ({"hop": torch.tensor([0, 2])}, ValueError, "`hop` must be from 0 to 1"),
+    ({"row": torch.tensor([0])}, ValueError, r"`row` must be of shape \[nnz\] = \[2\]"),
+    ({"col": torch.ones(2)}, TypeError, "`col` must be an integer tensor"),
+    ({"hop": torch.ones(2, dtype=torch.bool)}, TypeError, "`hop`"),
+    ({"row": [0, 0]}, TypeError, "`row`"),
+    ({"weight": torch.ones(2).long()}, TypeError, "`weight` must be a floating-point tensor"),
+    ({"weight": [1.0, 1.0]}, TypeError, "`weight`"),
+    ({"weight": torch.ones(2, 1)}, ValueError, r"`row` must be of shape"),
+    ({"weight": torch.tensor([1.0, float("nan")])}, ValueError, "`weight` must be finite, got 1 NaN or infinite of 2"),
+    ({"weight": torch.tensor([1.0, float("inf")])}, ValueError, "`weight` must be finite"),
+    ({"num_nodes": -1}, ValueError, "`num_nodes`"),
+    ({"num_nodes": 3.0}, TypeError, "`num_nodes`"),
+    ({"num_hops": -1}, ValueError, "`num_hops`"),
+]
+
+
+@pytest.mark.parametrize(("changes", "error", "expected"), REFUSED)
+def test_bad_input_is_refused_by_name(changes: dict, error: type[Exception], expected: str) -> None:
+    with pytest.raises(error, match=expected):
+        one(**changes)
+
+
+def data(hops: int = 1, **changes: object) -> Data:
+    written = {
+        "walk_index": torch.tensor([[0, 1, 0], [0, 1, 1]]),
+        "walk_hop": torch.tensor([0, 0, 1]),
+        "walk_weight": torch.tensor([1.0, 1.0, 0.5]),
+        "walk_num_hops": hops,
+    }
+    return Data(num_nodes=2, **{name: value for name, value in {**written, **changes}.items() if value is not None})
+
+
+def test_walks_are_read_from_data() -> None:
+    (walks,) = Walks.sets_from_data(data())
+    assert (walks.num_nodes, walks.num_hops) == (2, 1)
+    assert walks.to_dense()[1].tolist() == [[0, 0.5], [0, 0]]
+    assert Walks.sets_from_data(Data(num_nodes=2)) == []
+
+
+def test_sets_are_told_apart() -> None:
+    first, second = Walks.sets_from_data(data(walk_set=torch.tensor([0, 1, 1])))
+    assert (first.nnz, second.nnz) == (1, 2)
+    assert second.to_dense()[0].tolist() == [[0, 0], [0, 1]]
+
+
+def test_batches_are_block_diagonal() -> None:
+    (walks,) = Walks.sets_from_data(Batch.from_data_list([data(), data(), data()]))
+    block = Walks.sets_from_data(data())[0].to_dense()[1]
+    assert_close(walks.to_dense()[1], torch.block_diag(block, block, block))
+
+
+INCOMPLETE: list[tuple[Callable[[], Data], str]] = [
+    (lambda: data(walk_hop=None), "`data` must be as written by AddWalks.*no walk_hop"),
+    (lambda: data(walk_weight=None, walk_hop=None), "no walk_hop, walk_weight"),
+    (lambda: Data(walk_index=torch.zeros(2, 1).long(), num_nodes=1), "walk_num_hops"),
+    (lambda: Batch.from_data_list([data(1), data(2)]), r"`walk_num_hops` must be the same.*\[1, 2\]"),
+]
+
+
+@pytest.mark.parametrize(("make", "expected"), INCOMPLETE)
+def test_incomplete_attributes_are_refused(make: Callable[[], Data], expected: str) -> None:
+    with pytest.raises(ValueError, match=expected):
+        Walks.sets_from_data(make())
+
+
+def test_caches_made_in_inference_mode_serve_training() -> None:
+    walks = walks_of([(3, 1, 2, 1.0), (0, 1, 0, 1.0)])
+    with torch.inference_mode():
+        kept: list[Tensor] = [walks.pattern.row, walks.hop_pattern.mT.row]
+    assert not any(part.is_inference() for part in kept)
