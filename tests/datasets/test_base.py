@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from graphmask.datasets._base import SplitDataset
 from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
+
+from graphmask.datasets._base import SplitDataset
 
 
 class Points(SplitDataset):

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from graphmask.datasets import DigitsPointCloud
 from sklearn.datasets import load_digits
 from torch_geometric.loader import DataLoader
+
+from graphmask.datasets import DigitsPointCloud
 
 
 def counts(dataset: DigitsPointCloud) -> torch.Tensor:

@@ -9,8 +9,9 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
-from graphmask.datasets import ModelNet, modelnet
 from torch_geometric.loader import DataLoader
+
+from graphmask.datasets import ModelNet, modelnet
 
 TETRAHEDRON = """OFF
 4 4 6

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.ensemble import RandomForestClassifier
+from torch_geometric.loader import DataLoader
+
 from graphmask.datasets import PrimitiveShapes
 from graphmask.datasets._surfaces import SURFACES, area_element
 from graphmask.datasets.primitive_shapes import draw_cloud
-from sklearn.ensemble import RandomForestClassifier
-from torch_geometric.loader import DataLoader
 
 
 def small(**options) -> PrimitiveShapes:

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from graphmask.datasets import SHREC16
 from torch_geometric.loader import DataLoader
+
+from graphmask.datasets import SHREC16
 
 # Vertex 3 repeats vertex 0 and vertex 5 is in no face: a reader that tidies up would drop both.
 MESH = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 0\nv 0 0 {}\nv 9 9 9\nf 1 2 3\nf 4 2 5\n"
