@@ -12,6 +12,8 @@ from typing import Any
 import cases
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 from torch_geometric.data import Data
@@ -111,6 +113,31 @@ def test_executions_have_the_gradients_of_the_definition(case: cases.Case, name:
         if execution.refusal(mask(topology)) is None:
             found = gm.attention(q, k, v, mask(topology), execution=execution).square().sum()
             assert_close(torch.autograd.grad(found, leaves, materialize_grads=True), slopes)
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> gm.Topology:
+    """Up to six nodes in up to three graphs, in any order; edges within graphs, of any sign and number."""
+    batch = draw(st.lists(st.integers(0, 2), min_size=1, max_size=6))
+    nodes = st.integers(0, len(batch) - 1)
+    pairs = st.tuples(nodes, nodes).filter(lambda pair: batch[pair[0]] == batch[pair[1]])
+    weights = st.sampled_from([-1.0, 0.0, 0.25, 1.0, 3.0])
+    edges = draw(st.lists(st.tuples(pairs, weights), max_size=10))
+    index = torch.tensor([pair for pair, _ in edges], dtype=torch.long).reshape(-1, 2).mT
+    weight = torch.tensor([weight for _, weight in edges], dtype=torch.float64)
+    return gm.Topology(index, len(batch), weight, torch.tensor(batch))
+
+
+@each(cases.MASKS)
+@given(graphs())
+@settings(max_examples=10, derandomize=True, deadline=None)
+def test_attention_is_its_definition_on_any_graph(case: cases.Case, topology: gm.Topology) -> None:
+    mask = case.make()
+    topology = mask.prepare(topology)
+    q = torch.linspace(-1, 1, topology.num_nodes * 4).reshape(-1, 2, 2)
+    phi = reference.elu_plus_one(q)
+    expected = reference.attention(phi, phi, q, cases.mask_reference(mask, topology))
+    assert_close(gm.attention(q, q, q, mask(topology), features.EluPlusOne()), expected, rtol=1e-7, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", cases.TOPOLOGIES)

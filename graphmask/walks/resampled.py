@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -147,25 +148,37 @@ def thin(rows: _Rows, budget: int, draw: Tensor) -> _Rows:
     crowded = (rows.counts > budget).nonzero().squeeze(1)
     if not len(crowded):
         return rows
-    weight = rows.weight.clone()
-    counts = rows.counts[crowded]
+    weight, keep = rows.weight.clone(), torch.ones_like(rows.weight, dtype=torch.bool)
+    for part in _of_similar_length(crowded, rows.counts[crowded]):
+        entry, alive, value = _thin_padded(rows, part, budget, draw[part])
+        weight[entry], keep[entry] = value, alive
+    left = torch.cat([keep.new_zeros(1, dtype=torch.long), keep.cumsum(0)])
+    return _Rows(left[rows.ptr], rows.col[keep], weight[keep])
+
+
+def _of_similar_length(rows: Tensor, counts: Tensor) -> Iterator[Tensor]:
+    """Rows in parts that pad to less than twice their entries and to at most a block: one hub must not widen all rows."""
+    scale = torch.log2(counts.double()).floor().long()
+    for power in torch.unique(scale).tolist():
+        yield from rows[scale == power].split(max(1, _BLOCK_ENTRIES >> (power + 1)))
+
+
+def _thin_padded(rows: _Rows, part: Tensor, budget: int, draw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The entries of some rows, which of them survive, and with what weights."""
+    counts = rows.counts[part]
     column = torch.arange(int(counts.max()), device=counts.device)
     inside = column < counts.unsqueeze(1)
-    entry = (rows.ptr[crowded].unsqueeze(1) + column)[inside]
+    entry = (rows.ptr[part].unsqueeze(1) + column)[inside]
+    weight = rows.weight[entry]
     size = torch.zeros(inside.shape, dtype=torch.double, device=weight.device)
-    size[inside] = weight[entry].abs().double()
+    size[inside] = weight.abs().double()
     threshold = find_threshold(size, budget).unsqueeze(1)
     kept = size > threshold
     chance = torch.where(kept, 0, size / threshold.clamp(min=torch.finfo(torch.double).tiny))
-    passed = torch.floor(chance.cumsum(1) + draw[crowded].unsqueeze(1))
+    passed = torch.floor(chance.cumsum(1) + draw.unsqueeze(1))
     lifted = passed.diff(dim=1, prepend=torch.zeros_like(passed[:, :1])) > 0
-    alive = (kept | lifted)[inside]
     moved = torch.where(kept, size, threshold)[inside].to(weight.dtype)
-    weight[entry] = torch.where(alive, moved.copysign(weight[entry]), 0)
-    keep = torch.ones_like(weight, dtype=torch.bool)
-    keep[entry] = alive
-    left = torch.cat([keep.new_zeros(1, dtype=torch.long), keep.cumsum(0)])
-    return _Rows(left[rows.ptr], rows.col[keep], weight[keep])
+    return entry, (kept | lifted)[inside], moved.copysign(weight)
 
 
 def find_threshold(size: Tensor, budget: int) -> Tensor:

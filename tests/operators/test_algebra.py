@@ -137,6 +137,14 @@ def test_scaling_by_minus_one_turns_the_numerator_alone(topology: Topology) -> N
     assert_close(tuple(minus), (-plain.numerator, plain.normaliser))
 
 
+def test_signs_of_scaled_masks_are_known_from_numbers_alone(topology: Topology) -> None:
+    """A tensor may be learned, and its sign is never read."""
+    plain = GlobalOperator(topology)
+    signs = [(scale * plain).nonnegative for scale in (2, 0.0, -1, torch.tensor(2.0), torch.ones(2))]
+    assert signs == [True, True, False, False, False]
+    assert not (2.0 * signed(topology)).nonnegative
+
+
 def test_a_learned_scale_has_a_gradient(topology: Topology) -> None:
     scale = torch.tensor([0.5, -0.3]).requires_grad_()
     qkv = features(topology)

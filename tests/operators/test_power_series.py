@@ -22,6 +22,7 @@ def test_one_coefficient_is_one_power(name: str, hops: int) -> None:
     power = 2 * reference.walk_powers(W, hops)[-1:]
     assert_close(operator.to_dense(), power)
     assert_close(operator @ torch.eye(topology.num_nodes), power)
+    assert_close(operator.mT @ torch.eye(topology.num_nodes), power.mT)
 
 
 @pytest.mark.parametrize(("order", "known"), [(0, True), (1, True), (2, False)])

@@ -1,0 +1,58 @@
+"""On an accelerator everything computes what it computes on the CPU. Skipped where there is none."""
+
+from __future__ import annotations
+
+import cases
+import pytest
+import torch
+from torch.testing import assert_close
+
+from graphmask import Topology
+from graphmask.testing import example_topologies
+from graphmask.walks import IIDWalks, ResampledWalks, WalkSampler
+
+pytestmark = [
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no accelerator"),
+    pytest.mark.global_rng,
+    pytest.mark.filterwarnings("ignore:.*deterministic:UserWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _deterministic_where_possible() -> object:
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    yield
+    torch.use_deterministic_algorithms(True)
+
+
+@pytest.mark.parametrize("name", ["weighted", "signed", "ragged", "empty"])
+@pytest.mark.parametrize("case", cases.MASKS, ids=str)
+def test_masks(case: cases.Case, name: str) -> None:
+    mask = case.make()
+    topology = mask.prepare(example_topologies()[name])
+    x = torch.ones(topology.num_nodes, 2)
+    expected = mask(topology) @ x
+    found = mask.cuda()(topology.to("cuda")) @ x.cuda()
+    assert_close(found.cpu(), expected)
+
+
+@pytest.mark.parametrize("case", cases.LAYERS, ids=str)
+def test_layers_forward_and_backward(case: cases.Case) -> None:
+    layer = cases.seeded(case.make).eval()
+    topology = example_topologies()["ragged"]
+    for module in layer.modules():
+        topology = module.prepare(topology) if hasattr(module, "prepare") else topology
+    x = torch.ones(topology.num_nodes, case.channels)
+    expected = layer(x, topology)
+    slopes = torch.autograd.grad(expected.square().sum(), list(layer.parameters()))
+    found = layer.cuda()(x.cuda(), topology.to("cuda"))
+    assert_close(found.cpu(), expected)
+    again = torch.autograd.grad(found.square().sum(), list(layer.parameters()))
+    assert_close([slope.cpu() for slope in again], list(slopes))
+
+
+@pytest.mark.parametrize("sampler", [IIDWalks(n_walks=4, hops=3), ResampledWalks(budget=13, hops=3)], ids=repr)
+def test_the_same_seed_draws_the_same_walks(sampler: WalkSampler) -> None:
+    topology: Topology = example_topologies()["ragged"]
+    walks = [sampler(each, torch.Generator().manual_seed(0)).to_dense().cpu() for each in (topology, topology.to("cuda"))]
+    assert_close(walks[1], walks[0])
