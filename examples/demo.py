@@ -19,7 +19,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from point_cloud_classification import Classifier, PointClouds, load, make_model
+from point_cloud_classification import INPUTS, Classifier, PointClouds, load, make_model
 from point_cloud_classification import parse as classification_options
 from torch import Tensor
 from torch_geometric.data import Batch, Data
@@ -32,7 +32,7 @@ VARIANTS = {
     "unmasked linear attention": ["--mask", "global"],
     "local convolution alone": ["--mask", "none", "--conv"],
 }
-SIZES = ["--points", "128", "--per-class", "60", "--batch-size", "16", "--lr", "3e-3"]
+SIZES = ["--points", "128", "--per-class", "50", "--batch-size", "16", "--lr", "3e-3"]
 
 
 class Curve(Callback):
@@ -75,7 +75,8 @@ def train(name: str, options: argparse.Namespace) -> Result:
     """Train one variant."""
     L.seed_everything(options.seed, verbose=False)
     train_set, test_set = load(options)
-    model = make_model(options, in_channels=3, num_classes=train_set.num_classes)
+    inputs = INPUTS[options.dataset]
+    model = make_model(options, sum(train_set[0][name].shape[1] for name in inputs), train_set.num_classes)
     curve = Curve()
     trainer = L.Trainer(
         max_epochs=options.epochs,
@@ -90,7 +91,7 @@ def train(name: str, options: argparse.Namespace) -> Result:
         enable_model_summary=False,
     )
     print(f"\n{name}", flush=True)
-    task = Classifier(model, train_set.num_classes, options.lr)
+    task = Classifier(model, train_set.num_classes, inputs, options.lr)
     trainer.fit(task, TestedClouds(train_set, test_set, options.batch_size, options.seed))
     return Result(curve, model.cpu().eval(), entries_per_node(model, test_set[:32]), test_set[0])
 
@@ -157,7 +158,7 @@ def draw_curves(results: dict[str, Result], path: Path) -> None:
 def main() -> None:
     """Train the variants, print the table, draw the pictures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of the pictures")
     parser.add_argument("--smoke", action="store_true", help="a tiny run that only shows that everything works")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 from torch.utils.data import DistributedSampler, Subset
 from torch_geometric import transforms as T
-from torch_geometric.data import Batch, Dataset
+from torch_geometric.data import Batch, Data, Dataset
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import GraphConv, global_max_pool
 from torchmetrics.classification import MulticlassAccuracy
@@ -44,6 +44,38 @@ MASKS: dict[str, Callable[[int, int], gm.masks.TopologicalMask | None]] = {
     "global": lambda *_: gm.masks.GlobalMask(),
     "none": lambda *_: None,
 }
+
+
+# What a model sees of a node: coordinates where clouds come upright, invariants where they come in any pose.
+INPUTS = {"primitives": ["x"], "digits": ["pos"], "modelnet10": ["pos"], "shrec16": ["x"]}
+
+
+class ShapeInvariants(T.BaseTransform):
+    """Writes ``x``: what each point's surroundings look like, the same in every pose of the cloud.
+
+    For the positions p around their centroid, smoothed to s = W^t p by t = 1, 2, 4, ... steps of the random walk: the
+    logarithms of |s| and of |p - s| (how far smoothing moves the point: curvature), and the cosine between p and p - s (bulge
+    or dent).
+    """
+
+    def __init__(self, scales: int = 5) -> None:
+        self.scales = scales
+
+    def forward(self, data: Data) -> Data:
+        pattern, weight = gm.Topology.from_data(data).adjacency("rw")
+        position = data.pos - data.pos.mean(0)
+        smooth, columns = position, [self._log(position)]
+        for step in range(1, 2 ** (self.scales - 1) + 1):
+            smooth = gm.kernels.spmm(pattern, weight.unsqueeze(0), smooth.unsqueeze(0))[0]
+            if step & (step - 1) == 0:
+                moved = position - smooth
+                columns += [self._log(smooth), self._log(moved), torch.cosine_similarity(position, moved)]
+        data.x = torch.stack(columns, 1)
+        return data
+
+    @staticmethod
+    def _log(vectors: Tensor) -> Tensor:
+        return (vectors.norm(dim=1) + 1e-3).log()
 
 
 class SeededEpochs(DistributedSampler):
@@ -85,16 +117,16 @@ class PointClouds(L.LightningDataModule):
 
 
 class Classifier(L.LightningModule):
-    """Cross-entropy training of a graph classifier on node positions."""
+    """Cross-entropy training of a graph classifier on the node attributes named by ``inputs``."""
 
-    def __init__(self, model: nn.Module, num_classes: int, lr: float = 2e-3) -> None:
+    def __init__(self, model: nn.Module, num_classes: int, inputs: Sequence[str], lr: float = 2e-3) -> None:
         super().__init__()
-        self.model, self.lr = model, lr
+        self.model, self.inputs, self.lr = model, inputs, lr
         self.accuracy = nn.ModuleDict({part: MulticlassAccuracy(num_classes, average="micro") for part in ("val", "test")})
         self.loss = nn.CrossEntropyLoss(label_smoothing=0.1)
 
     def forward(self, batch: Batch) -> Tensor:
-        return self.model(batch.pos, gm.Topology.from_data(batch))
+        return self.model(torch.cat([batch[name] for name in self.inputs], 1), gm.Topology.from_data(batch))
 
     def training_step(self, batch: Batch) -> Tensor:
         loss = self.loss(self(batch), batch.y)
@@ -120,11 +152,13 @@ class Classifier(L.LightningModule):
 
 
 def graph_transform(options: argparse.Namespace, mesh: bool = False) -> T.Compose:
-    """What is done once per cloud: unit size, a graph, and walks if the mask reads them."""
+    """What is done once per cloud: unit size, a graph, invariants for clouds in any pose, and walks if the mask reads them."""
     build = gm.transforms.MeshToGraph(remove_faces=True) if mesh else gm.transforms.KNNGraph(options.k, force_undirected=True)
     if options.radius and not mesh:
         build = gm.transforms.RadiusGraph(options.radius)
     steps = [gm.transforms.UnitSphere(), build]
+    if "x" in INPUTS[options.dataset]:
+        steps.append(ShapeInvariants())
     mask = MASKS[options.mask](options.hops, options.heads)
     demand = None if mask is None else mask.walk_demand
     if demand is not None:
@@ -133,26 +167,21 @@ def graph_transform(options: argparse.Namespace, mesh: bool = False) -> T.Compos
     return T.Compose(steps)
 
 
-def rotations() -> list[T.BaseTransform]:
-    """Any rotation: for clouds that come in any pose."""
-    return [T.RandomRotate(180, axis=axis) for axis in range(3)]
-
-
 def load(options: argparse.Namespace) -> tuple[Dataset, Dataset]:
     """The train and the test split of a dataset, graphs and walks included."""
     once = graph_transform(options, mesh=options.dataset == "shrec16")
-    noise = [T.RandomScale((0.85, 1.15)), T.RandomJitter(0.01)]
+    noise = T.Compose([T.RandomScale((0.85, 1.15)), T.RandomJitter(0.01)])
     shared: dict[str, Any] = {"pre_transform": once}
     stored = shared | {"root": options.root, "processed_root": _cache(options)}
     few = 2 if options.smoke else options.per_class
-    make: dict[str, tuple[Callable[..., Dataset], list[T.BaseTransform]]] = {
-        "primitives": (partial(PrimitiveShapes, num_points=options.points, num_per_class=few, **shared), rotations() + noise),
-        "digits": (partial(DigitsPointCloud, **shared), noise),
-        "modelnet10": (partial(ModelNet, num_points=options.points, **stored), noise),
-        "shrec16": (partial(SHREC16, **stored), rotations() + noise),
+    make: dict[str, Callable[..., Dataset]] = {
+        "primitives": partial(PrimitiveShapes, num_points=options.points, num_per_class=few, **shared),
+        "digits": partial(DigitsPointCloud, **shared),
+        "modelnet10": partial(ModelNet, num_points=options.points, **stored),
+        "shrec16": partial(SHREC16, **stored),
     }
-    build, augment = make[options.dataset]
-    return build(train=True, transform=T.Compose(augment)), build(train=False)
+    build = make[options.dataset]
+    return build(train=True, transform=noise if "pos" in INPUTS[options.dataset] else None), build(train=False)
 
 
 def _cache(options: argparse.Namespace) -> Path:
@@ -222,7 +251,8 @@ def run(options: argparse.Namespace) -> float:
     """Train, then test the epoch that validated best. Returns its test accuracy."""
     L.seed_everything(options.seed, verbose=False)
     train, test = load(options)
-    model = make_model(options, train[0].pos.shape[1], train.num_classes)
+    inputs = INPUTS[options.dataset]
+    model = make_model(options, sum(train[0][name].shape[1] for name in inputs), train.num_classes)
     folder = options.out / options.name
     best = ModelCheckpoint(folder, filename="best", monitor="val_acc", mode="max", save_last=True, enable_version_counter=False)
     trainer = L.Trainer(
@@ -236,7 +266,7 @@ def run(options: argparse.Namespace) -> float:
         logger=CSVLogger(options.out, options.name, version=""),
         enable_model_summary=False,
     )
-    task = Classifier(model, train.num_classes, options.lr)
+    task = Classifier(model, train.num_classes, inputs, options.lr)
     clouds = PointClouds(train, test, options.batch_size, options.seed)
     trainer.fit(task, clouds, ckpt_path=options.resume)
     return trainer.test(task, clouds, ckpt_path=best.best_model_path, verbose=False)[0]["test_acc"]
