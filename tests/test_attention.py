@@ -5,6 +5,7 @@ from collections.abc import Callable
 import cases
 import pytest
 import torch
+from counting import Written
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -152,19 +153,6 @@ LINEAR = {
     "series": lambda: PowerSeriesMask(order=2),
     "sum": lambda: -0.5 * GlobalMask() + WalkMask(3, alpha=Diffusion, sampler=ResampledWalks(budget=4, hops=3)),
 }
-
-
-class Written(torch.utils._python_dispatch.TorchDispatchMode):
-    """Counts the numbers that all operations write."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-        out = func(*args, **(kwargs or {}))
-        self.count += sum(x.numel() for x in torch.utils._pytree.tree_leaves(out) if isinstance(x, Tensor))
-        return out
 
 
 @pytest.mark.parametrize("make", LINEAR.values(), ids=LINEAR)

@@ -15,7 +15,19 @@ from .sparse import merge
 
 
 class ScaledOperator(MaskOperator):
-    """``c M`` for a number c, or one number per head ``[H]``; the normaliser scales by ``|c|``."""
+    """``c M`` for a number c, or one number per head ``[H]``; the normaliser scales by ``|c|``.
+
+    Raises:
+        ValueError: for a tensor of neither one number nor one per head.
+
+    Cost: that of M.
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> pair = gm.Topology(torch.empty(2, 0, dtype=torch.long), num_nodes=2)
+        >>> (-0.5 * gm.operators.GlobalOperator(pair)) @ torch.tensor([1.0, 2.0])
+        tensor([[-1.5000, -1.5000]])
+    """
 
     def __init__(self, mask: MaskOperator, scale: float | Tensor) -> None:
         self.mask, self.scale = mask, scale
@@ -57,6 +69,19 @@ class SumOperator(MaskOperator):
     .. math:: \sum_j |L_{ij}| k_{ij} + \sum_{(i,j) \in S} (|L_{ij} + S_{ij}| - |L_{ij}|) k_{ij},
 
     which needs L's entries at the support of S only (``lookup``); other signed sums are refused unless their blocks are built.
+
+    Raises:
+        ValueError: for masks of different graphs, or of different numbers of heads.
+
+    Cost: the sum of the terms' costs; merging sparse terms sorts their entries.
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> pair = gm.Topology(torch.tensor([[0, 1], [1, 0]]), num_nodes=2)
+        >>> walks = gm.operators.SparseOperator(pair, pair.pattern, torch.tensor([[-3.0, -3.0]]))
+        >>> (gm.operators.GlobalOperator(pair) + walks).to_dense()
+        tensor([[[ 1., -2.],
+                 [-2.,  1.]]])
     """
 
     def __init__(self, *masks: MaskOperator) -> None:

@@ -33,7 +33,17 @@ DENSE_COST = 0.2
 
 
 class Execution(ABC):
-    """A way to compute ``MaskOperator.attend``."""
+    """A way to compute ``MaskOperator.attend``.
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> path = gm.Topology(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), num_nodes=3)
+        >>> operator = gm.masks.PowerSeriesMask(order=1)(path)
+        >>> q, k, v = torch.rand(3, 3, 1, 4)
+        >>> outs = [gm.attention(q, k, v, operator, execution=way) for way in (gm.operators.Pairs(), gm.operators.Dense())]
+        >>> bool(torch.allclose(*outs))
+        True
+    """
 
     @abstractmethod
     def refusal(self, mask: MaskOperator) -> str | None:

@@ -15,7 +15,23 @@ from .sparse import merge
 class PowerSeriesOperator(MaskOperator):
     r"""``sum_k alpha_k W^k`` for coefficients ``alpha [H, K + 1]`` and a sparse ``W``, exact.
 
+    Args:
+        topology: the graphs that W belongs to.
+        pattern: where W has entries.
+        weight: ``[nnz]``, the values of W.
+        alpha: ``[H, K + 1]``.
+        nonnegative: whether neither W nor alpha can be negative. (default: :obj:`False`)
+
     Cost: O(K nnz(W)) per head and column, by Horner's rule.
+
+    Source: Reid et al. (ICLR 2025), eq. 4.
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> edge = gm.Topology(torch.tensor([[0, 1], [1, 0]]), num_nodes=2)
+        >>> alpha = torch.tensor([[1.0, 0.5]])
+        >>> gm.operators.PowerSeriesOperator(edge, *edge.adjacency(), alpha) @ torch.tensor([1.0, 2.0])
+        tensor([[2.0000, 2.5000]])
     """
 
     def __init__(self, topology: Topology, pattern: Pattern, weight: Tensor, alpha: Tensor, nonnegative: bool = False) -> None:

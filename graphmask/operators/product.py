@@ -14,7 +14,19 @@ from .base import MaskOperator
 class ProductOperator(MaskOperator):
     """The matrix product ``M_1 M_2 ...`` of masks of the same graph and the same number of heads.
 
+    Raises:
+        ValueError: for factors of different shapes.
+
     Cost: the sum of the factors' costs.
+
+    Source: Reid et al. (ICLR 2025), Lemma 3.1, for two factors.
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> two = gm.Topology(torch.empty(2, 0, dtype=torch.long), num_nodes=2)
+        >>> ones = gm.operators.GlobalOperator(two)
+        >>> gm.operators.ProductOperator(ones, ones) @ torch.tensor([1.0, 2.0])
+        tensor([[6., 6.]])
     """
 
     def __init__(self, *factors: MaskOperator) -> None:

@@ -16,7 +16,20 @@ from .base import Entries, MaskOperator
 class SparseOperator(MaskOperator):
     """Entries ``value [H, nnz]`` on a pattern.
 
+    Args:
+        topology: the graphs that the entries stay within.
+        pattern: where the entries are.
+        value: ``[H, nnz]``.
+        nonnegative: whether no value can be negative. (default: :obj:`False`)
+
     Cost: O(nnz) per head and column.
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> edge = gm.Topology(torch.tensor([[0, 1], [1, 0]]), num_nodes=2)
+        >>> pattern, weight = edge.adjacency(None)
+        >>> gm.operators.SparseOperator(edge, pattern, weight.unsqueeze(0)) @ torch.tensor([1.0, 2.0])
+        tensor([[2., 1.]])
     """
 
     def __init__(self, topology: Topology, pattern: Pattern, value: Tensor, nonnegative: bool = False) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import cases
 import pytest
 import torch
+from counting import Written
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -138,6 +139,21 @@ def test_a_hub_costs_its_cap_and_no_more(monkeypatch: pytest.MonkeyPatch) -> Non
     edges = torch.stack([leaf, torch.zeros_like(leaf)])
     ResampledWalks(budget=4, hops=3, cap=16)(Topology(torch.cat([edges, edges.flip(0)], 1), 5001))
     assert max(widths) <= 17
+
+
+def test_one_hub_does_not_widen_all_rows() -> None:
+    """A hub of all nodes beside many of 70 neighbours: rows are thinned with rows of their own length."""
+    counts = []
+    for size in (2_000, 4_000):
+        source = torch.randint(size, (14 * size,), generator=torch.Generator().manual_seed(0))
+        many = torch.stack([source, torch.arange(1, size // 5 + 1).repeat_interleave(70)])
+        hub = torch.stack([torch.arange(1, size), torch.zeros(size - 1, dtype=torch.long)])
+        topology = Topology(torch.cat([hub, many], 1), size)
+        with Written() as written:
+            ResampledWalks(budget=4, hops=1)(topology, torch.Generator())
+        counts.append(written.count)
+        assert written.largest < 4 * topology.num_edges
+    assert counts[1] < 2.2 * counts[0]
 
 
 def test_blocks_of_rows_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
