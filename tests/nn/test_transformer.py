@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
-from torch_geometric.nn import GCNConv, GraphConv, MedianAggregation, SAGEConv, global_mean_pool
+from torch_geometric.nn import GCNConv, GraphConv, MedianAggregation, SAGEConv, SortAggregation, global_mean_pool
 
 from graphmask import Topology
 from graphmask.features import EluPlusOne
 from graphmask.masks import GlobalMask, PowerSeriesMask, WalkMask
 from graphmask.nn import TopologicalTransformer, TopologicalTransformerLayer
-from graphmask.testing import example_topologies
+from graphmask.testing import example_topologies, permute
 from graphmask.walks import WalkSampler
 
 PATH = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
@@ -97,6 +97,13 @@ def test_outputs_per_node_or_per_graph(pool: Any) -> None:
     topology = Topology(ragged.edge_index, 23, ragged.edge_weight, ragged.batch, num_graphs=6)
     out = model(mask=GlobalMask(), pool=pool)(features(23, 3), topology)
     assert out.shape == (23 if pool is None else 6, 5)
+
+
+def test_aggregations_that_need_sorted_graphs_get_them() -> None:
+    ragged = example_topologies()["ragged"]
+    made, x = model(mask=GlobalMask(), pool=SortAggregation(k=1)), features(23, 3)
+    order = torch.argsort(ragged.batch, stable=True)
+    assert_close(made(x, ragged), made(x[order], permute(ragged, order)))
 
 
 def test_a_single_graph_is_pooled_to_one_row() -> None:

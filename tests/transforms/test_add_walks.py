@@ -11,7 +11,7 @@ from torch_geometric.loader import DataLoader
 from graphmask import Topology
 from graphmask.masks import GRFMask, WalkMask
 from graphmask.transforms import AddWalks
-from graphmask.walks import IIDWalks, ResampledWalks
+from graphmask.walks import IIDWalks, ResampledWalks, WalkSampler
 
 SAMPLER = ResampledWalks(budget=2, hops=3)
 
@@ -35,11 +35,12 @@ def test_what_is_written_is_what_is_drawn() -> None:
     assert "walk_set" not in data
 
 
-def test_several_sets_are_independent_and_kept_apart() -> None:
-    first, second = Topology.from_data(AddWalks(SAMPLER, seeded(), sets=2)(graph(9))).walk_sets
+@pytest.mark.parametrize("sampler", [SAMPLER, IIDWalks(n_walks=5, p_halt=0.4, hops=3)], ids=repr)
+def test_several_sets_are_independent_and_kept_apart(sampler: WalkSampler) -> None:
+    first, second = Topology.from_data(AddWalks(sampler, seeded(), sets=2)(graph(9))).walk_sets
     source = seeded()
     for walks in (first, second):
-        assert_close(walks.to_dense(), SAMPLER(Topology.from_data(graph(9)), source).to_dense(), rtol=0, atol=0)
+        assert_close(walks.to_dense(), sampler(Topology.from_data(graph(9)), source).to_dense(), rtol=0, atol=0)
     assert not torch.equal(first.to_dense(), second.to_dense())
 
 
