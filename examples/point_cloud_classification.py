@@ -58,7 +58,7 @@ class ShapeInvariants(T.BaseTransform):
     or dent).
     """
 
-    def __init__(self, scales: int = 1) -> None:
+    def __init__(self, scales: int = 5) -> None:
         self.scales = scales
 
     def forward(self, data: Data) -> Data:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from graphmask import Topology, reference
-from graphmask.testing import assert_unbiased, example_topologies
+from graphmask.testing import assert_unbiased, check_sampler, example_topologies
 from graphmask.walks import ResampledWalks, resampled
 from graphmask.walks.resampled import _multiply_scipy, _multiply_torch, _Rows, find_threshold, thin
 
@@ -154,6 +154,14 @@ def test_one_hub_does_not_widen_all_rows() -> None:
         counts.append(written.count)
         assert written.largest < 4 * topology.num_edges
     assert counts[1] < 2.2 * counts[0]
+
+
+@pytest.mark.parametrize(("budget", "cap"), [(2, 5), (5, 2), (3, 3)])
+def test_thinning_rows_of_the_adjacency_and_of_walks_is_independent(budget: int, cap: int) -> None:
+    """On a complete graph of uneven weights both happen at every hop; one draw for both would bias the walks."""
+    nodes = torch.cartesian_prod(torch.arange(8), torch.arange(8)).mT
+    weight = torch.rand(64, generator=torch.Generator().manual_seed(0)) ** 2
+    check_sampler(ResampledWalks(budget, hops=2, cap=cap), Topology(nodes, 8, weight))
 
 
 def test_blocks_of_rows_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
