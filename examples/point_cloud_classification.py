@@ -254,7 +254,9 @@ def run(options: argparse.Namespace) -> float:
     inputs = INPUTS[options.dataset]
     model = make_model(options, sum(train[0][name].shape[1] for name in inputs), train.num_classes)
     folder = options.out / options.name
-    best = ModelCheckpoint(folder, filename="best", monitor="val_acc", mode="max", save_last=True, enable_version_counter=False)
+    best = ModelCheckpoint(folder, filename="best", monitor="val_acc", mode="max", enable_version_counter=False)
+    # Its own callback: `save_last` beside a monitor writes only when the monitor improves.
+    last = ModelCheckpoint(folder, filename="last", enable_version_counter=False)
     trainer = L.Trainer(
         max_epochs=options.epochs,
         devices=options.devices,
@@ -262,7 +264,7 @@ def run(options: argparse.Namespace) -> float:
         gradient_clip_val=1.0,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
-        callbacks=[best, EarlyStopping("val_acc", mode="max", patience=options.patience), LearningRateMonitor("epoch")],
+        callbacks=[best, last, EarlyStopping("val_acc", mode="max", patience=options.patience), LearningRateMonitor("epoch")],
         logger=CSVLogger(options.out, options.name, version=""),
         enable_model_summary=False,
     )
