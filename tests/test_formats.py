@@ -12,7 +12,7 @@ from torch_geometric import EdgeIndex
 from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import ToSparseTensor
 
-from graphmask import Topology
+from graphmask import Topology, _formats
 from graphmask.testing import example_topologies
 
 # A directed graph of four nodes with a self-loop and an isolated node, sorted by row of the adjacency.
@@ -77,6 +77,22 @@ def test_what_pyg_transforms_to_sparse_is_read() -> None:
     topology = Topology.from_data(data)
     pattern, weight = topology.adjacency(None)
     assert_close(pattern.to_dense(weight), torch.zeros(4, 4).index_put((EDGES[1], EDGES[0]), weights()))
+
+
+class Stored:
+    """What is read of a ``torch_sparse.SparseTensor``, for where that is not installed."""
+
+    def coo(self) -> tuple[Tensor, Tensor, Tensor]:
+        return EDGES[1], EDGES[0], weights()
+
+    def sizes(self) -> list[int]:
+        return [4, 4]
+
+
+def test_a_sparse_tensor_is_read_by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_formats, "SparseTensor", Stored)
+    pattern, weight = Topology(Stored()).adjacency(None)
+    assert_close(pattern.to_dense(weight), coo(weights()).to_dense())
 
 
 def test_parallel_edges_add_in_every_format() -> None:
