@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -15,6 +15,11 @@ from .kernels.pattern import index_dtype
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
+
+    from .topology import Normalization
+
+# What walks may have been drawn with; their numbers on a Data are their places here.
+NORMALIZATIONS = (None, "sym", "rw", "unknown")
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,16 +33,17 @@ class Walks:
         row: ``[nnz]`` node i, where the walk starts (kept as int32 where N fits).
         col: ``[nnz]`` node j, where it stands after ``hop`` hops.
         hop: ``[nnz]`` number of hops t, from 0 to ``num_hops``.
-        weight: ``[nnz]`` the estimate's share.
+        weight: ``[nnz]`` the estimate's share; it may carry a gradient.
         num_nodes: N.
         num_hops: K, the longest walk that was allowed for, whether or not an entry reaches it.
+        normalization: of the W that they estimate, where the sampler told it. (default: :obj:`"unknown"`)
 
     Attributes:
         nonnegative: whether no weight is negative.
 
     Raises:
         TypeError: for an argument of a wrong type or dtype.
-        ValueError: for wrong shapes, nodes or hops out of range, NaN or infinite weights.
+        ValueError: for wrong shapes, nodes or hops out of range, NaN or infinite weights, or an unheard-of normalisation.
 
     Example:
         >>> import torch
@@ -56,6 +62,7 @@ class Walks:
     weight: Tensor
     num_nodes: int
     num_hops: int
+    normalization: Normalization | Literal["unknown"] = "unknown"
     nonnegative: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -63,6 +70,8 @@ class Walks:
             raise refuse_type("weight", "a floating-point tensor", self.weight)
         check_integer("num_nodes", self.num_nodes, 0)
         check_integer("num_hops", self.num_hops, 0)
+        if self.normalization not in NORMALIZATIONS:
+            raise refuse("normalization", "'sym', 'rw', None or 'unknown'", self.normalization)
         for name, end in (("row", self.num_nodes), ("col", self.num_nodes), ("hop", self.num_hops + 1)):
             self.__dict__[name] = _check_index(name, getattr(self, name), self.weight, end)
         check_finite("weight", self.weight)
@@ -74,22 +83,21 @@ class Walks:
         """The sets of walks that :class:`graphmask.transforms.AddWalks` wrote on a ``Data`` or ``Batch``.
 
         Raises:
-            ValueError: where attributes are missing, or batched graphs were walked with different numbers of hops.
+            ValueError: where attributes are missing, or batched graphs were walked with different numbers of hops or
+                different normalisations.
         """
         if data.get("walk_index") is None:
             return []
         missing = [name for name in ("walk_hop", "walk_weight", "walk_num_hops") if data.get(name) is None]
         if missing:
             raise refuse("data", "as written by AddWalks beside `walk_index`", f"no {', '.join(missing)}")
-        hops = set(torch.as_tensor(data.walk_num_hops).flatten().tolist())
-        if len(hops) > 1:
-            raise refuse("walk_num_hops", "the same for all graphs of a batch", sorted(hops))
+        facts = _of_all_graphs(data, "walk_num_hops"), _normalization_of(data)
         row, col = data.walk_index
         drawn = data.get("walk_set")
         count = 1 if drawn is None or not drawn.numel() else int(drawn.max()) + 1
         chosen = [slice(None)] if drawn is None else [drawn == number for number in range(count)]
-        hop, weight, num_hops = data.walk_hop, data.walk_weight, hops.pop()
-        return [cls(row[keep], col[keep], hop[keep], weight[keep], int(data.num_nodes or 0), num_hops) for keep in chosen]
+        hop, weight, size = data.walk_hop, data.walk_weight, int(data.num_nodes or 0)
+        return [cls(row[keep], col[keep], hop[keep], weight[keep], size, *facts) for keep in chosen]
 
     @structure
     def pattern(self) -> Pattern:
@@ -104,6 +112,17 @@ class Walks:
         return Pattern.from_coo(pair, self.hop, (self.pattern.nnz, self.num_hops + 1))
 
     @property
+    def symmetrized(self) -> Walks:
+        """Both directions averaged, :math:`(S_t + S_t^T) / 2`: of the same expectation, where W is symmetric.
+
+        Merged once, in O(nnz log nnz); later only weights that carry a gradient are averaged again, in O(nnz).
+        """
+        averaged, place = self._averaged
+        if not self.weight.requires_grad:
+            return averaged
+        return averaged._with_weight(_average(self.weight, place, averaged.nnz))
+
+    @property
     def nnz(self) -> int:
         """Number of entries."""
         return self.weight.numel()
@@ -115,8 +134,7 @@ class Walks:
 
     def to(self, device: torch.device | str) -> Walks:
         """The same walks on another device."""
-        row, col, hop, weight = (part.to(device) for part in (self.row, self.col, self.hop, self.weight))
-        return Walks(row, col, hop, weight, self.num_nodes, self.num_hops)
+        return replace(self, **{name: getattr(self, name).to(device) for name in ("row", "col", "hop", "weight")})
 
     def __repr__(self) -> str:
         return f"Walks(num_nodes={self.num_nodes}, num_hops={self.num_hops}, nnz={self.nnz})"
@@ -127,6 +145,30 @@ class Walks:
         change = (self.row.diff() != 0) | (self.col.diff() != 0)
         return torch.cat([change.new_ones(min(self.nnz, 1)), change])
 
+    @structure
+    def _averaged(self) -> tuple[Walks, Tensor]:
+        """The average of both directions, without gradient, and the place ``[2 nnz]`` there of all entries and all mirrored."""
+        row, col, hop = (part.long() for part in (self.row, self.col, self.hop))
+        pair = torch.cat([row * self.num_nodes + col, col * self.num_nodes + row])
+        key, place = torch.unique(pair * (self.num_hops + 1) + hop.repeat(2), return_inverse=True)
+        pair = torch.div(key, self.num_hops + 1, rounding_mode="floor")
+        row = torch.div(pair, self.num_nodes, rounding_mode="floor")
+        made = replace(
+            self,
+            row=row,
+            col=pair - row * self.num_nodes,
+            hop=key - pair * (self.num_hops + 1),
+            weight=_average(self.weight.detach(), place, len(key)),
+        )
+        made.pattern, made.hop_pattern  # noqa: B018 - made here, so that walks of other weights share them
+        return made, place
+
+    def _with_weight(self, weight: Tensor) -> Walks:
+        """Walks of the same places, which were checked and sorted, and of all that was derived from them."""
+        made = object.__new__(Walks)
+        made.__dict__.update(self.__dict__, weight=weight)
+        return made
+
     def _sort(self) -> None:
         step = torch.stack([self.row, self.col, self.hop]).diff()
         rising = (step[0] > 0) | ((step[0] == 0) & ((step[1] > 0) | ((step[1] == 0) & (step[2] >= 0))))
@@ -135,6 +177,29 @@ class Walks:
             by_col = by_hop[torch.argsort(self.col[by_hop], stable=True)]
             order = by_col[torch.argsort(self.row[by_col], stable=True)]
             self.__dict__.update({name: getattr(self, name)[order] for name in ("row", "col", "hop", "weight")})
+
+
+def _average(weight: Tensor, place: Tensor, size: int) -> Tensor:
+    """The weights of both directions ``[nnz]``, averaged at their places."""
+    return weight.new_zeros(size).index_add(0, place, weight.repeat(2) / 2)
+
+
+def _of_all_graphs(data: Data, name: str) -> Any:
+    """What an attribute says of every graph of a batch, the same of each."""
+    found = set(torch.as_tensor(data[name]).flatten().tolist())
+    if len(found) > 1:
+        raise refuse(name, "the same for all graphs of a batch", sorted(found))
+    return found.pop()
+
+
+def _normalization_of(data: Data) -> Any:
+    """The normalisation that stored walks were drawn with."""
+    if data.get("walk_normalization") is None:
+        return "unknown"
+    number = _of_all_graphs(data, "walk_normalization")
+    if number not in range(len(NORMALIZATIONS)):
+        raise refuse("walk_normalization", f"a place in {NORMALIZATIONS}", number)
+    return NORMALIZATIONS[number]
 
 
 def _check_index(name: str, index: Any, weight: Tensor, end: int) -> Tensor:

@@ -7,6 +7,7 @@ from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 
 from graphmask._checks import check_integer, refuse_type
+from graphmask._walks import NORMALIZATIONS
 from graphmask.topology import Topology
 from graphmask.walks import WalkSampler
 
@@ -14,14 +15,16 @@ from graphmask.walks import WalkSampler
 class AddWalks(BaseTransform):
     """Draws walks on a graph and stores them as node-index attributes.
 
-    It writes ``walk_index [2, nnz]`` (rows and columns), ``walk_hop [nnz]``, ``walk_weight [nnz]`` and ``walk_num_hops``; with
-    several sets also ``walk_set [nnz]``, the set of each entry. PyG's ``DataLoader`` concatenates them and shifts
-    ``walk_index`` by the nodes before; :meth:`graphmask.Topology.from_data` reads them back.
+    It writes ``walk_index [2, nnz]`` (rows and columns), ``walk_hop [nnz]``, ``walk_weight [nnz]``, ``walk_num_hops`` and
+    ``walk_normalization`` (0 for :obj:`None`, 1 for ``"sym"``, 2 for ``"rw"``); with several sets also ``walk_set [nnz]``,
+    the set of each entry. PyG's ``DataLoader`` concatenates them and shifts ``walk_index`` by the nodes before;
+    :meth:`graphmask.Topology.from_data` reads them back.
 
     Args:
         sampler: draws the walks.
         generator: the source of randomness, which goes on from graph to graph. (default: :obj:`None`, the operating system)
-        sets: number of independent sets; :class:`~graphmask.masks.GRFMask` reads two. (default: :obj:`1`)
+        sets: number of independent sets; :class:`~graphmask.masks.GRFMask` reads two,
+            :class:`~graphmask.masks.StitchedMask` two per degree. (default: :obj:`1`)
 
     Raises:
         TypeError: where the sampler is none.
@@ -50,6 +53,7 @@ class AddWalks(BaseTransform):
         data.walk_hop = torch.cat([walks.hop for walks in drawn])
         data.walk_weight = torch.cat([walks.weight for walks in drawn])
         data.walk_num_hops = self.sampler.hops
+        data.walk_normalization = NORMALIZATIONS.index(drawn[0].normalization)
         data.pop("walk_set", None)  # of an earlier draw
         if self.sets > 1:
             number = torch.arange(self.sets, device=topology.device)

@@ -55,4 +55,4 @@ class WalkSampler(ABC):
             )
         with torch.no_grad():
             entries = self._draw(topology, seed_from(generator))
-        return Walks(*entries, topology.num_nodes, self.hops)
+        return Walks(*entries, topology.num_nodes, self.hops, self.normalization)
