@@ -8,6 +8,7 @@ Letters: N nodes, E edges, H heads, K hops, m features, d channels, W weighted a
 References:
     Reid et al. 2025, Linear Transformer Topological Masking with Graph Random Features, ICLR.
     Reid et al. 2024, General Graph Random Features, ICLR.
+    Choromanski et al. 2025, Graph Random Features++, arXiv 2510.07716.
     Gasteiger et al. 2019, Diffusion Improves Graph Learning, NeurIPS.
     Smola and Kondor 2003, Kernels and Regularization on Graphs, COLT.
     Katharopoulos et al. 2020, Transformers are RNNs, ICML.
@@ -16,6 +17,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -111,6 +113,15 @@ def walk_mask(S: Tensor, alpha: Tensor) -> Tensor:
     return torch.einsum("ht,tij->hij", alpha.double(), S.double())
 
 
+def symmetric_part(S: Tensor) -> Tensor:
+    """Both directions of walks averaged, (S_t + S_t^T) / 2, [K + 1, N, N].
+
+    >>> symmetric_part(torch.tensor([[[1.0, 4.0], [0.0, 1.0]]])).tolist()
+    [[[1.0, 2.0], [2.0, 1.0]]]
+    """
+    return (S.double() + S.double().mT) / 2
+
+
 def grf_mask(S_query: Tensor, S_key: Tensor, f: Tensor) -> Tensor:
     """The symmetric mask of graph random features, [H, N, N] (Reid et al. 2025, Lemma 3.1, Algorithm 1).
 
@@ -123,6 +134,23 @@ def grf_mask(S_query: Tensor, S_key: Tensor, f: Tensor) -> Tensor:
     [[[5.0, 4.0], [4.0, 5.0]]]
     """
     return walk_mask(S_query, f) @ walk_mask(S_key, f).mT
+
+
+def stitched_mask(S: list[Tensor], f: Tensor) -> Tensor:
+    """The mask of 2l sets of walks stitched together, [H, N, N] (Choromanski et al. 2025).
+
+        M_h = Phi_h1 Phi_h2^T Phi_h3 Phi_h4^T ... Phi_h,2l-1 Phi_h,2l^T,    Phi_hi = sum_t f[h, t] S^i_t
+
+    With exact walks and W symmetric it is the power series of ``convolution(f, 2l)``.
+
+    >>> S = walk_powers(torch.tensor([[0.0, 1.0], [1.0, 0.0]]), hops=1)
+    >>> stitched_mask([S, S, S, S], torch.tensor([[1.0, 1.0]])).tolist()
+    [[[8.0, 8.0], [8.0, 8.0]]]
+    """
+    M = torch.eye(S[0].shape[-1], dtype=torch.float64, device=f.device)
+    for i in range(0, len(S), 2):
+        M = M @ grf_mask(S[i], S[i + 1], f)
+    return M
 
 
 def diffusion(scale: float | Tensor, hops: int) -> Tensor:
@@ -145,43 +173,77 @@ def pagerank(teleport: float | Tensor, hops: int) -> Tensor:
     return p * (1 - p) ** k
 
 
-def regularized_laplacian(scale: float | Tensor, hops: int) -> Tensor:
-    """The kernel (I + s (I - W))^-1: alpha_k = 1 / (1 + s) (s / (1 + s))^k (Smola and Kondor 2003).
+def regularized_laplacian(scale: float | Tensor, hops: int, power: float = 1) -> Tensor:
+    """The kernel (I + s (I - W))^-p: alpha_k = binom(k + p - 1, k) x^k (1 + s)^-p, x = s / (1 + s) (Smola and Kondor 2003).
 
     >>> regularized_laplacian(1.0, hops=3).tolist()
     [0.5, 0.25, 0.125, 0.0625]
+    >>> regularized_laplacian(1.0, hops=3, power=2).tolist()
+    [0.25, 0.25, 0.1875, 0.125]
     """
     s, k = _scale_and_hops(scale, hops)
-    return 1 / (1 + s) * (s / (1 + s)) ** k
+    count = [math.prod((power + j) / (j + 1) for j in range(n)) for n in range(hops + 1)]
+    return torch.tensor(count, dtype=torch.float64, device=k.device) * (s / (1 + s)) ** k * (1 + s) ** -power
 
 
-def convolution(f: Tensor) -> Tensor:
-    """The mask coefficients alpha = f * f, [..., 2K + 1], of f [..., K + 1] (Reid et al. 2025, Lemma 3.1).
+def p_step_walk(scale: float | Tensor, hops: int, steps: int) -> Tensor:
+    """The lazy walk ((1 - s) I + s W)^p: alpha_k = binom(p, k) (1 - s)^(p - k) s^k, zero for k > p (Smola and Kondor 2003).
 
-        alpha_k = sum_p f_p f_{k-p}
+    >>> p_step_walk(0.5, hops=3, steps=2).tolist()
+    [0.25, 0.5, 0.25, 0.0]
+    """
+    s, _ = _scale_and_hops(scale, hops)
+    chances = [math.comb(steps, k) * (1 - s) ** (steps - k) * s**k for k in range(min(steps, hops) + 1)]
+    return functional.pad(torch.cat(chances, -1), (0, max(hops - steps, 0)))
+
+
+def cosine(scale: float | Tensor, hops: int) -> Tensor:
+    """The kernel cos(s W) + sin(s W): alpha_k = (-1)^floor(k / 2) s^k / k! (Smola and Kondor 2003).
+
+    >>> cosine(1.0, hops=3).tolist() == [1.0, 1.0, -1 / 2, -1 / 6]
+    True
+    """
+    s, k = _scale_and_hops(scale, hops)
+    return (-1) ** (k // 2) * s**k / k.clamp(min=1).cumprod(0)
+
+
+def convolution(f: Tensor, factors: int = 2) -> Tensor:
+    """The mask coefficients alpha = f * ... * f of n factors, [..., nK + 1], of f [..., K + 1] (Reid et al. 2025, Lemma 3.1).
+
+        alpha_k = sum of f_{p_1} ... f_{p_n} over p_1 + ... + p_n = k
 
     >>> convolution(torch.tensor([1.0, 2.0, 3.0])).tolist()
     [1.0, 4.0, 10.0, 12.0, 9.0]
+    >>> convolution(torch.tensor([1.0, 1.0]), factors=3).tolist()
+    [1.0, 3.0, 3.0, 1.0]
     """
-    f = functional.pad(f.double(), (0, f.shape[-1] - 1))
-    return torch.stack([(f[..., : k + 1] * f[..., : k + 1].flip(-1)).sum(-1) for k in range(f.shape[-1])], -1)
+    f = f.double()
+    alpha = torch.ones_like(f[..., :1])
+    for _ in range(factors):
+        sums = [functional.pad(alpha * f[..., p : p + 1], (p, f.shape[-1] - 1 - p)) for p in range(f.shape[-1])]
+        alpha = torch.stack(sums).sum(0)
+    return alpha
 
 
-def deconvolution(alpha: Tensor) -> Tensor:
-    """The modulation f, [..., K + 1], with f * f = alpha up to hop K (Reid et al. 2024, eq. 6).
+def deconvolution(alpha: Tensor, factors: int = 2) -> Tensor:
+    """The modulation f, [..., K + 1], with f * ... * f = alpha up to hop K, n factors (Reid et al. 2024, eq. 6, for n = 2).
 
-        f_0 = sqrt(alpha_0),    f_k = (alpha_k - sum_{0<p<k} f_p f_{k-p}) / (2 f_0)
+        f_0 = alpha_0^(1/n),    f_k = (alpha_k - [(f_0, ..., f_{k-1}) * ... * (f_0, ..., f_{k-1})]_k) / (n f_0^(n-1))
+
+    since f_k appears in the k-th number of the convolution n times, beside f_0^(n-1).
 
     >>> deconvolution(torch.tensor([1.0, 4.0, 10.0, 12.0, 9.0])).tolist()
     [1.0, 2.0, 3.0, 0.0, 0.0]
+    >>> deconvolution(torch.tensor([1.0, 3.0, 3.0, 1.0]), factors=3).tolist()
+    [1.0, 1.0, 0.0, 0.0]
     """
     alpha = alpha.double()
     if not bool((alpha[..., 0] > 0).all()):
         raise ValueError(f"`alpha` must have alpha_0 > 0, got {alpha[..., 0].tolist()}")
-    f = alpha[..., :1].sqrt()
+    f = alpha[..., :1] ** (1 / factors)
     for k in range(1, alpha.shape[-1]):
-        inner = (f[..., 1:] * f[..., 1:].flip(-1)).sum(-1, keepdim=True)
-        f = torch.cat([f, (alpha[..., k : k + 1] - inner) / (2 * f[..., :1])], -1)
+        known = convolution(functional.pad(f, (0, 1)), factors)[..., k : k + 1]
+        f = torch.cat([f, (alpha[..., k : k + 1] - known) / (factors * f[..., :1] ** (factors - 1))], -1)
     return f
 
 

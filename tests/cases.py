@@ -60,8 +60,11 @@ COEFFICIENTS: dict[type, Callable[[Any], Tensor]] = {
     masks.Free: lambda c: c.value,
     masks.NonNegative: lambda c: (1 + c.raw.double().exp()).log(),
     masks.Diffusion: lambda c: reference.diffusion(c.log_scale.double().exp(), c.hops),
-    masks.RegularizedLaplacian: lambda c: reference.regularized_laplacian(c.log_scale.double().exp(), c.hops),
+    masks.RegularizedLaplacian: lambda c: reference.regularized_laplacian(c.log_scale.double().exp(), c.hops, c.power),
+    masks.Cosine: lambda c: reference.cosine(c.log_scale.double().exp(), c.hops),
     masks.PageRank: lambda c: reference.pagerank(1 / (1 + (-c.logit.double()).exp()), c.hops),
+    masks.PStepWalk: lambda c: reference.p_step_walk(1 / (1 + (-c.logit.double()).exp()), c.hops, c.steps),
+    masks.Deconvolution: lambda c: reference.deconvolution(coefficients_reference(c.alpha), c.factors),
 }
 
 
@@ -84,12 +87,18 @@ def _series(mask: masks.PowerSeriesMask, topology: Topology) -> Tensor:
 
 
 def _walk(mask: masks.WalkMask, topology: Topology) -> Tensor:
-    return reference.walk_mask(walks_reference(topology, 0, mask.hops), coefficients_reference(mask.alpha))
+    S = walks_reference(topology, 0, mask.hops)
+    return reference.walk_mask(reference.symmetric_part(S) if mask.symmetrize else S, coefficients_reference(mask.alpha))
 
 
 def _grf(mask: masks.GRFMask, topology: Topology) -> Tensor:
     factors = [walks_reference(topology, number, mask.hops) for number in (0, 0 if mask.shared_walks else 1)]
     return reference.grf_mask(*factors, coefficients_reference(mask.f))
+
+
+def _stitched(mask: masks.StitchedMask, topology: Topology) -> Tensor:
+    factors = [walks_reference(topology, number, mask.hops) for number in range(2 * mask.degree)]
+    return reference.stitched_mask(factors, coefficients_reference(mask.f))
 
 
 # Masks [H, N, N] as dense formulas of their parameters and a topology with walks.
@@ -98,6 +107,7 @@ MASK_REFERENCES: dict[type, Callable[[Any, Topology], Tensor]] = {
     masks.PowerSeriesMask: _series,
     masks.WalkMask: _walk,
     masks.GRFMask: _grf,
+    masks.StitchedMask: _stitched,
     masks.SumMask: lambda mask, topology: sum(mask_reference(each, topology) for each in mask.masks),
     masks.ScaledMask: lambda mask, topology: (
         torch.as_tensor(mask.scale, dtype=torch.float64).reshape(-1, 1, 1) * mask_reference(mask.mask, topology)
@@ -116,6 +126,14 @@ def random_walks(hops: int, **options: Any) -> walks.ResampledWalks:
 
 def _walk_mask(alpha: Any = masks.Free, heads: int = 2, hops: int = 3, **options: Any) -> masks.WalkMask:
     return scrambled(masks.WalkMask(hops, heads, alpha, sampler=random_walks(hops, **options), seed=3))
+
+
+def _symmetrized(alpha: Any = masks.Free) -> masks.WalkMask:
+    return scrambled(masks.WalkMask(3, 2, alpha, sampler=random_walks(3), symmetrize=True))
+
+
+def _stitched_mask(**coefficients: Any) -> masks.StitchedMask:
+    return scrambled(masks.StitchedMask(2, 2, 2, **coefficients, sampler=random_walks(2)))
 
 
 def _power_series(order: int, alpha: Any = masks.NonNegative, **options: Any) -> masks.PowerSeriesMask:
@@ -139,10 +157,16 @@ MASKS = (
     Case("walk-diffusion", lambda: _walk_mask(masks.Diffusion)),
     Case("walk-laplacian", lambda: _walk_mask(partial(masks.RegularizedLaplacian, scale=2.0))),
     Case("walk-pagerank", lambda: _walk_mask(masks.PageRank)),
+    Case("walk-symmetrized", _symmetrized),
+    Case("walk-symmetrized-p-step", lambda: _symmetrized(partial(masks.PStepWalk, steps=2))),
     Case("walk-iid", lambda: scrambled(masks.WalkMask(2, 2, sampler=walks.IIDWalks(n_walks=3, hops=3)))),
     Case("grf", lambda: scrambled(masks.GRFMask(2, 2, sampler=random_walks(2)))),
     Case("grf-signed", lambda: scrambled(masks.GRFMask(2, 2, masks.Free, sampler=random_walks(3)))),
     Case("grf-shared-walks", lambda: scrambled(masks.GRFMask(2, shared_walks=True, sampler=random_walks(2)))),
+    Case("grf-kernel", lambda: scrambled(masks.GRFMask(3, 2, alpha=masks.Diffusion, sampler=random_walks(3)))),
+    Case("grf-kernel-signed", lambda: scrambled(masks.GRFMask(2, 2, alpha=masks.Cosine, sampler=random_walks(2)))),
+    Case("stitched", _stitched_mask),
+    Case("stitched-kernel", lambda: _stitched_mask(alpha=partial(masks.RegularizedLaplacian, power=2))),
     Case("scaled", lambda: 0.3 * _walk_mask()),
     Case("scaled-per-head", lambda: _parameter(0.5, -0.2) * masks.GlobalMask()),
     Case("sum-positive", lambda: 0.5 * masks.GlobalMask() + _walk_mask(masks.Diffusion)),
@@ -152,6 +176,7 @@ MASKS = (
     Case("sum-sparse", lambda: _walk_mask() + 2 * _walk_mask(masks.Diffusion, heads=1)),
     Case("sum-wide", lambda: masks.GlobalMask() + _power_series(2), differentiable=True),
     Case("sum-of-walks", lambda: scrambled(masks.GRFMask(1, 2, sampler=random_walks(1))) + _walk_mask(hops=2)),
+    Case("sum-of-all-walks", lambda: _symmetrized() + _stitched_mask()),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import doctest
+from functools import partial
 from pathlib import Path
 
 import networkx as nx
@@ -77,7 +78,7 @@ def test_depends_on_nothing_it_judges():
     nodes = list(ast.walk(ast.parse(Path(reference.__file__).read_text(encoding="utf-8"))))
     imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "graphmask" for node in nodes if isinstance(node, ast.ImportFrom)}
-    assert {name.split(".")[0] for name in imported} <= {"__future__", "typing", "torch", "numpy", "scipy"}
+    assert {name.split(".")[0] for name in imported} <= {"__future__", "math", "typing", "torch", "numpy", "scipy"}
 
 
 # adjacency
@@ -262,6 +263,27 @@ def test_grf_mask_keeps_queries_and_keys_apart(generator):
     assert torch.linalg.eigvalsh(shared).min() > -1e-9
 
 
+def test_symmetric_part(generator):
+    S = torch.randn(3, 5, 5, generator=generator, dtype=DOUBLE)
+    close(reference.symmetric_part(S), [(each + each.T) / 2 for each in S.numpy()])
+
+
+@pytest.mark.parametrize("degree", [1, 2, 3])
+def test_stitched_mask_of_the_powers_is_the_power_series_of_the_convolution(W, degree, generator):
+    f = torch.randn(3, 3, generator=generator, dtype=DOUBLE)
+    powers = reference.walk_powers(W, 2)
+    expected = reference.power_series(W, reference.convolution(f, 2 * degree))
+    close(reference.stitched_mask([powers] * 2 * degree, f), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_stitched_mask_keeps_its_factors_in_order(generator):
+    S = list(torch.randn(4, 3, 5, 5, generator=generator, dtype=DOUBLE))
+    f = torch.tensor([[1.0, 0.5, -2.0]], dtype=DOUBLE)
+    a, b, c, d = ((each[0] + 0.5 * each[1] - 2 * each[2]).numpy() for each in S)
+    close(reference.stitched_mask(S, f)[0], a @ b.T @ c @ d.T)
+    close(reference.stitched_mask(S[:2], f), reference.grf_mask(*S[:2], f))
+
+
 def test_mask_gradients(generator):
     edge_index, weight = random_directed(generator, num_nodes=4, num_edges=8)
     alpha = torch.randn(2, 3, generator=generator, dtype=DOUBLE, requires_grad=True)
@@ -279,7 +301,11 @@ def test_mask_gradients(generator):
         S = reference.walk_matrices(row, col, hop, s, 4, 2)
         return reference.grf_mask(S, S.flip(1), a)
 
-    for mask, structure in [(series, weight), (walks, load), (factors, load)]:
+    def stitches(s, a):
+        S = reference.symmetric_part(reference.walk_matrices(row, col, hop, s, 4, 2))
+        return reference.stitched_mask([S, S.flip(1), S, S], a)
+
+    for mask, structure in [(series, weight), (walks, load), (factors, load), (stitches, load)]:
         assert gradcheck(mask, (structure, alpha))
         assert gradgradcheck(mask, (structure, alpha))
 
@@ -298,6 +324,17 @@ def test_coefficients_converge_to_their_closed_forms(undirected, normalization, 
         "diffusion": (reference.diffusion, scale, scipy.linalg.expm(-scale * (I - w))),
         "pagerank": (reference.pagerank, teleport, teleport * np.linalg.inv(I - (1 - teleport) * w)),
         "regularized_laplacian": (reference.regularized_laplacian, scale, np.linalg.inv(I + scale * (I - w))),
+        "regularized_laplacian^2": (
+            partial(reference.regularized_laplacian, power=2),
+            scale,
+            np.linalg.matrix_power(np.linalg.inv(I + scale * (I - w)), 2),
+        ),
+        "regularized_laplacian^0.5": (
+            partial(reference.regularized_laplacian, power=0.5),
+            scale,
+            np.linalg.inv(scipy.linalg.sqrtm(I + scale * (I - w))).real,
+        ),
+        "cosine": (reference.cosine, scale, scipy.linalg.cosm(scale * w) + scipy.linalg.sinm(scale * w)),
     }
     for name, (coefficients, argument, closed_form) in families.items():
         errors = [
@@ -308,7 +345,30 @@ def test_coefficients_converge_to_their_closed_forms(undirected, normalization, 
         assert scale == 0 or errors[0] > errors[1] > errors[2], name
 
 
-@pytest.mark.parametrize("family", [reference.diffusion, reference.pagerank, reference.regularized_laplacian])
+@pytest.mark.parametrize("steps", [0, 1, 4, 9])
+def test_p_step_walk_is_a_power_of_the_lazy_walk(W, steps):
+    lazy = 0.7 * torch.eye(13, dtype=DOUBLE) + 0.3 * W
+    alpha = reference.p_step_walk(0.3, 9, steps)
+    close(reference.power_series(W, alpha[None])[0], torch.linalg.matrix_power(lazy, steps))
+    close(reference.p_step_walk(0.3, 3, steps), alpha[:4])
+    close(alpha.sum(), 1.0)
+
+
+def test_cosine_is_the_inverse_cosine_kernel_up_to_a_constant(W):
+    kernel = scipy.linalg.cosm(np.pi / 4 * (np.eye(13) - W.numpy()))
+    close(reference.power_series(W, reference.cosine(np.pi / 4, 30)[None])[0], 2**0.5 * kernel)
+
+
+DISTRIBUTIONS = [
+    reference.diffusion,
+    reference.pagerank,
+    reference.regularized_laplacian,
+    partial(reference.regularized_laplacian, power=2.5),
+    partial(reference.p_step_walk, steps=7),
+]
+
+
+@pytest.mark.parametrize("family", DISTRIBUTIONS)
 def test_coefficients_are_a_distribution_and_broadcast_over_scales(family):
     scale = torch.tensor([[0.2, 0.7], [0.05, 0.9]])
     alpha = family(scale, 400)
@@ -319,7 +379,7 @@ def test_coefficients_are_a_distribution_and_broadcast_over_scales(family):
     close(alpha[1, 0], family(scale[1, 0].item(), 400))
 
 
-@pytest.mark.parametrize("family", [reference.diffusion, reference.pagerank, reference.regularized_laplacian])
+@pytest.mark.parametrize("family", [*DISTRIBUTIONS, reference.cosine])
 def test_coefficient_gradients(family):
     scale = torch.tensor([0.3, 0.8], dtype=DOUBLE, requires_grad=True)
     assert gradcheck(lambda s: family(s, 5), scale)
@@ -338,6 +398,9 @@ def test_convolution_multiplies_polynomials(generator):
     f = torch.randn(2, 5, generator=generator, dtype=DOUBLE)
     close(reference.convolution(f), [np.convolve(row, row) for row in f.numpy()])
     close(reference.convolution(torch.tensor([3.0])), [9.0])
+    thrice = [np.convolve(np.convolve(row, row), row) for row in f.numpy()]
+    close(reference.convolution(f, factors=3), thrice)
+    close(reference.convolution(f, factors=1), f)
 
 
 def _factorial(k):
@@ -375,10 +438,22 @@ def test_deconvolution_undoes_convolution(generator):
     assert (f[:, 0] > 0).all()
 
 
-def test_deconvolution_gradients(generator):
+@pytest.mark.parametrize("factors", [1, 2, 3, 6])
+def test_deconvolution_of_many_factors(factors, generator):
+    alpha = torch.randn(3, 6, generator=generator, dtype=DOUBLE)
+    alpha[:, 0] = 1 + alpha[:, 0].abs()
+    f = reference.deconvolution(alpha, factors)
+    close(reference.convolution(f, factors)[..., :6], alpha)
+    assert (f[:, 0] > 0).all()
+    exponential = reference.diffusion(1.5, 8)
+    close(reference.deconvolution(exponential, factors), reference.diffusion(1.5 / factors, 8))
+
+
+@pytest.mark.parametrize("factors", [2, 3])
+def test_deconvolution_gradients(factors, generator):
     alpha = (torch.rand(2, 5, generator=generator, dtype=DOUBLE) + 0.5).requires_grad_()
-    assert gradcheck(reference.deconvolution, alpha)
-    assert gradcheck(reference.convolution, alpha)
+    assert gradcheck(lambda a: reference.deconvolution(a, factors), alpha)
+    assert gradcheck(lambda f: reference.convolution(f, factors), alpha)
 
 
 @pytest.mark.parametrize("first", [0.0, -1.0, float("nan")])
@@ -526,6 +601,8 @@ def test_results_are_float64_for_float32_inputs(generator):
         reference.power_series(W.float(), alpha),
         reference.walk_mask(S.float(), alpha),
         reference.grf_mask(S.float(), S.float(), alpha),
+        reference.stitched_mask([S.float(), S.float()], alpha),
+        reference.symmetric_part(S.float()),
         reference.global_mask(3),
         reference.convolution(alpha),
         reference.deconvolution(alpha),

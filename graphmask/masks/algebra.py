@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from torch import Tensor, nn
 
 from graphmask._checks import refuse
-from graphmask.operators import MaskOperator
+from graphmask.kernels import Pattern
+from graphmask.operators import MaskOperator, ScaledOperator
 from graphmask.operators.algebra import check_scale
 from graphmask.topology import Topology
 
@@ -57,6 +60,9 @@ class SumMask(TopologicalMask):
         longest = max(demands, key=lambda demand: demand.sampler.hops)
         return longest._replace(sets=max(demand.sets for demand in demands))
 
+    def _patterns(self, topology: Topology) -> Iterable[Pattern]:
+        return [pattern for mask in self.masks for pattern in mask._patterns(topology)]  # type: ignore[operator]
+
     def _demands(self) -> list[WalkDemand]:
         found = (mask.walk_demand for mask in self.masks if isinstance(mask, TopologicalMask))
         return [demand for demand in found if demand is not None]
@@ -98,11 +104,14 @@ class ScaledMask(TopologicalMask):
         self._initial = scale.detach().clone() if isinstance(scale, Tensor) else scale
 
     def _operator(self, topology: Topology) -> MaskOperator:
-        return self.scale * self.mask(topology)
+        return ScaledOperator(self.mask(topology), self.scale)  # torch.compile does not follow a product with a tensor
 
     @property
     def walk_demand(self) -> WalkDemand | None:
         return self.mask.walk_demand
+
+    def _patterns(self, topology: Topology) -> Iterable[Pattern]:
+        return self.mask._patterns(topology)
 
     def reset_parameters(self) -> None:
         self.mask.reset_parameters()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from graphmask._checks import check_integer, refuse_type
+from graphmask.kernels import Pattern
 from graphmask.operators import MaskOperator
 from graphmask.topology import Topology
 from graphmask.walks import WalkSampler
@@ -57,16 +59,22 @@ class TopologicalMask(nn.Module, ABC):
         return None
 
     def prepare(self, topology: Topology) -> Topology:
-        """The topology with the walks that this mask reads; where it has none they are drawn, the same at every call.
+        """The topology with all that this mask reads, ready for ``torch.compile``.
 
-        Drawing costs far more than attention: for training, draw once per graph with
-        :class:`graphmask.transforms.AddWalks`.
+        Where it has no walks they are drawn, the same at every call. Drawing costs far more than attention: for training,
+        draw once per graph with :class:`graphmask.transforms.AddWalks`. What is derived from edges and walks once, such as
+        transposed patterns, is made and kept, since compiled code finds it but cannot make it.
         """
         demand = None if topology.walk_sets else self.walk_demand
-        if demand is None:
-            return topology
-        generator = torch.Generator().manual_seed(demand.seed)
-        return topology.with_walks(*(demand.sampler(topology, generator) for _ in range(demand.sets)))
+        if demand is not None:
+            generator = torch.Generator().manual_seed(demand.seed)
+            topology = topology.with_walks(*(demand.sampler(topology, generator) for _ in range(demand.sets)))
+        _ = topology.largest_graph, topology.nodes_by_size, [pattern.mT for pattern in self._patterns(topology)]
+        return topology
+
+    def _patterns(self, topology: Topology) -> Iterable[Pattern]:
+        """The sparse patterns that the operator multiplies by; a mask without this works too, but is not compiled cold."""
+        return ()
 
     def reset_parameters(self) -> None:
         """Reset what is learnable."""

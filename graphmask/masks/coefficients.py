@@ -6,6 +6,7 @@ or coefficients that are made already, of the mask's hops and heads.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from graphmask._checks import check_integer, check_probability, refuse
+from graphmask._checks import check_integer, check_number, refuse
 
 # The released code of Reid et al. (ICLR 2025) starts its modulation function at exp(-0.01 k).
 _INITIAL_DECAY = 0.01
@@ -44,6 +45,10 @@ class Coefficients(nn.Module, ABC):
     @abstractmethod
     def reset_parameters(self) -> None:
         """Reset to the initial coefficients."""
+
+    def has_nonnegative_root(self, factors: int) -> bool:
+        """Whether the f with ``f * ... * f`` (``factors`` times) equal to these is never negative, whatever is learned."""
+        return False
 
     def _initial(self) -> Tensor:
         return torch.exp(-_INITIAL_DECAY * torch.arange(self.hops + 1)).expand(self.heads, -1)
@@ -109,9 +114,7 @@ class _Scaled(Coefficients):
 
     def __init__(self, hops: int, heads: int = 1, scale: float = 1.0) -> None:
         super().__init__(hops, heads)
-        if not scale > 0:
-            raise refuse("scale", "positive", scale)
-        self.start = float(scale)
+        self.start = _check_open("scale", scale)
         self.log_scale = nn.Parameter(torch.empty(heads))
         self.reset_parameters()
 
@@ -122,9 +125,6 @@ class _Scaled(Coefficients):
 
     def reset_parameters(self) -> None:
         self.log_scale.data.fill_(self.start).log_()
-
-    def _powers(self) -> Tensor:
-        return torch.arange(self.hops + 1, device=self.log_scale.device, dtype=self.log_scale.dtype)
 
 
 class Diffusion(_Scaled):
@@ -144,18 +144,26 @@ class Diffusion(_Scaled):
     """
 
     def forward(self) -> Tensor:
-        k = self._powers()
         scale, log_scale = self.scale.unsqueeze(1), self.log_scale.unsqueeze(1)
+        k = _powers(self.log_scale, self.hops)
         return torch.exp(k * log_scale - scale - torch.lgamma(k + 1))
+
+    def has_nonnegative_root(self, factors: int) -> bool:
+        """Yes: the heat kernel of scale s / n."""
+        return True
 
 
 class RegularizedLaplacian(_Scaled):
-    r""":math:`(I + s(I - W))^{-1}`: :math:`\alpha_k = s^k / (1 + s)^{k+1}`, with a learnable scale s per head.
+    r""":math:`(I + s(I - W))^{-p}`, with a learnable scale s per head.
+
+    .. math:: \alpha_k = \binom{k + p - 1}{k} \frac{s^k}{(1 + s)^{k + p}}
 
     Args:
         hops: K, where the series is cut.
         heads: H.
         scale: the scale s to start from. (default: :obj:`1.0`)
+        power: p; 2 is the 2-regularised Laplacian, whose root f in :class:`~graphmask.masks.GRFMask` is a geometric series.
+            Any positive number. (default: :obj:`1`)
 
     Source: Smola and Kondor, "Kernels and Regularization on Graphs" (COLT 2003).
 
@@ -163,14 +171,76 @@ class RegularizedLaplacian(_Scaled):
         >>> from graphmask.masks import RegularizedLaplacian
         >>> RegularizedLaplacian(hops=2)()[0].tolist()
         [0.5, 0.25, 0.125]
+        >>> RegularizedLaplacian(hops=2, power=2)()[0].tolist()
+        [0.25, 0.25, 0.1875]
     """
 
+    def __init__(self, hops: int, heads: int = 1, scale: float = 1.0, power: float = 1) -> None:
+        super().__init__(hops, heads, scale)
+        self.power = _check_open("power", power)
+
     def forward(self) -> Tensor:
-        ratio = torch.sigmoid(self.log_scale).unsqueeze(1)
-        return (1 - ratio) * ratio ** self._powers()
+        ratio, rest = (torch.sigmoid(sign * self.log_scale).unsqueeze(1) for sign in (1, -1))
+        count = [1.0]
+        for k in range(1, self.hops + 1):
+            count.append(count[-1] * (self.power + k - 1) / k)
+        return ratio.new_tensor(count) * rest**self.power * ratio ** _powers(ratio, self.hops)
+
+    def has_nonnegative_root(self, factors: int) -> bool:
+        """Yes: the same kernel of power p / n."""
+        return True
 
 
-class PageRank(Coefficients):
+class Cosine(_Scaled):
+    r""":math:`\cos(sW) + \sin(sW)`, with a learnable scale s per head: signed.
+
+    .. math:: \alpha_k = (-1)^{\lfloor k / 2 \rfloor} s^k / k!
+
+    At :math:`s = \pi / 4` it is :math:`\sqrt2 \cos(\tfrac\pi4 (I - W))`, the inverse cosine kernel up to a constant. With W
+    normalised ``"sym"`` it is positive semi-definite up to there.
+
+    Args:
+        hops: K, where the series is cut.
+        heads: H.
+        scale: the scale s to start from. (default: :math:`\pi / 4`)
+
+    Source: Smola and Kondor, "Kernels and Regularization on Graphs" (COLT 2003).
+
+    Example:
+        >>> from graphmask.masks import Cosine
+        >>> [round(x, 3) for x in Cosine(hops=4, scale=1.0)()[0].tolist()]
+        [1.0, 1.0, -0.5, -0.167, 0.042]
+    """
+
+    nonnegative = False
+
+    def __init__(self, hops: int, heads: int = 1, scale: float = math.pi / 4) -> None:
+        super().__init__(hops, heads, scale)
+
+    def forward(self) -> Tensor:
+        k = _powers(self.log_scale, self.hops)
+        size = torch.exp(k * self.log_scale.unsqueeze(1) - torch.lgamma(k + 1))
+        return torch.where(k % 4 < 2, size, -size)
+
+
+class _Weighed(Coefficients):
+    """A kernel with one number between 0 and 1 per head, learned as its logit."""
+
+    def __init__(self, hops: int, heads: int, name: str, start: float) -> None:
+        super().__init__(hops, heads)
+        self.start = _check_open(name, start, 1)
+        self.logit = nn.Parameter(torch.empty(heads))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        self.logit.data.fill_(self.start).logit_()
+
+    def _shares(self) -> tuple[Tensor, Tensor]:
+        """The number and what it leaves of 1, each ``[H, 1]``."""
+        return torch.sigmoid(self.logit).unsqueeze(1), torch.sigmoid(-self.logit).unsqueeze(1)
+
+
+class PageRank(_Weighed):
     r"""Personalised PageRank: :math:`\alpha_k = r (1 - r)^k`, with a learnable teleport probability r per head.
 
     Args:
@@ -182,22 +252,66 @@ class PageRank(Coefficients):
 
     Example:
         >>> from graphmask.masks import PageRank
-        >>> [round(x, 3) for x in PageRank(hops=2)()[0].tolist()]
-        [0.15, 0.128, 0.108]
+        >>> [round(x, 4) for x in PageRank(hops=2)()[0].tolist()]
+        [0.15, 0.1275, 0.1084]
     """
 
     def __init__(self, hops: int, heads: int = 1, teleport: float = 0.15) -> None:
-        super().__init__(hops, heads)
-        if not 0 < teleport < 1:
-            raise refuse("teleport", "between 0 and 1", teleport)
-        self.start = check_probability("teleport", teleport)
-        self.logit = nn.Parameter(torch.empty(heads))
-        self.reset_parameters()
+        super().__init__(hops, heads, "teleport", teleport)
 
     def forward(self) -> Tensor:
-        teleport = torch.sigmoid(self.logit).unsqueeze(1)
-        k = torch.arange(self.hops + 1, device=teleport.device, dtype=teleport.dtype)
-        return teleport * (1 - teleport) ** k
+        teleport, rest = self._shares()
+        return teleport * rest ** _powers(rest, self.hops)
 
-    def reset_parameters(self) -> None:
-        self.logit.data.fill_(self.start).logit_()
+    def has_nonnegative_root(self, factors: int) -> bool:
+        """Yes: a negative power of ``1 - (1 - r) x``."""
+        return True
+
+
+class PStepWalk(_Weighed):
+    r"""The lazy p-step random walk :math:`((1 - s) I + s W)^p`, with a learnable chance s to move per head.
+
+    .. math:: \alpha_k = \binom{p}{k} (1 - s)^{p - k} s^k, \quad 0 \text{ for } k > p
+
+    With W normalised ``"sym"`` it is positive semi-definite for even p, and for any p up to s = 1/2.
+
+    Args:
+        hops: K, where the series is cut: exact from p hops on.
+        heads: H.
+        scale: the s to start from, between 0 and 1. (default: :obj:`0.5`)
+        steps: p. (default: :obj:`None`, as many as hops)
+
+    Source: Smola and Kondor, "Kernels and Regularization on Graphs" (COLT 2003), whose :math:`(aI - L)^p` is this one times
+    :math:`a^p`, at s = 1 / a.
+
+    Example:
+        >>> from graphmask.masks import PStepWalk
+        >>> PStepWalk(hops=3, steps=2)()[0].tolist()
+        [0.25, 0.5, 0.25, 0.0]
+    """
+
+    def __init__(self, hops: int, heads: int = 1, scale: float = 0.5, steps: int | None = None) -> None:
+        super().__init__(hops, heads, "scale", scale)
+        self.steps = hops if steps is None else check_integer("steps", steps, 0)
+
+    def forward(self) -> Tensor:
+        moving, staying = self._shares()
+        k = _powers(moving, self.hops)
+        count = moving.new_tensor([math.comb(self.steps, power) for power in range(self.hops + 1)])
+        return count * staying ** (self.steps - k).clamp(min=0) * moving**k
+
+    def has_nonnegative_root(self, factors: int) -> bool:
+        """Where n divides p, the same kernel of p / n steps; otherwise up to the hop after p / n, where signs set in."""
+        return self.steps % factors == 0 or self.hops <= self.steps // factors + 1
+
+
+def _powers(like: Tensor, hops: int) -> Tensor:
+    """0 to K, beside parameters."""
+    return torch.arange(hops + 1, device=like.device, dtype=like.dtype)
+
+
+def _check_open(name: str, value: float, high: float = math.inf) -> float:
+    """A number with ``0 < value < high``."""
+    if not 0 < check_number(name, value, -math.inf) < high:
+        raise refuse(name, "positive" if high == math.inf else f"between 0 and {high}", value)
+    return float(value)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from graphmask._checks import check_integer
+from graphmask.kernels import Pattern
 from graphmask.operators import MaskOperator, PowerSeriesOperator
 from graphmask.topology import Normalization, Topology, check_normalization
 
@@ -57,6 +58,11 @@ class PowerSeriesMask(TopologicalMask):
         pattern, weight = topology.adjacency(self.normalization)
         nonnegative = self.alpha.nonnegative and topology.nonnegative
         return PowerSeriesOperator(topology, pattern, weight, self.alpha(), nonnegative)
+
+    def _patterns(self, topology: Topology) -> Iterable[Pattern]:
+        if not topology.requires_grad:
+            topology.adjacency(self.normalization)  # kept, where no gradient flows through it
+        return (topology.pattern,)
 
     def __repr__(self) -> str:
         return f"PowerSeriesMask(order={self.alpha.hops}, heads={self.heads}, alpha={type(self.alpha).__name__})"
