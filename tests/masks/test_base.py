@@ -1,12 +1,28 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 import torch
+from torch.testing import assert_close
 
-from graphmask.masks import GlobalMask, PowerSeriesMask, ScaledMask, SumMask, TopologicalMask, WalkMask
+from graphmask.masks import (
+    Diffusion,
+    GlobalMask,
+    GRFMask,
+    PowerSeriesMask,
+    ScaledMask,
+    StitchedMask,
+    SumMask,
+    TopologicalMask,
+    WalkMask,
+)
+from graphmask.nn import TopologicalAttention
 from graphmask.operators import GlobalOperator, MaskOperator
 from graphmask.testing import check_mask, example_topologies
 from graphmask.topology import Topology
+from graphmask.walks import ResampledWalks
 
 
 def test_a_mask_is_abstract() -> None:
@@ -53,6 +69,63 @@ def test_what_reads_no_walks_is_ready() -> None:
     topology = example_topologies()["ring"]
     assert GlobalMask().prepare(topology) is topology
     assert GlobalMask().walk_demand is None
+
+
+def small(hops: int) -> ResampledWalks:
+    return ResampledWalks(budget=3, hops=hops)
+
+
+READY: dict[str, Callable[[], TopologicalMask]] = {
+    "global": GlobalMask,
+    "power series": lambda: PowerSeriesMask(2, 2),
+    "walk": lambda: WalkMask(2, 2, sampler=small(2)),
+    "symmetrized": lambda: WalkMask(2, 2, sampler=small(2), symmetrize=True),
+    "grf": lambda: GRFMask(2, 2, alpha=Diffusion, sampler=small(2)),
+    "stitched": lambda: StitchedMask(2, 1, 2, sampler=small(1)),
+    "sum": lambda: torch.nn.Parameter(torch.tensor(0.2)) * GlobalMask() + WalkMask(2, 2, sampler=small(2)),
+}
+
+
+@pytest.mark.parametrize("make", READY.values(), ids=READY)
+def test_a_prepared_topology_is_compiled_as_one_graph_without_an_eager_call(make: Callable) -> None:
+    torch.compiler.reset()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layer = TopologicalAttention(4, 2, make())
+    topology = layer.mask.prepare(example_topologies()["ragged"])
+    x = torch.randn(topology.num_nodes, 4, generator=torch.Generator().manual_seed(0))
+    found = torch.compile(layer, fullgraph=True, backend="aot_eager")(x, topology)
+    slopes = torch.autograd.grad(found.square().sum(), list(layer.parameters()))
+    expected = layer(x, example_topologies()["ragged"])
+    assert_close(found, expected)
+    assert_close(slopes, torch.autograd.grad(expected.square().sum(), list(layer.parameters())))
+
+
+@pytest.mark.parametrize("symmetrize", [False, True])
+def test_walks_with_a_gradient_are_compiled_too(symmetrize: bool) -> None:
+    torch.compiler.reset()
+    mask = WalkMask(2, sampler=small(2), symmetrize=symmetrize)
+    walks = mask.prepare(example_topologies()["weighted"]).walks
+    weight = walks.weight.clone().requires_grad_()
+    topology = mask.prepare(example_topologies()["weighted"].with_walks(replace(walks, weight=weight)))
+    x = torch.randn(13, 2, generator=torch.Generator().manual_seed(0))
+
+    def product(topology: Topology, x: torch.Tensor) -> torch.Tensor:
+        return mask(topology).matmul(x)
+
+    found = torch.compile(product, fullgraph=True, backend="aot_eager")(topology, x)
+    expected = product(topology, x)
+    assert_close(found, expected)
+    slopes = [torch.autograd.grad(out.square().sum(), weight)[0] for out in (found, expected)]
+    assert_close(*slopes)
+
+
+def test_preparing_again_changes_nothing() -> None:
+    mask = WalkMask(2, sampler=small(2))
+    topology = mask.prepare(example_topologies()["ragged"])
+    kept = {**topology.__dict__, **topology.walks.__dict__}
+    assert mask.prepare(topology) is topology
+    assert all({**topology.__dict__, **topology.walks.__dict__}[name] is value for name, value in kept.items())
 
 
 class Identity(TopologicalMask):
