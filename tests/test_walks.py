@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -49,6 +50,45 @@ def test_pairs_times_hops_are_the_entries(entries: list) -> None:
     assert_close(table, walks.to_dense()[:, walks.pattern.row.long(), walks.pattern.col.long()].mT)
 
 
+@given(ENTRIES)
+def test_symmetrized_walks_are_the_average_of_both_directions(entries: list) -> None:
+    walks = walks_of(entries)
+    both = walks.symmetrized
+    assert_close(both.to_dense(), reference.symmetric_part(walks.to_dense()))
+    key = (both.row.long() * 4 + both.col) * 3 + both.hop
+    assert (key.diff() > 0).all()
+    assert (both.num_nodes, both.num_hops, both.nonnegative) == (4, 2, walks.nonnegative)
+    assert walks.symmetrized is both
+
+
+def test_symmetrized_walks_carry_the_gradient_and_share_their_structure() -> None:
+    walks = walks_of([(0, 1, 1, 2.0), (1, 0, 1, 1.0), (2, 2, 0, 1.0), (3, 1, 2, -1.0)])
+    weight = walks.weight.clone().requires_grad_()
+    learned = replace(walks, weight=weight)
+    first, second = learned.symmetrized, learned.symmetrized
+    assert first is not second
+    assert first.pattern is second.pattern
+    assert first.hop_pattern is second.hop_pattern
+    above = torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(0))
+    expected = torch.autograd.grad(reference.symmetric_part(learned.to_dense()), weight, above)
+    assert_close(torch.autograd.grad(first.to_dense(), weight, above), expected)
+    assert_close(torch.autograd.grad(second.to_dense(), weight, above), expected)
+
+
+def test_symmetrized_in_inference_mode_serves_training() -> None:
+    walks = walks_of([(3, 1, 2, 1.0), (0, 1, 0, 1.0)])
+    with torch.inference_mode():
+        kept = walks.symmetrized
+    assert not any(part.is_inference() for part in (kept.weight, kept.row, kept.pattern.row, kept.hop_pattern.mT.row))
+
+
+@pytest.mark.parametrize("normalization", [None, "sym", "rw", "unknown"])
+def test_walks_tell_what_they_were_drawn_with(normalization: str | None) -> None:
+    walks = one(normalization=normalization)
+    assert walks.normalization == walks.to("cpu").normalization == walks.symmetrized.normalization == normalization
+    assert one().normalization == "unknown"
+
+
 def test_indices_are_narrow() -> None:
     walks = walks_of([(3, 1, 2, 1.0)])
     assert {walks.row.dtype, walks.col.dtype, walks.hop.dtype} == {torch.int32}
@@ -77,6 +117,8 @@ REFUSED: list[tuple[dict[str, object], type[Exception], str]] = [
     ({"num_nodes": -1}, ValueError, "`num_nodes`"),
     ({"num_nodes": 3.0}, TypeError, "`num_nodes`"),
     ({"num_hops": -1}, ValueError, "`num_hops`"),
+    ({"normalization": "row"}, ValueError, "`normalization` must be 'sym', 'rw', None or 'unknown', got row"),
+    ({"normalization": ["sym"]}, ValueError, "`normalization`"),
 ]
 
 
@@ -103,6 +145,14 @@ def test_walks_are_read_from_data() -> None:
     assert Walks.sets_from_data(Data(num_nodes=2)) == []
 
 
+@pytest.mark.parametrize(("number", "expected"), [(0, None), (1, "sym"), (2, "rw"), (3, "unknown"), (None, "unknown")])
+def test_the_normalisation_is_read_from_data(number: int | None, expected: str | None) -> None:
+    """Data stored without it tell nothing."""
+    (alone,) = Walks.sets_from_data(data(walk_normalization=number))
+    (joined,) = Walks.sets_from_data(Batch.from_data_list([data(walk_normalization=number)] * 2))
+    assert alone.normalization == joined.normalization == expected
+
+
 def test_sets_are_told_apart() -> None:
     first, second = Walks.sets_from_data(data(walk_set=torch.tensor([0, 1, 1])))
     assert (first.nnz, second.nnz) == (1, 2)
@@ -120,6 +170,12 @@ INCOMPLETE: list[tuple[Callable[[], Data], str]] = [
     (lambda: data(walk_weight=None, walk_hop=None), "no walk_hop, walk_weight"),
     (lambda: Data(walk_index=torch.zeros(2, 1).long(), num_nodes=1), "walk_num_hops"),
     (lambda: Batch.from_data_list([data(1), data(2)]), r"`walk_num_hops` must be the same.*\[1, 2\]"),
+    (
+        lambda: Batch.from_data_list([data(walk_normalization=number) for number in (2, 1, 2)]),
+        r"`walk_normalization` must be the same for all graphs of a batch, got \[1, 2\]",
+    ),
+    (lambda: data(walk_normalization=4), "`walk_normalization` must be a place in .*, got 4"),
+    (lambda: data(walk_normalization=-1), "`walk_normalization`"),
 ]
 
 

@@ -9,7 +9,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
 from graphmask import Topology
-from graphmask.masks import GRFMask, WalkMask
+from graphmask.masks import GRFMask, StitchedMask, WalkMask
 from graphmask.transforms import AddWalks
 from graphmask.walks import IIDWalks, ResampledWalks, WalkSampler
 
@@ -33,6 +33,21 @@ def test_what_is_written_is_what_is_drawn() -> None:
     assert_close(walks.to_dense(), expected.to_dense(), rtol=0, atol=0)
     assert (walks.num_hops, data.walk_index.shape, data.walk_num_hops) == (3, (2, walks.nnz), 3)
     assert "walk_set" not in data
+
+
+@pytest.mark.parametrize("normalization", ["sym", "rw", None])
+def test_the_normalisation_is_stored_and_batched(normalization: str | None) -> None:
+    draw = AddWalks(ResampledWalks(budget=2, hops=1, normalization=normalization), seeded(), sets=2)
+    graphs = [draw(graph(size, size)) for size in (5, 9)]
+    (batch,) = DataLoader(graphs, batch_size=2, generator=seeded())
+    for data in (*graphs, batch, *batch.to_data_list()):
+        assert [walks.normalization for walks in Topology.from_data(data).walk_sets] == [normalization] * 2
+
+
+def test_batches_of_different_normalisations_are_refused() -> None:
+    graphs = [AddWalks(ResampledWalks(hops=1, normalization=each))(graph(5)) for each in ("sym", "rw")]
+    with pytest.raises(ValueError, match=r"`walk_normalization` must be the same for all graphs of a batch, got \[1, 2\]"):
+        Topology.from_data(Batch.from_data_list(graphs))
 
 
 @pytest.mark.parametrize("sampler", [SAMPLER, IIDWalks(n_walks=5, p_halt=0.4, hops=3)], ids=repr)
@@ -78,8 +93,8 @@ def test_batches_come_apart_again() -> None:
 
 
 def test_masks_read_what_was_stored() -> None:
-    topology = Topology.from_data(AddWalks(SAMPLER, seeded(), sets=2)(graph(9)))
-    for mask in (WalkMask(3), GRFMask(3), GRFMask(2, shared_walks=True)):
+    topology = Topology.from_data(AddWalks(SAMPLER, seeded(), sets=4)(graph(9)))
+    for mask in (WalkMask(3), GRFMask(3), GRFMask(2, shared_walks=True), StitchedMask(degree=2, hops=3)):
         assert mask.prepare(topology) is topology
         assert mask(topology).shape == (1, 9, 9)
 
