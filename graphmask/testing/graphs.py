@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -112,22 +113,18 @@ def remade(topology: Topology, **changes: Any) -> Topology:
 
 def cast(topology: Topology, dtype: torch.dtype) -> Topology:
     """The topology with weights, positions and walks of another dtype."""
-    sets = [
-        Walks(walks.row, walks.col, walks.hop, walks.weight.to(dtype), walks.num_nodes, walks.num_hops)
-        for walks in topology.walk_sets
-    ]
     return remade(
         topology,
         edge_weight=None if topology.edge_weight is None else topology.edge_weight.to(dtype),
         pos=None if topology.pos is None else topology.pos.to(dtype),
-        walks=sets,
+        walks=[replace(walks, weight=walks.weight.to(dtype)) for walks in topology.walk_sets],
     )
 
 
 def _moved(walks: Walks, place: Tensor, num_nodes: int) -> Walks:
-    return Walks(place[walks.row], place[walks.col], walks.hop, walks.weight, num_nodes, walks.num_hops)
+    return replace(walks, row=place[walks.row], col=place[walks.col], num_nodes=num_nodes)
 
 
 def _concatenated(parts: Sequence[Walks]) -> Walks:
     row, col, hop, weight = (torch.cat([getattr(part, name) for part in parts]) for name in ("row", "col", "hop", "weight"))
-    return Walks(row, col, hop, weight, parts[0].num_nodes, parts[0].num_hops)
+    return replace(parts[0], row=row, col=col, hop=hop, weight=weight)
