@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -118,9 +118,10 @@ class Walks:
         Merged once, in O(nnz log nnz); later only weights that carry a gradient are averaged again, in O(nnz).
         """
         averaged, place = self._averaged
-        if not self.weight.requires_grad:
+        if place is None:
             return averaged
-        return averaged._with_weight(_average(self.weight, place, averaged.nnz))
+        weight = _average(self.weight, place, averaged.nnz)
+        return averaged._remade(weight=weight, pattern=averaged.pattern, hop_pattern=averaged.hop_pattern)
 
     @property
     def nnz(self) -> int:
@@ -146,27 +147,25 @@ class Walks:
         return torch.cat([change.new_ones(min(self.nnz, 1)), change])
 
     @structure
-    def _averaged(self) -> tuple[Walks, Tensor]:
-        """The average of both directions, without gradient, and the place ``[2 nnz]`` there of all entries and all mirrored."""
+    def _averaged(self) -> tuple[Walks, Tensor | None]:
+        """The average of both directions; where a gradient is wanted, also the places there of all entries and all mirrored."""
         row, col, hop = (part.long() for part in (self.row, self.col, self.hop))
         pair = torch.cat([row * self.num_nodes + col, col * self.num_nodes + row])
         key, place = torch.unique(pair * (self.num_hops + 1) + hop.repeat(2), return_inverse=True)
         pair = torch.div(key, self.num_hops + 1, rounding_mode="floor")
         row = torch.div(pair, self.num_nodes, rounding_mode="floor")
-        made = replace(
-            self,
-            row=row,
-            col=pair - row * self.num_nodes,
-            hop=key - pair * (self.num_hops + 1),
+        made = self._remade(
+            row=row.to(self.row.dtype),
+            col=(pair - row * self.num_nodes).to(self.col.dtype),
+            hop=(key - pair * (self.num_hops + 1)).to(self.hop.dtype),
             weight=_average(self.weight.detach(), place, len(key)),
         )
-        made.pattern, made.hop_pattern  # noqa: B018 - made here, so that walks of other weights share them
-        return made, place
+        return made, place if self.weight.requires_grad else None
 
-    def _with_weight(self, weight: Tensor) -> Walks:
-        """Walks of the same places, which were checked and sorted, and of all that was derived from them."""
+    def _remade(self, **changes: Tensor | Pattern) -> Walks:
+        """Walks of other entries, known to be sorted and right: checking as many as walks have takes time."""
         made = object.__new__(Walks)
-        made.__dict__.update(self.__dict__, weight=weight)
+        made.__dict__.update({each.name: getattr(self, each.name) for each in fields(self)}, **changes)
         return made
 
     def _sort(self) -> None:
