@@ -22,13 +22,18 @@ def seed_from(generator: torch.Generator | None) -> int:
     return int(torch.randint(2**62, (), generator=generator, device=generator.device))
 
 
-def uniform(seed: int, *counters: Tensor | int) -> Tensor:
+def uniform(seed: int | Tensor, *counters: Tensor | int) -> Tensor:
     """float64 numbers in [0, 1), one for each position of the broadcast counters."""
-    state = torch.tensor(seed)
+    return _shift(stream(seed, *counters), 11).double() * 2.0**-53
+
+
+def stream(seed: int | Tensor, *counters: Tensor | int) -> Tensor:
+    """Seeds for more counters: ``uniform(stream(seed, a), b)`` is ``uniform(seed, a, b)``."""
+    state = torch.as_tensor(seed)
     for counter in counters:
-        count = counter.long() if isinstance(counter, Tensor) else torch.tensor(counter)
+        count = counter.long() if isinstance(counter, Tensor) else torch.tensor(counter, device=state.device)
         state = _mix(state.to(count.device) + count * _GOLDEN)
-    return _shift(state, 11).double() * 2.0**-53
+    return state
 
 
 def _mix(x: Tensor) -> Tensor:

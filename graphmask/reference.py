@@ -84,6 +84,29 @@ def walk_matrices(row: Tensor, col: Tensor, hop: Tensor, weight: Tensor, num_nod
     return S.index_put((hop, row, col), weight.double(), accumulate=True)
 
 
+def path_walks(W: Tensor, degree: Tensor, paths: Tensor, survival: Tensor) -> Tensor:
+    """The estimate of the powers of W from the paths of n walks per node, [K + 1, N, N] (Reid et al. 2025, eqs. 9 and 10).
+
+        S_t[i, j] = 1/n sum over the walks i = u_0, ..., u_t = j of  prod_{s<t} W[u_s, u_s+1] degree[u_s]  /  survival[t]
+
+    ``paths`` [N, n, K + 1] holds nodes, and -1 where a walk has ended. With each of the ``degree`` neighbours of a node as
+    probable, and P(L >= t) = ``survival[t]`` for the number L of hops, the denominator is the probability of the path.
+
+    >>> W, degree = torch.tensor([[0.0, 0.5], [0.5, 0.0]]), torch.tensor([1, 1])
+    >>> paths = torch.tensor([[[0, 1], [0, -1]], [[1, -1], [1, 0]]])
+    >>> path_walks(W, degree, paths, survival=torch.tensor([1.0, 0.5])).tolist()
+    [[[1.0, 0.0], [0.0, 1.0]], [[0.0, 0.5], [0.5, 0.0]]]
+    """
+    num_nodes, n, num_places = paths.shape
+    S = torch.zeros(num_places, num_nodes, num_nodes, dtype=torch.float64)
+    for i, walk, t in torch.cartesian_prod(*map(torch.arange, (num_nodes, n, num_places))).tolist():
+        u = paths[i, walk, : t + 1]
+        if u[t] >= 0:
+            share = (W[u[:-1], u[1:]].double() * degree[u[:-1]]).prod() / (n * survival[t])
+            S = S.index_put((torch.tensor(t), torch.tensor(i), u[t]), share, accumulate=True)
+    return S
+
+
 def global_mask(num_nodes: int, batch: Tensor | None = None) -> Tensor:
     """The mask of unmasked attention, [1, N, N]: M_ij = 1 where i and j are nodes of the same graph, else 0.
 

@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 from torch.testing import assert_close
 
-from graphmask._random import seed_from, uniform
+from graphmask._random import seed_from, stream, uniform
 
 WORD = 2**64 - 1
 
@@ -36,6 +36,12 @@ def test_counters_broadcast_and_have_a_place() -> None:
     assert table.shape == (3, 4)
     assert table[2, 1] == uniform(7, 2, 1) == uniform(7, torch.tensor(2), 1)
     assert table[2, 1] != table[1, 2]
+
+
+def test_streams_count_in_what_they_were_made_of() -> None:
+    row, col = torch.arange(3).unsqueeze(1), torch.arange(4)
+    assert torch.equal(uniform(stream(7, 2, row), col, 5), uniform(7, 2, row, col, 5))
+    assert torch.equal(uniform(stream(7), row), uniform(7, row))
 
 
 def test_integer_widths_agree() -> None:

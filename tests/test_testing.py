@@ -205,6 +205,9 @@ WRONG_SAMPLERS = {
     "batch": (OfNodes(n_walks=4, hops=2), "in a batch and alone"),
     "system": (Altered(lambda t, s, *e: IIDWalks(4, hops=2)._draw(t, random.SystemRandom().getrandbits(60))), "equal"),
     "global": (Altered(lambda t, s, *e: (*e[:3], e[3] + 0 * torch.rand(1))), "random state of torch"),
+    "no-gradient": (Altered(lambda t, s, *e: (*e[:3], e[3].detach())), "says it is differentiable"),
+    "slope": (Altered(lambda t, s, *e: (*e[:3], 2 * e[3] - e[3].detach())), "finite differences"),
+    "few": (Altered(lambda t, s, *e: IIDWalks(4, hops=2)._draw(t, s)), "16 times the walks"),
 }
 
 

@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-# What never varies by more than this is taken for a constant.
+# What never varies by more than this is taken for a constant, and what is no larger for zero: it may be rounding.
 _CONSTANT = 1e-12
 
 
@@ -16,9 +16,9 @@ def worst_score(drawn: Tensor, target: Tensor, often: int, false_alarm: float) -
     Constants must meet their target: their distance is infinite or zero. Other numbers count where they are non-zero in
     at least ``often`` draws, so that their standard error is known. Allowed are 4 of them, or Bonferroni's bound.
     """
-    hits = (drawn != 0).sum(0)
+    hits = (drawn.abs() > _CONSTANT).sum(0)
     deviation, miss = drawn.std(0), (drawn.mean(0) - target).abs()
-    constant = (deviation <= _CONSTANT) & ((hits == len(drawn)) | (target == 0))
+    constant = (deviation <= _CONSTANT) & ((hits == len(drawn)) | (target.abs() <= _CONSTANT))
     if bool((miss[constant] > _CONSTANT * 1e3).any()):
         return float("inf"), 0.0
     judged = (hits >= often) & ~constant

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from graphmask.operators import Execution, MaskOperator
 from graphmask.topology import Topology
 from graphmask.walks import WalkSampler
 
-from .graphs import cast, example_topologies, join
+from .graphs import cast, example_topologies, join, remade
 from .laws import (
     NodeFunction,
     assert_adjoint,
@@ -94,11 +94,14 @@ def check_operator(operator: MaskOperator, executions: Sequence[Execution] | Non
 
 
 def check_sampler(sampler: WalkSampler, topology: Topology | None = None, draws: int = 400) -> None:
-    """All laws of samplers: unbiased, a function of the generator, the same alone and in a batch.
+    """All laws of samplers: unbiased unless they say otherwise, a function of the generator, the same alone and in a batch.
+
+    Where a sampler is differentiable, its gradient is that of finite differences and unbiased for that of the powers. Where
+    it has ``n_walks``, its error falls at least as fast as their inverse square root.
 
     Args:
         sampler: the sampler.
-        topology: where. (default: :obj:`None`, a batch of weighted, directed and signed graphs)
+        topology: where. (default: :obj:`None`, a batch of weighted, directed and signed graphs and multigraphs)
         draws: R, see :func:`assert_unbiased`.
 
     Raises:
@@ -110,7 +113,7 @@ def check_sampler(sampler: WalkSampler, topology: Topology | None = None, draws:
         >>> check_sampler(gm.walks.IIDWalks(n_walks=8, hops=2), example_topologies()["ring"], draws=200)
     """
     examples = example_topologies()
-    parts = [examples[name] for name in ("weighted", "directed", "signed", "loop")]
+    parts = [examples[name] for name in ("weighted", "directed", "signed", "multigraph")]
     with default_dtype(torch.float64):
         graph = join(parts, interleaved=True)[0] if topology is None else topology
         generator = generator_of()
@@ -121,8 +124,15 @@ def check_sampler(sampler: WalkSampler, topology: Topology | None = None, draws:
         again = sampler(graph, generator_of()).to_dense()
         assert_close(again, walks.to_dense(), f"draws of {sampler!r} from equal generators", 0.0)
         _assert_walks_batch(sampler, [graph, *parts])
+        if not sampler.unbiased:
+            return
+        powers = _powers(graph, sampler)
         drawn = torch.stack([sampler(graph, generator).to_dense() for _ in range(draws)])
-        assert_unbiased(drawn, _powers(graph, sampler), repr(sampler))
+        assert_unbiased(drawn, powers, repr(sampler))
+        if sampler.differentiable:
+            _assert_differentiable(sampler, graph, draws)
+        if hasattr(sampler, "n_walks"):
+            _assert_error_falls(sampler, graph, (drawn - powers).square().mean(), powers)
 
 
 def check_feature_map(feature_map: FeatureMap, channels: int) -> None:
@@ -200,6 +210,34 @@ def _assert_walks_batch(sampler: WalkSampler, graphs: Sequence[Topology]) -> Non
         for graph, place in zip(graphs, places, strict=True):
             alone = sampler(graph, generator_of()).to_dense()
             assert_close(drawn[:, place][:, :, place], alone, f"draws of {sampler!r} in a batch and alone", 0.0)
+
+
+def _assert_differentiable(sampler: WalkSampler, graph: Topology, draws: int) -> None:
+    """Derivatives with respect to the edge weights, of one draw and on average."""
+    weight = torch.ones(graph.num_edges) if graph.edge_weight is None else graph.edge_weight.double()
+    leaf = weight.clone().requires_grad_()
+    live, generator = remade(graph, edge_weight=leaf), generator_of()
+    powers = _powers(live, sampler)
+    above = torch.rand(powers.shape, generator=generator)
+    require(sampler(live, generator_of()).weight.requires_grad, f"{sampler!r} says it is differentiable, and is not")
+    # A sum: fast finite differences of many outputs forgive much.
+    assert_gradients(lambda w: (sampler(remade(graph, edge_weight=w), generator_of()).to_dense() * above).sum(), weight)
+
+    def slope(value: Tensor) -> Tensor:
+        return torch.autograd.grad((value * above).sum(), leaf)[0].unsqueeze(0)
+
+    target = slope(powers)
+    drawn = torch.stack([slope(sampler(live, generator).to_dense()) for _ in range(draws)])
+    assert_unbiased(drawn, target, f"gradient of {sampler!r}")
+
+
+def _assert_error_falls(sampler: WalkSampler, graph: Topology, error: Tensor, powers: Tensor) -> None:
+    """The mean square error of 16 times the walks is at most 16^-0.8 of that of the walks."""
+    larger, generator = copy(sampler), generator_of()
+    larger.n_walks = 16 * sampler.n_walks  # type: ignore[attr-defined]
+    drawn = torch.stack([larger(graph, generator).to_dense() for _ in range(100)])
+    left = float((drawn - powers).square().mean() / error) if error > 0 else 0.0
+    require(left <= 16**-0.8, f"16 times the walks of {sampler!r} leave {left:.2f} of its mean square error, allowed 16^-0.8")
 
 
 def _choose(topology: Topology | Sequence[Topology] | None) -> list[Topology]:

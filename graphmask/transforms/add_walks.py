@@ -6,7 +6,7 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 
-from graphmask._checks import check_integer, refuse_type
+from graphmask._checks import check_integer, refuse, refuse_type
 from graphmask._walks import NORMALIZATIONS
 from graphmask.topology import Topology
 from graphmask.walks import WalkSampler
@@ -28,7 +28,8 @@ class AddWalks(BaseTransform):
 
     Raises:
         TypeError: where the sampler is none.
-        ValueError: for fewer than one set, or data without edges.
+        ValueError: for fewer than one set, data without edges, or edge weights of which a gradient is wanted: what is stored
+            has none.
 
     Cost: that of the sampler, for each graph once when used as ``pre_transform``.
 
@@ -48,6 +49,13 @@ class AddWalks(BaseTransform):
 
     def forward(self, data: Data) -> Data:
         topology = Topology.from_data(data).with_walks()
+        if topology.requires_grad and torch.is_grad_enabled():
+            raise refuse(
+                "edge_weight",
+                "without gradient, since stored walks carry none: detach() it, or draw in every step, with a mask's own "
+                "sampler, such as IIDWalks",
+                topology.edge_weight,
+            )
         drawn = [self.sampler(topology, self.generator) for _ in range(self.sets)]
         data.walk_index = torch.cat([torch.stack([walks.row, walks.col]) for walks in drawn], 1)
         data.walk_hop = torch.cat([walks.hop for walks in drawn])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -19,10 +20,20 @@ class WalkSampler(ABC):
     A subclass gives ``_draw``. Every draw is a function of the seed and of the node's place in its own graph, so that a graph
     gets the same walks alone and inside any batch; one generator gives the same walks at every first call.
 
+    A class whose draws are differentiable in the edge weights, and unbiased for the derivative too, sets ``differentiable``.
+
     Args:
         hops: K.
         normalization: of W. (default: :obj:`"sym"`)
+
+    Attributes:
+        differentiable: whether walks carry a gradient with respect to the edge weights.
+        unbiased: whether the expectation of every S_t is the power itself; true of all but those that say otherwise in their
+            name.
     """
+
+    differentiable: ClassVar[bool] = False
+    unbiased: ClassVar[bool] = True
 
     def __init__(self, hops: int, normalization: Normalization = "sym") -> None:
         self.hops = check_integer("hops", hops, 0)
@@ -41,18 +52,20 @@ class WalkSampler(ABC):
 
         Raises:
             TypeError: where the topology or the generator is none.
-            ValueError: where a gradient is wanted with respect to the edge weights, which drawn walks do not carry.
+            ValueError: where a gradient is wanted with respect to the edge weights, and the sampler is not differentiable.
         """
         if not isinstance(topology, Topology):
             raise refuse_type("topology", "a Topology", topology)
         if generator is not None and not isinstance(generator, torch.Generator):
             raise refuse_type("generator", "a torch.Generator", generator)
-        if topology.requires_grad and torch.is_grad_enabled():
+        wanted = topology.requires_grad and torch.is_grad_enabled()
+        if wanted and not self.differentiable:
             raise refuse(
                 "edge_weight",
-                "without gradient for walks, which do not carry one: detach() it, or use PowerSeriesMask",
+                f"without gradient for {type(self).__name__}, whose choices depend on the weights: detach() it, or use what "
+                "carries one: IIDWalks, AntitheticWalks, RepellingWalks or PowerSeriesMask",
                 topology.edge_weight,
             )
-        with torch.no_grad():
+        with torch.set_grad_enabled(wanted):
             entries = self._draw(topology, seed_from(generator))
         return Walks(*entries, topology.num_nodes, self.hops, self.normalization)

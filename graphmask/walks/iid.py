@@ -1,37 +1,35 @@
-"""Independent terminating walks: the published estimator."""
+"""Independent walks: the published estimator."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from graphmask.topology import Normalization
 
-from graphmask._checks import check_integer, check_probability
-from graphmask._random import uniform
-from graphmask.kernels import Pattern
-from graphmask.topology import Normalization, Topology
-
-from .base import WalkSampler
-
-_Entries = tuple[Tensor, Tensor, Tensor, Tensor]
+from .length_laws import LengthLaw
+from .paths import PathSampler, choose_law
 
 
-class IIDWalks(WalkSampler):
+class IIDWalks(PathSampler):
     r"""n independent simple random walks from every node, halting with probability ``p_halt`` before each hop.
 
     A walk that has made the hops :math:`u_0 \to \dots \to u_t` leaves
     :math:`\frac1n \prod_{s<t} W_{u_s u_{s+1}} \deg(u_s) / (1 - p_{halt})` at hop t: the product of its weights over the
-    probability of this prefix. ``deg`` counts the entries of a row of W; a walk ends where there are none.
+    probability of this prefix. ``deg`` counts the entries of a row of W; a walk ends where there are none. Under another
+    length law :math:`P(L \ge t)` takes the place of :math:`(1 - p_{halt})^t`.
+
+    The walks carry a gradient with respect to the edge weights, unbiased for that of the powers of W.
 
     Args:
         n_walks: n. (default: :obj:`32`)
-        p_halt: the halting probability, in [0, 1). (default: :obj:`0.1`)
+        p_halt: the halting probability, in [0, 1). (default: :obj:`None`, 0.1 unless a length law is given)
         hops: K, after which a walk is cut; the hops up to K stay unbiased. (default: :obj:`8`)
         normalization: of W. (default: :obj:`"sym"`)
+        length_law: of the lengths of walks, instead of ``p_halt``. (default: :obj:`None`, ``Geometric(p_halt)``)
 
     Raises:
-        ValueError: for n < 1, a probability outside [0, 1), or an unknown normalisation.
+        ValueError: for n < 1, a probability outside [0, 1), an unknown normalisation, both ``p_halt`` and ``length_law``, or
+            a law by which walks do not reach hop K.
 
-    Cost: O(N n K) time; at most n (K + 1) entries per node, about n / p_halt.
+    Cost: O(N n E[min(L, K)]) time, plus sorting; at most n (K + 1) entries per node, about n / p_halt.
 
     Source: Reid et al. (ICLR 2025), eqs. 9-10.
 
@@ -43,44 +41,12 @@ class IIDWalks(WalkSampler):
         tensor([1., 1., 1.])
     """
 
-    def __init__(self, n_walks: int = 32, p_halt: float = 0.1, hops: int = 8, normalization: Normalization = "sym") -> None:
-        super().__init__(hops, normalization)
-        self.n_walks = check_integer("n_walks", n_walks, 1)
-        self.p_halt = check_probability("p_halt", p_halt)
-
-    def _draw(self, topology: Topology, seed: int) -> _Entries:
-        pattern, weight = topology.adjacency(self.normalization)
-        start = torch.arange(topology.num_nodes, device=topology.device).repeat_interleave(self.n_walks)
-        walker = torch.arange(self.n_walks, device=topology.device).repeat(topology.num_nodes)
-        node, load = start, weight.new_full(start.shape, 1 / self.n_walks)
-        visits = [(start, node, torch.zeros_like(start), load)]
-        for hop in range(1, self.hops + 1):
-            place = topology.local_index[start]
-            going = uniform(seed, hop, 0, place, walker) >= self.p_halt
-            moved, keep, entry = _step(pattern, node, going, uniform(seed, hop, 1, place, walker))
-            load = load[keep] * weight[entry] * pattern.rowptr.diff()[node[keep]] / (1 - self.p_halt)
-            start, walker, node = start[keep], walker[keep], moved
-            visits.append((start, node, torch.full_like(start, hop), load))
-        row, col, hops, load = (torch.cat(part) for part in zip(*visits, strict=True))
-        return _coalesce(row, col, hops, load, topology.num_nodes, self.hops)
-
-    def __repr__(self) -> str:
-        return f"IIDWalks(n_walks={self.n_walks}, p_halt={self.p_halt}, hops={self.hops})"
-
-
-def _step(pattern: Pattern, node: Tensor, going: Tensor, draw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Uniform neighbours of the walkers that go on: their nodes, which walkers they are, and the entries of W they took."""
-    degree = pattern.rowptr.diff()[node]
-    keep = (going & (degree > 0)).nonzero().squeeze(1)
-    offset = (draw[keep] * degree[keep]).long().clamp(max=degree[keep] - 1)
-    entry = pattern.rowptr[node[keep]] + offset
-    return pattern.col[entry].long(), keep, entry
-
-
-def _coalesce(row: Tensor, col: Tensor, hop: Tensor, weight: Tensor, num_nodes: int, num_hops: int) -> _Entries:
-    """Visits of one place at one hop, summed."""
-    key, inverse = torch.unique((row * num_nodes + col) * (num_hops + 1) + hop, return_inverse=True)
-    pair = torch.div(key, num_hops + 1, rounding_mode="floor")
-    row = torch.div(pair, num_nodes, rounding_mode="floor")
-    total = weight.new_zeros(key.shape).index_add(0, inverse, weight)
-    return row, pair - row * num_nodes, key - pair * (num_hops + 1), total
+    def __init__(
+        self,
+        n_walks: int = 32,
+        p_halt: float | None = None,
+        hops: int = 8,
+        normalization: Normalization = "sym",
+        length_law: LengthLaw | None = None,
+    ) -> None:
+        super().__init__(n_walks, choose_law(p_halt, length_law), hops, normalization)

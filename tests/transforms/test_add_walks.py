@@ -105,6 +105,17 @@ def test_positions_and_labels_stay() -> None:
     assert set(AddWalks(SAMPLER)(data).keys()) >= {"pos", "y", "edge_index", "edge_weight"}
 
 
+@pytest.mark.parametrize("sampler", [SAMPLER, IIDWalks(n_walks=5, hops=3)], ids=repr)
+def test_stored_walks_carry_no_gradient(sampler: WalkSampler) -> None:
+    """Even where the sampler could: what is stored outlives the graph that a gradient flows through."""
+    data = graph(9)
+    data.edge_weight.requires_grad_()
+    with pytest.raises(ValueError, match=r"`edge_weight` must be without gradient, since stored walks carry none"):
+        AddWalks(sampler)(data)
+    with torch.no_grad():
+        assert not AddWalks(sampler)(data).walk_weight.requires_grad
+
+
 def test_repr() -> None:
     assert repr(AddWalks(SAMPLER, sets=2)) == "AddWalks(ResampledWalks(budget=2, hops=3), sets=2)"
 

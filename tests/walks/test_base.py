@@ -10,9 +10,9 @@ from torch.testing import assert_close
 
 from graphmask import Topology
 from graphmask.testing import check_sampler, example_topologies, global_rng_untouched
-from graphmask.walks import IIDWalks, ResampledWalks, Walks, WalkSampler
+from graphmask.walks import AntitheticWalks, FixedLength, IIDWalks, RepellingWalks, ResampledWalks, Walks, WalkSampler
 
-SAMPLERS = (IIDWalks(n_walks=4, hops=3), cases.random_walks(3))
+SAMPLERS = (IIDWalks(n_walks=4, hops=3), RepellingWalks(n_walks=4, hops=3), cases.random_walks(3))
 every_sampler = pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)
 
 
@@ -93,10 +93,12 @@ def test_weights_of_any_precision(sampler: WalkSampler, dtype: torch.dtype) -> N
     assert_close(walks.to_dense()[0], torch.eye(13), check_dtype=False)
 
 
-@every_sampler
-def test_walks_carry_no_gradient(sampler: WalkSampler) -> None:
+def test_samplers_that_choose_by_weight_refuse_a_gradient() -> None:
+    """And name those that carry one."""
     graph = Topology(weighted().edge_index, 13, weighted().edge_weight.requires_grad_())
-    with pytest.raises(ValueError, match="`edge_weight` must be without gradient"):
+    sampler = Deterministic(hops=1)
+    expected = "`edge_weight` must be without gradient for Deterministic, .* IIDWalks, .* PowerSeriesMask"
+    with pytest.raises(ValueError, match=expected):
         sampler(graph, seeded())
     with torch.no_grad():
         assert not sampler(graph, seeded()).weight.requires_grad
@@ -114,6 +116,12 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: IIDWalks(p_halt=-0.1), ValueError, "`p_halt`"),
     (lambda: IIDWalks(p_halt=float("nan")), ValueError, "`p_halt`"),
     (lambda: IIDWalks(p_halt="a"), TypeError, "`p_halt`"),
+    (lambda: AntitheticWalks(p_halt=1.0), ValueError, "`p_halt`"),
+    (lambda: AntitheticWalks(p_halt=None), TypeError, "`p_halt`"),
+    (lambda: RepellingWalks(n_walks=0), ValueError, "`n_walks` must be at least 1"),
+    (lambda: IIDWalks(p_halt=0.1, length_law=FixedLength(8)), ValueError, "`p_halt` must be left out beside `length_law`"),
+    (lambda: RepellingWalks(p_halt=0.1, length_law=FixedLength(8)), ValueError, "`p_halt` must be left out"),
+    (lambda: IIDWalks(length_law=0.1), TypeError, "`length_law` must be a LengthLaw, such as .*, got float"),
     (lambda: ResampledWalks(budget=0), ValueError, "`budget` must be at least 1"),
     (lambda: ResampledWalks(cap=0), ValueError, "`cap` must be at least 1"),
     (lambda: ResampledWalks(budget=2.5), TypeError, "`budget`"),

@@ -58,13 +58,5 @@ def test_neighbours_are_chosen_evenly() -> None:
     assert_close(share, torch.full((4,), 0.25), atol=4 * (0.1875 / 4000) ** 0.5, rtol=0)
 
 
-def test_entries_are_few_and_summed() -> None:
-    topology = example_topologies()["weighted"]
-    walks = IIDWalks(n_walks=8, hops=4)(topology)
-    assert walks.nnz <= 13 * (1 + 8 * 4)
-    key = (walks.row.long() * 13 + walks.col) * 5 + walks.hop
-    assert (key.diff() > 0).all()
-
-
 def test_repr() -> None:
-    assert repr(IIDWalks(3, 0.2, 5)) == "IIDWalks(n_walks=3, p_halt=0.2, hops=5)"
+    assert repr(IIDWalks(3, 0.2, 5)) == "IIDWalks(n_walks=3, hops=5, length_law=Geometric(p_halt=0.2))"

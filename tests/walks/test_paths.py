@@ -1,0 +1,205 @@
+"""What all samplers share that keep their paths, against walks walked by hand, forward and backward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cases
+import networkx as nx
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from paths_by_hand import neighbours, paths_of
+from torch import Tensor
+from torch.testing import assert_close
+
+from graphmask import Topology, reference
+from graphmask.features import EluPlusOne
+from graphmask.masks import Free, GRFMask, WalkMask
+from graphmask.nn import TopologicalAttention
+from graphmask.testing import assert_gradients, assert_unbiased, example_topologies
+from graphmask.walks import (
+    Antithetic,
+    AntitheticWalks,
+    FixedLength,
+    Geometric,
+    IIDWalks,
+    Poisson,
+    RepellingWalks,
+    Systematic,
+    WalkSampler,
+    paths,
+)
+from graphmask.walks.paths import PathSampler, sort_keys
+
+SAMPLERS = (
+    IIDWalks(3, 0.2, 3),
+    IIDWalks(2, hops=3, normalization="rw", length_law=Poisson(1.5)),
+    IIDWalks(4, hops=2, normalization=None, length_law=Systematic(Geometric(0.3))),
+    AntitheticWalks(5, 0.4, 3),
+    RepellingWalks(7, 0.2, 3),
+    RepellingWalks(6, hops=3, normalization=None, length_law=FixedLength(4)),
+    RepellingWalks(3, hops=3, normalization="rw", length_law=Antithetic(Geometric(0.2))),
+)
+every_sampler = pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)
+awkward = pytest.mark.parametrize("name", ["multigraph", "directed", "signed", "ragged"])
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def with_gradient(name: str) -> tuple[Topology, Tensor]:
+    topology = example_topologies()[name]
+    weight = topology.edge_weight.clone().requires_grad_()
+    return Topology(topology.edge_index, topology.num_nodes, weight, topology.batch), weight
+
+
+def by_hand(sampler: PathSampler, topology: Topology, generator: torch.Generator) -> Tensor:
+    """The walks ``[K + 1, N, N]`` by their definition."""
+    W = reference.adjacency(topology.edge_index, topology.num_nodes, topology.edge_weight, sampler.normalization)
+    degree = torch.tensor([len(ways) for ways in neighbours(topology)])
+    walked = paths_of(sampler, topology, generator)
+    return reference.path_walks(W, degree, walked, sampler.length_law.survival(sampler.hops))
+
+
+@awkward
+@every_sampler
+def test_walks_are_those_walked_by_hand_forward_and_backward(sampler: PathSampler, name: str) -> None:
+    topology, weight = with_gradient(name)
+    found, expected = sampler(topology, seeded()).to_dense(), by_hand(sampler, topology, seeded())
+    assert_close(found, expected)
+    above = torch.randn(found.shape, generator=seeded(1))
+    slopes = [torch.autograd.grad((value * above).sum(), weight, materialize_grads=True) for value in (found, expected)]
+    assert slopes[0][0].isfinite().all()
+    assert_close(*slopes)
+
+
+@every_sampler
+def test_edges_without_weight_have_a_gradient(sampler: PathSampler) -> None:
+    """The product over a path keeps the other weights."""
+    edge = torch.tensor([[1, 2], [0, 1]])
+    weight = torch.tensor([0.0, 2.0], requires_grad=True)
+    line = Topology(edge, 3, weight)
+    sampler = type(sampler)(n_walks=64, hops=2, normalization=None)
+    dense = sampler(line, seeded()).to_dense()
+    assert dense[2, 0, 2] == 0
+    (slope,) = torch.autograd.grad(dense[2, 0, 2], weight)
+    assert slope[0] > 0.5
+    assert slope[1] == 0
+
+
+ATTENTION = {
+    "walk": lambda sampler: WalkMask(3, 2, Free, sampler=sampler),
+    "grf": lambda sampler: GRFMask(3, 2, sampler=sampler),
+}
+
+
+@pytest.mark.parametrize("make", ATTENTION.values(), ids=ATTENTION)
+@pytest.mark.parametrize("name", ["multigraph", "directed", "signed"])
+def test_edge_weights_learn_through_attention(name: str, make: Callable) -> None:
+    """From raw edges, walks drawn in every call: the definition on the paths walked by hand, and finite differences."""
+    topology, weight = with_gradient(name)
+    sampler = IIDWalks(3, 0.2, 3)
+    layer = cases.seeded(lambda: TopologicalAttention(4, 2, cases.scrambled(make(sampler)), feature_map=EluPlusOne()))
+    x = torch.randn(topology.num_nodes, 4, generator=seeded(2))
+    source = seeded(layer.mask.seed)
+    sets = [by_hand(sampler, topology, source) for _ in range(layer.mask.num_sets)]
+    coefficients = cases.coefficients_reference(layer.mask.coefficients)
+    kind = reference.walk_mask if len(sets) == 1 else reference.grf_mask
+    q, k, v = layer.qkv(x).unflatten(1, (3, 2, -1)).unbind(1)
+    phi = [reference.elu_plus_one(each) for each in (q, k)]
+    expected = layer.out(reference.attention(*phi, v, kind(*sets, coefficients)).flatten(1))
+    found = layer(x, topology.edge_index, weight)
+    assert_close(found, expected)
+    above = torch.randn(found.shape, generator=seeded(3))
+    slopes = [torch.autograd.grad(out, [weight, *layer.parameters()], above) for out in (found, expected)]
+    assert slopes[0][0].abs().sum() > 0
+    assert_close(*slopes)
+    assert_gradients(lambda w: (layer(x, topology.edge_index, w) * above).sum(), weight.detach())
+
+
+@pytest.mark.parametrize("name", ["signed", "directed"])
+@pytest.mark.parametrize("kind", [IIDWalks, AntitheticWalks, RepellingWalks])
+def test_gradients_of_masks_are_unbiased_for_those_of_the_power_series(kind: type, name: str) -> None:
+    topology, weight = with_gradient(name)
+    mask = cases.scrambled(WalkMask(3, 1, Free, sampler=kind(8, 0.2, 3)))
+    above = torch.rand(topology.num_nodes, topology.num_nodes, generator=seeded(1))
+
+    def slope(dense: Tensor) -> Tensor:
+        return torch.autograd.grad((dense * above).sum(), weight)[0].unsqueeze(0)
+
+    generator = seeded()
+    drawn = [slope(mask(topology.with_walks(mask.sampler(topology, generator))).to_dense()) for _ in range(250)]
+    W = reference.adjacency(topology.edge_index, topology.num_nodes, weight)
+    target = slope(reference.power_series(W, cases.coefficients_reference(mask.alpha)))
+    assert target.abs().sum() > 0
+    assert_unbiased(torch.stack(drawn), target, repr(mask.sampler))
+
+
+@every_sampler
+def test_gradients_are_taken_where_they_are_wanted(sampler: PathSampler) -> None:
+    topology, _ = with_gradient("weighted")
+    assert sampler(topology, seeded()).weight.requires_grad
+    with torch.no_grad():
+        assert not sampler(topology, seeded()).weight.requires_grad
+    assert not sampler(example_topologies()["weighted"], seeded()).weight.requires_grad
+
+
+@every_sampler
+def test_blocks_of_nodes_do_not_show(sampler: PathSampler, monkeypatch: pytest.MonkeyPatch) -> None:
+    topology = example_topologies()["ragged"]
+    whole = sampler(topology, seeded()).to_dense()
+    monkeypatch.setattr(paths, "_BLOCK_VISITS_CPU", 100)
+    assert torch.equal(sampler(topology, seeded()).to_dense(), whole)
+
+
+@every_sampler
+def test_entries_are_few_sorted_and_summed(sampler: PathSampler) -> None:
+    walks = sampler(example_topologies()["weighted"], seeded())
+    assert walks.nnz <= 13 * (1 + sampler.n_walks * sampler.hops)
+    key = (walks.row.long() * 13 + walks.col) * (sampler.hops + 1) + walks.hop
+    assert (key.diff() > 0).all()
+
+
+@given(st.lists(st.integers(0, 2**62)), st.integers(0, 61))
+def test_keys_are_sorted_with_their_positions(keys: list[int], shift: int) -> None:
+    """Small ones with many ties, and such as leave no room for positions."""
+    key = torch.tensor(keys, dtype=torch.long) >> shift
+    found, position = sort_keys(key)
+    expected = torch.sort(key, stable=True)
+    assert torch.equal(found, expected.values)
+    assert torch.equal(position, expected.indices)
+
+
+def errors(sampler: WalkSampler, topology: Topology, draws: int) -> Tensor:
+    """``[draws]``, the squared distances to the 2-regularised Laplacian kernel, sum_t (t + 1) W^t / 4^t up to hop K."""
+    W = reference.adjacency(topology.edge_index, topology.num_nodes)
+    alpha = (torch.arange(sampler.hops + 1) + 1) * 0.25 ** torch.arange(sampler.hops + 1)
+    target = reference.power_series(W, alpha.unsqueeze(0))
+    generator = torch.Generator().manual_seed(0)
+    drawn = [reference.walk_mask(sampler(topology, generator).to_dense(), alpha.unsqueeze(0)) for _ in range(draws)]
+    return torch.stack([(each - target).square().sum() for each in drawn])
+
+
+def karate_club() -> Topology:
+    edge = torch.tensor(list(nx.karate_club_graph().edges)).mT
+    return Topology(torch.cat([edge, edge.flip(0)], 1), 34)
+
+
+# The better sampler, the worse one, and what the ratio of their errors stays below.
+BETTER = {
+    "antithetic": (AntitheticWalks(4, 0.45, 6), IIDWalks(4, 0.45, 6), 0.95),
+    "systematic": (IIDWalks(8, hops=6, length_law=Systematic(Geometric(0.45))), IIDWalks(8, 0.45, 6), 0.95),
+    "repelling": (RepellingWalks(8, 0.1, 6), IIDWalks(8, 0.1, 6), 0.6),
+    "both": (RepellingWalks(8, hops=6, length_law=Antithetic(Geometric(0.45))), RepellingWalks(8, 0.45, 6), 0.95),
+}
+
+
+@pytest.mark.parametrize(("better", "worse", "ratio"), BETTER.values(), ids=BETTER)
+def test_coupled_walks_have_a_lower_variance(better: WalkSampler, worse: WalkSampler, ratio: float) -> None:
+    few, many = (errors(sampler, karate_club(), 150) for sampler in (better, worse))
+    deviation = ((few.var() + many.var()) / 150) ** 0.5
+    assert few.mean() < ratio * many.mean()
+    assert many.mean() - few.mean() > 4 * deviation
