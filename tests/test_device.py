@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from graphmask import Topology
 from graphmask.testing import example_topologies
-from graphmask.walks import IIDWalks, ResampledWalks, WalkSampler
+from graphmask.walks import Antithetic, Geometric, IIDWalks, Poisson, RepellingWalks, ResampledWalks, Systematic, WalkSampler
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no accelerator"),
@@ -51,7 +51,15 @@ def test_layers_forward_and_backward(case: cases.Case) -> None:
     assert_close([slope.cpu() for slope in again], list(slopes))
 
 
-@pytest.mark.parametrize("sampler", [IIDWalks(n_walks=4, hops=3), ResampledWalks(budget=13, hops=3)], ids=repr)
+SAMPLERS = (
+    IIDWalks(n_walks=4, hops=3),
+    IIDWalks(n_walks=4, hops=3, length_law=Systematic(Poisson(2.0))),
+    RepellingWalks(n_walks=9, hops=3, length_law=Antithetic(Geometric(0.2))),
+    ResampledWalks(budget=13, hops=3),
+)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)
 def test_the_same_seed_draws_the_same_walks(sampler: WalkSampler) -> None:
     topology: Topology = example_topologies()["ragged"]
     walks = [sampler(each, torch.Generator().manual_seed(0)).to_dense().cpu() for each in (topology, topology.to("cuda"))]

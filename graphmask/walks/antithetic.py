@@ -50,8 +50,8 @@ class Antithetic(CoupledLengths):
 class AntitheticWalks(PathSampler):
     """Walks as of :class:`IIDWalks`, in pairs that halt at different hops: :class:`Antithetic` geometric lengths.
 
-    Every walk by itself is what it is among independent ones, and all stays unbiased; for the 2-regularised Laplacian kernel
-    the variance is provably lower.
+    Every walk by itself is what it is among independent ones, and all stays unbiased. For the 2-regularised Laplacian kernel
+    the source proves a lower variance, under conditions on the graph.
 
     Args:
         n_walks: n; of an odd number the last has no partner. (default: :obj:`32`)

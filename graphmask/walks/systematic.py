@@ -13,8 +13,7 @@ from .length_laws import CoupledLengths, quantile
 class Systematic(CoupledLengths):
     r"""Lengths of some law as evenly spread quantiles: walk j of n has that of :math:`(u + j / n) \bmod 1`, u one for the node.
 
-    Of the walks of a node :math:`n P(L \ge t)` reach hop t, rounded up or down: the least variance that unbiased lengths allow.
-    For :math:`n = 2` it is the antithetic coupling of quantiles.
+    Of the walks of a node :math:`n P(L \ge t)` reach hop t, rounded up or down: no number of that mean varies less.
 
     Args:
         law: of each length.

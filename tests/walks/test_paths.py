@@ -8,6 +8,7 @@ import cases
 import networkx as nx
 import pytest
 import torch
+from counting import Written
 from hypothesis import given
 from hypothesis import strategies as st
 from paths_by_hand import neighbours, paths_of
@@ -161,6 +162,29 @@ def test_entries_are_few_sorted_and_summed(sampler: PathSampler) -> None:
     assert walks.nnz <= 13 * (1 + sampler.n_walks * sampler.hops)
     key = (walks.row.long() * 13 + walks.col) * (sampler.hops + 1) + walks.hop
     assert (key.diff() > 0).all()
+
+
+def test_cost_grows_with_the_number_of_nodes_and_no_faster() -> None:
+    """Blocks of nodes bound what is held beside the result."""
+    counts = []
+    for size in (5_000, 10_000):
+        ring = torch.stack([torch.arange(size), (torch.arange(size) + 1) % size])
+        topology = Topology(torch.cat([ring, ring.flip(0)], 1), size)
+        with Written() as written:
+            walks = RepellingWalks(8, hops=4)(topology, seeded())
+        counts.append(written.count)
+        assert written.largest <= max(3 * walks.nnz, paths._BLOCK_VISITS_CPU)
+    assert counts[1] < 2.2 * counts[0]
+
+
+def test_hops_that_no_walk_makes_cost_nothing() -> None:
+    """All end at node 2."""
+    line = Topology(torch.tensor([[1, 2], [0, 1]]), 3)
+    with Written() as short:
+        IIDWalks(100, hops=3)(line, seeded())
+    with Written() as long:
+        IIDWalks(100, hops=60)(line, seeded())
+    assert long.count < 1.1 * short.count
 
 
 @given(st.lists(st.integers(0, 2**62)), st.integers(0, 61))
