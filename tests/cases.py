@@ -229,7 +229,9 @@ SAMPLERS = (
     Case("repelling-antithetic", lambda: walks.RepellingWalks(4, hops=3, length_law=walks.Antithetic(walks.Geometric(0.3)))),
     Case("resampled", lambda: walks.ResampledWalks(budget=3, hops=3)),
     Case("resampled-one", lambda: walks.ResampledWalks(budget=1, hops=3, normalization=None)),
-    Case("resampled-capped", lambda: walks.ResampledWalks(budget=4, hops=3, normalization="rw", cap=2)),
+    Case("resampled-narrow", lambda: walks.ResampledWalks(budget=4, hops=3, normalization="rw", width=2)),
+    Case("resampled-wide", lambda: walks.ResampledWalks(budget=2, hops=3, width=40, decay=1.0)),
+    Case("truncated", lambda: walks.TruncatedWalks(tolerance=0.05, hops=3)),
 )
 
 FEATURES = (

@@ -14,6 +14,7 @@ from .length_laws import UniformLength as UniformLength
 from .repelling import RepellingWalks as RepellingWalks
 from .resampled import ResampledWalks as ResampledWalks
 from .systematic import Systematic as Systematic
+from .truncated import TruncatedWalks as TruncatedWalks
 
 __all__ = [
     "Antithetic",
@@ -26,6 +27,7 @@ __all__ = [
     "RepellingWalks",
     "ResampledWalks",
     "Systematic",
+    "TruncatedWalks",
     "UniformLength",
     "WalkSampler",
     "Walks",

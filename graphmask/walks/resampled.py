@@ -1,198 +1,171 @@
-"""Resampled walks: the whole distribution of each walk, multiplied exactly and thinned without bias."""
+"""Resampled walks: the whole distribution of each walk, multiplied and thinned without bias, each pair stored for all hops."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from functools import cache
+from importlib.util import find_spec
+from types import ModuleType
 
-import numpy as np
 import torch
-from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from graphmask._checks import check_integer
+from graphmask._checks import check_integer, check_number, refuse
 from graphmask._random import uniform
 from graphmask.topology import Normalization, Topology
 
+from . import _resampling
+from ._products import Adjacency
+from ._resampling import FORMED, Drawn, Plan, find_thresholds, score
 from .base import WalkSampler
 
-# Entries that one block of rows may hold before it is thinned.
-_BLOCK_ENTRIES = 2**22
+# Entries that a row carries while it walks, and pairs that the fullest row stores, per pair of the budget.
+_WIDTH = 2
+_LIMIT = 4
 
-# Numbers this close, relatively, are equal to the threshold.
-_TIE = 1e-9
+# Rows of each graph that tell its threshold.
+_PILOTS = 256
+
+# Rows drawn at a time, and terms of products that they may form at a time where torch forms them.
+_ROWS = 2**17
+_TERMS = 2**24
 
 
 class ResampledWalks(WalkSampler):
-    r"""The walk from every node carried as a sparse row: each hop multiplies it by W, then thins it to ``budget`` entries.
+    r"""The distribution of the walk from every node, carried as a sparse row; about ``budget`` pairs (i, j) per row are stored.
 
-    Thinning keeps the weights above a threshold c as they are; the others survive with probability :math:`|w| / c` and then
-    weigh :math:`\pm c`, chosen by one systematic draw per row and hop, where c solves :math:`\sum_j \min(|w_j| / c, 1) =`
-    budget. So every :math:`S_t` is unbiased, and *exact* where the ball around the node has at most ``budget`` nodes. Weights
-    of any sign and asymmetric W are served.
+    Hop by hop the row is multiplied by W, exactly, then thinned to ``width`` entries. In the end each pair has a score
+    :math:`s_{ij} = \sum_t \rho^t |(S_t)_{ij}|`, and all hops of a pair are stored or dropped together: pairs whose score
+    exceeds a threshold c are kept as they are; the others survive with probability :math:`s_{ij} / c` and are then divided by
+    it. Both resamplings are optimal for their sizes (c solves :math:`\sum_j \min(s_j / c, 1) =` budget) and use one systematic
+    draw per row. There is one c per graph, so that wide rows get more pairs than narrow ones, up to ``4 * budget``.
 
-    Where a node has more than ``cap`` neighbours, its row of W is thinned to ``cap`` entries first, afresh for every hop: the
-    product of independent unbiased factors stays unbiased, and a hop costs no more than ``budget * cap`` on any graph.
+    Every :math:`S_t` is unbiased, and *exact* in rows whose ball of K hops holds at most ``budget`` nodes. Weights of any sign
+    and asymmetric W are served. Where a row would form more than ``64 * width`` terms of a product (hubs), ``4 * width`` of
+    them are drawn in the same way, the largest for certain: a hop costs no more than that on any graph.
 
     Args:
-        budget: entries kept per row and hop. (default: :obj:`64`)
+        budget: pairs stored per row, on average over each graph. (default: :obj:`64`)
         hops: K. (default: :obj:`8`)
         normalization: of W. (default: :obj:`"sym"`)
-        cap: largest row of W that a hop multiplies by. (default: :obj:`None`, ``max(64, budget)``)
+        width: entries of a row while it walks. (default: :obj:`None`, ``2 * budget``)
+        decay: :math:`\rho`, how fast the coefficients of the masks to come are thought to fall with the hop. The walks are
+            unbiased for any; masks whose coefficients fall like this lose least. (default: :obj:`0.6`)
 
     Raises:
-        ValueError: for a budget, cap or number of hops below 1 (hops: 0), or an unknown normalisation.
+        ValueError: for a budget or width below 1, a decay outside (0, 1], negative hops, or an unknown normalisation.
 
-    Cost: O(N K budget min(degree, cap)) time; at most N (1 + K budget) entries. On CPU by scipy's sparse product.
+    Cost: O(N K width min(degree, 64)) time, O(N K budget) memory. On CPUs the extra ``fast`` (numba) draws 5 to 10 times
+    faster; it draws other walks of the same law from the same seed.
 
     Source: the resampling is that of Fearnhead and Clifford, "On-line inference for hidden Markov models via particle
-    filters" (JRSS-B 2003).
+    filters" (JRSS-B 2003); walking with it, and choosing pairs for all hops and rows together, is this library's.
 
     Example:
         >>> import torch, graphmask as gm
         >>> path = gm.Topology(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), num_nodes=3)
         >>> walks = gm.walks.ResampledWalks(budget=3, hops=2, normalization="rw")(path)
-        >>> walks.to_dense()[2]  # the square of W, exact: no row exceeds the budget
+        >>> walks.to_dense()[2]  # the square of W, exact: no ball exceeds the budget
         tensor([[0.5000, 0.0000, 0.5000],
                 [0.0000, 1.0000, 0.0000],
                 [0.5000, 0.0000, 0.5000]])
     """
 
-    def __init__(self, budget: int = 64, hops: int = 8, normalization: Normalization = "sym", cap: int | None = None) -> None:
+    def __init__(
+        self,
+        budget: int = 64,
+        hops: int = 8,
+        normalization: Normalization = "sym",
+        width: int | None = None,
+        decay: float = 0.6,
+    ) -> None:
         super().__init__(hops, normalization)
         self.budget = check_integer("budget", budget, 1)
-        self.cap = max(64, budget) if cap is None else check_integer("cap", cap, 1)
+        self.width = _WIDTH * budget if width is None else check_integer("width", width, 1)
+        self.decay = check_number("decay", decay, 0)
+        if not 0 < self.decay <= 1:
+            raise refuse("decay", "in (0, 1]", decay)
 
     def _draw(self, topology: Topology, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         pattern, weight = topology.adjacency(self.normalization)
-        W = _Rows(pattern.rowptr.long(), pattern.col.long(), weight)
-        factors = [thin(W, self.cap, uniform(seed, 0, hop, topology.local_index)) for hop in range(self.hops)]
-        widest = min(self.cap, int(W.counts.max()) if topology.num_nodes else 0)
-        block = max(1, _BLOCK_ENTRIES // max(1, self.budget * widest))
-        parts = [
-            entry
-            for rows in torch.arange(topology.num_nodes, device=topology.device).split(block)
-            for entry in self._draw_rows(rows, factors, topology, seed)
-        ]
-        if not parts:
-            empty = W.col.new_empty(0)
-            return empty, empty, empty, weight.new_empty(0)
-        row, col, hop, value = (torch.cat(part) for part in zip(*parts, strict=True))
-        order = torch.argsort((row * topology.num_nodes + col) * (self.hops + 1) + hop)
-        return row[order], col[order], hop[order], value[order]
+        draw = _Draw(topology, Adjacency.of(pattern.rowptr, pattern.col, weight), self._plan, seed)
+        threshold = draw.thresholds()
+        rows = torch.arange(topology.num_nodes, device=topology.device)
+        bounds = threshold.expand(len(rows)) if topology.batch is None else threshold[topology.batch]
+        found = draw.rows(rows, bounds, stage=1, dtype=weight.dtype)
+        row = rows.repeat_interleave(found.counts)
+        pair, hop = found.value.nonzero(as_tuple=True)
+        return row[pair], found.col[pair].long(), hop, found.value[pair, hop]
 
-    def _draw_rows(
-        self, rows: Tensor, factors: list[_Rows], topology: Topology, seed: int
-    ) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """Entries of a block of rows, hop by hop."""
-        place = topology.local_index[rows]
-        ones = torch.ones(len(rows), dtype=factors[0].weight.dtype if factors else None, device=rows.device)
-        state = _Rows(torch.arange(len(rows) + 1, device=rows.device), rows, ones)
-        entries = [(rows, rows, torch.zeros_like(rows), ones)]
-        for hop, W in enumerate(factors, 1):
-            state = thin(multiply(state, W), self.budget, uniform(seed, 1, hop, place))
-            start = rows.repeat_interleave(state.counts)
-            entries.append((start, state.col, torch.full_like(start, hop), state.weight))
-        return entries
+    @property
+    def _plan(self) -> Plan:
+        return Plan(self.hops, self.width, self.budget, _LIMIT * self.budget, self.decay)
 
     def __repr__(self) -> str:
         return f"ResampledWalks(budget={self.budget}, hops={self.hops})"
 
 
-class _Rows(NamedTuple):
-    """Sparse rows: ``ptr [R + 1]``, ``col [nnz]``, ``weight [nnz]``."""
+class _Draw:
+    """One draw of walks on a topology."""
 
-    ptr: Tensor
-    col: Tensor
-    weight: Tensor
+    def __init__(self, topology: Topology, W: Adjacency, plan: Plan, seed: int) -> None:
+        self.topology, self.W, self.plan, self.seed = topology, W, plan, seed
+
+    def rows(self, rows: Tensor, threshold: Tensor, stage: int, dtype: torch.dtype) -> Drawn:
+        """The walks from some nodes, with numbers that no other stage uses."""
+        compiled = _compiled() if rows.device.type == "cpu" else None
+        numbers = torch.arange(self.plan.num_draws, device=rows.device)
+        parts = []
+        for some, bounds in zip(*(each.split(self._block(compiled)) for each in (rows, threshold)), strict=True):
+            draws = uniform(self.seed, stage, self.topology.local_index[some].unsqueeze(1), numbers)
+            body = _resampling if compiled is None else compiled
+            parts.append(body.draw_rows(some, bounds, draws, self.W, self.plan, dtype))
+        return Drawn(*(torch.cat(each) for each in zip(*parts, strict=True)))
+
+    def thresholds(self) -> Tensor:
+        """``[B]``, the c of each graph: that at which its pilot rows store as many pairs as their budgets together."""
+        graph, budget, num_graphs = self._graph, self.plan.budget, self.topology.num_graphs
+        nodes = self._pilots(graph)
+        drawn = self.rows(nodes, torch.zeros_like(nodes, dtype=torch.double), stage=0, dtype=torch.double)
+        room = torch.full_like(nodes, budget) - torch.where(drawn.counts > budget, 0, drawn.counts)
+        room = torch.zeros(num_graphs, dtype=torch.long, device=nodes.device).index_add(0, graph[nodes], room)
+        crowded = (drawn.counts > budget).repeat_interleave(drawn.counts)
+        place = graph[nodes].repeat_interleave(drawn.counts)[crowded]
+        size = score(drawn.value[crowded], self.plan.decay)
+        counts = torch.bincount(place, minlength=num_graphs)
+        full = counts > room
+        inside = full[place]
+        return find_thresholds(size[inside], torch.where(full, counts, 0), room.clamp(min=1))
 
     @property
-    def counts(self) -> Tensor:
-        """``[R]``, entries of each row."""
-        return self.ptr.diff()
+    def _graph(self) -> Tensor:
+        batch = self.topology.batch
+        return torch.zeros(self.topology.num_nodes, dtype=torch.long, device=self.topology.device) if batch is None else batch
+
+    def _pilots(self, graph: Tensor) -> Tensor:
+        """Nodes evenly spaced in the order of degrees in each graph; none of graphs whose balls cannot exceed the budget."""
+        degree = self.W.rows.counts
+        by_degree = torch.argsort(degree, stable=True)
+        order = by_degree[torch.argsort(graph[by_degree], stable=True)]
+        size = torch.bincount(graph, minlength=self.topology.num_graphs)
+        first = size.cumsum(0) - size
+        place = torch.arange(len(order), device=order.device) - first[graph[order]]
+        size = size[graph[order]]
+        number = torch.where(size > self.plan.budget, size.clamp(max=_PILOTS), 0)
+        return order[(place + 1) * number // size > place * number // size]
+
+    def _block(self, compiled: ModuleType | None) -> int:
+        if compiled is not None:
+            return _ROWS
+        degree = self.W.rows.counts
+        widest = min(int(degree.max()), FORMED) if len(degree) else 1
+        return max(1, _TERMS // (self.plan.width * max(1, widest)))
 
 
-def multiply(left: _Rows, right: _Rows) -> _Rows:
-    """The sparse product; by scipy on CPU, by expanding and summing elsewhere."""
-    return _multiply_scipy(left, right) if left.weight.device.type == "cpu" else _multiply_torch(left, right)
+@cache
+def _compiled() -> ModuleType | None:
+    """The body compiled by numba, where that is installed."""
+    if find_spec("numba") is None:
+        return None
+    from . import _resampling_numba
 
-
-def _multiply_scipy(left: _Rows, right: _Rows) -> _Rows:
-    size = len(right.ptr) - 1
-    product = _to_scipy(left, size) @ _to_scipy(right, size)
-    ptr, col = (torch.from_numpy(index.astype(np.int64)) for index in (product.indptr, product.indices))
-    return _Rows(ptr, col, torch.from_numpy(product.data))
-
-
-def _to_scipy(rows: _Rows, width: int) -> csr_matrix:
-    return csr_matrix((rows.weight.numpy(), rows.col.numpy(), rows.ptr.numpy()), shape=(len(rows.ptr) - 1, width))
-
-
-def _multiply_torch(left: _Rows, right: _Rows) -> _Rows:
-    size, height = len(right.ptr) - 1, len(left.ptr) - 1
-    row = torch.arange(height, device=left.col.device).repeat_interleave(left.counts)
-    spread = right.counts[left.col]
-    source = torch.arange(len(left.col), device=left.col.device).repeat_interleave(spread)
-    offset = torch.arange(len(source), device=source.device) - (spread.cumsum(0) - spread)[source]
-    entry = right.ptr[left.col[source]] + offset
-    key, inverse = torch.unique(row[source] * size + right.col[entry], return_inverse=True)
-    weight = left.weight.new_zeros(len(key)).index_add(0, inverse, left.weight[source] * right.weight[entry])
-    row = torch.div(key, size, rounding_mode="floor")
-    ptr = torch.zeros(height + 1, dtype=torch.long, device=key.device)
-    ptr[1:] = torch.bincount(row, minlength=height).cumsum(0)
-    return _Rows(ptr, key - row * size, weight)
-
-
-def thin(rows: _Rows, budget: int, draw: Tensor) -> _Rows:
-    """Rows of more than ``budget`` entries brought down to about that many, without bias; ``draw [R]`` in [0, 1)."""
-    crowded = (rows.counts > budget).nonzero().squeeze(1)
-    if not len(crowded):
-        return rows
-    weight, keep = rows.weight.clone(), torch.ones_like(rows.weight, dtype=torch.bool)
-    for part in _of_similar_length(crowded, rows.counts[crowded]):
-        entry, alive, value = _thin_padded(rows, part, budget, draw[part])
-        weight[entry], keep[entry] = value, alive
-    left = torch.cat([keep.new_zeros(1, dtype=torch.long), keep.cumsum(0)])
-    return _Rows(left[rows.ptr], rows.col[keep], weight[keep])
-
-
-def _of_similar_length(rows: Tensor, counts: Tensor) -> Iterator[Tensor]:
-    """Rows in parts that pad to less than twice their entries and to at most a block: one hub must not widen all rows."""
-    scale = torch.log2(counts.double()).floor().long()
-    for power in torch.unique(scale).tolist():
-        yield from rows[scale == power].split(max(1, _BLOCK_ENTRIES >> (power + 1)))
-
-
-def _thin_padded(rows: _Rows, part: Tensor, budget: int, draw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The entries of some rows, which of them survive, and with what weights."""
-    counts = rows.counts[part]
-    column = torch.arange(int(counts.max()), device=counts.device)
-    inside = column < counts.unsqueeze(1)
-    entry = (rows.ptr[part].unsqueeze(1) + column)[inside]
-    weight = rows.weight[entry]
-    size = torch.zeros(inside.shape, dtype=torch.double, device=weight.device)
-    size[inside] = weight.abs().double()
-    threshold = find_threshold(size, budget).unsqueeze(1)
-    kept = size > threshold
-    chance = torch.where(kept, 0, size / threshold.clamp(min=torch.finfo(torch.double).tiny))
-    passed = torch.floor(chance.cumsum(1) + draw.unsqueeze(1))
-    lifted = passed.diff(dim=1, prepend=torch.zeros_like(passed[:, :1])) > 0
-    moved = torch.where(kept, size, threshold)[inside].to(weight.dtype)
-    return entry, (kept | lifted)[inside], moved.copysign(weight)
-
-
-def find_threshold(size: Tensor, budget: int) -> Tensor:
-    r"""The c of each row ``[R, n]`` of non-negative numbers with :math:`\sum_j \min(s_j / c, 1) =` budget.
-
-    From c = sum / budget downwards: entries above c are set apart, the rest shares what is left of the budget, until nothing
-    more stands out. Each pass sets at least one more entry apart, so that it ends, and in practice after a few. Entries that
-    exceed c by rounding alone are not set apart: the budget could not be left with nothing to share.
-    """
-    apart = torch.zeros_like(size, dtype=torch.bool)
-    while True:
-        rest = torch.where(apart, 0, size).cumsum(1)[:, -1]
-        threshold = rest / (budget - apart.sum(1))
-        grown = apart | (size > (1 + _TIE) * threshold.unsqueeze(1))
-        if torch.equal(grown, apart):
-            return threshold
-        apart = grown
+    return _resampling_numba

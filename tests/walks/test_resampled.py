@@ -1,18 +1,27 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from types import ModuleType
+
 import cases
 import pytest
 import torch
-from counting import Written
 from hypothesis import given
 from hypothesis import strategies as st
+from rows_by_hand import dense_of, rows_of
 from torch import Tensor
 from torch.testing import assert_close
 
 from graphmask import Topology, reference
+from graphmask.masks import WalkMask
 from graphmask.testing import assert_unbiased, check_sampler, example_topologies
-from graphmask.walks import ResampledWalks, resampled
-from graphmask.walks.resampled import _multiply_scipy, _multiply_torch, _Rows, find_threshold, thin
+from graphmask.walks import ResampledWalks, Walks, _resampling, resampled
+from graphmask.walks._products import Adjacency
+from graphmask.walks._resampling import Plan, find_thresholds, thin
+
+BODIES: list[ModuleType | None] = [None]
+if resampled._compiled() is not None:
+    BODIES.append(resampled._compiled())
 
 # Ties, zeros and numbers of very different size.
 SIZES = st.lists(
@@ -20,12 +29,45 @@ SIZES = st.lists(
 )
 
 
+@pytest.fixture(params=BODIES, ids=["torch", "numba"][: len(BODIES)])
+def body(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Both ways to draw, where numba is installed."""
+    monkeypatch.setattr(resampled, "_compiled", lambda: request.param)
+    return request.param
+
+
+@pytest.fixture
+def few_terms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nearly all products are sampled."""
+    monkeypatch.setattr(Plan, "formed", 4)
+    monkeypatch.setattr(Plan, "sampled", 5)
+
+
+def powers(topology: Topology, hops: int, normalization: str = "sym") -> Tensor:
+    W = reference.adjacency(topology.edge_index, topology.num_nodes, topology.edge_weight, normalization)
+    return reference.walk_powers(W, hops)
+
+
+def star(leaves: int) -> Topology:
+    leaf = torch.arange(1, leaves + 1)
+    edges = torch.stack([leaf, torch.zeros_like(leaf)])
+    return Topology(torch.cat([edges, edges.flip(0)], 1), leaves + 1)
+
+
+def random_graph(nodes: int, edges: int, seed: int = 0) -> Topology:
+    return Topology(torch.randint(nodes, (2, edges), generator=torch.Generator().manual_seed(seed)), nodes)
+
+
+def pairs_per_row(walks: Walks) -> Tensor:
+    return walks.pattern.rowptr.diff().double()
+
+
 @given(SIZES, st.integers(1, 12))
 def test_the_threshold_is_that_of_optimal_resampling(sizes: list[float], budget: int) -> None:
     numbers = torch.tensor(sizes)
     if int((numbers > 0).sum()) <= budget:
         return
-    found = find_threshold(numbers.unsqueeze(0), budget)
+    found = find_thresholds(numbers, torch.tensor([len(sizes)]), budget)
     assert_close(float(found), reference.resampling_threshold(numbers, budget), rtol=1e-9, atol=0)
     assert_close(float((numbers / found).clamp(max=1).sum()), float(budget), rtol=1e-9, atol=0)
 
@@ -34,58 +76,26 @@ def test_the_threshold_is_that_of_optimal_resampling(sizes: list[float], budget:
 @pytest.mark.parametrize("count", [1, 9, 10, 11])
 def test_the_threshold_of_ties_beside_nothing(count: int, tiny: float) -> None:
     """As many equal numbers as the budget: rounding must not set all of them apart."""
-    sizes = torch.tensor([[0.1] * count + [tiny] * 3])
-    assert (find_threshold(sizes, 10) <= 0.11).all()
+    sizes = torch.tensor([0.1] * count + [tiny] * 3)
+    assert (find_thresholds(sizes, torch.tensor([count + 3]), 10) <= 0.11).all()
 
 
-def rows_of(dense: Tensor) -> _Rows:
-    row, col = dense.nonzero(as_tuple=True)
-    ptr = torch.zeros(len(dense) + 1, dtype=torch.long)
-    ptr[1:] = torch.bincount(row, minlength=len(dense)).cumsum(0)
-    return _Rows(ptr, col, dense[row, col])
-
-
-def dense_of(rows: _Rows, width: int) -> Tensor:
-    row = torch.arange(len(rows.ptr) - 1).repeat_interleave(rows.counts)
-    return rows.weight.new_zeros(len(rows.ptr) - 1, width).index_put((row, rows.col), rows.weight, accumulate=True)
-
-
-@given(st.integers(0, 6), st.integers(1, 7), st.floats(0, 1), st.integers(0, 99))
-def test_both_products_are_the_product(height: int, size: int, density: float, seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-
-    def matrix(rows: int) -> Tensor:
-        value = torch.randn(rows, size, generator=generator)
-        return value * (torch.rand(rows, size, generator=generator) < density)
-
-    left, right = matrix(height), matrix(size)
-    for multiply in (_multiply_scipy, _multiply_torch):
-        product = multiply(rows_of(left), rows_of(right))
-        assert_close(dense_of(product, size), left @ right)
-        assert product.ptr[-1] == len(product.col) == len(product.weight)
-
-
-@pytest.mark.parametrize("name", ["weighted", "directed", "signed", "ragged"])
-def test_both_products_draw_unbiased_walks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other orders within a row draw other walks, of the same law."""
-    topology, sampler = example_topologies()[name], ResampledWalks(budget=64, hops=3)
-    expected = sampler(topology, torch.Generator()).to_dense()
-    monkeypatch.setattr(resampled, "multiply", _multiply_torch)
-    assert_close(sampler(topology, torch.Generator()).to_dense(), expected)
-
-
-def row(*weights: float) -> _Rows:
-    return rows_of(torch.tensor([weights]))
+def test_rows_have_thresholds_of_their_own() -> None:
+    sizes, counts = torch.tensor([3.0, 1.0, 0.5, 0.25, 1.0, 1.0, 1.0]), torch.tensor([4, 0, 3])
+    found = find_thresholds(sizes, counts, torch.tensor([2, 2, 1]))
+    alone = [reference.resampling_threshold(sizes[:4], 2), 0.0, reference.resampling_threshold(sizes[4:], 1)]
+    assert_close(found, torch.tensor(alone))
 
 
 def test_thinning_leaves_short_rows_alone() -> None:
-    short = row(1.0, -2.0, 3.0)
+    short = rows_of(torch.tensor([[1.0, -2.0, 3.0]]))
     assert thin(short, 3, torch.tensor([0.5])) is short
 
 
 @pytest.mark.parametrize("draw", [0.001, 0.3, 0.999])
 def test_thinning_keeps_large_weights_and_signs(draw: float) -> None:
-    thinned = dense_of(thin(row(10.0, -8.0, 0.5, -0.5, 0.25, 0.25), 4, torch.tensor([draw])), 6)[0]
+    row = rows_of(torch.tensor([[10.0, -8.0, 0.5, -0.5, 0.25, 0.25]]))
+    thinned = dense_of(thin(row, 4, torch.tensor([draw])), 6)[0]
     assert_close(thinned[:2], torch.tensor([10.0, -8.0]))
     assert int((thinned != 0).sum()) == 4
     alive = thinned[2:][thinned[2:] != 0]
@@ -108,90 +118,238 @@ def test_rows_are_thinned_independently_of_each_other() -> None:
     assert_close(dense_of(both, 4), torch.cat([dense_of(each, 4) for each in alone]), rtol=0, atol=0)
 
 
+@pytest.mark.usefixtures("body")
+@pytest.mark.parametrize("sampler", [ResampledWalks(3, hops=3), ResampledWalks(2, hops=2, width=3, decay=1.0)], ids=str)
+def test_laws_of_both_bodies(sampler: ResampledWalks) -> None:
+    check_sampler(sampler)
+
+
+@pytest.mark.usefixtures("body", "few_terms")
+def test_laws_where_products_are_sampled() -> None:
+    check_sampler(ResampledWalks(3, hops=3))
+
+
+@pytest.mark.usefixtures("body", "few_terms")
+def test_a_sampled_product_and_what_follows_are_independent() -> None:
+    """On a complete graph of uneven weights all stages draw at every hop; one number for two of them would bias the walks."""
+    nodes = torch.cartesian_prod(torch.arange(8), torch.arange(8)).mT
+    weight = torch.rand(64, generator=torch.Generator().manual_seed(0)) ** 2
+    check_sampler(ResampledWalks(4, hops=2), Topology(nodes, 8, weight))
+
+
+@pytest.mark.usefixtures("body")
 @pytest.mark.parametrize("normalization", ["sym", "rw", None])
 @pytest.mark.parametrize("name", ["weighted", "directed", "signed", "multigraph", "ragged"])
 def test_walks_are_exact_where_balls_fit_the_budget(name: str, normalization: str) -> None:
     topology = example_topologies()[name]
-    W = reference.adjacency(topology.edge_index, topology.num_nodes, topology.edge_weight, normalization)
     walks = ResampledWalks(budget=13, hops=5, normalization=normalization)(topology)
-    assert_close(walks.to_dense(), reference.walk_powers(W, 5))
+    assert_close(walks.to_dense(), powers(topology, 5, normalization))
 
 
-def test_no_row_exceeds_the_budget_by_more_than_rounding() -> None:
-    edges = torch.randint(300, (2, 3000), generator=torch.Generator().manual_seed(0))
-    walks = ResampledWalks(budget=7, hops=3)(Topology(edges, 300), torch.Generator().manual_seed(0))
-    for hop in (1, 2, 3):
-        counts = torch.bincount(walks.row[walks.hop == hop].long(), minlength=300)
-        assert counts.max() <= 8
-        assert counts.double().mean() > 6.5
+@pytest.mark.usefixtures("body")
+def test_rows_whose_balls_fit_are_exact_beside_rows_whose_balls_do_not() -> None:
+    ring = torch.stack([torch.arange(6), (torch.arange(6) + 1) % 6]) + 60
+    crowd = torch.randint(60, (2, 600), generator=torch.Generator().manual_seed(0))
+    topology = Topology(torch.cat([crowd, ring], 1), 66)
+    drawn = ResampledWalks(budget=6, hops=3)(topology, torch.Generator()).to_dense()
+    assert_close(drawn[:, 60:], powers(topology, 3)[:, 60:])
+    assert not torch.allclose(drawn[:, :60], powers(topology, 3)[:, :60])
 
 
-def test_a_hub_costs_its_cap_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A star of 5,000 leaves: every row that is multiplied by has at most ``cap`` entries."""
-    widths = []
-
-    def counted(left: _Rows, right: _Rows) -> _Rows:
-        widths.append(int(right.counts.max()))
-        return _multiply_scipy(left, right)
-
-    monkeypatch.setattr(resampled, "multiply", counted)
-    leaf = torch.arange(1, 5001)
-    edges = torch.stack([leaf, torch.zeros_like(leaf)])
-    ResampledWalks(budget=4, hops=3, cap=16)(Topology(torch.cat([edges, edges.flip(0)], 1), 5001))
-    assert max(widths) <= 17
-
-
-def test_one_hub_does_not_widen_all_rows() -> None:
-    """A hub of all nodes beside many of 70 neighbours: rows are thinned with rows of their own length."""
-    counts = []
-    for size in (2_000, 4_000):
-        source = torch.randint(size, (14 * size,), generator=torch.Generator().manual_seed(0))
-        many = torch.stack([source, torch.arange(1, size // 5 + 1).repeat_interleave(70)])
-        hub = torch.stack([torch.arange(1, size), torch.zeros(size - 1, dtype=torch.long)])
-        topology = Topology(torch.cat([hub, many], 1), size)
-        with Written() as written:
-            ResampledWalks(budget=4, hops=1)(topology, torch.Generator())
-        counts.append(written.count)
-        assert written.largest < 4 * topology.num_edges
-    assert counts[1] < 2.2 * counts[0]
+@pytest.mark.usefixtures("body")
+def test_a_pair_is_stored_for_all_hops_or_dropped_for_all() -> None:
+    """Where walking is exact, every hop of a stored pair is its power by one and the same factor."""
+    topology = random_graph(80, 400)
+    sampler = ResampledWalks(budget=10, hops=4, width=80)
+    walks, exact = sampler(topology, torch.Generator()).to_dense(), powers(topology, 4)
+    stored = (walks != 0).any(0)
+    assert ((walks != 0) == (exact != 0) & stored).all()
+    factor = (walks[:, stored] / exact[:, stored]).nan_to_num(nan=0.0)
+    assert_close(torch.where(exact[:, stored] != 0, factor, factor.amax(0)), factor.amax(0).expand_as(factor))
+    score = (exact.abs() * 0.6 ** torch.arange(5.0).reshape(-1, 1, 1)).sum(0)
+    raised = (factor.amax(0) * score[stored])[factor.amax(0) > 1 + 1e-9]
+    assert_close(raised, raised.mean().expand_as(raised))
+    assert (score[stored][factor.amax(0) < 1 + 1e-9] >= raised.mean() * (1 - 1e-9)).all()
 
 
-@pytest.mark.parametrize(("budget", "cap"), [(2, 5), (5, 2), (3, 3)])
-def test_thinning_rows_of_the_adjacency_and_of_walks_is_independent(budget: int, cap: int) -> None:
-    """On a complete graph of uneven weights both happen at every hop; one draw for both would bias the walks."""
-    nodes = torch.cartesian_prod(torch.arange(8), torch.arange(8)).mT
-    weight = torch.rand(64, generator=torch.Generator().manual_seed(0)) ** 2
-    check_sampler(ResampledWalks(budget, hops=2, cap=cap), Topology(nodes, 8, weight))
+@pytest.mark.usefixtures("body")
+@pytest.mark.parametrize("nodes", [300, 2_000])
+def test_rows_store_the_budget_on_average(nodes: int) -> None:
+    walks = ResampledWalks(budget=20, hops=4)(random_graph(nodes, 5 * nodes), torch.Generator())
+    counts = pairs_per_row(walks)
+    assert 19 < counts.mean() < 21
+    assert counts.max() <= 81
+    assert counts.max() > 22
+
+
+@pytest.mark.usefixtures("body")
+def test_each_graph_of_a_batch_has_the_budget_of_its_own_nodes() -> None:
+    small, large = random_graph(100, 300), random_graph(400, 6_000, seed=1)
+    edges = torch.cat([small.edge_index, large.edge_index + 100], 1)
+    batch = torch.arange(500).ge(100).long()
+    counts = pairs_per_row(ResampledWalks(budget=12, hops=3)(Topology(edges, 500, batch=batch), torch.Generator()))
+    assert 11 < counts[:100].mean() < 13
+    assert 11 < counts[100:].mean() < 13
+
+
+@pytest.mark.usefixtures("body")
+def test_a_hub_costs_no_more_than_its_samples() -> None:
+    """Rows of 2,000 terms are not formed, and the hub's own row stays within its limit."""
+    topology = star(2_000)
+    walks = ResampledWalks(budget=4, hops=3)(topology, torch.Generator())
+    assert pairs_per_row(walks).max() <= 17
+    drawn = ResampledWalks(budget=4, hops=2, normalization="rw")
+    walks = drawn(topology, torch.Generator())
+    back = (walks.row == 0) & (walks.col == 0) & (walks.hop == 2)
+    assert_close(walks.weight[back], torch.ones(1))  # every walk from the hub is back after two hops
+
+
+def test_a_hub_forms_few_terms_in_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    largest = []
+
+    def counted(left: object, right: object, number: int, draw: Tensor) -> object:
+        found = sample(left, right, number, draw)
+        largest.append(int(found.counts.max()))
+        return found
+
+    sample = _resampling.sample_product
+    monkeypatch.setattr(_resampling, "sample_product", counted)
+    monkeypatch.setattr(resampled, "_compiled", lambda: None)
+    ResampledWalks(budget=4, hops=3)(star(5_000), torch.Generator())
+    assert 8 <= max(largest) <= 2 * 8 + 1
+
+
+@pytest.mark.usefixtures("body")
+def test_terms_that_cancel_do_not_count_twice() -> None:
+    """Node 3 is reached by weights 1, -1 and 1: through nothing it goes on."""
+    edges = torch.tensor([[1, 2, 4, 3, 3, 3], [0, 0, 0, 1, 2, 4]])
+    weight = torch.tensor([1.0, 1.0, 1.0, 1.0, -1.0, 1.0])
+    topology = Topology(edges, 5, weight)
+    walks = ResampledWalks(budget=8, hops=2, normalization=None)(topology)
+    assert_close(walks.to_dense(), powers(topology, 2, None))
+    assert walks.to_dense()[2, 0, 3] == 1
+
+
+def test_the_two_bodies_draw_from_one_law() -> None:
+    """Means of squares, entry by entry over many draws: the variances agree too."""
+    if len(BODIES) < 2:
+        pytest.skip("numba is not installed")
+    topology, spread = example_topologies()["weighted"], []
+    for each in BODIES:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(resampled, "_compiled", lambda each=each: each)
+            generator = torch.Generator().manual_seed(0)
+            drawn = torch.stack([ResampledWalks(2, hops=3)(topology, generator).to_dense() for _ in range(300)])
+            spread.append((drawn - powers(topology, 3)).square().sum((1, 2, 3)))
+    error = (spread[0].var() / 300 + spread[1].var() / 300).sqrt()
+    assert abs(spread[0].mean() - spread[1].mean()) < 4 * error
+
+
+@pytest.mark.usefixtures("body")
+@pytest.mark.parametrize("edges", [torch.empty(2, 0, dtype=torch.long), torch.tensor([[0], [1]])])
+@pytest.mark.parametrize("nodes", [2, 5])
+def test_graphs_with_almost_nothing(edges: Tensor, nodes: int) -> None:
+    topology = Topology(edges, nodes)
+    assert_close(ResampledWalks(budget=2, hops=2)(topology).to_dense(), powers(topology, 2))
+
+
+@pytest.mark.usefixtures("body")
+def test_no_nodes() -> None:
+    assert ResampledWalks(budget=1, hops=2)(Topology(torch.empty(2, 0, dtype=torch.long), 0)).nnz == 0
 
 
 def test_blocks_of_rows_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     topology, sampler = example_topologies()["weighted"], cases.random_walks(3)
-    whole = sampler(topology, torch.Generator()).to_dense()
-    monkeypatch.setattr(resampled, "_BLOCK_ENTRIES", 1)
-    assert torch.equal(sampler(topology, torch.Generator()).to_dense(), whole)
+    for each in BODIES:
+        monkeypatch.setattr(resampled, "_compiled", lambda each=each: each)
+        whole = sampler(topology, torch.Generator()).to_dense()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(resampled, "_TERMS", 1)
+            patch.setattr(resampled, "_ROWS", 1)
+            if each is not None:
+                patch.setattr(each, "_BLOCK", 1)
+            assert torch.equal(sampler(topology, torch.Generator()).to_dense(), whole)
 
 
+def test_threads_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    topology, sampler = random_graph(300, 2_000), ResampledWalks(8, hops=3)
+    compiled = resampled._compiled()
+    if compiled is None:
+        pytest.skip("numba is not installed")
+    alone = sampler(topology, torch.Generator())
+    monkeypatch.setattr(compiled, "_BLOCK", 32)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    together = sampler(topology, torch.Generator())
+    assert torch.equal(alone.col, together.col)
+    assert torch.equal(alone.weight, together.weight)
+
+
+@pytest.mark.usefixtures("body")
 def test_a_larger_budget_is_closer() -> None:
     topology = example_topologies()["weighted"]
-    pattern, weight = topology.adjacency()
-    target = torch.linalg.matrix_power(pattern.to_dense(weight), 3)
-    errors = []
+    target, errors = powers(topology, 3)[3], []
     for budget in (1, 2, 4, 8):
         generator = torch.Generator().manual_seed(0)
-        sampler = ResampledWalks(budget, hops=3)
-        drawn = torch.stack([sampler(topology, generator).to_dense()[3] for _ in range(50)])
+        drawn = torch.stack([ResampledWalks(budget, hops=3)(topology, generator).to_dense()[3] for _ in range(50)])
         errors.append(float((drawn - target).square().mean()))
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < errors[0] / 20
 
 
+@pytest.mark.usefixtures("body")
+def test_the_decay_favours_masks_that_fall_like_it() -> None:
+    topology, errors = random_graph(200, 800), {}
+    for decay in (0.2, 1.0):
+        generator = torch.Generator().manual_seed(0)
+        drawn = torch.stack([ResampledWalks(12, 4, decay=decay)(topology, generator).to_dense() for _ in range(20)])
+        for kernel in (0.2, 1.0):
+            alpha = kernel ** torch.arange(5.0)
+            missed = torch.einsum("t,rtij->rij", alpha, drawn - powers(topology, 4))
+            errors[decay, kernel] = float(missed.square().mean())
+    assert errors[0.2, 0.2] < errors[1.0, 0.2]
+    assert errors[1.0, 1.0] < errors[0.2, 1.0]
+
+
+@pytest.mark.usefixtures("body")
 def test_edges_of_no_weight_beside_equal_ones_end() -> None:
     edges = torch.stack([torch.arange(1, 12), torch.zeros(11, dtype=torch.long)])
     weight = torch.full((11,), 0.1).index_fill(0, torch.tensor([3]), 1e-20)
-    walks = ResampledWalks(budget=10, hops=1, normalization=None)(Topology(edges, 12, weight))
+    walks = ResampledWalks(budget=11, hops=1, normalization=None)(Topology(edges, 12, weight))
     assert_close(walks.to_dense()[1, 0, 1:], weight, atol=1e-12, rtol=0)
 
 
-def test_the_cap_is_at_least_64_by_default() -> None:
-    assert (ResampledWalks(budget=8).cap, ResampledWalks(budget=100).cap, ResampledWalks(cap=3).cap) == (64, 100, 3)
+@pytest.mark.usefixtures("body")
+def test_values_have_the_dtype_of_the_weights() -> None:
+    topology = random_graph(50, 200)
+    for dtype in (torch.float32, torch.float64):
+        weighted = Topology(topology.edge_index, 50, torch.ones(200, dtype=dtype))
+        assert ResampledWalks(4, 2)(weighted).weight.dtype == dtype
+
+
+def test_without_numba_torch_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    resampled._compiled.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(resampled, "find_spec", lambda name: None)
+        assert resampled._compiled() is None
+        check_sampler(ResampledWalks(2, hops=2), example_topologies()["ring"], draws=200)
+    resampled._compiled.cache_clear()
+
+
+def test_options() -> None:
+    assert (ResampledWalks(8).width, ResampledWalks(8, width=3).width) == (16, 3)
     assert repr(ResampledWalks(8, 3)) == "ResampledWalks(budget=8, hops=3)"
+    for wrong in (0.0, 1.5, -1.0):
+        with pytest.raises(ValueError, match="decay"):
+            ResampledWalks(decay=wrong)
+
+
+def test_a_mask_reads_them() -> None:
+    mask = WalkMask(hops=2, sampler=ResampledWalks(budget=50, hops=2))
+    topology = random_graph(40, 100)
+    assert_close(mask(mask.prepare(topology)).to_dense(), mask.target(topology).to_dense())
+
+
+def test_the_adjacency_of_no_edges() -> None:
+    empty = torch.empty(0, dtype=torch.long)
+    W = Adjacency.of(torch.zeros(3, dtype=torch.long), empty, torch.empty(0))
+    assert W.mass.tolist() == [0, 0]

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from rows_by_hand import dense_of, rows_of
+from torch import Tensor
+from torch.testing import assert_close
+
+from graphmask.testing import assert_unbiased
+from graphmask.walks._products import Adjacency, _multiply_scipy, _multiply_torch, sample_product
+from graphmask.walks._rows import Rows, ranges, running_sums
+
+
+def matrix(height: int, width: int, density: float, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(height, width, generator=generator) * (torch.rand(height, width, generator=generator) < density)
+
+
+def adjacency_of(dense: Tensor) -> Adjacency:
+    return Adjacency.of(*rows_of(dense))
+
+
+@given(st.integers(0, 6), st.integers(1, 7), st.floats(0, 1), st.integers(0, 99))
+def test_both_products_are_the_product(height: int, size: int, density: float, seed: int) -> None:
+    left, right = matrix(height, size, density, seed), matrix(size, size, density, seed + 100)
+    for multiply in (_multiply_scipy, _multiply_torch):
+        product = multiply(rows_of(left), rows_of(right))
+        assert_close(dense_of(product, size), left @ right)
+        assert product.ptr[-1] == len(product.col) == len(product.weight)
+
+
+def test_running_sums_start_anew_in_each_row() -> None:
+    rows = Rows(torch.tensor([0, 2, 2, 5]), torch.zeros(5), torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]))
+    assert running_sums(rows.weight, rows).tolist() == [1, 3, 3, 7, 12]
+
+
+def test_ranges_one_after_the_other() -> None:
+    owner, number = ranges(torch.tensor([7, 0, 3]), torch.tensor([2, 0, 3]))
+    assert (owner.tolist(), number.tolist()) == ([0, 0, 2, 2, 2], [7, 8, 3, 4, 5])
+
+
+def test_the_adjacency_falls_in_each_row() -> None:
+    dense = matrix(9, 9, 0.6, seed=0)
+    W = adjacency_of(dense)
+    assert_close(dense_of(W.rows, 9), dense, rtol=0, atol=0)
+    assert_close(W.mass, dense.abs().sum(1))
+    for row in range(9):
+        size = W.rows.weight[W.rows.ptr[row] : W.rows.ptr[row + 1]].abs()
+        assert (size.diff() <= 0).all()
+        assert_close(W.reach[W.rows.ptr[row] : W.rows.ptr[row + 1]], size.cumsum(0))
+
+
+def test_a_sampled_product_is_unbiased(generator: torch.Generator) -> None:
+    left, right = matrix(3, 8, 0.7, seed=1), matrix(8, 8, 0.7, seed=2)
+    rows, W = rows_of(left), adjacency_of(right)
+    drawn = [dense_of(sample_product(rows, W, 6, torch.rand(3, generator=generator)), 8) for _ in range(2000)]
+    assert_unbiased(torch.stack(drawn), left @ right, "sampled products")
+
+
+def test_a_sampled_product_forms_its_large_terms_and_no_more_terms_than_asked_for(generator: torch.Generator) -> None:
+    left = torch.zeros(1, 300)
+    left[0, 0], left[0, 1] = 1.0, -0.01
+    right = torch.zeros(300, 300)
+    right[0, :3], right[0, 3:100], right[1, 100:] = 5.0, 0.01, 1.0
+    for _ in range(20):
+        found = sample_product(rows_of(left), adjacency_of(right), 10, torch.rand(1, generator=generator))
+        dense = dense_of(found, 300)[0]
+        assert_close(dense[:3], torch.full((3,), 5.0), rtol=0, atol=0)
+        assert 10 - 8 <= len(found.col) <= 10 + 1
+        assert (dense[3:100] >= 0).all()
+        assert (dense[100:] <= 0).all()
+        sizes = dense[3:][dense[3:] != 0].abs()
+        assert_close(sizes, torch.full_like(sizes, (15 + 0.97 + 2.0) / 10))
+
+
+def test_a_product_with_nothing_is_nothing() -> None:
+    rows = rows_of(torch.eye(4))
+    W = Adjacency.of(rows.ptr, rows.col, torch.zeros(4))
+    assert not len(sample_product(rows, W, 3, torch.zeros(4)).col)
