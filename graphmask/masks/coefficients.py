@@ -16,6 +16,8 @@ from torch.nn.functional import softplus
 
 from graphmask._checks import check_integer, check_number, refuse
 
+from ._series import binomials, series_root
+
 # The released code of Reid et al. (ICLR 2025) starts its modulation function at exp(-0.01 k).
 _INITIAL_DECAY = 0.01
 
@@ -46,8 +48,22 @@ class Coefficients(nn.Module, ABC):
     def reset_parameters(self) -> None:
         """Reset to the initial coefficients."""
 
+    def root(self, factors: int) -> Tensor:
+        """``[H, K + 1]``, the f whose convolution with itself, ``factors`` times in all, is these (up to hop K).
+
+        A family that knows its roots in closed form gives them: they are found without loss over any number of hops.
+
+        Raises:
+            ValueError: where the coefficient of hop 0 is not positive, so that there is none. Under ``torch.compile`` the
+                result is NaN or infinite instead.
+        """
+        alpha = self()
+        if not torch.compiler.is_compiling():
+            _check_root(alpha[:, 0])
+        return series_root(alpha, factors)
+
     def has_nonnegative_root(self, factors: int) -> bool:
-        """Whether the f with ``f * ... * f`` (``factors`` times) equal to these is never negative, whatever is learned."""
+        """Whether no number of :meth:`root` can be negative, whatever is learned."""
         return False
 
     def _initial(self) -> Tensor:
@@ -144,12 +160,15 @@ class Diffusion(_Scaled):
     """
 
     def forward(self) -> Tensor:
-        scale, log_scale = self.scale.unsqueeze(1), self.log_scale.unsqueeze(1)
-        k = _powers(self.log_scale, self.hops)
-        return torch.exp(k * log_scale - scale - torch.lgamma(k + 1))
+        return self.root(1)
+
+    def root(self, factors: int) -> Tensor:
+        """The heat kernel of scale s / n."""
+        log_scale = self.log_scale.unsqueeze(1) - math.log(factors)
+        k = _powers(log_scale, self.hops)
+        return torch.exp(k * log_scale - log_scale.exp() - torch.lgamma(k + 1))
 
     def has_nonnegative_root(self, factors: int) -> bool:
-        """Yes: the heat kernel of scale s / n."""
         return True
 
 
@@ -180,14 +199,15 @@ class RegularizedLaplacian(_Scaled):
         self.power = _check_open("power", power)
 
     def forward(self) -> Tensor:
+        return self.root(1)
+
+    def root(self, factors: int) -> Tensor:
+        """The same kernel of power p / n."""
+        power = self.power / factors
         ratio, rest = (torch.sigmoid(sign * self.log_scale).unsqueeze(1) for sign in (1, -1))
-        count = [1.0]
-        for k in range(1, self.hops + 1):
-            count.append(count[-1] * (self.power + k - 1) / k)
-        return ratio.new_tensor(count) * rest**self.power * ratio ** _powers(ratio, self.hops)
+        return _negative_binomials(power, ratio, self.hops) * rest**power
 
     def has_nonnegative_root(self, factors: int) -> bool:
-        """Yes: the same kernel of power p / n."""
         return True
 
 
@@ -260,11 +280,14 @@ class PageRank(_Weighed):
         super().__init__(hops, heads, "teleport", teleport)
 
     def forward(self) -> Tensor:
+        return self.root(1)
+
+    def root(self, factors: int) -> Tensor:
+        r""":math:`r^{1/n} (1 - (1 - r) x)^{-1/n}`."""
         teleport, rest = self._shares()
-        return teleport * rest ** _powers(rest, self.hops)
+        return _negative_binomials(1 / factors, rest, self.hops) * teleport ** (1 / factors)
 
     def has_nonnegative_root(self, factors: int) -> bool:
-        """Yes: a negative power of ``1 - (1 - r) x``."""
         return True
 
 
@@ -295,14 +318,33 @@ class PStepWalk(_Weighed):
         self.steps = hops if steps is None else check_integer("steps", steps, 0)
 
     def forward(self) -> Tensor:
+        return self.root(1)
+
+    def root(self, factors: int) -> Tensor:
+        """The same kernel of p / n steps: a walk where n divides p, otherwise a series of both signs."""
         moving, staying = self._shares()
-        k = _powers(moving, self.hops)
-        count = moving.new_tensor([math.comb(self.steps, power) for power in range(self.hops + 1)])
-        return count * staying ** (self.steps - k).clamp(min=0) * moving**k
+        steps = self.steps / factors
+        count = binomials(steps, self.hops)
+        # Where there are no such walks the power of what stays may be negative, and infinite: left out.
+        left = [steps - k if number else 0.0 for k, number in enumerate(count)]
+        return moving.new_tensor(count) * staying ** moving.new_tensor(left) * moving ** _powers(moving, self.hops)
 
     def has_nonnegative_root(self, factors: int) -> bool:
-        """Where n divides p, the same kernel of p / n steps; otherwise up to the hop after p / n, where signs set in."""
+        """Where n divides p; otherwise up to the hop after p / n, from which on signs alternate."""
         return self.steps % factors == 0 or self.hops <= self.steps // factors + 1
+
+
+def _negative_binomials(power: float, x: Tensor, hops: int) -> Tensor:
+    """The series of ``(1 - x)^-power``, ``[H, K + 1]``, for x ``[H, 1]``."""
+    count = [abs(number) for number in binomials(-power, hops)]
+    return x.new_tensor(count) * x ** _powers(x, hops)
+
+
+def _check_root(lead: Tensor) -> None:
+    without = (~(lead > 0)).nonzero().flatten().tolist()
+    if without:
+        head = without[0]
+        raise refuse("alpha", "positive at hop 0, or it has no root", f"{lead[head].item():g} in head {head}")
 
 
 def _powers(like: Tensor, hops: int) -> Tensor:

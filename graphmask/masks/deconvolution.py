@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from graphmask._checks import check_integer, refuse, refuse_type
+from graphmask._checks import check_integer, refuse_type
 
 from .coefficients import Coefficients
 
 
 class Deconvolution(Coefficients):
-    r"""The modulation function f whose n-fold convolution is :math:`\alpha`, found exactly at every evaluation.
+    r"""The modulation function f whose n-fold convolution is :math:`\alpha`, up to hop K.
 
     .. math::
-        \underbrace{f * \dots * f}_n = \alpha \text{ up to hop } K: \qquad
+        \underbrace{f * \dots * f}_n = \alpha: \qquad
         f_0 = \alpha_0^{1/n}, \quad
         f_k = \frac{1}{k \alpha_0} \sum_{j=1}^{k} \Big(\frac{j}{n} - k + j\Big) \alpha_j f_{k-j}
 
-    the power series of :math:`\alpha(x)^{1/n}`. What is learned is alpha; the root is taken in float64 and differentiable.
+    the power series of :math:`\alpha(x)^{1/n}`, taken in float64; kernels with one scale give it in closed form. What is
+    learned is alpha.
 
     Args:
         alpha: the coefficients of the kernel, of K hops and H heads.
@@ -33,7 +33,7 @@ class Deconvolution(Coefficients):
         ValueError: for fewer than one factor; and when evaluated, where :math:`\alpha_0 \le 0`, which has no root (free
             coefficients may be learned to be so). Under ``torch.compile`` the result is NaN or infinite instead.
 
-    Cost: O(K^2 H), and on a GPU one synchronisation.
+    Cost: O(K H) in closed form; otherwise O(K^2 H), and on a GPU one synchronisation.
 
     Source: Reid et al., "General Graph Random Features" (ICLR 2024), eq. 6, for two factors.
 
@@ -52,33 +52,10 @@ class Deconvolution(Coefficients):
         self.nonnegative = alpha.has_nonnegative_root(factors)
 
     def forward(self) -> Tensor:
-        alpha = self.alpha()
-        if not torch.compiler.is_compiling():
-            _check_root(alpha[:, 0])
-        root = power_series_root(alpha.double(), self.factors)
-        # Rounding must not break what is known of the sign.
-        return (root.clamp(min=0) if self.nonnegative else root).to(alpha.dtype)
+        return self.alpha.root(self.factors)
 
     def reset_parameters(self) -> None:
         self.alpha.reset_parameters()
 
     def __repr__(self) -> str:
         return f"Deconvolution({self.alpha!r}, factors={self.factors})"
-
-
-def power_series_root(alpha: Tensor, factors: int) -> Tensor:
-    """The series ``[H, K + 1]`` whose power ``factors`` begins with alpha."""
-    lead = alpha[:, :1]
-    root = lead ** (1 / factors)
-    for k in range(1, alpha.shape[1]):
-        j = torch.arange(1, k + 1, device=alpha.device, dtype=alpha.dtype)
-        total = ((j / factors - k + j) * alpha[:, 1 : k + 1] * root.flip(1)).sum(1, keepdim=True)
-        root = torch.cat([root, total / (k * lead)], 1)
-    return root
-
-
-def _check_root(lead: Tensor) -> None:
-    without = (~(lead > 0)).nonzero().flatten().tolist()
-    if without:
-        head = without[0]
-        raise refuse("alpha", "positive at hop 0, or it has no root", f"{lead[head].item():g} in head {head}")
