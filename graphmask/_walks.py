@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ._checks import check_finite, check_integer, refuse, refuse_type
 from ._structure import structure
-from .kernels import Pattern
+from .kernels import Pattern, spmm
 from .kernels.pattern import index_dtype
 
 if TYPE_CHECKING:
@@ -21,13 +21,20 @@ if TYPE_CHECKING:
 # What walks may have been drawn with; their numbers on a Data are their places here.
 NORMALIZATIONS = (None, "sym", "rw", "unknown")
 
+_ENTRIES = ("row", "col", "hop", "weight")
+
+# Share of a table that must be filled for it to be worth more than lists of entries: in memory it breaks even near one half,
+# in speed earlier.
+_FULL = 0.25
+
 
 @dataclass(frozen=True, eq=False)
 class Walks:
     r"""Sparse estimates :math:`S_0, \dots, S_K` of the powers of W: :math:`E[(S_t)_{ij}] = (W^t)_{ij}`.
 
-    Stored as entries (row, col, hop, weight); entries of one position and hop add. They are kept in CSR order, by row, then
-    column, then hop; other orders are sorted.
+    Made of entries (row, col, hop, weight), where entries of one position and hop add, and which are kept in CSR order, by row,
+    then column, then hop; other orders are sorted. Or made :meth:`of_pairs`, with a number for each hop of each pair (i, j);
+    then entries are listed when they are asked for.
 
     Args:
         row: ``[nnz]`` node i, where the walk starts (kept as int32 where N fits).
@@ -40,6 +47,7 @@ class Walks:
 
     Attributes:
         nonnegative: whether no weight is negative.
+        pattern: the pairs (i, j) that walks connect, each once: the support of a mask on these walks.
 
     Raises:
         TypeError: for an argument of a wrong type or dtype.
@@ -99,17 +107,65 @@ class Walks:
         hop, weight, size = data.walk_hop, data.walk_weight, int(data.num_nodes or 0)
         return [cls(row[keep], col[keep], hop[keep], weight[keep], size, *facts) for keep in chosen]
 
+    @classmethod
+    def of_pairs(cls, pattern: Pattern, table: Tensor, normalization: Normalization | Literal["unknown"] = "unknown") -> Walks:
+        """Walks given by pairs: a square pattern, and ``table [P, K + 1]``, the weights of each pair for all hops.
+
+        Raises:
+            ValueError: where the table has not one row per pair, or NaN or infinite numbers.
+        """
+        if table.dim() != 2 or len(table) != pattern.nnz or not table.shape[1]:
+            raise refuse("table", f"of shape [P, K + 1] with P = {pattern.nnz} (pairs of the pattern)", table)
+        check_finite("table", table)
+        made = object.__new__(cls)
+        facts = {"num_nodes": pattern.num_cols, "num_hops": table.shape[1] - 1, "normalization": normalization}
+        made.__dict__.update(facts, pattern=pattern, table=table, nonnegative=not bool((table < 0).any()))
+        return made
+
+    def __getattr__(self, name: str) -> Tensor:
+        table = self.__dict__.get("table")
+        if name not in _ENTRIES or table is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        with torch.inference_mode(False):
+            pair, hop = table.nonzero(as_tuple=True)
+            dtype, weight = self.pattern.col.dtype, table[pair, hop]
+            row, col = (index[pair].to(dtype) for index in (self.pattern.row, self.pattern.col))
+            self.__dict__.update(row=row, col=col, hop=hop.to(dtype), weight=weight)
+        return self.__dict__[name]
+
     @structure
     def pattern(self) -> Pattern:
-        """The pairs (i, j) that walks connect, each once: the support of a mask on these walks."""
+        """The pairs."""
         first = self._first
         return Pattern.from_coo(self.row[first], self.col[first], (self.num_nodes, self.num_nodes))
 
     @structure
+    def table(self) -> Tensor | None:
+        """``[P, K + 1]``, the weights of each pair by hops; :obj:`None` where most would be zero, or carry a gradient."""
+        full = self.pattern.nnz * (self.num_hops + 1)
+        if self.weight.requires_grad or self.nnz < _FULL * full:
+            return None
+        place = self._pair * (self.num_hops + 1) + self.hop
+        return self.weight.new_zeros(full).index_add(0, place, self.weight).unflatten(0, (-1, self.num_hops + 1))
+
+    @structure
     def hop_pattern(self) -> Pattern:
-        """Pairs by hops, ``[pairs, K + 1]``: :attr:`weight` on it times the coefficients gives a mask's values."""
-        pair = self._first.cumsum(0) - 1
-        return Pattern.from_coo(pair, self.hop, (self.pattern.nnz, self.num_hops + 1))
+        """Pairs by hops, ``[P, K + 1]``: the places of :attr:`weight` in :attr:`table`."""
+        return Pattern.from_coo(self._pair, self.hop, (self.pattern.nnz, self.num_hops + 1))
+
+    def combine(self, coefficients: Tensor) -> Tensor:
+        r"""``[H, P]``, the values of :math:`\sum_t c_t S_t` on :attr:`pattern` for coefficients c ``[H, K + 1]``."""
+        table = self.table
+        if table is None:
+            return spmm(self.hop_pattern, self.weight.unsqueeze(0), coefficients.mT.unsqueeze(0))[0].mT.contiguous()
+        dtype = torch.promote_types(coefficients.dtype, table.dtype)
+        with torch.autocast(table.device.type, enabled=False):
+            return coefficients.to(dtype) @ table.mT.to(dtype)
+
+    @property
+    def structures(self) -> list[Pattern]:
+        """The patterns that :meth:`combine` and products with its values read."""
+        return [self.pattern] if self.table is not None else [self.hop_pattern, self.pattern]
 
     @property
     def symmetrized(self) -> Walks:
@@ -126,7 +182,9 @@ class Walks:
     @property
     def nnz(self) -> int:
         """Number of entries."""
-        return self.weight.numel()
+        if self._listed or self.table is None:
+            return self.weight.numel()
+        return int(torch.count_nonzero(self.table))
 
     def to_dense(self) -> Tensor:
         """``[K + 1, N, N]``, the matrices S_t; for tests and small graphs, O(K N^2)."""
@@ -135,10 +193,23 @@ class Walks:
 
     def to(self, device: torch.device | str) -> Walks:
         """The same walks on another device."""
-        return replace(self, **{name: getattr(self, name).to(device) for name in ("row", "col", "hop", "weight")})
+        if self._listed or self.table is None:
+            return replace(self, **{name: getattr(self, name).to(device) for name in _ENTRIES})
+        pattern = Pattern(self.pattern.rowptr.to(device), self.pattern.col.to(device), self.num_nodes)
+        return Walks.of_pairs(pattern, self.table.to(device), self.normalization)
 
     def __repr__(self) -> str:
         return f"Walks(num_nodes={self.num_nodes}, num_hops={self.num_hops}, nnz={self.nnz})"
+
+    @property
+    def _listed(self) -> bool:
+        """Whether the entries are there, and need not be listed from the table."""
+        return "weight" in self.__dict__
+
+    @structure
+    def _pair(self) -> Tensor:
+        """``[nnz]``, which pair an entry belongs to."""
+        return self._first.cumsum(0) - 1
 
     @structure
     def _first(self) -> Tensor:
@@ -175,7 +246,7 @@ class Walks:
             by_hop = torch.argsort(self.hop, stable=True)
             by_col = by_hop[torch.argsort(self.col[by_hop], stable=True)]
             order = by_col[torch.argsort(self.row[by_col], stable=True)]
-            self.__dict__.update({name: getattr(self, name)[order] for name in ("row", "col", "hop", "weight")})
+            self.__dict__.update({name: getattr(self, name)[order] for name in _ENTRIES})
 
 
 def _average(weight: Tensor, place: Tensor, size: int) -> Tensor:

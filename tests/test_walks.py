@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -48,6 +51,44 @@ def test_pairs_times_hops_are_the_entries(entries: list) -> None:
     table = walks.hop_pattern.to_dense(walks.weight)
     assert table.shape == (len(pairs), 3)
     assert_close(table, walks.to_dense()[:, walks.pattern.row.long(), walks.pattern.col.long()].mT)
+
+
+@given(ENTRIES)
+def test_walks_of_pairs_are_the_walks_of_their_entries(entries: list) -> None:
+    walks = walks_of(entries)
+    table = walks.hop_pattern.to_dense(walks.weight)
+    made = Walks.of_pairs(walks.pattern, table, "rw")
+    assert (made.num_nodes, made.num_hops, made.normalization) == (4, 2, "rw")
+    assert made.nnz == int((table != 0).sum())
+    assert_close(made.to("cpu").to_dense(), walks.to_dense())
+    assert_close(made.to_dense(), walks.to_dense())
+    assert made.nnz == made.weight.numel()
+    assert_close(made.symmetrized.to_dense(), walks.symmetrized.to_dense())
+    assert_close(pickle.loads(pickle.dumps(made)).to_dense(), walks.to_dense())
+    assert_close(copy.deepcopy(made).to_dense(), walks.to_dense())
+
+
+@given(ENTRIES, st.booleans())
+def test_values_combine_alike_from_entries_and_from_tables(entries: list, live: bool) -> None:
+    walks = walks_of(entries)
+    coefficients = torch.tensor([[1.0, 2.0, 0.5], [-1.0, 0.0, 3.0]])
+    table = walks.hop_pattern.to_dense(walks.weight)
+    expected = torch.einsum("ht,pt->hp", coefficients, table)
+    made = Walks.of_pairs(walks.pattern, table)
+    sparse = dataclasses.replace(walks, weight=walks.weight.requires_grad_(live))
+    assert (sparse.table is None) == (live or walks.nnz < 0.25 * table.numel())
+    for each in (made, sparse):
+        assert_close(each.combine(coefficients), expected)
+        assert_close(each.combine(coefficients.float()), expected, check_dtype=False)
+
+
+def test_tables_are_checked() -> None:
+    pattern = walks_of([(0, 1, 0, 1.0), (2, 1, 1, 1.0)]).pattern
+    for table, expected in ((torch.ones(3, 2), "P = 2"), (torch.ones(2), "P = 2"), (torch.full((2, 2), torch.nan), "finite")):
+        with pytest.raises(ValueError, match=expected):
+            Walks.of_pairs(pattern, table)
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = Walks.of_pairs(pattern, torch.ones(2, 1)).nothing
 
 
 @given(ENTRIES)

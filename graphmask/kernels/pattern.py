@@ -31,11 +31,15 @@ class Pattern:
     @classmethod
     def from_coo(cls, row: Tensor, col: Tensor, shape: tuple[int, int]) -> Pattern:
         """The pattern of entries that are already sorted by row."""
-        index_type = index_dtype(max(*shape, row.numel()))
-        count = torch.bincount(row, minlength=shape[0])
-        rowptr = torch.zeros(shape[0] + 1, dtype=index_type, device=row.device)
-        rowptr[1:] = count.cumsum(0)
-        return cls(rowptr, col.to(index_type).contiguous(), shape[1])
+        return cls.from_counts(torch.bincount(row, minlength=shape[0]), col, shape[1])
+
+    @classmethod
+    def from_counts(cls, counts: Tensor, col: Tensor, num_cols: int) -> Pattern:
+        """The pattern of rows with ``counts [R]`` entries each, one row after the other."""
+        index_type = index_dtype(max(len(counts), num_cols, col.numel()))
+        rowptr = torch.zeros(len(counts) + 1, dtype=index_type, device=col.device)
+        rowptr[1:] = counts.cumsum(0)
+        return cls(rowptr, col.to(index_type).contiguous(), num_cols)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import check_integer, refuse, refuse_type
-from graphmask.kernels import Pattern, spmm
+from graphmask.kernels import Pattern
 from graphmask.operators import MaskOperator, PowerSeriesOperator, SparseOperator
 from graphmask.topology import Normalization, Topology
 from graphmask.walks import ResampledWalks, Walks, WalkSampler
@@ -72,8 +72,7 @@ class MaskOnWalks(TopologicalMask):
     def _combine(self, topology: Topology, walks: Walks, coefficients: Tensor) -> SparseOperator:
         """``sum_t c_t S_t`` for the coefficients c ``[H, K + 1]`` of each head."""
         unused = coefficients.new_zeros(self.heads, walks.num_hops - self.hops)
-        table = torch.cat([coefficients, unused], 1).mT.unsqueeze(0)
-        value = spmm(walks.hop_pattern, walks.weight.unsqueeze(0), table)[0].mT.contiguous()
+        value = walks.combine(torch.cat([coefficients, unused], 1))
         return SparseOperator(topology, walks.pattern, value, self.coefficients.nonnegative and walks.nonnegative)
 
     def _factors(self, topology: Topology) -> list[SparseOperator]:
@@ -95,4 +94,4 @@ class MaskOnWalks(TopologicalMask):
         return known.pop() if known else self.sampler.normalization  # type: ignore[return-value]
 
     def _patterns(self, topology: Topology) -> Iterable[Pattern]:
-        return [pattern for walks in self._read(topology) for pattern in (walks.hop_pattern, walks.pattern)]
+        return [pattern for walks in self._read(topology) for pattern in walks.structures]

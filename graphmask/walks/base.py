@@ -43,6 +43,10 @@ class WalkSampler(ABC):
     def _draw(self, topology: Topology, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Entries (row, col, hop, weight) in any order."""
 
+    def _walks(self, topology: Topology, seed: int) -> Walks:
+        """The walks; for samplers that have them in another form than entries."""
+        return Walks(*self._draw(topology, seed), topology.num_nodes, self.hops, self.normalization)
+
     def __call__(self, topology: Topology, generator: torch.Generator | None = None) -> Walks:
         """Draw walks.
 
@@ -67,5 +71,4 @@ class WalkSampler(ABC):
                 topology.edge_weight,
             )
         with torch.set_grad_enabled(wanted):
-            entries = self._draw(topology, seed_from(generator))
-        return Walks(*entries, topology.num_nodes, self.hops, self.normalization)
+            return self._walks(topology, seed_from(generator))

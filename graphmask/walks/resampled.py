@@ -11,6 +11,8 @@ from torch import Tensor
 
 from graphmask._checks import check_integer, check_number, refuse
 from graphmask._random import uniform
+from graphmask._walks import Walks
+from graphmask.kernels import Pattern
 from graphmask.topology import Normalization, Topology
 
 from . import _resampling
@@ -86,15 +88,17 @@ class ResampledWalks(WalkSampler):
             raise refuse("decay", "in (0, 1]", decay)
 
     def _draw(self, topology: Topology, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        walks = self._walks(topology, seed)
+        return walks.row, walks.col, walks.hop, walks.weight
+
+    def _walks(self, topology: Topology, seed: int) -> Walks:
         pattern, weight = topology.adjacency(self.normalization)
         draw = _Draw(topology, Adjacency.of(pattern.rowptr, pattern.col, weight), self._plan, seed)
         threshold = draw.thresholds()
         rows = torch.arange(topology.num_nodes, device=topology.device)
         bounds = threshold.expand(len(rows)) if topology.batch is None else threshold[topology.batch]
         found = draw.rows(rows, bounds, stage=1, dtype=weight.dtype)
-        row = rows.repeat_interleave(found.counts)
-        pair, hop = found.value.nonzero(as_tuple=True)
-        return row[pair], found.col[pair].long(), hop, found.value[pair, hop]
+        return Walks.of_pairs(Pattern.from_counts(found.counts, found.col, topology.num_nodes), found.value, self.normalization)
 
     @property
     def _plan(self) -> Plan:

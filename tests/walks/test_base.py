@@ -123,7 +123,7 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: RepellingWalks(p_halt=0.1, length_law=FixedLength(8)), ValueError, "`p_halt` must be left out"),
     (lambda: IIDWalks(length_law=0.1), TypeError, "`length_law` must be a LengthLaw, such as .*, got float"),
     (lambda: ResampledWalks(budget=0), ValueError, "`budget` must be at least 1"),
-    (lambda: ResampledWalks(cap=0), ValueError, "`cap` must be at least 1"),
+    (lambda: ResampledWalks(width=0), ValueError, "`width` must be at least 1"),
     (lambda: ResampledWalks(budget=2.5), TypeError, "`budget`"),
 ]
 
