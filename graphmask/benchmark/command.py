@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -13,8 +12,9 @@ from rich.console import Console
 from graphmask._checks import refuse
 
 from .contenders import CONTENDERS, find_contenders
-from .extras import require
+from .estimators.command import estimators
 from .machine import describe_machine, summarize
+from .options import INTERRUPTED, check_files, checked, split
 from .report import make_console, make_fact_table, print_report
 from .results import Measurement, write_csv
 from .scaling import Settings, run
@@ -22,10 +22,8 @@ from .scaling import Settings, run
 _SMALLEST = 1024
 _LARGEST = 131_072
 
-# As shells tell of an interrupt at the keyboard.
-_INTERRUPTED = 130
-
 bench = typer.Typer(invoke_without_command=True, help="Measure how cost grows with nodes.")
+bench.command("estimators")(estimators)
 
 
 @bench.callback()
@@ -46,9 +44,9 @@ def scaling(
     """Measure how time and memory grow with nodes, forward and backward, beside PyG's layers and torch's attention."""
     if context.invoked_subcommand is not None:
         return
-    write = _checked("--csv, --plot", lambda: _prepare_files(csv, plot))
-    chosen = _checked("--contenders", lambda: find_contenders(_split(contenders))) if contenders else CONTENDERS
-    settings = _checked(
+    write = checked("--csv, --plot", lambda: _prepare_files(csv, plot))
+    chosen = checked("--contenders", lambda: find_contenders(split(contenders))) if contenders else CONTENDERS
+    settings = checked(
         "options",
         lambda: Settings(_sizes(nodes, max_nodes), chosen, device, threads, repeats, time_limit, memory_limit, seed),
     )
@@ -57,7 +55,7 @@ def scaling(
     if measurements:
         print_report(console, measurements, settings, machine)
     if not complete:
-        raise typer.Exit(_INTERRUPTED)
+        raise typer.Exit(INTERRUPTED)
 
 
 @bench.command("contenders")
@@ -82,11 +80,7 @@ def _collect(settings: Settings, write: Callable[[list[Measurement]], None]) -> 
 
 def _prepare_files(csv: Path | None, plot: Path | None) -> Callable[[list[Measurement], str], None]:
     """What writes the files; that it can is found out before hours are spent."""
-    for name, path in (("csv", csv), ("plot", plot)):
-        if path is not None:
-            _check_writable(name, path)
-    if plot is not None:
-        require("matplotlib.figure", extra="viz")
+    check_files(csv, plot)
 
     def write(measurements: list[Measurement], machine: str) -> None:
         if csv is not None:
@@ -99,32 +93,14 @@ def _prepare_files(csv: Path | None, plot: Path | None) -> Callable[[list[Measur
     return write
 
 
-def _check_writable(name: str, path: Path) -> None:
-    target = path if path.exists() else path.parent
-    if path.is_dir() or not path.parent.is_dir() or not os.access(target, os.W_OK):
-        raise refuse(name, "a file in a folder that exists and can be written", str(path))
-
-
 def _sizes(nodes: str, max_nodes: int | None) -> list[int]:
     """Powers of two, or those given, up to the largest."""
     largest = _LARGEST if max_nodes is None else max_nodes
     try:
-        sizes = [int(size) for size in _split(nodes)] if nodes else [_SMALLEST << power for power in range(32)]
+        sizes = [int(size) for size in split(nodes)] if nodes else [_SMALLEST << power for power in range(32)]
     except ValueError:
         raise refuse("nodes", "integers with commas between them, such as 1024,4096", nodes) from None
     chosen = [size for size in sizes if size <= largest or (nodes and max_nodes is None)]
     if not chosen:
         raise refuse("max_nodes", f"at least {min(sizes):,}, the smallest size", max_nodes)
     return chosen
-
-
-def _split(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",")]
-
-
-def _checked(options: str, make: Callable[[], Any]) -> Any:
-    """What is made from options; a refusal becomes the command line's own kind of error."""
-    try:
-        return make()
-    except (ValueError, TypeError, ImportError) as error:
-        raise typer.BadParameter(f"{error}", param_hint=options) from error

@@ -17,13 +17,13 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch_geometric.nn import GPSConv, TransformerConv
 from torch_geometric.nn.attention import PerformerAttention
 
-from graphmask._checks import refuse
 from graphmask.attention import attention
 from graphmask.masks import GlobalMask, GRFMask, PowerSeriesMask, TopologicalMask, WalkMask
 from graphmask.nn import TopologicalAttention
 from graphmask.topology import Topology
 from graphmask.walks import ResampledWalks
 
+from .names import find_named
 from .problem import CHANNELS, HEADS, Problem
 
 
@@ -205,8 +205,4 @@ def find_contenders(names: Sequence[str]) -> tuple[Contender, ...]:
         >>> [contender.library for contender in find_contenders(["sdpa", "walk"])]
         ['torch', 'graphmask']
     """
-    known = {contender.name: contender for contender in CONTENDERS}
-    for name in names:
-        if name not in known:
-            raise refuse("contenders", f"among {', '.join(known)}", name or "an empty name")
-    return tuple(known[name] for name in names)
+    return find_named("contenders", names, CONTENDERS)

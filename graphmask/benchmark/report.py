@@ -60,7 +60,7 @@ def make_table(quantity: Quantity, measurements: Sequence[Measurement], settings
     Raises:
         MissingExtraError: without rich.
     """
-    table = _make_table(f"{quantity.title} [{quantity.unit}]")
+    table = make_table_frame(f"{quantity.title} [{quantity.unit}]")
     sizes = sorted({each.nodes for each in measurements})
     table.add_column("contender", no_wrap=True)
     for heading in (*(f"{size:,}" for size in sizes), "exponent", "entries/node"):
@@ -83,7 +83,7 @@ def make_fact_table(title: str, facts: dict[str, str]) -> Table:
     Raises:
         MissingExtraError: without rich.
     """
-    table = _make_table(title)
+    table = make_table_frame(title)
     table.show_header = False
     table.add_column("name", no_wrap=True)
     table.add_column("value")
@@ -159,7 +159,12 @@ def warn_of_drift(measurements: Sequence[Measurement]) -> list[str]:
     return [f"rounds differ by up to {worst.spread:.0%} ({worst.contender} at {worst.nodes:,} nodes): was the machine busy?"]
 
 
-def _make_table(title: str) -> Table:
+def make_table_frame(title: str) -> Table:
+    """A table without columns and rows yet.
+
+    Raises:
+        MissingExtraError: without rich.
+    """
     table = require("rich.table", extra="cli").Table(title=title, title_justify="left", title_style="bold")
     table.box = require("rich.box", extra="cli").SIMPLE
     return table

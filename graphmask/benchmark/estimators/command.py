@@ -1,0 +1,142 @@
+"""``graphmask bench estimators``: the options of the study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+
+from graphmask._checks import check_integer
+from graphmask.benchmark.machine import describe_machine
+from graphmask.benchmark.machine import summarize as summarize_machine
+from graphmask.benchmark.names import find_named
+from graphmask.benchmark.options import INTERRUPTED, check_files, checked, split
+from graphmask.benchmark.report import make_console, make_fact_table
+
+from .comparison import compare
+from .contenders import Estimator, make_estimators
+from .files import read_graph
+from .graphs import GRAPHS, Graph
+from .kernels import KERNELS
+from .report import print_report
+from .results import Point, Sample, summarize, write_csv
+from .study import Study, run
+
+# What a picture shows where its kernel is not asked for.
+_DRAWN = "diffusion-1"
+
+
+def estimators(
+    graphs: Annotated[str, typer.Option(help="Names, such as karate,sphere. Default: all, or none beside --graph.")] = "",
+    graph: Annotated[list[Path] | None, typer.Option(help="A graph from a file: .npz with faces or edges, or .csv.")] = None,
+    estimators: Annotated[str, typer.Option(help="Names, such as iid,resampled. Default: all.")] = "",
+    kernels: Annotated[str, typer.Option(help="Names, such as diffusion-1,pagerank. Default: all.")] = "",
+    entries: Annotated[float, typer.Option(help="Stored entries per row at which estimators are compared.")] = Study.entries,
+    hops: Annotated[int, typer.Option(help="Where series of W are cut, of estimates and targets alike.")] = Study.hops,
+    rows: Annotated[int, typer.Option(help="Rows by which graphs of more than 1,000 nodes are judged.")] = Study.rows,
+    repeats: Annotated[int, typer.Option(help="Draws of each setting; dear ones get two.")] = Study.repeats,
+    most_entries: Annotated[float, typer.Option(help="Stored entries per row at which settings end.")] = Study.most_entries,
+    time_limit: Annotated[float, typer.Option(help="Seconds of drawing after which settings end.")] = Study.time_limit,
+    p_halt: Annotated[float, typer.Option(help="Halting probability of walks that halt.")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Of the graphs, the rows and the first draws.")] = Study.seed,
+    threads: Annotated[int | None, typer.Option(help="CPU threads. Default: torch's choice.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write every setting to this file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw error against entries and time into this picture.")] = None,
+    plot_kernel: Annotated[str, typer.Option(help="The kernel of the picture. Default: diffusion-1, or the first.")] = "",
+    every_setting: Annotated[bool, typer.Option("--every-setting", help="Print every setting, too.")] = False,
+    names: Annotated[bool, typer.Option("--names", help="List graphs, kernels and estimators, and measure nothing.")] = False,
+) -> None:
+    """Measure how accurate estimated masks are, at equal stored entries and at equal drawing time.
+
+    Errors are relative Frobenius errors, not squared; papers on graph random features print their squares. Every series is
+    cut at --hops on both sides, so that errors are those of the walks alone. Graphs of more than 1,000 nodes are judged by
+    --rows of their rows against exact ones.
+    """
+    known = checked("--p-halt", lambda: make_estimators(p_halt))
+    if names:
+        _list_names(known)
+        return
+    checked("--csv, --plot", lambda: check_files(csv, plot))
+    if threads is not None:
+        checked("--threads", lambda: check_integer("threads", threads, 1))
+    study = checked(
+        "options",
+        lambda: Study(
+            _choose_graphs(graphs, graph or []),
+            find_named("estimators", split(estimators), known) if estimators else known,
+            find_named("kernels", split(kernels), KERNELS) if kernels else KERNELS,
+            hops,
+            rows,
+            repeats,
+            seed,
+            entries,
+            most_entries,
+            time_limit,
+        ),
+    )
+    drawn = checked("--plot-kernel", lambda: _choose_kernel(plot_kernel, study))
+    machine = describe_machine(threads)
+    with _limited(threads):
+        points, complete = _collect(study, lambda found: _write_table(csv, found, summarize_machine(machine)))
+    if plot is not None:
+        from .plot import write_plot
+
+        write_plot(plot, points, drawn, summarize_machine(machine))
+    if points:
+        console = make_console()
+        print_report(console, points, compare(points, entries), study.estimators, every_setting)
+        console.print(make_fact_table("Machine", machine))
+    if not complete:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _collect(study: Study, write: Callable[[list[Point]], None]) -> tuple[list[Point], bool]:
+    """The points, and whether the study came to its end; ``write`` has them after every graph and family of estimators."""
+    samples: list[Sample] = []
+    with Console(stderr=True).status("starting") as status:
+        try:
+            for found in run(study, status.update):
+                samples += found
+                write(summarize(samples))
+        except KeyboardInterrupt:
+            typer.echo("interrupted: the rest is missing", err=True)
+            return summarize(samples), False
+    return summarize(samples), True
+
+
+def _write_table(csv: Path | None, points: list[Point], machine: str) -> None:
+    if csv is not None:
+        write_csv(csv, points, machine)
+
+
+def _choose_graphs(names: str, files: list[Path]) -> tuple[Graph, ...]:
+    """Graphs by name, then those of files; all by name where neither is given."""
+    chosen = find_named("graphs", split(names), GRAPHS) if names else () if files else GRAPHS
+    return (*chosen, *map(read_graph, files))
+
+
+def _choose_kernel(name: str, study: Study) -> str:
+    if name:
+        return find_named("plot_kernel", [name], study.kernels)[0].name
+    return next((kernel.name for kernel in study.kernels if kernel.name == _DRAWN), study.kernels[0].name)
+
+
+def _list_names(estimators: Sequence[Estimator]) -> None:
+    for title, things in (("Graphs", GRAPHS), ("Kernels", KERNELS), ("Estimators", estimators)):
+        make_console().print(make_fact_table(title, {each.name: each.about for each in things}))
+
+
+@contextmanager
+def _limited(threads: int | None) -> Iterator[None]:
+    """That many threads of torch, and then as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
