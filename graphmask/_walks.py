@@ -171,13 +171,14 @@ class Walks:
     def symmetrized(self) -> Walks:
         """Both directions averaged, :math:`(S_t + S_t^T) / 2`: of the same expectation, where W is symmetric.
 
-        Merged once, in O(nnz log nnz); later only weights that carry a gradient are averaged again, in O(nnz).
+        Merged once, in O(P log P) for P pairs in a table, O(nnz log nnz) for entries; later only weights that carry a gradient
+        are averaged again, in O(nnz).
         """
         averaged, place = self._averaged
         if place is None:
             return averaged
         weight = _average(self.weight, place, averaged.nnz)
-        return averaged._remade(weight=weight, pattern=averaged.pattern, hop_pattern=averaged.hop_pattern)
+        return averaged._remade(weight=weight, pattern=averaged.pattern, hop_pattern=averaged.hop_pattern, table=None)
 
     @property
     def nnz(self) -> int:
@@ -220,6 +221,19 @@ class Walks:
     @structure
     def _averaged(self) -> tuple[Walks, Tensor | None]:
         """The average of both directions; where a gradient is wanted, also the places there of all entries and all mirrored."""
+        return self._average_entries() if self.table is None else (self._average_pairs(self.table), None)
+
+    def _average_pairs(self, table: Tensor) -> Walks:
+        pattern, mirrored = self.pattern, self.pattern.mT
+        places = [each.row.long() * self.num_nodes + each.col for each in (pattern, mirrored)]
+        union = torch.unique(torch.cat(places))
+        row = torch.div(union, self.num_nodes, rounding_mode="floor")
+        total = table.new_zeros(len(union), self.num_hops + 1)
+        for place, half in zip(places, (table / 2, table[pattern.order] / 2), strict=True):
+            total.index_add_(0, torch.searchsorted(union, place), half)
+        return Walks.of_pairs(Pattern.from_coo(row, union - row * self.num_nodes, pattern.shape), total, self.normalization)
+
+    def _average_entries(self) -> tuple[Walks, Tensor | None]:
         row, col, hop = (part.long() for part in (self.row, self.col, self.hop))
         pair = torch.cat([row * self.num_nodes + col, col * self.num_nodes + row])
         key, place = torch.unique(pair * (self.num_hops + 1) + hop.repeat(2), return_inverse=True)
@@ -233,7 +247,7 @@ class Walks:
         )
         return made, place if self.weight.requires_grad else None
 
-    def _remade(self, **changes: Tensor | Pattern) -> Walks:
+    def _remade(self, **changes: Tensor | Pattern | None) -> Walks:
         """Walks of other entries, known to be sorted and right: checking as many as walks have takes time."""
         made = object.__new__(Walks)
         made.__dict__.update({each.name: getattr(self, each.name) for each in fields(self)}, **changes)
