@@ -28,7 +28,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def draw_rows(start: Tensor, threshold: Tensor, draws: Tensor, W: Adjacency, plan: Plan, dtype: torch.dtype) -> Drawn:
     """As in ``_resampling``, with values of a dtype; on as many threads as torch uses."""
-    matrix = tuple(part.numpy() for part in (*W.rows, W.reach, W.mass))
+    matrix = tuple(part.numpy() for part in (W.rows.ptr, W.rows.col.int(), W.rows.weight, W.reach, W.mass))
     kind = np.float32 if dtype == torch.float32 else np.float64
 
     def draw(block: slice) -> tuple[np.ndarray, ...]:
@@ -79,7 +79,8 @@ def _draw(W, start, threshold, draws, plan, formed, sampled, counts, col, value)
                 if pair < 0:
                     pair = pair_of[node] = pairs
                     pair_col[pair], score[pair] = node, 0.0
-                    pair_value[pair, :] = 0.0
+                    for other in range(hops + 1):
+                        pair_value[pair, other] = 0.0
                     pairs += 1
                 pair_value[pair, hop] = weight
                 score[pair] += share * abs(weight)
