@@ -13,6 +13,7 @@ from graphmask._checks import refuse
 
 from .contenders import CONTENDERS, find_contenders
 from .estimators.command import estimators
+from .estimators.concentration_command import concentration
 from .machine import describe_machine, summarize
 from .options import INTERRUPTED, check_files, checked, split
 from .report import make_console, make_fact_table, print_report
@@ -24,6 +25,7 @@ _LARGEST = 131_072
 
 bench = typer.Typer(invoke_without_command=True, help="Measure how cost grows with nodes.")
 bench.command("estimators")(estimators)
+bench.command("concentration")(concentration)
 
 
 @bench.callback()
