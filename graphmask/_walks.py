@@ -203,6 +203,11 @@ class Walks:
         return f"Walks(num_nodes={self.num_nodes}, num_hops={self.num_hops}, nnz={self.nnz})"
 
     @property
+    def requires_grad(self) -> bool:
+        """Whether the weights carry a gradient."""
+        return self.weight.requires_grad if self._listed or self.table is None else self.table.requires_grad
+
+    @property
     def _listed(self) -> bool:
         """Whether the entries are there, and need not be listed from the table."""
         return "weight" in self.__dict__

@@ -63,9 +63,17 @@ class MaskOnWalks(TopologicalMask):
                 "or mask.prepare(topology)",
                 repr(topology),
             )
+        wanted = topology.requires_grad and torch.is_grad_enabled()
         for walks in topology.walk_sets[: self.num_sets]:
             if walks.num_hops < self.hops:
                 raise refuse("topology", f"with walks of at least {self.hops} hops, as the mask", repr(walks))
+            if wanted and not walks.requires_grad and bool((walks.hop > 0).any()):
+                raise refuse(
+                    "edge_weight",
+                    "without gradient beside walks that were drawn without one: detach() it, or leave the walks to a mask whose "
+                    "sampler carries gradients, such as WalkMask(sampler=IIDWalks())",
+                    topology.edge_weight,
+                )
         self._normalization(topology)
         return topology.walk_sets[: self.num_sets]
 

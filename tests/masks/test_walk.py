@@ -10,7 +10,9 @@ from torch.testing import assert_close
 from graphmask import Topology
 from graphmask.masks import Diffusion, Free, WalkMask
 from graphmask.testing import example_topologies
-from graphmask.walks import ResampledWalks
+from graphmask.walks import IIDWalks, ResampledWalks
+
+PATH = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
 
 
 def graph() -> Topology:
@@ -74,3 +76,14 @@ def test_masks_of_different_hops_share_the_structure_of_their_walks() -> None:
 def test_repr() -> None:
     assert repr(WalkMask(2)) == "WalkMask(hops=2, heads=1, alpha=Free)"
     assert repr(WalkMask(2, symmetrize=True)) == "WalkMask(hops=2, heads=1, alpha=Free, symmetrize=True)"
+
+
+def test_a_gradient_that_stored_walks_would_swallow_is_refused() -> None:
+    live = Topology(PATH, 3, edge_weight=torch.ones(4, requires_grad=True))
+    stored = live.with_walks(ResampledWalks(hops=2)(Topology(PATH, 3)))
+    with pytest.raises(ValueError, match="`edge_weight` must be without gradient beside walks"):
+        WalkMask(2)(stored)
+    with torch.no_grad():
+        WalkMask(2)(stored)
+    drawn = live.with_walks(IIDWalks(hops=2)(live))
+    assert WalkMask(2)(drawn).entries().value.requires_grad
