@@ -220,7 +220,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--mask", choices=tuple(MASKS), default="walk")
     add("--conv", action="store_true", help="a local convolution beside the attention")
     add("--hops", type=int, default=3, help="hops of the mask")
-    add("--budget", type=int, default=32, help="entries kept per node and hop")
+    add("--budget", type=int, default=32, help="pairs (i, j) stored per node")
     add("--channels", type=int, default=64)
     add("--layers", type=int, default=3)
     add("--heads", type=int, default=4)

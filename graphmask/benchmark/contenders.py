@@ -159,8 +159,8 @@ def _on_one_graph(layer: nn.Module, problem: Problem) -> Tensor:
     return layer(problem.x.unsqueeze(0))
 
 
-# A budget of 40 gives about 64 entries per row on this graph. Two factors of 4 hops reach as far as 8 hops do.
-_WALK = partial(WalkMask, hops=8, heads=HEADS, sampler=ResampledWalks(budget=40, hops=8))
+# Two factors of 4 hops reach as far as 8 hops do.
+_WALK = partial(WalkMask, hops=8, heads=HEADS, sampler=ResampledWalks(budget=64, hops=8))
 _GRF = partial(GRFMask, hops=4, heads=HEADS, sampler=ResampledWalks(budget=16, hops=4))
 _SERIES = partial(PowerSeriesMask, order=8, heads=HEADS)
 _GPS = partial(GPSConv, CHANNELS, None, heads=HEADS, attn_type="multihead")

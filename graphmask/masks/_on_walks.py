@@ -70,8 +70,8 @@ class MaskOnWalks(TopologicalMask):
             if wanted and not walks.requires_grad and bool((walks.hop > 0).any()):
                 raise refuse(
                     "edge_weight",
-                    "without gradient beside walks that were drawn without one: detach() it, or leave the walks to a mask whose "
-                    "sampler carries gradients, such as WalkMask(sampler=IIDWalks())",
+                    "without gradient beside walks that were drawn without one: detach() it, or leave the walks to a mask "
+                    "whose sampler carries gradients, such as WalkMask(sampler=IIDWalks())",
                     topology.edge_weight,
                 )
         self._normalization(topology)
