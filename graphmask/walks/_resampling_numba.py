@@ -86,30 +86,16 @@ def _draw(W, start, threshold, draws, plan, formed, sampled, counts, col, value)
                 score[pair] += share * abs(weight)
         for pair in range(pairs):
             pair_of[pair_col[pair]] = -1
-        bound = 0.0
-        if pairs > budget:
-            bound = threshold[row]
+        bound = threshold[row] if pairs > budget else 0.0
         if pairs > limit:
             bound = max(bound, _find_threshold(score, pairs, limit))
-        kept = 0
-        passed = draws[row, 0]
-        for pair in range(pairs):
-            factor = 1.0
-            if score[pair] <= (1 + TIE) * bound:
-                passed += score[pair] / bound
-                if passed < 1.0:
-                    continue
-                passed -= 1.0
-                factor = bound / score[pair]
-            chosen[kept], factor_of[kept] = pair, factor
-            kept += 1
-        for place in np.argsort(pair_col[chosen[:kept]]):
+        counts[row] = _choose(score, pairs, bound, draws[row, 0], chosen, factor_of)
+        for place in np.argsort(pair_col[chosen[: counts[row]]]):
             pair, factor = chosen[place], factor_of[place]
             col[number] = pair_col[pair]
             for hop in range(hops + 1):
                 value[number, hop] = pair_value[pair, hop] * factor
             number += 1
-        counts[row] = kept
     return number
 
 
@@ -185,6 +171,23 @@ def _thin(total, touched, length, width, draw, size, state_col, state):  # type:
             passed -= 1.0
             weight = bound if weight > 0 else -bound
         state_col[kept], state[kept] = node, weight
+        kept += 1
+    return kept
+
+
+@_compiled
+def _choose(score, pairs, bound, draw, chosen, factor_of):  # type: ignore[no-untyped-def]
+    """The pairs that stay, and by what their values are multiplied; returns their number."""
+    kept, passed = 0, draw
+    for pair in range(pairs):
+        factor = 1.0
+        if score[pair] <= (1 + TIE) * bound:
+            passed += score[pair] / bound
+            if passed < 1.0:
+                continue
+            passed -= 1.0
+            factor = bound / score[pair]
+        chosen[kept], factor_of[kept] = pair, factor
         kept += 1
     return kept
 
