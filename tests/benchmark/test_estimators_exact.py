@@ -7,7 +7,7 @@ from scipy.sparse import csr_array
 
 from graphmask import reference
 from graphmask.benchmark.estimators import ESTIMATORS, GRAPHS, KERNELS
-from graphmask.benchmark.estimators.exact import adjacency, estimated_rows, exact_rows, measure_errors, stored_entries
+from graphmask.benchmark.estimators.exact import Rows, adjacency, estimated_rows, exact_rows, stored_entries
 from graphmask.operators import GlobalOperator
 from graphmask.topology import Topology
 
@@ -64,7 +64,7 @@ def test_errors_are_relative_and_apart() -> None:
     target = csr_array(np.array([[3.0, 4.0, 0.0], [0.0, 12.0, 5.0]]))
     estimate = csr_array(np.array([[3.0, 1.0, 4.0], [0.0, 0.0, 5.0]]))
     # Rows 2 and 1: the diagonal is at columns 2 and 1, of 0 and 12 where 4 and 0 were estimated.
-    errors = measure_errors(estimate, target, np.array([2, 1]))
+    errors = Rows(target, np.array([2, 1])).errors(estimate)
     assert errors.error == pytest.approx(np.sqrt((9 + 16 + 144) / (9 + 16 + 144 + 25)))
     assert errors.off_diagonal == pytest.approx(np.sqrt(9 / (9 + 16 + 25)))
     assert errors.diagonal == pytest.approx(np.sqrt((16 + 144) / 144))
@@ -72,8 +72,8 @@ def test_errors_are_relative_and_apart() -> None:
 
 def test_small_errors_of_one_kind_survive_large_ones_of_the_other() -> None:
     target, estimate = csr_array(np.array([[1.0, 1.0]])), csr_array(np.array([[3.0, 1.0 + 1e-9]]))
-    assert measure_errors(estimate, target, np.array([0])).off_diagonal == pytest.approx(1e-9, rel=1e-4)
+    assert Rows(target, np.array([0])).errors(estimate).off_diagonal == pytest.approx(1e-9, rel=1e-4)
 
 
 def test_nothing_of_nothing_is_no_error() -> None:
-    assert measure_errors(csr_array((1, 2)), csr_array((1, 2)), np.array([0])) == (0, 0, 0)
+    assert Rows(csr_array((1, 2)), np.array([0])).errors(csr_array((1, 2))) == (0, 0, 0)

@@ -67,6 +67,15 @@ def test_comparison_reads_errors_at_equal_entries() -> None:
     }
     assert found.ratio(by_pairs=False) == pytest.approx(10)
     assert found.ratio(by_pairs=True) == pytest.approx(20)
+    assert found.symmetric_ratio(by_pairs=False) is None
+
+
+def test_symmetric_forms_are_compared_with_each_other() -> None:
+    (found,) = compare(
+        [*POINTS, point("resampled-symmetric", 60, 0.005, pairs=120), point("resampled-symmetric", 15, 0.02, pairs=30)], 60
+    )
+    assert found.symmetric_ratio(by_pairs=False) == pytest.approx(20)
+    assert found.symmetric_ratio(by_pairs=True) == pytest.approx(40)
 
 
 def test_small_masks_are_compared_at_half_of_their_pairs() -> None:
@@ -153,8 +162,8 @@ def test_report_shows_errors_ratios_and_what_they_mean(full: bool, capsys: pytes
     print_report(make_console(), POINTS, compare(POINTS, 60), CHOSEN, full)
     output = capsys.readouterr().out
     lines = [line.split() for line in output.splitlines()]
-    assert ["sphere", "heat", "60", "0.2", "0.1", "0.01", "-", "10"] in lines
-    assert ["sphere", "heat", "60", "0.4", "20"] in lines
+    assert ["sphere", "heat", "60", "0.2", "0.1", "0.01", "-", "10", "-"] in lines
+    assert ["sphere", "heat", "60", "0.4", "20", "-"] in lines
     assert "truncated*" in output
     assert "not squared" in output
     assert "by up to 0.25 (iid-symmetric, heat, sphere)" in output

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from .results import ROUNDING, Point
 
 OURS = "resampled"
-PUBLISHED = ("iid", "iid-symmetric")
+_OURS_SYMMETRIC = "resampled-symmetric"
+_IID, _IID_SYMMETRIC = "iid", "iid-symmetric"
 
 # A mask that stores more than this share of what the exact one would is no saving: smaller graphs are compared there.
 _SHARE = 0.5
@@ -44,7 +45,7 @@ class Comparison:
     errors: dict[Curve, float | None]
 
     def ratio(self, by_pairs: bool) -> float | None:
-        """The error of independent walks, in the better of their two forms, over that of resampled ones.
+        """The error of independent walks, in the better of their two forms, over that of resampled ones, asymmetric.
 
         0 where independent walks are exact, infinite where resampled ones are, NaN where both are, and :obj:`None` where
         either side has no error at this cost.
@@ -53,9 +54,15 @@ class Comparison:
             by_pairs: whether the symmetric form of independent walks is charged the pairs of its product, which an
                 execution by pairs would store, or, in its favour, the entries of one of its two factors.
         """
-        asymmetric, symmetric = PUBLISHED
-        rivals = [self.errors.get(Curve(asymmetric)), self.errors.get(Curve(symmetric, by_pairs))]
-        known, own = [error for error in rivals if error is not None], self.errors.get(Curve(OURS))
+        return self._over([Curve(_IID), Curve(_IID_SYMMETRIC, by_pairs)], Curve(OURS))
+
+    def symmetric_ratio(self, by_pairs: bool) -> float | None:
+        """The same for the symmetric forms of both."""
+        return self._over([Curve(_IID_SYMMETRIC, by_pairs)], Curve(_OURS_SYMMETRIC, by_pairs))
+
+    def _over(self, rivals: Sequence[Curve], ours: Curve) -> float | None:
+        errors = [self.errors.get(curve) for curve in rivals]
+        known, own = [error for error in errors if error is not None], self.errors.get(ours)
         if not known or own is None:
             return None
         if own:

@@ -86,7 +86,7 @@ def make_estimators(p_halt: float = 0.1) -> tuple[Estimator, ...]:
     """
     check_probability("p_halt", p_halt)
     iid = Family("iid", partial(_walk, IIDWalks, p_halt))
-    short = Family("short iid", partial(_walk_shortly, p_halt))
+    short = Family("short iid", partial(_walk_shortly, p_halt), _WALKS[:7])  # four sets of each
     antithetic = Family("antithetic", partial(_walk, AntitheticWalks, p_halt))
     repelling = Family("repelling", partial(_walk, RepellingWalks, p_halt))
     truncated = Family("truncated", _truncate, _TOLERANCES)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.sparse import csr_array
 
 from graphmask.masks import TopologicalMask
 from graphmask.reference import convolution
@@ -16,7 +15,7 @@ from graphmask.topology import Topology
 from graphmask.walks import Walks, WalkSampler
 
 from .contenders import Estimator
-from .exact import adjacency, estimated_rows, exact_rows, measure_errors, stored_entries
+from .exact import Rows, adjacency, estimated_rows, exact_rows, stored_entries
 from .graphs import Graph
 from .kernels import Kernel
 from .results import Sample
@@ -57,7 +56,7 @@ class Draws:
 class _Goal(NamedTuple):
     """The exact rows of what is estimated, the pairs per row of the series cut at K hops, and the distance from it."""
 
-    target: csr_array
+    exact: Rows
     support: float
     truncation: float
 
@@ -114,7 +113,7 @@ class Judge:
                 support=goal.support,
                 truncation=goal.truncation,
                 seconds=seconds,
-                **measure_errors(estimate, goal.target, self._rows)._asdict(),
+                **goal.exact.errors(estimate)._asdict(),
             )
 
     def _find_goals(self, estimators: Sequence[Estimator], hops: int) -> dict[tuple[str, str], _Goal]:
@@ -122,13 +121,14 @@ class Judge:
         cut = {kernel.name: kernel.alpha(hops, 1)()[0].tolist() for kernel in self._kernels}
         wanted = {(e.name, k.name): _series(e, k, hops) for e in estimators for k in self._kernels}
         series = list(dict.fromkeys(map(tuple, (*cut.values(), *wanted.values()))))
-        rows = dict(zip(series, exact_rows(adjacency(self.topology), self._rows, _pad(series)), strict=True))
-        found = {}
-        for (estimator, kernel), mine in wanted.items():
-            target, whole = rows[tuple(mine)], rows[tuple(cut[kernel])]
-            truncation = measure_errors(target, whole, self._rows).error if target is not whole else 0.0
-            found[estimator, kernel] = _Goal(target, float(np.count_nonzero(whole.data)) / len(self._rows), truncation)
-        return found
+        found = exact_rows(adjacency(self.topology), self._rows, _pad(series))
+        exact = {each: Rows(target, self._rows) for each, target in zip(series, found, strict=True)}
+        goals = {}
+        for (estimator, kernel), aimed in wanted.items():
+            mine, whole = exact[tuple(aimed)], exact[tuple(cut[kernel])]
+            truncation = whole.errors(mine.target).error if mine is not whole else 0.0
+            goals[estimator, kernel] = _Goal(mine, np.count_nonzero(whole.target.data) / len(self._rows), truncation)
+        return goals
 
 
 def _series(estimator: Estimator, kernel: Kernel, hops: int) -> list[float]:

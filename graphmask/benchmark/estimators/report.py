@@ -39,7 +39,7 @@ def print_report(
 
 
 def make_comparison_table(comparisons: Sequence[Comparison], estimators: Sequence[Estimator], by_pairs: bool) -> Table:
-    """A row per graph and kernel: the error of each estimator, and by how much resampled walks are ahead.
+    """A row per graph and kernel: the error of each estimator, and by how many times resampled walks have less.
 
     Args:
         comparisons: of a study.
@@ -57,11 +57,12 @@ def make_comparison_table(comparisons: Sequence[Comparison], estimators: Sequenc
     biased = {estimator.name for estimator in estimators if estimator.biased}
     curves = [curve for curve in comparisons[0].errors if curve.by_pairs == by_pairs]
     names = [curve.estimator.replace("-", " ") + ("*" if curve.estimator in biased else "") for curve in curves]
-    for heading in ("pairs" if by_pairs else "entries", *names, "iid over ours"):
+    for heading in ("pairs" if by_pairs else "entries", *names, "iid over ours", "symmetric over symmetric"):
         table.add_column(heading, justify="right")
     for each in comparisons:
         errors = [format_error(each.errors[curve]) for curve in curves]
-        table.add_row(each.graph, each.kernel, format_number(each.entries), *errors, format_ratio(each.ratio(by_pairs)))
+        ratios = [format_ratio(ratio) for ratio in (each.ratio(by_pairs), each.symmetric_ratio(by_pairs))]
+        table.add_row(each.graph, each.kernel, format_number(each.entries), *errors, *ratios)
     return table
 
 
@@ -112,7 +113,10 @@ def explain(points: Sequence[Point], comparisons: Sequence[Comparison], estimato
             "Products: stored entries are those of one of the factors; their pairs are what an execution by pairs would store."
         )
     if any(each.ratio(by_pairs) is not None for each in comparisons for by_pairs in (False, True)):
-        lines.append(f"iid over ours: the better of `iid` and `iid-symmetric`, over `{OURS}`, at equal stored entries.")
+        lines.append(
+            f"iid over ours: the better of `iid` and `iid-symmetric`, over `{OURS}`; symmetric over symmetric: the forms "
+            "Phi Phi'^T of both."
+        )
     if any(estimator.biased for estimator in estimators):
         lines.append("*: a bias, the same at every draw.")
     far = max(points, key=lambda point: point.truncation)

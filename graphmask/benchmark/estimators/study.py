@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -42,8 +43,8 @@ class Study:
         entries: stored per row, at which estimators will be compared: no ladder of settings ends before it gets there.
         most_entries: stored per row, at which every ladder ends; a setting that would store more, by the growth from the one
             before, is not drawn.
-        time_limit: seconds. A ladder also ends after a setting whose draws take longer, and a setting is not drawn a third
-            time once its draws have taken as long together.
+        time_limit: seconds. A ladder also ends after a setting that takes longer to draw, and a setting is not drawn a third
+            time once drawing and judging it have taken as long.
 
     Raises:
         TypeError: for numbers of a wrong type.
@@ -120,17 +121,17 @@ def _climb(judge: Judge, family: Family, estimators: Sequence[Estimator], study:
     for setting in family.ladder:
         progress(f"{judge.graph.name}: {family.name} {setting:g}")
         found: list[Sample] = []
-        spent = 0.0
+        start, drawing = perf_counter(), 0.0
         for seed in range(study.seed, study.seed + repeats):
             draws = Draws(family.make(setting, study.hops), judge.topology, seed)
             for estimator in estimators:
                 found += judge.samples(estimator, setting, draws)
-            spent += draws.seconds
-            if spent > study.time_limit and seed - study.seed + 1 >= _FEWEST:
+            drawing = max(drawing, draws.seconds)
+            if perf_counter() - start > study.time_limit and seed - study.seed + 1 >= _FEWEST:
                 break
         yield from found
         entries = min(sample.entries for sample in found)
-        if _has_ended(found, entries, before, spent / len({sample.seed for sample in found}), study):
+        if _has_ended(found, entries, before, drawing, study):
             return
         before = entries
 
@@ -142,7 +143,7 @@ def _has_ended(found: Sequence[Sample], entries: float, before: float, seconds: 
         found: of this setting.
         entries: that a row stores here.
         before: that it stored at the setting before, 0 where there was none.
-        seconds: that a draw takes here.
+        seconds: of the longest draw here.
         study: with the limits.
     """
     growth = entries / before if before else 1.0
