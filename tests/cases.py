@@ -121,7 +121,7 @@ def mask_reference(mask: TopologicalMask, topology: Topology) -> Tensor:
 
 def random_walks(hops: int, **options: Any) -> walks.ResampledWalks:
     """A budget so small that nearly every row is thinned at random."""
-    return walks.ResampledWalks(budget=2, hops=hops, **options)
+    return walks.ResampledWalks(budget=2, hops=hops, width=4, **options)
 
 
 def _walk_mask(alpha: Any = masks.Free, heads: int = 2, hops: int = 3, **options: Any) -> masks.WalkMask:
@@ -227,7 +227,7 @@ SAMPLERS = (
     Case("repelling", lambda: walks.RepellingWalks(n_walks=6, p_halt=0.2, hops=3)),
     Case("repelling-fixed", lambda: walks.RepellingWalks(9, hops=3, normalization=None, length_law=walks.FixedLength(3))),
     Case("repelling-antithetic", lambda: walks.RepellingWalks(4, hops=3, length_law=walks.Antithetic(walks.Geometric(0.3)))),
-    Case("resampled", lambda: walks.ResampledWalks(budget=3, hops=3)),
+    Case("resampled", lambda: walks.ResampledWalks(budget=3, hops=3, width=5)),
     Case("resampled-one", lambda: walks.ResampledWalks(budget=1, hops=3, normalization=None)),
     Case("resampled-narrow", lambda: walks.ResampledWalks(budget=4, hops=3, normalization="rw", width=2)),
     Case("resampled-wide", lambda: walks.ResampledWalks(budget=2, hops=3, width=40, decay=1.0)),

@@ -78,7 +78,7 @@ def draw_rows(start: Tensor, threshold: Tensor, draws: Tensor, W: Adjacency, pla
     value[pair, hops] = torch.cat([each.weight for each in visits])
     row = torch.div(key, size, rounding_mode="floor")
     pairs = Rows(pointers(row, len(start)), key - row * size, score(value, plan.decay))
-    drawn = _choose(pairs, value, threshold, plan, draws[:, 0])
+    drawn = _choose(pairs, value, pairs.col == start[pairs.row], threshold, plan, draws[:, 0])
     return drawn._replace(value=drawn.value.to(dtype))
 
 
@@ -94,12 +94,12 @@ def _step(state: Rows, W: Adjacency, plan: Plan, draw: Tensor) -> Rows:
     return Rows(parts[0].ptr + parts[1].ptr, col, weight)
 
 
-def _choose(pairs: Rows, value: Tensor, threshold: Tensor, plan: Plan, draw: Tensor) -> Drawn:
-    """The pairs, which weigh their scores: heavy ones as they are, light ones resampled."""
+def _choose(pairs: Rows, value: Tensor, sure: Tensor, threshold: Tensor, plan: Plan, draw: Tensor) -> Drawn:
+    """The pairs, which weigh their scores: those that are heavy or ``sure`` as they are, light ones resampled."""
     full = pairs.keep((pairs.counts > plan.limit)[pairs.row])
     threshold = torch.maximum(threshold, find_thresholds(full.weight, full.counts, plan.limit))
     threshold = torch.where(pairs.counts > plan.budget, threshold, 0)
-    alive, size = resample(pairs, threshold, draw)
+    alive, size = resample(pairs, threshold, draw, sure)
     factor = size[alive] / pairs.weight[alive]
     return Drawn(pairs.keep(alive).counts, pairs.col[alive], (value[alive] * factor.unsqueeze(1)))
 
@@ -122,13 +122,16 @@ def thin(rows: Rows, budget: int, draw: Tensor) -> Rows:
     return rows._replace(weight=weight).keep(keep)
 
 
-def resample(rows: Rows, threshold: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
+def resample(rows: Rows, threshold: Tensor, draw: Tensor, sure: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Which entries of non-negative rows survive, and what they weigh then; one systematic draw for each row.
 
-    Those above their row's ``threshold [R]`` stay as they are; a lighter one survives with the chance weight / threshold.
+    Those above their row's ``threshold [R]`` or ``sure [nnz]`` stay as they are; a lighter one survives with the chance
+    weight / threshold.
     """
     bound = threshold[rows.row]
     kept = (rows.weight > (1 + TIE) * bound) & (rows.weight > 0)
+    if sure is not None:
+        kept |= sure
     chance = torch.where(kept | (bound == 0), 0, rows.weight / bound)
     last = running_sums(chance, rows) + draw[rows.row]
     passed = torch.floor(last) > torch.floor(last - chance)

@@ -177,11 +177,11 @@ def _thin(total, touched, length, width, draw, size, state_col, state):  # type:
 
 @_compiled
 def _choose(score, pairs, bound, draw, chosen, factor_of):  # type: ignore[no-untyped-def]
-    """The pairs that stay, and by what their values are multiplied; returns their number."""
+    """The pairs that stay, and by what their values are multiplied; returns their number. The first, the node itself, stays."""
     kept, passed = 0, draw
     for pair in range(pairs):
         factor = 1.0
-        if score[pair] <= (1 + TIE) * bound:
+        if pair > 0 and score[pair] <= (1 + TIE) * bound:
             passed += score[pair] / bound
             if passed < 1.0:
                 continue

@@ -24,6 +24,9 @@ from .base import WalkSampler
 _WIDTH = 2
 _LIMIT = 4
 
+# Fewer entries than these lose more on their way than a small budget saves.
+_NARROWEST = 64
+
 # Rows of each graph that tell its threshold.
 _PILOTS = 256
 
@@ -39,7 +42,8 @@ class ResampledWalks(WalkSampler):
     :math:`s_{ij} = \sum_t \rho^t |(S_t)_{ij}|`, and all hops of a pair are stored or dropped together: pairs whose score
     exceeds a threshold c are kept as they are; the others survive with probability :math:`s_{ij} / c` and are then divided by
     it. Both resamplings are optimal for their sizes (c solves :math:`\sum_j \min(s_j / c, 1) =` budget) and use one systematic
-    draw per row. There is one c per graph, so that wide rows get more pairs than narrow ones, up to ``4 * budget``.
+    draw per row. There is one c per graph, so that wide rows get more pairs than narrow ones, up to ``4 * budget``. The pair of
+    a node with itself always stays: :math:`S_0` is the identity, and no row is empty.
 
     Every :math:`S_t` is unbiased, and *exact* in rows whose ball of K hops holds at most ``budget`` nodes. Weights of any sign
     and asymmetric W are served. Where a row would form more than ``64 * width`` terms of a product (hubs), ``4 * width`` of
@@ -49,9 +53,9 @@ class ResampledWalks(WalkSampler):
         budget: pairs stored per row, on average over each graph. (default: :obj:`64`)
         hops: K. (default: :obj:`8`)
         normalization: of W. (default: :obj:`"sym"`)
-        width: entries of a row while it walks. (default: :obj:`None`, ``2 * budget``)
+        width: entries of a row while it walks. (default: :obj:`None`, ``2 * budget``, at least 64)
         decay: :math:`\rho`, how fast the coefficients of the masks to come are thought to fall with the hop. The walks are
-            unbiased for any; masks whose coefficients fall like this lose least. (default: :obj:`0.6`)
+            unbiased for any; masks whose coefficients fall like this lose least. (default: :obj:`0.7`)
 
     Raises:
         ValueError: for a budget or width below 1, a decay outside (0, 1], negative hops, or an unknown normalisation.
@@ -78,11 +82,11 @@ class ResampledWalks(WalkSampler):
         hops: int = 8,
         normalization: Normalization = "sym",
         width: int | None = None,
-        decay: float = 0.6,
+        decay: float = 0.7,
     ) -> None:
         super().__init__(hops, normalization)
         self.budget = check_integer("budget", budget, 1)
-        self.width = _WIDTH * budget if width is None else check_integer("width", width, 1)
+        self.width = max(_WIDTH * budget, _NARROWEST) if width is None else check_integer("width", width, 1)
         self.decay = check_number("decay", decay, 0)
         if not 0 < self.decay <= 1:
             raise refuse("decay", "in (0, 1]", decay)

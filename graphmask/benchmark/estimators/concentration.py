@@ -137,8 +137,8 @@ def write_plot(path: str | Path, tails: Sequence[Tail], title: str) -> None:
         ylim=(1e-5, 2),
         xlabel="distance t from the mean",
         ylabel="share of draws farther than t",
-        title=title,
     )
+    axes.set_title(title, fontsize=9)
     axes.grid(visible=True, alpha=0.3)
     axes.legend(fontsize=8, ncols=len(tails))
     figure.savefig(path, dpi=100)
