@@ -12,13 +12,11 @@ import torch
 
 @pytest.fixture
 def real_data() -> Callable[[str], Path]:
-    default = Path(__file__).parents[3] / "shared" / "data"
-
     def folder(name: str) -> Path:
-        path = Path(os.environ.get("GRAPHMASK_DATA", default)) / name
-        if not path.exists():
-            pytest.skip(f"{path} is absent: set GRAPHMASK_DATA to the folder that holds {name}")
-        return path
+        root = os.environ.get("GRAPHMASK_DATA")
+        if root is None or not (Path(root) / name).exists():
+            pytest.skip(f"real data: set GRAPHMASK_DATA to the folder that holds {name}")
+        return Path(root) / name
 
     return folder
 
