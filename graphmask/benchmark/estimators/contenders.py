@@ -14,9 +14,9 @@ from graphmask.walks import AntitheticWalks, IIDWalks, RepellingWalks, Resampled
 # The masks on walks, whose coefficients say what they estimate.
 WalkMasks = WalkMask | GRFMask | StitchedMask
 
-_WALKS = tuple(2**power for power in range(10))
-_BUDGETS = _WALKS[2:]
-_TOLERANCES = tuple(2.0**-power for power in range(1, 13))
+_WALKS = tuple(2**power for power in range(13))
+_BUDGETS = _WALKS[2:10]
+_TOLERANCES = tuple(2.0**-power for power in range(13))
 
 # l of the stitched mask, whose walks are l times shorter.
 _DEGREE = 2

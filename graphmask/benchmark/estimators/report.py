@@ -119,6 +119,8 @@ def explain(points: Sequence[Point], comparisons: Sequence[Comparison], estimato
         )
     if any(estimator.biased for estimator in estimators):
         lines.append("*: a bias, the same at every draw.")
+    if any(error is None for each in comparisons for error in each.errors.values()):
+        lines.append("-: no setting stores as little, or none as much.")
     far = max(points, key=lambda point: point.truncation)
     if far.truncation > ROUNDING:
         lines.append(

@@ -22,6 +22,9 @@ from .results import ROUNDING, Sample
 # Draws that a standard error needs.
 _FEWEST = 2
 
+# A ladder has settled where a setting stores less than this many times what the one before stored.
+_SETTLED = 1.02
+
 # More nodes than the smallest budget.
 _RING = undirected(np.array([[node, (node + 1) % 16] for node in range(16)]), 16)
 
@@ -42,7 +45,7 @@ class Study:
         seed: of the graphs, the rows and the first draws.
         entries: stored per row, at which estimators will be compared: no ladder of settings ends before it gets there.
         most_entries: stored per row, at which every ladder ends; a setting that would store more, by the growth from the one
-            before, is not drawn.
+            before, is not drawn. A ladder also ends where all is exact, and where a setting stores hardly more.
         time_limit: seconds. A ladder also ends after a setting that takes longer to draw, and a setting is not drawn a third
             time once drawing and judging it have taken as long.
 
@@ -146,8 +149,10 @@ def _has_ended(found: Sequence[Sample], entries: float, before: float, seconds: 
         seconds: of the longest draw here.
         study: with the limits.
     """
-    growth = entries / before if before else 1.0
-    full = entries >= study.most_entries or entries * growth > study.most_entries
+    growth = entries / before if before else math.inf
+    wanted = max(comparable(study.entries, sample.support) for sample in found)
+    full = entries >= study.most_entries or (before and entries * growth > study.most_entries)
     exact = all(sample.error < ROUNDING for sample in found)
-    reached = all(sample.entries >= comparable(study.entries, sample.support) for sample in found)
-    return exact or full or (reached and seconds > study.time_limit)
+    slow = entries >= wanted and seconds > study.time_limit
+    settled = entries >= wanted / 2 and growth < _SETTLED
+    return bool(full or exact or slow or settled)
