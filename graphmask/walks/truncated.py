@@ -12,8 +12,8 @@ from ._products import multiply
 from ._rows import Rows, running_sums
 from .base import WalkSampler
 
-# Terms of products that a block of rows may form at a time, as its widest nodes suggest.
-_TERMS = 2**22
+# Entries that a block of rows may come to hold, and what a row may hold, in neighbourhoods of its widest node.
+_ENTRIES = 2**25
 _WIDTH = 256
 
 
@@ -58,7 +58,7 @@ class TruncatedWalks(WalkSampler):
         W = Rows(pattern.rowptr.long(), pattern.col.long(), weight.double())
         widest = int(W.counts.max()) if len(W.counts) else 1
         nodes = torch.arange(topology.num_nodes, device=topology.device)
-        blocks = nodes.split(max(1, _TERMS // (_WIDTH * max(1, widest))))
+        blocks = nodes.split(max(1, _ENTRIES // max(1, min(topology.num_nodes, _WIDTH * widest))))
         row, col, hop, value = (torch.cat(part) for part in zip(*(self._walk(block, W) for block in blocks), strict=True))
         return row, col, hop, value.to(weight.dtype)
 
