@@ -7,11 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from graphmask.testing import global_rng_untouched
 
 # These load data, train or print: they live with float32 and with loaders, which draw seeds from the global state.
 RELAXED = ("benchmark", "datasets", "examples", "transforms", "test_cli.py", "test_readme.py", "test_reference.py")
+
+
+# No test measures time, not even hypothesis: machines are slow and shared. Examples are the same at every run.
+settings.register_profile("graphmask", deadline=None, derandomize=True)
+settings.load_profile("graphmask")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -131,7 +131,7 @@ def graphs(draw: st.DrawFn) -> gm.Topology:
 
 @each(cases.MASKS)
 @given(graphs())
-@settings(max_examples=10, derandomize=True, deadline=None)
+@settings(max_examples=10)
 def test_attention_is_its_definition_on_any_graph(case: cases.Case, topology: gm.Topology) -> None:
     mask = case.make()
     topology = mask.prepare(topology)

@@ -32,7 +32,7 @@ def test_equals_naive(dtype, dim):
         assert farthest_points(pos, count, start=start).tolist() == naive(pos, count, start)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(n=st.integers(1, 20), levels=st.integers(1, 5), seed=st.integers(0, 2**31), data=st.data())
 def test_equals_naive_with_ties_and_coincident_points(n, levels, seed, data):
     pos = torch.randint(levels, (n, 2), generator=torch.Generator().manual_seed(seed)).double()

@@ -265,7 +265,7 @@ def test_many_cells_do_not_overflow():
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     n=st.integers(0, 25),
     dim=st.integers(1, 4),
