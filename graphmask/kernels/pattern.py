@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import reverse_cuthill_mckee
 from torch import Tensor
 
 from graphmask._structure import structure
 
 _INT32_MAX = 2**31 - 1
+
+# A pattern of as many entries is visited in an order of its own, found from about so many entries of each row, unless its
+# columns are near their rows already, on the mean over every so-many-th entry.
+_LARGE = 2**18
+_NEIGHBOURS = 8
+_NEAR = 1024
+_SAMPLED = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +50,14 @@ class Pattern:
         rowptr = torch.zeros(len(counts) + 1, dtype=index_type, device=col.device)
         rowptr[1:] = counts.cumsum(0)
         return cls(rowptr, col.to(index_type).contiguous(), num_cols)
+
+    @classmethod
+    def of_sides(cls, rowptr: Tensor, col: Tensor, colptr: Tensor, row: Tensor, order: Tensor, back: Tensor) -> Pattern:
+        """A square pattern and its transpose, put together again from the tensors that a custom operator was given."""
+        made, flipped = cls(rowptr, col, rowptr.numel() - 1), cls(colptr, row, rowptr.numel() - 1)
+        flipped.__dict__.update(order=back)
+        made.__dict__.update(order=order, mT=flipped)
+        return made
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -72,6 +90,28 @@ class Pattern:
         # No link back to self: a cycle would keep large tensors alive until the garbage collector runs.
         flipped.__dict__.update(order=back, row=self.col[order])
         return flipped
+
+    @structure
+    def schedule(self) -> Tensor:
+        """``[R]``, the rows of a large square pattern in an order in which neighbours follow each other; else empty.
+
+        Rows that share columns then find them in the cache. Reverse Cuthill-McKee order of a part of the entries.
+        """
+        empty = self.col.new_empty(0)
+        if self.shape[0] != self.num_cols or self.nnz < _LARGE or self.col.device.type != "cpu" or self._is_local():
+            return empty
+        counts = self.rowptr.diff()
+        stride = torch.clamp(torch.div(counts, _NEIGHBOURS, rounding_mode="floor"), min=1)
+        place = torch.arange(self.nnz, dtype=self.col.dtype) - self.rowptr[:-1].repeat_interleave(counts, output_size=self.nnz)
+        kept = place % stride.repeat_interleave(counts, output_size=self.nnz) == 0
+        part = Pattern.from_coo(self.row[kept], self.col[kept], self.shape)
+        ones = np.ones(part.nnz, dtype=np.int8)
+        matrix = csr_matrix((ones, part.col.numpy(), part.rowptr.numpy()), shape=self.shape)
+        return torch.from_numpy(reverse_cuthill_mckee(matrix).copy()).to(self.col.dtype)
+
+    def _is_local(self) -> bool:
+        distance = (self.row[::_SAMPLED] - self.col[::_SAMPLED]).abs().double().mean()
+        return bool(distance < _NEAR)
 
     def to_dense(self, value: Tensor) -> Tensor:
         """``[..., nnz]`` values as dense matrices ``[..., R, C]``; coinciding entries add."""
