@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 
-from ._vectors import add, fill, load, multiply, spread, store, sum_heads, sum_lanes, with_sign_of, zeros
+from ._compiled import compiled, flat
+from ._vectors import add, fill, load, multiply, prefetch, spread, store, sum_heads, sum_lanes, with_sign_of, zeros
 
 # Bytes of the channels that a group of heads holds in registers, of each of queries, keys, values and gradients.
 _GROUP = 256
@@ -25,11 +25,15 @@ _GROUP = 256
 _WORTH_A_THREAD = 2**20
 _PIECES = 4
 
+# Pairs between asking for memory and reading it: channels that lie in order, values of the mask that lie anywhere.
+_AHEAD = 6
+_FAR = 20
+
 
 class Bodies(NamedTuple):
     """The three loops, compiled for some numbers of heads and channels."""
 
-    forward: Callable[..., None]
+    attend: Callable[..., None]
     rows: Callable[..., None]
     columns: Callable[..., None]
 
@@ -41,66 +45,57 @@ class Rows(NamedTuple):
     step: int
 
 
-def forward(
-    q: Tensor, k: Tensor, v: Tensor, value: Tensor, rowptr: Tensor, col: Tensor, schedule: Tensor, signed: bool
-) -> tuple[Tensor, Tensor]:
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, value: Tensor,
+    rowptr: Tensor, col: Tensor, visits: Tensor, col_visits: Tensor, signed: bool,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Numerator ``[H, N, d]`` and normaliser ``[H, N]``, laid out by nodes."""
     heads, nodes = q.shape[:2]
-    numerator, normaliser = v.new_empty(nodes, heads, v.shape[2]), v.new_empty(nodes, heads)
-    inputs = (*_rows(q), *_rows(k), *_rows(v), _by_pairs(value), signed, heads)
-    outputs = _flat(numerator), _flat(normaliser)
-    body = _bodies_for(q, v, value).forward
-    _run(body, rowptr, schedule, _work(q, v, col), (_flat(rowptr), _flat(col), *inputs, *outputs))
-    return numerator.transpose(0, 1), normaliser.mT
+    out, size = v.new_empty(nodes, heads, v.shape[2]), v.new_empty(nodes, heads)
+    bodies, work = _bodies_for(q, v, value), _work(q, v, col)
+    col, k, v = _in_order(visits, col_visits, col, k, v)
+    inputs = *_rows(q), *_rows(k), *_rows(v), _by_pairs(value), signed, heads
+    _run(bodies.attend, rowptr, visits, work, (flat(rowptr), flat(col), *inputs, flat(out), flat(size)))
+    return out.transpose(0, 1), size.mT
 
 
-def backward_rows(
-    above: Tensor,
-    above_size: Tensor,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    value: Tensor,
-    rowptr: Tensor,
-    col: Tensor,
-    schedule: Tensor,
-    signed: bool,
-) -> tuple[Tensor, Tensor]:
+def differentiate_rows(
+    above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, value: Tensor,
+    rowptr: Tensor, col: Tensor, visits: Tensor, col_visits: Tensor, signed: bool,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Gradients of the queries ``[H, N, m]`` and of the values of the mask ``[H or 1, P]``."""
     heads, nodes, channels = q.shape
     grad_q, grad_value = q.new_empty(nodes, heads, channels), value.new_empty(value.shape[1], value.shape[0])
-    inputs = (*_rows(q), *_rows(k), *_rows(v), _by_pairs(value), signed, heads, *_rows(above), *_rows(above_size.unsqueeze(2)))
-    # Groups of heads that share the values add to their gradient.
-    shared = value.shape[0] < heads
-    if shared:
+    if len(value) < heads:
+        # Groups of heads add to what they share.
         grad_value.zero_()
-    body = _bodies_for(q, v, value).rows
-    outputs = _flat(grad_q), _flat(grad_value)
-    _run(body, rowptr, schedule, _work(q, v, col), (_flat(rowptr), _flat(col), *inputs, *outputs))
+    bodies, work = _bodies_for(q, v, value), _work(q, v, col)
+    col, k, v = _in_order(visits, col_visits, col, k, v)
+    inputs = *_rows(q), *_rows(k), *_rows(v), _by_pairs(value), signed, heads, *_rows(above), *_rows(above_size.unsqueeze(2))
+    _run(bodies.rows, rowptr, visits, work, (flat(rowptr), flat(col), *inputs, flat(grad_q), flat(grad_value)))
     return grad_q.transpose(0, 1), grad_value.mT
 
 
-def backward_columns(
-    above: Tensor,
-    above_size: Tensor,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    value: Tensor,
-    colptr: Tensor,
-    row: Tensor,
-    order: Tensor,
-    schedule: Tensor,
-    signed: bool,
-) -> tuple[Tensor, Tensor]:
+def differentiate_columns(
+    above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, value: Tensor,
+    colptr: Tensor, row: Tensor, order: Tensor, visits: Tensor, row_visits: Tensor, signed: bool,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Gradients of the keys ``[H, N, m]`` and of the values ``[H, N, d]``."""
     heads, nodes, channels = k.shape
     grad_k, grad_v = k.new_empty(nodes, heads, channels), v.new_empty(nodes, heads, v.shape[2])
-    inputs = (*_rows(q), *_rows(k), *_rows(v), _by_pairs(value), signed, heads, *_rows(above), *_rows(above_size.unsqueeze(2)))
-    body = _bodies_for(q, v, value).columns
-    outputs = _flat(grad_k), _flat(grad_v)
-    _run(body, colptr, schedule, _work(q, v, row), (_flat(colptr), _flat(row), _flat(order), *inputs, *outputs))
+    bodies, work = _bodies_for(q, v, value), _work(q, v, row)
+    row, q, above, above_size = _in_order(visits, row_visits, row, q, above, above_size.unsqueeze(2))
+    inputs = *_rows(q), *_rows(k), *_rows(v), _by_pairs(value), signed, heads, *_rows(above), *_rows(above_size)
+    structure = flat(colptr), flat(row), flat(order)
+    _run(bodies.columns, colptr, visits, work, (*structure, *inputs, flat(grad_k), flat(grad_v)))
     return grad_k.transpose(0, 1), grad_v.transpose(0, 1)
+
+
+def _in_order(visits: Tensor, index_visits: Tensor, index: Tensor, *found: Tensor) -> tuple[Tensor, ...]:
+    """What pairs look up by an index, laid out in the order of visits: neighbours then share pages of memory too."""
+    if not visits.numel():
+        return index, *found
+    return index_visits, *(x.detach().transpose(0, 1).index_select(0, visits).transpose(0, 1) for x in found)
 
 
 def _rows(x: Tensor) -> Rows:
@@ -114,35 +109,31 @@ def _rows(x: Tensor) -> Rows:
 
 def _by_pairs(value: Tensor) -> np.ndarray:
     """``[H, P]`` as ``[P, H]``: the heads of a pair are read together."""
-    return _flat(value.mT.contiguous())
-
-
-def _flat(x: Tensor) -> np.ndarray:
-    return x.detach().contiguous().view(-1).numpy()
+    return flat(value.mT.contiguous())
 
 
 def _work(q: Tensor, v: Tensor, col: Tensor) -> int:
     return col.numel() * q.shape[0] * (q.shape[2] + v.shape[2])
 
 
-def _run(body: Callable[..., None], ptr: Tensor, schedule: Tensor, work: int, args: tuple[Any, ...]) -> None:
-    """All rows, in the order of the schedule where there is one, on as many threads as torch uses.
+def _run(body: Callable[..., None], ptr: Tensor, visits: Tensor, work: int, args: tuple[Any, ...]) -> None:
+    """All rows, in the order of visits where there is one, on as many threads as torch uses.
 
     A row is summed by one thread in one order, so that results do not depend on the number of threads.
     """
-    start = _flat(ptr)
-    visits = _flat(schedule) if schedule.numel() else np.empty(0, start.dtype)
+    start = flat(ptr)
+    order = flat(visits) if visits.numel() else start[:0]
     threads = min(torch.get_num_threads(), max(1, work // _WORTH_A_THREAD))
     if threads == 1:
-        body(visits, 0, len(start) - 1, *args)
+        body(order, 0, len(start) - 1, *args)
         return
     counts = np.diff(start)
-    done = np.cumsum(counts[visits] if len(visits) else counts, dtype=np.int64)
+    done = np.cumsum(counts[order] if len(order) else counts, dtype=np.int64)
     pieces = threads * _PIECES
-    ends = np.searchsorted(done, done[-1] * np.arange(1, pieces, dtype=np.int64) // pieces)
+    ends = np.searchsorted(done, done[-1] * np.arange(1, pieces) // pieces)
     bounds = [0, *ends.tolist(), len(counts)]
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda first, last: body(visits, first, last, *args), bounds[:-1], bounds[1:]))
+        list(pool.map(lambda first, last: body(order, first, last, *args), bounds[:-1], bounds[1:]))
 
 
 def _bodies_for(q: Tensor, v: Tensor, value: Tensor) -> Bodies:
@@ -151,20 +142,12 @@ def _bodies_for(q: Tensor, v: Tensor, value: Tensor) -> Bodies:
     return _bodies(max(fitting, default=1), q.shape[2], v.shape[2], value.shape[0] < heads)
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiled without the interpreter's lock; kept on disk where a place for it can be written."""
-    try:
-        return numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:
-        return numba.njit(nogil=True)(function)
-
-
 @cache
 def _bodies(group: int, m: int, d: int, shared: bool) -> Bodies:
     """The loops for ``group`` heads at a time, whose pairs have one value each or share one."""
     keys, values = group * m, group * d
 
-    def forward(  # type: ignore[no-untyped-def]
+    def attend(  # type: ignore[no-untyped-def]
         visits, first, last, ptr, col, q, q_step, k, k_step, v, v_step, value, signed, heads, out, size
     ):
         for place in range(first, last):
@@ -174,6 +157,9 @@ def _bodies(group: int, m: int, d: int, shared: bool) -> Bodies:
                 total, total_size = zeros(q, values), zeros(q, group)
                 for pair in range(ptr[i], ptr[i + 1]):
                     j = col[pair]
+                    later = min(pair + _AHEAD, len(col) - 1)
+                    prefetch(k, col[later] * k_step + head * m, keys)
+                    prefetch(v, col[later] * v_step + head * d, values)
                     mask = fill(value[pair], group) if shared else load(value, pair * heads + head, group)
                     score = sum_heads(multiply(query, load(k, j * k_step + head * m, keys)), group)
                     total = add(total, multiply(spread(multiply(mask, score), total), load(v, j * v_step + head * d, values)))
@@ -194,6 +180,9 @@ def _bodies(group: int, m: int, d: int, shared: bool) -> Bodies:
                 total = zeros(q, keys)
                 for pair in range(ptr[i], ptr[i + 1]):
                     j = col[pair]
+                    later = min(pair + _AHEAD, len(col) - 1)
+                    prefetch(k, col[later] * k_step + head * m, keys)
+                    prefetch(v, col[later] * v_step + head * d, values)
                     key = load(k, j * k_step + head * m, keys)
                     mask = fill(value[pair], group) if shared else load(value, pair * heads + head, group)
                     weight = sum_heads(multiply(slope, load(v, j * v_step + head * d, values)), group)
@@ -217,6 +206,10 @@ def _bodies(group: int, m: int, d: int, shared: bool) -> Bodies:
                 total_k, total_v = zeros(k, keys), zeros(k, values)
                 for entry in range(ptr[j], ptr[j + 1]):
                     i, pair = row[entry], np.int64(order[entry])
+                    later = min(entry + _AHEAD, len(row) - 1)
+                    prefetch(q, row[later] * q_step + head * m, keys)
+                    prefetch(above, row[later] * above_step + head * d, values)
+                    prefetch(value, order[min(entry + _FAR, len(row) - 1)] * heads + head, group)
                     query = load(q, i * q_step + head * m, keys)
                     slope = load(above, i * above_step + head * d, values)
                     size = load(above_size, i * size_step + head, group)
@@ -228,4 +221,4 @@ def _bodies(group: int, m: int, d: int, shared: bool) -> Bodies:
                 store(grad_k, (j * heads + head) * m, total_k)
                 store(grad_v, (j * heads + head) * d, total_v)
 
-    return Bodies(*map(_compiled, (forward, rows, columns)))
+    return Bodies(*map(compiled, (attend, rows, columns)))

@@ -15,6 +15,9 @@ from numba.extending import intrinsic, models, register_model
 
 _FREE_ORDER = ("reassoc", "contract", "nsz")
 
+# Bytes of a line of the cache.
+_LINE = 64
+
 
 class Vector(types.Type):
     """``length`` numbers of a type, side by side."""
@@ -166,3 +169,22 @@ def with_sign_of(typing, x, y):  # type: ignore[no-untyped-def]
         return builder.select(builder.fcmp_ordered("==", args[1], zero), zero, turned)
 
     return x(x, y), generate
+
+
+@intrinsic(prefer_literal=True)
+def prefetch(typing, array, offset, length):  # type: ignore[no-untyped-def]
+    """Ask for ``array[offset : offset + length]``, which will be loaded soon; nothing happens where there is no such memory."""
+    lines = range(0, length.literal_value, max(1, _LINE * 8 // array.dtype.bitwidth))
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        start = context.make_array(signature.args[0])(context, builder, args[0]).data
+        pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+        ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        for line in lines:
+            place = builder.gep(start, [builder.add(args[1], ir.Constant(args[1].type, line))])
+            # To read, into the nearest cache, as data.
+            builder.call(ask, [builder.bitcast(place, pointer), *(ir.Constant(number, fact) for fact in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, length), generate

@@ -21,6 +21,9 @@ from .primitives import sddmm, spmm
 # Multiply-adds below which the composition is called: a body is compiled for each number of channels, within seconds.
 _WORTH_COMPILING = 2**22
 
+# Tensors of a pattern and its schedule that every operator is given.
+_STRUCTURE = 9
+
 # Channels of a head that a compiled body keeps in registers.
 _WIDEST = 256
 
@@ -62,7 +65,7 @@ def pair_attention(
         return _compose(pattern, q, k, v, value, signed)
     flipped = pattern.mT
     sides = pattern.rowptr, pattern.col, flipped.rowptr, flipped.col, pattern.order, flipped.order
-    return _attend(q, k, v, value, *sides, pattern.schedule, signed)
+    return _attend(q, k, v, value, *sides, *pattern.schedule, signed)
 
 
 def _is_compiled(q: Tensor, v: Tensor) -> bool:
@@ -82,93 +85,97 @@ def _compose(pattern: Pattern, q: Tensor, k: Tensor, v: Tensor, value: Tensor, s
     return spmm(pattern, score * value, v), spmm(pattern, score * value.abs(), ones)[..., 0]
 
 
-def _compose_backward(
+def _compose_rows(
     pattern: Pattern, above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, value: Tensor, signed: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    score, weight = sddmm(pattern, q, k), sddmm(pattern, above, v)
+) -> tuple[Tensor, Tensor]:
+    """Gradients of q and of the values of the mask."""
+    weight = _weigh(pattern, above, above_size, v, value, signed)
+    grad_value = sddmm(pattern, q, k) * weight
+    shared = len(value) < len(q)
+    return spmm(pattern, value * weight, k), grad_value.sum(0, keepdim=True) if shared else grad_value
+
+
+def _compose_columns(
+    pattern: Pattern, above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, value: Tensor, signed: bool
+) -> tuple[Tensor, Tensor]:
+    """Gradients of k and v."""
+    weight = _weigh(pattern, above, above_size, v, value, signed)
+    slope, mixed = (value * x for x in (weight, sddmm(pattern, q, k)))
+    return tuple(spmm(pattern.mT, x.index_select(1, pattern.order), y) for x, y in ((slope, q), (mixed, above)))  # type: ignore[return-value]
+
+
+def _weigh(pattern: Pattern, above: Tensor, above_size: Tensor, v: Tensor, value: Tensor, signed: bool) -> Tensor:
+    """``[H, P]``, the gradient of ``M_ij (q_i . k_j)``."""
     size = above_size.index_select(1, pattern.row)
-    weight = weight + (value.sgn() * size if signed else size)
-    grad_value = score * weight
-    flipped = pattern.mT
-    slope, mixed = (x.index_select(1, pattern.order) for x in (value * weight, value * score))
-    return (
-        spmm(pattern, value * weight, k),
-        spmm(flipped, slope, q),
-        spmm(flipped, mixed, above),
-        grad_value if len(value) == len(q) else grad_value.sum(0, keepdim=True),
-    )
+    return sddmm(pattern, above, v) + (value.sgn() * size if signed else size)
 
 
 @torch.library.custom_op("graphmask::pair_attention", mutates_args=())
 def _attend(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    value: Tensor,
-    rowptr: Tensor,
-    col: Tensor,
-    colptr: Tensor,
-    row: Tensor,
-    order: Tensor,
-    back: Tensor,
-    schedule: Tensor,
-    signed: bool,
-) -> tuple[Tensor, Tensor]:
+    q: Tensor, k: Tensor, v: Tensor, value: Tensor,
+    rowptr: Tensor, col: Tensor, colptr: Tensor, row: Tensor, order: Tensor, back: Tensor,
+    visits: Tensor, col_visits: Tensor, row_visits: Tensor, signed: bool,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     if _is_worth_it(col, q, v):
-        from ._pairs_numba import forward
+        from ._pairs_numba import attend
 
-        return forward(q, k, v, value, rowptr, col, schedule, signed)
+        return attend(q, k, v, value, rowptr, col, visits, col_visits, signed)
     pattern = Pattern.of_sides(rowptr, col, colptr, row, order, back)
-    numerator, normaliser = _compose(pattern, q, k, v, value, signed)
-    return _by_nodes(numerator), _by_nodes(normaliser)
+    return _by_nodes(_compose(pattern, q, k, v, value, signed))
 
 
-@torch.library.custom_op("graphmask::pair_attention_backward", mutates_args=())
-def _attend_backward(
-    above: Tensor,
-    above_size: Tensor,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    value: Tensor,
-    rowptr: Tensor,
-    col: Tensor,
-    colptr: Tensor,
-    row: Tensor,
-    order: Tensor,
-    back: Tensor,
-    schedule: Tensor,
-    signed: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+@torch.library.custom_op("graphmask::pair_attention_rows", mutates_args=())
+def _differentiate_rows(
+    above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, value: Tensor,
+    rowptr: Tensor, col: Tensor, colptr: Tensor, row: Tensor, order: Tensor, back: Tensor,
+    visits: Tensor, col_visits: Tensor, row_visits: Tensor, signed: bool,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     if _is_worth_it(col, q, v):
-        from ._pairs_numba import backward_columns, backward_rows
+        from ._pairs_numba import differentiate_rows
 
-        inputs = above, above_size, q, k, v, value
-        grad_q, grad_value = backward_rows(*inputs, rowptr, col, schedule, signed)
-        grad_k, grad_v = backward_columns(*inputs, colptr, row, order, schedule, signed)
-        return grad_q, grad_k, grad_v, grad_value
+        return differentiate_rows(above, above_size, q, k, v, value, rowptr, col, visits, col_visits, signed)
     pattern = Pattern.of_sides(rowptr, col, colptr, row, order, back)
-    found = _compose_backward(pattern, above, above_size, q, k, v, value, signed)
-    return tuple(_by_nodes(x) for x in found)  # type: ignore[return-value]
+    return _by_nodes(_compose_rows(pattern, above, above_size, q, k, v, value, signed))
 
 
-def _by_nodes(x: Tensor) -> Tensor:
-    """The same tensor with its heads side by side in memory, as compiled bodies write it."""
-    return x.transpose(0, 1).contiguous().transpose(0, 1)
+@torch.library.custom_op("graphmask::pair_attention_columns", mutates_args=())
+def _differentiate_columns(
+    above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, value: Tensor,
+    rowptr: Tensor, col: Tensor, colptr: Tensor, row: Tensor, order: Tensor, back: Tensor,
+    visits: Tensor, col_visits: Tensor, row_visits: Tensor, signed: bool,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    if _is_worth_it(col, q, v):
+        from ._pairs_numba import differentiate_columns
+
+        return differentiate_columns(above, above_size, q, k, v, value, colptr, row, order, visits, row_visits, signed)
+    pattern = Pattern.of_sides(rowptr, col, colptr, row, order, back)
+    return _by_nodes(_compose_columns(pattern, above, above_size, q, k, v, value, signed))
 
 
-def _empty_by_nodes(x: Tensor) -> Tensor:
-    return x.new_empty(x.transpose(0, 1).shape).transpose(0, 1)
+def _by_nodes(pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """The same tensors ``[H, N, ...]`` with the heads of a node side by side in memory, as compiled bodies write them."""
+    first, second = (x.transpose(0, 1).contiguous().transpose(0, 1) for x in pair)
+    return first, second
+
+
+def _empty_by_nodes(*pair: Tensor) -> tuple[Tensor, Tensor]:
+    first, second = (x.new_empty(x.transpose(0, 1).shape).transpose(0, 1) for x in pair)
+    return first, second
 
 
 @_attend.register_fake
 def _(q: Tensor, k: Tensor, v: Tensor, *_: Tensor) -> tuple[Tensor, Tensor]:
-    return _empty_by_nodes(v), _empty_by_nodes(v[..., 0])
+    return _empty_by_nodes(v, v[..., 0] if v.shape[2] else v.sum(2))
 
 
-@_attend_backward.register_fake
-def _(above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, value: Tensor, *_: Tensor) -> tuple[Tensor, ...]:
-    return tuple(_empty_by_nodes(x) for x in (q, k, v, value))
+@_differentiate_rows.register_fake
+def _(above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, value: Tensor, *_: Tensor) -> tuple[Tensor, Tensor]:
+    return _empty_by_nodes(q, value)
+
+
+@_differentiate_columns.register_fake
+def _(above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, *_: Tensor) -> tuple[Tensor, Tensor]:
+    return _empty_by_nodes(k, v)
 
 
 def _keep(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
@@ -177,23 +184,45 @@ def _keep(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
 
 
 def _backward(ctx, above: Tensor, above_size: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
-    found = _attend_backward(above, above_size, *ctx.saved_tensors, ctx.signed)
-    return (*(x if wanted else None for x, wanted in zip(found, ctx.needs_input_grad, strict=False)), *[None] * 8)
+    needs_q, needs_k, needs_v, needs_value = ctx.needs_input_grad[:4]
+    grad_q = grad_k = grad_v = grad_value = None
+    if needs_q or needs_value:
+        grad_q, grad_value = _differentiate_rows(above, above_size, *ctx.saved_tensors, ctx.signed)
+    if needs_k or needs_v:
+        grad_k, grad_v = _differentiate_columns(above, above_size, *ctx.saved_tensors, ctx.signed)
+    return grad_q, grad_k, grad_v, grad_value, *[None] * (_STRUCTURE + 1)
 
 
-def _backward_twice(ctx, *above: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
-    *inputs, rowptr, col, colptr, row, order, back, _ = ctx.saved_tensors
-    pattern = Pattern.of_sides(rowptr, col, colptr, row, order, back)
+def _differentiate_composition(ctx, compose, above) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
+    """Gradients of the six tensors that a derivative was made from, by way of its composition."""
+    inputs, sides = list(ctx.saved_tensors[:6]), ctx.saved_tensors[6:12]
     wanted = [number for number, needed in enumerate(ctx.needs_input_grad[:6]) if needed]
     further = torch.is_grad_enabled()
     with torch.enable_grad():
-        # Under names of their own: an input may have been made from another one.
-        inputs = [x.view_as(x) if number in wanted else x for number, x in enumerate(inputs)]
-        outputs = _compose_backward(pattern, *inputs, ctx.signed)
-        slopes = torch.autograd.grad(outputs, [inputs[number] for number in wanted], above, create_graph=further)
+        # Views, since an input may have been made from another one.
+        for number in wanted:
+            inputs[number] = inputs[number].view_as(inputs[number])
+        outputs = compose(Pattern.of_sides(*sides), *inputs, ctx.signed)
+        chosen = [(out, slope) for out, slope in zip(outputs, above, strict=True) if out.requires_grad]
+        slopes = torch.autograd.grad(
+            [out for out, _ in chosen],
+            [inputs[number] for number in wanted],
+            [slope for _, slope in chosen],
+            create_graph=further,
+            allow_unused=True,
+        )
     found = dict(zip(wanted, slopes, strict=True))
-    return (*(found.get(number) for number in range(6)), *[None] * 8)
+    return *(found.get(number) for number in range(6)), *[None] * (_STRUCTURE + 1)
+
+
+def _backward_of_rows(ctx, *above: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
+    return _differentiate_composition(ctx, _compose_rows, above)
+
+
+def _backward_of_columns(ctx, *above: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
+    return _differentiate_composition(ctx, _compose_columns, above)
 
 
 _attend.register_autograd(_backward, setup_context=_keep)
-_attend_backward.register_autograd(_backward_twice, setup_context=_keep)
+_differentiate_rows.register_autograd(_backward_of_rows, setup_context=_keep)
+_differentiate_columns.register_autograd(_backward_of_columns, setup_context=_keep)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,12 +15,22 @@ from graphmask._structure import structure
 
 _INT32_MAX = 2**31 - 1
 
-# A pattern of as many entries is visited in an order of its own, found from about so many entries of each row, unless its
-# columns are near their rows already, on the mean over every so-many-th entry.
+# Entries from which on a pattern is visited in an order of its own, and entries of a row that this order is found from.
 _LARGE = 2**18
 _NEIGHBOURS = 8
+
+# Mean distance between row and column below which the order is good as it is, measured on one entry of so many.
 _NEAR = 1024
 _SAMPLED = 64
+
+
+class Schedule(NamedTuple):
+    """Rows in the order of their visits ``[R]``; and for each entry when its column ``[nnz]``, or in column order its row, is
+    visited ``[nnz]``. All empty where rows are visited as they come."""
+
+    visits: Tensor
+    col: Tensor
+    row: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,24 +103,36 @@ class Pattern:
         return flipped
 
     @structure
-    def schedule(self) -> Tensor:
-        """``[R]``, the rows of a large square pattern in an order in which neighbours follow each other; else empty.
+    def schedule(self) -> Schedule:
+        """An order in which the rows of a large square pattern are visited, so that neighbours follow each other; else empty.
 
-        Rows that share columns then find them in the cache. Reverse Cuthill-McKee order of a part of the entries.
+        Rows that share columns then find them in the cache. The order is reverse Cuthill-McKee of a part of the entries.
         """
         empty = self.col.new_empty(0)
-        if self.shape[0] != self.num_cols or self.nnz < _LARGE or self.col.device.type != "cpu" or self._is_local():
-            return empty
-        counts = self.rowptr.diff()
-        stride = torch.clamp(torch.div(counts, _NEIGHBOURS, rounding_mode="floor"), min=1)
-        place = torch.arange(self.nnz, dtype=self.col.dtype) - self.rowptr[:-1].repeat_interleave(counts, output_size=self.nnz)
-        kept = place % stride.repeat_interleave(counts, output_size=self.nnz) == 0
-        part = Pattern.from_coo(self.row[kept], self.col[kept], self.shape)
-        ones = np.ones(part.nnz, dtype=np.int8)
-        matrix = csr_matrix((ones, part.col.numpy(), part.rowptr.numpy()), shape=self.shape)
+        square, here = self.shape[0] == self.num_cols, self.col.device.type == "cpu"
+        if not (square and here) or self.nnz < _LARGE or self._is_local():
+            return Schedule(empty, empty, empty)
+        visits = self._thinned().cuthill_mckee()
+        place = torch.empty_like(visits)
+        place[visits] = torch.arange(len(visits), dtype=visits.dtype)
+        return Schedule(visits, place[self.col], place[self.mT.col])
+
+    def cuthill_mckee(self) -> Tensor:
+        """``[N]``, the rows of a square pattern on CPU in reverse Cuthill-McKee order."""
+        ones = np.ones(self.nnz, dtype=np.int8)
+        matrix = csr_matrix((ones, self.col.numpy(), self.rowptr.numpy()), shape=self.shape)
         return torch.from_numpy(reverse_cuthill_mckee(matrix).copy()).to(self.col.dtype)
 
+    def _thinned(self) -> Pattern:
+        """About :data:`_NEIGHBOURS` entries of each row, evenly spaced."""
+        counts = self.rowptr.diff()
+        step = torch.div(counts, _NEIGHBOURS, rounding_mode="floor").clamp(min=1)
+        first, step = (x.repeat_interleave(counts, output_size=self.nnz) for x in (self.rowptr[:-1], step))
+        kept = (torch.arange(self.nnz, dtype=self.col.dtype) - first) % step == 0
+        return Pattern.from_coo(self.row[kept], self.col[kept], self.shape)
+
     def _is_local(self) -> bool:
+        """Whether columns are near their rows already."""
         distance = (self.row[::_SAMPLED] - self.col[::_SAMPLED]).abs().double().mean()
         return bool(distance < _NEAR)
 
