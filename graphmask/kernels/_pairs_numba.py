@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ._compiled import compiled, flat
-from ._vectors import add, fill, load, multiply, prefetch, spread, store, sum_heads, sum_lanes, with_sign_of, zeros
+from ._vectors import LINE, add, fill, load, multiply, prefetch, spread, store, sum_heads, sum_lanes, with_sign_of, zeros
 
 # Bytes of the channels that a group of heads holds in registers, of each of queries, keys, values and gradients.
 _GROUP = 256
@@ -47,13 +47,12 @@ class Rows(NamedTuple):
 
 def attend(
     q: Tensor, k: Tensor, v: Tensor, value: Tensor,
-    rowptr: Tensor, col: Tensor, visits: Tensor, col_visits: Tensor, signed: bool,
+    rowptr: Tensor, col: Tensor, visits: Tensor, signed: bool,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Numerator ``[H, N, d]`` and normaliser ``[H, N]``, laid out by nodes."""
     heads, nodes = q.shape[:2]
     out, size = v.new_empty(nodes, heads, v.shape[2]), v.new_empty(nodes, heads)
     bodies, work = _bodies_for(q, v, value), _work(q, v, col)
-    col, k, v = _in_order(visits, col_visits, col, k, v)
     inputs = *_rows(q), *_rows(k), *_rows(v), _by_pairs(value), signed, heads
     _run(bodies.attend, rowptr, visits, work, (flat(rowptr), flat(col), *inputs, flat(out), flat(size)))
     return out.transpose(0, 1), size.mT
@@ -61,7 +60,7 @@ def attend(
 
 def differentiate_rows(
     above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, value: Tensor,
-    rowptr: Tensor, col: Tensor, visits: Tensor, col_visits: Tensor, signed: bool,
+    rowptr: Tensor, col: Tensor, visits: Tensor, signed: bool,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Gradients of the queries ``[H, N, m]`` and of the values of the mask ``[H or 1, P]``."""
     heads, nodes, channels = q.shape
@@ -70,7 +69,6 @@ def differentiate_rows(
         # Groups of heads add to what they share.
         grad_value.zero_()
     bodies, work = _bodies_for(q, v, value), _work(q, v, col)
-    col, k, v = _in_order(visits, col_visits, col, k, v)
     inputs = *_rows(q), *_rows(k), *_rows(v), _by_pairs(value), signed, heads, *_rows(above), *_rows(above_size.unsqueeze(2))
     _run(bodies.rows, rowptr, visits, work, (flat(rowptr), flat(col), *inputs, flat(grad_q), flat(grad_value)))
     return grad_q.transpose(0, 1), grad_value.mT
@@ -78,24 +76,16 @@ def differentiate_rows(
 
 def differentiate_columns(
     above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, value: Tensor,
-    colptr: Tensor, row: Tensor, order: Tensor, visits: Tensor, row_visits: Tensor, signed: bool,
+    colptr: Tensor, row: Tensor, order: Tensor, visits: Tensor, signed: bool,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Gradients of the keys ``[H, N, m]`` and of the values ``[H, N, d]``."""
     heads, nodes, channels = k.shape
     grad_k, grad_v = k.new_empty(nodes, heads, channels), v.new_empty(nodes, heads, v.shape[2])
     bodies, work = _bodies_for(q, v, value), _work(q, v, row)
-    row, q, above, above_size = _in_order(visits, row_visits, row, q, above, above_size.unsqueeze(2))
-    inputs = *_rows(q), *_rows(k), *_rows(v), _by_pairs(value), signed, heads, *_rows(above), *_rows(above_size)
+    inputs = *_rows(q), *_rows(k), *_rows(v), _by_pairs(value), signed, heads, *_rows(above), *_rows(above_size.unsqueeze(2))
     structure = flat(colptr), flat(row), flat(order)
     _run(bodies.columns, colptr, visits, work, (*structure, *inputs, flat(grad_k), flat(grad_v)))
     return grad_k.transpose(0, 1), grad_v.transpose(0, 1)
-
-
-def _in_order(visits: Tensor, index_visits: Tensor, index: Tensor, *found: Tensor) -> tuple[Tensor, ...]:
-    """What pairs look up by an index, laid out in the order of visits: neighbours then share pages of memory too."""
-    if not visits.numel():
-        return index, *found
-    return index_visits, *(x.detach().transpose(0, 1).index_select(0, visits).transpose(0, 1) for x in found)
 
 
 def _rows(x: Tensor) -> Rows:
@@ -150,8 +140,22 @@ def _bodies(group: int, m: int, d: int, shared: bool) -> Bodies:
     def attend(  # type: ignore[no-untyped-def]
         visits, first, last, ptr, col, q, q_step, k, k_step, v, v_step, value, signed, heads, out, size
     ):
+        width = 1 if shared else heads
         for place in range(first, last):
             i = visits[place] if len(visits) else place
+            if len(visits):
+                # The next rows lie anywhere: what they read is asked for while this one is summed.
+                following = visits[min(place + 2, last - 1)]
+                begin, end = ptr[following], ptr[following + 1]
+                for number in range(begin, end, LINE // col.itemsize):
+                    prefetch(col, number, 1)
+                for number in range(begin * width, end * width, LINE // value.itemsize):
+                    prefetch(value, number, 1)
+                following = visits[min(place + 1, last - 1)]
+                for pair in range(ptr[following], min(ptr[following] + _AHEAD, ptr[following + 1])):
+                    prefetch(k, col[pair] * k_step, keys)
+                    prefetch(v, col[pair] * v_step, values)
+                prefetch(q, following * q_step, keys)
             for head in range(0, heads, group):
                 query = load(q, i * q_step + head * m, keys)
                 total, total_size = zeros(q, values), zeros(q, group)
@@ -171,8 +175,25 @@ def _bodies(group: int, m: int, d: int, shared: bool) -> Bodies:
         visits, first, last, ptr, col, q, q_step, k, k_step, v, v_step, value, signed, heads,
         above, above_step, above_size, size_step, grad_q, grad_value,
     ):  # fmt: skip
+        width = 1 if shared else heads
         for place in range(first, last):
             i = visits[place] if len(visits) else place
+            if len(visits):
+                # The next rows lie anywhere: what they read is asked for while this one is summed.
+                following = visits[min(place + 2, last - 1)]
+                begin, end = ptr[following], ptr[following + 1]
+                for number in range(begin, end, LINE // col.itemsize):
+                    prefetch(col, number, 1)
+                for number in range(begin * width, end * width, LINE // value.itemsize):
+                    prefetch(value, number, 1)
+                for number in range(begin * width, end * width, LINE // grad_value.itemsize):
+                    prefetch(grad_value, number, 1)
+                following = visits[min(place + 1, last - 1)]
+                for pair in range(ptr[following], min(ptr[following] + _AHEAD, ptr[following + 1])):
+                    prefetch(k, col[pair] * k_step, keys)
+                    prefetch(v, col[pair] * v_step, values)
+                prefetch(q, following * q_step, keys)
+                prefetch(above, following * above_step, values)
             for head in range(0, heads, group):
                 query = load(q, i * q_step + head * m, keys)
                 slope = load(above, i * above_step + head * d, values)
@@ -199,24 +220,42 @@ def _bodies(group: int, m: int, d: int, shared: bool) -> Bodies:
         visits, first, last, ptr, row, order, q, q_step, k, k_step, v, v_step, value, signed, heads,
         above, above_step, above_size, size_step, grad_k, grad_v,
     ):  # fmt: skip
+        width = 1 if shared else heads
         for place in range(first, last):
             j = visits[place] if len(visits) else place
+            if len(visits):
+                # The next rows lie anywhere: what they read is asked for while this one is summed.
+                following = visits[min(place + 2, last - 1)]
+                begin, stop = ptr[following], ptr[following + 1]
+                for number in range(begin, stop, LINE // row.itemsize):
+                    prefetch(row, number, 1)
+                for number in range(begin, stop, LINE // order.itemsize):
+                    prefetch(order, number, 1)
+                following = visits[min(place + 1, last - 1)]
+                for entry in range(ptr[following], min(ptr[following] + _FAR, ptr[following + 1])):
+                    prefetch(value, order[entry] * width, 1)
+                for entry in range(ptr[following], min(ptr[following] + _AHEAD, ptr[following + 1])):
+                    prefetch(q, row[entry] * q_step, keys)
+                    prefetch(above, row[entry] * above_step, values)
+                prefetch(k, following * k_step, keys)
+                prefetch(v, following * v_step, values)
             for head in range(0, heads, group):
-                key, end = load(k, j * k_step + head * m, keys), load(v, j * v_step + head * d, values)
+                key, value_j = load(k, j * k_step + head * m, keys), load(v, j * v_step + head * d, values)
                 total_k, total_v = zeros(k, keys), zeros(k, values)
                 for entry in range(ptr[j], ptr[j + 1]):
                     i, pair = row[entry], np.int64(order[entry])
                     later = min(entry + _AHEAD, len(row) - 1)
                     prefetch(q, row[later] * q_step + head * m, keys)
                     prefetch(above, row[later] * above_step + head * d, values)
-                    prefetch(value, order[min(entry + _FAR, len(row) - 1)] * heads + head, group)
+                    prefetch(above_size, row[later] * size_step, 1)
+                    prefetch(value, order[min(entry + _FAR, len(row) - 1)] * width, 1)
                     query = load(q, i * q_step + head * m, keys)
                     slope = load(above, i * above_step + head * d, values)
                     size = load(above_size, i * size_step + head, group)
                     mask = fill(value[pair], group) if shared else load(value, pair * heads + head, group)
                     score = multiply(mask, sum_heads(multiply(query, key), group))
                     total_v = add(total_v, multiply(spread(score, total_v), slope))
-                    weight = add(sum_heads(multiply(slope, end), group), with_sign_of(size, mask) if signed else size)
+                    weight = add(sum_heads(multiply(slope, value_j), group), with_sign_of(size, mask) if signed else size)
                     total_k = add(total_k, multiply(spread(multiply(mask, weight), total_k), query))
                 store(grad_k, (j * heads + head) * m, total_k)
                 store(grad_v, (j * heads + head) * d, total_v)

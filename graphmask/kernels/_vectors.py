@@ -16,7 +16,7 @@ from numba.extending import intrinsic, models, register_model
 _FREE_ORDER = ("reassoc", "contract", "nsz")
 
 # Bytes of a line of the cache.
-_LINE = 64
+LINE = 64
 
 
 class Vector(types.Type):
@@ -174,7 +174,7 @@ def with_sign_of(typing, x, y):  # type: ignore[no-untyped-def]
 @intrinsic(prefer_literal=True)
 def prefetch(typing, array, offset, length):  # type: ignore[no-untyped-def]
     """Ask for ``array[offset : offset + length]``, which will be loaded soon; nothing happens where there is no such memory."""
-    lines = range(0, length.literal_value, max(1, _LINE * 8 // array.dtype.bitwidth))
+    lines = range(0, length.literal_value, max(1, LINE * 8 // array.dtype.bitwidth))
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
         start = context.make_array(signature.args[0])(context, builder, args[0]).data

@@ -22,7 +22,7 @@ from .primitives import sddmm, spmm
 _WORTH_COMPILING = 2**22
 
 # Tensors of a pattern and its schedule that every operator is given.
-_STRUCTURE = 9
+_STRUCTURE = 7
 
 # Channels of a head that a compiled body keeps in registers.
 _WIDEST = 256
@@ -65,7 +65,7 @@ def pair_attention(
         return _compose(pattern, q, k, v, value, signed)
     flipped = pattern.mT
     sides = pattern.rowptr, pattern.col, flipped.rowptr, flipped.col, pattern.order, flipped.order
-    return _attend(q, k, v, value, *sides, *pattern.schedule, signed)
+    return _attend(q, k, v, value, *sides, pattern.schedule, signed)
 
 
 def _is_compiled(q: Tensor, v: Tensor) -> bool:
@@ -114,12 +114,12 @@ def _weigh(pattern: Pattern, above: Tensor, above_size: Tensor, v: Tensor, value
 def _attend(
     q: Tensor, k: Tensor, v: Tensor, value: Tensor,
     rowptr: Tensor, col: Tensor, colptr: Tensor, row: Tensor, order: Tensor, back: Tensor,
-    visits: Tensor, col_visits: Tensor, row_visits: Tensor, signed: bool,
+    visits: Tensor, signed: bool,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     if _is_worth_it(col, q, v):
         from ._pairs_numba import attend
 
-        return attend(q, k, v, value, rowptr, col, visits, col_visits, signed)
+        return attend(q, k, v, value, rowptr, col, visits, signed)
     pattern = Pattern.of_sides(rowptr, col, colptr, row, order, back)
     return _by_nodes(_compose(pattern, q, k, v, value, signed))
 
@@ -128,12 +128,12 @@ def _attend(
 def _differentiate_rows(
     above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, value: Tensor,
     rowptr: Tensor, col: Tensor, colptr: Tensor, row: Tensor, order: Tensor, back: Tensor,
-    visits: Tensor, col_visits: Tensor, row_visits: Tensor, signed: bool,
+    visits: Tensor, signed: bool,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     if _is_worth_it(col, q, v):
         from ._pairs_numba import differentiate_rows
 
-        return differentiate_rows(above, above_size, q, k, v, value, rowptr, col, visits, col_visits, signed)
+        return differentiate_rows(above, above_size, q, k, v, value, rowptr, col, visits, signed)
     pattern = Pattern.of_sides(rowptr, col, colptr, row, order, back)
     return _by_nodes(_compose_rows(pattern, above, above_size, q, k, v, value, signed))
 
@@ -142,12 +142,12 @@ def _differentiate_rows(
 def _differentiate_columns(
     above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, value: Tensor,
     rowptr: Tensor, col: Tensor, colptr: Tensor, row: Tensor, order: Tensor, back: Tensor,
-    visits: Tensor, col_visits: Tensor, row_visits: Tensor, signed: bool,
+    visits: Tensor, signed: bool,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     if _is_worth_it(col, q, v):
         from ._pairs_numba import differentiate_columns
 
-        return differentiate_columns(above, above_size, q, k, v, value, colptr, row, order, visits, row_visits, signed)
+        return differentiate_columns(above, above_size, q, k, v, value, colptr, row, order, visits, signed)
     pattern = Pattern.of_sides(rowptr, col, colptr, row, order, back)
     return _by_nodes(_compose_columns(pattern, above, above_size, q, k, v, value, signed))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,15 +21,6 @@ _NEIGHBOURS = 8
 # Mean distance between row and column below which the order is good as it is, measured on one entry of so many.
 _NEAR = 1024
 _SAMPLED = 64
-
-
-class Schedule(NamedTuple):
-    """Rows in the order of their visits ``[R]``; and for each entry when its column ``[nnz]``, or in column order its row, is
-    visited ``[nnz]``. All empty where rows are visited as they come."""
-
-    visits: Tensor
-    col: Tensor
-    row: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,19 +93,15 @@ class Pattern:
         return flipped
 
     @structure
-    def schedule(self) -> Schedule:
-        """An order in which the rows of a large square pattern are visited, so that neighbours follow each other; else empty.
+    def schedule(self) -> Tensor:
+        """``[R]``, the rows of a large square pattern in an order in which neighbours follow each other; else empty.
 
         Rows that share columns then find them in the cache. The order is reverse Cuthill-McKee of a part of the entries.
         """
-        empty = self.col.new_empty(0)
         square, here = self.shape[0] == self.num_cols, self.col.device.type == "cpu"
         if not (square and here) or self.nnz < _LARGE or self._is_local():
-            return Schedule(empty, empty, empty)
-        visits = self._thinned().cuthill_mckee()
-        place = torch.empty_like(visits)
-        place[visits] = torch.arange(len(visits), dtype=visits.dtype)
-        return Schedule(visits, place[self.col], place[self.mT.col])
+            return self.col.new_empty(0)
+        return self._thinned().cuthill_mckee()
 
     def cuthill_mckee(self) -> Tensor:
         """``[N]``, the rows of a square pattern on CPU in reverse Cuthill-McKee order."""
