@@ -93,7 +93,7 @@ def _rows(x: Tensor) -> Rows:
     heads, nodes, channels = x.shape
     if (x.stride(2) != 1 and channels > 1) or (x.stride(0) != channels and heads > 1):
         x = x.transpose(0, 1).contiguous().transpose(0, 1)
-    span = (nodes - 1) * x.stride(1) + heads * channels
+    span = (nodes - 1) * x.stride(1) + heads * channels if x.numel() else 0
     return Rows(x.detach().as_strided((span,), (1,)).numpy(), x.stride(1))
 
 

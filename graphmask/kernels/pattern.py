@@ -55,9 +55,8 @@ class Pattern:
     @classmethod
     def of_sides(cls, rowptr: Tensor, col: Tensor, colptr: Tensor, row: Tensor, order: Tensor, back: Tensor) -> Pattern:
         """A square pattern and its transpose, put together again from the tensors that a custom operator was given."""
-        made, flipped = cls(rowptr, col, rowptr.numel() - 1), cls(colptr, row, rowptr.numel() - 1)
-        flipped.__dict__.update(order=back)
-        made.__dict__.update(order=order, mT=flipped)
+        made = cls(rowptr, col, rowptr.numel() - 1)
+        made.__dict__.update(order=order, _transposed=(colptr, row, back))
         return made
 
     @property
@@ -84,13 +83,20 @@ class Pattern:
     @structure
     def mT(self) -> Pattern:  # noqa: N802 - torch's spelling of a matrix transpose
         """The transposed pattern."""
+        rowptr, col, back = self._transposed
+        flipped = Pattern(rowptr, col, self.shape[0])
+        # Tensors, not self: a cycle would keep them alive until the garbage collector runs.
+        flipped.__dict__.update(order=back, _transposed=(self.rowptr, self.col, self.order))
+        return flipped
+
+    @structure
+    def _transposed(self) -> tuple[Tensor, Tensor, Tensor]:
+        """``rowptr``, ``col`` and ``order`` of the transposed pattern."""
         order = self.order
         flipped = Pattern.from_coo(self.col[order], self.row[order], self.shape[::-1])
         back = torch.empty_like(order)
         back[order] = torch.arange(self.nnz, dtype=order.dtype, device=order.device)
-        # No link back to self: a cycle would keep large tensors alive until the garbage collector runs.
-        flipped.__dict__.update(order=back, row=self.col[order])
-        return flipped
+        return flipped.rowptr, flipped.col, back
 
     @structure
     def schedule(self) -> Tensor:
