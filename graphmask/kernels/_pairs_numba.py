@@ -260,4 +260,4 @@ def _bodies(group: int, m: int, d: int, shared: bool) -> Bodies:
                 store(grad_k, (j * heads + head) * m, total_k)
                 store(grad_v, (j * heads + head) * d, total_v)
 
-    return Bodies(*map(compiled, (attend, rows, columns)))
+    return Bodies(compiled(attend), compiled(rows), compiled(columns))

@@ -1,4 +1,4 @@
-"""Vectors in the registers of a compiled kernel: a row of channels that is loaded, multiplied, summed per head and stored whole.
+"""Vectors in the registers of a compiled kernel: rows of channels, loaded, multiplied, summed per head and stored whole.
 
 Numba unrolls short loops over channels and then does not vectorise them; these few operations say what is meant. Sums may be
 taken in any order, NaN and infinities keep their meaning.

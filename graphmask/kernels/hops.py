@@ -44,7 +44,7 @@ def combine_hops(table: Tensor, coefficients: Tensor) -> Tensor:
 
 
 def _is_compiled(table: Tensor, coefficients: Tensor) -> bool:
-    narrow = 1 < len(coefficients) and 0 < coefficients.numel() <= _MOST
+    narrow = len(coefficients) > 1 and 0 < coefficients.numel() <= _MOST
     return HAS_NUMBA and table.device.type == "cpu" and table.dtype in (torch.float32, torch.float64) and narrow
 
 

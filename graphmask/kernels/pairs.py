@@ -2,9 +2,9 @@
 
     numerator_i = sum over entries (i, j) of  M_ij (q_i . k_j) v_j,    normaliser_i = sum of |M_ij| (q_i . k_j)
 
-It is a composition of `sddmm` and `spmm`. With the extra `fast` a body compiled for CPUs takes one pass over the entries instead,
-and two more for the gradients, in which scores are formed again: no array holds a number per entry and channel, or per entry
-and head other than the values of the mask and their gradient. Its own derivative is that of the composition.
+It is a composition of `sddmm` and `spmm`. With the extra `fast` a body compiled for CPUs takes one pass over the entries
+instead, and two more for the gradients, in which scores are formed again: no array holds a number per entry and channel, or per
+entry and head other than the values of the mask and their gradient. Its own derivative is that of the composition.
 Letters: H heads, N nodes, m features, d value channels, P pairs.
 """
 
@@ -65,7 +65,14 @@ def pair_attention(
         return _compose(pattern, q, k, v, value, signed)
     flipped = pattern.mT
     sides = pattern.rowptr, pattern.col, flipped.rowptr, flipped.col, pattern.order, flipped.order
-    return _attend(q, k, v, value, *sides, pattern.schedule, signed)
+    return _attend(q, k, v, value, *sides, _find_schedule(pattern), signed)
+
+
+def _find_schedule(pattern: Pattern) -> Tensor:
+    """The pattern's; in code that torch compiles only one that is there already, since it cannot be made there."""
+    if torch.compiler.is_compiling() and "schedule" not in pattern.__dict__:
+        return pattern.col.new_empty(0)
+    return pattern.schedule
 
 
 def _is_compiled(q: Tensor, v: Tensor) -> bool:

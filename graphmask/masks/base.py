@@ -69,11 +69,7 @@ class TopologicalMask(nn.Module, ABC):
         if demand is not None:
             generator = torch.Generator().manual_seed(demand.seed)
             topology = topology.with_walks(*(demand.sampler(topology, generator) for _ in range(demand.sets)))
-        _ = (
-            topology.largest_graph,
-            topology.nodes_by_size,
-            [(pattern.mT, pattern.schedule) for pattern in self._patterns(topology)],
-        )
+        _ = topology.largest_graph, topology.nodes_by_size, [pattern.mT for pattern in self._patterns(topology)]
         return topology
 
     def _patterns(self, topology: Topology) -> Iterable[Pattern]:

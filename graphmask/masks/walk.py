@@ -71,6 +71,12 @@ class WalkMask(MaskOnWalks):
         series = self._series(topology)
         return 0.5 * (series + series.mT) if self.symmetrize else series
 
+    def prepare(self, topology: Topology) -> Topology:
+        topology = super().prepare(topology)
+        (walks,) = self._read(topology)
+        _ = walks.pattern.schedule
+        return topology
+
     def _operator(self, topology: Topology) -> MaskOperator:
         (mask,) = self._factors(topology)
         return mask
