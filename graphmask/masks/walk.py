@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from graphmask.kernels import Pattern
 from graphmask.operators import MaskOperator
 from graphmask.topology import Topology
 from graphmask.walks import Walks, WalkSampler
@@ -71,15 +72,15 @@ class WalkMask(MaskOnWalks):
         series = self._series(topology)
         return 0.5 * (series + series.mT) if self.symmetrize else series
 
-    def prepare(self, topology: Topology) -> Topology:
-        topology = super().prepare(topology)
-        (walks,) = self._read(topology)
-        _ = walks.pattern.schedule
-        return topology
-
     def _operator(self, topology: Topology) -> MaskOperator:
         (mask,) = self._factors(topology)
         return mask
+
+    def _patterns(self, topology: Topology) -> Iterable[Pattern]:
+        *others, pattern = super()._patterns(topology)
+        # Attention by pairs reads it, and compiled code cannot make it.
+        _ = pattern.schedule
+        return *others, pattern
 
     def _read(self, topology: Topology) -> tuple[Walks, ...]:
         (walks,) = super()._read(topology)
