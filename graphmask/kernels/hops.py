@@ -39,13 +39,18 @@ def combine_hops(table: Tensor, coefficients: Tensor) -> Tensor:
     table, coefficients = table.to(kind), coefficients.to(kind)
     if _is_compiled(table, coefficients):
         return _combine(table, coefficients)
-    with torch.autocast(table.device.type, enabled=False):
-        return coefficients @ table.mT
+    return _multiply(coefficients, table.mT)
+
+
+def _multiply(x: Tensor, y: Tensor) -> Tensor:
+    """``x @ y`` in the type of both."""
+    with torch.autocast(x.device.type, enabled=False):
+        return x @ y
 
 
 def _is_compiled(table: Tensor, coefficients: Tensor) -> bool:
-    narrow = len(coefficients) > 1 and 0 < coefficients.numel() <= _MOST
-    return HAS_NUMBA and table.device.type == "cpu" and table.dtype in (torch.float32, torch.float64) and narrow
+    few = 0 < coefficients.numel() <= _MOST
+    return HAS_NUMBA and table.device.type == "cpu" and table.dtype in (torch.float32, torch.float64) and few
 
 
 def _is_worth_it(table: Tensor, heads: int) -> bool:
@@ -58,7 +63,7 @@ def _combine(table: Tensor, coefficients: Tensor) -> Tensor:
         from ._hops_numba import combine
 
         return combine(table, coefficients)
-    return (table @ coefficients.mT).mT
+    return _multiply(table, coefficients.mT).mT
 
 
 @torch.library.custom_op("graphmask::gather_hops", mutates_args=())
@@ -68,7 +73,7 @@ def _gather(table: Tensor, value: Tensor) -> Tensor:
         from ._hops_numba import gather
 
         return gather(table, value)
-    return value @ table
+    return _multiply(value, table)
 
 
 @_combine.register_fake
@@ -88,13 +93,13 @@ def _keep(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
 def _combine_backward(ctx, above: Tensor) -> tuple[Tensor | None, Tensor | None]:  # type: ignore[no-untyped-def]
     table, coefficients = ctx.saved_tensors
     needs_table, needs_coefficients = ctx.needs_input_grad
-    return above.mT @ coefficients if needs_table else None, _gather(table, above) if needs_coefficients else None
+    return _multiply(above.mT, coefficients) if needs_table else None, _gather(table, above) if needs_coefficients else None
 
 
 def _gather_backward(ctx, above: Tensor) -> tuple[Tensor | None, Tensor | None]:  # type: ignore[no-untyped-def]
     table, value = ctx.saved_tensors
     needs_table, needs_value = ctx.needs_input_grad
-    return value.mT @ above if needs_table else None, _combine(table, above) if needs_value else None
+    return _multiply(value.mT, above) if needs_table else None, _combine(table, above) if needs_value else None
 
 
 _combine.register_autograd(_combine_backward, setup_context=_keep)

@@ -30,9 +30,9 @@ def assert_both_ways(table: Tensor, coefficients: Tensor) -> None:
 
 @pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
-@pytest.mark.parametrize("pairs", [0, 1, 30])
-def test_compiled_bodies_are_the_definition(pairs: int, dtype: torch.dtype) -> None:
-    assert_both_ways(*inputs(pairs, dtype=dtype))
+@pytest.mark.parametrize(("pairs", "heads"), [(0, 2), (1, 2), (30, 2), (30, 1)])
+def test_compiled_bodies_are_the_definition(pairs: int, heads: int, dtype: torch.dtype) -> None:
+    assert_both_ways(*inputs(pairs, heads, dtype=dtype))
 
 
 @pytest.mark.parametrize("heads", [1, 2])
@@ -84,3 +84,14 @@ def test_types_are_promoted() -> None:
     table, coefficients = inputs()
     assert combine_hops(table.float(), coefficients).dtype == torch.float64
     assert combine_hops(table.float(), coefficients.float()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_autocast_changes_nothing(heads: int) -> None:
+    leaves = tuple(x.detach().float().requires_grad_() for x in inputs(heads=heads))
+    found = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            out = combine_hops(*leaves)
+            found.append((out, *torch.autograd.grad(out.sum(), leaves)))
+    assert_close(*found, rtol=0, atol=0)
