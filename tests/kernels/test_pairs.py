@@ -7,7 +7,8 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.testing import assert_close
 
 from graphmask.kernels import Pattern, pair_attention, pairs, pattern
-from graphmask.kernels import _pairs_numba as bodies
+
+bodies = pytest.importorskip("graphmask.kernels._pairs_numba", exc_type=ImportError)
 
 # Heads, features and value channels: heads in one group of registers, and in groups of one.
 SIZES = [(2, 3, 2), (4, 32, 20)]
