@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ._checks import check_finite, check_integer, refuse, refuse_type
 from ._structure import structure
-from .kernels import Pattern, spmm
+from .kernels import Pattern, combine_hops, spmm
 from .kernels.pattern import index_dtype
 
 if TYPE_CHECKING:
@@ -158,9 +158,7 @@ class Walks:
         table = self.table
         if table is None:
             return spmm(self.hop_pattern, self.weight.unsqueeze(0), coefficients.mT.unsqueeze(0))[0].mT.contiguous()
-        dtype = torch.promote_types(coefficients.dtype, table.dtype)
-        with torch.autocast(table.device.type, enabled=False):
-            return coefficients.to(dtype) @ table.mT.to(dtype)
+        return combine_hops(table, coefficients)
 
     @property
     def structures(self) -> list[Pattern]:

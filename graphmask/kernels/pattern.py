@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import reverse_cuthill_mckee
 from torch import Tensor
 
 from graphmask._structure import structure
 
 _INT32_MAX = 2**31 - 1
+
+# Entries from which on a pattern is visited in an order of its own, and entries of a row that this order is found from.
+_LARGE = 2**18
+_NEIGHBOURS = 8
+
+# Mean distance between row and column below which the order is good as it is, measured on one entry of so many.
+_NEAR = 1024
+_SAMPLED = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +52,13 @@ class Pattern:
         rowptr[1:] = counts.cumsum(0)
         return cls(rowptr, col.to(index_type).contiguous(), num_cols)
 
+    @classmethod
+    def of_sides(cls, rowptr: Tensor, col: Tensor, colptr: Tensor, row: Tensor, order: Tensor, back: Tensor) -> Pattern:
+        """A square pattern and its transpose, put together again from the tensors that a custom operator was given."""
+        made = cls(rowptr, col, rowptr.numel() - 1)
+        made.__dict__.update(order=order, _transposed=(colptr, row, back))
+        return made
+
     @property
     def shape(self) -> tuple[int, int]:
         """``(R, C)``."""
@@ -65,13 +83,50 @@ class Pattern:
     @structure
     def mT(self) -> Pattern:  # noqa: N802 - torch's spelling of a matrix transpose
         """The transposed pattern."""
+        rowptr, col, back = self._transposed
+        flipped = Pattern(rowptr, col, self.shape[0])
+        # Tensors, not self: a cycle would keep them alive until the garbage collector runs.
+        flipped.__dict__.update(order=back, _transposed=(self.rowptr, self.col, self.order))
+        return flipped
+
+    @structure
+    def _transposed(self) -> tuple[Tensor, Tensor, Tensor]:
+        """``rowptr``, ``col`` and ``order`` of the transposed pattern."""
         order = self.order
         flipped = Pattern.from_coo(self.col[order], self.row[order], self.shape[::-1])
         back = torch.empty_like(order)
         back[order] = torch.arange(self.nnz, dtype=order.dtype, device=order.device)
-        # No link back to self: a cycle would keep large tensors alive until the garbage collector runs.
-        flipped.__dict__.update(order=back, row=self.col[order])
-        return flipped
+        return flipped.rowptr, flipped.col, back
+
+    @structure
+    def schedule(self) -> Tensor:
+        """``[R]``, the rows of a large square pattern in an order in which neighbours follow each other; else empty.
+
+        Rows that share columns then find them in the cache. The order is reverse Cuthill-McKee of a part of the entries.
+        """
+        square, here = self.shape[0] == self.num_cols, self.col.device.type == "cpu"
+        if not (square and here) or self.nnz < _LARGE or self._is_local():
+            return self.col.new_empty(0)
+        return self._thinned().cuthill_mckee()
+
+    def cuthill_mckee(self) -> Tensor:
+        """``[N]``, the rows of a square pattern on CPU in reverse Cuthill-McKee order."""
+        ones = np.ones(self.nnz, dtype=np.int8)
+        matrix = csr_matrix((ones, self.col.numpy(), self.rowptr.numpy()), shape=self.shape)
+        return torch.from_numpy(reverse_cuthill_mckee(matrix).copy()).to(self.col.dtype)
+
+    def _thinned(self) -> Pattern:
+        """About :data:`_NEIGHBOURS` entries of each row, evenly spaced."""
+        counts = self.rowptr.diff()
+        step = torch.div(counts, _NEIGHBOURS, rounding_mode="floor").clamp(min=1)
+        first, step = (x.repeat_interleave(counts, output_size=self.nnz) for x in (self.rowptr[:-1], step))
+        kept = (torch.arange(self.nnz, dtype=self.col.dtype) - first) % step == 0
+        return Pattern.from_coo(self.row[kept], self.col[kept], self.shape)
+
+    def _is_local(self) -> bool:
+        """Whether columns are near their rows already."""
+        distance = (self.row[::_SAMPLED] - self.col[::_SAMPLED]).abs().double().mean()
+        return bool(distance < _NEAR)
 
     def to_dense(self, value: Tensor) -> Tensor:
         """``[..., nnz]`` values as dense matrices ``[..., R, C]``; coinciding entries add."""

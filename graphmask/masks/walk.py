@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from graphmask.kernels import Pattern
 from graphmask.operators import MaskOperator
 from graphmask.topology import Topology
 from graphmask.walks import Walks, WalkSampler
@@ -74,6 +75,12 @@ class WalkMask(MaskOnWalks):
     def _operator(self, topology: Topology) -> MaskOperator:
         (mask,) = self._factors(topology)
         return mask
+
+    def _patterns(self, topology: Topology) -> Iterable[Pattern]:
+        *others, pattern = super()._patterns(topology)
+        # Attention by pairs reads it, and compiled code cannot make it.
+        _ = pattern.schedule
+        return *others, pattern
 
     def _read(self, topology: Topology) -> tuple[Walks, ...]:
         (walks,) = super()._read(topology)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -58,17 +59,47 @@ class SparseOperator(MaskOperator):
 
 
 def merge(parts: Sequence[Entries]) -> Entries:
-    """The sum of sparse entries on the union of their supports."""
-    if len(parts) == 1:
-        return parts[0]
-    heads = max(part.value.shape[0] for part in parts)
-    position = torch.cat([_positions(part.pattern) for part in parts])
-    union, entry = torch.unique(position, return_inverse=True)
-    value = torch.cat([part.value.expand(heads, -1) for part in parts], 1)
-    rows, columns = parts[0].pattern.shape
-    row = torch.div(union, columns, rounding_mode="floor")
-    pattern = Pattern.from_coo(row, union - row * columns, (rows, columns))
-    return Entries(pattern, value.new_zeros(heads, len(union)).index_add(1, entry, value))
+    """The sum of sparse entries on the union of their supports.
+
+    The union of two patterns is found once, by sorting, and kept with the first.
+    """
+    total = parts[0]
+    for part in parts[1:]:
+        total = _add(total, part)
+    return total
+
+
+def _add(first: Entries, second: Entries) -> Entries:
+    if first.pattern.col is second.pattern.col and first.pattern.rowptr is second.pattern.rowptr:
+        return Entries(first.pattern, first.value + second.value)
+    union = unite(first.pattern, second.pattern)
+    heads = max(first.value.shape[0], second.value.shape[0])
+    value = torch.cat([part.value.expand(heads, -1) for part in (first, second)], 1)
+    total = value.new_zeros(heads, union.pattern.nnz).index_add(1, union.entry, value)
+    return Entries(union.pattern, total)
+
+
+class Union(NamedTuple):
+    """A pattern that holds two others, and where their entries are in it, ``[nnz of one + nnz of other]``."""
+
+    pattern: Pattern
+    entry: Tensor
+
+
+def unite(first: Pattern, second: Pattern) -> Union:
+    """The union of two patterns of equal shape; the latest one is kept with the first pattern."""
+    known, union = first.__dict__.get("_union", (None, None))
+    if known is not second.col:
+        with torch.inference_mode(False):
+            union = _unite(first, second)
+        first.__dict__["_union"] = second.col, union
+    return union
+
+
+def _unite(first: Pattern, second: Pattern) -> Union:
+    position, entry = torch.unique(torch.cat([_positions(first), _positions(second)]), return_inverse=True)
+    row = torch.div(position, first.num_cols, rounding_mode="floor")
+    return Union(Pattern.from_coo(row, position - row * first.num_cols, first.shape), entry)
 
 
 def _positions(pattern: Pattern) -> Tensor:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import torch
 from hypothesis import given
@@ -45,6 +48,19 @@ def test_transposed(support: torch.Tensor) -> None:
     assert_close((back.rowptr, back.col, back.row), (pattern.rowptr, pattern.col, pattern.row))
     fresh = pattern_of(support.mT)
     assert_close((pattern.mT.rowptr, pattern.mT.col, pattern.mT.row), (fresh.rowptr, fresh.col, fresh.row))
+
+
+def test_transposing_back_sorts_nothing_and_keeps_nothing_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    pattern = pattern_of(torch.eye(3, dtype=torch.bool))
+    flipped, alive = pattern.mT, weakref.ref(pattern)
+    monkeypatch.setattr(torch, "argsort", None)
+    assert flipped.mT.col is pattern.col
+    assert flipped.mT.mT.col is flipped.col
+    assert flipped.mT.order is pattern.order
+    gc.disable()
+    del pattern
+    gc.enable()
+    assert alive() is None
 
 
 def test_dense_values_lead_and_coinciding_entries_add() -> None:

@@ -118,6 +118,18 @@ def test_sparse_terms_are_merged(topology: Topology) -> None:
     assert (first + GlobalOperator(topology)).entries() is None
 
 
+def test_the_union_of_supports_is_found_once(topology: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = signed(topology), signed(topology, 1).mT
+    merged = (first + second).entries()
+    monkeypatch.setattr(torch, "unique", None)
+    again = (first + second).entries()
+    assert again.pattern is merged.pattern
+    assert_close(again.value, merged.value, rtol=0, atol=0)
+    same = (first + first).entries()
+    assert same.pattern is first.pattern
+    assert_close(same.value, 2 * first.value)
+
+
 def test_sums_are_flat(topology: Topology) -> None:
     assert len(((signed(topology) + signed(topology)) + (signed(topology) + GlobalOperator(topology))).terms) == 4
 
