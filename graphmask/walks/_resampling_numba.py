@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
+
+from graphmask.kernels._compiled import compiled
 
 from ._products import Adjacency
 from ._resampling import TIE, Drawn, Plan
 
 # Rows that a thread draws at a time.
 _BLOCK = 1024
-
-
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiled without the interpreter's lock; kept on disk where a place for it can be written."""
-    try:
-        return numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:
-        return numba.njit(nogil=True)(function)
 
 
 def draw_rows(start: Tensor, threshold: Tensor, draws: Tensor, W: Adjacency, plan: Plan, dtype: torch.dtype) -> Drawn:
@@ -50,7 +41,7 @@ def draw_rows(start: Tensor, threshold: Tensor, draws: Tensor, W: Adjacency, pla
     return Drawn(counts, col, value)
 
 
-@_compiled
+@compiled
 def _draw(W, start, threshold, draws, plan, formed, sampled, counts, col, value):  # type: ignore[no-untyped-def]
     """Rows into ``counts``, ``col`` and ``value``; returns the number of their pairs."""
     hops, width, budget, limit, decay = plan
@@ -99,7 +90,7 @@ def _draw(W, start, threshold, draws, plan, formed, sampled, counts, col, value)
     return number
 
 
-@_compiled
+@compiled
 def _multiply(W, state_col, state, length, formed, sampled, draw, total, touched):  # type: ignore[no-untyped-def]
     """The state times W into ``total``; returns the number of nodes that it has ``touched``.
 
@@ -150,7 +141,7 @@ def _multiply(W, state_col, state, length, formed, sampled, draw, total, touched
     return found
 
 
-@_compiled
+@compiled
 def _thin(total, touched, length, width, draw, size, state_col, state):  # type: ignore[no-untyped-def]
     """The entries of ``total`` into the state, at most about ``width`` of them; returns their number."""
     bound = 0.0
@@ -175,7 +166,7 @@ def _thin(total, touched, length, width, draw, size, state_col, state):  # type:
     return kept
 
 
-@_compiled
+@compiled
 def _choose(score, pairs, bound, draw, chosen, factor_of):  # type: ignore[no-untyped-def]
     """The pairs that stay, and by what their values are multiplied; returns their number. The first, the node itself, stays."""
     kept, passed = 0, draw
@@ -192,7 +183,7 @@ def _choose(score, pairs, bound, draw, chosen, factor_of):  # type: ignore[no-un
     return kept
 
 
-@_compiled
+@compiled
 def _find_threshold(size, length, budget):  # type: ignore[no-untyped-def]
     rest = 0.0
     for x in range(length):
