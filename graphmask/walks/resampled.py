@@ -60,7 +60,7 @@ class ResampledWalks(WalkSampler):
     Raises:
         ValueError: for a budget or width below 1, a decay outside (0, 1], negative hops, or an unknown normalisation.
 
-    Cost: O(N K width min(degree, 64)) time, O(N K budget) memory. On CPUs the extra ``fast`` (numba) draws 5 to 10 times
+    Cost: O(N K width min(degree, 64)) time, O(N K budget) memory. On CPUs the extra ``fast`` (numba) draws 3 to 6 times
     faster; it draws other walks of the same law from the same seed.
 
     Source: the resampling is that of Fearnhead and Clifford, "On-line inference for hidden Markov models via particle
