@@ -6,18 +6,16 @@ Letters: H heads, P pairs, K hops.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import torch
 from torch import Tensor
+
+from ._extra import HAS_NUMBA
 
 # Multiply-adds below which torch multiplies: a body is compiled for each number of heads and hops, within seconds.
 _WORTH_COMPILING = 2**20
 
 # Coefficients that a compiled body keeps in registers.
 _MOST = 256
-
-HAS_NUMBA = find_spec("numba") is not None
 
 
 def combine_hops(table: Tensor, coefficients: Tensor) -> Tensor:

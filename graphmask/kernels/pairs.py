@@ -10,11 +10,10 @@ Letters: H heads, N nodes, m features, d value channels, P pairs.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import torch
 from torch import Tensor
 
+from ._extra import HAS_NUMBA
 from .pattern import Pattern
 from .primitives import sddmm, spmm
 
@@ -26,8 +25,6 @@ _STRUCTURE = 7
 
 # Channels of a head that a compiled body keeps in registers.
 _WIDEST = 256
-
-HAS_NUMBA = find_spec("numba") is not None
 
 
 def pair_attention(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.util import find_spec
 from types import ModuleType
 
 import torch
@@ -13,6 +12,7 @@ from graphmask._checks import check_integer, check_number, refuse
 from graphmask._random import uniform
 from graphmask._walks import Walks
 from graphmask.kernels import Pattern
+from graphmask.kernels._extra import HAS_NUMBA
 from graphmask.topology import Normalization, Topology
 
 from . import _resampling
@@ -172,7 +172,7 @@ class _Draw:
 @cache
 def _compiled() -> ModuleType | None:
     """The body compiled by numba, where that is installed."""
-    if find_spec("numba") is None:
+    if not HAS_NUMBA:
         return None
     from . import _resampling_numba
 

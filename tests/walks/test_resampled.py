@@ -335,7 +335,7 @@ def test_values_have_the_dtype_of_the_weights() -> None:
 def test_without_numba_torch_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     resampled._compiled.cache_clear()
     with monkeypatch.context() as patch:
-        patch.setattr(resampled, "find_spec", lambda name: None)
+        patch.setattr(resampled, "HAS_NUMBA", False)
         assert resampled._compiled() is None
         check_sampler(ResampledWalks(2, hops=2), example_topologies()["ring"], draws=200)
     resampled._compiled.cache_clear()
