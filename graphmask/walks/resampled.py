@@ -17,7 +17,7 @@ from graphmask.topology import Normalization, Topology
 
 from . import _resampling
 from ._products import Adjacency
-from ._resampling import FORMED, Drawn, Plan, find_thresholds, score
+from ._resampling import Drawn, Plan, find_thresholds, score
 from .base import WalkSampler
 
 # Entries that a row carries while it walks, and pairs that the fullest row stores, per pair of the budget.
@@ -45,9 +45,10 @@ class ResampledWalks(WalkSampler):
     draw per row. There is one c per graph, so that wide rows get more pairs than narrow ones, up to ``4 * budget``. The pair of
     a node with itself always stays: :math:`S_0` is the identity, and no row is empty.
 
-    Every :math:`S_t` is unbiased, and *exact* in rows whose ball of K hops holds at most ``budget`` nodes. Weights of any sign
-    and asymmetric W are served. Where a row would form more than ``64 * width`` terms of a product (hubs), ``4 * width`` of
-    them are drawn in the same way, the largest for certain: a hop costs no more than that on any graph.
+    Every :math:`S_t` is unbiased, and *exact* in rows whose ball of K hops holds at most ``budget`` nodes, and no more than
+    ``width``. Weights of any sign and asymmetric W are served. Where a row would form more than ``64 * width`` terms of a
+    product and more than ``budget ** 2`` (hubs), ``2 * width`` of them are drawn in the same way, the largest for certain: a
+    hop costs no more than that on any graph.
 
     Args:
         budget: pairs stored per row, on average over each graph. (default: :obj:`64`)
@@ -60,8 +61,8 @@ class ResampledWalks(WalkSampler):
     Raises:
         ValueError: for a budget or width below 1, a decay outside (0, 1], negative hops, or an unknown normalisation.
 
-    Cost: O(N K width min(degree, 64)) time, O(N K budget) memory. On CPUs the extra ``fast`` (numba) draws 3 to 6 times
-    faster; it draws other walks of the same law from the same seed.
+    Cost: O(N K width min(degree, max(64, budget))) time, O(N K budget) memory. On CPUs the extra ``fast`` (numba) draws 3 to 6
+    times faster; it draws other walks of the same law from the same seed.
 
     Source: the resampling is that of Fearnhead and Clifford, "On-line inference for hidden Markov models via particle
     filters" (JRSS-B 2003); walking with it, and choosing pairs for all hops and rows together, is this library's.
@@ -165,8 +166,8 @@ class _Draw:
         if compiled is not None:
             return _ROWS
         degree = self.W.rows.counts
-        widest = min(int(degree.max()), FORMED) if len(degree) else 1
-        return max(1, _TERMS // (self.plan.width * max(1, widest)))
+        widest = int(degree.max()) if len(degree) else 0
+        return max(1, _TERMS // max(1, min(self.plan.width * widest, self.plan.formed)))
 
 
 @cache

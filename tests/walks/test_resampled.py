@@ -147,6 +147,16 @@ def test_walks_are_exact_where_balls_fit_the_budget(name: str, normalization: st
 
 
 @pytest.mark.usefixtures("body")
+def test_a_dense_ball_that_fits_a_large_budget_is_exact() -> None:
+    """Its products have 150 * 150 terms, more than 64 * width: these are formed all the same."""
+    nodes = torch.arange(150)
+    topology = Topology(torch.cartesian_prod(nodes, nodes).mT, 150)
+    sampler = ResampledWalks(budget=150, hops=2)
+    assert _resampling.FORMED * sampler.width < 150**2
+    assert_close(sampler(topology).to_dense(), powers(topology, 2))
+
+
+@pytest.mark.usefixtures("body")
 def test_rows_whose_balls_fit_are_exact_beside_rows_whose_balls_do_not() -> None:
     ring = torch.stack([torch.arange(6), (torch.arange(6) + 1) % 6]) + 60
     crowd = torch.randint(60, (2, 600), generator=torch.Generator().manual_seed(0))
