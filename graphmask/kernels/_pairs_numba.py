@@ -15,8 +15,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._compiled import compiled, flat
-from ._vectors import LINE, add, fill, load, multiply, prefetch, spread, store, sum_heads, sum_lanes, with_sign_of, zeros
+from ._compiled import compiled, flat, inlined
+from ._vectors import (
+    LINE,
+    add,
+    fill,
+    load,
+    multiply,
+    prefetch,
+    prefetch_like,
+    spread,
+    store,
+    sum_heads,
+    sum_lanes,
+    with_sign_of,
+    zeros,
+)
 
 # Bytes of the channels that a group of heads holds in registers, of each of queries, keys, values and gradients.
 _GROUP = 256
@@ -88,6 +102,20 @@ def differentiate_columns(
     return grad_k.transpose(0, 1), grad_v.transpose(0, 1)
 
 
+@inlined
+def ask_for_pairs(x, width, begin, end):  # type: ignore[no-untyped-def]
+    """All that pairs of one row read: ``width`` numbers each, side by side."""
+    for number in range(begin * width, end * width, LINE // x.itemsize):
+        prefetch(x, number, 1)
+
+
+@inlined
+def ask_for_nodes(index, begin, end, x, x_step, like):  # type: ignore[no-untyped-def]
+    """The first nodes that a row reads."""
+    for pair in range(begin, min(begin + _AHEAD, end)):
+        prefetch_like(x, index[pair] * x_step, like)
+
+
 def _rows(x: Tensor) -> Rows:
     """The numbers of ``[H, N, C]`` where they lie, if each node's heads lie side by side there."""
     heads, nodes, channels = x.shape
@@ -146,16 +174,12 @@ def _bodies(group: int, m: int, d: int, shared: bool) -> Bodies:
             if len(visits):
                 # The next rows lie anywhere: what they read is asked for while this one is summed.
                 following = visits[min(place + 2, last - 1)]
-                begin, end = ptr[following], ptr[following + 1]
-                for number in range(begin, end, LINE // col.itemsize):
-                    prefetch(col, number, 1)
-                for number in range(begin * width, end * width, LINE // value.itemsize):
-                    prefetch(value, number, 1)
+                ask_for_pairs(col, 1, ptr[following], ptr[following + 1])
+                ask_for_pairs(value, width, ptr[following], ptr[following + 1])
                 following = visits[min(place + 1, last - 1)]
-                for pair in range(ptr[following], min(ptr[following] + _AHEAD, ptr[following + 1])):
-                    prefetch(k, col[pair] * k_step, keys)
-                    prefetch(v, col[pair] * v_step, values)
                 prefetch(q, following * q_step, keys)
+                ask_for_nodes(col, ptr[following], ptr[following + 1], k, k_step, zeros(k, keys))
+                ask_for_nodes(col, ptr[following], ptr[following + 1], v, v_step, zeros(v, values))
             for head in range(0, heads, group):
                 query = load(q, i * q_step + head * m, keys)
                 total, total_size = zeros(q, values), zeros(q, group)
@@ -179,21 +203,15 @@ def _bodies(group: int, m: int, d: int, shared: bool) -> Bodies:
         for place in range(first, last):
             i = visits[place] if len(visits) else place
             if len(visits):
-                # The next rows lie anywhere: what they read is asked for while this one is summed.
                 following = visits[min(place + 2, last - 1)]
-                begin, end = ptr[following], ptr[following + 1]
-                for number in range(begin, end, LINE // col.itemsize):
-                    prefetch(col, number, 1)
-                for number in range(begin * width, end * width, LINE // value.itemsize):
-                    prefetch(value, number, 1)
-                for number in range(begin * width, end * width, LINE // grad_value.itemsize):
-                    prefetch(grad_value, number, 1)
+                ask_for_pairs(col, 1, ptr[following], ptr[following + 1])
+                ask_for_pairs(value, width, ptr[following], ptr[following + 1])
+                ask_for_pairs(grad_value, width, ptr[following], ptr[following + 1])
                 following = visits[min(place + 1, last - 1)]
-                for pair in range(ptr[following], min(ptr[following] + _AHEAD, ptr[following + 1])):
-                    prefetch(k, col[pair] * k_step, keys)
-                    prefetch(v, col[pair] * v_step, values)
                 prefetch(q, following * q_step, keys)
                 prefetch(above, following * above_step, values)
+                ask_for_nodes(col, ptr[following], ptr[following + 1], k, k_step, zeros(k, keys))
+                ask_for_nodes(col, ptr[following], ptr[following + 1], v, v_step, zeros(v, values))
             for head in range(0, heads, group):
                 query = load(q, i * q_step + head * m, keys)
                 slope = load(above, i * above_step + head * d, values)
@@ -224,21 +242,16 @@ def _bodies(group: int, m: int, d: int, shared: bool) -> Bodies:
         for place in range(first, last):
             j = visits[place] if len(visits) else place
             if len(visits):
-                # The next rows lie anywhere: what they read is asked for while this one is summed.
                 following = visits[min(place + 2, last - 1)]
-                begin, stop = ptr[following], ptr[following + 1]
-                for number in range(begin, stop, LINE // row.itemsize):
-                    prefetch(row, number, 1)
-                for number in range(begin, stop, LINE // order.itemsize):
-                    prefetch(order, number, 1)
+                ask_for_pairs(row, 1, ptr[following], ptr[following + 1])
+                ask_for_pairs(order, 1, ptr[following], ptr[following + 1])
                 following = visits[min(place + 1, last - 1)]
                 for entry in range(ptr[following], min(ptr[following] + _FAR, ptr[following + 1])):
                     prefetch(value, order[entry] * width, 1)
-                for entry in range(ptr[following], min(ptr[following] + _AHEAD, ptr[following + 1])):
-                    prefetch(q, row[entry] * q_step, keys)
-                    prefetch(above, row[entry] * above_step, values)
                 prefetch(k, following * k_step, keys)
                 prefetch(v, following * v_step, values)
+                ask_for_nodes(row, ptr[following], ptr[following + 1], q, q_step, zeros(q, keys))
+                ask_for_nodes(row, ptr[following], ptr[following + 1], above, above_step, zeros(above, values))
             for head in range(0, heads, group):
                 key, value_j = load(k, j * k_step + head * m, keys), load(v, j * v_step + head * d, values)
                 total_k, total_v = zeros(k, keys), zeros(k, values)

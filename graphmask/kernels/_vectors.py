@@ -174,17 +174,31 @@ def with_sign_of(typing, x, y):  # type: ignore[no-untyped-def]
 @intrinsic(prefer_literal=True)
 def prefetch(typing, array, offset, length):  # type: ignore[no-untyped-def]
     """Ask for ``array[offset : offset + length]``, which will be loaded soon; nothing happens where there is no such memory."""
-    lines = range(0, length.literal_value, max(1, LINE * 8 // array.dtype.bitwidth))
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        start = context.make_array(signature.args[0])(context, builder, args[0]).data
-        pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
-        ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        for line in lines:
-            place = builder.gep(start, [builder.add(args[1], ir.Constant(args[1].type, line))])
-            # To read, into the nearest cache, as data.
-            builder.call(ask, [builder.bitcast(place, pointer), *(ir.Constant(number, fact) for fact in (0, 3, 1))])
+        _ask(context, builder, signature.args[0], args, length.literal_value)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, length), generate
+
+
+@intrinsic
+def prefetch_like(typing, array, offset, like):  # type: ignore[no-untyped-def]
+    """Ask for as many numbers as another vector has."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        _ask(context, builder, signature.args[0], args, like.length)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, like), generate
+
+
+def _ask(context, builder, array, args, length):  # type: ignore[no-untyped-def]
+    start = context.make_array(array)(context, builder, args[0]).data
+    pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+    ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    for line in range(0, length, max(1, LINE * 8 // array.dtype.bitwidth)):
+        place = builder.gep(start, [builder.add(args[1], ir.Constant(args[1].type, line))])
+        # To read, into the nearest cache, as data.
+        builder.call(ask, [builder.bitcast(place, pointer), *(ir.Constant(number, fact) for fact in (0, 3, 1))])
