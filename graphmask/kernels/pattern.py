@@ -109,7 +109,7 @@ class Pattern:
         square, here = self.shape[0] == self.num_cols, self.col.device.type == "cpu"
         if not (square and here) or self.nnz < _LARGE or self._is_local():
             return self.col.new_empty(0)
-        return self._thinned().cuthill_mckee()
+        return self.thinned().cuthill_mckee()
 
     def cuthill_mckee(self) -> Tensor:
         """``[N]``, the rows of a square pattern on CPU in reverse Cuthill-McKee order."""
@@ -117,7 +117,7 @@ class Pattern:
         matrix = csr_matrix((ones, self.col.numpy(), self.rowptr.numpy()), shape=self.shape)
         return torch.from_numpy(reverse_cuthill_mckee(matrix).copy()).to(self.col.dtype)
 
-    def _thinned(self) -> Pattern:
+    def thinned(self) -> Pattern:
         """About :data:`_NEIGHBOURS` entries of each row, evenly spaced."""
         counts = self.rowptr.diff()
         step = torch.div(counts, _NEIGHBOURS, rounding_mode="floor").clamp(min=1)
