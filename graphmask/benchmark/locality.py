@@ -13,6 +13,7 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -28,6 +29,7 @@ from graphmask.masks import PowerSeriesMask, WalkMask
 from graphmask.nn import TopologicalTransformer
 from graphmask.topology import Topology
 from graphmask.transforms import CuthillMcKee, Hilbert, KNNGraph, ReorderNodes
+from graphmask.transforms.reorder import NodeOrder
 from graphmask.walks import Walks
 
 from .machine import describe_machine, summarize
@@ -88,20 +90,23 @@ class Row:
 def measure(settings: Settings) -> list[Row]:
     """All labellings, the given one first, each with rows visited in memory order and by a schedule.
 
+    Points of a file are also labelled at random; those of the sphere are so already.
+
     Cost: some rounds of attention over ``N pairs`` entries; memory for the patterns of all labellings at once.
 
     Example:
         >>> from graphmask.benchmark.locality import Settings, measure
-        >>> [row.label for row in measure(Settings(nodes=64, pairs=8, repeats=1, steps=False))]  # doctest: +NORMALIZE_WHITESPACE
-        ['given', 'given, scheduled', 'Cuthill-McKee', 'Cuthill-McKee, scheduled', 'Hilbert', 'Hilbert, scheduled',
-         'random', 'random, scheduled']
+        >>> [row.label for row in measure(Settings(nodes=64, pairs=8, repeats=1, steps=False))][::2]
+        ['given', 'Cuthill-McKee', 'Hilbert']
     """
     given = _neighbourhoods(settings)
+    features = _Features(given.num_nodes or 0, len(given.near_index), settings)
     tasks, fills = {}, {}
-    for label, data in _labelled(given, settings).items():
+    for label, order in _orders(settings).items():
+        data = given if order is None else ReorderNodes(order)(given)
         pattern = _mask_pattern(data)
         fills[label] = {size: tile_fill(pattern, size) for size in _TILES}
-        tasks.update(_tasks(label, pattern, data, settings))
+        tasks.update(_tasks(label, pattern, data, features))
     seconds = _time_in_turns(tasks, settings.repeats)
     labels = dict.fromkeys(label for label, _ in tasks)
     return [
@@ -139,12 +144,12 @@ def _neighbourhoods(settings: Settings) -> Data:
     return data
 
 
-def _labelled(data: Data, settings: Settings) -> dict[str, Data]:
+def _orders(settings: Settings) -> dict[str, NodeOrder | None]:
     def shuffle(data: Data) -> Tensor:
         return torch.randperm(data.num_nodes or 0, generator=torch.Generator().manual_seed(settings.seed))
 
-    orders = {"Cuthill-McKee": CuthillMcKee(), "Hilbert": Hilbert(), "random": shuffle}
-    return {"given": data} | {label: ReorderNodes(order)(data) for label, order in orders.items()}
+    orders: dict[str, NodeOrder | None] = {"given": None, "Cuthill-McKee": CuthillMcKee(), "Hilbert": Hilbert()}
+    return orders if settings.points is None else orders | {"random": shuffle}
 
 
 def _mask_pattern(data: Data) -> Pattern:
@@ -153,35 +158,38 @@ def _mask_pattern(data: Data) -> Pattern:
     return Pattern.from_counts(torch.full((nodes,), pairs), col.flatten(), nodes)
 
 
-def _tasks(label: str, pattern: Pattern, data: Data, settings: Settings) -> dict[tuple[str, str], Callable[[], object]]:
-    """What is timed, by label and name."""
-    # All labellings see equal numbers, if not at equal nodes.
-    generator = torch.Generator().manual_seed(settings.seed)
-    nodes, heads, channels = pattern.shape[0], HEADS, CHANNELS // HEADS
-    q, k, v = (torch.rand(nodes, heads, channels, generator=generator).transpose(0, 1) for _ in range(3))
-    value = torch.rand(pattern.nnz, heads, generator=generator).mT
-    leaves = [x.requires_grad_() for x in (q, k, v, value)]
+class _Features:
+    """Numbers that all labellings see, if not at equal nodes."""
 
-    def forward(pattern: Pattern) -> None:
+    def __init__(self, nodes: int, pairs: int, settings: Settings) -> None:
+        generator = torch.Generator().manual_seed(settings.seed)
+        shape = nodes, HEADS, CHANNELS // HEADS
+        self.q, self.k, self.v = (torch.rand(shape, generator=generator).transpose(0, 1).requires_grad_() for _ in range(3))
+        self.value = torch.rand(nodes * pairs, HEADS, generator=generator).mT.requires_grad_()
+        self.x = torch.rand(nodes, CHANNELS, generator=generator)
+        self.table = torch.rand(nodes * pairs, _HOPS + 1, generator=generator) if settings.steps else None
+
+    def attend(self, pattern: Pattern) -> None:
         with torch.no_grad():
-            pair_attention(pattern, q, k, v, value)
+            pair_attention(pattern, self.q, self.k, self.v, self.value)
 
-    def both(pattern: Pattern) -> None:
-        outputs = pair_attention(pattern, q, k, v, value)
-        torch.autograd.grad(outputs, leaves, [torch.ones_like(x) for x in outputs])
+    def attend_both_ways(self, pattern: Pattern) -> None:
+        outputs = pair_attention(pattern, self.q, self.k, self.v, self.value)
+        torch.autograd.grad(outputs, (self.q, self.k, self.v, self.value), [torch.ones_like(x) for x in outputs])
 
+
+def _tasks(label: str, pattern: Pattern, data: Data, features: _Features) -> dict[tuple[str, str], Callable[[], object]]:
+    """What is timed, by label and name."""
     tasks: dict[tuple[str, str], Callable[[], object]] = {}
     for name, visits in ((label, pattern.col.new_empty(0)), (f"{label}, scheduled", pattern.thinned().cuthill_mckee())):
         visited = _visited(pattern, visits)
-        tasks[name, "attention"] = lambda pattern=visited: forward(pattern)
-        tasks[name, "attention, both ways"] = lambda pattern=visited: both(pattern)
-    series = PowerSeriesMask(order=_HOPS)(Topology.from_data(data))
-    x = torch.rand(nodes, CHANNELS, generator=generator)
-    tasks[label, "power series"] = lambda: series @ x
-    if settings.steps:
-        table = torch.rand(pattern.nnz, _HOPS + 1, generator=generator)
-        topology = Topology.from_data(data).with_walks(Walks.of_pairs(pattern, table))
-        tasks[label, "training step"] = _training_step(topology, x)
+        tasks[name, "attention"] = partial(features.attend, visited)
+        tasks[name, "attention, both ways"] = partial(features.attend_both_ways, visited)
+    topology = Topology.from_data(data)
+    tasks[label, "power series"] = partial(PowerSeriesMask(order=_HOPS)(topology).matmul, features.x)
+    if features.table is not None:
+        topology = topology.with_walks(Walks.of_pairs(pattern, features.table))
+        tasks[label, "training step"] = _training_step(topology, features.x)
     return tasks
 
 
