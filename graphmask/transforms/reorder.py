@@ -26,13 +26,15 @@ class ReorderNodes(BaseTransform):
     r"""Renames the nodes of a graph so that neighbours lie close in memory: node i is the former node ``order[i]``.
 
     Masks, layers and models then compute the same for the renamed nodes (as far as nothing in them depends on the order of
-    nodes), and on large graphs faster, since attention and sparse products read neighbours from the cache.
+    nodes), and on large graphs faster, since attention and sparse products read neighbours from the cache. Points in random
+    order gain most; meshes whose files list neighbours together gain little. ``python -m graphmask.benchmark.locality``
+    measures it.
 
     Every node-level attribute, as ``data.is_node_attr`` tells, is permuted; every attribute that holds node ids by PyG's rule,
-    ``face`` and integers with ``index`` in their name, is renamed. Edges stay listed as they are, and stored walks are
-    sorted by their new ids. ``original_index`` [N] is written: the first name of each node, also after reordering
-    again. It batches by PyG's rules, and :meth:`restore` reads it. In a batch the nodes of each graph keep the places of that
-    graph.
+    ``face`` and integers with ``index`` in their name, is renamed. Edges stay listed as they are (``data.sort()`` lists them
+    by node), stored walks are sorted by their new ids. ``original_index`` [N] is written, the first name of each node, also
+    where nodes are reordered again: it batches by PyG's rules, and :meth:`restore` reads it. In a batch the nodes of each
+    graph keep the places of that graph.
 
     Samplers of walks draw for each node in turn, so walks drawn afterwards are others of the same law, unless they are exact.
 
