@@ -300,6 +300,8 @@ TRANSFORMS = (
     Case("radius", lambda: transforms.RadiusGraph(0.6), data=points),
     Case("farthest", lambda: transforms.FarthestPoints(5), data=points),
     Case("unit-sphere", transforms.UnitSphere, data=points),
+    Case("reorder-cuthill-mckee", transforms.ReorderNodes, data=graph),
+    Case("reorder-hilbert", lambda: transforms.ReorderNodes(transforms.Hilbert()), data=points),
     Case("mesh-cotangent", lambda: transforms.MeshToGraph(transforms.Cotangent()), data=mesh),
     Case("mesh-length", lambda: transforms.MeshToGraph(transforms.EdgeLength()), data=mesh),
 )
