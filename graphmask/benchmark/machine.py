@@ -23,7 +23,7 @@ def describe_machine(threads: int | None = None) -> dict[str, str]:
 
     Returns:
         ``cpu``, ``cores``, ``threads``, ``memory``, ``gpu``, ``load`` (over the last minute), ``os``, ``python``,
-        ``torch``, ``torch-geometric``, ``graphmask`` and ``date`` (UTC).
+        ``torch``, ``torch-geometric``, ``numba``, ``graphmask`` and ``date`` (UTC).
 
     Example:
         >>> from graphmask.benchmark import describe_machine
@@ -39,7 +39,7 @@ def describe_machine(threads: int | None = None) -> dict[str, str]:
         "load": f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown",
         "os": platform.platform(),
         "python": platform.python_version(),
-        **{name: version_of(name) or "unknown" for name in ("torch", "torch-geometric", "graphmask")},
+        **{name: version_of(name) or "absent" for name in ("torch", "torch-geometric", "numba", "graphmask")},
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
 

@@ -1,17 +1,13 @@
-"""What a run finds: one measurement per contender and size, exponents fitted on them, and their CSV file."""
+"""What a run finds: one measurement per contender and size, and exponents fitted on them."""
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from statistics import fmean, median
 from typing import Any, NamedTuple
-
-from graphmask._checks import refuse
 
 # Below a page nothing can be told, and a logarithm needs a positive number.
 _SMALLEST = 2**-8
@@ -79,6 +75,27 @@ class Measurement:
     def spread(self) -> float:
         """Slowest over fastest round of the forward and backward call, minus 1; 0 for fewer than two rounds."""
         return max(self.both) / min(self.both) - 1 if len(self.both) > 1 else 0.0
+
+    def row(self) -> dict[str, Any]:
+        """As in a table: times in seconds, memory in MiB."""
+        return {
+            "contender": self.contender,
+            "library": self.library,
+            "nodes": self.nodes,
+            "edges": self.edges,
+            "status": self.status.value,
+            "note": self.note,
+            "rounds": len(self.both) or len(self.forward),
+            "forward_s": self.forward_seconds,
+            "forward_backward_s": self.both_seconds,
+            "fastest_forward_backward_s": min(self.both, default=None),
+            "slowest_forward_backward_s": max(self.both, default=None),
+            "first_call_s": self.first,
+            "peak_mib": self.peak,
+            "entries_per_node": self.entries_per_node,
+            "prepare_s": self.prepare,
+            "prepare_peak_mib": self.prepare_peak,
+        }
 
 
 class Quantity(NamedTuple):
@@ -150,54 +167,3 @@ def by_contender(measurements: Sequence[Measurement]) -> dict[str, list[Measurem
     for each in measurements:
         groups.setdefault(each.contender, []).append(each)
     return groups
-
-
-def write_csv(path: str | Path, measurements: Sequence[Measurement], machine: str = "") -> None:
-    """One row per contender and size; times in seconds, memory in MiB, empty where nothing was measured.
-
-    Args:
-        path: of the file, written anew.
-        measurements: the rows.
-        machine: repeated in every row, so that files of several machines can be joined.
-
-    Raises:
-        ValueError: for no measurements.
-        OSError: where the file cannot be written.
-
-    Example:
-        >>> import tempfile, pathlib
-        >>> from graphmask.benchmark import Measurement, write_csv
-        >>> path = pathlib.Path(tempfile.mkdtemp()) / "costs.csv"
-        >>> write_csv(path, [Measurement("walk", "graphmask", nodes=64, forward=(0.5, 0.25, 0.125))])
-        >>> path.read_text().splitlines()[1].split(",")[:8]
-        ['walk', 'graphmask', '64', '', 'measured', '', '3', '0.25']
-    """
-    if not measurements:
-        raise refuse("measurements", "at least one", measurements)
-    rows = [_row(each, machine) for each in measurements]
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def _row(each: Measurement, machine: str) -> dict[str, Any]:
-    return {
-        "contender": each.contender,
-        "library": each.library,
-        "nodes": each.nodes,
-        "edges": each.edges,
-        "status": each.status.value,
-        "note": each.note,
-        "rounds": len(each.both) or len(each.forward),
-        "forward_s": each.forward_seconds,
-        "forward_backward_s": each.both_seconds,
-        "fastest_forward_backward_s": min(each.both, default=None),
-        "slowest_forward_backward_s": max(each.both, default=None),
-        "first_call_s": each.first,
-        "peak_mib": each.peak,
-        "entries_per_node": each.entries_per_node,
-        "prepare_s": each.prepare,
-        "prepare_peak_mib": each.prepare_peak,
-        "machine": machine,
-    }

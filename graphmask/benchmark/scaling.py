@@ -16,23 +16,14 @@ from .machine import GIB, total_memory
 from .measure import Bench, Case, CutOffError, FirstCall, Prepared
 from .memory import MIB
 from .results import QUANTITIES, Measurement, Status, extrapolate
+from .turns import FEWEST_ROUNDS, LONG, count_calls
 from .worker import Worker
-
-# A call shorter than this is timed as the mean of several that take as long together.
-_SHORTEST = 0.05
-
-_MOST_CALLS = 50
-
-# Calls longer than this are not run an extra time before they are timed.
-_LONG = 1.0
 
 # What is made once per graph may take this many times the limit of a call.
 _PREPARE_SHARE = 10
 
 # The first call builds what later calls find ready, and gives freed memory back at once.
 _FIRST_SHARE = 2
-
-_FEWEST_ROUNDS = 3
 
 Progress = Callable[[str], object]
 
@@ -174,14 +165,14 @@ class _Entrant:
     def wants_round(self) -> bool:
         """Whether to measure again: not when cut off, and not when calls are so long that three rounds must do."""
         spent = sum(self._forward) + sum(self._both)
-        return self._cut is None and (len(self._both) < _FEWEST_ROUNDS or spent < self._settings.time_limit)
+        return self._cut is None and (len(self._both) < FEWEST_ROUNDS or spent < self._settings.time_limit)
 
     def round(self) -> None:
         """A forward call, then a forward and backward one, several of each where they are short."""
         assert self._worker is not None
         assert self._first is not None
         expected = min(self._both, default=self._first.seconds)
-        number, warm = min(math.ceil(_SHORTEST / max(expected, 1e-6)), _MOST_CALLS), expected < _LONG
+        number, warm = count_calls(expected), expected < LONG
         for backward, found in ((False, self._forward), (True, self._both)):
             request = partial(Bench.mean_seconds, backward=backward, number=number, warm=warm)
             found.append(self._worker.ask(request, self._settings.time_limit * (number + warm)))
