@@ -60,7 +60,7 @@ def test_an_interrupt_keeps_what_was_measured(
         yield [Measurement("walk", "graphmask", 64, both=(1.0,))]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("graphmask.benchmark.command.run", interrupted)
+    monkeypatch.setattr("graphmask.benchmark.scaling_command.run", interrupted)
     result = graphmask("bench", "--csv", tmp_path / "costs.csv")
     assert result.exit_code == 130
     assert "walk" in result.output
@@ -131,7 +131,8 @@ def test_without_its_extra_the_command_line_says_what_to_install(
 def test_benchmark_needs_no_extra_to_be_imported() -> None:
     names = ("typer", "rich", "matplotlib")
     blocked = "; ".join(f"sys.modules[{name!r}] = None" for name in names)
-    packages = ("graphmask.benchmark", "graphmask.benchmark.estimators")
-    modules = ", ".join(f"{package}{part}" for package in packages for part in ("", ".report", ".plot"))
+    parts = ("", ".estimators", ".comparisons", ".bodies")
+    modules = ", ".join(f"graphmask.benchmark{part}{each}" for part in parts for each in ("", ".report"))
+    modules += ", graphmask.benchmark.plot, graphmask.benchmark.estimators.plot"
     code = f"import sys; {blocked}; import {modules}"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -72,6 +72,11 @@ class Measurement:
         return None if self.entries is None else self.entries / self.nodes
 
     @property
+    def bytes_per_node(self) -> float | None:
+        """At the peak."""
+        return None if self.peak is None else self.peak * 2**20 / self.nodes
+
+    @property
     def spread(self) -> float:
         """Slowest over fastest round of the forward and backward call, minus 1; 0 for fewer than two rounds."""
         return max(self.both) / min(self.both) - 1 if len(self.both) > 1 else 0.0
@@ -99,12 +104,16 @@ class Measurement:
 
 
 class Quantity(NamedTuple):
-    """A column of results: ``unit`` and ``scale`` turn its values into what people read."""
+    """A column of results: ``unit`` and ``scale`` turn its values into what people read.
+
+    ``per_node`` tells of one that does not grow with the nodes.
+    """
 
     title: str
     unit: str
     scale: float
     of: Callable[[Measurement], float | None]
+    per_node: bool = False
 
     def values(self, measurements: Iterable[Measurement]) -> dict[int, float]:
         """Scaled values by number of nodes, where there are any."""
@@ -117,14 +126,17 @@ QUANTITIES = {
     "both": Quantity("Forward + backward", "ms", 1e3, lambda each: each.both_seconds),
     "peak": Quantity("Peak memory above the baseline", "MiB", 1, lambda each: each.peak),
     "prepare": Quantity("Made once per graph: walks, topology or bias", "ms", 1e3, lambda each: each.prepare),
+    "first": Quantity("First forward + backward call", "ms", 1e3, lambda each: each.first),
+    "share": Quantity("Peak memory per node", "bytes", 1, lambda each: each.bytes_per_node, per_node=True),
 }
 
 
-def fit_exponent(values: dict[int, float]) -> float:
+def fit_exponent(values: dict[int, float], share: float = 0.5) -> float:
     """The slope of log(value) against log(nodes) by least squares, over the larger half of the sizes, at least two.
 
     Args:
         values: by number of nodes.
+        share: of the sizes, the largest ones, that count. (default: :obj:`0.5`)
 
     Returns:
         The exponent; NaN for fewer than two sizes.
@@ -134,7 +146,7 @@ def fit_exponent(values: dict[int, float]) -> float:
         >>> round(fit_exponent({n: 3e-9 * n**2 for n in (64, 128, 256, 512)}), 9)
         2.0
     """
-    sizes = sorted(values)[-max(2, math.ceil(len(values) / 2)) :]
+    sizes = sorted(values)[-max(2, math.ceil(len(values) * share)) :]
     if len(sizes) < 2:
         return math.nan
     x = [math.log(size) for size in sizes]
@@ -167,3 +179,31 @@ def by_contender(measurements: Sequence[Measurement]) -> dict[str, list[Measurem
     for each in measurements:
         groups.setdefault(each.contender, []).append(each)
     return groups
+
+
+def summarize_growth(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
+    """For each contender and quantity the exponents of its growth, and its value at the largest size.
+
+    Example:
+        >>> from graphmask.benchmark import Measurement
+        >>> found = summarize_growth([Measurement("walk", "graphmask", nodes=n, both=(1e-6 * n,)) for n in (64, 128, 256)])
+        >>> found[0]["quantity"], round(found[0]["exponent"], 9), found[0]["largest_nodes"]
+        ('Forward + backward', 1.0, 256)
+    """
+    found = []
+    for contender, group in by_contender(measurements).items():
+        for quantity in QUANTITIES.values():
+            values = quantity.values(group)
+            if values:
+                found.append(
+                    {
+                        "contender": contender,
+                        "quantity": quantity.title,
+                        "unit": quantity.unit,
+                        "exponent": fit_exponent(values),
+                        "exponent_of_all_sizes": fit_exponent(values, share=1.0),
+                        "largest_nodes": max(values),
+                        "value_there": values[max(values)],
+                    }
+                )
+    return found

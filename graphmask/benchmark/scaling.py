@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import torch
-
-from graphmask._checks import check_integer, refuse, refuse_type
+from graphmask._checks import check_integer, refuse
 
 from .contenders import CONTENDERS, Contender
-from .machine import GIB, total_memory
+from .machine import GIB, check_device, total_memory
 from .measure import Bench, Case, CutOffError, FirstCall, Prepared
 from .memory import MIB
 from .results import QUANTITIES, Measurement, Status, extrapolate
@@ -37,7 +35,8 @@ class Settings:
         contenders: see :data:`CONTENDERS`. (default: all)
         device: ``"cpu"`` or a CUDA device.
         threads: of torch. (default: :obj:`None`, torch's own choice)
-        repeats: rounds; a contender whose calls have taken ``time_limit`` together stops after three.
+        repeats: rounds; a contender whose calls have taken ``time_limit`` together stops after three. None: nothing but memory
+            is measured.
         time_limit: seconds that a forward and backward call may take.
         memory_limit: GiB above the baseline. (default: :obj:`None`, half of the memory of the machine or device)
         seed: of points, features and parameters.
@@ -66,11 +65,11 @@ class Settings:
         for name, found in (("nodes", sizes), ("contenders", self.contenders)):
             if not found:
                 raise refuse(name, "at least one", found)
-        check_integer("repeats", self.repeats, 1)
+        check_integer("repeats", self.repeats, 0)
         check_integer("seed", self.seed, 0)
         if self.threads is not None:
             check_integer("threads", self.threads, 1)
-        _check_device(self.device)
+        check_device(self.device)
         for name in ("time_limit", "memory_limit"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
@@ -212,7 +211,7 @@ def foresee(history: Sequence[Measurement], nodes: int, settings: Settings) -> C
     if history and history[-1].status is not Status.MEASURED:
         return CutOffError(history[-1].status, history[-1].note)
     for name, limit, status in (
-        ("both", settings.time_limit * 1e3, Status.TIME),
+        ("both" if settings.repeats else "first", settings.time_limit * 1e3, Status.TIME),
         ("peak", settings.memory_bytes / MIB, Status.MEMORY),
     ):
         quantity = QUANTITIES[name]
@@ -220,16 +219,3 @@ def foresee(history: Sequence[Measurement], nodes: int, settings: Settings) -> C
         if expected is not None and expected > limit:
             return CutOffError(status, f"not tried: {expected:,.0f} {quantity.unit} expected at {nodes:,} nodes")
     return None
-
-
-def _check_device(device: str) -> None:
-    if not isinstance(device, str):
-        raise refuse_type("device", "a string", device)
-    try:
-        kind = torch.device(device).type
-    except RuntimeError:
-        kind = ""
-    if kind not in ("cpu", "cuda"):
-        raise refuse("device", "'cpu' or a CUDA device such as 'cuda' or 'cuda:1'", device)
-    if kind == "cuda" and (torch.device(device).index or 0) >= torch.cuda.device_count():
-        raise refuse("device", f"one of the {torch.cuda.device_count()} CUDA devices that torch sees", device)

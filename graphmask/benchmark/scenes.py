@@ -45,7 +45,7 @@ class Scene:
     Args:
         name: as in tables.
         about: what it is, in one line.
-        make: the problem, from a number of nodes, a seed and a device.
+        make: the problem, from a number of nodes, a seed and a device. A batch of molecules has its own number of nodes.
     """
 
     name: str
@@ -118,9 +118,7 @@ def torus_graph(num_nodes: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     return cloud.float(), radius_graph(cloud, radius)
 
 
-TORUS = Scene(
-    "torus", "epsilon graph of noisy points on a torus, mean degree about 9", partial(Problem, graph=torus_graph)
-)
+TORUS = Scene("torus", "epsilon graph of noisy points on a torus, mean degree about 9", partial(Problem, graph=torus_graph))
 
 
 class Molecules(Problem):
@@ -211,15 +209,16 @@ def read_molecules(path: str | Path, count: int = 128, smallest: int = 10, large
     return found
 
 
-def molecule_scene(path: str | Path | None = None, count: int = 128) -> Scene:
-    """A batch of molecules, generated or of a file; its number of nodes is that of its atoms."""
-    if path is None:
-        return Scene(
-            f"{count} molecules",
-            "random trees with up to three rings, 10 to 40 atoms",
-            lambda _, seed, device: Molecules(random_molecules(count, seed), seed, device),
-        )
+def molecule_scene(path: str | Path, count: int = 128) -> Scene:
+    """A batch of molecules of a file, see :func:`read_molecules`."""
     read = read_molecules(path, count)
     return Scene(
         f"{len(read)} molecules", f"of {Path(path).stem}, 10 to 40 atoms", lambda _, seed, device: Molecules(read, seed, device)
     )
+
+
+MOLECULES = Scene(
+    "128 molecules",
+    "random trees with up to three rings, 10 to 40 atoms",
+    lambda _, seed, device: Molecules(random_molecules(seed=seed), seed, device),
+)

@@ -104,7 +104,7 @@ def test_settings_sort_sizes_and_count_memory() -> None:
         ({"nodes": []}, "`nodes` must be at least one"),
         ({"contenders": []}, "`contenders` must be at least one"),
         ({"threads": 0}, "`threads` must be at least 1, got 0"),
-        ({"repeats": 0}, "`repeats` must be at least 1, got 0"),
+        ({"repeats": -1}, "`repeats` must be at least 0, got -1"),
         ({"time_limit": -1.0}, "`time_limit` must be positive and finite, got -1.0"),
         ({"memory_limit": float("nan")}, "`memory_limit` must be positive and finite, got nan"),
         ({"device": "tpu"}, "`device` must be 'cpu' or a CUDA device such as 'cuda' or 'cuda:1', got tpu"),

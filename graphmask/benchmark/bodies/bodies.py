@@ -81,13 +81,13 @@ class _Spmm(torch.autograd.Function):
     """torch's CSR product, head by head."""
 
     @staticmethod
-    def forward(ctx, value: Tensor, x: Tensor, sides: Sides) -> Tensor:  # type: ignore[no-untyped-def, override]
+    def forward(ctx, value: Tensor, x: Tensor, sides: Sides) -> Tensor:  # type: ignore[no-untyped-def]
         ctx.sides = sides
         ctx.save_for_backward(value, x)
         return spmm_body(value, x, sides.rowptr, sides.col)
 
     @staticmethod
-    def backward(ctx, above: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[no-untyped-def, override]
+    def backward(ctx, above: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[no-untyped-def]
         (value, x), sides = ctx.saved_tensors, ctx.sides
         grad_x = spmm_body(value.index_select(1, sides.order), above, sides.colptr, sides.row)
         return sddmm_body(above, x, sides.rowptr, sides.col), grad_x, None
@@ -97,13 +97,13 @@ class _Sddmm(torch.autograd.Function):
     """torch's sampled product, head by head."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, y: Tensor, sides: Sides) -> Tensor:  # type: ignore[no-untyped-def, override]
+    def forward(ctx, x: Tensor, y: Tensor, sides: Sides) -> Tensor:  # type: ignore[no-untyped-def]
         ctx.sides = sides
         ctx.save_for_backward(x, y)
         return sddmm_body(x, y, sides.rowptr, sides.col)
 
     @staticmethod
-    def backward(ctx, above: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[no-untyped-def, override]
+    def backward(ctx, above: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[no-untyped-def]
         (x, y), sides = ctx.saved_tensors, ctx.sides
         grad_y = spmm_body(above.index_select(1, sides.order), x, sides.colptr, sides.row)
         return spmm_body(above, y, sides.rowptr, sides.col), grad_y, None
@@ -195,12 +195,12 @@ IN_USE = Body("in use", "what masks run on: sddmm, spmm and pair_attention of gr
 
 BODIES: tuple[Body, ...] = (
     IN_USE,
-    Body("torch-int32", "torch's sampled_addmm and CSR product, int32 indices; attention is their composition", _torch_csr_int32),
-    Body("torch-int64", "the two with int64 indices", _torch_csr_int64),
+    Body("torch-int32", "torch's sampled_addmm and CSR product, int32 indices", _torch_csr_int32),
+    Body("torch-int64", "torch's sampled_addmm and CSR product, int64 indices", _torch_csr_int64),
     Body("gather-int32", "torch's index_select and index_add, int32 indices", _gather_int32),
     Body("gather-int64", "torch's index_select and index_add, int64 indices", _gather_int64),
     Body("torch-scatter", "index_select and torch_scatter's segment_csr", _torch_scatter, needs="torch_scatter"),
-    Body("torch-sparse", "torch_sparse's matmul of a SparseTensor; scores by index_select", _torch_sparse, needs="torch_sparse"),
+    Body("torch-sparse", "torch_sparse's matmul of a SparseTensor, and index_select", _torch_sparse, needs="torch_sparse"),
 )
 
 

@@ -28,7 +28,8 @@ def print_report(console: Console, found: Sequence[BodyTimes], bodies: Sequence[
         groups.setdefault((each.graph, each.nodes, each.operation), []).append(each)
     for group in groups.values():
         console.print(make_table(group))
-    for line in (*tell_faults(found), *(f"{body.name}: {body.about}." for body in bodies)):
+    composed = "Attention (pairs) of all but the body in use is the composition of their sddmm and spmm."
+    for line in (composed, *tell_faults(found), *(f"{body.name}: {body.about}." for body in bodies)):
         console.print(line, style="dim", highlight=False)
 
 
@@ -59,7 +60,15 @@ def make_table(group: Sequence[BodyTimes]) -> Table:
         "4 heads of 16"
     )
     table.add_column("body", no_wrap=True)
-    for heading in ("forward [ms]", "over in use", "quartiles", "forward + backward [ms]", "over in use", "quartiles", "rounds"):
+    for heading in (
+        "forward [ms]",
+        "over in use",
+        "quartiles",
+        "forward + backward [ms]",
+        "over in use",
+        "quartiles",
+        "rounds",
+    ):
         table.add_column(heading, justify="right")
     for each in group:
         if not each.note:

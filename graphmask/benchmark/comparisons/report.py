@@ -38,7 +38,7 @@ def make_table(found: Sequence[Paired]) -> Table:
     table = make_table_frame("Forward + backward, and whole steps, in turn: ours over theirs")
     for heading in ("comparison", "graph"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("nodes", "ours [ms]", "theirs [ms]", "ratio", "quartiles", "target", "", "rounds", "entries/node"):
+    for heading in ("nodes", "ours, ms", "theirs, ms", "ratio", "quartiles", "target", "", "rounds", "entries/node"):
         table.add_column(heading, justify="right")
     for each in found:
         table.add_row(*_cells(each))

@@ -15,7 +15,7 @@ from graphmask.benchmark.estimators.judge import Draws, Judge
 from graphmask.benchmark.measure import explain
 from graphmask.benchmark.names import find_named
 from graphmask.benchmark.problem import Problem
-from graphmask.benchmark.scenes import TORUS, Scene, molecule_scene
+from graphmask.benchmark.scenes import MOLECULES, TORUS, Scene
 from graphmask.benchmark.turns import synchronizer, time_in_turn
 from graphmask.topology import Topology
 
@@ -51,7 +51,7 @@ class Match:
     comparisons: Sequence[Comparison] = COMPARISONS
     nodes: Sequence[int] = (32_768,)
     scenes: Sequence[Scene] = (TORUS,)
-    molecules: Scene = molecule_scene()
+    molecules: Scene = MOLECULES
     rounds: int = 15
     time_limit: float = 30.0
     device: str = "cpu"
@@ -155,7 +155,7 @@ def judge(problem: Problem, estimates: Sequence[Estimate], seed: int) -> list[Sa
     kernels = find_named("kernel", ["diffusion-1"], KERNELS)
     topology = Topology(problem.edge_index.cpu(), problem.num_nodes)
     referee = Judge(Graph("graph", "", lambda _: topology), known, kernels, _ERROR_HOPS, _ERROR_ROWS, seed)
-    samples = []
+    samples: list[Sample] = []
     for estimator, estimate in zip(known, estimates, strict=True):
         draws = Draws(estimator.family.make(estimate.setting, _ERROR_HOPS), referee.topology, seed)
         samples += referee.samples(estimator, estimate.setting, draws)
