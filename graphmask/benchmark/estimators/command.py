@@ -32,7 +32,7 @@ _DRAWN = "diffusion-1"
 
 def estimators(
     graphs: Annotated[str, typer.Option(help="Names, such as karate,sphere. Default: all, or none beside --graph.")] = "",
-    graph: Annotated[list[Path] | None, typer.Option(help="A graph from a file: .npz with faces or edges, or .csv.")] = None,
+    graph: Annotated[list[Path] | None, typer.Option(help="A graph from a file: .npz, .csv, or any mesh.")] = None,
     estimators: Annotated[str, typer.Option(help="Names, such as iid,resampled. Default: all.")] = "",
     kernels: Annotated[str, typer.Option(help="Names, such as diffusion-1,pagerank. Default: all.")] = "",
     entries: Annotated[float, typer.Option(help="Stored entries per row at which estimators are compared.")] = Study.entries,
