@@ -24,7 +24,7 @@ _COSTS = ("forward", "both", "peak", "prepare")
 _MEMORY = ("peak", "share")
 
 # Rounds that differ by more than this tell of a machine that was doing other things.
-_CALM = 0.25
+CALM = 0.25
 
 
 def make_console() -> Console:
@@ -163,7 +163,7 @@ def warn_of_drift(measurements: Sequence[Measurement]) -> list[str]:
         ['rounds differ by up to 50% (walk at 64 nodes): was the machine busy?']
     """
     worst = max(measurements, key=lambda each: each.spread)
-    if worst.spread <= _CALM:
+    if worst.spread <= CALM:
         return []
     return [f"rounds differ by up to {worst.spread:.0%} ({worst.contender} at {worst.nodes:,} nodes): was the machine busy?"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import TYPE_CHECKING
 
-from graphmask.benchmark.report import format_number, make_table_frame
+from graphmask.benchmark.report import CALM, format_number, make_table_frame
 
 from .comparisons import Comparison
 from .results import Paired
@@ -25,7 +25,7 @@ def print_report(console: Console, found: Sequence[Paired], comparisons: Sequenc
         MissingExtraError: without rich.
     """
     console.print(make_table(found))
-    for line in (*tell_errors(found), *tell_failures(found), *explain(comparisons)):
+    for line in (*tell_errors(found), *tell_failures(found), *warn_of_noise(found), *explain(comparisons)):
         console.print(line, style="dim", highlight=False)
 
 
@@ -93,6 +93,21 @@ def tell_errors(found: Sequence[Paired]) -> list[str]:
 def tell_failures(found: Sequence[Paired]) -> list[str]:
     """One line per comparison that ended early, with the reason."""
     return [f"{each.comparison}, {each.graph}: {each.note}" for each in found if each.note]
+
+
+def warn_of_noise(found: Sequence[Paired]) -> list[str]:
+    """A line where the ratios of a comparison differ much from round to round: then other programs were running.
+
+    Example:
+        >>> seconds = (1.0, 2.0, 3.0)
+        >>> warn_of_noise([Paired("gps", "torus", 64, 320, "walk", "gps", 0.02, seconds, (4.0, 4.0, 4.0))])
+        ['quartiles of a ratio are up to 67% apart (gps, torus): was the machine busy?']
+    """
+    spreads = [(each.ratio.high / each.ratio.low - 1, each) for each in found if each.ratio is not None]
+    apart, worst = max(spreads, key=lambda spread: spread[0], default=(0.0, None))
+    if worst is None or apart <= CALM:
+        return []
+    return [f"quartiles of a ratio are up to {apart:.0%} apart ({worst.comparison}, {worst.graph}): was the machine busy?"]
 
 
 def explain(comparisons: Sequence[Comparison]) -> list[str]:
