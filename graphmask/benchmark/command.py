@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -22,7 +22,10 @@ from .report import make_console, make_fact_table
 from .scaling import Settings
 from .scaling_command import run_memory, run_scaling
 
-bench = typer.Typer(invoke_without_command=True, help="Measure how cost grows with nodes, and beside rivals.")
+bench = typer.Typer(
+    invoke_without_command=True,
+    help="Measure how cost grows with nodes; or, by one flag: ratios to rivals, bodies of primitives, memory alone.",
+)
 bench.command("estimators")(estimators)
 bench.command("concentration")(concentration)
 
@@ -31,6 +34,14 @@ _SCALING = ("max_nodes", "contenders", "time_limit", "memory_limit", "repeats", 
 _MEMORY = ("max_nodes", "contenders", "time_limit", "memory_limit")
 _COMPARE = ("only", "mesh", "molecules", "time_limit", "repeats")
 _BODIES = ("only", "mesh", "time_limit", "repeats")
+
+
+class _Benchmark(NamedTuple):
+    """What a flag asks for: the options that it reads, and the run, which tells whether it came to its end."""
+
+    flag: str
+    reads: tuple[str, ...]
+    run: Callable[[], bool]
 
 
 @bench.callback()
@@ -77,19 +88,19 @@ def measure(
     if context.invoked_subcommand is not None:
         return
     common = checked("options", lambda: Common(device, threads, seed, csv, json))
-    runs: dict[str, tuple[tuple[str, ...], Callable[[], bool]]] = {
-        "": (
-            _SCALING,
-            lambda: run_scaling(common, nodes, max_nodes, contenders, time_limit, memory_limit, repeats, plot),
+    asked = {"--compare": compare, "--bodies": bodies, "--memory": memory}
+    benchmarks = (
+        _Benchmark(
+            "", _SCALING, lambda: run_scaling(common, nodes, max_nodes, contenders, time_limit, memory_limit, repeats, plot)
         ),
-        "--memory": (_MEMORY, lambda: run_memory(common, nodes, max_nodes, contenders, time_limit, memory_limit)),
-        "--compare": (_COMPARE, lambda: run_comparisons(common, nodes, only, mesh or [], molecules, time_limit, repeats)),
-        "--bodies": (_BODIES, lambda: run_bodies(common, nodes, only, mesh or [], time_limit, repeats)),
-    }
-    flags = [flag for flag, asked in (("--compare", compare), ("--bodies", bodies), ("--memory", memory)) if asked]
-    flag = checked("options", lambda: _one(flags))
-    checked("options", lambda: _check_read(context, flag, {name: read for name, (read, _) in runs.items()}))
-    if not runs[flag][1]():
+        _Benchmark("--memory", _MEMORY, lambda: run_memory(common, nodes, max_nodes, contenders, time_limit, memory_limit)),
+        _Benchmark(
+            "--compare", _COMPARE, lambda: run_comparisons(common, nodes, only, mesh or [], molecules, time_limit, repeats)
+        ),
+        _Benchmark("--bodies", _BODIES, lambda: run_bodies(common, nodes, only, mesh or [], time_limit, repeats)),
+    )
+    chosen = checked("options", lambda: _choose(benchmarks, [flag for flag, wanted in asked.items() if wanted], context))
+    if not chosen.run():
         raise typer.Exit(INTERRUPTED)
 
 
@@ -100,17 +111,14 @@ def list_contenders() -> None:
         make_console().print(make_fact_table(title, {each.name: each.about for each in known}))
 
 
-def _one(flags: list[str]) -> str:
+def _choose(benchmarks: Sequence[_Benchmark], flags: Sequence[str], context: typer.Context) -> _Benchmark:
+    """The benchmark that is asked for; options that were given and would not be read are refused."""
     if len(flags) > 1:
         raise refuse("--compare, --bodies, --memory", "at most one of them", " and ".join(flags))
-    return flags[0] if flags else ""
-
-
-def _check_read(context: typer.Context, flag: str, read: dict[str, tuple[str, ...]]) -> None:
-    """Refuse options that were given and would not be read."""
-    for name in sorted(set().union(*read.values()) - set(read[flag])):
+    chosen = next(each for each in benchmarks if each.flag == "".join(flags))
+    for name in sorted({name for each in benchmarks for name in each.reads} - set(chosen.reads)):
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
-            option, readers = f"--{name.replace('_', '-')}", [each for each, names in read.items() if each and name in names]
-            expected = " or ".join((["no flag"] if name in read[""] else []) + readers)
-            raise refuse(option, f"given with {expected}", f"it with {flag or 'no flag'}")
+            readers = " or ".join(each.flag or "no flag" for each in benchmarks if name in each.reads)
+            raise refuse(f"--{name.replace('_', '-')}", f"given with {readers}", f"it with {chosen.flag or 'no flag'}")
+    return chosen
