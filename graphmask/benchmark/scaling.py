@@ -122,6 +122,9 @@ def _measure(entrants: list[_Entrant], repeats: int, progress: Progress) -> list
     for entrant in entrants:
         progress(f"{entrant.nodes:,} nodes: memory of {entrant.name}")
         entrant.attempt(entrant.start)
+        if not repeats:
+            # What it holds is in the way of the next one.
+            entrant.close()
     for number in range(repeats):
         for entrant in entrants:
             if entrant.wants_round:
