@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
@@ -16,6 +19,8 @@ from typer.testing import CliRunner, Result
 
 from graphmask import cli
 from graphmask.benchmark import CONTENDERS, Measurement, fit_exponent
+from graphmask.benchmark.bodies import BODIES
+from graphmask.benchmark.comparisons import COMPARISONS, Paired
 
 
 @pytest.fixture
@@ -44,6 +49,82 @@ def test_bench_measures_everyone(graphmask: Callable[..., Result], tmp_path: Pat
         assert text in result.output
 
 
+def test_bench_writes_every_round(graphmask: Callable[..., Result], tmp_path: Path) -> None:
+    chosen = ("--contenders", "walk", "--nodes", "64,128", "--repeats", 2, "--threads", 1)
+    result = graphmask("bench", *chosen, "--json", tmp_path / "costs.json")
+    assert result.exit_code == 0, result.output
+    found = json.loads((tmp_path / "costs.json").read_text())
+    assert found["machine"]["threads"] == "1"
+    assert (found["settings"]["nodes"], found["settings"]["contenders"]) == ([64, 128], ["walk"])
+    assert [len(each["both"]) for each in found["measurements"]] == [2, 2]
+    assert {each["contender"] for each in found["summaries"]} == {"walk"}
+    assert "of all" in result.output
+
+
+def test_bench_of_memory_takes_no_times(graphmask: Callable[..., Result], tmp_path: Path) -> None:
+    chosen = ("--memory", "--contenders", "walk,sdpa", "--nodes", "64,128", "--threads", 1)
+    result = graphmask("bench", *chosen, "--csv", tmp_path / "memory.csv", "--json", tmp_path / "memory.json")
+    assert result.exit_code == 0, result.output
+    rows = list(csv.DictReader((tmp_path / "memory.csv").read_text().splitlines()))
+    assert [(row["contender"], row["status"], row["rounds"], row["forward_s"]) for row in rows] == [
+        (name, "measured", "0", "") for name in ("walk", "sdpa") * 2
+    ]
+    assert all(float(row["peak_mib"]) >= 0 for row in rows)
+    quantities = {each["quantity"] for each in json.loads((tmp_path / "memory.json").read_text())["summaries"]}
+    assert "Peak memory per node" in quantities
+    for text in ("Peak memory per node [bytes]", "exponent"):
+        assert text in result.output
+    assert "Forward" not in result.output
+
+
+def test_bench_compares_rivals(graphmask: Callable[..., Result], tmp_path: Path) -> None:
+    np.savez(tmp_path / "ring.npz", edges=np.array([[node, (node + 1) % 200] for node in range(200)]))
+    chosen = ("--compare", "--only", "published, entry", "--nodes", "64,96", "--repeats", 2, "--threads", 1)
+    files = ("--csv", tmp_path / "ratios.csv", "--json", tmp_path / "ratios.json")
+    threads = torch.get_num_threads()
+    result = graphmask("bench", *chosen, "--mesh", tmp_path / "ring.npz", *files)
+    assert result.exit_code == 0, result.output
+    assert torch.get_num_threads() == threads
+    rows = list(csv.DictReader((tmp_path / "ratios.csv").read_text().splitlines()))
+    assert [(row["comparison"], row["graph"], row["nodes"]) for row in rows] == [
+        (name, graph, nodes) for nodes in ("64", "96") for graph in ("ring", "torus") for name in ("published", "entry")
+    ]
+    assert all(float(row["ratio"]) > 0 and row["met"] in ("True", "False") and row["rounds"] == "2" for row in rows)
+    assert [bool(row["error_ratio"]) for row in rows] == [True, False] * 4
+    whole = json.loads((tmp_path / "ratios.json").read_text())
+    assert (whole["settings"]["nodes"], whole["settings"]["rounds"], whole["settings"]["threads"]) == ([64, 96], 2, 1)
+    assert whole["summaries"][0]["ratio"] == pytest.approx(float(rows[0]["ratio"]))
+    for text in ("ours, ms", "<= 1/5", "of the mask error", "ball around vertex 0 of ring", "torch-geometric"):
+        assert text in result.output
+
+
+def test_bench_compares_bodies(graphmask: Callable[..., Result], tmp_path: Path) -> None:
+    chosen = ("--bodies", "--only", "torch-int64", "--nodes", 64, "--repeats", 2, "--threads", 1)
+    result = graphmask("bench", *chosen, "--csv", tmp_path / "bodies.csv", "--json", tmp_path / "bodies.json")
+    assert result.exit_code == 0, result.output
+    rows = list(csv.DictReader((tmp_path / "bodies.csv").read_text().splitlines()))
+    assert [(row["operation"], row["body"]) for row in rows] == [
+        (operation, body) for operation in ("sddmm", "spmm", "pairs") for body in ("in use", "torch-int64")
+    ]
+    assert json.loads((tmp_path / "bodies.json").read_text())["summaries"][0]["forward_ratio"] == 1
+    for text in ("over in use", "4 heads of 16", "torch-int64", "numba"):
+        assert text in result.output
+
+
+def test_an_interrupt_keeps_what_was_compared(
+    graphmask: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> Iterator[Paired]:
+        yield Paired("gps", "torus", 64, 640, "walk-layer", "gps", 0.02, (1.0,), (2.0,))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("graphmask.benchmark.comparisons.command.run", interrupted)
+    result = graphmask("bench", "--compare", "--csv", tmp_path / "ratios.csv")
+    assert result.exit_code == 130
+    assert "MISSED" in result.output
+    assert "gps,torus,64" in (tmp_path / "ratios.csv").read_text()
+
+
 def test_bench_of_some(graphmask: Callable[..., Result]) -> None:
     chosen = ("--contenders", "global, sdpa", "--nodes", "64,4096", "--max-nodes", 64)
     result = graphmask("bench", *chosen, "--repeats", 1, "--threads", 1)
@@ -60,7 +141,7 @@ def test_an_interrupt_keeps_what_was_measured(
         yield [Measurement("walk", "graphmask", 64, both=(1.0,))]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("graphmask.benchmark.command.run", interrupted)
+    monkeypatch.setattr("graphmask.benchmark.scaling_command.run", interrupted)
     result = graphmask("bench", "--csv", tmp_path / "costs.csv")
     assert result.exit_code == 130
     assert "walk" in result.output
@@ -81,6 +162,20 @@ def test_an_interrupt_keeps_what_was_measured(
         (["--device", "abacus"], "`device` must be 'cpu' or a CUDA device"),
         (["--csv", "/no/such/folder/costs.csv"], "a folder that exists"),
         (["--plot", "."], "a folder that exists"),
+        (["--json", "/no/such/folder/costs.json"], "a folder that exists"),
+        (["--threads", "0"], "`threads` must be at least 1, got 0"),
+        (["--repeats", "0"], "`repeats` must be at least 1, got 0"),
+        (["--compare", "--bodies"], "must be at most one of them, got --compare and --bodies"),
+        (["--compare", "--contenders", "walk"], "`--contenders` must be given with no flag or --memory, got it with --compare"),
+        (["--bodies", "--molecules", "x.csv"], "`--molecules` must be given with --compare, got it with --bodies"),
+        (["--memory", "--repeats", "3"], "with no flag or --compare or --bodies, got it with --memory"),
+        (["--only", "gps"], "`--only` must be given with --compare or --bodies, got it with no flag"),
+        (["--compare", "--only", "gsp"], "`only` must be among performer"),
+        (["--bodies", "--only", "gps"], "`only` must be among in use"),
+        (["--compare", "--nodes", "64,x"], "integers with commas between them"),
+        (["--compare", "--nodes", "1"], "`nodes` must be at least 2, got 1"),
+        (["--compare", "--mesh", "/no/such/mesh.npz"], "No such file"),
+        (["--bodies", "--time-limit", "0"], "`time_limit` must be positive"),
     ],
 )
 def test_bench_refuses(graphmask: Callable[..., Result], options: list[str], message: str) -> None:
@@ -103,7 +198,7 @@ def test_bench_asks_for_matplotlib_before_it_measures(
 def test_contenders_are_listed(graphmask: Callable[..., Result]) -> None:
     result = graphmask("bench", "contenders")
     assert result.exit_code == 0
-    assert all(contender.name in result.output for contender in CONTENDERS)
+    assert all(each.name in result.output for each in (*CONTENDERS, *COMPARISONS, *BODIES))
 
 
 def test_info(graphmask: Callable[..., Result]) -> None:
@@ -117,7 +212,8 @@ def test_info(graphmask: Callable[..., Result]) -> None:
 def test_without_its_extra_the_command_line_says_what_to_install(
     absent: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.delitem(sys.modules, "graphmask.benchmark.command", raising=False)
+    for module in ("command", "options"):
+        monkeypatch.delitem(sys.modules, f"graphmask.benchmark.{module}", raising=False)
     monkeypatch.setitem(sys.modules, absent, None)
     monkeypatch.setitem(sys.modules, f"{absent}.console", None)
     with pytest.raises(SystemExit) as caught:
@@ -131,7 +227,8 @@ def test_without_its_extra_the_command_line_says_what_to_install(
 def test_benchmark_needs_no_extra_to_be_imported() -> None:
     names = ("typer", "rich", "matplotlib")
     blocked = "; ".join(f"sys.modules[{name!r}] = None" for name in names)
-    packages = ("graphmask.benchmark", "graphmask.benchmark.estimators")
-    modules = ", ".join(f"{package}{part}" for package in packages for part in ("", ".report", ".plot"))
+    parts = ("", ".estimators", ".comparisons", ".bodies")
+    modules = ", ".join(f"graphmask.benchmark{part}{each}" for part in parts for each in ("", ".report"))
+    modules += ", graphmask.benchmark.plot, graphmask.benchmark.estimators.plot"
     code = f"import sys; {blocked}; import {modules}"
     subprocess.run([sys.executable, "-c", code], check=True)

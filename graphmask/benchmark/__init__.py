@@ -12,12 +12,13 @@ from .extras import MissingExtraError as MissingExtraError
 from .machine import describe_machine as describe_machine
 from .problem import Problem as Problem
 from .problem import sphere_graph as sphere_graph
+from .records import write_csv as write_csv
+from .records import write_json as write_json
 from .results import QUANTITIES as QUANTITIES
 from .results import Measurement as Measurement
 from .results import Quantity as Quantity
 from .results import Status as Status
 from .results import fit_exponent as fit_exponent
-from .results import write_csv as write_csv
 from .scaling import Settings as Settings
 from .scaling import run as run
 
@@ -38,4 +39,5 @@ __all__ = [
     "run",
     "sphere_graph",
     "write_csv",
+    "write_json",
 ]

@@ -1,108 +1,124 @@
-"""``graphmask bench``: the options of the benchmark."""
+"""``graphmask bench``: its options, and which of its benchmarks they ask for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
-from rich.console import Console
 
 from graphmask._checks import refuse
 
-from .contenders import CONTENDERS, find_contenders
+from .bodies import BODIES
+from .bodies.command import run_bodies
+from .comparisons import COMPARISONS
+from .comparisons.command import run_comparisons
+from .contenders import CONTENDERS
 from .estimators.command import estimators
 from .estimators.concentration_command import concentration
-from .machine import describe_machine, summarize
-from .options import INTERRUPTED, check_files, checked, split
-from .report import make_console, make_fact_table, print_report
-from .results import Measurement, write_csv
-from .scaling import Settings, run
+from .options import INTERRUPTED, Common, checked
+from .report import make_console, make_fact_table
+from .scaling import Settings
+from .scaling_command import run_memory, run_scaling
 
-_SMALLEST = 1024
-_LARGEST = 131_072
-
-bench = typer.Typer(invoke_without_command=True, help="Measure how cost grows with nodes.")
+bench = typer.Typer(
+    invoke_without_command=True,
+    help="Measure how cost grows with nodes; or, by one flag: ratios to rivals, bodies of primitives, memory alone.",
+)
 bench.command("estimators")(estimators)
 bench.command("concentration")(concentration)
 
+# The options that each benchmark reads, beside those that all do.
+_SCALING = ("max_nodes", "contenders", "time_limit", "memory_limit", "repeats", "plot")
+_MEMORY = ("max_nodes", "contenders", "time_limit", "memory_limit")
+_COMPARE = ("only", "mesh", "molecules", "time_limit", "repeats")
+_BODIES = ("only", "mesh", "time_limit", "repeats")
+
+
+class _Benchmark(NamedTuple):
+    """What a flag asks for: the options that it reads, and the run, which tells whether it came to its end."""
+
+    flag: str
+    reads: tuple[str, ...]
+    run: Callable[[], bool]
+
 
 @bench.callback()
-def scaling(
+def measure(
     context: typer.Context,
-    nodes: Annotated[str, typer.Option(help="Sizes, such as 1024,4096. Default: powers of two from 1024.")] = "",
-    max_nodes: Annotated[int | None, typer.Option(help="Largest size. Default: 131072, or the largest of --nodes.")] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="Instead: rivals, ratios beside their targets.")] = False,
+    bodies: Annotated[bool, typer.Option("--bodies", help="Instead: possible bodies of the sparse primitives.")] = False,
+    memory: Annotated[bool, typer.Option("--memory", help="Instead: peak memory alone, to a million nodes.")] = False,
+    nodes: Annotated[
+        str, typer.Option(help="Sizes, such as 1024,4096. Default: powers of two, of four for --memory; or 32768.")
+    ] = "",
+    max_nodes: Annotated[
+        int | None, typer.Option(help="Largest size. Default: 131072, 1048576 for --memory, or the largest of --nodes.")
+    ] = None,
     contenders: Annotated[str, typer.Option(help="Names, such as walk,sdpa. Default: all.")] = "",
-    time_limit: Annotated[float, typer.Option(help="Seconds that a forward and backward call may take.")] = Settings.time_limit,
+    only: Annotated[str, typer.Option(help="Names of comparisons or bodies, such as performer,gps. Default: all.")] = "",
+    mesh: Annotated[
+        list[Path] | None,
+        typer.Option(help="A mesh to compare on, too: .npz, or what trimesh reads. Cut to --nodes around its first vertex."),
+    ] = None,
+    molecules: Annotated[Path | None, typer.Option(help="A file of SMILES to compare on. Default: generated.")] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds that a forward and backward call may take (default: 30; 120 for --memory); for --compare and "
+            "--bodies, after which no round begins, from the fourth on (30)."
+        ),
+    ] = None,
     memory_limit: Annotated[float | None, typer.Option(help="GiB above the baseline. Default: half of the memory.")] = None,
-    repeats: Annotated[int, typer.Option(help="Rounds; the median counts.")] = Settings.repeats,
+    repeats: Annotated[
+        int | None, typer.Option(help="Rounds; the median counts. Default: 5; 15 for --compare, 9 for --bodies.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = Settings.device,
     threads: Annotated[int | None, typer.Option(help="CPU threads. Default: torch's choice.")] = None,
     seed: Annotated[int, typer.Option(help="Of the graph, the features and the parameters.")] = Settings.seed,
     csv: Annotated[Path | None, typer.Option(help="Write all measurements to this file.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write machine, settings, every round and summaries here.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw them into this picture.")] = None,
 ) -> None:
-    """Measure how time and memory grow with nodes, forward and backward, beside PyG's layers and torch's attention."""
+    """Measure how time and memory grow with nodes, forward and backward, beside PyG's layers and torch's attention.
+
+    One of --compare, --bodies and --memory measures that instead; each refuses options that it does not read.
+    """
     if context.invoked_subcommand is not None:
         return
-    write = checked("--csv, --plot", lambda: _prepare_files(csv, plot))
-    chosen = checked("--contenders", lambda: find_contenders(split(contenders))) if contenders else CONTENDERS
-    settings = checked(
-        "options",
-        lambda: Settings(_sizes(nodes, max_nodes), chosen, device, threads, repeats, time_limit, memory_limit, seed),
+    common = checked("options", lambda: Common(device, threads, seed, csv, json))
+    asked = {"--compare": compare, "--bodies": bodies, "--memory": memory}
+    benchmarks = (
+        _Benchmark(
+            "", _SCALING, lambda: run_scaling(common, nodes, max_nodes, contenders, time_limit, memory_limit, repeats, plot)
+        ),
+        _Benchmark("--memory", _MEMORY, lambda: run_memory(common, nodes, max_nodes, contenders, time_limit, memory_limit)),
+        _Benchmark(
+            "--compare", _COMPARE, lambda: run_comparisons(common, nodes, only, mesh or [], molecules, time_limit, repeats)
+        ),
+        _Benchmark("--bodies", _BODIES, lambda: run_bodies(common, nodes, only, mesh or [], time_limit, repeats)),
     )
-    console, machine = make_console(), describe_machine(threads)
-    measurements, complete = _collect(settings, lambda found: write(found, summarize(machine)))
-    if measurements:
-        print_report(console, measurements, settings, machine)
-    if not complete:
+    chosen = checked("options", lambda: _choose(benchmarks, [flag for flag, wanted in asked.items() if wanted], context))
+    if not chosen.run():
         raise typer.Exit(INTERRUPTED)
 
 
 @bench.command("contenders")
 def list_contenders() -> None:
-    """List who can be compared."""
-    make_console().print(make_fact_table("Contenders", {each.name: each.about for each in CONTENDERS}))
+    """List who can be compared, the comparisons, and the bodies of the sparse primitives."""
+    for title, known in (("Contenders", CONTENDERS), ("Comparisons", COMPARISONS), ("Bodies", BODIES)):
+        make_console().print(make_fact_table(title, {each.name: each.about for each in known}))
 
 
-def _collect(settings: Settings, write: Callable[[list[Measurement]], None]) -> tuple[list[Measurement], bool]:
-    """The run, and whether it came to its end; files are written after every size, an interrupt keeps what is there."""
-    measurements: list[Measurement] = []
-    with Console(stderr=True).status("starting") as status:
-        try:
-            for found in run(settings, status.update):
-                measurements += found
-                write(measurements)
-        except KeyboardInterrupt:
-            typer.echo("interrupted: the larger sizes are missing", err=True)
-            return measurements, False
-    return measurements, True
-
-
-def _prepare_files(csv: Path | None, plot: Path | None) -> Callable[[list[Measurement], str], None]:
-    """What writes the files; that it can is found out before hours are spent."""
-    check_files(csv, plot)
-
-    def write(measurements: list[Measurement], machine: str) -> None:
-        if csv is not None:
-            write_csv(csv, measurements, machine)
-        if plot is not None:
-            from .plot import write_plot
-
-            write_plot(plot, measurements, machine)
-
-    return write
-
-
-def _sizes(nodes: str, max_nodes: int | None) -> list[int]:
-    """Powers of two, or those given, up to the largest."""
-    largest = _LARGEST if max_nodes is None else max_nodes
-    try:
-        sizes = [int(size) for size in split(nodes)] if nodes else [_SMALLEST << power for power in range(32)]
-    except ValueError:
-        raise refuse("nodes", "integers with commas between them, such as 1024,4096", nodes) from None
-    chosen = [size for size in sizes if size <= largest or (nodes and max_nodes is None)]
-    if not chosen:
-        raise refuse("max_nodes", f"at least {min(sizes):,}, the smallest size", max_nodes)
+def _choose(benchmarks: Sequence[_Benchmark], flags: Sequence[str], context: typer.Context) -> _Benchmark:
+    """The benchmark that is asked for; options that were given and would not be read are refused."""
+    if len(flags) > 1:
+        raise refuse("--compare, --bodies, --memory", "at most one of them", " and ".join(flags))
+    chosen = next(each for each in benchmarks if each.flag == "".join(flags))
+    for name in sorted({name for each in benchmarks for name in each.reads} - set(chosen.reads)):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            readers = " or ".join(each.flag or "no flag" for each in benchmarks if name in each.reads)
+            raise refuse(f"--{name.replace('_', '-')}", f"given with {readers}", f"it with {chosen.flag or 'no flag'}")
     return chosen

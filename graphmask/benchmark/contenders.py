@@ -20,6 +20,7 @@ from torch_geometric.nn.attention import PerformerAttention
 from graphmask.attention import attention
 from graphmask.masks import GlobalMask, GRFMask, PowerSeriesMask, TopologicalMask, WalkMask
 from graphmask.nn import TopologicalAttention
+from graphmask.operators import Execution
 from graphmask.topology import Topology
 from graphmask.walks import ResampledWalks
 
@@ -74,14 +75,17 @@ class _Masked(Contender):
         return self.mask().prepare(Topology(problem.edge_index, problem.num_nodes))
 
 
+@dataclass(frozen=True)
 class MaskedAttention(_Masked):
     """:func:`graphmask.attention` of given queries, keys and values; the mask's values are made in every call."""
+
+    execution: Execution | None = None
 
     def build(self, problem: Problem, prepared: Topology) -> Workload:
         """From q, k, v to the attended values."""
         mask, qkv = self.mask().to(problem.device), problem.qkv
         leaves = (*qkv, *mask.parameters())
-        return Workload(lambda: attention(*qkv, mask(prepared)), leaves, self.entries(prepared))
+        return Workload(lambda: attention(*qkv, mask(prepared), execution=self.execution), leaves, self.entries(prepared))
 
 
 class MaskedLayer(_Masked):

@@ -10,6 +10,8 @@ from pathlib import Path
 import psutil
 import torch
 
+from graphmask._checks import refuse, refuse_type
+
 from .extras import version_of
 
 GIB = 2**30
@@ -23,7 +25,7 @@ def describe_machine(threads: int | None = None) -> dict[str, str]:
 
     Returns:
         ``cpu``, ``cores``, ``threads``, ``memory``, ``gpu``, ``load`` (over the last minute), ``os``, ``python``,
-        ``torch``, ``torch-geometric``, ``graphmask`` and ``date`` (UTC).
+        ``torch``, ``torch-geometric``, ``numba``, ``graphmask`` and ``date`` (UTC).
 
     Example:
         >>> from graphmask.benchmark import describe_machine
@@ -39,7 +41,7 @@ def describe_machine(threads: int | None = None) -> dict[str, str]:
         "load": f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown",
         "os": platform.platform(),
         "python": platform.python_version(),
-        **{name: version_of(name) or "unknown" for name in ("torch", "torch-geometric", "graphmask")},
+        **{name: version_of(name) or "absent" for name in ("torch", "torch-geometric", "numba", "graphmask")},
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
 
@@ -80,3 +82,17 @@ def _cpu_model() -> str:
     lines = table.read_text().splitlines() if table.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else platform.processor() or platform.machine()
+
+
+def check_device(device: str) -> None:
+    """Refuse what is neither the CPU nor a CUDA device that torch sees."""
+    if not isinstance(device, str):
+        raise refuse_type("device", "a string", device)
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        kind = ""
+    if kind not in ("cpu", "cuda"):
+        raise refuse("device", "'cpu' or a CUDA device such as 'cuda' or 'cuda:1'", device)
+    if kind == "cuda" and (torch.device(device).index or 0) >= torch.cuda.device_count():
+        raise refuse("device", f"one of the {torch.cuda.device_count()} CUDA devices that torch sees", device)

@@ -1,6 +1,8 @@
-"""What every contender is given: a neighbour graph on the sphere, and seeded features of its nodes."""
+"""What every contender is given: a graph, on the sphere unless another is asked for, and seeded features of its nodes."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -57,9 +59,10 @@ class Problem:
         num_nodes: N.
         seed: of the points and the features.
         device: where all tensors lie.
+        graph: makes ``pos [N, 3]`` and ``edge_index [2, E]`` from N and the seed. (default: :func:`sphere_graph`)
 
     Attributes:
-        pos: ``[N, 3]`` points on the unit sphere.
+        pos: ``[N, 3]`` points.
         edge_index: ``[2, E]``.
         x: ``[N, 64]`` features, a leaf that wants a gradient.
         qkv: queries, keys and values ``[N, 4, 16]``, leaves that want a gradient.
@@ -73,9 +76,15 @@ class Problem:
         (torch.Size([100, 64]), True)
     """
 
-    def __init__(self, num_nodes: int, seed: int = 0, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        num_nodes: int,
+        seed: int = 0,
+        device: str = "cpu",
+        graph: Callable[[int, int], tuple[Tensor, Tensor]] = sphere_graph,
+    ) -> None:
         self.num_nodes, self.device = num_nodes, torch.device(device)
-        self.pos, self.edge_index = (part.to(self.device) for part in sphere_graph(num_nodes, seed))
+        self.pos, self.edge_index = (part.to(self.device) for part in graph(num_nodes, seed))
         generator = np.random.default_rng(seed)
         self.x = self._draw(generator, CHANNELS)
         q, k, v = (self._draw(generator, HEADS, CHANNELS // HEADS) for _ in range(3))

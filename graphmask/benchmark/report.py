@@ -19,8 +19,12 @@ _LOG_WIDTH = 160
 
 _NOTHING = "-"
 
+# What a scaling run shows, and what a run without rounds does.
+_COSTS = ("forward", "both", "peak", "prepare")
+_MEMORY = ("peak", "share")
+
 # Rounds that differ by more than this tell of a machine that was doing other things.
-_CALM = 0.25
+CALM = 0.25
 
 
 def make_console() -> Console:
@@ -45,7 +49,8 @@ def print_report(console: Console, measurements: Sequence[Measurement], settings
     Raises:
         MissingExtraError: without rich.
     """
-    for quantity in QUANTITIES.values():
+    for name in _COSTS if settings.repeats else _MEMORY:
+        quantity = QUANTITIES[name]
         table = make_table(quantity, measurements, settings)
         if table.row_count:
             console.print(table)
@@ -55,7 +60,10 @@ def print_report(console: Console, measurements: Sequence[Measurement], settings
 
 
 def make_table(quantity: Quantity, measurements: Sequence[Measurement], settings: Settings) -> Table:
-    """One quantity: a row per contender that has it, a column per size, then the exponent and the entries per node.
+    """One quantity: a row per contender that has it, a column per size, then exponents and the entries per node.
+
+    Exponents are fitted over the larger half of the sizes, and over all, where the fixed cost of a call flattens the small
+    ones. A quantity per node has none.
 
     Raises:
         MissingExtraError: without rich.
@@ -63,7 +71,8 @@ def make_table(quantity: Quantity, measurements: Sequence[Measurement], settings
     table = make_table_frame(f"{quantity.title} [{quantity.unit}]")
     sizes = sorted({each.nodes for each in measurements})
     table.add_column("contender", no_wrap=True)
-    for heading in (*(f"{size:,}" for size in sizes), "exponent", "entries/node"):
+    slopes = () if quantity.per_node else ("exponent", "of all")
+    for heading in (*(f"{size:,}" for size in sizes), *slopes, "entries/node"):
         table.add_column(heading, justify="right")
     for name, group in by_contender(measurements).items():
         found = {each.nodes: each for each in group}
@@ -72,8 +81,8 @@ def make_table(quantity: Quantity, measurements: Sequence[Measurement], settings
             continue
         cells = [format_cell(quantity, found[size], settings) if size in found else "" for size in sizes]
         entries = [each.entries_per_node for each in group if each.entries_per_node is not None]
-        exponent = format_exponent(fit_exponent(quantity.values(group)))
-        table.add_row(name, *cells, exponent, format_number(entries[-1]) if entries else _NOTHING)
+        exponents = [format_exponent(fit_exponent(quantity.values(group), share)) for share in (0.5, 1.0)][: len(slopes)]
+        table.add_row(name, *cells, *exponents, format_number(entries[-1]) if entries else _NOTHING)
     return table
 
 
@@ -154,7 +163,7 @@ def warn_of_drift(measurements: Sequence[Measurement]) -> list[str]:
         ['rounds differ by up to 50% (walk at 64 nodes): was the machine busy?']
     """
     worst = max(measurements, key=lambda each: each.spread)
-    if worst.spread <= _CALM:
+    if worst.spread <= CALM:
         return []
     return [f"rounds differ by up to {worst.spread:.0%} ({worst.contender} at {worst.nodes:,} nodes): was the machine busy?"]
 
@@ -165,6 +174,8 @@ def make_table_frame(title: str) -> Table:
     Raises:
         MissingExtraError: without rich.
     """
-    table = require("rich.table", extra="cli").Table(title=title, title_justify="left", title_style="bold")
+    # A text, since "[ms]" in a string would be taken for markup.
+    text = require("rich.text", extra="cli").Text(title, style="bold")
+    table = require("rich.table", extra="cli").Table(title=text, title_justify="left")
     table.box = require("rich.box", extra="cli").SIMPLE
     return table

@@ -1,17 +1,13 @@
-"""What a run finds: one measurement per contender and size, exponents fitted on them, and their CSV file."""
+"""What a run finds: one measurement per contender and size, and exponents fitted on them."""
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from statistics import fmean, median
 from typing import Any, NamedTuple
-
-from graphmask._checks import refuse
 
 # Below a page nothing can be told, and a logarithm needs a positive number.
 _SMALLEST = 2**-8
@@ -76,18 +72,48 @@ class Measurement:
         return None if self.entries is None else self.entries / self.nodes
 
     @property
+    def bytes_per_node(self) -> float | None:
+        """At the peak."""
+        return None if self.peak is None else self.peak * 2**20 / self.nodes
+
+    @property
     def spread(self) -> float:
         """Slowest over fastest round of the forward and backward call, minus 1; 0 for fewer than two rounds."""
         return max(self.both) / min(self.both) - 1 if len(self.both) > 1 else 0.0
 
+    def row(self) -> dict[str, Any]:
+        """As in a table: times in seconds, memory in MiB."""
+        return {
+            "contender": self.contender,
+            "library": self.library,
+            "nodes": self.nodes,
+            "edges": self.edges,
+            "status": self.status.value,
+            "note": self.note,
+            "rounds": len(self.both) or len(self.forward),
+            "forward_s": self.forward_seconds,
+            "forward_backward_s": self.both_seconds,
+            "fastest_forward_backward_s": min(self.both, default=None),
+            "slowest_forward_backward_s": max(self.both, default=None),
+            "first_call_s": self.first,
+            "peak_mib": self.peak,
+            "entries_per_node": self.entries_per_node,
+            "prepare_s": self.prepare,
+            "prepare_peak_mib": self.prepare_peak,
+        }
+
 
 class Quantity(NamedTuple):
-    """A column of results: ``unit`` and ``scale`` turn its values into what people read."""
+    """A column of results: ``unit`` and ``scale`` turn its values into what people read.
+
+    ``per_node`` tells of one that does not grow with the nodes.
+    """
 
     title: str
     unit: str
     scale: float
     of: Callable[[Measurement], float | None]
+    per_node: bool = False
 
     def values(self, measurements: Iterable[Measurement]) -> dict[int, float]:
         """Scaled values by number of nodes, where there are any."""
@@ -100,14 +126,17 @@ QUANTITIES = {
     "both": Quantity("Forward + backward", "ms", 1e3, lambda each: each.both_seconds),
     "peak": Quantity("Peak memory above the baseline", "MiB", 1, lambda each: each.peak),
     "prepare": Quantity("Made once per graph: walks, topology or bias", "ms", 1e3, lambda each: each.prepare),
+    "first": Quantity("First forward + backward call", "ms", 1e3, lambda each: each.first),
+    "share": Quantity("Peak memory per node", "bytes", 1, lambda each: each.bytes_per_node, per_node=True),
 }
 
 
-def fit_exponent(values: dict[int, float]) -> float:
+def fit_exponent(values: dict[int, float], share: float = 0.5) -> float:
     """The slope of log(value) against log(nodes) by least squares, over the larger half of the sizes, at least two.
 
     Args:
         values: by number of nodes.
+        share: of the sizes, the largest ones, that count. (default: :obj:`0.5`)
 
     Returns:
         The exponent; NaN for fewer than two sizes.
@@ -117,7 +146,7 @@ def fit_exponent(values: dict[int, float]) -> float:
         >>> round(fit_exponent({n: 3e-9 * n**2 for n in (64, 128, 256, 512)}), 9)
         2.0
     """
-    sizes = sorted(values)[-max(2, math.ceil(len(values) / 2)) :]
+    sizes = sorted(values)[-max(2, math.ceil(len(values) * share)) :]
     if len(sizes) < 2:
         return math.nan
     x = [math.log(size) for size in sizes]
@@ -152,52 +181,29 @@ def by_contender(measurements: Sequence[Measurement]) -> dict[str, list[Measurem
     return groups
 
 
-def write_csv(path: str | Path, measurements: Sequence[Measurement], machine: str = "") -> None:
-    """One row per contender and size; times in seconds, memory in MiB, empty where nothing was measured.
-
-    Args:
-        path: of the file, written anew.
-        measurements: the rows.
-        machine: repeated in every row, so that files of several machines can be joined.
-
-    Raises:
-        ValueError: for no measurements.
-        OSError: where the file cannot be written.
+def summarize_growth(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
+    """For each contender and quantity the exponents of its growth, and its value at the largest size.
 
     Example:
-        >>> import tempfile, pathlib
-        >>> from graphmask.benchmark import Measurement, write_csv
-        >>> path = pathlib.Path(tempfile.mkdtemp()) / "costs.csv"
-        >>> write_csv(path, [Measurement("walk", "graphmask", nodes=64, forward=(0.5, 0.25, 0.125))])
-        >>> path.read_text().splitlines()[1].split(",")[:8]
-        ['walk', 'graphmask', '64', '', 'measured', '', '3', '0.25']
+        >>> from graphmask.benchmark import Measurement
+        >>> found = summarize_growth([Measurement("walk", "graphmask", nodes=n, both=(1e-6 * n,)) for n in (64, 128, 256)])
+        >>> found[0]["quantity"], round(found[0]["exponent"], 9), found[0]["largest_nodes"]
+        ('Forward + backward', 1.0, 256)
     """
-    if not measurements:
-        raise refuse("measurements", "at least one", measurements)
-    rows = [_row(each, machine) for each in measurements]
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def _row(each: Measurement, machine: str) -> dict[str, Any]:
-    return {
-        "contender": each.contender,
-        "library": each.library,
-        "nodes": each.nodes,
-        "edges": each.edges,
-        "status": each.status.value,
-        "note": each.note,
-        "rounds": len(each.both) or len(each.forward),
-        "forward_s": each.forward_seconds,
-        "forward_backward_s": each.both_seconds,
-        "fastest_forward_backward_s": min(each.both, default=None),
-        "slowest_forward_backward_s": max(each.both, default=None),
-        "first_call_s": each.first,
-        "peak_mib": each.peak,
-        "entries_per_node": each.entries_per_node,
-        "prepare_s": each.prepare,
-        "prepare_peak_mib": each.prepare_peak,
-        "machine": machine,
-    }
+    found = []
+    for contender, group in by_contender(measurements).items():
+        for quantity in QUANTITIES.values():
+            values = quantity.values(group)
+            if values:
+                found.append(
+                    {
+                        "contender": contender,
+                        "quantity": quantity.title,
+                        "unit": quantity.unit,
+                        "exponent": fit_exponent(values),
+                        "exponent_of_all_sizes": fit_exponent(values, share=1.0),
+                        "largest_nodes": max(values),
+                        "value_there": values[max(values)],
+                    }
+                )
+    return found

@@ -7,32 +7,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import torch
-
-from graphmask._checks import check_integer, refuse, refuse_type
+from graphmask._checks import check_integer, refuse
 
 from .contenders import CONTENDERS, Contender
-from .machine import GIB, total_memory
+from .machine import GIB, check_device, total_memory
 from .measure import Bench, Case, CutOffError, FirstCall, Prepared
 from .memory import MIB
 from .results import QUANTITIES, Measurement, Status, extrapolate
+from .turns import FEWEST_ROUNDS, LONG, count_calls
 from .worker import Worker
-
-# A call shorter than this is timed as the mean of several that take as long together.
-_SHORTEST = 0.05
-
-_MOST_CALLS = 50
-
-# Calls longer than this are not run an extra time before they are timed.
-_LONG = 1.0
 
 # What is made once per graph may take this many times the limit of a call.
 _PREPARE_SHARE = 10
 
 # The first call builds what later calls find ready, and gives freed memory back at once.
 _FIRST_SHARE = 2
-
-_FEWEST_ROUNDS = 3
 
 Progress = Callable[[str], object]
 
@@ -46,7 +35,8 @@ class Settings:
         contenders: see :data:`CONTENDERS`. (default: all)
         device: ``"cpu"`` or a CUDA device.
         threads: of torch. (default: :obj:`None`, torch's own choice)
-        repeats: rounds; a contender whose calls have taken ``time_limit`` together stops after three.
+        repeats: rounds; a contender whose calls have taken ``time_limit`` together stops after three. None: nothing but memory
+            is measured.
         time_limit: seconds that a forward and backward call may take.
         memory_limit: GiB above the baseline. (default: :obj:`None`, half of the memory of the machine or device)
         seed: of points, features and parameters.
@@ -75,11 +65,11 @@ class Settings:
         for name, found in (("nodes", sizes), ("contenders", self.contenders)):
             if not found:
                 raise refuse(name, "at least one", found)
-        check_integer("repeats", self.repeats, 1)
+        check_integer("repeats", self.repeats, 0)
         check_integer("seed", self.seed, 0)
         if self.threads is not None:
             check_integer("threads", self.threads, 1)
-        _check_device(self.device)
+        check_device(self.device)
         for name in ("time_limit", "memory_limit"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
@@ -132,6 +122,9 @@ def _measure(entrants: list[_Entrant], repeats: int, progress: Progress) -> list
     for entrant in entrants:
         progress(f"{entrant.nodes:,} nodes: memory of {entrant.name}")
         entrant.attempt(entrant.start)
+        if not repeats:
+            # What it holds is in the way of the next one.
+            entrant.close()
     for number in range(repeats):
         for entrant in entrants:
             if entrant.wants_round:
@@ -174,14 +167,14 @@ class _Entrant:
     def wants_round(self) -> bool:
         """Whether to measure again: not when cut off, and not when calls are so long that three rounds must do."""
         spent = sum(self._forward) + sum(self._both)
-        return self._cut is None and (len(self._both) < _FEWEST_ROUNDS or spent < self._settings.time_limit)
+        return self._cut is None and (len(self._both) < FEWEST_ROUNDS or spent < self._settings.time_limit)
 
     def round(self) -> None:
         """A forward call, then a forward and backward one, several of each where they are short."""
         assert self._worker is not None
         assert self._first is not None
         expected = min(self._both, default=self._first.seconds)
-        number, warm = min(math.ceil(_SHORTEST / max(expected, 1e-6)), _MOST_CALLS), expected < _LONG
+        number, warm = count_calls(expected), expected < LONG
         for backward, found in ((False, self._forward), (True, self._both)):
             request = partial(Bench.mean_seconds, backward=backward, number=number, warm=warm)
             found.append(self._worker.ask(request, self._settings.time_limit * (number + warm)))
@@ -221,7 +214,7 @@ def foresee(history: Sequence[Measurement], nodes: int, settings: Settings) -> C
     if history and history[-1].status is not Status.MEASURED:
         return CutOffError(history[-1].status, history[-1].note)
     for name, limit, status in (
-        ("both", settings.time_limit * 1e3, Status.TIME),
+        ("both" if settings.repeats else "first", settings.time_limit * 1e3, Status.TIME),
         ("peak", settings.memory_bytes / MIB, Status.MEMORY),
     ):
         quantity = QUANTITIES[name]
@@ -229,16 +222,3 @@ def foresee(history: Sequence[Measurement], nodes: int, settings: Settings) -> C
         if expected is not None and expected > limit:
             return CutOffError(status, f"not tried: {expected:,.0f} {quantity.unit} expected at {nodes:,} nodes")
     return None
-
-
-def _check_device(device: str) -> None:
-    if not isinstance(device, str):
-        raise refuse_type("device", "a string", device)
-    try:
-        kind = torch.device(device).type
-    except RuntimeError:
-        kind = ""
-    if kind not in ("cpu", "cuda"):
-        raise refuse("device", "'cpu' or a CUDA device such as 'cuda' or 'cuda:1'", device)
-    if kind == "cuda" and (torch.device(device).index or 0) >= torch.cuda.device_count():
-        raise refuse("device", f"one of the {torch.cuda.device_count()} CUDA devices that torch sees", device)

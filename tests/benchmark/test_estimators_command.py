@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,8 +33,8 @@ def estimators() -> Callable[..., Result]:
 
 
 def test_all_estimators_are_measured(estimators: Callable[..., Result], tmp_path: Path) -> None:
-    table, picture = tmp_path / "errors.csv", tmp_path / "errors.png"
-    result = estimators("--graphs", "er-20", *TINY, "--csv", table, "--plot", picture)
+    table, picture, whole = (tmp_path / f"errors.{ending}" for ending in ("csv", "png", "json"))
+    result = estimators("--graphs", "er-20", *TINY, "--csv", table, "--plot", picture, "--json", whole)
     assert result.exit_code == 0, result.output
     rows = list(csv.DictReader(table.read_text().splitlines()))
     assert list(rows[0]) == COLUMNS
@@ -42,6 +43,9 @@ def test_all_estimators_are_measured(estimators: Callable[..., Result], tmp_path
         assert list(dict.fromkeys(row[name] for row in rows)) == [each.name for each in known]
     assert all(0 <= float(row["error"]) < 10 and float(row["seconds"]) > 0 and row["machine"] for row in rows)
     assert picture.read_bytes().startswith(b"\x89PNG")
+    found = json.loads(whole.read_text())
+    assert (found["settings"]["graphs"], found["settings"]["repeats"]) == (["er-20"], 2)
+    assert len(found["summaries"]) == len(rows) < len(found["measurements"])
     for text in (
         "laplacian-2",
         "equal stored entries",
@@ -102,7 +106,7 @@ def test_an_interrupt_keeps_what_was_measured(
         (["--kernels", "gaussian"], "`kernels` must be among diffusion-1/3"),
         (["--plot-kernel", "cosine", "--kernels", "pagerank"], "`plot_kernel` must be among pagerank, got cosine"),
         (["--graph", "/no/such/graph.npz"], "No such file"),
-        (["--graph", "graph.obj"], "an .npz or .csv file"),
+        (["--graph", "graph.xyzzy"], "an .npz, .csv or mesh file"),
         (["--p-halt", "1"], "`p_halt` must be in [0, 1)"),
         (["--hops", "0"], "`hops` must be at least 1"),
         (["--threads", "0"], "`threads` must be at least 1"),

@@ -127,8 +127,8 @@ def test_other_contents_are_refused(arrays: dict[str, np.ndarray], message: str,
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"an \.npz or \.csv file"):
-        read_graph(tmp_path / "graph.obj")
+    with pytest.raises(ValueError, match=r"an \.npz, \.csv or mesh file"):
+        read_graph(tmp_path / "graph.xyzzy")
     (tmp_path / "words.csv").write_text("a,b\nc,d\n")
     with pytest.raises(ValueError, match="two node ids per line"):
         read_graph(tmp_path / "words.csv")

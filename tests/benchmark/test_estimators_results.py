@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from graphmask.benchmark.estimators import ESTIMATORS, Curve, Mean, Point, Sample, compare, summarize, write_csv
+from graphmask.benchmark import write_csv
+from graphmask.benchmark.estimators import ESTIMATORS, Curve, Mean, Point, Sample, compare, summarize
 from graphmask.benchmark.estimators.comparison import error_at
 
 pytest.importorskip("rich")
@@ -153,7 +154,7 @@ def test_files_hold_means_and_standard_errors(tmp_path: Path) -> None:
         ("8", "1", "0.5", ""),
     ]
     assert {row["machine"] for row in rows} == {"abacus"}
-    with pytest.raises(ValueError, match="`points` must be at least one"):
+    with pytest.raises(ValueError, match="`records` must be at least one"):
         write_csv(tmp_path / "errors.csv", [])
 
 

@@ -12,7 +12,7 @@ from graphmask.benchmark.memory import HostMemory
 
 def test_machine_has_all_that_a_figure_depends_on() -> None:
     machine = describe_machine(threads=3)
-    known = "cpu cores threads memory gpu load os python torch torch-geometric graphmask date"
+    known = "cpu cores threads memory gpu load os python torch torch-geometric numba graphmask date"
     assert list(machine) == known.split()
     assert all(machine.values())
     assert machine["threads"] == "3"

@@ -26,7 +26,7 @@ def test_report_shows_values_limits_and_exponents(capsys: pytest.CaptureFixture[
     print_report(make_console(), RUN, SETTINGS, {"cpu": "abacus"})
     output = capsys.readouterr().out
     row = next(line.split() for line in output.splitlines() if line.split()[:1] == ["linear"])
-    assert row == ["linear", "1", "3", "1.58", "10"]
+    assert row == ["linear", "1", "3", "1.58", "1.58", "10"]
     assert "> 2 GiB" in output
     assert "full: memory limit, ran out of memory at 128 nodes" in output
     assert "rounds differ by up to 100% (linear at 128 nodes)" in output

@@ -99,5 +99,5 @@ def test_csv_holds_every_measurement(tmp_path: Path) -> None:
 
 
 def test_csv_needs_measurements(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="`measurements` must be at least one"):
+    with pytest.raises(ValueError, match="`records` must be at least one"):
         write_csv(tmp_path / "costs.csv", [])

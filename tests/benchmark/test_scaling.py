@@ -13,7 +13,7 @@ SIZES = (128, 256, 512)
 
 
 def _run(contenders: list[Contender], **settings: Any) -> dict[tuple[str, int], Measurement]:
-    chosen = Settings(SIZES, contenders, threads=1, repeats=1, **{"time_limit": 20.0, "memory_limit": 1.0} | settings)
+    chosen = Settings(SIZES, contenders, threads=1, **{"repeats": 1, "time_limit": 20.0, "memory_limit": 1.0} | settings)
     return {(each.contender, each.nodes): each for found in run(chosen) for each in found}
 
 
@@ -80,6 +80,28 @@ def test_peak_memory_is_that_of_the_call(fakes: ModuleType) -> None:
     assert found["good", 128].peak == pytest.approx(0, abs=4)
 
 
+def test_without_rounds_only_one_process_is_alive_at_a_time(fakes: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive, most = 0, 0
+
+    class Counted(Worker):
+        def __init__(self, case: Case) -> None:
+            nonlocal alive, most
+            alive += 1
+            most = max(most, alive)
+            super().__init__(case)
+
+        def close(self) -> None:
+            nonlocal alive
+            alive -= 1
+            super().close()
+
+    monkeypatch.setattr("graphmask.benchmark.scaling.Worker", Counted)
+    found = _run([fakes.Fake("one", fakes.rest), fakes.Fake("two", fakes.hoard_64_mib)], repeats=0)
+    assert (alive, most) == (0, 1)
+    assert found["two", 512].peak == pytest.approx(64, rel=0.1)
+    assert (found["two", 512].both, found["two", 512].status) == ((), Status.MEASURED)
+
+
 def test_walks_are_the_same_for_the_same_seed() -> None:
     from graphmask.benchmark import find_contenders
 
@@ -104,7 +126,7 @@ def test_settings_sort_sizes_and_count_memory() -> None:
         ({"nodes": []}, "`nodes` must be at least one"),
         ({"contenders": []}, "`contenders` must be at least one"),
         ({"threads": 0}, "`threads` must be at least 1, got 0"),
-        ({"repeats": 0}, "`repeats` must be at least 1, got 0"),
+        ({"repeats": -1}, "`repeats` must be at least 0, got -1"),
         ({"time_limit": -1.0}, "`time_limit` must be positive and finite, got -1.0"),
         ({"memory_limit": float("nan")}, "`memory_limit` must be positive and finite, got nan"),
         ({"device": "tpu"}, "`device` must be 'cpu' or a CUDA device such as 'cuda' or 'cuda:1', got tpu"),

@@ -22,7 +22,6 @@ from .results import Mean as Mean
 from .results import Point as Point
 from .results import Sample as Sample
 from .results import summarize as summarize
-from .results import write_csv as write_csv
 from .study import Study as Study
 from .study import run as run
 
@@ -47,5 +46,4 @@ __all__ = [
     "run",
     "summarize",
     "undirected",
-    "write_csv",
 ]

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import torch
 import typer
-from rich.console import Console
 
 from graphmask._checks import check_integer
 from graphmask.benchmark.machine import describe_machine
 from graphmask.benchmark.machine import summarize as summarize_machine
 from graphmask.benchmark.names import find_named
-from graphmask.benchmark.options import INTERRUPTED, check_files, checked, split
+from graphmask.benchmark.options import INTERRUPTED, check_files, checked, collect, limited, split
+from graphmask.benchmark.records import write_csv, write_json
 from graphmask.benchmark.report import make_console, make_fact_table
 
 from .comparison import compare
@@ -24,7 +23,7 @@ from .files import read_graph
 from .graphs import GRAPHS, Graph
 from .kernels import KERNELS
 from .report import print_report
-from .results import Point, Sample, summarize, write_csv
+from .results import Sample, summarize
 from .study import Study, run
 
 # What a picture shows where its kernel is not asked for.
@@ -33,7 +32,7 @@ _DRAWN = "diffusion-1"
 
 def estimators(
     graphs: Annotated[str, typer.Option(help="Names, such as karate,sphere. Default: all, or none beside --graph.")] = "",
-    graph: Annotated[list[Path] | None, typer.Option(help="A graph from a file: .npz with faces or edges, or .csv.")] = None,
+    graph: Annotated[list[Path] | None, typer.Option(help="A graph from a file: .npz, .csv, or any mesh.")] = None,
     estimators: Annotated[str, typer.Option(help="Names, such as iid,resampled. Default: all.")] = "",
     kernels: Annotated[str, typer.Option(help="Names, such as diffusion-1,pagerank. Default: all.")] = "",
     entries: Annotated[float, typer.Option(help="Stored entries per row at which estimators are compared.")] = Study.entries,
@@ -46,6 +45,7 @@ def estimators(
     seed: Annotated[int, typer.Option(help="Of the graphs, the rows and the first draws.")] = Study.seed,
     threads: Annotated[int | None, typer.Option(help="CPU threads. Default: torch's choice.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write every setting to this file.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write machine, settings, every draw and every setting here.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw error against entries and time into this picture.")] = None,
     plot_kernel: Annotated[str, typer.Option(help="The kernel of the picture. Default: diffusion-1, or the first.")] = "",
     every_setting: Annotated[bool, typer.Option("--every-setting", help="Print every setting, too.")] = False,
@@ -61,7 +61,7 @@ def estimators(
     if names:
         _list_names(known)
         return
-    checked("--csv, --plot", lambda: check_files(csv, plot))
+    checked("--csv, --json, --plot", lambda: check_files(csv, plot, json))
     if threads is not None:
         checked("--threads", lambda: check_integer("threads", threads, 1))
     study = checked(
@@ -81,8 +81,16 @@ def estimators(
     )
     drawn = checked("--plot-kernel", lambda: _choose_kernel(plot_kernel, study))
     machine = describe_machine(threads)
-    with _limited(threads):
-        points, complete = _collect(study, lambda found: _write_table(csv, found, summarize_machine(machine)))
+
+    def write(samples: list[Sample]) -> None:
+        if csv is not None:
+            write_csv(csv, summarize(samples), summarize_machine(machine))
+        if json is not None:
+            write_json(json, samples, summarize(samples), _describe(study), machine)
+
+    with limited(threads):
+        samples, complete = _collect(study, write)
+    points = summarize(samples)
     if plot is not None:
         from .plot import write_plot
 
@@ -95,23 +103,23 @@ def estimators(
         raise typer.Exit(INTERRUPTED)
 
 
-def _collect(study: Study, write: Callable[[list[Point]], None]) -> tuple[list[Point], bool]:
-    """The points, and whether the study came to its end; ``write`` has them after every graph and family of estimators."""
-    samples: list[Sample] = []
-    with Console(stderr=True).status("starting") as status:
-        try:
-            for found in run(study, status.update):
-                samples += found
-                write(summarize(samples))
-        except KeyboardInterrupt:
-            typer.echo("interrupted: the rest is missing", err=True)
-            return summarize(samples), False
-    return summarize(samples), True
+def _collect(study: Study, write: Callable[[list[Sample]], None]) -> tuple[list[Sample], bool]:
+    """The samples, and whether the study came to its end; ``write`` has them after every graph and family of estimators."""
+    found, complete = collect(lambda progress: run(study, progress), lambda groups: write(_join(groups)))
+    return _join(found), complete
 
 
-def _write_table(csv: Path | None, points: list[Point], machine: str) -> None:
-    if csv is not None:
-        write_csv(csv, points, machine)
+def _join(groups: Sequence[list[Sample]]) -> list[Sample]:
+    return [sample for group in groups for sample in group]
+
+
+def _describe(study: Study) -> dict[str, Any]:
+    """The study's settings, things with a name by their names."""
+    return {
+        field.name: [each.name for each in value] if isinstance(value, tuple) else value
+        for field in fields(study)
+        for value in [getattr(study, field.name)]
+    }
 
 
 def _choose_graphs(names: str, files: list[Path]) -> tuple[Graph, ...]:
@@ -129,14 +137,3 @@ def _choose_kernel(name: str, study: Study) -> str:
 def _list_names(estimators: Sequence[Estimator]) -> None:
     for title, things in (("Graphs", GRAPHS), ("Kernels", KERNELS), ("Estimators", estimators)):
         make_console().print(make_fact_table(title, {each.name: each.about for each in things}))
-
-
-@contextmanager
-def _limited(threads: int | None) -> Iterator[None]:
-    """That many threads of torch, and then as many as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from graphmask._checks import refuse
+from graphmask.benchmark.extras import require
 from graphmask.topology import Topology
 
 from .graphs import Graph, undirected
@@ -27,9 +28,10 @@ def read_graph(path: str | Path) -> Graph:
     sides are the edges; or edges, ``edge_index``, ``edges`` or ``edge_list`` of shape ``[E, 2]`` or ``[2, E]``. The number of
     nodes is ``num_nodes``, or the length of ``vertices``, ``v``, ``pos``, ``points``, ``x``, ``node_features`` or
     ``node_labels``, or else the largest id plus one. ``.csv`` files hold an edge per line, with or without a heading.
-    Directions, repetitions and weights are dropped.
+    Directions, repetitions and weights are dropped. All other files are read as meshes, by trimesh.
 
     Raises:
+        MissingExtraError: for other files, without trimesh.
         ValueError: for files of other kinds or contents.
         OSError: for files that cannot be read.
 
@@ -44,9 +46,7 @@ def read_graph(path: str | Path) -> Graph:
     """
     path = Path(path)
     readers = {".npz": _read_npz, ".csv": _read_csv}
-    if path.suffix not in readers:
-        raise refuse("graph", "an .npz or .csv file", str(path))
-    topology = readers[path.suffix](path)
+    topology = readers.get(path.suffix, _read_mesh)(path)
     if not topology.num_edges:
         raise refuse("graph", "a file with edges", str(path))
     return Graph(
@@ -69,6 +69,15 @@ def _read_csv(path: Path) -> Topology:
     except ValueError as error:
         raise refuse("graph", "a .csv file with two node ids per line", f"{path}: {error}") from None
     return undirected(edges, int(edges.max(initial=-1)) + 1)
+
+
+def _read_mesh(path: Path) -> Topology:
+    trimesh = require("trimesh", extra="mesh")
+    if path.suffix[1:].lower() not in trimesh.available_formats():
+        raise refuse("graph", "an .npz, .csv or mesh file, such as .off, .obj, .ply or .stl", str(path))
+    mesh = trimesh.load_mesh(path)
+    arrays = {"faces": np.asarray(mesh.faces, dtype=np.int64), "vertices": mesh.vertices}
+    return undirected(_sides(arrays, path), len(mesh.vertices))
 
 
 def _sides(arrays: Mapping[str, np.ndarray], path: Path) -> np.ndarray:

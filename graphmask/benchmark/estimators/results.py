@@ -1,16 +1,12 @@
-"""What a study finds: a sample per draw and kernel, points that average the samples of a setting, and their CSV file."""
+"""What a study finds: a sample per draw and kernel, and points that average the samples of a setting."""
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
-
-from graphmask._checks import refuse
 
 # Relative errors below this are those of float32, in which walks are stored.
 ROUNDING = 1e-6
@@ -93,6 +89,17 @@ class Point:
         """Whether the error is rounding."""
         return self.error.value < ROUNDING
 
+    def row(self) -> dict[str, Any]:
+        """As in a table: means, and their standard errors in columns that end in ``_se``, empty for one draw."""
+        row: dict[str, Any] = {}
+        for name in self.__dataclass_fields__:
+            value = getattr(self, name)
+            if isinstance(value, Mean):
+                row |= {name: value.value, f"{name}_se": None if math.isnan(value.error) else value.error}
+            else:
+                row[name] = value
+        return row
+
 
 def summarize(samples: Iterable[Sample]) -> list[Point]:
     """The points of samples, in order of first appearance.
@@ -117,35 +124,3 @@ def _average(group: Sequence[Sample]) -> Point:
 
 _AVERAGED = ("entries", "pairs", "error", "off_diagonal", "diagonal", "seconds")
 _SHARED = ("graph", "nodes", "kernel", "estimator", "setting", "sets", "support", "truncation")
-
-
-def write_csv(path: str | Path, points: Sequence[Point], machine: str = "") -> None:
-    """One row per point: means, and their standard errors in columns that end in ``_se``, empty for one draw.
-
-    Args:
-        path: of the file, written anew.
-        points: the rows.
-        machine: repeated in every row, so that files of several machines can be joined.
-
-    Raises:
-        ValueError: for no points.
-        OSError: where the file cannot be written.
-    """
-    if not points:
-        raise refuse("points", "at least one", points)
-    rows = [_row(point, machine) for point in points]
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def _row(point: Point, machine: str) -> dict[str, Any]:
-    row: dict[str, Any] = {}
-    for name in Point.__dataclass_fields__:
-        value = getattr(point, name)
-        if isinstance(value, Mean):
-            row |= {name: value.value, f"{name}_se": None if math.isnan(value.error) else value.error}
-        else:
-            row[name] = value
-    return row | {"machine": machine}

@@ -1,0 +1,105 @@
+"""``graphmask bench`` without a flag, and with ``--memory``: all contenders at many sizes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from graphmask._checks import check_integer, refuse
+
+from .contenders import CONTENDERS, find_contenders
+from .machine import summarize
+from .options import Common, check_files, checked, collect, given, split, split_sizes
+from .report import make_console, print_report
+from .results import Measurement, summarize_growth
+from .scaling import Settings, run
+
+_SMALLEST = 1024
+_LARGEST, _LARGEST_FOR_MEMORY = 131_072, 1_048_576
+
+# Most that is measured once may take longer than what is measured in rounds.
+_SECONDS_FOR_MEMORY = 120.0
+
+
+def run_scaling(
+    common: Common,
+    nodes: str,
+    max_nodes: int | None,
+    contenders: str,
+    time_limit: float | None,
+    memory_limit: float | None,
+    repeats: int | None,
+    plot: Path | None,
+) -> bool:
+    """Time and memory; whether the run came to its end."""
+    checked("--plot", lambda: check_files(None, plot))
+    if repeats is not None:
+        checked("--repeats", lambda: check_integer("repeats", repeats, 1))
+    settings = checked("options", lambda: _settings(common, nodes, max_nodes, contenders, time_limit, memory_limit, repeats))
+    return _run(common, settings, plot)
+
+
+def run_memory(
+    common: Common,
+    nodes: str,
+    max_nodes: int | None,
+    contenders: str,
+    time_limit: float | None,
+    memory_limit: float | None,
+) -> bool:
+    """Memory alone; whether the run came to its end."""
+    time_limit = _SECONDS_FOR_MEMORY if time_limit is None else time_limit
+    settings = checked("options", lambda: _settings(common, nodes, max_nodes, contenders, time_limit, memory_limit, 0))
+    return _run(common, settings, None)
+
+
+def _settings(
+    common: Common,
+    nodes: str,
+    max_nodes: int | None,
+    contenders: str,
+    time_limit: float | None,
+    memory_limit: float | None,
+    repeats: int | None,
+) -> Settings:
+    largest, step = (_LARGEST_FOR_MEMORY, 2) if repeats == 0 else (_LARGEST, 1)
+    return Settings(
+        _sizes(nodes, max_nodes, largest, step),
+        find_contenders(split(contenders)) if contenders else CONTENDERS,
+        common.device,
+        common.threads,
+        seed=common.seed,
+        **given(time_limit=time_limit, memory_limit=memory_limit, repeats=repeats),
+    )
+
+
+def _run(common: Common, settings: Settings, plot: Path | None) -> bool:
+    def keep(found: list[list[Measurement]]) -> None:
+        measurements = [each for group in found for each in group]
+        told = {
+            "nodes": settings.nodes,
+            "contenders": [each.name for each in settings.contenders],
+            "repeats": settings.repeats,
+            "time_limit": settings.time_limit,
+            "memory_limit_bytes": settings.memory_bytes,
+        }
+        common.write(measurements, told, summarize_growth(measurements))
+        if plot is not None:
+            from .plot import write_plot
+
+            write_plot(plot, measurements, summarize(common.machine))
+
+    _ = common.machine
+    found, complete = collect(lambda progress: run(settings, progress), keep)
+    if found:
+        print_report(make_console(), [each for group in found for each in group], settings, common.machine)
+    return complete
+
+
+def _sizes(nodes: str, max_nodes: int | None, default: int, step: int) -> list[int]:
+    """Powers of ``2^step``, or those given, up to the largest."""
+    largest = default if max_nodes is None else max_nodes
+    sizes = split_sizes(nodes) if nodes else [_SMALLEST << power for power in range(0, 32, step)]
+    chosen = [size for size in sizes if size <= largest or (nodes and max_nodes is None)]
+    if not chosen:
+        raise refuse("max_nodes", f"at least {min(sizes):,}, the smallest size", max_nodes)
+    return chosen
