@@ -19,7 +19,7 @@ from torch_geometric.data import Batch, Data
 
 from graphmask._checks import check_integer, refuse
 from graphmask.topology import Topology
-from graphmask.transforms import AddWalks, radius_graph
+from graphmask.transforms import AddWalks, ReorderNodes, radius_graph
 from graphmask.walks import ResampledWalks
 
 from .estimators.files import read_graph
@@ -119,6 +119,22 @@ def torus_graph(num_nodes: int, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 
 TORUS = Scene("torus", "epsilon graph of noisy points on a torus, mean degree about 9", partial(Problem, graph=torus_graph))
+
+
+def reordered(scene: Scene) -> Scene:
+    """The same graph after :class:`~graphmask.transforms.ReorderNodes`.
+
+    Example:
+        >>> reordered(TORUS).make(1000, 0, "cpu").num_nodes
+        1000
+    """
+
+    def make(num_nodes: int, seed: int, device: str) -> Problem:
+        given = scene.make(num_nodes, seed, device)
+        near = ReorderNodes()(Data(pos=given.pos, edge_index=given.edge_index))
+        return Problem(num_nodes, seed, device, lambda *_: (near.pos, near.edge_index))
+
+    return Scene(f"{scene.name}, reordered", f"{scene.about}, after ReorderNodes()", make)
 
 
 class Molecules(Problem):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from graphmask.benchmark.options import Common, checked, collect, given, limited, split, split_sizes
 from graphmask.benchmark.report import make_console, make_fact_table
-from graphmask.benchmark.scenes import MOLECULES, TORUS, mesh_scene, molecule_scene
+from graphmask.benchmark.scenes import MOLECULES, TORUS, mesh_scene, molecule_scene, reordered
 
 from .comparisons import COMPARISONS, find_comparisons
 from .report import print_report
@@ -25,13 +25,14 @@ def run_comparisons(
 ) -> bool:
     """Compare, print and write; whether the run came to its end."""
     chosen = checked("--only", lambda: find_comparisons(split(only))) if only else COMPARISONS
-    scenes = checked("--mesh", lambda: [mesh_scene(path) for path in meshes])
+    scenes = checked("--mesh", lambda: [mesh_scene(path) for path in meshes]) + [TORUS]
+    scenes = [order for scene in scenes for order in (scene, reordered(scene))]
     batch = MOLECULES if molecules is None else checked("--molecules", lambda: molecule_scene(molecules))
     sizes = checked("--nodes", lambda: split_sizes(nodes)) if nodes else Match.nodes
     limits = given(time_limit=time_limit, rounds=repeats)
     match = checked(
         "options",
-        lambda: Match(chosen, sizes, (*scenes, TORUS), batch, device=common.device, seed=common.seed, **limits),
+        lambda: Match(chosen, sizes, scenes, batch, device=common.device, seed=common.seed, **limits),
     )
     told = {
         "nodes": match.nodes,
