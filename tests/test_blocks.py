@@ -156,7 +156,8 @@ def test_batched_is_alone(
     """Gradients, too, with graphs of 1 to 40 nodes in one batch."""
     sizes = torch.randint(1, 41, (12,), generator=torch.Generator().manual_seed(1)).tolist()
     batch = interleaved(*sizes)
-    edges = torch.cat([torch.stack([nodes, nodes.roll(1)]) for nodes in ((batch == each).nonzero()[:, 0] for each in range(12))], 1)
+    graphs = [(batch == each).nonzero()[:, 0] for each in range(12)]
+    edges = torch.cat([torch.stack([nodes, nodes.roll(1)]) for nodes in graphs], 1)
     topology = Topology(edges, batch=batch)
     generator = torch.Generator().manual_seed(0)
     leaves = [torch.rand(2, len(batch), width, generator=generator, dtype=kind).requires_grad_() for width in (4, 4, 3)]

@@ -216,7 +216,8 @@ def test_caches_made_in_inference_mode_serve_training() -> None:
     topology = example_topologies()["weighted"]
     with torch.inference_mode():
         topology.adjacency("sym")
-        expected = (topology.local_index, topology.blocks.place, topology.blocks.slots(topology.pattern), topology.pattern.mT.row)
+        blocks = topology.blocks
+        expected = (topology.local_index, blocks.place, blocks.slots(topology.pattern), topology.pattern.mT.row)
     assert not topology.adjacency("sym")[1].is_inference()
     assert not any(part.is_inference() for part in expected)
     scale = torch.ones(1, requires_grad=True)

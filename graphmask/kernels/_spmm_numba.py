@@ -45,7 +45,9 @@ def _body(lanes: int, widest: int, channels: int) -> Callable[..., None]:
     middle, odd = rest // lanes * lanes, rest % lanes > 0
     left = max(middle, lanes)
 
-    def multiply_rows(visits, first, last, ptr, col, value, entries, x, head_step, step, out, rows, heads):  # type: ignore[no-untyped-def]
+    def multiply_rows(  # type: ignore[no-untyped-def]
+        visits, first, last, ptr, col, value, entries, x, head_step, step, out, rows, heads
+    ):
         for i in range(first, last):
             for head in range(heads):
                 base, place, offset = head * head_step, (head * rows + i) * channels, head * entries
