@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from ._blocks import Blocks
 from ._checks import check_finite, check_integer, refuse, refuse_type
 from ._formats import read_edges, refuse_type_of
 from ._structure import structure
@@ -228,16 +229,9 @@ class Topology:
         return self.num_nodes if self.batch is None else int(self.graph_sizes.max())
 
     @structure
-    def nodes_by_size(self) -> list[Tensor]:
-        """For each size n that occurs, the nodes ``[G, n]`` of the graphs of that size."""
-        batch = torch.zeros_like(self.local_index) if self.batch is None else self.batch
-        order = torch.argsort(batch, stable=True)
-        start = self.graph_sizes.cumsum(0) - self.graph_sizes
-        groups = []
-        for size in torch.unique(self.graph_sizes).tolist():
-            first = start[self.graph_sizes == size]
-            groups.append(order[first.unsqueeze(1) + torch.arange(size, device=self.device)])
-        return groups
+    def blocks(self) -> Blocks:
+        """The graphs stacked in groups of similar size."""
+        return Blocks.of_graphs(self.graph_sizes, self.batch, self.local_index)
 
     def __repr__(self) -> str:
         sets = f", walks={len(self.walk_sets)} x {self.walks}" if self.walks is not None else ""
@@ -303,7 +297,7 @@ class Topology:
         return weight.new_zeros(self.pattern.nnz).index_add(0, entry, weight[order])
 
 
-_DERIVED = ("pattern", "graph_sizes", "local_index", "largest_graph", "nodes_by_size", "_position", "_normalized")
+_DERIVED = ("pattern", "graph_sizes", "local_index", "largest_graph", "blocks", "_position", "_normalized")
 
 
 def check_normalization(normalization: Normalization) -> Normalization:

@@ -70,14 +70,14 @@ def test_ranks_and_sizes_of_graphs_in_any_order() -> None:
     assert topology.graph_sizes.tolist() == [3, 0, 2, 0]
     assert topology.local_index.tolist() == [0, 0, 1, 1, 2]
     assert topology.largest_graph == 3
-    assert [nodes.tolist() for nodes in topology.nodes_by_size] == [[[], []], [[0, 2]], [[1, 3, 4]]]
+    assert topology.blocks.shapes == ((4, 3),)
 
 
 def test_one_graph_is_a_batch_of_one() -> None:
     topology = Topology(PATH, 3)
     assert (topology.num_graphs, topology.largest_graph, topology.graph_sizes.tolist()) == (1, 3, [3])
     assert topology.local_index.tolist() == [0, 1, 2]
-    assert [nodes.tolist() for nodes in topology.nodes_by_size] == [[[0, 1, 2]]]
+    assert topology.blocks.shapes == ((1, 3),)
 
 
 @pytest.mark.parametrize("known", [{"num_nodes": 3}, {"batch": torch.zeros(3).long()}, {"pos": torch.zeros(3, 2)}])
@@ -216,9 +216,10 @@ def test_caches_made_in_inference_mode_serve_training() -> None:
     topology = example_topologies()["weighted"]
     with torch.inference_mode():
         topology.adjacency("sym")
-        expected = (topology.local_index, topology.nodes_by_size, topology.pattern.mT.row)
+        blocks = topology.blocks
+        expected = (topology.local_index, blocks.place, blocks.slots(topology.pattern), topology.pattern.mT.row)
     assert not topology.adjacency("sym")[1].is_inference()
-    assert not any(part.is_inference() for part in (expected[0], *expected[1], expected[2]))
+    assert not any(part.is_inference() for part in expected)
     scale = torch.ones(1, requires_grad=True)
     (scale * topology.adjacency("sym")[1]).sum().backward()
 

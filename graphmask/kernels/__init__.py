@@ -5,5 +5,6 @@ from .pairs import pair_attention as pair_attention
 from .pattern import Pattern as Pattern
 from .primitives import sddmm as sddmm
 from .primitives import spmm as spmm
+from .series import power_series as power_series
 
-__all__ = ["Pattern", "combine_hops", "pair_attention", "sddmm", "spmm"]
+__all__ = ["Pattern", "combine_hops", "pair_attention", "power_series", "sddmm", "spmm"]

@@ -72,6 +72,11 @@ def _find_schedule(pattern: Pattern) -> Tensor:
     return pattern.schedule
 
 
+def runs_compiled(device: torch.device, work: int) -> bool:
+    """Whether so many multiply-adds there are left to a compiled body, where types and channels allow it."""
+    return HAS_NUMBA and device.type == "cpu" and work >= _WORTH_COMPILING
+
+
 def _is_compiled(q: Tensor, v: Tensor) -> bool:
     wide = max(q.shape[2], v.shape[2]) > _WIDEST
     return HAS_NUMBA and q.device.type == "cpu" and q.dtype in (torch.float32, torch.float64) and not wide

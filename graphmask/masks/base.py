@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from graphmask._checks import check_integer, refuse_type
 from graphmask.kernels import Pattern
 from graphmask.operators import MaskOperator
+from graphmask.operators.executions import prefers_blocks
 from graphmask.topology import Topology
 from graphmask.walks import WalkSampler
 
@@ -69,7 +70,11 @@ class TopologicalMask(nn.Module, ABC):
         if demand is not None:
             generator = torch.Generator().manual_seed(demand.seed)
             topology = topology.with_walks(*(demand.sampler(topology, generator) for _ in range(demand.sets)))
-        _ = topology.largest_graph, topology.nodes_by_size, [pattern.mT for pattern in self._patterns(topology)]
+        patterns = list(self._patterns(topology))
+        _ = topology.largest_graph, topology.blocks, [pattern.mT for pattern in patterns]
+        for pattern in patterns:
+            if prefers_blocks(topology, pattern):
+                topology.blocks.slots(pattern)
         return topology
 
     def _patterns(self, topology: Topology) -> Iterable[Pattern]:

@@ -9,7 +9,7 @@ from graphmask.kernels import Pattern
 from graphmask.topology import Topology
 
 from .base import Attended, MaskOperator
-from .executions import Execution, for_each_size
+from .executions import Execution, attend_blocks
 
 
 class GlobalOperator(MaskOperator):
@@ -57,9 +57,9 @@ class GlobalOperator(MaskOperator):
             return super()._attend(q, k, v, execution)
         if self.topology.num_graphs == 1:
             return Attended(q @ (k.mT @ v), (q * k.sum(1, keepdim=True)).sum(-1))
-        return for_each_size(_attend_stacked, self.topology, q, k, v)
+        return attend_blocks(_attend_block, self.topology.blocks, q, k, v)
 
 
-def _attend_stacked(nodes: Tensor, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """Graphs of one size n, ``q, k [H, G, n, m]`` and ``v [H, G, n, d]``."""
-    return q @ (k.mT @ v), (q * k.sum(2, keepdim=True)).sum(-1)
+def _attend_block(q: Tensor, k: Tensor, values: Tensor) -> Tensor:
+    """Keys are zeros at padded places."""
+    return q @ (k.mT @ values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphmask.kernels import Pattern, spmm
+from graphmask.kernels import Pattern, power_series
 from graphmask.topology import Topology
 
 from .base import Entries, MaskOperator
@@ -39,11 +39,8 @@ class PowerSeriesOperator(MaskOperator):
         super().__init__(topology, alpha.shape[0], nonnegative, (alpha.shape[1] - 1) * pattern.nnz + topology.num_nodes)
 
     def _matmul(self, x: Tensor) -> Tensor:
-        *lower, last = (coefficient.view(-1, 1, 1) for coefficient in self.alpha.unbind(1))
-        total = last * x
-        for coefficient in reversed(lower):
-            total = spmm(self.pattern, self.weight.unsqueeze(0), total) + coefficient * x
-        return total
+        kind = torch.promote_types(torch.promote_types(self.weight.dtype, self.alpha.dtype), x.dtype)
+        return power_series(self.pattern, self.weight.to(kind), self.alpha.to(kind), x.to(kind))
 
     def _transpose(self) -> MaskOperator:
         pattern, weight = self.pattern, self.weight
