@@ -25,7 +25,7 @@ def run_comparisons(
 ) -> bool:
     """Compare, print and write; whether the run came to its end."""
     chosen = checked("--only", lambda: find_comparisons(split(only))) if only else COMPARISONS
-    scenes = checked("--mesh", lambda: [mesh_scene(path) for path in meshes]) + [TORUS]
+    scenes = [*checked("--mesh", lambda: [mesh_scene(path) for path in meshes]), TORUS]
     scenes = [order for scene in scenes for order in (scene, reordered(scene))]
     batch = MOLECULES if molecules is None else checked("--molecules", lambda: molecule_scene(molecules))
     sizes = checked("--nodes", lambda: split_sizes(nodes)) if nodes else Match.nodes
