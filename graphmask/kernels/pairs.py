@@ -10,6 +10,8 @@ Letters: H heads, N nodes, m features, d value channels, P pairs.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
@@ -197,26 +199,39 @@ def _backward(ctx, above: Tensor, above_size: Tensor) -> tuple[Tensor | None, ..
     return grad_q, grad_k, grad_v, grad_value, *[None] * (_STRUCTURE + 1)
 
 
-def _differentiate_composition(ctx, compose, above) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
-    """Gradients of the six tensors that a derivative was made from, by way of its composition."""
-    inputs, sides = list(ctx.saved_tensors[:6]), ctx.saved_tensors[6:12]
-    wanted = [number for number, needed in enumerate(ctx.needs_input_grad[:6]) if needed]
+def differentiate(
+    compose: Callable[..., tuple[Tensor, ...]],
+    inputs: Sequence[Tensor | None],
+    needed: Sequence[bool],
+    above: Sequence[Tensor],
+) -> list[Tensor | None]:
+    """Gradients of the inputs of a composition that are needed, given those of its outputs; differentiable in turn."""
+    inputs, wanted = list(inputs), [number for number, each in enumerate(needed) if each]
     further = torch.is_grad_enabled()
     with torch.enable_grad():
         # Views, since an input may have been made from another one.
         for number in wanted:
-            inputs[number] = inputs[number].view_as(inputs[number])
-        outputs = compose(Pattern.of_sides(*sides), *inputs, ctx.signed)
+            inputs[number] = inputs[number].view_as(inputs[number])  # type: ignore[union-attr, arg-type]
+        outputs = compose(*inputs)
         chosen = [(out, slope) for out, slope in zip(outputs, above, strict=True) if out.requires_grad]
         slopes = torch.autograd.grad(
             [out for out, _ in chosen],
-            [inputs[number] for number in wanted],
+            [inputs[number] for number in wanted],  # type: ignore[misc]
             [slope for _, slope in chosen],
             create_graph=further,
             allow_unused=True,
         )
     found = dict(zip(wanted, slopes, strict=True))
-    return *(found.get(number) for number in range(6)), *[None] * (_STRUCTURE + 1)
+    return [found.get(number) for number in range(len(inputs))]
+
+
+def _differentiate_composition(ctx, compose, above) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
+    """Gradients of the six tensors that a derivative was made from, by way of its composition."""
+    sides, signed = ctx.saved_tensors[6:12], ctx.signed
+    slopes = differentiate(
+        lambda *inputs: compose(Pattern.of_sides(*sides), *inputs, signed), ctx.saved_tensors[:6], ctx.needs_input_grad[:6], above
+    )
+    return *slopes, *[None] * (_STRUCTURE + 1)
 
 
 def _backward_of_rows(ctx, *above: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
