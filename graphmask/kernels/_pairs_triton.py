@@ -17,6 +17,7 @@ from torch import Tensor
 from triton import next_power_of_2
 
 from ._rows_triton import LENGTH, Cuts, find_piece, join
+from .primitives import sum_dtype
 
 # Rows of a program: the gradient of the coefficients is summed over them before it is written.
 ROWS = 4
@@ -119,11 +120,6 @@ def differentiate_columns(
     join(cuts, structure.colptr, structure.col, structure.order, k_pieces, grad_k)
     join(cuts, structure.colptr, structure.col, structure.order, v_pieces, grad_v)
     return grad_k.transpose(0, 1), grad_v.transpose(0, 1)
-
-
-def sum_dtype(*tensors: Tensor) -> torch.dtype:
-    """The type of sums over tensors: float64 where one of them is, float32 otherwise."""
-    return torch.float64 if any(x.dtype == torch.float64 for x in tensors) else torch.float32
 
 
 def _by_channels(x: Tensor) -> Tensor:
@@ -247,8 +243,8 @@ def _attend(
     inside = head < heads
     factor = _factor_of(head, inside, coefficients, step, HOPS, BLOCK_K, SUM)
     begin = tl.program_id(0) * ROWS
-    for place in range(0, min(ROWS, nodes + cuts - begin)):
-        number = begin + place
+    for turn in range(0, min(ROWS, nodes + cuts - begin)):
+        number = begin + turn
         node, first, last, piece, whole = find_piece(number, rowptr, row, back, cuts, LENGTH)
         query = _one(q, q_h, q_n, node, head, inside, M, BLOCK_M, SUM)
         total, total_size = tl.zeros([E, G, BLOCK_D], SUM), tl.zeros([E, G], SUM)
@@ -285,8 +281,8 @@ def _differentiate_rows(
     factor = _factor_of(head, inside, coefficients, step, HOPS, BLOCK_K, SUM)
     begin = tl.program_id(0) * ROWS
     total_mask = tl.zeros([E, G, BLOCK_K], SUM)
-    for place in range(0, min(ROWS, nodes + cuts - begin)):
-        number = begin + place
+    for turn in range(0, min(ROWS, nodes + cuts - begin)):
+        number = begin + turn
         node, first, last, piece, whole = find_piece(number, rowptr, row, back, cuts, LENGTH)
         query = _one(q, q_h, q_n, node, head, inside, M, BLOCK_M, SUM)
         slope = _one(above, above_h, above_n, node, head, inside, D, BLOCK_D, SUM)
@@ -333,8 +329,8 @@ def _differentiate_columns(
     inside = head < heads
     factor = _factor_of(head, inside, coefficients, step, HOPS, BLOCK_K, SUM)
     begin = tl.program_id(0) * ROWS
-    for place in range(0, min(ROWS, nodes + cuts - begin)):
-        number = begin + place
+    for turn in range(0, min(ROWS, nodes + cuts - begin)):
+        number = begin + turn
         node, first, last, piece, whole = find_piece(number, colptr, col, order, cuts, LENGTH)
         key = _one(k, k_h, k_n, node, head, inside, M, BLOCK_M, SUM)
         own = _one(v, v_h, v_n, node, head, inside, D, BLOCK_D, SUM)

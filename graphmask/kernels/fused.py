@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from . import pairs
+from ._extra import HAS_TRITON
 from .hops import HopValues, combine_hops
 from .pattern import Pattern
-from .primitives import accumulator
+from .primitives import in_one_type, sum_dtype
 
 if TYPE_CHECKING:
     from ._pairs_triton import Structure
@@ -36,6 +37,17 @@ def fused_pair_attention(
     flipped = pattern.mT
     sides = pattern.rowptr, pattern.col, flipped.rowptr, flipped.col, pattern.order, flipped.order
     return _attend(q, k, v, given, coefficients, *sides, signed)
+
+
+def is_fused(q: Tensor, v: Tensor) -> bool:
+    """Whether attention of these features and values runs in a Triton kernel."""
+    fitting = all(0 < x.shape[2] <= WIDEST for x in (q, v))
+    return HAS_TRITON and q.device.type == "cuda" and fitting
+
+
+def is_fused_from(table: Tensor) -> bool:
+    """Whether a Triton kernel makes the mask from a table of hops."""
+    return HAS_TRITON and table.device.type == "cuda" and not table.requires_grad
 
 
 def _structure(*sides: Tensor) -> Structure:
@@ -86,7 +98,7 @@ def _empty_by_nodes(x: Tensor, channels: int, kind: torch.dtype) -> Tensor:
 
 @_attend.register_fake
 def _(q: Tensor, k: Tensor, v: Tensor, value: Tensor, *_: Tensor | None) -> tuple[Tensor, Tensor]:
-    kind = torch.float64 if torch.float64 in (q.dtype, k.dtype, v.dtype, value.dtype) else torch.float32
+    kind = sum_dtype(q, k, v, value)
     return _empty_by_nodes(v, v.shape[2], kind), v.new_empty(v.shape[1], v.shape[0], dtype=kind).mT
 
 
@@ -122,7 +134,7 @@ def _backward(ctx, above: Tensor, above_size: Tensor) -> tuple[Tensor | None, ..
 def _compose_rows(pattern: Pattern, above: Tensor, above_size: Tensor, *rest: Tensor | None, signed: bool) -> tuple[Tensor, Tensor]:
     q, k, v, value, coefficients = rest
     mask = value if coefficients is None else combine_hops(value, coefficients)
-    grad_q, grad_mask = pairs._compose_rows(pattern, *_in_one_type(above, above_size, q, k, v, mask), signed)
+    grad_q, grad_mask = pairs._compose_rows(pattern, *in_one_type(above, above_size, q, k, v, mask), signed)
     if coefficients is not None:
         grad_mask = grad_mask @ value.to(grad_mask.dtype)
     return grad_q.to(q.dtype), grad_mask.to(value.dtype if coefficients is None else coefficients.dtype)
@@ -131,16 +143,8 @@ def _compose_rows(pattern: Pattern, above: Tensor, above_size: Tensor, *rest: Te
 def _compose_columns(pattern: Pattern, above: Tensor, above_size: Tensor, *rest: Tensor | None, signed: bool) -> tuple[Tensor, Tensor]:
     q, k, v, value, coefficients = rest
     mask = value if coefficients is None else combine_hops(value, coefficients)
-    grad_k, grad_v = pairs._compose_columns(pattern, *_in_one_type(above, above_size, q, k, v, mask), signed)
+    grad_k, grad_v = pairs._compose_columns(pattern, *in_one_type(above, above_size, q, k, v, mask), signed)
     return grad_k.to(k.dtype), grad_v.to(v.dtype)
-
-
-def _in_one_type(*tensors: Tensor) -> list[Tensor]:
-    """All in the type in which sums over them are taken."""
-    kind = torch.float32
-    for x in tensors:
-        kind = torch.promote_types(kind, accumulator(x))
-    return [x.to(kind) for x in tensors]
 
 
 def _differentiate_composition(ctx, compose, above) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]

@@ -10,6 +10,8 @@ Letters: H heads, N rows, M columns, C channels, nnz entries.
 
 from __future__ import annotations
 
+from functools import reduce
+
 import torch
 from torch import Tensor
 
@@ -37,8 +39,7 @@ def spmm(pattern: Pattern, value: Tensor, x: Tensor) -> Tensor:
         >>> spmm(path, torch.ones(1, 3), torch.tensor([[[1.0], [2.0], [4.0]]])).flatten()
         tensor([2., 5., 0.])
     """
-    kind = torch.promote_types(accumulator(value), accumulator(x))
-    result = _spmm_heads(pattern, value.to(kind), x.to(kind))
+    result = _spmm_heads(pattern, *in_one_type(value, x))
     return result.to(x.dtype) if is_half(x) else result
 
 
@@ -63,8 +64,7 @@ def sddmm(pattern: Pattern, x: Tensor, y: Tensor) -> Tensor:
         >>> sddmm(path, x, x)
         tensor([[2., 2., 8.]])
     """
-    kind = torch.promote_types(accumulator(x), accumulator(y))
-    return _sddmm(x.to(kind), y.to(kind), *_sides(pattern))
+    return _sddmm(*in_one_type(x, y), *_sides(pattern))
 
 
 def is_half(x: Tensor) -> bool:
@@ -75,6 +75,17 @@ def is_half(x: Tensor) -> bool:
 def accumulator(x: Tensor) -> torch.dtype:
     """The type in which sums over x are taken."""
     return torch.float32 if is_half(x) else x.dtype
+
+
+def sum_dtype(*tensors: Tensor) -> torch.dtype:
+    """The type in which sums over products of tensors are taken."""
+    return reduce(torch.promote_types, map(accumulator, tensors))
+
+
+def in_one_type(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """All of them in the type in which sums over their products are taken."""
+    kind = sum_dtype(*tensors)
+    return tuple(x.to(kind) for x in tensors)
 
 
 def _spmm_heads(pattern: Pattern, value: Tensor, x: Tensor) -> Tensor:

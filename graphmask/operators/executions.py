@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from graphmask._checks import refuse
 from graphmask.kernels import pair_attention
+from graphmask.kernels.primitives import in_one_type
 from graphmask.topology import Topology
 
 from .base import Attended, MaskOperator
@@ -100,6 +101,7 @@ class Lifted(Execution):
         return 0
 
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor) -> Attended:
+        q, k, v = in_one_type(q, k, v)
         values = torch.cat([v, v.new_ones(*v.shape[:2], 1)], -1)
         memory = self.memory or SLICE_MEMORY.get(v.device.type, SLICE_MEMORY_ELSEWHERE)
         width = max(1, memory // max(1, values.numel() * values.element_size()))
@@ -122,7 +124,8 @@ def _lifted_slice(mask: MaskOperator, q: Tensor, k: Tensor, values: Tensor) -> T
 class Pairs(Execution):
     """Scores at the entries of a sparse mask only: :func:`graphmask.kernels.pair_attention`.
 
-    Cost: ``nnz (m + d + 1)`` per head; memory ``nnz`` per head, and with the extra ``fast`` on CPU none. Signed masks are
+    Cost: ``nnz (m + d + 1)`` per head; memory ``nnz`` per head, and in a compiled body (the extra ``fast`` on CPU, triton
+    on GPUs) none. Signed masks are
     served.
     """
 
@@ -137,8 +140,8 @@ class Pairs(Execution):
         return 0
 
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor) -> Attended:
-        pattern, value = mask.entries()  # type: ignore[misc]
-        return Attended(*pair_attention(pattern, q, k, v, value, not mask.nonnegative))
+        pattern, values = mask.entries()  # type: ignore[misc]
+        return Attended(*pair_attention(pattern, q, k, v, values, not mask.nonnegative))
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,7 @@ class Dense(Execution):
         return mask.num_nodes * mask.topology.largest_graph
 
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor) -> Attended:
+        q, k, v = in_one_type(q, k, v)
         topology = mask.topology
         rows = mask.matmul(one_hot(topology.local_index, topology.largest_graph).to(v.dtype)).to(v.dtype)
 
