@@ -243,7 +243,7 @@ def _attend(
     inside = head < heads
     factor = _factor_of(head, inside, coefficients, step, HOPS, BLOCK_K, SUM)
     begin = tl.program_id(0) * ROWS
-    for turn in range(0, min(ROWS, nodes + cuts - begin)):
+    for turn in range(min(ROWS, nodes + cuts - begin)):
         number = begin + turn
         node, first, last, piece, whole = find_piece(number, rowptr, row, back, cuts, LENGTH)
         query = _one(q, q_h, q_n, node, head, inside, M, BLOCK_M, SUM)
@@ -281,7 +281,7 @@ def _differentiate_rows(
     factor = _factor_of(head, inside, coefficients, step, HOPS, BLOCK_K, SUM)
     begin = tl.program_id(0) * ROWS
     total_mask = tl.zeros([E, G, BLOCK_K], SUM)
-    for turn in range(0, min(ROWS, nodes + cuts - begin)):
+    for turn in range(min(ROWS, nodes + cuts - begin)):
         number = begin + turn
         node, first, last, piece, whole = find_piece(number, rowptr, row, back, cuts, LENGTH)
         query = _one(q, q_h, q_n, node, head, inside, M, BLOCK_M, SUM)
@@ -329,7 +329,7 @@ def _differentiate_columns(
     inside = head < heads
     factor = _factor_of(head, inside, coefficients, step, HOPS, BLOCK_K, SUM)
     begin = tl.program_id(0) * ROWS
-    for turn in range(0, min(ROWS, nodes + cuts - begin)):
+    for turn in range(min(ROWS, nodes + cuts - begin)):
         number = begin + turn
         node, first, last, piece, whole = find_piece(number, colptr, col, order, cuts, LENGTH)
         key = _one(k, k_h, k_n, node, head, inside, M, BLOCK_M, SUM)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from . import pairs
-from ._extra import HAS_TRITON
+from . import pairs, primitives
 from .hops import HopValues, combine_hops
 from .pattern import Pattern
 from .primitives import in_one_type, sum_dtype
@@ -41,13 +40,12 @@ def fused_pair_attention(
 
 def is_fused(q: Tensor, v: Tensor) -> bool:
     """Whether attention of these features and values runs in a Triton kernel."""
-    fitting = all(0 < x.shape[2] <= WIDEST for x in (q, v))
-    return HAS_TRITON and q.device.type == "cuda" and fitting
+    return primitives.is_fused(q) and all(0 < x.shape[2] <= WIDEST for x in (q, v))
 
 
 def is_fused_from(table: Tensor) -> bool:
     """Whether a Triton kernel makes the mask from a table of hops."""
-    return HAS_TRITON and table.device.type == "cuda" and not table.requires_grad
+    return primitives.is_fused(table) and not table.requires_grad
 
 
 def _structure(*sides: Tensor) -> Structure:
@@ -131,7 +129,9 @@ def _backward(ctx, above: Tensor, above_size: Tensor) -> tuple[Tensor | None, ..
     return *grads, *[None] * (_SIDES + 1)
 
 
-def _compose_rows(pattern: Pattern, above: Tensor, above_size: Tensor, *rest: Tensor | None, signed: bool) -> tuple[Tensor, Tensor]:
+def _compose_rows(
+    pattern: Pattern, above: Tensor, above_size: Tensor, *rest: Tensor | None, signed: bool
+) -> tuple[Tensor, Tensor]:
     q, k, v, value, coefficients = rest
     mask = value if coefficients is None else combine_hops(value, coefficients)
     grad_q, grad_mask = pairs._compose_rows(pattern, *in_one_type(above, above_size, q, k, v, mask), signed)
@@ -140,7 +140,9 @@ def _compose_rows(pattern: Pattern, above: Tensor, above_size: Tensor, *rest: Te
     return grad_q.to(q.dtype), grad_mask.to(value.dtype if coefficients is None else coefficients.dtype)
 
 
-def _compose_columns(pattern: Pattern, above: Tensor, above_size: Tensor, *rest: Tensor | None, signed: bool) -> tuple[Tensor, Tensor]:
+def _compose_columns(
+    pattern: Pattern, above: Tensor, above_size: Tensor, *rest: Tensor | None, signed: bool
+) -> tuple[Tensor, Tensor]:
     q, k, v, value, coefficients = rest
     mask = value if coefficients is None else combine_hops(value, coefficients)
     grad_k, grad_v = pairs._compose_columns(pattern, *in_one_type(above, above_size, q, k, v, mask), signed)

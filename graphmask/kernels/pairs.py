@@ -233,7 +233,10 @@ def _differentiate_composition(ctx, compose, above) -> tuple[Tensor | None, ...]
     """Gradients of the six tensors that a derivative was made from, by way of its composition."""
     sides, signed = ctx.saved_tensors[6:12], ctx.signed
     slopes = differentiate(
-        lambda *inputs: compose(Pattern.of_sides(*sides), *inputs, signed), ctx.saved_tensors[:6], ctx.needs_input_grad[:6], above
+        lambda *inputs: compose(Pattern.of_sides(*sides), *inputs, signed),
+        ctx.saved_tensors[:6],
+        ctx.needs_input_grad[:6],
+        above,
     )
     return *slopes, *[None] * (_STRUCTURE + 1)
 

@@ -15,6 +15,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
+from ._extra import HAS_TRITON
 from .bodies import sddmm_body, spmm_body
 from .pattern import Pattern
 
@@ -67,6 +68,11 @@ def sddmm(pattern: Pattern, x: Tensor, y: Tensor) -> Tensor:
     return _sddmm(*in_one_type(x, y), *_sides(pattern))
 
 
+def is_fused(x: Tensor) -> bool:
+    """Whether Triton kernels run where x lies."""
+    return HAS_TRITON and x.device.type == "cuda"
+
+
 def is_half(x: Tensor) -> bool:
     """Whether sums over x need a wider type."""
     return x.dtype in (torch.float16, torch.bfloat16)
@@ -106,6 +112,10 @@ def _spmm(
     value: Tensor, x: Tensor, rowptr: Tensor, col: Tensor, colptr: Tensor, row: Tensor, order: Tensor, back: Tensor
 ) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
+        if is_fused(x):
+            from ._spmm_triton import spmm
+
+            return spmm(value, x, rowptr, col, row, back)
         return spmm_body(value, x, rowptr, col)
 
 
@@ -114,6 +124,10 @@ def _sddmm(
     x: Tensor, y: Tensor, rowptr: Tensor, col: Tensor, colptr: Tensor, row: Tensor, order: Tensor, back: Tensor
 ) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
+        if is_fused(x):
+            from ._spmm_triton import sddmm
+
+            return sddmm(x, y, col, row, back)
         return sddmm_body(x, y, rowptr, col)
 
 

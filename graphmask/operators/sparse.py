@@ -33,9 +33,7 @@ class SparseOperator(MaskOperator):
         tensor([[2., 1.]])
     """
 
-    def __init__(
-        self, topology: Topology, pattern: Pattern, value: Tensor | HopValues, nonnegative: bool = False
-    ) -> None:
+    def __init__(self, topology: Topology, pattern: Pattern, value: Tensor | HopValues, nonnegative: bool = False) -> None:
         self.pattern, self._support = pattern, Entries(pattern, value)
         heads = value.coefficients.shape[0] if isinstance(value, HopValues) else value.shape[0]
         super().__init__(topology, heads, nonnegative, pattern.nnz)
