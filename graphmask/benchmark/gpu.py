@@ -1,8 +1,8 @@
 """Attention by pairs on a GPU beside FlexAttention and SDPA: ``python -m graphmask.benchmark.gpu``.
 
 Half precision (bfloat16), 8 heads of 64 channels, 64 entries in each row: a ring of nodes, each with the 64 nearest, so that
-FlexAttention's blocks are as few as they can be. Times are medians of single runs between CUDA events. Bandwidth counts what has
-to be gathered, keys and values of every entry, against a copy of one GiB, which counts what it reads and writes.
+FlexAttention's blocks are as few as they can be. Times are medians of single runs between CUDA events. Bandwidth counts what
+is gathered, keys and values of every entry, against a copy of one GiB, which counts what it reads and writes.
 """
 
 from __future__ import annotations

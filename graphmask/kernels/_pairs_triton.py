@@ -61,7 +61,7 @@ def attend(
     _attend[_grid(nodes, cuts, heads, blocks)](
         *_at(q, 1), *_at(k, 1), *_at(v, 1), *_mask_arguments(value, coefficients, heads),
         structure.rowptr, structure.col, structure.row, structure.back,
-        out, size, out_pieces, size_pieces, heads, nodes, cuts.count,
+        out, size, out_pieces, size_pieces, heads, nodes, cuts.number,
         **_sizes(q, v, coefficients, blocks, signed, kind),
     )  # fmt: skip
     join(cuts, structure.rowptr, structure.row, structure.back, out_pieces, out)
@@ -91,7 +91,7 @@ def differentiate_rows(
     _differentiate_rows[grid](
         *_at(above, 1), *_at(above_size, 1), *_at(q, 1), *_at(k, 1), *_at(v, 1), *_mask_arguments(value, coefficients, heads),
         structure.rowptr, structure.col, structure.row, structure.back,
-        grad_q, pieces, grad_mask, *strides, heads, nodes, cuts.count,
+        grad_q, pieces, grad_mask, *strides, heads, nodes, cuts.number,
         **_sizes(q, v, coefficients, blocks, signed, kind), SHARED=shared,
     )  # fmt: skip
     join(cuts, structure.rowptr, structure.row, structure.back, pieces, grad_q)
@@ -114,7 +114,7 @@ def differentiate_columns(
     _differentiate_columns[_grid(nodes, cuts, heads, blocks)](
         *_at(above, 1), *_at(above_size, 1), *_at(q, 1), *_at(k, 1), *_at(v, 1), *_mask_arguments(value, coefficients, heads),
         structure.colptr, structure.row, structure.col, structure.order,
-        grad_k, grad_v, k_pieces, v_pieces, heads, nodes, cuts.count,
+        grad_k, grad_v, k_pieces, v_pieces, heads, nodes, cuts.number,
         **_sizes(q, v, coefficients, blocks, signed, kind),
     )  # fmt: skip
     join(cuts, structure.colptr, structure.col, structure.order, k_pieces, grad_k)
@@ -152,7 +152,7 @@ def _blocks(heads: int, x: Tensor, y: Tensor, together: bool = False) -> Blocks:
 
 def _grid(nodes: int, cuts: Cuts, heads: int, blocks: Blocks) -> tuple[int, int]:
     """Heads are the slow axis: keys and values of few heads at a time stay in the cache."""
-    return triton.cdiv(nodes + cuts.count, ROWS), triton.cdiv(heads, blocks.heads)
+    return triton.cdiv(nodes + cuts.number, ROWS), triton.cdiv(heads, blocks.heads)
 
 
 def _sizes(
@@ -170,7 +170,7 @@ def _sizes(
 
 
 @triton.jit
-def _mask_of(
+def _mask_of(  # type: ignore[no-untyped-def]
     pair, there, head, inside, value, value_h, value_p, factor,
     HOPS: tl.constexpr, BLOCK_K: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
@@ -188,7 +188,7 @@ def _mask_of(
 
 
 @triton.jit
-def _factor_of(head, inside, coefficients, step, HOPS: tl.constexpr, BLOCK_K: tl.constexpr, SUM: tl.constexpr):
+def _factor_of(head, inside, coefficients, step, HOPS: tl.constexpr, BLOCK_K: tl.constexpr, SUM: tl.constexpr):  # type: ignore[no-untyped-def]
     """``[G, K]``, the coefficients of some heads."""
     hop = tl.arange(0, BLOCK_K)
     if HOPS > 0:
@@ -200,7 +200,7 @@ def _factor_of(head, inside, coefficients, step, HOPS: tl.constexpr, BLOCK_K: tl
 
 
 @triton.jit
-def _one(x, x_h, x_n, node, head, inside, C: tl.constexpr, BLOCK: tl.constexpr, SUM: tl.constexpr):
+def _one(x, x_h, x_n, node, head, inside, C: tl.constexpr, BLOCK: tl.constexpr, SUM: tl.constexpr):  # type: ignore[no-untyped-def]
     """``[G, C]`` of one node."""
     channel = tl.arange(0, BLOCK)
     place = x + node.to(tl.int64) * x_n + head[:, None] * x_h + channel[None, :]
@@ -208,7 +208,7 @@ def _one(x, x_h, x_n, node, head, inside, C: tl.constexpr, BLOCK: tl.constexpr, 
 
 
 @triton.jit
-def _many(x, x_h, x_n, node, there, head, inside, C: tl.constexpr, BLOCK: tl.constexpr):
+def _many(x, x_h, x_n, node, there, head, inside, C: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     """``[E, G, C]`` of many nodes."""
     channel = tl.arange(0, BLOCK)
     place = x + (node.to(tl.int64) * x_n)[:, None, None] + (head * x_h)[None, :, None] + channel[None, None, :]
@@ -217,12 +217,12 @@ def _many(x, x_h, x_n, node, there, head, inside, C: tl.constexpr, BLOCK: tl.con
 
 
 @triton.jit
-def _sign(x, SUM: tl.constexpr):
+def _sign(x, SUM: tl.constexpr):  # type: ignore[no-untyped-def]
     return (x > 0).to(SUM) - (x < 0).to(SUM)
 
 
 @triton.jit
-def _write(x, out, pieces, node, piece, whole, head, inside, heads, C: tl.constexpr, BLOCK: tl.constexpr):
+def _write(x, out, pieces, node, piece, whole, head, inside, heads, C: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     """``[G, C]`` to the row of a node, or of a piece."""
     channel = tl.arange(0, BLOCK)
     there = inside[:, None] & (channel < C)[None, :]
@@ -232,7 +232,7 @@ def _write(x, out, pieces, node, piece, whole, head, inside, heads, C: tl.conste
 
 
 @triton.jit
-def _attend(
+def _attend(  # type: ignore[no-untyped-def]
     q, q_h, q_n, k, k_h, k_n, v, v_h, v_n, value, value_h, value_p, coefficients, step,
     rowptr, col, row, back, out, size, out_pieces, size_pieces, heads, nodes, cuts,
     M: tl.constexpr, D: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_D: tl.constexpr,
@@ -267,7 +267,7 @@ def _attend(
 
 
 @triton.jit
-def _differentiate_rows(
+def _differentiate_rows(  # type: ignore[no-untyped-def]
     above, above_h, above_n, above_size, above_size_h, above_size_n,
     q, q_h, q_n, k, k_h, k_n, v, v_h, v_n, value, value_h, value_p, coefficients, step,
     rowptr, col, row, back, grad_q, pieces, grad_mask, grad_mask_h, grad_mask_p, heads, nodes, cuts,
@@ -317,7 +317,7 @@ def _differentiate_rows(
 
 
 @triton.jit
-def _differentiate_columns(
+def _differentiate_columns(  # type: ignore[no-untyped-def]
     above, above_h, above_n, above_size, above_size_h, above_size_n,
     q, q_h, q_n, k, k_h, k_n, v, v_h, v_n, value, value_h, value_p, coefficients, step,
     colptr, row, col, order, grad_k, grad_v, k_pieces, v_pieces, heads, nodes, cuts,

@@ -1,8 +1,8 @@
 """Sums over rows of very unequal length on GPUs: rows are cut into pieces of bounded length, added in fixed order.
 
-The entries of a pattern are cut at every multiple of :data:`LENGTH`. A row that a cut passes through has one piece up to its first
-cut and one behind each. So there are as many pieces of both kinds as cuts, at most, whatever the lengths of rows: memory for
-them has a size that is known from the number of entries alone, and the row behind a cut is looked up from its first entry.
+The entries of a pattern are cut at every multiple of :data:`LENGTH`. A row that a cut passes through has one piece up to its
+first cut and one behind each. So there are as many pieces of both kinds as cuts, at most, whatever the lengths of rows: memory
+for them has a size that is known from the number of entries alone, and the row behind a cut is looked up by its first entry.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _COLUMNS = 256
 class Cuts(NamedTuple):
     """The number of cuts."""
 
-    count: int
+    number: int
 
     @classmethod
     def of(cls, rowptr: Tensor, col: Tensor) -> Cuts:
@@ -32,20 +32,20 @@ class Cuts(NamedTuple):
 
     def pieces(self, out: Tensor, kind: torch.dtype) -> Tensor:
         """Memory for pieces of the rows of a result."""
-        return out.new_empty(2 * self.count, *out.shape[1:], dtype=kind)
+        return out.new_empty(2 * self.number, *out.shape[1:], dtype=kind)
 
 
 def join(cuts: Cuts, rowptr: Tensor, row: Tensor, back: Tensor, pieces: Tensor, out: Tensor) -> None:
     """Adds the pieces of each row that was cut, and writes it."""
-    columns = out[0].numel() if cuts.count else 0
+    columns = out[0].numel() if cuts.number else 0
     if columns:
-        _join[(cuts.count, triton.cdiv(columns, _COLUMNS))](
-            rowptr, row, back, pieces, out, columns, cuts.count, LENGTH=LENGTH, BLOCK=_COLUMNS, num_warps=1
+        _join[(cuts.number, triton.cdiv(columns, _COLUMNS))](
+            rowptr, row, back, pieces, out, columns, cuts.number, LENGTH=LENGTH, BLOCK=_COLUMNS, num_warps=1
         )
 
 
 @triton.jit
-def find_piece(number, rowptr, row, back, cuts, LENGTH: tl.constexpr):
+def find_piece(number, rowptr, row, back, cuts, LENGTH: tl.constexpr):  # type: ignore[no-untyped-def]
     """The row, first and last entry of a number: first of what lies behind each cut, then of each row up to its first cut.
 
     Also where it goes: its place among the pieces or -1, and whether it is the whole row.
@@ -65,7 +65,7 @@ def find_piece(number, rowptr, row, back, cuts, LENGTH: tl.constexpr):
 
 
 @triton.jit
-def _join(rowptr, row, back, pieces, out, columns, cuts, LENGTH: tl.constexpr, BLOCK: tl.constexpr):
+def _join(rowptr, row, back, pieces, out, columns, cuts, LENGTH: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     number = tl.program_id(0)
     cut = (number + 1) * LENGTH
     node = tl.load(row + tl.load(back + cut))

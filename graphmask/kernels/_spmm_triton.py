@@ -25,8 +25,8 @@ def spmm(value: Tensor, x: Tensor, rowptr: Tensor, col: Tensor, row: Tensor, bac
     width = min(_WIDEST, next_power_of_2(max(channels, 1)))
     entries = min(_MOST_ENTRIES, _TILE // width)
     if out.numel():
-        _spmm[(rows + cuts.count, triton.cdiv(channels, width), heads)](
-            value, *value.stride(), x, *x.stride(), rowptr, col, row, back, out, pieces, heads, channels, cuts.count,
+        _spmm[(rows + cuts.number, triton.cdiv(channels, width), heads)](
+            value, *value.stride(), x, *x.stride(), rowptr, col, row, back, out, pieces, heads, channels, cuts.number,
             E=entries, BLOCK=width, LENGTH=LENGTH, SUM=kind, num_warps=1,
         )  # fmt: skip
         join(cuts, rowptr, row, back, pieces, out)
@@ -52,7 +52,7 @@ def _sums(x: Tensor) -> object:
 
 
 @triton.jit
-def _spmm(
+def _spmm(  # type: ignore[no-untyped-def]
     value, value_h, value_p, x, x_h, x_n, x_c, rowptr, col, row, back, out, pieces, heads, channels, cuts,
     E: tl.constexpr, BLOCK: tl.constexpr, LENGTH: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
@@ -76,7 +76,7 @@ def _spmm(
 
 
 @triton.jit
-def _sddmm(
+def _sddmm(  # type: ignore[no-untyped-def]
     x, x_h, x_n, x_c, y, y_h, y_n, y_c, col, row, back, out, channels, count,
     E: tl.constexpr, BLOCK: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip

@@ -1,4 +1,4 @@
-"""Attention by pairs on GPUs as custom operators: half precision is read as it is, and the mask may be made from hops on the way.
+"""Attention by pairs on GPUs: half precision is read as it is, and the mask may be made from hops on the way.
 
 Their own derivatives are those of the composition of `sddmm` and `spmm`. The bodies need triton.
 Letters: H heads, N nodes, m features, d value channels, P pairs, K hops.
@@ -130,22 +130,24 @@ def _backward(ctx, above: Tensor, above_size: Tensor) -> tuple[Tensor | None, ..
 
 
 def _compose_rows(
-    pattern: Pattern, above: Tensor, above_size: Tensor, *rest: Tensor | None, signed: bool
-) -> tuple[Tensor, Tensor]:
-    q, k, v, value, coefficients = rest
+    pattern: Pattern, above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, value: Tensor,
+    coefficients: Tensor | None, signed: bool,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     mask = value if coefficients is None else combine_hops(value, coefficients)
-    grad_q, grad_mask = pairs._compose_rows(pattern, *in_one_type(above, above_size, q, k, v, mask), signed)
+    tensors = in_one_type(above, above_size, q, k, v, mask)
+    grad_q, grad_mask = pairs._compose_rows(pattern, *tensors, signed)  # type: ignore[call-arg, arg-type]
     if coefficients is not None:
         grad_mask = grad_mask @ value.to(grad_mask.dtype)
     return grad_q.to(q.dtype), grad_mask.to(value.dtype if coefficients is None else coefficients.dtype)
 
 
 def _compose_columns(
-    pattern: Pattern, above: Tensor, above_size: Tensor, *rest: Tensor | None, signed: bool
-) -> tuple[Tensor, Tensor]:
-    q, k, v, value, coefficients = rest
+    pattern: Pattern, above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, value: Tensor,
+    coefficients: Tensor | None, signed: bool,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     mask = value if coefficients is None else combine_hops(value, coefficients)
-    grad_k, grad_v = pairs._compose_columns(pattern, *in_one_type(above, above_size, q, k, v, mask), signed)
+    tensors = in_one_type(above, above_size, q, k, v, mask)
+    grad_k, grad_v = pairs._compose_columns(pattern, *tensors, signed)  # type: ignore[call-arg, arg-type]
     return grad_k.to(k.dtype), grad_v.to(v.dtype)
 
 
@@ -155,7 +157,7 @@ def _differentiate_composition(ctx, compose, above) -> tuple[Tensor | None, ...]
     signed = ctx.signed
 
     def composed(*inputs: Tensor | None) -> tuple[Tensor, Tensor]:
-        return compose(Pattern.of_sides(*sides), *inputs, signed=signed)
+        return compose(Pattern.of_sides(*sides), *inputs, signed)
 
     slopes = pairs.differentiate(composed, ctx.saved_tensors[:count], ctx.needs_input_grad[:count], above)
     return *slopes, *[None] * (_SIDES + 1)

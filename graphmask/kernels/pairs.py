@@ -41,7 +41,7 @@ def pair_attention(
         q: ``[H, N, m]``.
         k: ``[H, N, m]``.
         v: ``[H, N, d]``.
-        value: ``[H, P]`` or ``[1, P]``, the mask at the entries; or :class:`~graphmask.kernels.HopValues`, which it is made from.
+        value: ``[H, P]`` or ``[1, P]``, the mask at the entries; or :class:`~graphmask.kernels.HopValues`, which make it.
         signed: whether values may be negative; where not, their signs are not read. (default: :obj:`True`)
 
     Returns:
@@ -220,7 +220,7 @@ def differentiate(
         chosen = [(out, slope) for out, slope in zip(outputs, above, strict=True) if out.requires_grad]
         slopes = torch.autograd.grad(
             [out for out, _ in chosen],
-            [inputs[number] for number in wanted],  # type: ignore[misc]
+            [inputs[number] for number in wanted],  # type: ignore[arg-type]
             [slope for _, slope in chosen],
             create_graph=further,
             allow_unused=True,

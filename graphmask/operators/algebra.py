@@ -133,7 +133,8 @@ class SumOperator(MaskOperator):
         if not sparse or (len(wide) > 1 and not all(term.nonnegative for term in wide)):
             return None
         dense = wide[0] if len(wide) == 1 else SumOperator(*wide)
-        pattern, value = merge(sparse)
+        merged = merge(sparse)
+        pattern, value = merged.pattern, merged.value
         under = dense.lookup(pattern)
         if under is None:
             return None
