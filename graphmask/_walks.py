@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ._checks import check_finite, check_integer, refuse, refuse_type
 from ._structure import structure
-from .kernels import Pattern, combine_hops, spmm
+from .kernels import HopValues, Pattern, combine_hops, spmm
+from .kernels.fused import is_fused_from
 from .kernels.pattern import index_dtype
 
 if TYPE_CHECKING:
@@ -159,6 +160,12 @@ class Walks:
         if table is None:
             return spmm(self.hop_pattern, self.weight.unsqueeze(0), coefficients.mT.unsqueeze(0))[0].mT.contiguous()
         return combine_hops(table, coefficients)
+
+    def values(self, coefficients: Tensor) -> Tensor | HopValues:
+        """:meth:`combine`, put off where attention makes the values itself."""
+        if self.table is None or not is_fused_from(self.table):
+            return self.combine(coefficients)
+        return HopValues(self.table, coefficients)
 
     @property
     def structures(self) -> list[Pattern]:

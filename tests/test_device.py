@@ -7,7 +7,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from graphmask import Topology
+from graphmask import Topology, attention
+from graphmask.masks import WalkMask
+from graphmask.nn import TopologicalAttention
+from graphmask.operators import Dense
 from graphmask.testing import example_topologies
 from graphmask.walks import Antithetic, Geometric, IIDWalks, Poisson, RepellingWalks, ResampledWalks, Systematic, WalkSampler
 
@@ -64,3 +67,41 @@ def test_the_same_seed_draws_the_same_walks(sampler: WalkSampler) -> None:
     topology: Topology = example_topologies()["ragged"]
     walks = [sampler(each, torch.Generator().manual_seed(0)).to_dense().cpu() for each in (topology, topology.to("cuda"))]
     assert_close(walks[1], walks[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_attention_reads_half_precision_and_sums_in_single(dtype: torch.dtype) -> None:
+    mask = WalkMask(hops=2, heads=2)
+    topology = mask.prepare(example_topologies()["ragged"])
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.rand(topology.num_nodes, 2, 16, generator=generator).to("cuda", dtype).requires_grad_() for _ in range(3))
+    wide = [x.detach().cpu().double().requires_grad_() for x in (q, k, v)]
+    expected = attention(*wide, mask.double()(topology), execution=Dense())
+    found = attention(q, k, v, mask.cuda()(topology.to("cuda")))
+    assert found.dtype == dtype
+    tolerance = {"rtol": 8 * torch.finfo(dtype).eps, "atol": 8 * torch.finfo(dtype).eps}
+    assert_close(found.cpu().double(), expected, **tolerance)
+    slopes = zip(torch.autograd.grad(found.sum(), (q, k, v)), torch.autograd.grad(expected.sum(), wide), strict=True)
+    for slope, other in slopes:
+        assert_close(slope.cpu().double(), other, **tolerance)
+
+
+def test_a_training_step_is_captured_as_a_graph() -> None:
+    mask = WalkMask(hops=2, heads=2)
+    layer = TopologicalAttention(4, 2, mask).float().cuda()
+    topology = mask.prepare(example_topologies()["ragged"].to("cuda"))
+    x = torch.ones(topology.num_nodes, 4, device="cuda", dtype=torch.float32)
+    parameters = list(layer.parameters())
+
+    def step() -> list[torch.Tensor]:
+        return list(torch.autograd.grad(layer(x, topology).square().sum(), parameters))
+
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        expected = step()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        found = step()
+    graph.replay()
+    assert_close(found, expected)

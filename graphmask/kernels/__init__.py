@@ -1,5 +1,6 @@
 """The primitives every sparse mask is made of, and the pattern they share."""
 
+from .hops import HopValues as HopValues
 from .hops import combine_hops as combine_hops
 from .pairs import pair_attention as pair_attention
 from .pattern import Pattern as Pattern
@@ -7,4 +8,4 @@ from .primitives import sddmm as sddmm
 from .primitives import spmm as spmm
 from .series import power_series as power_series
 
-__all__ = ["Pattern", "combine_hops", "pair_attention", "power_series", "sddmm", "spmm"]
+__all__ = ["HopValues", "Pattern", "combine_hops", "pair_attention", "power_series", "sddmm", "spmm"]

@@ -1,6 +1,8 @@
-"""The extra `fast`: whether bodies can be compiled here."""
+"""Whether bodies can be compiled here: by numba, the extra `fast`, and by triton, which comes with torch for GPUs."""
 
 from __future__ import annotations
+
+from importlib.util import find_spec
 
 
 def _find() -> bool:
@@ -13,3 +15,4 @@ def _find() -> bool:
 
 
 HAS_NUMBA = _find()
+HAS_TRITON = find_spec("triton") is not None

@@ -6,6 +6,8 @@ Letters: H heads, P pairs, K hops.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -16,6 +18,17 @@ _WORTH_COMPILING = 2**20
 
 # Coefficients that a compiled body keeps in registers.
 _MOST = 256
+
+
+class HopValues(NamedTuple):
+    """Values of a mask that are made where they are read: ``table [P, K + 1]`` and ``coefficients [H, K + 1]``."""
+
+    table: Tensor
+    coefficients: Tensor
+
+    def expand(self) -> Tensor:
+        """``[H, P]``, the values."""
+        return combine_hops(self.table, self.coefficients)
 
 
 def combine_hops(table: Tensor, coefficients: Tensor) -> Tensor:

@@ -4,18 +4,22 @@
 
 It is a composition of `sddmm` and `spmm`. With the extra `fast` a body compiled for CPUs takes one pass over the entries
 instead, and two more for the gradients, in which scores are formed again: no array holds a number per entry and channel, or per
-entry and head other than the values of the mask and their gradient. Its own derivative is that of the composition.
+entry and head other than the values of the mask and their gradient. Its own derivative is that of the composition. On GPUs
+`fused` does the same.
 Letters: H heads, N nodes, m features, d value channels, P pairs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
 from ._extra import HAS_NUMBA
+from .hops import HopValues
 from .pattern import Pattern
-from .primitives import sddmm, spmm
+from .primitives import in_one_type, sddmm, spmm
 
 # Multiply-adds below which the composition is called: a body is compiled for each number of channels, within seconds.
 _WORTH_COMPILING = 2**22
@@ -28,7 +32,7 @@ _WIDEST = 256
 
 
 def pair_attention(
-    pattern: Pattern, q: Tensor, k: Tensor, v: Tensor, value: Tensor, signed: bool = True
+    pattern: Pattern, q: Tensor, k: Tensor, v: Tensor, value: Tensor | HopValues, signed: bool = True
 ) -> tuple[Tensor, Tensor]:
     r"""Numerator and normaliser, :math:`\sum_j M_{ij} (q_i \cdot k_j)\, v_j` and :math:`\sum_j |M_{ij}| (q_i \cdot k_j)`.
 
@@ -37,13 +41,13 @@ def pair_attention(
         q: ``[H, N, m]``.
         k: ``[H, N, m]``.
         v: ``[H, N, d]``.
-        value: ``[H, P]`` or ``[1, P]``, the mask at the entries.
+        value: ``[H, P]`` or ``[1, P]``, the mask at the entries; or :class:`~graphmask.kernels.HopValues`, which make it.
         signed: whether values may be negative; where not, their signs are not read. (default: :obj:`True`)
 
     Returns:
-        ``[H, N, d]`` and ``[H, N]``, in the promoted type of all four.
+        ``[H, N, d]`` and ``[H, N]``, in the promoted type of all four; of half precision in float32, as they are summed.
 
-    Cost: O(P H (m + d)) time; memory O(N H d) with the extra ``fast`` on CPU, otherwise O(P H) more.
+    Cost: O(P H (m + d)) time; memory O(N H d) with the extra ``fast`` on CPU, and on GPUs with triton, otherwise O(P H) more.
 
     Example:
         >>> import torch
@@ -54,10 +58,12 @@ def pair_attention(
         >>> numerator.flatten(), normaliser.flatten()
         (tensor([1., 1., 0.]), tensor([1., 3., 0.]))
     """
-    kind = q.dtype
-    for other in (k, v, value):
-        kind = torch.promote_types(kind, other.dtype)
-    q, k, v, value = (x.to(kind) for x in (q, k, v, value))
+    from .fused import fused_pair_attention, is_fused
+
+    if is_fused(q, v):
+        return fused_pair_attention(pattern, q, k, v, value, signed)
+    value = value.expand() if isinstance(value, HopValues) else value
+    q, k, v, value = in_one_type(q, k, v, value)
     if not _is_compiled(q, v):
         return _compose(pattern, q, k, v, value, signed)
     flipped = pattern.mT
@@ -202,26 +208,42 @@ def _backward(ctx, above: Tensor, above_size: Tensor) -> tuple[Tensor | None, ..
     return grad_q, grad_k, grad_v, grad_value, *[None] * (_STRUCTURE + 1)
 
 
-def _differentiate_composition(ctx, compose, above) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
-    """Gradients of the six tensors that a derivative was made from, by way of its composition."""
-    inputs, sides = list(ctx.saved_tensors[:6]), ctx.saved_tensors[6:12]
-    wanted = [number for number, needed in enumerate(ctx.needs_input_grad[:6]) if needed]
+def differentiate(
+    compose: Callable[..., tuple[Tensor, ...]],
+    inputs: Sequence[Tensor | None],
+    needed: Sequence[bool],
+    above: Sequence[Tensor],
+) -> list[Tensor | None]:
+    """Gradients of the inputs of a composition that are needed, given those of its outputs; differentiable in turn."""
+    inputs, wanted = list(inputs), [number for number, each in enumerate(needed) if each]
     further = torch.is_grad_enabled()
     with torch.enable_grad():
         # Views, since an input may have been made from another one.
         for number in wanted:
-            inputs[number] = inputs[number].view_as(inputs[number])
-        outputs = compose(Pattern.of_sides(*sides), *inputs, ctx.signed)
+            inputs[number] = inputs[number].view_as(inputs[number])  # type: ignore[union-attr, arg-type]
+        outputs = compose(*inputs)
         chosen = [(out, slope) for out, slope in zip(outputs, above, strict=True) if out.requires_grad]
         slopes = torch.autograd.grad(
             [out for out, _ in chosen],
-            [inputs[number] for number in wanted],
+            [inputs[number] for number in wanted],  # type: ignore[arg-type]
             [slope for _, slope in chosen],
             create_graph=further,
             allow_unused=True,
         )
     found = dict(zip(wanted, slopes, strict=True))
-    return *(found.get(number) for number in range(6)), *[None] * (_STRUCTURE + 1)
+    return [found.get(number) for number in range(len(inputs))]
+
+
+def _differentiate_composition(ctx, compose, above) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
+    """Gradients of the six tensors that a derivative was made from, by way of its composition."""
+    sides, signed = ctx.saved_tensors[6:12], ctx.signed
+    slopes = differentiate(
+        lambda *inputs: compose(Pattern.of_sides(*sides), *inputs, signed),
+        ctx.saved_tensors[:6],
+        ctx.needs_input_grad[:6],
+        above,
+    )
+    return *slopes, *[None] * (_STRUCTURE + 1)
 
 
 def _backward_of_rows(ctx, *above: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]

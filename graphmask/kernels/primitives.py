@@ -10,9 +10,12 @@ Letters: H heads, N rows, M columns, C channels, nnz entries.
 
 from __future__ import annotations
 
+from functools import reduce
+
 import torch
 from torch import Tensor
 
+from ._extra import HAS_TRITON
 from .bodies import sddmm_body, spmm_body
 from .pattern import Pattern
 
@@ -37,8 +40,7 @@ def spmm(pattern: Pattern, value: Tensor, x: Tensor) -> Tensor:
         >>> spmm(path, torch.ones(1, 3), torch.tensor([[[1.0], [2.0], [4.0]]])).flatten()
         tensor([2., 5., 0.])
     """
-    kind = torch.promote_types(accumulator(value), accumulator(x))
-    result = _spmm_heads(pattern, value.to(kind), x.to(kind))
+    result = _spmm_heads(pattern, *in_one_type(value, x))
     return result.to(x.dtype) if is_half(x) else result
 
 
@@ -63,8 +65,12 @@ def sddmm(pattern: Pattern, x: Tensor, y: Tensor) -> Tensor:
         >>> sddmm(path, x, x)
         tensor([[2., 2., 8.]])
     """
-    kind = torch.promote_types(accumulator(x), accumulator(y))
-    return _sddmm(x.to(kind), y.to(kind), *_sides(pattern))
+    return _sddmm(*in_one_type(x, y), *_sides(pattern))
+
+
+def is_fused(x: Tensor) -> bool:
+    """Whether Triton kernels run where x lies."""
+    return HAS_TRITON and x.device.type == "cuda"
 
 
 def is_half(x: Tensor) -> bool:
@@ -75,6 +81,17 @@ def is_half(x: Tensor) -> bool:
 def accumulator(x: Tensor) -> torch.dtype:
     """The type in which sums over x are taken."""
     return torch.float32 if is_half(x) else x.dtype
+
+
+def sum_dtype(*tensors: Tensor) -> torch.dtype:
+    """The type in which sums over products of tensors are taken."""
+    return reduce(torch.promote_types, map(accumulator, tensors))
+
+
+def in_one_type(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """All of them in the type in which sums over their products are taken."""
+    kind = sum_dtype(*tensors)
+    return tuple(x.to(kind) for x in tensors)
 
 
 def _spmm_heads(pattern: Pattern, value: Tensor, x: Tensor) -> Tensor:
@@ -95,7 +112,16 @@ def _spmm(
     value: Tensor, x: Tensor, rowptr: Tensor, col: Tensor, colptr: Tensor, row: Tensor, order: Tensor, back: Tensor
 ) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
-        return spmm_body(value, x, rowptr, col)
+        return multiply(value, x, rowptr, col, row, back)
+
+
+def multiply(value: Tensor, x: Tensor, rowptr: Tensor, col: Tensor, row: Tensor, back: Tensor) -> Tensor:
+    """The body of :func:`spmm` that runs best where x lies."""
+    if is_fused(x):
+        from ._spmm_triton import spmm
+
+        return spmm(value, x, rowptr, col, row, back)
+    return spmm_body(value, x, rowptr, col)
 
 
 @torch.library.custom_op("graphmask::sddmm", mutates_args=())
@@ -103,6 +129,10 @@ def _sddmm(
     x: Tensor, y: Tensor, rowptr: Tensor, col: Tensor, colptr: Tensor, row: Tensor, order: Tensor, back: Tensor
 ) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
+        if is_fused(x):
+            from ._spmm_triton import sddmm
+
+            return sddmm(x, y, col, row, back)
         return sddmm_body(x, y, rowptr, col)
 
 

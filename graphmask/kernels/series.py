@@ -11,9 +11,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .bodies import spmm_body
+from .pairs import differentiate
 from .pattern import Pattern
-from .primitives import _sides, spmm
+from .primitives import _sides, multiply, spmm
 
 
 def power_series(pattern: Pattern, weight: Tensor, alpha: Tensor, x: Tensor) -> Tensor:
@@ -49,10 +49,11 @@ def _compose(pattern: Pattern, weight: Tensor, alpha: Tensor, x: Tensor) -> Tens
     return total
 
 
-def _multiply(weight: Tensor, x: Tensor, rowptr: Tensor, col: Tensor) -> Tensor:
+def _multiply(weight: Tensor, x: Tensor, rowptr: Tensor, col: Tensor, row: Tensor, back: Tensor) -> Tensor:
     """``W x`` for all heads together, ``[N, H, C]``."""
     nodes, heads, channels = x.shape
-    return spmm_body(weight.unsqueeze(0), x.view(1, nodes, heads * channels), rowptr, col).view(-1, heads, channels)
+    wide = x.view(1, nodes, heads * channels)
+    return multiply(weight.unsqueeze(0), wide, rowptr, col, row, back).view(-1, heads, channels)
 
 
 def _by_nodes(x: Tensor) -> Tensor:
@@ -70,7 +71,7 @@ def _series(
         x = _by_nodes(x)
         total = last * x
         for coefficient in reversed(lower):
-            total = _multiply(weight, total, rowptr, col).addcmul_(coefficient, x)
+            total = _multiply(weight, total, rowptr, col, row, back).addcmul_(coefficient, x)
         return total.transpose(0, 1)
 
 
@@ -86,7 +87,7 @@ def _gradients(
         grad_x = first * power
         moments = [_dot(x, power)]
         for coefficient in higher:
-            power = _multiply(weight, power, rowptr, col)
+            power = _multiply(weight, power, rowptr, col, row, back)
             grad_x.addcmul_(coefficient, power)
             moments.append(_dot(x, power))
         return grad_x.transpose(0, 1), torch.stack(moments, 1)
@@ -128,24 +129,13 @@ def _compose_gradients(pattern: Pattern, weight: Tensor, above: Tensor, x: Tenso
 
 
 def _gradients_backward(ctx, *above: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
-    inputs, (weight, *sides) = list(ctx.saved_tensors[:3]), ctx.saved_tensors[3:]
-    wanted = [number for number, needed in enumerate(ctx.needs_input_grad[:3]) if needed]
-    further = torch.is_grad_enabled()
-    with torch.enable_grad():
-        # Views, since an input may have been made from another one.
-        for number in wanted:
-            inputs[number] = inputs[number].view_as(inputs[number])
-        outputs = _compose_gradients(Pattern.of_sides(*sides), weight, *inputs)
-        chosen = [(out, slope) for out, slope in zip(outputs, above, strict=True) if out.requires_grad]
-        slopes = torch.autograd.grad(
-            [out for out, _ in chosen],
-            [inputs[number] for number in wanted],
-            [slope for _, slope in chosen],
-            create_graph=further,
-            allow_unused=True,
-        )
-    found = dict(zip(wanted, slopes, strict=True))
-    return *(found.get(number) for number in range(3)), *[None] * 7
+    weight, *sides = ctx.saved_tensors[3:]
+
+    def compose(*inputs: Tensor) -> tuple[Tensor, Tensor]:
+        return _compose_gradients(Pattern.of_sides(*sides), weight, *inputs)
+
+    slopes = differentiate(compose, ctx.saved_tensors[:3], ctx.needs_input_grad[:3], above)
+    return *slopes, *[None] * 7
 
 
 _series.register_autograd(_series_backward, setup_context=_keep)

@@ -80,7 +80,7 @@ class MaskOnWalks(TopologicalMask):
     def _combine(self, topology: Topology, walks: Walks, coefficients: Tensor) -> SparseOperator:
         """``sum_t c_t S_t`` for the coefficients c ``[H, K + 1]`` of each head."""
         unused = coefficients.new_zeros(self.heads, walks.num_hops - self.hops)
-        value = walks.combine(torch.cat([coefficients, unused], 1))
+        value = walks.values(torch.cat([coefficients, unused], 1))
         return SparseOperator(topology, walks.pattern, value, self.coefficients.nonnegative and walks.nonnegative)
 
     def _factors(self, topology: Topology) -> list[SparseOperator]:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from graphmask._checks import refuse
 from graphmask.kernels import Pattern, sddmm, spmm
+from graphmask.kernels.primitives import in_one_type
 
 from .base import Attended, Entries, MaskOperator
 from .executions import Execution
@@ -132,11 +133,13 @@ class SumOperator(MaskOperator):
         if not sparse or (len(wide) > 1 and not all(term.nonnegative for term in wide)):
             return None
         dense = wide[0] if len(wide) == 1 else SumOperator(*wide)
-        pattern, value = merge(sparse)
+        merged = merge(sparse)
+        pattern, value = merged.pattern, merged.value
         under = dense.lookup(pattern)
         if under is None:
             return None
         under = under.to(value.dtype)
+        q, k, v = in_one_type(q, k, v)
         base = dense._attend(q, k, v, None)
         score = sddmm(pattern, q, k)
         change = ((under + value).abs() - under.abs()) * score

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import refuse, refuse_type
-from graphmask.kernels import Pattern
-from graphmask.kernels.primitives import accumulator, is_half
+from graphmask.kernels import HopValues, Pattern
+from graphmask.kernels.primitives import is_half, sum_dtype
 from graphmask.topology import Topology
 
 if TYPE_CHECKING:
@@ -25,10 +25,15 @@ class Attended(NamedTuple):
 
 
 class Entries(NamedTuple):
-    """The sparse support of an operator and its values ``[H, nnz]``; every other entry is zero."""
+    """The sparse support of an operator and its values, given or to be made from hops; every other entry is zero."""
 
     pattern: Pattern
-    value: Tensor
+    values: Tensor | HopValues
+
+    @property
+    def value(self) -> Tensor:
+        """``[H, nnz]``."""
+        return self.values.expand() if isinstance(self.values, HopValues) else self.values
 
 
 class MaskOperator(ABC):
@@ -151,9 +156,8 @@ class MaskOperator(ABC):
             ValueError: for shapes that do not fit, and where no execution knows the absolute values of a signed mask.
         """
         self._check_features(q, k, v)
-        kind = torch.promote_types(torch.promote_types(accumulator(q), accumulator(k)), accumulator(v))
         with torch.autocast(q.device.type, enabled=False):
-            return self._attend(q.to(kind), k.to(kind), v.to(kind), execution)
+            return self._attend(q, k, v, execution)
 
     def rows(self, nodes: Tensor) -> Tensor:
         """Rows ``[H, len(nodes), N]`` of M; costs one product with ``M.mT`` per chosen node, never N x N.
@@ -172,7 +176,7 @@ class MaskOperator(ABC):
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None) -> Attended:
         from .executions import choose
 
-        chosen = execution or choose(self, q.shape[-1], v.shape[-1], q.element_size())
+        chosen = execution or choose(self, q.shape[-1], v.shape[-1], sum_dtype(q, k, v).itemsize)
         return chosen(self, q, k, v)
 
     def _check_features(self, q: Tensor, k: Tensor, v: Tensor) -> None:

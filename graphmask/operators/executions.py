@@ -18,6 +18,7 @@ from graphmask._blocks import Blocks
 from graphmask._checks import refuse
 from graphmask.kernels import Pattern, pair_attention
 from graphmask.kernels.pairs import runs_compiled
+from graphmask.kernels.primitives import in_one_type
 from graphmask.topology import Topology
 
 from .base import Attended, MaskOperator
@@ -105,6 +106,7 @@ class Lifted(Execution):
         return 0
 
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor) -> Attended:
+        q, k, v = in_one_type(q, k, v)
         values = torch.cat([v, v.new_ones(*v.shape[:2], 1)], -1)
         memory = self.memory or SLICE_MEMORY.get(v.device.type, SLICE_MEMORY_ELSEWHERE)
         width = max(1, memory // max(1, values.numel() * values.element_size()))
@@ -127,7 +129,8 @@ def _lifted_slice(mask: MaskOperator, q: Tensor, k: Tensor, values: Tensor) -> T
 class Pairs(Execution):
     """Scores at the entries of a sparse mask only: :func:`graphmask.kernels.pair_attention`.
 
-    Cost: ``nnz (m + d + 1)`` per head; memory ``nnz`` per head, and with the extra ``fast`` on CPU none. Signed masks are
+    Cost: ``nnz (m + d + 1)`` per head; memory ``nnz`` per head, and in a compiled body (the extra ``fast`` on CPU, triton
+    on GPUs) none. Signed masks are
     served.
     """
 
@@ -145,8 +148,8 @@ class Pairs(Execution):
         return 0
 
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor) -> Attended:
-        pattern, value = mask.entries()  # type: ignore[misc]
-        return Attended(*pair_attention(pattern, q, k, v, value, not mask.nonnegative))
+        pattern, values = mask.entries()  # type: ignore[misc]
+        return Attended(*pair_attention(pattern, q, k, v, values, not mask.nonnegative))
 
 
 @dataclass(frozen=True)
@@ -176,6 +179,7 @@ class Dense(Execution):
         return max(mask.num_nodes * mask.topology.largest_graph, mask.topology.blocks.area)
 
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor) -> Attended:
+        q, k, v = in_one_type(q, k, v)
         weights = [weight.to(v.dtype) for weight in _mask_blocks(mask)]
         attend = _attend_block if mask.nonnegative else _attend_signed_block
         return attend_blocks(attend, mask.topology.blocks, q, k, v, weights)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from graphmask.kernels import Pattern
+from graphmask.kernels.primitives import in_one_type
 from graphmask.topology import Topology
 
 from .base import Attended, MaskOperator
@@ -55,6 +56,7 @@ class GlobalOperator(MaskOperator):
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None) -> Attended:
         if execution is not None:
             return super()._attend(q, k, v, execution)
+        q, k, v = in_one_type(q, k, v)
         if self.topology.num_graphs == 1:
             return Attended(q @ (k.mT @ v), (q * k.sum(1, keepdim=True)).sum(-1))
         return attend_blocks(_attend_block, self.topology.blocks, q, k, v)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from graphmask.kernels import Pattern, spmm
+from graphmask.kernels import HopValues, Pattern, spmm
 from graphmask.topology import Topology
 
 from .base import Entries, MaskOperator
@@ -20,7 +20,7 @@ class SparseOperator(MaskOperator):
     Args:
         topology: the graphs that the entries stay within.
         pattern: where the entries are.
-        value: ``[H, nnz]``.
+        value: ``[H, nnz]``; or :class:`~graphmask.kernels.HopValues`, from which they are made at each use.
         nonnegative: whether no value can be negative. (default: :obj:`False`)
 
     Cost: O(nnz) per head and column.
@@ -33,9 +33,15 @@ class SparseOperator(MaskOperator):
         tensor([[2., 1.]])
     """
 
-    def __init__(self, topology: Topology, pattern: Pattern, value: Tensor, nonnegative: bool = False) -> None:
-        self.pattern, self.value = pattern, value
-        super().__init__(topology, value.shape[0], nonnegative, pattern.nnz)
+    def __init__(self, topology: Topology, pattern: Pattern, value: Tensor | HopValues, nonnegative: bool = False) -> None:
+        self.pattern, self._support = pattern, Entries(pattern, value)
+        heads = value.coefficients.shape[0] if isinstance(value, HopValues) else value.shape[0]
+        super().__init__(topology, heads, nonnegative, pattern.nnz)
+
+    @property
+    def value(self) -> Tensor:
+        """``[H, nnz]``."""
+        return self._support.value
 
     def _matmul(self, x: Tensor) -> Tensor:
         return spmm(self.pattern, self.value, x)
@@ -47,15 +53,15 @@ class SparseOperator(MaskOperator):
         return self.pattern.to_dense(self.value)
 
     def _entries(self) -> Entries:
-        return Entries(self.pattern, self.value)
+        return self._support
 
     def lookup(self, pattern: Pattern) -> Tensor:
         """Zero outside the support."""
-        own, asked = _positions(self.pattern), _positions(pattern)
+        own, asked, value = _positions(self.pattern), _positions(pattern), self.value
         if not len(own):
-            return self.value.new_zeros(self.heads, len(asked))
+            return value.new_zeros(self.heads, len(asked))
         found = torch.searchsorted(own, asked).clamp(max=len(own) - 1)
-        return torch.where(own[found] == asked, self.value[:, found], 0)
+        return torch.where(own[found] == asked, value[:, found], 0)
 
 
 def merge(parts: Sequence[Entries]) -> Entries:
@@ -73,8 +79,9 @@ def _add(first: Entries, second: Entries) -> Entries:
     if first.pattern.col is second.pattern.col and first.pattern.rowptr is second.pattern.rowptr:
         return Entries(first.pattern, first.value + second.value)
     union = unite(first.pattern, second.pattern)
-    heads = max(first.value.shape[0], second.value.shape[0])
-    value = torch.cat([part.value.expand(heads, -1) for part in (first, second)], 1)
+    values = first.value, second.value
+    heads = max(value.shape[0] for value in values)
+    value = torch.cat([value.expand(heads, -1) for value in values], 1)
     total = value.new_zeros(heads, union.pattern.nnz).index_add(1, union.entry, value)
     return Entries(union.pattern, total)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from pairs_by_hand import Inputs, definition, inputs, pattern_of, uneven
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.testing import assert_close
@@ -14,28 +15,11 @@ bodies = pytest.importorskip("graphmask.kernels._pairs_numba", exc_type=ImportEr
 SIZES = [(2, 3, 2), (4, 32, 20)]
 DTYPES = [torch.float64, torch.float32]
 
-Inputs = tuple[Tensor, Tensor, Tensor, Tensor]
-
 
 @pytest.fixture
 def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiled bodies for problems of any size."""
     monkeypatch.setattr(pairs, "_WORTH_COMPILING", 0)
-
-
-def uneven(nodes: int = 40, hub: int = 3) -> Pattern:
-    """A row and a column of many entries, some of none, the rest of few."""
-    generator = torch.Generator().manual_seed(0)
-    dense = torch.rand(nodes, nodes, generator=generator) < 0.1
-    dense[hub], dense[:, hub] = True, True
-    dense[5:8] = False
-    dense[:, 9] = False
-    return pattern_of(dense)
-
-
-def pattern_of(dense: Tensor) -> Pattern:
-    row, col = dense.nonzero(as_tuple=True)
-    return Pattern.from_coo(row, col, (dense.shape[0], dense.shape[1]))
 
 
 def shuffled_ring(nodes: int) -> Pattern:
@@ -45,22 +29,6 @@ def shuffled_ring(nodes: int) -> Pattern:
     col = (row + torch.tensor([-1, 0, 1]).repeat(nodes)) % nodes
     place = torch.sort(name[row] * nodes + name[col]).values
     return Pattern.from_coo(place // nodes, place % nodes, (nodes, nodes))
-
-
-def inputs(pattern: Pattern, size: tuple[int, int, int], value_heads: int, dtype: torch.dtype = torch.float64) -> Inputs:
-    """Laid out as a layer makes them: by nodes, and v as a part of something wider. Some values are zero."""
-    generator = torch.Generator().manual_seed(0)
-    heads, m, d = size
-    q, k = (torch.rand(pattern.shape[0], heads, m, generator=generator, dtype=dtype).transpose(0, 1) for _ in range(2))
-    v = torch.randn(pattern.shape[0], 3, heads, d, generator=generator, dtype=dtype)[:, 1].transpose(0, 1)
-    value = torch.randn(value_heads, pattern.nnz, generator=generator, dtype=dtype)
-    value[:, ::7] = 0
-    return q, k, v, value
-
-
-def definition(pattern: Pattern, q: Tensor, k: Tensor, v: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    mask, score = pattern.to_dense(value), q @ k.mT
-    return (mask * score) @ v, (mask.abs() * score).sum(-1)
 
 
 def slopes(outputs: tuple[Tensor, Tensor], leaves: Inputs) -> tuple[Tensor, ...]:
