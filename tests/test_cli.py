@@ -62,7 +62,7 @@ def test_bench_writes_every_round(graphmask: Callable[..., Result], tmp_path: Pa
 
 
 def test_bench_of_memory_takes_no_times(graphmask: Callable[..., Result], tmp_path: Path) -> None:
-    chosen = ("--memory", "--contenders", "walk,sdpa", "--nodes", "64,128", "--threads", 1)
+    chosen = ("--memory", "--contenders", "walk,sdpa", "--nodes", "64,128", "--threads", 1, "--reorder")
     result = graphmask("bench", *chosen, "--csv", tmp_path / "memory.csv", "--json", tmp_path / "memory.json")
     assert result.exit_code == 0, result.output
     rows = list(csv.DictReader((tmp_path / "memory.csv").read_text().splitlines()))
@@ -86,11 +86,12 @@ def test_bench_compares_rivals(graphmask: Callable[..., Result], tmp_path: Path)
     assert result.exit_code == 0, result.output
     assert torch.get_num_threads() == threads
     rows = list(csv.DictReader((tmp_path / "ratios.csv").read_text().splitlines()))
+    graphs = "ring", "ring, reordered", "torus", "torus, reordered"
     assert [(row["comparison"], row["graph"], row["nodes"]) for row in rows] == [
-        (name, graph, nodes) for nodes in ("64", "96") for graph in ("ring", "torus") for name in ("published", "entry")
+        (name, graph, nodes) for nodes in ("64", "96") for graph in graphs for name in ("published", "entry")
     ]
     assert all(float(row["ratio"]) > 0 and row["met"] in ("True", "False") and row["rounds"] == "2" for row in rows)
-    assert [bool(row["error_ratio"]) for row in rows] == [True, False] * 4
+    assert [bool(row["error_ratio"]) for row in rows] == [True, False] * 8
     whole = json.loads((tmp_path / "ratios.json").read_text())
     assert (whole["settings"]["nodes"], whole["settings"]["rounds"], whole["settings"]["threads"]) == ([64, 96], 2, 1)
     assert whole["summaries"][0]["ratio"] == pytest.approx(float(rows[0]["ratio"]))

@@ -20,7 +20,7 @@ from .estimators.concentration_command import concentration
 from .options import INTERRUPTED, Common, checked
 from .report import make_console, make_fact_table
 from .scaling import Settings
-from .scaling_command import run_memory, run_scaling
+from .scaling_command import Growth, run_memory, run_scaling
 
 bench = typer.Typer(
     invoke_without_command=True,
@@ -30,8 +30,8 @@ bench.command("estimators")(estimators)
 bench.command("concentration")(concentration)
 
 # The options that each benchmark reads, beside those that all do.
-_SCALING = ("max_nodes", "contenders", "time_limit", "memory_limit", "repeats", "plot")
-_MEMORY = ("max_nodes", "contenders", "time_limit", "memory_limit")
+_SCALING = ("max_nodes", "contenders", "time_limit", "memory_limit", "repeats", "plot", "reorder", "keep_memory")
+_MEMORY = ("max_nodes", "contenders", "time_limit", "memory_limit", "reorder")
 _COMPARE = ("only", "mesh", "molecules", "time_limit", "repeats")
 _BODIES = ("only", "mesh", "time_limit", "repeats")
 
@@ -80,6 +80,10 @@ def measure(
     csv: Annotated[Path | None, typer.Option(help="Write all measurements to this file.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write machine, settings, every round and summaries here.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw them into this picture.")] = None,
+    reorder: Annotated[bool, typer.Option("--reorder", help="Nodes in the order that ReorderNodes gives.")] = False,
+    keep_memory: Annotated[
+        bool, typer.Option("--keep-memory", help="Timed processes keep the memory that they free (Linux).")
+    ] = False,
 ) -> None:
     """Measure how time and memory grow with nodes, forward and backward, beside PyG's layers and torch's attention.
 
@@ -89,11 +93,10 @@ def measure(
         return
     common = checked("options", lambda: Common(device, threads, seed, csv, json))
     asked = {"--compare": compare, "--bodies": bodies, "--memory": memory}
+    growth = Growth(common, nodes, max_nodes, contenders, time_limit, memory_limit, reorder)
     benchmarks = (
-        _Benchmark(
-            "", _SCALING, lambda: run_scaling(common, nodes, max_nodes, contenders, time_limit, memory_limit, repeats, plot)
-        ),
-        _Benchmark("--memory", _MEMORY, lambda: run_memory(common, nodes, max_nodes, contenders, time_limit, memory_limit)),
+        _Benchmark("", _SCALING, lambda: run_scaling(growth, repeats, plot, keep_memory)),
+        _Benchmark("--memory", _MEMORY, lambda: run_memory(growth)),
         _Benchmark(
             "--compare", _COMPARE, lambda: run_comparisons(common, nodes, only, mesh or [], molecules, time_limit, repeats)
         ),

@@ -6,7 +6,7 @@ import gc
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .contenders import Contender, Workload
 from .memory import MIB, memory_of
-from .problem import Problem
+from .problem import Problem, near_sphere_graph, sphere_graph
 from .results import Status
 
 # Nodes of the trial run that loads code and starts threads before the baseline is taken.
@@ -42,6 +42,12 @@ class Case:
     device: str
     threads: int | None
     memory_limit: int
+    reorder: bool = False
+    keep_memory: bool = False
+
+    def problem(self) -> Problem:
+        """The graph and its features."""
+        return Problem(self.nodes, self.seed, self.device, near_sphere_graph if self.reorder else sphere_graph)
 
 
 class Prepared(NamedTuple):
@@ -71,7 +77,8 @@ class Bench:
         if case.threads is not None:
             torch.set_num_threads(case.threads)
         _trial(case)
-        problem = Problem(case.nodes, case.seed, case.device)
+        problem = case.problem()
+        self._keep = case.keep_memory
         self._memory, self._limit = memory_of(case.device), case.memory_limit
         self._memory.limit(case.memory_limit)
         start = time.perf_counter()
@@ -89,7 +96,7 @@ class Bench:
         self._memory.reset()
         seconds = self._time(self._both)
         found = FirstCall(seconds, self._memory.peak())
-        self._memory.relax()
+        self._memory.relax(self._keep)
         self._check_limit(found.peak)
         return found
 
@@ -158,5 +165,5 @@ def explain(error: Exception) -> CutOffError:
 
 
 def _trial(case: Case) -> None:
-    problem = Problem(min(_TRIAL_NODES, case.nodes), case.seed, case.device)
+    problem = replace(case, nodes=min(_TRIAL_NODES, case.nodes)).problem()
     differentiate(case.contender.build(problem, case.contender.prepare(problem)))

@@ -18,6 +18,7 @@ MIB = 2**20
 # Parameters of glibc's mallopt, and the value of the first that glibc works its own way up to and no further.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST_KEPT = 32 * MIB
+_ANY = 2**30 - 1
 _SMALL_BLOCK = 2**16
 
 _STATUS = Path("/proc/self/status")
@@ -40,8 +41,8 @@ class Memory(ABC):
         """MiB above the baseline, at most since the last reset."""
 
     @abstractmethod
-    def relax(self) -> None:
-        """From here on time counts, not memory."""
+    def relax(self, keep: bool = False) -> None:
+        """From here on time counts, not memory; ``keep``: nothing that is freed is given back."""
 
     @abstractmethod
     def synchronize(self) -> None:
@@ -83,9 +84,9 @@ class HostMemory(Memory):
         """Of the resident set."""
         return max(_peak_resident() - self._baseline, 0) / MIB
 
-    def relax(self) -> None:
-        """As in a process that has run for a while: freed blocks are kept at hand, but not the largest."""
-        _keep_freed(_LARGEST_KEPT)
+    def relax(self, keep: bool = False) -> None:
+        """As in a process that has run for a while: freed blocks are kept at hand, but not the largest; or all of them."""
+        _keep_freed(_ANY if keep else _LARGEST_KEPT)
 
     def synchronize(self) -> None:
         """Calls on the CPU have ended when they return."""
@@ -117,7 +118,7 @@ class CudaMemory(Memory):
         """Of tensors alone, without what the allocator keeps in reserve."""
         return max(torch.cuda.max_memory_allocated(self._device) - self._baseline, 0) / MIB
 
-    def relax(self) -> None:
+    def relax(self, keep: bool = False) -> None:
         """Nothing: torch's allocator counts what is in use."""
 
     def synchronize(self) -> None:

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
+from torch_geometric.data import Data
 
 from graphmask._checks import check_integer
+from graphmask.transforms import Hilbert, ReorderNodes
 
 CHANNELS = 64
 HEADS = 4
@@ -50,6 +52,20 @@ def sphere_graph(num_nodes: int, seed: int = 0, neighbours: int = _NEIGHBOURS) -
     edge = np.unique(np.concatenate([node * num_nodes + near, near * num_nodes + node]))
     edge_index = np.stack([edge // num_nodes, edge % num_nodes])
     return torch.from_numpy(pos).float(), torch.from_numpy(edge_index)
+
+
+def near_sphere_graph(num_nodes: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """:func:`sphere_graph` whose nodes come in the order of a Hilbert curve.
+
+    Example:
+        >>> from graphmask.benchmark.problem import near_sphere_graph
+        >>> pos, edge_index = near_sphere_graph(100)
+        >>> bool((edge_index[0] - edge_index[1]).abs().double().mean() < 25)
+        True
+    """
+    pos, edge_index = sphere_graph(num_nodes, seed)
+    near = ReorderNodes(Hilbert())(Data(pos=pos, edge_index=edge_index))
+    return near.pos, near.edge_index
 
 
 class Problem:

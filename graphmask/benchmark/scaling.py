@@ -40,6 +40,9 @@ class Settings:
         time_limit: seconds that a forward and backward call may take.
         memory_limit: GiB above the baseline. (default: :obj:`None`, half of the memory of the machine or device)
         seed: of points, features and parameters.
+        reorder: whether nodes come in the order that :class:`~graphmask.transforms.ReorderNodes` gives. (default: :obj:`False`)
+        keep_memory: whether timed processes on CPU keep all memory that they free, as with the environment variables
+            ``MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=-1``. (default: :obj:`False`, blocks up to 32 MiB, as glibc does)
 
     Raises:
         TypeError: for arguments of a wrong type.
@@ -59,6 +62,8 @@ class Settings:
     time_limit: float = 30.0
     memory_limit: float | None = None
     seed: int = 0
+    reorder: bool = False
+    keep_memory: bool = False
 
     def __post_init__(self) -> None:
         sizes = sorted({check_integer("nodes", size, 2) for size in self.nodes})
@@ -206,7 +211,8 @@ class _Entrant:
 
     def _case(self) -> Case:
         chosen = self._settings
-        return Case(self._contender, self.nodes, chosen.seed, chosen.device, chosen.threads, chosen.memory_bytes)
+        limits = chosen.threads, chosen.memory_bytes
+        return Case(self._contender, self.nodes, chosen.seed, chosen.device, *limits, chosen.reorder, chosen.keep_memory)
 
 
 def foresee(history: Sequence[Measurement], nodes: int, settings: Settings) -> CutOffError | None:

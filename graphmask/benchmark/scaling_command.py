@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from graphmask._checks import check_integer, refuse
 
@@ -20,56 +21,44 @@ _LARGEST, _LARGEST_FOR_MEMORY = 131_072, 1_048_576
 _SECONDS_FOR_MEMORY = 120.0
 
 
-def run_scaling(
-    common: Common,
-    nodes: str,
-    max_nodes: int | None,
-    contenders: str,
-    time_limit: float | None,
-    memory_limit: float | None,
-    repeats: int | None,
-    plot: Path | None,
-) -> bool:
+class Growth(NamedTuple):
+    """The options of both benchmarks, as they were given."""
+
+    common: Common
+    nodes: str
+    max_nodes: int | None
+    contenders: str
+    time_limit: float | None
+    memory_limit: float | None
+    reorder: bool
+
+    def settings(self, default: int, step: int, **others: Any) -> Settings:
+        """What to measure."""
+        limits = given(time_limit=self.time_limit, memory_limit=self.memory_limit)
+        return Settings(
+            _sizes(self.nodes, self.max_nodes, default, step),
+            find_contenders(split(self.contenders)) if self.contenders else CONTENDERS,
+            self.common.device,
+            self.common.threads,
+            seed=self.common.seed,
+            reorder=self.reorder,
+            **{**others, **limits},
+        )
+
+
+def run_scaling(growth: Growth, repeats: int | None, plot: Path | None, keep_memory: bool) -> bool:
     """Time and memory; whether the run came to its end."""
     checked("--plot", lambda: check_files(None, plot))
     if repeats is not None:
         checked("--repeats", lambda: check_integer("repeats", repeats, 1))
-    settings = checked("options", lambda: _settings(common, nodes, max_nodes, contenders, time_limit, memory_limit, repeats))
-    return _run(common, settings, plot)
+    others = {**given(repeats=repeats), "keep_memory": keep_memory}
+    return _run(growth.common, checked("options", lambda: growth.settings(_LARGEST, 1, **others)), plot)
 
 
-def run_memory(
-    common: Common,
-    nodes: str,
-    max_nodes: int | None,
-    contenders: str,
-    time_limit: float | None,
-    memory_limit: float | None,
-) -> bool:
+def run_memory(growth: Growth) -> bool:
     """Memory alone; whether the run came to its end."""
-    time_limit = _SECONDS_FOR_MEMORY if time_limit is None else time_limit
-    settings = checked("options", lambda: _settings(common, nodes, max_nodes, contenders, time_limit, memory_limit, 0))
-    return _run(common, settings, None)
-
-
-def _settings(
-    common: Common,
-    nodes: str,
-    max_nodes: int | None,
-    contenders: str,
-    time_limit: float | None,
-    memory_limit: float | None,
-    repeats: int | None,
-) -> Settings:
-    largest, step = (_LARGEST_FOR_MEMORY, 2) if repeats == 0 else (_LARGEST, 1)
-    return Settings(
-        _sizes(nodes, max_nodes, largest, step),
-        find_contenders(split(contenders)) if contenders else CONTENDERS,
-        common.device,
-        common.threads,
-        seed=common.seed,
-        **given(time_limit=time_limit, memory_limit=memory_limit, repeats=repeats),
-    )
+    others = {"repeats": 0, "time_limit": _SECONDS_FOR_MEMORY}
+    return _run(growth.common, checked("options", lambda: growth.settings(_LARGEST_FOR_MEMORY, 2, **others)), None)
 
 
 def _run(common: Common, settings: Settings, plot: Path | None) -> bool:
@@ -80,6 +69,8 @@ def _run(common: Common, settings: Settings, plot: Path | None) -> bool:
             "contenders": [each.name for each in settings.contenders],
             "repeats": settings.repeats,
             "time_limit": settings.time_limit,
+            "reorder": settings.reorder,
+            "keep_memory": settings.keep_memory,
             "memory_limit_bytes": settings.memory_bytes,
         }
         common.write(measurements, told, summarize_growth(measurements))
