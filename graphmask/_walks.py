@@ -163,7 +163,7 @@ class Walks:
             refuse_infinite(table_name, self.table)  # type: ignore[arg-type]
         self.__dict__["nonnegative"] = not negative
         if unsorted:
-            pattern, table = _merge_pairs(*index.long(), self.table, self.num_nodes)  # type: ignore[arg-type]
+            pattern, table = _merge_pairs(index.long(), self.__dict__["table"], self.num_nodes)
             self.__dict__.update(pattern=pattern, table=table)
 
     def _settle_normalization(self, low: int, high: int) -> None:
@@ -398,9 +398,9 @@ def _check_stored(index_name: str, index: Any, table_name: str, table: Any) -> N
         raise refuse(table_name, f"of shape [P, K + 1] with P = {index.shape[1]} (pairs of `{index_name}`)", table)
 
 
-def _merge_pairs(row: Tensor, col: Tensor, table: Tensor, num_nodes: int) -> tuple[Pattern, Tensor]:
+def _merge_pairs(index: Tensor, table: Tensor, num_nodes: int) -> tuple[Pattern, Tensor]:
     """Pairs in any order, sorted; those that coincide add."""
-    key, place = torch.unique(row * num_nodes + col, return_inverse=True)
+    key, place = torch.unique(index[0] * num_nodes + index[1], return_inverse=True)
     row = torch.div(key, num_nodes, rounding_mode="floor")
     pattern = Pattern.from_coo(row, key - row * num_nodes, (num_nodes, num_nodes))
     return pattern, table.new_zeros(len(key), table.shape[1]).index_add(0, place, table)

@@ -140,7 +140,6 @@ class Topology:
 
     def to(self, device: torch.device | str) -> Topology:
         """The same topology on another device."""
-
         made = object.__new__(Topology)
         moved = {name: getattr(self, name) for name in ("edge_index", "edge_weight", "batch", "pos")}
         made._set(**{name: None if x is None else x.to(device) for name, x in moved.items()})

@@ -228,7 +228,7 @@ def test_no_pairs() -> None:
 
 NAN = torch.tensor([[1.0, torch.nan], [0, 0], [0, 0]])
 STORED: list[tuple[dict[str, object], type[Exception], str]] = [
-    ({"walk_index": torch.tensor([[0, 0, 2], [0, 1, 1]])}, ValueError, "`walk_index` must be node ids from 0 to N - 1 = 1.*0 to 2"),
+    ({"walk_index": torch.tensor([[0, 0, 2], [0, 1, 1]])}, ValueError, "`walk_index` must be node ids from 0 to N - 1 = 1"),
     ({"walk_index": torch.tensor([[0, 0, 1], [0, -1, 1]])}, ValueError, "`walk_index`.*ids from -1 to 1"),
     ({"walk_index": torch.tensor([[0, 0, 1], [0, 2**32, 1]])}, ValueError, "`walk_index`.*to 4294967296"),
     ({"walk_index": torch.ones(2, 3)}, TypeError, "`walk_index` must be an integer tensor"),
