@@ -78,6 +78,12 @@ class Pattern:
         return rows.repeat_interleave(self.rowptr.diff(), output_size=self.nnz)
 
     @structure
+    def identity(self) -> Pattern:
+        """The diagonal of a square pattern, kept so that what is derived from both is found again."""
+        nodes = torch.arange(self.shape[0], dtype=self.col.dtype, device=self.col.device)
+        return Pattern(torch.arange(self.shape[0] + 1, dtype=self.col.dtype, device=self.col.device), nodes, self.num_cols)
+
+    @structure
     def order(self) -> Tensor:
         """``[nnz]``, the entries in column order: ``values[order]`` are the values of :attr:`mT`."""
         return self._columns[2]
