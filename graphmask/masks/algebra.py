@@ -76,7 +76,10 @@ class SumMask(TopologicalMask):
     def _terms(self) -> Iterator[TopologicalMask]:
         """The masks, those of sums among them one by one: sums of operators are flat."""
         for mask in self.masks:
-            yield from mask._terms() if isinstance(mask, SumMask) else [mask]  # type: ignore[list-item]
+            if isinstance(mask, SumMask):
+                yield from mask._terms()
+            elif isinstance(mask, TopologicalMask):
+                yield mask
 
     def _demands(self) -> list[WalkDemand]:
         found = (mask.walk_demand for mask in self.masks if isinstance(mask, TopologicalMask))
