@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -34,11 +35,48 @@ def check_integer(name: str, value: Any, low: int) -> int:
     return value
 
 
+class Questions:
+    """Facts about values of tensors, wanted by several checks and read together: an accelerator is waited for once."""
+
+    def __init__(self) -> None:
+        self._asked: list[tuple[Callable[..., None], list[Tensor]]] = []
+
+    def ask(self, check: Callable[..., None], *facts: Tensor) -> None:
+        """Have ``check`` called with these facts, single integers or truth values, when they are read."""
+        self._asked.append((check, list(facts)))
+
+    def settle(self) -> None:
+        """Read all facts, and call the checks in the order in which they asked."""
+        asked, self._asked = self._asked, []
+        facts = [fact.long() for _, some in asked for fact in some]
+        known = iter(torch.stack(facts).tolist() if facts else ())
+        for check, some in asked:
+            check(*(next(known) for _ in some))
+
+
+def extremes(value: Tensor) -> tuple[Tensor, Tensor]:
+    """The least and the largest value, found in one pass; NaN where a value is, 0 where there are none."""
+    if not value.numel():
+        return value.new_zeros(()), value.new_zeros(())
+    low, high = torch.aminmax(value.detach())
+    return low, high
+
+
+def is_bad(low: Tensor, high: Tensor) -> Tensor:
+    """Whether values of these extremes hold NaN or infinity."""
+    return ~(torch.isfinite(low) & torch.isfinite(high))
+
+
 def check_finite(name: str, value: Tensor) -> None:
     """A tensor without NaN and infinity."""
-    if not torch.isfinite(value).all():
-        bad = int((~torch.isfinite(value)).sum())
-        raise refuse(name, "finite", f"{bad} NaN or infinite of {value.numel()} values")
+    if bool(is_bad(*extremes(value))):
+        refuse_infinite(name, value)
+
+
+def refuse_infinite(name: str, value: Tensor) -> None:
+    """Raise the error for a tensor with NaN or infinity."""
+    bad = int((~torch.isfinite(value)).sum())
+    raise refuse(name, "finite", f"{bad} NaN or infinite of {value.numel()} values")
 
 
 def check_number(name: str, value: float, low: float, high: float = float("inf")) -> float:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from ._checks import check_finite, check_integer, refuse, refuse_type
+from ._checks import Questions, check_finite, check_integer, extremes, is_bad, refuse, refuse_infinite, refuse_type
 from ._structure import structure
 from .kernels import HopValues, Pattern, combine_hops, spmm
 from .kernels.fused import is_fused_from
@@ -48,6 +50,7 @@ class Walks:
 
     Attributes:
         nonnegative: whether no weight is negative.
+        by_pairs: whether they were made :meth:`of_pairs`.
         pattern: the pairs (i, j) that walks connect, each once: the support of a mask on these walks.
 
     Raises:
@@ -73,6 +76,7 @@ class Walks:
     num_hops: int
     normalization: Normalization | Literal["unknown"] = "unknown"
     nonnegative: bool = field(init=False)
+    by_pairs: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.weight, Tensor) or not self.weight.is_floating_point():
@@ -84,19 +88,34 @@ class Walks:
         for name, end in (("row", self.num_nodes), ("col", self.num_nodes), ("hop", self.num_hops + 1)):
             self.__dict__[name] = _check_index(name, getattr(self, name), self.weight, end)
         check_finite("weight", self.weight)
-        self.__dict__["nonnegative"] = not bool((self.weight < 0).any())
+        self.__dict__["nonnegative"] = not bool(extremes(self.weight)[0] < 0)
         self._sort()
 
     @classmethod
-    def sets_from_data(cls, data: Data) -> list[Walks]:
+    def sets_from_data(cls, data: Data, questions: Questions | None = None) -> list[Walks]:
         """The sets of walks that :class:`graphmask.transforms.AddWalks` wrote on a ``Data`` or ``Batch``.
 
+        Args:
+            data: the graphs.
+            questions: collects the checks of values of walks stored by pairs, for whoever settles them.
+                (default: :obj:`None`, they are settled here)
+
         Raises:
-            ValueError: where attributes are missing, or batched graphs were walked with different numbers of hops or
-                different normalisations.
+            ValueError: where attributes are missing or do not fit each other, node ids are out of range, numbers are NaN or
+                infinite, or batched graphs were walked with different numbers of hops or different normalisations.
         """
         if data.get("walk_index") is None:
             return []
+        if data.get("walk_table") is None:
+            return cls._sets_of_entries(data)
+        asked = Questions() if questions is None else questions
+        sets = list(cls._sets_of_pairs(data, asked))
+        if questions is None:
+            asked.settle()
+        return sets
+
+    @classmethod
+    def _sets_of_entries(cls, data: Data) -> list[Walks]:
         missing = [name for name in ("walk_hop", "walk_weight", "walk_num_hops") if data.get(name) is None]
         if missing:
             raise refuse("data", "as written by AddWalks beside `walk_index`", f"no {', '.join(missing)}")
@@ -109,6 +128,50 @@ class Walks:
         return [cls(row[keep], col[keep], hop[keep], weight[keep], size, *facts) for keep in chosen]
 
     @classmethod
+    def _sets_of_pairs(cls, data: Data, questions: Questions) -> Iterator[Walks]:
+        size, normalization = int(data.num_nodes or 0), data.get("walk_normalization")
+        for index_name, table_name in stored_pairs(data):
+            index, table = data[index_name], data.get(table_name)
+            _check_stored(index_name, index, table_name, table)
+            made = cls._of_stored(index, table, size)
+            row, col = index
+            rising = (row[1:] > row[:-1]) | ((row[1:] == row[:-1]) & (col[1:] > col[:-1]))
+            low, high = extremes(table)
+            check = partial(made._settle, index_name, table_name, index)
+            questions.ask(check, *extremes(index), ~rising.all(), is_bad(low, high), low < 0)
+            if isinstance(normalization, Tensor):
+                questions.ask(made._settle_normalization, *extremes(normalization))
+            elif normalization is not None:
+                made._settle_normalization(normalization, normalization)
+            yield made
+
+    @classmethod
+    def _of_stored(cls, index: Tensor, table: Tensor, num_nodes: int) -> Walks:
+        """Walks of stored pairs, which are taken to be in order until that is settled."""
+        dtype = index_dtype(max(num_nodes, len(table)))
+        row, col = (each.to(dtype).contiguous() for each in index)
+        bounds = torch.arange(num_nodes + 1, dtype=dtype, device=row.device)
+        pattern = Pattern(torch.searchsorted(row, bounds, out_int32=dtype == torch.int32), col, num_nodes)
+        pattern.__dict__["row"] = row
+        return cls._by_pairs(pattern, table, "unknown", nonnegative=False)
+
+    def _settle(self, index_name: str, table_name: str, index: Tensor, *facts: int) -> None:
+        low, high, unsorted, bad, negative = facts
+        if index.numel() and not 0 <= low <= high < self.num_nodes:
+            raise refuse(index_name, f"node ids from 0 to N - 1 = {self.num_nodes - 1}", f"ids from {low} to {high}")
+        if bad:
+            refuse_infinite(table_name, self.table)  # type: ignore[arg-type]
+        self.__dict__["nonnegative"] = not negative
+        if unsorted:
+            pattern, table = _merge_pairs(index.long(), self.__dict__["table"], self.num_nodes)
+            self.__dict__.update(pattern=pattern, table=table)
+
+    def _settle_normalization(self, low: int, high: int) -> None:
+        if low != high:
+            raise refuse("walk_normalization", "the same for all graphs of a batch", f"{low} to {high}")
+        self.__dict__["normalization"] = _normalization_at(low)
+
+    @classmethod
     def of_pairs(cls, pattern: Pattern, table: Tensor, normalization: Normalization | Literal["unknown"] = "unknown") -> Walks:
         """Walks given by pairs: a square pattern, and ``table [P, K + 1]``, the weights of each pair for all hops.
 
@@ -118,9 +181,13 @@ class Walks:
         if table.dim() != 2 or len(table) != pattern.nnz or not table.shape[1]:
             raise refuse("table", f"of shape [P, K + 1] with P = {pattern.nnz} (pairs of the pattern)", table)
         check_finite("table", table)
+        return cls._by_pairs(pattern, table, normalization, not bool(extremes(table)[0] < 0))
+
+    @classmethod
+    def _by_pairs(cls, pattern: Pattern, table: Tensor, normalization: Any, nonnegative: bool) -> Walks:
         made = object.__new__(cls)
         facts = {"num_nodes": pattern.num_cols, "num_hops": table.shape[1] - 1, "normalization": normalization}
-        made.__dict__.update(facts, pattern=pattern, table=table, nonnegative=not bool((table < 0).any()))
+        made.__dict__.update(facts, pattern=pattern, table=table, nonnegative=nonnegative, by_pairs=True)
         return made
 
     def __getattr__(self, name: str) -> Tensor:
@@ -199,13 +266,18 @@ class Walks:
 
     def to(self, device: torch.device | str) -> Walks:
         """The same walks on another device."""
-        if self._listed or self.table is None:
-            return replace(self, **{name: getattr(self, name).to(device) for name in _ENTRIES})
+        if not self.by_pairs:
+            return self._remade(**{name: getattr(self, name).to(device) for name in _ENTRIES})
         pattern = Pattern(self.pattern.rowptr.to(device), self.pattern.col.to(device), self.num_nodes)
-        return Walks.of_pairs(pattern, self.table.to(device), self.normalization)
+        return Walks._by_pairs(pattern, self.table.to(device), self.normalization, self.nonnegative)  # type: ignore[union-attr]
 
     def __repr__(self) -> str:
         return f"Walks(num_nodes={self.num_nodes}, num_hops={self.num_hops}, nnz={self.nnz})"
+
+    @property
+    def ends(self) -> tuple[Tensor, Tensor]:
+        """Both nodes of every pair, or of every entry where there are no pairs yet."""
+        return (self.pattern.row, self.pattern.col) if self.by_pairs else (self.row, self.col)
 
     @property
     def requires_grad(self) -> bool:
@@ -225,7 +297,7 @@ class Walks:
     @structure
     def _first(self) -> Tensor:
         """``[nnz]``, true where an entry opens a new pair."""
-        change = (self.row.diff() != 0) | (self.col.diff() != 0)
+        change = (self.row[1:] != self.row[:-1]) | (self.col[1:] != self.col[:-1])
         return torch.cat([change.new_ones(min(self.nnz, 1)), change])
 
     @structure
@@ -264,8 +336,9 @@ class Walks:
         return made
 
     def _sort(self) -> None:
-        step = torch.stack([self.row, self.col, self.hop]).diff()
-        rising = (step[0] > 0) | ((step[0] == 0) & ((step[1] > 0) | ((step[1] == 0) & (step[2] >= 0))))
+        rising = self.hop[1:] >= self.hop[:-1]
+        for index in (self.col, self.row):
+            rising = (index[1:] > index[:-1]) | ((index[1:] == index[:-1]) & rising)
         if not rising.all():
             by_hop = torch.argsort(self.hop, stable=True)
             by_col = by_hop[torch.argsort(self.col[by_hop], stable=True)]
@@ -290,10 +363,47 @@ def _normalization_of(data: Data) -> Any:
     """The normalisation that stored walks were drawn with."""
     if data.get("walk_normalization") is None:
         return "unknown"
-    number = _of_all_graphs(data, "walk_normalization")
+    return _normalization_at(_of_all_graphs(data, "walk_normalization"))
+
+
+def _normalization_at(number: Any) -> Any:
     if number not in range(len(NORMALIZATIONS)):
         raise refuse("walk_normalization", f"a place in {NORMALIZATIONS}", number)
     return NORMALIZATIONS[number]
+
+
+def stored_pairs(data: Data) -> Iterator[tuple[str, str]]:
+    """The names under which ``data`` holds sets of pairs and their tables."""
+    number = 0
+    while data.get(names_of_pairs(number)[0]) is not None:
+        yield names_of_pairs(number)
+        number += 1
+
+
+def names_of_pairs(number: int) -> tuple[str, str]:
+    """Where the pairs of a set and their table are stored."""
+    suffix = f"_{number}" if number else ""
+    return f"walk_index{suffix}", f"walk_table{suffix}"
+
+
+def _check_stored(index_name: str, index: Any, table_name: str, table: Any) -> None:
+    """Pairs ``[2, P]`` of integers, and a table ``[P, K + 1]`` of numbers."""
+    if not isinstance(index, Tensor) or index.is_floating_point() or index.dtype == torch.bool:
+        raise refuse_type(index_name, "an integer tensor", index)
+    if index.dim() != 2 or len(index) != 2:
+        raise refuse(index_name, "of shape [2, P]", index)
+    if not isinstance(table, Tensor) or not table.is_floating_point():
+        raise refuse_type(table_name, "a floating-point tensor, as written by AddWalks", table)
+    if table.dim() != 2 or len(table) != index.shape[1] or not table.shape[1]:
+        raise refuse(table_name, f"of shape [P, K + 1] with P = {index.shape[1]} (pairs of `{index_name}`)", table)
+
+
+def _merge_pairs(index: Tensor, table: Tensor, num_nodes: int) -> tuple[Pattern, Tensor]:
+    """Pairs in any order, sorted; those that coincide add."""
+    key, place = torch.unique(index[0] * num_nodes + index[1], return_inverse=True)
+    row = torch.div(key, num_nodes, rounding_mode="floor")
+    pattern = Pattern.from_coo(row, key - row * num_nodes, (num_nodes, num_nodes))
+    return pattern, table.new_zeros(len(key), table.shape[1]).index_add(0, place, table)
 
 
 def _check_index(name: str, index: Any, weight: Tensor, end: int) -> Tensor:
@@ -301,6 +411,7 @@ def _check_index(name: str, index: Any, weight: Tensor, end: int) -> Tensor:
         raise refuse_type(name, "an integer tensor", index)
     if weight.dim() != 1 or index.shape != weight.shape:
         raise refuse(name, f"of shape [nnz] = {list(weight.shape)}, as `weight`", index)
-    if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < end:
-        raise refuse(name, f"from 0 to {end - 1}", f"values from {int(index.min())} to {int(index.max())}")
+    low, high = (int(x) for x in extremes(index))
+    if index.numel() and not 0 <= low <= high < end:
+        raise refuse(name, f"from 0 to {end - 1}", f"values from {low} to {high}")
     return index.to(index_dtype(end))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from ._blocks import Blocks
-from ._checks import check_finite, check_integer, refuse, refuse_type
+from ._checks import Questions, check_integer, extremes, is_bad, refuse, refuse_infinite, refuse_type
 from ._formats import read_edges, refuse_type_of
 from ._structure import structure
 from ._walks import Walks
@@ -52,7 +53,8 @@ class Topology:
         ValueError: for wrong shapes, node ids out of range, NaN or infinite weights or positions, edges between graphs, and
             walks of another graph.
 
-    Cost: O(N + E); on a GPU one synchronisation.
+    Cost: O(N + E + P) for P pairs of walks; on a GPU one synchronisation. :meth:`from_data` and :meth:`with_walks` have one,
+    too; walks that are stored as lists of entries, or out of order, need more.
 
     Example:
         >>> import torch, graphmask as gm
@@ -87,15 +89,7 @@ class Topology:
         walks: Walks | Sequence[Walks] | None = None,
         num_graphs: int | None = None,
     ) -> None:
-        edges = read_edges(edge_index)
-        if edges.edge_weight is not None and edge_weight is not None:
-            raise refuse("edge_weight", "left out where the sparse matrix has values", edge_weight)
-        sets = _as_sets(walks)
-        self._set(edge_index=edges.edge_index, edge_weight=edges.edge_weight if edge_weight is None else edge_weight)
-        self._set(batch=batch, pos=pos, walks=sets[0] if sets else None, walk_sets=sets)
-        self._set(num_nodes=_count_nodes(num_nodes, edges.num_nodes, batch=batch, pos=pos), _normalized={})
-        self._check_shapes()
-        self._check_values(num_graphs)
+        self._fill(Questions(), edge_index, num_nodes, edge_weight, batch, pos, walks, num_graphs)
 
     @classmethod
     def from_data(cls, data: Data) -> Topology:
@@ -110,15 +104,12 @@ class Topology:
         graph = data.edge_index if data.edge_index is not None else data.get("adj_t")
         if graph is None:
             raise refuse("data", "a graph with `edge_index` or `adj_t` (see graphmask.transforms.KNNGraph)", list(data.keys()))
-        return cls(
-            graph,
-            num_nodes=data.num_nodes,
-            edge_weight=data.get("edge_weight"),
-            batch=data.get("batch"),
-            pos=data.get("pos"),
-            walks=Walks.sets_from_data(data),
-            num_graphs=getattr(data, "num_graphs", None) if data.get("batch") is not None else None,
-        )
+        questions, batch = Questions(), data.get("batch")
+        walks = Walks.sets_from_data(data, questions)
+        num_graphs = None if batch is None else getattr(data, "num_graphs", None)
+        made = object.__new__(cls)
+        made._fill(questions, graph, data.num_nodes, data.get("edge_weight"), batch, data.get("pos"), walks, num_graphs)
+        return made
 
     @classmethod
     def of(
@@ -141,26 +132,21 @@ class Topology:
 
     def with_walks(self, *walks: Walks) -> Topology:
         """The same graph with these walks; masks such as ``GRFMask`` read several independent sets."""
-        made = Topology(self.edge_index, self.num_nodes, self.edge_weight, self.batch, self.pos, walks, self.num_graphs)
-        # What was derived from the edges stays true.
-        made.__dict__.update({name: self.__dict__[name] for name in _DERIVED if name in self.__dict__})
+        questions, made = Questions(), object.__new__(Topology)
+        made._set(**self.__dict__)  # what was derived from the edges stays true
+        made._take_walks(walks, questions)
+        questions.settle()
         return made
 
     def to(self, device: torch.device | str) -> Topology:
         """The same topology on another device."""
-
-        def move(x: Any) -> Any:
-            return None if x is None else x.to(device)
-
-        return Topology(
-            self.edge_index.to(device),
-            self.num_nodes,
-            move(self.edge_weight),
-            move(self.batch),
-            move(self.pos),
-            [walks.to(device) for walks in self.walk_sets],
-            self.num_graphs,
-        )
+        made = object.__new__(Topology)
+        moved = {name: getattr(self, name) for name in ("edge_index", "edge_weight", "batch", "pos")}
+        made._set(**{name: None if x is None else x.to(device) for name, x in moved.items()})
+        sets = tuple(walks.to(device) for walks in self.walk_sets)
+        made._set(walks=sets[0] if sets else None, walk_sets=sets, _normalized={})
+        made._set(num_nodes=self.num_nodes, num_graphs=self.num_graphs, nonnegative=self.nonnegative)
+        return made
 
     def adjacency(self, normalization: Normalization = "sym") -> tuple[Pattern, Tensor]:
         r"""The normalised adjacency W as a pattern and its values ``[nnz]``, multi-edges summed.
@@ -240,6 +226,39 @@ class Topology:
     def _set(self, **fields: Any) -> None:
         self.__dict__.update(fields)
 
+    def _fill(
+        self,
+        questions: Questions,
+        edge_index: Any,
+        num_nodes: int | None,
+        edge_weight: Tensor | None,
+        batch: Tensor | None,
+        pos: Tensor | None,
+        walks: Walks | Sequence[Walks] | None,
+        num_graphs: int | None,
+    ) -> None:
+        """Take and check the arguments; questions about their values are settled together with those that are there."""
+        edges = read_edges(edge_index)
+        if edges.edge_weight is not None and edge_weight is not None:
+            raise refuse("edge_weight", "left out where the sparse matrix has values", edge_weight)
+        self._set(edge_index=edges.edge_index, edge_weight=edges.edge_weight if edge_weight is None else edge_weight)
+        self._set(num_nodes=_count_nodes(num_nodes, edges.num_nodes, batch=batch, pos=pos), batch=batch, pos=pos)
+        self._set(nonnegative=True, num_graphs=1, _normalized={})
+        self._check_shapes()
+        self._ask_values(num_graphs, questions)
+        self._ask_links("edge_index", self.edge_index, questions)
+        self._take_walks(walks, questions)
+        questions.settle()
+
+    def _take_walks(self, walks: Walks | Sequence[Walks] | None, questions: Questions) -> None:
+        sets = _as_sets(walks)
+        self._set(walks=sets[0] if sets else None, walk_sets=sets)
+        for each in sets:
+            if each.num_nodes != self.num_nodes:
+                raise refuse("walks", f"drawn on this graph of {self.num_nodes} nodes", f"walks on {each.num_nodes} nodes")
+            if self.batch is not None:
+                self._ask_links("walks", each.ends, questions)
+
     def _check_shapes(self) -> None:
         n, e = self.num_nodes, self.num_edges
         if self.edge_weight is not None:
@@ -249,37 +268,43 @@ class Topology:
             self._set(batch=self.batch.long())
         if self.pos is not None:
             _check_tensor("pos", self.pos, (n, None), "[N, D]", floating=True)
-        for walks in self.walk_sets:
-            if walks.num_nodes != n:
-                raise refuse("walks", f"drawn on this graph of {n} nodes", f"walks on {walks.num_nodes} nodes")
 
-    def _check_values(self, num_graphs: int | None) -> None:
-        """All checks that read values, so that a GPU waits once."""
-        facts = [x.max() for x in (self.edge_index, -self.edge_index) if x.numel()] or [torch.tensor(-1), torch.tensor(0)]
-        batch = self.batch if self.batch is not None and self.num_nodes else torch.zeros(1, dtype=torch.long)
-        facts += [batch.min(), batch.max()]
-        facts += [torch.tensor(0) if self.edge_weight is None else (self.edge_weight < 0).sum()]
-        facts += [(~torch.isfinite(x)).sum() for x in (self.edge_weight, self.pos) if x is not None]
-        highest, negated_lowest, first, last, negative, *bad = torch.stack([x.to(self.device).long() for x in facts]).tolist()
-        if highest >= self.num_nodes or negated_lowest > 0:
-            wrong = highest if highest >= self.num_nodes else -negated_lowest
+    def _ask_values(self, num_graphs: int | None, questions: Questions) -> None:
+        if self.num_edges:
+            questions.ask(self._settle_nodes, *extremes(self.edge_index))
+        if self.edge_weight is not None:
+            low, high = extremes(self.edge_weight)
+            questions.ask(self._settle_weights, is_bad(low, high), low < 0)
+        if self.pos is not None:
+            questions.ask(self._settle_positions, is_bad(*extremes(self.pos)))
+        if self.batch is None or not self.num_nodes:
+            self._set(num_graphs=_count_graphs(num_graphs, 0, 0))
+        else:
+            questions.ask(partial(self._settle_graphs, num_graphs), *extremes(self.batch))
+
+    def _settle_nodes(self, low: int, high: int) -> None:
+        if low < 0 or high >= self.num_nodes:
+            wrong = high if high >= self.num_nodes else low
             raise refuse("edge_index", f"node ids from 0 to N - 1 = {self.num_nodes - 1}", f"{wrong}")
-        if any(bad):
-            for name in ("edge_weight", "pos"):
-                if getattr(self, name) is not None:
-                    check_finite(name, getattr(self, name))
-        self._set(num_graphs=_count_graphs(num_graphs, first, last), nonnegative=not negative)
-        self._check_links()
 
-    def _check_links(self) -> None:
-        if self.batch is None:
+    def _settle_weights(self, bad: int, negative: int) -> None:
+        if bad:
+            refuse_infinite("edge_weight", self.edge_weight)  # type: ignore[arg-type]
+        self._set(nonnegative=not negative)
+
+    def _settle_positions(self, bad: int) -> None:
+        if bad:
+            refuse_infinite("pos", self.pos)  # type: ignore[arg-type]
+
+    def _settle_graphs(self, num_graphs: int | None, first: int, last: int) -> None:
+        self._set(num_graphs=_count_graphs(num_graphs, first, last))
+
+    def _ask_links(self, name: str, ends: Sequence[Tensor] | Tensor, questions: Questions) -> None:
+        if self.batch is None or not self.num_nodes:
             return
-        pairs = [("edge_index", self.edge_index)]
-        pairs += [("walks", torch.stack([walks.row, walks.col]).long()) for walks in self.walk_sets]
-        for name, pair in pairs:
-            source, target = self.batch[pair]
-            if not torch.equal(source, target):
-                raise refuse(name, "within graphs", f"{int((source != target).sum())} links between graphs of `batch`")
+        # Ids out of range are refused when all questions are settled, and must not be followed before.
+        source, target = (self.batch.index_select(0, each.clamp(0, self.num_nodes - 1)) for each in ends)
+        questions.ask(partial(_settle_links, name), (source != target).sum())
 
     @structure
     def _position(self) -> tuple[Tensor, Tensor]:
@@ -295,9 +320,6 @@ class Topology:
             return weight[order]
         entry = torch.unique_consecutive(position, return_inverse=True)[1]
         return weight.new_zeros(self.pattern.nnz).index_add(0, entry, weight[order])
-
-
-_DERIVED = ("pattern", "graph_sizes", "local_index", "largest_graph", "blocks", "_position", "_normalized")
 
 
 def check_normalization(normalization: Normalization) -> Normalization:
@@ -332,6 +354,11 @@ def _count_graphs(asked: int | None, first: int, last: int) -> int:
     if check_integer("num_graphs", asked, 1) <= last:
         raise refuse("num_graphs", f"at least {last + 1}, the graphs in `batch`", asked)
     return asked
+
+
+def _settle_links(name: str, crossing: int) -> None:
+    if crossing:
+        raise refuse(name, "within graphs", f"{crossing} links between graphs of `batch`")
 
 
 def _as_sets(walks: Walks | Sequence[Walks] | None) -> tuple[Walks, ...]:

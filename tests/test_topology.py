@@ -3,16 +3,20 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
+from typing import Any
 
 import cases
 import pytest
 import torch
 from torch import Tensor
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch_geometric.data import Batch, Data
 
 from graphmask import Topology, reference
 from graphmask.testing import assert_gradients, example_topologies, join
-from graphmask.walks import Walks
+from graphmask.transforms import AddWalks
+from graphmask.walks import ResampledWalks, Walks
 
 PATH = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
 NORMALIZATIONS = ("sym", "rw", None)
@@ -106,6 +110,33 @@ def test_a_layer_s_arguments_make_a_topology_or_are_one() -> None:
     x, ready = torch.ones(3, 1), Topology(PATH, 3)
     assert Topology.of(x, ready) is ready
     assert Topology.of(x, PATH, torch.ones(4), torch.tensor([0, 0, 0])).num_graphs == 1
+
+
+class Waits(TorchDispatchMode):
+    """Counts the operations for which an accelerator is waited for; ``Tensor.tolist`` is counted by its caller."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func.overloadpacket in (torch.ops.aten._local_scalar_dense, torch.ops.aten.equal, torch.ops.aten.nonzero)
+        return func(*args, **(kwargs or {}))
+
+
+def test_values_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of edges, weights, positions, batch and walks together, and before training."""
+    data = Data(edge_index=PATH, edge_weight=torch.ones(4), pos=torch.ones(3, 2), num_nodes=3)
+    draw = AddWalks(ResampledWalks(budget=2, hops=1), torch.Generator().manual_seed(0), sets=2)
+    batch, counts, tolist = Batch.from_data_list([draw(data), draw(data)]), [], Tensor.tolist
+    monkeypatch.setattr(Tensor, "tolist", lambda x: counts.append(1) or tolist(x))
+    with Waits() as waits:
+        topology = Topology.from_data(batch)
+        assert (waits.count, len(counts)) == (0, 1)
+        topology.with_walks(*topology.walk_sets)
+        assert (waits.count, len(counts)) == (0, 2)
+        topology.to("cpu")
+        assert (waits.count, len(counts)) == (0, 2)
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])

@@ -195,6 +195,63 @@ def test_the_normalisation_is_read_from_data(number: int | None, expected: str |
     assert alone.normalization == joined.normalization == expected
 
 
+def paired(**changes: object) -> Data:
+    written = {
+        "walk_index": torch.tensor([[0, 0, 1], [0, 1, 1]], dtype=torch.int32),
+        "walk_table": torch.tensor([[1.0, 0.0], [0.0, 0.5], [1.0, 0.0]]),
+        "walk_normalization": 1,
+    }
+    return Data(num_nodes=2, **{name: value for name, value in {**written, **changes}.items() if value is not None})
+
+
+def test_pairs_are_read_from_data() -> None:
+    (walks,) = Walks.sets_from_data(paired())
+    assert (walks.num_nodes, walks.num_hops, walks.normalization, walks.nonnegative) == (2, 1, "sym", True)
+    assert_close(walks.to_dense(), Walks.sets_from_data(data())[0].to_dense())
+    table = paired().walk_table * torch.tensor([1.0, -1.0])
+    assert not Walks.sets_from_data(paired(walk_table=table))[0].nonnegative
+
+
+def test_pairs_that_come_twice_add() -> None:
+    twice = torch.tensor([[1, 0, 1], [1, 1, 1]])
+    (walks,) = Walks.sets_from_data(paired(walk_index=twice))
+    assert walks.pattern.nnz == 2
+    assert walks.to_dense().tolist() == [[[0, 0], [0, 2]], [[0, 0.5], [0, 0]]]
+
+
+def test_no_pairs() -> None:
+    empty = paired(walk_index=torch.empty(2, 0).long(), walk_table=torch.empty(0, 3))
+    (walks,) = Walks.sets_from_data(empty)
+    assert (walks.num_hops, walks.nnz, walks.pattern.shape) == (2, 0, (2, 2))
+    assert walks.to_dense().shape == (3, 2, 2)
+
+
+NAN = torch.tensor([[1.0, torch.nan], [0, 0], [0, 0]])
+STORED: list[tuple[dict[str, object], type[Exception], str]] = [
+    ({"walk_index": torch.tensor([[0, 0, 2], [0, 1, 1]])}, ValueError, "`walk_index` must be node ids from 0 to N - 1 = 1"),
+    ({"walk_index": torch.tensor([[0, 0, 1], [0, -1, 1]])}, ValueError, "`walk_index`.*ids from -1 to 1"),
+    ({"walk_index": torch.tensor([[0, 0, 1], [0, 2**32, 1]])}, ValueError, "`walk_index`.*to 4294967296"),
+    ({"walk_index": torch.ones(2, 3)}, TypeError, "`walk_index` must be an integer tensor"),
+    ({"walk_index": torch.zeros(3).long()}, ValueError, r"`walk_index` must be of shape \[2, P\]"),
+    ({"walk_table": torch.ones(2, 2)}, ValueError, r"`walk_table` must be of shape \[P, K \+ 1\] with P = 3"),
+    ({"walk_table": torch.ones(3, 0)}, ValueError, "`walk_table` must be of shape"),
+    ({"walk_table": torch.ones(3)}, ValueError, "`walk_table` must be of shape"),
+    ({"walk_table": torch.ones(3, 2).long()}, TypeError, "`walk_table` must be a floating-point tensor"),
+    ({"walk_table": NAN}, ValueError, "`walk_table` must be finite, got 1 NaN or infinite of 6"),
+    ({"walk_table": torch.full((3, 2), -torch.inf)}, ValueError, "`walk_table` must be finite, got 6"),
+    ({"walk_normalization": 3.5}, ValueError, "`walk_normalization` must be a place"),
+    ({"walk_normalization": torch.tensor([4, 4])}, ValueError, "`walk_normalization` must be a place.*got 4"),
+    ({"walk_index_1": torch.tensor([[0], [0]])}, TypeError, "`walk_table_1`.*got NoneType"),
+    ({"walk_index_1": torch.tensor([[0], [0]]), "walk_table_1": torch.ones(2, 2)}, ValueError, "`walk_table_1`.*P = 1"),
+]
+
+
+@pytest.mark.parametrize(("changes", "error", "expected"), STORED)
+def test_stored_pairs_are_checked(changes: dict, error: type[Exception], expected: str) -> None:
+    with pytest.raises(error, match=expected):
+        Walks.sets_from_data(paired(**changes))
+
+
 def test_sets_are_told_apart() -> None:
     first, second = Walks.sets_from_data(data(walk_set=torch.tensor([0, 1, 1])))
     assert (first.nnz, second.nnz) == (1, 2)

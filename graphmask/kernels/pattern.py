@@ -78,9 +78,15 @@ class Pattern:
         return rows.repeat_interleave(self.rowptr.diff(), output_size=self.nnz)
 
     @structure
+    def identity(self) -> Pattern:
+        """The diagonal of a square pattern, kept so that what is derived from both is found again."""
+        nodes = torch.arange(self.shape[0], dtype=self.col.dtype, device=self.col.device)
+        return Pattern(torch.arange(self.shape[0] + 1, dtype=self.col.dtype, device=self.col.device), nodes, self.num_cols)
+
+    @structure
     def order(self) -> Tensor:
         """``[nnz]``, the entries in column order: ``values[order]`` are the values of :attr:`mT`."""
-        return torch.argsort(self.col, stable=True).to(self.col.dtype)
+        return self._columns[2]
 
     @structure
     def mT(self) -> Pattern:  # noqa: N802 - torch's spelling of a matrix transpose
@@ -94,11 +100,28 @@ class Pattern:
     @structure
     def _transposed(self) -> tuple[Tensor, Tensor, Tensor]:
         """``rowptr``, ``col`` and ``order`` of the transposed pattern."""
-        order = self.order
-        flipped = Pattern.from_coo(self.col[order], self.row[order], self.shape[::-1])
+        order, (colptr, row, _) = self.order, self._columns
         back = torch.empty_like(order)
         back[order] = torch.arange(self.nnz, dtype=order.dtype, device=order.device)
-        return flipped.rowptr, flipped.col, back
+        return colptr, row, back
+
+    @structure
+    def _columns(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Where columns begin, and the row and number of each entry in column order: counted on CPU, sorted elsewhere."""
+        if self.col.device.type == "cpu" and self.nnz and not torch.compiler.is_compiling():
+            return self._count_columns()
+        return self._sort_columns()
+
+    def _sort_columns(self) -> tuple[Tensor, Tensor, Tensor]:
+        order = torch.argsort(self.col, stable=True).to(self.col.dtype)
+        flipped = Pattern.from_coo(self.col[order], self.row[order], self.shape[::-1])
+        return flipped.rowptr, flipped.col, order
+
+    def _count_columns(self) -> tuple[Tensor, Tensor, Tensor]:
+        number = np.arange(self.nnz, dtype=self.col.numpy().dtype)
+        found = csr_matrix((number, self.col.numpy(), self.rowptr.numpy()), shape=self.shape).tocsc()
+        colptr, row, order = (torch.from_numpy(x).to(self.col.dtype) for x in (found.indptr, found.indices, found.data))
+        return colptr, row, order
 
     @structure
     def schedule(self) -> Tensor:

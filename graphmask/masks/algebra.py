@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from torch import Tensor, nn
 
@@ -10,6 +10,7 @@ from graphmask._checks import refuse
 from graphmask.kernels import Pattern
 from graphmask.operators import MaskOperator, ScaledOperator
 from graphmask.operators.algebra import check_scale
+from graphmask.operators.sparse import merge_patterns
 from graphmask.topology import Topology
 
 from .base import TopologicalMask, WalkDemand
@@ -63,6 +64,23 @@ class SumMask(TopologicalMask):
     def _patterns(self, topology: Topology) -> Iterable[Pattern]:
         return [pattern for mask in self.masks for pattern in mask._patterns(topology)]  # type: ignore[operator]
 
+    def _support(self, topology: Topology) -> Pattern | None:
+        """That of the sum; where a term has none, those of the others are merged nevertheless, as the operator does."""
+        found = [mask._support(topology) for mask in self._terms()]
+        known = [each for each in found if each is not None]
+        merged = merge_patterns(known) if known else None
+        if merged is not None:
+            _ = merged.mT, merged.schedule
+        return merged if len(known) == len(found) else None
+
+    def _terms(self) -> Iterator[TopologicalMask]:
+        """The masks, those of sums among them one by one: sums of operators are flat."""
+        for mask in self.masks:
+            if isinstance(mask, SumMask):
+                yield from mask._terms()
+            elif isinstance(mask, TopologicalMask):
+                yield mask
+
     def _demands(self) -> list[WalkDemand]:
         found = (mask.walk_demand for mask in self.masks if isinstance(mask, TopologicalMask))
         return [demand for demand in found if demand is not None]
@@ -112,6 +130,9 @@ class ScaledMask(TopologicalMask):
 
     def _patterns(self, topology: Topology) -> Iterable[Pattern]:
         return self.mask._patterns(topology)
+
+    def _support(self, topology: Topology) -> Pattern | None:
+        return self.mask._support(topology)
 
     def reset_parameters(self) -> None:
         self.mask.reset_parameters()

@@ -70,8 +70,11 @@ class TopologicalMask(nn.Module, ABC):
         if demand is not None:
             generator = torch.Generator().manual_seed(demand.seed)
             topology = topology.with_walks(*(demand.sampler(topology, generator) for _ in range(demand.sets)))
-        patterns = list(self._patterns(topology))
+        support = self._support(topology)
+        patterns = [*self._patterns(topology), *([] if support is None else [support])]
         _ = topology.largest_graph, topology.blocks, [pattern.mT for pattern in patterns]
+        # Attention by pairs reads the schedule of what it sums over.
+        _ = None if support is None else support.schedule
         for pattern in patterns:
             if prefers_blocks(topology, pattern):
                 topology.blocks.slots(pattern)
@@ -80,6 +83,10 @@ class TopologicalMask(nn.Module, ABC):
     def _patterns(self, topology: Topology) -> Iterable[Pattern]:
         """The sparse patterns that the operator multiplies by; a mask without this works too, but is not compiled cold."""
         return ()
+
+    def _support(self, topology: Topology) -> Pattern | None:
+        """The pattern of the operator's entries, where they are known; without this, sums of it are not compiled cold."""
+        return None
 
     def reset_parameters(self) -> None:
         """Reset what is learnable."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from graphmask._checks import check_integer
 from graphmask.kernels import Pattern
 from graphmask.operators import MaskOperator, PowerSeriesOperator
+from graphmask.operators.sparse import merge_patterns
 from graphmask.topology import Normalization, Topology, check_normalization
 
 from .base import TopologicalMask
@@ -62,7 +63,14 @@ class PowerSeriesMask(TopologicalMask):
     def _patterns(self, topology: Topology) -> Iterable[Pattern]:
         if not topology.requires_grad:
             topology.adjacency(self.normalization)  # kept, where no gradient flows through it
-        return (topology.pattern,)
+        support = self._support(topology)
+        return (topology.pattern,) if support is None else (topology.pattern, support)
+
+    def _support(self, topology: Topology) -> Pattern | None:
+        if self.alpha.hops > 1:
+            return None
+        pattern = topology.pattern
+        return merge_patterns([pattern, pattern.identity]) if self.alpha.hops else pattern.identity
 
     def __repr__(self) -> str:
         return f"PowerSeriesMask(order={self.alpha.hops}, heads={self.heads}, alpha={type(self.alpha).__name__})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from graphmask.kernels import Pattern
 from graphmask.operators import MaskOperator
@@ -76,11 +76,8 @@ class WalkMask(MaskOnWalks):
         (mask,) = self._factors(topology)
         return mask
 
-    def _patterns(self, topology: Topology) -> Iterable[Pattern]:
-        *others, pattern = super()._patterns(topology)
-        # Attention by pairs reads it, and compiled code cannot make it.
-        _ = pattern.schedule
-        return *others, pattern
+    def _support(self, topology: Topology) -> Pattern:
+        return self._read(topology)[0].pattern
 
     def _read(self, topology: Topology) -> tuple[Walks, ...]:
         (walks,) = super()._read(topology)

@@ -89,7 +89,8 @@ class SumOperator(MaskOperator):
         terms: list[MaskOperator] = []
         for mask in masks:
             terms += mask.terms if isinstance(mask, SumOperator) else (mask,)
-        if len({term.num_nodes for term in terms}) > 1:
+        # Compared, since torch.compile fixes numbers that it puts into a set.
+        if any(term.num_nodes != terms[0].num_nodes for term in terms):
             raise refuse("masks", "of the same graph", f"masks of {[term.num_nodes for term in terms]} nodes")
         if len({term.heads for term in terms} - {1}) > 1:
             raise refuse("masks", "of the same number of heads, or one", f"heads {[term.heads for term in terms]}")

@@ -55,9 +55,8 @@ class PowerSeriesOperator(MaskOperator):
         """Known up to order 1; from order 2 on the support fills in."""
         if self.alpha.shape[1] > 2:
             return None
-        nodes = torch.arange(self.num_nodes, device=self.topology.device)
-        identity = Pattern.from_coo(nodes, nodes, self.pattern.shape)
-        parts = [Entries(identity, self.alpha[:, :1].expand(-1, self.num_nodes))]
-        if self.alpha.shape[1] == 2:
-            parts.append(Entries(self.pattern, self.alpha[:, 1:] * self.weight))
-        return merge(parts)
+        identity = self.pattern.identity
+        alone = Entries(identity, self.alpha[:, :1].expand(-1, self.num_nodes))
+        if self.alpha.shape[1] == 1:
+            return alone
+        return merge([Entries(self.pattern, self.alpha[:, 1:] * self.weight), alone])

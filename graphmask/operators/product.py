@@ -30,7 +30,9 @@ class ProductOperator(MaskOperator):
     """
 
     def __init__(self, *factors: MaskOperator) -> None:
-        if len({(factor.num_nodes, factor.heads) for factor in factors}) != 1:
+        first = factors[0]
+        # Compared, since torch.compile fixes numbers that it puts into a set.
+        if any(factor.num_nodes != first.num_nodes or factor.heads != first.heads for factor in factors):
             raise refuse("factors", "of the same shape", [tuple(factor.shape) for factor in factors])
         self.factors = factors
         nonnegative = all(factor.nonnegative for factor in factors)

@@ -76,7 +76,7 @@ def merge(parts: Sequence[Entries]) -> Entries:
 
 
 def _add(first: Entries, second: Entries) -> Entries:
-    if first.pattern.col is second.pattern.col and first.pattern.rowptr is second.pattern.rowptr:
+    if _is_same(first.pattern, second.pattern):
         return Entries(first.pattern, first.value + second.value)
     union = unite(first.pattern, second.pattern)
     values = first.value, second.value
@@ -84,6 +84,18 @@ def _add(first: Entries, second: Entries) -> Entries:
     value = torch.cat([value.expand(heads, -1) for value in values], 1)
     total = value.new_zeros(heads, union.pattern.nnz).index_add(1, union.entry, value)
     return Entries(union.pattern, total)
+
+
+def merge_patterns(patterns: Sequence[Pattern]) -> Pattern:
+    """The pattern on which :func:`merge` sums entries of these patterns."""
+    total = patterns[0]
+    for pattern in patterns[1:]:
+        total = total if _is_same(total, pattern) else unite(total, pattern).pattern
+    return total
+
+
+def _is_same(first: Pattern, second: Pattern) -> bool:
+    return first.col is second.col and first.rowptr is second.rowptr
 
 
 class Union(NamedTuple):

@@ -14,6 +14,7 @@ from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import is_sparse
 
 from graphmask._checks import refuse, refuse_type
+from graphmask._walks import stored_pairs
 
 from .orders import CuthillMcKee
 
@@ -176,7 +177,7 @@ def _take(value: Any, order: Tensor, dim: int) -> Any:
 def _sort_walks(data: Data) -> Data:
     """Stored walks by row, then column, then hop, as they are read."""
     if data.get("walk_index") is None or data.get("walk_hop") is None:
-        return data
+        return _sort_pairs(data)
     row, col = data.walk_index
     order = data.walk_hop.argsort(stable=True)
     for key in (col, row):
@@ -184,4 +185,16 @@ def _sort_walks(data: Data) -> Data:
     for name in ("walk_index", "walk_hop", "walk_weight", "walk_set"):
         if data.get(name) is not None:
             data[name] = data[name].index_select(-1, order)
+    return data
+
+
+def _sort_pairs(data: Data) -> Data:
+    """The same of walks that are stored by pairs."""
+    for index_name, table_name in stored_pairs(data):
+        row, col = data[index_name]
+        order = col.argsort(stable=True)
+        order = order[row[order].argsort(stable=True)]
+        data[index_name] = data[index_name].index_select(1, order)
+        if data.get(table_name) is not None:
+            data[table_name] = data[table_name].index_select(0, order)
     return data

@@ -50,6 +50,15 @@ def test_transposed(support: torch.Tensor) -> None:
     assert_close((pattern.mT.rowptr, pattern.mT.col, pattern.mT.row), (fresh.rowptr, fresh.col, fresh.row))
 
 
+@given(supports())
+def test_columns_are_counted_and_sorted_alike(support: torch.Tensor) -> None:
+    pattern = pattern_of(support)
+    if pattern.nnz:
+        counted = pattern._count_columns()
+        assert_close(pattern.order, torch.argsort(pattern.col, stable=True).int(), rtol=0, atol=0)
+        assert_close(counted, pattern._sort_columns(), rtol=0, atol=0)
+
+
 def test_transposing_back_sorts_nothing_and_keeps_nothing_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     pattern = pattern_of(torch.eye(3, dtype=torch.bool))
     flipped, alive = pattern.mT, weakref.ref(pattern)

@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 from graphmask.masks import (
     Diffusion,
+    Free,
     GlobalMask,
     GRFMask,
     PowerSeriesMask,
@@ -78,6 +79,11 @@ def small(hops: int) -> ResampledWalks:
 READY: dict[str, Callable[[], TopologicalMask]] = {
     "global": GlobalMask,
     "power series": lambda: PowerSeriesMask(2, 2),
+    "order zero": lambda: PowerSeriesMask(0, 2),
+    "order one": lambda: PowerSeriesMask(1, 2),
+    "signed, order one": lambda: PowerSeriesMask(1, 2, alpha=Free),
+    "sum of supports": lambda: WalkMask(2, 2, sampler=small(2)) + (PowerSeriesMask(1, 2) + 2 * WalkMask(2, 2)),
+    "sum with a term without support": lambda: GlobalMask() + PowerSeriesMask(1, 2) + WalkMask(2, 2, sampler=small(2)),
     "walk": lambda: WalkMask(2, 2, sampler=small(2)),
     "symmetrized": lambda: WalkMask(2, 2, sampler=small(2), symmetrize=True),
     "grf": lambda: GRFMask(2, 2, alpha=Diffusion, sampler=small(2)),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,9 @@ import cases
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._dynamo.utils import counters
 from torch.testing import assert_close
+from torch_geometric.data import Batch, Data
 from torch_geometric.nn import GCNConv, GraphConv, MedianAggregation, SAGEConv, SortAggregation, global_mean_pool
 
 from graphmask import Topology
@@ -15,7 +18,8 @@ from graphmask.features import EluPlusOne
 from graphmask.masks import GlobalMask, PowerSeriesMask, WalkMask
 from graphmask.nn import TopologicalTransformer, TopologicalTransformerLayer
 from graphmask.testing import example_topologies, permute
-from graphmask.walks import WalkSampler
+from graphmask.transforms import AddWalks
+from graphmask.walks import ResampledWalks, WalkSampler
 
 PATH = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
 
@@ -130,6 +134,46 @@ def test_compiles_as_one_graph_on_a_prepared_topology(mask: Any) -> None:
     parameters = list(made.parameters())
     slopes = [torch.autograd.grad(out.square().sum(), parameters) for out in (found, expected)]
     assert_close(*slopes)
+
+
+SUMS = {
+    "walks": walk_mask,
+    "symmetrized": lambda: WalkMask(2, 2, symmetrize=True),
+    "order one": lambda: PowerSeriesMask(1, 2),
+    "sum": lambda: walk_mask() + PowerSeriesMask(1, 2),
+}
+
+
+def assert_compiled_once_for_all_sizes(mask: Any, backend: str, num_layers: int) -> None:
+    """For the sizes of the first batch, then for any; and again where another execution serves a batch better."""
+    torch.compiler.reset()
+    counters.clear()
+    made = model(mask=mask, num_layers=num_layers, pool=global_mean_pool).double()
+    parameters = list(made.parameters())
+    run = torch.compile(made, fullgraph=True, backend=backend)
+    draw = AddWalks(ResampledWalks(budget=4, hops=2), torch.Generator().manual_seed(0))
+    for sizes in ([5, 9], [7, 4, 6], [3, 8], [6, 6, 4, 9], [11, 2], [8, 7, 5], [12, 3, 4], [10, 5], [4, 13, 2, 3], [6, 8]):
+        graphs = []
+        for size in sizes:
+            step = torch.arange(size - 1)
+            edges = torch.stack([torch.cat([step, step + 1]), torch.cat([step + 1, step])])
+            graphs.append(draw(Data(edge_index=edges, num_nodes=size)))
+        topology = mask.prepare(Topology.from_data(Batch.from_data_list(graphs)))
+        x = features(sum(sizes), 3)
+        found, expected = run(x, topology), made(x, topology)
+        assert_close(found, expected)
+        assert_close(*(torch.autograd.grad(out.square().sum(), parameters) for out in (found, expected)))
+    assert counters["stats"]["unique_graphs"] <= 5
+
+
+@pytest.mark.parametrize("make", SUMS.values(), ids=SUMS)
+def test_batches_of_all_sizes_are_compiled_once(make: Any) -> None:
+    assert_compiled_once_for_all_sizes(make(), "aot_eager", 2)
+
+
+@pytest.mark.skipif(not shutil.which("g++") and not shutil.which("clang++"), reason="inductor needs a C++ compiler")
+def test_batches_of_all_sizes_are_compiled_once_by_inductor() -> None:
+    assert_compiled_once_for_all_sizes(walk_mask(), "inductor", 1)
 
 
 @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)

@@ -185,6 +185,17 @@ def test_the_number_of_nodes_stays_known() -> None:
     assert near.edge_index.tolist() == [[1, 0], [0, 1]]
 
 
+def test_stored_pairs_are_sorted_with_their_table() -> None:
+    data = AddWalks(ResampledWalks(budget=3, hops=3), seeded(), sets=2)(graph(13))
+    near = ReorderNodes()(data)
+    before, after = (Topology.from_data(each).walk_sets for each in (data, near))
+    for number, name in enumerate(("walk_index", "walk_index_1")):
+        row, col = near[name]
+        assert ((row * 13 + col).diff() > 0).all()
+        first = near.original_index
+        assert_close(after[number].to_dense(), before[number].to_dense()[:, first][:, :, first], rtol=0, atol=0)
+
+
 def test_stored_walks_are_sorted() -> None:
     data = AddWalks(IIDWalks(n_walks=4, hops=3), seeded(), sets=2)(graph(13))
     near = ReorderNodes(by_chance)(data)
