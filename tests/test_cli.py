@@ -50,7 +50,7 @@ def test_bench_measures_everyone(graphmask: Callable[..., Result], tmp_path: Pat
 
 
 def test_bench_writes_every_round(graphmask: Callable[..., Result], tmp_path: Path) -> None:
-    chosen = ("--contenders", "walk", "--nodes", "64,128", "--repeats", 2, "--threads", 1)
+    chosen = ("--contenders", "walk", "--nodes", "64,128", "--repeats", 2, "--threads", 1, "--keep-memory")
     result = graphmask("bench", *chosen, "--json", tmp_path / "costs.json")
     assert result.exit_code == 0, result.output
     found = json.loads((tmp_path / "costs.json").read_text())
