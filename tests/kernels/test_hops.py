@@ -6,15 +6,7 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.testing import assert_close
 
-from graphmask.kernels import combine_hops, hops
-
-bodies = pytest.importorskip("graphmask.kernels._hops_numba", exc_type=ImportError)
-
-
-@pytest.fixture
-def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compiled bodies for problems of any size."""
-    monkeypatch.setattr(hops, "_WORTH_COMPILING", 0)
+from graphmask.kernels import combine_hops
 
 
 def inputs(pairs: int = 30, heads: int = 2, width: int = 3, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
@@ -29,50 +21,21 @@ def assert_both_ways(table: Tensor, coefficients: Tensor) -> None:
     assert_close(*slopes)
 
 
-@pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @pytest.mark.parametrize(("pairs", "heads"), [(0, 2), (1, 2), (30, 2), (30, 1)])
-def test_compiled_bodies_are_the_definition(pairs: int, heads: int, dtype: torch.dtype) -> None:
+def test_values_and_slopes_are_the_definition(pairs: int, heads: int, dtype: torch.dtype) -> None:
     assert_both_ways(*inputs(pairs, heads, dtype=dtype))
 
 
-@pytest.mark.parametrize("heads", [1, 2])
-@pytest.mark.parametrize("has_numba", [False, True])
-def test_small_problems_and_other_machines_multiply(has_numba: bool, heads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hops, "HAS_NUMBA", has_numba)
-    for name in ("combine", "gather"):
-        monkeypatch.setattr(bodies, name, None)
-    assert_both_ways(*inputs(heads=heads))
-
-
-@pytest.mark.usefixtures("compiled")
 def test_derivatives_of_both_orders() -> None:
     assert gradcheck(combine_hops, inputs(4))
     assert gradgradcheck(combine_hops, inputs(4), torch.ones(2, 4).requires_grad_())
 
 
-@pytest.mark.usefixtures("compiled")
-def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies, "_BLOCK", 8)
-    found = []
-    for threads in (1, 3):
-        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        table, coefficients = inputs(100)
-        out = combine_hops(table, coefficients)
-        found.append((out, *torch.autograd.grad(out.square().sum(), (table, coefficients))))
-    assert all(torch.equal(one, many) for one, many in zip(*found, strict=True))
-    assert_both_ways(*inputs(100))
+def test_heads_of_a_pair_lie_side_by_side() -> None:
+    assert combine_hops(*inputs()).mT.is_contiguous()
 
 
-@pytest.mark.usefixtures("compiled")
-@pytest.mark.parametrize("grad", [False, True])
-def test_opcheck(grad: bool) -> None:
-    table, coefficients = (x.detach().requires_grad_(grad) for x in inputs())
-    torch.library.opcheck(hops._combine, (table, coefficients))
-    torch.library.opcheck(hops._gather, (table, torch.ones(30, 2).mT.requires_grad_(grad)))
-
-
-@pytest.mark.usefixtures("compiled")
 def test_compiles_as_one_graph() -> None:
     torch.compiler.reset()
     leaves = inputs()
@@ -94,5 +57,5 @@ def test_autocast_changes_nothing(heads: int) -> None:
     for enabled in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
             out = combine_hops(*leaves)
-            found.append((out, *torch.autograd.grad(out.sum(), leaves)))
+        found.append((out, *torch.autograd.grad(out.sum(), leaves)))
     assert_close(*found, rtol=0, atol=0)
