@@ -36,7 +36,7 @@ from ._vectors import (
 _GROUP = 256
 
 # Multiply-adds that are worth a thread, and pieces of work for each thread: pieces of equal numbers of pairs take unequal time.
-_WORTH_A_THREAD = 2**20
+_WORTH_A_THREAD = 2**25
 _PIECES = 4
 
 # Pairs between asking for memory and reading it: channels that lie in order, values of the mask that lie anywhere.
