@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 
 
@@ -14,5 +15,9 @@ def _find() -> bool:
     return True
 
 
-HAS_NUMBA = _find()
-HAS_TRITON = find_spec("triton") is not None
+def _find_triton() -> bool:
+    """Whether triton is there and wanted: ``GRAPHMASK_TRITON=0`` is the way around kernels that a device refuses."""
+    return find_spec("triton") is not None and os.environ.get("GRAPHMASK_TRITON") != "0"
+
+
+HAS_NUMBA, HAS_TRITON = _find(), _find_triton()
