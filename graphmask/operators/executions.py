@@ -26,10 +26,8 @@ from .base import Attended, MaskOperator
 # Bytes that all mask blocks of a batch may take before their execution is no longer chosen.
 BLOCK_MEMORY = 2**28
 
-# Bytes of one slice of lifted keys. On CPU larger temporaries go back to the system at every free, and faulting them in
-# again costs more than the arithmetic (docs/benchmarks.md); an accelerator keeps its memory and wants fewer launches.
-SLICE_MEMORY = {"cpu": 2**24}
-SLICE_MEMORY_ELSEWHERE = 2**28
+# Bytes of one slice of lifted keys: smaller slices are computed twice under autograd, and their products are narrower.
+SLICE_MEMORY = 2**28
 
 # A multiply-add of a dense product, and of the compiled body of attention by pairs, cost this much of one in torch's sparse
 # products. Measured forward and backward with 4 heads of 16, with and without numba, on 128 molecules, 16 clouds of 128 points
@@ -89,10 +87,10 @@ class Lifted(Execution):
     The normaliser needs entries of known sign: masks that may be negative are refused.
 
     Args:
-        memory: bytes of a slice; one feature is the least. (default: :obj:`None`, 16 MiB on CPU, 256 MiB elsewhere)
+        memory: bytes of a slice; one feature is the least. (default: 256 MiB)
     """
 
-    memory: int | None = None
+    memory: int = SLICE_MEMORY
 
     def refusal(self, mask: MaskOperator) -> str | None:
         if mask.nonnegative:
@@ -108,8 +106,7 @@ class Lifted(Execution):
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor) -> Attended:
         q, k, v = in_one_type(q, k, v)
         values = torch.cat([v, v.new_ones(*v.shape[:2], 1)], -1)
-        memory = self.memory or SLICE_MEMORY.get(v.device.type, SLICE_MEMORY_ELSEWHERE)
-        width = max(1, memory // max(1, values.numel() * values.element_size()))
+        width = max(1, self.memory // max(1, values.numel() * values.element_size()))
         slices = list(zip(q.split(width, -1), k.split(width, -1), strict=True))
         if len(slices) == 1 or not torch.is_grad_enabled():
             parts = (_lifted_slice(mask, q_s, k_s, values) for q_s, k_s in slices)
