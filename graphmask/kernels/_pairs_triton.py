@@ -59,7 +59,7 @@ def attend(
     out, size = v.new_empty(nodes, heads, v.shape[2], dtype=kind), v.new_empty(nodes, heads, dtype=kind)
     out_pieces, size_pieces = cuts.pieces(out, kind), cuts.pieces(size, kind)
     _attend[_grid(nodes, cuts, heads, blocks)](
-        *_at(q, 1), *_at(k, 1), *_at(v, 1), *_mask_arguments(value, coefficients, heads),
+        *_at(q), *_at(k), *_at(v), *_mask_arguments(value, coefficients, heads),
         structure.rowptr, structure.col, structure.row, structure.back,
         out, size, out_pieces, size_pieces, heads, nodes, cuts.number,
         **_sizes(q, v, coefficients, blocks, signed, kind),
@@ -89,7 +89,7 @@ def differentiate_rows(
         grad_mask = q.new_empty(grid[0], heads, coefficients.shape[1], dtype=kind)
         strides = grad_mask.stride()[:2]
     _differentiate_rows[grid](
-        *_at(above, 1), *_at(above_size, 1), *_at(q, 1), *_at(k, 1), *_at(v, 1), *_mask_arguments(value, coefficients, heads),
+        *_at(above), *_at(above_size), *_at(q), *_at(k), *_at(v), *_mask_arguments(value, coefficients, heads),
         structure.rowptr, structure.col, structure.row, structure.back,
         grad_q, pieces, grad_mask, *strides, heads, nodes, cuts.number,
         **_sizes(q, v, coefficients, blocks, signed, kind), SHARED=shared,
@@ -112,7 +112,7 @@ def differentiate_columns(
     grad_k, grad_v = k.new_empty(nodes, heads, channels), v.new_empty(nodes, heads, v.shape[2])
     k_pieces, v_pieces = cuts.pieces(grad_k, kind), cuts.pieces(grad_v, kind)
     _differentiate_columns[_grid(nodes, cuts, heads, blocks)](
-        *_at(above, 1), *_at(above_size, 1), *_at(q, 1), *_at(k, 1), *_at(v, 1), *_mask_arguments(value, coefficients, heads),
+        *_at(above), *_at(above_size), *_at(q), *_at(k), *_at(v), *_mask_arguments(value, coefficients, heads),
         structure.colptr, structure.row, structure.col, structure.order,
         grad_k, grad_v, k_pieces, v_pieces, heads, nodes, cuts.number,
         **_sizes(q, v, coefficients, blocks, signed, kind),
@@ -127,7 +127,7 @@ def _by_channels(x: Tensor) -> Tensor:
     return x if x.stride(-1) == 1 else x.contiguous()
 
 
-def _at(x: Tensor, _: int = 1) -> tuple[Tensor, int, int]:
+def _at(x: Tensor) -> tuple[Tensor, int, int]:
     """A tensor ``[H, N, ...]`` with the distances from one head, and from one node, to the next."""
     return x, x.stride(0), x.stride(1)
 

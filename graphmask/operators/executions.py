@@ -30,8 +30,8 @@ BLOCK_MEMORY = 2**28
 SLICE_MEMORY = 2**28
 
 # A multiply-add of a dense product, and of the compiled body of attention by pairs, cost this much of one in torch's sparse
-# products. Measured forward and backward with 4 heads of 16, with and without numba, on 128 molecules, 16 clouds of 128 points
-# and single graphs of 500 to 4,000 nodes, under walk masks of 16 and 64 pairs per node and power series of orders 2 and 8.
+# products. Chosen so that the cheapest is picked, forward and backward with 4 heads of 16, with and without numba, on 128
+# molecules and on 16 clouds of 128 points, under walk masks of 16 and 64 pairs per node.
 DENSE_COST = 0.2
 COMPILED_COST = 0.25
 
@@ -127,8 +127,7 @@ class Pairs(Execution):
     """Scores at the entries of a sparse mask only: :func:`graphmask.kernels.pair_attention`.
 
     Cost: ``nnz (m + d + 1)`` per head; memory ``nnz`` per head, and in a compiled body (the extra ``fast`` on CPU, triton
-    on GPUs) none. Signed masks are
-    served.
+    on GPUs) none. Signed masks are served.
     """
 
     def refusal(self, mask: MaskOperator) -> str | None:
