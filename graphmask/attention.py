@@ -23,6 +23,9 @@ def attention(
     .. math::
         \text{out}_i = \frac{\sum_j M_{ij}\, \phi(q_i) \cdot \phi(k_j)\, v_j}{\sum_j |M_{ij}|\, \phi(q_i) \cdot \phi(k_j)}
 
+    :math:`\phi(q) \cdot \phi(k)` stands for the scores of the feature map, which may be others. Where
+    they, or M, have any sign, the normaliser sums absolute values; estimates of what is non-negative it sums as they are.
+
     A node whose normaliser is zero (no mask entry in its row) gets zeros. Sums over half-precision input are taken in
     float32; the result has the type of v.
 
@@ -59,8 +62,8 @@ def attention(
     feature_map = ReLU() if feature_map is None else check_feature_map(feature_map)
     if execution is not None and not isinstance(execution, Execution):
         raise refuse_type("execution", "an Execution, such as Pairs()", execution)
-    queries, keys = feature_map.queries(q).transpose(0, 1), feature_map.keys(k).transpose(0, 1)
-    numerator, normaliser = mask.attend(queries, keys, v.transpose(0, 1), execution)
+    queries, keys = (x.transpose(0, 1) for x in feature_map(q, k, mask.topology.batch))
+    numerator, normaliser = mask.attend(queries, keys, v.transpose(0, 1), execution, feature_map.scores)
     return divide(numerator, normaliser.unsqueeze(-1)).transpose(0, 1).to(v.dtype)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch_geometric.typing import SparseTensor
 
 Normalization = Literal["sym", "rw"] | None
+Derived = TypeVar("Derived")
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -78,6 +79,7 @@ class Topology:
     nonnegative: bool
     walk_sets: tuple[Walks, ...]
     _normalized: dict[Normalization, Tensor]
+    _derived: dict[tuple[Any, ...], Any]
 
     def __init__(
         self,
@@ -144,7 +146,7 @@ class Topology:
         moved = {name: getattr(self, name) for name in ("edge_index", "edge_weight", "batch", "pos")}
         made._set(**{name: None if x is None else x.to(device) for name, x in moved.items()})
         sets = tuple(walks.to(device) for walks in self.walk_sets)
-        made._set(walks=sets[0] if sets else None, walk_sets=sets, _normalized={})
+        made._set(walks=sets[0] if sets else None, walk_sets=sets, _normalized={}, _derived={})
         made._set(num_nodes=self.num_nodes, num_graphs=self.num_graphs, nonnegative=self.nonnegative)
         return made
 
@@ -168,6 +170,22 @@ class Topology:
             with torch.inference_mode(False):
                 self._normalized[normalization] = _normalize(self.pattern, self._summed_weight(), normalization)
         return self.pattern, self._normalized[normalization]
+
+    def derive(self, make: Callable[..., Derived], *arguments: Any) -> Derived:
+        """``make(topology, *arguments)``, made once per topology and kept: structure that one family of masks reads.
+
+        The function must depend on the graph alone, and its result must not be differentiated: weights that want a gradient are
+        not structure. What it makes from walks is not kept apart from other walks on the same graph.
+
+        Args:
+            make: a function, the same object in every call.
+            arguments: hashable.
+        """
+        key = (make, *arguments)
+        if key not in self._derived:
+            with torch.inference_mode(False), torch.no_grad():
+                self._derived[key] = make(self, *arguments)
+        return self._derived[key]
 
     @property
     def num_edges(self) -> int:
@@ -243,7 +261,7 @@ class Topology:
             raise refuse("edge_weight", "left out where the sparse matrix has values", edge_weight)
         self._set(edge_index=edges.edge_index, edge_weight=edges.edge_weight if edge_weight is None else edge_weight)
         self._set(num_nodes=_count_nodes(num_nodes, edges.num_nodes, batch=batch, pos=pos), batch=batch, pos=pos)
-        self._set(nonnegative=True, num_graphs=1, _normalized={})
+        self._set(nonnegative=True, num_graphs=1, _normalized={}, _derived={})
         self._check_shapes()
         self._ask_values(num_graphs, questions)
         self._ask_links("edge_index", self.edge_index, questions)

@@ -30,12 +30,23 @@ from graphmask.testing import (
     check_sampler,
     example_topologies,
 )
+from graphmask.testing.graphs import remade
 
 PACKAGES = (masks, operators, walks, features, nn, transforms, datasets)
 
 
 def each(some: tuple[Any, ...]) -> Any:
     return pytest.mark.parametrize("case", some, ids=str)
+
+
+def each_where(some: tuple[Any, ...], *names: str) -> Any:
+    """Cases with the graphs that they are defined on; of the examples that all are defined on, those named."""
+    pairs = [
+        pytest.param(case, name, id=f"{case}-{name}")
+        for case in some
+        for name in (names if names and case.topologies is example_topologies else case.topologies())
+    ]
+    return pytest.mark.parametrize(("case", "name"), pairs)
 
 
 def public(package: ModuleType) -> set[str]:
@@ -63,38 +74,38 @@ def test_all_that_is_public_is_registered(package: ModuleType) -> None:
 
 @each(cases.MASKS)
 def test_masks_keep_all_laws(case: cases.Case) -> None:
-    check_mask(case.make())
+    check_mask(case.make(), list(case.topologies().values()))
 
 
-@pytest.mark.parametrize("name", cases.TOPOLOGIES)
-@each(cases.MASKS)
+@each_where(cases.MASKS)
 def test_masks_are_their_definition(case: cases.Case, name: str) -> None:
     mask = case.make()
-    topology = mask.prepare(example_topologies()[name])
+    topology = mask.prepare(case.topologies()[name])
     dense = mask(topology).to_dense()
     assert_close(dense, cases.mask_reference(mask, topology), check_dtype=False)
 
 
 def leaves_of(case: cases.Case, name: str) -> tuple[Any, gm.Topology, list[Tensor], list[Tensor]]:
     """A mask, a topology it can read, q, k and v, and all that attention under it can be differentiated by."""
-    mask, topology = case.make(), example_topologies()[name]
+    mask, topology = case.make(), case.topologies()[name]
     generator = torch.Generator().manual_seed(0)
     qkv = [torch.randn(topology.num_nodes, 2, 3, generator=generator).requires_grad_() for _ in range(3)]
     leaves = [*qkv, *mask.parameters()]
     if case.differentiable:
         weight = torch.rand(topology.num_edges, generator=generator).requires_grad_()
-        topology = gm.Topology(topology.edge_index, topology.num_nodes, weight, topology.batch)
+        topology = remade(topology, edge_weight=weight)
         leaves.append(weight)
     return mask, mask.prepare(topology), qkv, leaves
 
 
-@pytest.mark.parametrize("name", cases.TOPOLOGIES)
-@each(cases.MASKS)
+@each_where(cases.MASKS)
 def test_attention_is_its_definition_forward_and_backward(case: cases.Case, name: str) -> None:
     mask, topology, (q, k, v), leaves = leaves_of(case, name)
     dense = cases.mask_reference(mask, topology)
-    expected = reference.attention(reference.elu_plus_one(q), reference.elu_plus_one(k), v, dense)
-    found = gm.attention(q, k, v, mask(topology), features.EluPlusOne())
+    operator = mask(topology)
+    phi = [reference.elu_plus_one(x) for x in (q, k)]
+    expected = reference.attention(*phi, v, dense, dense if operator.sums_itself else None)
+    found = gm.attention(q, k, v, operator, features.EluPlusOne())
     assert_close(found, expected)
     above = torch.randn(found.shape, generator=torch.Generator().manual_seed(1))
     # Walks that carry a gradient are behind both.
@@ -103,12 +114,12 @@ def test_attention_is_its_definition_forward_and_backward(case: cases.Case, name
     assert_close(*slopes)
 
 
-@pytest.mark.parametrize("name", ["weighted", "signed", "ragged"])
-@each(cases.MASKS)
+@each_where(cases.MASKS, "weighted", "signed", "ragged")
 def test_executions_have_the_gradients_of_the_definition(case: cases.Case, name: str) -> None:
     mask, topology, (q, k, v), leaves = leaves_of(case, name)
     phi = [reference.relu_features(x, 1e-3) for x in (q, k)]
-    expected = reference.attention(*phi, v, cases.mask_reference(mask, topology)).square().sum()
+    dense = cases.mask_reference(mask, topology)
+    expected = reference.attention(*phi, v, dense, dense if mask(topology).sums_itself else None).square().sum()
     slopes = torch.autograd.grad(expected, leaves, retain_graph=True, materialize_grads=True)
     for execution in cases.EXECUTIONS:
         if execution.refusal(mask(topology)) is None:
@@ -129,7 +140,7 @@ def graphs(draw: st.DrawFn) -> gm.Topology:
     return gm.Topology(index, len(batch), weight, torch.tensor(batch))
 
 
-@each(cases.MASKS)
+@each(tuple(case for case in cases.MASKS if case.topologies is example_topologies))
 @given(graphs())
 @settings(max_examples=10)
 def test_attention_is_its_definition_on_any_graph(case: cases.Case, topology: gm.Topology) -> None:
@@ -141,10 +152,9 @@ def test_attention_is_its_definition_on_any_graph(case: cases.Case, topology: gm
     assert_close(gm.attention(q, q, q, mask(topology), features.EluPlusOne()), expected, rtol=1e-7, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", cases.TOPOLOGIES)
-@each(cases.OPERATORS)
+@each_where(cases.OPERATORS)
 def test_operators_keep_all_laws(case: cases.Case, name: str) -> None:
-    check_operator(case.make(example_topologies()[name]))
+    check_operator(case.make(case.topologies()[name]))
 
 
 @each(cases.SAMPLERS)
@@ -240,6 +250,11 @@ def test_layers_reset_what_they_learn(case: cases.Case) -> None:
         layer.reset_parameters()
     assert all((now != 7).any() and now.isfinite().all() for now in layer.parameters())
     assert [now.shape for now in layer.parameters()] == [before.shape for before in fresh]
+
+
+@each(cases.MASKS)
+def test_masks_print_what_they_cost(case: cases.Case) -> None:
+    assert str(case.make()).endswith(" per column")
 
 
 @each(cases.MASKS)

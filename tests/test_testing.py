@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from graphmask import Topology, testing
-from graphmask.features import FeatureMap, ReLU
+from graphmask.features import FeatureMap, ReLU, Scores
 from graphmask.kernels import Pattern
 from graphmask.masks import GlobalMask, TopologicalMask
 from graphmask.operators import Attended, GlobalOperator, MaskOperator, Pairs, SparseOperator
@@ -61,8 +61,8 @@ def test_laws_of_operators_can_fail(operator: MaskOperator, law: Callable, expec
 class Deaf(Pairs):
     """An execution that forgets the signs."""
 
-    def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor) -> Attended:
-        found = super()._run(mask, q, k, v)
+    def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
+        found = super()._run(mask, q, k, v, scores)
         return Attended(found.numerator, found.normaliser * 1.001)
 
 

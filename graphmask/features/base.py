@@ -8,13 +8,21 @@ from torch import Tensor, nn
 
 from graphmask._checks import refuse_type
 
+from .scores import InnerProducts, Scores
+
 
 class FeatureMap(nn.Module, ABC):
     r"""Features :math:`\phi` whose inner products are the scores of linear attention.
 
-    A feature map of ``[..., d]`` gives ``[..., m]``, non-negative, so that normalisers cannot vanish by cancellation. Queries
-    and keys may be mapped differently.
+    A feature map of ``[..., d]`` gives ``[..., m]``. Queries and keys may be mapped differently.
+
+    Attributes:
+        nonnegative: whether no feature can be negative, so that normalisers cannot vanish by cancellation.
+        scores: how the scores of pairs are had from features. (default: their inner products)
     """
+
+    nonnegative: bool = True
+    scores: Scores = InnerProducts()
 
     @abstractmethod
     def queries(self, x: Tensor) -> Tensor:
@@ -23,6 +31,14 @@ class FeatureMap(nn.Module, ABC):
     @abstractmethod
     def keys(self, x: Tensor) -> Tensor:
         """``[..., d] -> [..., m]``."""
+
+    def forward(self, q: Tensor, k: Tensor, batch: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Features of queries ``[R, H, d]`` and keys ``[N, H, d]``, for rows of the attention map over the graphs of ``batch``.
+
+        Maps of wide range may scale the features of each query, and those of all keys of one graph together, by a factor that
+        numerator and normaliser share.
+        """
+        return self.queries(q), self.keys(k)
 
     def reset_parameters(self) -> None:
         """Nothing to reset where there are no parameters."""

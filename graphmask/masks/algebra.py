@@ -48,6 +48,16 @@ class SumMask(TopologicalMask):
         if len(kinds) > 1:
             raise refuse("masks", "on walks of the same normalisation, since they share them", f"{sorted(kinds)}")
 
+    @property
+    def cost(self) -> str:  # type: ignore[override]
+        """The sum of the terms' costs."""
+        return " + ".join(dict.fromkeys(mask.cost for mask in self._terms()))
+
+    @property
+    def ordered(self) -> bool:  # type: ignore[override]
+        """Whether any term is."""
+        return any(mask.ordered for mask in self._terms())
+
     def _operator(self, topology: Topology) -> MaskOperator:
         first, *rest = (mask(topology) for mask in self.masks)
         return sum(rest, start=first)
@@ -120,6 +130,16 @@ class ScaledMask(TopologicalMask):
         else:
             self.scale = scale
         self._initial = scale.detach().clone() if isinstance(scale, Tensor) else scale
+
+    @property
+    def cost(self) -> str:  # type: ignore[override]
+        """That of M."""
+        return self.mask.cost
+
+    @property
+    def ordered(self) -> bool:  # type: ignore[override]
+        """Whether M is."""
+        return self.mask.ordered
 
     def _operator(self, topology: Topology) -> MaskOperator:
         return ScaledOperator(self.mask(topology), self.scale)  # torch.compile does not follow a product with a tensor

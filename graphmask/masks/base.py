@@ -33,7 +33,15 @@ class TopologicalMask(nn.Module, ABC):
 
     Args:
         heads: H, or 1 for a mask that all heads share.
+
+    Attributes:
+        cost: multiply-adds of ``M @ x`` per head and column of x, as a formula in N nodes, E edges and what the mask defines;
+            ``print(mask)`` shows it.
+        ordered: whether the mask depends on the order of the nodes within each graph, as that of a sequence or grid does.
     """
+
+    cost: str = ""
+    ordered: bool = False
 
     def __init__(self, heads: int = 1) -> None:
         super().__init__()
@@ -98,6 +106,9 @@ class TopologicalMask(nn.Module, ABC):
         from .algebra import SumMask
 
         return SumMask(self, other) if isinstance(other, TopologicalMask) else NotImplemented
+
+    def __str__(self) -> str:
+        return f"{self!r}: O({self.cost}) per column" if self.cost else repr(self)
 
     def __mul__(self, scale: float | Tensor) -> TopologicalMask:
         """The mask times a number, or a parameter of one number or one per head."""

@@ -26,6 +26,8 @@ class GlobalMask(TopologicalMask):
                  [1., 0., 1.]]])
     """
 
+    cost = "N"
+
     def __init__(self) -> None:
         super().__init__(heads=1)
 

@@ -52,6 +52,8 @@ class GRFMask(FactoredMask):
         True
     """
 
+    cost = "N p"
+
     def __init__(
         self,
         hops: int = 8,

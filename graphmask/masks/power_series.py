@@ -44,6 +44,8 @@ class PowerSeriesMask(TopologicalMask):
                  [0.0625, 0.2500, 0.5625]]], grad_fn=<ViewBackward0>)
     """
 
+    cost = "K E"
+
     def __init__(
         self,
         order: int = 4,

@@ -48,6 +48,8 @@ class StitchedMask(FactoredMask):
         [True, True, True, True, True, True, True, True, True, False]
     """
 
+    cost = "N l p"
+
     def __init__(
         self,
         degree: int = 2,

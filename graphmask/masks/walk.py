@@ -47,6 +47,8 @@ class WalkMask(MaskOnWalks):
         True
     """
 
+    cost = "N p"
+
     def __init__(
         self,
         hops: int = 8,

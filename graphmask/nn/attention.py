@@ -121,9 +121,12 @@ class TopologicalAttention(nn.Module):
         topology = self._topology(x, edge_index, edge_weight, batch)
         check_nodes(nodes, topology.num_nodes)
         q, k, _ = self._project(x)
-        queries, keys = self.feature_map.queries(q[nodes]).transpose(0, 1), self.feature_map.keys(k).transpose(0, 1)
-        weight = self.mask(topology).rows(nodes) * (queries @ keys.mT)
-        return divide(weight, weight.abs().sum(-1, keepdim=True)).transpose(0, 1)
+        queries, keys = (x.transpose(0, 1) for x in self.feature_map(q[nodes], k, topology.batch))
+        mask = self.mask(topology)
+        rows, scores = mask.rows(nodes), self.feature_map.scores
+        weight = rows * scores.block(queries, keys, rows != 0)
+        size = weight if mask.sums_itself and scores.factored else weight.abs()
+        return divide(weight, size.sum(-1, keepdim=True)).transpose(0, 1)
 
     def __repr__(self) -> str:
         return f"TopologicalAttention({self.channels}, heads={self.heads}, mask={self.mask!r})"

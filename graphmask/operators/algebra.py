@@ -32,8 +32,9 @@ class ScaledOperator(MaskOperator):
 
     def __init__(self, mask: MaskOperator, scale: float | Tensor) -> None:
         self.mask, self.scale = mask, scale
-        nonnegative = mask.nonnegative and not isinstance(scale, Tensor) and scale >= 0
-        super().__init__(mask.topology, check_scale(scale, mask.heads), nonnegative, mask.cost)
+        kept = not isinstance(scale, Tensor) and scale >= 0
+        heads = check_scale(scale, mask.heads)
+        super().__init__(mask.topology, heads, kept and mask.nonnegative, mask.cost, kept and mask.estimate)
 
     def _factor(self, *trailing: int) -> Any:
         """The scale, against tensors of ``[H, *trailing]``."""
@@ -96,8 +97,8 @@ class SumOperator(MaskOperator):
             raise refuse("masks", "of the same number of heads, or one", f"heads {[term.heads for term in terms]}")
         self.terms: tuple[MaskOperator, ...] = tuple(terms)
         heads = max(term.heads for term in terms)
-        nonnegative = all(term.nonnegative for term in terms)
-        super().__init__(terms[0].topology, heads, nonnegative, sum(term.cost for term in terms))
+        nonnegative, estimate = (all(known) for known in zip(*((t.nonnegative, t.sums_itself) for t in terms), strict=True))
+        super().__init__(terms[0].topology, heads, nonnegative, sum(term.cost for term in terms), estimate)
 
     def _matmul(self, x: Tensor) -> Tensor:
         first, *rest = (term._matmul(x) for term in self.terms)
@@ -123,7 +124,7 @@ class SumOperator(MaskOperator):
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None) -> Attended:
         if execution is not None or self.entries() is not None:
             return super()._attend(q, k, v, execution)
-        if self.nonnegative:
+        if self.sums_itself:
             return _add(*(term._attend(q, k, v, None) for term in self.terms))
         return self._attend_signed(q, k, v) or super()._attend(q, k, v, None)
 

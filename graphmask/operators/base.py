@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import refuse, refuse_type
+from graphmask.features.scores import InnerProducts, Scores
 from graphmask.kernels import HopValues, Pattern
 from graphmask.kernels.primitives import is_half, sum_dtype
 from graphmask.topology import Topology
@@ -49,10 +50,13 @@ class MaskOperator(ABC):
         nonnegative: whether all entries are known to be at least 0, whatever the parameters: a fact of the construction,
             never read from values.
         cost: multiply-adds of ``M @ x`` per head and column of x.
+        estimate: whether M estimates a matrix that is non-negative. Its normaliser then sums M itself, which estimates the
+            row sums of that matrix. (default: :obj:`False`)
     """
 
-    def __init__(self, topology: Topology, heads: int, nonnegative: bool, cost: float) -> None:
+    def __init__(self, topology: Topology, heads: int, nonnegative: bool, cost: float, estimate: bool = False) -> None:
         self.topology, self.heads, self.nonnegative, self.cost = topology, heads, nonnegative, cost
+        self.estimate = estimate and not nonnegative
 
     @abstractmethod
     def _matmul(self, x: Tensor) -> Tensor:
@@ -84,6 +88,11 @@ class MaskOperator(ABC):
     def num_nodes(self) -> int:
         """N."""
         return self.topology.num_nodes
+
+    @property
+    def sums_itself(self) -> bool:
+        """Whether the normaliser sums M, and not its absolute values."""
+        return self.nonnegative or self.estimate
 
     @property
     def shape(self) -> torch.Size:
@@ -139,25 +148,33 @@ class MaskOperator(ABC):
 
     __rmul__ = __mul__
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None = None) -> Attended:
+    def attend(
+        self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None = None, scores: Scores | None = None
+    ) -> Attended:
         r"""Both sums of masked linear attention, for features ``q, k`` with :math:`q_i \cdot k_j \ge 0`.
 
         .. math::
             \text{numerator}_i = \sum_j M_{ij} (q_i \cdot k_j) v_j \qquad
             \text{normaliser}_i = \sum_j |M_{ij}| (q_i \cdot k_j)
 
+        Where M estimates a non-negative matrix, or scores estimate non-negative ones, they are summed as they are.
+
         Args:
             q: ``[H, N, m]`` features of the queries.
             k: ``[H, N, m]`` features of the keys.
             v: ``[H, N, d]`` values.
             execution: how to sum; all ways give the same result. (default: :obj:`None`, the cheapest that can)
+            scores: of pairs, in the place of :math:`q_i \cdot k_j`. (default: :obj:`None`, inner products)
 
         Raises:
-            ValueError: for shapes that do not fit, and where no execution knows the absolute values of a signed mask.
+            ValueError: for shapes that do not fit, and where no execution knows the absolute values of a signed mask, or scores
+                that are no inner products.
         """
         self._check_features(q, k, v)
         with torch.autocast(q.device.type, enabled=False):
-            return self._attend(q, k, v, execution)
+            if scores is None or scores.factored:
+                return self._attend(q, k, v, execution)
+            return self._run(q, k, v, execution, scores)
 
     def rows(self, nodes: Tensor) -> Tensor:
         """Rows ``[H, len(nodes), N]`` of M; costs one product with ``M.mT`` per chosen node, never N x N.
@@ -174,10 +191,14 @@ class MaskOperator(ABC):
         return f"{type(self).__name__}({', '.join(map(str, self.shape))})"
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None) -> Attended:
+        """Both sums for inner products; masks that know better than the executions override this."""
+        return self._run(q, k, v, execution, InnerProducts())
+
+    def _run(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None, scores: Scores) -> Attended:
         from .executions import choose
 
-        chosen = execution or choose(self, q.shape[-1], v.shape[-1], sum_dtype(q, k, v).itemsize)
-        return chosen(self, q, k, v)
+        chosen = execution or choose(self, q.shape[-1], v.shape[-1], sum_dtype(q, k, v).itemsize, scores)
+        return chosen(self, q, k, v, scores)
 
     def _check_features(self, q: Tensor, k: Tensor, v: Tensor) -> None:
         for name, x in (("q", q), ("k", k), ("v", v)):

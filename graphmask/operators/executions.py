@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,7 +17,8 @@ from torch.utils.checkpoint import checkpoint
 
 from graphmask._blocks import Blocks
 from graphmask._checks import refuse
-from graphmask.kernels import Pattern, pair_attention
+from graphmask.features.scores import InnerProducts, Scores
+from graphmask.kernels import Pattern, pair_attention, spmm
 from graphmask.kernels.pairs import runs_compiled
 from graphmask.kernels.primitives import in_one_type
 from graphmask.topology import Topology
@@ -28,6 +30,8 @@ BLOCK_MEMORY = 2**28
 
 # Bytes of one slice of lifted keys: smaller slices are computed twice under autograd, and their products are narrower.
 SLICE_MEMORY = 2**28
+
+_PRODUCTS = InnerProducts()
 
 # A multiply-add of a dense product, and of the compiled body of attention by pairs, cost this much of one in torch's sparse
 # products. Chosen so that the cheapest is picked, forward and backward with 4 heads of 16, with and without numba, on 128
@@ -50,8 +54,8 @@ class Execution(ABC):
     """
 
     @abstractmethod
-    def refusal(self, mask: MaskOperator) -> str | None:
-        """Why this execution cannot serve a mask, or :obj:`None`."""
+    def refusal(self, mask: MaskOperator, scores: Scores = _PRODUCTS) -> str | None:
+        """Why this execution cannot serve a mask with these scores, or :obj:`None`."""
 
     @abstractmethod
     def cost(self, mask: MaskOperator, m: int, d: int) -> float:
@@ -62,18 +66,18 @@ class Execution(ABC):
         """Numbers that its largest intermediate holds."""
 
     @abstractmethod
-    def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor) -> Attended: ...
+    def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended: ...
 
-    def __call__(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor) -> Attended:
+    def __call__(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores = _PRODUCTS) -> Attended:
         """Numerator and normaliser.
 
         Raises:
-            ValueError: where this execution cannot serve the mask.
+            ValueError: where this execution cannot serve the mask, or the scores.
         """
-        reason = self.refusal(mask)
+        reason = self.refusal(mask, scores)
         if reason:
             raise ValueError(f"{self!r} cannot run {mask!r}: {reason}")
-        return self._run(mask, q, k, v)
+        return self._run(mask, q, k, v, scores)
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,10 @@ class Lifted(Execution):
 
     memory: int = SLICE_MEMORY
 
-    def refusal(self, mask: MaskOperator) -> str | None:
-        if mask.nonnegative:
+    def refusal(self, mask: MaskOperator, scores: Scores = _PRODUCTS) -> str | None:
+        if not scores.factored:
+            return f"its products cannot sum {scores!r}, which are no sums of features"
+        if mask.sums_itself:
             return None
         return "its entries may be negative and their absolute values, which the normaliser sums, are not known"
 
@@ -103,7 +109,7 @@ class Lifted(Execution):
     def footprint(self, mask: MaskOperator, m: int, d: int) -> int:
         return 0
 
-    def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor) -> Attended:
+    def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         q, k, v = in_one_type(q, k, v)
         values = torch.cat([v, v.new_ones(*v.shape[:2], 1)], -1)
         width = max(1, self.memory // max(1, values.numel() * values.element_size()))
@@ -130,7 +136,7 @@ class Pairs(Execution):
     on GPUs) none. Signed masks are served.
     """
 
-    def refusal(self, mask: MaskOperator) -> str | None:
+    def refusal(self, mask: MaskOperator, scores: Scores = _PRODUCTS) -> str | None:
         return None if mask.entries() is not None else "it has no sparse support"
 
     def cost(self, mask: MaskOperator, m: int, d: int) -> float:
@@ -143,9 +149,12 @@ class Pairs(Execution):
     def footprint(self, mask: MaskOperator, m: int, d: int) -> int:
         return 0
 
-    def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor) -> Attended:
+    def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         pattern, values = mask.entries()  # type: ignore[misc]
-        return Attended(*pair_attention(pattern, q, k, v, values, not mask.nonnegative))
+        if scores.factored:
+            return Attended(*pair_attention(pattern, q, k, v, values, not mask.sums_itself))
+        q, k, v = in_one_type(q, k, v)
+        return _attend_pairs(mask, pattern, q, k, v, scores)
 
 
 @dataclass(frozen=True)
@@ -162,7 +171,7 @@ class Dense(Execution):
     ``N max n``, per head. Signed masks are served.
     """
 
-    def refusal(self, mask: MaskOperator) -> str | None:
+    def refusal(self, mask: MaskOperator, scores: Scores = _PRODUCTS) -> str | None:
         return None
 
     def cost(self, mask: MaskOperator, m: int, d: int) -> float:
@@ -174,10 +183,13 @@ class Dense(Execution):
     def footprint(self, mask: MaskOperator, m: int, d: int) -> int:
         return max(mask.num_nodes * mask.topology.largest_graph, mask.topology.blocks.area)
 
-    def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor) -> Attended:
+    def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         q, k, v = in_one_type(q, k, v)
         weights = [weight.to(v.dtype) for weight in _mask_blocks(mask)]
-        attend = _attend_block if mask.nonnegative else _attend_signed_block
+        if scores.factored:
+            attend = _attend_block if mask.sums_itself else _attend_signed_block
+        else:
+            attend = partial(_attend_scored_block, scores=scores)
         return attend_blocks(attend, mask.topology.blocks, q, k, v, weights)
 
 
@@ -203,6 +215,19 @@ def _attend_block(q: Tensor, k: Tensor, values: Tensor, weight: Tensor) -> Tenso
     return (weight * (q @ k.mT)) @ values
 
 
+def _attend_pairs(mask: MaskOperator, pattern: Pattern, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
+    """By scores that are formed first, one number per entry and head."""
+    entries = mask.entries()
+    assert entries is not None
+    mixed = entries.value.to(v.dtype) * scores.pairs(pattern, q, k)
+    return Attended(spmm(pattern, mixed, v), spmm(pattern, mixed.abs(), v.new_ones(*v.shape[:2], 1))[..., 0])
+
+
+def _attend_scored_block(q: Tensor, k: Tensor, values: Tensor, weight: Tensor, scores: Scores) -> Tensor:
+    mixed = weight * scores.block(q, k, weight != 0)
+    return torch.cat([mixed @ values[..., :-1], mixed.abs().sum(-1, keepdim=True)], -1)
+
+
 def _attend_signed_block(q: Tensor, k: Tensor, values: Tensor, weight: Tensor) -> Tensor:
     mixed = weight * (q @ k.mT)
     return torch.cat([mixed @ values[..., :-1], mixed.abs().sum(-1, keepdim=True)], -1)
@@ -220,17 +245,23 @@ def attend_blocks(
     return Attended(total[..., :-1], total[..., -1])
 
 
-def choose(mask: MaskOperator, m: int, d: int, element_size: int) -> Execution:
+def choose(mask: MaskOperator, m: int, d: int, element_size: int, scores: Scores = _PRODUCTS) -> Execution:
     """The cheapest execution that can serve a mask within the default memory.
 
     Raises:
         ValueError: where none can: a signed mask without known entries on graphs too large to build its blocks.
     """
-    options = [each for each in (Pairs(), Lifted(), Dense()) if each.refusal(mask) is None]
+    options = [each for each in (Pairs(), Lifted(), Dense()) if each.refusal(mask, scores) is None]
     fitting = [each for each in options if each.footprint(mask, m, d) * mask.heads * element_size <= BLOCK_MEMORY]
     if fitting:
         costs = [each.cost(mask, m, d) for each in fitting]
         return fitting[costs.index(min(costs))]
+    if not scores.factored:
+        raise refuse(
+            "mask",
+            f"sparse, or of graphs small enough to build its blocks, for {scores!r} (use a walk mask, or execution=Dense())",
+            repr(mask),
+        )
     raise refuse(
         "mask",
         "non-negative, or sparse, or of graphs small enough to build its blocks "

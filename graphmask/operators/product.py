@@ -36,7 +36,8 @@ class ProductOperator(MaskOperator):
             raise refuse("factors", "of the same shape", [tuple(factor.shape) for factor in factors])
         self.factors = factors
         nonnegative = all(factor.nonnegative for factor in factors)
-        super().__init__(factors[0].topology, factors[0].heads, nonnegative, sum(factor.cost for factor in factors))
+        estimate = all(factor.sums_itself for factor in factors)
+        super().__init__(first.topology, first.heads, nonnegative, sum(factor.cost for factor in factors), estimate)
 
     def _matmul(self, x: Tensor) -> Tensor:
         return reduce(lambda y, factor: factor._matmul(y), reversed(self.factors), x)

@@ -61,7 +61,7 @@ def check_mask(mask: TopologicalMask, topology: Topology | Sequence[Topology] | 
             require(operator.heads == examined.heads, f"{mask!r} has {mask.heads} heads, its operator {operator.heads}")
             assert_close(again.to_dense(), operator.to_dense(), "a mask on one topology twice", 0.0)
             check_operator(operator)
-            assert_permutation_equivariant(apply, prepared)
+            assert_permutation_equivariant(apply, prepared, ordered=examined.ordered)
             assert_edge_order_invariant(apply, prepared)
             assert_gradients(_on(apply, prepared), features_of(graph, 2), module=examined)
         last = graphs[-1]
@@ -136,7 +136,9 @@ def check_sampler(sampler: WalkSampler, topology: Topology | None = None, draws:
 
 
 def check_feature_map(feature_map: FeatureMap, channels: int) -> None:
-    """All laws of feature maps: non-negative, node by node, as many for queries as for keys, deterministic.
+    """All laws of feature maps: non-negative where they say so, node by node, as many for queries as for keys, deterministic.
+
+    ``forward`` gives, per query and per graph of keys, multiples of what ``queries`` and ``keys`` give.
 
     Args:
         feature_map: phi; copies are examined.
@@ -157,11 +159,25 @@ def check_feature_map(feature_map: FeatureMap, channels: int) -> None:
         with global_rng_untouched():
             features = of(x)
         require(features.shape[:-1] == x.shape[:-1], f"`{name}` turned {list(x.shape)} into {list(features.shape)}")
-        require(bool((features >= 0).all()), f"`{name}` gave features below 0, or NaN")
+        below = not phi.nonnegative or bool((features >= 0).all())
+        require(below and not bool(features.isnan().any()), f"`{name}` gave features below 0, or NaN")
         assert_close(of(x[1, 2:]), features[1, 2:], f"`{name}` of a node alone and among others")
         assert_gradients(of, x, module=phi)
         assert_round_trip(phi, _call(name, x))
     require(phi.queries(x).shape == phi.keys(x).shape, "queries and keys differ in their numbers of features")
+    _assert_scaled(phi, channels)
+
+
+def _assert_scaled(phi: FeatureMap, channels: int) -> None:
+    """Scores from ``forward`` are those from ``queries`` and ``keys``, up to a positive factor per row."""
+    q, k = torch.randn(2, 6, 2, channels, generator=generator_of(), dtype=torch.float64)
+    batch = torch.tensor([1, 0, 1, 0, 0, 1])
+    with global_rng_untouched():
+        found = phi(q, k, batch)
+    parts = (*found,), (phi.queries(q), phi.keys(k))
+    there, plain = (torch.einsum("ihm,jhm->hij", *part) * (batch[:, None] == batch) for part in parts)
+    whole = there.abs().sum(-1, keepdim=True), plain.abs().sum(-1, keepdim=True)
+    assert_close(there / whole[0], plain / whole[1], "rows of scores from `forward`, and from `queries` and `keys`")
 
 
 def check_layer(
@@ -194,7 +210,8 @@ def check_layer(
             x, prepared = features_of(graph, channels), _prepare(examined, graph)
             with global_rng_untouched():
                 assert_close(examined(x, graph), examined(x, graph), "a layer on one graph twice", 0.0)
-            assert_permutation_equivariant(examined, prepared, channels, per_graph)
+            ordered = any(mask.ordered for mask in examined.modules() if isinstance(mask, TopologicalMask))
+            assert_permutation_equivariant(examined, prepared, channels, per_graph, ordered)
             assert_edge_order_invariant(examined, prepared, channels)
             assert_gradients(_on(examined, prepared), x, module=examined)
         last = graphs[-1]

@@ -76,7 +76,7 @@ def join(topologies: Sequence[Topology], interleaved: bool = False) -> tuple[Top
     """The batch of some graphs, and the ids that the nodes of each have there.
 
     Args:
-        topologies: the graphs, all with equally many sets of walks; positions are dropped.
+        topologies: the graphs, all with equally many sets of walks, and all with positions or none.
         interleaved: whether nodes of different graphs alternate at random. Those of one graph keep their order.
 
     Example:
@@ -101,7 +101,11 @@ def join(topologies: Sequence[Topology], interleaved: bool = False) -> tuple[Top
         _concatenated([_moved(walks, place, n) for walks, place in zip(drawn, places, strict=True)])
         for drawn in zip(*(each.walk_sets for each in topologies), strict=True)
     ]
-    return Topology(torch.cat(edges, 1), n, torch.cat(weights), batch, walks=sets, num_graphs=graphs), places
+    pos = None
+    if topologies and all(each.pos is not None for each in topologies):
+        found = torch.cat([each.pos for each in topologies])  # type: ignore[misc]
+        pos = torch.empty_like(found).index_copy(0, torch.cat(places), found)
+    return Topology(torch.cat(edges, 1), n, torch.cat(weights), batch, pos, sets, graphs), places
 
 
 def remade(topology: Topology, **changes: Any) -> Topology:

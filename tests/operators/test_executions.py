@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from graphmask import Topology
+from graphmask.features import InnerProducts, Scores
 from graphmask.operators import (
     Attended,
     Dense,
@@ -148,7 +149,7 @@ def test_an_execution_is_a_value() -> None:
 class Written(Execution):
     """What a user may write."""
 
-    def refusal(self, mask: MaskOperator) -> str | None:
+    def refusal(self, mask: MaskOperator, scores: Scores = InnerProducts()) -> str | None:  # noqa: B008
         return None
 
     def cost(self, mask: MaskOperator, m: int, d: int) -> float:
@@ -157,7 +158,7 @@ class Written(Execution):
     def footprint(self, mask: MaskOperator, m: int, d: int) -> int:
         return 0
 
-    def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor) -> Attended:
+    def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         weight = mask.to_dense() * (q @ k.mT)
         return Attended(weight @ v, weight.abs().sum(-1))
 

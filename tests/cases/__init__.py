@@ -1,0 +1,55 @@
+"""Everything public as data: what the laws of test_laws.py run on. A new mask is one reference and one case here.
+
+Letters: N nodes, H heads, K hops, d channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+import graphmask as gm
+from graphmask.testing import example_topologies
+
+from . import operators, series
+from .base import MASK_REFERENCES as MASK_REFERENCES
+from .base import TOPOLOGIES as TOPOLOGIES
+from .base import Case as Case
+from .base import adjacency_reference as adjacency_reference
+from .base import mask_reference as mask_reference
+from .base import random_walks as random_walks
+from .base import scrambled as scrambled
+from .base import seeded as seeded
+from .features import FEATURES as FEATURES
+from .features import SCORES as SCORES
+from .layers import LAYERS as LAYERS
+from .operators import EXECUTIONS as EXECUTIONS
+from .samplers import SAMPLERS as SAMPLERS
+from .series import coefficients_reference as coefficients_reference
+from .transforms import DATASETS as DATASETS
+from .transforms import FUNCTIONS as FUNCTIONS
+from .transforms import TRANSFORMS as TRANSFORMS
+
+# One module per family of masks.
+_FAMILIES = (series,)
+
+MASKS = tuple(case for family in _FAMILIES for case in family.MASKS)
+OPERATORS = operators.OPERATORS
+
+
+def registered() -> Iterator[Any]:
+    """An instance of everything registered, and what has no instances here."""
+    for case in (*MASKS, *SAMPLERS, *FEATURES, *LAYERS, *TRANSFORMS):
+        yield seeded(case.make)
+    for case in OPERATORS:
+        topology = next(graph for graph in case.topologies().values() if graph.num_nodes > 1)
+        operator = case.make(topology)
+        x = torch.ones(2, topology.num_nodes, 1)
+        yield from (operator, operator.entries(), operator.attend(x, x, x))
+    yield from EXECUTIONS
+    yield from SCORES
+    yield random_walks(1)(example_topologies()["ring"])
+    yield from DATASETS
+    yield from (getattr(gm.transforms, case.name) for case in FUNCTIONS)

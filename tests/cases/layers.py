@@ -1,0 +1,47 @@
+"""Layers and models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch_geometric.nn import GraphConv, MeanAggregation, SAGEConv, global_add_pool
+
+from graphmask import features, masks, nn, walks
+from graphmask.masks import TopologicalMask
+
+from .base import Case, parameter, random_walks, scrambled
+from .series import power_series, walk_mask
+
+
+def _attention(mask: TopologicalMask, **options: Any) -> nn.TopologicalAttention:
+    return nn.TopologicalAttention(4, 2, mask, **options)
+
+
+def _grf_mask() -> masks.GRFMask:
+    return scrambled(masks.GRFMask(2, 2, sampler=random_walks(2)))
+
+
+LAYERS = (
+    Case("attention-global", lambda: _attention(masks.GlobalMask(), dropout=0.5)),
+    Case("attention-power-series", lambda: _attention(power_series(2), feature_map=features.EluPlusOne())),
+    Case("attention-walk", lambda: _attention(walk_mask())),
+    Case("attention-walk-iid", lambda: _attention(masks.WalkMask(2, sampler=walks.IIDWalks(n_walks=3, hops=2)))),
+    Case("attention-grf", lambda: _attention(_grf_mask())),
+    Case("attention-sum", lambda: _attention(parameter(0.2, -0.1) * masks.GlobalMask() + walk_mask())),
+    Case("block", lambda: nn.TopologicalTransformerLayer(4, 2, walk_mask(), dropout=0.5)),
+    Case("block-both", lambda: nn.TopologicalTransformerLayer(4, 2, walk_mask(masks.PageRank), GraphConv(4, 4))),
+    Case("block-local", lambda: nn.TopologicalTransformerLayer(4, 2, conv=SAGEConv(4, 4))),
+    Case("model", lambda: nn.TopologicalTransformer(3, 4, 2, 2, 2, walk_mask(), dropout=0.1), channels=3),
+    Case(
+        "model-add-pool",
+        lambda: nn.TopologicalTransformer(3, 4, 2, 1, 2, walk_mask(), pool=global_add_pool, conv=GraphConv(4, 4)),
+        channels=3,
+        per_graph=True,
+    ),
+    Case(
+        "model-mean-pool",
+        lambda: nn.TopologicalTransformer(3, 4, 2, 1, 2, _grf_mask(), pool=MeanAggregation()),
+        channels=3,
+        per_graph=True,
+    ),
+)

@@ -1,0 +1,52 @@
+"""Transforms, functions and datasets."""
+
+from __future__ import annotations
+
+import torch
+from torch_geometric.data import Data
+
+from graphmask import datasets, transforms
+
+from .base import Case, random_walks
+
+
+def points() -> Data:
+    return Data(pos=torch.rand(12, 3, generator=torch.Generator().manual_seed(4)), y=torch.tensor([1]))
+
+
+def mesh() -> Data:
+    """A tetrahedron and a point of no face."""
+    face = torch.tensor([[0, 0, 0, 1], [1, 1, 2, 2], [2, 3, 3, 3]])
+    return Data(pos=points().pos[:5], face=face)
+
+
+def graph() -> Data:
+    return Data(edge_index=torch.tensor([[0, 1, 1, 2, 3], [1, 0, 2, 1, 2]]), x=torch.eye(5), num_nodes=5)
+
+
+def _add_walks(sets: int) -> transforms.AddWalks:
+    return transforms.AddWalks(random_walks(2), torch.Generator().manual_seed(5), sets)
+
+
+TRANSFORMS = (
+    Case("add-walks", lambda: _add_walks(1), data=graph),
+    Case("add-walks-twice", lambda: _add_walks(2), data=graph),
+    Case("knn", lambda: transforms.KNNGraph(3, weight=transforms.Gaussian(0.5)), data=points),
+    Case("radius", lambda: transforms.RadiusGraph(0.6), data=points),
+    Case("farthest", lambda: transforms.FarthestPoints(5), data=points),
+    Case("unit-sphere", transforms.UnitSphere, data=points),
+    Case("reorder-cuthill-mckee", transforms.ReorderNodes, data=graph),
+    Case("reorder-hilbert", lambda: transforms.ReorderNodes(transforms.Hilbert()), data=points),
+    Case("mesh-cotangent", lambda: transforms.MeshToGraph(transforms.Cotangent()), data=mesh),
+    Case("mesh-length", lambda: transforms.MeshToGraph(transforms.EdgeLength()), data=mesh),
+)
+
+FUNCTIONS = (
+    Case("knn_graph", lambda: transforms.knn_graph(points().pos, 2)),
+    Case("radius_graph", lambda: transforms.radius_graph(points().pos, 0.5)),
+    Case("farthest_points", lambda: transforms.farthest_points(points().pos, 3)),
+    Case("edge_distance", lambda: transforms.edge_distance(points().pos, torch.tensor([[0, 1], [2, 3]]))),
+)
+
+# Their files may be elsewhere: tests/datasets opens them.
+DATASETS = (datasets.DigitsPointCloud, datasets.ModelNet, datasets.PrimitiveShapes, datasets.SHREC16)
