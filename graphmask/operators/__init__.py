@@ -10,6 +10,7 @@ from .executions import Execution as Execution
 from .executions import Lifted as Lifted
 from .executions import Pairs as Pairs
 from .global_ import GlobalOperator as GlobalOperator
+from .low_rank import LowRankOperator as LowRankOperator
 from .power_series import PowerSeriesOperator as PowerSeriesOperator
 from .product import ProductOperator as ProductOperator
 from .sparse import SparseOperator as SparseOperator
@@ -21,6 +22,7 @@ __all__ = [
     "Execution",
     "GlobalOperator",
     "Lifted",
+    "LowRankOperator",
     "MaskOperator",
     "Pairs",
     "PowerSeriesOperator",
