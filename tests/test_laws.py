@@ -276,7 +276,7 @@ def everything() -> list[cases.Case]:
 @pytest.mark.parametrize("case", everything(), ids=str)
 def test_reprs_name_the_thing(case: cases.Case) -> None:
     made = cases.seeded(case.make)
-    assert isinstance(made, (masks.SumMask, masks.ScaledMask)) or type(made).__name__ in repr(made)
+    assert isinstance(made, (masks.SumMask, masks.ScaledMask, masks.Hadamard)) or type(made).__name__ in repr(made)
 
 
 def content(data: Data) -> dict[str, Tensor]:

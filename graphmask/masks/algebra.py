@@ -6,17 +6,17 @@ from collections.abc import Iterable, Iterator
 
 from torch import Tensor, nn
 
-from graphmask._checks import refuse
 from graphmask.kernels import Pattern
 from graphmask.operators import MaskOperator, ScaledOperator
 from graphmask.operators.algebra import check_scale
 from graphmask.operators.sparse import merge_patterns
 from graphmask.topology import Topology
 
+from ._combined import CombinedMask
 from .base import TopologicalMask, WalkDemand
 
 
-class SumMask(TopologicalMask):
+class SumMask(CombinedMask):
     """``M_1 + M_2 + ...``.
 
     Args:
@@ -36,43 +36,14 @@ class SumMask(TopologicalMask):
                  [1.5000, 1.5000]]])
     """
 
-    def __init__(self, *masks: TopologicalMask) -> None:
-        if not masks:
-            raise refuse("masks", "at least one", "none")
-        heads = {mask.heads for mask in masks}
-        if len(heads - {1}) > 1:
-            raise refuse("masks", "of the same number of heads, or one", f"heads {sorted(heads)}")
-        super().__init__(max(heads))
-        self.masks = nn.ModuleList(masks)
-        kinds = {str(demand.sampler.normalization) for demand in self._demands()}
-        if len(kinds) > 1:
-            raise refuse("masks", "on walks of the same normalisation, since they share them", f"{sorted(kinds)}")
-
     @property
     def cost(self) -> str:  # type: ignore[override]
         """The sum of the terms' costs."""
         return " + ".join(dict.fromkeys(mask.cost for mask in self._terms()))
 
-    @property
-    def ordered(self) -> bool:  # type: ignore[override]
-        """Whether any term is."""
-        return any(mask.ordered for mask in self._terms())
-
     def _operator(self, topology: Topology) -> MaskOperator:
         first, *rest = (mask(topology) for mask in self.masks)
         return sum(rest, start=first)
-
-    @property
-    def walk_demand(self) -> WalkDemand | None:
-        """Walks that serve every term: as many sets as any reads, drawn by the sampler of most hops."""
-        demands = self._demands()
-        if not demands:
-            return None
-        longest = max(demands, key=lambda demand: demand.sampler.hops)
-        return longest._replace(sets=max(demand.sets for demand in demands))
-
-    def _patterns(self, topology: Topology) -> Iterable[Pattern]:
-        return [pattern for mask in self.masks for pattern in mask._patterns(topology)]  # type: ignore[operator]
 
     def _support(self, topology: Topology) -> Pattern | None:
         """That of the sum; where a term has none, those of the others are merged nevertheless, as the operator does."""
@@ -90,14 +61,6 @@ class SumMask(TopologicalMask):
                 yield from mask._terms()
             elif isinstance(mask, TopologicalMask):
                 yield mask
-
-    def _demands(self) -> list[WalkDemand]:
-        found = (mask.walk_demand for mask in self.masks if isinstance(mask, TopologicalMask))
-        return [demand for demand in found if demand is not None]
-
-    def reset_parameters(self) -> None:
-        for mask in self.masks:
-            mask.reset_parameters()  # type: ignore[operator]
 
     def __repr__(self) -> str:
         return " + ".join(map(repr, self.masks))

@@ -10,6 +10,7 @@ from .executions import Execution as Execution
 from .executions import Lifted as Lifted
 from .executions import Pairs as Pairs
 from .global_ import GlobalOperator as GlobalOperator
+from .hadamard import HadamardOperator as HadamardOperator
 from .low_rank import LowRankOperator as LowRankOperator
 from .power_series import PowerSeriesOperator as PowerSeriesOperator
 from .product import ProductOperator as ProductOperator
@@ -21,6 +22,7 @@ __all__ = [
     "Entries",
     "Execution",
     "GlobalOperator",
+    "HadamardOperator",
     "Lifted",
     "LowRankOperator",
     "MaskOperator",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from graphmask._checks import refuse
 from graphmask.kernels import Pattern, sddmm
 from graphmask.kernels.primitives import in_one_type
 from graphmask.topology import Topology
 
+from ._slices import run_slices
 from .base import Attended, MaskOperator
 from .executions import SLICE_MEMORY, Execution
 from .global_ import GlobalOperator
@@ -19,8 +19,8 @@ from .global_ import GlobalOperator
 class LowRankOperator(MaskOperator):
     r"""``M_ij = left_i . right_j`` where i and j are nodes of the same graph, and 0 elsewhere.
 
-    With :class:`GlobalOperator`'s products it is unmasked attention: for features q and k, that with features
-    :math:`q_i \otimes \text{left}_i` and :math:`k_j \otimes \text{right}_j`. A multiple of the identity is added as a sparse term.
+    Attention under it is unmasked attention with the features :math:`q_i \otimes \text{left}_i` and
+    :math:`k_j \otimes \text{right}_j`. A multiple of the identity is added as a sparse term.
 
     Args:
         topology: the graphs.
@@ -71,7 +71,7 @@ class LowRankOperator(MaskOperator):
         products = [a @ (b.mT @ c) for a, b, c in zip(*stacked, strict=True)]
         return blocks.unstack(products, rows).transpose(0, 1)
 
-    def _transpose(self) -> MaskOperator:
+    def _transpose(self) -> LowRankOperator:
         return LowRankOperator(self.topology, self.right, self.left, self.nonnegative, self.estimate)
 
     def to_dense(self) -> Tensor:
@@ -89,22 +89,25 @@ class LowRankOperator(MaskOperator):
         return self.left.expand(self.heads, -1, -1), self.right.expand(self.heads, -1, -1)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None) -> Attended:
-        # Lifted by the values instead, features are formed once for all ranks.
+        # Of more ranks than values, it is the values that are lifted with less work.
         if execution is not None or not self.sums_itself or self.rank > v.shape[-1] + 1:
             return super()._attend(q, k, v, execution)
-        q, k, v, left, right = in_one_type(q, k, v, self.left, self.right)
-        width = max(1, SLICE_MEMORY // max(1, q.numel() * q.element_size()))
-        slices = list(zip(left.split(width, -1), right.split(width, -1), strict=True))
-        if len(slices) == 1 or not torch.is_grad_enabled():
-            parts = [self._attend_slice(q, k, v, *each) for each in slices]
-        else:
-            parts = [checkpoint(self._attend_slice, q, k, v, *each, use_reentrant=False) for each in slices]
-        numerators, normalisers = zip(*parts, strict=True)
-        return Attended(sum(numerators), sum(normalisers))
+        return attend_factored(GlobalOperator(self.topology), self.left, self.right, q, k, v)
 
-    def _attend_slice(self, q: Tensor, k: Tensor, v: Tensor, left: Tensor, right: Tensor) -> Attended:
-        ones = GlobalOperator(self.topology)
-        return ones._attend(_lift(q, left), _lift(k, right), v, None)
+
+def attend_factored(mask: MaskOperator, left: Tensor, right: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Attended:
+    r"""Attention under ``sum_r diag(left_r) M diag(right_r)``: that under M with features ``q (x) left`` and ``k (x) right``.
+
+    The normaliser is exact where inner products of left and right are non-negative, or estimate what is.
+    """
+    q, k, v, left, right = in_one_type(q, k, v, left, right)
+
+    def attend(left: Tensor, right: Tensor) -> Attended:
+        return mask._attend(_lift(q, left), _lift(k, right), v, None)
+
+    width = SLICE_MEMORY // max(1, q.numel() * q.element_size())
+    numerators, normalisers = zip(*run_slices(attend, width, left, right), strict=True)
+    return Attended(sum(numerators), sum(normalisers))
 
 
 def _lift(x: Tensor, factor: Tensor) -> Tensor:
