@@ -1,7 +1,11 @@
 """Topological masks: learnable functions of the weighted adjacency."""
 
+from .algebra import MatrixProduct as MatrixProduct
 from .algebra import ScaledMask as ScaledMask
 from .algebra import SumMask as SumMask
+from .algebra import Symmetrized as Symmetrized
+from .algebra import Transposed as Transposed
+from .algebra import symmetrize as symmetrize
 from .base import TopologicalMask as TopologicalMask
 from .coefficients import Coefficients as Coefficients
 from .coefficients import Cosine as Cosine
@@ -28,6 +32,7 @@ __all__ = [
     "GRFMask",
     "GlobalMask",
     "Hadamard",
+    "MatrixProduct",
     "NonNegative",
     "PStepWalk",
     "PageRank",
@@ -36,6 +41,9 @@ __all__ = [
     "ScaledMask",
     "StitchedMask",
     "SumMask",
+    "Symmetrized",
     "TopologicalMask",
+    "Transposed",
     "WalkMask",
+    "symmetrize",
 ]

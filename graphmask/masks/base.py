@@ -105,7 +105,28 @@ class TopologicalMask(nn.Module, ABC):
         """The sum of two masks."""
         from .algebra import SumMask
 
-        return SumMask(self, other) if isinstance(other, TopologicalMask) else NotImplemented
+        return SumMask(self, other)
+
+    def __sub__(self, other: TopologicalMask) -> TopologicalMask:
+        """The difference of two masks."""
+        return self + -1 * other
+
+    def __neg__(self) -> TopologicalMask:
+        """The mask with all signs changed."""
+        return -1 * self
+
+    def __matmul__(self, other: TopologicalMask) -> TopologicalMask:
+        """The matrix product of two masks."""
+        from .algebra import MatrixProduct
+
+        return MatrixProduct(self, other)
+
+    @property
+    def mT(self) -> TopologicalMask:  # noqa: N802 - torch's spelling of a matrix transpose
+        """The transposed mask."""
+        from .algebra import Transposed
+
+        return Transposed(self)
 
     def __str__(self) -> str:
         return f"{self!r}: O({self.cost}) per column" if self.cost else repr(self)

@@ -52,14 +52,14 @@ class Hadamard(CombinedMask):
     @property
     def cost(self) -> str:  # type: ignore[override]
         """The product of both costs, by N: with a mask of rank r, r times that of the other."""
-        costs = [mask.cost for mask in self._parts()]
+        costs = [mask.cost or "?" for mask in self._parts()]
         if "N" in costs:
             costs.remove("N")
             return costs[0]
         return " * ".join(f"({cost})" if " + " in cost else cost for cost in costs) + " / N"
 
     def _operator(self, topology: Topology) -> MaskOperator:
-        a, b = (mask(topology) for mask in self.masks)
+        a, b = (mask(topology) for mask in self._parts())
         return multiply(a, b)
 
     def _support(self, topology: Topology) -> Pattern | None:

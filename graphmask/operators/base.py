@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 import torch
 from torch import Tensor
@@ -104,9 +104,15 @@ class MaskOperator(ABC):
         """The transposed operator."""
         return self._transpose()
 
-    def __matmul__(self, x: Tensor) -> Tensor:
-        """``M @ x``."""
-        return self.matmul(x)
+    @overload
+    def __matmul__(self, x: Tensor) -> Tensor: ...
+    @overload
+    def __matmul__(self, x: MaskOperator) -> MaskOperator: ...
+    def __matmul__(self, x: Tensor | MaskOperator) -> Tensor | MaskOperator:
+        """``M @ x``; for an operator x, the product of both."""
+        from .product import ProductOperator
+
+        return ProductOperator(self, x) if isinstance(x, MaskOperator) else self.matmul(x)
 
     def matmul(self, x: Tensor) -> Tensor:
         """``M @ x`` with the broadcasting of :func:`torch.matmul`: ``[..., N, C]`` gives ``[..., H, N, C]``.

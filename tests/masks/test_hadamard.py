@@ -44,7 +44,7 @@ def test_what_cannot_be_multiplied_is_refused_where_an_operator_is_made() -> Non
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="`masks` must be of the same number of heads"):
         walk(2, heads=2) * walk(2, heads=3)
-    with pytest.raises(TypeError, match="`masks` must be masks, got int"):
+    with pytest.raises(TypeError, match=r"`masks` must be TopologicalMasks.*got int"):
         Hadamard(walk(2), 2)  # type: ignore[arg-type]
 
 
