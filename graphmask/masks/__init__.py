@@ -18,6 +18,7 @@ from .coefficients import RegularizedLaplacian as RegularizedLaplacian
 from .deconvolution import Deconvolution as Deconvolution
 from .global_ import GlobalMask as GlobalMask
 from .grf import GRFMask as GRFMask
+from .hadamard import Hadamard as Hadamard
 from .power_series import PowerSeriesMask as PowerSeriesMask
 from .stitched import StitchedMask as StitchedMask
 from .walk import WalkMask as WalkMask
@@ -30,6 +31,7 @@ __all__ = [
     "Free",
     "GRFMask",
     "GlobalMask",
+    "Hadamard",
     "MatrixProduct",
     "NonNegative",
     "PStepWalk",

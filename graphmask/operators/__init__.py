@@ -10,6 +10,8 @@ from .executions import Execution as Execution
 from .executions import Lifted as Lifted
 from .executions import Pairs as Pairs
 from .global_ import GlobalOperator as GlobalOperator
+from .hadamard import HadamardOperator as HadamardOperator
+from .low_rank import LowRankOperator as LowRankOperator
 from .power_series import PowerSeriesOperator as PowerSeriesOperator
 from .product import ProductOperator as ProductOperator
 from .sparse import SparseOperator as SparseOperator
@@ -20,7 +22,9 @@ __all__ = [
     "Entries",
     "Execution",
     "GlobalOperator",
+    "HadamardOperator",
     "Lifted",
+    "LowRankOperator",
     "MaskOperator",
     "Pairs",
     "PowerSeriesOperator",

@@ -42,7 +42,7 @@ class MaskOperator(ABC):
 
     A subclass gives three methods: ``_matmul``, ``_transpose`` and ``to_dense``. Where its support is sparse it also gives
     ``_entries``, which unlocks :class:`~graphmask.operators.Pairs`; where single entries are cheap, ``lookup``. The public
-    ``@``, ``.mT``, ``+``, scalar ``*``, ``rows`` and ``attend`` are final.
+    ``@``, ``.mT``, ``+``, ``*``, ``rows`` and ``attend`` are final.
 
     Args:
         topology: the graphs that M is block-diagonal over.
@@ -144,13 +144,14 @@ class MaskOperator(ABC):
             return NotImplemented
         return SumOperator(self, other)
 
-    def __mul__(self, scale: float | Tensor) -> MaskOperator:
-        """The mask times a number, or times one number per head ``[H]``."""
+    def __mul__(self, other: float | Tensor | MaskOperator) -> MaskOperator:
+        """The mask times a number, or one number per head ``[H]``; the entrywise product with another mask."""
         from .algebra import ScaledOperator
+        from .hadamard import multiply
 
-        if not isinstance(scale, (int, float, Tensor)):
-            return NotImplemented
-        return ScaledOperator(self, scale)
+        if isinstance(other, MaskOperator):
+            return multiply(self, other)
+        return ScaledOperator(self, other) if isinstance(other, (int, float, Tensor)) else NotImplemented
 
     __rmul__ = __mul__
 

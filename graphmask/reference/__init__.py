@@ -26,6 +26,7 @@ from .coefficients import pagerank as pagerank
 from .coefficients import regularized_laplacian as regularized_laplacian
 from .features import elu_plus_one as elu_plus_one
 from .features import relu_features as relu_features
+from .points import hadamard as hadamard
 from .series import global_mask as global_mask
 from .series import grf_mask as grf_mask
 from .series import power_series as power_series
