@@ -20,6 +20,7 @@ from .global_ import GlobalMask as GlobalMask
 from .grf import GRFMask as GRFMask
 from .power_series import PowerSeriesMask as PowerSeriesMask
 from .stitched import StitchedMask as StitchedMask
+from .tree import TreeDistanceMask as TreeDistanceMask
 from .walk import WalkMask as WalkMask
 
 __all__ = [
@@ -43,5 +44,6 @@ __all__ = [
     "SumMask",
     "TableDistance",
     "TopologicalMask",
+    "TreeDistanceMask",
     "WalkMask",
 ]

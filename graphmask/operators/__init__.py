@@ -13,6 +13,9 @@ from .global_ import GlobalOperator as GlobalOperator
 from .power_series import PowerSeriesOperator as PowerSeriesOperator
 from .product import ProductOperator as ProductOperator
 from .sparse import SparseOperator as SparseOperator
+from .tree import TreeExponentialOperator as TreeExponentialOperator
+from .tree import TreePolynomialOperator as TreePolynomialOperator
+from .tree_table import TreeTableOperator as TreeTableOperator
 
 __all__ = [
     "Attended",
@@ -28,4 +31,7 @@ __all__ = [
     "ScaledOperator",
     "SparseOperator",
     "SumOperator",
+    "TreeExponentialOperator",
+    "TreePolynomialOperator",
+    "TreeTableOperator",
 ]
