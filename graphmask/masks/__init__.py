@@ -16,11 +16,16 @@ from .coefficients import PageRank as PageRank
 from .coefficients import PStepWalk as PStepWalk
 from .coefficients import RegularizedLaplacian as RegularizedLaplacian
 from .deconvolution import Deconvolution as Deconvolution
+from .distances import DistanceFunction as DistanceFunction
+from .distances import ExponentialDistance as ExponentialDistance
+from .distances import PolynomialExponentialDistance as PolynomialExponentialDistance
+from .distances import TableDistance as TableDistance
 from .global_ import GlobalMask as GlobalMask
 from .grf import GRFMask as GRFMask
 from .hadamard import Hadamard as Hadamard
 from .power_series import PowerSeriesMask as PowerSeriesMask
 from .stitched import StitchedMask as StitchedMask
+from .tree import TreeDistanceMask as TreeDistanceMask
 from .walk import WalkMask as WalkMask
 
 __all__ = [
@@ -28,6 +33,8 @@ __all__ = [
     "Cosine",
     "Deconvolution",
     "Diffusion",
+    "DistanceFunction",
+    "ExponentialDistance",
     "Free",
     "GRFMask",
     "GlobalMask",
@@ -36,14 +43,17 @@ __all__ = [
     "NonNegative",
     "PStepWalk",
     "PageRank",
+    "PolynomialExponentialDistance",
     "PowerSeriesMask",
     "RegularizedLaplacian",
     "ScaledMask",
     "StitchedMask",
     "SumMask",
     "Symmetrized",
+    "TableDistance",
     "TopologicalMask",
     "Transposed",
+    "TreeDistanceMask",
     "WalkMask",
     "symmetrize",
 ]

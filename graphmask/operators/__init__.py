@@ -15,6 +15,9 @@ from .low_rank import LowRankOperator as LowRankOperator
 from .power_series import PowerSeriesOperator as PowerSeriesOperator
 from .product import ProductOperator as ProductOperator
 from .sparse import SparseOperator as SparseOperator
+from .tree import TreeExponentialOperator as TreeExponentialOperator
+from .tree import TreePolynomialOperator as TreePolynomialOperator
+from .tree_table import TreeTableOperator as TreeTableOperator
 
 __all__ = [
     "Attended",
@@ -32,4 +35,7 @@ __all__ = [
     "ScaledOperator",
     "SparseOperator",
     "SumOperator",
+    "TreeExponentialOperator",
+    "TreePolynomialOperator",
+    "TreeTableOperator",
 ]

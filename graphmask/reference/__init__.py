@@ -11,6 +11,9 @@ References:
     Choromanski et al. 2025, Graph Random Features++, arXiv 2510.07716.
     Gasteiger et al. 2019, Diffusion Improves Graph Learning, NeurIPS.
     Smola and Kondor 2003, Kernels and Regularization on Graphs, COLT.
+    Choromanski et al. 2022, From block-Toeplitz matrices to differential equations on graphs, ICML.
+    Choromanski et al. 2024, Fast Tree-Field Integrators, NeurIPS.
+    Floyd 1962, Algorithm 97: Shortest Path, CACM.
     Katharopoulos et al. 2020, Transformers are RNNs, ICML.
     Shen et al. 2021, Efficient Attention, WACV.
     Choromanski et al. 2021, Rethinking Attention with Performers, ICLR.
@@ -52,6 +55,10 @@ from .series import grf_mask as grf_mask
 from .series import power_series as power_series
 from .series import stitched_mask as stitched_mask
 from .series import walk_mask as walk_mask
+from .trees import exponential_distance as exponential_distance
+from .trees import path_distances as path_distances
+from .trees import polynomial_exponential_distance as polynomial_exponential_distance
+from .trees import table_distance as table_distance
 from .walks import adjacency as adjacency
 from .walks import path_walks as path_walks
 from .walks import resampling_threshold as resampling_threshold

@@ -13,7 +13,7 @@ import torch
 import graphmask as gm
 from graphmask.testing import example_topologies
 
-from . import operators, points, series
+from . import operators, points, series, trees
 from .base import MASK_REFERENCES as MASK_REFERENCES
 from .base import TOPOLOGIES as TOPOLOGIES
 from .base import Case as Case
@@ -37,6 +37,9 @@ _FAMILIES = (series, points)
 
 MASKS = tuple(case for family in _FAMILIES for case in family.MASKS)
 OPERATORS = (*operators.OPERATORS, *points.OPERATORS)
+_FAMILIES = (series, trees)
+
+OPERATORS = (*operators.OPERATORS, *trees.OPERATORS)
 
 
 def registered() -> Iterator[Any]:
