@@ -3,6 +3,7 @@
 from .algebra import ScaledMask as ScaledMask
 from .algebra import SumMask as SumMask
 from .base import TopologicalMask as TopologicalMask
+from .causal import CausalMask as CausalMask
 from .coefficients import Coefficients as Coefficients
 from .coefficients import Cosine as Cosine
 from .coefficients import Diffusion as Diffusion
@@ -19,6 +20,7 @@ from .stitched import StitchedMask as StitchedMask
 from .walk import WalkMask as WalkMask
 
 __all__ = [
+    "CausalMask",
     "Coefficients",
     "Cosine",
     "Deconvolution",

@@ -5,6 +5,7 @@ from .algebra import SumOperator as SumOperator
 from .base import Attended as Attended
 from .base import Entries as Entries
 from .base import MaskOperator as MaskOperator
+from .causal import CausalOperator as CausalOperator
 from .executions import Dense as Dense
 from .executions import Execution as Execution
 from .executions import Lifted as Lifted
@@ -16,6 +17,7 @@ from .sparse import SparseOperator as SparseOperator
 
 __all__ = [
     "Attended",
+    "CausalOperator",
     "Dense",
     "Entries",
     "Execution",
