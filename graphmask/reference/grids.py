@@ -101,7 +101,7 @@ def grid_diffusion_mask(t: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def hypercube_mask(t: Tensor, dimensions: int) -> Tensor:
-    """M_h = exp(-t_h L), L the Laplacian of the graph of all words of n bits that joins those of one bit's difference: [H, P, P].
+    """M_h = exp(-t_h L), L the Laplacian of all words of n bits, joined where they differ in one: [H, P, P].
 
     >>> [round(x, 4) for x in hypercube_mask(torch.tensor([0.5]), 1)[0, 0].tolist()]
     [0.6839, 0.3161]

@@ -11,7 +11,7 @@ from graphmask import masks, operators, reference
 from graphmask.testing.graphs import join
 from graphmask.topology import Topology
 
-from .base import MASK_REFERENCES, Case, parameter, scrambled
+from .base import MASK_REFERENCES, Case, scrambled
 
 NONE = torch.empty(2, 0, dtype=torch.long)
 
