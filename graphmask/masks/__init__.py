@@ -17,6 +17,7 @@ from .global_ import GlobalMask as GlobalMask
 from .grf import GRFMask as GRFMask
 from .power_series import PowerSeriesMask as PowerSeriesMask
 from .stitched import StitchedMask as StitchedMask
+from .toeplitz import ToeplitzMask as ToeplitzMask
 from .walk import WalkMask as WalkMask
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "ScaledMask",
     "StitchedMask",
     "SumMask",
+    "ToeplitzMask",
     "TopologicalMask",
     "WalkMask",
 ]

@@ -14,6 +14,7 @@ from .global_ import GlobalOperator as GlobalOperator
 from .power_series import PowerSeriesOperator as PowerSeriesOperator
 from .product import ProductOperator as ProductOperator
 from .sparse import SparseOperator as SparseOperator
+from .toeplitz import ToeplitzOperator as ToeplitzOperator
 
 __all__ = [
     "Attended",
@@ -30,4 +31,5 @@ __all__ = [
     "ScaledOperator",
     "SparseOperator",
     "SumOperator",
+    "ToeplitzOperator",
 ]
