@@ -7,6 +7,7 @@ from .algebra import Symmetrized as Symmetrized
 from .algebra import Transposed as Transposed
 from .algebra import symmetrize as symmetrize
 from .base import TopologicalMask as TopologicalMask
+from .causal import CausalMask as CausalMask
 from .coefficients import Coefficients as Coefficients
 from .coefficients import Cosine as Cosine
 from .coefficients import Diffusion as Diffusion
@@ -25,10 +26,12 @@ from .grf import GRFMask as GRFMask
 from .hadamard import Hadamard as Hadamard
 from .power_series import PowerSeriesMask as PowerSeriesMask
 from .stitched import StitchedMask as StitchedMask
+from .toeplitz import ToeplitzMask as ToeplitzMask
 from .tree import TreeDistanceMask as TreeDistanceMask
 from .walk import WalkMask as WalkMask
 
 __all__ = [
+    "CausalMask",
     "Coefficients",
     "Cosine",
     "Deconvolution",
@@ -51,6 +54,7 @@ __all__ = [
     "SumMask",
     "Symmetrized",
     "TableDistance",
+    "ToeplitzMask",
     "TopologicalMask",
     "Transposed",
     "TreeDistanceMask",

@@ -41,6 +41,15 @@ from .features import relu_features as relu_features
 from .features import softmax_scores as softmax_scores
 from .features import softplus_features as softplus_features
 from .features import squared_relu_features as squared_relu_features
+from .grids import blocks_of as blocks_of
+from .grids import causal_mask as causal_mask
+from .grids import grid_diffusion_mask as grid_diffusion_mask
+from .grids import grid_distance_mask as grid_distance_mask
+from .grids import grid_laplacian as grid_laplacian
+from .grids import hypercube_mask as hypercube_mask
+from .grids import kronecker_mask as kronecker_mask
+from .grids import toeplitz_mask as toeplitz_mask
+from .grids import with_class_token as with_class_token
 from .points import hadamard as hadamard
 from .random_features import hybrid_key_features as hybrid_key_features
 from .random_features import hybrid_query_features as hybrid_query_features

@@ -13,7 +13,7 @@ import torch
 import graphmask as gm
 from graphmask.testing import example_topologies
 
-from . import operators, points, series, trees
+from . import grids, operators, points, series, trees
 from .base import MASK_REFERENCES as MASK_REFERENCES
 from .base import TOPOLOGIES as TOPOLOGIES
 from .base import Case as Case
@@ -40,6 +40,9 @@ OPERATORS = (*operators.OPERATORS, *points.OPERATORS)
 _FAMILIES = (series, trees)
 
 OPERATORS = (*operators.OPERATORS, *trees.OPERATORS)
+_FAMILIES = (series, grids)
+
+OPERATORS = operators.OPERATORS + grids.OPERATORS
 
 
 def registered() -> Iterator[Any]:
