@@ -15,6 +15,9 @@ from .coefficients import RegularizedLaplacian as RegularizedLaplacian
 from .deconvolution import Deconvolution as Deconvolution
 from .global_ import GlobalMask as GlobalMask
 from .grf import GRFMask as GRFMask
+from .grid_diffusion import GridDiffusionMask as GridDiffusionMask
+from .hypercube import HypercubeMask as HypercubeMask
+from .kronecker import Kronecker as Kronecker
 from .power_series import PowerSeriesMask as PowerSeriesMask
 from .stitched import StitchedMask as StitchedMask
 from .toeplitz import ToeplitzMask as ToeplitzMask
@@ -29,6 +32,9 @@ __all__ = [
     "Free",
     "GRFMask",
     "GlobalMask",
+    "GridDiffusionMask",
+    "HypercubeMask",
+    "Kronecker",
     "NonNegative",
     "PStepWalk",
     "PageRank",

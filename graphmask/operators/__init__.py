@@ -11,6 +11,9 @@ from .executions import Execution as Execution
 from .executions import Lifted as Lifted
 from .executions import Pairs as Pairs
 from .global_ import GlobalOperator as GlobalOperator
+from .grid_diffusion import GridDiffusionOperator as GridDiffusionOperator
+from .hypercube import HypercubeOperator as HypercubeOperator
+from .kronecker import KroneckerOperator as KroneckerOperator
 from .power_series import PowerSeriesOperator as PowerSeriesOperator
 from .product import ProductOperator as ProductOperator
 from .sparse import SparseOperator as SparseOperator
@@ -23,6 +26,9 @@ __all__ = [
     "Entries",
     "Execution",
     "GlobalOperator",
+    "GridDiffusionOperator",
+    "HypercubeOperator",
+    "KroneckerOperator",
     "Lifted",
     "MaskOperator",
     "Pairs",
