@@ -9,19 +9,20 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import refuse
-from graphmask.kernels import Pattern
 from graphmask.kernels.primitives import in_one_type
 from graphmask.topology import Topology
 
 from ._axes import along
+from ._blockwise import BlockwiseOperator
 from ._grids import check_shape, coordinates, grids_of, spread_blocks
 from .base import MaskOperator
+from .executions import DENSE_COST
 
 # Axes up to this length are multiplied by matrices, which costs less than Fourier transforms there.
 MATRIX_AXIS = 512
 
 
-class GridDiffusionOperator(MaskOperator):
+class GridDiffusionOperator(BlockwiseOperator):
     r"""``M = exp(-sum_a t[h, a] L_a)``, where L_a is the Laplacian D - A of a grid's edges along axis a.
 
     M is the Kronecker product of the heat kernels of paths. That of a path of n nodes is, with Neumann ends and by reflection,
@@ -50,13 +51,13 @@ class GridDiffusionOperator(MaskOperator):
         if t.dim() != 2 or t.shape[1] not in (1, len(self.grid)):
             raise refuse("t", f"of shape [H, {len(self.grid)}] or [H, 1]", t)
         self.t = t.expand(-1, len(self.grid))
-        self._grids = grids_of(topology, self.grid)
-        cost = sum(n if n <= MATRIX_AXIS else 10 * math.log2(2 * n) for n in self.grid)
-        super().__init__(topology, len(t), nonnegative=True, cost=topology.num_nodes * cost)
+        cost = topology.num_nodes * sum(n if n <= MATRIX_AXIS else 10 * math.log2(2 * n) for n in self.grid)
+        unit = DENSE_COST if max(self.grid) <= MATRIX_AXIS else 1.0
+        super().__init__(topology, grids_of(topology, self.grid), len(t), True, cost, unit)
 
     def _matmul(self, x: Tensor) -> Tensor:
         t, x = in_one_type(self.t, x)
-        (nodes,) = self._grids.split(x)
+        (nodes,) = self._graphs.split(x)
         places = nodes.unflatten(2, self.grid)
         for axis, n in enumerate(self.grid):
             decay = _decay(t[:, axis], n)
@@ -65,7 +66,7 @@ class GridDiffusionOperator(MaskOperator):
                 places = along(axis + 2, _entries(decay, n, place.unsqueeze(1), place), places)
             else:
                 places = _reflected(axis + 2, decay, places)
-        return self._grids.join([places.flatten(2, -2)])
+        return self._graphs.join([places.flatten(2, -2)])
 
     def _transpose(self) -> MaskOperator:
         return self
@@ -76,14 +77,11 @@ class GridDiffusionOperator(MaskOperator):
             block = torch.einsum("hij,hkl->hikjl", block, _spectral(self.t[:, axis], n)).flatten(3, 4).flatten(1, 2)
         return spread_blocks(self.topology, block)
 
-    def lookup(self, pattern: Pattern) -> Tensor:
-        rank, batch = self.topology.local_index, self.topology.batch
-        row, col = pattern.row.long(), pattern.col.long()
-        found = self.t.new_ones(self.heads, pattern.nnz)
-        places = zip(*(coordinates(rank[nodes], self.grid) for nodes in (row, col)), strict=True)
-        for axis, (n, (i, j)) in enumerate(zip(self.grid, places, strict=True)):
-            found = found * _entries(_decay(self.t[:, axis], n), n, i, j)
-        return found if batch is None else found * (batch[row] == batch[col])
+    def _between(self, i: Tensor, j: Tensor, size: int | Tensor) -> Tensor:
+        found = self.t.new_ones(self.heads, *torch.broadcast_shapes(i.shape, j.shape))
+        for axis, (n, x, y) in enumerate(zip(self.grid, *(coordinates(r, self.grid) for r in (i, j)), strict=True)):
+            found = found * _entries(_decay(self.t[:, axis], n), n, x, y)
+        return found
 
 
 def _decay(t: Tensor, n: int) -> Tensor:

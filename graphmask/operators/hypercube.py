@@ -8,19 +8,20 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import refuse
-from graphmask.kernels import Pattern
 from graphmask.kernels.primitives import in_one_type
 from graphmask.topology import Topology
 
 from ._axes import along
+from ._blockwise import BlockwiseOperator
 from ._grids import BySize, by_size
 from .base import MaskOperator
+from .executions import DENSE_COST
 
 # Bits that are taken together: a product with a matrix of this many is cheaper than as many passes over all nodes.
 BITS = 5
 
 
-class HypercubeOperator(MaskOperator):
+class HypercubeOperator(BlockwiseOperator):
     r"""``M = exp(-t_h L)``, L the Laplacian D - A of the hypercube of each graph, of ``2^n`` nodes in binary order.
 
     .. math:: M_{ij} = p^{n - \delta} r^\delta, \quad p = (1 + e^{-2t}) / 2, \quad r = (1 - e^{-2t}) / 2
@@ -46,9 +47,9 @@ class HypercubeOperator(MaskOperator):
     """
 
     def __init__(self, topology: Topology, t: Tensor) -> None:
-        self.t, self._graphs = t, hypercubes_of(topology)
-        cost = sum(graphs * size * sum(2**bits for bits in _groups(size)) for graphs, size in self._graphs.shapes)
-        super().__init__(topology, len(t), nonnegative=True, cost=cost)
+        self.t, graphs = t, hypercubes_of(topology)
+        cost = sum(count * size * sum(2**bits for bits in _groups(size)) for count, size in graphs.shapes)
+        super().__init__(topology, graphs, len(t), nonnegative=True, cost=cost, unit=DENSE_COST)
 
     def _matmul(self, x: Tensor) -> Tensor:
         t, x = in_one_type(self.t, x)
@@ -61,19 +62,12 @@ class HypercubeOperator(MaskOperator):
         rows = torch.arange(self.num_nodes, device=self.t.device)
         return self._at(rows.unsqueeze(1), rows.unsqueeze(0))
 
-    def lookup(self, pattern: Pattern) -> Tensor:
-        return self._at(pattern.row.long(), pattern.col.long())
-
-    def _at(self, row: Tensor, col: Tensor) -> Tensor:
-        """``[H, ...]`` entries by the bits in which nodes differ."""
-        rank, batch = self.topology.local_index, self.topology.batch
-        size = self.topology.graph_sizes[0 if batch is None else batch[row]]
-        number, bits = rank[row] ^ rank[col], range(self.topology.largest_graph.bit_length())
-        differing = torch.stack([number >> bit & 1 for bit in bits]).sum(0)
-        total = torch.stack([(size >> bit > 1).long() for bit in bits]).sum(0)
-        e = torch.exp(-2 * self.t).reshape(-1, *[1] * number.dim())
-        found = ((1 + e) / 2) ** (total - differing).clamp(min=0) * ((1 - e) / 2) ** differing
-        return found if batch is None else found * (batch[row] == batch[col])
+    def _between(self, i: Tensor, j: Tensor, size: int | Tensor) -> Tensor:
+        bits = range(self.topology.largest_graph.bit_length())
+        differing = torch.stack([(i ^ j) >> bit & 1 for bit in bits]).sum(0)
+        total = sum(torch.as_tensor(size, device=i.device) >> bit > 1 for bit in bits)
+        e = torch.exp(-2 * self.t).reshape(-1, *[1] * differing.dim())
+        return ((1 + e) / 2) ** (total - differing).clamp(min=0) * ((1 - e) / 2) ** differing
 
 
 def hypercubes_of(topology: Topology) -> BySize:
