@@ -15,6 +15,7 @@ from .deconvolution import Deconvolution as Deconvolution
 from .global_ import GlobalMask as GlobalMask
 from .grf import GRFMask as GRFMask
 from .power_series import PowerSeriesMask as PowerSeriesMask
+from .shortest_path import ShortestPathMask as ShortestPathMask
 from .stitched import StitchedMask as StitchedMask
 from .walk import WalkMask as WalkMask
 
@@ -32,6 +33,7 @@ __all__ = [
     "PowerSeriesMask",
     "RegularizedLaplacian",
     "ScaledMask",
+    "ShortestPathMask",
     "StitchedMask",
     "SumMask",
     "TopologicalMask",

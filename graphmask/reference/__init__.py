@@ -12,6 +12,7 @@ References:
     Gasteiger et al. 2019, Diffusion Improves Graph Learning, NeurIPS.
     Smola and Kondor 2003, Kernels and Regularization on Graphs, COLT.
     Katharopoulos et al. 2020, Transformers are RNNs, ICML.
+    Ying et al. 2021, Do Transformers Really Perform Bad for Graph Representation?, NeurIPS.
     Fearnhead and Clifford 2003, On-line inference for hidden Markov models via particle filters, JRSS-B.
 """
 
@@ -26,6 +27,9 @@ from .coefficients import pagerank as pagerank
 from .coefficients import regularized_laplacian as regularized_laplacian
 from .features import elu_plus_one as elu_plus_one
 from .features import relu_features as relu_features
+from .paths import distance_mask as distance_mask
+from .paths import path_lengths as path_lengths
+from .paths import shortest_path_mask as shortest_path_mask
 from .series import global_mask as global_mask
 from .series import grf_mask as grf_mask
 from .series import power_series as power_series
