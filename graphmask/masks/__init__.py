@@ -12,6 +12,10 @@ from .coefficients import PageRank as PageRank
 from .coefficients import PStepWalk as PStepWalk
 from .coefficients import RegularizedLaplacian as RegularizedLaplacian
 from .deconvolution import Deconvolution as Deconvolution
+from .distances import DistanceFunction as DistanceFunction
+from .distances import ExponentialDistance as ExponentialDistance
+from .distances import PolynomialExponentialDistance as PolynomialExponentialDistance
+from .distances import TableDistance as TableDistance
 from .global_ import GlobalMask as GlobalMask
 from .grf import GRFMask as GRFMask
 from .power_series import PowerSeriesMask as PowerSeriesMask
@@ -24,18 +28,22 @@ __all__ = [
     "Cosine",
     "Deconvolution",
     "Diffusion",
+    "DistanceFunction",
+    "ExponentialDistance",
     "Free",
     "GRFMask",
     "GlobalMask",
     "NonNegative",
     "PStepWalk",
     "PageRank",
+    "PolynomialExponentialDistance",
     "PowerSeriesMask",
     "RegularizedLaplacian",
     "ScaledMask",
     "ShortestPathMask",
     "StitchedMask",
     "SumMask",
+    "TableDistance",
     "TopologicalMask",
     "WalkMask",
 ]
