@@ -19,6 +19,7 @@ from .distances import TableDistance as TableDistance
 from .global_ import GlobalMask as GlobalMask
 from .grf import GRFMask as GRFMask
 from .power_series import PowerSeriesMask as PowerSeriesMask
+from .separator import SeparatorMask as SeparatorMask
 from .shortest_path import ShortestPathMask as ShortestPathMask
 from .stitched import StitchedMask as StitchedMask
 from .walk import WalkMask as WalkMask
@@ -40,6 +41,7 @@ __all__ = [
     "PowerSeriesMask",
     "RegularizedLaplacian",
     "ScaledMask",
+    "SeparatorMask",
     "ShortestPathMask",
     "StitchedMask",
     "SumMask",

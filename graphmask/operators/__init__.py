@@ -12,6 +12,7 @@ from .executions import Pairs as Pairs
 from .global_ import GlobalOperator as GlobalOperator
 from .power_series import PowerSeriesOperator as PowerSeriesOperator
 from .product import ProductOperator as ProductOperator
+from .separator import SeparatorOperator as SeparatorOperator
 from .sparse import SparseOperator as SparseOperator
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "PowerSeriesOperator",
     "ProductOperator",
     "ScaledOperator",
+    "SeparatorOperator",
     "SparseOperator",
     "SumOperator",
 ]

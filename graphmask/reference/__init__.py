@@ -27,9 +27,9 @@ from .coefficients import pagerank as pagerank
 from .coefficients import regularized_laplacian as regularized_laplacian
 from .features import elu_plus_one as elu_plus_one
 from .features import relu_features as relu_features
-from .paths import distance_mask as distance_mask
 from .paths import path_lengths as path_lengths
 from .paths import shortest_path_mask as shortest_path_mask
+from .paths import told_lengths as told_lengths
 from .series import global_mask as global_mask
 from .series import grf_mask as grf_mask
 from .series import power_series as power_series

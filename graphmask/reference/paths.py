@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
 
 
@@ -43,11 +41,17 @@ def shortest_path_mask(edge_index: Tensor, num_nodes: int, alpha: Tensor) -> Ten
     return M
 
 
-def distance_mask(d: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-    """The mask M_hij = f_h(d_ij), [H, N, N], of distances d [N, N]; zero where they are infinite.
+def told_lengths(d: Tensor, first: list[int], first_seed: list[int], second: list[int], second_seed: list[int]) -> Tensor:
+    """Lengths d, [N, N], with those between two sets of nodes, in both directions, told by the seeds of the nodes.
 
-    >>> distance_mask(torch.tensor([[0.0, 1.0], [torch.inf, 0.0]]), lambda d: (1 + d)[None]).tolist()
-    [[[1.0, 2.0], [0.0, 1.0]]]
+        d~_ij = d~_ji = d_{c(i) c(j)}    for i in the first set and j in the second
+
+    >>> d = path_lengths(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), 3)
+    >>> told_lengths(d, first=[0], first_seed=[1], second=[2], second_seed=[2]).tolist()
+    [[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0]]
     """
-    connected = torch.isfinite(d)
-    return torch.where(connected, function(torch.where(connected, d.double(), 0)), 0)
+    told = d.clone()
+    for i, c in zip(first, first_seed, strict=True):
+        for j, e in zip(second, second_seed, strict=True):
+            told[i, j] = told[j, i] = d[c, e]
+    return told

@@ -36,7 +36,7 @@ from .transforms import TRANSFORMS as TRANSFORMS
 _FAMILIES = (series, paths)
 
 MASKS = tuple(case for family in _FAMILIES for case in family.MASKS)
-OPERATORS = operators.OPERATORS
+OPERATORS = operators.OPERATORS + paths.OPERATORS
 
 
 def registered() -> Iterator[Any]:
