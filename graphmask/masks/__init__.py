@@ -16,20 +16,27 @@ from .coefficients import PageRank as PageRank
 from .coefficients import PStepWalk as PStepWalk
 from .coefficients import RegularizedLaplacian as RegularizedLaplacian
 from .deconvolution import Deconvolution as Deconvolution
+from .edge_functions import BoxEdges as BoxEdges
+from .edge_functions import EdgeFunction as EdgeFunction
+from .edge_functions import GaussianEdges as GaussianEdges
 from .global_ import GlobalMask as GlobalMask
 from .grf import GRFMask as GRFMask
 from .hadamard import Hadamard as Hadamard
 from .power_series import PowerSeriesMask as PowerSeriesMask
+from .rfd import RFDMask as RFDMask
 from .stitched import StitchedMask as StitchedMask
 from .walk import WalkMask as WalkMask
 
 __all__ = [
+    "BoxEdges",
     "Coefficients",
     "Cosine",
     "Deconvolution",
     "Diffusion",
+    "EdgeFunction",
     "Free",
     "GRFMask",
+    "GaussianEdges",
     "GlobalMask",
     "Hadamard",
     "MatrixProduct",
@@ -37,6 +44,7 @@ __all__ = [
     "PStepWalk",
     "PageRank",
     "PowerSeriesMask",
+    "RFDMask",
     "RegularizedLaplacian",
     "ScaledMask",
     "StitchedMask",

@@ -10,6 +10,7 @@ References:
     Reid et al. 2024, General Graph Random Features, ICLR.
     Choromanski et al. 2025, Graph Random Features++, arXiv 2510.07716.
     Gasteiger et al. 2019, Diffusion Improves Graph Learning, NeurIPS.
+    Choromanski et al. 2023, Efficient Graph Field Integrators Meet Point Clouds, ICML.
     Smola and Kondor 2003, Kernels and Regularization on Graphs, COLT.
     Katharopoulos et al. 2020, Transformers are RNNs, ICML.
     Fearnhead and Clifford 2003, On-line inference for hidden Markov models via particle filters, JRSS-B.
@@ -26,7 +27,9 @@ from .coefficients import pagerank as pagerank
 from .coefficients import regularized_laplacian as regularized_laplacian
 from .features import elu_plus_one as elu_plus_one
 from .features import relu_features as relu_features
+from .points import cloud_diffusion as cloud_diffusion
 from .points import hadamard as hadamard
+from .points import wave_adjacency as wave_adjacency
 from .series import global_mask as global_mask
 from .series import grf_mask as grf_mask
 from .series import power_series as power_series
