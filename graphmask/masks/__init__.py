@@ -12,6 +12,7 @@ from .coefficients import PageRank as PageRank
 from .coefficients import PStepWalk as PStepWalk
 from .coefficients import RegularizedLaplacian as RegularizedLaplacian
 from .deconvolution import Deconvolution as Deconvolution
+from .diffusion import DiffusionMask as DiffusionMask
 from .global_ import GlobalMask as GlobalMask
 from .grf import GRFMask as GRFMask
 from .power_series import PowerSeriesMask as PowerSeriesMask
@@ -23,6 +24,7 @@ __all__ = [
     "Cosine",
     "Deconvolution",
     "Diffusion",
+    "DiffusionMask",
     "Free",
     "GRFMask",
     "GlobalMask",

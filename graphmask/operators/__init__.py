@@ -5,6 +5,7 @@ from .algebra import SumOperator as SumOperator
 from .base import Attended as Attended
 from .base import Entries as Entries
 from .base import MaskOperator as MaskOperator
+from .chebyshev import ChebyshevOperator as ChebyshevOperator
 from .executions import Dense as Dense
 from .executions import Execution as Execution
 from .executions import Lifted as Lifted
@@ -12,10 +13,12 @@ from .executions import Pairs as Pairs
 from .global_ import GlobalOperator as GlobalOperator
 from .power_series import PowerSeriesOperator as PowerSeriesOperator
 from .product import ProductOperator as ProductOperator
+from .resolvent import ResolventOperator as ResolventOperator
 from .sparse import SparseOperator as SparseOperator
 
 __all__ = [
     "Attended",
+    "ChebyshevOperator",
     "Dense",
     "Entries",
     "Execution",
@@ -25,6 +28,7 @@ __all__ = [
     "Pairs",
     "PowerSeriesOperator",
     "ProductOperator",
+    "ResolventOperator",
     "ScaledOperator",
     "SparseOperator",
     "SumOperator",

@@ -10,6 +10,8 @@ References:
     Reid et al. 2024, General Graph Random Features, ICLR.
     Choromanski et al. 2025, Graph Random Features++, arXiv 2510.07716.
     Gasteiger et al. 2019, Diffusion Improves Graph Learning, NeurIPS.
+    Kondor and Lafferty 2002, Diffusion Kernels on Graphs, ICML.
+    Lahoti et al. 2025, Chimera: State Space Models Beyond Sequences, TMLR.
     Smola and Kondor 2003, Kernels and Regularization on Graphs, COLT.
     Katharopoulos et al. 2020, Transformers are RNNs, ICML.
     Fearnhead and Clifford 2003, On-line inference for hidden Markov models via particle filters, JRSS-B.
@@ -26,6 +28,8 @@ from .coefficients import pagerank as pagerank
 from .coefficients import regularized_laplacian as regularized_laplacian
 from .features import elu_plus_one as elu_plus_one
 from .features import relu_features as relu_features
+from .heat import heat_kernel as heat_kernel
+from .heat import resolvent as resolvent
 from .series import global_mask as global_mask
 from .series import grf_mask as grf_mask
 from .series import power_series as power_series
