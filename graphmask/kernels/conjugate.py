@@ -25,7 +25,7 @@ class Graphs(NamedTuple):
     """Which graph a node belongs to: each is solved by itself."""
 
     batch: Tensor | None
-    count: int
+    number: int
 
 
 ONE_GRAPH = Graphs(None, 1)
@@ -85,7 +85,7 @@ class _Solve(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx, above: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def, override]
+    def backward(ctx, above: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
         weight, a, y = ctx.saved_tensors
         pattern, *rest = ctx.system
         needs_weight, needs_a, _ = ctx.needs_input_grad[:3]
@@ -142,7 +142,7 @@ def _squares(p: Tensor, q: Tensor, graphs: Graphs) -> Tensor:
     product = p * q
     if graphs.batch is None:
         return product.sum(0, keepdim=True)
-    return product.new_zeros(graphs.count, *product.shape[1:]).index_add_(0, graphs.batch, product)
+    return product.new_zeros(graphs.number, *product.shape[1:]).index_add_(0, graphs.batch, product)
 
 
 def _spread(each: Tensor, graphs: Graphs) -> Tensor:

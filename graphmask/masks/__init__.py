@@ -16,6 +16,7 @@ from .diffusion import DiffusionMask as DiffusionMask
 from .global_ import GlobalMask as GlobalMask
 from .grf import GRFMask as GRFMask
 from .power_series import PowerSeriesMask as PowerSeriesMask
+from .random_walk_kernel import RandomWalkKernelMask as RandomWalkKernelMask
 from .stitched import StitchedMask as StitchedMask
 from .walk import WalkMask as WalkMask
 
@@ -32,6 +33,7 @@ __all__ = [
     "PStepWalk",
     "PageRank",
     "PowerSeriesMask",
+    "RandomWalkKernelMask",
     "RegularizedLaplacian",
     "ScaledMask",
     "StitchedMask",

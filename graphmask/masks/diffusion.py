@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Literal
 
@@ -129,7 +130,7 @@ class DiffusionMask(TopologicalMask):
         return f"DiffusionMask(heads={self.heads}, kernel={self.kernel.name!r}, tolerance={self.tolerance:g})"
 
 
-class _Kernel(nn.Module):
+class _Kernel(nn.Module, ABC):
     """A function of W with one scale per head, kept as a free number ``raw``."""
 
     name: str
@@ -139,6 +140,19 @@ class _Kernel(nn.Module):
         self.tolerance, self.normalization = tolerance, normalization
         self.raw = nn.Parameter(torch.empty(heads))
         self.reset_parameters()
+
+    @property
+    @abstractmethod
+    def scale(self) -> Tensor:
+        """``[H]``."""
+
+    @abstractmethod
+    def reset_parameters(self) -> None:
+        """Reset the scales to where they start."""
+
+    @abstractmethod
+    def forward(self, topology: Topology) -> MaskOperator:
+        """The operator."""
 
     def _is_symmetric(self, topology: Topology) -> bool:
         """Whether W is symmetric, of a spectral norm of at most 1."""

@@ -8,6 +8,7 @@ Letters: N nodes, E edges, H heads, K hops, m features, d channels, W weighted a
 References:
     Reid et al. 2025, Linear Transformer Topological Masking with Graph Random Features, ICLR.
     Reid et al. 2024, General Graph Random Features, ICLR.
+    Choromanski et al. 2022, From block-Toeplitz matrices to differential equations on graphs, ICML.
     Choromanski et al. 2025, Graph Random Features++, arXiv 2510.07716.
     Gasteiger et al. 2019, Diffusion Improves Graph Learning, NeurIPS.
     Kondor and Lafferty 2002, Diffusion Kernels on Graphs, ICML.
@@ -35,6 +36,7 @@ from .series import grf_mask as grf_mask
 from .series import power_series as power_series
 from .series import stitched_mask as stitched_mask
 from .series import walk_mask as walk_mask
+from .walk_kernel import random_walk_kernel as random_walk_kernel
 from .walks import adjacency as adjacency
 from .walks import path_walks as path_walks
 from .walks import resampling_threshold as resampling_threshold

@@ -13,7 +13,7 @@ import torch
 import graphmask as gm
 from graphmask.testing import example_topologies
 
-from . import diffusion, operators, series
+from . import diffusion, operators, random_walk_kernel, series
 from .base import MASK_REFERENCES as MASK_REFERENCES
 from .base import TOPOLOGIES as TOPOLOGIES
 from .base import Case as Case
@@ -33,7 +33,7 @@ from .transforms import FUNCTIONS as FUNCTIONS
 from .transforms import TRANSFORMS as TRANSFORMS
 
 # One module per family of masks.
-_FAMILIES = (series, diffusion)
+_FAMILIES = (series, diffusion, random_walk_kernel)
 
 MASKS = tuple(case for family in _FAMILIES for case in family.MASKS)
 OPERATORS = (*operators.OPERATORS, *diffusion.OPERATORS)
