@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 # In inches, of one panel.
 _WIDTH, _HEIGHT = 3, 3.2
 
+# What errs by more is of no use, and of no interest.
+_HIGHEST = 1e3
+
 
 def make_table(found: Sequence[Accuracy]) -> Table:
     """A row per map and input: errors of scores by m, then of attention by m, and the bias of the largest m.
@@ -77,8 +80,8 @@ def write_plot(path: str | Path, found: Sequence[Accuracy], machine: str = "") -
             axes.set_title(f"d = {channels}; {name}", fontsize=9)
     grid[0][0].set_ylabel("relative error of scores")
     figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
-    figure.supxlabel(f"m features\n{machine}", fontsize=7, wrap=True)
-    figure.savefig(path, dpi=75)
+    figure.supxlabel(f"m features; errors above {_HIGHEST:,.0f} are not shown\n{machine}", fontsize=7, wrap=True)
+    figure.savefig(path, dpi=60)
 
 
 def _draw(axes: Any, found: Sequence[Accuracy]) -> None:
@@ -86,6 +89,7 @@ def _draw(axes: Any, found: Sequence[Accuracy]) -> None:
     for number, ((_, _, name), group) in enumerate(_grouped(found).items()):
         axes.plot([each.size for each in group], [each.error for each in group], "o-", color=colors[number % 10], label=name)
     axes.set(yscale="log")
+    axes.set_ylim(top=min(_HIGHEST, axes.get_ylim()[1]))
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter("{x:.0f}")
     axes.grid(visible=True, which="major", alpha=0.3)
