@@ -37,3 +37,8 @@ def test_readme_code_runs(page_module):
 def test_guide_mask_obeys_the_laws(page_module):
     torch.manual_seed(0)
     check_mask(page_module("CONTRIBUTING.md").DecayMask(heads=2))
+
+
+def test_guide_to_feature_maps_runs(page_module):
+    torch.manual_seed(0)
+    page_module("docs/features.md")

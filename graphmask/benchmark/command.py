@@ -17,6 +17,7 @@ from .comparisons.command import run_comparisons
 from .contenders import CONTENDERS
 from .estimators.command import estimators
 from .estimators.concentration_command import concentration
+from .features_command import features
 from .options import INTERRUPTED, Common, checked
 from .report import make_console, make_fact_table
 from .scaling import Settings
@@ -28,6 +29,7 @@ bench = typer.Typer(
 )
 bench.command("estimators")(estimators)
 bench.command("concentration")(concentration)
+bench.command("features")(features)
 
 # The options that each benchmark reads, beside those that all do.
 _SCALING = ("max_nodes", "contenders", "time_limit", "memory_limit", "repeats", "plot", "reorder", "keep_memory")
