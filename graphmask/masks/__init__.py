@@ -7,6 +7,7 @@ from .algebra import Symmetrized as Symmetrized
 from .algebra import Transposed as Transposed
 from .algebra import symmetrize as symmetrize
 from .base import TopologicalMask as TopologicalMask
+from .causal import CausalMask as CausalMask
 from .coefficients import Coefficients as Coefficients
 from .coefficients import Cosine as Cosine
 from .coefficients import Diffusion as Diffusion
@@ -16,6 +17,10 @@ from .coefficients import PageRank as PageRank
 from .coefficients import PStepWalk as PStepWalk
 from .coefficients import RegularizedLaplacian as RegularizedLaplacian
 from .deconvolution import Deconvolution as Deconvolution
+from .distances import DistanceFunction as DistanceFunction
+from .distances import ExponentialDistance as ExponentialDistance
+from .distances import PolynomialExponentialDistance as PolynomialExponentialDistance
+from .distances import TableDistance as TableDistance
 from .edge_functions import BoxEdges as BoxEdges
 from .edge_functions import EdgeFunction as EdgeFunction
 from .edge_functions import GaussianEdges as GaussianEdges
@@ -25,15 +30,20 @@ from .hadamard import Hadamard as Hadamard
 from .power_series import PowerSeriesMask as PowerSeriesMask
 from .rfd import RFDMask as RFDMask
 from .stitched import StitchedMask as StitchedMask
+from .toeplitz import ToeplitzMask as ToeplitzMask
+from .tree import TreeDistanceMask as TreeDistanceMask
 from .walk import WalkMask as WalkMask
 
 __all__ = [
     "BoxEdges",
+    "CausalMask",
     "Coefficients",
     "Cosine",
     "Deconvolution",
     "Diffusion",
+    "DistanceFunction",
     "EdgeFunction",
+    "ExponentialDistance",
     "Free",
     "GRFMask",
     "GaussianEdges",
@@ -43,6 +53,7 @@ __all__ = [
     "NonNegative",
     "PStepWalk",
     "PageRank",
+    "PolynomialExponentialDistance",
     "PowerSeriesMask",
     "RFDMask",
     "RegularizedLaplacian",
@@ -50,8 +61,11 @@ __all__ = [
     "StitchedMask",
     "SumMask",
     "Symmetrized",
+    "TableDistance",
+    "ToeplitzMask",
     "TopologicalMask",
     "Transposed",
+    "TreeDistanceMask",
     "WalkMask",
     "symmetrize",
 ]
