@@ -24,6 +24,7 @@ from .distances import TableDistance as TableDistance
 from .edge_functions import BoxEdges as BoxEdges
 from .edge_functions import EdgeFunction as EdgeFunction
 from .edge_functions import GaussianEdges as GaussianEdges
+from .fourier import FourierMask as FourierMask
 from .global_ import GlobalMask as GlobalMask
 from .grf import GRFMask as GRFMask
 from .hadamard import Hadamard as Hadamard
@@ -44,6 +45,7 @@ __all__ = [
     "DistanceFunction",
     "EdgeFunction",
     "ExponentialDistance",
+    "FourierMask",
     "Free",
     "GRFMask",
     "GaussianEdges",

@@ -11,6 +11,7 @@ References:
     Choromanski et al. 2025, Graph Random Features++, arXiv 2510.07716.
     Gasteiger et al. 2019, Diffusion Improves Graph Learning, NeurIPS.
     Choromanski et al. 2023, Efficient Graph Field Integrators Meet Point Clouds, ICML.
+    Choromanski et al. 2024, Learning a Fourier Transform for Linear Relative Positional Encodings, AISTATS.
     Smola and Kondor 2003, Kernels and Regularization on Graphs, COLT.
     Choromanski et al. 2022, From block-Toeplitz matrices to differential equations on graphs, ICML.
     Choromanski et al. 2024, Fast Tree-Field Integrators, NeurIPS.
@@ -52,7 +53,10 @@ from .grids import kronecker_mask as kronecker_mask
 from .grids import toeplitz_mask as toeplitz_mask
 from .grids import with_class_token as with_class_token
 from .points import cloud_diffusion as cloud_diffusion
+from .points import fourier_bias as fourier_bias
+from .points import gaussian_mixture as gaussian_mixture
 from .points import hadamard as hadamard
+from .points import positive_product as positive_product
 from .points import wave_adjacency as wave_adjacency
 from .random_features import hybrid_key_features as hybrid_key_features
 from .random_features import hybrid_query_features as hybrid_query_features
