@@ -1,7 +1,11 @@
 """Topological masks: learnable functions of the weighted adjacency."""
 
+from .algebra import MatrixProduct as MatrixProduct
 from .algebra import ScaledMask as ScaledMask
 from .algebra import SumMask as SumMask
+from .algebra import Symmetrized as Symmetrized
+from .algebra import Transposed as Transposed
+from .algebra import symmetrize as symmetrize
 from .base import TopologicalMask as TopologicalMask
 from .coefficients import Coefficients as Coefficients
 from .coefficients import Cosine as Cosine
@@ -12,9 +16,11 @@ from .coefficients import PageRank as PageRank
 from .coefficients import PStepWalk as PStepWalk
 from .coefficients import RegularizedLaplacian as RegularizedLaplacian
 from .deconvolution import Deconvolution as Deconvolution
+from .degree import DegreeMask as DegreeMask
 from .diffusion import DiffusionMask as DiffusionMask
 from .global_ import GlobalMask as GlobalMask
 from .grf import GRFMask as GRFMask
+from .hadamard import Hadamard as Hadamard
 from .power_series import PowerSeriesMask as PowerSeriesMask
 from .random_walk_kernel import RandomWalkKernelMask as RandomWalkKernelMask
 from .stitched import StitchedMask as StitchedMask
@@ -24,11 +30,14 @@ __all__ = [
     "Coefficients",
     "Cosine",
     "Deconvolution",
+    "DegreeMask",
     "Diffusion",
     "DiffusionMask",
     "Free",
     "GRFMask",
     "GlobalMask",
+    "Hadamard",
+    "MatrixProduct",
     "NonNegative",
     "PStepWalk",
     "PageRank",
@@ -38,6 +47,9 @@ __all__ = [
     "ScaledMask",
     "StitchedMask",
     "SumMask",
+    "Symmetrized",
     "TopologicalMask",
+    "Transposed",
     "WalkMask",
+    "symmetrize",
 ]

@@ -11,6 +11,8 @@ from .executions import Execution as Execution
 from .executions import Lifted as Lifted
 from .executions import Pairs as Pairs
 from .global_ import GlobalOperator as GlobalOperator
+from .hadamard import HadamardOperator as HadamardOperator
+from .low_rank import LowRankOperator as LowRankOperator
 from .power_series import PowerSeriesOperator as PowerSeriesOperator
 from .product import ProductOperator as ProductOperator
 from .resolvent import ResolventOperator as ResolventOperator
@@ -23,7 +25,9 @@ __all__ = [
     "Entries",
     "Execution",
     "GlobalOperator",
+    "HadamardOperator",
     "Lifted",
+    "LowRankOperator",
     "MaskOperator",
     "Pairs",
     "PowerSeriesOperator",

@@ -15,6 +15,7 @@ References:
     Lahoti et al. 2025, Chimera: State Space Models Beyond Sequences, TMLR.
     Smola and Kondor 2003, Kernels and Regularization on Graphs, COLT.
     Katharopoulos et al. 2020, Transformers are RNNs, ICML.
+    Chen et al. 2024, Masked Graph Transformer for Large-Scale Recommendation, SIGIR.
     Fearnhead and Clifford 2003, On-line inference for hidden Markov models via particle filters, JRSS-B.
 """
 
@@ -27,10 +28,12 @@ from .coefficients import diffusion as diffusion
 from .coefficients import p_step_walk as p_step_walk
 from .coefficients import pagerank as pagerank
 from .coefficients import regularized_laplacian as regularized_laplacian
+from .degree import degree_mask as degree_mask
 from .features import elu_plus_one as elu_plus_one
 from .features import relu_features as relu_features
 from .heat import heat_kernel as heat_kernel
 from .heat import resolvent as resolvent
+from .points import hadamard as hadamard
 from .series import global_mask as global_mask
 from .series import grf_mask as grf_mask
 from .series import power_series as power_series

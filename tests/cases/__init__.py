@@ -13,7 +13,7 @@ import torch
 import graphmask as gm
 from graphmask.testing import example_topologies
 
-from . import diffusion, operators, random_walk_kernel, series
+from . import degree, diffusion, operators, points, random_walk_kernel, series
 from .base import MASK_REFERENCES as MASK_REFERENCES
 from .base import TOPOLOGIES as TOPOLOGIES
 from .base import Case as Case
@@ -33,10 +33,10 @@ from .transforms import FUNCTIONS as FUNCTIONS
 from .transforms import TRANSFORMS as TRANSFORMS
 
 # One module per family of masks.
-_FAMILIES = (series, diffusion, random_walk_kernel)
+_FAMILIES = (series, degree, diffusion, points, random_walk_kernel)
 
 MASKS = tuple(case for family in _FAMILIES for case in family.MASKS)
-OPERATORS = (*operators.OPERATORS, *diffusion.OPERATORS)
+OPERATORS = (*operators.OPERATORS, *diffusion.OPERATORS, *points.OPERATORS)
 
 
 def registered() -> Iterator[Any]:
@@ -49,7 +49,7 @@ def registered() -> Iterator[Any]:
         x = torch.ones(2, topology.num_nodes, 1)
         yield from (operator, operator.entries(), operator.attend(x, x, x))
     yield from EXECUTIONS
-    yield from SCORES
+    yield from (*SCORES, gm.masks.symmetrize)
     yield random_walks(1)(example_topologies()["ring"])
     yield from DATASETS
     yield from (getattr(gm.transforms, case.name) for case in FUNCTIONS)
