@@ -3,6 +3,7 @@
 from .algebra import ScaledMask as ScaledMask
 from .algebra import SumMask as SumMask
 from .base import TopologicalMask as TopologicalMask
+from .causal import CausalMask as CausalMask
 from .coefficients import Coefficients as Coefficients
 from .coefficients import Cosine as Cosine
 from .coefficients import Diffusion as Diffusion
@@ -16,9 +17,11 @@ from .global_ import GlobalMask as GlobalMask
 from .grf import GRFMask as GRFMask
 from .power_series import PowerSeriesMask as PowerSeriesMask
 from .stitched import StitchedMask as StitchedMask
+from .toeplitz import ToeplitzMask as ToeplitzMask
 from .walk import WalkMask as WalkMask
 
 __all__ = [
+    "CausalMask",
     "Coefficients",
     "Cosine",
     "Deconvolution",
@@ -34,6 +37,7 @@ __all__ = [
     "ScaledMask",
     "StitchedMask",
     "SumMask",
+    "ToeplitzMask",
     "TopologicalMask",
     "WalkMask",
 ]

@@ -5,6 +5,7 @@ from .algebra import SumOperator as SumOperator
 from .base import Attended as Attended
 from .base import Entries as Entries
 from .base import MaskOperator as MaskOperator
+from .causal import CausalOperator as CausalOperator
 from .executions import Dense as Dense
 from .executions import Execution as Execution
 from .executions import Lifted as Lifted
@@ -13,9 +14,11 @@ from .global_ import GlobalOperator as GlobalOperator
 from .power_series import PowerSeriesOperator as PowerSeriesOperator
 from .product import ProductOperator as ProductOperator
 from .sparse import SparseOperator as SparseOperator
+from .toeplitz import ToeplitzOperator as ToeplitzOperator
 
 __all__ = [
     "Attended",
+    "CausalOperator",
     "Dense",
     "Entries",
     "Execution",
@@ -28,4 +31,5 @@ __all__ = [
     "ScaledOperator",
     "SparseOperator",
     "SumOperator",
+    "ToeplitzOperator",
 ]

@@ -26,6 +26,15 @@ from .coefficients import pagerank as pagerank
 from .coefficients import regularized_laplacian as regularized_laplacian
 from .features import elu_plus_one as elu_plus_one
 from .features import relu_features as relu_features
+from .grids import blocks_of as blocks_of
+from .grids import causal_mask as causal_mask
+from .grids import grid_diffusion_mask as grid_diffusion_mask
+from .grids import grid_distance_mask as grid_distance_mask
+from .grids import grid_laplacian as grid_laplacian
+from .grids import hypercube_mask as hypercube_mask
+from .grids import kronecker_mask as kronecker_mask
+from .grids import toeplitz_mask as toeplitz_mask
+from .grids import with_class_token as with_class_token
 from .series import global_mask as global_mask
 from .series import grf_mask as grf_mask
 from .series import power_series as power_series
