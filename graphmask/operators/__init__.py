@@ -11,10 +11,15 @@ from .executions import Execution as Execution
 from .executions import Lifted as Lifted
 from .executions import Pairs as Pairs
 from .global_ import GlobalOperator as GlobalOperator
+from .hadamard import HadamardOperator as HadamardOperator
+from .low_rank import LowRankOperator as LowRankOperator
 from .power_series import PowerSeriesOperator as PowerSeriesOperator
 from .product import ProductOperator as ProductOperator
 from .sparse import SparseOperator as SparseOperator
 from .toeplitz import ToeplitzOperator as ToeplitzOperator
+from .tree import TreeExponentialOperator as TreeExponentialOperator
+from .tree import TreePolynomialOperator as TreePolynomialOperator
+from .tree_table import TreeTableOperator as TreeTableOperator
 
 __all__ = [
     "Attended",
@@ -23,7 +28,9 @@ __all__ = [
     "Entries",
     "Execution",
     "GlobalOperator",
+    "HadamardOperator",
     "Lifted",
+    "LowRankOperator",
     "MaskOperator",
     "Pairs",
     "PowerSeriesOperator",
@@ -32,4 +39,7 @@ __all__ = [
     "SparseOperator",
     "SumOperator",
     "ToeplitzOperator",
+    "TreeExponentialOperator",
+    "TreePolynomialOperator",
+    "TreeTableOperator",
 ]
