@@ -57,6 +57,8 @@ class Mixer(NamedTuple):
 MIXERS = {
     "unmasked": Mixer(lambda *_: gm.masks.GlobalMask()),
     "walk": Mixer(lambda _, heads: gm.masks.WalkMask(hops=4, heads=heads)),
+    "toeplitz": Mixer(gm.masks.ToeplitzMask),
+    "grid diffusion": Mixer(gm.masks.GridDiffusionMask),
     "graph convolution": Mixer(conv=lambda channels, _: GraphConv(channels, channels, aggr="mean")),
     "3 x 3 convolution": Mixer(conv=GridConv),
 }
@@ -102,78 +104,61 @@ def load(options: argparse.Namespace) -> tuple[MNIST, MNIST]:
     return train, test
 
 
-class Result(NamedTuple):
-    accuracy: float
-    seconds: float
-    parameters: int
-
-
-def train(name: str, inputs: list[str], seed: int, data: tuple[MNIST, MNIST], options: argparse.Namespace) -> Result:
-    """Train on a random part of the training split, test on the whole test split."""
+def train(name: str, inputs: list[str], seed: int, data: tuple[MNIST, MNIST], options: argparse.Namespace) -> list[float]:
+    """Train on a random part of the training split; accuracy on the test split, seconds per epoch and number of parameters."""
     L.seed_everything(seed, verbose=False)
     images, test = data
-    shape, mixer = images.grid_shape, MIXERS[name]
+    mixer, channels, shape = MIXERS[name], options.channels, images.grid_shape
+    in_channels = sum(images[0][key].shape[1] for key in inputs)
+    mixing = {"mask": mixer.mask(shape, 4), "conv": mixer.conv(channels, shape)}
     model = gm.nn.TopologicalTransformer(
-        sum(images[0][key].shape[1] for key in inputs),
-        options.channels,
-        images.num_classes,
-        options.layers,
-        options.heads,
-        mask=mixer.mask(shape, options.heads),
-        conv=mixer.conv(options.channels, shape),
-        pool=global_mean_pool,
+        in_channels, channels, images.num_classes, options.layers, heads=4, pool=global_mean_pool, **mixing
     )
     chosen = np.random.default_rng(seed).permutation(len(images))[: options.images].tolist()
+    quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_model_summary", "enable_progress_bar"), False)
+    few = 2 if options.smoke else None
     trainer = L.Trainer(
         max_epochs=options.epochs,
         gradient_clip_val=1.0,
         use_distributed_sampler=False,
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=False,
         limit_val_batches=0,
-        limit_test_batches=2 if options.smoke else None,
+        limit_test_batches=few,
+        **quiet,
     )
     task = Classifier(model, images.num_classes, inputs, options.lr)
-    loaders = Images(Subset(images, chosen), test, options.batch_size, seed)
+    loaders = Images(Subset(images, chosen), test, batch_size=64, seed=seed)
     start = time.perf_counter()
     trainer.fit(task, loaders)
     seconds = (time.perf_counter() - start) / options.epochs
     accuracy = trainer.test(task, loaders, verbose=False)[0]["test_acc"]
-    return Result(accuracy, seconds, sum(p.numel() for p in model.parameters()))
+    print(f"{name:20} {'+'.join(inputs):8} seed {seed}: {accuracy:.4f}, {seconds:.1f} s per epoch", flush=True)
+    return [accuracy, seconds, sum(p.numel() for p in model.parameters())]
 
 
 def main() -> None:
     """Train every mixer and print the table."""
-    style = argparse.ArgumentDefaultsHelpFormatter
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0], formatter_class=style)
-    add = parser.add_argument
-    add("--root", type=Path, help="folder of mnist.npz (default: scikit-learn's digits)")
-    add("--masks", nargs="+", choices=tuple(MIXERS), default=list(MIXERS))
-    add("--patch", type=int, default=4, help="side of a patch in pixels")
-    add("--images", type=int, default=10_000, help="training images")
-    add("--epochs", type=int, default=4)
-    add("--batch-size", type=int, default=64)
-    add("--channels", type=int, default=32)
-    add("--layers", type=int, default=2)
-    add("--heads", type=int, default=4)
-    add("--lr", type=float, default=3e-3)
-    add("--seeds", type=int, nargs="+", default=[0])
-    add("--smoke", action="store_true", help="a tiny run that only shows that everything works")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--root", type=Path, help="folder of mnist.npz (default: scikit-learn's digits)")
+    parser.add_argument("--masks", nargs="+", choices=tuple(MIXERS), default=list(MIXERS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--smoke", action="store_true", help="a tiny run that only shows that everything works")
+    sizes = {"patch": 4, "images": 10_000, "epochs": 6, "channels": 32, "layers": 2, "lr": 3e-3}
+    for name, size in sizes.items():
+        parser.add_argument(f"--{name}", type=type(size), default=size, help=f"(default: {size})")
     options = parser.parse_args()
     if options.smoke:
-        options.images, options.epochs, options.channels, options.layers, options.patch = 32, 1, 8, 1, 7
+        options.images, options.epochs, options.channels, options.layers, options.patch = 64, 1, 8, 1, 7
     warnings.filterwarnings("ignore", module="lightning")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     data = load(options)
-    table = Table("", "bag of patches", "with positions", "s / epoch", "parameters", title="Test accuracy: mean (range)")
+    table = Table("", "bag of patches", "with positions", "s / epoch", "parameters", title="test accuracy: mean (range)")
     for name in options.masks:
         results = [[train(name, inputs, seed, data, options) for seed in options.seeds] for inputs in (["x"], ["x", "place"])]
-        cells = [f"{np.mean(a):.4f} ({min(a):.4f} to {max(a):.4f})" for a in ([r.accuracy for r in part] for part in results)]
-        print(f"{name:20}{cells}", flush=True)
-        table.add_row(name, *cells, f"{np.median([r.seconds for r in results[0]]):.1f}", f"{results[0][0].parameters:,}")
-    Console().print(table)
+        scores = [[accuracy for accuracy, *_ in part] for part in results]
+        cells = [f"{np.mean(part):.4f} ({min(part):.4f} to {max(part):.4f})" for part in scores]
+        _, seconds, parameters = np.median(results[0], axis=0)
+        table.add_row(name, *cells, f"{seconds:.1f}", f"{parameters:,.0f}")
+    Console(width=120).print(table)
 
 
 if __name__ == "__main__":
