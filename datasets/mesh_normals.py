@@ -102,7 +102,7 @@ def mesh_data(pos: np.ndarray, face: np.ndarray, name: str, hidden: float, seed:
     used, renumbered = np.unique(face, return_inverse=True)
     pos, face = pos[used], renumbered.reshape(face.shape)
     normal = vertex_normals(pos, face)
-    known, concealed = _draw(normal.any(axis=1), hidden, np.random.default_rng([seed, zlib.crc32(name.encode())]))
+    known, concealed = _draw(np.asarray(normal.any(axis=1)), hidden, np.random.default_rng([seed, zlib.crc32(name.encode())]))
     data = Data(
         pos=torch.from_numpy(pos.astype(np.float32)),
         face=torch.from_numpy(face.T.astype(np.int64)),
