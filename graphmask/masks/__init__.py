@@ -17,39 +17,61 @@ from .coefficients import PageRank as PageRank
 from .coefficients import PStepWalk as PStepWalk
 from .coefficients import RegularizedLaplacian as RegularizedLaplacian
 from .deconvolution import Deconvolution as Deconvolution
+from .diffusion import DiffusionMask as DiffusionMask
 from .distances import DistanceFunction as DistanceFunction
 from .distances import ExponentialDistance as ExponentialDistance
 from .distances import PolynomialExponentialDistance as PolynomialExponentialDistance
 from .distances import TableDistance as TableDistance
+from .edge_functions import BoxEdges as BoxEdges
+from .edge_functions import EdgeFunction as EdgeFunction
+from .edge_functions import GaussianEdges as GaussianEdges
 from .global_ import GlobalMask as GlobalMask
 from .grf import GRFMask as GRFMask
+from .grid_diffusion import GridDiffusionMask as GridDiffusionMask
 from .hadamard import Hadamard as Hadamard
+from .hypercube import HypercubeMask as HypercubeMask
+from .kronecker import Kronecker as Kronecker
 from .power_series import PowerSeriesMask as PowerSeriesMask
+from .random_walk_kernel import RandomWalkKernelMask as RandomWalkKernelMask
+from .rfd import RFDMask as RFDMask
+from .separator import SeparatorMask as SeparatorMask
+from .shortest_path import ShortestPathMask as ShortestPathMask
 from .stitched import StitchedMask as StitchedMask
 from .toeplitz import ToeplitzMask as ToeplitzMask
 from .tree import TreeDistanceMask as TreeDistanceMask
 from .walk import WalkMask as WalkMask
 
 __all__ = [
+    "BoxEdges",
     "CausalMask",
     "Coefficients",
     "Cosine",
     "Deconvolution",
     "Diffusion",
+    "DiffusionMask",
     "DistanceFunction",
+    "EdgeFunction",
     "ExponentialDistance",
     "Free",
     "GRFMask",
+    "GaussianEdges",
     "GlobalMask",
+    "GridDiffusionMask",
     "Hadamard",
+    "HypercubeMask",
+    "Kronecker",
     "MatrixProduct",
     "NonNegative",
     "PStepWalk",
     "PageRank",
     "PolynomialExponentialDistance",
     "PowerSeriesMask",
+    "RFDMask",
+    "RandomWalkKernelMask",
     "RegularizedLaplacian",
     "ScaledMask",
+    "SeparatorMask",
+    "ShortestPathMask",
     "StitchedMask",
     "SumMask",
     "Symmetrized",

@@ -6,15 +6,21 @@ from .base import Attended as Attended
 from .base import Entries as Entries
 from .base import MaskOperator as MaskOperator
 from .causal import CausalOperator as CausalOperator
+from .chebyshev import ChebyshevOperator as ChebyshevOperator
 from .executions import Dense as Dense
 from .executions import Execution as Execution
 from .executions import Lifted as Lifted
 from .executions import Pairs as Pairs
 from .global_ import GlobalOperator as GlobalOperator
+from .grid_diffusion import GridDiffusionOperator as GridDiffusionOperator
 from .hadamard import HadamardOperator as HadamardOperator
+from .hypercube import HypercubeOperator as HypercubeOperator
+from .kronecker import KroneckerOperator as KroneckerOperator
 from .low_rank import LowRankOperator as LowRankOperator
 from .power_series import PowerSeriesOperator as PowerSeriesOperator
 from .product import ProductOperator as ProductOperator
+from .resolvent import ResolventOperator as ResolventOperator
+from .separator import SeparatorOperator as SeparatorOperator
 from .sparse import SparseOperator as SparseOperator
 from .toeplitz import ToeplitzOperator as ToeplitzOperator
 from .tree import TreeExponentialOperator as TreeExponentialOperator
@@ -24,18 +30,24 @@ from .tree_table import TreeTableOperator as TreeTableOperator
 __all__ = [
     "Attended",
     "CausalOperator",
+    "ChebyshevOperator",
     "Dense",
     "Entries",
     "Execution",
     "GlobalOperator",
+    "GridDiffusionOperator",
     "HadamardOperator",
+    "HypercubeOperator",
+    "KroneckerOperator",
     "Lifted",
     "LowRankOperator",
     "MaskOperator",
     "Pairs",
     "PowerSeriesOperator",
     "ProductOperator",
+    "ResolventOperator",
     "ScaledOperator",
+    "SeparatorOperator",
     "SparseOperator",
     "SumOperator",
     "ToeplitzOperator",
