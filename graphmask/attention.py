@@ -62,7 +62,7 @@ def attention(
     feature_map = ReLU() if feature_map is None else check_feature_map(feature_map)
     if execution is not None and not isinstance(execution, Execution):
         raise refuse_type("execution", "an Execution, such as Pairs()", execution)
-    queries, keys = (x.transpose(0, 1) for x in feature_map(q, k, mask.topology.batch))
+    queries, keys = (x.transpose(0, 1) for x in feature_map(q, k, mask.topology.batch, mask.topology.num_graphs))
     numerator, normaliser = mask.attend(queries, keys, v.transpose(0, 1), execution, feature_map.scores)
     return divide(numerator, normaliser.unsqueeze(-1)).transpose(0, 1).to(v.dtype)
 

@@ -32,11 +32,13 @@ class FeatureMap(nn.Module, ABC):
     def keys(self, x: Tensor) -> Tensor:
         """``[..., d] -> [..., m]``."""
 
-    def forward(self, q: Tensor, k: Tensor, batch: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, q: Tensor, k: Tensor, batch: Tensor | None = None, num_graphs: int | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Features of queries ``[R, H, d]`` and keys ``[N, H, d]``, for rows of the attention map over the graphs of ``batch``.
 
-        Maps of wide range may scale the features of each query, and those of all keys of one graph together, by a factor that
-        numerator and normaliser share.
+        Maps of wide range may scale the features of each query, and those of all keys of one graph and head together, by a
+        factor that numerator and normaliser share. ``num_graphs``, where it is known, spares reading it from ``batch``.
         """
         return self.queries(q), self.keys(k)
 

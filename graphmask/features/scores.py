@@ -18,21 +18,23 @@ class Scores(ABC):
     Attributes:
         factored: whether scores are inner products that the normaliser sums as they are, so that keys can be summed before
             any query is known. Executions that do so, and masks that are known by products only, need this.
+        signed: whether scores have any sign, so that the normaliser sums absolute values whatever the mask.
     """
 
     factored: bool = False
+    signed: bool = False
 
-    def pairs(self, pattern: Pattern, q: Tensor, k: Tensor) -> Tensor:
-        """``[H, nnz]`` scores at the entries of a pattern, from ``q, k [H, N, m]``."""
-        return self._of_pairs(sddmm(pattern, q, k), pattern.row.long())
+    def pairs(self, pattern: Pattern, q: Tensor, k: Tensor, present: Tensor) -> Tensor:
+        """``[H, nnz]`` scores at the entries of a pattern, from ``q, k [H, N, m]``; only those ``present`` matter."""
+        return self._of_pairs(sddmm(pattern, q, k), pattern, present)
 
     def block(self, q: Tensor, k: Tensor, present: Tensor) -> Tensor:
         """``[..., R, C]`` scores of ``q [..., R, m]`` and ``k [..., C, m]``, of which only those ``present`` matter."""
         return self._of_block(q @ k.mT, present)
 
     @abstractmethod
-    def _of_pairs(self, product: Tensor, row: Tensor) -> Tensor:
-        """Scores from inner products ``[H, nnz]`` of entries in these rows."""
+    def _of_pairs(self, product: Tensor, pattern: Pattern, present: Tensor) -> Tensor:
+        """Scores from inner products ``[H, nnz]`` at the entries of a pattern."""
 
     @abstractmethod
     def _of_block(self, product: Tensor, present: Tensor) -> Tensor:
@@ -47,7 +49,7 @@ class InnerProducts(Scores):
 
     factored = True
 
-    def _of_pairs(self, product: Tensor, row: Tensor) -> Tensor:
+    def _of_pairs(self, product: Tensor, pattern: Pattern, present: Tensor) -> Tensor:
         return product
 
     def _of_block(self, product: Tensor, present: Tensor) -> Tensor:
@@ -58,18 +60,27 @@ class SignedInnerProducts(InnerProducts):
     """``k(q, k) = q . k`` of any sign: the normaliser sums absolute values, which only executions by pairs know."""
 
     factored = False
+    signed = True
 
 
 class Exponentials(Scores):
-    """``k(q, k) = exp(q . k)``, divided by the largest of each row: softmax attention."""
+    """``k(q, k) = exp(q . k)``, divided by the largest of each row: softmax attention.
 
-    def _of_pairs(self, product: Tensor, row: Tensor) -> Tensor:
-        rows = int(row[-1]) + 1 if len(row) else 0
-        top = product.new_full((len(product), rows), -torch.inf)
-        top = top.scatter_reduce(1, row.expand_as(product), product.detach(), "amax")
-        return (product - top.gather(1, row.expand_as(product))).exp()
+    What is not present has the score 0.
+    """
+
+    def _of_pairs(self, product: Tensor, pattern: Pattern, present: Tensor) -> Tensor:
+        product = product.masked_fill(~present, -torch.inf)
+        row = pattern.row.long().expand_as(product)
+        top = product.new_full((len(product), pattern.shape[0]), -torch.inf)
+        top = _or_zero(top.scatter_reduce(1, row, product.detach(), "amax"))
+        return (product - top.gather(1, row)).exp()
 
     def _of_block(self, product: Tensor, present: Tensor) -> Tensor:
-        top = product.detach().masked_fill(~present, -torch.inf).amax(-1, keepdim=True)
-        shifted = product - torch.where(top == -torch.inf, 0.0, top)
-        return shifted.masked_fill(~present, -torch.inf).exp()
+        product = product.masked_fill(~present, -torch.inf)
+        return (product - _or_zero(product.detach().amax(-1, keepdim=True))).exp()
+
+
+def _or_zero(top: Tensor) -> Tensor:
+    """Of rows where nothing is present, the largest is taken to be 0."""
+    return top.masked_fill(top == -torch.inf, 0)

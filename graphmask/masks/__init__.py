@@ -1,8 +1,13 @@
 """Topological masks: learnable functions of the weighted adjacency."""
 
+from .algebra import MatrixProduct as MatrixProduct
 from .algebra import ScaledMask as ScaledMask
 from .algebra import SumMask as SumMask
+from .algebra import Symmetrized as Symmetrized
+from .algebra import Transposed as Transposed
+from .algebra import symmetrize as symmetrize
 from .base import TopologicalMask as TopologicalMask
+from .causal import CausalMask as CausalMask
 from .coefficients import Coefficients as Coefficients
 from .coefficients import Cosine as Cosine
 from .coefficients import Diffusion as Diffusion
@@ -12,28 +17,47 @@ from .coefficients import PageRank as PageRank
 from .coefficients import PStepWalk as PStepWalk
 from .coefficients import RegularizedLaplacian as RegularizedLaplacian
 from .deconvolution import Deconvolution as Deconvolution
+from .distances import DistanceFunction as DistanceFunction
+from .distances import ExponentialDistance as ExponentialDistance
+from .distances import PolynomialExponentialDistance as PolynomialExponentialDistance
+from .distances import TableDistance as TableDistance
 from .global_ import GlobalMask as GlobalMask
 from .grf import GRFMask as GRFMask
+from .hadamard import Hadamard as Hadamard
 from .power_series import PowerSeriesMask as PowerSeriesMask
 from .stitched import StitchedMask as StitchedMask
+from .toeplitz import ToeplitzMask as ToeplitzMask
+from .tree import TreeDistanceMask as TreeDistanceMask
 from .walk import WalkMask as WalkMask
 
 __all__ = [
+    "CausalMask",
     "Coefficients",
     "Cosine",
     "Deconvolution",
     "Diffusion",
+    "DistanceFunction",
+    "ExponentialDistance",
     "Free",
     "GRFMask",
     "GlobalMask",
+    "Hadamard",
+    "MatrixProduct",
     "NonNegative",
     "PStepWalk",
     "PageRank",
+    "PolynomialExponentialDistance",
     "PowerSeriesMask",
     "RegularizedLaplacian",
     "ScaledMask",
     "StitchedMask",
     "SumMask",
+    "Symmetrized",
+    "TableDistance",
+    "ToeplitzMask",
     "TopologicalMask",
+    "Transposed",
+    "TreeDistanceMask",
     "WalkMask",
+    "symmetrize",
 ]

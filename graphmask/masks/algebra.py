@@ -1,4 +1,4 @@
-"""Sums and multiples of masks."""
+"""Sums, multiples, products and transposes of masks."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Iterable, Iterator
 
 from torch import Tensor, nn
 
-from graphmask._checks import refuse
 from graphmask.kernels import Pattern
-from graphmask.operators import MaskOperator, ScaledOperator
+from graphmask.operators import MaskOperator, ProductOperator, ScaledOperator
 from graphmask.operators.algebra import check_scale
 from graphmask.operators.sparse import merge_patterns
 from graphmask.topology import Topology
 
-from .base import TopologicalMask, WalkDemand
+from ._combined import CombinedMask
+from .base import TopologicalMask
 
 
-class SumMask(TopologicalMask):
+class SumMask(CombinedMask):
     """``M_1 + M_2 + ...``.
 
     Args:
@@ -36,43 +36,9 @@ class SumMask(TopologicalMask):
                  [1.5000, 1.5000]]])
     """
 
-    def __init__(self, *masks: TopologicalMask) -> None:
-        if not masks:
-            raise refuse("masks", "at least one", "none")
-        heads = {mask.heads for mask in masks}
-        if len(heads - {1}) > 1:
-            raise refuse("masks", "of the same number of heads, or one", f"heads {sorted(heads)}")
-        super().__init__(max(heads))
-        self.masks = nn.ModuleList(masks)
-        kinds = {str(demand.sampler.normalization) for demand in self._demands()}
-        if len(kinds) > 1:
-            raise refuse("masks", "on walks of the same normalisation, since they share them", f"{sorted(kinds)}")
-
-    @property
-    def cost(self) -> str:  # type: ignore[override]
-        """The sum of the terms' costs."""
-        return " + ".join(dict.fromkeys(mask.cost for mask in self._terms()))
-
-    @property
-    def ordered(self) -> bool:  # type: ignore[override]
-        """Whether any term is."""
-        return any(mask.ordered for mask in self._terms())
-
     def _operator(self, topology: Topology) -> MaskOperator:
-        first, *rest = (mask(topology) for mask in self.masks)
+        first, *rest = (mask(topology) for mask in self._parts())
         return sum(rest, start=first)
-
-    @property
-    def walk_demand(self) -> WalkDemand | None:
-        """Walks that serve every term: as many sets as any reads, drawn by the sampler of most hops."""
-        demands = self._demands()
-        if not demands:
-            return None
-        longest = max(demands, key=lambda demand: demand.sampler.hops)
-        return longest._replace(sets=max(demand.sets for demand in demands))
-
-    def _patterns(self, topology: Topology) -> Iterable[Pattern]:
-        return [pattern for mask in self.masks for pattern in mask._patterns(topology)]  # type: ignore[operator]
 
     def _support(self, topology: Topology) -> Pattern | None:
         """That of the sum; where a term has none, those of the others are merged nevertheless, as the operator does."""
@@ -85,25 +51,111 @@ class SumMask(TopologicalMask):
 
     def _terms(self) -> Iterator[TopologicalMask]:
         """The masks, those of sums among them one by one: sums of operators are flat."""
-        for mask in self.masks:
-            if isinstance(mask, SumMask):
-                yield from mask._terms()
-            elif isinstance(mask, TopologicalMask):
-                yield mask
-
-    def _demands(self) -> list[WalkDemand]:
-        found = (mask.walk_demand for mask in self.masks if isinstance(mask, TopologicalMask))
-        return [demand for demand in found if demand is not None]
-
-    def reset_parameters(self) -> None:
-        for mask in self.masks:
-            mask.reset_parameters()  # type: ignore[operator]
+        for mask in self._parts():
+            yield from mask._terms() if isinstance(mask, SumMask) else (mask,)
 
     def __repr__(self) -> str:
         return " + ".join(map(repr, self.masks))
 
 
-class ScaledMask(TopologicalMask):
+class MatrixProduct(CombinedMask):
+    r"""The matrix product :math:`M_1 M_2 \cdots`: what one mask gathers, the next gathers again.
+
+    .. math:: M_{ij} = \sum_l (M_1)_{il} (M_2)_{lj}
+
+    Args:
+        masks: masks of the same number of heads, or of one. Signed factors are refused by attention unless graphs are small:
+            the product hides the absolute values that the normaliser sums.
+
+    Raises:
+        ValueError: for no mask, masks of different numbers of heads, or masks on walks of different normalisations.
+
+    Cost: the sum of the factors' costs.
+
+    Source: Reid et al. (ICLR 2025), Lemma 3.1, for two factors.
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> path = gm.Topology(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), num_nodes=3)
+        >>> mask = gm.masks.GlobalMask() @ gm.masks.GlobalMask()
+        >>> mask(path) @ torch.ones(3)
+        tensor([[9., 9., 9.]])
+    """
+
+    def _operator(self, topology: Topology) -> MaskOperator:
+        return ProductOperator(*(mask(topology) for mask in self._parts()))
+
+    def __repr__(self) -> str:
+        return " @ ".join(f"({mask!r})" if isinstance(mask, SumMask) else repr(mask) for mask in self.masks)
+
+
+class Transposed(CombinedMask):
+    """``M^T``: every edge and walk followed backwards.
+
+    Args:
+        mask: M.
+
+    Cost: that of M.
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> edge = gm.Topology(torch.tensor([[0], [1]]), num_nodes=2)
+        >>> mask = gm.masks.PowerSeriesMask(order=1, normalization=None, alpha=gm.masks.RegularizedLaplacian)
+        >>> mask.mT(edge).to_dense().tolist()
+        [[[0.5, 0.25], [0.0, 0.5]]]
+    """
+
+    def __init__(self, mask: TopologicalMask) -> None:
+        super().__init__(mask)
+
+    def _operator(self, topology: Topology) -> MaskOperator:
+        (mask,) = self._parts()
+        return mask(topology).mT
+
+    def _patterns(self, topology: Topology) -> Iterable[Pattern]:
+        return [side for pattern in super()._patterns(topology) for side in (pattern, pattern.mT)]
+
+    def __repr__(self) -> str:
+        return f"({self.masks[0]!r}).mT" if isinstance(self.masks[0], SumMask) else f"{self.masks[0]!r}.mT"
+
+
+class Symmetrized(Transposed):
+    """``(M + M^T) / 2``, what :func:`symmetrize` gives.
+
+    Args:
+        mask: M.
+
+    Cost: twice that of M; sparse entries are merged, in O(nnz log nnz).
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> edge = gm.Topology(torch.tensor([[0], [1]]), num_nodes=2)
+        >>> mask = gm.masks.PowerSeriesMask(order=1, normalization=None, alpha=gm.masks.RegularizedLaplacian)
+        >>> gm.masks.symmetrize(mask)(edge).to_dense().tolist()
+        [[[0.5, 0.125], [0.125, 0.5]]]
+    """
+
+    def _operator(self, topology: Topology) -> MaskOperator:
+        (mask,) = self._parts()
+        operator = mask(topology)
+        return 0.5 * (operator + operator.mT)
+
+    def __repr__(self) -> str:
+        return f"symmetrize({self.masks[0]!r})"
+
+
+def symmetrize(mask: TopologicalMask) -> Symmetrized:
+    """The mask ``(M + M^T) / 2``, in which both directions of every pair count alike.
+
+    Example:
+        >>> import graphmask as gm
+        >>> gm.masks.symmetrize(gm.masks.WalkMask(hops=2))
+        symmetrize(WalkMask(hops=2, heads=1, alpha=Free))
+    """
+    return Symmetrized(mask)
+
+
+class ScaledMask(CombinedMask):
     """``c M``.
 
     Args:
@@ -123,39 +175,27 @@ class ScaledMask(TopologicalMask):
     """
 
     def __init__(self, mask: TopologicalMask, scale: float | Tensor) -> None:
-        super().__init__(check_scale(scale, mask.heads))
-        self.mask = mask
+        super().__init__(mask)
+        self.heads = check_scale(scale, mask.heads)
         if isinstance(scale, Tensor) and not isinstance(scale, nn.Parameter):
             self.register_buffer("scale", scale)
         else:
             self.scale = scale
         self._initial = scale.detach().clone() if isinstance(scale, Tensor) else scale
 
-    @property
-    def cost(self) -> str:  # type: ignore[override]
-        """That of M."""
-        return self.mask.cost
-
-    @property
-    def ordered(self) -> bool:  # type: ignore[override]
-        """Whether M is."""
-        return self.mask.ordered
-
     def _operator(self, topology: Topology) -> MaskOperator:
         return ScaledOperator(self.mask(topology), self.scale)  # torch.compile does not follow a product with a tensor
 
     @property
-    def walk_demand(self) -> WalkDemand | None:
-        return self.mask.walk_demand
-
-    def _patterns(self, topology: Topology) -> Iterable[Pattern]:
-        return self.mask._patterns(topology)
+    def mask(self) -> TopologicalMask:
+        """M."""
+        return next(self._parts())
 
     def _support(self, topology: Topology) -> Pattern | None:
         return self.mask._support(topology)
 
     def reset_parameters(self) -> None:
-        self.mask.reset_parameters()
+        super().reset_parameters()
         if isinstance(self.scale, nn.Parameter) and isinstance(self._initial, Tensor):
             self.scale.data.copy_(self._initial)
 

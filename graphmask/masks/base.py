@@ -28,8 +28,8 @@ class WalkDemand(NamedTuple):
 class TopologicalMask(nn.Module, ABC):
     """A learnable function of the weighted adjacency: ``mask(topology)`` is an operator of shape ``[H, N, N]``.
 
-    A subclass gives ``_operator``; parameters live here, structure lives in the operator. Masks add and scale:
-    ``0.1 * GlobalMask() + WalkMask(hops=4)``. No random number is drawn in ``forward``.
+    A subclass gives ``_operator``; parameters live here, structure lives in the operator. Masks add, scale and multiply entry
+    by entry: ``0.1 * GlobalMask() + WalkMask(hops=4)``. No random number is drawn in ``forward``.
 
     Args:
         heads: H, or 1 for a mask that all heads share.
@@ -105,15 +105,39 @@ class TopologicalMask(nn.Module, ABC):
         """The sum of two masks."""
         from .algebra import SumMask
 
-        return SumMask(self, other) if isinstance(other, TopologicalMask) else NotImplemented
+        return SumMask(self, other)
+
+    def __sub__(self, other: TopologicalMask) -> TopologicalMask:
+        """The difference of two masks."""
+        return self + -1 * other
+
+    def __neg__(self) -> TopologicalMask:
+        """The mask with all signs changed."""
+        return -1 * self
+
+    def __matmul__(self, other: TopologicalMask) -> TopologicalMask:
+        """The matrix product of two masks."""
+        from .algebra import MatrixProduct
+
+        return MatrixProduct(self, other)
+
+    @property
+    def mT(self) -> TopologicalMask:  # noqa: N802 - torch's spelling of a matrix transpose
+        """The transposed mask."""
+        from .algebra import Transposed
+
+        return Transposed(self)
 
     def __str__(self) -> str:
         return f"{self!r}: O({self.cost}) per column" if self.cost else repr(self)
 
-    def __mul__(self, scale: float | Tensor) -> TopologicalMask:
-        """The mask times a number, or a parameter of one number or one per head."""
+    def __mul__(self, other: float | Tensor | TopologicalMask) -> TopologicalMask:
+        """The mask times a number, or a parameter of one number or one per head; the entrywise product with another mask."""
         from .algebra import ScaledMask
+        from .hadamard import Hadamard
 
-        return ScaledMask(self, scale) if isinstance(scale, (int, float, Tensor)) else NotImplemented
+        if isinstance(other, TopologicalMask):
+            return Hadamard(self, other)
+        return ScaledMask(self, other) if isinstance(other, (int, float, Tensor)) else NotImplemented
 
     __rmul__ = __mul__

@@ -5,22 +5,32 @@ from .algebra import SumOperator as SumOperator
 from .base import Attended as Attended
 from .base import Entries as Entries
 from .base import MaskOperator as MaskOperator
+from .causal import CausalOperator as CausalOperator
 from .executions import Dense as Dense
 from .executions import Execution as Execution
 from .executions import Lifted as Lifted
 from .executions import Pairs as Pairs
 from .global_ import GlobalOperator as GlobalOperator
+from .hadamard import HadamardOperator as HadamardOperator
+from .low_rank import LowRankOperator as LowRankOperator
 from .power_series import PowerSeriesOperator as PowerSeriesOperator
 from .product import ProductOperator as ProductOperator
 from .sparse import SparseOperator as SparseOperator
+from .toeplitz import ToeplitzOperator as ToeplitzOperator
+from .tree import TreeExponentialOperator as TreeExponentialOperator
+from .tree import TreePolynomialOperator as TreePolynomialOperator
+from .tree_table import TreeTableOperator as TreeTableOperator
 
 __all__ = [
     "Attended",
+    "CausalOperator",
     "Dense",
     "Entries",
     "Execution",
     "GlobalOperator",
+    "HadamardOperator",
     "Lifted",
+    "LowRankOperator",
     "MaskOperator",
     "Pairs",
     "PowerSeriesOperator",
@@ -28,4 +38,8 @@ __all__ = [
     "ScaledOperator",
     "SparseOperator",
     "SumOperator",
+    "ToeplitzOperator",
+    "TreeExponentialOperator",
+    "TreePolynomialOperator",
+    "TreeTableOperator",
 ]

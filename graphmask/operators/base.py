@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 import torch
 from torch import Tensor
@@ -42,7 +42,7 @@ class MaskOperator(ABC):
 
     A subclass gives three methods: ``_matmul``, ``_transpose`` and ``to_dense``. Where its support is sparse it also gives
     ``_entries``, which unlocks :class:`~graphmask.operators.Pairs`; where single entries are cheap, ``lookup``. The public
-    ``@``, ``.mT``, ``+``, scalar ``*``, ``rows`` and ``attend`` are final.
+    ``@``, ``.mT``, ``+``, ``*``, ``rows`` and ``attend`` are final.
 
     Args:
         topology: the graphs that M is block-diagonal over.
@@ -104,9 +104,15 @@ class MaskOperator(ABC):
         """The transposed operator."""
         return self._transpose()
 
-    def __matmul__(self, x: Tensor) -> Tensor:
-        """``M @ x``."""
-        return self.matmul(x)
+    @overload
+    def __matmul__(self, x: Tensor) -> Tensor: ...
+    @overload
+    def __matmul__(self, x: MaskOperator) -> MaskOperator: ...
+    def __matmul__(self, x: Tensor | MaskOperator) -> Tensor | MaskOperator:
+        """``M @ x``; for an operator x, the product of both."""
+        from .product import ProductOperator
+
+        return ProductOperator(self, x) if isinstance(x, MaskOperator) else self.matmul(x)
 
     def matmul(self, x: Tensor) -> Tensor:
         """``M @ x`` with the broadcasting of :func:`torch.matmul`: ``[..., N, C]`` gives ``[..., H, N, C]``.
@@ -138,13 +144,14 @@ class MaskOperator(ABC):
             return NotImplemented
         return SumOperator(self, other)
 
-    def __mul__(self, scale: float | Tensor) -> MaskOperator:
-        """The mask times a number, or times one number per head ``[H]``."""
+    def __mul__(self, other: float | Tensor | MaskOperator) -> MaskOperator:
+        """The mask times a number, or one number per head ``[H]``; the entrywise product with another mask."""
         from .algebra import ScaledOperator
+        from .hadamard import multiply
 
-        if not isinstance(scale, (int, float, Tensor)):
-            return NotImplemented
-        return ScaledOperator(self, scale)
+        if isinstance(other, MaskOperator):
+            return multiply(self, other)
+        return ScaledOperator(self, other) if isinstance(other, (int, float, Tensor)) else NotImplemented
 
     __rmul__ = __mul__
 

@@ -150,11 +150,13 @@ class Pairs(Execution):
         return 0
 
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
-        pattern, values = mask.entries()  # type: ignore[misc]
+        entries = mask.entries()
+        assert entries is not None
+        pattern, values = entries
         if scores.factored:
             return Attended(*pair_attention(pattern, q, k, v, values, not mask.sums_itself))
         q, k, v = in_one_type(q, k, v)
-        return _attend_pairs(mask, pattern, q, k, v, scores)
+        return _attend_pairs(pattern, q, k, v, entries.value.to(v.dtype), scores, mask.sums_itself and not scores.signed)
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,7 @@ class Dense(Execution):
         if scores.factored:
             attend = _attend_block if mask.sums_itself else _attend_signed_block
         else:
-            attend = partial(_attend_scored_block, scores=scores)
+            attend = partial(_attend_scored_block, scores=scores, sums_itself=mask.sums_itself and not scores.signed)
         return attend_blocks(attend, mask.topology.blocks, q, k, v, weights)
 
 
@@ -215,17 +217,19 @@ def _attend_block(q: Tensor, k: Tensor, values: Tensor, weight: Tensor) -> Tenso
     return (weight * (q @ k.mT)) @ values
 
 
-def _attend_pairs(mask: MaskOperator, pattern: Pattern, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
+def _attend_pairs(
+    pattern: Pattern, q: Tensor, k: Tensor, v: Tensor, weight: Tensor, scores: Scores, sums_itself: bool
+) -> Attended:
     """By scores that are formed first, one number per entry and head."""
-    entries = mask.entries()
-    assert entries is not None
-    mixed = entries.value.to(v.dtype) * scores.pairs(pattern, q, k)
-    return Attended(spmm(pattern, mixed, v), spmm(pattern, mixed.abs(), v.new_ones(*v.shape[:2], 1))[..., 0])
+    mixed = weight * scores.pairs(pattern, q, k, weight != 0)
+    size = mixed if sums_itself else mixed.abs()
+    return Attended(spmm(pattern, mixed, v), spmm(pattern, size, v.new_ones(*v.shape[:2], 1))[..., 0])
 
 
-def _attend_scored_block(q: Tensor, k: Tensor, values: Tensor, weight: Tensor, scores: Scores) -> Tensor:
+def _attend_scored_block(q: Tensor, k: Tensor, values: Tensor, weight: Tensor, scores: Scores, sums_itself: bool) -> Tensor:
     mixed = weight * scores.block(q, k, weight != 0)
-    return torch.cat([mixed @ values[..., :-1], mixed.abs().sum(-1, keepdim=True)], -1)
+    size = mixed if sums_itself else mixed.abs()
+    return torch.cat([mixed @ values[..., :-1], size.sum(-1, keepdim=True)], -1)
 
 
 def _attend_signed_block(q: Tensor, k: Tensor, values: Tensor, weight: Tensor) -> Tensor:

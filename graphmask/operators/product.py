@@ -12,10 +12,10 @@ from .base import MaskOperator
 
 
 class ProductOperator(MaskOperator):
-    """The matrix product ``M_1 M_2 ...`` of masks of the same graph and the same number of heads.
+    """The matrix product ``M_1 M_2 ...`` of masks of the same graph and the same number of heads, or of one.
 
     Raises:
-        ValueError: for factors of different shapes.
+        ValueError: for factors of different graphs, or of different numbers of heads.
 
     Cost: the sum of the factors' costs.
 
@@ -30,14 +30,14 @@ class ProductOperator(MaskOperator):
     """
 
     def __init__(self, *factors: MaskOperator) -> None:
-        first = factors[0]
+        first, heads = factors[0], max(factor.heads for factor in factors)
         # Compared, since torch.compile fixes numbers that it puts into a set.
-        if any(factor.num_nodes != first.num_nodes or factor.heads != first.heads for factor in factors):
-            raise refuse("factors", "of the same shape", [tuple(factor.shape) for factor in factors])
+        if any(factor.num_nodes != first.num_nodes or factor.heads not in (1, heads) for factor in factors):
+            raise refuse("factors", "of the same shape, or of one head", [tuple(factor.shape) for factor in factors])
         self.factors = factors
         nonnegative = all(factor.nonnegative for factor in factors)
         estimate = all(factor.sums_itself for factor in factors)
-        super().__init__(first.topology, first.heads, nonnegative, sum(factor.cost for factor in factors), estimate)
+        super().__init__(first.topology, heads, nonnegative, sum(factor.cost for factor in factors), estimate)
 
     def _matmul(self, x: Tensor) -> Tensor:
         return reduce(lambda y, factor: factor._matmul(y), reversed(self.factors), x)

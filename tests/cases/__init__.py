@@ -13,7 +13,7 @@ import torch
 import graphmask as gm
 from graphmask.testing import example_topologies
 
-from . import operators, series
+from . import grids, operators, points, series, trees
 from .base import MASK_REFERENCES as MASK_REFERENCES
 from .base import TOPOLOGIES as TOPOLOGIES
 from .base import Case as Case
@@ -33,10 +33,16 @@ from .transforms import FUNCTIONS as FUNCTIONS
 from .transforms import TRANSFORMS as TRANSFORMS
 
 # One module per family of masks.
-_FAMILIES = (series,)
+_FAMILIES = (series, points)
 
 MASKS = tuple(case for family in _FAMILIES for case in family.MASKS)
-OPERATORS = operators.OPERATORS
+OPERATORS = (*operators.OPERATORS, *points.OPERATORS)
+_FAMILIES = (series, trees)
+
+OPERATORS = (*operators.OPERATORS, *trees.OPERATORS)
+_FAMILIES = (series, grids)
+
+OPERATORS = operators.OPERATORS + grids.OPERATORS
 
 
 def registered() -> Iterator[Any]:
@@ -49,7 +55,7 @@ def registered() -> Iterator[Any]:
         x = torch.ones(2, topology.num_nodes, 1)
         yield from (operator, operator.entries(), operator.attend(x, x, x))
     yield from EXECUTIONS
-    yield from SCORES
+    yield from (*SCORES, gm.masks.symmetrize)
     yield random_walks(1)(example_topologies()["ring"])
     yield from DATASETS
     yield from (getattr(gm.transforms, case.name) for case in FUNCTIONS)

@@ -28,7 +28,8 @@ class Case:
     channels: int = 4
     per_graph: bool = False
     data: Callable[[], Data] | None = None
-    reference: Callable[[Tensor], Tensor] | None = None
+    reference: Callable[[Any, Tensor], Tensor] | None = None  # of a thing and its input
+    key_reference: Callable[[Any, Tensor], Tensor] | None = None  # where keys are mapped differently
     topologies: Callable[[], dict[str, Topology]] = example_topologies  # where a mask is defined
 
     def __str__(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import torch
@@ -65,6 +65,9 @@ MASK_REFERENCES |= {
     masks.WalkMask: _walk,
     masks.GRFMask: _grf,
     masks.StitchedMask: _stitched,
+    masks.MatrixProduct: lambda mask, topology: reduce(torch.matmul, (mask_reference(each, topology) for each in mask.masks)),
+    masks.Transposed: lambda mask, topology: mask_reference(mask.masks[0], topology).mT,
+    masks.Symmetrized: lambda mask, topology: reference.symmetric_part(mask_reference(mask.masks[0], topology)),
     masks.SumMask: lambda mask, topology: sum(mask_reference(each, topology) for each in mask.masks),
     masks.ScaledMask: lambda mask, topology: (
         torch.as_tensor(mask.scale, dtype=torch.float64).reshape(-1, 1, 1) * mask_reference(mask.mask, topology)
@@ -113,6 +116,12 @@ MASKS = (
     Case("stitched-kernel", lambda: _stitched_mask(alpha=partial(masks.RegularizedLaplacian, power=2))),
     Case("scaled", lambda: 0.3 * walk_mask()),
     Case("scaled-per-head", lambda: parameter(0.5, -0.2) * masks.GlobalMask()),
+    Case("product", lambda: walk_mask(masks.Diffusion) @ masks.GlobalMask()),
+    Case("product-signed", lambda: power_series(2, masks.Free) @ walk_mask()),
+    Case("transposed", lambda: walk_mask().mT),
+    Case("transposed-sum", lambda: (masks.GlobalMask() - power_series(2)).mT, differentiable=True),
+    Case("symmetrize", lambda: masks.symmetrize(walk_mask())),
+    Case("symmetrize-wide", lambda: -masks.symmetrize(power_series(2)) @ power_series(1), differentiable=True),
     Case("sum-positive", lambda: 0.5 * masks.GlobalMask() + walk_mask(masks.Diffusion)),
     Case("sum-signed", lambda: 0.3 * masks.GlobalMask() + walk_mask()),
     Case("sum-negative", lambda: -0.3 * masks.GlobalMask() + walk_mask()),

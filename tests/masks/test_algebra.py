@@ -8,8 +8,9 @@ import torch
 from torch.testing import assert_close
 
 from graphmask import attention, reference
-from graphmask.masks import Diffusion, Free, GlobalMask, GRFMask, PowerSeriesMask, ScaledMask, SumMask, WalkMask
+from graphmask.masks import Diffusion, Free, GlobalMask, GRFMask, PowerSeriesMask, ScaledMask, SumMask, WalkMask, symmetrize
 from graphmask.testing import example_topologies
+from graphmask.topology import Topology
 from graphmask.walks import ResampledWalks
 
 
@@ -73,6 +74,10 @@ REPRS = [
     (GlobalMask() + walk(2), "GlobalMask() + WalkMask(hops=2, heads=1, alpha=Free)"),
     (2 * (GlobalMask() + GlobalMask()), "2 * (GlobalMask() + GlobalMask())"),
     (torch.tensor([1.0, 2.0]) * GlobalMask(), "[1.0, 2.0] * GlobalMask()"),
+    (GlobalMask() - GlobalMask(), "GlobalMask() + -1 * GlobalMask()"),
+    ((GlobalMask() + GlobalMask()) @ GlobalMask(), "(GlobalMask() + GlobalMask()) @ GlobalMask()"),
+    ((GlobalMask() + GlobalMask()).mT, "(GlobalMask() + GlobalMask()).mT"),
+    (2 * symmetrize(GlobalMask()), "2 * symmetrize(GlobalMask())"),
 ]
 
 
@@ -86,6 +91,7 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: walk(2, heads=2) + walk(2, heads=3), r"`masks` must be of the same number of heads.*\[2, 3\]"),
     (lambda: torch.ones(2) * walk(2, heads=3), "`scale` must be a number or of shape"),
     (lambda: walk(2, normalization="rw") + walk(2), "`masks` must be on walks of the same normalisation"),
+    (lambda: GlobalMask() @ walk(2, heads=2) @ walk(2, heads=3), "`masks` must be of the same number of heads"),
     (lambda: GlobalMask() + 0.5 * (walk(2, normalization=None) + GRFMask(2)), "`masks`.*same normalisation"),
 ]
 
@@ -94,6 +100,37 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
 def test_what_does_not_fit_is_refused(make: Callable[[], object], expected: str) -> None:
     with pytest.raises(ValueError, match=expected):
         make()
+
+
+NO_MASKS: list[Callable[[], object]] = [
+    lambda: GlobalMask() + 1.0,
+    lambda: GlobalMask() @ torch.ones(3),
+    lambda: GlobalMask() - "GlobalMask()",
+    lambda: symmetrize(torch.ones(3, 3)),
+]
+
+
+@pytest.mark.parametrize("make", NO_MASKS)
+def test_what_is_no_mask_is_refused(make: Callable[[], object]) -> None:
+    with pytest.raises(TypeError, match="`masks` must be TopologicalMasks"):
+        make()
+
+
+def test_what_is_combined_prepares_its_parts() -> None:
+    class Reader(GlobalMask):
+        def prepare(self, topology: Topology) -> Topology:
+            seen.append(self)
+            return super().prepare(topology)
+
+    seen: list[GlobalMask] = []
+    first, second = Reader(), Reader()
+    (2.0 * (first @ second.mT)).prepare(example_topologies()["pair"])
+    assert seen == [first, second]
+
+
+def test_costs_add() -> None:
+    mask = (GlobalMask() + walk(2)) @ walk(3) + symmetrize(PowerSeriesMask())
+    assert str(mask).endswith(": O(N + N p + K E) per column")
 
 
 def test_gradients_reach_every_term() -> None:

@@ -43,6 +43,8 @@ def test_factors_of_other_shapes_are_refused(other: SparseOperator) -> None:
         ProductOperator(factor(), other)
 
 
-def test_one_head_and_many_do_not_mix_silently() -> None:
-    with pytest.raises(ValueError, match="`factors`"):
-        ProductOperator(factor(), GlobalOperator(example_topologies()["directed"]))
+def test_a_factor_of_one_head_serves_all() -> None:
+    shared, each = GlobalOperator(example_topologies()["weighted"]), factor()
+    for product in (shared @ each, each @ shared):
+        assert product.heads == each.heads > 1
+        assert_close(product @ torch.eye(13), product.to_dense())

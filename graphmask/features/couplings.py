@@ -1,0 +1,108 @@
+"""Couplings: how the directions of random features depend on each other."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from graphmask._checks import refuse_type
+
+
+class Coupling(ABC):
+    """Draws the rows w of a projection, each alone from N(0, I): every coupling leaves estimates unbiased."""
+
+    @abstractmethod
+    def __call__(self, num_rows: int, channels: int, generator: torch.Generator) -> Tensor:
+        """``[num_rows, channels]`` in float64."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class IID(Coupling):
+    """Independent rows.
+
+    Example:
+        >>> import torch
+        >>> from graphmask.features import IID
+        >>> IID()(3, 2, torch.Generator().manual_seed(0)).shape
+        torch.Size([3, 2])
+    """
+
+    def __call__(self, num_rows: int, channels: int, generator: torch.Generator) -> Tensor:
+        return _normal(num_rows, channels, generator=generator)
+
+
+class _Frames(Coupling):
+    """Blocks of d rows: the vertices of a fixed figure, turned at random (Haar), with independent lengths (chi with d)."""
+
+    def __call__(self, num_rows: int, channels: int, generator: torch.Generator) -> Tensor:
+        blocks = -(-num_rows // channels)
+        basis, upper = torch.linalg.qr(_normal(blocks, channels, channels, generator=generator))
+        # Signs that make the factorisation unique make the basis uniform.
+        turn = basis * upper.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)
+        length = _normal(blocks, channels, channels, generator=generator).norm(dim=-1, keepdim=True)
+        return (length * (self._vertices(channels).to(turn.device) @ turn)).flatten(0, 1)[:num_rows]
+
+    @abstractmethod
+    def _vertices(self, channels: int) -> Tensor:
+        """``[d, d]`` unit vectors."""
+
+
+class Orthogonal(_Frames):
+    """Blocks of d orthogonal rows.
+
+    Source: Choromanski et al., "Rethinking Attention with Performers" (ICLR 2021), section 2.4.
+
+    Example:
+        >>> import torch
+        >>> from graphmask.features import Orthogonal
+        >>> W = Orthogonal()(3, 3, torch.Generator().manual_seed(0))
+        >>> gram = W @ W.mT
+        >>> bool(torch.allclose(gram, gram.diagonal().diag()))
+        True
+    """
+
+    def _vertices(self, channels: int) -> Tensor:
+        return torch.eye(channels, dtype=torch.float64)
+
+
+class Simplex(_Frames):
+    r"""Blocks of d rows that point to the vertices of a simplex: all angles as wide as can be, of cosine :math:`-1/(d - 1)`.
+
+    The least mean square error of positive features among couplings that do not look at lengths.
+
+    Source: Reid et al., "Simplex Random Features" (ICML 2023), eq. 9.
+
+    Example:
+        >>> import torch
+        >>> from graphmask.features import Simplex
+        >>> W = Simplex()(3, 3, torch.Generator().manual_seed(0))
+        >>> unit = W / W.norm(dim=1, keepdim=True)
+        >>> round(float(unit[0] @ unit[1]), 6)
+        -0.5
+    """
+
+    def _vertices(self, channels: int) -> Tensor:
+        if channels == 1:
+            return torch.ones(1, 1, dtype=torch.float64)
+        rest = channels - 1
+        vertices = math.sqrt(channels / rest) * torch.eye(channels, dtype=torch.float64)
+        vertices[:, :rest] -= (math.sqrt(channels) + 1) / rest**1.5
+        vertices[rest] = rest**-0.5
+        vertices[:, rest] = 0
+        return vertices
+
+
+def _normal(*shape: int, generator: torch.Generator) -> Tensor:
+    return torch.randn(shape, generator=generator, dtype=torch.float64, device=generator.device)
+
+
+def check_coupling(coupling: Coupling) -> Coupling:
+    """A coupling."""
+    if not isinstance(coupling, Coupling):
+        raise refuse_type("coupling", "a Coupling, such as Orthogonal()", coupling)
+    return coupling

@@ -1,0 +1,101 @@
+"""Causal attention over sequences, with a learnable decay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
+
+from graphmask._checks import check_integer, refuse, refuse_type
+from graphmask.operators import CausalOperator, MaskOperator
+from graphmask.operators._grids import grids_of
+from graphmask.topology import Topology
+
+from .base import TopologicalMask
+
+
+class CausalMask(TopologicalMask):
+    r"""Each node sees itself and the nodes before it in its graph: :math:`M_{ij} = \gamma_h^{i - j}` for j <= i, else 0.
+
+    Ranks i and j count the nodes of a graph in the order in which they are listed; nodes of other graphs may stand between
+    them. Edges are not read.
+
+    Args:
+        decay: the :math:`\gamma` to start from, between 0 and 1: a number, or one per head. It is learned as its logit.
+            (default: :obj:`None`, all ones, which all heads share)
+        heads: H; without a decay it is 1. (default: :obj:`None`, as many as ``decay`` has numbers)
+        length: the nodes of each graph, where they are known and equal; other graphs are refused then. A factor of
+            :class:`~graphmask.masks.Kronecker` needs this. (default: :obj:`None`, graphs of any size)
+
+    Raises:
+        ValueError: for a decay that is not between 0 and 1, heads that do not fit it, and graphs not of ``length`` nodes.
+
+    Cost: O(N) per product column; attention in O(N (L + m) d) time by chunks of L nodes (32 to 128), with a state of
+    ``m (d + 1)`` numbers for each chunk.
+
+    Source: Choromanski et al., "Rethinking Attention with Performers" (ICLR 2021), for prefix sums; Sun et al., "Retentive
+    Network" (arXiv 2307.08621), for the decay.
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> three = gm.Topology(torch.empty(2, 0, dtype=torch.long), num_nodes=3)
+        >>> gm.masks.CausalMask(decay=0.5)(three).to_dense()
+        tensor([[[1.0000, 0.0000, 0.0000],
+                 [0.5000, 1.0000, 0.0000],
+                 [0.2500, 0.5000, 1.0000]]], grad_fn=<MulBackward0>)
+    """
+
+    cost = "N"
+    ordered = True
+
+    def __init__(
+        self, decay: float | Sequence[float] | None = None, heads: int | None = None, length: int | None = None
+    ) -> None:
+        start = _read_decay(decay, heads)
+        super().__init__(1 if start is None else len(start))
+        self.shape = None if length is None else (check_integer("length", length, 1),)
+        self._start = start
+        self.logit = None if start is None else nn.Parameter(torch.empty(self.heads))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        if self.logit is not None:
+            self.logit.data.copy_(torch.logit(torch.tensor(self._start, dtype=torch.float64)))
+
+    def prepare(self, topology: Topology) -> Topology:
+        return super().prepare(self._checked(topology))
+
+    def _operator(self, topology: Topology) -> MaskOperator:
+        return CausalOperator(self._checked(topology), self._log_decay())
+
+    def _log_decay(self) -> Tensor | None:
+        return None if self.logit is None else logsigmoid(self.logit)
+
+    def _checked(self, topology: Topology) -> Topology:
+        if self.shape is not None:
+            grids_of(topology, self.shape)
+        return topology
+
+    def __repr__(self) -> str:
+        length = "" if self.shape is None else f", length={self.shape[0]}"
+        return f"CausalMask(decay={self._start}{length})"
+
+
+def _read_decay(decay: float | Sequence[float] | None, heads: int | None) -> list[float] | None:
+    """One number per head."""
+    wanted = None if heads is None else check_integer("heads", heads, 1)
+    if decay is None:
+        if wanted not in (None, 1):
+            raise refuse("heads", "1 without a `decay`: all heads share this mask", wanted)
+        return None
+    numbers = [decay] * (wanted or 1) if isinstance(decay, (int, float)) else list(decay)
+    if not numbers or wanted not in (None, len(numbers)):
+        raise refuse("decay", f"a number or one per head, H = {wanted or 'at least 1'}", f"{len(numbers)} numbers")
+    for number in numbers:
+        if isinstance(number, bool) or not isinstance(number, (int, float)):
+            raise refuse_type("decay", "a number, or one per head", number)
+        if not 0 < number < 1:
+            raise refuse("decay", "between 0 and 1", number)
+    return [float(number) for number in numbers]

@@ -1,0 +1,248 @@
+"""Learnable functions g of a distance, one row per head: exponential, polynomial times exponential, or a table.
+
+Masks take the class itself, or a ``functools.partial`` of it: ``TreeDistanceMask(partial(TableDistance, 8), heads=4)``; or a
+function that is made already, of the mask's heads.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from graphmask._checks import check_integer, check_number, describe, refuse, refuse_type
+from graphmask._distances import multiples
+
+from .coefficients import Coefficients, NonNegative, make_coefficients
+
+
+class DistanceFunction(nn.Module, ABC):
+    """A learnable function g of a distance that is at least 0, one per head; a mask reads it as ``M_ij = g(dist(i, j))``.
+
+    A subclass gives ``_values``; infinite distances, between nodes that no path joins, are mapped to 0 for all of them.
+
+    Args:
+        heads: H.
+
+    Attributes:
+        nonnegative: whether no value can be negative, whatever is learned.
+        differentiable: whether values may be differentiated by the distance.
+    """
+
+    nonnegative: bool = True
+    differentiable: bool = True
+
+    def __init__(self, heads: int = 1) -> None:
+        super().__init__()
+        self.heads = check_integer("heads", heads, 1)
+
+    @abstractmethod
+    def _values(self, distance: Tensor) -> Tensor:
+        """``[...] -> [H, ...]`` for finite distances."""
+
+    @abstractmethod
+    def reset_parameters(self) -> None:
+        """Reset to the initial function."""
+
+    def forward(self, distance: Tensor) -> Tensor:
+        """``[...] -> [H, ...]``; 0 at infinite distances.
+
+        Raises:
+            TypeError: where distances are no floating-point tensor.
+            ValueError: where g cannot be differentiated by distances that want a gradient.
+        """
+        if not isinstance(distance, Tensor) or not distance.is_floating_point():
+            raise refuse_type("distance", "a floating-point tensor", distance)
+        check_differentiable("distance", distance, self)
+        joined = distance.isfinite()
+        return self._values(distance.masked_fill(~joined, 0)).masked_fill(~joined, 0)
+
+
+class ExponentialDistance(DistanceFunction):
+    r""":math:`g(d) = e^{b - s d}` with an offset b of any sign and a slope :math:`s > 0`, both learned per head.
+
+    The exponent is affine in the distance. Its slope is the ``softplus`` of a free number, so that g falls and nothing
+    overflows, however long a path.
+
+    Args:
+        heads: H. (default: :obj:`1`)
+        slope: s to start from; b starts at 0. (default: :obj:`1.0`)
+
+    Raises:
+        ValueError: for fewer than one head, and a slope that is not positive.
+
+    Source: Choromanski et al., "From block-Toeplitz matrices to differential equations on graphs" (ICML 2022), masks of an
+    affine function of the distance in a forest.
+
+    Example:
+        >>> import torch
+        >>> from graphmask.masks import ExponentialDistance
+        >>> ExponentialDistance()(torch.tensor([0.0, 1.0, torch.inf]))
+        tensor([[1.0000, 0.3679, 0.0000]], grad_fn=<MaskedFillBackward0>)
+    """
+
+    def __init__(self, heads: int = 1, slope: float = 1.0) -> None:
+        super().__init__(heads)
+        self.start = check_positive("slope", slope)
+        self.offset, self.raw_slope = (nn.Parameter(torch.empty(heads)) for _ in range(2))
+        self.reset_parameters()
+
+    @property
+    def slope(self) -> Tensor:
+        """``[H]``."""
+        return softplus(self.raw_slope)
+
+    def reset_parameters(self) -> None:
+        self.offset.data.zero_()
+        self.raw_slope.data.fill_(self.start).expm1_().log_()
+
+    def _values(self, distance: Tensor) -> Tensor:
+        return torch.exp(per_head(self.offset, distance) - per_head(self.slope, distance) * distance)
+
+    def __repr__(self) -> str:
+        return f"ExponentialDistance(heads={self.heads})"
+
+
+class PolynomialExponentialDistance(DistanceFunction):
+    r""":math:`g(d) = \big(\sum_{k=0}^{K} c_k d^k\big) e^{-s d}` with coefficients c and a slope :math:`s > 0` learned per head.
+
+    Args:
+        degree: K. (default: :obj:`2`)
+        heads: H. (default: :obj:`1`)
+        slope: s to start from. (default: :obj:`1.0`)
+        coefficients: c, see :mod:`graphmask.masks.coefficients`; :class:`~graphmask.masks.Free` ones make g signed.
+            (default: :class:`~graphmask.masks.NonNegative`)
+
+    Raises:
+        ValueError: for a negative degree, fewer than one head, and a slope that is not positive.
+
+    Source: Choromanski et al., "Fast Tree-Field Integrators" (NeurIPS 2024).
+
+    Example:
+        >>> import torch
+        >>> from graphmask.masks import Free, PolynomialExponentialDistance
+        >>> g = PolynomialExponentialDistance(degree=1, coefficients=Free)
+        >>> g.coefficients.value.data.copy_(torch.tensor([[1.0, -2.0]]))
+        tensor([[ 1., -2.]])
+        >>> g(torch.tensor([0.0, 1.0]))
+        tensor([[ 1.0000, -0.3679]], grad_fn=<MaskedFillBackward0>)
+    """
+
+    def __init__(
+        self,
+        degree: int = 2,
+        heads: int = 1,
+        slope: float = 1.0,
+        coefficients: Callable[[int, int], Coefficients] = NonNegative,
+    ) -> None:
+        super().__init__(heads)
+        self.degree = check_integer("degree", degree, 0)
+        self.start = check_positive("slope", slope)
+        self.coefficients = make_coefficients(coefficients, degree, heads)
+        self.nonnegative = self.coefficients.nonnegative
+        self.raw_slope = nn.Parameter(torch.empty(heads))
+        self.reset_parameters()
+
+    @property
+    def slope(self) -> Tensor:
+        """``[H]``."""
+        return softplus(self.raw_slope)
+
+    def reset_parameters(self) -> None:
+        self.coefficients.reset_parameters()
+        self.raw_slope.data.fill_(self.start).expm1_().log_()
+
+    def _values(self, distance: Tensor) -> Tensor:
+        total = distance.new_zeros(self.heads, *distance.shape)
+        for c in self.coefficients().unbind(1)[::-1]:
+            total = total * distance + per_head(c, distance)
+        return total * torch.exp(-per_head(self.slope, distance) * distance)
+
+    def __repr__(self) -> str:
+        kind = type(self.coefficients).__name__
+        return f"PolynomialExponentialDistance(degree={self.degree}, heads={self.heads}, coefficients={kind})"
+
+
+class TableDistance(DistanceFunction):
+    r"""Any function of distances that are multiples of a unit: :math:`g(k u) = t_k`, one learned value per head and multiple.
+
+    Past the table, from :math:`d = n u` on, g is 0: the table is the reach of the mask.
+
+    Args:
+        size: n, values of the table, of the distances 0, u, ..., (n - 1) u.
+        heads: H. (default: :obj:`1`)
+        unit: u. (default: :obj:`1.0`)
+        values: t, see :mod:`graphmask.masks.coefficients`; :class:`~graphmask.masks.Free` ones make g signed.
+            (default: :class:`~graphmask.masks.NonNegative`)
+
+    Raises:
+        ValueError: for an empty table, fewer than one head, and a unit that is not positive; when called, for distances that
+            are no multiples of the unit (up to 8 roundings of their dtype), and for distances that want a gradient.
+
+    Source: Choromanski et al., "Fast Tree-Field Integrators" (NeurIPS 2024), for any function on a tree; Ying et al., "Do
+    Transformers Really Perform Bad for Graph Representation?" (NeurIPS 2021), for a learned number per hop distance.
+
+    Example:
+        >>> import torch
+        >>> from graphmask.masks import TableDistance
+        >>> TableDistance(size=2, unit=0.5)(torch.tensor([0.0, 0.5, 1.0]))
+        tensor([[1.0000, 0.9900, 0.0000]], grad_fn=<MaskedFillBackward0>)
+    """
+
+    differentiable = False
+
+    def __init__(
+        self, size: int, heads: int = 1, unit: float = 1.0, values: Callable[[int, int], Coefficients] = NonNegative
+    ) -> None:
+        super().__init__(heads)
+        self.size, self.unit = check_integer("size", size, 1), check_positive("unit", unit)
+        self.values = make_coefficients(values, size - 1, heads)
+        self.nonnegative = self.values.nonnegative
+
+    def table(self) -> Tensor:
+        """``[H, n]``."""
+        return self.values()
+
+    def reset_parameters(self) -> None:
+        self.values.reset_parameters()
+
+    def _values(self, distance: Tensor) -> Tensor:
+        place = multiples(distance, self.unit, "distance")
+        inside = place < self.size
+        return self.table()[:, place * inside] * inside
+
+    def __repr__(self) -> str:
+        kind = type(self.values).__name__
+        return f"TableDistance(size={self.size}, heads={self.heads}, unit={self.unit}, values={kind})"
+
+
+def make_distance_function(make: Callable[..., DistanceFunction] | DistanceFunction, heads: int) -> DistanceFunction:
+    """A distance function of as many heads as a mask, from its class, a partial of it, or one that is made already."""
+    made = make(heads=heads) if callable(make) and not isinstance(make, nn.Module) else make
+    if not isinstance(made, DistanceFunction):
+        raise refuse_type("function", "a DistanceFunction, its class, or a partial of one", made)
+    if made.heads != heads:
+        raise refuse("function", f"of heads = {heads}, as the mask", f"{made!r}")
+    return made
+
+
+def check_differentiable(name: str, distance: Tensor | None, function: DistanceFunction) -> None:
+    """No gradient by distances where the function has none."""
+    if distance is not None and distance.requires_grad and not function.differentiable:
+        raise refuse(name, f"without a gradient, since {function!r} has none", f"{describe(distance)} that requires one")
+
+
+def check_positive(name: str, value: float) -> float:
+    """A number above 0."""
+    if not 0 < check_number(name, value, -math.inf) < math.inf:
+        raise refuse(name, "positive", value)
+    return float(value)
+
+
+def per_head(value: Tensor, distance: Tensor) -> Tensor:
+    """``[H]`` beside distances ``[...]``: ``[H, 1, ..., 1]``."""
+    return value.reshape(-1, *[1] * distance.dim())

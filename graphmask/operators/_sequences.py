@@ -1,0 +1,101 @@
+"""Sums over the past of sequences, with a decay: linear recurrences in chunks.
+
+Letters: H heads (of the decay, or 1), G sequences of w nodes, K chunks of L nodes, m features, d channels.
+
+Only powers of the decay with non-negative exponents are ever formed: they are at most 1, and where they underflow they are
+zero as they should be.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+from torch.utils.checkpoint import checkpoint
+
+# Nodes of a chunk: products of triangles of this width cost about as much as the passes over memory that they save.
+CHUNK = 32
+LONGEST_CHUNK = 128
+
+# Bytes of the scores within chunks that are formed at once.
+SCORE_MEMORY = 2**28
+
+
+def scan(x: Tensor, log_decay: Tensor | None) -> Tensor:
+    """``y_i = sum_{j <= i} decay^(i - j) x_j`` along the nodes of ``x [H, G, w, C]``."""
+    width = x.shape[2]
+    if width <= CHUNK:
+        return torch.einsum("hij,hgjc->hgic", _triangle(log_decay, width, x), x)
+    inside = torch.einsum("hij,hgkjc->hgkic", _triangle(log_decay, CHUNK, x), _chunked(x, CHUNK))
+    before = _before(inside[..., -1, :], log_decay, CHUNK).unsqueeze(3)
+    since = _powers(log_decay, torch.arange(1, CHUNK + 1, device=x.device), x)
+    return (inside + since[:, None, None, :, None] * before).flatten(2, 3)[:, :, :width]
+
+
+def attend_causally(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None) -> Tensor:
+    """``y_i = sum_{j <= i} decay^(i - j) (q_i . k_j) v_j`` for ``q, k [H, G, w, m]`` and ``v [H, G, w, d]``.
+
+    Within chunks by scores, across chunks by a state ``[m, d]`` per chunk.
+    """
+    width = q.shape[2]
+    length = max(1, min(chunk_length(q.shape[-1], v.shape[-1]), width))
+    q, k, v = (_chunked(x, length) for x in (q, k, v))
+    inside = _attend_within(q, k, v, _triangle(log_decay, length, q).unsqueeze(1))
+    if q.shape[2] > 1:
+        step = torch.arange(length, device=q.device)
+        until, since = (_powers(log_decay, n, q)[:, None, None, :, None] for n in (length - 1 - step, step + 1))
+        state = (until * k).mT @ v
+        before = _before(state.flatten(3), log_decay, length).unflatten(3, state.shape[3:])
+        inside = inside + since * (q @ before)
+    return inside.flatten(2, 3)[:, :, :width]
+
+
+def chunk_length(m: int, d: int) -> int:
+    """Nodes of a chunk whose scores cost about as much as its state, a power of two."""
+    length = CHUNK
+    while length < LONGEST_CHUNK and 1.5 * length < 2 * m * d / (m + d):
+        length *= 2
+    return length
+
+
+def _attend_within(q: Tensor, k: Tensor, v: Tensor, triangle: Tensor) -> Tensor:
+    """Scores of all pairs within chunks ``[H, G, K, L, .]``; where they are many, in slices that are computed twice."""
+    shape = q.shape[1:3]
+    q, k, v = (x.flatten(1, 2) for x in (q, k, v))
+    count = max(1, SCORE_MEMORY // (len(q) * q.shape[2] ** 2 * q.element_size()))
+    slices = list(zip(*(x.split(count, 1) for x in (q, k, v)), strict=True))
+    if len(slices) == 1 or not torch.is_grad_enabled():
+        parts = [_attend_chunks(*each, triangle) for each in slices]
+    else:
+        parts = [checkpoint(_attend_chunks, *each, triangle, use_reentrant=False) for each in slices]
+    return torch.cat(parts, 1).unflatten(1, shape)
+
+
+def _attend_chunks(q: Tensor, k: Tensor, v: Tensor, triangle: Tensor) -> Tensor:
+    return (triangle * (q @ k.mT)) @ v
+
+
+def _before(end: Tensor, log_decay: Tensor | None, length: int) -> Tensor:
+    """What all chunks before one leave to it, from what each leaves by itself ``[H, G, K, C]``."""
+    total = scan(end, None if log_decay is None else length * log_decay)
+    return pad(total[:, :, :-1], (0, 0, 1, 0))
+
+
+def _chunked(x: Tensor, length: int) -> Tensor:
+    """``[H, G, w, C]`` as ``[H, G, K, L, C]``, zeros at the end."""
+    chunks = -(-x.shape[2] // length)
+    return pad(x, (0, 0, 0, chunks * length - x.shape[2])).unflatten(2, (chunks, length))
+
+
+def _triangle(log_decay: Tensor | None, length: int, like: Tensor) -> Tensor:
+    """``[H, L, L]``: ``decay^(i - j)`` for j <= i, else 0."""
+    step = torch.arange(length, device=like.device)
+    gap = step.unsqueeze(1) - step
+    return _powers(log_decay, gap.clamp(min=0), like) * (gap >= 0)
+
+
+def _powers(log_decay: Tensor | None, exponent: Tensor, like: Tensor) -> Tensor:
+    """``[H, *exponent]``, in the type of what they multiply."""
+    if log_decay is None:
+        return torch.ones_like(exponent, dtype=like.dtype).unsqueeze(0)
+    return torch.exp(log_decay.to(like.dtype).reshape(-1, *[1] * exponent.dim()) * exponent)

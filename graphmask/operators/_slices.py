@@ -1,0 +1,20 @@
+"""Work in slices of bounded memory, computed again in the backward pass where there are several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+Part = TypeVar("Part")
+
+
+def run_slices(run: Callable[..., Part], width: int, *tensors: Tensor) -> list[Part]:
+    """``run`` of each slice of ``width`` channels (the last dimension) of the tensors."""
+    slices = list(zip(*(x.split(max(1, width), -1) for x in tensors), strict=True))
+    if len(slices) == 1 or not torch.is_grad_enabled():
+        return [run(*each) for each in slices]
+    return [checkpoint(run, *each, use_reentrant=False) for each in slices]

@@ -1,0 +1,115 @@
+"""A mask of low rank within each graph."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from graphmask._checks import refuse
+from graphmask.kernels import Pattern, sddmm
+from graphmask.kernels.primitives import in_one_type
+from graphmask.topology import Topology
+
+from ._slices import run_slices
+from .base import Attended, MaskOperator
+from .executions import SLICE_MEMORY, Execution
+from .global_ import GlobalOperator
+
+
+class LowRankOperator(MaskOperator):
+    r"""``M_ij = left_i . right_j`` where i and j are nodes of the same graph, and 0 elsewhere.
+
+    Attention under it is unmasked attention with the features :math:`q_i \otimes \text{left}_i` and
+    :math:`k_j \otimes \text{right}_j`. A multiple of the identity is added as a sparse term.
+
+    Args:
+        topology: the graphs.
+        left: ``[H or 1, N, r]``.
+        right: ``[H or 1, N, r]``.
+        nonnegative: whether no inner product can be negative. (default: :obj:`False`)
+        estimate: whether the inner products estimate non-negative numbers. (default: :obj:`False`)
+
+    Raises:
+        ValueError: for factors that do not fit the graph or each other.
+
+    Cost: O(N r) per column; attention in O(N m r d), its intermediates in slices of bounded memory.
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> two = gm.Topology(torch.empty(2, 0, dtype=torch.long), batch=torch.tensor([0, 1, 0]))
+        >>> left, right = torch.tensor([[[1.0], [2.0], [3.0]]]), torch.ones(1, 3, 1)
+        >>> gm.operators.LowRankOperator(two, left, right).to_dense()
+        tensor([[[1., 0., 1.],
+                 [0., 2., 0.],
+                 [3., 0., 3.]]])
+    """
+
+    def __init__(
+        self, topology: Topology, left: Tensor, right: Tensor, nonnegative: bool = False, estimate: bool = False
+    ) -> None:
+        for name, factor in (("left", left), ("right", right)):
+            if factor.dim() != 3 or factor.shape[1] != topology.num_nodes:
+                raise refuse(name, f"of shape [H or 1, N, r] with N = {topology.num_nodes} (nodes of the topology)", factor)
+        heads = max(len(left), len(right))
+        if left.shape[2] != right.shape[2] or len(left) not in (1, heads) or len(right) not in (1, heads):
+            raise refuse("right", f"of shape [H or 1, N, r] as left, {list(left.shape)}", right)
+        self.left, self.right = in_one_type(left, right)
+        super().__init__(topology, heads, nonnegative, 2 * topology.num_nodes * left.shape[2], estimate)
+
+    @property
+    def rank(self) -> int:
+        """r, the largest rank of M within a graph."""
+        return self.left.shape[2]
+
+    def _matmul(self, x: Tensor) -> Tensor:
+        left, right, x = in_one_type(self.left, self.right, x)
+        if self.topology.num_graphs == 1:
+            return left @ (right.mT @ x)
+        blocks, heads = self.topology.blocks, max(self.heads, len(x))
+        rows = blocks.rows(heads)
+        stacked = (blocks.stack(each.expand(heads, -1, -1).transpose(0, 1), rows) for each in (left, right, x))
+        products = [a @ (b.mT @ c) for a, b, c in zip(*stacked, strict=True)]
+        return blocks.unstack(products, rows).transpose(0, 1)
+
+    def _transpose(self) -> LowRankOperator:
+        return LowRankOperator(self.topology, self.right, self.left, self.nonnegative, self.estimate)
+
+    def to_dense(self) -> Tensor:
+        inner = torch.einsum("hir,hjr->hij", *self._factors())
+        batch = self.topology.batch
+        return inner if batch is None else inner.masked_fill(batch.unsqueeze(0) != batch.unsqueeze(1), 0)
+
+    def lookup(self, pattern: Pattern) -> Tensor:
+        """Inner products within a graph; positions between graphs are zero."""
+        inner, batch = sddmm(pattern, *self._factors()), self.topology.batch
+        return inner if batch is None else inner.masked_fill(batch[pattern.row] != batch[pattern.col], 0)
+
+    def _factors(self) -> tuple[Tensor, Tensor]:
+        """Left and right with all heads."""
+        return self.left.expand(self.heads, -1, -1), self.right.expand(self.heads, -1, -1)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None) -> Attended:
+        # Of more ranks than values, it is the values that are lifted with less work.
+        if execution is not None or not self.sums_itself or self.rank > v.shape[-1] + 1:
+            return super()._attend(q, k, v, execution)
+        return attend_factored(GlobalOperator(self.topology), self.left, self.right, q, k, v)
+
+
+def attend_factored(mask: MaskOperator, left: Tensor, right: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Attended:
+    r"""Attention under ``sum_r diag(left_r) M diag(right_r)``: that under M with features ``q (x) left`` and ``k (x) right``.
+
+    The normaliser is exact where inner products of left and right are non-negative, or estimate what is.
+    """
+    q, k, v, left, right = in_one_type(q, k, v, left, right)
+
+    def attend(left: Tensor, right: Tensor) -> Attended:
+        return mask._attend(_lift(q, left), _lift(k, right), v, None)
+
+    width = SLICE_MEMORY // max(1, q.numel() * q.element_size())
+    numerators, normalisers = zip(*run_slices(attend, width, left, right), strict=True)
+    return Attended(sum(numerators), sum(normalisers))
+
+
+def _lift(x: Tensor, factor: Tensor) -> Tensor:
+    """``[H, N, m r]``, all products of a feature and a factor."""
+    return (x.unsqueeze(-1) * factor.unsqueeze(-2)).flatten(-2)

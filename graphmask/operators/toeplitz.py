@@ -1,0 +1,117 @@
+"""Functions of the offset on grids: block-Toeplitz matrices of several levels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from scipy.fft import next_fast_len
+from torch import Tensor
+
+from graphmask._checks import refuse
+from graphmask.kernels import Pattern
+from graphmask.kernels.primitives import in_one_type
+from graphmask.topology import Topology
+
+from ._grids import check_shape, coordinates, grids_of
+from .base import MaskOperator
+
+
+class ToeplitzOperator(MaskOperator):
+    r"""``M_ij = value[h, x_i - x_j + n - 1]`` for nodes of the same graph, each graph a grid of lengths n.
+
+    Nodes of a graph are listed in row-major order; nodes of other graphs may stand between them.
+
+    Args:
+        topology: graphs of ``prod(shape)`` nodes each, and one more with a class token.
+        shape: ``(n_1, ..., n_D)``.
+        value: ``[H, 2 n_1 - 1, ..., 2 n_D - 1]``, of each offset from ``1 - n`` to ``n - 1``.
+        nonnegative: whether no value can be negative.
+        class_token: whether the first node of each graph lies on no grid: its row and its column are ones.
+            (default: :obj:`False`)
+
+    Raises:
+        ValueError: where values do not fit the shape, or any graph has another number of nodes.
+
+    Cost: O(N log N) per column by Fourier transforms of grids padded to twice their length; rounding is small against the
+    largest entries of a product and not against each of them.
+
+    Source: Choromanski et al., "From block-Toeplitz matrices to differential equations on graphs" (ICML 2022).
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> pair = gm.Topology(torch.empty(2, 0, dtype=torch.long), num_nodes=2)
+        >>> operator = gm.operators.ToeplitzOperator(pair, (2,), torch.tensor([[1.0, 2.0, 3.0]]), nonnegative=True)
+        >>> operator.to_dense()
+        tensor([[[2., 1.],
+                 [3., 2.]]])
+    """
+
+    def __init__(
+        self, topology: Topology, shape: Sequence[int], value: Tensor, nonnegative: bool, class_token: bool = False
+    ) -> None:
+        self.grid, self.value, self.class_token = check_shape(shape), value, class_token
+        if tuple(value.shape[1:]) != tuple(2 * n - 1 for n in self.grid):
+            raise refuse("value", f"of shape [H, {', '.join(str(2 * n - 1) for n in self.grid)}], all offsets", value)
+        self._grids = grids_of(topology, self.grid, int(class_token))
+        size = math.prod(map(_length, self.grid))
+        super().__init__(topology, len(value), nonnegative, topology.num_graphs * size * (2 + 2.5 * math.log2(size)))
+
+    def _matmul(self, x: Tensor) -> Tensor:
+        value, x = in_one_type(self.value, x)
+        (nodes,) = self._grids.split(x)
+        places = nodes[:, :, 1:] if self.class_token else nodes
+        out = convolve(value, places.unflatten(2, self.grid)).flatten(2, -2)
+        if self.class_token:
+            token = nodes.sum(2, keepdim=True).expand(len(out), -1, -1, -1)
+            out = torch.cat([token, out + nodes[:, :, :1]], 2)
+        return self._grids.join([out])
+
+    def _transpose(self) -> MaskOperator:
+        value = self.value.flip(tuple(range(1, self.value.dim())))
+        return ToeplitzOperator(self.topology, self.grid, value, self.nonnegative, self.class_token)
+
+    def to_dense(self) -> Tensor:
+        rows = torch.arange(self.num_nodes, device=self.value.device)
+        return self._at(rows.unsqueeze(1), rows.unsqueeze(0))
+
+    def lookup(self, pattern: Pattern) -> Tensor:
+        return self._at(pattern.row.long(), pattern.col.long())
+
+    def _at(self, row: Tensor, col: Tensor) -> Tensor:
+        """``[H, ...]`` entries."""
+        rank, batch, extra = self.topology.local_index, self.topology.batch, int(self.class_token)
+        places = (coordinates((rank[nodes] - extra).clamp(min=0), self.grid) for nodes in (row, col))
+        offset = [i - j + n - 1 for i, j, n in zip(*places, self.grid, strict=True)]
+        found = self.value[(slice(None), *offset)]
+        if self.class_token:
+            found = torch.where((rank[row] == 0) | (rank[col] == 0), 1.0, found)
+        return found if batch is None else found * (batch[row] == batch[col])
+
+
+def convolve(value: Tensor, x: Tensor) -> Tensor:
+    """``y_i = sum_j value[i - j + n - 1] x_j`` on the grids of ``x [H, B, n_1, ..., n_D, C]``.
+
+    Circular, on grids long enough that what wraps around falls outside of the places that are read.
+    """
+    shape = x.shape[2:-1]
+    lengths = [_length(n) for n in shape]
+    product = _transform(value[:, None, ..., None], lengths) * _transform(x, lengths)
+    for axis, n in enumerate(shape[:-1], 2):
+        product = torch.fft.ifft(product, dim=axis).narrow(axis, n - 1, n)
+    last = len(shape) + 1
+    return torch.fft.irfft(product, lengths[-1], dim=last).narrow(last, shape[-1] - 1, shape[-1])
+
+
+def _transform(x: Tensor, lengths: Sequence[int]) -> Tensor:
+    """Of the axes 2, 3, ...; the last one first, while all numbers are real."""
+    x = torch.fft.rfft(x, lengths[-1], dim=len(lengths) + 1)
+    for axis, length in enumerate(lengths[:-1], 2):
+        x = torch.fft.fft(x, length, dim=axis)
+    return x
+
+
+def _length(n: int) -> int:
+    """At least ``2 n - 1``, a product of small primes."""
+    return int(next_fast_len(2 * n - 1, real=True))

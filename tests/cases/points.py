@@ -1,0 +1,70 @@
+"""Masks of low rank, entrywise products, and masks on positions."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from graphmask import masks, operators, reference
+from graphmask.kernels import Pattern
+from graphmask.operators import MaskOperator
+from graphmask.topology import Topology
+
+from .base import MASK_REFERENCES, Case, mask_reference, parameter
+from .series import power_series, walk_mask
+
+
+def _normal(topology: Topology, heads: int, rank: int, seed: int) -> Tensor:
+    return torch.randn(heads, topology.num_nodes, rank, generator=torch.Generator().manual_seed(seed))
+
+
+def _low_rank(topology: Topology, rank: int = 3, heads: int = 2, **known: bool) -> operators.LowRankOperator:
+    return operators.LowRankOperator(topology, _normal(topology, heads, rank, 4), _normal(topology, 2, rank, 5), **known)
+
+
+def _positive(topology: Topology, rank: int) -> operators.LowRankOperator:
+    factor = _normal(topology, 1, rank, 6).abs()
+    return operators.LowRankOperator(topology, factor, factor.flip(1), nonnegative=True)
+
+
+def _sparse(topology: Topology, step: int = 3) -> operators.SparseOperator:
+    n = topology.num_nodes
+    row, col = (each.flatten()[::step] for each in torch.meshgrid(torch.arange(n), torch.arange(n), indexing="ij"))
+    inside = torch.ones_like(row, dtype=torch.bool) if topology.batch is None else topology.batch[row] == topology.batch[col]
+    pattern = Pattern.from_coo(row[inside], col[inside], (n, n))
+    return operators.SparseOperator(topology, pattern, _normal(topology, 2, n, 7).flatten(1)[:, : pattern.nnz])
+
+
+def _series(topology: Topology, order: int = 3) -> MaskOperator:
+    return power_series(order, masks.NonNegative)(topology)
+
+
+MASK_REFERENCES |= {
+    masks.Hadamard: lambda mask, topology: reference.hadamard(*(mask_reference(each, topology) for each in mask.masks)),
+}
+
+MASKS = (
+    Case("hadamard-sparse", lambda: walk_mask() * power_series(1, masks.Free)),
+    Case("hadamard-of-walks", lambda: walk_mask(masks.Diffusion) * walk_mask(heads=1, hops=2)),
+    Case("hadamard-ones", lambda: (parameter(0.5, -0.2) * masks.GlobalMask()) * power_series(2), differentiable=True),
+    Case("hadamard-sum", lambda: walk_mask() * (0.3 * masks.GlobalMask() + walk_mask(masks.PageRank))),
+)
+
+OPERATORS = (
+    Case("low-rank", _low_rank),
+    Case("low-rank-estimate", lambda t: _low_rank(t, heads=1, estimate=True)),
+    Case("low-rank-estimate-wide", lambda t: _low_rank(t, rank=9, estimate=True)),
+    Case("low-rank-positive", lambda t: _positive(t, rank=2)),
+    Case("low-rank-positive-wide", lambda t: _positive(t, rank=6)),
+    Case("low-rank-and-global", lambda t: operators.GlobalOperator(t) + _low_rank(t, estimate=True)),
+    Case("hadamard", lambda t: operators.HadamardOperator(_series(t), _low_rank(t, heads=1))),
+    Case("hadamard-positive", lambda t: _positive(t, rank=2) * _series(t)),
+    Case("hadamard-positive-wide", lambda t: _series(t) * _positive(t, rank=6)),
+    Case("hadamard-estimate", lambda t: _series(t) * _low_rank(t, estimate=True)),
+    Case("hadamard-signed", lambda t: power_series(2, masks.Free)(t) * _positive(t, rank=2)),
+    Case("hadamard-low-rank", lambda t: _low_rank(t) * _positive(t, rank=2)),
+    Case("hadamard-sparse", lambda t: _sparse(t) * _low_rank(t)),
+    Case("hadamard-sparse-both", lambda t: _sparse(t) * _sparse(t, 2)),
+    Case("hadamard-scaled", lambda t: (torch.tensor([0.5, -2.0]) * _series(t)) * (2 * _positive(t, rank=2))),
+    Case("hadamard-sum", lambda t: (_sparse(t) + _positive(t, rank=2)) * (_positive(t, rank=1) + _low_rank(t))),
+)
