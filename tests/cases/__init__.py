@@ -33,16 +33,10 @@ from .transforms import FUNCTIONS as FUNCTIONS
 from .transforms import TRANSFORMS as TRANSFORMS
 
 # One module per family of masks.
-_FAMILIES = (series, points)
+_FAMILIES = (series, grids, points, trees)
 
 MASKS = tuple(case for family in _FAMILIES for case in family.MASKS)
-OPERATORS = (*operators.OPERATORS, *points.OPERATORS)
-_FAMILIES = (series, trees)
-
-OPERATORS = (*operators.OPERATORS, *trees.OPERATORS)
-_FAMILIES = (series, grids)
-
-OPERATORS = operators.OPERATORS + grids.OPERATORS
+OPERATORS = tuple(case for module in (operators, *_FAMILIES) for case in getattr(module, "OPERATORS", ()))
 
 
 def registered() -> Iterator[Any]:
@@ -52,7 +46,7 @@ def registered() -> Iterator[Any]:
     for case in OPERATORS:
         topology = next(graph for graph in case.topologies().values() if graph.num_nodes > 1)
         operator = case.make(topology)
-        x = torch.ones(2, topology.num_nodes, 1)
+        x = torch.ones(max(operator.heads, 2), topology.num_nodes, 1)
         yield from (operator, operator.entries(), operator.attend(x, x, x))
     yield from EXECUTIONS
     yield from (*SCORES, gm.masks.symmetrize)
