@@ -12,11 +12,24 @@ from graphmask.attention import attention
 from graphmask.benchmark.contenders import Contender, Workload
 from graphmask.benchmark.names import find_named
 from graphmask.benchmark.problem import HEADS, Problem
-from graphmask.masks import GlobalMask, GRFMask, PowerSeriesMask, StitchedMask, TopologicalMask, WalkMask
+from graphmask.masks import (
+    CausalMask,
+    GlobalMask,
+    GRFMask,
+    NonNegative,
+    PolynomialExponentialDistance,
+    PowerSeriesMask,
+    StitchedMask,
+    TableDistance,
+    ToeplitzMask,
+    TopologicalMask,
+    TreeDistanceMask,
+    WalkMask,
+)
 from graphmask.topology import Topology
 from graphmask.walks import ResampledWalks
 
-from .grounds import SPHERE, Ground
+from .grounds import GRID, SEQUENCE, SPHERE, TREE, Ground
 
 
 class GroundProblem(Problem):
@@ -69,24 +82,41 @@ class Family(Contender):
         return Workload(lambda: attention(*qkv, mask(prepared)), (*qkv, *mask.parameters()), multiply_adds=work)
 
 
-def _global_and_walk() -> TopologicalMask:
+def _sum() -> TopologicalMask:
     return 0.1 * GlobalMask() + _WALK()
 
 
-_WALK = partial(WalkMask, hops=8, heads=HEADS, sampler=ResampledWalks(budget=64, hops=8))
+def _product() -> TopologicalMask:
+    return _SHORT_WALK() @ _SHORT_WALK()
+
+
 _SHORT = ResampledWalks(budget=16, hops=4)
+_WALK = partial(WalkMask, hops=8, heads=HEADS, sampler=ResampledWalks(budget=64, hops=8))
+_SHORT_WALK = partial(WalkMask, hops=4, heads=HEADS, alpha=NonNegative, sampler=_SHORT)
+_SERIES = partial(PowerSeriesMask, order=4, heads=HEADS)
 _GRF = partial(GRFMask, hops=4, heads=HEADS, sampler=_SHORT)
 _STITCHED = partial(StitchedMask, degree=2, hops=4, heads=HEADS, sampler=_SHORT)
+_TREE = partial(TreeDistanceMask, heads=HEADS)
+_POLYNOMIAL = partial(_TREE, partial(PolynomialExponentialDistance, degree=2))
+_TABLE = partial(_TREE, partial(TableDistance, 64))
+_TOEPLITZ = partial(ToeplitzMask, heads=HEADS)
 
 BASE = "global"
 
 FAMILIES: tuple[Family, ...] = (
     Family(BASE, "GlobalMask: unmasked linear attention", SPHERE, GlobalMask),
-    Family("power-series", "PowerSeriesMask of order 4", SPHERE, partial(PowerSeriesMask, order=4, heads=HEADS)),
+    Family("power-series", "PowerSeriesMask of order 4", SPHERE, _SERIES),
     Family("walk", "WalkMask of 8 hops, about 64 pairs per node", SPHERE, _WALK),
     Family("grf", "GRFMask, two factors of 4 hops, about 16 pairs per node each", SPHERE, _GRF),
     Family("stitched", "StitchedMask of degree 2, four such factors", SPHERE, _STITCHED),
-    Family("sum", "0.1 * GlobalMask() + WalkMask, as above", SPHERE, _global_and_walk),
+    Family("sum", "0.1 * GlobalMask() + WalkMask, as in `walk`", SPHERE, _sum),
+    Family("product", "WalkMask @ WalkMask, of 4 hops, about 16 pairs per node each", SPHERE, _product),
+    Family("causal", "CausalMask without decay", SEQUENCE, CausalMask),
+    Family("causal-decay", "CausalMask with a learned decay per head", SEQUENCE, partial(CausalMask, 0.9, heads=HEADS)),
+    Family("toeplitz", "ToeplitzMask, a value per offset", GRID, _TOEPLITZ),
+    Family("tree-exponential", "TreeDistanceMask, exponential", TREE, _TREE),
+    Family("tree-polynomial", "TreeDistanceMask, polynomial of degree 2 times exponential", TREE, _POLYNOMIAL),
+    Family("tree-table", "TreeDistanceMask, 64 free values", TREE, _TABLE),
 )
 
 

@@ -42,7 +42,7 @@ def sphere(num_nodes: int, seed: int) -> Topology:
 
 
 def tree(num_nodes: int, seed: int) -> Topology:
-    """The minimum spanning tree of :func:`sphere`, edges weighted by their lengths.
+    """The minimum spanning tree of :func:`sphere`, every edge of length 1.
 
     Example:
         >>> tree(100, seed=0).num_edges  # both directions of N - 1
@@ -54,8 +54,8 @@ def tree(num_nodes: int, seed: int) -> Topology:
     length = (graph.pos[source] - graph.pos[target]).norm(dim=1).double()
     lengths = coo_array((length.numpy(), (source.numpy(), target.numpy())), shape=(num_nodes, num_nodes))
     found = minimum_spanning_tree(lengths.tocsr()).tocoo()
-    one, other, weight = (torch.from_numpy(part) for part in (found.row, found.col, found.data))
-    return Topology(_both_ways(one.long(), other.long()), num_nodes, weight.float().repeat(2), pos=graph.pos)
+    one, other = (torch.from_numpy(part).long() for part in (found.row, found.col))
+    return Topology(_both_ways(one, other), num_nodes, pos=graph.pos)
 
 
 def grid_shape(num_nodes: int) -> tuple[int, int]:
@@ -124,7 +124,7 @@ def _both_ways(one: Tensor, other: Tensor) -> Tensor:
 SPHERE = Ground(
     "sphere", "nearest neighbours on the sphere, mean degree about 7, nodes in the order of a Hilbert curve", sphere
 )
-TREE = Ground("tree", "the minimum spanning tree of `sphere`", tree)
+TREE = Ground("tree", "the minimum spanning tree of `sphere`, every edge of length 1", tree)
 GRID = Ground("grid", "nodes row by row, as many rows as columns or half as many, four neighbours", grid, grid_shape)
 SEQUENCE = Ground("sequence", "nodes in a row", sequence)
 HYPERCUBE = Ground("hypercube", "nodes whose numbers differ in one bit are joined", hypercube)
