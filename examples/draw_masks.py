@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import math
 import tempfile
 import textwrap
 from collections.abc import Callable, Sequence
@@ -26,6 +27,8 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 from PIL import Image
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import minimum_spanning_tree
 from torch import Tensor
 from torch_geometric.data import Data
 
@@ -53,6 +56,11 @@ class Scene(NamedTuple):
     paint: Callable[[Any, Scene, np.ndarray], None]
     solid: bool = False
     face: np.ndarray | None = None
+
+    @property
+    def side(self) -> int:
+        """Of a grid."""
+        return math.isqrt(self.topology.num_nodes)
 
 
 def pixels(side: int) -> Scene:
@@ -105,14 +113,48 @@ def read_mesh(path: Path) -> Scene:
     return mesh(pos, face, int((pos @ np.array([0.5, -0.6, 0.6])).argmax()))
 
 
+def with_lengths(scene: Scene) -> Scene:
+    """Edges weighted by their lengths, in units of the mean one."""
+    topology = scene.topology
+    length = edge_lengths(topology)
+    weighted = gm.Topology(topology.edge_index, topology.num_nodes, length / length.mean(), pos=topology.pos)
+    return scene._replace(topology=weighted)
+
+
+def spanned(scene: Scene) -> Scene:
+    """The minimum spanning tree of a scene with lengths."""
+    topology = scene.topology
+    source, target = topology.edge_index.numpy()
+    size = topology.num_nodes
+    found = minimum_spanning_tree(csr_array((topology.edge_weight.numpy(), (source, target)), shape=(size, size))).tocoo()
+    one, other, length = (torch.from_numpy(part) for part in (found.row, found.col, found.data))
+    edges = torch.stack([torch.cat([one, other]), torch.cat([other, one])]).long()
+    return scene._replace(topology=gm.Topology(edges, size, length.repeat(2), pos=topology.pos))
+
+
+def edge_lengths(topology: gm.Topology) -> Tensor:
+    """In the space of ``pos``."""
+    source, target = topology.edge_index
+    return (topology.pos[source] - topology.pos[target]).norm(dim=1)
+
+
 def make_scenes(side: int, solid: Scene) -> dict[str, Scene]:
     """All scenes by name."""
-    return {"grid": pixels(side), "cloud": cloud(side), "mesh": solid}
+    lengths, mesh_lengths = with_lengths(cloud(side)), with_lengths(solid)
+    return {
+        "grid": pixels(side),
+        "power of two": pixels(1 << side.bit_length() - 1),
+        "lengths": lengths,
+        "tree": spanned(lengths),
+        "mesh": solid,
+        "mesh lengths": mesh_lengths,
+        "mesh tree": spanned(mesh_lengths),
+    }
 
 
 def paint_pixels(axes: Any, scene: Scene, colours: np.ndarray) -> None:
     """An image."""
-    side = round(len(colours) ** 0.5)
+    side = scene.side
     axes.imshow(colours.reshape(side, side, 4), interpolation="nearest")
     axes.plot(scene.node % side, scene.node // side, **MARK)
     axes.set_axis_off()
@@ -149,32 +191,43 @@ def paint_mesh(axes: Any, scene: Scene, colours: np.ndarray) -> None:
 
 
 class Page(NamedTuple):
-    """A mask, by the name of its page, and the scenes that it is drawn on."""
+    """A mask, made for a scene, by the name of its page; and the scenes that it is drawn on."""
 
     name: str
-    make: Callable[[], gm.masks.TopologicalMask]
+    make: Callable[[Scene], gm.masks.TopologicalMask]
     scenes: tuple[str, ...] = ("grid", "mesh")
 
 
+def toeplitz(scene: Scene) -> gm.masks.ToeplitzMask:
+    """Some function of the offset: far along one diagonal, and not along the other."""
+    side = scene.side
+    mask = gm.masks.ToeplitzMask((side, side))
+    step = torch.arange(1 - side, side)
+    along, across = step[:, None] + step, step[:, None] - step
+    mask.raw.data[0] = -((along / 14) ** 2) - (across / 5) ** 2
+    return mask
+
+
 WIDE = partial(gm.masks.Diffusion, scale=6.0)
+DECAY = partial(gm.masks.ExponentialDistance, slope=0.2)
 
-
-def pages(side: int) -> tuple[Page, ...]:
-    """Every mask, with parameters that let the eye see what it does."""
-    masks = gm.masks
-    return (
-        Page("global", masks.GlobalMask),
-        Page("power_series", lambda: masks.PowerSeriesMask(order=16, alpha=WIDE)),
-        Page("walk", lambda: masks.WalkMask(hops=8, alpha=WIDE)),
-        Page("grf", lambda: masks.GRFMask(hops=8, alpha=WIDE)),
-        Page("stitched", lambda: masks.StitchedMask(degree=2, hops=4, alpha=WIDE)),
-        Page("algebra", lambda: 0.02 * masks.GlobalMask() + masks.WalkMask(hops=8, alpha=WIDE)),
-    )
+PAGES = (
+    Page("global", lambda _: gm.masks.GlobalMask()),
+    Page("power_series", lambda _: gm.masks.PowerSeriesMask(order=16, alpha=WIDE)),
+    Page("walk", lambda _: gm.masks.WalkMask(hops=8, alpha=WIDE)),
+    Page("grf", lambda _: gm.masks.GRFMask(hops=8, alpha=WIDE)),
+    Page("stitched", lambda _: gm.masks.StitchedMask(degree=2, hops=4, alpha=WIDE)),
+    Page("algebra", lambda _: 0.01 * gm.masks.GlobalMask() + gm.masks.WalkMask(hops=8, alpha=WIDE)),
+    Page("hadamard", lambda _: gm.masks.CausalMask() * gm.masks.WalkMask(hops=8, alpha=WIDE)),
+    Page("causal", lambda _: gm.masks.CausalMask(decay=0.99), ("grid",)),
+    Page("toeplitz", toeplitz, ("grid",)),
+    Page("tree_distance", lambda _: gm.masks.TreeDistanceMask(DECAY), ("tree", "mesh tree")),
+)
 
 
 def row_of(page: Page, scene: Scene) -> tuple[Tensor, str]:
     """The row of the node, in the first head, and how the mask prints."""
-    mask = page.make()
+    mask = page.make(scene)
     with torch.no_grad():
         operator = mask(mask.prepare(scene.topology))
         return operator.rows(torch.tensor([scene.node]))[0, 0], repr(mask)
@@ -221,7 +274,7 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="tiny graphs, pictures are thrown away")
     asked = parser.parse_args()
     side, around = (9, 5) if asked.smoke else (SIDE, AROUND)
-    known = {page.name: page for page in pages(side)}
+    known = {page.name: page for page in PAGES}
     names = asked.masks.split(",") if asked.masks else list(known)
     if unknown := set(names) - set(known):
         parser.error(f"--masks: among {', '.join(known)}, got {', '.join(sorted(unknown))}")
