@@ -55,7 +55,9 @@ def make_table(found: Sequence[FamilyCosts]) -> Table:
     Raises:
         MissingExtraError: without rich.
     """
-    table = make_table_frame("Forward + backward: exponents over the larger half of the sizes, costs at the largest")
+    table = make_table_frame(
+        "Forward + backward, fastest rounds: exponents over the larger half of the sizes, costs at the largest"
+    )
     for heading in ("family", "graph"):
         table.add_column(heading, no_wrap=True)
     for heading in _HEADINGS:

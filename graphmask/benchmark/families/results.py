@@ -11,7 +11,7 @@ from .families import BASE, Family
 
 
 class FamilyCosts(NamedTuple):
-    """A family over all sizes.
+    """A family over all sizes. Times are those of the fastest rounds: what else a machine does only adds to them.
 
     Args:
         family: its name.
@@ -22,7 +22,7 @@ class FamilyCosts(NamedTuple):
         exponent_of_all: the same over all sizes.
         memory: exponent of the peak of memory, over the larger half of the sizes.
         nodes: the largest size that was measured; 0 for none.
-        seconds: of a call there.
+        seconds: of a forward and backward call there.
         ratio: to the same call under GlobalMask, where that was measured there, too.
         peak: MiB there.
         prepare: seconds there of what is made once per graph.
@@ -57,15 +57,21 @@ def summarize(measurements: Sequence[Measurement], families: Sequence[Family]) -
         ('N p', 1.0, 1.0, 256)
     """
     groups = by_contender(measurements)
-    base = {each.nodes: each.both_seconds for each in groups.get(BASE, ())}
+    base = _fastest(groups.get(BASE, ()))
     return [_summarize(family, groups[family.name], base) for family in families if family.name in groups]
 
 
-def _summarize(family: Family, group: Sequence[Measurement], base: dict[int, float | None]) -> FamilyCosts:
+def _fastest(group: Sequence[Measurement]) -> dict[int, float]:
+    """Seconds of a forward and backward call by number of nodes."""
+    return {each.nodes: min(each.both) for each in group if each.both}
+
+
+def _summarize(family: Family, group: Sequence[Measurement], base: dict[int, float]) -> FamilyCosts:
     measured = [each for each in group if each.status is Status.MEASURED]
     largest = max(measured, key=lambda each: each.nodes, default=group[0])
-    seconds, rival = largest.both_seconds, base.get(largest.nodes)
-    both, peak, prepare = (QUANTITIES[name].values(measured) for name in ("both", "peak", "prepare"))
+    both = _fastest(measured)
+    seconds, rival = both.get(largest.nodes), base.get(largest.nodes)
+    peak, prepare = (QUANTITIES[name].values(measured) for name in ("peak", "prepare"))
     work = {each.nodes: each.multiply_adds for each in measured if each.multiply_adds}
     return FamilyCosts(
         family.name,
