@@ -23,7 +23,10 @@ from .distances import PolynomialExponentialDistance as PolynomialExponentialDis
 from .distances import TableDistance as TableDistance
 from .global_ import GlobalMask as GlobalMask
 from .grf import GRFMask as GRFMask
+from .grid_diffusion import GridDiffusionMask as GridDiffusionMask
 from .hadamard import Hadamard as Hadamard
+from .hypercube import HypercubeMask as HypercubeMask
+from .kronecker import Kronecker as Kronecker
 from .power_series import PowerSeriesMask as PowerSeriesMask
 from .stitched import StitchedMask as StitchedMask
 from .toeplitz import ToeplitzMask as ToeplitzMask
@@ -41,7 +44,10 @@ __all__ = [
     "Free",
     "GRFMask",
     "GlobalMask",
+    "GridDiffusionMask",
     "Hadamard",
+    "HypercubeMask",
+    "Kronecker",
     "MatrixProduct",
     "NonNegative",
     "PStepWalk",

@@ -11,7 +11,10 @@ from .executions import Execution as Execution
 from .executions import Lifted as Lifted
 from .executions import Pairs as Pairs
 from .global_ import GlobalOperator as GlobalOperator
+from .grid_diffusion import GridDiffusionOperator as GridDiffusionOperator
 from .hadamard import HadamardOperator as HadamardOperator
+from .hypercube import HypercubeOperator as HypercubeOperator
+from .kronecker import KroneckerOperator as KroneckerOperator
 from .low_rank import LowRankOperator as LowRankOperator
 from .power_series import PowerSeriesOperator as PowerSeriesOperator
 from .product import ProductOperator as ProductOperator
@@ -28,7 +31,10 @@ __all__ = [
     "Entries",
     "Execution",
     "GlobalOperator",
+    "GridDiffusionOperator",
     "HadamardOperator",
+    "HypercubeOperator",
+    "KroneckerOperator",
     "Lifted",
     "LowRankOperator",
     "MaskOperator",

@@ -63,11 +63,11 @@ def _attend_within(q: Tensor, k: Tensor, v: Tensor, triangle: Tensor) -> Tensor:
     shape = q.shape[1:3]
     q, k, v = (x.flatten(1, 2) for x in (q, k, v))
     count = max(1, SCORE_MEMORY // (len(q) * q.shape[2] ** 2 * q.element_size()))
-    slices = list(zip(*(x.split(count, 1) for x in (q, k, v)), strict=True))
+    slices = list(zip(q.split(count, 1), k.split(count, 1), v.split(count, 1), strict=True))
     if len(slices) == 1 or not torch.is_grad_enabled():
-        parts = [_attend_chunks(*each, triangle) for each in slices]
+        parts = [_attend_chunks(q, k, v, triangle) for q, k, v in slices]
     else:
-        parts = [checkpoint(_attend_chunks, *each, triangle, use_reentrant=False) for each in slices]
+        parts = [checkpoint(_attend_chunks, q, k, v, triangle, use_reentrant=False) for q, k, v in slices]
     return torch.cat(parts, 1).unflatten(1, shape)
 
 

@@ -65,7 +65,7 @@ class CausalOperator(MaskOperator):
             return super()._attend(q, k, v, execution)
         q, k, v = in_one_type(q, k, v)
         values = torch.cat([v, v.new_ones(*v.shape[:2], 1)], -1)
-        total = self._along(lambda *each: attend_causally(*each, self.log_decay), len(v), q, k, values)
+        total = self._along(lambda q, k, v: attend_causally(q, k, v, self.log_decay), len(v), q, k, values)
         return Attended(total[..., :-1], total[..., -1])
 
     def _promoted(self, x: Tensor) -> Tensor:

@@ -10,15 +10,15 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 
 from graphmask._checks import refuse
-from graphmask.kernels import Pattern
 from graphmask.kernels.primitives import in_one_type
 from graphmask.topology import Topology
 
+from ._blockwise import BlockwiseOperator
 from ._grids import check_shape, coordinates, grids_of
 from .base import MaskOperator
 
 
-class ToeplitzOperator(MaskOperator):
+class ToeplitzOperator(BlockwiseOperator):
     r"""``M_ij = value[h, x_i - x_j + n - 1]`` for nodes of the same graph, each graph a grid of lengths n.
 
     Nodes of a graph are listed in row-major order; nodes of other graphs may stand between them.
@@ -54,19 +54,19 @@ class ToeplitzOperator(MaskOperator):
         self.grid, self.value, self.class_token = check_shape(shape), value, class_token
         if tuple(value.shape[1:]) != tuple(2 * n - 1 for n in self.grid):
             raise refuse("value", f"of shape [H, {', '.join(str(2 * n - 1) for n in self.grid)}], all offsets", value)
-        self._grids = grids_of(topology, self.grid, int(class_token))
-        size = math.prod(map(_length, self.grid))
-        super().__init__(topology, len(value), nonnegative, topology.num_graphs * size * (2 + 2.5 * math.log2(size)))
+        grids, size = grids_of(topology, self.grid, int(class_token)), math.prod(map(_length, self.grid))
+        cost = topology.num_graphs * size * (2 + 2.5 * math.log2(size))
+        super().__init__(topology, grids, len(value), nonnegative, cost)
 
     def _matmul(self, x: Tensor) -> Tensor:
         value, x = in_one_type(self.value, x)
-        (nodes,) = self._grids.split(x)
+        (nodes,) = self._graphs.split(x)
         places = nodes[:, :, 1:] if self.class_token else nodes
         out = convolve(value, places.unflatten(2, self.grid)).flatten(2, -2)
         if self.class_token:
             token = nodes.sum(2, keepdim=True).expand(len(out), -1, -1, -1)
             out = torch.cat([token, out + nodes[:, :, :1]], 2)
-        return self._grids.join([out])
+        return self._graphs.join([out])
 
     def _transpose(self) -> MaskOperator:
         value = self.value.flip(tuple(range(1, self.value.dim())))
@@ -76,18 +76,12 @@ class ToeplitzOperator(MaskOperator):
         rows = torch.arange(self.num_nodes, device=self.value.device)
         return self._at(rows.unsqueeze(1), rows.unsqueeze(0))
 
-    def lookup(self, pattern: Pattern) -> Tensor:
-        return self._at(pattern.row.long(), pattern.col.long())
-
-    def _at(self, row: Tensor, col: Tensor) -> Tensor:
-        """``[H, ...]`` entries."""
-        rank, batch, extra = self.topology.local_index, self.topology.batch, int(self.class_token)
-        places = (coordinates((rank[nodes] - extra).clamp(min=0), self.grid) for nodes in (row, col))
-        offset = [i - j + n - 1 for i, j, n in zip(*places, self.grid, strict=True)]
+    def _between(self, i: Tensor, j: Tensor, size: int | Tensor) -> Tensor:
+        extra = int(self.class_token)
+        places = (coordinates((rank - extra).clamp(min=0), self.grid) for rank in (i, j))
+        offset = [x - y + n - 1 for x, y, n in zip(*places, self.grid, strict=True)]
         found = self.value[(slice(None), *offset)]
-        if self.class_token:
-            found = torch.where((rank[row] == 0) | (rank[col] == 0), 1.0, found)
-        return found if batch is None else found * (batch[row] == batch[col])
+        return torch.where((i == 0) | (j == 0), 1.0, found) if self.class_token else found
 
 
 def convolve(value: Tensor, x: Tensor) -> Tensor:

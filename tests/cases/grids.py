@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from graphmask import masks, operators, reference
+from graphmask.testing import example_topologies
 from graphmask.testing.graphs import join
 from graphmask.topology import Topology
 
-from .base import MASK_REFERENCES, Case, scrambled
+from .base import MASK_REFERENCES, Case, mask_reference, parameter, random_walks, scrambled
 
 NONE = torch.empty(2, 0, dtype=torch.long)
 
@@ -53,7 +54,43 @@ def _toeplitz(mask: masks.ToeplitzMask, topology: Topology) -> Tensor:
     return reference.blocks_of(reference.with_class_token(block) if mask.class_token else block, batch_of(topology))
 
 
-MASK_REFERENCES |= {masks.CausalMask: _causal, masks.ToeplitzMask: _toeplitz}
+def _grid_diffusion(mask: masks.GridDiffusionMask, topology: Topology) -> Tensor:
+    t = mask.log_t.double().exp().expand(-1, len(mask.shape))
+    return reference.blocks_of(reference.grid_diffusion_mask(t, mask.shape), batch_of(topology))
+
+
+def _hypercube(mask: masks.HypercubeMask, topology: Topology) -> Tensor:
+    batch, n = batch_of(topology), topology.num_nodes
+    whole = torch.zeros(mask.heads, n, n, dtype=torch.float64)
+    for graph in batch.unique():
+        nodes = (batch == graph).nonzero().squeeze(1)
+        block = reference.hypercube_mask(mask.log_t.double().exp(), len(nodes).bit_length() - 1)
+        there = torch.nn.functional.one_hot(nodes, n).double()
+        whole = whole + there.mT @ block @ there
+    return whole
+
+
+def _kronecker(mask: masks.Kronecker, topology: Topology) -> Tensor:
+    factors = [mask._factor(number, topology) for number in range(2)]
+    blocks = [mask_reference(each, factor) for each, factor in zip((mask.a, mask.b), factors, strict=True)]
+    return reference.blocks_of(reference.kronecker_mask(*blocks), batch_of(topology))
+
+
+MASK_REFERENCES |= {
+    masks.CausalMask: _causal,
+    masks.GridDiffusionMask: _grid_diffusion,
+    masks.HypercubeMask: _hypercube,
+    masks.Kronecker: _kronecker,
+    masks.ToeplitzMask: _toeplitz,
+}
+
+
+def cubes() -> dict[str, Topology]:
+    return {"one": of_sizes(1), "two": of_sizes(2), "sixteen": of_sizes(16), "mixed": of_sizes(4, 1, 8, 4, 2)}
+
+
+def diffusion(*shape: int, **options: Any) -> masks.GridDiffusionMask:
+    return scrambled(masks.GridDiffusionMask(shape, heads=2, **options))
 
 
 def toeplitz(*shape: int, **options: Any) -> masks.ToeplitzMask:
@@ -78,10 +115,47 @@ MASKS = (
     Case("toeplitz-distance", lambda: toeplitz(3, 3, shared="distance"), topologies=grids(9)),
     Case("toeplitz-distance-space", lambda: toeplitz(2, 2, 2, shared="distance", class_token=True), topologies=grids(9)),
     Case("toeplitz-one-node", lambda: toeplitz(1), topologies=grids(1)),
+    Case("grid-diffusion-line", lambda: diffusion(7), topologies=grids(7)),
+    Case("grid-diffusion-plane", lambda: diffusion(3, 4, per_axis=True), topologies=grids(12)),
+    Case("grid-diffusion-space", lambda: diffusion(2, 1, 3), topologies=grids(6)),
+    Case("grid-diffusion-one-node", lambda: diffusion(1), topologies=grids(1)),
+    Case("hypercube", lambda: scrambled(masks.HypercubeMask(heads=2)), topologies=cubes),
+)
+
+
+def _factors() -> masks.Kronecker:
+    return masks.Kronecker(toeplitz(2, class_token=True), masks.GlobalMask(), graphs=(None, of_sizes(1, 3)))
+
+
+def _video() -> masks.Kronecker:
+    grid = 0.5 * masks.ToeplitzMask((2, 2), heads=2) + parameter(0.2, 0.4) * masks.GlobalMask()
+    return scrambled(masks.Kronecker(masks.CausalMask(0.9, length=3), grid))
+
+
+def _walks_and_grid(topology: Topology) -> operators.KroneckerOperator:
+    ring, walked = example_topologies()["ring"], masks.WalkMask(2, 2, sampler=random_walks(2))
+    return operators.KroneckerOperator(topology, walked(walked.prepare(ring)), toeplitz(2)(Topology(NONE, 2)))
+
+
+MASKS += (
+    Case("kronecker", lambda: masks.Kronecker(diffusion(2), toeplitz(5)), topologies=grids(10)),
+    Case("kronecker-video", _video, topologies=grids(12)),
+    Case("kronecker-factors", _factors, topologies=grids(12)),
+    Case("kronecker-signed", lambda: masks.Kronecker(toeplitz(2, signed=True), toeplitz(3)), topologies=grids(6)),
+    Case(
+        "kronecker-nested",
+        lambda: masks.Kronecker(masks.Kronecker(toeplitz(2), diffusion(2)), toeplitz(2)),
+        topologies=grids(8),
+    ),
 )
 
 OPERATORS = (
     Case("causal", operators.CausalOperator),
-    Case("causal-decay", lambda t: operators.CausalOperator(t, torch.tensor([-0.1, -1e-3, -40.0])), topologies=sequences),
+    Case("causal-decay", lambda t: operators.CausalOperator(t, torch.tensor([-1e-3, -40.0])), topologies=sequences),
     Case("toeplitz", _toeplitz_operator, topologies=grids(6)),
+    Case("grid-diffusion", lambda t: operators.GridDiffusionOperator(t, (3, 2), torch.ones(2, 1)), topologies=grids(6)),
+    Case(
+        "hypercube", lambda t: operators.HypercubeOperator(t, torch.tensor([0.2, 0.0])), topologies=lambda: {"64": of_sizes(64)}
+    ),
+    Case("kronecker", _walks_and_grid, topologies=grids(14)),
 )

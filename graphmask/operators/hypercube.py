@@ -1,0 +1,105 @@
+"""Heat kernels of hypercubes, bit by bit."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import torch
+from torch import Tensor
+
+from graphmask._checks import refuse
+from graphmask.kernels.primitives import in_one_type
+from graphmask.topology import Topology
+
+from ._axes import along
+from ._blockwise import BlockwiseOperator
+from ._grids import BySize, by_size
+from .base import MaskOperator
+from .executions import DENSE_COST
+
+# Bits that are taken together: a product with a matrix of this many is cheaper than as many passes over all nodes.
+BITS = 5
+
+
+class HypercubeOperator(BlockwiseOperator):
+    r"""``M = exp(-t_h L)``, L the Laplacian D - A of the hypercube of each graph, of ``2^n`` nodes in binary order.
+
+    .. math:: M_{ij} = p^{n - \delta} r^\delta, \quad p = (1 + e^{-2t}) / 2, \quad r = (1 - e^{-2t}) / 2
+
+    for nodes whose numbers differ in :math:`\delta` of n bits: the Kronecker product of n matrices ``[[p, r], [r, p]]``.
+
+    Args:
+        topology: graphs whose sizes are powers of two, not necessarily the same.
+        t: ``[H]``, at least 0.
+
+    Raises:
+        ValueError: where a graph's size is no power of two.
+
+    Cost: O(N log N) per column. No number is subtracted: rounding is relative, and products with what is non-negative are.
+
+    Source: Choromanski et al., "From block-Toeplitz matrices to differential equations on graphs" (ICML 2022).
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> pair = gm.Topology(torch.empty(2, 0, dtype=torch.long), num_nodes=2)
+        >>> gm.operators.HypercubeOperator(pair, torch.tensor([0.5])) @ torch.tensor([1.0, 0.0])
+        tensor([[0.6839, 0.3161]])
+    """
+
+    def __init__(self, topology: Topology, t: Tensor) -> None:
+        self.t, graphs = t, hypercubes_of(topology)
+        cost = sum(count * size * sum(2**bits for bits in _groups(size)) for count, size in graphs.shapes)
+        super().__init__(topology, graphs, len(t), nonnegative=True, cost=cost, unit=DENSE_COST)
+
+    def _matmul(self, x: Tensor) -> Tensor:
+        t, x = in_one_type(self.t, x)
+        return self._graphs.join([_spread(t, nodes) for nodes in self._graphs.split(x)])
+
+    def _transpose(self) -> MaskOperator:
+        return self
+
+    def to_dense(self) -> Tensor:
+        rows = torch.arange(self.num_nodes, device=self.t.device)
+        return self._at(rows.unsqueeze(1), rows.unsqueeze(0))
+
+    def _between(self, i: Tensor, j: Tensor, size: int | Tensor) -> Tensor:
+        bits = range(self.topology.largest_graph.bit_length())
+        differing = torch.stack([(i ^ j) >> bit & 1 for bit in bits]).sum(0)
+        total = sum(torch.as_tensor(size, device=i.device) >> bit > 1 for bit in bits)
+        e = torch.exp(-2 * self.t).reshape(-1, *[1] * differing.dim())
+        return ((1 + e) / 2) ** (total - differing).clamp(min=0) * ((1 - e) / 2) ** differing
+
+
+def hypercubes_of(topology: Topology) -> BySize:
+    """The graphs of a topology, each of them of ``2^n`` nodes.
+
+    Raises:
+        ValueError: where any has another number of nodes.
+    """
+    found = topology.derive(by_size)
+    wrong = [size for _, size in found.shapes if size & (size - 1)]
+    if wrong:
+        raise refuse("topology", "of graphs whose numbers of nodes are powers of two", f"graphs of {wrong} nodes")
+    return found
+
+
+def _groups(size: int) -> list[int]:
+    """The bits of ``2^n`` nodes in groups, the first for the highest bits."""
+    n = size.bit_length() - 1
+    groups = max(1, -(-n // BITS))
+    return [n // groups + (number < n % groups) for number in range(groups)]
+
+
+def _spread(t: Tensor, x: Tensor) -> Tensor:
+    """``[H, B, P, C]``, group of bits by group of bits."""
+    p, r = (1 + torch.exp(-2 * t)) / 2, -torch.expm1(-2 * t) / 2
+    bit = torch.stack([torch.stack([p, r], -1), torch.stack([r, p], -1)], -1)
+    groups = _groups(x.shape[2])
+    places = x.unflatten(2, [2**bits for bits in groups])
+    for axis, bits in enumerate(groups, 2):
+        places = along(axis, reduce(_kronecker, [bit] * bits, torch.ones_like(bit[:, :1, :1])), places)
+    return places.flatten(2, -2)
+
+
+def _kronecker(left: Tensor, right: Tensor) -> Tensor:
+    return torch.einsum("hij,hkl->hikjl", left, right).flatten(3, 4).flatten(1, 2)

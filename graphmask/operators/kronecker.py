@@ -1,0 +1,64 @@
+"""Masks of products of graphs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from graphmask._checks import refuse
+from graphmask.topology import Topology
+
+from ._grids import grids_of, spread_blocks
+from .base import MaskOperator
+
+
+class KroneckerOperator(MaskOperator):
+    r"""``M = A (x) B`` on each graph: :math:`M_{ij} = A_{i_a j_a} B_{i_b j_b}` for its node :math:`i = i_a N_b + i_b`.
+
+    Args:
+        topology: graphs of ``N_a N_b`` nodes each; nodes of other graphs may stand between those of one.
+        a: A, on a graph of ``N_a`` nodes.
+        b: B, on a graph of ``N_b`` nodes.
+
+    Raises:
+        ValueError: where A and B have different numbers of heads (but for one), and any graph another number of nodes.
+
+    Cost: per column and graph, ``N_b`` columns through A and ``N_a`` through B.
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> none = torch.empty(2, 0, dtype=torch.long)
+        >>> pair, four = gm.Topology(none, num_nodes=2), gm.Topology(none, num_nodes=4)
+        >>> causal, ones = gm.operators.CausalOperator(pair), gm.operators.GlobalOperator(pair)
+        >>> gm.operators.KroneckerOperator(four, causal, ones) @ torch.tensor([1.0, 2.0, 4.0, 8.0])
+        tensor([[ 3.,  3., 15., 15.]])
+    """
+
+    def __init__(self, topology: Topology, a: MaskOperator, b: MaskOperator) -> None:
+        if a.heads != b.heads and 1 not in (a.heads, b.heads):
+            raise refuse("a, b", "of the same number of heads, or one", f"heads {[a.heads, b.heads]}")
+        self.a, self.b = a, b
+        self._grids = grids_of(topology, (a.num_nodes, b.num_nodes))
+        cost = topology.num_graphs * (a.cost * b.num_nodes + a.num_nodes * b.cost)
+        nonnegative, estimate = a.nonnegative and b.nonnegative, a.sums_itself and b.sums_itself
+        super().__init__(topology, max(a.heads, b.heads), nonnegative, cost, estimate)
+
+    def _matmul(self, x: Tensor) -> Tensor:
+        (nodes,) = self._grids.split(x)
+        places = nodes.unflatten(2, (self.a.num_nodes, self.b.num_nodes))
+        places = _apply(self.a, _apply(self.b, places, 3), 2)
+        return self._grids.join([places.flatten(2, 3)])
+
+    def _transpose(self) -> MaskOperator:
+        return KroneckerOperator(self.topology, self.a.mT, self.b.mT)
+
+    def to_dense(self) -> Tensor:
+        block = torch.einsum("hij,hkl->hikjl", self.a.to_dense(), self.b.to_dense())
+        return spread_blocks(self.topology, block.flatten(3, 4).flatten(1, 2))
+
+
+def _apply(mask: MaskOperator, x: Tensor, axis: int) -> Tensor:
+    """``M @ .`` along one axis of ``[H, B, N_a, N_b, C]``, all others side by side as columns."""
+    first = x.movedim(axis, 1)
+    out = mask.matmul(first.flatten(2)).unflatten(2, first.shape[2:])
+    return out.movedim(1, axis)
