@@ -28,6 +28,8 @@ from .hadamard import Hadamard as Hadamard
 from .hypercube import HypercubeMask as HypercubeMask
 from .kronecker import Kronecker as Kronecker
 from .power_series import PowerSeriesMask as PowerSeriesMask
+from .separator import SeparatorMask as SeparatorMask
+from .shortest_path import ShortestPathMask as ShortestPathMask
 from .stitched import StitchedMask as StitchedMask
 from .toeplitz import ToeplitzMask as ToeplitzMask
 from .tree import TreeDistanceMask as TreeDistanceMask
@@ -56,6 +58,8 @@ __all__ = [
     "PowerSeriesMask",
     "RegularizedLaplacian",
     "ScaledMask",
+    "SeparatorMask",
+    "ShortestPathMask",
     "StitchedMask",
     "SumMask",
     "Symmetrized",

@@ -18,6 +18,7 @@ from .kronecker import KroneckerOperator as KroneckerOperator
 from .low_rank import LowRankOperator as LowRankOperator
 from .power_series import PowerSeriesOperator as PowerSeriesOperator
 from .product import ProductOperator as ProductOperator
+from .separator import SeparatorOperator as SeparatorOperator
 from .sparse import SparseOperator as SparseOperator
 from .toeplitz import ToeplitzOperator as ToeplitzOperator
 from .tree import TreeExponentialOperator as TreeExponentialOperator
@@ -42,6 +43,7 @@ __all__ = [
     "PowerSeriesOperator",
     "ProductOperator",
     "ScaledOperator",
+    "SeparatorOperator",
     "SparseOperator",
     "SumOperator",
     "ToeplitzOperator",

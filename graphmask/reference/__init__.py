@@ -22,6 +22,7 @@ References:
     Rahimi and Recht 2007, Random Features for Large-Scale Kernel Machines, NeurIPS.
     Vaswani et al. 2017, Attention Is All You Need, NeurIPS.
     Zhang et al. 2024, The Hedgehog and the Porcupine, ICLR.
+    Ying et al. 2021, Do Transformers Really Perform Bad for Graph Representation?, NeurIPS.
     Fearnhead and Clifford 2003, On-line inference for hidden Markov models via particle filters, JRSS-B.
 """
 
@@ -50,6 +51,9 @@ from .grids import hypercube_mask as hypercube_mask
 from .grids import kronecker_mask as kronecker_mask
 from .grids import toeplitz_mask as toeplitz_mask
 from .grids import with_class_token as with_class_token
+from .paths import path_lengths as path_lengths
+from .paths import shortest_path_mask as shortest_path_mask
+from .paths import told_lengths as told_lengths
 from .points import hadamard as hadamard
 from .random_features import hybrid_key_features as hybrid_key_features
 from .random_features import hybrid_query_features as hybrid_query_features

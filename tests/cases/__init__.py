@@ -13,7 +13,7 @@ import torch
 import graphmask as gm
 from graphmask.testing import example_topologies
 
-from . import grids, operators, points, series, trees
+from . import grids, operators, paths, points, series, trees
 from .base import MASK_REFERENCES as MASK_REFERENCES
 from .base import TOPOLOGIES as TOPOLOGIES
 from .base import Case as Case
@@ -37,6 +37,8 @@ _FAMILIES = (series, grids, points, trees)
 
 MASKS = tuple(case for family in _FAMILIES for case in family.MASKS)
 OPERATORS = tuple(case for module in (operators, *_FAMILIES) for case in getattr(module, "OPERATORS", ()))
+_FAMILIES = (series, paths)
+OPERATORS = operators.OPERATORS + paths.OPERATORS
 
 
 def registered() -> Iterator[Any]:
