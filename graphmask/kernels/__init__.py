@@ -1,5 +1,7 @@
 """The primitives every sparse mask is made of, and the pattern they share."""
 
+from .chebyshev import chebyshev_series as chebyshev_series
+from .conjugate import solve_resolvent as solve_resolvent
 from .hops import HopValues as HopValues
 from .hops import combine_hops as combine_hops
 from .pairs import pair_attention as pair_attention
@@ -8,4 +10,14 @@ from .primitives import sddmm as sddmm
 from .primitives import spmm as spmm
 from .series import power_series as power_series
 
-__all__ = ["HopValues", "Pattern", "combine_hops", "pair_attention", "power_series", "sddmm", "spmm"]
+__all__ = [
+    "HopValues",
+    "Pattern",
+    "chebyshev_series",
+    "combine_hops",
+    "pair_attention",
+    "power_series",
+    "sddmm",
+    "solve_resolvent",
+    "spmm",
+]

@@ -17,6 +17,7 @@ from .coefficients import PageRank as PageRank
 from .coefficients import PStepWalk as PStepWalk
 from .coefficients import RegularizedLaplacian as RegularizedLaplacian
 from .deconvolution import Deconvolution as Deconvolution
+from .diffusion import DiffusionMask as DiffusionMask
 from .distances import DistanceFunction as DistanceFunction
 from .distances import ExponentialDistance as ExponentialDistance
 from .distances import PolynomialExponentialDistance as PolynomialExponentialDistance
@@ -28,6 +29,7 @@ from .hadamard import Hadamard as Hadamard
 from .hypercube import HypercubeMask as HypercubeMask
 from .kronecker import Kronecker as Kronecker
 from .power_series import PowerSeriesMask as PowerSeriesMask
+from .random_walk_kernel import RandomWalkKernelMask as RandomWalkKernelMask
 from .separator import SeparatorMask as SeparatorMask
 from .shortest_path import ShortestPathMask as ShortestPathMask
 from .stitched import StitchedMask as StitchedMask
@@ -41,6 +43,7 @@ __all__ = [
     "Cosine",
     "Deconvolution",
     "Diffusion",
+    "DiffusionMask",
     "DistanceFunction",
     "ExponentialDistance",
     "Free",
@@ -56,6 +59,7 @@ __all__ = [
     "PageRank",
     "PolynomialExponentialDistance",
     "PowerSeriesMask",
+    "RandomWalkKernelMask",
     "RegularizedLaplacian",
     "ScaledMask",
     "SeparatorMask",

@@ -6,6 +6,7 @@ from .base import Attended as Attended
 from .base import Entries as Entries
 from .base import MaskOperator as MaskOperator
 from .causal import CausalOperator as CausalOperator
+from .chebyshev import ChebyshevOperator as ChebyshevOperator
 from .executions import Dense as Dense
 from .executions import Execution as Execution
 from .executions import Lifted as Lifted
@@ -18,6 +19,7 @@ from .kronecker import KroneckerOperator as KroneckerOperator
 from .low_rank import LowRankOperator as LowRankOperator
 from .power_series import PowerSeriesOperator as PowerSeriesOperator
 from .product import ProductOperator as ProductOperator
+from .resolvent import ResolventOperator as ResolventOperator
 from .separator import SeparatorOperator as SeparatorOperator
 from .sparse import SparseOperator as SparseOperator
 from .toeplitz import ToeplitzOperator as ToeplitzOperator
@@ -28,6 +30,7 @@ from .tree_table import TreeTableOperator as TreeTableOperator
 __all__ = [
     "Attended",
     "CausalOperator",
+    "ChebyshevOperator",
     "Dense",
     "Entries",
     "Execution",
@@ -42,6 +45,7 @@ __all__ = [
     "Pairs",
     "PowerSeriesOperator",
     "ProductOperator",
+    "ResolventOperator",
     "ScaledOperator",
     "SeparatorOperator",
     "SparseOperator",

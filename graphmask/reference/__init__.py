@@ -8,8 +8,11 @@ Letters: N nodes, E edges, H heads, K hops, m features, d channels, W weighted a
 References:
     Reid et al. 2025, Linear Transformer Topological Masking with Graph Random Features, ICLR.
     Reid et al. 2024, General Graph Random Features, ICLR.
+    Choromanski et al. 2022, From block-Toeplitz matrices to differential equations on graphs, ICML.
     Choromanski et al. 2025, Graph Random Features++, arXiv 2510.07716.
     Gasteiger et al. 2019, Diffusion Improves Graph Learning, NeurIPS.
+    Kondor and Lafferty 2002, Diffusion Kernels on Graphs, ICML.
+    Lahoti et al. 2025, Chimera: State Space Models Beyond Sequences, TMLR.
     Smola and Kondor 2003, Kernels and Regularization on Graphs, COLT.
     Choromanski et al. 2022, From block-Toeplitz matrices to differential equations on graphs, ICML.
     Choromanski et al. 2024, Fast Tree-Field Integrators, NeurIPS.
@@ -51,6 +54,8 @@ from .grids import hypercube_mask as hypercube_mask
 from .grids import kronecker_mask as kronecker_mask
 from .grids import toeplitz_mask as toeplitz_mask
 from .grids import with_class_token as with_class_token
+from .heat import heat_kernel as heat_kernel
+from .heat import resolvent as resolvent
 from .paths import path_lengths as path_lengths
 from .paths import shortest_path_mask as shortest_path_mask
 from .paths import told_lengths as told_lengths
@@ -72,6 +77,7 @@ from .trees import exponential_distance as exponential_distance
 from .trees import path_distances as path_distances
 from .trees import polynomial_exponential_distance as polynomial_exponential_distance
 from .trees import table_distance as table_distance
+from .walk_kernel import random_walk_kernel as random_walk_kernel
 from .walks import adjacency as adjacency
 from .walks import path_walks as path_walks
 from .walks import resampling_threshold as resampling_threshold

@@ -1,0 +1,132 @@
+"""The random-walk graph-node kernel: how alike the walks from two nodes are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from graphmask._checks import check_integer, refuse
+from graphmask.kernels import Pattern
+from graphmask.operators import MaskOperator, ProductOperator, SparseOperator
+from graphmask.topology import Topology
+from graphmask.walks import ResampledWalks, Walks, WalkSampler
+
+from ._on_walks import MaskOnWalks
+from .coefficients import Coefficients, make_coefficients
+
+
+class RandomWalkKernelMask(MaskOnWalks):
+    r"""The cosine of visit frequencies, :math:`M_{ij} = \langle f_i, f_j \rangle / (|f_i| |f_j|)`.
+
+    :math:`f_i(v) = \sum_{t=0}^{K} (S_t)_{iv}` counts how often walks from i, of K hops each to a random neighbour, visit v, the
+    start included; with edge weights, as often as walks that follow them would. Both nodes read the same set of walks: the
+    diagonal is 1. A node without visits gets a row of zeros; one without neighbours visits itself.
+
+    Published walks are independent ones of a fixed length, ``sampler=IIDWalks(100, hops=4, normalization="rw",
+    length_law=FixedLength(4))``, whose frequencies are counts. The default sampler estimates the same expectation with less
+    noise, and is exact where the ball of a node fits its budget.
+
+    Args:
+        hops: K. (default: :obj:`4`)
+        heads: H. (default: :obj:`1`)
+        alpha: weights of the hops per head, :math:`f_i(v) = \sum_t \alpha_t (S_t)_{iv}`, see
+            :mod:`graphmask.masks.coefficients`. (default: :obj:`None`, all 1, as published: nothing is learned)
+        sampler: draws the walks of a topology that has none.
+            (default: :obj:`None`, ``ResampledWalks(hops=hops, normalization="rw")``)
+        seed: of those draws. (default: :obj:`0`)
+
+    Raises:
+        ValueError: where the sampler, or the walks of a topology, have fewer hops than the mask or another normalisation.
+
+    Cost: O(p) per product column, for p pairs of the walks; attention runs lifted, in O(p m d).
+
+    Source: Choromanski et al. (ICML 2022), whose released code (GKAT) counts visits.
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> path = gm.Topology(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), num_nodes=3)
+        >>> mask = gm.masks.RandomWalkKernelMask(hops=1)
+        >>> mask(mask.prepare(path)).to_dense()  # f_0 = (1, 1, 0), f_1 = (1/2, 1, 1/2), f_2 = (0, 1, 1)
+        tensor([[[1.0000, 0.8660, 0.5000],
+                 [0.8660, 1.0000, 0.8660],
+                 [0.5000, 0.8660, 1.0000]]])
+    """
+
+    cost = "N p"
+
+    def __init__(
+        self,
+        hops: int = 4,
+        heads: int = 1,
+        alpha: Callable[[int, int], Coefficients] | None = None,
+        sampler: WalkSampler | None = None,
+        seed: int = 0,
+    ) -> None:
+        made = make_coefficients(_Visits if alpha is None else alpha, check_integer("hops", hops, 0), heads)
+        super().__init__(made, ResampledWalks(hops=hops, normalization="rw") if sampler is None else sampler, seed)
+        if self.sampler.normalization != "rw":
+            raise refuse("sampler", "with normalization='rw': visits follow probabilities", self.sampler.normalization)
+
+    @property
+    def num_sets(self) -> int:
+        return 1
+
+    def target(self, topology: Topology) -> MaskOperator:
+        """The kernel of the expected frequencies.
+
+        Cost: O(N^2), for the norms: for tests and small graphs.
+        """
+        series = self._series(topology)
+        norm = series.to_dense().square().sum(-1)
+        scale = SparseOperator(topology, topology.pattern.identity, _reciprocal_root(norm), nonnegative=True)
+        return ProductOperator(scale, series, series.mT, scale)
+
+    def _operator(self, topology: Topology) -> MaskOperator:
+        (walks,) = self._read(topology)
+        value, pattern = walks.combine(self._weights(walks)), walks.pattern
+        square = value.new_zeros(len(value), topology.num_nodes).index_add(1, pattern.row, value.square())
+        value = value * _reciprocal_root(square)[:, pattern.row]
+        factor = SparseOperator(topology, pattern, value, self.coefficients.nonnegative and walks.nonnegative)
+        return ProductOperator(factor, factor.mT)
+
+    def _weights(self, walks: Walks) -> Tensor:
+        """``[H, K' + 1]`` for walks that may have more hops."""
+        alpha = self.coefficients()
+        return torch.cat([alpha, alpha.new_zeros(self.heads, walks.num_hops - self.hops)], 1)
+
+    def _read(self, topology: Topology) -> tuple[Walks, ...]:
+        sets = super()._read(topology)
+        if self._normalization(topology) != "rw":
+            raise refuse("topology", "with walks of normalization 'rw': visits follow probabilities", sets[0].normalization)
+        return sets
+
+    def _patterns(self, topology: Topology) -> Iterable[Pattern]:
+        return [*super()._patterns(topology), self._read(topology)[0].pattern.mT]
+
+    def __repr__(self) -> str:
+        learned = "" if isinstance(self.coefficients, _Visits) else f", alpha={type(self.coefficients).__name__}"
+        return f"RandomWalkKernelMask(hops={self.hops}, heads={self.heads}{learned})"
+
+
+class _Visits(Coefficients):
+    """Every visit counts 1."""
+
+    one: Tensor
+
+    def __init__(self, hops: int, heads: int = 1) -> None:
+        super().__init__(hops, heads)
+        self.register_buffer("one", torch.ones(heads, hops + 1), persistent=False)
+
+    def forward(self) -> Tensor:
+        return self.one
+
+    def reset_parameters(self) -> None:
+        pass
+
+
+def _reciprocal_root(square: Tensor) -> Tensor:
+    """``x^-1/2``, and 0 where x is 0: masked before the power, so that no gradient is NaN."""
+    empty = square == 0
+    return square.masked_fill(empty, 1).rsqrt().masked_fill(empty, 0)
