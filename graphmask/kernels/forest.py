@@ -50,11 +50,12 @@ class Forest:
         depth = _depths(parent)
         order = np.argsort(depth, kind="stable") if order is None else order
         plan, sizes = _plan(parent, depth)
-        return cls(*(torch.from_numpy(x.astype(np.int64)) for x in (parent, order, plan)), sizes)
+        parents, places, steps = (torch.from_numpy(x.astype(np.int64)) for x in (parent, order, plan))
+        return cls(parents, places, steps, sizes)
 
     def to(self, device: torch.device) -> Forest:
         """The same on another device."""
-        return Forest(*(x.to(device) for x in (self.parent, self.order, self.plan)), self.sizes)
+        return Forest(self.parent.to(device), self.order.to(device), self.plan.to(device), self.sizes)
 
     @property
     def is_root(self) -> Tensor:
@@ -74,7 +75,7 @@ def _depths(parent: np.ndarray) -> np.ndarray:
 
 def _plan(parent: np.ndarray, depth: np.ndarray) -> tuple[np.ndarray, list[int]]:
     parent, depth, nodes = parent.copy(), depth.copy(), np.arange(len(parent))
-    steps, sizes = [np.empty((2, 0), np.int64)], []
+    steps, sizes = [np.empty((2, 0), np.int64)], list[int]()
     while True:
         below = parent[nodes] != nodes
         if not below.any():

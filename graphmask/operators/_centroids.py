@@ -105,7 +105,7 @@ def _taken_apart(forest: Forest, length: Tensor) -> tuple[list[_Piece], Tensor]:
     parent, ids = forest.parent, torch.arange(len(length), device=length.device)
     joined = ~forest.is_root
     depth, present, block = _down(forest, joined, length), torch.ones_like(joined), torch.full_like(ids, -1)
-    pieces = []
+    pieces: list[_Piece] = []
     while True:
         size, top = _up(forest, joined, present.long()), _down(forest, joined, ids.masked_fill(joined, 0))
         small = present & (size[top] <= _BLOCK)
@@ -155,10 +155,11 @@ def _grouped(pieces: list[_Piece], size: int) -> list[Groups]:
         for width, number, inside, slot in _by_width(group, distance, size):
             found[sign, width].append((node[inside], slot + numbers[sign, width] * width))
             numbers[sign, width] += number
-    return [
-        Groups(width, numbers[sign, width], *(torch.cat(x) for x in zip(*parts, strict=True)), sign)
-        for (sign, width), parts in found.items()
-    ]
+    made = []
+    for (sign, width), parts in found.items():
+        nodes, slots = (torch.cat(some) for some in zip(*parts, strict=True))
+        made.append(Groups(width, numbers[sign, width], nodes, slots, sign))
+    return made
 
 
 def _by_width(group: Tensor, distance: Tensor, size: int) -> Iterator[tuple[int, int, Tensor, Tensor]]:
