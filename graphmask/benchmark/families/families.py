@@ -14,11 +14,18 @@ from graphmask.benchmark.names import find_named
 from graphmask.benchmark.problem import HEADS, Problem
 from graphmask.masks import (
     CausalMask,
+    DiffusionMask,
     GlobalMask,
     GRFMask,
+    GridDiffusionMask,
+    HypercubeMask,
+    Kronecker,
     NonNegative,
     PolynomialExponentialDistance,
     PowerSeriesMask,
+    RandomWalkKernelMask,
+    SeparatorMask,
+    ShortestPathMask,
     StitchedMask,
     TableDistance,
     ToeplitzMask,
@@ -29,7 +36,7 @@ from graphmask.masks import (
 from graphmask.topology import Topology
 from graphmask.walks import ResampledWalks
 
-from .grounds import GRID, SEQUENCE, SPHERE, TREE, Ground
+from .grounds import GRID, HYPERCUBE, LENGTHS, SEQUENCE, SPHERE, TREE, Ground
 
 
 class GroundProblem(Problem):
@@ -86,6 +93,15 @@ def _sum() -> TopologicalMask:
     return 0.1 * GlobalMask() + _WALK()
 
 
+def _kronecker(shape: tuple[int, int]) -> TopologicalMask:
+    rows, columns = shape
+    return Kronecker(CausalMask(0.9, heads=HEADS, length=rows), GridDiffusionMask(columns, heads=HEADS))
+
+
+def _hadamard() -> TopologicalMask:
+    return CausalMask() * _WALK()
+
+
 def _product() -> TopologicalMask:
     return _SHORT_WALK() @ _SHORT_WALK()
 
@@ -93,6 +109,8 @@ def _product() -> TopologicalMask:
 _SHORT = ResampledWalks(budget=16, hops=4)
 _WALK = partial(WalkMask, hops=8, heads=HEADS, sampler=ResampledWalks(budget=64, hops=8))
 _SHORT_WALK = partial(WalkMask, hops=4, heads=HEADS, alpha=NonNegative, sampler=_SHORT)
+_VISITS = partial(RandomWalkKernelMask, heads=HEADS, sampler=ResampledWalks(budget=16, hops=4, normalization="rw"))
+_DIFFUSION = partial(DiffusionMask, heads=HEADS)
 _SERIES = partial(PowerSeriesMask, order=4, heads=HEADS)
 _GRF = partial(GRFMask, hops=4, heads=HEADS, sampler=_SHORT)
 _STITCHED = partial(StitchedMask, degree=2, hops=4, heads=HEADS, sampler=_SHORT)
@@ -111,12 +129,22 @@ FAMILIES: tuple[Family, ...] = (
     Family("stitched", "StitchedMask of degree 2, four such factors", SPHERE, _STITCHED),
     Family("sum", "0.1 * GlobalMask() + WalkMask, as in `walk`", SPHERE, _sum),
     Family("product", "WalkMask @ WalkMask, of 4 hops, about 16 pairs per node each", SPHERE, _product),
-    Family("causal", "CausalMask without decay", SEQUENCE, CausalMask),
-    Family("causal-decay", "CausalMask with a learned decay per head", SEQUENCE, partial(CausalMask, 0.9, heads=HEADS)),
-    Family("toeplitz", "ToeplitzMask, a value per offset", GRID, _TOEPLITZ),
+    Family("hadamard", "CausalMask() * WalkMask, as in `walk`", SPHERE, _hadamard),
+    Family("random-walk-kernel", "RandomWalkKernelMask of 4 hops, about 16 pairs per node", SPHERE, _VISITS),
+    Family("shortest-path", "ShortestPathMask of 3 hops", SPHERE, partial(ShortestPathMask, max_hops=3, heads=HEADS)),
+    Family("separator", "SeparatorMask, exponential, tolerance 0.25", LENGTHS, partial(SeparatorMask, heads=HEADS)),
+    Family("diffusion", "DiffusionMask, heat, t = 1, tolerance 1e-6", SPHERE, _DIFFUSION),
+    Family("resolvent", "DiffusionMask, resolvent, a = 0.5, tolerance 1e-6", SPHERE, partial(_DIFFUSION, kernel="resolvent")),
     Family("tree-exponential", "TreeDistanceMask, exponential", TREE, _TREE),
     Family("tree-polynomial", "TreeDistanceMask, polynomial of degree 2 times exponential", TREE, _POLYNOMIAL),
     Family("tree-table", "TreeDistanceMask, 64 free values", TREE, _TABLE),
+    Family("causal", "CausalMask without decay", SEQUENCE, CausalMask),
+    Family("causal-decay", "CausalMask with a learned decay per head", SEQUENCE, partial(CausalMask, 0.9, heads=HEADS)),
+    Family("toeplitz", "ToeplitzMask, a value per offset", GRID, _TOEPLITZ),
+    Family("toeplitz-distance", "ToeplitzMask, a value per distance", GRID, partial(_TOEPLITZ, shared="distance")),
+    Family("grid-diffusion", "GridDiffusionMask", GRID, partial(GridDiffusionMask, heads=HEADS)),
+    Family("kronecker", "Kronecker of CausalMask along columns and GridDiffusionMask along rows", GRID, _kronecker),
+    Family("hypercube", "HypercubeMask", HYPERCUBE, partial(HypercubeMask, heads=HEADS)),
 )
 
 

@@ -8,15 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import minimum_spanning_tree
 from torch import Tensor
 from torch_geometric.data import Data
 
 from graphmask._checks import refuse
 from graphmask.benchmark.problem import near_sphere_graph
 from graphmask.topology import Topology
-from graphmask.transforms import Hilbert
+from graphmask.transforms import Hilbert, MinimumSpanningTree
 
 
 class Ground(NamedTuple):
@@ -41,21 +39,30 @@ def sphere(num_nodes: int, seed: int) -> Topology:
     return Topology(edge_index, num_nodes, pos=pos)
 
 
+def lengths(num_nodes: int, seed: int) -> Topology:
+    """:func:`sphere`, edges weighted by their lengths in units of the mean one.
+
+    Example:
+        >>> round(float(lengths(100, seed=0).edge_weight.mean()), 3)
+        1.0
+    """
+    graph = sphere(num_nodes, seed)
+    assert graph.pos is not None
+    source, target = graph.edge_index
+    length = (graph.pos[source] - graph.pos[target]).norm(dim=1)
+    return Topology(graph.edge_index, num_nodes, length / length.mean(), pos=graph.pos)
+
+
 def tree(num_nodes: int, seed: int) -> Topology:
-    """The minimum spanning tree of :func:`sphere`, every edge of length 1.
+    """The minimum spanning tree of :func:`lengths`, every edge of length 1.
 
     Example:
         >>> tree(100, seed=0).num_edges  # both directions of N - 1
         198
     """
-    graph = sphere(num_nodes, seed)
-    assert graph.pos is not None
-    source, target = graph.edge_index
-    length = (graph.pos[source] - graph.pos[target]).norm(dim=1).double()
-    lengths = coo_array((length.numpy(), (source.numpy(), target.numpy())), shape=(num_nodes, num_nodes))
-    found = minimum_spanning_tree(lengths.tocsr()).tocoo()
-    one, other = (torch.from_numpy(part).long() for part in (found.row, found.col))
-    return Topology(_both_ways(one, other), num_nodes, pos=graph.pos)
+    graph = lengths(num_nodes, seed)
+    data = Data(edge_index=graph.edge_index, edge_weight=graph.edge_weight, num_nodes=num_nodes)
+    return Topology(MinimumSpanningTree()(data).edge_index, num_nodes, pos=graph.pos)
 
 
 def grid_shape(num_nodes: int) -> tuple[int, int]:
@@ -124,10 +131,11 @@ def _both_ways(one: Tensor, other: Tensor) -> Tensor:
 SPHERE = Ground(
     "sphere", "nearest neighbours on the sphere, mean degree about 7, nodes in the order of a Hilbert curve", sphere
 )
+LENGTHS = Ground("lengths", "`sphere`, edges weighted by their lengths", lengths)
 TREE = Ground("tree", "the minimum spanning tree of `sphere`, every edge of length 1", tree)
 GRID = Ground("grid", "nodes row by row, as many rows as columns or half as many, four neighbours", grid, grid_shape)
 SEQUENCE = Ground("sequence", "nodes in a row", sequence)
 HYPERCUBE = Ground("hypercube", "nodes whose numbers differ in one bit are joined", hypercube)
 CLOUD = Ground("cloud", "uniform points in the unit cube, no edges, in the order of a Hilbert curve", cloud)
 
-GROUNDS = (SPHERE, TREE, GRID, SEQUENCE, HYPERCUBE, CLOUD)
+GROUNDS = (SPHERE, LENGTHS, TREE, GRID, SEQUENCE, HYPERCUBE, CLOUD)
