@@ -27,10 +27,9 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 from PIL import Image
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import minimum_spanning_tree
 from torch import Tensor
 from torch_geometric.data import Data
+from torch_geometric.utils import to_undirected
 
 import graphmask as gm
 from graphmask.datasets._surfaces import trefoil
@@ -79,7 +78,7 @@ def cloud(side: int) -> Scene:
     moved = pos + 0.4 / side * torch.randn(pos.shape, generator=torch.Generator().manual_seed(0))
     data = gm.transforms.KNNGraph(k=6)(Data(pos=moved))
     centre = int((moved - 0.5).norm(dim=1).argmin())
-    return Scene(gm.Topology(data.edge_index, len(pos), pos=moved), centre, paint_dots)
+    return Scene(gm.Topology(to_undirected(data.edge_index), len(pos), pos=moved), centre, paint_dots)
 
 
 def knot(around: int) -> Scene:
@@ -124,12 +123,9 @@ def with_lengths(scene: Scene) -> Scene:
 def spanned(scene: Scene) -> Scene:
     """The minimum spanning tree of a scene with lengths."""
     topology = scene.topology
-    source, target = topology.edge_index.numpy()
-    size = topology.num_nodes
-    found = minimum_spanning_tree(csr_array((topology.edge_weight.numpy(), (source, target)), shape=(size, size))).tocoo()
-    one, other, length = (torch.from_numpy(part) for part in (found.row, found.col, found.data))
-    edges = torch.stack([torch.cat([one, other]), torch.cat([other, one])]).long()
-    return scene._replace(topology=gm.Topology(edges, size, length.repeat(2), pos=topology.pos))
+    data = Data(edge_index=topology.edge_index, edge_weight=topology.edge_weight, num_nodes=topology.num_nodes)
+    tree = gm.transforms.MinimumSpanningTree()(data)
+    return scene._replace(topology=gm.Topology(tree.edge_index, topology.num_nodes, tree.edge_weight, pos=topology.pos))
 
 
 def edge_lengths(topology: gm.Topology) -> Tensor:
@@ -208,6 +204,18 @@ def toeplitz(scene: Scene) -> gm.masks.ToeplitzMask:
     return mask
 
 
+def shortest_path(_: Scene) -> gm.masks.ShortestPathMask:
+    """Near nodes count, those at three and four hops are subtracted."""
+    mask = gm.masks.ShortestPathMask(max_hops=6)
+    mask.alpha.value.data = torch.tensor([[1.0, 0.8, 0.4, -0.3, -0.5, -0.1, 0.2]])
+    return mask
+
+
+def kronecker(scene: Scene) -> gm.masks.Kronecker:
+    """Causal downwards, diffusing along rows."""
+    return gm.masks.Kronecker(gm.masks.CausalMask(decay=0.8, length=scene.side), gm.masks.GridDiffusionMask(scene.side, t=4.0))
+
+
 WIDE = partial(gm.masks.Diffusion, scale=6.0)
 DECAY = partial(gm.masks.ExponentialDistance, slope=0.2)
 
@@ -219,9 +227,16 @@ PAGES = (
     Page("stitched", lambda _: gm.masks.StitchedMask(degree=2, hops=4, alpha=WIDE)),
     Page("algebra", lambda _: 0.01 * gm.masks.GlobalMask() + gm.masks.WalkMask(hops=8, alpha=WIDE)),
     Page("hadamard", lambda _: gm.masks.CausalMask() * gm.masks.WalkMask(hops=8, alpha=WIDE)),
+    Page("random_walk_kernel", lambda _: gm.masks.RandomWalkKernelMask(hops=4)),
+    Page("shortest_path", shortest_path),
+    Page("separator", lambda _: gm.masks.SeparatorMask(DECAY), ("lengths", "mesh lengths")),
+    Page("tree_distance", lambda _: gm.masks.TreeDistanceMask(DECAY), ("tree", "mesh tree")),
+    Page("diffusion", lambda _: gm.masks.DiffusionMask(scale=20.0)),
     Page("causal", lambda _: gm.masks.CausalMask(decay=0.99), ("grid",)),
     Page("toeplitz", toeplitz, ("grid",)),
-    Page("tree_distance", lambda _: gm.masks.TreeDistanceMask(DECAY), ("tree", "mesh tree")),
+    Page("grid_diffusion", lambda scene: gm.masks.GridDiffusionMask((scene.side, scene.side), t=5.0), ("grid",)),
+    Page("kronecker", kronecker, ("grid",)),
+    Page("hypercube", lambda _: gm.masks.HypercubeMask(t=0.4), ("power of two",)),
 )
 
 
