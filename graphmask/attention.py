@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ._checks import refuse, refuse_type
@@ -70,10 +71,14 @@ def attention(
 def divide(numerator: Tensor, normaliser: Tensor) -> Tensor:
     """Their ratio, with x / 0 := 0: masked before dividing, so that no gradient is NaN.
 
-    A product with the reciprocal, one number per row: few passes over the numerator, forward and backward.
+    Below the smallest normal number, whose inverse overflows, a normaliser counts as 0. A product with the reciprocal, one
+    number per row: few passes over the numerator, forward and backward. The reciprocal is that of a number near 1, since its
+    gradient squares it.
     """
-    empty = normaliser == 0
-    return numerator * normaliser.masked_fill(empty, 1).reciprocal().masked_fill(empty, 0)
+    empty = normaliser.abs() < torch.finfo(normaliser.dtype).tiny
+    divisor = normaliser.masked_fill(empty, 1)
+    scale = divisor.detach().reciprocal()
+    return numerator * ((divisor * scale).reciprocal() * scale).masked_fill(empty, 0)
 
 
 def _check(q: Tensor, k: Tensor, v: Tensor, mask: MaskOperator) -> None:

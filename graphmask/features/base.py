@@ -35,10 +35,10 @@ class FeatureMap(nn.Module, ABC):
     def forward(
         self, q: Tensor, k: Tensor, batch: Tensor | None = None, num_graphs: int | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Features of queries ``[R, H, d]`` and keys ``[N, H, d]``, for rows of the attention map over the graphs of ``batch``.
+        """Features of queries and keys ``[N, H, d]``, for attention within the graphs of ``batch``.
 
-        Maps of wide range may scale the features of each query, and those of all keys of one graph and head together, by a
-        factor that numerator and normaliser share. ``num_graphs``, where it is known, spares reading it from ``batch``.
+        Maps of wide range may scale them, as long as all scores of a query and head within its graph change by one positive
+        factor: numerator and normaliser share it. ``num_graphs``, where it is known, spares reading it from ``batch``.
         """
         return self.queries(q), self.keys(k)
 

@@ -19,16 +19,24 @@ class Parts(NamedTuple):
     exponent: Tensor
     size: Tensor | None = None
 
-    def combine(self, top: Tensor | float = 0.0) -> Tensor:
-        """The features, divided by ``exp(top)``."""
-        features = (self.exponent - top).exp()
+    def combine(self) -> Tensor:
+        """The features."""
+        features = self.exponent.exp()
         return features if self.size is None else self.size * features
+
+    def balance(self, largest: Tensor) -> Parts:
+        """Of queries, times ``exp(largest)``, by which their keys were divided; then the largest of each row is 1."""
+        exponent = self.exponent + largest
+        return Parts(exponent - exponent.detach().amax(-1, keepdim=True), self.size)
 
 
 class StabilisedFeatures(FeatureMap):
-    """Features that ``forward`` divides by their largest exponential: of each query, and of all keys of one graph and head.
+    """Features that ``forward`` scales into the range of floating-point numbers.
 
-    Nothing overflows, nothing is added, and no graph sees its batch mates. Half precision is computed in single.
+    Each feature of all keys of one graph and head is divided by its largest, which the same feature of the queries takes over;
+    then each query is divided by its largest feature. The scores of a query sum to at least 1 over all keys of its graph, where
+    features are positive: nothing overflows, nothing has to be added, and no graph sees its batch mates. Only the last step
+    changes scores, by a factor per query. Half precision is computed in single.
     """
 
     @abstractmethod
@@ -52,20 +60,19 @@ class StabilisedFeatures(FeatureMap):
     ) -> tuple[Tensor, Tensor]:
         with torch.autocast(q.device.type, enabled=False):
             queries, keys = self._query_parts(_widened(q)), self._key_parts(_widened(k))
-            largest = queries.exponent.detach().amax(-1, keepdim=True)
-            return queries.combine(largest), keys.combine(_largest_of_graphs(keys.exponent.detach(), batch, num_graphs))
+            largest = _largest_of_graphs(keys.exponent.detach(), batch, num_graphs)
+            return queries.balance(largest).combine(), Parts(keys.exponent - largest, keys.size).combine()
 
 
 def _largest_of_graphs(exponent: Tensor, batch: Tensor | None, num_graphs: int | None) -> Tensor:
-    """``[N or 1, H, 1]``, the largest of ``[N, H, m]`` over all nodes of the same graph."""
-    of_nodes = exponent.amax(-1, keepdim=True)
-    if not len(of_nodes):
-        return of_nodes
+    """``[N or 1, H, m]``, the largest of ``[N, H, m]`` over all nodes of the same graph."""
+    if not len(exponent):
+        return exponent
     if batch is None:
-        return of_nodes.amax(0, keepdim=True)
+        return exponent.amax(0, keepdim=True)
     graphs = int(batch.max()) + 1 if num_graphs is None else num_graphs
-    where = batch[:, None, None].expand_as(of_nodes)
-    return of_nodes.new_full((graphs, *of_nodes.shape[1:]), -torch.inf).scatter_reduce(0, where, of_nodes, "amax")[batch]
+    where = batch[:, None, None].expand_as(exponent)
+    return exponent.new_full((graphs, *exponent.shape[1:]), -torch.inf).scatter_reduce(0, where, exponent, "amax")[batch]
 
 
 def _widened(x: Tensor) -> Tensor:

@@ -22,6 +22,9 @@ from .distances import DistanceFunction as DistanceFunction
 from .distances import ExponentialDistance as ExponentialDistance
 from .distances import PolynomialExponentialDistance as PolynomialExponentialDistance
 from .distances import TableDistance as TableDistance
+from .edge_functions import BoxEdges as BoxEdges
+from .edge_functions import EdgeFunction as EdgeFunction
+from .edge_functions import GaussianEdges as GaussianEdges
 from .global_ import GlobalMask as GlobalMask
 from .grf import GRFMask as GRFMask
 from .grid_diffusion import GridDiffusionMask as GridDiffusionMask
@@ -30,6 +33,7 @@ from .hypercube import HypercubeMask as HypercubeMask
 from .kronecker import Kronecker as Kronecker
 from .power_series import PowerSeriesMask as PowerSeriesMask
 from .random_walk_kernel import RandomWalkKernelMask as RandomWalkKernelMask
+from .rfd import RFDMask as RFDMask
 from .separator import SeparatorMask as SeparatorMask
 from .shortest_path import ShortestPathMask as ShortestPathMask
 from .stitched import StitchedMask as StitchedMask
@@ -38,6 +42,7 @@ from .tree import TreeDistanceMask as TreeDistanceMask
 from .walk import WalkMask as WalkMask
 
 __all__ = [
+    "BoxEdges",
     "CausalMask",
     "Coefficients",
     "Cosine",
@@ -45,9 +50,11 @@ __all__ = [
     "Diffusion",
     "DiffusionMask",
     "DistanceFunction",
+    "EdgeFunction",
     "ExponentialDistance",
     "Free",
     "GRFMask",
+    "GaussianEdges",
     "GlobalMask",
     "GridDiffusionMask",
     "Hadamard",
@@ -59,6 +66,7 @@ __all__ = [
     "PageRank",
     "PolynomialExponentialDistance",
     "PowerSeriesMask",
+    "RFDMask",
     "RandomWalkKernelMask",
     "RegularizedLaplacian",
     "ScaledMask",

@@ -121,10 +121,10 @@ class TopologicalAttention(nn.Module):
         topology = self._topology(x, edge_index, edge_weight, batch)
         check_nodes(nodes, topology.num_nodes)
         q, k, _ = self._project(x)
-        queries, keys = (x.transpose(0, 1) for x in self.feature_map(q[nodes], k, topology.batch, topology.num_graphs))
+        queries, keys = (x.transpose(0, 1) for x in self.feature_map(q, k, topology.batch, topology.num_graphs))
         mask = self.mask(topology)
         rows, scores = mask.rows(nodes), self.feature_map.scores
-        weight = rows * scores.block(queries, keys, rows != 0)
+        weight = rows * scores.block(queries[:, nodes], keys, rows != 0)
         size = weight if mask.sums_itself and not scores.signed else weight.abs()
         return divide(weight, size.sum(-1, keepdim=True)).transpose(0, 1)
 

@@ -58,6 +58,8 @@ class ScaledOperator(MaskOperator):
         return None if inner is None else self._factor(1) * inner
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None) -> Attended:
+        if self.mask.estimate and not self.estimate:  # its normaliser sums M itself, and not the absolute values wanted here
+            return super()._attend(q, k, v, execution)
         numerator, normaliser = self.mask._attend(q, k, v, execution)
         return Attended(self._factor(1, 1) * numerator, abs(self._factor(1)) * normaliser)
 
@@ -132,7 +134,8 @@ class SumOperator(MaskOperator):
         found = [term.entries() for term in self.terms]
         sparse = [each for each in found if each is not None]
         wide = [term for term, each in zip(self.terms, found, strict=True) if each is None]
-        if not sparse or (len(wide) > 1 and not all(term.nonnegative for term in wide)):
+        unknown = any(term.estimate for term in wide) or (len(wide) > 1 and not all(term.nonnegative for term in wide))
+        if not sparse or unknown:
             return None
         dense = wide[0] if len(wide) == 1 else SumOperator(*wide)
         merged = merge(sparse)

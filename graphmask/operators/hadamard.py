@@ -113,8 +113,8 @@ def _multiply_sparse(a: MaskOperator, b: MaskOperator) -> MaskOperator | None:
     for entries, other in sorted(pairs, key=_count):
         found = _lookup(other, entries.pattern)
         if found is not None:
-            nonnegative = a.nonnegative and b.nonnegative
-            return SparseOperator(a.topology, entries.pattern, entries.value * found, nonnegative)
+            known = a.nonnegative and b.nonnegative, a.sums_itself and b.sums_itself
+            return SparseOperator(a.topology, entries.pattern, entries.value * found, *known)
     return None
 
 

@@ -22,6 +22,7 @@ class SparseOperator(MaskOperator):
         pattern: where the entries are.
         value: ``[H, nnz]``; or :class:`~graphmask.kernels.HopValues`, from which they are made at each use.
         nonnegative: whether no value can be negative. (default: :obj:`False`)
+        estimate: whether the values estimate non-negative ones. (default: :obj:`False`)
 
     Cost: O(nnz) per head and column.
 
@@ -33,10 +34,17 @@ class SparseOperator(MaskOperator):
         tensor([[2., 1.]])
     """
 
-    def __init__(self, topology: Topology, pattern: Pattern, value: Tensor | HopValues, nonnegative: bool = False) -> None:
+    def __init__(
+        self,
+        topology: Topology,
+        pattern: Pattern,
+        value: Tensor | HopValues,
+        nonnegative: bool = False,
+        estimate: bool = False,
+    ) -> None:
         self.pattern, self._support = pattern, Entries(pattern, value)
         heads = value.coefficients.shape[0] if isinstance(value, HopValues) else value.shape[0]
-        super().__init__(topology, heads, nonnegative, pattern.nnz)
+        super().__init__(topology, heads, nonnegative, pattern.nnz, estimate)
 
     @property
     def value(self) -> Tensor:
@@ -47,7 +55,8 @@ class SparseOperator(MaskOperator):
         return spmm(self.pattern, self.value, x)
 
     def _transpose(self) -> MaskOperator:
-        return SparseOperator(self.topology, self.pattern.mT, self.value[:, self.pattern.order], self.nonnegative)
+        value = self.value[:, self.pattern.order]
+        return SparseOperator(self.topology, self.pattern.mT, value, self.nonnegative, self.estimate)
 
     def to_dense(self) -> Tensor:
         return self.pattern.to_dense(self.value)

@@ -11,6 +11,7 @@ References:
     Choromanski et al. 2022, From block-Toeplitz matrices to differential equations on graphs, ICML.
     Choromanski et al. 2025, Graph Random Features++, arXiv 2510.07716.
     Gasteiger et al. 2019, Diffusion Improves Graph Learning, NeurIPS.
+    Choromanski et al. 2023, Efficient Graph Field Integrators Meet Point Clouds, ICML.
     Kondor and Lafferty 2002, Diffusion Kernels on Graphs, ICML.
     Lahoti et al. 2025, Chimera: State Space Models Beyond Sequences, TMLR.
     Smola and Kondor 2003, Kernels and Regularization on Graphs, COLT.
@@ -59,7 +60,9 @@ from .heat import resolvent as resolvent
 from .paths import path_lengths as path_lengths
 from .paths import shortest_path_mask as shortest_path_mask
 from .paths import told_lengths as told_lengths
+from .points import cloud_diffusion as cloud_diffusion
 from .points import hadamard as hadamard
+from .points import wave_adjacency as wave_adjacency
 from .random_features import hybrid_key_features as hybrid_key_features
 from .random_features import hybrid_query_features as hybrid_query_features
 from .random_features import optimal_curvature as optimal_curvature

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from graphmask import masks, operators, reference
 from graphmask.kernels import Pattern
 from graphmask.operators import MaskOperator
+from graphmask.testing import join
 from graphmask.topology import Topology
 
-from .base import MASK_REFERENCES, Case, mask_reference, parameter
+from .base import MASK_REFERENCES, Case, mask_reference, parameter, scrambled
 from .series import power_series, walk_mask
 
 
@@ -39,7 +42,38 @@ def _series(topology: Topology, order: int = 3) -> MaskOperator:
     return power_series(order, masks.NonNegative)(topology)
 
 
+def clouds() -> dict[str, Topology]:
+    """Points in space: 1, 2, 7 and 13 of them, some coinciding, one cloud far from the origin; and batches in no order."""
+    generator = torch.Generator().manual_seed(0)
+    none = torch.empty(2, 0, dtype=torch.long)
+
+    def cloud(n: int, far: float = 0.0) -> Topology:
+        pos = torch.rand(n, 3, generator=generator, dtype=torch.float64) + far
+        pos[n // 2 :: 4] = pos[0].clone()
+        return Topology(none, n, pos=pos)
+
+    single, pair, seven, thirteen = cloud(1), cloud(2), cloud(7, far=30.0), cloud(13)
+    return {
+        "single": single,
+        "pair": pair,
+        "seven": seven,
+        "thirteen": thirteen,
+        "equal": join([cloud(7), cloud(7)], interleaved=True)[0],
+        "ragged": join([seven, single, thirteen, pair], interleaved=True)[0],
+    }
+
+
+def _rfd(mask: masks.RFDMask, topology: Topology) -> Tensor:
+    W = reference.wave_adjacency(topology.pos, mask.frequency, mask.weight)
+    return reference.cloud_diffusion(W, mask.log_scale.double().exp(), topology.batch)
+
+
+def rfd(**options: Any) -> masks.RFDMask:
+    return scrambled(masks.RFDMask(**{"num_features": 5, "epsilon": 0.5, "heads": 2, **options}))
+
+
 MASK_REFERENCES |= {
+    masks.RFDMask: _rfd,
     masks.Hadamard: lambda mask, topology: reference.hadamard(*(mask_reference(each, topology) for each in mask.masks)),
 }
 
@@ -48,6 +82,14 @@ MASKS = (
     Case("hadamard-of-walks", lambda: walk_mask(masks.Diffusion) * walk_mask(heads=1, hops=2)),
     Case("hadamard-ones", lambda: (parameter(0.5, -0.2) * masks.GlobalMask()) * power_series(2), differentiable=True),
     Case("hadamard-sum", lambda: walk_mask() * (0.3 * masks.GlobalMask() + walk_mask(masks.PageRank))),
+    Case("rfd", rfd, topologies=clouds),
+    Case("rfd-box", lambda: rfd(edges=masks.BoxEdges, heads=1), topologies=clouds),
+    Case("rfd-wide", lambda: rfd(num_features=9, epsilon=0.2), topologies=clouds),
+    Case("rfd-and-signed-walks", lambda: rfd() + walk_mask(hops=2), topologies=clouds),
+    Case("rfd-scaled", lambda: parameter(0.5, -0.2) * rfd(), topologies=clouds),
+    Case("rfd-and-global", lambda: rfd() + 0.1 * masks.GlobalMask(), topologies=clouds),
+    Case("hadamard-rfd", lambda: rfd() * rfd(seed=1, heads=1, num_features=2), topologies=clouds),
+    Case("hadamard-rfd-walks", lambda: rfd() * walk_mask(hops=2), topologies=clouds),
 )
 
 OPERATORS = (

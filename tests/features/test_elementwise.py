@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from graphmask.features import EluPlusOne, FeatureMap, ReLU
+from graphmask import Topology, attention
+from graphmask.features import EluPlusOne, FeatureMap, Identity, LearnedFeatures, ReLU
 from graphmask.features.base import check_feature_map
+from graphmask.masks import GlobalMask
 
 
 def test_a_feature_map_is_abstract() -> None:
@@ -76,3 +78,27 @@ def test_feature_maps_can_be_written() -> None:
 def test_reprs() -> None:
     assert repr(ReLU(0.5)) == "ReLU(epsilon=0.5)"
     assert repr(EluPlusOne()) == "EluPlusOne()"
+
+
+def test_signed_scores_need_pairs_or_blocks() -> None:
+    topology = Topology(torch.empty(2, 0, dtype=torch.long), 20_000)
+    x = torch.ones(20_000, 1, 1, dtype=torch.float32)
+    with pytest.raises(ValueError, match="for SignedInnerProducts"):
+        attention(x, x, x, GlobalMask()(topology), Identity())
+
+
+def test_signed_scores_are_normalised_by_their_sizes() -> None:
+    topology = Topology(torch.empty(2, 0, dtype=torch.long), 2)
+    x = torch.tensor([1.0, -3.0]).reshape(2, 1, 1)
+    assert_close(attention(x, x, x, GlobalMask()(topology), Identity()).flatten(), torch.tensor([10 / 4, -10 / 4]))
+
+
+@pytest.mark.global_rng
+def test_learned_maps_begin_by_keeping_lengths() -> None:
+    phi = LearnedFeatures(4, 8)
+    x = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    assert_close(phi.of_keys(x).norm(dim=-1), x.norm(dim=-1))
+    assert_close(phi.keys(1e4 * x).sum(-1), torch.ones(3))
+    before = phi.of_queries.weight.clone()
+    phi.reset_parameters()
+    assert not torch.equal(phi.of_queries.weight, before)

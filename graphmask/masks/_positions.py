@@ -1,0 +1,58 @@
+"""What masks on positions share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from graphmask._checks import refuse
+from graphmask.kernels import Pattern
+from graphmask.operators import SparseOperator
+from graphmask.topology import Topology
+
+
+def centred_positions(topology: Topology, dim: int, dtype: torch.dtype) -> Tensor:
+    """``[N, D]`` positions about the mean of each graph: what depends on offsets only keeps its digits far from the origin.
+
+    Raises:
+        ValueError: for a topology without positions, or with positions of another dimension.
+    """
+    pos = topology.pos
+    if pos is None:
+        raise refuse("topology", "with positions: Topology(..., pos=) or Data(pos=)", f"{topology!r} with pos=None")
+    if pos.shape[1] != dim:
+        raise refuse("topology", f"with positions of dimension {dim}, as the mask's dim", f"pos of shape {list(pos.shape)}")
+    pos = pos.to(torch.promote_types(pos.dtype, dtype))
+    if topology.batch is None:
+        mean = pos.mean(0, keepdim=True)
+    else:
+        share = pos * inverse_sizes(topology, pos.dtype)
+        mean = pos.new_zeros(topology.num_graphs, dim).index_add(0, topology.batch, share)[topology.batch]
+    return (pos - mean).to(dtype)
+
+
+def inverse_sizes(topology: Topology, dtype: torch.dtype) -> Tensor:
+    """``[N, 1]``, one over the nodes of each node's graph."""
+    sizes = topology.graph_sizes.to(dtype)
+    each = sizes.expand(topology.num_nodes) if topology.batch is None else sizes[topology.batch]
+    return 1 / each.unsqueeze(1)
+
+
+def all_pairs(topology: Topology) -> Pattern:
+    """All pairs of nodes of the same graph; O(N^2) or more."""
+    n, batch = topology.num_nodes, topology.batch
+    graph = torch.zeros(n, dtype=torch.long, device=topology.device) if batch is None else batch
+    row, col = (graph.unsqueeze(1) == graph).nonzero(as_tuple=True)
+    return Pattern.from_coo(row, col, (n, n))
+
+
+def from_dense(topology: Topology, dense: Tensor) -> SparseOperator:
+    """The blocks of a non-negative matrix ``[H, N, N]`` on the graphs, as an operator."""
+    pattern = topology.derive(all_pairs)
+    return SparseOperator(topology, pattern, dense[:, pattern.row.long(), pattern.col.long()], nonnegative=True)
+
+
+def offsets(topology: Topology, dim: int, dtype: torch.dtype) -> Tensor:
+    """``[N, N, D]``, from each node to each."""
+    pos = centred_positions(topology, dim, dtype)
+    return pos.unsqueeze(1) - pos.unsqueeze(0)
