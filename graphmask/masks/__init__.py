@@ -17,6 +17,7 @@ from .coefficients import PageRank as PageRank
 from .coefficients import PStepWalk as PStepWalk
 from .coefficients import RegularizedLaplacian as RegularizedLaplacian
 from .deconvolution import Deconvolution as Deconvolution
+from .degree import DegreeMask as DegreeMask
 from .diffusion import DiffusionMask as DiffusionMask
 from .distances import DistanceFunction as DistanceFunction
 from .distances import ExponentialDistance as ExponentialDistance
@@ -47,6 +48,7 @@ __all__ = [
     "Coefficients",
     "Cosine",
     "Deconvolution",
+    "DegreeMask",
     "Diffusion",
     "DiffusionMask",
     "DistanceFunction",

@@ -27,6 +27,7 @@ References:
     Vaswani et al. 2017, Attention Is All You Need, NeurIPS.
     Zhang et al. 2024, The Hedgehog and the Porcupine, ICLR.
     Ying et al. 2021, Do Transformers Really Perform Bad for Graph Representation?, NeurIPS.
+    Chen et al. 2024, Masked Graph Transformer for Large-Scale Recommendation, SIGIR.
     Fearnhead and Clifford 2003, On-line inference for hidden Markov models via particle filters, JRSS-B.
 """
 
@@ -39,6 +40,7 @@ from .coefficients import diffusion as diffusion
 from .coefficients import p_step_walk as p_step_walk
 from .coefficients import pagerank as pagerank
 from .coefficients import regularized_laplacian as regularized_laplacian
+from .degree import degree_mask as degree_mask
 from .features import elu_plus_one as elu_plus_one
 from .features import exponential_features as exponential_features
 from .features import learned_features as learned_features
