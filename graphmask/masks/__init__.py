@@ -26,6 +26,7 @@ from .distances import TableDistance as TableDistance
 from .edge_functions import BoxEdges as BoxEdges
 from .edge_functions import EdgeFunction as EdgeFunction
 from .edge_functions import GaussianEdges as GaussianEdges
+from .fourier import FourierMask as FourierMask
 from .global_ import GlobalMask as GlobalMask
 from .grf import GRFMask as GRFMask
 from .grid_diffusion import GridDiffusionMask as GridDiffusionMask
@@ -54,6 +55,7 @@ __all__ = [
     "DistanceFunction",
     "EdgeFunction",
     "ExponentialDistance",
+    "FourierMask",
     "Free",
     "GRFMask",
     "GaussianEdges",

@@ -14,6 +14,7 @@ References:
     Choromanski et al. 2023, Efficient Graph Field Integrators Meet Point Clouds, ICML.
     Kondor and Lafferty 2002, Diffusion Kernels on Graphs, ICML.
     Lahoti et al. 2025, Chimera: State Space Models Beyond Sequences, TMLR.
+    Choromanski et al. 2024, Learning a Fourier Transform for Linear Relative Positional Encodings, AISTATS.
     Smola and Kondor 2003, Kernels and Regularization on Graphs, COLT.
     Choromanski et al. 2022, From block-Toeplitz matrices to differential equations on graphs, ICML.
     Choromanski et al. 2024, Fast Tree-Field Integrators, NeurIPS.
@@ -63,7 +64,10 @@ from .paths import path_lengths as path_lengths
 from .paths import shortest_path_mask as shortest_path_mask
 from .paths import told_lengths as told_lengths
 from .points import cloud_diffusion as cloud_diffusion
+from .points import fourier_bias as fourier_bias
+from .points import gaussian_mixture as gaussian_mixture
 from .points import hadamard as hadamard
+from .points import positive_product as positive_product
 from .points import wave_adjacency as wave_adjacency
 from .random_features import hybrid_key_features as hybrid_key_features
 from .random_features import hybrid_query_features as hybrid_query_features
