@@ -140,6 +140,7 @@ def make_scenes(side: int, solid: Scene) -> dict[str, Scene]:
     return {
         "grid": pixels(side),
         "power of two": pixels(1 << side.bit_length() - 1),
+        "cloud": cloud(side),
         "lengths": lengths,
         "tree": spanned(lengths),
         "mesh": solid,
@@ -211,6 +212,19 @@ def shortest_path(_: Scene) -> gm.masks.ShortestPathMask:
     return mask
 
 
+def rfd(scene: Scene) -> gm.masks.RFDMask:
+    """Reach of two edges, spread over a few such reaches; many features, so that one row tells of its target."""
+    pos = scene.topology.pos
+    reach = 2 * float(edge_lengths(scene.topology).mean())
+    return gm.masks.RFDMask(num_features=2048, epsilon=reach, scale=0.03 * len(pos), dim=pos.shape[1])
+
+
+def fourier(scene: Scene) -> gm.masks.FourierMask:
+    """The function of the offset that it starts from, before anything is learned."""
+    pos = scene.topology.pos
+    return gm.masks.FourierMask(num_features=2048, length=float(pos.std()), dim=pos.shape[1])
+
+
 def kronecker(scene: Scene) -> gm.masks.Kronecker:
     """Causal downwards, diffusing along rows."""
     return gm.masks.Kronecker(gm.masks.CausalMask(decay=0.8, length=scene.side), gm.masks.GridDiffusionMask(scene.side, t=4.0))
@@ -232,6 +246,9 @@ PAGES = (
     Page("separator", lambda _: gm.masks.SeparatorMask(DECAY), ("lengths", "mesh lengths")),
     Page("tree_distance", lambda _: gm.masks.TreeDistanceMask(DECAY), ("tree", "mesh tree")),
     Page("diffusion", lambda _: gm.masks.DiffusionMask(scale=20.0)),
+    Page("degree", lambda _: gm.masks.DegreeMask(), ("cloud",)),
+    Page("rfd", rfd),
+    Page("fourier", fourier),
     Page("causal", lambda _: gm.masks.CausalMask(decay=0.99), ("grid",)),
     Page("toeplitz", toeplitz, ("grid",)),
     Page("grid_diffusion", lambda scene: gm.masks.GridDiffusionMask((scene.side, scene.side), t=5.0), ("grid",)),

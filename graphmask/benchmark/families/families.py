@@ -14,7 +14,9 @@ from graphmask.benchmark.names import find_named
 from graphmask.benchmark.problem import HEADS, Problem
 from graphmask.masks import (
     CausalMask,
+    DegreeMask,
     DiffusionMask,
+    FourierMask,
     GlobalMask,
     GRFMask,
     GridDiffusionMask,
@@ -24,6 +26,7 @@ from graphmask.masks import (
     PolynomialExponentialDistance,
     PowerSeriesMask,
     RandomWalkKernelMask,
+    RFDMask,
     SeparatorMask,
     ShortestPathMask,
     StitchedMask,
@@ -36,7 +39,7 @@ from graphmask.masks import (
 from graphmask.topology import Topology
 from graphmask.walks import ResampledWalks
 
-from .grounds import GRID, HYPERCUBE, LENGTHS, SEQUENCE, SPHERE, TREE, Ground
+from .grounds import CLOUD, GRID, HYPERCUBE, LENGTHS, SEQUENCE, SPHERE, TREE, Ground
 
 
 class GroundProblem(Problem):
@@ -117,6 +120,7 @@ _STITCHED = partial(StitchedMask, degree=2, hops=4, heads=HEADS, sampler=_SHORT)
 _TREE = partial(TreeDistanceMask, heads=HEADS)
 _POLYNOMIAL = partial(_TREE, partial(PolynomialExponentialDistance, degree=2))
 _TABLE = partial(_TREE, partial(TableDistance, 64))
+_FOURIER = partial(FourierMask, num_features=32, heads=HEADS)
 _TOEPLITZ = partial(ToeplitzMask, heads=HEADS)
 
 BASE = "global"
@@ -138,6 +142,9 @@ FAMILIES: tuple[Family, ...] = (
     Family("tree-exponential", "TreeDistanceMask, exponential", TREE, _TREE),
     Family("tree-polynomial", "TreeDistanceMask, polynomial of degree 2 times exponential", TREE, _POLYNOMIAL),
     Family("tree-table", "TreeDistanceMask, 64 free values", TREE, _TABLE),
+    Family("degree", "DegreeMask, of rank 2", SPHERE, partial(DegreeMask, heads=HEADS)),
+    Family("rfd", "RFDMask, 32 random features", CLOUD, partial(RFDMask, num_features=32, heads=HEADS)),
+    Family("fourier", "FourierMask, 64 frequencies, 32 random features", CLOUD, _FOURIER),
     Family("causal", "CausalMask without decay", SEQUENCE, CausalMask),
     Family("causal-decay", "CausalMask with a learned decay per head", SEQUENCE, partial(CausalMask, 0.9, heads=HEADS)),
     Family("toeplitz", "ToeplitzMask, a value per offset", GRID, _TOEPLITZ),
