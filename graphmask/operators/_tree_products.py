@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ._centroids import Decomposition, Groups
+from graphmask.kernels import spmm
+
+from ._centroids import Decomposition
 
 # Distances of a group up to which its Hankel matrix is multiplied as it is, and not by Fourier transforms.
-_WIDEST = 64
+_WIDEST = 512
 
 # Bytes of the columns that are taken at once.
 _COLUMN_MEMORY = 2**24
@@ -76,16 +78,18 @@ def _columns(x: Tensor) -> tuple[Tensor, ...]:
 
 
 def _multiply(structure: Decomposition, table: Tensor, x: Tensor) -> Tensor:
-    heads, nodes, channels = x.shape
-    y = x.new_zeros(heads, nodes + 1, channels)
-    padded = pad(x, (0, 0, 0, 1))
+    parts = zip(structure.groups, _by_distance(structure, x), strict=True)
+    mixed = [_hankel(table, part).flatten(1, 2).to(x.dtype) for _, part in parts]
+    y = torch.zeros_like(x)
+    if mixed:
+        back = structure.members.mT
+        sign = structure.sign[structure.members.order].to(x.dtype).expand(len(x), -1)
+        y = spmm(back, sign, torch.cat(mixed, 1))
+    padded, near = pad(x, (0, 0, 0, 1)), pad(y, (0, 0, 0, 1))
     for blocks in structure.blocks:
-        y[:, blocks.node.flatten()] = (table[:, blocks.distance] @ padded[:, blocks.node]).flatten(1, 2)
-    y = y[:, :-1]
-    for groups in structure.groups:
-        mixed = _hankel(groups, table, _by_distance(groups, x)).flatten(1, 2)
-        y.index_add_(1, groups.node, mixed.index_select(1, groups.slot).to(y.dtype), alpha=groups.sign)
-    return y
+        # Nodes are in one block at most; what is not there is far from everything.
+        near.index_add_(1, blocks.node.flatten(), (table[:, blocks.distance] @ padded[:, blocks.node]).flatten(1, 2))
+    return near[:, :-1]
 
 
 def _count(structure: Decomposition, a: Tensor, b: Tensor, total: Tensor) -> None:
@@ -93,10 +97,9 @@ def _count(structure: Decomposition, a: Tensor, b: Tensor, total: Tensor) -> Non
     left, right = pad(a, (0, 0, 0, 1)), pad(b, (0, 0, 0, 1))
     for blocks in structure.blocks:
         _add(total, blocks.distance, (left[:, blocks.node] @ right[:, blocks.node].mT).flatten(1))
-    for groups in structure.groups:
-        found = _by_distance(groups, a), _by_distance(groups, b)
+    for groups, *found in zip(structure.groups, _by_distance(structure, a), _by_distance(structure, b), strict=True):
         if groups.width <= _WIDEST:
-            meeting = torch.einsum("hgrc,hgtc->hrt", *found).flatten(1)
+            meeting = (found[0] @ found[1].mT).sum(1).flatten(1)
             _add(total, _sums(groups.width, a.device), groups.sign * meeting)
         else:
             fourier = torch.einsum("hgfc,hgfc->hf", *(_transformed(x) for x in found))
@@ -108,21 +111,24 @@ def _add(total: Tensor, distance: Tensor, value: Tensor) -> None:
     total.index_add_(1, distance.flatten().clamp(max=total.shape[1] - 1).long(), value)
 
 
-def _by_distance(groups: Groups, x: Tensor) -> Tensor:
+def _by_distance(structure: Decomposition, x: Tensor) -> list[Tensor]:
     """``[H, G, w, C]``, sums over the nodes of each group at each distance."""
-    heads, _, channels = x.shape
-    total = x.new_zeros(heads, groups.number * groups.width, channels)
-    return total.index_add_(1, groups.slot, x.index_select(1, groups.node)).unflatten(1, (groups.number, groups.width))
+    if not structure.groups:
+        return []
+    members, sizes = structure.members, [each.slots for each in structure.groups]
+    sums = spmm(members, x.new_ones(1, 1).expand(len(x), members.nnz), x)
+    parts = zip(structure.groups, sums.split(sizes, 1), strict=True)
+    return [part.unflatten(1, (each.number, each.width)) for each, part in parts]
 
 
-def _hankel(groups: Groups, table: Tensor, x: Tensor) -> Tensor:
-    """``y_r = sum_t table[r + t] x_t`` in each group."""
-    last = table.shape[1] - 1
-    if groups.width <= _WIDEST:
-        return table[:, _sums(groups.width, x.device).clamp(max=last)].unsqueeze(1) @ x
-    places = torch.arange(2 * groups.width, device=x.device).clamp(max=last)
+def _hankel(table: Tensor, x: Tensor) -> Tensor:
+    """``y_r = sum_t table[r + t] x_t`` in each group of ``[H, G, w, C]``."""
+    last, width = table.shape[1] - 1, x.shape[2]
+    if width <= _WIDEST:
+        return table[:, _sums(width, x.device).clamp(max=last)].unsqueeze(1) @ x
+    places = torch.arange(2 * width, device=x.device).clamp(max=last)
     kernel = torch.fft.rfft(table[:, places].double())
-    return torch.fft.irfft(kernel[:, None, :, None] * _transformed(x).conj(), n=2 * groups.width, dim=2)[:, :, : groups.width]
+    return torch.fft.irfft(kernel[:, None, :, None] * _transformed(x).conj(), n=2 * width, dim=2)[:, :, :width]
 
 
 def _sums(width: int, device: torch.device) -> Tensor:
