@@ -72,7 +72,8 @@ def test_products_are_those_of_distances_by_networkx(name: str, function: Any) -
 def test_tables_are_the_same_by_any_decomposition(name: str, block: int, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_centroids, "_BLOCK", block)
     monkeypatch.setattr(_tree_products, "_WIDEST", width)
-    monkeypatch.setattr(_tree_products, "_COLUMN_MEMORY", 1)
+    monkeypatch.setattr(_tree_products, "_MEMORY", 1)
+    monkeypatch.setattr(_tree_products, "_COLUMNS", 1)
     topology = remade(trees.trees()[name])
     mask = trees.tree_mask(partial(TableDistance, 11, unit=0.5, values=Free)).double()
     x = torch.randn(2, topology.num_nodes, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
