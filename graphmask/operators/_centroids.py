@@ -11,19 +11,24 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from graphmask._distances import multiples
+from graphmask.kernels import Pattern
 from graphmask.kernels.forest import Forest, ascend, descend
 from graphmask.topology import Topology
 
 from ._trees import trees_of
 
 # Nodes of components that are multiplied pair by pair.
-_BLOCK = 64
+_BLOCK = 128
+
+# Widths of groups from which on they are rounded up to multiples of a quarter of a power of two, and below to powers of two.
+_ROUND = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,18 +36,19 @@ class Groups:
     """Groups of nodes by their distance from one node each: all pairs of a group meet there.
 
     Args:
-        width: distances of a group, from 0; a power of two.
-        number: groups.
-        node: ``[P]`` nodes.
-        slot: ``[P]``, group times width plus distance.
+        width: distances of a group, from 0.
+        number: groups; each has as many slots as distances.
         sign: 1, or -1 where pairs are subtracted.
     """
 
     width: int
     number: int
-    node: Tensor
-    slot: Tensor
     sign: int
+
+    @property
+    def slots(self) -> int:
+        """Of all groups."""
+        return self.width * self.number
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,17 +61,27 @@ class PairBlocks:
 
 @dataclass(frozen=True, eq=False)
 class Decomposition:
-    """All groups and blocks; distances of ``size`` units and more are left out."""
+    """All groups and blocks; distances of ``size`` units and more are left out.
+
+    Args:
+        size: values of the table.
+        groups: one after the other.
+        members: which nodes each slot sums, slots of all groups by nodes.
+        sign: ``[P]`` of the members' groups.
+        blocks: what is known pair by pair.
+    """
 
     size: int
     groups: list[Groups]
+    members: Pattern
+    sign: Tensor
     blocks: list[PairBlocks]
 
     @property
     def cost(self) -> float:
         """Multiply-adds per column."""
-        wide = sum(2 * each.node.numel() + each.number * each.width * each.width.bit_length() for each in self.groups)
-        return wide + sum(each.distance.numel() for each in self.blocks)
+        wide = sum(each.slots * each.width.bit_length() for each in self.groups)
+        return wide + 2 * self.members.nnz + sum(each.distance.numel() for each in self.blocks)
 
 
 def decompose(topology: Topology, unit: float, size: int) -> Decomposition:
@@ -79,7 +95,7 @@ def decompose(topology: Topology, unit: float, size: int) -> Decomposition:
     forest = topology.derive(trees_of).forest
     length = topology.derive(steps_of, unit)
     pieces, small = _taken_apart(forest, length)
-    return Decomposition(size, _grouped(pieces, size), _blocks(forest, length, small, size))
+    return Decomposition(size, *_grouped(pieces, size, len(length)), _blocks(forest, length, small, size))
 
 
 def steps_of(topology: Topology, unit: float) -> Tensor:
@@ -147,19 +163,25 @@ def _lightest(heavy: Tensor, top: Tensor, size: Tensor) -> Tensor:
     return torch.full_like(top, -1).index_copy(0, top[heavy[first]], heavy[first])
 
 
-def _grouped(pieces: list[_Piece], size: int) -> list[Groups]:
-    """Groups of similar width together."""
+def _grouped(pieces: list[_Piece], size: int, nodes: int) -> tuple[list[Groups], Pattern, Tensor]:
+    """Groups of similar width together, their members and the signs of these."""
     found: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
     numbers: dict[tuple[int, int], int] = defaultdict(int)
     for sign, node, group, distance in pieces:
         for width, number, inside, slot in _by_width(group, distance, size):
             found[sign, width].append((node[inside], slot + numbers[sign, width] * width))
             numbers[sign, width] += number
-    made = []
-    for (sign, width), parts in found.items():
-        nodes, slots = (torch.cat(some) for some in zip(*parts, strict=True))
-        made.append(Groups(width, numbers[sign, width], nodes, slots, sign))
-    return made
+    groups = [Groups(width, numbers[sign, width], sign) for sign, width in found]
+    starts = list(accumulate((each.slots for each in groups), initial=0))
+    none = torch.empty(0, dtype=torch.long)
+    node = torch.cat([node for parts in found.values() for node, _ in parts] or [none])
+    slot = torch.cat([s + start for start, parts in zip(starts, found.values(), strict=False) for _, s in parts] or [none])
+    counts = [sum(len(node) for node, _ in parts) for parts in found.values()]
+    sign = torch.tensor([each.sign for each in groups], dtype=torch.int8).repeat_interleave(
+        torch.tensor(counts, dtype=torch.long)
+    )
+    slot, order = torch.sort(slot, stable=True)
+    return groups, Pattern.from_coo(slot, node[order], (starts[-1], nodes)), sign.to(node.device)
 
 
 def _by_width(group: Tensor, distance: Tensor, size: int) -> Iterator[tuple[int, int, Tensor, Tensor]]:
@@ -168,12 +190,19 @@ def _by_width(group: Tensor, distance: Tensor, size: int) -> Iterator[tuple[int,
     count = int(group.max()) + 1 if len(group) else 0
     near = distance < size
     longest = distance.new_zeros(count).scatter_reduce(0, group[near], distance[near], "amax")
-    width = 2 ** torch.ceil(torch.log2(longest.double() + 1)).long()
+    width = _rounded(longest + 1)
     for each in torch.unique(width).tolist():
         chosen = width == each
         rank = chosen.cumsum(0) - 1
         inside = (near & chosen[group]).nonzero().squeeze(1)
         yield each, int(chosen.sum()), inside, rank[group[inside]] * each + distance[inside]
+
+
+def _rounded(width: Tensor) -> Tensor:
+    """Up to a power of two, and large ones to a quarter of one: few different widths, little of them empty."""
+    power = 2 ** torch.ceil(torch.log2(width.double())).long()
+    quarter = torch.where(power > _ROUND, power // 8, power)
+    return (width + quarter - 1) // quarter * quarter
 
 
 def _blocks(forest: Forest, length: Tensor, block: Tensor, size: int) -> list[PairBlocks]:

@@ -8,19 +8,25 @@ Letters: H heads, N nodes, C channels, n values of the table, G groups, w width.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ._centroids import Decomposition, Groups
+from graphmask.kernels import spmm
+
+from ._centroids import Decomposition
 
 # Distances of a group up to which its Hankel matrix is multiplied as it is, and not by Fourier transforms.
-_WIDEST = 64
+_WIDEST = 512
 
-# Bytes of the columns that are taken at once.
-_COLUMN_MEMORY = 2**24
+# Bytes of columns, or of blocks, that are taken at once: what is made of them should stay in the cache.
+_MEMORY = 2**22
+
+# Columns that are taken at once at least, since fewer are not worth a call.
+_COLUMNS = 16
 
 
 def table_product(structure: Decomposition, table: Tensor, x: Tensor) -> Tensor:
@@ -41,9 +47,13 @@ class _Product(torch.autograd.Function):
     def forward(ctx: Any, structure: Decomposition, table: Tensor, x: Tensor) -> Tensor:
         ctx.structure = structure
         ctx.save_for_backward(table, x)
-        padded = pad(table, (0, 1))
-        parts = [_multiply(structure, padded, part) for part in _columns(x)]
-        return torch.cat(parts, -1)
+        table = pad(table, (0, 1))
+        near = _near(structure, table, x)
+        if structure.groups:
+            kernels = [_kernel(table, each.width) for each in structure.groups]
+            for part, out in zip(_columns(x), _columns(near), strict=True):
+                out += _far(structure, kernels, part)
+        return near
 
     @staticmethod
     def backward(ctx: Any, above: Tensor) -> tuple[Tensor | None, ...]:
@@ -59,8 +69,9 @@ class _Pairs(torch.autograd.Function):
         ctx.structure = structure
         ctx.save_for_backward(a, b)
         total = a.new_zeros(len(a), structure.size + 1)
+        _count_near(structure, a, b, total)
         for left, right in zip(_columns(a), _columns(b), strict=True):
-            _count(structure, left, right, total)
+            _count_far(structure, left, right, total)
         return total[:, :-1]
 
     @staticmethod
@@ -71,32 +82,44 @@ class _Pairs(torch.autograd.Function):
 
 def _columns(x: Tensor) -> tuple[Tensor, ...]:
     """Some columns at a time."""
-    width = max(1, _COLUMN_MEMORY // max(1, x.shape[0] * x.shape[1] * x.element_size()))
+    width = max(_COLUMNS, _MEMORY // max(1, x.shape[0] * x.shape[1] * x.element_size()))
     return x.split(width, -1)
 
 
-def _multiply(structure: Decomposition, table: Tensor, x: Tensor) -> Tensor:
-    heads, nodes, channels = x.shape
-    y = x.new_zeros(heads, nodes + 1, channels)
-    padded = pad(x, (0, 0, 0, 1))
-    for blocks in structure.blocks:
-        y[:, blocks.node.flatten()] = (table[:, blocks.distance] @ padded[:, blocks.node]).flatten(1, 2)
-    y = y[:, :-1]
-    for groups in structure.groups:
-        mixed = _hankel(groups, table, _by_distance(groups, x)).flatten(1, 2)
-        y.index_add_(1, groups.node, mixed.index_select(1, groups.slot).to(y.dtype), alpha=groups.sign)
-    return y
+def _near(structure: Decomposition, table: Tensor, x: Tensor) -> Tensor:
+    """What is known pair by pair; nodes are in one block at most, and places of none are far from everything."""
+    padded, y = pad(x, (0, 0, 0, 1)), x.new_zeros(x.shape[0], x.shape[1] + 1, x.shape[2])
+    for node, distance in _some_blocks(structure, x):
+        y[:, node] = table[:, distance] @ padded[:, node]
+    return y[:, :-1].contiguous()
 
 
-def _count(structure: Decomposition, a: Tensor, b: Tensor, total: Tensor) -> None:
+def _count_near(structure: Decomposition, a: Tensor, b: Tensor, total: Tensor) -> None:
     """Add to ``[H, n + 1]`` what pairs at each distance sum to; the last place is for pairs past the table."""
     left, right = pad(a, (0, 0, 0, 1)), pad(b, (0, 0, 0, 1))
+    for node, distance in _some_blocks(structure, a):
+        _add(total, distance, (left[:, node] @ right[:, node].mT).flatten(1))
+
+
+def _some_blocks(structure: Decomposition, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Nodes and distances of blocks, some at a time."""
     for blocks in structure.blocks:
-        _add(total, blocks.distance, (left[:, blocks.node] @ right[:, blocks.node].mT).flatten(1))
-    for groups in structure.groups:
-        found = _by_distance(groups, a), _by_distance(groups, b)
+        width = blocks.node.shape[1]
+        number = max(1, _MEMORY // (x.shape[0] * width * max(width, x.shape[2]) * x.element_size()))
+        yield from zip(blocks.node.split(number), blocks.distance.split(number), strict=True)
+
+
+def _far(structure: Decomposition, kernels: list[Tensor], x: Tensor) -> Tensor:
+    parts = zip(kernels, _by_distance(structure, x), strict=True)
+    mixed = torch.cat([_hankel(kernel, part).flatten(1, 2).to(x.dtype) for kernel, part in parts], 1)
+    sign = structure.sign[structure.members.order].to(x.dtype).expand(len(x), -1)
+    return spmm(structure.members.mT, sign, mixed)
+
+
+def _count_far(structure: Decomposition, a: Tensor, b: Tensor, total: Tensor) -> None:
+    for groups, *found in zip(structure.groups, _by_distance(structure, a), _by_distance(structure, b), strict=True):
         if groups.width <= _WIDEST:
-            meeting = torch.einsum("hgrc,hgtc->hrt", *found).flatten(1)
+            meeting = (found[0] @ found[1].mT).sum(1).flatten(1)
             _add(total, _sums(groups.width, a.device), groups.sign * meeting)
         else:
             fourier = torch.einsum("hgfc,hgfc->hf", *(_transformed(x) for x in found))
@@ -108,21 +131,30 @@ def _add(total: Tensor, distance: Tensor, value: Tensor) -> None:
     total.index_add_(1, distance.flatten().clamp(max=total.shape[1] - 1).long(), value)
 
 
-def _by_distance(groups: Groups, x: Tensor) -> Tensor:
+def _by_distance(structure: Decomposition, x: Tensor) -> list[Tensor]:
     """``[H, G, w, C]``, sums over the nodes of each group at each distance."""
-    heads, _, channels = x.shape
-    total = x.new_zeros(heads, groups.number * groups.width, channels)
-    return total.index_add_(1, groups.slot, x.index_select(1, groups.node)).unflatten(1, (groups.number, groups.width))
+    if not structure.groups:
+        return []
+    members, sizes = structure.members, [each.slots for each in structure.groups]
+    sums = spmm(members, x.new_ones(1, 1).expand(len(x), members.nnz), x)
+    parts = zip(structure.groups, sums.split(sizes, 1), strict=True)
+    return [part.unflatten(1, (each.number, each.width)) for each, part in parts]
 
 
-def _hankel(groups: Groups, table: Tensor, x: Tensor) -> Tensor:
-    """``y_r = sum_t table[r + t] x_t`` in each group."""
+def _kernel(table: Tensor, width: int) -> Tensor:
+    """``[H, w, w]`` of ``table[r + t]``, or its Fourier transform ``[H, w + 1]`` where that is cheaper."""
     last = table.shape[1] - 1
-    if groups.width <= _WIDEST:
-        return table[:, _sums(groups.width, x.device).clamp(max=last)].unsqueeze(1) @ x
-    places = torch.arange(2 * groups.width, device=x.device).clamp(max=last)
-    kernel = torch.fft.rfft(table[:, places].double())
-    return torch.fft.irfft(kernel[:, None, :, None] * _transformed(x).conj(), n=2 * groups.width, dim=2)[:, :, : groups.width]
+    if width <= _WIDEST:
+        return table[:, _sums(width, table.device).clamp(max=last)]
+    return torch.fft.rfft(table[:, torch.arange(2 * width, device=table.device).clamp(max=last)].double())
+
+
+def _hankel(kernel: Tensor, x: Tensor) -> Tensor:
+    """``y_r = sum_t table[r + t] x_t`` in each group of ``[H, G, w, C]``."""
+    width = x.shape[2]
+    if kernel.dim() == 3:
+        return kernel.unsqueeze(1) @ x
+    return torch.fft.irfft(kernel[:, None, :, None] * _transformed(x).conj(), n=2 * width, dim=2)[:, :, :width]
 
 
 def _sums(width: int, device: torch.device) -> Tensor:

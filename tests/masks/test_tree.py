@@ -67,12 +67,13 @@ def test_products_are_those_of_distances_by_networkx(name: str, function: Any) -
     assert_close((single @ x.float()).double(), dense @ x, rtol=1e-4, atol=1e-4 * dense.max().item())
 
 
-@pytest.mark.parametrize(("block", "width"), [(1, 1), (1, 4), (3, 64), (64, 1)])
+@pytest.mark.parametrize(("block", "width"), [(1, 1), (1, 4), (3, 64), (64, 1), (2, 512)])
 @pytest.mark.parametrize("name", ["random", "caterpillar", "forest", "ragged", "star"])
 def test_tables_are_the_same_by_any_decomposition(name: str, block: int, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_centroids, "_BLOCK", block)
     monkeypatch.setattr(_tree_products, "_WIDEST", width)
-    monkeypatch.setattr(_tree_products, "_COLUMN_MEMORY", 1)
+    monkeypatch.setattr(_tree_products, "_MEMORY", 1)
+    monkeypatch.setattr(_tree_products, "_COLUMNS", 1)
     topology = remade(trees.trees()[name])
     mask = trees.tree_mask(partial(TableDistance, 11, unit=0.5, values=Free)).double()
     x = torch.randn(2, topology.num_nodes, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -141,9 +142,7 @@ def test_work_grows_as_stated() -> None:
         graphs = [gm.Topology(edges_of(make(n)), n) for n in sizes]
         steps = [gm.operators._trees.trees_of(each).forest.plan.shape[1] / each.num_nodes for each in graphs]
         assert max(steps) <= 2
-        places = [
-            sum(group.node.numel() for group in _centroids.decompose(each, 1.0, each.num_nodes).groups) for each in graphs
-        ]
+        places = [_centroids.decompose(each, 1.0, each.num_nodes).members.nnz for each in graphs]
         assert all(place <= 2 * n * np.log2(n) for place, n in zip(places, sizes, strict=True))
 
 
