@@ -30,7 +30,7 @@ class GridDiffusionMask(TopologicalMask):
     Raises:
         ValueError: for a time that is not positive, and graphs of another number of nodes.
 
-    Cost: per product column ``N n`` along an axis of n nodes up to 512, O(N log n) along longer ones.
+    Cost: per product column ``N n`` along an axis of n nodes up to 1,024, O(N log n) along longer ones.
 
     Rounding: entries are exact relative to the largest ones. Far apart, where the kernel is below the rounding of its peak,
     entries may come out as small numbers of any sign.

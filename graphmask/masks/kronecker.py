@@ -80,6 +80,8 @@ class Kronecker(TopologicalMask):
 
     def prepare(self, topology: Topology) -> Topology:
         grids_of(topology, self.shape)
+        for number, mask in enumerate((self.a, self.b)):
+            mask.prepare(self._factor(number, topology))
         return super().prepare(topology)
 
     def _operator(self, topology: Topology) -> MaskOperator:

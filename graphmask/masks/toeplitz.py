@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from graphmask._checks import refuse
 from graphmask.operators import MaskOperator, ToeplitzOperator
 from graphmask.operators._grids import check_shape, grids_of
+from graphmask.operators.toeplitz import padded_lengths
 from graphmask.topology import Topology
 
 from .base import TopologicalMask
@@ -77,6 +78,7 @@ class ToeplitzMask(TopologicalMask):
 
     def prepare(self, topology: Topology) -> Topology:
         grids_of(topology, self.shape, int(self.class_token))
+        topology.derive(padded_lengths, *self.shape)
         return super().prepare(topology)
 
     def _operator(self, topology: Topology) -> MaskOperator:

@@ -19,7 +19,7 @@ from ._grids import check_shape, coordinates, grids_of, spread_blocks
 from .base import MaskOperator
 
 # Axes up to this length are multiplied by matrices, which costs less than Fourier transforms there.
-MATRIX_AXIS = 512
+MATRIX_AXIS = 1024
 
 
 class GridDiffusionOperator(BlockwiseOperator):
@@ -36,7 +36,7 @@ class GridDiffusionOperator(BlockwiseOperator):
     Raises:
         ValueError: where t does not fit the shape, or any graph has another number of nodes.
 
-    Cost: per column ``N n`` along an axis of n nodes up to 512, by a matrix; O(N log n) along longer ones, by Fourier
+    Cost: per column ``N n`` along an axis of n nodes up to 1,024, by a matrix; O(N log n) along longer ones, by Fourier
     transforms. All entries are positive; those below the rounding of the largest may come out as small numbers of any sign.
 
     Example:

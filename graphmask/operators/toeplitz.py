@@ -55,7 +55,8 @@ class ToeplitzOperator(BlockwiseOperator):
         self.grid, self.value, self.class_token = check_shape(shape), value, class_token
         if tuple(value.shape[1:]) != tuple(2 * n - 1 for n in self.grid):
             raise refuse("value", f"of shape [H, {', '.join(str(2 * n - 1) for n in self.grid)}], all offsets", value)
-        grids, size = grids_of(topology, self.grid, int(class_token)), math.prod(map(_length, self.grid))
+        grids, self._lengths = grids_of(topology, self.grid, int(class_token)), topology.derive(padded_lengths, *self.grid)
+        size = math.prod(self._lengths)
         cost = topology.num_graphs * size * (2 + 2.5 * math.log2(size))
         super().__init__(topology, grids, len(value), nonnegative, cost)
 
@@ -63,7 +64,7 @@ class ToeplitzOperator(BlockwiseOperator):
         value, x = in_one_type(self.value, x)
         (nodes,) = self._graphs.split(x)
         places = nodes[:, :, 1:] if self.class_token else nodes
-        out = convolve(value, places.unflatten(2, self.grid)).flatten(2, -2)
+        out = convolve(value, places.unflatten(2, self.grid), self._lengths).flatten(2, -2)
         if self.class_token:
             token = nodes.sum(2, keepdim=True).expand(len(out), -1, -1, -1)
             out = torch.cat([token, out + nodes[:, :, :1]], 2)
@@ -93,13 +94,12 @@ class ToeplitzOperator(BlockwiseOperator):
         return pad(block, (1, 0, 1, 0), value=1.0) if self.class_token else block
 
 
-def convolve(value: Tensor, x: Tensor) -> Tensor:
+def convolve(value: Tensor, x: Tensor, lengths: Sequence[int]) -> Tensor:
     """``y_i = sum_j value[i - j + n - 1] x_j`` on the grids of ``x [H, B, n_1, ..., n_D, C]``.
 
-    Circular, on grids long enough that what wraps around falls outside of the places that are read.
+    Circular, on grids of ``lengths`` at least ``2 n - 1``: what wraps around falls outside of the places that are read.
     """
     shape = x.shape[2:-1]
-    lengths = [_length(n) for n in shape]
     product = _transform(value[:, None, ..., None], lengths) * _transform(x, lengths)
     for axis, n in enumerate(shape[:-1], 2):
         product = torch.fft.ifft(product, dim=axis).narrow(axis, n - 1, n)
@@ -115,6 +115,6 @@ def _transform(x: Tensor, lengths: Sequence[int]) -> Tensor:
     return x
 
 
-def _length(n: int) -> int:
-    """At least ``2 n - 1``, a product of small primes."""
-    return int(next_fast_len(2 * n - 1, real=True))
+def padded_lengths(topology: Topology, *shape: int) -> tuple[int, ...]:
+    """Lengths of at least ``2 n - 1`` that are products of small primes; kept with a topology."""
+    return tuple(int(next_fast_len(2 * n - 1, real=True)) for n in shape)

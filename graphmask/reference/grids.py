@@ -45,10 +45,11 @@ def toeplitz_mask(value: Tensor, shape: tuple[int, ...]) -> Tensor:
     [[[2.0, 1.0], [3.0, 2.0]]]
     """
     places = list(itertools.product(*map(range, shape)))
-    rows = [
-        torch.stack([value[(slice(None), *(a - b + n - 1 for a, b, n in zip(x, y, shape, strict=True)))] for y in places], -1)
-        for x in places
-    ]
+    middle = torch.tensor(shape) - 1
+    rows = []
+    for x in places:
+        offsets = [torch.tensor(x) - torch.tensor(y) + middle for y in places]
+        rows.append(torch.stack([value[(slice(None), *offset)] for offset in offsets], -1))
     return torch.stack(rows, 1).double()
 
 
