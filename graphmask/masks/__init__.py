@@ -22,6 +22,7 @@ from .power_series import PowerSeriesMask as PowerSeriesMask
 from .separator import SeparatorMask as SeparatorMask
 from .shortest_path import ShortestPathMask as ShortestPathMask
 from .stitched import StitchedMask as StitchedMask
+from .tree import TreeDistanceMask as TreeDistanceMask
 from .walk import WalkMask as WalkMask
 
 __all__ = [
@@ -47,5 +48,6 @@ __all__ = [
     "SumMask",
     "TableDistance",
     "TopologicalMask",
+    "TreeDistanceMask",
     "WalkMask",
 ]

@@ -15,11 +15,9 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from graphmask._checks import check_integer, check_number, describe, refuse, refuse_type
+from graphmask._distances import multiples
 
 from .coefficients import Coefficients, NonNegative, make_coefficients
-
-# A distance may differ from a multiple of the unit by this many roundings of its own size.
-_ROUNDINGS = 8
 
 
 class DistanceFunction(nn.Module, ABC):
@@ -220,21 +218,6 @@ class TableDistance(DistanceFunction):
     def __repr__(self) -> str:
         kind = type(self.values).__name__
         return f"TableDistance(size={self.size}, heads={self.heads}, unit={self.unit}, values={kind})"
-
-
-def multiples(distance: Tensor, unit: float, name: str) -> Tensor:
-    """The integers k of distances k u, up to a few roundings.
-
-    Raises:
-        ValueError: where a distance is no multiple of the unit.
-    """
-    share = distance.detach() / unit
-    nearest = share.round()
-    allowed = (_ROUNDINGS * torch.finfo(distance.dtype).eps * share.abs()).clamp(max=0.01)
-    wrong = (share - nearest).abs() > allowed
-    if bool(wrong.any()):
-        raise refuse(name, f"multiples of the unit {unit:g} of a table", f"{distance[wrong][0].item():g}")
-    return nearest.long()
 
 
 def make_distance_function(make: Callable[..., DistanceFunction] | DistanceFunction, heads: int) -> DistanceFunction:

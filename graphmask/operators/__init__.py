@@ -14,6 +14,9 @@ from .power_series import PowerSeriesOperator as PowerSeriesOperator
 from .product import ProductOperator as ProductOperator
 from .separator import SeparatorOperator as SeparatorOperator
 from .sparse import SparseOperator as SparseOperator
+from .tree import TreeExponentialOperator as TreeExponentialOperator
+from .tree import TreePolynomialOperator as TreePolynomialOperator
+from .tree_table import TreeTableOperator as TreeTableOperator
 
 __all__ = [
     "Attended",
@@ -30,4 +33,7 @@ __all__ = [
     "SeparatorOperator",
     "SparseOperator",
     "SumOperator",
+    "TreeExponentialOperator",
+    "TreePolynomialOperator",
+    "TreeTableOperator",
 ]

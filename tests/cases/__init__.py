@@ -13,7 +13,7 @@ import torch
 import graphmask as gm
 from graphmask.testing import example_topologies
 
-from . import operators, paths, series
+from . import operators, paths, series, trees
 from .base import MASK_REFERENCES as MASK_REFERENCES
 from .base import TOPOLOGIES as TOPOLOGIES
 from .base import Case as Case
@@ -33,10 +33,10 @@ from .transforms import FUNCTIONS as FUNCTIONS
 from .transforms import TRANSFORMS as TRANSFORMS
 
 # One module per family of masks.
-_FAMILIES = (series, paths)
+_FAMILIES = (series, trees, paths)
 
 MASKS = tuple(case for family in _FAMILIES for case in family.MASKS)
-OPERATORS = operators.OPERATORS + paths.OPERATORS
+OPERATORS = (*operators.OPERATORS, *trees.OPERATORS, *paths.OPERATORS)
 
 
 def registered() -> Iterator[Any]:

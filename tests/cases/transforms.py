@@ -37,11 +37,13 @@ TRANSFORMS = (
     Case("unit-sphere", transforms.UnitSphere, data=points),
     Case("reorder-cuthill-mckee", transforms.ReorderNodes, data=graph),
     Case("reorder-hilbert", lambda: transforms.ReorderNodes(transforms.Hilbert()), data=points),
+    Case("minimum-spanning-tree", transforms.MinimumSpanningTree, data=graph),
     Case("mesh-cotangent", lambda: transforms.MeshToGraph(transforms.Cotangent()), data=mesh),
     Case("mesh-length", lambda: transforms.MeshToGraph(transforms.EdgeLength()), data=mesh),
 )
 
 FUNCTIONS = (
+    Case("minimum_spanning_tree", lambda: transforms.minimum_spanning_tree(graph().edge_index, None, 5)),
     Case("knn_graph", lambda: transforms.knn_graph(points().pos, 2)),
     Case("radius_graph", lambda: transforms.radius_graph(points().pos, 0.5)),
     Case("farthest_points", lambda: transforms.farthest_points(points().pos, 3)),

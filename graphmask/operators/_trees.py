@@ -1,0 +1,173 @@
+"""The rooted trees of a graph that is a forest, and distances in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import breadth_first_order, connected_components
+from torch import Tensor
+
+from graphmask._checks import refuse
+from graphmask.kernels.forest import Forest
+from graphmask.topology import Topology
+
+# Lengths of both directions of an edge may differ by this many roundings.
+_ROUNDINGS = 8
+
+_ADVICE = "(graphmask.transforms.MinimumSpanningTree makes a forest of any graph)"
+
+
+@dataclass(frozen=True, eq=False)
+class Trees:
+    """Rooted trees, and the two edges of the graph that join each node to its parent.
+
+    Args:
+        forest: the trees.
+        edges: ``[2, N]``; 0 at roots.
+        label: ``[N]``, number of the tree of each node.
+    """
+
+    forest: Forest
+    edges: Tensor
+    label: Tensor
+
+    def lengths(self, topology: Topology) -> Tensor:
+        """``[N]`` lengths of the edges above nodes, 0 at roots; differentiable in ``edge_weight``."""
+        root = self.forest.is_root
+        if topology.edge_weight is None or not topology.num_edges:
+            return (~root).to(torch.get_default_dtype())
+        return topology.edge_weight[self.edges].mean(0).masked_fill(root, 0)
+
+    def distances(self, length: Tensor) -> Tensor:
+        """``[N, N]`` from lengths of the edges above nodes, infinite between trees; O(N^3), for small graphs.
+
+        With ``A_ic = 1`` where c is i or above it, ``sum_c A_ic A_jc length_c`` is how deep the paths to i and j part.
+        """
+        above = torch.eye(len(length), dtype=length.dtype, device=length.device)
+        for node in self.forest.order.tolist():
+            if (parent := int(self.forest.parent[node])) != node:
+                above[node] += above[parent]
+        shared = (above * length) @ above.mT
+        depth = shared.diagonal()
+        apart = self.label.unsqueeze(0) != self.label.unsqueeze(1)
+        return (depth.unsqueeze(0) + depth.unsqueeze(1) - 2 * shared).masked_fill(apart, torch.inf)
+
+
+def trees_of(topology: Topology) -> Trees:
+    """The trees of a topology, for :meth:`Topology.derive`.
+
+    Raises:
+        ValueError: for self-loops, parallel edges, edges in one direction only, cycles, negative lengths, and lengths that
+            differ between both directions of an edge.
+
+    Cost: O(N + E log E).
+    """
+    source, target = topology.edge_index.cpu().numpy()
+    forth, back = _pairs(source, target, topology.num_nodes)
+    _check_lengths(topology, forth, back)
+    i, j, n = source[forth], target[forth], topology.num_nodes
+    label = _components(i, j, n)
+    parent, order = _rooted(i, j, label)
+    child = np.where(parent[i] == j, i, j)
+    edges = np.zeros((2, n), np.int64)
+    edges[:, child] = forth, back
+    made = Forest.of_parents(parent, order).to(topology.device)
+    return Trees(made, torch.from_numpy(edges).to(topology.device), torch.from_numpy(label).long().to(topology.device))
+
+
+def _pairs(source: np.ndarray, target: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Edges i -> j with i < j, and the edges j -> i in the same order."""
+    if (loop := source == target).any():
+        raise refuse("edge_index", "without self-loops, as in a tree", f"a loop at node {source[loop][0]}")
+    forth, back = ((source < target).nonzero()[0], (source > target).nonzero()[0])
+    forth = forth[np.argsort(source[forth] * n + target[forth], kind="stable")]
+    back = back[np.argsort(target[back] * n + source[back], kind="stable")]
+    keys, reverse = source[forth] * n + target[forth], target[back] * n + source[back]
+    for some in (keys, reverse):
+        if (twice := some[1:] == some[:-1]).any():
+            pair = divmod(int(some[1:][twice][0]), n)
+            raise refuse(
+                "edge_index", f"without parallel edges, which are cycles {_ADVICE}", f"several edges between nodes {pair}"
+            )
+    if not np.array_equal(keys, reverse):
+        pair = divmod(int(np.setxor1d(keys, reverse)[0]), n)
+        raise refuse("edge_index", "undirected, each edge in both directions", f"one direction between nodes {pair}")
+    return forth, back
+
+
+def _check_lengths(topology: Topology, forth: np.ndarray, back: np.ndarray) -> None:
+    if topology.edge_weight is None or not len(forth):
+        return
+    if not topology.nonnegative:
+        raise refuse("edge_weight", "at least 0, lengths of edges", f"{topology.edge_weight.min().item():g}")
+    length = topology.edge_weight.detach().cpu()
+    there, again = length[torch.from_numpy(forth)], length[torch.from_numpy(back)]
+    wrong = (there - again).abs() > _ROUNDINGS * torch.finfo(length.dtype).eps * there
+    if bool(wrong.any()):
+        pair = f"{there[wrong][0].item():g} and {again[wrong][0].item():g}"
+        raise refuse("edge_weight", "the same in both directions of an edge", pair)
+
+
+def _components(i: np.ndarray, j: np.ndarray, n: int) -> np.ndarray:
+    number, label = connected_components(coo_matrix((np.ones(len(i)), (i, j)), (n, n)), directed=False)
+    if len(i) != n - number:
+        cycles = f"{len(i) - n + number} cycles ({len(i)} edges between {n} nodes in {number} components)"
+        raise refuse("edge_index", f"a forest, without cycles {_ADVICE}", cycles)
+    return label
+
+
+def _rooted(i: np.ndarray, j: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Parents, roots being their own, and an order of parents before children: from a node above the first of each tree."""
+    n, first = len(label), np.unique(label, return_index=True)[1]
+    ends = np.concatenate([i, np.full(len(first), n)]), np.concatenate([j, first])
+    graph = coo_matrix((np.ones(len(ends[0])), ends), (n + 1, n + 1))
+    order, parent = breadth_first_order((graph + graph.T).tocsr(), n, directed=True)
+    return np.where(parent[:n] == n, np.arange(n), parent[:n]), order[1:]
+
+
+@dataclass(frozen=True, eq=False)
+class BinaryTrees:
+    """Trees whose nodes have at most two children: further ones hang from added nodes, which come last.
+
+    Args:
+        forest: the trees.
+        sibling: ``[N]``, the other child of the same parent.
+        alone: ``[N]``, whether there is none.
+    """
+
+    forest: Forest
+    sibling: Tensor
+    alone: Tensor
+
+
+def binary_trees_of(topology: Topology) -> BinaryTrees:
+    """The trees of a topology with nodes added where there are more than two children, for :meth:`Topology.derive`."""
+    parent = _halved(topology.derive(trees_of).forest.parent.cpu().numpy())
+    below = (parent != np.arange(len(parent))).nonzero()[0]
+    below = below[np.argsort(parent[below], kind="stable")]
+    first = (parent[below][1:] == parent[below][:-1]).nonzero()[0]
+    sibling = np.arange(len(parent))
+    sibling[below[first]], sibling[below[first + 1]] = below[first + 1], below[first]
+    other, alone = torch.from_numpy(sibling), torch.from_numpy(sibling == np.arange(len(parent)))
+    device = topology.device
+    return BinaryTrees(Forest.of_parents(parent).to(device), other.to(device), alone.to(device))
+
+
+def _halved(parent: np.ndarray) -> np.ndarray:
+    """Parents with nodes added: of k children the first stays, each added node takes one, and the last takes two."""
+    n = len(parent)
+    child = (parent != np.arange(n)).nonzero()[0]
+    child = child[np.argsort(parent[child], kind="stable")]
+    number = np.bincount(parent[child], minlength=n)
+    rank = np.arange(len(child)) - (number.cumsum() - number)[parent[child]]
+    added = np.maximum(number - 2, 0)
+    start = n + added.cumsum() - added
+    above = start[parent[child]] + np.minimum(rank, added[parent[child]]) - 1
+    result = np.arange(n + added.sum())
+    result[child] = np.where((rank == 0) | (number[parent[child]] < 3), parent[child], above)
+    owner = np.repeat(np.arange(n), added)
+    result[n:] = np.where(result[n:] == start[owner], owner, result[n:] - 1)
+    return result

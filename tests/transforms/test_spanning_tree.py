@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import networkx as nx
+import pytest
+import torch
+from torch.testing import assert_close
+from torch_geometric.data import Batch, Data
+
+import graphmask as gm
+from graphmask.transforms import MinimumSpanningTree, minimum_spanning_tree
+
+
+def random_graph(nodes: int, edges: int, seed: int, ties: int = 0) -> Data:
+    """Directed edges with loops and parallel ones; of a few lengths only, 0 among them, where there are ties."""
+    generator = torch.Generator().manual_seed(seed)
+    edge_index = torch.randint(nodes, (2, edges), generator=generator)
+    weight = torch.rand(edges, generator=generator, dtype=torch.float64)
+    weight = torch.randint(ties, (edges,), generator=generator).double() if ties else weight
+    return Data(edge_index=edge_index, edge_weight=weight, num_nodes=nodes)
+
+
+@pytest.mark.parametrize("ties", [0, 2])
+@pytest.mark.parametrize(("nodes", "edges"), [(2, 3), (12, 40), (30, 25), (50, 400)])
+def test_the_forest_is_that_of_networkx(nodes: int, edges: int, ties: int) -> None:
+    data = random_graph(nodes, edges, seed=nodes, ties=ties)
+    graph = nx.MultiGraph()
+    graph.add_nodes_from(range(nodes))
+    graph.add_weighted_edges_from(
+        (*ends, w) for ends, w in zip(data.edge_index.T.tolist(), data.edge_weight.tolist(), strict=True)
+    )
+    expected = nx.minimum_spanning_tree(graph).size(weight="weight")
+    found = MinimumSpanningTree()(data)
+    assert_close(found.edge_weight.sum() / 2, torch.tensor(expected, dtype=torch.float64), check_dtype=False)
+    forest = nx.Graph(found.edge_index.T.tolist())
+    forest.add_nodes_from(range(nodes))
+    assert nx.is_forest(forest)
+    assert nx.number_connected_components(forest) == nx.number_connected_components(graph)
+    gm.masks.TreeDistanceMask()(gm.Topology.from_data(found))
+
+
+def test_equal_lengths_do_not_depend_on_the_order_of_edges() -> None:
+    data = random_graph(20, 120, seed=1, ties=2)
+    order = torch.randperm(120, generator=torch.Generator().manual_seed(0))
+    shuffled = Data(edge_index=data.edge_index[:, order], edge_weight=data.edge_weight[order], num_nodes=20)
+    first, second = MinimumSpanningTree()(data), MinimumSpanningTree()(shuffled)
+    assert_close(first.edge_index, second.edge_index)
+    assert_close(first.edge_weight, second.edge_weight)
+
+
+def test_attributes_follow_edges_of_their_own_direction() -> None:
+    data = Data(
+        x=torch.eye(3),
+        edge_index=torch.tensor([[0, 1, 1, 2, 0], [1, 0, 2, 0, 1]]),
+        edge_weight=torch.tensor([1.0, 2.0, 3.0, 9.0, 5.0]),
+        edge_attr=torch.tensor([[1.0], [-1.0], [2.0], [3.0], [4.0]]),
+        walk_index=torch.zeros(2, 1),
+    )
+    found = MinimumSpanningTree()(data)
+    assert found.edge_index.tolist() == [[0, 1, 1, 2], [1, 0, 2, 1]]
+    assert found.edge_weight.tolist() == [1, 1, 3, 3]
+    assert found.edge_attr.flatten().tolist() == [1, -1, 2, 2]
+    assert "walk_index" not in found
+    assert_close(found.x, torch.eye(3))
+
+
+def test_a_batch_gets_a_forest_per_graph_and_lengths_keep_their_gradient() -> None:
+    graphs = [random_graph(9, 30, seed) for seed in range(3)]
+    together = MinimumSpanningTree()(Batch.from_data_list(graphs))
+    apart = Batch.from_data_list([MinimumSpanningTree()(graph) for graph in graphs])
+    assert_close(together.edge_index, apart.edge_index)
+    data = random_graph(9, 30, seed=4)
+    data.edge_weight.requires_grad_()
+    MinimumSpanningTree()(data).edge_weight.sum().backward()
+    kept = minimum_spanning_tree(data.edge_index, data.edge_weight, 9)
+    assert data.edge_weight.grad.nonzero().flatten().tolist() == kept.tolist()
+
+
+def test_without_edges_and_without_lengths() -> None:
+    none = Data(edge_index=torch.empty(2, 0, dtype=torch.long), num_nodes=3)
+    assert MinimumSpanningTree()(none).edge_index.shape == (2, 0)
+    complete = Data(edge_index=torch.combinations(torch.arange(4)).T, num_nodes=4)
+    found = MinimumSpanningTree()(complete)
+    assert found.edge_weight is None
+    assert found.edge_index.tolist() == [[0, 0, 0, 1, 2, 3], [1, 2, 3, 0, 0, 0]]
+
+
+REFUSED = [
+    ({"edge_index": torch.zeros(2, 1)}, TypeError, "`edge_index` must be an integer tensor"),
+    ({"edge_index": torch.zeros(3, 1, dtype=torch.long)}, ValueError, r"`edge_index` must be of shape \[2, E\]"),
+    ({"edge_index": torch.tensor([[0], [3]])}, ValueError, "node ids from 0 to N - 1 = 2, got 3"),
+    ({"edge_weight": torch.ones(2)}, ValueError, r"`edge_weight` must be of shape \[E\] with E = 1"),
+    ({"edge_weight": torch.tensor([torch.nan])}, ValueError, "`edge_weight` must be finite"),
+]
+
+
+@pytest.mark.parametrize(("options", "error", "expected"), REFUSED)
+def test_what_does_not_fit_is_refused(options: dict, error: type[Exception], expected: str) -> None:
+    given = {"edge_index": torch.tensor([[0], [1]]), "edge_weight": None, "num_nodes": 3} | options
+    with pytest.raises(error, match=expected):
+        minimum_spanning_tree(**given)
+    with pytest.raises(ValueError, match="`data` must be a graph with `edge_index`"):
+        MinimumSpanningTree()(Data(num_nodes=2))
