@@ -45,8 +45,8 @@ class SeparatorMask(TopologicalMask):
         tolerance: the largest relative error of a distance, below 1. (default: :obj:`0.25`)
         resolution: half of the absolute error that any distance may have besides, in units of length. (default: :obj:`0.0`)
         leaf_size: nodes that are not split further. (default: :obj:`128`)
-        max_entries: distances that may be stored. Graphs without small separators, such as those with hubs, have as many as
-            pairs of nodes, and are refused beyond this. (default: 134,217,728)
+        max_entries: distances that may be stored, and found at a time. Graphs without small separators, such as random ones,
+            store as many as they have pairs of nodes, and are refused beyond this. (default: 134,217,728)
 
     Raises:
         ValueError: for an argument out of range, and, given a topology, for directed edges, negative lengths, lengths that

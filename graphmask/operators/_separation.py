@@ -14,7 +14,7 @@ from graphmask._checks import refuse
 from graphmask.kernels import Pattern
 from graphmask.topology import Topology
 
-from ._separators import Cells, Ids, Leaf, Lengths, Region, Split, decompose
+from ._separators import Cells, Ids, Leaf, Lengths, Region, Split, check_entries, decompose
 
 # Sides of blocks are padded to the next number with so many leading bits, and blocks of equal sides stacked.
 _BITS = 3
@@ -72,7 +72,7 @@ def separate(topology: Topology, tolerance: float, resolution: float, leaf_size:
         ValueError: for negative lengths, lengths that differ with the direction, and more than ``max_entries`` distances.
     """
     layout = _Layout(topology.num_nodes, max_entries)
-    for part in decompose(length_matrix(topology), tolerance, resolution, leaf_size):
+    for part in decompose(length_matrix(topology), tolerance, resolution, leaf_size, max_entries):
         layout.add(part)
     return layout.separation(topology)
 
@@ -148,8 +148,7 @@ class _Layout:
         if not distance.size:
             return
         self.entries += distance.size
-        if self.entries > self.max_entries:
-            raise refuse("max_entries", "at least the stored distances (a larger tolerance makes fewer)", self.max_entries)
+        check_entries(self.entries, self.max_entries)
         self.blocks.append((row, col, distance, both))
 
     def _cells(self, side: Region, cells: Cells) -> Ids:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from scipy.sparse import bmat, csr_matrix, hstack
 from scipy.sparse.csgraph import connected_components, dijkstra
 
+from graphmask._checks import refuse
+
 Ids: TypeAlias = NDArray[np.int64]
 Lengths: TypeAlias = NDArray[np.float64]
 
@@ -66,8 +68,13 @@ class Leaf(NamedTuple):
     within: Lengths
 
 
-def decompose(graph: csr_matrix, tolerance: float, resolution: float, leaf_size: int) -> Iterator[Split | Leaf]:
+def decompose(
+    graph: csr_matrix, tolerance: float, resolution: float, leaf_size: int, max_entries: int
+) -> Iterator[Split | Leaf]:
     """The splits and leaves of all components of a symmetric graph.
+
+    Raises:
+        ValueError: where more than ``max_entries`` distances would be found at a time.
 
     Cost: with separators of about sqrt(n) nodes O(N^1.5 log N), by Dijkstra's algorithm from each of them.
     """
@@ -75,12 +82,25 @@ def decompose(graph: csr_matrix, tolerance: float, resolution: float, leaf_size:
     while waiting:
         region = waiting.pop()
         side = _sides(region.inner) if len(region.own) > leaf_size else None
+        sources = len(region.own) if side is None else int((side == 1).sum()) + len(region.boundary)
+        check_entries(sources * len(region.own), max_entries)
         if side is None:
             yield Leaf(region.own, region.distances(np.arange(len(region.own))))
             continue
         split = _split(region, side, tolerance, resolution)
         waiting.extend(split.sides[::-1])
         yield split
+
+
+def check_entries(entries: int, max_entries: int) -> None:
+    """No more distances than are allowed."""
+    if entries > max_entries:
+        raise refuse(
+            "max_entries",
+            "at least the distances that are stored, or found at a time (a larger tolerance stores fewer; "
+            "graphs without small separators store all)",
+            f"{max_entries}, of {entries} or more",
+        )
 
 
 def _component(graph: csr_matrix, own: Ids) -> Region:

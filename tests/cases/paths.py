@@ -16,24 +16,25 @@ from graphmask.topology import Topology
 
 from .base import MASK_REFERENCES, Case, scrambled
 from .series import coefficients_reference
+from .trees import distance_function_reference
 
 
 def _shortest_path(mask: masks.ShortestPathMask, topology: Topology) -> Tensor:
     return reference.shortest_path_mask(topology.edge_index, topology.num_nodes, coefficients_reference(mask.alpha))
 
 
-def told_lengths(mask: masks.SeparatorMask, topology: Topology) -> Tensor:
+def told_distances(mask: masks.SeparatorMask, topology: Topology) -> Tensor:
     """The distances that stand for those of the graph, from the seeds that the mask chose."""
-    exact = reference.path_lengths(topology.edge_index, topology.num_nodes, topology.edge_weight)
+    exact = reference.path_distances(topology.edge_index, topology.num_nodes, topology.edge_weight)
     told = exact
     for pair in mask(topology).standing:
-        new = reference.told_lengths(exact, *(nodes.tolist() for nodes in pair))
+        new = reference.told_distances(exact, *(nodes.tolist() for nodes in pair))
         told = torch.where(new != exact, new, told)
     return told
 
 
 def _separator(mask: masks.SeparatorMask, topology: Topology) -> Tensor:
-    return mask.function(told_lengths(mask, topology))
+    return distance_function_reference(mask.function, told_distances(mask, topology))
 
 
 MASK_REFERENCES |= {masks.ShortestPathMask: _shortest_path, masks.SeparatorMask: _separator}
