@@ -33,13 +33,10 @@ from .transforms import FUNCTIONS as FUNCTIONS
 from .transforms import TRANSFORMS as TRANSFORMS
 
 # One module per family of masks.
-_FAMILIES = (series, diffusion, grids, paths, points, random_walk_kernel, trees)
+_FAMILIES = (series, degree, diffusion, grids, paths, points, random_walk_kernel, trees)
 
 MASKS = tuple(case for family in _FAMILIES for case in family.MASKS)
 OPERATORS = tuple(case for module in (operators, *_FAMILIES) for case in getattr(module, "OPERATORS", ()))
-_FAMILIES = (series, degree, diffusion, points, random_walk_kernel)
-
-OPERATORS = (*operators.OPERATORS, *diffusion.OPERATORS, *points.OPERATORS)
 
 
 def registered() -> Iterator[Any]:
