@@ -52,7 +52,9 @@ class Hadamard(CombinedMask):
     @property
     def cost(self) -> str:  # type: ignore[override]
         """The product of both costs, by N: with a mask of rank r, r times that of the other."""
-        costs = [mask.cost or "?" for mask in self._parts()]
+        costs = [mask.cost for mask in self._parts()]
+        if not all(costs):
+            return ""
         if "N" in costs:
             costs.remove("N")
             return costs[0]

@@ -13,7 +13,7 @@ from .algebra import ScaledOperator, SumOperator
 from .base import Attended, Entries, MaskOperator
 from .executions import SLICE_MEMORY, Execution
 from .global_ import GlobalOperator
-from .low_rank import LowRankOperator, attend_factored
+from .low_rank import LowRankOperator, attend_factored, prefers_lifting
 from .sparse import SparseOperator
 
 
@@ -73,7 +73,7 @@ class HadamardOperator(MaskOperator):
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None) -> Attended:
         # |M_ij B_ij| = |M_ij| B_ij for a non-negative B, whatever the signs of M.
         known = self.factor.nonnegative or self.sums_itself
-        lifted = self.sums_itself and self.factor.rank > v.shape[-1] + 1
+        lifted = self.sums_itself and prefers_lifting(self.factor.rank, v)
         if execution is not None or not known or lifted:
             return super()._attend(q, k, v, execution)
         return attend_factored(self.mask, self.factor.left, self.factor.right, q, k, v)

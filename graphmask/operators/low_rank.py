@@ -89,10 +89,14 @@ class LowRankOperator(MaskOperator):
         return self.left.expand(self.heads, -1, -1), self.right.expand(self.heads, -1, -1)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None) -> Attended:
-        # Of more ranks than values, it is the values that are lifted with less work.
-        if execution is not None or not self.sums_itself or self.rank > v.shape[-1] + 1:
+        if execution is not None or not self.sums_itself or prefers_lifting(self.rank, v):
             return super()._attend(q, k, v, execution)
         return attend_factored(GlobalOperator(self.topology), self.left, self.right, q, k, v)
+
+
+def prefers_lifting(rank: int, v: Tensor) -> bool:
+    """Whether keys are lifted with less work by their values than queries and keys both by so many ranks."""
+    return 2 * rank > v.shape[-1] + 1
 
 
 def attend_factored(mask: MaskOperator, left: Tensor, right: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Attended:

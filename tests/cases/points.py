@@ -123,7 +123,7 @@ MASKS = (
 
 OPERATORS = (
     Case("low-rank", _low_rank),
-    Case("low-rank-estimate", lambda t: _low_rank(t, heads=1, estimate=True)),
+    Case("low-rank-estimate", lambda t: _low_rank(t, rank=2, heads=1, estimate=True)),
     Case("low-rank-estimate-wide", lambda t: _low_rank(t, rank=9, estimate=True)),
     Case("low-rank-positive", lambda t: _positive(t, rank=2)),
     Case("low-rank-positive-wide", lambda t: _positive(t, rank=6)),

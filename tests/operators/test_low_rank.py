@@ -32,7 +32,7 @@ def test_values_known_by_hand() -> None:
 @pytest.mark.parametrize("name", ["weighted", "ragged"])
 def test_slices_add_up_to_all_ranks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     topology = example_topologies()[name]
-    operator = LowRankOperator(topology, *factors(topology.num_nodes, 3), nonnegative=True)
+    operator = LowRankOperator(topology, *factors(topology.num_nodes, 2), nonnegative=True)
     q, k, v = torch.rand(3, 2, topology.num_nodes, 4, generator=torch.Generator().manual_seed(1))
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
