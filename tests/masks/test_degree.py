@@ -71,3 +71,15 @@ def test_cost_is_linear_in_the_nodes() -> None:
         return counted.count
 
     assert written(4000) < 4.1 * written(1000)
+
+
+def test_a_prepared_topology_is_compiled_as_one_graph() -> None:
+    torch.compiler.reset()
+    mask = DegreeMask(2)
+    topology = mask.prepare(example_topologies()["ragged"])
+    q = torch.rand(23, 2, 3, generator=torch.Generator().manual_seed(0))
+
+    def attend(q: Tensor) -> Tensor:
+        return attention(q, q, q, mask(topology))
+
+    assert_close(torch.compile(attend, fullgraph=True, backend="aot_eager")(q), attend(q))
