@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
+from graphmask.kernels import Pattern
 from graphmask.operators import LowRankOperator, MaskOperator
 from graphmask.topology import Topology
 
@@ -58,7 +60,7 @@ class DegreeMask(TopologicalMask):
         self.log_power.data.zero_()
 
     def _operator(self, topology: Topology) -> MaskOperator:
-        share = _degree_shares(topology)
+        share = _shares_now(topology)
         empty = share == 0
         # Masked before the power, so that no gradient is NaN.
         z = (share.masked_fill(empty, 1) ** self.power.unsqueeze(1)).masked_fill(empty, 0)
@@ -66,8 +68,16 @@ class DegreeMask(TopologicalMask):
         left, right = torch.stack([sine, cosine], -1), torch.stack([cosine, sine], -1)
         return LowRankOperator(topology, left, right, nonnegative=True)
 
+    def _patterns(self, topology: Topology) -> Iterable[Pattern]:
+        _shares_now(topology)  # kept, where no gradient flows through it
+        return ()
+
     def __repr__(self) -> str:
         return f"DegreeMask(heads={self.heads})"
+
+
+def _shares_now(topology: Topology) -> Tensor:
+    return _degree_shares(topology) if topology.requires_grad else topology.derive(_degree_shares)
 
 
 def _degree_shares(topology: Topology) -> Tensor:

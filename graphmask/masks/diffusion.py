@@ -59,7 +59,8 @@ class DiffusionMask(TopologicalMask):
     The heat kernel of a signed graph may decay below the tolerance everywhere; attention, which divides by sums of M, then
     needs a smaller one.
 
-    Numbers of terms follow from the scales and the tolerance. Rounding is beside the tolerance.
+    Numbers of terms follow from the scales and the tolerance, and are read from the parameters: ``torch.compile`` breaks its
+    graph there, and an accelerator is waited for. Rounding is beside the tolerance.
 
     Args:
         heads: H. (default: :obj:`1`)
