@@ -17,6 +17,9 @@ from .comparisons.command import run_comparisons
 from .contenders import CONTENDERS
 from .estimators.command import estimators
 from .estimators.concentration_command import concentration
+from .families import FAMILIES
+from .families.command import families
+from .features_command import features
 from .options import INTERRUPTED, Common, checked
 from .report import make_console, make_fact_table
 from .scaling import Settings
@@ -28,6 +31,8 @@ bench = typer.Typer(
 )
 bench.command("estimators")(estimators)
 bench.command("concentration")(concentration)
+bench.command("features")(features)
+bench.command("families")(families)
 
 # The options that each benchmark reads, beside those that all do.
 _SCALING = ("max_nodes", "contenders", "time_limit", "memory_limit", "repeats", "plot", "reorder", "keep_memory")
@@ -109,8 +114,9 @@ def measure(
 
 @bench.command("contenders")
 def list_contenders() -> None:
-    """List who can be compared, the comparisons, and the bodies of the sparse primitives."""
-    for title, known in (("Contenders", CONTENDERS), ("Comparisons", COMPARISONS), ("Bodies", BODIES)):
+    """List who can be compared, the comparisons, the bodies of the sparse primitives, and the families of masks."""
+    lists = (("Contenders", CONTENDERS), ("Comparisons", COMPARISONS), ("Bodies", BODIES), ("Families", FAMILIES))
+    for title, known in lists:
         make_console().print(make_fact_table(title, {each.name: each.about for each in known}))
 
 

@@ -25,15 +25,19 @@ from graphmask.topology import Topology
 from graphmask.walks import ResampledWalks
 
 from .names import find_named
-from .problem import CHANNELS, HEADS, Problem
+from .problem import CHANNELS, HEADS, Problem, near_sphere_graph, sphere_graph
 
 
 class Workload(NamedTuple):
-    """One call, the leaves its backward pass differentiates by, and the entries that its mask stores."""
+    """One call, the leaves its backward pass differentiates by, and what is known of its mask.
+
+    ``entries`` counts what the mask stores, ``multiply_adds`` those of its product with one column, by its definition.
+    """
 
     call: Callable[[], Tensor]
     leaves: tuple[Tensor, ...]
     entries: int | None = None
+    multiply_adds: float | None = None
 
 
 class Contender(ABC):
@@ -50,6 +54,10 @@ class Contender(ABC):
     name: str
     about: str
     library: str
+
+    def pose(self, nodes: int, seed: int, device: str, reorder: bool = False) -> Problem:
+        """The graph and its features: the same for all, but for those that need a graph of another kind."""
+        return Problem(nodes, seed, device, near_sphere_graph if reorder else sphere_graph)
 
     @abstractmethod
     def prepare(self, problem: Problem) -> Any:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .contenders import Contender, Workload
 from .memory import MIB, memory_of
-from .problem import Problem, near_sphere_graph, sphere_graph
+from .problem import Problem
 from .results import Status
 
 # Nodes of the trial run that loads code and starts threads before the baseline is taken.
@@ -47,16 +47,17 @@ class Case:
 
     def problem(self) -> Problem:
         """The graph and its features."""
-        return Problem(self.nodes, self.seed, self.device, near_sphere_graph if self.reorder else sphere_graph)
+        return self.contender.pose(self.nodes, self.seed, self.device, self.reorder)
 
 
 class Prepared(NamedTuple):
-    """What is known before the first call: seconds and MiB of what is made once, if anything is, and two counts."""
+    """What is known before the first call: seconds and MiB of what is made once, if anything is, and three counts."""
 
     seconds: float | None
     peak: float | None
     edges: int
     entries: int | None
+    multiply_adds: float | None = None
 
 
 class FirstCall(NamedTuple):
@@ -87,7 +88,7 @@ class Bench:
         seconds, peak = time.perf_counter() - start, self._memory.peak()
         self._work = case.contender.build(problem, prepared)
         made = prepared is not None
-        counts = problem.num_edges, self._work.entries
+        counts = problem.num_edges, self._work.entries, self._work.multiply_adds
         self.prepared = Prepared(seconds if made else None, peak if made else None, *counts)
         self._check_limit(peak)
 

@@ -49,14 +49,22 @@ def print_report(console: Console, measurements: Sequence[Measurement], settings
     Raises:
         MissingExtraError: without rich.
     """
-    for name in _COSTS if settings.repeats else _MEMORY:
-        quantity = QUANTITIES[name]
-        table = make_table(quantity, measurements, settings)
-        if table.row_count:
-            console.print(table)
+    print_tables(console, measurements, settings)
     for line in (*explain_cuts(measurements), *warn_of_drift(measurements)):
         console.print(line, style="dim", highlight=False)
     console.print(make_fact_table("Machine", machine))
+
+
+def print_tables(console: Console, measurements: Sequence[Measurement], settings: Settings) -> None:
+    """Print one table per quantity.
+
+    Raises:
+        MissingExtraError: without rich.
+    """
+    for name in _COSTS if settings.repeats else _MEMORY:
+        table = make_table(QUANTITIES[name], measurements, settings)
+        if table.row_count:
+            console.print(table)
 
 
 def make_table(quantity: Quantity, measurements: Sequence[Measurement], settings: Settings) -> Table:

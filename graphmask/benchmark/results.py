@@ -40,6 +40,7 @@ class Measurement:
         prepare: seconds to make what is made once per graph, such as walks; :obj:`None` where nothing is.
         prepare_peak: MiB above the baseline while making it.
         first: seconds of the first forward and backward call, which also builds what later calls find ready.
+        multiply_adds: of the mask's product with one column per head, by its definition; :obj:`None` where not told.
     """
 
     contender: str
@@ -55,6 +56,7 @@ class Measurement:
     prepare: float | None = None
     prepare_peak: float | None = None
     first: float | None = None
+    multiply_adds: float | None = None
 
     @property
     def forward_seconds(self) -> float | None:
@@ -100,6 +102,7 @@ class Measurement:
             "entries_per_node": self.entries_per_node,
             "prepare_s": self.prepare,
             "prepare_peak_mib": self.prepare_peak,
+            "multiply_adds": self.multiply_adds,
         }
 
 

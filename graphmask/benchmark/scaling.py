@@ -201,6 +201,7 @@ class _Entrant:
             prepare=prepared and prepared.seconds,
             prepare_peak=prepared and prepared.peak,
             first=first and first.seconds,
+            multiply_adds=prepared and prepared.multiply_adds,
         )
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ from .coefficients import PageRank as PageRank
 from .coefficients import PStepWalk as PStepWalk
 from .coefficients import RegularizedLaplacian as RegularizedLaplacian
 from .deconvolution import Deconvolution as Deconvolution
+from .degree import DegreeMask as DegreeMask
 from .diffusion import DiffusionMask as DiffusionMask
 from .distances import DistanceFunction as DistanceFunction
 from .distances import ExponentialDistance as ExponentialDistance
@@ -25,6 +26,7 @@ from .distances import TableDistance as TableDistance
 from .edge_functions import BoxEdges as BoxEdges
 from .edge_functions import EdgeFunction as EdgeFunction
 from .edge_functions import GaussianEdges as GaussianEdges
+from .fourier import FourierMask as FourierMask
 from .global_ import GlobalMask as GlobalMask
 from .grf import GRFMask as GRFMask
 from .grid_diffusion import GridDiffusionMask as GridDiffusionMask
@@ -47,11 +49,13 @@ __all__ = [
     "Coefficients",
     "Cosine",
     "Deconvolution",
+    "DegreeMask",
     "Diffusion",
     "DiffusionMask",
     "DistanceFunction",
     "EdgeFunction",
     "ExponentialDistance",
+    "FourierMask",
     "Free",
     "GRFMask",
     "GaussianEdges",

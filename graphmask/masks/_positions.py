@@ -22,7 +22,7 @@ def centred_positions(topology: Topology, dim: int, dtype: torch.dtype) -> Tenso
         raise refuse("topology", "with positions: Topology(..., pos=) or Data(pos=)", f"{topology!r} with pos=None")
     if pos.shape[1] != dim:
         raise refuse("topology", f"with positions of dimension {dim}, as the mask's dim", f"pos of shape {list(pos.shape)}")
-    pos = pos.to(torch.promote_types(pos.dtype, dtype))
+    pos = pos.double()  # means are the same in any order then, up to the rounding of dtype
     if topology.batch is None:
         mean = pos.mean(0, keepdim=True)
     else:

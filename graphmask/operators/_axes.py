@@ -12,3 +12,8 @@ def along(axis: int, matrix: Tensor, x: Tensor) -> Tensor:
     flat = x.reshape(len(x), before.numel(), x.shape[axis], after.numel())
     out = torch.einsum("hij,hljr->hlir", matrix, flat)
     return out.reshape(len(out), *before, -1, *after)
+
+
+def kronecker(left: Tensor, right: Tensor) -> Tensor:
+    """``[H, m n, m n]`` from ``[H, m, m]`` and ``[H, n, n]``."""
+    return torch.einsum("hij,hkl->hikjl", left, right).flatten(3, 4).flatten(1, 2)

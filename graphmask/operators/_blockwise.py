@@ -27,12 +27,17 @@ from .executions import (
     _attend_signed_block,
 )
 
+# Building an entry of a block costs this much of a multiply-add in a sparse product, and one in products along axes of a grid,
+# with the lifted keys that it reads, that much: chosen as DENSE_COST is, on grids and hypercubes of 64 to 4,096 nodes.
+BUILD_COST = 4
+AXIS_COST = 0.4
+
 
 class BlockwiseOperator(MaskOperator):
     """An operator with the same block ``[H, P, P]`` for all graphs of P nodes.
 
-    A subclass gives ``_between``; ``lookup`` follows, and attention over small graphs, whose blocks are built once and not by
-    products with M.
+    A subclass gives ``_between``, from which ``lookup`` follows, and ``_block``; attention over small graphs builds this once
+    for all graphs of a size, and not by products with M.
 
     Args:
         topology: the graphs.
@@ -52,6 +57,10 @@ class BlockwiseOperator(MaskOperator):
     @abstractmethod
     def _between(self, i: Tensor, j: Tensor, size: int | Tensor) -> Tensor:
         """``[H, ...]`` entries between ranks i and j in graphs of ``size`` nodes."""
+
+    @abstractmethod
+    def _block(self, size: int) -> Tensor:
+        """``[H, P, P]``, of graphs of P = ``size`` nodes."""
 
     def lookup(self, pattern: Pattern) -> Tensor:
         return self._at(pattern.row.long(), pattern.col.long())
@@ -76,8 +85,8 @@ class BlockwiseOperator(MaskOperator):
             return False
         if not scores.factored or not self.sums_itself:
             return True
-        area = sum(graphs * size**2 for graphs, size in self._graphs.shapes)
-        return DENSE_COST * area * (m + d + 1) < self._unit * self.cost * m * (d + 1)
+        work = sum(size**2 * (BUILD_COST + DENSE_COST * graphs * (m + d + 1)) for graphs, size in self._graphs.shapes)
+        return work < self._unit * self.cost * m * (d + 1)
 
     def _attend_blocks(self, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         q, k, v = in_one_type(q, k, v)
@@ -93,8 +102,7 @@ class BlockwiseOperator(MaskOperator):
     def _attend_size(self, attend: Callable[..., Tensor], q: Tensor, k: Tensor, values: Tensor) -> Tensor:
         """Graphs of one size ``[H, B, P, C]``; where they are many, in slices that are computed twice."""
         heads, _, size, _ = q.shape
-        rank = torch.arange(size, device=q.device)
-        weight = self._between(rank.unsqueeze(1), rank.unsqueeze(0), size).unsqueeze(1).to(q.dtype)
+        weight = self._block(size).unsqueeze(1).to(q.dtype)
         count = max(1, BLOCK_MEMORY // (heads * size**2 * q.element_size()))
         slices = list(zip(*(x.split(count, 1) for x in (q, k, values)), strict=True))
         if len(slices) == 1 or not torch.is_grad_enabled():

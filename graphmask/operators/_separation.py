@@ -24,12 +24,19 @@ _SYMMETRY = 1e-6
 
 
 class Stack(NamedTuple):
-    """Blocks of equal shape: ``row [G, r]`` and ``col [G, c]`` cells, ``distance [G, r, c]``, infinite where padded."""
+    """Blocks of equal shape, ``distance [G, r, c]``, infinite where padded.
 
-    row: Tensor
-    col: Tensor
+    With ``both`` the transposed blocks are blocks of M, too; without, they are square, and of as many cells each way.
+    """
+
     distance: Tensor
-    both: bool  # whether the transposed blocks are blocks of M, too
+    both: bool
+
+    @property
+    def sides(self) -> list[int]:
+        """How many cells its rows and, with ``both``, its columns are, padded ones too."""
+        count, rows, cols = self.distance.shape
+        return [count * rows, count * cols] if self.both else [count * rows]
 
 
 class Standing(NamedTuple):
@@ -48,6 +55,7 @@ class Separation(NamedTuple):
     """
 
     stacks: tuple[Stack, ...]
+    place: Tensor  # the cells of all sides of all stacks, one after the other
     members: Pattern  # [cells of several nodes, N]
     standing: tuple[Standing, ...]
     error_bound: float
@@ -127,12 +135,14 @@ class _Layout:
         device, total = topology.device, self.num_nodes + len(self.members)
         weight = topology.edge_weight
         kind = torch.get_default_dtype() if weight is None else torch.promote_types(weight.dtype, torch.float32)
-        stacks = tuple(_stacked(group, total, kind, device) for group in _groups(self.blocks))
+        stacks = [_stacked(group, total) for group in _groups(self.blocks)]
+        place = np.concatenate([*(each.flatten() for _, _, sides in stacks for each in sides), np.empty(0, dtype=np.int64)])
+        told = tuple(Stack(torch.from_numpy(distance).to(device, kind), both) for distance, both, _ in stacks)
         counts = torch.tensor([len(each) for each in self.members], dtype=torch.long)
         nodes = np.concatenate([*self.members, np.empty(0, dtype=np.int64)])
         members = Pattern.from_counts(counts.to(device), torch.from_numpy(nodes).to(device), self.num_nodes)
         _ = members.mT  # compiled code finds it but cannot make it
-        return Separation(stacks, members, tuple(self.standing), self.error_bound, kind)
+        return Separation(told, torch.from_numpy(place).to(device), members, tuple(self.standing), self.error_bound, kind)
 
     def _block(self, row: Ids, col: Ids, distance: Lengths, both: bool) -> None:
         if not distance.size:
@@ -161,13 +171,13 @@ class _Layout:
         self.error_bound = max(self.error_bound, sum(cells.radius for cells in part.cells))
 
 
-def _groups(blocks: Iterable[_Block]) -> Iterator[tuple[tuple[int, int, bool], list[_Block]]]:
+def _groups(blocks: Iterable[_Block]) -> Iterator[list[_Block]]:
     """Blocks of about equal shape."""
     groups: dict[tuple[int, int, bool], list[_Block]] = {}
     for block in blocks:
         rows, cols = block[2].shape
         groups.setdefault((_rounded(rows), _rounded(cols), block[3]), []).append(block)
-    yield from groups.items()
+    yield from groups.values()
 
 
 def _rounded(size: int) -> int:
@@ -176,13 +186,13 @@ def _rounded(size: int) -> int:
     return -(-size // step) * step
 
 
-def _stacked(group: tuple[tuple[int, int, bool], list[_Block]], none: int, kind: torch.dtype, device: torch.device) -> Stack:
-    (rows, cols, both), blocks = group
-    rows, cols = (max(block[2].shape[axis] for block in blocks) for axis in (0, 1))
-    row, col = (np.full((len(blocks), size), none) for size in (rows, cols))
-    distance = np.full((len(blocks), rows, cols), np.inf)
-    for number, (its_row, its_col, its_distance, _) in enumerate(blocks):
+def _stacked(group: list[_Block], none: int) -> tuple[Lengths, bool, list[Ids]]:
+    """Blocks padded to the largest of them, and the cells of their rows and, where they are read both ways, columns."""
+    both = group[0][3]
+    rows, cols = (max(block[2].shape[axis] for block in group) for axis in (0, 1))
+    row, col = (np.full((len(group), size), none) for size in (rows, cols))
+    distance = np.full((len(group), rows, cols), np.inf)
+    for number, (its_row, its_col, its_distance, _) in enumerate(group):
         row[number, : len(its_row)], col[number, : len(its_col)] = its_row, its_col
         distance[number, : len(its_row), : len(its_col)] = its_distance
-    placed_row, placed_col, told = (torch.from_numpy(x).to(device) for x in (row, col, distance))
-    return Stack(placed_row, placed_col, told.to(kind), both)
+    return distance, both, [row, col] if both else [row]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -12,11 +13,10 @@ from graphmask._checks import refuse
 from graphmask.kernels.primitives import in_one_type
 from graphmask.topology import Topology
 
-from ._axes import along
-from ._blockwise import BlockwiseOperator
+from ._axes import along, kronecker
+from ._blockwise import AXIS_COST, BlockwiseOperator
 from ._grids import check_shape, coordinates, grids_of, spread_blocks
 from .base import MaskOperator
-from .executions import DENSE_COST
 
 # Axes up to this length are multiplied by matrices, which costs less than Fourier transforms there.
 MATRIX_AXIS = 512
@@ -52,7 +52,7 @@ class GridDiffusionOperator(BlockwiseOperator):
             raise refuse("t", f"of shape [H, {len(self.grid)}] or [H, 1]", t)
         self.t = t.expand(-1, len(self.grid))
         cost = topology.num_nodes * sum(n if n <= MATRIX_AXIS else 10 * math.log2(2 * n) for n in self.grid)
-        unit = DENSE_COST if max(self.grid) <= MATRIX_AXIS else 1.0
+        unit = AXIS_COST if max(self.grid) <= MATRIX_AXIS else 1.0
         super().__init__(topology, grids_of(topology, self.grid), len(t), True, cost, unit)
 
     def _matmul(self, x: Tensor) -> Tensor:
@@ -61,27 +61,25 @@ class GridDiffusionOperator(BlockwiseOperator):
         places = nodes.unflatten(2, self.grid)
         for axis, n in enumerate(self.grid):
             decay = _decay(t[:, axis], n)
-            if n <= MATRIX_AXIS:
-                place = torch.arange(n, device=x.device)
-                places = along(axis + 2, _entries(decay, n, place.unsqueeze(1), place), places)
-            else:
-                places = _reflected(axis + 2, decay, places)
+            short = n <= MATRIX_AXIS
+            places = along(axis + 2, _matrix(decay, n), places) if short else _reflected(axis + 2, decay, places)
         return self._graphs.join([places.flatten(2, -2)])
 
     def _transpose(self) -> MaskOperator:
         return self
 
     def to_dense(self) -> Tensor:
-        block = self.t.new_ones(self.heads, 1, 1)
-        for axis, n in enumerate(self.grid):
-            block = torch.einsum("hij,hkl->hikjl", block, _spectral(self.t[:, axis], n)).flatten(3, 4).flatten(1, 2)
-        return spread_blocks(self.topology, block)
+        axes = [_spectral(self.t[:, axis], n) for axis, n in enumerate(self.grid)]
+        return spread_blocks(self.topology, reduce(kronecker, axes))
 
     def _between(self, i: Tensor, j: Tensor, size: int | Tensor) -> Tensor:
         found = self.t.new_ones(self.heads, *torch.broadcast_shapes(i.shape, j.shape))
         for axis, (n, x, y) in enumerate(zip(self.grid, *(coordinates(r, self.grid) for r in (i, j)), strict=True)):
             found = found * _entries(_decay(self.t[:, axis], n), n, x, y)
         return found
+
+    def _block(self, size: int) -> Tensor:
+        return reduce(kronecker, [_matrix(_decay(self.t[:, axis], n), n) for axis, n in enumerate(self.grid)])
 
 
 def _decay(t: Tensor, n: int) -> Tensor:
@@ -94,6 +92,12 @@ def _entries(decay: Tensor, n: int, i: Tensor, j: Tensor) -> Tensor:
     """``[H, ...]`` entries of the heat kernel of a path."""
     ring = torch.fft.irfft(decay, 2 * n)
     return ring[:, (i - j).abs()] + ring[:, i + j + 1]
+
+
+def _matrix(decay: Tensor, n: int) -> Tensor:
+    """``[H, n, n]``, the heat kernel of a path."""
+    place = torch.arange(n, device=decay.device)
+    return _entries(decay, n, place.unsqueeze(1), place)
 
 
 def _reflected(axis: int, decay: Tensor, x: Tensor) -> Tensor:

@@ -11,11 +11,10 @@ from graphmask._checks import refuse
 from graphmask.kernels.primitives import in_one_type
 from graphmask.topology import Topology
 
-from ._axes import along
-from ._blockwise import BlockwiseOperator
+from ._axes import along, kronecker
+from ._blockwise import AXIS_COST, BlockwiseOperator
 from ._grids import BySize, by_size
 from .base import MaskOperator
-from .executions import DENSE_COST
 
 # Bits that are taken together: a product with a matrix of this many is cheaper than as many passes over all nodes.
 BITS = 5
@@ -49,7 +48,7 @@ class HypercubeOperator(BlockwiseOperator):
     def __init__(self, topology: Topology, t: Tensor) -> None:
         self.t, graphs = t, hypercubes_of(topology)
         cost = sum(count * size * sum(2**bits for bits in _groups(size)) for count, size in graphs.shapes)
-        super().__init__(topology, graphs, len(t), nonnegative=True, cost=cost, unit=DENSE_COST)
+        super().__init__(topology, graphs, len(t), nonnegative=True, cost=cost, unit=AXIS_COST)
 
     def _matmul(self, x: Tensor) -> Tensor:
         t, x = in_one_type(self.t, x)
@@ -68,6 +67,9 @@ class HypercubeOperator(BlockwiseOperator):
         total = sum(torch.as_tensor(size, device=i.device) >> bit > 1 for bit in bits)
         e = torch.exp(-2 * self.t).reshape(-1, *[1] * differing.dim())
         return ((1 + e) / 2) ** (total - differing).clamp(min=0) * ((1 - e) / 2) ** differing
+
+    def _block(self, size: int) -> Tensor:
+        return _of_bits(self.t, size.bit_length() - 1)
 
 
 def hypercubes_of(topology: Topology) -> BySize:
@@ -92,14 +94,15 @@ def _groups(size: int) -> list[int]:
 
 def _spread(t: Tensor, x: Tensor) -> Tensor:
     """``[H, B, P, C]``, group of bits by group of bits."""
-    p, r = (1 + torch.exp(-2 * t)) / 2, -torch.expm1(-2 * t) / 2
-    bit = torch.stack([torch.stack([p, r], -1), torch.stack([r, p], -1)], -1)
     groups = _groups(x.shape[2])
     places = x.unflatten(2, [2**bits for bits in groups])
     for axis, bits in enumerate(groups, 2):
-        places = along(axis, reduce(_kronecker, [bit] * bits, torch.ones_like(bit[:, :1, :1])), places)
+        places = along(axis, _of_bits(t, bits), places)
     return places.flatten(2, -2)
 
 
-def _kronecker(left: Tensor, right: Tensor) -> Tensor:
-    return torch.einsum("hij,hkl->hikjl", left, right).flatten(3, 4).flatten(1, 2)
+def _of_bits(t: Tensor, bits: int) -> Tensor:
+    """``[H, 2^n, 2^n]`` of n bits."""
+    p, r = (1 + torch.exp(-2 * t)) / 2, -torch.expm1(-2 * t) / 2
+    bit = torch.stack([torch.stack([p, r], -1), torch.stack([r, p], -1)], -1)
+    return reduce(kronecker, [bit] * bits, torch.ones_like(bit[:, :1, :1]))

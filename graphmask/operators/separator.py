@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from scipy.sparse.csgraph import dijkstra
@@ -12,7 +12,7 @@ from graphmask.kernels import spmm
 from graphmask.kernels.primitives import in_one_type
 from graphmask.topology import Topology
 
-from ._separation import Separation, Stack, Standing, length_matrix, separate
+from ._separation import Separation, Standing, length_matrix, separate
 from .base import MaskOperator
 
 
@@ -79,34 +79,26 @@ class SeparatorOperator(MaskOperator):
         return self.function(self.distances())
 
     def _matmul(self, x: Tensor) -> Tensor:
-        members = self._separation.members
-        ones = x.new_ones(1, members.nnz)
+        separation, n = self._separation, self.num_nodes
+        ones = x.new_ones(1, separation.members.nnz)
         # The last row stands for no cell, so that what is padded reads no node and writes to none.
-        cells = torch.cat([x, spmm(members, ones, x), x.new_zeros(len(x), 1, x.shape[2])], 1)
-        total = cells.new_zeros(self.heads if len(x) == 1 else len(x), *cells.shape[1:])
+        cells = torch.cat([x, spmm(separation.members, ones, x), x.new_zeros(len(x), 1, x.shape[2])], 1)
+        # Taken and added once for all blocks: each of these passes over all cells, backward.
+        taken = cells.index_select(1, separation.place).split([size for each in separation.stacks for size in each.sides], 1)
+        made = torch.cat(list(self._products(iter(taken))), 1) if taken else x.new_zeros(self.heads, 0, x.shape[2])
+        total = made.new_zeros(len(made), *cells.shape[1:]).index_add(1, separation.place, made)
+        return total[:, :n] + spmm(separation.members.mT, ones.to(made.dtype), total[:, n:-1])
+
+    def _products(self, taken: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Products of blocks with what their other side takes."""
         for stack, value in zip(self._separation.stacks, self._values, strict=True):
-            total = _add_products(total, cells, stack, value)
-        n = self.num_nodes
-        return total[:, :n] + spmm(members.mT, ones, total[:, n:-1])
+            sides = [next(taken).unflatten(1, (len(stack.distance), -1)) for _ in stack.sides]
+            for weight, side in zip((value, value.mT), sides[::-1], strict=False):
+                weight, side = in_one_type(weight, side)
+                yield (weight @ side).flatten(1, 2)
 
     def _transpose(self) -> MaskOperator:
         return self
-
-
-def _add_products(total: Tensor, cells: Tensor, stack: Stack, value: Tensor) -> Tensor:
-    """The products of a stack of blocks, and of their transposes, added to those that are there."""
-    value, cells = in_one_type(value, cells)
-    total = _add(total, stack.row, value @ _take(cells, stack.col))
-    return _add(total, stack.col, value.mT @ _take(cells, stack.row)) if stack.both else total
-
-
-def _take(cells: Tensor, place: Tensor) -> Tensor:
-    return cells.index_select(1, place.flatten()).unflatten(1, place.shape)
-
-
-def _add(total: Tensor, place: Tensor, product: Tensor) -> Tensor:
-    kind = torch.promote_types(total.dtype, product.dtype)
-    return total.to(kind).index_add(1, place.flatten(), product.flatten(1, 2).to(kind))
 
 
 def _cost(separation: Separation) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
+from torch.nn.functional import pad
 
 from graphmask._checks import refuse
 from graphmask.kernels.primitives import in_one_type
@@ -82,6 +83,14 @@ class ToeplitzOperator(BlockwiseOperator):
         offset = [x - y + n - 1 for x, y, n in zip(*places, self.grid, strict=True)]
         found = self.value[(slice(None), *offset)]
         return torch.where((i == 0) | (j == 0), 1.0, found) if self.class_token else found
+
+    def _block(self, size: int) -> Tensor:
+        block = self.value
+        for axis, n in enumerate(self.grid, 1):
+            block = block.unfold(axis, n, 1)
+        sides = len(self.grid)
+        block = block.flip(tuple(range(1 + sides, 1 + 2 * sides))).flatten(1, sides).flatten(2)
+        return pad(block, (1, 0, 1, 0), value=1.0) if self.class_token else block
 
 
 def convolve(value: Tensor, x: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ References:
     Choromanski et al. 2023, Efficient Graph Field Integrators Meet Point Clouds, ICML.
     Kondor and Lafferty 2002, Diffusion Kernels on Graphs, ICML.
     Lahoti et al. 2025, Chimera: State Space Models Beyond Sequences, TMLR.
+    Choromanski et al. 2024, Learning a Fourier Transform for Linear Relative Positional Encodings, AISTATS.
     Smola and Kondor 2003, Kernels and Regularization on Graphs, COLT.
     Choromanski et al. 2022, From block-Toeplitz matrices to differential equations on graphs, ICML.
     Choromanski et al. 2024, Fast Tree-Field Integrators, NeurIPS.
@@ -27,6 +28,7 @@ References:
     Vaswani et al. 2017, Attention Is All You Need, NeurIPS.
     Zhang et al. 2024, The Hedgehog and the Porcupine, ICLR.
     Ying et al. 2021, Do Transformers Really Perform Bad for Graph Representation?, NeurIPS.
+    Chen et al. 2024, Masked Graph Transformer for Large-Scale Recommendation, SIGIR.
     Fearnhead and Clifford 2003, On-line inference for hidden Markov models via particle filters, JRSS-B.
 """
 
@@ -39,6 +41,7 @@ from .coefficients import diffusion as diffusion
 from .coefficients import p_step_walk as p_step_walk
 from .coefficients import pagerank as pagerank
 from .coefficients import regularized_laplacian as regularized_laplacian
+from .degree import degree_mask as degree_mask
 from .features import elu_plus_one as elu_plus_one
 from .features import exponential_features as exponential_features
 from .features import learned_features as learned_features
@@ -61,7 +64,10 @@ from .paths import path_lengths as path_lengths
 from .paths import shortest_path_mask as shortest_path_mask
 from .paths import told_lengths as told_lengths
 from .points import cloud_diffusion as cloud_diffusion
+from .points import fourier_bias as fourier_bias
+from .points import gaussian_mixture as gaussian_mixture
 from .points import hadamard as hadamard
+from .points import positive_product as positive_product
 from .points import wave_adjacency as wave_adjacency
 from .random_features import hybrid_key_features as hybrid_key_features
 from .random_features import hybrid_query_features as hybrid_query_features

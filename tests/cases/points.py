@@ -72,7 +72,32 @@ def rfd(**options: Any) -> masks.RFDMask:
     return scrambled(masks.RFDMask(**{"num_features": 5, "epsilon": 0.5, "heads": 2, **options}))
 
 
+def _fourier(mask: masks.FourierMask, topology: Topology) -> Tensor:
+    """Positions are taken about the mean of each graph, and c is split into two factors: choices, stated here again."""
+    xi, tau = mask.frequency, _transform(mask)
+    p = torch.exp(-(xi.double() ** 2).sum(-1) / 2) / (2 * torch.pi) ** (mask.dim / 2)
+    c = tau / p / len(xi)
+    root = (c**2 + (0.01 / len(xi)) ** 2) ** 0.25
+    same = reference.global_mask(topology.num_nodes, topology.batch)[0]
+    pos = topology.pos.double() - same @ topology.pos.double() / same.sum(1, keepdim=True)
+    phase = 2 * torch.pi * pos / mask.length @ xi.double().mT
+    waves = torch.cat([phase.cos(), phase.sin()], 1)
+    a, b = (waves * torch.cat([each, each], 1)[:, None] for each in (root, c / root))
+    return reference.positive_product(a, b, mask.projection) * same
+
+
+def _transform(mask: masks.FourierMask) -> Tensor:
+    return reference.gaussian_mixture(mask.frequency, mask.amplitude, mask.centre, mask.log_width.double().exp())
+
+
+def fourier(**options: Any) -> masks.FourierMask:
+    mask = scrambled(masks.FourierMask(**{"heads": 2, "num_frequencies": 4, "num_gaussians": 3, "num_features": 3, **options}))
+    mask.amplitude.data *= 0.1
+    return mask
+
+
 MASK_REFERENCES |= {
+    masks.FourierMask: _fourier,
     masks.RFDMask: _rfd,
     masks.Hadamard: lambda mask, topology: reference.hadamard(*(mask_reference(each, topology) for each in mask.masks)),
 }
@@ -82,6 +107,10 @@ MASKS = (
     Case("hadamard-of-walks", lambda: walk_mask(masks.Diffusion) * walk_mask(heads=1, hops=2)),
     Case("hadamard-ones", lambda: (parameter(0.5, -0.2) * masks.GlobalMask()) * power_series(2), differentiable=True),
     Case("hadamard-sum", lambda: walk_mask() * (0.3 * masks.GlobalMask() + walk_mask(masks.PageRank))),
+    Case("fourier", fourier, topologies=clouds),
+    Case("fourier-wide", lambda: fourier(heads=1, num_features=9, length=2.0), topologies=clouds),
+    Case("hadamard-fourier", lambda: fourier() * power_series(2, masks.Free), topologies=clouds),
+    Case("hadamard-fourier-rfd", lambda: fourier(heads=1) * rfd(), topologies=clouds),
     Case("rfd", rfd, topologies=clouds),
     Case("rfd-box", lambda: rfd(edges=masks.BoxEdges, heads=1), topologies=clouds),
     Case("rfd-wide", lambda: rfd(num_features=9, epsilon=0.2), topologies=clouds),
