@@ -1,10 +1,15 @@
-"""Triangle meshes: a reader of .off files and a seeded draw of surface points."""
+"""Triangle meshes: readers of their files and a seeded draw of surface points."""
 
 from __future__ import annotations
 
 import os
+import re
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from ._base import damaged
 
 
 def read_off(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -52,6 +57,41 @@ def check_faces(pos: np.ndarray, face: np.ndarray) -> np.ndarray:
     if face.min() < 0 or face.max() >= len(pos):
         raise ValueError(f"faces name vertices {face.min()} to {face.max()} of {len(pos)}")
     return face
+
+
+def read_with_trimesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices float32 [V, 3] and triangles int64 [F, 3] of a file that `trimesh` reads, such as .obj, in the file's order.
+
+    Raises:
+        ImportError: If `trimesh` is not installed.
+        ValueError: If the file is damaged.
+    """
+    trimesh = _import_trimesh()
+    try:
+        mesh = trimesh.load_mesh(path, process=False, maintain_order=True)
+        pos, face = np.array(mesh.vertices, dtype=np.float32), np.array(mesh.faces, dtype=np.int64)
+        _check_counts(path, pos, check_faces(pos, face))
+    except Exception as error:  # The reader lets whatever goes wrong in it pass: index, key, attribute, value errors.
+        raise damaged(path, error, "restore the file from the original data") from error
+    return pos, face
+
+
+def _check_counts(path: Path, pos: np.ndarray, face: np.ndarray) -> None:
+    # A truncated .obj is still a valid one: only the counts that MeshLab writes into its header tell.
+    announced = dict(re.findall(r"^# (Vertices|Faces): (\d+)", path.read_text(errors="replace"), re.MULTILINE))
+    for kind, found in (("Vertices", len(pos)), ("Faces", len(face))):
+        if int(announced.get(kind, found)) > found:
+            raise ValueError(f"{announced[kind]} {kind.lower()} announced, {found} found")
+
+
+def _import_trimesh() -> Any:
+    try:
+        import trimesh
+    except ImportError as error:
+        raise ImportError(
+            'Meshes in .obj, .ply and other formats are read with trimesh: pip install "graphmask[mesh]"'
+        ) from error
+    return trimesh
 
 
 def sample_surface(pos: np.ndarray, face: np.ndarray, num_points: int, rng: np.random.Generator) -> np.ndarray:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch_geometric.data import Data
 
-from ._base import Filter, Folder, SplitDataset, Transform, damaged
-from ._meshes import check_faces
+from ._base import Filter, Folder, SplitDataset, Transform
+from ._meshes import read_with_trimesh
 
 LAYOUT = "<class>/{train,test}/*.obj, one folder for each of the 30 classes"
 
@@ -103,7 +100,7 @@ class SHREC16(SplitDataset):
         """The meshes of this split, class by class."""
         files = [(label, path) for label, name in enumerate(self.class_names) for path in self._mesh_files(name)]
         for label, path in files:
-            pos, face = read_obj(path)
+            pos, face = read_with_trimesh(path)
             yield Data(pos=torch.from_numpy(pos), face=torch.from_numpy(face.T.copy()), y=torch.tensor([label]))
 
     def _mesh_files(self, name: str) -> list[Path]:
@@ -112,36 +109,3 @@ class SHREC16(SplitDataset):
         if not files:
             raise FileNotFoundError(f"No .obj file in {folder}: `root` must hold {LAYOUT}")
         return files
-
-
-def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices float32 [V, 3] and triangles int64 [F, 3] of a Wavefront file, in the order of the file.
-
-    Raises:
-        ImportError: If `trimesh` is not installed.
-        ValueError: If the file is damaged.
-    """
-    trimesh = _import_trimesh()
-    try:
-        mesh = trimesh.load_mesh(path, process=False, maintain_order=True)
-        pos, face = np.array(mesh.vertices, dtype=np.float32), np.array(mesh.faces, dtype=np.int64)
-        _check_counts(path, pos, check_faces(pos, face))
-    except Exception as error:  # The reader lets whatever goes wrong in it pass: index, key, attribute, value errors.
-        raise damaged(path, error, "restore the file from the original data") from error
-    return pos, face
-
-
-def _check_counts(path: Path, pos: np.ndarray, face: np.ndarray) -> None:
-    # A truncated .obj is still a valid one: only the counts that MeshLab writes into its header tell.
-    announced = dict(re.findall(r"^# (Vertices|Faces): (\d+)", path.read_text(errors="replace"), re.MULTILINE))
-    for kind, found in (("Vertices", len(pos)), ("Faces", len(face))):
-        if int(announced.get(kind, found)) > found:
-            raise ValueError(f"{announced[kind]} {kind.lower()} announced, {found} found")
-
-
-def _import_trimesh() -> Any:
-    try:
-        import trimesh
-    except ImportError as error:
-        raise ImportError('SHREC16 reads .obj files with trimesh: pip install "graphmask[mesh]"') from error
-    return trimesh

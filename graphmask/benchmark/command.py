@@ -19,6 +19,7 @@ from .estimators.command import estimators
 from .estimators.concentration_command import concentration
 from .families import FAMILIES
 from .families.command import families
+from .features_command import features
 from .options import INTERRUPTED, Common, checked
 from .report import make_console, make_fact_table
 from .scaling import Settings
@@ -30,6 +31,7 @@ bench = typer.Typer(
 )
 bench.command("estimators")(estimators)
 bench.command("concentration")(concentration)
+bench.command("features")(features)
 bench.command("families")(families)
 
 # The options that each benchmark reads, beside those that all do.

@@ -60,6 +60,8 @@ class Kronecker(TopologicalMask):
         super().__init__(max(a.heads, b.heads))
         self.a, self.b = a, b
         given = (None, None) if graphs is None else graphs
+        if not isinstance(given, tuple) or len(given) != 2:
+            raise refuse_type("graphs", "two topologies, one for each mask", graphs)
         self.graphs = tuple(_read_factor(mask, graph) for mask, graph in zip((a, b), given, strict=True))
         sizes = (
             known_shape(mask) if graph is None else (graph.num_nodes,) for mask, graph in zip((a, b), self.graphs, strict=True)

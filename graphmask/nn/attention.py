@@ -104,7 +104,8 @@ class TopologicalAttention(nn.Module):
 
         .. math:: a_{ij} = M_{ij}\, \phi(q_i) \cdot \phi(k_j) \Big/ \sum_l |M_{il}|\, \phi(q_i) \cdot \phi(k_l)
 
-        Absolute values of a row sum to 1, or to 0 for a node that the mask gives nothing to attend to.
+        Absolute values of a row sum to 1, or to 0 for a node that the mask gives nothing to attend to; but where scores are
+        estimates of any sign, which normalisers sum as they are.
 
         Args:
             nodes: ids of the chosen nodes.
@@ -124,9 +125,9 @@ class TopologicalAttention(nn.Module):
         queries, keys = (x.transpose(0, 1) for x in self.feature_map(q, k, topology.batch, topology.num_graphs))
         mask = self.mask(topology)
         rows, scores = mask.rows(nodes), self.feature_map.scores
-        weight = rows * scores.block(queries[:, nodes], keys, rows != 0)
-        size = weight if mask.sums_itself and not scores.signed else weight.abs()
-        return divide(weight, size.sum(-1, keepdim=True)).transpose(0, 1)
+        score = scores.block(queries[:, nodes], keys, rows != 0)
+        size = (rows if mask.sums_itself else rows.abs()) * (score.abs() if scores.signed else score)
+        return divide(rows * score, size.sum(-1, keepdim=True)).transpose(0, 1)
 
     def __repr__(self) -> str:
         return f"TopologicalAttention({self.channels}, heads={self.heads}, mask={self.mask!r})"

@@ -233,8 +233,8 @@ def _attend_scored_block(q: Tensor, k: Tensor, values: Tensor, weight: Tensor, s
 
 
 def _attend_signed_block(q: Tensor, k: Tensor, values: Tensor, weight: Tensor) -> Tensor:
-    mixed = weight * (q @ k.mT)
-    return torch.cat([mixed @ values[..., :-1], mixed.abs().sum(-1, keepdim=True)], -1)
+    score = q @ k.mT
+    return torch.cat([(weight * score) @ values[..., :-1], (weight.abs() * score).sum(-1, keepdim=True)], -1)
 
 
 def attend_blocks(

@@ -138,7 +138,8 @@ def check_sampler(sampler: WalkSampler, topology: Topology | None = None, draws:
 def check_feature_map(feature_map: FeatureMap, channels: int) -> None:
     """All laws of feature maps: non-negative where they say so, node by node, as many for queries as for keys, deterministic.
 
-    ``forward`` gives, per query and per graph of keys, multiples of what ``queries`` and ``keys`` give.
+    Scores from ``forward`` are, within each graph and up to a positive factor per query and head, those from ``queries`` and
+    ``keys``.
 
     Args:
         feature_map: phi; copies are examined.

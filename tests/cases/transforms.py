@@ -51,4 +51,11 @@ FUNCTIONS = (
 )
 
 # Their files may be elsewhere: tests/datasets opens them.
-DATASETS = (datasets.DigitsPointCloud, datasets.ModelNet, datasets.PrimitiveShapes, datasets.SHREC16)
+DATASETS = (
+    datasets.DigitsPointCloud,
+    datasets.MNIST,
+    datasets.MeshNormals,
+    datasets.ModelNet,
+    datasets.PrimitiveShapes,
+    datasets.SHREC16,
+)

@@ -11,7 +11,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.testing import assert_close
 
 from graphmask import Topology, attention, masks, nn, operators, reference
-from graphmask.features import Identity, SoftmaxScores
+from graphmask.features import Identity, SoftmaxScores, TrigonometricSoftmaxFeatures
 from graphmask.operators import Dense, Lifted, Pairs, SparseOperator
 from graphmask.testing import assert_gradients, example_topologies, global_rng_untouched
 from graphmask.testing.graphs import remade
@@ -157,6 +157,24 @@ def test_rows_of_the_map_are_those_that_attention_takes(feature_map: Any, make: 
     v = layer.qkv(x).unflatten(1, (3, 2, -1))[:, 2]
     found = layer.out(torch.einsum("ihj,jhd->ihd", rows, v).flatten(1))
     assert_close(found, layer(x, topology))
+
+
+def test_estimated_scores_are_summed_as_they_are_under_signed_masks() -> None:
+    """By all executions, and in rows of the map: sizes are those of the mask alone."""
+    topology = example_topologies()["signed"]
+    phi, mask = TrigonometricSoftmaxFeatures(3, 4), sparse(topology)
+    q, k, v = qkv(topology.num_nodes, scale=3.0)
+    queries, keys = phi(q, k)
+    scores = torch.einsum("ihm,jhm->hij", queries, keys)
+    assert (scores < 0).any()
+    expected = reference.attention(queries, keys, v, mask.to_dense(), mask.to_dense().abs())
+    for execution in (Pairs(), Dense()):
+        assert_close(attention(q, k, v, mask, phi, execution), expected)
+    layer = cases.seeded(lambda: nn.TopologicalAttention(6, 2, cases.series.walk_mask(), feature_map=phi))
+    x = torch.randn(topology.num_nodes, 6, generator=torch.Generator().manual_seed(0))
+    rows = layer.attention_rows(torch.arange(topology.num_nodes), x, topology)
+    v = layer.qkv(x).unflatten(1, (3, 2, -1))[:, 2]
+    assert_close(layer.out(torch.einsum("ihj,jhd->ihd", rows, v).flatten(1)), layer(x, topology))
 
 
 def test_masks_without_support_are_refused_on_large_graphs() -> None:

@@ -34,7 +34,7 @@ def test_the_target_is_the_exponential_of_the_bias() -> None:
 
 def test_features_are_unbiased_for_the_target() -> None:
     topology, mask = clouds()["seven"], small(num_features=8)
-    generator, target = torch.Generator().manual_seed(1), mask.target(topology).to_dense()
+    generator, target = torch.Generator().manual_seed(1), mask.target(topology).to_dense().detach()
     drawn = []
     for _ in range(2000):
         mask.redraw(generator)

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from urllib.error import URLError
+
+import networkx as nx
+import numpy as np
+import pytest
+import torch
+from torch_geometric.loader import DataLoader
+from torch_geometric.utils import to_networkx
+
+from graphmask.datasets import MNIST, mnist
+
+
+def arrays() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    made = {}
+    for split, size in (("train", 12), ("test", 5)):
+        made[f"{split}_x"] = rng.integers(0, 256, (size, 28, 28), dtype=np.uint8)
+        made[f"{split}_y"] = (np.arange(size) % 10).astype(np.uint8)
+    return made
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    np.savez(tmp_path / "mnist.npz", **arrays())
+    return tmp_path
+
+
+@pytest.mark.parametrize("patch", [1, 2, 4, 7, 28])
+def test_patches_lie_where_their_positions_say(root: Path, patch: int) -> None:
+    dataset = MNIST(root, train=False, patch=patch)
+    image = arrays()["test_x"][3]
+    data = dataset[3]
+    assert dataset.grid_shape == (28 // patch, 28 // patch)
+    assert data.grid_shape.tolist() == [list(dataset.grid_shape)]
+    assert data.y.tolist() == [3]
+    for (row, column), pixels in zip((patch * data.pos).long().tolist(), data.x, strict=True):
+        expected = image[row : row + patch, column : column + patch].astype(np.float32) / 255
+        assert torch.equal(pixels, torch.from_numpy(expected.ravel()))
+
+
+@pytest.mark.parametrize(("neighbours", "reach"), [(4, 1.01), (8, 1.5)])
+def test_edges_join_neighbours(root: Path, neighbours: int, reach: float) -> None:
+    data = MNIST(root, patch=4, neighbours=neighbours)[0]
+    near = torch.cdist(data.pos, data.pos)
+    expected = ((near > 0) & (near < reach)).nonzero().T
+    assert torch.equal(data.edge_index, expected)
+
+
+def test_four_neighbours_are_the_grid_of_networkx(root: Path) -> None:
+    data = MNIST(root, patch=2)[0]
+    grid = nx.convert_node_labels_to_integers(nx.grid_2d_graph(14, 14), ordering="sorted")
+    assert set(to_networkx(data, to_undirected=True).edges) == set(grid.edges)
+
+
+def test_splits_and_order(root: Path) -> None:
+    train, test = MNIST(root, patch=14), MNIST(root, train=False, patch=14)
+    assert (len(train), len(test), train.num_classes) == (12, 5, 10)
+    assert [int(data.y) for data in train] == [*range(10), 0, 1]
+    assert not torch.equal(train[0].x, test[0].x)
+
+
+@pytest.mark.usefixtures("double_default")
+def test_dtypes(root: Path) -> None:
+    data = MNIST(root, patch=7)[0]
+    assert data.x.dtype == data.pos.dtype == torch.float32
+    assert data.edge_index.dtype == data.y.dtype == torch.long
+
+
+def test_the_grid_is_shared_and_not_stored(root: Path) -> None:
+    dataset = MNIST(root)
+    assert dataset[0].edge_index.data_ptr() == dataset[1].edge_index.data_ptr()
+    assert Path(dataset.processed_paths[0]).stat().st_size < 12 * 28 * 28 * 4 + 20_000
+
+
+def test_cache_outside_the_root(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    cache = tmp_path_factory.mktemp("cache")
+    first = MNIST(root, patch=4, processed_root=cache)
+    (root / "mnist.npz").write_text("damaged")
+    assert torch.equal(MNIST(root, patch=4, processed_root=cache)[2].x, first[2].x)
+    assert not (root / "processed").exists()
+    with pytest.raises(ValueError, match=r"mnist\.npz is damaged \(.*remove it to have it downloaded"):
+        MNIST(root, patch=7, processed_root=cache)
+
+
+def test_batches(root: Path) -> None:
+    batch = next(iter(DataLoader(MNIST(root, patch=7), batch_size=3)))
+    assert batch.grid_shape.tolist() == [[4, 4]] * 3
+    assert batch.edge_index.shape == (2, 3 * 48)
+    assert batch.edge_index.max() == 47
+
+
+def test_filters_and_transforms(root: Path) -> None:
+    def turned(data: object) -> object:
+        data.edge_index = data.edge_index.flip(0)
+        return data
+
+    dataset = MNIST(root, patch=7, pre_filter=lambda data: int(data.y) < 2 and data.num_edges == 48, pre_transform=turned)
+    assert [int(data.y) for data in dataset] == [0, 1, 0, 1]
+    plain = MNIST(root, train=False, patch=7)[0]
+    assert torch.equal(dataset[0].edge_index, plain.edge_index.flip(0))
+    assert torch.equal(dataset[0].pos, plain.pos)
+
+
+def test_keras_names(tmp_path: Path) -> None:
+    np.savez(tmp_path / "mnist.npz", **{"_".join(reversed(name.split("_"))): value for name, value in arrays().items()})
+    assert len(MNIST(tmp_path, patch=14)) == 12
+
+
+@pytest.mark.parametrize("how", ["missing key", "wrong shape", "wrong dtype", "wrong labels", "empty"])
+def test_a_damaged_file(root: Path, how: str) -> None:
+    made = arrays()
+    if how == "missing key":
+        del made["train_y"]
+    elif how == "wrong shape":
+        made["train_x"] = made["train_x"][:, :27]
+    elif how == "wrong dtype":
+        made["train_x"] = made["train_x"].astype(np.float32)
+    elif how == "wrong labels":
+        made["train_y"] = made["train_y"] + 1
+    np.savez(root / "mnist.npz", **made)
+    if how == "empty":
+        (root / "mnist.npz").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"mnist\.npz is damaged \(.*: restore the file"):
+        MNIST(root)
+
+
+def test_a_failed_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: str) -> str:
+        raise URLError("no network")
+
+    monkeypatch.setattr(mnist, "download_url", fail)
+    with pytest.raises(ConnectionError, match=r"no network.*or put mnist\.npz into .* by hand"):
+        MNIST(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(_: str, folder: str) -> str:
+        np.savez(Path(folder) / "mnist.npz", **arrays())
+        return f"{folder}/mnist.npz"
+
+    monkeypatch.setattr(mnist, "download_url", write)
+    assert len(MNIST(tmp_path, patch=14)) == 12
+    assert {path.name for path in tmp_path.iterdir()} == {"mnist.npz", "processed"}
+
+
+def test_arguments(root: Path) -> None:
+    with pytest.raises(ValueError, match="`patch` must be a divisor of 28, got 3"):
+        MNIST(root, patch=3)
+    with pytest.raises(ValueError, match="`neighbours` must be 4 or 8, got 6"):
+        MNIST(root, neighbours=6)
+    with pytest.raises(TypeError, match="train"):
+        MNIST(root, train="test")
+
+
+@pytest.mark.parametrize(("train", "size"), [(True, 60_000), (False, 10_000)])
+def test_the_real_images(real_data: Callable[[str], Path], tmp_path: Path, train: bool, size: int) -> None:
+    folder = real_data("images")
+    dataset = MNIST(folder, train=train, patch=4, processed_root=tmp_path)
+    assert len(dataset) == size
+    assert (dataset.y.bincount(minlength=10) > size / 12).all()
+    with np.load(folder / "mnist.npz") as file:
+        image = file["train_x" if train else "test_x"][-1]
+    assert torch.equal((255 * dataset[size - 1].x).sum(1).round().long().sum(), torch.tensor(int(image.sum())))
