@@ -9,6 +9,7 @@ so that the gradients come from one more system, of the transpose: `z = M^T g`, 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -17,8 +18,11 @@ from torch import Tensor
 from graphmask._checks import refuse
 
 from .pattern import Pattern
-from .primitives import _sides, sddmm, spmm
-from .series import _by_nodes, _multiply
+from .primitives import _sides, multiply, sddmm, spmm
+
+# Numbers of a slice of columns that is iterated at once, and columns that it has at least.
+_SLICE = 2**17
+_NARROWEST = 8
 
 
 class Graphs(NamedTuple):
@@ -96,37 +100,52 @@ class _Solve(torch.autograd.Function):
 
 
 def _iterate(pattern: Pattern, weight: Tensor, a: Tensor, x: Tensor, tolerance: float, graphs: Graphs) -> Tensor:
+    """All columns of all heads, in slices: what an iteration passes over several times stays in the cache."""
     high = float(a.max())
     if not (float(a.min()) > 0 and high < 1):
         raise refuse("a", "between 0 and 1, or I - a W may have no inverse", a.tolist())
-    sides, factor = _sides(pattern), a[:, None]
-    rowptr, col, _, row, _, back = sides
-
-    def apply(p: Tensor) -> Tensor:
-        return torch.addcmul(p, factor, _multiply(weight, p, rowptr, col, row, back), value=-1)
-
-    right = _by_nodes(x)
-    size = _squares(right, right, graphs)
+    heads, nodes, channels = x.shape
     # Rounding delays convergence: twice the iterations of exact arithmetic are allowed.
     limit = 2 * count_iterations(high, tolerance / 2) + 10
+    rowptr, col, _, row, _, back = _sides(pattern)
+    solved = []
+    for columns, factor in _slices(x.transpose(0, 1).reshape(nodes, -1), a.repeat_interleave(channels)):
+
+        def apply(p: Tensor, factor: Tensor = factor) -> Tensor:
+            return p - multiply(weight.unsqueeze(0), p.unsqueeze(0), rowptr, col, row, back)[0].mul_(factor)
+
+        solved.append(_solve_columns(apply, columns, tolerance, limit, graphs))
+    return torch.cat(solved, 1).view(nodes, heads, channels).transpose(0, 1)
+
+
+def _slices(x: Tensor, factor: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Contiguous slices of columns that fit :data:`_SLICE`, and their factors."""
+    width = max(_NARROWEST, _SLICE // max(1, len(x)))
+    for columns, own in zip(x.split(width, 1), factor.split(width), strict=True):
+        yield columns.contiguous(), own
+
+
+def _solve_columns(apply: Callable[[Tensor], Tensor], right: Tensor, tolerance: float, limit: int, graphs: Graphs) -> Tensor:
+    size = _products(right, right, graphs)
+    goal = (tolerance / 2) ** 2 * size
     y, done = torch.zeros_like(right), 0
     residual, direction, left = right.clone(), right.clone(), size
     for done in range(limit + 1):
-        active = left > (tolerance / 2) ** 2 * size
+        active = left > goal
         if done == limit or not bool(active.any()):
             break
         image = apply(direction)
-        step = _spread(_divide(left, _squares(direction, image, graphs), active), graphs)
+        step = _spread(_divide(left, _products(direction, image, graphs), active), graphs)
         y.addcmul_(step, direction)
         residual.addcmul_(step, image, value=-1)
-        left, before = _squares(residual, residual, graphs), left
-        direction = torch.addcmul(residual, _spread(_divide(left, before, active), graphs), direction)
+        left, before = _products(residual, residual, graphs), left
+        direction.mul_(_spread(_divide(left, before, active), graphs)).add_(residual)
     _check(right - apply(y), size, tolerance, done, graphs)
-    return y.transpose(0, 1)
+    return y
 
 
 def _check(residual: Tensor, size: Tensor, tolerance: float, iterations: int, graphs: Graphs) -> None:
-    left = _squares(residual, residual, graphs)
+    left = _products(residual, residual, graphs)
     if bool((left <= tolerance**2 * size).all()):
         return
     worst = float((left / size.masked_fill(size == 0, 1)).max().sqrt())
@@ -137,12 +156,12 @@ def _check(residual: Tensor, size: Tensor, tolerance: float, iterations: int, gr
     )
 
 
-def _squares(p: Tensor, q: Tensor, graphs: Graphs) -> Tensor:
-    """``[B, H, C]``, inner products over the nodes of each graph."""
+def _products(p: Tensor, q: Tensor, graphs: Graphs) -> Tensor:
+    """``[B, C]``, inner products over the nodes of each graph."""
     product = p * q
     if graphs.batch is None:
         return product.sum(0, keepdim=True)
-    return product.new_zeros(graphs.number, *product.shape[1:]).index_add_(0, graphs.batch, product)
+    return product.new_zeros(graphs.number, product.shape[1]).index_add_(0, graphs.batch, product)
 
 
 def _spread(each: Tensor, graphs: Graphs) -> Tensor:

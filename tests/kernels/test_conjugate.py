@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from graphmask import Topology
+from graphmask.kernels import conjugate, solve_resolvent
+from graphmask.kernels.conjugate import Graphs, count_iterations
+from graphmask.testing import assert_gradients, example_topologies
+from graphmask.testing.graphs import join
+
+
+def numbers(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def path(n: int) -> Topology:
+    ends = torch.stack([torch.arange(n - 1), torch.arange(1, n)])
+    return Topology(torch.cat([ends, ends.flip(0)], 1), n)
+
+
+def test_derivatives() -> None:
+    pattern, weight = example_topologies()["weighted"].adjacency()
+
+    def solve(half: Tensor, a: Tensor, x: Tensor) -> Tensor:
+        return solve_resolvent(pattern, half + half[pattern.order], a, x, 1e-14)
+
+    assert_gradients(solve, weight / 2, torch.tensor([0.7, 0.3]), numbers(2, 13, 2))
+
+
+@pytest.mark.parametrize("a", [1e-9, 0.3, 0.9, 0.999])
+@pytest.mark.parametrize("tolerance", [1e-2, 1e-6, 1e-12])
+def test_the_residual_is_within_the_tolerance(a: float, tolerance: float) -> None:
+    topology = path(300)
+    pattern, weight = topology.adjacency()
+    x = numbers(1, 300, 3)
+    y = solve_resolvent(pattern, weight, torch.tensor([a]), x, tolerance)
+    residual = x[0] - y[0] + a * (pattern.to_dense(weight) @ y[0])
+    assert (residual.norm(dim=0) <= tolerance * x[0].norm(dim=0)).all()
+
+
+def test_iterations_of_the_bound_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+
+    def count(*arguments: Tensor) -> Tensor:
+        counted.append(1)
+        return multiply(*arguments)
+
+    multiply = conjugate.multiply
+    monkeypatch.setattr(conjugate, "multiply", count)
+    pattern, weight = path(2000).adjacency()
+    solve_resolvent(pattern, weight, torch.tensor([0.95]), numbers(1, 2000, 1), 1e-8)
+    assert 20 < len(counted) <= count_iterations(0.95, 0.5e-8) + 1
+
+
+def test_graphs_are_solved_by_themselves() -> None:
+    """A hard graph beside an easy one does not move it."""
+    easy, hard = path(5), path(400)
+    batch, (place, _) = join([easy, hard], interleaved=True)
+    x = numbers(1, 405, 4)
+    graphs, a = Graphs(batch.batch, 2), torch.tensor([0.99])
+    together = solve_resolvent(*batch.adjacency(), a, x, 1e-3, graphs)[:, place]
+    alone = solve_resolvent(*easy.adjacency(), a, x[:, place], 1e-3)
+    assert_close(together, alone, rtol=1e-12, atol=1e-12)
+
+
+def test_slices_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    pattern, weight = path(20).adjacency()
+    x, a = numbers(2, 20, 11), torch.tensor([0.5, 0.8])
+    whole = solve_resolvent(pattern, weight, a, x, 1e-12)
+    monkeypatch.setattr(conjugate, "_SLICE", 1)
+    assert_close(solve_resolvent(pattern, weight, a, x, 1e-12), whole)
+
+
+def test_a_tolerance_that_is_not_reached_is_an_error() -> None:
+    pattern, weight = path(50).adjacency()
+    with pytest.raises(ValueError, match=r"`tolerance` must be reachable.*residual.*after \d+ iterations, got 1e-25"):
+        solve_resolvent(pattern, weight, torch.tensor([0.9]), numbers(1, 50, 1), 1e-25)
+
+
+@pytest.mark.parametrize("a", [0.0, 1.0, 1.5, -0.5])
+def test_an_a_without_a_bound_is_refused(a: float) -> None:
+    pattern, weight = path(3).adjacency()
+    with pytest.raises(ValueError, match="`a` must be between 0 and 1"):
+        solve_resolvent(pattern, weight, torch.tensor([a]), numbers(1, 3, 1), 1e-6)

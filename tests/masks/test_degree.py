@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from counting import Written
+from torch import Tensor
+from torch.testing import assert_close
+
+from graphmask import Topology, attention
+from graphmask.masks import DegreeMask
+from graphmask.testing import assert_gradients, example_topologies
+from graphmask.testing.graphs import remade
+
+STAR = torch.tensor([[0, 1, 0, 2, 0, 3], [1, 0, 2, 0, 3, 0]])
+
+
+def test_a_star_by_hand() -> None:
+    """Degrees 3, 1, 1, 1 and 0: z is 1, log 2 / log 4 = 1/2, and 0."""
+    M = DegreeMask()(Topology(STAR, 5)).to_dense()[0]
+    z = torch.tensor([1.0, 0.5, 0.5, 0.5, 0.0])
+    assert_close(M, torch.sin(math.pi / 4 * (z[:, None] + z)))
+    assert_close(M[0, 4], torch.tensor(math.sqrt(0.5)))
+
+
+def test_a_larger_power_separates_hubs() -> None:
+    mask = DegreeMask(2)
+    mask.log_power.data.copy_(torch.tensor([0.0, 2.0]).log1p())
+    M = mask(Topology(STAR, 5)).to_dense()
+    assert_close(M[1, 1, 1], torch.sin(torch.tensor(math.pi / 4 * 2 * 0.5**3)))
+    assert_close(M[:, 0, 0], torch.ones(2))
+
+
+def test_degrees_are_compared_within_their_graph() -> None:
+    both = torch.cat([STAR, torch.tensor([[4, 5], [5, 4]])], 1)
+    M = DegreeMask()(Topology(both, 6, batch=torch.tensor([0, 0, 0, 0, 1, 1]))).to_dense()[0]
+    assert_close(M[4:, 4:], torch.ones(2, 2))
+    assert_close(M[:4, 4:], torch.zeros(4, 2))
+
+
+def test_a_graph_without_edges_has_no_mask_and_finite_gradients() -> None:
+    weight = torch.zeros(6, requires_grad=True)
+    mask = DegreeMask()
+    q = torch.ones(4, 1, 2, requires_grad=True)
+    out = attention(q, q, q, mask(Topology(STAR, 4, weight)))
+    assert_close(out, torch.zeros_like(q))
+    out.sum().backward()
+    assert all(x.grad is None or x.grad.isfinite().all() for x in (weight, q, mask.log_power))
+
+
+@pytest.mark.parametrize("name", ["weighted", "directed", "ragged"])
+def test_derivatives_by_the_edge_weight(name: str) -> None:
+    topology, mask = example_topologies()[name], DegreeMask(2)
+    weight = torch.rand(topology.num_edges, generator=torch.Generator().manual_seed(0)) + 0.5
+    x = torch.randn(topology.num_nodes, 2, generator=torch.Generator().manual_seed(1))
+
+    def product(weight: Tensor) -> Tensor:
+        return mask(remade(topology, edge_weight=weight)) @ x
+
+    assert_gradients(product, weight, module=mask)
+
+
+def test_cost_is_linear_in_the_nodes() -> None:
+    def written(n: int) -> int:
+        ends = torch.arange(n)
+        operator = DegreeMask()(Topology(torch.stack([ends, ends.roll(1)]), n))
+        q = torch.ones(n, 1, 4)
+        with Written() as counted:
+            attention(q, q, q, operator)
+        return counted.count
+
+    assert written(4000) < 4.1 * written(1000)
