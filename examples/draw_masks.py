@@ -161,7 +161,7 @@ def paint_dots(axes: Any, scene: Scene, colours: np.ndarray) -> None:
     """Points and edges."""
     pos = scene.topology.pos.numpy()
     axes.add_collection(LineCollection(pos[scene.topology.edge_index.T.numpy()], colors="#c9c9c4", linewidths=0.7, zorder=1))
-    axes.scatter(*pos.T, s=22, c=colours, edgecolors="#9a9a94", linewidths=0.3, zorder=2)
+    axes.scatter(*pos.T, s=22, c=colours, edgecolors="#c9c9c4", linewidths=0.3, zorder=2)
     axes.plot(*pos[scene.node], **MARK, zorder=3)
     axes.set_aspect("equal")
     axes.set_axis_off()
@@ -271,7 +271,9 @@ def scale_of(row: Tensor, node: int) -> ScalarMappable:
     bound = float(others.abs().max()) or 1.0
     if bool((row < -1e-6 * bound).any()):
         return ScalarMappable(Normalize(-bound, bound), SIGNED)
-    return ScalarMappable(Normalize(0, bound), POSITIVE)
+    low = float(others.min())
+    # Rows that are large everywhere would show nothing on a scale from 0.
+    return ScalarMappable(Normalize(low if bound / 3 < low < 0.99 * bound else 0, bound), POSITIVE)
 
 
 def draw(page: Page, scenes: Sequence[Scene]) -> bytes:

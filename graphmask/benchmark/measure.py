@@ -44,6 +44,7 @@ class Case:
     memory_limit: int
     reorder: bool = False
     keep_memory: bool = False
+    cpu_time: bool = False
 
     def problem(self) -> Problem:
         """The graph and its features."""
@@ -80,12 +81,13 @@ class Bench:
         _trial(case)
         problem = case.problem()
         self._keep = case.keep_memory
+        self._clock = time.process_time if case.cpu_time else time.perf_counter
         self._memory, self._limit = memory_of(case.device), case.memory_limit
         self._memory.limit(case.memory_limit)
-        start = time.perf_counter()
+        start = self._clock()
         prepared = case.contender.prepare(problem)
         self._memory.synchronize()
-        seconds, peak = time.perf_counter() - start, self._memory.peak()
+        seconds, peak = self._clock() - start, self._memory.peak()
         self._work = case.contender.build(problem, prepared)
         made = prepared is not None
         counts = problem.num_edges, self._work.entries, self._work.multiply_adds
@@ -119,10 +121,10 @@ class Bench:
 
     def _time(self, call: Callable[[], Any]) -> float:
         self._memory.synchronize()
-        start = time.perf_counter()
+        start = self._clock()
         call()
         self._memory.synchronize()
-        return time.perf_counter() - start
+        return self._clock() - start
 
     def _check_limit(self, peak: float) -> None:
         """Where the system refuses no allocation, what was taken is looked at afterwards."""

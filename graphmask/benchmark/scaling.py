@@ -43,6 +43,8 @@ class Settings:
         reorder: whether nodes come in the order that :class:`~graphmask.transforms.ReorderNodes` gives. (default: :obj:`False`)
         keep_memory: whether timed processes on CPU keep all memory that they free, as with the environment variables
             ``MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=-1``. (default: :obj:`False`, blocks up to 32 MiB, as glibc does)
+        cpu_time: whether times are those that processors worked, all threads together, instead of those that passed: on a
+            machine that does other things, with one thread. Limits are of the time that passes. (default: :obj:`False`)
 
     Raises:
         TypeError: for arguments of a wrong type.
@@ -64,6 +66,7 @@ class Settings:
     seed: int = 0
     reorder: bool = False
     keep_memory: bool = False
+    cpu_time: bool = False
 
     def __post_init__(self) -> None:
         sizes = sorted({check_integer("nodes", size, 2) for size in self.nodes})
@@ -213,7 +216,8 @@ class _Entrant:
     def _case(self) -> Case:
         chosen = self._settings
         limits = chosen.threads, chosen.memory_bytes
-        return Case(self._contender, self.nodes, chosen.seed, chosen.device, *limits, chosen.reorder, chosen.keep_memory)
+        habits = chosen.reorder, chosen.keep_memory, chosen.cpu_time
+        return Case(self._contender, self.nodes, chosen.seed, chosen.device, *limits, *habits)
 
 
 def foresee(history: Sequence[Measurement], nodes: int, settings: Settings) -> CutOffError | None:

@@ -74,6 +74,12 @@ def test_what_is_foreseen_to_be_slow_is_not_tried(fakes: ModuleType) -> None:
     assert found["quadratic", 512].first is None
 
 
+def test_time_of_processors_leaves_out_waiting(fakes: ModuleType) -> None:
+    found = _run([fakes.Fake("sleeper", fakes.sleep_quadratically)], cpu_time=True)["sleeper", 512]
+    assert found.both_seconds is not None
+    assert found.both_seconds < 0.4 < 3e-6 * 512**2
+
+
 def test_peak_memory_is_that_of_the_call(fakes: ModuleType) -> None:
     found = _run([fakes.Fake("hog", fakes.hoard_64_mib), fakes.Fake("good", fakes.rest)])
     assert found["hog", 128].peak == pytest.approx(64, rel=0.1)

@@ -34,6 +34,10 @@ def families(
     csv: Annotated[Path | None, typer.Option(help="Write all measurements to this file.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write machine, settings, every round and summaries here.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw them into this picture.")] = None,
+    cpu_time: Annotated[
+        bool,
+        typer.Option("--cpu-time", help="Time that processors work, not that passes: for a busy machine, with --threads 1."),
+    ] = False,
     every_size: Annotated[bool, typer.Option("--every-size", help="Print every size, too.")] = False,
 ) -> None:
     """Measure attention under every family of masks as nodes grow, beside what the definitions say.
@@ -45,7 +49,8 @@ def families(
     checked("--repeats", lambda: check_integer("repeats", repeats, 1))
     chosen = checked("--families", lambda: find_families(split(families))) if families else FAMILIES
     limits = given(repeats=repeats, time_limit=time_limit, memory_limit=memory_limit)
-    settings = checked("options", lambda: Settings(split_sizes(nodes), chosen, device, threads, seed=seed, **limits))
+    others = {"seed": seed, "cpu_time": cpu_time, **limits}
+    settings = checked("options", lambda: Settings(split_sizes(nodes), chosen, device, threads, **others))
     _ = common.machine
 
     def keep(found: list[list[Measurement]]) -> None:
@@ -77,5 +82,6 @@ def _describe(settings: Settings) -> dict[str, Any]:
         "families": [each.name for each in settings.contenders],
         "repeats": settings.repeats,
         "time_limit": settings.time_limit,
+        "cpu_time": settings.cpu_time,
         "memory_limit_bytes": settings.memory_bytes,
     }
