@@ -37,9 +37,6 @@ _FAMILIES = (series, degree, diffusion, grids, paths, points, random_walk_kernel
 
 MASKS = tuple(case for family in _FAMILIES for case in family.MASKS)
 OPERATORS = tuple(case for module in (operators, *_FAMILIES) for case in getattr(module, "OPERATORS", ()))
-_FAMILIES = (series, trees, paths)
-
-OPERATORS = (*operators.OPERATORS, *trees.OPERATORS, *paths.OPERATORS)
 
 
 def registered() -> Iterator[Any]:
