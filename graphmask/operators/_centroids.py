@@ -177,11 +177,10 @@ def _grouped(pieces: list[_Piece], size: int, nodes: int) -> tuple[list[Groups],
     node = torch.cat([node for parts in found.values() for node, _ in parts] or [none])
     slot = torch.cat([s + start for start, parts in zip(starts, found.values(), strict=False) for _, s in parts] or [none])
     counts = [sum(len(node) for node, _ in parts) for parts in found.values()]
-    sign = torch.tensor([each.sign for each in groups], dtype=torch.int8).repeat_interleave(
-        torch.tensor(counts, dtype=torch.long)
-    )
+    signs = torch.tensor([each.sign for each in groups], dtype=torch.int8)
+    signs = signs.repeat_interleave(torch.tensor(counts, dtype=torch.long))
     slot, order = torch.sort(slot, stable=True)
-    return groups, Pattern.from_coo(slot, node[order], (starts[-1], nodes)), sign.to(node.device)
+    return groups, Pattern.from_coo(slot, node[order], (starts[-1], nodes)), signs.to(node.device)
 
 
 def _by_width(group: Tensor, distance: Tensor, size: int) -> Iterator[tuple[int, int, Tensor, Tensor]]:

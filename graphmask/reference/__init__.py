@@ -60,10 +60,8 @@ from .grids import toeplitz_mask as toeplitz_mask
 from .grids import with_class_token as with_class_token
 from .heat import heat_kernel as heat_kernel
 from .heat import resolvent as resolvent
-from .paths import path_lengths as path_lengths
 from .paths import shortest_path_mask as shortest_path_mask
 from .paths import told_distances as told_distances
-from .paths import told_lengths as told_lengths
 from .points import cloud_diffusion as cloud_diffusion
 from .points import fourier_bias as fourier_bias
 from .points import gaussian_mixture as gaussian_mixture
