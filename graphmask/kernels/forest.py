@@ -36,7 +36,7 @@ class Forest:
         >>> import numpy as np
         >>> from graphmask.kernels.forest import Forest
         >>> Forest.of_parents(np.array([0, 0, 1, 2])).sizes
-        [1, 2, 0, 1]
+        [2, 1, 1, 0]
     """
 
     parent: Tensor

@@ -167,10 +167,11 @@ def _grouped(pieces: list[_Piece], size: int, nodes: int) -> tuple[list[Groups],
     """Groups of similar width together, their members and the signs of these."""
     found: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
     numbers: dict[tuple[int, int], int] = defaultdict(int)
-    for sign, node, group, distance in pieces:
-        for width, number, inside, slot in _by_width(group, distance, size):
-            found[sign, width].append((node[inside], slot + numbers[sign, width] * width))
-            numbers[sign, width] += number
+    for piece in pieces:
+        for width, number, inside, slot in _by_width(piece.group, piece.distance, size):
+            kind = piece.sign, width
+            found[kind].append((piece.node[inside], slot + numbers[kind] * width))
+            numbers[kind] += number
     groups = [Groups(width, numbers[sign, width], sign) for sign, width in found]
     starts = list(accumulate((each.slots for each in groups), initial=0))
     none = torch.empty(0, dtype=torch.long)

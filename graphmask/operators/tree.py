@@ -16,8 +16,11 @@ from graphmask.topology import Topology
 from ._trees import BinaryTrees, binary_trees_of, trees_of
 from .base import MaskOperator
 
-# Bytes of the columns whose moments are carried at once.
+# Bytes of the columns that both passes carry at once.
 _COLUMN_MEMORY = 2**24
+
+# Columns that are taken at once at least: a node's numbers should fill a line of the cache.
+_COLUMNS = 16
 
 
 class TreeExponentialOperator(MaskOperator):
@@ -62,7 +65,11 @@ class TreeExponentialOperator(MaskOperator):
         factor = torch.exp(-exponent).masked_fill(root, 0)
         rest = -torch.expm1(-2 * exponent).masked_fill(root, -1)
         scale = (offset.exp().unsqueeze(1) * rest).unsqueeze(-1)
-        return descend(forest, factor, scale * ascend(forest, factor, x))
+
+        def product(part: Tensor) -> Tensor:
+            return descend(forest, factor, scale * ascend(forest, factor, part))
+
+        return _by_columns(product, x.expand(self.heads, -1, -1))
 
     def _transpose(self) -> MaskOperator:
         return self
@@ -112,11 +119,8 @@ class TreePolynomialOperator(MaskOperator):
 
     def _matmul(self, x: Tensor) -> Tensor:
         slope, coefficients, length, x = in_widest_type(self.slope, self.coefficients, self.length, x)
-        x = x.expand(self.heads, -1, -1)
         passes = _Passes(self.topology.derive(binary_trees_of), slope, length)
-        width = max(1, _COLUMN_MEMORY // max(1, x[..., :1].numel() * x.element_size()))
-        parts = [_kept_small(passes.weighed_moments, part, coefficients) for part in x.split(width, -1)]
-        return torch.cat(parts, -1) if x.shape[2] else x
+        return _by_columns(lambda part: passes.weighed_moments(part, coefficients), x.expand(self.heads, -1, -1))
 
     def _transpose(self) -> MaskOperator:
         return self
@@ -189,8 +193,14 @@ def in_widest_type(*tensors: Tensor) -> list[Tensor]:
     return [x.to(kind) for x in tensors]
 
 
-def _kept_small(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-    """Computed again in the backward pass, where there is one: many tensors of the size of x are made."""
+def _by_columns(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """``function`` of some columns of ``[H, N, C]`` at a time, computed again in the backward pass, where there is one.
+
+    What passes make on their way then stays in the cache, and nothing of it is kept.
+    """
+    width = max(_COLUMNS, _COLUMN_MEMORY // max(1, x[..., :1].numel() * x.element_size()))
+    if width >= x.shape[2]:
+        return function(x)
     if not torch.is_grad_enabled():
-        return function(*inputs)
-    return checkpoint(function, *inputs, use_reentrant=False)
+        return torch.cat([function(part) for part in x.split(width, -1)], -1)
+    return torch.cat([checkpoint(function, part, use_reentrant=False) for part in x.split(width, -1)], -1)
