@@ -10,6 +10,7 @@ from torch import nn
 from graphmask._checks import check_number, refuse
 from graphmask.operators import GridDiffusionOperator, MaskOperator
 from graphmask.operators._grids import check_shape, grids_of
+from graphmask.operators.grid_diffusion import MATRIX_AXIS
 from graphmask.topology import Topology
 
 from .base import TopologicalMask
@@ -45,7 +46,6 @@ class GridDiffusionMask(TopologicalMask):
         tensor([[0.6738, 0.2590, 0.0673]], grad_fn=<SqueezeBackward1>)
     """
 
-    cost = "N log N"
     ordered = True
 
     def __init__(self, shape: int | Sequence[int], heads: int = 1, t: float = 1.0, per_axis: bool = False) -> None:
@@ -54,6 +54,11 @@ class GridDiffusionMask(TopologicalMask):
         self.per_axis, self._start = per_axis, check_time(t)
         self.log_t = nn.Parameter(torch.empty(heads, len(self.shape) if per_axis else 1))
         self.reset_parameters()
+
+    @property
+    def cost(self) -> str:  # type: ignore[override]
+        """N times the length of each axis, or times the logarithm of a long one."""
+        return f"N ({' + '.join(str(n) if n <= MATRIX_AXIS else f'log {n}' for n in self.shape)})"
 
     def reset_parameters(self) -> None:
         self.log_t.data.fill_(self._start).log_()

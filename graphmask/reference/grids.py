@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def causal_mask(num_nodes: int, gamma: Tensor, batch: Tensor | None = None) -> T
     graph = [0] * num_nodes if batch is None else batch.tolist()
     steps = torch.zeros(num_nodes, num_nodes, dtype=torch.long)
     present = torch.zeros(num_nodes, num_nodes, dtype=torch.double)
-    for i, j in itertools.product(range(num_nodes), repeat=2):
+    for i, j in np.ndindex(num_nodes, num_nodes):
         if j <= i and graph[i] == graph[j]:
             present[i, j] = 1
             steps[i, j] = sum(graph[k] == graph[i] for k in range(j, i))
@@ -44,7 +44,7 @@ def toeplitz_mask(value: Tensor, shape: tuple[int, ...]) -> Tensor:
     >>> toeplitz_mask(torch.tensor([[1.0, 2.0, 3.0]]), (2,)).tolist()
     [[[2.0, 1.0], [3.0, 2.0]]]
     """
-    places = list(itertools.product(*map(range, shape)))
+    places = list(np.ndindex(*shape))
     middle = torch.tensor(shape) - 1
     rows = []
     for x in places:
@@ -59,7 +59,7 @@ def grid_distance_mask(value: Tensor, shape: tuple[int, ...]) -> Tensor:
     >>> grid_distance_mask(torch.tensor([[1.0, 2.0, 3.0]]), (2, 2))[0, 0].tolist()
     [1.0, 2.0, 2.0, 3.0]
     """
-    places = list(itertools.product(*map(range, shape)))
+    places = list(np.ndindex(*shape))
     distance = [[sum(abs(a - b) for a, b in zip(x, y, strict=True)) for y in places] for x in places]
     return value.double()[:, torch.tensor(distance)]
 
@@ -82,7 +82,7 @@ def grid_laplacian(shape: tuple[int, ...], axis: int) -> Tensor:
     >>> grid_laplacian((3,), axis=0).tolist()
     [[1.0, -1.0, 0.0], [-1.0, 2.0, -1.0], [0.0, -1.0, 1.0]]
     """
-    places = list(itertools.product(*map(range, shape)))
+    places = list(np.ndindex(*shape))
     A = torch.zeros(len(places), len(places), dtype=torch.double)
     for i, x in enumerate(places):
         if x[axis] + 1 < shape[axis]:

@@ -82,4 +82,5 @@ def test_times_that_do_not_fit_are_refused() -> None:
 
 
 def test_what_it_prints() -> None:
+    assert str(GridDiffusionMask((2, 3_000))) == "GridDiffusionMask((2, 3000), heads=1): O(N (2 + log 3000)) per column"
     assert repr(GridDiffusionMask((2, 3), heads=2, per_axis=True)) == "GridDiffusionMask((2, 3), heads=2, per_axis=True)"
