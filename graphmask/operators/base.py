@@ -197,6 +197,9 @@ class MaskOperator(ABC):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(str, self.shape))})"
 
+    def __str__(self) -> str:
+        return f"{self!r}: {self.cost:,.0f} multiply-adds per head and column"
+
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None) -> Attended:
         """Both sums for inner products; masks that know better than the executions override this."""
         return self._run(q, k, v, execution, InnerProducts())

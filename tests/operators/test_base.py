@@ -35,6 +35,7 @@ def test_shape_and_repr() -> None:
     assert operator().shape == (2, 13, 13)
     assert operator().num_nodes == 13
     assert repr(operator()) == "SparseOperator(2, 13, 13)"
+    assert str(operator()) == f"SparseOperator(2, 13, 13): {operator().pattern.nnz} multiply-adds per head and column"
 
 
 @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
