@@ -1,5 +1,6 @@
 """The code of every page runs as it stands, and what pages point to is there."""
 
+import doctest
 import importlib
 import inspect
 import re
@@ -21,9 +22,18 @@ def text_of(page):
     return (ROOT / page).read_text(encoding="utf-8")
 
 
+def blocks_of(page):
+    return re.findall(r"```python\n(.*?)```", text_of(page), re.DOTALL)
+
+
 def code_of(page):
-    """The blocks of a page, one after the other: they share their names."""
-    return "\n".join(re.findall(r"```python\n(.*?)```", text_of(page), re.DOTALL))
+    """The blocks of a page, one after the other: they share their names. What prompts show is run by another test."""
+    return "\n".join(block for block in blocks_of(page) if ">>>" not in block)
+
+
+def sessions_of(page):
+    """The blocks of a page that show prompts and what is printed, one after the other."""
+    return "\n".join(block for block in blocks_of(page) if ">>>" in block)
 
 
 def links_of(page):
@@ -49,11 +59,19 @@ def test_code_runs(page, page_module):
     page_module(page)
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if sessions_of(page)])
+def test_sessions_print_what_they_show(page):
+    torch.manual_seed(0)
+    session = doctest.DocTestParser().get_doctest(sessions_of(page), {}, page, page, 0)
+    assert session.examples
+    assert doctest.DocTestRunner().run(session).failed == 0
+
+
 def test_pages_that_must_have_code_do():
     assert all(code_of(page) for page in ("README.md", "CONTRIBUTING.md"))
     families = [page for page in PAGES if page.startswith("docs/families/") and Path(page).stem not in ("README", "costs")]
     assert families
-    assert [page for page in families if not code_of(page)] == []
+    assert [page for page in families if not blocks_of(page)] == []
 
 
 @pytest.mark.parametrize("page", PAGES)
