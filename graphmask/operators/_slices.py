@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -13,8 +14,10 @@ Part = TypeVar("Part")
 
 
 def run_slices(run: Callable[..., Part], width: int, *tensors: Tensor) -> list[Part]:
-    """``run`` of each slice of ``width`` channels (the last dimension) of the tensors."""
-    slices = list(zip(*(x.split(max(1, width), -1) for x in tensors), strict=True))
+    """``run`` of slices of at most ``width`` channels (the last dimension) of the tensors, as many and as equal as need be."""
+    channels = tensors[0].shape[-1]
+    number = max(1, math.ceil(channels / max(1, width)))
+    slices = list(zip(*(x.split(max(1, math.ceil(channels / number)), -1) for x in tensors), strict=True))
     if len(slices) == 1 or not torch.is_grad_enabled():
         return [run(*each) for each in slices]
     return [checkpoint(run, *each, use_reentrant=False) for each in slices]

@@ -13,7 +13,6 @@ from functools import partial
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
-from torch.utils.checkpoint import checkpoint
 
 from graphmask._blocks import Blocks
 from graphmask._checks import refuse
@@ -23,6 +22,7 @@ from graphmask.kernels.pairs import runs_compiled
 from graphmask.kernels.primitives import in_one_type
 from graphmask.topology import Topology
 
+from ._slices import run_slices
 from .base import Attended, MaskOperator
 
 # Bytes that all mask blocks of a batch may take before their execution is no longer chosen.
@@ -113,16 +113,12 @@ class Lifted(Execution):
         q, k, v = in_one_type(q, k, v)
         values = torch.cat([v, v.new_ones(*v.shape[:2], 1)], -1)
         width = max(1, self.memory // max(1, values.numel() * values.element_size()))
-        slices = list(zip(q.split(width, -1), k.split(width, -1), strict=True))
-        if len(slices) == 1 or not torch.is_grad_enabled():
-            parts = (_lifted_slice(mask, q_s, k_s, values) for q_s, k_s in slices)
-        else:
-            parts = (checkpoint(_lifted_slice, mask, q_s, k_s, values, use_reentrant=False) for q_s, k_s in slices)
+        parts = run_slices(partial(_lifted_slice, mask, values), width, q, k)
         total = sum(parts, start=torch.zeros_like(values))
         return Attended(total[..., :-1], total[..., -1])
 
 
-def _lifted_slice(mask: MaskOperator, q: Tensor, k: Tensor, values: Tensor) -> Tensor:
+def _lifted_slice(mask: MaskOperator, values: Tensor, q: Tensor, k: Tensor) -> Tensor:
     lifted = (k.unsqueeze(-1) * values.unsqueeze(-2)).flatten(-2)
     mixed = mask.matmul(lifted).to(q.dtype).unflatten(-1, (k.shape[-1], -1))
     return torch.einsum("hnm,hnmd->hnd", q, mixed)
