@@ -138,7 +138,7 @@ def check_sampler(sampler: WalkSampler, topology: Topology | None = None, draws:
 def check_feature_map(feature_map: FeatureMap, channels: int) -> None:
     """All laws of feature maps: non-negative where they say so, node by node, as many for queries as for keys, deterministic.
 
-    Scores from ``forward`` are those from ``queries`` and ``keys`` within each graph, up to a positive factor per query and head.
+    Scores from ``forward`` are, within each graph, those from ``queries`` and ``keys`` up to a positive factor per query.
 
     Args:
         feature_map: phi; copies are examined.
