@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+
+from graphmask.extras import require
 
 from ._base import damaged
 
@@ -66,7 +67,7 @@ def read_with_trimesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
         ImportError: If `trimesh` is not installed.
         ValueError: If the file is damaged.
     """
-    trimesh = _import_trimesh()
+    trimesh = require("trimesh", extra="mesh")
     try:
         mesh = trimesh.load_mesh(path, process=False, maintain_order=True)
         pos, face = np.array(mesh.vertices, dtype=np.float32), np.array(mesh.faces, dtype=np.int64)
@@ -82,16 +83,6 @@ def _check_counts(path: Path, pos: np.ndarray, face: np.ndarray) -> None:
     for kind, found in (("Vertices", len(pos)), ("Faces", len(face))):
         if int(announced.get(kind, found)) > found:
             raise ValueError(f"{announced[kind]} {kind.lower()} announced, {found} found")
-
-
-def _import_trimesh() -> Any:
-    try:
-        import trimesh
-    except ImportError as error:
-        raise ImportError(
-            'Meshes in .obj, .ply and other formats are read with trimesh: pip install "graphmask[mesh]"'
-        ) from error
-    return trimesh
 
 
 def sample_surface(pos: np.ndarray, face: np.ndarray, num_points: int, rng: np.random.Generator) -> np.ndarray:

@@ -42,9 +42,9 @@ def load_app() -> typer.Typer:
 
 def info() -> None:
     """Show versions, the machine, accelerators and which extras are installed."""
-    from .benchmark.extras import installed_extras
     from .benchmark.machine import describe_machine
     from .benchmark.report import make_console, make_fact_table
+    from .extras import installed_extras
 
     console = make_console()
     console.print(make_fact_table("Machine and versions", describe_machine()))

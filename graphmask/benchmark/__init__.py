@@ -4,11 +4,12 @@ The command ``graphmask bench`` prints, saves and plots what :func:`run` measure
 library's own dependencies; tables need ``graphmask[cli]`` and plots ``graphmask[viz]``.
 """
 
+from graphmask.extras import MissingExtraError as MissingExtraError
+
 from .contenders import CONTENDERS as CONTENDERS
 from .contenders import Contender as Contender
 from .contenders import Workload as Workload
 from .contenders import find_contenders as find_contenders
-from .extras import MissingExtraError as MissingExtraError
 from .machine import describe_machine as describe_machine
 from .problem import Problem as Problem
 from .problem import sphere_graph as sphere_graph

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .extras import require
+from graphmask.extras import require
+
 from .features import Accuracy
 from .report import format_number, make_table_frame
 

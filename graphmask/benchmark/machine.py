@@ -11,8 +11,7 @@ import psutil
 import torch
 
 from graphmask._checks import refuse, refuse_type
-
-from .extras import version_of
+from graphmask.extras import version_of
 
 GIB = 2**30
 

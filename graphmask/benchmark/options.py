@@ -15,8 +15,8 @@ import typer
 from rich.console import Console
 
 from graphmask._checks import check_integer, refuse
+from graphmask.extras import require
 
-from .extras import require
 from .machine import check_device, describe_machine, summarize
 from .records import Record, write_csv, write_json
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .extras import require
+from graphmask.extras import require
+
 from .report import format_exponent
 from .results import QUANTITIES, Measurement, Quantity, by_contender, fit_exponent
 

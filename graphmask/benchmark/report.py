@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .extras import require
+from graphmask.extras import require
+
 from .machine import GIB
 from .results import QUANTITIES, Measurement, Quantity, Status, by_contender, fit_exponent
 

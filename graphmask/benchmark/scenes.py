@@ -18,13 +18,13 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from graphmask._checks import check_integer, refuse
+from graphmask.extras import require
 from graphmask.topology import Topology
 from graphmask.transforms import AddWalks, ReorderNodes, radius_graph
 from graphmask.walks import ResampledWalks
 
 from .estimators.files import read_graph
 from .estimators.graphs import undirected
-from .extras import require
 from .problem import Problem
 
 # The torus of the epsilon graph, its noise in radii of an edge, and the mean degree that its radius is made for.

@@ -5,9 +5,9 @@ import sys
 import pytest
 
 from graphmask.benchmark import MissingExtraError, describe_machine
-from graphmask.benchmark.extras import installed_extras, require
 from graphmask.benchmark.machine import summarize, total_memory
 from graphmask.benchmark.memory import HostMemory
+from graphmask.extras import installed_extras, require
 
 
 def test_machine_has_all_that_a_figure_depends_on() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from graphmask.benchmark.extras import require
+from graphmask.extras import require
 from graphmask.topology import Topology
 from graphmask.walks import IIDWalks, Walks
 

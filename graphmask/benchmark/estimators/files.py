@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from graphmask._checks import refuse
-from graphmask.benchmark.extras import require
+from graphmask.extras import require
 from graphmask.topology import Topology
 
 from .graphs import Graph, undirected

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from graphmask.benchmark.extras import require
+from graphmask.extras import require
 
 from .results import ROUNDING, Point
 

@@ -22,11 +22,11 @@ def require(module: str, extra: str) -> ModuleType:
         MissingExtraError: where its package is absent.
 
     Example:
-        >>> from graphmask.benchmark.extras import require
+        >>> from graphmask.extras import require
         >>> require("no_such_module", extra="viz")
         Traceback (most recent call last):
         ...
-        graphmask.benchmark.extras.MissingExtraError: this needs no_such_module: pip install "graphmask[viz]"
+        graphmask.extras.MissingExtraError: this needs no_such_module: pip install "graphmask[viz]"
     """
     try:
         return import_module(module)
@@ -50,7 +50,7 @@ def installed_extras() -> dict[str, dict[str, str | None]]:
     """For each extra of graphmask its packages, with their versions or :obj:`None` where absent.
 
     Example:
-        >>> from graphmask.benchmark.extras import installed_extras
+        >>> from graphmask.extras import installed_extras
         >>> sorted(installed_extras().get("cli", {"typer": None, "rich": None, "psutil": None}))
         ['psutil', 'rich', 'typer']
     """
