@@ -133,10 +133,11 @@ def test_features_of_edges_are_kept(features: Tensor) -> None:
     assert Topology(PATH, 3).edge_attr is None
 
 
+@pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
 def test_features_of_a_sparse_matrix_are_those_of_its_entries() -> None:
     """In the order in which PyG's ToSparseTensor puts them: by target, then by source."""
     data = Data(edge_index=PATH.flip(1), edge_attr=PATH.flip(1).mT.float(), num_nodes=3)
-    data = ToSparseTensor(layout=torch.sparse_coo)(data)
+    data = ToSparseTensor(layout=torch.sparse_csr)(data)
     topology = Topology.from_data(data)
     assert_close(topology.edge_index.mT.float(), topology.edge_attr)
 

@@ -32,14 +32,13 @@ def learned(**options: object) -> PowerSeriesMask:
 
 
 def test_weights_by_hand() -> None:
-    """Parallel edges 0 -> 1 of softplus(0 + log 1) = log 2 and softplus(log 2) = log 3, the second weighed 2; head 1 with a = 0."""
+    """softplus(log z) = log(1 + z); two parallel edges, the second of weight 2; and a head that does not read features."""
     mask = PowerSeriesMask(1, 2, normalization=None, edge_dim=1).double()
     mask.edge_weights.linear.weight.data = torch.tensor([[1.0], [0.0]])
     mask.edge_weights.linear.bias.data = torch.zeros(2)
-    attr = torch.tensor([[0.0], [2.0], [3.0]]).log1p().sub(torch.tensor([[0.0], [0.405465108108164], [0.0]]))
-    topology = Topology(EDGES, 3, torch.tensor([1.0, 2.0, 1.0]), edge_attr=attr)
-    W = mask(topology).to_dense() - mask.alpha()[:, :1, None] * torch.eye(3)
-    W = W / mask.alpha()[:, 1:, None]
+    topology = Topology(EDGES, 3, torch.tensor([1.0, 2.0, 1.0]), edge_attr=torch.tensor([[1.0], [2.0], [4.0]]).log())
+    lead, slope = mask.alpha()[..., None, None].unbind(1)
+    W = (mask(topology).to_dense() - lead * torch.eye(3)) / slope
     two, three = torch.tensor([2.0, 3.0]).log()
     assert_close(W[0, 1, 0], two + 2 * three)
     assert_close(W[0, 2, 1], torch.tensor(5.0).log())
