@@ -63,4 +63,5 @@ DATASETS = (
     datasets.ModelNet,
     datasets.PrimitiveShapes,
     datasets.SHREC16,
+    datasets.read_shape,
 )
