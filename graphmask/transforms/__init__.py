@@ -11,6 +11,7 @@ from graphmask.transforms.mesh import MeshToGraph as MeshToGraph
 from graphmask.transforms.neighbours import edge_distance as edge_distance
 from graphmask.transforms.neighbours import knn_graph as knn_graph
 from graphmask.transforms.neighbours import radius_graph as radius_graph
+from graphmask.transforms.one_hot_molecule import OneHotMolecule as OneHotMolecule
 from graphmask.transforms.orders import CuthillMcKee as CuthillMcKee
 from graphmask.transforms.orders import Hilbert as Hilbert
 from graphmask.transforms.radius import RadiusGraph as RadiusGraph
