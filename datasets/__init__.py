@@ -1,17 +1,20 @@
 """Datasets in PyTorch Geometric's manner: `InMemoryDataset` classes, one file per family.
 
-`PrimitiveShapes` and `DigitsPointCloud` work offline and without a folder; `ModelNet`, `SHREC16`, `MNIST` and `MeshNormals`
-read files; `MoleculeCSV`, `MoleculeNet` and `SDFMolecules` read molecules, which `scaffold_split` splits, and `TUText` small
-graphs with ten folds.
+Those that are generated need no folder; those that read files take it as `root`, and say in their docstring what it holds.
 """
 
 from ._files import read_shape as read_shape
 from .digits import DigitsPointCloud as DigitsPointCloud
+from .github import GitHub as GitHub
+from .grid_field import GridField as GridField
+from .heterophilous import Heterophilous as Heterophilous
 from .mesh_normals import MeshNormals as MeshNormals
+from .minesweeper import Minesweeper as Minesweeper
 from .mnist import MNIST as MNIST
 from .modelnet import ModelNet as ModelNet
 from .molecule_csv import MoleculeCSV as MoleculeCSV
 from .molecule_csv import MoleculeNet as MoleculeNet
+from .motif_detection import MotifDetection as MotifDetection
 from .primitive_shapes import PrimitiveShapes as PrimitiveShapes
 from .scaffold_split import scaffold_split as scaffold_split
 from .sdf_molecules import SDFMolecules as SDFMolecules
