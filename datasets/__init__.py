@@ -4,6 +4,7 @@
 read files.
 """
 
+from ._files import read_shape as read_shape
 from .digits import DigitsPointCloud as DigitsPointCloud
 from .mesh_normals import MeshNormals as MeshNormals
 from .mnist import MNIST as MNIST

@@ -24,6 +24,10 @@ def graph() -> Data:
     return Data(edge_index=torch.tensor([[0, 1, 1, 2, 3], [1, 0, 2, 1, 2]]), x=torch.eye(5), num_nodes=5)
 
 
+def cloud() -> Data:
+    return transforms.KNNGraph(3)(points())
+
+
 def _add_walks(sets: int) -> transforms.AddWalks:
     return transforms.AddWalks(random_walks(2), torch.Generator().manual_seed(5), sets)
 
@@ -38,6 +42,7 @@ TRANSFORMS = (
     Case("reorder-cuthill-mckee", transforms.ReorderNodes, data=graph),
     Case("reorder-hilbert", lambda: transforms.ReorderNodes(transforms.Hilbert()), data=points),
     Case("minimum-spanning-tree", transforms.MinimumSpanningTree, data=graph),
+    Case("shape-invariants", lambda: transforms.ShapeInvariants(2), data=cloud),
     Case("mesh-cotangent", lambda: transforms.MeshToGraph(transforms.Cotangent()), data=mesh),
     Case("mesh-length", lambda: transforms.MeshToGraph(transforms.EdgeLength()), data=mesh),
 )
@@ -58,4 +63,5 @@ DATASETS = (
     datasets.ModelNet,
     datasets.PrimitiveShapes,
     datasets.SHREC16,
+    datasets.read_shape,
 )
