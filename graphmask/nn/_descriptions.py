@@ -18,8 +18,11 @@ from torch_geometric.nn.dense.linear import is_uninitialized_parameter
 
 from graphmask._recipes import Numbers, Recipe, Recorded, Unknown, note, recipe_of
 
-# Where public names are looked up; of what is found there, only modules and parts of masks are made.
+# Where public names are looked up; of what is found there, only modules and parts of masks are made. Of PyG these alone:
+# other classes, such as its Sequential, evaluate strings that they are given.
 PACKAGES = ("graphmask.masks", "graphmask.features", "graphmask.walks", "graphmask.nn", "torch_geometric.nn", "torch.nn")
+
+PYG = {*pyg_nn.conv.__all__, *pyg_nn.aggr.__all__, *pyg_nn.norm.__all__, "JumpingKnowledge", "Linear", "MLP"}
 
 POOLS = {f"torch_geometric.nn.{name}": getattr(pyg_nn, name) for name in pyg_nn.pool.__all__ if name.startswith("global_")}
 
@@ -128,17 +131,24 @@ def public_name(kind: type) -> str:
         CannotDescribeError: where it is not.
     """
     for package in PACKAGES:
-        if getattr(import_module(package), kind.__name__, None) is kind:
+        if _look_up(package, kind.__name__) is kind:
             return f"{package}.{kind.__name__}"
     raise CannotDescribeError(f"{kind.__module__}.{kind.__qualname__} is no public class of {', '.join(PACKAGES)}")
 
 
 def _find(name: str) -> type:
     package, _, last = name.rpartition(".")
-    found = getattr(import_module(package), last, None) if package in PACKAGES else None
-    if not (inspect.isclass(found) and issubclass(found, (nn.Module, Recorded))):
+    found = _look_up(package, last)
+    if found is None:
         raise ValueError(f"{name!r} is no public class of {', '.join(PACKAGES)}")
     return found
+
+
+def _look_up(package: str, name: str) -> type | None:
+    if package not in PACKAGES or (package == "torch_geometric.nn" and name not in PYG):
+        return None
+    found = getattr(import_module(package), name, None)
+    return found if inspect.isclass(found) and issubclass(found, (nn.Module, Recorded)) else None
 
 
 def _tensor(values: Any, dtype: str, learned: bool) -> Tensor:

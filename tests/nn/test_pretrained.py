@@ -282,6 +282,11 @@ DAMAGE: list[tuple[Callable[[Path], object], type[Exception], str]] = [
     (of_arguments(hidden_channels=8), ValueError, "(?s)does not make a TopologicalTransformer: .*size mismatch"),
     (of_arguments(depth=1), ValueError, "does not make a TopologicalTransformer: .*depth"),
     (of_arguments(mask={"class": "os.system", "arguments": {}}), ValueError, "'os.system' is no public class"),
+    (
+        of_arguments(conv={"class": "torch_geometric.nn.Sequential", "arguments": {"input_args": "x: print()", "modules": []}}),
+        ValueError,
+        "'torch_geometric.nn.Sequential' is no public class",
+    ),
     (of_arguments(mask={"class": "torch.nn.Module.mro", "arguments": {}}), ValueError, "is no public class"),
     (of_arguments(mask={"class": "torch.nn.functional", "arguments": {}}), ValueError, "is no public class"),
     (of_arguments(pool={"function": "torch_geometric.nn.summary"}), ValueError, "does not make"),
