@@ -135,6 +135,9 @@ class Topology:
         if not isinstance(x, Tensor) or not x.is_floating_point():
             raise refuse_type("x", "a floating-point tensor of shape [N, C]", x)
         if not isinstance(edge_index, Topology):
+            if batch is None and isinstance(edge_weight, Tensor) and not edge_weight.is_floating_point():
+                expected = "a floating-point tensor (`batch` comes after it: batch=batch, or None in its place)"
+                raise refuse_type_of("edge_weight", expected, edge_weight)
             return cls(edge_index, num_nodes=x.shape[0], edge_weight=edge_weight, batch=batch, edge_attr=edge_attr)
         if edge_attr is not None:
             raise refuse("edge_attr", "left out beside a Topology, which holds its own", edge_attr)

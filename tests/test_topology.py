@@ -253,6 +253,7 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: Topology.of(ones(3, 1), Topology(PATH, 3), ones(4)), ValueError, "`edge_weight, batch`"),
     (lambda: Topology.of(ones(3, 1), Topology(PATH, 3), None, ones(3).long()), ValueError, "`edge_weight, batch`"),
     (lambda: Topology.of(ones(3, 1), Topology(PATH, 3), edge_attr=ones(4)), ValueError, "`edge_attr` must be left out"),
+    (lambda: Topology.of(ones(3, 1), PATH, ones(3).long()), TypeError, "`edge_weight` must be .*`batch` comes after it"),
     (lambda: Topology.of(ones(2, 1), PATH), ValueError, "`edge_index` must be node ids from 0 to N - 1 = 1"),
 ]
 

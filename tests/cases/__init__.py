@@ -24,7 +24,9 @@ from .base import scrambled as scrambled
 from .base import seeded as seeded
 from .features import FEATURES as FEATURES
 from .features import SCORES as SCORES
+from .layers import HEADS as HEADS
 from .layers import LAYERS as LAYERS
+from .layers import MIXINS as MIXINS
 from .operators import EXECUTIONS as EXECUTIONS
 from .samplers import SAMPLERS as SAMPLERS
 from .series import coefficients_reference as coefficients_reference
@@ -48,7 +50,7 @@ def registered() -> Iterator[Any]:
         operator = case.make(topology)
         x = torch.ones(max(operator.heads, 2), topology.num_nodes, 1)
         yield from (operator, operator.entries(), operator.attend(x, x, x))
-    yield from EXECUTIONS
+    yield from (*EXECUTIONS, *map(seeded, HEADS), *MIXINS)
     yield from (*SCORES, gm.masks.symmetrize, gm.nn.to_masked, gm.nn.learned_alphas)
     yield random_walks(1)(example_topologies()["ring"])
     yield from DATASETS
