@@ -18,3 +18,4 @@ from graphmask.transforms.reorder import ReorderNodes as ReorderNodes
 from graphmask.transforms.spanning_tree import MinimumSpanningTree as MinimumSpanningTree
 from graphmask.transforms.spanning_tree import minimum_spanning_tree as minimum_spanning_tree
 from graphmask.transforms.unit_sphere import UnitSphere as UnitSphere
+from graphmask.transforms.walk_encoding import AddWalkEncoding as AddWalkEncoding
