@@ -13,6 +13,9 @@ from graphmask.transforms.neighbours import knn_graph as knn_graph
 from graphmask.transforms.neighbours import radius_graph as radius_graph
 from graphmask.transforms.orders import CuthillMcKee as CuthillMcKee
 from graphmask.transforms.orders import Hilbert as Hilbert
+from graphmask.transforms.partition import NodePartition as NodePartition
+from graphmask.transforms.partition import cut_share as cut_share
+from graphmask.transforms.partition import partition_nodes as partition_nodes
 from graphmask.transforms.radius import RadiusGraph as RadiusGraph
 from graphmask.transforms.reorder import ReorderNodes as ReorderNodes
 from graphmask.transforms.spanning_tree import MinimumSpanningTree as MinimumSpanningTree

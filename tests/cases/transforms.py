@@ -56,6 +56,8 @@ FUNCTIONS = (
     Case("knn_graph", lambda: transforms.knn_graph(points().pos, 2)),
     Case("radius_graph", lambda: transforms.radius_graph(points().pos, 0.5)),
     Case("farthest_points", lambda: transforms.farthest_points(points().pos, 3)),
+    Case("partition_nodes", lambda: transforms.partition_nodes(graph().edge_index, 5, 2)),
+    Case("cut_share", lambda: torch.tensor(transforms.cut_share(graph().edge_index, torch.arange(5)))),
     Case("edge_distance", lambda: transforms.edge_distance(points().pos, torch.tensor([[0, 1], [2, 3]]))),
 )
 
