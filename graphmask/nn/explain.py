@@ -25,7 +25,7 @@ class ExplainableEdges(nn.Module):
     sampler carries one, such as ``IIDWalks``; others refuse by name.
 
     Args:
-        model: a module called as ``model(x, edge_index, edge_weight, ...)``.
+        model: a module called as ``model(x, edge_index, edge_weight=..., ...)``.
 
     Raises:
         TypeError: where the model is no module.
@@ -55,7 +55,8 @@ class ExplainableEdges(nn.Module):
         super().__init__()
         if not isinstance(model, nn.Module):
             raise refuse_type("model", "a torch.nn.Module", model)
-        if "edge_weight" not in inspect.signature(model.forward).parameters:
+        arguments = inspect.signature(model.forward).parameters
+        if "edge_weight" not in arguments and all(each.kind != each.VAR_KEYWORD for each in arguments.values()):
             raise refuse("model", "a model whose forward takes edge_weight", type(model).__name__)
         self.model = model
         self.edges = _EdgeWeights()
@@ -67,12 +68,9 @@ class ExplainableEdges(nn.Module):
         """Reset all learnable parameters of the model."""
         reset(self.model)
 
-    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
+    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None, **kwargs: Any) -> Tensor:
         """The model's output; under an explainer, that of masked edges."""
-        weight = self.edges(x, edge_index, edge_weight)
-        if args:
-            return self.model(x, edge_index, weight, *args, **kwargs)
-        return self.model(x, edge_index, edge_weight=weight, **kwargs)
+        return self.model(x, edge_index, edge_weight=self.edges(x, edge_index, edge_weight), **kwargs)
 
 
 class _EdgeWeights(MessagePassing):

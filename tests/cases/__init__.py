@@ -55,3 +55,4 @@ def registered() -> Iterator[Any]:
     yield random_walks(1)(example_topologies()["ring"])
     yield from DATASETS
     yield from (getattr(gm.transforms, case.name) for case in FUNCTIONS)
+    yield gm.transforms.NodePartition  # a dataset of parts: tests/transforms opens it
