@@ -58,10 +58,13 @@ FUNCTIONS = (
 # Their files may be elsewhere: tests/datasets opens them.
 DATASETS = (
     datasets.DigitsPointCloud,
+    datasets.KITTIObjects,
     datasets.MNIST,
     datasets.MeshNormals,
     datasets.ModelNet,
     datasets.PrimitiveShapes,
     datasets.SHREC16,
+    datasets.ScanObjectNN,
+    datasets.ShapeFolder,
     datasets.read_shape,
 )
