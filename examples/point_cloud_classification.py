@@ -26,6 +26,7 @@ import graphmask as gm
 from graphmask.datasets import DigitsPointCloud, KITTIObjects, ModelNet, PrimitiveShapes, ScanObjectNN, ShapeFolder
 
 Options = argparse.Namespace
+Make = Callable[[str, dict[str, Any], int], tuple[Task, Loaders]]
 
 
 class Kind(NamedTuple):
@@ -111,23 +112,33 @@ def parse(arguments: list[str] | None = None) -> Options:
     return options
 
 
+def maker(options: Options, num_classes: int, *parts: Dataset | None) -> Make:
+    """How a variant is made, to be trained, validated and tested on these parts."""
+    seen = "x" if options.any_pose else "pos"
+
+    def make(_: str, mixing: dict[str, Any], seed: int) -> tuple[Task, Loaders]:
+        sizes = parts[0][0][seen].shape[1], options.channels, num_classes, options.layers, options.heads
+        model = gm.nn.TopologicalTransformer(*sizes, pool=global_max_pool, dropout=options.dropout, **mixing)
+        accuracy = MulticlassAccuracy(num_classes, average="micro")
+        task = Task(model, nn.CrossEntropyLoss(label_smoothing=0.1), accuracy, options.lr, [seen])
+        return task, Loaders(*parts, options.batch_size, seed)
+
+    return make
+
+
+def choices(options: Options) -> dict[str, dict[str, Any]]:
+    """The variants under the mask of the options."""
+    return variants(options.channels, options.heads, MASKS[options.mask](options.hops, options.heads))
+
+
 def run(options: Options) -> list[dict[str, Any]]:
     """Train the variants; a tenth of the training clouds, drawn once, validates."""
     train, test = load(options)
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[: options.train_size].tolist()
     tenth = len(order) // 10
     kept, held_out = Subset(train, order[tenth:]), Subset(train, order[:tenth]) if tenth else None
-    seen = "x" if options.any_pose else "pos"
-
-    def make(_: str, mixing: dict[str, Any], seed: int) -> tuple[Task, Loaders]:
-        sizes = train[0][seen].shape[1], options.channels, train.num_classes, options.layers, options.heads
-        model = gm.nn.TopologicalTransformer(*sizes, pool=global_max_pool, dropout=options.dropout, **mixing)
-        accuracy = MulticlassAccuracy(train.num_classes, average="micro")
-        task = Task(model, nn.CrossEntropyLoss(label_smoothing=0.1), accuracy, options.lr, [seen])
-        return task, Loaders(kept, held_out, test, options.batch_size, seed)
-
-    choices = variants(options.channels, options.heads, MASKS[options.mask](options.hops, options.heads))
-    return compare(f"clouds-{options.dataset}", options, make, choices)
+    make = maker(options, train.num_classes, kept, held_out, test)
+    return compare(f"clouds-{options.dataset}", options, make, choices(options))
 
 
 if __name__ == "__main__":
