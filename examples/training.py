@@ -171,10 +171,11 @@ def fit(task: Task, loaders: Loaders, options: argparse.Namespace, name: str) ->
     """Train, then test the epoch that validated best. Its score, the median seconds of an epoch, the number of parameters."""
     folder = options.out / name
     mode = "max" if task.metrics["val"].higher_is_better else "min"
-    kept: dict[str, Any] = {} if loaders.val is None else {"monitor": "val", "mode": mode}
-    best = ModelCheckpoint(folder, filename="best", enable_version_counter=False, **kept)
     # Its own callback: `save_last` beside a monitor writes only when the monitor improves.
     last, watch = ModelCheckpoint(folder, filename="last", enable_version_counter=False), Stopwatch()
+    best = last
+    if loaders.val is not None:
+        best = ModelCheckpoint(folder, filename="best", monitor="val", mode=mode, enable_version_counter=False)
     trainer = L.Trainer(
         max_epochs=options.epochs,
         accelerator=options.accelerator,
@@ -184,7 +185,7 @@ def fit(task: Task, loaders: Loaders, options: argparse.Namespace, name: str) ->
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
         log_every_n_steps=1,
-        callbacks=[best, last, watch],
+        callbacks=list(dict.fromkeys([best, last, watch])),
         logger=CSVLogger(options.out, name, version=""),
         enable_model_summary=False,
     )

@@ -76,6 +76,7 @@ FUNCTIONS = (
 # Their files may be elsewhere: tests/datasets opens them.
 DATASETS = (
     datasets.DigitsPointCloud,
+    datasets.KITTIObjects,
     datasets.MNIST,
     datasets.MeshNormals,
     datasets.ModelNet,
@@ -84,6 +85,8 @@ DATASETS = (
     datasets.PrimitiveShapes,
     datasets.SDFMolecules,
     datasets.SHREC16,
+    datasets.ScanObjectNN,
+    datasets.ShapeFolder,
     datasets.read_shape,
     datasets.TUText,
     datasets.scaffold_split,
