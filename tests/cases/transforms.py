@@ -53,9 +53,13 @@ FUNCTIONS = (
 # Their files may be elsewhere: tests/datasets opens them.
 DATASETS = (
     datasets.DigitsPointCloud,
+    datasets.ElasticBody,
+    datasets.ISPRSFilterTest,
     datasets.MNIST,
     datasets.MeshNormals,
     datasets.ModelNet,
     datasets.PrimitiveShapes,
     datasets.SHREC16,
+    datasets.SemanticKITTI,
+    datasets.TerrainScenes,
 )
