@@ -42,7 +42,8 @@ class ElasticBody(SplitDataset):
     The global random state is neither read nor changed. Generated data, same licence as the library.
 
     Args:
-        root: Folder of the cache; None simulates in memory (a tenth of a second per frame at 32,768 particles) and writes nothing.
+        root: Folder of the cache; None simulates in memory (32,768 particles: a tenth of a second per frame) and writes
+            nothing.
         train: Whether this is the training split.
         layers: Layers of the folded net.
         rows: Rows of a layer, at least 3: the first and the last are held.
