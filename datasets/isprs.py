@@ -125,7 +125,7 @@ class ISPRSFilterTest(SplitDataset):
             _check(pos, label)
         except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
             raise damaged(path, error, "restore the file from the reference data") from error
-        return pos, label
+        return pos, label.astype(np.int64)
 
 
 def scan_data(pos: np.ndarray, label: np.ndarray, name: str) -> Data:
@@ -143,7 +143,7 @@ def _read_text(path: Path) -> tuple[np.ndarray, np.ndarray]:
     table = np.loadtxt(path, dtype=np.float64, ndmin=2)
     if table.shape[1] != 4:
         raise ValueError(f"{table.shape[1]} columns instead of x, y, z, class")
-    return table[:, :3], table[:, 3].astype(np.int64)
+    return table[:, :3], table[:, 3]
 
 
 def _read_packed(path: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -153,6 +153,7 @@ def _read_packed(path: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _check(pos: np.ndarray, label: np.ndarray) -> None:
+    # Before the labels become integers: half a class must not become a whole one.
     if pos.shape != (len(label), 3) or not len(label):
         raise ValueError(f"positions of shape {list(pos.shape)} with {len(label)} classes")
     if not np.isfinite(pos).all():

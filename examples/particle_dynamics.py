@@ -63,7 +63,11 @@ class Dynamics(Task):
             edge_index = gm.transforms.knn_graph(pos.detach(), self.neighbours, batch.batch)
             topology = gm.Topology(edge_index, len(pos), batch=batch.batch)
         held = batch.held.unsqueeze(1)
-        x = torch.cat([pos - batch.rest, moved, held], 1)
+        state = torch.cat([(pos - batch.rest) / 0.4, moved / 0.2], 1)  # of the order of one
+        pattern, weight = topology.adjacency("rw")
+        # What pulls at a particle: how far it is from the mean of those it is joined to, at rest and now.
+        pull = state - gm.kernels.spmm(pattern, weight.unsqueeze(0), state.unsqueeze(0))[0]
+        x = torch.cat([state, pull / 0.05, held], 1)
         added = SCALE * self.model(x, topology).masked_fill(held, 0)
         return pos + moved + added[:, :3], moved + added[:, 3:]
 
@@ -100,7 +104,7 @@ def constant_velocity(frames: ElasticBody) -> list[float]:
 
 def main() -> None:
     """Simulate, train and compare."""
-    asked = parser(__doc__, batch_size=1, epochs=10, channels=32, heads=4)
+    asked = parser(__doc__, batch_size=1, epochs=20, lr=1e-2, channels=32)
     asked.add_argument("--layers-of-net", type=int, default=8)
     asked.add_argument("--side", type=int, default=64, help="rows and columns of each layer of the net")
     asked.add_argument("--sequences", type=int, default=4, help="to train on")
@@ -124,7 +128,7 @@ def main() -> None:
     choices = variants(options.channels, options.heads, mask)
 
     def make(_: str, mixing: dict[str, Any], seed: int) -> tuple[Dynamics, Loaders]:
-        model = gm.nn.TopologicalTransformer(7, options.channels, 6, options.layers, options.heads, **mixing)
+        model = gm.nn.TopologicalTransformer(13, options.channels, 6, options.layers, options.heads, **mixing)
         neighbours = 8 if options.graph == "near" else None
         task = Dynamics(model, ScaledError(), RolloutError(test.steps), options.lr, neighbours=neighbours)
         return task, Loaders(train, None, test, options.batch_size, seed)
