@@ -84,7 +84,7 @@ class Segmentation(Task):
 
 def main() -> None:
     """Build the graphs once, train and compare."""
-    asked = parser(__doc__, batch_size=1, epochs=30, channels=32)
+    asked = parser(__doc__, batch_size=1, epochs=16, lr=4e-3, channels=32)
     asked.add_argument("--root", help="folder of the ISPRS filter test (default: generated terrain)")
     asked.add_argument("--processed-root", help="folder of the cache, where root cannot be written")
     asked.add_argument("--test", nargs="+", default=["samp11"], help="scans that are tested on, not trained on")
@@ -114,7 +114,7 @@ def main() -> None:
             ISPRSFilterTest(options.root, options.test, part, options.processed_root, turn if part else None, prepare)
             for part in (True, False)
         )
-    print(f"{len(train)} scenes to train on, {len(test)} to test on; the largest has {max(s.num_nodes for s in train):,} points")
+    print(f"{len(train)} scenes to train on, the largest of {max(s.num_nodes for s in train):,} points; {len(test)} to test on")
     mask = gm.masks.WalkMask(options.hops, options.heads, sampler=sampler)
     inputs = train[0].x.shape[1] + 3
 
