@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import cKDTree
 from torch_geometric.loader import DataLoader
 
 from graphmask.datasets import TerrainScenes
-from graphmask.datasets.terrain import BUILDING, DENSITY, GROUND, TREE, Ground, draw_scene
+from graphmask.datasets.terrain import BUILDING, DENSITY, GROUND, TREE, Ground, Scene, _build, draw_scene
 
 
 def heights(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -30,6 +31,19 @@ def test_ground_is_on_the_ground_and_trees_above_it() -> None:
     # A house is level and the ground is not: a roof may come close to a slope, hardly ever below it.
     assert np.median(above[label == BUILDING]) > 3
     assert (above[label == BUILDING] > 0).mean() > 0.98
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_building_is_a_rectangle_of_its_sides(seed: int) -> None:
+    place = np.random.default_rng(5).uniform(-30, 30, (200_000, 2))
+    scene = Scene(place, cKDTree(place), np.zeros(len(place)), np.zeros(len(place), dtype=np.int64))
+    _build(scene, Ground(np.random.default_rng(6)), np.zeros(2), np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    half = np.array([rng.uniform(3, 20), rng.uniform(3, 10)])
+    roof = place[scene.label == BUILDING]
+    assert 60**2 * len(roof) / len(place) == pytest.approx(4 * half.prod(), rel=0.05)
+    # Along its axes a rectangle of half sides a and b has the variances a^2 / 3 and b^2 / 3.
+    np.testing.assert_allclose(np.linalg.eigvalsh(np.cov(roof.T)), np.sort(half) ** 2 / 3, rtol=0.05)
 
 
 def test_shares_and_size() -> None:
