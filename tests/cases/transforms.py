@@ -77,6 +77,8 @@ FUNCTIONS = (
 DATASETS = (
     datasets.DigitsPointCloud,
     datasets.KITTIObjects,
+    datasets.ElasticBody,
+    datasets.ISPRSFilterTest,
     datasets.MNIST,
     datasets.MeshNormals,
     datasets.ModelNet,
@@ -90,4 +92,6 @@ DATASETS = (
     datasets.read_shape,
     datasets.TUText,
     datasets.scaffold_split,
+    datasets.SemanticKITTI,
+    datasets.TerrainScenes,
 )
