@@ -105,7 +105,7 @@ def load(options: argparse.Namespace) -> tuple[str, MoleculeCSV, bool]:
 
 def parse() -> argparse.Namespace:
     """The options."""
-    made = parser(__doc__, epochs=50, batch_size=64)
+    made = parser(__doc__, epochs=40, batch_size=64, dropout=0.1)
     made.add_argument("--root", type=Path, help="folder of MoleculeNet's files (default: made-up molecules)")
     made.add_argument("--dataset", choices=tuple(MoleculeNet.names), default="esol", help="which of them")
     made.add_argument("--csv", type=Path, help="a file of your own instead")
