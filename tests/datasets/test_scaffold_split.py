@@ -51,10 +51,11 @@ def test_of_equal_sets_that_comes_first_which_appears_last() -> None:
     assert [part.tolist() for part in scaffold_split(["C1CC1", "c1ccccc1", "C1CCCCC1"], (0.4, 0.3, 0.3))] == [[2], [1], [0]]
 
 
-def test_shares_are_decimal_fractions() -> None:
-    """0.7 + 0.1 is less than 0.8 in floating point, and must have room for eight of ten all the same."""
-    chains = [f"C1{'C' * n}C1" for n in range(1, 11)]
-    assert [len(part) for part in scaffold_split(chains, (0.7, 0.1, 0.2))] == [7, 1, 2]
+@pytest.mark.parametrize(("size", "frac"), [(10, (0.7, 0.1, 0.2)), (100, (0.57, 0.03, 0.4))])
+def test_shares_are_decimal_fractions(size: int, frac: tuple[float, ...]) -> None:
+    """In floating point 0.7 + 0.1 is less than 0.8, and 0.57 of a hundred less than 57."""
+    rings = [f"C1{'C' * n}C1" for n in range(1, size + 1)]
+    assert [len(part) for part in scaffold_split(rings, frac)] == [round(share * size) for share in frac]
 
 
 def test_molecules_without_rings_are_one_set() -> None:
