@@ -88,7 +88,13 @@ def parse() -> argparse.Namespace:
     made.add_argument("--pool", choices=("mean", "add"), default="mean")
     options = made.parse_args()
     if options.smoke:
-        options.epochs, options.channels, options.layers, options.hops, options.variants = 2, 8, 1, 2, ["masked", "local"]
+        options.epochs, options.channels, options.layers, options.hops, options.variants = (
+            2,
+            8,
+            1,
+            2,
+            options.variants or ["masked", "local"],
+        )
     return options
 
 
