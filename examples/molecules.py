@@ -18,8 +18,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import Batch, Data
-from torch_geometric.nn import GINConv, global_add_pool, global_mean_pool
+from torch_geometric.data import Batch
+from torch_geometric.nn import GINConv, GINEConv, global_mean_pool
+from torch_geometric.transforms import Compose
 from torchmetrics import MeanSquaredError, Metric
 from torchmetrics.classification import BinaryAUROC, MultilabelAUROC
 from training import Loaders, Task, compare, parser, variants
@@ -28,18 +29,9 @@ import graphmask as gm
 from graphmask.datasets import MoleculeCSV, MoleculeNet, scaffold_split
 from graphmask.extras import require
 
-CORES = (
-    "c1ccc({})cc1",
-    "c1ccnc({})c1",
-    "C1CCC({})CC1",
-    "C1COC({})C1",
-    "c1csc({})c1",
-    "C1CNC({})C1",
-    "c1cc2ccc({})cc2cc1",
-    "CC({})C",
-)
-LINKS = ("", "C", "CC", "O", "NC(=O)", "OC(=O)", "C=C", "S")
-ENDS = ("C", "O", "N", "F", "Cl", "C#N", "C(=O)O", "C(F)(F)F", "OC", "CCCC")
+RINGS = ["c1ccc({})cc1", "c1ccnc({})c1", "C1CCC({})CC1", "C1COC({})C1", "c1csc({})c1", "C1CNC({})C1", "CC({})C"]
+LINKS = ["", "C", "CC", "O", "NC(=O)", "OC(=O)", "C=C", "S"]
+ENDS = ["C", "O", "N", "F", "Cl", "C#N", "C(=O)O", "C(F)(F)F", "OC", "CCCC"]
 
 
 class Property(Task):
@@ -68,28 +60,17 @@ class Property(Task):
 
 
 def write_stand_in(path: Path) -> None:
-    """Molecules put together from a core, a link and an end, with their computed log P."""
-    chem, crippen = require("rdkit.Chem", extra="molecules"), require("rdkit.Chem.Crippen", extra="molecules")
-    parts = itertools.product(CORES, LINKS, ENDS)
-    smiles = [core.format(link + end) for core, link, end in parts]
+    """Molecules put together from a ring, a link and an end, with their computed log P."""
+    chem, crippen = (require(f"rdkit.Chem{name}", extra="molecules") for name in ("", ".Crippen"))
+    smiles = [ring.format(link + end) for ring, link, end in itertools.product(RINGS, LINKS, ENDS)]
     rows = [f"{each},{crippen.MolLogP(chem.MolFromSmiles(each)):.4f}" for each in smiles]
     path.write_text("\n".join(["smiles,logP", *rows]) + "\n")
 
 
-class Prepare:
-    """Categories as columns, and walks, drawn once for each molecule."""
-
-    def __init__(self, hops: int) -> None:
-        self.encode = gm.transforms.OneHotMolecule()
-        self.walk = gm.transforms.AddWalks(gm.walks.ResampledWalks(64, hops), torch.Generator().manual_seed(0))
-
-    def __call__(self, data: Data) -> Data:
-        return self.walk(self.encode(data))
-
-
 def load(options: argparse.Namespace) -> tuple[str, MoleculeCSV, bool]:
     """Name, molecules, and whether their targets are classes."""
-    prepare = Prepare(options.hops)
+    walk = gm.transforms.AddWalks(gm.walks.ResampledWalks(64, options.hops), torch.Generator().manual_seed(0))
+    prepare = Compose([gm.transforms.OneHotMolecule(), walk])
     if options.csv is not None:
         named = MoleculeCSV(options.csv, options.smiles, options.targets, pre_transform=prepare)
         return options.csv.stem, named, options.classification
@@ -105,26 +86,34 @@ def load(options: argparse.Namespace) -> tuple[str, MoleculeCSV, bool]:
 
 def parse() -> argparse.Namespace:
     """The options."""
-    made = parser(__doc__, epochs=50, batch_size=64)
+    made = parser(__doc__, epochs=40, batch_size=64, dropout=0.1)
     made.add_argument("--root", type=Path, help="folder of MoleculeNet's files (default: made-up molecules)")
     made.add_argument("--dataset", choices=tuple(MoleculeNet.names), default="esol", help="which of them")
     made.add_argument("--csv", type=Path, help="a file of your own instead")
     made.add_argument("--smiles", default="smiles", help="its column of SMILES")
     made.add_argument("--targets", nargs="+", help="its columns of targets (default: all others)")
     made.add_argument("--classification", action="store_true", help="its targets are 0 or 1")
-    made.add_argument("--pool", choices=("mean", "add"), default="mean")
     options = made.parse_args()
     if options.smoke:
-        options.epochs, options.channels, options.layers, options.hops, options.variants = 2, 8, 1, 2, ["masked", "local"]
+        options.epochs, options.channels, options.layers, options.hops = 2, 8, 1, 2
+        options.variants = options.variants or ["masked", "masked by bonds", "local"]
     return options
 
 
 def choices_of(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """What is compared: as in all examples, and the strongest of local convolutions, on equal footing."""
-    width = options.channels
-    gin = GINConv(nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width)), train_eps=True)
-    mask = gm.masks.WalkMask(hops=options.hops, heads=options.heads)
-    return {**variants(width, options.heads, mask), "masked + GIN": {"mask": mask, "conv": gin}, "local GIN": {"conv": gin}}
+    """What is compared: as in all examples; the strongest of local convolutions; and masks and convolutions that read bonds."""
+    width, kinds = options.channels, gm.transforms.OneHotMolecule.num_bond_features
+    network = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
+    gin, gine = GINConv(network, train_eps=True), GINEConv(network, train_eps=True, edge_dim=kinds)
+    walk = gm.masks.WalkMask(options.hops, options.heads)
+    bonds = gm.masks.PowerSeriesMask(options.hops, options.heads, alpha=gm.masks.Free, edge_dim=kinds)
+    return {
+        **variants(width, options.heads, walk),
+        "local GIN": {"conv": gin},
+        "masked by bonds": {"mask": bonds},
+        "masked by bonds + GINE": {"mask": bonds, "conv": gine},
+        "local GINE": {"conv": gine},
+    }
 
 
 def main() -> None:
@@ -140,13 +129,11 @@ def main() -> None:
     if classes:
         many = dataset.num_targets > 1
         metric = MultilabelAUROC(dataset.num_targets, ignore_index=-1) if many else BinaryAUROC(ignore_index=-1)
-    pool = {"mean": global_mean_pool, "add": global_add_pool}[options.pool]
 
     def make(_: str, mixing: dict[str, Any], seed: int) -> tuple[Task, Loaders]:
-        sizes = (gm.transforms.OneHotMolecule.num_atom_features, options.channels, dataset.num_targets)
-        model = gm.nn.TopologicalTransformer(
-            *sizes, options.layers, options.heads, pool=pool, dropout=options.dropout, **mixing
-        )
+        sizes = (gm.transforms.OneHotMolecule.num_atom_features, options.channels, dataset.num_targets, options.layers)
+        mixing = {"pool": global_mean_pool, "dropout": options.dropout, **mixing}
+        model = gm.nn.TopologicalTransformer(*sizes, options.heads, **mixing)
         return Property(model, metric, scale, options.lr), Loaders(train, val, test, options.batch_size, seed)
 
     compare(f"molecules-{name}", options, make, choices_of(options), "test ROC-AUC" if classes else "test RMSE")
