@@ -1,9 +1,9 @@
 """Datasets in PyTorch Geometric's manner: `InMemoryDataset` classes, one file per family.
 
-`PrimitiveShapes`, `DigitsPointCloud`, `Minesweeper` and `MotifDetection` work offline and without a folder; `ModelNet`,
-`SHREC16`, `MNIST`, `MeshNormals`, `GitHub`, `Heterophilous` and `GridField` read files.
+Those that are generated need no folder; those that read files take it as `root`, and say in their docstring what it holds.
 """
 
+from ._files import read_shape as read_shape
 from .digits import DigitsPointCloud as DigitsPointCloud
 from .github import GitHub as GitHub
 from .grid_field import GridField as GridField
@@ -12,6 +12,11 @@ from .mesh_normals import MeshNormals as MeshNormals
 from .minesweeper import Minesweeper as Minesweeper
 from .mnist import MNIST as MNIST
 from .modelnet import ModelNet as ModelNet
+from .molecule_csv import MoleculeCSV as MoleculeCSV
+from .molecule_csv import MoleculeNet as MoleculeNet
 from .motif_detection import MotifDetection as MotifDetection
 from .primitive_shapes import PrimitiveShapes as PrimitiveShapes
+from .scaffold_split import scaffold_split as scaffold_split
+from .sdf_molecules import SDFMolecules as SDFMolecules
 from .shrec16 import SHREC16 as SHREC16
+from .tu_text import TUText as TUText

@@ -1,4 +1,4 @@
-"""What all the datasets share: a train and a test split, and one cache folder per setting."""
+"""What datasets share: one cache folder per setting, and for many a train and a test split."""
 
 from __future__ import annotations
 
@@ -55,8 +55,6 @@ class CachedDataset(InMemoryDataset, ABC):
         else:
             self._load()
 
-    _of = ""  # which of them: said where none is left
-
     @abstractmethod
     def build(self) -> Iterable[Data]:
         """The examples, before `pre_filter` and `pre_transform`."""
@@ -96,6 +94,11 @@ class CachedDataset(InMemoryDataset, ABC):
         if not kept:
             raise refuse("pre_filter", f"true for an example{self._of}", "no example")
         return kept if self.pre_transform is None else [self.pre_transform(data) for data in kept]
+
+    @property
+    def _of(self) -> str:
+        """Which examples these are, for a message."""
+        return ""
 
     def _process(self) -> None:
         try:
@@ -161,7 +164,7 @@ class SplitDataset(CachedDataset):
         )
 
     @property
-    def _of(self) -> str:  # type: ignore[override]
+    def _of(self) -> str:
         return f" of the {self.split} split"
 
     @property

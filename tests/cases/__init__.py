@@ -13,7 +13,7 @@ import torch
 import graphmask as gm
 from graphmask.testing import example_topologies
 
-from . import degree, diffusion, grids, operators, paths, points, random_walk_kernel, series, trees
+from . import degree, diffusion, edges, grids, operators, paths, points, random_walk_kernel, series, trees
 from .base import MASK_REFERENCES as MASK_REFERENCES
 from .base import TOPOLOGIES as TOPOLOGIES
 from .base import Case as Case
@@ -33,7 +33,7 @@ from .transforms import FUNCTIONS as FUNCTIONS
 from .transforms import TRANSFORMS as TRANSFORMS
 
 # One module per family of masks.
-_FAMILIES = (series, degree, diffusion, grids, paths, points, random_walk_kernel, trees)
+_FAMILIES = (series, degree, diffusion, edges, grids, paths, points, random_walk_kernel, trees)
 
 MASKS = tuple(case for family in _FAMILIES for case in family.MASKS)
 OPERATORS = tuple(case for module in (operators, *_FAMILIES) for case in getattr(module, "OPERATORS", ()))
@@ -49,7 +49,7 @@ def registered() -> Iterator[Any]:
         x = torch.ones(max(operator.heads, 2), topology.num_nodes, 1)
         yield from (operator, operator.entries(), operator.attend(x, x, x))
     yield from EXECUTIONS
-    yield from (*SCORES, gm.masks.symmetrize)
+    yield from (*SCORES, gm.masks.symmetrize, gm.nn.to_masked, gm.nn.learned_alphas)
     yield random_walks(1)(example_topologies()["ring"])
     yield from DATASETS
     yield from (getattr(gm.transforms, case.name) for case in FUNCTIONS)

@@ -24,6 +24,16 @@ def graph() -> Data:
     return Data(edge_index=torch.tensor([[0, 1, 1, 2, 3], [1, 0, 2, 1, 2]]), x=torch.eye(5), num_nodes=5)
 
 
+def cloud() -> Data:
+    return transforms.KNNGraph(3)(points())
+
+
+def molecule() -> Data:
+    """Carbon monoxide, by the categories of `from_smiles`."""
+    atoms = torch.tensor([[6, 0, 1, 4, 0, 0, 2, 0, 0], [8, 0, 1, 6, 0, 0, 2, 0, 0]])
+    return Data(x=atoms, edge_index=torch.tensor([[0, 1], [1, 0]]), edge_attr=torch.tensor([[3, 0, 0], [3, 0, 0]]))
+
+
 def _add_walks(sets: int) -> transforms.AddWalks:
     return transforms.AddWalks(random_walks(2), torch.Generator().manual_seed(5), sets)
 
@@ -38,7 +48,9 @@ TRANSFORMS = (
     Case("reorder-cuthill-mckee", transforms.ReorderNodes, data=graph),
     Case("reorder-hilbert", lambda: transforms.ReorderNodes(transforms.Hilbert()), data=points),
     Case("minimum-spanning-tree", transforms.MinimumSpanningTree, data=graph),
+    Case("shape-invariants", lambda: transforms.ShapeInvariants(2), data=cloud),
     Case("mesh-cotangent", lambda: transforms.MeshToGraph(transforms.Cotangent()), data=mesh),
+    Case("one-hot-molecule", transforms.OneHotMolecule, data=molecule),
     Case("mesh-length", lambda: transforms.MeshToGraph(transforms.EdgeLength()), data=mesh),
 )
 
@@ -56,6 +68,12 @@ DATASETS = (
     datasets.MNIST,
     datasets.MeshNormals,
     datasets.ModelNet,
+    datasets.MoleculeCSV,
+    datasets.MoleculeNet,
     datasets.PrimitiveShapes,
+    datasets.SDFMolecules,
     datasets.SHREC16,
+    datasets.read_shape,
+    datasets.TUText,
+    datasets.scaffold_split,
 )
