@@ -171,7 +171,8 @@ def fit(task: Task, loaders: Loaders, options: argparse.Namespace, name: str) ->
     """Train, then test the epoch that validated best. Its score, the median seconds of an epoch, the number of parameters."""
     folder = options.out / name
     mode = "max" if task.metrics["val"].higher_is_better else "min"
-    kept: dict[str, Any] = {} if loaders.val is None else {"monitor": "val", "mode": mode}
+    # Lightning tells checkpoints apart by their settings, not by their names.
+    kept: dict[str, Any] = {"mode": "max"} if loaders.val is None else {"monitor": "val", "mode": mode}
     best = ModelCheckpoint(folder, filename="best", enable_version_counter=False, **kept)
     # Its own callback: `save_last` beside a monitor writes only when the monitor improves.
     last, watch = ModelCheckpoint(folder, filename="last", enable_version_counter=False), Stopwatch()
