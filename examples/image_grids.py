@@ -26,26 +26,26 @@ from torchmetrics.classification import MulticlassAccuracy
 import graphmask as gm
 from graphmask.datasets import MNIST
 
-Shape = tuple[int, int]
 INPUTS = {"": ("x",), " + positions": ("x", "place")}
 
 
 class GridConv(nn.Module):
-    """A 3 x 3 convolution of all grids of a batch."""
+    """A convolution of all grids of a batch, three places wide along each of their 2 or 3 axes."""
 
-    def __init__(self, channels: int, shape: Shape) -> None:
+    def __init__(self, channels: int, shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.shape, self.convolution = shape, nn.Conv2d(channels, channels, 3, padding=1)
+        kind = nn.Conv2d if len(shape) == 2 else nn.Conv3d
+        self.shape, self.convolution = shape, kind(channels, channels, 3, padding=1)
 
     def reset_parameters(self) -> None:
         self.convolution.reset_parameters()
 
     def forward(self, x: Tensor, _: Tensor) -> Tensor:
-        grids = x.unflatten(0, (-1, *self.shape)).permute(0, 3, 1, 2)
-        return self.convolution(grids).permute(0, 2, 3, 1).flatten(0, 2)
+        grids = x.unflatten(0, (-1, *self.shape)).movedim(-1, 1)
+        return self.convolution(grids).movedim(1, -1).flatten(0, len(self.shape))
 
 
-def mixers(shape: Shape, channels: int, heads: int, hops: int) -> dict[str, dict[str, Any]]:
+def mixers(shape: tuple[int, ...], channels: int, heads: int, hops: int) -> dict[str, dict[str, Any]]:
     """What lets patches exchange information: a mask, or a convolution."""
     return {
         "unmasked": {"mask": gm.masks.GlobalMask()},

@@ -2,8 +2,8 @@
 
     python examples/motif_detection.py --motif caveman --seeds 0 1
 
-The task on which GKAT (ICML 2022) was introduced, generated from the seed: nothing is downloaded. Nodes know the degrees of their
-neighbours; classes differ in how the ten nodes of the addition are joined, not in their number of edges.
+The task on which GKAT (ICML 2022) was introduced, generated from the seed: nothing is downloaded. Nodes know the degrees
+of their neighbours; classes differ in how the ten nodes of the addition are joined, not in their number of edges.
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ def load(options: argparse.Namespace, seed: int, part: str) -> MotifDetection:
     sampler = gm.walks.ResampledWalks(budget=options.budget, hops=options.hops)
     draw = gm.transforms.AddWalks(sampler, torch.Generator().manual_seed(seed))
     held_out = 1_000_000 if part == "val" else 0
-    return MotifDetection(
-        train=part != "test", motif=options.motif, num_pairs=pairs, seed=seed + held_out, pre_transform=draw
-    )
+    return MotifDetection(train=part != "test", motif=options.motif, num_pairs=pairs, seed=seed + held_out, pre_transform=draw)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
