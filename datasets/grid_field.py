@@ -130,7 +130,7 @@ class GridField(CachedDataset):
     def _coarse(self, frame: np.ndarray, offset: Sequence[int]) -> Tensor:
         """The values of one of the interleaved grids, in row-major order."""
         axes = zip(offset, self.stride, self.grid_shape, strict=True)
-        chosen = frame[tuple(slice(first, first + step * size, step) for first, step, size in axes)]
+        chosen = frame[tuple(slice(first, step * size, step) for first, step, size in axes)]
         return torch.from_numpy(chosen.astype(np.float32).ravel())
 
 

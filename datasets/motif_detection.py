@@ -171,6 +171,6 @@ def _example(adjacency: np.ndarray, label: int, rng: np.random.Generator) -> Dat
 def _top_degrees(edge_index: Tensor, num_nodes: int) -> Tensor:
     """The largest degrees among the neighbours of each node: ``edge_index`` is ordered by source."""
     size = degree(edge_index[0], num_nodes, dtype=torch.float32)
-    neighbours = torch.zeros(num_nodes, num_nodes)
+    neighbours = size.new_zeros(num_nodes, num_nodes)
     neighbours[edge_index[0], edge_index[1]] = size[edge_index[1]]
     return neighbours.topk(min(NUM_FEATURES, num_nodes), dim=1).values
