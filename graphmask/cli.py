@@ -1,4 +1,4 @@
-"""The command line: ``graphmask bench | info``. Each command lives beside what it runs; here they are joined."""
+"""The command line: ``graphmask bench | info | masks | view``. Each command lives beside what it runs; here they are joined."""
 
 from __future__ import annotations
 
@@ -33,10 +33,12 @@ def load_app() -> typer.Typer:
     import typer
 
     from .benchmark.command import bench
+    from .view.command import masks, view
 
     app = typer.Typer(no_args_is_help=True, add_completion=False, help="Graph transformers with topological masks.")
     app.add_typer(bench, name="bench")
-    app.command()(info)
+    for command in (view, info, masks):
+        app.command()(command)
     return app
 
 

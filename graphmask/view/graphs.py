@@ -1,4 +1,4 @@
-"""Graphs from files: edge lists, GraphML and GML, saved PyG graphs, arrays of edges, SMILES; and meshes and clouds beside them."""
+"""Graphs from files: edge lists, GraphML and GML, saved PyG graphs, arrays of edges, SMILES; and meshes and clouds."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ _COMMENTS = ("#", "%")
 
 
 def read_graph(path: str | Path, directed: bool = False, item: int = 0, neighbours: int = NEIGHBOURS) -> Data:
-    """A graph from a file of any kind.
+    r"""A graph from a file of any kind.
 
     ====================================== ==========================================================================
     ``.obj .ply .off .stl``                meshes, whose edges join the vertices of a triangle
-    ``.xyz .npy .bin``, ``.ply``           point clouds, joined with their nearest neighbours
+    ``.xyz .pts .npy .ply .bin``           point clouds, joined with their nearest neighbours; ``.bin`` is a scan as KITTI
+                                           stores it, four float32 per point
     ``.npz``                               ``edge_index [2, E]`` as it stands, ``edges [E, 2]`` in both directions, with
                                            ``edge_weight``, ``pos``, ``x``, ``num_nodes``; or a mesh, or a cloud
     ``.edgelist .edges .csv .tsv .txt``    two columns of node names, or three with weights; both directions are added
@@ -60,7 +61,7 @@ def read_graph(path: str | Path, directed: bool = False, item: int = 0, neighbou
         >>> import tempfile, pathlib
         >>> from graphmask.view import read_graph
         >>> path = pathlib.Path(tempfile.mkdtemp()) / "friends.edgelist"
-        >>> _ = path.write_text("ann bob\\nbob cyd\\n")
+        >>> _ = path.write_text("ann bob\nbob cyd\n")
         >>> graph = read_graph(path)
         >>> graph.num_nodes, graph.num_edges, graph.node_name
         (3, 4, ['ann', 'bob', 'cyd'])
@@ -98,9 +99,20 @@ def connect(data: Data, neighbours: int = NEIGHBOURS) -> Data:
 
 
 def _read_shape(path: Path) -> Data:
-    from graphmask.datasets._files import read_shape
+    from graphmask.datasets import read_shape
 
-    return read_shape(path)
+    return _read_scan(path) if path.suffix.lower() == ".bin" else read_shape(path)
+
+
+def _read_scan(path: Path) -> Data:
+    numbers = np.fromfile(path, dtype="<f4")
+    if not numbers.size or numbers.size % 4 or not np.isfinite(numbers).all():
+        raise refuse(
+            path.name, "a scan of finite x, y, z and intensity, four float32 per point", f"{path.stat().st_size} bytes"
+        )
+    return Data(
+        pos=torch.from_numpy(numbers.reshape(-1, 4)[:, :3].copy()), x=torch.from_numpy(numbers.reshape(-1, 4)[:, 3:].copy())
+    )
 
 
 def _read_arrays(path: Path) -> Data | None:
