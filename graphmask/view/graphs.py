@@ -48,7 +48,7 @@ def read_graph(path: str | Path, directed: bool = False, item: int = 0, neighbou
 
     Returns:
         A graph with ``edge_index`` and ``num_nodes``; ``pos`` and ``face`` where the file has them, and ``node_name``, a list,
-        where nodes have names.
+        where nodes have names; ``made_edges`` where those of nearest neighbours were made.
 
     Raises:
         OSError: for a file that cannot be read.
@@ -95,7 +95,9 @@ def connect(data: Data, neighbours: int = NEIGHBOURS) -> Data:
         return MeshToGraph()(data)
     if data.pos is None:
         raise refuse("data", "a graph with `edge_index`, `face` or `pos`", list(data.keys()))
-    return KNNGraph(k=min(neighbours, max(1, data.pos.shape[0] - 1)), force_undirected=True)(data)
+    joined = KNNGraph(k=min(neighbours, max(1, data.pos.shape[0] - 1)), force_undirected=True)(data)
+    joined.made_edges = True
+    return joined
 
 
 def _read_shape(path: Path) -> Data:
