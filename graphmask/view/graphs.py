@@ -1,4 +1,4 @@
-"""Graphs from files: edge lists, GraphML and GML, saved PyG graphs, arrays of edges, SMILES; and meshes and clouds beside them."""
+"""Graphs from files: edge lists, GraphML and GML, saved PyG graphs, arrays of edges, SMILES; and meshes and clouds."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ _COMMENTS = ("#", "%")
 
 
 def read_graph(path: str | Path, directed: bool = False, item: int = 0, neighbours: int = NEIGHBOURS) -> Data:
-    """A graph from a file of any kind.
+    r"""A graph from a file of any kind.
 
     ====================================== ==========================================================================
     ``.obj .ply .off .stl``                meshes, whose edges join the vertices of a triangle
-    ``.xyz .npy .bin``, ``.ply``           point clouds, joined with their nearest neighbours
+    ``.xyz .pts .npy .ply .bin``           point clouds, joined with their nearest neighbours; ``.bin`` is a scan as KITTI
+                                           stores it, four float32 per point
     ``.npz``                               ``edge_index [2, E]`` as it stands, ``edges [E, 2]`` in both directions, with
                                            ``edge_weight``, ``pos``, ``x``, ``num_nodes``; or a mesh, or a cloud
     ``.edgelist .edges .csv .tsv .txt``    two columns of node names, or three with weights; both directions are added
@@ -47,7 +48,7 @@ def read_graph(path: str | Path, directed: bool = False, item: int = 0, neighbou
 
     Returns:
         A graph with ``edge_index`` and ``num_nodes``; ``pos`` and ``face`` where the file has them, and ``node_name``, a list,
-        where nodes have names.
+        where nodes have names; ``made_edges`` where those of nearest neighbours were made.
 
     Raises:
         OSError: for a file that cannot be read.
@@ -60,7 +61,7 @@ def read_graph(path: str | Path, directed: bool = False, item: int = 0, neighbou
         >>> import tempfile, pathlib
         >>> from graphmask.view import read_graph
         >>> path = pathlib.Path(tempfile.mkdtemp()) / "friends.edgelist"
-        >>> _ = path.write_text("ann bob\\nbob cyd\\n")
+        >>> _ = path.write_text("ann bob\nbob cyd\n")
         >>> graph = read_graph(path)
         >>> graph.num_nodes, graph.num_edges, graph.node_name
         (3, 4, ['ann', 'bob', 'cyd'])
@@ -94,13 +95,26 @@ def connect(data: Data, neighbours: int = NEIGHBOURS) -> Data:
         return MeshToGraph()(data)
     if data.pos is None:
         raise refuse("data", "a graph with `edge_index`, `face` or `pos`", list(data.keys()))
-    return KNNGraph(k=min(neighbours, max(1, data.pos.shape[0] - 1)), force_undirected=True)(data)
+    joined = KNNGraph(k=min(neighbours, max(1, data.pos.shape[0] - 1)), force_undirected=True)(data)
+    joined.made_edges = True
+    return joined
 
 
 def _read_shape(path: Path) -> Data:
-    from graphmask.datasets._files import read_shape
+    from graphmask.datasets import read_shape
 
-    return read_shape(path)
+    return _read_scan(path) if path.suffix.lower() == ".bin" else read_shape(path)
+
+
+def _read_scan(path: Path) -> Data:
+    numbers = np.fromfile(path, dtype="<f4")
+    if not numbers.size or numbers.size % 4 or not np.isfinite(numbers).all():
+        raise refuse(
+            path.name, "a scan of finite x, y, z and intensity, four float32 per point", f"{path.stat().st_size} bytes"
+        )
+    return Data(
+        pos=torch.from_numpy(numbers.reshape(-1, 4)[:, :3].copy()), x=torch.from_numpy(numbers.reshape(-1, 4)[:, 3:].copy())
+    )
 
 
 def _read_arrays(path: Path) -> Data | None:

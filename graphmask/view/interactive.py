@@ -41,16 +41,24 @@ def draw(scene: Scene, node: int, weights: np.ndarray, shades: Shades, title: st
         hovermode="closest",
     )
     if scene.in_space:
-        figure.update_scenes(xaxis=hidden, yaxis=hidden, zaxis=hidden, aspectmode="data", camera=_camera(scene, node))
+        figure.update_scenes(xaxis=hidden, yaxis=hidden, zaxis=hidden, aspectmode="data", camera=_camera(scene, node, weights))
     else:
         figure.update_xaxes(visible=False)
         figure.update_yaxes(visible=False, scaleanchor="x")
     return figure
 
 
-def _camera(scene: Scene, node: int) -> dict[str, Any]:
+def _camera(scene: Scene, node: int, weights: np.ndarray) -> dict[str, Any]:
+    """The whole, or the neighbourhood of a row that would be a speck in it; plotly measures in means of the three extents."""
+    extent = np.ptp(scene.pos, axis=0).astype(float)
+    mean = float(np.prod(np.maximum(extent, 1e-3 * extent.max() or 1.0)) ** (1 / 3))
+    reach = scene.reach(node, weights) * np.linalg.norm(extent) / mean
+    distance = float(np.clip(7 * reach, 0.9 if scene.is_surface else 0.2, 1.7))
+    middle = (scene.pos.max(0) + scene.pos.min(0)) / 2
+    center = (1 - distance / 1.7) * (scene.pos[node] - middle) / mean
     up = (0, 1, 0) if scene.is_surface else (0, 0, 1)
-    return {"up": dict(zip("xyz", up, strict=True)), "eye": dict(zip("xyz", 1.7 * scene.seen_from(node), strict=True))}
+    places = {"up": up, "center": center, "eye": center + distance * scene.seen_from(node)}
+    return {name: dict(zip("xyz", map(float, place), strict=True)) for name, place in places.items()}
 
 
 def _at(scene: Scene, nodes: Any) -> dict[str, np.ndarray]:

@@ -24,6 +24,7 @@
     return found;
   });
   const state = { mask: 0, node: page.node, head: page.head, logarithmic: page.logarithmic };
+  const view = { show, state };  // for whoever drives the page; `ready` is a promise that what was asked for is drawn
   const place = Object.fromEntries(figure.data.map((trace, number) => [trace.name, number]));
 
   // The place of a node among those whose rows are here: nodes rise.
@@ -146,7 +147,8 @@
     find("head-field").hidden = mask.heads === 1;
     find("about").textContent = mask.about;
     list(mask, asked, node, entries, own);
-    return update(mask, node, entries, own, largest);
+    view.ready = update(mask, node, entries, own, largest).then(() => null);
+    return view.ready;
   }
 
   find("mask").replaceChildren(...masks.map((mask, number) => new Option(mask.name, number)));
@@ -162,7 +164,7 @@
   };
 
   const config = { responsive: true, displaylogo: false, scrollZoom: true };
-  const ready = Plotly.newPlot(plot, figure.data, figure.layout, config).then(() => {
+  view.ready = Plotly.newPlot(plot, figure.data, figure.layout, config).then(() => {
     plot.on("plotly_click", (event) => {
       const point = event.points[0];
       // Restyling while the click is being told of confuses the scene that tells of it.
@@ -170,5 +172,5 @@
     });
     return show(state.node);
   });
-  window.graphmaskView = { ready, show, state };
+  window.graphmaskView = view;
 })();

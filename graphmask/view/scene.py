@@ -61,8 +61,8 @@ class Scene:
 
     @property
     def size(self) -> float:
-        """Of a node's dot: smaller where there are many."""
-        return float(np.clip(22 * self.num_nodes**-0.22, 2.2, 13))
+        """Of a node's dot."""
+        return size_of_dots(self.num_nodes)
 
     @cached_property
     def pins(self) -> np.ndarray:
@@ -83,6 +83,16 @@ class Scene:
         toward = toward / (np.linalg.norm(toward) or 1.0)
         eye = toward + (np.array([0.35, 0.3, 0.45]) if self.is_surface else np.array([0.45, 0.45, 0.4]))
         return eye / (np.linalg.norm(eye) or 1.0)
+
+    def reach(self, node: int, weights: np.ndarray) -> float:
+        """How far from a node the entries of its row lie, as a share of the extent of the whole."""
+        used = np.flatnonzero(weights)
+        away = np.linalg.norm(self.pos[used] - self.pos[node], axis=1).max(initial=0.0)
+        return float(away / (np.linalg.norm(np.ptp(self.pos, axis=0)) or 1.0)) if self.num_nodes else 0.0
+
+    def near(self, node: int, reach: float) -> np.ndarray:
+        """``[N]`` truth values: who is within that share of the whole extent."""
+        return np.linalg.norm(self.pos - self.pos[node], axis=1) <= reach * np.linalg.norm(np.ptp(self.pos, axis=0))
 
     def call(self, node: int) -> str:
         """The number of a node, with its name where it has another."""
@@ -114,6 +124,11 @@ def make_scene(data: Data, title: str = "") -> Scene:
     triangles = np.zeros((0, 3), np.int32) if face is None else face.cpu().numpy().T.astype(np.int32)
     names = data.get("node_name")
     return Scene(places, _lines(edge_index), triangles, names, title, pos is None)
+
+
+def size_of_dots(number: int) -> float:
+    """Smaller where there are many."""
+    return float(np.clip(22 * max(number, 1) ** -0.22, 2.2, 13))
 
 
 def _lines(edge_index: np.ndarray) -> np.ndarray:

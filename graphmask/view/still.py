@@ -9,11 +9,15 @@ import numpy as np
 
 from graphmask.extras import require
 
-from .scene import POINTS, Scene
+from .scene import POINTS, Scene, size_of_dots
 from .shades import CHOSEN, PLAIN, Shades
 
 # Triangles that are drawn one by one at most: a surface of more is drawn by its vertices.
 _TRIANGLES = 80_000
+
+# A row that reaches less far than this share of the whole is drawn with its neighbourhood alone, so many times as wide.
+_SPECK = 0.08
+_MARGIN = 3.0
 
 # In inches.
 _PANEL = 4.6
@@ -40,7 +44,11 @@ def draw(scene: Scene, node: int, lines: Sequence[Sequence[Panel]]) -> Any:
     for number, line in enumerate(lines):
         for place, panel in enumerate(line):
             where = (len(lines), columns, number * columns + place + 1)
-            axes = figure.add_subplot(*where, projection="3d") if scene.in_space else figure.add_subplot(*where)
+            axes = (
+                figure.add_subplot(*where, projection="3d", computed_zorder=False)
+                if scene.in_space
+                else figure.add_subplot(*where)
+            )
             _draw_panel(figure, axes, scene, node, panel)
     figure.suptitle(scene.title, fontsize=10)
     return figure
@@ -51,11 +59,13 @@ def _draw_panel(figure: Any, axes: Any, scene: Scene, node: int, panel: Panel) -
     scale = colors.LinearSegmentedColormap.from_list("weights", panel.shades.scale)
     norm = colors.Normalize(-1 if panel.shades.signed else 0, 1)
     levels = panel.shades.levels(panel.weights)
+    reach = scene.reach(node, panel.weights)
+    here = scene.near(node, _MARGIN * reach) if 0 < reach < _SPECK and not scene.is_surface else np.ones(len(levels), bool)
     if scene.is_surface and len(scene.face) <= _TRIANGLES:
         levels[node] = 1
         _draw_triangles(axes, scene, scale(norm(levels)))
     else:
-        _draw_points(axes, scene, node, levels, scale, norm)
+        _draw_points(axes, scene, node, levels, here, scale, norm)
     pos = _turn(scene, scene.pins[[node]]).T
     if scene.in_space:
         x, y, z = _turn(scene, scene.seen_from(node)[None])[0]
@@ -63,7 +73,8 @@ def _draw_panel(figure: Any, axes: Any, scene: Scene, node: int, panel: Panel) -
     size = 40 if scene.is_surface else (scene.size * 1.6) ** 2
     face = CHOSEN if scene.in_space else "none"
     axes.scatter(*pos, s=size, c=face, edgecolors=CHOSEN, linewidths=2, marker="D" if scene.in_space else "o", zorder=9)
-    axes.set_title(panel.title, fontsize=8, wrap=True)
+    title = panel.title if here.all() else f"{panel.title}\n{here.sum():,} nodes around it"
+    axes.set_title(title, fontsize=8, wrap=True)
     axes.set_axis_off()
     axes.set_aspect("equal")
     places, texts = panel.shades.ticks()
@@ -76,20 +87,23 @@ def _turn(scene: Scene, pos: np.ndarray) -> np.ndarray:
     return pos[:, [2, 0, 1]] if scene.is_surface else pos
 
 
-def _draw_points(axes: Any, scene: Scene, node: int, levels: np.ndarray, scale: Any, norm: Any) -> None:
+def _draw_points(axes: Any, scene: Scene, node: int, levels: np.ndarray, here: np.ndarray, scale: Any, norm: Any) -> None:
     pos, options = _turn(scene, scene.pos), {"depthshade": False} if scene.in_space else {}
     if len(scene.edges):
         lines = require("mpl_toolkits.mplot3d.art3d", extra="viz").Line3DCollection if scene.in_space else _lines_of()
-        axes.add_collection(lines(pos[scene.edges], colors="#d3d4dc", linewidths=0.6, zorder=0))
-    shown, area = scene.shown(), scene.size**2 * 0.8
+        inside = scene.edges[here[scene.edges].all(1)]
+        axes.add_collection(lines(pos[inside], colors="#d3d4dc", linewidths=0.6, zorder=0))
+    shown = scene.shown() if here.all() else np.flatnonzero(here)
+    area = 0.8 * size_of_dots(len(shown)) ** 2
     axes.scatter(*pos[shown].T, s=0.3 * area, c=PLAIN, linewidths=0, zorder=1, **options)
     others = np.flatnonzero(levels)
     others = others[others != node][:POINTS]
+    shown = np.setdiff1d(shown, others)
     # The heaviest last, on top.
     others = others[np.argsort(np.abs(levels[others]), kind="stable")]
     axes.scatter(*pos[others].T, s=area, c=levels[others], cmap=scale, norm=norm, linewidths=0, zorder=2, **options)
     if scene.in_space:
-        axes.auto_scale_xyz(*pos.T)
+        axes.auto_scale_xyz(*pos[here].T)
     for name, place in zip(scene.names or (), pos if scene.is_labelled else (), strict=False):
         axes.annotate(name, place, xytext=(5, 5), textcoords="offset points", fontsize=8)
 
