@@ -202,7 +202,8 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
     library = require("safetensors.torch", extra="pretrained")
     path = _existing(folder, WEIGHTS)
     try:
-        return library.load_file(path)
+        # Copied to memory of its own: in the file's tensors are not aligned, which products round differently for.
+        return {name: value.clone() for name, value in library.load_file(path).items()}
     except require("safetensors", extra="pretrained").SafetensorError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
 
