@@ -78,7 +78,7 @@ class PretrainedMixin:
         """
         save_file = require("safetensors.torch", extra="pretrained").save_file
         module, folder = cast(nn.Module, self), Path(folder)
-        given, left_out = self.arguments(), list(leave_out)
+        given, left_out = self.arguments(), [leave_out] if isinstance(leave_out, str) else list(leave_out)
         unknown = [name for name in left_out if name not in given]
         if unknown:
             raise refuse("leave_out", f"of the arguments {list(given)}", unknown)

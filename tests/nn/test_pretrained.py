@@ -218,7 +218,7 @@ class TestLeftOut:
         with pytest.raises(ValueError, match=r"(?s)does not make a TopologicalTransformer.*size mismatch"):
             TopologicalTransformer.from_pretrained(tmp_path, mask=OwnMask(3, 2))
         with pytest.raises(ValueError, match="`leave_out` must be of the arguments"):
-            made.save_pretrained(tmp_path, leave_out=["masks"])
+            made.save_pretrained(tmp_path, leave_out="masks")
 
     def test_any_argument_may_be_given(self, tmp_path: Path) -> None:
         model().save_pretrained(tmp_path)
