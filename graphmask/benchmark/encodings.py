@@ -41,8 +41,8 @@ ENCODERS = (
     Encoder("walk-encoding", "AddWalkEncoding(K)", lambda steps, generator: AddWalkEncoding(steps, generator=generator)),
     Encoder(
         "narrow",
-        "AddWalkEncoding(K, width=256), resampled",
-        lambda steps, generator: AddWalkEncoding(steps, width=256, generator=generator),
+        "AddWalkEncoding(K, width=512), resampled",
+        lambda steps, generator: AddWalkEncoding(steps, width=512, generator=generator),
     ),
     Encoder(
         "iid",
