@@ -15,6 +15,7 @@ from .bodies.command import run_bodies
 from .comparisons import COMPARISONS
 from .comparisons.command import run_comparisons
 from .contenders import CONTENDERS
+from .encodings_command import encodings
 from .estimators.command import estimators
 from .estimators.concentration_command import concentration
 from .families import FAMILIES
@@ -32,6 +33,7 @@ bench = typer.Typer(
 bench.command("estimators")(estimators)
 bench.command("concentration")(concentration)
 bench.command("features")(features)
+bench.command("encodings")(encodings)
 bench.command("families")(families)
 
 # The options that each benchmark reads, beside those that all do.

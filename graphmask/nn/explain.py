@@ -79,5 +79,5 @@ class _EdgeWeights(MessagePassing):
     def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None) -> Tensor | None:
         if not self.explain:
             return edge_weight
-        mask = self._edge_mask.sigmoid() if self._apply_sigmoid else self._edge_mask  # type: ignore[union-attr]
+        mask = self._edge_mask.sigmoid() if self._apply_sigmoid else self._edge_mask
         return mask if edge_weight is None else mask * edge_weight

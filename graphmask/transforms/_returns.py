@@ -24,11 +24,33 @@ from graphmask.walks._rows import Rows, row_sums
 
 from .orders import CuthillMcKee
 
-# Terms of a row of a product that are formed, per entry that it may keep; of more, that many are drawn.
-FORMED, SAMPLED = 16, 2
+# Terms of a row of a product that are formed, per entry that it may keep; of more, that many are drawn. Entries are fewer once
+# they are not exact: errors then fall slowly with their number, while time grows with it.
+_FORMED, _SAMPLED = 16, 4
+_SHRINK = 8
 
 # Rows at a time where torch forms the products.
 _ROWS = 1024
+
+
+class Limits(NamedTuple):
+    """How many entries a row may keep, and terms of its product be formed or drawn.
+
+    ``width`` and ``formed`` are for exact rows, ``narrow`` and ``few`` for those that were resampled; of more terms,
+    ``sampled`` are drawn.
+    """
+
+    width: int
+    formed: int
+    narrow: int
+    few: int
+    sampled: int
+
+    @classmethod
+    def of(cls, width: int) -> Limits:
+        """Of a width."""
+        narrow = max(1, width // _SHRINK)
+        return cls(width, _FORMED * width, narrow, _FORMED * narrow, _SAMPLED * narrow)
 
 
 class Chain(NamedTuple):
@@ -59,7 +81,7 @@ def return_probabilities(topology: Topology, length: int, width: int, seed: int)
     Args:
         topology: the graph.
         length: the largest k.
-        width: entries that a row or column may have before it is resampled.
+        width: entries that a row or column may have before it is resampled, down to an eighth.
         seed: of the resampling.
     """
     order, compiled = _order(topology), _compiled() if topology.device.type == "cpu" else None
@@ -68,7 +90,7 @@ def return_probabilities(topology: Topology, length: int, width: int, seed: int)
     chain = Chain.of(Topology(place[topology.edge_index.long()], topology.num_nodes, _weight(topology)))
     numbers = torch.arange(4 * ((length + 1) // 2), device=topology.device)
     draws = uniform(seed, topology.local_index[order].unsqueeze(1), numbers)
-    found, exact = (_returns if compiled is None else compiled.returns)(chain, length, width, draws)
+    found, exact = (_returns if compiled is None else compiled.returns)(chain, length, Limits.of(width), draws)
     return found[place], exact[place]
 
 
@@ -84,47 +106,51 @@ def _order(topology: Topology) -> Tensor:
     return CuthillMcKee()(Data(edge_index=topology.edge_index, num_nodes=topology.num_nodes, batch=topology.batch))
 
 
-def _returns(chain: Chain, length: int, width: int, draws: Tensor) -> tuple[Tensor, Tensor]:
+def _returns(chain: Chain, length: int, limits: Limits, draws: Tensor) -> tuple[Tensor, Tensor]:
     """In blocks of rows, on any device."""
     found, exact = draws.new_empty(len(draws), length), draws.new_empty(len(draws), dtype=torch.bool)
     for some in torch.arange(len(draws), device=draws.device).split(_ROWS):
-        found[some], exact[some] = _returns_of(chain, some, length, width, draws[some])
+        found[some], exact[some] = _returns_of(chain, some, length, limits, draws[some])
     return found, exact
 
 
-def _returns_of(chain: Chain, start: Tensor, length: int, width: int, draws: Tensor) -> tuple[Tensor, Tensor]:
+def _returns_of(chain: Chain, start: Tensor, length: int, limits: Limits, draws: Tensor) -> tuple[Tensor, Tensor]:
     """As the compiled body, for some rows; columns follow from rows of a reversible P as long as all of them are exact."""
     place = torch.arange(len(start) + 1, device=start.device)
     row = column = Rows(place, start, torch.ones_like(start, dtype=torch.double))
-    exact, found = torch.ones_like(start, dtype=torch.bool), []
+    straight = upright = torch.ones_like(start, dtype=torch.bool)  # which rows are exact, and which columns
+    found = []
     for step in range((length + 1) // 2):
-        row, kept = _step(row, chain.forward, width, draws[:, 4 * step : 4 * step + 2])
-        exact &= kept
+        row, straight = _step(row, straight, chain.forward, limits, draws[:, 4 * step : 4 * step + 2])
         found.append(_inner(row, column))
         if 2 * step + 2 <= length:
-            if len(chain.balance) and bool(exact.all()):
+            if len(chain.balance) and bool(straight.all()):
                 scale = chain.balance[start][row.row] / chain.balance[row.col]
                 column = row._replace(weight=row.weight * scale)
             else:
-                column, kept = _step(column, chain.backward, width, draws[:, 4 * step + 2 : 4 * step + 4])
-                exact &= kept
+                column, upright = _step(column, upright, chain.backward, limits, draws[:, 4 * step + 2 : 4 * step + 4])
             found.append(_inner(row, column))
-    return torch.stack(found, 1), exact
+    return torch.stack(found, 1), straight & upright
 
 
-def _step(state: Rows, W: Adjacency, width: int, draws: Tensor) -> tuple[Rows, Tensor]:
-    """``state``, thinned to about ``width`` entries per row, times W, and in which rows nothing was lost."""
-    narrow = state.counts <= width
-    state = thin(state, width, draws[:, 0])
+def _step(state: Rows, exact: Tensor, W: Adjacency, limits: Limits, draws: Tensor) -> tuple[Rows, Tensor]:
+    """``state``, thinned where it is wide, times W, and which rows are exact still."""
+    wide = state.counts > torch.where(exact, limits.width, limits.narrow)
+    state = _join(state.keep(~wide[state.row]), thin(state.keep(wide[state.row]), limits.narrow, draws[:, 0]))
+    exact = exact & ~wide
     terms = row_sums(W.rows.counts[state.col].double(), state.counts)
-    large = terms > FORMED * width
-    moved = multiply(state.keep(~large[state.row]), W.rows)
-    if bool(large.any()):
-        drawn = sample_product(state.keep(large[state.row]), W, SAMPLED * width, draws[:, 1])
-        order = torch.argsort(torch.cat([moved.row, drawn.row]), stable=True)
-        col, weight = torch.cat([moved.col, drawn.col])[order], torch.cat([moved.weight, drawn.weight])[order]
-        moved = Rows(moved.ptr + drawn.ptr, col, weight)
-    return moved, narrow & ~large
+    large = terms > torch.where(exact, limits.formed, limits.few)
+    formed = multiply(state.keep(~large[state.row]), W.rows)
+    if not bool(large.any()):
+        return formed, exact
+    return _join(formed, sample_product(state.keep(large[state.row]), W, limits.sampled, draws[:, 1])), exact & ~large
+
+
+def _join(left: Rows, right: Rows) -> Rows:
+    """The entries of both."""
+    order = torch.argsort(torch.cat([left.row, right.row]), stable=True)
+    col, weight = torch.cat([left.col, right.col])[order], torch.cat([left.weight, right.weight])[order]
+    return Rows(left.ptr + right.ptr, col, weight)
 
 
 def _inner(left: Rows, right: Rows) -> Tensor:

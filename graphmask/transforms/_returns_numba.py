@@ -12,22 +12,22 @@ from graphmask.kernels._compiled import compiled
 from graphmask.walks._products import Adjacency
 from graphmask.walks._resampling_numba import _multiply, _thin
 
-from ._returns import FORMED, SAMPLED, Chain
+from ._returns import Chain, Limits
 
 # Nodes that a thread takes at a time.
 _BLOCK = 512
 
 
-def returns(chain: Chain, length: int, width: int, draws: Tensor) -> tuple[Tensor, Tensor]:
+def returns(chain: Chain, length: int, limits: Limits, draws: Tensor) -> tuple[Tensor, Tensor]:
     """``[N, length]`` estimates of the diagonals of powers, and ``[N]``, which rows are exact; on as many threads as torch."""
     matrices = tuple(_arrays(each) for each in (chain.forward, chain.backward))
     size, numbers, balance = len(draws), draws.numpy(), chain.balance.numpy()
     found, exact = np.zeros((size, length)), np.ones(size, np.bool_)
     # No product has more terms than P has entries.
-    formed, sampled = min(FORMED * width, len(chain.forward.rows.col)), SAMPLED * width
+    most = min(limits.formed, len(chain.forward.rows.col)) + 2 * limits.sampled + 2
 
     def walk(first: int) -> None:
-        _walk(*matrices, balance, first, min(first + _BLOCK, size), (width, formed, sampled), numbers, found, exact)
+        _walk(*matrices, balance, first, min(first + _BLOCK, size), tuple(limits), most, numbers, found, exact)
 
     blocks, threads = range(0, size, _BLOCK), torch.get_num_threads()
     if threads > 1 and len(blocks) > 1:
@@ -44,29 +44,28 @@ def _arrays(W: Adjacency) -> tuple[np.ndarray, ...]:
 
 
 @compiled
-def _walk(P, Q, balance, first, last, limits, draws, found, exact):  # type: ignore[no-untyped-def]
+def _walk(P, Q, balance, first, last, limits, most, draws, found, exact):  # type: ignore[no-untyped-def]
     """Return probabilities of the nodes from ``first`` to ``last``; Q is the transpose of P.
 
     Inner products are those of rows and columns before they are thinned, which have the fewest errors.
     """
-    size, length, width = len(P[0]) - 1, found.shape[1], limits[0]
+    size, length, room = len(P[0]) - 1, found.shape[1], max(limits[0], limits[2]) + 2
     # Per node: its entry in the row and in the column, zero between nodes.
     row, column = np.zeros(size), np.zeros(size)
-    most = limits[1] + 2 * limits[2] + 2
     in_row, in_column, buffer = np.empty(most, np.int32), np.empty(most, np.int32), np.empty(most)
-    thin_col, thin = np.empty(width + 2, np.int32), np.empty(width + 2)
+    thin_col, thin = np.empty(room, np.int32), np.empty(room)
     for node in range(first, last):
         in_row[0] = in_column[0] = node
         row[node] = column[node] = 1.0
         rows = columns = 1
+        straight = upright = True  # whether the row is exact, and the column
         for step in range((length + 1) // 2):
             some = draws[node, 4 * step : 4 * step + 2]
-            rows, kept = _step(P, row, in_row, rows, limits, some, thin_col, thin, buffer)
-            exact[node] &= kept
+            rows, straight = _step(P, row, in_row, rows, straight, limits, some, thin_col, thin, buffer)
             found[node, 2 * step] = _inner(row, in_row, rows, column, buffer)
             if 2 * step + 2 > length:
                 break
-            if len(balance) > 0 and exact[node]:
+            if len(balance) > 0 and straight:
                 for x in range(columns):
                     column[in_column[x]] = 0.0
                 columns = rows
@@ -75,9 +74,9 @@ def _walk(P, Q, balance, first, last, limits, draws, found, exact):  # type: ign
                     column[in_row[x]] = row[in_row[x]] * balance[node] / balance[in_row[x]]
             else:
                 some = draws[node, 4 * step + 2 : 4 * step + 4]
-                columns, kept = _step(Q, column, in_column, columns, limits, some, thin_col, thin, buffer)
-                exact[node] &= kept
+                columns, upright = _step(Q, column, in_column, columns, upright, limits, some, thin_col, thin, buffer)
             found[node, 2 * step + 1] = _inner(row, in_row, rows, column, buffer)
+        exact[node] = straight and upright
         for x in range(rows):
             row[in_row[x]] = 0.0
         for x in range(columns):
@@ -85,16 +84,20 @@ def _walk(P, Q, balance, first, last, limits, draws, found, exact):  # type: ign
 
 
 @compiled
-def _step(W, total, touched, length, limits, draws, col, value, buffer):  # type: ignore[no-untyped-def]
-    """A dense row, thinned, times W, in its place; returns the number of nodes it has touched, and whether nothing was lost."""
-    width, formed, sampled = limits
-    kept = _thin(total, touched, length, width, draws[0], buffer, col, value)
+def _step(W, total, touched, length, exact, limits, draws, col, value, buffer):  # type: ignore[no-untyped-def]
+    """A dense row, thinned, times W, in its place; returns how many nodes it has touched, and whether it is exact."""
+    width, formed, narrow, few, sampled = limits
+    if length > (width if exact else narrow):
+        kept = _thin(total, touched, length, narrow, draws[0], buffer, col, value)
+        exact = False
+    else:
+        kept = _thin(total, touched, length, length, 0.0, buffer, col, value)
     terms = 0
     for x in range(kept):
         terms += W[0][col[x] + 1] - W[0][col[x]]
-    if terms <= formed:
-        return _spread(W[0], W[1], W[2], col, value, kept, total, touched), length <= width
-    return _multiply(W, col, value, kept, formed, sampled, draws[1], total, touched), False
+    if terms <= (formed if exact else few):
+        return _spread(W[0], W[1], W[2], col, value, kept, total, touched), exact
+    return _multiply(W, col, value, kept, few, sampled, draws[1], total, touched), False
 
 
 @compiled

@@ -28,15 +28,15 @@ class AddWalkEncoding(BaseTransform):
     :math:`(P^k)_{ii}` is the inner product of row i of :math:`P^{\lceil k/2 \rceil}` and column i of
     :math:`P^{\lfloor k/2 \rfloor}`, so that walks of K / 2 steps are enough, and no powers are stored. As long as both have at
     most ``width`` entries, which is so wherever fewer nodes lie within K / 2 steps, the result is **exact** up to rounding.
-    Elsewhere rows and columns are resampled down to ``width`` entries, independently of each other: the result is **unbiased**,
-    and random. Only for such nodes does the generator matter.
+    Elsewhere rows and columns are resampled down to ``width / 8`` entries, independently of each other: the result is
+    **unbiased**, and random. Only for such nodes does the generator matter.
 
     Args:
         walk_length: K. (default: :obj:`16`)
         attr_name: the attribute to write, ``[N, K]``; :obj:`None` appends to ``x``. (default: :obj:`"random_walk_pe"`)
         sampler: takes the diagonals of its walks instead, to compare: of normalisation ``"rw"`` and at least K hops.
             (default: :obj:`None`, rows met in the middle, as above)
-        width: entries of a row. (default: :obj:`2048`)
+        width: entries that a row may have and stay exact. (default: :obj:`2048`)
         generator: the source of randomness, which goes on from graph to graph. (default: :obj:`None`, the operating system)
 
     Raises:
