@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from mask_painting import quantise, scale_of
+from mask_painting import DPI, quantise, scale_of
 from mask_scenes import Scene, edge_lengths, knot, make_scenes, read_mesh
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -25,7 +25,7 @@ from torch import Tensor
 import graphmask as gm
 
 SIDE, AROUND = 33, 12
-WIDTH, HEIGHT, DPI = 900, 400, 100
+WIDTH, HEIGHT = 900, 400
 
 
 class Page(NamedTuple):
@@ -117,7 +117,7 @@ def draw(page: Page, scenes: Sequence[Scene]) -> bytes:
         scene.paint(axes, scene, scale.to_rgba(row.numpy()))
         figure.colorbar(scale, cax=figure.add_axes((start + 0.39, 0.12, 0.012, 0.68))).ax.tick_params(labelsize=7)
     figure.suptitle(textwrap.fill(name, 110), fontsize=9, family="monospace", y=0.975)
-    return quantise(figure, DPI)
+    return quantise(figure)
 
 
 def main() -> None:

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from draw_masks import DPI, POSITIVE, cloud, knot, quantise, scale_of
+from mask_painting import DPI, POSITIVE, quantise, scale_of
+from mask_scenes import cloud, knot
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor

@@ -18,7 +18,7 @@ from torch import Tensor
 
 LIGHT = np.array([0.4, -0.3, 0.87])
 MARK = {"marker": "o", "ms": 10, "mfc": "none", "mec": "#e03c10", "mew": 2.2}
-COLOURS = 255
+COLOURS, DPI = 255, 100
 ZERO = "#f4f4f2"
 POSITIVE = LinearSegmentedColormap.from_list("row", [ZERO, "#bfe0d8", "#4fa8b8", "#21618c", "#152a5c"])
 SIGNED = LinearSegmentedColormap.from_list("signed row", ["#7a1027", "#d6735c", ZERO, "#4f97b8", "#152a5c"])
@@ -73,7 +73,7 @@ def scale_of(row: Tensor, node: int) -> ScalarMappable:
     return ScalarMappable(Normalize(low if bound / 3 < low < 0.99 * bound else 0, bound), POSITIVE)
 
 
-def quantise(figure: Figure, dpi: int) -> bytes:
+def quantise(figure: Figure, dpi: int = DPI) -> bytes:
     """A PNG of few colours: a third of the size."""
     raw, small = io.BytesIO(), io.BytesIO()
     figure.set_dpi(dpi)
