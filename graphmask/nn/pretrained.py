@@ -78,7 +78,7 @@ class PretrainedMixin:
         """
         save_file = require("safetensors.torch", extra="pretrained").save_file
         module, folder = cast(nn.Module, self), Path(folder)
-        given, left_out = self.arguments(), list(leave_out)
+        given, left_out = self.arguments(), [leave_out] if isinstance(leave_out, str) else list(leave_out)
         unknown = [name for name in left_out if name not in given]
         if unknown:
             raise refuse("leave_out", f"of the arguments {list(given)}", unknown)
@@ -202,7 +202,8 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
     library = require("safetensors.torch", extra="pretrained")
     path = _existing(folder, WEIGHTS)
     try:
-        return library.load_file(path)
+        # Copied to memory of its own: in the file's tensors are not aligned, which products round differently for.
+        return {name: value.clone() for name, value in library.load_file(path).items()}
     except require("safetensors", extra="pretrained").SafetensorError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
 

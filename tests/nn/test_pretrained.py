@@ -145,6 +145,11 @@ def test_the_type_of_the_parameters_is_kept(kind: torch.dtype, tmp_path: Path) -
     assert {each.dtype for each in found.parameters()} == {kind}
 
 
+def test_parameters_lie_as_torch_lays_them(tmp_path: Path) -> None:
+    """Products of numbers at other addresses may be rounded differently."""
+    assert {each.data_ptr() % 64 for each in reread(model().float(), tmp_path).parameters()} == {0}
+
+
 def test_tied_parameters_stay_tied(tmp_path: Path) -> None:
     made = model()
     made.layers[1].attention.qkv.weight = made.layers[0].attention.qkv.weight
@@ -213,7 +218,7 @@ class TestLeftOut:
         with pytest.raises(ValueError, match=r"(?s)does not make a TopologicalTransformer.*size mismatch"):
             TopologicalTransformer.from_pretrained(tmp_path, mask=OwnMask(3, 2))
         with pytest.raises(ValueError, match="`leave_out` must be of the arguments"):
-            made.save_pretrained(tmp_path, leave_out=["masks"])
+            made.save_pretrained(tmp_path, leave_out="masks")
 
     def test_any_argument_may_be_given(self, tmp_path: Path) -> None:
         model().save_pretrained(tmp_path)

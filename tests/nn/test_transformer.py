@@ -159,6 +159,7 @@ SUMS = {
     "symmetrized": lambda: WalkMask(2, 2, symmetrize=True),
     "order one": lambda: PowerSeriesMask(1, 2),
     "sum": lambda: walk_mask() + PowerSeriesMask(1, 2),
+    "edge features": lambda: PowerSeriesMask(2, 2, edge_dim=2),
 }
 
 
@@ -175,7 +176,8 @@ def assert_compiled_once_for_all_sizes(mask: Any, backend: str, num_layers: int)
         for size in sizes:
             step = torch.arange(size - 1)
             edges = torch.stack([torch.cat([step, step + 1]), torch.cat([step + 1, step])])
-            graphs.append(draw(Data(edge_index=edges, num_nodes=size)))
+            attr = torch.stack([edges.sum(0), edges.diff(dim=0)[0]], 1).double()
+            graphs.append(draw(Data(edge_index=edges, edge_attr=attr, num_nodes=size)))
         topology = mask.prepare(Topology.from_data(Batch.from_data_list(graphs)))
         x = features(sum(sizes), 3)
         found, expected = run(x, topology), made(x, topology)
@@ -307,6 +309,14 @@ def test_a_lazy_model_with_features_of_edges_compiles_as_one_graph_after_its_fir
         topology = cases.edges.featured()[name]
         cases.seeded(lambda topology=topology: made(features(topology.num_nodes, 3), topology))
         assert_compiles(made, PowerSeriesMask(2, 2, edge_dim=3).prepare(topology))
+
+
+def test_parallel_edges_are_summed_in_one_graph_that_is_compiled_first() -> None:
+    torch.compiler.reset()
+    mask = PowerSeriesMask(2, 2, edge_dim=3)
+    made, topology = model(mask=mask, num_layers=1).double(), mask.prepare(cases.edges.featured()["multigraph"])
+    found = torch.compile(made, fullgraph=True, backend="aot_eager")(features(7, 3), topology)
+    assert_close(found, made(features(7, 3), topology))
 
 
 def assert_compiles(made: TopologicalTransformer, topology: Topology) -> None:
