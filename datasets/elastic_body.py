@@ -26,7 +26,7 @@ class ElasticBody(SplitDataset):
     A net of ``layers * rows`` by ``columns`` particles of mass 1, each tied to the next in its row and its column by a spring
     of stiffness 1 that is stretched to twice its length, 1. The net is folded back and forth into layers that lie 0.25
     above each other and are held at their borders, as cloth is on a frame. Springs pull; particles do not collide, and layers
-    pass through each other. So waves run along the net, about three to four springs in a frame, and jump at no fold.
+    pass through each other. Waves run three to four springs in a frame, and are thrown back at the borders of their layer.
 
     Each sequence starts from a few random blows, of a width of some springs. It is integrated in double precision by the
     velocity Verlet method, 40 steps of 0.1 to a frame: no damping, energy is kept within a thousandth.

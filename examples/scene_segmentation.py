@@ -89,10 +89,11 @@ def main() -> None:
     asked.add_argument("--processed-root", help="folder of the cache, where root cannot be written")
     asked.add_argument("--test", nargs="+", default=["samp11"], help="scans that are tested on, not trained on")
     asked.add_argument("--points", type=int, default=32_768, help="of a generated scene")
+    asked.add_argument("--scenes", type=int, default=8, help="generated, to train on; half as many to test on")
     asked.add_argument("--budget", type=int, default=64, help="entries of the mask per point")
     options = asked.parse_args()
     if options.smoke:
-        options.points, options.epochs, options.layers, options.channels = 2_048, 1, 2, 16
+        options.points, options.scenes, options.epochs, options.layers, options.channels = 2_048, 2, 1, 2, 16
     sampler = gm.walks.ResampledWalks(options.budget, options.hops)
     # Positions become hundreds of metres before the nodes are put in order and the walks are drawn on the order.
     steps = [
@@ -104,10 +105,9 @@ def main() -> None:
     prepare, turn = T.Compose(steps), T.RandomRotate(180, axis=2)
     if options.root is None:
         print("No --root: generated terrain stands in for real scans, and its figures say nothing about them.")
-        count = 2 if options.smoke else 8
         train, test = (
             TerrainScenes(None, part, options.points, number, transform=turn if part else None, pre_transform=prepare)
-            for part, number in ((True, count), (False, max(count // 2, 1)))
+            for part, number in ((True, options.scenes), (False, max(options.scenes // 2, 1)))
         )
     else:
         train, test = (

@@ -80,7 +80,7 @@ def test_pairs_in_a_folder(pairs: Path) -> None:
     assert [data.pos[0, 0].item() for data in dataset] == [100, 0, 200]
     assert (len(dataset), dataset.num_classes) == (3, 19)
     assert not (pairs / "processed").exists()
-    with pytest.raises(ValueError, match="`sequences` must be None, since .* has no folder `sequences`"):
+    with pytest.raises(ValueError, match=r"`sequences` must be None, since .* has no folder `sequences`"):
         SemanticKITTI(pairs, sequences=["00"])
 
 
