@@ -14,8 +14,8 @@ from torch_geometric.data import Data
 from graphmask._checks import refuse, refuse_type
 
 from ._base import CachedDataset, Filter, Folder, Transform, check_flag, damaged
-from ._files import existing, fetched, fingerprint
 from ._molecules import Unreadable, graph_of, number, parse_smiles, row_of
+from ._raw_files import existing, fetched, fingerprint
 
 URL = "https://raw.githubusercontent.com/tencent-ailab/grover/40b6d97098e4508687912f3c05eca369fc2c6213/exampledata/finetune"
 

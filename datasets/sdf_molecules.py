@@ -12,8 +12,8 @@ from torch_geometric.data import Data
 from graphmask._checks import refuse_type
 
 from ._base import CachedDataset, Filter, Folder, Transform, check_flag, damaged
-from ._files import existing, fingerprint
 from ._molecules import Unreadable, graph_of, number, rdkit_module, row_of
+from ._raw_files import existing, fingerprint
 
 
 class SDFMolecules(CachedDataset):

@@ -14,7 +14,7 @@ from torch_geometric.data import Data
 from graphmask._checks import check_integer, refuse
 
 from ._base import CachedDataset, Filter, Folder, Transform, damaged
-from ._files import fetched, fingerprint
+from ._raw_files import fetched, fingerprint
 
 URL = "https://raw.githubusercontent.com/muhanzhang/pytorch_DGCNN/50f504131ca66382f3f078ae98e59aa3ae35b795/data"
 FOLDS = 10

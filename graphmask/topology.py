@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
+from torch.fx import Proxy
+from torch_geometric.data import Data, HeteroData
 
 from ._blocks import Blocks
 from ._checks import Questions, check_integer, extremes, is_bad, refuse, refuse_infinite, refuse_type
@@ -22,6 +23,9 @@ from .kernels.primitives import accumulator
 if TYPE_CHECKING:
     from torch_geometric import EdgeIndex
     from torch_geometric.typing import SparseTensor
+
+# What HeteroData, its dictionaries and what to_hetero makes of a model are told.
+_ONE_KIND = "of one kind (see HeteroData.to_homogeneous, whose node_type and edge_type become features and weights)"
 
 Normalization = Literal["sym", "rw"] | None
 Derived = TypeVar("Derived")
@@ -105,8 +109,11 @@ class Topology:
         :class:`graphmask.transforms.AddWalks` writes.
 
         Raises:
+            TypeError: for ``HeteroData``: masks look at one kind of nodes and edges.
             ValueError: where the data holds no edges, or as :class:`Topology` does.
         """
+        if isinstance(data, HeteroData):
+            raise refuse_type("data", f"a Data or Batch {_ONE_KIND}", data)
         graph = data.edge_index if data.edge_index is not None else data.get("adj_t")
         if graph is None:
             raise refuse("data", "a graph with `edge_index` or `adj_t` (see graphmask.transforms.KNNGraph)", list(data.keys()))
@@ -132,6 +139,8 @@ class Topology:
         Raises:
             ValueError: where ``x`` has not one row per node, or weights come beside a ready topology.
         """
+        if isinstance(x, (dict, tuple, Proxy)):
+            raise refuse_type("x", f"a floating-point tensor of shape [N, C], of nodes {_ONE_KIND}", x)
         if not isinstance(x, Tensor) or not x.is_floating_point():
             raise refuse_type("x", "a floating-point tensor of shape [N, C]", x)
         if not isinstance(edge_index, Topology):

@@ -120,7 +120,8 @@ def build(described: Any) -> Any:
 def call(kind: type, arguments: dict[str, Any]) -> Any:
     """An object of a class, from described arguments."""
     given = {name: build(each) for name, each in arguments.items()}
-    bound = inspect.BoundArguments(inspect.signature(kind.__init__), {"self": None, **given})  # type: ignore[arg-type]
+    signature = inspect.signature(kind.__init__)  # type: ignore[misc]
+    bound = inspect.BoundArguments(signature, {"self": None, **given})
     return kind(*bound.args[1:], **bound.kwargs)
 
 

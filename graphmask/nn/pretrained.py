@@ -82,7 +82,7 @@ class PretrainedMixin:
         unknown = [name for name in left_out if name not in given]
         if unknown:
             raise refuse("leave_out", f"of the arguments {list(given)}", unknown)
-        config = {"format": FORMAT, "graphmask": version_of("graphmask"), "class": _name(type(self))}
+        config: dict[str, Any] = {"format": FORMAT, "graphmask": version_of("graphmask"), "class": _name(type(self))}
         config["arguments"] = {name: _described(name, value) for name, value in given.items() if name not in left_out}
         config["left_out"] = {name: type(given[name]).__name__ for name in left_out}
         tensors, config["tied"], config["lazy"] = _weights(module)
@@ -112,7 +112,7 @@ class PretrainedMixin:
         if absent:
             kinds = ", ".join(f"{name} ({config['left_out'][name]})" for name in absent)
             raise refuse(", ".join(absent), f"given, since {folder} was written without: {kinds}", "nothing")
-        return _rebuild(cls, config, _read_weights(folder), given, f"{folder}").eval()  # type: ignore[attr-defined]
+        return _rebuild(cls, config, _read_weights(folder), given, f"{folder}").eval()
 
 
 def _name(kind: type) -> str:

@@ -10,6 +10,7 @@ import torch_geometric.transforms as T
 from torch import Tensor, nn
 from torch.testing import assert_close
 from torch_geometric import nn as pyg
+from torch_geometric import seed_everything
 from torch_geometric.data import Data
 
 from graphmask.masks import PowerSeriesMask
@@ -71,10 +72,10 @@ def test_dropout_copies_and_resets() -> None:
 
 
 def link_prediction() -> tuple[pyg.Sequential, Data]:
-    """A ring of 40 nodes that know where they are: the sort of links is learned in a few steps."""
-    step = torch.arange(40)
-    ring = torch.stack([torch.cat([step, (step + 1) % 40]), torch.cat([(step + 1) % 40, step])])
-    angle = step * 2 * torch.pi / 40
+    """A ring of 100 nodes that know where they are: the sort of links is learned in a few steps."""
+    step = torch.arange(100)
+    ring = torch.stack([torch.cat([step, (step + 1) % 100]), torch.cat([(step + 1) % 100, step])])
+    angle = step * 2 * torch.pi / 100
     data = Data(x=torch.stack([angle.sin(), angle.cos()], 1), edge_index=ring)
     model = TopologicalTransformer(-1, 16, 16, num_layers=1, heads=2, mask=PowerSeriesMask(2, 2))
     layers = [(model, "x, edge_index -> x"), (EdgeHead(16, hidden_channels=32), "x, edge_label_index -> score")]
@@ -84,7 +85,7 @@ def link_prediction() -> tuple[pyg.Sequential, Data]:
 @pytest.mark.global_rng
 def test_links_are_learned_from_a_split_of_pyg() -> None:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        seed_everything(0)
         model, data = link_prediction()
         train, _, test = T.RandomLinkSplit(num_val=0.0, num_test=0.2, is_undirected=True)(data)
         model(train.x, train.edge_index, train.edge_label_index)

@@ -129,10 +129,10 @@ class TestWays:
 class TestWorkers:
     """Graphs transformed in two worker processes. Draws are told apart by the weights of their walks."""
 
-    def loader(self, generator: torch.Generator | None, **options: object) -> DataLoader:
+    def loader(self, generator: torch.Generator | None, seeds: torch.Generator | None = None, **options: object) -> DataLoader:
         graphs = [graph(30, edge_attr=torch.randn(62, 2)) for _ in range(4)]
         dataset = Drawn(graphs, AddWalks(ResampledWalks(budget=2, hops=3), generator))
-        return DataLoader(dataset, batch_size=2, num_workers=2, **options)
+        return DataLoader(dataset, batch_size=2, num_workers=2, generator=seeds, **options)
 
     def epoch(self, loader: DataLoader) -> list[Tensor]:
         return [batch.walk_table.clone() for batch in loader]
@@ -152,8 +152,7 @@ class TestWorkers:
 
     def test_workers_that_seed_their_generators_draw_other_numbers_and_repeat_with_the_loader(self) -> None:
         def run() -> list[Tensor]:
-            options = {"worker_init_fn": seed_walks, "generator": torch.Generator().manual_seed(1)}
-            loader = self.loader(torch.Generator(), **options)
+            loader = self.loader(torch.Generator(), worker_init_fn=seed_walks, seeds=torch.Generator().manual_seed(1))
             return self.epoch(loader) + self.epoch(loader)
 
         tables = run()
