@@ -7,8 +7,7 @@ kind: a tenth of the training graphs of each fold validates and chooses the epoc
 and rates are chosen, too, and the folds are others; here all variants have the same, and each fold is trained once per seed.
 "no structure" sees the nodes of a graph as a set: what it reaches needs no edges.
 
-Without files, made-up rings stand in, half of whose nodes have one tag and half another:
-apart in one class, mixed in the other.
+Without files, made-up stars stand in, one of whose nodes is marked: the centre, or a leaf.
 """
 
 from __future__ import annotations
@@ -51,15 +50,11 @@ class Alone(nn.Module):
 
 def write_stand_in(root: Path, graphs: int = 200) -> None:
     """Graphs and folds in the text format of the TU collections."""
-    rng, labels, lines = np.random.default_rng(0), np.arange(graphs) % 2, [f"{graphs}"]
-    for label in labels:
-        half = int(rng.integers(6, 12))
-        tags = np.repeat([0, 1], half)
-        ring = [
-            f"{tag} 2 {(i - 1) % (2 * half)} {(i + 1) % (2 * half)}"
-            for i, tag in enumerate(rng.permutation(tags) if label else tags)
-        ]
-        lines += [f"{2 * half} {label}", *ring]
+    labels, lines = np.arange(graphs) % 2, [f"{graphs}"]
+    for graph, marked in enumerate(labels):
+        leaves = range(1, 7 + graph % 10)
+        lines += [f"{len(leaves) + 1} {marked}", f"{int(marked == 0)} {len(leaves)} {' '.join(map(str, leaves))}"]
+        lines += [f"{int(leaf == marked)} 1 0" for leaf in leaves]
     folds = root / "STANDIN" / "10fold_idx"
     folds.mkdir(parents=True)
     (root / "STANDIN" / "STANDIN.txt").write_text("\n".join(lines) + "\n")
@@ -73,7 +68,7 @@ def load(options: argparse.Namespace) -> TUText:
     walk = gm.transforms.AddWalks(gm.walks.ResampledWalks(64, options.hops), torch.Generator().manual_seed(0))
     if options.root is not None:
         return TUText(options.root, options.dataset, pre_transform=walk)
-    print("NO --root: made-up rings stand in, whose two classes differ by the order of their nodes alone.")
+    print("NO --root: made-up stars stand in, whose two classes are the same sets of nodes.")
     with tempfile.TemporaryDirectory() as folder:
         write_stand_in(Path(folder))
         return TUText(folder, "STANDIN", pre_transform=walk)
