@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from graphmask._checks import check_integer, refuse_type
+from graphmask._recipes import Recorded
 from graphmask.kernels import Pattern
 from graphmask.operators import MaskOperator
 from graphmask.operators.executions import prefers_blocks
@@ -25,7 +26,7 @@ class WalkDemand(NamedTuple):
     seed: int
 
 
-class TopologicalMask(nn.Module, ABC):
+class TopologicalMask(Recorded, nn.Module, ABC):
     """A learnable function of the weighted adjacency: ``mask(topology)`` is an operator of shape ``[H, N, N]``.
 
     A subclass gives ``_operator``; parameters live here, structure lives in the operator. Masks add, scale and multiply entry

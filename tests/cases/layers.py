@@ -48,4 +48,14 @@ LAYERS = (
         channels=3,
         per_graph=True,
     ),
+    Case(
+        "model-jumping",
+        lambda: nn.TopologicalTransformer(3, 4, 2, 2, 2, walk_mask(), pool=global_add_pool, jk="cat"),
+        channels=3,
+        per_graph=True,
+    ),
 )
+
+# Of pairs of nodes: tests/nn/test_edge_head.py has their laws. What is mixed in has no instances.
+HEADS = (lambda: nn.EdgeHead(4),)
+MIXINS = (nn.PretrainedMixin,)
