@@ -15,6 +15,7 @@ from torch_geometric.data import Data, HeteroData
 from ._blocks import Blocks
 from ._checks import Questions, check_integer, extremes, is_bad, refuse, refuse_infinite, refuse_type
 from ._formats import read_edges, refuse_type_of
+from ._html import fact_table, say_bytes, size_of
 from ._structure import structure
 from ._walks import Walks
 from .kernels import Pattern
@@ -271,6 +272,21 @@ class Topology:
     def __repr__(self) -> str:
         sets = f", walks={len(self.walk_sets)} x {self.walks}" if self.walks is not None else ""
         return f"Topology(num_nodes={self.num_nodes}, num_edges={self.num_edges}, num_graphs={self.num_graphs}{sets})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what is there, without looking at any value."""
+        weights = "none, all ones" if self.edge_weight is None else "non-negative" if self.nonnegative else "of any sign"
+        sizes = size_of(self.edge_index, self.edge_weight, self.batch, self.pos)
+        facts = {
+            "nodes": f"{self.num_nodes:,}",
+            "edges": f"{self.num_edges:,}, {self.num_edges / max(1, self.num_nodes):.3g} per node",
+            "graphs": f"{self.num_graphs:,}",
+            "weights": weights,
+            "positions": "none" if self.pos is None else f"{self.pos.shape[1]} per node",
+            "walks": f"{len(self.walk_sets)} x {self.walks}" if self.walks is not None else "none",
+            "memory": f"{say_bytes(sizes)} on {self.device}, without walks",
+        }
+        return fact_table(repr(self), facts)
 
     def _set(self, **fields: Any) -> None:
         self.__dict__.update(fields)

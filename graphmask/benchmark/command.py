@@ -87,6 +87,9 @@ def measure(
     csv: Annotated[Path | None, typer.Option(help="Write all measurements to this file.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write machine, settings, every round and summaries here.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw them into this picture.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="A page with tables and plots. Default: beside the first other file, if any.")
+    ] = None,
     reorder: Annotated[bool, typer.Option("--reorder", help="Nodes in the order that ReorderNodes gives.")] = False,
     keep_memory: Annotated[
         bool, typer.Option("--keep-memory", help="Timed processes keep the memory that they free (Linux).")
@@ -98,7 +101,7 @@ def measure(
     """
     if context.invoked_subcommand is not None:
         return
-    common = checked("options", lambda: Common(device, threads, seed, csv, json))
+    common = checked("options", lambda: Common(device, threads, seed, csv, json, html))
     asked = {"--compare": compare, "--bodies": bodies, "--memory": memory}
     growth = Growth(common, nodes, max_nodes, contenders, time_limit, memory_limit, reorder)
     benchmarks = (

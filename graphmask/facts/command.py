@@ -11,7 +11,8 @@ import typer
 from rich.console import Console
 
 from graphmask.benchmark.machine import describe_machine
-from graphmask.benchmark.options import checked
+from graphmask.benchmark.names import find_named
+from graphmask.benchmark.options import checked, split
 from graphmask.benchmark.report import format_number, make_console, make_fact_table, make_table_frame
 from graphmask.extras import installed_extras
 from graphmask.topology import Topology
@@ -27,7 +28,7 @@ def info(
     file: Annotated[
         Path | None, typer.Argument(help="A mesh, a point cloud or a graph. Default: versions and machine.")
     ] = None,
-    masks: Annotated[str, typer.Option(help="Names, such as walk,grf; none for facts alone. Default: all that serve.")] = "",
+    masks: Annotated[str, typer.Option(help="Names, such as walk,grf; or none, for facts alone. Default: all.")] = "",
     whole: Annotated[bool, typer.Option("--whole", help="Measure on the whole graph, whatever it costs.")] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads. Default: torch's choice.")] = None,
     neighbours: Annotated[int, typer.Option(help="Of each point of a cloud without edges.")] = NEIGHBOURS,
@@ -46,9 +47,10 @@ def info(
     facts = describe_graph(data, made_edges=bool(data.get("made_edges")))
     console.print(make_fact_table(file.name, facts.rows()))
     candidates = find_candidates(facts)
-    if masks:
-        wanted = [name.strip() for name in masks.split(",")]
-        candidates = [each for each in candidates if each.name in wanted]
+    if masks == "none":
+        candidates = []
+    elif masks:
+        candidates = list(checked("--masks", lambda: find_named("masks", split(masks), candidates)))
     if candidates and facts.num_edges:
         topology = Topology.from_data(data)
         with Console(stderr=True).status("searching") as status:

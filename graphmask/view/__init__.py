@@ -3,6 +3,7 @@
 Drawing needs the extra ``viz``; reading some kinds of files needs others.
 """
 
+from .alphas import alphas as alphas
 from .graphs import connect as connect
 from .graphs import read_graph as read_graph
 from .models import attention_of as attention_of
@@ -20,6 +21,7 @@ __all__ = [
     "MaskRows",
     "Picture",
     "Source",
+    "alphas",
     "attention_of",
     "connect",
     "known_masks",

@@ -94,11 +94,11 @@ def _draw_points(axes: Any, scene: Scene, node: int, levels: np.ndarray, here: n
         inside = scene.edges[here[scene.edges].all(1)]
         axes.add_collection(lines(pos[inside], colors="#d3d4dc", linewidths=0.6, zorder=0))
     shown = scene.shown() if here.all() else np.flatnonzero(here)
+    shown = shown[levels[shown] == 0]
     area = 0.8 * size_of_dots(len(shown)) ** 2
     axes.scatter(*pos[shown].T, s=0.3 * area, c=PLAIN, linewidths=0, zorder=1, **options)
     others = np.flatnonzero(levels)
     others = others[others != node][:POINTS]
-    shown = np.setdiff1d(shown, others)
     # The heaviest last, on top.
     others = others[np.argsort(np.abs(levels[others]), kind="stable")]
     axes.scatter(*pos[others].T, s=area, c=levels[others], cmap=scale, norm=norm, linewidths=0, zorder=2, **options)
