@@ -33,9 +33,8 @@ if os.environ.get("GRAPHMASK_DOCS_ONLINE"):  # links into the documentation of o
         "torch_geometric": ("https://pytorch-geometric.readthedocs.io/en/latest", None),
     }
 
-# Pages are named by patterns, so that one more page needs no other line.
-suppress_warnings = ["toc.empty_glob"]
 exclude_patterns = ["_build", "_ext", "_templates"]
+GUIDES = ("models", "encodings", "explaining", "seeing", "own_data")
 templates_path = ["_templates"]
 
 myst_enable_extensions = ["dollarmath", "deflist", "attrs_inline"]
@@ -71,10 +70,14 @@ copybutton_prompt_is_regexp = True
 
 
 def setup(app):
-    """Put the pages of the families below their index, whose file is read on its own elsewhere and stays free of directives."""
-    app.connect("source-read", _list_families)
+    """Let the lists of pages follow the files."""
+    app.connect("source-read", _list_pages)
 
 
-def _list_families(_app, name, source):
+def _list_pages(_app, name, source):
+    # The index of the families is read on its own elsewhere, and stays free of directives.
     if name == "families/README":
         source[0] += "\n```{toctree}\n:hidden:\n:glob:\n*\n```\n"
+    if name == "index":
+        absent = [page for page in ("coming_from_gpsconv", *GUIDES) if not (HERE / f"{page}.md").exists()]
+        source[0] = "\n".join(line for line in source[0].splitlines() if line not in absent)
