@@ -1,12 +1,29 @@
 """Datasets in PyTorch Geometric's manner: `InMemoryDataset` classes, one file per family.
 
-`PrimitiveShapes` and `DigitsPointCloud` work offline and without a folder; `ModelNet`, `SHREC16`, `MNIST` and `MeshNormals`
-read files.
+Those that are generated need no folder; those that read files take it as `root`, and say in their docstring what it holds.
 """
 
+from ._files import read_shape as read_shape
 from .digits import DigitsPointCloud as DigitsPointCloud
+from .elastic_body import ElasticBody as ElasticBody
+from .github import GitHub as GitHub
+from .grid_field import GridField as GridField
+from .heterophilous import Heterophilous as Heterophilous
+from .isprs import ISPRSFilterTest as ISPRSFilterTest
+from .kitti_objects import KITTIObjects as KITTIObjects
 from .mesh_normals import MeshNormals as MeshNormals
+from .minesweeper import Minesweeper as Minesweeper
 from .mnist import MNIST as MNIST
 from .modelnet import ModelNet as ModelNet
+from .molecule_csv import MoleculeCSV as MoleculeCSV
+from .molecule_csv import MoleculeNet as MoleculeNet
+from .motif_detection import MotifDetection as MotifDetection
 from .primitive_shapes import PrimitiveShapes as PrimitiveShapes
+from .scaffold_split import scaffold_split as scaffold_split
+from .scan_object_nn import ScanObjectNN as ScanObjectNN
+from .sdf_molecules import SDFMolecules as SDFMolecules
+from .semantic_kitti import SemanticKITTI as SemanticKITTI
+from .shape_folder import ShapeFolder as ShapeFolder
 from .shrec16 import SHREC16 as SHREC16
+from .terrain import TerrainScenes as TerrainScenes
+from .tu_text import TUText as TUText

@@ -1,4 +1,4 @@
-"""What all the datasets share: a train and a test split, and one cache folder per setting."""
+"""What datasets share: one cache folder per setting, and for many a train and a test split."""
 
 from __future__ import annotations
 
@@ -17,7 +17,108 @@ Transform = Callable[[Data], Data]
 Filter = Callable[[Data], bool]
 
 
-class SplitDataset(InMemoryDataset, ABC):
+class CachedDataset(InMemoryDataset, ABC):
+    """A dataset in memory, cached on request: a subclass says how its examples are built.
+
+    Args:
+        root: Folder of the dataset; None keeps everything in memory and writes nothing.
+        settings: Name of everything that the examples depend on; it names the cache folder, so that another setting
+            never reads this one's examples.
+        processed_root: Folder of the cache, for a `root` that cannot be written (default: `root`).
+        transform: Applied at every access.
+        pre_transform: Applied once, before the examples are cached.
+        pre_filter: Keeps the examples it returns True for, applied before `pre_transform`.
+        force_reload: Whether to build again what the cache already has.
+
+    Raises:
+        PermissionError: If the cache folder cannot be made.
+        ValueError: If `pre_filter` keeps no example, or the cache is damaged.
+    """
+
+    def __init__(
+        self,
+        root: Folder | None,
+        settings: str = "",
+        *,
+        processed_root: Folder | None = None,
+        transform: Transform | None = None,
+        pre_transform: Transform | None = None,
+        pre_filter: Filter | None = None,
+        force_reload: bool = False,
+    ) -> None:
+        self.settings = settings
+        self.folder = None if root is None else _expand(root)
+        self.processed_root = self.folder if processed_root is None else _expand(processed_root)
+        super().__init__(self.folder, transform, pre_transform, pre_filter, force_reload=force_reload)
+        if self.folder is None:
+            self.data, self.slices = self.collate(self.examples())
+        else:
+            self._load()
+
+    @abstractmethod
+    def build(self) -> Iterable[Data]:
+        """The examples, before `pre_filter` and `pre_transform`."""
+
+    @property
+    def has_process(self) -> bool:
+        """Whether there is a folder to cache in."""
+        return self.folder is not None
+
+    @property
+    def processed_dir(self) -> str:
+        """The cache folder of this setting: PyG's record of the `pre_transform` lies beside its examples."""
+        name = "_".join(filter(None, (type(self).__name__.lower(), self.settings)))
+        return os.path.join(self.processed_root or "", "processed", name)
+
+    @property
+    def raw_file_names(self) -> list[str]:
+        """The files that must be there: none."""
+        return []
+
+    @property
+    def processed_file_names(self) -> list[str]:
+        """The one file of the cache folder."""
+        return ["data.pt"]
+
+    def process(self) -> None:
+        """Build the examples and cache them."""
+        path = self.processed_paths[0]
+        # Renamed when complete: neither an interrupted run nor another process may show half a cache.
+        part = f"{path}.{os.getpid()}"
+        self.save(self.examples(), part)
+        os.replace(part, path)
+
+    def examples(self) -> list[Data]:
+        """The examples after `pre_filter` and `pre_transform`."""
+        kept = [data for data in self.build() if self.pre_filter is None or self.pre_filter(data)]
+        if not kept:
+            raise refuse("pre_filter", f"true for an example{self._of}", "no example")
+        return kept if self.pre_transform is None else [self.pre_transform(data) for data in kept]
+
+    @property
+    def _of(self) -> str:
+        """Which examples these are, for a message."""
+        return ""
+
+    def _process(self) -> None:
+        try:
+            os.makedirs(self.processed_dir, exist_ok=True)
+        except OSError as error:
+            raise PermissionError(
+                f"The cache folder {self.processed_dir} cannot be made ({error}): "
+                "pass a folder that can be written (`processed_root=` of datasets that read files, `root=` of others)"
+            ) from error
+        super()._process()
+
+    def _load(self) -> None:
+        path = self.processed_paths[0]
+        try:
+            self.load(path)
+        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+            raise damaged(path, error, "pass `force_reload=True` to build it again") from error
+
+
+class SplitDataset(CachedDataset):
     """One split of a classification dataset: a subclass says how its examples are built.
 
     Args:
@@ -52,18 +153,19 @@ class SplitDataset(InMemoryDataset, ABC):
         force_reload: bool = False,
     ) -> None:
         self.train = check_flag("train", train)
-        self.settings = settings
-        self.folder = None if root is None else _expand(root)
-        self.processed_root = self.folder if processed_root is None else _expand(processed_root)
-        super().__init__(self.folder, transform, pre_transform, pre_filter, force_reload=force_reload)
-        if self.folder is None:
-            self.data, self.slices = self.collate(self.examples())
-        else:
-            self._load()
+        super().__init__(
+            root,
+            "_".join(filter(None, (self.split, settings))),
+            processed_root=processed_root,
+            transform=transform,
+            pre_transform=pre_transform,
+            pre_filter=pre_filter,
+            force_reload=force_reload,
+        )
 
-    @abstractmethod
-    def build(self) -> Iterable[Data]:
-        """The examples of this split, before `pre_filter` and `pre_transform`."""
+    @property
+    def _of(self) -> str:
+        return f" of the {self.split} split"
 
     @property
     def split(self) -> str:
@@ -74,59 +176,6 @@ class SplitDataset(InMemoryDataset, ABC):
     def num_classes(self) -> int:
         """The number of classes, whatever examples are left."""
         return len(self.class_names)
-
-    @property
-    def has_process(self) -> bool:
-        """Whether there is a folder to cache in."""
-        return self.folder is not None
-
-    @property
-    def processed_dir(self) -> str:
-        """The cache folder of this split and setting: PyG's record of the `pre_transform` lies beside its examples."""
-        name = "_".join(filter(None, (type(self).__name__.lower(), self.split, self.settings)))
-        return os.path.join(self.processed_root or "", "processed", name)
-
-    @property
-    def raw_file_names(self) -> list[str]:
-        """The files that must be there: none."""
-        return []
-
-    @property
-    def processed_file_names(self) -> list[str]:
-        """The one file of the cache folder."""
-        return ["data.pt"]
-
-    def process(self) -> None:
-        """Build the examples and cache them."""
-        path = self.processed_paths[0]
-        # Renamed when complete: neither an interrupted run nor another process may show half a cache.
-        part = f"{path}.{os.getpid()}"
-        self.save(self.examples(), part)
-        os.replace(part, path)
-
-    def examples(self) -> list[Data]:
-        """The examples of this split after `pre_filter` and `pre_transform`."""
-        kept = [data for data in self.build() if self.pre_filter is None or self.pre_filter(data)]
-        if not kept:
-            raise refuse("pre_filter", f"true for an example of the {self.split} split", "no example")
-        return kept if self.pre_transform is None else [self.pre_transform(data) for data in kept]
-
-    def _process(self) -> None:
-        try:
-            os.makedirs(self.processed_dir, exist_ok=True)
-        except OSError as error:
-            raise PermissionError(
-                f"The cache folder {self.processed_dir} cannot be made ({error}): "
-                "pass a folder that can be written (`processed_root=` of datasets that read files, `root=` of others)"
-            ) from error
-        super()._process()
-
-    def _load(self) -> None:
-        path = self.processed_paths[0]
-        try:
-            self.load(path)
-        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-            raise damaged(path, error, "pass `force_reload=True` to build it again") from error
 
 
 def check_flag(name: str, value: Any) -> bool:

@@ -8,10 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from graphmask.extras import require
-
-from ._base import damaged
-
 
 def read_off(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
     """Vertices float32 [V, 3] and triangles int64 [F, 3] of an Object File Format file; polygons become fans.
@@ -24,7 +20,7 @@ def read_off(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
     if not text.startswith("OFF"):
         raise ValueError("no OFF header")
     # Some files of ModelNet40 have no line break between "OFF" and the counts.
-    lines = [line.split() for line in text[3:].splitlines() if line.strip()]
+    lines = [kept.split() for line in text[3:].splitlines() if (kept := line.partition("#")[0].strip())]
     if not lines:
         raise ValueError("no line after the header")
     num_vertices, num_faces = (int(count) for count in lines[0][:2])
@@ -60,29 +56,22 @@ def check_faces(pos: np.ndarray, face: np.ndarray) -> np.ndarray:
     return face
 
 
-def read_with_trimesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices float32 [V, 3] and triangles int64 [F, 3] of a file that `trimesh` reads, such as .obj, in the file's order.
+def check_counts(path: Path, num_vertices: int, num_faces: int) -> None:
+    """Refuses a text file that was cut off where that leaves a valid one: only what its header announces tells.
 
     Raises:
-        ImportError: If `trimesh` is not installed.
-        ValueError: If the file is damaged.
+        ValueError: If there are fewer vertices or faces than the file announces.
     """
-    trimesh = require("trimesh", extra="mesh")
-    try:
-        mesh = trimesh.load_mesh(path, process=False, maintain_order=True)
-        pos, face = np.array(mesh.vertices, dtype=np.float32), np.array(mesh.faces, dtype=np.int64)
-        _check_counts(path, pos, check_faces(pos, face))
-    except Exception as error:  # The reader lets whatever goes wrong in it pass: index, key, attribute, value errors.
-        raise damaged(path, error, "restore the file from the original data") from error
-    return pos, face
-
-
-def _check_counts(path: Path, pos: np.ndarray, face: np.ndarray) -> None:
-    # A truncated .obj is still a valid one: only the counts that MeshLab writes into its header tell.
-    announced = dict(re.findall(r"^# (Vertices|Faces): (\d+)", path.read_text(errors="replace"), re.MULTILINE))
-    for kind, found in (("Vertices", len(pos)), ("Faces", len(face))):
-        if int(announced.get(kind, found)) > found:
-            raise ValueError(f"{announced[kind]} {kind.lower()} announced, {found} found")
+    # MeshLab writes counts into the comments of .obj files; .ply files announce theirs as such.
+    pattern = {".obj": r"^# (Vertices|Faces): (\d+)", ".ply": r"^element (vertex|face) (\d+)"}.get(path.suffix.lower())
+    if pattern is None:
+        return
+    with open(path, "rb") as file:
+        header = file.read(10_000).partition(b"end_header")[0].decode(errors="replace")
+    announced = {name.lower()[:4]: int(count) for name, count in re.findall(pattern, header, re.MULTILINE)}
+    for kind, found in (("vert", num_vertices), ("face", num_faces)):
+        if announced.get(kind, 0) > found:
+            raise ValueError(f"{announced[kind]} {'vertices' if kind == 'vert' else 'faces'} announced, {found} found")
 
 
 def sample_surface(pos: np.ndarray, face: np.ndarray, num_points: int, rng: np.random.Generator) -> np.ndarray:

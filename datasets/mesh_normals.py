@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,8 +13,8 @@ from torch_geometric.data import Data, InMemoryDataset
 from graphmask._checks import check_integer, check_probability, refuse
 from graphmask.transforms import EdgeLength, MeshToGraph, UnitSphere
 
-from ._base import Filter, Folder, Transform, damaged
-from ._meshes import check_faces, read_off, read_with_trimesh
+from ._base import Filter, Folder, Transform
+from ._files import read_mesh
 
 FORMATS = (".npz", ".off", ".obj", ".ply", ".stl")
 
@@ -93,8 +92,8 @@ class MeshNormals(InMemoryDataset):
     def build(self) -> Iterator[Data]:
         """The meshes as graphs, in order."""
         for path in self.files:
-            pos, face = read_mesh(path)
-            yield mesh_data(pos, face, path.stem, self.hidden, self.seed)
+            mesh = read_mesh(path)
+            yield mesh_data(mesh.pos.numpy(), mesh.face.numpy().T, path.stem, self.hidden, self.seed)
 
 
 def mesh_data(pos: np.ndarray, face: np.ndarray, name: str, hidden: float, seed: int) -> Data:
@@ -125,29 +124,6 @@ def vertex_normals(pos: np.ndarray, face: np.ndarray) -> np.ndarray:
     size = np.bincount(corner, np.repeat(np.linalg.norm(side, axis=1), 3), len(pos))[:, None]
     whole = length > 1e-9 * size
     return np.where(whole, total / np.where(whole, length, 1), 0)
-
-
-def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices float32 [V, 3] and triangles int64 [F, 3] of a file.
-
-    Raises:
-        ImportError: If the file needs `trimesh`, which is not installed.
-        ValueError: If the file is damaged.
-    """
-    if path.suffix not in (".npz", ".off"):
-        return read_with_trimesh(path)
-    try:
-        return read_off(path) if path.suffix == ".off" else _read_npz(path)
-    except (OSError, EOFError, KeyError, TypeError, IndexError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise damaged(path, error, "restore the file, or remove it to do without") from error
-
-
-def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    with open(path, "rb") as file, np.load(file) as arrays:
-        pos, face = arrays["v"].astype(np.float32), arrays["f"].astype(np.int64, casting="same_kind")
-    if face.ndim != 2 or face.shape[1] != 3:
-        raise ValueError(f"faces of shape {list(face.shape)}")
-    return pos, check_faces(pos, face)
 
 
 def _draw(eligible: np.ndarray, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

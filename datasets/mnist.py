@@ -17,6 +17,7 @@ from torch_geometric.data import Data, download_url
 from graphmask._checks import check_integer, refuse
 
 from ._base import Filter, Folder, SplitDataset, Transform, damaged
+from ._grids import grid_edges, grid_positions
 
 FILE = "mnist.npz"
 URL = f"https://storage.googleapis.com/tensorflow/tf-keras-datasets/{FILE}"
@@ -152,20 +153,8 @@ def cut(images: np.ndarray, patch: int) -> Tensor:
     return pixels.transpose(2, 3).reshape(n, -1, patch * patch) / torch.tensor(255.0, dtype=torch.float32)
 
 
-def grid_edges(shape: tuple[int, int], diagonals: bool = False) -> Tensor:
-    """The edges of a grid in row-major order, in both directions, ordered by source."""
-    node = torch.arange(shape[0] * shape[1]).view(shape)
-    pairs = [(node[1:], node[:-1]), (node[:, 1:], node[:, :-1])]
-    if diagonals:
-        pairs += [(node[1:, 1:], node[:-1, :-1]), (node[1:, :-1], node[:-1, 1:])]
-    half = torch.cat([torch.stack([a.flatten(), b.flatten()]) for a, b in pairs], dim=1)
-    edges = torch.cat([half, half.flip(0)], dim=1)
-    return edges[:, (edges[0] * node.numel() + edges[1]).argsort()]
-
-
 def _coordinates(shape: tuple[int, int]) -> dict[str, Tensor]:
-    rows, columns = (torch.arange(size, dtype=torch.float32) for size in shape)
-    return {"pos": torch.cartesian_prod(rows, columns), "grid_shape": torch.tensor([shape])}
+    return {"pos": grid_positions(shape), "grid_shape": torch.tensor([shape])}
 
 
 def _read(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:

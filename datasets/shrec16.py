@@ -9,7 +9,7 @@ import torch
 from torch_geometric.data import Data
 
 from ._base import Filter, Folder, SplitDataset, Transform
-from ._meshes import read_with_trimesh
+from ._files import read_mesh
 
 LAYOUT = "<class>/{train,test}/*.obj, one folder for each of the 30 classes"
 
@@ -100,8 +100,8 @@ class SHREC16(SplitDataset):
         """The meshes of this split, class by class."""
         files = [(label, path) for label, name in enumerate(self.class_names) for path in self._mesh_files(name)]
         for label, path in files:
-            pos, face = read_with_trimesh(path)
-            yield Data(pos=torch.from_numpy(pos), face=torch.from_numpy(face.T.copy()), y=torch.tensor([label]))
+            mesh = read_mesh(path)
+            yield Data(pos=mesh.pos, face=mesh.face, y=torch.tensor([label]))
 
     def _mesh_files(self, name: str) -> list[Path]:
         folder = Path(self.raw_dir, name, self.split)

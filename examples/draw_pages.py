@@ -1,6 +1,6 @@
 """The pictures of README.md and docs/concepts.md: whom a node attends to, hops of walks, executions, a batch.
 
-    python examples/draw_pages.py --out docs/pictures
+python examples/draw_pages.py --out docs/pictures
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from draw_masks import DPI, POSITIVE, cloud, knot, quantise, scale_of
+from mask_painting import DPI, POSITIVE, quantise, scale_of
+from mask_scenes import cloud, knot
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import logging
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,10 @@ from torch_geometric.nn import GraphConv
 from torchmetrics import Metric
 
 import graphmask as gm
+
+# What `AddWalks` stores, of up to two sets.
+PARTS = ("index", "table", "index_1", "table_1", "hop", "weight", "set", "num_hops", "normalization")
+WALKS = [f"walk_{part}" for part in PARTS]
 
 
 def parser(description: str | None, **defaults: Any) -> argparse.ArgumentParser:
@@ -91,7 +96,7 @@ class Task(L.LightningModule):
 
     def training_step(self, batch: Batch) -> Tensor:
         loss = self.loss(*self.predict(batch, "train"))
-        self.log("loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=batch.num_graphs)
+        self.log("loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=batch.num_graphs, sync_dist=True)
         return loss
 
     def validation_step(self, batch: Batch) -> None:
@@ -133,14 +138,20 @@ class Loaders(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         world = self.trainer.world_size
         sampler = SeededEpochs(self.train, world, self.trainer.global_rank, seed=self.seed)
-        # A loader without a generator of its own draws from the global one whenever it is iterated, however often that is.
-        return DataLoader(self.train, max(self.batch_size // world, 1), sampler=sampler, generator=torch.Generator())
+        return self._loader(self.train, max(self.batch_size // world, 1), sampler=sampler)
 
     def val_dataloader(self) -> DataLoader | list[Any]:
-        return [] if self.val is None else DataLoader(self.val, self.batch_size)
+        return [] if self.val is None else self._loader(self.val, self.batch_size)
 
     def test_dataloader(self) -> DataLoader:
-        return DataLoader(self.test, self.batch_size)
+        return self._loader(self.test, self.batch_size)
+
+    def _loader(self, data: Dataset, size: int, **options: Any) -> DataLoader:
+        masks = [part for part in self.trainer.lightning_module.modules() if isinstance(part, gm.masks.TopologicalMask)]
+        # Models that read no walks are not timed batching them.
+        unread = [] if any(mask.walk_demand for mask in masks) else WALKS
+        # A loader without a generator of its own draws from the global one whenever it is iterated, however often that is.
+        return DataLoader(data, size, exclude_keys=unread, generator=torch.Generator(), **options)
 
 
 class Stopwatch(Callback):
@@ -160,10 +171,11 @@ def fit(task: Task, loaders: Loaders, options: argparse.Namespace, name: str) ->
     """Train, then test the epoch that validated best. Its score, the median seconds of an epoch, the number of parameters."""
     folder = options.out / name
     mode = "max" if task.metrics["val"].higher_is_better else "min"
-    kept: dict[str, Any] = {} if loaders.val is None else {"monitor": "val", "mode": mode}
-    best = ModelCheckpoint(folder, filename="best", enable_version_counter=False, **kept)
     # Its own callback: `save_last` beside a monitor writes only when the monitor improves.
     last, watch = ModelCheckpoint(folder, filename="last", enable_version_counter=False), Stopwatch()
+    best = last
+    if loaders.val is not None:
+        best = ModelCheckpoint(folder, filename="best", monitor="val", mode=mode, enable_version_counter=False)
     trainer = L.Trainer(
         max_epochs=options.epochs,
         accelerator=options.accelerator,
@@ -173,7 +185,7 @@ def fit(task: Task, loaders: Loaders, options: argparse.Namespace, name: str) ->
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
         log_every_n_steps=1,
-        callbacks=[best, last, watch],
+        callbacks=list(dict.fromkeys([best, last, watch])),
         logger=CSVLogger(options.out, name, version=""),
         enable_model_summary=False,
     )
@@ -192,8 +204,10 @@ def compare(
     score: str = "test accuracy",
 ) -> list[dict[str, Any]]:
     """Train each variant with each seed, by ``make(variant, its arguments, seed)``; print and keep the table."""
-    # Lightning advises on loader workers; graphs here are batched faster than workers start.
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # Lightning advises on loader workers (graphs here are batched faster than workers start) and tells what it overwrites.
+    for told in ("does not have many workers", "exists and is not empty", "treespec"):
+        warnings.filterwarnings("ignore", message=f".*{told}.*")
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     rows = []
     for variant in options.variants or choices:
         for seed in options.seeds:

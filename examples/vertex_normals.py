@@ -1,166 +1,131 @@
-"""Vertex normals of meshes, four in five hidden, as sums of the known ones under each family of masks: cosine and CPU seconds.
+"""Hidden vertex normals of meshes that the model never saw: masked, unmasked and local mixing on equal footing.
 
-    python examples/vertex_normals.py --root DATA/meshes
+    python examples/vertex_normals.py --root DATA/meshes --seeds 0 1
 
-Nothing is trained: n_i is the direction of sum_j M_ij n_j over the known j. Each mask has one width, in mean edge lengths of
-the mesh, chosen for each mesh from the same grid by hiding a quarter of the known normals and predicting them from the rest.
+Four in five normals are hidden; the others are all that the model sees, besides the mesh. Every epoch turns the training meshes
+anew. Without --root, bumpy spheres are generated. What masks reach without training: interpolated_normals.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-import time
-from collections.abc import Callable
-from functools import partial
+from copy import copy
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import ConvexHull
-from torch import Tensor
-from torch_geometric.data import Data
+from torch import Tensor, nn
+from torch.utils.data import Subset
+from torch_geometric import transforms as T
+from torch_geometric.data import Batch, Data
+from torchmetrics.regression import CosineSimilarity
+from training import Loaders, Task, compare, parser, variants
 
 import graphmask as gm
 from graphmask.datasets import MeshNormals
-from graphmask.masks import Diffusion, ExponentialDistance
 
-WIDTHS = tuple(2 ** (k / 2) for k in range(-4, 11))  # a quarter to 32 edges
-GROUPS = ((0, 6_500), (6_500, 15_000), (15_000, 1_000_000))  # numbers of vertices
+Options = argparse.Namespace
 
 
-def affinities(data: Data) -> gm.Topology:
-    """The mesh, its edges weaker the longer they are."""
-    return gm.Topology(data.edge_index, data.num_nodes, torch.exp(-0.5 * data.edge_weight**2))
+class OneMinusCosine(nn.Module):
+    """Mean of 1 - cos(prediction, target)."""
+
+    def forward(self, predicted: Tensor, target: Tensor) -> Tensor:
+        return (1 - torch.cosine_similarity(predicted, target)).mean()
 
 
-def spanning_tree(data: Data) -> gm.Topology:
-    """The shortest edges that join all of the mesh."""
-    return gm.Topology.from_data(gm.transforms.MinimumSpanningTree()(data))
+class Normals(Task):
+    """Is scored where normals are hidden."""
+
+    def predict(self, batch: Batch, part: str) -> tuple[Tensor, Tensor]:
+        return self(batch)[batch.hidden], batch.normal[batch.hidden]
 
 
-def all_distances(topology: gm.Topology) -> Tensor:
-    """Lengths of the shortest paths between all pairs, by Dijkstra's algorithm."""
-    edges = csr_matrix((topology.edge_weight.numpy(), topology.edge_index.numpy()), 2 * [topology.num_nodes])
-    return torch.from_numpy(dijkstra(edges).astype(np.float32))
+class Affinities(T.BaseTransform):
+    """Edges weaker the longer they are, in units of the mean edge."""
+
+    def forward(self, data: Data) -> Data:
+        data.edge_weight = torch.exp(-0.5 * (data.edge_weight / data.edge_weight.mean()) ** 2)
+        return data
 
 
-def prepared(make: Callable[[float], gm.masks.TopologicalMask]) -> Callable[[float, gm.Topology], Any]:
-    """The operator of a mask that is made for each width."""
-    return lambda width, topology: (mask := make(width))(mask.prepare(topology))
+class SeeKnown(T.BaseTransform):
+    """Writes what the model sees of a vertex: its normal, or zero, and whether it is known; turned at random if asked for."""
+
+    def __init__(self, turn: bool) -> None:
+        self.turn = turn
+
+    def forward(self, data: Data) -> Data:
+        if self.turn:
+            data.normal = data.normal @ torch.linalg.qr(torch.randn(3, 3))[0]
+        data.x = torch.cat([data.normal * data.known.unsqueeze(1), data.known.unsqueeze(1).float()], 1)
+        return data
 
 
-class Family(NamedTuple):
-    """The operator of a width, the graph that it reads (by default the mesh with its lengths), and the largest that it can."""
-
-    operator: Callable[[float, gm.Topology], Any]
-    graph: Callable[[Data], gm.Topology] = gm.Topology.from_data
-    largest: int = 1_000_000
-
-
-FAMILIES = {
-    "unmasked": Family(prepared(lambda _: gm.masks.GlobalMask())),
-    "walk": Family(prepared(lambda width: gm.masks.WalkMask(alpha=partial(Diffusion, scale=width**2))), affinities),
-    "power series": Family(
-        prepared(lambda width: gm.masks.PowerSeriesMask(8, alpha=partial(Diffusion, scale=width**2))), affinities
-    ),
-    "diffusion": Family(prepared(lambda width: gm.masks.DiffusionMask(scale=width**2)), affinities),
-    "tree": Family(
-        prepared(lambda width: gm.masks.TreeDistanceMask(partial(ExponentialDistance, slope=1 / width))), spanning_tree
-    ),
-    "separator": Family(prepared(lambda width: gm.masks.SeparatorMask(partial(ExponentialDistance, slope=1 / width)))),
-    "RFD": Family(prepared(lambda width: gm.masks.RFDMask(num_features=256, epsilon=width))),
-    "exact paths": Family(lambda width, mesh: torch.exp(-mesh.derive(all_distances) / width)[None], largest=GROUPS[0][1]),
-}
+def write_blobs(folder: Path, count: int, vertices: int) -> None:
+    """Spheres with random bumps and dents, their triangles turned outwards."""
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        points = rng.standard_normal((vertices, 3))
+        points /= np.linalg.norm(points, axis=1, keepdims=True)
+        faces = ConvexHull(points).simplices
+        inwards = np.linalg.det(points[faces]) < 0
+        faces[inwards] = faces[inwards, ::-1]
+        waves, phases = rng.normal(0, 3, (3, 4)), rng.uniform(0, 6, 4)
+        np.savez(
+            folder / f"blob{number}.npz", v=points * (1 + 0.15 * np.sin(points @ waves + phases).sum(1, keepdims=True)), f=faces
+        )
 
 
-class Score(NamedTuple):
-    """Of a mask on a mesh: mean cosine, CPU seconds from the bare graph to the normals, and to other normals after that."""
-
-    mask: str
-    mesh: str
-    vertices: int
-    width: float
-    cosine: float
-    first: float
-    again: float
-
-
-def cosine(operator: Any, normal: Tensor, known: Tensor, asked: Tensor) -> float:
-    """Mean cosine between true and predicted normals; 0 at a vertex that the mask gives nothing."""
-    predicted = (operator @ (normal * known.unsqueeze(1)))[0]
-    return float(torch.cosine_similarity(predicted[asked], normal[asked]).mean())
-
-
-def score(name: str, data: Data) -> Score:
-    """Choose the width on known normals, then predict the hidden ones."""
-    family = FAMILIES[name]
-    tuned = family.graph(data)
-    held_out = data.known & (torch.rand(data.num_nodes, generator=torch.Generator().manual_seed(0)) < 0.25)
-    fitted = data.known & ~held_out
-    width = max(WIDTHS, key=lambda width: cosine(family.operator(width, tuned), data.normal, fitted, held_out))
-    start = time.process_time()
-    operator = family.operator(width, family.graph(data))
-    reached, first = cosine(operator, data.normal, data.known, data.hidden), time.process_time()
-    cosine(operator, data.normal, data.known, data.hidden)
-    scored = Score(name, data.name, data.num_nodes, width, reached, first - start, time.process_time() - first)
-    print("{:14}{:24}{:>8}  width {:6.2f}  cosine {:.4f}  {:8.3f} s, again {:.4f} s".format(*scored), flush=True)
-    return scored
-
-
-def in_edges(data: Data) -> Data:
-    """Positions and lengths in units of the mean edge."""
-    mean = data.edge_weight.mean()
-    return data.update({"pos": data.pos / mean, "edge_weight": data.edge_weight / mean})
-
-
-def write_ellipsoid(folder: str, vertices: int) -> None:
-    """The hull of random points on an ellipsoid, its triangles turned outwards."""
-    points = np.random.default_rng(0).standard_normal((vertices, 3))
-    points *= np.array([1, 2, 3]) / np.linalg.norm(points, axis=1, keepdims=True)
-    faces = ConvexHull(points).simplices
-    inwards = np.linalg.det(points[faces]) < 0
-    faces[inwards] = faces[inwards, ::-1]
-    np.savez(Path(folder, "ellipsoid.npz"), v=points, f=faces)
-
-
-def cell(scored: list[Score]) -> str:
-    """Means over meshes."""
-    if not scored:
-        return "-"
-    *_, width, cosines, first, again = zip(*scored, strict=True)
-    seconds = f"{np.mean(first):.3f}, {np.mean(again):.4f}"
-    return f"{np.mean(cosines):.4f} | {seconds} | {min(width):.2g} to {max(width):.2g} | {len(scored)}"
-
-
-def main() -> None:
-    """Score and report."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--root", type=Path, help="folder of meshes (default: a generated one)")
-    parser.add_argument("--names", nargs="+", help="of meshes, without the ending of their files (default: all)")
-    parser.add_argument("--masks", nargs="+", choices=tuple(FAMILIES), default=list(FAMILIES), help="(default: all)")
-    parser.add_argument("--seed", type=int, default=0, help="of what is hidden (default: 0)")
-    parser.add_argument("--smoke", action="store_true", help="a tiny run that only shows that everything works")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+def load(options: Options) -> tuple[MeshNormals, MeshNormals]:
+    """All meshes small enough, with and without random turns."""
+    sampler = gm.walks.ResampledWalks(options.budget, options.hops)
+    walks = gm.transforms.AddWalks(sampler, torch.Generator().manual_seed(0))
+    small = {"pre_filter": lambda data: data.num_nodes <= options.largest, "pre_transform": T.Compose([Affinities(), walks])}
+    with tempfile.TemporaryDirectory() as folder:
         if options.root is None:
-            write_ellipsoid(folder, 200 if options.smoke else 5_000)
-        dataset = MeshNormals(options.root or folder, options.names, seed=options.seed, pre_transform=in_edges)
-        meshes = sorted(dataset, key=lambda data: data.num_nodes)
-        fitting = [(name, data) for data in meshes for name in options.masks if data.num_nodes <= FAMILIES[name].largest]
-        scored = [score(name, data) for name, data in fitting]
-    table = Table(
-        "mask", *(f"{low:,} < V <= {high:,}" for low, high in GROUPS), title="cosine | CPU seconds, again | widths | meshes"
-    )
-    for name in options.masks:
-        table.add_row(name, *(cell([s for s in scored if s.mask == name and low < s.vertices <= high]) for low, high in GROUPS))
-    Console(width=140).print(table)
+            print("No --root: these meshes are GENERATED, bumpy spheres.")
+            write_blobs(Path(folder), options.blobs, options.vertices)
+        still = MeshNormals(options.root or folder, transform=SeeKnown(turn=False), **small)
+    turned = copy(still)
+    turned.transform = SeeKnown(turn=True)
+    return turned, still
+
+
+def parse(arguments: list[str] | None = None) -> Options:
+    """The options of a run."""
+    made = parser(__doc__, epochs=30, batch_size=4, lr=3e-3)
+    made.add_argument("--root", type=Path, help="folder of meshes (default: generated ones)")
+    made.add_argument("--largest", type=int, default=7_000, help="leave out meshes of more vertices")
+    made.add_argument("--blobs", type=int, default=20, help="how many meshes to generate")
+    made.add_argument("--vertices", type=int, default=1_000, help="of a generated mesh")
+    made.add_argument("--budget", type=int, default=32, help="pairs (i, j) stored per node")
+    options = made.parse_args(arguments)
+    if options.smoke:
+        options.blobs, options.vertices, options.channels, options.layers, options.epochs = 10, 60, 16, 1, 2
+    return options
+
+
+def run(options: Options) -> list[dict[str, Any]]:
+    """Train the variants; of the meshes, drawn once, six in ten train, one in ten validates, three test."""
+    turned, still = load(options)
+    order = torch.randperm(len(still), generator=torch.Generator().manual_seed(0)).tolist()
+    first, last = round(0.6 * len(order)), round(0.7 * len(order))
+    parts = Subset(turned, order[:first]), Subset(still, order[first:last]), Subset(still, order[last:])
+    print(f"{first} meshes train, {last - first} validate, {len(order) - last} test: {[still[i].name for i in order[last:]]}")
+
+    def make(_: str, mixing: dict[str, Any], seed: int) -> tuple[Task, Loaders]:
+        sizes = 4, options.channels, 3, options.layers, options.heads
+        model = gm.nn.TopologicalTransformer(*sizes, dropout=options.dropout, **mixing)
+        task = Normals(model, OneMinusCosine(), CosineSimilarity(reduction="mean"), options.lr)
+        return task, Loaders(*parts, options.batch_size, seed)
+
+    mask = gm.masks.WalkMask(options.hops, options.heads)
+    return compare("normals", options, make, variants(options.channels, options.heads, mask), score="mean cosine")
 
 
 if __name__ == "__main__":
-    main()
+    run(parse())

@@ -7,6 +7,7 @@ from . import nn as nn
 from . import operators as operators
 from . import transforms as transforms
 from . import walks as walks
+from ._warnings import GraphmaskWarning as GraphmaskWarning
 from .attention import attention as attention
 from .topology import Topology as Topology
 

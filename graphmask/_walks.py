@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ._checks import Questions, check_finite, check_integer, extremes, is_bad, refuse, refuse_infinite, refuse_type
+from ._html import fact_table, say_bytes, size_of
 from ._structure import structure
 from .kernels import HopValues, Pattern, combine_hops, spmm
 from .kernels.fused import is_fused_from
@@ -273,6 +274,25 @@ class Walks:
 
     def __repr__(self) -> str:
         return f"Walks(num_nodes={self.num_nodes}, num_hops={self.num_hops}, nnz={self.nnz})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what is stored."""
+        table = None if self._listed else self.table
+        pairs = (
+            f"{self.pattern.nnz:,}, {self.pattern.nnz / max(1, self.num_nodes):.3g} per node"
+            if table is not None
+            else "in a list of entries"
+        )
+        held = (self.row, self.col, self.hop, self.weight) if table is None else (self.pattern.rowptr, self.pattern.col, table)
+        facts = {
+            "nodes": f"{self.num_nodes:,}",
+            "hops": f"0 to {self.num_hops}",
+            "pairs": pairs,
+            "entries": f"{self.nnz:,}",
+            "of W normalised": self.normalization,
+            "memory": say_bytes(size_of(*held)),
+        }
+        return fact_table(repr(self), facts)
 
     @property
     def ends(self) -> tuple[Tensor, Tensor]:

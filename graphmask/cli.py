@@ -1,4 +1,4 @@
-"""The command line: ``graphmask bench | info``. Each command lives beside what it runs; here they are joined."""
+"""The command line: ``graphmask bench | info | masks | view``. Each command lives beside what it runs; here they are joined."""
 
 from __future__ import annotations
 
@@ -33,27 +33,14 @@ def load_app() -> typer.Typer:
     import typer
 
     from .benchmark.command import bench
+    from .facts.command import info
+    from .view.command import masks, view
 
     app = typer.Typer(no_args_is_help=True, add_completion=False, help="Graph transformers with topological masks.")
     app.add_typer(bench, name="bench")
-    app.command()(info)
+    for command in (view, info, masks):
+        app.command()(command)
     return app
-
-
-def info() -> None:
-    """Show versions, the machine, accelerators and which extras are installed."""
-    from .benchmark.machine import describe_machine
-    from .benchmark.report import make_console, make_fact_table
-    from .extras import installed_extras
-
-    console = make_console()
-    console.print(make_fact_table("Machine and versions", describe_machine()))
-    extras = {name: _list_packages(packages) for name, packages in installed_extras().items()}
-    console.print(make_fact_table("Extras", extras))
-
-
-def _list_packages(packages: dict[str, str | None]) -> str:
-    return ", ".join(f"{name} {version or '(absent)'}" for name, version in packages.items())
 
 
 if __name__ == "__main__":

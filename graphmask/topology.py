@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
+from torch.fx import Proxy
+from torch_geometric.data import Data, HeteroData
 
 from ._blocks import Blocks
 from ._checks import Questions, check_integer, extremes, is_bad, refuse, refuse_infinite, refuse_type
 from ._formats import read_edges, refuse_type_of
+from ._html import fact_table, say_bytes, size_of
 from ._structure import structure
 from ._walks import Walks
 from .kernels import Pattern
@@ -22,6 +24,9 @@ from .kernels.primitives import accumulator
 if TYPE_CHECKING:
     from torch_geometric import EdgeIndex
     from torch_geometric.typing import SparseTensor
+
+# What HeteroData, its dictionaries and what to_hetero makes of a model are told.
+_ONE_KIND = "of one kind (see HeteroData.to_homogeneous, whose node_type and edge_type become features and weights)"
 
 Normalization = Literal["sym", "rw"] | None
 Derived = TypeVar("Derived")
@@ -44,6 +49,8 @@ class Topology:
         pos: ``[N, D]`` coordinates. (default: :obj:`None`)
         walks: walks drawn on this graph, or several independent sets of them. (default: :obj:`None`)
         num_graphs: B, where trailing graphs may be empty. (default: :obj:`None`, ``batch.max() + 1``)
+        edge_attr: ``[E, D]`` or ``[E]`` features of edges, real numbers; those of a sparse matrix come in its order of entries,
+            by row and then column. (default: :obj:`None`)
 
     Attributes:
         nonnegative: whether no weight is negative.
@@ -51,8 +58,8 @@ class Topology:
 
     Raises:
         TypeError: for an argument of a wrong type or dtype.
-        ValueError: for wrong shapes, node ids out of range, NaN or infinite weights or positions, edges between graphs, and
-            walks of another graph.
+        ValueError: for wrong shapes, node ids out of range, NaN or infinite weights, positions or features, edges between
+            graphs, and walks of another graph.
 
     Cost: O(N + E + P) for P pairs of walks; on a GPU one synchronisation. :meth:`from_data` and :meth:`with_walks` have one,
     too; walks that are stored as lists of entries, or out of order, need more.
@@ -76,6 +83,7 @@ class Topology:
     pos: Tensor | None
     walks: Walks | None
     num_graphs: int
+    edge_attr: Tensor | None
     nonnegative: bool
     walk_sets: tuple[Walks, ...]
     _normalized: dict[Normalization, Tensor]
@@ -90,19 +98,23 @@ class Topology:
         pos: Tensor | None = None,
         walks: Walks | Sequence[Walks] | None = None,
         num_graphs: int | None = None,
+        edge_attr: Tensor | None = None,
     ) -> None:
-        self._fill(Questions(), edge_index, num_nodes, edge_weight, batch, pos, walks, num_graphs)
+        self._fill(Questions(), edge_index, num_nodes, edge_weight, batch, pos, walks, num_graphs, edge_attr)
 
     @classmethod
     def from_data(cls, data: Data) -> Topology:
         """The topology of a PyG ``Data`` or ``Batch``.
 
-        Reads ``edge_index`` or ``adj_t``, ``edge_weight``, ``batch``, ``pos`` and the attributes that
+        Reads ``edge_index`` or ``adj_t``, ``edge_weight``, ``edge_attr``, ``batch``, ``pos`` and the attributes that
         :class:`graphmask.transforms.AddWalks` writes.
 
         Raises:
+            TypeError: for ``HeteroData``: masks look at one kind of nodes and edges.
             ValueError: where the data holds no edges, or as :class:`Topology` does.
         """
+        if isinstance(data, HeteroData):
+            raise refuse_type("data", f"a Data or Batch {_ONE_KIND}", data)
         graph = data.edge_index if data.edge_index is not None else data.get("adj_t")
         if graph is None:
             raise refuse("data", "a graph with `edge_index` or `adj_t` (see graphmask.transforms.KNNGraph)", list(data.keys()))
@@ -110,22 +122,35 @@ class Topology:
         walks = Walks.sets_from_data(data, questions)
         num_graphs = None if batch is None else getattr(data, "num_graphs", None)
         made = object.__new__(cls)
-        made._fill(questions, graph, data.num_nodes, data.get("edge_weight"), batch, data.get("pos"), walks, num_graphs)
+        weight, pos, attr = (data.get(name) for name in ("edge_weight", "pos", "edge_attr"))
+        made._fill(questions, graph, data.num_nodes, weight, batch, pos, walks, num_graphs, attr)
         return made
 
     @classmethod
     def of(
-        cls, x: Tensor, edge_index: Topology | Any, edge_weight: Tensor | None = None, batch: Tensor | None = None
+        cls,
+        x: Tensor,
+        edge_index: Topology | Any,
+        edge_weight: Tensor | None = None,
+        batch: Tensor | None = None,
+        edge_attr: Tensor | None = None,
     ) -> Topology:
-        """The topology behind a layer's ``forward(x, edge_index, edge_weight, batch)``; a ready one is passed on.
+        """The topology behind a layer's ``forward(x, edge_index, edge_weight, batch, edge_attr)``; a ready one is passed on.
 
         Raises:
             ValueError: where ``x`` has not one row per node, or weights come beside a ready topology.
         """
+        if isinstance(x, (dict, tuple, Proxy)):
+            raise refuse_type("x", f"a floating-point tensor of shape [N, C], of nodes {_ONE_KIND}", x)
         if not isinstance(x, Tensor) or not x.is_floating_point():
             raise refuse_type("x", "a floating-point tensor of shape [N, C]", x)
         if not isinstance(edge_index, Topology):
-            return cls(edge_index, num_nodes=x.shape[0], edge_weight=edge_weight, batch=batch)
+            if batch is None and isinstance(edge_weight, Tensor) and not edge_weight.is_floating_point():
+                expected = "a floating-point tensor (`batch` comes after it: batch=batch, or None in its place)"
+                raise refuse_type_of("edge_weight", expected, edge_weight)
+            return cls(edge_index, num_nodes=x.shape[0], edge_weight=edge_weight, batch=batch, edge_attr=edge_attr)
+        if edge_attr is not None:
+            raise refuse("edge_attr", "left out beside a Topology, which holds its own", edge_attr)
         if edge_weight is not None or batch is not None:
             raise refuse("edge_weight, batch", "left out beside a Topology, which holds its own", "both")
         if x.shape[0] != edge_index.num_nodes:
@@ -143,14 +168,14 @@ class Topology:
     def to(self, device: torch.device | str) -> Topology:
         """The same topology on another device."""
         made = object.__new__(Topology)
-        moved = {name: getattr(self, name) for name in ("edge_index", "edge_weight", "batch", "pos")}
+        moved = {name: getattr(self, name) for name in ("edge_index", "edge_weight", "batch", "pos", "edge_attr")}
         made._set(**{name: None if x is None else x.to(device) for name, x in moved.items()})
         sets = tuple(walks.to(device) for walks in self.walk_sets)
         made._set(walks=sets[0] if sets else None, walk_sets=sets, _normalized={}, _derived={})
         made._set(num_nodes=self.num_nodes, num_graphs=self.num_graphs, nonnegative=self.nonnegative)
         return made
 
-    def adjacency(self, normalization: Normalization = "sym") -> tuple[Pattern, Tensor]:
+    def adjacency(self, normalization: Normalization = "sym", edge_weight: Tensor | None = None) -> tuple[Pattern, Tensor]:
         r"""The normalised adjacency W as a pattern and its values ``[nnz]``, multi-edges summed.
 
         With absolute row sums :math:`r_i = \sum_j |A_{ij}|` and column sums :math:`c_j = \sum_i |A_{ij}|`:
@@ -158,12 +183,19 @@ class Topology:
         spectral norm is at most 1), ``"rw"`` is :math:`A_{ij} / r_i`, :obj:`None` is A itself. Where a sum is zero the row or
         column is zero. Differentiable in ``edge_weight``.
 
+        Args:
+            normalization: ``"sym"``, ``"rw"`` or :obj:`None`.
+            edge_weight: ``[..., E]``, other weights than those of the graph, such as one set per head; values are then
+                ``[..., nnz]``. (default: :obj:`None`, those of the graph)
+
         Raises:
             ValueError: for any other normalisation.
 
         Cost: O(E log E) for the pattern, once per topology.
         """
         check_normalization(normalization)
+        if edge_weight is not None:
+            return self.pattern, _normalize(self.pattern, self._summed(edge_weight), normalization)
         if self.requires_grad:
             return self.pattern, _normalize(self.pattern, self._summed_weight(), normalization)
         if normalization not in self._normalized:
@@ -241,6 +273,21 @@ class Topology:
         sets = f", walks={len(self.walk_sets)} x {self.walks}" if self.walks is not None else ""
         return f"Topology(num_nodes={self.num_nodes}, num_edges={self.num_edges}, num_graphs={self.num_graphs}{sets})"
 
+    def _repr_html_(self) -> str:
+        """For notebooks: what is there, without looking at any value."""
+        weights = "none, all ones" if self.edge_weight is None else "non-negative" if self.nonnegative else "of any sign"
+        sizes = size_of(self.edge_index, self.edge_weight, self.batch, self.pos)
+        facts = {
+            "nodes": f"{self.num_nodes:,}",
+            "edges": f"{self.num_edges:,}, {self.num_edges / max(1, self.num_nodes):.3g} per node",
+            "graphs": f"{self.num_graphs:,}",
+            "weights": weights,
+            "positions": "none" if self.pos is None else f"{self.pos.shape[1]} per node",
+            "walks": f"{len(self.walk_sets)} x {self.walks}" if self.walks is not None else "none",
+            "memory": f"{say_bytes(sizes)} on {self.device}, without walks",
+        }
+        return fact_table(repr(self), facts)
+
     def _set(self, **fields: Any) -> None:
         self.__dict__.update(fields)
 
@@ -254,6 +301,7 @@ class Topology:
         pos: Tensor | None,
         walks: Walks | Sequence[Walks] | None,
         num_graphs: int | None,
+        edge_attr: Tensor | None,
     ) -> None:
         """Take and check the arguments; questions about their values are settled together with those that are there."""
         edges = read_edges(edge_index)
@@ -261,7 +309,7 @@ class Topology:
             raise refuse("edge_weight", "left out where the sparse matrix has values", edge_weight)
         self._set(edge_index=edges.edge_index, edge_weight=edges.edge_weight if edge_weight is None else edge_weight)
         self._set(num_nodes=_count_nodes(num_nodes, edges.num_nodes, batch=batch, pos=pos), batch=batch, pos=pos)
-        self._set(nonnegative=True, num_graphs=1, _normalized={}, _derived={})
+        self._set(edge_attr=edge_attr, nonnegative=True, num_graphs=1, _normalized={}, _derived={})
         self._check_shapes()
         self._ask_values(num_graphs, questions)
         self._ask_links("edge_index", self.edge_index, questions)
@@ -286,6 +334,8 @@ class Topology:
             self._set(batch=self.batch.long())
         if self.pos is not None:
             _check_tensor("pos", self.pos, (n, None), "[N, D]", floating=True)
+        if self.edge_attr is not None:
+            _check_attributes(self.edge_attr, e)
 
     def _ask_values(self, num_graphs: int | None, questions: Questions) -> None:
         if self.num_edges:
@@ -295,6 +345,8 @@ class Topology:
             questions.ask(self._settle_weights, is_bad(low, high), low < 0)
         if self.pos is not None:
             questions.ask(self._settle_positions, is_bad(*extremes(self.pos)))
+        if self.edge_attr is not None and self.edge_attr.is_floating_point():
+            questions.ask(self._settle_attributes, is_bad(*extremes(self.edge_attr)))
         if self.batch is None or not self.num_nodes:
             self._set(num_graphs=_count_graphs(num_graphs, 0, 0))
         else:
@@ -314,6 +366,10 @@ class Topology:
         if bad:
             refuse_infinite("pos", self.pos)  # type: ignore[arg-type]
 
+    def _settle_attributes(self, bad: int) -> None:
+        if bad:
+            refuse_infinite("edge_attr", self.edge_attr)  # type: ignore[arg-type]
+
     def _settle_graphs(self, num_graphs: int | None, first: int, last: int) -> None:
         self._set(num_graphs=_count_graphs(num_graphs, first, last))
 
@@ -330,14 +386,22 @@ class Topology:
         source, target = self.edge_index
         return torch.sort(target * self.num_nodes + source, stable=True)
 
-    def _summed_weight(self) -> Tensor:
-        position, order = self._position
-        weight = torch.ones(self.num_edges, device=self.device) if self.edge_weight is None else self.edge_weight
-        weight = weight.to(accumulator(weight))
+    @structure
+    def _entry(self) -> Tensor | None:
+        """``[E]``, the entry of A that each edge adds to, in the order of positions; none where each has its own."""
         if self.pattern.nnz == self.num_edges:
-            return weight[order]
-        entry = torch.unique_consecutive(position, return_inverse=True)[1]
-        return weight.new_zeros(self.pattern.nnz).index_add(0, entry, weight[order])
+            return None
+        return torch.unique_consecutive(self._position[0], return_inverse=True)[1]
+
+    def _summed_weight(self) -> Tensor:
+        return self._summed(torch.ones(self.num_edges, device=self.device) if self.edge_weight is None else self.edge_weight)
+
+    def _summed(self, weight: Tensor) -> Tensor:
+        """``[..., E] -> [..., nnz]``, weights of edges summed to entries of A."""
+        weight = weight.to(accumulator(weight))[..., self._position[1]]
+        if self._entry is None:
+            return weight
+        return weight.new_zeros(*weight.shape[:-1], self.pattern.nnz).index_add(-1, self._entry, weight)
 
 
 def check_normalization(normalization: Normalization) -> Normalization:
@@ -396,14 +460,28 @@ def _check_tensor(name: str, value: Tensor, shape: tuple[int | None, ...], lette
         raise refuse(name, f"of shape {letters} with {letters[1]} = {shape[0]}", value)
 
 
+def _check_attributes(edge_attr: Tensor, num_edges: int) -> None:
+    if not isinstance(edge_attr, Tensor):
+        raise refuse_type("edge_attr", "a tensor", edge_attr)
+    if edge_attr.is_complex():
+        raise refuse_type_of("edge_attr", "a tensor of real numbers", edge_attr)
+    if edge_attr.dim() not in (1, 2) or edge_attr.shape[0] != num_edges:
+        raise refuse("edge_attr", f"of shape [E, D] or [E] with E = {num_edges}", edge_attr)
+
+
 def _normalize(pattern: Pattern, weight: Tensor, normalization: Normalization) -> Tensor:
     if normalization is None:
         return weight
-    row = weight.new_zeros(pattern.shape[0]).index_add(0, pattern.row, weight.abs())
+    row = _totals(weight, pattern.row, pattern.shape[0])
     if normalization == "rw":
-        return weight * _power(row, -1)[pattern.row]
-    col = weight.new_zeros(pattern.shape[1]).index_add(0, pattern.col, weight.abs())
-    return weight * _power(row, -0.5)[pattern.row] * _power(col, -0.5)[pattern.col]
+        return weight * _power(row, -1)[..., pattern.row]
+    col = _totals(weight, pattern.col, pattern.shape[1])
+    return weight * _power(row, -0.5)[..., pattern.row] * _power(col, -0.5)[..., pattern.col]
+
+
+def _totals(weight: Tensor, place: Tensor, count: int) -> Tensor:
+    """Sums of absolute values by row or column, ``[..., count]``."""
+    return weight.new_zeros(*weight.shape[:-1], count).index_add(-1, place, weight.abs())
 
 
 def _power(total: Tensor, exponent: float) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch_geometric.data import Batch, Data
+from torch_geometric.transforms import ToSparseTensor
 
 from graphmask import Topology, reference
 from graphmask.testing import assert_gradients, example_topologies, join
@@ -63,6 +64,17 @@ def test_the_adjacency_is_made_once_and_learned_weights_are_read_each_time() -> 
     assert_close(pattern.to_dense(value), expected)
 
 
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("name", ["weighted", "directed", "signed", "multigraph", "empty"])
+def test_several_sets_of_weights_are_normalised_one_by_one(name: str, normalization: str) -> None:
+    topology = example_topologies()[name]
+    sets = torch.randn(2, 3, topology.num_edges, generator=torch.Generator().manual_seed(0))
+    pattern, weight = topology.adjacency(normalization, sets)
+    assert (pattern, weight.shape) == (topology.pattern, (2, 3, pattern.nnz))
+    for one, expected in zip(weight.flatten(0, 1), sets.flatten(0, 1), strict=True):
+        assert_close(one, Topology(topology.edge_index, topology.num_nodes, expected).adjacency(normalization)[1])
+
+
 def test_the_norm_of_the_symmetric_adjacency_is_at_most_one() -> None:
     for topology in example_topologies().values():
         pattern, weight = topology.adjacency("sym")
@@ -112,6 +124,24 @@ def test_a_layer_s_arguments_make_a_topology_or_are_one() -> None:
     assert Topology.of(x, PATH, torch.ones(4), torch.tensor([0, 0, 0])).num_graphs == 1
 
 
+@pytest.mark.parametrize("features", [torch.arange(8.0).view(4, 2), torch.arange(4), torch.zeros(4, 3, dtype=torch.uint8)])
+def test_features_of_edges_are_kept(features: Tensor) -> None:
+    made = Topology.from_data(Data(edge_index=PATH, edge_attr=features, num_nodes=3))
+    same = Topology.of(torch.ones(3, 1), PATH, edge_attr=features)
+    for topology in (made, same, made.with_walks(walks(3)), made.to("cpu"), pickle.loads(pickle.dumps(made))):
+        assert_close(topology.edge_attr, features, rtol=0, atol=0)
+    assert Topology(PATH, 3).edge_attr is None
+
+
+@pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
+def test_features_of_a_sparse_matrix_are_those_of_its_entries() -> None:
+    """In the order in which PyG's ToSparseTensor puts them: by target, then by source."""
+    data = Data(edge_index=PATH.flip(1), edge_attr=PATH.flip(1).mT.float(), num_nodes=3)
+    data = ToSparseTensor(layout=torch.sparse_csr)(data)
+    topology = Topology.from_data(data)
+    assert_close(topology.edge_index.mT.float(), topology.edge_attr)
+
+
 class Waits(TorchDispatchMode):
     """Counts the operations for which an accelerator is waited for; ``Tensor.tolist`` is counted by its caller."""
 
@@ -125,8 +155,8 @@ class Waits(TorchDispatchMode):
 
 
 def test_values_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of edges, weights, positions, batch and walks together, and before training."""
-    data = Data(edge_index=PATH, edge_weight=torch.ones(4), pos=torch.ones(3, 2), num_nodes=3)
+    """Those of edges, weights, features, positions, batch and walks together, and before training."""
+    data = Data(edge_index=PATH, edge_weight=torch.ones(4), edge_attr=torch.ones(4, 1), pos=torch.ones(3, 2), num_nodes=3)
     draw = AddWalks(ResampledWalks(budget=2, hops=1), torch.Generator().manual_seed(0), sets=2)
     batch, counts, tolist = Batch.from_data_list([draw(data), draw(data)]), [], Tensor.tolist
     monkeypatch.setattr(Tensor, "tolist", lambda x: counts.append(1) or tolist(x))
@@ -203,6 +233,11 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: Topology(PATH, 3, pos=ones(3)), ValueError, "`pos`"),
     (lambda: Topology(PATH, 3, pos=ones(3, 2).long()), TypeError, "`pos`"),
     (lambda: Topology(PATH, 3, pos=torch.full((3, 2), NAN)), ValueError, "`pos` must be finite"),
+    (lambda: Topology(PATH, 3, edge_attr=ones(3, 2)), ValueError, r"`edge_attr` must be of shape \[E, D\] or \[E\] with E = 4"),
+    (lambda: Topology(PATH, 3, edge_attr=ones(4, 2, 1)), ValueError, "`edge_attr`"),
+    (lambda: Topology(PATH, 3, edge_attr=[1.0] * 4), TypeError, "`edge_attr` must be a tensor, got list"),
+    (lambda: Topology(PATH, 3, edge_attr=ones(4) + 1j), TypeError, "`edge_attr` must be a tensor of real numbers"),
+    (lambda: Topology(PATH, 3, edge_attr=torch.full((4, 2), NAN)), ValueError, "`edge_attr` must be finite.*8 NaN"),
     (lambda: Topology(PATH, 3, walks=walks(4)), ValueError, "`walks` must be drawn on this graph of 3 nodes"),
     (lambda: Topology(PATH, 3, walks=PATH), TypeError, "`walks` must be Walks"),
     (lambda: Topology(PATH, 3, walks=[walks(3), None]), TypeError, "`walks`"),
@@ -217,6 +252,8 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: Topology.of(ones(4, 1), Topology(PATH, 3)), ValueError, r"`x` must be of shape \[N, C\] with N = 3"),
     (lambda: Topology.of(ones(3, 1), Topology(PATH, 3), ones(4)), ValueError, "`edge_weight, batch`"),
     (lambda: Topology.of(ones(3, 1), Topology(PATH, 3), None, ones(3).long()), ValueError, "`edge_weight, batch`"),
+    (lambda: Topology.of(ones(3, 1), Topology(PATH, 3), edge_attr=ones(4)), ValueError, "`edge_attr` must be left out"),
+    (lambda: Topology.of(ones(3, 1), PATH, ones(3).long()), TypeError, "`edge_weight` must be .*`batch` comes after it"),
     (lambda: Topology.of(ones(2, 1), PATH), ValueError, "`edge_index` must be node ids from 0 to N - 1 = 1"),
 ]
 

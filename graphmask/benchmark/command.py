@@ -15,6 +15,7 @@ from .bodies.command import run_bodies
 from .comparisons import COMPARISONS
 from .comparisons.command import run_comparisons
 from .contenders import CONTENDERS
+from .encodings_command import encodings
 from .estimators.command import estimators
 from .estimators.concentration_command import concentration
 from .families import FAMILIES
@@ -32,6 +33,7 @@ bench = typer.Typer(
 bench.command("estimators")(estimators)
 bench.command("concentration")(concentration)
 bench.command("features")(features)
+bench.command("encodings")(encodings)
 bench.command("families")(families)
 
 # The options that each benchmark reads, beside those that all do.
@@ -85,6 +87,9 @@ def measure(
     csv: Annotated[Path | None, typer.Option(help="Write all measurements to this file.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write machine, settings, every round and summaries here.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw them into this picture.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="A page with tables and plots. Default: beside the first other file, if any.")
+    ] = None,
     reorder: Annotated[bool, typer.Option("--reorder", help="Nodes in the order that ReorderNodes gives.")] = False,
     keep_memory: Annotated[
         bool, typer.Option("--keep-memory", help="Timed processes keep the memory that they free (Linux).")
@@ -96,7 +101,7 @@ def measure(
     """
     if context.invoked_subcommand is not None:
         return
-    common = checked("options", lambda: Common(device, threads, seed, csv, json))
+    common = checked("options", lambda: Common(device, threads, seed, csv, json, html))
     asked = {"--compare": compare, "--bodies": bodies, "--memory": memory}
     growth = Growth(common, nodes, max_nodes, contenders, time_limit, memory_limit, reorder)
     benchmarks = (

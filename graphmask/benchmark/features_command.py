@@ -15,10 +15,16 @@ from .features_report import make_table, write_plot
 from .machine import describe_machine, summarize
 from .names import find_named
 from .options import INTERRUPTED, check_files, checked, collect, limited, split
+from .page import Chart, Report, page_path
 from .records import write_csv
 from .report import make_console, make_fact_table
 
 T = TypeVar("T")
+
+_CHARTS = (
+    Chart("Relative error of scores", "size", "error", ("features",), ("inputs", "channels")),
+    Chart("Relative error of attention", "size", "attention", ("features",), ("inputs", "channels")),
+)
 
 
 def features(
@@ -33,6 +39,9 @@ def features(
     threads: Annotated[int | None, typer.Option(help="CPU threads. Default: torch's choice.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write all accuracies to this file.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw errors against m into this picture.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="A page with tables and plots. Default: beside the first other file, if any.")
+    ] = None,
     names: Annotated[bool, typer.Option("--names", help="List the maps, and measure nothing.")] = False,
 ) -> None:
     """Measure how accurate random features of the softmax kernel are, at equal dimension.
@@ -44,7 +53,7 @@ def features(
     if names:
         make_console().print(make_fact_table("Maps", {each.name: each.about for each in MAPS}))
         return
-    checked("--csv, --plot", lambda: check_files(csv, plot))
+    checked("--csv, --plot, --html", lambda: check_files(csv, plot, html=html))
     if threads is not None:
         checked("--threads", lambda: check_integer("threads", threads, 1))
     given = checked("inputs", lambda: _choose_inputs(inputs, channels, spreads, nodes, seed))
@@ -56,9 +65,10 @@ def features(
     if accuracies:
         if plot is not None:
             write_plot(plot, accuracies, summarize(machine))
-        console = make_console()
-        console.print(make_table(accuracies))
-        console.print(make_fact_table("Machine", machine))
+        report = Report(make_console(), page_path(html, csv, plot), "graphmask bench features")
+        report.print(make_table(accuracies))
+        report.print(make_fact_table("Machine", machine))
+        report.write([each.row() for each in accuracies], _CHARTS)
     if not complete:
         raise typer.Exit(INTERRUPTED)
 

@@ -18,7 +18,9 @@ from graphmask._checks import check_integer, refuse
 from graphmask.extras import require
 
 from .machine import check_device, describe_machine, summarize
+from .page import Report, page_path
 from .records import Record, write_csv, write_json
+from .report import make_console
 
 # As shells tell of an interrupt at the keyboard.
 INTERRUPTED = 130
@@ -56,13 +58,15 @@ def checked(options: str, make: Callable[[], T]) -> T:
         raise typer.BadParameter(f"{error}", param_hint=options) from error
 
 
-def check_files(csv: Path | None, plot: Path | None, json: Path | None = None) -> None:
+def check_files(csv: Path | None, plot: Path | None, json: Path | None = None, html: Path | None = None) -> None:
     """Refuse files that cannot be written, and pictures without matplotlib, before hours are spent."""
-    for name, path in (("csv", csv), ("json", json), ("plot", plot)):
+    for name, path in (("csv", csv), ("json", json), ("plot", plot), ("html", html)):
         if path is not None:
             _check_writable(name, path)
     if plot is not None:
         require("matplotlib.figure", extra="viz")
+    if html is not None:
+        require("plotly.graph_objects", extra="viz")
 
 
 def _check_writable(name: str, path: Path) -> None:
@@ -81,6 +85,7 @@ class Common:
         seed: of all random numbers.
         csv: a file for the table, or :obj:`None`.
         json: a file for all that was found, or :obj:`None`.
+        html: a file for the page, or :obj:`None` for one beside the other files.
     """
 
     device: str = "cpu"
@@ -88,17 +93,22 @@ class Common:
     seed: int = 0
     csv: Path | None = None
     json: Path | None = None
+    html: Path | None = None
 
     def __post_init__(self) -> None:
         if self.threads is not None:
             check_integer("threads", self.threads, 1)
         check_device(self.device)
-        check_files(self.csv, None, self.json)
+        check_files(self.csv, None, self.json, self.html)
 
     @cached_property
     def machine(self) -> dict[str, str]:
         """As it is before anything is measured."""
         return describe_machine(self.threads)
+
+    def report(self, title: str, plot: Path | None = None) -> Report:
+        """What prints, and then writes the page."""
+        return Report(make_console(), page_path(self.html, self.json, self.csv, plot), title)
 
     def write(self, records: Sequence[Record], settings: Mapping[str, Any], summaries: Sequence[Any] | None = None) -> None:
         """Write the files, if there is anything to write.

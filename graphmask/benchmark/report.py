@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from .page import Report
     from .scaling import Settings
 
 _LOG_WIDTH = 160
@@ -38,7 +39,9 @@ def make_console() -> Console:
     return console if console.is_terminal else require("rich.console", extra="cli").Console(width=_LOG_WIDTH)
 
 
-def print_report(console: Console, measurements: Sequence[Measurement], settings: Settings, machine: dict[str, str]) -> None:
+def print_report(
+    console: Console | Report, measurements: Sequence[Measurement], settings: Settings, machine: dict[str, str]
+) -> None:
     """Print all tables, what was cut off and why, and the machine.
 
     Args:
@@ -56,7 +59,7 @@ def print_report(console: Console, measurements: Sequence[Measurement], settings
     console.print(make_fact_table("Machine", machine))
 
 
-def print_tables(console: Console, measurements: Sequence[Measurement], settings: Settings) -> None:
+def print_tables(console: Console | Report, measurements: Sequence[Measurement], settings: Settings) -> None:
     """Print one table per quantity.
 
     Raises:

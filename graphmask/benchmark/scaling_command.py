@@ -10,7 +10,8 @@ from graphmask._checks import check_integer, refuse
 from .contenders import CONTENDERS, find_contenders
 from .machine import summarize
 from .options import Common, check_files, checked, collect, given, split, split_sizes
-from .report import make_console, print_report
+from .page import GROWTH
+from .report import print_report
 from .results import Measurement, summarize_growth
 from .scaling import Settings, run
 
@@ -82,7 +83,10 @@ def _run(common: Common, settings: Settings, plot: Path | None) -> bool:
     _ = common.machine
     found, complete = collect(lambda progress: run(settings, progress), keep)
     if found:
-        print_report(make_console(), [each for group in found for each in group], settings, common.machine)
+        measurements = [each for group in found for each in group]
+        report = common.report("graphmask bench", plot)
+        print_report(report, measurements, settings, common.machine)
+        report.write([each.row() for each in measurements], GROWTH)
     return complete
 
 

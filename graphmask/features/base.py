@@ -7,11 +7,12 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 from graphmask._checks import refuse_type
+from graphmask._recipes import Recorded
 
 from .scores import InnerProducts, Scores
 
 
-class FeatureMap(nn.Module, ABC):
+class FeatureMap(Recorded, nn.Module, ABC):
     r"""Features :math:`\phi` whose inner products are the scores of linear attention.
 
     A feature map of ``[..., d]`` gives ``[..., m]``. Queries and keys may be mapped differently.

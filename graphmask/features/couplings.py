@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import refuse_type
+from graphmask._recipes import Recorded
 
 
-class Coupling(ABC):
+class Coupling(Recorded, ABC):
     """Draws the rows w of a projection, each alone from N(0, I): every coupling leaves estimates unbiased."""
 
     @abstractmethod

@@ -21,11 +21,12 @@ def power_series(pattern: Pattern, weight: Tensor, alpha: Tensor, x: Tensor) -> 
 
     Args:
         pattern: the entries of W, of shape ``N x N``.
-        weight: ``[nnz]``.
+        weight: ``[nnz]``; or ``[H, nnz]``, other weights for each head.
         alpha: ``[H, K + 1]`` or ``[1, K + 1]``.
         x: ``[H, N, C]`` or ``[1, N, C]``, of the same type as both.
 
-    Cost: O(K nnz H C) time, O(N H C) memory; K times the memory where the gradient of ``weight`` is wanted.
+    Cost: O(K nnz H C) time, O(N H C) memory; K times the memory where the gradient of ``weight`` is wanted, or
+        any gradient for weights per head.
 
     Example:
         >>> import torch
@@ -35,7 +36,7 @@ def power_series(pattern: Pattern, weight: Tensor, alpha: Tensor, x: Tensor) -> 
         >>> power_series(path, torch.ones(4), torch.tensor([[1.0, 10.0, 100.0]]), x).flatten()
         tensor([101.,  10., 100.])
     """
-    if alpha.shape[1] == 1 or (weight.requires_grad and torch.is_grad_enabled()):
+    if alpha.shape[1] == 1 or weight.dim() == 2 or (weight.requires_grad and torch.is_grad_enabled()):
         return _compose(pattern, weight, alpha, x)
     heads = max(len(x), len(alpha))
     return _series(x.expand(heads, -1, -1), alpha.expand(heads, -1), weight, *_sides(pattern))
@@ -44,8 +45,9 @@ def power_series(pattern: Pattern, weight: Tensor, alpha: Tensor, x: Tensor) -> 
 def _compose(pattern: Pattern, weight: Tensor, alpha: Tensor, x: Tensor) -> Tensor:
     *lower, last = alpha.unsqueeze(-1).unsqueeze(-1).unbind(1)
     total = last * x
+    weight = weight if weight.dim() == 2 else weight.unsqueeze(0)
     for coefficient in reversed(lower):
-        total = spmm(pattern, weight.unsqueeze(0), total) + coefficient * x
+        total = spmm(pattern, weight, total) + coefficient * x
     return total
 
 

@@ -10,11 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from graphmask._checks import check_integer, refuse_type
+from graphmask._html import fact_table
+from graphmask._recipes import Recorded
+from graphmask._warnings import warn_once
 from graphmask.kernels import Pattern
 from graphmask.operators import MaskOperator
 from graphmask.operators.executions import prefers_blocks
 from graphmask.topology import Topology
 from graphmask.walks import WalkSampler
+
+# Graphs of so many nodes are worth a warning where their walks are drawn again and again, in training.
+_LARGE = 1000
+_AGAIN = 5
 
 
 class WalkDemand(NamedTuple):
@@ -25,7 +32,7 @@ class WalkDemand(NamedTuple):
     seed: int
 
 
-class TopologicalMask(nn.Module, ABC):
+class TopologicalMask(Recorded, nn.Module, ABC):
     """A learnable function of the weighted adjacency: ``mask(topology)`` is an operator of shape ``[H, N, N]``.
 
     A subclass gives ``_operator``; parameters live here, structure lives in the operator. Masks add, scale and multiply entry
@@ -76,6 +83,7 @@ class TopologicalMask(nn.Module, ABC):
         """
         demand = None if topology.walk_sets else self.walk_demand
         if demand is not None:
+            self._count_draw(topology)
             generator = torch.Generator().manual_seed(demand.seed)
             topology = topology.with_walks(*(demand.sampler(topology, generator) for _ in range(demand.sets)))
         support = self._support(topology)
@@ -87,6 +95,21 @@ class TopologicalMask(nn.Module, ABC):
             if prefers_blocks(topology, pattern):
                 topology.blocks.slots(pattern)
         return topology
+
+    def _count_draw(self, topology: Topology) -> None:
+        """Warn who trains on a large graph whose walks are drawn in every call."""
+        if torch.compiler.is_compiling() or not self.training or topology.num_nodes < _LARGE:
+            return
+        drawn, count = self.__dict__.get("_drawn", (None, 0))
+        size = topology.num_nodes, topology.num_edges
+        self.__dict__["_drawn"] = size, count + 1 if drawn == size else 1
+        if self.__dict__["_drawn"][1] == _AGAIN and torch.is_grad_enabled():
+            warn_once(
+                "walks in every call",
+                f"{type(self).__name__} has drawn the walks of a graph of {size[0]:,} nodes {_AGAIN} times while training, "
+                "which costs far more than attention. Draw them once: data = graphmask.transforms.AddWalks(sampler)(data), and "
+                "call the model with Topology.from_data(data), or with mask.prepare(topology) made once.",
+            )
 
     def _patterns(self, topology: Topology) -> Iterable[Pattern]:
         """The sparse patterns that the operator multiplies by; a mask without this works too, but is not compiled cold."""
@@ -130,6 +153,19 @@ class TopologicalMask(nn.Module, ABC):
 
     def __str__(self) -> str:
         return f"{self!r}: O({self.cost}) per column" if self.cost else repr(self)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what it learns and costs, by its definition."""
+        demand, learned = self.walk_demand, sum(each.numel() for each in self.parameters() if each.requires_grad)
+        walks = "none" if demand is None else f"{demand.sets} set(s), by {demand.sampler!r} where the data has none"
+        facts = {
+            "heads": self.heads,
+            "learned numbers": f"{learned:,}",
+            "M @ x costs": f"O({self.cost}) per head and column" if self.cost else "what its parts do",
+            "reads walks": walks,
+            "depends on the order of nodes": "yes" if self.ordered else "no",
+        }
+        return fact_table(repr(self), facts)
 
     def __mul__(self, other: float | Tensor | TopologicalMask) -> TopologicalMask:
         """The mask times a number, or a parameter of one number or one per head; the entrywise product with another mask."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from graphmask._checks import check_integer, check_number, refuse
+from graphmask._recipes import Recorded
 
 from ._series import binomials, series_root
 
@@ -22,7 +23,7 @@ from ._series import binomials, series_root
 _INITIAL_DECAY = 0.01
 
 
-class Coefficients(nn.Module, ABC):
+class Coefficients(Recorded, nn.Module, ABC):
     """``[H, K + 1]`` coefficients of the powers 0 to K.
 
     Args:

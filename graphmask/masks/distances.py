@@ -16,11 +16,12 @@ from torch.nn.functional import softplus
 
 from graphmask._checks import check_integer, check_number, describe, refuse, refuse_type
 from graphmask._distances import multiples
+from graphmask._recipes import Recorded
 
 from .coefficients import Coefficients, NonNegative, make_coefficients
 
 
-class DistanceFunction(nn.Module, ABC):
+class DistanceFunction(Recorded, nn.Module, ABC):
     """A learnable function g of a distance that is at least 0, one per head; a mask reads it as ``M_ij = g(dist(i, j))``.
 
     A subclass gives ``_values``; infinite distances, between nodes that no path joins, are mapped to 0 for all of them.

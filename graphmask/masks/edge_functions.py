@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import check_number, refuse
+from graphmask._recipes import Recorded
 
 
-class EdgeFunction(ABC):
+class EdgeFunction(Recorded, ABC):
     r"""A weight :math:`f(z) \ge 0` of the edge between two points whose offset is z, with :math:`f(0) = 1`.
 
     It is a mean of waves, :math:`f(z) = E[c(\omega) \cos(\omega \cdot z)]`, over frequencies :math:`\omega` that can be drawn.

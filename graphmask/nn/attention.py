@@ -23,7 +23,7 @@ class TopologicalAttention(nn.Module):
                                     {\sum_j |M^h_{ij}|\, \phi(q^h_i) \cdot \phi(k^h_j)}
 
     Args:
-        channels: C, of input and output.
+        channels: C, of input and output; a size to be added to the input is known beforehand, so that -1 is refused.
         heads: H, a divisor of C.
         mask: M, of H heads or one.
         feature_map: phi. (default: :obj:`None`, :class:`~graphmask.features.ReLU`)
@@ -31,7 +31,7 @@ class TopologicalAttention(nn.Module):
 
     Shapes:
         - **input:** node features ``[N, C]``, ``edge_index [2, E]`` or a :class:`~graphmask.Topology`, ``edge_weight [E]``,
-          ``batch [N]`` in any order
+          ``batch [N]`` in any order, ``edge_attr [E, D]`` for masks that read it
         - **output:** ``[N, C]``
 
     Raises:
@@ -85,9 +85,10 @@ class TopologicalAttention(nn.Module):
         edge_index: Topology | Any,
         edge_weight: Tensor | None = None,
         batch: Tensor | None = None,
+        edge_attr: Tensor | None = None,
     ) -> Tensor:
-        """Attend: ``layer(x, edge_index, edge_weight, batch)`` or ``layer(x, topology)``."""
-        topology = self._topology(x, edge_index, edge_weight, batch)
+        """Attend: ``layer(x, edge_index, edge_weight, batch, edge_attr)`` or ``layer(x, topology)``."""
+        topology = self._topology(x, edge_index, edge_weight, batch, edge_attr)
         q, k, v = self._project(x)
         mixed = attention(q, k, v, self.mask(topology), self.feature_map)
         return self.dropout(self.out(mixed.flatten(1)))
@@ -99,6 +100,7 @@ class TopologicalAttention(nn.Module):
         edge_index: Topology | Any,
         edge_weight: Tensor | None = None,
         batch: Tensor | None = None,
+        edge_attr: Tensor | None = None,
     ) -> Tensor:
         r"""Rows of the implicit attention map, ``[len(nodes), H, N]``: how much each chosen node takes from every other.
 
@@ -113,13 +115,14 @@ class TopologicalAttention(nn.Module):
             edge_index: as in ``forward``.
             edge_weight: as in ``forward``.
             batch: as in ``forward``.
+            edge_attr: as in ``forward``.
 
         Cost: O(N) per chosen node; the map itself is never built.
 
         Raises:
             ValueError: for nodes that are not a vector of node ids.
         """
-        topology = self._topology(x, edge_index, edge_weight, batch)
+        topology = self._topology(x, edge_index, edge_weight, batch, edge_attr)
         check_nodes(nodes, topology.num_nodes)
         q, k, _ = self._project(x)
         queries, keys = (x.transpose(0, 1) for x in self.feature_map(q, k, topology.batch, topology.num_graphs))
@@ -132,8 +135,8 @@ class TopologicalAttention(nn.Module):
     def __repr__(self) -> str:
         return f"TopologicalAttention({self.channels}, heads={self.heads}, mask={self.mask!r})"
 
-    def _topology(self, x: Tensor, edge_index: Any, edge_weight: Tensor | None, batch: Tensor | None) -> Topology:
-        topology = Topology.of(x, edge_index, edge_weight, batch)
+    def _topology(self, x: Tensor, edge_index: Any, *given: Tensor | None) -> Topology:
+        topology = Topology.of(x, edge_index, *given)
         if x.dim() != 2 or x.shape[1] != self.channels:
             raise refuse("x", f"of shape [N, C] with C = {self.channels}", x)
         return self.mask.prepare(topology)

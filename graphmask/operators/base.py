@@ -9,10 +9,14 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import refuse, refuse_type
+from graphmask._html import fact_table, say_bytes
 from graphmask.features.scores import InnerProducts, Scores
 from graphmask.kernels import HopValues, Pattern
 from graphmask.kernels.primitives import is_half, sum_dtype
 from graphmask.topology import Topology
+
+# Operators whose products cost more multiply-adds than this are not asked for their entries to be described.
+_SOON = 1e8
 
 if TYPE_CHECKING:
     from .executions import Execution
@@ -199,6 +203,39 @@ class MaskOperator(ABC):
 
     def __str__(self) -> str:
         return f"{self!r}: {self.cost:,.0f} multiply-adds per head and column"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what it costs, and how attention under it would run."""
+        signs = (
+            "none is negative"
+            if self.nonnegative
+            else "of any sign; estimates of what is not negative"
+            if self.estimate
+            else "of any sign"
+        )
+        facts = {
+            "heads, nodes": f"{self.heads:,}, {self.num_nodes:,}",
+            "M @ x costs": f"{self.cost:,.0f} multiply-adds per head and column",
+            "entries": signs,
+            "attention runs as": self._foresee(),
+            "as a dense matrix": f"it would take {say_bytes(4.0 * self.heads * self.num_nodes**2)}",
+        }
+        return fact_table(repr(self), facts)
+
+    def _foresee(self) -> str:
+        """The execution that would be chosen for 16 features and channels, and the entries, where these are soon found."""
+        from .executions import choose
+
+        if self.cost > _SOON or torch.is_inference_mode_enabled():
+            return "chosen when it is called"
+        # Entries are kept, and whoever attends later may want their gradient.
+        with torch.enable_grad():
+            entries = self.entries()
+            try:
+                chosen = repr(choose(self, 16, 16, 4))
+            except ValueError:
+                return "nothing: its absolute values are not known, and its blocks are too large"
+        return chosen if entries is None else f"{chosen}, {entries.pattern.nnz:,} stored pairs"
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None) -> Attended:
         """Both sums for inner products; masks that know better than the executions override this."""

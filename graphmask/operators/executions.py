@@ -16,6 +16,8 @@ from torch.nn.functional import one_hot
 
 from graphmask._blocks import Blocks
 from graphmask._checks import refuse
+from graphmask._html import say_bytes
+from graphmask._warnings import warn_once
 from graphmask.features.scores import InnerProducts, Scores
 from graphmask.kernels import Pattern, pair_attention, spmm
 from graphmask.kernels.pairs import runs_compiled
@@ -27,6 +29,9 @@ from .base import Attended, MaskOperator
 
 # Bytes that all mask blocks of a batch may take before their execution is no longer chosen.
 BLOCK_MEMORY = 2**28
+
+# Bytes of mask blocks from which on whoever asks for them is warned.
+_WARNED = 2**30
 
 # Bytes of one slice of lifted keys: smaller slices are computed twice under autograd, and their products are narrower.
 SLICE_MEMORY = 2**28
@@ -182,6 +187,7 @@ class Dense(Execution):
         return max(mask.num_nodes * mask.topology.largest_graph, mask.topology.blocks.area)
 
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
+        self._warn_of_size(mask, q.shape[-1], v)
         q, k, v = in_one_type(q, k, v)
         weights = [weight.to(v.dtype) for weight in _mask_blocks(mask)]
         if scores.factored:
@@ -189,6 +195,15 @@ class Dense(Execution):
         else:
             attend = partial(_attend_scored_block, scores=scores, sums_itself=mask.sums_itself and not scores.signed)
         return attend_blocks(attend, mask.topology.blocks, q, k, v, weights)
+
+    def _warn_of_size(self, mask: MaskOperator, m: int, v: Tensor) -> None:
+        size = self.footprint(mask, m, v.shape[-1]) * mask.heads * v.element_size()
+        if size > _WARNED:
+            warn_once(
+                "dense blocks",
+                f"Dense() builds mask blocks of {say_bytes(size)} for graphs of up to {mask.topology.largest_graph:,} nodes. "
+                "Leave `execution` out, or use a mask with a sparse support, such as WalkMask, or one that is not negative.",
+            )
 
 
 def prefers_blocks(topology: Topology, pattern: Pattern) -> bool:

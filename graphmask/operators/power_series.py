@@ -18,7 +18,7 @@ class PowerSeriesOperator(MaskOperator):
     Args:
         topology: the graphs that W belongs to.
         pattern: where W has entries.
-        weight: ``[nnz]``, the values of W.
+        weight: ``[nnz]``, the values of W; or ``[H, nnz]``, those of a :math:`W_h` for each head.
         alpha: ``[H, K + 1]``.
         nonnegative: whether neither W nor alpha can be negative. (default: :obj:`False`)
 
@@ -44,12 +44,12 @@ class PowerSeriesOperator(MaskOperator):
 
     def _transpose(self) -> MaskOperator:
         pattern, weight = self.pattern, self.weight
-        return PowerSeriesOperator(self.topology, pattern.mT, weight[pattern.order], self.alpha, self.nonnegative)
+        return PowerSeriesOperator(self.topology, pattern.mT, weight[..., pattern.order], self.alpha, self.nonnegative)
 
     def to_dense(self) -> Tensor:
-        W = self.pattern.to_dense(self.weight)
+        W = self.pattern.to_dense(self.weight).expand(self.heads, -1, -1)
         powers = torch.stack([torch.linalg.matrix_power(W, k) for k in range(self.alpha.shape[1])])
-        return torch.einsum("hk,kij->hij", self.alpha.to(W.dtype), powers)
+        return torch.einsum("hk,khij->hij", self.alpha.to(W.dtype), powers)
 
     def _entries(self) -> Entries | None:
         """Known up to order 1; from order 2 on the support fills in."""

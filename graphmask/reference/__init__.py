@@ -87,6 +87,7 @@ from .trees import polynomial_exponential_distance as polynomial_exponential_dis
 from .trees import table_distance as table_distance
 from .walk_kernel import random_walk_kernel as random_walk_kernel
 from .walks import adjacency as adjacency
+from .walks import edge_weights as edge_weights
 from .walks import path_walks as path_walks
 from .walks import resampling_threshold as resampling_threshold
 from .walks import symmetric_part as symmetric_part

@@ -44,6 +44,17 @@ def adjacency(
     raise ValueError(f"`normalization` must be 'sym', 'rw' or None, got {normalization!r}")
 
 
+def edge_weights(edge_attr: Tensor, a: Tensor, b: Tensor, edge_weight: Tensor | None = None) -> Tensor:
+    """Weights of edges by their features, [H, E]: w_h(e) = w_e log(1 + exp(a_h . z_e + b_h)), of a [H, D], b [H], z [E, D].
+
+    >>> z, a, b = torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.tensor([[3.0, -1.5]]), torch.zeros(1)
+    >>> edge_weights(z, a, b, torch.tensor([1.0, 2.0])).exp().tolist()
+    [[2.0, 4.0]]
+    """
+    weight = (1 + (a.double() @ edge_attr.double().mT + b.double()[:, None]).exp()).log()
+    return weight if edge_weight is None else weight * edge_weight.double()
+
+
 def walk_powers(W: Tensor, hops: int) -> Tensor:
     """The powers W^0, ..., W^K, [K + 1, N, N]: the expectation of the walks S_t of any unbiased sampler.
 

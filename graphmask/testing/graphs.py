@@ -76,7 +76,8 @@ def join(topologies: Sequence[Topology], interleaved: bool = False) -> tuple[Top
     """The batch of some graphs, and the ids that the nodes of each have there.
 
     Args:
-        topologies: the graphs, all with equally many sets of walks, and all with positions or none.
+        topologies: the graphs, all with equally many sets of walks, and all with positions or none; features of edges are
+            kept where all have them.
         interleaved: whether nodes of different graphs alternate at random. Those of one graph keep their order.
 
     Example:
@@ -96,6 +97,9 @@ def join(topologies: Sequence[Topology], interleaved: bool = False) -> tuple[Top
         batch[place] = graphs + (0 if each.batch is None else each.batch)
         graphs += each.num_graphs
     edges = [place[each.edge_index] for place, each in zip(places, topologies, strict=True)]
+    attributes = None
+    if topologies and all(each.edge_attr is not None for each in topologies):
+        attributes = torch.cat([each.edge_attr for each in topologies])  # type: ignore[misc]
     weights = [torch.ones(each.num_edges) if each.edge_weight is None else each.edge_weight for each in topologies]
     sets = [
         _concatenated([_moved(walks, place, n) for walks, place in zip(drawn, places, strict=True)])
@@ -105,22 +109,23 @@ def join(topologies: Sequence[Topology], interleaved: bool = False) -> tuple[Top
     if topologies and all(each.pos is not None for each in topologies):
         found = torch.cat([each.pos for each in topologies])  # type: ignore[misc]
         pos = torch.empty_like(found).index_copy(0, torch.cat(places), found)
-    return Topology(torch.cat(edges, 1), n, torch.cat(weights), batch, pos, sets, graphs), places
+    return Topology(torch.cat(edges, 1), n, torch.cat(weights), batch, pos, sets, graphs, attributes), places
 
 
 def remade(topology: Topology, **changes: Any) -> Topology:
     """The topology with some of its fields replaced."""
-    names = ("edge_index", "num_nodes", "edge_weight", "batch", "pos", "num_graphs")
+    names = ("edge_index", "num_nodes", "edge_weight", "batch", "pos", "num_graphs", "edge_attr")
     kept = {name: getattr(topology, name) for name in names} | {"walks": topology.walk_sets}
     return Topology(**{**kept, **changes})
 
 
 def cast(topology: Topology, dtype: torch.dtype) -> Topology:
-    """The topology with weights, positions and walks of another dtype."""
+    """The topology with weights, positions, features of edges and walks of another dtype."""
     return remade(
         topology,
         edge_weight=None if topology.edge_weight is None else topology.edge_weight.to(dtype),
         pos=None if topology.pos is None else topology.pos.to(dtype),
+        edge_attr=None if topology.edge_attr is None else topology.edge_attr.to(dtype),
         walks=[replace(walks, weight=walks.weight.to(dtype)) for walks in topology.walk_sets],
     )
 

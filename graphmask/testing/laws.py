@@ -183,7 +183,8 @@ def assert_edge_order_invariant(function: NodeFunction, topology: Topology, chan
     """
     order = torch.randperm(topology.num_edges, generator=generator_of())
     weight = None if topology.edge_weight is None else topology.edge_weight[order]
-    shuffled = remade(topology, edge_index=topology.edge_index[:, order], edge_weight=weight)
+    features = None if topology.edge_attr is None else topology.edge_attr[order]
+    shuffled = remade(topology, edge_index=topology.edge_index[:, order], edge_weight=weight, edge_attr=features)
     x = features_of(topology, channels)
     assert_close(function(x, shuffled), function(x, topology), "a function of shuffled edges and of the edges")
 

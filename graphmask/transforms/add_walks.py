@@ -32,7 +32,8 @@ class AddWalks(BaseTransform):
 
     Args:
         sampler: draws the walks.
-        generator: the source of randomness, which goes on from graph to graph. (default: :obj:`None`, the operating system)
+        generator: the source of randomness, which goes on from graph to graph; worker processes of a loader have copies of it,
+            all alike unless a ``worker_init_fn`` seeds them. (default: :obj:`None`, the operating system)
         sets: number of independent sets; :class:`~graphmask.masks.GRFMask` reads two,
             :class:`~graphmask.masks.StitchedMask` two per degree. (default: :obj:`1`)
 

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from graphmask._checks import check_integer, refuse, refuse_type
 from graphmask._random import seed_from
+from graphmask._recipes import Recorded
 from graphmask._walks import Walks
 from graphmask.topology import Normalization, Topology, check_normalization
 
 
-class WalkSampler(ABC):
+class WalkSampler(Recorded, ABC):
     r"""Draws sparse :math:`S_0, \dots, S_K` with :math:`E[S_t] = W^t`: ``sampler(topology, generator) -> Walks``.
 
     A subclass gives ``_draw``. Every draw is a function of the seed and of the node's place in its own graph, so that a graph

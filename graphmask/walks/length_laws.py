@@ -9,12 +9,13 @@ from torch import Tensor
 
 from graphmask._checks import check_integer, check_number, check_probability, refuse, refuse_type
 from graphmask._random import uniform
+from graphmask._recipes import Recorded
 
 # Spacing of the random numbers: what is less probable is never drawn.
 _RARE = 2.0**-53
 
 
-class LengthLaw(ABC):
+class LengthLaw(Recorded, ABC):
     r"""A law of the number L of hops of a walk, given by its survival function :math:`P(L \ge t)`.
 
     A sampler weighs a walk's share at hop t by :math:`1 / P(L \ge t)`, so that walks of any law are unbiased as long as they

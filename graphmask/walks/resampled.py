@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import check_integer, check_number, refuse
-from graphmask._random import uniform
+from graphmask._random import seed_from, uniform
 from graphmask._walks import Walks
 from graphmask.kernels import Pattern
 from graphmask.kernels._extra import HAS_NUMBA
@@ -104,6 +104,29 @@ class ResampledWalks(WalkSampler):
         bounds = threshold.expand(len(rows)) if topology.batch is None else threshold[topology.batch]
         found = draw.rows(rows, bounds, stage=1, dtype=weight.dtype)
         return Walks.of_pairs(Pattern.from_counts(found.counts, found.col, topology.num_nodes), found.value, self.normalization)
+
+    def count_pairs(self, topology: Topology, nodes: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """``[len(nodes)]`` pairs that a draw would store for some nodes: what all would cost, without drawing all.
+
+        Args:
+            topology: the graphs to walk on.
+            nodes: ids of the nodes.
+            generator: the source of randomness. (default: :obj:`None`, the operating system)
+
+        Cost: that of drawing for these nodes, and for 256 nodes of each graph.
+
+        Example:
+            >>> import torch, graphmask as gm
+            >>> path = gm.Topology(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), num_nodes=3)
+            >>> gm.walks.ResampledWalks(budget=3, hops=1).count_pairs(path, torch.tensor([0, 1]))
+            tensor([2, 3])
+        """
+        with torch.no_grad():
+            pattern, weight = topology.adjacency(self.normalization)
+            draw = _Draw(topology, Adjacency.of(pattern.rowptr, pattern.col, weight), self._plan, seed_from(generator))
+            threshold = draw.thresholds()
+            bounds = threshold.expand(len(nodes)) if topology.batch is None else threshold[topology.batch[nodes]]
+            return draw.rows(nodes, bounds, stage=1, dtype=weight.dtype).counts
 
     @property
     def _plan(self) -> Plan:

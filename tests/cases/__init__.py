@@ -13,7 +13,7 @@ import torch
 import graphmask as gm
 from graphmask.testing import example_topologies
 
-from . import degree, diffusion, grids, operators, paths, points, random_walk_kernel, series, trees
+from . import degree, diffusion, edges, grids, operators, paths, points, random_walk_kernel, series, trees
 from .base import MASK_REFERENCES as MASK_REFERENCES
 from .base import TOPOLOGIES as TOPOLOGIES
 from .base import Case as Case
@@ -24,7 +24,9 @@ from .base import scrambled as scrambled
 from .base import seeded as seeded
 from .features import FEATURES as FEATURES
 from .features import SCORES as SCORES
+from .layers import HEADS as HEADS
 from .layers import LAYERS as LAYERS
+from .layers import MIXINS as MIXINS
 from .operators import EXECUTIONS as EXECUTIONS
 from .samplers import SAMPLERS as SAMPLERS
 from .series import coefficients_reference as coefficients_reference
@@ -33,7 +35,7 @@ from .transforms import FUNCTIONS as FUNCTIONS
 from .transforms import TRANSFORMS as TRANSFORMS
 
 # One module per family of masks.
-_FAMILIES = (series, degree, diffusion, grids, paths, points, random_walk_kernel, trees)
+_FAMILIES = (series, degree, diffusion, edges, grids, paths, points, random_walk_kernel, trees)
 
 MASKS = tuple(case for family in _FAMILIES for case in family.MASKS)
 OPERATORS = tuple(case for module in (operators, *_FAMILIES) for case in getattr(module, "OPERATORS", ()))
@@ -48,8 +50,9 @@ def registered() -> Iterator[Any]:
         operator = case.make(topology)
         x = torch.ones(max(operator.heads, 2), topology.num_nodes, 1)
         yield from (operator, operator.entries(), operator.attend(x, x, x))
-    yield from EXECUTIONS
-    yield from (*SCORES, gm.masks.symmetrize)
+    yield from (*EXECUTIONS, *map(seeded, HEADS), *MIXINS)
+    yield from (*SCORES, gm.masks.symmetrize, gm.nn.to_masked, gm.nn.learned_alphas)
     yield random_walks(1)(example_topologies()["ring"])
     yield from DATASETS
     yield from (getattr(gm.transforms, case.name) for case in FUNCTIONS)
+    yield gm.transforms.NodePartition  # a dataset of parts: tests/transforms opens it

@@ -48,4 +48,18 @@ LAYERS = (
         channels=3,
         per_graph=True,
     ),
+    Case("gps", lambda: nn.TopologicalGPS(4, GraphConv(4, 4), 2, norm="layer_norm", mask=walk_mask())),
+    Case("gps-batch-norm", lambda: nn.TopologicalGPS(4, SAGEConv(4, 4), 2, mask=_grf_mask())),
+    Case("gps-attention-alone", lambda: nn.TopologicalGPS(4, None, 2, norm=None, mask=masks.GlobalMask())),
+    Case("explainable-edges", lambda: nn.ExplainableEdges(_attention(power_series(2)))),
+    Case(
+        "model-jumping",
+        lambda: nn.TopologicalTransformer(3, 4, 2, 2, 2, walk_mask(), pool=global_add_pool, jk="cat"),
+        channels=3,
+        per_graph=True,
+    ),
 )
+
+# Of pairs of nodes: tests/nn/test_edge_head.py has their laws. What is mixed in has no instances.
+HEADS = (lambda: nn.EdgeHead(4),)
+MIXINS = (nn.PretrainedMixin,)

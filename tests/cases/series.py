@@ -41,7 +41,18 @@ def coefficients_reference(coefficients: masks.Coefficients) -> Tensor:
 
 
 def _series(mask: masks.PowerSeriesMask, topology: Topology) -> Tensor:
+    if mask.edge_weights is not None:
+        return _featured_series(mask, topology)
     return reference.power_series(adjacency_reference(topology, mask.normalization), coefficients_reference(mask.alpha))
+
+
+def _featured_series(mask: masks.PowerSeriesMask, topology: Topology) -> Tensor:
+    """Every head has its own adjacency."""
+    linear, alpha = mask.edge_weights.linear, coefficients_reference(mask.alpha)
+    weights = reference.edge_weights(topology.edge_attr, linear.weight, linear.bias, topology.edge_weight)
+    graph = topology.edge_index, topology.num_nodes
+    adjacency = (reference.adjacency(*graph, weight, mask.normalization) for weight in weights)
+    return torch.cat([reference.power_series(W, row[None]) for W, row in zip(adjacency, alpha, strict=True)])
 
 
 def _walk(mask: masks.WalkMask, topology: Topology) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch_geometric.data import Data
 
@@ -24,13 +26,30 @@ def graph() -> Data:
     return Data(edge_index=torch.tensor([[0, 1, 1, 2, 3], [1, 0, 2, 1, 2]]), x=torch.eye(5), num_nodes=5)
 
 
+def cloud() -> Data:
+    return transforms.KNNGraph(3)(points())
+
+
+def molecule() -> Data:
+    """Carbon monoxide, by the categories of `from_smiles`."""
+    atoms = torch.tensor([[6, 0, 1, 4, 0, 0, 2, 0, 0], [8, 0, 1, 6, 0, 0, 2, 0, 0]])
+    return Data(x=atoms, edge_index=torch.tensor([[0, 1], [1, 0]]), edge_attr=torch.tensor([[3, 0, 0], [3, 0, 0]]))
+
+
 def _add_walks(sets: int) -> transforms.AddWalks:
     return transforms.AddWalks(random_walks(2), torch.Generator().manual_seed(5), sets)
+
+
+def _encode(**options: Any) -> transforms.AddWalkEncoding:
+    return transforms.AddWalkEncoding(4, generator=torch.Generator().manual_seed(5), **options)
 
 
 TRANSFORMS = (
     Case("add-walks", lambda: _add_walks(1), data=graph),
     Case("add-walks-twice", lambda: _add_walks(2), data=graph),
+    Case("walk-encoding", _encode, data=graph),
+    Case("walk-encoding-narrow", lambda: _encode(width=1), data=graph),
+    Case("walk-encoding-sampled", lambda: _encode(sampler=random_walks(4, normalization="rw")), data=graph),
     Case("knn", lambda: transforms.KNNGraph(3, weight=transforms.Gaussian(0.5)), data=points),
     Case("radius", lambda: transforms.RadiusGraph(0.6), data=points),
     Case("farthest", lambda: transforms.FarthestPoints(5), data=points),
@@ -38,7 +57,9 @@ TRANSFORMS = (
     Case("reorder-cuthill-mckee", transforms.ReorderNodes, data=graph),
     Case("reorder-hilbert", lambda: transforms.ReorderNodes(transforms.Hilbert()), data=points),
     Case("minimum-spanning-tree", transforms.MinimumSpanningTree, data=graph),
+    Case("shape-invariants", lambda: transforms.ShapeInvariants(2), data=cloud),
     Case("mesh-cotangent", lambda: transforms.MeshToGraph(transforms.Cotangent()), data=mesh),
+    Case("one-hot-molecule", transforms.OneHotMolecule, data=molecule),
     Case("mesh-length", lambda: transforms.MeshToGraph(transforms.EdgeLength()), data=mesh),
 )
 
@@ -47,15 +68,35 @@ FUNCTIONS = (
     Case("knn_graph", lambda: transforms.knn_graph(points().pos, 2)),
     Case("radius_graph", lambda: transforms.radius_graph(points().pos, 0.5)),
     Case("farthest_points", lambda: transforms.farthest_points(points().pos, 3)),
+    Case("partition_nodes", lambda: transforms.partition_nodes(graph().edge_index, 5, 2)),
+    Case("cut_share", lambda: torch.tensor(transforms.cut_share(graph().edge_index, torch.arange(5)))),
     Case("edge_distance", lambda: transforms.edge_distance(points().pos, torch.tensor([[0, 1], [2, 3]]))),
 )
 
 # Their files may be elsewhere: tests/datasets opens them.
 DATASETS = (
     datasets.DigitsPointCloud,
-    datasets.MNIST,
+    datasets.ElasticBody,
+    datasets.GitHub,
+    datasets.GridField,
+    datasets.Heterophilous,
+    datasets.ISPRSFilterTest,
+    datasets.KITTIObjects,
     datasets.MeshNormals,
+    datasets.Minesweeper,
+    datasets.MNIST,
     datasets.ModelNet,
+    datasets.MoleculeCSV,
+    datasets.MoleculeNet,
+    datasets.MotifDetection,
     datasets.PrimitiveShapes,
+    datasets.ScanObjectNN,
+    datasets.SDFMolecules,
+    datasets.SemanticKITTI,
+    datasets.ShapeFolder,
     datasets.SHREC16,
+    datasets.TerrainScenes,
+    datasets.TUText,
+    datasets.read_shape,
+    datasets.scaffold_split,
 )

@@ -135,12 +135,12 @@ def test_nothing_there(tmp_path: Path, root: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "problem"),
     [
-        ({"v": CUBE}, "f is not a file"),
+        ({"v": CUBE}, "no face"),
         ({"v": CUBE, "f": CUBE_FACES + 1}, "faces name vertices 1 to 8 of 8"),
         ({"v": CUBE, "f": CUBE_FACES[:, :2]}, "faces of shape"),
-        ({"v": CUBE, "f": CUBE_FACES.astype(float)}, "Cannot cast"),
+        ({"v": CUBE, "f": CUBE_FACES.astype(float)}, "faces of dtype float64"),
         ({"v": CUBE * np.nan, "f": CUBE_FACES}, "NaN"),
-        ({"v": CUBE[:, :2], "f": CUBE_FACES}, "vertices of shape"),
+        ({"v": CUBE[:, :2], "f": CUBE_FACES}, "points of shape"),
     ],
 )
 def test_a_damaged_file(root: Path, arrays: dict[str, np.ndarray], problem: str) -> None:

@@ -1,48 +1,52 @@
 """Training resumes exactly, and options that cannot work are refused. (CI runs every example with --smoke.)"""
 
-import importlib
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-@pytest.fixture
-def classification(monkeypatch):
-    pytest.importorskip("lightning")
-    monkeypatch.syspath_prepend(EXAMPLES)
-    return importlib.import_module("point_cloud_classification")
+OPTIONS = ["--smoke", "--per-class", "2", "--variants", "masked", "--dropout", "0.2"]
 
 
 @pytest.mark.global_rng
 @pytest.mark.usefixtures("single_by_default")
 @pytest.mark.filterwarnings("ignore")
-def test_resumed_run_ends_with_the_same_weights(classification, tmp_path, monkeypatch):
-    arguments = ["--smoke", "--per-class", "2", "--dropout", "0.2", "--out", str(tmp_path)]
+def test_resumed_run_ends_with_the_same_weights(example, tmp_path, monkeypatch):
+    training, classification = example("training"), example("point_cloud_classification")
+    folder, stopped = tmp_path / "out", tmp_path / "stopped"
 
     def keep_first_epoch(self):
-        if self.current_epoch == 1 and not (tmp_path / "first.ckpt").exists():
-            shutil.copy(tmp_path / "whole" / "last.ckpt", tmp_path / "first.ckpt")
+        if self.current_epoch == 1 and not stopped.exists():
+            shutil.copytree(folder, stopped)
 
-    monkeypatch.setattr(classification.Classifier, "on_train_epoch_start", keep_first_epoch)
-    whole = classification.parse([*arguments, "--name", "whole"])
-    resumed = classification.parse([*arguments, "--name", "resumed", "--resume", str(tmp_path / "first.ckpt")])
-    for options in (whole, resumed):
+    def train(*more):
+        options = classification.parse([*OPTIONS, "--out", str(folder), *more])
         options.epochs = 3
-        classification.run(options)
-    ends = [torch.load(tmp_path / name / "last.ckpt", weights_only=False) for name in ("whole", "resumed")]
-    assert ends[0]["epoch"] == ends[1]["epoch"] == 2
-    for name, weight in ends[0]["state_dict"].items():
-        torch.testing.assert_close(ends[1]["state_dict"][name], weight, rtol=0, atol=0, msg=name)
+        score = classification.run(options)[0]["score"]
+        return score, torch.load(folder / "clouds-primitives/masked-0/last.ckpt", weights_only=False)
+
+    monkeypatch.setattr(training.Task, "on_train_epoch_start", keep_first_epoch)
+    score, whole = train()
+    shutil.rmtree(folder)
+    shutil.copytree(stopped, folder)
+    resumed_score, resumed = train("--resume")
+    assert whole["epoch"] == resumed["epoch"] == 2
+    assert score == resumed_score
+    for name, weight in whole["state_dict"].items():
+        torch.testing.assert_close(resumed["state_dict"][name], weight, rtol=0, atol=0, msg=name)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "advice"), [(["--mask", "none"], "--conv"), (["--dataset", "modelnet10"], "--root")], ids=["alone", "no root"]
-)
-def test_bad_options_are_refused(classification, arguments, advice, capsys):
+@pytest.mark.global_rng
+@pytest.mark.usefixtures("single_by_default")
+@pytest.mark.filterwarnings("ignore")
+def test_so_few_clouds_that_none_validates(example, tmp_path):
+    classification = example("point_cloud_classification")
+    rows = classification.run(classification.parse([*OPTIONS, "--train-size", "9", "--out", str(tmp_path)]))
+    assert 0 <= rows[0]["score"] <= 1
+    assert (tmp_path / "clouds-primitives/masked-0/last.ckpt").exists()
+
+
+def test_files_need_a_folder(example, capsys):
     with pytest.raises(SystemExit):
-        classification.parse(arguments)
-    assert advice in capsys.readouterr().err
+        example("point_cloud_classification").parse(["--dataset", "modelnet10"])
+    assert "--root" in capsys.readouterr().err

@@ -43,6 +43,25 @@ def test_coefficients_that_heads_share() -> None:
     assert_close(*(torch.autograd.grad(out.square().sum(), leaves) for out in (found, expected)))
 
 
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("order", [0, 1, 3])
+def test_heads_may_have_their_own_weights(order: int, shared: bool) -> None:
+    pattern, _, alpha, x = problem(3, order, shared)
+    weight = torch.randn(3, 5, generator=torch.Generator().manual_seed(1))
+    leaves = [each.requires_grad_() for each in (weight, alpha, x)]
+
+    def each_head(weight: Tensor, alpha: Tensor, x: Tensor) -> Tensor:
+        heads = zip(weight, alpha, x.expand(3, -1, -1), strict=True)
+        return torch.cat([definition(pattern, w, a[None], features) for w, a, features in heads])
+
+    found, expected = power_series(pattern, *leaves), each_head(*leaves)
+    assert_close(found, expected)
+    slopes = (torch.autograd.grad(out.square().sum(), leaves, materialize_grads=True) for out in (found, expected))
+    assert_close(*slopes)
+    with torch.no_grad():
+        assert_close(power_series(pattern, *leaves), expected)
+
+
 def test_the_gradient_of_the_weight() -> None:
     pattern, *leaves = problem()
     leaves = [each.requires_grad_() for each in leaves]

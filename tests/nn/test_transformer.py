@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+import pickle
 import shutil
 from collections.abc import Callable
 from typing import Any
@@ -11,13 +13,25 @@ from torch import Tensor, nn
 from torch._dynamo.utils import counters
 from torch.testing import assert_close
 from torch_geometric.data import Batch, Data
-from torch_geometric.nn import GCNConv, GraphConv, MedianAggregation, SAGEConv, SortAggregation, global_mean_pool
+from torch_geometric.nn import (
+    GATv2Conv,
+    GCNConv,
+    GINEConv,
+    GraphConv,
+    JumpingKnowledge,
+    Linear,
+    MedianAggregation,
+    SAGEConv,
+    SortAggregation,
+    global_mean_pool,
+)
 
 from graphmask import Topology
 from graphmask.features import EluPlusOne
 from graphmask.masks import GlobalMask, PowerSeriesMask, WalkMask
 from graphmask.nn import TopologicalTransformer, TopologicalTransformerLayer
-from graphmask.testing import example_topologies, permute
+from graphmask.testing import check_layer, example_topologies, permute
+from graphmask.testing.graphs import cast
 from graphmask.transforms import AddWalks
 from graphmask.walks import ResampledWalks, WalkSampler
 
@@ -38,6 +52,10 @@ def block(**options: Any) -> TopologicalTransformerLayer:
 
 def model(**options: Any) -> TopologicalTransformer:
     return cases.seeded(lambda: TopologicalTransformer(3, 4, 5, **{"num_layers": 2, "heads": 2, **options}))
+
+
+def featured() -> Topology:
+    return cases.edges.featured()["weighted"]
 
 
 def features(num_nodes: int, channels: int) -> Tensor:
@@ -141,6 +159,7 @@ SUMS = {
     "symmetrized": lambda: WalkMask(2, 2, symmetrize=True),
     "order one": lambda: PowerSeriesMask(1, 2),
     "sum": lambda: walk_mask() + PowerSeriesMask(1, 2),
+    "edge features": lambda: PowerSeriesMask(2, 2, edge_dim=2),
 }
 
 
@@ -157,7 +176,8 @@ def assert_compiled_once_for_all_sizes(mask: Any, backend: str, num_layers: int)
         for size in sizes:
             step = torch.arange(size - 1)
             edges = torch.stack([torch.cat([step, step + 1]), torch.cat([step + 1, step])])
-            graphs.append(draw(Data(edge_index=edges, num_nodes=size)))
+            attr = torch.stack([edges.sum(0), edges.diff(dim=0)[0]], 1).double()
+            graphs.append(draw(Data(edge_index=edges, edge_attr=attr, num_nodes=size)))
         topology = mask.prepare(Topology.from_data(Batch.from_data_list(graphs)))
         x = features(sum(sizes), 3)
         found, expected = run(x, topology), made(x, topology)
@@ -196,6 +216,150 @@ def test_resetting_draws_new_parameters() -> None:
     assert sum(changed) > len(changed) / 3
 
 
+def test_features_of_edges_reach_the_mask_and_the_convolution_that_takes_them() -> None:
+    conv = cases.seeded(lambda: GATv2Conv(4, 4, edge_dim=3))
+    for options in ({"mask": PowerSeriesMask(2, 2, edge_dim=3)}, {"conv": conv}):
+        made = model(**options)
+        for each in made.parameters():
+            each.data.add_(0.1)
+        topology, x = featured(), features(13, 3)
+        attr = topology.edge_attr.clone().requires_grad_()
+        out = made(x, topology.edge_index, topology.edge_weight, edge_attr=attr)
+        assert_close(out, made(x, topology), rtol=0, atol=0)
+        assert not torch.allclose(out, made(x, topology.edge_index, topology.edge_weight, edge_attr=attr.flip(0)))
+        assert torch.autograd.grad(out.square().sum(), attr)[0].abs().sum() > 0
+
+
+def test_a_model_that_reads_features_of_edges_keeps_all_laws() -> None:
+    made = model(mask=PowerSeriesMask(2, 2, edge_dim=3), conv=cases.seeded(lambda: GINEConv(nn.Linear(4, 4), edge_dim=3)))
+    graphs = cases.edges.featured()
+    check_layer(cases.scrambled(made), 3, [graphs[name] for name in ("pair", "multigraph", "signed", "ragged")])
+
+
+class TestLazySizes:
+    def lazy(self, **options: Any) -> TopologicalTransformer:
+        return cases.seeded(lambda: TopologicalTransformer(-1, 4, 5, **{"num_layers": 1, "heads": 2, **options}))
+
+    def test_the_first_input_tells_the_size(self) -> None:
+        made = self.lazy(mask=GlobalMask())
+        cases.seeded(made.reset_parameters)
+        assert made.in_channels == -1
+        assert "in_channels=-1" in repr(made)
+        assert cases.seeded(lambda: made(features(3, 7), PATH)).shape == (3, 5)
+        assert (made.in_channels, made.encoder.weight.shape) == (7, (4, 7))
+        with pytest.raises(ValueError, match="in_channels = 7"):
+            made(features(3, 6), PATH)
+
+    def test_the_same_parameters_are_drawn_as_for_a_known_size(self) -> None:
+        drawn = [cases.seeded(lambda kind=kind: kind(7, 4)).weight for kind in (nn.Linear, Linear)]
+        assert_close(*drawn, rtol=0, atol=0)
+
+    def test_copies_are_lazy_too(self) -> None:
+        made = self.lazy(mask=GlobalMask())
+        for each in (copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
+            assert cases.seeded(lambda each=each: each(features(3, 7), PATH)).shape == (3, 5)
+        assert made.in_channels == -1
+
+    def test_parameters_are_loaded_into_a_model_that_has_seen_no_input(self) -> None:
+        known = cases.seeded(lambda: TopologicalTransformer(3, 4, 5, 1, 2, GlobalMask()))
+        made = self.lazy(mask=GlobalMask())
+        made.load_state_dict(known.state_dict())
+        assert made.in_channels == 3
+        assert_close(made(features(3, 3), PATH), known(features(3, 3), PATH), rtol=0, atol=0)
+
+
+class TestJumpingKnowledge:
+    def outputs(self, made: TopologicalTransformer) -> list[Tensor]:
+        topology, kept = example_topologies()["weighted"], []
+        x = made.encoder(features(13, 3))
+        for layer in made.layers:
+            x = layer(x, topology)
+            kept.append(x)
+        return kept
+
+    @pytest.mark.parametrize("mode", ["cat", "max", "lstm"])
+    def test_the_head_reads_all_blocks(self, mode: str) -> None:
+        made = model(mask=GlobalMask(), num_layers=3, jk=mode)
+        read = {"cat": lambda xs: torch.cat(xs, 1), "max": lambda xs: torch.stack(xs).amax(0), "lstm": made.jk}[mode]
+        expected = made.head(made.norm(read(self.outputs(made))))
+        found = made(features(13, 3), example_topologies()["weighted"])
+        assert_close(found, expected)
+        assert all(each is not None for each in torch.autograd.grad(found.square().sum(), list(made.parameters())))
+
+    def test_without_it_the_head_reads_the_last(self) -> None:
+        made = model(mask=GlobalMask(), num_layers=3)
+        expected = made.head(made.norm(self.outputs(made)[-1]))
+        assert_close(made(features(13, 3), example_topologies()["weighted"]), expected)
+
+    def test_a_module_of_pyg_is_copied(self) -> None:
+        jk = cases.seeded(lambda: JumpingKnowledge("lstm", 4, 2))
+        made = model(mask=GlobalMask(), jk=jk)
+        assert made.jk is not jk
+        assert_close(made.jk.att.weight, jk.att.weight)
+        assert model(mask=GlobalMask(), jk=JumpingKnowledge("cat")).head.in_features == 8
+
+    @pytest.mark.parametrize("mode", ["cat", "max"])
+    def test_it_compiles_as_one_graph(self, mode: str) -> None:
+        assert_compiles(model(mask=GlobalMask(), jk=mode), example_topologies()["weighted"])
+
+
+def test_a_lazy_model_with_features_of_edges_compiles_as_one_graph_after_its_first_input() -> None:
+    made = cases.seeded(lambda: TopologicalTransformer(-1, 4, 5, 1, 2, PowerSeriesMask(2, 2, edge_dim=-1)))
+    for name in ("weighted", "multigraph"):
+        topology = cases.edges.featured()[name]
+        cases.seeded(lambda topology=topology: made(features(topology.num_nodes, 3), topology))
+        assert_compiles(made, PowerSeriesMask(2, 2, edge_dim=3).prepare(topology))
+
+
+def test_parallel_edges_are_summed_in_one_graph_that_is_compiled_first() -> None:
+    torch.compiler.reset()
+    mask = PowerSeriesMask(2, 2, edge_dim=3)
+    made, topology = model(mask=mask, num_layers=1).double(), mask.prepare(cases.edges.featured()["multigraph"])
+    found = torch.compile(made, fullgraph=True, backend="aot_eager")(features(7, 3), topology)
+    assert_close(found, made(features(7, 3), topology))
+
+
+def assert_compiles(made: TopologicalTransformer, topology: Topology) -> None:
+    torch.compiler.reset()
+    made, x = made.double(), features(topology.num_nodes, 3)
+    topology = made.layers[0].attention.mask.prepare(topology)
+    expected = made(x, topology)
+    found = torch.compile(made, fullgraph=True, backend="aot_eager")(x, topology)
+    assert_close(found, expected)
+    parameters = list(made.parameters())
+    assert_close(*(torch.autograd.grad(out.square().sum(), parameters) for out in (found, expected)))
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
+def test_autocast_forward_and_backward_with_features_of_edges(half: torch.dtype) -> None:
+    conv = cases.seeded(lambda: GINEConv(nn.Linear(4, 4), edge_dim=3))
+    made = cases.scrambled(model(mask=PowerSeriesMask(2, 2, edge_dim=3), conv=conv, jk="cat")).float()
+    topology, x = cast(featured(), torch.float32), features(13, 3).float()
+    parameters = list(made.parameters())
+    expected = torch.autograd.grad(made(x, topology).square().mean(), parameters)
+    with torch.autocast("cpu", half):
+        loss = made(x, topology).float().square().mean()
+    for found, exact in zip(torch.autograd.grad(loss, parameters), expected, strict=True):
+        assert found.isfinite().all()
+        assert torch.linalg.vector_norm(found - exact) < 0.1 * (torch.linalg.vector_norm(exact) + 1e-3)
+
+
+def test_the_repr_shows_every_part() -> None:
+    made = model(mask=walk_mask(), pool=global_mean_pool, conv=graph_conv(), jk="max", dropout=0.5)
+    assert (
+        repr(made)
+        == """TopologicalTransformer(
+  in_channels=3, hidden_channels=4, out_channels=5, num_layers=2, heads=2,
+  mask=WalkMask(hops=2, heads=2, alpha=Free),
+  pool=global_mean_pool,
+  conv=GraphConv(4, 4),
+  feature_map=ReLU(epsilon=0.001),
+  dropout=0.5,
+  jk=JumpingKnowledge(max),
+)"""
+    )
+
+
 def ones(*shape: int) -> Tensor:
     return torch.ones(shape)
 
@@ -218,6 +382,13 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: model(mask=GlobalMask())(ones(3, 3).long(), PATH), TypeError, "`x`"),
     (lambda: model(mask=GlobalMask())(ones(3, 3), Topology(PATH, 3), ones(4)), ValueError, "`edge_weight, batch`"),
     (lambda: model(mask=GlobalMask(), pool="mean"), TypeError, "`pool`"),
+    (lambda: TopologicalTransformer(-2, 4, 5, 1, 2, GlobalMask()), ValueError, "`in_channels`"),
+    (lambda: TopologicalTransformer(3, -1, 5, 1, 2, GlobalMask()), ValueError, "`hidden_channels`"),
+    (lambda: block(mask=GlobalMask()).__class__(-1, 2, GlobalMask()), ValueError, "`channels` must be at least 1"),
+    (lambda: model(mask=GlobalMask(), jk="sum"), ValueError, "`jk` must be 'cat', 'max', 'lstm' or None, got sum"),
+    (lambda: model(mask=GlobalMask(), jk=nn.Identity()), TypeError, "`jk` must be a string or a JumpingKnowledge"),
+    (lambda: model(mask=GlobalMask(), jk=JumpingKnowledge("lstm", 4, 3)), ValueError, "`jk` must be of hidden_channels = 4"),
+    (lambda: model(mask=PowerSeriesMask(2, edge_dim=2))(ones(3, 3), PATH), ValueError, "`edge_attr` must be given"),
 ]
 
 

@@ -6,12 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from graphmask.benchmark.options import Common, checked, collect, given, limited, split, split_sizes
-from graphmask.benchmark.report import make_console, make_fact_table
+from graphmask.benchmark.page import Chart
+from graphmask.benchmark.report import make_fact_table
 from graphmask.benchmark.scenes import TORUS, mesh_scene
 
 from .bodies import BODIES, find_bodies
 from .report import print_report
 from .study import Race, run
+
+_CHARTS = (
+    Chart("Forward", "body", "forward_s", ("operation",), ("graph", "nodes"), unit="ms", scale=1e3),
+    Chart("Forward and backward", "body", "forward_backward_s", ("operation",), ("graph", "nodes"), unit="ms", scale=1e3),
+)
 
 
 def run_bodies(
@@ -34,7 +40,8 @@ def run_bodies(
     with limited(common.threads):
         found, complete = collect(lambda progress: run(race, progress), lambda found: common.write(found, told))
     if found:
-        console = make_console()
+        console = common.report("graphmask bench --bodies")
         print_report(console, found, chosen)
         console.print(make_fact_table("Machine", common.machine))
+        console.write([each.row() for each in found], _CHARTS)
     return complete

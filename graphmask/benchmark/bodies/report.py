@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from graphmask.benchmark.page import Report
 
-def print_report(console: Console, found: Sequence[BodyTimes], bodies: Sequence[Body]) -> None:
+
+def print_report(console: Console | Report, found: Sequence[BodyTimes], bodies: Sequence[Body]) -> None:
     """Print a table per graph and operation, who was not timed and why, and what the bodies are.
 
     Raises:

@@ -6,12 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from graphmask.benchmark.options import Common, checked, collect, given, limited, split, split_sizes
-from graphmask.benchmark.report import make_console, make_fact_table
+from graphmask.benchmark.page import Chart
+from graphmask.benchmark.report import make_fact_table
 from graphmask.benchmark.scenes import MOLECULES, TORUS, mesh_scene, molecule_scene, reordered
 
 from .comparisons import COMPARISONS, find_comparisons
 from .report import print_report
 from .study import Match, run
+
+_CHARTS = (
+    Chart("Time of ours over theirs", "comparison", "ratio", ("graph",), ("nodes",), unit="ratio, below 1 ours is faster"),
+    Chart("Time of ours over theirs, by nodes", "nodes", "ratio", ("comparison",), ("graph",), unit="ratio"),
+)
 
 
 def run_comparisons(
@@ -45,8 +51,9 @@ def run_comparisons(
     with limited(common.threads):
         found, complete = collect(lambda progress: run(match, progress), lambda found: common.write(found, told))
     if found:
-        console = make_console()
+        console = common.report("graphmask bench --compare")
         print_report(console, found, chosen)
         console.print(make_fact_table("Graphs", {scene.name: scene.about for scene in (*match.scenes, match.molecules)}))
         console.print(make_fact_table("Machine", common.machine))
+        console.write([each.row() for each in found], _CHARTS)
     return complete

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from graphmask.benchmark.page import Report
+
 _NOTHING = "-"
 
 
-def print_report(console: Console, found: Sequence[Paired], comparisons: Sequence[Comparison]) -> None:
+def print_report(console: Console | Report, found: Sequence[Paired], comparisons: Sequence[Comparison]) -> None:
     """Print the table, errors and failures below it, and what the sides are.
 
     Raises:

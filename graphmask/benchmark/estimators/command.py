@@ -14,6 +14,7 @@ from graphmask.benchmark.machine import describe_machine
 from graphmask.benchmark.machine import summarize as summarize_machine
 from graphmask.benchmark.names import find_named
 from graphmask.benchmark.options import INTERRUPTED, check_files, checked, collect, limited, split
+from graphmask.benchmark.page import Chart, Report, page_path
 from graphmask.benchmark.records import write_csv, write_json
 from graphmask.benchmark.report import make_console, make_fact_table
 
@@ -28,6 +29,11 @@ from .study import Study, run
 
 # What a picture shows where its kernel is not asked for.
 _DRAWN = "diffusion-1"
+
+_CHARTS = (
+    Chart("Relative error at stored entries per row", "entries", "error", ("estimator",), ("graph", "kernel")),
+    Chart("Relative error at seconds of drawing", "seconds", "error", ("estimator",), ("graph", "kernel")),
+)
 
 
 def estimators(
@@ -47,6 +53,9 @@ def estimators(
     csv: Annotated[Path | None, typer.Option(help="Write every setting to this file.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write machine, settings, every draw and every setting here.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw error against entries and time into this picture.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="A page with tables and plots. Default: beside the first other file, if any.")
+    ] = None,
     plot_kernel: Annotated[str, typer.Option(help="The kernel of the picture. Default: diffusion-1, or the first.")] = "",
     every_setting: Annotated[bool, typer.Option("--every-setting", help="Print every setting, too.")] = False,
     names: Annotated[bool, typer.Option("--names", help="List graphs, kernels and estimators, and measure nothing.")] = False,
@@ -61,7 +70,7 @@ def estimators(
     if names:
         _list_names(known)
         return
-    checked("--csv, --json, --plot", lambda: check_files(csv, plot, json))
+    checked("--csv, --json, --plot, --html", lambda: check_files(csv, plot, json, html))
     if threads is not None:
         checked("--threads", lambda: check_integer("threads", threads, 1))
     study = checked(
@@ -96,9 +105,10 @@ def estimators(
 
         write_plot(plot, points, drawn, summarize_machine(machine))
     if points:
-        console = make_console()
+        console = Report(make_console(), page_path(html, json, csv, plot), "graphmask bench estimators")
         print_report(console, points, compare(points, entries), study.estimators, every_setting)
         console.print(make_fact_table("Machine", machine))
+        console.write([point.row() for point in points], _CHARTS)
     if not complete:
         raise typer.Exit(INTERRUPTED)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,14 +11,17 @@ from rich.table import Table
 
 from graphmask.benchmark.names import find_named
 from graphmask.benchmark.options import check_files, checked, split
+from graphmask.benchmark.page import Chart, Report, page_path
 from graphmask.benchmark.report import make_console
 from graphmask.masks import Diffusion
 
-from .concentration import measure_tails, write_plot
+from .concentration import Tail, measure_tails, write_plot
 from .graphs import GRAPHS
 
 # The chance at which distances are printed.
 _CHANCE = 0.01
+
+_CHARTS = (Chart("Chance that an entry is off by more", "distance", "chance", ("what",), log_x=False),)
 
 
 def concentration(
@@ -30,9 +33,12 @@ def concentration(
     hops: Annotated[int, typer.Option(help="Where the series is cut.")] = 8,
     seed: Annotated[int, typer.Option(help="Of the graph and the first draw.")] = 0,
     plot: Annotated[Path | None, typer.Option(help="Draw the tails into this picture.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="A page with tables and plots. Default: beside the picture, if any.")
+    ] = None,
 ) -> None:
     """Measure how often masks of graph random features are far off, beside the bound of Reid et al. (2025), Theorem 3.2."""
-    checked("--plot", lambda: check_files(None, plot))
+    checked("--plot, --html", lambda: check_files(None, plot, html=html))
     chosen = checked("--graph", lambda: find_named("graph", [graph], GRAPHS))[0]
     numbers = checked("--walks", lambda: [int(number) for number in split(walks)])
     f = checked("--scale, --hops", lambda: Diffusion(hops, scale=scale / 2)()[0].detach())
@@ -48,4 +54,15 @@ def concentration(
         worst, allowed = tail.exceeded(_CHANCE)
         row = (str(tail.n_walks), f"{worst:.3g}", f"{allowed:.3g}", f"{allowed / worst:.3g}", "yes" if tail.holds else "NO")
         table.add_row(*row)
-    make_console().print(table)
+    report = Report(make_console(), page_path(html, plot), "graphmask bench concentration")
+    report.print(table)
+    report.write([row for tail in study for row in _rows(tail)], _CHARTS)
+
+
+def _rows(tail: Tail) -> list[dict[str, Any]]:
+    """Distances, and how often the worst pair is that far off, and may be."""
+    return [
+        {"distance": distance, "chance": chance, "what": f"{what}, {tail.n_walks} walks"}
+        for what, chances in (("worst pair", tail.worst), ("bound", tail.bound.clamp(max=1)))
+        for distance, chance in zip(tail.distance.tolist(), chances.tolist(), strict=True)
+    ]

@@ -16,12 +16,18 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from graphmask.benchmark.page import Report
+
 _NOTHING = "-"
 _EXACT = "exact"
 
 
 def print_report(
-    console: Console, points: Sequence[Point], comparisons: Sequence[Comparison], estimators: Sequence[Estimator], full: bool
+    console: Console | Report,
+    points: Sequence[Point],
+    comparisons: Sequence[Comparison],
+    estimators: Sequence[Estimator],
+    full: bool,
 ) -> None:
     """Print the comparison, and what its columns mean; before it every setting, where ``full``.
 

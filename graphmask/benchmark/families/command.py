@@ -11,7 +11,8 @@ import typer
 from graphmask._checks import check_integer
 from graphmask.benchmark.machine import summarize as summarize_machine
 from graphmask.benchmark.options import INTERRUPTED, Common, check_files, checked, collect, given, split, split_sizes
-from graphmask.benchmark.report import make_console, make_fact_table, print_tables
+from graphmask.benchmark.page import GROWTH
+from graphmask.benchmark.report import make_fact_table, print_tables
 from graphmask.benchmark.results import Measurement
 from graphmask.benchmark.scaling import Settings, run
 
@@ -34,6 +35,9 @@ def families(
     csv: Annotated[Path | None, typer.Option(help="Write all measurements to this file.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write machine, settings, every round and summaries here.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw them into this picture.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="A page with tables and plots. Default: beside the first other file, if any.")
+    ] = None,
     cpu_time: Annotated[
         bool,
         typer.Option("--cpu-time", help="Time that processors work, not that passes: for a busy machine, with --threads 1."),
@@ -44,7 +48,7 @@ def families(
 
     Each family runs on a graph that suits it, with 4 heads of 16 channels and ReLU features; times are taken in turn.
     """
-    common = checked("options", lambda: Common(device, threads, seed, csv, json))
+    common = checked("options", lambda: Common(device, threads, seed, csv, json, html))
     checked("--plot", lambda: check_files(None, plot))
     checked("--repeats", lambda: check_integer("repeats", repeats, 1))
     chosen = checked("--families", lambda: find_families(split(families))) if families else FAMILIES
@@ -63,11 +67,12 @@ def families(
 
     found, complete = collect(lambda progress: run(settings, progress), keep)
     if found:
-        console, measurements = make_console(), _join(found)
+        report, measurements = common.report("graphmask bench families", plot), _join(found)
         if every_size:
-            print_tables(console, measurements, settings)
-        print_report(console, measurements, chosen)
-        console.print(make_fact_table("Machine", common.machine))
+            print_tables(report, measurements, settings)
+        print_report(report, measurements, chosen)
+        report.print(make_fact_table("Machine", common.machine))
+        report.write([each.row() for each in measurements], GROWTH)
     if not complete:
         raise typer.Exit(INTERRUPTED)
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from graphmask.benchmark.page import Report
+
 _NOTHING = "-"
 
 # By how much a measured exponent may exceed the definition's before the table says so.
@@ -36,7 +38,7 @@ _HEADINGS = (
 )
 
 
-def print_report(console: Console, measurements: Sequence[Measurement], families: Sequence[Family]) -> None:
+def print_report(console: Console | Report, measurements: Sequence[Measurement], families: Sequence[Family]) -> None:
     """Print the table, what was cut off and why, and what the families are.
 
     Raises:

@@ -1,0 +1,91 @@
+"""A split of molecules that keeps those of one scaffold together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphmask._checks import refuse, refuse_type
+
+from ._base import check_flag
+from ._molecules import parse_smiles, rdkit_module
+
+
+def scaffold_split(
+    molecules: Iterable[Any], frac: Sequence[float] = (0.8, 0.1, 0.1), chirality: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Splits molecules so that no Bemis-Murcko scaffold is in two parts: the test molecules are of unseen kinds.
+
+    A scaffold is what is left of a molecule's rings and the chains between them; all molecules without rings share the empty
+    one. Sets of equal scaffold are taken from the largest to the smallest, of equally large ones that first whose first
+    molecule comes last, as the field does. Each goes to the first part that has room for all of it, training, then
+    validation; what fits neither goes to the test part, which may thus hold more than its share.
+
+    Nothing is random: the same molecules in the same order give the same split.
+
+    Args:
+        molecules: SMILES, or examples that hold one as ``smiles``, such as a dataset's.
+        frac: shares of training, validation and test, which sum to 1. (default: :obj:`(0.8, 0.1, 0.1)`)
+        chirality: whether scaffolds that are mirror images differ. (default: :obj:`False`)
+
+    Returns:
+        Indices of the three parts, each ascending: ``dataset[train]``.
+
+    Raises:
+        ImportError: If `rdkit` is not installed (extra `molecules`).
+        TypeError: If a molecule is neither SMILES nor holds one.
+        ValueError: If `frac` is not three shares that sum to 1, or RDKit cannot read a molecule.
+
+    Cost: about 4,000 molecules per second.
+
+    Source: G. Bemis and M. Murcko, "The Properties of Known Drugs. 1. Molecular Frameworks", J. Med. Chem. 1996; the order
+    is that of DeepChem, Z. Wu et al., "MoleculeNet", Chemical Science 2018.
+
+    Example:
+        >>> from graphmask.datasets import scaffold_split
+        >>> smiles = ["Cc1ccccc1", "CC", "Oc1ccccc1", "C1CC1O", "Nc1ccccc1"]
+        >>> [part.tolist() for part in scaffold_split(smiles, frac=(0.6, 0.2, 0.2))]
+        [[0, 2, 4], [3], [1]]
+    """
+    shares = _check_shares(frac)
+    check_flag("chirality", chirality)
+    groups: dict[str, list[int]] = {}
+    for place, molecule in enumerate(molecules):
+        groups.setdefault(_scaffold(molecule, place, chirality), []).append(place)
+    total = sum(len(group) for group in groups.values())
+    # Shares are decimal fractions: 0.8 + 0.1 of a hundred molecules is 90, not 89.99.
+    rooms = [shares[0] * total + 1e-6, (shares[0] + shares[1]) * total + 1e-6]
+    train: list[int] = []
+    val: list[int] = []
+    test: list[int] = []
+    for group in sorted(groups.values(), key=lambda group: (len(group), group[0]), reverse=True):
+        if len(train) + len(group) <= rooms[0]:
+            train += group
+        elif len(train) + len(val) + len(group) <= rooms[1]:
+            val += group
+        else:
+            test += group
+    first, second, third = (torch.tensor(sorted(part), dtype=torch.long) for part in (train, val, test))
+    return first, second, third
+
+
+def _check_shares(frac: Sequence[float]) -> list[float]:
+    shares = [float(share) for share in frac]
+    if len(shares) != 3 or not all(0 <= share <= 1 for share in shares) or not math.isclose(sum(shares), 1, abs_tol=1e-6):
+        raise refuse("frac", "three shares that sum to 1", frac)
+    return shares
+
+
+def _scaffold(molecule: Any, place: int, chirality: bool) -> str:
+    smiles = molecule if isinstance(molecule, str) else getattr(molecule, "smiles", None)
+    if not isinstance(smiles, str):
+        raise refuse_type("molecules", "SMILES, or examples with `smiles`", molecule)
+    parsed = parse_smiles(smiles)
+    if parsed is None:
+        raise refuse("molecules", "what RDKit can read", f"{smiles!r} at {place}")
+    murcko = rdkit_module("rdkit.Chem.Scaffolds.MurckoScaffold")
+    return str(murcko.MurckoScaffoldSmiles(mol=parsed, includeChirality=chirality))

@@ -1,0 +1,90 @@
+"""Outputs for pairs of nodes, from what a model says of each of them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from graphmask._checks import check_integer, check_probability, extremes, refuse, refuse_type
+
+
+class EdgeHead(nn.Module):
+    r"""Scores pairs of nodes (j, i), edges or not, by a two-layer network on both of their features.
+
+    .. math:: y_{ji} = \text{MLP}(x_j + x_i \,\Vert\, x_j \odot x_i), \qquad
+              \text{directed: } y_{ji} = \text{MLP}(x_j \,\Vert\, x_i)
+
+    Sum and product tell both features of a channel, and not whose they are: without ``directed`` a pair has the same output in
+    either direction. For link prediction train outputs against ``edge_label`` with ``BCEWithLogitsLoss``; PyG's
+    ``RandomLinkSplit`` writes it, and ``edge_label_index``.
+
+    Args:
+        in_channels: C, of the nodes.
+        out_channels: channels of the output; :obj:`None` for one number per pair. (default: :obj:`None`)
+        hidden_channels: of the network. (default: :obj:`None`, as ``in_channels``)
+        directed: whether the pairs (j, i) and (i, j) may have different outputs. (default: :obj:`False`)
+        dropout: of the hidden layer. (default: :obj:`0.0`)
+
+    Shapes:
+        - **input:** node features ``[N, C]``, pairs ``[2, P]``: sources j and targets i
+        - **output:** ``[P, out_channels]``, or ``[P]``
+
+    Raises:
+        TypeError: for pairs that are no integers.
+        ValueError: for features or pairs of other shapes,and for ids out of range.
+
+    Cost: O(P C hidden_channels).
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> model = gm.nn.TopologicalTransformer(3, 8, 8, num_layers=1, heads=2, mask=gm.masks.PowerSeriesMask(order=2))
+        >>> head = gm.nn.EdgeHead(8)
+        >>> x, edge_index = torch.randn(3, 3), torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+        >>> head(model(x, edge_index), torch.tensor([[0, 0], [1, 2]])).shape
+        torch.Size([2])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int | None = None,
+        hidden_channels: int | None = None,
+        directed: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.in_channels = check_integer("in_channels", in_channels, 1)
+        self.out_channels, self.directed = out_channels, directed
+        hidden = in_channels if hidden_channels is None else check_integer("hidden_channels", hidden_channels, 1)
+        out = 1 if out_channels is None else check_integer("out_channels", out_channels, 1)
+        drop = nn.Dropout(check_probability("dropout", dropout))
+        self.network = nn.Sequential(nn.Linear(2 * in_channels, hidden), nn.GELU(), drop, nn.Linear(hidden, out))
+
+    def reset_parameters(self) -> None:
+        """Reset all learnable parameters."""
+        for module in self.network:
+            if isinstance(module, nn.Linear):
+                module.reset_parameters()
+
+    def forward(self, x: Tensor, edge_label_index: Tensor) -> Tensor:
+        """``head(x, edge_label_index)``, for x from a model without ``pool``."""
+        self._check(x, edge_label_index)
+        source, target = (x.index_select(0, ends) for ends in edge_label_index.long())
+        pair = (source, target) if self.directed else (source + target, source * target)
+        out = self.network(torch.cat(pair, -1))
+        return out.squeeze(-1) if self.out_channels is None else out
+
+    def _check(self, x: Tensor, pairs: Tensor) -> None:
+        if x.dim() != 2 or x.shape[1] != self.in_channels:
+            raise refuse("x", f"of shape [N, C] with C = {self.in_channels}", x)
+        if not isinstance(pairs, Tensor) or pairs.is_floating_point():
+            raise refuse_type("edge_label_index", "an integer tensor of shape [2, P]", pairs)
+        if pairs.dim() != 2 or pairs.shape[0] != 2:
+            raise refuse("edge_label_index", "of shape [2, P]", pairs)
+        if not torch.compiler.is_compiling():
+            low, high = (int(each) for each in extremes(pairs))
+            if low < 0 or high >= max(len(x), 1):
+                raise refuse("edge_label_index", f"node ids from 0 to N - 1 = {len(x) - 1}", f"{low} to {high}")
+
+    def __repr__(self) -> str:
+        return f"EdgeHead({self.in_channels}, {self.out_channels}, directed={self.directed})"

@@ -1,0 +1,162 @@
+"""PyG's GPS layer with masked attention."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch_geometric.nn.inits import reset
+from torch_geometric.nn.resolver import activation_resolver, normalization_resolver
+
+from graphmask._checks import check_integer, check_probability, refuse
+from graphmask.features import FeatureMap
+from graphmask.masks import TopologicalMask, WalkMask
+from graphmask.topology import Topology
+
+from .attention import TopologicalAttention
+
+
+class TopologicalGPS(nn.Module):
+    r"""PyG's ``GPSConv`` under a topological mask: a local convolution beside masked attention, then a feed-forward network.
+
+    .. math::
+        h_1 &= \text{norm}_1(x + \text{conv}(x, E)) \\
+        h_2 &= \text{norm}_2(x + \text{attn}(x, M)) \\
+        x' &= \text{norm}_3(h_1 + h_2 + \text{mlp}(h_1 + h_2))
+
+    Arguments, attributes (``conv``, ``attn``, ``mlp``, ``norm1`` to ``norm3``) and the order of operations are those of
+    ``torch_geometric.nn.GPSConv``, with ``mask`` and ``feature_map`` in the place of ``attn_type`` and ``attn_kwargs``.
+    Nothing is padded: nodes of a batch come in any order, and a graph's output is the same alone and in any batch (as far as
+    the norms treat it so: batch normalisation does in evaluation, and layer, graph and instance normalisation always).
+
+    Args:
+        channels: C, of input and output.
+        conv: the local message passing layer from C to C channels; :obj:`None` leaves it out.
+        heads: H, a divisor of C. (default: :obj:`1`)
+        dropout: after convolution and attention, and in the feed-forward network. (default: :obj:`0.0`)
+        act: activation of the feed-forward network, as PyG resolves it. (default: :obj:`"relu"`)
+        act_kwargs: its arguments. (default: :obj:`None`)
+        norm: normalisation, as PyG resolves it, or :obj:`None` for none. (default: :obj:`"batch_norm"`)
+        norm_kwargs: its arguments. (default: :obj:`None`)
+        mask: M, of H heads or one. (default: :obj:`None`, ``WalkMask(heads=H)``)
+        feature_map: phi of the attention. (default: :obj:`None`, :class:`~graphmask.features.ReLU`)
+
+    Shapes:
+        - **input:** node features ``[N, C]``, ``edge_index [2, E]`` or a :class:`~graphmask.Topology`, ``batch [N]`` in any
+          order, and what ``conv`` takes, by name
+        - **output:** ``[N, C]``
+
+    Raises:
+        ValueError: as :class:`TopologicalAttention` does.
+
+    Cost: that of its attention, of its convolution, and O(N C^2). From a raw ``edge_index`` a mask on walks draws them in every
+    call; draw them once per graph with :class:`~graphmask.transforms.AddWalks`, and pass ``Topology.from_data(data)`` in the
+    place of ``edge_index``.
+
+    Source: Rampasek et al., "Recipe for a General, Powerful, Scalable Graph Transformer" (NeurIPS 2022).
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> from torch_geometric.nn import GINConv
+        >>> conv = GINConv(torch.nn.Linear(8, 8))
+        >>> layer = gm.nn.TopologicalGPS(8, conv, heads=2, mask=gm.masks.WalkMask(hops=2, heads=2))
+        >>> x, edge_index = torch.randn(3, 8), torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+        >>> layer(x, edge_index, batch=torch.tensor([0, 0, 0])).shape
+        torch.Size([3, 8])
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        conv: nn.Module | None,
+        heads: int = 1,
+        dropout: float = 0.0,
+        act: str | Callable[..., Any] = "relu",
+        act_kwargs: dict[str, Any] | None = None,
+        norm: str | Callable[..., Any] | None = "batch_norm",
+        norm_kwargs: dict[str, Any] | None = None,
+        mask: TopologicalMask | None = None,
+        feature_map: FeatureMap | None = None,
+    ) -> None:
+        super().__init__()
+        self.channels, self.heads = check_integer("channels", channels, 1), check_integer("heads", heads, 1)
+        self.dropout = check_probability("dropout", dropout)
+        self.attn = TopologicalAttention(channels, heads, WalkMask(heads=heads) if mask is None else mask, feature_map)
+        mlp = nn.Sequential(
+            nn.Linear(channels, channels * 2),
+            activation_resolver(act, **(act_kwargs or {})),
+            nn.Dropout(dropout),
+            nn.Linear(channels * 2, channels),
+            nn.Dropout(dropout),
+        )
+        norms = (normalization_resolver(norm, channels, **(norm_kwargs or {})) for _ in range(3))
+        self._take(conv, mlp, *norms)
+
+    def _take(self, conv: nn.Module | None, mlp: nn.Module, *norms: nn.Module | None) -> None:
+        """Everything but the attention, made elsewhere."""
+        self.conv, self.mlp = conv, mlp
+        self.norm1, self.norm2, self.norm3 = norms
+        self._conv_takes_weight = "edge_weight" in _arguments(conv)
+        self._norm_arguments = {"batch", "batch_size"} & set(_arguments(self.norm1))
+
+    def reset_parameters(self) -> None:
+        """Reset all learnable parameters, the mask's included."""
+        for module in (self.conv, self.attn, self.mlp, self.norm1, self.norm2, self.norm3):
+            if module is not None:
+                reset(module)
+
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Topology | Any,
+        batch: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        """``[N, C] -> [N, C]``: ``layer(x, edge_index, batch, **kwargs)`` as PyG's layer, or ``layer(x, topology, **kwargs)``.
+
+        Keyword arguments reach the convolution; ``edge_weight`` reaches the mask, too. Beside a topology, which holds its own
+        weights, ``batch`` may be that of the topology, so that models written for PyG's layer take one as they stand.
+        """
+        ready = edge_index if isinstance(edge_index, Topology) else None
+        if ready is not None and batch is not None and batch is ready.batch:
+            batch = None
+        topology = Topology.of(x, edge_index, kwargs.get("edge_weight"), batch)
+        if x.dim() != 2 or x.shape[1] != self.channels:
+            raise refuse("x", f"of shape [N, C] with C = {self.channels}", x)
+        edges = edge_index if ready is None else ready.edge_index
+        hidden = [] if self.conv is None else [self._convolve(x, edges, topology, kwargs)]
+        mixed = self._dropped(self.attn(x, topology)) + x
+        hidden.append(self._normed(self.norm2, mixed, topology))
+        out = sum(hidden[1:], start=hidden[0])
+        return self._normed(self.norm3, out + self.mlp(out), topology)
+
+    def _convolve(self, x: Tensor, edges: Any, topology: Topology, kwargs: dict[str, Any]) -> Tensor:
+        kwargs = {name: value for name, value in kwargs.items() if name != "edge_weight"}
+        # Sparse matrices bring their weights along.
+        if self._conv_takes_weight and isinstance(edges, Tensor) and edges.layout == torch.strided:
+            kwargs["edge_weight"] = topology.edge_weight
+        convolved = self._dropped(self.conv(x, edges, **kwargs)) + x  # type: ignore[misc]
+        return self._normed(self.norm1, convolved, topology)
+
+    def _dropped(self, x: Tensor) -> Tensor:
+        return F.dropout(x, p=self.dropout, training=self.training)
+
+    def _normed(self, norm: nn.Module | None, x: Tensor, topology: Topology) -> Tensor:
+        if norm is None:
+            return x
+        # PyG's layer normalisation has another formula, by 1e-5, where there is no batch: one formula for all.
+        batch = x.new_zeros(len(x), dtype=torch.long) if topology.batch is None else topology.batch
+        known = {"batch": batch, "batch_size": topology.num_graphs}
+        return norm(x, **{name: known[name] for name in self._norm_arguments})
+
+    def __repr__(self) -> str:
+        return f"TopologicalGPS({self.channels}, conv={self.conv}, heads={self.heads}, mask={self.attn.mask!r})"
+
+
+def _arguments(module: nn.Module | None) -> tuple[str, ...]:
+    """Names of the arguments of its forward."""
+    return () if module is None else tuple(inspect.signature(module.forward).parameters)

@@ -1,0 +1,55 @@
+"""Categories of atoms and bonds as columns."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+from torch_geometric.transforms import BaseTransform
+from torch_geometric.utils.smiles import e_map, x_map
+
+from graphmask._checks import refuse
+
+ATOM_SIZES = tuple(len(categories) for categories in x_map.values())
+BOND_SIZES = tuple(len(categories) for categories in e_map.values())
+
+
+class OneHotMolecule(BaseTransform):
+    """Turns the categories that PyG's ``from_smiles`` writes into columns of zeros and ones, for layers without embeddings.
+
+    ``x`` long of shape [N, 9] (element, chirality, degree, charge, hydrogens, radical electrons, hybridisation, aromatic, in a
+    ring) becomes float of shape [N, 177]; ``edge_attr`` long of shape [E, 3] (kind of bond, stereo, conjugated) becomes float
+    of shape [E, 30]. Each row holds one 1 for each of its categories. Data without ``edge_attr`` is served, too.
+
+    Cost: O(N + E); as ``transform`` only batches in use are that wide.
+
+    Raises:
+        ValueError: where ``x`` or ``edge_attr`` does not hold categories of ``from_smiles``.
+
+    Example:
+        >>> import torch
+        >>> from torch_geometric.data import Data
+        >>> carbon = torch.tensor([[6, 0, 4, 5, 4, 0, 4, 0, 0]])
+        >>> OneHotMolecule()(Data(x=carbon)).x.nonzero()[:, 1].tolist()
+        [6, 119, 132, 144, 155, 160, 169, 173, 175]
+    """
+
+    num_atom_features = sum(ATOM_SIZES)
+    num_bond_features = sum(BOND_SIZES)
+
+    def forward(self, data: Data) -> Data:
+        """Replace ``x`` and ``edge_attr``."""
+        data.x = _columns("x", data.get("x"), ATOM_SIZES)
+        if data.get("edge_attr") is not None:
+            data.edge_attr = _columns("edge_attr", data.edge_attr, BOND_SIZES)
+        return data
+
+
+def _columns(name: str, value: Tensor | None, sizes: tuple[int, ...]) -> Tensor:
+    if not isinstance(value, Tensor) or value.dtype != torch.long or value.dim() != 2 or value.shape[1] != len(sizes):
+        raise refuse(name, f"categories of `from_smiles`, long of shape [*, {len(sizes)}]", value)
+    limits = torch.tensor(sizes, device=value.device)
+    if bool(((value < 0) | (value >= limits)).any()):
+        raise refuse(name, f"categories of `from_smiles`, below {list(sizes)}", f"{value.amax(0).tolist()} at most")
+    made = torch.zeros(value.shape[0], sum(sizes), device=value.device)
+    return made.scatter_(1, value + limits.cumsum(0) - limits, 1.0)

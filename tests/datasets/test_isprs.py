@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch_geometric.loader import DataLoader
+
+from graphmask.datasets import ISPRSFilterTest
+
+SIZES = {
+    "samp11": 38010, "samp12": 52119, "samp21": 12960, "samp22": 32706, "samp23": 25095, "samp24": 7492, "samp31": 28862,
+    "samp41": 11231, "samp42": 42470, "samp51": 17845, "samp52": 22474, "samp53": 34378, "samp54": 8608, "samp61": 35060,
+    "samp71": 15645,
+}  # fmt: skip
+
+
+def scan(number: int) -> str:
+    """Two points of ground around an object, as far from the origin as national grids are."""
+    return f"512000.00 5403000.00 300.00 0\n512001.50 5403000.00 31{number % 10}.25 1\n512003.00 5403000.00 300.00 0\n"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for number, name in enumerate(ISPRSFilterTest.scans):
+        (folder / f"{name}.txt").write_text(scan(number))
+    return folder
+
+
+def packed(folder: Path, **replaced: np.ndarray) -> Path:
+    arrays = {}
+    for number, name in enumerate(ISPRSFilterTest.scans):
+        table = np.array([line.split() for line in scan(number).splitlines()], dtype=np.float64)
+        arrays[f"{name}_origin"] = table[0, :3]
+        arrays[f"{name}_xyz"] = (table[:, :3] - table[0, :3]).astype(np.float32)
+        arrays[f"{name}_ground"] = (1 - table[:, 3]).astype(np.uint8)
+    folder.mkdir()
+    np.savez(folder / "isprs_filtertest_samples.npz", **(arrays | replaced))
+    return folder
+
+
+def test_a_scan_is_read_as_it_is(root: Path) -> None:
+    data = ISPRSFilterTest(root, "samp12", train=False)[0]
+    assert data.name == "samp12"
+    assert data.y.tolist() == [0, 1, 0]
+    # Heights 300, 311.25, 300: their mean is 303.75. In single precision, eastings would round to 1/32 m.
+    assert data.pos.tolist() == [[-1.5, 0, -3.75], [0, 0, 7.5], [1.5, 0, -3.75]]
+    assert data.origin.tolist() == [[512001.5, 5403000.0, 303.75]]
+    assert (data.pos.dtype, data.y.dtype, data.origin.dtype) == (torch.float32, torch.long, torch.float64)
+
+
+def test_both_layouts_give_the_same(root: Path, tmp_path: Path) -> None:
+    texts, arrays = (ISPRSFilterTest(folder, "samp71") for folder in (root, packed(tmp_path / "packed")))
+    for one, other in zip(texts, arrays, strict=True):
+        assert one.name == other.name
+        assert torch.equal(one.pos, other.pos)
+        assert torch.equal(one.y, other.y)
+        assert torch.equal(one.origin, other.origin)
+
+
+@pytest.mark.parametrize("folder", ["raw", "Reference"])
+def test_folders_of_the_archive(root: Path, folder: str) -> None:
+    (root / folder).mkdir()
+    for file in root.glob("*.txt"):
+        file.rename(root / folder / file.name)
+    assert len(ISPRSFilterTest(root)) == 14
+
+
+def test_every_scan_is_left_out_once(root: Path) -> None:
+    for name in ISPRSFilterTest.scans:
+        parts = [[data.name for data in ISPRSFilterTest(root, name, train)] for train in (True, False)]
+        assert parts[1] == [name]
+        assert sorted(parts[0] + parts[1]) == sorted(ISPRSFilterTest.scans)
+
+
+def test_several_scans_are_left_out_in_any_order(root: Path) -> None:
+    one, other = (ISPRSFilterTest(root, names, train=False) for names in (("samp22", "samp11"), ["samp11", "samp22"]))
+    assert [data.name for data in one] == [data.name for data in other] == ["samp11", "samp22"]
+    assert one.processed_dir == other.processed_dir
+    assert ISPRSFilterTest(root, ("samp11", "samp22")).num_classes == 2
+
+
+def test_batches_and_the_cache(root: Path, tmp_path: Path) -> None:
+    dataset = ISPRSFilterTest(root, processed_root=tmp_path / "cache")
+    batch = next(iter(DataLoader(dataset, batch_size=3)))
+    assert batch.pos.shape == (9, 3)
+    assert batch.origin.shape == (3, 3)
+    (root / "samp12.txt").unlink()
+    assert len(ISPRSFilterTest(root, processed_root=tmp_path / "cache")) == 14
+    assert not (root / "processed").exists()
+
+
+@pytest.mark.parametrize(
+    "test_scan", ["samp10", "", (), ("samp11", "samp11"), ISPRSFilterTest.scans, ("samp11", "elsewhere")], ids=str
+)
+def test_scans_that_cannot_be_left_out(root: Path, test_scan: object) -> None:
+    with pytest.raises(ValueError, match=r"`test_scan` must be one or several, not all, of samp11, "):
+        ISPRSFilterTest(root, test_scan)
+    assert not (root / "processed").exists()
+
+
+def test_what_is_missing(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nowhere is missing: `root` must hold samp11\.txt to samp71\.txt"):
+        ISPRSFilterTest(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+    (root / "samp31.txt").unlink()
+    with pytest.raises(FileNotFoundError, match="No scan samp31 in"):
+        ISPRSFilterTest(root)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "1 2 3\n", "1 2 3 2\n", "1 2 nan 0\n", "1 2 3 0\n1 2 3\n", "x y z 0\n", "1 2 3 0.5\n"],
+    ids=["empty", "three columns", "class 2", "nan", "ragged", "words", "half a class"],
+)
+@pytest.mark.filterwarnings("ignore:loadtxt")
+def test_a_damaged_text(root: Path, text: str) -> None:
+    (root / "samp42.txt").write_text(text)
+    with pytest.raises(ValueError, match=r"samp42\.txt is damaged \(.*restore the file from the reference data"):
+        ISPRSFilterTest(root)
+
+
+@pytest.mark.parametrize(
+    "replaced",
+    [{"samp42_ground": np.ones(2, np.uint8)}, {"samp42_xyz": np.zeros((3, 2))}, {"samp42_ground": np.array([0, 1, 7])}],
+    ids=["labels", "columns", "class"],
+)
+def test_a_damaged_archive(tmp_path: Path, replaced: dict[str, np.ndarray]) -> None:
+    with pytest.raises(ValueError, match=r"samples\.npz is damaged"):
+        ISPRSFilterTest(packed(tmp_path / "packed", **replaced))
+
+
+def test_the_real_scans(real_data: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = real_data("lidar")
+    train, test = (ISPRSFilterTest(folder, "samp12", part, tmp_path) for part in (True, False))
+    assert {data.name: data.num_nodes for data in (*train, *test)} == SIZES
+    data = test[0]
+    with np.load(folder / "isprs_filtertest_samples.npz") as arrays:
+        assert np.array_equal(data.y.numpy() == 0, arrays["samp12_ground"] == 1)
+        moved = data.pos.double().numpy() + data.origin.numpy() - arrays["samp12_xyz"] - arrays["samp12_origin"]
+    assert np.abs(moved).max() < 1e-4
+    # Objects stand on the ground.
+    assert all(data.pos[data.y == 1, 2].median() > data.pos[data.y == 0, 2].median() for data in test)

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import convolve
+
+from graphmask.datasets import Heterophilous, Minesweeper
+
+
+def numbers(mine: torch.Tensor, size: int) -> np.ndarray:
+    """Mines around each cell, by a convolution."""
+    kernel = np.ones((3, 3), dtype=int)
+    kernel[1, 1] = 0
+    return convolve(mine.numpy().reshape(size, size), kernel, mode="constant").ravel()
+
+
+def test_shown_numbers_count_the_mines_around() -> None:
+    data = Minesweeper(size=30, mines=0.3, hidden=0.25)[0]
+    around = numbers(data.y, 30)
+    assert torch.equal(data.x.sum(1), torch.ones(900))
+    shown = data.x[:, 0] == 0
+    assert int(shown.sum()) == 675
+    assert data.x.argmax(1)[shown].tolist() == (1 + np.minimum(around, 5))[shown.numpy()].tolist()
+    assert around.max() > 5
+    assert int(data.y.sum()) == 270
+
+
+def test_cells_border_on_eight() -> None:
+    data = Minesweeper(size=4)[0]
+    assert data.edge_index[0].bincount().view(4, 4).tolist() == [[3, 5, 5, 3], [5, 8, 8, 5], [5, 8, 8, 5], [3, 5, 5, 3]]
+    assert (data.pos[data.edge_index[0]] - data.pos[data.edge_index[1]]).abs().amax(1).eq(1).all()
+    assert data.grid_shape.tolist() == [[4, 4]]
+    assert data.is_undirected()
+
+
+@pytest.mark.usefixtures("double_default")
+def test_the_seed_decides_all() -> None:
+    before = torch.get_rng_state()
+    first, same, other = (Minesweeper(size=9, seed=seed)[0] for seed in (3, 3, 4))
+    assert torch.equal(before, torch.get_rng_state())
+    assert all(torch.equal(first[key], same[key]) for key in first.keys())  # noqa: SIM118 - of a Data
+    assert not torch.equal(first.y, other.y)
+    assert not torch.equal(first.train_mask, other.train_mask)
+    assert first.x.dtype == torch.float32
+
+
+def test_the_cache(tmp_path: Path) -> None:
+    first, second = Minesweeper(tmp_path, size=5), Minesweeper(tmp_path, size=5)
+    assert torch.equal(first[0].x, second[0].x)
+    assert [path.name for path in (tmp_path / "processed").iterdir()] == ["minesweeper_5_mines0.2_hidden0.5_seed0"]
+    assert first.num_classes == 2
+
+
+def test_arguments() -> None:
+    with pytest.raises(ValueError, match="`size` must be at least 2, got 1"):
+        Minesweeper(size=1)
+    with pytest.raises(ValueError, match="`mines` must be in"):
+        Minesweeper(mines=1.0)
+    with pytest.raises(TypeError, match="`hidden` must be a number"):
+        Minesweeper(hidden="all")
+
+
+def test_the_real_graph_keeps_the_same_rules(real_data: Callable[[str], Path], tmp_path: Path) -> None:
+    real = Heterophilous(real_data("heterophilous"), "minesweeper", processed_root=tmp_path)[0]
+    made = Minesweeper()[0]
+    assert torch.equal(real.edge_index, made.edge_index)
+    assert int(real.y.sum()) == int(made.y.sum())
+    assert int(real.x[:, 0].sum()) == int(made.x[:, 0].sum())
+    shown = real.x[:, 0] == 0
+    assert real.x.argmax(1)[shown].tolist() == (1 + np.minimum(numbers(real.y, 100), 5))[shown.numpy()].tolist()
+    for part in ("train", "val", "test"):
+        assert int(real[f"{part}_mask"].sum()) == int(made[f"{part}_mask"].sum())
