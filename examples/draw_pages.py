@@ -1,6 +1,6 @@
 """The pictures of README.md and docs/concepts.md: whom a node attends to, hops of walks, executions, a batch.
 
-    python examples/draw_pages.py --out docs/pictures
+python examples/draw_pages.py --out docs/pictures
 """
 
 from __future__ import annotations

@@ -159,8 +159,12 @@ def test_transforms_filter_and_loader(path: Path) -> None:
 
 
 def test_arguments(path: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"`smiles, targets` must be among .*name, smiles, celsius, toxic, got mol"):
+    with pytest.raises(ValueError, match=r"`smiles, targets` must be one of .*name, smiles, celsius, toxic, got mol"):
         MoleculeCSV(path, smiles="mol")
+    path.write_text("smiles,y,y\nC,1,2\n")
+    with pytest.raises(ValueError, match=r"must be one of the columns of .*, smiles, y, y, got y"):
+        MoleculeCSV(path)
+    path.write_text(TABLE)
     with pytest.raises(ValueError, match="got fahrenheit"):
         MoleculeCSV(path, targets=["celsius", "fahrenheit"])
     with pytest.raises(TypeError, match=r"`targets` must be a list of names, such as \['toxic'\], got str"):
