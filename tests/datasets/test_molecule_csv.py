@@ -12,7 +12,7 @@ import torch
 from torch_geometric.loader import DataLoader
 from torch_geometric.utils import from_smiles
 
-from graphmask.datasets import MoleculeCSV, MoleculeNet, _files
+from graphmask.datasets import MoleculeCSV, MoleculeNet, _raw_files
 
 TABLE = """name,smiles,celsius,toxic
 ethanol,CCO,78.4,0
@@ -215,7 +215,7 @@ def test_an_absent_benchmark_is_downloaded_or_says_what_to_do(tmp_path: Path, mo
     def fail(url: str, folder: str) -> str:
         raise OSError("no network")
 
-    monkeypatch.setattr(_files, "download_url", fail)
+    monkeypatch.setattr(_raw_files, "download_url", fail)
     with pytest.raises(ConnectionError, match=r"finetune/esol\.csv failed \(no network\).*put esol\.csv into .* by hand"):
         MoleculeNet(tmp_path / "new", "esol")
     assert list((tmp_path / "new").iterdir()) == []
@@ -225,7 +225,7 @@ def test_an_absent_benchmark_is_downloaded_or_says_what_to_do(tmp_path: Path, mo
         target.write_text("smiles,logSolubility\nC,1\n")
         return str(target)
 
-    monkeypatch.setattr(_files, "download_url", fetch)
+    monkeypatch.setattr(_raw_files, "download_url", fetch)
     assert smiles_of(MoleculeNet(tmp_path / "new", "esol")) == ["C"]
     assert [each.name for each in (tmp_path / "new").iterdir()] == ["esol.csv"]
 
