@@ -74,7 +74,13 @@ def setup(app):
     app.connect("source-read", _list_pages)
 
 
+# Files outside this folder that are pages of the site: links to them lead to the pages.
+OUTSIDE = {"../README": "index", "../CHANGELOG": "changelog", "../CONTRIBUTING": "contributing", "../examples/README": "examples"}
+
+
 def _list_pages(_app, name, source):
+    for path, page in OUTSIDE.items():
+        source[0] = source[0].replace(f"{path}.md)", f"{page}.md)")
     # The index of the families is read on its own elsewhere, and stays free of directives.
     if name == "families/README":
         source[0] += "\n```{toctree}\n:hidden:\n:glob:\n*\n```\n"
