@@ -88,8 +88,8 @@ class MoleculeCSV(CachedDataset):
         others = [name for name in header if name != smiles]
         self.smiles_name, self.target_names = smiles, tuple(others if targets is None else targets)
         for name in (smiles, *self.target_names):
-            if name not in header:
-                raise refuse("smiles, targets", f"among the columns of {self.path}, {', '.join(header)}", name)
+            if header.count(name) != 1:
+                raise refuse("smiles, targets", f"one of the columns of {self.path}, {', '.join(header)}", name)
         super().__init__(
             processed_root,
             fingerprint(self.path, smiles, self.target_names, skip_invalid, with_hydrogen),

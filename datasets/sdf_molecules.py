@@ -115,7 +115,8 @@ class SDFMolecules(CachedDataset):
         graph.pos = torch.from_numpy(np.asarray(record.GetConformer().GetPositions(), dtype=np.float32))
         graph.y = row_of([self._target(place, record, name) for name in self.target_names])
         chem = rdkit_module("rdkit.Chem")
-        graph.name, graph.smiles = record.GetProp("_Name"), chem.MolToSmiles(chem.RemoveHs(record))
+        with rdkit_module("rdkit.rdBase").BlockLogs():
+            graph.name, graph.smiles = record.GetProp("_Name"), chem.MolToSmiles(chem.RemoveHs(record))
         return graph
 
     def _target(self, place: int, record: Any, name: str) -> float:

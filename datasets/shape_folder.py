@@ -31,9 +31,10 @@ class ShapeFolder(SplitDataset):
     * ``root/<class>/*``: of each class a share `test_share` of the files, at least one, drawn by `seed`, tests.
 
     Files are all that :func:`read_shape` reads: with `trimesh` .ply, .obj, .stl, .glb; .off, .xyz, .pts, .npy and .npz. Other
-    files, hidden ones and a folder `processed`, the cache, are passed over. Each example is ``Data(pos, y, name)``: `pos`
-    float32 of shape [P, 3] in the units of the file; `y` long of shape [1], the class in alphabetical order; `name` the path of
-    the file in `root`. Meshes also have `face`, long of shape [3, F], unless points are drawn from them.
+    files, hidden ones, a folder `processed` (the cache) and folders `val` beside `train` and `test` are passed over. Each
+    example is ``Data(pos, y, name)``: `pos` float32 of shape [P, 3] in the units of the file; `y` long of shape [1], the class
+    in alphabetical order; `name` the path of the file in `root`. Meshes also have `face`, long of shape [3, F], unless points
+    are drawn from them.
 
     The cache is built anew when a file is added, removed, or changed in size or date.
 

@@ -83,13 +83,8 @@ def parse() -> argparse.Namespace:
     made.add_argument("--pool", choices=("mean", "add"), default="mean")
     options = made.parse_args()
     if options.smoke:
-        options.epochs, options.channels, options.layers, options.hops, options.variants = (
-            2,
-            8,
-            1,
-            2,
-            options.variants or ["masked", "local"],
-        )
+        options.epochs, options.channels, options.layers, options.hops = 2, 8, 1, 2
+        options.variants = options.variants or ["masked", "local"]
     return options
 
 

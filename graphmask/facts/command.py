@@ -31,6 +31,10 @@ def info(
     masks: Annotated[str, typer.Option(help="Names, such as walk,grf; or none, for facts alone. Default: all.")] = "",
     whole: Annotated[bool, typer.Option("--whole", help="Measure on the whole graph, whatever it costs.")] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads. Default: torch's choice.")] = None,
+    cpu_time: Annotated[
+        bool,
+        typer.Option("--cpu-time", help="Time that processors work, not that passes: for a busy machine, with --threads 1."),
+    ] = False,
     neighbours: Annotated[int, typer.Option(help="Of each point of a cloud without edges.")] = NEIGHBOURS,
     directed: Annotated[bool, typer.Option("--directed", help="Edge lists as they stand, not both ways.")] = False,
     item: Annotated[int, typer.Option(help="Which line of a file of molecules.")] = 0,
@@ -54,7 +58,7 @@ def info(
     if candidates and facts.num_edges:
         topology = Topology.from_data(data)
         with Console(stderr=True).status("searching") as status:
-            found = list(estimate(candidates, topology, whole, threads, status.update))
+            found = list(estimate(candidates, topology, whole, threads, cpu_time, status.update))
         console.print(_make_table(found))
         console.print(_explain(found), style="dim", highlight=False)
     console.print(make_fact_table("Take", {each.what: each.why for each in advise(facts)}))

@@ -21,7 +21,7 @@ from graphmask.benchmark.problem import Problem
 from graphmask.benchmark.worker import Worker
 from graphmask.masks import TopologicalMask
 from graphmask.topology import Topology
-from graphmask.walks.resampled import ResampledWalks
+from graphmask.walks.resampled import PILOTS, ResampledWalks
 
 from .candidates import Candidate
 
@@ -115,6 +115,7 @@ def estimate(
     topology: Topology,
     whole: bool = False,
     threads: int | None = None,
+    cpu_time: bool = False,
     progress: Callable[[str], object] = lambda _: None,
 ) -> Iterator[Estimate]:
     """What each mask costs on a graph, on this machine.
@@ -129,11 +130,13 @@ def estimate(
         topology: the graph.
         whole: whether the whole graph is measured, whatever that costs. (default: :obj:`False`)
         threads: of torch. (default: :obj:`None`, torch's own choice)
+        cpu_time: whether time is that which processors work, not that which passes: for a busy machine, with one thread.
+            (default: :obj:`False`)
         progress: is told what is going on.
 
     Cost: some seconds per mask.
     """
-    parts = _Parts(topology, whole, threads)
+    parts = _Parts(topology, whole, threads, cpu_time)
     for candidate in candidates:
         if candidate.refusal is not None:
             yield Estimate(candidate.name, reason=candidate.refusal)
@@ -158,8 +161,8 @@ class _Measured:
 class _Parts:
     """Parts of a graph, and what masks cost on them."""
 
-    def __init__(self, topology: Topology, whole: bool, threads: int | None) -> None:
-        self.topology, self.threads = topology, threads
+    def __init__(self, topology: Topology, whole: bool, threads: int | None, cpu_time: bool) -> None:
+        self.topology, self.threads, self.cpu_time = topology, threads, cpu_time
         count = topology.num_nodes
         small = whole or count <= _WHOLE * SIZES[-1]
         self.sizes = [count] if small else list(SIZES)
@@ -186,7 +189,7 @@ class _Parts:
             return Estimate(candidate.name, last.seconds, last.peak, last.prepare, per_node, measured=True)
         prepare = last.prepare * self.topology.num_nodes / last.nodes
         if candidate.grows == "N p":
-            per_node, prepare = probe_walks(candidate.make(), self.topology)
+            per_node, prepare = probe_walks(candidate.make(), self.topology, self.cpu_time)
         if candidate.grows == "balls":
             per_node = probe_balls(self.topology, getattr(candidate.make(), "max_hops", 3))
             prepare = last.prepare * per_node * self.topology.num_nodes / max(1, last.entries or 1)
@@ -197,7 +200,15 @@ class _Parts:
         return Estimate(candidate.name, seconds, peak, prepare, per_node)
 
     def _measure(self, candidate: Candidate, nodes: int) -> _Measured:
-        case = Case(Sample(candidate.name, candidate.make, *self.arrays), nodes, 0, "cpu", self.threads, total_memory() // 2)
+        case = Case(
+            Sample(candidate.name, candidate.make, *self.arrays),
+            nodes,
+            0,
+            "cpu",
+            self.threads,
+            total_memory() // 2,
+            cpu_time=self.cpu_time,
+        )
         worker = Worker(case)
         try:
             prepared = worker.prepared(10 * _SECONDS)
@@ -256,7 +267,7 @@ def read_line(amounts: Sequence[float], values: Sequence[float], here: float) ->
     return last + slope * (here - high)
 
 
-def probe_walks(mask: TopologicalMask, topology: Topology) -> tuple[float, float]:
+def probe_walks(mask: TopologicalMask, topology: Topology, cpu_time: bool = False) -> tuple[float, float]:
     """Pairs of walks per node and set, all sets together, and the seconds that drawing all would take."""
     demand = mask.walk_demand
     assert demand is not None
@@ -266,10 +277,13 @@ def probe_walks(mask: TopologicalMask, topology: Topology) -> tuple[float, float
     nodes = torch.from_numpy(
         np.random.default_rng(0).choice(topology.num_nodes, min(_PROBES, topology.num_nodes), replace=False)
     )
-    start = time.perf_counter()
+    clock = time.process_time if cpu_time else time.perf_counter
+    start = clock()
     counts = sampler.count_pairs(topology, nodes)
-    seconds = time.perf_counter() - start
-    return demand.sets * float(counts.double().mean()), demand.sets * seconds * topology.num_nodes / len(nodes)
+    seconds = clock() - start
+    # A count draws for pilots, too, from which a draw finds its threshold.
+    drawn = len(nodes) + min(PILOTS, topology.num_nodes)
+    return demand.sets * float(counts.double().mean()), demand.sets * seconds * topology.num_nodes / drawn
 
 
 def topology_of_ends(topology: Topology) -> Topology:

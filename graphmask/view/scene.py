@@ -15,7 +15,7 @@ _EDGES = 40_000
 POINTS = 60_000
 
 # How far marks lie above surfaces, as a share of their extent; and nodes whose names are written beside them.
-_LIFT = 0.012
+_LIFT = 0.007
 _NAMED = 120
 
 
@@ -71,6 +71,9 @@ class Scene:
             return self.pos
         corners = self.pos[self.face]
         across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        # Triangles that turn the other way enclose a negative volume.
+        if np.einsum("fd,fd->", (corners[:, 0] - self.pos.mean(0)).astype(np.float64), across.astype(np.float64)) < 0:
+            across = -across
         normal = np.zeros_like(self.pos)
         for corner in range(3):
             np.add.at(normal, self.face[:, corner], across)

@@ -19,6 +19,9 @@ _TRIANGLES = 80_000
 _SPECK = 0.08
 _MARGIN = 3.0
 
+# matplotlib leaves room for axes, which are not drawn.
+_ZOOM = 1.4
+
 # In inches.
 _PANEL = 4.6
 
@@ -76,7 +79,11 @@ def _draw_panel(figure: Any, axes: Any, scene: Scene, node: int, panel: Panel) -
     title = panel.title if here.all() else f"{panel.title}\n{here.sum():,} nodes around it"
     axes.set_title(title, fontsize=8, wrap=True)
     axes.set_axis_off()
-    axes.set_aspect("equal")
+    if scene.in_space:
+        limits = np.array([axes.get_xlim3d(), axes.get_ylim3d(), axes.get_zlim3d()])
+        axes.set_box_aspect(np.maximum(np.ptp(limits, axis=1), 1e-9), zoom=_ZOOM)
+    else:
+        axes.set_aspect("equal")
     places, texts = panel.shades.ticks()
     shown = require("matplotlib.cm", extra="viz").ScalarMappable(norm, scale)
     figure.colorbar(shown, ax=axes, shrink=0.6, fraction=0.05, pad=0.01).set_ticks(places, labels=texts, fontsize=7)

@@ -12,7 +12,7 @@ import torch
 from torch_geometric.loader import DataLoader
 from torch_geometric.utils import from_smiles
 
-from graphmask.datasets import MoleculeCSV, MoleculeNet, _files
+from graphmask.datasets import MoleculeCSV, MoleculeNet, _raw_files
 
 TABLE = """name,smiles,celsius,toxic
 ethanol,CCO,78.4,0
@@ -159,8 +159,12 @@ def test_transforms_filter_and_loader(path: Path) -> None:
 
 
 def test_arguments(path: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"`smiles, targets` must be among .*name, smiles, celsius, toxic, got mol"):
+    with pytest.raises(ValueError, match=r"`smiles, targets` must be one of .*name, smiles, celsius, toxic, got mol"):
         MoleculeCSV(path, smiles="mol")
+    path.write_text("smiles,y,y\nC,1,2\n")
+    with pytest.raises(ValueError, match=r"must be one of the columns of .*, smiles, y, y, got y"):
+        MoleculeCSV(path)
+    path.write_text(TABLE)
     with pytest.raises(ValueError, match="got fahrenheit"):
         MoleculeCSV(path, targets=["celsius", "fahrenheit"])
     with pytest.raises(TypeError, match=r"`targets` must be a list of names, such as \['toxic'\], got str"):
@@ -211,7 +215,7 @@ def test_an_absent_benchmark_is_downloaded_or_says_what_to_do(tmp_path: Path, mo
     def fail(url: str, folder: str) -> str:
         raise OSError("no network")
 
-    monkeypatch.setattr(_files, "download_url", fail)
+    monkeypatch.setattr(_raw_files, "download_url", fail)
     with pytest.raises(ConnectionError, match=r"finetune/esol\.csv failed \(no network\).*put esol\.csv into .* by hand"):
         MoleculeNet(tmp_path / "new", "esol")
     assert list((tmp_path / "new").iterdir()) == []
@@ -221,7 +225,7 @@ def test_an_absent_benchmark_is_downloaded_or_says_what_to_do(tmp_path: Path, mo
         target.write_text("smiles,logSolubility\nC,1\n")
         return str(target)
 
-    monkeypatch.setattr(_files, "download_url", fetch)
+    monkeypatch.setattr(_raw_files, "download_url", fetch)
     assert smiles_of(MoleculeNet(tmp_path / "new", "esol")) == ["C"]
     assert [each.name for each in (tmp_path / "new").iterdir()] == ["esol.csv"]
 

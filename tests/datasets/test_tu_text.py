@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch_geometric.loader import DataLoader
 
-from graphmask.datasets import TUText, _files
+from graphmask.datasets import TUText, _raw_files
 
 # A path of three nodes with tags 7, 2 and 7; a pair; a lone node.
 TAGGED = "3\n3 4\n7 1 1\n2 2 0 2\n7 1 1\n2 -1\n2 1 1\n9 1 0\n1 4\n2 0\n"
@@ -104,7 +104,7 @@ def test_what_is_missing_is_downloaded_or_named(root: Path, monkeypatch: pytest.
     def fail(url: str, folder: str) -> str:
         raise OSError("no network")
 
-    monkeypatch.setattr(_files, "download_url", fail)
+    monkeypatch.setattr(_raw_files, "download_url", fail)
     (root / "TINY" / "10fold_idx" / "train_idx-7.txt").unlink()
     with pytest.raises(ConnectionError, match=r"data/TINY/10fold_idx/train_idx-7\.txt failed .*put train_idx-7\.txt into"):
         TUText(root, "TINY")
