@@ -26,7 +26,7 @@ from graphmask.walks.resampled import PILOTS, ResampledWalks
 from .candidates import Candidate
 
 # Nodes of the two parts that are measured. Graphs that are hardly larger are measured whole.
-SIZES = (1024, 4096)
+SIZES = (2048, 8192)
 _WHOLE = 1.5
 
 # Nodes whose walks, or balls, are drawn on the whole graph, to know how many pairs there will be.
@@ -120,7 +120,7 @@ def estimate(
 ) -> Iterator[Estimate]:
     """What each mask costs on a graph, on this machine.
 
-    Two parts of the graph of 1,024 and 4,096 nodes, the first that a breadth-first search meets, are measured: a forward and
+    Two parts of the graph of 2,048 and 8,192 nodes, the first that a breadth-first search meets, are measured: a forward and
     backward call in a fresh process, its peak of memory, and the shortest time of three more. A straight line through both, in
     the quantity that the mask's cost grows with, is read at the whole graph. Pairs of walks per node are drawn on the whole
     graph, for 512 of its nodes.
