@@ -62,7 +62,7 @@ def estimate(
     Two parts of the graph of 2,048 and 8,192 nodes, the first that a breadth-first search meets, are measured: a forward and
     backward call in a fresh process, its peak of memory, and the shortest time of three more. A straight line through both, in
     the quantity that the mask's cost grows with, is read at the whole graph. Pairs of walks per node are drawn on the whole
-    graph, for 512 of its nodes.
+    graph, for 1,280 of its nodes.
 
     Args:
         candidates: see :func:`graphmask.facts.candidates.find_candidates`.
