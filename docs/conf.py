@@ -33,8 +33,10 @@ if os.environ.get("GRAPHMASK_DOCS_ONLINE"):  # links into the documentation of o
         "torch_geometric": ("https://pytorch-geometric.readthedocs.io/en/latest", None),
     }
 
+# A name that two modules export is described by both; a reference may lead to either.
+suppress_warnings = ["ref.python"]
 exclude_patterns = ["_build", "_ext", "_templates"]
-GUIDES = ("models", "encodings", "explaining", "seeing", "own_data")
+GUIDES = ("models", "encodings", "explaining", "seeing", "own_data", "big_graphs")
 templates_path = ["_templates"]
 
 myst_enable_extensions = ["dollarmath", "deflist", "attrs_inline"]
@@ -75,7 +77,12 @@ def setup(app):
 
 
 # Files outside this folder that are pages of the site: links to them lead to the pages.
-OUTSIDE = {"../README": "index", "../CHANGELOG": "changelog", "../CONTRIBUTING": "contributing", "../examples/README": "examples"}
+OUTSIDE = {
+    "../README": "index",
+    "../CHANGELOG": "changelog",
+    "../CONTRIBUTING": "contributing",
+    "../examples/README": "examples",
+}
 
 
 def _list_pages(_app, name, source):

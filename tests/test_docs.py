@@ -3,18 +3,28 @@
 import doctest
 import importlib
 import inspect
+import pkgutil
 import re
+import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import torch
 
 import graphmask as gm
+import graphmask.datasets
 from graphmask.testing import check_mask
 
 ROOT = Path(__file__).parents[1]
+FOLDERS = ("docs", "docs/families", "docs/tutorials", "examples")
 PAGES = sorted(
-    str(path.relative_to(ROOT)) for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md"))
+    str(path.relative_to(ROOT))
+    for path in (
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *(page for folder in FOLDERS for page in (ROOT / folder).glob("*.md")),
+    )
 )
 
 
@@ -36,10 +46,28 @@ def sessions_of(page):
     return "\n".join(block for block in blocks_of(page) if ">>>" in block)
 
 
+def prose_of(page):
+    """A page without its code."""
+    return re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```", "", text_of(page), flags=re.DOTALL | re.MULTILINE))
+
+
+def targets_of(page):
+    """What a page points to."""
+    return re.findall(r"\]\(([^)\s]+)[^)]*\)", prose_of(page))
+
+
 def links_of(page):
     """Files that a page points to, inside this repository."""
-    found = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text_of(page))
-    return [link for link in found if not re.match(r"[a-z]+:", link)]
+    found = (target.partition("#")[0] for target in targets_of(page))
+    return [link for link in found if link and not re.match(r"[a-z]+:", link)]
+
+
+def anchors_of(path):
+    """Names of the headings of a page, as both GitHub and Sphinx make them."""
+    headings = re.findall(
+        r"^#+ (.*)$", re.sub(r"^```.*?^```", "", path.read_text(), flags=re.DOTALL | re.MULTILINE), re.MULTILINE
+    )
+    return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
 
 
 @pytest.fixture
@@ -49,8 +77,12 @@ def page_module(tmp_path, monkeypatch):
         return importlib.import_module("code_of_page")
 
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)  # pages may write files
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # what pages train is small: threads would wait for each other
     yield load
-    importlib.sys.modules.pop("code_of_page", None)
+    torch.set_num_threads(threads)
+    sys.modules.pop("code_of_page", None)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if code_of(page)])
@@ -77,6 +109,77 @@ def test_pages_that_must_have_code_do():
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
     assert [link for link in links_of(page) if not (ROOT / page).parent.joinpath(link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_anchors_are_headings(page):
+    for target in targets_of(page):
+        path, _, anchor = target.partition("#")
+        if anchor and not urlsplit(target).scheme:
+            there = ROOT / page if not path else (ROOT / page).parent / path
+            assert anchor in anchors_of(there), f"{target}: {there.name} has {anchors_of(there)}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_elsewhere_are_well_formed(page):
+    for target in targets_of(page):
+        link = urlsplit(target)
+        if link.scheme:
+            assert link.scheme == "https", target
+            assert re.fullmatch(r"[\w-]+(\.[\w-]+)+", link.netloc), target
+
+
+def exported(module):
+    """What a module offers by a name of its own package, whatever it says in ``__all__``."""
+    return {
+        name
+        for name, thing in vars(module).items()
+        if not name.startswith("_") and not inspect.ismodule(thing) and getattr(thing, "__module__", "").startswith("graphmask")
+    }
+
+
+PUBLIC = ["graphmask", "graphmask.datasets", "graphmask.extras"] + [
+    f"graphmask.{found.name}" for found in pkgutil.iter_modules(gm.__path__) if found.ispkg and not found.name.startswith("_")
+]
+
+
+@pytest.fixture
+def reference(monkeypatch):
+    """What the site's reference lists."""
+    monkeypatch.syspath_prepend(ROOT / "docs" / "_ext")
+    yield importlib.import_module("public_names")
+    sys.modules.pop("public_names", None)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_is_in_the_reference(name, reference):
+    assert f"\n   {name}\n" in text_of("docs/api/index.rst")
+    listed = {public for names in reference.sections(name).values() for public in names}
+    assert exported(importlib.import_module(name)) - listed == set()
+    undocumented = [each for each in listed if not inspect.getdoc(getattr(importlib.import_module(name), each))]
+    assert undocumented == []
+
+
+def test_reference_knows_every_public_module(reference):
+    assert set(reference.public_modules()) == set(PUBLIC)
+
+
+def titles_in_docstrings():
+    """Titles of the works that docstrings name as their source, by the file that does."""
+    for path in (*ROOT.glob("graphmask/**/*.py"), *ROOT.glob("datasets/*.py")):
+        for source in re.findall(r"^ *Source: (.*?)(?:\n\n|\"\"\")", path.read_text(), re.DOTALL | re.MULTILINE):
+            for title in re.findall(r'"([^"]+)"', " ".join(source.split())):
+                yield title, path.name
+
+
+def test_every_source_is_among_the_references():
+    def plain(text):
+        return re.sub(r"[^a-z0-9]", "", text.lower().replace("ä", "ae").replace("ü", "ue"))
+
+    known = plain(text_of("docs/references.md"))
+    found = list(titles_in_docstrings())
+    assert len(found) > 50
+    assert sorted({(title, file) for title, file in found if plain(title) not in known}) == []
 
 
 def test_every_mask_is_in_the_index_of_families():

@@ -1,4 +1,4 @@
-"""Formulas as MathML, which browsers draw themselves: no script, no font and no network, and a wrong formula fails the build."""
+"""Formulas as MathML, which browsers draw themselves: no script, no font, no network; a wrong formula fails the build."""
 
 from __future__ import annotations
 
