@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from typing import Any, NamedTuple
 
 import torch
@@ -52,16 +52,25 @@ def recipe_of(made: Recorded) -> Recipe:
 
 
 def _recording(init: Callable[..., None]) -> Callable[..., None]:
-    signature = inspect.signature(init)
-
     @wraps(init)
     def recorded(self: Any, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
-        # The constructor that was called ends last, after those that it called.
-        _, *given = signature.bind(self, *args, **kwargs).arguments.items()
-        self.__dict__["_made_from"] = {name: note(value) for name, value in given}
+        if not torch.compiler.is_compiling():  # what is made there serves one call
+            # The constructor that was called ends last, after those that it called.
+            self.__dict__["_made_from"] = _named(init, args, kwargs)
 
     return recorded
+
+
+def _named(init: Callable[..., None], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of a constructor by name."""
+    _, *given = _signature(init).bind(None, *args, **kwargs).arguments.items()
+    return {name: note(value) for name, value in given}
+
+
+@cache
+def _signature(init: Callable[..., None]) -> inspect.Signature:
+    return inspect.signature(init)
 
 
 def note(value: Any) -> Any:

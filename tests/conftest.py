@@ -17,7 +17,17 @@ if not torch.cuda.is_available():
 from graphmask.testing import global_rng_untouched
 
 # These load data, train or print: they live with float32 and with loaders, which draw seeds from the global state.
-RELAXED = ("benchmark", "datasets", "examples", "transforms", "view", "facts", "test_cli.py", "test_docs.py", "test_reference.py")
+RELAXED = (
+    "benchmark",
+    "datasets",
+    "examples",
+    "transforms",
+    "view",
+    "facts",
+    "test_cli.py",
+    "test_docs.py",
+    "test_reference.py",
+)
 
 
 # No test measures time, not even hypothesis: machines are slow and shared. Examples are the same at every run.

@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import torch
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import breadth_first_order
 
-from graphmask.attention import attention
-from graphmask.benchmark.contenders import Contender, Workload
 from graphmask.benchmark.machine import total_memory
 from graphmask.benchmark.measure import Bench, Case, CutOffError
-from graphmask.benchmark.problem import Problem
 from graphmask.benchmark.worker import Worker
-from graphmask.masks import TopologicalMask
 from graphmask.topology import Topology
-from graphmask.walks.resampled import PILOTS, ResampledWalks
 
 from .candidates import Candidate
+from .probes import probe_balls, probe_walks
+from .samples import Sample, search
 
 # Nodes of the two parts that are measured. Graphs that are hardly larger are measured whole.
-SIZES = (1024, 4096)
+SIZES = (2048, 8192)
 _WHOLE = 1.5
-
-# Nodes whose walks, or balls, are drawn on the whole graph, to know how many pairs there will be.
-_PROBES = 512
 
 _ROUNDS = 3
 _SECONDS = 60.0
@@ -59,57 +49,6 @@ class Estimate:
     reason: str = ""
 
 
-@dataclass(frozen=True)
-class Sample(Contender):
-    """A mask on the first nodes of a search through a graph; its arrays travel to the process that measures.
-
-    Args:
-        name: of the mask.
-        make: the mask.
-        order: ``[n]`` nodes as the search meets them.
-        edges: ``[2, E']`` between these.
-        weights: ``[E']``, or :obj:`None`.
-        pos: ``[n, D]`` of these nodes in their order, or :obj:`None`.
-    """
-
-    name: str
-    make: Callable[[], TopologicalMask]
-    order: np.ndarray
-    edges: np.ndarray
-    weights: np.ndarray | None
-    pos: np.ndarray | None
-    about: str = ""
-    library: str = "graphmask"
-
-    def pose(self, nodes: int, seed: int, device: str, reorder: bool = False) -> Problem:
-        """The subgraph of the nodes that were met first, in the order of the whole."""
-        kept = np.argsort(self.order[:nodes])
-        place = np.full(int(self.order.max(initial=0)) + 1, -1)
-        place[self.order[:nodes][kept]] = np.arange(len(kept))
-        ends = place[self.edges]
-        inside = (ends >= 0).all(0)
-        pos = np.zeros((nodes, 0), np.float32) if self.pos is None else self.pos[:nodes][kept]
-        problem = Problem(nodes, seed, device, lambda *_: (torch.from_numpy(pos), torch.from_numpy(ends[:, inside])))
-        weight = None if self.weights is None else torch.from_numpy(self.weights[inside])
-        problem.topology = Topology(problem.edge_index, nodes, weight, pos=None if self.pos is None else problem.pos)  # type: ignore[attr-defined]
-        return problem
-
-    def prepare(self, problem: Problem) -> Topology:
-        """The topology with all that the mask reads."""
-        return self._mask(problem).prepare(problem.topology)  # type: ignore[attr-defined]
-
-    def build(self, problem: Problem, prepared: Topology) -> Workload:
-        """From q, k, v to the attended values."""
-        mask, qkv = self._mask(problem), problem.qkv
-        with torch.no_grad():
-            entries = mask(prepared).entries()
-        stored = sum(walks.pattern.nnz for walks in prepared.walk_sets) or (None if entries is None else entries.pattern.nnz)
-        return Workload(lambda: attention(*qkv, mask(prepared)), (*qkv, *mask.parameters()), stored)
-
-    def _mask(self, problem: Problem) -> TopologicalMask:
-        return self.make()
-
-
 def estimate(
     candidates: Sequence[Candidate],
     topology: Topology,
@@ -120,10 +59,10 @@ def estimate(
 ) -> Iterator[Estimate]:
     """What each mask costs on a graph, on this machine.
 
-    Two parts of the graph of 1,024 and 4,096 nodes, the first that a breadth-first search meets, are measured: a forward and
+    Two parts of the graph of 2,048 and 8,192 nodes, the first that a breadth-first search meets, are measured: a forward and
     backward call in a fresh process, its peak of memory, and the shortest time of three more. A straight line through both, in
     the quantity that the mask's cost grows with, is read at the whole graph. Pairs of walks per node are drawn on the whole
-    graph, for 512 of its nodes.
+    graph, for 1,280 of its nodes.
 
     Args:
         candidates: see :func:`graphmask.facts.candidates.find_candidates`.
@@ -220,24 +159,6 @@ class _Parts:
         return _Measured(nodes, prepared.edges, prepared.entries, min(times), first.peak, prepared.seconds or 0.0)
 
 
-def search(topology: Topology) -> np.ndarray:
-    """``[N]`` nodes as breadth-first searches meet them, from the component of the first node on."""
-    count = topology.num_nodes
-    ends = topology.edge_index.numpy()
-    links = csr_array((np.ones(ends.shape[1], np.int8), (ends[0], ends[1])), shape=(count, count))
-    links = links + links.T
-    met = np.zeros(count, bool)
-    found: list[np.ndarray] = []
-    for node in range(count):
-        if not met[node]:
-            found.append(breadth_first_order(links, node, directed=False, return_predecessors=False))
-            met[found[-1]] = True
-        if sum(map(len, found[-1:])) and sum(len(each) for each in found) >= min(count, SIZES[-1] * 2):
-            break
-    rest = np.flatnonzero(~met)
-    return np.concatenate([*found, rest])
-
-
 def amount(grows: str, nodes: int, edges: int, entries: float | None) -> float:
     """The quantity that a cost grows with.
 
@@ -265,42 +186,3 @@ def read_line(amounts: Sequence[float], values: Sequence[float], here: float) ->
     if slope <= 0 or first - slope * low < 0:
         return last * here / high
     return last + slope * (here - high)
-
-
-def probe_walks(mask: TopologicalMask, topology: Topology, cpu_time: bool = False) -> tuple[float, float]:
-    """Pairs of walks per node and set, all sets together, and the seconds that drawing all would take."""
-    demand = mask.walk_demand
-    assert demand is not None
-    sampler = demand.sampler
-    assert isinstance(sampler, ResampledWalks)
-    sampler(topology_of_ends(topology))
-    nodes = torch.from_numpy(
-        np.random.default_rng(0).choice(topology.num_nodes, min(_PROBES, topology.num_nodes), replace=False)
-    )
-    clock = time.process_time if cpu_time else time.perf_counter
-    start = clock()
-    counts = sampler.count_pairs(topology, nodes)
-    seconds = clock() - start
-    # A count draws for pilots, too, from which a draw finds its threshold.
-    drawn = len(nodes) + min(PILOTS, topology.num_nodes)
-    return demand.sets * float(counts.double().mean()), demand.sets * seconds * topology.num_nodes / drawn
-
-
-def topology_of_ends(topology: Topology) -> Topology:
-    """A graph of two nodes: to load what is compiled before it is timed."""
-    return Topology(torch.tensor([[0, 1], [1, 0]]), 2)
-
-
-def probe_balls(topology: Topology, hops: int) -> float:
-    """Nodes within so many hops of a node, on average over some nodes."""
-    pattern = topology.pattern
-    ones = np.ones(pattern.nnz, np.float32)
-    links = csr_array((ones, pattern.col.numpy(), pattern.rowptr.numpy()), shape=pattern.shape)
-    nodes = np.random.default_rng(0).choice(topology.num_nodes, min(_PROBES // 4, topology.num_nodes), replace=False)
-    reached = csr_array(
-        (np.ones(len(nodes), np.float32), (np.arange(len(nodes)), nodes)), shape=(len(nodes), topology.num_nodes)
-    )
-    for _ in range(hops):
-        reached = reached + reached @ links
-        reached.data[:] = 1
-    return reached.nnz / len(nodes)

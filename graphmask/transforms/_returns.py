@@ -26,8 +26,8 @@ from .orders import CuthillMcKee
 
 # Terms of a row of a product that are formed, per entry that it may keep; of more, that many are drawn. Entries are fewer once
 # they are not exact: errors then fall slowly with their number, while time grows with it.
-_FORMED, _SAMPLED = 16, 4
-_SHRINK = 8
+_FORMED, _SAMPLED = 8, 4
+_SHRINK = 16
 
 # Rows at a time where torch forms the products.
 _ROWS = 1024
@@ -81,7 +81,7 @@ def return_probabilities(topology: Topology, length: int, width: int, seed: int)
     Args:
         topology: the graph.
         length: the largest k.
-        width: entries that a row or column may have before it is resampled, down to an eighth.
+        width: entries that a row or column may have before it is resampled, down to a sixteenth.
         seed: of the resampling.
     """
     order, compiled = _order(topology), _compiled() if topology.device.type == "cpu" else None

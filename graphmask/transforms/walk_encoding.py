@@ -28,7 +28,7 @@ class AddWalkEncoding(BaseTransform):
     :math:`(P^k)_{ii}` is the inner product of row i of :math:`P^{\lceil k/2 \rceil}` and column i of
     :math:`P^{\lfloor k/2 \rfloor}`, so that walks of K / 2 steps are enough, and no powers are stored. As long as both have at
     most ``width`` entries, which is so wherever fewer nodes lie within K / 2 steps, the result is **exact** up to rounding.
-    Elsewhere rows and columns are resampled down to ``width / 8`` entries, independently of each other: the result is
+    Elsewhere rows and columns are resampled down to ``width / 16`` entries, independently of each other: the result is
     **unbiased**, and random. Only for such nodes does the generator matter.
 
     Args:
@@ -43,8 +43,9 @@ class AddWalkEncoding(BaseTransform):
         TypeError: where the sampler is none.
         ValueError: for K or a width below 1, data without edges, a sampler of other normalisation or of too few hops.
 
-    Cost: O(N K width min(degree, 16)) time at most, in proportion to the nodes within K / 2 steps where these are fewer; O(E +
-    N K) memory. The extra ``fast`` (numba) is about 20 times faster on CPUs than without.
+    Cost: per node and step, the edges that leave the nodes within K / 2 steps, of which at most ``8 * width`` are followed, and
+    ``width / 2`` once a row was resampled: linear in N on any graph. O(E + N K) memory. The extra ``fast`` (numba) is many
+    times faster on CPUs than without.
 
     Source: Dwivedi et al., "Graph Neural Networks with Learnable Structural and Positional Representations" (ICLR 2022); the
     resampling is that of :class:`~graphmask.walks.ResampledWalks`.

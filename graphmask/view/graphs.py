@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import csv
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import networkx as nx
 import numpy as np
 import torch
-from torch import Tensor
 from torch_geometric.data import Data
 
 from graphmask._checks import check_integer, refuse
 from graphmask.extras import require
 from graphmask.transforms import KNNGraph, MeshToGraph
 
+from .edge_lists import both_ways, read_edge_list
+
 # Neighbours of a point where a cloud has no edges of its own.
 NEIGHBOURS = 8
 
 _EDGE_LISTS = (".edgelist", ".edges", ".csv", ".tsv", ".txt")
-_COMMENTS = ("#", "%")
 
 
 def read_graph(path: str | Path, directed: bool = False, item: int = 0, neighbours: int = NEIGHBOURS) -> Data:
@@ -71,7 +70,7 @@ def read_graph(path: str | Path, directed: bool = False, item: int = 0, neighbou
         raise FileNotFoundError(f"no such file: {path}")
     ending = path.suffix.lower()
     if ending in _EDGE_LISTS:
-        return _read_edge_list(path, directed)
+        return read_edge_list(path, directed)
     if ending in _READERS:
         return _READERS[ending](path)
     if ending in (".smi", ".smiles"):
@@ -140,77 +139,6 @@ def _read_arrays(path: Path) -> Data | None:
     return Data(edge_index=edge_index, num_nodes=int(arrays.get("num_nodes", max(counts))), **found)
 
 
-def _read_edge_list(path: Path, directed: bool) -> Data:
-    rows = _read_rows(path)
-    weights = _weights_of(path, rows)
-    names = sorted({name for row in rows for name in row[:2]}, key=_by_number)
-    whole = all(name.isdigit() for name in names)
-    # Numbers are kept as they are unless they leave most nodes out, as ids of a database do.
-    number = {name: int(name) for name in names} if whole else {}
-    if not whole or max(number.values()) >= 2 * len(names):
-        number = {name: place for place, name in enumerate(names)}
-    edge_index = torch.tensor([[number[row[0]], number[row[1]]] for row in rows]).T.contiguous()
-    data = Data(edge_index=edge_index, edge_weight=weights, num_nodes=max(number.values()) + 1)
-    if not directed:
-        data = _both_ways(data)
-    if data.num_nodes == len(names):
-        data.node_name = names
-    return data
-
-
-def _read_rows(path: Path) -> list[list[str]]:
-    """Two or three cells per line; a first line of headings is left out."""
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    lines = [line for line in lines if line and not line.startswith(_COMMENTS)]
-    comma = next((mark for mark in (",", ";", "\t") if lines and mark in lines[0]), None)
-    rows = (
-        [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=comma)]
-        if comma
-        else [line.split() for line in lines]
-    )
-    if len(rows) > 1 and not _is_number(rows[0][0]) and _is_number(rows[1][0]):
-        rows = rows[1:]
-    wrong = next((row for row in rows if len(row) not in (2, 3)), None)
-    if wrong is not None or not rows:
-        got = f"{len(wrong)} columns in {' '.join(wrong)[:60]!r}" if wrong else "an empty file"
-        raise refuse(path.name, "an edge list: source, target and, if need be, weight in each line", got)
-    return rows
-
-
-def _weights_of(path: Path, rows: Sequence[Sequence[str]]) -> Tensor | None:
-    if any(len(row) != len(rows[0]) for row in rows):
-        raise refuse(path.name, "an edge list with a weight in every line, or in none", "some of each")
-    if len(rows[0]) == 2:
-        return None
-    wrong = next((row[2] for row in rows if not _is_number(row[2])), None)
-    if wrong is not None:
-        raise refuse(path.name, "an edge list with numbers for weights", wrong)
-    return torch.tensor([float(row[2]) for row in rows])
-
-
-def _both_ways(data: Data) -> Data:
-    """Each edge in both directions, those that are there twice once."""
-    edge_index, weight = data.edge_index, data.edge_weight
-    both = torch.cat([edge_index, edge_index.flip(0)], 1)
-    key = both[0] * data.num_nodes + both[1]
-    kept, place = torch.unique(key, return_inverse=True)
-    first = torch.full_like(kept, len(key)).scatter_reduce(0, place, torch.arange(len(key)), "amin")
-    weight = None if weight is None else torch.cat([weight, weight])[first]
-    return Data(edge_index=both[:, first], edge_weight=weight, num_nodes=data.num_nodes)
-
-
-def _by_number(name: str) -> tuple[bool, int, str]:
-    return (False, int(name), "") if name.isdigit() else (True, 0, name)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _read_networkx(path: Path, read: Callable[[Any], nx.Graph]) -> Data:
     try:
         graph = read(path)
@@ -223,7 +151,7 @@ def _read_networkx(path: Path, read: Callable[[Any], nx.Graph]) -> Data:
     weight = torch.tensor([float(link[2]) for link in links]) if weighted else None
     data = Data(edge_index=ends, edge_weight=weight, num_nodes=len(place))
     if not graph.is_directed():
-        data = _both_ways(data)
+        data = both_ways(data)
     data.node_name = [str(facts.get("label", node)) for node, facts in graph.nodes(data=True)]
     found = [[facts.get("x"), facts.get("y")] for _, facts in graph.nodes(data=True)]
     if found and all(isinstance(value, (int, float)) for pair in found for value in pair):
@@ -266,7 +194,7 @@ def _read_molecule(path: Path, item: int) -> Data:
     bonds = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in molecule.GetBonds()]
     ends = torch.tensor(bonds, dtype=torch.long).reshape(-1, 2).T
     pos = torch.tensor(molecule.GetConformer().GetPositions()[:, :2], dtype=torch.float)
-    data = _both_ways(Data(edge_index=ends, num_nodes=molecule.GetNumAtoms()))
+    data = both_ways(Data(edge_index=ends, num_nodes=molecule.GetNumAtoms()))
     data.pos, data.node_name = pos, [atom.GetSymbol() for atom in molecule.GetAtoms()]
     return data
 

@@ -102,7 +102,7 @@ def _background(objects: Any, scene: Scene) -> Any:
         text=_texts(scene, nodes),
         hovertemplate=f"node %{{customdata}}{named}<br>weight 0<extra></extra>",
         textposition="top right" if scene.is_labelled else None,
-        marker={"size": 0.7 * scene.size, "color": PLAIN, "opacity": 1.0, "line": {"width": 0}},
+        marker={"size": 0.7 * scene.size, "color": PLAIN, "opacity": scene.haze, "line": {"width": 0}},
     )
 
 

@@ -18,6 +18,9 @@ POINTS = 60_000
 _LIFT = 0.007
 _NAMED = 120
 
+# Nodes from which on a cloud is drawn as haze.
+_DENSE = 5000
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -101,6 +104,11 @@ class Scene:
         """The number of a node, with its name where it has another."""
         name = "" if self.names is None else self.names[node]
         return f"{node}" if name in ("", f"{node}") else f"{node} ({name})"
+
+    @property
+    def haze(self) -> float:
+        """The opacity of the background: clouds of many nodes would hide the row inside them."""
+        return 0.3 if self.in_space and self.num_nodes > _DENSE else 1.0
 
     def shown(self) -> np.ndarray:
         """The nodes of the background: all, or some of them."""

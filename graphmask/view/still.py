@@ -103,7 +103,9 @@ def _draw_points(axes: Any, scene: Scene, node: int, levels: np.ndarray, here: n
     shown = scene.shown() if here.all() else np.flatnonzero(here)
     shown = shown[levels[shown] == 0]
     area = 0.8 * size_of_dots(len(shown)) ** 2
-    axes.scatter(*pos[shown].T, s=0.3 * area, c=PLAIN, linewidths=0, zorder=1, **options)
+    axes.scatter(
+        *pos[shown].T, s=0.3 * area, c=PLAIN, alpha=scene.haze if here.all() else 1.0, linewidths=0, zorder=1, **options
+    )
     others = np.flatnonzero(levels)
     others = others[others != node][:POINTS]
     # The heaviest last, on top.

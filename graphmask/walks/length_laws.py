@@ -52,7 +52,7 @@ class LengthLaw(Recorded, ABC):
         return quantile(self.survival(hops), uniform(seed, place.unsqueeze(1), walk))
 
     def __repr__(self) -> str:
-        fields = ", ".join(f"{name}={value!r}" for name, value in self.__dict__.items())
+        fields = ", ".join(f"{name}={value!r}" for name, value in self.__dict__.items() if name[0] != "_")
         return f"{type(self).__name__}({fields})"
 
 

@@ -28,7 +28,7 @@ _LIMIT = 4
 _NARROWEST = 64
 
 # Rows of each graph that tell its threshold.
-PILOTS = 256
+_PILOTS = 256
 
 # Rows drawn at a time, and terms of products that they may form at a time where torch forms them.
 _ROWS = 2**17
@@ -182,7 +182,7 @@ class _Draw:
         first = size.cumsum(0) - size
         place = torch.arange(len(order), device=order.device) - first[graph[order]]
         size = size[graph[order]]
-        number = torch.where(size > self.plan.budget, size.clamp(max=PILOTS), 0)
+        number = torch.where(size > self.plan.budget, size.clamp(max=_PILOTS), 0)
         return order[(place + 1) * number // size > place * number // size]
 
     def _block(self, compiled: ModuleType | None) -> int:

@@ -14,7 +14,9 @@ from graphmask.benchmark import sphere_graph
 from graphmask.benchmark.families.grounds import grid, sequence, tree
 from graphmask.facts import GraphFacts, advise, describe_graph, estimate
 from graphmask.facts.candidates import Candidate, find_candidates
-from graphmask.facts.estimates import Sample, amount, probe_balls, probe_walks, read_line, search
+from graphmask.facts.estimates import amount, read_line
+from graphmask.facts.probes import probe_balls, probe_walks
+from graphmask.facts.samples import Sample, search
 
 
 def data_of(topology: gm.Topology, **facts: object) -> Data:
