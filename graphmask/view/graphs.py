@@ -168,13 +168,9 @@ def _read_graphml(path: Path) -> nx.Graph:
 
 
 def _read_saved(path: Path) -> Data:
-    """A saved ``Data``; only tensors and PyG's own containers are unpickled, so that no file can run code."""
-    from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
-    from torch_geometric.data.storage import GlobalStorage
-
+    """A saved ``Data``; only tensors and the containers that PyG declares safe are unpickled, so that no file can run code."""
     try:
-        with torch.serialization.safe_globals([Data, DataEdgeAttr, DataTensorAttr, GlobalStorage]):
-            data = torch.load(path, map_location="cpu", weights_only=True)
+        data = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise refuse(path.name, "a PyG `Data` of tensors, saved by torch.save", str(error).splitlines()[0]) from error
     if not isinstance(data, Data):
