@@ -168,9 +168,16 @@ def _read_graphml(path: Path) -> nx.Graph:
 
 
 def _read_saved(path: Path) -> Data:
-    """A saved ``Data``; only tensors and the containers that PyG declares safe are unpickled, so that no file can run code."""
+    """A saved ``Data``; only tensors and PyG's own containers are unpickled, so that no file can run code."""
+    from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
+    from torch_geometric.data.storage import GlobalStorage
+
+    # On leaving, torch forgets all that is named here, what PyG has declared safe itself included.
+    declared = torch.serialization.get_safe_globals()
+    absent = [kind for kind in (Data, DataEdgeAttr, DataTensorAttr, GlobalStorage) if kind not in declared]
     try:
-        data = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(absent):
+            data = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise refuse(path.name, "a PyG `Data` of tensors, saved by torch.save", str(error).splitlines()[0]) from error
     if not isinstance(data, Data):
