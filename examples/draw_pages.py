@@ -35,13 +35,13 @@ def rows(smoke: bool) -> Figure:
         "WalkMask(hops=8)": gm.masks.WalkMask(hops=8, alpha=wide),
         "DiffusionMask(scale=60)": gm.masks.DiffusionMask(scale=60.0),
     }
-    figure = Figure(figsize=(9, 3.3))
+    figure = Figure(figsize=(9, 2.9))
     for place, (name, mask) in enumerate(masks.items()):
         with torch.no_grad():
             row = mask(mask.prepare(scene.topology)).rows(torch.tensor([scene.node]))[0, 0]
-        axes = figure.add_axes((0.333 * place, 0.0, 0.333, 0.92), projection="3d")
+        axes = figure.add_axes((0.333 * place, -0.07, 0.333, 1.05), projection="3d")
         scene.paint(axes, scene, scale_of(row, scene.node).to_rgba(row.numpy()))
-        axes.set_box_aspect(np.ptp(scene.topology.pos.numpy(), axis=0), zoom=1.05)
+        axes.set_box_aspect(np.ptp(scene.topology.pos.numpy(), axis=0), zoom=1.15)
         figure.text(0.333 * place + 0.167, 0.93, name, ha="center", family="monospace", fontsize=10)
     return figure
 

@@ -9,6 +9,8 @@ from typing import Any
 from sphinx.application import Sphinx
 
 LITERAL = re.compile(r"(``.*?``|:\w+:`.*?`|`.*?`)")
+# "K. (default: 8)" would begin a list, by letters.
+LETTER = re.compile(r"^(\s*:\w+ [^:]+: )(\w\.\s)")
 BLOCK = re.compile(r"\s*(\.\. |.*::$)")
 
 
@@ -34,6 +36,7 @@ def _with_formulas(lines: list[str]) -> Iterator[str]:
         if BLOCK.match(line):
             block = indentation
         parts = LITERAL.split(line)
+        parts[0] = LETTER.sub(r"\1\\\2", parts[0])
         # A product's dot would end the first sentence, which is all that tables show.
         yield "".join(part if LITERAL.fullmatch(part) else part.replace("|", "\\|") for part in parts).replace(" . ", " · ")
 
