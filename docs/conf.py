@@ -36,7 +36,6 @@ if os.environ.get("GRAPHMASK_DOCS_ONLINE"):  # links into the documentation of o
 # A name that two modules export is described by both; a reference may lead to either.
 suppress_warnings = ["ref.python"]
 exclude_patterns = ["_build", "_ext", "_templates"]
-GUIDES = ("models", "encodings", "explaining", "seeing", "own_data", "big_graphs")
 templates_path = ["_templates"]
 
 myst_enable_extensions = ["dollarmath", "deflist", "attrs_inline"]
@@ -72,11 +71,6 @@ copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
 
-def setup(app):
-    """Let the lists of pages follow the files."""
-    app.connect("source-read", _list_pages)
-
-
 # Files outside this folder that are pages of the site: links to them lead to the pages.
 OUTSIDE = {
     "../README": "index",
@@ -86,12 +80,14 @@ OUTSIDE = {
 }
 
 
-def _list_pages(_app, name, source):
+def link_pages(_app, name, source):
+    """What a page needs here, and would be in the way where its file is read as it is."""
     for path, page in OUTSIDE.items():
         source[0] = source[0].replace(f"{path}.md)", f"{page}.md)")
-    # The index of the families is read on its own elsewhere, and stays free of directives.
     if name == "families/README":
         source[0] += "\n```{toctree}\n:hidden:\n:glob:\n*\n```\n"
-    if name == "index":
-        absent = [page for page in ("coming_from_gpsconv", *GUIDES) if not (HERE / f"{page}.md").exists()]
-        source[0] = "\n".join(line for line in source[0].splitlines() if line not in absent)
+
+
+def setup(app):
+    """Prepare the sources of pages."""
+    app.connect("source-read", link_pages)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mask_painting import DPI, POSITIVE, quantise, scale_of
+from mask_painting import POSITIVE, quantise, scale_of
 from mask_scenes import cloud, knot
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -62,16 +62,10 @@ def hops(smoke: bool) -> Figure:
 def executions(_: bool) -> Figure:
     """What each execution builds and multiplies."""
     figure = Figure(figsize=(9, 2.9))
-    for place, (name, caption, paint) in enumerate(
-        (
-            ("Lifted", "multiply N x m(d + 1) columns by M", _lifted),
-            ("Pairs", "score only the stored pairs (i, j)", _pairs),
-            ("Dense", "small graphs block by block", _dense),
-        )
-    ):
+    for place, (name, (caption, paint)) in enumerate(EXECUTIONS.items()):
         axes = figure.add_axes((0.02 + 0.333 * place, 0.12, 0.3, 0.74), aspect="equal", xlim=(0, 12), ylim=(0, 10))
-        axes.set_axis_off()
         paint(axes)
+        axes.set_axis_off()
         figure.text(0.17 + 0.333 * place, 0.91, name, ha="center", fontsize=12, weight="bold", color=INK)
         figure.text(0.17 + 0.333 * place, 0.03, caption, ha="center", fontsize=9, color=INK)
     return figure
@@ -83,41 +77,36 @@ def _box(axes: Any, x: float, y: float, width: float, height: float, colour: str
 
 
 def _lifted(axes: Any) -> None:
-    axes.add_patch(Rectangle((0.3, 2), 6, 6, fill=False, edgecolor=INK, linestyle=":"))
-    axes.text(3.3, 5, "M, known by\nits products", ha="center", va="center", fontsize=9, color=INK)
+    _box(axes, 0.3, 2, 6, 6, "none", "M, known by\nits products")
     axes.text(6.9, 5, "@", ha="center", va="center", fontsize=12, color=INK)
     _box(axes, 7.6, 2, 3.4, 6, WARM, "$\\phi(K)$\n$\\otimes$\n[V, 1]")
 
 
 def _pairs(axes: Any) -> None:
-    axes.add_patch(Rectangle((3, 2), 6, 6, fill=False, edgecolor=INK, linewidth=0.8))
+    _box(axes, 3, 2, 6, 6, "none")
     place = np.random.default_rng(0).random((16, 16)) * (1 + np.abs(np.subtract.outer(range(16), range(16)))) < 0.55
     for i, j in zip(*np.nonzero(place | np.eye(16, dtype=bool)), strict=True):
         _box(axes, 3 + 6 * j / 16, 8 - 6 * (i + 1) / 16, 6 / 16, 6 / 16, COLD)
 
 
 def _dense(axes: Any) -> None:
-    axes.add_patch(Rectangle((3, 2), 6, 6, fill=False, edgecolor=INK, linewidth=0.8))
-    start = 0.0
-    for size in (1.6, 2.4, 0.9, 1.1):
+    _box(axes, 3, 2, 6, 6, "none")
+    for start, size in ((0, 1.6), (1.6, 2.4), (4, 0.9), (4.9, 1.1)):
         _box(axes, 3 + start, 8 - start - size, size, size, COLD)
-        start += size
 
 
 def batch(_: bool) -> Figure:
     """The mask of three graphs alone, and of their batch: blocks on the diagonal, nothing in between."""
-    graphs = [_ring(6), _path(4), _ring(9)]
-    together = Batch.from_data_list(graphs)
+    graphs = [_chain(6, closed=True), _chain(4), _chain(9, closed=True)]
     mask = gm.masks.PowerSeriesMask(order=3, alpha=gm.masks.Diffusion)
     blocks = [_dense_mask(mask, graph) for graph in graphs]
-    figure = Figure(figsize=(9, 2.9), layout="constrained")
-    panels = figure.subplots(1, 5, width_ratios=[6, 4, 9, 2, 19])
+    panels = (figure := Figure(figsize=(9, 2.9), layout="constrained")).subplots(1, 5, width_ratios=[6, 4, 9, 2, 19])
     top = max(float(block.max()) for block in blocks)
     for axes, block, name in zip(panels, blocks, ("ring of 6", "path of 4", "ring of 9"), strict=False):
         axes.imshow(block, cmap=POSITIVE, vmin=0, vmax=top)
         axes.set_title(name, fontsize=9)
     panels[3].text(0.5, 0.5, "→", ha="center", va="center", fontsize=22)
-    panels[4].imshow(_dense_mask(mask, together), cmap=POSITIVE, vmin=0, vmax=top)
+    panels[4].imshow(_dense_mask(mask, Batch.from_data_list(graphs)), cmap=POSITIVE, vmin=0, vmax=top)
     panels[4].set_title("their batch: one graph of 19 nodes", fontsize=9)
     for axes in panels:
         axes.set(xticks=[], yticks=[])
@@ -130,16 +119,16 @@ def _dense_mask(mask: gm.masks.TopologicalMask, data: Data) -> Tensor:
         return mask(gm.Topology.from_data(data)).to_dense()[0]
 
 
-def _ring(size: int) -> Data:
-    step = torch.stack([torch.arange(size), (torch.arange(size) + 1) % size])
+def _chain(size: int, closed: bool = False) -> Data:
+    step = torch.stack([torch.arange(size), (torch.arange(size) + 1) % size])[:, : size if closed else size - 1]
     return Data(edge_index=torch.cat([step, step.flip(0)], 1), num_nodes=size)
 
 
-def _path(size: int) -> Data:
-    step = torch.stack([torch.arange(size - 1), torch.arange(1, size)])
-    return Data(edge_index=torch.cat([step, step.flip(0)], 1), num_nodes=size)
-
-
+EXECUTIONS = {
+    "Lifted": ("multiply N x m(d + 1) columns by M", _lifted),
+    "Pairs": ("score only the stored pairs (i, j)", _pairs),
+    "Dense": ("small graphs block by block", _dense),
+}
 PICTURES: dict[str, Callable[[bool], Figure]] = {"rows": rows, "hops": hops, "executions": executions, "batch": batch}
 
 
@@ -152,9 +141,8 @@ def main() -> None:
     out = Path(tempfile.mkdtemp()) if asked.smoke else asked.out
     out.mkdir(parents=True, exist_ok=True)
     for name, make in PICTURES.items():
-        picture = quantise(make(asked.smoke))
-        (out / f"{name}.png").write_bytes(picture)
-        print(f"{out / name}.png, {len(picture) / 1024:.0f} KiB at {DPI} dpi", flush=True)
+        size = (out / f"{name}.png").write_bytes(quantise(make(asked.smoke)))
+        print(f"{out / name}.png, {size / 1024:.0f} KiB", flush=True)
 
 
 if __name__ == "__main__":
