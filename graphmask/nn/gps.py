@@ -118,13 +118,15 @@ class TopologicalGPS(nn.Module):
     ) -> Tensor:
         """``[N, C] -> [N, C]``: ``layer(x, edge_index, batch, **kwargs)`` as PyG's layer, or ``layer(x, topology, **kwargs)``.
 
-        Keyword arguments reach the convolution; ``edge_weight`` reaches the mask, too. Beside a topology, which holds its own
-        weights, ``batch`` may be that of the topology, so that models written for PyG's layer take one as they stand.
+        Keyword arguments reach the convolution; ``edge_weight`` and ``edge_attr`` reach the mask, too. A topology holds
+        its own; beside it ``batch`` may be that of the topology, so that models written for PyG's layer take one as they stand.
         """
         ready = edge_index if isinstance(edge_index, Topology) else None
         if ready is not None and batch is not None and batch is ready.batch:
             batch = None
-        topology = Topology.of(x, edge_index, kwargs.get("edge_weight"), batch)
+        topology = Topology.of(
+            x, edge_index, kwargs.get("edge_weight"), batch, kwargs.get("edge_attr") if ready is None else None
+        )
         if x.dim() != 2 or x.shape[1] != self.channels:
             raise refuse("x", f"of shape [N, C] with C = {self.channels}", x)
         edges = edge_index if ready is None else ready.edge_index

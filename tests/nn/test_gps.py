@@ -127,6 +127,15 @@ def test_edge_weights_reach_convolution_and_mask() -> None:
         assert torch.autograd.grad(kept(features(3), edge_index, edge_weight=weight).square().sum(), weight)[0].abs().sum() > 0
 
 
+def test_edge_features_reach_the_mask() -> None:
+    edge_index, edge_attr = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), torch.eye(4)
+    mask = cases.scrambled(PowerSeriesMask(order=2, heads=2, edge_dim=4))
+    made = layer(lambda: mask, conv=None, norm=None).eval()
+    found = made(features(3), edge_index, edge_attr=edge_attr)
+    assert_close(found, made(features(3), Topology(edge_index, 3, edge_attr=edge_attr)))
+    assert not torch.allclose(found, made(features(3), edge_index, edge_attr=edge_attr.flip(0)))
+
+
 def test_keywords_reach_the_convolution() -> None:
     edge_index, edge_attr = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), torch.eye(4)
     made = layer(conv=cases.seeded(lambda: GATConv(6, 6, edge_dim=4)), norm=None)
