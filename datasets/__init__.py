@@ -1,6 +1,7 @@
 """Datasets in PyTorch Geometric's manner: `InMemoryDataset` classes, one file per family.
 
-Those that are generated need no folder; those that read files take it as `root`, and say in their docstring what it holds.
+Those that are generated need no folder; those that read files take it as `root`, and say in their
+docstring what it holds.
 """
 
 from ._files import read_shape as read_shape

@@ -22,8 +22,8 @@ class CachedDataset(InMemoryDataset, ABC):
 
     Args:
         root: Folder of the dataset; None keeps everything in memory and writes nothing.
-        settings: Name of everything that the examples depend on; it names the cache folder, so that another setting
-            never reads this one's examples.
+        settings: Name of everything that the examples depend on; it names the cache folder, so that
+            another setting never reads this one's examples.
         processed_root: Folder of the cache, for a `root` that cannot be written (default: `root`).
         transform: Applied at every access.
         pre_transform: Applied once, before the examples are cached.
@@ -49,7 +49,9 @@ class CachedDataset(InMemoryDataset, ABC):
         self.settings = settings
         self.folder = None if root is None else _expand(root)
         self.processed_root = self.folder if processed_root is None else _expand(processed_root)
-        super().__init__(self.folder, transform, pre_transform, pre_filter, force_reload=force_reload)
+        super().__init__(
+            self.folder, transform, pre_transform, pre_filter, force_reload=force_reload
+        )
         if self.folder is None:
             self.data, self.slices = self.collate(self.examples())
         else:
@@ -66,7 +68,10 @@ class CachedDataset(InMemoryDataset, ABC):
 
     @property
     def processed_dir(self) -> str:
-        """The cache folder of this setting: PyG's record of the `pre_transform` lies beside its examples."""
+        """The cache folder of this setting.
+
+        PyG's record of the `pre_transform` lies beside its examples.
+        """
         name = "_".join(filter(None, (type(self).__name__.lower(), self.settings)))
         return os.path.join(self.processed_root or "", "processed", name)
 
@@ -83,7 +88,8 @@ class CachedDataset(InMemoryDataset, ABC):
     def process(self) -> None:
         """Build the examples and cache them."""
         path = self.processed_paths[0]
-        # Renamed when complete: neither an interrupted run nor another process may show half a cache.
+        # Renamed when complete: neither an interrupted run nor another process may show half a
+        # cache.
         part = f"{path}.{os.getpid()}"
         self.save(self.examples(), part)
         os.replace(part, path)
@@ -124,8 +130,8 @@ class SplitDataset(CachedDataset):
     Args:
         root: Folder of the dataset; None keeps everything in memory and writes nothing.
         train: Whether this is the training split.
-        settings: Name of everything else the examples depend on; it names the cache folder, so that another setting
-            never reads this one's examples.
+        settings: Name of everything else the examples depend on; it names the cache folder, so that
+            another setting never reads this one's examples.
         processed_root: Folder of the cache, for a `root` that cannot be written (default: `root`).
         transform: Applied at every access.
         pre_transform: Applied once, before the examples are cached.

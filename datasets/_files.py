@@ -31,20 +31,24 @@ NAMES = {
 def read_shape(path: str | os.PathLike[str]) -> Data:
     r"""A mesh or a point cloud, whichever a file holds, in the order of the file.
 
-    * ``.ply``, ``.obj``, ``.stl``, ``.glb`` and whatever else the installed `trimesh` reads. A file of several bodies becomes
-      one shape. Equal corners in an ``.stl`` file, which stores each triangle by itself, become one vertex.
+    * ``.ply``, ``.obj``, ``.stl``, ``.glb`` and whatever else the installed `trimesh` reads. A file
+      of several bodies becomes one shape. Equal corners in an ``.stl`` file, which stores each
+      triangle by itself, become one vertex.
     * ``.off``: read without `trimesh`.
-    * ``.npy``: one array [N, 3 + C]; ``.xyz``, ``.pts``: a line of 3 + C numbers for each point, after an optional line with
-      their count. The first three columns are the position, the others features.
-    * ``.npz``: arrays `pos` (also `points`, `vertices`, `v`, `xyz`) and, if there, `face` [F, 3] or [3, F] (`faces`,
-      `triangles`, `f`), `normal` (`normals`, `n`), `color` (`colors`, `colour`, `colours`, `rgb`), `x` (`features`).
+    * ``.npy``: one array [N, 3 + C]; ``.xyz``, ``.pts``: a line of 3 + C numbers for each point,
+      after an optional line with their count. The first three columns are the position, the others
+      features.
+    * ``.npz``: arrays `pos` (also `points`, `vertices`, `v`, `xyz`) and, if there, `face` [F, 3] or
+      [3, F] (`faces`, `triangles`, `f`), `normal` (`normals`, `n`), `color` (`colors`, `colour`,
+      `colours`, `rgb`), `x` (`features`).
 
     Args:
         path: the file.
 
     Returns:
-        ``Data(pos)`` with `pos` float32 of shape [N, 3], and, where the file has them, `face` long of shape [3, F] (polygons
-        become triangles), `normal` float32 [N, 3], `color` float32 [N, 3] from 0 to 1, `x` float32 [N, C].
+        ``Data(pos)`` with `pos` float32 of shape [N, 3], and, where the file has them, `face` long
+        of shape [3, F] (polygons become triangles), `normal` float32 [N, 3], `color` float32 [N, 3]
+        from 0 to 1, `x` float32 [N, C].
 
     Cost: O(size of the file).
 
@@ -68,7 +72,9 @@ def read_shape(path: str | os.PathLike[str]) -> Data:
         raise FileNotFoundError(f"There is no file {path}")
     if not is_shape(path):
         readable = ", ".join(sorted(READERS))
-        raise ValueError(f"The file {path} is of no kind that is read: expected {readable}, or what trimesh reads")
+        raise ValueError(
+            f"The file {path} is of no kind that is read: expected {readable}, or what trimesh reads"
+        )
     try:
         return _data(READERS.get(path.suffix.lower(), _read_with_trimesh)(path))
     except MissingExtraError:
@@ -96,7 +102,10 @@ def is_shape(path: Path) -> bool:
     if ending in READERS or ending in USUAL:
         return True
     try:
-        return ending[1:] in require("trimesh", extra="mesh").available_formats() and ending not in ARCHIVES
+        return (
+            ending[1:] in require("trimesh", extra="mesh").available_formats()
+            and ending not in ARCHIVES
+        )
     except MissingExtraError:
         return False
 
@@ -136,7 +145,11 @@ def _read_off(path: Path) -> Arrays:
 
 def _read_columns(path: Path) -> Arrays:
     with open(path, encoding="utf-8") as file:
-        lines = [line.replace(",", " ").split() for line in file if line.strip() and not line.lstrip().startswith(("#", "//"))]
+        lines = [
+            line.replace(",", " ").split()
+            for line in file
+            if line.strip() and not line.lstrip().startswith(("#", "//"))
+        ]
     if lines and len(lines[0]) == 1:
         count = int(lines.pop(0)[0])
         if count != len(lines):
@@ -156,7 +169,10 @@ def _split_columns(table: np.ndarray) -> Arrays:
 
 def _read_npz(path: Path) -> Arrays:
     with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-        found = {name: next((stored[key] for key in keys if key in stored), None) for name, keys in NAMES.items()}
+        found = {
+            name: next((stored[key] for key in keys if key in stored), None)
+            for name, keys in NAMES.items()
+        }
         names = list(stored)
     if found["pos"] is None:
         raise ValueError(f"no array named {' or '.join(NAMES['pos'])} among {names}")
@@ -188,7 +204,8 @@ def _has_colours(shape: Any) -> bool:
 
 
 def _stored_normals(shape: Any) -> np.ndarray | None:
-    # Those of the file, where trimesh passes on what a .ply file stores; it computes others on demand.
+    # Those of the file, where trimesh passes on what a .ply file stores; it computes others on
+    # demand.
     vertex = shape.metadata.get("_ply_raw", {}).get("vertex", {}).get("data", {})
     names = vertex.keys() if isinstance(vertex, dict) else vertex.dtype.names
     if not {"nx", "ny", "nz"} <= set(names):
@@ -203,5 +220,10 @@ READERS: dict[str, Callable[[Path], Arrays]] = {
     ".pts": _read_columns,
     ".xyz": _read_columns,
 }
-USUAL = (".glb", ".obj", ".ply", ".stl")  # known without asking trimesh, so that a folder of them says what is missing
+USUAL = (
+    ".glb",
+    ".obj",
+    ".ply",
+    ".stl",
+)  # known without asking trimesh, so that a folder of them says what is missing
 ARCHIVES = (".zip", ".gz", ".bz2", ".dxf")

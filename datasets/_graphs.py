@@ -1,4 +1,7 @@
-"""What datasets of one large graph share: masks of a random split, and files that are fetched where there are none."""
+"""What datasets of one large graph share.
+
+Masks of a random split, and files that are fetched where there are none.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,9 @@ def random_masks(num_nodes: int, rng: np.random.Generator) -> dict[str, Tensor]:
     """Masks of half the nodes, drawn at random, to train, a quarter to validate and the rest to test."""
     order = rng.permutation(num_nodes)
     masks = {}
-    for part, chosen in zip(PARTS, np.split(order, [num_nodes // 2, num_nodes // 2 + num_nodes // 4]), strict=True):
+    for part, chosen in zip(
+        PARTS, np.split(order, [num_nodes // 2, num_nodes // 2 + num_nodes // 4]), strict=True
+    ):
         mask = torch.zeros(num_nodes, dtype=torch.bool)
         mask[torch.from_numpy(chosen)] = True
         masks[f"{part}_mask"] = mask
@@ -28,7 +33,10 @@ def random_masks(num_nodes: int, rng: np.random.Generator) -> dict[str, Tensor]:
 
 
 class OneFile(CachedDataset):
-    """A dataset in one file of its root, fetched from ``url`` where it is absent: a subclass names both, and builds."""
+    """A dataset in one file of its root, fetched from ``url`` where it is absent.
+
+    A subclass names both, and builds.
+    """
 
     file: str
     url: str

@@ -32,6 +32,14 @@ def grid_positions(shape: Sequence[int]) -> Tensor:
 
 def _shifted(node: Tensor, step: Sequence[int]) -> Tensor:
     """Each node that has a neighbour at this step, and that neighbour."""
-    source = node[tuple(slice(max(-by, 0), size - max(by, 0)) for by, size in zip(step, node.shape, strict=True))]
-    target = node[tuple(slice(max(by, 0), size + min(by, 0)) for by, size in zip(step, node.shape, strict=True))]
+    source = node[
+        tuple(
+            slice(max(-by, 0), size - max(by, 0)) for by, size in zip(step, node.shape, strict=True)
+        )
+    ]
+    target = node[
+        tuple(
+            slice(max(by, 0), size + min(by, 0)) for by, size in zip(step, node.shape, strict=True)
+        )
+    ]
     return torch.stack([source.flatten(), target.flatten()])

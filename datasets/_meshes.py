@@ -10,22 +10,29 @@ import numpy as np
 
 
 def read_off(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices float32 [V, 3] and triangles int64 [F, 3] of an Object File Format file; polygons become fans.
+    """Vertices float32 [V, 3] and triangles int64 [F, 3] of an Object File Format file.
+
+    Polygons become fans.
 
     Raises:
-        ValueError: If the file is not complete: no header, lines missing or of a wrong shape, unknown vertices.
+        ValueError: If the file is not complete: no header, lines missing or of a wrong shape,
+            unknown vertices.
     """
     with open(path, encoding="ascii") as file:
         text = file.read().lstrip()
     if not text.startswith("OFF"):
         raise ValueError("no OFF header")
     # Some files of ModelNet40 have no line break between "OFF" and the counts.
-    lines = [kept.split() for line in text[3:].splitlines() if (kept := line.partition("#")[0].strip())]
+    lines = [
+        kept.split() for line in text[3:].splitlines() if (kept := line.partition("#")[0].strip())
+    ]
     if not lines:
         raise ValueError("no line after the header")
     num_vertices, num_faces = (int(count) for count in lines[0][:2])
     if len(lines) != 1 + num_vertices + num_faces:
-        raise ValueError(f"{num_vertices} vertices and {num_faces} faces announced, {len(lines) - 1} lines found")
+        raise ValueError(
+            f"{num_vertices} vertices and {num_faces} faces announced, {len(lines) - 1} lines found"
+        )
     pos = np.array(lines[1 : 1 + num_vertices], dtype=np.float32).reshape(num_vertices, 3)
     return pos, check_faces(pos, _triangles(lines[1 + num_vertices :]))
 
@@ -57,24 +64,34 @@ def check_faces(pos: np.ndarray, face: np.ndarray) -> np.ndarray:
 
 
 def check_counts(path: Path, num_vertices: int, num_faces: int) -> None:
-    """Refuses a text file that was cut off where that leaves a valid one: only what its header announces tells.
+    """Refuses a text file that was cut off where that leaves a valid one.
+
+    Only what its header announces tells.
 
     Raises:
         ValueError: If there are fewer vertices or faces than the file announces.
     """
     # MeshLab writes counts into the comments of .obj files; .ply files announce theirs as such.
-    pattern = {".obj": r"^# (Vertices|Faces): (\d+)", ".ply": r"^element (vertex|face) (\d+)"}.get(path.suffix.lower())
+    pattern = {".obj": r"^# (Vertices|Faces): (\d+)", ".ply": r"^element (vertex|face) (\d+)"}.get(
+        path.suffix.lower()
+    )
     if pattern is None:
         return
     with open(path, "rb") as file:
         header = file.read(10_000).partition(b"end_header")[0].decode(errors="replace")
-    announced = {name.lower()[:4]: int(count) for name, count in re.findall(pattern, header, re.MULTILINE)}
+    announced = {
+        name.lower()[:4]: int(count) for name, count in re.findall(pattern, header, re.MULTILINE)
+    }
     for kind, found in (("vert", num_vertices), ("face", num_faces)):
         if announced.get(kind, 0) > found:
-            raise ValueError(f"{announced[kind]} {'vertices' if kind == 'vert' else 'faces'} announced, {found} found")
+            raise ValueError(
+                f"{announced[kind]} {'vertices' if kind == 'vert' else 'faces'} announced, {found} found"
+            )
 
 
-def sample_surface(pos: np.ndarray, face: np.ndarray, num_points: int, rng: np.random.Generator) -> np.ndarray:
+def sample_surface(
+    pos: np.ndarray, face: np.ndarray, num_points: int, rng: np.random.Generator
+) -> np.ndarray:
     """Points drawn uniformly by area, float32 of shape [num_points, 3].
 
     Raises:

@@ -36,7 +36,10 @@ def parse_smiles(smiles: str) -> Any:
 
 
 def graph_of(molecule: Any, with_hydrogen: bool = False) -> Data | None:
-    """A molecule as PyG's graph; None where there is no molecule, no atom, or an atom that PyG has no number for."""
+    """A molecule as PyG's graph.
+
+    None where there is no molecule, no atom, or an atom that PyG has no number for.
+    """
     if molecule is None or not molecule.GetNumAtoms():
         return None
     try:
@@ -63,7 +66,9 @@ class Unreadable:
             ValueError: If it must not be skipped.
         """
         if not self.skip:
-            raise ValueError(f"RDKit or PyG cannot read {what} of {self.file}: correct it, or pass `skip_invalid=True`")
+            raise ValueError(
+                f"RDKit or PyG cannot read {what} of {self.file}: correct it, or pass `skip_invalid=True`"
+            )
         self.first = self.first or what
         self.count += 1
 

@@ -44,7 +44,10 @@ def fetched(path: Path, url: str) -> Path:
 
 
 def fingerprint(path: Path, *settings: object) -> str:
-    """A name of a file's content and of settings: a cache that bears it is never one of something else."""
+    """A name of a file's content and of settings.
+
+    A cache that bears it is never one of something else.
+    """
     content = hashlib.sha256(path.read_bytes())
     content.update(repr(settings).encode())
     return f"{path.name.partition('.')[0]}_{content.hexdigest()[:16]}"

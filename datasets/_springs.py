@@ -29,7 +29,9 @@ class Springs:
     def __post_init__(self) -> None:
         count, sides = len(self.pairs), np.repeat(np.array([[1.0, -1.0]]), len(self.pairs), axis=0)
         spring = np.repeat(np.arange(count), 2)
-        ends = csr_matrix((sides.ravel(), (spring, self.pairs.ravel())), shape=(count, len(self.held)))
+        ends = csr_matrix(
+            (sides.ravel(), (spring, self.pairs.ravel())), shape=(count, len(self.held))
+        )
         object.__setattr__(self, "_ends", ends)
         object.__setattr__(self, "_sums", ends.T.tocsr())
 
@@ -45,10 +47,17 @@ class Springs:
     def energy(self, pos: np.ndarray, velocity: np.ndarray) -> float:
         """Kinetic energy and energy of the springs, together."""
         size = np.linalg.norm(self._ends @ pos, axis=1)  # type: ignore[attr-defined]
-        return float(0.5 * (velocity**2).sum() + 0.5 * self.stiffness * ((size - self.length) ** 2).sum())
+        return float(
+            0.5 * (velocity**2).sum() + 0.5 * self.stiffness * ((size - self.length) ** 2).sum()
+        )
 
-    def advance(self, pos: np.ndarray, velocity: np.ndarray, step: float, steps: int) -> tuple[np.ndarray, np.ndarray]:
-        """The state after ``steps`` of size ``step`` by the velocity Verlet method: energy does not drift."""
+    def advance(
+        self, pos: np.ndarray, velocity: np.ndarray, step: float, steps: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The state after ``steps`` of size ``step`` by the velocity Verlet method.
+
+        Energy does not drift.
+        """
         force = self.forces(pos)
         for _ in range(steps):
             middle = velocity + 0.5 * step * force

@@ -1,4 +1,7 @@
-"""Twelve parametric surfaces: (u, v) in the unit square and three shape numbers in [0, 1) to points [M, 3]."""
+"""Twelve parametric surfaces.
+
+(u, v) in the unit square and three shape numbers in [0, 1) to points [M, 3].
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,9 @@ def tetrahedron(u: np.ndarray, v: np.ndarray, shape: np.ndarray) -> np.ndarray:
 def helix(u: np.ndarray, v: np.ndarray, shape: np.ndarray) -> np.ndarray:
     """A tube round a helix of 2 to 3.5 turns."""
     angle = (2 + 1.5 * shape[0]) * TAU
-    return _tube(lambda t: _revolve(t * angle / TAU, np.ones_like(t), 2.5 * t), u, v, 0.15 + 0.1 * shape[1])
+    return _tube(
+        lambda t: _revolve(t * angle / TAU, np.ones_like(t), 2.5 * t), u, v, 0.15 + 0.1 * shape[1]
+    )
 
 
 def moebius(u: np.ndarray, v: np.ndarray, shape: np.ndarray) -> np.ndarray:
@@ -100,7 +105,10 @@ SURFACES: dict[str, Surface] = {
 
 
 def area_element(surface: Surface, u: np.ndarray, v: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    """Area of the surface per unit of the (u, v) square, [M]; its mean over the square is the whole area."""
+    """Area of the surface per unit of the (u, v) square, [M].
+
+    Its mean over the square is the whole area.
+    """
     origin = surface(u, v, shape)
     along_u = surface(u + STEP, v, shape) - origin
     along_v = surface(u, v + STEP, shape) - origin
@@ -117,7 +125,9 @@ def _trefoil_curve(t: np.ndarray) -> np.ndarray:
     return np.stack([x, y, -np.sin(3 * TAU * t)], axis=1)
 
 
-def _tube(curve: Callable[[np.ndarray], np.ndarray], u: np.ndarray, v: np.ndarray, radius: float) -> np.ndarray:
+def _tube(
+    curve: Callable[[np.ndarray], np.ndarray], u: np.ndarray, v: np.ndarray, radius: float
+) -> np.ndarray:
     # Neither curve is ever vertical, so the vertical spans a frame with the tangent.
     tangent = _unit(curve(u + 1e-5) - curve(u - 1e-5))
     side = _unit(np.cross(tangent, [0.0, 0.0, 1.0]))

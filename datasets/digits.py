@@ -18,15 +18,18 @@ FULL_INK = 16.0
 class DigitsPointCloud(SplitDataset):
     """The 1,797 real handwritten digits of scikit-learn as clouds of 16 to 42 points in the plane.
 
-    The points are the pixels with ink of an 8 x 8 image. Each example is ``Data(x, pos, y)``: `pos` float32 of shape
-    [P, 2], in pixels, the first coordinate to the right and the second upwards, both 0 to 7; `x` float32 of shape
-    [P, 1], the ink from 1/16 to 1; `y` long of shape [1], the digit.
+    The points are the pixels with ink of an 8 x 8 image. Each example is ``Data(x, pos, y)``: `pos`
+    float32 of shape [P, 2], in pixels, the first coordinate to the right and the second upwards,
+    both 0 to 7; `x` float32 of shape [P, 1], the ink from 1/16 to 1; `y` long of shape [1], the
+    digit.
 
-    The original file holds no split: here the first 1,437 images in scikit-learn's order train and the last 360 test
-    (141 to 146 and 33 to 37 of each digit). All of them come from the test part of the original data, by 13 writers.
+    The original file holds no split: here the first 1,437 images in scikit-learn's order train and
+    the last 360 test (141 to 146 and 33 to 37 of each digit). All of them come from the test part
+    of the original data, by 13 writers.
 
-    Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository,
-    1998, https://doi.org/10.24432/C50P49, CC BY 4.0; the copy that scikit-learn contains, so nothing is downloaded.
+    Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine
+    Learning Repository, 1998, https://doi.org/10.24432/C50P49, CC BY 4.0; the copy that
+    scikit-learn contains, so nothing is downloaded.
 
     Args:
         root: Folder of the cache; None keeps the clouds in memory and writes nothing.

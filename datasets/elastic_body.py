@@ -23,27 +23,32 @@ WARM_UP = 2  # frames before the first example
 class ElasticBody(SplitDataset):
     r"""Motion of one elastic net, folded so that particles lie nearest to others that they are not tied to.
 
-    A net of ``layers * rows`` by ``columns`` particles of mass 1, each tied to the next in its row and its column by a spring
-    of stiffness 1 that is stretched to twice its length, 1. The net is folded back and forth into layers that lie 0.25
-    above each other and are held at their borders, as cloth is on a frame. Springs pull; particles do not collide, and layers
-    pass through each other. Waves run three to four springs in a frame, and are thrown back at the borders of their layer.
+    A net of ``layers * rows`` by ``columns`` particles of mass 1, each tied to the next in its row
+    and its column by a spring of stiffness 1 that is stretched to twice its length, 1. The net is
+    folded back and forth into layers that lie 0.25 above each other and are held at their borders,
+    as cloth is on a frame. Springs pull; particles do not collide, and layers pass through each
+    other. Waves run three to four springs in a frame, and are thrown back at the borders of their
+    layer.
 
-    Each sequence starts from a few random blows, of a width of some springs. It is integrated in double precision by the
-    velocity Verlet method, 40 steps of 0.1 to a frame: no damping, energy is kept within a thousandth.
+    Each sequence starts from a few random blows, of a width of some springs. It is integrated in
+    double precision by the velocity Verlet method, 40 steps of 0.1 to a frame: no damping, energy
+    is kept within a thousandth.
 
-    Each example is a frame with what follows it, ``Data(pos, velocity, rest, held, edge_index, future_pos,
-    future_velocity)``: `pos`, `velocity` and `rest`, the net in balance, float32 of shape [N, 3]; `held` bool of shape [N],
-    the particles that never move; `edge_index` of the springs, in both directions; `future_pos` and `future_velocity`
-    float32 of shape [N, steps, 3], one to `steps` frames later. A frame lasts ``ElasticBody.frame``, 4 units of time, and
-    ``pos + frame * velocity`` is the forecast at constant velocity. Example i is frame ``i % frames`` of sequence
-    ``i // frames``. Particles are numbered along the net: ``N = layers * rows * columns``.
+    Each example is a frame with what follows it, ``Data(pos, velocity, rest, held, edge_index,
+    future_pos, future_velocity)``: `pos`, `velocity` and `rest`, the net in balance, float32 of
+    shape [N, 3]; `held` bool of shape [N], the particles that never move; `edge_index` of the
+    springs, in both directions; `future_pos` and `future_velocity` float32 of shape [N, steps, 3],
+    one to `steps` frames later. A frame lasts ``ElasticBody.frame``, 4 units of time, and ``pos +
+    frame * velocity`` is the forecast at constant velocity. Example i is frame ``i % frames`` of
+    sequence ``i // frames``. Particles are numbered along the net: ``N = layers * rows * columns``.
 
-    A sequence depends on the seed, the split, the sizes and its number only: the splits come from disjoint random streams.
-    The global random state is neither read nor changed. Generated data, same licence as the library.
+    A sequence depends on the seed, the split, the sizes and its number only: the splits come from
+    disjoint random streams. The global random state is neither read nor changed. Generated data,
+    same licence as the library.
 
     Args:
-        root: Folder of the cache; None simulates in memory (32,768 particles: a tenth of a second per frame) and writes
-            nothing.
+        root: Folder of the cache; None simulates in memory (32,768 particles: a tenth of a second
+            per frame) and writes nothing.
         train: Whether this is the training split.
         layers: Layers of the folded net.
         rows: Rows of a layer, at least 3: the first and the last are held.
@@ -63,9 +68,10 @@ class ElasticBody(SplitDataset):
         ValueError: If a number is out of range, or `pre_filter` keeps no example.
         PermissionError: If the cache folder cannot be made.
 
-    Source: the task is that of the particle experiment of I. Reid et al., "Linear Transformer Topological Masking with Graph
-    Random Features", ICLR 2025: the next state of 32,768 particles, judged by rollouts of six steps. Theirs is a robot seen
-    through a renderer, and its graph joins near particles; here the graph is known and nearness misleads.
+    Source: the task is that of the particle experiment of I. Reid et al., "Linear Transformer
+    Topological Masking with Graph Random Features", ICLR 2025: the next state of 32,768 particles,
+    judged by rollouts of six steps. Theirs is a robot seen through a renderer, and its graph joins
+    near particles; here the graph is known and nearness misleads.
 
     Example:
         >>> from graphmask.datasets import ElasticBody
@@ -130,7 +136,9 @@ class ElasticBody(SplitDataset):
             for start in range(self.frames):
                 yield _example(states[start : start + self.steps + 1], shared)
 
-    def _sequence(self, rest: np.ndarray, springs: Springs, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
+    def _sequence(
+        self, rest: np.ndarray, springs: Springs, rng: np.random.Generator
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
         velocity = blows((self.layers * self.rows, self.columns), rng)
         velocity[springs.held] = 0
         states = [(rest, velocity * (self.strength / np.sqrt((velocity**2).sum(1).mean())))]
@@ -141,26 +149,35 @@ class ElasticBody(SplitDataset):
 
 def folded_net(layers: int, rows: int, columns: int) -> tuple[np.ndarray, Springs]:
     """The net in balance, float64 of shape [N, 3], and its springs."""
-    layer, row, column = np.meshgrid(np.arange(layers), np.arange(rows), np.arange(columns), indexing="ij")
+    layer, row, column = np.meshgrid(
+        np.arange(layers), np.arange(rows), np.arange(columns), indexing="ij"
+    )
     there = np.where(layer % 2 == 0, row, rows - 1 - row)
     rest = np.stack([there, column, GAP * layer], axis=-1).reshape(-1, 3).astype(np.float64)
     held = (row == 0) | (row == rows - 1) | (column == 0) | (column == columns - 1)
     number = np.arange(layers * rows * columns).reshape(layers * rows, columns)
     along_rows, along_columns = (number[:, :-1], number[:, 1:]), (number[:-1], number[1:])
-    pairs = np.concatenate([np.stack(ends, axis=-1).reshape(-1, 2) for ends in (along_rows, along_columns)])
+    pairs = np.concatenate(
+        [np.stack(ends, axis=-1).reshape(-1, 2) for ends in (along_rows, along_columns)]
+    )
     spans = np.linalg.norm(rest[pairs[:, 0]] - rest[pairs[:, 1]], axis=1)
     return rest, Springs(pairs, TENSION * spans, held.ravel())
 
 
 def blows(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Velocities [rows * columns, 3] of a flat net under random blows: one to about 100 particles, 2 to 5 springs wide."""
+    """Velocities [rows * columns, 3] of a flat net under random blows.
+
+    One to about 100 particles, 2 to 5 springs wide.
+    """
     rows, columns = np.arange(shape[0])[:, None], np.arange(shape[1])[None]
     velocity = np.zeros((*shape, 3))
     for _ in range(max(shape[0] * shape[1] // 100, 4)):
         row, column, width = rng.uniform(0, shape[0]), rng.uniform(0, shape[1]), rng.uniform(2, 5)
         reach = int(np.ceil(4 * width))
         near = slice(max(int(row) - reach, 0), int(row) + reach + 1)
-        bump = np.exp(-0.5 * (((rows[near] - row) / width) ** 2 + ((columns - column) / width) ** 2))
+        bump = np.exp(
+            -0.5 * (((rows[near] - row) / width) ** 2 + ((columns - column) / width) ** 2)
+        )
         velocity[near] += bump[..., None] * rng.standard_normal(3)
     return velocity.reshape(-1, 3)
 

@@ -26,12 +26,16 @@ NAMES = (
 
 
 class Heterophilous(OneFile):
-    """One graph of the benchmark for graphs under heterophily: minesweeper, roman_empire, tolokers and others.
+    """One graph of the benchmark for graphs under heterophily.
 
-    Read from ``root/<name>.npz``, the file of the benchmark's own repository, which is downloaded if there is none. The one
-    graph is ``Data(x, edge_index, y, train_mask, val_mask, test_mask)``: `x` float32 of shape [N, C] and `y` long of shape
-    [N] as in the file; `edge_index` long of shape [2, E], both directions of every edge exactly once, though the file holds
-    only one; the masks bool of shape [N], those of one official split, or [N, 10] with all of them. They may leave nodes out.
+    Minesweeper, roman_empire, tolokers and others.
+
+    Read from ``root/<name>.npz``, the file of the benchmark's own repository, which is downloaded
+    if there is none. The one graph is ``Data(x, edge_index, y, train_mask, val_mask, test_mask)``:
+    `x` float32 of shape [N, C] and `y` long of shape [N] as in the file; `edge_index` long of shape
+    [2, E], both directions of every edge exactly once, though the file holds only one; the masks
+    bool of shape [N], those of one official split, or [N, 10] with all of them. They may leave
+    nodes out.
 
     | name | N | edges | C | classes | the benchmark's score |
     |---|--:|--:|--:|--:|---|
@@ -40,18 +44,20 @@ class Heterophilous(OneFile):
     | chameleon_filtered | 890 | 8,854 | 2,325 | 5 | accuracy |
     | squirrel_filtered | 2,223 | 46,998 | 2,089 | 5 | accuracy |
 
-    In ``minesweeper``, the names of `x` are: number of neighbouring mines unknown, 0, 1, 2, 3, 4, more. ``filtered`` says that
-    nodes which repeat others were removed, so that no test node has a twin to learn from.
+    In ``minesweeper``, the names of `x` are: number of neighbouring mines unknown, 0, 1, 2, 3, 4,
+    more. ``filtered`` says that nodes which repeat others were removed, so that no test node has a
+    twin to learn from.
 
-    Source: O. Platonov et al., "A critical look at the evaluation of GNNs under heterophily: Are we really making progress?",
-    ICLR 2023; MIT licence. The chameleon, squirrel and actor graphs are those of H. Pei et al., "Geom-GCN: Geometric graph
-    convolutional networks", ICLR 2020.
+    Source: O. Platonov et al., "A critical look at the evaluation of GNNs under heterophily: Are we
+    really making progress?", ICLR 2023; MIT licence. The chameleon, squirrel and actor graphs are
+    those of H. Pei et al., "Geom-GCN: Geometric graph convolutional networks", ICLR 2020.
 
     Args:
         root: Folder of the file.
-        name: Name of the graph; also chameleon and squirrel with their duplicates, amazon_ratings, questions, roman_empire and
-            tolokers.
-        split: Number of the official split, 0 to 9; None keeps all of them as columns, as PyG's class does.
+        name: Name of the graph; also chameleon and squirrel with their duplicates, amazon_ratings,
+            questions, roman_empire and tolokers.
+        split: Number of the official split, 0 to 9; None keeps all of them as columns, as PyG's
+            class does.
         processed_root: Folder of the cache, for a `root` that cannot be written (default: `root`).
         transform: Applied at every access.
         pre_transform: Applied once, before the graph is cached.
@@ -60,7 +66,8 @@ class Heterophilous(OneFile):
 
     Raises:
         TypeError: If `name` is no string or `split` no integer.
-        ValueError: If `name` is not known, `split` out of range, the file is damaged or `pre_filter` drops the graph.
+        ValueError: If `name` is not known, `split` out of range, the file is damaged or
+            `pre_filter` drops the graph.
         ConnectionError: If there is no file and it cannot be downloaded.
         PermissionError: If the cache folder cannot be made.
 
@@ -115,7 +122,9 @@ class Heterophilous(OneFile):
             with open(self.path, "rb") as file, np.load(file) as arrays:
                 yield self._graph(arrays)
         except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-            raise damaged(self.path, error, "restore the file, or remove it to have it downloaded") from error
+            raise damaged(
+                self.path, error, "restore the file, or remove it to have it downloaded"
+            ) from error
 
     def _graph(self, arrays: np.lib.npyio.NpzFile) -> Data:
         x, y = arrays["node_features"].astype(np.float32), arrays["node_labels"].astype(np.int64)
@@ -127,12 +136,18 @@ class Heterophilous(OneFile):
 
     def _mask(self, masks: np.ndarray, num_nodes: int) -> Tensor:
         if masks.dtype != bool or masks.shape != (SPLITS, num_nodes):
-            raise ValueError(f"expected masks of shape [{SPLITS}, {num_nodes}], got {masks.dtype} {masks.shape}")
+            raise ValueError(
+                f"expected masks of shape [{SPLITS}, {num_nodes}], got {masks.dtype} {masks.shape}"
+            )
         return torch.from_numpy(masks.T.copy() if self.split is None else masks[self.split])
 
 
 def _check(x: np.ndarray, y: np.ndarray, edges: Tensor) -> None:
     if x.ndim != 2 or y.shape != (len(x),) or edges.shape[:1] != (2,):
-        raise ValueError(f"expected features [N, C], labels [N], edges [E, 2], got {x.shape}, {y.shape}, {edges.T.shape}")
+        raise ValueError(
+            f"expected features [N, C], labels [N], edges [E, 2], got {x.shape}, {y.shape}, {edges.T.shape}"
+        )
     if edges.numel() and not 0 <= int(edges.min()) <= int(edges.max()) < len(x):
-        raise ValueError(f"expected edges between nodes 0 to {len(x) - 1}, got {int(edges.min())} to {int(edges.max())}")
+        raise ValueError(
+            f"expected edges between nodes 0 to {len(x) - 1}, got {int(edges.min())} to {int(edges.max())}"
+        )

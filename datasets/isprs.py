@@ -20,27 +20,33 @@ LAYOUT = f"samp11.txt to samp71.txt, themselves or in the folder `raw` or `Refer
 
 
 class ISPRSFilterTest(SplitDataset):
-    r"""15 airborne scans of 7,492 to 52,119 points, each point marked as ground or object: whole scenes, nothing cropped.
+    r"""15 airborne scans of 7,492 to 52,119 points, each point marked as ground or object.
 
-    The scans come from seven sites: 1 to 4 are urban (samp11 to samp42, about 0.67 points per square metre), 5 to 7 rural
-    (samp51 to samp71, about 0.18). There is no official split: methods that learn leave one scan out, or all scans of a site,
-    and average over the 15.
+    Whole scenes, nothing cropped.
 
-    Reads from `root` either the reference files of the test, one text file ``samp<site><number>.txt`` per scan with the
-    columns x, y, z, class (0 ground, 1 object), or ``isprs_filtertest_samples.npz`` with arrays `samp11_xyz` [N, 3],
-    `samp11_ground` [N] (1 ground, 0 object) and so on.
+    The scans come from seven sites: 1 to 4 are urban (samp11 to samp42, about 0.67 points per
+    square metre), 5 to 7 rural (samp51 to samp71, about 0.18). There is no official split: methods
+    that learn leave one scan out, or all scans of a site, and average over the 15.
 
-    Each example is ``Data(pos, y, origin, name)``: `pos` float32 of shape [N, 3], metres east, north and up of the scan's mean
-    point `origin`, float64 of shape [1, 3]; `y` long of shape [N], 0 ground and 1 object; `name` such as ``"samp11"``. Points
-    stay in the order of the file, also those that repeat another.
+    Reads from `root` either the reference files of the test, one text file
+    ``samp<site><number>.txt`` per scan with the columns x, y, z, class (0 ground, 1 object), or
+    ``isprs_filtertest_samples.npz`` with arrays `samp11_xyz` [N, 3], `samp11_ground` [N] (1 ground,
+    0 object) and so on.
 
-    Source: G. Sithole and G. Vosselman, "Experimental comparison of filter algorithms for bare-Earth extraction from airborne
-    laser scanning point clouds", ISPRS Journal 59, 2004. The reference data are handed out by the ITC in Enschede,
-    https://itc.nl/isprs/wgIII-3/filtertest/ (`Reference.zip`); nothing is downloaded here.
+    Each example is ``Data(pos, y, origin, name)``: `pos` float32 of shape [N, 3], metres east,
+    north and up of the scan's mean point `origin`, float64 of shape [1, 3]; `y` long of shape [N],
+    0 ground and 1 object; `name` such as ``"samp11"``. Points stay in the order of the file, also
+    those that repeat another.
+
+    Source: G. Sithole and G. Vosselman, "Experimental comparison of filter algorithms for
+    bare-Earth extraction from airborne laser scanning point clouds", ISPRS Journal 59, 2004. The
+    reference data are handed out by the ITC in Enschede, https://itc.nl/isprs/wgIII-3/filtertest/
+    (`Reference.zip`); nothing is downloaded here.
 
     Args:
         root: Folder of the files.
-        test_scan: Name of the scan, or names of the scans, that the test split holds; all others are there to train on.
+        test_scan: Name of the scan, or names of the scans, that the test split holds; all others
+            are there to train on.
         train: Whether this is the training split.
         processed_root: Folder of the cache, for a `root` that cannot be written (default: `root`).
         transform: Applied at every access.
@@ -52,8 +58,8 @@ class ISPRSFilterTest(SplitDataset):
         FileNotFoundError: If `root` or the file of a scan is missing.
         PermissionError: If the cache folder cannot be made.
         TypeError: If `train` is not a bool.
-        ValueError: If a name in `test_scan` is unknown or twice there, or all are; a file is damaged; `pre_filter` keeps no
-            scan.
+        ValueError: If a name in `test_scan` is unknown or twice there, or all are; a file is
+            damaged; `pre_filter` keeps no scan.
 
     Example:
         >>> import os, tempfile
@@ -104,7 +110,9 @@ class ISPRSFilterTest(SplitDataset):
         names = (test_scan,) if isinstance(test_scan, str) else tuple(test_scan)
         proper = 0 < len(names) < len(cls.scans) and len(set(names)) == len(names)
         if not proper or not set(names) <= set(cls.scans):
-            raise refuse("test_scan", f"one or several, not all, of {', '.join(cls.scans)}", test_scan)
+            raise refuse(
+                "test_scan", f"one or several, not all, of {', '.join(cls.scans)}", test_scan
+            )
         return tuple(name for name in cls.scans if name in names)
 
     def build(self) -> Iterator[Data]:
@@ -116,20 +124,35 @@ class ISPRSFilterTest(SplitDataset):
     def _read(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Positions float64 [N, 3] and classes int64 [N] of a scan."""
         folder = Path(self.folder or "")
-        texts = [path for part in ("", "raw", "Reference") if (path := folder / part / f"{name}.txt").exists()]
+        texts = [
+            path
+            for part in ("", "raw", "Reference")
+            if (path := folder / part / f"{name}.txt").exists()
+        ]
         path = texts[0] if texts else folder / PACKED
         if not path.exists():
             raise FileNotFoundError(f"No scan {name} in {folder}: `root` must hold {LAYOUT}")
         try:
             pos, label = _read_text(path) if texts else _read_packed(path, name)
             _check(pos, label)
-        except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        except (
+            OSError,
+            EOFError,
+            KeyError,
+            TypeError,
+            ValueError,
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as error:
             raise damaged(path, error, "restore the file from the reference data") from error
         return pos, label.astype(np.int64)
 
 
 def scan_data(pos: np.ndarray, label: np.ndarray, name: str) -> Data:
-    """The example of a scan: positions relative to their mean, since metres in a national grid need double precision."""
+    """The example of a scan.
+
+    Positions relative to their mean, since metres in a national grid need double precision.
+    """
     origin = pos.mean(0, keepdims=True)
     return Data(
         pos=torch.from_numpy((pos - origin).astype(np.float32)),
@@ -149,7 +172,9 @@ def _read_text(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def _read_packed(path: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     with open(path, "rb") as file, np.load(file) as arrays:
         origin = arrays[f"{name}_origin"] if f"{name}_origin" in arrays else np.zeros(3)
-        return arrays[f"{name}_xyz"].astype(np.float64) + origin, 1 - arrays[f"{name}_ground"].astype(np.int64)
+        return arrays[f"{name}_xyz"].astype(np.float64) + origin, 1 - arrays[
+            f"{name}_ground"
+        ].astype(np.int64)
 
 
 def _check(pos: np.ndarray, label: np.ndarray) -> None:

@@ -27,17 +27,20 @@ PARTS = {
 class KITTIObjects(SplitDataset):
     """Point clouds of single road users, cut out of the laser scans of a driving car.
 
-    Read from `kitti_objects4.npz`, arrays `{train_set_1, ..., train_set_4, val_set, test_set}_points` [n, 128, 3] and
-    `..._label` [n]: 2,048 clouds to train, 512 to validate and 660 to test. Each example is ``Data(pos, y)``: `pos` float32 of
-    shape [128, 3]; `y` long of shape [1]. The classes: cyclist, car, pedestrian, misc.
+    Read from `kitti_objects4.npz`, arrays `{train_set_1, ..., train_set_4, val_set,
+    test_set}_points` [n, 128, 3] and `..._label` [n]: 2,048 clouds to train, 512 to validate and
+    660 to test. Each example is ``Data(pos, y)``: `pos` float32 of shape [128, 3]; `y` long of
+    shape [1]. The classes: cyclist, car, pedestrian, misc.
 
-    Clouds are stored in metres, where their size nearly tells the class: a pedestrian reaches 0.7 to 1.1 m from its centre, a
-    cyclist 0.9 to 1.4 m, a car 1.6 to 3.3 m (5 % to 95 % of the clouds). `unit_size` therefore centres each cloud and scales
-    it into the unit sphere, so that its shape must tell.
+    Clouds are stored in metres, where their size nearly tells the class: a pedestrian reaches 0.7
+    to 1.1 m from its centre, a cyclist 0.9 to 1.4 m, a car 1.6 to 3.3 m (5 % to 95 % of the
+    clouds). `unit_size` therefore centres each cloud and scales it into the unit sphere, so that
+    its shape must tell.
 
-    Source: objects of A. Geiger et al., "Are we ready for Autonomous Driving? The KITTI Vision Benchmark Suite", CVPR 2012,
-    http://www.cvlibs.net/datasets/kitti, CC BY-NC-SA 3.0, as cropped and split in https://github.com/ChristianLarsson91/ExjobbNew
-    (no licence stated), whose six .h5 files are packed into one.
+    Source: objects of A. Geiger et al., "Are we ready for Autonomous Driving? The KITTI Vision
+    Benchmark Suite", CVPR 2012, http://www.cvlibs.net/datasets/kitti, CC BY-NC-SA 3.0, as cropped
+    and split in https://github.com/ChristianLarsson91/ExjobbNew (no licence stated), whose six .h5
+    files are packed into one.
 
     Args:
         root: Folder of the file.
@@ -117,7 +120,15 @@ def _read(path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
         with open(path, "rb") as file, np.load(file) as arrays:
             points, labels = arrays[f"{part}_points"], arrays[f"{part}_label"]
         check_clouds(points, labels, len(KITTIObjects.class_names))
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        OSError,
+        EOFError,
+        KeyError,
+        TypeError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise damaged(path, error, "restore the file") from error
     return points.astype(np.float32), labels
 
@@ -125,8 +136,12 @@ def _read(path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
 def check_clouds(points: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
     """Clouds [n, P, 3], all finite, and their labels [n]."""
     if points.ndim != 3 or points.shape[2] != 3 or labels.shape != points.shape[:1]:
-        raise ValueError(f"points of shape {list(points.shape)} and labels of shape {list(labels.shape)}")
+        raise ValueError(
+            f"points of shape {list(points.shape)} and labels of shape {list(labels.shape)}"
+        )
     if not np.isfinite(points).all():
         raise ValueError("a point is NaN or infinite")
     if len(labels) and (labels.min() < 0 or labels.max() >= num_classes):
-        raise ValueError(f"labels {labels.min()} to {labels.max()}, expected 0 to {num_classes - 1}")
+        raise ValueError(
+            f"labels {labels.min()} to {labels.max()}, expected 0 to {num_classes - 1}"
+        )

@@ -22,25 +22,31 @@ FORMATS = (".npz", ".off", ".obj", ".ply", ".stl")
 class MeshNormals(InMemoryDataset):
     r"""The meshes of a folder as graphs, with vertex normals of which a drawn part is hidden.
 
-    Reads ``root/<name>.npz`` (arrays `v` [V, 3] and `f` [F, 3]), `.off`, and with `trimesh` `.obj`, `.ply` and `.stl`, in
-    alphabetical order, at every start; nothing is written. There is nothing to download: any meshes will do, such as those of
-    https://github.com/odedstein/meshes or https://github.com/alecjacobson/common-3d-test-models.
+    Reads ``root/<name>.npz`` (arrays `v` [V, 3] and `f` [F, 3]), `.off`, and with `trimesh` `.obj`,
+    `.ply` and `.stl`, in alphabetical order, at every start; nothing is written. There is nothing
+    to download: any meshes will do, such as those of https://github.com/odedstein/meshes or
+    https://github.com/alecjacobson/common-3d-test-models.
 
-    Each example is ``Data(pos, face, normal, known, hidden, edge_index, edge_weight, name)``: `pos` float32 of shape [V, 3],
-    centred and scaled into the unit sphere; `face` long of shape [3, F]; `edge_index` of the mesh's sides and `edge_weight`
-    their lengths; `normal` float32 of shape [V, 3], of length 1: at a vertex the mean of its triangles' normals weighted by
-    their areas; `known` and `hidden` bool of shape [V].
+    Each example is ``Data(pos, face, normal, known, hidden, edge_index, edge_weight, name)``: `pos`
+    float32 of shape [V, 3], centred and scaled into the unit sphere; `face` long of shape [3, F];
+    `edge_index` of the mesh's sides and `edge_weight` their lengths; `normal` float32 of shape [V,
+    3], of length 1: at a vertex the mean of its triangles' normals weighted by their areas; `known`
+    and `hidden` bool of shape [V].
 
-    Vertices of no triangle are dropped and the others renumbered. A vertex whose triangles have no area, or cancel, has no
-    normal: its `normal` is zero, and it is neither known nor hidden, so that no score counts it. Which of the others are
+    Vertices of no triangle are dropped and the others renumbered. A vertex whose triangles have no
+    area, or cancel, has no
+    normal: its `normal` is zero, and it is neither known nor hidden, so that no score counts it.
+        Which of the others are
     hidden depends on `seed`, the mesh's name and its number of vertices only.
 
     .. math:: n_i \propto \sum_{(a, b, c) \ni i} (p_b - p_a) \times (p_c - p_a)
 
     Args:
         root: Folder of the files.
-        names: Names of files, without their ending, to read these only, in this order. (default: all)
-        hidden: Share of the vertices whose normal is hidden, rounded to a number of vertices of each mesh.
+        names: Names of files, without their ending, to read these only, in this order. (default:
+            all)
+        hidden: Share of the vertices whose normal is hidden, rounded to a number of vertices of
+            each mesh.
         seed: Seed of the draw, a non-negative integer.
         transform: Applied at every access.
         pre_transform: Applied once, when the meshes are read.
@@ -52,7 +58,8 @@ class MeshNormals(InMemoryDataset):
         FileNotFoundError: If there is no mesh in `root`, or none of a name.
         ImportError: If `trimesh` is not installed (extra `mesh`) and a file needs it.
 
-    Source: the task is that of K. Choromanski et al., "Efficient Graph Field Integrators Meet Point Clouds", ICML 2023.
+    Source: the task is that of K. Choromanski et al., "Efficient Graph Field Integrators Meet Point
+    Clouds", ICML 2023.
 
     Example:
         >>> import os, tempfile
@@ -93,7 +100,9 @@ class MeshNormals(InMemoryDataset):
         """The meshes as graphs, in order."""
         for path in self.files:
             mesh = read_mesh(path)
-            yield mesh_data(mesh.pos.numpy(), mesh.face.numpy().T, path.stem, self.hidden, self.seed)
+            yield mesh_data(
+                mesh.pos.numpy(), mesh.face.numpy().T, path.stem, self.hidden, self.seed
+            )
 
 
 def mesh_data(pos: np.ndarray, face: np.ndarray, name: str, hidden: float, seed: int) -> Data:
@@ -101,7 +110,11 @@ def mesh_data(pos: np.ndarray, face: np.ndarray, name: str, hidden: float, seed:
     used, renumbered = np.unique(face, return_inverse=True)
     pos, face = pos[used], renumbered.reshape(face.shape)
     normal = vertex_normals(pos, face)
-    known, concealed = _draw(np.asarray(normal.any(axis=1)), hidden, np.random.default_rng([seed, zlib.crc32(name.encode())]))
+    known, concealed = _draw(
+        np.asarray(normal.any(axis=1)),
+        hidden,
+        np.random.default_rng([seed, zlib.crc32(name.encode())]),
+    )
     data = Data(
         pos=torch.from_numpy(pos.astype(np.float32)),
         face=torch.from_numpy(face.T.astype(np.int64)),
@@ -114,7 +127,10 @@ def mesh_data(pos: np.ndarray, face: np.ndarray, name: str, hidden: float, seed:
 
 
 def vertex_normals(pos: np.ndarray, face: np.ndarray) -> np.ndarray:
-    """The unit normals float64 [V, 3] of vertices [V, 3], weighted by area; zero where that leaves nothing."""
+    """The unit normals float64 [V, 3] of vertices [V, 3], weighted by area.
+
+    Zero where that leaves nothing.
+    """
     a, b, c = pos[face].astype(np.float64).transpose(1, 0, 2)
     side = np.cross(b - a, c - a)  # as long as twice the triangle's area
     corner = face.ravel()
@@ -126,16 +142,22 @@ def vertex_normals(pos: np.ndarray, face: np.ndarray) -> np.ndarray:
     return np.where(whole, total / np.where(whole, length, 1), 0)
 
 
-def _draw(eligible: np.ndarray, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _draw(
+    eligible: np.ndarray, share: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     concealed = np.zeros(len(eligible), dtype=bool)
-    concealed[rng.permutation(np.flatnonzero(eligible))[: round(share * int(eligible.sum()))]] = True
+    concealed[rng.permutation(np.flatnonzero(eligible))[: round(share * int(eligible.sum()))]] = (
+        True
+    )
     return eligible & ~concealed, concealed
 
 
 def _find(folder: Path, names: Sequence[str] | None) -> list[Path]:
     files = sorted(path for path in folder.glob("*") if path.suffix in FORMATS)
     if not files:
-        raise FileNotFoundError(f"No mesh in {folder}: `root` must hold files that end in {', '.join(FORMATS)}")
+        raise FileNotFoundError(
+            f"No mesh in {folder}: `root` must hold files that end in {', '.join(FORMATS)}"
+        )
     if names is None:
         return files
     by_name = {path.stem: path for path in reversed(files)}

@@ -1,4 +1,7 @@
-"""A generated game of Minesweeper: one grid graph whose classes no node can tell from its own features."""
+"""A generated game of Minesweeper.
+
+One grid graph whose classes no node can tell from its own features.
+"""
 
 from __future__ import annotations
 
@@ -18,21 +21,25 @@ KINDS = 7  # of features: unknown, then 0 to 4 mines around, then more
 
 
 class Minesweeper(CachedDataset):
-    """A square grid with mines under some cells, and the number of mines around shown on some: which cells are mines?
+    """A square grid with mines under some cells, and the number of mines around shown on some.
 
-    Generated from a seed by the rules of the ``minesweeper`` graph of :class:`~graphmask.datasets.Heterophilous`, which at the
-    default size, 10,000 nodes, it resembles in all but the draw. A node's own features say nothing of its class, its
-    neighbours' do.
+    Which cells are mines?
 
-    The one graph is ``Data(x, edge_index, y, pos, grid_shape, train_mask, val_mask, test_mask)`` with N = size^2 nodes in
-    row-major order: `x` float32 of shape [N, 7], one-hot: number of mines among the neighbours unknown, 0, 1, 2, 3, 4, more;
-    `edge_index` long of shape [2, E], each cell to its 8 neighbours (fewer at the rim), both directions; `y` long of shape
-    [N], 1 for a mine; `pos` float32 of shape [N, 2], row and column; `grid_shape` long of shape [1, 2]; the masks bool of shape
-    [N], a random half to train, a quarter to validate, the rest to test.
+    Generated from a seed by the rules of the ``minesweeper`` graph of
+    :class:`~graphmask.datasets.Heterophilous`, which at the default size, 10,000 nodes, it
+    resembles in all but the draw. A node's own features say nothing of its class, its neighbours'
+    do.
 
-    Exactly the given shares of the cells, rounded down, are mines and hidden. The global random state is neither read nor
-    changed. Generated data, same licence as the library; the rules follow O. Platonov et al., "A critical look at the
-    evaluation of GNNs under heterophily", ICLR 2023.
+    The one graph is ``Data(x, edge_index, y, pos, grid_shape, train_mask, val_mask, test_mask)``
+    with N = size^2 nodes in row-major order: `x` float32 of shape [N, 7], one-hot: number of mines
+    among the neighbours unknown, 0, 1, 2, 3, 4, more; `edge_index` long of shape [2, E], each cell
+    to its 8 neighbours (fewer at the rim), both directions; `y` long of shape [N], 1 for a mine;
+    `pos` float32 of shape [N, 2], row and column; `grid_shape` long of shape [1, 2]; the masks bool
+    of shape [N], a random half to train, a quarter to validate, the rest to test.
+
+    Exactly the given shares of the cells, rounded down, are mines and hidden. The global random
+    state is neither read nor changed. Generated data, same licence as the library; the rules follow
+    O. Platonov et al., "A critical look at the evaluation of GNNs under heterophily", ICLR 2023.
 
     Args:
         root: Folder of the cache; None generates the graph in memory and writes nothing.
@@ -72,7 +79,10 @@ class Minesweeper(CachedDataset):
         force_reload: bool = False,
     ) -> None:
         self.size, self.seed = check_integer("size", size, 2), check_integer("seed", seed, 0)
-        self.mines, self.hidden = check_probability("mines", mines), check_probability("hidden", hidden)
+        self.mines, self.hidden = (
+            check_probability("mines", mines),
+            check_probability("hidden", hidden),
+        )
         super().__init__(
             root,
             f"{size}_mines{self.mines}_hidden{self.hidden}_seed{seed}",
@@ -92,7 +102,9 @@ class Minesweeper(CachedDataset):
         rng = np.random.default_rng(self.seed)
         shape, n = (self.size, self.size), self.size**2
         edges = grid_edges(shape, diagonals=True)
-        mine, unknown = (torch.from_numpy(_choose(n, share, rng)) for share in (self.mines, self.hidden))
+        mine, unknown = (
+            torch.from_numpy(_choose(n, share, rng)) for share in (self.mines, self.hidden)
+        )
         around = torch.zeros(n, dtype=torch.long).index_add(0, edges[0], mine[edges[1]].long())
         kind = torch.where(unknown, 0, 1 + around.clamp(max=KINDS - 2))
         x = torch.nn.functional.one_hot(kind, KINDS).float()

@@ -25,20 +25,24 @@ SIDE = 28
 
 
 class MNIST(SplitDataset):
-    """The 70,000 handwritten digits of MNIST as grid graphs, in the official split: 60,000 to train and 10,000 to test.
+    """The 70,000 handwritten digits of MNIST as grid graphs, in the official split.
 
-    Read from ``root/mnist.npz``, which holds uint8 images [n, 28, 28] and labels [n] as `train_x`, `train_y`, `test_x`,
-    `test_y`, or as Keras names them, `x_train` and so on; Keras's copy (11 MB) is downloaded if there is none. The order is
-    that of the file. In some files it is by class: shuffle before taking a part.
+    60,000 to train and 10,000 to test.
 
-    Each example is ``Data(x, edge_index, y, pos, grid_shape)`` with P = (28 / patch)^2 nodes in row-major order: `x` float32
-    of shape [P, patch^2], the pixels of each patch from 0 to 1, row by row; `pos` float32 of shape [P, 2], row and column of
-    the patch; `edge_index` long of shape [2, E], each patch to its 4 or 8 neighbours; `y` long of shape [1], the digit;
-    `grid_shape` long of shape [1, 2]. Without `pre_transform` all examples share `edge_index`, `pos` and `grid_shape`, so
-    that 60,000 of them are built in seconds; do not write to them in place.
+    Read from ``root/mnist.npz``, which holds uint8 images [n, 28, 28] and labels [n] as `train_x`,
+    `train_y`, `test_x`, `test_y`, or as Keras names them, `x_train` and so on; Keras's copy (11 MB)
+    is downloaded if there is none. The order is that of the file. In some files it is by class:
+    shuffle before taking a part.
 
-    Source: Y. LeCun et al., "Gradient-based learning applied to document recognition", Proceedings of the IEEE, 1998;
-    CC BY-SA 3.0.
+    Each example is ``Data(x, edge_index, y, pos, grid_shape)`` with P = (28 / patch)^2 nodes in
+    row-major order: `x` float32 of shape [P, patch^2], the pixels of each patch from 0 to 1, row by
+    row; `pos` float32 of shape [P, 2], row and column of the patch; `edge_index` long of shape [2,
+    E], each patch to its 4 or 8 neighbours; `y` long of shape [1], the digit; `grid_shape` long of
+    shape [1, 2]. Without `pre_transform` all examples share `edge_index`, `pos` and `grid_shape`,
+    so that 60,000 of them are built in seconds; do not write to them in place.
+
+    Source: Y. LeCun et al., "Gradient-based learning applied to document recognition", Proceedings
+    of the IEEE, 1998; CC BY-SA 3.0.
 
     Args:
         root: Folder of the file.
@@ -47,14 +51,15 @@ class MNIST(SplitDataset):
         neighbours: 4 (left, right, up, down) or 8 (diagonals, too).
         processed_root: Folder of the cache, for a `root` that cannot be written (default: `root`).
         transform: Applied at every access.
-        pre_transform: Applied once, before the graphs are cached; each then holds its own edges (48 kB at `patch=1`).
+        pre_transform: Applied once, before the graphs are cached; each then holds its own edges (48
+            kB at `patch=1`).
         pre_filter: Keeps the graphs it returns True for, applied before `pre_transform`.
         force_reload: Whether to build again what the cache already has.
 
     Raises:
         TypeError: If `train` is not a bool, or a number is not an integer.
-        ValueError: If `patch` is no divisor of 28, `neighbours` neither 4 nor 8, the file is damaged or `pre_filter` keeps
-            no graph.
+        ValueError: If `patch` is no divisor of 28, `neighbours` neither 4 nor 8, the file is
+            damaged or `pre_filter` keeps no graph.
         ConnectionError: If there is no file and it cannot be downloaded.
         PermissionError: If the cache folder cannot be made.
 
@@ -67,7 +72,8 @@ class MNIST(SplitDataset):
         ...     np.savez(os.path.join(root, "mnist.npz"), train_x=image, train_y=label, test_x=image, test_y=label)
         ...     dataset = MNIST(root, patch=4)
         >>> dataset, dataset.grid_shape, dataset[1]
-        (MNIST(2), (7, 7), Data(x=[49, 16], y=[1], edge_index=[2, 168], pos=[49, 2], grid_shape=[1, 2]))
+        (MNIST(2), (7, 7), Data(x=[49, 16], y=[1], edge_index=[2, 168], pos=[49, 2], grid_shape=[1,
+        2]))
     """
 
     class_names = tuple("0123456789")
@@ -89,7 +95,9 @@ class MNIST(SplitDataset):
         if neighbours not in (4, 8):
             raise refuse("neighbours", "4 or 8", neighbours)
         self.patch, self.neighbours = patch, neighbours
-        self._grid = {"edge_index": grid_edges(self.grid_shape, neighbours == 8)} | _coordinates(self.grid_shape)
+        self._grid = {"edge_index": grid_edges(self.grid_shape, neighbours == 8)} | _coordinates(
+            self.grid_shape
+        )
         super().__init__(
             root,
             train,
@@ -150,7 +158,9 @@ def cut(images: np.ndarray, patch: int) -> Tensor:
     """Images [n, rows, columns] of uint8 as patches float32 [n, P, patch^2] between 0 and 1."""
     n, rows, columns = images.shape
     pixels = torch.from_numpy(images).view(n, rows // patch, patch, columns // patch, patch)
-    return pixels.transpose(2, 3).reshape(n, -1, patch * patch) / torch.tensor(255.0, dtype=torch.float32)
+    return pixels.transpose(2, 3).reshape(n, -1, patch * patch) / torch.tensor(
+        255.0, dtype=torch.float32
+    )
 
 
 def _coordinates(shape: tuple[int, int]) -> dict[str, Tensor]:
@@ -160,16 +170,32 @@ def _coordinates(shape: tuple[int, int]) -> dict[str, Tensor]:
 def _read(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     try:
         with open(path, "rb") as file, np.load(file) as arrays:
-            x, y = (f"{split}_x", f"{split}_y") if f"{split}_x" in arrays else (f"x_{split}", f"y_{split}")
+            x, y = (
+                (f"{split}_x", f"{split}_y")
+                if f"{split}_x" in arrays
+                else (f"x_{split}", f"y_{split}")
+            )
             images, labels = arrays[x], arrays[y]
         _check(images, labels)
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise damaged(path, error, "restore the file, or remove it to have it downloaded") from error
+    except (
+        OSError,
+        EOFError,
+        KeyError,
+        TypeError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise damaged(
+            path, error, "restore the file, or remove it to have it downloaded"
+        ) from error
     return images, labels
 
 
 def _check(images: np.ndarray, labels: np.ndarray) -> None:
     if images.dtype != np.uint8 or images.shape != (len(labels), SIDE, SIDE):
-        raise ValueError(f"expected uint8 images of shape [{len(labels)}, 28, 28], got {images.dtype} {images.shape}")
+        raise ValueError(
+            f"expected uint8 images of shape [{len(labels)}, 28, 28], got {images.dtype} {images.shape}"
+        )
     if len(labels) and (labels.min() < 0 or labels.max() > 9):
         raise ValueError(f"expected labels 0 to 9, got {labels.min()} to {labels.max()}")

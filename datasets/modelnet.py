@@ -41,22 +41,26 @@ class ModelNet(SplitDataset):
 
     Two sources, told apart by what `root` holds:
 
-    * the file `modelnet10_vox32_bits.npz`: ModelNet10 as 32 x 32 x 32 occupancy grids, eight cells to a byte (arrays
-      `X_train_bits` [3991, 4096], `y_train` [3991], `X_test_bits` [908, 4096], `y_test` [908]). The points are the
-      occupied cells, `pos` their integer coordinates 0 to 31, in voxels. Empty grids are dropped: 3,964 train and 901
-      test examples, 62 of which equal a train example. A cloud has `num_points` points, or all of its cells if it has
-      fewer (half of the clouds have less than about 2,000, one in twenty less than about 170, the smallest 1).
-    * otherwise the meshes, ``raw/<class>/{train,test}/*.off`` as PyTorch Geometric's `ModelNet` lays them out, so a
-      root that it filled is reused; they are downloaded if absent (ModelNet10: 450 MB, 3,991 train and 908 test
-      examples; ModelNet40: 2 GB, 9,843 and 2,468). The points are drawn by area, `num_points` per cloud, in the units
-      of the mesh, which differ from one model to the other.
+    * the file `modelnet10_vox32_bits.npz`: ModelNet10 as 32 x 32 x 32 occupancy grids, eight cells
+      to a byte (arrays `X_train_bits` [3991, 4096], `y_train` [3991], `X_test_bits` [908, 4096],
+      `y_test` [908]). The points are the occupied cells, `pos` their integer coordinates 0 to 31,
+      in voxels. Empty grids are dropped: 3,964 train and 901 test examples, 62 of which equal a
+      train example. A cloud has `num_points` points, or all of its cells if it has fewer (half of
+      the clouds have less than about 2,000, one in twenty less than about 170, the smallest 1).
+    * otherwise the meshes, ``raw/<class>/{train,test}/*.off`` as PyTorch Geometric's `ModelNet`
+      lays them out, so a root that it filled is reused; they are downloaded if absent (ModelNet10:
+      450 MB, 3,991 train and 908 test examples; ModelNet40: 2 GB, 9,843 and 2,468). The points are
+      drawn by area, `num_points` per cloud, in the units of the mesh, which differ from one model
+      to the other.
 
-    Each example is ``Data(pos, y)``: `pos` float32 of shape [P, 3], `y` long of shape [1]; `num_points=None` keeps all
-    the cells, or all the vertices [V, 3] of the mesh with its `face`, long of shape [3, F]. Draws depend on the seed,
-    the split and the example's place only; the global random state is neither read nor changed.
+    Each example is ``Data(pos, y)``: `pos` float32 of shape [P, 3], `y` long of shape [1];
+    `num_points=None` keeps all the cells, or all the vertices [V, 3] of the mesh with its `face`,
+    long of shape [3, F]. Draws depend on the seed, the split and the example's place only; the
+    global random state is neither read nor changed.
 
     Source: Z. Wu et al., "3D ShapeNets: A Deep Representation for Volumetric Shapes", CVPR 2015,
-    https://modelnet.cs.princeton.edu. Its authors provide the models for academic use; they belong to their makers.
+    https://modelnet.cs.princeton.edu. Its authors provide the models for academic use; they belong
+    to their makers.
 
     Args:
         root: Folder of the voxel file, or of the meshes (another one for each `name`).
@@ -72,7 +76,8 @@ class ModelNet(SplitDataset):
 
     Raises:
         TypeError: If `train` is not a bool, or a number is not an integer.
-        ValueError: If `name` is unknown, a number is out of range, a file is damaged or `pre_filter` keeps no cloud.
+        ValueError: If `name` is unknown, a number is out of range, a file is damaged or
+            `pre_filter` keeps no cloud.
         FileNotFoundError: If a class has no mesh.
         ConnectionError: If the meshes cannot be downloaded.
         PermissionError: If the cache folder cannot be made.
@@ -167,7 +172,11 @@ class ModelNet(SplitDataset):
             yield Data(pos=torch.from_numpy(cells), y=torch.tensor([int(labels[place])]))
 
     def _mesh_clouds(self) -> Iterator[Data]:
-        files = [(label, path) for label, name in enumerate(self.class_names) for path in self._mesh_files(name)]
+        files = [
+            (label, path)
+            for label, name in enumerate(self.class_names)
+            for path in self._mesh_files(name)
+        ]
         for place, (label, path) in enumerate(files):
             try:
                 cloud = self._mesh_cloud(path, place)
@@ -181,14 +190,18 @@ class ModelNet(SplitDataset):
         folder = Path(self.raw_dir, name, self.split)
         files = sorted(folder.glob("*.off"))
         if not files:
-            raise FileNotFoundError(f"No .off file in {folder}: remove {folder.parent} to have it downloaded again")
+            raise FileNotFoundError(
+                f"No .off file in {folder}: remove {folder.parent} to have it downloaded again"
+            )
         return files
 
     def _mesh_cloud(self, path: Path, place: int) -> Data:
         pos, face = read_off(path)
         if self.num_points is None:
             return Data(pos=torch.from_numpy(pos), face=torch.from_numpy(face.T.copy()))
-        return Data(pos=torch.from_numpy(sample_surface(pos, face, self.num_points, self._rng(place))))
+        return Data(
+            pos=torch.from_numpy(sample_surface(pos, face, self.num_points, self._rng(place)))
+        )
 
     def _rng(self, place: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, int(self.train), place])
@@ -202,14 +215,26 @@ def _read_voxels(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
         with open(path, "rb") as file, np.load(file) as arrays:
             bits, labels = arrays[f"X_{split}_bits"], arrays[f"y_{split}"]
         _check_voxels(bits, labels)
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise damaged(path, error, "restore the file, or remove it to have the meshes downloaded instead") from error
+    except (
+        OSError,
+        EOFError,
+        KeyError,
+        TypeError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise damaged(
+            path, error, "restore the file, or remove it to have the meshes downloaded instead"
+        ) from error
     return bits, labels
 
 
 def _check_voxels(bits: np.ndarray, labels: np.ndarray) -> None:
     num_bytes = int(np.prod(GRID)) // 8
     if bits.dtype != np.uint8 or bits.shape != (len(labels), num_bytes):
-        raise ValueError(f"expected uint8 bits of shape [{len(labels)}, {num_bytes}], got {bits.dtype} {bits.shape}")
+        raise ValueError(
+            f"expected uint8 bits of shape [{len(labels)}, {num_bytes}], got {bits.dtype} {bits.shape}"
+        )
     if labels.min() < 0 or labels.max() >= len(CLASSES["10"]):
         raise ValueError(f"expected labels 0 to 9, got {labels.min()} to {labels.max()}")

@@ -21,23 +21,28 @@ URL = "https://raw.githubusercontent.com/tencent-ailab/grover/40b6d97098e4508687
 
 
 class MoleculeCSV(CachedDataset):
-    r"""The molecules of a CSV file, one per row: a column of SMILES, and columns of numbers to be predicted.
+    r"""The molecules of a CSV file, one per row.
 
-    Each example is PyG's ``from_smiles(smiles)`` with its targets, ``Data(x, edge_index, edge_attr, smiles, y)``: `x` long of
-    shape [N, 9] and `edge_attr` long of shape [E, 3], categories that
-    :class:`~graphmask.transforms.OneHotMolecule` turns into columns; `y` float32 of shape [1, T], NaN where a cell is empty: a
-    loss must leave these out. Hydrogens are counted in `x` and are no nodes, unless asked for.
+    A column of SMILES, and columns of numbers to be predicted.
 
-    Rows that RDKit or PyG cannot read, or that hold no atom, are left out with one warning that counts them, or refused.
+    Each example is PyG's ``from_smiles(smiles)`` with its targets, ``Data(x, edge_index, edge_attr,
+    smiles, y)``: `x` long of shape [N, 9] and `edge_attr` long of shape [E, 3], categories that
+    :class:`~graphmask.transforms.OneHotMolecule` turns into columns; `y` float32 of shape [1, T],
+    NaN where a cell is empty: a loss must leave these out. Hydrogens are counted in `x` and are no
+    nodes, unless asked for.
+
+    Rows that RDKit or PyG cannot read, or that hold no atom, are left out with one warning that
+    counts them, or refused.
 
     Args:
         path: The file, with a header; also compressed (``.csv.gz``).
         smiles: Name of the column of SMILES.
-        targets: Names of the columns of targets, none for an unlabelled file. (default: all the other columns)
+        targets: Names of the columns of targets, none for an unlabelled file. (default: all the
+            other columns)
         skip_invalid: Whether to leave out what cannot be read, rather than refuse the file.
         with_hydrogen: Whether hydrogens are nodes.
-        processed_root: Folder of a cache, which the content of the file and all arguments name; None reads the file at
-            every start and writes nothing.
+        processed_root: Folder of a cache, which the content of the file and all arguments name;
+            None reads the file at every start and writes nothing.
         transform: Applied at every access.
         pre_transform: Applied once, such as ``AddWalks``.
         pre_filter: Keeps the molecules it returns True for, applied before `pre_transform`.
@@ -48,7 +53,8 @@ class MoleculeCSV(CachedDataset):
         ImportError: If `rdkit` is not installed (extra `molecules`).
         PermissionError: If the cache folder cannot be made.
         TypeError: If `skip_invalid` or `with_hydrogen` is not a bool.
-        ValueError: If a column is missing, a row is damaged, a target is no number, a molecule is refused, or nothing is left.
+        ValueError: If a column is missing, a row is damaged, a target is no number, a molecule is
+            refused, or nothing is left.
 
     Cost: about 4,000 molecules per second.
 
@@ -89,7 +95,11 @@ class MoleculeCSV(CachedDataset):
         self.smiles_name, self.target_names = smiles, tuple(others if targets is None else targets)
         for name in (smiles, *self.target_names):
             if header.count(name) != 1:
-                raise refuse("smiles, targets", f"one of the columns of {self.path}, {', '.join(header)}", name)
+                raise refuse(
+                    "smiles, targets",
+                    f"one of the columns of {self.path}, {', '.join(header)}",
+                    name,
+                )
         super().__init__(
             processed_root,
             fingerprint(self.path, smiles, self.target_names, skip_invalid, with_hydrogen),
@@ -110,9 +120,15 @@ class MoleculeCSV(CachedDataset):
         header, *rows = _rows(self.path)
         place = header.index(self.smiles_name)
         columns = [header.index(name) for name in self.target_names]
-        return unreadable.kept(self._molecule(line, row, place, columns, unreadable) for line, row in enumerate(rows, 2) if row)
+        return unreadable.kept(
+            self._molecule(line, row, place, columns, unreadable)
+            for line, row in enumerate(rows, 2)
+            if row
+        )
 
-    def _molecule(self, line: int, row: list[str], place: int, columns: list[int], unreadable: Unreadable) -> Data | None:
+    def _molecule(
+        self, line: int, row: list[str], place: int, columns: list[int], unreadable: Unreadable
+    ) -> Data | None:
         try:
             smiles, cells = row[place], [row[column] for column in columns]
             targets = [number(cell) for cell in cells]
@@ -148,7 +164,8 @@ class MoleculeNet(MoleculeCSV):
     tox21    7,823     12      classification toxicity, a fifth of the labels missing
     ======== ========= ======= ============== ==========================================
 
-    Examples are those of :class:`MoleculeCSV`; classes are 0 and 1 in `y`, NaN where missing. Eight rows of Tox21's 7,831 are
+    Examples are those of :class:`MoleculeCSV`; classes are 0 and 1 in `y`, NaN where missing. Eight
+    rows of Tox21's 7,831 are
     left out: RDKit refuses their aluminium.
 
     Args:
@@ -167,8 +184,9 @@ class MoleculeNet(MoleculeCSV):
         PermissionError: If the cache folder cannot be made.
         ValueError: If there is no benchmark of this name, or the file is damaged.
 
-    Source: Z. Wu et al., "MoleculeNet: A Benchmark for Molecular Machine Learning", Chemical Science 2018; the files of
-    Y. Rong et al., "Self-Supervised Graph Transformer on Large-Scale Molecular Data" (GROVER), NeurIPS 2020, MIT licence.
+    Source: Z. Wu et al., "MoleculeNet: A Benchmark for Molecular Machine Learning", Chemical
+    Science 2018; the files of Y. Rong et al., "Self-Supervised Graph Transformer on Large-Scale
+    Molecular Data" (GROVER), NeurIPS 2020, MIT licence.
 
     Example:
         >>> import os, tempfile

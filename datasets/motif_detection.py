@@ -46,32 +46,36 @@ MOTIFS = {
 class MotifDetection(SplitDataset):
     """Does a sparse random graph hold a planted motif? The task on which GKAT was introduced, generated from a seed.
 
-    Graphs come in pairs on the same base, an Erdős-Rényi graph of `num_nodes` nodes. Every pair of its nodes is an edge with a
-    probability that makes it about as dense as the motif, and nodes without edges are removed. To the base one graph of the
-    pair adds the motif (class 1), the other a random graph with the motif's numbers of nodes and edges, again without isolated
-    nodes (class 0). Every pair of a node of the addition and one of the base is an edge with a probability that gives 3 to 4
-    such links, and at least one there is. The motifs: ``caveman``, three triangles with a fourth between them; ``cycle``, of
-    ten; ``grid``, three by three; ``ladder`` and ``circular_ladder``, of five rungs. The random addition may lose nodes, and
+    Graphs come in pairs on the same base, an Erdős-Rényi graph of `num_nodes` nodes. Every pair of
+    its nodes is an edge with a probability that makes it about as dense as the motif, and nodes
+    without edges are removed. To the base one graph of the pair adds the motif (class 1), the other
+    a random graph with the motif's numbers of nodes and edges, again without isolated nodes (class
+    0). Every pair of a node of the addition and one of the base is an edge with a probability that
+    gives 3 to 4 such links, and at least one there is. The motifs: ``caveman``, three triangles
+    with a fourth between them; ``cycle``, of ten; ``grid``, three by three; ``ladder`` and
+    ``circular_ladder``, of five rungs. The random addition may lose nodes, and
     rarely may hold the motif: so does the published generator.
 
-    Each example is ``Data(x, edge_index, y)`` with its nodes in random order: `x` float32 of shape [N, 5], the five largest
-    degrees among the neighbours of a node, the largest first, zeros where it has fewer; `edge_index` long of shape [2, E], both
-    directions, by source; `y` long of shape [1]. Example 2i holds no motif, 2i + 1 does.
+    Each example is ``Data(x, edge_index, y)`` with its nodes in random order: `x` float32 of shape
+    [N, 5], the five largest degrees among the neighbours of a node, the largest first, zeros where
+    it has fewer; `edge_index` long of shape [2, E], both directions, by source; `y` long of shape
+    [1]. Example 2i holds no motif, 2i + 1 does.
 
-    Pair i depends on the seed, the split, the motif, `num_nodes` and i only, so that a larger `num_pairs` extends a smaller
-    one. The global random state is neither read nor changed.
+    Pair i depends on the seed, the split, the motif, `num_nodes` and i only, so that a larger
+    `num_pairs` extends a smaller one. The global random state is neither read nor changed.
 
-    Source: K. Choromanski et al., "From block-Toeplitz matrices to differential equations on graphs: towards a general theory
-    for scalable masked Transformers", ICML 2022; the densities and sizes are those of its published generator, which has 768
-    pairs to train and 256 each to validate and test. Generated data, same licence as the library.
+    Source: K. Choromanski et al., "From block-Toeplitz matrices to differential equations on
+    graphs: towards a general theory for scalable masked Transformers", ICML 2022; the densities and
+    sizes are those of its published generator, which has 768 pairs to train and 256 each to
+    validate and test. Generated data, same licence as the library.
 
     Args:
         root: Folder of the cache; None generates the graphs in memory and writes nothing.
         train: Whether this is the training split.
         motif: Name of the motif.
         num_pairs: Pairs of graphs in this split.
-        num_nodes: Nodes of the base before isolated ones are removed, at least 10; its mean degree and the number of links do
-            not depend on it.
+        num_nodes: Nodes of the base before isolated ones are removed, at least 10; its mean degree
+            and the number of links do not depend on it.
         seed: Seed of all the draws, a non-negative integer.
         transform: Applied at every access.
         pre_transform: Applied once, when the graphs are generated.
@@ -80,7 +84,8 @@ class MotifDetection(SplitDataset):
 
     Raises:
         TypeError: If `train` is not a bool, or a number is not an integer.
-        ValueError: If `motif` is not known, a number is out of range, or `pre_filter` keeps no graph.
+        ValueError: If `motif` is not known, a number is out of range, or `pre_filter` keeps no
+            graph.
         PermissionError: If the cache folder cannot be made.
 
     Example:
@@ -127,7 +132,9 @@ class MotifDetection(SplitDataset):
         density *= (NUM_NODES - 1) / (self.num_nodes - 1)
         links = LINKS * NUM_NODES / self.num_nodes
         for number in range(self.num_pairs):
-            rng = np.random.default_rng([self.seed, int(self.train), list(MOTIFS).index(self.motif), number])
+            rng = np.random.default_rng(
+                [self.seed, int(self.train), list(MOTIFS).index(self.motif), number]
+            )
             base = _erdos_renyi(self.num_nodes, density, rng)
             for label, added in enumerate((_same_size(motif, rng), motif)):
                 yield _example(_join(added, base, links, rng), label, rng)
@@ -149,7 +156,9 @@ def _same_size(motif: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return _without_isolated(drawn | drawn.T)
 
 
-def _join(added: np.ndarray, base: np.ndarray, density: float, rng: np.random.Generator) -> np.ndarray:
+def _join(
+    added: np.ndarray, base: np.ndarray, density: float, rng: np.random.Generator
+) -> np.ndarray:
     """Both graphs, with at least one edge between them."""
     links = np.zeros((len(added), len(base)), dtype=bool)
     while not links.any():
@@ -165,11 +174,16 @@ def _without_isolated(adjacency: np.ndarray) -> np.ndarray:
 def _example(adjacency: np.ndarray, label: int, rng: np.random.Generator) -> Data:
     order = rng.permutation(len(adjacency))
     edge_index = torch.from_numpy(np.stack(adjacency[order][:, order].nonzero()))
-    return Data(x=_top_degrees(edge_index, len(order)), edge_index=edge_index, y=torch.tensor([label]))
+    return Data(
+        x=_top_degrees(edge_index, len(order)), edge_index=edge_index, y=torch.tensor([label])
+    )
 
 
 def _top_degrees(edge_index: Tensor, num_nodes: int) -> Tensor:
-    """The largest degrees among the neighbours of each node: ``edge_index`` is ordered by source."""
+    """The largest degrees among the neighbours of each node.
+
+    ``edge_index`` is ordered by source.
+    """
     size = degree(edge_index[0], num_nodes, dtype=torch.float32)
     neighbours = size.new_zeros(num_nodes, num_nodes)
     neighbours[edge_index[0], edge_index[1]] = size[edge_index[1]]

@@ -21,22 +21,24 @@ FLOOR = 1e-12  # puts hidden candidates last
 class PrimitiveShapes(SplitDataset):
     """Point clouds of parametric surfaces, generated from a seed.
 
-    A cloud is drawn from its surface by area, with a density that varies by a factor of a few from one side to the
-    other and up to 30 % cut away by a plane. It is then scaled to standard deviation 1 along each axis of the shape,
-    so that size and aspect ratio do not tell the class, blurred, stretched differently along each axis, rotated and
-    scaled as a whole by 1/2 to 2. Nothing is centred or normalised: transforms do that.
+    A cloud is drawn from its surface by area, with a density that varies by a factor of a few from
+    one side to the other and up to 30 % cut away by a plane. It is then scaled to standard
+    deviation 1 along each axis of the shape, so that size and aspect ratio do not tell the class,
+    blurred, stretched differently along each axis, rotated and scaled as a whole by 1/2 to 2.
+    Nothing is centred or normalised: transforms do that.
 
-    Each example is ``Data(pos, y)``: `pos` float32 of shape [num_points, 3], without unit; `y` long of shape [1]. The
-    classes, in turn (example i is of class i mod 12): ellipsoid, torus, cylinder, cone, box, tetrahedron, helix,
-    moebius, saddle, hyperboloid, spiral, trefoil.
+    Each example is ``Data(pos, y)``: `pos` float32 of shape [num_points, 3], without unit; `y` long
+    of shape [1]. The classes, in turn (example i is of class i mod 12): ellipsoid, torus, cylinder,
+    cone, box, tetrahedron, helix, moebius, saddle, hyperboloid, spiral, trefoil.
 
-    Cloud number j of a class depends on the seed, the split, the class and j only: the splits come from disjoint
-    random streams, and a larger `num_per_class` extends a smaller one. The global random state is neither read nor
-    changed. Generated data, no source to cite, same licence as the library.
+    Cloud number j of a class depends on the seed, the split, the class and j only: the splits come
+    from disjoint random streams, and a larger `num_per_class` extends a smaller one. The global
+    random state is neither read nor changed. Generated data, no source to cite, same licence as the
+    library.
 
     Args:
-        root: Folder of the cache; None generates the clouds in memory (a thousand of 1,024 points in a few seconds) and
-            writes nothing.
+        root: Folder of the cache; None generates the clouds in memory (a thousand of 1,024 points
+            in a few seconds) and writes nothing.
         train: Whether this is the training split.
         num_points: Points per cloud.
         num_per_class: Clouds per class in this split.
@@ -99,7 +101,9 @@ class PrimitiveShapes(SplitDataset):
                 yield Data(pos=pos, y=torch.tensor([label]))
 
 
-def draw_cloud(surface: Surface, num_points: int, noise: float, rng: np.random.Generator) -> np.ndarray:
+def draw_cloud(
+    surface: Surface, num_points: int, noise: float, rng: np.random.Generator
+) -> np.ndarray:
     """Points of a surface in a random pose, float32 of shape [num_points, 3]."""
     points = _draw_points(surface, num_points, rng)
     points = (points - points.mean(0)) / (points.std(0) + FLOOR)
@@ -113,7 +117,8 @@ def _draw_points(surface: Surface, num_points: int, rng: np.random.Generator) ->
     shape = rng.random(3)
     points = surface(u, v, shape)
     weight = area_element(surface, u, v, shape) * _density(points, rng) * _visible(points, rng)
-    # The first arrivals of exponential clocks with these rates: a weighted draw without replacement.
+    # The first arrivals of exponential clocks with these rates: a weighted draw without
+    # replacement.
     arrival = rng.standard_exponential(len(weight)) / (weight + FLOOR)
     return points[np.argpartition(arrival, num_points - 1)[:num_points]]
 

@@ -18,18 +18,22 @@ from ._molecules import parse_smiles, rdkit_module
 def scaffold_split(
     molecules: Iterable[Any], frac: Sequence[float] = (0.8, 0.1, 0.1), chirality: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Splits molecules so that no Bemis-Murcko scaffold is in two parts: the test molecules are of unseen kinds.
+    """Splits molecules so that no Bemis-Murcko scaffold is in two parts.
 
-    A scaffold is what is left of a molecule's rings and the chains between them; all molecules without rings share the empty
-    one. Sets of equal scaffold are taken from the largest to the smallest, of equally large ones that first whose first
-    molecule comes last, as the field does. Each goes to the first part that has room for all of it, training, then
-    validation; what fits neither goes to the test part, which may thus hold more than its share.
+    The test molecules are of unseen kinds.
+
+    A scaffold is what is left of a molecule's rings and the chains between them; all molecules
+    without rings share the empty one. Sets of equal scaffold are taken from the largest to the
+    smallest, of equally large ones that first whose first molecule comes last, as the field does.
+    Each goes to the first part that has room for all of it, training, then validation; what fits
+    neither goes to the test part, which may thus hold more than its share.
 
     Nothing is random: the same molecules in the same order give the same split.
 
     Args:
         molecules: SMILES, or examples that hold one as ``smiles``, such as a dataset's.
-        frac: shares of training, validation and test, which sum to 1. (default: :obj:`(0.8, 0.1, 0.1)`)
+        frac: shares of training, validation and test, which sum to 1. (default: :obj:`(0.8, 0.1,
+            0.1)`)
         chirality: whether scaffolds that are mirror images differ. (default: :obj:`False`)
 
     Returns:
@@ -42,8 +46,9 @@ def scaffold_split(
 
     Cost: about 4,000 molecules per second.
 
-    Source: G. Bemis and M. Murcko, "The Properties of Known Drugs. 1. Molecular Frameworks", J. Med. Chem. 1996; the order
-    is that of DeepChem, Z. Wu et al., "MoleculeNet", Chemical Science 2018.
+    Source: G. Bemis and M. Murcko, "The Properties of Known Drugs. 1. Molecular Frameworks", J.
+    Med. Chem. 1996; the order is that of DeepChem, Z. Wu et al., "MoleculeNet", Chemical Science
+    2018.
 
     Example:
         >>> from graphmask.datasets import scaffold_split
@@ -69,13 +74,19 @@ def scaffold_split(
             val += group
         else:
             test += group
-    first, second, third = (torch.tensor(sorted(part), dtype=torch.long) for part in (train, val, test))
+    first, second, third = (
+        torch.tensor(sorted(part), dtype=torch.long) for part in (train, val, test)
+    )
     return first, second, third
 
 
 def _check_shares(frac: Sequence[float]) -> list[float]:
     shares = [float(share) for share in frac]
-    if len(shares) != 3 or not all(0 <= share <= 1 for share in shares) or not math.isclose(sum(shares), 1, abs_tol=1e-6):
+    if (
+        len(shares) != 3
+        or not all(0 <= share <= 1 for share in shares)
+        or not math.isclose(sum(shares), 1, abs_tol=1e-6)
+    ):
         raise refuse("frac", "three shares that sum to 1", frac)
     return shares
 

@@ -28,26 +28,34 @@ BACKGROUND = -1  # in the mask of the files
 class ScanObjectNN(SplitDataset):
     """Objects of 15 kinds cut out of scanned rooms, with clutter, holes and, if wanted, what stood around them.
 
-    Read from the official release, ``{main_split, main_split_nobg}/{training, test}_objectdataset*.h5`` with `data`
-    [n, 2048, 3], `label` [n] and `mask` [n, 2048]. Each example is ``Data(pos, foreground, y)``: `pos` float32 of shape [P, 3],
-    in the units of the file; `foreground` bool of shape [P], which points belong to the object; `y` long of shape [1]. The
-    classes: bag, bin, box, cabinet, chair, desk, display, door, shelf, table, bed, pillow, sink, sofa, toilet.
+    Read from the official release, ``{main_split, main_split_nobg}/{training,
+    test}_objectdataset*.h5`` with `data` [n, 2048, 3], `label` [n] and `mask` [n, 2048]. Each
+    example is ``Data(pos, foreground, y)``: `pos` float32 of shape [P, 3], in the units of the
+    file; `foreground` bool of shape [P], which points belong to the object; `y` long of shape [1].
+    The
+    classes: bag, bin, box, cabinet, chair, desk, display, door, shelf, table, bed, pillow, sink,
+        sofa, toilet.
 
-    The paper's names: OBJ_ONLY is ``background=False``, OBJ_BG the default; the variants were moved by up to 25 or 50 % of
-    the object's box (T25, T50), rotated (R) and scaled (S) before points were cut out, several times each. PB_T50_RS is the
-    hardest and the one most reported. By the paper OBJ has 2,902 objects, four in five of them to train.
+    The paper's names: OBJ_ONLY is ``background=False``, OBJ_BG the default; the variants were moved
+    by up to 25 or 50 % of the object's box (T25, T50), rotated (R) and scaled (S) before points
+    were cut out, several times each. PB_T50_RS is the hardest and the one most reported. By the
+    paper OBJ has 2,902 objects, four in five of them to train.
 
-    Source: M. A. Uy et al., "Revisiting Point Cloud Classification: A New Benchmark Dataset and Classification Model on
-    Real-World Data", ICCV 2019, https://hkust-vgd.github.io/scanobjectnn. Its terms of use must be accepted there: nothing
-    is downloaded, so unpack `h5_files.zip` and pass the folder `h5_files`.
+    Source: M. A. Uy et al., "Revisiting Point Cloud Classification: A New Benchmark Dataset and
+    Classification Model on Real-World Data", ICCV 2019, https://hkust-vgd.github.io/scanobjectnn.
+    Its terms of use must be accepted there: nothing is downloaded, so unpack `h5_files.zip` and
+    pass the folder `h5_files`.
 
     Args:
         root: Folder that holds `main_split` or `main_split_nobg`.
-        variant: :obj:`None` for the objects as they are, ``"PB_T25"``, ``"PB_T25_R"``, ``"PB_T50_R"`` or ``"PB_T50_RS"``.
-        background: Whether points of the surroundings are in the cloud (`main_split`) or not (`main_split_nobg`).
+        variant: :obj:`None` for the objects as they are, ``"PB_T25"``, ``"PB_T25_R"``,
+            ``"PB_T50_R"`` or ``"PB_T50_RS"``.
+        background: Whether points of the surroundings are in the cloud (`main_split`) or not
+            (`main_split_nobg`).
         train: Whether this is the training split.
         num_points: Points per cloud, drawn without repetition; :obj:`None` for all 2,048.
-        seed: Seed of the drawn points, a non-negative integer. A draw depends on it, the split and the example's place only.
+        seed: Seed of the drawn points, a non-negative integer. A draw depends on it, the split and
+            the example's place only.
         processed_root: Folder of the cache, for a `root` that cannot be written (default: `root`).
         transform: Applied at every access.
         pre_transform: Applied once, before the clouds are cached.
@@ -59,7 +67,8 @@ class ScanObjectNN(SplitDataset):
         ImportError: If `h5py` is not installed (extra `scans`) and the clouds are not cached yet.
         PermissionError: If the cache folder cannot be made.
         TypeError: If a flag is not a bool, or a number is not an integer.
-        ValueError: If `variant` is unknown, a number is out of range, the file is damaged or `pre_filter` keeps no cloud.
+        ValueError: If `variant` is unknown, a number is out of range, the file is damaged or
+            `pre_filter` keeps no cloud.
 
     Example:
         >>> import os, tempfile
@@ -130,7 +139,9 @@ class ScanObjectNN(SplitDataset):
     def _draw(self, place: int, size: int) -> np.ndarray:
         if self.num_points is None or self.num_points >= size:
             return np.arange(size)
-        return np.random.default_rng([self.seed, int(self.train), place]).permutation(size)[: self.num_points]
+        return np.random.default_rng([self.seed, int(self.train), place]).permutation(size)[
+            : self.num_points
+        ]
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -141,7 +152,9 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         labels = labels.reshape(-1).astype(np.int64)
         check_clouds(points, labels, len(ScanObjectNN.class_names))
         if mask.shape != points.shape[:2]:
-            raise ValueError(f"a mask of shape {list(mask.shape)} beside points of shape {list(points.shape)}")
+            raise ValueError(
+                f"a mask of shape {list(mask.shape)} beside points of shape {list(points.shape)}"
+            )
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise damaged(path, error, "restore the file from the original data") from error
     return points.astype(np.float32), labels, mask != BACKGROUND

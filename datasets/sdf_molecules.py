@@ -19,21 +19,23 @@ from ._raw_files import existing, fingerprint
 class SDFMolecules(CachedDataset):
     r"""The molecules of an SDF file with the positions of their atoms.
 
-    Each example is PyG's graph of the molecule with what the file adds, ``Data(x, edge_index, edge_attr, pos, y, name,
-    smiles)``: `x` long of shape [N, 9], `edge_attr` long of shape [E, 3]; `pos` float32 of shape [N, 3] in the units of the
-    file, as a rule Angstroem; `y` float32 of shape [1, T], the SDF tags named in `targets`, NaN where a molecule has none;
-    `name` the first line of its record; `smiles` RDKit's, without hydrogens. Hydrogens of the file are nodes.
+    Each example is PyG's graph of the molecule with what the file adds, ``Data(x, edge_index,
+    edge_attr, pos, y, name, smiles)``: `x` long of shape [N, 9], `edge_attr` long of shape [E, 3];
+    `pos` float32 of shape [N, 3] in the units of the file, as a rule Angstroem; `y` float32 of
+    shape [1, T], the SDF tags named in `targets`, NaN where a molecule has none; `name` the first
+    line of its record; `smiles` RDKit's, without hydrogens. Hydrogens of the file are nodes.
 
-    Bonds make the edges; for neighbours in space instead, apply :class:`~graphmask.transforms.RadiusGraph`.
+    Bonds make the edges; for neighbours in space instead, apply
+    :class:`~graphmask.transforms.RadiusGraph`.
 
     Args:
         path: The file.
         targets: Names of the SDF tags to be predicted.
-        skip_invalid: Whether to leave out what RDKit or PyG cannot read, with one warning that counts them, rather than
-            refuse the file.
+        skip_invalid: Whether to leave out what RDKit or PyG cannot read, with one warning that
+            counts them, rather than refuse the file.
         remove_hydrogen: Whether hydrogens are left out of the graph, and only counted in `x`.
-        processed_root: Folder of a cache, which the content of the file and all arguments name; None reads the file at
-            every start and writes nothing.
+        processed_root: Folder of a cache, which the content of the file and all arguments name;
+            None reads the file at every start and writes nothing.
         transform: Applied at every access.
         pre_transform: Applied once, such as ``AddWalks``.
         pre_filter: Keeps the molecules it returns True for, applied before `pre_transform`.
@@ -44,7 +46,8 @@ class SDFMolecules(CachedDataset):
         ImportError: If `rdkit` is not installed (extra `molecules`).
         PermissionError: If the cache folder cannot be made.
         TypeError: If `targets` is a string, or `skip_invalid` or `remove_hydrogen` is not a bool.
-        ValueError: If a tag is no number, or no molecule has it, a molecule is refused, or nothing is left.
+        ValueError: If a tag is no number, or no molecule has it, a molecule is refused, or nothing
+            is left.
 
     Source: the format is BIOVIA's (CTfile); read by RDKit.
 
@@ -97,30 +100,53 @@ class SDFMolecules(CachedDataset):
         """The molecules in the order of the file."""
         unreadable = Unreadable(self.path, self.skip_invalid)
         with rdkit_module("rdkit.rdBase").BlockLogs():
-            records = list(rdkit_module("rdkit.Chem").SDMolSupplier(str(self.path), removeHs=self.remove_hydrogen))
+            records = list(
+                rdkit_module("rdkit.Chem").SDMolSupplier(
+                    str(self.path), removeHs=self.remove_hydrogen
+                )
+            )
         self._check_tags([record for record in records if record is not None])
-        return unreadable.kept(self._molecule(place, record, unreadable) for place, record in enumerate(records, 1))
+        return unreadable.kept(
+            self._molecule(place, record, unreadable) for place, record in enumerate(records, 1)
+        )
 
     def _check_tags(self, records: list[Any]) -> None:
-        missing = [name for name in self.target_names if not any(record.HasProp(name) for record in records)]
+        missing = [
+            name
+            for name in self.target_names
+            if not any(record.HasProp(name) for record in records)
+        ]
         if missing:
             found = sorted({name for record in records for name in record.GetPropNames()})
-            raise damaged(self.path, f"no molecule has the tag {missing[0]}", f"`targets` must be tags: {', '.join(found)}")
+            raise damaged(
+                self.path,
+                f"no molecule has the tag {missing[0]}",
+                f"`targets` must be tags: {', '.join(found)}",
+            )
 
     def _molecule(self, place: int, record: Any, unreadable: Unreadable) -> Data | None:
         graph = graph_of(record)
         if graph is None:
             unreadable.add(f"record {place}")
             return None
-        graph.pos = torch.from_numpy(np.asarray(record.GetConformer().GetPositions(), dtype=np.float32))
+        graph.pos = torch.from_numpy(
+            np.asarray(record.GetConformer().GetPositions(), dtype=np.float32)
+        )
         graph.y = row_of([self._target(place, record, name) for name in self.target_names])
         chem = rdkit_module("rdkit.Chem")
         with rdkit_module("rdkit.rdBase").BlockLogs():
-            graph.name, graph.smiles = record.GetProp("_Name"), chem.MolToSmiles(chem.RemoveHs(record))
+            graph.name, graph.smiles = (
+                record.GetProp("_Name"),
+                chem.MolToSmiles(chem.RemoveHs(record)),
+            )
         return graph
 
     def _target(self, place: int, record: Any, name: str) -> float:
         try:
             return number(record.GetProp(name)) if record.HasProp(name) else float("nan")
         except ValueError as error:
-            raise damaged(self.path, f"record {place}, {name}: {error}", "correct it, or leave it out of `targets`") from error
+            raise damaged(
+                self.path,
+                f"record {place}, {name}: {error}",
+                "correct it, or leave it out of `targets`",
+            ) from error

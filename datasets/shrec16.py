@@ -15,18 +15,23 @@ LAYOUT = "<class>/{train,test}/*.obj, one folder for each of the 30 classes"
 
 
 class SHREC16(SplitDataset):
-    r"""600 closed triangle meshes of 30 kinds of bodies in many poses: 16 of each class to train and 4 to test.
+    r"""600 closed triangle meshes of 30 kinds of bodies in many poses.
 
-    Each example is ``Data(pos, face, y)``: `pos` float32 of shape [V, 3] in the units of the file (V = 250 or 252),
-    vertices in the order of the file, never merged; `face` long of shape [3, F] (F = 500); `y` long of shape [1]. The
-    classes in alphabetical order: alien, ants, armadillo, bird1, bird2, camel, cat, centaur, dino_ske, dinosaur, dog1,
-    dog2, flamingo, glasses, gorilla, hand, horse, lamp, laptop, man, myScissor, octopus, pliers, rabbit, santa, shark,
-    snake, spiders, two_balls, woman. The files are read in alphabetical order, class by class.
+    16 of each class to train and 4 to test.
 
-    Source: Z. Lian et al., "SHREC'11 Track: Shape Retrieval on Non-rigid 3D Watertight Meshes", 3DOR 2011, simplified
-    and split by R. Hanocka et al., "MeshCNN: A Network with an Edge", SIGGRAPH 2019. The meshes come without a stated
-    licence, for research. There is no stable address to download them from: fetch the folder `shrec_16` with MeshCNN's
-    own script and pass it as `root`.
+    Each example is ``Data(pos, face, y)``: `pos` float32 of shape [V, 3] in the units of the file
+    (V = 250 or 252), vertices in the order of the file, never merged; `face` long of shape [3, F]
+    (F = 500); `y` long of shape [1]. The
+    classes in alphabetical order: alien, ants, armadillo, bird1, bird2, camel, cat, centaur,
+    dino_ske, dinosaur, dog1, dog2, flamingo, glasses, gorilla, hand, horse, lamp, laptop, man,
+    myScissor, octopus, pliers, rabbit, santa, shark, snake, spiders, two_balls, woman. The files
+    are read in alphabetical order, class by class.
+
+    Source: Z. Lian et al., "SHREC'11 Track: Shape Retrieval on Non-rigid 3D Watertight Meshes",
+    3DOR 2011, simplified and split by R. Hanocka et al., "MeshCNN: A Network with an Edge",
+    SIGGRAPH 2019. The meshes come without a stated licence, for research. There is no stable
+    address to download them from: fetch the folder `shrec_16` with MeshCNN's own script and pass it
+    as `root`.
 
     Args:
         root: Folder that holds ``<class>/{train,test}/*.obj``.
@@ -98,7 +103,11 @@ class SHREC16(SplitDataset):
 
     def build(self) -> Iterator[Data]:
         """The meshes of this split, class by class."""
-        files = [(label, path) for label, name in enumerate(self.class_names) for path in self._mesh_files(name)]
+        files = [
+            (label, path)
+            for label, name in enumerate(self.class_names)
+            for path in self._mesh_files(name)
+        ]
         for label, path in files:
             mesh = read_mesh(path)
             yield Data(pos=mesh.pos, face=mesh.face, y=torch.tensor([label]))

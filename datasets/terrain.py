@@ -15,31 +15,39 @@ from graphmask._checks import check_integer, check_number
 from ._base import Filter, Folder, SplitDataset, Transform
 
 DENSITY = 0.5  # points per square metre
-BUILT, MEAN_ROOF = 0.2, 300.0  # share of the area under buildings, overlaps counted twice; square metres of one
+BUILT, MEAN_ROOF = (
+    0.2,
+    300.0,
+)  # share of the area under buildings, overlaps counted twice; square metres of one
 WOODED, MEAN_CROWN = 0.2, 14.0  # and under trees
 SEEN_THROUGH = 0.3  # share of the pulses that pass through a crown
 GROUND, BUILDING, TREE = range(3)
 
 
 class TerrainScenes(SplitDataset):
-    r"""Airborne scans of generated landscapes: hills, houses of many sizes with flat or pitched roofs, and trees.
+    r"""Airborne scans of generated landscapes.
 
-    The ground is a sum of waves of random direction, 30 to 300 metres long, on a slope. Rectangular buildings, 6 to 40 metres
-    long and 3 to 15 high, stand on it, level, in any direction; so do round trees, 2 to 6 metres wide and 3 to 18 high. Pulses
-    fall straight down at random places, 0.5 per square metre, and meet a roof, the crown of a tree, somewhere in its upper
-    half, or the ground, also through a crown; each is then blurred. Labels cannot be told from a point alone: a roof may
-    lie lower than a hill.
+    Hills, houses of many sizes with flat or pitched roofs, and trees.
 
-    Each example is ``Data(pos, y)``: `pos` float32 of shape [num_points, 3], metres east, north and up, centred in the plane;
-    `y` long of shape [num_points], 0 ground, 1 building, 2 tree. Points come in random order.
+    The ground is a sum of waves of random direction, 30 to 300 metres long, on a slope. Rectangular
+    buildings, 6 to 40 metres long and 3 to 15 high, stand on it, level, in any direction; so do
+    round trees, 2 to 6 metres wide and 3 to 18 high. Pulses fall straight down at random places,
+    0.5 per square metre, and meet a roof, the crown of a tree, somewhere in its upper half, or the
+    ground, also through a crown; each is then blurred. Labels cannot be told from a point alone: a
+    roof may lie lower than a hill.
 
-    Scene number j depends on the seed, the split and j only: the splits come from disjoint random streams, and a larger
-    `num_scenes` extends a smaller one. The global random state is neither read nor changed. Generated data, no source to cite,
-    same licence as the library. It stands in where no real scans are at hand, and says nothing about real ones.
+    Each example is ``Data(pos, y)``: `pos` float32 of shape [num_points, 3], metres east, north and
+    up, centred in the plane; `y` long of shape [num_points], 0 ground, 1 building, 2 tree. Points
+    come in random order.
+
+    Scene number j depends on the seed, the split and j only: the splits come from disjoint random
+    streams, and a larger `num_scenes` extends a smaller one. The global random state is neither
+    read nor changed. Generated data, no source to cite, same licence as the library. It stands in
+    where no real scans are at hand, and says nothing about real ones.
 
     Args:
-        root: Folder of the cache; None generates the scenes in memory (a scene of 32,768 points in half a second) and writes
-            nothing.
+        root: Folder of the cache; None generates the scenes in memory (a scene of 32,768 points in
+            half a second) and writes nothing.
         train: Whether this is the training split.
         num_points: Points per scene; its area grows with them.
         num_scenes: Scenes in this split.
@@ -99,7 +107,9 @@ class TerrainScenes(SplitDataset):
             yield Data(pos=torch.from_numpy(pos), y=torch.from_numpy(label))
 
 
-def draw_scene(num_points: int, noise: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def draw_scene(
+    num_points: int, noise: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Positions float32 [num_points, 3] and labels int64 [num_points]."""
     side = np.sqrt(num_points / DENSITY)
     place = rng.uniform(-side / 2, side / 2, (num_points, 2))
@@ -152,12 +162,18 @@ def _plant(scene: Scene, ground: Ground, foot: np.ndarray, rng: np.random.Genera
 
 def _build(scene: Scene, ground: Ground, foot: np.ndarray, rng: np.random.Generator) -> None:
     half = np.array([rng.uniform(3, 20), rng.uniform(3, 10)])
-    angle, eaves, pitch = rng.uniform(0, np.pi), rng.uniform(3, 15), rng.choice([0.0, rng.uniform(0.2, 0.8)])
+    angle, eaves, pitch = (
+        rng.uniform(0, np.pi),
+        rng.uniform(3, 15),
+        rng.choice([0.0, rng.uniform(0.2, 0.8)]),
+    )
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     near = scene.near(foot, float(np.linalg.norm(half)))
     inside = (scene.place[near] - foot) @ turn
     under = (np.abs(inside) < half).all(1)
-    scene.height[near[under]] = ground(foot[None])[0] + eaves + pitch * (half[1] - np.abs(inside[under, 1]))
+    scene.height[near[under]] = (
+        ground(foot[None])[0] + eaves + pitch * (half[1] - np.abs(inside[under, 1]))
+    )
     scene.label[near[under]] = BUILDING
 
 

@@ -24,20 +24,22 @@ REMEDY = "restore the file, or remove it to have it downloaded"
 class TUText(CachedDataset):
     r"""Small graphs with a class each, such as NCI1, PROTEINS, IMDBBINARY or MUTAG, and the ten folds that belong to the file.
 
-    Reads ``root/<name>/<name>.txt``: the number of graphs; then for each a line ``nodes class`` and for each of its nodes a
-    line ``tag degree neighbours``. Folds are lists of numbers of graphs in ``root/<name>/10fold_idx/{train,test}_idx-<k>.txt``,
-    and serve no other copy of the collection, whose order differs.
+    Reads ``root/<name>/<name>.txt``: the number of graphs; then for each a line ``nodes class`` and
+    for each of its nodes a line ``tag degree neighbours``. Folds are lists of numbers of graphs in
+    ``root/<name>/10fold_idx/{train,test}_idx-<k>.txt``, and serve no other copy of the collection,
+    whose order differs.
 
-    Each example is ``Data(x, edge_index, y, number)``: `x` float32 of shape [N, T], the node's tag as one of T columns, in
-    ascending order of the tags of the whole file; where all nodes bear the same tag, as in IMDBBINARY, the degree, from 0 to
-    the largest of the file, as one of the columns instead. `edge_index` holds each edge in both directions; `y` long of shape
-    [1], from 0 in ascending order of the file's classes; `number` long of shape [1], the place in the file.
+    Each example is ``Data(x, edge_index, y, number)``: `x` float32 of shape [N, T], the node's tag
+    as one of T columns, in ascending order of the tags of the whole file; where all nodes bear the
+    same tag, as in IMDBBINARY, the degree, from 0 to the largest of the file, as one of the columns
+    instead. `edge_index` holds each edge in both directions; `y` long of shape [1], from 0 in
+    ascending order of the file's classes; `number` long of shape [1], the place in the file.
 
     Args:
         root: Folder that holds the folder `name`; files that are not there are downloaded.
         name: Of the collection, as in the name of the file.
-        processed_root: Folder of a cache, which the content of the file names; None reads the file at every start and writes
-            nothing.
+        processed_root: Folder of a cache, which the content of the file names; None reads the file
+            at every start and writes nothing.
         transform: Applied at every access.
         pre_transform: Applied once, such as ``AddWalks``.
         pre_filter: Keeps the graphs it returns True for, applied before `pre_transform`.
@@ -48,9 +50,10 @@ class TUText(CachedDataset):
         PermissionError: If the cache folder cannot be made.
         ValueError: If a file is damaged or `pre_filter` keeps no graph.
 
-    Source: the format of K. Xu et al., "How Powerful are Graph Neural Networks?", ICLR 2019; the folds of M. Zhang et al.,
-    "An End-to-End Deep Learning Architecture for Graph Classification", AAAI 2018 (MIT licence); C. Morris et al.,
-    "TUDataset: A Collection of Benchmark Datasets for Learning with Graphs", 2020.
+    Source: the format of K. Xu et al., "How Powerful are Graph Neural Networks?", ICLR 2019; the
+    folds of M. Zhang et al., "An End-to-End Deep Learning Architecture for Graph Classification",
+    AAAI 2018 (MIT licence); C. Morris et al., "TUDataset: A Collection of Benchmark Datasets for
+    Learning with Graphs", 2020.
 
     Example:
         >>> import os, tempfile
@@ -66,7 +69,8 @@ class TUText(CachedDataset):
         ...                 _ = file.write(f"{number}\n")
         ...     dataset = TUText(root, "TINY")
         >>> dataset[0], dataset[0].x.tolist(), dataset.fold(1)
-        (Data(x=[2, 2], edge_index=[2, 2], y=[1], number=[1]), [[1.0, 0.0], [0.0, 1.0]], (tensor([0]), tensor([1])))
+        (Data(x=[2, 2], edge_index=[2, 2], y=[1], number=[1]), [[1.0, 0.0], [0.0, 1.0]],
+        (tensor([0]), tensor([1])))
     """
 
     def __init__(
@@ -81,7 +85,10 @@ class TUText(CachedDataset):
     ) -> None:
         self.name, self.home = name, Path(root).expanduser() / name
         self.path = self._file(f"{name}.txt")
-        folds = [[self._file(f"10fold_idx/{part}_idx-{k}.txt") for part in ("train", "test")] for k in range(1, FOLDS + 1)]
+        folds = [
+            [self._file(f"10fold_idx/{part}_idx-{k}.txt") for part in ("train", "test")]
+            for k in range(1, FOLDS + 1)
+        ]
         self._folds = [[_numbers(path) for path in paths] for paths in folds]
         super().__init__(
             processed_root,
@@ -95,8 +102,10 @@ class TUText(CachedDataset):
     def fold(self, k: int) -> tuple[Tensor, Tensor]:
         """Indices of the graphs that train and of those that test in fold k, from 1 to 10, each ascending.
 
-        They are indices of this dataset, whatever `pre_filter` and indexing left of the file. No part of the training graphs
-        is set apart to validate: choosing epochs or models by the test graphs would report the best of many draws.
+        They are indices of this dataset, whatever `pre_filter` and indexing left of the file. No
+        part of the training graphs
+        is set apart to validate: choosing epochs or models by the test graphs would report the best
+        of many draws.
 
         Raises:
             ValueError: If there is no such fold.

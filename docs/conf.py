@@ -1,4 +1,7 @@
-"""How Sphinx builds the documentation: `make docs`. Nothing is fetched, neither while building nor while reading."""
+"""How Sphinx builds the documentation: `make docs`.
+
+Nothing is fetched, neither while building nor while reading.
+"""
 
 import os
 import sys
@@ -25,7 +28,9 @@ extensions = [
     "plain_formulas",
     "mathml",
 ]
-if os.environ.get("GRAPHMASK_DOCS_ONLINE"):  # links into the documentation of others need their inventories
+if os.environ.get(
+    "GRAPHMASK_DOCS_ONLINE"
+):  # links into the documentation of others need their inventories
     extensions.append("sphinx.ext.intersphinx")
     intersphinx_mapping = {
         "python": ("https://docs.python.org/3", None),

@@ -1,4 +1,6 @@
-"""Four ways to mix the points of a cloud, trained side by side on generated shapes: a table and two pictures in a few minutes.
+"""Four ways to mix the points of a cloud, trained side by side on generated shapes.
+
+A table and two pictures in a few minutes.
 
     python examples/demo.py
 
@@ -31,7 +33,14 @@ def train(options: argparse.Namespace) -> tuple[dict[str, nn.Module], Data]:
     """Train the variants; their models with the weights that validated best, and a test cloud."""
     train, test = load(options)
     # What is generated can be generated again: as many clouds to validate as to test.
-    other = PrimitiveShapes(None, False, options.points, options.per_class // 2 + 1, seed=1, pre_transform=prepare(options))
+    other = PrimitiveShapes(
+        None,
+        False,
+        options.points,
+        options.per_class // 2 + 1,
+        seed=1,
+        pre_transform=prepare(options),
+    )
     make, models = maker(options, train.num_classes, train, other, test), {}
 
     def keep(variant: str, mixing: dict[str, Any], seed: int) -> tuple[Task, Loaders]:
@@ -47,9 +56,15 @@ def draw_mask_row(model: nn.Module, cloud: Data, path: Path) -> None:
     """The row of the first layer's mask for one point, per head, on the cloud that it belongs to."""
     node = int((cloud.pos - cloud.pos.mean(0)).norm(dim=1).argmax())
     with torch.no_grad():
-        rows = model.layers[0].attention.mask(gm.Topology.from_data(cloud)).rows(torch.tensor([node]))[:, 0]
+        rows = (
+            model.layers[0]
+            .attention.mask(gm.Topology.from_data(cloud))
+            .rows(torch.tensor([node]))[:, 0]
+        )
     others = torch.arange(cloud.num_nodes) != node
-    bound = float(rows[:, others].abs().max())  # the point itself, often the largest entry, would leave the rest pale
+    bound = float(
+        rows[:, others].abs().max()
+    )  # the point itself, often the largest entry, would leave the rest pale
     figure = Figure(figsize=(9, 8), layout="constrained")
     for head, row in enumerate(rows):
         axes = figure.add_subplot(2, -(-len(rows) // 2), head + 1, projection="3d")
@@ -67,7 +82,14 @@ def scatter(axes: Any, pos: Tensor, row: Tensor, bound: float) -> Any:
     """The points of a cloud, coloured by the entries of a row."""
     reached = row != 0
     axes.scatter(*pos[~reached].T.numpy(), s=6, c="lightgrey")
-    return axes.scatter(*pos[reached].T.numpy(), s=24, c=row[reached].numpy(), cmap="coolwarm", vmin=-bound, vmax=bound)
+    return axes.scatter(
+        *pos[reached].T.numpy(),
+        s=24,
+        c=row[reached].numpy(),
+        cmap="coolwarm",
+        vmin=-bound,
+        vmax=bound,
+    )
 
 
 def draw_curves(folder: Path, seed: int, path: Path) -> None:
@@ -90,9 +112,20 @@ def main() -> None:
     asked.add_argument("--epochs", type=int, default=8)
     asked.add_argument("--seed", type=int, default=0)
     asked.add_argument("--out", type=Path, default=Path("runs"), help="folder of logs and pictures")
-    asked.add_argument("--smoke", action="store_true", help="a tiny run that only shows that everything works")
+    asked.add_argument(
+        "--smoke", action="store_true", help="a tiny run that only shows that everything works"
+    )
     chosen = asked.parse_args()
-    shared = ["--epochs", str(chosen.epochs), "--seeds", str(chosen.seed), "--out", str(chosen.out), "--variants", *VARIANTS]
+    shared = [
+        "--epochs",
+        str(chosen.epochs),
+        "--seeds",
+        str(chosen.seed),
+        "--out",
+        str(chosen.out),
+        "--variants",
+        *VARIANTS,
+    ]
     options = parse([*shared, *(["--smoke"] if chosen.smoke else [])])
     # On clouds this small, threads wait for each other longer than they work.
     torch.set_num_threads(1)
@@ -101,9 +134,15 @@ def main() -> None:
     row, curves = folder / "mask_row.png", folder / "accuracy.png"
     draw_mask_row(models["masked"].cpu(), cloud, row)
     draw_curves(folder, chosen.seed, curves)
-    print(f"Pictures: {row} (what one point attends to) and {curves}, after {time.perf_counter() - start:.0f} s.")
-    print("One seed decides little: --seed N trains again from others. Real data and your own files:")
-    print("python examples/point_cloud_classification.py --help; what masks cost as nodes grow: graphmask bench.")
+    print(
+        f"Pictures: {row} (what one point attends to) and {curves}, after {time.perf_counter() - start:.0f} s."
+    )
+    print(
+        "One seed decides little: --seed N trains again from others. Real data and your own files:"
+    )
+    print(
+        "python examples/point_cloud_classification.py --help; what masks cost as nodes grow: graphmask bench."
+    )
 
 
 if __name__ == "__main__":

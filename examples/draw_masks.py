@@ -1,4 +1,6 @@
-"""What one node attends to: a row of every mask on a grid and on a mesh, as the pictures of docs/families.
+"""What one node attends to.
+
+A row of every mask on a grid and on a mesh, as the pictures of docs/families.
 
     python examples/draw_masks.py --out docs/families
     python examples/draw_masks.py --masks walk,diffusion --mesh bunny.npz
@@ -54,10 +56,15 @@ def shortest_path(_: Scene) -> gm.masks.ShortestPathMask:
 
 
 def rfd(scene: Scene) -> gm.masks.RFDMask:
-    """Reach of two edges, spread over a few such reaches; many features, so that one row tells of its target."""
+    """Reach of two edges, spread over a few such reaches.
+
+    Many features, so that one row tells of its target.
+    """
     pos = scene.topology.pos
     reach = 2 * float(edge_lengths(scene.topology).mean())
-    return gm.masks.RFDMask(num_features=2048, epsilon=reach, scale=0.03 * len(pos), dim=pos.shape[1])
+    return gm.masks.RFDMask(
+        num_features=2048, epsilon=reach, scale=0.03 * len(pos), dim=pos.shape[1]
+    )
 
 
 def fourier(scene: Scene) -> gm.masks.FourierMask:
@@ -68,7 +75,10 @@ def fourier(scene: Scene) -> gm.masks.FourierMask:
 
 def kronecker(scene: Scene) -> gm.masks.Kronecker:
     """Causal downwards, diffusing along rows."""
-    return gm.masks.Kronecker(gm.masks.CausalMask(decay=0.8, length=scene.side), gm.masks.GridDiffusionMask(scene.side, t=4.0))
+    return gm.masks.Kronecker(
+        gm.masks.CausalMask(decay=0.8, length=scene.side),
+        gm.masks.GridDiffusionMask(scene.side, t=4.0),
+    )
 
 
 WIDE = partial(gm.masks.Diffusion, scale=6.0)
@@ -92,7 +102,11 @@ PAGES = (
     Page("fourier", fourier),
     Page("causal", lambda _: gm.masks.CausalMask(decay=0.99), ("grid",)),
     Page("toeplitz", toeplitz, ("grid",)),
-    Page("grid_diffusion", lambda scene: gm.masks.GridDiffusionMask((scene.side, scene.side), t=5.0), ("grid",)),
+    Page(
+        "grid_diffusion",
+        lambda scene: gm.masks.GridDiffusionMask((scene.side, scene.side), t=5.0),
+        ("grid",),
+    ),
     Page("kronecker", kronecker, ("grid",)),
     Page("hypercube", lambda _: gm.masks.HypercubeMask(t=0.4), ("power of two",)),
 )
@@ -115,7 +129,9 @@ def draw(page: Page, scenes: Sequence[Scene]) -> bytes:
         scale, start = scale_of(row, scene.node), left + 0.5 * place
         axes = figure.add_axes((start, 0.03, 0.38, 0.86), projection="3d" if scene.solid else None)
         scene.paint(axes, scene, scale.to_rgba(row.numpy()))
-        figure.colorbar(scale, cax=figure.add_axes((start + 0.39, 0.12, 0.012, 0.68))).ax.tick_params(labelsize=7)
+        figure.colorbar(
+            scale, cax=figure.add_axes((start + 0.39, 0.12, 0.012, 0.68))
+        ).ax.tick_params(labelsize=7)
     figure.suptitle(textwrap.fill(name, 110), fontsize=9, family="monospace", y=0.975)
     return quantise(figure)
 
@@ -123,10 +139,16 @@ def draw(page: Page, scenes: Sequence[Scene]) -> bytes:
 def main() -> None:
     """Draw the pictures that are asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--masks", default="", help="names of pages, such as walk,grf (default: all)")
+    parser.add_argument(
+        "--masks", default="", help="names of pages, such as walk,grf (default: all)"
+    )
     parser.add_argument("--mesh", type=Path, help="a mesh file (default: a tube round a knot)")
-    parser.add_argument("--out", type=Path, default=Path("runs/masks"), help="folder of the pictures")
-    parser.add_argument("--smoke", action="store_true", help="tiny graphs, pictures are thrown away")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/masks"), help="folder of the pictures"
+    )
+    parser.add_argument(
+        "--smoke", action="store_true", help="tiny graphs, pictures are thrown away"
+    )
     asked = parser.parse_args()
     side, around = (9, 5) if asked.smoke else (SIDE, AROUND)
     known = {page.name: page for page in PAGES}

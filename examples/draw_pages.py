@@ -1,4 +1,6 @@
-"""The pictures of README.md and docs/concepts.md: whom a node attends to, hops of walks, executions, a batch.
+"""The pictures of README.md and docs/concepts.md.
+
+Whom a node attends to, hops of walks, executions, a batch.
 
 python examples/draw_pages.py --out docs/pictures
 """
@@ -27,7 +29,10 @@ INK, PALE, WARM, COLD = "#1f2933", "#d9dde0", "#e8743f", "#4fa8b8"
 
 
 def rows(smoke: bool) -> Figure:
-    """A row of three masks on a mesh: the same node, the same colours from 0 to the largest entry of another node."""
+    """A row of three masks on a mesh.
+
+    The same node, the same colours from 0 to the largest entry of another node.
+    """
     scene = knot(5 if smoke else 14)
     wide = partial(gm.masks.Diffusion, scale=6.0)
     masks = {
@@ -53,7 +58,9 @@ def hops(smoke: bool) -> Figure:
     figure = Figure(figsize=(9, 2.1), layout="constrained")
     for place, hop in enumerate((0, 1, 2, 4, 8)):
         chosen = (walks.row == scene.node) & (walks.hop == hop)
-        row = torch.zeros(scene.topology.num_nodes).index_add(0, walks.col[chosen], walks.weight[chosen])
+        row = torch.zeros(scene.topology.num_nodes).index_add(
+            0, walks.col[chosen], walks.weight[chosen]
+        )
         axes = figure.add_subplot(1, 5, place + 1, title=f"$t = {hop}$")
         scene.paint(axes, scene, POSITIVE((row / row.max()).numpy()))
     return figure
@@ -63,15 +70,21 @@ def executions(_: bool) -> Figure:
     """What each execution builds and multiplies."""
     figure = Figure(figsize=(9, 2.9))
     for place, (name, (caption, paint)) in enumerate(EXECUTIONS.items()):
-        axes = figure.add_axes((0.02 + 0.333 * place, 0.12, 0.3, 0.74), aspect="equal", xlim=(0, 12), ylim=(0, 10))
+        axes = figure.add_axes(
+            (0.02 + 0.333 * place, 0.12, 0.3, 0.74), aspect="equal", xlim=(0, 12), ylim=(0, 10)
+        )
         paint(axes)
         axes.set_axis_off()
-        figure.text(0.17 + 0.333 * place, 0.91, name, ha="center", fontsize=12, weight="bold", color=INK)
+        figure.text(
+            0.17 + 0.333 * place, 0.91, name, ha="center", fontsize=12, weight="bold", color=INK
+        )
         figure.text(0.17 + 0.333 * place, 0.03, caption, ha="center", fontsize=9, color=INK)
     return figure
 
 
-def _box(axes: Any, x: float, y: float, width: float, height: float, colour: str, text: str = "") -> None:
+def _box(
+    axes: Any, x: float, y: float, width: float, height: float, colour: str, text: str = ""
+) -> None:
     axes.add_patch(Rectangle((x, y), width, height, facecolor=colour, edgecolor=INK, linewidth=0.8))
     axes.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=9, color=INK)
 
@@ -84,7 +97,11 @@ def _lifted(axes: Any) -> None:
 
 def _pairs(axes: Any) -> None:
     _box(axes, 3, 2, 6, 6, "none")
-    place = np.random.default_rng(0).random((16, 16)) * (1 + np.abs(np.subtract.outer(range(16), range(16)))) < 0.55
+    place = (
+        np.random.default_rng(0).random((16, 16))
+        * (1 + np.abs(np.subtract.outer(range(16), range(16))))
+        < 0.55
+    )
     for i, j in zip(*np.nonzero(place | np.eye(16, dtype=bool)), strict=True):
         _box(axes, 3 + 6 * j / 16, 8 - 6 * (i + 1) / 16, 6 / 16, 6 / 16, COLD)
 
@@ -96,17 +113,26 @@ def _dense(axes: Any) -> None:
 
 
 def batch(_: bool) -> Figure:
-    """The mask of three graphs alone, and of their batch: blocks on the diagonal, nothing in between."""
+    """The mask of three graphs alone, and of their batch.
+
+    Blocks on the diagonal, nothing in between.
+    """
     graphs = [_chain(6, closed=True), _chain(4), _chain(9, closed=True)]
     mask = gm.masks.PowerSeriesMask(order=3, alpha=gm.masks.Diffusion)
     blocks = [_dense_mask(mask, graph) for graph in graphs]
-    panels = (figure := Figure(figsize=(9, 2.9), layout="constrained")).subplots(1, 5, width_ratios=[6, 4, 9, 2, 19])
+    panels = (figure := Figure(figsize=(9, 2.9), layout="constrained")).subplots(
+        1, 5, width_ratios=[6, 4, 9, 2, 19]
+    )
     top = max(float(block.max()) for block in blocks)
-    for axes, block, name in zip(panels, blocks, ("ring of 6", "path of 4", "ring of 9"), strict=False):
+    for axes, block, name in zip(
+        panels, blocks, ("ring of 6", "path of 4", "ring of 9"), strict=False
+    ):
         axes.imshow(block, cmap=POSITIVE, vmin=0, vmax=top)
         axes.set_title(name, fontsize=9)
     panels[3].text(0.5, 0.5, "→", ha="center", va="center", fontsize=22)
-    panels[4].imshow(_dense_mask(mask, Batch.from_data_list(graphs)), cmap=POSITIVE, vmin=0, vmax=top)
+    panels[4].imshow(
+        _dense_mask(mask, Batch.from_data_list(graphs)), cmap=POSITIVE, vmin=0, vmax=top
+    )
     panels[4].set_title("their batch: one graph of 19 nodes", fontsize=9)
     for axes in panels:
         axes.set(xticks=[], yticks=[])
@@ -120,7 +146,9 @@ def _dense_mask(mask: gm.masks.TopologicalMask, data: Data) -> Tensor:
 
 
 def _chain(size: int, closed: bool = False) -> Data:
-    step = torch.stack([torch.arange(size), (torch.arange(size) + 1) % size])[:, : size if closed else size - 1]
+    step = torch.stack([torch.arange(size), (torch.arange(size) + 1) % size])[
+        :, : size if closed else size - 1
+    ]
     return Data(edge_index=torch.cat([step, step.flip(0)], 1), num_nodes=size)
 
 
@@ -129,14 +157,23 @@ EXECUTIONS = {
     "Pairs": ("score only the stored pairs (i, j)", _pairs),
     "Dense": ("small graphs block by block", _dense),
 }
-PICTURES: dict[str, Callable[[bool], Figure]] = {"rows": rows, "hops": hops, "executions": executions, "batch": batch}
+PICTURES: dict[str, Callable[[bool], Figure]] = {
+    "rows": rows,
+    "hops": hops,
+    "executions": executions,
+    "batch": batch,
+}
 
 
 def main() -> None:
     """Draw the pictures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--out", type=Path, default=Path("runs/pages"), help="folder of the pictures")
-    parser.add_argument("--smoke", action="store_true", help="tiny graphs, pictures are thrown away")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/pages"), help="folder of the pictures"
+    )
+    parser.add_argument(
+        "--smoke", action="store_true", help="tiny graphs, pictures are thrown away"
+    )
     asked = parser.parse_args()
     out = Path(tempfile.mkdtemp()) if asked.smoke else asked.out
     out.mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,9 @@
 
     python examples/interpolated_normals.py --root DATA/meshes
 
-Nothing is trained: n_i is the direction of sum_j M_ij n_j over the known j. Each mask has one width, in mean edge lengths of
-the mesh, chosen for each mesh from the same grid by hiding a quarter of the known normals and predicting them from the rest.
+Nothing is trained: n_i is the direction of sum_j M_ij n_j over the known j. Each mask has one
+width, in mean edge lengths of the mesh, chosen for each mesh from the same grid by hiding a quarter
+of the known normals and predicting them from the rest.
 """
 
 from __future__ import annotations
@@ -52,11 +53,15 @@ def spanning_tree(data: Data) -> gm.Topology:
 
 def all_distances(topology: gm.Topology) -> Tensor:
     """Lengths of the shortest paths between all pairs, by Dijkstra's algorithm."""
-    edges = csr_matrix((topology.edge_weight.numpy(), topology.edge_index.numpy()), 2 * [topology.num_nodes])
+    edges = csr_matrix(
+        (topology.edge_weight.numpy(), topology.edge_index.numpy()), 2 * [topology.num_nodes]
+    )
     return torch.from_numpy(dijkstra(edges).astype(np.float32))
 
 
-def prepared(make: Callable[[float], gm.masks.TopologicalMask]) -> Callable[[float, gm.Topology], Any]:
+def prepared(
+    make: Callable[[float], gm.masks.TopologicalMask],
+) -> Callable[[float, gm.Topology], Any]:
     """The operator of a mask that is made for each width."""
     return lambda width, topology: (mask := make(width))(mask.prepare(topology))
 
@@ -71,13 +76,25 @@ class Family(NamedTuple):
 
 FAMILIES = {
     "unmasked": Family(prepared(lambda _: gm.masks.GlobalMask())),
-    "walk": Family(prepared(lambda w: gm.masks.WalkMask(alpha=partial(Diffusion, scale=w**2))), affinities),
-    "power series": Family(prepared(lambda w: gm.masks.PowerSeriesMask(8, alpha=partial(Diffusion, scale=w**2))), affinities),
+    "walk": Family(
+        prepared(lambda w: gm.masks.WalkMask(alpha=partial(Diffusion, scale=w**2))), affinities
+    ),
+    "power series": Family(
+        prepared(lambda w: gm.masks.PowerSeriesMask(8, alpha=partial(Diffusion, scale=w**2))),
+        affinities,
+    ),
     "diffusion": Family(prepared(lambda w: gm.masks.DiffusionMask(scale=w**2)), affinities),
-    "tree": Family(prepared(lambda w: gm.masks.TreeDistanceMask(partial(ExponentialDistance, slope=1 / w))), spanning_tree),
-    "separator": Family(prepared(lambda w: gm.masks.SeparatorMask(partial(ExponentialDistance, slope=1 / w)))),
+    "tree": Family(
+        prepared(lambda w: gm.masks.TreeDistanceMask(partial(ExponentialDistance, slope=1 / w))),
+        spanning_tree,
+    ),
+    "separator": Family(
+        prepared(lambda w: gm.masks.SeparatorMask(partial(ExponentialDistance, slope=1 / w)))
+    ),
     "RFD": Family(prepared(lambda w: gm.masks.RFDMask(num_features=256, epsilon=w))),
-    "exact paths": Family(lambda w, mesh: torch.exp(-mesh.derive(all_distances) / w)[None], largest=GROUPS[0][1]),
+    "exact paths": Family(
+        lambda w, mesh: torch.exp(-mesh.derive(all_distances) / w)[None], largest=GROUPS[0][1]
+    ),
 }
 
 
@@ -103,14 +120,26 @@ def score(name: str, data: Data) -> Score:
     """Choose the width on known normals, then predict the hidden ones."""
     family = FAMILIES[name]
     tuned = family.graph(data)
-    held_out = data.known & (torch.rand(data.num_nodes, generator=torch.Generator().manual_seed(0)) < 0.25)
-    width = max(WIDTHS, key=lambda width: cosine(family.operator(width, tuned), data.normal, data.known & ~held_out, held_out))
+    held_out = data.known & (
+        torch.rand(data.num_nodes, generator=torch.Generator().manual_seed(0)) < 0.25
+    )
+    width = max(
+        WIDTHS,
+        key=lambda width: cosine(
+            family.operator(width, tuned), data.normal, data.known & ~held_out, held_out
+        ),
+    )
     start = time.process_time()
     operator = family.operator(width, family.graph(data))
     reached, first = cosine(operator, data.normal, data.known, data.hidden), time.process_time()
     cosine(operator, data.normal, data.known, data.hidden)
-    scored = Score(name, data.name, data.num_nodes, width, reached, first - start, time.process_time() - first)
-    print("{:14}{:24}{:>8}  width {:6.2f}  cosine {:.4f}  {:8.3f} s, again {:.4f} s".format(*scored), flush=True)
+    scored = Score(
+        name, data.name, data.num_nodes, width, reached, first - start, time.process_time() - first
+    )
+    print(
+        "{:14}{:24}{:>8}  width {:6.2f}  cosine {:.4f}  {:8.3f} s, again {:.4f} s".format(*scored),
+        flush=True,
+    )
     return scored
 
 
@@ -120,28 +149,49 @@ def cell(scored: list[Score]) -> str:
         return "-"
     *_, width, cosines, first, again = zip(*scored, strict=True)
     seconds = f"{np.mean(first):.3f}, {np.mean(again):.4f}"
-    return f"{np.mean(cosines):.4f} | {seconds} | {min(width):.2g} to {max(width):.2g} | {len(scored)}"
+    return (
+        f"{np.mean(cosines):.4f} | {seconds} | {min(width):.2g} to {max(width):.2g} | {len(scored)}"
+    )
 
 
 def main() -> None:
     """Score and report."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--root", type=Path, help="folder of meshes (default: a generated one)")
-    parser.add_argument("--names", nargs="+", help="of meshes, without the ending of their files (default: all)")
-    parser.add_argument("--masks", nargs="+", choices=tuple(FAMILIES), default=list(FAMILIES), help="(default: all)")
+    parser.add_argument(
+        "--names", nargs="+", help="of meshes, without the ending of their files (default: all)"
+    )
+    parser.add_argument(
+        "--masks", nargs="+", choices=tuple(FAMILIES), default=list(FAMILIES), help="(default: all)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of what is hidden (default: 0)")
-    parser.add_argument("--smoke", action="store_true", help="a tiny run that only shows that everything works")
+    parser.add_argument(
+        "--smoke", action="store_true", help="a tiny run that only shows that everything works"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         if options.root is None:
             write_blobs(Path(folder), 1, 200 if options.smoke else 5_000)
-        dataset = MeshNormals(options.root or folder, options.names, seed=options.seed, pre_transform=in_edges)
+        dataset = MeshNormals(
+            options.root or folder, options.names, seed=options.seed, pre_transform=in_edges
+        )
         meshes = sorted(dataset, key=lambda data: data.num_nodes)
-        scored = [score(name, data) for data in meshes for name in options.masks if data.num_nodes <= FAMILIES[name].largest]
+        scored = [
+            score(name, data)
+            for data in meshes
+            for name in options.masks
+            if data.num_nodes <= FAMILIES[name].largest
+        ]
     columns = ("mask", *(f"{low:,} < V <= {high:,}" for low, high in GROUPS))
     table = Table(*columns, title="cosine | CPU seconds, again | widths | meshes")
     for name in options.masks:
-        table.add_row(name, *(cell([s for s in scored if s.mask == name and low < s.vertices <= high]) for low, high in GROUPS))
+        table.add_row(
+            name,
+            *(
+                cell([s for s in scored if s.mask == name and low < s.vertices <= high])
+                for low, high in GROUPS
+            ),
+        )
     Console(width=140).print(table)
 
 

@@ -20,8 +20,12 @@ LIGHT = np.array([0.4, -0.3, 0.87])
 MARK = {"marker": "o", "ms": 10, "mfc": "none", "mec": "#e03c10", "mew": 2.2}
 COLOURS, DPI = 255, 100
 ZERO = "#f4f4f2"
-POSITIVE = LinearSegmentedColormap.from_list("row", [ZERO, "#bfe0d8", "#4fa8b8", "#21618c", "#152a5c"])
-SIGNED = LinearSegmentedColormap.from_list("signed row", ["#7a1027", "#d6735c", ZERO, "#4f97b8", "#152a5c"])
+POSITIVE = LinearSegmentedColormap.from_list(
+    "row", [ZERO, "#bfe0d8", "#4fa8b8", "#21618c", "#152a5c"]
+)
+SIGNED = LinearSegmentedColormap.from_list(
+    "signed row", ["#7a1027", "#d6735c", ZERO, "#4f97b8", "#152a5c"]
+)
 
 
 def paint_pixels(axes: Any, scene: Any, colours: np.ndarray) -> None:
@@ -35,7 +39,11 @@ def paint_pixels(axes: Any, scene: Any, colours: np.ndarray) -> None:
 def paint_dots(axes: Any, scene: Any, colours: np.ndarray) -> None:
     """Points and edges."""
     pos = scene.topology.pos.numpy()
-    axes.add_collection(LineCollection(pos[scene.topology.edge_index.T.numpy()], colors="#c9c9c4", linewidths=0.7, zorder=1))
+    axes.add_collection(
+        LineCollection(
+            pos[scene.topology.edge_index.T.numpy()], colors="#c9c9c4", linewidths=0.7, zorder=1
+        )
+    )
     axes.scatter(*pos.T, s=22, c=colours, edgecolors="#c9c9c4", linewidths=0.3, zorder=2)
     axes.plot(*pos[scene.node], **MARK, zorder=3)
     axes.set_aspect("equal")
@@ -51,7 +59,9 @@ def paint_mesh(axes: Any, scene: Any, colours: np.ndarray) -> None:
     light = 0.72 + 0.28 * np.abs(normal @ LIGHT)
     shaded = colours[face].mean(1)
     shaded[:, :3] *= light[:, None]
-    axes.add_collection3d(Poly3DCollection(corners, facecolors=shaded, edgecolors=shaded, linewidths=0.2))
+    axes.add_collection3d(
+        Poly3DCollection(corners, facecolors=shaded, edgecolors=shaded, linewidths=0.2)
+    )
     low, high = pos.min(0), pos.max(0)
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]))
     axes.set_box_aspect(high - low, zoom=1.2)
@@ -78,5 +88,7 @@ def quantise(figure: Figure, dpi: int = DPI) -> bytes:
     raw, small = io.BytesIO(), io.BytesIO()
     figure.set_dpi(dpi)
     FigureCanvasAgg(figure).print_png(raw)
-    Image.open(raw).convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE).save(small, "PNG", optimize=True)
+    Image.open(raw).convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE).save(
+        small, "PNG", optimize=True
+    )
     return small.getvalue()

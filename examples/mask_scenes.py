@@ -44,7 +44,9 @@ def pixels(side: int) -> Scene:
     one, other = (torch.cat([pair[end].flatten() for pair in pairs]) for end in (0, 1))
     edges = torch.stack([torch.cat([one, other]), torch.cat([other, one])])
     pos = torch.stack([place.flatten() % side, place.flatten() // side], 1).float() / (side - 1)
-    return Scene(gm.Topology(edges, side * side, pos=pos), int(place[side // 2, side // 2]), paint_pixels)
+    return Scene(
+        gm.Topology(edges, side * side, pos=pos), int(place[side // 2, side // 2]), paint_pixels
+    )
 
 
 def cloud(side: int) -> Scene:
@@ -53,15 +55,25 @@ def cloud(side: int) -> Scene:
     moved = pos + 0.4 / side * torch.randn(pos.shape, generator=torch.Generator().manual_seed(0))
     data = gm.transforms.KNNGraph(k=6)(Data(pos=moved))
     centre = int((moved - 0.5).norm(dim=1).argmin())
-    return Scene(gm.Topology(to_undirected(data.edge_index), len(pos), pos=moved), centre, paint_dots)
+    return Scene(
+        gm.Topology(to_undirected(data.edge_index), len(pos), pos=moved), centre, paint_dots
+    )
 
 
 def knot(around: int) -> Scene:
-    """A tube round a trefoil knot: strands that are near in space are far from each other on the surface."""
+    """A tube round a trefoil knot.
+
+    Strands that are near in space are far from each other on the surface.
+    """
     along = 14 * around
-    turn, ring = (grid.ravel() for grid in np.meshgrid(np.arange(along), np.arange(around), indexing="ij"))
+    turn, ring = (
+        grid.ravel() for grid in np.meshgrid(np.arange(along), np.arange(around), indexing="ij")
+    )
     pos = trefoil(turn / along, ring / around, np.array([0.5]))
-    corner = [((turn + i) % along) * around + (ring + j) % around for i, j in ((0, 0), (1, 0), (1, 1), (0, 1))]
+    corner = [
+        ((turn + i) % along) * around + (ring + j) % around
+        for i, j in ((0, 0), (1, 0), (1, 1), (0, 1))
+    ]
     face = np.concatenate([np.stack([corner[0], corner[i], corner[i + 1]], 1) for i in (1, 2)])
     return mesh(pos, face, int((pos @ np.array([0.02, -0.05, 1.0])).argmax()))
 
@@ -70,7 +82,13 @@ def mesh(pos: np.ndarray, face: np.ndarray, node: int) -> Scene:
     """A triangle mesh."""
     data = Data(pos=torch.from_numpy(pos).float(), face=torch.from_numpy(face.T.astype(np.int64)))
     data = gm.transforms.MeshToGraph()(data)
-    return Scene(gm.Topology(data.edge_index, len(pos), pos=data.pos), node, paint_mesh, solid=True, face=face)
+    return Scene(
+        gm.Topology(data.edge_index, len(pos), pos=data.pos),
+        node,
+        paint_mesh,
+        solid=True,
+        face=face,
+    )
 
 
 def read_mesh(path: Path) -> Scene:
@@ -85,16 +103,26 @@ def with_lengths(scene: Scene) -> Scene:
     """Edges weighted by their lengths, in units of the mean one."""
     topology = scene.topology
     length = edge_lengths(topology)
-    weighted = gm.Topology(topology.edge_index, topology.num_nodes, length / length.mean(), pos=topology.pos)
+    weighted = gm.Topology(
+        topology.edge_index, topology.num_nodes, length / length.mean(), pos=topology.pos
+    )
     return scene._replace(topology=weighted)
 
 
 def spanned(scene: Scene) -> Scene:
     """The minimum spanning tree of a scene with lengths."""
     topology = scene.topology
-    data = Data(edge_index=topology.edge_index, edge_weight=topology.edge_weight, num_nodes=topology.num_nodes)
+    data = Data(
+        edge_index=topology.edge_index,
+        edge_weight=topology.edge_weight,
+        num_nodes=topology.num_nodes,
+    )
     tree = gm.transforms.MinimumSpanningTree()(data)
-    return scene._replace(topology=gm.Topology(tree.edge_index, topology.num_nodes, tree.edge_weight, pos=topology.pos))
+    return scene._replace(
+        topology=gm.Topology(
+            tree.edge_index, topology.num_nodes, tree.edge_weight, pos=topology.pos
+        )
+    )
 
 
 def edge_lengths(topology: gm.Topology) -> Tensor:

@@ -2,8 +2,9 @@
 
     python examples/motif_detection.py --motif caveman --seeds 0 1
 
-The task on which GKAT (ICML 2022) was introduced, generated from the seed: nothing is downloaded. Nodes know the degrees
-of their neighbours; classes differ in how the ten nodes of the addition are joined, not in their number of edges.
+The task on which GKAT (ICML 2022) was introduced, generated from the seed: nothing is downloaded.
+Nodes know the degrees of their neighbours; classes differ in how the ten nodes of the addition are
+joined, not in their number of edges.
 """
 
 from __future__ import annotations
@@ -23,22 +24,42 @@ from graphmask.datasets.motif_detection import MOTIFS
 
 
 def load(options: argparse.Namespace, seed: int, part: str) -> MotifDetection:
-    """Three parts of the seed's graphs: those to validate on come from the training stream of another seed."""
+    """Three parts of the seed's graphs.
+
+    Those to validate on come from the training stream of another seed.
+    """
     pairs = options.pairs if part == "train" else options.pairs // 3
     sampler = gm.walks.ResampledWalks(budget=options.budget, hops=options.hops)
     draw = gm.transforms.AddWalks(sampler, torch.Generator().manual_seed(seed))
     held_out = 1_000_000 if part == "val" else 0
-    return MotifDetection(train=part != "test", motif=options.motif, num_pairs=pairs, seed=seed + held_out, pre_transform=draw)
+    return MotifDetection(
+        train=part != "test",
+        motif=options.motif,
+        num_pairs=pairs,
+        seed=seed + held_out,
+        pre_transform=draw,
+    )
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = training.parser(__doc__, epochs=30, channels=32, layers=2, hops=6)
     parser.add_argument("--motif", default="caveman", choices=MOTIFS)
-    parser.add_argument("--pairs", type=int, default=768, help="graphs of each class to train on; a third as many to test")
+    parser.add_argument(
+        "--pairs",
+        type=int,
+        default=768,
+        help="graphs of each class to train on; a third as many to test",
+    )
     parser.add_argument("--budget", type=int, default=64, help="of the walks from each node")
     options = parser.parse_args(arguments)
     if options.smoke:
-        options.epochs, options.channels, options.layers, options.hops, options.pairs = 2, 8, 1, 2, 12
+        options.epochs, options.channels, options.layers, options.hops, options.pairs = (
+            2,
+            8,
+            1,
+            2,
+            12,
+        )
     return options
 
 
@@ -63,7 +84,10 @@ def main() -> None:
 
     mask = gm.masks.WalkMask(options.hops, options.heads)
     training.compare(
-        f"motif_detection-{options.motif}", options, make, training.variants(options.channels, options.heads, mask)
+        f"motif_detection-{options.motif}",
+        options,
+        make,
+        training.variants(options.channels, options.heads, mask),
     )
 
 

@@ -1,10 +1,13 @@
-"""One graph in one batch: who does machine learning among 37,700 GitHub developers, and where are the mines?
+"""One graph in one batch.
 
-    python examples/node_classification.py --dataset minesweeper --root DATA/heterophilous --seeds 0 1
-    python examples/node_classification.py --dataset github --root DATA/musae --hops 4
+Who does machine learning among 37,700 GitHub developers, and where are the mines?
 
-Any graph of `graphmask.datasets.Heterophilous` can be named. Without --root a generated game of Minesweeper of the same rules
-stands in. Nodes are reordered so that neighbours lie close in memory, and walks are drawn once.
+    python examples/node_classification.py --dataset minesweeper --root DATA/heterophilous --seeds 0
+    1 python examples/node_classification.py --dataset github --root DATA/musae --hops 4
+
+Any graph of `graphmask.datasets.Heterophilous` can be named. Without --root a generated game of
+Minesweeper of the same rules stands in. Nodes are reordered so that neighbours lie close in memory,
+and walks are drawn once.
 """
 
 from __future__ import annotations
@@ -28,7 +31,10 @@ BY_RANKING = ("minesweeper", "questions", "tolokers")  # scored by the area unde
 
 
 class OneGraph(training.Task):
-    """Every batch is the whole graph, kept with all that is derived from it; each part is scored on its own nodes."""
+    """Every batch is the whole graph, kept with all that is derived from it.
+
+    Each part is scored on its own nodes.
+    """
 
     def __init__(self, data: Data, model: nn.Module, metric: Metric, lr: float) -> None:
         super().__init__(model, nn.CrossEntropyLoss(), metric, lr)
@@ -47,14 +53,21 @@ class OneGraph(training.Task):
 def load(options: argparse.Namespace, seed: int) -> tuple[Data, int]:
     """The graph, and its number of classes. The seed chooses the split."""
     sampler = gm.walks.ResampledWalks(budget=options.budget, hops=options.hops)
-    prepare = T.Compose([gm.transforms.ReorderNodes(), gm.transforms.AddWalks(sampler, torch.Generator().manual_seed(seed))])
+    prepare = T.Compose(
+        [
+            gm.transforms.ReorderNodes(),
+            gm.transforms.AddWalks(sampler, torch.Generator().manual_seed(seed)),
+        ]
+    )
     if options.root is None:
         print("NO --root: a generated game of Minesweeper stands in for the data")
         dataset: Any = Minesweeper(size=16 if options.smoke else 100, seed=seed)
     elif options.dataset == "github":
         dataset = GitHub(options.root, seed=seed, processed_root=options.out)
     else:
-        dataset = Heterophilous(options.root, options.dataset, split=seed % 10, processed_root=options.out)
+        dataset = Heterophilous(
+            options.root, options.dataset, split=seed % 10, processed_root=options.out
+        )
     return prepare(dataset[0]), dataset.num_classes
 
 
@@ -62,12 +75,17 @@ def choices(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """What is compared: with coefficients of any sign, or non-negative ones."""
     signed = gm.masks.WalkMask(options.hops, options.heads)
     positive = gm.masks.WalkMask(options.hops, options.heads, alpha=gm.masks.NonNegative)
-    return {"masked, non-negative": {"mask": positive}, **training.variants(options.channels, options.heads, signed)}
+    return {
+        "masked, non-negative": {"mask": positive},
+        **training.variants(options.channels, options.heads, signed),
+    }
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = training.parser(__doc__, epochs=300, layers=4, hops=8, lr=3e-3, dropout=0.2)
-    parser.add_argument("--dataset", default="minesweeper", help="github, or the name of a heterophilous graph")
+    parser.add_argument(
+        "--dataset", default="minesweeper", help="github, or the name of a heterophilous graph"
+    )
     parser.add_argument("--root", type=Path, help="folder of git_web_ml.zip or NAME.npz")
     parser.add_argument("--budget", type=int, default=64, help="of the walks from each node")
     options = parser.parse_args(arguments)
@@ -81,12 +99,22 @@ def main() -> None:
     one = [Data(num_nodes=1)]  # the loaders only count batches: the graph stays with its task
     ranked = options.root is None or options.dataset in BY_RANKING
 
-    def make(variant: str, mixing: dict[str, Any], seed: int) -> tuple[training.Task, training.Loaders]:
+    def make(
+        variant: str, mixing: dict[str, Any], seed: int
+    ) -> tuple[training.Task, training.Loaders]:
         data, classes = load(options, seed)
         model = gm.nn.TopologicalTransformer(
-            data.num_features, options.channels, classes, options.layers, options.heads, dropout=options.dropout, **mixing
+            data.num_features,
+            options.channels,
+            classes,
+            options.layers,
+            options.heads,
+            dropout=options.dropout,
+            **mixing,
         )
-        metric = MulticlassAUROC(classes) if ranked else MulticlassAccuracy(classes, average="micro")
+        metric = (
+            MulticlassAUROC(classes) if ranked else MulticlassAccuracy(classes, average="micro")
+        )
         return OneGraph(data, model, metric, options.lr), training.Loaders(one, one, one, 1, seed)
 
     score = f"test {'ROC-AUC' if ranked else 'accuracy'}"

@@ -1,8 +1,11 @@
-"""Whole scenes of more than 30,000 points, a class for each point: which ones are ground? Nothing is cropped.
+"""Whole scenes of more than 30,000 points, a class for each point.
+
+Which ones are ground? Nothing is cropped.
 
     python examples/scene_segmentation.py --root DATA/lidar --test samp11 samp12 samp61
 
-Reads the ISPRS filter test, and trains on the scans that are not named. Without --root, generated terrain stands in.
+Reads the ISPRS filter test, and trains on the scans that are not named. Without --root, generated
+terrain stands in.
 """
 
 from __future__ import annotations
@@ -22,7 +25,10 @@ from graphmask.datasets import ISPRSFilterTest, TerrainScenes
 
 
 class PlanGraph(T.BaseTransform):
-    """Joins each point to its nearest in the plane: the ground beside a house is its neighbour, whatever the height."""
+    """Joins each point to its nearest in the plane.
+
+    The ground beside a house is its neighbour, whatever the height.
+    """
 
     def __init__(self, k: int = 8) -> None:
         self.k = k
@@ -79,23 +85,38 @@ class Segmentation(Task):
     def on_test_batch_end(self, _: Any, batch: Batch, *__: Any) -> None:
         error, kappa = self.metrics["test"].scenes[-1][0].tolist()
         name = batch.name[0] if "name" in batch else "generated"
-        print(f"{name}: {batch.num_nodes:,} points, error {100 * error:.2f} %, kappa {100 * kappa:.1f} %")
+        print(
+            f"{name}: {batch.num_nodes:,} points, error {100 * error:.2f} %, kappa {100 * kappa:.1f} %"
+        )
 
 
 def main() -> None:
     """Build the graphs once, train and compare."""
     asked = parser(__doc__, batch_size=1, epochs=16, lr=4e-3, channels=32)
-    asked.add_argument("--root", help="folder of the ISPRS filter test (default: generated terrain)")
+    asked.add_argument(
+        "--root", help="folder of the ISPRS filter test (default: generated terrain)"
+    )
     asked.add_argument("--processed-root", help="folder of the cache, where root cannot be written")
-    asked.add_argument("--test", nargs="+", default=["samp11"], help="scans that are tested on, not trained on")
+    asked.add_argument(
+        "--test", nargs="+", default=["samp11"], help="scans that are tested on, not trained on"
+    )
     asked.add_argument("--points", type=int, default=32_768, help="of a generated scene")
-    asked.add_argument("--scenes", type=int, default=8, help="generated, to train on; half as many to test on")
+    asked.add_argument(
+        "--scenes", type=int, default=8, help="generated, to train on; half as many to test on"
+    )
     asked.add_argument("--budget", type=int, default=64, help="entries of the mask per point")
     options = asked.parse_args()
     if options.smoke:
-        options.points, options.scenes, options.epochs, options.layers, options.channels = 2_048, 2, 1, 2, 16
+        options.points, options.scenes, options.epochs, options.layers, options.channels = (
+            2_048,
+            2,
+            1,
+            2,
+            16,
+        )
     sampler = gm.walks.ResampledWalks(options.budget, options.hops)
-    # Positions become hundreds of metres before the nodes are put in order and the walks are drawn on the order.
+    # Positions become hundreds of metres before the nodes are put in order and the walks are drawn
+    # on the order.
     steps = [
         PlanGraph(),
         HeightFeatures(),
@@ -104,28 +125,60 @@ def main() -> None:
     ]
     prepare, turn = T.Compose(steps), T.RandomRotate(180, axis=2)
     if options.root is None:
-        print("No --root: generated terrain stands in for real scans, and its figures say nothing about them.")
+        print(
+            "No --root: generated terrain stands in for real scans, and its figures say nothing about them."
+        )
         train, test = (
-            TerrainScenes(None, part, options.points, number, transform=turn if part else None, pre_transform=prepare)
+            TerrainScenes(
+                None,
+                part,
+                options.points,
+                number,
+                transform=turn if part else None,
+                pre_transform=prepare,
+            )
             for part, number in ((True, options.scenes), (False, max(options.scenes // 2, 1)))
         )
     else:
         train, test = (
-            ISPRSFilterTest(options.root, options.test, part, options.processed_root, turn if part else None, prepare)
+            ISPRSFilterTest(
+                options.root,
+                options.test,
+                part,
+                options.processed_root,
+                turn if part else None,
+                prepare,
+            )
             for part in (True, False)
         )
-    print(f"{len(train)} scenes to train on, the largest of {max(s.num_nodes for s in train):,} points; {len(test)} to test on")
+    print(
+        f"{len(train)} scenes to train on, the largest of {max(s.num_nodes for s in train):,} points; {len(test)} to test on"
+    )
     mask = gm.masks.WalkMask(options.hops, options.heads, sampler=sampler)
     inputs = train[0].x.shape[1] + 3
 
     def make(_: str, mixing: dict[str, Any], seed: int) -> tuple[Segmentation, Loaders]:
         model = gm.nn.TopologicalTransformer(
-            inputs, options.channels, train.num_classes, options.layers, options.heads, dropout=options.dropout, **mixing
+            inputs,
+            options.channels,
+            train.num_classes,
+            options.layers,
+            options.heads,
+            dropout=options.dropout,
+            **mixing,
         )
-        task = Segmentation(model, nn.CrossEntropyLoss(), SceneError(train.num_classes), options.lr, ("x", "pos"))
+        task = Segmentation(
+            model, nn.CrossEntropyLoss(), SceneError(train.num_classes), options.lr, ("x", "pos")
+        )
         return task, Loaders(train, None, test, options.batch_size, seed)
 
-    compare("scene_segmentation", options, make, variants(options.channels, options.heads, mask), score="mean error of a scene")
+    compare(
+        "scene_segmentation",
+        options,
+        make,
+        variants(options.channels, options.heads, mask),
+        score="mean error of a scene",
+    )
 
 
 if __name__ == "__main__":

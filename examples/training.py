@@ -1,7 +1,9 @@
-"""What the training examples share: options, a task and loaders for Lightning, and the comparison of variants.
+"""What the training examples share.
 
-Every epoch is seeded by the run's seed and the epoch's own number, so that a run that was stopped and goes on with ``--resume``
-ends with the same weights as one that was never stopped.
+Options, a task and loaders for Lightning, and the comparison of variants.
+
+Every epoch is seeded by the run's seed and the epoch's own number, so that a run that was stopped
+and goes on with ``--resume`` ends with the same weights as one that was never stopped.
 """
 
 from __future__ import annotations
@@ -31,14 +33,25 @@ from torchmetrics import Metric
 import graphmask as gm
 
 # What `AddWalks` stores, of up to two sets.
-PARTS = ("index", "table", "index_1", "table_1", "hop", "weight", "set", "num_hops", "normalization")
+PARTS = (
+    "index",
+    "table",
+    "index_1",
+    "table_1",
+    "hop",
+    "weight",
+    "set",
+    "num_hops",
+    "normalization",
+)
 WALKS = [f"walk_{part}" for part in PARTS]
 
 
 def parser(description: str | None, **defaults: Any) -> argparse.ArgumentParser:
     """The options that all examples have; ``defaults`` replaces their defaults."""
     made = argparse.ArgumentParser(
-        description=(description or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        description=(description or "").partition("\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = made.add_argument
     add("--variants", nargs="+", help="which of the compared models to train (default: all)")
@@ -65,7 +78,9 @@ def parser(description: str | None, **defaults: Any) -> argparse.ArgumentParser:
     return made
 
 
-def variants(channels: int, heads: int, mask: gm.masks.TopologicalMask) -> dict[str, dict[str, Any]]:
+def variants(
+    channels: int, heads: int, mask: gm.masks.TopologicalMask
+) -> dict[str, dict[str, Any]]:
     """What is compared: how the nodes of a ``TopologicalTransformer`` mix."""
     local, everyone = GraphConv(channels, channels, aggr="mean"), gm.masks.GlobalMask()
     return {
@@ -81,22 +96,40 @@ class Task(L.LightningModule):
     """Trains a model on the node attributes ``inputs``, and scores it by a metric on validation and test data."""
 
     def __init__(
-        self, model: nn.Module, loss: nn.Module, metric: Metric, lr: float = 2e-3, inputs: Sequence[str] = ("x",)
+        self,
+        model: nn.Module,
+        loss: nn.Module,
+        metric: Metric,
+        lr: float = 2e-3,
+        inputs: Sequence[str] = ("x",),
     ) -> None:
         super().__init__()
         self.model, self.loss, self.lr, self.inputs = model, loss, lr, inputs
         self.metrics = nn.ModuleDict({part: metric.clone() for part in ("val", "test")})
 
     def forward(self, batch: Batch) -> Tensor:
-        return self.model(torch.cat([batch[name] for name in self.inputs], 1), gm.Topology.from_data(batch))
+        return self.model(
+            torch.cat([batch[name] for name in self.inputs], 1), gm.Topology.from_data(batch)
+        )
 
     def predict(self, batch: Batch, part: str) -> tuple[Tensor, Tensor]:
-        """Predictions and targets; ``part`` (train, val or test) serves tasks whose batches hold all three."""
+        """Predictions and targets.
+
+        ``part`` (train, val or test) serves tasks whose batches hold all three.
+        """
         return self(batch), batch.y
 
     def training_step(self, batch: Batch) -> Tensor:
         loss = self.loss(*self.predict(batch, "train"))
-        self.log("loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=batch.num_graphs, sync_dist=True)
+        self.log(
+            "loss",
+            loss,
+            prog_bar=True,
+            on_step=False,
+            on_epoch=True,
+            batch_size=batch.num_graphs,
+            sync_dist=True,
+        )
         return loss
 
     def validation_step(self, batch: Batch) -> None:
@@ -107,7 +140,9 @@ class Task(L.LightningModule):
 
     def _score(self, part: str, batch: Batch) -> None:
         self.metrics[part].update(*self.predict(batch, part))
-        self.log(part, self.metrics[part], prog_bar=True, on_epoch=True, batch_size=batch.num_graphs)
+        self.log(
+            part, self.metrics[part], prog_bar=True, on_epoch=True, batch_size=batch.num_graphs
+        )
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = torch.optim.AdamW(self.parameters(), lr=self.lr, weight_decay=0.01)
@@ -118,9 +153,12 @@ class Task(L.LightningModule):
 
 
 class SeededEpochs(DistributedSampler):
-    """Makes all that is random in an epoch follow from the seed and the epoch's number: order, augmentation, dropout.
+    """Makes all that is random in an epoch follow from the seed and the epoch's number.
 
-    The trainer calls ``set_epoch`` before it fetches an epoch's first batch, and also when it resumes.
+    Order, augmentation, dropout.
+
+    The trainer calls ``set_epoch`` before it fetches an epoch's first batch, and also when it
+    resumes.
     """
 
     def set_epoch(self, epoch: int) -> None:
@@ -129,11 +167,27 @@ class SeededEpochs(DistributedSampler):
 
 
 class Loaders(L.LightningDataModule):
-    """Loaders of PyG datasets, or lists of ``Data``; without validation data the last epoch counts as the best."""
+    """Loaders of PyG datasets, or lists of ``Data``.
 
-    def __init__(self, train: Dataset, val: Dataset | None, test: Dataset, batch_size: int = 32, seed: int = 0) -> None:
+    Without validation data the last epoch counts as the best.
+    """
+
+    def __init__(
+        self,
+        train: Dataset,
+        val: Dataset | None,
+        test: Dataset,
+        batch_size: int = 32,
+        seed: int = 0,
+    ) -> None:
         super().__init__()
-        self.train, self.val, self.test, self.batch_size, self.seed = train, val, test, batch_size, seed
+        self.train, self.val, self.test, self.batch_size, self.seed = (
+            train,
+            val,
+            test,
+            batch_size,
+            seed,
+        )
 
     def train_dataloader(self) -> DataLoader:
         world = self.trainer.world_size
@@ -147,10 +201,15 @@ class Loaders(L.LightningDataModule):
         return self._loader(self.test, self.batch_size)
 
     def _loader(self, data: Dataset, size: int, **options: Any) -> DataLoader:
-        masks = [part for part in self.trainer.lightning_module.modules() if isinstance(part, gm.masks.TopologicalMask)]
+        masks = [
+            part
+            for part in self.trainer.lightning_module.modules()
+            if isinstance(part, gm.masks.TopologicalMask)
+        ]
         # Models that read no walks are not timed batching them.
         unread = [] if any(mask.walk_demand for mask in masks) else WALKS
-        # A loader without a generator of its own draws from the global one whenever it is iterated, however often that is.
+        # A loader without a generator of its own draws from the global one whenever it is iterated,
+        # however often that is.
         return DataLoader(data, size, exclude_keys=unread, generator=torch.Generator(), **options)
 
 
@@ -168,14 +227,22 @@ class Stopwatch(Callback):
 
 
 def fit(task: Task, loaders: Loaders, options: argparse.Namespace, name: str) -> dict[str, float]:
-    """Train, then test the epoch that validated best. Its score, the median seconds of an epoch, the number of parameters."""
+    """Train, then test the epoch that validated best.
+
+    Its score, the median seconds of an epoch, the number of parameters.
+    """
     folder = options.out / name
     mode = "max" if task.metrics["val"].higher_is_better else "min"
     # Its own callback: `save_last` beside a monitor writes only when the monitor improves.
-    last, watch = ModelCheckpoint(folder, filename="last", enable_version_counter=False), Stopwatch()
+    last, watch = (
+        ModelCheckpoint(folder, filename="last", enable_version_counter=False),
+        Stopwatch(),
+    )
     best = last
     if loaders.val is not None:
-        best = ModelCheckpoint(folder, filename="best", monitor="val", mode=mode, enable_version_counter=False)
+        best = ModelCheckpoint(
+            folder, filename="best", monitor="val", mode=mode, enable_version_counter=False
+        )
     trainer = L.Trainer(
         max_epochs=options.epochs,
         accelerator=options.accelerator,
@@ -193,7 +260,11 @@ def fit(task: Task, loaders: Loaders, options: argparse.Namespace, name: str) ->
     trainer.fit(task, loaders, ckpt_path=start if options.resume and start.exists() else None)
     score = trainer.test(task, loaders, ckpt_path=best.best_model_path, verbose=False)[0]["test"]
     seconds = sorted(watch.seconds)[len(watch.seconds) // 2] if watch.seconds else float("nan")
-    return {"score": score, "seconds": seconds, "parameters": sum(p.numel() for p in task.model.parameters())}
+    return {
+        "score": score,
+        "seconds": seconds,
+        "parameters": sum(p.numel() for p in task.model.parameters()),
+    }
 
 
 def compare(
@@ -203,8 +274,12 @@ def compare(
     choices: Mapping[str, Any],
     score: str = "test accuracy",
 ) -> list[dict[str, Any]]:
-    """Train each variant with each seed, by ``make(variant, its arguments, seed)``; print and keep the table."""
-    # Lightning advises on loader workers (graphs here are batched faster than workers start) and tells what it overwrites.
+    """Train each variant with each seed, by ``make(variant, its arguments, seed)``.
+
+    Print and keep the table.
+    """
+    # Lightning advises on loader workers (graphs here are batched faster than workers start) and
+    # tells what it overwrites.
     for told in ("does not have many workers", "exists and is not empty", "treespec"):
         warnings.filterwarnings("ignore", message=f".*{told}.*")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)

@@ -1,9 +1,12 @@
-"""Hidden vertex normals of meshes that the model never saw: masked, unmasked and local mixing on equal footing.
+"""Hidden vertex normals of meshes that the model never saw.
+
+Masked, unmasked and local mixing on equal footing.
 
     python examples/vertex_normals.py --root DATA/meshes --seeds 0 1
 
-Four in five normals are hidden; the others are all that the model sees, besides the mesh. Every epoch turns the training meshes
-anew. Without --root, bumpy spheres are generated. What masks reach without training: interpolated_normals.py.
+Four in five normals are hidden; the others are all that the model sees, besides the mesh. Every
+epoch turns the training meshes anew. Without --root, bumpy spheres are generated. What masks reach
+without training: interpolated_normals.py.
 """
 
 from __future__ import annotations
@@ -53,7 +56,10 @@ class Affinities(T.BaseTransform):
 
 
 class SeeKnown(T.BaseTransform):
-    """Writes what the model sees of a vertex: its normal, or zero, and whether it is known; turned at random if asked for."""
+    """Writes what the model sees of a vertex: its normal, or zero, and whether it is known.
+
+    Turned at random if asked for.
+    """
 
     def __init__(self, turn: bool) -> None:
         self.turn = turn
@@ -61,7 +67,9 @@ class SeeKnown(T.BaseTransform):
     def forward(self, data: Data) -> Data:
         if self.turn:
             data.normal = data.normal @ torch.linalg.qr(torch.randn(3, 3))[0]
-        data.x = torch.cat([data.normal * data.known.unsqueeze(1), data.known.unsqueeze(1).float()], 1)
+        data.x = torch.cat(
+            [data.normal * data.known.unsqueeze(1), data.known.unsqueeze(1).float()], 1
+        )
         return data
 
 
@@ -76,7 +84,9 @@ def write_blobs(folder: Path, count: int, vertices: int) -> None:
         faces[inwards] = faces[inwards, ::-1]
         waves, phases = rng.normal(0, 3, (3, 4)), rng.uniform(0, 6, 4)
         np.savez(
-            folder / f"blob{number}.npz", v=points * (1 + 0.15 * np.sin(points @ waves + phases).sum(1, keepdims=True)), f=faces
+            folder / f"blob{number}.npz",
+            v=points * (1 + 0.15 * np.sin(points @ waves + phases).sum(1, keepdims=True)),
+            f=faces,
         )
 
 
@@ -84,7 +94,10 @@ def load(options: Options) -> tuple[MeshNormals, MeshNormals]:
     """All meshes small enough, with and without random turns."""
     sampler = gm.walks.ResampledWalks(options.budget, options.hops)
     walks = gm.transforms.AddWalks(sampler, torch.Generator().manual_seed(0))
-    small = {"pre_filter": lambda data: data.num_nodes <= options.largest, "pre_transform": T.Compose([Affinities(), walks])}
+    small = {
+        "pre_filter": lambda data: data.num_nodes <= options.largest,
+        "pre_transform": T.Compose([Affinities(), walks]),
+    }
     with tempfile.TemporaryDirectory() as folder:
         if options.root is None:
             print("No --root: these meshes are GENERATED, bumpy spheres.")
@@ -99,13 +112,21 @@ def parse(arguments: list[str] | None = None) -> Options:
     """The options of a run."""
     made = parser(__doc__, epochs=30, batch_size=4, lr=3e-3)
     made.add_argument("--root", type=Path, help="folder of meshes (default: generated ones)")
-    made.add_argument("--largest", type=int, default=7_000, help="leave out meshes of more vertices")
+    made.add_argument(
+        "--largest", type=int, default=7_000, help="leave out meshes of more vertices"
+    )
     made.add_argument("--blobs", type=int, default=20, help="how many meshes to generate")
     made.add_argument("--vertices", type=int, default=1_000, help="of a generated mesh")
     made.add_argument("--budget", type=int, default=32, help="pairs (i, j) stored per node")
     options = made.parse_args(arguments)
     if options.smoke:
-        options.blobs, options.vertices, options.channels, options.layers, options.epochs = 10, 60, 16, 1, 2
+        options.blobs, options.vertices, options.channels, options.layers, options.epochs = (
+            10,
+            60,
+            16,
+            1,
+            2,
+        )
     return options
 
 
@@ -114,8 +135,14 @@ def run(options: Options) -> list[dict[str, Any]]:
     turned, still = load(options)
     order = torch.randperm(len(still), generator=torch.Generator().manual_seed(0)).tolist()
     first, last = round(0.6 * len(order)), round(0.7 * len(order))
-    parts = Subset(turned, order[:first]), Subset(still, order[first:last]), Subset(still, order[last:])
-    print(f"{first} meshes train, {last - first} validate, {len(order) - last} test: {[still[i].name for i in order[last:]]}")
+    parts = (
+        Subset(turned, order[:first]),
+        Subset(still, order[first:last]),
+        Subset(still, order[last:]),
+    )
+    print(
+        f"{first} meshes train, {last - first} validate, {len(order) - last} test: {[still[i].name for i in order[last:]]}"
+    )
 
     def make(_: str, mixing: dict[str, Any], seed: int) -> tuple[Task, Loaders]:
         sizes = 4, options.channels, 3, options.layers, options.heads
@@ -124,7 +151,13 @@ def run(options: Options) -> list[dict[str, Any]]:
         return task, Loaders(*parts, options.batch_size, seed)
 
     mask = gm.masks.WalkMask(options.hops, options.heads)
-    return compare("normals", options, make, variants(options.channels, options.heads, mask), score="mean cosine")
+    return compare(
+        "normals",
+        options,
+        make,
+        variants(options.channels, options.heads, mask),
+        score="mean cosine",
+    )
 
 
 if __name__ == "__main__":

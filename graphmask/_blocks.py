@@ -18,12 +18,14 @@ _GROUP_COST = 2**13
 class Blocks:
     """Where each node and each pair of nodes of a graph lies among stacked graphs.
 
-    Groups follow each other, in each of them heads, then graphs, then the nodes of a graph. Places that no node takes are
+    Groups follow each other, in each of them heads, then graphs, then the nodes of a graph. Places
+    that no node takes are
     zeros by construction: nothing is ever read into them.
 
     Attributes:
         shapes: for each group its graphs G and its width w, the nodes of its largest graph.
-        place: ``[3, N]``, of each node: where its group starts, the places of its group ``G w``, and its own place there.
+        place: ``[3, N]``, of each node: where its group starts, the places of its group ``G w``,
+            and its own place there.
         start: ``[N]``, where its row of pairs starts, among the ``area`` pairs of one head.
         local: ``[N]``, its rank in its graph.
     """
@@ -46,7 +48,9 @@ class Blocks:
         span, area = graphs * widths, graphs * widths**2
         first, first_pair = (np.cumsum(x) - x for x in (span, area))
         width = widths[group]
-        facts = np.stack([first[group], span[group], rank * width, first_pair[group] + rank * width**2, width])
+        facts = np.stack(
+            [first[group], span[group], rank * width, first_pair[group] + rank * width**2, width]
+        )
         known = torch.from_numpy(facts).to(local.device)
         known = known.expand(-1, len(local)) if batch is None else known[:, batch]
         place = torch.stack([known[0], known[1], known[2] + local])
@@ -69,24 +73,37 @@ class Blocks:
         total = heads * sum(graphs * width for graphs, width in self.shapes)
         padded = x.new_zeros(total, width).index_copy(0, rows, x.reshape(-1, width))
         parts = padded.split([heads * graphs * width for graphs, width in self.shapes])
-        return [part.view(heads, *shape, width) for part, shape in zip(parts, self.shapes, strict=True)]
+        return [
+            part.view(heads, *shape, width) for part, shape in zip(parts, self.shapes, strict=True)
+        ]
 
     def unstack(self, parts: list[Tensor], rows: Tensor) -> Tensor:
         """``[N, H, C]`` from ``[H, G, w, C]`` for each group."""
         heads, *_, width = parts[0].shape
-        return torch.cat([part.reshape(-1, width) for part in parts]).index_select(0, rows).view(-1, heads, width)
+        return (
+            torch.cat([part.reshape(-1, width) for part in parts])
+            .index_select(0, rows)
+            .view(-1, heads, width)
+        )
 
     def scatter(self, value: Tensor, slots: Tensor) -> list[Tensor]:
-        """``[H, nnz]`` entries of a pattern as blocks ``[H, G, w, w]`` for each group; coinciding entries add."""
+        """``[H, nnz]`` entries of a pattern as blocks ``[H, G, w, w]`` for each group.
+
+        Coinciding entries add.
+        """
         heads = len(value)
         full = value.new_zeros(heads, self.area).scatter_add(1, slots.expand(heads, -1), value)
         parts = full.split([graphs * width * width for graphs, width in self.shapes], 1)
-        return [part.view(heads, *shape, shape[1]) for part, shape in zip(parts, self.shapes, strict=True)]
+        return [
+            part.view(heads, *shape, shape[1])
+            for part, shape in zip(parts, self.shapes, strict=True)
+        ]
 
     def slots(self, pattern: Pattern) -> Tensor | None:
         """``[nnz]``, where the entries of a pattern lie among all pairs; kept with the pattern.
 
-        In code that torch compiles only where they are kept already, since they cannot be kept there.
+        In code that torch compiles only where they are kept already, since they cannot be kept
+        there.
         """
         blocks, known = pattern.__dict__.get("_slots", (None, None))
         if blocks is self:

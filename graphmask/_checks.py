@@ -36,7 +36,10 @@ def check_integer(name: str, value: Any, low: int) -> int:
 
 
 class Questions:
-    """Facts about values of tensors, wanted by several checks and read together: an accelerator is waited for once."""
+    """Facts about values of tensors, wanted by several checks and read together.
+
+    An accelerator is waited for once.
+    """
 
     def __init__(self) -> None:
         self._asked: list[tuple[Callable[..., None], list[Tensor]]] = []
@@ -55,7 +58,10 @@ class Questions:
 
 
 def extremes(value: Tensor) -> tuple[Tensor, Tensor]:
-    """The least and the largest value, found in one pass; NaN where a value is, 0 where there are none."""
+    """The least and the largest value, found in one pass.
+
+    NaN where a value is, 0 where there are none.
+    """
     if not value.numel():
         return value.new_zeros(()), value.new_zeros(())
     low, high = torch.aminmax(value.detach())

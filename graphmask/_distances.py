@@ -22,5 +22,7 @@ def multiples(distance: Tensor, unit: float, name: str) -> Tensor:
     allowed = (_ROUNDINGS * torch.finfo(distance.dtype).eps * share.abs()).clamp(max=0.01)
     wrong = (share - nearest).abs() > allowed
     if bool(wrong.any()):
-        raise refuse(name, f"multiples of the unit {unit:g} of a table", f"{distance[wrong][0].item():g}")
+        raise refuse(
+            name, f"multiples of the unit {unit:g} of a table", f"{distance[wrong][0].item():g}"
+        )
     return nearest.long()

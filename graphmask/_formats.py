@@ -14,7 +14,10 @@ from ._checks import refuse, refuse_type
 
 
 class Edges(NamedTuple):
-    """Row 0 of ``edge_index [2, E]`` holds sources, row 1 targets; weights and N are there if the format carries them."""
+    """Row 0 of ``edge_index [2, E]`` holds sources, row 1 targets.
+
+    Weights and N are there if the format carries them.
+    """
 
     edge_index: Tensor
     edge_weight: Tensor | None
@@ -32,7 +35,9 @@ def read_edges(graph: Any) -> Edges:
         row, col, value = graph.coo()
         return Edges(torch.stack([col, row]), value, _square(tuple(graph.sizes()[:2])))
     if not isinstance(graph, Tensor):
-        raise refuse_type("edge_index", "a tensor, EdgeIndex, torch sparse matrix or SparseTensor", graph)
+        raise refuse_type(
+            "edge_index", "a tensor, EdgeIndex, torch sparse matrix or SparseTensor", graph
+        )
     if is_torch_sparse_tensor(graph):
         return _from_torch_sparse(graph)
     return Edges(_check_index(graph), None, None)

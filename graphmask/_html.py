@@ -23,7 +23,9 @@ def fact_table(title: str, facts: Mapping[str, object]) -> str:
         f'<td style="text-align:left">{html.escape(str(value))}</td></tr>'
         for name, value in facts.items()
     )
-    return f"<table><caption><code>{html.escape(title)}</code></caption><tbody>{lines}</tbody></table>"
+    return (
+        f"<table><caption><code>{html.escape(title)}</code></caption><tbody>{lines}</tbody></table>"
+    )
 
 
 def say_bytes(number: float) -> str:

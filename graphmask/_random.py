@@ -1,7 +1,7 @@
 """Counter-based random numbers: a pure function of a seed and of what the number is for.
 
-A draw for (hop 3 of node 5) is the same whatever else is drawn, on every device: that is what makes a graph's walks the same
-alone and inside any batch.
+A draw for (hop 3 of node 5) is the same whatever else is drawn, on every device: that is what makes
+a graph's walks the same alone and inside any batch.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# Constants of the 64-bit finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), as signed numbers.
+# Constants of the 64-bit finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), as signed
+# numbers.
 _GOLDEN = -7046029254386353131
 _MIX_1 = -4658895280553007687
 _MIX_2 = -7723592293110705685
@@ -31,7 +32,11 @@ def stream(seed: int | Tensor, *counters: Tensor | int) -> Tensor:
     """Seeds for more counters: ``uniform(stream(seed, a), b)`` is ``uniform(seed, a, b)``."""
     state = torch.as_tensor(seed)
     for counter in counters:
-        count = counter.long() if isinstance(counter, Tensor) else torch.tensor(counter, device=state.device)
+        count = (
+            counter.long()
+            if isinstance(counter, Tensor)
+            else torch.tensor(counter, device=state.device)
+        )
         state = _mix(state.to(count.device) + count * _GOLDEN)
     return state
 

@@ -62,7 +62,9 @@ def _recording(init: Callable[..., None]) -> Callable[..., None]:
     return recorded
 
 
-def _named(init: Callable[..., None], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def _named(
+    init: Callable[..., None], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any]:
     """Arguments of a constructor by name."""
     _, *given = _signature(init).bind(None, *args, **kwargs).arguments.items()
     return {name: note(value) for name, value in given}
@@ -74,7 +76,10 @@ def _signature(init: Callable[..., None]) -> inspect.Signature:
 
 
 def note(value: Any) -> Any:
-    """An argument as plain data, recipes, classes and partial classes: nothing that changes or cannot be pickled."""
+    """An argument as plain data, recipes, classes and partial classes.
+
+    Nothing that changes or cannot be pickled.
+    """
     if isinstance(value, _PLAIN) or inspect.isclass(value):
         return value
     if isinstance(value, Recorded):

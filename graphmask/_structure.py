@@ -13,9 +13,10 @@ T = TypeVar("T")
 class structure(Generic[T]):  # noqa: N801 - a decorator, like functools.cached_property
     """A property computed at first use, outside inference mode, and kept in the instance.
 
-    A tensor made under ``torch.inference_mode`` can never be saved for a backward pass: kept from a validation step, it would
-    break the next training step on the same object. And ``functools.cached_property`` takes a lock before Python 3.12, which
-    ``torch.compile`` cannot follow.
+    A tensor made under ``torch.inference_mode`` can never be saved for a backward pass: kept from a
+    validation step, it would break the next training step on the same object. And
+    ``functools.cached_property`` takes a lock before Python 3.12, which ``torch.compile`` cannot
+    follow.
     """
 
     def __init__(self, function: Callable[[Any], T]) -> None:
@@ -32,7 +33,8 @@ class structure(Generic[T]):  # noqa: N801 - a decorator, like functools.cached_
     def __get__(self, instance: Any, owner: type) -> Any:
         if instance is None:
             return self
-        # Found there at the next access: a descriptor without __set__ gives way to the instance's own attributes.
+        # Found there at the next access: a descriptor without __set__ gives way to the instance's
+        # own attributes.
         with torch.inference_mode(False):
             instance.__dict__[self.name] = self.function(instance)
         return instance.__dict__[self.name]

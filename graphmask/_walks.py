@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ._checks import Questions, check_finite, check_integer, extremes, is_bad, refuse, refuse_infinite, refuse_type
+from ._checks import (
+    Questions,
+    check_finite,
+    check_integer,
+    extremes,
+    is_bad,
+    refuse,
+    refuse_infinite,
+    refuse_type,
+)
 from ._html import fact_table, say_bytes, size_of
 from ._structure import structure
 from .kernels import HopValues, Pattern, combine_hops, spmm
@@ -27,18 +36,21 @@ NORMALIZATIONS = (None, "sym", "rw", "unknown")
 
 _ENTRIES = ("row", "col", "hop", "weight")
 
-# Share of a table that must be filled for it to be worth more than lists of entries: in memory it breaks even near one half,
-# in speed earlier.
+# Share of a table that must be filled for it to be worth more than lists of entries: in memory it
+# breaks even near one half, in speed earlier.
 _FULL = 0.25
 
 
 @dataclass(frozen=True, eq=False)
 class Walks:
-    r"""Sparse estimates :math:`S_0, \dots, S_K` of the powers of W: :math:`E[(S_t)_{ij}] = (W^t)_{ij}`.
+    r"""Sparse estimates :math:`S_0, \dots, S_K` of the powers of W.
 
-    Made of entries (row, col, hop, weight), where entries of one position and hop add, and which are kept in CSR order, by row,
-    then column, then hop; other orders are sorted. Or made :meth:`of_pairs`, with a number for each hop of each pair (i, j);
-    then entries are listed when they are asked for.
+    :math:`E[(S_t)_{ij}] = (W^t)_{ij}`.
+
+    Made of entries (row, col, hop, weight), where entries of one position and hop add, and which
+    are kept in CSR order, by row, then column, then hop; other orders are sorted. Or made
+    :meth:`of_pairs`, with a number for each hop of each pair (i, j); then entries are listed when
+    they are asked for.
 
     Args:
         row: ``[nnz]`` node i, where the walk starts (kept as int32 where N fits).
@@ -47,16 +59,19 @@ class Walks:
         weight: ``[nnz]`` the estimate's share; it may carry a gradient.
         num_nodes: N.
         num_hops: K, the longest walk that was allowed for, whether or not an entry reaches it.
-        normalization: of the W that they estimate, where the sampler told it. (default: :obj:`"unknown"`)
+        normalization: of the W that they estimate, where the sampler told it. (default:
+            :obj:`"unknown"`)
 
     Attributes:
         nonnegative: whether no weight is negative.
         by_pairs: whether they were made :meth:`of_pairs`.
-        pattern: the pairs (i, j) that walks connect, each once: the support of a mask on these walks.
+        pattern: the pairs (i, j) that walks connect, each once: the support of a mask on these
+            walks.
 
     Raises:
         TypeError: for an argument of a wrong type or dtype.
-        ValueError: for wrong shapes, nodes or hops out of range, NaN or infinite weights, or an unheard-of normalisation.
+        ValueError: for wrong shapes, nodes or hops out of range, NaN or infinite weights, or an
+            unheard-of normalisation.
 
     Example:
         >>> import torch
@@ -86,7 +101,11 @@ class Walks:
         check_integer("num_hops", self.num_hops, 0)
         if self.normalization not in NORMALIZATIONS:
             raise refuse("normalization", "'sym', 'rw', None or 'unknown'", self.normalization)
-        for name, end in (("row", self.num_nodes), ("col", self.num_nodes), ("hop", self.num_hops + 1)):
+        for name, end in (
+            ("row", self.num_nodes),
+            ("col", self.num_nodes),
+            ("hop", self.num_hops + 1),
+        ):
             self.__dict__[name] = _check_index(name, getattr(self, name), self.weight, end)
         check_finite("weight", self.weight)
         self.__dict__["nonnegative"] = not bool(extremes(self.weight)[0] < 0)
@@ -98,12 +117,13 @@ class Walks:
 
         Args:
             data: the graphs.
-            questions: collects the checks of values of walks stored by pairs, for whoever settles them.
-                (default: :obj:`None`, they are settled here)
+            questions: collects the checks of values of walks stored by pairs, for whoever settles
+                them. (default: :obj:`None`, they are settled here)
 
         Raises:
-            ValueError: where attributes are missing or do not fit each other, node ids are out of range, numbers are NaN or
-                infinite, or batched graphs were walked with different numbers of hops or different normalisations.
+            ValueError: where attributes are missing or do not fit each other, node ids are out of
+                range, numbers are NaN or infinite, or batched graphs were walked with different
+                numbers of hops or different normalisations.
         """
         if data.get("walk_index") is None:
             return []
@@ -117,9 +137,13 @@ class Walks:
 
     @classmethod
     def _sets_of_entries(cls, data: Data) -> list[Walks]:
-        missing = [name for name in ("walk_hop", "walk_weight", "walk_num_hops") if data.get(name) is None]
+        missing = [
+            name for name in ("walk_hop", "walk_weight", "walk_num_hops") if data.get(name) is None
+        ]
         if missing:
-            raise refuse("data", "as written by AddWalks beside `walk_index`", f"no {', '.join(missing)}")
+            raise refuse(
+                "data", "as written by AddWalks beside `walk_index`", f"no {', '.join(missing)}"
+            )
         facts = _of_all_graphs(data, "walk_num_hops"), _normalization_of(data)
         row, col = data.walk_index
         drawn = data.get("walk_set")
@@ -152,14 +176,20 @@ class Walks:
         dtype = index_dtype(max(num_nodes, len(table)))
         row, col = (each.to(dtype).contiguous() for each in index)
         bounds = torch.arange(num_nodes + 1, dtype=dtype, device=row.device)
-        pattern = Pattern(torch.searchsorted(row, bounds, out_int32=dtype == torch.int32), col, num_nodes)
+        pattern = Pattern(
+            torch.searchsorted(row, bounds, out_int32=dtype == torch.int32), col, num_nodes
+        )
         pattern.__dict__["row"] = row
         return cls._by_pairs(pattern, table, "unknown", nonnegative=False)
 
     def _settle(self, index_name: str, table_name: str, index: Tensor, *facts: int) -> None:
         low, high, unsorted, bad, negative = facts
         if index.numel() and not 0 <= low <= high < self.num_nodes:
-            raise refuse(index_name, f"node ids from 0 to N - 1 = {self.num_nodes - 1}", f"ids from {low} to {high}")
+            raise refuse(
+                index_name,
+                f"node ids from 0 to N - 1 = {self.num_nodes - 1}",
+                f"ids from {low} to {high}",
+            )
         if bad:
             refuse_infinite(table_name, self.table)  # type: ignore[arg-type]
         self.__dict__["nonnegative"] = not negative
@@ -169,26 +199,43 @@ class Walks:
 
     def _settle_normalization(self, low: int, high: int) -> None:
         if low != high:
-            raise refuse("walk_normalization", "the same for all graphs of a batch", f"{low} to {high}")
+            raise refuse(
+                "walk_normalization", "the same for all graphs of a batch", f"{low} to {high}"
+            )
         self.__dict__["normalization"] = _normalization_at(low)
 
     @classmethod
-    def of_pairs(cls, pattern: Pattern, table: Tensor, normalization: Normalization | Literal["unknown"] = "unknown") -> Walks:
+    def of_pairs(
+        cls,
+        pattern: Pattern,
+        table: Tensor,
+        normalization: Normalization | Literal["unknown"] = "unknown",
+    ) -> Walks:
         """Walks given by pairs: a square pattern, and ``table [P, K + 1]``, the weights of each pair for all hops.
 
         Raises:
             ValueError: where the table has not one row per pair, or NaN or infinite numbers.
         """
         if table.dim() != 2 or len(table) != pattern.nnz or not table.shape[1]:
-            raise refuse("table", f"of shape [P, K + 1] with P = {pattern.nnz} (pairs of the pattern)", table)
+            raise refuse(
+                "table", f"of shape [P, K + 1] with P = {pattern.nnz} (pairs of the pattern)", table
+            )
         check_finite("table", table)
         return cls._by_pairs(pattern, table, normalization, not bool(extremes(table)[0] < 0))
 
     @classmethod
-    def _by_pairs(cls, pattern: Pattern, table: Tensor, normalization: Any, nonnegative: bool) -> Walks:
+    def _by_pairs(
+        cls, pattern: Pattern, table: Tensor, normalization: Any, nonnegative: bool
+    ) -> Walks:
         made = object.__new__(cls)
-        facts = {"num_nodes": pattern.num_cols, "num_hops": table.shape[1] - 1, "normalization": normalization}
-        made.__dict__.update(facts, pattern=pattern, table=table, nonnegative=nonnegative, by_pairs=True)
+        facts = {
+            "num_nodes": pattern.num_cols,
+            "num_hops": table.shape[1] - 1,
+            "normalization": normalization,
+        }
+        made.__dict__.update(
+            facts, pattern=pattern, table=table, nonnegative=nonnegative, by_pairs=True
+        )
         return made
 
     def __getattr__(self, name: str) -> Tensor:
@@ -210,12 +257,19 @@ class Walks:
 
     @structure
     def table(self) -> Tensor | None:
-        """``[P, K + 1]``, the weights of each pair by hops; :obj:`None` where most would be zero, or carry a gradient."""
+        """``[P, K + 1]``, the weights of each pair by hops.
+
+        :obj:`None` where most would be zero, or carry a gradient.
+        """
         full = self.pattern.nnz * (self.num_hops + 1)
         if self.weight.requires_grad or self.nnz < _FULL * full:
             return None
         place = self._pair * (self.num_hops + 1) + self.hop
-        return self.weight.new_zeros(full).index_add(0, place, self.weight).unflatten(0, (-1, self.num_hops + 1))
+        return (
+            self.weight.new_zeros(full)
+            .index_add(0, place, self.weight)
+            .unflatten(0, (-1, self.num_hops + 1))
+        )
 
     @structure
     def hop_pattern(self) -> Pattern:
@@ -226,7 +280,9 @@ class Walks:
         r"""``[H, P]``, the values of :math:`\sum_t c_t S_t` on :attr:`pattern` for coefficients c ``[H, K + 1]``."""
         table = self.table
         if table is None:
-            return spmm(self.hop_pattern, self.weight.unsqueeze(0), coefficients.mT.unsqueeze(0))[0].mT.contiguous()
+            return spmm(self.hop_pattern, self.weight.unsqueeze(0), coefficients.mT.unsqueeze(0))[
+                0
+            ].mT.contiguous()
         return combine_hops(table, coefficients)
 
     def values(self, coefficients: Tensor) -> Tensor | HopValues:
@@ -242,16 +298,20 @@ class Walks:
 
     @property
     def symmetrized(self) -> Walks:
-        """Both directions averaged, :math:`(S_t + S_t^T) / 2`: of the same expectation, where W is symmetric.
+        """Both directions averaged, :math:`(S_t + S_t^T) / 2`.
 
-        Merged once, in O(P log P) for P pairs in a table, O(nnz log nnz) for entries; later only weights that carry a gradient
-        are averaged again, in O(nnz).
+        Of the same expectation, where W is symmetric.
+
+        Merged once, in O(P log P) for P pairs in a table, O(nnz log nnz) for entries; later only
+        weights that carry a gradient are averaged again, in O(nnz).
         """
         averaged, place = self._averaged
         if place is None:
             return averaged
         weight = _average(self.weight, place, averaged.nnz)
-        return averaged._remade(weight=weight, pattern=averaged.pattern, hop_pattern=averaged.hop_pattern, table=None)
+        return averaged._remade(
+            weight=weight, pattern=averaged.pattern, hop_pattern=averaged.hop_pattern, table=None
+        )
 
     @property
     def nnz(self) -> int:
@@ -269,7 +329,9 @@ class Walks:
         """The same walks on another device."""
         if not self.by_pairs:
             return self._remade(**{name: getattr(self, name).to(device) for name in _ENTRIES})
-        pattern = Pattern(self.pattern.rowptr.to(device), self.pattern.col.to(device), self.num_nodes)
+        pattern = Pattern(
+            self.pattern.rowptr.to(device), self.pattern.col.to(device), self.num_nodes
+        )
         return Walks._by_pairs(pattern, self.table.to(device), self.normalization, self.nonnegative)  # type: ignore[union-attr]
 
     def __repr__(self) -> str:
@@ -283,7 +345,11 @@ class Walks:
             if table is not None
             else "in a list of entries"
         )
-        held = (self.row, self.col, self.hop, self.weight) if table is None else (self.pattern.rowptr, self.pattern.col, table)
+        held = (
+            (self.row, self.col, self.hop, self.weight)
+            if table is None
+            else (self.pattern.rowptr, self.pattern.col, table)
+        )
         facts = {
             "nodes": f"{self.num_nodes:,}",
             "hops": f"0 to {self.num_hops}",
@@ -302,7 +368,11 @@ class Walks:
     @property
     def requires_grad(self) -> bool:
         """Whether the weights carry a gradient."""
-        return self.weight.requires_grad if self._listed or self.table is None else self.table.requires_grad
+        return (
+            self.weight.requires_grad
+            if self._listed or self.table is None
+            else self.table.requires_grad
+        )
 
     @property
     def _listed(self) -> bool:
@@ -322,8 +392,15 @@ class Walks:
 
     @structure
     def _averaged(self) -> tuple[Walks, Tensor | None]:
-        """The average of both directions; where a gradient is wanted, also the places there of all entries and all mirrored."""
-        return self._average_entries() if self.table is None else (self._average_pairs(self.table), None)
+        """The average of both directions.
+
+        Where a gradient is wanted, also the places there of all entries and all mirrored.
+        """
+        return (
+            self._average_entries()
+            if self.table is None
+            else (self._average_pairs(self.table), None)
+        )
 
     def _average_pairs(self, table: Tensor) -> Walks:
         pattern, mirrored = self.pattern, self.pattern.mT
@@ -333,7 +410,11 @@ class Walks:
         total = table.new_zeros(len(union), self.num_hops + 1)
         for place, half in zip(places, (table / 2, table[pattern.order] / 2), strict=True):
             total.index_add_(0, torch.searchsorted(union, place), half)
-        return Walks.of_pairs(Pattern.from_coo(row, union - row * self.num_nodes, pattern.shape), total, self.normalization)
+        return Walks.of_pairs(
+            Pattern.from_coo(row, union - row * self.num_nodes, pattern.shape),
+            total,
+            self.normalization,
+        )
 
     def _average_entries(self) -> tuple[Walks, Tensor | None]:
         row, col, hop = (part.long() for part in (self.row, self.col, self.hop))
@@ -350,9 +431,14 @@ class Walks:
         return made, place if self.weight.requires_grad else None
 
     def _remade(self, **changes: Tensor | Pattern | None) -> Walks:
-        """Walks of other entries, known to be sorted and right: checking as many as walks have takes time."""
+        """Walks of other entries, known to be sorted and right.
+
+        Checking as many as walks have takes time.
+        """
         made = object.__new__(Walks)
-        made.__dict__.update({each.name: getattr(self, each.name) for each in fields(self)}, **changes)
+        made.__dict__.update(
+            {each.name: getattr(self, each.name) for each in fields(self)}, **changes
+        )
         return made
 
     def _sort(self) -> None:
@@ -415,7 +501,11 @@ def _check_stored(index_name: str, index: Any, table_name: str, table: Any) -> N
     if not isinstance(table, Tensor) or not table.is_floating_point():
         raise refuse_type(table_name, "a floating-point tensor, as written by AddWalks", table)
     if table.dim() != 2 or len(table) != index.shape[1] or not table.shape[1]:
-        raise refuse(table_name, f"of shape [P, K + 1] with P = {index.shape[1]} (pairs of `{index_name}`)", table)
+        raise refuse(
+            table_name,
+            f"of shape [P, K + 1] with P = {index.shape[1]} (pairs of `{index_name}`)",
+            table,
+        )
 
 
 def _merge_pairs(index: Tensor, table: Tensor, num_nodes: int) -> tuple[Pattern, Tensor]:

@@ -12,7 +12,8 @@ _told: set[str] = set()
 class GraphmaskWarning(UserWarning):
     """Something works, but costs far more than it need.
 
-    Each place warns once per process. To be rid of all: ``warnings.filterwarnings("ignore", category=GraphmaskWarning)``.
+    Each place warns once per process. To be rid of all: ``warnings.filterwarnings("ignore",
+    category=GraphmaskWarning)``.
     """
 
 

@@ -22,13 +22,15 @@ def attention(
     r"""Linear attention modulated by a topological mask.
 
     .. math::
-        \text{out}_i = \frac{\sum_j M_{ij}\, \phi(q_i) \cdot \phi(k_j)\, v_j}{\sum_j |M_{ij}|\, \phi(q_i) \cdot \phi(k_j)}
+        \text{out}_i = \frac{\sum_j M_{ij}\, \phi(q_i) \cdot \phi(k_j)\, v_j}{\sum_j |M_{ij}|\,
+        \phi(q_i) \cdot \phi(k_j)}
 
-    :math:`\phi(q) \cdot \phi(k)` stands for the scores of the feature map, which may be others. Where
-    they, or M, have any sign, the normaliser sums absolute values; estimates of what is non-negative it sums as they are.
+    :math:`\phi(q) \cdot \phi(k)` stands for the scores of the feature map, which may be others.
+    Where they, or M, have any sign, the normaliser sums absolute values; estimates of what is
+    non-negative it sums as they are.
 
-    A node whose normaliser is zero (no mask entry in its row) gets zeros. Sums over half-precision input are taken in
-    float32; the result has the type of v.
+    A node whose normaliser is zero (no mask entry in its row) gets zeros. Sums over half-precision
+    input are taken in float32; the result has the type of v.
 
     Args:
         q: ``[N, H, dq]`` queries.
@@ -36,7 +38,8 @@ def attention(
         v: ``[N, H, dv]`` values.
         mask: the operator M, ``[H, N, N]`` or ``[1, N, N]``.
         feature_map: phi. (default: :obj:`None`, :class:`~graphmask.features.ReLU`)
-        execution: how to sum; all ways give the same result. (default: :obj:`None`, the cheapest that can)
+        execution: how to sum; all ways give the same result. (default: :obj:`None`, the cheapest
+            that can)
 
     Returns:
         ``[N, H, dv]``.
@@ -47,8 +50,9 @@ def attention(
 
     Cost: linear in N for every mask whose product is; see :mod:`graphmask.operators`.
 
-    Source: Reid et al., "Linear Transformer Topological Masking with Graph Random Features" (ICLR 2025), eqs. 2, 3 and 7;
-    Choromanski et al., "From block-Toeplitz matrices to differential equations on graphs" (ICML 2022), algorithm 1.
+    Source: Reid et al., "Linear Transformer Topological Masking with Graph Random Features" (ICLR
+    2025), eqs. 2, 3 and 7; Choromanski et al., "From block-Toeplitz matrices to differential
+    equations on graphs" (ICML 2022), algorithm 1.
 
     Example:
         >>> import torch, graphmask as gm
@@ -63,17 +67,22 @@ def attention(
     feature_map = ReLU() if feature_map is None else check_feature_map(feature_map)
     if execution is not None and not isinstance(execution, Execution):
         raise refuse_type("execution", "an Execution, such as Pairs()", execution)
-    queries, keys = (x.transpose(0, 1) for x in feature_map(q, k, mask.topology.batch, mask.topology.num_graphs))
-    numerator, normaliser = mask.attend(queries, keys, v.transpose(0, 1), execution, feature_map.scores)
+    queries, keys = (
+        x.transpose(0, 1) for x in feature_map(q, k, mask.topology.batch, mask.topology.num_graphs)
+    )
+    numerator, normaliser = mask.attend(
+        queries, keys, v.transpose(0, 1), execution, feature_map.scores
+    )
     return divide(numerator, normaliser.unsqueeze(-1)).transpose(0, 1).to(v.dtype)
 
 
 def divide(numerator: Tensor, normaliser: Tensor) -> Tensor:
     """Their ratio, with x / 0 := 0: masked before dividing, so that no gradient is NaN.
 
-    Below the smallest normal number, whose inverse overflows, a normaliser counts as 0. A product with the reciprocal, one
-    number per row: few passes over the numerator, forward and backward. The reciprocal is that of a number near 1, since its
-    gradient squares it.
+    Below the smallest normal number, whose inverse overflows, a normaliser counts as 0. A product
+    with the reciprocal, one
+    number per row: few passes over the numerator, forward and backward. The reciprocal is that of a
+    number near 1, since its gradient squares it.
     """
     empty = normaliser.abs() < torch.finfo(normaliser.dtype).tiny
     divisor = normaliser.masked_fill(empty, 1)
@@ -88,4 +97,8 @@ def _check(q: Tensor, k: Tensor, v: Tensor, mask: MaskOperator) -> None:
         if not isinstance(x, Tensor) or not x.is_floating_point():
             raise refuse_type(name, "a floating-point tensor", x)
         if x.dim() != 3 or x.shape[:2] != q.shape[:2] or x.shape[0] != mask.num_nodes:
-            raise refuse(name, f"of shape [N, H, C] with N = {mask.num_nodes} (nodes of the mask) and H as q", x)
+            raise refuse(
+                name,
+                f"of shape [N, H, C] with N = {mask.num_nodes} (nodes of the mask) and H as q",
+                x,
+            )

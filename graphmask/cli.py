@@ -1,4 +1,7 @@
-"""The command line: ``graphmask bench | info | masks | view``. Each command lives beside what it runs; here they are joined."""
+"""The command line: ``graphmask bench | info | masks | view``.
+
+Each command lives beside what it runs; here they are joined.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _NEEDED:
             raise
-        print(f'graphmask: the command line needs {error.name}: pip install "graphmask[cli]"', file=sys.stderr)
+        print(
+            f'graphmask: the command line needs {error.name}: pip install "graphmask[cli]"',
+            file=sys.stderr,
+        )
         raise SystemExit(2) from None
     app()
 
@@ -36,7 +42,11 @@ def load_app() -> typer.Typer:
     from .facts.command import info
     from .view.command import masks, view
 
-    app = typer.Typer(no_args_is_help=True, add_completion=False, help="Graph transformers with topological masks.")
+    app = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        help="Graph transformers with topological masks.",
+    )
     app.add_typer(bench, name="bench")
     for command in (view, info, masks):
         app.command()(command)

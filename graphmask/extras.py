@@ -32,10 +32,13 @@ def require(module: str, extra: str) -> ModuleType:
         return import_module(module)
     except ModuleNotFoundError as error:
         package = module.partition(".")[0]
-        # A missing module inside a package that is there is a fault of that package, not of this installation.
+        # A missing module inside a package that is there is a fault of that package, not of this
+        # installation.
         if (error.name or "").partition(".")[0] != package:
             raise
-        raise MissingExtraError(f'this needs {package}: pip install "graphmask[{extra}]"', name=package) from error
+        raise MissingExtraError(
+            f'this needs {package}: pip install "graphmask[{extra}]"', name=package
+        ) from error
 
 
 def version_of(package: str) -> str | None:

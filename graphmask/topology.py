@@ -13,7 +13,15 @@ from torch.fx import Proxy
 from torch_geometric.data import Data, HeteroData
 
 from ._blocks import Blocks
-from ._checks import Questions, check_integer, extremes, is_bad, refuse, refuse_infinite, refuse_type
+from ._checks import (
+    Questions,
+    check_integer,
+    extremes,
+    is_bad,
+    refuse,
+    refuse_infinite,
+    refuse_type,
+)
 from ._formats import read_edges, refuse_type_of
 from ._html import fact_table, say_bytes, size_of
 from ._structure import structure
@@ -36,21 +44,24 @@ Derived = TypeVar("Derived")
 class Topology:
     r"""A weighted graph, or a batch of graphs, as masks see it.
 
-    Its weighted adjacency is :math:`A_{ij} = \sum w_e` over the edges :math:`e: j \to i` (row 0 of ``edge_index`` holds the
-    sources j, row 1 the targets i). Directed graphs, multi-edges, self-loops, negative weights, isolated nodes and any
-    order of ``batch`` are legal.
+    Its weighted adjacency is :math:`A_{ij} = \sum w_e` over the edges :math:`e: j \to i` (row 0 of
+    ``edge_index`` holds the sources j, row 1 the targets i). Directed graphs, multi-edges,
+    self-loops, negative weights, isolated nodes and any order of ``batch`` are legal.
 
     Args:
-        edge_index: ``[2, E]`` integers; or an ``EdgeIndex``, a torch COO/CSR/CSC matrix or a ``torch_sparse.SparseTensor``
-            ``[N, N]``, read as PyG's ``adj_t`` (rows are targets), whose values become the weights.
+        edge_index: ``[2, E]`` integers; or an ``EdgeIndex``, a torch COO/CSR/CSC matrix or a
+            ``torch_sparse.SparseTensor`` ``[N, N]``, read as PyG's ``adj_t`` (rows are targets),
+            whose values become the weights.
         num_nodes: N. May be left out where ``edge_index``, ``batch`` or ``pos`` tell it.
         edge_weight: ``[E]`` floating-point. (default: :obj:`None`, all ones)
         batch: ``[N]`` graph of each node, in any order. (default: :obj:`None`, one graph)
         pos: ``[N, D]`` coordinates. (default: :obj:`None`)
-        walks: walks drawn on this graph, or several independent sets of them. (default: :obj:`None`)
-        num_graphs: B, where trailing graphs may be empty. (default: :obj:`None`, ``batch.max() + 1``)
-        edge_attr: ``[E, D]`` or ``[E]`` features of edges, real numbers; those of a sparse matrix come in its order of entries,
-            by row and then column. (default: :obj:`None`)
+        walks: walks drawn on this graph, or several independent sets of them. (default:
+            :obj:`None`)
+        num_graphs: B, where trailing graphs may be empty. (default: :obj:`None`, ``batch.max() +
+            1``)
+        edge_attr: ``[E, D]`` or ``[E]`` features of edges, real numbers; those of a sparse matrix
+            come in its order of entries, by row and then column. (default: :obj:`None`)
 
     Attributes:
         nonnegative: whether no weight is negative.
@@ -58,11 +69,12 @@ class Topology:
 
     Raises:
         TypeError: for an argument of a wrong type or dtype.
-        ValueError: for wrong shapes, node ids out of range, NaN or infinite weights, positions or features, edges between
-            graphs, and walks of another graph.
+        ValueError: for wrong shapes, node ids out of range, NaN or infinite weights, positions or
+            features, edges between graphs, and walks of another graph.
 
-    Cost: O(N + E + P) for P pairs of walks; on a GPU one synchronisation. :meth:`from_data` and :meth:`with_walks` have one,
-    too; walks that are stored as lists of entries, or out of order, need more.
+    Cost: O(N + E + P) for P pairs of walks; on a GPU one synchronisation. :meth:`from_data` and
+    :meth:`with_walks` have one, too; walks that are stored as lists of entries, or out of order,
+    need more.
 
     Example:
         >>> import torch, graphmask as gm
@@ -100,14 +112,24 @@ class Topology:
         num_graphs: int | None = None,
         edge_attr: Tensor | None = None,
     ) -> None:
-        self._fill(Questions(), edge_index, num_nodes, edge_weight, batch, pos, walks, num_graphs, edge_attr)
+        self._fill(
+            Questions(),
+            edge_index,
+            num_nodes,
+            edge_weight,
+            batch,
+            pos,
+            walks,
+            num_graphs,
+            edge_attr,
+        )
 
     @classmethod
     def from_data(cls, data: Data) -> Topology:
         """The topology of a PyG ``Data`` or ``Batch``.
 
-        Reads ``edge_index`` or ``adj_t``, ``edge_weight``, ``edge_attr``, ``batch``, ``pos`` and the attributes that
-        :class:`graphmask.transforms.AddWalks` writes.
+        Reads ``edge_index`` or ``adj_t``, ``edge_weight``, ``edge_attr``, ``batch``, ``pos`` and
+        the attributes that :class:`graphmask.transforms.AddWalks` writes.
 
         Raises:
             TypeError: for ``HeteroData``: masks look at one kind of nodes and edges.
@@ -117,7 +139,11 @@ class Topology:
             raise refuse_type("data", f"a Data or Batch {_ONE_KIND}", data)
         graph = data.edge_index if data.edge_index is not None else data.get("adj_t")
         if graph is None:
-            raise refuse("data", "a graph with `edge_index` or `adj_t` (see graphmask.transforms.KNNGraph)", list(data.keys()))
+            raise refuse(
+                "data",
+                "a graph with `edge_index` or `adj_t` (see graphmask.transforms.KNNGraph)",
+                list(data.keys()),
+            )
         questions, batch = Questions(), data.get("batch")
         walks = Walks.sets_from_data(data, questions)
         num_graphs = None if batch is None else getattr(data, "num_graphs", None)
@@ -138,27 +164,47 @@ class Topology:
         """The topology behind a layer's ``forward(x, edge_index, edge_weight, batch, edge_attr)``; a ready one is passed on.
 
         Raises:
-            ValueError: where ``x`` has not one row per node, or weights come beside a ready topology.
+            ValueError: where ``x`` has not one row per node, or weights come beside a ready
+                topology.
         """
         if isinstance(x, (dict, tuple, Proxy)):
-            raise refuse_type("x", f"a floating-point tensor of shape [N, C], of nodes {_ONE_KIND}", x)
+            raise refuse_type(
+                "x", f"a floating-point tensor of shape [N, C], of nodes {_ONE_KIND}", x
+            )
         if not isinstance(x, Tensor) or not x.is_floating_point():
             raise refuse_type("x", "a floating-point tensor of shape [N, C]", x)
         if not isinstance(edge_index, Topology):
-            if batch is None and isinstance(edge_weight, Tensor) and not edge_weight.is_floating_point():
+            if (
+                batch is None
+                and isinstance(edge_weight, Tensor)
+                and not edge_weight.is_floating_point()
+            ):
                 expected = "a floating-point tensor (`batch` comes after it: batch=batch, or None in its place)"
                 raise refuse_type_of("edge_weight", expected, edge_weight)
-            return cls(edge_index, num_nodes=x.shape[0], edge_weight=edge_weight, batch=batch, edge_attr=edge_attr)
+            return cls(
+                edge_index,
+                num_nodes=x.shape[0],
+                edge_weight=edge_weight,
+                batch=batch,
+                edge_attr=edge_attr,
+            )
         if edge_attr is not None:
             raise refuse("edge_attr", "left out beside a Topology, which holds its own", edge_attr)
         if edge_weight is not None or batch is not None:
-            raise refuse("edge_weight, batch", "left out beside a Topology, which holds its own", "both")
+            raise refuse(
+                "edge_weight, batch", "left out beside a Topology, which holds its own", "both"
+            )
         if x.shape[0] != edge_index.num_nodes:
-            raise refuse("x", f"of shape [N, C] with N = {edge_index.num_nodes} (nodes of the topology)", x)
+            raise refuse(
+                "x", f"of shape [N, C] with N = {edge_index.num_nodes} (nodes of the topology)", x
+            )
         return edge_index
 
     def with_walks(self, *walks: Walks) -> Topology:
-        """The same graph with these walks; masks such as ``GRFMask`` read several independent sets."""
+        """The same graph with these walks.
+
+        Masks such as ``GRFMask`` read several independent sets.
+        """
         questions, made = Questions(), object.__new__(Topology)
         made._set(**self.__dict__)  # what was derived from the edges stays true
         made._take_walks(walks, questions)
@@ -168,25 +214,33 @@ class Topology:
     def to(self, device: torch.device | str) -> Topology:
         """The same topology on another device."""
         made = object.__new__(Topology)
-        moved = {name: getattr(self, name) for name in ("edge_index", "edge_weight", "batch", "pos", "edge_attr")}
+        moved = {
+            name: getattr(self, name)
+            for name in ("edge_index", "edge_weight", "batch", "pos", "edge_attr")
+        }
         made._set(**{name: None if x is None else x.to(device) for name, x in moved.items()})
         sets = tuple(walks.to(device) for walks in self.walk_sets)
         made._set(walks=sets[0] if sets else None, walk_sets=sets, _normalized={}, _derived={})
-        made._set(num_nodes=self.num_nodes, num_graphs=self.num_graphs, nonnegative=self.nonnegative)
+        made._set(
+            num_nodes=self.num_nodes, num_graphs=self.num_graphs, nonnegative=self.nonnegative
+        )
         return made
 
-    def adjacency(self, normalization: Normalization = "sym", edge_weight: Tensor | None = None) -> tuple[Pattern, Tensor]:
+    def adjacency(
+        self, normalization: Normalization = "sym", edge_weight: Tensor | None = None
+    ) -> tuple[Pattern, Tensor]:
         r"""The normalised adjacency W as a pattern and its values ``[nnz]``, multi-edges summed.
 
-        With absolute row sums :math:`r_i = \sum_j |A_{ij}|` and column sums :math:`c_j = \sum_i |A_{ij}|`:
-        ``"sym"`` is :math:`A_{ij} / \sqrt{r_i c_j}` (for an undirected graph :math:`D^{-1/2} A D^{-1/2}`; for any graph its
-        spectral norm is at most 1), ``"rw"`` is :math:`A_{ij} / r_i`, :obj:`None` is A itself. Where a sum is zero the row or
-        column is zero. Differentiable in ``edge_weight``.
+        With absolute row sums :math:`r_i = \sum_j |A_{ij}|` and column sums :math:`c_j = \sum_i
+        |A_{ij}|`: ``"sym"`` is :math:`A_{ij} / \sqrt{r_i c_j}` (for an undirected graph
+        :math:`D^{-1/2} A D^{-1/2}`; for any graph its spectral norm is at most 1), ``"rw"`` is
+        :math:`A_{ij} / r_i`, :obj:`None` is A itself. Where a sum is zero the row or column is
+        zero. Differentiable in ``edge_weight``.
 
         Args:
             normalization: ``"sym"``, ``"rw"`` or :obj:`None`.
-            edge_weight: ``[..., E]``, other weights than those of the graph, such as one set per head; values are then
-                ``[..., nnz]``. (default: :obj:`None`, those of the graph)
+            edge_weight: ``[..., E]``, other weights than those of the graph, such as one set per
+                head; values are then ``[..., nnz]``. (default: :obj:`None`, those of the graph)
 
         Raises:
             ValueError: for any other normalisation.
@@ -200,14 +254,19 @@ class Topology:
             return self.pattern, _normalize(self.pattern, self._summed_weight(), normalization)
         if normalization not in self._normalized:
             with torch.inference_mode(False):
-                self._normalized[normalization] = _normalize(self.pattern, self._summed_weight(), normalization)
+                self._normalized[normalization] = _normalize(
+                    self.pattern, self._summed_weight(), normalization
+                )
         return self.pattern, self._normalized[normalization]
 
     def derive(self, make: Callable[..., Derived], *arguments: Any) -> Derived:
-        """``make(topology, *arguments)``, made once per topology and kept: structure that one family of masks reads.
+        """``make(topology, *arguments)``, made once per topology and kept.
 
-        The function must depend on the graph alone, and its result must not be differentiated: weights that want a gradient are
-        not structure. What it makes from walks is not kept apart from other walks on the same graph.
+        Structure that one family of masks reads.
+
+        The function must depend on the graph alone, and its result must not be differentiated:
+        weights that want a gradient are not structure. What it makes from walks is not kept apart
+        from other walks on the same graph.
 
         Args:
             make: a function, the same object in every call.
@@ -239,7 +298,9 @@ class Topology:
         """Where A has entries, rows the targets, each position once."""
         position = torch.unique_consecutive(self._position[0])
         row = torch.div(position, self.num_nodes, rounding_mode="floor")
-        return Pattern.from_coo(row, position - row * self.num_nodes, (self.num_nodes, self.num_nodes))
+        return Pattern.from_coo(
+            row, position - row * self.num_nodes, (self.num_nodes, self.num_nodes)
+        )
 
     @structure
     def graph_sizes(self) -> Tensor:
@@ -250,7 +311,10 @@ class Topology:
 
     @structure
     def local_index(self) -> Tensor:
-        """``[N]``, rank of each node among the nodes of its own graph: the same alone as in any batch."""
+        """``[N]``, rank of each node among the nodes of its own graph.
+
+        The same alone as in any batch.
+        """
         if self.batch is None:
             return torch.arange(self.num_nodes, device=self.device)
         order = torch.argsort(self.batch, stable=True)
@@ -275,7 +339,13 @@ class Topology:
 
     def _repr_html_(self) -> str:
         """For notebooks: what is there, without looking at any value."""
-        weights = "none, all ones" if self.edge_weight is None else "non-negative" if self.nonnegative else "of any sign"
+        weights = (
+            "none, all ones"
+            if self.edge_weight is None
+            else "non-negative"
+            if self.nonnegative
+            else "of any sign"
+        )
         sizes = size_of(self.edge_index, self.edge_weight, self.batch, self.pos)
         facts = {
             "nodes": f"{self.num_nodes:,}",
@@ -303,12 +373,22 @@ class Topology:
         num_graphs: int | None,
         edge_attr: Tensor | None,
     ) -> None:
-        """Take and check the arguments; questions about their values are settled together with those that are there."""
+        """Take and check the arguments.
+
+        Questions about their values are settled together with those that are there.
+        """
         edges = read_edges(edge_index)
         if edges.edge_weight is not None and edge_weight is not None:
             raise refuse("edge_weight", "left out where the sparse matrix has values", edge_weight)
-        self._set(edge_index=edges.edge_index, edge_weight=edges.edge_weight if edge_weight is None else edge_weight)
-        self._set(num_nodes=_count_nodes(num_nodes, edges.num_nodes, batch=batch, pos=pos), batch=batch, pos=pos)
+        self._set(
+            edge_index=edges.edge_index,
+            edge_weight=edges.edge_weight if edge_weight is None else edge_weight,
+        )
+        self._set(
+            num_nodes=_count_nodes(num_nodes, edges.num_nodes, batch=batch, pos=pos),
+            batch=batch,
+            pos=pos,
+        )
         self._set(edge_attr=edge_attr, nonnegative=True, num_graphs=1, _normalized={}, _derived={})
         self._check_shapes()
         self._ask_values(num_graphs, questions)
@@ -321,7 +401,11 @@ class Topology:
         self._set(walks=sets[0] if sets else None, walk_sets=sets)
         for each in sets:
             if each.num_nodes != self.num_nodes:
-                raise refuse("walks", f"drawn on this graph of {self.num_nodes} nodes", f"walks on {each.num_nodes} nodes")
+                raise refuse(
+                    "walks",
+                    f"drawn on this graph of {self.num_nodes} nodes",
+                    f"walks on {each.num_nodes} nodes",
+                )
             if self.batch is not None:
                 self._ask_links("walks", each.ends, questions)
 
@@ -355,7 +439,9 @@ class Topology:
     def _settle_nodes(self, low: int, high: int) -> None:
         if low < 0 or high >= self.num_nodes:
             wrong = high if high >= self.num_nodes else low
-            raise refuse("edge_index", f"node ids from 0 to N - 1 = {self.num_nodes - 1}", f"{wrong}")
+            raise refuse(
+                "edge_index", f"node ids from 0 to N - 1 = {self.num_nodes - 1}", f"{wrong}"
+            )
 
     def _settle_weights(self, bad: int, negative: int) -> None:
         if bad:
@@ -376,8 +462,11 @@ class Topology:
     def _ask_links(self, name: str, ends: Sequence[Tensor] | Tensor, questions: Questions) -> None:
         if self.batch is None or not self.num_nodes:
             return
-        # Ids out of range are refused when all questions are settled, and must not be followed before.
-        source, target = (self.batch.index_select(0, each.clamp(0, self.num_nodes - 1)) for each in ends)
+        # Ids out of range are refused when all questions are settled, and must not be followed
+        # before.
+        source, target = (
+            self.batch.index_select(0, each.clamp(0, self.num_nodes - 1)) for each in ends
+        )
         questions.ask(partial(_settle_links, name), (source != target).sum())
 
     @structure
@@ -388,20 +477,29 @@ class Topology:
 
     @structure
     def _entry(self) -> Tensor | None:
-        """``[E]``, the entry of A that each edge adds to, in the order of positions; none where each has its own."""
+        """``[E]``, the entry of A that each edge adds to, in the order of positions.
+
+        None where each has its own.
+        """
         if self.pattern.nnz == self.num_edges:
             return None
         return torch.unique_consecutive(self._position[0], return_inverse=True)[1]
 
     def _summed_weight(self) -> Tensor:
-        return self._summed(torch.ones(self.num_edges, device=self.device) if self.edge_weight is None else self.edge_weight)
+        return self._summed(
+            torch.ones(self.num_edges, device=self.device)
+            if self.edge_weight is None
+            else self.edge_weight
+        )
 
     def _summed(self, weight: Tensor) -> Tensor:
         """``[..., E] -> [..., nnz]``, weights of edges summed to entries of A."""
         weight = weight.to(accumulator(weight))[..., self._position[1]]
         if self._entry is None:
             return weight
-        return weight.new_zeros(*weight.shape[:-1], self.pattern.nnz).index_add(-1, self._entry, weight)
+        return weight.new_zeros(*weight.shape[:-1], self.pattern.nnz).index_add(
+            -1, self._entry, weight
+        )
 
 
 def check_normalization(normalization: Normalization) -> Normalization:
@@ -451,12 +549,18 @@ def _as_sets(walks: Walks | Sequence[Walks] | None) -> tuple[Walks, ...]:
     return sets
 
 
-def _check_tensor(name: str, value: Tensor, shape: tuple[int | None, ...], letters: str, floating: bool) -> None:
+def _check_tensor(
+    name: str, value: Tensor, shape: tuple[int | None, ...], letters: str, floating: bool
+) -> None:
     if not isinstance(value, Tensor):
         raise refuse_type(name, "a tensor", value)
     if value.is_floating_point() != floating or value.is_complex() or value.dtype == torch.bool:
-        raise refuse_type_of(name, "a floating-point tensor" if floating else "an integer tensor", value)
-    if value.dim() != len(shape) or any(want not in (None, got) for want, got in zip(shape, value.shape, strict=True)):
+        raise refuse_type_of(
+            name, "a floating-point tensor" if floating else "an integer tensor", value
+        )
+    if value.dim() != len(shape) or any(
+        want not in (None, got) for want, got in zip(shape, value.shape, strict=True)
+    ):
         raise refuse(name, f"of shape {letters} with {letters[1]} = {shape[0]}", value)
 
 
@@ -485,6 +589,9 @@ def _totals(weight: Tensor, place: Tensor, count: int) -> Tensor:
 
 
 def _power(total: Tensor, exponent: float) -> Tensor:
-    """A negative power, and 0 where a node has no weight: masked before the power, so that no gradient is NaN."""
+    """A negative power, and 0 where a node has no weight.
+
+    Masked before the power, so that no gradient is NaN.
+    """
     empty = total == 0
     return total.masked_fill(empty, 1).pow(exponent).masked_fill(empty, 0)

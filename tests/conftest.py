@@ -1,4 +1,7 @@
-"""Strictness: deterministic kernels (which fill fresh memory with NaN) everywhere; float64 and no global chance in the core."""
+"""Strictness: deterministic kernels (which fill fresh memory with NaN) everywhere.
+
+Float64 and no global chance in the core.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ if not torch.cuda.is_available():
 
 from graphmask.testing import global_rng_untouched
 
-# These load data, train or print: they live with float32 and with loaders, which draw seeds from the global state.
+# These load data, train or print: they live with float32 and with loaders, which draw seeds from
+# the global state.
 RELAXED = (
     "benchmark",
     "datasets",
@@ -30,7 +34,8 @@ RELAXED = (
 )
 
 
-# No test measures time, not even hypothesis: machines are slow and shared. Examples are the same at every run.
+# No test measures time, not even hypothesis: machines are slow and shared. Examples are the same at
+# every run.
 settings.register_profile("graphmask", deadline=None, derandomize=True)
 settings.load_profile("graphmask")
 
@@ -38,7 +43,9 @@ settings.load_profile("graphmask")
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "global_rng: the test may draw from the global random state")
     torch.use_deterministic_algorithms(True)
-    torch.set_num_threads(1)  # graphs are tiny, and threads of several test processes would wait for each other
+    torch.set_num_threads(
+        1
+    )  # graphs are tiny, and threads of several test processes would wait for each other
 
 
 @pytest.fixture(autouse=True)

@@ -25,17 +25,32 @@ def pattern_of(dense: Tensor) -> Pattern:
     return Pattern.from_coo(row, col, (dense.shape[0], dense.shape[1]))
 
 
-def inputs(pattern: Pattern, size: tuple[int, int, int], value_heads: int, dtype: torch.dtype = torch.float64) -> Inputs:
-    """Laid out as a layer makes them: by nodes, and v as a part of something wider. Some values are zero."""
+def inputs(
+    pattern: Pattern,
+    size: tuple[int, int, int],
+    value_heads: int,
+    dtype: torch.dtype = torch.float64,
+) -> Inputs:
+    """Laid out as a layer makes them: by nodes, and v as a part of something wider.
+
+    Some values are zero.
+    """
     generator = torch.Generator().manual_seed(0)
     heads, m, d = size
-    q, k = (torch.rand(pattern.shape[0], heads, m, generator=generator, dtype=dtype).transpose(0, 1) for _ in range(2))
-    v = torch.randn(pattern.shape[0], 3, heads, d, generator=generator, dtype=dtype)[:, 1].transpose(0, 1)
+    q, k = (
+        torch.rand(pattern.shape[0], heads, m, generator=generator, dtype=dtype).transpose(0, 1)
+        for _ in range(2)
+    )
+    v = torch.randn(pattern.shape[0], 3, heads, d, generator=generator, dtype=dtype)[
+        :, 1
+    ].transpose(0, 1)
     value = torch.randn(value_heads, pattern.nnz, generator=generator, dtype=dtype)
     value[:, ::7] = 0
     return q, k, v, value
 
 
-def definition(pattern: Pattern, q: Tensor, k: Tensor, v: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+def definition(
+    pattern: Pattern, q: Tensor, k: Tensor, v: Tensor, value: Tensor
+) -> tuple[Tensor, Tensor]:
     mask, score = pattern.to_dense(value), q @ k.mT
     return (mask * score) @ v, (mask.abs() * score).sum(-1)

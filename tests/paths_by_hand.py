@@ -38,7 +38,10 @@ def paths_of(sampler: PathSampler, topology: Topology, generator: torch.Generato
 def neighbours(topology: Topology) -> list[list[int]]:
     """For each node i the nodes j of its entries W_ij, ascending."""
     source, target = topology.edge_index.tolist()
-    return [sorted({j for j, end in zip(source, target, strict=True) if end == i}) for i in range(topology.num_nodes)]
+    return [
+        sorted({j for j, end in zip(source, target, strict=True) if end == i})
+        for i in range(topology.num_nodes)
+    ]
 
 
 def lengths_of(law: LengthLaw, seed: int, place: int, n: int, hops: int) -> list[int]:
@@ -53,7 +56,10 @@ def lengths_of(law: LengthLaw, seed: int, place: int, n: int, hops: int) -> list
         return [quantile(float(uniform(seed, 0, place, walk))) for walk in range(n)]
     lengths = []
     for walk in range(n):
-        number = [(float(uniform(seed, 0, place, walk // 2, hop)) + walk % 2 / 2) % 1 for hop in range(1, hops + 1)]
+        number = [
+            (float(uniform(seed, 0, place, walk // 2, hop)) + walk % 2 / 2) % 1
+            for hop in range(1, hops + 1)
+        ]
         halts = [u < 1 - survival[t + 1] / survival[t] for t, u in enumerate(number)]
         lengths.append((*halts, True).index(True))
     return lengths
@@ -63,21 +69,32 @@ Walked = dict[int, list[int]]
 Leave = Callable[[Walked, Sequence[int], dict[int, float], list[list[int]]], list[int]]
 
 
-def independent(walks: Walked, order: Sequence[int], draw: dict[int, float], ways: list[list[int]]) -> list[int]:
+def independent(
+    walks: Walked, order: Sequence[int], draw: dict[int, float], ways: list[list[int]]
+) -> list[int]:
     for walk in order:
         choices = ways[walks[walk][-1]]
         walks[walk].append(choices[floor(draw[walk] * len(choices))])
     return list(order)
 
 
-def repelling(walks: Walked, order: Sequence[int], draw: dict[int, float], ways: list[list[int]]) -> list[int]:
-    """Blocks of as many walks as there are ways, at each node; the first of a block draws for all."""
+def repelling(
+    walks: Walked, order: Sequence[int], draw: dict[int, float], ways: list[list[int]]
+) -> list[int]:
+    """Blocks of as many walks as there are ways, at each node.
+
+    The first of a block draws for all.
+    """
     meeting = defaultdict(list)
     for walk in order:
         meeting[walks[walk][-1]].append(walk)
     for node, together in sorted(meeting.items()):
         degree = len(ways[node])
-        for block in (together[first : first + degree] for first in range(0, len(together), degree)):
+        for block in (
+            together[first : first + degree] for first in range(0, len(together), degree)
+        ):
             for j, walk in enumerate(block):
-                walks[walk].append(ways[node][floor(degree * ((j / len(block) + draw[block[0]]) % 1))])
+                walks[walk].append(
+                    ways[node][floor(degree * ((j / len(block) + draw[block[0]]) % 1))]
+                )
     return [walk for _, together in sorted(meeting.items()) for walk in together]

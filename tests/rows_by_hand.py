@@ -13,4 +13,6 @@ def rows_of(dense: Tensor) -> Rows:
 
 
 def dense_of(rows: Rows, width: int) -> Tensor:
-    return rows.weight.new_zeros(len(rows.ptr) - 1, width).index_put((rows.row, rows.col), rows.weight, accumulate=True)
+    return rows.weight.new_zeros(len(rows.ptr) - 1, width).index_put(
+        (rows.row, rows.col), rows.weight, accumulate=True
+    )

@@ -22,7 +22,9 @@ MASKS = {
     "global": GlobalMask,
     "series": lambda: PowerSeriesMask(order=2, heads=2),
     "walk": lambda: cases.scrambled(WalkMask(2, 2, sampler=cases.random_walks(2))),
-    "sum": lambda: 0.3 * GlobalMask() + cases.scrambled(WalkMask(2, 2, sampler=cases.random_walks(2))),
+    "sum": lambda: (
+        0.3 * GlobalMask() + cases.scrambled(WalkMask(2, 2, sampler=cases.random_walks(2)))
+    ),
 }
 every_mask = pytest.mark.parametrize("make", MASKS.values(), ids=MASKS)
 
@@ -34,7 +36,9 @@ def operator(make: Callable, name: str = "ragged") -> MaskOperator:
 
 def qkv(num_nodes: int = 23, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
-    return tuple(torch.randn(num_nodes, 2, width, generator=generator).to(dtype) for width in (4, 4, 3))
+    return tuple(
+        torch.randn(num_nodes, 2, width, generator=generator).to(dtype) for width in (4, 4, 3)
+    )
 
 
 def test_by_hand() -> None:
@@ -56,10 +60,14 @@ def test_a_signed_mask_subtracts_and_is_normalised_by_absolute_values() -> None:
 
 @every_mask
 def test_the_default_feature_map_is_relu(make: Callable) -> None:
-    assert_close(attention(*qkv(), operator(make)), attention(*qkv(), operator(make), ReLU()), rtol=0, atol=0)
+    assert_close(
+        attention(*qkv(), operator(make)), attention(*qkv(), operator(make), ReLU()), rtol=0, atol=0
+    )
 
 
-@pytest.mark.parametrize("make", [GlobalMask, lambda: PowerSeriesMask(order=2)], ids=["global", "series"])
+@pytest.mark.parametrize(
+    "make", [GlobalMask, lambda: PowerSeriesMask(order=2)], ids=["global", "series"]
+)
 def test_a_positive_mask_averages(make: Callable) -> None:
     q, k, _ = qkv()
     same = attention(q, k, torch.full((23, 2, 1), 7.0), operator(make))
@@ -74,7 +82,10 @@ def test_the_scale_of_a_mask_does_not_matter(make: Callable) -> None:
 
 @pytest.mark.parametrize("execution", [None, Pairs(), Lifted(), Dense()], ids=repr)
 def test_a_node_that_sees_nothing_gets_zeros_and_finite_gradients(execution: object) -> None:
-    """Under the first power of W alone, isolated nodes have empty rows; the features of node 0 vanish besides."""
+    """Under the first power of W alone, isolated nodes have empty rows.
+
+    The features of node 0 vanish besides.
+    """
     topology = example_topologies()["sparse"]
     weight = topology.adjacency()[1].unsqueeze(0).clone().requires_grad_()
     mask = SparseOperator(topology, topology.pattern, weight, nonnegative=True)
@@ -90,7 +101,10 @@ def test_a_node_that_sees_nothing_gets_zeros_and_finite_gradients(execution: obj
 
 
 def test_nothing_over_nothing_is_nothing() -> None:
-    numerator, normaliser = torch.tensor([0.0, 1.0, 3.0]).requires_grad_(), torch.tensor([0.0, 0.0, 2.0]).requires_grad_()
+    numerator, normaliser = (
+        torch.tensor([0.0, 1.0, 3.0]).requires_grad_(),
+        torch.tensor([0.0, 0.0, 2.0]).requires_grad_(),
+    )
     ratio = divide(numerator, normaliser)
     assert ratio.tolist() == [0, 0, 1.5]
     ratio.sum().backward()
@@ -131,9 +145,15 @@ def test_autocast_sums_in_single(make: Callable) -> None:
 def test_compiles_as_one_graph_with_a_prepared_operator(make: Callable, name: str) -> None:
     torch.compiler.reset()
     prepared = operator(make, name)
-    leaves, again = ([each.clone().requires_grad_() for each in qkv(prepared.num_nodes)] for _ in range(2))
+    leaves, again = (
+        [each.clone().requires_grad_() for each in qkv(prepared.num_nodes)] for _ in range(2)
+    )
     expected = attention(*again, prepared, EluPlusOne())
-    compiled = torch.compile(lambda q, k, v: attention(q, k, v, prepared, EluPlusOne()), fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(
+        lambda q, k, v: attention(q, k, v, prepared, EluPlusOne()),
+        fullgraph=True,
+        backend="aot_eager",
+    )
     found = compiled(*leaves)
     assert_close(found, expected)
     above = torch.ones_like(found)
@@ -151,7 +171,9 @@ LINEAR = {
     "global": GlobalMask,
     "walk": lambda: WalkMask(3, sampler=ResampledWalks(budget=4, hops=3)),
     "series": lambda: PowerSeriesMask(order=2),
-    "sum": lambda: -0.5 * GlobalMask() + WalkMask(3, alpha=Diffusion, sampler=ResampledWalks(budget=4, hops=3)),
+    "sum": lambda: (
+        -0.5 * GlobalMask() + WalkMask(3, alpha=Diffusion, sampler=ResampledWalks(budget=4, hops=3))
+    ),
 }
 
 
@@ -162,7 +184,9 @@ def test_the_work_grows_with_the_nodes_and_not_with_their_square(make: Callable)
     for size in (3_000, 6_000):
         mask = make()
         topology = mask.prepare(ring(size))
-        leaves = [torch.rand(size, 2, 4, generator=torch.Generator()).requires_grad_() for _ in range(3)]
+        leaves = [
+            torch.rand(size, 2, 4, generator=torch.Generator()).requires_grad_() for _ in range(3)
+        ]
         with Written() as written:
             attention(*leaves, mask(topology)).sum().backward()
         counts.append(written.count)
@@ -186,24 +210,54 @@ def series() -> MaskOperator:
 
 
 REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
-    (lambda: attention(ones(12, 2, 3), ones(12, 2, 3), ones(12, 2, 3), series()), ValueError, "`q`.*N = 13"),
-    (lambda: attention(ones(13, 2, 3), ones(12, 2, 3), ones(13, 2, 3), series()), ValueError, "`k`.*N = 13"),
+    (
+        lambda: attention(ones(12, 2, 3), ones(12, 2, 3), ones(12, 2, 3), series()),
+        ValueError,
+        "`q`.*N = 13",
+    ),
+    (
+        lambda: attention(ones(13, 2, 3), ones(12, 2, 3), ones(13, 2, 3), series()),
+        ValueError,
+        "`k`.*N = 13",
+    ),
     (lambda: attention(ones(13, 2, 3), ones(13, 2, 3), ones(13, 6), series()), ValueError, "`v`"),
-    (lambda: attention(ones(13, 2, 3), ones(13, 1, 3), ones(13, 2, 3), series()), ValueError, "`k`.*H as q"),
+    (
+        lambda: attention(ones(13, 2, 3), ones(13, 1, 3), ones(13, 2, 3), series()),
+        ValueError,
+        "`k`.*H as q",
+    ),
     (lambda: attention(*[ones(13, 3, 3)] * 3, series()), ValueError, "`q, k, v`.*H = 2"),
-    (lambda: attention(ones(13, 2, 3), ones(13, 2, 4), ones(13, 2, 3), series()), ValueError, "`k` must be of 3"),
+    (
+        lambda: attention(ones(13, 2, 3), ones(13, 2, 4), ones(13, 2, 3), series()),
+        ValueError,
+        "`k` must be of 3",
+    ),
     (lambda: attention(ones(13, 2, 3).long(), *[ones(13, 2, 3)] * 2, series()), TypeError, "`q`"),
     (lambda: attention(*[ones(13, 2, 3)] * 2, None, series()), TypeError, "`v`"),
-    (lambda: attention(*[ones(13, 2, 3)] * 3, GlobalMask()), TypeError, "`mask` must be an operator"),
+    (
+        lambda: attention(*[ones(13, 2, 3)] * 3, GlobalMask()),
+        TypeError,
+        "`mask` must be an operator",
+    ),
     (lambda: attention(*[ones(13, 2, 3)] * 3, series(), torch.relu), TypeError, "`feature_map`"),
-    (lambda: attention(*[ones(13, 2, 3)] * 3, series(), execution="pairs"), TypeError, "`execution`"),
+    (
+        lambda: attention(*[ones(13, 2, 3)] * 3, series(), execution="pairs"),
+        TypeError,
+        "`execution`",
+    ),
     (lambda: attention(*[ones(13, 2, 3)] * 3, series(), execution=Pairs), TypeError, "`execution`"),
-    (lambda: attention(*[ones(13, 2, 3)] * 3, series(), execution=Pairs()), ValueError, "no sparse support"),
+    (
+        lambda: attention(*[ones(13, 2, 3)] * 3, series(), execution=Pairs()),
+        ValueError,
+        "no sparse support",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("call", "error", "expected"), REFUSED)
-def test_bad_input_is_refused_by_name(call: Callable[[], object], error: type[Exception], expected: str) -> None:
+def test_bad_input_is_refused_by_name(
+    call: Callable[[], object], error: type[Exception], expected: str
+) -> None:
     with pytest.raises(error, match=expected):
         call()
 
@@ -211,7 +265,9 @@ def test_bad_input_is_refused_by_name(call: Callable[[], object], error: type[Ex
 def test_no_nodes() -> None:
     for make in MASKS.values():
         mask, empty = make(), Topology(PATH[:, :0], 0)
-        assert attention(ones(0, 2, 3), ones(0, 2, 3), ones(0, 2, 5), mask(mask.prepare(empty))).shape == (0, 2, 5)
+        assert attention(
+            ones(0, 2, 3), ones(0, 2, 3), ones(0, 2, 5), mask(mask.prepare(empty))
+        ).shape == (0, 2, 5)
 
 
 def test_wide_heads_and_values_of_another_width() -> None:
@@ -219,4 +275,6 @@ def test_wide_heads_and_values_of_another_width() -> None:
     v = torch.randn(23, 2, 9, generator=torch.Generator().manual_seed(1))
     mask = operator(MASKS["walk"])
     phi = [reference.elu_plus_one(x) for x in (q, k)]
-    assert_close(attention(q, k, v, mask, EluPlusOne()), reference.attention(*phi, v, mask.to_dense()))
+    assert_close(
+        attention(q, k, v, mask, EluPlusOne()), reference.attention(*phi, v, mask.to_dense())
+    )

@@ -13,7 +13,13 @@ from graphmask import Topology, _blocks
 from graphmask._blocks import Blocks, find_widths
 from graphmask.kernels import Pattern
 from graphmask.masks import GlobalMask
-from graphmask.operators import Dense, GlobalOperator, MaskOperator, PowerSeriesOperator, SparseOperator
+from graphmask.operators import (
+    Dense,
+    GlobalOperator,
+    MaskOperator,
+    PowerSeriesOperator,
+    SparseOperator,
+)
 from graphmask.testing import example_topologies
 
 
@@ -25,7 +31,9 @@ def interleaved(*sizes: int) -> Tensor:
 
 
 def stacked(*sizes: int) -> tuple[Topology, Blocks]:
-    topology = Topology(torch.empty(2, 0, dtype=torch.long), batch=interleaved(*sizes), num_graphs=len(sizes))
+    topology = Topology(
+        torch.empty(2, 0, dtype=torch.long), batch=interleaved(*sizes), num_graphs=len(sizes)
+    )
     return topology, topology.blocks
 
 
@@ -58,13 +66,17 @@ def test_every_node_has_a_place_in_its_graph_and_the_rest_is_zero(sizes: tuple[i
 def test_entries_are_written_where_their_nodes_are(sizes: tuple[int, ...]) -> None:
     topology, blocks = stacked(*sizes)
     generator = torch.Generator().manual_seed(0)
-    dense = GlobalOperator(topology).to_dense()[0] * torch.rand((topology.num_nodes,) * 2, generator=generator)
+    dense = GlobalOperator(topology).to_dense()[0] * torch.rand(
+        (topology.num_nodes,) * 2, generator=generator
+    )
     row, col = dense.nonzero(as_tuple=True)
     pattern = Pattern.from_coo(row, col, (topology.num_nodes,) * 2)
     made = blocks.scatter(dense[row, col].unsqueeze(0), blocks.slots(pattern))
     x = torch.rand(topology.num_nodes, 1, 2, generator=generator)
     rows = blocks.rows(1)
-    found = blocks.unstack([block @ part for block, part in zip(made, blocks.stack(x, rows), strict=True)], rows)
+    found = blocks.unstack(
+        [block @ part for block, part in zip(made, blocks.stack(x, rows), strict=True)], rows
+    )
     assert_close(found[:, 0], dense @ x[:, 0])
 
 
@@ -77,7 +89,9 @@ def test_coinciding_entries_add() -> None:
 
 def test_slots_are_kept_with_the_pattern_for_the_same_blocks_only() -> None:
     edges = torch.tensor([[0, 1, 3], [1, 0, 2]])
-    topology, other = (Topology(edges, batch=torch.tensor(batch)) for batch in ([0, 0, 1, 1], [0, 0, 0, 0]))
+    topology, other = (
+        Topology(edges, batch=torch.tensor(batch)) for batch in ([0, 0, 1, 1], [0, 0, 0, 0])
+    )
     pattern = topology.pattern
     assert topology.blocks.slots(pattern) is topology.blocks.slots(pattern)
     assert topology.blocks.slots(pattern).tolist() == [1, 2, 5]
@@ -85,7 +99,9 @@ def test_slots_are_kept_with_the_pattern_for_the_same_blocks_only() -> None:
     assert topology.with_walks().blocks is topology.blocks
 
 
-@pytest.mark.parametrize("sizes", [[10, 11, 12, 40], [1, 1, 1, 1000], list(range(1, 60)), [7]], ids=str)
+@pytest.mark.parametrize(
+    "sizes", [[10, 11, 12, 40], [1, 1, 1, 1000], list(range(1, 60)), [7]], ids=str
+)
 def test_widths_are_those_of_least_cost(sizes: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Against all ways to cut a few sizes in two, and every single group."""
     monkeypatch.setattr(_blocks, "_GROUP_COST", 500)
@@ -117,7 +133,9 @@ def walks(topology: Topology) -> MaskOperator:
 
 
 def series(topology: Topology) -> MaskOperator:
-    return PowerSeriesOperator(topology, *topology.adjacency(), torch.tensor([[1.0, 0.5, 0.25], [0.5, 1.0, 0.125]]), True)
+    return PowerSeriesOperator(
+        topology, *topology.adjacency(), torch.tensor([[1.0, 0.5, 0.25], [0.5, 1.0, 0.125]]), True
+    )
 
 
 @pytest.mark.parametrize("planted", [float("nan"), float("inf"), 1e300], ids=str)
@@ -126,7 +144,10 @@ def series(topology: Topology) -> MaskOperator:
 def test_nothing_leaks_from_padding_or_from_another_graph(
     make: Callable[[Topology], MaskOperator], execution: Dense | None, planted: float
 ) -> None:
-    """Graph 0 holds what no sum survives: the others, narrower and wider, are as they were, and so are their gradients."""
+    """Graph 0 holds what no sum survives.
+
+    The others, narrower and wider, are as they were, and so are their gradients.
+    """
     topology = example_topologies()["ragged"]
     generator = torch.Generator().manual_seed(0)
     clean = [torch.rand(2, topology.num_nodes, width, generator=generator) for width in (4, 4, 3)]
@@ -140,18 +161,32 @@ def test_nothing_leaks_from_padding_or_from_another_graph(
                     x[:, ~kept] = bad
             leaves = [x.requires_grad_() for x in leaves]
             attended = make(topology).attend(*leaves, execution)
-            total = attended.numerator[:, kept].square().sum() + attended.normaliser[:, kept].square().sum()
+            total = (
+                attended.numerator[:, kept].square().sum()
+                + attended.normaliser[:, kept].square().sum()
+            )
             slopes = torch.autograd.grad(total, leaves)
-            results.append([attended.numerator[:, kept], attended.normaliser[:, kept], *(slope[:, kept] for slope in slopes)])
+            results.append(
+                [
+                    attended.numerator[:, kept],
+                    attended.normaliser[:, kept],
+                    *(slope[:, kept] for slope in slopes),
+                ]
+            )
         assert all(part.isfinite().all() for part in results[1])
         assert_close(results[1], results[0], rtol=0, atol=0)
 
 
-@pytest.mark.parametrize(("kind", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)], ids=str)
+@pytest.mark.parametrize(
+    ("kind", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)], ids=str
+)
 @pytest.mark.parametrize("make", [global_mask, walks, series], ids=lambda make: make.__name__)
 @pytest.mark.parametrize("execution", [None, Dense()], ids=repr)
 def test_batched_is_alone(
-    make: Callable[[Topology], MaskOperator], execution: Dense | None, kind: torch.dtype, tolerance: float
+    make: Callable[[Topology], MaskOperator],
+    execution: Dense | None,
+    kind: torch.dtype,
+    tolerance: float,
 ) -> None:
     """Gradients, too, with graphs of 1 to 40 nodes in one batch."""
     sizes = torch.randint(1, 41, (12,), generator=torch.Generator().manual_seed(1)).tolist()
@@ -160,7 +195,10 @@ def test_batched_is_alone(
     edges = torch.cat([torch.stack([nodes, nodes.roll(1)]) for nodes in graphs], 1)
     topology = Topology(edges, batch=batch)
     generator = torch.Generator().manual_seed(0)
-    leaves = [torch.rand(2, len(batch), width, generator=generator, dtype=kind).requires_grad_() for width in (4, 4, 3)]
+    leaves = [
+        torch.rand(2, len(batch), width, generator=generator, dtype=kind).requires_grad_()
+        for width in (4, 4, 3)
+    ]
 
     def run(topology: Topology, *leaves: Tensor) -> list[Tensor]:
         attended = make(topology).attend(*leaves, execution)

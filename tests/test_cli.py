@@ -33,18 +33,30 @@ def graphmask() -> Callable[..., Result]:
 def test_bench_measures_everyone(graphmask: Callable[..., Result], tmp_path: Path) -> None:
     table, picture = tmp_path / "costs.csv", tmp_path / "costs.png"
     files = ("--csv", table, "--plot", picture)
-    result = graphmask("bench", "--nodes", "128,64", "--repeats", 1, "--threads", 1, "--memory-limit", 2, *files)
+    result = graphmask(
+        "bench", "--nodes", "128,64", "--repeats", 1, "--threads", 1, "--memory-limit", 2, *files
+    )
     assert result.exit_code == 0, result.output
     rows = list(csv.DictReader(table.read_text().splitlines()))
     names = [contender.name for contender in CONTENDERS]
-    assert [(row["contender"], row["nodes"]) for row in rows] == [(name, size) for size in ("64", "128") for name in names]
+    assert [(row["contender"], row["nodes"]) for row in rows] == [
+        (name, size) for size in ("64", "128") for name in names
+    ]
     assert {row["status"] for row in rows} == {"measured"}
     for column in ("forward_s", "forward_backward_s", "peak_mib", "first_call_s"):
         for name in names:
-            values = {int(row["nodes"]): float(row[column]) for row in rows if row["contender"] == name}
+            values = {
+                int(row["nodes"]): float(row[column]) for row in rows if row["contender"] == name
+            }
             assert math.isfinite(fit_exponent(values))
     for row in rows:
-        drawn = row["contender"].removesuffix("-layer") in ("global", "walk", "grf", "power-series", "sdpa-bias")
+        drawn = row["contender"].removesuffix("-layer") in (
+            "global",
+            "walk",
+            "grf",
+            "power-series",
+            "sdpa-bias",
+        )
         assert bool(row["prepare_s"]) == drawn
     assert picture.read_bytes().startswith(b"\x89PNG")
     for text in (*names, "exponent", "entries/node", "Peak memory", "torch-geometric", "cpu"):
@@ -52,7 +64,17 @@ def test_bench_measures_everyone(graphmask: Callable[..., Result], tmp_path: Pat
 
 
 def test_bench_writes_every_round(graphmask: Callable[..., Result], tmp_path: Path) -> None:
-    chosen = ("--contenders", "walk", "--nodes", "64,128", "--repeats", 2, "--threads", 1, "--keep-memory")
+    chosen = (
+        "--contenders",
+        "walk",
+        "--nodes",
+        "64,128",
+        "--repeats",
+        2,
+        "--threads",
+        1,
+        "--keep-memory",
+    )
     result = graphmask("bench", *chosen, "--json", tmp_path / "costs.json")
     assert result.exit_code == 0, result.output
     found = json.loads((tmp_path / "costs.json").read_text())
@@ -64,15 +86,28 @@ def test_bench_writes_every_round(graphmask: Callable[..., Result], tmp_path: Pa
 
 
 def test_bench_of_memory_takes_no_times(graphmask: Callable[..., Result], tmp_path: Path) -> None:
-    chosen = ("--memory", "--contenders", "walk,sdpa", "--nodes", "64,128", "--threads", 1, "--reorder")
-    result = graphmask("bench", *chosen, "--csv", tmp_path / "memory.csv", "--json", tmp_path / "memory.json")
+    chosen = (
+        "--memory",
+        "--contenders",
+        "walk,sdpa",
+        "--nodes",
+        "64,128",
+        "--threads",
+        1,
+        "--reorder",
+    )
+    result = graphmask(
+        "bench", *chosen, "--csv", tmp_path / "memory.csv", "--json", tmp_path / "memory.json"
+    )
     assert result.exit_code == 0, result.output
     rows = list(csv.DictReader((tmp_path / "memory.csv").read_text().splitlines()))
     assert [(row["contender"], row["status"], row["rounds"], row["forward_s"]) for row in rows] == [
         (name, "measured", "0", "") for name in ("walk", "sdpa") * 2
     ]
     assert all(float(row["peak_mib"]) >= 0 for row in rows)
-    quantities = {each["quantity"] for each in json.loads((tmp_path / "memory.json").read_text())["summaries"]}
+    quantities = {
+        each["quantity"] for each in json.loads((tmp_path / "memory.json").read_text())["summaries"]
+    }
     assert "Peak memory per node" in quantities
     for text in ("Peak memory per node [bytes]", "exponent"):
         assert text in result.output
@@ -80,8 +115,20 @@ def test_bench_of_memory_takes_no_times(graphmask: Callable[..., Result], tmp_pa
 
 
 def test_bench_compares_rivals(graphmask: Callable[..., Result], tmp_path: Path) -> None:
-    np.savez(tmp_path / "ring.npz", edges=np.array([[node, (node + 1) % 200] for node in range(200)]))
-    chosen = ("--compare", "--only", "published, entry", "--nodes", "64,96", "--repeats", 2, "--threads", 1)
+    np.savez(
+        tmp_path / "ring.npz", edges=np.array([[node, (node + 1) % 200] for node in range(200)])
+    )
+    chosen = (
+        "--compare",
+        "--only",
+        "published, entry",
+        "--nodes",
+        "64,96",
+        "--repeats",
+        2,
+        "--threads",
+        1,
+    )
     files = ("--csv", tmp_path / "ratios.csv", "--json", tmp_path / "ratios.json")
     threads = torch.get_num_threads()
     result = graphmask("bench", *chosen, "--mesh", tmp_path / "ring.npz", *files)
@@ -90,24 +137,44 @@ def test_bench_compares_rivals(graphmask: Callable[..., Result], tmp_path: Path)
     rows = list(csv.DictReader((tmp_path / "ratios.csv").read_text().splitlines()))
     graphs = "ring", "ring, reordered", "torus", "torus, reordered"
     assert [(row["comparison"], row["graph"], row["nodes"]) for row in rows] == [
-        (name, graph, nodes) for nodes in ("64", "96") for graph in graphs for name in ("published", "entry")
+        (name, graph, nodes)
+        for nodes in ("64", "96")
+        for graph in graphs
+        for name in ("published", "entry")
     ]
-    assert all(float(row["ratio"]) > 0 and row["met"] in ("True", "False") and row["rounds"] == "2" for row in rows)
+    assert all(
+        float(row["ratio"]) > 0 and row["met"] in ("True", "False") and row["rounds"] == "2"
+        for row in rows
+    )
     assert [bool(row["error_ratio"]) for row in rows] == [True, False] * 8
     whole = json.loads((tmp_path / "ratios.json").read_text())
-    assert (whole["settings"]["nodes"], whole["settings"]["rounds"], whole["settings"]["threads"]) == ([64, 96], 2, 1)
+    assert (
+        whole["settings"]["nodes"],
+        whole["settings"]["rounds"],
+        whole["settings"]["threads"],
+    ) == ([64, 96], 2, 1)
     assert whole["summaries"][0]["ratio"] == pytest.approx(float(rows[0]["ratio"]))
-    for text in ("ours, ms", "<= 1/5", "of the mask error", "ball around vertex 0 of ring", "torch-geometric"):
+    for text in (
+        "ours, ms",
+        "<= 1/5",
+        "of the mask error",
+        "ball around vertex 0 of ring",
+        "torch-geometric",
+    ):
         assert text in result.output
 
 
 def test_bench_compares_bodies(graphmask: Callable[..., Result], tmp_path: Path) -> None:
     chosen = ("--bodies", "--only", "torch-int64", "--nodes", 64, "--repeats", 2, "--threads", 1)
-    result = graphmask("bench", *chosen, "--csv", tmp_path / "bodies.csv", "--json", tmp_path / "bodies.json")
+    result = graphmask(
+        "bench", *chosen, "--csv", tmp_path / "bodies.csv", "--json", tmp_path / "bodies.json"
+    )
     assert result.exit_code == 0, result.output
     rows = list(csv.DictReader((tmp_path / "bodies.csv").read_text().splitlines()))
     assert [(row["operation"], row["body"]) for row in rows] == [
-        (operation, body) for operation in ("sddmm", "spmm", "pairs") for body in ("in use", "torch-int64")
+        (operation, body)
+        for operation in ("sddmm", "spmm", "pairs")
+        for body in ("in use", "torch-int64")
     ]
     assert json.loads((tmp_path / "bodies.json").read_text())["summaries"][0]["forward_ratio"] == 1
     for text in ("over in use", "4 heads of 16", "torch-int64", "numba"):
@@ -169,10 +236,22 @@ def test_an_interrupt_keeps_what_was_measured(
         (["--threads", "0"], "`threads` must be at least 1, got 0"),
         (["--repeats", "0"], "`repeats` must be at least 1, got 0"),
         (["--compare", "--bodies"], "must be at most one of them, got --compare and --bodies"),
-        (["--compare", "--contenders", "walk"], "`--contenders` must be given with no flag or --memory, got it with --compare"),
-        (["--bodies", "--molecules", "x.csv"], "`--molecules` must be given with --compare, got it with --bodies"),
-        (["--memory", "--repeats", "3"], "with no flag or --compare or --bodies, got it with --memory"),
-        (["--only", "gps"], "`--only` must be given with --compare or --bodies, got it with no flag"),
+        (
+            ["--compare", "--contenders", "walk"],
+            "`--contenders` must be given with no flag or --memory, got it with --compare",
+        ),
+        (
+            ["--bodies", "--molecules", "x.csv"],
+            "`--molecules` must be given with --compare, got it with --bodies",
+        ),
+        (
+            ["--memory", "--repeats", "3"],
+            "with no flag or --compare or --bodies, got it with --memory",
+        ),
+        (
+            ["--only", "gps"],
+            "`--only` must be given with --compare or --bodies, got it with no flag",
+        ),
         (["--compare", "--only", "gsp"], "`only` must be among performer"),
         (["--bodies", "--only", "gps"], "`only` must be among in use"),
         (["--compare", "--nodes", "64,x"], "integers with commas between them"),
@@ -231,7 +310,9 @@ def test_benchmark_needs_no_extra_to_be_imported() -> None:
     names = ("typer", "rich", "matplotlib")
     blocked = "; ".join(f"sys.modules[{name!r}] = None" for name in names)
     parts = ("", ".estimators", ".comparisons", ".bodies")
-    modules = ", ".join(f"graphmask.benchmark{part}{each}" for part in parts for each in ("", ".report"))
+    modules = ", ".join(
+        f"graphmask.benchmark{part}{each}" for part in parts for each in ("", ".report")
+    )
     modules += ", graphmask.benchmark.plot, graphmask.benchmark.estimators.plot"
     code = f"import sys; {blocked}; import {modules}"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -270,7 +351,18 @@ def test_info_refuses_what_is_no_graph(graphmask: Callable[..., Result], tmp_pat
 def test_view_draws_a_picture_and_a_page(graphmask: Callable[..., Result], tmp_path: Path) -> None:
     pytest.importorskip("plotly")
     out = tmp_path / "ring"
-    chosen = ("--node", 3, "--mask", "walk:hops=2,heads=2", "--mask", "tree-distance", "--head", 1, "--out", out)
+    chosen = (
+        "--node",
+        3,
+        "--mask",
+        "walk:hops=2,heads=2",
+        "--mask",
+        "tree-distance",
+        "--head",
+        1,
+        "--out",
+        out,
+    )
     result = graphmask("view", ring_file(tmp_path), *chosen)
     assert result.exit_code == 0, result.output
     assert (tmp_path / "ring.png").read_bytes().startswith(b"\x89PNG")
@@ -293,9 +385,13 @@ def test_view_draws_a_picture_and_a_page(graphmask: Callable[..., Result], tmp_p
         (["--out", "/no/such/folder/ring.png"], "No such file"),
     ],
 )
-def test_view_refuses(graphmask: Callable[..., Result], tmp_path: Path, options: list[str], message: str) -> None:
+def test_view_refuses(
+    graphmask: Callable[..., Result], tmp_path: Path, options: list[str], message: str
+) -> None:
     result = graphmask(
-        "view", ring_file(tmp_path), *(options if "--out" in options else [*options, "--out", tmp_path / "ring.png"])
+        "view",
+        ring_file(tmp_path),
+        *(options if "--out" in options else [*options, "--out", tmp_path / "ring.png"]),
     )
     assert result.exit_code == 2
     assert "".join(message.split()) in "".join(result.output.replace("│", "").split())
@@ -303,11 +399,19 @@ def test_view_refuses(graphmask: Callable[..., Result], tmp_path: Path, options:
 
 def test_view_of_a_trained_model(graphmask: Callable[..., Result], tmp_path: Path) -> None:
     pytest.importorskip("safetensors")
-    np.savez(tmp_path / "ring.npz", edges=np.array([[node, (node + 1) % 20] for node in range(20)]), x=np.ones((20, 3)))
+    np.savez(
+        tmp_path / "ring.npz",
+        edges=np.array([[node, (node + 1) % 20] for node in range(20)]),
+        x=np.ones((20, 3)),
+    )
     mask = gm.masks.WalkMask(hops=2, heads=2)
-    gm.nn.TopologicalTransformer(3, 8, 2, num_layers=2, heads=2, mask=mask).save_pretrained(tmp_path / "model")
+    gm.nn.TopologicalTransformer(3, 8, 2, num_layers=2, heads=2, mask=mask).save_pretrained(
+        tmp_path / "model"
+    )
     out = tmp_path / "row.html"
-    result = graphmask("view", tmp_path / "ring.npz", "--model", tmp_path / "model", "--layer", 1, "--out", out)
+    result = graphmask(
+        "view", tmp_path / "ring.npz", "--model", tmp_path / "model", "--layer", 1, "--out", out
+    )
     assert result.exit_code == 0, result.output
     assert "attention of layer 1" in result.output
     assert out.exists()
@@ -320,13 +424,21 @@ def test_masks_are_listed(graphmask: Callable[..., Result]) -> None:
     assert ":math:" not in result.output
 
 
-def test_bench_writes_a_page_beside_its_files(graphmask: Callable[..., Result], tmp_path: Path) -> None:
+def test_bench_writes_a_page_beside_its_files(
+    graphmask: Callable[..., Result], tmp_path: Path
+) -> None:
     pytest.importorskip("plotly")
     chosen = ("--contenders", "walk", "--nodes", "64,128", "--repeats", 1, "--threads", 1)
     result = graphmask("bench", *chosen, "--csv", tmp_path / "costs.csv")
     assert result.exit_code == 0, result.output
     page = (tmp_path / "costs.html").read_text()
-    for text in ("<h1>graphmask bench</h1>", "Forward + backward", "torch-geometric", "entries/node", "Peak memory"):
+    for text in (
+        "<h1>graphmask bench</h1>",
+        "Forward + backward",
+        "torch-geometric",
+        "entries/node",
+        "Peak memory",
+    ):
         assert text in page
     assert page.count('class="plotly-graph-div"') == 4
     assert re.search(r"<(script|link|img)[^>]*(src|href)=.?https?:", page) is None

@@ -1,4 +1,7 @@
-"""On an accelerator everything computes what it computes on the CPU. Skipped where there is none."""
+"""On an accelerator everything computes what it computes on the CPU.
+
+Skipped where there is none.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,16 @@ from graphmask.masks import TopologicalMask, WalkMask
 from graphmask.nn import TopologicalAttention
 from graphmask.operators import Dense
 from graphmask.testing import example_topologies
-from graphmask.walks import Antithetic, Geometric, IIDWalks, Poisson, RepellingWalks, ResampledWalks, Systematic, WalkSampler
+from graphmask.walks import (
+    Antithetic,
+    Geometric,
+    IIDWalks,
+    Poisson,
+    RepellingWalks,
+    ResampledWalks,
+    Systematic,
+    WalkSampler,
+)
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no accelerator"),
@@ -70,23 +82,37 @@ SAMPLERS = (
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)
 def test_the_same_seed_draws_the_same_walks(sampler: WalkSampler) -> None:
     topology: Topology = example_topologies()["ragged"]
-    walks = [sampler(each, torch.Generator().manual_seed(0)).to_dense().cpu() for each in (topology, topology.to("cuda"))]
+    walks = [
+        sampler(each, torch.Generator().manual_seed(0)).to_dense().cpu()
+        for each in (topology, topology.to("cuda"))
+    ]
     assert_close(walks[1], walks[0])
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize(
+    "dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str
+)
 def test_attention_reads_half_precision_and_sums_in_single(dtype: torch.dtype) -> None:
     mask = WalkMask(hops=2, heads=2)
     topology = mask.prepare(example_topologies()["ragged"])
     generator = torch.Generator().manual_seed(0)
-    q, k, v = (torch.rand(topology.num_nodes, 2, 16, generator=generator).to("cuda", dtype).requires_grad_() for _ in range(3))
+    q, k, v = (
+        torch.rand(topology.num_nodes, 2, 16, generator=generator)
+        .to("cuda", dtype)
+        .requires_grad_()
+        for _ in range(3)
+    )
     wide = [x.detach().cpu().double().requires_grad_() for x in (q, k, v)]
     expected = attention(*wide, mask.double()(topology), execution=Dense())
     found = attention(q, k, v, mask.cuda()(topology.to("cuda")))
     assert found.dtype == dtype
     tolerance = {"rtol": 8 * torch.finfo(dtype).eps, "atol": 8 * torch.finfo(dtype).eps}
     assert_close(found.cpu().double(), expected, **tolerance)
-    slopes = zip(torch.autograd.grad(found.sum(), (q, k, v)), torch.autograd.grad(expected.sum(), wide), strict=True)
+    slopes = zip(
+        torch.autograd.grad(found.sum(), (q, k, v)),
+        torch.autograd.grad(expected.sum(), wide),
+        strict=True,
+    )
     for slope, other in slopes:
         assert_close(slope.cpu().double(), other, **tolerance)
 

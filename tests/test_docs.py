@@ -37,7 +37,10 @@ def blocks_of(page):
 
 
 def code_of(page):
-    """The blocks of a page, one after the other: they share their names. What prompts show is run by another test."""
+    """The blocks of a page, one after the other: they share their names.
+
+    What prompts show is run by another test.
+    """
     return "\n".join(block for block in blocks_of(page) if ">>>" not in block)
 
 
@@ -48,7 +51,9 @@ def sessions_of(page):
 
 def prose_of(page):
     """A page without its code."""
-    return re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```", "", text_of(page), flags=re.DOTALL | re.MULTILINE))
+    return re.sub(
+        r"`[^`\n]*`", "", re.sub(r"^```.*?^```", "", text_of(page), flags=re.DOTALL | re.MULTILINE)
+    )
 
 
 def targets_of(page):
@@ -65,7 +70,9 @@ def links_of(page):
 def anchors_of(path):
     """Names of the headings of a page, as both GitHub and Sphinx make them."""
     headings = re.findall(
-        r"^#+ (.*)$", re.sub(r"^```.*?^```", "", path.read_text(), flags=re.DOTALL | re.MULTILINE), re.MULTILINE
+        r"^#+ (.*)$",
+        re.sub(r"^```.*?^```", "", path.read_text(), flags=re.DOTALL | re.MULTILINE),
+        re.MULTILINE,
     )
     return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
 
@@ -101,14 +108,20 @@ def test_sessions_print_what_they_show(page):
 
 def test_pages_that_must_have_code_do():
     assert all(code_of(page) for page in ("README.md", "CONTRIBUTING.md"))
-    families = [page for page in PAGES if page.startswith("docs/families/") and Path(page).stem not in ("README", "costs")]
+    families = [
+        page
+        for page in PAGES
+        if page.startswith("docs/families/") and Path(page).stem not in ("README", "costs")
+    ]
     assert families
     assert [page for page in families if not blocks_of(page)] == []
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
-    assert [link for link in links_of(page) if not (ROOT / page).parent.joinpath(link).exists()] == []
+    assert [
+        link for link in links_of(page) if not (ROOT / page).parent.joinpath(link).exists()
+    ] == []
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -134,12 +147,16 @@ def exported(module):
     return {
         name
         for name, thing in vars(module).items()
-        if not name.startswith("_") and not inspect.ismodule(thing) and getattr(thing, "__module__", "").startswith("graphmask")
+        if not name.startswith("_")
+        and not inspect.ismodule(thing)
+        and getattr(thing, "__module__", "").startswith("graphmask")
     }
 
 
 PUBLIC = ["graphmask", "graphmask.datasets", "graphmask.extras"] + [
-    f"graphmask.{found.name}" for found in pkgutil.iter_modules(gm.__path__) if found.ispkg and not found.name.startswith("_")
+    f"graphmask.{found.name}"
+    for found in pkgutil.iter_modules(gm.__path__)
+    if found.ispkg and not found.name.startswith("_")
 ]
 
 
@@ -156,7 +173,9 @@ def test_every_public_name_is_in_the_reference(name, reference):
     assert f"\n   {name}\n" in text_of("docs/api/index.rst")
     listed = {public for names in reference.sections(name).values() for public in names}
     assert exported(importlib.import_module(name)) - listed == set()
-    undocumented = [each for each in listed if not inspect.getdoc(getattr(importlib.import_module(name), each))]
+    undocumented = [
+        each for each in listed if not inspect.getdoc(getattr(importlib.import_module(name), each))
+    ]
     assert undocumented == []
 
 
@@ -167,7 +186,9 @@ def test_reference_knows_every_public_module(reference):
 def titles_in_docstrings():
     """Titles of the works that docstrings name as their source, by the file that does."""
     for path in (*ROOT.glob("graphmask/**/*.py"), *ROOT.glob("datasets/*.py")):
-        for source in re.findall(r"^ *Source: (.*?)(?:\n\n|\"\"\")", path.read_text(), re.DOTALL | re.MULTILINE):
+        for source in re.findall(
+            r"^ *Source: (.*?)(?:\n\n|\"\"\")", path.read_text(), re.DOTALL | re.MULTILINE
+        ):
             for title in re.findall(r'"([^"]+)"', " ".join(source.split())):
                 yield title, path.name
 
@@ -184,7 +205,9 @@ def test_every_source_is_among_the_references():
 
 def test_every_mask_is_in_the_index_of_families():
     masks = (
-        name for name, thing in vars(gm.masks).items() if inspect.isclass(thing) and issubclass(thing, gm.masks.TopologicalMask)
+        name
+        for name, thing in vars(gm.masks).items()
+        if inspect.isclass(thing) and issubclass(thing, gm.masks.TopologicalMask)
     )
     known = {"TopologicalMask", "SumMask", "ScaledMask"}
     index = text_of("docs/families/README.md")

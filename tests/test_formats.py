@@ -15,7 +15,8 @@ from torch_geometric.transforms import ToSparseTensor
 from graphmask import Topology, _formats
 from graphmask.testing import example_topologies
 
-# A directed graph of four nodes with a self-loop and an isolated node, sorted by row of the adjacency.
+# A directed graph of four nodes with a self-loop and an isolated node, sorted by row of the
+# adjacency.
 EDGES = torch.tensor([[2, 0, 1, 1], [0, 1, 1, 2]])
 
 
@@ -38,14 +39,18 @@ FORMATS: dict[str, Callable[[Tensor], Topology]] = {
     "shuffled": lambda w: Topology(EDGES.flip(1), 4, w.flip(0)),
     "EdgeIndex": lambda w: Topology(EdgeIndex(EDGES, sparse_size=(4, 4)), edge_weight=w),
     "EdgeIndex-unsized": lambda w: Topology(EdgeIndex(EDGES), 4, w),
-    "EdgeIndex-sorted": lambda w: Topology(EdgeIndex(EDGES, sparse_size=(4, 4), sort_order="col"), edge_weight=w),
+    "EdgeIndex-sorted": lambda w: Topology(
+        EdgeIndex(EDGES, sparse_size=(4, 4), sort_order="col"), edge_weight=w
+    ),
     "coo": lambda w: Topology(coo(w)),
     "csr": lambda w: Topology(coo(w).to_sparse_csr()),
     "csc": lambda w: Topology(coo(w).to_sparse_csc()),
     "SparseTensor": lambda w: Topology(sparse_tensor(w)),
     "data": lambda w: Topology.from_data(Data(edge_index=EDGES, edge_weight=w, num_nodes=4)),
     "data-adj_t": lambda w: Topology.from_data(Data(adj_t=coo(w).to_sparse_csr(), num_nodes=4)),
-    "data-x": lambda w: Topology.from_data(Data(x=torch.ones(4, 1), edge_index=EDGES, edge_weight=w)),
+    "data-x": lambda w: Topology.from_data(
+        Data(x=torch.ones(4, 1), edge_index=EDGES, edge_weight=w)
+    ),
 }
 
 
@@ -73,10 +78,14 @@ def test_formats_carry_the_gradient(read: Callable[[Tensor], Topology]) -> None:
 
 @pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
 def test_what_pyg_transforms_to_sparse_is_read() -> None:
-    data = ToSparseTensor(layout=torch.sparse_csr)(Data(edge_index=EDGES, edge_weight=weights(), num_nodes=4))
+    data = ToSparseTensor(layout=torch.sparse_csr)(
+        Data(edge_index=EDGES, edge_weight=weights(), num_nodes=4)
+    )
     topology = Topology.from_data(data)
     pattern, weight = topology.adjacency(None)
-    assert_close(pattern.to_dense(weight), torch.zeros(4, 4).index_put((EDGES[1], EDGES[0]), weights()))
+    assert_close(
+        pattern.to_dense(weight), torch.zeros(4, 4).index_put((EDGES[1], EDGES[0]), weights())
+    )
 
 
 class Stored:
@@ -106,8 +115,15 @@ def test_parallel_edges_add_in_every_format() -> None:
 
 def test_a_batch_is_read_with_its_graphs() -> None:
     graphs = [
-        Data(edge_index=EDGES, edge_weight=weights(), num_nodes=4, pos=torch.rand(4, 3, generator=torch.Generator())),
-        Data(edge_index=EDGES[:, :0], edge_weight=weights()[:0], num_nodes=2, pos=torch.zeros(2, 3)),
+        Data(
+            edge_index=EDGES,
+            edge_weight=weights(),
+            num_nodes=4,
+            pos=torch.rand(4, 3, generator=torch.Generator()),
+        ),
+        Data(
+            edge_index=EDGES[:, :0], edge_weight=weights()[:0], num_nodes=2, pos=torch.zeros(2, 3)
+        ),
         Data(edge_index=EDGES, edge_weight=weights(), num_nodes=4, pos=torch.zeros(4, 3)),
     ]
     topology = Topology.from_data(Batch.from_data_list(graphs))
@@ -128,25 +144,59 @@ def ones(*shape: int) -> Tensor:
 
 
 REFUSED = [
-    (lambda: Topology("graph", 4), TypeError, "`edge_index` must be a tensor, EdgeIndex, torch sparse matrix"),
+    (
+        lambda: Topology("graph", 4),
+        TypeError,
+        "`edge_index` must be a tensor, EdgeIndex, torch sparse matrix",
+    ),
     (lambda: Topology(None, 4), TypeError, "`edge_index`"),
     (lambda: Topology([[0], [1]], 4), TypeError, "`edge_index`.*got list"),
-    (lambda: Topology(ones(2, 3), 4), TypeError, "`edge_index` must be an integer tensor, got dtype torch.float"),
+    (
+        lambda: Topology(ones(2, 3), 4),
+        TypeError,
+        "`edge_index` must be an integer tensor, got dtype torch.float",
+    ),
     (lambda: Topology(ones(2, 3).bool(), 4), TypeError, "`edge_index`.*torch.bool"),
     (lambda: Topology(ones(2, 3).cfloat(), 4), TypeError, "`edge_index`"),
-    (lambda: Topology(ones(3, 2).long(), 4), ValueError, r"`edge_index` must be of shape \[2, E\].*\[3, 2\]"),
+    (
+        lambda: Topology(ones(3, 2).long(), 4),
+        ValueError,
+        r"`edge_index` must be of shape \[2, E\].*\[3, 2\]",
+    ),
     (lambda: Topology(ones(2).long(), 4), ValueError, r"`edge_index`.*\[2\]"),
-    (lambda: Topology(ones(3, 4).to_sparse_coo()), ValueError, r"`edge_index` must be a square matrix \[N, N\]"),
+    (
+        lambda: Topology(ones(3, 4).to_sparse_coo()),
+        ValueError,
+        r"`edge_index` must be a square matrix \[N, N\]",
+    ),
     (lambda: Topology(EdgeIndex(EDGES, sparse_size=(4, 5))), ValueError, "square matrix"),
-    (lambda: Topology(coo(weights()), 5), ValueError, "`num_nodes` must be 4, the size of the sparse matrix"),
-    (lambda: Topology(coo(weights()), edge_weight=weights()), ValueError, "`edge_weight` must be left out"),
-    (lambda: Topology.from_data(Data(x=ones(3, 1))), ValueError, "`data` must be a graph with `edge_index` or `adj_t`"),
-    (lambda: Topology(coo(weights().long())), TypeError, "`edge_weight` must be a floating-point tensor"),
+    (
+        lambda: Topology(coo(weights()), 5),
+        ValueError,
+        "`num_nodes` must be 4, the size of the sparse matrix",
+    ),
+    (
+        lambda: Topology(coo(weights()), edge_weight=weights()),
+        ValueError,
+        "`edge_weight` must be left out",
+    ),
+    (
+        lambda: Topology.from_data(Data(x=ones(3, 1))),
+        ValueError,
+        "`data` must be a graph with `edge_index` or `adj_t`",
+    ),
+    (
+        lambda: Topology(coo(weights().long())),
+        TypeError,
+        "`edge_weight` must be a floating-point tensor",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("call", "error", "expected"), REFUSED)
-def test_what_is_no_graph_is_refused(call: Callable[[], object], error: type[Exception], expected: str) -> None:
+def test_what_is_no_graph_is_refused(
+    call: Callable[[], object], error: type[Exception], expected: str
+) -> None:
     with pytest.raises(error, match=expected):
         call()
 

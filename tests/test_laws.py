@@ -41,17 +41,26 @@ def each(some: tuple[Any, ...]) -> Any:
 
 
 def each_where(some: tuple[Any, ...], *names: str) -> Any:
-    """Cases with the graphs that they are defined on; of the examples that all are defined on, those named."""
+    """Cases with the graphs that they are defined on.
+
+    Of the examples that all are defined on, those named.
+    """
     pairs = [
         pytest.param(case, name, id=f"{case}-{name}")
         for case in some
-        for name in (names if names and case.topologies is example_topologies else case.topologies())
+        for name in (
+            names if names and case.topologies is example_topologies else case.topologies()
+        )
     ]
     return pytest.mark.parametrize(("case", "name"), pairs)
 
 
 def public(package: ModuleType) -> set[str]:
-    return {name for name, value in vars(package).items() if name[0] != "_" and not inspect.ismodule(value)}
+    return {
+        name
+        for name, value in vars(package).items()
+        if name[0] != "_" and not inspect.ismodule(value)
+    }
 
 
 def kinds(thing: Any) -> Iterator[str]:
@@ -60,15 +69,22 @@ def kinds(thing: Any) -> Iterator[str]:
         yield thing.__name__
     elif type(thing).__module__.startswith("graphmask") or isinstance(thing, (list, tuple, dict)):
         yield type(thing).__name__
-        parts = thing.values() if isinstance(thing, dict) else getattr(thing, "__dict__", {}).values()
-        for part in (*parts, *(thing if isinstance(thing, (list, tuple, torch.nn.ModuleList)) else ())):
+        parts = (
+            thing.values() if isinstance(thing, dict) else getattr(thing, "__dict__", {}).values()
+        )
+        for part in (
+            *parts,
+            *(thing if isinstance(thing, (list, tuple, torch.nn.ModuleList)) else ()),
+        ):
             yield from kinds(part)
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
 def test_all_that_is_public_is_registered(package: ModuleType) -> None:
     known = {name for thing in cases.registered() for name in kinds(thing)}
-    absent = {name for name in public(package) - known if not inspect.isabstract(getattr(package, name))}
+    absent = {
+        name for name in public(package) - known if not inspect.isabstract(getattr(package, name))
+    }
     assert not absent, f"add to tests/cases.py: {sorted(absent)}"
     assert set(getattr(package, "__all__", public(package))) == public(package)
 
@@ -90,7 +106,10 @@ def leaves_of(case: cases.Case, name: str) -> tuple[Any, gm.Topology, list[Tenso
     """A mask, a topology it can read, q, k and v, and all that attention under it can be differentiated by."""
     mask, topology = case.make(), case.topologies()[name]
     generator = torch.Generator().manual_seed(0)
-    qkv = [torch.randn(topology.num_nodes, 2, 3, generator=generator).requires_grad_() for _ in range(3)]
+    qkv = [
+        torch.randn(topology.num_nodes, 2, 3, generator=generator).requires_grad_()
+        for _ in range(3)
+    ]
     leaves = [*qkv, *mask.parameters()]
     if case.differentiable:
         weight = torch.rand(topology.num_edges, generator=generator).requires_grad_()
@@ -110,7 +129,10 @@ def test_attention_is_its_definition_forward_and_backward(case: cases.Case, name
     assert_close(found, expected)
     above = torch.randn(found.shape, generator=torch.Generator().manual_seed(1))
     # Walks that carry a gradient are behind both.
-    slopes = [torch.autograd.grad(out, leaves, above, True, materialize_grads=True) for out in (found, expected)]
+    slopes = [
+        torch.autograd.grad(out, leaves, above, True, materialize_grads=True)
+        for out in (found, expected)
+    ]
     assert all(slope.isfinite().all() for slope in slopes[0])
     assert_close(*slopes)
 
@@ -120,17 +142,27 @@ def test_executions_have_the_gradients_of_the_definition(case: cases.Case, name:
     mask, topology, (q, k, v), leaves = leaves_of(case, name)
     phi = [reference.relu_features(x, 1e-3) for x in (q, k)]
     dense = cases.mask_reference(mask, topology)
-    expected = reference.attention(*phi, v, dense, dense if mask(topology).sums_itself else None).square().sum()
+    expected = (
+        reference.attention(*phi, v, dense, dense if mask(topology).sums_itself else None)
+        .square()
+        .sum()
+    )
     slopes = torch.autograd.grad(expected, leaves, retain_graph=True, materialize_grads=True)
     for execution in cases.EXECUTIONS:
         if execution.refusal(mask(topology)) is None:
             found = gm.attention(q, k, v, mask(topology), execution=execution).square().sum()
-            assert_close(torch.autograd.grad(found, leaves, retain_graph=True, materialize_grads=True), slopes)
+            assert_close(
+                torch.autograd.grad(found, leaves, retain_graph=True, materialize_grads=True),
+                slopes,
+            )
 
 
 @st.composite
 def graphs(draw: st.DrawFn) -> gm.Topology:
-    """Up to six nodes in up to three graphs, in any order; edges within graphs, of any sign and number."""
+    """Up to six nodes in up to three graphs, in any order.
+
+    Edges within graphs, of any sign and number.
+    """
     batch = draw(st.lists(st.integers(0, 2), min_size=1, max_size=6))
     nodes = st.integers(0, len(batch) - 1)
     pairs = st.tuples(nodes, nodes).filter(lambda pair: batch[pair[0]] == batch[pair[1]])
@@ -150,7 +182,9 @@ def test_attention_is_its_definition_on_any_graph(case: cases.Case, topology: gm
     q = torch.linspace(-1, 1, topology.num_nodes * 4).reshape(-1, 2, 2)
     phi = reference.elu_plus_one(q)
     expected = reference.attention(phi, phi, q, cases.mask_reference(mask, topology))
-    assert_close(gm.attention(q, q, q, mask(topology), features.EluPlusOne()), expected, rtol=1e-7, atol=1e-7)
+    assert_close(
+        gm.attention(q, q, q, mask(topology), features.EluPlusOne()), expected, rtol=1e-7, atol=1e-7
+    )
 
 
 @each_where(cases.OPERATORS)
@@ -193,7 +227,9 @@ def test_layers_take_raw_edges_or_a_topology(case: cases.Case) -> None:
 def test_layers_in_single_precision_do_not_see_batch_mates(case: cases.Case) -> None:
     """Walks are drawn from raw edges, at random: see test_the_walks_of_cases_are_random."""
     examples = example_topologies()
-    graphs = [examples[name] for name in ("weighted", "single", "directed", "empty", "multigraph", "pair")]
+    graphs = [
+        examples[name] for name in ("weighted", "single", "directed", "empty", "multigraph", "pair")
+    ]
     layer = cases.seeded(case.make).float().eval()
 
     def raw(x: Tensor, topology: gm.Topology) -> Tensor:
@@ -205,7 +241,9 @@ def test_layers_in_single_precision_do_not_see_batch_mates(case: cases.Case) -> 
 def test_the_walks_of_cases_are_random() -> None:
     topology = example_topologies()["weighted"]
     sampler = cases.random_walks(3)
-    first, second = (sampler(topology, torch.Generator().manual_seed(seed)).to_dense() for seed in (0, 1))
+    first, second = (
+        sampler(topology, torch.Generator().manual_seed(seed)).to_dense() for seed in (0, 1)
+    )
     assert (first[2:] != second[2:]).sum() > 20
 
 

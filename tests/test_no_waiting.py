@@ -1,4 +1,7 @@
-"""Nothing in a layer reads a tensor's value on the host, or makes a shape of values: no GPU waits, and graphs capture it."""
+"""Nothing in a layer reads a tensor's value on the host, or makes a shape of values.
+
+No GPU waits, and graphs capture it.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,13 @@ class NoWaiting(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-WAITS = (lambda x: x.max().item(), lambda x: x[x > 0], torch.nonzero, torch.unique, lambda x: torch.equal(x, x))
+WAITS = (
+    lambda x: x.max().item(),
+    lambda x: x[x > 0],
+    torch.nonzero,
+    torch.unique,
+    lambda x: torch.equal(x, x),
+)
 
 
 @pytest.mark.parametrize("wait", WAITS)
@@ -76,9 +85,14 @@ def test_values_made_from_hops_serve_all_uses_of_an_operator() -> None:
     lazy = SparseOperator(topology, walks.pattern, HopValues(walks.table, coefficients))
     known = SparseOperator(topology, walks.pattern, walks.combine(coefficients))
     x = torch.linspace(0, 1, topology.num_nodes * 3).view(1, -1, 3).expand(2, -1, -1)
-    for one, other in zip(_uses(lazy, x, Pairs(), Dense()), _uses(known, x, Pairs(), Dense()), strict=True):
+    for one, other in zip(
+        _uses(lazy, x, Pairs(), Dense()), _uses(known, x, Pairs(), Dense()), strict=True
+    ):
         torch.testing.assert_close(one, other)
-        slopes = [torch.autograd.grad(each.square().sum(), coefficients, retain_graph=True) for each in (one, other)]
+        slopes = [
+            torch.autograd.grad(each.square().sum(), coefficients, retain_graph=True)
+            for each in (one, other)
+        ]
         torch.testing.assert_close(*slopes)
 
 
@@ -86,5 +100,10 @@ def _uses(operator: Any, x: torch.Tensor, *executions: Any) -> list[torch.Tensor
     doubled = 2.0 * operator + operator.mT
     beside = GlobalOperator(operator.topology) + operator
     found = [operator @ x, operator.mT @ x, operator.to_dense(), operator.lookup(operator.pattern)]
-    found += [doubled @ x, doubled.entries().value, doubled.attend(x, x, x).normaliser, beside.attend(x, x, x).normaliser]
+    found += [
+        doubled @ x,
+        doubled.entries().value,
+        doubled.attend(x, x, x).normaliser,
+        beside.attend(x, x, x).normaliser,
+    ]
     return found + [operator.attend(x, x, x, each).numerator for each in executions]

@@ -44,12 +44,20 @@ def test_topology_and_walks() -> None:
     table = cells(graph._repr_html_())
     assert table["nodes"] == "1,200"
     assert table["edges"] == "1,200, 1 per node"
-    assert (table["weights"], table["positions"], table["walks"]) == ("of any sign", "3 per node", "none")
+    assert (table["weights"], table["positions"], table["walks"]) == (
+        "of any sign",
+        "3 per node",
+        "none",
+    )
     walks = gm.walks.ResampledWalks(budget=4, hops=3, normalization="rw")(gm.Topology(RING, 1200))
     table = cells(walks._repr_html_())
     assert (table["hops"], table["of W normalised"]) == ("0 to 3", "rw")
-    assert table["pairs"] == "4,800, 4 per node"  # a ring that goes one way: a node, and the three before it
-    listed = gm.walks.IIDWalks(n_walks=2, hops=2)(gm.Topology(RING, 1200), torch.Generator().manual_seed(0))
+    assert (
+        table["pairs"] == "4,800, 4 per node"
+    )  # a ring that goes one way: a node, and the three before it
+    listed = gm.walks.IIDWalks(n_walks=2, hops=2)(
+        gm.Topology(RING, 1200), torch.Generator().manual_seed(0)
+    )
     assert cells(listed._repr_html_())["pairs"] == "in a list of entries"
 
 
@@ -63,8 +71,14 @@ def test_masks_and_operators() -> None:
     assert table["attention runs as"] == "Pairs(), 4,800 stored pairs"
     signed = gm.masks.PowerSeriesMask(order=2, alpha=gm.masks.Free)
     large = gm.Topology(torch.empty(2, 0, dtype=torch.long), 20_000)
-    assert cells(signed(large)._repr_html_())["attention runs as"].startswith("nothing: its absolute values are not known")
-    for each in (gm.masks.GlobalMask(), 0.5 * gm.masks.GlobalMask() + mask, gm.masks.DegreeMask() * mask):
+    assert cells(signed(large)._repr_html_())["attention runs as"].startswith(
+        "nothing: its absolute values are not known"
+    )
+    for each in (
+        gm.masks.GlobalMask(),
+        0.5 * gm.masks.GlobalMask() + mask,
+        gm.masks.DegreeMask() * mask,
+    ):
         assert cells(each(graph)._repr_html_())
         assert cells(each._repr_html_())
 
@@ -117,7 +131,10 @@ def test_large_dense_blocks_are_warned_of(untold: None, monkeypatch: pytest.Monk
     monkeypatch.setattr("graphmask.operators.executions._WARNED", 2**20)
     x = torch.ones(1200, 1, 2)
     mask = gm.masks.GlobalMask()(gm.Topology(RING, 1200))
-    with pytest.warns(gm.GraphmaskWarning, match=r"Dense\(\) builds mask blocks of .* 1,200 nodes\. Leave `execution` out"):
+    with pytest.warns(
+        gm.GraphmaskWarning,
+        match=r"Dense\(\) builds mask blocks of .* 1,200 nodes\. Leave `execution` out",
+    ):
         gm.attention(x, x, x, mask, execution=gm.operators.Dense())
     with warnings.catch_warnings():
         warnings.simplefilter("error")

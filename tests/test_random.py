@@ -45,7 +45,9 @@ def test_streams_count_in_what_they_were_made_of() -> None:
 
 
 def test_integer_widths_agree() -> None:
-    assert_close(uniform(1, torch.arange(9, dtype=torch.int32)), uniform(1, torch.arange(9)), rtol=0, atol=0)
+    assert_close(
+        uniform(1, torch.arange(9, dtype=torch.int32)), uniform(1, torch.arange(9)), rtol=0, atol=0
+    )
 
 
 NEIGHBOURS = {

@@ -1,4 +1,7 @@
-"""The reference against what is known without it: hand computation, networkx, closed forms, finite differences."""
+"""The reference against what is known without it.
+
+Hand computation, networkx, closed forms, finite differences.
+"""
 
 from __future__ import annotations
 
@@ -79,11 +82,27 @@ def test_every_definition_has_an_example_that_runs():
 
 def test_depends_on_nothing_it_judges():
     files = Path(reference.__file__).parent.glob("*.py")
-    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))]
-    imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    imported |= {node.module or "graphmask" for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0}
+    nodes = [
+        node for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+    ]
+    imported = {
+        alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names
+    }
+    imported |= {
+        node.module or "graphmask"
+        for node in nodes
+        if isinstance(node, ast.ImportFrom) and node.level == 0
+    }
     assert all(node.level < 2 for node in nodes if isinstance(node, ast.ImportFrom))
-    assert {name.split(".")[0] for name in imported} <= {"__future__", "itertools", "math", "typing", "torch", "numpy", "scipy"}
+    assert {name.split(".")[0] for name in imported} <= {
+        "__future__",
+        "itertools",
+        "math",
+        "typing",
+        "torch",
+        "numpy",
+        "scipy",
+    }
 
 
 # adjacency
@@ -119,13 +138,19 @@ def test_adjacency_agrees_with_networkx(undirected):
     rw = reference.adjacency(edge_index, len(graph), weight, normalization="rw")
     close(rw[connected], nx.to_numpy_array(graph)[connected] / A.sum(1)[connected][:, None])
     laplacian = nx.laplacian_matrix(graph).toarray()
-    close(torch.eye(13, dtype=DOUBLE)[connected] - rw[connected], laplacian[connected] / A.sum(1)[connected][:, None])
+    close(
+        torch.eye(13, dtype=DOUBLE)[connected] - rw[connected],
+        laplacian[connected] / A.sum(1)[connected][:, None],
+    )
 
 
 def test_adjacency_counts_unit_weights_by_default():
     graph = nx.karate_club_graph()
     edge_index = torch.tensor([(u, v) for u, v in graph.to_directed().edges]).T
-    close(reference.adjacency(edge_index, 34, normalization=None), nx.to_numpy_array(graph, weight=None))
+    close(
+        reference.adjacency(edge_index, 34, normalization=None),
+        nx.to_numpy_array(graph, weight=None),
+    )
     sym = reference.adjacency(edge_index, 34)
     close(sym, np.eye(34) - nx.normalized_laplacian_matrix(graph, weight=None).toarray())
     close(torch.linalg.eigvalsh(sym).max(), 1.0)
@@ -247,7 +272,9 @@ def test_walk_mask_of_the_powers_is_the_power_series(W, generator):
 def test_grf_mask_of_the_powers_is_the_power_series_of_the_convolution(W, generator):
     f = torch.randn(3, 4, generator=generator, dtype=DOUBLE)
     powers = reference.walk_powers(W, 3)
-    close(reference.grf_mask(powers, powers, f), reference.power_series(W, reference.convolution(f)))
+    close(
+        reference.grf_mask(powers, powers, f), reference.power_series(W, reference.convolution(f))
+    )
 
 
 def test_grf_mask_of_a_directed_graph_needs_key_walks_on_the_reversed_graph(generator):
@@ -327,8 +354,16 @@ def test_coefficients_converge_to_their_closed_forms(undirected, normalization, 
     teleport = 1 / (1 + scale)
     families = {
         "diffusion": (reference.diffusion, scale, scipy.linalg.expm(-scale * (I - w))),
-        "pagerank": (reference.pagerank, teleport, teleport * np.linalg.inv(I - (1 - teleport) * w)),
-        "regularized_laplacian": (reference.regularized_laplacian, scale, np.linalg.inv(I + scale * (I - w))),
+        "pagerank": (
+            reference.pagerank,
+            teleport,
+            teleport * np.linalg.inv(I - (1 - teleport) * w),
+        ),
+        "regularized_laplacian": (
+            reference.regularized_laplacian,
+            scale,
+            np.linalg.inv(I + scale * (I - w)),
+        ),
         "regularized_laplacian^2": (
             partial(reference.regularized_laplacian, power=2),
             scale,
@@ -339,11 +374,18 @@ def test_coefficients_converge_to_their_closed_forms(undirected, normalization, 
             scale,
             np.linalg.inv(scipy.linalg.sqrtm(I + scale * (I - w))).real,
         ),
-        "cosine": (reference.cosine, scale, scipy.linalg.cosm(scale * w) + scipy.linalg.sinm(scale * w)),
+        "cosine": (
+            reference.cosine,
+            scale,
+            scipy.linalg.cosm(scale * w) + scipy.linalg.sinm(scale * w),
+        ),
     }
     for name, (coefficients, argument, closed_form) in families.items():
         errors = [
-            abs(reference.power_series(W, coefficients(argument, hops)[None])[0].numpy() - closed_form).max()
+            abs(
+                reference.power_series(W, coefficients(argument, hops)[None])[0].numpy()
+                - closed_form
+            ).max()
             for hops in (2, 8, 100)
         ]
         assert errors[-1] < 1e-12, name
@@ -427,7 +469,9 @@ K = torch.arange(12, dtype=DOUBLE)
         pytest.param(K + 1, torch.ones_like(K), id="2-regularised Laplacian"),
         pytest.param(1 / _factorial(K), 1 / (2**K * _factorial(K)), id="diffusion"),
         pytest.param(torch.tensor([1.0, 2, 1, 0]), torch.tensor([1.0, 1, 0, 0]), id="2-step walk"),
-        pytest.param(reference.pagerank(0.1, 11), 0.1**0.5 * 0.9**K * _odd_over_even(K), id="PageRank"),
+        pytest.param(
+            reference.pagerank(0.1, 11), 0.1**0.5 * 0.9**K * _odd_over_even(K), id="PageRank"
+        ),
     ],
 )
 def test_deconvolution_of_the_published_kernels(alpha, f):
@@ -487,7 +531,9 @@ def sentence(q, k, v, mask, normaliser):
         score = [float(q[i, h] @ k[j, h]) for j in range(len(k))]
         total = sum(float(normaliser[h % len(mask), i, j]) * score[j] for j in range(len(k)))
         for j in range(len(k)):
-            out[i, h] += 0 if total == 0 else float(mask[h % len(mask), i, j]) * score[j] / total * v[j, h]
+            out[i, h] += (
+                0 if total == 0 else float(mask[h % len(mask), i, j]) * score[j] / total * v[j, h]
+            )
     return out
 
 
@@ -509,7 +555,11 @@ def test_attention_by_hand():
 
 
 def test_attention_under_the_global_mask_is_linear_attention_of_each_graph(generator):
-    q, k, v = reference.elu_plus_one(heads(generator)), reference.elu_plus_one(heads(generator)), heads(generator)
+    q, k, v = (
+        reference.elu_plus_one(heads(generator)),
+        reference.elu_plus_one(heads(generator)),
+        heads(generator),
+    )
     batch = torch.tensor([1, 0, 1, 1, 0])
     out = reference.attention(q, k, v, reference.global_mask(5, batch))
     for graph in (0, 1):
@@ -545,7 +595,9 @@ def test_attention_gradients(mask_heads, generator):
     mask = torch.randn(mask_heads, 5, 5, generator=generator, dtype=DOUBLE, requires_grad=True)
     assert gradcheck(reference.attention, (q, k, v, mask))
     assert gradgradcheck(reference.attention, (q, k, v, mask))
-    assert gradcheck(reference.attention, (q, k, v, mask, (mask.detach().abs() + 1).requires_grad_()))
+    assert gradcheck(
+        reference.attention, (q, k, v, mask, (mask.detach().abs() + 1).requires_grad_())
+    )
 
 
 def test_attention_has_a_finite_gradient_where_the_normaliser_vanishes(generator):
@@ -573,7 +625,10 @@ def test_attention_is_zero_where_signed_scores_cancel():
 @pytest.mark.parametrize("budget", [1, 3, 10, 29])
 def test_resampling_threshold_solves_its_equation(seed, budget):
     generator = torch.Generator().manual_seed(seed)
-    weights = torch.randn(30, generator=generator, dtype=DOUBLE).exp() * torch.randn(30, generator=generator).sign()
+    weights = (
+        torch.randn(30, generator=generator, dtype=DOUBLE).exp()
+        * torch.randn(30, generator=generator).sign()
+    )
     weights = torch.cat([weights, torch.zeros(4, dtype=DOUBLE)])
     c = reference.resampling_threshold(weights, budget)
     close((weights.abs() / c).clamp(max=1).sum(), float(budget), rtol=1e-12, atol=0)
@@ -581,7 +636,9 @@ def test_resampling_threshold_solves_its_equation(seed, budget):
 
 def test_resampling_threshold_by_hand():
     assert reference.resampling_threshold(torch.tensor([1.0, 1.0, 1.0, 1.0]), 2) == 2.0
-    assert reference.resampling_threshold(torch.tensor([1.0, -1.0, 1.0, 1.0]), 3) == pytest.approx(4 / 3)
+    assert reference.resampling_threshold(torch.tensor([1.0, -1.0, 1.0, 1.0]), 3) == pytest.approx(
+        4 / 3
+    )
     assert reference.resampling_threshold(torch.tensor([100.0, 1.0, 1.0, 1.0]), 2) == 3.0
     assert reference.resampling_threshold(torch.tensor([5.0, 1.0]), 1) == 6.0
 

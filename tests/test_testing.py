@@ -1,4 +1,7 @@
-"""The laws pass what is right and refuse what is wrong: each is shown something that breaks it alone."""
+"""The laws pass what is right and refuse what is wrong.
+
+Each is shown something that breaks it alone.
+"""
 
 from __future__ import annotations
 
@@ -25,31 +28,61 @@ def broken(**methods: Callable[..., Any]) -> SparseOperator:
     """A right operator but for some methods, of some values above 1."""
     topology = GRAPHS["directed"]
     value = torch.linspace(1, 2, topology.pattern.nnz, dtype=torch.float64).unsqueeze(0)
-    return type("Broken", (SparseOperator,), methods)(topology, topology.pattern, value, nonnegative=True)
+    return type("Broken", (SparseOperator,), methods)(
+        topology, topology.pattern, value, nonnegative=True
+    )
 
 
 def lookup_twice(self: SparseOperator, pattern: Pattern) -> Tensor:
     return 2 * SparseOperator.lookup(self, pattern)
 
 
-def attend_without_scores(self: SparseOperator, q: Tensor, k: Tensor, v: Tensor, execution: object) -> Attended:
+def attend_without_scores(
+    self: SparseOperator, q: Tensor, k: Tensor, v: Tensor, execution: object
+) -> Attended:
     return Attended(self._matmul(v), torch.ones_like(q[..., 0]))
 
 
 BROKEN_OPERATORS = {
-    "product": (broken(_matmul=lambda self, x: 2 * SparseOperator._matmul(self, x)), testing.assert_matmul, "product"),
-    "heads": (broken(_matmul=lambda self, x: SparseOperator._matmul(self, x)[:, :, :1]), testing.assert_matmul, "shapes"),
+    "product": (
+        broken(_matmul=lambda self, x: 2 * SparseOperator._matmul(self, x)),
+        testing.assert_matmul,
+        "product",
+    ),
+    "heads": (
+        broken(_matmul=lambda self, x: SparseOperator._matmul(self, x)[:, :, :1]),
+        testing.assert_matmul,
+        "shapes",
+    ),
     "rows": (broken(_transpose=lambda self: self), testing.assert_matmul, "rows"),
-    "shape": (broken(to_dense=lambda self: torch.ones(2, 13, 13)), testing.assert_matmul, "dense matrix of shape"),
+    "shape": (
+        broken(to_dense=lambda self: torch.ones(2, 13, 13)),
+        testing.assert_matmul,
+        "dense matrix of shape",
+    ),
     "transpose": (broken(_transpose=lambda self: self), testing.assert_adjoint, "<y, M x>"),
-    "sign": (broken(to_dense=lambda self: -SparseOperator.to_dense(self)), testing.assert_entries, "non-negative"),
-    "entries": (broken(to_dense=lambda self: SparseOperator.to_dense(self) ** 2), testing.assert_entries, "entries"),
+    "sign": (
+        broken(to_dense=lambda self: -SparseOperator.to_dense(self)),
+        testing.assert_entries,
+        "non-negative",
+    ),
+    "entries": (
+        broken(to_dense=lambda self: SparseOperator.to_dense(self) ** 2),
+        testing.assert_entries,
+        "entries",
+    ),
     "lookup": (broken(lookup=lookup_twice), testing.assert_entries, "single entries"),
-    "attend": (broken(_attend=attend_without_scores), testing.assert_executions_agree, "numerators"),
+    "attend": (
+        broken(_attend=attend_without_scores),
+        testing.assert_executions_agree,
+        "numerators",
+    ),
 }
 
 
-@pytest.mark.parametrize(("operator", "law", "expected"), BROKEN_OPERATORS.values(), ids=BROKEN_OPERATORS)
+@pytest.mark.parametrize(
+    ("operator", "law", "expected"), BROKEN_OPERATORS.values(), ids=BROKEN_OPERATORS
+)
 def test_laws_of_operators_can_fail(operator: MaskOperator, law: Callable, expected: str) -> None:
     law(broken())
     with pytest.raises(AssertionError, match=expected):
@@ -75,7 +108,10 @@ WRONG_FUNCTIONS = {
     "names": (lambda x, t: x * torch.arange(len(x)).unsqueeze(1), "renamed"),
     "edge-order": (lambda x, t: x * t.edge_index[0, 0], "shuffled edges|renamed"),
     "batch-mates": (lambda x, t: x - x.mean(0), "in a batch"),
-    "sorted-batch": (lambda x, t: x * (1 if t.batch is None else bool((t.batch.diff() >= 0).all())), "interleaved"),
+    "sorted-batch": (
+        lambda x, t: x * (1 if t.batch is None else bool((t.batch.diff() >= 0).all())),
+        "interleaved",
+    ),
     "slope": (lambda x, t: Wrong.apply(x), "finite differences"),
     "curvature": (lambda x, t: Curved.apply(x), "finite differences"),
     "dtype": (lambda x, t: x.double(), "a module in torch.float32 gave torch.float64"),
@@ -118,7 +154,9 @@ class Layer(nn.Module):
 @pytest.mark.parametrize(("function", "expected"), WRONG_FUNCTIONS.values(), ids=WRONG_FUNCTIONS)
 def test_laws_of_layers_can_fail(function: Callable, expected: str) -> None:
     with pytest.raises(AssertionError, match=expected):
-        testing.check_layer(Layer(function), 3, [GRAPHS["ring"], GRAPHS["weighted"], GRAPHS["ring"]])
+        testing.check_layer(
+            Layer(function), 3, [GRAPHS["ring"], GRAPHS["weighted"], GRAPHS["ring"]]
+        )
 
 
 class Forgetful(nn.Module):
@@ -136,7 +174,9 @@ class Forgetful(nn.Module):
 
 def test_a_state_that_is_not_kept_is_found() -> None:
     with pytest.raises(AssertionError, match="state dict"):
-        testing.assert_round_trip(Forgetful(), lambda m, dtype: m.learned.to(dtype) + m.kept.to(dtype))
+        testing.assert_round_trip(
+            Forgetful(), lambda m, dtype: m.learned.to(dtype) + m.kept.to(dtype)
+        )
 
 
 class Noisy(TopologicalMask):
@@ -163,7 +203,11 @@ class Miscounted(TopologicalMask):
         return GlobalOperator(topology)
 
 
-WRONG_MASKS = {"chance": (Noisy, "random state"), "leak": (Padded, "in a batch"), "heads": (Miscounted, "2 heads")}
+WRONG_MASKS = {
+    "chance": (Noisy, "random state"),
+    "leak": (Padded, "in a batch"),
+    "heads": (Miscounted, "2 heads"),
+}
 
 
 @pytest.mark.global_rng
@@ -188,23 +232,44 @@ class OfNodes(IIDWalks):
     """Takes its chance from ids of nodes, not from places in their graph."""
 
     def _draw(self, topology: Topology, seed: int) -> tuple[Tensor, ...]:
-        return super()._draw(Topology(topology.edge_index, topology.num_nodes, topology.edge_weight), seed)
+        return super()._draw(
+            Topology(topology.edge_index, topology.num_nodes, topology.edge_weight), seed
+        )
 
 
-def missing(topology: Topology, seed: int, row: Tensor, col: Tensor, hop: Tensor, weight: Tensor) -> tuple:
+def missing(
+    topology: Topology, seed: int, row: Tensor, col: Tensor, hop: Tensor, weight: Tensor
+) -> tuple:
     keep = (col != 0) | (hop != 2)
     return row[keep], col[keep], hop[keep], weight[keep]
 
 
 WRONG_SAMPLERS = {
-    "factor": (Altered(lambda t, s, *e: (*e[:3], e[3] * 1.1 ** e[2])), "off its target|off their targets"),
-    "offset": (Altered(lambda t, s, *e: (*e[:3], e[3] + 0.05 * (e[2] > 0))), "off its target|off their targets"),
+    "factor": (
+        Altered(lambda t, s, *e: (*e[:3], e[3] * 1.1 ** e[2])),
+        "off its target|off their targets",
+    ),
+    "offset": (
+        Altered(lambda t, s, *e: (*e[:3], e[3] + 0.05 * (e[2] > 0))),
+        "off its target|off their targets",
+    ),
     "missing": (Altered(missing), "off its target|off their targets|in a batch"),
-    "zero-hops": (Altered(lambda t, s, *e: (*e[:3], e[3] * (1 + 1e-6 * (e[2] == 0)))), "off its target"),
+    "zero-hops": (
+        Altered(lambda t, s, *e: (*e[:3], e[3] * (1 + 1e-6 * (e[2] == 0)))),
+        "off its target",
+    ),
     "one-seed": (Altered(lambda t, s, *e: IIDWalks(4, hops=2)._draw(t, 7)), "off its target"),
     "batch": (OfNodes(n_walks=4, hops=2), "in a batch and alone"),
-    "system": (Altered(lambda t, s, *e: IIDWalks(4, hops=2)._draw(t, random.SystemRandom().getrandbits(60))), "equal"),
-    "global": (Altered(lambda t, s, *e: (*e[:3], e[3] + 0 * torch.rand(1))), "random state of torch"),
+    "system": (
+        Altered(
+            lambda t, s, *e: IIDWalks(4, hops=2)._draw(t, random.SystemRandom().getrandbits(60))
+        ),
+        "equal",
+    ),
+    "global": (
+        Altered(lambda t, s, *e: (*e[:3], e[3] + 0 * torch.rand(1))),
+        "random state of torch",
+    ),
     "no-gradient": (Altered(lambda t, s, *e: (*e[:3], e[3].detach())), "says it is differentiable"),
     "slope": (Altered(lambda t, s, *e: (*e[:3], 2 * e[3] - e[3].detach())), "finite differences"),
     "few": (Altered(lambda t, s, *e: IIDWalks(4, hops=2)._draw(t, s)), "16 times the walks"),
@@ -248,19 +313,28 @@ WRONG_FEATURES = {
 }
 
 
-@pytest.mark.parametrize(("queries", "keys", "expected"), WRONG_FEATURES.values(), ids=WRONG_FEATURES)
+@pytest.mark.parametrize(
+    ("queries", "keys", "expected"), WRONG_FEATURES.values(), ids=WRONG_FEATURES
+)
 def test_laws_of_feature_maps_can_fail(queries: Callable, keys: Callable, expected: str) -> None:
     with pytest.raises(AssertionError, match=expected):
         testing.check_feature_map(Odd(queries, keys), channels=3)
 
 
-DRAWS = {"torch": lambda: torch.rand(1), "numpy": lambda: np.random.rand(), "python": lambda: random.random()}  # noqa: NPY002
+DRAWS = {
+    "torch": lambda: torch.rand(1),
+    "numpy": lambda: np.random.rand(),
+    "python": lambda: random.random(),
+}  # noqa: NPY002
 
 
 @pytest.mark.global_rng
 @pytest.mark.parametrize("name", DRAWS)
 def test_draws_from_global_states_are_found(name: str) -> None:
-    with pytest.raises(AssertionError, match=f"random state of {name} was changed"), testing.global_rng_untouched():
+    with (
+        pytest.raises(AssertionError, match=f"random state of {name} was changed"),
+        testing.global_rng_untouched(),
+    ):
         DRAWS[name]()
 
 
@@ -283,4 +357,6 @@ def test_joining_keeps_walks_and_order() -> None:
     assert (together.batch.diff() < 0).any()
     for each, place in zip(drawn, places, strict=True):
         dense: Walks = together.walks
-        assert torch.equal(dense.to_dense()[:, place][:, :, place], each.walks.to_dense().to(dense.weight.dtype))
+        assert torch.equal(
+            dense.to_dense()[:, place][:, :, place], each.walks.to_dense().to(dense.weight.dtype)
+        )

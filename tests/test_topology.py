@@ -72,7 +72,10 @@ def test_several_sets_of_weights_are_normalised_one_by_one(name: str, normalizat
     pattern, weight = topology.adjacency(normalization, sets)
     assert (pattern, weight.shape) == (topology.pattern, (2, 3, pattern.nnz))
     for one, expected in zip(weight.flatten(0, 1), sets.flatten(0, 1), strict=True):
-        assert_close(one, Topology(topology.edge_index, topology.num_nodes, expected).adjacency(normalization)[1])
+        assert_close(
+            one,
+            Topology(topology.edge_index, topology.num_nodes, expected).adjacency(normalization)[1],
+        )
 
 
 def test_the_norm_of_the_symmetric_adjacency_is_at_most_one() -> None:
@@ -91,12 +94,18 @@ def test_ranks_and_sizes_of_graphs_in_any_order() -> None:
 
 def test_one_graph_is_a_batch_of_one() -> None:
     topology = Topology(PATH, 3)
-    assert (topology.num_graphs, topology.largest_graph, topology.graph_sizes.tolist()) == (1, 3, [3])
+    assert (topology.num_graphs, topology.largest_graph, topology.graph_sizes.tolist()) == (
+        1,
+        3,
+        [3],
+    )
     assert topology.local_index.tolist() == [0, 1, 2]
     assert topology.blocks.shapes == ((1, 3),)
 
 
-@pytest.mark.parametrize("known", [{"num_nodes": 3}, {"batch": torch.zeros(3).long()}, {"pos": torch.zeros(3, 2)}])
+@pytest.mark.parametrize(
+    "known", [{"num_nodes": 3}, {"batch": torch.zeros(3).long()}, {"pos": torch.zeros(3, 2)}]
+)
 def test_the_number_of_nodes_is_told_or_found(known: dict) -> None:
     assert Topology(PATH, **known).num_nodes == 3
 
@@ -124,11 +133,20 @@ def test_a_layer_s_arguments_make_a_topology_or_are_one() -> None:
     assert Topology.of(x, PATH, torch.ones(4), torch.tensor([0, 0, 0])).num_graphs == 1
 
 
-@pytest.mark.parametrize("features", [torch.arange(8.0).view(4, 2), torch.arange(4), torch.zeros(4, 3, dtype=torch.uint8)])
+@pytest.mark.parametrize(
+    "features",
+    [torch.arange(8.0).view(4, 2), torch.arange(4), torch.zeros(4, 3, dtype=torch.uint8)],
+)
 def test_features_of_edges_are_kept(features: Tensor) -> None:
     made = Topology.from_data(Data(edge_index=PATH, edge_attr=features, num_nodes=3))
     same = Topology.of(torch.ones(3, 1), PATH, edge_attr=features)
-    for topology in (made, same, made.with_walks(walks(3)), made.to("cpu"), pickle.loads(pickle.dumps(made))):
+    for topology in (
+        made,
+        same,
+        made.with_walks(walks(3)),
+        made.to("cpu"),
+        pickle.loads(pickle.dumps(made)),
+    ):
         assert_close(topology.edge_attr, features, rtol=0, atol=0)
     assert Topology(PATH, 3).edge_attr is None
 
@@ -143,20 +161,33 @@ def test_features_of_a_sparse_matrix_are_those_of_its_entries() -> None:
 
 
 class Waits(TorchDispatchMode):
-    """Counts the operations for which an accelerator is waited for; ``Tensor.tolist`` is counted by its caller."""
+    """Counts the operations for which an accelerator is waited for.
+
+    ``Tensor.tolist`` is counted by its caller.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.count = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += func.overloadpacket in (torch.ops.aten._local_scalar_dense, torch.ops.aten.equal, torch.ops.aten.nonzero)
+        self.count += func.overloadpacket in (
+            torch.ops.aten._local_scalar_dense,
+            torch.ops.aten.equal,
+            torch.ops.aten.nonzero,
+        )
         return func(*args, **(kwargs or {}))
 
 
 def test_values_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of edges, weights, features, positions, batch and walks together, and before training."""
-    data = Data(edge_index=PATH, edge_weight=torch.ones(4), edge_attr=torch.ones(4, 1), pos=torch.ones(3, 2), num_nodes=3)
+    data = Data(
+        edge_index=PATH,
+        edge_weight=torch.ones(4),
+        edge_attr=torch.ones(4, 1),
+        pos=torch.ones(3, 2),
+        num_nodes=3,
+    )
     draw = AddWalks(ResampledWalks(budget=2, hops=1), torch.Generator().manual_seed(0), sets=2)
     batch, counts, tolist = Batch.from_data_list([draw(data), draw(data)]), [], Tensor.tolist
     monkeypatch.setattr(Tensor, "tolist", lambda x: counts.append(1) or tolist(x))
@@ -169,7 +200,9 @@ def test_values_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (waits.count, len(counts)) == (0, 2)
 
 
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
+)
 def test_copies_are_the_same_topology(copied: Callable[[Topology], Topology]) -> None:
     topology = cases.random_walks(2)
     graph = example_topologies()["ragged"]
@@ -182,8 +215,12 @@ def test_copies_are_the_same_topology(copied: Callable[[Topology], Topology]) ->
 
 
 def test_moving_keeps_everything() -> None:
-    graph, _ = join([example_topologies()["weighted"], example_topologies()["ring"]], interleaved=True)
-    graph = Topology(graph.edge_index, 20, graph.edge_weight, graph.batch, torch.ones(20, 2), walks(20), 5)
+    graph, _ = join(
+        [example_topologies()["weighted"], example_topologies()["ring"]], interleaved=True
+    )
+    graph = Topology(
+        graph.edge_index, 20, graph.edge_weight, graph.batch, torch.ones(20, 2), walks(20), 5
+    )
     moved = graph.to("cpu")
     assert repr(moved) == repr(graph)
     assert (moved.device, moved.num_graphs) == (torch.device("cpu"), 5)
@@ -210,35 +247,95 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: Topology(PATH), ValueError, "`num_nodes` must be given"),
     (lambda: Topology(PATH, -1), ValueError, "`num_nodes` must be at least 0"),
     (lambda: Topology(PATH, 3.0), TypeError, "`num_nodes` must be an integer"),
-    (lambda: Topology(PATH, 2), ValueError, "`edge_index` must be node ids from 0 to N - 1 = 1, got 2"),
+    (
+        lambda: Topology(PATH, 2),
+        ValueError,
+        "`edge_index` must be node ids from 0 to N - 1 = 1, got 2",
+    ),
     (lambda: Topology(PATH - 1, 3), ValueError, "`edge_index`.*got -1"),
     (lambda: Topology(PATH, 0), ValueError, "`edge_index`"),
-    (lambda: Topology(PATH, 3, ones(3)), ValueError, r"`edge_weight` must be of shape \[E\] with E = 4.*\[3\]"),
+    (
+        lambda: Topology(PATH, 3, ones(3)),
+        ValueError,
+        r"`edge_weight` must be of shape \[E\] with E = 4.*\[3\]",
+    ),
     (lambda: Topology(PATH, 3, ones(4, 1)), ValueError, "`edge_weight`"),
-    (lambda: Topology(PATH, 3, ones(4).long()), TypeError, "`edge_weight` must be a floating-point tensor"),
+    (
+        lambda: Topology(PATH, 3, ones(4).long()),
+        TypeError,
+        "`edge_weight` must be a floating-point tensor",
+    ),
     (lambda: Topology(PATH, 3, ones(4).cfloat()), TypeError, "`edge_weight`"),
     (lambda: Topology(PATH, 3, [1.0] * 4), TypeError, "`edge_weight` must be a tensor, got list"),
-    (lambda: Topology(PATH, 3, torch.tensor([1, NAN, 1, 1])), ValueError, "`edge_weight` must be finite.*1 NaN"),
-    (lambda: Topology(PATH, 3, torch.tensor([1, -INF, INF, 1])), ValueError, "`edge_weight` must be finite.*2 NaN"),
-    (lambda: Topology(PATH, 3, batch=ones(4).long()), ValueError, r"`batch` must be of shape \[N\] with N = 3"),
+    (
+        lambda: Topology(PATH, 3, torch.tensor([1, NAN, 1, 1])),
+        ValueError,
+        "`edge_weight` must be finite.*1 NaN",
+    ),
+    (
+        lambda: Topology(PATH, 3, torch.tensor([1, -INF, INF, 1])),
+        ValueError,
+        "`edge_weight` must be finite.*2 NaN",
+    ),
+    (
+        lambda: Topology(PATH, 3, batch=ones(4).long()),
+        ValueError,
+        r"`batch` must be of shape \[N\] with N = 3",
+    ),
     (lambda: Topology(PATH, 3, batch=ones(3)), TypeError, "`batch` must be an integer tensor"),
     (lambda: Topology(PATH, 3, batch=[0, 0, 0]), TypeError, "`batch`"),
     (lambda: Topology(PATH, batch=[0, 0, 0]), TypeError, "`batch`"),
     (lambda: Topology(PATH, batch=torch.tensor(0)), TypeError, "`batch`"),
-    (lambda: Topology(PATH, 3, batch=torch.tensor([0, -1, 0])), ValueError, "`batch` must be graph numbers from 0"),
-    (lambda: Topology(PATH, 3, batch=torch.tensor([0, 0, 1])), ValueError, "`edge_index` must be within graphs, got 2"),
+    (
+        lambda: Topology(PATH, 3, batch=torch.tensor([0, -1, 0])),
+        ValueError,
+        "`batch` must be graph numbers from 0",
+    ),
+    (
+        lambda: Topology(PATH, 3, batch=torch.tensor([0, 0, 1])),
+        ValueError,
+        "`edge_index` must be within graphs, got 2",
+    ),
     (lambda: Topology(PATH, 3, num_graphs=0), ValueError, "`num_graphs` must be at least 1"),
-    (lambda: Topology(PATH, 3, batch=ones(3).long(), num_graphs=1), ValueError, "`num_graphs` must be at least 2"),
-    (lambda: Topology(PATH, 3, pos=ones(4, 2)), ValueError, r"`pos` must be of shape \[N, D\] with N = 3"),
+    (
+        lambda: Topology(PATH, 3, batch=ones(3).long(), num_graphs=1),
+        ValueError,
+        "`num_graphs` must be at least 2",
+    ),
+    (
+        lambda: Topology(PATH, 3, pos=ones(4, 2)),
+        ValueError,
+        r"`pos` must be of shape \[N, D\] with N = 3",
+    ),
     (lambda: Topology(PATH, 3, pos=ones(3)), ValueError, "`pos`"),
     (lambda: Topology(PATH, 3, pos=ones(3, 2).long()), TypeError, "`pos`"),
     (lambda: Topology(PATH, 3, pos=torch.full((3, 2), NAN)), ValueError, "`pos` must be finite"),
-    (lambda: Topology(PATH, 3, edge_attr=ones(3, 2)), ValueError, r"`edge_attr` must be of shape \[E, D\] or \[E\] with E = 4"),
+    (
+        lambda: Topology(PATH, 3, edge_attr=ones(3, 2)),
+        ValueError,
+        r"`edge_attr` must be of shape \[E, D\] or \[E\] with E = 4",
+    ),
     (lambda: Topology(PATH, 3, edge_attr=ones(4, 2, 1)), ValueError, "`edge_attr`"),
-    (lambda: Topology(PATH, 3, edge_attr=[1.0] * 4), TypeError, "`edge_attr` must be a tensor, got list"),
-    (lambda: Topology(PATH, 3, edge_attr=ones(4) + 1j), TypeError, "`edge_attr` must be a tensor of real numbers"),
-    (lambda: Topology(PATH, 3, edge_attr=torch.full((4, 2), NAN)), ValueError, "`edge_attr` must be finite.*8 NaN"),
-    (lambda: Topology(PATH, 3, walks=walks(4)), ValueError, "`walks` must be drawn on this graph of 3 nodes"),
+    (
+        lambda: Topology(PATH, 3, edge_attr=[1.0] * 4),
+        TypeError,
+        "`edge_attr` must be a tensor, got list",
+    ),
+    (
+        lambda: Topology(PATH, 3, edge_attr=ones(4) + 1j),
+        TypeError,
+        "`edge_attr` must be a tensor of real numbers",
+    ),
+    (
+        lambda: Topology(PATH, 3, edge_attr=torch.full((4, 2), NAN)),
+        ValueError,
+        "`edge_attr` must be finite.*8 NaN",
+    ),
+    (
+        lambda: Topology(PATH, 3, walks=walks(4)),
+        ValueError,
+        "`walks` must be drawn on this graph of 3 nodes",
+    ),
     (lambda: Topology(PATH, 3, walks=PATH), TypeError, "`walks` must be Walks"),
     (lambda: Topology(PATH, 3, walks=[walks(3), None]), TypeError, "`walks`"),
     (lambda: Topology(PATH, 3).with_walks(walks(4)), ValueError, "`walks`"),
@@ -247,19 +344,49 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
         ValueError,
         "`walks` must be within graphs",
     ),
-    (lambda: Topology(PATH, 3).adjacency("row"), ValueError, "`normalization` must be 'sym', 'rw' or None"),
+    (
+        lambda: Topology(PATH, 3).adjacency("row"),
+        ValueError,
+        "`normalization` must be 'sym', 'rw' or None",
+    ),
     (lambda: Topology.of([1], PATH), TypeError, "`x`"),
-    (lambda: Topology.of(ones(4, 1), Topology(PATH, 3)), ValueError, r"`x` must be of shape \[N, C\] with N = 3"),
-    (lambda: Topology.of(ones(3, 1), Topology(PATH, 3), ones(4)), ValueError, "`edge_weight, batch`"),
-    (lambda: Topology.of(ones(3, 1), Topology(PATH, 3), None, ones(3).long()), ValueError, "`edge_weight, batch`"),
-    (lambda: Topology.of(ones(3, 1), Topology(PATH, 3), edge_attr=ones(4)), ValueError, "`edge_attr` must be left out"),
-    (lambda: Topology.of(ones(3, 1), PATH, ones(3).long()), TypeError, "`edge_weight` must be .*`batch` comes after it"),
-    (lambda: Topology.of(ones(2, 1), PATH), ValueError, "`edge_index` must be node ids from 0 to N - 1 = 1"),
+    (
+        lambda: Topology.of(ones(4, 1), Topology(PATH, 3)),
+        ValueError,
+        r"`x` must be of shape \[N, C\] with N = 3",
+    ),
+    (
+        lambda: Topology.of(ones(3, 1), Topology(PATH, 3), ones(4)),
+        ValueError,
+        "`edge_weight, batch`",
+    ),
+    (
+        lambda: Topology.of(ones(3, 1), Topology(PATH, 3), None, ones(3).long()),
+        ValueError,
+        "`edge_weight, batch`",
+    ),
+    (
+        lambda: Topology.of(ones(3, 1), Topology(PATH, 3), edge_attr=ones(4)),
+        ValueError,
+        "`edge_attr` must be left out",
+    ),
+    (
+        lambda: Topology.of(ones(3, 1), PATH, ones(3).long()),
+        TypeError,
+        "`edge_weight` must be .*`batch` comes after it",
+    ),
+    (
+        lambda: Topology.of(ones(2, 1), PATH),
+        ValueError,
+        "`edge_index` must be node ids from 0 to N - 1 = 1",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("call", "error", "expected"), REFUSED)
-def test_bad_input_is_refused_by_name(call: Callable[[], object], error: type[Exception], expected: str) -> None:
+def test_bad_input_is_refused_by_name(
+    call: Callable[[], object], error: type[Exception], expected: str
+) -> None:
     with pytest.raises(error, match=expected):
         call()
 
@@ -285,7 +412,12 @@ def test_caches_made_in_inference_mode_serve_training() -> None:
     with torch.inference_mode():
         topology.adjacency("sym")
         blocks = topology.blocks
-        expected = (topology.local_index, blocks.place, blocks.slots(topology.pattern), topology.pattern.mT.row)
+        expected = (
+            topology.local_index,
+            blocks.place,
+            blocks.slots(topology.pattern),
+            topology.pattern.mT.row,
+        )
     assert not topology.adjacency("sym")[1].is_inference()
     assert not any(part.is_inference() for part in expected)
     scale = torch.ones(1, requires_grad=True)

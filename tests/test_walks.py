@@ -19,7 +19,9 @@ from torch_geometric.data import Batch, Data
 from graphmask import reference
 from graphmask.walks import Walks
 
-ENTRIES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 2), st.floats(-2, 2)))
+ENTRIES = st.lists(
+    st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 2), st.floats(-2, 2))
+)
 
 
 def walks_of(entries: list[tuple[int, int, int, float]]) -> Walks:
@@ -84,7 +86,11 @@ def test_values_combine_alike_from_entries_and_from_tables(entries: list, live: 
 
 def test_tables_are_checked() -> None:
     pattern = walks_of([(0, 1, 0, 1.0), (2, 1, 1, 1.0)]).pattern
-    for table, expected in ((torch.ones(3, 2), "P = 2"), (torch.ones(2), "P = 2"), (torch.full((2, 2), torch.nan), "finite")):
+    for table, expected in (
+        (torch.ones(3, 2), "P = 2"),
+        (torch.ones(2), "P = 2"),
+        (torch.full((2, 2), torch.nan), "finite"),
+    ):
         with pytest.raises(ValueError, match=expected):
             Walks.of_pairs(pattern, table)
     with pytest.raises(AttributeError, match="nothing"):
@@ -121,13 +127,21 @@ def test_symmetrized_in_inference_mode_serves_training() -> None:
     walks = walks_of([(3, 1, 2, 1.0), (0, 1, 0, 1.0)])
     with torch.inference_mode():
         kept = walks.symmetrized
-    assert not any(part.is_inference() for part in (kept.weight, kept.row, kept.pattern.row, kept.hop_pattern.mT.row))
+    assert not any(
+        part.is_inference()
+        for part in (kept.weight, kept.row, kept.pattern.row, kept.hop_pattern.mT.row)
+    )
 
 
 @pytest.mark.parametrize("normalization", [None, "sym", "rw", "unknown"])
 def test_walks_tell_what_they_were_drawn_with(normalization: str | None) -> None:
     walks = one(normalization=normalization)
-    assert walks.normalization == walks.to("cpu").normalization == walks.symmetrized.normalization == normalization
+    assert (
+        walks.normalization
+        == walks.to("cpu").normalization
+        == walks.symmetrized.normalization
+        == normalization
+    )
     assert one().normalization == "unknown"
 
 
@@ -140,11 +154,25 @@ def test_indices_are_narrow() -> None:
 
 def one(**changes: object) -> Walks:
     zero = torch.zeros(2, dtype=torch.long)
-    return Walks(**{"row": zero, "col": zero, "hop": zero, "weight": torch.ones(2), "num_nodes": 3, "num_hops": 1, **changes})
+    return Walks(
+        **{
+            "row": zero,
+            "col": zero,
+            "hop": zero,
+            "weight": torch.ones(2),
+            "num_nodes": 3,
+            "num_hops": 1,
+            **changes,
+        }
+    )
 
 
 REFUSED: list[tuple[dict[str, object], type[Exception], str]] = [
-    ({"row": torch.tensor([0, 3])}, ValueError, "`row` must be from 0 to 2, got values from 0 to 3"),
+    (
+        {"row": torch.tensor([0, 3])},
+        ValueError,
+        "`row` must be from 0 to 2, got values from 0 to 3",
+    ),
     ({"col": torch.tensor([-1, 0])}, ValueError, "`col` must be from 0 to 2"),
     ({"hop": torch.tensor([0, 2])}, ValueError, "`hop` must be from 0 to 1"),
     ({"row": torch.tensor([0])}, ValueError, r"`row` must be of shape \[nnz\] = \[2\]"),
@@ -154,12 +182,20 @@ REFUSED: list[tuple[dict[str, object], type[Exception], str]] = [
     ({"weight": torch.ones(2).long()}, TypeError, "`weight` must be a floating-point tensor"),
     ({"weight": [1.0, 1.0]}, TypeError, "`weight`"),
     ({"weight": torch.ones(2, 1)}, ValueError, r"`row` must be of shape"),
-    ({"weight": torch.tensor([1.0, float("nan")])}, ValueError, "`weight` must be finite, got 1 NaN or infinite of 2"),
+    (
+        {"weight": torch.tensor([1.0, float("nan")])},
+        ValueError,
+        "`weight` must be finite, got 1 NaN or infinite of 2",
+    ),
     ({"weight": torch.tensor([1.0, float("inf")])}, ValueError, "`weight` must be finite"),
     ({"num_nodes": -1}, ValueError, "`num_nodes`"),
     ({"num_nodes": 3.0}, TypeError, "`num_nodes`"),
     ({"num_hops": -1}, ValueError, "`num_hops`"),
-    ({"normalization": "row"}, ValueError, "`normalization` must be 'sym', 'rw', None or 'unknown', got row"),
+    (
+        {"normalization": "row"},
+        ValueError,
+        "`normalization` must be 'sym', 'rw', None or 'unknown', got row",
+    ),
     ({"normalization": ["sym"]}, ValueError, "`normalization`"),
 ]
 
@@ -177,7 +213,10 @@ def data(hops: int = 1, **changes: object) -> Data:
         "walk_weight": torch.tensor([1.0, 1.0, 0.5]),
         "walk_num_hops": hops,
     }
-    return Data(num_nodes=2, **{name: value for name, value in {**written, **changes}.items() if value is not None})
+    return Data(
+        num_nodes=2,
+        **{name: value for name, value in {**written, **changes}.items() if value is not None},
+    )
 
 
 def test_walks_are_read_from_data() -> None:
@@ -187,7 +226,9 @@ def test_walks_are_read_from_data() -> None:
     assert Walks.sets_from_data(Data(num_nodes=2)) == []
 
 
-@pytest.mark.parametrize(("number", "expected"), [(0, None), (1, "sym"), (2, "rw"), (3, "unknown"), (None, "unknown")])
+@pytest.mark.parametrize(
+    ("number", "expected"), [(0, None), (1, "sym"), (2, "rw"), (3, "unknown"), (None, "unknown")]
+)
 def test_the_normalisation_is_read_from_data(number: int | None, expected: str | None) -> None:
     """Data stored without it tell nothing."""
     (alone,) = Walks.sets_from_data(data(walk_normalization=number))
@@ -201,12 +242,20 @@ def paired(**changes: object) -> Data:
         "walk_table": torch.tensor([[1.0, 0.0], [0.0, 0.5], [1.0, 0.0]]),
         "walk_normalization": 1,
     }
-    return Data(num_nodes=2, **{name: value for name, value in {**written, **changes}.items() if value is not None})
+    return Data(
+        num_nodes=2,
+        **{name: value for name, value in {**written, **changes}.items() if value is not None},
+    )
 
 
 def test_pairs_are_read_from_data() -> None:
     (walks,) = Walks.sets_from_data(paired())
-    assert (walks.num_nodes, walks.num_hops, walks.normalization, walks.nonnegative) == (2, 1, "sym", True)
+    assert (walks.num_nodes, walks.num_hops, walks.normalization, walks.nonnegative) == (
+        2,
+        1,
+        "sym",
+        True,
+    )
     assert_close(walks.to_dense(), Walks.sets_from_data(data())[0].to_dense())
     table = paired().walk_table * torch.tensor([1.0, -1.0])
     assert not Walks.sets_from_data(paired(walk_table=table))[0].nonnegative
@@ -228,21 +277,53 @@ def test_no_pairs() -> None:
 
 NAN = torch.tensor([[1.0, torch.nan], [0, 0], [0, 0]])
 STORED: list[tuple[dict[str, object], type[Exception], str]] = [
-    ({"walk_index": torch.tensor([[0, 0, 2], [0, 1, 1]])}, ValueError, "`walk_index` must be node ids from 0 to N - 1 = 1"),
-    ({"walk_index": torch.tensor([[0, 0, 1], [0, -1, 1]])}, ValueError, "`walk_index`.*ids from -1 to 1"),
-    ({"walk_index": torch.tensor([[0, 0, 1], [0, 2**32, 1]])}, ValueError, "`walk_index`.*to 4294967296"),
+    (
+        {"walk_index": torch.tensor([[0, 0, 2], [0, 1, 1]])},
+        ValueError,
+        "`walk_index` must be node ids from 0 to N - 1 = 1",
+    ),
+    (
+        {"walk_index": torch.tensor([[0, 0, 1], [0, -1, 1]])},
+        ValueError,
+        "`walk_index`.*ids from -1 to 1",
+    ),
+    (
+        {"walk_index": torch.tensor([[0, 0, 1], [0, 2**32, 1]])},
+        ValueError,
+        "`walk_index`.*to 4294967296",
+    ),
     ({"walk_index": torch.ones(2, 3)}, TypeError, "`walk_index` must be an integer tensor"),
     ({"walk_index": torch.zeros(3).long()}, ValueError, r"`walk_index` must be of shape \[2, P\]"),
-    ({"walk_table": torch.ones(2, 2)}, ValueError, r"`walk_table` must be of shape \[P, K \+ 1\] with P = 3"),
+    (
+        {"walk_table": torch.ones(2, 2)},
+        ValueError,
+        r"`walk_table` must be of shape \[P, K \+ 1\] with P = 3",
+    ),
     ({"walk_table": torch.ones(3, 0)}, ValueError, "`walk_table` must be of shape"),
     ({"walk_table": torch.ones(3)}, ValueError, "`walk_table` must be of shape"),
-    ({"walk_table": torch.ones(3, 2).long()}, TypeError, "`walk_table` must be a floating-point tensor"),
+    (
+        {"walk_table": torch.ones(3, 2).long()},
+        TypeError,
+        "`walk_table` must be a floating-point tensor",
+    ),
     ({"walk_table": NAN}, ValueError, "`walk_table` must be finite, got 1 NaN or infinite of 6"),
-    ({"walk_table": torch.full((3, 2), -torch.inf)}, ValueError, "`walk_table` must be finite, got 6"),
+    (
+        {"walk_table": torch.full((3, 2), -torch.inf)},
+        ValueError,
+        "`walk_table` must be finite, got 6",
+    ),
     ({"walk_normalization": 3.5}, ValueError, "`walk_normalization` must be a place"),
-    ({"walk_normalization": torch.tensor([4, 4])}, ValueError, "`walk_normalization` must be a place.*got 4"),
+    (
+        {"walk_normalization": torch.tensor([4, 4])},
+        ValueError,
+        "`walk_normalization` must be a place.*got 4",
+    ),
     ({"walk_index_1": torch.tensor([[0], [0]])}, TypeError, "`walk_table_1`.*got NoneType"),
-    ({"walk_index_1": torch.tensor([[0], [0]]), "walk_table_1": torch.ones(2, 2)}, ValueError, "`walk_table_1`.*P = 1"),
+    (
+        {"walk_index_1": torch.tensor([[0], [0]]), "walk_table_1": torch.ones(2, 2)},
+        ValueError,
+        "`walk_table_1`.*P = 1",
+    ),
 ]
 
 
@@ -268,7 +349,10 @@ INCOMPLETE: list[tuple[Callable[[], Data], str]] = [
     (lambda: data(walk_hop=None), "`data` must be as written by AddWalks.*no walk_hop"),
     (lambda: data(walk_weight=None, walk_hop=None), "no walk_hop, walk_weight"),
     (lambda: Data(walk_index=torch.zeros(2, 1).long(), num_nodes=1), "walk_num_hops"),
-    (lambda: Batch.from_data_list([data(1), data(2)]), r"`walk_num_hops` must be the same.*\[1, 2\]"),
+    (
+        lambda: Batch.from_data_list([data(1), data(2)]),
+        r"`walk_num_hops` must be the same.*\[1, 2\]",
+    ),
     (
         lambda: Batch.from_data_list([data(walk_normalization=number) for number in (2, 1, 2)]),
         r"`walk_normalization` must be the same for all graphs of a batch, got \[1, 2\]",

@@ -1,4 +1,7 @@
-"""Formulas as MathML, which browsers draw themselves: no script, no font, no network; a wrong formula fails the build."""
+"""Formulas as MathML, which browsers draw themselves: no script, no font, no network.
+
+A wrong formula fails the build.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Docstrings hold formulas as plain text: there a bar is an absolute value, never a substitution of reStructuredText."""
+"""Docstrings hold formulas as plain text.
+
+There a bar is an absolute value, never a substitution of reStructuredText.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,22 @@ LETTER = re.compile(r"^(\s*:\w+ [^:]+: )(\w\.\s)")
 BLOCK = re.compile(r"\s*(\.\. |.*::$)")
 
 
-def prepare(_app: Sphinx, what: str, _name: str, thing: Any, _options: Any, lines: list[str]) -> None:
-    """Make a docstring fit for reStructuredText; constants, which have none of their own, tell what they hold."""
+def prepare(
+    _app: Sphinx, what: str, _name: str, thing: Any, _options: Any, lines: list[str]
+) -> None:
+    """Make a docstring fit for reStructuredText.
+
+    Constants, which have none of their own, tell what they hold.
+    """
     lines[:] = [_constant(thing), ""] if what == "data" else list(_with_formulas(lines))
 
 
 def _constant(thing: Any) -> str:
-    keys = f" with the keys {', '.join(f'``{key}``' for key in thing)}" if isinstance(thing, Mapping) else ""
+    keys = (
+        f" with the keys {', '.join(f'``{key}``' for key in thing)}"
+        if isinstance(thing, Mapping)
+        else ""
+    )
     return f"A {type(thing).__name__}{keys}."
 
 
@@ -38,7 +50,9 @@ def _with_formulas(lines: list[str]) -> Iterator[str]:
         parts = LITERAL.split(line)
         parts[0] = LETTER.sub(r"\1\\\2", parts[0])
         # A product's dot would end the first sentence, which is all that tables show.
-        yield "".join(part if LITERAL.fullmatch(part) else part.replace("|", "\\|") for part in parts).replace(" . ", " · ")
+        yield "".join(
+            part if LITERAL.fullmatch(part) else part.replace("|", "\\|") for part in parts
+        ).replace(" . ", " · ")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -1,7 +1,10 @@
-"""How cost grows with nodes: time and peak memory, forward and backward, of masks, layers and their peers.
+"""How cost grows with nodes.
 
-The command ``graphmask bench`` prints, saves and plots what :func:`run` measures. Measuring needs nothing beyond the
-library's own dependencies; tables need ``graphmask[cli]`` and plots ``graphmask[viz]``.
+Time and peak memory, forward and backward, of masks, layers and their peers.
+
+The command ``graphmask bench`` prints, saves and plots what :func:`run` measures. Measuring needs
+nothing beyond the library's own dependencies; tables need ``graphmask[cli]`` and plots
+``graphmask[viz]``.
 """
 
 from graphmask.extras import MissingExtraError as MissingExtraError

@@ -1,4 +1,6 @@
-"""Who is compared: what each makes once per graph, and what it does in every call. To add one, extend CONTENDERS.
+"""Who is compared: what each makes once per graph, and what it does in every call.
+
+To add one, extend CONTENDERS.
 
 All have 64 channels in 4 heads of 16, and all see the same graph. Masks reach 8 hops.
 """
@@ -31,7 +33,8 @@ from .problem import CHANNELS, HEADS, Problem, near_sphere_graph, sphere_graph
 class Workload(NamedTuple):
     """One call, the leaves its backward pass differentiates by, and what is known of its mask.
 
-    ``entries`` counts what the mask stores, ``multiply_adds`` those of its product with one column, by its definition.
+    ``entries`` counts what the mask stores, ``multiply_adds`` those of its product with one column,
+    by its definition.
     """
 
     call: Callable[[], Tensor]
@@ -43,7 +46,8 @@ class Workload(NamedTuple):
 class Contender(ABC):
     """Something whose cost is measured.
 
-    Instances travel to a process of their own, so that they must be picklable: module-level classes and functions only.
+    Instances travel to a process of their own, so that they must be picklable: module-level classes
+    and functions only.
 
     Attributes:
         name: as in tables and on the command line.
@@ -56,12 +60,18 @@ class Contender(ABC):
     library: str
 
     def pose(self, nodes: int, seed: int, device: str, reorder: bool = False) -> Problem:
-        """The graph and its features: the same for all, but for those that need a graph of another kind."""
+        """The graph and its features.
+
+        The same for all, but for those that need a graph of another kind.
+        """
         return Problem(nodes, seed, device, near_sphere_graph if reorder else sphere_graph)
 
     @abstractmethod
     def prepare(self, problem: Problem) -> Any:
-        """What is made once per graph, such as walks, or :obj:`None`: timed apart from the calls."""
+        """What is made once per graph, such as walks, or :obj:`None`.
+
+        Timed apart from the calls.
+        """
 
     @abstractmethod
     def build(self, problem: Problem, prepared: Any) -> Workload:
@@ -85,7 +95,10 @@ class _Masked(Contender):
 
 @dataclass(frozen=True)
 class MaskedAttention(_Masked):
-    """:func:`graphmask.attention` of given queries, keys and values; the mask's values are made in every call."""
+    """:func:`graphmask.attention` of given queries, keys and values.
+
+    The mask's values are made in every call.
+    """
 
     execution: Execution | None = None
 
@@ -93,7 +106,11 @@ class MaskedAttention(_Masked):
         """From q, k, v to the attended values."""
         mask, qkv = self.mask().to(problem.device), problem.qkv
         leaves = (*qkv, *mask.parameters())
-        return Workload(lambda: attention(*qkv, mask(prepared), execution=self.execution), leaves, self.entries(prepared))
+        return Workload(
+            lambda: attention(*qkv, mask(prepared), execution=self.execution),
+            leaves,
+            self.entries(prepared),
+        )
 
 
 class MaskedLayer(_Masked):
@@ -123,7 +140,11 @@ class PeerLayer(Contender):
     def build(self, problem: Problem, prepared: None) -> Workload:
         """From features to features."""
         layer = self.make().to(problem.device)
-        return Workload(lambda: self.run(layer, problem), (problem.x, *layer.parameters()), self.entries(problem))
+        return Workload(
+            lambda: self.run(layer, problem),
+            (problem.x, *layer.parameters()),
+            self.entries(problem),
+        )
 
 
 @dataclass(frozen=True)
@@ -143,7 +164,9 @@ class SoftmaxAttention(Contender):
         """From q, k, v to the attended values."""
         q, k, v = (x.transpose(0, 1).unsqueeze(0) for x in problem.qkv)
         entries = None if prepared is None else prepared.numel()
-        return Workload(lambda: scaled_dot_product_attention(q, k, v, attn_mask=prepared), problem.qkv, entries)
+        return Workload(
+            lambda: scaled_dot_product_attention(q, k, v, attn_mask=prepared), problem.qkv, entries
+        )
 
 
 def _none(_: object) -> None:
@@ -159,7 +182,8 @@ def _of_graph(graph: Topology | Problem) -> int:
 
 
 def _minus_distance(problem: Problem) -> Tensor:
-    # One for all heads and not learned, which favours this peer: learned biases keep several such matrices.
+    # One for all heads and not learned, which favours this peer: learned biases keep several such
+    # matrices.
     return torch.cdist(problem.pos, problem.pos).neg_()
 
 
@@ -178,14 +202,37 @@ _SERIES = partial(PowerSeriesMask, order=8, heads=HEADS)
 _GPS = partial(GPSConv, CHANNELS, None, heads=HEADS, attn_type="multihead")
 
 CONTENDERS: tuple[Contender, ...] = (
-    MaskedAttention("global", "attention under GlobalMask: unmasked linear attention", GlobalMask, _none),
+    MaskedAttention(
+        "global", "attention under GlobalMask: unmasked linear attention", GlobalMask, _none
+    ),
     MaskedLayer("global-layer", "TopologicalAttention(64, 4) under GlobalMask", GlobalMask, _none),
-    MaskedAttention("walk", "attention under WalkMask on resampled walks, about 64 entries per node", _WALK, _of_walks),
-    MaskedLayer("walk-layer", "TopologicalAttention(64, 4) under WalkMask, walks as in `walk`", _WALK, _of_walks),
-    MaskedAttention("grf", "attention under GRFMask, two factors of resampled walks", _GRF, _of_walks),
-    MaskedLayer("grf-layer", "TopologicalAttention(64, 4) under GRFMask, walks as in `grf`", _GRF, _of_walks),
-    MaskedAttention("power-series", "attention under PowerSeriesMask of order 8", _SERIES, _of_graph),
-    MaskedLayer("power-series-layer", "TopologicalAttention(64, 4) under PowerSeriesMask of order 8", _SERIES, _of_graph),
+    MaskedAttention(
+        "walk",
+        "attention under WalkMask on resampled walks, about 64 entries per node",
+        _WALK,
+        _of_walks,
+    ),
+    MaskedLayer(
+        "walk-layer",
+        "TopologicalAttention(64, 4) under WalkMask, walks as in `walk`",
+        _WALK,
+        _of_walks,
+    ),
+    MaskedAttention(
+        "grf", "attention under GRFMask, two factors of resampled walks", _GRF, _of_walks
+    ),
+    MaskedLayer(
+        "grf-layer", "TopologicalAttention(64, 4) under GRFMask, walks as in `grf`", _GRF, _of_walks
+    ),
+    MaskedAttention(
+        "power-series", "attention under PowerSeriesMask of order 8", _SERIES, _of_graph
+    ),
+    MaskedLayer(
+        "power-series-layer",
+        "TopologicalAttention(64, 4) under PowerSeriesMask of order 8",
+        _SERIES,
+        _of_graph,
+    ),
     PeerLayer(
         "performer",
         "PerformerAttention(64, 4, head_channels=16), unmasked",
@@ -193,7 +240,9 @@ CONTENDERS: tuple[Contender, ...] = (
         _on_one_graph,
         _none,
     ),
-    PeerLayer("gps", "GPSConv(64, None, heads=4, attn_type='multihead'), unmasked", _GPS, _on_edges, _none),
+    PeerLayer(
+        "gps", "GPSConv(64, None, heads=4, attn_type='multihead'), unmasked", _GPS, _on_edges, _none
+    ),
     PeerLayer(
         "transformer-conv",
         "TransformerConv(64, 16, heads=4), one hop",
@@ -202,7 +251,9 @@ CONTENDERS: tuple[Contender, ...] = (
         _of_graph,
     ),
     SoftmaxAttention("sdpa", "scaled_dot_product_attention, unmasked", _none),
-    SoftmaxAttention("sdpa-bias", "scaled_dot_product_attention plus a dense bias [N, N]", _minus_distance),
+    SoftmaxAttention(
+        "sdpa-bias", "scaled_dot_product_attention plus a dense bias [N, N]", _minus_distance
+    ),
 )
 
 

@@ -30,7 +30,10 @@ _SHARE = 0.85
 
 @dataclass(frozen=True)
 class Encoder:
-    """A way to have the encoding: its name, what it is, and how to make it for K steps and a seed."""
+    """A way to have the encoding.
+
+    Its name, what it is, and how to make it for K steps and a seed.
+    """
 
     name: str
     about: str
@@ -38,7 +41,11 @@ class Encoder:
 
 
 ENCODERS = (
-    Encoder("walk-encoding", "AddWalkEncoding(K)", lambda steps, generator: AddWalkEncoding(steps, generator=generator)),
+    Encoder(
+        "walk-encoding",
+        "AddWalkEncoding(K)",
+        lambda steps, generator: AddWalkEncoding(steps, generator=generator),
+    ),
     Encoder(
         "narrow",
         "AddWalkEncoding(K, width=512), resampled",
@@ -47,23 +54,33 @@ ENCODERS = (
     Encoder(
         "iid",
         "the diagonals of IIDWalks(n_walks=64, p_halt=0.02)",
-        lambda steps, generator: AddWalkEncoding(steps, sampler=IIDWalks(64, 0.02, steps, "rw"), generator=generator),
+        lambda steps, generator: AddWalkEncoding(
+            steps, sampler=IIDWalks(64, 0.02, steps, "rw"), generator=generator
+        ),
     ),
     Encoder(
         "resampled",
         "the diagonals of ResampledWalks(budget=64)",
-        lambda steps, generator: AddWalkEncoding(steps, sampler=ResampledWalks(64, steps, "rw"), generator=generator),
+        lambda steps, generator: AddWalkEncoding(
+            steps, sampler=ResampledWalks(64, steps, "rw"), generator=generator
+        ),
     ),
-    Encoder("pyg", "PyG's AddRandomWalkPE(K), which forms the powers", lambda steps, _: AddRandomWalkPE(steps)),
+    Encoder(
+        "pyg",
+        "PyG's AddRandomWalkPE(K), which forms the powers",
+        lambda steps, _: AddRandomWalkPE(steps),
+    ),
 )
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """What an encoder took and how far it is off; :obj:`None` where memory ran out, or its process was killed.
+    """What an encoder took and how far it is off.
 
-    ``error`` is the relative Frobenius error over all nodes and steps, ``last`` that of the last step; ``cpu`` counts seconds
-    of all threads, which other processes on the machine lengthen less.
+    :obj:`None` where memory ran out, or its process was killed.
+
+    ``error`` is the relative Frobenius error over all nodes and steps, ``last`` that of the last
+    step; ``cpu`` counts seconds of all threads, which other processes on the machine lengthen less.
     """
 
     name: str
@@ -103,7 +120,9 @@ class Study:
         return KNNGraph(self.neighbours)(Data(pos=pos))
 
 
-def run(study: Study, encoders: Sequence[Encoder], progress: Callable[[str], object]) -> Iterator[Encoding]:
+def run(
+    study: Study, encoders: Sequence[Encoder], progress: Callable[[str], object]
+) -> Iterator[Encoding]:
     """Encode with each in turn, every one in a process of its own, and compare with what is exact."""
     progress("exact")
     exact = _apart(_exact, study)
@@ -135,7 +154,9 @@ def _measure(study: Study, name: str) -> tuple[float, float, float, Tensor]:
     (encoder,) = (each for each in ENCODERS if each.name == name)
     generator = torch.Generator().manual_seed(study.seed)
     warm = KNNGraph(4)(Data(pos=torch.rand(2100, 3, generator=generator)))
-    encoder.make(2, generator)(warm)  # compiles and loads what is used; beyond 2000 nodes PyG takes its sparse path
+    encoder.make(2, generator)(
+        warm
+    )  # compiles and loads what is used; beyond 2000 nodes PyG takes its sparse path
     data, transform = study.data(), encoder.make(study.steps, generator)
     memory = memory_of("cpu")
     memory.limit(int(_SHARE * psutil.virtual_memory().available))

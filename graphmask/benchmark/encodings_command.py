@@ -21,24 +21,32 @@ if TYPE_CHECKING:
 
 def encodings(
     nodes: Annotated[int, typer.Option(help="Points in the unit cube.")] = Study.nodes,
-    neighbours: Annotated[int, typer.Option(help="Nearest neighbours that a point is joined with.")] = Study.neighbours,
+    neighbours: Annotated[
+        int, typer.Option(help="Nearest neighbours that a point is joined with.")
+    ] = Study.neighbours,
     steps: Annotated[int, typer.Option(help="K, of the encoding.")] = Study.steps,
     only: Annotated[str, typer.Option(help="Names, such as walk-encoding,pyg. Default: all.")] = "",
     threads: Annotated[int, typer.Option(help="CPU threads.")] = Study.threads,
     seed: Annotated[int, typer.Option(help="Of the points and of what is sampled.")] = Study.seed,
     csv: Annotated[Path | None, typer.Option(help="Write the table to this file.")] = None,
-    names: Annotated[bool, typer.Option("--names", help="List the encoders, and measure nothing.")] = False,
+    names: Annotated[
+        bool, typer.Option("--names", help="List the encoders, and measure nothing.")
+    ] = False,
 ) -> None:
     """Measure time, peak memory and accuracy of random walk encodings, beside PyG's own.
 
-    Each runs once, after a warm-up on a small graph, in a process of its own, which may take 85 % of the memory that is free.
-    PyG's needs tens of GiB at the default size.
+    Each runs once, after a warm-up on a small graph, in a process of its own, which may take 85 %
+    of the memory that is free. PyG's needs tens of GiB at the default size.
     """
     if names:
-        make_console().print(make_fact_table("Encoders", {each.name: each.about for each in ENCODERS}))
+        make_console().print(
+            make_fact_table("Encoders", {each.name: each.about for each in ENCODERS})
+        )
         return
     study = checked("options", lambda: Study(nodes, neighbours, steps, threads, seed))
-    chosen = checked("--only", lambda: find_named("only", split(only), ENCODERS) if only else ENCODERS)
+    chosen = checked(
+        "--only", lambda: find_named("only", split(only), ENCODERS) if only else ENCODERS
+    )
     checked("--csv", lambda: check_files(csv, None))
     machine = describe_machine(threads)
 
@@ -61,13 +69,17 @@ def make_table(found: Sequence[Encoding], study: Study) -> Table:
     Raises:
         MissingExtraError: without rich.
     """
-    table = make_table_frame(f"Walk encodings of {study.steps} steps, {study.nodes} points, {study.neighbours} neighbours")
+    table = make_table_frame(
+        f"Walk encodings of {study.steps} steps, {study.nodes} points, {study.neighbours} neighbours"
+    )
     table.add_column("encoder", no_wrap=True)
     for heading in ("s", "CPU s", "peak MiB", "relative error", "of the last step"):
         table.add_column(heading, justify="right")
     for each in found:
         cells = (each.seconds, each.cpu, each.peak_mib, each.error, each.last)
-        table.add_row(each.name, *("no memory" if value is None else _format(value) for value in cells))
+        table.add_row(
+            each.name, *("no memory" if value is None else _format(value) for value in cells)
+        )
     return table
 
 

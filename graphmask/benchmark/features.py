@@ -35,14 +35,28 @@ class RandomMap:
 
 
 MAPS = (
-    RandomMap("favor-iid", "positive, independent directions", lambda d, m: PositiveRandomFeatures(d, m, IID())),
+    RandomMap(
+        "favor-iid",
+        "positive, independent directions",
+        lambda d, m: PositiveRandomFeatures(d, m, IID()),
+    ),
     RandomMap("favor-plus", "positive, orthogonal directions", PositiveRandomFeatures),
-    RandomMap("simrf", "positive, directions of a simplex", lambda d, m: PositiveRandomFeatures(d, m, Simplex())),
+    RandomMap(
+        "simrf",
+        "positive, directions of a simplex",
+        lambda d, m: PositiveRandomFeatures(d, m, Simplex()),
+    ),
     RandomMap("oprf", "FAVOR++: optimal positive, orthogonal, calibrated", OptimalPositiveFeatures),
-    RandomMap("oprf-simplex", "optimal positive, simplex, calibrated", lambda d, m: OptimalPositiveFeatures(d, m, Simplex())),
+    RandomMap(
+        "oprf-simplex",
+        "optimal positive, simplex, calibrated",
+        lambda d, m: OptimalPositiveFeatures(d, m, Simplex()),
+    ),
     RandomMap("sharp", "FAVOR#: sharp positive, orthogonal, calibrated", SharpPositiveFeatures),
     RandomMap("trigonometric", "random Fourier features, orthogonal", TrigonometricSoftmaxFeatures),
-    RandomMap("hybrid", "positive and trigonometric, mixed by angle, one sign", HybridRandomFeatures),
+    RandomMap(
+        "hybrid", "positive and trigonometric, mixed by angle, one sign", HybridRandomFeatures
+    ),
 )
 
 
@@ -55,7 +69,9 @@ class Inputs:
     k: Tensor
 
 
-def make_inputs(channels: int, spread: float, anisotropic: bool, nodes: int = 64, seed: int = 0) -> Inputs:
+def make_inputs(
+    channels: int, spread: float, anisotropic: bool, nodes: int = 64, seed: int = 0
+) -> Inputs:
     """Gaussian queries and keys, of mean square ``spread^2`` per channel.
 
     Anisotropic ones spread over channels in proportion to 1, 1/2, 1/3, ...
@@ -80,7 +96,9 @@ def read_inputs(path: str | Path) -> Inputs:
             raise refuse("inputs", "a file of arrays q and k", f"{path} with {', '.join(file)}")
         q, k = (torch.from_numpy(file[name]).double() for name in ("q", "k"))
     if q.dim() != 2 or k.dim() != 2 or q.shape[1] != k.shape[1]:
-        raise refuse("inputs", "arrays q and k of shape [n, d]", f"{list(q.shape)} and {list(k.shape)}")
+        raise refuse(
+            "inputs", "arrays q and k of shape [n, d]", f"{list(q.shape)} and {list(k.shape)}"
+        )
     return Inputs(Path(path).stem, q, k)
 
 
@@ -120,8 +138,10 @@ class Accuracy:
         features: the map's name.
         size: m.
         draws: how many.
-        error: of scores: the root of the mean square of estimate / exact - 1, over all pairs and draws.
-        attention: of rows: relative Frobenius error of the normalised attention matrix, the median of all draws.
+        error: of scores: the root of the mean square of estimate / exact - 1, over all pairs and
+            draws.
+        attention: of rows: relative Frobenius error of the normalised attention matrix, the median
+            of all draws.
         bias: the mean of estimate / exact - 1.
         bias_z: the same in standard errors.
     """
@@ -141,7 +161,9 @@ class Accuracy:
         return asdict(self)
 
 
-def run(study: Study, progress: Callable[[str], object] = lambda _: None) -> Iterator[list[Accuracy]]:
+def run(
+    study: Study, progress: Callable[[str], object] = lambda _: None
+) -> Iterator[list[Accuracy]]:
     """All accuracies of a study, input by input.
 
     Cost: O(draws (n m d + n^2 m)) for each map and size.
@@ -162,7 +184,9 @@ def run(study: Study, progress: Callable[[str], object] = lambda _: None) -> Ite
 
 
 @torch.no_grad()
-def measure(inputs: Inputs, random_map: RandomMap, size: int, draws: int, seed: int = 0) -> Accuracy:
+def measure(
+    inputs: Inputs, random_map: RandomMap, size: int, draws: int, seed: int = 0
+) -> Accuracy:
     """Draw a map many times, calibrated on the inputs where it can be, and compare its scores with the exact ones."""
     channels = inputs.q.shape[1]
     phi = random_map.make(channels, size).double()
@@ -195,7 +219,9 @@ def _ratios(phi: FeatureMap, inputs: Inputs, logits: Tensor, generator: torch.Ge
     return phi.queries(inputs.q) @ phi.keys(inputs.k).mT / logits.exp()
 
 
-def default_inputs(channels: Sequence[int], spreads: Sequence[float], nodes: int, seed: int) -> list[Inputs]:
+def default_inputs(
+    channels: Sequence[int], spreads: Sequence[float], nodes: int, seed: int
+) -> list[Inputs]:
     """Isotropic and anisotropic ones of each spread and number of channels."""
     check_integer("nodes", nodes, 1)
     for spread in spreads:

@@ -22,7 +22,9 @@ _HIGHEST = 1e3
 
 
 def make_table(found: Sequence[Accuracy]) -> Table:
-    """A row per map and input: errors of scores by m, then of attention by m, and the bias of the largest m.
+    """A row per map and input.
+
+    Errors of scores by m, then of attention by m, and the bias of the largest m.
 
     Raises:
         MissingExtraError: without rich.
@@ -31,12 +33,21 @@ def make_table(found: Sequence[Accuracy]) -> Table:
     for heading in ("d", "inputs", "features"):
         table.add_column(heading, no_wrap=True)
     sizes = sorted({each.size for each in found})
-    for heading in (*(f"scores {m}" for m in sizes), *(f"attention {m}" for m in sizes), "bias", "bias / se"):
+    for heading in (
+        *(f"scores {m}" for m in sizes),
+        *(f"attention {m}" for m in sizes),
+        "bias",
+        "bias / se",
+    ):
         table.add_column(heading, justify="right")
     for (channels, inputs, name), group in _grouped(found).items():
         by_size = {each.size: each for each in group}
         last = group[-1]
-        errors = (value for what in ("error", "attention") for value in (getattr(by_size[m], what) for m in sizes))
+        errors = (
+            value
+            for what in ("error", "attention")
+            for value in (getattr(by_size[m], what) for m in sizes)
+        )
         cells = map(format_error, errors)
         table.add_row(str(channels), inputs, name, *cells, f"{last.bias:.1g}", f"{last.bias_z:.1f}")
     return table
@@ -69,7 +80,8 @@ def write_plot(path: str | Path, found: Sequence[Accuracy], machine: str = "") -
         panels.setdefault(each.channels, {}).setdefault(each.inputs, []).append(each)
     columns = max(map(len, panels.values()))
     size = (_WIDTH * columns + 1.5, _HEIGHT * len(panels))
-    # A figure of its own, without pyplot: no window system is asked for and no global state is left behind.
+    # A figure of its own, without pyplot: no window system is asked for and no global state is left
+    # behind.
     figure = require("matplotlib.figure", extra="viz").Figure(figsize=size, layout="constrained")
     grid = figure.subplots(len(panels), columns, squeeze=False)
     for axes in grid.flat:
@@ -80,15 +92,28 @@ def write_plot(path: str | Path, found: Sequence[Accuracy], machine: str = "") -
             _draw(axes, group)
             axes.set_title(f"d = {channels}; {name}", fontsize=9)
     grid[0][0].set_ylabel("relative error of scores")
-    figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
-    figure.supxlabel(f"m features; errors above {_HIGHEST:,.0f} are not shown\n{machine}", fontsize=7, wrap=True)
+    figure.legend(
+        *grid[0][0].get_legend_handles_labels(),
+        loc="outside right upper",
+        fontsize=8,
+        frameon=False,
+    )
+    figure.supxlabel(
+        f"m features; errors above {_HIGHEST:,.0f} are not shown\n{machine}", fontsize=7, wrap=True
+    )
     figure.savefig(path, dpi=60)
 
 
 def _draw(axes: Any, found: Sequence[Accuracy]) -> None:
     colors = require("matplotlib", extra="viz").colormaps["tab10"].colors
     for number, ((_, _, name), group) in enumerate(_grouped(found).items()):
-        axes.plot([each.size for each in group], [each.error for each in group], "o-", color=colors[number % 10], label=name)
+        axes.plot(
+            [each.size for each in group],
+            [each.error for each in group],
+            "o-",
+            color=colors[number % 10],
+            label=name,
+        )
     axes.set(yscale="log")
     axes.set_ylim(top=min(_HIGHEST, axes.get_ylim()[1]))
     axes.set_xscale("log", base=2)

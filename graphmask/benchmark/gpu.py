@@ -1,8 +1,9 @@
 """Attention by pairs on a GPU beside FlexAttention and SDPA: ``python -m graphmask.benchmark.gpu``.
 
-Half precision (bfloat16), 8 heads of 64 channels, 64 entries in each row: a ring of nodes, each with the 64 nearest, so that
-FlexAttention's blocks are as few as they can be. Times are medians of single runs between CUDA events. Bandwidth counts what
-is gathered, keys and values of every entry, against a copy of one GiB, which counts what it reads and writes.
+Half precision (bfloat16), 8 heads of 64 channels, 64 entries in each row: a ring of nodes, each
+with the 64 nearest, so that FlexAttention's blocks are as few as they can be. Times are medians of
+single runs between CUDA events. Bandwidth counts what is gathered, keys and values of every entry,
+against a copy of one GiB, which counts what it reads and writes.
 """
 
 from __future__ import annotations
@@ -46,13 +47,21 @@ def main() -> int:
         print("graphmask.benchmark.gpu needs a CUDA device, and torch sees none", file=sys.stderr)
         return 2
     copied = time_copy()
-    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}; a copy moves {copied / 1e12:.2f} TB/s")
-    print(f"{'nodes':>9}  {'side':<16} {'forward ms':>10} {'fwd+bwd ms':>10} {'gathered TB/s':>13} {'of copy':>8}")
+    print(
+        f"{torch.cuda.get_device_name()}, torch {torch.__version__}; a copy moves {copied / 1e12:.2f} TB/s"
+    )
+    print(
+        f"{'nodes':>9}  {'side':<16} {'forward ms':>10} {'fwd+bwd ms':>10} {'gathered TB/s':>13} {'of copy':>8}"
+    )
     for nodes in SIZES:
         for timed in time_all(nodes):
             gathered = nodes * ENTRIES * HEADS * CHANNELS * 2 * 2 / (timed.forward / 1e3)
-            share = f"{gathered / 1e12:13.2f} {gathered / copied:8.2f}" if timed.side == "pairs" else ""
-            print(f"{nodes:>9}  {timed.side:<16} {timed.forward:>10.3f} {timed.both:>10.3f} {share}")
+            share = (
+                f"{gathered / 1e12:13.2f} {gathered / copied:8.2f}" if timed.side == "pairs" else ""
+            )
+            print(
+                f"{nodes:>9}  {timed.side:<16} {timed.forward:>10.3f} {timed.both:>10.3f} {share}"
+            )
     return 0
 
 
@@ -113,8 +122,13 @@ def _flex(nodes: int, q: Tensor, k: Tensor, v: Tensor) -> Callable[[], Tensor]:
 def _biased(nodes: int, q: Tensor, k: Tensor, v: Tensor) -> Callable[[], Tensor]:
     place = torch.arange(nodes, device="cuda")
     bias = torch.full((nodes, nodes), float("-inf"), device="cuda", dtype=torch.bfloat16)
-    bias[place.unsqueeze(1), (place.unsqueeze(1) + torch.arange(ENTRIES, device="cuda") - ENTRIES // 2) % nodes] = 0
-    return lambda: scaled_dot_product_attention(q.unsqueeze(0), k.unsqueeze(0), v.unsqueeze(0), attn_mask=bias)
+    bias[
+        place.unsqueeze(1),
+        (place.unsqueeze(1) + torch.arange(ENTRIES, device="cuda") - ENTRIES // 2) % nodes,
+    ] = 0
+    return lambda: scaled_dot_product_attention(
+        q.unsqueeze(0), k.unsqueeze(0), v.unsqueeze(0), attn_mask=bias
+    )
 
 
 def _time(nodes: int, side: str, attend: Callable[[], Tensor], leaves: tuple[Tensor, ...]) -> Timed:

@@ -1,10 +1,13 @@
-"""What the order of nodes costs: attention by pairs, power series and training steps under several labellings of one graph.
+"""What the order of nodes costs.
+
+Attention by pairs, power series and training steps under several labellings of one graph.
 
     python -m graphmask.benchmark.locality --nodes 32768
 
-Points of the unit sphere in random order, or those of a file in the order of the file, are renamed by
-:class:`~graphmask.transforms.ReorderNodes`. All that is timed is timed in turns, and printed as the median of some rounds and
-as a ratio to the order that was given. Attention goes by the 64 nearest neighbours of each node, with mask values by chance.
+Points of the unit sphere in random order, or those of a file in the order of the file, are renamed
+by :class:`~graphmask.transforms.ReorderNodes`. All that is timed is timed in turns, and printed as
+the median of some rounds and as a ratio to the order that was given. Attention goes by the 64
+nearest neighbours of each node, with mask values by chance.
 """
 
 from __future__ import annotations
@@ -68,7 +71,9 @@ class Settings:
     def __post_init__(self) -> None:
         for name, low in (("nodes", 16), ("pairs", 2), ("repeats", 1), ("seed", 0)):
             check_integer(name, getattr(self, name), low)
-        if self.points is not None and (self.points.dim() != 2 or self.points.shape[1] not in (2, 3)):
+        if self.points is not None and (
+            self.points.dim() != 2 or self.points.shape[1] not in (2, 3)
+        ):
             raise refuse("points", "of shape [N, 2] or [N, 3]", self.points)
 
 
@@ -92,7 +97,8 @@ def measure(settings: Settings) -> list[Row]:
 
     Points of a file are also labelled at random; those of the sphere are so already.
 
-    Cost: some rounds of attention over ``N pairs`` entries; memory for the patterns of all labellings at once.
+    Cost: some rounds of attention over ``N pairs`` entries; memory for the patterns of all
+    labellings at once.
 
     Example:
         >>> from graphmask.benchmark.locality import Settings, measure
@@ -110,13 +116,19 @@ def measure(settings: Settings) -> list[Row]:
     seconds = _time_in_turns(tasks, settings.repeats)
     labels = dict.fromkeys(label for label, _ in tasks)
     return [
-        Row(label, {task: found for (name, task), found in seconds.items() if name == label}, fills[label.split(",")[0]])
+        Row(
+            label,
+            {task: found for (name, task), found in seconds.items() if name == label},
+            fills[label.split(",")[0]],
+        )
         for label in labels
     ]
 
 
 def tile_fill(pattern: Pattern, size: int) -> float:
-    """The share of cells that hold an entry, among the ``size x size`` tiles with at least one: 1 if dense blocks hold all.
+    """The share of cells that hold an entry, among the ``size x size`` tiles with at least one.
+
+    1 if dense blocks hold all.
 
     Example:
         >>> import torch
@@ -132,7 +144,10 @@ def tile_fill(pattern: Pattern, size: int) -> float:
 
 
 def _neighbourhoods(settings: Settings) -> Data:
-    """Points, a sparse graph on them, and ``near_index [pairs, N]``, the nearest points of each: renamed as PyG names ids."""
+    """Points, a sparse graph on them, and ``near_index [pairs, N]``, the nearest points of each.
+
+    Renamed as PyG names ids.
+    """
     if settings.points is None:
         pos, edge_index = sphere_graph(settings.nodes, settings.seed, _DEGREE)
         data = Data(pos=pos, edge_index=edge_index)
@@ -146,9 +161,15 @@ def _neighbourhoods(settings: Settings) -> Data:
 
 def _orders(settings: Settings) -> dict[str, NodeOrder | None]:
     def shuffle(data: Data) -> Tensor:
-        return torch.randperm(data.num_nodes or 0, generator=torch.Generator().manual_seed(settings.seed))
+        return torch.randperm(
+            data.num_nodes or 0, generator=torch.Generator().manual_seed(settings.seed)
+        )
 
-    orders: dict[str, NodeOrder | None] = {"given": None, "Cuthill-McKee": CuthillMcKee(), "Hilbert": Hilbert()}
+    orders: dict[str, NodeOrder | None] = {
+        "given": None,
+        "Cuthill-McKee": CuthillMcKee(),
+        "Hilbert": Hilbert(),
+    }
     return orders if settings.points is None else orders | {"random": shuffle}
 
 
@@ -164,10 +185,15 @@ class _Features:
     def __init__(self, nodes: int, pairs: int, settings: Settings) -> None:
         generator = torch.Generator().manual_seed(settings.seed)
         shape = nodes, HEADS, CHANNELS // HEADS
-        self.q, self.k, self.v = (torch.rand(shape, generator=generator).transpose(0, 1).requires_grad_() for _ in range(3))
+        self.q, self.k, self.v = (
+            torch.rand(shape, generator=generator).transpose(0, 1).requires_grad_()
+            for _ in range(3)
+        )
         self.value = torch.rand(nodes * pairs, HEADS, generator=generator).mT.requires_grad_()
         self.x = torch.rand(nodes, CHANNELS, generator=generator)
-        self.table = torch.rand(nodes * pairs, _HOPS + 1, generator=generator) if settings.steps else None
+        self.table = (
+            torch.rand(nodes * pairs, _HOPS + 1, generator=generator) if settings.steps else None
+        )
 
     def attend(self, pattern: Pattern) -> None:
         with torch.no_grad():
@@ -175,18 +201,27 @@ class _Features:
 
     def attend_both_ways(self, pattern: Pattern) -> None:
         outputs = pair_attention(pattern, self.q, self.k, self.v, self.value)
-        torch.autograd.grad(outputs, (self.q, self.k, self.v, self.value), [torch.ones_like(x) for x in outputs])
+        torch.autograd.grad(
+            outputs, (self.q, self.k, self.v, self.value), [torch.ones_like(x) for x in outputs]
+        )
 
 
-def _tasks(label: str, pattern: Pattern, data: Data, features: _Features) -> dict[tuple[str, str], Callable[[], object]]:
+def _tasks(
+    label: str, pattern: Pattern, data: Data, features: _Features
+) -> dict[tuple[str, str], Callable[[], object]]:
     """What is timed, by label and name."""
     tasks: dict[tuple[str, str], Callable[[], object]] = {}
-    for name, visits in ((label, pattern.col.new_empty(0)), (f"{label}, scheduled", pattern.thinned().cuthill_mckee())):
+    for name, visits in (
+        (label, pattern.col.new_empty(0)),
+        (f"{label}, scheduled", pattern.thinned().cuthill_mckee()),
+    ):
         visited = _visited(pattern, visits)
         tasks[name, "attention"] = partial(features.attend, visited)
         tasks[name, "attention, both ways"] = partial(features.attend_both_ways, visited)
     topology = Topology.from_data(data)
-    tasks[label, "power series"] = partial(PowerSeriesMask(order=_HOPS)(topology).matmul, features.x)
+    tasks[label, "power series"] = partial(
+        PowerSeriesMask(order=_HOPS)(topology).matmul, features.x
+    )
     if features.table is not None:
         topology = topology.with_walks(Walks.of_pairs(pattern, features.table))
         tasks[label, "training step"] = _training_step(topology, features.x)
@@ -201,7 +236,10 @@ def _visited(pattern: Pattern, visits: Tensor) -> Pattern:
 
 
 def _training_step(topology: Topology, x: Tensor) -> Callable[[], None]:
-    """Forward, backward and update of a model with four layers; the rows of its mask are visited as the library chooses."""
+    """Forward, backward and update of a model with four layers.
+
+    The rows of its mask are visited as the library chooses.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         mask = WalkMask(hops=_HOPS, heads=HEADS)
@@ -216,7 +254,9 @@ def _training_step(topology: Topology, x: Tensor) -> Callable[[], None]:
     return step
 
 
-def _time_in_turns(tasks: dict[tuple[str, str], Callable[[], object]], repeats: int) -> dict[tuple[str, str], float]:
+def _time_in_turns(
+    tasks: dict[tuple[str, str], Callable[[], object]], repeats: int
+) -> dict[tuple[str, str], float]:
     """Medians over rounds in which each task has one turn, after a round that is not timed."""
     seconds: dict[tuple[str, str], list[float]] = {key: [] for key in tasks}
     for number in range(repeats + 1):
@@ -238,26 +278,41 @@ def report(rows: Sequence[Row]) -> str:
             cells.append("" if found is None else f"{found * 1e3:,.1f} ({found / base:.2f})")
         lines.append(cells + [f"{share:.3f}" for share in row.fill.values()])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join(
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m graphmask.benchmark.locality", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m graphmask.benchmark.locality", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--nodes", type=int, default=Settings.nodes)
-    parser.add_argument("--points", type=Path, help="a .npy file of points [N, 3], in the order that is compared")
+    parser.add_argument(
+        "--points", type=Path, help="a .npy file of points [N, 3], in the order that is compared"
+    )
     parser.add_argument("--pairs", type=int, default=Settings.pairs)
     parser.add_argument("--repeats", type=int, default=Settings.repeats)
     parser.add_argument("--seed", type=int, default=Settings.seed)
-    parser.add_argument("--no-steps", action="store_true", help="leave out training steps, which take the most memory")
+    parser.add_argument(
+        "--no-steps",
+        action="store_true",
+        help="leave out training steps, which take the most memory",
+    )
     parser.add_argument("--threads", type=int, help="of torch")
     options = parser.parse_args(arguments)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     points = None if options.points is None else torch.from_numpy(np.load(options.points))
-    settings = Settings(options.nodes, points, options.pairs, options.repeats, not options.no_steps, options.seed)
+    settings = Settings(
+        options.nodes, points, options.pairs, options.repeats, not options.no_steps, options.seed
+    )
     print(summarize(describe_machine(options.threads)))
-    print(f"{settings.nodes if points is None else len(points):,} nodes, {settings.pairs} pairs per row; milliseconds (ratio)")
+    print(
+        f"{settings.nodes if points is None else len(points):,} nodes, {settings.pairs} pairs per row; milliseconds (ratio)"
+    )
     print(report(measure(settings)))
 
 

@@ -23,8 +23,9 @@ def describe_machine(threads: int | None = None) -> dict[str, str]:
         threads: that the calls use. (default: :obj:`None`, torch's own number)
 
     Returns:
-        ``cpu``, ``cores``, ``threads``, ``memory``, ``gpu``, ``load`` (over the last minute), ``os``, ``python``,
-        ``torch``, ``torch-geometric``, ``numba``, ``graphmask`` and ``date`` (UTC).
+        ``cpu``, ``cores``, ``threads``, ``memory``, ``gpu``, ``load`` (over the last minute),
+        ``os``, ``python``, ``torch``, ``torch-geometric``, ``numba``, ``graphmask`` and ``date``
+        (UTC).
 
     Example:
         >>> from graphmask.benchmark import describe_machine
@@ -40,7 +41,10 @@ def describe_machine(threads: int | None = None) -> dict[str, str]:
         "load": f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown",
         "os": platform.platform(),
         "python": platform.python_version(),
-        **{name: version_of(name) or "absent" for name in ("torch", "torch-geometric", "numba", "graphmask")},
+        **{
+            name: version_of(name) or "absent"
+            for name in ("torch", "torch-geometric", "numba", "graphmask")
+        },
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
 
@@ -61,7 +65,9 @@ def list_accelerators() -> list[str]:
     if torch.cuda.is_available():
         devices = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
         return [f"{device.name} ({device.total_memory / GIB:.0f} GiB)" for device in devices]
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    accelerator = (
+        torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    )
     return [] if accelerator is None else [accelerator.type]
 
 
@@ -94,4 +100,6 @@ def check_device(device: str) -> None:
     if kind not in ("cpu", "cuda"):
         raise refuse("device", "'cpu' or a CUDA device such as 'cuda' or 'cuda:1'", device)
     if kind == "cuda" and (torch.device(device).index or 0) >= torch.cuda.device_count():
-        raise refuse("device", f"one of the {torch.cuda.device_count()} CUDA devices that torch sees", device)
+        raise refuse(
+            "device", f"one of the {torch.cuda.device_count()} CUDA devices that torch sees", device
+        )

@@ -1,4 +1,7 @@
-"""What happens inside the process of one contender at one size: its memory, then its times, on request."""
+"""What happens inside the process of one contender at one size.
+
+Its memory, then its times, on request.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,13 @@ from .results import Status
 # Nodes of the trial run that loads code and starts threads before the baseline is taken.
 _TRIAL_NODES = 64
 
-_NO_MEMORY = ("can't allocate memory", "out of memory", "bad_alloc", "unable to allocate", "cannot allocate memory")
+_NO_MEMORY = (
+    "can't allocate memory",
+    "out of memory",
+    "bad_alloc",
+    "unable to allocate",
+    "cannot allocate memory",
+)
 
 
 class CutOffError(Exception):
@@ -52,7 +61,10 @@ class Case:
 
 
 class Prepared(NamedTuple):
-    """What is known before the first call: seconds and MiB of what is made once, if anything is, and three counts."""
+    """What is known before the first call.
+
+    Seconds and MiB of what is made once, if anything is, and three counts.
+    """
 
     seconds: float | None
     peak: float | None
@@ -69,7 +81,10 @@ class FirstCall(NamedTuple):
 
 
 class Bench:
-    """A contender made ready. Its memory counts from when the graph and the features are there and nothing else is."""
+    """A contender made ready.
+
+    Its memory counts from when the graph and the features are there and nothing else is.
+    """
 
     def __init__(self, case: Case) -> None:
         # What was imported stays: without this, collecting garbage walks through all of torch.

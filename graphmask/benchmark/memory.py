@@ -1,4 +1,7 @@
-"""Peak memory of this process above a baseline, and a limit on its growth: one class per kind of device."""
+"""Peak memory of this process above a baseline, and a limit on its growth.
+
+One class per kind of device.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ from .machine import total_memory
 
 MIB = 2**20
 
-# Parameters of glibc's mallopt, and the value of the first that glibc works its own way up to and no further.
+# Parameters of glibc's mallopt, and the value of the first that glibc works its own way up to and
+# no further.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST_KEPT = 32 * MIB
 _ANY = 2**30 - 1
@@ -56,8 +60,8 @@ class Memory(ABC):
 class HostMemory(Memory):
     """Resident memory.
 
-    The limit and the reset of the peak need Linux; elsewhere the peak is that of the whole process, and the limit is
-    looked at after the call.
+    The limit and the reset of the peak need Linux; elsewhere the peak is that of the whole process,
+    and the limit is looked at after the call.
     """
 
     def __init__(self) -> None:
@@ -73,7 +77,10 @@ class HostMemory(Memory):
             resource.setrlimit(resource.RLIMIT_DATA, (_status("VmData") + growth, hard))
 
     def reset(self) -> None:
-        """By the kernel. What is freed is given back at once: the peak is not that of the allocator's habits."""
+        """By the kernel. What is freed is given back at once.
+
+        The peak is not that of the allocator's habits.
+        """
         _trim()
         _keep_freed(_SMALL_BLOCK)
         if _CLEAR.exists():
@@ -85,7 +92,10 @@ class HostMemory(Memory):
         return max(_peak_resident() - self._baseline, 0) / MIB
 
     def relax(self, keep: bool = False) -> None:
-        """As in a process that has run for a while: freed blocks are kept at hand, but not the largest; or all of them."""
+        """As in a process that has run for a while.
+
+        Freed blocks are kept at hand, but not the largest; or all of them.
+        """
         _keep_freed(_ANY if keep else _LARGEST_KEPT)
 
     def synchronize(self) -> None:
@@ -170,4 +180,6 @@ def _peak_resident() -> int:
         return psutil.Process().memory_info().peak_wset
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )

@@ -42,7 +42,9 @@ def split_sizes(text: str) -> list[int]:
     try:
         return [int(size) for size in split(text)]
     except ValueError:
-        raise refuse("nodes", "integers with commas between them, such as 1024,4096", text) from None
+        raise refuse(
+            "nodes", "integers with commas between them, such as 1024,4096", text
+        ) from None
 
 
 def given(**values: Any) -> dict[str, Any]:
@@ -58,7 +60,9 @@ def checked(options: str, make: Callable[[], T]) -> T:
         raise typer.BadParameter(f"{error}", param_hint=options) from error
 
 
-def check_files(csv: Path | None, plot: Path | None, json: Path | None = None, html: Path | None = None) -> None:
+def check_files(
+    csv: Path | None, plot: Path | None, json: Path | None = None, html: Path | None = None
+) -> None:
     """Refuse files that cannot be written, and pictures without matplotlib, before hours are spent."""
     for name, path in (("csv", csv), ("json", json), ("plot", plot), ("html", html)):
         if path is not None:
@@ -110,7 +114,12 @@ class Common:
         """What prints, and then writes the page."""
         return Report(make_console(), page_path(self.html, self.json, self.csv, plot), title)
 
-    def write(self, records: Sequence[Record], settings: Mapping[str, Any], summaries: Sequence[Any] | None = None) -> None:
+    def write(
+        self,
+        records: Sequence[Record],
+        settings: Mapping[str, Any],
+        summaries: Sequence[Any] | None = None,
+    ) -> None:
         """Write the files, if there is anything to write.
 
         Args:
@@ -126,12 +135,15 @@ class Common:
             write_json(self.json, records, rows, told, self.machine)
 
 
-def collect(run: Callable[[Callable[[str], object]], Iterable[T]], keep: Callable[[list[T]], object]) -> tuple[list[T], bool]:
+def collect(
+    run: Callable[[Callable[[str], object]], Iterable[T]], keep: Callable[[list[T]], object]
+) -> tuple[list[T], bool]:
     """What a run yields, and whether it came to its end.
 
     Args:
         run: given what to tell its progress.
-        keep: has all that was found after each find, so that an interrupt at the keyboard loses nothing.
+        keep: has all that was found after each find, so that an interrupt at the keyboard loses
+            nothing.
     """
     found: list[T] = []
     with Console(stderr=True).status("starting") as status:

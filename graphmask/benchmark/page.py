@@ -59,14 +59,18 @@ class Chart(NamedTuple):
 # What grows with the nodes: of scaling runs, of memory alone and of families.
 GROWTH = (
     Chart("Forward", "nodes", "forward_s", ("contender",), unit="ms", scale=1e3),
-    Chart("Forward and backward", "nodes", "forward_backward_s", ("contender",), unit="ms", scale=1e3),
+    Chart(
+        "Forward and backward", "nodes", "forward_backward_s", ("contender",), unit="ms", scale=1e3
+    ),
     Chart("Peak memory", "nodes", "peak_mib", ("contender",), unit="MiB"),
     Chart("Made once per graph", "nodes", "prepare_s", ("contender",), unit="s"),
 )
 
 
 def page_path(wanted: Path | None, *beside: Path | None) -> Path | None:
-    """Where the page goes: where it was asked for; else beside the first other file, if plotly is there; else nowhere.
+    """Where the page goes: where it was asked for.
+
+    Else beside the first other file, if plotly is there; else nowhere.
 
     Example:
         >>> from pathlib import Path
@@ -105,10 +109,14 @@ class Report:
             OSError: where the file cannot be written.
         """
         if self.path is not None:
-            self.path.write_text(make_page(self.title, self._printed, rows, charts), encoding="utf-8")
+            self.path.write_text(
+                make_page(self.title, self._printed, rows, charts), encoding="utf-8"
+            )
 
 
-def make_page(title: str, printed: Sequence[Any], rows: Sequence[Mapping[str, Any]], charts: Sequence[Chart]) -> str:
+def make_page(
+    title: str, printed: Sequence[Any], rows: Sequence[Mapping[str, Any]], charts: Sequence[Chart]
+) -> str:
     """The page, as text.
 
     Args:
@@ -123,7 +131,10 @@ def make_page(title: str, printed: Sequence[Any], rows: Sequence[Mapping[str, An
     figures = [figure for chart in charts for figure in draw(chart, rows)]
     command = shlex.join(["graphmask", *sys.argv[1:]])
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    drawn = [figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False}) for figure in figures]
+    drawn = [
+        figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False})
+        for figure in figures
+    ]
     parts = [
         "<!doctype html>", '<html lang="en"><head><meta charset="utf-8"><link rel="icon" href="data:,">',
         f"<title>{html.escape(title)}</title><style>{_STYLE}</style>",
@@ -147,7 +158,11 @@ def draw(chart: Chart, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
     values = [list(dict.fromkeys(row[name] for row in usable)) for name in chart.panels]
     figures = []
     for panel in product(*values):
-        inside = [row for row in usable if all(row[name] == value for name, value in zip(chart.panels, panel, strict=True))]
+        inside = [
+            row
+            for row in usable
+            if all(row[name] == value for name, value in zip(chart.panels, panel, strict=True))
+        ]
         if inside:
             figures.append(_draw_panel(chart, panel, inside))
     return figures
@@ -164,10 +179,16 @@ def _draw_panel(chart: Chart, panel: Sequence[Any], rows: Sequence[Mapping[str, 
     for name, points in lines.items():
         x, y = zip(*(points if by_text else sorted(points)), strict=True)
         kind = objects.Bar if by_text else objects.Scatter
-        figure.add_trace(kind(x=x, y=y, name=name) if by_text else kind(x=x, y=y, name=name, mode=_MODES[len(points) == 1]))
+        figure.add_trace(
+            kind(x=x, y=y, name=name)
+            if by_text
+            else kind(x=x, y=y, name=name, mode=_MODES[len(points) == 1])
+        )
     axes = {"x": None if by_text or not chart.log_x else "log", "y": "log" if chart.log_y else None}
     title = ": ".join([chart.title, ", ".join(map(str, panel))]) if panel else chart.title
-    figure.update_layout(title=title, height=460, template="plotly_white", xaxis_title=chart.x.replace("_", " "))
+    figure.update_layout(
+        title=title, height=460, template="plotly_white", xaxis_title=chart.x.replace("_", " ")
+    )
     figure.update_xaxes(type=axes["x"])
     figure.update_yaxes(type=axes["y"], title=chart.unit or chart.y.replace("_", " "))
     return figure
@@ -188,9 +209,17 @@ def _table_as_html(table: Table) -> str:
 
     def line(tag: str, cells: Sequence[Any]) -> str:
         return "".join(
-            f'<{tag} class="{side}">{html.escape(str(cell))}</{tag}>' for side, cell in zip(sides, cells, strict=True)
+            f'<{tag} class="{side}">{html.escape(str(cell))}</{tag}>'
+            for side, cell in zip(sides, cells, strict=True)
         )
 
-    head = f"<thead><tr>{line('th', [column.header for column in table.columns])}</tr></thead>" if table.show_header else ""
-    body = "".join(f"<tr>{line('td', row)}</tr>" for row in zip(*(column._cells for column in table.columns), strict=True))
+    head = (
+        f"<thead><tr>{line('th', [column.header for column in table.columns])}</tr></thead>"
+        if table.show_header
+        else ""
+    )
+    body = "".join(
+        f"<tr>{line('td', row)}</tr>"
+        for row in zip(*(column._cells for column in table.columns), strict=True)
+    )
     return f'<h2>{html.escape(str(table.title or ""))}</h2><div class="wide"><table>{head}<tbody>{body}</tbody></table></div>'

@@ -35,11 +35,14 @@ def write_plot(path: str | Path, measurements: Sequence[Measurement], machine: s
         >>> path.stat().st_size > 0
         True
     """
-    # A figure of its own, without pyplot: no window system is asked for and no global state is left behind.
+    # A figure of its own, without pyplot: no window system is asked for and no global state is left
+    # behind.
     figure = require("matplotlib.figure", extra="viz").Figure(figsize=(18, 8), layout="constrained")
     panels = [QUANTITIES[name] for name in _PANELS if QUANTITIES[name].values(measurements)]
     # Where all were cut off there is nothing to draw, and the picture says so by being empty.
-    for axes, quantity in zip(figure.subplots(1, max(len(panels), 1), squeeze=False)[0], panels, strict=False):
+    for axes, quantity in zip(
+        figure.subplots(1, max(len(panels), 1), squeeze=False)[0], panels, strict=False
+    ):
         _draw(axes, quantity, measurements)
     figure.supxlabel(machine, fontsize=7, wrap=True)
     figure.savefig(path, dpi=120)
@@ -52,7 +55,14 @@ def _draw(axes: Any, quantity: Quantity, measurements: Sequence[Measurement]) ->
         values = quantity.values(group)
         style = "o-" if group[0].library == _OWN else "s--"
         label = f"{name}  N^{format_exponent(fit_exponent(values))}"
-        axes.plot(values.keys(), values.values(), style, color=colors[number % len(colors)], label=label, markersize=4)
+        axes.plot(
+            values.keys(),
+            values.values(),
+            style,
+            color=colors[number % len(colors)],
+            label=label,
+            markersize=4,
+        )
     axes.set(xscale="log", yscale="log", xlabel="nodes", ylabel=quantity.unit, title=quantity.title)
     axes.title.set_fontsize(9)
     axes.set_xticks(sizes, labels=[f"{size:,}" for size in sizes], rotation=45, fontsize=7)

@@ -1,4 +1,7 @@
-"""What every contender is given: a graph, on the sphere unless another is asked for, and seeded features of its nodes."""
+"""What every contender is given.
+
+A graph, on the sphere unless another is asked for, and seeded features of its nodes.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,16 @@ HEADS = 4
 _NEIGHBOURS = 6
 
 
-def sphere_graph(num_nodes: int, seed: int = 0, neighbours: int = _NEIGHBOURS) -> tuple[Tensor, Tensor]:
+def sphere_graph(
+    num_nodes: int, seed: int = 0, neighbours: int = _NEIGHBOURS
+) -> tuple[Tensor, Tensor]:
     """Uniform points on the unit sphere and their undirected graph of nearest neighbours.
 
     Args:
         num_nodes: N.
         seed: of the points.
-        neighbours: k; two nodes are joined where one is among the k nearest of the other. (default: :obj:`6`, which
-            gives a mean degree of about 7)
+        neighbours: k; two nodes are joined where one is among the k nearest of the other. (default:
+            :obj:`6`, which gives a mean degree of about 7)
 
     Returns:
         ``pos [N, 3]`` in float32 and ``edge_index [2, E]``, both directions of every edge once.
@@ -75,7 +80,8 @@ class Problem:
         num_nodes: N.
         seed: of the points and the features.
         device: where all tensors lie.
-        graph: makes ``pos [N, 3]`` and ``edge_index [2, E]`` from N and the seed. (default: :func:`sphere_graph`)
+        graph: makes ``pos [N, 3]`` and ``edge_index [2, E]`` from N and the seed. (default:
+            :func:`sphere_graph`)
 
     Attributes:
         pos: ``[N, 3]`` points.

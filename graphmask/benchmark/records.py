@@ -78,8 +78,15 @@ def write_json(
         >>> json.loads(path.read_text())["measurements"][0]["forward"]
         [0.5, 0.25]
     """
-    whole = {"machine": machine or {}, "settings": settings or {}, "measurements": _some(records), "summaries": summaries}
-    Path(path).write_text(json.dumps(to_plain(whole), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    whole = {
+        "machine": machine or {},
+        "settings": settings or {},
+        "measurements": _some(records),
+        "summaries": summaries,
+    }
+    Path(path).write_text(
+        json.dumps(to_plain(whole), indent=1, allow_nan=False) + "\n", encoding="utf-8"
+    )
 
 
 def to_plain(value: Any) -> Any:

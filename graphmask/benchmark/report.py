@@ -1,4 +1,7 @@
-"""Results on the terminal: one table per quantity, contenders by sizes, and the machine they were found on."""
+"""Results on the terminal.
+
+One table per quantity, contenders by sizes, and the machine they were found on.
+"""
 
 from __future__ import annotations
 
@@ -36,11 +39,18 @@ def make_console() -> Console:
         MissingExtraError: without rich.
     """
     console = require("rich.console", extra="cli").Console()
-    return console if console.is_terminal else require("rich.console", extra="cli").Console(width=_LOG_WIDTH)
+    return (
+        console
+        if console.is_terminal
+        else require("rich.console", extra="cli").Console(width=_LOG_WIDTH)
+    )
 
 
 def print_report(
-    console: Console | Report, measurements: Sequence[Measurement], settings: Settings, machine: dict[str, str]
+    console: Console | Report,
+    measurements: Sequence[Measurement],
+    settings: Settings,
+    machine: dict[str, str],
 ) -> None:
     """Print all tables, what was cut off and why, and the machine.
 
@@ -59,7 +69,9 @@ def print_report(
     console.print(make_fact_table("Machine", machine))
 
 
-def print_tables(console: Console | Report, measurements: Sequence[Measurement], settings: Settings) -> None:
+def print_tables(
+    console: Console | Report, measurements: Sequence[Measurement], settings: Settings
+) -> None:
     """Print one table per quantity.
 
     Raises:
@@ -71,11 +83,13 @@ def print_tables(console: Console | Report, measurements: Sequence[Measurement],
             console.print(table)
 
 
-def make_table(quantity: Quantity, measurements: Sequence[Measurement], settings: Settings) -> Table:
+def make_table(
+    quantity: Quantity, measurements: Sequence[Measurement], settings: Settings
+) -> Table:
     """One quantity: a row per contender that has it, a column per size, then exponents and the entries per node.
 
-    Exponents are fitted over the larger half of the sizes, and over all, where the fixed cost of a call flattens the small
-    ones. A quantity per node has none.
+    Exponents are fitted over the larger half of the sizes, and over all, where the fixed cost of a
+    call flattens the small ones. A quantity per node has none.
 
     Raises:
         MissingExtraError: without rich.
@@ -88,12 +102,17 @@ def make_table(quantity: Quantity, measurements: Sequence[Measurement], settings
         table.add_column(heading, justify="right")
     for name, group in by_contender(measurements).items():
         found = {each.nodes: each for each in group}
-        # Who was measured and has no value has none at any size, such as walks of a peer that draws none.
+        # Who was measured and has no value has none at any size, such as walks of a peer that draws
+        # none.
         if group[0].status is Status.MEASURED and quantity.of(group[0]) is None:
             continue
-        cells = [format_cell(quantity, found[size], settings) if size in found else "" for size in sizes]
+        cells = [
+            format_cell(quantity, found[size], settings) if size in found else "" for size in sizes
+        ]
         entries = [each.entries_per_node for each in group if each.entries_per_node is not None]
-        exponents = [format_exponent(fit_exponent(quantity.values(group), share)) for share in (0.5, 1.0)][: len(slopes)]
+        exponents = [
+            format_exponent(fit_exponent(quantity.values(group), share)) for share in (0.5, 1.0)
+        ][: len(slopes)]
         table.add_row(name, *cells, *exponents, format_number(entries[-1]) if entries else _NOTHING)
     return table
 
@@ -162,7 +181,11 @@ def explain_cuts(measurements: Sequence[Measurement]) -> list[str]:
         >>> explain_cuts([Measurement("gps", "PyG", 65536, status=Status.TIME, note="no answer within 30 s")])
         ['gps: time limit, no answer within 30 s']
     """
-    cut = {each.contender: each for each in reversed(measurements) if each.status is not Status.MEASURED}
+    cut = {
+        each.contender: each
+        for each in reversed(measurements)
+        if each.status is not Status.MEASURED
+    }
     return [f"{name}: {each.status.value}, {each.note}" for name, each in reversed(cut.items())]
 
 
@@ -177,7 +200,9 @@ def warn_of_drift(measurements: Sequence[Measurement]) -> list[str]:
     worst = max(measurements, key=lambda each: each.spread)
     if worst.spread <= CALM:
         return []
-    return [f"rounds differ by up to {worst.spread:.0%} ({worst.contender} at {worst.nodes:,} nodes): was the machine busy?"]
+    return [
+        f"rounds differ by up to {worst.spread:.0%} ({worst.contender} at {worst.nodes:,} nodes): was the machine busy?"
+    ]
 
 
 def make_table_frame(title: str) -> Table:

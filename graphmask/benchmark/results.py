@@ -33,14 +33,19 @@ class Measurement:
         edges: E.
         status: whether it was measured, or what cut it.
         note: why it was cut.
-        forward: seconds of a forward call without autograd, one per round; none for who was cut off.
+        forward: seconds of a forward call without autograd, one per round; none for who was cut
+            off.
         both: seconds of a forward and a backward call, one per round; none for who was cut off.
-        peak: MiB above the baseline during the first forward and backward call, with all that the contender holds.
+        peak: MiB above the baseline during the first forward and backward call, with all that the
+            contender holds.
         entries: stored by the mask, or :obj:`None` where there are none.
-        prepare: seconds to make what is made once per graph, such as walks; :obj:`None` where nothing is.
+        prepare: seconds to make what is made once per graph, such as walks; :obj:`None` where
+            nothing is.
         prepare_peak: MiB above the baseline while making it.
-        first: seconds of the first forward and backward call, which also builds what later calls find ready.
-        multiply_adds: of the mask's product with one column per head, by its definition; :obj:`None` where not told.
+        first: seconds of the first forward and backward call, which also builds what later calls
+            find ready.
+        multiply_adds: of the mask's product with one column per head, by its definition;
+            :obj:`None` where not told.
     """
 
     contender: str
@@ -80,7 +85,10 @@ class Measurement:
 
     @property
     def spread(self) -> float:
-        """Slowest over fastest round of the forward and backward call, minus 1; 0 for fewer than two rounds."""
+        """Slowest over fastest round of the forward and backward call, minus 1.
+
+        0 for fewer than two rounds.
+        """
         return max(self.both) / min(self.both) - 1 if len(self.both) > 1 else 0.0
 
     def row(self) -> dict[str, Any]:
@@ -128,9 +136,13 @@ QUANTITIES = {
     "forward": Quantity("Forward", "ms", 1e3, lambda each: each.forward_seconds),
     "both": Quantity("Forward + backward", "ms", 1e3, lambda each: each.both_seconds),
     "peak": Quantity("Peak memory above the baseline", "MiB", 1, lambda each: each.peak),
-    "prepare": Quantity("Made once per graph: walks, topology or bias", "ms", 1e3, lambda each: each.prepare),
+    "prepare": Quantity(
+        "Made once per graph: walks, topology or bias", "ms", 1e3, lambda each: each.prepare
+    ),
     "first": Quantity("First forward + backward call", "ms", 1e3, lambda each: each.first),
-    "share": Quantity("Peak memory per node", "bytes", 1, lambda each: each.bytes_per_node, per_node=True),
+    "share": Quantity(
+        "Peak memory per node", "bytes", 1, lambda each: each.bytes_per_node, per_node=True
+    ),
 }
 
 
@@ -160,7 +172,9 @@ def fit_exponent(values: dict[int, float], share: float = 0.5) -> float:
 
 
 def extrapolate(values: dict[int, float], nodes: int) -> float | None:
-    """The power law through the last two sizes, read at a larger one; :obj:`None` where there are not two.
+    """The power law through the last two sizes, read at a larger one.
+
+    :obj:`None` where there are not two.
 
     Its exponent is kept between 0 and 3, so that one noisy value does not cut a contender off.
 

@@ -35,20 +35,25 @@ class Settings:
         contenders: see :data:`CONTENDERS`. (default: all)
         device: ``"cpu"`` or a CUDA device.
         threads: of torch. (default: :obj:`None`, torch's own choice)
-        repeats: rounds; a contender whose calls have taken ``time_limit`` together stops after three. None: nothing but memory
-            is measured.
+        repeats: rounds; a contender whose calls have taken ``time_limit`` together stops after
+            three. None: nothing but memory is measured.
         time_limit: seconds that a forward and backward call may take.
-        memory_limit: GiB above the baseline. (default: :obj:`None`, half of the memory of the machine or device)
+        memory_limit: GiB above the baseline. (default: :obj:`None`, half of the memory of the
+            machine or device)
         seed: of points, features and parameters.
-        reorder: whether nodes come in the order that :class:`~graphmask.transforms.ReorderNodes` gives. (default: :obj:`False`)
-        keep_memory: whether timed processes on CPU keep all memory that they free, as with the environment variables
-            ``MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=-1``. (default: :obj:`False`, blocks up to 32 MiB, as glibc does)
-        cpu_time: whether times are those that processors worked, all threads together, instead of those that passed: on a
-            machine that does other things, with one thread. Limits are of the time that passes. (default: :obj:`False`)
+        reorder: whether nodes come in the order that :class:`~graphmask.transforms.ReorderNodes`
+            gives. (default: :obj:`False`)
+        keep_memory: whether timed processes on CPU keep all memory that they free, as with the
+            environment variables ``MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=-1``. (default:
+            :obj:`False`, blocks up to 32 MiB, as glibc does)
+        cpu_time: whether times are those that processors worked, all threads together, instead of
+            those that passed: on a machine that does other things, with one thread. Limits are of
+            the time that passes. (default: :obj:`False`)
 
     Raises:
         TypeError: for arguments of a wrong type.
-        ValueError: for sizes below 2, none of them, no contenders, limits that are not positive, an absent device.
+        ValueError: for sizes below 2, none of them, no contenders, limits that are not positive, an
+            absent device.
 
     Example:
         >>> from graphmask.benchmark import Settings
@@ -87,16 +92,20 @@ class Settings:
     @property
     def memory_bytes(self) -> int:
         """The limit of memory."""
-        return total_memory(self.device) // 2 if self.memory_limit is None else int(self.memory_limit * GIB)
+        return (
+            total_memory(self.device) // 2
+            if self.memory_limit is None
+            else int(self.memory_limit * GIB)
+        )
 
 
 def run(settings: Settings, progress: Progress = lambda _: None) -> Iterator[list[Measurement]]:
     """Measure, size by size.
 
-    Every contender has a process of its own at every size. Its first forward and backward call there gives the peak of
-    memory; then rounds over all contenders of the size, in turn, give the times, so that a drift of the machine meets
-    all alike. A contender that exceeds a limit at one size, or would by the power law through its last two sizes, is
-    skipped from there on.
+    Every contender has a process of its own at every size. Its first forward and backward call
+    there gives the peak of memory; then rounds over all contenders of the size, in turn, give the
+    times, so that a drift of the machine meets all alike. A contender that exceeds a limit at one
+    size, or would by the power law through its last two sizes, is skipped from there on.
 
     Scripts must call this under ``if __name__ == "__main__":``, as :mod:`multiprocessing` asks.
 
@@ -113,9 +122,14 @@ def run(settings: Settings, progress: Progress = lambda _: None) -> Iterator[lis
         >>> for measurements in run(settings):  # doctest: +SKIP
         ...     print([f"{each.contender}: {each.both_seconds:.4f} s" for each in measurements])
     """
-    history: dict[str, list[Measurement]] = {contender.name: [] for contender in settings.contenders}
+    history: dict[str, list[Measurement]] = {
+        contender.name: [] for contender in settings.contenders
+    }
     for nodes in settings.nodes:
-        entrants = [_Entrant(contender, nodes, settings, history[contender.name]) for contender in settings.contenders]
+        entrants = [
+            _Entrant(contender, nodes, settings, history[contender.name])
+            for contender in settings.contenders
+        ]
         try:
             found = _measure(entrants, settings.repeats, progress)
         finally:
@@ -136,7 +150,9 @@ def _measure(entrants: list[_Entrant], repeats: int, progress: Progress) -> list
     for number in range(repeats):
         for entrant in entrants:
             if entrant.wants_round:
-                progress(f"{entrant.nodes:,} nodes: round {number + 1} of {repeats}, {entrant.name}")
+                progress(
+                    f"{entrant.nodes:,} nodes: round {number + 1} of {repeats}, {entrant.name}"
+                )
                 entrant.attempt(entrant.round)
     return [entrant.measurement() for entrant in entrants]
 
@@ -144,7 +160,9 @@ def _measure(entrants: list[_Entrant], repeats: int, progress: Progress) -> list
 class _Entrant:
     """A contender at one size, on its way through the rounds."""
 
-    def __init__(self, contender: Contender, nodes: int, settings: Settings, history: list[Measurement]) -> None:
+    def __init__(
+        self, contender: Contender, nodes: int, settings: Settings, history: list[Measurement]
+    ) -> None:
         self.name, self.nodes = contender.name, nodes
         self._contender, self._settings = contender, settings
         self._cut = foresee(history, nodes, settings)
@@ -173,9 +191,14 @@ class _Entrant:
 
     @property
     def wants_round(self) -> bool:
-        """Whether to measure again: not when cut off, and not when calls are so long that three rounds must do."""
+        """Whether to measure again.
+
+        Not when cut off, and not when calls are so long that three rounds must do.
+        """
         spent = sum(self._forward) + sum(self._both)
-        return self._cut is None and (len(self._both) < FEWEST_ROUNDS or spent < self._settings.time_limit)
+        return self._cut is None and (
+            len(self._both) < FEWEST_ROUNDS or spent < self._settings.time_limit
+        )
 
     def round(self) -> None:
         """A forward call, then a forward and backward one, several of each where they are short."""
@@ -221,7 +244,10 @@ class _Entrant:
 
 
 def foresee(history: Sequence[Measurement], nodes: int, settings: Settings) -> CutOffError | None:
-    """Why a larger size is not tried: a smaller one exceeded a limit, or the power law through the last two says so."""
+    """Why a larger size is not tried.
+
+    A smaller one exceeded a limit, or the power law through the last two says so.
+    """
     if history and history[-1].status is not Status.MEASURED:
         return CutOffError(history[-1].status, history[-1].note)
     for name, limit, status in (
@@ -231,5 +257,7 @@ def foresee(history: Sequence[Measurement], nodes: int, settings: Settings) -> C
         quantity = QUANTITIES[name]
         expected = extrapolate(quantity.values(history), nodes)
         if expected is not None and expected > limit:
-            return CutOffError(status, f"not tried: {expected:,.0f} {quantity.unit} expected at {nodes:,} nodes")
+            return CutOffError(
+                status, f"not tried: {expected:,.0f} {quantity.unit} expected at {nodes:,} nodes"
+            )
     return None

@@ -53,13 +53,19 @@ def run_scaling(growth: Growth, repeats: int | None, plot: Path | None, keep_mem
     if repeats is not None:
         checked("--repeats", lambda: check_integer("repeats", repeats, 1))
     others = {**given(repeats=repeats), "keep_memory": keep_memory}
-    return _run(growth.common, checked("options", lambda: growth.settings(_LARGEST, 1, **others)), plot)
+    return _run(
+        growth.common, checked("options", lambda: growth.settings(_LARGEST, 1, **others)), plot
+    )
 
 
 def run_memory(growth: Growth) -> bool:
     """Memory alone; whether the run came to its end."""
     others = {"repeats": 0, "time_limit": _SECONDS_FOR_MEMORY}
-    return _run(growth.common, checked("options", lambda: growth.settings(_LARGEST_FOR_MEMORY, 2, **others)), None)
+    return _run(
+        growth.common,
+        checked("options", lambda: growth.settings(_LARGEST_FOR_MEMORY, 2, **others)),
+        None,
+    )
 
 
 def _run(common: Common, settings: Settings, plot: Path | None) -> bool:

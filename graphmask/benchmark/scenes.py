@@ -1,4 +1,7 @@
-"""The graphs on which sides and bodies are compared: pieces of meshes, epsilon graphs, batches of molecules."""
+"""The graphs on which sides and bodies are compared.
+
+Pieces of meshes, epsilon graphs, batches of molecules.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,14 @@ from .estimators.files import read_graph
 from .estimators.graphs import undirected
 from .problem import Problem
 
-# The torus of the epsilon graph, its noise in radii of an edge, and the mean degree that its radius is made for.
+# The torus of the epsilon graph, its noise in radii of an edge, and the mean degree that its radius
+# is made for.
 _OUTER, _INNER = 1.0, 0.4
 _NOISE = 0.1
 _DEGREE = 9.0
 
-# Bonds of an atom, most rings of a molecule, and the steps from an atom to the one that a bond closes a ring with.
+# Bonds of an atom, most rings of a molecule, and the steps from an atom to the one that a bond
+# closes a ring with.
 _VALENCE = 4
 _RINGS = 3
 _RING_STEPS = (4, 5)
@@ -45,7 +50,8 @@ class Scene:
     Args:
         name: as in tables.
         about: what it is, in one line.
-        make: the problem, from a number of nodes, a seed and a device. A batch of molecules has its own number of nodes.
+        make: the problem, from a number of nodes, a seed and a device. A batch of molecules has its
+            own number of nodes.
     """
 
     name: str
@@ -66,10 +72,16 @@ def ball(topology: Topology, num_nodes: int) -> Topology:
         [[0, 1], [1, 0]]
     """
     source, target = topology.edge_index.numpy()
-    links = csr_array((np.ones(len(source), dtype=np.int8), (source, target)), shape=(topology.num_nodes,) * 2)
+    links = csr_array(
+        (np.ones(len(source), dtype=np.int8), (source, target)), shape=(topology.num_nodes,) * 2
+    )
     met = breadth_first_order(links, 0, return_predecessors=False)
     if len(met) < num_nodes:
-        raise refuse("nodes", f"at most {len(met):,}, as many as are connected with the first vertex of the mesh", num_nodes)
+        raise refuse(
+            "nodes",
+            f"at most {len(met):,}, as many as are connected with the first vertex of the mesh",
+            num_nodes,
+        )
     place = np.full(topology.num_nodes, -1)
     place[np.sort(met[:num_nodes])] = np.arange(num_nodes)
     edges = place[topology.edge_index.numpy()]
@@ -77,7 +89,9 @@ def ball(topology: Topology, num_nodes: int) -> Topology:
 
 
 def mesh_scene(path: str | Path) -> Scene:
-    """The graph of a mesh, cut to a ball around its first vertex: see :func:`~graphmask.benchmark.estimators.read_graph`.
+    """The graph of a mesh, cut to a ball around its first vertex.
+
+    See :func:`~graphmask.benchmark.estimators.read_graph`.
 
     Raises:
         ValueError: for files of other kinds or contents.
@@ -87,7 +101,12 @@ def mesh_scene(path: str | Path) -> Scene:
     whole = graph.make(0)
 
     def make(num_nodes: int, seed: int, device: str) -> Problem:
-        return Problem(num_nodes, seed, device, lambda count, _: (torch.zeros(count, 3), ball(whole, count).edge_index))
+        return Problem(
+            num_nodes,
+            seed,
+            device,
+            lambda count, _: (torch.zeros(count, 3), ball(whole, count).edge_index),
+        )
 
     return Scene(graph.name, f"ball around vertex 0 of {graph.name}, a mesh of {graph.about}", make)
 
@@ -108,7 +127,10 @@ def torus_graph(num_nodes: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     # An angle of the tube is as likely as its ring is long.
     tube = np.empty(0)
     while len(tube) < num_nodes:
-        angle, share = generator.uniform(0, 2 * math.pi, 2 * num_nodes), generator.uniform(0, _OUTER + _INNER, 2 * num_nodes)
+        angle, share = (
+            generator.uniform(0, 2 * math.pi, 2 * num_nodes),
+            generator.uniform(0, _OUTER + _INNER, 2 * num_nodes),
+        )
         tube = np.concatenate([tube, angle[share < _OUTER + _INNER * np.cos(angle)]])
     tube, turn = tube[:num_nodes], generator.uniform(0, 2 * math.pi, num_nodes)
     distance = _OUTER + _INNER * np.cos(tube)
@@ -118,7 +140,11 @@ def torus_graph(num_nodes: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     return cloud.float(), radius_graph(cloud, radius)
 
 
-TORUS = Scene("torus", "epsilon graph of noisy points on a torus, mean degree about 9", partial(Problem, graph=torus_graph))
+TORUS = Scene(
+    "torus",
+    "epsilon graph of noisy points on a torus, mean degree about 9",
+    partial(Problem, graph=torus_graph),
+)
 
 
 def reordered(scene: Scene) -> Scene:
@@ -156,12 +182,18 @@ class Molecules(Problem):
 
     def __init__(self, graphs: Sequence[Topology], seed: int = 0, device: str = "cpu") -> None:
         add = AddWalks(ResampledWalks(budget=64, hops=8), torch.Generator().manual_seed(seed))
-        data: Any = Batch.from_data_list([add(Data(edge_index=g.edge_index, num_nodes=g.num_nodes)) for g in graphs])
-        super().__init__(data.num_nodes, seed, device, lambda count, _: (torch.zeros(count, 3), data.edge_index))
+        data: Any = Batch.from_data_list(
+            [add(Data(edge_index=g.edge_index, num_nodes=g.num_nodes)) for g in graphs]
+        )
+        super().__init__(
+            data.num_nodes, seed, device, lambda count, _: (torch.zeros(count, 3), data.edge_index)
+        )
         self.data = data.to(device)
 
 
-def random_molecules(count: int = 128, seed: int = 0, smallest: int = 10, largest: int = 40) -> list[Topology]:
+def random_molecules(
+    count: int = 128, seed: int = 0, smallest: int = 10, largest: int = 40
+) -> list[Topology]:
     """Random trees of atoms with at most four bonds, and up to three rings of five or six atoms.
 
     Args:
@@ -176,7 +208,10 @@ def random_molecules(count: int = 128, seed: int = 0, smallest: int = 10, larges
         (True, True, True)
     """
     generator = np.random.default_rng(seed)
-    return [_random_molecule(int(generator.integers(smallest, largest + 1)), generator) for _ in range(count)]
+    return [
+        _random_molecule(int(generator.integers(smallest, largest + 1)), generator)
+        for _ in range(count)
+    ]
 
 
 def _random_molecule(size: int, generator: np.random.Generator) -> Topology:
@@ -201,8 +236,12 @@ def _random_molecule(size: int, generator: np.random.Generator) -> Topology:
     return undirected(np.array(edges), size)
 
 
-def read_molecules(path: str | Path, count: int = 128, smallest: int = 10, largest: int = 40) -> list[Topology]:
-    """The first molecules of such sizes in a file with a SMILES at the head of each line; others are passed over.
+def read_molecules(
+    path: str | Path, count: int = 128, smallest: int = 10, largest: int = 40
+) -> list[Topology]:
+    """The first molecules of such sizes in a file with a SMILES at the head of each line.
+
+    Others are passed over.
 
     Raises:
         MissingExtraError: without rdkit.
@@ -215,13 +254,21 @@ def read_molecules(path: str | Path, count: int = 128, smallest: int = 10, large
     with open(path, newline="", encoding="utf-8") as file:
         for line in csv.reader(file):
             molecule = chem.MolFromSmiles(line[0].split()[0]) if line and line[0].strip() else None
-            if molecule is not None and smallest <= molecule.GetNumAtoms() <= largest and molecule.GetNumBonds():
-                bonds = np.array([[bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()] for bond in molecule.GetBonds()])
+            if (
+                molecule is not None
+                and smallest <= molecule.GetNumAtoms() <= largest
+                and molecule.GetNumBonds()
+            ):
+                bonds = np.array(
+                    [[bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()] for bond in molecule.GetBonds()]
+                )
                 found.append(undirected(bonds, molecule.GetNumAtoms()))
             if len(found) == count:
                 break
     if not found:
-        raise refuse("molecules", f"a file of SMILES, some of {smallest} to {largest} atoms", str(path))
+        raise refuse(
+            "molecules", f"a file of SMILES, some of {smallest} to {largest} atoms", str(path)
+        )
     return found
 
 
@@ -229,7 +276,9 @@ def molecule_scene(path: str | Path, count: int = 128) -> Scene:
     """A batch of molecules of a file, see :func:`read_molecules`."""
     read = read_molecules(path, count)
     return Scene(
-        f"{len(read)} molecules", f"of {Path(path).stem}, 10 to 40 atoms", lambda _, seed, device: Molecules(read, seed, device)
+        f"{len(read)} molecules",
+        f"of {Path(path).stem}, 10 to 40 atoms",
+        lambda _, seed, device: Molecules(read, seed, device),
     )
 
 

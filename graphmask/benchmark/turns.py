@@ -18,7 +18,8 @@ _MOST_CALLS = 50
 # Calls longer than this are not run an extra time before they are timed.
 LONG = 1.0
 
-# Rounds are as many as asked for, or as fit the time, but no fewer than these unless fewer are asked for.
+# Rounds are as many as asked for, or as fit the time, but no fewer than these unless fewer are
+# asked for.
 FEWEST_ROUNDS = 3
 
 Call = Callable[[], object]
@@ -72,7 +73,10 @@ def synchronizer(device: str | torch.device) -> Call:
 
 
 def _warm_up(call: Call, synchronize: Call) -> float:
-    """The first call compiles and builds what later ones find ready: it says how long those take only where it is long."""
+    """The first call compiles and builds what later ones find ready.
+
+    It says how long those take only where it is long.
+    """
     first = _time(call, 1, synchronize)
     return first if first > LONG else _time(call, 1, synchronize)
 
@@ -88,7 +92,10 @@ def _time(call: Call, number: int, synchronize: Call) -> float:
 
 @contextmanager
 def _collector_at_rest() -> Iterator[None]:
-    """What was made before is not looked through for garbage in between: that would take as long as a call."""
+    """What was made before is not looked through for garbage in between.
+
+    That would take as long as a call.
+    """
     gc.collect()
     gc.freeze()
     try:

@@ -16,14 +16,16 @@ from .results import Status
 
 T = TypeVar("T")
 
-# Seconds that importing and the trial run may take: generous, since a process that hangs there is a fault.
+# Seconds that importing and the trial run may take: generous, since a process that hangs there is a
+# fault.
 _START_SECONDS = 300.0
 
 
 class Worker:
     """A fresh process that measures one case.
 
-    Whatever happens there, out of memory, endless calls, a crash, ends that process and raises :class:`CutOffError`.
+    Whatever happens there, out of memory, endless calls, a crash, ends that process and raises
+    :class:`CutOffError`.
 
     Args:
         case: what to measure.
@@ -83,7 +85,10 @@ def _death(code: int | None) -> CutOffError:
 
 @cache
 def _context() -> BaseContext:
-    """Processes forked from one that has imported everything and run nothing; new interpreters where not on Linux."""
+    """Processes forked from one that has imported everything and run nothing.
+
+    New interpreters where not on Linux.
+    """
     context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
     context.set_forkserver_preload([serve.__module__])
     return context

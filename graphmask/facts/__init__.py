@@ -1,4 +1,7 @@
-"""What a graph is like, what masks would cost on it here, and which to take: ``graphmask info FILE``."""
+"""What a graph is like, what masks would cost on it here, and which to take.
+
+``graphmask info FILE``.
+"""
 
 from .advice import advise as advise
 from .estimates import Estimate as Estimate

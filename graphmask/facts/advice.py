@@ -20,8 +20,9 @@ class Advice(NamedTuple):
 def advise(facts: GraphFacts) -> list[Advice]:
     """Recommendations for a graph, the main one first.
 
-    They follow from what the definitions need and cost, not from accuracies: which mask learns best only training tells, and
-    a model with a local convolution beside the attention should be among those compared.
+    They follow from what the definitions need and cost, not from accuracies: which mask learns best
+    only training tells, and a model with a local convolution beside the attention should be among
+    those compared.
 
     Example:
         >>> import torch
@@ -36,7 +37,10 @@ def advise(facts: GraphFacts) -> list[Advice]:
 
 def _main(facts: GraphFacts) -> Advice:
     if facts.num_edges == 0:
-        return Advice("KNNGraph(k=8) or RadiusGraph first", "there are no edges, and masks on graphs need some")
+        return Advice(
+            "KNNGraph(k=8) or RadiusGraph first",
+            "there are no edges, and masks on graphs need some",
+        )
     if facts.is_path:
         return Advice(
             f"CausalMask(0.9), or ToeplitzMask({facts.shape})",
@@ -48,7 +52,10 @@ def _main(facts: GraphFacts) -> Advice:
             "the graph is a grid: any function of the offset costs O(N log N), over all nodes, and stores nothing per pair",
         )
     if facts.is_forest:
-        return Advice("TreeDistanceMask()", "the graph is a forest: functions of the distance cost O(N), over all nodes")
+        return Advice(
+            "TreeDistanceMask()",
+            "the graph is a forest: functions of the distance cost O(N), over all nodes",
+        )
     if facts.num_nodes <= _SMALL:
         return Advice(
             "WalkMask(hops=8) or PowerSeriesMask(order=4)",
@@ -68,7 +75,8 @@ def _beside(facts: GraphFacts) -> list[Advice]:
     if whole:
         found.append(
             Advice(
-                "0.1 * GlobalMask() + that mask", "each node then sees all others too, at the cost of unmasked linear attention"
+                "0.1 * GlobalMask() + that mask",
+                "each node then sees all others too, at the cost of unmasked linear attention",
             )
         )
     if whole and facts.has_triangles and not facts.directed:
@@ -79,7 +87,11 @@ def _beside(facts: GraphFacts) -> list[Advice]:
             )
         )
     if whole and facts.made_edges and facts.axes == 3:
-        found.append(Advice("RFDMask()", "points in space: diffusion over near points in O(N m), without edges"))
+        found.append(
+            Advice(
+                "RFDMask()", "points in space: diffusion over near points in O(N m), without edges"
+            )
+        )
     if facts.num_edges and facts.num_nodes > 20_000 and facts.shape is None:
         found.append(
             Advice(

@@ -35,7 +35,8 @@ class Candidate(NamedTuple):
     Args:
         name: as ``graphmask view --mask`` takes it.
         make: the mask of this graph. Picklable: no lambda.
-        grows: with what its cost grows: ``"N"`` nodes, ``"N + E"`` nodes and edges, ``"N p"`` walks, ``"N log N"``.
+        grows: with what its cost grows: ``"N"`` nodes, ``"N + E"`` nodes and edges, ``"N p"``
+            walks, ``"N log N"``.
         refusal: why it does not serve this graph, or :obj:`None`.
     """
 
@@ -59,7 +60,9 @@ def find_candidates(facts: GraphFacts) -> list[Candidate]:
     """
     short = ResampledWalks(budget=16, hops=4)
     grid = None if facts.shape is not None else "the nodes form no grid, row by row"
-    forest = None if facts.is_forest else "the graph has cycles, directions, loops or repeated edges"
+    forest = (
+        None if facts.is_forest else "the graph has cycles, directions, loops or repeated edges"
+    )
     lengths = (
         "edges are directed"
         if facts.directed
@@ -71,7 +74,11 @@ def find_candidates(facts: GraphFacts) -> list[Candidate]:
     shape = facts.shape or (1, facts.num_nodes)
     return [
         Candidate("global", GlobalMask, "N"),
-        Candidate("walk", partial(WalkMask, hops=8, heads=HEADS, sampler=ResampledWalks(budget=64, hops=8)), "N p"),
+        Candidate(
+            "walk",
+            partial(WalkMask, hops=8, heads=HEADS, sampler=ResampledWalks(budget=64, hops=8)),
+            "N p",
+        ),
         Candidate("grf", partial(GRFMask, hops=4, heads=HEADS, sampler=short), "N p"),
         Candidate("power-series", partial(PowerSeriesMask, order=4, heads=HEADS), "N + E"),
         Candidate("diffusion", partial(DiffusionMask, heads=HEADS), "N + E"),
@@ -83,6 +90,9 @@ def find_candidates(facts: GraphFacts) -> list[Candidate]:
         Candidate("toeplitz", partial(ToeplitzMask, shape, heads=HEADS), "N log N", grid),
         Candidate("grid-diffusion", partial(GridDiffusionMask, shape, heads=HEADS), "N", grid),
         Candidate(
-            "causal", partial(CausalMask, 0.9, heads=HEADS), "N", None if facts.is_path else "the nodes form no sequence"
+            "causal",
+            partial(CausalMask, 0.9, heads=HEADS),
+            "N",
+            None if facts.is_path else "the nodes form no sequence",
         ),
     ]

@@ -13,7 +13,12 @@ from rich.console import Console
 from graphmask.benchmark.machine import describe_machine
 from graphmask.benchmark.names import find_named
 from graphmask.benchmark.options import checked, split
-from graphmask.benchmark.report import format_number, make_console, make_fact_table, make_table_frame
+from graphmask.benchmark.report import (
+    format_number,
+    make_console,
+    make_fact_table,
+    make_table_frame,
+)
 from graphmask.extras import installed_extras
 from graphmask.topology import Topology
 from graphmask.view.graphs import NEIGHBOURS, read_graph
@@ -26,17 +31,31 @@ from .graph import describe_graph
 
 def info(
     file: Annotated[
-        Path | None, typer.Argument(help="A mesh, a point cloud or a graph. Default: versions and machine.")
+        Path | None,
+        typer.Argument(help="A mesh, a point cloud or a graph. Default: versions and machine."),
     ] = None,
-    masks: Annotated[str, typer.Option(help="Names, such as walk,grf; or none, for facts alone. Default: all.")] = "",
-    whole: Annotated[bool, typer.Option("--whole", help="Measure on the whole graph, whatever it costs.")] = False,
-    threads: Annotated[int | None, typer.Option(help="CPU threads. Default: torch's choice.")] = None,
+    masks: Annotated[
+        str, typer.Option(help="Names, such as walk,grf; or none, for facts alone. Default: all.")
+    ] = "",
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Measure on the whole graph, whatever it costs.")
+    ] = False,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads. Default: torch's choice.")
+    ] = None,
     cpu_time: Annotated[
         bool,
-        typer.Option("--cpu-time", help="Time that processors work, not that passes: for a busy machine, with --threads 1."),
+        typer.Option(
+            "--cpu-time",
+            help="Time that processors work, not that passes: for a busy machine, with --threads 1.",
+        ),
     ] = False,
-    neighbours: Annotated[int, typer.Option(help="Of each point of a cloud without edges.")] = NEIGHBOURS,
-    directed: Annotated[bool, typer.Option("--directed", help="Edge lists as they stand, not both ways.")] = False,
+    neighbours: Annotated[
+        int, typer.Option(help="Of each point of a cloud without edges.")
+    ] = NEIGHBOURS,
+    directed: Annotated[
+        bool, typer.Option("--directed", help="Edge lists as they stand, not both ways.")
+    ] = False,
     item: Annotated[int, typer.Option(help="Which line of a file of molecules.")] = 0,
 ) -> None:
     """Tell of a graph: its size, its degrees, what each mask would cost on it here, and which to take.
@@ -75,7 +94,9 @@ def _list_packages(packages: dict[str, str | None]) -> str:
 
 
 def _make_table(found: Sequence[Estimate]) -> Any:
-    table = make_table_frame("Attention under each mask, 4 heads of 16 channels, forward and backward")
+    table = make_table_frame(
+        "Attention under each mask, 4 heads of 16 channels, forward and backward"
+    )
     table.add_column("mask", no_wrap=True)
     for heading in ("once per graph, s", "a call, ms", "peak, MiB", "stored per node"):
         table.add_column(heading, justify="right")
@@ -86,7 +107,12 @@ def _make_table(found: Sequence[Estimate]) -> Any:
             continue
         entries = "-" if each.entries is None else format_number(each.entries)
         numbers = (each.prepare, 1e3 * each.seconds, each.peak)
-        table.add_row(each.name, *map(format_number, numbers), entries, "measured" if each.measured else "estimated")
+        table.add_row(
+            each.name,
+            *map(format_number, numbers),
+            entries,
+            "measured" if each.measured else "estimated",
+        )
     return table
 
 

@@ -1,4 +1,7 @@
-"""What masks cost on a graph: measured on parts of it, and extrapolated by what their cost grows with."""
+"""What masks cost on a graph.
+
+Measured on parts of it, and extrapolated by what their cost grows with.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,8 @@ class Estimate:
         peak: MiB above the graph and its features.
         prepare: seconds to make what is made once per graph, such as walks.
         entries: that the mask stores per node, or :obj:`None`.
-        measured: whether all this was measured on the whole graph; else it is extrapolated from parts of it.
+        measured: whether all this was measured on the whole graph; else it is extrapolated from
+            parts of it.
         reason: why there are no figures; they are then NaN.
     """
 
@@ -59,18 +63,19 @@ def estimate(
 ) -> Iterator[Estimate]:
     """What each mask costs on a graph, on this machine.
 
-    Two parts of the graph of 2,048 and 8,192 nodes, the first that a breadth-first search meets, are measured: a forward and
-    backward call in a fresh process, its peak of memory, and the shortest time of three more. A straight line through both, in
-    the quantity that the mask's cost grows with, is read at the whole graph. Pairs of walks per node are drawn on the whole
-    graph, for 1,280 of its nodes.
+    Two parts of the graph of 2,048 and 8,192 nodes, the first that a breadth-first search meets,
+    are measured: a forward and backward call in a fresh process, its peak of memory, and the
+    shortest time of three more. A straight line through both, in the quantity that the mask's cost
+    grows with, is read at the whole graph. Pairs of walks per node are drawn on the whole graph,
+    for 1,280 of its nodes.
 
     Args:
         candidates: see :func:`graphmask.facts.candidates.find_candidates`.
         topology: the graph.
         whole: whether the whole graph is measured, whatever that costs. (default: :obj:`False`)
         threads: of torch. (default: :obj:`None`, torch's own choice)
-        cpu_time: whether time is that which processors work, not that which passes: for a busy machine, with one thread.
-            (default: :obj:`False`)
+        cpu_time: whether time is that which processors work, not that which passes: for a busy
+            machine, with one thread. (default: :obj:`False`)
         progress: is told what is going on.
 
     Cost: some seconds per mask.
@@ -100,7 +105,9 @@ class _Measured:
 class _Parts:
     """Parts of a graph, and what masks cost on them."""
 
-    def __init__(self, topology: Topology, whole: bool, threads: int | None, cpu_time: bool) -> None:
+    def __init__(
+        self, topology: Topology, whole: bool, threads: int | None, cpu_time: bool
+    ) -> None:
         self.topology, self.threads, self.cpu_time = topology, threads, cpu_time
         count = topology.num_nodes
         small = whole or count <= _WHOLE * SIZES[-1]
@@ -125,7 +132,9 @@ class _Parts:
         last = found[-1]
         per_node = None if last.entries is None else last.entries / last.nodes
         if self.measures_whole:
-            return Estimate(candidate.name, last.seconds, last.peak, last.prepare, per_node, measured=True)
+            return Estimate(
+                candidate.name, last.seconds, last.peak, last.prepare, per_node, measured=True
+            )
         prepare = last.prepare * self.topology.num_nodes / last.nodes
         if candidate.grows == "N p":
             per_node, prepare = probe_walks(candidate.make(), self.topology, self.cpu_time)
@@ -135,7 +144,10 @@ class _Parts:
         amounts = [amount(candidate.grows, each.nodes, each.edges, each.entries) for each in found]
         total = None if per_node is None else per_node * self.topology.num_nodes
         here = amount(candidate.grows, self.topology.num_nodes, self.topology.num_edges, total)
-        seconds, peak = (read_line(amounts, [getattr(each, name) for each in found], here) for name in ("seconds", "peak"))
+        seconds, peak = (
+            read_line(amounts, [getattr(each, name) for each in found], here)
+            for name in ("seconds", "peak")
+        )
         return Estimate(candidate.name, seconds, peak, prepare, per_node)
 
     def _measure(self, candidate: Candidate, nodes: int) -> _Measured:
@@ -153,10 +165,15 @@ class _Parts:
             prepared = worker.prepared(10 * _SECONDS)
             first = worker.ask(Bench.first_call, 10 * _SECONDS)
             request = partial(Bench.mean_seconds, backward=True, number=1, warm=False)
-            times = [worker.ask(request, _SECONDS * 10) for _ in range(_ROUNDS if first.seconds < _SECONDS / 6 else 1)]
+            times = [
+                worker.ask(request, _SECONDS * 10)
+                for _ in range(_ROUNDS if first.seconds < _SECONDS / 6 else 1)
+            ]
         finally:
             worker.close()
-        return _Measured(nodes, prepared.edges, prepared.entries, min(times), first.peak, prepared.seconds or 0.0)
+        return _Measured(
+            nodes, prepared.edges, prepared.entries, min(times), first.peak, prepared.seconds or 0.0
+        )
 
 
 def amount(grows: str, nodes: int, edges: int, entries: float | None) -> float:
@@ -173,7 +190,9 @@ def amount(grows: str, nodes: int, edges: int, entries: float | None) -> float:
 
 
 def read_line(amounts: Sequence[float], values: Sequence[float], here: float) -> float:
-    """The straight line through two points, where it rises; through the origin and the last where it does not.
+    """The straight line through two points, where it rises.
+
+    Through the origin and the last where it does not.
 
     Example:
         >>> from graphmask.facts.estimates import read_line

@@ -71,9 +71,15 @@ class GraphFacts:
     def rows(self) -> dict[str, str]:
         """As a table shows it."""
         low, mean, high = self.degrees
-        weights = "none" if self.weights is None else f"from {self.weights[0]:.3g} to {self.weights[1]:.3g}"
+        weights = (
+            "none"
+            if self.weights is None
+            else f"from {self.weights[0]:.3g} to {self.weights[1]:.3g}"
+        )
         extra = [
-            f"{count:,} {what}" for count, what in ((self.self_loops, "self-loops"), (self.multi_edges, "repeated")) if count
+            f"{count:,} {what}"
+            for count, what in ((self.self_loops, "self-loops"), (self.multi_edges, "repeated"))
+            if count
         ]
         parts = (
             f"{self.components:,}"
@@ -82,7 +88,12 @@ class GraphFacts:
         )
         return {
             "nodes": f"{self.num_nodes:,}",
-            "edges": ", ".join([f"{self.num_edges:,} {'directed' if self.directed else 'in both directions'}", *extra]),
+            "edges": ", ".join(
+                [
+                    f"{self.num_edges:,} {'directed' if self.directed else 'in both directions'}",
+                    *extra,
+                ]
+            ),
             "degrees": f"{low:,} to {high:,}, mean {mean:.3g}; {self.isolated:,} isolated nodes",
             "components": parts,
             "weights": weights,
@@ -94,7 +105,9 @@ class GraphFacts:
         if self.made_edges:
             return "points; the edges are those of nearest neighbours"
         if self.shape is not None:
-            return "a path" if self.is_path else f"a grid of {self.shape[0]} x {self.shape[1]} nodes"
+            return (
+                "a path" if self.is_path else f"a grid of {self.shape[0]} x {self.shape[1]} nodes"
+            )
         return "a forest" if self.is_forest else "a mesh" if self.has_triangles else "a graph"
 
 
@@ -122,21 +135,29 @@ def describe_graph(data: Data, made_edges: bool = False) -> GraphFacts:
     shape = (count, count)
     summed = coo_array((numbers, (source, target)), shape=shape).tocsr()
     links = coo_array((np.ones(len(source)), (source, target)), shape=shape).tocsr()
-    parts, label = connected_components(links, directed=True, connection="weak") if count else (0, np.zeros(0, int))
+    parts, label = (
+        connected_components(links, directed=True, connection="weak")
+        if count
+        else (0, np.zeros(0, int))
+    )
     arriving = np.bincount(target, minlength=count) if count else np.zeros(1, int)
     touched = arriving + np.bincount(source, minlength=count) if count else arriving
     pos = data.get("pos")
     return GraphFacts(
         num_nodes=count,
         num_edges=len(source),
-        directed=bool(abs(summed - summed.T).max() > 1e-6 * max(1e-30, np.abs(numbers).max())) if len(source) else False,
+        directed=bool(abs(summed - summed.T).max() > 1e-6 * max(1e-30, np.abs(numbers).max()))
+        if len(source)
+        else False,
         self_loops=int((source == target).sum()),
         multi_edges=len(source) - links.nnz,
         degrees=(int(arriving.min()), float(arriving.mean()), int(arriving.max())),
         isolated=int((touched == 0).sum()) if count else 0,
         components=int(parts),
         largest_component=int(np.bincount(label).max()) if count else 0,
-        weights=None if weight is None or not len(numbers) else (float(numbers.min()), float(numbers.max())),
+        weights=None
+        if weight is None or not len(numbers)
+        else (float(numbers.min()), float(numbers.max())),
         axes=None if pos is None else int(pos.shape[1]),
         shape=find_grid(data.edge_index, count),
         made_edges=made_edges,
@@ -145,7 +166,9 @@ def describe_graph(data: Data, made_edges: bool = False) -> GraphFacts:
 
 
 def find_grid(edge_index: torch.Tensor, num_nodes: int) -> tuple[int, int] | None:
-    """Rows and columns of a grid whose nodes come row by row, each joined with up to four others; a path has one row.
+    """Rows and columns of a grid whose nodes come row by row, each joined with up to four others.
+
+    A path has one row.
 
     Example:
         >>> import torch
@@ -164,5 +187,8 @@ def find_grid(edge_index: torch.Tensor, num_nodes: int) -> tuple[int, int] | Non
     along = torch.stack([place[:, :-1].flatten(), place[:, 1:].flatten()])
     down = torch.stack([place[:-1].flatten(), place[1:].flatten()])
     both = torch.cat([along, down, along.flip(0), down.flip(0)], 1)
-    same = torch.equal((both[0] * num_nodes + both[1]).sort().values, (edge_index[0] * num_nodes + edge_index[1]).sort().values)
+    same = torch.equal(
+        (both[0] * num_nodes + both[1]).sort().values,
+        (edge_index[0] * num_nodes + edge_index[1]).sort().values,
+    )
     return (num_nodes // columns, columns) if same else None

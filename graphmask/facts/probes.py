@@ -17,7 +17,9 @@ _PROBES = (256, 1280)
 _BALLS = 128
 
 
-def probe_walks(mask: TopologicalMask, topology: Topology, cpu_time: bool = False) -> tuple[float, float]:
+def probe_walks(
+    mask: TopologicalMask, topology: Topology, cpu_time: bool = False
+) -> tuple[float, float]:
     """Pairs of walks per node, all sets together, and the seconds that drawing all would take."""
     demand = mask.walk_demand
     assert demand is not None
@@ -27,7 +29,8 @@ def probe_walks(mask: TopologicalMask, topology: Topology, cpu_time: bool = Fals
     sampler(Topology(torch.tensor([[0, 1], [1, 0]]), 2))
     order = torch.from_numpy(np.random.default_rng(0).permutation(topology.num_nodes))
     clock = time.process_time if cpu_time else time.perf_counter
-    # The first count finds what later ones share; the difference of the others has none of what is done once per draw.
+    # The first count finds what later ones share; the difference of the others has none of what is
+    # done once per draw.
     times, counts = [], torch.zeros(1)
     for number in (1, *_PROBES):
         start = clock()
@@ -43,9 +46,12 @@ def probe_balls(topology: Topology, hops: int) -> float:
     pattern = topology.pattern
     ones = np.ones(pattern.nnz, np.float32)
     links = csr_array((ones, pattern.col.numpy(), pattern.rowptr.numpy()), shape=pattern.shape)
-    nodes = np.random.default_rng(0).choice(topology.num_nodes, min(_BALLS, topology.num_nodes), replace=False)
+    nodes = np.random.default_rng(0).choice(
+        topology.num_nodes, min(_BALLS, topology.num_nodes), replace=False
+    )
     reached = csr_array(
-        (np.ones(len(nodes), np.float32), (np.arange(len(nodes)), nodes)), shape=(len(nodes), topology.num_nodes)
+        (np.ones(len(nodes), np.float32), (np.arange(len(nodes)), nodes)),
+        shape=(len(nodes), topology.num_nodes),
     )
     for _ in range(hops):
         reached = reached + reached @ links

@@ -19,7 +19,9 @@ from graphmask.topology import Topology
 
 @dataclass(frozen=True)
 class Sample(Contender):
-    """A mask on the first nodes of a search through a graph; its arrays travel to the process that measures.
+    """A mask on the first nodes of a search through a graph.
+
+    Its arrays travel to the process that measures.
 
     Args:
         name: of the mask.
@@ -47,9 +49,16 @@ class Sample(Contender):
         ends = place[self.edges]
         inside = (ends >= 0).all(0)
         pos = np.zeros((nodes, 0), np.float32) if self.pos is None else self.pos[:nodes][kept]
-        problem = Problem(nodes, seed, device, lambda *_: (torch.from_numpy(pos), torch.from_numpy(ends[:, inside])))
+        problem = Problem(
+            nodes,
+            seed,
+            device,
+            lambda *_: (torch.from_numpy(pos), torch.from_numpy(ends[:, inside])),
+        )
         weight = None if self.weights is None else torch.from_numpy(self.weights[inside])
-        problem.topology = Topology(problem.edge_index, nodes, weight, pos=None if self.pos is None else problem.pos)  # type: ignore[attr-defined]
+        problem.topology = Topology(
+            problem.edge_index, nodes, weight, pos=None if self.pos is None else problem.pos
+        )  # type: ignore[attr-defined]
         return problem
 
     def prepare(self, problem: Problem) -> Topology:
@@ -61,7 +70,9 @@ class Sample(Contender):
         mask, qkv = self.make(), problem.qkv
         with torch.no_grad():
             entries = mask(prepared).entries()
-        stored = sum(walks.pattern.nnz for walks in prepared.walk_sets) or (None if entries is None else entries.pattern.nnz)
+        stored = sum(walks.pattern.nnz for walks in prepared.walk_sets) or (
+            None if entries is None else entries.pattern.nnz
+        )
         return Workload(lambda: attention(*qkv, mask(prepared)), (*qkv, *mask.parameters()), stored)
 
 
@@ -72,10 +83,14 @@ def search(topology: Topology) -> np.ndarray:
     """
     count = topology.num_nodes
     ends = topology.edge_index.numpy()
-    links = csr_array((np.ones(ends.shape[1], np.float32), (ends[0], ends[1])), shape=(count, count))
+    links = csr_array(
+        (np.ones(ends.shape[1], np.float32), (ends[0], ends[1])), shape=(count, count)
+    )
     label = connected_components(links, directed=True, connection="weak")[1]
     largest = int(np.bincount(label).argmax())
     first = int(np.flatnonzero(label == largest)[0])
-    met = breadth_first_order((links + links.T).tocsr(), first, directed=False, return_predecessors=False)
+    met = breadth_first_order(
+        (links + links.T).tocsr(), first, directed=False, return_predecessors=False
+    )
     rest = np.flatnonzero(label != largest)
     return np.concatenate([met, rest[np.argsort(label[rest], kind="stable")]])

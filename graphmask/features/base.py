@@ -18,7 +18,8 @@ class FeatureMap(Recorded, nn.Module, ABC):
     A feature map of ``[..., d]`` gives ``[..., m]``. Queries and keys may be mapped differently.
 
     Attributes:
-        nonnegative: whether no feature can be negative, so that normalisers cannot vanish by cancellation.
+        nonnegative: whether no feature can be negative, so that normalisers cannot vanish by
+            cancellation.
         scores: how the scores of pairs are had from features. (default: their inner products)
     """
 
@@ -38,8 +39,10 @@ class FeatureMap(Recorded, nn.Module, ABC):
     ) -> tuple[Tensor, Tensor]:
         """Features of queries and keys ``[N, H, d]``, for attention within the graphs of ``batch``.
 
-        Maps of wide range may scale them, as long as all scores of a query and head within its graph change by one positive
-        factor: numerator and normaliser share it. ``num_graphs``, where it is known, spares reading it from ``batch``.
+        Maps of wide range may scale them, as long as all scores of a query and head within its
+        graph change by one positive
+        factor: numerator and normaliser share it. ``num_graphs``, where it is known, spares reading
+            it from ``batch``.
         """
         return self.queries(q), self.keys(k)
 

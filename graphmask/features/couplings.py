@@ -13,7 +13,10 @@ from graphmask._recipes import Recorded
 
 
 class Coupling(Recorded, ABC):
-    """Draws the rows w of a projection, each alone from N(0, I): every coupling leaves estimates unbiased."""
+    """Draws the rows w of a projection, each alone from N(0, I).
+
+    Every coupling leaves estimates unbiased.
+    """
 
     @abstractmethod
     def __call__(self, num_rows: int, channels: int, generator: torch.Generator) -> Tensor:
@@ -72,7 +75,9 @@ class Orthogonal(_Frames):
 
 
 class Simplex(_Frames):
-    r"""Blocks of d rows that point to the vertices of a simplex: all angles as wide as can be, of cosine :math:`-1/(d - 1)`.
+    r"""Blocks of d rows that point to the vertices of a simplex.
+
+    All angles as wide as can be, of cosine :math:`-1/(d - 1)`.
 
     The least mean square error of positive features among couplings that do not look at lengths.
 

@@ -14,15 +14,16 @@ from .scores import SignedInnerProducts
 class ReLU(FeatureMap):
     r"""``phi(x) = max(x, 0) + epsilon``.
 
-    The floor keeps every score positive: a query with no positive channel attends by the mask alone.
+    The floor keeps every score positive: a query with no positive channel attends by the mask
+    alone.
 
     Args:
         epsilon: the floor. (default: :obj:`1e-3`, as in generalised Performer attention)
 
     Cost: O(d) per node.
 
-    Source: Reid et al., "Linear Transformer Topological Masking with Graph Random Features" (ICLR 2025), section 4;
-    Choromanski et al., "Rethinking Attention with Performers" (ICLR 2021).
+    Source: Reid et al., "Linear Transformer Topological Masking with Graph Random Features" (ICLR
+    2025), section 4; Choromanski et al., "Rethinking Attention with Performers" (ICLR 2021).
 
     Example:
         >>> import torch
@@ -92,15 +93,17 @@ class Softplus(FeatureMap):
 
 
 class SquaredReLU(FeatureMap):
-    r"""``phi(x) = max(x, 0)^2 + epsilon``: scores fall off faster with the angle than those of :class:`ReLU`.
+    r"""``phi(x) = max(x, 0)^2 + epsilon``.
+
+    Scores fall off faster with the angle than those of :class:`ReLU`.
 
     Args:
         epsilon: the floor, as in :class:`ReLU`. (default: :obj:`1e-3`)
 
     Cost: O(d) per node.
 
-    Source: So et al., "Primer: Searching for Efficient Transformers" (NeurIPS 2021), for the function; as a feature map: Hua et
-    al., "Transformer Quality in Linear Time" (ICML 2022).
+    Source: So et al., "Primer: Searching for Efficient Transformers" (NeurIPS 2021), for the
+    function; as a feature map: Hua et al., "Transformer Quality in Linear Time" (ICML 2022).
 
     Example:
         >>> import torch
@@ -126,12 +129,13 @@ class SquaredReLU(FeatureMap):
 class Exponential(FeatureMap):
     """``phi(x)_r = e^(x_r) / sum_s e^(x_s)``: a softmax over the channels of each node.
 
-    Scores lie between 0 and 1. They are large where both nodes have their largest channels in common.
+    Scores lie between 0 and 1. They are large where both nodes have their largest channels in
+    common.
 
     Cost: O(d) per node.
 
-    Source: Shen et al., "Efficient Attention: Attention with Linear Complexities" (WACV 2021), section 3, which normalises keys
-    over nodes; here all maps are node by node.
+    Source: Shen et al., "Efficient Attention: Attention with Linear Complexities" (WACV 2021),
+    section 3, which normalises keys over nodes; here all maps are node by node.
 
     Example:
         >>> import torch
@@ -153,7 +157,8 @@ class Exponential(FeatureMap):
 class Identity(FeatureMap):
     """``phi(x) = x``: scores are inner products of any sign, and the normaliser sums their absolute values.
 
-    Absolute values are known pair by pair only: masks need a sparse support, or graphs small enough for their blocks.
+    Absolute values are known pair by pair only: masks need a sparse support, or graphs small enough
+    for their blocks.
 
     Cost: none.
 

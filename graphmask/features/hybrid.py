@@ -19,16 +19,18 @@ class HybridRandomFeatures(StabilisedFeatures):
 
     .. math::
         \hat\lambda\, \widehat{SM}^{+} + (1 - \hat\lambda)\, \widehat{SM}^{trig}, \qquad
-        \hat\lambda = \frac12 - \frac{1}{2n} \sum_{t=1}^n \mathrm{sgn}(\tau_t \cdot q)\, \mathrm{sgn}(\tau_t \cdot k), \qquad
-        E[\hat\lambda] = \theta_{qk} / \pi
+        \hat\lambda = \frac12 - \frac{1}{2n} \sum_{t=1}^n \mathrm{sgn}(\tau_t \cdot q)\,
+        \mathrm{sgn}(\tau_t \cdot k), \qquad E[\hat\lambda] = \theta_{qk} / \pi
 
-    Positive features are exact at :math:`q = -k`, trigonometric ones at :math:`q = k`; the mixture is at both. As signs and
-    projections are independent, it is unbiased, and so are its gradients: the derivative of :math:`\hat\lambda`, which signs
-    have not, is multiplied in the mean by a difference that is zero.
+    Positive features are exact at :math:`q = -k`, trigonometric ones at :math:`q = k`; the mixture
+    is at both. As signs and projections are independent, it is unbiased, and so are its gradients:
+    the derivative of :math:`\hat\lambda`, which signs have not, is multiplied in the mean by a
+    difference that is zero.
 
-    Features are those of each estimator, once as they are and once per sign: :math:`m = (n + 1)(m^+ + m^{trig})`, half of them
-    for each estimator. The variance is that of the estimators weighted by :math:`\hat\lambda^2` and
-    :math:`(1 - \hat\lambda)^2`; more signs lower these at most by half, so that at equal m one sign does best.
+    Features are those of each estimator, once as they are and once per sign: :math:`m = (n + 1)(m^+
+    + m^{trig})`, half of them for each estimator. The variance is that of the estimators weighted
+    by :math:`\hat\lambda^2` and :math:`(1 - \hat\lambda)^2`; more signs lower these at most by
+    half, so that at equal m one sign does best.
 
     Estimates may be negative; see :class:`~graphmask.features.TrigonometricFeatures`.
 
@@ -41,11 +43,13 @@ class HybridRandomFeatures(StabilisedFeatures):
         scale: s, of :math:`\exp(s\, q \cdot k)`. (default: :obj:`None`, ``channels ** -0.5``)
 
     Raises:
-        ValueError: for a number of features that cannot be shared out, and what the two estimators refuse.
+        ValueError: for a number of features that cannot be shared out, and what the two estimators
+            refuse.
 
     Cost: O(m d / (n + 1) + m) per node and head.
 
-    Source: Choromanski et al., "Hybrid Random Features" (ICLR 2022), the angular hybrid; derived anew.
+    Source: Choromanski et al., "Hybrid Random Features" (ICLR 2022), the angular hybrid; derived
+    anew.
 
     Example:
         >>> import torch
@@ -71,7 +75,11 @@ class HybridRandomFeatures(StabilisedFeatures):
         super().__init__()
         self.num_signs, self.num_features = check_integer("num_signs", num_signs, 1), num_features
         if check_integer("num_features", num_features, 1) % (4 * (num_signs + 1)):
-            raise refuse("num_features", f"a multiple of 4 (num_signs + 1) = {4 * (num_signs + 1)}", num_features)
+            raise refuse(
+                "num_features",
+                f"a multiple of 4 (num_signs + 1) = {4 * (num_signs + 1)}",
+                num_features,
+            )
         each = num_features // (2 * (num_signs + 1))
         self.positive = PositiveRandomFeatures(channels, each, coupling, seed, scale)
         self.trigonometric = TrigonometricSoftmaxFeatures(channels, each, coupling, seed, scale)
@@ -98,9 +106,17 @@ class HybridRandomFeatures(StabilisedFeatures):
         positive, waves = self.positive._query_parts(x), self.trigonometric._query_parts(x)
         signs = torch.sign(x @ self.signs.to(x.dtype).mT) / self.num_signs**0.5
         # Inner products of these are lambda and 1 - lambda.
-        apart, along = (torch.cat([torch.ones_like(x[..., :1]), s * signs], -1) / 2**0.5 for s in (side, 1))
+        apart, along = (
+            torch.cat([torch.ones_like(x[..., :1]), s * signs], -1) / 2**0.5 for s in (side, 1)
+        )
         assert waves.size is not None
-        size = torch.cat([_tensor_product(apart, torch.ones_like(positive.exponent)), _tensor_product(along, waves.size)], -1)
+        size = torch.cat(
+            [
+                _tensor_product(apart, torch.ones_like(positive.exponent)),
+                _tensor_product(along, waves.size),
+            ],
+            -1,
+        )
         exponents = (positive.exponent, waves.exponent.expand_as(waves.size))
         return Parts(torch.cat([each.tile(self.num_signs + 1) for each in exponents], -1), size)
 

@@ -15,8 +15,9 @@ class LearnedFeatures(FeatureMap):
 
     .. math:: \phi(x) = \mathrm{softmax}\big([g(x),\ -g(x)]\big)
 
-    with g linear, or with ``hidden`` a network of one hidden layer (ReLU). Queries and keys have a map each, which all heads
-    share. Features lie between 0 and 1 and sum to 1, so that nothing overflows.
+    with g linear, or with ``hidden`` a network of one hidden layer (ReLU). Queries and keys have a
+    map each, which all heads share. Features lie between 0 and 1 and sum to 1, so that nothing
+    overflows.
 
     Args:
         channels: d, of queries and keys.
@@ -28,8 +29,8 @@ class LearnedFeatures(FeatureMap):
 
     Cost: O(m d) per node and head, or O((m + d) hidden).
 
-    Source: Zhang et al., "The Hedgehog and the Porcupine: Expressive Linear Attentions with Softmax Mimicry" (ICLR 2024),
-    section 4.
+    Source: Zhang et al., "The Hedgehog and the Porcupine: Expressive Linear Attentions with Softmax
+    Mimicry" (ICLR 2024), section 4.
 
     Example:
         >>> import torch
@@ -55,7 +56,10 @@ class LearnedFeatures(FeatureMap):
         return _both_signs(self.of_keys(x))
 
     def reset_parameters(self) -> None:
-        """Draw orthogonal weights: linear maps start by keeping lengths, as far as there are features."""
+        """Draw orthogonal weights.
+
+        Linear maps start by keeping lengths, as far as there are features.
+        """
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.orthogonal_(module.weight)
@@ -68,7 +72,9 @@ class LearnedFeatures(FeatureMap):
         half = self.num_features // 2
         if self.hidden is None:
             return nn.Linear(self.channels, half)
-        return nn.Sequential(nn.Linear(self.channels, self.hidden), nn.ReLU(), nn.Linear(self.hidden, half))
+        return nn.Sequential(
+            nn.Linear(self.channels, self.hidden), nn.ReLU(), nn.Linear(self.hidden, half)
+        )
 
 
 def _both_signs(x: Tensor) -> Tensor:

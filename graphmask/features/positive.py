@@ -15,20 +15,24 @@ from .stabilised import Parts
 
 
 class PositiveRandomFeatures(ProjectedFeatures):
-    r"""FAVOR+, and with ``coupling=Simplex()`` SimRF: unbiased positive features of softmax attention.
+    r"""FAVOR+, and with ``coupling=Simplex()`` SimRF.
+
+    Unbiased positive features of softmax attention.
 
     .. math::
-        \phi(x)_r = m^{-1/2} \exp\big(w_r \cdot \tilde x - |\tilde x|^2 / 2\big), \quad \tilde x = x\, s^{1/2}, \quad
-        w_r \sim N(0, I), \qquad E[\phi(q) \cdot \phi(k)] = \exp(s\, q \cdot k)
+        \phi(x)_r = m^{-1/2} \exp\big(w_r \cdot \tilde x - |\tilde x|^2 / 2\big), \quad \tilde x =
+        x\, s^{1/2}, \quad w_r \sim N(0, I), \qquad E[\phi(q) \cdot \phi(k)] = \exp(s\, q \cdot k)
 
-    The relative standard deviation of one feature's estimate is :math:`(e^{|\tilde q + \tilde k|^2} - 1)^{1/2}`: small for
-    short queries and keys only. Nothing is added to the features, so that they stay unbiased; where all scores of a query are
-    smaller than the largest of its graph by the range of the floating-point type, it attends to nothing.
+    The relative standard deviation of one feature's estimate is :math:`(e^{|\tilde q + \tilde k|^2}
+    - 1)^{1/2}`: small for short queries and keys only. Nothing is added to the features, so that
+    they stay unbiased; where all scores of a query are smaller than the largest of its graph by the
+    range of the floating-point type, it attends to nothing.
 
     Args:
         channels: d, of queries and keys.
         num_features: m.
-        coupling: of the directions w. (default: :obj:`None`, :class:`~graphmask.features.Orthogonal`)
+        coupling: of the directions w. (default: :obj:`None`,
+            :class:`~graphmask.features.Orthogonal`)
         seed: of the projection, which all heads share.
         scale: s. (default: :obj:`None`, ``channels ** -0.5``, that of softmax attention)
 
@@ -37,8 +41,8 @@ class PositiveRandomFeatures(ProjectedFeatures):
 
     Cost: O(m d) per node and head.
 
-    Source: Choromanski et al., "Rethinking Attention with Performers" (ICLR 2021), lemma 1; Reid et al., "Simplex Random
-    Features" (ICML 2023).
+    Source: Choromanski et al., "Rethinking Attention with Performers" (ICLR 2021), lemma 1; Reid et
+    al., "Simplex Random Features" (ICML 2023).
 
     Example:
         >>> import torch
@@ -80,8 +84,8 @@ class OptimalPositiveFeatures(PositiveRandomFeatures):
         A = \frac{1}{8}\Big(1 - \frac{1}{\rho}\Big), \qquad
         \rho = \frac{\sqrt{(2\varphi + d)^2 + 8 d \varphi} - 2\varphi - d}{4\varphi}
 
-    The mean is assumed at first to be that of queries and keys of independent entries of unit variance,
-    :math:`\varphi = 2 s d`; :meth:`calibrate` takes it from data.
+    The mean is assumed at first to be that of queries and keys of independent entries of unit
+    variance, :math:`\varphi = 2 s d`; :meth:`calibrate` takes it from data.
 
     Args:
         channels: as in :class:`PositiveRandomFeatures`, and so the rest.
@@ -95,7 +99,8 @@ class OptimalPositiveFeatures(PositiveRandomFeatures):
 
     Cost: O(m d) per node and head.
 
-    Source: Likhosherstov et al., "Chefs' Random Tables: Non-Trigonometric Random Features" (NeurIPS 2022), theorem 3.2.
+    Source: Likhosherstov et al., "Chefs' Random Tables: Non-Trigonometric Random Features" (NeurIPS
+    2022), theorem 3.2.
 
     Example:
         >>> import torch
@@ -140,22 +145,26 @@ class SharpPositiveFeatures(PositiveRandomFeatures):
         \phi(x)_r = m^{-1/2} \det(I - 4A)^{1/4}
             \exp\big(w_r^T A w_r + w_r^T (I - 4A)^{1/2} Q^T \tilde x - |\tilde x|^2 / 2\big)
 
-    with a diagonal :math:`A < 1/8` and an orthogonal Q is unbiased. With :math:`z = \tilde q + \tilde k` its second moment has
-    the logarithm
+    with a diagonal :math:`A < 1/8` and an orthogonal Q is unbiased. With :math:`z = \tilde q +
+    \tilde k` its second moment has the logarithm
 
     .. math::
-        \sum_l \Big(\log(1 - 4a_l) - \frac12 \log(1 - 8a_l) + \frac{2 (1 - 4a_l)}{1 - 8a_l} (Q^T z)_l^2\Big)
+        \sum_l \Big(\log(1 - 4a_l) - \frac12 \log(1 - 8a_l) + \frac{2 (1 - 4a_l)}{1 - 8a_l} (Q^T
+        z)_l^2\Big)
             - |\tilde q|^2 - |\tilde k|^2
 
-    whose mean over data depends on all :math:`E (Q^T z)_l^2` alone. The least of each term is concave in its own, so that
-    eigenvectors of :math:`E[z z^T]` as Q, with
+    whose mean over data depends on all :math:`E (Q^T z)_l^2` alone. The least of each term is
+    concave in its own, so that eigenvectors of :math:`E[z z^T]` as Q, with
 
     .. math::
-        a_l = \frac{1 - u_l}{8}, \qquad u_l = \frac{1 + 2\lambda_l + \sqrt{(1 + 2\lambda_l)^2 + 8\lambda_l}}{2}
+        a_l = \frac{1 - u_l}{8}, \qquad u_l = \frac{1 + 2\lambda_l + \sqrt{(1 + 2\lambda_l)^2 +
+        8\lambda_l}}{2}
 
-    for its eigenvalues, make it least. OPRF is the case of equal :math:`a_l`, so that the mean logarithm is never above OPRF's.
+    for its eigenvalues, make it least. OPRF is the case of equal :math:`a_l`, so that the mean
+    logarithm is never above OPRF's.
 
-    Before :meth:`calibrate` queries and keys are assumed to have independent entries of unit variance: then it is OPRF.
+    Before :meth:`calibrate` queries and keys are assumed to have independent entries of unit
+    variance: then it is OPRF.
 
     Args:
         channels: as in :class:`PositiveRandomFeatures`, and so the rest.
@@ -170,8 +179,8 @@ class SharpPositiveFeatures(PositiveRandomFeatures):
 
     Cost: O(m d + d^2) per node and head.
 
-    Source: Likhosherstov et al., "FAVOR#: Sharp Attention Kernel Approximations via New Classes of Positive Random Features"
-    (2023), the symmetric dense-exponential case; derived anew.
+    Source: Likhosherstov et al., "FAVOR#: Sharp Attention Kernel Approximations via New Classes of
+    Positive Random Features" (2023), the symmetric dense-exponential case; derived anew.
 
     Example:
         >>> import torch

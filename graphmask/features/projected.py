@@ -12,7 +12,9 @@ from .stabilised import StabilisedFeatures
 
 
 class ProjectedFeatures(StabilisedFeatures):
-    """Features of the projections ``w . x`` by random w, which a buffer holds; all heads share them.
+    """Features of the projections ``w .
+
+    X`` by random w, which a buffer holds; all heads share them.
 
     Args:
         channels: d, of queries and keys.
@@ -20,13 +22,20 @@ class ProjectedFeatures(StabilisedFeatures):
         num_rows: of the projection.
         coupling: of its rows. (default: :obj:`None`, :class:`~graphmask.features.Orthogonal`)
         seed: of its draw.
-        scale: of the kernel's argument, ``q . k scale``. (default: :obj:`None`, ``channels ** -0.5``)
+        scale: of the kernel's argument, ``q . k scale``. (default: :obj:`None`, ``channels **
+            -0.5``)
     """
 
     projection: Tensor
 
     def __init__(
-        self, channels: int, num_features: int, num_rows: int, coupling: Coupling | None, seed: int, scale: float | None
+        self,
+        channels: int,
+        num_features: int,
+        num_rows: int,
+        coupling: Coupling | None,
+        seed: int,
+        scale: float | None,
     ) -> None:
         super().__init__()
         self.channels, self.num_features = check_integer("channels", channels, 1), num_features
@@ -49,7 +58,9 @@ class ProjectedFeatures(StabilisedFeatures):
 
     def _scaled(self, x: Tensor) -> Tensor:
         if x.shape[-1] != self.channels:
-            raise refuse("x", f"of shape [..., d] with d = {self.channels} (channels of the feature map)", x)
+            raise refuse(
+                "x", f"of shape [..., d] with d = {self.channels} (channels of the feature map)", x
+            )
         return x * self.scale**0.5
 
     def _project(self, x: Tensor) -> Tensor:

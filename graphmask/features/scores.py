@@ -16,16 +16,21 @@ class Scores(ABC):
     A row of scores may be known up to a positive factor only, which numerator and normaliser share.
 
     Attributes:
-        factored: whether scores are inner products that the normaliser sums as they are, so that keys can be summed before
-            any query is known. Executions that do so, and masks that are known by products only, need this.
-        signed: whether scores have any sign, so that the normaliser sums absolute values whatever the mask.
+        factored: whether scores are inner products that the normaliser sums as they are, so that
+            keys can be summed before any query is known. Executions that do so, and masks that are
+            known by products only, need this.
+        signed: whether scores have any sign, so that the normaliser sums absolute values whatever
+            the mask.
     """
 
     factored: bool = False
     signed: bool = False
 
     def pairs(self, pattern: Pattern, q: Tensor, k: Tensor, present: Tensor) -> Tensor:
-        """``[H, nnz]`` scores at the entries of a pattern, from ``q, k [H, N, m]``; only those ``present`` matter."""
+        """``[H, nnz]`` scores at the entries of a pattern, from ``q, k [H, N, m]``.
+
+        Only those ``present`` matter.
+        """
         return self._of_pairs(sddmm(pattern, q, k), pattern, present)
 
     def block(self, q: Tensor, k: Tensor, present: Tensor) -> Tensor:
@@ -45,7 +50,10 @@ class Scores(ABC):
 
 
 class InnerProducts(Scores):
-    """``k(q, k) = q . k``, non-negative, or estimates of what is: the normaliser sums them as they are."""
+    """``k(q, k) = q . k``, non-negative, or estimates of what is.
+
+    The normaliser sums them as they are.
+    """
 
     factored = True
 
@@ -57,7 +65,10 @@ class InnerProducts(Scores):
 
 
 class SignedInnerProducts(InnerProducts):
-    """``k(q, k) = q . k`` of any sign: the normaliser sums absolute values, which only executions by pairs know."""
+    """``k(q, k) = q . k`` of any sign.
+
+    The normaliser sums absolute values, which only executions by pairs know.
+    """
 
     factored = False
     signed = True

@@ -14,17 +14,19 @@ class SoftmaxScores(FeatureMap):
 
     .. math:: k(q, k) = \exp(s\, q \cdot k)
 
-    No sums of finitely many features give these, so that they are formed one by one: under masks with a sparse support
-    (:class:`~graphmask.operators.Pairs`), and for graphs small enough to build their blocks
-    (:class:`~graphmask.operators.Dense`). Each row is divided by its largest score, so that nothing overflows. Under a mask of
-    entries that are 0 or 1 this is softmax over the entries; under a positive mask, softmax with the bias log M; a signed mask
-    changes signs of the numerator.
+    No sums of finitely many features give these, so that they are formed one by one: under masks
+    with a sparse support (:class:`~graphmask.operators.Pairs`), and for graphs small enough to
+    build their blocks (:class:`~graphmask.operators.Dense`). Each row is divided by its largest
+    score, so that nothing overflows. Under a mask of entries that are 0 or 1 this is softmax over
+    the entries; under a positive mask, softmax with the bias log M; a signed mask changes signs of
+    the numerator.
 
     Args:
         scale: s. (default: :obj:`None`, ``d ** -0.5`` for d channels)
 
     Raises:
-        ValueError: for a scale that is not positive; attention refuses masks without sparse support on large graphs.
+        ValueError: for a scale that is not positive; attention refuses masks without sparse support
+            on large graphs.
 
     Cost: O(d) per entry and head.
 

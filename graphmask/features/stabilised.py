@@ -1,4 +1,7 @@
-"""Features of a wide range, known by sizes and exponents: scaled down together before they are exponentiated."""
+"""Features of a wide range, known by sizes and exponents.
+
+Scaled down together before they are exponentiated.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ from .base import FeatureMap
 
 
 class Parts(NamedTuple):
-    """Features ``size * exp(exponent)``; both broadcast to ``[..., m]``, and no size stands for ones."""
+    """Features ``size * exp(exponent)``.
+
+    Both broadcast to ``[..., m]``, and no size stands for ones.
+    """
 
     exponent: Tensor
     size: Tensor | None = None
@@ -25,7 +31,10 @@ class Parts(NamedTuple):
         return features if self.size is None else self.size * features
 
     def balance(self, largest: Tensor) -> Parts:
-        """Of queries, times ``exp(largest)``, by which their keys were divided; then the largest of each row is 1."""
+        """Of queries, times ``exp(largest)``, by which their keys were divided.
+
+        Then the largest of each row is 1.
+        """
         exponent = self.exponent + largest
         return Parts(exponent - exponent.detach().amax(-1, keepdim=True), self.size)
 
@@ -33,10 +42,12 @@ class Parts(NamedTuple):
 class StabilisedFeatures(FeatureMap):
     """Features that ``forward`` scales into the range of floating-point numbers.
 
-    Each feature of all keys of one graph and head is divided by its largest, which the same feature of the queries takes over;
-    then each query is divided by its largest feature. The scores of a query sum to at least 1 over all keys of its graph, where
-    features are positive: nothing overflows, nothing has to be added, and no graph sees its batch mates. Only the last step
-    changes scores, by a factor per query. Half precision is computed in single.
+    Each feature of all keys of one graph and head is divided by its largest, which the same feature
+    of the queries takes over; then each query is divided by its largest feature. The scores of a
+    query sum to at least 1 over all keys of its graph, where
+    features are positive: nothing overflows, nothing has to be added, and no graph sees its batch
+    mates. Only the last step changes scores, by a factor per query. Half precision is computed in
+    single.
     """
 
     @abstractmethod
@@ -61,7 +72,9 @@ class StabilisedFeatures(FeatureMap):
         with torch.autocast(q.device.type, enabled=False):
             queries, keys = self._query_parts(_widened(q)), self._key_parts(_widened(k))
             largest = _largest_of_graphs(keys.exponent.detach(), batch, num_graphs)
-            return queries.balance(largest).combine(), Parts(keys.exponent - largest, keys.size).combine()
+            return queries.balance(largest).combine(), Parts(
+                keys.exponent - largest, keys.size
+            ).combine()
 
 
 def _largest_of_graphs(exponent: Tensor, batch: Tensor | None, num_graphs: int | None) -> Tensor:
@@ -72,7 +85,9 @@ def _largest_of_graphs(exponent: Tensor, batch: Tensor | None, num_graphs: int |
         return exponent.amax(0, keepdim=True)
     graphs = int(batch.max()) + 1 if num_graphs is None else num_graphs
     where = batch[:, None, None].expand_as(exponent)
-    return exponent.new_full((graphs, *exponent.shape[1:]), -torch.inf).scatter_reduce(0, where, exponent, "amax")[batch]
+    return exponent.new_full((graphs, *exponent.shape[1:]), -torch.inf).scatter_reduce(
+        0, where, exponent, "amax"
+    )[batch]
 
 
 def _widened(x: Tensor) -> Tensor:

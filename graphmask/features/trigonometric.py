@@ -16,26 +16,30 @@ class TrigonometricFeatures(ProjectedFeatures):
     r"""Random Fourier features: unbiased estimates of a Gaussian kernel.
 
     .. math::
-        \phi(x) = (2/m)^{1/2} \big(\cos(w_r \cdot \tilde x),\ \sin(w_r \cdot \tilde x)\big)_{r = 1 .. m/2}, \quad
-        \tilde x = x\, s^{1/2}, \qquad E[\phi(q) \cdot \phi(k)] = \exp(-s\, |q - k|^2 / 2)
+        \phi(x) = (2/m)^{1/2} \big(\cos(w_r \cdot \tilde x),\ \sin(w_r \cdot \tilde x)\big)_{r = 1
+        .. m/2}, \quad \tilde x = x\, s^{1/2}, \qquad E[\phi(q) \cdot \phi(k)] = \exp(-s\, |q - k|^2
+        / 2)
 
-    Estimates may be negative where the kernel is small, though the kernel never is. The normaliser of attention sums them as
-    they are, which is unbiased, but can come close to zero: use it where many keys are close to each query.
+    Estimates may be negative where the kernel is small, though the kernel never is. The normaliser
+    of attention sums them as they are, which is unbiased, but can come close to zero: use it where
+    many keys are close to each query.
 
     Args:
         channels: d, of queries and keys.
         num_features: m, even.
-        coupling: of the directions w. (default: :obj:`None`, :class:`~graphmask.features.Orthogonal`)
+        coupling: of the directions w. (default: :obj:`None`,
+            :class:`~graphmask.features.Orthogonal`)
         seed: of the projection, which all heads share.
         scale: s. (default: :obj:`None`, ``channels ** -0.5``)
 
     Raises:
-        ValueError: for an odd number of features, a scale that is not positive, and input of other channels.
+        ValueError: for an odd number of features, a scale that is not positive, and input of other
+            channels.
 
     Cost: O(m d) per node and head.
 
-    Source: Rahimi and Recht, "Random Features for Large-Scale Kernel Machines" (NeurIPS 2007); orthogonal: Yu et al.,
-    "Orthogonal Random Features" (NeurIPS 2016).
+    Source: Rahimi and Recht, "Random Features for Large-Scale Kernel Machines" (NeurIPS 2007);
+    orthogonal: Yu et al., "Orthogonal Random Features" (NeurIPS 2016).
 
     Example:
         >>> import torch
@@ -71,12 +75,14 @@ class TrigonometricFeatures(ProjectedFeatures):
 
 
 class TrigonometricSoftmaxFeatures(TrigonometricFeatures):
-    r"""Random Fourier features of the softmax kernel: those of the Gaussian one, times :math:`\exp(|\tilde x|^2 / 2)`.
+    r"""Random Fourier features of the softmax kernel.
+
+    Those of the Gaussian one, times :math:`\exp(|\tilde x|^2 / 2)`.
 
     .. math:: E[\phi(q) \cdot \phi(k)] = \exp(s\, q \cdot k)
 
-    Exact where q = k; far off, and of any sign, where the kernel is small. See :class:`TrigonometricFeatures`, also for the
-    arguments.
+    Exact where q = k; far off, and of any sign, where the kernel is small. See
+    :class:`TrigonometricFeatures`, also for the arguments.
 
     Cost: O(m d) per node and head.
 

@@ -19,7 +19,10 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Part of compiled functions: put in the place of its calls, since calls with arrays cost more than what is done."""
+    """Part of compiled functions.
+
+    Put in the place of its calls, since calls with arrays cost more than what is done.
+    """
     return numba.njit(nogil=True, forceinline=True)(function)
 
 

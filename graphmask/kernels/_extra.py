@@ -1,4 +1,7 @@
-"""Whether bodies can be compiled here: by numba, the extra `fast`, and by triton, which comes with torch for GPUs."""
+"""Whether bodies can be compiled here.
+
+By numba, the extra `fast`, and by triton, which comes with torch for GPUs.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,10 @@ from importlib.util import find_spec
 
 
 def _find() -> bool:
-    """Whether numba is installed and fits the NumPy that is: beside one that it does not know it refuses to be imported."""
+    """Whether numba is installed and fits the NumPy that is.
+
+    Beside one that it does not know it refuses to be imported.
+    """
     try:
         import numba  # noqa: F401 - torch-geometric imports it too, so that nothing is gained by waiting
     except ImportError:
@@ -16,7 +22,10 @@ def _find() -> bool:
 
 
 def _find_triton() -> bool:
-    """Whether triton is there and wanted: ``GRAPHMASK_TRITON=0`` is the way around kernels that a device refuses."""
+    """Whether triton is there and wanted.
+
+    ``GRAPHMASK_TRITON=0`` is the way around kernels that a device refuses.
+    """
     return find_spec("triton") is not None and os.environ.get("GRAPHMASK_TRITON") != "0"
 
 

@@ -25,7 +25,9 @@ def descend(y: Tensor, factor: Tensor, parent: Tensor, order: Tensor) -> Tensor:
     return _run(_descend, y, factor, parent, order)
 
 
-def _run(body: Callable[..., None], y: Tensor, factor: Tensor, parent: Tensor, order: Tensor) -> Tensor:
+def _run(
+    body: Callable[..., None], y: Tensor, factor: Tensor, parent: Tensor, order: Tensor
+) -> Tensor:
     """Heads share threads: none depends on another."""
     structure = parent.numpy(), order.numpy()
     parts = list(zip(y.numpy(), factor.detach().contiguous().numpy(), strict=True))

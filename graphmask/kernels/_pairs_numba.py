@@ -1,7 +1,10 @@
-"""Attention by pairs, compiled for CPUs: each row sums over its pairs in registers, and nothing is written per pair.
+"""Attention by pairs, compiled for CPUs.
 
-Arrays are one-dimensional and given with the distance of their rows, in which heads lie side by side: ``x [N, H, C]``. Heads
-are taken in groups that fit the registers. Letters: H heads, m features, d value channels.
+Each row sums over its pairs in registers, and nothing is written per pair.
+
+Arrays are one-dimensional and given with the distance of their rows, in which heads lie side by
+side: ``x [N, H, C]``. Heads are taken in groups that fit the registers. Letters: H heads, m
+features, d value channels.
 """
 
 from __future__ import annotations
@@ -32,14 +35,17 @@ from ._vectors import (
     zeros,
 )
 
-# Bytes of the channels that a group of heads holds in registers, of each of queries, keys, values and gradients.
+# Bytes of the channels that a group of heads holds in registers, of each of queries, keys, values
+# and gradients.
 _GROUP = 256
 
-# Multiply-adds that are worth a thread, and pieces of work for each thread: pieces of equal numbers of pairs take unequal time.
+# Multiply-adds that are worth a thread, and pieces of work for each thread: pieces of equal numbers
+# of pairs take unequal time.
 _WORTH_A_THREAD = 2**25
 _PIECES = 4
 
-# Pairs between asking for memory and reading it: channels that lie in order, values of the mask that lie anywhere.
+# Pairs between asking for memory and reading it: channels that lie in order, values of the mask
+# that lie anywhere.
 _AHEAD = 6
 _FAR = 20
 
@@ -68,7 +74,13 @@ def attend(
     out, size = v.new_empty(nodes, heads, v.shape[2]), v.new_empty(nodes, heads)
     bodies, work = _bodies_for(q, v, value), _work(q, v, col)
     inputs = *_rows(q), *_rows(k), *_rows(v), _by_pairs(value), signed, heads
-    _run(bodies.attend, rowptr, visits, work, (flat(rowptr), flat(col), *inputs, flat(out), flat(size)))
+    _run(
+        bodies.attend,
+        rowptr,
+        visits,
+        work,
+        (flat(rowptr), flat(col), *inputs, flat(out), flat(size)),
+    )
     return out.transpose(0, 1), size.mT
 
 
@@ -78,13 +90,31 @@ def differentiate_rows(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Gradients of the queries ``[H, N, m]`` and of the values of the mask ``[H or 1, P]``."""
     heads, nodes, channels = q.shape
-    grad_q, grad_value = q.new_empty(nodes, heads, channels), value.new_empty(value.shape[1], value.shape[0])
+    grad_q, grad_value = (
+        q.new_empty(nodes, heads, channels),
+        value.new_empty(value.shape[1], value.shape[0]),
+    )
     if len(value) < heads:
         # Groups of heads add to what they share.
         grad_value.zero_()
     bodies, work = _bodies_for(q, v, value), _work(q, v, col)
-    inputs = *_rows(q), *_rows(k), *_rows(v), _by_pairs(value), signed, heads, *_rows(above), *_rows(above_size.unsqueeze(2))
-    _run(bodies.rows, rowptr, visits, work, (flat(rowptr), flat(col), *inputs, flat(grad_q), flat(grad_value)))
+    inputs = (
+        *_rows(q),
+        *_rows(k),
+        *_rows(v),
+        _by_pairs(value),
+        signed,
+        heads,
+        *_rows(above),
+        *_rows(above_size.unsqueeze(2)),
+    )
+    _run(
+        bodies.rows,
+        rowptr,
+        visits,
+        work,
+        (flat(rowptr), flat(col), *inputs, flat(grad_q), flat(grad_value)),
+    )
     return grad_q.transpose(0, 1), grad_value.mT
 
 
@@ -96,7 +126,16 @@ def differentiate_columns(
     heads, nodes, channels = k.shape
     grad_k, grad_v = k.new_empty(nodes, heads, channels), v.new_empty(nodes, heads, v.shape[2])
     bodies, work = _bodies_for(q, v, value), _work(q, v, row)
-    inputs = *_rows(q), *_rows(k), *_rows(v), _by_pairs(value), signed, heads, *_rows(above), *_rows(above_size.unsqueeze(2))
+    inputs = (
+        *_rows(q),
+        *_rows(k),
+        *_rows(v),
+        _by_pairs(value),
+        signed,
+        heads,
+        *_rows(above),
+        *_rows(above_size.unsqueeze(2)),
+    )
     structure = flat(colptr), flat(row), flat(order)
     _run(bodies.columns, colptr, visits, work, (*structure, *inputs, flat(grad_k), flat(grad_v)))
     return grad_k.transpose(0, 1), grad_v.transpose(0, 1)
@@ -134,10 +173,13 @@ def _work(q: Tensor, v: Tensor, col: Tensor) -> int:
     return col.numel() * q.shape[0] * (q.shape[2] + v.shape[2])
 
 
-def _run(body: Callable[..., None], ptr: Tensor, visits: Tensor, work: int, args: tuple[Any, ...]) -> None:
+def _run(
+    body: Callable[..., None], ptr: Tensor, visits: Tensor, work: int, args: tuple[Any, ...]
+) -> None:
     """All rows, in the order of visits where there is one, on as many threads as torch uses.
 
-    A row is summed by one thread in one order, so that results do not depend on the number of threads.
+    A row is summed by one thread in one order, so that results do not depend on the number of
+    threads.
     """
     start = flat(ptr)
     order = flat(visits) if visits.numel() else start[:0]
@@ -156,7 +198,11 @@ def _run(body: Callable[..., None], ptr: Tensor, visits: Tensor, work: int, args
 
 def _bodies_for(q: Tensor, v: Tensor, value: Tensor) -> Bodies:
     heads, widest = q.shape[0], max(q.shape[2], v.shape[2])
-    fitting = [size for size in range(1, heads + 1) if heads % size == 0 and size * widest * q.element_size() <= _GROUP]
+    fitting = [
+        size
+        for size in range(1, heads + 1)
+        if heads % size == 0 and size * widest * q.element_size() <= _GROUP
+    ]
     return _bodies(max(fitting, default=1), q.shape[2], v.shape[2], value.shape[0] < heads)
 
 
@@ -166,7 +212,22 @@ def _bodies(group: int, m: int, d: int, shared: bool) -> Bodies:
     keys, values = group * m, group * d
 
     def attend(  # type: ignore[no-untyped-def]
-        visits, first, last, ptr, col, q, q_step, k, k_step, v, v_step, value, signed, heads, out, size
+        visits,
+        first,
+        last,
+        ptr,
+        col,
+        q,
+        q_step,
+        k,
+        k_step,
+        v,
+        v_step,
+        value,
+        signed,
+        heads,
+        out,
+        size,
     ):
         width = 1 if shared else heads
         for place in range(first, last):
@@ -188,10 +249,22 @@ def _bodies(group: int, m: int, d: int, shared: bool) -> Bodies:
                     later = min(pair + _AHEAD, len(col) - 1)
                     prefetch(k, col[later] * k_step + head * m, keys)
                     prefetch(v, col[later] * v_step + head * d, values)
-                    mask = fill(value[pair], group) if shared else load(value, pair * heads + head, group)
+                    mask = (
+                        fill(value[pair], group)
+                        if shared
+                        else load(value, pair * heads + head, group)
+                    )
                     score = sum_heads(multiply(query, load(k, j * k_step + head * m, keys)), group)
-                    total = add(total, multiply(spread(multiply(mask, score), total), load(v, j * v_step + head * d, values)))
-                    total_size = add(total_size, multiply(with_sign_of(mask, mask) if signed else mask, score))
+                    total = add(
+                        total,
+                        multiply(
+                            spread(multiply(mask, score), total),
+                            load(v, j * v_step + head * d, values),
+                        ),
+                    )
+                    total_size = add(
+                        total_size, multiply(with_sign_of(mask, mask) if signed else mask, score)
+                    )
                 store(out, (i * heads + head) * d, total)
                 store(size, i * heads + head, total_size)
 
@@ -223,8 +296,14 @@ def _bodies(group: int, m: int, d: int, shared: bool) -> Bodies:
                     prefetch(k, col[later] * k_step + head * m, keys)
                     prefetch(v, col[later] * v_step + head * d, values)
                     key = load(k, j * k_step + head * m, keys)
-                    mask = fill(value[pair], group) if shared else load(value, pair * heads + head, group)
-                    weight = sum_heads(multiply(slope, load(v, j * v_step + head * d, values)), group)
+                    mask = (
+                        fill(value[pair], group)
+                        if shared
+                        else load(value, pair * heads + head, group)
+                    )
+                    weight = sum_heads(
+                        multiply(slope, load(v, j * v_step + head * d, values)), group
+                    )
                     weight = add(weight, with_sign_of(size, mask) if signed else size)
                     change = multiply(sum_heads(multiply(query, key), group), weight)
                     if shared:
@@ -251,9 +330,14 @@ def _bodies(group: int, m: int, d: int, shared: bool) -> Bodies:
                 prefetch(k, following * k_step, keys)
                 prefetch(v, following * v_step, values)
                 ask_for_nodes(row, ptr[following], ptr[following + 1], q, q_step, zeros(q, keys))
-                ask_for_nodes(row, ptr[following], ptr[following + 1], above, above_step, zeros(above, values))
+                ask_for_nodes(
+                    row, ptr[following], ptr[following + 1], above, above_step, zeros(above, values)
+                )
             for head in range(0, heads, group):
-                key, value_j = load(k, j * k_step + head * m, keys), load(v, j * v_step + head * d, values)
+                key, value_j = (
+                    load(k, j * k_step + head * m, keys),
+                    load(v, j * v_step + head * d, values),
+                )
                 total_k, total_v = zeros(k, keys), zeros(k, values)
                 for entry in range(ptr[j], ptr[j + 1]):
                     i, pair = row[entry], np.int64(order[entry])
@@ -265,10 +349,17 @@ def _bodies(group: int, m: int, d: int, shared: bool) -> Bodies:
                     query = load(q, i * q_step + head * m, keys)
                     slope = load(above, i * above_step + head * d, values)
                     size = load(above_size, i * size_step + head, group)
-                    mask = fill(value[pair], group) if shared else load(value, pair * heads + head, group)
+                    mask = (
+                        fill(value[pair], group)
+                        if shared
+                        else load(value, pair * heads + head, group)
+                    )
                     score = multiply(mask, sum_heads(multiply(query, key), group))
                     total_v = add(total_v, multiply(spread(score, total_v), slope))
-                    weight = add(sum_heads(multiply(slope, value_j), group), with_sign_of(size, mask) if signed else size)
+                    weight = add(
+                        sum_heads(multiply(slope, value_j), group),
+                        with_sign_of(size, mask) if signed else size,
+                    )
                     total_k = add(total_k, multiply(spread(multiply(mask, weight), total_k), query))
                 store(grad_k, (j * heads + head) * m, total_k)
                 store(grad_v, (j * heads + head) * d, total_v)

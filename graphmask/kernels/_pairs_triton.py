@@ -1,9 +1,13 @@
-"""Attention by pairs on GPUs: rows sum over their pairs in registers, and nothing is written per pair and head.
+"""Attention by pairs on GPUs.
 
-A program takes some rows after each other, and a group of heads. A row is cut where a multiple of :data:`LENGTH` pairs of the
-whole pattern is passed, so that no program sums more of it than that; the few pieces go to memory of their own and are added in
-fixed order. All of it follows from the pattern's own arrays: nothing is read on the host, and no order is left to chance.
-Letters: H heads, N nodes, m features, d value channels, P pairs, K hops; in kernels E pairs and G heads at a time.
+Rows sum over their pairs in registers, and nothing is written per pair and head.
+
+A program takes some rows after each other, and a group of heads. A row is cut where a multiple of
+:data:`LENGTH` pairs of the whole pattern is passed, so that no program sums more of it than that;
+the few pieces go to memory of their own and are added in fixed order. All of it follows from the
+pattern's own arrays: nothing is read on the host, and no order is left to chance.
+Letters: H heads, N nodes, m features, d value channels, P pairs, K hops; in kernels E pairs and G
+heads at a time.
 """
 
 from __future__ import annotations
@@ -22,7 +26,8 @@ from .primitives import sum_dtype
 # Rows of a program: the gradient of the coefficients is summed over them before it is written.
 ROWS = 4
 
-# Bytes of a pair's heads that are read at once, of each of keys and values, and numbers that a warp holds of each.
+# Bytes of a pair's heads that are read at once, of each of keys and values, and numbers that a warp
+# holds of each.
 _READ = 256
 _TILE = 1024
 
@@ -50,13 +55,26 @@ class Blocks(NamedTuple):
 
 
 def attend(
-    q: Tensor, k: Tensor, v: Tensor, value: Tensor, coefficients: Tensor | None, structure: Structure, signed: bool
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    value: Tensor,
+    coefficients: Tensor | None,
+    structure: Structure,
+    signed: bool,
 ) -> tuple[Tensor, Tensor]:
     """Numerator ``[H, N, d]`` and normaliser ``[H, N]``, laid out by nodes, in the type of their sums."""
     heads, nodes, _ = q.shape
     q, k, v = (_by_channels(x) for x in (q, k, v))
-    kind, blocks, cuts = sum_dtype(q, k, v, value), _blocks(heads, k, v), Cuts.of(structure.rowptr, structure.col)
-    out, size = v.new_empty(nodes, heads, v.shape[2], dtype=kind), v.new_empty(nodes, heads, dtype=kind)
+    kind, blocks, cuts = (
+        sum_dtype(q, k, v, value),
+        _blocks(heads, k, v),
+        Cuts.of(structure.rowptr, structure.col),
+    )
+    out, size = (
+        v.new_empty(nodes, heads, v.shape[2], dtype=kind),
+        v.new_empty(nodes, heads, dtype=kind),
+    )
     out_pieces, size_pieces = cuts.pieces(out, kind), cuts.pieces(size, kind)
     _attend[_grid(nodes, cuts, heads, blocks)](
         *_at(q), *_at(k), *_at(v), *_mask_arguments(value, coefficients, heads),
@@ -108,7 +126,11 @@ def differentiate_columns(
     """Gradients of the keys ``[H, N, m]`` and of the values ``[H, N, d]``."""
     heads, nodes, channels = k.shape
     above, q, k, v = (_by_channels(x) for x in (above, q, k, v))
-    kind, blocks, cuts = sum_dtype(above, q, k, v, value), _blocks(heads, q, above), Cuts.of(structure.colptr, structure.row)
+    kind, blocks, cuts = (
+        sum_dtype(above, q, k, v, value),
+        _blocks(heads, q, above),
+        Cuts.of(structure.colptr, structure.row),
+    )
     grad_k, grad_v = k.new_empty(nodes, heads, channels), v.new_empty(nodes, heads, v.shape[2])
     k_pieces, v_pieces = cuts.pieces(grad_k, kind), cuts.pieces(grad_v, kind)
     _differentiate_columns[_grid(nodes, cuts, heads, blocks)](
@@ -132,8 +154,13 @@ def _at(x: Tensor) -> tuple[Tensor, int, int]:
     return x, x.stride(0), x.stride(1)
 
 
-def _mask_arguments(value: Tensor, coefficients: Tensor | None, heads: int) -> tuple[Tensor, int, int, Tensor, int]:
-    """Values with their strides by heads and by pairs, or the table and the coefficients; what all heads share has stride 0."""
+def _mask_arguments(
+    value: Tensor, coefficients: Tensor | None, heads: int
+) -> tuple[Tensor, int, int, Tensor, int]:
+    """Values with their strides by heads and by pairs, or the table and the coefficients.
+
+    What all heads share has stride 0.
+    """
     if coefficients is None:
         return value, value.stride(0) if len(value) == heads else 0, value.stride(1), value, 0
     coefficients = coefficients.contiguous()
@@ -142,9 +169,15 @@ def _mask_arguments(value: Tensor, coefficients: Tensor | None, heads: int) -> t
 
 
 def _blocks(heads: int, x: Tensor, y: Tensor, together: bool = False) -> Blocks:
-    """For pairs of which x and y are gathered; with all heads ``together`` where something is summed over them."""
+    """For pairs of which x and y are gathered.
+
+    With all heads ``together`` where something is summed over them.
+    """
     widest = max(next_power_of_2(each.shape[2]) for each in (x, y))
-    all_heads, few = next_power_of_2(heads), max(1, _READ // (widest * min(x.element_size(), y.element_size())))
+    all_heads, few = (
+        next_power_of_2(heads),
+        max(1, _READ // (widest * min(x.element_size(), y.element_size()))),
+    )
     group = all_heads if together else min(all_heads, few)
     pairs = max(1, min(_MOST_PAIRS, _TILE // (group * widest)))
     return Blocks(pairs, group, max(1, min(8, pairs * group * widest // _TILE)))
@@ -156,7 +189,12 @@ def _grid(nodes: int, cuts: Cuts, heads: int, blocks: Blocks) -> tuple[int, int]
 
 
 def _sizes(
-    q: Tensor, v: Tensor, coefficients: Tensor | None, blocks: Blocks, signed: bool, kind: torch.dtype
+    q: Tensor,
+    v: Tensor,
+    coefficients: Tensor | None,
+    blocks: Blocks,
+    signed: bool,
+    kind: torch.dtype,
 ) -> dict[str, object]:
     """What kernels are compiled for."""
     m, d = q.shape[2], v.shape[2]
@@ -188,12 +226,16 @@ def _mask_of(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _factor_of(head, inside, coefficients, step, HOPS: tl.constexpr, BLOCK_K: tl.constexpr, SUM: tl.constexpr):  # type: ignore[no-untyped-def]
+def _factor_of(
+    head, inside, coefficients, step, HOPS: tl.constexpr, BLOCK_K: tl.constexpr, SUM: tl.constexpr
+):  # type: ignore[no-untyped-def]
     """``[G, K]``, the coefficients of some heads."""
     hop = tl.arange(0, BLOCK_K)
     if HOPS > 0:
         there = inside[:, None] & (hop < HOPS)[None, :]
-        factor = tl.load(coefficients + head[:, None] * step + hop[None, :], mask=there, other=0).to(SUM)
+        factor = tl.load(
+            coefficients + head[:, None] * step + hop[None, :], mask=there, other=0
+        ).to(SUM)
     else:
         factor = tl.zeros([head.shape[0], BLOCK_K], SUM)
     return factor
@@ -211,7 +253,12 @@ def _one(x, x_h, x_n, node, head, inside, C: tl.constexpr, BLOCK: tl.constexpr, 
 def _many(x, x_h, x_n, node, there, head, inside, C: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     """``[E, G, C]`` of many nodes."""
     channel = tl.arange(0, BLOCK)
-    place = x + (node.to(tl.int64) * x_n)[:, None, None] + (head * x_h)[None, :, None] + channel[None, None, :]
+    place = (
+        x
+        + (node.to(tl.int64) * x_n)[:, None, None]
+        + (head * x_h)[None, :, None]
+        + channel[None, None, :]
+    )
     mask = there[:, None, None] & inside[None, :, None] & (channel < C)[None, None, :]
     return tl.load(place, mask=mask, other=0)
 
@@ -222,12 +269,16 @@ def _sign(x, SUM: tl.constexpr):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _write(x, out, pieces, node, piece, whole, head, inside, heads, C: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def _write(
+    x, out, pieces, node, piece, whole, head, inside, heads, C: tl.constexpr, BLOCK: tl.constexpr
+):  # type: ignore[no-untyped-def]
     """``[G, C]`` to the row of a node, or of a piece."""
     channel = tl.arange(0, BLOCK)
     there = inside[:, None] & (channel < C)[None, :]
     place = head[:, None] * C + channel[None, :]
-    tl.store(out + node.to(tl.int64) * heads * C + place, x.to(out.dtype.element_ty), mask=there & whole)
+    tl.store(
+        out + node.to(tl.int64) * heads * C + place, x.to(out.dtype.element_ty), mask=there & whole
+    )
     tl.store(pieces + piece.to(tl.int64) * heads * C + place, x, mask=there & (piece >= 0))
 
 
@@ -254,7 +305,9 @@ def _attend(  # type: ignore[no-untyped-def]
             other = tl.load(col + pair, mask=there, other=0)
             keys = _many(k, k_h, k_n, other, there, head, inside, M, BLOCK_M)
             values = _many(v, v_h, v_n, other, there, head, inside, D, BLOCK_D)
-            mask, _ = _mask_of(pair, there, head, inside, value, value_h, value_p, factor, HOPS, BLOCK_K, SUM)
+            mask, _ = _mask_of(
+                pair, there, head, inside, value, value_h, value_p, factor, HOPS, BLOCK_K, SUM
+            )
             score = tl.sum(query[None, :, :] * keys.to(SUM), 2)
             weight = mask * score
             total += weight[:, :, None] * values.to(SUM)
@@ -262,8 +315,22 @@ def _attend(  # type: ignore[no-untyped-def]
                 total_size += tl.abs(mask) * score
             else:
                 total_size += weight
-        _write(tl.sum(total, 0), out, out_pieces, node, piece, whole, head, inside, heads, D, BLOCK_D)
-        _write(tl.sum(total_size, 0)[:, None], size, size_pieces, node, piece, whole, head, inside, heads, 1, 1)
+        _write(
+            tl.sum(total, 0), out, out_pieces, node, piece, whole, head, inside, heads, D, BLOCK_D
+        )
+        _write(
+            tl.sum(total_size, 0)[:, None],
+            size,
+            size_pieces,
+            node,
+            piece,
+            whole,
+            head,
+            inside,
+            heads,
+            1,
+            1,
+        )
 
 
 @triton.jit
@@ -286,7 +353,11 @@ def _differentiate_rows(  # type: ignore[no-untyped-def]
         node, first, last, piece, whole = find_piece(number, rowptr, row, back, cuts, LENGTH)
         query = _one(q, q_h, q_n, node, head, inside, M, BLOCK_M, SUM)
         slope = _one(above, above_h, above_n, node, head, inside, D, BLOCK_D, SUM)
-        size = tl.load(above_size + head * above_size_h + node.to(tl.int64) * above_size_n, mask=inside, other=0).to(SUM)
+        size = tl.load(
+            above_size + head * above_size_h + node.to(tl.int64) * above_size_n,
+            mask=inside,
+            other=0,
+        ).to(SUM)
         total = tl.zeros([E, G, BLOCK_M], SUM)
         for start in range(first, last, E):
             pair = start + tl.arange(0, E)
@@ -294,7 +365,9 @@ def _differentiate_rows(  # type: ignore[no-untyped-def]
             other = tl.load(col + pair, mask=there, other=0)
             keys = _many(k, k_h, k_n, other, there, head, inside, M, BLOCK_M).to(SUM)
             values = _many(v, v_h, v_n, other, there, head, inside, D, BLOCK_D).to(SUM)
-            mask, table = _mask_of(pair, there, head, inside, value, value_h, value_p, factor, HOPS, BLOCK_K, SUM)
+            mask, table = _mask_of(
+                pair, there, head, inside, value, value_h, value_p, factor, HOPS, BLOCK_K, SUM
+            )
             weight = tl.sum(slope[None, :, :] * values, 2)
             if SIGNED:
                 weight += _sign(mask, SUM) * size[None, :]
@@ -309,11 +382,17 @@ def _differentiate_rows(  # type: ignore[no-untyped-def]
             else:
                 place = pair[:, None].to(tl.int64) * grad_mask_p + head[None, :] * grad_mask_h
                 tl.store(grad_mask + place, change, mask=there[:, None] & inside[None, :])
-        _write(tl.sum(total, 0), grad_q, pieces, node, piece, whole, head, inside, heads, M, BLOCK_M)
+        _write(
+            tl.sum(total, 0), grad_q, pieces, node, piece, whole, head, inside, heads, M, BLOCK_M
+        )
     if HOPS > 0:
         hop = tl.arange(0, BLOCK_K)
-        place = tl.program_id(0).to(tl.int64) * grad_mask_h + head[:, None] * grad_mask_p + hop[None, :]
-        tl.store(grad_mask + place, tl.sum(total_mask, 0), mask=inside[:, None] & (hop < HOPS)[None, :])
+        place = (
+            tl.program_id(0).to(tl.int64) * grad_mask_h + head[:, None] * grad_mask_p + hop[None, :]
+        )
+        tl.store(
+            grad_mask + place, tl.sum(total_mask, 0), mask=inside[:, None] & (hop < HOPS)[None, :]
+        )
 
 
 @triton.jit
@@ -342,9 +421,13 @@ def _differentiate_columns(  # type: ignore[no-untyped-def]
             pair = tl.load(order + entry, mask=there, other=0)
             queries = _many(q, q_h, q_n, other, there, head, inside, M, BLOCK_M).to(SUM)
             slopes = _many(above, above_h, above_n, other, there, head, inside, D, BLOCK_D).to(SUM)
-            mask, _ = _mask_of(pair, there, head, inside, value, value_h, value_p, factor, HOPS, BLOCK_K, SUM)
+            mask, _ = _mask_of(
+                pair, there, head, inside, value, value_h, value_p, factor, HOPS, BLOCK_K, SUM
+            )
             place = other.to(tl.int64)[:, None] * above_size_n + head[None, :] * above_size_h
-            size = tl.load(above_size + place, mask=there[:, None] & inside[None, :], other=0).to(SUM)
+            size = tl.load(above_size + place, mask=there[:, None] & inside[None, :], other=0).to(
+                SUM
+            )
             weight = tl.sum(slopes * own[None, :, :], 2)
             if SIGNED:
                 weight += _sign(mask, SUM) * size
@@ -352,5 +435,29 @@ def _differentiate_columns(  # type: ignore[no-untyped-def]
                 weight += size
             total_k += (mask * weight)[:, :, None] * queries
             total_v += (mask * tl.sum(queries * key[None, :, :], 2))[:, :, None] * slopes
-        _write(tl.sum(total_k, 0), grad_k, k_pieces, node, piece, whole, head, inside, heads, M, BLOCK_M)
-        _write(tl.sum(total_v, 0), grad_v, v_pieces, node, piece, whole, head, inside, heads, D, BLOCK_D)
+        _write(
+            tl.sum(total_k, 0),
+            grad_k,
+            k_pieces,
+            node,
+            piece,
+            whole,
+            head,
+            inside,
+            heads,
+            M,
+            BLOCK_M,
+        )
+        _write(
+            tl.sum(total_v, 0),
+            grad_v,
+            v_pieces,
+            node,
+            piece,
+            whole,
+            head,
+            inside,
+            heads,
+            D,
+            BLOCK_D,
+        )

@@ -1,4 +1,6 @@
-"""Sparse matrix times dense matrix, compiled for CPUs: a row is summed in registers, some columns of a head at a time.
+"""Sparse matrix times dense matrix, compiled for CPUs.
+
+A row is summed in registers, some columns of a head at a time.
 
 Letters: H heads, N rows, M columns of the pattern, C channels.
 """
@@ -30,7 +32,17 @@ def spmm(value: Tensor, x: Tensor, rowptr: Tensor, col: Tensor) -> Tensor:
     numbers = x.detach().as_strided((span,), (1,)).numpy()
     lanes = LINE // x.element_size()
     body = _body(lanes, min(channels, _GROUP // x.element_size()) // lanes * lanes, channels)
-    args = flat(col), flat(value), value.shape[1], numbers, x.stride(0), x.stride(1), flat(out), rows, heads
+    args = (
+        flat(col),
+        flat(value),
+        value.shape[1],
+        numbers,
+        x.stride(0),
+        x.stride(1),
+        flat(out),
+        rows,
+        heads,
+    )
     _run(body, rowptr, rowptr[:0], col.numel() * heads * channels, (flat(rowptr), *args))
     return out
 
@@ -39,7 +51,8 @@ def spmm(value: Tensor, x: Tensor, rowptr: Tensor, col: Tensor) -> Tensor:
 def _body(lanes: int, widest: int, channels: int) -> Callable[..., None]:
     """The loop over rows of several parts of ``widest`` channels and what is left of them.
 
-    What is left and no multiple of the ``lanes`` of a line is summed by a last line that overlaps the others.
+    What is left and no multiple of the ``lanes`` of a line is summed by a last line that overlaps
+    the others.
     """
     parts, rest = divmod(channels, widest)
     middle, odd = rest // lanes * lanes, rest % lanes > 0
@@ -56,12 +69,18 @@ def _body(lanes: int, widest: int, channels: int) -> Callable[..., None]:
                     start = part * widest
                     total, end = zeros(x, widest), zeros(x, lanes)
                     for entry in range(ptr[i], ptr[i + 1]):
-                        prefetch(x, base + start + col[min(entry + _AHEAD, len(col) - 1)] * step, widest)
+                        prefetch(
+                            x, base + start + col[min(entry + _AHEAD, len(col) - 1)] * step, widest
+                        )
                         row = base + col[entry] * step
                         weight = value[offset + entry]
-                        total = add(total, multiply(fill(weight, widest), load(x, row + start, widest)))
+                        total = add(
+                            total, multiply(fill(weight, widest), load(x, row + start, widest))
+                        )
                         if odd and not middle and part == parts - 1:
-                            end = add(end, multiply(fill(weight, lanes), load(x, row + tail, lanes)))
+                            end = add(
+                                end, multiply(fill(weight, lanes), load(x, row + tail, lanes))
+                            )
                     store(out, place + start, total)
                     if odd and not middle and part == parts - 1:
                         store(out, place + tail, end)
@@ -69,12 +88,16 @@ def _body(lanes: int, widest: int, channels: int) -> Callable[..., None]:
                     start = parts * widest
                     more, end = zeros(x, left), zeros(x, lanes)
                     for entry in range(ptr[i], ptr[i + 1]):
-                        prefetch(x, base + start + col[min(entry + _AHEAD, len(col) - 1)] * step, left)
+                        prefetch(
+                            x, base + start + col[min(entry + _AHEAD, len(col) - 1)] * step, left
+                        )
                         row = base + col[entry] * step
                         weight = value[offset + entry]
                         more = add(more, multiply(fill(weight, left), load(x, row + start, left)))
                         if odd:
-                            end = add(end, multiply(fill(weight, lanes), load(x, row + tail, lanes)))
+                            end = add(
+                                end, multiply(fill(weight, lanes), load(x, row + tail, lanes))
+                            )
                     store(out, place + start, more)
                     if odd:
                         store(out, place + tail, end)

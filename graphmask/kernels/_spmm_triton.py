@@ -1,4 +1,7 @@
-"""The two primitives on GPUs: sums over rows of bounded pieces (see `_rows_triton`), dot products over entries in order."""
+"""The two primitives on GPUs.
+
+Sums over rows of bounded pieces (see `_rows_triton`), dot products over entries in order.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,13 @@ _TILE = 1024
 _MOST_ENTRIES = 32
 
 
-def spmm(value: Tensor, x: Tensor, rowptr: Tensor, col: Tensor, row: Tensor, back: Tensor) -> Tensor:
-    """``[H, nnz]`` times ``[H, M, C]``; ``row`` and ``back`` are columns and order of the transposed pattern."""
+def spmm(
+    value: Tensor, x: Tensor, rowptr: Tensor, col: Tensor, row: Tensor, back: Tensor
+) -> Tensor:
+    """``[H, nnz]`` times ``[H, M, C]``.
+
+    ``row`` and ``back`` are columns and order of the transposed pattern.
+    """
     heads, _, channels = x.shape
     rows, cuts, kind = rowptr.numel() - 1, Cuts.of(rowptr, col), _sums(x)
     out = x.new_empty(rows, heads, channels)
@@ -65,9 +73,13 @@ def _spmm(  # type: ignore[no-untyped-def]
         entry = start + tl.arange(0, E)
         there = entry < last
         other = tl.load(col + entry, mask=there, other=0).to(tl.int64)
-        weight = tl.load(value + head * value_h + entry.to(tl.int64) * value_p, mask=there, other=0).to(SUM)
+        weight = tl.load(
+            value + head * value_h + entry.to(tl.int64) * value_p, mask=there, other=0
+        ).to(SUM)
         place = (other * x_n)[:, None] + columns[None, :]
-        total += weight[:, None] * tl.load(x + place, mask=there[:, None] & inside[None, :], other=0).to(SUM)
+        total += weight[:, None] * tl.load(
+            x + place, mask=there[:, None] & inside[None, :], other=0
+        ).to(SUM)
     place = head * channels + channel
     result = tl.sum(total, 0)
     width = heads.to(tl.int64) * channels
@@ -83,13 +95,19 @@ def _sddmm(  # type: ignore[no-untyped-def]
     entry = tl.program_id(0) * E + tl.arange(0, E)
     head = tl.program_id(1).to(tl.int64)
     there = entry < count
-    node = tl.load(row + tl.load(back + entry, mask=there, other=0), mask=there, other=0).to(tl.int64)
+    node = tl.load(row + tl.load(back + entry, mask=there, other=0), mask=there, other=0).to(
+        tl.int64
+    )
     other = tl.load(col + entry, mask=there, other=0).to(tl.int64)
     total = tl.zeros([E, BLOCK], SUM)
     for start in range(0, channels, BLOCK):
         channel = (start + tl.arange(0, BLOCK)).to(tl.int64)
         mask = there[:, None] & (channel < channels)[None, :]
-        left = tl.load(x + head * x_h + (node * x_n)[:, None] + (channel * x_c)[None, :], mask=mask, other=0).to(SUM)
-        right = tl.load(y + head * y_h + (other * y_n)[:, None] + (channel * y_c)[None, :], mask=mask, other=0).to(SUM)
+        left = tl.load(
+            x + head * x_h + (node * x_n)[:, None] + (channel * x_c)[None, :], mask=mask, other=0
+        ).to(SUM)
+        right = tl.load(
+            y + head * y_h + (other * y_n)[:, None] + (channel * y_c)[None, :], mask=mask, other=0
+        ).to(SUM)
         total += left * right
     tl.store(out + head * count + entry, tl.sum(total, 1), mask=there)

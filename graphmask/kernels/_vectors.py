@@ -1,7 +1,9 @@
-"""Vectors in the registers of a compiled kernel: rows of channels, loaded, multiplied, summed per head and stored whole.
+"""Vectors in the registers of a compiled kernel.
 
-Numba unrolls short loops over channels and then does not vectorise them; these few operations say what is meant. Sums may be
-taken in any order, NaN and infinities keep their meaning.
+Rows of channels, loaded, multiplied, summed per head and stored whole.
+
+Numba unrolls short loops over channels and then does not vectorise them; these few operations say
+what is meant. Sums may be taken in any order, NaN and infinities keep their meaning.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ class _VectorModel(models.PrimitiveModel):
 
 def _place(context, builder, kind, array, offset, vector):  # type: ignore[no-untyped-def]
     start = context.make_array(kind)(context, builder, array).data
-    return builder.bitcast(builder.gep(start, [offset]), context.get_value_type(vector).as_pointer())
+    return builder.bitcast(
+        builder.gep(start, [offset]), context.get_value_type(vector).as_pointer()
+    )
 
 
 def _pick(builder, x, lanes):  # type: ignore[no-untyped-def]
@@ -119,14 +123,19 @@ def spread(typing, x, like):  # type: ignore[no-untyped-def]
     """A number per head, repeated over the channels of each head of a vector like another."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        return _pick(builder, args[0], [lane * x.length // like.length for lane in range(like.length)])
+        return _pick(
+            builder, args[0], [lane * x.length // like.length for lane in range(like.length)]
+        )
 
     return like(x, like), generate
 
 
 @intrinsic(prefer_literal=True)
 def sum_heads(typing, x, heads):  # type: ignore[no-untyped-def]
-    """The sum over the channels of each head, in all heads at once: parts of every head are added until one lane is left."""
+    """The sum over the channels of each head, in all heads at once.
+
+    Parts of every head are added until one lane is left.
+    """
     vector = Vector(x.dtype, heads.literal_value)
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
@@ -135,7 +144,15 @@ def sum_heads(typing, x, heads):  # type: ignore[no-untyped-def]
             parts = next(number for number in range(2, channels + 1) if channels % number == 0)
             left = channels // parts
             summands = [
-                _pick(builder, total, [head * channels + part * left + c for head in range(vector.length) for c in range(left)])
+                _pick(
+                    builder,
+                    total,
+                    [
+                        head * channels + part * left + c
+                        for head in range(vector.length)
+                        for c in range(left)
+                    ],
+                )
                 for part in range(parts)
             ]
             total, channels = summands[0], left
@@ -153,7 +170,9 @@ def sum_lanes(typing, x):  # type: ignore[no-untyped-def]
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
         element = args[0].type.element
         name = f"llvm.vector.reduce.fadd.v{x.length}f{x.dtype.bitwidth}"
-        reduce = cgutils.get_or_insert_function(builder.module, ir.FunctionType(element, [element, args[0].type]), name)
+        reduce = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(element, [element, args[0].type]), name
+        )
         return builder.call(reduce, [ir.Constant(element, -0.0), args[0]], fastmath=_FREE_ORDER)
 
     return x.dtype(x), generate
@@ -165,7 +184,9 @@ def with_sign_of(typing, x, y):  # type: ignore[no-untyped-def]
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
         zero = ir.Constant(args[1].type, [0.0] * y.length)
-        turned = builder.select(builder.fcmp_ordered("<", args[1], zero), builder.fneg(args[0]), args[0])
+        turned = builder.select(
+            builder.fcmp_ordered("<", args[1], zero), builder.fneg(args[0]), args[0]
+        )
         return builder.select(builder.fcmp_ordered("==", args[1], zero), zero, turned)
 
     return x(x, y), generate
@@ -173,7 +194,10 @@ def with_sign_of(typing, x, y):  # type: ignore[no-untyped-def]
 
 @intrinsic(prefer_literal=True)
 def prefetch(typing, array, offset, length):  # type: ignore[no-untyped-def]
-    """Ask for ``array[offset : offset + length]``, which will be loaded soon; nothing happens where there is no such memory."""
+    """Ask for ``array[offset : offset + length]``, which will be loaded soon.
+
+    Nothing happens where there is no such memory.
+    """
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
         _ask(context, builder, signature.args[0], args, length.literal_value)
@@ -201,4 +225,7 @@ def _ask(context, builder, array, args, length):  # type: ignore[no-untyped-def]
     for line in range(0, length, max(1, LINE * 8 // array.dtype.bitwidth)):
         place = builder.gep(start, [builder.add(args[1], ir.Constant(args[1].type, line))])
         # To read, into the nearest cache, as data.
-        builder.call(ask, [builder.bitcast(place, pointer), *(ir.Constant(number, fact) for fact in (0, 3, 1))])
+        builder.call(
+            ask,
+            [builder.bitcast(place, pointer), *(ir.Constant(number, fact) for fact in (0, 3, 1))],
+        )

@@ -1,7 +1,9 @@
-"""Bodies of the primitives from torch's own sparse products: MKL or native code on CPU, cuSPARSE on CUDA.
+"""Bodies of the primitives from torch's own sparse products.
 
-With the extra `fast` products on CPU with many columns are summed by a compiled body: measured at a third to two thirds of
-the time of MKL's, from 16 columns on.
+MKL or native code on CPU, cuSPARSE on CUDA.
+
+With the extra `fast` products on CPU with many columns are summed by a compiled body: measured at a
+third to two thirds of the time of MKL's, from 16 columns on.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from torch import Tensor
 
 from ._extra import HAS_NUMBA
 
-# Multiply-adds below which torch multiplies: a body is compiled for each number of channels, within seconds.
+# Multiply-adds below which torch multiplies: a body is compiled for each number of channels, within
+# seconds.
 _WORTH_COMPILING = 2**22
 
 # Bytes of a row from which on the compiled body is the faster one.
@@ -31,8 +34,13 @@ def spmm_body(value: Tensor, x: Tensor, rowptr: Tensor, col: Tensor) -> Tensor:
 
 
 def _is_compiled(x: Tensor, col: Tensor) -> bool:
-    wide = x.shape[2] * x.element_size() >= _WIDE and col.numel() * x.shape[0] * x.shape[2] >= _WORTH_COMPILING
-    return HAS_NUMBA and wide and x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+    wide = (
+        x.shape[2] * x.element_size() >= _WIDE
+        and col.numel() * x.shape[0] * x.shape[2] >= _WORTH_COMPILING
+    )
+    return (
+        HAS_NUMBA and wide and x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+    )
 
 
 def _multiply_heads(value: Tensor, x: Tensor, rowptr: Tensor, col: Tensor) -> Tensor:
@@ -63,7 +71,10 @@ def _csr(rowptr: Tensor, col: Tensor, value: Tensor, shape: tuple[int, int]) -> 
 
 @cache
 def _hear_beta_notice() -> None:
-    """Torch announces once per process that its CSR layout is in beta; users of masks need not read it."""
+    """Torch announces once per process that its CSR layout is in beta.
+
+    Users of masks need not read it.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.sparse_csr_tensor([0, 1], [0], [1.0], (1, 1), check_invariants=False)

@@ -2,8 +2,8 @@
 
     y = sum_k c_hk T_k(W) x        d/dx = sum_k c_hk T_k(W^T) g        d/dc_hk = x . T_k(W^T) g        for the gradient g of y
 
-The product is summed by Clenshaw's recurrence; both derivatives come from one run of the three-term recurrence of the
-transpose. Their own derivative is that of the composition of `spmm`.
+The product is summed by Clenshaw's recurrence; both derivatives come from one run of the three-term
+recurrence of the transpose. Their own derivative is that of the composition of `spmm`.
 Letters: H heads, N nodes, C channels, K order, nnz entries.
 """
 
@@ -29,7 +29,8 @@ def chebyshev_series(pattern: Pattern, weight: Tensor, coefficients: Tensor, x: 
         coefficients: ``[H, K + 1]`` or ``[1, K + 1]``.
         x: ``[H, N, C]`` or ``[1, N, C]``, of the same type as both.
 
-    Cost: O(K nnz H C) time, O(N H C) memory; K times the memory where the gradient of ``weight`` is wanted.
+    Cost: O(K nnz H C) time, O(N H C) memory; K times the memory where the gradient of ``weight`` is
+    wanted.
 
     Example:
         >>> import torch
@@ -50,7 +51,10 @@ def _compose(pattern: Pattern, weight: Tensor, coefficients: Tensor, x: Tensor) 
     first, *higher = coefficients.unsqueeze(-1).unsqueeze(-1).unbind(1)
     total, before = torch.zeros_like(x), torch.zeros_like(x)
     for coefficient in reversed(higher):
-        total, before = coefficient * x + 2 * spmm(pattern, weight.unsqueeze(0), total) - before, total
+        total, before = (
+            coefficient * x + 2 * spmm(pattern, weight.unsqueeze(0), total) - before,
+            total,
+        )
     return first * x + spmm(pattern, weight.unsqueeze(0), total) - before
 
 
@@ -64,7 +68,11 @@ def _series(
         x, twice = _by_nodes(x), 2 * weight
         total, before = last * x, torch.zeros_like(x)
         for coefficient in reversed(higher):
-            after = _multiply(twice, total, rowptr, col, row, back).addcmul_(coefficient, x).sub_(before)
+            after = (
+                _multiply(twice, total, rowptr, col, row, back)
+                .addcmul_(coefficient, x)
+                .sub_(before)
+            )
             total, before = after, total
         total = _multiply(weight, total, rowptr, col, row, back).addcmul_(first, x).sub_(before)
         return total.transpose(0, 1)
@@ -95,13 +103,17 @@ def _(x: Tensor, *_: Tensor) -> Tensor:
 
 @_gradients.register_fake
 def _(above: Tensor, x: Tensor, coefficients: Tensor, *_: Tensor) -> tuple[Tensor, Tensor]:
-    return x.new_empty(x.transpose(0, 1).shape).transpose(0, 1), coefficients.new_empty(coefficients.shape)
+    return x.new_empty(x.transpose(0, 1).shape).transpose(0, 1), coefficients.new_empty(
+        coefficients.shape
+    )
 
 
 def _series_backward(ctx, above: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
     x, coefficients, weight, rowptr, col, colptr, row, order, back = ctx.saved_tensors
     flipped = weight.index_select(0, order)
-    grad_x, grad_coefficients = _gradients(above, x, coefficients, flipped, colptr, row, rowptr, col, back, order)
+    grad_x, grad_coefficients = _gradients(
+        above, x, coefficients, flipped, colptr, row, rowptr, col, back, order
+    )
     return grad_x, grad_coefficients, *[None] * 7
 
 
@@ -119,7 +131,9 @@ def _compose_gradients(
 ) -> tuple[Tensor, Tensor]:
     grad_x, moments = torch.zeros_like(x), []
     scales = coefficients.unsqueeze(-1).unsqueeze(-1).unbind(1)
-    for coefficient, term in zip(scales, _terms(pattern, weight, above, len(scales) - 1), strict=True):
+    for coefficient, term in zip(
+        scales, _terms(pattern, weight, above, len(scales) - 1), strict=True
+    ):
         grad_x = grad_x + coefficient * term
         moments.append((x * term).sum((1, 2)))
     return grad_x, torch.stack(moments, 1)

@@ -2,8 +2,9 @@
 
     dy = M dx + M (da W + a dW) y        for M = (I - a W)^-1
 
-so that the gradients come from one more system, of the transpose: `z = M^T g`, `d/dx = z`, `d/da = z . W y`,
-`d/dW_ij = a z_i . y_j`. All three are differentiable in turn. Letters: H heads, N nodes, C channels, B graphs, nnz entries.
+so that the gradients come from one more system, of the transpose: `z = M^T g`, `d/dx = z`, `d/da =
+z . W y`, `d/dW_ij = a z_i . y_j`. All three are differentiable in turn. Letters: H heads, N nodes,
+C channels, B graphs, nnz entries.
 """
 
 from __future__ import annotations
@@ -36,12 +37,18 @@ ONE_GRAPH = Graphs(None, 1)
 
 
 def solve_resolvent(
-    pattern: Pattern, weight: Tensor, a: Tensor, x: Tensor, tolerance: float, graphs: Graphs = ONE_GRAPH
+    pattern: Pattern,
+    weight: Tensor,
+    a: Tensor,
+    x: Tensor,
+    tolerance: float,
+    graphs: Graphs = ONE_GRAPH,
 ) -> Tensor:
     r"""``[H, N, C]`` in float64, :math:`y_h = (I - a_h W)^{-1} x_h` for a symmetric W of spectral norm at most 1.
 
-    Every column of every graph is iterated until its residual is at most half of ``tolerance`` times the column; then all
-    residuals are formed anew and compared with ``tolerance``. Steps are computed for each graph by itself, and end there.
+    Every column of every graph is iterated until its residual is at most half of ``tolerance``
+    times the column; then all residuals are formed anew and compared with ``tolerance``. Steps are
+    computed for each graph by itself, and end there.
 
     Args:
         pattern: the entries of W, of shape ``N x N``.
@@ -54,10 +61,12 @@ def solve_resolvent(
     Raises:
         ValueError: where the tolerance is not reached, and for an a that is not between 0 and 1.
 
-    Cost: O(nnz H C) per iteration, of which there are about :math:`\ln(2 / \text{tolerance}) / \ln(1 / \rho)`, where
-    :math:`\rho = a / (1 + \sqrt{1 - a^2})`; O(N H C) memory, none per iteration.
+    Cost: O(nnz H C) per iteration, of which there are about :math:`\ln(2 / \text{tolerance}) /
+    \ln(1 / \rho)`, where :math:`\rho = a / (1 + \sqrt{1 - a^2})`; O(N H C) memory, none per
+    iteration.
 
-    Source: Hestenes and Stiefel, "Methods of Conjugate Gradients for Solving Linear Systems" (1952).
+    Source: Hestenes and Stiefel, "Methods of Conjugate Gradients for Solving Linear Systems"
+    (1952).
 
     Example:
         >>> import torch
@@ -72,9 +81,10 @@ def solve_resolvent(
 def count_iterations(a: float, tolerance: float) -> int:
     r"""Iterations after which a residual is at most ``tolerance``, in exact arithmetic.
 
-    The error in the norm of :math:`A = I - aW` is at most :math:`2 \rho^k` of the first one, and the residual at most
-    :math:`\sqrt{\kappa}` times that, where :math:`\kappa = (1 + a) / (1 - a)` bounds the condition of A and
-    :math:`\rho = (\sqrt\kappa - 1) / (\sqrt\kappa + 1) = a / (1 + \sqrt{1 - a^2})`.
+    The error in the norm of :math:`A = I - aW` is at most :math:`2 \rho^k` of the first one, and
+    the residual at most :math:`\sqrt{\kappa}` times that, where :math:`\kappa = (1 + a) / (1 - a)`
+    bounds the condition of A and :math:`\rho = (\sqrt\kappa - 1) / (\sqrt\kappa + 1) = a / (1 +
+    \sqrt{1 - a^2})`.
     """
     rho = max(a / (1 + math.sqrt(1 - a * a)), 1e-300)
     return math.ceil(math.log(2 * math.sqrt((1 + a) / (1 - a)) / tolerance) / -math.log(rho))
@@ -82,7 +92,15 @@ def count_iterations(a: float, tolerance: float) -> int:
 
 class _Solve(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, weight: Tensor, a: Tensor, x: Tensor, pattern: Pattern, tolerance: float, graphs: Graphs) -> Tensor:  # type: ignore[no-untyped-def]
+    def forward(
+        ctx,
+        weight: Tensor,
+        a: Tensor,
+        x: Tensor,
+        pattern: Pattern,
+        tolerance: float,
+        graphs: Graphs,
+    ) -> Tensor:  # type: ignore[no-untyped-def]
         y = _iterate(pattern, weight, a, x, tolerance, graphs)
         ctx.save_for_backward(weight, a, y)
         ctx.system = pattern, tolerance, graphs
@@ -99,8 +117,13 @@ class _Solve(torch.autograd.Function):
         return grad_weight, grad_a, z, None, None, None
 
 
-def _iterate(pattern: Pattern, weight: Tensor, a: Tensor, x: Tensor, tolerance: float, graphs: Graphs) -> Tensor:
-    """All columns of all heads, in slices: what an iteration passes over several times stays in the cache."""
+def _iterate(
+    pattern: Pattern, weight: Tensor, a: Tensor, x: Tensor, tolerance: float, graphs: Graphs
+) -> Tensor:
+    """All columns of all heads, in slices.
+
+    What an iteration passes over several times stays in the cache.
+    """
     high = float(a.max())
     if not (float(a.min()) > 0 and high < 1):
         raise refuse("a", "between 0 and 1, or I - a W may have no inverse", a.tolist())
@@ -109,10 +132,14 @@ def _iterate(pattern: Pattern, weight: Tensor, a: Tensor, x: Tensor, tolerance: 
     limit = 2 * count_iterations(high, tolerance / 2) + 10
     rowptr, col, _, row, _, back = _sides(pattern)
     solved = []
-    for columns, factor in _slices(x.transpose(0, 1).reshape(nodes, -1), a.repeat_interleave(channels)):
+    for columns, factor in _slices(
+        x.transpose(0, 1).reshape(nodes, -1), a.repeat_interleave(channels)
+    ):
 
         def apply(p: Tensor, factor: Tensor = factor) -> Tensor:
-            return p - multiply(weight.unsqueeze(0), p.unsqueeze(0), rowptr, col, row, back)[0].mul_(factor)
+            return p - multiply(weight.unsqueeze(0), p.unsqueeze(0), rowptr, col, row, back)[
+                0
+            ].mul_(factor)
 
         solved.append(_solve_columns(apply, columns, tolerance, limit, graphs))
     return torch.cat(solved, 1).view(nodes, heads, channels).transpose(0, 1)
@@ -125,7 +152,9 @@ def _slices(x: Tensor, factor: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         yield columns.contiguous(), own
 
 
-def _solve_columns(apply: Callable[[Tensor], Tensor], right: Tensor, tolerance: float, limit: int, graphs: Graphs) -> Tensor:
+def _solve_columns(
+    apply: Callable[[Tensor], Tensor], right: Tensor, tolerance: float, limit: int, graphs: Graphs
+) -> Tensor:
     size = _products(right, right, graphs)
     goal = (tolerance / 2) ** 2 * size
     y, done = torch.zeros_like(right), 0
@@ -144,7 +173,9 @@ def _solve_columns(apply: Callable[[Tensor], Tensor], right: Tensor, tolerance: 
     return y
 
 
-def _check(residual: Tensor, size: Tensor, tolerance: float, iterations: int, graphs: Graphs) -> None:
+def _check(
+    residual: Tensor, size: Tensor, tolerance: float, iterations: int, graphs: Graphs
+) -> None:
     left = _products(residual, residual, graphs)
     if bool((left <= tolerance**2 * size).all()):
         return

@@ -3,10 +3,12 @@
     ascend(x)_p  = x_p + sum over children c of p of  r_c ascend(x)_c          up: sums over subtrees
     descend(x)_c = x_c + r_c descend(x)_p  for the parent p of c               down: sums over ancestors
 
-with a factor r_c for the edge above each node. By levels both would take as many steps as the deepest tree has levels, 10,000
-on a path. Nodes of every second depth are eliminated instead, those of the parity that more nodes have, and r is multiplied
-along the edges that are left: half of the nodes and half of the depth remain, so that all takes O(N) in O(log depth) steps.
-Nothing is divided or subtracted. On CPU, with the extra `fast`, a compiled body visits nodes one by one.
+with a factor r_c for the edge above each node. By levels both would take as many steps as the
+deepest tree has levels, 10,000 on a path. Nodes of every second depth are eliminated instead, those
+of the parity that more nodes have, and r is multiplied
+along the edges that are left: half of the nodes and half of the depth remain, so that all takes
+O(N) in O(log depth) steps. Nothing is divided or subtracted. On CPU, with the extra `fast`, a
+compiled body visits nodes one by one.
 
 Letters: H heads, N nodes, C channels.
 """
@@ -29,7 +31,8 @@ class Forest:
     Args:
         parent: ``[N]``, a root being its own.
         order: ``[N]`` nodes, parents before their children.
-        plan: ``[2, P]`` nodes and what stood above them when they were eliminated, or kept, step by step.
+        plan: ``[2, P]`` nodes and what stood above them when they were eliminated, or kept, step by
+            step.
         sizes: numbers of nodes kept and eliminated in each step that have something above them.
 
     Example:
@@ -50,12 +53,16 @@ class Forest:
         depth = _depths(parent)
         order = np.argsort(depth, kind="stable") if order is None else order
         plan, sizes = _plan(parent, depth)
-        parents, places, steps = (torch.from_numpy(x.astype(np.int64)) for x in (parent, order, plan))
+        parents, places, steps = (
+            torch.from_numpy(x.astype(np.int64)) for x in (parent, order, plan)
+        )
         return cls(parents, places, steps, sizes)
 
     def to(self, device: torch.device) -> Forest:
         """The same on another device."""
-        return Forest(self.parent.to(device), self.order.to(device), self.plan.to(device), self.sizes)
+        return Forest(
+            self.parent.to(device), self.order.to(device), self.plan.to(device), self.sizes
+        )
 
     @property
     def is_root(self) -> Tensor:
@@ -94,7 +101,9 @@ def _plan(parent: np.ndarray, depth: np.ndarray) -> tuple[np.ndarray, list[int]]
 
 
 def ascend(forest: Forest, factor: Tensor, x: Tensor) -> Tensor:
-    r"""``[H, N, C]``, each node plus what comes from its children: :math:`y_p = x_p + \sum_c r_c\, y_c`.
+    r"""``[H, N, C]``, each node plus what comes from its children.
+
+    :math:`y_p = x_p + \sum_c r_c\, y_c`.
 
     Args:
         forest: the trees.
@@ -110,7 +119,14 @@ def ascend(forest: Forest, factor: Tensor, x: Tensor) -> Tensor:
         >>> ascend(star, torch.tensor([[0.0, 1.0, 0.5]]), torch.tensor([[[1.0], [2.0], [4.0]]])).flatten()
         tensor([5., 2., 4.])
     """
-    return _ascend(x.expand(len(factor), -1, -1), factor, forest.parent, forest.order, forest.plan, forest.sizes)
+    return _ascend(
+        x.expand(len(factor), -1, -1),
+        factor,
+        forest.parent,
+        forest.order,
+        forest.plan,
+        forest.sizes,
+    )
 
 
 def descend(forest: Forest, factor: Tensor, x: Tensor) -> Tensor:
@@ -130,15 +146,28 @@ def descend(forest: Forest, factor: Tensor, x: Tensor) -> Tensor:
         >>> descend(path, torch.tensor([[0.0, 1.0, 0.5]]), torch.tensor([[[1.0], [2.0], [4.0]]])).flatten()
         tensor([1.0000, 3.0000, 5.5000])
     """
-    return _descend(x.expand(len(factor), -1, -1), factor, forest.parent, forest.order, forest.plan, forest.sizes)
+    return _descend(
+        x.expand(len(factor), -1, -1),
+        factor,
+        forest.parent,
+        forest.order,
+        forest.plan,
+        forest.sizes,
+    )
 
 
 def _runs_compiled(x: Tensor) -> bool:
-    return HAS_NUMBA and x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64, torch.int64)
+    return (
+        HAS_NUMBA
+        and x.device.type == "cpu"
+        and x.dtype in (torch.float32, torch.float64, torch.int64)
+    )
 
 
 @torch.library.custom_op("graphmask::ascend", mutates_args=())
-def _ascend(x: Tensor, factor: Tensor, parent: Tensor, order: Tensor, plan: Tensor, sizes: list[int]) -> Tensor:
+def _ascend(
+    x: Tensor, factor: Tensor, parent: Tensor, order: Tensor, plan: Tensor, sizes: list[int]
+) -> Tensor:
     y = x.clone(memory_format=torch.contiguous_format)
     if _runs_compiled(x):
         from ._forest_numba import ascend
@@ -151,7 +180,9 @@ def _ascend(x: Tensor, factor: Tensor, parent: Tensor, order: Tensor, plan: Tens
 
 
 @torch.library.custom_op("graphmask::descend", mutates_args=())
-def _descend(x: Tensor, factor: Tensor, parent: Tensor, order: Tensor, plan: Tensor, sizes: list[int]) -> Tensor:
+def _descend(
+    x: Tensor, factor: Tensor, parent: Tensor, order: Tensor, plan: Tensor, sizes: list[int]
+) -> Tensor:
     y = x.clone(memory_format=torch.contiguous_format)
     if _runs_compiled(x):
         from ._forest_numba import descend
@@ -174,12 +205,16 @@ def _steps(factor: Tensor, plan: Tensor, sizes: list[int]) -> list[tuple[Tensor,
 
 
 @_ascend.register_fake
-def _(x: Tensor, factor: Tensor, parent: Tensor, order: Tensor, plan: Tensor, sizes: list[int]) -> Tensor:
+def _(
+    x: Tensor, factor: Tensor, parent: Tensor, order: Tensor, plan: Tensor, sizes: list[int]
+) -> Tensor:
     return x.new_empty(x.shape)
 
 
 @_descend.register_fake
-def _(x: Tensor, factor: Tensor, parent: Tensor, order: Tensor, plan: Tensor, sizes: list[int]) -> Tensor:
+def _(
+    x: Tensor, factor: Tensor, parent: Tensor, order: Tensor, plan: Tensor, sizes: list[int]
+) -> Tensor:
     return x.new_empty(x.shape)
 
 
@@ -192,17 +227,34 @@ def _keep(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
 def _ascend_backward(ctx, above: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
     y, factor, parent, order, plan = ctx.saved_tensors
     grad_x = _descend(above, factor, parent, order, plan, ctx.sizes)
-    return grad_x, _over_edges(y, grad_x, parent) if ctx.needs_input_grad[1] else None, None, None, None, None
+    return (
+        grad_x,
+        _over_edges(y, grad_x, parent) if ctx.needs_input_grad[1] else None,
+        None,
+        None,
+        None,
+        None,
+    )
 
 
 def _descend_backward(ctx, above: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
     y, factor, parent, order, plan = ctx.saved_tensors
     grad_x = _ascend(above, factor, parent, order, plan, ctx.sizes)
-    return grad_x, _over_edges(grad_x, y, parent) if ctx.needs_input_grad[1] else None, None, None, None, None
+    return (
+        grad_x,
+        _over_edges(grad_x, y, parent) if ctx.needs_input_grad[1] else None,
+        None,
+        None,
+        None,
+        None,
+    )
 
 
 def _over_edges(child: Tensor, parents: Tensor, parent: Tensor) -> Tensor:
-    """``[H, N]`` inner products of each node with its parent; 0 at roots, whose factor stands for no edge."""
+    """``[H, N]`` inner products of each node with its parent.
+
+    0 at roots, whose factor stands for no edge.
+    """
     below = parent != torch.arange(len(parent), device=parent.device)
     return torch.einsum("hnc,hnc->hn", child, parents.index_select(1, parent)) * below
 

@@ -1,4 +1,6 @@
-"""Attention by pairs on GPUs: half precision is read as it is, and the mask may be made from hops on the way.
+"""Attention by pairs on GPUs.
+
+Half precision is read as it is, and the mask may be made from hops on the way.
 
 Their own derivatives are those of the composition of `sddmm` and `spmm`. The bodies need triton.
 Letters: H heads, N nodes, m features, d value channels, P pairs, K hops.
@@ -27,9 +29,17 @@ _INPUTS, _SIDES = 5, 6
 
 
 def fused_pair_attention(
-    pattern: Pattern, q: Tensor, k: Tensor, v: Tensor, value: Tensor | HopValues, signed: bool = True
+    pattern: Pattern,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    value: Tensor | HopValues,
+    signed: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """:func:`~graphmask.kernels.pair_attention` where a Triton kernel can run; sums are returned as they are taken."""
+    """:func:`~graphmask.kernels.pair_attention` where a Triton kernel can run.
+
+    Sums are returned as they are taken.
+    """
     given, coefficients = value if isinstance(value, HopValues) else (value, None)
     if given.requires_grad and coefficients is not None:
         given, coefficients = combine_hops(given, coefficients), None
@@ -62,7 +72,9 @@ def _attend(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     from ._pairs_triton import attend
 
-    return attend(q, k, v, value, coefficients, _structure(rowptr, col, colptr, row, order, back), signed)
+    return attend(
+        q, k, v, value, coefficients, _structure(rowptr, col, colptr, row, order, back), signed
+    )
 
 
 @torch.library.custom_op("graphmask::fused_pairs_rows", mutates_args=())
@@ -102,14 +114,27 @@ def _(q: Tensor, k: Tensor, v: Tensor, value: Tensor, *_: Tensor | None) -> tupl
 
 @_differentiate_rows.register_fake
 def _(
-    above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, value: Tensor, coefficients: Tensor | None, *_: Tensor
+    above: Tensor,
+    above_size: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    value: Tensor,
+    coefficients: Tensor | None,
+    *_: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    grad = value.new_empty(value.shape[::-1]).mT if coefficients is None else coefficients.new_empty(coefficients.shape)
+    grad = (
+        value.new_empty(value.shape[::-1]).mT
+        if coefficients is None
+        else coefficients.new_empty(coefficients.shape)
+    )
     return _empty_by_nodes(q, q.shape[2], q.dtype), grad
 
 
 @_differentiate_columns.register_fake
-def _(above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, *_: Tensor | None) -> tuple[Tensor, Tensor]:
+def _(
+    above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, *_: Tensor | None
+) -> tuple[Tensor, Tensor]:
     return _empty_by_nodes(k, k.shape[2], k.dtype), _empty_by_nodes(v, v.shape[2], v.dtype)
 
 
@@ -125,7 +150,13 @@ def _backward(ctx, above: Tensor, above_size: Tensor) -> tuple[Tensor | None, ..
         grad_q, grad_mask = _differentiate_rows(above, above_size, *ctx.saved_tensors, ctx.signed)
     if needs_k or needs_v:
         grad_k, grad_v = _differentiate_columns(above, above_size, *ctx.saved_tensors, ctx.signed)
-    grads = grad_q, grad_k, grad_v, grad_mask if needs_value else None, grad_mask if needs_coefficients else None
+    grads = (
+        grad_q,
+        grad_k,
+        grad_v,
+        grad_mask if needs_value else None,
+        grad_mask if needs_coefficients else None,
+    )
     return *grads, *[None] * (_SIDES + 1)
 
 
@@ -138,7 +169,9 @@ def _compose_rows(
     grad_q, grad_mask = pairs._compose_rows(pattern, *tensors, signed)  # type: ignore[call-arg, arg-type]
     if coefficients is not None:
         grad_mask = grad_mask @ value.to(grad_mask.dtype)
-    return grad_q.to(q.dtype), grad_mask.to(value.dtype if coefficients is None else coefficients.dtype)
+    return grad_q.to(q.dtype), grad_mask.to(
+        value.dtype if coefficients is None else coefficients.dtype
+    )
 
 
 def _compose_columns(
@@ -159,7 +192,9 @@ def _differentiate_composition(ctx, compose, above) -> tuple[Tensor | None, ...]
     def composed(*inputs: Tensor | None) -> tuple[Tensor, Tensor]:
         return compose(Pattern.of_sides(*sides), *inputs, signed)
 
-    slopes = pairs.differentiate(composed, ctx.saved_tensors[:count], ctx.needs_input_grad[:count], above)
+    slopes = pairs.differentiate(
+        composed, ctx.saved_tensors[:count], ctx.needs_input_grad[:count], above
+    )
     return *slopes, *[None] * (_SIDES + 1)
 
 

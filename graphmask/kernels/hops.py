@@ -1,4 +1,7 @@
-"""Values of a mask from the numbers that its pairs have for each hop: a tall table times a few coefficients per head."""
+"""Values of a mask from the numbers that its pairs have for each hop.
+
+A tall table times a few coefficients per head.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,10 @@ from torch import Tensor
 
 
 class HopValues(NamedTuple):
-    """Values of a mask that are made where they are read: ``table [P, K + 1]`` and ``coefficients [H, K + 1]``."""
+    """Values of a mask that are made where they are read.
+
+    ``table [P, K + 1]`` and ``coefficients [H, K + 1]``.
+    """
 
     table: Tensor
     coefficients: Tensor

@@ -2,10 +2,10 @@
 
     numerator_i = sum over entries (i, j) of  M_ij (q_i . k_j) v_j,    normaliser_i = sum of |M_ij| (q_i . k_j)
 
-It is a composition of `sddmm` and `spmm`. With the extra `fast` a body compiled for CPUs takes one pass over the entries
-instead, and two more for the gradients, in which scores are formed again: no array holds a number per entry and channel, or per
-entry and head other than the values of the mask and their gradient. Its own derivative is that of the composition. On GPUs
-`fused` does the same.
+It is a composition of `sddmm` and `spmm`. With the extra `fast` a body compiled for CPUs takes one
+pass over the entries instead, and two more for the gradients, in which scores are formed again: no
+array holds a number per entry and channel, or per entry and head other than the values of the mask
+and their gradient. Its own derivative is that of the composition. On GPUs `fused` does the same.
 Letters: H heads, N nodes, m features, d value channels, P pairs.
 """
 
@@ -21,7 +21,8 @@ from .hops import HopValues
 from .pattern import Pattern
 from .primitives import in_one_type, sddmm, spmm
 
-# Multiply-adds below which the composition is called: a body is compiled for each number of channels, within seconds.
+# Multiply-adds below which the composition is called: a body is compiled for each number of
+# channels, within seconds.
 _WORTH_COMPILING = 2**22
 
 # Tensors of a pattern and its schedule that every operator is given.
@@ -32,7 +33,12 @@ _WIDEST = 256
 
 
 def pair_attention(
-    pattern: Pattern, q: Tensor, k: Tensor, v: Tensor, value: Tensor | HopValues, signed: bool = True
+    pattern: Pattern,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    value: Tensor | HopValues,
+    signed: bool = True,
 ) -> tuple[Tensor, Tensor]:
     r"""Numerator and normaliser, :math:`\sum_j M_{ij} (q_i \cdot k_j)\, v_j` and :math:`\sum_j |M_{ij}| (q_i \cdot k_j)`.
 
@@ -41,13 +47,17 @@ def pair_attention(
         q: ``[H, N, m]``.
         k: ``[H, N, m]``.
         v: ``[H, N, d]``.
-        value: ``[H, P]`` or ``[1, P]``, the mask at the entries; or :class:`~graphmask.kernels.HopValues`, which make it.
-        signed: whether values may be negative; where not, their signs are not read. (default: :obj:`True`)
+        value: ``[H, P]`` or ``[1, P]``, the mask at the entries; or
+            :class:`~graphmask.kernels.HopValues`, which make it.
+        signed: whether values may be negative; where not, their signs are not read. (default:
+            :obj:`True`)
 
     Returns:
-        ``[H, N, d]`` and ``[H, N]``, in the promoted type of all four; of half precision in float32, as they are summed.
+        ``[H, N, d]`` and ``[H, N]``, in the promoted type of all four; of half precision in
+        float32, as they are summed.
 
-    Cost: O(P H (m + d)) time; memory O(N H d) with the extra ``fast`` on CPU, and on GPUs with triton, otherwise O(P H) more.
+    Cost: O(P H (m + d)) time; memory O(N H d) with the extra ``fast`` on CPU, and on GPUs with
+    triton, otherwise O(P H) more.
 
     Example:
         >>> import torch
@@ -85,14 +95,24 @@ def runs_compiled(device: torch.device, work: int) -> bool:
 
 def _is_compiled(q: Tensor, v: Tensor) -> bool:
     wide = max(q.shape[2], v.shape[2]) > _WIDEST
-    return HAS_NUMBA and q.device.type == "cpu" and q.dtype in (torch.float32, torch.float64) and not wide
+    return (
+        HAS_NUMBA
+        and q.device.type == "cpu"
+        and q.dtype in (torch.float32, torch.float64)
+        and not wide
+    )
 
 
 def _is_worth_it(col: Tensor, q: Tensor, v: Tensor) -> bool:
-    return bool(q.shape[2] and v.shape[2]) and col.numel() * q.shape[0] * (q.shape[2] + v.shape[2]) >= _WORTH_COMPILING
+    return (
+        bool(q.shape[2] and v.shape[2])
+        and col.numel() * q.shape[0] * (q.shape[2] + v.shape[2]) >= _WORTH_COMPILING
+    )
 
 
-def _compose(pattern: Pattern, q: Tensor, k: Tensor, v: Tensor, value: Tensor, signed: bool) -> tuple[Tensor, Tensor]:
+def _compose(
+    pattern: Pattern, q: Tensor, k: Tensor, v: Tensor, value: Tensor, signed: bool
+) -> tuple[Tensor, Tensor]:
     score, ones = sddmm(pattern, q, k), v.new_ones(*v.shape[:2], 1)
     if not signed:
         total = spmm(pattern, score * value, torch.cat([v, ones], -1))
@@ -101,25 +121,46 @@ def _compose(pattern: Pattern, q: Tensor, k: Tensor, v: Tensor, value: Tensor, s
 
 
 def _compose_rows(
-    pattern: Pattern, above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, value: Tensor, signed: bool
+    pattern: Pattern,
+    above: Tensor,
+    above_size: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    value: Tensor,
+    signed: bool,
 ) -> tuple[Tensor, Tensor]:
     """Gradients of q and of the values of the mask."""
     weight = _weigh(pattern, above, above_size, v, value, signed)
     grad_value = sddmm(pattern, q, k) * weight
     shared = len(value) < len(q)
-    return spmm(pattern, value * weight, k), grad_value.sum(0, keepdim=True) if shared else grad_value
+    return spmm(pattern, value * weight, k), grad_value.sum(
+        0, keepdim=True
+    ) if shared else grad_value
 
 
 def _compose_columns(
-    pattern: Pattern, above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, value: Tensor, signed: bool
+    pattern: Pattern,
+    above: Tensor,
+    above_size: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    value: Tensor,
+    signed: bool,
 ) -> tuple[Tensor, Tensor]:
     """Gradients of k and v."""
     weight = _weigh(pattern, above, above_size, v, value, signed)
     slope, mixed = (value * x for x in (weight, sddmm(pattern, q, k)))
-    return tuple(spmm(pattern.mT, x.index_select(1, pattern.order), y) for x, y in ((slope, q), (mixed, above)))  # type: ignore[return-value]
+    return tuple(
+        spmm(pattern.mT, x.index_select(1, pattern.order), y)
+        for x, y in ((slope, q), (mixed, above))
+    )  # type: ignore[return-value]
 
 
-def _weigh(pattern: Pattern, above: Tensor, above_size: Tensor, v: Tensor, value: Tensor, signed: bool) -> Tensor:
+def _weigh(
+    pattern: Pattern, above: Tensor, above_size: Tensor, v: Tensor, value: Tensor, signed: bool
+) -> Tensor:
     """``[H, P]``, the gradient of ``M_ij (q_i . k_j)``."""
     size = above_size.index_select(1, pattern.row)
     return sddmm(pattern, above, v) + (value.sgn() * size if signed else size)
@@ -162,7 +203,9 @@ def _differentiate_columns(
     if _is_worth_it(col, q, v):
         from ._pairs_numba import differentiate_columns
 
-        return differentiate_columns(above, above_size, q, k, v, value, colptr, row, order, visits, signed)
+        return differentiate_columns(
+            above, above_size, q, k, v, value, colptr, row, order, visits, signed
+        )
     pattern = Pattern.of_sides(rowptr, col, colptr, row, order, back)
     return _by_nodes(_compose_columns(pattern, above, above_size, q, k, v, value, signed))
 
@@ -184,12 +227,16 @@ def _(q: Tensor, k: Tensor, v: Tensor, *_: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @_differentiate_rows.register_fake
-def _(above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, value: Tensor, *_: Tensor) -> tuple[Tensor, Tensor]:
+def _(
+    above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, value: Tensor, *_: Tensor
+) -> tuple[Tensor, Tensor]:
     return _empty_by_nodes(q, value)
 
 
 @_differentiate_columns.register_fake
-def _(above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, *_: Tensor) -> tuple[Tensor, Tensor]:
+def _(
+    above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, *_: Tensor
+) -> tuple[Tensor, Tensor]:
     return _empty_by_nodes(k, v)
 
 
@@ -214,7 +261,10 @@ def differentiate(
     needed: Sequence[bool],
     above: Sequence[Tensor],
 ) -> list[Tensor | None]:
-    """Gradients of the inputs of a composition that are needed, given those of its outputs; differentiable in turn."""
+    """Gradients of the inputs of a composition that are needed, given those of its outputs.
+
+    Differentiable in turn.
+    """
     inputs, wanted = list(inputs), [number for number, each in enumerate(needed) if each]
     further = torch.is_grad_enabled()
     with torch.enable_grad():
@@ -222,7 +272,9 @@ def differentiate(
         for number in wanted:
             inputs[number] = inputs[number].view_as(inputs[number])  # type: ignore[union-attr, arg-type]
         outputs = compose(*inputs)
-        chosen = [(out, slope) for out, slope in zip(outputs, above, strict=True) if out.requires_grad]
+        chosen = [
+            (out, slope) for out, slope in zip(outputs, above, strict=True) if out.requires_grad
+        ]
         slopes = torch.autograd.grad(
             [out for out, _ in chosen],
             [inputs[number] for number in wanted],  # type: ignore[arg-type]

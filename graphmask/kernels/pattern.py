@@ -14,12 +14,14 @@ from graphmask._structure import structure
 
 _INT32_MAX = 2**31 - 1
 
-# Entries from which on a pattern is visited in an order of its own, and entries of a row that this order is found from.
+# Entries from which on a pattern is visited in an order of its own, and entries of a row that this
+# order is found from.
 _LARGE = 2**18
 _NEIGHBOURS = 8
 
-# Windows of so many rows that follow each other, and the share of their entries that may lie in other columns each for the
-# order to be good as it is: then most of what a window reads is read again while it is in the cache.
+# Windows of so many rows that follow each other, and the share of their entries that may lie in
+# other columns each for the order to be good as it is: then most of what a window reads is read
+# again while it is in the cache.
 _WINDOWS = 16
 _WINDOW = 256
 _NEAR = 0.3
@@ -34,7 +36,8 @@ class Pattern:
         col: ``[nnz]``, column of each entry.
         num_cols: ``C``.
 
-    Indices are int32 wherever they fit: torch's CPU sparse products are about 15 times slower on int64.
+    Indices are int32 wherever they fit: torch's CPU sparse products are about 15 times slower on
+    int64.
     """
 
     rowptr: Tensor
@@ -55,7 +58,9 @@ class Pattern:
         return cls(rowptr, col.to(index_type).contiguous(), num_cols)
 
     @classmethod
-    def of_sides(cls, rowptr: Tensor, col: Tensor, colptr: Tensor, row: Tensor, order: Tensor, back: Tensor) -> Pattern:
+    def of_sides(
+        cls, rowptr: Tensor, col: Tensor, colptr: Tensor, row: Tensor, order: Tensor, back: Tensor
+    ) -> Pattern:
         """A square pattern and its transpose, put together again from the tensors that a custom operator was given."""
         made = cls(rowptr, col, rowptr.numel() - 1)
         made.__dict__.update(order=order, _transposed=(colptr, row, back))
@@ -81,11 +86,18 @@ class Pattern:
     def identity(self) -> Pattern:
         """The diagonal of a square pattern, kept so that what is derived from both is found again."""
         nodes = torch.arange(self.shape[0], dtype=self.col.dtype, device=self.col.device)
-        return Pattern(torch.arange(self.shape[0] + 1, dtype=self.col.dtype, device=self.col.device), nodes, self.num_cols)
+        return Pattern(
+            torch.arange(self.shape[0] + 1, dtype=self.col.dtype, device=self.col.device),
+            nodes,
+            self.num_cols,
+        )
 
     @structure
     def order(self) -> Tensor:
-        """``[nnz]``, the entries in column order: ``values[order]`` are the values of :attr:`mT`."""
+        """``[nnz]``, the entries in column order.
+
+        ``values[order]`` are the values of :attr:`mT`.
+        """
         return self._columns[2]
 
     @structure
@@ -107,7 +119,10 @@ class Pattern:
 
     @structure
     def _columns(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Where columns begin, and the row and number of each entry in column order: counted on CPU, sorted elsewhere."""
+        """Where columns begin, and the row and number of each entry in column order.
+
+        Counted on CPU, sorted elsewhere.
+        """
         if self.col.device.type == "cpu" and self.nnz and not torch.compiler.is_compiling():
             return self._count_columns()
         return self._sort_columns()
@@ -119,15 +134,21 @@ class Pattern:
 
     def _count_columns(self) -> tuple[Tensor, Tensor, Tensor]:
         number = np.arange(self.nnz, dtype=self.col.numpy().dtype)
-        found = csr_matrix((number, self.col.numpy(), self.rowptr.numpy()), shape=self.shape).tocsc()
-        colptr, row, order = (torch.from_numpy(x).to(self.col.dtype) for x in (found.indptr, found.indices, found.data))
+        found = csr_matrix(
+            (number, self.col.numpy(), self.rowptr.numpy()), shape=self.shape
+        ).tocsc()
+        colptr, row, order = (
+            torch.from_numpy(x).to(self.col.dtype)
+            for x in (found.indptr, found.indices, found.data)
+        )
         return colptr, row, order
 
     @structure
     def schedule(self) -> Tensor:
         """``[R]``, the rows of a large square pattern in an order in which neighbours follow each other; else empty.
 
-        Rows that share columns then find them in the cache. The order is reverse Cuthill-McKee of a part of the entries.
+        Rows that share columns then find them in the cache. The order is reverse Cuthill-McKee of a
+        part of the entries.
         """
         square, here = self.shape[0] == self.num_cols, self.col.device.type == "cpu"
         if not (square and here) or self.nnz < _LARGE or self._is_local():
@@ -144,7 +165,9 @@ class Pattern:
         """About :data:`_NEIGHBOURS` entries of each row, evenly spaced."""
         counts = self.rowptr.diff()
         step = torch.div(counts, _NEIGHBOURS, rounding_mode="floor").clamp(min=1)
-        first, step = (x.repeat_interleave(counts, output_size=self.nnz) for x in (self.rowptr[:-1], step))
+        first, step = (
+            x.repeat_interleave(counts, output_size=self.nnz) for x in (self.rowptr[:-1], step)
+        )
         kept = (torch.arange(self.nnz, dtype=self.col.dtype) - first) % step == 0
         return Pattern.from_coo(self.row[kept], self.col[kept], self.shape)
 
@@ -152,7 +175,10 @@ class Pattern:
         """Whether rows that follow each other share most of their columns already."""
         rows = self.shape[0]
         starts = torch.linspace(0, max(rows - _WINDOW, 0), _WINDOWS).long().tolist()
-        windows = [self.col[self.rowptr[start] : self.rowptr[min(start + _WINDOW, rows)]] for start in starts]
+        windows = [
+            self.col[self.rowptr[start] : self.rowptr[min(start + _WINDOW, rows)]]
+            for start in starts
+        ]
         # Each window has its own rows' columns to read once, however good the order is.
         fresh = sum(max(len(window.unique()) - _WINDOW, 0) for window in windows)
         return fresh < _NEAR * sum(map(len, windows))

@@ -3,8 +3,9 @@
     spmm(P, a, x)_i  = sum over entries (i, j) of P of  a_ij x_j        d/da = sddmm, d/dx = spmm on the transpose
     sddmm(P, x, y)_ij = x_i . y_j at the entries (i, j) of P            d/dx = spmm,  d/dy = spmm on the transpose
 
-So derivatives of every order come from these two. They are registered as custom operators with fake implementations:
-`torch.compile(fullgraph=True)` traces through them. Autocast is off inside: sums stay in the type they came in.
+So derivatives of every order come from these two. They are registered as custom operators with fake
+implementations: `torch.compile(fullgraph=True)` traces through them. Autocast is off inside: sums
+stay in the type they came in.
 Letters: H heads, N rows, M columns, C channels, nnz entries.
 """
 
@@ -109,13 +110,22 @@ def _sides(pattern: Pattern) -> tuple[Tensor, ...]:
 
 @torch.library.custom_op("graphmask::spmm", mutates_args=())
 def _spmm(
-    value: Tensor, x: Tensor, rowptr: Tensor, col: Tensor, colptr: Tensor, row: Tensor, order: Tensor, back: Tensor
+    value: Tensor,
+    x: Tensor,
+    rowptr: Tensor,
+    col: Tensor,
+    colptr: Tensor,
+    row: Tensor,
+    order: Tensor,
+    back: Tensor,
 ) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         return multiply(value, x, rowptr, col, row, back)
 
 
-def multiply(value: Tensor, x: Tensor, rowptr: Tensor, col: Tensor, row: Tensor, back: Tensor) -> Tensor:
+def multiply(
+    value: Tensor, x: Tensor, rowptr: Tensor, col: Tensor, row: Tensor, back: Tensor
+) -> Tensor:
     """The body of :func:`spmm` that runs best where x lies."""
     if is_fused(x):
         from ._spmm_triton import spmm
@@ -126,7 +136,14 @@ def multiply(value: Tensor, x: Tensor, rowptr: Tensor, col: Tensor, row: Tensor,
 
 @torch.library.custom_op("graphmask::sddmm", mutates_args=())
 def _sddmm(
-    x: Tensor, y: Tensor, rowptr: Tensor, col: Tensor, colptr: Tensor, row: Tensor, order: Tensor, back: Tensor
+    x: Tensor,
+    y: Tensor,
+    rowptr: Tensor,
+    col: Tensor,
+    colptr: Tensor,
+    row: Tensor,
+    order: Tensor,
+    back: Tensor,
 ) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         if is_fused(x):

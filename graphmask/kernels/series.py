@@ -2,8 +2,8 @@
 
     y = sum_k a_hk W^k x        d/dx = sum_k a_hk (W^T)^k g        d/da_hk = x . (W^T)^k g        for the gradient g of y
 
-Both derivatives come from one run through the powers of the transpose. Their own derivative is that of the composition of
-`spmm`. Letters: H heads, N nodes, C channels, K order, nnz entries.
+Both derivatives come from one run through the powers of the transpose. Their own derivative is that
+of the composition of `spmm`. Letters: H heads, N nodes, C channels, K order, nnz entries.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def power_series(pattern: Pattern, weight: Tensor, alpha: Tensor, x: Tensor) -> 
         alpha: ``[H, K + 1]`` or ``[1, K + 1]``.
         x: ``[H, N, C]`` or ``[1, N, C]``, of the same type as both.
 
-    Cost: O(K nnz H C) time, O(N H C) memory; K times the memory where the gradient of ``weight`` is wanted, or
-        any gradient for weights per head.
+    Cost: O(K nnz H C) time, O(N H C) memory; K times the memory where the gradient of ``weight`` is
+        wanted, or any gradient for weights per head.
 
     Example:
         >>> import torch
@@ -36,7 +36,11 @@ def power_series(pattern: Pattern, weight: Tensor, alpha: Tensor, x: Tensor) -> 
         >>> power_series(path, torch.ones(4), torch.tensor([[1.0, 10.0, 100.0]]), x).flatten()
         tensor([101.,  10., 100.])
     """
-    if alpha.shape[1] == 1 or weight.dim() == 2 or (weight.requires_grad and torch.is_grad_enabled()):
+    if (
+        alpha.shape[1] == 1
+        or weight.dim() == 2
+        or (weight.requires_grad and torch.is_grad_enabled())
+    ):
         return _compose(pattern, weight, alpha, x)
     heads = max(len(x), len(alpha))
     return _series(x.expand(heads, -1, -1), alpha.expand(heads, -1), weight, *_sides(pattern))
@@ -51,7 +55,9 @@ def _compose(pattern: Pattern, weight: Tensor, alpha: Tensor, x: Tensor) -> Tens
     return total
 
 
-def _multiply(weight: Tensor, x: Tensor, rowptr: Tensor, col: Tensor, row: Tensor, back: Tensor) -> Tensor:
+def _multiply(
+    weight: Tensor, x: Tensor, rowptr: Tensor, col: Tensor, row: Tensor, back: Tensor
+) -> Tensor:
     """``W x`` for all heads together, ``[N, H, C]``."""
     nodes, heads, channels = x.shape
     wide = x.view(1, nodes, heads * channels)
@@ -121,7 +127,9 @@ def _series_backward(ctx, above: Tensor) -> tuple[Tensor | None, ...]:  # type: 
     return grad_x, grad_alpha, *[None] * 7
 
 
-def _compose_gradients(pattern: Pattern, weight: Tensor, above: Tensor, x: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+def _compose_gradients(
+    pattern: Pattern, weight: Tensor, above: Tensor, x: Tensor, alpha: Tensor
+) -> tuple[Tensor, Tensor]:
     grad_x, power, moments = torch.zeros_like(x), above, []
     for number, coefficient in enumerate(alpha.unsqueeze(-1).unsqueeze(-1).unbind(1)):
         power = spmm(pattern, weight.unsqueeze(0), power) if number else power

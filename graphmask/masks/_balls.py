@@ -14,7 +14,8 @@ from graphmask._checks import refuse
 from graphmask.kernels import Pattern
 from graphmask.topology import Topology
 
-# Rows that balls are grown for together, and multiply-adds of one sparse product: rows are halved until it takes no more.
+# Rows that balls are grown for together, and multiply-adds of one sparse product: rows are halved
+# until it takes no more.
 _ROWS = 8192
 _WORK = 2**25
 
@@ -39,7 +40,9 @@ def grow_balls(topology: Topology, max_hops: int, max_entries: int) -> Balls:
     """
     pattern = topology.pattern
     ones = np.ones(pattern.nnz, dtype=np.int32)
-    edges = csr_matrix((ones, pattern.col.cpu().numpy(), pattern.rowptr.cpu().numpy()), shape=pattern.shape)
+    edges = csr_matrix(
+        (ones, pattern.col.cpu().numpy(), pattern.rowptr.cpu().numpy()), shape=pattern.shape
+    )
     growth = _Growth(edges, max_hops, max_entries)
     for start in range(0, topology.num_nodes, _ROWS):
         growth.grow(np.arange(start, min(start + _ROWS, topology.num_nodes)))
@@ -73,10 +76,14 @@ class _Growth:
     def balls(self, device: torch.device) -> Balls:
         """All of them as one pattern."""
         whole = vstack(self.parts, format="csr") if self.parts else self.edges
-        rowptr, col, hop = (torch.from_numpy(x).to(device) for x in (whole.indptr, whole.indices, whole.data - 1))
+        rowptr, col, hop = (
+            torch.from_numpy(x).to(device) for x in (whole.indptr, whole.indices, whole.data - 1)
+        )
         return Balls(Pattern.from_counts(rowptr.long().diff(), col, self.edges.shape[1]), hop)
 
-    def _step(self, found: csr_matrix, front: csr_matrix, hop: int) -> tuple[csr_matrix, csr_matrix]:
+    def _step(
+        self, found: csr_matrix, front: csr_matrix, hop: int
+    ) -> tuple[csr_matrix, csr_matrix]:
         """What is found with one hop more, as one more than its hops, and of it what is new."""
         reached = front @ self.edges
         reached.data[:] = _NEW
@@ -91,5 +98,7 @@ class _Growth:
         fresh = total.data == _NEW
         total.data = np.where(fresh, hop + 1, total.data % _NEW)
         kept = np.concatenate([[0], np.cumsum(fresh)])[total.indptr]
-        new = csr_matrix((np.ones(kept[-1], dtype=np.int32), total.indices[fresh], kept), shape=total.shape)
+        new = csr_matrix(
+            (np.ones(kept[-1], dtype=np.int32), total.indices[fresh], kept), shape=total.shape
+        )
         return total, new

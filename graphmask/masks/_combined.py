@@ -24,7 +24,11 @@ class CombinedMask(TopologicalMask):
             raise refuse("masks", "at least one", "none")
         for mask in masks:
             if not isinstance(mask, TopologicalMask):
-                raise refuse_type("masks", "TopologicalMasks, and what they are multiplied with a number or tensor", mask)
+                raise refuse_type(
+                    "masks",
+                    "TopologicalMasks, and what they are multiplied with a number or tensor",
+                    mask,
+                )
         heads = {mask.heads for mask in masks}
         if len(heads - {1}) > 1:
             raise refuse("masks", "of the same number of heads, or one", f"heads {sorted(heads)}")
@@ -32,7 +36,11 @@ class CombinedMask(TopologicalMask):
         self.masks = nn.ModuleList(masks)
         kinds = {str(demand.sampler.normalization) for demand in self._demands()}
         if len(kinds) > 1:
-            raise refuse("masks", "on walks of the same normalisation, since they share them", f"{sorted(kinds)}")
+            raise refuse(
+                "masks",
+                "on walks of the same normalisation, since they share them",
+                f"{sorted(kinds)}",
+            )
 
     @property
     def cost(self) -> str:  # type: ignore[override]
@@ -47,7 +55,10 @@ class CombinedMask(TopologicalMask):
 
     @property
     def walk_demand(self) -> WalkDemand | None:
-        """Walks that serve all of them: as many sets as any reads, drawn by the sampler of most hops."""
+        """Walks that serve all of them.
+
+        As many sets as any reads, drawn by the sampler of most hops.
+        """
         demands = self._demands()
         if not demands:
             return None

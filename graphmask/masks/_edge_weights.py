@@ -19,7 +19,8 @@ _ONE = math.log(math.e - 1)
 class EdgeWeights(nn.Module):
     r""":math:`w_h(e) = w_e\, \mathrm{softplus}(a_h \cdot z_e + b_h)` for features :math:`z_e` and weights :math:`w_e` of edges.
 
-    Starts at :math:`a = 0` and at the b of which softplus is 1: at the weights of the graph, whatever the features are.
+    Starts at :math:`a = 0` and at the b of which softplus is 1: at the weights of the graph,
+    whatever the features are.
 
     Args:
         edge_dim: D, or -1 to read it from the first features.
@@ -39,7 +40,11 @@ class EdgeWeights(nn.Module):
             ValueError: where the topology has no features, or not D of them.
         """
         z, dim = topology.edge_attr, self.linear.in_channels
-        wanted = "of shape [E, D]" if dim == -1 else f"of shape [E, D] with D = {dim} (edge_dim of the mask)"
+        wanted = (
+            "of shape [E, D]"
+            if dim == -1
+            else f"of shape [E, D] with D = {dim} (edge_dim of the mask)"
+        )
         if z is None:
             raise refuse("edge_attr", f"given, {wanted}: the mask weighs edges by it", None)
         z = z.unsqueeze(-1) if z.dim() == 1 else z
@@ -54,7 +59,10 @@ class EdgeWeights(nn.Module):
 
 
 class _ToOne(Linear):
-    """PyG's linear map, which may learn the size of its input from it; it starts at zero, and at the bias of weight one."""
+    """PyG's linear map, which may learn the size of its input from it.
+
+    It starts at zero, and at the bias of weight one.
+    """
 
     @torch.no_grad()
     def reset_parameters(self) -> None:

@@ -29,7 +29,11 @@ class FactoredMask(MaskOnWalks):
         seed: int,
     ) -> None:
         if f is not None and alpha is not None:
-            raise refuse("f, alpha", "given one at most: the coefficients of each factor, or of the product", "both")
+            raise refuse(
+                "f, alpha",
+                "given one at most: the coefficients of each factor, or of the product",
+                "both",
+            )
         check_integer("degree", degree, 1)
         if alpha is None:
             modulation = make_coefficients(NonNegative if f is None else f, hops, heads)
@@ -53,7 +57,9 @@ class FactoredMask(MaskOnWalks):
 
     def _operator(self, topology: Topology) -> MaskOperator:
         factors = self._factors(topology)
-        return ProductOperator(*(factor.mT if number % 2 else factor for number, factor in enumerate(factors)))
+        return ProductOperator(
+            *(factor.mT if number % 2 else factor for number, factor in enumerate(factors))
+        )
 
     def _patterns(self, topology: Topology) -> Iterable[Pattern]:
         sets = self._read(topology)
@@ -61,4 +67,8 @@ class FactoredMask(MaskOnWalks):
 
     def _describe_f(self) -> str:
         """The argument that f was made from."""
-        return f"alpha={type(self.f.alpha).__name__}" if isinstance(self.f, Deconvolution) else f"f={type(self.f).__name__}"
+        return (
+            f"alpha={type(self.f.alpha).__name__}"
+            if isinstance(self.f, Deconvolution)
+            else f"f={type(self.f).__name__}"
+        )

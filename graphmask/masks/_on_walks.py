@@ -28,7 +28,9 @@ class MaskOnWalks(TopologicalMask):
         if not isinstance(self.sampler, WalkSampler):
             raise refuse_type("sampler", "a WalkSampler, such as ResampledWalks()", sampler)
         if self.sampler.hops < self.hops:
-            raise refuse("sampler", f"of at least {self.hops} hops, as the mask", repr(self.sampler))
+            raise refuse(
+                "sampler", f"of at least {self.hops} hops, as the mask", repr(self.sampler)
+            )
         self.seed = check_integer("seed", seed, 0)
 
     @property
@@ -45,7 +47,8 @@ class MaskOnWalks(TopologicalMask):
     def target(self, topology: Topology) -> MaskOperator:
         """The mask that this one estimates, exact.
 
-        W has the normalisation that the topology's walks were drawn with, or the sampler's where they do not tell.
+        W has the normalisation that the topology's walks were drawn with, or the sampler's where
+        they do not tell.
 
         Cost: nothing yet; its products are those of a power series, O(K E) per column and factor.
         """
@@ -66,7 +69,9 @@ class MaskOnWalks(TopologicalMask):
         wanted = topology.requires_grad and torch.is_grad_enabled()
         for walks in topology.walk_sets[: self.num_sets]:
             if walks.num_hops < self.hops:
-                raise refuse("topology", f"with walks of at least {self.hops} hops, as the mask", repr(walks))
+                raise refuse(
+                    "topology", f"with walks of at least {self.hops} hops, as the mask", repr(walks)
+                )
             if wanted and not walks.requires_grad and bool((walks.hop > 0).any()):
                 raise refuse(
                     "edge_weight",
@@ -81,7 +86,9 @@ class MaskOnWalks(TopologicalMask):
         """``sum_t c_t S_t`` for the coefficients c ``[H, K + 1]`` of each head."""
         unused = coefficients.new_zeros(self.heads, walks.num_hops - self.hops)
         value = walks.values(torch.cat([coefficients, unused], 1))
-        return SparseOperator(topology, walks.pattern, value, self.coefficients.nonnegative and walks.nonnegative)
+        return SparseOperator(
+            topology, walks.pattern, value, self.coefficients.nonnegative and walks.nonnegative
+        )
 
     def _factors(self, topology: Topology) -> list[SparseOperator]:
         """:meth:`_combine` for each set of walks."""

@@ -12,22 +12,34 @@ from graphmask.topology import Topology
 
 
 def centred_positions(topology: Topology, dim: int, dtype: torch.dtype) -> Tensor:
-    """``[N, D]`` positions about the mean of each graph: what depends on offsets only keeps its digits far from the origin.
+    """``[N, D]`` positions about the mean of each graph.
+
+    What depends on offsets only keeps its digits far from the origin.
 
     Raises:
         ValueError: for a topology without positions, or with positions of another dimension.
     """
     pos = topology.pos
     if pos is None:
-        raise refuse("topology", "with positions: Topology(..., pos=) or Data(pos=)", f"{topology!r} with pos=None")
+        raise refuse(
+            "topology",
+            "with positions: Topology(..., pos=) or Data(pos=)",
+            f"{topology!r} with pos=None",
+        )
     if pos.shape[1] != dim:
-        raise refuse("topology", f"with positions of dimension {dim}, as the mask's dim", f"pos of shape {list(pos.shape)}")
+        raise refuse(
+            "topology",
+            f"with positions of dimension {dim}, as the mask's dim",
+            f"pos of shape {list(pos.shape)}",
+        )
     pos = pos.double()  # means are the same in any order then, up to the rounding of dtype
     if topology.batch is None:
         mean = pos.mean(0, keepdim=True)
     else:
         share = pos * inverse_sizes(topology, pos.dtype)
-        mean = pos.new_zeros(topology.num_graphs, dim).index_add(0, topology.batch, share)[topology.batch]
+        mean = pos.new_zeros(topology.num_graphs, dim).index_add(0, topology.batch, share)[
+            topology.batch
+        ]
     return (pos - mean).to(dtype)
 
 
@@ -49,7 +61,9 @@ def all_pairs(topology: Topology) -> Pattern:
 def from_dense(topology: Topology, dense: Tensor) -> SparseOperator:
     """The blocks of a non-negative matrix ``[H, N, N]`` on the graphs, as an operator."""
     pattern = topology.derive(all_pairs)
-    return SparseOperator(topology, pattern, dense[:, pattern.row.long(), pattern.col.long()], nonnegative=True)
+    return SparseOperator(
+        topology, pattern, dense[:, pattern.row.long(), pattern.col.long()], nonnegative=True
+    )
 
 
 def offsets(topology: Topology, dim: int, dtype: torch.dtype) -> Tensor:

@@ -7,7 +7,10 @@ from torch import Tensor
 
 
 def binomials(top: float, hops: int) -> list[float]:
-    """``binom(top, k)`` for k from 0 to K: the coefficients of ``(1 + x)^top``, for any real number."""
+    """``binom(top, k)`` for k from 0 to K.
+
+    The coefficients of ``(1 + x)^top``, for any real number.
+    """
     found = [1.0]
     for k in range(1, hops + 1):
         found.append(found[-1] * (top - k + 1) / k)
@@ -21,7 +24,8 @@ def series_root(alpha: Tensor, factors: int) -> Tensor:
         f_0 = \alpha_0^{1/n}, \quad
         f_k = \frac{1}{k \alpha_0} \sum_{j=1}^{k} \Big(\frac{j}{n} - k + j\Big) \alpha_j f_{k-j}
 
-    by comparing coefficients in :math:`n\, \alpha f' = \alpha' f`, which holds for :math:`f = \alpha^{1/n}`.
+    by comparing coefficients in :math:`n\, \alpha f' = \alpha' f`, which holds for :math:`f =
+    \alpha^{1/n}`.
     """
     wide = alpha.double()
     lead = wide[:, :1]

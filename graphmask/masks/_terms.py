@@ -1,6 +1,7 @@
 """How many terms a series needs, by proved bounds on its tail, and the coefficients of these.
 
-Each count keeps one term more than values need: the derivative of the tail with respect to the scale then keeps the bound too.
+Each count keeps one term more than values need: the derivative of the tail with respect to the
+scale then keeps the bound too.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ _LARGEST = 10_000_000
 
 
 def count_taylor(t: float, tolerance: float) -> int:
-    r"""The least K with :math:`\sum_{k \ge K} e^{-t} t^k / k! \le` tolerance: a tail of the Poisson law.
+    r"""The least K with :math:`\sum_{k \ge K} e^{-t} t^k / k! \le` tolerance.
 
-    Bernstein's inequality says how far to look. For a norm of W of at most 1 the terms above K of :math:`e^{t(W - I)}` have
-    norms of at most that in all. The derivative of the k-th coefficient is the (k - 1)-th less the k-th, and the terms of the
-    derivative at most twice that.
+    A tail of the Poisson law.
+
+    Bernstein's inequality says how far to look. For a norm of W of at most 1 the terms above K of
+    :math:`e^{t(W - I)}` have norms of at most that in all. The derivative of the k-th coefficient
+    is the (k - 1)-th less the k-th, and the terms of the derivative at most twice that.
     """
     ease = math.log(1 / tolerance) / 3
     bound = t + ease + math.sqrt(ease**2 + 6 * t * ease)
@@ -35,9 +38,10 @@ def count_taylor(t: float, tolerance: float) -> int:
 def count_chebyshev(t: float, tolerance: float) -> int:
     r"""The least K with :math:`\sum_{k \ge K} 2 e^{-t} I_k(t) \le` tolerance, for modified Bessel functions I.
 
-    These are the coefficients of :math:`e^{t(x - 1)}`, and T_k(W) has a norm of at most 1 for a symmetric W with a spectrum in
-    [-1, 1]. The Taylor series bounds the tail of the tail: a power :math:`x^k` is a mean of the first k Chebyshev polynomials.
-    Twice the derivative of the k-th coefficient is the sum of its neighbours less twice itself.
+    These are the coefficients of :math:`e^{t(x - 1)}`, and T_k(W) has a norm of at most 1 for a
+    symmetric W with a spectrum in [-1, 1]. The Taylor series bounds the tail of the tail: a power
+    :math:`x^k` is a mean of the first k Chebyshev polynomials. Twice the derivative of the k-th
+    coefficient is the sum of its neighbours less twice itself.
     """
     last = count_taylor(t, tolerance / 100)
     size = 2 * ive(np.arange(last + 1), t)
@@ -48,9 +52,10 @@ def count_chebyshev(t: float, tolerance: float) -> int:
 def count_neumann(a: float, tolerance: float) -> int:
     r"""The least K, or one near it, with :math:`a^K ((K + 1)(1 - a) + 1) \le` tolerance.
 
-    For a norm of W of at most 1 the terms above K of :math:`(I - aW)^{-1}` have norms of at most :math:`a^{K+1} / (1 - a)` in
-    all, which is tolerance times the bound :math:`1 / (1 - a)` on the whole; their derivatives with respect to a, tolerance
-    times the bound :math:`1 / (1 - a)^2` on the whole derivative.
+    For a norm of W of at most 1 the terms above K of :math:`(I - aW)^{-1}` have norms of at most
+    :math:`a^{K+1} / (1 - a)` in all, which is tolerance times the bound :math:`1 / (1 - a)` on the
+    whole; their derivatives with respect to a, tolerance times the bound :math:`1 / (1 - a)^2` on
+    the whole derivative.
     """
     terms, before = 1, 0
     while terms > before:
@@ -69,7 +74,8 @@ def taylor_coefficients(log_t: Tensor, order: int) -> Tensor:
 def chebyshev_coefficients(log_t: Tensor, order: int) -> Tensor:
     r"""``[H, K + 1]``, those of :math:`e^{t(x - 1)}` in float64 for ``log_t [H]``, by quadrature.
 
-    .. math:: c_k = \frac{2 - [k = 0]}{n} \sum_{j=0}^{n-1} e^{t(\cos\theta_j - 1)} \cos k\theta_j, \quad
+    .. math:: c_k = \frac{2 - [k = 0]}{n} \sum_{j=0}^{n-1} e^{t(\cos\theta_j - 1)} \cos k\theta_j,
+    \quad
         \theta_j = \pi (j + 1/2) / n
 
     With n = 2(K + 1) nodes each is off by what the coefficients from 3K + 4 on sum to.

@@ -23,7 +23,8 @@ class SumMask(CombinedMask):
         masks: masks of the same number of heads, or of one.
 
     Raises:
-        ValueError: for no mask, masks of different numbers of heads, or masks on walks of different normalisations.
+        ValueError: for no mask, masks of different numbers of heads, or masks on walks of different
+            normalisations.
 
     Cost: the sum of the terms' costs; sparse terms are merged, in O(nnz log nnz).
 
@@ -64,11 +65,12 @@ class MatrixProduct(CombinedMask):
     .. math:: M_{ij} = \sum_l (M_1)_{il} (M_2)_{lj}
 
     Args:
-        masks: masks of the same number of heads, or of one. Signed factors are refused by attention unless graphs are small:
-            the product hides the absolute values that the normaliser sums.
+        masks: masks of the same number of heads, or of one. Signed factors are refused by attention
+            unless graphs are small: the product hides the absolute values that the normaliser sums.
 
     Raises:
-        ValueError: for no mask, masks of different numbers of heads, or masks on walks of different normalisations.
+        ValueError: for no mask, masks of different numbers of heads, or masks on walks of different
+            normalisations.
 
     Cost: the sum of the factors' costs.
 
@@ -86,7 +88,9 @@ class MatrixProduct(CombinedMask):
         return ProductOperator(*(mask(topology) for mask in self._parts()))
 
     def __repr__(self) -> str:
-        return " @ ".join(f"({mask!r})" if isinstance(mask, SumMask) else repr(mask) for mask in self.masks)
+        return " @ ".join(
+            f"({mask!r})" if isinstance(mask, SumMask) else repr(mask) for mask in self.masks
+        )
 
 
 class Transposed(CombinedMask):
@@ -116,7 +120,11 @@ class Transposed(CombinedMask):
         return [side for pattern in super()._patterns(topology) for side in (pattern, pattern.mT)]
 
     def __repr__(self) -> str:
-        return f"({self.masks[0]!r}).mT" if isinstance(self.masks[0], SumMask) else f"{self.masks[0]!r}.mT"
+        return (
+            f"({self.masks[0]!r}).mT"
+            if isinstance(self.masks[0], SumMask)
+            else f"{self.masks[0]!r}.mT"
+        )
 
 
 class Symmetrized(Transposed):
@@ -184,7 +192,9 @@ class ScaledMask(CombinedMask):
         self._initial = scale.detach().clone() if isinstance(scale, Tensor) else scale
 
     def _operator(self, topology: Topology) -> MaskOperator:
-        return ScaledOperator(self.mask(topology), self.scale)  # torch.compile does not follow a product with a tensor
+        return ScaledOperator(
+            self.mask(topology), self.scale
+        )  # torch.compile does not follow a product with a tensor
 
     @property
     def mask(self) -> TopologicalMask:
@@ -200,5 +210,11 @@ class ScaledMask(CombinedMask):
             self.scale.data.copy_(self._initial)
 
     def __repr__(self) -> str:
-        scale = self._initial.flatten().tolist() if isinstance(self._initial, Tensor) else self._initial
-        return f"{scale} * ({self.mask!r})" if isinstance(self.mask, SumMask) else f"{scale} * {self.mask!r}"
+        scale = (
+            self._initial.flatten().tolist() if isinstance(self._initial, Tensor) else self._initial
+        )
+        return (
+            f"{scale} * ({self.mask!r})"
+            if isinstance(self.mask, SumMask)
+            else f"{scale} * {self.mask!r}"
+        )

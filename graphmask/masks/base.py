@@ -19,13 +19,17 @@ from graphmask.operators.executions import prefers_blocks
 from graphmask.topology import Topology
 from graphmask.walks import WalkSampler
 
-# Graphs of so many nodes are worth a warning where their walks are drawn again and again, in training.
+# Graphs of so many nodes are worth a warning where their walks are drawn again and again, in
+# training.
 _LARGE = 1000
 _AGAIN = 5
 
 
 class WalkDemand(NamedTuple):
-    """The walks that a mask reads: how many independent sets, who draws them where there are none, and from which seed."""
+    """The walks that a mask reads.
+
+    How many independent sets, who draws them where there are none, and from which seed.
+    """
 
     sets: int
     sampler: WalkSampler
@@ -33,18 +37,22 @@ class WalkDemand(NamedTuple):
 
 
 class TopologicalMask(Recorded, nn.Module, ABC):
-    """A learnable function of the weighted adjacency: ``mask(topology)`` is an operator of shape ``[H, N, N]``.
+    """A learnable function of the weighted adjacency.
 
-    A subclass gives ``_operator``; parameters live here, structure lives in the operator. Masks add, scale and multiply entry
+    ``mask(topology)`` is an operator of shape ``[H, N, N]``.
+
+    A subclass gives ``_operator``; parameters live here, structure lives in the operator. Masks
+    add, scale and multiply entry
     by entry: ``0.1 * GlobalMask() + WalkMask(hops=4)``. No random number is drawn in ``forward``.
 
     Args:
         heads: H, or 1 for a mask that all heads share.
 
     Attributes:
-        cost: multiply-adds of ``M @ x`` per head and column of x, as a formula in N nodes, E edges and what the mask defines;
-            ``print(mask)`` shows it.
-        ordered: whether the mask depends on the order of the nodes within each graph, as that of a sequence or grid does.
+        cost: multiply-adds of ``M @ x`` per head and column of x, as a formula in N nodes, E edges
+            and what the mask defines; ``print(mask)`` shows it.
+        ordered: whether the mask depends on the order of the nodes within each graph, as that of a
+            sequence or grid does.
     """
 
     cost: str = ""
@@ -77,15 +85,18 @@ class TopologicalMask(Recorded, nn.Module, ABC):
     def prepare(self, topology: Topology) -> Topology:
         """The topology with all that this mask reads, ready for ``torch.compile``.
 
-        Where it has no walks they are drawn, the same at every call. Drawing costs far more than attention: for training,
-        draw once per graph with :class:`graphmask.transforms.AddWalks`. What is derived from edges and walks once, such as
-        transposed patterns, is made and kept, since compiled code finds it but cannot make it.
+        Where it has no walks they are drawn, the same at every call. Drawing costs far more than
+        attention: for training, draw once per graph with :class:`graphmask.transforms.AddWalks`.
+        What is derived from edges and walks once, such as transposed patterns, is made and kept,
+        since compiled code finds it but cannot make it.
         """
         demand = None if topology.walk_sets else self.walk_demand
         if demand is not None:
             self._count_draw(topology)
             generator = torch.Generator().manual_seed(demand.seed)
-            topology = topology.with_walks(*(demand.sampler(topology, generator) for _ in range(demand.sets)))
+            topology = topology.with_walks(
+                *(demand.sampler(topology, generator) for _ in range(demand.sets))
+            )
         support = self._support(topology)
         patterns = [*self._patterns(topology), *([] if support is None else [support])]
         _ = topology.largest_graph, topology.blocks, [pattern.mT for pattern in patterns]
@@ -112,11 +123,17 @@ class TopologicalMask(Recorded, nn.Module, ABC):
             )
 
     def _patterns(self, topology: Topology) -> Iterable[Pattern]:
-        """The sparse patterns that the operator multiplies by; a mask without this works too, but is not compiled cold."""
+        """The sparse patterns that the operator multiplies by.
+
+        A mask without this works too, but is not compiled cold.
+        """
         return ()
 
     def _support(self, topology: Topology) -> Pattern | None:
-        """The pattern of the operator's entries, where they are known; without this, sums of it are not compiled cold."""
+        """The pattern of the operator's entries, where they are known.
+
+        Without this, sums of it are not compiled cold.
+        """
         return None
 
     def reset_parameters(self) -> None:
@@ -156,24 +173,38 @@ class TopologicalMask(Recorded, nn.Module, ABC):
 
     def _repr_html_(self) -> str:
         """For notebooks: what it learns and costs, by its definition."""
-        demand, learned = self.walk_demand, sum(each.numel() for each in self.parameters() if each.requires_grad)
-        walks = "none" if demand is None else f"{demand.sets} set(s), by {demand.sampler!r} where the data has none"
+        demand, learned = (
+            self.walk_demand,
+            sum(each.numel() for each in self.parameters() if each.requires_grad),
+        )
+        walks = (
+            "none"
+            if demand is None
+            else f"{demand.sets} set(s), by {demand.sampler!r} where the data has none"
+        )
         facts = {
             "heads": self.heads,
             "learned numbers": f"{learned:,}",
-            "M @ x costs": f"O({self.cost}) per head and column" if self.cost else "what its parts do",
+            "M @ x costs": f"O({self.cost}) per head and column"
+            if self.cost
+            else "what its parts do",
             "reads walks": walks,
             "depends on the order of nodes": "yes" if self.ordered else "no",
         }
         return fact_table(repr(self), facts)
 
     def __mul__(self, other: float | Tensor | TopologicalMask) -> TopologicalMask:
-        """The mask times a number, or a parameter of one number or one per head; the entrywise product with another mask."""
+        """The mask times a number, or a parameter of one number or one per head.
+
+        The entrywise product with another mask.
+        """
         from .algebra import ScaledMask
         from .hadamard import Hadamard
 
         if isinstance(other, TopologicalMask):
             return Hadamard(self, other)
-        return ScaledMask(self, other) if isinstance(other, (int, float, Tensor)) else NotImplemented
+        return (
+            ScaledMask(self, other) if isinstance(other, (int, float, Tensor)) else NotImplemented
+        )
 
     __rmul__ = __mul__

@@ -17,26 +17,30 @@ from .base import TopologicalMask
 
 
 class CausalMask(TopologicalMask):
-    r"""Each node sees itself and the nodes before it in its graph: :math:`M_{ij} = \gamma_h^{i - j}` for j <= i, else 0.
+    r"""Each node sees itself and the nodes before it in its graph.
 
-    Ranks i and j count the nodes of a graph in the order in which they are listed; nodes of other graphs may stand between
-    them. Edges are not read.
+    :math:`M_{ij} = \gamma_h^{i - j}` for j <= i, else 0.
+
+    Ranks i and j count the nodes of a graph in the order in which they are listed; nodes of other
+    graphs may stand between them. Edges are not read.
 
     Args:
-        decay: the :math:`\gamma` to start from, between 0 and 1: a number, or one per head. It is learned as its logit.
-            (default: :obj:`None`, all ones, which all heads share)
+        decay: the :math:`\gamma` to start from, between 0 and 1: a number, or one per head. It is
+            learned as its logit. (default: :obj:`None`, all ones, which all heads share)
         heads: H; without a decay it is 1. (default: :obj:`None`, as many as ``decay`` has numbers)
-        length: the nodes of each graph, where they are known and equal; other graphs are refused then. A factor of
-            :class:`~graphmask.masks.Kronecker` needs this. (default: :obj:`None`, graphs of any size)
+        length: the nodes of each graph, where they are known and equal; other graphs are refused
+            then. A factor of :class:`~graphmask.masks.Kronecker` needs this. (default: :obj:`None`,
+            graphs of any size)
 
     Raises:
-        ValueError: for a decay that is not between 0 and 1, heads that do not fit it, and graphs not of ``length`` nodes.
+        ValueError: for a decay that is not between 0 and 1, heads that do not fit it, and graphs
+            not of ``length`` nodes.
 
-    Cost: O(N) per product column; attention in O(N (L + m) d) time by chunks of L nodes (32 to 128), with a state of
-    ``m (d + 1)`` numbers for each chunk.
+    Cost: O(N) per product column; attention in O(N (L + m) d) time by chunks of L nodes (32 to
+    128), with a state of ``m (d + 1)`` numbers for each chunk.
 
-    Source: Choromanski et al., "Rethinking Attention with Performers" (ICLR 2021), for prefix sums; Sun et al., "Retentive
-    Network" (arXiv 2307.08621), for the decay.
+    Source: Choromanski et al., "Rethinking Attention with Performers" (ICLR 2021), for prefix sums;
+    Sun et al., "Retentive Network" (arXiv 2307.08621), for the decay.
 
     Example:
         >>> import torch, graphmask as gm
@@ -51,7 +55,10 @@ class CausalMask(TopologicalMask):
     ordered = True
 
     def __init__(
-        self, decay: float | Sequence[float] | None = None, heads: int | None = None, length: int | None = None
+        self,
+        decay: float | Sequence[float] | None = None,
+        heads: int | None = None,
+        length: int | None = None,
     ) -> None:
         start = _read_decay(decay, heads)
         super().__init__(1 if start is None else len(start))
@@ -92,7 +99,11 @@ def _read_decay(decay: float | Sequence[float] | None, heads: int | None) -> lis
         return None
     numbers = [decay] * (wanted or 1) if isinstance(decay, (int, float)) else list(decay)
     if not numbers or wanted not in (None, len(numbers)):
-        raise refuse("decay", f"a number or one per head, H = {wanted or 'at least 1'}", f"{len(numbers)} numbers")
+        raise refuse(
+            "decay",
+            f"a number or one per head, H = {wanted or 'at least 1'}",
+            f"{len(numbers)} numbers",
+        )
     for number in numbers:
         if isinstance(number, bool) or not isinstance(number, (int, float)):
             raise refuse_type("decay", "a number, or one per head", number)

@@ -1,7 +1,10 @@
-r"""Learnable coefficients of a power series, one row per head: free, non-negative, or a kernel with one scale.
+r"""Learnable coefficients of a power series, one row per head.
 
-Masks take the class itself, or a ``functools.partial`` of it: ``WalkMask(hops=8, heads=4, alpha=partial(Diffusion, scale=2))``;
-or coefficients that are made already, of the mask's hops and heads.
+Free, non-negative, or a kernel with one scale.
+
+Masks take the class itself, or a ``functools.partial`` of it: ``WalkMask(hops=8, heads=4,
+alpha=partial(Diffusion, scale=2))``; or coefficients that are made already, of the mask's hops and
+heads.
 """
 
 from __future__ import annotations
@@ -52,11 +55,12 @@ class Coefficients(Recorded, nn.Module, ABC):
     def root(self, factors: int) -> Tensor:
         """``[H, K + 1]``, the f whose convolution with itself, ``factors`` times in all, is these (up to hop K).
 
-        A family that knows its roots in closed form gives them: they are found without loss over any number of hops.
+        A family that knows its roots in closed form gives them: they are found without loss over
+        any number of hops.
 
         Raises:
-            ValueError: where the coefficient of hop 0 is not positive, so that there is none. Under ``torch.compile`` the
-                result is NaN or infinite instead.
+            ValueError: where the coefficient of hop 0 is not positive, so that there is none. Under
+                ``torch.compile`` the result is NaN or infinite instead.
         """
         alpha = self()
         if not torch.compiler.is_compiling():
@@ -118,11 +122,17 @@ class NonNegative(Coefficients):
         self.raw.data.copy_(self._initial().expm1().log())
 
 
-def make_coefficients(make: Callable[[int, int], Coefficients], hops: int, heads: int) -> Coefficients:
+def make_coefficients(
+    make: Callable[[int, int], Coefficients], hops: int, heads: int
+) -> Coefficients:
     """Coefficients from their class, or from a partial of it."""
     made = make(hops, heads) if callable(make) and not isinstance(make, nn.Module) else make
     if not isinstance(made, Coefficients) or (made.hops, made.heads) != (hops, heads):
-        raise refuse("alpha, f", f"a Coefficients class, or a partial of one, for {hops} hops and {heads} heads", made)
+        raise refuse(
+            "alpha, f",
+            f"a Coefficients class, or a partial of one, for {hops} hops and {heads} heads",
+            made,
+        )
     return made
 
 
@@ -145,7 +155,9 @@ class _Scaled(Coefficients):
 
 
 class Diffusion(_Scaled):
-    r"""The heat kernel :math:`e^{-s(I - W)}`: :math:`\alpha_k = e^{-s} s^k / k!`, with a learnable scale s per head.
+    r"""The heat kernel :math:`e^{-s(I - W)}`.
+
+    :math:`\alpha_k = e^{-s} s^k / k!`, with a learnable scale s per head.
 
     Args:
         hops: K, where the series is cut.
@@ -182,8 +194,9 @@ class RegularizedLaplacian(_Scaled):
         hops: K, where the series is cut.
         heads: H.
         scale: the scale s to start from. (default: :obj:`1.0`)
-        power: p; 2 is the 2-regularised Laplacian, whose root f in :class:`~graphmask.masks.GRFMask` is a geometric series.
-            Any positive number. (default: :obj:`1`)
+        power: p; 2 is the 2-regularised Laplacian, whose root f in
+            :class:`~graphmask.masks.GRFMask` is a geometric series. Any positive number. (default:
+            :obj:`1`)
 
     Source: Smola and Kondor, "Kernels and Regularization on Graphs" (COLT 2003).
 
@@ -217,8 +230,8 @@ class Cosine(_Scaled):
 
     .. math:: \alpha_k = (-1)^{\lfloor k / 2 \rfloor} s^k / k!
 
-    At :math:`s = \pi / 4` it is :math:`\sqrt2 \cos(\tfrac\pi4 (I - W))`, the inverse cosine kernel up to a constant. With W
-    normalised ``"sym"`` it is positive semi-definite up to there.
+    At :math:`s = \pi / 4` it is :math:`\sqrt2 \cos(\tfrac\pi4 (I - W))`, the inverse cosine kernel
+    up to a constant. With W normalised ``"sym"`` it is positive semi-definite up to there.
 
     Args:
         hops: K, where the series is cut.
@@ -262,7 +275,9 @@ class _Weighed(Coefficients):
 
 
 class PageRank(_Weighed):
-    r"""Personalised PageRank: :math:`\alpha_k = r (1 - r)^k`, with a learnable teleport probability r per head.
+    r"""Personalised PageRank.
+
+    :math:`\alpha_k = r (1 - r)^k`, with a learnable teleport probability r per head.
 
     Args:
         hops: K, where the series is cut.
@@ -297,7 +312,8 @@ class PStepWalk(_Weighed):
 
     .. math:: \alpha_k = \binom{p}{k} (1 - s)^{p - k} s^k, \quad 0 \text{ for } k > p
 
-    With W normalised ``"sym"`` it is positive semi-definite for even p, and for any p up to s = 1/2.
+    With W normalised ``"sym"`` it is positive semi-definite for even p, and for any p up to s =
+    1/2.
 
     Args:
         hops: K, where the series is cut: exact from p hops on.
@@ -305,8 +321,8 @@ class PStepWalk(_Weighed):
         scale: the s to start from, between 0 and 1. (default: :obj:`0.5`)
         steps: p. (default: :obj:`None`, as many as hops)
 
-    Source: Smola and Kondor, "Kernels and Regularization on Graphs" (COLT 2003), whose :math:`(aI - L)^p` is this one times
-    :math:`a^p`, at s = 1 / a.
+    Source: Smola and Kondor, "Kernels and Regularization on Graphs" (COLT 2003), whose :math:`(aI -
+    L)^p` is this one times :math:`a^p`, at s = 1 / a.
 
     Example:
         >>> from graphmask.masks import PStepWalk
@@ -314,7 +330,9 @@ class PStepWalk(_Weighed):
         [0.25, 0.5, 0.25, 0.0]
     """
 
-    def __init__(self, hops: int, heads: int = 1, scale: float = 0.5, steps: int | None = None) -> None:
+    def __init__(
+        self, hops: int, heads: int = 1, scale: float = 0.5, steps: int | None = None
+    ) -> None:
         super().__init__(hops, heads, "scale", scale)
         self.steps = hops if steps is None else check_integer("steps", steps, 0)
 
@@ -322,13 +340,21 @@ class PStepWalk(_Weighed):
         return self.root(1)
 
     def root(self, factors: int) -> Tensor:
-        """The same kernel of p / n steps: a walk where n divides p, otherwise a series of both signs."""
+        """The same kernel of p / n steps.
+
+        A walk where n divides p, otherwise a series of both signs.
+        """
         moving, staying = self._shares()
         steps = self.steps / factors
         count = binomials(steps, self.hops)
-        # Where there are no such walks the power of what stays may be negative, and infinite: left out.
+        # Where there are no such walks the power of what stays may be negative, and infinite: left
+        # out.
         left = [steps - k if number else 0.0 for k, number in enumerate(count)]
-        return moving.new_tensor(count) * staying ** moving.new_tensor(left) * moving ** _powers(moving, self.hops)
+        return (
+            moving.new_tensor(count)
+            * staying ** moving.new_tensor(left)
+            * moving ** _powers(moving, self.hops)
+        )
 
     def has_nonnegative_root(self, factors: int) -> bool:
         """Where n divides p; otherwise up to the hop after p / n, from which on signs alternate."""
@@ -345,7 +371,9 @@ def _check_root(lead: Tensor) -> None:
     without = (~(lead > 0)).nonzero().flatten().tolist()
     if without:
         head = without[0]
-        raise refuse("alpha", "positive at hop 0, or it has no root", f"{lead[head].item():g} in head {head}")
+        raise refuse(
+            "alpha", "positive at hop 0, or it has no root", f"{lead[head].item():g} in head {head}"
+        )
 
 
 def _powers(like: Tensor, hops: int) -> Tensor:

@@ -17,21 +17,22 @@ class Deconvolution(Coefficients):
         f_0 = \alpha_0^{1/n}, \quad
         f_k = \frac{1}{k \alpha_0} \sum_{j=1}^{k} \Big(\frac{j}{n} - k + j\Big) \alpha_j f_{k-j}
 
-    the power series of :math:`\alpha(x)^{1/n}`, taken in float64; kernels with one scale give it in closed form. What is
-    learned is alpha.
+    the power series of :math:`\alpha(x)^{1/n}`, taken in float64; kernels with one scale give it in
+    closed form. What is learned is alpha.
 
     Args:
         alpha: the coefficients of the kernel, of K hops and H heads.
         factors: n. (default: :obj:`2`)
 
     Attributes:
-        nonnegative: whether alpha is of a family whose roots are never negative: diffusion, regularised Laplacians,
-            PageRank, and the p-step walk where n divides p.
+        nonnegative: whether alpha is of a family whose roots are never negative: diffusion,
+            regularised Laplacians, PageRank, and the p-step walk where n divides p.
 
     Raises:
         TypeError: where alpha is no coefficients.
-        ValueError: for fewer than one factor; and when evaluated, where :math:`\alpha_0 \le 0`, which has no root (free
-            coefficients may be learned to be so). Under ``torch.compile`` the result is NaN or infinite instead.
+        ValueError: for fewer than one factor; and when evaluated, where :math:`\alpha_0 \le 0`,
+            which has no root (free coefficients may be learned to be so). Under ``torch.compile``
+            the result is NaN or infinite instead.
 
     Cost: O(K H) in closed form; otherwise O(K^2 H), and on a GPU one synchronisation.
 

@@ -19,9 +19,9 @@ class DegreeMask(TopologicalMask):
     r"""The mask :math:`M_{ij} = \sin(\tfrac\pi4 (z_i + z_j))` of nodes of the same graph, larger where degrees are.
 
     :math:`z_i = (\log(1 + d_i) / \max_j \log(1 + d_j))^p` lies in [0, 1], for the weighted degree
-    :math:`d_i = \sum_j |A_{ij}|` of what arrives at node i and the maximum over its graph. The source leaves z open. The power
-    p > 0 is learned per head and starts at 1. A node of no degree has z = 0, and does not see others of its kind: in a graph
-    without edges M is zero.
+    :math:`d_i = \sum_j |A_{ij}|` of what arrives at node i and the maximum over its graph. The
+    source leaves z open. The power p > 0 is learned per head and starts at 1. A node of no degree
+    has z = 0, and does not see others of its kind: in a graph without edges M is zero.
 
     M is of rank 2: :math:`\sin a \cos b + \cos a \sin b`, all factors non-negative.
 
@@ -84,10 +84,15 @@ def _degree_shares(topology: Topology) -> Tensor:
     """``[N]``, log(1 + d) over the largest of the graph; 0 where there is none."""
     pattern, weight = topology.adjacency(None)
     size = weight.new_zeros(topology.num_nodes).index_add(0, pattern.row, weight.abs()).log1p()
-    batch = topology.local_index.new_zeros(topology.num_nodes) if topology.batch is None else topology.batch
+    batch = (
+        topology.local_index.new_zeros(topology.num_nodes)
+        if topology.batch is None
+        else topology.batch
+    )
     with torch.no_grad():
         largest = size.new_zeros(topology.num_graphs).scatter_reduce(0, batch, size, "amax")
-        # The last of the largest nodes of a graph: a choice, so that derivatives of any order exist.
+        # The last of the largest nodes of a graph: a choice, so that derivatives of any order
+        # exist.
         node = torch.arange(topology.num_nodes, device=batch.device)
         first = node.new_zeros(topology.num_graphs)
         top = first.scatter_reduce(0, batch, torch.where(size == largest[batch], node, 0), "amax")

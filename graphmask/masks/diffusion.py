@@ -34,7 +34,8 @@ from ._terms import (
 )
 from .base import TopologicalMask
 
-# A Chebyshev series, whose terms have both signs, is summed where it saves at least half of the products.
+# A Chebyshev series, whose terms have both signs, is summed where it saves at least half of the
+# products.
 _SAVING = 2
 
 # Distance at which two weights that stand for one edge are taken for equal, in units of rounding.
@@ -44,23 +45,27 @@ _ROUNDING = 8
 class DiffusionMask(TopologicalMask):
     r"""The heat kernel :math:`M = e^{-t(I - W)}` or the resolvent :math:`M = (I - aW)^{-1}`, over all hops, to a tolerance.
 
-    The heat kernel solves the diffusion equation :math:`\dot u = -(I - W) u` for a time t. Its scale t > 0, and the scale a of
-    the resolvent, 0 < a < 1, are learned per head. Differentiable in both and in ``edge_weight``.
+    The heat kernel solves the diffusion equation :math:`\dot u = -(I - W) u` for a time t. Its
+    scale t > 0, and the scale a of the resolvent, 0 < a < 1, are learned per head. Differentiable
+    in both and in ``edge_weight``.
 
-    A product with the heat kernel is off by at most ``tolerance`` times the column: in Euclidean norm where W is normalised
-    ``"sym"``, in the largest number where ``"rw"``. Its series is that of Taylor, whose terms are as non-negative as the
-    weights; where the graph is undirected and Chebyshev's series needs half as many products or fewer, as at large t, that one.
-    With W as it is (``normalization=None``) the bound is that times :math:`e^{t(b - 1)}`, where b bounds the norm of W by the
-    roots of its largest row and column sums.
+    A product with the heat kernel is off by at most ``tolerance`` times the column: in Euclidean
+    norm where W is normalised ``"sym"``, in the largest number where ``"rw"``. Its series is that
+    of Taylor, whose terms are as non-negative as the weights; where the graph is undirected and
+    Chebyshev's series needs half as many products or fewer, as at large t, that one. With W as it
+    is (``normalization=None``) the bound is that times :math:`e^{t(b - 1)}`, where b bounds the
+    norm of W by the roots of its largest row and column sums.
 
-    A product with the resolvent is off by at most :math:`\text{tolerance} / (1 - a)` times the column: on an undirected graph
-    by conjugate gradients in float64, whose residuals are checked at the end; elsewhere by its Neumann series.
+    A product with the resolvent is off by at most :math:`\text{tolerance} / (1 - a)` times the
+    column: on an undirected graph by conjugate gradients in float64, whose residuals are checked at
+    the end; elsewhere by its Neumann series.
 
-    The heat kernel of a signed graph may decay below the tolerance everywhere; attention, which divides by sums of M, then
-    needs a smaller one.
+    The heat kernel of a signed graph may decay below the tolerance everywhere; attention, which
+    divides by sums of M, then needs a smaller one.
 
-    Numbers of terms follow from the scales and the tolerance, and are read from the parameters: ``torch.compile`` breaks its
-    graph there, and an accelerator is waited for. Rounding is beside the tolerance.
+    Numbers of terms follow from the scales and the tolerance, and are read from the parameters:
+    ``torch.compile`` breaks its graph there, and an accelerator is waited for. Rounding is beside
+    the tolerance.
 
     Args:
         heads: H. (default: :obj:`1`)
@@ -71,15 +76,17 @@ class DiffusionMask(TopologicalMask):
             (default: :obj:`"sym"`)
 
     Raises:
-        ValueError: for an unknown kernel or normalisation, a scale outside of its range, a tolerance outside of (0, 1), and at
-            a product for which conjugate gradients do not reach the tolerance.
+        ValueError: for an unknown kernel or normalisation, a scale outside of its range, a
+            tolerance outside of (0, 1), and at a product for which conjugate gradients do not reach
+            the tolerance.
 
     Cost: O(E) per term and product column, O(N) memory. The heat kernel takes about
-    :math:`t + \sqrt{2 t \ln(1/\text{tolerance})}` terms, or :math:`\sqrt{2 t \ln(2/\text{tolerance})}` of Chebyshev's; the
-    resolvent :math:`\ln(2/\text{tolerance}) / \sqrt{2(1 - a)}` iterations, or :math:`\ln(1/\text{tolerance}) / (1 - a)` terms.
+    :math:`t + \sqrt{2 t \ln(1/\text{tolerance})}` terms, or :math:`\sqrt{2 t
+    \ln(2/\text{tolerance})}` of Chebyshev's; the resolvent :math:`\ln(2/\text{tolerance}) /
+    \sqrt{2(1 - a)}` iterations, or :math:`\ln(1/\text{tolerance}) / (1 - a)` terms.
 
-    Source: Kondor and Lafferty, "Diffusion Kernels on Graphs" (ICML 2002); Choromanski et al. (ICML 2022); for the resolvent,
-    Lahoti et al., "Chimera" (TMLR 2025).
+    Source: Kondor and Lafferty, "Diffusion Kernels on Graphs" (ICML 2002); Choromanski et al. (ICML
+    2022); for the resolvent, Lahoti et al., "Chimera" (TMLR 2025).
 
     Example:
         >>> import torch, graphmask as gm
@@ -162,7 +169,9 @@ class _Kernel(nn.Module, ABC):
     def _series(self, topology: Topology, alpha: Tensor) -> MaskOperator:
         """A power series of non-negative coefficients."""
         pattern, weight = topology.adjacency(self.normalization)
-        return PowerSeriesOperator(topology, pattern, weight, alpha.to(self.raw.dtype), topology.nonnegative)
+        return PowerSeriesOperator(
+            topology, pattern, weight, alpha.to(self.raw.dtype), topology.nonnegative
+        )
 
     def _largest(self) -> float:
         """The largest scale."""
@@ -177,7 +186,9 @@ class _Heat(_Kernel):
 
     name = "heat"
 
-    def __init__(self, heads: int, scale: float | None, tolerance: float, normalization: Normalization) -> None:
+    def __init__(
+        self, heads: int, scale: float | None, tolerance: float, normalization: Normalization
+    ) -> None:
         self.start = 1.0 if scale is None else check_number("scale", scale, -math.inf)
         if self.start <= 0:
             raise refuse("scale", "positive, as the time t of the heat kernel", scale)
@@ -199,9 +210,15 @@ class _Heat(_Kernel):
         return self._chebyshev(topology, shorter)
 
     def _chebyshev(self, topology: Topology, order: int) -> MaskOperator:
-        """The shorter series. Nodes without edges are kept apart: it would give rounding for their e^-t."""
+        """The shorter series. Nodes without edges are kept apart.
+
+        It would give rounding for their e^-t.
+        """
         pattern, weight = topology.adjacency("sym")
-        alone = weight.new_zeros(topology.num_nodes).index_add(0, pattern.row, weight.detach().abs()) == 0
+        alone = (
+            weight.new_zeros(topology.num_nodes).index_add(0, pattern.row, weight.detach().abs())
+            == 0
+        )
         coefficients = chebyshev_coefficients(self.raw, order).to(self.raw.dtype)
         if not alone.any():
             return ChebyshevOperator(topology, pattern, weight, coefficients, topology.nonnegative)
@@ -209,7 +226,9 @@ class _Heat(_Kernel):
         looped, value = merge([Entries(pattern, weight.unsqueeze(0)), loops])
         series = ChebyshevOperator(topology, looped, value[0], coefficients, topology.nonnegative)
         decayed = torch.where(alone, (-self.scale).exp().unsqueeze(1), 1)
-        return ProductOperator(SparseOperator(topology, pattern.identity, decayed, nonnegative=True), series)
+        return ProductOperator(
+            SparseOperator(topology, pattern.identity, decayed, nonnegative=True), series
+        )
 
     def _norm(self, topology: Topology) -> float:
         """A bound on the norm of W."""
@@ -217,7 +236,10 @@ class _Heat(_Kernel):
             return 1.0
         with torch.no_grad():
             pattern, weight = topology.adjacency(None)
-            sums = [weight.new_zeros(topology.num_nodes).index_add(0, end, weight.abs()) for end in (pattern.row, pattern.col)]
+            sums = [
+                weight.new_zeros(topology.num_nodes).index_add(0, end, weight.abs())
+                for end in (pattern.row, pattern.col)
+            ]
         return math.sqrt(math.prod(float(each.max()) for each in sums))
 
 
@@ -226,12 +248,18 @@ class _Resolvent(_Kernel):
 
     name = "resolvent"
 
-    def __init__(self, heads: int, scale: float | None, tolerance: float, normalization: Normalization) -> None:
+    def __init__(
+        self, heads: int, scale: float | None, tolerance: float, normalization: Normalization
+    ) -> None:
         self.start = 0.5 if scale is None else check_number("scale", scale, -math.inf)
         if not 0 < self.start < 1:
             raise refuse("scale", "between 0 and 1, as the a of the resolvent (I - a W)^-1", scale)
         if normalization is None:
-            raise refuse("normalization", "'sym' or 'rw' for the resolvent, or I - a W may have no inverse", normalization)
+            raise refuse(
+                "normalization",
+                "'sym' or 'rw' for the resolvent, or I - a W may have no inverse",
+                normalization,
+            )
         super().__init__(heads, tolerance, normalization)
 
     @property
@@ -247,8 +275,12 @@ class _Resolvent(_Kernel):
             raise refuse("scale", "below 1, or I - a W may have no inverse", a)
         if self._is_symmetric(topology):
             pattern, weight = topology.adjacency("sym")
-            return ResolventOperator(topology, pattern, weight, self.scale, self.tolerance, topology.nonnegative)
-        return self._series(topology, neumann_coefficients(self.scale, count_neumann(a, self.tolerance)))
+            return ResolventOperator(
+                topology, pattern, weight, self.scale, self.tolerance, topology.nonnegative
+            )
+        return self._series(
+            topology, neumann_coefficients(self.scale, count_neumann(a, self.tolerance))
+        )
 
 
 _KERNELS = {each.name: each for each in (_Heat, _Resolvent)}
@@ -261,7 +293,9 @@ def is_undirected(topology: Topology) -> bool:
         return False
     with torch.no_grad():
         weight = topology.adjacency(None)[1]
-    return torch.allclose(weight, weight[pattern.order], rtol=_ROUNDING * torch.finfo(weight.dtype).eps, atol=0)
+    return torch.allclose(
+        weight, weight[pattern.order], rtol=_ROUNDING * torch.finfo(weight.dtype).eps, atol=0
+    )
 
 
 def _is_undirected_now(topology: Topology) -> bool:

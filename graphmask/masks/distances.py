@@ -1,7 +1,10 @@
-"""Learnable functions g of a distance, one row per head: exponential, polynomial times exponential, or a table.
+"""Learnable functions g of a distance, one row per head.
 
-Masks take the class itself, or a ``functools.partial`` of it: ``TreeDistanceMask(partial(TableDistance, 8), heads=4)``; or a
-function that is made already, of the mask's heads.
+Exponential, polynomial times exponential, or a table.
+
+Masks take the class itself, or a ``functools.partial`` of it:
+``TreeDistanceMask(partial(TableDistance, 8), heads=4)``; or a function that is made already, of the
+mask's heads.
 """
 
 from __future__ import annotations
@@ -22,9 +25,12 @@ from .coefficients import Coefficients, NonNegative, make_coefficients
 
 
 class DistanceFunction(Recorded, nn.Module, ABC):
-    """A learnable function g of a distance that is at least 0, one per head; a mask reads it as ``M_ij = g(dist(i, j))``.
+    """A learnable function g of a distance that is at least 0, one per head.
 
-    A subclass gives ``_values``; infinite distances, between nodes that no path joins, are mapped to 0 for all of them.
+    A mask reads it as ``M_ij = g(dist(i, j))``.
+
+    A subclass gives ``_values``; infinite distances, between nodes that no path joins, are mapped
+    to 0 for all of them.
 
     Args:
         heads: H.
@@ -66,8 +72,8 @@ class DistanceFunction(Recorded, nn.Module, ABC):
 class ExponentialDistance(DistanceFunction):
     r""":math:`g(d) = e^{b - s d}` with an offset b of any sign and a slope :math:`s > 0`, both learned per head.
 
-    The exponent is affine in the distance. Its slope is the ``softplus`` of a free number, so that g falls and nothing
-    overflows, however long a path.
+    The exponent is affine in the distance. Its slope is the ``softplus`` of a free number, so that
+    g falls and nothing overflows, however long a path.
 
     Args:
         heads: H. (default: :obj:`1`)
@@ -76,8 +82,8 @@ class ExponentialDistance(DistanceFunction):
     Raises:
         ValueError: for fewer than one head, and a slope that is not positive.
 
-    Source: Choromanski et al., "From block-Toeplitz matrices to differential equations on graphs" (ICML 2022), masks of an
-    affine function of the distance in a forest.
+    Source: Choromanski et al., "From block-Toeplitz matrices to differential equations on graphs"
+    (ICML 2022), masks of an affine function of the distance in a forest.
 
     Example:
         >>> import torch
@@ -102,7 +108,9 @@ class ExponentialDistance(DistanceFunction):
         self.raw_slope.data.fill_(self.start).expm1_().log_()
 
     def _values(self, distance: Tensor) -> Tensor:
-        return torch.exp(per_head(self.offset, distance) - per_head(self.slope, distance) * distance)
+        return torch.exp(
+            per_head(self.offset, distance) - per_head(self.slope, distance) * distance
+        )
 
     def __repr__(self) -> str:
         return f"ExponentialDistance(heads={self.heads})"
@@ -115,8 +123,8 @@ class PolynomialExponentialDistance(DistanceFunction):
         degree: K. (default: :obj:`2`)
         heads: H. (default: :obj:`1`)
         slope: s to start from. (default: :obj:`1.0`)
-        coefficients: c, see :mod:`graphmask.masks.coefficients`; :class:`~graphmask.masks.Free` ones make g signed.
-            (default: :class:`~graphmask.masks.NonNegative`)
+        coefficients: c, see :mod:`graphmask.masks.coefficients`; :class:`~graphmask.masks.Free`
+            ones make g signed. (default: :class:`~graphmask.masks.NonNegative`)
 
     Raises:
         ValueError: for a negative degree, fewer than one head, and a slope that is not positive.
@@ -169,7 +177,9 @@ class PolynomialExponentialDistance(DistanceFunction):
 
 
 class TableDistance(DistanceFunction):
-    r"""Any function of distances that are multiples of a unit: :math:`g(k u) = t_k`, one learned value per head and multiple.
+    r"""Any function of distances that are multiples of a unit.
+
+    :math:`g(k u) = t_k`, one learned value per head and multiple.
 
     Past the table, from :math:`d = n u` on, g is 0: the table is the reach of the mask.
 
@@ -177,15 +187,17 @@ class TableDistance(DistanceFunction):
         size: n, values of the table, of the distances 0, u, ..., (n - 1) u.
         heads: H. (default: :obj:`1`)
         unit: u. (default: :obj:`1.0`)
-        values: t, see :mod:`graphmask.masks.coefficients`; :class:`~graphmask.masks.Free` ones make g signed.
-            (default: :class:`~graphmask.masks.NonNegative`)
+        values: t, see :mod:`graphmask.masks.coefficients`; :class:`~graphmask.masks.Free` ones make
+            g signed. (default: :class:`~graphmask.masks.NonNegative`)
 
     Raises:
-        ValueError: for an empty table, fewer than one head, and a unit that is not positive; when called, for distances that
-            are no multiples of the unit (up to 8 roundings of their dtype), and for distances that want a gradient.
+        ValueError: for an empty table, fewer than one head, and a unit that is not positive; when
+            called, for distances that are no multiples of the unit (up to 8 roundings of their
+            dtype), and for distances that want a gradient.
 
-    Source: Choromanski et al., "Fast Tree-Field Integrators" (NeurIPS 2024), for any function on a tree; Ying et al., "Do
-    Transformers Really Perform Bad for Graph Representation?" (NeurIPS 2021), for a learned number per hop distance.
+    Source: Choromanski et al., "Fast Tree-Field Integrators" (NeurIPS 2024), for any function on a
+    tree; Ying et al., "Do Transformers Really Perform Bad for Graph Representation?" (NeurIPS
+    2021), for a learned number per hop distance.
 
     Example:
         >>> import torch
@@ -197,7 +209,11 @@ class TableDistance(DistanceFunction):
     differentiable = False
 
     def __init__(
-        self, size: int, heads: int = 1, unit: float = 1.0, values: Callable[[int, int], Coefficients] = NonNegative
+        self,
+        size: int,
+        heads: int = 1,
+        unit: float = 1.0,
+        values: Callable[[int, int], Coefficients] = NonNegative,
     ) -> None:
         super().__init__(heads)
         self.size, self.unit = check_integer("size", size, 1), check_positive("unit", unit)
@@ -218,10 +234,14 @@ class TableDistance(DistanceFunction):
 
     def __repr__(self) -> str:
         kind = type(self.values).__name__
-        return f"TableDistance(size={self.size}, heads={self.heads}, unit={self.unit}, values={kind})"
+        return (
+            f"TableDistance(size={self.size}, heads={self.heads}, unit={self.unit}, values={kind})"
+        )
 
 
-def make_distance_function(make: Callable[..., DistanceFunction] | DistanceFunction, heads: int) -> DistanceFunction:
+def make_distance_function(
+    make: Callable[..., DistanceFunction] | DistanceFunction, heads: int
+) -> DistanceFunction:
     """A distance function of as many heads as a mask, from its class, a partial of it, or one that is made already."""
     made = make(heads=heads) if callable(make) and not isinstance(make, nn.Module) else make
     if not isinstance(made, DistanceFunction):
@@ -234,7 +254,11 @@ def make_distance_function(make: Callable[..., DistanceFunction] | DistanceFunct
 def check_differentiable(name: str, distance: Tensor | None, function: DistanceFunction) -> None:
     """No gradient by distances where the function has none."""
     if distance is not None and distance.requires_grad and not function.differentiable:
-        raise refuse(name, f"without a gradient, since {function!r} has none", f"{describe(distance)} that requires one")
+        raise refuse(
+            name,
+            f"without a gradient, since {function!r} has none",
+            f"{describe(distance)} that requires one",
+        )
 
 
 def check_positive(name: str, value: float) -> float:

@@ -15,7 +15,8 @@ from graphmask._recipes import Recorded
 class EdgeFunction(Recorded, ABC):
     r"""A weight :math:`f(z) \ge 0` of the edge between two points whose offset is z, with :math:`f(0) = 1`.
 
-    It is a mean of waves, :math:`f(z) = E[c(\omega) \cos(\omega \cdot z)]`, over frequencies :math:`\omega` that can be drawn.
+    It is a mean of waves, :math:`f(z) = E[c(\omega) \cos(\omega \cdot z)]`, over frequencies
+    :math:`\omega` that can be drawn.
 
     Args:
         epsilon: the reach of edges, in the unit of positions.
@@ -42,7 +43,9 @@ class EdgeFunction(Recorded, ABC):
 
 
 class GaussianEdges(EdgeFunction):
-    r""":math:`f(z) = \exp(-|z|^2 / 2 \epsilon^2)`; frequencies are normal with deviation :math:`1 / \epsilon`, all weights 1.
+    r""":math:`f(z) = \exp(-|z|^2 / 2 \epsilon^2)`.
+
+    Frequencies are normal with deviation :math:`1 / \epsilon`, all weights 1.
 
     Example:
         >>> import torch, graphmask as gm
@@ -65,11 +68,13 @@ class BoxEdges(EdgeFunction):
 
     .. math:: g(z) = \min(1, \max(0, (\epsilon (1 + s) - |z|) / 2 s \epsilon)),
 
-    which is 1 up to :math:`\epsilon (1 - s)` and 0 from :math:`\epsilon (1 + s)` on, the mean of indicators of different reach.
+    which is 1 up to :math:`\epsilon (1 - s)` and 0 from :math:`\epsilon (1 + s)` on, the mean of
+    indicators of different reach.
 
-    The indicator itself (s = 0, as published) is no mean of random waves: its transform :math:`\prod \sin(\epsilon \omega) /
-    \omega` has no finite absolute integral, so that however frequencies are drawn the estimate has an infinite variance, and
-    no expectation. With s > 0 weights are bounded by :math:`(2 (2 + \log 1/s) / \pi)^D`, of both signs.
+    The indicator itself (s = 0, as published) is no mean of random waves: its transform
+    :math:`\prod \sin(\epsilon \omega) / \omega` has no finite absolute integral, so that however
+    frequencies are drawn the estimate has an infinite variance, and no expectation. With s > 0
+    weights are bounded by :math:`(2 (2 + \log 1/s) / \pi)^D`, of both signs.
 
     Args:
         epsilon: half the side of the cube.
@@ -95,15 +100,24 @@ class BoxEdges(EdgeFunction):
         return (outside / (2 * self.softness * self.epsilon)).clamp(0, 1).prod(-1)
 
     def draw(self, count: int, dim: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """With u = epsilon omega: from the density e(u) / Z, e(u) = min(1, 1 / |u|, 1 / (s u^2)), by its inverse integral."""
+        """With u = epsilon omega.
+
+        From the density e(u) / Z, e(u) = min(1, 1 / |u|, 1 / (s u^2)), by its inverse integral.
+        """
         s = self.softness
         middle = math.log(1 / s)
-        half = 2 + middle  # Z / 2: the integrals of 1 up to 1, of 1 / u up to 1 / s, and of 1 / (s u^2) from there on
+        half = (
+            2 + middle
+        )  # Z / 2: the integrals of 1 up to 1, of 1 / u up to 1 / s, and of 1 / (s u^2) from there on
         v = torch.rand(count, dim, generator=generator, dtype=torch.float64) * half
         tail = 1 / (s * (half - v))
-        u = torch.where(v < 1, v, torch.where(v < 1 + middle, (v - 1).clamp(max=middle).exp(), tail))
+        u = torch.where(
+            v < 1, v, torch.where(v < 1 + middle, (v - 1).clamp(max=middle).exp(), tail)
+        )
         envelope = torch.minimum(torch.minimum(torch.ones_like(u), 1 / u), 1 / (s * u.square()))
-        weight = 2 * half / math.pi * torch.sinc(u / math.pi) * torch.sinc(s * u / math.pi) / envelope
+        weight = (
+            2 * half / math.pi * torch.sinc(u / math.pi) * torch.sinc(s * u / math.pi) / envelope
+        )
         sign = torch.randint(2, u.shape, generator=generator) * 2 - 1
         return sign * u / self.epsilon, weight.prod(-1)
 

@@ -14,28 +14,35 @@ from graphmask.topology import Topology
 from ._positions import centred_positions, from_dense, offsets
 from .base import TopologicalMask
 
-# The share of f(0) that is added to the norms of both factors, so that they are smooth where a coefficient changes its sign.
+# The share of f(0) that is added to the norms of both factors, so that they are smooth where a
+# coefficient changes its sign.
 _SMOOTHING = 1e-2
 
 
 class FourierMask(TopologicalMask):
-    r"""A relative positional mask on ``pos``, learned through its Fourier transform: an estimate of :math:`\exp(f(x_i - x_j))`.
+    r"""A relative positional mask on ``pos``, learned through its Fourier transform.
 
-    With frequencies :math:`\xi_k` drawn once from the standard normal density p, and positions about the mean of each graph, in
-    units of ``length``,
+    An estimate of :math:`\exp(f(x_i - x_j))`.
 
-    .. math:: f(z) = \frac{1}{r} \sum_{k=1}^{r} \frac{\tau(\xi_k)}{p(\xi_k)} \cos(2 \pi \xi_k \cdot z), \qquad
+    With frequencies :math:`\xi_k` drawn once from the standard normal density p, and positions
+    about the mean of each graph, in units of ``length``,
+
+    .. math:: f(z) = \frac{1}{r} \sum_{k=1}^{r} \frac{\tau(\xi_k)}{p(\xi_k)} \cos(2 \pi \xi_k \cdot
+    z), \qquad
         \tau(\xi) = \sum_{t=1}^{T} w_t \exp(-|\xi - \mu_t|^2 / \sigma_t^2),
 
-    where :math:`w, \mu, \sigma` are learned per head. As a factor of attention, :math:`\exp(f)` is the additive bias f of the
-    logits. It has no product in linear time; f is an inner product :math:`a_i \cdot b_j` of 2 r waves, and the mask is
+    where :math:`w, \mu, \sigma` are learned per head. As a factor of attention, :math:`\exp(f)` is
+    the additive bias f of the logits. It has no product in linear time; f is an inner product
+    :math:`a_i \cdot b_j` of 2 r waves, and the mask is
 
-    .. math:: M_{ij} = \frac{1}{m} \sum_{l=1}^{m} e^{\omega_l \cdot a_i - |a_i|^2 / 2}\, e^{\omega_l \cdot b_j - |b_j|^2 / 2},
+    .. math:: M_{ij} = \frac{1}{m} \sum_{l=1}^{m} e^{\omega_l \cdot a_i - |a_i|^2 / 2}\, e^{\omega_l
+    \cdot b_j - |b_j|^2 / 2},
         \qquad \omega_l \sim N(0, I),
 
-    positive by construction, and unbiased for :math:`\exp(f(x_i - x_j))` over draws of :math:`\omega`. Its relative variance is
-    :math:`(e^{|a_i + b_j|^2} - 1) / m` with :math:`|a|^2 = |b|^2 \approx \sum_k |\tau(\xi_k) / p(\xi_k)| / r`: it is a good
-    estimate while that sum, which bounds \|f\|, is below about 1, and a learned positive mask of rank m in any case.
+    positive by construction, and unbiased for :math:`\exp(f(x_i - x_j))` over draws of
+    :math:`\omega`. Its relative variance is :math:`(e^{|a_i + b_j|^2} - 1) / m` with :math:`|a|^2 =
+    |b|^2 \approx \sum_k |\tau(\xi_k) / p(\xi_k)| / r`: it is a good estimate while that sum, which
+    bounds \|f\|, is below about 1, and a learned positive mask of rank m in any case.
 
     No factor is scaled: its entries are at most :math:`\exp(|\omega_l|^2 / 2)`.
 
@@ -44,24 +51,29 @@ class FourierMask(TopologicalMask):
         num_frequencies: r. (default: :obj:`64`)
         num_gaussians: T, of each head. (default: :obj:`25`)
         num_features: m, the rank of the mask. (default: :obj:`64`)
-        length: the unit of length; f varies on lengths from about a tenth of it. (default: :obj:`1.0`)
+        length: the unit of length; f varies on lengths from about a tenth of it. (default:
+            :obj:`1.0`)
         dim: D, of positions. (default: :obj:`3`)
-        seed: of frequencies and features, which are buffers, and of the first parameters. (default: :obj:`0`)
+        seed: of frequencies and features, which are buffers, and of the first parameters. (default:
+            :obj:`0`)
 
     Raises:
-        ValueError: for numbers out of range; where the topology has no ``pos``, or of another dimension.
+        ValueError: for numbers out of range; where the topology has no ``pos``, or of another
+            dimension.
 
     Cost: O(N r m) per head to set up, O(N m) per column.
 
-    Source: Choromanski et al., "Learning a Fourier Transform for Linear Relative Positional Encodings in Transformers"
-    (AISTATS 2024); positive features: Choromanski et al., "Rethinking Attention with Performers" (ICLR 2021), Lemma 1.
+    Source: Choromanski et al., "Learning a Fourier Transform for Linear Relative Positional
+    Encodings in Transformers" (AISTATS 2024); positive features: Choromanski et al., "Rethinking
+    Attention with Performers" (ICLR 2021), Lemma 1.
 
     Example:
         >>> import torch, graphmask as gm
         >>> cloud = gm.Topology(torch.empty(2, 0, dtype=torch.long), pos=torch.tensor([[0.0, 0, 0], [0.1, 0, 0], [9.0, 0, 0]]))
         >>> mask = gm.masks.FourierMask(num_features=4096)
         >>> print(mask)
-        FourierMask(heads=1, num_frequencies=64, num_gaussians=25, num_features=4096): O(N m) per column
+        FourierMask(heads=1, num_frequencies=64, num_gaussians=25, num_features=4096): O(N m) per
+        column
         >>> bool((mask(cloud).to_dense() - mask.target(cloud).to_dense()).abs().max() < 0.2)
         True
     """
@@ -79,8 +91,15 @@ class FourierMask(TopologicalMask):
         seed: int = 0,
     ) -> None:
         super().__init__(heads)
-        counts = {"num_frequencies": num_frequencies, "num_gaussians": num_gaussians, "num_features": num_features, "dim": dim}
-        r, count, features, self.dim = (check_integer(name, value, 1) for name, value in counts.items())
+        counts = {
+            "num_frequencies": num_frequencies,
+            "num_gaussians": num_gaussians,
+            "num_features": num_features,
+            "dim": dim,
+        }
+        r, count, features, self.dim = (
+            check_integer(name, value, 1) for name, value in counts.items()
+        )
         self.length = check_number("length", length, 0)
         if not length:
             raise refuse("length", "above 0", length)
@@ -91,19 +110,26 @@ class FourierMask(TopologicalMask):
         generator = torch.Generator().manual_seed(seed)
         self.frequency: Tensor
         self.projection: Tensor
-        self.register_buffer("frequency", torch.randn(r, dim, generator=generator, dtype=torch.float64).to(self.centre.dtype))
+        self.register_buffer(
+            "frequency",
+            torch.randn(r, dim, generator=generator, dtype=torch.float64).to(self.centre.dtype),
+        )
         self.register_buffer("projection", torch.empty(features, 2 * r))
         self.redraw(generator)
         self.reset_parameters()
 
     def redraw(self, generator: torch.Generator) -> None:
         """Draw other features; the frequencies, which the parameters were learned with, stay."""
-        self.projection.copy_(torch.randn(self.projection.shape, generator=generator, dtype=torch.float64))
+        self.projection.copy_(
+            torch.randn(self.projection.shape, generator=generator, dtype=torch.float64)
+        )
 
     def reset_parameters(self) -> None:
         r"""Gaussians of width 1 at random places, such that f(0) is about 1 / 2 and falls with the distance."""
         generator = torch.Generator().manual_seed(self.seed)
-        self.centre.data.copy_(torch.randn(self.centre.shape, generator=generator, dtype=torch.float64) / 2)
+        self.centre.data.copy_(
+            torch.randn(self.centre.shape, generator=generator, dtype=torch.float64) / 2
+        )
         self.log_width.data.zero_()
         self.amplitude.data.fill_(0.5 / (self.amplitude.shape[1] * math.pi ** (self.dim / 2)))
 
@@ -131,9 +157,14 @@ class FourierMask(TopologicalMask):
         return LowRankOperator(topology, left, right, nonnegative=True)
 
     def _features(self, waves: Tensor, factor: Tensor) -> Tensor:
-        """``[H, N, m]`` positive features of waves times factors ``[H, r]``; each pair of waves has norm 1."""
+        """``[H, N, m]`` positive features of waves times factors ``[H, r]``.
+
+        Each pair of waves has norm 1.
+        """
         lengthened = torch.cat([factor, factor], 1).unsqueeze(1)
-        exponent = waves @ (lengthened * self.projection).mT - factor.square().sum(1).reshape(-1, 1, 1) / 2
+        exponent = (
+            waves @ (lengthened * self.projection).mT - factor.square().sum(1).reshape(-1, 1, 1) / 2
+        )
         return exponent.exp() / math.sqrt(len(self.projection))
 
     def __repr__(self) -> str:

@@ -11,7 +11,8 @@ from .base import TopologicalMask
 class GlobalMask(TopologicalMask):
     r"""All ones within each graph: :math:`M_{ij} = 1` where i and j belong to the same graph.
 
-    Attention under it is linear attention without a mask, exact for any order of ``batch`` and without padding.
+    Attention under it is linear attention without a mask, exact for any order of ``batch`` and
+    without padding.
 
     Cost: O(N) per product column; attention in O(N m d).
 

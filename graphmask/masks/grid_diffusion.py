@@ -19,7 +19,8 @@ from .base import TopologicalMask
 class GridDiffusionMask(TopologicalMask):
     r"""The heat kernel :math:`M = \exp(-t_h L)` of a grid graph, :math:`L = D - A`, with a learnable time t > 0 per head.
 
-    Every graph is a grid of this shape, its nodes listed in row-major order. Its edges, which join neighbours on each axis and
+    Every graph is a grid of this shape, its nodes listed in row-major order. Its edges, which join
+    neighbours on each axis and
     weigh one, are those of the shape: those of the topology are not read.
 
     Args:
@@ -31,13 +32,15 @@ class GridDiffusionMask(TopologicalMask):
     Raises:
         ValueError: for a time that is not positive, and graphs of another number of nodes.
 
-    Cost: per product column ``N n`` along an axis of n nodes up to 1,024, O(N log n) along longer ones.
+    Cost: per product column ``N n`` along an axis of n nodes up to 1,024, O(N log n) along longer
+    ones.
 
-    Rounding: entries are exact relative to the largest ones. Far apart, where the kernel is below the rounding of its peak,
+    Rounding: entries are exact relative to the largest ones. Far apart, where the kernel is below
+        the rounding of its peak,
     entries may come out as small numbers of any sign.
 
-    Source: Kondor and Lafferty, "Diffusion Kernels on Graphs" (ICML 2002); Choromanski et al., "From block-Toeplitz matrices to
-    differential equations on graphs" (ICML 2022).
+    Source: Kondor and Lafferty, "Diffusion Kernels on Graphs" (ICML 2002); Choromanski et al.,
+    "From block-Toeplitz matrices to differential equations on graphs" (ICML 2022).
 
     Example:
         >>> import torch, graphmask as gm
@@ -48,7 +51,9 @@ class GridDiffusionMask(TopologicalMask):
 
     ordered = True
 
-    def __init__(self, shape: int | Sequence[int], heads: int = 1, t: float = 1.0, per_axis: bool = False) -> None:
+    def __init__(
+        self, shape: int | Sequence[int], heads: int = 1, t: float = 1.0, per_axis: bool = False
+    ) -> None:
         super().__init__(heads)
         self.shape = check_shape(shape)
         self.per_axis, self._start = per_axis, check_time(t)

@@ -16,9 +16,10 @@ class Hadamard(CombinedMask):
     r"""The entrywise product :math:`M_{ij} = A_{ij} B_{ij}` of two masks, exact: ``a * b``.
 
     It is multiplied where one of the masks is of low rank r within each graph, as
-    :math:`\sum_r \text{diag}(u_r)\, A\, \text{diag}(v_r)`, or where one is sparse and single entries of the other are known:
-    then the product is sparse. All ones leave the other mask as it is; sums are multiplied term by term. Whether a product is
-    one of these is decided where an operator is made.
+    :math:`\sum_r \text{diag}(u_r)\, A\, \text{diag}(v_r)`, or where one is sparse and single
+    entries of the other are known: then the product is sparse. All ones leave the other mask as it
+    is; sums are multiplied term by term. Whether a product is one of these is decided where an
+    operator is made.
 
     The mask is non-negative where both are.
 
@@ -27,12 +28,15 @@ class Hadamard(CombinedMask):
         b: a mask of as many heads, or of one.
 
     Raises:
-        ValueError: for different numbers of heads, and masks on walks of different normalisations; for a topology on which
-            neither is of low rank, and none sparse beside one whose single entries are known.
+        ValueError: for different numbers of heads, and masks on walks of different normalisations;
+            for a topology on which neither is of low rank, and none sparse beside one whose single
+            entries are known.
 
-    Cost: r products with A per column, or one number per entry of the sparse mask; at most as stated.
+    Cost: r products with A per column, or one number per entry of the sparse mask; at most as
+    stated.
 
-    Source: Choromanski et al. (ICML 2022): sums, products and entrywise products with low rank keep masks fast.
+    Source: Choromanski et al. (ICML 2022): sums, products and entrywise products with low rank keep
+    masks fast.
 
     Example:
         >>> import torch, graphmask as gm
@@ -65,8 +69,12 @@ class Hadamard(CombinedMask):
         return multiply(a, b)
 
     def _support(self, topology: Topology) -> Pattern | None:
-        known = [support for mask in self._parts() if (support := mask._support(topology)) is not None]
+        known = [
+            support for mask in self._parts() if (support := mask._support(topology)) is not None
+        ]
         return min(known, key=lambda support: support.nnz) if known else None
 
     def __repr__(self) -> str:
-        return " * ".join(f"({mask!r})" if isinstance(mask, SumMask) else repr(mask) for mask in self.masks)
+        return " * ".join(
+            f"({mask!r})" if isinstance(mask, SumMask) else repr(mask) for mask in self.masks
+        )

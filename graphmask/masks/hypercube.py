@@ -16,10 +16,11 @@ from .grid_diffusion import check_time
 class HypercubeMask(TopologicalMask):
     r"""The heat kernel :math:`M = \exp(-t_h L)` of the hypercube, :math:`L = D - A`, with a learnable time t > 0 per head.
 
-    Every graph has a power of two nodes, :math:`2^n`, listed in binary order; nodes are neighbours where their ranks differ in
-    one bit. Edges of the topology are not read.
+    Every graph has a power of two nodes, :math:`2^n`, listed in binary order; nodes are neighbours
+    where their ranks differ in one bit. Edges of the topology are not read.
 
-    .. math:: M_{ij} = p^{n - \delta} r^\delta, \quad p = (1 + e^{-2t}) / 2, \quad r = (1 - e^{-2t}) / 2
+    .. math:: M_{ij} = p^{n - \delta} r^\delta, \quad p = (1 + e^{-2t}) / 2, \quad r = (1 - e^{-2t})
+    / 2
 
     for ranks that differ in :math:`\delta` bits.
 
@@ -32,10 +33,12 @@ class HypercubeMask(TopologicalMask):
 
     Cost: O(N log N) per product column.
 
-    Rounding: no number is subtracted, so that products with what is non-negative are exact entry by entry, up to relative
+    Rounding: no number is subtracted, so that products with what is non-negative are exact entry by
+        entry, up to relative
     rounding.
 
-    Source: Choromanski et al., "From block-Toeplitz matrices to differential equations on graphs" (ICML 2022).
+    Source: Choromanski et al., "From block-Toeplitz matrices to differential equations on graphs"
+    (ICML 2022).
 
     Example:
         >>> import torch, graphmask as gm

@@ -17,27 +17,32 @@ from .toeplitz import ToeplitzMask
 
 
 class Kronecker(TopologicalMask):
-    r"""``M = A (x) B`` on products of graphs: :math:`M_{ij} = A_{i_a j_a} B_{i_b j_b}` for the node :math:`i = i_a N_b + i_b`.
+    r"""``M = A (x) B`` on products of graphs.
 
-    A video, say, is a sequence of frames times a grid: causal in time and diffusing in space. Every graph of a batch is the
-    same product, its nodes listed in this order. Its own edges are not read.
+    :math:`M_{ij} = A_{i_a j_a} B_{i_b j_b}` for the node :math:`i = i_a N_b + i_b`.
+
+    A video, say, is a sequence of frames times a grid: causal in time and diffusing in space. Every
+    graph of a batch is the same product, its nodes listed in this order. Its own edges are not
+    read.
 
     Args:
         a: the mask that makes A.
         b: the mask that makes B.
-        graphs: the factors, a topology for each mask. One may be :obj:`None`, or all be left out, where masks know the
-            ``shape`` of their graphs: grids, sequences of a given ``length``, their sums and products. Masks on walks draw
-            these once, here, for factors that have none. (default: :obj:`None`)
+        graphs: the factors, a topology for each mask. One may be :obj:`None`, or all be left out,
+            where masks know the
+            ``shape`` of their graphs: grids, sequences of a given ``length``, their sums and
+            products. Masks on walks draw these once, here, for factors that have none. (default:
+            :obj:`None`)
 
     Raises:
         TypeError: for a mask or factor that is none.
-        ValueError: for masks of different numbers of heads (but for one), a factor that is not known, and graphs of another
-            number of nodes than the product of the factors'.
+        ValueError: for masks of different numbers of heads (but for one), a factor that is not
+            known, and graphs of another number of nodes than the product of the factors'.
 
     Cost: per product column, ``N_b`` columns through A and ``N_a`` through B.
 
-    Source: Choromanski et al., "From block-Toeplitz matrices to differential equations on graphs" (ICML 2022), for grids and
-    hypercubes.
+    Source: Choromanski et al., "From block-Toeplitz matrices to differential equations on graphs"
+    (ICML 2022), for grids and hypercubes.
 
     Example:
         >>> import torch, graphmask as gm
@@ -50,23 +55,33 @@ class Kronecker(TopologicalMask):
     ordered = True
 
     def __init__(
-        self, a: TopologicalMask, b: TopologicalMask, graphs: tuple[Topology | None, Topology | None] | None = None
+        self,
+        a: TopologicalMask,
+        b: TopologicalMask,
+        graphs: tuple[Topology | None, Topology | None] | None = None,
     ) -> None:
         for name, mask in (("a", a), ("b", b)):
             if not isinstance(mask, TopologicalMask):
                 raise refuse_type(name, "a mask", mask)
         if a.heads != b.heads and 1 not in (a.heads, b.heads):
-            raise refuse("a, b", "of the same number of heads, or one", f"heads {[a.heads, b.heads]}")
+            raise refuse(
+                "a, b", "of the same number of heads, or one", f"heads {[a.heads, b.heads]}"
+            )
         super().__init__(max(a.heads, b.heads))
         self.a, self.b = a, b
         given = (None, None) if graphs is None else graphs
         if not isinstance(given, tuple) or len(given) != 2:
             raise refuse_type("graphs", "two topologies, one for each mask", graphs)
-        self.graphs = tuple(_read_factor(mask, graph) for mask, graph in zip((a, b), given, strict=True))
-        sizes = (
-            known_shape(mask) if graph is None else (graph.num_nodes,) for mask, graph in zip((a, b), self.graphs, strict=True)
+        self.graphs = tuple(
+            _read_factor(mask, graph) for mask, graph in zip((a, b), given, strict=True)
         )
-        self.factor_shapes: tuple[tuple[int, ...], ...] = tuple(size for size in sizes if size is not None)
+        sizes = (
+            known_shape(mask) if graph is None else (graph.num_nodes,)
+            for mask, graph in zip((a, b), self.graphs, strict=True)
+        )
+        self.factor_shapes: tuple[tuple[int, ...], ...] = tuple(
+            size for size in sizes if size is not None
+        )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -86,7 +101,9 @@ class Kronecker(TopologicalMask):
 
     def _operator(self, topology: Topology) -> MaskOperator:
         grids_of(topology, self.shape)
-        a, b = (mask(self._factor(number, topology)) for number, mask in enumerate((self.a, self.b)))
+        a, b = (
+            mask(self._factor(number, topology)) for number, mask in enumerate((self.a, self.b))
+        )
         return KroneckerOperator(topology, a, b)
 
     def _factor(self, number: int, topology: Topology) -> Topology:
@@ -119,7 +136,11 @@ def edgeless(topology: Topology, size: int) -> Topology:
 def _read_factor(mask: TopologicalMask, graph: Topology | None) -> Topology | None:
     """A factor graph with all that its mask reads, or None where it is made from a shape."""
     if graph is None and known_shape(mask) is None:
-        raise refuse("graphs", f"given a topology for {mask!r}, which does not know the shape of its graph", None)
+        raise refuse(
+            "graphs",
+            f"given a topology for {mask!r}, which does not know the shape of its graph",
+            None,
+        )
     if graph is not None and not isinstance(graph, Topology):
         raise refuse_type("graphs", "a topology for each mask, or None", graph)
     return None if graph is None else mask.prepare(graph)

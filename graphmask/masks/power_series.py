@@ -20,30 +20,33 @@ class PowerSeriesMask(TopologicalMask):
 
     Differentiable in the coefficients and in ``edge_weight``.
 
-    With ``edge_dim`` edges have features :math:`z_e \in \mathbb{R}^D` (``edge_attr``), from which every head learns its own
-    weights:
+    With ``edge_dim`` edges have features :math:`z_e \in \mathbb{R}^D` (``edge_attr``), from which
+    every head learns its own weights:
 
     .. math:: M_h = \sum_{k=0}^{K} \alpha_{hk} W_h^k, \qquad
               w_h(e) = w_e\, \mathrm{softplus}(a_h \cdot z_e + b_h)
 
-    :math:`W_h` is the adjacency with these weights in the place of ``edge_weight`` :math:`w_e`, parallel edges summed, and
-    normalised as W is. It starts as W, with a = 0. Gradients are exact and reach ``edge_attr``, too.
+    :math:`W_h` is the adjacency with these weights in the place of ``edge_weight`` :math:`w_e`,
+    parallel edges summed, and normalised as W is. It starts as W, with a = 0. Gradients are exact
+    and reach ``edge_attr``, too.
 
     Args:
         order: K. (default: :obj:`4`)
         heads: H. (default: :obj:`1`)
         alpha: coefficients, see :mod:`graphmask.masks.coefficients`. With signed coefficients
-            (:class:`~graphmask.masks.Free`) attention needs blocks of small graphs, since the absolute values that its
-            normaliser sums are not known otherwise. (default: :class:`~graphmask.masks.NonNegative`)
+            (:class:`~graphmask.masks.Free`) attention needs blocks of small graphs, since the
+            absolute values that its normaliser sums are not known otherwise. (default:
+            :class:`~graphmask.masks.NonNegative`)
         normalization: of W: ``"sym"``, ``"rw"`` or :obj:`None`. (default: :obj:`"sym"`)
-        edge_dim: D, of the features of edges; -1 reads it from the first ones. (default: :obj:`None`, features are not read)
+        edge_dim: D, of the features of edges; -1 reads it from the first ones. (default:
+            :obj:`None`, features are not read)
 
     Raises:
-        ValueError: for an unknown normalisation, a negative order or fewer than one head; with ``edge_dim``, for a topology
-            without ``edge_attr`` or with another number of features.
+        ValueError: for an unknown normalisation, a negative order or fewer than one head; with
+            ``edge_dim``, for a topology without ``edge_attr`` or with another number of features.
 
-    Cost: O(K E) per product column by Horner's rule, O(N) memory; attention runs lifted, in O(K E m d). With ``edge_dim``
-    also O(E D H), and training keeps the products of all K powers.
+    Cost: O(K E) per product column by Horner's rule, O(N) memory; attention runs lifted, in O(K E m
+    d). With ``edge_dim`` also O(E D H), and training keeps the products of all K powers.
 
     Source: Reid et al. (ICLR 2025), eq. 4.
 
@@ -83,7 +86,9 @@ class PowerSeriesMask(TopologicalMask):
 
     def _patterns(self, topology: Topology) -> Iterable[Pattern]:
         if self.edge_weights is not None or not topology.requires_grad:
-            topology.adjacency(self.normalization)  # kept, where no gradient flows through it, and so is how edges are summed
+            topology.adjacency(
+                self.normalization
+            )  # kept, where no gradient flows through it, and so is how edges are summed
         support = self._support(topology)
         return (topology.pattern,) if support is None else (topology.pattern, support)
 
@@ -94,5 +99,9 @@ class PowerSeriesMask(TopologicalMask):
         return merge_patterns([pattern, pattern.identity]) if self.alpha.hops else pattern.identity
 
     def __repr__(self) -> str:
-        edges = "" if self.edge_weights is None else f", edge_dim={self.edge_weights.linear.in_channels}"
+        edges = (
+            ""
+            if self.edge_weights is None
+            else f", edge_dim={self.edge_weights.linear.in_channels}"
+        )
         return f"PowerSeriesMask(order={self.alpha.hops}, heads={self.heads}, alpha={type(self.alpha).__name__}{edges})"

@@ -20,25 +20,29 @@ from .coefficients import Coefficients, make_coefficients
 class RandomWalkKernelMask(MaskOnWalks):
     r"""The cosine of visit frequencies, :math:`M_{ij} = \langle f_i, f_j \rangle / (|f_i| |f_j|)`.
 
-    :math:`f_i(v) = \sum_{t=0}^{K} (S_t)_{iv}` counts how often walks from i, of K hops each to a random neighbour, visit v, the
-    start included; with edge weights, as often as walks that follow them would. Both nodes read the same set of walks: the
-    diagonal is 1. A node without visits gets a row of zeros; one without neighbours visits itself.
+    :math:`f_i(v) = \sum_{t=0}^{K} (S_t)_{iv}` counts how often walks from i, of K hops each to a
+    random neighbour, visit v, the start included; with edge weights, as often as walks that follow
+    them would. Both nodes read the same set of walks: the diagonal is 1. A node without visits gets
+    a row of zeros; one without neighbours visits itself.
 
-    Published walks are independent ones of a fixed length, ``sampler=IIDWalks(100, hops=4, normalization="rw",
-    length_law=FixedLength(4))``, whose frequencies are counts. The default sampler estimates the same expectation with less
-    noise, and is exact where the ball of a node fits its budget.
+    Published walks are independent ones of a fixed length, ``sampler=IIDWalks(100, hops=4,
+    normalization="rw", length_law=FixedLength(4))``, whose frequencies are counts. The default
+    sampler estimates the same expectation with less noise, and is exact where the ball of a node
+    fits its budget.
 
     Args:
         hops: K. (default: :obj:`4`)
         heads: H. (default: :obj:`1`)
         alpha: weights of the hops per head, :math:`f_i(v) = \sum_t \alpha_t (S_t)_{iv}`, see
-            :mod:`graphmask.masks.coefficients`. (default: :obj:`None`, all 1, as published: nothing is learned)
+            :mod:`graphmask.masks.coefficients`. (default: :obj:`None`, all 1, as published: nothing
+            is learned)
         sampler: draws the walks of a topology that has none.
             (default: :obj:`None`, ``ResampledWalks(hops=hops, normalization="rw")``)
         seed: of those draws. (default: :obj:`0`)
 
     Raises:
-        ValueError: where the sampler, or the walks of a topology, have fewer hops than the mask or another normalisation.
+        ValueError: where the sampler, or the walks of a topology, have fewer hops than the mask or
+            another normalisation.
 
     Cost: O(p) per product column, for p pairs of the walks; attention runs lifted, in O(p m d).
 
@@ -64,10 +68,20 @@ class RandomWalkKernelMask(MaskOnWalks):
         sampler: WalkSampler | None = None,
         seed: int = 0,
     ) -> None:
-        made = make_coefficients(_Visits if alpha is None else alpha, check_integer("hops", hops, 0), heads)
-        super().__init__(made, ResampledWalks(hops=hops, normalization="rw") if sampler is None else sampler, seed)
+        made = make_coefficients(
+            _Visits if alpha is None else alpha, check_integer("hops", hops, 0), heads
+        )
+        super().__init__(
+            made,
+            ResampledWalks(hops=hops, normalization="rw") if sampler is None else sampler,
+            seed,
+        )
         if self.sampler.normalization != "rw":
-            raise refuse("sampler", "with normalization='rw': visits follow probabilities", self.sampler.normalization)
+            raise refuse(
+                "sampler",
+                "with normalization='rw': visits follow probabilities",
+                self.sampler.normalization,
+            )
 
     @property
     def num_sets(self) -> int:
@@ -80,15 +94,21 @@ class RandomWalkKernelMask(MaskOnWalks):
         """
         series = self._series(topology)
         norm = series.to_dense().square().sum(-1)
-        scale = SparseOperator(topology, topology.pattern.identity, _reciprocal_root(norm), nonnegative=True)
+        scale = SparseOperator(
+            topology, topology.pattern.identity, _reciprocal_root(norm), nonnegative=True
+        )
         return ProductOperator(scale, series, series.mT, scale)
 
     def _operator(self, topology: Topology) -> MaskOperator:
         (walks,) = self._read(topology)
         value, pattern = walks.combine(self._weights(walks)), walks.pattern
-        square = value.new_zeros(len(value), topology.num_nodes).index_add(1, pattern.row, value.square())
+        square = value.new_zeros(len(value), topology.num_nodes).index_add(
+            1, pattern.row, value.square()
+        )
         value = value * _reciprocal_root(square)[:, pattern.row]
-        factor = SparseOperator(topology, pattern, value, self.coefficients.nonnegative and walks.nonnegative)
+        factor = SparseOperator(
+            topology, pattern, value, self.coefficients.nonnegative and walks.nonnegative
+        )
         return ProductOperator(factor, factor.mT)
 
     def _weights(self, walks: Walks) -> Tensor:
@@ -99,14 +119,22 @@ class RandomWalkKernelMask(MaskOnWalks):
     def _read(self, topology: Topology) -> tuple[Walks, ...]:
         sets = super()._read(topology)
         if self._normalization(topology) != "rw":
-            raise refuse("topology", "with walks of normalization 'rw': visits follow probabilities", sets[0].normalization)
+            raise refuse(
+                "topology",
+                "with walks of normalization 'rw': visits follow probabilities",
+                sets[0].normalization,
+            )
         return sets
 
     def _patterns(self, topology: Topology) -> Iterable[Pattern]:
         return [*super()._patterns(topology), self._read(topology)[0].pattern.mT]
 
     def __repr__(self) -> str:
-        learned = "" if isinstance(self.coefficients, _Visits) else f", alpha={type(self.coefficients).__name__}"
+        learned = (
+            ""
+            if isinstance(self.coefficients, _Visits)
+            else f", alpha={type(self.coefficients).__name__}"
+        )
         return f"RandomWalkKernelMask(hops={self.hops}, heads={self.heads}{learned})"
 
 

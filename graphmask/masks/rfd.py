@@ -22,21 +22,27 @@ _TERMS = 14
 
 
 class RFDMask(TopologicalMask):
-    r"""Diffusion on the weighted neighbour graph of a point cloud: an estimate of :math:`M = \exp(\lambda W / n)`.
+    r"""Diffusion on the weighted neighbour graph of a point cloud.
 
-    :math:`W_{ij} = f(x_i - x_j)` for the positions x of the n points of each graph, each point its own neighbour. The graph's
-    edges are not read, and no neighbours are searched: with m random frequencies
+    An estimate of :math:`M = \exp(\lambda W / n)`.
 
-    .. math:: \hat W_{ij} = \frac{1}{m} \sum_k c_k \cos(\omega_k \cdot (x_i - x_j)) = (A B^T)_{ij}, \qquad
-        M = I + \lambda A\, \varphi_1(\lambda B^T A)\, B^T, \quad \varphi_1(X) = \sum_{k \ge 0} X^k / (k + 1)!
+    :math:`W_{ij} = f(x_i - x_j)` for the positions x of the n points of each graph, each point its
+    own neighbour. The graph's edges are not read, and no neighbours are searched: with m random
+    frequencies
 
-    with :math:`\lambda / n` for :math:`\lambda`. :math:`\hat W` is unbiased for W, entry by entry, with an error of
-    :math:`O(m^{-1/2})`; M is exact for :math:`\hat W`. Its entries may be negative where those of its target are not, so that
-    attention normalises by sums of M itself.
+    .. math:: \hat W_{ij} = \frac{1}{m} \sum_k c_k \cos(\omega_k \cdot (x_i - x_j)) = (A B^T)_{ij},
+    \qquad
+        M = I + \lambda A\, \varphi_1(\lambda B^T A)\, B^T, \quad \varphi_1(X) = \sum_{k \ge 0} X^k
+        / (k + 1)!
 
-    W is divided by n since the norm of :math:`\hat W` grows with n, and not with the number of neighbours: so divided it is at
-    most the largest :math:`|c_k|`. The row sums of :math:`W / n` are the share of the cloud that is within reach, and useful
-    values of :math:`\lambda` about one over that share; m should be larger than :math:`\lambda`.
+    with :math:`\lambda / n` for :math:`\lambda`. :math:`\hat W` is unbiased for W, entry by entry,
+    with an error of :math:`O(m^{-1/2})`; M is exact for :math:`\hat W`. Its entries may be negative
+    where those of its target are not, so that attention normalises by sums of M itself.
+
+    W is divided by n since the norm of :math:`\hat W` grows with n, and not with the number of
+    neighbours: so divided it is at most the largest :math:`|c_k|`. The row sums of :math:`W / n`
+    are the share of the cloud that is within reach, and useful values of :math:`\lambda` about one
+    over that share; m should be larger than :math:`\lambda`.
 
     Gradients flow to :math:`\lambda`, and to positions that want them.
 
@@ -44,18 +50,20 @@ class RFDMask(TopologicalMask):
         num_features: m. (default: :obj:`32`)
         epsilon: reach of edges, in the unit of ``pos``. (default: :obj:`0.1`)
         heads: H. (default: :obj:`1`)
-        edges: the edge function f of a reach: :class:`GaussianEdges`, of least variance, or :class:`BoxEdges`, the published
-            one with soft faces. (default: :class:`GaussianEdges`)
+        edges: the edge function f of a reach: :class:`GaussianEdges`, of least variance, or
+            :class:`BoxEdges`, the published one with soft faces. (default: :class:`GaussianEdges`)
         scale: :math:`\lambda` at first; learned per head, as its logarithm. (default: :obj:`10.0`)
         dim: D, of positions. (default: :obj:`3`)
         seed: of the frequencies, which are buffers; see :meth:`redraw`. (default: :obj:`0`)
 
     Raises:
-        ValueError: for numbers out of range; where the topology has no ``pos``, or of another dimension.
+        ValueError: for numbers out of range; where the topology has no ``pos``, or of another
+            dimension.
 
     Cost: O(N m^2 + m^3) per head to set up, O(N m) per column.
 
-    Source: Choromanski et al., "Efficient Graph Field Integrators Meet Point Clouds" (ICML 2023), RFDiffusion.
+    Source: Choromanski et al., "Efficient Graph Field Integrators Meet Point Clouds" (ICML 2023),
+    RFDiffusion.
 
     Example:
         >>> import torch, graphmask as gm
@@ -80,10 +88,15 @@ class RFDMask(TopologicalMask):
         seed: int = 0,
     ) -> None:
         super().__init__(heads)
-        self.num_features, self.dim = check_integer("num_features", num_features, 1), check_integer("dim", dim, 1)
+        self.num_features, self.dim = (
+            check_integer("num_features", num_features, 1),
+            check_integer("dim", dim, 1),
+        )
         self.edges, self.scale = edges(epsilon), check_number("scale", scale, 0)
         if not isinstance(self.edges, EdgeFunction):
-            raise refuse_type("edges", "a function that gives an EdgeFunction, such as GaussianEdges", self.edges)
+            raise refuse_type(
+                "edges", "a function that gives an EdgeFunction, such as GaussianEdges", self.edges
+            )
         if not scale:
             raise refuse("scale", "above 0", scale)
         self.log_scale = nn.Parameter(torch.empty(heads))
@@ -114,7 +127,9 @@ class RFDMask(TopologicalMask):
         waves = self._waves(topology)
         left = self._mix(topology, waves)
         identity = topology.pattern.identity
-        one = SparseOperator(topology, identity, waves.new_ones(1, topology.num_nodes), nonnegative=True)
+        one = SparseOperator(
+            topology, identity, waves.new_ones(1, topology.num_nodes), nonnegative=True
+        )
         return one + LowRankOperator(topology, left, waves.unsqueeze(0), estimate=True)
 
     def _waves(self, topology: Topology) -> Tensor:
@@ -125,7 +140,10 @@ class RFDMask(TopologicalMask):
 
     def _mix(self, topology: Topology, waves: Tensor) -> Tensor:
         r"""``[H, N, 2m]``, :math:`\lambda A \varphi_1(\lambda B^T A)`, graph by graph."""
-        scale, weight = self.log_scale.exp().reshape(-1, 1, 1, 1), torch.cat([self.weight, self.weight])
+        scale, weight = (
+            self.log_scale.exp().reshape(-1, 1, 1, 1),
+            torch.cat([self.weight, self.weight]),
+        )
         # The norm of B is at most 1.
         bound = float(scale.detach().max() * weight.abs().max())
         blocks = topology.blocks
@@ -137,7 +155,9 @@ class RFDMask(TopologicalMask):
         return (topology.pattern.identity,)
 
     def __repr__(self) -> str:
-        return f"RFDMask(num_features={self.num_features}, edges={self.edges!r}, heads={self.heads})"
+        return (
+            f"RFDMask(num_features={self.num_features}, edges={self.edges!r}, heads={self.heads})"
+        )
 
 
 def _mix_block(A: Tensor, B: Tensor, bound: float) -> Tensor:
@@ -149,7 +169,8 @@ def _mix_block(A: Tensor, B: Tensor, bound: float) -> Tensor:
 def phi_1(X: Tensor, bound: float) -> Tensor:
     r""":math:`\sum_k X^k / (k + 1)!` of matrices of norm at most ``bound``, by series and doubling.
 
-    Doubling is :math:`\varphi_1(2 X) = (e^X + 1) \varphi_1(X) / 2` with :math:`e^X = 1 + X \varphi_1(X)`.
+    Doubling is :math:`\varphi_1(2 X) = (e^X + 1) \varphi_1(X) / 2` with :math:`e^X = 1 + X
+    \varphi_1(X)`.
     """
     doublings = max(0, math.ceil(math.log2(bound)) + 1) if bound > 0 else 0
     X = X * 0.5**doublings

@@ -17,46 +17,53 @@ from .distances import DistanceFunction, ExponentialDistance, make_distance_func
 class SeparatorMask(TopologicalMask):
     r"""A learnable function of the shortest-path distance in weighted undirected graphs, :math:`M_{ij} = f_h(\tilde d(i, j))`.
 
-    ``topology.edge_weight`` holds the lengths of edges, each of both directions; without weights edges have length 1. Of
-    parallel edges the shortest counts, and of nodes that no path joins the entry is 0.
+    ``topology.edge_weight`` holds the lengths of edges, each of both directions; without weights
+    edges have length 1. Of parallel edges the shortest counts, and of nodes that no path joins the
+    entry is 0.
 
-    Each component is split by a small separator, a level of a breadth-first search, its two sides again, and so on down to
-    ``leaf_size`` nodes. Distances within a leaf, and those within a separator, are exact. Across a split, nodes of one side
-    whose distances to what lies around it differ little share a seed, and
-    :math:`\tilde d(i, j) = d(c_i, c_j)` is the exact distance of their seeds; nodes of the separator are their own seeds.
-    Nodes i may share the seed c where, for all z of the boundary :math:`\partial` that separates their side from the rest,
+    Each component is split by a small separator, a level of a breadth-first search, its two sides
+    again, and so on down to ``leaf_size`` nodes. Distances within a leaf, and those within a
+    separator, are exact. Across a split, nodes of one side whose distances to what lies around it
+    differ little share a seed, and :math:`\tilde d(i, j) = d(c_i, c_j)` is the exact distance of
+    their seeds; nodes of the separator are their own seeds. Nodes i may share the seed c where, for
+    all z of the boundary :math:`\partial` that separates their side from the rest,
 
     .. math::
         |d(i, z) - d(c, z)| \le \epsilon\, d(i, \partial) + \rho
 
-    with the tolerance :math:`\epsilon` and the resolution :math:`\rho`. As each path to j passes the boundary, that bounds
-    :math:`|d(i, j) - d(c, j)|` too, and as it passes both boundaries, :math:`d(i, \partial) + d(j, \partial') \le d(i, j)`. So
+    with the tolerance :math:`\epsilon` and the resolution :math:`\rho`. As each path to j passes
+    the boundary, that bounds :math:`|d(i, j) - d(c, j)|` too, and as it passes both boundaries,
+    :math:`d(i, \partial) + d(j, \partial') \le d(i, j)`. So
 
     .. math::
         |\tilde d(i, j) - d(i, j)| \le \epsilon\, d(i, j) + 2 \rho
 
-    for every pair, and the mask errs by no more than that times the Lipschitz constant of f. The operator's ``error_bound``
-    is the largest error that the seeds allow, from the distances as they are. With :math:`\epsilon = \rho = 0` all distances
-    are exact, and stored.
+    for every pair, and the mask errs by no more than that times the Lipschitz constant of f. The
+    operator's ``error_bound`` is the largest error that the seeds allow, from the distances as they
+    are. With :math:`\epsilon = \rho = 0` all distances are exact, and stored.
 
     Args:
-        function: f, see :mod:`graphmask.masks.distances`. (default: :class:`~graphmask.masks.ExponentialDistance`)
+        function: f, see :mod:`graphmask.masks.distances`. (default:
+            :class:`~graphmask.masks.ExponentialDistance`)
         heads: H. (default: :obj:`1`)
         tolerance: the largest relative error of a distance, below 1. (default: :obj:`0.25`)
-        resolution: half of the absolute error that any distance may have besides, in units of length. (default: :obj:`0.0`)
+        resolution: half of the absolute error that any distance may have besides, in units of
+            length. (default: :obj:`0.0`)
         leaf_size: nodes that are not split further. (default: :obj:`128`)
-        max_entries: distances that may be stored, and found at a time. Graphs without small separators, such as random ones,
-            store as many as they have pairs of nodes, and are refused beyond this. (default: 134,217,728)
+        max_entries: distances that may be stored, and found at a time. Graphs without small
+            separators, such as random ones, store as many as they have pairs of nodes, and are
+            refused beyond this. (default: 134,217,728)
 
     Raises:
-        ValueError: for an argument out of range, and, given a topology, for directed edges, negative lengths, lengths that
-            want a gradient, and more distances than ``max_entries``.
+        ValueError: for an argument out of range, and, given a topology, for directed edges,
+            negative lengths, lengths that want a gradient, and more distances than ``max_entries``.
 
-    Cost: about O(N log N / tolerance^2) numbers and multiply-adds per column on meshes. Set-up, once per topology, runs
-    Dijkstra's algorithm from the nodes of all separators, O(N^1.5 log N) on meshes.
+    Cost: about O(N log N / tolerance^2) numbers and multiply-adds per column on meshes. Set-up,
+    once per topology, runs Dijkstra's algorithm from the nodes of all separators, O(N^1.5 log N) on
+    meshes.
 
-    Source: after the separator factorisation of Choromanski et al., "Efficient Graph Field Integrators Meet Point Clouds"
-    (ICML 2023); the cells and their bounds are this library's.
+    Source: after the separator factorisation of Choromanski et al., "Efficient Graph Field
+    Integrators Meet Point Clouds" (ICML 2023); the cells and their bounds are this library's.
 
     Example:
         >>> import torch, graphmask as gm
@@ -94,7 +101,11 @@ class SeparatorMask(TopologicalMask):
 
     def _operator(self, topology: Topology) -> MaskOperator:
         if topology.requires_grad:
-            raise refuse("edge_weight", "without a gradient: lengths of edges are not learned", topology.edge_weight)
+            raise refuse(
+                "edge_weight",
+                "without a gradient: lengths of edges are not learned",
+                topology.edge_weight,
+            )
         return SeparatorOperator(
             topology,
             self.function,

@@ -21,28 +21,36 @@ _MAX_ENTRIES = 2**26
 
 
 class ShortestPathMask(TopologicalMask):
-    r"""One learnable value per hop distance and head: :math:`M_{ij} = \alpha_{d(j \to i)}` where the distance is at most K.
+    r"""One learnable value per hop distance and head.
 
-    The distance counts the edges of the shortest directed path from j to i; a pair further apart, or without a path, has no
-    entry. Edges count whatever their weights, those of weight 0 too; parallel edges are one, and self-loops lie on no shortest
-    path. With :class:`~graphmask.features.scores.Exponentials` as scores this is softmax attention on balls, each pair with a
-    learnable factor: Graphormer's spatial encoding, which adds the logarithm of that factor to the score, cut at K hops.
+    :math:`M_{ij} = \alpha_{d(j \to i)}` where the distance is at most K.
+
+    The distance counts the edges of the shortest directed path from j to i; a pair further apart,
+    or without a path, has no entry. Edges count whatever their weights, those of weight 0 too;
+    parallel edges are one, and self-loops lie on no shortest path. With
+    :class:`~graphmask.features.scores.Exponentials` as scores this is softmax attention on balls,
+    each pair with a
+    learnable factor: Graphormer's spatial encoding, which adds the logarithm of that factor to the
+    score, cut at K hops.
 
     Args:
         max_hops: K. (default: :obj:`3`)
         heads: H. (default: :obj:`1`)
-        alpha: values of hops 0 to K, see :mod:`graphmask.masks.coefficients`. (default: :class:`~graphmask.masks.Free`)
-        max_entries: pairs that may be stored. Nodes of high degree bring all of their neighbours within 2 hops of each other:
-            balls that grow beyond this are refused. (default: 67,108,864)
+        alpha: values of hops 0 to K, see :mod:`graphmask.masks.coefficients`. (default:
+            :class:`~graphmask.masks.Free`)
+        max_entries: pairs that may be stored. Nodes of high degree bring all of their neighbours
+            within 2 hops of each other: balls that grow beyond this are refused. (default:
+            67,108,864)
 
     Raises:
-        ValueError: for a negative number of hops, fewer than one head, and, given a graph with more pairs within K hops than
-            ``max_entries``.
+        ValueError: for a negative number of hops, fewer than one head, and, given a graph with more
+            pairs within K hops than ``max_entries``.
 
-    Cost: O(p) per product column for p pairs; attention in O(p (m + d)). The balls are found once per topology, in
-    O(p x mean degree) time and O(p K) memory.
+    Cost: O(p) per product column for p pairs; attention in O(p (m + d)). The balls are found once
+    per topology, in O(p x mean degree) time and O(p K) memory.
 
-    Source: Ying et al., "Do Transformers Really Perform Bad for Graph Representation?" (NeurIPS 2021), eq. 6.
+    Source: Ying et al., "Do Transformers Really Perform Bad for Graph Representation?" (NeurIPS
+    2021), eq. 6.
 
     Example:
         >>> import torch, graphmask as gm
@@ -94,7 +102,10 @@ class ShortestPathMask(TopologicalMask):
 
 
 def _hop_table(topology: Topology, max_hops: int, max_entries: int) -> Tensor:
-    """``[nnz, K + 1]``, 1 at the hop of each pair: a product with it is summed faster, backward, than a choice of values."""
+    """``[nnz, K + 1]``, 1 at the hop of each pair.
+
+    A product with it is summed faster, backward, than a choice of values.
+    """
     hop = topology.derive(grow_balls, max_hops, max_entries).hop.long()
     table = torch.zeros(len(hop), max_hops + 1, device=hop.device)
     return table.scatter_(1, hop.unsqueeze(1), 1)

@@ -13,10 +13,11 @@ from .coefficients import Coefficients
 class StitchedMask(FactoredMask):
     r"""Stitched walks of degree l: :math:`M = \prod_{i=1}^{l} \Phi_{2i-1} \Phi_{2i}^T`.
 
-    The factors :math:`\Phi_i = \sum_{t=0}^{K} f_t S^{(i)}_t` are those of :class:`~graphmask.masks.GRFMask`, which is degree 1.
-    All 2l have independent walks, so that M is unbiased for
-    :math:`\big( \sum_{s,t} f_s f_t W^s (W^t)^T \big)^l`. For a symmetric W that is :math:`\sum_{k=0}^{2lK} \alpha_k W^k` with
-    :math:`\alpha` the 2l-fold convolution of f. Short walks reach far: 2lK hops.
+    The factors :math:`\Phi_i = \sum_{t=0}^{K} f_t S^{(i)}_t` are those of
+    :class:`~graphmask.masks.GRFMask`, which is degree 1. All 2l have independent walks, so that M
+    is unbiased for :math:`\big( \sum_{s,t} f_s f_t W^s (W^t)^T \big)^l`. For a symmetric W that is
+    :math:`\sum_{k=0}^{2lK} \alpha_k W^k` with :math:`\alpha` the 2l-fold convolution of f. Short
+    walks reach far: 2lK hops.
 
     Given the kernel ``alpha``, its coefficients are learned and f is their root of order 2l
     (:class:`~graphmask.masks.Deconvolution`); the product then agrees with alpha up to hop K.
@@ -25,17 +26,21 @@ class StitchedMask(FactoredMask):
         degree: l. (default: :obj:`2`)
         hops: K, of each factor. (default: :obj:`4`)
         heads: H. (default: :obj:`1`)
-        f: the modulation function, see :mod:`graphmask.masks.coefficients`. Signed coefficients are refused by attention
-            unless graphs are small. (default: :obj:`None`, :class:`~graphmask.masks.NonNegative` unless alpha is given)
+        f: the modulation function, see :mod:`graphmask.masks.coefficients`. Signed coefficients are
+            refused by attention unless graphs are small. (default: :obj:`None`,
+            :class:`~graphmask.masks.NonNegative` unless alpha is given)
         alpha: coefficients of the kernel, instead of f. (default: :obj:`None`)
-        sampler: draws the walks of a topology that has none. (default: :obj:`None`, ``ResampledWalks(hops=hops)``)
+        sampler: draws the walks of a topology that has none. (default: :obj:`None`,
+            ``ResampledWalks(hops=hops)``)
         seed: of those draws. (default: :obj:`0`)
 
     Raises:
-        ValueError: for both f and alpha, or a degree below 1; where the topology has fewer than 2l sets of walks, walks of
-            fewer hops, or of different normalisations; where alpha has no root.
+        ValueError: for both f and alpha, or a degree below 1; where the topology has fewer than 2l
+            sets of walks, walks of fewer hops, or of different normalisations; where alpha has no
+            root.
 
-    Cost: O(2 l p) per product column, for p pairs in each factor; attention runs lifted, in O(l p m d).
+    Cost: O(2 l p) per product column, for p pairs in each factor; attention runs lifted, in O(l p m
+    d).
 
     Source: Choromanski et al., "Graph Random Features++" (arXiv 2510.07716, 2025).
 

@@ -17,32 +17,36 @@ from .base import TopologicalMask
 
 
 class ToeplitzMask(TopologicalMask):
-    r"""A learnable function of the offset between places of a grid: :math:`M_{ij} = g_h(x_i - x_j)`.
+    r"""A learnable function of the offset between places of a grid.
 
-    Every graph is a grid of this shape, its nodes listed in row-major order (nodes of other graphs may stand between them).
-    Edges are not read.
+    :math:`M_{ij} = g_h(x_i - x_j)`.
+
+    Every graph is a grid of this shape, its nodes listed in row-major order (nodes of other graphs
+    may stand between them). Edges are not read.
 
     Args:
         shape: lengths of the 1, 2 or 3 axes.
         heads: H. (default: :obj:`1`)
-        shared: ``"distance"`` for one value per distance :math:`|x_i - x_j|_1`, the length of a shortest path on the grid.
-            (default: :obj:`None`, one value per offset)
-        class_token: whether each graph has one node more, its first, that lies on no grid. Its row and its column are ones.
+        shared: ``"distance"`` for one value per distance :math:`|x_i - x_j|_1`, the length of a
+            shortest path on the grid. (default: :obj:`None`, one value per offset)
+        class_token: whether each graph has one node more, its first, that lies on no grid. Its row
+            and its column are ones. (default: :obj:`False`)
+        signed: whether values are free numbers. Otherwise they are exponentials of such. A
+            normaliser sums absolute values, which are not known singly by a fast product: attention
+            under a signed mask builds the blocks of small graphs, and is refused on large ones.
             (default: :obj:`False`)
-        signed: whether values are free numbers. Otherwise they are exponentials of such. A normaliser sums absolute values,
-            which are not known singly by a fast product: attention under a signed mask builds the blocks of small graphs, and
-            is refused on large ones. (default: :obj:`False`)
 
     All values start at one.
 
     Raises:
-        ValueError: for a shape of other than 1 to 3 axes, an unknown way to share, and graphs of another number of nodes.
+        ValueError: for a shape of other than 1 to 3 axes, an unknown way to share, and graphs of
+            another number of nodes.
 
     Cost: O(N log N) per product column, by fast Fourier transforms of ``2^D N`` places.
 
-    Source: Choromanski et al., "From block-Toeplitz matrices to differential equations on graphs" (ICML 2022), figure
-    1; Luo et al., "Stable, Fast and Accurate: Kernelized Attention with Relative Positional Encoding" (NeurIPS 2021), for
-    sequences.
+    Source: Choromanski et al., "From block-Toeplitz matrices to differential equations on graphs"
+    (ICML 2022), figure 1; Luo et al., "Stable, Fast and Accurate: Kernelized Attention with
+    Relative Positional Encoding" (NeurIPS 2021), for sequences.
 
     Example:
         >>> import torch, graphmask as gm
@@ -70,7 +74,9 @@ class ToeplitzMask(TopologicalMask):
         self.shape = check_shape(shape, (1, 2, 3))
         self.shared, self.class_token, self.signed = shared, class_token, signed
         offsets = [2 * n - 1 for n in self.shape]
-        self.raw = nn.Parameter(torch.empty(heads, *([sum(self.shape) - len(self.shape) + 1] if shared else offsets)))
+        self.raw = nn.Parameter(
+            torch.empty(heads, *([sum(self.shape) - len(self.shape) + 1] if shared else offsets))
+        )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -82,7 +88,9 @@ class ToeplitzMask(TopologicalMask):
         return super().prepare(topology)
 
     def _operator(self, topology: Topology) -> MaskOperator:
-        return ToeplitzOperator(topology, self.shape, self._value(), not self.signed, self.class_token)
+        return ToeplitzOperator(
+            topology, self.shape, self._value(), not self.signed, self.class_token
+        )
 
     def _value(self) -> Tensor:
         value = self.raw if self.signed else self.raw.exp()

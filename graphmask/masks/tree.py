@@ -6,7 +6,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from graphmask._checks import refuse_type
-from graphmask.operators import MaskOperator, TreeExponentialOperator, TreePolynomialOperator, TreeTableOperator
+from graphmask.operators import (
+    MaskOperator,
+    TreeExponentialOperator,
+    TreePolynomialOperator,
+    TreeTableOperator,
+)
 from graphmask.topology import Topology
 
 from .base import TopologicalMask
@@ -23,26 +28,28 @@ from .distances import (
 class TreeDistanceMask(TopologicalMask):
     r""":math:`M_{ij} = g(d_{ij})` for the distance d within each tree of a weighted forest, 0 between trees.
 
-    The graph must be a forest of undirected edges whose ``edge_weight`` are lengths; graphs with cycles are turned into one by
-    :class:`graphmask.transforms.MinimumSpanningTree`. Differentiable in the parameters of g and, but for tables, in
-    ``edge_weight``.
+    The graph must be a forest of undirected edges whose ``edge_weight`` are lengths; graphs with
+    cycles are turned into one by :class:`graphmask.transforms.MinimumSpanningTree`. Differentiable
+    in the parameters of g and, but for tables, in ``edge_weight``.
 
     Args:
-        function: g: a :class:`~graphmask.masks.DistanceFunction` class, a partial of one, or one that is made already;
-            exponential, polynomial times exponential, or a table. (default: :class:`~graphmask.masks.ExponentialDistance`)
+        function: g: a :class:`~graphmask.masks.DistanceFunction` class, a partial of one, or one
+            that is made already; exponential, polynomial times exponential, or a table. (default:
+            :class:`~graphmask.masks.ExponentialDistance`)
         heads: H. (default: :obj:`1`)
 
     Raises:
         TypeError: for a function that is none of these.
-        ValueError: for fewer than one head, and a function of other heads; on a topology: for cycles, self-loops, parallel
-            edges (which are cycles), edges in one direction only, negative lengths or lengths that differ between both
-            directions; for tables also where lengths are no multiples of the unit, or want a gradient.
+        ValueError: for fewer than one head, and a function of other heads; on a topology: for
+            cycles, self-loops, parallel edges (which are cycles), edges in one direction only,
+            negative lengths or lengths that differ between both directions; for tables also where
+            lengths are no multiples of the unit, or want a gradient.
 
-    Cost: per product column O(N) for an exponential, O(K^2 N) for a polynomial of degree K times an exponential, O(N log^2 N)
-    for a table; any depth of the trees.
+    Cost: per product column O(N) for an exponential, O(K^2 N) for a polynomial of degree K times an
+    exponential, O(N log^2 N) for a table; any depth of the trees.
 
-    Source: Choromanski et al., "From block-Toeplitz matrices to differential equations on graphs" (ICML 2022); Choromanski et
-    al., "Fast Tree-Field Integrators" (NeurIPS 2024).
+    Source: Choromanski et al., "From block-Toeplitz matrices to differential equations on graphs"
+    (ICML 2022); Choromanski et al., "Fast Tree-Field Integrators" (NeurIPS 2024).
 
     Example:
         >>> import torch, graphmask as gm
@@ -54,7 +61,9 @@ class TreeDistanceMask(TopologicalMask):
     """
 
     def __init__(
-        self, function: Callable[..., DistanceFunction] | DistanceFunction = ExponentialDistance, heads: int = 1
+        self,
+        function: Callable[..., DistanceFunction] | DistanceFunction = ExponentialDistance,
+        heads: int = 1,
     ) -> None:
         super().__init__(heads)
         self.function = make_distance_function(function, heads)

@@ -16,25 +16,28 @@ from .coefficients import Coefficients, Free, make_coefficients
 class WalkMask(MaskOnWalks):
     r"""The asymmetric walk mask :math:`M = \sum_{t=0}^{K} \alpha_t S_t`, where the walks give :math:`E[S_t] = W^t`.
 
-    Unbiased for :math:`\sum_t \alpha_t W^t`; its support is sparse, so that coefficients of any sign are served and attention
-    runs as pairs. With ``symmetrize`` both directions are averaged, :math:`M = \sum_t \alpha_t (S_t + S_t^T) / 2`: a symmetric
-    mask, unbiased for :math:`\sum_t \alpha_t (W^t + (W^t)^T) / 2`, which for a symmetric W is the same series, estimated with
-    less variance.
+    Unbiased for :math:`\sum_t \alpha_t W^t`; its support is sparse, so that coefficients of any
+    sign are served and attention runs as pairs. With ``symmetrize`` both directions are averaged,
+    :math:`M = \sum_t \alpha_t (S_t + S_t^T) / 2`: a symmetric mask, unbiased for :math:`\sum_t
+    \alpha_t (W^t + (W^t)^T) / 2`, which for a symmetric W is the same series, estimated with less
+    variance.
 
     Args:
         hops: K. (default: :obj:`8`)
         heads: H. (default: :obj:`1`)
-        alpha: coefficients, see :mod:`graphmask.masks.coefficients`. (default: :class:`~graphmask.masks.Free`)
-        sampler: draws the walks of a topology that has none. (default: :obj:`None`, ``ResampledWalks(hops=hops)``)
+        alpha: coefficients, see :mod:`graphmask.masks.coefficients`. (default:
+            :class:`~graphmask.masks.Free`)
+        sampler: draws the walks of a topology that has none. (default: :obj:`None`,
+            ``ResampledWalks(hops=hops)``)
         seed: of those draws: the same seed and graph give the same walks. (default: :obj:`0`)
-        symmetrize: whether both directions are averaged; the support grows to the pairs that either connects.
-            (default: :obj:`False`)
+        symmetrize: whether both directions are averaged; the support grows to the pairs that either
+            connects. (default: :obj:`False`)
 
     Raises:
         ValueError: where the sampler, or the walks of a topology, have fewer hops than the mask.
 
-    Cost: O(nnz(S) H) for the values, O(p) per product column for p pairs; attention in O(p (m + d)). Symmetrising sorts the
-    walks once, in O(nnz(S) log nnz(S)).
+    Cost: O(nnz(S) H) for the values, O(p) per product column for p pairs; attention in O(p (m +
+    d)). Symmetrising sorts the walks once, in O(nnz(S) log nnz(S)).
 
     Source: Reid et al. (ICLR 2025), Appendix D, eqs. 25-28.
 

@@ -1,6 +1,9 @@
-"""Masks, feature maps, convolutions and pools as JSON, and back: public names and constructor arguments, from a closed list.
+"""Masks, feature maps, convolutions and pools as JSON, and back.
 
-Nothing that a file names is imported or called, but public classes of the packages below and PyG's global pooling functions.
+Public names and constructor arguments, from a closed list.
+
+Nothing that a file names is imported or called, but public classes of the packages below and PyG's
+global pooling functions.
 """
 
 from __future__ import annotations
@@ -18,13 +21,32 @@ from torch_geometric.nn.dense.linear import is_uninitialized_parameter
 
 from graphmask._recipes import Numbers, Recipe, Recorded, Unknown, note, recipe_of
 
-# Where public names are looked up; of what is found there, only modules and parts of masks are made. Of PyG these alone:
-# other classes, such as its Sequential, evaluate strings that they are given.
-PACKAGES = ("graphmask.masks", "graphmask.features", "graphmask.walks", "graphmask.nn", "torch_geometric.nn", "torch.nn")
+# Where public names are looked up; of what is found there, only modules and parts of masks are
+# made. Of PyG these alone: other classes, such as its Sequential, evaluate strings that they are
+# given.
+PACKAGES = (
+    "graphmask.masks",
+    "graphmask.features",
+    "graphmask.walks",
+    "graphmask.nn",
+    "torch_geometric.nn",
+    "torch.nn",
+)
 
-PYG = {*pyg_nn.conv.__all__, *pyg_nn.aggr.__all__, *pyg_nn.norm.__all__, "JumpingKnowledge", "Linear", "MLP"}
+PYG = {
+    *pyg_nn.conv.__all__,
+    *pyg_nn.aggr.__all__,
+    *pyg_nn.norm.__all__,
+    "JumpingKnowledge",
+    "Linear",
+    "MLP",
+}
 
-POOLS = {f"torch_geometric.nn.{name}": getattr(pyg_nn, name) for name in pyg_nn.pool.__all__ if name.startswith("global_")}
+POOLS = {
+    f"torch_geometric.nn.{name}": getattr(pyg_nn, name)
+    for name in pyg_nn.pool.__all__
+    if name.startswith("global_")
+}
 
 
 class CannotDescribeError(ValueError):
@@ -36,19 +58,25 @@ def describe(value: Any) -> Any:
     """A value as JSON.
 
     Raises:
-        CannotDescribeError: for what is neither plain nor made of public classes of the known packages.
+        CannotDescribeError: for what is neither plain nor made of public classes of the known
+            packages.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     names = [name for name, pool in POOLS.items() if pool is value]
     if not names:
-        raise CannotDescribeError(f"{getattr(value, '__qualname__', type(value).__qualname__)} has no description")
+        raise CannotDescribeError(
+            f"{getattr(value, '__qualname__', type(value).__qualname__)} has no description"
+        )
     return {"function": names[0]}
 
 
 @describe.register
 def _(value: Recipe) -> dict[str, Any]:
-    return {"class": public_name(value.kind), "arguments": {name: describe(each) for name, each in value.arguments.items()}}
+    return {
+        "class": public_name(value.kind),
+        "arguments": {name: describe(each) for name, each in value.arguments.items()},
+    }
 
 
 @describe.register
@@ -83,7 +111,11 @@ def _(value: type) -> dict[str, Any]:
 
 @describe.register
 def _(value: partial) -> dict[str, Any]:
-    return {"partial": describe(value.func), "args": describe(list(value.args)), "keywords": describe(value.keywords)}
+    return {
+        "partial": describe(value.func),
+        "args": describe(list(value.args)),
+        "keywords": describe(value.keywords),
+    }
 
 
 @describe.register
@@ -134,7 +166,9 @@ def public_name(kind: type) -> str:
     for package in PACKAGES:
         if _look_up(package, kind.__name__) is kind:
             return f"{package}.{kind.__name__}"
-    raise CannotDescribeError(f"{kind.__module__}.{kind.__qualname__} is no public class of {', '.join(PACKAGES)}")
+    raise CannotDescribeError(
+        f"{kind.__module__}.{kind.__qualname__} is no public class of {', '.join(PACKAGES)}"
+    )
 
 
 def _find(name: str) -> type:
@@ -163,7 +197,9 @@ def _tensor(values: Any, dtype: str, learned: bool) -> Tensor:
 _MAKERS: dict[Any, Callable[..., Any]] = {
     "class": lambda name, arguments: call(_find(name), arguments),
     "type": _find,
-    "partial": lambda function, args, keywords: partial(build(function), *build(args), **build(keywords)),
+    "partial": lambda function, args, keywords: partial(
+        build(function), *build(args), **build(keywords)
+    ),
     "function": lambda name: POOLS[name],
     "tensor": _tensor,
     "tuple": lambda items: tuple(build(items)),
@@ -172,14 +208,20 @@ _MAKERS: dict[Any, Callable[..., Any]] = {
 
 
 def observe(module: nn.Module) -> Recipe:
-    """The recipe of a module of torch or PyG, read from its attributes; a module made from it is compared with this one.
+    """The recipe of a module of torch or PyG, read from its attributes.
+
+    A module made from it is compared with this one.
 
     Raises:
         CannotDescribeError: where the attributes do not tell all that the constructor was given.
     """
     name = public_name(type(module))
     found = dict(_arguments(module))
-    options = {each: getattr(module, each) for each in ("aggr", "flow", "node_dim") if hasattr(module, each)}
+    options = {
+        each: getattr(module, each)
+        for each in ("aggr", "flow", "node_dim")
+        if hasattr(module, each)
+    }
     rest = {each: value for each, value in options.items() if each not in found}
     for arguments in (found, {**found, "kwargs": rest}):
         if _is_made_from(module, arguments):
@@ -190,15 +232,24 @@ def observe(module: nn.Module) -> Recipe:
 def _arguments(module: nn.Module) -> Iterator[tuple[str, Any]]:
     """The constructor's arguments as far as attributes of the same names tell them."""
     if isinstance(module, (nn.Sequential, nn.ModuleList)):
-        yield ("args", tuple(module)) if isinstance(module, nn.Sequential) else ("modules", list(module))
+        yield (
+            ("args", tuple(module))
+            if isinstance(module, nn.Sequential)
+            else ("modules", list(module))
+        )
     if isinstance(module, (pyg_nn.GINConv, pyg_nn.GINEConv)):
-        yield from {"eps": module.initial_eps, "train_eps": isinstance(module.eps, nn.Parameter)}.items()
+        yield from {
+            "eps": module.initial_eps,
+            "train_eps": isinstance(module.eps, nn.Parameter),
+        }.items()
     lin = getattr(module, "lin", None)
     if isinstance(module, pyg_nn.GINEConv) and lin is not None:
         yield "edge_dim", lin.in_channels if hasattr(lin, "in_channels") else lin.in_features
     for name, parameter in inspect.signature(type(module).__init__).parameters.items():
         value = getattr(module, name, None)
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or not hasattr(module, name):
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or not hasattr(
+            module, name
+        ):
             continue
         if name == "bias":
             yield name, value is not None and value is not False
@@ -223,14 +274,21 @@ def _is_made_from(module: nn.Module, arguments: dict[str, Any]) -> bool:
 def _trace(module: nn.Module) -> dict[str, Any]:
     """Types, plain attributes and shapes of parameters of a module and of all within it."""
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    shapes = {name: None if is_uninitialized_parameter(each) else (type(each), each.shape) for name, each in tensors.items()}
+    shapes = {
+        name: None if is_uninitialized_parameter(each) else (type(each), each.shape)
+        for name, each in tensors.items()
+    }
     parts = {name: (type(part), _plain_attributes(part)) for name, part in module.named_modules()}
     return {"": shapes, **{f".{name}": part for name, part in parts.items()}}
 
 
 def _plain_attributes(module: nn.Module) -> dict[str, Any]:
-    kept = {name: value for name, value in vars(module).items() if name[0] != "_" and name != "training"}
-    return {name: _comparable(value) for name, value in kept.items() if not isinstance(value, Tensor)}
+    kept = {
+        name: value for name, value in vars(module).items() if name[0] != "_" and name != "training"
+    }
+    return {
+        name: _comparable(value) for name, value in kept.items() if not isinstance(value, Tensor)
+    }
 
 
 def _comparable(value: Any) -> Any:

@@ -23,25 +23,28 @@ class TopologicalAttention(nn.Module):
                                     {\sum_j |M^h_{ij}|\, \phi(q^h_i) \cdot \phi(k^h_j)}
 
     Args:
-        channels: C, of input and output; a size to be added to the input is known beforehand, so that -1 is refused.
+        channels: C, of input and output; a size to be added to the input is known beforehand, so
+            that -1 is refused.
         heads: H, a divisor of C.
         mask: M, of H heads or one.
         feature_map: phi. (default: :obj:`None`, :class:`~graphmask.features.ReLU`)
         dropout: of the output. (default: :obj:`0.0`)
 
     Shapes:
-        - **input:** node features ``[N, C]``, ``edge_index [2, E]`` or a :class:`~graphmask.Topology`, ``edge_weight [E]``,
-          ``batch [N]`` in any order, ``edge_attr [E, D]`` for masks that read it
+        - **input:** node features ``[N, C]``, ``edge_index [2, E]`` or a
+          :class:`~graphmask.Topology`, ``edge_weight [E]``, ``batch [N]`` in any order, ``edge_attr
+          [E, D]`` for masks that read it
         - **output:** ``[N, C]``
 
     Raises:
         ValueError: where C is no multiple of H, the mask has other heads, or x has not C channels.
 
-    Cost: linear in N for every mask of this library. From a raw ``edge_index`` a mask on walks draws them in every call, from
-    its own seed, which costs far more than attention: train on data prepared with
-    :class:`~graphmask.transforms.AddWalks`, passed as ``Topology.from_data(data)``.
+    Cost: linear in N for every mask of this library. From a raw ``edge_index`` a mask on walks
+    draws them in every call, from its own seed, which costs far more than attention: train on data
+    prepared with :class:`~graphmask.transforms.AddWalks`, passed as ``Topology.from_data(data)``.
 
-    Source: Reid et al., "Linear Transformer Topological Masking with Graph Random Features" (ICLR 2025).
+    Source: Reid et al., "Linear Transformer Topological Masking with Graph Random Features" (ICLR
+    2025).
 
     Example:
         >>> import torch, graphmask as gm
@@ -102,12 +105,15 @@ class TopologicalAttention(nn.Module):
         batch: Tensor | None = None,
         edge_attr: Tensor | None = None,
     ) -> Tensor:
-        r"""Rows of the implicit attention map, ``[len(nodes), H, N]``: how much each chosen node takes from every other.
+        r"""Rows of the implicit attention map, ``[len(nodes), H, N]``.
 
-        .. math:: a_{ij} = M_{ij}\, \phi(q_i) \cdot \phi(k_j) \Big/ \sum_l |M_{il}|\, \phi(q_i) \cdot \phi(k_l)
+        How much each chosen node takes from every other.
 
-        Absolute values of a row sum to 1, or to 0 for a node that the mask gives nothing to attend to; but where scores are
-        estimates of any sign, which normalisers sum as they are.
+        .. math:: a_{ij} = M_{ij}\, \phi(q_i) \cdot \phi(k_j) \Big/ \sum_l |M_{il}|\, \phi(q_i)
+        \cdot \phi(k_l)
+
+        Absolute values of a row sum to 1, or to 0 for a node that the mask gives nothing to attend
+        to; but where scores are estimates of any sign, which normalisers sum as they are.
 
         Args:
             nodes: ids of the chosen nodes.
@@ -125,11 +131,15 @@ class TopologicalAttention(nn.Module):
         topology = self._topology(x, edge_index, edge_weight, batch, edge_attr)
         check_nodes(nodes, topology.num_nodes)
         q, k, _ = self._project(x)
-        queries, keys = (x.transpose(0, 1) for x in self.feature_map(q, k, topology.batch, topology.num_graphs))
+        queries, keys = (
+            x.transpose(0, 1) for x in self.feature_map(q, k, topology.batch, topology.num_graphs)
+        )
         mask = self.mask(topology)
         rows, scores = mask.rows(nodes), self.feature_map.scores
         score = scores.block(queries[:, nodes], keys, rows != 0)
-        size = (rows if mask.sums_itself else rows.abs()) * (score.abs() if scores.signed else score)
+        size = (rows if mask.sums_itself else rows.abs()) * (
+            score.abs() if scores.signed else score
+        )
         return divide(rows * score, size.sum(-1, keepdim=True)).transpose(0, 1)
 
     def __repr__(self) -> str:

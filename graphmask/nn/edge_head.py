@@ -14,15 +14,18 @@ class EdgeHead(nn.Module):
     .. math:: y_{ji} = \text{MLP}(x_j + x_i \,\Vert\, x_j \odot x_i), \qquad
               \text{directed: } y_{ji} = \text{MLP}(x_j \,\Vert\, x_i)
 
-    Sum and product tell both features of a channel, and not whose they are: without ``directed`` a pair has the same output in
-    either direction. For link prediction train outputs against ``edge_label`` with ``BCEWithLogitsLoss``; PyG's
-    ``RandomLinkSplit`` writes it, and ``edge_label_index``.
+    Sum and product tell both features of a channel, and not whose they are: without ``directed`` a
+    pair has the same output in either direction. For link prediction train outputs against
+    ``edge_label`` with ``BCEWithLogitsLoss``; PyG's ``RandomLinkSplit`` writes it, and
+    ``edge_label_index``.
 
     Args:
         in_channels: C, of the nodes.
-        out_channels: channels of the output; :obj:`None` for one number per pair. (default: :obj:`None`)
+        out_channels: channels of the output; :obj:`None` for one number per pair. (default:
+            :obj:`None`)
         hidden_channels: of the network. (default: :obj:`None`, as ``in_channels``)
-        directed: whether the pairs (j, i) and (i, j) may have different outputs. (default: :obj:`False`)
+        directed: whether the pairs (j, i) and (i, j) may have different outputs. (default:
+            :obj:`False`)
         dropout: of the hidden layer. (default: :obj:`0.0`)
 
     Shapes:
@@ -55,10 +58,16 @@ class EdgeHead(nn.Module):
         super().__init__()
         self.in_channels = check_integer("in_channels", in_channels, 1)
         self.out_channels, self.directed = out_channels, directed
-        hidden = in_channels if hidden_channels is None else check_integer("hidden_channels", hidden_channels, 1)
+        hidden = (
+            in_channels
+            if hidden_channels is None
+            else check_integer("hidden_channels", hidden_channels, 1)
+        )
         out = 1 if out_channels is None else check_integer("out_channels", out_channels, 1)
         drop = nn.Dropout(check_probability("dropout", dropout))
-        self.network = nn.Sequential(nn.Linear(2 * in_channels, hidden), nn.GELU(), drop, nn.Linear(hidden, out))
+        self.network = nn.Sequential(
+            nn.Linear(2 * in_channels, hidden), nn.GELU(), drop, nn.Linear(hidden, out)
+        )
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""
@@ -84,7 +93,11 @@ class EdgeHead(nn.Module):
         if not torch.compiler.is_compiling():
             low, high = (int(each) for each in extremes(pairs))
             if low < 0 or high >= max(len(x), 1):
-                raise refuse("edge_label_index", f"node ids from 0 to N - 1 = {len(x) - 1}", f"{low} to {high}")
+                raise refuse(
+                    "edge_label_index",
+                    f"node ids from 0 to N - 1 = {len(x) - 1}",
+                    f"{low} to {high}",
+                )
 
     def __repr__(self) -> str:
         return f"EdgeHead({self.in_channels}, {self.out_channels}, directed={self.directed})"

@@ -13,16 +13,20 @@ from graphmask._checks import refuse, refuse_type
 
 
 class ExplainableEdges(nn.Module):
-    r"""A model whose edges PyG's explainers can mask: the mask of the edges multiplies ``edge_weight``.
+    r"""A model whose edges PyG's explainers can mask.
 
-    ``torch_geometric.explain`` puts the mask that it learns for edges into message passing layers. Masked attention passes no
-    messages, and what an edge does there it does through the topological mask, a function of the weighted adjacency. So the
-    mask m multiplies the weights, :math:`w'_e = \sigma(m_e)\, w_e`, and its gradient is that of ``edge_weight``.
-    Convolutions of the model that take ``edge_weight`` meet the mask there, and are told not to apply it to their messages
-    again (``conv.explain = False``); those that do not take it are explained by their messages, as ever.
+    The mask of the edges multiplies ``edge_weight``.
 
-    Masks that carry a gradient to ``edge_weight`` are needed: ``PowerSeriesMask``, ``DiffusionMask``, or masks on walks whose
-    sampler carries one, such as ``IIDWalks``; others refuse by name.
+    ``torch_geometric.explain`` puts the mask that it learns for edges into message passing layers.
+    Masked attention passes no messages, and what an edge does there it does through the topological
+    mask, a function of the weighted adjacency. So the mask m multiplies the weights, :math:`w'_e =
+    \sigma(m_e)\, w_e`, and its gradient is that of ``edge_weight``. Convolutions of the model that
+    take ``edge_weight`` meet the mask there, and are told not to apply it to their messages again
+    (``conv.explain = False``); those that do not take it are explained by their messages, as ever.
+
+    Masks that carry a gradient to ``edge_weight`` are needed: ``PowerSeriesMask``,
+    ``DiffusionMask``, or masks on walks whose sampler carries one, such as ``IIDWalks``; others
+    refuse by name.
 
     Args:
         model: a module called as ``model(x, edge_index, edge_weight=..., ...)``.
@@ -56,21 +60,30 @@ class ExplainableEdges(nn.Module):
         if not isinstance(model, nn.Module):
             raise refuse_type("model", "a torch.nn.Module", model)
         arguments = inspect.signature(model.forward).parameters
-        if "edge_weight" not in arguments and all(each.kind != each.VAR_KEYWORD for each in arguments.values()):
+        if "edge_weight" not in arguments and all(
+            each.kind != each.VAR_KEYWORD for each in arguments.values()
+        ):
             raise refuse("model", "a model whose forward takes edge_weight", type(model).__name__)
         self.model = model
         self.edges = _EdgeWeights()
         for module in model.modules():
-            if isinstance(module, MessagePassing) and "edge_weight" in inspect.signature(module.forward).parameters:
+            if (
+                isinstance(module, MessagePassing)
+                and "edge_weight" in inspect.signature(module.forward).parameters
+            ):
                 module.explain = False
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters of the model."""
         reset(self.model)
 
-    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None, **kwargs: Any) -> Tensor:
+    def forward(
+        self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None, **kwargs: Any
+    ) -> Tensor:
         """The model's output; under an explainer, that of masked edges."""
-        return self.model(x, edge_index, edge_weight=self.edges(x, edge_index, edge_weight), **kwargs)
+        return self.model(
+            x, edge_index, edge_weight=self.edges(x, edge_index, edge_weight), **kwargs
+        )
 
 
 class _EdgeWeights(MessagePassing):

@@ -21,43 +21,52 @@ from .attention import TopologicalAttention
 
 
 class TopologicalGPS(nn.Module):
-    r"""PyG's ``GPSConv`` under a topological mask: a local convolution beside masked attention, then a feed-forward network.
+    r"""PyG's ``GPSConv`` under a topological mask.
+
+    A local convolution beside masked attention, then a feed-forward network.
 
     .. math::
         h_1 &= \text{norm}_1(x + \text{conv}(x, E)) \\
         h_2 &= \text{norm}_2(x + \text{attn}(x, M)) \\
         x' &= \text{norm}_3(h_1 + h_2 + \text{mlp}(h_1 + h_2))
 
-    Arguments, attributes (``conv``, ``attn``, ``mlp``, ``norm1`` to ``norm3``) and the order of operations are those of
-    ``torch_geometric.nn.GPSConv``, with ``mask`` and ``feature_map`` in the place of ``attn_type`` and ``attn_kwargs``.
-    Nothing is padded: nodes of a batch come in any order, and a graph's output is the same alone and in any batch (as far as
-    the norms treat it so: batch normalisation does in evaluation, and layer, graph and instance normalisation always).
+    Arguments, attributes (``conv``, ``attn``, ``mlp``, ``norm1`` to ``norm3``) and the order of
+    operations are those of ``torch_geometric.nn.GPSConv``, with ``mask`` and ``feature_map`` in the
+    place of ``attn_type`` and ``attn_kwargs``.
+    Nothing is padded: nodes of a batch come in any order, and a graph's output is the same alone
+    and in any batch (as far as
+    the norms treat it so: batch normalisation does in evaluation, and layer, graph and instance
+    normalisation always).
 
     Args:
         channels: C, of input and output.
         conv: the local message passing layer from C to C channels; :obj:`None` leaves it out.
         heads: H, a divisor of C. (default: :obj:`1`)
-        dropout: after convolution and attention, and in the feed-forward network. (default: :obj:`0.0`)
+        dropout: after convolution and attention, and in the feed-forward network. (default:
+            :obj:`0.0`)
         act: activation of the feed-forward network, as PyG resolves it. (default: :obj:`"relu"`)
         act_kwargs: its arguments. (default: :obj:`None`)
-        norm: normalisation, as PyG resolves it, or :obj:`None` for none. (default: :obj:`"batch_norm"`)
+        norm: normalisation, as PyG resolves it, or :obj:`None` for none. (default:
+            :obj:`"batch_norm"`)
         norm_kwargs: its arguments. (default: :obj:`None`)
         mask: M, of H heads or one. (default: :obj:`None`, ``WalkMask(heads=H)``)
         feature_map: phi of the attention. (default: :obj:`None`, :class:`~graphmask.features.ReLU`)
 
     Shapes:
-        - **input:** node features ``[N, C]``, ``edge_index [2, E]`` or a :class:`~graphmask.Topology`, ``batch [N]`` in any
-          order, and what ``conv`` takes, by name
+        - **input:** node features ``[N, C]``, ``edge_index [2, E]`` or a
+          :class:`~graphmask.Topology`, ``batch [N]`` in any order, and what ``conv`` takes, by name
         - **output:** ``[N, C]``
 
     Raises:
         ValueError: as :class:`TopologicalAttention` does.
 
-    Cost: that of its attention, of its convolution, and O(N C^2). From a raw ``edge_index`` a mask on walks draws them in every
-    call; draw them once per graph with :class:`~graphmask.transforms.AddWalks`, and pass ``Topology.from_data(data)`` in the
-    place of ``edge_index``.
+    Cost: that of its attention, of its convolution, and O(N C^2). From a raw ``edge_index`` a mask
+    on walks draws them in every call; draw them once per graph with
+    :class:`~graphmask.transforms.AddWalks`, and pass ``Topology.from_data(data)`` in the place of
+    ``edge_index``.
 
-    Source: Rampasek et al., "Recipe for a General, Powerful, Scalable Graph Transformer" (NeurIPS 2022).
+    Source: Rampasek et al., "Recipe for a General, Powerful, Scalable Graph Transformer" (NeurIPS
+    2022).
 
     Example:
         >>> import torch, graphmask as gm
@@ -83,9 +92,14 @@ class TopologicalGPS(nn.Module):
         feature_map: FeatureMap | None = None,
     ) -> None:
         super().__init__()
-        self.channels, self.heads = check_integer("channels", channels, 1), check_integer("heads", heads, 1)
+        self.channels, self.heads = (
+            check_integer("channels", channels, 1),
+            check_integer("heads", heads, 1),
+        )
         self.dropout = check_probability("dropout", dropout)
-        self.attn = TopologicalAttention(channels, heads, WalkMask(heads=heads) if mask is None else mask, feature_map)
+        self.attn = TopologicalAttention(
+            channels, heads, WalkMask(heads=heads) if mask is None else mask, feature_map
+        )
         mlp = nn.Sequential(
             nn.Linear(channels, channels * 2),
             activation_resolver(act, **(act_kwargs or {})),
@@ -118,14 +132,19 @@ class TopologicalGPS(nn.Module):
     ) -> Tensor:
         """``[N, C] -> [N, C]``: ``layer(x, edge_index, batch, **kwargs)`` as PyG's layer, or ``layer(x, topology, **kwargs)``.
 
-        Keyword arguments reach the convolution; ``edge_weight`` and ``edge_attr`` reach the mask, too. A topology holds
-        its own; beside it ``batch`` may be that of the topology, so that models written for PyG's layer take one as they stand.
+        Keyword arguments reach the convolution; ``edge_weight`` and ``edge_attr`` reach the mask,
+        too. A topology holds its own; beside it ``batch`` may be that of the topology, so that
+        models written for PyG's layer take one as they stand.
         """
         ready = edge_index if isinstance(edge_index, Topology) else None
         if ready is not None and batch is not None and batch is ready.batch:
             batch = None
         topology = Topology.of(
-            x, edge_index, kwargs.get("edge_weight"), batch, kwargs.get("edge_attr") if ready is None else None
+            x,
+            edge_index,
+            kwargs.get("edge_weight"),
+            batch,
+            kwargs.get("edge_attr") if ready is None else None,
         )
         if x.dim() != 2 or x.shape[1] != self.channels:
             raise refuse("x", f"of shape [N, C] with C = {self.channels}", x)
@@ -136,7 +155,9 @@ class TopologicalGPS(nn.Module):
         out = sum(hidden[1:], start=hidden[0])
         return self._normed(self.norm3, out + self.mlp(out), topology)
 
-    def _convolve(self, x: Tensor, edges: Any, topology: Topology, kwargs: dict[str, Any]) -> Tensor:
+    def _convolve(
+        self, x: Tensor, edges: Any, topology: Topology, kwargs: dict[str, Any]
+    ) -> Tensor:
         kwargs = {name: value for name, value in kwargs.items() if name != "edge_weight"}
         # Sparse matrices bring their weights along.
         if self._conv_takes_weight and isinstance(edges, Tensor) and edges.layout == torch.strided:
@@ -150,7 +171,8 @@ class TopologicalGPS(nn.Module):
     def _normed(self, norm: nn.Module | None, x: Tensor, topology: Topology) -> Tensor:
         if norm is None:
             return x
-        # PyG's layer normalisation has another formula, by 1e-5, where there is no batch: one formula for all.
+        # PyG's layer normalisation has another formula, by 1e-5, where there is no batch: one
+        # formula for all.
         batch = x.new_zeros(len(x), dtype=torch.long) if topology.batch is None else topology.batch
         known = {"batch": batch, "batch_size": topology.num_graphs}
         return norm(x, **{name: known[name] for name in self._norm_arguments})

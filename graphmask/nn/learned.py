@@ -16,8 +16,9 @@ def learned_alphas(model: nn.Module) -> dict[str, Tensor]:
         model: any module.
 
     Returns:
-        For each of its :class:`~graphmask.masks.Coefficients`, by its name in the model, the :math:`\alpha` (or the f of masks
-        that are products) of hops 0 to K, ``[H, K + 1]``, without gradient. Empty for a model without such masks.
+        For each of its :class:`~graphmask.masks.Coefficients`, by its name in the model, the
+        :math:`\alpha` (or the f of masks that are products) of hops 0 to K, ``[H, K + 1]``, without
+        gradient. Empty for a model without such masks.
 
     Raises:
         TypeError: where the model is no module.
@@ -33,4 +34,8 @@ def learned_alphas(model: nn.Module) -> dict[str, Tensor]:
     if not isinstance(model, nn.Module):
         raise refuse_type("model", "a torch.nn.Module", model)
     with torch.no_grad():
-        return {name: each().clone() for name, each in model.named_modules() if isinstance(each, Coefficients)}
+        return {
+            name: each().clone()
+            for name, each in model.named_modules()
+            if isinstance(each, Coefficients)
+        }

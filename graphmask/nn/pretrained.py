@@ -1,4 +1,7 @@
-"""Models written to a folder and read back: safetensors weights and a readable config.json; no network, no pickle."""
+"""Models written to a folder and read back: safetensors weights and a readable config.json.
+
+No network, no pickle.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,15 @@ Model = TypeVar("Model", bound="PretrainedMixin")
 class PretrainedMixin:
     """Gives a model ``save_pretrained(folder)`` and ``from_pretrained(folder)``, in the style of ``PyTorchModelHubMixin``.
 
-    The folder holds ``model.safetensors`` and ``config.json``, which tells the constructor's arguments: numbers and strings as
-    they are; masks, feature maps, samplers, PyG convolutions, aggregations and pools by public name and arguments of their own.
-    Reading it runs no code but the constructors of public classes of graphmask, ``torch_geometric.nn`` and ``torch.nn``. What
-    has no such description, such as a mask of your own, is left out by name and given again when the model is read.
+    The folder holds ``model.safetensors`` and ``config.json``, which tells the constructor's
+    arguments: numbers and strings as they are; masks, feature maps, samplers, PyG convolutions,
+    aggregations and pools by public name and arguments of their own. Reading it runs no code but
+    the constructors of public classes of graphmask, ``torch_geometric.nn`` and ``torch.nn``. What
+    has no such description, such as a mask of your own, is left out by name and given again when
+    the model is read.
 
-    A model whose attributes do not hold its constructor's arguments under their names overrides :meth:`arguments`.
+    A model whose attributes do not hold its constructor's arguments under their names overrides
+    :meth:`arguments`.
 
     Example:
         >>> import tempfile, torch, graphmask as gm
@@ -50,40 +56,59 @@ class PretrainedMixin:
     """
 
     def arguments(self) -> dict[str, Any]:
-        """The constructor's arguments, by name, from which a model like this one is made; here the attributes of their names.
+        """The constructor's arguments, by name, from which a model like this one is made.
+
+        Here the attributes of their names.
 
         Raises:
             ValueError: where there is no such attribute.
         """
-        names = [name for name in inspect.signature(type(self).__init__).parameters if name != "self"]
+        names = [
+            name for name in inspect.signature(type(self).__init__).parameters if name != "self"
+        ]
         absent = [name for name in names if not hasattr(self, name)]
         if absent:
-            raise refuse("arguments", f"overridden by {type(self).__name__}", f"a model without attributes {absent}")
+            raise refuse(
+                "arguments",
+                f"overridden by {type(self).__name__}",
+                f"a model without attributes {absent}",
+            )
         return {name: getattr(self, name) for name in names}
 
     def save_pretrained(self, folder: str | Path, leave_out: Iterable[str] = ()) -> None:
         """Write this model to a folder, which is made where it is absent.
 
-        Tied parameters are written once, and are tied again when they are read; parameters that wait for their first input
-        (``in_channels=-1``) go on waiting.
+        Tied parameters are written once, and are tied again when they are read; parameters that
+        wait for their first input (``in_channels=-1``) go on waiting.
 
         Args:
             folder: its path.
-            leave_out: arguments that are not described, but given to :meth:`from_pretrained` again. (default: none)
+            leave_out: arguments that are not described, but given to :meth:`from_pretrained` again.
+                (default: none)
 
         Raises:
-            ValueError: where an argument has no description, or the model that the description makes has other parameters.
-                Nothing is written then.
-            graphmask.extras.MissingExtraError: without the package safetensors (the extra ``pretrained``).
+            ValueError: where an argument has no description, or the model that the description
+                makes has other parameters. Nothing is written then.
+            graphmask.extras.MissingExtraError: without the package safetensors (the extra
+            ``pretrained``).
         """
         save_file = require("safetensors.torch", extra="pretrained").save_file
         module, folder = cast(nn.Module, self), Path(folder)
-        given, left_out = self.arguments(), [leave_out] if isinstance(leave_out, str) else list(leave_out)
+        given, left_out = (
+            self.arguments(),
+            [leave_out] if isinstance(leave_out, str) else list(leave_out),
+        )
         unknown = [name for name in left_out if name not in given]
         if unknown:
             raise refuse("leave_out", f"of the arguments {list(given)}", unknown)
-        config: dict[str, Any] = {"format": FORMAT, "graphmask": version_of("graphmask"), "class": _name(type(self))}
-        config["arguments"] = {name: _described(name, value) for name, value in given.items() if name not in left_out}
+        config: dict[str, Any] = {
+            "format": FORMAT,
+            "graphmask": version_of("graphmask"),
+            "class": _name(type(self)),
+        }
+        config["arguments"] = {
+            name: _described(name, value) for name, value in given.items() if name not in left_out
+        }
         config["left_out"] = {name: type(given[name]).__name__ for name in left_out}
         tensors, config["tied"], config["lazy"] = _weights(module)
         _check_rebuilt(type(self), config, tensors, {name: given[name] for name in left_out})
@@ -93,25 +118,34 @@ class PretrainedMixin:
 
     @classmethod
     def from_pretrained(cls: type[Model], folder: str | Path, **given: Any) -> Model:
-        """The model that was written to a folder, on the CPU and in evaluation mode: call ``train()`` to train on.
+        """The model that was written to a folder, on the CPU and in evaluation mode.
+
+        Call ``train()`` to train on.
 
         Args:
             folder: its path.
-            **given: constructor arguments in the place of those written: all that were left out, and any other.
+            **given: constructor arguments in the place of those written: all that were left out,
+            and any other.
 
         Raises:
             FileNotFoundError: where a file is absent.
-            ValueError: where a file is damaged, or was written for another class, or does not fit the arguments given.
-            graphmask.extras.MissingExtraError: without the package safetensors (the extra ``pretrained``).
+            ValueError: where a file is damaged, or was written for another class, or does not fit
+                the arguments given.
+            graphmask.extras.MissingExtraError: without the package safetensors (the extra
+            ``pretrained``).
         """
         folder = Path(folder)
         config = _read_config(folder)
         if config["class"] != _name(cls):
-            raise refuse("folder", f"written by {_name(cls)}", f"{folder}, written by {config['class']}")
+            raise refuse(
+                "folder", f"written by {_name(cls)}", f"{folder}, written by {config['class']}"
+            )
         absent = [name for name in config["left_out"] if name not in given]
         if absent:
             kinds = ", ".join(f"{name} ({config['left_out'][name]})" for name in absent)
-            raise refuse(", ".join(absent), f"given, since {folder} was written without: {kinds}", "nothing")
+            raise refuse(
+                ", ".join(absent), f"given, since {folder} was written without: {kinds}", "nothing"
+            )
         return _rebuild(cls, config, _read_weights(folder), given, f"{folder}").eval()
 
 
@@ -131,7 +165,10 @@ def _described(name: str, value: Any) -> Any:
 
 
 def _weights(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, str], list[str]]:
-    """Tensors by name, each once; other names of the same; and names of those that have no shape yet."""
+    """Tensors by name, each once; other names of the same.
+
+    And names of those that have no shape yet.
+    """
     kept: dict[str, Tensor] = {}
     tied: dict[str, str] = {}
     lazy: list[str] = []
@@ -142,7 +179,9 @@ def _weights(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, str], list
         if is_uninitialized_parameter(value):
             lazy.append(name)
             continue
-        where = (value.data_ptr(), value.shape, value.stride(), value.dtype) if value.numel() else name
+        where = (
+            (value.data_ptr(), value.shape, value.stride(), value.dtype) if value.numel() else name
+        )
         same = first.setdefault(where, name)
         if same == name:
             kept[name] = value.detach().cpu().contiguous().clone()
@@ -151,18 +190,32 @@ def _weights(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, str], list
     return kept, tied, lazy
 
 
-def _check_rebuilt(kind: type, config: dict[str, Any], tensors: dict[str, Tensor], given: dict[str, Any]) -> None:
+def _check_rebuilt(
+    kind: type, config: dict[str, Any], tensors: dict[str, Tensor], given: dict[str, Any]
+) -> None:
     """A folder that could not be read back is not written."""
     copies = {name: value.clone() for name, value in tensors.items()}
     _rebuild(kind, config, copies, deepcopy(given), "the description of this model")
 
 
-def _rebuild(kind: type, config: dict[str, Any], tensors: dict[str, Tensor], given: dict[str, Any], where: str) -> Any:
+def _rebuild(
+    kind: type,
+    config: dict[str, Any],
+    tensors: dict[str, Tensor],
+    given: dict[str, Any],
+    where: str,
+) -> Any:
     try:
         with torch.random.fork_rng(devices=[]):
-            written = {name: build(value) for name, value in config["arguments"].items() if name not in given}
+            written = {
+                name: build(value)
+                for name, value in config["arguments"].items()
+                if name not in given
+            }
             model = kind(**written, **given)
-        found = model.load_state_dict({**tensors, **{a: tensors[b] for a, b in config["tied"].items()}}, False, assign=True)
+        found = model.load_state_dict(
+            {**tensors, **{a: tensors[b] for a, b in config["tied"].items()}}, False, assign=True
+        )
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"{where} does not make a {kind.__name__}: {error}") from error
     missing = sorted(set(found.missing_keys) - set(config["lazy"]))
@@ -189,12 +242,27 @@ def _read_config(folder: Path) -> dict[str, Any]:
         config = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{folder / CONFIG} is damaged: {error}") from error
-    wanted = {"format": int, "class": str, "arguments": dict, "left_out": dict, "tied": dict, "lazy": list}
-    wrong = [name for name, kind in wanted.items() if not isinstance(config, dict) or not isinstance(config.get(name), kind)]
+    wanted = {
+        "format": int,
+        "class": str,
+        "arguments": dict,
+        "left_out": dict,
+        "tied": dict,
+        "lazy": list,
+    }
+    wrong = [
+        name
+        for name, kind in wanted.items()
+        if not isinstance(config, dict) or not isinstance(config.get(name), kind)
+    ]
     if wrong:
-        raise ValueError(f"{folder / CONFIG} was not written by save_pretrained: it has no {', '.join(wrong)}")
+        raise ValueError(
+            f"{folder / CONFIG} was not written by save_pretrained: it has no {', '.join(wrong)}"
+        )
     if config["format"] != FORMAT:
-        raise ValueError(f"{folder / CONFIG} has format {config['format']}, this version of graphmask reads {FORMAT}")
+        raise ValueError(
+            f"{folder / CONFIG} has format {config['format']}, this version of graphmask reads {FORMAT}"
+        )
     return config
 
 
@@ -202,7 +270,8 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
     library = require("safetensors.torch", extra="pretrained")
     path = _existing(folder, WEIGHTS)
     try:
-        # Copied to memory of its own: in the file's tensors are not aligned, which products round differently for.
+        # Copied to memory of its own: in the file's tensors are not aligned, which products round
+        # differently for.
         return {name: value.clone() for name, value in library.load_file(path).items()}
     except require("safetensors", extra="pretrained").SafetensorError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
@@ -211,5 +280,7 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
 def _existing(folder: Path, name: str) -> Path:
     path = folder / name
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is absent: `folder` must be one that save_pretrained wrote")
+        raise FileNotFoundError(
+            f"{path} is absent: `folder` must be one that save_pretrained wrote"
+        )
     return path

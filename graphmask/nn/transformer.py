@@ -23,7 +23,9 @@ from .pretrained import PretrainedMixin
 
 
 class TopologicalTransformerLayer(nn.Module):
-    r"""A pre-norm transformer block: masked attention, a local convolution beside it, or both; then a feed-forward network.
+    r"""A pre-norm transformer block: masked attention, a local convolution beside it, or both.
+
+    Then a feed-forward network.
 
     .. math::
         h &= x + \text{Attention}(\text{LN}(x)) + \text{Conv}(\text{LN}(x)) \\
@@ -33,18 +35,21 @@ class TopologicalTransformerLayer(nn.Module):
         channels: C; a size to be added to the input is known beforehand, so that -1 is refused.
         heads: H, a divisor of C.
         mask: of the attention; :obj:`None` leaves attention out. (default: :obj:`None`)
-        conv: a PyG convolution from C to C channels, such as ``GCNConv(C, C)``; weights and features of edges reach it if its
-            ``forward`` takes ``edge_weight`` or ``edge_attr``. :obj:`None` leaves it out. (default: :obj:`None`)
+        conv: a PyG convolution from C to C channels, such as ``GCNConv(C, C)``; weights and
+            features of edges reach it if its ``forward`` takes ``edge_weight`` or ``edge_attr``.
+            :obj:`None` leaves it out. (default: :obj:`None`)
         feature_map: phi of the attention. (default: :obj:`None`, :class:`~graphmask.features.ReLU`)
         dropout: of both branches and of the feed-forward network. (default: :obj:`0.0`)
-        expansion: hidden channels of the feed-forward network, as a multiple of C. (default: :obj:`2`)
+        expansion: hidden channels of the feed-forward network, as a multiple of C. (default:
+            :obj:`2`)
 
     Raises:
         ValueError: with neither mask nor convolution, and as :class:`TopologicalAttention` does.
 
     Cost: that of its attention, of its convolution, and O(N C^2).
 
-    Source: Rampasek et al., "Recipe for a General, Powerful, Scalable Graph Transformer" (NeurIPS 2022), for the two branches.
+    Source: Rampasek et al., "Recipe for a General, Powerful, Scalable Graph Transformer" (NeurIPS
+    2022), for the two branches.
 
     Example:
         >>> import torch, graphmask as gm
@@ -69,7 +74,11 @@ class TopologicalTransformerLayer(nn.Module):
             raise refuse("mask, conv", "given, one of them at least", "neither")
         check_probability("dropout", dropout)
         hidden = check_integer("expansion", expansion, 1) * check_integer("channels", channels, 1)
-        self.attention = None if mask is None else TopologicalAttention(channels, heads, mask, feature_map, dropout)
+        self.attention = (
+            None
+            if mask is None
+            else TopologicalAttention(channels, heads, mask, feature_map, dropout)
+        )
         self.channels, self.conv = channels, conv
         taken = () if conv is None else inspect.signature(conv.forward).parameters
         self.conv_takes = tuple(name for name in ("edge_weight", "edge_attr") if name in taken)
@@ -117,8 +126,9 @@ class TopologicalTransformerLayer(nn.Module):
 class TopologicalTransformer(PretrainedMixin, nn.Module):
     r"""A graph transformer: a linear encoder, ``num_layers`` blocks, and a linear head on nodes or pooled graphs.
 
-    Outputs per pair of nodes are had from :class:`~graphmask.nn.EdgeHead` on the outputs per node. Trained models are written
-    to a folder by ``save_pretrained`` and read back by ``from_pretrained``.
+    Outputs per pair of nodes are had from :class:`~graphmask.nn.EdgeHead` on the outputs per node.
+    Trained models are written to a folder by ``save_pretrained`` and read back by
+    ``from_pretrained``.
 
     Args:
         in_channels: channels of the input; -1 reads them from the first input.
@@ -126,27 +136,33 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         out_channels: channels of the output.
         num_layers: number of blocks.
         heads: H, a divisor of C.
-        mask: of the attention; every block learns its own copy. :obj:`None` leaves attention out. (default: :obj:`None`)
-        pool: :obj:`None` for an output per node; a PyG pooling function such as ``global_mean_pool``, called as
-            ``pool(x, batch, size)``, or an ``Aggregation``, for an output per graph. (default: :obj:`None`)
-        conv: a local convolution from C to C channels beside the attention; every block learns its own copy.
+        mask: of the attention; every block learns its own copy. :obj:`None` leaves attention out.
             (default: :obj:`None`)
+        pool: :obj:`None` for an output per node; a PyG pooling function such as
+            ``global_mean_pool``, called as ``pool(x, batch, size)``, or an ``Aggregation``, for an
+            output per graph. (default: :obj:`None`)
+        conv: a local convolution from C to C channels beside the attention; every block learns its
+            own copy. (default: :obj:`None`)
         feature_map: phi. (default: :obj:`None`, :class:`~graphmask.features.ReLU`)
         dropout: of every block. (default: :obj:`0.0`)
-        jk: jumping knowledge, what the head reads of all blocks: ``"cat"``, ``"max"``, ``"lstm"``, or a
-            ``torch_geometric.nn.JumpingKnowledge`` of C channels; :obj:`None` reads the last alone. (default: :obj:`None`)
+        jk: jumping knowledge, what the head reads of all blocks: ``"cat"``, ``"max"``, ``"lstm"``,
+            or a ``torch_geometric.nn.JumpingKnowledge`` of C channels; :obj:`None` reads the last
+            alone. (default: :obj:`None`)
 
     Shapes:
-        - **input:** node features ``[N, in_channels]``, ``edge_index [2, E]`` or a :class:`~graphmask.Topology`,
-          ``edge_weight [E]``, ``batch [N]`` in any order, ``edge_attr [E, D]`` for masks and convolutions that read it
+        - **input:** node features ``[N, in_channels]``, ``edge_index [2, E]`` or a
+          :class:`~graphmask.Topology`, ``edge_weight [E]``, ``batch [N]`` in any order, ``edge_attr
+          [E, D]`` for masks and convolutions that read it
         - **output:** ``[N, out_channels]``, or ``[B, out_channels]`` with ``pool``
 
     Raises:
-        ValueError: as :class:`TopologicalTransformerLayer` does, and where x has not ``in_channels`` channels.
+        ValueError: as :class:`TopologicalTransformerLayer` does, and where x has not
+            ``in_channels`` channels.
 
     Cost: linear in N for every mask of this library.
 
-    Source: Xu et al., "Representation Learning on Graphs with Jumping Knowledge Networks" (ICML 2018), for ``jk``.
+    Source: Xu et al., "Representation Learning on Graphs with Jumping Knowledge Networks" (ICML
+    2018), for ``jk``.
 
     Example:
         >>> import torch, graphmask as gm
@@ -190,10 +206,15 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         self.encoder = _encoder(in_channels, hidden_channels)
         blocks = (deepcopy((mask, conv, feature_map)) for _ in range(num_layers))
         self.layers = nn.ModuleList(
-            TopologicalTransformerLayer(hidden_channels, heads, *block, dropout=dropout) for block in blocks
+            TopologicalTransformerLayer(hidden_channels, heads, *block, dropout=dropout)
+            for block in blocks
         )
         self.jk = _jumping_knowledge(jk, hidden_channels, num_layers)
-        read = num_layers * hidden_channels if self.jk is not None and self.jk.mode == "cat" else hidden_channels
+        read = (
+            num_layers * hidden_channels
+            if self.jk is not None and self.jk.mode == "cat"
+            else hidden_channels
+        )
         self.norm = nn.LayerNorm(read)
         self.head = nn.Linear(read, out_channels)
         self.pool = pool
@@ -203,7 +224,11 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
     @property
     def in_channels(self) -> int:
         """Channels of the input; -1 as long as there was none to read them from."""
-        return self.encoder.in_features if isinstance(self.encoder, nn.Linear) else self.encoder.in_channels
+        return (
+            self.encoder.in_features
+            if isinstance(self.encoder, nn.Linear)
+            else self.encoder.in_channels
+        )
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""
@@ -219,7 +244,10 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         batch: Tensor | None = None,
         edge_attr: Tensor | None = None,
     ) -> Tensor:
-        """Outputs of nodes or graphs: ``model(x, edge_index, edge_weight, batch, edge_attr)`` or ``model(x, topology)``."""
+        """Outputs of nodes or graphs.
+
+        ``model(x, edge_index, edge_weight, batch, edge_attr)`` or ``model(x, topology)``.
+        """
         topology = Topology.of(x, edge_index, edge_weight, batch, edge_attr)
         if x.dim() != 2 or self.in_channels not in (-1, x.shape[1]):
             raise refuse("x", f"of shape [N, in_channels] with in_channels = {self.in_channels}", x)
@@ -286,7 +314,9 @@ def _encoder(in_channels: int, hidden_channels: int) -> nn.Linear | LazyLinear:
     return nn.Linear(check_integer("in_channels", in_channels, 1), hidden_channels)
 
 
-def _jumping_knowledge(jk: str | JumpingKnowledge | None, channels: int, num_layers: int) -> JumpingKnowledge | None:
+def _jumping_knowledge(
+    jk: str | JumpingKnowledge | None, channels: int, num_layers: int
+) -> JumpingKnowledge | None:
     if jk is None or isinstance(jk, JumpingKnowledge):
         made = deepcopy(jk)
     elif jk in ("cat", "max", "lstm"):
@@ -295,7 +325,11 @@ def _jumping_knowledge(jk: str | JumpingKnowledge | None, channels: int, num_lay
         raise refuse("jk", "'cat', 'max', 'lstm' or None", jk)
     else:
         raise refuse_type("jk", "a string or a JumpingKnowledge", jk)
-    if made is not None and made.mode == "lstm" and (made.channels, made.num_layers) != (channels, num_layers):
+    if (
+        made is not None
+        and made.mode == "lstm"
+        and (made.channels, made.num_layers) != (channels, num_layers)
+    ):
         expected = f"of hidden_channels = {channels} and num_layers = {num_layers}"
         raise refuse("jk", expected, f"{made.channels} channels and {made.num_layers} layers")
     return made

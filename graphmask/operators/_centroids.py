@@ -1,9 +1,11 @@
-"""A forest taken apart at centroids: which sums of a function of the distance are products with Hankel matrices.
+"""A forest taken apart at centroids.
 
-Each component of more than a few nodes is cut at the node that leaves no part with more than half of it. Paths through that
-centroid have length ``D_i + D_j`` for distances D from it: the sum of g over them is a Hankel product of sums by distance.
-Pairs in the same part do not pass it and are subtracted again. What is left after O(log N) levels are small blocks, known pair
-by pair.
+Which sums of a function of the distance are products with Hankel matrices.
+
+Each component of more than a few nodes is cut at the node that leaves no part with more than half
+of it. Paths through that centroid have length ``D_i + D_j`` for distances D from it: the sum of g
+over them is a Hankel product of sums by distance. Pairs in the same part do not pass it and are
+subtracted again. What is left after O(log N) levels are small blocks, known pair by pair.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ from ._trees import trees_of
 # Nodes of components that are multiplied pair by pair.
 _BLOCK = 128
 
-# Widths of groups from which on they are rounded up to multiples of a quarter of a power of two, and below to powers of two.
+# Widths of groups from which on they are rounded up to multiples of a quarter of a power of two,
+# and below to powers of two.
 _ROUND = 32
 
 
@@ -53,7 +56,10 @@ class Groups:
 
 @dataclass(frozen=True, eq=False)
 class PairBlocks:
-    """Components of at most ``width`` nodes: ``node [G, w]``, N where there is none, and distances ``[G, w, w]`` in units."""
+    """Components of at most ``width`` nodes.
+
+    ``node [G, w]``, N where there is none, and distances ``[G, w, w]`` in units.
+    """
 
     node: Tensor
     distance: Tensor
@@ -95,7 +101,9 @@ def decompose(topology: Topology, unit: float, size: int) -> Decomposition:
     forest = topology.derive(trees_of).forest
     length = topology.derive(steps_of, unit)
     pieces, small = _taken_apart(forest, length)
-    return Decomposition(size, *_grouped(pieces, size, len(length)), _blocks(forest, length, small, size))
+    return Decomposition(
+        size, *_grouped(pieces, size, len(length)), _blocks(forest, length, small, size)
+    )
 
 
 def steps_of(topology: Topology, unit: float) -> Tensor:
@@ -120,10 +128,17 @@ def _taken_apart(forest: Forest, length: Tensor) -> tuple[list[_Piece], Tensor]:
     """All levels, and for each node the block that it ends in ``[N]``, or -1 for centroids."""
     parent, ids = forest.parent, torch.arange(len(length), device=length.device)
     joined = ~forest.is_root
-    depth, present, block = _down(forest, joined, length), torch.ones_like(joined), torch.full_like(ids, -1)
+    depth, present, block = (
+        _down(forest, joined, length),
+        torch.ones_like(joined),
+        torch.full_like(ids, -1),
+    )
     pieces: list[_Piece] = []
     while True:
-        size, top = _up(forest, joined, present.long()), _down(forest, joined, ids.masked_fill(joined, 0))
+        size, top = (
+            _up(forest, joined, present.long()),
+            _down(forest, joined, ids.masked_fill(joined, 0)),
+        )
         small = present & (size[top] <= _BLOCK)
         block[small] = top[small]
         present, joined = present & ~small, joined & ~small
@@ -137,7 +152,11 @@ def _taken_apart(forest: Forest, length: Tensor) -> tuple[list[_Piece], Tensor]:
         pieces.append(_Piece(1, *_taken(present, top, distance)))
         cut = torch.zeros_like(present).index_fill(0, centroid[centroid >= 0], True)
         present, joined = present & ~cut, joined & ~cut & ~cut[parent]
-        pieces.append(_Piece(-1, *_taken(present, _down(forest, joined, ids.masked_fill(joined, 0)), distance)))
+        pieces.append(
+            _Piece(
+                -1, *_taken(present, _down(forest, joined, ids.masked_fill(joined, 0)), distance)
+            )
+        )
 
 
 def _up(forest: Forest, joined: Tensor, x: Tensor) -> Tensor:
@@ -176,7 +195,10 @@ def _grouped(pieces: list[_Piece], size: int, nodes: int) -> tuple[list[Groups],
     starts = list(accumulate((each.slots for each in groups), initial=0))
     none = torch.empty(0, dtype=torch.long)
     node = torch.cat([node for parts in found.values() for node, _ in parts] or [none])
-    slot = torch.cat([s + start for start, parts in zip(starts, found.values(), strict=False) for _, s in parts] or [none])
+    slot = torch.cat(
+        [s + start for start, parts in zip(starts, found.values(), strict=False) for _, s in parts]
+        or [none]
+    )
     counts = [sum(len(node) for node, _ in parts) for parts in found.values()]
     signs = torch.tensor([each.sign for each in groups], dtype=torch.int8)
     signs = signs.repeat_interleave(torch.tensor(counts, dtype=torch.long))
@@ -184,7 +206,9 @@ def _grouped(pieces: list[_Piece], size: int, nodes: int) -> tuple[list[Groups],
     return groups, Pattern.from_coo(slot, node[order], (starts[-1], nodes)), signs.to(node.device)
 
 
-def _by_width(group: Tensor, distance: Tensor, size: int) -> Iterator[tuple[int, int, Tensor, Tensor]]:
+def _by_width(
+    group: Tensor, distance: Tensor, size: int
+) -> Iterator[tuple[int, int, Tensor, Tensor]]:
     """A width, groups of it, which members they have, and the slots of these."""
     group = torch.unique(group, return_inverse=True)[1]
     count = int(group.max()) + 1 if len(group) else 0
@@ -199,7 +223,10 @@ def _by_width(group: Tensor, distance: Tensor, size: int) -> Iterator[tuple[int,
 
 
 def _rounded(width: Tensor) -> Tensor:
-    """Up to a power of two, and large ones to a quarter of one: few different widths, little of them empty."""
+    """Up to a power of two, and large ones to a quarter of one.
+
+    Few different widths, little of them empty.
+    """
     power = 2 ** torch.ceil(torch.log2(width.double())).long()
     quarter = torch.where(power > _ROUND, power // 8, power)
     return (width + quarter - 1) // quarter * quarter
@@ -207,10 +234,14 @@ def _rounded(width: Tensor) -> Tensor:
 
 def _blocks(forest: Forest, length: Tensor, block: Tensor, size: int) -> list[PairBlocks]:
     """Blocks of similar size together."""
-    place = torch.empty_like(forest.order).index_copy(0, forest.order, torch.arange(len(block), device=block.device))
+    place = torch.empty_like(forest.order).index_copy(
+        0, forest.order, torch.arange(len(block), device=block.device)
+    )
     node = (block >= 0).nonzero().squeeze(1)
     node = node[torch.argsort(block[node] * len(block) + place[node])]
-    number, count = torch.unique_consecutive(block[node], return_inverse=True, return_counts=True)[1:]
+    number, count = torch.unique_consecutive(block[node], return_inverse=True, return_counts=True)[
+        1:
+    ]
     local = torch.arange(len(node), device=node.device) - (count.cumsum(0) - count)[number]
     width = 2 ** torch.ceil(torch.log2(count.double())).long()
     made = []
@@ -220,7 +251,12 @@ def _blocks(forest: Forest, length: Tensor, block: Tensor, size: int) -> list[Pa
         row = (chosen.cumsum(0) - 1)[number[inside]]
         slots = torch.full((int(chosen.sum()), each), len(block), device=node.device)
         slots[row, local[inside]] = node[inside]
-        made.append(PairBlocks(slots, _block_distances(forest, length, slots, local_of(node, local, len(block)), size)))
+        made.append(
+            PairBlocks(
+                slots,
+                _block_distances(forest, length, slots, local_of(node, local, len(block)), size),
+            )
+        )
     return made
 
 
@@ -229,12 +265,20 @@ def local_of(node: Tensor, local: Tensor, nodes: int) -> Tensor:
     return torch.zeros(nodes, dtype=torch.long, device=node.device).index_copy(0, node, local)
 
 
-def _block_distances(forest: Forest, length: Tensor, slots: Tensor, local: Tensor, size: int) -> Tensor:
-    """``[G, w, w]``: each node is as far from those before it as its parent is, and its own edge; ``size`` past the table."""
+def _block_distances(
+    forest: Forest, length: Tensor, slots: Tensor, local: Tensor, size: int
+) -> Tensor:
+    """``[G, w, w]``: each node is as far from those before it as its parent is, and its own edge.
+
+    ``size`` past the table.
+    """
     number, width = slots.shape
     there = slots < len(length)
     node = slots.masked_fill(~there, 0)
-    parent, length = local[forest.parent[node]], length[node].masked_fill(~there, size).clamp(max=size)
+    parent, length = (
+        local[forest.parent[node]],
+        length[node].masked_fill(~there, size).clamp(max=size),
+    )
     distance = torch.zeros(number, width, width, dtype=torch.int32, device=slots.device)
     every = torch.arange(number, device=slots.device)
     for t in range(1, width):

@@ -15,11 +15,14 @@ from graphmask.topology import Topology
 
 @dataclass(frozen=True, eq=False)
 class BySize:
-    """The graphs of a batch, those of equal size side by side; within a graph nodes keep their order.
+    """The graphs of a batch, those of equal size side by side.
+
+    Within a graph nodes keep their order.
 
     Attributes:
         shapes: how many graphs B there are of each size P, sizes ascending, none of them 0.
-        order: ``[N]``, the nodes one graph after the other, or :obj:`None` where they are so already.
+        order: ``[N]``, the nodes one graph after the other, or :obj:`None` where they are so
+            already.
         place: ``[N]``, where each node is then.
     """
 
@@ -35,7 +38,11 @@ class BySize:
 
     def join(self, parts: Sequence[Tensor]) -> Tensor:
         """``[H, N, C]`` from ``[H, B, P, C]`` for each size P."""
-        flat = torch.cat([part.flatten(1, 2) for part in parts], 1) if len(parts) > 1 else parts[0].flatten(1, 2)
+        flat = (
+            torch.cat([part.flatten(1, 2) for part in parts], 1)
+            if len(parts) > 1
+            else parts[0].flatten(1, 2)
+        )
         return flat if self.place is None else flat.index_select(1, self.place)
 
 
@@ -48,7 +55,9 @@ def by_size(topology: Topology) -> BySize:
     size, graphs = torch.unique(sizes[sizes > 0], return_counts=True)
     rank = torch.argsort(torch.argsort(sizes, stable=True))
     order = torch.argsort(rank[topology.batch], stable=True)
-    return BySize(tuple(zip(graphs.tolist(), size.tolist(), strict=True)), order, torch.argsort(order))
+    return BySize(
+        tuple(zip(graphs.tolist(), size.tolist(), strict=True)), order, torch.argsort(order)
+    )
 
 
 def grids_of(topology: Topology, shape: Sequence[int], extra: int = 0) -> BySize:
@@ -73,7 +82,9 @@ def check_shape(shape: int | Sequence[int], dimensions: Sequence[int] = ()) -> t
     if not isinstance(shape, Sequence) or isinstance(shape, str):
         raise refuse_type("shape", "the lengths of the axes of a grid, such as (14, 14)", shape)
     if not shape or (dimensions and len(shape) not in dimensions):
-        raise refuse("shape", f"of {' or '.join(map(str, dimensions)) or 'at least 1'} axes", tuple(shape))
+        raise refuse(
+            "shape", f"of {' or '.join(map(str, dimensions)) or 'at least 1'} axes", tuple(shape)
+        )
     return tuple(check_integer("shape", length, 1) for length in shape)
 
 

@@ -1,4 +1,7 @@
-"""A graph decomposed by separators, laid out for products: blocks of distances between nodes and cells of nodes."""
+"""A graph decomposed by separators, laid out for products.
+
+Blocks of distances between nodes and cells of nodes.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from graphmask.topology import Topology
 
 from ._separators import Cells, Ids, Leaf, Lengths, Region, Split, check_entries, decompose
 
-# Sides of blocks are padded to the next number with so many leading bits, and blocks of equal sides stacked.
+# Sides of blocks are padded to the next number with so many leading bits, and blocks of equal sides
+# stacked.
 _BITS = 3
 
 # Directions of edges may differ in length by this share: sums of weights are rounded.
@@ -26,7 +30,8 @@ _SYMMETRY = 1e-6
 class Stack(NamedTuple):
     """Blocks of equal shape, ``distance [G, r, c]``, infinite where padded.
 
-    With ``both`` the transposed blocks are blocks of M, too; without, they are square, and of as many cells each way.
+    With ``both`` the transposed blocks are blocks of M, too; without, they are square, and of as
+    many cells each way.
     """
 
     distance: Tensor
@@ -51,7 +56,8 @@ class Standing(NamedTuple):
 class Separation(NamedTuple):
     """All that products read, and what tells the distances that they stand for.
 
-    Cells 0 to N - 1 are the nodes themselves, those of several nodes follow; the last number stands for no cell.
+    Cells 0 to N - 1 are the nodes themselves, those of several nodes follow; the last number stands
+    for no cell.
     """
 
     stacks: tuple[Stack, ...]
@@ -65,11 +71,14 @@ class Separation(NamedTuple):
 _Block: TypeAlias = tuple[Ids, Ids, Lengths, bool]
 
 
-def separate(topology: Topology, tolerance: float, resolution: float, leaf_size: int, max_entries: int) -> Separation:
+def separate(
+    topology: Topology, tolerance: float, resolution: float, leaf_size: int, max_entries: int
+) -> Separation:
     """The decomposition of the graphs, with ``topology.edge_weight`` as lengths of edges.
 
     Raises:
-        ValueError: for negative lengths, lengths that differ with the direction, and more than ``max_entries`` distances.
+        ValueError: for negative lengths, lengths that differ with the direction, and more than
+            ``max_entries`` distances.
     """
     layout = _Layout(topology.num_nodes, max_entries)
     for part in decompose(length_matrix(topology), tolerance, resolution, leaf_size, max_entries):
@@ -78,16 +87,22 @@ def separate(topology: Topology, tolerance: float, resolution: float, leaf_size:
 
 
 def length_matrix(topology: Topology) -> csr_matrix:
-    """The shortest edge between any two nodes, of each direction the same; loops are left out, lengths of 0 stored.
+    """The shortest edge between any two nodes, of each direction the same.
+
+    Loops are left out, lengths of 0 stored.
 
     Raises:
         ValueError: for negative lengths, and lengths that differ with the direction.
     """
     n, (source, target) = topology.num_nodes, topology.edge_index.cpu().numpy()
     if not topology.nonnegative:
-        raise refuse("edge_weight", "non-negative, since the mask reads it as lengths", topology.edge_weight)
+        raise refuse(
+            "edge_weight", "non-negative, since the mask reads it as lengths", topology.edge_weight
+        )
     weight = topology.edge_weight
-    length = np.ones(topology.num_edges) if weight is None else weight.detach().double().cpu().numpy()
+    length = (
+        np.ones(topology.num_edges) if weight is None else weight.detach().double().cpu().numpy()
+    )
     order = np.lexsort((length, source, target))
     order = order[source[order] != target[order]]
     position = target[order] * n + source[order]
@@ -101,12 +116,16 @@ def length_matrix(topology: Topology) -> csr_matrix:
 def _check_symmetric(graph: csr_matrix) -> None:
     flipped = graph.T.tocsr()
     flipped.sort_indices()
-    alike = np.array_equal(graph.indptr, flipped.indptr) and np.array_equal(graph.indices, flipped.indices)
+    alike = np.array_equal(graph.indptr, flipped.indptr) and np.array_equal(
+        graph.indices, flipped.indices
+    )
     if not alike or not np.allclose(graph.data, flipped.data, rtol=_SYMMETRY, atol=0):
         raise refuse(
             "edge_index, edge_weight",
             "undirected: every edge in both directions, of equal length (see torch_geometric.utils.to_undirected)",
-            "edges without their reverse" if not alike else "lengths that differ with the direction",
+            "edges without their reverse"
+            if not alike
+            else "lengths that differ with the direction",
         )
 
 
@@ -124,7 +143,9 @@ class _Layout:
         if isinstance(part, Leaf):
             self._block(part.own, part.own, part.within, False)
             return
-        first, second = (self._cells(side, cells) for side, cells in zip(part.sides, part.cells, strict=True))
+        first, second = (
+            self._cells(side, cells) for side, cells in zip(part.sides, part.cells, strict=True)
+        )
         self._block(first, second, part.across, True)
         self._block(part.separator, first, part.through[0], True)
         self._block(part.separator, second, part.through[1], True)
@@ -134,15 +155,35 @@ class _Layout:
     def separation(self, topology: Topology) -> Separation:
         device, total = topology.device, self.num_nodes + len(self.members)
         weight = topology.edge_weight
-        kind = torch.get_default_dtype() if weight is None else torch.promote_types(weight.dtype, torch.float32)
+        kind = (
+            torch.get_default_dtype()
+            if weight is None
+            else torch.promote_types(weight.dtype, torch.float32)
+        )
         stacks = [_stacked(group, total) for group in _groups(self.blocks)]
-        place = np.concatenate([*(each.flatten() for _, _, sides in stacks for each in sides), np.empty(0, dtype=np.int64)])
-        told = tuple(Stack(torch.from_numpy(distance).to(device, kind), both) for distance, both, _ in stacks)
+        place = np.concatenate(
+            [
+                *(each.flatten() for _, _, sides in stacks for each in sides),
+                np.empty(0, dtype=np.int64),
+            ]
+        )
+        told = tuple(
+            Stack(torch.from_numpy(distance).to(device, kind), both) for distance, both, _ in stacks
+        )
         counts = torch.tensor([len(each) for each in self.members], dtype=torch.long)
         nodes = np.concatenate([*self.members, np.empty(0, dtype=np.int64)])
-        members = Pattern.from_counts(counts.to(device), torch.from_numpy(nodes).to(device), self.num_nodes)
+        members = Pattern.from_counts(
+            counts.to(device), torch.from_numpy(nodes).to(device), self.num_nodes
+        )
         _ = members.mT  # compiled code finds it but cannot make it
-        return Separation(told, torch.from_numpy(place).to(device), members, tuple(self.standing), self.error_bound, kind)
+        return Separation(
+            told,
+            torch.from_numpy(place).to(device),
+            members,
+            tuple(self.standing),
+            self.error_bound,
+            kind,
+        )
 
     def _block(self, row: Ids, col: Ids, distance: Lengths, both: bool) -> None:
         if not distance.size:
@@ -164,9 +205,14 @@ class _Layout:
 
     def _stand(self, part: Split) -> None:
         own = [side.own for side in part.sides]
-        seed = [side.own[cells.seed[cells.cell]] for side, cells in zip(part.sides, part.cells, strict=True)]
+        seed = [
+            side.own[cells.seed[cells.cell]]
+            for side, cells in zip(part.sides, part.cells, strict=True)
+        ]
         self.standing += [Standing(own[0], seed[0], own[1], seed[1])]
-        self.standing += [Standing(part.separator, part.separator, *each) for each in zip(own, seed, strict=True)]
+        self.standing += [
+            Standing(part.separator, part.separator, *each) for each in zip(own, seed, strict=True)
+        ]
         self.error_bound = max(self.error_bound, sum(cells.radius for cells in part.cells))
 
 

@@ -1,8 +1,9 @@
 """Graphs split by small separators, again and again, with exact distances across every split.
 
-A region is a part of a connected graph, with the boundary of nodes that its edges lead to. Every path out of a region passes
-its boundary, so that distances within it, along paths through the whole graph, are those of a small graph: the region, its
-boundary, and one shortcut between any two nodes of the boundary.
+A region is a part of a connected graph, with the boundary of nodes that its edges lead to. Every
+path out of a region passes its boundary, so that distances within it, along paths through the whole
+graph, are those of a small graph: the region, its boundary, and one shortcut between any two nodes
+of the boundary.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from graphmask._checks import refuse
 Ids: TypeAlias = NDArray[np.int64]
 Lengths: TypeAlias = NDArray[np.float64]
 
-# The smaller side of a split holds at least this share of the nodes, where any separator leaves it that many.
+# The smaller side of a split holds at least this share of the nodes, where any separator leaves it
+# that many.
 _BALANCE = 0.2
 
 
@@ -38,12 +40,17 @@ class Region(NamedTuple):
         """``[s, n]``, lengths of the shortest paths in the whole graph from some of its nodes to all of its nodes."""
         graph = self.inner
         if len(self.boundary):
-            graph = bmat([[self.inner, self.outer], [self.outer.T, full(self.between)]], format="csr")
+            graph = bmat(
+                [[self.inner, self.outer], [self.outer.T, full(self.between)]], format="csr"
+            )
         return dijkstra(graph, indices=sources)[:, : len(self.own)]
 
 
 class Cells(NamedTuple):
-    """Nodes of a region that stand in for those near them: of each node the number of its cell, of each cell its seed."""
+    """Nodes of a region that stand in for those near them.
+
+    Of each node the number of its cell, of each cell its seed.
+    """
 
     cell: Ids  # [n]
     seed: Ids  # [c]
@@ -76,7 +83,8 @@ def decompose(
     Raises:
         ValueError: where more than ``max_entries`` distances would be found at a time.
 
-    Cost: with separators of about sqrt(n) nodes O(N^1.5 log N), by Dijkstra's algorithm from each of them.
+    Cost: with separators of about sqrt(n) nodes O(N^1.5 log N), by Dijkstra's algorithm from each
+    of them.
     """
     waiting = [_component(graph, own) for own in _components(graph)[::-1]]
     while waiting:
@@ -105,7 +113,9 @@ def check_entries(entries: int, max_entries: int) -> None:
 
 def _component(graph: csr_matrix, own: Ids) -> Region:
     n = len(own)
-    return Region(own, own[:0], graph[own][:, own], csr_matrix((n, 0)), np.empty((0, n)), np.empty((0, 0)))
+    return Region(
+        own, own[:0], graph[own][:, own], csr_matrix((n, 0)), np.empty((0, n)), np.empty((0, 0))
+    )
 
 
 def _components(graph: csr_matrix) -> list[Ids]:
@@ -161,16 +171,23 @@ def _split(region: Region, side: NDArray[np.int8], tolerance: float, resolution:
         region.inner,
         hstack([region.inner[:, separator], region.outer], format="csr"),
         rows,
-        np.concatenate([near, np.concatenate([region.rows[:, separator].T, region.between])], axis=1),
+        np.concatenate(
+            [near, np.concatenate([region.rows[:, separator].T, region.between])], axis=1
+        ),
     )
     places = [np.flatnonzero(side == number) for number in (0, 2)]
     first, second = (_side(gates, place) for place in places)
-    cells = gather_cells(first.rows, tolerance, resolution), gather_cells(second.rows, tolerance, resolution)
+    cells = (
+        gather_cells(first.rows, tolerance, resolution),
+        gather_cells(second.rows, tolerance, resolution),
+    )
     seeds = [place[each.seed] for place, each in zip(places, cells, strict=True)]
     used = np.flatnonzero(np.isin(gates.boundary, min(first.boundary, second.boundary, key=len)))
     across = min_plus(rows[used][:, seeds[0]], rows[used][:, seeds[1]])
     through = table[:, seeds[0]], table[:, seeds[1]]
-    return Split(region.own[separator], (first, second), cells, across, through, table[:, separator])
+    return Split(
+        region.own[separator], (first, second), cells, across, through, table[:, separator]
+    )
 
 
 def _side(gates: Region, place: Ids) -> Region:
@@ -190,8 +207,8 @@ def _side(gates: Region, place: Ids) -> Region:
 def gather_cells(rows: Lengths, tolerance: float, resolution: float) -> Cells:
     """Cells of nodes whose distances ``rows [b, n]`` to the boundary differ little from those of their seed.
 
-    By ``tolerance`` times the node's distance to the boundary, plus ``resolution``, at most: so much do their distances to
-    anything outside of the region differ, too.
+    By ``tolerance`` times the node's distance to the boundary, plus ``resolution``, at most: so
+    much do their distances to anything outside of the region differ, too.
     """
     height = rows.min(0)
     order = np.argsort(height, kind="stable")
@@ -201,12 +218,16 @@ def gather_cells(rows: Lengths, tolerance: float, resolution: float) -> Cells:
     seeds: list[int] = []
     radius = 0.0
     # Distances to the boundary, as all others, differ by no more than is allowed.
-    ends = np.searchsorted(height, (height + resolution) / max(1 - tolerance, 1e-9) * (1 + 1e-9), "right")
+    ends = np.searchsorted(
+        height, (height + resolution) / max(1 - tolerance, 1e-9) * (1 + 1e-9), "right"
+    )
     for start in range(len(order)):
         if not alive[start]:
             continue
         # The seed lies as far out as it can without losing the node that the cell is made for.
-        near = _near(vectors, start, start + np.flatnonzero(alive[start : ends[start]]), allowed[start])[0]
+        near = _near(
+            vectors, start, start + np.flatnonzero(alive[start : ends[start]]), allowed[start]
+        )[0]
         seed = near[-1]
         some = start + np.flatnonzero(alive[start : ends[seed]])
         some, differ = _near(vectors, seed, some, allowed[some])
@@ -215,7 +236,9 @@ def gather_cells(rows: Lengths, tolerance: float, resolution: float) -> Cells:
     return Cells(cell, np.array(seeds, dtype=np.int64), radius)
 
 
-def _near(vectors: Lengths, center: int, some: Ids, allowed: Lengths | float) -> tuple[Ids, Lengths]:
+def _near(
+    vectors: Lengths, center: int, some: Ids, allowed: Lengths | float
+) -> tuple[Ids, Lengths]:
     """Those of some vectors that differ from one of them by no more than is allowed, and by how much they do."""
     nearest = int(np.argmin(vectors[center]))
     likely = np.abs(vectors[some, nearest] - vectors[center, nearest]) <= allowed
@@ -235,4 +258,7 @@ def min_plus(left: Lengths, right: Lengths) -> Lengths:
 def full(matrix: Lengths) -> csr_matrix:
     """A dense matrix with all entries stored, zeros too: they are lengths."""
     rows, cols = matrix.shape
-    return csr_matrix((matrix.ravel(), np.tile(np.arange(cols), rows), cols * np.arange(rows + 1)), shape=matrix.shape)
+    return csr_matrix(
+        (matrix.ravel(), np.tile(np.arange(cols), rows), cols * np.arange(rows + 1)),
+        shape=matrix.shape,
+    )

@@ -1,9 +1,10 @@
 """Sums over the past of sequences, with a decay: linear recurrences in chunks.
 
-Letters: H heads (of the decay, or 1), G sequences of w nodes, K chunks of L nodes, m features, d channels.
+Letters: H heads (of the decay, or 1), G sequences of w nodes, K chunks of L nodes, m features, d
+channels.
 
-Only powers of the decay with non-negative exponents are ever formed: they are at most 1, and where they underflow they are
-zero as they should be.
+Only powers of the decay with non-negative exponents are ever formed: they are at most 1, and where
+they underflow they are zero as they should be.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.utils.checkpoint import checkpoint
 
-# Nodes of a chunk: products of triangles of this width cost about as much as the passes over memory that they save.
+# Nodes of a chunk: products of triangles of this width cost about as much as the passes over memory
+# that they save.
 CHUNK = 32
 LONGEST_CHUNK = 128
 
@@ -33,7 +35,9 @@ def scan(x: Tensor, log_decay: Tensor | None) -> Tensor:
 
 
 def attend_causally(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None) -> Tensor:
-    """``y_i = sum_{j <= i} decay^(i - j) (q_i . k_j) v_j`` for ``q, k [H, G, w, m]`` and ``v [H, G, w, d]``.
+    """``y_i = sum_{j <= i} decay^(i - j) (q_i .
+
+    K_j) v_j`` for ``q, k [H, G, w, m]`` and ``v [H, G, w, d]``.
 
     Within chunks by scores, across chunks by a state ``[m, d]`` per chunk.
     """
@@ -43,7 +47,9 @@ def attend_causally(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None) -
     inside = _attend_within(q, k, v, _triangle(log_decay, length, q).unsqueeze(1))
     if q.shape[2] > 1:
         step = torch.arange(length, device=q.device)
-        until, since = (_powers(log_decay, n, q)[:, None, None, :, None] for n in (length - 1 - step, step + 1))
+        until, since = (
+            _powers(log_decay, n, q)[:, None, None, :, None] for n in (length - 1 - step, step + 1)
+        )
         state = (until * k).mT @ v
         before = _before(state.flatten(3), log_decay, length).unflatten(3, state.shape[3:])
         inside = inside + since * (q @ before)
@@ -59,7 +65,10 @@ def chunk_length(m: int, d: int) -> int:
 
 
 def _attend_within(q: Tensor, k: Tensor, v: Tensor, triangle: Tensor) -> Tensor:
-    """Scores of all pairs within chunks ``[H, G, K, L, .]``; where they are many, in slices that are computed twice."""
+    """Scores of all pairs within chunks ``[H, G, K, L, .]``.
+
+    Where they are many, in slices that are computed twice.
+    """
     shape = q.shape[1:3]
     q, k, v = (x.flatten(1, 2) for x in (q, k, v))
     count = max(1, SCORE_MEMORY // (len(q) * q.shape[2] ** 2 * q.element_size()))
@@ -67,7 +76,9 @@ def _attend_within(q: Tensor, k: Tensor, v: Tensor, triangle: Tensor) -> Tensor:
     if len(slices) == 1 or not torch.is_grad_enabled():
         parts = [_attend_chunks(q, k, v, triangle) for q, k, v in slices]
     else:
-        parts = [checkpoint(_attend_chunks, q, k, v, triangle, use_reentrant=False) for q, k, v in slices]
+        parts = [
+            checkpoint(_attend_chunks, q, k, v, triangle, use_reentrant=False) for q, k, v in slices
+        ]
     return torch.cat(parts, 1).unflatten(1, shape)
 
 

@@ -1,4 +1,6 @@
-"""Products with a table of distances, and sums over pairs by distance: each is the derivative of the other.
+"""Products with a table of distances, and sums over pairs by distance.
+
+Each is the derivative of the other.
 
     product(t, x)_i = sum_j t[d_ij] x_j            d/dt = pairs, d/dx = product (distances are symmetric)
     pairs(a, b)_d   = sum of a_i . b_j over pairs with d_ij = d        d/da, d/db = product
@@ -19,10 +21,12 @@ from graphmask.kernels import spmm
 
 from ._centroids import Decomposition
 
-# Distances of a group up to which its Hankel matrix is multiplied as it is, and not by Fourier transforms.
+# Distances of a group up to which its Hankel matrix is multiplied as it is, and not by Fourier
+# transforms.
 _WIDEST = 512
 
-# Bytes of columns, or of blocks, that are taken at once: what is made of them should stay in the cache.
+# Bytes of columns, or of blocks, that are taken at once: what is made of them should stay in the
+# cache.
 _MEMORY = 2**22
 
 # Columns that are taken at once at least, since fewer are not worth a call.
@@ -77,7 +81,11 @@ class _Pairs(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, above: Tensor) -> tuple[Tensor | None, ...]:
         a, b = ctx.saved_tensors
-        return None, _Product.apply(ctx.structure, above, b), _Product.apply(ctx.structure, above, a)
+        return (
+            None,
+            _Product.apply(ctx.structure, above, b),
+            _Product.apply(ctx.structure, above, a),
+        )
 
 
 def _columns(x: Tensor) -> tuple[Tensor, ...]:
@@ -87,7 +95,10 @@ def _columns(x: Tensor) -> tuple[Tensor, ...]:
 
 
 def _near(structure: Decomposition, table: Tensor, x: Tensor) -> Tensor:
-    """What is known pair by pair; nodes are in one block at most, and places of none are far from everything."""
+    """What is known pair by pair.
+
+    Nodes are in one block at most, and places of none are far from everything.
+    """
     padded, y = pad(x, (0, 0, 0, 1)), x.new_zeros(x.shape[0], x.shape[1] + 1, x.shape[2])
     for node, distance in _some_blocks(structure, x):
         y[:, node] = table[:, distance] @ padded[:, node]
@@ -95,7 +106,10 @@ def _near(structure: Decomposition, table: Tensor, x: Tensor) -> Tensor:
 
 
 def _count_near(structure: Decomposition, a: Tensor, b: Tensor, total: Tensor) -> None:
-    """Add to ``[H, n + 1]`` what pairs at each distance sum to; the last place is for pairs past the table."""
+    """Add to ``[H, n + 1]`` what pairs at each distance sum to.
+
+    The last place is for pairs past the table.
+    """
     left, right = pad(a, (0, 0, 0, 1)), pad(b, (0, 0, 0, 1))
     for node, distance in _some_blocks(structure, a):
         _add(total, distance, (left[:, node] @ right[:, node].mT).flatten(1))
@@ -111,13 +125,17 @@ def _some_blocks(structure: Decomposition, x: Tensor) -> Iterator[tuple[Tensor, 
 
 def _far(structure: Decomposition, kernels: list[Tensor], x: Tensor) -> Tensor:
     parts = zip(kernels, _by_distance(structure, x), strict=True)
-    mixed = torch.cat([_hankel(kernel, part).flatten(1, 2).to(x.dtype) for kernel, part in parts], 1)
+    mixed = torch.cat(
+        [_hankel(kernel, part).flatten(1, 2).to(x.dtype) for kernel, part in parts], 1
+    )
     sign = structure.sign[structure.members.order].to(x.dtype).expand(len(x), -1)
     return spmm(structure.members.mT, sign, mixed)
 
 
 def _count_far(structure: Decomposition, a: Tensor, b: Tensor, total: Tensor) -> None:
-    for groups, *found in zip(structure.groups, _by_distance(structure, a), _by_distance(structure, b), strict=True):
+    for groups, *found in zip(
+        structure.groups, _by_distance(structure, a), _by_distance(structure, b), strict=True
+    ):
         if groups.width <= _WIDEST:
             meeting = (found[0] @ found[1].mT).sum(1).flatten(1)
             _add(total, _sums(groups.width, a.device), groups.sign * meeting)
@@ -146,7 +164,9 @@ def _kernel(table: Tensor, width: int) -> Tensor:
     last = table.shape[1] - 1
     if width <= _WIDEST:
         return table[:, _sums(width, table.device).clamp(max=last)]
-    return torch.fft.rfft(table[:, torch.arange(2 * width, device=table.device).clamp(max=last)].double())
+    return torch.fft.rfft(
+        table[:, torch.arange(2 * width, device=table.device).clamp(max=last)].double()
+    )
 
 
 def _hankel(kernel: Tensor, x: Tensor) -> Tensor:
@@ -154,7 +174,9 @@ def _hankel(kernel: Tensor, x: Tensor) -> Tensor:
     width = x.shape[2]
     if kernel.dim() == 3:
         return kernel.unsqueeze(1) @ x
-    return torch.fft.irfft(kernel[:, None, :, None] * _transformed(x).conj(), n=2 * width, dim=2)[:, :, :width]
+    return torch.fft.irfft(kernel[:, None, :, None] * _transformed(x).conj(), n=2 * width, dim=2)[
+        :, :, :width
+    ]
 
 
 def _sums(width: int, device: torch.device) -> Tensor:
@@ -164,5 +186,8 @@ def _sums(width: int, device: torch.device) -> Tensor:
 
 
 def _transformed(x: Tensor) -> Tensor:
-    """Fourier transforms along distances, twice as long, in float64: their rounding is as large for small sums as for large."""
+    """Fourier transforms along distances, twice as long, in float64.
+
+    Their rounding is as large for small sums as for large.
+    """
     return torch.fft.rfft(x.double(), n=2 * x.shape[2], dim=2)

@@ -35,16 +35,22 @@ class Trees:
     label: Tensor
 
     def lengths(self, topology: Topology) -> Tensor:
-        """``[N]`` lengths of the edges above nodes, 0 at roots; differentiable in ``edge_weight``."""
+        """``[N]`` lengths of the edges above nodes, 0 at roots.
+
+        Differentiable in ``edge_weight``.
+        """
         root = self.forest.is_root
         if topology.edge_weight is None or not topology.num_edges:
             return (~root).to(torch.get_default_dtype())
         return topology.edge_weight[self.edges].mean(0).masked_fill(root, 0)
 
     def distances(self, length: Tensor) -> Tensor:
-        """``[N, N]`` from lengths of the edges above nodes, infinite between trees; O(N^3), for small graphs.
+        """``[N, N]`` from lengths of the edges above nodes, infinite between trees.
 
-        With ``A_ic = 1`` where c is i or above it, ``sum_c A_ic A_jc length_c`` is how deep the paths to i and j part.
+        O(N^3), for small graphs.
+
+        With ``A_ic = 1`` where c is i or above it, ``sum_c A_ic A_jc length_c`` is how deep the
+        paths to i and j part.
         """
         above = torch.eye(len(length), dtype=length.dtype, device=length.device)
         for node in self.forest.order.tolist():
@@ -60,8 +66,8 @@ def trees_of(topology: Topology) -> Trees:
     """The trees of a topology, for :meth:`Topology.derive`.
 
     Raises:
-        ValueError: for self-loops, parallel edges, edges in one direction only, cycles, negative lengths, and lengths that
-            differ between both directions of an edge.
+        ValueError: for self-loops, parallel edges, edges in one direction only, cycles, negative
+            lengths, and lengths that differ between both directions of an edge.
 
     Cost: O(N + E log E).
     """
@@ -75,13 +81,19 @@ def trees_of(topology: Topology) -> Trees:
     edges = np.zeros((2, n), np.int64)
     edges[:, child] = forth, back
     made = Forest.of_parents(parent, order).to(topology.device)
-    return Trees(made, torch.from_numpy(edges).to(topology.device), torch.from_numpy(label).long().to(topology.device))
+    return Trees(
+        made,
+        torch.from_numpy(edges).to(topology.device),
+        torch.from_numpy(label).long().to(topology.device),
+    )
 
 
 def _pairs(source: np.ndarray, target: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Edges i -> j with i < j, and the edges j -> i in the same order."""
     if (loop := source == target).any():
-        raise refuse("edge_index", "without self-loops, as in a tree", f"a loop at node {source[loop][0]}")
+        raise refuse(
+            "edge_index", "without self-loops, as in a tree", f"a loop at node {source[loop][0]}"
+        )
     forth, back = ((source < target).nonzero()[0], (source > target).nonzero()[0])
     forth = forth[np.argsort(source[forth] * n + target[forth], kind="stable")]
     back = back[np.argsort(target[back] * n + source[back], kind="stable")]
@@ -90,11 +102,17 @@ def _pairs(source: np.ndarray, target: np.ndarray, n: int) -> tuple[np.ndarray, 
         if (twice := some[1:] == some[:-1]).any():
             pair = divmod(int(some[1:][twice][0]), n)
             raise refuse(
-                "edge_index", f"without parallel edges, which are cycles {_ADVICE}", f"several edges between nodes {pair}"
+                "edge_index",
+                f"without parallel edges, which are cycles {_ADVICE}",
+                f"several edges between nodes {pair}",
             )
     if not np.array_equal(keys, reverse):
         pair = divmod(int(np.setxor1d(keys, reverse)[0]), n)
-        raise refuse("edge_index", "undirected, each edge in both directions", f"one direction between nodes {pair}")
+        raise refuse(
+            "edge_index",
+            "undirected, each edge in both directions",
+            f"one direction between nodes {pair}",
+        )
     return forth, back
 
 
@@ -102,7 +120,9 @@ def _check_lengths(topology: Topology, forth: np.ndarray, back: np.ndarray) -> N
     if topology.edge_weight is None or not len(forth):
         return
     if not topology.nonnegative:
-        raise refuse("edge_weight", "at least 0, lengths of edges", f"{topology.edge_weight.min().item():g}")
+        raise refuse(
+            "edge_weight", "at least 0, lengths of edges", f"{topology.edge_weight.min().item():g}"
+        )
     length = topology.edge_weight.detach().cpu()
     there, again = length[torch.from_numpy(forth)], length[torch.from_numpy(back)]
     wrong = (there - again).abs() > _ROUNDINGS * torch.finfo(length.dtype).eps * there
@@ -112,7 +132,9 @@ def _check_lengths(topology: Topology, forth: np.ndarray, back: np.ndarray) -> N
 
 
 def _components(i: np.ndarray, j: np.ndarray, n: int) -> np.ndarray:
-    number, label = connected_components(coo_matrix((np.ones(len(i)), (i, j)), (n, n)), directed=False)
+    number, label = connected_components(
+        coo_matrix((np.ones(len(i)), (i, j)), (n, n)), directed=False
+    )
     if len(i) != n - number:
         cycles = f"{len(i) - n + number} cycles ({len(i)} edges between {n} nodes in {number} components)"
         raise refuse("edge_index", f"a forest, without cycles {_ADVICE}", cycles)
@@ -120,7 +142,10 @@ def _components(i: np.ndarray, j: np.ndarray, n: int) -> np.ndarray:
 
 
 def _rooted(i: np.ndarray, j: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Parents, roots being their own, and an order of parents before children: from a node above the first of each tree."""
+    """Parents, roots being their own, and an order of parents before children.
+
+    From a node above the first of each tree.
+    """
     n, first = len(label), np.unique(label, return_index=True)[1]
     ends = np.concatenate([i, np.full(len(first), n)]), np.concatenate([j, first])
     graph = coo_matrix((np.ones(len(ends[0])), ends), (n + 1, n + 1))
@@ -130,7 +155,9 @@ def _rooted(i: np.ndarray, j: np.ndarray, label: np.ndarray) -> tuple[np.ndarray
 
 @dataclass(frozen=True, eq=False)
 class BinaryTrees:
-    """Trees whose nodes have at most two children: further ones hang from added nodes, which come last.
+    """Trees whose nodes have at most two children.
+
+    Further ones hang from added nodes, which come last.
 
     Args:
         forest: the trees.
@@ -157,7 +184,10 @@ def binary_trees_of(topology: Topology) -> BinaryTrees:
 
 
 def _halved(parent: np.ndarray) -> np.ndarray:
-    """Parents with nodes added: of k children the first stays, each added node takes one, and the last takes two."""
+    """Parents with nodes added.
+
+    Of k children the first stays, each added node takes one, and the last takes two.
+    """
     n = len(parent)
     child = (parent != np.arange(n)).nonzero()[0]
     child = child[np.argsort(parent[child], kind="stable")]

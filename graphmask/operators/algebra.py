@@ -1,4 +1,7 @@
-"""Sums and multiples of masks. Numerators add; normalisers add where signs are known to agree, and are corrected where not."""
+"""Sums and multiples of masks.
+
+Numerators add; normalisers add where signs are known to agree, and are corrected where not.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,9 @@ class ScaledOperator(MaskOperator):
         self.mask, self.scale = mask, scale
         kept = not isinstance(scale, Tensor) and scale >= 0
         heads = check_scale(scale, mask.heads)
-        super().__init__(mask.topology, heads, kept and mask.nonnegative, mask.cost, kept and mask.estimate)
+        super().__init__(
+            mask.topology, heads, kept and mask.nonnegative, mask.cost, kept and mask.estimate
+        )
 
     def _factor(self, *trailing: int) -> Any:
         """The scale, against tensors of ``[H, *trailing]``."""
@@ -58,7 +63,9 @@ class ScaledOperator(MaskOperator):
         return None if inner is None else self._factor(1) * inner
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None) -> Attended:
-        if self.mask.estimate and not self.estimate:  # its normaliser sums M itself, and not the absolute values wanted here
+        if (
+            self.mask.estimate and not self.estimate
+        ):  # its normaliser sums M itself, and not the absolute values wanted here
             return super()._attend(q, k, v, execution)
         numerator, normaliser = self.mask._attend(q, k, v, execution)
         return Attended(self._factor(1, 1) * numerator, abs(self._factor(1)) * normaliser)
@@ -67,12 +74,13 @@ class ScaledOperator(MaskOperator):
 class SumOperator(MaskOperator):
     r"""``M_1 + M_2 + ...``, masks of the same graph.
 
-    Sparse terms are merged into one. Where all terms are non-negative the normalisers add. A signed sparse term S beside one
-    term L without sparse support has the exact normaliser
+    Sparse terms are merged into one. Where all terms are non-negative the normalisers add. A signed
+    sparse term S beside one term L without sparse support has the exact normaliser
 
     .. math:: \sum_j |L_{ij}| k_{ij} + \sum_{(i,j) \in S} (|L_{ij} + S_{ij}| - |L_{ij}|) k_{ij},
 
-    which needs L's entries at the support of S only (``lookup``); other signed sums are refused unless their blocks are built.
+    which needs L's entries at the support of S only (``lookup``); other signed sums are refused
+    unless their blocks are built.
 
     Raises:
         ValueError: for masks of different graphs, or of different numbers of heads.
@@ -94,13 +102,24 @@ class SumOperator(MaskOperator):
             terms += mask.terms if isinstance(mask, SumOperator) else (mask,)
         # Compared, since torch.compile fixes numbers that it puts into a set.
         if any(term.num_nodes != terms[0].num_nodes for term in terms):
-            raise refuse("masks", "of the same graph", f"masks of {[term.num_nodes for term in terms]} nodes")
+            raise refuse(
+                "masks", "of the same graph", f"masks of {[term.num_nodes for term in terms]} nodes"
+            )
         if len({term.heads for term in terms} - {1}) > 1:
-            raise refuse("masks", "of the same number of heads, or one", f"heads {[term.heads for term in terms]}")
+            raise refuse(
+                "masks",
+                "of the same number of heads, or one",
+                f"heads {[term.heads for term in terms]}",
+            )
         self.terms: tuple[MaskOperator, ...] = tuple(terms)
         heads = max(term.heads for term in terms)
-        nonnegative, estimate = (all(known) for known in zip(*((t.nonnegative, t.sums_itself) for t in terms), strict=True))
-        super().__init__(terms[0].topology, heads, nonnegative, sum(term.cost for term in terms), estimate)
+        nonnegative, estimate = (
+            all(known)
+            for known in zip(*((t.nonnegative, t.sums_itself) for t in terms), strict=True)
+        )
+        super().__init__(
+            terms[0].topology, heads, nonnegative, sum(term.cost for term in terms), estimate
+        )
 
     def _matmul(self, x: Tensor) -> Tensor:
         first, *rest = (term._matmul(x) for term in self.terms)
@@ -134,7 +153,9 @@ class SumOperator(MaskOperator):
         found = [term.entries() for term in self.terms]
         sparse = [each for each in found if each is not None]
         wide = [term for term, each in zip(self.terms, found, strict=True) if each is None]
-        unknown = any(term.estimate for term in wide) or (len(wide) > 1 and not all(term.nonnegative for term in wide))
+        unknown = any(term.estimate for term in wide) or (
+            len(wide) > 1 and not all(term.nonnegative for term in wide)
+        )
         if not sparse or unknown:
             return None
         dense = wide[0] if len(wide) == 1 else SumOperator(*wide)
@@ -149,7 +170,9 @@ class SumOperator(MaskOperator):
         score = sddmm(pattern, q, k)
         change = ((under + value).abs() - under.abs()) * score
         correction = spmm(pattern, change, v.new_ones(*v.shape[:2], 1))[..., 0]
-        return Attended(base.numerator + spmm(pattern, value * score, v), base.normaliser + correction)
+        return Attended(
+            base.numerator + spmm(pattern, value * score, v), base.normaliser + correction
+        )
 
 
 def check_scale(scale: float | Tensor, heads: int) -> int:

@@ -15,7 +15,8 @@ from graphmask.kernels import HopValues, Pattern
 from graphmask.kernels.primitives import is_half, sum_dtype
 from graphmask.topology import Topology
 
-# Operators whose products cost more multiply-adds than this are not asked for their entries to be described.
+# Operators whose products cost more multiply-adds than this are not asked for their entries to be
+# described.
 _SOON = 1e8
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ class Attended(NamedTuple):
 
 
 class Entries(NamedTuple):
-    """The sparse support of an operator and its values, given or to be made from hops; every other entry is zero."""
+    """The sparse support of an operator and its values, given or to be made from hops.
+
+    Every other entry is zero.
+    """
 
     pattern: Pattern
     values: Tensor | HopValues
@@ -42,23 +46,28 @@ class Entries(NamedTuple):
 
 
 class MaskOperator(ABC):
-    r"""A matrix :math:`M` of shape ``[H, N, N]`` (H = 1: the same for all heads) that is never built.
+    r"""A matrix :math:`M` of shape ``[H, N, N]`` (H = 1.
 
-    A subclass gives three methods: ``_matmul``, ``_transpose`` and ``to_dense``. Where its support is sparse it also gives
-    ``_entries``, which unlocks :class:`~graphmask.operators.Pairs`; where single entries are cheap, ``lookup``. The public
-    ``@``, ``.mT``, ``+``, ``*``, ``rows`` and ``attend`` are final.
+    The same for all heads) that is never built.
+
+    A subclass gives three methods: ``_matmul``, ``_transpose`` and ``to_dense``. Where its support
+    is sparse it also gives ``_entries``, which unlocks :class:`~graphmask.operators.Pairs`; where
+    single entries are cheap, ``lookup``. The public ``@``, ``.mT``, ``+``, ``*``, ``rows`` and
+    ``attend`` are final.
 
     Args:
         topology: the graphs that M is block-diagonal over.
         heads: H.
-        nonnegative: whether all entries are known to be at least 0, whatever the parameters: a fact of the construction,
-            never read from values.
+        nonnegative: whether all entries are known to be at least 0, whatever the parameters: a fact
+            of the construction, never read from values.
         cost: multiply-adds of ``M @ x`` per head and column of x.
-        estimate: whether M estimates a matrix that is non-negative. Its normaliser then sums M itself, which estimates the
-            row sums of that matrix. (default: :obj:`False`)
+        estimate: whether M estimates a matrix that is non-negative. Its normaliser then sums M
+            itself, which estimates the row sums of that matrix. (default: :obj:`False`)
     """
 
-    def __init__(self, topology: Topology, heads: int, nonnegative: bool, cost: float, estimate: bool = False) -> None:
+    def __init__(
+        self, topology: Topology, heads: int, nonnegative: bool, cost: float, estimate: bool = False
+    ) -> None:
         self.topology, self.heads, self.nonnegative, self.cost = topology, heads, nonnegative, cost
         self.estimate = estimate and not nonnegative
 
@@ -72,7 +81,10 @@ class MaskOperator(ABC):
 
     @abstractmethod
     def to_dense(self) -> Tensor:
-        """``[H, N, N]`` from the definition, without ``_matmul``; for tests and small graphs, O(N^2) or more."""
+        """``[H, N, N]`` from the definition, without ``_matmul``.
+
+        For tests and small graphs, O(N^2) or more.
+        """
 
     def _entries(self) -> Entries | None:
         """The sparse support and its values, or :obj:`None` where M has none."""
@@ -119,7 +131,9 @@ class MaskOperator(ABC):
         return ProductOperator(self, x) if isinstance(x, MaskOperator) else self.matmul(x)
 
     def matmul(self, x: Tensor) -> Tensor:
-        """``M @ x`` with the broadcasting of :func:`torch.matmul`: ``[..., N, C]`` gives ``[..., H, N, C]``.
+        """``M @ x`` with the broadcasting of :func:`torch.matmul`.
+
+        ``[..., N, C]`` gives ``[..., H, N, C]``.
 
         The same as ``@``, under a name that ``torch.compile`` follows.
 
@@ -128,10 +142,14 @@ class MaskOperator(ABC):
         """
         column = x.unsqueeze(-1) if x.dim() == 1 else x
         if column.dim() < 2 or column.shape[-2] != self.num_nodes:
-            raise refuse("x", f"of shape [..., N, C] with N = {self.num_nodes} (nodes of the mask)", x)
+            raise refuse(
+                "x", f"of shape [..., N, C] with N = {self.num_nodes} (nodes of the mask)", x
+            )
         column = column.unsqueeze(0) if column.dim() == 2 else column
         if 1 not in (column.shape[-3], self.heads) and column.shape[-3] != self.heads:
-            raise refuse("x", f"of shape [..., H, N, C] with H = {self.heads} or 1 (heads of the mask)", x)
+            raise refuse(
+                "x", f"of shape [..., H, N, C] with H = {self.heads} or 1 (heads of the mask)", x
+            )
         lead = column.shape[:-3]
         wide = column.flatten(0, -4).permute(1, 2, 3, 0).flatten(2) if lead else column
         out = self._matmul(wide.float() if is_half(x) else wide)
@@ -149,18 +167,30 @@ class MaskOperator(ABC):
         return SumOperator(self, other)
 
     def __mul__(self, other: float | Tensor | MaskOperator) -> MaskOperator:
-        """The mask times a number, or one number per head ``[H]``; the entrywise product with another mask."""
+        """The mask times a number, or one number per head ``[H]``.
+
+        The entrywise product with another mask.
+        """
         from .algebra import ScaledOperator
         from .hadamard import multiply
 
         if isinstance(other, MaskOperator):
             return multiply(self, other)
-        return ScaledOperator(self, other) if isinstance(other, (int, float, Tensor)) else NotImplemented
+        return (
+            ScaledOperator(self, other)
+            if isinstance(other, (int, float, Tensor))
+            else NotImplemented
+        )
 
     __rmul__ = __mul__
 
     def attend(
-        self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None = None, scores: Scores | None = None
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        execution: Execution | None = None,
+        scores: Scores | None = None,
     ) -> Attended:
         r"""Both sums of masked linear attention, for features ``q, k`` with :math:`q_i \cdot k_j \ge 0`.
 
@@ -168,18 +198,21 @@ class MaskOperator(ABC):
             \text{numerator}_i = \sum_j M_{ij} (q_i \cdot k_j) v_j \qquad
             \text{normaliser}_i = \sum_j |M_{ij}| (q_i \cdot k_j)
 
-        Where M estimates a non-negative matrix, or scores estimate non-negative ones, they are summed as they are.
+        Where M estimates a non-negative matrix, or scores estimate non-negative ones, they are
+        summed as they are.
 
         Args:
             q: ``[H, N, m]`` features of the queries.
             k: ``[H, N, m]`` features of the keys.
             v: ``[H, N, d]`` values.
-            execution: how to sum; all ways give the same result. (default: :obj:`None`, the cheapest that can)
-            scores: of pairs, in the place of :math:`q_i \cdot k_j`. (default: :obj:`None`, inner products)
+            execution: how to sum; all ways give the same result. (default: :obj:`None`, the
+                cheapest that can)
+            scores: of pairs, in the place of :math:`q_i \cdot k_j`. (default: :obj:`None`, inner
+                products)
 
         Raises:
-            ValueError: for shapes that do not fit, and where no execution knows the absolute values of a signed mask, or scores
-                that are no inner products.
+            ValueError: for shapes that do not fit, and where no execution knows the absolute values
+                of a signed mask, or scores that are no inner products.
         """
         self._check_features(q, k, v)
         with torch.autocast(q.device.type, enabled=False):
@@ -188,7 +221,9 @@ class MaskOperator(ABC):
             return self._run(q, k, v, execution, scores)
 
     def rows(self, nodes: Tensor) -> Tensor:
-        """Rows ``[H, len(nodes), N]`` of M; costs one product with ``M.mT`` per chosen node, never N x N.
+        """Rows ``[H, len(nodes), N]`` of M.
+
+        Costs one product with ``M.mT`` per chosen node, never N x N.
 
         Raises:
             ValueError: for nodes that are not a vector of node ids.
@@ -238,13 +273,20 @@ class MaskOperator(ABC):
         return chosen if entries is None else f"{chosen}, {entries.pattern.nnz:,} stored pairs"
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None) -> Attended:
-        """Both sums for inner products; masks that know better than the executions override this."""
+        """Both sums for inner products.
+
+        Masks that know better than the executions override this.
+        """
         return self._run(q, k, v, execution, InnerProducts())
 
-    def _run(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None, scores: Scores) -> Attended:
+    def _run(
+        self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None, scores: Scores
+    ) -> Attended:
         from .executions import choose
 
-        chosen = execution or choose(self, q.shape[-1], v.shape[-1], sum_dtype(q, k, v).itemsize, scores)
+        chosen = execution or choose(
+            self, q.shape[-1], v.shape[-1], sum_dtype(q, k, v).itemsize, scores
+        )
         return chosen(self, q, k, v, scores)
 
     def _check_features(self, q: Tensor, k: Tensor, v: Tensor) -> None:
@@ -252,17 +294,28 @@ class MaskOperator(ABC):
             if not isinstance(x, Tensor) or not x.is_floating_point():
                 raise refuse_type(name, "a floating-point tensor", x)
             if x.dim() != 3 or x.shape[1] != self.num_nodes:
-                raise refuse(name, f"of shape [H, N, C] with N = {self.num_nodes} (nodes of the mask)", x)
+                raise refuse(
+                    name, f"of shape [H, N, C] with N = {self.num_nodes} (nodes of the mask)", x
+                )
         heads = {q.shape[0], k.shape[0], v.shape[0]}
         if len(heads) > 1 or (self.heads != 1 and heads != {self.heads}):
-            raise refuse("q, k, v", f"of equal heads, H = {self.heads} (or any, for a mask of one)", f"heads {sorted(heads)}")
+            raise refuse(
+                "q, k, v",
+                f"of equal heads, H = {self.heads} (or any, for a mask of one)",
+                f"heads {sorted(heads)}",
+            )
         if q.shape[2] != k.shape[2]:
             raise refuse("k", f"of {q.shape[2]} features, as q", k)
 
 
 def check_nodes(nodes: Tensor, num_nodes: int) -> None:
     """A vector of ids of nodes."""
-    if not isinstance(nodes, Tensor) or nodes.dim() != 1 or nodes.is_floating_point() or nodes.dtype == torch.bool:
+    if (
+        not isinstance(nodes, Tensor)
+        or nodes.dim() != 1
+        or nodes.is_floating_point()
+        or nodes.dtype == torch.bool
+    ):
         raise refuse("nodes", "a vector of node ids", nodes)
     if nodes.numel() and not 0 <= int(nodes.min()) <= int(nodes.max()) < num_nodes:
         raise refuse("nodes", f"ids from 0 to N - 1 = {num_nodes - 1}", f"{nodes.tolist()}")

@@ -34,23 +34,40 @@ class ChebyshevOperator(MaskOperator):
     """
 
     def __init__(
-        self, topology: Topology, pattern: Pattern, weight: Tensor, coefficients: Tensor, estimate: bool = False
+        self,
+        topology: Topology,
+        pattern: Pattern,
+        weight: Tensor,
+        coefficients: Tensor,
+        estimate: bool = False,
     ) -> None:
         self.pattern, self.weight, self.coefficients = pattern, weight, coefficients
         heads, terms = coefficients.shape
-        super().__init__(topology, heads, False, (terms - 1) * pattern.nnz + topology.num_nodes, estimate)
+        super().__init__(
+            topology, heads, False, (terms - 1) * pattern.nnz + topology.num_nodes, estimate
+        )
 
     def _matmul(self, x: Tensor) -> Tensor:
-        kind = torch.promote_types(torch.promote_types(self.weight.dtype, self.coefficients.dtype), x.dtype)
-        return chebyshev_series(self.pattern, self.weight.to(kind), self.coefficients.to(kind), x.to(kind))
+        kind = torch.promote_types(
+            torch.promote_types(self.weight.dtype, self.coefficients.dtype), x.dtype
+        )
+        return chebyshev_series(
+            self.pattern, self.weight.to(kind), self.coefficients.to(kind), x.to(kind)
+        )
 
     def _transpose(self) -> MaskOperator:
         weight = self.weight[self.pattern.order]
-        return ChebyshevOperator(self.topology, self.pattern.mT, weight, self.coefficients, self.estimate)
+        return ChebyshevOperator(
+            self.topology, self.pattern.mT, weight, self.coefficients, self.estimate
+        )
 
     def to_dense(self) -> Tensor:
         W = self.pattern.to_dense(self.weight)
         terms = [torch.eye(self.num_nodes, dtype=W.dtype, device=W.device), W]
         for _ in range(self.coefficients.shape[1] - 2):
             terms.append(2 * W @ terms[-1] - terms[-2])
-        return torch.einsum("hk,kij->hij", self.coefficients.to(W.dtype), torch.stack(terms[: self.coefficients.shape[1]]))
+        return torch.einsum(
+            "hk,kij->hij",
+            self.coefficients.to(W.dtype),
+            torch.stack(terms[: self.coefficients.shape[1]]),
+        )

@@ -33,14 +33,16 @@ BLOCK_MEMORY = 2**28
 # Bytes of mask blocks from which on whoever asks for them is warned.
 _WARNED = 2**30
 
-# Bytes of one slice of lifted keys: smaller slices are computed twice under autograd, and their products are narrower.
+# Bytes of one slice of lifted keys: smaller slices are computed twice under autograd, and their
+# products are narrower.
 SLICE_MEMORY = 2**28
 
 _PRODUCTS = InnerProducts()
 
-# A multiply-add of a dense product, and of the compiled body of attention by pairs, cost this much of one in torch's sparse
-# products. Chosen so that the cheapest is picked, forward and backward with 4 heads of 16, with and without numba, on 128
-# molecules and on 16 clouds of 128 points, under walk masks of 16 and 64 pairs per node.
+# A multiply-add of a dense product, and of the compiled body of attention by pairs, cost this much
+# of one in torch's sparse products. Chosen so that the cheapest is picked, forward and backward
+# with 4 heads of 16, with and without numba, on 128 molecules and on 16 clouds of 128 points, under
+# walk masks of 16 and 64 pairs per node.
 DENSE_COST = 0.2
 COMPILED_COST = 0.25
 
@@ -71,9 +73,13 @@ class Execution(ABC):
         """Numbers that its largest intermediate holds."""
 
     @abstractmethod
-    def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended: ...
+    def _run(
+        self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores
+    ) -> Attended: ...
 
-    def __call__(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores = _PRODUCTS) -> Attended:
+    def __call__(
+        self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores = _PRODUCTS
+    ) -> Attended:
         """Numerator and normaliser.
 
         Raises:
@@ -89,9 +95,9 @@ class Execution(ABC):
 class Lifted(Execution):
     r"""``q_i . [ M @ (k (x) [v, 1]) ]_i``, for any mask that can multiply a tall matrix.
 
-    Cost: ``m (d + 1)`` products with M per head. The lifted keys, ``N m (d + 1)`` numbers per head, are made in slices of
-    the m features that fit ``memory`` bytes; under autograd several slices are recomputed in the backward pass, so that the
-    bound holds there too.
+    Cost: ``m (d + 1)`` products with M per head. The lifted keys, ``N m (d + 1)`` numbers per head,
+    are made in slices of the m features that fit ``memory`` bytes; under autograd several slices
+    are recomputed in the backward pass, so that the bound holds there too.
 
     The normaliser needs entries of known sign: masks that may be negative are refused.
 
@@ -133,8 +139,8 @@ def _lifted_slice(mask: MaskOperator, values: Tensor, q: Tensor, k: Tensor) -> T
 class Pairs(Execution):
     """Scores at the entries of a sparse mask only: :func:`graphmask.kernels.pair_attention`.
 
-    Cost: ``nnz (m + d + 1)`` per head; memory ``nnz`` per head, and in a compiled body (the extra ``fast`` on CPU, triton
-    on GPUs) none. Signed masks are served.
+    Cost: ``nnz (m + d + 1)`` per head; memory ``nnz`` per head, and in a compiled body (the extra
+    ``fast`` on CPU, triton on GPUs) none. Signed masks are served.
     """
 
     def refusal(self, mask: MaskOperator, scores: Scores = _PRODUCTS) -> str | None:
@@ -145,7 +151,9 @@ class Pairs(Execution):
         if entries is None:
             return float("inf")
         work = entries.pattern.nnz * (m + d + 1)
-        return COMPILED_COST * work if runs_compiled(mask.topology.device, work * mask.heads) else work
+        return (
+            COMPILED_COST * work if runs_compiled(mask.topology.device, work * mask.heads) else work
+        )
 
     def footprint(self, mask: MaskOperator, m: int, d: int) -> int:
         return 0
@@ -157,21 +165,30 @@ class Pairs(Execution):
         if scores.factored:
             return Attended(*pair_attention(pattern, q, k, v, values, not mask.sums_itself))
         q, k, v = in_one_type(q, k, v)
-        return _attend_pairs(pattern, q, k, v, entries.value.to(v.dtype), scores, mask.sums_itself and not scores.signed)
+        return _attend_pairs(
+            pattern,
+            q,
+            k,
+            v,
+            entries.value.to(v.dtype),
+            scores,
+            mask.sums_itself and not scores.signed,
+        )
 
 
 @dataclass(frozen=True)
 class Dense(Execution):
     """Graph by graph, each mask block built: for batches of small graphs.
 
-    Graphs of similar size are stacked and padded to the widest of them. At padded places features and mask are zeros that
-    were never read from anywhere, so that they add exact zeros.
+    Graphs of similar size are stacked and padded to the widest of them. At padded places features
+    and mask are zeros that were never read from anywhere, so that they add exact zeros.
 
-    The entries of a sparse mask are written to their places. Any other M, being block-diagonal, is multiplied by one identity
+    The entries of a sparse mask are written to their places. Any other M, being block-diagonal, is
+    multiplied by one identity
     per graph, stacked ``[N, max n]``: that product holds all blocks.
 
-    Cost: ``max n`` products with M, unless its entries are known, and ``sum n^2 (m + d + 1)`` per head; memory ``sum n^2``, or
-    ``N max n``, per head. Signed masks are served.
+    Cost: ``max n`` products with M, unless its entries are known, and ``sum n^2 (m + d + 1)`` per
+    head; memory ``sum n^2``, or ``N max n``, per head. Signed masks are served.
     """
 
     def refusal(self, mask: MaskOperator, scores: Scores = _PRODUCTS) -> str | None:
@@ -193,7 +210,11 @@ class Dense(Execution):
         if scores.factored:
             attend = _attend_block if mask.sums_itself else _attend_signed_block
         else:
-            attend = partial(_attend_scored_block, scores=scores, sums_itself=mask.sums_itself and not scores.signed)
+            attend = partial(
+                _attend_scored_block,
+                scores=scores,
+                sums_itself=mask.sums_itself and not scores.signed,
+            )
         return attend_blocks(attend, mask.topology.blocks, q, k, v, weights)
 
     def _warn_of_size(self, mask: MaskOperator, m: int, v: Tensor) -> None:
@@ -220,7 +241,9 @@ def _mask_blocks(mask: MaskOperator) -> list[Tensor]:
         return topology.blocks.scatter(entries.value, slots)
     kind = torch.get_default_dtype() if entries is None else entries.value.dtype
     identity = one_hot(topology.local_index, topology.largest_graph).to(kind)
-    stacked = topology.blocks.stack(mask.matmul(identity).transpose(0, 1), topology.blocks.rows(mask.heads))
+    stacked = topology.blocks.stack(
+        mask.matmul(identity).transpose(0, 1), topology.blocks.rows(mask.heads)
+    )
     return [part[..., : part.shape[2]] for part in stacked]
 
 
@@ -229,15 +252,25 @@ def _attend_block(q: Tensor, k: Tensor, values: Tensor, weight: Tensor) -> Tenso
 
 
 def _attend_pairs(
-    pattern: Pattern, q: Tensor, k: Tensor, v: Tensor, weight: Tensor, scores: Scores, sums_itself: bool
+    pattern: Pattern,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    weight: Tensor,
+    scores: Scores,
+    sums_itself: bool,
 ) -> Attended:
     """By scores that are formed first, one number per entry and head."""
     mixed = weight * scores.pairs(pattern, q, k, weight != 0)
     size = mixed if sums_itself else mixed.abs()
-    return Attended(spmm(pattern, mixed, v), spmm(pattern, size, v.new_ones(*v.shape[:2], 1))[..., 0])
+    return Attended(
+        spmm(pattern, mixed, v), spmm(pattern, size, v.new_ones(*v.shape[:2], 1))[..., 0]
+    )
 
 
-def _attend_scored_block(q: Tensor, k: Tensor, values: Tensor, weight: Tensor, scores: Scores, sums_itself: bool) -> Tensor:
+def _attend_scored_block(
+    q: Tensor, k: Tensor, values: Tensor, weight: Tensor, scores: Scores, sums_itself: bool
+) -> Tensor:
     mixed = weight * scores.block(q, k, weight != 0)
     size = mixed if sums_itself else mixed.abs()
     return torch.cat([mixed @ values[..., :-1], size.sum(-1, keepdim=True)], -1)
@@ -245,11 +278,18 @@ def _attend_scored_block(q: Tensor, k: Tensor, values: Tensor, weight: Tensor, s
 
 def _attend_signed_block(q: Tensor, k: Tensor, values: Tensor, weight: Tensor) -> Tensor:
     score = q @ k.mT
-    return torch.cat([(weight * score) @ values[..., :-1], (weight.abs() * score).sum(-1, keepdim=True)], -1)
+    return torch.cat(
+        [(weight * score) @ values[..., :-1], (weight.abs() * score).sum(-1, keepdim=True)], -1
+    )
 
 
 def attend_blocks(
-    attend: Callable[..., Tensor], blocks: Blocks, q: Tensor, k: Tensor, v: Tensor, *masks: Sequence[Tensor]
+    attend: Callable[..., Tensor],
+    blocks: Blocks,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *masks: Sequence[Tensor],
 ) -> Attended:
     """Both sums from ``attend(q, k, [v, 1], *masks)``, called for each group of graphs with tensors ``[H, G, w, C]``."""
     rows = blocks.rows(len(v))
@@ -260,14 +300,21 @@ def attend_blocks(
     return Attended(total[..., :-1], total[..., -1])
 
 
-def choose(mask: MaskOperator, m: int, d: int, element_size: int, scores: Scores = _PRODUCTS) -> Execution:
+def choose(
+    mask: MaskOperator, m: int, d: int, element_size: int, scores: Scores = _PRODUCTS
+) -> Execution:
     """The cheapest execution that can serve a mask within the default memory.
 
     Raises:
-        ValueError: where none can: a signed mask without known entries on graphs too large to build its blocks.
+        ValueError: where none can: a signed mask without known entries on graphs too large to build
+            its blocks.
     """
     options = [each for each in (Pairs(), Lifted(), Dense()) if each.refusal(mask, scores) is None]
-    fitting = [each for each in options if each.footprint(mask, m, d) * mask.heads * element_size <= BLOCK_MEMORY]
+    fitting = [
+        each
+        for each in options
+        if each.footprint(mask, m, d) * mask.heads * element_size <= BLOCK_MEMORY
+    ]
     if fitting:
         costs = [each.cost(mask, m, d) for each in fitting]
         return fitting[costs.index(min(costs))]

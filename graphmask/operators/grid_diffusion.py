@@ -25,8 +25,9 @@ MATRIX_AXIS = 1024
 class GridDiffusionOperator(BlockwiseOperator):
     r"""``M = exp(-sum_a t[h, a] L_a)``, where L_a is the Laplacian D - A of a grid's edges along axis a.
 
-    M is the Kronecker product of the heat kernels of paths. That of a path of n nodes is, with Neumann ends and by reflection,
-    :math:`K_{ij} = g_{i - j} + g_{i + j + 1}` for the heat kernel g of a ring of 2 n nodes.
+    M is the Kronecker product of the heat kernels of paths. That of a path of n nodes is, with
+    Neumann ends and by reflection, :math:`K_{ij} = g_{i - j} + g_{i + j + 1}` for the heat kernel g
+    of a ring of 2 n nodes.
 
     Args:
         topology: graphs of ``prod(shape)`` nodes each, listed in row-major order.
@@ -36,8 +37,9 @@ class GridDiffusionOperator(BlockwiseOperator):
     Raises:
         ValueError: where t does not fit the shape, or any graph has another number of nodes.
 
-    Cost: per column ``N n`` along an axis of n nodes up to 1,024, by a matrix; O(N log n) along longer ones, by Fourier
-    transforms. All entries are positive; those below the rounding of the largest may come out as small numbers of any sign.
+    Cost: per column ``N n`` along an axis of n nodes up to 1,024, by a matrix; O(N log n) along
+    longer ones, by Fourier transforms. All entries are positive; those below the rounding of the
+    largest may come out as small numbers of any sign.
 
     Example:
         >>> import torch, graphmask as gm
@@ -51,7 +53,9 @@ class GridDiffusionOperator(BlockwiseOperator):
         if t.dim() != 2 or t.shape[1] not in (1, len(self.grid)):
             raise refuse("t", f"of shape [H, {len(self.grid)}] or [H, 1]", t)
         self.t = t.expand(-1, len(self.grid))
-        cost = topology.num_nodes * sum(n if n <= MATRIX_AXIS else 10 * math.log2(2 * n) for n in self.grid)
+        cost = topology.num_nodes * sum(
+            n if n <= MATRIX_AXIS else 10 * math.log2(2 * n) for n in self.grid
+        )
         unit = AXIS_COST if max(self.grid) <= MATRIX_AXIS else 1.0
         super().__init__(topology, grids_of(topology, self.grid), len(t), True, cost, unit)
 
@@ -62,7 +66,11 @@ class GridDiffusionOperator(BlockwiseOperator):
         for axis, n in enumerate(self.grid):
             decay = _decay(t[:, axis], n)
             short = n <= MATRIX_AXIS
-            places = along(axis + 2, _matrix(decay, n), places) if short else _reflected(axis + 2, decay, places)
+            places = (
+                along(axis + 2, _matrix(decay, n), places)
+                if short
+                else _reflected(axis + 2, decay, places)
+            )
         return self._graphs.join([places.flatten(2, -2)])
 
     def _transpose(self) -> MaskOperator:
@@ -74,12 +82,16 @@ class GridDiffusionOperator(BlockwiseOperator):
 
     def _between(self, i: Tensor, j: Tensor, size: int | Tensor) -> Tensor:
         found = self.t.new_ones(self.heads, *torch.broadcast_shapes(i.shape, j.shape))
-        for axis, (n, x, y) in enumerate(zip(self.grid, *(coordinates(r, self.grid) for r in (i, j)), strict=True)):
+        for axis, (n, x, y) in enumerate(
+            zip(self.grid, *(coordinates(r, self.grid) for r in (i, j)), strict=True)
+        ):
             found = found * _entries(_decay(self.t[:, axis], n), n, x, y)
         return found
 
     def _block(self, size: int) -> Tensor:
-        return reduce(kronecker, [_matrix(_decay(self.t[:, axis], n), n) for axis, n in enumerate(self.grid)])
+        return reduce(
+            kronecker, [_matrix(_decay(self.t[:, axis], n), n) for axis, n in enumerate(self.grid)]
+        )
 
 
 def _decay(t: Tensor, n: int) -> Tensor:
@@ -111,5 +123,13 @@ def _reflected(axis: int, decay: Tensor, x: Tensor) -> Tensor:
 def _spectral(t: Tensor, n: int) -> Tensor:
     """``[H, n, n]`` from the eigenvectors of a path's Laplacian, which are cosines."""
     k = torch.arange(n, device=t.device, dtype=t.dtype)
-    wave = torch.cos(math.pi / n * (k + 0.5).unsqueeze(1) * k) * torch.where(k == 0, 1 / n, 2 / n).sqrt()
-    return torch.einsum("ik,hk,jk->hij", wave, torch.exp(-t.unsqueeze(1) * (2 - 2 * torch.cos(math.pi / n * k))), wave)
+    wave = (
+        torch.cos(math.pi / n * (k + 0.5).unsqueeze(1) * k)
+        * torch.where(k == 0, 1 / n, 2 / n).sqrt()
+    )
+    return torch.einsum(
+        "ik,hk,jk->hij",
+        wave,
+        torch.exp(-t.unsqueeze(1) * (2 - 2 * torch.cos(math.pi / n * k))),
+        wave,
+    )

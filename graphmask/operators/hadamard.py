@@ -29,7 +29,8 @@ class HadamardOperator(MaskOperator):
     Raises:
         ValueError: for masks of different graphs, or of different numbers of heads.
 
-    Cost: r products with M per column, in slices of bounded memory; attention is that under M with m r features.
+    Cost: r products with M per column, in slices of bounded memory; attention is that under M with
+    m r features.
 
     Example:
         >>> import torch, graphmask as gm
@@ -45,7 +46,10 @@ class HadamardOperator(MaskOperator):
     def __init__(self, mask: MaskOperator, factor: LowRankOperator) -> None:
         self.mask, self.factor = mask, factor
         heads = check_alike(mask, factor)
-        nonnegative, estimate = mask.nonnegative and factor.nonnegative, mask.sums_itself and factor.sums_itself
+        nonnegative, estimate = (
+            mask.nonnegative and factor.nonnegative,
+            mask.sums_itself and factor.sums_itself,
+        )
         super().__init__(mask.topology, heads, nonnegative, factor.rank * mask.cost, estimate)
 
     def _matmul(self, x: Tensor) -> Tensor:
@@ -54,7 +58,9 @@ class HadamardOperator(MaskOperator):
         def multiply_slice(left: Tensor, right: Tensor) -> Tensor:
             lifted = (right.unsqueeze(-1) * x.unsqueeze(-2)).flatten(-2)
             mixed = self.mask._matmul(lifted).unflatten(-1, (right.shape[-1], -1))
-            return torch.einsum("hnr,hnrc->hnc", left.expand(self.heads, -1, -1).to(mixed.dtype), mixed)
+            return torch.einsum(
+                "hnr,hnrc->hnc", left.expand(self.heads, -1, -1).to(mixed.dtype), mixed
+            )
 
         width = SLICE_MEMORY // max(1, x.numel() * x.element_size())
         first, *rest = run_slices(multiply_slice, width, self.factor.left, self.factor.right)
@@ -83,11 +89,16 @@ def multiply(a: MaskOperator, b: MaskOperator) -> MaskOperator:
     """The entrywise product of two masks, in the form that multiplies fastest.
 
     Raises:
-        ValueError: for masks of different graphs or heads, and for two masks of which none is of low rank, and none sparse
-            beside one whose single entries are known.
+        ValueError: for masks of different graphs or heads, and for two masks of which none is of
+            low rank, and none sparse beside one whose single entries are known.
     """
     check_alike(a, b)
-    made = _multiply_simple(a, b) or _multiply_sparse(a, b) or _multiply_low_rank(a, b) or _multiply_parts(a, b)
+    made = (
+        _multiply_simple(a, b)
+        or _multiply_sparse(a, b)
+        or _multiply_low_rank(a, b)
+        or _multiply_parts(a, b)
+    )
     if made is not None:
         return made
     raise refuse(
@@ -109,7 +120,11 @@ def _multiply_simple(a: MaskOperator, b: MaskOperator) -> MaskOperator | None:
 
 
 def _multiply_sparse(a: MaskOperator, b: MaskOperator) -> MaskOperator | None:
-    pairs = [(entries, other) for entries, other in ((a.entries(), b), (b.entries(), a)) if entries is not None]
+    pairs = [
+        (entries, other)
+        for entries, other in ((a.entries(), b), (b.entries(), a))
+        if entries is not None
+    ]
     for entries, other in sorted(pairs, key=_count):
         found = _lookup(other, entries.pattern)
         if found is not None:
@@ -152,7 +167,11 @@ def _describe(mask: MaskOperator) -> str:
 def check_alike(a: MaskOperator, b: MaskOperator) -> int:
     """The heads of the product of two masks of the same graph."""
     if a.num_nodes != b.num_nodes:
-        raise refuse("a * b", "of masks of the same graph", f"masks of {a.num_nodes} and {b.num_nodes} nodes")
+        raise refuse(
+            "a * b", "of masks of the same graph", f"masks of {a.num_nodes} and {b.num_nodes} nodes"
+        )
     if a.heads != b.heads and 1 not in (a.heads, b.heads):
-        raise refuse("a * b", "of masks of the same number of heads, or one", f"heads {[a.heads, b.heads]}")
+        raise refuse(
+            "a * b", "of masks of the same number of heads, or one", f"heads {[a.heads, b.heads]}"
+        )
     return max(a.heads, b.heads)

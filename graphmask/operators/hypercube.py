@@ -16,16 +16,19 @@ from ._blockwise import AXIS_COST, BlockwiseOperator
 from ._grids import BySize, by_size
 from .base import MaskOperator
 
-# Bits that are taken together: a product with a matrix of this many is cheaper than as many passes over all nodes.
+# Bits that are taken together: a product with a matrix of this many is cheaper than as many passes
+# over all nodes.
 BITS = 5
 
 
 class HypercubeOperator(BlockwiseOperator):
     r"""``M = exp(-t_h L)``, L the Laplacian D - A of the hypercube of each graph, of ``2^n`` nodes in binary order.
 
-    .. math:: M_{ij} = p^{n - \delta} r^\delta, \quad p = (1 + e^{-2t}) / 2, \quad r = (1 - e^{-2t}) / 2
+    .. math:: M_{ij} = p^{n - \delta} r^\delta, \quad p = (1 + e^{-2t}) / 2, \quad r = (1 - e^{-2t})
+    / 2
 
-    for nodes whose numbers differ in :math:`\delta` of n bits: the Kronecker product of n matrices ``[[p, r], [r, p]]``.
+    for nodes whose numbers differ in :math:`\delta` of n bits: the Kronecker product of n matrices
+    ``[[p, r], [r, p]]``.
 
     Args:
         topology: graphs whose sizes are powers of two, not necessarily the same.
@@ -34,9 +37,11 @@ class HypercubeOperator(BlockwiseOperator):
     Raises:
         ValueError: where a graph's size is no power of two.
 
-    Cost: O(N log N) per column. No number is subtracted: rounding is relative, and products with what is non-negative are.
+    Cost: O(N log N) per column. No number is subtracted: rounding is relative, and products with
+    what is non-negative are.
 
-    Source: Choromanski et al., "From block-Toeplitz matrices to differential equations on graphs" (ICML 2022).
+    Source: Choromanski et al., "From block-Toeplitz matrices to differential equations on graphs"
+    (ICML 2022).
 
     Example:
         >>> import torch, graphmask as gm
@@ -47,7 +52,9 @@ class HypercubeOperator(BlockwiseOperator):
 
     def __init__(self, topology: Topology, t: Tensor) -> None:
         self.t, graphs = t, hypercubes_of(topology)
-        cost = sum(count * size * sum(2**bits for bits in _groups(size)) for count, size in graphs.shapes)
+        cost = sum(
+            count * size * sum(2**bits for bits in _groups(size)) for count, size in graphs.shapes
+        )
         super().__init__(topology, graphs, len(t), nonnegative=True, cost=cost, unit=AXIS_COST)
 
     def _matmul(self, x: Tensor) -> Tensor:
@@ -81,7 +88,11 @@ def hypercubes_of(topology: Topology) -> BySize:
     found = topology.derive(by_size)
     wrong = [size for _, size in found.shapes if size & (size - 1)]
     if wrong:
-        raise refuse("topology", "of graphs whose numbers of nodes are powers of two", f"graphs of {wrong} nodes")
+        raise refuse(
+            "topology",
+            "of graphs whose numbers of nodes are powers of two",
+            f"graphs of {wrong} nodes",
+        )
     return found
 
 

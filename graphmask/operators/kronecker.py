@@ -13,15 +13,19 @@ from .base import MaskOperator
 
 
 class KroneckerOperator(MaskOperator):
-    r"""``M = A (x) B`` on each graph: :math:`M_{ij} = A_{i_a j_a} B_{i_b j_b}` for its node :math:`i = i_a N_b + i_b`.
+    r"""``M = A (x) B`` on each graph.
+
+    :math:`M_{ij} = A_{i_a j_a} B_{i_b j_b}` for its node :math:`i = i_a N_b + i_b`.
 
     Args:
-        topology: graphs of ``N_a N_b`` nodes each; nodes of other graphs may stand between those of one.
+        topology: graphs of ``N_a N_b`` nodes each; nodes of other graphs may stand between those of
+            one.
         a: A, on a graph of ``N_a`` nodes.
         b: B, on a graph of ``N_b`` nodes.
 
     Raises:
-        ValueError: where A and B have different numbers of heads (but for one), and any graph another number of nodes.
+        ValueError: where A and B have different numbers of heads (but for one), and any graph
+            another number of nodes.
 
     Cost: per column and graph, ``N_b`` columns through A and ``N_a`` through B.
 
@@ -36,7 +40,9 @@ class KroneckerOperator(MaskOperator):
 
     def __init__(self, topology: Topology, a: MaskOperator, b: MaskOperator) -> None:
         if a.heads != b.heads and 1 not in (a.heads, b.heads):
-            raise refuse("a, b", "of the same number of heads, or one", f"heads {[a.heads, b.heads]}")
+            raise refuse(
+                "a, b", "of the same number of heads, or one", f"heads {[a.heads, b.heads]}"
+            )
         self.a, self.b = a, b
         self._grids = grids_of(topology, (a.num_nodes, b.num_nodes))
         cost = topology.num_graphs * (a.cost * b.num_nodes + a.num_nodes * b.cost)

@@ -45,16 +45,31 @@ class LowRankOperator(MaskOperator):
     """
 
     def __init__(
-        self, topology: Topology, left: Tensor, right: Tensor, nonnegative: bool = False, estimate: bool = False
+        self,
+        topology: Topology,
+        left: Tensor,
+        right: Tensor,
+        nonnegative: bool = False,
+        estimate: bool = False,
     ) -> None:
         for name, factor in (("left", left), ("right", right)):
             if factor.dim() != 3 or factor.shape[1] != topology.num_nodes:
-                raise refuse(name, f"of shape [H or 1, N, r] with N = {topology.num_nodes} (nodes of the topology)", factor)
+                raise refuse(
+                    name,
+                    f"of shape [H or 1, N, r] with N = {topology.num_nodes} (nodes of the topology)",
+                    factor,
+                )
         heads = max(len(left), len(right))
-        if left.shape[2] != right.shape[2] or len(left) not in (1, heads) or len(right) not in (1, heads):
+        if (
+            left.shape[2] != right.shape[2]
+            or len(left) not in (1, heads)
+            or len(right) not in (1, heads)
+        ):
             raise refuse("right", f"of shape [H or 1, N, r] as left, {list(left.shape)}", right)
         self.left, self.right = in_one_type(left, right)
-        super().__init__(topology, heads, nonnegative, 2 * topology.num_nodes * left.shape[2], estimate)
+        super().__init__(
+            topology, heads, nonnegative, 2 * topology.num_nodes * left.shape[2], estimate
+        )
 
     @property
     def rank(self) -> int:
@@ -67,22 +82,35 @@ class LowRankOperator(MaskOperator):
             return left @ (right.mT @ x)
         blocks, heads = self.topology.blocks, max(self.heads, len(x))
         rows = blocks.rows(heads)
-        stacked = (blocks.stack(each.expand(heads, -1, -1).transpose(0, 1), rows) for each in (left, right, x))
+        stacked = (
+            blocks.stack(each.expand(heads, -1, -1).transpose(0, 1), rows)
+            for each in (left, right, x)
+        )
         products = [a @ (b.mT @ c) for a, b, c in zip(*stacked, strict=True)]
         return blocks.unstack(products, rows).transpose(0, 1)
 
     def _transpose(self) -> LowRankOperator:
-        return LowRankOperator(self.topology, self.right, self.left, self.nonnegative, self.estimate)
+        return LowRankOperator(
+            self.topology, self.right, self.left, self.nonnegative, self.estimate
+        )
 
     def to_dense(self) -> Tensor:
         inner = torch.einsum("hir,hjr->hij", *self._factors())
         batch = self.topology.batch
-        return inner if batch is None else inner.masked_fill(batch.unsqueeze(0) != batch.unsqueeze(1), 0)
+        return (
+            inner
+            if batch is None
+            else inner.masked_fill(batch.unsqueeze(0) != batch.unsqueeze(1), 0)
+        )
 
     def lookup(self, pattern: Pattern) -> Tensor:
         """Inner products within a graph; positions between graphs are zero."""
         inner, batch = sddmm(pattern, *self._factors()), self.topology.batch
-        return inner if batch is None else inner.masked_fill(batch[pattern.row] != batch[pattern.col], 0)
+        return (
+            inner
+            if batch is None
+            else inner.masked_fill(batch[pattern.row] != batch[pattern.col], 0)
+        )
 
     def _factors(self) -> tuple[Tensor, Tensor]:
         """Left and right with all heads."""
@@ -99,10 +127,15 @@ def prefers_lifting(rank: int, v: Tensor) -> bool:
     return 2 * rank > v.shape[-1] + 1
 
 
-def attend_factored(mask: MaskOperator, left: Tensor, right: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Attended:
-    r"""Attention under ``sum_r diag(left_r) M diag(right_r)``: that under M with features ``q (x) left`` and ``k (x) right``.
+def attend_factored(
+    mask: MaskOperator, left: Tensor, right: Tensor, q: Tensor, k: Tensor, v: Tensor
+) -> Attended:
+    r"""Attention under ``sum_r diag(left_r) M diag(right_r)``.
 
-    The normaliser is exact where inner products of left and right are non-negative, or estimate what is.
+    That under M with features ``q (x) left`` and ``k (x) right``.
+
+    The normaliser is exact where inner products of left and right are non-negative, or estimate
+    what is.
     """
     q, k, v, left, right = in_one_type(q, k, v, left, right)
 

@@ -34,17 +34,33 @@ class PowerSeriesOperator(MaskOperator):
         tensor([[2.0000, 2.5000]])
     """
 
-    def __init__(self, topology: Topology, pattern: Pattern, weight: Tensor, alpha: Tensor, nonnegative: bool = False) -> None:
+    def __init__(
+        self,
+        topology: Topology,
+        pattern: Pattern,
+        weight: Tensor,
+        alpha: Tensor,
+        nonnegative: bool = False,
+    ) -> None:
         self.pattern, self.weight, self.alpha = pattern, weight, alpha
-        super().__init__(topology, alpha.shape[0], nonnegative, (alpha.shape[1] - 1) * pattern.nnz + topology.num_nodes)
+        super().__init__(
+            topology,
+            alpha.shape[0],
+            nonnegative,
+            (alpha.shape[1] - 1) * pattern.nnz + topology.num_nodes,
+        )
 
     def _matmul(self, x: Tensor) -> Tensor:
-        kind = torch.promote_types(torch.promote_types(self.weight.dtype, self.alpha.dtype), x.dtype)
+        kind = torch.promote_types(
+            torch.promote_types(self.weight.dtype, self.alpha.dtype), x.dtype
+        )
         return power_series(self.pattern, self.weight.to(kind), self.alpha.to(kind), x.to(kind))
 
     def _transpose(self) -> MaskOperator:
         pattern, weight = self.pattern, self.weight
-        return PowerSeriesOperator(self.topology, pattern.mT, weight[..., pattern.order], self.alpha, self.nonnegative)
+        return PowerSeriesOperator(
+            self.topology, pattern.mT, weight[..., pattern.order], self.alpha, self.nonnegative
+        )
 
     def to_dense(self) -> Tensor:
         W = self.pattern.to_dense(self.weight).expand(self.heads, -1, -1)

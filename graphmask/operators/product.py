@@ -32,12 +32,21 @@ class ProductOperator(MaskOperator):
     def __init__(self, *factors: MaskOperator) -> None:
         first, heads = factors[0], max(factor.heads for factor in factors)
         # Compared, since torch.compile fixes numbers that it puts into a set.
-        if any(factor.num_nodes != first.num_nodes or factor.heads not in (1, heads) for factor in factors):
-            raise refuse("factors", "of the same shape, or of one head", [tuple(factor.shape) for factor in factors])
+        if any(
+            factor.num_nodes != first.num_nodes or factor.heads not in (1, heads)
+            for factor in factors
+        ):
+            raise refuse(
+                "factors",
+                "of the same shape, or of one head",
+                [tuple(factor.shape) for factor in factors],
+            )
         self.factors = factors
         nonnegative = all(factor.nonnegative for factor in factors)
         estimate = all(factor.sums_itself for factor in factors)
-        super().__init__(first.topology, heads, nonnegative, sum(factor.cost for factor in factors), estimate)
+        super().__init__(
+            first.topology, heads, nonnegative, sum(factor.cost for factor in factors), estimate
+        )
 
     def _matmul(self, x: Tensor) -> Tensor:
         return reduce(lambda y, factor: factor._matmul(y), reversed(self.factors), x)

@@ -15,8 +15,9 @@ from .base import MaskOperator
 class ResolventOperator(MaskOperator):
     r""":math:`(I - a_h W)^{-1}` for ``a [H]`` between 0 and 1 and a symmetric, sparse W of spectral norm at most 1.
 
-    A product is one system per column, solved in float64 until its residual is at most ``tolerance`` times the column, which is
-    checked. It is then off by at most :math:`\text{tolerance} / (1 - a)` times the column.
+    A product is one system per column, solved in float64 until its residual is at most
+    ``tolerance`` times the column, which is checked. It is then off by at most
+    :math:`\text{tolerance} / (1 - a)` times the column.
 
     Args:
         topology: the graphs that W belongs to.
@@ -24,13 +25,14 @@ class ResolventOperator(MaskOperator):
         weight: ``[nnz]``, the values of W.
         a: ``[H]``.
         tolerance: of residuals. (default: :obj:`1e-6`)
-        estimate: whether W is non-negative, so that products approximate those of a non-negative matrix.
-            (default: :obj:`False`)
+        estimate: whether W is non-negative, so that products approximate those of a non-negative
+            matrix. (default: :obj:`False`)
 
     Raises:
         ValueError: at a product whose tolerance is not reached, or where a is not between 0 and 1.
 
-    Cost: O(nnz(W)) per iteration, head and column, for about :math:`\sqrt{1 / (1 - a)} \ln(1 / \text{tolerance})` iterations.
+    Cost: O(nnz(W)) per iteration, head and column, for about :math:`\sqrt{1 / (1 - a)} \ln(1 /
+    \text{tolerance})` iterations.
 
     Example:
         >>> import torch, graphmask as gm
@@ -40,23 +42,37 @@ class ResolventOperator(MaskOperator):
     """
 
     def __init__(
-        self, topology: Topology, pattern: Pattern, weight: Tensor, a: Tensor, tolerance: float = 1e-6, estimate: bool = False
+        self,
+        topology: Topology,
+        pattern: Pattern,
+        weight: Tensor,
+        a: Tensor,
+        tolerance: float = 1e-6,
+        estimate: bool = False,
     ) -> None:
         self.pattern, self.weight, self.a, self.tolerance = pattern, weight, a, tolerance
         high = min(float(a.detach().max()), 1 - 1e-16)
         super().__init__(
-            topology, len(a), False, count_iterations(high, tolerance) * pattern.nnz + topology.num_nodes, estimate
+            topology,
+            len(a),
+            False,
+            count_iterations(high, tolerance) * pattern.nnz + topology.num_nodes,
+            estimate,
         )
 
     def _matmul(self, x: Tensor) -> Tensor:
         kind = torch.promote_types(torch.promote_types(self.weight.dtype, self.a.dtype), x.dtype)
         graphs = Graphs(self.topology.batch, self.topology.num_graphs)
         x = x.expand(self.heads, -1, -1)
-        return solve_resolvent(self.pattern, self.weight, self.a, x, self.tolerance, graphs).to(kind)
+        return solve_resolvent(self.pattern, self.weight, self.a, x, self.tolerance, graphs).to(
+            kind
+        )
 
     def _transpose(self) -> MaskOperator:
         weight = self.weight[self.pattern.order]
-        return ResolventOperator(self.topology, self.pattern.mT, weight, self.a, self.tolerance, self.estimate)
+        return ResolventOperator(
+            self.topology, self.pattern.mT, weight, self.a, self.tolerance, self.estimate
+        )
 
     def to_dense(self) -> Tensor:
         W = self.pattern.to_dense(self.weight)

@@ -63,7 +63,9 @@ class SeparatorOperator(MaskOperator):
         return self._separation.standing
 
     def distances(self) -> Tensor:
-        """``[N, N]``, the distances that are used, infinite between graphs: those of the nodes that stand in for i and j.
+        """``[N, N]``, the distances that are used, infinite between graphs.
+
+        Those of the nodes that stand in for i and j.
 
         Cost: O(N^2 log N), for tests and small graphs.
         """
@@ -82,10 +84,18 @@ class SeparatorOperator(MaskOperator):
         separation, n = self._separation, self.num_nodes
         ones = x.new_ones(1, separation.members.nnz)
         # The last row stands for no cell, so that what is padded reads no node and writes to none.
-        cells = torch.cat([x, spmm(separation.members, ones, x), x.new_zeros(len(x), 1, x.shape[2])], 1)
+        cells = torch.cat(
+            [x, spmm(separation.members, ones, x), x.new_zeros(len(x), 1, x.shape[2])], 1
+        )
         # Taken and added once for all blocks: each of these passes over all cells, backward.
-        taken = cells.index_select(1, separation.place).split([size for each in separation.stacks for size in each.sides], 1)
-        made = torch.cat(list(self._products(iter(taken))), 1) if taken else x.new_zeros(self.heads, 0, x.shape[2])
+        taken = cells.index_select(1, separation.place).split(
+            [size for each in separation.stacks for size in each.sides], 1
+        )
+        made = (
+            torch.cat(list(self._products(iter(taken))), 1)
+            if taken
+            else x.new_zeros(self.heads, 0, x.shape[2])
+        )
         total = made.new_zeros(len(made), *cells.shape[1:]).index_add(1, separation.place, made)
         return total[:, :n] + spmm(separation.members.mT, ones.to(made.dtype), total[:, n:-1])
 

@@ -20,7 +20,8 @@ class SparseOperator(MaskOperator):
     Args:
         topology: the graphs that the entries stay within.
         pattern: where the entries are.
-        value: ``[H, nnz]``; or :class:`~graphmask.kernels.HopValues`, from which they are made at each use.
+        value: ``[H, nnz]``; or :class:`~graphmask.kernels.HopValues`, from which they are made at
+            each use.
         nonnegative: whether no value can be negative. (default: :obj:`False`)
         estimate: whether the values estimate non-negative ones. (default: :obj:`False`)
 
@@ -56,7 +57,9 @@ class SparseOperator(MaskOperator):
 
     def _transpose(self) -> MaskOperator:
         value = self.value[:, self.pattern.order]
-        return SparseOperator(self.topology, self.pattern.mT, value, self.nonnegative, self.estimate)
+        return SparseOperator(
+            self.topology, self.pattern.mT, value, self.nonnegative, self.estimate
+        )
 
     def to_dense(self) -> Tensor:
         return self.pattern.to_dense(self.value)
@@ -125,7 +128,9 @@ def unite(first: Pattern, second: Pattern) -> Union:
 
 
 def _unite(first: Pattern, second: Pattern) -> Union:
-    position, entry = torch.unique(torch.cat([_positions(first), _positions(second)]), return_inverse=True)
+    position, entry = torch.unique(
+        torch.cat([_positions(first), _positions(second)]), return_inverse=True
+    )
     row = torch.div(position, first.num_cols, rounding_mode="floor")
     return Union(Pattern.from_coo(row, position - row * first.num_cols, first.shape), entry)
 

@@ -29,16 +29,17 @@ class ToeplitzOperator(BlockwiseOperator):
         shape: ``(n_1, ..., n_D)``.
         value: ``[H, 2 n_1 - 1, ..., 2 n_D - 1]``, of each offset from ``1 - n`` to ``n - 1``.
         nonnegative: whether no value can be negative.
-        class_token: whether the first node of each graph lies on no grid: its row and its column are ones.
-            (default: :obj:`False`)
+        class_token: whether the first node of each graph lies on no grid: its row and its column
+            are ones. (default: :obj:`False`)
 
     Raises:
         ValueError: where values do not fit the shape, or any graph has another number of nodes.
 
-    Cost: O(N log N) per column by Fourier transforms of grids padded to twice their length; rounding is small against the
-    largest entries of a product and not against each of them.
+    Cost: O(N log N) per column by Fourier transforms of grids padded to twice their length;
+    rounding is small against the largest entries of a product and not against each of them.
 
-    Source: Choromanski et al., "From block-Toeplitz matrices to differential equations on graphs" (ICML 2022).
+    Source: Choromanski et al., "From block-Toeplitz matrices to differential equations on graphs"
+    (ICML 2022).
 
     Example:
         >>> import torch, graphmask as gm
@@ -50,12 +51,24 @@ class ToeplitzOperator(BlockwiseOperator):
     """
 
     def __init__(
-        self, topology: Topology, shape: Sequence[int], value: Tensor, nonnegative: bool, class_token: bool = False
+        self,
+        topology: Topology,
+        shape: Sequence[int],
+        value: Tensor,
+        nonnegative: bool,
+        class_token: bool = False,
     ) -> None:
         self.grid, self.value, self.class_token = check_shape(shape), value, class_token
         if tuple(value.shape[1:]) != tuple(2 * n - 1 for n in self.grid):
-            raise refuse("value", f"of shape [H, {', '.join(str(2 * n - 1) for n in self.grid)}], all offsets", value)
-        grids, self._lengths = grids_of(topology, self.grid, int(class_token)), topology.derive(padded_lengths, *self.grid)
+            raise refuse(
+                "value",
+                f"of shape [H, {', '.join(str(2 * n - 1) for n in self.grid)}], all offsets",
+                value,
+            )
+        grids, self._lengths = (
+            grids_of(topology, self.grid, int(class_token)),
+            topology.derive(padded_lengths, *self.grid),
+        )
         size = math.prod(self._lengths)
         cost = topology.num_graphs * size * (2 + 2.5 * math.log2(size))
         super().__init__(topology, grids, len(value), nonnegative, cost)
@@ -97,7 +110,8 @@ class ToeplitzOperator(BlockwiseOperator):
 def convolve(value: Tensor, x: Tensor, lengths: Sequence[int]) -> Tensor:
     """``y_i = sum_j value[i - j + n - 1] x_j`` on the grids of ``x [H, B, n_1, ..., n_D, C]``.
 
-    Circular, on grids of ``lengths`` at least ``2 n - 1``: what wraps around falls outside of the places that are read.
+    Circular, on grids of ``lengths`` at least ``2 n - 1``: what wraps around falls outside of the
+    places that are read.
     """
     shape = x.shape[2:-1]
     product = _transform(value[:, None, ..., None], lengths) * _transform(x, lengths)

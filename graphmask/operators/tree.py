@@ -26,12 +26,14 @@ _COLUMNS = 16
 class TreeExponentialOperator(MaskOperator):
     r""":math:`M_{ij} = e^{b - s\, d_{ij}}` for the distance d within each tree of a forest, 0 between trees.
 
-    With :math:`r_c = e^{-s w_c}` for the edge above each node, ``Up`` (sums over subtrees, each edge multiplying by r) and its
-    adjoint ``Down``, this is the factorisation
+    With :math:`r_c = e^{-s w_c}` for the edge above each node, ``Up`` (sums over subtrees, each
+    edge multiplying by r) and its adjoint ``Down``, this is the factorisation
 
-    .. math:: M = e^b\; \text{Down}\, \text{diag}(1 - r^2)\, \text{Up}, \qquad r = 0 \text{ at roots}
+    .. math:: M = e^b\; \text{Down}\, \text{diag}(1 - r^2)\, \text{Up}, \qquad r = 0 \text{ at
+    roots}
 
-    of a Markov chain's covariance: nothing is subtracted, so that small entries are as exact as large ones.
+    of a Markov chain's covariance: nothing is subtracted, so that small entries are as exact as
+    large ones.
 
     Args:
         topology: a forest; ``edge_weight`` are lengths.
@@ -78,17 +80,20 @@ class TreeExponentialOperator(MaskOperator):
         slope, offset, length = in_widest_type(self.slope, self.offset, self.length)
         distance = self.trees.distances(length)
         joined = distance.isfinite()
-        exponent = offset.reshape(-1, 1, 1) - slope.reshape(-1, 1, 1) * distance.masked_fill(~joined, 0)
+        exponent = offset.reshape(-1, 1, 1) - slope.reshape(-1, 1, 1) * distance.masked_fill(
+            ~joined, 0
+        )
         return exponent.exp() * joined
 
 
 class TreePolynomialOperator(MaskOperator):
     r""":math:`M_{ij} = \sum_k c_k\, d_{ij}^k\, e^{-s\, d_{ij}}` for the distance d within each tree, 0 between trees.
 
-    Both passes carry the moments :math:`\sum_j d_{ij}^k e^{-s d_{ij}} x_j` of what lies below and above each node; along an
-    edge of length w they mix by the binomial theorem. Nodes of many children are split first, by edges of length 0, into
-    nodes of at most two: what comes to a child from its sibling is then added, where otherwise its own part would be
-    subtracted.
+    Both passes carry the moments :math:`\sum_j d_{ij}^k e^{-s d_{ij}} x_j` of what lies below and
+    above each node; along an edge of length w they mix by the binomial theorem. Nodes of many
+    children are split first, by edges of length 0, into
+    nodes of at most two: what comes to a child from its sibling is then added, where otherwise its
+    own part would be subtracted.
 
     Args:
         topology: a forest; ``edge_weight`` are lengths.
@@ -111,16 +116,24 @@ class TreePolynomialOperator(MaskOperator):
         tensor([[15.,  9.]])
     """
 
-    def __init__(self, topology: Topology, slope: Tensor, coefficients: Tensor, nonnegative: bool = False) -> None:
+    def __init__(
+        self, topology: Topology, slope: Tensor, coefficients: Tensor, nonnegative: bool = False
+    ) -> None:
         self.trees, self.slope, self.coefficients = topology.derive(trees_of), slope, coefficients
         self.length = self.trees.lengths(topology)
         order = coefficients.shape[1]
-        super().__init__(topology, len(slope), nonnegative, cost=8 * order * order * topology.num_nodes)
+        super().__init__(
+            topology, len(slope), nonnegative, cost=8 * order * order * topology.num_nodes
+        )
 
     def _matmul(self, x: Tensor) -> Tensor:
-        slope, coefficients, length, x = in_widest_type(self.slope, self.coefficients, self.length, x)
+        slope, coefficients, length, x = in_widest_type(
+            self.slope, self.coefficients, self.length, x
+        )
         passes = _Passes(self.topology.derive(binary_trees_of), slope, length)
-        return _by_columns(lambda part: passes.weighed_moments(part, coefficients), x.expand(self.heads, -1, -1))
+        return _by_columns(
+            lambda part: passes.weighed_moments(part, coefficients), x.expand(self.heads, -1, -1)
+        )
 
     def _transpose(self) -> MaskOperator:
         return self
@@ -131,16 +144,25 @@ class TreePolynomialOperator(MaskOperator):
         joined = distance.isfinite()
         distance = distance.masked_fill(~joined, 0)
         powers = torch.stack([distance**k for k in range(coefficients.shape[1])])
-        return torch.einsum("hk,kij->hij", coefficients, powers) * torch.exp(-slope.reshape(-1, 1, 1) * distance) * joined
+        return (
+            torch.einsum("hk,kij->hij", coefficients, powers)
+            * torch.exp(-slope.reshape(-1, 1, 1) * distance)
+            * joined
+        )
 
 
 class _Passes:
-    """Moments of orders 0 to K on trees whose nodes have two children at most; ``[H, N, C]`` each."""
+    """Moments of orders 0 to K on trees whose nodes have two children at most.
+
+    ``[H, N, C]`` each.
+    """
 
     def __init__(self, trees: BinaryTrees, slope: Tensor, length: Tensor) -> None:
         self.trees = trees
         self.length = torch.cat([length, length.new_zeros(len(trees.forest.parent) - len(length))])
-        self.factor = torch.exp(-slope.unsqueeze(1) * self.length).masked_fill(trees.forest.is_root, 0)
+        self.factor = torch.exp(-slope.unsqueeze(1) * self.length).masked_fill(
+            trees.forest.is_root, 0
+        )
 
     def weighed_moments(self, x: Tensor, coefficients: Tensor) -> Tensor:
         """``sum_k c_k sum_j d_ij^k exp(-s d_ij) x_j`` for ``x [H, N, C]``."""
@@ -149,7 +171,10 @@ class _Passes:
         below = self._up(x, orders)
         above = self._down(self._from_parents(x, below))
         moments = (low[:, :nodes] + high[:, :nodes] for low, high in zip(below, above, strict=True))
-        return sum(c.reshape(-1, 1, 1) * moment for c, moment in zip(coefficients.unbind(1), moments, strict=True))  # type: ignore[return-value]
+        return sum(
+            c.reshape(-1, 1, 1) * moment
+            for c, moment in zip(coefficients.unbind(1), moments, strict=True)
+        )  # type: ignore[return-value]
 
     def _up(self, x: Tensor, orders: int) -> list[Tensor]:
         """Of what is at or below each node."""
@@ -164,10 +189,16 @@ class _Passes:
         """Of parents and siblings with all below, as seen from each node."""
         parent, sibling, alone = self.trees.forest.parent, self.trees.sibling, self.trees.alone
         there = [moment[:, sibling] for moment in below]
-        nearer, factor = self.length[sibling], self.factor[:, sibling].masked_fill(alone, 0).unsqueeze(-1)
+        nearer, factor = (
+            self.length[sibling],
+            self.factor[:, sibling].masked_fill(alone, 0).unsqueeze(-1),
+        )
         seen = [factor * (self._mixed(there, k, nearer) + there[k]) for k in range(len(below))]
         seen[0] = seen[0] + x[:, parent]
-        return [self.factor.unsqueeze(-1) * (self._mixed(seen, k, self.length) + seen[k]) for k in range(len(seen))]
+        return [
+            self.factor.unsqueeze(-1) * (self._mixed(seen, k, self.length) + seen[k])
+            for k in range(len(seen))
+        ]
 
     def _down(self, arriving: list[Tensor]) -> list[Tensor]:
         """Of all that is not below each node, from what arrives there first."""
@@ -175,7 +206,9 @@ class _Passes:
         moments: list[Tensor] = []
         for k, fresh in enumerate(arriving):
             if k:
-                falling = self._mixed([moment[:, forest.parent] for moment in moments], k, self.length)
+                falling = self._mixed(
+                    [moment[:, forest.parent] for moment in moments], k, self.length
+                )
                 fresh = fresh + self.factor.unsqueeze(-1) * falling
             moments.append(descend(forest, self.factor, fresh))
         return moments
@@ -203,4 +236,6 @@ def _by_columns(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         return function(x)
     if not torch.is_grad_enabled():
         return torch.cat([function(part) for part in x.split(width, -1)], -1)
-    return torch.cat([checkpoint(function, part, use_reentrant=False) for part in x.split(width, -1)], -1)
+    return torch.cat(
+        [checkpoint(function, part, use_reentrant=False) for part in x.split(width, -1)], -1
+    )

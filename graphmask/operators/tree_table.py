@@ -17,9 +17,10 @@ from .tree import in_widest_type
 class TreeTableOperator(MaskOperator):
     r""":math:`M_{ij} = t[d_{ij} / u]` for the distance d within each tree of a forest, 0 between trees and past the table.
 
-    By centroid decomposition: at each centroid, sums by distance are multiplied by a Hankel matrix, and pairs that do not pass
-    the centroid are subtracted. Sums cancel there: an entry is exact up to the rounding of the largest sums of its row, in the
-    type of x. Fourier transforms are taken in float64.
+    By centroid decomposition: at each centroid, sums by distance are multiplied by a Hankel matrix,
+    and pairs that do not pass the centroid are subtracted. Sums cancel there: an entry is exact up
+    to the rounding of the largest sums of its row, in the type of x. Fourier transforms are taken
+    in float64.
 
     Args:
         topology: a forest; ``edge_weight`` are lengths.
@@ -28,11 +29,13 @@ class TreeTableOperator(MaskOperator):
         nonnegative: whether no value can be negative. (default: :obj:`False`)
 
     Raises:
-        ValueError: where the graph is no forest of undirected edges, a length no multiple of the unit, or wants a gradient.
+        ValueError: where the graph is no forest of undirected edges, a length no multiple of the
+            unit, or wants a gradient.
 
     Cost: O(N log^2 N) per head and column; the decomposition, once per topology, O(N log N).
 
-    Source: Choromanski et al., "Fast Tree-Field Integrators" (NeurIPS 2024), by centroids in the place of balanced pivots.
+    Source: Choromanski et al., "Fast Tree-Field Integrators" (NeurIPS 2024), by centroids in the
+    place of balanced pivots.
 
     Example:
         >>> import torch, graphmask as gm
@@ -41,8 +44,14 @@ class TreeTableOperator(MaskOperator):
         tensor([[321.,  42., 123.]])
     """
 
-    def __init__(self, topology: Topology, table: Tensor, unit: float = 1.0, nonnegative: bool = False) -> None:
-        self.structure, self.table, self.unit = topology.derive(decompose, unit, table.shape[1]), table, unit
+    def __init__(
+        self, topology: Topology, table: Tensor, unit: float = 1.0, nonnegative: bool = False
+    ) -> None:
+        self.structure, self.table, self.unit = (
+            topology.derive(decompose, unit, table.shape[1]),
+            table,
+            unit,
+        )
         super().__init__(topology, len(table), nonnegative, self.structure.cost)
 
     def _matmul(self, x: Tensor) -> Tensor:

@@ -1,9 +1,11 @@
 """The definitions: every object of the library as a dense float64 formula, to judge the fast code by.
 
-Nothing here is fast, and nothing here is shared with the fast code. Inputs are plain tensors, results are float64 and
-differentiable. An edge j -> i stands in ``edge_index`` as the column (j, i) and in every matrix at row i, column j.
+Nothing here is fast, and nothing here is shared with the fast code. Inputs are plain tensors,
+results are float64 and differentiable. An edge j -> i stands in ``edge_index`` as the column (j, i)
+and in every matrix at row i, column j.
 
-Letters: N nodes, E edges, H heads, K hops, m features, d channels, W weighted adjacency, M mask, S walks.
+Letters: N nodes, E edges, H heads, K hops, m features, d channels, W weighted adjacency, M mask, S
+walks.
 
 References:
     Reid et al. 2025, Linear Transformer Topological Masking with Graph Random Features, ICLR.
@@ -14,10 +16,10 @@ References:
     Choromanski et al. 2023, Efficient Graph Field Integrators Meet Point Clouds, ICML.
     Kondor and Lafferty 2002, Diffusion Kernels on Graphs, ICML.
     Lahoti et al. 2025, Chimera: State Space Models Beyond Sequences, TMLR.
-    Choromanski et al. 2024, Learning a Fourier Transform for Linear Relative Positional Encodings, AISTATS.
-    Smola and Kondor 2003, Kernels and Regularization on Graphs, COLT.
-    Choromanski et al. 2022, From block-Toeplitz matrices to differential equations on graphs, ICML.
-    Choromanski et al. 2024, Fast Tree-Field Integrators, NeurIPS.
+    Choromanski et al. 2024, Learning a Fourier Transform for Linear Relative Positional Encodings,
+    AISTATS. Smola and Kondor 2003, Kernels and Regularization on Graphs, COLT. Choromanski et al.
+    2022, From block-Toeplitz matrices to differential equations on graphs, ICML. Choromanski et al.
+    2024, Fast Tree-Field Integrators, NeurIPS.
     Floyd 1962, Algorithm 97: Shortest Path, CACM.
     Katharopoulos et al. 2020, Transformers are RNNs, ICML.
     Shen et al. 2021, Efficient Attention, WACV.
@@ -29,7 +31,8 @@ References:
     Zhang et al. 2024, The Hedgehog and the Porcupine, ICLR.
     Ying et al. 2021, Do Transformers Really Perform Bad for Graph Representation?, NeurIPS.
     Chen et al. 2024, Masked Graph Transformer for Large-Scale Recommendation, SIGIR.
-    Fearnhead and Clifford 2003, On-line inference for hidden Markov models via particle filters, JRSS-B.
+    Fearnhead and Clifford 2003, On-line inference for hidden Markov models via particle filters,
+    JRSS-B.
 """
 
 from .attention import attention as attention

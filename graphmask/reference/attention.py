@@ -12,13 +12,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, normaliser: Tensor | None = None) -> Tensor:
-    """Masked linear attention, [N, H, d], of features q, k [N, H, m] and v [N, H, d] (Reid et al. 2025, eqs. 2, 3, 7).
+def attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor, normaliser: Tensor | None = None
+) -> Tensor:
+    """Masked linear attention, [N, H, d], of features q, k [N, H, m] and v [N, H, d] (Reid et al.
+
+    2025, eqs. 2, 3, 7).
 
         out_i = sum_j M_ij (q_i . k_j) v_j  /  sum_j Z_ij (q_i . k_j)
 
-    Z is ``normaliser``, by default ``|M|`` (M itself in the paper, whose masks are non-negative). M and Z are
-    [H or 1, N, N]. Where the denominator is zero, so is the row.
+    Z is ``normaliser``, by default ``|M|`` (M itself in the paper, whose masks are non-negative). M
+    and Z are [H or 1, N, N]. Where the denominator is zero, so is the row.
 
     >>> q = k = torch.ones(2, 1, 1)
     >>> attention(q, k, torch.tensor([[[1.0]], [[5.0]]]), torch.tensor([[[1.0, 3.0], [0.0, 0.0]]])).tolist()
@@ -28,7 +32,9 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, normaliser: Tensor 
     return torch.einsum("ihj,jhd->ihd", attention_rows(q, k, mask, nodes, normaliser), v.double())
 
 
-def attention_rows(q: Tensor, k: Tensor, mask: Tensor, nodes: Tensor, normaliser: Tensor | None = None) -> Tensor:
+def attention_rows(
+    q: Tensor, k: Tensor, mask: Tensor, nodes: Tensor, normaliser: Tensor | None = None
+) -> Tensor:
     """Rows ``nodes`` of the matrix that :func:`attention` multiplies v with, [len(nodes), H, N].
 
         a_ij = M_ij (q_i . k_j)  /  sum_l Z_il (q_i . k_l),    0 / 0 := 0

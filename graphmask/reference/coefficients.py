@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 def diffusion(scale: float | Tensor, hops: int) -> Tensor:
-    """The heat kernel exp(-s (I - W)): alpha_k = e^-s s^k / k! (Gasteiger et al. 2019, after eq. 1).
+    """The heat kernel exp(-s (I - W)): alpha_k = e^-s s^k / k! (Gasteiger et al. 2019, after eq.
+
+    1).
 
     >>> (diffusion(2.0, hops=3) * torch.e**2).round(decimals=6).tolist()
     [1.0, 2.0, 2.0, 1.333333]
@@ -23,7 +25,9 @@ def diffusion(scale: float | Tensor, hops: int) -> Tensor:
 
 
 def pagerank(teleport: float | Tensor, hops: int) -> Tensor:
-    """Personalised PageRank p (I - (1 - p) W)^-1: alpha_k = p (1 - p)^k (Gasteiger et al. 2019, after eq. 1).
+    """Personalised PageRank p (I - (1 - p) W)^-1: alpha_k = p (1 - p)^k (Gasteiger et al.
+
+    2019, after eq. 1).
 
     >>> pagerank(0.5, hops=3).tolist()
     [0.5, 0.25, 0.125, 0.0625]
@@ -33,7 +37,9 @@ def pagerank(teleport: float | Tensor, hops: int) -> Tensor:
 
 
 def regularized_laplacian(scale: float | Tensor, hops: int, power: float = 1) -> Tensor:
-    """The kernel (I + s (I - W))^-p: alpha_k = binom(k + p - 1, k) x^k (1 + s)^-p, x = s / (1 + s) (Smola and Kondor 2003).
+    """The kernel (I + s (I - W))^-p.
+
+    Alpha_k = binom(k + p - 1, k) x^k (1 + s)^-p, x = s / (1 + s) (Smola and Kondor 2003).
 
     >>> regularized_laplacian(1.0, hops=3).tolist()
     [0.5, 0.25, 0.125, 0.0625]
@@ -42,17 +48,25 @@ def regularized_laplacian(scale: float | Tensor, hops: int, power: float = 1) ->
     """
     s, k = _scale_and_hops(scale, hops)
     count = [math.prod((power + j) / (j + 1) for j in range(n)) for n in range(hops + 1)]
-    return torch.tensor(count, dtype=torch.float64, device=k.device) * (s / (1 + s)) ** k * (1 + s) ** -power
+    return (
+        torch.tensor(count, dtype=torch.float64, device=k.device)
+        * (s / (1 + s)) ** k
+        * (1 + s) ** -power
+    )
 
 
 def p_step_walk(scale: float | Tensor, hops: int, steps: int) -> Tensor:
-    """The lazy walk ((1 - s) I + s W)^p: alpha_k = binom(p, k) (1 - s)^(p - k) s^k, zero for k > p (Smola and Kondor 2003).
+    """The lazy walk ((1 - s) I + s W)^p.
+
+    Alpha_k = binom(p, k) (1 - s)^(p - k) s^k, zero for k > p (Smola and Kondor 2003).
 
     >>> p_step_walk(0.5, hops=3, steps=2).tolist()
     [0.25, 0.5, 0.25, 0.0]
     """
     s, _ = _scale_and_hops(scale, hops)
-    chances = [math.comb(steps, k) * (1 - s) ** (steps - k) * s**k for k in range(min(steps, hops) + 1)]
+    chances = [
+        math.comb(steps, k) * (1 - s) ** (steps - k) * s**k for k in range(min(steps, hops) + 1)
+    ]
     return functional.pad(torch.cat(chances, -1), (0, max(hops - steps, 0)))
 
 
@@ -67,7 +81,9 @@ def cosine(scale: float | Tensor, hops: int) -> Tensor:
 
 
 def convolution(f: Tensor, factors: int = 2) -> Tensor:
-    """The mask coefficients alpha = f * ... * f of n factors, [..., nK + 1], of f [..., K + 1] (Reid et al. 2025, Lemma 3.1).
+    """The mask coefficients alpha = f * ...
+
+    * f of n factors, [..., nK + 1], of f [..., K + 1] (Reid et al. 2025, Lemma 3.1).
 
         alpha_k = sum of f_{p_1} ... f_{p_n} over p_1 + ... + p_n = k
 
@@ -79,13 +95,18 @@ def convolution(f: Tensor, factors: int = 2) -> Tensor:
     f = f.double()
     alpha = torch.ones_like(f[..., :1])
     for _ in range(factors):
-        sums = [functional.pad(alpha * f[..., p : p + 1], (p, f.shape[-1] - 1 - p)) for p in range(f.shape[-1])]
+        sums = [
+            functional.pad(alpha * f[..., p : p + 1], (p, f.shape[-1] - 1 - p))
+            for p in range(f.shape[-1])
+        ]
         alpha = torch.stack(sums).sum(0)
     return alpha
 
 
 def deconvolution(alpha: Tensor, factors: int = 2) -> Tensor:
-    """The modulation f, [..., K + 1], with f * ... * f = alpha up to hop K, n factors (Reid et al. 2024, eq. 6, for n = 2).
+    """The modulation f, [..., K + 1], with f * ...
+
+    * f = alpha up to hop K, n factors (Reid et al. 2024, eq. 6, for n = 2).
 
         f_0 = alpha_0^(1/n),    f_k = (alpha_k - [(f_0, ..., f_{k-1}) * ... * (f_0, ..., f_{k-1})]_k) / (n f_0^(n-1))
 
@@ -102,7 +123,9 @@ def deconvolution(alpha: Tensor, factors: int = 2) -> Tensor:
     f = alpha[..., :1] ** (1 / factors)
     for k in range(1, alpha.shape[-1]):
         known = convolution(functional.pad(f, (0, 1)), factors)[..., k : k + 1]
-        f = torch.cat([f, (alpha[..., k : k + 1] - known) / (factors * f[..., :1] ** (factors - 1))], -1)
+        f = torch.cat(
+            [f, (alpha[..., k : k + 1] - known) / (factors * f[..., :1] ** (factors - 1))], -1
+        )
     return f
 
 

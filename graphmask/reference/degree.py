@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def degree_mask(A: Tensor, batch: Tensor, power: Tensor) -> Tensor:
-    """The degree mask of an adjacency without normalisation, [H, N, N], of power [H] (Chen et al. 2024).
+    """The degree mask of an adjacency without normalisation, [H, N, N], of power [H] (Chen et al.
+
+    2024).
 
         M_h[i, j] = sin(pi/4 (z_hi + z_hj))  for nodes i, j of the same graph, else 0
         z_hi = (log(1 + d_i) / max over nodes j of the graph of log(1 + d_j)) ^ power[h],    d_i = sum_j |A_ij|,    0 / 0 := 0

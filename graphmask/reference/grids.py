@@ -28,7 +28,9 @@ def causal_mask(num_nodes: int, gamma: Tensor, batch: Tensor | None = None) -> T
 
 
 def blocks_of(block: Tensor, batch: Tensor) -> Tensor:
-    """The same block [H, P, P] for each graph, its nodes in the order in which they are listed: [H, N, N].
+    """The same block [H, P, P] for each graph, its nodes in the order in which they are listed.
+
+    [H, N, N].
 
     >>> blocks_of(torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]), torch.tensor([0, 1, 1, 0]))[0].tolist()
     [[1.0, 0.0, 0.0, 2.0], [0.0, 1.0, 2.0, 0.0], [0.0, 3.0, 4.0, 0.0], [3.0, 0.0, 0.0, 4.0]]
@@ -39,7 +41,9 @@ def blocks_of(block: Tensor, batch: Tensor) -> Tensor:
 
 
 def toeplitz_mask(value: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """M_ij = value[h, x_i - x_j + n - 1] on a grid of lengths n, nodes in row-major order: [H, P, P].
+    """M_ij = value[h, x_i - x_j + n - 1] on a grid of lengths n, nodes in row-major order.
+
+    [H, P, P].
 
     >>> toeplitz_mask(torch.tensor([[1.0, 2.0, 3.0]]), (2,)).tolist()
     [[[2.0, 1.0], [3.0, 2.0]]]
@@ -60,7 +64,9 @@ def grid_distance_mask(value: Tensor, shape: tuple[int, ...]) -> Tensor:
     [1.0, 2.0, 2.0, 3.0]
     """
     places = list(np.ndindex(*shape))
-    distance = [[sum(abs(a - b) for a, b in zip(x, y, strict=True)) for y in places] for x in places]
+    distance = [
+        [sum(abs(a - b) for a, b in zip(x, y, strict=True)) for y in places] for x in places
+    ]
     return value.double()[:, torch.tensor(distance)]
 
 
@@ -77,7 +83,9 @@ def with_class_token(block: Tensor) -> Tensor:
 
 
 def grid_laplacian(shape: tuple[int, ...], axis: int) -> Tensor:
-    """D - A of the edges along one axis of a grid, nodes in row-major order; the sum over axes is the grid's: [P, P].
+    """D - A of the edges along one axis of a grid, nodes in row-major order.
+
+    The sum over axes is the grid's: [P, P].
 
     >>> grid_laplacian((3,), axis=0).tolist()
     [[1.0, -1.0, 0.0], [-1.0, 2.0, -1.0], [0.0, -1.0, 1.0]]
@@ -102,13 +110,18 @@ def grid_diffusion_mask(t: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def hypercube_mask(t: Tensor, dimensions: int) -> Tensor:
-    """M_h = exp(-t_h L), L the Laplacian of all words of n bits, joined where they differ in one: [H, P, P].
+    """M_h = exp(-t_h L), L the Laplacian of all words of n bits, joined where they differ in one.
+
+    [H, P, P].
 
     >>> [round(x, 4) for x in hypercube_mask(torch.tensor([0.5]), 1)[0, 0].tolist()]
     [0.6839, 0.3161]
     """
     size = 2**dimensions
-    A = torch.tensor([[float((i ^ j).bit_count() == 1) for j in range(size)] for i in range(size)], dtype=torch.double)
+    A = torch.tensor(
+        [[float((i ^ j).bit_count() == 1) for j in range(size)] for i in range(size)],
+        dtype=torch.double,
+    )
     return torch.matrix_exp(-t.double()[:, None, None] * (torch.diag(A.sum(1)) - A))
 
 

@@ -29,4 +29,7 @@ def resolvent(W: Tensor, a: Tensor) -> Tensor:
     >>> resolvent(chain, torch.tensor([0.5])).tolist()
     [[[1.0, 0.0], [0.5, 1.0]]]
     """
-    return torch.linalg.inv(torch.eye(len(W), dtype=torch.float64, device=W.device) - a.double()[:, None, None] * W.double())
+    return torch.linalg.inv(
+        torch.eye(len(W), dtype=torch.float64, device=W.device)
+        - a.double()[:, None, None] * W.double()
+    )

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 def shortest_path_mask(edge_index: Tensor, num_nodes: int, alpha: Tensor) -> Tensor:
-    """The mask M_hij = alpha[h, d(j -> i)], [H, N, N], of hop distances d up to K; zero beyond (Ying et al. 2021, eq. 6).
+    """The mask M_hij = alpha[h, d(j -> i)], [H, N, N], of hop distances d up to K.
+
+    Zero beyond (Ying et al. 2021, eq. 6).
 
     >>> shortest_path_mask(torch.tensor([[0, 1], [1, 2]]), 3, torch.tensor([[5.0, 7.0]])).tolist()
     [[[5.0, 0.0, 0.0], [7.0, 5.0, 0.0], [0.0, 7.0, 5.0]]]
@@ -25,7 +27,9 @@ def shortest_path_mask(edge_index: Tensor, num_nodes: int, alpha: Tensor) -> Ten
     return M
 
 
-def told_distances(d: Tensor, first: list[int], first_seed: list[int], second: list[int], second_seed: list[int]) -> Tensor:
+def told_distances(
+    d: Tensor, first: list[int], first_seed: list[int], second: list[int], second_seed: list[int]
+) -> Tensor:
     """Distances d, [N, N], with those between two sets of nodes, in both directions, told by the seeds of the nodes.
 
         d~_ij = d~_ji = d_{c(i) c(j)}    for i in the first set and j in the second

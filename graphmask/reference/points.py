@@ -28,7 +28,9 @@ def wave_adjacency(pos: Tensor, frequency: Tensor, weight: Tensor) -> Tensor:
     [2.0, 2.0]
     """
     offset = pos[:, None].double() - pos[None].double()
-    return torch.einsum("k,ijk->ij", weight.double(), (offset @ frequency.double().mT).cos()) / len(weight)
+    return torch.einsum("k,ijk->ij", weight.double(), (offset @ frequency.double().mT).cos()) / len(
+        weight
+    )
 
 
 def cloud_diffusion(W: Tensor, scale: Tensor, batch: Tensor | None = None) -> Tensor:
@@ -39,7 +41,9 @@ def cloud_diffusion(W: Tensor, scale: Tensor, batch: Tensor | None = None) -> Te
     """
     graph = torch.zeros(len(W), device=W.device) if batch is None else batch
     same = (graph[:, None] == graph[None, :]).double()
-    return torch.matrix_exp(scale.double()[:, None, None] * W.double() * same / same.sum(1, keepdim=True))
+    return torch.matrix_exp(
+        scale.double()[:, None, None] * W.double() * same / same.sum(1, keepdim=True)
+    )
 
 
 def gaussian_mixture(xi: Tensor, w: Tensor, mu: Tensor, sigma: Tensor) -> Tensor:
@@ -66,12 +70,16 @@ def fourier_bias(offset: Tensor, xi: Tensor, tau: Tensor) -> Tensor:
 
 
 def positive_product(a: Tensor, b: Tensor, omega: Tensor) -> Tensor:
-    """The estimate of exp(a_i . b_j), [H, N, N], by positive random features omega [m, C] (2021, Performers, Lemma 1).
+    """The estimate of exp(a_i .
+
+    B_j), [H, N, N], by positive random features omega [m, C] (2021, Performers, Lemma 1).
 
         M_ij = 1/m sum_l exp(omega_l . a_i - |a_i|^2 / 2) exp(omega_l . b_j - |b_j|^2 / 2)
 
     >>> positive_product(torch.zeros(1, 1, 2), torch.zeros(1, 1, 2), torch.ones(3, 2)).tolist()
     [[[1.0]]]
     """
-    exponent = [x.double() @ omega.double().mT - (x.double() ** 2).sum(-1, keepdim=True) / 2 for x in (a, b)]
+    exponent = [
+        x.double() @ omega.double().mT - (x.double() ** 2).sum(-1, keepdim=True) / 2 for x in (a, b)
+    ]
     return torch.exp(exponent[0][:, :, None] + exponent[1][:, None]).sum(-1) / len(omega)

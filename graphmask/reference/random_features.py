@@ -18,11 +18,15 @@ def positive_random_features(x: Tensor, W: Tensor) -> Tensor:
     [0.0, -4.0, 0.0, 0.0]
     """
     x, W = x.double(), W.double()
-    return torch.exp(torch.einsum("rd,...d->...r", W, x) - (x**2).sum(-1, keepdim=True) / 2) / math.sqrt(len(W))
+    return torch.exp(
+        torch.einsum("rd,...d->...r", W, x) - (x**2).sum(-1, keepdim=True) / 2
+    ) / math.sqrt(len(W))
 
 
 def optimal_positive_features(x: Tensor, W: Tensor, A: Tensor) -> Tensor:
-    """OPRF: m^-1/2 D exp(A |w|^2 + B w . x - |x|^2 / 2), B = (1 - 4A)^1/2, D = (1 - 4A)^(d/4) (Likhosherstov et al. 2022).
+    """OPRF: m^-1/2 D exp(A |w|^2 + B w .
+
+    X - |x|^2 / 2), B = (1 - 4A)^1/2, D = (1 - 4A)^(d/4) (Likhosherstov et al. 2022).
 
     >>> W = torch.tensor([[1.0, -2.0]])
     >>> bool(optimal_positive_features(W, W, torch.tensor(0.0)) == positive_random_features(W, W))
@@ -30,12 +34,18 @@ def optimal_positive_features(x: Tensor, W: Tensor, A: Tensor) -> Tensor:
     """
     x, W, A = x.double(), W.double(), A.double()
     B, D = torch.sqrt(1 - 4 * A), (1 - 4 * A) ** (x.shape[-1] / 4)
-    exponent = A * (W**2).sum(-1) + B * torch.einsum("rd,...d->...r", W, x) - (x**2).sum(-1, keepdim=True) / 2
+    exponent = (
+        A * (W**2).sum(-1)
+        + B * torch.einsum("rd,...d->...r", W, x)
+        - (x**2).sum(-1, keepdim=True) / 2
+    )
     return D * torch.exp(exponent) / math.sqrt(len(W))
 
 
 def optimal_curvature(phi: float, d: int) -> float:
-    """The A of OPRF for the mean phi of |q + k|^2: (1 - 1/rho) / 8 (Likhosherstov et al. 2022, theorem 3.2).
+    """The A of OPRF for the mean phi of |q + k|^2: (1 - 1/rho) / 8 (Likhosherstov et al.
+
+    2022, theorem 3.2).
 
     >>> round(optimal_curvature(4.0, 4), 4)
     -0.3202
@@ -56,11 +66,17 @@ def sharp_positive_features(x: Tensor, W: Tensor, A: Tensor, Q: Tensor) -> Tenso
     rest = torch.eye(len(A), dtype=A.dtype, device=A.device) - 4 * A
     B = torch.sqrt(rest) @ Q.T
     exponent = torch.einsum("rd,de,re->r", W, A, W) + torch.einsum("rd,de,...e->...r", W, B, x)
-    return torch.linalg.det(rest) ** 0.25 * torch.exp(exponent - (x**2).sum(-1, keepdim=True) / 2) / math.sqrt(len(W))
+    return (
+        torch.linalg.det(rest) ** 0.25
+        * torch.exp(exponent - (x**2).sum(-1, keepdim=True) / 2)
+        / math.sqrt(len(W))
+    )
 
 
 def trigonometric_features(x: Tensor, W: Tensor) -> Tensor:
-    """Of the Gaussian kernel: R^-1/2 (cos(w_r . x), sin(w_r . x)), r = 1..R (Rahimi and Recht 2007).
+    """Of the Gaussian kernel: R^-1/2 (cos(w_r . x), sin(w_r .
+
+    X)), r = 1..R (Rahimi and Recht 2007).
 
     >>> trigonometric_features(torch.zeros(2), torch.ones(1, 2)).tolist()
     [1.0, 0.0]
@@ -70,7 +86,9 @@ def trigonometric_features(x: Tensor, W: Tensor) -> Tensor:
 
 
 def trigonometric_softmax_features(x: Tensor, W: Tensor) -> Tensor:
-    """Of the softmax kernel: those of the Gaussian one, times exp(|x|^2 / 2) (Choromanski et al. 2021, eq. 5).
+    """Of the softmax kernel: those of the Gaussian one, times exp(|x|^2 / 2) (Choromanski et al.
+
+    2021, eq. 5).
 
     >>> trigonometric_softmax_features(torch.zeros(2), torch.ones(1, 2)).tolist()
     [1.0, 0.0]
@@ -89,9 +107,12 @@ def hybrid_query_features(x: Tensor, positive: Tensor, trigonometric: Tensor, T:
 
 
 def hybrid_key_features(x: Tensor, positive: Tensor, trigonometric: Tensor, T: Tensor) -> Tensor:
-    """Of keys: [1, -s] (x) positive, [1, s] (x) trigonometric, over sqrt(2) (Choromanski et al. 2022).
+    """Of keys: [1, -s] (x) positive, [1, s] (x) trigonometric, over sqrt(2) (Choromanski et al.
 
-    Inner products of the left factors are lambda = 1/2 - mean_t sgn(t . q) sgn(t . k) / 2 and 1 - lambda.
+    2022).
+
+    Inner products of the left factors are lambda = 1/2 - mean_t sgn(t . q) sgn(t . k) / 2 and 1 -
+    lambda.
 
     >>> one = torch.ones(1)
     >>> hybrid_key_features(one, one, 2 * one, torch.ones(1, 1)).mul(math.sqrt(2)).round().tolist()
@@ -101,6 +122,11 @@ def hybrid_key_features(x: Tensor, positive: Tensor, trigonometric: Tensor, T: T
 
 
 def _hybrid(x: Tensor, positive: Tensor, trigonometric: Tensor, T: Tensor, side: int) -> Tensor:
-    ones, s = torch.ones_like(x[..., :1]), torch.sign(torch.einsum("td,...d->...t", T.double(), x.double())) / math.sqrt(len(T))
+    ones, s = (
+        torch.ones_like(x[..., :1]),
+        torch.sign(torch.einsum("td,...d->...t", T.double(), x.double())) / math.sqrt(len(T)),
+    )
     parts = (torch.cat([ones, side * s], -1), positive), (torch.cat([ones, s], -1), trigonometric)
-    return torch.cat([torch.einsum("...t,...r->...tr", *part).flatten(-2) for part in parts], -1) / math.sqrt(2)
+    return torch.cat(
+        [torch.einsum("...t,...r->...tr", *part).flatten(-2) for part in parts], -1
+    ) / math.sqrt(2)

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 def global_mask(num_nodes: int, batch: Tensor | None = None) -> Tensor:
-    """The mask of unmasked attention, [1, N, N]: M_ij = 1 where i and j are nodes of the same graph, else 0.
+    """The mask of unmasked attention, [1, N, N].
+
+    M_ij = 1 where i and j are nodes of the same graph, else 0.
 
     >>> global_mask(3, torch.tensor([0, 1, 0])).tolist()
     [[[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]]
@@ -23,7 +25,9 @@ def global_mask(num_nodes: int, batch: Tensor | None = None) -> Tensor:
 
 
 def power_series(W: Tensor, alpha: Tensor) -> Tensor:
-    """The mask M_h = sum_k alpha[h, k] W^k, [H, N, N], of alpha [H, K + 1] (Reid et al. 2025, eq. 4).
+    """The mask M_h = sum_k alpha[h, k] W^k, [H, N, N], of alpha [H, K + 1] (Reid et al. 2025, eq.
+
+    4).
 
     >>> power_series(torch.tensor([[0.0, 2.0], [2.0, 0.0]]), torch.tensor([[1.0, 10.0, 100.0]])).tolist()
     [[[401.0, 20.0], [20.0, 401.0]]]
@@ -32,7 +36,9 @@ def power_series(W: Tensor, alpha: Tensor) -> Tensor:
 
 
 def walk_mask(S: Tensor, alpha: Tensor) -> Tensor:
-    """The asymmetric mask M_h = sum_t alpha[h, t] S_t, [H, N, N] (Reid et al. 2025, eqs. 25 to 28, Algorithm 2).
+    """The asymmetric mask M_h = sum_t alpha[h, t] S_t, [H, N, N] (Reid et al. 2025, eqs.
+
+    25 to 28, Algorithm 2).
 
     >>> S = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [0.5, 0.0]]])
     >>> walk_mask(S, alpha=torch.tensor([[1.0, 4.0]])).tolist()
@@ -42,11 +48,14 @@ def walk_mask(S: Tensor, alpha: Tensor) -> Tensor:
 
 
 def grf_mask(S_query: Tensor, S_key: Tensor, f: Tensor) -> Tensor:
-    """The symmetric mask of graph random features, [H, N, N] (Reid et al. 2025, Lemma 3.1, Algorithm 1).
+    """The symmetric mask of graph random features, [H, N, N] (Reid et al.
+
+    2025, Lemma 3.1, Algorithm 1).
 
         M_h = Phi_h Phi'_h^T,    Phi_h = sum_t f[h, t] S_t,    Phi'_h = sum_t f[h, t] S'_t
 
-    With exact walks, S_t = S'_t = W^t and W symmetric, it is the power series of ``convolution(f)``.
+    With exact walks, S_t = S'_t = W^t and W symmetric, it is the power series of
+    ``convolution(f)``.
 
     >>> S = walk_powers(torch.tensor([[0.0, 1.0], [1.0, 0.0]]), hops=1)
     >>> grf_mask(S, S, torch.tensor([[1.0, 2.0]])).tolist()

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 
 def path_distances(edge_index: Tensor, num_nodes: int, edge_weight: Tensor | None = None) -> Tensor:
-    """Lengths of the shortest paths, [N, N], infinite where there is none (Floyd 1962); in a forest, of the only ones.
+    """Lengths of the shortest paths, [N, N], infinite where there is none (Floyd 1962).
+
+    In a forest, of the only ones.
 
     >>> path_distances(torch.tensor([[0, 1], [1, 0]]), 3, torch.tensor([2.0, 2.0])).tolist()
     [[0.0, 2.0, inf], [2.0, 0.0, inf], [inf, inf, 0.0]]

@@ -23,8 +23,8 @@ def adjacency(
         A_ij = sum of the weights of the edges j -> i,    r_i = sum_j |A_ij|,    c_j = sum_i |A_ij|
         W_ij = A_ij / sqrt(r_i c_j)  ("sym"),    A_ij / r_i  ("rw"),    A_ij  (None),    0 / 0 := 0
 
-    On an undirected graph "sym" is D^-1/2 A D^-1/2; on any graph its spectral norm is at most 1. Parallel edges add
-    before absolute values are taken.
+    On an undirected graph "sym" is D^-1/2 A D^-1/2; on any graph its spectral norm is at most 1.
+    Parallel edges add before absolute values are taken.
 
     >>> path = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
     >>> adjacency(path, 3, normalization="rw").tolist()
@@ -44,8 +44,12 @@ def adjacency(
     raise ValueError(f"`normalization` must be 'sym', 'rw' or None, got {normalization!r}")
 
 
-def edge_weights(edge_attr: Tensor, a: Tensor, b: Tensor, edge_weight: Tensor | None = None) -> Tensor:
-    """Weights of edges by their features, [H, E]: w_h(e) = w_e log(1 + exp(a_h . z_e + b_h)), of a [H, D], b [H], z [E, D].
+def edge_weights(
+    edge_attr: Tensor, a: Tensor, b: Tensor, edge_weight: Tensor | None = None
+) -> Tensor:
+    """Weights of edges by their features, [H, E]: w_h(e) = w_e log(1 + exp(a_h .
+
+    Z_e + b_h)), of a [H, D], b [H], z [E, D].
 
     >>> z, a, b = torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.tensor([[3.0, -1.5]]), torch.zeros(1)
     >>> edge_weights(z, a, b, torch.tensor([1.0, 2.0])).exp().tolist()
@@ -56,7 +60,9 @@ def edge_weights(edge_attr: Tensor, a: Tensor, b: Tensor, edge_weight: Tensor | 
 
 
 def walk_powers(W: Tensor, hops: int) -> Tensor:
-    """The powers W^0, ..., W^K, [K + 1, N, N]: the expectation of the walks S_t of any unbiased sampler.
+    """The powers W^0, ..., W^K, [K + 1, N, N].
+
+    The expectation of the walks S_t of any unbiased sampler.
 
     >>> walk_powers(torch.tensor([[0.0, 2.0], [2.0, 0.0]]), hops=2).tolist()
     [[[1.0, 0.0], [0.0, 1.0]], [[0.0, 2.0], [2.0, 0.0]], [[4.0, 0.0], [0.0, 4.0]]]
@@ -67,8 +73,12 @@ def walk_powers(W: Tensor, hops: int) -> Tensor:
     return torch.stack(powers)
 
 
-def walk_matrices(row: Tensor, col: Tensor, hop: Tensor, weight: Tensor, num_nodes: int, num_hops: int) -> Tensor:
-    """Drawn walks as matrices, [K + 1, N, N] (Reid et al. 2025, eq. 10, without its coefficients f).
+def walk_matrices(
+    row: Tensor, col: Tensor, hop: Tensor, weight: Tensor, num_nodes: int, num_hops: int
+) -> Tensor:
+    """Drawn walks as matrices, [K + 1, N, N] (Reid et al. 2025, eq.
+
+    10, without its coefficients f).
 
         S_t[i, j] = sum of the weights of the entries with row i, column j and hop t
 
@@ -85,8 +95,9 @@ def path_walks(W: Tensor, degree: Tensor, paths: Tensor, survival: Tensor) -> Te
 
         S_t[i, j] = 1/n sum over the walks i = u_0, ..., u_t = j of  prod_{s<t} W[u_s, u_s+1] degree[u_s]  /  survival[t]
 
-    ``paths`` [N, n, K + 1] holds nodes, and -1 where a walk has ended. With each of the ``degree`` neighbours of a node as
-    probable, and P(L >= t) = ``survival[t]`` for the number L of hops, the denominator is the probability of the path.
+    ``paths`` [N, n, K + 1] holds nodes, and -1 where a walk has ended. With each of the ``degree``
+    neighbours of a node as probable, and P(L >= t) = ``survival[t]`` for the number L of hops, the
+    denominator is the probability of the path.
 
     >>> W, degree = torch.tensor([[0.0, 0.5], [0.5, 0.0]]), torch.tensor([1, 1])
     >>> paths = torch.tensor([[[0, 1], [0, -1]], [[1, -1], [1, 0]]])
@@ -117,8 +128,9 @@ def resampling_threshold(weights: Tensor, budget: int) -> float:
 
         sum_j min(|w_j| / c, 1) = budget
 
-    With at most ``budget`` non-zero weights nothing needs dropping: c = 0. Otherwise the largest weights, as few as
-    possible, are kept for certain, and the rest share the remaining places equally, none of them above c.
+    With at most ``budget`` non-zero weights nothing needs dropping: c = 0. Otherwise the largest
+    weights, as few as possible, are kept for certain, and the rest share the remaining places
+    equally, none of them above c.
 
     >>> resampling_threshold(torch.tensor([8.0, 1.0, -1.0, 2.0]), budget=3)
     2.0
@@ -127,4 +139,6 @@ def resampling_threshold(weights: Tensor, budget: int) -> float:
     if len(sizes) <= budget:
         return 0.0
     shares = [sum(sizes[kept:]) / (budget - kept) for kept in range(budget)]
-    return next(c for c, largest_of_the_rest in zip(shares, sizes, strict=False) if largest_of_the_rest <= c)
+    return next(
+        c for c, largest_of_the_rest in zip(shares, sizes, strict=False) if largest_of_the_rest <= c
+    )

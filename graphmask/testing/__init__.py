@@ -1,10 +1,12 @@
-"""The laws of the library as functions: whoever writes a new mask, sampler, feature map or layer gets its tests.
+"""The laws of the library as functions.
+
+Whoever writes a new mask, sampler, feature map or layer gets its tests.
 
     check_mask(MyMask(heads=2))        check_sampler(MyWalks())        check_feature_map(MyMap(), channels=8)
     check_layer(MyLayer(8), channels=8)
 
-Each law is also a function of its own. All raise ``AssertionError`` with the law that broke and by how much, and none
-leaves a trace in the global random state.
+Each law is also a function of its own. All raise ``AssertionError`` with the law that broke and by
+how much, and none leaves a trace in the global random state.
 """
 
 from .checks import check_feature_map as check_feature_map

@@ -1,4 +1,7 @@
-"""How probable draws are, if their mean is what it should be. Letters: R draws of P parts (hops) of n numbers each."""
+"""How probable draws are, if their mean is what it should be.
+
+Letters: R draws of P parts (hops) of n numbers each.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,19 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-# What never varies by more than this is taken for a constant, and what is no larger for zero: it may be rounding.
+# What never varies by more than this is taken for a constant, and what is no larger for zero: it
+# may be rounding.
 _CONSTANT = 1e-12
 
 
-def worst_score(drawn: Tensor, target: Tensor, often: int, false_alarm: float) -> tuple[float, float]:
+def worst_score(
+    drawn: Tensor, target: Tensor, often: int, false_alarm: float
+) -> tuple[float, float]:
     """The largest distance of a mean from its target, in standard errors, and the largest allowed.
 
-    Constants must meet their target: their distance is infinite or zero. Other numbers count where they are non-zero in
-    at least ``often`` draws, so that their standard error is known. Allowed are 4 of them, or Bonferroni's bound.
+    Constants must meet their target: their distance is infinite or zero. Other numbers count where
+    they are non-zero in at least ``often`` draws, so that their standard error is known. Allowed
+    are 4 of them, or Bonferroni's bound.
     """
     hits = (drawn.abs() > _CONSTANT).sum(0)
     deviation, miss = drawn.std(0), (drawn.mean(0) - target).abs()
@@ -29,11 +36,19 @@ def worst_score(drawn: Tensor, target: Tensor, often: int, false_alarm: float) -
 
 
 def probability_of_sums(drawn: Tensor, target: Tensor, generator: torch.Generator) -> float:
-    """The probability, by Hotelling's test, of sums this far from theirs: over each part, rare numbers included.
+    """The probability, by Hotelling's test, of sums this far from theirs.
 
-    Numbers are summed with weights of the target's sign, which no common factor escapes, and of random signs.
+    Over each part, rare numbers included.
+
+    Numbers are summed with weights of the target's sign, which no common factor escapes, and of
+    random signs.
     """
-    sign = torch.cat([torch.randint(2, (2, *target.shape), generator=generator) * 2 - 1, target.sign().unsqueeze(0)])
+    sign = torch.cat(
+        [
+            torch.randint(2, (2, *target.shape), generator=generator) * 2 - 1,
+            target.sign().unsqueeze(0),
+        ]
+    )
     weight = sign * torch.rand(sign.shape, generator=generator, dtype=target.dtype)
     sums = torch.einsum("rpn,wpn->rwp", drawn, weight).flatten(1)
     miss = sums.mean(0) - torch.einsum("pn,wpn->wp", target, weight).flatten()
@@ -41,7 +56,9 @@ def probability_of_sums(drawn: Tensor, target: Tensor, generator: torch.Generato
     varies = deviation > _CONSTANT
     if bool((miss[~varies].abs() > _CONSTANT * 1e3).any()):
         return 0.0
-    return _hotelling(sums[:, varies], miss[varies] / deviation[varies]) if bool(varies.any()) else 1.0
+    return (
+        _hotelling(sums[:, varies], miss[varies] / deviation[varies]) if bool(varies.any()) else 1.0
+    )
 
 
 def _hotelling(sums: Tensor, scores: Tensor) -> float:
@@ -49,5 +66,7 @@ def _hotelling(sums: Tensor, scores: Tensor) -> float:
     draws, count = sums.shape
     correlation = torch.corrcoef(sums.mT).reshape(count, count)
     rank = int(torch.linalg.matrix_rank(correlation, hermitian=True, rtol=1e-8))
-    statistic = float(draws * scores @ torch.linalg.pinv(correlation, hermitian=True, rtol=1e-8) @ scores)
+    statistic = float(
+        draws * scores @ torch.linalg.pinv(correlation, hermitian=True, rtol=1e-8) @ scores
+    )
     return float(stats.f.sf(statistic * (draws - rank) / (rank * (draws - 1)), rank, draws - rank))

@@ -16,8 +16,9 @@ from graphmask.walks import Walks
 def example_topologies() -> dict[str, Topology]:
     """Awkward graphs by name.
 
-    Of 1, 2, 7 and 13 nodes; weighted, directed, signed; with parallel edges, self-loops, edges of no weight, isolated
-    nodes, several components or no edge; and a batch of graphs of different sizes, in no order.
+    Of 1, 2, 7 and 13 nodes; weighted, directed, signed; with parallel edges, self-loops, edges of
+    no weight, isolated nodes, several components or no edge; and a batch of graphs of different
+    sizes, in no order.
 
     Example:
         >>> from graphmask.testing import example_topologies
@@ -44,7 +45,9 @@ def example_topologies() -> dict[str, Topology]:
         "ring": Topology(torch.cat([ring, ring.flip(0)], 1), 7),
         "empty": Topology(none, 7),
         "multigraph": Topology(parallel, 7, torch.linspace(0.5, 1.5, 9, dtype=torch.float64)),
-        "weightless": Topology(parallel, 7, torch.tensor([0, 0, 0, 1, 2, 1, 1, 1, 1], dtype=torch.float64)),
+        "weightless": Topology(
+            parallel, 7, torch.tensor([0, 0, 0, 1, 2, 1, 1, 1, 1], dtype=torch.float64)
+        ),
         "weighted": graph(13, 18),
         "directed": graph(13, 30, undirected=False),
         "signed": graph(7, 9, low=-1.5),
@@ -72,13 +75,16 @@ def permute(topology: Topology, order: Tensor) -> Topology:
     )
 
 
-def join(topologies: Sequence[Topology], interleaved: bool = False) -> tuple[Topology, list[Tensor]]:
+def join(
+    topologies: Sequence[Topology], interleaved: bool = False
+) -> tuple[Topology, list[Tensor]]:
     """The batch of some graphs, and the ids that the nodes of each have there.
 
     Args:
-        topologies: the graphs, all with equally many sets of walks, and all with positions or none; features of edges are
-            kept where all have them.
-        interleaved: whether nodes of different graphs alternate at random. Those of one graph keep their order.
+        topologies: the graphs, all with equally many sets of walks, and all with positions or none;
+            features of edges are kept where all have them.
+        interleaved: whether nodes of different graphs alternate at random. Those of one graph keep
+            their order.
 
     Example:
         >>> import torch, graphmask as gm
@@ -88,9 +94,15 @@ def join(topologies: Sequence[Topology], interleaved: bool = False) -> tuple[Top
         >>> batch.batch.tolist(), [place.tolist() for place in places]
         ([0, 0, 1, 1], [[0, 1], [2, 3]])
     """
-    owner = torch.arange(len(topologies)).repeat_interleave(torch.tensor([each.num_nodes for each in topologies]))
+    owner = torch.arange(len(topologies)).repeat_interleave(
+        torch.tensor([each.num_nodes for each in topologies])
+    )
     n = len(owner)
-    owner = owner[torch.randperm(n, generator=torch.Generator().manual_seed(0))] if interleaved else owner
+    owner = (
+        owner[torch.randperm(n, generator=torch.Generator().manual_seed(0))]
+        if interleaved
+        else owner
+    )
     places = [(owner == number).nonzero().squeeze(1) for number in range(len(topologies))]
     batch, graphs = torch.zeros(n, dtype=torch.long), 0
     for place, each in zip(places, topologies, strict=True):
@@ -100,7 +112,10 @@ def join(topologies: Sequence[Topology], interleaved: bool = False) -> tuple[Top
     attributes = None
     if topologies and all(each.edge_attr is not None for each in topologies):
         attributes = torch.cat([each.edge_attr for each in topologies])  # type: ignore[misc]
-    weights = [torch.ones(each.num_edges) if each.edge_weight is None else each.edge_weight for each in topologies]
+    weights = [
+        torch.ones(each.num_edges) if each.edge_weight is None else each.edge_weight
+        for each in topologies
+    ]
     sets = [
         _concatenated([_moved(walks, place, n) for walks, place in zip(drawn, places, strict=True)])
         for drawn in zip(*(each.walk_sets for each in topologies), strict=True)
@@ -109,7 +124,9 @@ def join(topologies: Sequence[Topology], interleaved: bool = False) -> tuple[Top
     if topologies and all(each.pos is not None for each in topologies):
         found = torch.cat([each.pos for each in topologies])  # type: ignore[misc]
         pos = torch.empty_like(found).index_copy(0, torch.cat(places), found)
-    return Topology(torch.cat(edges, 1), n, torch.cat(weights), batch, pos, sets, graphs, attributes), places
+    return Topology(
+        torch.cat(edges, 1), n, torch.cat(weights), batch, pos, sets, graphs, attributes
+    ), places
 
 
 def remade(topology: Topology, **changes: Any) -> Topology:
@@ -135,5 +152,8 @@ def _moved(walks: Walks, place: Tensor, num_nodes: int) -> Walks:
 
 
 def _concatenated(parts: Sequence[Walks]) -> Walks:
-    row, col, hop, weight = (torch.cat([getattr(part, name) for part in parts]) for name in ("row", "col", "hop", "weight"))
+    row, col, hop, weight = (
+        torch.cat([getattr(part, name) for part in parts])
+        for name in ("row", "col", "hop", "weight")
+    )
     return replace(parts[0], row=row, col=col, hop=hop, weight=weight)

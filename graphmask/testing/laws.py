@@ -20,7 +20,8 @@ from graphmask.topology import Topology
 from .chance import probability_of_sums, worst_score
 from .graphs import cast, join, permute, remade
 
-# Distance allowed between two computations of one thing, relative to the largest number: rounding of some operations.
+# Distance allowed between two computations of one thing, relative to the largest number: rounding
+# of some operations.
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 
 # A right implementation may fail a law of chance once in this many runs.
@@ -45,12 +46,27 @@ def assert_matmul(operator: MaskOperator) -> None:
     """
     dense = operator.to_dense()
     heads, n, _ = dense.shape
-    require(dense.shape == operator.shape, f"{operator!r} has a dense matrix of shape {list(dense.shape)}")
-    for shape in ((n,), (n, 3), (heads, n, 2), (1, n, 1), (3, heads, n, 2), (2, 1, n, 3), (2, 3, 1, n, 1)):
+    require(
+        dense.shape == operator.shape,
+        f"{operator!r} has a dense matrix of shape {list(dense.shape)}",
+    )
+    for shape in (
+        (n,),
+        (n, 3),
+        (heads, n, 2),
+        (1, n, 1),
+        (3, heads, n, 2),
+        (2, 1, n, 3),
+        (2, 3, 1, n, 1),
+    ):
         x = torch.randn(shape, generator=generator_of(), dtype=dense.dtype)
-        assert_close(operator @ x, dense @ x, f"{operator!r} @ x, for x {list(shape)}, and its dense product")
+        assert_close(
+            operator @ x, dense @ x, f"{operator!r} @ x, for x {list(shape)}, and its dense product"
+        )
     nodes = torch.randperm(n, generator=generator_of())[: n - n // 3]
-    assert_close(operator.rows(nodes), dense[:, nodes], f"rows of {operator!r} and of its dense matrix")
+    assert_close(
+        operator.rows(nodes), dense[:, nodes], f"rows of {operator!r} and of its dense matrix"
+    )
 
 
 def assert_adjoint(operator: MaskOperator) -> None:
@@ -71,11 +87,15 @@ def assert_adjoint(operator: MaskOperator) -> None:
     x, y = (torch.randn(*operator.shape[:2], 1, generator=generator, dtype=dtype) for _ in range(2))
     left, right = (y * (operator @ x)).sum(1), ((operator.mT @ y) * x).sum(1)
     assert_close(left, right, f"<y, M x> and <M.mT y, x> of {operator!r}")
-    assert_close(operator.mT.mT @ x, operator @ x, f"{operator!r} and the transpose of its transpose")
+    assert_close(
+        operator.mT.mT @ x, operator @ x, f"{operator!r} and the transpose of its transpose"
+    )
 
 
 def assert_entries(operator: MaskOperator) -> None:
-    """What an operator says of its entries is true: ``nonnegative``, ``entries()`` and ``lookup``, as far as known.
+    """What an operator says of its entries is true.
+
+    ``nonnegative``, ``entries()`` and ``lookup``, as far as known.
 
     Args:
         operator: M.
@@ -89,23 +109,35 @@ def assert_entries(operator: MaskOperator) -> None:
         >>> assert_entries(gm.operators.GlobalOperator(gm.Topology(torch.tensor([[0], [1]]), num_nodes=2)))
     """
     dense, n = operator.to_dense(), operator.num_nodes
-    require(not operator.nonnegative or bool((dense >= 0).all()), f"{operator!r} says it is non-negative, and is not")
+    require(
+        not operator.nonnegative or bool((dense >= 0).all()),
+        f"{operator!r} says it is non-negative, and is not",
+    )
     known = operator.entries()
     if known is not None:
-        assert_close(known.pattern.to_dense(known.value).expand_as(dense), dense, f"entries of {operator!r} and M")
+        assert_close(
+            known.pattern.to_dense(known.value).expand_as(dense),
+            dense,
+            f"entries of {operator!r} and M",
+        )
     some = torch.randperm(n * n, generator=generator_of())[: n * n // 2 + 1].sort().values
     found = operator.lookup(Pattern.from_coo(some // n, some % n, (n, n)))
     if found is not None:
         expected = dense.flatten(1)[:, some]
-        assert_close(found.expand_as(expected), expected, f"single entries of {operator!r} and of M")
+        assert_close(
+            found.expand_as(expected), expected, f"single entries of {operator!r} and of M"
+        )
 
 
-def assert_executions_agree(operator: MaskOperator, executions: Sequence[Execution] | None = None) -> None:
+def assert_executions_agree(
+    operator: MaskOperator, executions: Sequence[Execution] | None = None
+) -> None:
     """``operator.attend`` is its definition on the dense matrix, by every execution that does not refuse.
 
     Args:
         operator: M.
-        executions: which. (default: :obj:`None`, those of the library, ``Lifted`` also in one slice per feature)
+        executions: which. (default: :obj:`None`, those of the library, ``Lifted`` also in one slice
+            per feature)
 
     Raises:
         AssertionError: for a numerator or normaliser that is not its definition.
@@ -117,7 +149,10 @@ def assert_executions_agree(operator: MaskOperator, executions: Sequence[Executi
     """
     generator, M = generator_of(), operator.to_dense()
     heads = operator.heads if operator.heads > 1 else 3
-    q, k = (torch.rand(heads, operator.num_nodes, 4, generator=generator, dtype=M.dtype) for _ in range(2))
+    q, k = (
+        torch.rand(heads, operator.num_nodes, 4, generator=generator, dtype=M.dtype)
+        for _ in range(2)
+    )
     v = torch.randn(heads, operator.num_nodes, 3, generator=generator, dtype=M.dtype)
     score = q @ k.mT
     for execution in (None, *(executions or (Pairs(), Lifted(), Lifted(memory=1), Dense()))):
@@ -130,18 +165,24 @@ def assert_executions_agree(operator: MaskOperator, executions: Sequence[Executi
 
 
 def assert_permutation_equivariant(
-    function: NodeFunction, topology: Topology, channels: int = 3, per_graph: bool = False, ordered: bool = False
+    function: NodeFunction,
+    topology: Topology,
+    channels: int = 3,
+    per_graph: bool = False,
+    ordered: bool = False,
 ) -> None:
     """Renaming the nodes renames the rows of ``function(x, topology)``, and leaves outputs per graph as they are.
 
-    Walks on the topology are renamed with it; a function that draws its own breaks this law unless they are exact.
+    Walks on the topology are renamed with it; a function that draws its own breaks this law unless
+    they are exact.
 
     Args:
         function: gives ``[N, ...]``, or ``[B, ...]`` with ``per_graph``.
         topology: where.
         channels: of x.
         per_graph: whether the output is per graph.
-        ordered: whether nodes are renamed without a change of their order within each graph, for functions that read it.
+        ordered: whether nodes are renamed without a change of their order within each graph, for
+            functions that read it.
 
     Raises:
         AssertionError: where the result depends on the names of nodes.
@@ -155,7 +196,11 @@ def assert_permutation_equivariant(
     x = features_of(topology, channels)
     expected = function(x, topology)
     actual = function(x[order], permute(topology, order))
-    assert_close(actual, expected if per_graph else expected[order], "a function of renamed nodes and it renamed")
+    assert_close(
+        actual,
+        expected if per_graph else expected[order],
+        "a function of renamed nodes and it renamed",
+    )
 
 
 def _restore_order(order: Tensor, topology: Topology) -> Tensor:
@@ -166,7 +211,9 @@ def _restore_order(order: Tensor, topology: Topology) -> Tensor:
     return kept
 
 
-def assert_edge_order_invariant(function: NodeFunction, topology: Topology, channels: int = 3) -> None:
+def assert_edge_order_invariant(
+    function: NodeFunction, topology: Topology, channels: int = 3
+) -> None:
     """``function(x, topology)`` does not depend on the order in which edges are listed.
 
     Args:
@@ -184,9 +231,15 @@ def assert_edge_order_invariant(function: NodeFunction, topology: Topology, chan
     order = torch.randperm(topology.num_edges, generator=generator_of())
     weight = None if topology.edge_weight is None else topology.edge_weight[order]
     features = None if topology.edge_attr is None else topology.edge_attr[order]
-    shuffled = remade(topology, edge_index=topology.edge_index[:, order], edge_weight=weight, edge_attr=features)
+    shuffled = remade(
+        topology, edge_index=topology.edge_index[:, order], edge_weight=weight, edge_attr=features
+    )
     x = features_of(topology, channels)
-    assert_close(function(x, shuffled), function(x, topology), "a function of shuffled edges and of the edges")
+    assert_close(
+        function(x, shuffled),
+        function(x, topology),
+        "a function of shuffled edges and of the edges",
+    )
 
 
 def assert_batch_independent(
@@ -202,7 +255,8 @@ def assert_batch_independent(
         function: gives ``[N, ...]``, or ``[B, ...]`` with ``per_graph``.
         topologies: the graphs of the batch.
         channels: of x.
-        dtype: of x and all weights; it sets the allowed distance. (default: :obj:`None`, the default dtype)
+        dtype: of x and all weights; it sets the allowed distance. (default: :obj:`None`, the
+            default dtype)
         per_graph: whether the output is per graph.
 
     Raises:
@@ -218,21 +272,28 @@ def assert_batch_independent(
         alone = [function(x, each) for x, each in zip(parts, graphs, strict=True)]
         for how in ("sorted", "interleaved"):
             together, places = join(graphs, interleaved=how == "interleaved")
-            x = torch.empty(together.num_nodes, channels).index_copy(0, torch.cat(places), torch.cat(parts))
+            x = torch.empty(together.num_nodes, channels).index_copy(
+                0, torch.cat(places), torch.cat(parts)
+            )
             found = function(x, together)
             if per_graph:
-                places = list(torch.arange(together.num_graphs).split([each.num_graphs for each in graphs]))
+                places = list(
+                    torch.arange(together.num_graphs).split([each.num_graphs for each in graphs])
+                )
             for number, (place, expected) in enumerate(zip(places, alone, strict=True)):
                 assert_close(found[place], expected, f"graph {number} in a batch ({how}) and alone")
 
 
-def assert_gradients(function: Callable[..., Tensor], *inputs: Tensor, module: nn.Module | None = None) -> None:
+def assert_gradients(
+    function: Callable[..., Tensor], *inputs: Tensor, module: nn.Module | None = None
+) -> None:
     """First and second derivatives by autograd are those by finite differences, along random directions.
 
     Args:
         function: of the inputs.
         inputs: float64 tensors.
-        module: in float64; the function calls it, and derivatives by its parameters are looked at too.
+        module: in float64; the function calls it, and derivatives by its parameters are looked at
+            too.
 
     Raises:
         AssertionError: for the first derivative that differs.
@@ -255,7 +316,9 @@ def assert_gradients(function: Callable[..., Tensor], *inputs: Tensor, module: n
 
     outputs = run(point)
     if outputs.numel() and outputs.requires_grad:
-        above = torch.randn(outputs.shape, generator=generator_of(), dtype=outputs.dtype).requires_grad_()
+        above = torch.randn(
+            outputs.shape, generator=generator_of(), dtype=outputs.dtype
+        ).requires_grad_()
         try:
             gradcheck(run, point, fast_mode=True)
             gradgradcheck(run, point, above, fast_mode=True)
@@ -305,15 +368,20 @@ def assert_round_trip(module: nn.Module, call: Callable[[nn.Module, torch.dtype]
     assert_close(run(other), expected, "a loaded state dict and its original", 0.0)
     single = deepcopy(module).to(torch.float32)
     assert_close(run(single, torch.float32), expected, "a module in float32 and in float64", 1e-4)
-    assert_close(run(single.to(torch.float64)), expected, "a module cast to float32 and back, and before", 1e-4)
+    assert_close(
+        run(single.to(torch.float64)),
+        expected,
+        "a module cast to float32 and back, and before",
+        1e-4,
+    )
 
 
 def assert_unbiased(drawn: Tensor, target: Tensor, what: str = "a draw", often: int = 100) -> None:
     """The mean of R independent draws ``[R, P, ...]`` is the target ``[P, ...]``, as far as R draws can tell.
 
-    Entries on which all draws agree must be right. Entries that are often non-zero lie within 4 standard errors (or
-    Bonferroni's bound, where there are many), and sums over each of the P parts pass Hotelling's test. A right sampler
-    fails in one of 10,000 runs.
+    Entries on which all draws agree must be right. Entries that are often non-zero lie within 4
+    standard errors (or Bonferroni's bound, where there are many), and sums over each of the P parts
+    pass Hotelling's test. A right sampler fails in one of 10,000 runs.
 
     Args:
         drawn: the draws.
@@ -331,9 +399,15 @@ def assert_unbiased(drawn: Tensor, target: Tensor, what: str = "a draw", often: 
     """
     drawn, target = drawn.double().flatten(2), target.double().flatten(1)
     worst, allowed = worst_score(drawn, target, often, FALSE_ALARM)
-    require(worst <= allowed, f"{what}: an entry is {worst:.1f} standard errors off its target, allowed {allowed:.1f}")
+    require(
+        worst <= allowed,
+        f"{what}: an entry is {worst:.1f} standard errors off its target, allowed {allowed:.1f}",
+    )
     chance = probability_of_sums(drawn, target, generator_of())
-    require(chance >= FALSE_ALARM, f"{what}: sums of entries are off their targets, with probability {chance:.0e}")
+    require(
+        chance >= FALSE_ALARM,
+        f"{what}: sums of entries are off their targets, with probability {chance:.0e}",
+    )
 
 
 @contextmanager
@@ -361,10 +435,17 @@ def require(true: bool, otherwise: str) -> None:
         raise AssertionError(otherwise)
 
 
-def assert_close(actual: Tensor, expected: Tensor, law: str, tolerance: float | None = None) -> None:
+def assert_close(
+    actual: Tensor, expected: Tensor, law: str, tolerance: float | None = None
+) -> None:
     """Equal shapes, and a distance small against the largest number, in the coarser of both dtypes."""
-    require(actual.shape == expected.shape, f"{law} have shapes {list(actual.shape)} and {list(expected.shape)}")
-    allowed = max(TOLERANCE[actual.dtype], TOLERANCE[expected.dtype]) if tolerance is None else tolerance
+    require(
+        actual.shape == expected.shape,
+        f"{law} have shapes {list(actual.shape)} and {list(expected.shape)}",
+    )
+    allowed = (
+        max(TOLERANCE[actual.dtype], TOLERANCE[expected.dtype]) if tolerance is None else tolerance
+    )
     if actual.numel():
         left, right = actual.detach().double(), expected.detach().double()
         distance = float((left - right).abs().max() / (1 + right.abs().max()))

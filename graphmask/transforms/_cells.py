@@ -1,7 +1,8 @@
 """Neighbour search in plain torch, on any device, by a grid of cells no smaller than the radius.
 
-Cost: O(N log N + candidates), where the candidates are the points of the cells around each point: for a cloud whose
-density varies little, O(N) times the mean number of neighbours. No N x N table, and bounded temporaries.
+Cost: O(N log N + candidates), where the candidates are the points of the cells around each point:
+for a cloud whose density varies little, O(N) times the mean number of neighbours. No N x N table,
+and bounded temporaries.
 """
 
 from __future__ import annotations
@@ -90,7 +91,10 @@ def neighbour_offsets(modulus: Tensor) -> Tensor:
 
 
 def search(points: Points, rows: Tensor, radius: float) -> Iterator[Pairs]:
-    """Pairs within ``radius`` of each row, chunk by chunk; the pairs of a row are never split over two chunks."""
+    """Pairs within ``radius`` of each row, chunk by chunk.
+
+    The pairs of a row are never split over two chunks.
+    """
     grid = make_grid(points, radius)
     for block in rows.split(ROWS):
         start, length = grid.ranges(block)
@@ -120,10 +124,12 @@ def within(points: Points, radius: float) -> tuple[Tensor, Tensor]:
 
 
 def nearest(points: Points, k: int, radius: float = math.inf) -> tuple[Tensor, Tensor]:
-    """The ``k`` other points nearest to each point, within ``radius``: pairs (i, j), by i, nearest first.
+    """The ``k`` other points nearest to each point, within ``radius``.
 
-    Searches within a reach that half of the points need, then within twice that for those still short of neighbours,
-    and so on.
+    Pairs (i, j), by i, nearest first.
+
+    Searches within a reach that half of the points need, then within twice that for those still
+    short of neighbours, and so on.
     """
     wanted = (points.batch.bincount()[points.batch] - 1).clamp(max=k)
     todo = wanted.nonzero().squeeze(1)
@@ -162,10 +168,16 @@ def first_reach(points: Points, wanted: Tensor) -> float:
     rows = wanted.nonzero().squeeze(1)
     rows = rows[:: max(1, rows.numel() // PROBES)]
     squared = points.squared_distance(rows.unsqueeze(1), every)
-    squared = squared.masked_fill(points.batch[rows].unsqueeze(1) != points.batch, math.inf).sort(dim=1).values
-    # The nearest is the point itself, or one that coincides with it: the wanted-th other one is at that place.
+    squared = (
+        squared.masked_fill(points.batch[rows].unsqueeze(1) != points.batch, math.inf)
+        .sort(dim=1)
+        .values
+    )
+    # The nearest is the point itself, or one that coincides with it: the wanted-th other one is at
+    # that place.
     last = squared.gather(1, wanted[rows].unsqueeze(1)).median()
-    # Where most points coincide, start small beside the farthest pair; all distances zero leave nothing to choose.
+    # Where most points coincide, start small beside the farthest pair; all distances zero leave
+    # nothing to choose.
     far = squared[squared.isfinite()].max()
     reach = 1.25 * last if last > 0 else 1e-6 * far
     return math.sqrt(reach.item()) or 1.0

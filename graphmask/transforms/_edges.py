@@ -17,8 +17,13 @@ DistanceWeight: TypeAlias = Callable[[Tensor], Tensor]
 
 
 def write_edges(data: Data, edge_index: Tensor, weight: Tensor | None) -> Data:
-    """Set the edges, and drop what belongs to the edges of an earlier graph: attributes, adjacency, drawn walks."""
-    for key in [key for key, _ in data if key.startswith(("edge_", "walk_")) or key in ("adj", "adj_t")]:
+    """Set the edges, and drop what belongs to the edges of an earlier graph.
+
+    Attributes, adjacency, drawn walks.
+    """
+    for key in [
+        key for key, _ in data if key.startswith(("edge_", "walk_")) or key in ("adj", "adj_t")
+    ]:
         data[key] = None
     data.edge_index = edge_index
     if weight is not None:
@@ -26,7 +31,9 @@ def write_edges(data: Data, edge_index: Tensor, weight: Tensor | None) -> Data:
     return data
 
 
-def distance_weight(weight: DistanceWeight | None, pos: Tensor, edge_index: Tensor, period: Period) -> Tensor | None:
+def distance_weight(
+    weight: DistanceWeight | None, pos: Tensor, edge_index: Tensor, period: Period
+) -> Tensor | None:
     """``weight`` of the distances [E] along the edges."""
     return None if weight is None else weight(edge_distance(pos, edge_index, period))
 
@@ -36,11 +43,17 @@ def checked_weight(weight: Tensor, edge_index: Tensor) -> Tensor:
     if not isinstance(weight, Tensor):
         raise refuse_type("weight", "a callable that returns a tensor [E]", weight)
     if weight.shape != edge_index.shape[1:]:
-        raise refuse("weight", f"a callable that returns shape [E] with E = {edge_index.size(1)}", weight)
+        raise refuse(
+            "weight", f"a callable that returns shape [E] with E = {edge_index.size(1)}", weight
+        )
     bad = ~torch.isfinite(weight)
     if bad.any():
         first = tuple(edge_index[:, bad][:, 0].tolist())
-        raise refuse("weight", "finite on every edge", f"{int(bad.sum())} that are not, first on edge {first}")
+        raise refuse(
+            "weight",
+            "finite on every edge",
+            f"{int(bad.sum())} that are not, first on edge {first}",
+        )
     return weight
 
 

@@ -1,7 +1,8 @@
 """Neighbour search on the host, by a KD-tree.
 
-The tree only proposes candidates; distances, ties and the boundary are decided by `Points.squared_distance`, so that
-this search and the one of `_cells` return the same pairs, and a graph the same pairs alone or in a batch.
+The tree only proposes candidates; distances, ties and the boundary are decided by
+`Points.squared_distance`, so that this search and the one of `_cells` return the same pairs, and a
+graph the same pairs alone or in a batch.
 """
 
 from __future__ import annotations
@@ -25,13 +26,17 @@ FIRST_WIDTH = 32
 class Tree:
     """A KD-tree over the points ``held`` (in ascending order) of all graphs.
 
-    Each graph is lifted to its own height along an extra axis, farther from the others than any search reaches.
+    Each graph is lifted to its own height along an extra axis, farther from the others than any
+    search reaches.
     """
 
     def __init__(self, points: Points, radius: float, held: Tensor) -> None:
         span = (points.pos.amax(0) - points.pos.amin(0)).norm().item()
         self.reach = radius * (1 + SLACK) if math.isfinite(radius) else 2 * span + 1
-        self.pos, box = points.pos, torch.where(points.period.isfinite(), points.period, 0.0).tolist()
+        self.pos, box = (
+            points.pos,
+            torch.where(points.period.isfinite(), points.period, 0.0).tolist(),
+        )
         if points.num_graphs > 1:
             height = points.batch.double().unsqueeze(1) * (2 * self.reach)
             self.pos, box = torch.cat([points.pos, height], dim=1), [*box, 0.0]
@@ -43,7 +48,10 @@ class Tree:
         return self.held[torch.from_numpy(self.tree.query_pairs(self.reach, output_type="ndarray"))]
 
     def table(self, rows: Tensor, width: int) -> Tensor:
-        """The ``width`` points nearest to each row, itself included, by index; N where there are no more."""
+        """The ``width`` points nearest to each row, itself included, by index.
+
+        N where there are no more.
+        """
         # As many threads as torch may use, hence one in a data loader's worker.
         workers = torch.get_num_threads()
         asked = self.pos[rows].numpy()
@@ -52,9 +60,14 @@ class Tree:
         return named[torch.from_numpy(place)].sort(dim=1).values
 
     def rows(self) -> Tensor:
-        """All points in the order of the tree's leaves: a million queries so ordered take a third of the time."""
+        """All points in the order of the tree's leaves.
+
+        A million queries so ordered take a third of the time.
+        """
         rest = torch.ones(len(self.pos), dtype=torch.bool).index_fill(0, self.held, False)
-        return torch.cat([self.held[torch.from_numpy(self.tree.indices)], rest.nonzero().squeeze(1)])
+        return torch.cat(
+            [self.held[torch.from_numpy(self.tree.indices)], rest.nonzero().squeeze(1)]
+        )
 
 
 def within(points: Points, radius: float) -> tuple[Tensor, Tensor]:
@@ -66,10 +79,14 @@ def within(points: Points, radius: float) -> tuple[Tensor, Tensor]:
 
 
 def nearest(points: Points, k: int, radius: float = math.inf) -> tuple[Tensor, Tensor]:
-    """The ``k`` other points nearest to each point, within ``radius``: pairs (i, j), by i, nearest first."""
+    """The ``k`` other points nearest to each point, within ``radius``.
+
+    Pairs (i, j), by i, nearest first.
+    """
     held = first_copies(points, k + 1)
     tree, most = Tree(points, radius, held), len(held) + 1
-    # One more than the point and its k neighbours shows whether the k-th ties; a radius may well hold far fewer.
+    # One more than the point and its k neighbours shows whether the k-th ties; a radius may well
+    # hold far fewer.
     todo, width = tree.rows(), min(k + 2 if math.isinf(radius) else min(k + 2, FIRST_WIDTH), most)
     found: list[tuple[Tensor, Tensor]] = []
     while todo.numel():
@@ -83,7 +100,9 @@ def nearest(points: Points, k: int, radius: float = math.inf) -> tuple[Tensor, T
 
 
 def first_copies(points: Points, most: int) -> Tensor:
-    """The points without those that coincide with ``most`` others of lower index: these are nobody's neighbours.
+    """The points without those that coincide with ``most`` others of lower index.
+
+    These are nobody's neighbours.
 
     Without it a cloud padded with N equal points would cost N^2.
     """
@@ -91,20 +110,27 @@ def first_copies(points: Points, most: int) -> Tensor:
     x = points.pos[:, 0].sort().values
     if (x[most:] != x[:-most]).all():
         return every
-    place = torch.cat([points.pos, points.batch.double().unsqueeze(1)], dim=1).unique(dim=0, return_inverse=True)[1]
+    place = torch.cat([points.pos, points.batch.double().unsqueeze(1)], dim=1).unique(
+        dim=0, return_inverse=True
+    )[1]
     order = place.argsort(stable=True)
     rank = every - torch.searchsorted(place[order], place[order])
     return order[rank < most].sort().values
 
 
-def choose(points: Points, rows: Tensor, table: Tensor, k: int, radius: float) -> tuple[Tensor, Tensor, Tensor]:
+def choose(
+    points: Points, rows: Tensor, table: Tensor, k: int, radius: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """The ``k`` nearest of the candidates of each row, and whether that row is settled.
 
-    A row is settled when a candidate lies strictly behind its k-th neighbour, or no candidate is missing; otherwise
-    the tree may have left out points as near as the k-th, and equal distances go to the lower index.
+    A row is settled when a candidate lies strictly behind its k-th neighbour, or no candidate is
+    missing; otherwise the tree may have left out points as near as the k-th, and equal distances go
+    to the lower index.
     """
     centre, absent = rows.unsqueeze(1), table == points.num_points
-    squared = points.squared_distance(centre, table.clamp(max=points.num_points - 1)).masked_fill(absent, math.inf)
+    squared = points.squared_distance(centre, table.clamp(max=points.num_points - 1)).masked_fill(
+        absent, math.inf
+    )
     behind = squared.amax(dim=1)
     squared, order = squared.masked_fill(table == centre, math.inf).sort(dim=1, stable=True)
     settled = absent.any(dim=1) | (squared[:, min(k, squared.size(1)) - 1] < behind * (1 - SLACK))

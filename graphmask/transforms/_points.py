@@ -43,7 +43,8 @@ class Points:
     def squared_distance(self, i: Tensor, j: Tensor) -> Tensor:
         """Squared distances between the points ``i`` and ``j``, by minimal image, for any index shapes that broadcast.
 
-        Summed axis by axis: a reduction may reorder the sum and so break ties differently on another device.
+        Summed axis by axis: a reduction may reorder the sum and so break ties differently on
+        another device.
         """
         total = torch.zeros((), dtype=self.pos.dtype, device=self.pos.device)
         for x, period in zip(self.pos.unbind(1), self.period.tolist(), strict=True):
@@ -66,7 +67,10 @@ def by_centre(i: Tensor, j: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def collect(pos: Tensor, batch: Tensor | None, period: Period) -> Points:
-    """The points of a search, checked; kept on the GPU under CUDA, brought to the host from anywhere else."""
+    """The points of a search, checked.
+
+    Kept on the GPU under CUDA, brought to the host from anywhere else.
+    """
     check_pos(pos)
     lengths = box_lengths(period, pos.size(1))
     graphs = graph_numbers(pos, batch)
@@ -99,7 +103,11 @@ def positions(data: Data) -> Tensor:
     if not isinstance(data, Data):
         raise refuse_type("data", "a torch_geometric.data.Data", data)
     if data.pos is None:
-        raise refuse("pos", "set: give the data its point coordinates, data.pos of shape [N, D]", f"{data} without it")
+        raise refuse(
+            "pos",
+            "set: give the data its point coordinates, data.pos of shape [N, D]",
+            f"{data} without it",
+        )
     check_pos(data.pos)
     return data.pos
 
@@ -121,7 +129,9 @@ def graph_numbers(pos: Tensor, batch: Tensor | None) -> Tensor:
 
 def box_lengths(period: Period, dim: int) -> Tensor:
     """Lengths [D] of the periodic box; infinity leaves an axis open."""
-    lengths = torch.as_tensor(math.inf if period is None else period, dtype=torch.float64, device="cpu")
+    lengths = torch.as_tensor(
+        math.inf if period is None else period, dtype=torch.float64, device="cpu"
+    )
     if lengths.shape not in ((), (dim,)):
         raise refuse("period", f"one length or D = {dim} lengths", period)
     if not (lengths > 0).all():

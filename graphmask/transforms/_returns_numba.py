@@ -1,4 +1,7 @@
-"""Return probabilities, compiled for CPUs: a row and a column walk from end to end in the cache, several nodes side by side."""
+"""Return probabilities, compiled for CPUs.
+
+A row and a column walk from end to end in the cache, several nodes side by side.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ _BLOCK = 512
 
 
 def returns(chain: Chain, length: int, limits: Limits, draws: Tensor) -> tuple[Tensor, Tensor]:
-    """``[N, length]`` estimates of the diagonals of powers, and ``[N]``, which rows are exact; on as many threads as torch."""
+    """``[N, length]`` estimates of the diagonals of powers, and ``[N]``, which rows are exact.
+
+    On as many threads as torch.
+    """
     matrices = tuple(_arrays(each) for each in (chain.forward, chain.backward))
     size, numbers, balance = len(draws), draws.numpy(), chain.balance.numpy()
     found, exact = np.zeros((size, length)), np.ones(size, np.bool_)
@@ -27,7 +33,17 @@ def returns(chain: Chain, length: int, limits: Limits, draws: Tensor) -> tuple[T
     most = min(limits.formed, len(chain.forward.rows.col)) + 2 * limits.sampled + 2
 
     def walk(first: int) -> None:
-        _walk(*matrices, balance, first, min(first + _BLOCK, size), tuple(limits), most, numbers, found, exact)
+        _walk(
+            *matrices,
+            balance,
+            first,
+            min(first + _BLOCK, size),
+            tuple(limits),
+            most,
+            numbers,
+            found,
+            exact,
+        )
 
     blocks, threads = range(0, size, _BLOCK), torch.get_num_threads()
     if threads > 1 and len(blocks) > 1:
@@ -40,14 +56,17 @@ def returns(chain: Chain, length: int, limits: Limits, draws: Tensor) -> tuple[T
 
 
 def _arrays(W: Adjacency) -> tuple[np.ndarray, ...]:
-    return tuple(part.numpy() for part in (W.rows.ptr, W.rows.col.int(), W.rows.weight, W.reach, W.mass))
+    return tuple(
+        part.numpy() for part in (W.rows.ptr, W.rows.col.int(), W.rows.weight, W.reach, W.mass)
+    )
 
 
 @compiled
 def _walk(P, Q, balance, first, last, limits, most, draws, found, exact):  # type: ignore[no-untyped-def]
     """Return probabilities of the nodes from ``first`` to ``last``; Q is the transpose of P.
 
-    Inner products are those of rows and columns before they are thinned, which have the fewest errors.
+    Inner products are those of rows and columns before they are thinned, which have the fewest
+    errors.
     """
     size, length, room = len(P[0]) - 1, found.shape[1], max(limits[0], limits[2]) + 2
     # Per node: its entry in the row and in the column, zero between nodes.
@@ -61,7 +80,9 @@ def _walk(P, Q, balance, first, last, limits, most, draws, found, exact):  # typ
         straight = upright = True  # whether the row is exact, and the column
         for step in range((length + 1) // 2):
             some = draws[node, 4 * step : 4 * step + 2]
-            rows, straight = _step(P, row, in_row, rows, straight, limits, some, thin_col, thin, buffer)
+            rows, straight = _step(
+                P, row, in_row, rows, straight, limits, some, thin_col, thin, buffer
+            )
             found[node, 2 * step] = _inner(row, in_row, rows, column, buffer)
             if 2 * step + 2 > length:
                 break
@@ -74,7 +95,9 @@ def _walk(P, Q, balance, first, last, limits, most, draws, found, exact):  # typ
                     column[in_row[x]] = row[in_row[x]] * balance[node] / balance[in_row[x]]
             else:
                 some = draws[node, 4 * step + 2 : 4 * step + 4]
-                columns, upright = _step(Q, column, in_column, columns, upright, limits, some, thin_col, thin, buffer)
+                columns, upright = _step(
+                    Q, column, in_column, columns, upright, limits, some, thin_col, thin, buffer
+                )
             found[node, 2 * step + 1] = _inner(row, in_row, rows, column, buffer)
         exact[node] = straight and upright
         for x in range(rows):
@@ -85,7 +108,10 @@ def _walk(P, Q, balance, first, last, limits, most, draws, found, exact):  # typ
 
 @compiled
 def _step(W, total, touched, length, exact, limits, draws, col, value, buffer):  # type: ignore[no-untyped-def]
-    """A dense row, thinned, times W, in its place; returns how many nodes it has touched, and whether it is exact."""
+    """A dense row, thinned, times W, in its place.
+
+    Returns how many nodes it has touched, and whether it is exact.
+    """
     width, formed, narrow, few, sampled = limits
     if length > (width if exact else narrow):
         kept = _thin(total, touched, length, narrow, draws[0], buffer, col, value)
@@ -102,7 +128,10 @@ def _step(W, total, touched, length, exact, limits, draws, col, value, buffer): 
 
 @compiled
 def _spread(ptr, column, weight, col, value, length, total, touched):  # type: ignore[no-untyped-def]
-    """The product, all of its terms formed, into ``total``; returns the number of nodes that it has ``touched``."""
+    """The product, all of its terms formed, into ``total``.
+
+    Returns the number of nodes that it has ``touched``.
+    """
     found = 0
     for x in range(length):
         factor = value[x]
@@ -119,7 +148,10 @@ def _spread(ptr, column, weight, col, value, length, total, touched):  # type: i
 
 @compiled
 def _inner(total, touched, length, other, buffer):  # type: ignore[no-untyped-def]
-    """The inner product of two dense rows; nodes that were noted twice, since terms cancelled, count once."""
+    """The inner product of two dense rows.
+
+    Nodes that were noted twice, since terms cancelled, count once.
+    """
     product = 0.0
     for x in range(length):
         node = touched[x]

@@ -1,8 +1,8 @@
 """Edge weights from geometry: of a distance, of the edges of a mesh, of its angles.
 
 Weights of a point cloud are functions of the distances [E]; weights of a mesh are functions of
-``(pos [N, D], face [3, F], edge_index [2, E])``, where ``edge_index`` holds each edge of the mesh in both directions.
-Any callable of the same form will do in their place.
+``(pos [N, D], face [3, F], edge_index [2, E])``, where ``edge_index`` holds each edge of the mesh
+in both directions. Any callable of the same form will do in their place.
 """
 
 from __future__ import annotations
@@ -51,8 +51,9 @@ class EdgeLength:
 
     .. math:: w_{ij} = f(\|p_i - p_j\|)
 
-    With ``function=None`` the length itself: a distance, large where the vertices are far apart. A mask reads weights
-    as affinities, so give it a falling function: ``EdgeLength(torch.reciprocal)`` or ``EdgeLength(Gaussian(0.1))``.
+    With ``function=None`` the length itself: a distance, large where the vertices are far apart. A
+    mask reads weights as affinities, so give it a falling function:
+    ``EdgeLength(torch.reciprocal)`` or ``EdgeLength(Gaussian(0.1))``.
 
     Args:
         function: f, from lengths [E] to weights [E]; the identity if left out.
@@ -77,9 +78,10 @@ class Cotangent:
 
     .. math:: w_{ij} = \tfrac12 \sum_{(i, j, k)} \cot \theta_k
 
-    Summed over the triangles that hold the edge, theta_k the angle at the third corner: two triangles inside a
-    surface, one at its border, more on a non-manifold edge; a triangle listed twice counts twice. Negative where the
-    angles facing an edge sum to more than pi. Computed in float64, returned in the dtype of ``pos``; differentiable.
+    Summed over the triangles that hold the edge, theta_k the angle at the third corner: two
+    triangles inside a surface, one at its border, more on a non-manifold edge; a triangle listed
+    twice counts twice. Negative where the angles facing an edge sum to more than pi. Computed in
+    float64, returned in the dtype of ``pos``; differentiable.
 
     Cost: O(E log E + F) time, O(E + F) memory.
 
@@ -87,8 +89,8 @@ class Cotangent:
         skip_degenerate: Let a triangle without area, whose cotangents are infinite, add nothing.
 
     Raises:
-        ValueError: Triangles without area (up to the rounding of ``pos``: a height below eps times the longest side),
-            which are named; coordinates not in 2 or 3 dimensions.
+        ValueError: Triangles without area (up to the rounding of ``pos``: a height below eps times
+            the longest side), which are named; coordinates not in 2 or 3 dimensions.
 
     Example:
         >>> pos = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])  # angles of 90, 45, 45 degrees
@@ -105,10 +107,16 @@ class Cotangent:
         cotangent, flat = corner_cotangents(pos, face)
         if flat.any() and not self.skip_degenerate:
             named = f"{int(flat.sum())} without: faces {flat.nonzero().squeeze(1)[:5].tolist()}"
-            raise refuse("face", "triangles with an area (or pass Cotangent(skip_degenerate=True))", f"{named} first")
+            raise refuse(
+                "face",
+                "triangles with an area (or pass Cotangent(skip_degenerate=True))",
+                f"{named} first",
+            )
         half = torch.where(flat, 0.0, 0.5 * cotangent)
         # The corners 0, 1, 2 face the edges (1, 2), (2, 0), (0, 1).
-        return sum_over_edges(half, face.roll(-1, 0), face.roll(1, 0), edge_index, pos.size(0)).to(pos.dtype)
+        return sum_over_edges(half, face.roll(-1, 0), face.roll(1, 0), edge_index, pos.size(0)).to(
+            pos.dtype
+        )
 
 
 def corner_cotangents(pos: Tensor, face: Tensor) -> tuple[Tensor, Tensor]:
@@ -121,10 +129,15 @@ def corner_cotangents(pos: Tensor, face: Tensor) -> tuple[Tensor, Tensor]:
     return (left * right).sum(-1) / torch.where(flat, 1.0, area), flat
 
 
-def sum_over_edges(value: Tensor, i: Tensor, j: Tensor, edge_index: Tensor, num_nodes: int) -> Tensor:
+def sum_over_edges(
+    value: Tensor, i: Tensor, j: Tensor, edge_index: Tensor, num_nodes: int
+) -> Tensor:
     """Sum on each edge, in either direction, of the values listed for the vertex pairs (i, j)."""
     key, order = (edge_index[0] * num_nodes + edge_index[1]).sort()
-    pair, value = torch.cat([i * num_nodes + j, j * num_nodes + i]).flatten(), torch.cat([value, value]).flatten()
+    pair, value = (
+        torch.cat([i * num_nodes + j, j * num_nodes + i]).flatten(),
+        torch.cat([value, value]).flatten(),
+    )
     place = torch.searchsorted(key, pair)
     # A pair that is no edge, such as a vertex with itself, has no place.
     known = torch.isin(pair, key)

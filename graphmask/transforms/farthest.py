@@ -24,7 +24,9 @@ def farthest_points(
     start: int = 0,
     generator: Generator | None = None,
 ) -> Tensor:
-    r"""Points spread over each cloud: each next one is the point farthest from those already chosen.
+    r"""Points spread over each cloud.
+
+    Each next one is the point farthest from those already chosen.
 
     .. math:: s_{t+1} = \arg\max_i \min_{r \le t} \|p_i - p_{s_r}\|
 
@@ -44,8 +46,9 @@ def farthest_points(
         Chosen points, graph by graph, in the order of choice.
 
     Raises:
-        ValueError: None or both of ``num_points`` and ``ratio``, one of them or ``start`` out of range (also for the
-            smallest graph), ``start`` together with ``generator``; ``pos`` or ``batch`` as for :func:`knn_graph`.
+        ValueError: None or both of ``num_points`` and ``ratio``, one of them or ``start`` out of
+            range (also for the smallest graph), ``start`` together with ``generator``; ``pos`` or
+            ``batch`` as for :func:`knn_graph`.
         TypeError: An argument of a wrong type.
 
     Example:
@@ -57,7 +60,9 @@ def farthest_points(
     check_pos(pos)
     groups = _groups(graph_numbers(pos, batch))
     sizes = [count(len(group)) for group in groups]
-    return torch.cat([group[_spread(pos[group], size, first)] for group, size in zip(groups, sizes, strict=True)])
+    return torch.cat(
+        [group[_spread(pos[group], size, first)] for group, size in zip(groups, sizes, strict=True)]
+    )
 
 
 def _groups(graphs: Tensor) -> tuple[Tensor, ...]:
@@ -69,7 +74,8 @@ def _spread(pos: Tensor, num_points: int, first: Callable[[int], int]) -> Tensor
     """Farthest point sampling of one cloud; nothing is read back from the device on the way."""
     columns = pos.detach().double().T.contiguous()  # [D, N]
     distance = torch.full_like(columns[0], math.inf)
-    # The same buffers for all steps: fresh memory at every step would cost more than the arithmetic.
+    # The same buffers for all steps: fresh memory at every step would cost more than the
+    # arithmetic.
     gap, squared = torch.empty_like(columns), torch.empty_like(distance)
     chosen = torch.zeros(num_points, dtype=torch.long, device=pos.device)
     chosen[:1] = first(len(pos)) if num_points else 0
@@ -77,7 +83,8 @@ def _spread(pos: Tensor, num_points: int, first: Callable[[int], int]) -> Tensor
         last = chosen[step - 1 : step]
         torch.sub(columns, columns[:, last], out=gap).square_()
         torch.minimum(distance, torch.sum(gap, dim=0, out=squared), out=distance)
-        # Below every distance: the point is not chosen again, even where all that is left coincides with it.
+        # Below every distance: the point is not chosen again, even where all that is left coincides
+        # with it.
         distance[last] = -1.0
         chosen[step] = distance.argmax()
     return chosen
@@ -89,7 +96,11 @@ def _counter(num_points: int | None, ratio: float | None) -> Callable[[int], int
         fixed = check_integer("num_points", num_points, 1)
         return lambda size: _at_most("num_points", fixed, size)
     if num_points is not None or ratio is None:
-        raise refuse("num_points", "given, or else `ratio`, not both", f"num_points={num_points}, ratio={ratio}")
+        raise refuse(
+            "num_points",
+            "given, or else `ratio`, not both",
+            f"num_points={num_points}, ratio={ratio}",
+        )
     part = check_length("ratio", ratio)
     if part > 1:
         raise refuse("ratio", "in (0, 1]", ratio)
@@ -117,12 +128,14 @@ def _at_most(name: str, value: int, high: int) -> int:
 
 
 class FarthestPoints(BaseTransform):
-    r"""Keeps points spread evenly over ``data.pos``, with all their attributes: see :func:`farthest_points`.
+    r"""Keeps points spread evenly over ``data.pos``, with all their attributes.
 
-    Every node-level attribute (as ``data.is_node_attr`` tells) is cut to the chosen points, in the order of choice,
-    which is coarse to fine. Sample before building a graph: points far apart have hardly any edge in common, so data
-    with edges or faces is refused. The graphs of ``data.batch`` are sampled one by one, those of a ``Batch`` as if
-    batched afterwards.
+    See :func:`farthest_points`.
+
+    Every node-level attribute (as ``data.is_node_attr`` tells) is cut to the chosen points, in the
+    order of choice, which is coarse to fine. Sample before building a graph: points far apart have
+    hardly any edge in common, so data with edges or faces is refused. The graphs of ``data.batch``
+    are sampled one by one, those of a ``Batch`` as if batched afterwards.
 
     Cost: O(N M) time for M chosen points, O(N) memory.
 
@@ -133,8 +146,8 @@ class FarthestPoints(BaseTransform):
         generator: Draws the first point instead.
 
     Raises:
-        ValueError: An argument out of range, or for some graph; ``data`` with edges or faces; ``pos`` missing, not
-            float32 or float64, not [N, D], not finite.
+        ValueError: An argument out of range, or for some graph; ``data`` with edges or faces;
+            ``pos`` missing, not float32 or float64, not [N, D], not finite.
 
     Example:
         >>> data = Data(pos=torch.tensor([[0.0], [1.0], [2.0], [9.0]]), y=torch.tensor([10, 11, 12, 19]))
@@ -161,10 +174,14 @@ class FarthestPoints(BaseTransform):
         pos = positions(data)
         held = [key for key in STRUCTURE if key in data]
         if held:
-            raise refuse("data", "points only: sample before building the graph, or delete", f"`{held[0]}`")
+            raise refuse(
+                "data", "points only: sample before building the graph, or delete", f"`{held[0]}`"
+            )
         if isinstance(data, Batch):
             return Batch.from_data_list([self.forward(graph) for graph in data.to_data_list()])
-        chosen = farthest_points(pos, self.num_points, self.ratio, data.batch, self.start, self.generator)
+        chosen = farthest_points(
+            pos, self.num_points, self.ratio, data.batch, self.start, self.generator
+        )
         return data.subgraph(chosen)
 
     def __repr__(self) -> str:

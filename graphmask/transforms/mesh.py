@@ -21,18 +21,21 @@ MeshWeight: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 class MeshToGraph(BaseTransform):
     r"""The sides of the triangles ``data.face`` [3, F] as edges, each once in either direction, ordered by source.
 
-    Writes ``edge_index`` [2, E] and, with ``weight``, ``edge_weight`` [E]; drops edge attributes and walks of an
-    earlier graph. A face that names a vertex twice gives no self-loop. Works on batches, whose faces PyG renumbers.
+    Writes ``edge_index`` [2, E] and, with ``weight``, ``edge_weight`` [E]; drops edge attributes
+    and walks of an earlier graph. A face that names a vertex twice gives no self-loop. Works on
+    batches, whose faces PyG renumbers.
 
     Cost: O(F log F) time, O(F) memory.
 
     Args:
-        weight: Weight of an edge: ``EdgeLength()``, ``Cotangent()`` or a function of (pos, face, edge_index).
+        weight: Weight of an edge: ``EdgeLength()``, ``Cotangent()`` or a function of (pos, face,
+            edge_index).
         remove_faces: Drop ``data.face`` afterwards.
 
     Raises:
-        ValueError: ``pos`` missing, not float32 or float64, not [N, D], not finite; ``face`` missing, not integers
-            [3, F], or naming a vertex that does not exist; a weight that is not finite or not [E].
+        ValueError: ``pos`` missing, not float32 or float64, not [N, D], not finite; ``face``
+            missing, not integers [3, F], or naming a vertex that does not exist; a weight that is
+            not finite or not [E].
 
     Example:
         >>> data = Data(pos=torch.eye(3), face=torch.tensor([[0], [1], [2]]))
@@ -64,12 +67,18 @@ class MeshToGraph(BaseTransform):
 def check_face(face: Tensor | None, pos: Tensor) -> Tensor:
     """Vertex numbers [3, F] that exist."""
     if face is None:
-        raise refuse("face", "set: give the data its triangles, data.face of shape [3, F]", "data without it")
+        raise refuse(
+            "face", "set: give the data its triangles, data.face of shape [3, F]", "data without it"
+        )
     if not isinstance(face, Tensor):
         raise refuse_type("face", "a tensor [3, F]", face)
     if face.dim() != 2 or face.size(0) != 3 or face.is_floating_point() or face.dtype == torch.bool:
         raise refuse("face", "integers of shape [3, F] (transpose faces listed by row)", face)
     outside = (face < 0) | (face >= pos.size(0))
     if outside.any():
-        raise refuse("face", f"in 0 ... {pos.size(0) - 1}, the vertices of `pos`", f"a vertex {int(face[outside][0])}")
+        raise refuse(
+            "face",
+            f"in 0 ... {pos.size(0) - 1}, the vertices of `pos`",
+            f"a vertex {int(face[outside][0])}",
+        )
     return face

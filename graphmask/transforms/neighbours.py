@@ -1,8 +1,9 @@
 """Neighbour graphs of point clouds without a compiled extension.
 
-Both functions return edges j -> i (row 0 the neighbour j, row 1 the centre i: PyG's ``source_to_target``), never link
-two graphs of a batch, accept ``batch`` in any order, and give a graph the same edges alone, in a batch, on the CPU
-(scipy's KD-tree) and under CUDA (a grid of cells in torch). Distances are compared in float64, whatever the dtype.
+Both functions return edges j -> i (row 0 the neighbour j, row 1 the centre i: PyG's
+``source_to_target``), never link two graphs of a batch, accept ``batch`` in any order, and give a
+graph the same edges alone, in a batch, on the CPU (scipy's KD-tree) and under CUDA (a grid of cells
+in torch). Distances are compared in float64, whatever the dtype.
 """
 
 from __future__ import annotations
@@ -15,32 +16,46 @@ from torch import Tensor
 
 from graphmask._checks import check_integer, refuse
 from graphmask.transforms import _cells, _kdtree
-from graphmask.transforms._points import Period, Points, box_lengths, by_centre, check_length, collect, minimal_image
+from graphmask.transforms._points import (
+    Period,
+    Points,
+    box_lengths,
+    by_centre,
+    check_length,
+    collect,
+    minimal_image,
+)
 
 
-def knn_graph(pos: Tensor, k: int, batch: Tensor | None = None, loop: bool = False, period: Period = None) -> Tensor:
+def knn_graph(
+    pos: Tensor, k: int, batch: Tensor | None = None, loop: bool = False, period: Period = None
+) -> Tensor:
     r"""Edges to each point i from the ``k`` points of its graph nearest to it.
 
     .. math:: E = \{(j, i) : j \in \text{the } k \text{ smallest of } (\|p_j - p_i\|, j),\ j \ne i\}
 
-    Equal distances go to the lower index j. In a graph of at most ``k`` points each point gets all the others. Points
-    that coincide are neighbours of each other; a point is its own neighbour only with ``loop``.
+    Equal distances go to the lower index j. In a graph of at most ``k`` points each point gets all
+    the others. Points that coincide are neighbours of each other; a point is its own neighbour only
+    with ``loop``.
 
-    Cost: O(N log N + N k) time, O(N k) memory. Points that tie for the k-th place are all looked at.
+    Cost: O(N log N + N k) time, O(N k) memory. Points that tie for the k-th place are all looked
+    at.
 
     Args:
         pos: Coordinates [N, D], float32 or float64, any D.
         k: Neighbours of each point, at least 1.
         batch: Graph of each point [N]; one graph if left out.
         loop: Let each point be the first of its own k neighbours.
-        period: Length of a periodic box, or one per axis (infinite for an open axis): distances by minimal image.
+        period: Length of a periodic box, or one per axis (infinite for an open axis): distances by
+            minimal image.
 
     Returns:
-        ``edge_index`` [2, E] ordered by i, then nearest first; E = N k if each graph has more than k points.
+        ``edge_index`` [2, E] ordered by i, then nearest first; E = N k if each graph has more than
+        k points.
 
     Raises:
-        ValueError: ``k`` below 1; ``pos`` not float, not [N, D], not finite; ``batch`` of another shape, negative or on
-            another device; ``period`` not positive.
+        ValueError: ``k`` below 1; ``pos`` not float, not [N, D], not finite; ``batch`` of another
+            shape, negative or on another device; ``period`` not positive.
         TypeError: An argument of a wrong type.
 
     Example:
@@ -64,11 +79,12 @@ def radius_graph(
 
     .. math:: E = \{(j, i) : \|p_j - p_i\| \le \text{radius},\ j \ne i\}
 
-    Symmetric, unless ``max_neighbours`` cuts it: then each point keeps its nearest ones, equal distances by the lower
-    index, and an edge may lack its reverse. On a lattice, put ``radius`` between two of its distances: at a distance
-    itself, rounding decides.
+    Symmetric, unless ``max_neighbours`` cuts it: then each point keeps its nearest ones, equal
+    distances by the lower index, and an edge may lack its reverse. On a lattice, put ``radius``
+    between two of its distances: at a distance itself, rounding decides.
 
-    Cost: O(N log N + E) time, O(N + E) memory; with ``max_neighbours`` E counts the edges that are kept.
+    Cost: O(N log N + E) time, O(N + E) memory; with ``max_neighbours`` E counts the edges that are
+    kept.
 
     Args:
         pos: Coordinates [N, D], float32 or float64, any D.
@@ -76,14 +92,15 @@ def radius_graph(
         batch: Graph of each point [N]; one graph if left out.
         loop: Link each point to itself too, as the first of its ``max_neighbours``.
         max_neighbours: Most neighbours of a point; all if left out.
-        period: Length of a periodic box, or one per axis (infinite for an open axis): distances by minimal image.
+        period: Length of a periodic box, or one per axis (infinite for an open axis): distances by
+            minimal image.
 
     Returns:
         ``edge_index`` [2, E] ordered by i, then j.
 
     Raises:
-        ValueError: ``radius`` not positive and finite, or over half of ``period`` (where one point would be a neighbour
-            twice); ``max_neighbours`` below 1; otherwise as :func:`knn_graph`.
+        ValueError: ``radius`` not positive and finite, or over half of ``period`` (where one point
+            would be a neighbour twice); ``max_neighbours`` below 1; otherwise as :func:`knn_graph`.
         TypeError: An argument of a wrong type.
 
     Example:
@@ -98,13 +115,17 @@ def radius_graph(
     if max_neighbours is None:
         edge_index = _edges_within(points, radius, loop)
     else:
-        edge_index = _nearest_edges(points, check_integer("max_neighbours", max_neighbours, 1), loop, radius)
+        edge_index = _nearest_edges(
+            points, check_integer("max_neighbours", max_neighbours, 1), loop, radius
+        )
     source, target = edge_index
     return edge_index[:, (target * points.num_points + source).argsort()].to(pos.device)
 
 
 def edge_distance(pos: Tensor, edge_index: Tensor, period: Period = None) -> Tensor:
-    """Distances [E] along edges, by minimal image in a periodic box; differentiable in ``pos``, in its dtype.
+    """Distances [E] along edges, by minimal image in a periodic box.
+
+    Differentiable in ``pos``, in its dtype.
 
     Example:
         >>> edge_distance(torch.tensor([[0.0], [3.5]]), torch.tensor([[0], [1]]), period=4.0)
@@ -112,12 +133,18 @@ def edge_distance(pos: Tensor, edge_index: Tensor, period: Period = None) -> Ten
     """
     source, target = edge_index
     lengths = box_lengths(period, pos.size(1)).tolist()
-    gaps = [minimal_image(x[source] - x[target], length) for x, length in zip(pos.unbind(1), lengths, strict=True)]
+    gaps = [
+        minimal_image(x[source] - x[target], length)
+        for x, length in zip(pos.unbind(1), lengths, strict=True)
+    ]
     return torch.linalg.vector_norm(torch.stack(gaps, dim=1), dim=1)
 
 
 def _nearest_edges(points: Points, k: int, loop: bool, radius: float = math.inf) -> Tensor:
-    """Edges from the ``k`` nearest points within ``radius``, by centre; with ``loop`` the point itself comes first."""
+    """Edges from the ``k`` nearest points within ``radius``, by centre.
+
+    With ``loop`` the point itself comes first.
+    """
     own = _own(points, loop)
     if points.num_points < 2 or k == loop:
         return torch.stack([own, own])

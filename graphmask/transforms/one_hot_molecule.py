@@ -17,9 +17,10 @@ BOND_SIZES = tuple(len(categories) for categories in e_map.values())
 class OneHotMolecule(BaseTransform):
     """Turns the categories that PyG's ``from_smiles`` writes into columns of zeros and ones, for layers without embeddings.
 
-    ``x`` long of shape [N, 9] (element, chirality, degree, charge, hydrogens, radical electrons, hybridisation, aromatic, in a
-    ring) becomes float of shape [N, 177]; ``edge_attr`` long of shape [E, 3] (kind of bond, stereo, conjugated) becomes float
-    of shape [E, 30]. Each row holds one 1 for each of its categories. Data without ``edge_attr`` is served, too.
+    ``x`` long of shape [N, 9] (element, chirality, degree, charge, hydrogens, radical electrons,
+    hybridisation, aromatic, in a ring) becomes float of shape [N, 177]; ``edge_attr`` long of shape
+    [E, 3] (kind of bond, stereo, conjugated) becomes float of shape [E, 30]. Each row holds one 1
+    for each of its categories. Data without ``edge_attr`` is served, too.
 
     Cost: O(N + E); as ``transform`` only batches in use are that wide.
 
@@ -46,10 +47,19 @@ class OneHotMolecule(BaseTransform):
 
 
 def _columns(name: str, value: Tensor | None, sizes: tuple[int, ...]) -> Tensor:
-    if not isinstance(value, Tensor) or value.dtype != torch.long or value.dim() != 2 or value.shape[1] != len(sizes):
+    if (
+        not isinstance(value, Tensor)
+        or value.dtype != torch.long
+        or value.dim() != 2
+        or value.shape[1] != len(sizes)
+    ):
         raise refuse(name, f"categories of `from_smiles`, long of shape [*, {len(sizes)}]", value)
     limits = torch.tensor(sizes, device=value.device)
     if bool(((value < 0) | (value >= limits)).any()):
-        raise refuse(name, f"categories of `from_smiles`, below {list(sizes)}", f"{value.amax(0).tolist()} at most")
+        raise refuse(
+            name,
+            f"categories of `from_smiles`, below {list(sizes)}",
+            f"{value.amax(0).tolist()} at most",
+        )
     made = torch.zeros(value.shape[0], sum(sizes), device=value.device)
     return made.scatter_(1, value + limits.cumsum(0) - limits, 1.0)

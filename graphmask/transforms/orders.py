@@ -20,10 +20,12 @@ _KEY_BITS = 63
 
 @dataclass(frozen=True)
 class CuthillMcKee:
-    """Reverse Cuthill-McKee order of ``edge_index``: breadth-first, so that neighbours are at most two fronts apart.
+    """Reverse Cuthill-McKee order of ``edge_index``.
 
-    The direction of edges, their weights and the order in which they are listed do not matter. The graphs of ``batch``
-    are ordered one by one.
+    Breadth-first, so that neighbours are at most two fronts apart.
+
+    The direction of edges, their weights and the order in which they are listed do not matter. The
+    graphs of ``batch`` are ordered one by one.
 
     Cost: O(E log E) time, O(E) memory, on the CPU.
 
@@ -43,11 +45,21 @@ class CuthillMcKee:
     def __call__(self, data: Data) -> Tensor:
         """``[N]``, the nodes in order, graph by graph."""
         if data.edge_index is None:
-            raise refuse("data", "a graph with `edge_index` (see graphmask.transforms.KNNGraph)", list(data.keys()))
+            raise refuse(
+                "data",
+                "a graph with `edge_index` (see graphmask.transforms.KNNGraph)",
+                list(data.keys()),
+            )
         topology = Topology(data.edge_index, data.num_nodes, batch=data.batch)
-        nodes = torch.arange(topology.num_nodes) if topology.batch is None else topology.batch.argsort(stable=True).cpu()
+        nodes = (
+            torch.arange(topology.num_nodes)
+            if topology.batch is None
+            else topology.batch.argsort(stable=True).cpu()
+        )
         blocks = _blocks(topology, nodes)
-        found = [nodes.new_empty(0)] + [first + block.cuthill_mckee().long() for first, block in blocks if block.num_cols]
+        found = [nodes.new_empty(0)] + [
+            first + block.cuthill_mckee().long() for first, block in blocks if block.num_cols
+        ]
         return nodes[torch.cat(found)].to(topology.device)
 
 
@@ -60,17 +72,27 @@ def _blocks(topology: Topology, nodes: Tensor) -> list[tuple[int, Pattern]]:
     counts, start, blocks = whole.rowptr.diff(), 0, []
     for size in sizes:
         first, last = whole.rowptr[start], whole.rowptr[start + size]
-        blocks.append((start, Pattern.from_counts(counts[start : start + size], whole.col[first:last] - start, size)))
+        blocks.append(
+            (
+                start,
+                Pattern.from_counts(
+                    counts[start : start + size], whole.col[first:last] - start, size
+                ),
+            )
+        )
         start += size
     return blocks
 
 
 @dataclass(frozen=True)
 class Hilbert:
-    r"""Order of ``pos`` along Hilbert's space-filling curve: points that follow each other are near, and mostly vice versa.
+    r"""Order of ``pos`` along Hilbert's space-filling curve.
 
-    The cube about the points of each graph is cut into :math:`2^{\text{bits}}` cells along every axis; points of one cell
-    keep their order. No graph is needed, so clouds can be ordered before their edges are found.
+    Points that follow each other are near, and mostly vice versa.
+
+    The cube about the points of each graph is cut into :math:`2^{\text{bits}}` cells along every
+    axis; points of one cell keep their order. No graph is needed, so clouds can be ordered before
+    their edges are found.
 
     Args:
         bits: levels of the curve. (default: :obj:`16`)
@@ -78,11 +100,11 @@ class Hilbert:
     Cost: O(N (log N + bits)) time, O(N) memory.
 
     Raises:
-        ValueError: ``pos`` missing, not float32 or float64, not finite, or of other than 2 or 3 dimensions; more than 31
-            bits in 2, or 21 in 3 dimensions.
+        ValueError: ``pos`` missing, not float32 or float64, not finite, or of other than 2 or 3
+            dimensions; more than 31 bits in 2, or 21 in 3 dimensions.
 
-    Source: Hilbert, "Ueber die stetige Abbildung einer Linie auf ein Flaechenstueck" (1891); the turns in any dimension after
-    Hamilton and Rau-Chaplin, "Compact Hilbert indices" (2008).
+    Source: Hilbert, "Ueber die stetige Abbildung einer Linie auf ein Flaechenstueck" (1891); the
+    turns in any dimension after Hamilton and Rau-Chaplin, "Compact Hilbert indices" (2008).
 
     Example:
         >>> import torch, graphmask as gm
@@ -106,7 +128,9 @@ class Hilbert:
         if self.bits * dim > _KEY_BITS:
             raise refuse("bits", f"at most {_KEY_BITS // dim} in {dim} dimensions", self.bits)
         batch = graph_numbers(pos, data.batch)
-        order = hilbert_key(_cells(pos.detach().double(), batch, self.bits), self.bits).argsort(stable=True)
+        order = hilbert_key(_cells(pos.detach().double(), batch, self.bits), self.bits).argsort(
+            stable=True
+        )
         return order[batch[order].argsort(stable=True)]
 
 
@@ -114,9 +138,13 @@ def _cells(pos: Tensor, batch: Tensor, bits: int) -> Tensor:
     """``[N, D]`` cells of the points in the cubes about their graphs."""
     if not pos.numel():
         return pos.long()
-    # Halved, so that no difference overflows; multiplied in float64, which holds all cells of 31 bits.
+    # Halved, so that no difference overflows; multiplied in float64, which holds all cells of 31
+    # bits.
     half, index = pos / 2, batch.unsqueeze(1).expand_as(pos)
-    low, high = (torch.zeros_like(half).scatter_reduce(0, index, half, how, include_self=False) for how in ("amin", "amax"))
+    low, high = (
+        torch.zeros_like(half).scatter_reduce(0, index, half, how, include_self=False)
+        for how in ("amin", "amax")
+    )
     extent = (high - low).amax(1, keepdim=True)[batch]
     inside = torch.where(extent > 0, (half - low[batch]) / extent, torch.zeros_like(half))
     return (inside * 2.0**bits).long().clamp(max=2**bits - 1)
@@ -125,12 +153,16 @@ def _cells(pos: Tensor, batch: Tensor, bits: int) -> Tensor:
 def hilbert_key(cell: Tensor, bits: int) -> Tensor:
     """``[N]``, places along Hilbert's curve of cells ``[N, D]`` with coordinates below ``2 ** bits``.
 
-    Level by level from the coarsest, a turned curve visits the ``2 ** D`` parts of each cell: its state, which of the turned
-    curves it is, and the part give a digit of the place and the state of the next level.
+    Level by level from the coarsest, a turned curve visits the ``2 ** D`` parts of each cell: its
+    state, which of the turned curves it is, and the part give a digit of the place and the state of
+    the next level.
     """
     dim = cell.size(1)
     digits, states = (table.to(cell.device) for table in _turns(dim))
-    key, state = torch.zeros(len(cell), dtype=torch.long, device=cell.device), torch.zeros_like(cell[:, 0])
+    key, state = (
+        torch.zeros(len(cell), dtype=torch.long, device=cell.device),
+        torch.zeros_like(cell[:, 0]),
+    )
     axis = torch.arange(dim, device=cell.device)
     for level in reversed(range(bits)):
         part = ((cell >> level & 1) << axis).sum(1)
@@ -150,7 +182,9 @@ def _turns(dim: int) -> tuple[Tensor, Tensor]:
                 part = _rotate(_gray(digit), axis + 1, dim) ^ enter
                 entered = enter ^ _rotate(_entry(digit), axis + 1, dim)
                 digits[enter * dim + axis, part] = digit
-                states[enter * dim + axis, part] = entered * dim + (axis + _direction(digit, dim) + 1) % dim
+                states[enter * dim + axis, part] = (
+                    entered * dim + (axis + _direction(digit, dim) + 1) % dim
+                )
     return digits, states
 
 

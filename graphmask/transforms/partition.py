@@ -16,7 +16,8 @@ from graphmask._checks import check_integer, check_number, refuse, refuse_type
 from graphmask._walks import stored_pairs
 from graphmask.topology import Topology
 
-# Share of its equal part by which a part may be larger or smaller, and sweeps of moves across its borders.
+# Share of its equal part by which a part may be larger or smaller, and sweeps of moves across its
+# borders.
 _SLACK = 0.05
 _SWEEPS = 20
 
@@ -24,21 +25,24 @@ _SWEEPS = 20
 class NodePartition(ClusterData):
     r"""The nodes of a graph in ``num_parts`` parts of nearly equal size with few edges between them, each an induced subgraph.
 
-    PyG's ``ClusterData``, which needs METIS from a compiled package, with a method of its own in the place of METIS,
-    :func:`partition_nodes`. So ``ClusterLoader(partition, batch_size=4, shuffle=True)`` joins parts, with the edges between
-    them; ``partition[i]`` is a part alone, and a loader of these is ``DataLoader(partition, batch_size=1, shuffle=True)``.
+    PyG's ``ClusterData``, which needs METIS from a compiled package, with a method of its own in
+    the place of METIS, :func:`partition_nodes`. So ``ClusterLoader(partition, batch_size=4,
+    shuffle=True)`` joins parts, with the edges between them; ``partition[i]`` is a part alone, and
+    a loader of these is ``DataLoader(partition, batch_size=1, shuffle=True)``.
 
-    Every node is in one part, with all that it carries: features, labels, masks such as ``train_mask``, and the edges among the
-    nodes of a part keep their attributes. Walks are drawn after parts are made, for each one by ``transform``, since walks on
-    the whole graph leave a part.
+    Every node is in one part, with all that it carries: features, labels, masks such as
+    ``train_mask``, and the edges among the nodes of a part keep their attributes. Walks are drawn
+    after parts are made, for each one by ``transform``, since walks on the whole graph leave a
+    part.
 
     Args:
         data: the graph.
         num_parts: P.
-        keep_inter_cluster_edges: whether ``partition[i]`` keeps the edges that lead out of a part, as ``ClusterData`` means it.
-            (default: :obj:`False`)
-        transform: of every part that is taken by its number, such as :class:`~graphmask.transforms.AddWalks`.
-            ``ClusterLoader``, which joins parts itself, does not ask for it. (default: :obj:`None`)
+        keep_inter_cluster_edges: whether ``partition[i]`` keeps the edges that lead out of a part,
+            as ``ClusterData`` means it. (default: :obj:`False`)
+        transform: of every part that is taken by its number, such as
+            :class:`~graphmask.transforms.AddWalks`. ``ClusterLoader``, which joins parts itself,
+            does not ask for it. (default: :obj:`None`)
         slack: see :func:`partition_nodes`. (default: :obj:`0.05`)
 
     Raises:
@@ -70,11 +74,21 @@ class NodePartition(ClusterData):
         if not isinstance(data, Data):
             raise refuse_type("data", "a torch_geometric.data.Data", data)
         if data.edge_index is None:
-            raise refuse("data", "a graph with `edge_index` (see graphmask.transforms.KNNGraph)", list(data.keys()))
+            raise refuse(
+                "data",
+                "a graph with `edge_index` (see graphmask.transforms.KNNGraph)",
+                list(data.keys()),
+            )
         if data.get("walk_hop") is not None or any(stored_pairs(data)):
-            raise refuse("data", "without walks: give `transform=AddWalks(...)`, which draws them in every part", "walk_index")
+            raise refuse(
+                "data",
+                "without walks: give `transform=AddWalks(...)`, which draws them in every part",
+                "walk_index",
+            )
         self._slack, self.transform = slack, transform
-        super().__init__(data, num_parts, log=False, keep_inter_cluster_edges=keep_inter_cluster_edges)
+        super().__init__(
+            data, num_parts, log=False, keep_inter_cluster_edges=keep_inter_cluster_edges
+        )
 
     def _metis(self, edge_index: Tensor, num_nodes: int) -> Tensor:
         return partition_nodes(edge_index, num_nodes, self.num_parts, self._slack)
@@ -88,21 +102,27 @@ class NodePartition(ClusterData):
 
     @property
     def node_index(self) -> Tensor:
-        """``[N]``, the nodes of the graph in the order of the parts: outputs of all parts, joined, are those of these nodes."""
+        """``[N]``, the nodes of the graph in the order of the parts.
+
+        Outputs of all parts, joined, are those of these nodes.
+        """
         return self.partition.node_perm
 
     def __repr__(self) -> str:
         return f"NodePartition(num_parts={self.num_parts})"
 
 
-def partition_nodes(edge_index: Tensor, num_nodes: int, num_parts: int, slack: float = _SLACK) -> Tensor:
+def partition_nodes(
+    edge_index: Tensor, num_nodes: int, num_parts: int, slack: float = _SLACK
+) -> Tensor:
     r"""Parts of nearly equal size with few edges between them: ``[N]``, the part of each node.
 
-    The nodes are halved again and again: each time they are put in reverse Cuthill-McKee order of the subgraph that they
-    induce, breadth-first from one end to the other, and cut where the order has run through its share. Then nodes move, those
-    of the largest gain first, to the part that holds most of their neighbours, as long as no part leaves
-    :math:`(1 \pm \text{slack}) N / P`; the best partition met in 20 sweeps is kept. Nothing is random. Directions and weights
-    of edges do not matter.
+    The nodes are halved again and again: each time they are put in reverse Cuthill-McKee order of
+    the subgraph that they induce, breadth-first from one end to the other, and cut where the order
+    has run through its share. Then nodes move, those of the largest gain first, to the part that
+    holds most of their neighbours, as long as no part leaves :math:`(1 \pm \text{slack}) N / P`;
+    the best partition met in 20 sweeps is kept. Nothing is random. Directions and weights of edges
+    do not matter.
 
     Args:
         edge_index: ``[2, E]``.
@@ -115,8 +135,9 @@ def partition_nodes(edge_index: Tensor, num_nodes: int, num_parts: int, slack: f
 
     Cost: O((N + E) (log P + sweeps)) time, O(N + E) memory, on the CPU.
 
-    Source: reverse Cuthill-McKee order: Cuthill and McKee (1969); moves under size constraints: Meyerhenke, Sanders and
-    Schulz, "Partitioning complex networks via size-constrained clustering" (SEA 2014).
+    Source: reverse Cuthill-McKee order: Cuthill and McKee (1969); moves under size constraints:
+    Meyerhenke, Sanders and Schulz, "Partitioning complex networks via size-constrained clustering"
+    (SEA 2014).
 
     Example:
         >>> import torch, graphmask as gm
@@ -139,7 +160,10 @@ def partition_nodes(edge_index: Tensor, num_nodes: int, num_parts: int, slack: f
 def _undirected(source: np.ndarray, target: np.ndarray, num_nodes: int) -> csr_array:
     """Ones where two different nodes are joined in either direction."""
     apart = source != target
-    ends = np.concatenate([source[apart], target[apart]]), np.concatenate([target[apart], source[apart]])
+    ends = (
+        np.concatenate([source[apart], target[apart]]),
+        np.concatenate([target[apart], source[apart]]),
+    )
     graph = csr_array((np.ones(len(ends[0]), np.float32), ends), shape=(num_nodes, num_nodes))
     graph.sum_duplicates()
     graph.data[:] = 1
@@ -147,14 +171,20 @@ def _undirected(source: np.ndarray, target: np.ndarray, num_nodes: int) -> csr_a
 
 
 def _halve(graph: csr_array, nodes: np.ndarray, part: np.ndarray, first: int, number: int) -> None:
-    """``part[nodes]`` becomes ``first`` to ``first + number - 1``, by halves; ``graph`` is that of the nodes."""
+    """``part[nodes]`` becomes ``first`` to ``first + number - 1``, by halves.
+
+    ``graph`` is that of the nodes.
+    """
     if number == 1:
         part[nodes] = first
         return
     left = number // 2
     order = reverse_cuthill_mckee(graph, symmetric_mode=True)
     cut = len(nodes) * left // number
-    for some, start, count in ((order[:cut], first, left), (order[cut:], first + left, number - left)):
+    for some, start, count in (
+        (order[:cut], first, left),
+        (order[cut:], first + left, number - left),
+    ):
         some = np.sort(some)
         _halve(graph[some][:, some], nodes[some], part, start, count)
 
@@ -162,7 +192,10 @@ def _halve(graph: csr_array, nodes: np.ndarray, part: np.ndarray, first: int, nu
 def _refine(graph: csr_array, part: np.ndarray, number: int, slack: float) -> np.ndarray:
     """The best of the partitions that sweeps of moves lead to."""
     share = graph.shape[0] / number
-    low, high = min(int(share), int(np.ceil(share * (1 - slack)))), max(int(np.ceil(share)), int(share * (1 + slack)))
+    low, high = (
+        min(int(share), int(np.ceil(share * (1 - slack)))),
+        max(int(np.ceil(share)), int(share * (1 + slack))),
+    )
     best, least = part, _cut(graph, part)
     for sweep in range(_SWEEPS if number > 1 else 0):
         moved = _sweep(graph, part, number, max(low, 1), high, sweep)
@@ -179,10 +212,14 @@ def _cut(graph: csr_array, part: np.ndarray) -> int:
     return int((part[row] != part[graph.indices]).sum())
 
 
-def _sweep(graph: csr_array, part: np.ndarray, number: int, low: int, high: int, sweep: int) -> np.ndarray:
+def _sweep(
+    graph: csr_array, part: np.ndarray, number: int, low: int, high: int, sweep: int
+) -> np.ndarray:
     """Nodes moved to the parts of most of their neighbours, half of the nodes at a time, so that neighbours seldom cross."""
     size = np.bincount(part, minlength=number)
-    members = csr_array((np.ones(len(part), np.float32), (np.arange(len(part)), part)), shape=(len(part), number))
+    members = csr_array(
+        (np.ones(len(part), np.float32), (np.arange(len(part)), part)), shape=(len(part), number)
+    )
     shared = (graph @ members).tocoo()
     row, column = shared.coords
     own = np.zeros(len(part), np.float32)

@@ -24,29 +24,33 @@ _ORIGINAL = "original_index"
 
 
 class ReorderNodes(BaseTransform):
-    r"""Renames the nodes of a graph so that neighbours lie close in memory: node i is the former node ``order[i]``.
+    r"""Renames the nodes of a graph so that neighbours lie close in memory.
 
-    Masks, layers and models then compute the same for the renamed nodes (as far as nothing in them depends on the order of
-    nodes), and on large graphs faster, since attention and sparse products read neighbours from the cache. Points in random
-    order gain most; meshes whose files list neighbours together gain little. ``python -m graphmask.benchmark.locality``
-    measures it.
+    Node i is the former node ``order[i]``.
 
-    Every node-level attribute, as ``data.is_node_attr`` tells, is permuted; every attribute that holds node ids by PyG's rule,
-    ``face`` and integers with ``index`` in their name, is renamed. Edges stay listed as they are (``data.sort()`` lists them
-    by node), stored walks are sorted by their new ids. ``original_index`` [N] is written, the first name of each node, also
-    where nodes are reordered again: it batches by PyG's rules, and :meth:`restore` reads it. In a batch the nodes of each
-    graph keep the places of that graph.
+    Masks, layers and models then compute the same for the renamed nodes (as far as nothing in them
+    depends on the order of nodes), and on large graphs faster, since attention and sparse products
+    read neighbours from the cache. Points in random order gain most; meshes whose files list
+    neighbours together gain little. ``python -m graphmask.benchmark.locality`` measures it.
 
-    Samplers of walks draw for each node in turn, so walks drawn afterwards are others of the same law, unless they are exact.
+    Every node-level attribute, as ``data.is_node_attr`` tells, is permuted; every attribute that
+    holds node ids by PyG's rule, ``face`` and integers with ``index`` in their name, is renamed.
+    Edges stay listed as they are (``data.sort()`` lists them by node), stored walks are sorted by
+    their new ids. ``original_index`` [N] is written, the first name of each node, also
+    where nodes are reordered again: it batches by PyG's rules, and :meth:`restore` reads it. In a
+    batch the nodes of each graph keep the places of that graph.
+
+    Samplers of walks draw for each node in turn, so walks drawn afterwards are others of the same
+    law, unless they are exact.
 
     Args:
-        order: ``CuthillMcKee()``, ``Hilbert()`` or a function of the data that returns each node once, [N].
-            (default: :obj:`None`, :class:`~graphmask.transforms.CuthillMcKee`)
+        order: ``CuthillMcKee()``, ``Hilbert()`` or a function of the data that returns each node
+            once, [N]. (default: :obj:`None`, :class:`~graphmask.transforms.CuthillMcKee`)
 
     Raises:
         TypeError: an order that cannot be called; attributes of node ids that are no tensors.
-        ValueError: an order that does not return each node once; data without nodes to count, with sparse matrices such as
-            ``adj_t``, or with node ids out of range.
+        ValueError: an order that does not return each node once; data without nodes to count, with
+            sparse matrices such as ``adj_t``, or with node ids out of range.
 
     Cost: that of the order, and O(N C + E) for all that is moved.
 
@@ -73,7 +77,10 @@ class ReorderNodes(BaseTransform):
         place = _invert(order)
         held = [key for key, _ in data if key not in ("num_nodes", "ptr")]
         levels = [data.is_node_attr(key) for key in held]
-        moved = {key: _move(data, key, order, place, level) for key, level in zip(held, levels, strict=True)}
+        moved = {
+            key: _move(data, key, order, place, level)
+            for key, level in zip(held, levels, strict=True)
+        }
         moved.setdefault(_ORIGINAL, order)
         if not any(key in data for key in ("num_nodes", "x", "pos", "batch")):
             # The largest id that an edge names need not be the largest any more.
@@ -87,15 +94,24 @@ class ReorderNodes(BaseTransform):
         """The rows of ``out`` [N, ...], one for each node of reordered data or of a batch of it, in their first order.
 
         Raises:
-            ValueError: ``out`` not of N rows; data that was not reordered, or that has lost nodes since.
+            ValueError: ``out`` not of N rows; data that was not reordered, or that has lost nodes
+                since.
         """
         original = data.get(_ORIGINAL)
         if original is None:
-            raise refuse("data", f"with `{_ORIGINAL}`, which ReorderNodes writes", list(data.keys()))
+            raise refuse(
+                "data", f"with `{_ORIGINAL}`, which ReorderNodes writes", list(data.keys())
+            )
         if not isinstance(out, Tensor) or not out.dim() or len(out) != len(original):
-            raise refuse("out", f"of shape [N, ...] with N = {len(original)} (nodes of the data)", out)
+            raise refuse(
+                "out", f"of shape [N, ...] with N = {len(original)} (nodes of the data)", out
+            )
         if not _is_permutation(original):
-            raise refuse("data", "with all nodes that it had when it was reordered", f"{len(original)} of them")
+            raise refuse(
+                "data",
+                "with all nodes that it had when it was reordered",
+                f"{len(original)} of them",
+            )
         return out.index_select(0, _invert(original))
 
     def __repr__(self) -> str:
@@ -116,12 +132,16 @@ def _check_order(order: Tensor, data: Data) -> Tensor:
     if not isinstance(order, Tensor):
         raise refuse_type("order", "a function that returns a tensor [N]", order)
     if order.is_floating_point() or order.shape != (data.num_nodes,) or not _is_permutation(order):
-        raise refuse("order", f"a function that returns each of N = {data.num_nodes} nodes once", order)
+        raise refuse(
+            "order", f"a function that returns each of N = {data.num_nodes} nodes once", order
+        )
     return order.long()
 
 
 def _is_permutation(order: Tensor) -> bool:
-    return torch.equal(order.sort().values, torch.arange(len(order), device=order.device, dtype=order.dtype))
+    return torch.equal(
+        order.sort().values, torch.arange(len(order), device=order.device, dtype=order.dtype)
+    )
 
 
 def _within_graphs(order: Tensor, batch: Tensor | None) -> Tensor:
@@ -152,14 +172,22 @@ def _rename(key: str, value: Any, place: Tensor) -> Any:
     if isinstance(value, (np.ndarray, list, tuple, dict)):
         raise refuse_type(key, "a tensor of node ids", value)
     whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole and (not isinstance(value, Tensor) or value.is_floating_point() or value.dtype == torch.bool):
+    if not whole and (
+        not isinstance(value, Tensor) or value.is_floating_point() or value.dtype == torch.bool
+    ):
         return value
     ids = torch.as_tensor(value).as_subclass(Tensor)
     if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < len(place):
-        raise refuse(key, f"node ids from 0 to N - 1 = {len(place) - 1}", f"ids from {int(ids.min())} to {int(ids.max())}")
+        raise refuse(
+            key,
+            f"node ids from 0 to N - 1 = {len(place) - 1}",
+            f"ids from {int(ids.min())} to {int(ids.max())}",
+        )
     renamed = place.to(ids.device)[ids.long()].to(ids.dtype)
     if isinstance(value, EdgeIndex):
-        return EdgeIndex(renamed, sparse_size=value.sparse_size(), is_undirected=value.is_undirected)
+        return EdgeIndex(
+            renamed, sparse_size=value.sparse_size(), is_undirected=value.is_undirected
+        )
     return int(renamed) if whole else renamed
 
 

@@ -19,17 +19,18 @@ FLOOR = 1e-3  # keeps the logarithm of nothing finite
 class ShapeInvariants(BaseTransform):
     r"""Writes ``data.x``: how each point lies in its surroundings, the same however the shape is turned, mirrored or moved.
 
-    With the positions p about the mean of their graph, and s_t = W^t p their means over t steps of the random walk
-    (W = D^-1 A, edge weights included), the columns are log(|p|) and, for t = 1, 2, 4, ..., 2^(scales - 1),
+    With the positions p about the mean of their graph, and s_t = W^t p their means over t steps of
+    the random walk (W = D^-1 A, edge weights included), the columns are log(|p|) and, for t = 1, 2,
+    4, ..., 2^(scales - 1),
 
     .. math:: \log |s_t|, \quad \log |p - s_t|, \quad \cos\angle(p, p - s_t)
 
-    so where the neighbourhood lies, how far smoothing moves the point (curvature), and whether it moves it inwards or outwards
-    (bulge or dent). Lengths are in units of ``pos``: scale shapes first, with :class:`UnitSphere`. 0.001 is added to each
-    length before its logarithm is taken.
+    so where the neighbourhood lies, how far smoothing moves the point (curvature), and whether it
+    moves it inwards or outwards (bulge or dent). Lengths are in units of ``pos``: scale shapes
+    first, with :class:`UnitSphere`. 0.001 is added to each length before its logarithm is taken.
 
-    The shape must have edges, from :class:`KNNGraph`, :class:`RadiusGraph` or :class:`MeshToGraph`. A point without edges has
-    s_t = 0. What ``x`` was before is replaced.
+    The shape must have edges, from :class:`KNNGraph`, :class:`RadiusGraph` or :class:`MeshToGraph`.
+    A point without edges has s_t = 0. What ``x`` was before is replaced.
 
     Cost: O(2^scales E D) time, O(N (D + scales)) memory.
 
@@ -38,10 +39,11 @@ class ShapeInvariants(BaseTransform):
 
     Raises:
         TypeError: if ``scales`` is not an integer.
-        ValueError: if ``scales`` is below 1; ``pos`` is missing, not float32 or float64, not [N, D], or not finite.
+        ValueError: if ``scales`` is below 1; ``pos`` is missing, not float32 or float64, not [N,
+            D], or not finite.
 
-    Source: a smoothed position less the position is the Laplacian coordinate of O. Sorkine, "Laplacian Mesh Processing",
-    Eurographics STAR 2005; here at several scales.
+    Source: a smoothed position less the position is the Laplacian coordinate of O. Sorkine,
+    "Laplacian Mesh Processing", Eurographics STAR 2005; here at several scales.
 
     Example:
         >>> import torch

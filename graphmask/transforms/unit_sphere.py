@@ -16,8 +16,8 @@ class UnitSphere(BaseTransform):
 
     .. math:: p_i \leftarrow \frac{p_i - \bar p}{\max_j \|p_j - \bar p\|}
 
-    Each graph of ``data.batch`` by itself. A single point, or points that all coincide, end at the origin. Computed in
-    float64, returned in the dtype of ``pos``; differentiable.
+    Each graph of ``data.batch`` by itself. A single point, or points that all coincide, end at the
+    origin. Computed in float64, returned in the dtype of ``pos``; differentiable.
 
     Cost: O(N D) time and memory.
 
@@ -44,8 +44,11 @@ def normalise(pos: Tensor, batch: Tensor) -> Tensor:
     # From a corner first: the mean of coinciding points, rounded, is not always the point.
     pos = pos - scatter(pos.detach(), batch, reduce="min")[batch]
     pos = pos - scatter(pos, batch, reduce="mean")[batch]
-    # By the largest coordinate before squaring, which would underflow for tiny clouds and overflow for huge ones.
-    pos = pos / nonzero(scatter(pos.detach().abs().amax(dim=1), batch, reduce="max"))[batch].unsqueeze(1)
+    # By the largest coordinate before squaring, which would underflow for tiny clouds and overflow
+    # for huge ones.
+    pos = pos / nonzero(scatter(pos.detach().abs().amax(dim=1), batch, reduce="max"))[
+        batch
+    ].unsqueeze(1)
     norm = scatter(torch.linalg.vector_norm(pos, dim=1), batch, reduce="max")
     return pos / nonzero(norm)[batch].unsqueeze(1)
 

@@ -22,8 +22,9 @@ _COLUMNS = 3
 def alphas(model: nn.Module) -> Any:
     r"""The learned coefficients of a model's masks: a panel per mask, a line per head.
 
-    Masks are read as :math:`\sum_k \alpha_k W^k`; of masks that are products of factors, the lines are those of the factors'
-    :math:`\alpha` or f, whichever is learned. Each panel's title names the family of the coefficients, and the legend what is
+    Masks are read as :math:`\sum_k \alpha_k W^k`; of masks that are products of factors, the lines
+    are those of the factors' :math:`\alpha` or f, whichever is learned. Each panel's title names
+    the family of the coefficients, and the legend what is
     left of a family with one scale: the scale. The dotted line is what that family started from.
 
     Args:
@@ -49,13 +50,24 @@ def alphas(model: nn.Module) -> Any:
     """
     if not isinstance(model, nn.Module):
         raise refuse_type("model", "a torch.nn.Module", model)
-    found = {name or type(model).__name__: each for name, each in model.named_modules() if isinstance(each, Coefficients)}
+    found = {
+        name or type(model).__name__: each
+        for name, each in model.named_modules()
+        if isinstance(each, Coefficients)
+    }
     if not found:
-        raise refuse("model", "with a mask of learned coefficients in it, such as WalkMask", type(model).__name__)
+        raise refuse(
+            "model",
+            "with a mask of learned coefficients in it, such as WalkMask",
+            type(model).__name__,
+        )
     columns = min(len(found), _COLUMNS)
     lines = math.ceil(len(found) / columns)
-    # A figure of its own, without pyplot: no window system is asked for and no global state is left behind.
-    figure = require("matplotlib.figure", extra="viz").Figure(figsize=(_WIDTH * columns, _HEIGHT * lines), layout="constrained")
+    # A figure of its own, without pyplot: no window system is asked for and no global state is left
+    # behind.
+    figure = require("matplotlib.figure", extra="viz").Figure(
+        figsize=(_WIDTH * columns, _HEIGHT * lines), layout="constrained"
+    )
     for number, (name, each) in enumerate(found.items()):
         _draw(figure.add_subplot(lines, columns, number + 1), name, each)
     return figure
@@ -76,7 +88,10 @@ def _draw(axes: Any, name: str, coefficients: Coefficients) -> None:
 
 
 def _start_of(coefficients: Coefficients) -> Tensor:
-    """What the first head started from; the family's own start is deterministic, so that a copy can be reset."""
+    """What the first head started from.
+
+    The family's own start is deterministic, so that a copy can be reset.
+    """
     fresh = deepcopy(coefficients)
     fresh.reset_parameters()
     return fresh()[0].cpu()
@@ -84,4 +99,8 @@ def _start_of(coefficients: Coefficients) -> Tensor:
 
 def _say(coefficients: Coefficients, head: int) -> str:
     scale = getattr(coefficients, "scale", None)
-    return f"head {head}" if not isinstance(scale, Tensor) else f"head {head}: scale {float(scale[head]):.3g}"
+    return (
+        f"head {head}"
+        if not isinstance(scale, Tensor)
+        else f"head {head}: scale {float(scale[head]):.3g}"
+    )

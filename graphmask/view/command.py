@@ -26,40 +26,64 @@ _LARGEST = 5
 
 
 def view(
-    file: Annotated[Path, typer.Argument(help="A mesh, a point cloud or a graph; see the list in the documentation.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="A mesh, a point cloud or a graph; see the list in the documentation."),
+    ],
     node: Annotated[int, typer.Option(help="Whose row.")] = 0,
     mask: Annotated[
         list[str] | None,
-        typer.Option(help="By name, with arguments: walk, walk:hops=4,heads=2, toeplitz:shape=28x28. Default: walk."),
+        typer.Option(
+            help="By name, with arguments: walk, walk:hops=4,heads=2, toeplitz:shape=28x28. Default: walk."
+        ),
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(help="A trained model: a folder of save_pretrained, or a pickled module.")
+        Path | None,
+        typer.Option(help="A trained model: a folder of save_pretrained, or a pickled module."),
     ] = None,
     layer: Annotated[int, typer.Option(help="Of the model: which of its masked attentions.")] = 0,
     head: Annotated[int, typer.Option(help="Which head to begin with.")] = 0,
     trust: Annotated[
-        bool, typer.Option("--trust", help="Unpickle the model's file, which can run code of its author.")
+        bool,
+        typer.Option(
+            "--trust", help="Unpickle the model's file, which can run code of its author."
+        ),
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="A .png, or .html, or a name for both. Default: the file's name and the node, in this folder."),
+        typer.Option(
+            help="A .png, or .html, or a name for both. Default: the file's name and the node, in this folder."
+        ),
     ] = None,
-    neighbours: Annotated[int, typer.Option(help="Of each point of a cloud without edges.")] = NEIGHBOURS,
-    directed: Annotated[bool, typer.Option("--directed", help="Edge lists as they stand, not both ways.")] = False,
+    neighbours: Annotated[
+        int, typer.Option(help="Of each point of a cloud without edges.")
+    ] = NEIGHBOURS,
+    directed: Annotated[
+        bool, typer.Option("--directed", help="Edge lists as they stand, not both ways.")
+    ] = False,
     item: Annotated[int, typer.Option(help="Which line of a file of molecules.")] = 0,
-    budget: Annotated[float, typer.Option(help="MiB that the rows of a mask may take on the page.")] = BUDGET / 2**20,
+    budget: Annotated[
+        float, typer.Option(help="MiB that the rows of a mask may take on the page.")
+    ] = BUDGET / 2**20,
 ) -> None:
-    """Draw a row of a mask, or of a trained layer's attention: as a picture, and as a page where a click shows a row.
+    """Draw a row of a mask, or of a trained layer's attention.
 
-    The page is one file that needs no network. Masks that the graph does not suit are refused, with the reason.
+    As a picture, and as a page where a click shows a row.
+
+    The page is one file that needs no network. Masks that the graph does not suit are refused, with
+    the reason.
     """
     data = checked("FILE", lambda: read_graph(file, directed, item, neighbours))
     console = make_console()
     sources = _make_sources(data, mask or ([] if model else ["walk"]))
     if model is not None:
-        sources.append(checked("--model", lambda: attention_of(load_model(model, trust), data, layer)))
+        sources.append(
+            checked("--model", lambda: attention_of(load_model(model, trust), data, layer))
+        )
     title = f"{file.name}: {data.num_nodes:,} nodes, {data.num_edges:,} edges"
-    picture = checked("--node, --head", lambda: Picture(make_scene(data, title), sources, node, head))
+    picture = checked(
+        "--node, --head", lambda: Picture(make_scene(data, title), sources, node, head)
+    )
     for path in _files(out, file, node):
         checked("--out", lambda path=path: _write(picture, path, budget))  # type: ignore[misc]
         console.print(f"wrote {path} ({path.stat().st_size / 2**20:.1f} MiB)", highlight=False)
@@ -76,7 +100,9 @@ def _make_sources(data: Data, names: Sequence[str]) -> list[Source]:
         except (ValueError, TypeError) as error:
             refused[name] = " ".join(str(error).split())
     if refused and not made:
-        reasons = "; ".join(f"{name} does not apply here: {reason}" for name, reason in refused.items())
+        reasons = "; ".join(
+            f"{name} does not apply here: {reason}" for name, reason in refused.items()
+        )
         raise typer.BadParameter(reasons, param_hint="--mask")
     for name, reason in refused.items():
         typer.echo(f"{name} does not apply here: {reason}", err=True)
@@ -103,9 +129,17 @@ def _make_table(picture: Picture) -> object:
         table.add_column(heading)
     for source, rows in zip(picture.sources, picture.rows, strict=True):
         row = rows[min(picture.head, source.heads - 1)]
-        others = [other for other in abs(row).argsort(kind="stable")[::-1] if row[other] and other != picture.node]
-        largest = ", ".join(f"{picture.scene.call(other)} {row[other]:.3g}" for other in others[:_LARGEST])
-        table.add_row(source.name, f"{row[picture.node]:.3g}", f"{len(others):,}", largest or "none")
+        others = [
+            other
+            for other in abs(row).argsort(kind="stable")[::-1]
+            if row[other] and other != picture.node
+        ]
+        largest = ", ".join(
+            f"{picture.scene.call(other)} {row[other]:.3g}" for other in others[:_LARGEST]
+        )
+        table.add_row(
+            source.name, f"{row[picture.node]:.3g}", f"{len(others):,}", largest or "none"
+        )
     return table
 
 

@@ -1,4 +1,7 @@
-"""Graphs from files: edge lists, GraphML and GML, saved PyG graphs, arrays of edges, SMILES; and meshes and clouds."""
+"""Graphs from files: edge lists, GraphML and GML, saved PyG graphs, arrays of edges, SMILES.
+
+And meshes and clouds.
+"""
 
 from __future__ import annotations
 
@@ -24,30 +27,37 @@ NEIGHBOURS = 8
 _EDGE_LISTS = (".edgelist", ".edges", ".csv", ".tsv", ".txt")
 
 
-def read_graph(path: str | Path, directed: bool = False, item: int = 0, neighbours: int = NEIGHBOURS) -> Data:
+def read_graph(
+    path: str | Path, directed: bool = False, item: int = 0, neighbours: int = NEIGHBOURS
+) -> Data:
     r"""A graph from a file of any kind.
 
-    ====================================== ==========================================================================
-    ``.obj .ply .off .stl``                meshes, whose edges join the vertices of a triangle
-    ``.xyz .pts .npy .ply .bin``           point clouds, joined with their nearest neighbours; ``.bin`` is a scan as KITTI
+    ======================================
+    ========================================================================== ``.obj .ply .off
+    .stl``                meshes, whose edges join the vertices of a triangle ``.xyz .pts .npy .ply
+    .bin``           point clouds, joined with their nearest neighbours; ``.bin`` is a scan as KITTI
                                            stores it, four float32 per point
     ``.npz``                               ``edge_index [2, E]`` as it stands, ``edges [E, 2]`` in both directions, with
-                                           ``edge_weight``, ``pos``, ``x``, ``num_nodes``; or a mesh, or a cloud
+                                           ``edge_weight``, ``pos``, ``x``, ``num_nodes``; or a
+                                           mesh, or a cloud
     ``.edgelist .edges .csv .tsv .txt``    two columns of node names, or three with weights; both directions are added
     ``.graphml .gml``                      through networkx, which tells whether they are directed
     ``.pt``                                a saved PyG ``Data``; nothing but tensors and ``Data`` is unpickled
     ``.smi .smiles``                       a molecule per line, drawn in the plane by RDKit
-    ====================================== ==========================================================================
+    ======================================
+    ==========================================================================
 
     Args:
         path: of the file.
-        directed: whether edge lists are read as they stand, source before target. (default: :obj:`False`)
+        directed: whether edge lists are read as they stand, source before target. (default:
+            :obj:`False`)
         item: which line of a file of molecules. (default: :obj:`0`)
         neighbours: of each point of a cloud without edges. (default: :obj:`8`)
 
     Returns:
-        A graph with ``edge_index`` and ``num_nodes``; ``pos`` and ``face`` where the file has them, and ``node_name``, a list,
-        where nodes have names; ``made_edges`` where those of nearest neighbours were made.
+        A graph with ``edge_index`` and ``num_nodes``; ``pos`` and ``face`` where the file has them,
+        and ``node_name``, a list, where nodes have names; ``made_edges`` where those of nearest
+        neighbours were made.
 
     Raises:
         OSError: for a file that cannot be read.
@@ -83,7 +93,9 @@ def read_graph(path: str | Path, directed: bool = False, item: int = 0, neighbou
 
 
 def connect(data: Data, neighbours: int = NEIGHBOURS) -> Data:
-    """The edges of a mesh or, for points without edges, those of nearest neighbours; a graph stays as it is.
+    """The edges of a mesh or, for points without edges, those of nearest neighbours.
+
+    A graph stays as it is.
 
     Raises:
         ValueError: where there are neither edges nor triangles nor points.
@@ -109,10 +121,13 @@ def _read_scan(path: Path) -> Data:
     numbers = np.fromfile(path, dtype="<f4")
     if not numbers.size or numbers.size % 4 or not np.isfinite(numbers).all():
         raise refuse(
-            path.name, "a scan of finite x, y, z and intensity, four float32 per point", f"{path.stat().st_size} bytes"
+            path.name,
+            "a scan of finite x, y, z and intensity, four float32 per point",
+            f"{path.stat().st_size} bytes",
         )
     return Data(
-        pos=torch.from_numpy(numbers.reshape(-1, 4)[:, :3].copy()), x=torch.from_numpy(numbers.reshape(-1, 4)[:, 3:].copy())
+        pos=torch.from_numpy(numbers.reshape(-1, 4)[:, :3].copy()),
+        x=torch.from_numpy(numbers.reshape(-1, 4)[:, 3:].copy()),
     )
 
 
@@ -127,7 +142,11 @@ def _read_arrays(path: Path) -> Data | None:
         edge_index = torch.cat([pairs, pairs.flip(0)], 1)
     else:
         return None
-    found = {name: torch.from_numpy(arrays[name]).float() for name in ("pos", "x", "edge_weight") if name in arrays}
+    found = {
+        name: torch.from_numpy(arrays[name]).float()
+        for name in ("pos", "x", "edge_weight")
+        if name in arrays
+    }
     features = arrays.get("node_features")
     counts = [
         int(edge_index.max()) + 1 if edge_index.numel() else 0,
@@ -145,8 +164,12 @@ def _read_networkx(path: Path, read: Callable[[Any], nx.Graph]) -> Data:
     except (nx.NetworkXError, ValueError, SyntaxError) as error:
         raise refuse(path.name, "a graph that networkx reads", f"{error}") from error
     place = {node: number for number, node in enumerate(graph)}
-    links = [(place[a], place[b], facts.get("weight", 1.0)) for a, b, facts in graph.edges(data=True)]
-    ends = torch.tensor([link[:2] for link in links], dtype=torch.long).reshape(-1, 2).T.contiguous()
+    links = [
+        (place[a], place[b], facts.get("weight", 1.0)) for a, b, facts in graph.edges(data=True)
+    ]
+    ends = (
+        torch.tensor([link[:2] for link in links], dtype=torch.long).reshape(-1, 2).T.contiguous()
+    )
     weighted = any("weight" in facts for _, _, facts in graph.edges(data=True))
     weight = torch.tensor([float(link[2]) for link in links]) if weighted else None
     data = Data(edge_index=ends, edge_weight=weight, num_nodes=len(place))
@@ -174,20 +197,29 @@ def _read_saved(path: Path) -> Data:
 
     # On leaving, torch forgets all that is named here, what PyG has declared safe itself included.
     declared = torch.serialization.get_safe_globals()
-    absent = [kind for kind in (Data, DataEdgeAttr, DataTensorAttr, GlobalStorage) if kind not in declared]
+    absent = [
+        kind for kind in (Data, DataEdgeAttr, DataTensorAttr, GlobalStorage) if kind not in declared
+    ]
     try:
         with torch.serialization.safe_globals(absent):
             data = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise refuse(path.name, "a PyG `Data` of tensors, saved by torch.save", str(error).splitlines()[0]) from error
+        raise refuse(
+            path.name, "a PyG `Data` of tensors, saved by torch.save", str(error).splitlines()[0]
+        ) from error
     if not isinstance(data, Data):
         raise refuse(path.name, "a PyG `Data`, saved by torch.save", type(data).__name__)
     return connect(data)
 
 
 def _read_molecule(path: Path, item: int) -> Data:
-    chem, placing = require("rdkit.Chem", extra="molecules"), require("rdkit.Chem.rdDepictor", extra="molecules")
-    lines = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    chem, placing = (
+        require("rdkit.Chem", extra="molecules"),
+        require("rdkit.Chem.rdDepictor", extra="molecules"),
+    )
+    lines = [
+        line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
+    ]
     if item >= len(lines):
         raise refuse("item", f"below {len(lines)}, the molecules of {path.name}", item)
     molecule = chem.MolFromSmiles(lines[item])

@@ -41,7 +41,13 @@ def draw(scene: Scene, node: int, weights: np.ndarray, shades: Shades, title: st
         hovermode="closest",
     )
     if scene.in_space:
-        figure.update_scenes(xaxis=hidden, yaxis=hidden, zaxis=hidden, aspectmode="data", camera=_camera(scene, node, weights))
+        figure.update_scenes(
+            xaxis=hidden,
+            yaxis=hidden,
+            zaxis=hidden,
+            aspectmode="data",
+            camera=_camera(scene, node, weights),
+        )
     else:
         figure.update_xaxes(visible=False)
         figure.update_yaxes(visible=False, scaleanchor="x")
@@ -49,7 +55,10 @@ def draw(scene: Scene, node: int, weights: np.ndarray, shades: Shades, title: st
 
 
 def _camera(scene: Scene, node: int, weights: np.ndarray) -> dict[str, Any]:
-    """The whole, or the neighbourhood of a row that would be a speck in it; plotly measures in means of the three extents."""
+    """The whole, or the neighbourhood of a row that would be a speck in it.
+
+    Plotly measures in means of the three extents.
+    """
     extent = np.ptp(scene.pos, axis=0).astype(float)
     mean = float(np.prod(np.maximum(extent, 1e-3 * extent.max() or 1.0)) ** (1 / 3))
     reach = scene.reach(node, weights) * np.linalg.norm(extent) / mean
@@ -58,7 +67,9 @@ def _camera(scene: Scene, node: int, weights: np.ndarray) -> dict[str, Any]:
     center = (1 - distance / 1.7) * (scene.pos[node] - middle) / mean
     up = (0, 1, 0) if scene.is_surface else (0, 0, 1)
     places = {"up": up, "center": center, "eye": center + distance * scene.seen_from(node)}
-    return {name: dict(zip("xyz", map(float, place), strict=True)) for name, place in places.items()}
+    return {
+        name: dict(zip("xyz", map(float, place), strict=True)) for name, place in places.items()
+    }
 
 
 def _at(scene: Scene, nodes: Any) -> dict[str, np.ndarray]:
@@ -66,7 +77,13 @@ def _at(scene: Scene, nodes: Any) -> dict[str, np.ndarray]:
 
 
 def _points(objects: Any, scene: Scene, **options: Any) -> Any:
-    kind = objects.Scatter3d if scene.in_space else objects.Scattergl if scene.num_nodes > _VECTORS else objects.Scatter
+    kind = (
+        objects.Scatter3d
+        if scene.in_space
+        else objects.Scattergl
+        if scene.num_nodes > _VECTORS
+        else objects.Scatter
+    )
     return kind(**options)
 
 
@@ -102,21 +119,40 @@ def _background(objects: Any, scene: Scene) -> Any:
         text=_texts(scene, nodes),
         hovertemplate=f"node %{{customdata}}{named}<br>weight 0<extra></extra>",
         textposition="top right" if scene.is_labelled else None,
-        marker={"size": 0.7 * scene.size, "color": PLAIN, "opacity": scene.haze, "line": {"width": 0}},
+        marker={
+            "size": 0.7 * scene.size,
+            "color": PLAIN,
+            "opacity": scene.haze,
+            "line": {"width": 0},
+        },
     )
 
 
 def _colours(shades: Shades) -> dict[str, Any]:
     places, texts = shades.ticks()
-    bar = {"tickvals": places, "ticktext": texts, "thickness": 14, "len": 0.75, "title": {"text": "weight"}}
-    return {"colorscale": [list(each) for each in shades.scale], "cmin": -1 if shades.signed else 0, "cmax": 1, "colorbar": bar}
+    bar = {
+        "tickvals": places,
+        "ticktext": texts,
+        "thickness": 14,
+        "len": 0.75,
+        "title": {"text": "weight"},
+    }
+    return {
+        "colorscale": [list(each) for each in shades.scale],
+        "cmin": -1 if shades.signed else 0,
+        "cmax": 1,
+        "colorbar": bar,
+    }
 
 
 def _row(objects: Any, scene: Scene, node: int, weights: np.ndarray, shades: Shades) -> Any:
     others = np.flatnonzero(weights)
     others = others[others != node]
     names = _texts(scene, others) or [""] * len(others)
-    text = [f"{name}<br>weight {weight:.3g}" for name, weight in zip(names, weights[others], strict=True)]
+    text = [
+        f"{name}<br>weight {weight:.3g}"
+        for name, weight in zip(names, weights[others], strict=True)
+    ]
     return _points(
         objects,
         scene,
@@ -155,7 +191,12 @@ def _surface(objects: Any, scene: Scene, node: int, weights: np.ndarray, shades:
 
 def _chosen(objects: Any, scene: Scene, node: int) -> Any:
     symbol = "diamond" if scene.in_space else "circle-open"
-    marker = {"size": 1.6 * scene.size, "color": CHOSEN, "symbol": symbol, "line": {"width": 3, "color": CHOSEN}}
+    marker = {
+        "size": 1.6 * scene.size,
+        "color": CHOSEN,
+        "symbol": symbol,
+        "line": {"width": 3, "color": CHOSEN},
+    }
     if scene.in_space:
         marker = {"size": max(5.0, 1.3 * scene.size), "color": CHOSEN, "symbol": "diamond"}
     return _points(

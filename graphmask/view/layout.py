@@ -21,8 +21,9 @@ _ROUNDS = 2
 def lay_out(edge_index: np.ndarray, num_nodes: int) -> np.ndarray:
     """Coordinates from edges alone, the same at every call.
 
-    Components are placed apart. One of up to 500 nodes is drawn by springs in the plane; larger ones by their distances, in
-    hops, from 24 nodes far from each other, projected on three axes: cheap, and it unfolds meshes.
+    Components are placed apart. One of up to 500 nodes is drawn by springs in the plane; larger
+    ones by their distances, in hops, from 24 nodes far from each other, projected on three axes:
+    cheap, and it unfolds meshes.
 
     Args:
         edge_index: ``[2, E]``, its directions ignored.
@@ -33,7 +34,8 @@ def lay_out(edge_index: np.ndarray, num_nodes: int) -> np.ndarray:
 
     Cost: O(N + E) beyond components of 500 nodes.
 
-    Source: Harel and Koren, "Graph drawing by high-dimensional embedding" (Graph Drawing 2002), for the distances.
+    Source: Harel and Koren, "Graph drawing by high-dimensional embedding" (Graph Drawing 2002), for
+    the distances.
 
     Example:
         >>> import numpy as np
@@ -41,7 +43,9 @@ def lay_out(edge_index: np.ndarray, num_nodes: int) -> np.ndarray:
         >>> lay_out(np.array([[0, 1, 2], [1, 2, 3]]), 5).shape  # a path, and a node alone
         (5, 2)
     """
-    links = csr_array((np.ones(edge_index.shape[1]), (edge_index[0], edge_index[1])), shape=(num_nodes, num_nodes))
+    links = csr_array(
+        (np.ones(edge_index.shape[1]), (edge_index[0], edge_index[1])), shape=(num_nodes, num_nodes)
+    )
     links = (links + links.T).tocsr()
     label = connected_components(links, directed=False)[1] if num_nodes else np.zeros(0, int)
     order = np.argsort(label, kind="stable")

@@ -22,8 +22,8 @@ def load_model(path: str | Path, trust: bool = False) -> nn.Module:
 
     Args:
         path: of the folder or file.
-        trust: whether a file may run code of its own: unpickling a whole module does. Folders hold tensors and settings alone
-            and need no trust. (default: :obj:`False`)
+        trust: whether a file may run code of its own: unpickling a whole module does. Folders hold
+            tensors and settings alone and need no trust. (default: :obj:`False`)
 
     Raises:
         OSError: where there is no such file.
@@ -34,27 +34,38 @@ def load_model(path: str | Path, trust: bool = False) -> nn.Module:
         return TopologicalTransformer.from_pretrained(path).eval()
     if not trust:
         raise refuse(
-            "model", "a folder of `save_pretrained`; or trusted, since a pickled module runs code (--trust)", str(path)
+            "model",
+            "a folder of `save_pretrained`; or trusted, since a pickled module runs code (--trust)",
+            str(path),
         )
     try:
         model = torch.load(path, map_location="cpu", weights_only=False)
     except (pickle.UnpicklingError, AttributeError, ImportError, EOFError, RuntimeError) as error:
         raise refuse("model", "a module saved by torch.save", f"{path.name}: {error}") from error
     if not isinstance(model, nn.Module):
-        raise refuse("model", "a module saved by torch.save(model, path), not its parameters alone", type(model).__name__)
+        raise refuse(
+            "model",
+            "a module saved by torch.save(model, path), not its parameters alone",
+            type(model).__name__,
+        )
     return model.eval()
 
 
-def attention_of(model: nn.Module, data: Data, layer: int = 0, x: Tensor | None = None) -> AttentionRows:
+def attention_of(
+    model: nn.Module, data: Data, layer: int = 0, x: Tensor | None = None
+) -> AttentionRows:
     """The attention of one layer of a model on a graph, with the input that reaches it there.
 
-    The model is called once, ``model(x, topology)``, without dropout; the layer's input is caught on its way.
+    The model is called once, ``model(x, topology)``, without dropout; the layer's input is caught
+    on its way.
 
     Args:
-        model: any model with :class:`~graphmask.nn.TopologicalAttention` in it that is called like this library's.
+        model: any model with :class:`~graphmask.nn.TopologicalAttention` in it that is called like
+            this library's.
         data: the graph.
         layer: which of its masked attentions, in the order of its modules. (default: :obj:`0`)
-        x: its input. (default: :obj:`None`, ``data.x``, or ``data.pos`` where that has as many columns as the model takes)
+        x: its input. (default: :obj:`None`, ``data.x``, or ``data.pos`` where that has as many
+            columns as the model takes)
 
     Raises:
         ValueError: where there is no such layer, or the graph has no features that fit.
@@ -88,7 +99,9 @@ def attention_of(model: nn.Module, data: Data, layer: int = 0, x: Tensor | None 
         model.train(training)
     name = f"attention of layer {layer} under {layers[layer].mask!r}"
     inside = caught["topology"]
-    return AttentionRows(layers[layer], caught["x"], inside if isinstance(inside, Topology) else topology, name)
+    return AttentionRows(
+        layers[layer], caught["x"], inside if isinstance(inside, Topology) else topology, name
+    )
 
 
 def _features_of(model: nn.Module, data: Data) -> Tensor:
@@ -98,4 +111,6 @@ def _features_of(model: nn.Module, data: Data) -> Tensor:
         if found is not None and wanted in (None, -1, found.shape[1]):
             return found.float()
     shapes = {name: list(data[name].shape) for name in ("x", "pos") if data.get(name) is not None}
-    raise refuse("data", f"with `x` or `pos` of {wanted} columns, as the model takes", shapes or "neither")
+    raise refuse(
+        "data", f"with `x` or `pos` of {wanted} columns, as the model takes", shapes or "neither"
+    )

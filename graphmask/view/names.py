@@ -25,16 +25,20 @@ def known_masks() -> dict[str, type[TopologicalMask]]:
         >>> known_masks()["power-series"].__name__
         'PowerSeriesMask'
     """
-    found = {name: getattr(masks, name) for name in masks.__all__ if name.endswith("Mask") and name not in _MADE_OF_OTHERS}
+    found = {
+        name: getattr(masks, name)
+        for name in masks.__all__
+        if name.endswith("Mask") and name not in _MADE_OF_OTHERS
+    }
     return {_spell(name.removesuffix("Mask")): kind for name, kind in found.items()}
 
 
 def make_mask(text: str) -> TopologicalMask:
     """A mask from its name and arguments.
 
-    Values are numbers, ``True``, ``False``, ``None``, shapes such as ``28x28``, and classes of :mod:`graphmask.masks` such as
-    ``alpha=Diffusion``, with a starting scale as in ``alpha=Diffusion(2)``. ``budget=16`` is short for a ``ResampledWalks`` of
-    that budget.
+    Values are numbers, ``True``, ``False``, ``None``, shapes such as ``28x28``, and classes of
+    :mod:`graphmask.masks` such as ``alpha=Diffusion``, with a starting scale as in
+    ``alpha=Diffusion(2)``. ``budget=16`` is short for a ``ResampledWalks`` of that budget.
 
     Args:
         text: ``name`` or ``name:argument=value,argument=value``.
@@ -60,7 +64,11 @@ def make_mask(text: str) -> TopologicalMask:
         raise refuse("mask", f"{name} with some of the arguments {', '.join(takes)}", f"{text!r}")
     missing = [each for each, facts in takes.items() if facts.default is facts.empty]
     if set(missing) - set(arguments):
-        raise refuse("mask", f"{name} with its {', '.join(missing)}, such as {name}:{missing[0]}=28x28", f"{text!r}")
+        raise refuse(
+            "mask",
+            f"{name} with its {', '.join(missing)}, such as {name}:{missing[0]}=28x28",
+            f"{text!r}",
+        )
     try:
         return kind(**arguments)
     except TypeError as error:
@@ -83,7 +91,11 @@ def _read_value(text: str) -> Any:
         return tuple(map(int, text.split("x")))
     called = re.fullmatch(r"([A-Za-z]\w*)(?:\(([\d.e+-]+)\))?", text)
     kind = getattr(masks, called[1], None) if called else None
-    if called and isinstance(kind, type) and issubclass(kind, (Coefficients, DistanceFunction, EdgeFunction)):
+    if (
+        called
+        and isinstance(kind, type)
+        and issubclass(kind, (Coefficients, DistanceFunction, EdgeFunction))
+    ):
         return _with_scale(kind, called[2])
     try:
         return ast.literal_eval(text)

@@ -13,7 +13,8 @@ from graphmask.kernels import Pattern
 
 from .sources import Source
 
-# Bytes of the rows of one mask on a page, entries of a row that has no sparse support, and numbers computed for those.
+# Bytes of the rows of one mask on a page, entries of a row that has no sparse support, and numbers
+# computed for those.
 BUDGET = 12 * 2**20
 _TOP = 2048
 _WORK = 2**27
@@ -21,7 +22,9 @@ _CHUNK = 64
 
 
 class Packed(NamedTuple):
-    """Some rows of a matrix. Entries but a node's own are 16-bit shares of the largest of their row and head.
+    """Some rows of a matrix.
+
+    Entries but a node's own are 16-bit shares of the largest of their row and head.
 
     Args:
         nodes: ``[R]`` whose rows these are, rising; all of N where there is room.
@@ -48,8 +51,13 @@ class Packed(NamedTuple):
 
     def encode(self) -> dict[str, Any]:
         """As JSON holds it."""
-        arrays = {name: each for name, each in self._asdict().items() if isinstance(each, np.ndarray)}
-        return {name: encode(each) for name, each in arrays.items()} | {"heads": len(self.own), "share": self.share}
+        arrays = {
+            name: each for name, each in self._asdict().items() if isinstance(each, np.ndarray)
+        }
+        return {name: encode(each) for name, each in arrays.items()} | {
+            "heads": len(self.own),
+            "share": self.share,
+        }
 
 
 def encode(array: np.ndarray) -> dict[str, str]:
@@ -59,7 +67,9 @@ def encode(array: np.ndarray) -> dict[str, str]:
 
 
 def pack(source: Source, node: int, budget: int = BUDGET) -> Packed:
-    """As many rows as fit, that of ``node`` among them; of matrices without sparse support the largest entries of each.
+    """As many rows as fit, that of ``node`` among them.
+
+    Of matrices without sparse support the largest entries of each.
 
     Args:
         source: the matrix.
@@ -79,11 +89,17 @@ def pack(source: Source, node: int, budget: int = BUDGET) -> Packed:
     entries = source.entries()
     per_entry = 4 + 2 * source.heads
     if entries is not None:
-        number = max(1, int(budget / per_entry / max(1.0, entries.pattern.nnz / max(1, source.num_nodes))))
+        number = max(
+            1, int(budget / per_entry / max(1.0, entries.pattern.nnz / max(1, source.num_nodes)))
+        )
         nodes = choose(source.num_nodes, number, node)
-        return _quantise(nodes, *_select(entries.pattern, entries.value, nodes), 1.0, source.num_nodes)
+        return _quantise(
+            nodes, *_select(entries.pattern, entries.value, nodes), 1.0, source.num_nodes
+        )
     top = min(source.num_nodes, _TOP)
-    number = max(1, min(budget // (per_entry * top), _WORK // max(1, source.num_nodes * source.heads)))
+    number = max(
+        1, min(budget // (per_entry * top), _WORK // max(1, source.num_nodes * source.heads))
+    )
     nodes = choose(source.num_nodes, number, node)
     return _quantise(nodes, *_largest(source, nodes, top), source.num_nodes)
 
@@ -96,7 +112,9 @@ def choose(num_nodes: int, number: int, node: int) -> np.ndarray:
     return np.unique(np.append(drawn[: number - 1], node))
 
 
-def _select(pattern: Pattern, value: Tensor, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _select(
+    pattern: Pattern, value: Tensor, nodes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Counts, columns and values of some rows."""
     rowptr = pattern.rowptr.numpy().astype(np.int64)
     counts = np.diff(rowptr)[nodes]
@@ -105,7 +123,9 @@ def _select(pattern: Pattern, value: Tensor, nodes: np.ndarray) -> tuple[np.ndar
     return counts, pattern.col.numpy()[place], value.float().numpy()[:, place]
 
 
-def _largest(source: Source, nodes: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+def _largest(
+    source: Source, nodes: np.ndarray, top: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Counts, columns and values of the largest entries of some rows, and the share of the whole that they make up."""
     counts, cols, values, kept, whole = [], [], [], 0.0, 0.0
     for part in np.array_split(nodes, max(1, -(-len(nodes) // _CHUNK))):
@@ -120,11 +140,21 @@ def _largest(source: Source, nodes: np.ndarray, top: int) -> tuple[np.ndarray, n
         cols.append(best[used].numpy())
         values.append(found[:, used].numpy())
         kept, whole = kept + float(found.abs().sum()), whole + float(rows.abs().sum())
-    return np.concatenate(counts), np.concatenate(cols), np.concatenate(values, 1), kept / whole if whole else 1.0
+    return (
+        np.concatenate(counts),
+        np.concatenate(cols),
+        np.concatenate(values, 1),
+        kept / whole if whole else 1.0,
+    )
 
 
 def _quantise(
-    nodes: np.ndarray, counts: np.ndarray, col: np.ndarray, value: np.ndarray, share: float, num_nodes: int
+    nodes: np.ndarray,
+    counts: np.ndarray,
+    col: np.ndarray,
+    value: np.ndarray,
+    share: float,
+    num_nodes: int,
 ) -> Packed:
     row = np.repeat(np.arange(len(nodes)), counts)
     is_own = col == nodes[row]
@@ -139,5 +169,11 @@ def _quantise(
     narrow = np.uint16 if num_nodes <= 2**16 else np.int32
     ptr = np.append(0, np.bincount(row, minlength=len(nodes)).cumsum()).astype(np.int32)
     return Packed(
-        nodes.astype(np.int32), ptr, col.astype(narrow), np.rint(32767 * units).astype(np.int16), scale, own, float(share)
+        nodes.astype(np.int32),
+        ptr,
+        col.astype(narrow),
+        np.rint(32767 * units).astype(np.int16),
+        scale,
+        own,
+        float(share),
     )

@@ -39,13 +39,23 @@ def write_page(
         "pins": encode(scene.pins),
         "names": scene.names,
         "masks": [
-            {"name": source.name, "about": say_what_is_there(rows, scene.num_nodes), **rows.encode()}
+            {
+                "name": source.name,
+                "about": say_what_is_there(rows, scene.num_nodes),
+                **rows.encode(),
+            }
             for source, rows in zip(sources, packs, strict=True)
         ],
     }
     foot = [f"{scene.num_nodes:,} nodes", *_remarks(scene), note]
     path.write_text(
-        fill("page.html", title=scene.title or "graphmask view", foot="; ".join(filter(None, foot)), figure=figure, data=whole),
+        fill(
+            "page.html",
+            title=scene.title or "graphmask view",
+            foot="; ".join(filter(None, foot)),
+            figure=figure,
+            data=whole,
+        ),
         encoding="utf-8",
     )
 
@@ -56,10 +66,16 @@ def say_what_is_there(rows: Packed, num_nodes: int) -> str:
     which = (
         "A click on any node shows its row."
         if known == num_nodes
-        else (f"Rows of {known:,} of {num_nodes:,} nodes are on this page: a click goes to the nearest of these.")
+        else (
+            f"Rows of {known:,} of {num_nodes:,} nodes are on this page: a click goes to the nearest of these."
+        )
     )
     whole = rows.share > 1 - 1e-9
-    return which if whole else f"{which} Of each row the largest entries are kept, {rows.share:.1%} of all weight."
+    return (
+        which
+        if whole
+        else f"{which} Of each row the largest entries are kept, {rows.share:.1%} of all weight."
+    )
 
 
 def _remarks(scene: Scene) -> list[str]:

@@ -52,7 +52,10 @@ class Picture:
     @cached_property
     def rows(self) -> list[np.ndarray]:
         """``[H, N]`` of each matrix."""
-        return [source.rows(torch.tensor([self.node]))[:, 0].float().cpu().numpy() for source in self.sources]
+        return [
+            source.rows(torch.tensor([self.node]))[:, 0].float().cpu().numpy()
+            for source in self.sources
+        ]
 
     def plotly(self) -> Any:
         """A plotly figure of the first matrix's row.
@@ -62,7 +65,9 @@ class Picture:
         """
         head = min(self.head, self.sources[0].heads - 1)
         weights = self.rows[0][head]
-        return interactive.draw(self.scene, self.node, weights, self._shades(self.rows[0], head), self._title(0, head))
+        return interactive.draw(
+            self.scene, self.node, weights, self._shades(self.rows[0], head), self._title(0, head)
+        )
 
     def matplotlib(self) -> Any:
         """A matplotlib figure: a line of panels per matrix, a panel per head, four heads at most.
@@ -70,19 +75,23 @@ class Picture:
         Raises:
             MissingExtraError: without matplotlib.
         """
-        return still.draw(self.scene, self.node, [self._panels(number) for number in range(len(self.sources))])
+        return still.draw(
+            self.scene, self.node, [self._panels(number) for number in range(len(self.sources))]
+        )
 
     def write_png(self, path: str | Path, dpi: int = 110) -> None:
         """The picture of :meth:`matplotlib`, in the format that the file's ending tells."""
         self.matplotlib().savefig(path, dpi=dpi)
 
     def write_html(self, path: str | Path, budget: int = BUDGET, note: str = "") -> None:
-        """One page that needs no network: a click on a node shows its row; the head and the matrix can be chosen.
+        """One page that needs no network: a click on a node shows its row.
+
+        The head and the matrix can be chosen.
 
         Args:
             path: of the file, written anew.
-            budget: bytes that the rows of one matrix may take, before base64. Where not all fit, the page says so.
-                (default: 12 MiB)
+            budget: bytes that the rows of one matrix may take, before base64. Where not all fit,
+                the page says so. (default: 12 MiB)
             note: a line at the foot of the page. (default: none)
 
         Raises:
@@ -90,7 +99,17 @@ class Picture:
         """
         head = min(self.head, self.sources[0].heads - 1)
         logarithmic = self._shades(self.rows[0], head).logarithmic
-        write_page(Path(path), self.scene, self.sources, self.node, head, self.plotly(), logarithmic, budget, note)
+        write_page(
+            Path(path),
+            self.scene,
+            self.sources,
+            self.node,
+            head,
+            self.plotly(),
+            logarithmic,
+            budget,
+            note,
+        )
 
     def _shades(self, rows: np.ndarray, head: int) -> Shades:
         """Of a row without its own entry, which would pale the rest."""
@@ -107,7 +126,10 @@ class Picture:
         rows, heads = self.rows[number], self.sources[number].heads
         first = max(0, min(self.head, heads - _HEADS))
         chosen = range(first, min(first + _HEADS, heads))
-        return [still.Panel(self._title(number, head), rows[head], self._shades(rows, head)) for head in chosen]
+        return [
+            still.Panel(self._title(number, head), rows[head], self._shades(rows, head))
+            for head in chosen
+        ]
 
     def _repr_png_(self) -> bytes:
         """For notebooks."""
@@ -119,24 +141,28 @@ class Picture:
         return f"Picture(node={self.node}, sources={[source.name for source in self.sources]})"
 
 
-def row(source: Any, data: Data | Topology, node: int = 0, x: Tensor | None = None, head: int = 0) -> Picture:
+def row(
+    source: Any, data: Data | Topology, node: int = 0, x: Tensor | None = None, head: int = 0
+) -> Picture:
     """A row of a mask, of an operator, or of a layer's attention, to look at.
 
     Args:
-        source: a mask, its operator or a :class:`~graphmask.nn.TopologicalAttention`; or a list of these.
-        data: the graph: a PyG ``Data`` with ``edge_index``, ``face`` or ``pos``; or a topology. Nodes without ``pos`` are laid
-            out.
+        source: a mask, its operator or a :class:`~graphmask.nn.TopologicalAttention`; or a list of
+            these.
+        data: the graph: a PyG ``Data`` with ``edge_index``, ``face`` or ``pos``; or a topology.
+            Nodes without ``pos`` are laid out.
         node: whose row. (default: :obj:`0`)
         x: ``[N, C]``, the input of the layer. (default: :obj:`None`, none is needed for masks)
         head: of which head. (default: :obj:`0`)
 
     Returns:
-        A :class:`Picture`, which notebooks show; its ``plotly()``, ``matplotlib()``, ``write_png`` and ``write_html`` give
-        figures and files.
+        A :class:`Picture`, which notebooks show; its ``plotly()``, ``matplotlib()``, ``write_png``
+        and ``write_html`` give figures and files.
 
     Raises:
         TypeError: for another kind of source, or a layer without its input.
-        ValueError: where the mask does not serve the graph, and for a node or head that is not there.
+        ValueError: where the mask does not serve the graph, and for a node or head that is not
+            there.
 
     Cost: a product with the transposed mask, and what preparing it costs; never N x N.
 
@@ -151,7 +177,10 @@ def row(source: Any, data: Data | Topology, node: int = 0, x: Tensor | None = No
         (1, 4)
     """
     if isinstance(data, Topology):
-        topology, data = data, Data(edge_index=data.edge_index, pos=data.pos, num_nodes=data.num_nodes)
+        topology, data = (
+            data,
+            Data(edge_index=data.edge_index, pos=data.pos, num_nodes=data.num_nodes),
+        )
     else:
         data = connect(data)
         topology = Topology.from_data(data)

@@ -14,7 +14,8 @@ from .layout import lay_out
 _EDGES = 40_000
 POINTS = 60_000
 
-# How far marks lie above surfaces, as a share of their extent; and nodes whose names are written beside them.
+# How far marks lie above surfaces, as a share of their extent; and nodes whose names are written
+# beside them.
 _LIFT = 0.007
 _NAMED = 120
 
@@ -69,36 +70,56 @@ class Scene:
 
     @cached_property
     def pins(self) -> np.ndarray:
-        """``[N, D]`` where a chosen node is marked: a little above surfaces, which would hide the mark."""
+        """``[N, D]`` where a chosen node is marked.
+
+        A little above surfaces, which would hide the mark.
+        """
         if not self.is_surface:
             return self.pos
         corners = self.pos[self.face]
         across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         # Triangles that turn the other way enclose a negative volume.
-        if np.einsum("fd,fd->", (corners[:, 0] - self.pos.mean(0)).astype(np.float64), across.astype(np.float64)) < 0:
+        if (
+            np.einsum(
+                "fd,fd->",
+                (corners[:, 0] - self.pos.mean(0)).astype(np.float64),
+                across.astype(np.float64),
+            )
+            < 0
+        ):
             across = -across
         normal = np.zeros_like(self.pos)
         for corner in range(3):
             np.add.at(normal, self.face[:, corner], across)
         normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
-        return (self.pos + _LIFT * np.linalg.norm(np.ptp(self.pos, axis=0)) * normal).astype(np.float32)
+        return (self.pos + _LIFT * np.linalg.norm(np.ptp(self.pos, axis=0)) * normal).astype(
+            np.float32
+        )
 
     def seen_from(self, node: int) -> np.ndarray:
         """The direction ``[3]`` of the eye: on the node's side, and a little above."""
         toward = self.pos[node] - (self.pos.max(0) + self.pos.min(0)) / 2
         toward = toward / (np.linalg.norm(toward) or 1.0)
-        eye = toward + (np.array([0.35, 0.3, 0.45]) if self.is_surface else np.array([0.45, 0.45, 0.4]))
+        eye = toward + (
+            np.array([0.35, 0.3, 0.45]) if self.is_surface else np.array([0.45, 0.45, 0.4])
+        )
         return eye / (np.linalg.norm(eye) or 1.0)
 
     def reach(self, node: int, weights: np.ndarray) -> float:
         """How far from a node the entries of its row lie, as a share of the extent of the whole."""
         used = np.flatnonzero(weights)
         away = np.linalg.norm(self.pos[used] - self.pos[node], axis=1).max(initial=0.0)
-        return float(away / (np.linalg.norm(np.ptp(self.pos, axis=0)) or 1.0)) if self.num_nodes else 0.0
+        return (
+            float(away / (np.linalg.norm(np.ptp(self.pos, axis=0)) or 1.0))
+            if self.num_nodes
+            else 0.0
+        )
 
     def near(self, node: int, reach: float) -> np.ndarray:
         """``[N]`` truth values: who is within that share of the whole extent."""
-        return np.linalg.norm(self.pos - self.pos[node], axis=1) <= reach * np.linalg.norm(np.ptp(self.pos, axis=0))
+        return np.linalg.norm(self.pos - self.pos[node], axis=1) <= reach * np.linalg.norm(
+            np.ptp(self.pos, axis=0)
+        )
 
     def call(self, node: int) -> str:
         """The number of a node, with its name where it has another."""
@@ -131,8 +152,12 @@ def make_scene(data: Data, title: str = "") -> Scene:
     """
     edge_index, face = data.edge_index.cpu().numpy(), data.get("face")
     pos = data.get("pos")
-    places = lay_out(edge_index, data.num_nodes) if pos is None else _flatten(pos.detach().cpu().numpy())
-    triangles = np.zeros((0, 3), np.int32) if face is None else face.cpu().numpy().T.astype(np.int32)
+    places = (
+        lay_out(edge_index, data.num_nodes) if pos is None else _flatten(pos.detach().cpu().numpy())
+    )
+    triangles = (
+        np.zeros((0, 3), np.int32) if face is None else face.cpu().numpy().T.astype(np.int32)
+    )
     names = data.get("node_name")
     return Scene(places, _lines(edge_index), triangles, names, title, pos is None)
 

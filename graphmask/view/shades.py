@@ -10,8 +10,20 @@ import numpy as np
 DECADES = 4
 
 # From nothing to the largest, and from the most negative to the largest.
-RISING = ((0.0, "#e4e4ea"), (0.03, "#fde0ae"), (0.35, "#f79540"), (0.7, "#c2285f"), (1.0, "#3a0e52"))
-SIGNED = ((0.0, "#173f7a"), (0.25, "#5b9bd5"), (0.5, "#e4e4ea"), (0.75, "#f08a5d"), (1.0, "#a3133a"))
+RISING = (
+    (0.0, "#e4e4ea"),
+    (0.03, "#fde0ae"),
+    (0.35, "#f79540"),
+    (0.7, "#c2285f"),
+    (1.0, "#3a0e52"),
+)
+SIGNED = (
+    (0.0, "#173f7a"),
+    (0.25, "#5b9bd5"),
+    (0.5, "#e4e4ea"),
+    (0.75, "#f08a5d"),
+    (1.0, "#a3133a"),
+)
 PLAIN = "#b9bac4"
 CHOSEN = "#0a7d57"
 
@@ -32,7 +44,10 @@ class Shades:
 
     @classmethod
     def of(cls, weights: np.ndarray, signed: bool) -> Shades:
-        """The scale of a row without its own entry; logarithmic where most of it would look like nothing."""
+        """The scale of a row without its own entry.
+
+        Logarithmic where most of it would look like nothing.
+        """
         size = np.abs(weights[weights != 0])
         largest = float(size.max()) if size.size else 0.0
         return cls(largest, signed, bool(size.size and np.median(size) < 0.05 * largest))
@@ -53,7 +68,9 @@ class Shades:
     def ticks(self) -> tuple[list[float], list[str]]:
         """Levels of the colour bar, and the weights there."""
         if self.logarithmic:
-            marks = [(1 - power / DECADES, self.largest * 10.0**-power) for power in range(DECADES + 1)]
+            marks = [
+                (1 - power / DECADES, self.largest * 10.0**-power) for power in range(DECADES + 1)
+            ]
         else:
             marks = [(share, self.largest * share) for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
         marks = sorted(marks)

@@ -56,7 +56,9 @@ class MaskRows(Source):
         ValueError: where the mask does not serve this graph.
     """
 
-    def __init__(self, mask: TopologicalMask | MaskOperator, topology: Topology | None = None, name: str = "") -> None:
+    def __init__(
+        self, mask: TopologicalMask | MaskOperator, topology: Topology | None = None, name: str = ""
+    ) -> None:
         if isinstance(mask, TopologicalMask):
             assert topology is not None
             with torch.no_grad():
@@ -77,7 +79,9 @@ class MaskRows(Source):
 
 
 class AttentionRows(Source):
-    """Rows of the attention of a layer: see :meth:`graphmask.nn.TopologicalAttention.attention_rows`.
+    """Rows of the attention of a layer.
+
+    See :meth:`graphmask.nn.TopologicalAttention.attention_rows`.
 
     Args:
         attention: the layer.
@@ -86,8 +90,14 @@ class AttentionRows(Source):
         name: in titles. (default: the layer itself)
     """
 
-    def __init__(self, attention: TopologicalAttention, x: Tensor, topology: Topology, name: str = "") -> None:
-        super().__init__(name or f"attention under {attention.mask!r}", attention.mask.prepare(topology), attention.heads)
+    def __init__(
+        self, attention: TopologicalAttention, x: Tensor, topology: Topology, name: str = ""
+    ) -> None:
+        super().__init__(
+            name or f"attention under {attention.mask!r}",
+            attention.mask.prepare(topology),
+            attention.heads,
+        )
         self.attention, self.x = attention, x
 
     def rows(self, nodes: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ from .shades import CHOSEN, PLAIN, Shades
 # Triangles that are drawn one by one at most: a surface of more is drawn by its vertices.
 _TRIANGLES = 80_000
 
-# A row that reaches less far than this share of the whole is drawn with its neighbourhood alone, so many times as wide.
+# A row that reaches less far than this share of the whole is drawn with its neighbourhood alone, so
+# many times as wide.
 _SPECK = 0.08
 _MARGIN = 3.0
 
@@ -35,7 +36,9 @@ class Panel(NamedTuple):
 
 
 def draw(scene: Scene, node: int, lines: Sequence[Sequence[Panel]]) -> Any:
-    """A figure of its own, without pyplot: no window system is asked for and no global state is left behind.
+    """A figure of its own, without pyplot.
+
+    No window system is asked for and no global state is left behind.
 
     Raises:
         MissingExtraError: without matplotlib.
@@ -63,7 +66,11 @@ def _draw_panel(figure: Any, axes: Any, scene: Scene, node: int, panel: Panel) -
     norm = colors.Normalize(-1 if panel.shades.signed else 0, 1)
     levels = panel.shades.levels(panel.weights)
     reach = scene.reach(node, panel.weights)
-    here = scene.near(node, _MARGIN * reach) if 0 < reach < _SPECK and not scene.is_surface else np.ones(len(levels), bool)
+    here = (
+        scene.near(node, _MARGIN * reach)
+        if 0 < reach < _SPECK and not scene.is_surface
+        else np.ones(len(levels), bool)
+    )
     if scene.is_surface and len(scene.face) <= _TRIANGLES:
         levels[node] = 1
         _draw_triangles(axes, scene, scale(norm(levels)))
@@ -72,10 +79,20 @@ def _draw_panel(figure: Any, axes: Any, scene: Scene, node: int, panel: Panel) -
     pos = _turn(scene, scene.pins[[node]]).T
     if scene.in_space:
         x, y, z = _turn(scene, scene.seen_from(node)[None])[0]
-        axes.view_init(elev=float(np.degrees(np.arcsin(z))), azim=float(np.degrees(np.arctan2(y, x))))
+        axes.view_init(
+            elev=float(np.degrees(np.arcsin(z))), azim=float(np.degrees(np.arctan2(y, x)))
+        )
     size = 40 if scene.is_surface else (scene.size * 1.6) ** 2
     face = CHOSEN if scene.in_space else "none"
-    axes.scatter(*pos, s=size, c=face, edgecolors=CHOSEN, linewidths=2, marker="D" if scene.in_space else "o", zorder=9)
+    axes.scatter(
+        *pos,
+        s=size,
+        c=face,
+        edgecolors=CHOSEN,
+        linewidths=2,
+        marker="D" if scene.in_space else "o",
+        zorder=9,
+    )
     title = panel.title if here.all() else f"{panel.title}\n{here.sum():,} nodes around it"
     axes.set_title(title, fontsize=8, wrap=True)
     axes.set_axis_off()
@@ -86,7 +103,9 @@ def _draw_panel(figure: Any, axes: Any, scene: Scene, node: int, panel: Panel) -
         axes.set_aspect("equal")
     places, texts = panel.shades.ticks()
     shown = require("matplotlib.cm", extra="viz").ScalarMappable(norm, scale)
-    figure.colorbar(shown, ax=axes, shrink=0.6, fraction=0.05, pad=0.01).set_ticks(places, labels=texts, fontsize=7)
+    figure.colorbar(shown, ax=axes, shrink=0.6, fraction=0.05, pad=0.01).set_ticks(
+        places, labels=texts, fontsize=7
+    )
 
 
 def _turn(scene: Scene, pos: np.ndarray) -> np.ndarray:
@@ -94,23 +113,44 @@ def _turn(scene: Scene, pos: np.ndarray) -> np.ndarray:
     return pos[:, [2, 0, 1]] if scene.is_surface else pos
 
 
-def _draw_points(axes: Any, scene: Scene, node: int, levels: np.ndarray, here: np.ndarray, scale: Any, norm: Any) -> None:
+def _draw_points(
+    axes: Any, scene: Scene, node: int, levels: np.ndarray, here: np.ndarray, scale: Any, norm: Any
+) -> None:
     pos, options = _turn(scene, scene.pos), {"depthshade": False} if scene.in_space else {}
     if len(scene.edges):
-        lines = require("mpl_toolkits.mplot3d.art3d", extra="viz").Line3DCollection if scene.in_space else _lines_of()
+        lines = (
+            require("mpl_toolkits.mplot3d.art3d", extra="viz").Line3DCollection
+            if scene.in_space
+            else _lines_of()
+        )
         inside = scene.edges[here[scene.edges].all(1)]
         axes.add_collection(lines(pos[inside], colors="#d3d4dc", linewidths=0.6, zorder=0))
     shown = scene.shown() if here.all() else np.flatnonzero(here)
     shown = shown[levels[shown] == 0]
     area = 0.8 * size_of_dots(len(shown)) ** 2
     axes.scatter(
-        *pos[shown].T, s=0.3 * area, c=PLAIN, alpha=scene.haze if here.all() else 1.0, linewidths=0, zorder=1, **options
+        *pos[shown].T,
+        s=0.3 * area,
+        c=PLAIN,
+        alpha=scene.haze if here.all() else 1.0,
+        linewidths=0,
+        zorder=1,
+        **options,
     )
     others = np.flatnonzero(levels)
     others = others[others != node][:POINTS]
     # The heaviest last, on top.
     others = others[np.argsort(np.abs(levels[others]), kind="stable")]
-    axes.scatter(*pos[others].T, s=area, c=levels[others], cmap=scale, norm=norm, linewidths=0, zorder=2, **options)
+    axes.scatter(
+        *pos[others].T,
+        s=area,
+        c=levels[others],
+        cmap=scale,
+        norm=norm,
+        linewidths=0,
+        zorder=2,
+        **options,
+    )
     if scene.in_space:
         axes.auto_scale_xyz(*pos[here].T)
     for name, place in zip(scene.names or (), pos if scene.is_labelled else (), strict=False):
@@ -129,6 +169,8 @@ def _draw_triangles(axes: Any, scene: Scene, colour: np.ndarray) -> None:
     light = 0.72 + 0.28 * np.abs(normal @ np.array([0.6, 0.35, 0.72]))
     shaded = colour[scene.face].mean(1)
     shaded[:, :3] *= light[:, None]
-    faces = require("mpl_toolkits.mplot3d.art3d", extra="viz").Poly3DCollection(corners, facecolors=shaded, edgecolors="none")
+    faces = require("mpl_toolkits.mplot3d.art3d", extra="viz").Poly3DCollection(
+        corners, facecolors=shaded, edgecolors="none"
+    )
     axes.add_collection3d(faces)
     axes.auto_scale_xyz(*pos.T)

@@ -18,7 +18,8 @@ _TINY = torch.finfo(torch.double).tiny
 class Adjacency(NamedTuple):
     """W in float64, the entries of each row from the largest to the smallest.
 
-    ``reach [nnz]`` holds the running sums of their sizes, ``mass [N]`` the whole sums. Running sums depend in their last bits
+    ``reach [nnz]`` holds the running sums of their sizes, ``mass [N]`` the whole sums. Running sums
+    depend in their last bits
     on the rows before: they decide which terms are drawn, and never enter a weight.
     """
 
@@ -39,7 +40,11 @@ class Adjacency(NamedTuple):
 
 def multiply(left: Rows, right: Rows) -> Rows:
     """The sparse product; by scipy on CPU, by forming and summing its terms elsewhere."""
-    return _multiply_scipy(left, right) if left.weight.device.type == "cpu" else _multiply_torch(left, right)
+    return (
+        _multiply_scipy(left, right)
+        if left.weight.device.type == "cpu"
+        else _multiply_torch(left, right)
+    )
 
 
 def _multiply_scipy(left: Rows, right: Rows) -> Rows:
@@ -50,21 +55,26 @@ def _multiply_scipy(left: Rows, right: Rows) -> Rows:
 
 
 def _to_scipy(rows: Rows, width: int) -> csr_matrix:
-    return csr_matrix((rows.weight.numpy(), rows.col.numpy(), rows.ptr.numpy()), shape=(len(rows.ptr) - 1, width))
+    return csr_matrix(
+        (rows.weight.numpy(), rows.col.numpy(), rows.ptr.numpy()), shape=(len(rows.ptr) - 1, width)
+    )
 
 
 def _multiply_torch(left: Rows, right: Rows) -> Rows:
     owner, entry = ranges(right.ptr[left.col], right.counts[left.col])
     shape = len(left.ptr) - 1, len(right.ptr) - 1
-    return sum_places(left.row[owner], right.col[entry], left.weight[owner] * right.weight[entry], shape)
+    return sum_places(
+        left.row[owner], right.col[entry], left.weight[owner] * right.weight[entry], shape
+    )
 
 
 def sample_product(left: Rows, right: Adjacency, number: int, draw: Tensor) -> Rows:
     r"""An unbiased estimate of ``left @ right`` from about ``number`` terms of each row, without forming the other terms.
 
-    With c = (sum of the sizes of a row's terms) / number, terms of at least c are formed. In the running sum of the sizes of
-    the others, one point in every stretch of length c is drawn, and the term it falls into counts as one of size c. Formed
-    terms come first within each row of ``right``, and prefix sums find the drawn ones: the cost is that of what is kept.
+    With c = (sum of the sizes of a row's terms) / number, terms of at least c are formed. In the
+    running sum of the sizes of the others, one point in every stretch of length c is drawn, and the
+    term it falls into counts as one of size c. Formed terms come first within each row of
+    ``right``, and prefix sums find the drawn ones: the cost is that of what is kept.
 
     Args:
         left: rows.
@@ -79,16 +89,28 @@ def sample_product(left: Rows, right: Adjacency, number: int, draw: Tensor) -> R
     formed, heavy = ranges(begin, split - begin)
 
     passed = _reach_before(right, begin, split)
-    light = torch.where(split < end, size * (_reach_before(right, begin, end) - passed), 0).clamp(min=0) / unit
+    light = (
+        torch.where(split < end, size * (_reach_before(right, begin, end) - passed), 0).clamp(min=0)
+        / unit
+    )
     last = running_sums(light, left) + draw[row]
     first = last - light
-    drawn, point = ranges(torch.floor(first).long() + 1, (torch.floor(last) - torch.floor(first)).long())
+    drawn, point = ranges(
+        torch.floor(first).long() + 1, (torch.floor(last) - torch.floor(first)).long()
+    )
     goal = passed[drawn] + (point - first[drawn]) * unit[drawn] / size[drawn]
     tail = _search(split[drawn], end[drawn] - 1, lambda entry, x: right.reach[entry] >= goal[x])
 
-    weight = torch.cat([left.weight[formed] * W.weight[heavy], unit[drawn].copysign(left.weight[drawn] * W.weight[tail])])
+    weight = torch.cat(
+        [
+            left.weight[formed] * W.weight[heavy],
+            unit[drawn].copysign(left.weight[drawn] * W.weight[tail]),
+        ]
+    )
     shape = len(left.ptr) - 1, len(W.ptr) - 1
-    return sum_places(row[torch.cat([formed, drawn])], W.col[torch.cat([heavy, tail])], weight, shape)
+    return sum_places(
+        row[torch.cat([formed, drawn])], W.col[torch.cat([heavy, tail])], weight, shape
+    )
 
 
 def _reach_before(W: Adjacency, begin: Tensor, end: Tensor) -> Tensor:
@@ -102,5 +124,8 @@ def _search(low: Tensor, high: Tensor, holds: Callable[[Tensor, Tensor], Tensor]
     while bool((low < high).any()):
         middle = torch.div(low + high, 2, rounding_mode="floor")
         found = holds(middle.clamp(max=int(high.max()) - 1), x)
-        low, high = torch.where(found | (low == high), low, middle + 1), torch.where(found & (low < high), middle, high)
+        low, high = (
+            torch.where(found | (low == high), low, middle + 1),
+            torch.where(found & (low < high), middle, high),
+        )
     return low

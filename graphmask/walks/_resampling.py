@@ -1,6 +1,9 @@
-"""How ResampledWalks draws: in torch here, on any device; compiled for CPUs in ``_resampling_numba``.
+"""How ResampledWalks draws: in torch here, on any device.
 
-The two draw from one law. They meet the entries of a row in different orders, so that one seed gives other draws from each.
+Compiled for CPUs in ``_resampling_numba``.
+
+The two draw from one law. They meet the entries of a row in different orders, so that one seed
+gives other draws from each.
 """
 
 from __future__ import annotations
@@ -16,8 +19,9 @@ from ._rows import Rows, pointers, row_sums, running_sums
 # Numbers this close, relatively, are equal to a threshold.
 TIE = 1e-9
 
-# Terms of a row of a product, per entry that the row may keep: up to the first number all are formed, beyond it the second is
-# drawn. Forming a term takes a fraction of the time of drawing one, and twice the entries is where errors stop falling.
+# Terms of a row of a product, per entry that the row may keep: up to the first number all are
+# formed, beyond it the second is drawn. Forming a term takes a fraction of the time of drawing one,
+# and twice the entries is where errors stop falling.
 FORMED = 64
 SAMPLED = 2
 
@@ -38,7 +42,10 @@ class Plan(NamedTuple):
 
     @property
     def formed(self) -> int:
-        """Largest number of terms that a row of a product forms: at least all within a ball that fits the budget."""
+        """Largest number of terms that a row of a product forms.
+
+        At least all within a ball that fits the budget.
+        """
         return max(FORMED * self.width, self.budget**2)
 
     @property
@@ -48,19 +55,25 @@ class Plan(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """The pairs of some rows: ``counts [R]``, ``col [P]``, rising in each row, and ``value [P, K + 1]`` by hops."""
+    """The pairs of some rows.
+
+    ``counts [R]``, ``col [P]``, rising in each row, and ``value [P, K + 1]`` by hops.
+    """
 
     counts: Tensor
     col: Tensor
     value: Tensor
 
 
-def draw_rows(start: Tensor, threshold: Tensor, draws: Tensor, W: Adjacency, plan: Plan, dtype: torch.dtype) -> Drawn:
+def draw_rows(
+    start: Tensor, threshold: Tensor, draws: Tensor, W: Adjacency, plan: Plan, dtype: torch.dtype
+) -> Drawn:
     """The walks from the nodes ``start [R]``.
 
     Args:
         start: nodes.
-        threshold: ``[R]``, to which pairs of smaller scores are resampled in rows of more pairs than the budget.
+        threshold: ``[R]``, to which pairs of smaller scores are resampled in rows of more pairs
+            than the budget.
         draws: ``[R, 1 + 2K]`` uniform numbers.
         W: what to walk on.
         plan: what a row may hold.
@@ -73,7 +86,9 @@ def draw_rows(start: Tensor, threshold: Tensor, draws: Tensor, W: Adjacency, pla
     for hop in range(1, plan.hops + 1):
         state = thin(_step(state, W, plan, draws[:, 2 * hop - 1]), plan.width, draws[:, 2 * hop])
         visits.append(state)
-    key, pair = torch.unique(torch.cat([each.row * size + each.col for each in visits]), return_inverse=True)
+    key, pair = torch.unique(
+        torch.cat([each.row * size + each.col for each in visits]), return_inverse=True
+    )
     value = torch.zeros(len(key), len(visits), dtype=torch.double, device=key.device)
     hops = torch.cat([torch.full_like(each.col, hop) for hop, each in enumerate(visits)])
     value[pair, hops] = torch.cat([each.weight for each in visits])
@@ -89,14 +104,25 @@ def _step(state: Rows, W: Adjacency, plan: Plan, draw: Tensor) -> Rows:
     wide = (terms > plan.formed)[state.row]
     if not bool(wide.any()):
         return multiply(state, W.rows)
-    parts = [multiply(state.keep(~wide), W.rows), sample_product(state.keep(wide), W, plan.sampled, draw)]
+    parts = [
+        multiply(state.keep(~wide), W.rows),
+        sample_product(state.keep(wide), W, plan.sampled, draw),
+    ]
     order = torch.argsort(torch.cat([part.row for part in parts]), stable=True)
-    col, weight = (torch.cat(both)[order] for both in ([part.col for part in parts], [part.weight for part in parts]))
+    col, weight = (
+        torch.cat(both)[order]
+        for both in ([part.col for part in parts], [part.weight for part in parts])
+    )
     return Rows(parts[0].ptr + parts[1].ptr, col, weight)
 
 
-def _choose(pairs: Rows, value: Tensor, sure: Tensor, threshold: Tensor, plan: Plan, draw: Tensor) -> Drawn:
-    """The pairs, which weigh their scores: those that are heavy or ``sure`` as they are, light ones resampled."""
+def _choose(
+    pairs: Rows, value: Tensor, sure: Tensor, threshold: Tensor, plan: Plan, draw: Tensor
+) -> Drawn:
+    """The pairs, which weigh their scores.
+
+    Those that are heavy or ``sure`` as they are, light ones resampled.
+    """
     full = pairs.keep((pairs.counts > plan.limit)[pairs.row])
     threshold = torch.maximum(threshold, find_thresholds(full.weight, full.counts, plan.limit))
     threshold = torch.where(pairs.counts > plan.budget, threshold, 0)
@@ -106,8 +132,13 @@ def _choose(pairs: Rows, value: Tensor, sure: Tensor, threshold: Tensor, plan: P
 
 
 def score(value: Tensor, decay: float) -> Tensor:
-    """``[P]``, sum_t decay^t |value_t|: how much a pair matters to a mask whose coefficients fall like decay^t."""
-    return value.abs().double() @ (decay ** torch.arange(value.shape[1], dtype=torch.double, device=value.device))
+    """``[P]``, sum_t decay^t |value_t|.
+
+    How much a pair matters to a mask whose coefficients fall like decay^t.
+    """
+    return value.abs().double() @ (
+        decay ** torch.arange(value.shape[1], dtype=torch.double, device=value.device)
+    )
 
 
 def thin(rows: Rows, budget: int, draw: Tensor) -> Rows:
@@ -123,11 +154,15 @@ def thin(rows: Rows, budget: int, draw: Tensor) -> Rows:
     return rows._replace(weight=weight).keep(keep)
 
 
-def resample(rows: Rows, threshold: Tensor, draw: Tensor, sure: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Which entries of non-negative rows survive, and what they weigh then; one systematic draw for each row.
+def resample(
+    rows: Rows, threshold: Tensor, draw: Tensor, sure: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Which entries of non-negative rows survive, and what they weigh then.
 
-    Those above their row's ``threshold [R]`` or ``sure [nnz]`` stay as they are; a lighter one survives with the chance
-    weight / threshold.
+    One systematic draw for each row.
+
+    Those above their row's ``threshold [R]`` or ``sure [nnz]`` stay as they are; a lighter one
+    survives with the chance weight / threshold.
     """
     bound = threshold[rows.row]
     kept = (rows.weight > (1 + TIE) * bound) & (rows.weight > 0)
@@ -142,9 +177,10 @@ def resample(rows: Rows, threshold: Tensor, draw: Tensor, sure: Tensor | None = 
 def find_thresholds(size: Tensor, counts: Tensor, budget: Tensor | int) -> Tensor:
     r"""``[R]``, the c of each row of non-negative numbers with :math:`\sum_j \min(s_j / c, 1) =` budget.
 
-    From c = sum / budget downwards: numbers above c are set apart, the rest shares what is left of the budget, until nothing
-    more stands out. Each pass sets at least one more number apart, so that it ends, and in practice after a few. Numbers that
-    exceed c by rounding alone are not set apart: the budget could not be left with nothing to share.
+    From c = sum / budget downwards: numbers above c are set apart, the rest shares what is left of
+    the budget, until nothing more stands out. Each pass sets at least one more number apart, so
+    that it ends, and in practice after a few. Numbers that exceed c by rounding alone are not set
+    apart: the budget could not be left with nothing to share.
     """
     apart = torch.zeros_like(size, dtype=torch.bool)
     while True:

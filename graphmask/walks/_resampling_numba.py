@@ -1,4 +1,7 @@
-"""The resampling of ``_resampling``, compiled for CPUs: a row walks from end to end in the cache, several rows side by side."""
+"""The resampling of ``_resampling``, compiled for CPUs.
+
+A row walks from end to end in the cache, several rows side by side.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +20,35 @@ from ._resampling import TIE, Drawn, Plan
 _BLOCK = 1024
 
 
-def draw_rows(start: Tensor, threshold: Tensor, draws: Tensor, W: Adjacency, plan: Plan, dtype: torch.dtype) -> Drawn:
+def draw_rows(
+    start: Tensor, threshold: Tensor, draws: Tensor, W: Adjacency, plan: Plan, dtype: torch.dtype
+) -> Drawn:
     """As in ``_resampling``, with values of a dtype; on as many threads as torch uses."""
-    matrix = tuple(part.numpy() for part in (W.rows.ptr, W.rows.col.int(), W.rows.weight, W.reach, W.mass))
+    matrix = tuple(
+        part.numpy() for part in (W.rows.ptr, W.rows.col.int(), W.rows.weight, W.reach, W.mass)
+    )
     kind = np.float32 if dtype == torch.float32 else np.float64
 
     def draw(block: slice) -> tuple[np.ndarray, ...]:
         nodes, bounds, numbers = (part[block].numpy() for part in (start, threshold, draws))
         room = len(nodes) * min(plan.limit + 2, plan.hops * (plan.width + 2) + 1)
-        counts, col, value = np.empty(len(nodes), np.int64), np.empty(room, np.int32), np.empty((room, plan.hops + 1), kind)
-        number = _draw(matrix, nodes, bounds, numbers, tuple(plan), plan.formed, plan.sampled, counts, col, value)
+        counts, col, value = (
+            np.empty(len(nodes), np.int64),
+            np.empty(room, np.int32),
+            np.empty((room, plan.hops + 1), kind),
+        )
+        number = _draw(
+            matrix,
+            nodes,
+            bounds,
+            numbers,
+            tuple(plan),
+            plan.formed,
+            plan.sampled,
+            counts,
+            col,
+            value,
+        )
         # Copies: views would keep the room of the whole block.
         return counts, col[:number].copy(), value[:number].copy()
 
@@ -37,7 +59,9 @@ def draw_rows(start: Tensor, threshold: Tensor, draws: Tensor, W: Adjacency, pla
             parts = list(pool.map(draw, blocks))
     else:
         parts = [draw(block) for block in blocks]
-    counts, col, value = (torch.from_numpy(np.concatenate(part)) for part in zip(*parts, strict=True))
+    counts, col, value = (
+        torch.from_numpy(np.concatenate(part)) for part in zip(*parts, strict=True)
+    )
     return Drawn(counts, col, value)
 
 
@@ -46,14 +70,20 @@ def _draw(W, start, threshold, draws, plan, formed, sampled, counts, col, value)
     """Rows into ``counts``, ``col`` and ``value``; returns the number of their pairs."""
     hops, width, budget, limit, decay = plan
     size = len(W[0]) - 1
-    # Per node: the product's entry, which is zero between products, and the pair of this row, or -1.
+    # Per node: the product's entry, which is zero between products, and the pair of this row, or
+    # -1.
     total, pair_of = np.zeros(size), np.full(size, -1, np.int32)
-    # Terms that cancel exactly leave a node that is met again, so that it is noted once for each time.
+    # Terms that cancel exactly leave a node that is met again, so that it is noted once for each
+    # time.
     most = formed + 2 * sampled + 2
     touched, size_of = np.empty(most, np.int32), np.empty(most)
     state_col, state = np.empty(width + 2, np.int32), np.empty(width + 2)
     room = hops * (width + 2) + 1
-    pair_col, score, pair_value = np.empty(room, np.int32), np.empty(room), np.empty((room, hops + 1))
+    pair_col, score, pair_value = (
+        np.empty(room, np.int32),
+        np.empty(room),
+        np.empty((room, hops + 1)),
+    )
     chosen, factor_of = np.empty(room, np.int64), np.empty(room)
     number = 0
     for row in range(len(start)):
@@ -61,8 +91,20 @@ def _draw(W, start, threshold, draws, plan, formed, sampled, counts, col, value)
         length, pairs, share = 1, 0, 1.0
         for hop in range(hops + 1):
             if hop > 0:
-                length = _multiply(W, state_col, state, length, formed, sampled, draws[row, 2 * hop - 1], total, touched)
-                length = _thin(total, touched, length, width, draws[row, 2 * hop], size_of, state_col, state)
+                length = _multiply(
+                    W,
+                    state_col,
+                    state,
+                    length,
+                    formed,
+                    sampled,
+                    draws[row, 2 * hop - 1],
+                    total,
+                    touched,
+                )
+                length = _thin(
+                    total, touched, length, width, draws[row, 2 * hop], size_of, state_col, state
+                )
                 share *= decay
             for x in range(length):
                 node, weight = state_col[x], state[x]
@@ -94,7 +136,8 @@ def _draw(W, start, threshold, draws, plan, formed, sampled, counts, col, value)
 def _multiply(W, state_col, state, length, formed, sampled, draw, total, touched):  # type: ignore[no-untyped-def]
     """The state times W into ``total``; returns the number of nodes that it has ``touched``.
 
-    The addition stands here twice: as a function of its own it was not inlined, and took three quarters of the time.
+    The addition stands here twice: as a function of its own it was not inlined, and took three
+    quarters of the time.
     """
     ptr, col, weight, reach, mass = W
     terms = 0
@@ -143,7 +186,10 @@ def _multiply(W, state_col, state, length, formed, sampled, draw, total, touched
 
 @compiled
 def _thin(total, touched, length, width, draw, size, state_col, state):  # type: ignore[no-untyped-def]
-    """The entries of ``total`` into the state, at most about ``width`` of them; returns their number."""
+    """The entries of ``total`` into the state, at most about ``width`` of them.
+
+    Returns their number.
+    """
     bound = 0.0
     if length > width:
         for x in range(length):
@@ -168,7 +214,10 @@ def _thin(total, touched, length, width, draw, size, state_col, state):  # type:
 
 @compiled
 def _choose(score, pairs, bound, draw, chosen, factor_of):  # type: ignore[no-untyped-def]
-    """The pairs that stay, and by what their values are multiplied; returns their number. The first, the node itself, stays."""
+    """The pairs that stay, and by what their values are multiplied; returns their number.
+
+    The first, the node itself, stays.
+    """
     kept, passed = 0, draw
     for pair in range(pairs):
         factor = 1.0

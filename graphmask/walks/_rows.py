@@ -1,4 +1,7 @@
-"""Sparse rows and sums over them: what samplers that carry whole distributions are made of. Letters: R rows, P pairs."""
+"""Sparse rows and sums over them: what samplers that carry whole distributions are made of.
+
+Letters: R rows, P pairs.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,9 @@ class Rows(NamedTuple):
     @property
     def row(self) -> Tensor:
         """``[nnz]``, row of each entry."""
-        return torch.arange(len(self.ptr) - 1, device=self.col.device).repeat_interleave(self.counts)
+        return torch.arange(len(self.ptr) - 1, device=self.col.device).repeat_interleave(
+            self.counts
+        )
 
     def keep(self, entries: Tensor) -> Rows:
         """The entries at which the mask ``[nnz]`` is true."""
@@ -39,7 +44,10 @@ def pointers(row: Tensor, num_rows: int) -> Tensor:
 
 
 def row_sums(value: Tensor, counts: Tensor) -> Tensor:
-    """``[R]`` sums of values that follow each other row by row; in one order, so that they are the same at every run."""
+    """``[R]`` sums of values that follow each other row by row.
+
+    In one order, so that they are the same at every run.
+    """
     if not len(counts):
         return value.new_zeros(0)
     return torch.segment_reduce(value, "sum", lengths=counts, initial=0)
@@ -53,14 +61,20 @@ def running_sums(value: Tensor, rows: Rows) -> Tensor:
 
 
 def ranges(begin: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-    """The integers of the ranges ``begin + [0, counts)``, one range after the other: whose they are, and they themselves."""
+    """The integers of the ranges ``begin + [0, counts)``, one range after the other.
+
+    Whose they are, and they themselves.
+    """
     owner = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
     first = counts.cumsum(0) - counts
     return owner, begin[owner] + torch.arange(len(owner), device=counts.device) - first[owner]
 
 
 def sum_places(row: Tensor, col: Tensor, weight: Tensor, shape: tuple[int, int]) -> Rows:
-    """Entries in any order as rows that rise in columns; those of one place are summed, in the order given."""
+    """Entries in any order as rows that rise in columns.
+
+    Those of one place are summed, in the order given.
+    """
     key, order = torch.sort(row * shape[1] + col, stable=True)
     key, count = torch.unique_consecutive(key, return_counts=True)
     row = torch.div(key, shape[1], rounding_mode="floor")

@@ -15,9 +15,9 @@ from .paths import PathSampler
 class Antithetic(CoupledLengths):
     r"""Lengths of some law for walks in pairs, of which one halts by a uniform u, the other by :math:`(u + 1/2) \bmod 1`.
 
-    Every hop has a u of its own. A walk halts before hop t where its number is below :math:`1 - P(L \ge t) / P(L \ge t - 1)`:
-    as long as this is at most 1/2, the two of a pair never halt before the same hop. Of an odd number of walks the last has
-    no partner.
+    Every hop has a u of its own. A walk halts before hop t where its number is below :math:`1 - P(L
+    \ge t) / P(L \ge t - 1)`: as long as this is at most 1/2, the two of a pair never halt before
+    the same hop. Of an odd number of walks the last has no partner.
 
     Args:
         law: of each length.
@@ -36,7 +36,9 @@ class Antithetic(CoupledLengths):
     """
 
     def lengths(self, place: Tensor, n_walks: int, hops: int, seed: int | Tensor) -> Tensor:
-        source = stream(seed, place.unsqueeze(1), torch.arange((n_walks + 1) // 2, device=place.device))
+        source = stream(
+            seed, place.unsqueeze(1), torch.arange((n_walks + 1) // 2, device=place.device)
+        )
         survival = self.survival(hops)
         length = torch.zeros(len(place), n_walks, dtype=torch.long, device=place.device)
         going = torch.ones_like(length, dtype=torch.bool)
@@ -48,10 +50,13 @@ class Antithetic(CoupledLengths):
 
 
 class AntitheticWalks(PathSampler):
-    """Walks as of :class:`IIDWalks`, in pairs that halt at different hops: :class:`Antithetic` geometric lengths.
+    """Walks as of :class:`IIDWalks`, in pairs that halt at different hops.
 
-    Every walk by itself is what it is among independent ones, and all stays unbiased. For the 2-regularised Laplacian kernel
-    the source proves a lower variance, under conditions on the graph.
+    :class:`Antithetic` geometric lengths.
+
+    Every walk by itself is what it is among independent ones, and all stays unbiased. For the
+    2-regularised Laplacian kernel the source proves a lower variance, under conditions on the
+    graph.
 
     Args:
         n_walks: n; of an odd number the last has no partner. (default: :obj:`32`)
@@ -74,5 +79,11 @@ class AntitheticWalks(PathSampler):
         tensor([0.0000, 0.7071, 0.0000])
     """
 
-    def __init__(self, n_walks: int = 32, p_halt: float = 0.1, hops: int = 8, normalization: Normalization = "sym") -> None:
+    def __init__(
+        self,
+        n_walks: int = 32,
+        p_halt: float = 0.1,
+        hops: int = 8,
+        normalization: Normalization = "sym",
+    ) -> None:
         super().__init__(n_walks, Antithetic(Geometric(p_halt)), hops, normalization)

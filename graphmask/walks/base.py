@@ -16,12 +16,16 @@ from graphmask.topology import Normalization, Topology, check_normalization
 
 
 class WalkSampler(Recorded, ABC):
-    r"""Draws sparse :math:`S_0, \dots, S_K` with :math:`E[S_t] = W^t`: ``sampler(topology, generator) -> Walks``.
+    r"""Draws sparse :math:`S_0, \dots, S_K` with :math:`E[S_t] = W^t`.
 
-    A subclass gives ``_draw``. Every draw is a function of the seed and of the node's place in its own graph, so that a graph
-    gets the same walks alone and inside any batch; one generator gives the same walks at every first call.
+    ``sampler(topology, generator) -> Walks``.
 
-    A class whose draws are differentiable in the edge weights, and unbiased for the derivative too, sets ``differentiable``.
+    A subclass gives ``_draw``. Every draw is a function of the seed and of the node's place in its
+    own graph, so that a graph gets the same walks alone and inside any batch; one generator gives
+    the same walks at every first call.
+
+    A class whose draws are differentiable in the edge weights, and unbiased for the derivative too,
+    sets ``differentiable``.
 
     Args:
         hops: K.
@@ -29,8 +33,8 @@ class WalkSampler(Recorded, ABC):
 
     Attributes:
         differentiable: whether walks carry a gradient with respect to the edge weights.
-        unbiased: whether the expectation of every S_t is the power itself; true of all but those that say otherwise in their
-            name.
+        unbiased: whether the expectation of every S_t is the power itself; true of all but those
+            that say otherwise in their name.
     """
 
     differentiable: ClassVar[bool] = False
@@ -57,7 +61,8 @@ class WalkSampler(Recorded, ABC):
 
         Raises:
             TypeError: where the topology or the generator is none.
-            ValueError: where a gradient is wanted with respect to the edge weights, and the sampler is not differentiable.
+            ValueError: where a gradient is wanted with respect to the edge weights, and the sampler
+                is not differentiable.
         """
         if not isinstance(topology, Topology):
             raise refuse_type("topology", "a Topology", topology)

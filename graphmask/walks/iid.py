@@ -12,24 +12,29 @@ class IIDWalks(PathSampler):
     r"""n independent simple random walks from every node, halting with probability ``p_halt`` before each hop.
 
     A walk that has made the hops :math:`u_0 \to \dots \to u_t` leaves
-    :math:`\frac1n \prod_{s<t} W_{u_s u_{s+1}} \deg(u_s) / (1 - p_{halt})` at hop t: the product of its weights over the
-    probability of this prefix. ``deg`` counts the entries of a row of W; a walk ends where there are none. Under another
-    length law :math:`P(L \ge t)` takes the place of :math:`(1 - p_{halt})^t`.
+    :math:`\frac1n \prod_{s<t} W_{u_s u_{s+1}} \deg(u_s) / (1 - p_{halt})` at hop t: the product of
+    its weights over the probability of this prefix. ``deg`` counts the entries of a row of W; a
+    walk ends where there are none. Under another length law :math:`P(L \ge t)` takes the place of
+    :math:`(1 - p_{halt})^t`.
 
-    The walks carry a gradient with respect to the edge weights, unbiased for that of the powers of W.
+    The walks carry a gradient with respect to the edge weights, unbiased for that of the powers of
+    W.
 
     Args:
         n_walks: n. (default: :obj:`32`)
-        p_halt: the halting probability, in [0, 1). (default: :obj:`None`, 0.1 unless a length law is given)
+        p_halt: the halting probability, in [0, 1). (default: :obj:`None`, 0.1 unless a length law
+            is given)
         hops: K, after which a walk is cut; the hops up to K stay unbiased. (default: :obj:`8`)
         normalization: of W. (default: :obj:`"sym"`)
-        length_law: of the lengths of walks, instead of ``p_halt``. (default: :obj:`None`, ``Geometric(p_halt)``)
+        length_law: of the lengths of walks, instead of ``p_halt``. (default: :obj:`None`,
+            ``Geometric(p_halt)``)
 
     Raises:
-        ValueError: for n < 1, a probability outside [0, 1), an unknown normalisation, both ``p_halt`` and ``length_law``, or
-            a law by which walks do not reach hop K.
+        ValueError: for n < 1, a probability outside [0, 1), an unknown normalisation, both
+            ``p_halt`` and ``length_law``, or a law by which walks do not reach hop K.
 
-    Cost: O(N n E[min(L, K)]) time, plus sorting; at most n (K + 1) entries per node, about n / p_halt.
+    Cost: O(N n E[min(L, K)]) time, plus sorting; at most n (K + 1) entries per node, about n /
+    p_halt.
 
     Source: Reid et al. (ICLR 2025), eqs. 9-10.
 

@@ -18,8 +18,9 @@ _RARE = 2.0**-53
 class LengthLaw(Recorded, ABC):
     r"""A law of the number L of hops of a walk, given by its survival function :math:`P(L \ge t)`.
 
-    A sampler weighs a walk's share at hop t by :math:`1 / P(L \ge t)`, so that walks of any law are unbiased as long as they
-    reach every hop. A subclass gives ``survival``; one that couples the walks of a node gives ``lengths`` too.
+    A sampler weighs a walk's share at hop t by :math:`1 / P(L \ge t)`, so that walks of any law are
+    unbiased as long as they reach every hop. A subclass gives ``survival``; one that couples the
+    walks of a node gives ``lengths`` too.
 
     Source: Choromanski et al., GRFs++ (2025, arXiv 2510.07716), general termination.
 
@@ -35,15 +36,21 @@ class LengthLaw(Recorded, ABC):
 
     @abstractmethod
     def survival(self, hops: int) -> Tensor:
-        r"""``[K + 1]`` in float64: :math:`P(L \ge t)` for the hops t from 0 to K, from 1 downwards."""
+        r"""``[K + 1]`` in float64.
+
+        :math:`P(L \ge t)` for the hops t from 0 to K, from 1 downwards.
+        """
 
     def lengths(self, place: Tensor, n_walks: int, hops: int, seed: int | Tensor) -> Tensor:
-        """``[N, n]``, the lengths, cut at K hops, of the n walks from every node; each has this law.
+        """``[N, n]``, the lengths, cut at K hops, of the n walks from every node.
+
+        Each has this law.
 
         Here they are independent, one quantile of :meth:`survival` for each walk.
 
         Args:
-            place: ``[N]``, the rank of each node in its own graph: lengths may depend on nothing else of a node.
+            place: ``[N]``, the rank of each node in its own graph: lengths may depend on nothing
+                else of a node.
             n_walks: n.
             hops: K.
             seed: of the random numbers.
@@ -52,7 +59,9 @@ class LengthLaw(Recorded, ABC):
         return quantile(self.survival(hops), uniform(seed, place.unsqueeze(1), walk))
 
     def __repr__(self) -> str:
-        fields = ", ".join(f"{name}={value!r}" for name, value in self.__dict__.items() if name[0] != "_")
+        fields = ", ".join(
+            f"{name}={value!r}" for name, value in self.__dict__.items() if name[0] != "_"
+        )
         return f"{type(self).__name__}({fields})"
 
 
@@ -83,7 +92,8 @@ class Geometric(LengthLaw):
 class Poisson(LengthLaw):
     r"""A Poisson number of hops: :math:`P(L \ge t) = 1 - e^{-\lambda} \sum_{k < t} \lambda^k / k!`.
 
-    Its tail falls as fast as the coefficients of a heat kernel, so that few hops are spent where the coefficients vanish.
+    Its tail falls as fast as the coefficients of a heat kernel, so that few hops are spent where
+    the coefficients vanish.
 
     Args:
         rate: the mean lambda, above 0.
@@ -105,7 +115,9 @@ class Poisson(LengthLaw):
             raise refuse("rate", "positive", rate)
 
     def survival(self, hops: int) -> Tensor:
-        beyond = torch.special.gammainc(_hops(hops)[1:], torch.tensor(self.rate, dtype=torch.float64))
+        beyond = torch.special.gammainc(
+            _hops(hops)[1:], torch.tensor(self.rate, dtype=torch.float64)
+        )
         return torch.cat([beyond.new_ones(1), beyond])
 
 
@@ -182,7 +194,10 @@ class CoupledLengths(LengthLaw):
 
 
 def quantile(survival: Tensor, u: Tensor) -> Tensor:
-    """The lengths, cut at K, of uniform numbers u: how many of the hops 1 to K have ``u < P(L >= t)``."""
+    """The lengths, cut at K, of uniform numbers u.
+
+    How many of the hops 1 to K have ``u < P(L >= t)``.
+    """
     rising = survival[1:].flip(0).to(u.device)
     return len(rising) - torch.searchsorted(rising, u, right=True)
 
@@ -192,9 +207,15 @@ def check_length_law(length_law: LengthLaw, hops: int) -> LengthLaw:
     if not isinstance(length_law, LengthLaw):
         raise refuse_type("length_law", "a LengthLaw, such as Geometric(p_halt=0.1)", length_law)
     survival = length_law.survival(hops)
-    falls = survival.shape == (hops + 1,) and survival[0] == 1 and bool((survival.diff() <= 0).all())
+    falls = (
+        survival.shape == (hops + 1,) and survival[0] == 1 and bool((survival.diff() <= 0).all())
+    )
     if not falls or survival[-1] < 0:
-        raise refuse("length_law", f"one whose survival({hops}) falls from 1, {hops + 1} numbers", survival.tolist())
+        raise refuse(
+            "length_law",
+            f"one whose survival({hops}) falls from 1, {hops + 1} numbers",
+            survival.tolist(),
+        )
     reached = int((survival >= _RARE).sum()) - 1
     if reached < hops:
         raise refuse(

@@ -16,7 +16,8 @@ from graphmask.topology import Normalization, Topology
 from .base import WalkSampler
 from .length_laws import Geometric, LengthLaw, check_length_law
 
-# Places that walks from one block of nodes may visit: what stays in the caches of a CPU, and what keeps a GPU busy.
+# Places that walks from one block of nodes may visit: what stays in the caches of a CPU, and what
+# keeps a GPU busy.
 _BLOCK_VISITS_CPU = 2**19
 _BLOCK_VISITS = 2**25
 
@@ -26,15 +27,16 @@ _Entries = tuple[Tensor, Tensor, Tensor, Tensor]
 class PathSampler(WalkSampler):
     r"""n walks from every node along uniform entries of W, of lengths L by some law.
 
-    A walk that has made the hops :math:`u_0 \to \dots \to u_t` adds :math:`\frac1n \prod_{s<t} W_{u_s u_{s+1}} \deg(u_s)
-    / P(L \ge t)` to :math:`S_t[u_0, u_t]`: the product of its weights over the probability of its path. ``deg`` counts the
-    entries of a row of W; a walk ends where there are none.
+    A walk that has made the hops :math:`u_0 \to \dots \to u_t` adds :math:`\frac1n \prod_{s<t}
+    W_{u_s u_{s+1}} \deg(u_s) / P(L \ge t)` to :math:`S_t[u_0, u_t]`: the product of its weights
+    over the probability of its path. ``deg`` counts the entries of a row of W; a walk ends where
+    there are none.
 
-    Paths do not depend on the weights, so that the walks carry a gradient with respect to them, unbiased for that of the
-    powers of W.
+    Paths do not depend on the weights, so that the walks carry a gradient with respect to them,
+    unbiased for that of the powers of W.
 
-    A subclass may let the walks of a node depend on each other: their lengths by its law, their directions by ``_line_up``
-    and ``_offsets``. Each of them must stay what it would be alone.
+    A subclass may let the walks of a node depend on each other: their lengths by its law, their
+    directions by ``_line_up`` and ``_offsets``. Each of them must stay what it would be alone.
 
     Args:
         n_walks: n.
@@ -45,13 +47,18 @@ class PathSampler(WalkSampler):
 
     differentiable = True
 
-    def __init__(self, n_walks: int, length_law: LengthLaw, hops: int, normalization: Normalization) -> None:
+    def __init__(
+        self, n_walks: int, length_law: LengthLaw, hops: int, normalization: Normalization
+    ) -> None:
         super().__init__(hops, normalization)
         self.n_walks = check_integer("n_walks", n_walks, 1)
         self.length_law = check_length_law(length_law, self.hops)
 
     def _line_up(self, walks: Walking, going: Tensor) -> Tensor:
-        """The numbers of the walks that go on, in the order that ``_offsets`` wants; starts must stay ascending."""
+        """The numbers of the walks that go on, in the order that ``_offsets`` wants.
+
+        Starts must stay ascending.
+        """
         return going
 
     def _offsets(self, walks: Walking, degree: Tensor, draw: Tensor) -> Tensor:
@@ -90,8 +97,12 @@ class PathSampler(WalkSampler):
                 return
             walks = walks.take(self._line_up(walks, going))
             degree = ways.degree.index_select(0, walks.node)
-            entry = ways.first.index_select(0, walks.node) + self._offsets(walks, degree, uniform(walks.source, hop))
-            load = walks.load * ways.step.index_select(0, entry) * (survival[hop - 1] / survival[hop])
+            entry = ways.first.index_select(0, walks.node) + self._offsets(
+                walks, degree, uniform(walks.source, hop)
+            )
+            load = (
+                walks.load * ways.step.index_select(0, entry) * (survival[hop - 1] / survival[hop])
+            )
             walks = walks._replace(node=ways.target.index_select(0, entry), load=load)
             yield walks
 
@@ -100,7 +111,9 @@ class PathSampler(WalkSampler):
         return Walking(
             start=torch.arange(len(nodes), device=nodes.device).repeat_interleave(self.n_walks),
             node=nodes.repeat_interleave(self.n_walks),
-            length=self.length_law.lengths(place, self.n_walks, self.hops, stream(seed, 0)).flatten(),
+            length=self.length_law.lengths(
+                place, self.n_walks, self.hops, stream(seed, 0)
+            ).flatten(),
             source=stream(seed, 1, place.unsqueeze(1), walk).flatten(),
             load=step.new_full((len(nodes) * self.n_walks,), 1 / self.n_walks),
         )
@@ -112,8 +125,9 @@ class PathSampler(WalkSampler):
 class Walking(NamedTuple):
     """Walks on their way, in order of their starts.
 
-    ``start`` is the number of the first node in its block, ``node`` where the walk stands, ``length`` how many hops it makes,
-    ``source`` the seed of its random numbers, and ``load`` what it adds where it stands.
+    ``start`` is the number of the first node in its block, ``node`` where the walk stands,
+    ``length`` how many hops it makes, ``source`` the seed of its random numbers, and ``load`` what
+    it adds where it stands.
     """
 
     start: Tensor
@@ -148,14 +162,19 @@ def choose_law(p_halt: float | None, length_law: LengthLaw | None) -> LengthLaw:
     if length_law is None:
         return Geometric() if p_halt is None else Geometric(p_halt)
     if p_halt is not None:
-        raise refuse("p_halt", "left out beside `length_law`, such as length_law=Geometric(p_halt)", p_halt)
+        raise refuse(
+            "p_halt", "left out beside `length_law`, such as length_law=Geometric(p_halt)", p_halt
+        )
     return length_law
 
 
 def sort_keys(key: Tensor) -> tuple[Tensor, Tensor]:
-    """Non-negative integers in ascending order, and their former positions; equal ones keep their order.
+    """Non-negative integers in ascending order, and their former positions.
 
-    On CPU numpy sorts plain integers about five times faster than torch does: positions ride in the lowest bits.
+    Equal ones keep their order.
+
+    On CPU numpy sorts plain integers about five times faster than torch does: positions ride in the
+    lowest bits.
     """
     bits = len(key).bit_length()
     if key.device.type != "cpu" or not len(key) or int(key.max()) >> (63 - bits):
@@ -166,7 +185,9 @@ def sort_keys(key: Tensor) -> tuple[Tensor, Tensor]:
     return packed >> bits, packed & ((1 << bits) - 1)
 
 
-def _coalesce(row: Tensor, col: Tensor, hop: Tensor, weight: Tensor, num_nodes: int, num_hops: int) -> _Entries:
+def _coalesce(
+    row: Tensor, col: Tensor, hop: Tensor, weight: Tensor, num_nodes: int, num_hops: int
+) -> _Entries:
     """Entries in order of row, column and hop; those of one place and hop are summed."""
     col_bits, hop_bits = num_nodes.bit_length(), num_hops.bit_length()
     key, order = sort_keys((((row << col_bits) | col) << hop_bits) | hop)

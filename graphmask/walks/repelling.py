@@ -12,22 +12,28 @@ from .paths import PathSampler, Walking, choose_law, sort_keys
 
 
 class RepellingWalks(PathSampler):
-    r"""Walks whose directions repel: those of one start that meet on a node at one hop leave without replacement.
+    r"""Walks whose directions repel.
+
+    Those of one start that meet on a node at one hop leave without replacement.
 
     Where m walks meet on a node of degree :math:`d \ge m`, walk j of them leaves by the entry
-    :math:`\lfloor d \, ((j / m + u) \bmod 1) \rfloor`, with one uniform u for all: the entry of each walk is uniform, and no
-    two are equal. More walks than entries leave in blocks of d, of which each takes every entry once, and a last block of the
-    rest. Walks that halt take no part.
+    :math:`\lfloor d \, ((j / m + u) \bmod 1) \rfloor`, with one uniform u for all: the entry of
+    each walk is uniform, and no two are equal. More walks than entries leave in blocks of d, of
+    which each takes every entry once, and a last block of the rest. Walks that halt take no part.
 
-    So every walk by itself is what it is among independent ones, and all stays unbiased with a lower variance. Walks of one
-    path stand side by side: where every block is full, all paths are walked equally often, and the walks are exact.
+    So every walk by itself is what it is among independent ones, and all stays unbiased with a
+    lower variance. Walks of one
+    path stand side by side: where every block is full, all paths are walked equally often, and the
+    walks are exact.
 
     Args:
         n_walks: n. (default: :obj:`32`)
-        p_halt: the halting probability, in [0, 1). (default: :obj:`None`, 0.1 unless a length law is given)
+        p_halt: the halting probability, in [0, 1). (default: :obj:`None`, 0.1 unless a length law
+            is given)
         hops: K, after which a walk is cut; the hops up to K stay unbiased. (default: :obj:`8`)
         normalization: of W. (default: :obj:`"sym"`)
-        length_law: of the lengths of walks, instead of ``p_halt``. (default: :obj:`None`, ``Geometric(p_halt)``)
+        length_law: of the lengths of walks, instead of ``p_halt``. (default: :obj:`None`,
+            ``Geometric(p_halt)``)
 
     Raises:
         ValueError: as for :class:`IIDWalks`.
@@ -61,13 +67,16 @@ class RepellingWalks(PathSampler):
         return going.index_select(0, sort_keys(_meeting(start, node))[1])
 
     def _offsets(self, walks: Walking, degree: Tensor, draw: Tensor) -> Tensor:
-        _, group, count = torch.unique_consecutive(_meeting(walks.start, walks.node), return_inverse=True, return_counts=True)
+        _, group, count = torch.unique_consecutive(
+            _meeting(walks.start, walks.node), return_inverse=True, return_counts=True
+        )
         position = torch.arange(len(degree), device=degree.device)
         rank = position - (count.cumsum(0) - count).index_select(0, group)
         full = (rank / degree).floor() * degree
         j, m = rank - full, torch.minimum(degree, count.index_select(0, group) - full)
         turn, spread = draw.index_select(0, position - j.long()) * degree, j * degree / m
-        # Whole parts and fractions apart, so that in a full block, where j d / m = j, rounding makes no two equal.
+        # Whole parts and fractions apart, so that in a full block, where j d / m = j, rounding
+        # makes no two equal.
         offset = turn.floor() + spread.floor() + (turn.frac() + spread.frac() >= 1)
         return torch.where(offset < degree, offset, offset - degree).long()
 

@@ -11,9 +11,12 @@ from .length_laws import CoupledLengths, quantile
 
 
 class Systematic(CoupledLengths):
-    r"""Lengths of some law as evenly spread quantiles: walk j of n has that of :math:`(u + j / n) \bmod 1`, u one for the node.
+    r"""Lengths of some law as evenly spread quantiles.
 
-    Of the walks of a node :math:`n P(L \ge t)` reach hop t, rounded up or down: no number of that mean varies less.
+    Walk j of n has that of :math:`(u + j / n) \bmod 1`, u one for the node.
+
+    Of the walks of a node :math:`n P(L \ge t)` reach hop t, rounded up or down: no number of that
+    mean varies less.
 
     Args:
         law: of each length.

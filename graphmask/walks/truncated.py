@@ -12,7 +12,8 @@ from ._products import multiply
 from ._rows import Rows, running_sums
 from .base import WalkSampler
 
-# Entries that a block of rows may come to hold, and what a row may hold, in neighbourhoods of its widest node.
+# Entries that a block of rows may come to hold, and what a row may hold, in neighbourhoods of its
+# widest node.
 _ENTRIES = 2**25
 _WIDTH = 256
 
@@ -21,10 +22,12 @@ class TruncatedWalks(WalkSampler):
     r"""Powers of W row by row, where each hop drops the smallest entries of a row, of at most ``tolerance`` together.
 
     Nothing is random and nothing is re-weighted, so that these walks are **biased**: with
-    :math:`S_t = \operatorname{drop}(S_{t-1} W)`, every row of :math:`S_t` differs from that of :math:`W^t` by at most
-    :math:`t \cdot` tolerance, in the Euclidean norm for ``normalization="sym"`` and in the sum of sizes for ``"rw"``; without
-    normalisation errors grow with the powers of W. Exact for ``tolerance=0``. Use :class:`ResampledWalks` for walks without
-    bias and of a size that is known beforehand; use these where a mask must be the same whatever the seed.
+    :math:`S_t = \operatorname{drop}(S_{t-1} W)`, every row of :math:`S_t` differs from that of
+    :math:`W^t` by at most :math:`t \cdot` tolerance, in the Euclidean norm for
+    ``normalization="sym"`` and in the sum of sizes for ``"rw"``; without normalisation errors grow
+    with the powers of W. Exact for ``tolerance=0``. Use :class:`ResampledWalks` for walks without
+    bias and of a size that is known beforehand; use these where a mask must be the same whatever
+    the seed.
 
     Args:
         tolerance: the sum of sizes that a row may lose per hop. (default: :obj:`1e-2`)
@@ -34,7 +37,8 @@ class TruncatedWalks(WalkSampler):
     Raises:
         ValueError: for a negative tolerance, negative hops, or an unknown normalisation.
 
-    Cost: O(sum over rows and hops of the terms of their products); a small tolerance on a graph with hubs comes near O(K N^2).
+    Cost: O(sum over rows and hops of the terms of their products); a small tolerance on a graph
+    with hubs comes near O(K N^2).
 
     Example:
         >>> import torch, graphmask as gm
@@ -49,7 +53,9 @@ class TruncatedWalks(WalkSampler):
 
     unbiased = False
 
-    def __init__(self, tolerance: float = 1e-2, hops: int = 8, normalization: Normalization = "sym") -> None:
+    def __init__(
+        self, tolerance: float = 1e-2, hops: int = 8, normalization: Normalization = "sym"
+    ) -> None:
         super().__init__(hops, normalization)
         self.tolerance = check_number("tolerance", tolerance, 0)
 
@@ -59,7 +65,10 @@ class TruncatedWalks(WalkSampler):
         widest = int(W.counts.max()) if len(W.counts) else 1
         nodes = torch.arange(topology.num_nodes, device=topology.device)
         blocks = nodes.split(max(1, _ENTRIES // max(1, min(topology.num_nodes, _WIDTH * widest))))
-        row, col, hop, value = (torch.cat(part) for part in zip(*(self._walk(block, W) for block in blocks), strict=True))
+        row, col, hop, value = (
+            torch.cat(part)
+            for part in zip(*(self._walk(block, W) for block in blocks), strict=True)
+        )
         return row, col, hop, value.to(weight.dtype)
 
     def _walk(self, nodes: Tensor, W: Rows) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -70,7 +79,10 @@ class TruncatedWalks(WalkSampler):
             state = drop(multiply(state, W), self.tolerance)
             visits.append(state)
         hop = torch.cat([torch.full_like(each.col, number) for number, each in enumerate(visits)])
-        row, col = (torch.cat(part) for part in ([nodes[each.row] for each in visits], [each.col for each in visits]))
+        row, col = (
+            torch.cat(part)
+            for part in ([nodes[each.row] for each in visits], [each.col for each in visits])
+        )
         return row, col, hop, torch.cat([each.weight for each in visits])
 
     def __repr__(self) -> str:

@@ -8,7 +8,17 @@ import torch
 from torch import Tensor
 
 from graphmask.benchmark import Problem
-from graphmask.benchmark.bodies import BODIES, IN_USE, Body, BodyTimes, Products, Race, compose, find_bodies, run
+from graphmask.benchmark.bodies import (
+    BODIES,
+    IN_USE,
+    Body,
+    BodyTimes,
+    Products,
+    Race,
+    compose,
+    find_bodies,
+    run,
+)
 from graphmask.benchmark.bodies.study import Operation, make_operations
 from graphmask.kernels import Pattern
 
@@ -30,7 +40,9 @@ def in_dense(pattern: Pattern) -> Products:
     row, col = pattern.row.long(), pattern.col.long()
 
     def fill(value: Tensor) -> Tensor:
-        return support.new_zeros(len(value), *pattern.shape).index_put((torch.arange(len(value))[:, None], row, col), value)
+        return support.new_zeros(len(value), *pattern.shape).index_put(
+            (torch.arange(len(value))[:, None], row, col), value
+        )
 
     def pairs(q: Tensor, k: Tensor, v: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         weight = (q @ k.mT) * fill(value)
@@ -65,7 +77,10 @@ def test_operations_take_the_features_of_the_problem() -> None:
     (out,) = operations[1].forward(IN_USE.make(pattern))
     assert out.shape == (4, 12, 16)
     assert not out.requires_grad
-    assert [gradient.shape for gradient in operations[1].both(IN_USE.make(pattern))] == [(4, pattern.nnz), (4, 12, 16)]
+    assert [gradient.shape for gradient in operations[1].both(IN_USE.make(pattern))] == [
+        (4, pattern.nnz),
+        (4, 12, 16),
+    ]
 
 
 def off_by_a_little(pattern: Pattern) -> Products:
@@ -89,7 +104,13 @@ def test_wrong_bodies_are_told_of_and_not_timed() -> None:
     found = list(run(Race([IN_USE, WRONG, BROKEN, ABSENT], nodes=[64], rounds=2)))
     timed = [(each.operation, each.body) for each in found if not each.note]
     assert timed == [
-        *(("sddmm", "in use"), ("spmm", "in use"), ("spmm", "wrong"), ("spmm", "broken"), ("pairs", "in use")),
+        *(
+            ("sddmm", "in use"),
+            ("spmm", "in use"),
+            ("spmm", "wrong"),
+            ("spmm", "broken"),
+            ("pairs", "in use"),
+        ),
     ]
     notes = {(each.operation, each.body): each.note for each in found}
     assert notes["sddmm", "wrong"] == "its results are off by 0.001 of the largest: not timed"
@@ -99,7 +120,13 @@ def test_wrong_bodies_are_told_of_and_not_timed() -> None:
 
 def test_ratios_are_to_the_body_in_use() -> None:
     for each in run(Race(find_bodies(["torch-int64"]), nodes=[64], rounds=2)):
-        assert len(each.forward) == len(each.both) == len(each.forward_ratios) == len(each.both_ratios) == 2
+        assert (
+            len(each.forward)
+            == len(each.both)
+            == len(each.forward_ratios)
+            == len(each.both_ratios)
+            == 2
+        )
         if each.body == IN_USE.name:
             assert each.forward_ratios == each.both_ratios == (1, 1)
 
@@ -126,9 +153,16 @@ def test_unknown_body_is_named() -> None:
 
 
 def test_rows_hold_medians_and_quartiles() -> None:
-    each = BodyTimes("torus", 64, 640, "spmm", "x", (1.0, 2.0, 4.0), (2.0,) * 3, (0.5, 1.0, 2.0), (1.0,) * 3)
+    each = BodyTimes(
+        "torus", 64, 640, "spmm", "x", (1.0, 2.0, 4.0), (2.0,) * 3, (0.5, 1.0, 2.0), (1.0,) * 3
+    )
     row = each.row()
-    assert (row["entries_per_node"], row["forward_s"], row["forward_ratio"], row["forward_ratio_low"]) == (10, 2, 1, 0.75)
+    assert (
+        row["entries_per_node"],
+        row["forward_s"],
+        row["forward_ratio"],
+        row["forward_ratio_low"],
+    ) == (10, 2, 1, 0.75)
     assert replace(each, forward=(), forward_ratios=()).row()["forward_ratio"] is None
 
 

@@ -27,10 +27,14 @@ from graphmask.benchmark.comparisons.study import judge
 from graphmask.benchmark.scenes import Molecules as MoleculeProblem
 from graphmask.benchmark.scenes import Scene, random_molecules
 
-FEW = Scene("3 molecules", "", lambda _, seed, device: MoleculeProblem(random_molecules(3), seed, device))
+FEW = Scene(
+    "3 molecules", "", lambda _, seed, device: MoleculeProblem(random_molecules(3), seed, device)
+)
 
 
-def side(name: str, call: Callable[[], object] = lambda: None, entries: int | None = None, **given: Any) -> Side:
+def side(
+    name: str, call: Callable[[], object] = lambda: None, entries: int | None = None, **given: Any
+) -> Side:
     return Side(name, f"the side {name}", lambda problem: Timed(call, entries), **given)
 
 
@@ -40,9 +44,17 @@ def fail() -> None:
 
 def test_sides_run_in_turn() -> None:
     log: list[str] = []
-    comparison = Comparison("ab", side("a", lambda: log.append("a")), side("b", lambda: log.append("b")), most=1.0)
+    comparison = Comparison(
+        "ab", side("a", lambda: log.append("a")), side("b", lambda: log.append("b")), most=1.0
+    )
     (found,) = run(Match([comparison], nodes=[64], rounds=2))
-    assert (found.comparison, found.graph, found.nodes, found.ours, found.theirs) == ("ab", "torus", 64, "a", "b")
+    assert (found.comparison, found.graph, found.nodes, found.ours, found.theirs) == (
+        "ab",
+        "torus",
+        64,
+        "a",
+        "b",
+    )
     assert len(found.ours_seconds) == len(found.theirs_seconds) == len(found.ratios) == 2
     assert log[:4] == ["a", "a", "b", "b"]  # warm-ups
     assert [name for name, _ in groupby(log[4:])] == ["a", "b", "a", "b"]
@@ -62,7 +74,10 @@ def test_a_side_is_made_once_on_a_graph() -> None:
 
 
 def test_a_failure_is_told_and_the_run_goes_on() -> None:
-    comparisons = [Comparison("bad", side("a"), side("b", fail), most=1.0), Comparison("good", side("a"), side("c"), most=1.0)]
+    comparisons = [
+        Comparison("bad", side("a"), side("b", fail), most=1.0),
+        Comparison("good", side("a"), side("c"), most=1.0),
+    ]
     bad, good = run(Match(comparisons, nodes=[64], rounds=1))
     assert (bad.note, bad.ratio, bad.met) == ("RuntimeError: out of steam", None, None)
     assert good.ratio is not None
@@ -122,21 +137,28 @@ def test_ratios_are_those_of_one_round() -> None:
 
 
 def test_ratios_per_entry_divide_by_what_each_mask_stores() -> None:
-    assert paired(ours_entries=640, theirs_entries=64, per_entry=True).ratios == pytest.approx((0.025, 0.05, 0.09))
+    assert paired(ours_entries=640, theirs_entries=64, per_entry=True).ratios == pytest.approx(
+        (0.025, 0.05, 0.09)
+    )
     assert paired(ours_entries=640, theirs_entries=64).ratios == (0.25, 0.5, 0.9)
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "ratio", "met"), [(0.01, 0.2, 0.05, True), (0.1, 0.2, 0.5, False), (0, 0, 0, True), (0.1, 0, 1, False)]
+    ("ours", "theirs", "ratio", "met"),
+    [(0.01, 0.2, 0.05, True), (0.1, 0.2, 0.5, False), (0, 0, 0, True), (0.1, 0, 1, False)],
 )
-def test_errors_have_a_target_of_their_own(ours: float, theirs: float, ratio: float, met: bool) -> None:
+def test_errors_have_a_target_of_their_own(
+    ours: float, theirs: float, ratio: float, met: bool
+) -> None:
     errors = Errors(ours, theirs, 64, 33, 140, most=0.1)
     assert (errors.ratio, errors.met) == (pytest.approx(ratio), met)
 
 
 def test_errors_are_those_of_the_study_of_estimators() -> None:
     # Budgets as large as the graph are exact; independent walks are not.
-    exact, rough = judge(Problem(60), [Estimate("resampled", 64), Estimate("iid-symmetric", 4)], seed=0)
+    exact, rough = judge(
+        Problem(60), [Estimate("resampled", 64), Estimate("iid-symmetric", 4)], seed=0
+    )
     assert exact.error < 1e-6 < 0.01 < rough.error < 1
     assert rough.pairs > rough.entries
     assert exact.kernel == rough.kernel == "diffusion-1"
@@ -183,7 +205,10 @@ def test_report_has_a_line_per_comparison(capsys: pytest.CaptureFixture[str]) ->
     assert "y * torus 10 2,000 4,000 0.0312 0.0234 .. 0.0437 <= 1/50 MISSED 3 64 / 4" in lines
     assert "z torus 10 - - - - <= 1/2 failed 0 -" in lines
     assert "z, torus: RuntimeError: why" in lines
-    assert "w, torus: 0.5 of the time (<= 1/2, met) at 0.05 of the mask error (<= 1/10, met): 0.01 with 64" in " ".join(lines)
+    assert (
+        "w, torus: 0.5 of the time (<= 1/2, met) at 0.05 of the mask error (<= 1/10, met): 0.01 with 64"
+        in " ".join(lines)
+    )
     assert "per mask entry" in output
 
 
@@ -193,7 +218,12 @@ def test_files_hold_the_comparisons(tmp_path: Path) -> None:
     found = [paired(), paired(ours_seconds=(), theirs_seconds=(), note="why")]
     write_csv(tmp_path / "ratios.csv", found, "abacus")
     first, second = csv.DictReader((tmp_path / "ratios.csv").read_text().splitlines())
-    assert (first["ratio"], first["ratio_low"], first["met"], first["rounds"]) == ("0.5", "0.375", "True", "3")
+    assert (first["ratio"], first["ratio_low"], first["met"], first["rounds"]) == (
+        "0.5",
+        "0.375",
+        "True",
+        "3",
+    )
     assert (second["ratio"], second["met"], second["note"]) == ("", "", "why")
     write_json(tmp_path / "ratios.json", found, [each.row() for each in found])
     whole = json.loads((tmp_path / "ratios.json").read_text())

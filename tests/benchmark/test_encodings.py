@@ -22,7 +22,9 @@ from graphmask.benchmark.memory import HostMemory
 
 @pytest.fixture
 def command() -> Callable[..., Result]:
-    return lambda *arguments: CliRunner().invoke(cli.load_app(), ["bench", "encodings", *map(str, arguments)])
+    return lambda *arguments: CliRunner().invoke(
+        cli.load_app(), ["bench", "encodings", *map(str, arguments)]
+    )
 
 
 @pytest.fixture
@@ -43,8 +45,12 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("in_process")
 @pytest.mark.filterwarnings("ignore:Sparse")
-def test_all_are_measured_against_what_is_exact(command: Callable[..., Result], tmp_path: Path) -> None:
-    result = command("--nodes", 400, "--steps", 6, "--threads", 1, "--csv", tmp_path / "encodings.csv")
+def test_all_are_measured_against_what_is_exact(
+    command: Callable[..., Result], tmp_path: Path
+) -> None:
+    result = command(
+        "--nodes", 400, "--steps", 6, "--threads", 1, "--csv", tmp_path / "encodings.csv"
+    )
     assert result.exit_code == 0, result.output
     with open(tmp_path / "encodings.csv", encoding="utf-8") as file:
         rows = {row["name"]: row for row in csv.DictReader(file)}
@@ -63,7 +69,9 @@ def test_a_process_of_its_own_measures_memory() -> None:
 
 
 @pytest.mark.usefixtures("in_process")
-def test_a_process_that_is_killed_is_reported(command: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_is_killed_is_reported(
+    command: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def killed(*_: Any) -> None:
         raise BrokenProcessPool
 
@@ -79,9 +87,15 @@ def test_names_are_listed(command: Callable[..., Result]) -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(["--nodes", 0], "`nodes` must be at least 1"), (["--only", "pig"], "`only` must be among"), (["--steps", 0], "`steps`")],
+    [
+        (["--nodes", 0], "`nodes` must be at least 1"),
+        (["--only", "pig"], "`only` must be among"),
+        (["--steps", 0], "`steps`"),
+    ],
 )
-def test_bad_options_are_refused(command: Callable[..., Result], options: list[object], message: str) -> None:
+def test_bad_options_are_refused(
+    command: Callable[..., Result], options: list[object], message: str
+) -> None:
     result = command(*options)
     assert result.exit_code == 2
     assert message in " ".join(result.output.replace("│", " ").split())

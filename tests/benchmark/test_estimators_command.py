@@ -21,27 +21,55 @@ from graphmask.benchmark.estimators import ESTIMATORS, GRAPHS, KERNELS, Sample
 TINY = ("--hops", 3, "--repeats", 2, "--most-entries", 16, "--threads", 1)
 
 COLUMNS = [
-    *("graph", "nodes", "kernel", "estimator", "setting", "sets", "repeats", "entries", "entries_se", "pairs", "pairs_se"),
-    *("support", "error", "error_se", "off_diagonal", "off_diagonal_se", "diagonal", "diagonal_se", "truncation"),
+    *(
+        "graph",
+        "nodes",
+        "kernel",
+        "estimator",
+        "setting",
+        "sets",
+        "repeats",
+        "entries",
+        "entries_se",
+        "pairs",
+        "pairs_se",
+    ),
+    *(
+        "support",
+        "error",
+        "error_se",
+        "off_diagonal",
+        "off_diagonal_se",
+        "diagonal",
+        "diagonal_se",
+        "truncation",
+    ),
     *("seconds", "seconds_se", "machine"),
 ]
 
 
 @pytest.fixture
 def estimators() -> Callable[..., Result]:
-    return lambda *arguments: CliRunner().invoke(cli.load_app(), ["bench", "estimators", *map(str, arguments)])
+    return lambda *arguments: CliRunner().invoke(
+        cli.load_app(), ["bench", "estimators", *map(str, arguments)]
+    )
 
 
 def test_all_estimators_are_measured(estimators: Callable[..., Result], tmp_path: Path) -> None:
     table, picture, whole = (tmp_path / f"errors.{ending}" for ending in ("csv", "png", "json"))
-    result = estimators("--graphs", "er-20", *TINY, "--csv", table, "--plot", picture, "--json", whole)
+    result = estimators(
+        "--graphs", "er-20", *TINY, "--csv", table, "--plot", picture, "--json", whole
+    )
     assert result.exit_code == 0, result.output
     rows = list(csv.DictReader(table.read_text().splitlines()))
     assert list(rows[0]) == COLUMNS
     assert {row["graph"] for row in rows} == {"er-20"}
     for name, known in (("estimator", ESTIMATORS), ("kernel", KERNELS)):
         assert list(dict.fromkeys(row[name] for row in rows)) == [each.name for each in known]
-    assert all(0 <= float(row["error"]) < 10 and float(row["seconds"]) > 0 and row["machine"] for row in rows)
+    assert all(
+        0 <= float(row["error"]) < 10 and float(row["seconds"]) > 0 and row["machine"]
+        for row in rows
+    )
     assert picture.read_bytes().startswith(b"\x89PNG")
     found = json.loads(whole.read_text())
     assert (found["settings"]["graphs"], found["settings"]["repeats"]) == (["er-20"], 2)
@@ -104,7 +132,10 @@ def test_an_interrupt_keeps_what_was_measured(
         (["--graphs", "karate,mars"], "`graphs` must be among er-20"),
         (["--estimators", "iid,"], "an empty name"),
         (["--kernels", "gaussian"], "`kernels` must be among diffusion-1/3"),
-        (["--plot-kernel", "cosine", "--kernels", "pagerank"], "`plot_kernel` must be among pagerank, got cosine"),
+        (
+            ["--plot-kernel", "cosine", "--kernels", "pagerank"],
+            "`plot_kernel` must be among pagerank, got cosine",
+        ),
         (["--graph", "/no/such/graph.npz"], "No such file"),
         (["--graph", "graph.xyzzy"], "an .npz, .csv or mesh file"),
         (["--p-halt", "1"], "`p_halt` must be in [0, 1)"),
@@ -114,7 +145,9 @@ def test_an_interrupt_keeps_what_was_measured(
         (["--csv", "/no/such/folder/errors.csv"], "a folder that exists"),
     ],
 )
-def test_bad_options_are_refused(estimators: Callable[..., Result], options: list[str], message: str) -> None:
+def test_bad_options_are_refused(
+    estimators: Callable[..., Result], options: list[str], message: str
+) -> None:
     result = estimators(*options)
     assert result.exit_code == 2
     # The message is wrapped and framed: compare what remains without the frame.

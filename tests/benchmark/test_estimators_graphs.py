@@ -44,7 +44,11 @@ def test_other_seeds_give_other_graphs() -> None:
 
 def test_large_graphs_have_their_degrees() -> None:
     degrees = {graph.name: graph.make(0) for graph in GRAPHS if graph not in SMALL}
-    assert {name: each.num_nodes for name, each in degrees.items()} == {"sphere": 20_000, "square": 32_768, "power-law": 20_000}
+    assert {name: each.num_nodes for name, each in degrees.items()} == {
+        "sphere": 20_000,
+        "square": 32_768,
+        "power-law": 20_000,
+    }
     mean = {name: each.num_edges / each.num_nodes for name, each in degrees.items()}
     assert 6 < mean["sphere"] < 8
     assert 37 < mean["square"] < 41  # 40, but for points near the border
@@ -70,14 +74,22 @@ PATH = np.array([[0, 1], [1, 2], [2, 3]])
 
 @pytest.mark.parametrize("name", ["faces", "f", "face", "tri", "triangles"])
 @pytest.mark.parametrize("by_columns", [False, True])
-def test_meshes_become_the_graph_of_their_edges(name: str, by_columns: bool, tmp_path: Path) -> None:
-    np.savez(tmp_path / "solid.npz", v=np.zeros((5, 3)), **{name: TETRAHEDRON.T if by_columns else TETRAHEDRON})
+def test_meshes_become_the_graph_of_their_edges(
+    name: str, by_columns: bool, tmp_path: Path
+) -> None:
+    np.savez(
+        tmp_path / "solid.npz",
+        v=np.zeros((5, 3)),
+        **{name: TETRAHEDRON.T if by_columns else TETRAHEDRON},
+    )
     graph = read_graph(tmp_path / "solid.npz")
     topology = graph.make(0)
     assert graph.name == "solid"
     assert "5 nodes, 12 edges" in graph.about
     assert topology.num_nodes == 5  # a vertex of no face
-    assert edges_of(topology.edge_index) == edges_of(torch.tensor(list(nx.complete_graph(4).to_directed().edges)).T)
+    assert edges_of(topology.edge_index) == edges_of(
+        torch.tensor(list(nx.complete_graph(4).to_directed().edges)).T
+    )
 
 
 @pytest.mark.parametrize("name", ["edges", "edge_index", "edge_list"])
@@ -114,13 +126,18 @@ def test_lists_of_edges_are_read_with_and_without_a_heading(heading: str, tmp_pa
     ("arrays", "message"),
     [
         ({"adjacency": np.eye(2)}, "one of faces, .*, edge_index, .* with adjacency"),
-        ({"faces": np.zeros((4, 4), dtype=int)}, r"integers `faces` \[F, 3\] or \[3, F\], got int64 of shape \[4, 4\]"),
+        (
+            {"faces": np.zeros((4, 4), dtype=int)},
+            r"integers `faces` \[F, 3\] or \[3, F\], got int64 of shape \[4, 4\]",
+        ),
         ({"edges": PATH.astype(float)}, r"integers `edges` \[E, 2\] or \[2, E\], got float64"),
         ({"edges": np.array([[0, 7]]), "num_nodes": 3}, "ids from 0 to 7"),
         ({"edges": np.zeros((0, 2), dtype=int), "num_nodes": 3}, "a file with edges"),
     ],
 )
-def test_other_contents_are_refused(arrays: dict[str, np.ndarray], message: str, tmp_path: Path) -> None:
+def test_other_contents_are_refused(
+    arrays: dict[str, np.ndarray], message: str, tmp_path: Path
+) -> None:
     np.savez(tmp_path / "odd.npz", **arrays)
     with pytest.raises(ValueError, match=message):
         read_graph(tmp_path / "odd.npz")

@@ -8,20 +8,41 @@ from pathlib import Path
 import pytest
 
 from graphmask.benchmark import write_csv
-from graphmask.benchmark.estimators import ESTIMATORS, Curve, Mean, Point, Sample, compare, summarize
+from graphmask.benchmark.estimators import (
+    ESTIMATORS,
+    Curve,
+    Mean,
+    Point,
+    Sample,
+    compare,
+    summarize,
+)
 from graphmask.benchmark.estimators.comparison import error_at
 
 pytest.importorskip("rich")
 pytest.importorskip("matplotlib")
 
 from graphmask.benchmark.estimators.plot import write_plot
-from graphmask.benchmark.estimators.report import format_error, format_mean, format_ratio, print_report
+from graphmask.benchmark.estimators.report import (
+    format_error,
+    format_mean,
+    format_ratio,
+    print_report,
+)
 from graphmask.benchmark.report import make_console
 
-CHOSEN = [each for each in ESTIMATORS if each.name in ("iid", "iid-symmetric", "resampled", "truncated")]
+CHOSEN = [
+    each for each in ESTIMATORS if each.name in ("iid", "iid-symmetric", "resampled", "truncated")
+]
 
 
-def point(estimator: str, entries: float, error: float, pairs: float | None = None, support: float = 1000.0) -> Point:
+def point(
+    estimator: str,
+    entries: float,
+    error: float,
+    pairs: float | None = None,
+    support: float = 1000.0,
+) -> Point:
     def sure(value: float) -> Mean:
         return Mean(value, value / 10)
 
@@ -73,7 +94,12 @@ def test_comparison_reads_errors_at_equal_entries() -> None:
 
 def test_symmetric_forms_are_compared_with_each_other() -> None:
     (found,) = compare(
-        [*POINTS, point("resampled-symmetric", 60, 0.005, pairs=120), point("resampled-symmetric", 15, 0.02, pairs=30)], 60
+        [
+            *POINTS,
+            point("resampled-symmetric", 60, 0.005, pairs=120),
+            point("resampled-symmetric", 15, 0.02, pairs=30),
+        ],
+        60,
     )
     assert found.symmetric_ratio(by_pairs=False) == pytest.approx(20)
     assert found.symmetric_ratio(by_pairs=True) == pytest.approx(40)
@@ -85,9 +111,15 @@ def test_small_masks_are_compared_at_half_of_their_pairs() -> None:
 
 
 def test_graphs_and_kernels_are_compared_apart() -> None:
-    others = [replace(each, kernel="cosine") for each in POINTS] + [replace(each, graph="karate") for each in POINTS[:2]]
+    others = [replace(each, kernel="cosine") for each in POINTS] + [
+        replace(each, graph="karate") for each in POINTS[:2]
+    ]
     found = compare([*POINTS, *others], 60)
-    assert [(each.graph, each.kernel) for each in found] == [("sphere", "heat"), ("sphere", "cosine"), ("karate", "heat")]
+    assert [(each.graph, each.kernel) for each in found] == [
+        ("sphere", "heat"),
+        ("sphere", "cosine"),
+        ("karate", "heat"),
+    ]
     assert found[2].errors[Curve("resampled")] is None
     assert found[2].ratio(by_pairs=False) is None
 
@@ -104,13 +136,16 @@ def test_graphs_and_kernels_are_compared_apart() -> None:
         ([(120, 0.1), (30, 0.4)], 0.2),  # in any order
     ],
 )
-def test_errors_are_interpolated_in_logarithms(points: list[tuple[float, float]], expected: float | None) -> None:
+def test_errors_are_interpolated_in_logarithms(
+    points: list[tuple[float, float]], expected: float | None
+) -> None:
     found = error_at([point("iid", *each) for each in points], Curve("iid"), 60)
     assert found == (expected if expected is None else pytest.approx(expected))
 
 
 @pytest.mark.parametrize(
-    ("iid", "resampled", "expected"), [(0.2, 1e-9, math.inf), (1e-9, 0.1, 0.0), (1e-9, 1e-9, math.nan), (0.2, 0.1, 2.0)]
+    ("iid", "resampled", "expected"),
+    [(0.2, 1e-9, math.inf), (1e-9, 0.1, 0.0), (1e-9, 1e-9, math.nan), (0.2, 0.1, 2.0)],
 )
 def test_ratios_tell_of_exact_sides(iid: float, resampled: float, expected: float) -> None:
     (found,) = compare([point("iid", 60, iid), point("resampled", 60, resampled)], 60)
@@ -118,7 +153,14 @@ def test_ratios_tell_of_exact_sides(iid: float, resampled: float, expected: floa
 
 
 @pytest.mark.parametrize(
-    ("ratio", "text"), [(12.34, "12.3"), (math.inf, "exact"), (0.0, "iid exact"), (math.nan, "both exact"), (None, "-")]
+    ("ratio", "text"),
+    [
+        (12.34, "12.3"),
+        (math.inf, "exact"),
+        (0.0, "iid exact"),
+        (math.nan, "both exact"),
+        (None, "-"),
+    ],
 )
 def test_ratios_as_text(ratio: float | None, text: str) -> None:
     assert format_ratio(ratio) == text
@@ -126,7 +168,9 @@ def test_ratios_as_text(ratio: float | None, text: str) -> None:
 
 def test_errors_as_text() -> None:
     assert [format_error(each) for each in (0.01234, 0.0, None)] == ["0.0123", "exact", "-"]
-    assert [format_mean(each) for each in (Mean(0.5, 0.01), Mean(0.5, math.nan), Mean(1e-9, 0.0))] == [
+    assert [
+        format_mean(each) for each in (Mean(0.5, 0.01), Mean(0.5, math.nan), Mean(1e-9, 0.0))
+    ] == [
         "0.5 ± 0.01",
         "0.5",
         "exact",
@@ -134,11 +178,29 @@ def test_errors_as_text() -> None:
 
 
 def sample(seed: int, error: float, setting: float = 4) -> Sample:
-    return Sample("er", 20, "heat", "iid", setting, seed, 1, 8 + seed, 8 + seed, 18, error, error, error, 0.0, 1.0)
+    return Sample(
+        "er",
+        20,
+        "heat",
+        "iid",
+        setting,
+        seed,
+        1,
+        8 + seed,
+        8 + seed,
+        18,
+        error,
+        error,
+        error,
+        0.0,
+        1.0,
+    )
 
 
 def test_samples_are_averaged_with_their_standard_error() -> None:
-    first, second = summarize([sample(0, 1.0), sample(1, 2.0), sample(2, 3.0), sample(0, 0.5, setting=8)])
+    first, second = summarize(
+        [sample(0, 1.0), sample(1, 2.0), sample(2, 3.0), sample(0, 0.5, setting=8)]
+    )
     assert first.repeats == 3
     assert first.error == pytest.approx((2.0, 1 / math.sqrt(3)))
     assert first.entries.value == 9
@@ -147,7 +209,11 @@ def test_samples_are_averaged_with_their_standard_error() -> None:
 
 
 def test_files_hold_means_and_standard_errors(tmp_path: Path) -> None:
-    write_csv(tmp_path / "errors.csv", summarize([sample(0, 1.0), sample(1, 3.0), sample(0, 0.5, setting=8)]), "abacus")
+    write_csv(
+        tmp_path / "errors.csv",
+        summarize([sample(0, 1.0), sample(1, 3.0), sample(0, 0.5, setting=8)]),
+        "abacus",
+    )
     rows = list(csv.DictReader((tmp_path / "errors.csv").read_text().splitlines()))
     assert [(row["setting"], row["repeats"], row["error"], row["error_se"]) for row in rows] == [
         ("4", "2", "2.0", "1.0"),
@@ -159,7 +225,9 @@ def test_files_hold_means_and_standard_errors(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("full", [False, True])
-def test_report_shows_errors_ratios_and_what_they_mean(full: bool, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_shows_errors_ratios_and_what_they_mean(
+    full: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
     print_report(make_console(), POINTS, compare(POINTS, 60), CHOSEN, full)
     output = capsys.readouterr().out
     lines = [line.split() for line in output.splitlines()]

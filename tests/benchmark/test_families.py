@@ -27,7 +27,9 @@ from graphmask.benchmark.measure import differentiate
 
 @pytest.fixture
 def families() -> Callable[..., Result]:
-    return lambda *arguments: CliRunner().invoke(cli.load_app(), ["bench", "families", *map(str, arguments)])
+    return lambda *arguments: CliRunner().invoke(
+        cli.load_app(), ["bench", "families", *map(str, arguments)]
+    )
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
@@ -42,7 +44,9 @@ def test_each_family_runs_on_its_graph_and_says_its_cost(family: Family) -> None
 
 
 def test_families_travel_to_processes_of_their_own() -> None:
-    assert [each.name for each in pickle.loads(pickle.dumps(FAMILIES))] == [each.name for each in FAMILIES]
+    assert [each.name for each in pickle.loads(pickle.dumps(FAMILIES))] == [
+        each.name for each in FAMILIES
+    ]
 
 
 def test_names_are_unique_and_every_kind_of_graph_is_known() -> None:
@@ -72,11 +76,15 @@ def test_the_tree_spans_the_nodes_at_least_length() -> None:
     tree, whole = TREE.make(200, 0), GROUNDS[0].make(200, 0)
     source, target = whole.edge_index
     length = (whole.pos[source] - whole.pos[target]).norm(dim=1)
-    graph = to_networkx(Data(edge_index=whole.edge_index, length=length, num_nodes=200), edge_attrs=["length"])
+    graph = to_networkx(
+        Data(edge_index=whole.edge_index, length=length, num_nodes=200), edge_attrs=["length"]
+    )
     best = networkx.minimum_spanning_tree(graph.to_undirected(), weight="length").size("length")
     source, target = tree.edge_index
     assert tree.num_edges == 398
-    assert float((tree.pos[source] - tree.pos[target]).norm(dim=1).sum()) / 2 == pytest.approx(best, rel=1e-5)
+    assert float((tree.pos[source] - tree.pos[target]).norm(dim=1).sum()) / 2 == pytest.approx(
+        best, rel=1e-5
+    )
 
 
 def test_only_powers_of_two_are_hypercubes() -> None:
@@ -92,8 +100,15 @@ def test_a_family_is_a_contender_whose_problem_is_its_own() -> None:
 
 RUN = [
     *(Measurement("global", "graphmask", n, both=(1e-6 * n,), multiply_adds=n) for n in (64, 128)),
-    *(Measurement("walk", "graphmask", n, both=(1e-6 * n**1.5,), peak=0.5 * n, multiply_adds=9 * n) for n in (64, 128)),
-    Measurement("walk", "graphmask", 256, status=Status.TIME, note="no answer within 1 s at 256 nodes"),
+    *(
+        Measurement(
+            "walk", "graphmask", n, both=(1e-6 * n**1.5,), peak=0.5 * n, multiply_adds=9 * n
+        )
+        for n in (64, 128)
+    ),
+    Measurement(
+        "walk", "graphmask", 256, status=Status.TIME, note="no answer within 1 s at 256 nodes"
+    ),
 ]
 
 
@@ -108,7 +123,9 @@ def test_summary_stands_at_the_largest_size_that_was_measured() -> None:
 def test_who_grows_faster_than_defined_is_named() -> None:
     found = summarize(RUN, find_families(["global", "walk"]))
     assert [exceeds(each) for each in found] == [False, True]
-    assert explain_exponents(found) == ["*: grew faster than its definition by more than 0.1: walk (1.50 against 1.00)"]
+    assert explain_exponents(found) == [
+        "*: grew faster than its definition by more than 0.1: walk (1.50 against 1.00)"
+    ]
     assert explain_exponents(found[:1]) == []
 
 
@@ -121,7 +138,17 @@ def test_nothing_measured_is_summarized_too() -> None:
 def test_some_families_are_measured(families: Callable[..., Result], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     table, picture, whole = (tmp_path / f"costs.{ending}" for ending in ("csv", "png", "json"))
-    chosen = ("--families", "global, walk", "--nodes", "128,64", "--repeats", 1, "--threads", 1, "--every-size")
+    chosen = (
+        "--families",
+        "global, walk",
+        "--nodes",
+        "128,64",
+        "--repeats",
+        1,
+        "--threads",
+        1,
+        "--every-size",
+    )
     result = families(*chosen, "--csv", table, "--plot", picture, "--json", whole)
     assert result.exit_code == 0, result.output
     rows = list(csv.DictReader(table.read_text().splitlines()))
@@ -147,7 +174,9 @@ def test_some_families_are_measured(families: Callable[..., Result], tmp_path: P
         (("--plot", "/absent/costs.png"), "a file in a folder"),
     ],
 )
-def test_bad_options_are_refused(families: Callable[..., Result], wrong: tuple[object, ...], text: str) -> None:
+def test_bad_options_are_refused(
+    families: Callable[..., Result], wrong: tuple[object, ...], text: str
+) -> None:
     result = families(*wrong)
     assert result.exit_code == 2
     assert text in " ".join(result.output.replace("│", " ").split())

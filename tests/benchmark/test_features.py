@@ -14,14 +14,38 @@ pytest.importorskip("rich")
 from typer.testing import CliRunner, Result
 
 from graphmask import cli
-from graphmask.benchmark.features import MAPS, Accuracy, Study, default_inputs, make_inputs, measure, read_inputs, run
+from graphmask.benchmark.features import (
+    MAPS,
+    Accuracy,
+    Study,
+    default_inputs,
+    make_inputs,
+    measure,
+    read_inputs,
+    run,
+)
 
-TINY = ("--channels", 4, "--spreads", 0.5, "--nodes", 6, "--sizes", "8,16", "--draws", 5, "--threads", 1)
+TINY = (
+    "--channels",
+    4,
+    "--spreads",
+    0.5,
+    "--nodes",
+    6,
+    "--sizes",
+    "8,16",
+    "--draws",
+    5,
+    "--threads",
+    1,
+)
 
 
 @pytest.fixture
 def features() -> Callable[..., Result]:
-    return lambda *arguments: CliRunner().invoke(cli.load_app(), ["bench", "features", *map(str, arguments)])
+    return lambda *arguments: CliRunner().invoke(
+        cli.load_app(), ["bench", "features", *map(str, arguments)]
+    )
 
 
 def accuracy(name: str, **options: int) -> Accuracy:
@@ -35,7 +59,9 @@ def test_inputs_have_the_spread_that_is_asked_for() -> None:
         made = make_inputs(4, 0.5, anisotropic, nodes=20_000)
         assert made.q.shape == made.k.shape == (20_000, 4)
         assert float(made.q.square().mean().sqrt()) == pytest.approx(0.5, rel=0.02)
-        assert float(made.q.std(0)[0] / made.q.std(0)[1]) == pytest.approx(2 if anisotropic else 1, rel=0.05)
+        assert float(made.q.std(0)[0] / made.q.std(0)[1]) == pytest.approx(
+            2 if anisotropic else 1, rel=0.05
+        )
 
 
 def test_all_kinds_of_inputs_are_made() -> None:
@@ -57,14 +83,20 @@ def test_estimates_are_unbiased(name: str) -> None:
 
 
 def test_measures_are_functions_of_the_seed() -> None:
-    assert accuracy("sharp", draws=4) == accuracy("sharp", draws=4) != accuracy("sharp", draws=4, seed=1)
+    assert (
+        accuracy("sharp", draws=4)
+        == accuracy("sharp", draws=4)
+        != accuracy("sharp", draws=4, seed=1)
+    )
 
 
 def test_progress_is_told() -> None:
     told: list[str] = []
     list(run(Study(default_inputs([4], [0.5], 4, 0), MAPS[:2], [8], draws=2), told.append))
     assert told == [
-        f"{kind}, 0.5, 4 channels: {name}" for kind in ("gaussian", "anisotropic") for name in ("favor-iid", "favor-plus")
+        f"{kind}, 0.5, 4 channels: {name}"
+        for kind in ("gaussian", "anisotropic")
+        for name in ("favor-iid", "favor-plus")
     ]
 
 
@@ -87,7 +119,9 @@ def test_all_maps_are_measured(features: Callable[..., Result], tmp_path: Path) 
 
 def test_some_are_measured_on_a_file(features: Callable[..., Result], tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
-    np.savez(tmp_path / "trained.npz", q=generator.normal(size=(5, 4)), k=generator.normal(size=(7, 4)))
+    np.savez(
+        tmp_path / "trained.npz", q=generator.normal(size=(5, 4)), k=generator.normal(size=(7, 4))
+    )
     result = features("--inputs", tmp_path / "trained.npz", "--maps", "sharp, simrf", *TINY)
     assert result.exit_code == 0, result.output
     assert "trained" in result.output
@@ -129,7 +163,9 @@ def test_an_interrupt_keeps_what_was_measured(
         (["--csv", "/no/such/folder/errors.csv"], "a folder that exists"),
     ],
 )
-def test_bad_options_are_refused(features: Callable[..., Result], options: list[str], message: str) -> None:
+def test_bad_options_are_refused(
+    features: Callable[..., Result], options: list[str], message: str
+) -> None:
     result = features(*options)
     assert result.exit_code == 2
     # The message is wrapped and framed: compare what remains without the frame.
@@ -137,9 +173,16 @@ def test_bad_options_are_refused(features: Callable[..., Result], options: list[
 
 
 @pytest.mark.parametrize(
-    "arrays", [{"q": np.ones((2, 3))}, {"q": np.ones((2, 3)), "k": np.ones((2, 4))}, {"q": np.ones(3), "k": np.ones(3)}]
+    "arrays",
+    [
+        {"q": np.ones((2, 3))},
+        {"q": np.ones((2, 3)), "k": np.ones((2, 4))},
+        {"q": np.ones(3), "k": np.ones(3)},
+    ],
 )
-def test_files_without_queries_and_keys_are_refused(arrays: dict[str, np.ndarray], tmp_path: Path) -> None:
+def test_files_without_queries_and_keys_are_refused(
+    arrays: dict[str, np.ndarray], tmp_path: Path
+) -> None:
     np.savez(tmp_path / "wrong.npz", **arrays)
     with pytest.raises(ValueError, match="`inputs` must be"):
         read_inputs(tmp_path / "wrong.npz")

@@ -6,7 +6,9 @@ import torch
 from graphmask.benchmark import gpu
 
 
-def test_without_a_gpu_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_gpu_it_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert gpu.main() == 2
     assert "needs a CUDA device" in capsys.readouterr().err
@@ -20,4 +22,8 @@ def test_rings_have_rows_of_equal_length_around_the_node() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no accelerator")
 def test_all_sides_are_timed() -> None:
-    assert [timed.side for timed in gpu.time_all(1_024)] == ["pairs", "FlexAttention", "SDPA with a bias"]
+    assert [timed.side for timed in gpu.time_all(1_024)] == [
+        "pairs",
+        "FlexAttention",
+        "SDPA with a bias",
+    ]

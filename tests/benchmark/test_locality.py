@@ -26,7 +26,9 @@ def test_all_labellings_run_all_tasks(dim: int) -> None:
 
 
 def test_good_orders_fill_tiles() -> None:
-    rows = {row.label: row for row in measure(Settings(nodes=2000, pairs=32, repeats=1, steps=False))}
+    rows = {
+        row.label: row for row in measure(Settings(nodes=2000, pairs=32, repeats=1, steps=False))
+    }
     for size in (16, 32):
         fill = {label: row.fill[size] for label, row in rows.items()}
         assert fill["Hilbert"] > 5 * fill["given"]
@@ -54,7 +56,18 @@ def test_report_compares_with_the_given_order() -> None:
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.save(tmp_path / "points.npy", np.random.default_rng(0).random((25, 3)))
     threads = torch.get_num_threads()
-    main(["--points", str(tmp_path / "points.npy"), "--pairs", "4", "--repeats", "1", "--threads", str(threads)])
+    main(
+        [
+            "--points",
+            str(tmp_path / "points.npy"),
+            "--pairs",
+            "4",
+            "--repeats",
+            "1",
+            "--threads",
+            str(threads),
+        ]
+    )
     printed = capsys.readouterr().out
     assert "25 nodes, 4 pairs per row" in printed
     assert "Hilbert, scheduled" in printed

@@ -37,7 +37,9 @@ def test_peak_can_be_reset() -> None:
 
 
 def test_absent_extra_names_the_command() -> None:
-    with pytest.raises(MissingExtraError, match=r'this needs matplotlib: pip install "graphmask\[viz\]"'):
+    with pytest.raises(
+        MissingExtraError, match=r'this needs matplotlib: pip install "graphmask\[viz\]"'
+    ):
         _require_absent()
 
 

@@ -16,11 +16,18 @@ from rich.console import Console
 from graphmask.benchmark.page import Chart, Report, draw, make_page, page_path
 from graphmask.benchmark.report import make_fact_table
 
-ROWS = [{"nodes": nodes, "ms": factor * nodes, "who": who} for who, factor in (("a", 1), ("b<", 2)) for nodes in (256, 64)]
+ROWS = [
+    {"nodes": nodes, "ms": factor * nodes, "who": who}
+    for who, factor in (("a", 1), ("b<", 2))
+    for nodes in (256, 64)
+]
 
 
 def test_charts_are_the_rows() -> None:
-    (figure,) = draw(Chart("Time", "nodes", "ms", ("who",), scale=10), [*ROWS, {"nodes": 64, "ms": None, "who": "cut"}])
+    (figure,) = draw(
+        Chart("Time", "nodes", "ms", ("who",), scale=10),
+        [*ROWS, {"nodes": 64, "ms": None, "who": "cut"}],
+    )
     assert {trace.name: (list(trace.x), list(trace.y)) for trace in figure.data} == {
         "a": ([64, 256], [640, 2560]),
         "b<": ([64, 256], [1280, 5120]),

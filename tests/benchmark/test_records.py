@@ -15,9 +15,29 @@ from graphmask.benchmark.comparisons import Errors, Paired
 from graphmask.benchmark.results import summarize_growth
 
 RECORDS = [
-    Measurement("walk", "graphmask", 64, edges=320, forward=(0.5, 0.25), both=(1.0, 2.0, 4.0), peak=2.0, entries=640),
+    Measurement(
+        "walk",
+        "graphmask",
+        64,
+        edges=320,
+        forward=(0.5, 0.25),
+        both=(1.0, 2.0, 4.0),
+        peak=2.0,
+        entries=640,
+    ),
     Paired(
-        "gps", "torus", 64, 320, "walk", "gps", 0.02, (1.0, 2.0), (4.0, 4.0), 640, None, errors=Errors(0.1, 0.2, 9, 8, 20, 0.1)
+        "gps",
+        "torus",
+        64,
+        320,
+        "walk",
+        "gps",
+        0.02,
+        (1.0, 2.0),
+        (4.0, 4.0),
+        640,
+        None,
+        errors=Errors(0.1, 0.2, 9, 8, 20, 0.1),
     ),
     BodyTimes("torus", 64, 640, "spmm", "gather", (1.0,), (2.0,), (0.5,), (0.25,)),
 ]
@@ -50,7 +70,10 @@ def test_json_holds_every_round(record: Any, tmp_path: Path) -> None:
 
 def test_json_names_a_status(tmp_path: Path) -> None:
     write_json(tmp_path / "found.json", [Measurement("walk", "graphmask", 64, status=Status.TIME)])
-    assert json.loads((tmp_path / "found.json").read_text())["measurements"][0]["status"] == "time limit"
+    assert (
+        json.loads((tmp_path / "found.json").read_text())["measurements"][0]["status"]
+        == "time limit"
+    )
 
 
 @pytest.mark.parametrize("write", [write_csv, write_json])
@@ -62,7 +85,10 @@ def test_nothing_is_no_file(write: Callable[..., None], tmp_path: Path) -> None:
 
 def test_growth_is_fitted_over_the_larger_half_and_over_all() -> None:
     # Flat, and linear from 256 on.
-    run = [Measurement("walk", "graphmask", n, both=(max(n, 256) * 1e-6,), peak=n / 2**20) for n in (64, 128, 256, 512)]
+    run = [
+        Measurement("walk", "graphmask", n, both=(max(n, 256) * 1e-6,), peak=n / 2**20)
+        for n in (64, 128, 256, 512)
+    ]
     found = {each["quantity"]: each for each in summarize_growth(run)}
     both = found["Forward + backward"]
     assert both["exponent"] == pytest.approx(1)

@@ -10,7 +10,13 @@ pytest.importorskip("rich")
 pytest.importorskip("matplotlib")
 
 from graphmask.benchmark.plot import write_plot
-from graphmask.benchmark.report import explain_cuts, format_cell, format_number, make_console, print_report
+from graphmask.benchmark.report import (
+    explain_cuts,
+    format_cell,
+    format_number,
+    make_console,
+    print_report,
+)
 
 SETTINGS = Settings(time_limit=0.5, memory_limit=2)
 
@@ -46,22 +52,36 @@ def test_what_a_cut_contender_made_once_is_shown() -> None:
     assert format_cell(QUANTITIES["both"], cut, SETTINGS) == "> 0.5 s"
 
 
-@pytest.mark.parametrize(("status", "cell"), [(Status.TIME, "> 0.5 s"), (Status.MEMORY, "> 2 GiB"), (Status.FAILED, "failed")])
+@pytest.mark.parametrize(
+    ("status", "cell"),
+    [(Status.TIME, "> 0.5 s"), (Status.MEMORY, "> 2 GiB"), (Status.FAILED, "failed")],
+)
 def test_limits_are_named_in_cells(status: Status, cell: str) -> None:
-    assert format_cell(QUANTITIES["both"], Measurement("full", "torch", 64, status=status), SETTINGS) == cell
+    assert (
+        format_cell(QUANTITIES["both"], Measurement("full", "torch", 64, status=status), SETTINGS)
+        == cell
+    )
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.0, "0"), (0.9996, "1"), (3.14159, "3.14"), (99.96, "100"), (1e6, "1,000,000")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (0.9996, "1"), (3.14159, "3.14"), (99.96, "100"), (1e6, "1,000,000")],
+)
 def test_numbers_are_short(value: float, text: str) -> None:
     assert format_number(value) == text
 
 
 def test_cuts_are_explained_once() -> None:
-    cuts = [Measurement("full", "torch", n, status=Status.TIME, note="too slow at 64 nodes") for n in (64, 128)]
+    cuts = [
+        Measurement("full", "torch", n, status=Status.TIME, note="too slow at 64 nodes")
+        for n in (64, 128)
+    ]
     assert explain_cuts([RUN[0], *cuts]) == ["full: time limit, too slow at 64 nodes"]
 
 
 @pytest.mark.parametrize("measurements", [RUN, RUN[:1], RUN[3:]], ids=["some", "one", "none"])
-def test_picture_is_drawn_whatever_was_measured(measurements: list[Measurement], tmp_path: Path) -> None:
+def test_picture_is_drawn_whatever_was_measured(
+    measurements: list[Measurement], tmp_path: Path
+) -> None:
     write_plot(tmp_path / "costs.png", measurements, "abacus")
     assert (tmp_path / "costs.png").read_bytes().startswith(b"\x89PNG")

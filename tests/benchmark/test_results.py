@@ -15,7 +15,9 @@ SIZES = [2**power for power in range(6, 14)]
 
 @pytest.mark.parametrize("exponent", [0.0, 1.0, 1.5, 2.0])
 def test_exponent_of_a_power_law_is_exact(exponent: float) -> None:
-    assert fit_exponent({n: 3e-7 * n**exponent for n in SIZES}) == pytest.approx(exponent, abs=1e-12)
+    assert fit_exponent({n: 3e-7 * n**exponent for n in SIZES}) == pytest.approx(
+        exponent, abs=1e-12
+    )
 
 
 def test_exponent_looks_at_the_larger_half() -> None:
@@ -47,7 +49,9 @@ def test_exponent_of_no_memory_at_all_is_finite() -> None:
         ({100: 1.0, 200: 1000.0}, 400, 8000.0),
     ],
 )
-def test_extrapolation_follows_the_last_two_sizes(values: dict[int, float], nodes: int, expected: float) -> None:
+def test_extrapolation_follows_the_last_two_sizes(
+    values: dict[int, float], nodes: int, expected: float
+) -> None:
     assert extrapolate(values, nodes) == pytest.approx(expected)
 
 
@@ -71,7 +75,9 @@ def test_quadratic_time_is_foreseen() -> None:
 
 
 def test_quadratic_memory_is_foreseen() -> None:
-    cut = foresee(_history([1.0, 1.0], [100.0, 400.0]), SIZES[2], Settings(time_limit=10, memory_limit=1))
+    cut = foresee(
+        _history([1.0, 1.0], [100.0, 400.0]), SIZES[2], Settings(time_limit=10, memory_limit=1)
+    )
     assert cut is not None
     assert cut.status is Status.MEMORY
 
@@ -85,16 +91,29 @@ def test_who_was_cut_stays_cut() -> None:
 
 def test_measurement_takes_medians() -> None:
     each = Measurement("fake", "tests", 64, forward=(3.0, 1.0, 2.0), both=(4.0, 8.0), entries=640)
-    assert (each.forward_seconds, each.both_seconds, each.spread, each.entries_per_node) == (2.0, 6.0, 1.0, 10.0)
+    assert (each.forward_seconds, each.both_seconds, each.spread, each.entries_per_node) == (
+        2.0,
+        6.0,
+        1.0,
+        10.0,
+    )
     assert QUANTITIES["forward"].values([each]) == {64: 2000.0}
     assert QUANTITIES["peak"].values([each]) == {}
 
 
 def test_csv_holds_every_measurement(tmp_path: Path) -> None:
     path = tmp_path / "costs.csv"
-    write_csv(path, [*_history([0.5], [2.0]), Measurement("cut", "tests", 64, status=Status.TIME, note="a, b")], "here")
+    write_csv(
+        path,
+        [*_history([0.5], [2.0]), Measurement("cut", "tests", 64, status=Status.TIME, note="a, b")],
+        "here",
+    )
     first, second = csv.DictReader(path.read_text().splitlines())
-    assert (first["forward_backward_s"], first["peak_mib"], first["machine"]) == ("0.5", "2.0", "here")
+    assert (first["forward_backward_s"], first["peak_mib"], first["machine"]) == (
+        "0.5",
+        "2.0",
+        "here",
+    )
     assert (second["status"], second["note"], second["forward_s"]) == ("time limit", "a, b", "")
 
 

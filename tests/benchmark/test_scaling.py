@@ -13,7 +13,12 @@ SIZES = (128, 256, 512)
 
 
 def _run(contenders: list[Contender], **settings: Any) -> dict[tuple[str, int], Measurement]:
-    chosen = Settings(SIZES, contenders, threads=1, **{"repeats": 1, "time_limit": 20.0, "memory_limit": 1.0} | settings)
+    chosen = Settings(
+        SIZES,
+        contenders,
+        threads=1,
+        **{"repeats": 1, "time_limit": 20.0, "memory_limit": 1.0} | settings,
+    )
     return {(each.contender, each.nodes): each for found in run(chosen) for each in found}
 
 
@@ -29,14 +34,22 @@ def test_a_slow_contender_is_cut_and_the_run_goes_on(fakes: ModuleType) -> None:
 def test_a_memory_hog_is_cut_and_the_run_goes_on(fakes: ModuleType) -> None:
     hog, good = fakes.Fake("hog", fakes.hoard_from_256), fakes.Fake("good", fakes.rest)
     found = _run([hog, good])
-    assert [found["hog", size].status for size in SIZES] == [Status.MEASURED, Status.MEMORY, Status.MEMORY]
+    assert [found["hog", size].status for size in SIZES] == [
+        Status.MEASURED,
+        Status.MEMORY,
+        Status.MEMORY,
+    ]
     assert "at 256 nodes" in found["hog", 512].note
     assert found["good", 512].status is Status.MEASURED
 
 
 def test_a_hog_that_prepares_is_cut_too(fakes: ModuleType) -> None:
     found = _run([fakes.FakePrepared("hog", fakes.hoard_from_256)])
-    assert [found["hog", size].status for size in SIZES] == [Status.MEASURED, Status.MEMORY, Status.MEMORY]
+    assert [found["hog", size].status for size in SIZES] == [
+        Status.MEASURED,
+        Status.MEMORY,
+        Status.MEMORY,
+    ]
     assert found["hog", 128].prepare is not None
     assert found["hog", 128].entries_per_node == 3
 
@@ -50,7 +63,11 @@ def test_a_hog_that_prepares_is_cut_too(fakes: ModuleType) -> None:
 )
 def test_a_failure_is_told_and_the_run_goes_on(fakes: ModuleType, act: str, note: str) -> None:
     found = _run([fakes.Fake("bad", getattr(fakes, act)), fakes.Fake("good", fakes.rest)])
-    assert [found["bad", size].status for size in SIZES] == [Status.MEASURED, Status.FAILED, Status.FAILED]
+    assert [found["bad", size].status for size in SIZES] == [
+        Status.MEASURED,
+        Status.FAILED,
+        Status.FAILED,
+    ]
     assert found["bad", 512].note.endswith(note)
     assert found["good", 512].status is Status.MEASURED
 
@@ -86,7 +103,9 @@ def test_peak_memory_is_that_of_the_call(fakes: ModuleType) -> None:
     assert found["good", 128].peak == pytest.approx(0, abs=4)
 
 
-def test_without_rounds_only_one_process_is_alive_at_a_time(fakes: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_rounds_only_one_process_is_alive_at_a_time(
+    fakes: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     alive, most = 0, 0
 
     class Counted(Worker):
@@ -135,7 +154,10 @@ def test_settings_sort_sizes_and_count_memory() -> None:
         ({"repeats": -1}, "`repeats` must be at least 0, got -1"),
         ({"time_limit": -1.0}, "`time_limit` must be positive and finite, got -1.0"),
         ({"memory_limit": float("nan")}, "`memory_limit` must be positive and finite, got nan"),
-        ({"device": "tpu"}, "`device` must be 'cpu' or a CUDA device such as 'cuda' or 'cuda:1', got tpu"),
+        (
+            {"device": "tpu"},
+            "`device` must be 'cpu' or a CUDA device such as 'cuda' or 'cuda:1', got tpu",
+        ),
         ({"device": "cuda:99"}, "`device` must be one of the"),
     ],
 )

@@ -9,7 +9,15 @@ import torch
 
 from graphmask.benchmark import MissingExtraError
 from graphmask.benchmark.estimators import read_graph, undirected
-from graphmask.benchmark.scenes import MOLECULES, TORUS, ball, mesh_scene, molecule_scene, random_molecules, torus_graph
+from graphmask.benchmark.scenes import (
+    MOLECULES,
+    TORUS,
+    ball,
+    mesh_scene,
+    molecule_scene,
+    random_molecules,
+    torus_graph,
+)
 from graphmask.topology import Topology
 
 CUBE_OFF = """OFF
@@ -47,7 +55,8 @@ def test_ball_is_the_induced_subgraph_of_the_nearest_nodes(size: int) -> None:
     distance = nx.single_source_shortest_path_length(whole, 0)
     found = graph_of(ball(topology, size))
     assert nx.is_connected(found)
-    # The numbers of nodes at each distance from node 0, which stays the first, are those of the whole but at the border.
+    # The numbers of nodes at each distance from node 0, which stays the first, are those of the
+    # whole but at the border.
     inside = sorted(nx.single_source_shortest_path_length(found, 0).values())
     assert inside == sorted(distance.values())[:size]
     kept = [node for node in range(72) if distance[node] < inside[-1]]
@@ -102,7 +111,10 @@ def test_molecules_are_connected_sparse_and_of_all_sizes() -> None:
         assert graph.number_of_edges() - graph.number_of_nodes() + 1 <= 3
     assert {5, 6} <= set(rings)
     again = random_molecules(128, seed=2)
-    assert all(torch.equal(one.edge_index, other.edge_index) for one, other in zip(molecules, again, strict=True))
+    assert all(
+        torch.equal(one.edge_index, other.edge_index)
+        for one, other in zip(molecules, again, strict=True)
+    )
 
 
 def test_a_batch_of_molecules_carries_its_walks() -> None:
@@ -112,7 +124,9 @@ def test_a_batch_of_molecules_carries_its_walks() -> None:
     assert topology.num_nodes == problem.num_nodes == len(problem.x)
     (walks,) = topology.walk_sets
     assert walks.num_hops == 8
-    assert torch.equal(topology.batch[walks.pattern.row.long()], topology.batch[walks.pattern.col.long()])
+    assert torch.equal(
+        topology.batch[walks.pattern.row.long()], topology.batch[walks.pattern.col.long()]
+    )
 
 
 def test_molecules_of_a_file_are_read(tmp_path: Path) -> None:

@@ -33,7 +33,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_long_calls_are_warmed_up_once_and_then_taken_in_turn(clock: Clock) -> None:
-    a, b = time_in_turn([clock.spend("a", 9.0, 2.0, 3.0, 4.0), clock.spend("b", 5.0)], rounds=3, seconds=100)
+    a, b = time_in_turn(
+        [clock.spend("a", 9.0, 2.0, 3.0, 4.0), clock.spend("b", 5.0)], rounds=3, seconds=100
+    )
     assert clock.log == "ab" + "ab" * 3
     assert a == (2, 3, 4)
     assert b == (5, 5, 5)
@@ -57,7 +59,9 @@ def test_garbage_of_before_is_watched_again_afterwards() -> None:
     assert gc.get_freeze_count() == 0
 
 
-@pytest.mark.parametrize(("seconds", "calls"), [(0.0, 50), (0.01, 5), (0.03, 2), (0.05, 1), (7.0, 1)])
+@pytest.mark.parametrize(
+    ("seconds", "calls"), [(0.0, 50), (0.01, 5), (0.03, 2), (0.05, 1), (7.0, 1)]
+)
 def test_calls_to_time_together(seconds: float, calls: int) -> None:
     assert count_calls(seconds) == calls
 

@@ -1,4 +1,6 @@
-"""Everything public as data: what the laws of test_laws.py run on. A new mask is one reference and one case here.
+"""Everything public as data: what the laws of test_laws.py run on.
+
+A new mask is one reference and one case here.
 
 Letters: N nodes, H heads, K hops, d channels.
 """
@@ -13,7 +15,18 @@ import torch
 import graphmask as gm
 from graphmask.testing import example_topologies
 
-from . import degree, diffusion, edges, grids, operators, paths, points, random_walk_kernel, series, trees
+from . import (
+    degree,
+    diffusion,
+    edges,
+    grids,
+    operators,
+    paths,
+    points,
+    random_walk_kernel,
+    series,
+    trees,
+)
 from .base import MASK_REFERENCES as MASK_REFERENCES
 from .base import TOPOLOGIES as TOPOLOGIES
 from .base import Case as Case
@@ -38,7 +51,9 @@ from .transforms import TRANSFORMS as TRANSFORMS
 _FAMILIES = (series, degree, diffusion, edges, grids, paths, points, random_walk_kernel, trees)
 
 MASKS = tuple(case for family in _FAMILIES for case in family.MASKS)
-OPERATORS = tuple(case for module in (operators, *_FAMILIES) for case in getattr(module, "OPERATORS", ()))
+OPERATORS = tuple(
+    case for module in (operators, *_FAMILIES) for case in getattr(module, "OPERATORS", ())
+)
 
 
 def registered() -> Iterator[Any]:

@@ -29,7 +29,9 @@ class Case:
     per_graph: bool = False
     data: Callable[[], Data] | None = None
     reference: Callable[[Any, Tensor], Tensor] | None = None  # of a thing and its input
-    key_reference: Callable[[Any, Tensor], Tensor] | None = None  # where keys are mapped differently
+    key_reference: Callable[[Any, Tensor], Tensor] | None = (
+        None  # where keys are mapped differently
+    )
     topologies: Callable[[], dict[str, Topology]] = example_topologies  # where a mask is defined
 
     def __str__(self) -> str:
@@ -40,7 +42,9 @@ def scrambled(module: torch.nn.Module) -> Any:
     """The module with other parameters in every head, of both signs, drawn without the global random state."""
     generator = torch.Generator().manual_seed(1)
     for parameter in module.parameters():
-        parameter.data.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * 0.7)
+        parameter.data.copy_(
+            torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * 0.7
+        )
     return module
 
 
@@ -51,7 +55,8 @@ def seeded(make: Callable[[], Any]) -> Any:
         return make()
 
 
-# Masks [H, N, N] as dense formulas of their parameters and a topology with all that they read, by their types.
+# Masks [H, N, N] as dense formulas of their parameters and a topology with all that they read, by
+# their types.
 MASK_REFERENCES: dict[type, Callable[[Any, Topology], Tensor]] = {}
 
 
@@ -60,7 +65,9 @@ def mask_reference(mask: TopologicalMask, topology: Topology) -> Tensor:
 
 
 def adjacency_reference(topology: Topology, normalization: Any) -> Tensor:
-    return reference.adjacency(topology.edge_index, topology.num_nodes, topology.edge_weight, normalization)
+    return reference.adjacency(
+        topology.edge_index, topology.num_nodes, topology.edge_weight, normalization
+    )
 
 
 def walks_reference(topology: Topology, number: int, hops: int) -> Tensor:

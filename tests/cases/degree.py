@@ -12,7 +12,9 @@ from .base import MASK_REFERENCES, Case, adjacency_reference, scrambled
 
 def _reference(mask: masks.DegreeMask, topology: Topology) -> torch.Tensor:
     batch = torch.zeros(topology.num_nodes) if topology.batch is None else topology.batch
-    return reference.degree_mask(adjacency_reference(topology, None), batch, mask.log_power.double().exp())
+    return reference.degree_mask(
+        adjacency_reference(topology, None), batch, mask.log_power.double().exp()
+    )
 
 
 MASK_REFERENCES[masks.DegreeMask] = _reference

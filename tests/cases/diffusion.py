@@ -33,7 +33,9 @@ def nonnegative() -> dict[str, Topology]:
     return {name: graph for name, graph in undirected().items() if graph.nonnegative}
 
 
-def _diffusion(kernel: str = "heat", times: float = 1.0, tolerance: float = 1e-13, **options: Any) -> masks.DiffusionMask:
+def _diffusion(
+    kernel: str = "heat", times: float = 1.0, tolerance: float = 1e-13, **options: Any
+) -> masks.DiffusionMask:
     mask = scrambled(masks.DiffusionMask(2, kernel, tolerance=tolerance, **options))
     mask.kernel.raw.data.add_(math.log(times))
     return mask
@@ -49,16 +51,30 @@ MASKS = (
     Case("diffusion-plain", lambda: _diffusion(times=0.3, normalization=None), differentiable=True),
     Case("diffusion-long", lambda: _diffusion(times=30.0), topologies=nonnegative),
     Case("diffusion-resolvent", lambda: _diffusion("resolvent"), differentiable=True),
-    Case("diffusion-resolvent-rw", lambda: _diffusion("resolvent", normalization="rw"), differentiable=True),
+    Case(
+        "diffusion-resolvent-rw",
+        lambda: _diffusion("resolvent", normalization="rw"),
+        differentiable=True,
+    ),
 )
 
 OPERATORS = (
-    Case("chebyshev", lambda t: operators.ChebyshevOperator(t, *t.adjacency("rw"), _coefficients(4))),
-    Case("chebyshev-0", lambda t: operators.ChebyshevOperator(t, *t.adjacency("sym"), _coefficients(0))),
-    Case("chebyshev-1", lambda t: operators.ChebyshevOperator(t, *t.adjacency("sym"), _coefficients(1))),
+    Case(
+        "chebyshev", lambda t: operators.ChebyshevOperator(t, *t.adjacency("rw"), _coefficients(4))
+    ),
+    Case(
+        "chebyshev-0",
+        lambda t: operators.ChebyshevOperator(t, *t.adjacency("sym"), _coefficients(0)),
+    ),
+    Case(
+        "chebyshev-1",
+        lambda t: operators.ChebyshevOperator(t, *t.adjacency("sym"), _coefficients(1)),
+    ),
     Case(
         "resolvent",
-        lambda t: operators.ResolventOperator(t, *t.adjacency("sym"), torch.tensor([0.9, 0.2]), 1e-13, t.nonnegative),
+        lambda t: operators.ResolventOperator(
+            t, *t.adjacency("sym"), torch.tensor([0.9, 0.2]), 1e-13, t.nonnegative
+        ),
         topologies=undirected,
     ),
 )

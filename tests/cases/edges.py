@@ -20,10 +20,15 @@ def featured() -> dict[str, Topology]:
     def features(graph: Topology) -> Tensor:
         return torch.randn(graph.num_edges, 3, generator=generator, dtype=torch.float64)
 
-    return {name: remade(graph, edge_attr=features(graph)) for name, graph in example_topologies().items()}
+    return {
+        name: remade(graph, edge_attr=features(graph))
+        for name, graph in example_topologies().items()
+    }
 
 
-def _mask(order: int, alpha: type = masks.NonNegative, heads: int = 2, **options: str | None) -> masks.PowerSeriesMask:
+def _mask(
+    order: int, alpha: type = masks.NonNegative, heads: int = 2, **options: str | None
+) -> masks.PowerSeriesMask:
     return scrambled(masks.PowerSeriesMask(order, heads, alpha, edge_dim=3, **options))
 
 
@@ -37,9 +42,21 @@ def _operator(topology: Topology) -> operators.PowerSeriesOperator:
 
 MASKS = (
     Case("edge-features", lambda: _mask(2), True, topologies=featured),
-    Case("edge-features-1", lambda: _mask(1, masks.Free, normalization="rw"), True, topologies=featured),
-    Case("edge-features-shared", lambda: _mask(3, masks.Diffusion, 1, normalization=None), True, topologies=featured),
-    Case("edge-features-sum", lambda: 0.3 * masks.GlobalMask() + _mask(2), True, topologies=featured),
+    Case(
+        "edge-features-1",
+        lambda: _mask(1, masks.Free, normalization="rw"),
+        True,
+        topologies=featured,
+    ),
+    Case(
+        "edge-features-shared",
+        lambda: _mask(3, masks.Diffusion, 1, normalization=None),
+        True,
+        topologies=featured,
+    ),
+    Case(
+        "edge-features-sum", lambda: 0.3 * masks.GlobalMask() + _mask(2), True, topologies=featured
+    ),
 )
 
 OPERATORS = (Case("power-series-per-head", _operator),)

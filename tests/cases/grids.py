@@ -39,7 +39,11 @@ def sequences() -> dict[str, Topology]:
 
 
 def batch_of(topology: Topology) -> Tensor:
-    return torch.zeros(topology.num_nodes, dtype=torch.long) if topology.batch is None else topology.batch
+    return (
+        torch.zeros(topology.num_nodes, dtype=torch.long)
+        if topology.batch is None
+        else topology.batch
+    )
 
 
 def _causal(mask: masks.CausalMask, topology: Topology) -> Tensor:
@@ -51,7 +55,9 @@ def _toeplitz(mask: masks.ToeplitzMask, topology: Topology) -> Tensor:
     value = mask.raw.double() if mask.signed else mask.raw.double().exp()
     of_grid = reference.grid_distance_mask if mask.shared else reference.toeplitz_mask
     block = of_grid(value, mask.shape)
-    return reference.blocks_of(reference.with_class_token(block) if mask.class_token else block, batch_of(topology))
+    return reference.blocks_of(
+        reference.with_class_token(block) if mask.class_token else block, batch_of(topology)
+    )
 
 
 def _grid_diffusion(mask: masks.GridDiffusionMask, topology: Topology) -> Tensor:
@@ -72,7 +78,9 @@ def _hypercube(mask: masks.HypercubeMask, topology: Topology) -> Tensor:
 
 def _kronecker(mask: masks.Kronecker, topology: Topology) -> Tensor:
     factors = [mask._factor(number, topology) for number in range(2)]
-    blocks = [mask_reference(each, factor) for each, factor in zip((mask.a, mask.b), factors, strict=True)]
+    blocks = [
+        mask_reference(each, factor) for each, factor in zip((mask.a, mask.b), factors, strict=True)
+    ]
     return reference.blocks_of(reference.kronecker_mask(*blocks), batch_of(topology))
 
 
@@ -86,7 +94,12 @@ MASK_REFERENCES |= {
 
 
 def cubes() -> dict[str, Topology]:
-    return {"one": of_sizes(1), "two": of_sizes(2), "sixteen": of_sizes(16), "mixed": of_sizes(4, 1, 8, 4, 2)}
+    return {
+        "one": of_sizes(1),
+        "two": of_sizes(2),
+        "sixteen": of_sizes(16),
+        "mixed": of_sizes(4, 1, 8, 4, 2),
+    }
 
 
 def diffusion(*shape: int, **options: Any) -> masks.GridDiffusionMask:
@@ -106,14 +119,22 @@ MASKS = (
     Case("causal", masks.CausalMask),
     Case("causal-decay", lambda: scrambled(masks.CausalMask(0.9, heads=2))),
     Case("causal-chunks", masks.CausalMask, topologies=sequences),
-    Case("causal-decay-chunks", lambda: scrambled(masks.CausalMask((0.9, 0.99))), topologies=sequences),
+    Case(
+        "causal-decay-chunks",
+        lambda: scrambled(masks.CausalMask((0.9, 0.99))),
+        topologies=sequences,
+    ),
     Case("toeplitz-line", lambda: toeplitz(7), topologies=grids(7)),
     Case("toeplitz-plane", lambda: toeplitz(3, 4), topologies=grids(12)),
     Case("toeplitz-space", lambda: toeplitz(2, 1, 3), topologies=grids(6)),
     Case("toeplitz-signed", lambda: toeplitz(2, 5, signed=True), topologies=grids(10)),
     Case("toeplitz-class-token", lambda: toeplitz(3, 2, class_token=True), topologies=grids(7)),
     Case("toeplitz-distance", lambda: toeplitz(3, 3, shared="distance"), topologies=grids(9)),
-    Case("toeplitz-distance-space", lambda: toeplitz(2, 2, 2, shared="distance", class_token=True), topologies=grids(9)),
+    Case(
+        "toeplitz-distance-space",
+        lambda: toeplitz(2, 2, 2, shared="distance", class_token=True),
+        topologies=grids(9),
+    ),
     Case("toeplitz-one-node", lambda: toeplitz(1), topologies=grids(1)),
     Case("grid-diffusion-line", lambda: diffusion(7), topologies=grids(7)),
     Case("grid-diffusion-plane", lambda: diffusion(3, 4, per_axis=True), topologies=grids(12)),
@@ -124,7 +145,9 @@ MASKS = (
 
 
 def _factors() -> masks.Kronecker:
-    return masks.Kronecker(toeplitz(2, class_token=True), masks.GlobalMask(), graphs=(None, of_sizes(1, 3)))
+    return masks.Kronecker(
+        toeplitz(2, class_token=True), masks.GlobalMask(), graphs=(None, of_sizes(1, 3))
+    )
 
 
 def _video() -> masks.Kronecker:
@@ -134,14 +157,20 @@ def _video() -> masks.Kronecker:
 
 def _walks_and_grid(topology: Topology) -> operators.KroneckerOperator:
     ring, walked = example_topologies()["ring"], masks.WalkMask(2, 2, sampler=random_walks(2))
-    return operators.KroneckerOperator(topology, walked(walked.prepare(ring)), toeplitz(2)(Topology(NONE, 2)))
+    return operators.KroneckerOperator(
+        topology, walked(walked.prepare(ring)), toeplitz(2)(Topology(NONE, 2))
+    )
 
 
 MASKS += (
     Case("kronecker", lambda: masks.Kronecker(diffusion(2), toeplitz(5)), topologies=grids(10)),
     Case("kronecker-video", _video, topologies=grids(12)),
     Case("kronecker-factors", _factors, topologies=grids(12)),
-    Case("kronecker-signed", lambda: masks.Kronecker(toeplitz(2, signed=True), toeplitz(3)), topologies=grids(6)),
+    Case(
+        "kronecker-signed",
+        lambda: masks.Kronecker(toeplitz(2, signed=True), toeplitz(3)),
+        topologies=grids(6),
+    ),
     Case(
         "kronecker-nested",
         lambda: masks.Kronecker(masks.Kronecker(toeplitz(2), diffusion(2)), toeplitz(2)),
@@ -151,11 +180,21 @@ MASKS += (
 
 OPERATORS = (
     Case("causal", operators.CausalOperator),
-    Case("causal-decay", lambda t: operators.CausalOperator(t, torch.tensor([-1e-3, -40.0])), topologies=sequences),
-    Case("toeplitz", _toeplitz_operator, topologies=grids(6)),
-    Case("grid-diffusion", lambda t: operators.GridDiffusionOperator(t, (3, 2), torch.ones(2, 1)), topologies=grids(6)),
     Case(
-        "hypercube", lambda t: operators.HypercubeOperator(t, torch.tensor([0.2, 0.0])), topologies=lambda: {"64": of_sizes(64)}
+        "causal-decay",
+        lambda t: operators.CausalOperator(t, torch.tensor([-1e-3, -40.0])),
+        topologies=sequences,
+    ),
+    Case("toeplitz", _toeplitz_operator, topologies=grids(6)),
+    Case(
+        "grid-diffusion",
+        lambda t: operators.GridDiffusionOperator(t, (3, 2), torch.ones(2, 1)),
+        topologies=grids(6),
+    ),
+    Case(
+        "hypercube",
+        lambda t: operators.HypercubeOperator(t, torch.tensor([0.2, 0.0])),
+        topologies=lambda: {"64": of_sizes(64)},
     ),
     Case("kronecker", _walks_and_grid, topologies=grids(14)),
 )

@@ -23,22 +23,50 @@ def _grf_mask() -> masks.GRFMask:
 
 LAYERS = (
     Case("attention-global", lambda: _attention(masks.GlobalMask(), dropout=0.5)),
-    Case("attention-power-series", lambda: _attention(power_series(2), feature_map=features.EluPlusOne())),
+    Case(
+        "attention-power-series",
+        lambda: _attention(power_series(2), feature_map=features.EluPlusOne()),
+    ),
     Case("attention-walk", lambda: _attention(walk_mask())),
-    Case("attention-walk-iid", lambda: _attention(masks.WalkMask(2, sampler=walks.IIDWalks(n_walks=3, hops=2)))),
+    Case(
+        "attention-walk-iid",
+        lambda: _attention(masks.WalkMask(2, sampler=walks.IIDWalks(n_walks=3, hops=2))),
+    ),
     Case("attention-grf", lambda: _attention(_grf_mask())),
-    Case("attention-sum", lambda: _attention(parameter(0.2, -0.1) * masks.GlobalMask() + walk_mask())),
-    Case("attention-positive", lambda: _attention(masks.GlobalMask(), feature_map=features.PositiveRandomFeatures(2, 6))),
-    Case("attention-learned", lambda: _attention(walk_mask(), feature_map=features.LearnedFeatures(2, 4))),
-    Case("attention-softmax", lambda: _attention(walk_mask(), feature_map=features.SoftmaxScores())),
-    Case("attention-signed-scores", lambda: _attention(walk_mask(masks.PageRank), feature_map=features.Identity())),
+    Case(
+        "attention-sum", lambda: _attention(parameter(0.2, -0.1) * masks.GlobalMask() + walk_mask())
+    ),
+    Case(
+        "attention-positive",
+        lambda: _attention(masks.GlobalMask(), feature_map=features.PositiveRandomFeatures(2, 6)),
+    ),
+    Case(
+        "attention-learned",
+        lambda: _attention(walk_mask(), feature_map=features.LearnedFeatures(2, 4)),
+    ),
+    Case(
+        "attention-softmax", lambda: _attention(walk_mask(), feature_map=features.SoftmaxScores())
+    ),
+    Case(
+        "attention-signed-scores",
+        lambda: _attention(walk_mask(masks.PageRank), feature_map=features.Identity()),
+    ),
     Case("block", lambda: nn.TopologicalTransformerLayer(4, 2, walk_mask(), dropout=0.5)),
-    Case("block-both", lambda: nn.TopologicalTransformerLayer(4, 2, walk_mask(masks.PageRank), GraphConv(4, 4))),
+    Case(
+        "block-both",
+        lambda: nn.TopologicalTransformerLayer(4, 2, walk_mask(masks.PageRank), GraphConv(4, 4)),
+    ),
     Case("block-local", lambda: nn.TopologicalTransformerLayer(4, 2, conv=SAGEConv(4, 4))),
-    Case("model", lambda: nn.TopologicalTransformer(3, 4, 2, 2, 2, walk_mask(), dropout=0.1), channels=3),
+    Case(
+        "model",
+        lambda: nn.TopologicalTransformer(3, 4, 2, 2, 2, walk_mask(), dropout=0.1),
+        channels=3,
+    ),
     Case(
         "model-add-pool",
-        lambda: nn.TopologicalTransformer(3, 4, 2, 1, 2, walk_mask(), pool=global_add_pool, conv=GraphConv(4, 4)),
+        lambda: nn.TopologicalTransformer(
+            3, 4, 2, 1, 2, walk_mask(), pool=global_add_pool, conv=GraphConv(4, 4)
+        ),
         channels=3,
         per_graph=True,
     ),
@@ -48,13 +76,20 @@ LAYERS = (
         channels=3,
         per_graph=True,
     ),
-    Case("gps", lambda: nn.TopologicalGPS(4, GraphConv(4, 4), 2, norm="layer_norm", mask=walk_mask())),
+    Case(
+        "gps", lambda: nn.TopologicalGPS(4, GraphConv(4, 4), 2, norm="layer_norm", mask=walk_mask())
+    ),
     Case("gps-batch-norm", lambda: nn.TopologicalGPS(4, SAGEConv(4, 4), 2, mask=_grf_mask())),
-    Case("gps-attention-alone", lambda: nn.TopologicalGPS(4, None, 2, norm=None, mask=masks.GlobalMask())),
+    Case(
+        "gps-attention-alone",
+        lambda: nn.TopologicalGPS(4, None, 2, norm=None, mask=masks.GlobalMask()),
+    ),
     Case("explainable-edges", lambda: nn.ExplainableEdges(_attention(power_series(2)))),
     Case(
         "model-jumping",
-        lambda: nn.TopologicalTransformer(3, 4, 2, 2, 2, walk_mask(), pool=global_add_pool, jk="cat"),
+        lambda: nn.TopologicalTransformer(
+            3, 4, 2, 2, 2, walk_mask(), pool=global_add_pool, jk="cat"
+        ),
         channels=3,
         per_graph=True,
     ),

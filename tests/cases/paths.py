@@ -20,7 +20,9 @@ from .trees import distance_function_reference
 
 
 def _shortest_path(mask: masks.ShortestPathMask, topology: Topology) -> Tensor:
-    return reference.shortest_path_mask(topology.edge_index, topology.num_nodes, coefficients_reference(mask.alpha))
+    return reference.shortest_path_mask(
+        topology.edge_index, topology.num_nodes, coefficients_reference(mask.alpha)
+    )
 
 
 def told_distances(mask: masks.SeparatorMask, topology: Topology) -> Tensor:
@@ -46,25 +48,43 @@ def _shortest_path_mask(alpha: Any = masks.Free, **options: Any) -> masks.Shorte
 
 def separator_mask(function: Any = ExponentialDistance, **options: Any) -> masks.SeparatorMask:
     """Leaves so small that nearly every distance is told through separators."""
-    return scrambled(masks.SeparatorMask(function, **{"heads": 2, "tolerance": 0.5, "leaf_size": 2} | options))
+    return scrambled(
+        masks.SeparatorMask(function, **{"heads": 2, "tolerance": 0.5, "leaf_size": 2} | options)
+    )
 
 
 def grid(rows: int, cols: int, seed: int = 0) -> Topology:
     """A grid with random lengths of edges."""
     node = torch.arange(rows * cols).reshape(rows, cols)
     sides = torch.cat(
-        [torch.stack([node[:, :-1].flatten(), node[:, 1:].flatten()]), torch.stack([node[:-1].flatten(), node[1:].flatten()])],
+        [
+            torch.stack([node[:, :-1].flatten(), node[:, 1:].flatten()]),
+            torch.stack([node[:-1].flatten(), node[1:].flatten()]),
+        ],
         1,
     )
-    length = torch.rand(sides.shape[1], generator=torch.Generator().manual_seed(seed), dtype=torch.float64) + 0.2
+    length = (
+        torch.rand(
+            sides.shape[1], generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+        )
+        + 0.2
+    )
     return Topology(torch.cat([sides, sides.flip(0)], 1), rows * cols, torch.cat([length, length]))
 
 
 def undirected() -> dict[str, Topology]:
-    """Graphs with lengths of edges: grids, trees, several components, multi-edges, loops, edges of no length."""
+    """Graphs with lengths of edges.
+
+    Grids, trees, several components, multi-edges, loops, edges of no length.
+    """
     examples = example_topologies()
-    plain = {name: examples[name] for name in ("single", "loop", "pair", "ring", "empty", "weighted", "sparse", "ragged")}
-    loops = torch.tensor([[0, 1, 1, 0, 0, 1, 2, 1, 2, 3, 3, 3], [1, 0, 2, 1, 1, 0, 1, 2, 3, 2, 3, 3]])[:, :10]
+    plain = {
+        name: examples[name]
+        for name in ("single", "loop", "pair", "ring", "empty", "weighted", "sparse", "ragged")
+    }
+    loops = torch.tensor(
+        [[0, 1, 1, 0, 0, 1, 2, 1, 2, 3, 3, 3], [1, 0, 2, 1, 1, 0, 1, 2, 3, 2, 3, 3]]
+    )[:, :10]
     loops = torch.cat([loops, torch.tensor([[3, 2, 0], [3, 1, 0]])], 1)
     lengths = torch.tensor([2, 2, 0, 1, 3, 1, 0, 0, 1, 1, 5, 0, 1], dtype=torch.float64)
     grids = [grid(4, 5), grid(3, 3, seed=1)]
@@ -77,23 +97,42 @@ def undirected() -> dict[str, Topology]:
 
 def whole_lengths() -> dict[str, Topology]:
     """Graphs whose edges have length 1."""
-    return {name: remade(graph, edge_weight=None) for name, graph in undirected().items() if name != "loops"}
+    return {
+        name: remade(graph, edge_weight=None)
+        for name, graph in undirected().items()
+        if name != "loops"
+    }
 
 
 MASKS = (
     Case("shortest-path", lambda: _shortest_path_mask(heads=2)),
     Case("shortest-path-0", lambda: _shortest_path_mask(max_hops=0)),
-    Case("shortest-path-non-negative", lambda: _shortest_path_mask(masks.NonNegative, max_hops=2, heads=2)),
-    Case("shortest-path-kernel", lambda: _shortest_path_mask(masks.Diffusion, max_hops=20, heads=2)),
+    Case(
+        "shortest-path-non-negative",
+        lambda: _shortest_path_mask(masks.NonNegative, max_hops=2, heads=2),
+    ),
+    Case(
+        "shortest-path-kernel", lambda: _shortest_path_mask(masks.Diffusion, max_hops=20, heads=2)
+    ),
     Case("separator", separator_mask, topologies=undirected),
-    Case("separator-exact", lambda: separator_mask(tolerance=0.0, leaf_size=1), topologies=undirected),
-    Case("separator-resolution", lambda: separator_mask(heads=1, resolution=0.3), topologies=undirected),
+    Case(
+        "separator-exact", lambda: separator_mask(tolerance=0.0, leaf_size=1), topologies=undirected
+    ),
+    Case(
+        "separator-resolution",
+        lambda: separator_mask(heads=1, resolution=0.3),
+        topologies=undirected,
+    ),
     Case(
         "separator-signed",
         lambda: separator_mask(partial(PolynomialExponentialDistance, 2, coefficients=Free)),
         topologies=undirected,
     ),
-    Case("separator-table", lambda: separator_mask(partial(TableDistance, 4)), topologies=whole_lengths),
+    Case(
+        "separator-table",
+        lambda: separator_mask(partial(TableDistance, 4)),
+        topologies=whole_lengths,
+    ),
 )
 
 

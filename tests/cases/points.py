@@ -18,11 +18,17 @@ from .series import power_series, walk_mask
 
 
 def _normal(topology: Topology, heads: int, rank: int, seed: int) -> Tensor:
-    return torch.randn(heads, topology.num_nodes, rank, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(
+        heads, topology.num_nodes, rank, generator=torch.Generator().manual_seed(seed)
+    )
 
 
-def _low_rank(topology: Topology, rank: int = 3, heads: int = 2, **known: bool) -> operators.LowRankOperator:
-    return operators.LowRankOperator(topology, _normal(topology, heads, rank, 4), _normal(topology, 2, rank, 5), **known)
+def _low_rank(
+    topology: Topology, rank: int = 3, heads: int = 2, **known: bool
+) -> operators.LowRankOperator:
+    return operators.LowRankOperator(
+        topology, _normal(topology, heads, rank, 4), _normal(topology, 2, rank, 5), **known
+    )
 
 
 def _positive(topology: Topology, rank: int) -> operators.LowRankOperator:
@@ -32,10 +38,19 @@ def _positive(topology: Topology, rank: int) -> operators.LowRankOperator:
 
 def _sparse(topology: Topology, step: int = 3) -> operators.SparseOperator:
     n = topology.num_nodes
-    row, col = (each.flatten()[::step] for each in torch.meshgrid(torch.arange(n), torch.arange(n), indexing="ij"))
-    inside = torch.ones_like(row, dtype=torch.bool) if topology.batch is None else topology.batch[row] == topology.batch[col]
+    row, col = (
+        each.flatten()[::step]
+        for each in torch.meshgrid(torch.arange(n), torch.arange(n), indexing="ij")
+    )
+    inside = (
+        torch.ones_like(row, dtype=torch.bool)
+        if topology.batch is None
+        else topology.batch[row] == topology.batch[col]
+    )
     pattern = Pattern.from_coo(row[inside], col[inside], (n, n))
-    return operators.SparseOperator(topology, pattern, _normal(topology, 2, n, 7).flatten(1)[:, : pattern.nnz])
+    return operators.SparseOperator(
+        topology, pattern, _normal(topology, 2, n, 7).flatten(1)[:, : pattern.nnz]
+    )
 
 
 def _series(topology: Topology, order: int = 3) -> MaskOperator:
@@ -43,7 +58,10 @@ def _series(topology: Topology, order: int = 3) -> MaskOperator:
 
 
 def clouds() -> dict[str, Topology]:
-    """Points in space: 1, 2, 7 and 13 of them, some coinciding, one cloud far from the origin; and batches in no order."""
+    """Points in space: 1, 2, 7 and 13 of them, some coinciding, one cloud far from the origin.
+
+    And batches in no order.
+    """
     generator = torch.Generator().manual_seed(0)
     none = torch.empty(2, 0, dtype=torch.long)
 
@@ -73,7 +91,10 @@ def rfd(**options: Any) -> masks.RFDMask:
 
 
 def _fourier(mask: masks.FourierMask, topology: Topology) -> Tensor:
-    """Positions are taken about the mean of each graph, and c is split into two factors: choices, stated here again."""
+    """Positions are taken about the mean of each graph, and c is split into two factors.
+
+    Choices, stated here again.
+    """
     xi, tau = mask.frequency, _transform(mask)
     p = torch.exp(-(xi.double() ** 2).sum(-1) / 2) / (2 * torch.pi) ** (mask.dim / 2)
     c = tau / p / len(xi)
@@ -87,11 +108,17 @@ def _fourier(mask: masks.FourierMask, topology: Topology) -> Tensor:
 
 
 def _transform(mask: masks.FourierMask) -> Tensor:
-    return reference.gaussian_mixture(mask.frequency, mask.amplitude, mask.centre, mask.log_width.double().exp())
+    return reference.gaussian_mixture(
+        mask.frequency, mask.amplitude, mask.centre, mask.log_width.double().exp()
+    )
 
 
 def fourier(**options: Any) -> masks.FourierMask:
-    mask = scrambled(masks.FourierMask(**{"heads": 2, "num_frequencies": 4, "num_gaussians": 3, "num_features": 3, **options}))
+    mask = scrambled(
+        masks.FourierMask(
+            **{"heads": 2, "num_frequencies": 4, "num_gaussians": 3, "num_features": 3, **options}
+        )
+    )
     mask.amplitude.data *= 0.1
     return mask
 
@@ -99,14 +126,22 @@ def fourier(**options: Any) -> masks.FourierMask:
 MASK_REFERENCES |= {
     masks.FourierMask: _fourier,
     masks.RFDMask: _rfd,
-    masks.Hadamard: lambda mask, topology: reference.hadamard(*(mask_reference(each, topology) for each in mask.masks)),
+    masks.Hadamard: lambda mask, topology: reference.hadamard(
+        *(mask_reference(each, topology) for each in mask.masks)
+    ),
 }
 
 MASKS = (
     Case("hadamard-sparse", lambda: walk_mask() * power_series(1, masks.Free)),
     Case("hadamard-of-walks", lambda: walk_mask(masks.Diffusion) * walk_mask(heads=1, hops=2)),
-    Case("hadamard-ones", lambda: (parameter(0.5, -0.2) * masks.GlobalMask()) * power_series(2), differentiable=True),
-    Case("hadamard-sum", lambda: walk_mask() * (0.3 * masks.GlobalMask() + walk_mask(masks.PageRank))),
+    Case(
+        "hadamard-ones",
+        lambda: (parameter(0.5, -0.2) * masks.GlobalMask()) * power_series(2),
+        differentiable=True,
+    ),
+    Case(
+        "hadamard-sum", lambda: walk_mask() * (0.3 * masks.GlobalMask() + walk_mask(masks.PageRank))
+    ),
     Case("fourier", fourier, topologies=clouds),
     Case("fourier-wide", lambda: fourier(heads=1, num_features=9, length=2.0), topologies=clouds),
     Case("hadamard-fourier", lambda: fourier() * power_series(2, masks.Free), topologies=clouds),
@@ -127,7 +162,9 @@ OPERATORS = (
     Case("low-rank-estimate-wide", lambda t: _low_rank(t, rank=9, estimate=True)),
     Case("low-rank-positive", lambda t: _positive(t, rank=2)),
     Case("low-rank-positive-wide", lambda t: _positive(t, rank=6)),
-    Case("low-rank-and-global", lambda t: operators.GlobalOperator(t) + _low_rank(t, estimate=True)),
+    Case(
+        "low-rank-and-global", lambda t: operators.GlobalOperator(t) + _low_rank(t, estimate=True)
+    ),
     Case("hadamard", lambda t: operators.HadamardOperator(_series(t), _low_rank(t, heads=1))),
     Case("hadamard-positive", lambda t: _positive(t, rank=2) * _series(t)),
     Case("hadamard-positive-wide", lambda t: _series(t) * _positive(t, rank=6)),
@@ -136,6 +173,12 @@ OPERATORS = (
     Case("hadamard-low-rank", lambda t: _low_rank(t) * _positive(t, rank=2)),
     Case("hadamard-sparse", lambda t: _sparse(t) * _low_rank(t)),
     Case("hadamard-sparse-both", lambda t: _sparse(t) * _sparse(t, 2)),
-    Case("hadamard-scaled", lambda t: (torch.tensor([0.5, -2.0]) * _series(t)) * (2 * _positive(t, rank=2))),
-    Case("hadamard-sum", lambda t: (_sparse(t) + _positive(t, rank=2)) * (_positive(t, rank=1) + _low_rank(t))),
+    Case(
+        "hadamard-scaled",
+        lambda t: (torch.tensor([0.5, -2.0]) * _series(t)) * (2 * _positive(t, rank=2)),
+    ),
+    Case(
+        "hadamard-sum",
+        lambda t: (_sparse(t) + _positive(t, rank=2)) * (_positive(t, rank=1) + _low_rank(t)),
+    ),
 )

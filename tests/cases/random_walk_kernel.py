@@ -15,7 +15,9 @@ from .base import MASK_REFERENCES, Case, random_walks, scrambled, walks_referenc
 def _reference(mask: masks.RandomWalkKernelMask, topology: Topology) -> torch.Tensor:
     coefficients, shape = mask.coefficients, (mask.heads, mask.hops + 1)
     alpha = getattr(coefficients, "value", None)
-    return reference.random_walk_kernel(walks_reference(topology, 0, mask.hops), torch.ones(shape) if alpha is None else alpha)
+    return reference.random_walk_kernel(
+        walks_reference(topology, 0, mask.hops), torch.ones(shape) if alpha is None else alpha
+    )
 
 
 MASK_REFERENCES[masks.RandomWalkKernelMask] = _reference

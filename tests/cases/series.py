@@ -28,11 +28,17 @@ COEFFICIENTS: dict[type, Callable[[Any], Tensor]] = {
     masks.Free: lambda c: c.value,
     masks.NonNegative: lambda c: (1 + c.raw.double().exp()).log(),
     masks.Diffusion: lambda c: reference.diffusion(c.log_scale.double().exp(), c.hops),
-    masks.RegularizedLaplacian: lambda c: reference.regularized_laplacian(c.log_scale.double().exp(), c.hops, c.power),
+    masks.RegularizedLaplacian: lambda c: reference.regularized_laplacian(
+        c.log_scale.double().exp(), c.hops, c.power
+    ),
     masks.Cosine: lambda c: reference.cosine(c.log_scale.double().exp(), c.hops),
     masks.PageRank: lambda c: reference.pagerank(1 / (1 + (-c.logit.double()).exp()), c.hops),
-    masks.PStepWalk: lambda c: reference.p_step_walk(1 / (1 + (-c.logit.double()).exp()), c.hops, c.steps),
-    masks.Deconvolution: lambda c: reference.deconvolution(coefficients_reference(c.alpha), c.factors),
+    masks.PStepWalk: lambda c: reference.p_step_walk(
+        1 / (1 + (-c.logit.double()).exp()), c.hops, c.steps
+    ),
+    masks.Deconvolution: lambda c: reference.deconvolution(
+        coefficients_reference(c.alpha), c.factors
+    ),
 }
 
 
@@ -43,25 +49,36 @@ def coefficients_reference(coefficients: masks.Coefficients) -> Tensor:
 def _series(mask: masks.PowerSeriesMask, topology: Topology) -> Tensor:
     if mask.edge_weights is not None:
         return _featured_series(mask, topology)
-    return reference.power_series(adjacency_reference(topology, mask.normalization), coefficients_reference(mask.alpha))
+    return reference.power_series(
+        adjacency_reference(topology, mask.normalization), coefficients_reference(mask.alpha)
+    )
 
 
 def _featured_series(mask: masks.PowerSeriesMask, topology: Topology) -> Tensor:
     """Every head has its own adjacency."""
     linear, alpha = mask.edge_weights.linear, coefficients_reference(mask.alpha)
-    weights = reference.edge_weights(topology.edge_attr, linear.weight, linear.bias, topology.edge_weight)
+    weights = reference.edge_weights(
+        topology.edge_attr, linear.weight, linear.bias, topology.edge_weight
+    )
     graph = topology.edge_index, topology.num_nodes
     adjacency = (reference.adjacency(*graph, weight, mask.normalization) for weight in weights)
-    return torch.cat([reference.power_series(W, row[None]) for W, row in zip(adjacency, alpha, strict=True)])
+    return torch.cat(
+        [reference.power_series(W, row[None]) for W, row in zip(adjacency, alpha, strict=True)]
+    )
 
 
 def _walk(mask: masks.WalkMask, topology: Topology) -> Tensor:
     S = walks_reference(topology, 0, mask.hops)
-    return reference.walk_mask(reference.symmetric_part(S) if mask.symmetrize else S, coefficients_reference(mask.alpha))
+    return reference.walk_mask(
+        reference.symmetric_part(S) if mask.symmetrize else S, coefficients_reference(mask.alpha)
+    )
 
 
 def _grf(mask: masks.GRFMask, topology: Topology) -> Tensor:
-    factors = [walks_reference(topology, number, mask.hops) for number in (0, 0 if mask.shared_walks else 1)]
+    factors = [
+        walks_reference(topology, number, mask.hops)
+        for number in (0, 0 if mask.shared_walks else 1)
+    ]
     return reference.grf_mask(*factors, coefficients_reference(mask.f))
 
 
@@ -71,23 +88,36 @@ def _stitched(mask: masks.StitchedMask, topology: Topology) -> Tensor:
 
 
 MASK_REFERENCES |= {
-    masks.GlobalMask: lambda mask, topology: reference.global_mask(topology.num_nodes, topology.batch),
+    masks.GlobalMask: lambda mask, topology: reference.global_mask(
+        topology.num_nodes, topology.batch
+    ),
     masks.PowerSeriesMask: _series,
     masks.WalkMask: _walk,
     masks.GRFMask: _grf,
     masks.StitchedMask: _stitched,
-    masks.MatrixProduct: lambda mask, topology: reduce(torch.matmul, (mask_reference(each, topology) for each in mask.masks)),
+    masks.MatrixProduct: lambda mask, topology: reduce(
+        torch.matmul, (mask_reference(each, topology) for each in mask.masks)
+    ),
     masks.Transposed: lambda mask, topology: mask_reference(mask.masks[0], topology).mT,
-    masks.Symmetrized: lambda mask, topology: reference.symmetric_part(mask_reference(mask.masks[0], topology)),
-    masks.SumMask: lambda mask, topology: sum(mask_reference(each, topology) for each in mask.masks),
+    masks.Symmetrized: lambda mask, topology: reference.symmetric_part(
+        mask_reference(mask.masks[0], topology)
+    ),
+    masks.SumMask: lambda mask, topology: sum(
+        mask_reference(each, topology) for each in mask.masks
+    ),
     masks.ScaledMask: lambda mask, topology: (
-        torch.as_tensor(mask.scale, dtype=torch.float64).reshape(-1, 1, 1) * mask_reference(mask.mask, topology)
+        torch.as_tensor(mask.scale, dtype=torch.float64).reshape(-1, 1, 1)
+        * mask_reference(mask.mask, topology)
     ),
 }
 
 
-def walk_mask(alpha: Any = masks.Free, heads: int = 2, hops: int = 3, **options: Any) -> masks.WalkMask:
-    return scrambled(masks.WalkMask(hops, heads, alpha, sampler=random_walks(hops, **options), seed=3))
+def walk_mask(
+    alpha: Any = masks.Free, heads: int = 2, hops: int = 3, **options: Any
+) -> masks.WalkMask:
+    return scrambled(
+        masks.WalkMask(hops, heads, alpha, sampler=random_walks(hops, **options), seed=3)
+    )
 
 
 def _symmetrized(alpha: Any = masks.Free) -> masks.WalkMask:
@@ -98,16 +128,26 @@ def _stitched_mask(**coefficients: Any) -> masks.StitchedMask:
     return scrambled(masks.StitchedMask(2, 2, 2, **coefficients, sampler=random_walks(2)))
 
 
-def power_series(order: int, alpha: Any = masks.NonNegative, **options: Any) -> masks.PowerSeriesMask:
+def power_series(
+    order: int, alpha: Any = masks.NonNegative, **options: Any
+) -> masks.PowerSeriesMask:
     return scrambled(masks.PowerSeriesMask(order, 2, alpha, **options))
 
 
 MASKS = (
     Case("global", masks.GlobalMask),
     Case("power-series-0", lambda: power_series(0, masks.Free), differentiable=True),
-    Case("power-series-1", lambda: power_series(1, masks.Free, normalization="rw"), differentiable=True),
+    Case(
+        "power-series-1",
+        lambda: power_series(1, masks.Free, normalization="rw"),
+        differentiable=True,
+    ),
     Case("power-series", lambda: power_series(3), differentiable=True),
-    Case("power-series-signed", lambda: power_series(2, masks.Free, normalization=None), differentiable=True),
+    Case(
+        "power-series-signed",
+        lambda: power_series(2, masks.Free, normalization=None),
+        differentiable=True,
+    ),
     Case("power-series-diffusion", lambda: power_series(3, masks.Diffusion), differentiable=True),
     Case("walk-free", walk_mask),
     Case("walk-shared", lambda: walk_mask(heads=1)),
@@ -117,14 +157,30 @@ MASKS = (
     Case("walk-pagerank", lambda: walk_mask(masks.PageRank)),
     Case("walk-symmetrized", _symmetrized),
     Case("walk-symmetrized-p-step", lambda: _symmetrized(partial(masks.PStepWalk, steps=2))),
-    Case("walk-iid", lambda: scrambled(masks.WalkMask(2, 2, sampler=walks.IIDWalks(n_walks=3, hops=3))), differentiable=True),
+    Case(
+        "walk-iid",
+        lambda: scrambled(masks.WalkMask(2, 2, sampler=walks.IIDWalks(n_walks=3, hops=3))),
+        differentiable=True,
+    ),
     Case("grf", lambda: scrambled(masks.GRFMask(2, 2, sampler=random_walks(2)))),
     Case("grf-signed", lambda: scrambled(masks.GRFMask(2, 2, masks.Free, sampler=random_walks(3)))),
-    Case("grf-shared-walks", lambda: scrambled(masks.GRFMask(2, shared_walks=True, sampler=random_walks(2)))),
-    Case("grf-kernel", lambda: scrambled(masks.GRFMask(3, 2, alpha=masks.Diffusion, sampler=random_walks(3)))),
-    Case("grf-kernel-signed", lambda: scrambled(masks.GRFMask(2, 2, alpha=masks.Cosine, sampler=random_walks(2)))),
+    Case(
+        "grf-shared-walks",
+        lambda: scrambled(masks.GRFMask(2, shared_walks=True, sampler=random_walks(2))),
+    ),
+    Case(
+        "grf-kernel",
+        lambda: scrambled(masks.GRFMask(3, 2, alpha=masks.Diffusion, sampler=random_walks(3))),
+    ),
+    Case(
+        "grf-kernel-signed",
+        lambda: scrambled(masks.GRFMask(2, 2, alpha=masks.Cosine, sampler=random_walks(2))),
+    ),
     Case("stitched", _stitched_mask),
-    Case("stitched-kernel", lambda: _stitched_mask(alpha=partial(masks.RegularizedLaplacian, power=2))),
+    Case(
+        "stitched-kernel",
+        lambda: _stitched_mask(alpha=partial(masks.RegularizedLaplacian, power=2)),
+    ),
     Case("scaled", lambda: 0.3 * walk_mask()),
     Case("scaled-per-head", lambda: parameter(0.5, -0.2) * masks.GlobalMask()),
     Case("product", lambda: walk_mask(masks.Diffusion) @ masks.GlobalMask()),
@@ -132,13 +188,23 @@ MASKS = (
     Case("transposed", lambda: walk_mask().mT),
     Case("transposed-sum", lambda: (masks.GlobalMask() - power_series(2)).mT, differentiable=True),
     Case("symmetrize", lambda: masks.symmetrize(walk_mask())),
-    Case("symmetrize-wide", lambda: -masks.symmetrize(power_series(2)) @ power_series(1), differentiable=True),
+    Case(
+        "symmetrize-wide",
+        lambda: -masks.symmetrize(power_series(2)) @ power_series(1),
+        differentiable=True,
+    ),
     Case("sum-positive", lambda: 0.5 * masks.GlobalMask() + walk_mask(masks.Diffusion)),
     Case("sum-signed", lambda: 0.3 * masks.GlobalMask() + walk_mask()),
     Case("sum-negative", lambda: -0.3 * masks.GlobalMask() + walk_mask()),
-    Case("sum-learned", lambda: parameter(0.2, -0.4) * masks.GlobalMask() + walk_mask() + walk_mask(masks.PageRank)),
+    Case(
+        "sum-learned",
+        lambda: parameter(0.2, -0.4) * masks.GlobalMask() + walk_mask() + walk_mask(masks.PageRank),
+    ),
     Case("sum-sparse", lambda: walk_mask() + 2 * walk_mask(masks.Diffusion, heads=1)),
     Case("sum-wide", lambda: masks.GlobalMask() + power_series(2), differentiable=True),
-    Case("sum-of-walks", lambda: scrambled(masks.GRFMask(1, 2, sampler=random_walks(1))) + walk_mask(hops=2)),
+    Case(
+        "sum-of-walks",
+        lambda: scrambled(masks.GRFMask(1, 2, sampler=random_walks(1))) + walk_mask(hops=2),
+    ),
     Case("sum-of-all-walks", lambda: _symmetrized() + _stitched_mask()),
 )

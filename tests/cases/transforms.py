@@ -13,7 +13,9 @@ from .base import Case, random_walks
 
 
 def points() -> Data:
-    return Data(pos=torch.rand(12, 3, generator=torch.Generator().manual_seed(4)), y=torch.tensor([1]))
+    return Data(
+        pos=torch.rand(12, 3, generator=torch.Generator().manual_seed(4)), y=torch.tensor([1])
+    )
 
 
 def mesh() -> Data:
@@ -23,7 +25,9 @@ def mesh() -> Data:
 
 
 def graph() -> Data:
-    return Data(edge_index=torch.tensor([[0, 1, 1, 2, 3], [1, 0, 2, 1, 2]]), x=torch.eye(5), num_nodes=5)
+    return Data(
+        edge_index=torch.tensor([[0, 1, 1, 2, 3], [1, 0, 2, 1, 2]]), x=torch.eye(5), num_nodes=5
+    )
 
 
 def cloud() -> Data:
@@ -33,7 +37,11 @@ def cloud() -> Data:
 def molecule() -> Data:
     """Carbon monoxide, by the categories of `from_smiles`."""
     atoms = torch.tensor([[6, 0, 1, 4, 0, 0, 2, 0, 0], [8, 0, 1, 6, 0, 0, 2, 0, 0]])
-    return Data(x=atoms, edge_index=torch.tensor([[0, 1], [1, 0]]), edge_attr=torch.tensor([[3, 0, 0], [3, 0, 0]]))
+    return Data(
+        x=atoms,
+        edge_index=torch.tensor([[0, 1], [1, 0]]),
+        edge_attr=torch.tensor([[3, 0, 0], [3, 0, 0]]),
+    )
 
 
 def _add_walks(sets: int) -> transforms.AddWalks:
@@ -49,7 +57,11 @@ TRANSFORMS = (
     Case("add-walks-twice", lambda: _add_walks(2), data=graph),
     Case("walk-encoding", _encode, data=graph),
     Case("walk-encoding-narrow", lambda: _encode(width=1), data=graph),
-    Case("walk-encoding-sampled", lambda: _encode(sampler=random_walks(4, normalization="rw")), data=graph),
+    Case(
+        "walk-encoding-sampled",
+        lambda: _encode(sampler=random_walks(4, normalization="rw")),
+        data=graph,
+    ),
     Case("knn", lambda: transforms.KNNGraph(3, weight=transforms.Gaussian(0.5)), data=points),
     Case("radius", lambda: transforms.RadiusGraph(0.6), data=points),
     Case("farthest", lambda: transforms.FarthestPoints(5), data=points),
@@ -64,13 +76,21 @@ TRANSFORMS = (
 )
 
 FUNCTIONS = (
-    Case("minimum_spanning_tree", lambda: transforms.minimum_spanning_tree(graph().edge_index, None, 5)),
+    Case(
+        "minimum_spanning_tree",
+        lambda: transforms.minimum_spanning_tree(graph().edge_index, None, 5),
+    ),
     Case("knn_graph", lambda: transforms.knn_graph(points().pos, 2)),
     Case("radius_graph", lambda: transforms.radius_graph(points().pos, 0.5)),
     Case("farthest_points", lambda: transforms.farthest_points(points().pos, 3)),
     Case("partition_nodes", lambda: transforms.partition_nodes(graph().edge_index, 5, 2)),
-    Case("cut_share", lambda: torch.tensor(transforms.cut_share(graph().edge_index, torch.arange(5)))),
-    Case("edge_distance", lambda: transforms.edge_distance(points().pos, torch.tensor([[0, 1], [2, 3]]))),
+    Case(
+        "cut_share", lambda: torch.tensor(transforms.cut_share(graph().edge_index, torch.arange(5)))
+    ),
+    Case(
+        "edge_distance",
+        lambda: transforms.edge_distance(points().pos, torch.tensor([[0, 1], [2, 3]])),
+    ),
 )
 
 # Their files may be elsewhere: tests/datasets opens them.

@@ -18,7 +18,10 @@ from .series import coefficients_reference
 
 
 def tree(graph: nx.Graph, seed: int = 0) -> Topology:
-    """Of lengths that are small multiples of 1/2, some of them 0; edges in an order of their own."""
+    """Of lengths that are small multiples of 1/2, some of them 0.
+
+    Edges in an order of their own.
+    """
     generator = torch.Generator().manual_seed(seed)
     edges = torch.tensor(list(graph.edges), dtype=torch.long).reshape(-1, 2).mT
     length = torch.randint(4, (edges.shape[1],), generator=generator).double() / 2
@@ -29,13 +32,17 @@ def tree(graph: nx.Graph, seed: int = 0) -> Topology:
 
 def caterpillar(spine: int, legs: int) -> nx.Graph:
     graph = nx.path_graph(spine)
-    graph.add_edges_from((node, spine + node * legs + leg) for node in range(spine) for leg in range(legs))
+    graph.add_edges_from(
+        (node, spine + node * legs + leg) for node in range(spine) for leg in range(legs)
+    )
     return graph
 
 
 @cache
 def trees() -> dict[str, Topology]:
-    forest = nx.disjoint_union_all([nx.random_labeled_tree(6, seed=1), nx.empty_graph(2), nx.path_graph(3)])
+    forest = nx.disjoint_union_all(
+        [nx.random_labeled_tree(6, seed=1), nx.empty_graph(2), nx.path_graph(3)]
+    )
     alone = {
         "single": tree(nx.empty_graph(1)),
         "empty": tree(nx.empty_graph(3)),
@@ -65,7 +72,9 @@ def distance_function_reference(g: masks.DistanceFunction, D: Tensor) -> Tensor:
     slope = (1 + g.raw_slope.double().exp()).log()
     if isinstance(g, masks.ExponentialDistance):
         return reference.exponential_distance(D, g.offset, slope)
-    return reference.polynomial_exponential_distance(D, coefficients_reference(g.coefficients), slope)
+    return reference.polynomial_exponential_distance(
+        D, coefficients_reference(g.coefficients), slope
+    )
 
 
 MASK_REFERENCES |= {masks.TreeDistanceMask: _tree_distance}
@@ -95,7 +104,19 @@ def _random(*shape: int, seed: int = 8) -> Tensor:
 
 
 OPERATORS = (
-    Case("tree-exponential", lambda t: operators.TreeExponentialOperator(t, _random(2).exp(), _random(2)), topologies=trees),
-    Case("tree-polynomial", lambda t: operators.TreePolynomialOperator(t, _random(2).exp(), _random(2, 3)), topologies=trees),
-    Case("tree-table", lambda t: operators.TreeTableOperator(t, _random(2, 9).abs(), 0.5, True), topologies=trees),
+    Case(
+        "tree-exponential",
+        lambda t: operators.TreeExponentialOperator(t, _random(2).exp(), _random(2)),
+        topologies=trees,
+    ),
+    Case(
+        "tree-polynomial",
+        lambda t: operators.TreePolynomialOperator(t, _random(2).exp(), _random(2, 3)),
+        topologies=trees,
+    ),
+    Case(
+        "tree-table",
+        lambda t: operators.TreeTableOperator(t, _random(2, 9).abs(), 0.5, True),
+        topologies=trees,
+    ),
 )

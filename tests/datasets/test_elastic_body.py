@@ -1,4 +1,7 @@
-"""The simulator against what is known by hand, and what the task is for: that the next state depends on the springs."""
+"""The simulator against what is known by hand, and what the task is for.
+
+That the next state depends on the springs.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,9 @@ from graphmask.datasets._springs import Springs
 from graphmask.datasets.elastic_body import STEP, STEPS_PER_FRAME, blows, folded_net
 
 
-def chain(count: int, length: float = 0.5, held: tuple[int, ...] = ()) -> tuple[np.ndarray, Springs]:
+def chain(
+    count: int, length: float = 0.5, held: tuple[int, ...] = ()
+) -> tuple[np.ndarray, Springs]:
     """Particles at distance 1 along the first axis."""
     number = np.arange(count)
     pos = np.column_stack([number, 0 * number, 0 * number]).astype(np.float64)
@@ -31,13 +36,17 @@ def test_two_particles_swing_about_their_spring() -> None:
     pos[1, 0] = 1.1
     for time in (1.0, 2.5):
         moved, _ = springs.advance(pos, np.zeros_like(pos), 0.01, round(time / 0.01))
-        assert moved[1, 0] - moved[0, 0] == pytest.approx(1 + 0.1 * np.cos(np.sqrt(2) * time), abs=1e-5)
+        assert moved[1, 0] - moved[0, 0] == pytest.approx(
+            1 + 0.1 * np.cos(np.sqrt(2) * time), abs=1e-5
+        )
 
 
 @pytest.mark.parametrize(("axis", "tension"), [(0, 1.0), (2, 0.5)], ids=["along", "across"])
-def test_standing_waves_of_a_string_have_the_frequencies_of_the_book(axis: int, tension: float) -> None:
-    # A stretched chain of n particles between two that are held: omega = 2 sqrt(c) sin(pi / (2 (n + 1))), c = k along and
-    # k (1 - L / h) across.
+def test_standing_waves_of_a_string_have_the_frequencies_of_the_book(
+    axis: int, tension: float
+) -> None:
+    # A stretched chain of n particles between two that are held: omega = 2 sqrt(c) sin(pi / (2 (n +
+    # 1))), c = k along and k (1 - L / h) across.
     pos, springs = chain(9, held=(0, 8))
     wave = 1e-4 * np.sin(np.pi * np.arange(9) / 8)
     start = pos.copy()
@@ -54,8 +63,12 @@ def test_a_free_net_keeps_energy_and_both_momenta() -> None:
     velocity = blows((18, 5), np.random.default_rng(0))
     pos, after = free.advance(rest, velocity, STEP, 200)
     np.testing.assert_allclose(after.sum(0), velocity.sum(0), atol=1e-10)
-    np.testing.assert_allclose(pos.mean(0), rest.mean(0) + 200 * STEP * velocity.mean(0), atol=1e-10)
-    np.testing.assert_allclose(np.cross(pos, after).sum(0), np.cross(rest, velocity).sum(0), atol=1e-8)
+    np.testing.assert_allclose(
+        pos.mean(0), rest.mean(0) + 200 * STEP * velocity.mean(0), atol=1e-10
+    )
+    np.testing.assert_allclose(
+        np.cross(pos, after).sum(0), np.cross(rest, velocity).sum(0), atol=1e-8
+    )
     assert free.energy(pos, after) == pytest.approx(free.energy(rest, velocity), rel=5e-3)
 
 
@@ -95,7 +108,9 @@ def test_the_net_is_in_balance_and_folded() -> None:
 
 
 def small(**more: object) -> ElasticBody:
-    return ElasticBody(**({"layers": 4, "rows": 8, "columns": 8, "num_sequences": 2, "frames": 3} | more))
+    return ElasticBody(
+        **({"layers": 4, "rows": 8, "columns": 8, "num_sequences": 2, "frames": 3} | more)
+    )
 
 
 def test_examples_follow_each_other() -> None:
@@ -131,12 +146,26 @@ def test_the_same_seed_gives_the_same_and_another_does_not() -> None:
 
 
 def test_cache_transforms_and_batches(tmp_path: Path) -> None:
-    dataset = ElasticBody(tmp_path, layers=2, rows=4, columns=4, num_sequences=1, pre_transform=gm.transforms.ReorderNodes())
+    dataset = ElasticBody(
+        tmp_path,
+        layers=2,
+        rows=4,
+        columns=4,
+        num_sequences=1,
+        pre_transform=gm.transforms.ReorderNodes(),
+    )
     batch = next(iter(DataLoader(dataset, batch_size=4)))
     assert batch.future_pos.shape == (4 * 32, 1, 3)
     restored = gm.transforms.ReorderNodes.restore(dataset[1].pos, dataset[1])
     assert torch.equal(restored, ElasticBody(layers=2, rows=4, columns=4, num_sequences=1)[1].pos)
-    again = ElasticBody(tmp_path, layers=2, rows=4, columns=4, num_sequences=1, pre_transform=gm.transforms.ReorderNodes())
+    again = ElasticBody(
+        tmp_path,
+        layers=2,
+        rows=4,
+        columns=4,
+        num_sequences=1,
+        pre_transform=gm.transforms.ReorderNodes(),
+    )
     assert torch.equal(again[3].pos, dataset[3].pos)
     assert dataset.num_classes == 0
 
@@ -157,7 +186,9 @@ def forecast_error(graph: Callable[[Data], torch.Tensor], hops: int) -> float:
     for train in (True, False):
         dataset = ElasticBody(train=train, layers=4, rows=16, columns=16, num_sequences=3, frames=2)
         seen[train] = [_seen(data, graph(data), hops) for data in dataset]
-    (x, y), (x_test, y_test) = ([torch.cat(part) for part in zip(*seen[train], strict=True)] for train in (True, False))
+    (x, y), (x_test, y_test) = (
+        [torch.cat(part) for part in zip(*seen[train], strict=True)] for train in (True, False)
+    )
     left = y_test - x_test @ torch.linalg.lstsq(x, y).solution
     return float(left.square().sum() / y_test.square().sum())
 

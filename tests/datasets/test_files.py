@@ -29,7 +29,9 @@ def same(found: torch.Tensor, expected: np.ndarray) -> bool:
 @pytest.mark.parametrize("ending", ["ply", "obj", "off", "glb", "PLY"])
 def test_meshes_that_trimesh_writes(trimesh, tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"square.{ending}"
-    path.write_bytes(_bytes(trimesh.Trimesh(POINTS, FACES, process=False).export(file_type=ending.lower())))
+    path.write_bytes(
+        _bytes(trimesh.Trimesh(POINTS, FACES, process=False).export(file_type=ending.lower()))
+    )
     data = read_shape(path)
     assert same(data.pos, POINTS)
     assert same(data.face.T, FACES)
@@ -55,8 +57,12 @@ def test_ply_clouds_keep_colours_and_normals(trimesh, tmp_path: Path, binary: bo
     if binary:
         trimesh.PointCloud(POINTS, colors=COLOURS).export(path)
     else:
-        properties = "".join(f"property float {name}\n" for name in ("x", "y", "z", "nx", "ny", "nz"))
-        rows = "".join(" ".join(map(str, row)) + "\n" for row in np.hstack([POINTS, NORMALS]).tolist())
+        properties = "".join(
+            f"property float {name}\n" for name in ("x", "y", "z", "nx", "ny", "nz")
+        )
+        rows = "".join(
+            " ".join(map(str, row)) + "\n" for row in np.hstack([POINTS, NORMALS]).tolist()
+        )
         path.write_text(f"ply\nformat ascii 1.0\nelement vertex 4\n{properties}end_header\n{rows}")
     data = read_shape(path)
     assert same(data.pos, POINTS)
@@ -71,10 +77,14 @@ def test_ply_clouds_keep_colours_and_normals(trimesh, tmp_path: Path, binary: bo
 def test_ply_meshes_keep_colours_and_polygons_become_triangles(trimesh, tmp_path: Path) -> None:
     mesh = trimesh.Trimesh(POINTS, FACES, vertex_colors=COLOURS, process=False)
     mesh.export(tmp_path / "mesh.ply")
-    torch.testing.assert_close(read_shape(tmp_path / "mesh.ply").color, torch.from_numpy(COLOURS / np.float32(255)))
+    torch.testing.assert_close(
+        read_shape(tmp_path / "mesh.ply").color, torch.from_numpy(COLOURS / np.float32(255))
+    )
     header = "ply\nformat ascii 1.0\nelement vertex 4\nproperty float x\nproperty float y\nproperty float z\nelement face 1\n"
     rows = "".join(" ".join(map(str, row)) + "\n" for row in POINTS.tolist())
-    (tmp_path / "quad.ply").write_text(f"{header}property list uchar int vertex_indices\nend_header\n{rows}4 0 1 3 2\n")
+    (tmp_path / "quad.ply").write_text(
+        f"{header}property list uchar int vertex_indices\nend_header\n{rows}4 0 1 3 2\n"
+    )
     assert read_shape(tmp_path / "quad.ply").face.shape == (3, 2)
 
 
@@ -86,7 +96,9 @@ def test_obj_without_faces_is_a_cloud(trimesh, tmp_path: Path) -> None:
 
 
 def test_off_may_have_comments(tmp_path: Path) -> None:
-    (tmp_path / "a.off").write_text("OFF # made by hand\n# counts\n3 1 0\n0 0 0\n1 0 0\n0 1 0 # last\n3 0 1 2\n")
+    (tmp_path / "a.off").write_text(
+        "OFF # made by hand\n# counts\n3 1 0\n0 0 0\n1 0 0\n0 1 0 # last\n3 0 1 2\n"
+    )
     assert read_shape(tmp_path / "a.off").face.T.tolist() == [[0, 1, 2]]
 
 
@@ -94,8 +106,16 @@ def test_off_may_have_comments(tmp_path: Path) -> None:
     ("name", "text", "features"),
     [
         ("a.xyz", "0 0 0\n1 0 0\n0 1 0\n1 1 0\n", None),
-        ("a.xyz", "# x y z intensity\n0,0,0,5\n1,0,0,6\n\n0,1,0,7\n1,1,0,8\n", [[5], [6], [7], [8]]),
-        ("a.pts", "4\n0 0 0 1 2\n1 0 0 3 4\n0 1 0 5 6\n1 1 0 7 8\n", [[1, 2], [3, 4], [5, 6], [7, 8]]),
+        (
+            "a.xyz",
+            "# x y z intensity\n0,0,0,5\n1,0,0,6\n\n0,1,0,7\n1,1,0,8\n",
+            [[5], [6], [7], [8]],
+        ),
+        (
+            "a.pts",
+            "4\n0 0 0 1 2\n1 0 0 3 4\n0 1 0 5 6\n1 1 0 7 8\n",
+            [[1, 2], [3, 4], [5, 6], [7, 8]],
+        ),
     ],
 )
 def test_tables_of_text(tmp_path: Path, name: str, text: str, features: list | None) -> None:
@@ -112,7 +132,14 @@ def test_arrays(tmp_path: Path) -> None:
     assert same(data.x, NORMALS)
     assert data.pos.dtype == data.x.dtype == torch.float32
     for face in (FACES, FACES.T):
-        np.savez(tmp_path / "b.npz", vertices=POINTS, faces=face, colors=COLOURS, normals=NORMALS, features=POINTS[:, :2])
+        np.savez(
+            tmp_path / "b.npz",
+            vertices=POINTS,
+            faces=face,
+            colors=COLOURS,
+            normals=NORMALS,
+            features=POINTS[:, :2],
+        )
         data = read_shape(str(tmp_path / "b.npz"))
         assert same(data.face.T, FACES)
         assert same(data.normal, NORMALS)
@@ -137,9 +164,14 @@ def test_arrays(tmp_path: Path) -> None:
         ("a.stl", b"", ""),
     ],
 )
-def test_damaged_files_are_named(trimesh, tmp_path: Path, name: str, content: bytes, problem: str) -> None:
+def test_damaged_files_are_named(
+    trimesh, tmp_path: Path, name: str, content: bytes, problem: str
+) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=rf"{re.escape(name)} is damaged \(.*{re.escape(problem)}.*restore the file"):
+    with pytest.raises(
+        ValueError,
+        match=rf"{re.escape(name)} is damaged \(.*{re.escape(problem)}.*restore the file",
+    ):
         read_shape(tmp_path / name)
 
 
@@ -175,7 +207,9 @@ def test_arrays_that_do_not_fit(tmp_path: Path) -> None:
 
 def test_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "notes.txt").write_text("0 0 0\n")
-    with pytest.raises(ValueError, match=r"notes\.txt is of no kind that is read: expected \.npy, \.npz, \.off"):
+    with pytest.raises(
+        ValueError, match=r"notes\.txt is of no kind that is read: expected \.npy, \.npz, \.off"
+    ):
         read_shape(tmp_path / "notes.txt")
     with pytest.raises(FileNotFoundError, match=r"There is no file .*absent\.ply"):
         read_shape(tmp_path / "absent.ply")

@@ -16,7 +16,9 @@ N = 40
 
 def features() -> dict[str, list[int]]:
     rng = np.random.default_rng(0)
-    held = {str(node): rng.choice(60, size=1 + node % 5, replace=False).tolist() for node in range(N)}
+    held = {
+        str(node): rng.choice(60, size=1 + node % 5, replace=False).tolist() for node in range(N)
+    }
     held["3"] = [4004, 0, 4004]  # a feature listed twice is set once
     del held["5"]
     return held
@@ -75,12 +77,18 @@ def test_components_are_the_leading_singular_directions(root: Path) -> None:
     assert x.dtype == torch.float32
     np.testing.assert_allclose(x.norm(dim=0).numpy(), values, rtol=1e-4)
     np.testing.assert_allclose((x.T @ x).numpy(), np.diag(values**2), atol=1e-3)
-    best = np.linalg.norm(dense() - (x @ torch.linalg.lstsq(x, torch.from_numpy(dense())).solution).numpy())
-    np.testing.assert_allclose(best, np.sqrt((np.linalg.svd(dense(), compute_uv=False)[4:] ** 2).sum()), rtol=1e-4)
+    best = np.linalg.norm(
+        dense() - (x @ torch.linalg.lstsq(x, torch.from_numpy(dense())).solution).numpy()
+    )
+    np.testing.assert_allclose(
+        best, np.sqrt((np.linalg.svd(dense(), compute_uv=False)[4:] ** 2).sum()), rtol=1e-4
+    )
 
 
 def test_the_seed_decides(root: Path) -> None:
-    first, same, other = (GitHub(root, components=2, seed=seed, force_reload=True)[0] for seed in (0, 0, 1))
+    first, same, other = (
+        GitHub(root, components=2, seed=seed, force_reload=True)[0] for seed in (0, 0, 1)
+    )
     assert torch.equal(first.x, same.x)
     assert torch.equal(first.train_mask, same.train_mask)
     assert not torch.equal(first.train_mask, other.train_mask)
@@ -120,7 +128,11 @@ def test_arguments(root: Path) -> None:
 
 def test_the_real_graph(real_data: Callable[[str], Path], tmp_path: Path) -> None:
     data = GitHub(real_data("musae"), components=None, processed_root=tmp_path)[0]
-    assert (data.num_nodes, data.num_edges, tuple(data.x.shape)) == (37_700, 578_006, (37_700, 4_005))
+    assert (data.num_nodes, data.num_edges, tuple(data.x.shape)) == (
+        37_700,
+        578_006,
+        (37_700, 4_005),
+    )
     assert int(data.edge_index[0].bincount().max()) == 9_458
     assert round(1 - float(data.y.float().mean()), 3) == 0.742
     assert data.is_undirected()

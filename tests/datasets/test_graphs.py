@@ -31,7 +31,9 @@ def test_masks_part_the_nodes(n: int) -> None:
 
 
 def test_masks_follow_the_generator() -> None:
-    first, same, other = (random_masks(50, np.random.default_rng(seed))["val_mask"] for seed in (0, 0, 1))
+    first, same, other = (
+        random_masks(50, np.random.default_rng(seed))["val_mask"] for seed in (0, 0, 1)
+    )
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
 

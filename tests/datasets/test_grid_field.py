@@ -11,7 +11,12 @@ from torch_geometric.loader import DataLoader
 from graphmask.datasets import GridField
 
 # The value tells step and place: 1000 t + 100 z + 10 y + x.
-FIELD = 1000 * np.arange(4)[:, None, None, None] + 100 * np.arange(2)[:, None, None] + 10 * np.arange(4)[:, None] + np.arange(5)
+FIELD = (
+    1000 * np.arange(4)[:, None, None, None]
+    + 100 * np.arange(2)[:, None, None]
+    + 10 * np.arange(4)[:, None]
+    + np.arange(5)
+)
 
 
 @pytest.fixture
@@ -22,7 +27,9 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("stride", [1, (1, 2, 2), (2, 1, 3)])
 @pytest.mark.parametrize("history", [1, 2])
-def test_values_belong_to_their_place_and_step(file: Path, stride: int | tuple[int, ...], history: int) -> None:
+def test_values_belong_to_their_place_and_step(
+    file: Path, stride: int | tuple[int, ...], history: int
+) -> None:
     dataset = GridField(file, stride, history)
     scale = torch.tensor([100.0, 10, 1])
     for data in dataset:
@@ -45,14 +52,19 @@ def test_interleaved_grids_do_not_overlap(file: Path) -> None:
 def test_edges_join_neighbours_of_the_coarse_grid(file: Path) -> None:
     dataset = GridField(file, (1, 2, 2))
     data = dataset[1]
-    step = (data.pos[data.edge_index[0]] - data.pos[data.edge_index[1]]).abs() / torch.tensor(dataset.stride)
+    step = (data.pos[data.edge_index[0]] - data.pos[data.edge_index[1]]).abs() / torch.tensor(
+        dataset.stride
+    )
     assert step.sum(1).eq(1).all()
     assert data.edge_index.shape == (2, 2 * 12)
 
 
 @pytest.mark.usefixtures("double_default")
 def test_numbered_arrays_are_steps_with_gaps(tmp_path: Path) -> None:
-    np.savez(tmp_path / "runs.npz", **{f"wind_{time:02}": np.full((3, 3), time) for time in (10, 2, 3, 4, 9)})
+    np.savez(
+        tmp_path / "runs.npz",
+        **{f"wind_{time:02}": np.full((3, 3), time) for time in (10, 2, 3, 4, 9)},
+    )
     dataset = GridField(tmp_path / "runs.npz")
     assert dataset.times == (3, 4, 10)
     assert [(data.x[0].item(), data.y[0].item()) for data in dataset] == [(2, 3), (3, 4), (9, 10)]
@@ -123,7 +135,9 @@ def test_arguments(file: Path) -> None:
         GridField(file, 3)
     with pytest.raises(TypeError, match="`stride` must be an integer"):
         GridField(file, (1, 1.5, 1))
-    with pytest.raises(ValueError, match="`times` must be with 2 steps in a row that are in the file"):
+    with pytest.raises(
+        ValueError, match="`times` must be with 2 steps in a row that are in the file"
+    ):
         GridField(file, times=[0, 2])
     with pytest.raises(ValueError, match="`history` must be at least 1"):
         GridField(file, history=0)

@@ -57,7 +57,9 @@ def test_the_cache_is_read_again(root: Path, tmp_path_factory: pytest.TempPathFa
     cache = tmp_path_factory.mktemp("cache")
     first = Heterophilous(root, "actor", processed_root=cache)[0]
     (root / "actor.npz").write_text("damaged")
-    assert torch.equal(Heterophilous(root, "actor", processed_root=cache)[0].edge_index, first.edge_index)
+    assert torch.equal(
+        Heterophilous(root, "actor", processed_root=cache)[0].edge_index, first.edge_index
+    )
     with pytest.raises(ValueError, match=r"actor\.npz is damaged"):
         Heterophilous(root, "actor", split=1, processed_root=cache)
 
@@ -82,7 +84,9 @@ def test_a_damaged_file(root: Path, name: str, value: np.ndarray | None) -> None
 
 
 def test_arguments(root: Path) -> None:
-    with pytest.raises(ValueError, match=r"`name` must be one of actor, amazon_ratings, .*, got cora"):
+    with pytest.raises(
+        ValueError, match=r"`name` must be one of actor, amazon_ratings, .*, got cora"
+    ):
         Heterophilous(root, "cora")
     with pytest.raises(TypeError, match="`name` must be a string, got int"):
         Heterophilous(root, 3)
@@ -102,11 +106,22 @@ def test_arguments(root: Path) -> None:
     ],
 )
 def test_the_real_graphs(
-    real_data: Callable[[str], Path], tmp_path: Path, name: str, nodes: int, edges: int, features: int, classes: int
+    real_data: Callable[[str], Path],
+    tmp_path: Path,
+    name: str,
+    nodes: int,
+    edges: int,
+    features: int,
+    classes: int,
 ) -> None:
     dataset = Heterophilous(real_data("heterophilous"), name, processed_root=tmp_path)
     data = dataset[0]
-    assert (data.num_nodes, data.num_edges, data.num_features, dataset.num_classes) == (nodes, 2 * edges, features, classes)
+    assert (data.num_nodes, data.num_edges, data.num_features, dataset.num_classes) == (
+        nodes,
+        2 * edges,
+        features,
+        classes,
+    )
     assert is_undirected(data.edge_index)
     assert not contains_self_loops(data.edge_index)
     assert not (data.train_mask & data.test_mask).any()

@@ -47,14 +47,21 @@ def test_a_scan_is_read_as_it_is(root: Path) -> None:
     data = ISPRSFilterTest(root, "samp12", train=False)[0]
     assert data.name == "samp12"
     assert data.y.tolist() == [0, 1, 0]
-    # Heights 300, 311.25, 300: their mean is 303.75. In single precision, eastings would round to 1/32 m.
+    # Heights 300, 311.25, 300: their mean is 303.75. In single precision, eastings would round to
+    # 1/32 m.
     assert data.pos.tolist() == [[-1.5, 0, -3.75], [0, 0, 7.5], [1.5, 0, -3.75]]
     assert data.origin.tolist() == [[512001.5, 5403000.0, 303.75]]
-    assert (data.pos.dtype, data.y.dtype, data.origin.dtype) == (torch.float32, torch.long, torch.float64)
+    assert (data.pos.dtype, data.y.dtype, data.origin.dtype) == (
+        torch.float32,
+        torch.long,
+        torch.float64,
+    )
 
 
 def test_both_layouts_give_the_same(root: Path, tmp_path: Path) -> None:
-    texts, arrays = (ISPRSFilterTest(folder, "samp71") for folder in (root, packed(tmp_path / "packed")))
+    texts, arrays = (
+        ISPRSFilterTest(folder, "samp71") for folder in (root, packed(tmp_path / "packed"))
+    )
     for one, other in zip(texts, arrays, strict=True):
         assert one.name == other.name
         assert torch.equal(one.pos, other.pos)
@@ -72,13 +79,18 @@ def test_folders_of_the_archive(root: Path, folder: str) -> None:
 
 def test_every_scan_is_left_out_once(root: Path) -> None:
     for name in ISPRSFilterTest.scans:
-        parts = [[data.name for data in ISPRSFilterTest(root, name, train)] for train in (True, False)]
+        parts = [
+            [data.name for data in ISPRSFilterTest(root, name, train)] for train in (True, False)
+        ]
         assert parts[1] == [name]
         assert sorted(parts[0] + parts[1]) == sorted(ISPRSFilterTest.scans)
 
 
 def test_several_scans_are_left_out_in_any_order(root: Path) -> None:
-    one, other = (ISPRSFilterTest(root, names, train=False) for names in (("samp22", "samp11"), ["samp11", "samp22"]))
+    one, other = (
+        ISPRSFilterTest(root, names, train=False)
+        for names in (("samp22", "samp11"), ["samp11", "samp22"])
+    )
     assert [data.name for data in one] == [data.name for data in other] == ["samp11", "samp22"]
     assert one.processed_dir == other.processed_dir
     assert ISPRSFilterTest(root, ("samp11", "samp22")).num_classes == 2
@@ -95,16 +107,22 @@ def test_batches_and_the_cache(root: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "test_scan", ["samp10", "", (), ("samp11", "samp11"), ISPRSFilterTest.scans, ("samp11", "elsewhere")], ids=str
+    "test_scan",
+    ["samp10", "", (), ("samp11", "samp11"), ISPRSFilterTest.scans, ("samp11", "elsewhere")],
+    ids=str,
 )
 def test_scans_that_cannot_be_left_out(root: Path, test_scan: object) -> None:
-    with pytest.raises(ValueError, match=r"`test_scan` must be one or several, not all, of samp11, "):
+    with pytest.raises(
+        ValueError, match=r"`test_scan` must be one or several, not all, of samp11, "
+    ):
         ISPRSFilterTest(root, test_scan)
     assert not (root / "processed").exists()
 
 
 def test_what_is_missing(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"nowhere is missing: `root` must hold samp11\.txt to samp71\.txt"):
+    with pytest.raises(
+        FileNotFoundError, match=r"nowhere is missing: `root` must hold samp11\.txt to samp71\.txt"
+    ):
         ISPRSFilterTest(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
     (root / "samp31.txt").unlink()
@@ -120,13 +138,19 @@ def test_what_is_missing(root: Path, tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:loadtxt")
 def test_a_damaged_text(root: Path, text: str) -> None:
     (root / "samp42.txt").write_text(text)
-    with pytest.raises(ValueError, match=r"samp42\.txt is damaged \(.*restore the file from the reference data"):
+    with pytest.raises(
+        ValueError, match=r"samp42\.txt is damaged \(.*restore the file from the reference data"
+    ):
         ISPRSFilterTest(root)
 
 
 @pytest.mark.parametrize(
     "replaced",
-    [{"samp42_ground": np.ones(2, np.uint8)}, {"samp42_xyz": np.zeros((3, 2))}, {"samp42_ground": np.array([0, 1, 7])}],
+    [
+        {"samp42_ground": np.ones(2, np.uint8)},
+        {"samp42_xyz": np.zeros((3, 2))},
+        {"samp42_ground": np.array([0, 1, 7])},
+    ],
     ids=["labels", "columns", "class"],
 )
 def test_a_damaged_archive(tmp_path: Path, replaced: dict[str, np.ndarray]) -> None:
@@ -141,7 +165,14 @@ def test_the_real_scans(real_data: Callable[[str], Path], tmp_path: Path) -> Non
     data = test[0]
     with np.load(folder / "isprs_filtertest_samples.npz") as arrays:
         assert np.array_equal(data.y.numpy() == 0, arrays["samp12_ground"] == 1)
-        moved = data.pos.double().numpy() + data.origin.numpy() - arrays["samp12_xyz"] - arrays["samp12_origin"]
+        moved = (
+            data.pos.double().numpy()
+            + data.origin.numpy()
+            - arrays["samp12_xyz"]
+            - arrays["samp12_origin"]
+        )
     assert np.abs(moved).max() < 1e-4
     # Objects stand on the ground.
-    assert all(data.pos[data.y == 1, 2].median() > data.pos[data.y == 0, 2].median() for data in test)
+    assert all(
+        data.pos[data.y == 1, 2].median() > data.pos[data.y == 0, 2].median() for data in test
+    )

@@ -13,7 +13,9 @@ from graphmask.datasets import KITTIObjects
 def arrays() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     made = {}
-    for number, part in enumerate(["train_set_1", "train_set_2", "train_set_3", "train_set_4", "val_set", "test_set"]):
+    for number, part in enumerate(
+        ["train_set_1", "train_set_2", "train_set_3", "train_set_4", "val_set", "test_set"]
+    ):
         made[f"{part}_points"] = rng.normal(3, 2, (number + 1, 16, 3)).astype(np.float32)
         made[f"{part}_label"] = (np.arange(number + 1) % 4).astype(np.uint8)
     return made
@@ -31,7 +33,9 @@ def test_splits_in_the_order_of_the_file(root: Path) -> None:
     dataset = KITTIObjects(root, unit_size=False)
     stored = arrays()
     for place, expected in enumerate([(1, 0), (2, 0), (2, 1), (3, 0)]):
-        assert np.array_equal(dataset[place].pos.numpy(), stored[f"train_set_{expected[0]}_points"][expected[1]])
+        assert np.array_equal(
+            dataset[place].pos.numpy(), stored[f"train_set_{expected[0]}_points"][expected[1]]
+        )
         assert int(dataset[place].y) == expected[1] % 4
     assert dataset.num_classes == 4
     assert repr(dataset) == "KITTIObjects(10)"
@@ -44,7 +48,9 @@ def test_unit_size(root: Path) -> None:
 
 
 def test_bad_arguments(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    with pytest.raises(ValueError, match='`split` must be one of "train", "val", "test", got valid'):
+    with pytest.raises(
+        ValueError, match='`split` must be one of "train", "val", "test", got valid'
+    ):
         KITTIObjects(root, "valid")
     with pytest.raises(TypeError, match="`unit_size` must be a bool"):
         KITTIObjects(root, unit_size=1)
@@ -63,7 +69,10 @@ def test_bad_arguments(root: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     ],
 )
 def test_a_damaged_file(root: Path, change: dict, problem: str) -> None:
-    np.savez(root / "kitti_objects4.npz", **{k: v for k, v in {**arrays(), **change}.items() if v is not None})
+    np.savez(
+        root / "kitti_objects4.npz",
+        **{k: v for k, v in {**arrays(), **change}.items() if v is not None},
+    )
     with pytest.raises(ValueError, match=rf"kitti_objects4\.npz is damaged \(.*{problem}"):
         KITTIObjects(root, "val")
 
@@ -74,8 +83,12 @@ def test_a_file_that_is_none(root: Path) -> None:
         KITTIObjects(root)
 
 
-@pytest.mark.parametrize(("split", "each"), [("train", [512] * 4), ("val", [128] * 4), ("test", [160, 160, 160, 180])])
-def test_the_real_file(real_data: Callable[[str], Path], tmp_path: Path, split: str, each: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("split", "each"), [("train", [512] * 4), ("val", [128] * 4), ("test", [160, 160, 160, 180])]
+)
+def test_the_real_file(
+    real_data: Callable[[str], Path], tmp_path: Path, split: str, each: list[int]
+) -> None:
     dataset = KITTIObjects(real_data("kitti_objects4"), split, processed_root=tmp_path)
     assert torch.bincount(dataset.y).tolist() == each
     assert {data.num_nodes for data in dataset} == {128}

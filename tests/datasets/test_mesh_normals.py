@@ -23,9 +23,13 @@ OBJ = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n"
 def sphere(rings: int = 12, around: int = 20) -> tuple[np.ndarray, np.ndarray]:
     """Points of a sphere on a grid of angles, poles left open, faces turned outwards."""
     polar, turn = np.meshgrid(
-        np.pi * np.arange(1, rings + 1) / (rings + 1), 2 * np.pi * np.arange(around) / around, indexing="ij"
+        np.pi * np.arange(1, rings + 1) / (rings + 1),
+        2 * np.pi * np.arange(around) / around,
+        indexing="ij",
     )
-    pos = np.stack([np.sin(polar) * np.cos(turn), np.sin(polar) * np.sin(turn), np.cos(polar)], -1).reshape(-1, 3)
+    pos = np.stack(
+        [np.sin(polar) * np.cos(turn), np.sin(polar) * np.sin(turn), np.cos(polar)], -1
+    ).reshape(-1, 3)
     node = np.arange(rings * around).reshape(rings, around)
     a, b, c, d = node[:-1], node[1:], np.roll(node, -1, 1)[1:], np.roll(node, -1, 1)[:-1]
     return pos, np.concatenate([np.stack(t, -1).reshape(-1, 3) for t in ((a, b, c), (a, c, d))])
@@ -50,7 +54,9 @@ def test_normals_of_a_sphere_are_its_points() -> None:
 def test_normals_are_weighted_by_area() -> None:
     pos = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 3]], dtype=float)
     normal = vertex_normals(pos, np.array([[0, 1, 2], [0, 2, 3]]))
-    expected = np.array([[3, 0, 1], [0, 0, 1], [3, 0, 1], [1, 0, 0]]) / np.sqrt([[10], [1], [10], [1]])
+    expected = np.array([[3, 0, 1], [0, 0, 1], [3, 0, 1], [1, 0, 0]]) / np.sqrt(
+        [[10], [1], [10], [1]]
+    )
     assert np.allclose(normal, expected)
 
 
@@ -63,7 +69,10 @@ def test_normals_agree_with_trimesh() -> None:
     weighed = np.zeros_like(pos)
     for corners, normal, area in zip(face, mesh.face_normals, mesh.area_faces, strict=True):
         weighed[corners] += normal * area
-    assert np.allclose(vertex_normals(mesh.vertices, face), weighed / np.linalg.norm(weighed, axis=1, keepdims=True))
+    assert np.allclose(
+        vertex_normals(mesh.vertices, face),
+        weighed / np.linalg.norm(weighed, axis=1, keepdims=True),
+    )
 
 
 def test_fields(root: Path) -> None:
@@ -72,7 +81,9 @@ def test_fields(root: Path) -> None:
     cube, ball, _ = dataset
     assert torch.equal(cube.face.T, torch.from_numpy(CUBE_FACES).long())
     assert cube.edge_index.shape == (2, 2 * 18)
-    torch.testing.assert_close(cube.edge_weight, (cube.pos[cube.edge_index[0]] - cube.pos[cube.edge_index[1]]).norm(dim=1))
+    torch.testing.assert_close(
+        cube.edge_weight, (cube.pos[cube.edge_index[0]] - cube.pos[cube.edge_index[1]]).norm(dim=1)
+    )
     torch.testing.assert_close(cube.pos.norm(dim=1), torch.ones(8))
     assert ball.pos.norm(dim=1).max() <= 1 + 1e-6
     assert ball.hidden.sum() == 192
@@ -82,7 +93,10 @@ def test_fields(root: Path) -> None:
 
 
 def test_isolated_vertices_are_dropped(tmp_path: Path) -> None:
-    pos, face = np.insert(CUBE, [0, 3], [9, 9, 9], axis=0), np.where(CUBE_FACES < 3, CUBE_FACES + 1, CUBE_FACES + 2)
+    pos, face = (
+        np.insert(CUBE, [0, 3], [9, 9, 9], axis=0),
+        np.where(CUBE_FACES < 3, CUBE_FACES + 1, CUBE_FACES + 2),
+    )
     np.savez(tmp_path / "holes.npz", v=pos, f=face)
     np.savez(tmp_path / "whole.npz", v=CUBE, f=CUBE_FACES)
     holes, whole = MeshNormals(tmp_path)
@@ -107,7 +121,9 @@ def test_what_is_hidden_depends_on_seed_and_name_alone(root: Path) -> None:
 
 
 def test_transforms_filter_and_loader(root: Path) -> None:
-    dataset = MeshNormals(root, names=["tetrahedron", "cube"], pre_filter=lambda data: data.num_nodes < 9)
+    dataset = MeshNormals(
+        root, names=["tetrahedron", "cube"], pre_filter=lambda data: data.num_nodes < 9
+    )
     batch = next(iter(DataLoader(dataset, batch_size=2)))
     assert batch.name == ["tetrahedron", "cube"]
     assert batch.face.max() == batch.edge_index.max() == 11
@@ -128,7 +144,10 @@ def test_obj_and_off_say_the_same(root: Path) -> None:
 def test_nothing_there(tmp_path: Path, root: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"No mesh named dragon in"):
         MeshNormals(root, names=["cube", "dragon"])
-    with pytest.raises(FileNotFoundError, match=r"No mesh in .*nowhere: `root` must hold files that end in \.npz, \.off"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"No mesh in .*nowhere: `root` must hold files that end in \.npz, \.off",
+    ):
         MeshNormals(tmp_path / "nowhere")
 
 

@@ -31,7 +31,12 @@ def test_shown_numbers_count_the_mines_around() -> None:
 
 def test_cells_border_on_eight() -> None:
     data = Minesweeper(size=4)[0]
-    assert data.edge_index[0].bincount().view(4, 4).tolist() == [[3, 5, 5, 3], [5, 8, 8, 5], [5, 8, 8, 5], [3, 5, 5, 3]]
+    assert data.edge_index[0].bincount().view(4, 4).tolist() == [
+        [3, 5, 5, 3],
+        [5, 8, 8, 5],
+        [5, 8, 8, 5],
+        [3, 5, 5, 3],
+    ]
     assert (data.pos[data.edge_index[0]] - data.pos[data.edge_index[1]]).abs().amax(1).eq(1).all()
     assert data.grid_shape.tolist() == [[4, 4]]
     assert data.is_undirected()
@@ -51,7 +56,9 @@ def test_the_seed_decides_all() -> None:
 def test_the_cache(tmp_path: Path) -> None:
     first, second = Minesweeper(tmp_path, size=5), Minesweeper(tmp_path, size=5)
     assert torch.equal(first[0].x, second[0].x)
-    assert [path.name for path in (tmp_path / "processed").iterdir()] == ["minesweeper_5_mines0.2_hidden0.5_seed0"]
+    assert [path.name for path in (tmp_path / "processed").iterdir()] == [
+        "minesweeper_5_mines0.2_hidden0.5_seed0"
+    ]
     assert first.num_classes == 2
 
 
@@ -64,13 +71,18 @@ def test_arguments() -> None:
         Minesweeper(hidden="all")
 
 
-def test_the_real_graph_keeps_the_same_rules(real_data: Callable[[str], Path], tmp_path: Path) -> None:
+def test_the_real_graph_keeps_the_same_rules(
+    real_data: Callable[[str], Path], tmp_path: Path
+) -> None:
     real = Heterophilous(real_data("heterophilous"), "minesweeper", processed_root=tmp_path)[0]
     made = Minesweeper()[0]
     assert torch.equal(real.edge_index, made.edge_index)
     assert int(real.y.sum()) == int(made.y.sum())
     assert int(real.x[:, 0].sum()) == int(made.x[:, 0].sum())
     shown = real.x[:, 0] == 0
-    assert real.x.argmax(1)[shown].tolist() == (1 + np.minimum(numbers(real.y, 100), 5))[shown.numpy()].tolist()
+    assert (
+        real.x.argmax(1)[shown].tolist()
+        == (1 + np.minimum(numbers(real.y, 100), 5))[shown.numpy()].tolist()
+    )
     for part in ("train", "val", "test"):
         assert int(real[f"{part}_mask"].sum()) == int(made[f"{part}_mask"].sum())

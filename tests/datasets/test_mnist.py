@@ -82,7 +82,9 @@ def test_cache_outside_the_root(root: Path, tmp_path_factory: pytest.TempPathFac
     (root / "mnist.npz").write_text("damaged")
     assert torch.equal(MNIST(root, patch=4, processed_root=cache)[2].x, first[2].x)
     assert not (root / "processed").exists()
-    with pytest.raises(ValueError, match=r"mnist\.npz is damaged \(.*remove it to have it downloaded"):
+    with pytest.raises(
+        ValueError, match=r"mnist\.npz is damaged \(.*remove it to have it downloaded"
+    ):
         MNIST(root, patch=7, processed_root=cache)
 
 
@@ -98,7 +100,12 @@ def test_filters_and_transforms(root: Path) -> None:
         data.edge_index = data.edge_index.flip(0)
         return data
 
-    dataset = MNIST(root, patch=7, pre_filter=lambda data: int(data.y) < 2 and data.num_edges == 48, pre_transform=turned)
+    dataset = MNIST(
+        root,
+        patch=7,
+        pre_filter=lambda data: int(data.y) < 2 and data.num_edges == 48,
+        pre_transform=turned,
+    )
     assert [int(data.y) for data in dataset] == [0, 1, 0, 1]
     plain = MNIST(root, train=False, patch=7)[0]
     assert torch.equal(dataset[0].edge_index, plain.edge_index.flip(0))
@@ -106,11 +113,16 @@ def test_filters_and_transforms(root: Path) -> None:
 
 
 def test_keras_names(tmp_path: Path) -> None:
-    np.savez(tmp_path / "mnist.npz", **{"_".join(reversed(name.split("_"))): value for name, value in arrays().items()})
+    np.savez(
+        tmp_path / "mnist.npz",
+        **{"_".join(reversed(name.split("_"))): value for name, value in arrays().items()},
+    )
     assert len(MNIST(tmp_path, patch=14)) == 12
 
 
-@pytest.mark.parametrize("how", ["missing key", "wrong shape", "wrong dtype", "wrong labels", "empty"])
+@pytest.mark.parametrize(
+    "how", ["missing key", "wrong shape", "wrong dtype", "wrong labels", "empty"]
+)
 def test_a_damaged_file(root: Path, how: str) -> None:
     made = arrays()
     if how == "missing key":
@@ -158,11 +170,15 @@ def test_arguments(root: Path) -> None:
 
 
 @pytest.mark.parametrize(("train", "size"), [(True, 60_000), (False, 10_000)])
-def test_the_real_images(real_data: Callable[[str], Path], tmp_path: Path, train: bool, size: int) -> None:
+def test_the_real_images(
+    real_data: Callable[[str], Path], tmp_path: Path, train: bool, size: int
+) -> None:
     folder = real_data("images")
     dataset = MNIST(folder, train=train, patch=4, processed_root=tmp_path)
     assert len(dataset) == size
     assert (dataset.y.bincount(minlength=10) > size / 12).all()
     with np.load(folder / "mnist.npz") as file:
         image = file["train_x" if train else "test_x"][-1]
-    assert torch.equal((255 * dataset[size - 1].x).sum(1).round().long().sum(), torch.tensor(int(image.sum())))
+    assert torch.equal(
+        (255 * dataset[size - 1].x).sum(1).round().long().sum(), torch.tensor(int(image.sum()))
+    )

@@ -105,9 +105,15 @@ def test_names_and_repr(voxel_root: Path) -> None:
     assert all(list(names) == sorted(names) for names in modelnet.CLASSES.values())
 
 
-def test_cache_filters_and_transforms(voxel_root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_cache_filters_and_transforms(
+    voxel_root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     cache = tmp_path_factory.mktemp("cache")
-    options = {"processed_root": cache, "pre_filter": lambda data: int(data.y) < 3, "num_points": 50}
+    options = {
+        "processed_root": cache,
+        "pre_filter": lambda data: int(data.y) < 3,
+        "num_points": 50,
+    }
     dataset = ModelNet(voxel_root, **options)
     assert len(dataset) == 3
     before = Path(dataset.processed_paths[0]).stat().st_mtime_ns
@@ -175,7 +181,10 @@ def test_off_files_of_other_habits(mesh_root: Path, text: str) -> None:
         ("OFF", "no line after the header"),
         ("OFF\n0 0 0\n", "no face"),
         ("OFF\nfour 4 6\n", "invalid literal"),
-        (TETRAHEDRON[: TETRAHEDRON.index("3 0 3 2")], "4 vertices and 4 faces announced, 6 lines found"),
+        (
+            TETRAHEDRON[: TETRAHEDRON.index("3 0 3 2")],
+            "4 vertices and 4 faces announced, 6 lines found",
+        ),
         (TETRAHEDRON[:-2], "a face announces 3 corners and has 2"),
         (TETRAHEDRON.replace("3 1 2 3", "3 1 2 4"), "faces name vertices 0 to 4 of 4"),
         (TETRAHEDRON.replace("1 0 0", "nan 0 0"), "a vertex is NaN or infinite"),
@@ -185,13 +194,18 @@ def test_off_files_of_other_habits(mesh_root: Path, text: str) -> None:
 )
 def test_a_damaged_mesh(mesh_root: Path, text: str, problem: str) -> None:
     (mesh_root / "raw/chair/train/chair_0002.off").write_text(text)
-    with pytest.raises(ValueError, match=rf"chair_0002\.off is damaged \(.*{problem}.*remove the folder .*chair "):
+    with pytest.raises(
+        ValueError, match=rf"chair_0002\.off is damaged \(.*{problem}.*remove the folder .*chair "
+    ):
         ModelNet(mesh_root)
 
 
 def test_a_class_without_meshes(mesh_root: Path) -> None:
     shutil.rmtree(mesh_root / "raw/desk/test")
-    with pytest.raises(FileNotFoundError, match=r"No \.off file in .*desk/test: remove .*desk to have it downloaded"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"No \.off file in .*desk/test: remove .*desk to have it downloaded",
+    ):
         ModelNet(mesh_root, train=False)
 
 
@@ -212,15 +226,24 @@ def break_the_file(path: Path, how: str) -> None:
         np.savez(path, **{**arrays, "y_train": arrays["y_train"] + 40})
 
 
-@pytest.mark.parametrize("how", ["truncated", "empty", "text", "missing key", "wrong shape", "wrong labels"])
+@pytest.mark.parametrize(
+    "how", ["truncated", "empty", "text", "missing key", "wrong shape", "wrong labels"]
+)
 def test_a_damaged_voxel_file(voxel_root: Path, how: str) -> None:
     break_the_file(voxel_root / "modelnet10_vox32_bits.npz", how)
-    with pytest.raises(ValueError, match=r"modelnet10_vox32_bits\.npz is damaged .*: restore the file, or remove it"):
+    with pytest.raises(
+        ValueError,
+        match=r"modelnet10_vox32_bits\.npz is damaged .*: restore the file, or remove it",
+    ):
         ModelNet(voxel_root)
 
 
-@pytest.mark.parametrize("failure", [URLError("no network"), TimeoutError("too slow"), zipfile.BadZipFile("half")])
-def test_a_failed_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception) -> None:
+@pytest.mark.parametrize(
+    "failure", [URLError("no network"), TimeoutError("too slow"), zipfile.BadZipFile("half")]
+)
+def test_a_failed_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
     def fail(*_: str) -> str:
         raise failure
 
@@ -271,8 +294,12 @@ def test_arguments(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("train", "size"), [(True, 3964), (False, 901)])
-def test_the_real_voxels(real_data: Callable[[str], Path], tmp_path: Path, train: bool, size: int) -> None:
-    dataset = ModelNet(real_data("modelnet10_voxels"), train=train, num_points=256, processed_root=tmp_path)
+def test_the_real_voxels(
+    real_data: Callable[[str], Path], tmp_path: Path, train: bool, size: int
+) -> None:
+    dataset = ModelNet(
+        real_data("modelnet10_voxels"), train=train, num_points=256, processed_root=tmp_path
+    )
     assert len(dataset) == size
     assert max(data.num_nodes for data in dataset) == 256
     assert min(int(data.pos.min()) for data in dataset) >= 0

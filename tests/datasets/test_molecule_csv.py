@@ -20,7 +20,9 @@ benzene,c1ccccc1,80.1,1
 table salt,[Na+].[Cl-],1465,
 methane,C,,NaN
 """
-needs_rdkit = pytest.mark.skipif(find_spec("rdkit") is None, reason="the extra `molecules` is not installed")
+needs_rdkit = pytest.mark.skipif(
+    find_spec("rdkit") is None, reason="the extra `molecules` is not installed"
+)
 
 
 @pytest.fixture
@@ -60,7 +62,9 @@ def test_missing_targets_are_nan(path: Path) -> None:
 
 @needs_rdkit
 def test_all_other_columns_are_targets_unless_named(path: Path) -> None:
-    with pytest.raises(ValueError, match=r"row 2: could not convert .*'ethanol'.*name the columns .* by `targets=`"):
+    with pytest.raises(
+        ValueError, match=r"row 2: could not convert .*'ethanol'.*name the columns .* by `targets=`"
+    ):
         MoleculeCSV(path)
     path.write_text("celsius,smiles,toxic\n78.4,CCO,0\n")
     dataset = MoleculeCSV(path)
@@ -68,14 +72,19 @@ def test_all_other_columns_are_targets_unless_named(path: Path) -> None:
     torch.testing.assert_close(dataset[0].y, torch.tensor([[78.4, 0]]))
     path.write_text(TABLE)
     assert MoleculeCSV(path, targets=[])[0].y.shape == (1, 0)
-    assert MoleculeCSV(path, smiles="smiles", targets=("celsius",))[0].y.tolist() == [[pytest.approx(78.4)]]
+    assert MoleculeCSV(path, smiles="smiles", targets=("celsius",))[0].y.tolist() == [
+        [pytest.approx(78.4)]
+    ]
 
 
 @needs_rdkit
 def test_what_cannot_be_read_is_counted_once_or_refused(path: Path) -> None:
     rows = "bad,C(C,1,0\nempty,,1,0\n\nworse,CC(C)(C)(C)C,1,0\ngood,CC,1,0\n"
     path.write_text(TABLE + rows)
-    with pytest.warns(UserWarning, match=r"^3 molecules of .*table\.csv are left out.*the first is 'C\(C' in row 6") as told:
+    with pytest.warns(
+        UserWarning,
+        match=r"^3 molecules of .*table\.csv are left out.*the first is 'C\(C' in row 6",
+    ) as told:
         dataset = MoleculeCSV(path, targets=["toxic"])
     assert len(told) == 1
     assert smiles_of(dataset) == ["CCO", "c1ccccc1", "[Na+].[Cl-]", "C", "CC"]
@@ -91,7 +100,9 @@ def test_atoms_without_a_number_are_unreadable(path: Path) -> None:
 
 
 @needs_rdkit
-def test_rdkit_is_quiet_and_its_log_is_not_switched_off_for_good(path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_rdkit_is_quiet_and_its_log_is_not_switched_off_for_good(
+    path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     from rdkit import Chem, RDLogger
 
     RDLogger.EnableLog("rdApp.*")
@@ -141,8 +152,15 @@ def test_a_cache_is_read_until_the_file_or_an_argument_changes(path: Path, tmp_p
         MoleculeCSV(path, targets=["celsius"], processed_root=cache, pre_transform=spy)
         assert len(calls) == 8
         path.write_text(TABLE.replace("CCO", "CCN"))
-        assert smiles_of(MoleculeCSV(path, targets=["toxic"], processed_root=cache, pre_transform=spy))[0] == "CCN"
-        MoleculeCSV(path, targets=["toxic"], processed_root=cache, pre_transform=spy, force_reload=True)
+        assert (
+            smiles_of(
+                MoleculeCSV(path, targets=["toxic"], processed_root=cache, pre_transform=spy)
+            )[0]
+            == "CCN"
+        )
+        MoleculeCSV(
+            path, targets=["toxic"], processed_root=cache, pre_transform=spy, force_reload=True
+        )
     assert len(calls) == 16
 
 
@@ -154,12 +172,17 @@ def test_transforms_filter_and_loader(path: Path) -> None:
     assert batch.smiles == ["CCO", "c1ccccc1"]
     assert batch.y.shape == (2, 1)
     assert batch.edge_index.max() == 8
-    with pytest.raises(ValueError, match="`pre_filter` must be true for an example, got no example"):
+    with pytest.raises(
+        ValueError, match="`pre_filter` must be true for an example, got no example"
+    ):
         MoleculeCSV(path, targets=[], pre_filter=lambda _: False)
 
 
 def test_arguments(path: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"`smiles, targets` must be one of .*name, smiles, celsius, toxic, got mol"):
+    with pytest.raises(
+        ValueError,
+        match=r"`smiles, targets` must be one of .*name, smiles, celsius, toxic, got mol",
+    ):
         MoleculeCSV(path, smiles="mol")
     path.write_text("smiles,y,y\nC,1,2\n")
     with pytest.raises(ValueError, match=r"must be one of the columns of .*, smiles, y, y, got y"):
@@ -167,7 +190,9 @@ def test_arguments(path: Path, tmp_path: Path) -> None:
     path.write_text(TABLE)
     with pytest.raises(ValueError, match="got fahrenheit"):
         MoleculeCSV(path, targets=["celsius", "fahrenheit"])
-    with pytest.raises(TypeError, match=r"`targets` must be a list of names, such as \['toxic'\], got str"):
+    with pytest.raises(
+        TypeError, match=r"`targets` must be a list of names, such as \['toxic'\], got str"
+    ):
         MoleculeCSV(path, targets="toxic")
     with pytest.raises(TypeError, match="`skip_invalid` must be a bool"):
         MoleculeCSV(path, skip_invalid="warn")
@@ -206,17 +231,24 @@ def test_a_benchmark_knows_its_columns(tmp_path: Path) -> None:
     assert dataset.classification
     assert dataset.target_names == ("Class",)
     assert [data.y.item() for data in dataset] == [1, 0]
-    with pytest.raises(ValueError, match="`name` must be one of esol, lipo, qm7, bace, bbbp, tox21, got zinc"):
+    with pytest.raises(
+        ValueError, match="`name` must be one of esol, lipo, qm7, bace, bbbp, tox21, got zinc"
+    ):
         MoleculeNet(tmp_path, "zinc")
 
 
 @needs_rdkit
-def test_an_absent_benchmark_is_downloaded_or_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_absent_benchmark_is_downloaded_or_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(url: str, folder: str) -> str:
         raise OSError("no network")
 
     monkeypatch.setattr(_raw_files, "download_url", fail)
-    with pytest.raises(ConnectionError, match=r"finetune/esol\.csv failed \(no network\).*put esol\.csv into .* by hand"):
+    with pytest.raises(
+        ConnectionError,
+        match=r"finetune/esol\.csv failed \(no network\).*put esol\.csv into .* by hand",
+    ):
         MoleculeNet(tmp_path / "new", "esol")
     assert list((tmp_path / "new").iterdir()) == []
 
@@ -231,8 +263,12 @@ def test_an_absent_benchmark_is_downloaded_or_says_what_to_do(tmp_path: Path, mo
 
 
 @needs_rdkit
-@pytest.mark.parametrize(("name", "molecules", "missing"), [("esol", 1128, 0), ("bace", 1513, 0), ("tox21", 7823, 0.17)])
-def test_the_real_files(real_data: Callable[[str], Path], name: str, molecules: int, missing: float) -> None:
+@pytest.mark.parametrize(
+    ("name", "molecules", "missing"), [("esol", 1128, 0), ("bace", 1513, 0), ("tox21", 7823, 0.17)]
+)
+def test_the_real_files(
+    real_data: Callable[[str], Path], name: str, molecules: int, missing: float
+) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="8 molecules of .*tox21")
         dataset = MoleculeNet(real_data("molecules/moleculenet"), name)

@@ -13,7 +13,9 @@ from torch_geometric.utils import to_networkx
 from graphmask.datasets import MotifDetection
 from graphmask.datasets.motif_detection import MOTIFS
 
-TRIANGLES = nx.Graph([(0, 1), (1, 2), (2, 0), (3, 4), (4, 5), (5, 3), (6, 7), (7, 8), (8, 6), (2, 5), (5, 8), (8, 2)])
+TRIANGLES = nx.Graph(
+    [(0, 1), (1, 2), (2, 0), (3, 4), (4, 5), (5, 3), (6, 7), (7, 8), (8, 6), (2, 5), (5, 8), (8, 2)]
+)
 NAMED = {
     "caveman": TRIANGLES,
     "cycle": nx.cycle_graph(10),
@@ -40,7 +42,8 @@ def test_classes_do_not_differ_in_size(motif: str) -> None:
     dataset = MotifDetection(motif=motif, num_pairs=60)
     edges = np.array([data.num_edges / 2 for data in dataset]).reshape(-1, 2)
     added = NAMED[motif].number_of_edges()
-    # What is left are the links, 3 to 4 in the mean: their difference has a variance of about twice that.
+    # What is left are the links, 3 to 4 in the mean: their difference has a variance of about twice
+    # that.
     assert abs((edges[:, 1] - edges[:, 0]).mean()) < 4 * np.sqrt(8 / 60)
     density = 2 * (edges[:, 0].mean() - added - 3.6) / 100
     assert abs(density - MOTIFS[motif].density * 99) < 4 * np.sqrt(2 * density / 100 / 60)
@@ -48,7 +51,13 @@ def test_classes_do_not_differ_in_size(motif: str) -> None:
 
 def test_few_random_additions_hold_the_motif() -> None:
     negatives = MotifDetection(motif="circular_ladder", num_pairs=20)[::2]
-    assert sum(GraphMatcher(graph_of(data), NAMED["circular_ladder"]).subgraph_is_isomorphic() for data in negatives) == 0
+    assert (
+        sum(
+            GraphMatcher(graph_of(data), NAMED["circular_ladder"]).subgraph_is_isomorphic()
+            for data in negatives
+        )
+        == 0
+    )
 
 
 def test_graphs_are_undirected_without_isolated_nodes() -> None:
@@ -69,7 +78,10 @@ def test_features_are_the_largest_degrees_around() -> None:
 
 def test_the_motif_lies_anywhere() -> None:
     """Were nodes not shuffled, the first would always belong to the motif."""
-    starts = [graph_of(data).subgraph(range(10)) for data in MotifDetection(motif="cycle", num_pairs=8)[1::2]]
+    starts = [
+        graph_of(data).subgraph(range(10))
+        for data in MotifDetection(motif="cycle", num_pairs=8)[1::2]
+    ]
     assert max(nx.number_of_edges(part) for part in starts) < 10
 
 
@@ -87,15 +99,22 @@ def test_dtypes_and_cache(tmp_path: Path) -> None:
     first, second = MotifDetection(tmp_path, num_pairs=2), MotifDetection(tmp_path, num_pairs=2)
     assert torch.equal(first[1].x, second[1].x)
     assert first[0].x.dtype == torch.float32
-    assert [path.name for path in (tmp_path / "processed").iterdir()] == ["motifdetection_train_caveman_2x100_seed0"]
+    assert [path.name for path in (tmp_path / "processed").iterdir()] == [
+        "motifdetection_train_caveman_2x100_seed0"
+    ]
 
 
 def test_small_bases() -> None:
-    assert {data.x.shape[1] for data in MotifDetection(motif="cycle", num_pairs=30, num_nodes=10)} == {5}
+    assert {
+        data.x.shape[1] for data in MotifDetection(motif="cycle", num_pairs=30, num_nodes=10)
+    } == {5}
 
 
 def test_arguments() -> None:
-    with pytest.raises(ValueError, match="`motif` must be one of caveman, cycle, grid, ladder, circular_ladder, got house"):
+    with pytest.raises(
+        ValueError,
+        match="`motif` must be one of caveman, cycle, grid, ladder, circular_ladder, got house",
+    ):
         MotifDetection(motif="house")
     with pytest.raises(ValueError, match="`num_nodes` must be at least 10, got 9"):
         MotifDetection(num_nodes=9)

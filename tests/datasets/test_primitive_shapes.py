@@ -105,7 +105,9 @@ def test_area_elements_add_up_to_closed_forms() -> None:
         "tetrahedron": 24 * np.sqrt(3),  # insphere of radius 1
     }
     for name, area in expected.items():
-        assert area_element(SURFACES[name], u, v, shape).mean() == pytest.approx(area, rel=0.02), name
+        assert area_element(SURFACES[name], u, v, shape).mean() == pytest.approx(area, rel=0.02), (
+            name
+        )
 
 
 def test_bounding_boxes_do_not_tell_the_class() -> None:
@@ -115,7 +117,9 @@ def test_bounding_boxes_do_not_tell_the_class() -> None:
         centred = pos - pos.mean(1, keepdim=True)
         axes = torch.linalg.eigh(centred.mT @ centred).eigenvectors
         extents = [cloud.amax(1) - cloud.amin(1) for cloud in (pos, centred @ axes)]
-        return torch.cat([extent.sort(1).values for extent in extents], 1).numpy(), [int(d.y) for d in dataset]
+        return torch.cat([extent.sort(1).values for extent in extents], 1).numpy(), [
+            int(d.y) for d in dataset
+        ]
 
     forest = RandomForestClassifier(100, random_state=0).fit(*boxes(True))
     assert forest.score(*boxes(False)) < 0.3

@@ -13,9 +13,13 @@ from graphmask.datasets import MoleculeNet, scaffold_split
 rdkit = pytest.importorskip("rdkit")
 
 RINGS = ("c1ccccc1", "C1CC1", "C1CCCCC1", "c1ccncc1", "c1ccsc1")
-# 30 molecules: 10 of benzene, 8 of cyclopropane, 6 of cyclohexane, 4 of pyridine, 2 of thiophene, in turns.
+# 30 molecules: 10 of benzene, 8 of cyclopropane, 6 of cyclohexane, 4 of pyridine, 2 of thiophene,
+# in turns.
 SMILES = [
-    ring if not n else "C" * n + ring for n in range(10) for ring, size in zip(RINGS, (10, 8, 6, 4, 2), strict=True) if n < size
+    ring if not n else "C" * n + ring
+    for n in range(10)
+    for ring, size in zip(RINGS, (10, 8, 6, 4, 2), strict=True)
+    if n < size
 ]
 
 
@@ -24,7 +28,9 @@ def scaffold(smiles: str) -> str:
     from rdkit import Chem
     from rdkit.Chem.Scaffolds import MurckoScaffold
 
-    return Chem.MolToSmiles(MurckoScaffold.GetScaffoldForMol(Chem.MolFromSmiles(smiles)), isomericSmiles=False)
+    return Chem.MolToSmiles(
+        MurckoScaffold.GetScaffoldForMol(Chem.MolFromSmiles(smiles)), isomericSmiles=False
+    )
 
 
 def rings_of(part: torch.Tensor) -> Counter[str]:
@@ -32,7 +38,10 @@ def rings_of(part: torch.Tensor) -> Counter[str]:
 
 
 def test_parts_by_hand() -> None:
-    """24, 3 and 3 of 30: benzene, cyclopropane and cyclohexane fill 24; of the rest only thiophene fits in three."""
+    """24, 3 and 3 of 30: benzene, cyclopropane and cyclohexane fill 24.
+
+    Of the rest only thiophene fits in three.
+    """
     train, val, test = scaffold_split(SMILES)
     assert rings_of(train) == {"c1ccccc1": 10, "C1CC1": 8, "C1CCCCC1": 6}
     assert rings_of(val) == {"c1ccsc1": 2}
@@ -40,7 +49,10 @@ def test_parts_by_hand() -> None:
 
 
 def test_a_smaller_set_fills_what_a_larger_leaves() -> None:
-    """Of 18, 3 and 9: cyclohexane does not fit beside benzene and cyclopropane, nor into three; neither does pyridine."""
+    """Of 18, 3 and 9: cyclohexane does not fit beside benzene and cyclopropane, nor into three.
+
+    Neither does pyridine.
+    """
     train, val, test = scaffold_split(SMILES, (0.6, 0.1, 0.3))
     assert rings_of(train) == {"c1ccccc1": 10, "C1CC1": 8}
     assert rings_of(val) == {"c1ccsc1": 2}
@@ -48,14 +60,18 @@ def test_a_smaller_set_fills_what_a_larger_leaves() -> None:
 
 
 def test_of_equal_sets_that_comes_first_which_appears_last() -> None:
-    assert [part.tolist() for part in scaffold_split(["C1CC1", "c1ccccc1", "C1CCCCC1"], (0.4, 0.3, 0.3))] == [[2], [1], [0]]
+    assert [
+        part.tolist() for part in scaffold_split(["C1CC1", "c1ccccc1", "C1CCCCC1"], (0.4, 0.3, 0.3))
+    ] == [[2], [1], [0]]
 
 
 @pytest.mark.parametrize(("size", "frac"), [(10, (0.7, 0.1, 0.2)), (100, (0.57, 0.03, 0.4))])
 def test_shares_are_decimal_fractions(size: int, frac: tuple[float, ...]) -> None:
     """In floating point 0.7 + 0.1 is less than 0.8, and 0.57 of a hundred less than 57."""
     rings = [f"C1{'C' * n}C1" for n in range(1, size + 1)]
-    assert [len(part) for part in scaffold_split(rings, frac)] == [round(share * size) for share in frac]
+    assert [len(part) for part in scaffold_split(rings, frac)] == [
+        round(share * size) for share in frac
+    ]
 
 
 def test_molecules_without_rings_are_one_set() -> None:
@@ -66,7 +82,11 @@ def test_molecules_without_rings_are_one_set() -> None:
 def test_mirror_images_are_one_scaffold_unless_asked() -> None:
     pair = ["C[C@H]1CC[C@@H](O1)c1ccccc1", "C[C@H]1CC[C@H](O1)c1ccccc1"]
     assert [len(part) for part in scaffold_split(pair, (0.5, 0.0, 0.5))] == [0, 0, 2]
-    assert [len(part) for part in scaffold_split(pair, (0.5, 0.0, 0.5), chirality=True)] == [1, 0, 1]
+    assert [len(part) for part in scaffold_split(pair, (0.5, 0.0, 0.5), chirality=True)] == [
+        1,
+        0,
+        1,
+    ]
 
 
 def test_a_dataset_serves_as_well_and_nothing_is_random() -> None:
@@ -86,9 +106,13 @@ def test_shares_that_are_none(frac: tuple[float, ...]) -> None:
 
 
 def test_bad_molecules() -> None:
-    with pytest.raises(ValueError, match=r"`molecules` must be what RDKit can read, got 'C\(C' at 1"):
+    with pytest.raises(
+        ValueError, match=r"`molecules` must be what RDKit can read, got 'C\(C' at 1"
+    ):
         scaffold_split(["C", "C(C"])
-    with pytest.raises(TypeError, match="`molecules` must be SMILES, or examples with `smiles`, got int"):
+    with pytest.raises(
+        TypeError, match="`molecules` must be SMILES, or examples with `smiles`, got int"
+    ):
         scaffold_split([3])
     with pytest.raises(TypeError, match="`molecules` must be SMILES, or examples"):
         scaffold_split([Data()])
@@ -103,4 +127,8 @@ def test_the_real_molecules(real_data: Callable[[str], Path], name: str) -> None
     assert len(set().union(*kinds)) == sum(len(kind) for kind in kinds)
     sizes = [len(part) / len(dataset) for part in parts]
     assert sizes[0] <= 0.8 + 1e-9
-    assert sizes == [pytest.approx(0.8, abs=0.01), pytest.approx(0.1, abs=0.01), pytest.approx(0.1, abs=0.01)]
+    assert sizes == [
+        pytest.approx(0.8, abs=0.01),
+        pytest.approx(0.1, abs=0.01),
+        pytest.approx(0.1, abs=0.01),
+    ]

@@ -41,7 +41,12 @@ def root(tmp_path: Path) -> Path:
         for part in ("training", "test"):
             for place, name in enumerate(FILES.values()):
                 seed = 100 * number + 10 * place + (part == "test")
-                write(tmp_path / folder / f"{part}_{name}.h5", data=points(seed), label=LABELS, mask=mask())
+                write(
+                    tmp_path / folder / f"{part}_{name}.h5",
+                    data=points(seed),
+                    label=LABELS,
+                    mask=mask(),
+                )
     return tmp_path
 
 
@@ -76,7 +81,12 @@ def test_drawn_points(root: Path) -> None:
 
 
 def test_labels_of_shape_n_1(root: Path) -> None:
-    write(root / "main_split/test_objectdataset.h5", data=points(0), label=LABELS[:, None], mask=mask())
+    write(
+        root / "main_split/test_objectdataset.h5",
+        data=points(0),
+        label=LABELS[:, None],
+        mask=mask(),
+    )
     assert [int(data.y) for data in ScanObjectNN(root, train=False)] == LABELS.tolist()
 
 
@@ -93,7 +103,10 @@ def test_labels_of_shape_n_1(root: Path) -> None:
 )
 def test_a_damaged_file(root: Path, change: dict, problem: str) -> None:
     arrays = {"data": points(0), "label": LABELS, "mask": mask(), **change}
-    write(root / "main_split/test_objectdataset.h5", **{k: v for k, v in arrays.items() if v is not None})
+    write(
+        root / "main_split/test_objectdataset.h5",
+        **{k: v for k, v in arrays.items() if v is not None},
+    )
     with pytest.raises(ValueError, match=rf"test_objectdataset\.h5 is damaged \(.*{problem}"):
         ScanObjectNN(root, train=False)
 
@@ -110,7 +123,10 @@ def test_bad_arguments(root: Path) -> None:
     with pytest.raises(TypeError, match="`background` must be a bool"):
         ScanObjectNN(root, background="no")
     (root / "main_split/test_objectdataset.h5").unlink()
-    with pytest.raises(FileNotFoundError, match=r"test_objectdataset\.h5 is missing: `root` must be the folder h5_files"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"test_objectdataset\.h5 is missing: `root` must be the folder h5_files",
+    ):
         ScanObjectNN(root, train=False)
 
 

@@ -15,7 +15,12 @@ from graphmask.transforms import RadiusGraph
 pytest.importorskip("rdkit")
 
 
-def record(name: str, atoms: list[tuple[str, float, float, float]], bonds: list[tuple[int, int, int]], **tags: object) -> str:
+def record(
+    name: str,
+    atoms: list[tuple[str, float, float, float]],
+    bonds: list[tuple[int, int, int]],
+    **tags: object,
+) -> str:
     """A record of an SDF file, written by hand."""
     lines = [name, "", "", f"{len(atoms):3}{len(bonds):3}  0  0  0  0  0  0  0  0999 V2000"]
     lines += [f"{x:10.4f}{y:10.4f}{z:10.4f} {element:<3} 0  0" for element, x, y, z in atoms]
@@ -79,7 +84,10 @@ def test_loader_transform_and_cache(path: Path, tmp_path: Path) -> None:
 
 
 def test_tags_that_are_none(path: Path) -> None:
-    with pytest.raises(ValueError, match=r"no molecule has the tag charge\): `targets` must be tags: dipole, energy"):
+    with pytest.raises(
+        ValueError,
+        match=r"no molecule has the tag charge\): `targets` must be tags: dipole, energy",
+    ):
         SDFMolecules(path, targets=["charge"])
     path.write_text(path.read_text().replace("1.85", "strong"))
     with pytest.raises(ValueError, match=r"record 1, dipole: could not convert .*'strong'"):
@@ -101,7 +109,9 @@ def test_the_real_file(real_data: Callable[[str], Path]) -> None:
         warnings.filterwarnings("ignore", message="9 molecules of .*gdb1k")
         dataset = SDFMolecules(path)
     assert len(dataset) == 991
-    first = np.array([line.split()[:3] for line in path.read_text().splitlines()[4:9]], dtype=np.float32)
+    first = np.array(
+        [line.split()[:3] for line in path.read_text().splitlines()[4:9]], dtype=np.float32
+    )
     assert np.array_equal(dataset[0].pos.numpy(), first)
     bond = dataset[0].pos[dataset[0].edge_index[0]] - dataset[0].pos[dataset[0].edge_index[1]]
     assert 1 < bond.norm(dim=1).min() < bond.norm(dim=1).max() < 1.7

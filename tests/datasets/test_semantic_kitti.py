@@ -48,7 +48,10 @@ def test_columns_classes_and_objects(tmp_path: Path) -> None:
     assert data.x.tolist() == [[3], [7], [11]]
     assert data.y.tolist() == [0, 10, -100]
     assert data.instance.tolist() == [7, 0, 65535]
-    assert (data.pos.dtype, data.x.dtype, data.y.dtype, data.instance.dtype) == (*2 * [torch.float32], *2 * [torch.long])
+    assert (data.pos.dtype, data.x.dtype, data.y.dtype, data.instance.dtype) == (
+        *2 * [torch.float32],
+        *2 * [torch.long],
+    )
 
 
 @pytest.mark.parametrize(
@@ -63,7 +66,11 @@ def test_columns_classes_and_objects(tmp_path: Path) -> None:
 def test_the_map_of_the_benchmark(tmp_path: Path, label: int, name: str | None) -> None:
     write(tmp_path / "s.bin", tmp_path / "s.label", [label])
     found = int(SemanticKITTI(tmp_path)[0].y)
-    assert found == SemanticKITTI.ignore_index if name is None else SemanticKITTI.class_names[found] == name
+    assert (
+        found == SemanticKITTI.ignore_index
+        if name is None
+        else SemanticKITTI.class_names[found] == name
+    )
 
 
 def test_what_does_not_count_costs_nothing(tmp_path: Path) -> None:
@@ -80,17 +87,27 @@ def test_pairs_in_a_folder(pairs: Path) -> None:
     assert [data.pos[0, 0].item() for data in dataset] == [100, 0, 200]
     assert (len(dataset), dataset.num_classes) == (3, 19)
     assert not (pairs / "processed").exists()
-    with pytest.raises(ValueError, match=r"`sequences` must be None, since .* has no folder `sequences`"):
+    with pytest.raises(
+        ValueError, match=r"`sequences` must be None, since .* has no folder `sequences`"
+    ):
         SemanticKITTI(pairs, sequences=["00"])
 
 
 def test_official_layout_and_splits(official: Path) -> None:
-    names = {split: [data.name for data in SemanticKITTI(official, split)] for split in ("train", "val", "test")}
+    names = {
+        split: [data.name for data in SemanticKITTI(official, split)]
+        for split in ("train", "val", "test")
+    }
     assert names["train"] == ["00/000000", "00/000001", "03/000000", "03/000001"]
     assert names["val"] == ["08/000000", "08/000001"]
     assert names["test"] == ["11/000000", "11/000001"]
     assert "y" not in SemanticKITTI(official, "test")[0]
-    assert [data.pos[0, 0].item() for data in SemanticKITTI(official, sequences=["08", "03"])] == [80, 81, 30, 31]
+    assert [data.pos[0, 0].item() for data in SemanticKITTI(official, sequences=["08", "03"])] == [
+        80,
+        81,
+        30,
+        31,
+    ]
     moved = official.parent / "elsewhere" / "dataset"
     moved.parent.mkdir()
     official.rename(moved)
@@ -125,7 +142,9 @@ def test_graphs_are_built_once(pairs: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_missing(official: Path, pairs: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"root` must hold sequences/<00 to 21>/velodyne/\*\.bin"):
+    with pytest.raises(
+        FileNotFoundError, match=r"root` must hold sequences/<00 to 21>/velodyne/\*\.bin"
+    ):
         SemanticKITTI(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
     with pytest.raises(FileNotFoundError, match=r"No \.bin file in .*07"):
@@ -148,7 +167,9 @@ def test_what_is_missing(official: Path, pairs: Path, tmp_path: Path) -> None:
 )
 def test_a_damaged_file(pairs: Path, file: str, content: bytes) -> None:
     (pairs / file).write_bytes(content)
-    with pytest.raises(ValueError, match=rf"{file} is damaged \(.*restore the file from the original data"):
+    with pytest.raises(
+        ValueError, match=rf"{file} is damaged \(.*restore the file from the original data"
+    ):
         SemanticKITTI(pairs)[0]
 
 

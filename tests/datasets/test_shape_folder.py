@@ -41,7 +41,9 @@ def test_a_folder_per_class_is_split_by_the_seed(root: Path) -> None:
     assert train.class_names == ("apple", "pear")
     assert torch.bincount(train.y).tolist() == [8, 8]
     assert torch.bincount(test.y).tolist() == [2, 2]
-    assert sorted(names(train) + names(test)) == sorted(f"{name}/{k}.xyz" for name in ("apple", "pear") for k in range(10))
+    assert sorted(names(train) + names(test)) == sorted(
+        f"{name}/{k}.xyz" for name in ("apple", "pear") for k in range(10)
+    )
     assert all(data.name.startswith(test.class_names[int(data.y)]) for data in test)
     assert names(ShapeFolder(root, train=False, seed=1)) != names(test)
     torch.manual_seed(1)
@@ -53,9 +55,14 @@ def test_a_folder_per_class_is_split_by_the_seed(root: Path) -> None:
 
 @pytest.mark.parametrize("layout", ["{split}/{name}", "{name}/{split}"])
 def test_folders_that_are_split(tmp_path: Path, layout: str) -> None:
-    for seed, (name, split) in enumerate((name, split) for name in ("b", "a") for split in ("train", "test")):
+    for seed, (name, split) in enumerate(
+        (name, split) for name in ("b", "a") for split in ("train", "test")
+    ):
         for number in range(3 if split == "train" else 1):
-            write_cloud(tmp_path / layout.format(name=name, split=split) / f"{number}.xyz", 10 * seed + number)
+            write_cloud(
+                tmp_path / layout.format(name=name, split=split) / f"{number}.xyz",
+                10 * seed + number,
+            )
     train, test = ShapeFolder(tmp_path), ShapeFolder(tmp_path, train=False)
     assert [int(data.y) for data in train] == [0, 0, 0, 1, 1, 1]
     assert names(test) == [layout.format(name=name, split="test") + "/0.xyz" for name in ("a", "b")]
@@ -92,7 +99,9 @@ def test_points_of_clouds_and_their_attributes(tmp_path: Path) -> None:
             np.savez(tmp_path / name / f"{number}.npz", points=pos, normals=-pos, x=pos[:, :1])
     sizes = []
     for train in (True, False):
-        for data in ShapeFolder(tmp_path, train, num_points=10, attributes=("normal", "x"), test_share=0.5):
+        for data in ShapeFolder(
+            tmp_path, train, num_points=10, attributes=("normal", "x"), test_share=0.5
+        ):
             assert set(data.keys()) == {"pos", "normal", "x", "y", "name"}
             assert torch.equal(data.normal, -data.pos)
             assert torch.equal(data.x, data.pos[:, :1])
@@ -100,7 +109,10 @@ def test_points_of_clouds_and_their_attributes(tmp_path: Path) -> None:
             sizes.append(len(data.pos))
     assert sorted(sizes) == [5, 5, 10, 10]
     assert set(ShapeFolder(tmp_path)[0].keys()) == {"pos", "y", "name"}
-    with pytest.raises(ValueError, match=r"`attributes` must be of every file: .*\.npz has \['normal', 'pos', 'x'\], got"):
+    with pytest.raises(
+        ValueError,
+        match=r"`attributes` must be of every file: .*\.npz has \['normal', 'pos', 'x'\], got",
+    ):
         ShapeFolder(tmp_path, attributes="color")
     with pytest.raises(ValueError, match="`attributes` must be some of normal, color, x"):
         ShapeFolder(tmp_path, attributes=["colour"])
@@ -128,7 +140,10 @@ def test_a_root_that_is_only_read(root: Path, tmp_path: Path) -> None:
 def test_a_damaged_file_is_named(root: Path) -> None:
     for number in range(10):
         (root / "pear" / f"{number}.xyz").write_text("1 2\n")
-    with pytest.raises(ValueError, match=r"pear/\d\.xyz is damaged \(.*restore the file, or remove it to do without"):
+    with pytest.raises(
+        ValueError,
+        match=r"pear/\d\.xyz is damaged \(.*restore the file, or remove it to do without",
+    ):
         ShapeFolder(root)
 
 
@@ -136,7 +151,9 @@ def test_a_mesh_without_area_is_named(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         for number in range(2):
-            (tmp_path / name / f"{number}.off").write_text("OFF\n3 1 0\n0 0 0\n1 0 0\n2 0 0\n3 0 1 2\n")
+            (tmp_path / name / f"{number}.off").write_text(
+                "OFF\n3 1 0\n0 0 0\n1 0 0\n2 0 0\n3 0 1 2\n"
+            )
     with pytest.raises(ValueError, match=r"a/\d\.off is damaged \(its surface has no area\)"):
         ShapeFolder(tmp_path, num_points=5)
 
@@ -146,7 +163,8 @@ def test_meshes_beside_clouds(root: Path) -> None:
         (root / "pear" / f"{number}.xyz").rename(root / "pear" / f"{number}.off")
         (root / "pear" / f"{number}.off").write_text(TRIANGLE.format(z=0))
     with pytest.raises(
-        ValueError, match=r"`num_points` must be given, since .*pear/\d\.off is a mesh and .*apple/\d\.xyz a cloud"
+        ValueError,
+        match=r"`num_points` must be given, since .*pear/\d\.off is a mesh and .*apple/\d\.xyz a cloud",
     ):
         ShapeFolder(root)
     assert {data.num_nodes for data in ShapeFolder(root, num_points=20)} == {20}
@@ -157,14 +175,21 @@ def test_folders_without_shapes(root: Path, tmp_path: Path) -> None:
         ShapeFolder(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
     (tmp_path / "empty" / "chairs").mkdir(parents=True)
-    with pytest.raises(FileNotFoundError, match=r"No shape in .*empty: expected <class>/\{train,test\}/\*"):
+    with pytest.raises(
+        FileNotFoundError, match=r"No shape in .*empty: expected <class>/\{train,test\}/\*"
+    ):
         ShapeFolder(tmp_path / "empty")
     for path in list((root / "pear").glob("*.xyz"))[1:]:
         path.unlink()
-    with pytest.raises(FileNotFoundError, match=r"The class 'pear' in .* has no file to train with, and 1 to test"):
+    with pytest.raises(
+        FileNotFoundError, match=r"The class 'pear' in .* has no file to train with, and 1 to test"
+    ):
         ShapeFolder(root)
     shutil.rmtree(root / "pear")
-    with pytest.raises(ValueError, match=r"There is one class in .*mine, 'apple': to classify takes two\. Expected <class>"):
+    with pytest.raises(
+        ValueError,
+        match=r"There is one class in .*mine, 'apple': to classify takes two\. Expected <class>",
+    ):
         ShapeFolder(root)
 
 

@@ -14,7 +14,9 @@ from graphmask.datasets import SHREC16
 
 # Vertex 3 repeats vertex 0 and vertex 5 is in no face: a reader that tidies up would drop both.
 MESH = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 0\nv 0 0 {}\nv 9 9 9\nf 1 2 3\nf 4 2 5\n"
-needs_trimesh = pytest.mark.skipif(find_spec("trimesh") is None, reason="the extra `mesh` is not installed")
+needs_trimesh = pytest.mark.skipif(
+    find_spec("trimesh") is None, reason="the extra `mesh` is not installed"
+)
 
 
 @pytest.fixture
@@ -24,7 +26,9 @@ def root(tmp_path: Path) -> Path:
         for split, numbers in (("train", (10, 9)), ("test", (7,))):
             (folder / name / split).mkdir(parents=True)
             for number in numbers:
-                (folder / name / split / f"T{number}.obj").write_text(MESH.format(100 * label + number))
+                (folder / name / split / f"T{number}.obj").write_text(
+                    MESH.format(100 * label + number)
+                )
     return folder
 
 
@@ -62,7 +66,9 @@ def test_cache_outside_the_root(root: Path, tmp_path: Path) -> None:
 
 @needs_trimesh
 def test_transforms_filter_and_loader(root: Path) -> None:
-    dataset = SHREC16(root, pre_filter=lambda data: int(data.y) < 4, transform=lambda data: data.clone())
+    dataset = SHREC16(
+        root, pre_filter=lambda data: int(data.y) < 4, transform=lambda data: data.clone()
+    )
     assert len(dataset) == 8
     assert dataset.num_classes == 30
     batch = next(iter(DataLoader(dataset, batch_size=2)))
@@ -70,14 +76,19 @@ def test_transforms_filter_and_loader(root: Path) -> None:
 
 
 def test_a_missing_root_is_not_made(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"nowhere is missing: `root` must hold <class>/\{train,test\}/\*\.obj"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"nowhere is missing: `root` must hold <class>/\{train,test\}/\*\.obj",
+    ):
         SHREC16(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
 
 
 def test_a_missing_class(root: Path) -> None:
     (root / "cat").rename(root / "kitten")
-    with pytest.raises(FileNotFoundError, match=r"No \.obj file in .*cat/train: `root` must hold <class>"):
+    with pytest.raises(
+        FileNotFoundError, match=r"No \.obj file in .*cat/train: `root` must hold <class>"
+    ):
         SHREC16(root)
 
 
@@ -108,7 +119,9 @@ def test_without_trimesh(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @needs_trimesh
 @pytest.mark.parametrize(("train", "each"), [(True, 16), (False, 4)])
-def test_the_real_meshes(real_data: Callable[[str], Path], tmp_path: Path, train: bool, each: int) -> None:
+def test_the_real_meshes(
+    real_data: Callable[[str], Path], tmp_path: Path, train: bool, each: int
+) -> None:
     folder = real_data("shrec16")
     dataset = SHREC16(folder, train=train, processed_root=tmp_path)
     assert torch.bincount(dataset.y).tolist() == 30 * [each]

@@ -9,7 +9,16 @@ from scipy.spatial import cKDTree
 from torch_geometric.loader import DataLoader
 
 from graphmask.datasets import TerrainScenes
-from graphmask.datasets.terrain import BUILDING, DENSITY, GROUND, TREE, Ground, Scene, _build, draw_scene
+from graphmask.datasets.terrain import (
+    BUILDING,
+    DENSITY,
+    GROUND,
+    TREE,
+    Ground,
+    Scene,
+    _build,
+    draw_scene,
+)
 
 
 def heights(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -28,7 +37,8 @@ def test_ground_is_on_the_ground_and_trees_above_it() -> None:
     # A crown begins at half of its height, 3 to 18 metres.
     assert above[label == TREE].min() >= 1.5
     assert above[label == TREE].max() <= 18
-    # A house is level and the ground is not: a roof may come close to a slope, hardly ever below it.
+    # A house is level and the ground is not: a roof may come close to a slope, hardly ever below
+    # it.
     assert np.median(above[label == BUILDING]) > 3
     assert (above[label == BUILDING] > 0).mean() > 0.98
 
@@ -43,7 +53,9 @@ def test_a_building_is_a_rectangle_of_its_sides(seed: int) -> None:
     roof = place[scene.label == BUILDING]
     assert 60**2 * len(roof) / len(place) == pytest.approx(4 * half.prod(), rel=0.05)
     # Along its axes a rectangle of half sides a and b has the variances a^2 / 3 and b^2 / 3.
-    np.testing.assert_allclose(np.linalg.eigvalsh(np.cov(roof.T)), np.sort(half) ** 2 / 3, rtol=0.05)
+    np.testing.assert_allclose(
+        np.linalg.eigvalsh(np.cov(roof.T)), np.sort(half) ** 2 / 3, rtol=0.05
+    )
 
 
 def test_shares_and_size() -> None:
@@ -59,7 +71,8 @@ def test_shares_and_size() -> None:
 
 
 def test_height_alone_does_not_tell_the_class() -> None:
-    # The best threshold on height over all scenes leaves many mistakes: more than a third of the objects' share.
+    # The best threshold on height over all scenes leaves many mistakes: more than a third of the
+    # objects' share.
     dataset = TerrainScenes(num_points=8_192, num_scenes=4)
     height = torch.cat([data.pos[:, 2] for data in dataset])
     thing = (dataset.y != GROUND)[height.argsort()].float()
@@ -85,10 +98,15 @@ def test_blur() -> None:
 def test_cache_and_batches(tmp_path: Path) -> None:
     dataset = TerrainScenes(tmp_path, num_points=100, num_scenes=3, pre_filter=lambda data: True)
     assert next(iter(DataLoader(dataset, batch_size=3))).y.shape == (300,)
-    assert torch.equal(TerrainScenes(tmp_path, num_points=100, num_scenes=3, pre_filter=lambda data: True)[2].y, dataset[2].y)
+    assert torch.equal(
+        TerrainScenes(tmp_path, num_points=100, num_scenes=3, pre_filter=lambda data: True)[2].y,
+        dataset[2].y,
+    )
 
 
-@pytest.mark.parametrize(("argument", "value"), [("num_points", 0), ("num_scenes", 0), ("noise", -1.0), ("seed", -1)])
+@pytest.mark.parametrize(
+    ("argument", "value"), [("num_points", 0), ("num_scenes", 0), ("noise", -1.0), ("seed", -1)]
+)
 def test_bad_sizes(argument: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"`{argument}` must be"):
         TerrainScenes(**{argument: value})

@@ -21,7 +21,9 @@ def write(root: Path, text: str, graphs: int) -> Path:
     for k in range(1, 11):
         test = k % graphs
         (folds / f"test_idx-{k}.txt").write_text(f"{test}\n")
-        (folds / f"train_idx-{k}.txt").write_text("".join(f"{g}\n" for g in reversed(range(graphs)) if g != test))
+        (folds / f"train_idx-{k}.txt").write_text(
+            "".join(f"{g}\n" for g in reversed(range(graphs)) if g != test)
+        )
     return root
 
 
@@ -90,7 +92,9 @@ def test_loader_and_cache(root: Path, tmp_path: Path) -> None:
 )
 def test_a_damaged_file(root: Path, text: str, problem: str) -> None:
     (root / "TINY" / "TINY.txt").write_text(text)
-    with pytest.raises(ValueError, match=rf"TINY\.txt is damaged \(.*({problem}).*restore the file"):
+    with pytest.raises(
+        ValueError, match=rf"TINY\.txt is damaged \(.*({problem}).*restore the file"
+    ):
         TUText(root, "TINY")
 
 
@@ -100,13 +104,18 @@ def test_a_damaged_fold(root: Path) -> None:
         TUText(root, "TINY")
 
 
-def test_what_is_missing_is_downloaded_or_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_downloaded_or_named(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(url: str, folder: str) -> str:
         raise OSError("no network")
 
     monkeypatch.setattr(_raw_files, "download_url", fail)
     (root / "TINY" / "10fold_idx" / "train_idx-7.txt").unlink()
-    with pytest.raises(ConnectionError, match=r"data/TINY/10fold_idx/train_idx-7\.txt failed .*put train_idx-7\.txt into"):
+    with pytest.raises(
+        ConnectionError,
+        match=r"data/TINY/10fold_idx/train_idx-7\.txt failed .*put train_idx-7\.txt into",
+    ):
         TUText(root, "TINY")
 
 
@@ -114,7 +123,9 @@ def test_what_is_missing_is_downloaded_or_named(root: Path, monkeypatch: pytest.
     ("name", "graphs", "columns", "tested"),
     [("MUTAG", 188, 7, 180), ("IMDBBINARY", 1000, 136, 1000), ("PROTEINS", 1113, 3, 1110)],
 )
-def test_the_real_graphs(real_data: Callable[[str], Path], name: str, graphs: int, columns: int, tested: int) -> None:
+def test_the_real_graphs(
+    real_data: Callable[[str], Path], name: str, graphs: int, columns: int, tested: int
+) -> None:
     dataset = TUText(real_data("tu_graphs"), name)
     assert (len(dataset), dataset.num_features, dataset.num_classes) == (graphs, columns, 2)
     folds = [dataset.fold(k) for k in range(1, 11)]

@@ -13,8 +13,20 @@ import pytest
 import torch
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "point_cloud_classification.py"
-# 48 clouds without augmentation, four of them held out: 44 train, in global batches of 8, the last of 4.
-OPTIONS = ("--smoke", "--batch-size", "8", "--accelerator", "cpu", "--per-class", "4", "--any-pose", "--dropout", "0")
+# 48 clouds without augmentation, four of them held out: 44 train, in global batches of 8, the last
+# of 4.
+OPTIONS = (
+    "--smoke",
+    "--batch-size",
+    "8",
+    "--accelerator",
+    "cpu",
+    "--per-class",
+    "4",
+    "--any-pose",
+    "--dropout",
+    "0",
+)
 
 
 def free_port() -> int:
@@ -25,11 +37,33 @@ def free_port() -> int:
 
 def train(out: Path, devices: int) -> Path:
     """The folder of the run of the masked variant."""
-    environment = {key: value for key, value in os.environ.items() if key not in ("WORLD_SIZE", "LOCAL_RANK", "NODE_RANK")}
-    environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(EXAMPLE), *OPTIONS, "--variants", "masked + local", "--devices", str(devices)]
+    environment = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("WORLD_SIZE", "LOCAL_RANK", "NODE_RANK")
+    }
+    environment |= {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [
+        sys.executable,
+        str(EXAMPLE),
+        *OPTIONS,
+        "--variants",
+        "masked + local",
+        "--devices",
+        str(devices),
+    ]
     run = subprocess.run(
-        [*command, "--out", str(out)], env=environment, cwd=out, capture_output=True, text=True, timeout=600, check=False
+        [*command, "--out", str(out)],
+        env=environment,
+        cwd=out,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
     )
     assert run.returncode == 0, run.stderr[-3000:]
     # That there really were two is what Lightning tells on joining.
@@ -54,7 +88,9 @@ def test_two_processes_learn_what_one_does(tmp_path):
     assert losses[0] > losses[1]
     assert logged(two, "loss") == pytest.approx(losses, abs=1e-5)
     assert logged(two, "val") == pytest.approx(logged(one, "val"), abs=1e-6)
-    ends = [torch.load(folder / "last.ckpt", weights_only=False)["state_dict"] for folder in (one, two)]
+    ends = [
+        torch.load(folder / "last.ckpt", weights_only=False)["state_dict"] for folder in (one, two)
+    ]
     assert ends[0].keys() == ends[1].keys()
     for name, weight in ends[0].items():
         torch.testing.assert_close(ends[1][name], weight, rtol=0, atol=1e-5, msg=name)

@@ -1,4 +1,7 @@
-"""Training resumes exactly, and options that cannot work are refused. (CI runs every example with --smoke.)"""
+"""Training resumes exactly, and options that cannot work are refused.
+
+(CI runs every example with --smoke.)
+"""
 
 import shutil
 
@@ -23,7 +26,9 @@ def test_resumed_run_ends_with_the_same_weights(example, tmp_path, monkeypatch):
         options = classification.parse([*OPTIONS, "--out", str(folder), *more])
         options.epochs = 3
         score = classification.run(options)[0]["score"]
-        return score, torch.load(folder / "clouds-primitives/masked-0/last.ckpt", weights_only=False)
+        return score, torch.load(
+            folder / "clouds-primitives/masked-0/last.ckpt", weights_only=False
+        )
 
     monkeypatch.setattr(training.Task, "on_train_epoch_start", keep_first_epoch)
     score, whole = train()
@@ -41,7 +46,9 @@ def test_resumed_run_ends_with_the_same_weights(example, tmp_path, monkeypatch):
 @pytest.mark.filterwarnings("ignore")
 def test_so_few_clouds_that_none_validates(example, tmp_path):
     classification = example("point_cloud_classification")
-    rows = classification.run(classification.parse([*OPTIONS, "--train-size", "9", "--out", str(tmp_path)]))
+    rows = classification.run(
+        classification.parse([*OPTIONS, "--train-size", "9", "--out", str(tmp_path)])
+    )
     assert 0 <= rows[0]["score"] <= 1
     assert (tmp_path / "clouds-primitives/masked-0/last.ckpt").exists()
 

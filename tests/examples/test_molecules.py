@@ -21,7 +21,12 @@ def load(monkeypatch):
 
 def batch_of(y):
     """Two molecules of one atom, whose only feature the model gives out as it is."""
-    return Batch.from_data_list([Data(x=row[None], y=target[None], edge_index=torch.zeros(2, 0).long()) for row, target in y])
+    return Batch.from_data_list(
+        [
+            Data(x=row[None], y=target[None], edge_index=torch.zeros(2, 0).long())
+            for row, target in y
+        ]
+    )
 
 
 class Echo(torch.nn.Module):
@@ -59,7 +64,9 @@ def test_missing_classes_are_left_out(load):
     assert not target.isnan().any()
     metric = task.metrics["val"]
     metric.update(*task.predict(batch, "val"))
-    assert metric.compute().item() == pytest.approx((1 + 0) / 2)  # the first in order, the second upside down
+    assert metric.compute().item() == pytest.approx(
+        (1 + 0) / 2
+    )  # the first in order, the second upside down
 
 
 def test_made_up_molecules_can_all_be_read(load, tmp_path):

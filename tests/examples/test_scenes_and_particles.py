@@ -40,10 +40,16 @@ def test_the_error_of_scenes_is_averaged_over_scenes(scenes):
 def test_features_of_a_step_in_the_ground(scenes):
     # A line in the plane, two metres up after the third point, neighbours by the plane alone.
     pos = torch.tensor([[x, 0.0, 2.0 * (x > 2)] for x in range(6)])
-    data = scenes.PlanGraph(k=1)(Data(pos=pos + torch.tensor([0.01, 0, 0]) * torch.arange(6).unsqueeze(1) ** 2))
-    assert {(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)} == {(i, j) for i, j in data.edge_index.T.tolist() if i < j}
+    data = scenes.PlanGraph(k=1)(
+        Data(pos=pos + torch.tensor([0.01, 0, 0]) * torch.arange(6).unsqueeze(1) ** 2)
+    )
+    assert {(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)} == {
+        (i, j) for i, j in data.edge_index.T.tolist() if i < j
+    }
     lowest = scenes.HeightFeatures(scales=2)(data).x[:, [0, 2]].expm1()
-    torch.testing.assert_close(lowest, torch.tensor([[0.0, 0], [0, 0], [0, 0], [2, 2], [0, 2], [0, 0]]))
+    torch.testing.assert_close(
+        lowest, torch.tensor([[0.0, 0], [0, 0], [0, 0], [2, 2], [0, 2], [0, 0]])
+    )
 
 
 def test_features_do_not_see_labels(scenes):
@@ -58,17 +64,26 @@ def test_features_do_not_see_labels(scenes):
 
 
 def test_rollouts_feed_predictions_back(particles):
-    """A model that adds nothing moves at constant velocity; one that always adds the same accelerates evenly."""
+    """A model that adds nothing moves at constant velocity.
+
+    One that always adds the same accelerates evenly.
+    """
     dataset = ElasticBody(layers=2, rows=4, columns=4, num_sequences=1, frames=1, steps=3)
     batch = Batch.from_data_list(list(dataset))
     metric = particles.RolloutError(3)
     for added in (0.0, 1.0):
-        task = particles.Dynamics(lambda x, _, added=added: torch.full((len(x), 6), added), torch.nn.MSELoss(), metric)
+        task = particles.Dynamics(
+            lambda x, _, added=added: torch.full((len(x), 6), added), torch.nn.MSELoss(), metric
+        )
         predicted, target = task.predict(batch, "test")
         steps = torch.arange(1, 4).reshape(1, -1, 1)
         moved = dataset.frame * batch.velocity.unsqueeze(1)
         free = (~batch.held).reshape(-1, 1, 1)
-        expected = batch.pos.unsqueeze(1) + steps * moved + free * added * particles.SCALE * steps * (steps + 1) / 2
+        expected = (
+            batch.pos.unsqueeze(1)
+            + steps * moved
+            + free * added * particles.SCALE * steps * (steps + 1) / 2
+        )
         torch.testing.assert_close(predicted[..., :3], expected)
         assert torch.equal(target[..., :3], batch.future_pos)
     by_hand = (predicted[..., :3] - batch.future_pos).square().sum(-1).mean(0)
@@ -77,7 +92,9 @@ def test_rollouts_feed_predictions_back(particles):
     assert metric.compute() == pytest.approx(by_hand.mean().item(), rel=1e-5)
     forecast = particles.constant_velocity(dataset)
     straight = batch.pos.unsqueeze(1) + steps * moved
-    assert forecast == pytest.approx((straight - batch.future_pos).square().sum(-1).mean(0).tolist(), rel=1e-5)
+    assert forecast == pytest.approx(
+        (straight - batch.future_pos).square().sum(-1).mean(0).tolist(), rel=1e-5
+    )
 
 
 def test_the_near_graph_follows_the_particles(particles):

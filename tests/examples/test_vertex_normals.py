@@ -17,7 +17,9 @@ def test_hidden_normals_are_hidden_and_turns_keep_angles(example, tmp_path):
         assert torch.equal(data.x[data.known, :3], data.normal[data.known])
         assert data.x[data.known, 3].all()
         assert torch.equal(data.normal, still[0].normal) == same
-        torch.testing.assert_close(data.normal @ data.normal.T, still[0].normal @ still[0].normal.T, atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            data.normal @ data.normal.T, still[0].normal @ still[0].normal.T, atol=1e-5, rtol=0
+        )
         assert (data.edge_weight > 0).all()
         assert (data.edge_weight <= 1).all()
 

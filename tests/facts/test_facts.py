@@ -1,4 +1,7 @@
-"""What is told of a graph is true of it; what is advised follows; what is estimated is near what is measured."""
+"""What is told of a graph is true of it; what is advised follows.
+
+What is estimated is near what is measured.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,13 @@ def data_of(topology: gm.Topology, **facts: object) -> Data:
 
 
 def facts_of(edges: list[tuple[int, int]], num_nodes: int, **facts: object) -> GraphFacts:
-    return describe_graph(Data(edge_index=torch.tensor(edges, dtype=torch.long).reshape(-1, 2).T, num_nodes=num_nodes, **facts))
+    return describe_graph(
+        Data(
+            edge_index=torch.tensor(edges, dtype=torch.long).reshape(-1, 2).T,
+            num_nodes=num_nodes,
+            **facts,
+        )
+    )
 
 
 def test_counts_by_hand() -> None:
@@ -51,7 +60,9 @@ def test_kinds_are_recognised() -> None:
     assert (sphere.shape, sphere.is_forest, sphere.axes) == (None, False, 3)
     # A grid whose nodes come in another order is none for masks, which go by the order.
     order = torch.randperm(12, generator=torch.Generator().manual_seed(0))
-    assert describe_graph(Data(edge_index=order[grid(12, 0).edge_index], num_nodes=12)).shape is None
+    assert (
+        describe_graph(Data(edge_index=order[grid(12, 0).edge_index], num_nodes=12)).shape is None
+    )
     star = facts_of([pair for leaf in range(1, 900) for pair in ((0, leaf), (leaf, 0))], 900)
     assert star.has_hubs
     assert star.is_forest
@@ -64,7 +75,11 @@ def test_kinds_are_recognised() -> None:
         (data_of(grid(12, 0)), "ToeplitzMask((3, 4))", "grid"),
         (data_of(tree(50, 0)), "TreeDistanceMask()", "forest"),
         (Data(edge_index=sphere_graph(60)[1], num_nodes=60), "PowerSeriesMask", "60 nodes are few"),
-        (Data(edge_index=sphere_graph(600)[1], num_nodes=600), "ResampledWalks(budget=64)", "64 stored pairs"),
+        (
+            Data(edge_index=sphere_graph(600)[1], num_nodes=600),
+            "ResampledWalks(budget=64)",
+            "64 stored pairs",
+        ),
         (Data(edge_index=torch.empty(2, 0, dtype=torch.long), num_nodes=5), "KNNGraph", "no edges"),
     ],
 )
@@ -79,11 +94,15 @@ def test_the_rest_of_the_advice_names_what_is_special() -> None:
     plain = Data(edge_index=edge_index, pos=pos)
 
     def said(data: Data, made_edges: bool = False) -> str:
-        return " ".join(f"{each.what}: {each.why}" for each in advise(describe_graph(data, made_edges)))
+        return " ".join(
+            f"{each.what}: {each.why}" for each in advise(describe_graph(data, made_edges))
+        )
 
     assert "directions" not in said(plain)
     assert "edges have directions" in said(Data(edge_index=edge_index[:, :-1], pos=pos))
-    assert "weights are negative" in said(Data(edge_index=edge_index, edge_weight=-torch.ones(edge_index.shape[1]), pos=pos))
+    assert "weights are negative" in said(
+        Data(edge_index=edge_index, edge_weight=-torch.ones(edge_index.shape[1]), pos=pos)
+    )
     assert "the file has no edges" in said(plain, made_edges=True)
     apart = Data(edge_index=edge_index, num_nodes=602)
     assert "3 components" in said(apart)
@@ -92,13 +111,21 @@ def test_the_rest_of_the_advice_names_what_is_special() -> None:
 
 def test_masks_that_do_not_serve_are_told_with_the_reason() -> None:
     pos, edge_index = sphere_graph(60)
-    refused = {each.name: each.refusal for each in find_candidates(describe_graph(Data(edge_index=edge_index, pos=pos)))}
+    refused = {
+        each.name: each.refusal
+        for each in find_candidates(describe_graph(Data(edge_index=edge_index, pos=pos)))
+    }
     assert refused["walk"] is None
     assert refused["rfd"] is None
     assert "cycles" in str(refused["tree-distance"])
     assert "no grid" in str(refused["toeplitz"])
     # Those that are not refused do serve: each is made, prepared and built.
-    for data in (Data(edge_index=edge_index, pos=pos), data_of(sequence(16, 0)), data_of(grid(16, 0)), data_of(tree(50, 0))):
+    for data in (
+        Data(edge_index=edge_index, pos=pos),
+        data_of(sequence(16, 0)),
+        data_of(grid(16, 0)),
+        data_of(tree(50, 0)),
+    ):
         topology = gm.Topology.from_data(data)
         for each in find_candidates(describe_graph(data)):
             if each.refusal is None:
@@ -118,7 +145,9 @@ def test_samples_are_subgraphs_in_the_old_order() -> None:
     weight = torch.rand(edge_index.shape[1], generator=torch.Generator().manual_seed(0))
     topology = gm.Topology(edge_index, 200, weight, pos=pos)
     order = search(topology)
-    sample = Sample("global", gm.masks.GlobalMask, order, edge_index.numpy(), weight.numpy(), pos.numpy()[order])
+    sample = Sample(
+        "global", gm.masks.GlobalMask, order, edge_index.numpy(), weight.numpy(), pos.numpy()[order]
+    )
     part = sample.pose(50, 0, "cpu").topology  # type: ignore[attr-defined]
     kept = torch.from_numpy(np.sort(order[:50]))
     dense = torch.zeros(200, 200)
@@ -140,21 +169,28 @@ def test_probes_count_on_the_whole_graph() -> None:
 
 def test_lines_through_two_measurements() -> None:
     assert read_line([1.0, 2.0], [3.0, 4.0], 10.0) == pytest.approx(12.0)
-    assert read_line([1.0, 2.0], [1.0, 4.0], 10.0) == pytest.approx(20.0)  # a fixed cost below zero: in proportion
+    assert read_line([1.0, 2.0], [1.0, 4.0], 10.0) == pytest.approx(
+        20.0
+    )  # a fixed cost below zero: in proportion
     assert amount("N log N", 1024, 0, None) == 10240
 
 
 def test_small_graphs_are_measured_whole_and_refusals_passed_on() -> None:
     pos, edge_index = sphere_graph(100)
     topology = gm.Topology(edge_index, 100, pos=pos)
-    candidates = [Candidate("walk", gm.masks.WalkMask, "N p"), Candidate("toeplitz", gm.masks.GlobalMask, "N", "no grid")]
+    candidates = [
+        Candidate("walk", gm.masks.WalkMask, "N p"),
+        Candidate("toeplitz", gm.masks.GlobalMask, "N", "no grid"),
+    ]
     walk, toeplitz = estimate(candidates, topology, threads=1)
     assert walk.measured
     assert walk.seconds > 0
     assert walk.peak >= 0
     assert walk.prepare > 0
     mask = gm.masks.WalkMask()
-    assert walk.entries == pytest.approx(mask.prepare(topology).walk_sets[0].pattern.nnz / 100, rel=0.1)
+    assert walk.entries == pytest.approx(
+        mask.prepare(topology).walk_sets[0].pattern.nnz / 100, rel=0.1
+    )
     assert math.isnan(toeplitz.seconds)
     assert toeplitz.reason == "no grid"
 

@@ -26,7 +26,9 @@ def cosines(coupling: Coupling, channels: int) -> torch.Tensor:
 @pytest.mark.parametrize("channels", [1, 2, 5])
 def test_every_row_is_standard_normal_by_itself(coupling: Coupling, channels: int) -> None:
     """The first and the last row of blocks, by moments up to the fourth."""
-    draws = torch.stack([drawn(coupling, 2 * channels, channels, seed)[[0, -1]] for seed in range(4000)])
+    draws = torch.stack(
+        [drawn(coupling, 2 * channels, channels, seed)[[0, -1]] for seed in range(4000)]
+    )
     assert_close(draws.mean(0), torch.zeros(2, channels), rtol=0, atol=0.07)
     for row in draws.unbind(1):
         assert_close(row.mT @ row / len(row), torch.eye(channels), rtol=0, atol=0.1)
@@ -46,7 +48,9 @@ def test_any_number_of_rows_can_be_drawn(coupling: Coupling, rows: int, channels
 
 @pytest.mark.parametrize("channels", [2, 3, 16])
 def test_angles(channels: int) -> None:
-    assert_close(cosines(Orthogonal(), channels), torch.zeros(channels * (channels - 1)), rtol=0, atol=1e-12)
+    assert_close(
+        cosines(Orthogonal(), channels), torch.zeros(channels * (channels - 1)), rtol=0, atol=1e-12
+    )
     wide = torch.full((channels * (channels - 1),), -1 / (channels - 1))
     assert_close(cosines(Simplex(), channels), wide)
     assert cosines(IID(), channels).abs().max() > 0.1 / math.sqrt(channels)

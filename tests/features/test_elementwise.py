@@ -53,7 +53,9 @@ def test_a_floor_is_a_number(epsilon: object) -> None:
         ReLU(epsilon)
 
 
-@pytest.mark.parametrize("wrong", [ReLU, torch.nn.ReLU(), torch.relu], ids=["class", "module", "function"])
+@pytest.mark.parametrize(
+    "wrong", [ReLU, torch.nn.ReLU(), torch.relu], ids=["class", "module", "function"]
+)
 def test_what_is_no_feature_map_is_refused(wrong: object) -> None:
     with pytest.raises(TypeError, match="`feature_map` must be a FeatureMap"):
         check_feature_map(wrong)
@@ -90,7 +92,10 @@ def test_signed_scores_need_pairs_or_blocks() -> None:
 def test_signed_scores_are_normalised_by_their_sizes() -> None:
     topology = Topology(torch.empty(2, 0, dtype=torch.long), 2)
     x = torch.tensor([1.0, -3.0]).reshape(2, 1, 1)
-    assert_close(attention(x, x, x, GlobalMask()(topology), Identity()).flatten(), torch.tensor([10 / 4, -10 / 4]))
+    assert_close(
+        attention(x, x, x, GlobalMask()(topology), Identity()).flatten(),
+        torch.tensor([10 / 4, -10 / 4]),
+    )
 
 
 @pytest.mark.global_rng

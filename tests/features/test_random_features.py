@@ -26,7 +26,9 @@ from graphmask.testing import assert_unbiased, example_topologies
 
 Make = Callable[..., Any]
 
-every_estimator = pytest.mark.parametrize("make", cases.features.ESTIMATORS.values(), ids=cases.features.ESTIMATORS)
+every_estimator = pytest.mark.parametrize(
+    "make", cases.features.ESTIMATORS.values(), ids=cases.features.ESTIMATORS
+)
 every_coupling = pytest.mark.parametrize("coupling", cases.features.COUPLINGS, ids=repr)
 
 
@@ -48,7 +50,9 @@ def scores(phi: Any, q: Tensor, k: Tensor) -> Tensor:
 
 @every_estimator
 @every_coupling
-def test_estimates_of_the_softmax_kernel_are_unbiased(make: Make, coupling: features.Coupling) -> None:
+def test_estimates_of_the_softmax_kernel_are_unbiased(
+    make: Make, coupling: features.Coupling
+) -> None:
     q, k = pair()
     drawn = redrawn(make(8, coupling=coupling), 600, lambda phi: scores(phi, q, k))
     assert_unbiased(drawn, (5**-0.5 * q @ k.mT).exp(), "scores")
@@ -64,7 +68,9 @@ def test_scales_are_kept(make: Make) -> None:
 @every_coupling
 def test_estimates_of_the_gaussian_kernel_are_unbiased(coupling: features.Coupling) -> None:
     q, k = pair()
-    drawn = redrawn(TrigonometricFeatures(5, 8, coupling, scale=0.7), 600, lambda phi: scores(phi, q, k))
+    drawn = redrawn(
+        TrigonometricFeatures(5, 8, coupling, scale=0.7), 600, lambda phi: scores(phi, q, k)
+    )
     assert_unbiased(drawn, (-0.7 * torch.cdist(q, k).square() / 2).exp(), "scores")
 
 
@@ -127,22 +133,34 @@ def mean_log_moment(phi: Any, q: Tensor, k: Tensor) -> float:
     """Over all pairs, from the buffers of a sharp or optimal map."""
     a = phi.curvature.expand(phi.channels)
     z = (q.unsqueeze(1) + k) * phi.scale**0.5 @ getattr(phi, "basis", torch.eye(phi.channels))
-    each = (1 - 4 * a).log() - (1 - 8 * a).log() / 2 + (2 * (1 - 4 * a) / (1 - 8 * a) - 1) * z.square().mean((0, 1))
+    each = (
+        (1 - 4 * a).log()
+        - (1 - 8 * a).log() / 2
+        + (2 * (1 - 4 * a) / (1 - 8 * a) - 1) * z.square().mean((0, 1))
+    )
     return float(each.sum())
 
 
 def test_the_sharp_map_has_the_least_variance_of_its_class() -> None:
     q, k = cases.features.data(3.0)
-    optimal, sharp, other = OptimalPositiveFeatures(5, 4), SharpPositiveFeatures(5, 4), SharpPositiveFeatures(5, 4)
+    optimal, sharp, other = (
+        OptimalPositiveFeatures(5, 4),
+        SharpPositiveFeatures(5, 4),
+        SharpPositiveFeatures(5, 4),
+    )
     for phi in (optimal, sharp):
         phi.calibrate(q, k)
     least = mean_log_moment(sharp, q, k)
     assert least < mean_log_moment(optimal, q, k) - 0.3
     generator = torch.Generator().manual_seed(0)
     for size in (1e-3, 1e-2, 1.0):
-        turn = torch.linalg.matrix_exp(size * (lambda x: x - x.mT)(torch.randn(5, 5, generator=generator)))
+        turn = torch.linalg.matrix_exp(
+            size * (lambda x: x - x.mT)(torch.randn(5, 5, generator=generator))
+        )
         other.basis.copy_(sharp.basis @ turn)
-        other.curvature.copy_(sharp.curvature * (1 + size * torch.randn(5, generator=generator)).abs())
+        other.curvature.copy_(
+            sharp.curvature * (1 + size * torch.randn(5, generator=generator)).abs()
+        )
         assert mean_log_moment(other, q, k) > least
         other.curvature.copy_(sharp.curvature)
         assert mean_log_moment(other, q, k) > least
@@ -162,18 +180,24 @@ def test_data_of_unit_variance_is_assumed() -> None:
 
 def relative_error(phi: Any, q: Tensor, k: Tensor) -> float:
     exact = (phi.scale * q @ k.mT).exp()
-    return float(redrawn(phi, 400, lambda phi: scores(phi, q, k) / exact - 1).square().mean().sqrt())
+    return float(
+        redrawn(phi, 400, lambda phi: scores(phi, q, k) / exact - 1).square().mean().sqrt()
+    )
 
 
 def test_errors_come_in_the_order_of_the_papers() -> None:
     """At equal dimension: couplings of FAVOR+ on short queries, then maps on longer and anisotropic ones."""
     q, k = 0.5 * torch.randn(2, 10, 16, generator=torch.Generator().manual_seed(0))
     iid, orthogonal, simplex = (
-        relative_error(PositiveRandomFeatures(16, 16, coupling), q, k) for coupling in cases.features.COUPLINGS
+        relative_error(PositiveRandomFeatures(16, 16, coupling), q, k)
+        for coupling in cases.features.COUPLINGS
     )
     assert simplex < orthogonal < iid
     q, k = (2 * x * torch.linspace(0.1, 2, 16) for x in (q, k))
-    plus, optimal, sharp = (kind(16, 16) for kind in (PositiveRandomFeatures, OptimalPositiveFeatures, SharpPositiveFeatures))
+    plus, optimal, sharp = (
+        kind(16, 16)
+        for kind in (PositiveRandomFeatures, OptimalPositiveFeatures, SharpPositiveFeatures)
+    )
     for phi in (optimal, sharp):
         phi.calibrate(q, k)
     errors = [relative_error(phi, q, k) for phi in (sharp, optimal, plus)]
@@ -191,21 +215,31 @@ def test_nothing_overflows_or_sees_batch_mates(make: Make) -> None:
     assert_close(phi(q, k, batch, 4), together, rtol=0, atol=0)
     for graph in (0, 1, 3):
         place = batch == graph
-        assert_close([part[place] for part in together], list(phi(q[place], k[place])), rtol=1e-12, atol=1e-200)
+        assert_close(
+            [part[place] for part in together],
+            list(phi(q[place], k[place])),
+            rtol=1e-12,
+            atol=1e-200,
+        )
 
 
 @every_estimator
 def test_no_nodes_give_no_features(make: Make) -> None:
     empty = torch.zeros(0, 2, 5)
     for batch in (None, torch.zeros(0, dtype=torch.long)):
-        assert [part.shape for part in make(8)(empty, empty, batch, 1)] == [part.shape for part in make(8)(empty, empty, None)]
+        assert [part.shape for part in make(8)(empty, empty, batch, 1)] == [
+            part.shape for part in make(8)(empty, empty, None)
+        ]
 
 
 @every_estimator
 def test_attention_in_single_precision_on_long_queries(make: Make) -> None:
     """Scores beyond the largest float32 number."""
     topology = example_topologies()["ragged"]
-    q, k, v = (20 * torch.randn(topology.num_nodes, 2, 5, generator=torch.Generator().manual_seed(0)) for _ in range(3))
+    q, k, v = (
+        20 * torch.randn(topology.num_nodes, 2, 5, generator=torch.Generator().manual_seed(0))
+        for _ in range(3)
+    )
     leaves = [x.float().requires_grad_() for x in (q, k, v)]
     found = attention(*leaves, masks.GlobalMask()(topology), make(16))
     assert found.isfinite().all()
@@ -230,13 +264,19 @@ def test_features_keep_their_precision_under_autocast() -> None:
     assert_close(found, phi.queries(x), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("make", [lambda: PositiveRandomFeatures(2, 6), lambda: HybridRandomFeatures(2, 8)])
+@pytest.mark.parametrize(
+    "make", [lambda: PositiveRandomFeatures(2, 6), lambda: HybridRandomFeatures(2, 8)]
+)
 def test_compiles_as_one_graph(make: Callable[[], Any]) -> None:
     torch.compiler.reset()
-    layer = cases.seeded(lambda: nn.TopologicalAttention(4, 2, masks.GlobalMask(), feature_map=make()))
+    layer = cases.seeded(
+        lambda: nn.TopologicalAttention(4, 2, masks.GlobalMask(), feature_map=make())
+    )
     topology = layer.mask.prepare(example_topologies()["ragged"])
     x = torch.randn(topology.num_nodes, 4, generator=torch.Generator().manual_seed(0))
-    assert_close(torch.compile(layer, fullgraph=True, backend="aot_eager")(x, topology), layer(x, topology))
+    assert_close(
+        torch.compile(layer, fullgraph=True, backend="aot_eager")(x, topology), layer(x, topology)
+    )
 
 
 @every_estimator
@@ -265,13 +305,39 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: PositiveRandomFeatures(4, 2.0), TypeError, "`num_features` must be an integer"),
     (lambda: PositiveRandomFeatures(4, 4, seed=-1), ValueError, "`seed`"),
     (lambda: PositiveRandomFeatures(4, 4, scale=0), ValueError, "`scale` must be positive"),
-    (lambda: PositiveRandomFeatures(4, 4).queries(torch.ones(2, 3)), ValueError, r"with d = 4 .*, got torch.float64 of shape"),
-    (lambda: PositiveRandomFeatures(4, 4).redraw(3), TypeError, "`generator` must be a torch.Generator"),
-    (lambda: OptimalPositiveFeatures(4, 4).calibrate(torch.ones(2, 3), torch.ones(2, 4)), ValueError, "with d = 4"),
-    (lambda: SharpPositiveFeatures(1, 4).calibrate(torch.ones(0, 1), torch.ones(1, 1)), ValueError, "`q` must be at least one"),
-    (lambda: SharpPositiveFeatures(1, 4).calibrate(torch.ones(1, 1), torch.full((1, 1), torch.nan)), ValueError, "`k`"),
+    (
+        lambda: PositiveRandomFeatures(4, 4).queries(torch.ones(2, 3)),
+        ValueError,
+        r"with d = 4 .*, got torch.float64 of shape",
+    ),
+    (
+        lambda: PositiveRandomFeatures(4, 4).redraw(3),
+        TypeError,
+        "`generator` must be a torch.Generator",
+    ),
+    (
+        lambda: OptimalPositiveFeatures(4, 4).calibrate(torch.ones(2, 3), torch.ones(2, 4)),
+        ValueError,
+        "with d = 4",
+    ),
+    (
+        lambda: SharpPositiveFeatures(1, 4).calibrate(torch.ones(0, 1), torch.ones(1, 1)),
+        ValueError,
+        "`q` must be at least one",
+    ),
+    (
+        lambda: SharpPositiveFeatures(1, 4).calibrate(
+            torch.ones(1, 1), torch.full((1, 1), torch.nan)
+        ),
+        ValueError,
+        "`k`",
+    ),
     (lambda: TrigonometricSoftmaxFeatures(4, 5), ValueError, "`num_features` must be even"),
-    (lambda: HybridRandomFeatures(4, 12), ValueError, r"`num_features` must be a multiple of 4 \(num_signs \+ 1\) = 8, got 12"),
+    (
+        lambda: HybridRandomFeatures(4, 12),
+        ValueError,
+        r"`num_features` must be a multiple of 4 \(num_signs \+ 1\) = 8, got 12",
+    ),
     (lambda: HybridRandomFeatures(4, 8, num_signs=0), ValueError, "`num_signs`"),
     (lambda: HybridRandomFeatures(4, 8).queries(torch.ones(2, 3)), ValueError, "with d = 4"),
     (lambda: features.LearnedFeatures(4, 5), ValueError, "`num_features` must be even"),
@@ -280,7 +346,9 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("make", "error", "message"), WRONG)
-def test_bad_arguments_are_refused(make: Callable[[], Any], error: type[Exception], message: str) -> None:
+def test_bad_arguments_are_refused(
+    make: Callable[[], Any], error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         make()
 

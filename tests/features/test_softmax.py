@@ -54,7 +54,9 @@ def test_a_positive_mask_is_a_bias_of_its_logarithm(execution: operators.Executi
     q, k, v = qkv(6)
     bias = sparse(topology).to_dense().log()
     expected = scaled_dot_product_attention(*(x.transpose(0, 1) for x in (q, k, v)), attn_mask=bias)
-    assert_close(attention(q, k, v, sparse(topology), SoftmaxScores(), execution), expected.transpose(0, 1))
+    assert_close(
+        attention(q, k, v, sparse(topology), SoftmaxScores(), execution), expected.transpose(0, 1)
+    )
 
 
 def test_a_scale_is_kept() -> None:
@@ -81,7 +83,9 @@ def test_large_scores_do_not_overflow(execution: operators.Execution, dtype: tor
     q, k, v = (x.to(dtype).requires_grad_() for x in qkv(6, scale=100.0))
     assert (q[:, 0] @ k[:, 0].T).abs().max() > 1e4
     found = attention(q, k, v, sparse(topology), SoftmaxScores(), execution)
-    expected = attention(*(x.double() for x in (q, k, v)), sparse(topology), SoftmaxScores(), execution)
+    expected = attention(
+        *(x.double() for x in (q, k, v)), sparse(topology), SoftmaxScores(), execution
+    )
     assert_close(found.double(), expected, rtol=1e-3, atol=1e-3)
     slopes = torch.autograd.grad(found.square().sum(), (q, k, v))
     assert all(slope.isfinite().all() for slope in slopes)
@@ -95,13 +99,20 @@ def test_entries_that_are_zero_do_not_drown_the_others(execution: operators.Exec
     k = torch.tensor([0.0, 0.0, 1e4], dtype=torch.float32).reshape(3, 1, 1)
     v = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float32).reshape(3, 1, 1)
     mask = sparse(topology, torch.tensor([[1.0, 1.0, 0.0, 0.0]], dtype=torch.float32))
-    assert_close(attention(q, k, v, mask, SoftmaxScores(), execution).flatten(), torch.tensor([2.0, 1.0, 0.0]).float())
+    assert_close(
+        attention(q, k, v, mask, SoftmaxScores(), execution).flatten(),
+        torch.tensor([2.0, 1.0, 0.0]).float(),
+    )
 
 
 @EXECUTIONS
 def test_zeros_of_one_head_are_no_zeros_of_another(execution: operators.Execution) -> None:
     topology = path(3)
-    q, k, v = torch.zeros(3, 2, 1), torch.zeros(3, 2, 1), torch.tensor([1.0, 2.0, 3.0]).reshape(3, 1, 1).expand(3, 2, 1)
+    q, k, v = (
+        torch.zeros(3, 2, 1),
+        torch.zeros(3, 2, 1),
+        torch.tensor([1.0, 2.0, 3.0]).reshape(3, 1, 1).expand(3, 2, 1),
+    )
     values = torch.tensor([[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 1.0, 1.0]])
     found = attention(q, k, v, sparse(topology, values), SoftmaxScores(), execution)
     assert_close(found[..., 0], torch.tensor([[2.0, 0.0], [3.0, 2.0], [0.0, 2.0]]))
@@ -110,10 +121,16 @@ def test_zeros_of_one_head_are_no_zeros_of_another(execution: operators.Executio
 @EXECUTIONS
 def test_signs_of_the_mask_are_signs_of_the_numerator(execution: operators.Execution) -> None:
     topology = path(3, torch.tensor([1.0, -1.0, 1.0, -1.0]))
-    q, k, v = torch.zeros(3, 1, 1), torch.zeros(3, 1, 1), torch.tensor([1.0, 2.0, 5.0]).reshape(3, 1, 1)
+    q, k, v = (
+        torch.zeros(3, 1, 1),
+        torch.zeros(3, 1, 1),
+        torch.tensor([1.0, 2.0, 5.0]).reshape(3, 1, 1),
+    )
     weight = sparse(topology).to_dense()[0]
     expected = (weight @ v.flatten()) / weight.abs().sum(-1)
-    assert_close(attention(q, k, v, sparse(topology), SoftmaxScores(), execution).flatten(), expected)
+    assert_close(
+        attention(q, k, v, sparse(topology), SoftmaxScores(), execution).flatten(), expected
+    )
 
 
 @EXECUTIONS
@@ -134,7 +151,9 @@ def test_gradients_of_both_orders(execution: operators.Execution, feature_map: A
     weight = torch.linspace(-1, 2, 8)
 
     def run(q: Tensor, k: Tensor, v: Tensor, weight: Tensor) -> Tensor:
-        return attention(q, k, v, sparse(remade(topology, edge_weight=weight)), feature_map, execution)
+        return attention(
+            q, k, v, sparse(remade(topology, edge_weight=weight)), feature_map, execution
+        )
 
     assert_gradients(run, *qkv(5), weight)
 
@@ -143,13 +162,21 @@ def test_a_mask_of_one_head_serves_many() -> None:
     topology = path(5, torch.linspace(0.5, 1.0, 8))
     q, k, v = qkv(5, heads=3)
     together = attention(q, k, v, sparse(topology), SoftmaxScores(), Pairs())
-    alone = [attention(*(x[:, [head]] for x in (q, k, v)), sparse(topology), SoftmaxScores(), Dense()) for head in range(3)]
+    alone = [
+        attention(*(x[:, [head]] for x in (q, k, v)), sparse(topology), SoftmaxScores(), Dense())
+        for head in range(3)
+    ]
     assert_close(together, torch.cat(alone, 1))
 
 
 @pytest.mark.parametrize("feature_map", [SoftmaxScores(), Identity()], ids=repr)
-@pytest.mark.parametrize("make", [cases.series.walk_mask, masks.GlobalMask, lambda: cases.series.walk_mask(masks.PageRank)])
-def test_rows_of_the_map_are_those_that_attention_takes(feature_map: Any, make: Callable[[], Any]) -> None:
+@pytest.mark.parametrize(
+    "make",
+    [cases.series.walk_mask, masks.GlobalMask, lambda: cases.series.walk_mask(masks.PageRank)],
+)
+def test_rows_of_the_map_are_those_that_attention_takes(
+    feature_map: Any, make: Callable[[], Any]
+) -> None:
     layer = cases.seeded(lambda: nn.TopologicalAttention(4, 2, make(), feature_map=feature_map))
     topology = layer.mask.prepare(example_topologies()["ragged"])
     x = torch.randn(topology.num_nodes, 4, generator=torch.Generator().manual_seed(0))
@@ -170,7 +197,9 @@ def test_estimated_scores_are_summed_as_they_are_under_signed_masks() -> None:
     expected = reference.attention(queries, keys, v, mask.to_dense(), mask.to_dense().abs())
     for execution in (Pairs(), Dense()):
         assert_close(attention(q, k, v, mask, phi, execution), expected)
-    layer = cases.seeded(lambda: nn.TopologicalAttention(6, 2, cases.series.walk_mask(), feature_map=phi))
+    layer = cases.seeded(
+        lambda: nn.TopologicalAttention(6, 2, cases.series.walk_mask(), feature_map=phi)
+    )
     x = torch.randn(topology.num_nodes, 6, generator=torch.Generator().manual_seed(0))
     rows = layer.attention_rows(torch.arange(topology.num_nodes), x, topology)
     v = layer.qkv(x).unflatten(1, (3, 2, -1))[:, 2]
@@ -181,15 +210,21 @@ def test_masks_without_support_are_refused_on_large_graphs() -> None:
     n = 20_000
     topology = Topology(torch.empty(2, 0, dtype=torch.long), n)
     x = torch.ones(n, 1, 1, dtype=torch.float32)
-    with pytest.raises(ValueError, match=r"`mask` must be sparse, or of graphs small enough .* for Exponentials"):
+    with pytest.raises(
+        ValueError, match=r"`mask` must be sparse, or of graphs small enough .* for Exponentials"
+    ):
         attention(x, x, x, masks.GlobalMask()(topology), SoftmaxScores())
-    with pytest.raises(ValueError, match=r"Lifted.* cannot run .*its products cannot sum Exponentials"):
+    with pytest.raises(
+        ValueError, match=r"Lifted.* cannot run .*its products cannot sum Exponentials"
+    ):
         attention(x, x, x, masks.GlobalMask()(topology), SoftmaxScores(), Lifted())
 
 
 @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
 @EXECUTIONS
-def test_half_precision_is_summed_in_single(half: torch.dtype, execution: operators.Execution) -> None:
+def test_half_precision_is_summed_in_single(
+    half: torch.dtype, execution: operators.Execution
+) -> None:
     topology = path(6)
     q, k, v = (x.to(half) for x in qkv(6))
     found = attention(q, k, v, sparse(topology), SoftmaxScores(), execution)
@@ -206,7 +241,9 @@ def test_compiles_as_one_graph(feature_map: Any, make: Callable[[], Any]) -> Non
     topology = layer.mask.prepare(example_topologies()["ragged"])
     x = torch.randn(topology.num_nodes, 4, generator=torch.Generator().manual_seed(0))
     expected = layer(x, topology)
-    slopes = torch.autograd.grad(expected.square().sum(), list(layer.parameters()), retain_graph=True)
+    slopes = torch.autograd.grad(
+        expected.square().sum(), list(layer.parameters()), retain_graph=True
+    )
     with global_rng_untouched():
         found = torch.compile(layer, fullgraph=True, backend="aot_eager")(x, topology)
     assert_close(found, expected)
@@ -214,7 +251,8 @@ def test_compiles_as_one_graph(feature_map: Any, make: Callable[[], Any]) -> Non
 
 
 @pytest.mark.parametrize(
-    ("scale", "error"), [(0, ValueError), (-1.0, ValueError), ("1", TypeError), (float("nan"), ValueError)]
+    ("scale", "error"),
+    [(0, ValueError), (-1.0, ValueError), ("1", TypeError), (float("nan"), ValueError)],
 )
 def test_a_scale_is_a_positive_number(scale: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="`scale`"):

@@ -1,4 +1,7 @@
-"""Compiles all kernels for compute capability 9.0, without a GPU: a script, since triton must not interpret them here."""
+"""Compiles all kernels for compute capability 9.0, without a GPU.
+
+A script, since triton must not interpret them here.
+"""
 
 from __future__ import annotations
 
@@ -45,13 +48,18 @@ def main() -> None:
     for channels, kind in ((16, torch.float32), (64, torch.bfloat16), (128, torch.float16)):
         q, k, v = (torch.zeros(nodes, 4, channels, dtype=kind).transpose(0, 1) for _ in range(3))
         above, size = torch.zeros(nodes, 4, channels).transpose(0, 1), torch.zeros(nodes, 4).mT
-        for mask in ((torch.zeros(4, pattern.nnz), None), (torch.zeros(pattern.nnz, 9), torch.zeros(4, 9))):
+        for mask in (
+            (torch.zeros(4, pattern.nnz), None),
+            (torch.zeros(pattern.nnz, 9), torch.zeros(4, 9)),
+        ):
             _pairs_triton.attend(q, k, v, *mask, structure, True)
             _pairs_triton.differentiate_rows(above, size, q, k, v, *mask, structure, True)
             _pairs_triton.differentiate_columns(above, size, q, k, v, *mask, structure, True)
             if channels == 64:
                 for name in ("_attend", "_differentiate_rows", "_differentiate_columns"):
-                    assert "ld.global.v4" in made[name].asm["ptx"], f"{name} does not read 16 bytes at once"
+                    assert "ld.global.v4" in made[name].asm["ptx"], (
+                        f"{name} does not read 16 bytes at once"
+                    )
     x = torch.zeros(4, nodes, 300)
     _spmm_triton.spmm(torch.zeros(4, pattern.nnz), x, *sides[:2], flipped.col, flipped.order)
     _spmm_triton.sddmm(x, x, pattern.col, flipped.col, flipped.order)

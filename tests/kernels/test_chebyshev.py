@@ -49,7 +49,10 @@ def test_derivatives_by_the_weight(pattern: Pattern) -> None:
 
 def test_nothing_is_kept_per_term(pattern: Pattern) -> None:
     kept: list[int] = []
-    x, coefficients = numbers(1, 6, 3, seed=0).requires_grad_(), numbers(1, 50, seed=1).requires_grad_()
+    x, coefficients = (
+        numbers(1, 6, 3, seed=0).requires_grad_(),
+        numbers(1, 50, seed=1).requires_grad_(),
+    )
 
     def keep(tensor: Tensor) -> Tensor:
         kept.append(tensor.numel())

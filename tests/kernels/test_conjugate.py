@@ -76,7 +76,10 @@ def test_slices_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_tolerance_that_is_not_reached_is_an_error() -> None:
     pattern, weight = path(50).adjacency()
-    with pytest.raises(ValueError, match=r"`tolerance` must be reachable.*residual.*after \d+ iterations, got 1e-25"):
+    with pytest.raises(
+        ValueError,
+        match=r"`tolerance` must be reachable.*residual.*after \d+ iterations, got 1e-25",
+    ):
         solve_resolvent(pattern, weight, torch.tensor([0.9]), numbers(1, 50, 1), 1e-25)
 
 

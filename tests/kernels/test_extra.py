@@ -13,7 +13,9 @@ def test_a_numba_that_does_not_fit_numpy_counts_as_absent(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(("value", "wanted"), [("0", False), ("1", True), (None, True)])
-def test_triton_can_be_left_aside(value: str | None, wanted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_triton_can_be_left_aside(
+    value: str | None, wanted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(_extra, "find_spec", lambda name: object())
     monkeypatch.delenv("GRAPHMASK_TRITON", raising=False)
     if value is not None:

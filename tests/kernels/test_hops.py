@@ -9,15 +9,25 @@ from torch.testing import assert_close
 from graphmask.kernels import combine_hops
 
 
-def inputs(pairs: int = 30, heads: int = 2, width: int = 3, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+def inputs(
+    pairs: int = 30, heads: int = 2, width: int = 3, dtype: torch.dtype = torch.float64
+) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
-    return tuple(torch.randn(size, width, generator=generator, dtype=dtype).requires_grad_() for size in (pairs, heads))
+    return tuple(
+        torch.randn(size, width, generator=generator, dtype=dtype).requires_grad_()
+        for size in (pairs, heads)
+    )
 
 
 def assert_both_ways(table: Tensor, coefficients: Tensor) -> None:
-    found, expected = combine_hops(table, coefficients), torch.einsum("pt,ht->hp", table, coefficients)
+    found, expected = (
+        combine_hops(table, coefficients),
+        torch.einsum("pt,ht->hp", table, coefficients),
+    )
     assert_close(found, expected)
-    slopes = [torch.autograd.grad(out.square().sum(), (table, coefficients)) for out in (found, expected)]
+    slopes = [
+        torch.autograd.grad(out.square().sum(), (table, coefficients)) for out in (found, expected)
+    ]
     assert_close(*slopes)
 
 
@@ -40,7 +50,9 @@ def test_compiles_as_one_graph() -> None:
     torch.compiler.reset()
     leaves = inputs()
     run = torch.compile(combine_hops, fullgraph=True, backend="aot_eager")
-    found, expected = (torch.autograd.grad(f(*leaves).square().sum(), leaves) for f in (run, combine_hops))
+    found, expected = (
+        torch.autograd.grad(f(*leaves).square().sum(), leaves) for f in (run, combine_hops)
+    )
     assert_close(found, expected)
 
 

@@ -33,7 +33,9 @@ def shuffled_ring(nodes: int) -> Pattern:
 
 def slopes(outputs: tuple[Tensor, Tensor], leaves: Inputs) -> tuple[Tensor, ...]:
     """Of a sum in which every number of both outputs counts differently."""
-    total = sum((out.double() * torch.linspace(-1, 2, out.numel()).view(out.shape)).sum() for out in outputs)
+    total = sum(
+        (out.double() * torch.linspace(-1, 2, out.numel()).view(out.shape)).sum() for out in outputs
+    )
     return torch.autograd.grad(total, leaves)
 
 
@@ -44,21 +46,29 @@ def assert_both_ways(pattern: Pattern, some: Inputs, signed: bool = True) -> Non
     found, expected = pair_attention(pattern, *leaves, signed=signed), definition(pattern, *wide)
     assert_close(found, tuple(x.to(some[0].dtype) for x in expected))
     tolerance = {"rtol": 1e-4, "atol": 1e-4} if some[0].dtype == torch.float32 else {}
-    assert_close(slopes(found, leaves), tuple(x.to(some[0].dtype) for x in slopes(expected, wide)), **tolerance)
+    assert_close(
+        slopes(found, leaves),
+        tuple(x.to(some[0].dtype) for x in slopes(expected, wide)),
+        **tolerance,
+    )
 
 
 @pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("shared", [False, True])
-def test_compiled_bodies_are_the_definition(size: tuple[int, int, int], shared: bool, dtype: torch.dtype) -> None:
+def test_compiled_bodies_are_the_definition(
+    size: tuple[int, int, int], shared: bool, dtype: torch.dtype
+) -> None:
     pattern = uneven()
     assert_both_ways(pattern, inputs(pattern, size, 1 if shared else size[0], dtype))
 
 
 @pytest.mark.parametrize("has_numba", [False, True])
 @pytest.mark.parametrize("shared", [False, True])
-def test_small_problems_and_other_machines_are_composed(shared: bool, has_numba: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_problems_and_other_machines_are_composed(
+    shared: bool, has_numba: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pairs, "HAS_NUMBA", has_numba)
     for name in ("attend", "differentiate_rows", "differentiate_columns"):
         monkeypatch.setattr(bodies, name, None)
@@ -69,7 +79,10 @@ def test_small_problems_and_other_machines_are_composed(shared: bool, has_numba:
 @pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize("signed", [False, True])
 def test_where_values_cannot_be_negative_zero_has_a_slope(signed: bool) -> None:
-    """|M| has slope 1 at M = 0 for masks of no other sign, and 0 by convention for others: compiled and composed alike."""
+    """|M| has slope 1 at M = 0 for masks of no other sign, and 0 by convention for others.
+
+    Compiled and composed alike.
+    """
     pattern = uneven()
     q, k, v, value = inputs(pattern, (2, 3, 2), 2)
     value = value.abs().requires_grad_()
@@ -95,7 +108,10 @@ def test_third_derivatives() -> None:
     found, expected = [], []
     for attend, kept in ((pair_attention, found), (pairs._compose, expected)):
         x = torch.ones(()).requires_grad_()
-        (total,) = (out.square().sum() for out in attend(pattern, q * x, k * x.sin(), v, value * x, True)[:1])
+        (total,) = (
+            out.square().sum()
+            for out in attend(pattern, q * x, k * x.sin(), v, value * x, True)[:1]
+        )
         for _ in range(3):
             (total,) = torch.autograd.grad(total, x, create_graph=True)
         kept.append(total)
@@ -127,7 +143,9 @@ def test_infinities_are_not_lost() -> None:
     pattern = pattern_of(torch.eye(3))
     ones = torch.ones(2, 3, 2)
     ones[0, 1, 0] = float("inf")
-    numerator, normaliser = pair_attention(pattern, torch.ones(2, 3, 3), torch.ones(2, 3, 3), ones, torch.ones(2, 3))
+    numerator, normaliser = pair_attention(
+        pattern, torch.ones(2, 3, 3), torch.ones(2, 3, 3), ones, torch.ones(2, 3)
+    )
     assert numerator.isinf().nonzero().tolist() == [[0, 1, 0]]
     assert normaliser.isfinite().all()
 
@@ -155,7 +173,9 @@ def schedule_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("compiled")
-def test_a_schedule_changes_nothing_and_brings_neighbours_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_schedule_changes_nothing_and_brings_neighbours_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     schedule_all(monkeypatch)
     ring = shuffled_ring(200)
     place = torch.empty(200, dtype=torch.long)
@@ -165,7 +185,9 @@ def test_a_schedule_changes_nothing_and_brings_neighbours_together(monkeypatch: 
     assert_both_ways(ring, inputs(ring, (2, 3, 2), 2))
 
 
-def test_large_patterns_are_scheduled_unless_they_are_in_order_or_not_square(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_patterns_are_scheduled_unless_they_are_in_order_or_not_square(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(pattern, "_LARGE", 300)
     monkeypatch.setattr(pattern, "_WINDOW", 8)
     ring = shuffled_ring(300)
@@ -174,7 +196,8 @@ def test_large_patterns_are_scheduled_unless_they_are_in_order_or_not_square(mon
     near = torch.ones(300, 300).tril(1).triu(-1)
     assert len(pattern_of(near).schedule) == 0
     assert len(pattern_of(torch.ones(60, 61)).schedule) == 0
-    # What lies far away is read once by a window that shares it: a few distant blocks do not make an order a bad one.
+    # What lies far away is read once by a window that shares it: a few distant blocks do not make
+    # an order a bad one.
     assert len(pattern_of(near.roll(150, 1)).schedule) == 0
 
 
@@ -192,7 +215,15 @@ def test_opcheck_of_what_is_composed(grad: bool) -> None:
 def check_operators(pattern: Pattern, grad: bool) -> None:
     some = [x.detach().requires_grad_(grad) for x in inputs(pattern, (2, 3, 2), 2)]
     above = torch.ones(2, 12, 2), torch.ones(2, 12)
-    sides = pattern.rowptr, pattern.col, pattern.mT.rowptr, pattern.mT.col, pattern.order, pattern.mT.order, pattern.schedule
+    sides = (
+        pattern.rowptr,
+        pattern.col,
+        pattern.mT.rowptr,
+        pattern.mT.col,
+        pattern.order,
+        pattern.mT.order,
+        pattern.schedule,
+    )
     torch.library.opcheck(pairs._attend, (*some, *sides, True))
     for derivative in (pairs._differentiate_rows, pairs._differentiate_columns):
         torch.library.opcheck(derivative, (*above, *some, *sides, True))
@@ -213,5 +244,9 @@ def test_compiles_as_one_graph() -> None:
 def test_types_are_promoted() -> None:
     pattern = uneven(12)
     q, k, v, value = inputs(pattern, (2, 3, 2), 2)
-    assert {out.dtype for out in pair_attention(pattern, q.float(), k.float(), v.float(), value)} == {torch.float64}
-    assert {out.dtype for out in pair_attention(pattern, *(x.float() for x in (q, k, v, value)))} == {torch.float32}
+    assert {
+        out.dtype for out in pair_attention(pattern, q.float(), k.float(), v.float(), value)
+    } == {torch.float64}
+    assert {
+        out.dtype for out in pair_attention(pattern, *(x.float() for x in (q, k, v, value)))
+    } == {torch.float32}

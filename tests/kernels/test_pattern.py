@@ -47,7 +47,9 @@ def test_transposed(support: torch.Tensor) -> None:
     back = pattern.mT.mT
     assert_close((back.rowptr, back.col, back.row), (pattern.rowptr, pattern.col, pattern.row))
     fresh = pattern_of(support.mT)
-    assert_close((pattern.mT.rowptr, pattern.mT.col, pattern.mT.row), (fresh.rowptr, fresh.col, fresh.row))
+    assert_close(
+        (pattern.mT.rowptr, pattern.mT.col, pattern.mT.row), (fresh.rowptr, fresh.col, fresh.row)
+    )
 
 
 @given(supports())
@@ -59,7 +61,9 @@ def test_columns_are_counted_and_sorted_alike(support: torch.Tensor) -> None:
         assert_close(counted, pattern._sort_columns(), rtol=0, atol=0)
 
 
-def test_transposing_back_sorts_nothing_and_keeps_nothing_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_transposing_back_sorts_nothing_and_keeps_nothing_alive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     pattern = pattern_of(torch.eye(3, dtype=torch.bool))
     flipped, alive = pattern.mT, weakref.ref(pattern)
     monkeypatch.setattr(torch, "argsort", None)
@@ -80,11 +84,20 @@ def test_dense_values_lead_and_coinciding_entries_add() -> None:
 
 def test_indices_are_narrow_where_numbers_fit() -> None:
     pattern = pattern_of(torch.eye(3, dtype=torch.bool))
-    indices = (pattern.rowptr, pattern.col, pattern.row, pattern.order, pattern.mT.col, pattern.mT.order)
+    indices = (
+        pattern.rowptr,
+        pattern.col,
+        pattern.row,
+        pattern.order,
+        pattern.mT.col,
+        pattern.mT.order,
+    )
     assert {index.dtype for index in indices} == {torch.int32}
 
 
-@pytest.mark.parametrize(("largest", "dtype"), [(0, torch.int32), (2**31 - 1, torch.int32), (2**31, torch.int64)])
+@pytest.mark.parametrize(
+    ("largest", "dtype"), [(0, torch.int32), (2**31 - 1, torch.int32), (2**31, torch.int64)]
+)
 def test_index_dtype(largest: int, dtype: torch.dtype) -> None:
     assert index_dtype(largest) == dtype
 

@@ -164,6 +164,8 @@ def test_compiles_as_one_graph() -> None:
     assert_compiles("aot_eager")
 
 
-@pytest.mark.skipif(not shutil.which("g++") and not shutil.which("clang++"), reason="inductor needs a C++ compiler")
+@pytest.mark.skipif(
+    not shutil.which("g++") and not shutil.which("clang++"), reason="inductor needs a C++ compiler"
+)
 def test_compiles_by_inductor() -> None:
     assert_compiles("inductor")

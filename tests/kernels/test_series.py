@@ -9,11 +9,15 @@ from torch.testing import assert_close
 from graphmask.kernels import Pattern, power_series, series
 
 
-def problem(heads: int = 2, order: int = 3, shared: bool = False) -> tuple[Pattern, Tensor, Tensor, Tensor]:
+def problem(
+    heads: int = 2, order: int = 3, shared: bool = False
+) -> tuple[Pattern, Tensor, Tensor, Tensor]:
     """A directed pattern with an empty row and an empty column."""
     pattern = Pattern.from_coo(torch.tensor([0, 0, 1, 3, 3]), torch.tensor([1, 3, 0, 1, 3]), (4, 4))
     generator = torch.Generator().manual_seed(0)
-    weight, alpha = (torch.randn(*shape, generator=generator) for shape in ((5,), (heads, order + 1)))
+    weight, alpha = (
+        torch.randn(*shape, generator=generator) for shape in ((5,), (heads, order + 1))
+    )
     return pattern, weight, alpha, torch.randn(1 if shared else heads, 4, 3, generator=generator)
 
 
@@ -56,7 +60,10 @@ def test_heads_may_have_their_own_weights(order: int, shared: bool) -> None:
 
     found, expected = power_series(pattern, *leaves), each_head(*leaves)
     assert_close(found, expected)
-    slopes = (torch.autograd.grad(out.square().sum(), leaves, materialize_grads=True) for out in (found, expected))
+    slopes = (
+        torch.autograd.grad(out.square().sum(), leaves, materialize_grads=True)
+        for out in (found, expected)
+    )
     assert_close(*slopes)
     with torch.no_grad():
         assert_close(power_series(pattern, *leaves), expected)
@@ -65,7 +72,10 @@ def test_heads_may_have_their_own_weights(order: int, shared: bool) -> None:
 def test_the_gradient_of_the_weight() -> None:
     pattern, *leaves = problem()
     leaves = [each.requires_grad_() for each in leaves]
-    slopes = (torch.autograd.grad(each(pattern, *leaves).square().sum(), leaves) for each in (power_series, definition))
+    slopes = (
+        torch.autograd.grad(each(pattern, *leaves).square().sum(), leaves)
+        for each in (power_series, definition)
+    )
     assert_close(*slopes)
 
 
@@ -87,7 +97,9 @@ def test_derivatives_of_both_orders(wanted: tuple[int, ...]) -> None:
 def test_nothing_is_kept_per_power() -> None:
     pattern, weight, alpha, x = problem(order=20)
     kept = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda each: kept.append(each.numel()) or each, lambda each: each):
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda each: kept.append(each.numel()) or each, lambda each: each
+    ):
         power_series(pattern, weight, alpha.requires_grad_(), x.requires_grad_())
     assert sum(kept) < 3 * x.numel() + alpha.numel() + 8 * pattern.nnz
 
@@ -96,4 +108,6 @@ def test_nothing_is_kept_per_power() -> None:
 def test_opcheck(grad: bool) -> None:
     pattern, weight, alpha, x = problem()
     sides = series._sides(pattern)
-    torch.library.opcheck(series._series, (x.requires_grad_(grad), alpha.requires_grad_(grad), weight, *sides))
+    torch.library.opcheck(
+        series._series, (x.requires_grad_(grad), alpha.requires_grad_(grad), weight, *sides)
+    )

@@ -1,4 +1,7 @@
-"""Triton kernels against the dense definition: on a GPU where there is one, else in Triton's interpreter (see conftest)."""
+"""Triton kernels against the dense definition.
+
+On a GPU where there is one, else in Triton's interpreter (see conftest).
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,8 @@ from graphmask.kernels import _rows_triton as rows
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
-# Heads, features and value channels: powers of 2 and others, several groups of heads, one number of each.
+# Heads, features and value channels: powers of 2 and others, several groups of heads, one number of
+# each.
 SIZES = [(2, 3, 2), (3, 16, 16), (2, 128, 5), (1, 1, 1)]
 
 
@@ -46,33 +50,50 @@ def leaves_of(some: Inputs, dtype: torch.dtype) -> Inputs:
 
 def weighted_sum(outputs: tuple[Tensor, Tensor]) -> Tensor:
     """Every number of both outputs counts differently."""
-    return sum((x.double() * torch.linspace(-1, 2, x.numel(), device=x.device).view(x.shape)).sum() for x in outputs)
+    return sum(
+        (x.double() * torch.linspace(-1, 2, x.numel(), device=x.device).view(x.shape)).sum()
+        for x in outputs
+    )
 
 
-def assert_both_ways(pattern: Pattern, some: Inputs, signed: bool = True, dtype: torch.dtype = torch.float64) -> None:
+def assert_both_ways(
+    pattern: Pattern, some: Inputs, signed: bool = True, dtype: torch.dtype = torch.float64
+) -> None:
     """The definition in float64 on the numbers that the kernel read, in values and gradients."""
     leaves = leaves_of(some, dtype)
     wide = leaves_of(leaves, torch.float64)
-    found, expected = fused.fused_pair_attention(pattern, *leaves, signed), definition(pattern, *wide)
+    found, expected = (
+        fused.fused_pair_attention(pattern, *leaves, signed),
+        definition(pattern, *wide),
+    )
     sums = torch.float64 if dtype == torch.float64 else torch.float32
     assert_close(found, tuple(x.to(sums) for x in expected))
     slopes = torch.autograd.grad(weighted_sum(found), leaves)
     if not signed:
         expected = pairs._compose(pattern, *wide, signed)
-    assert_close(slopes, tuple(x.to(dtype) for x in torch.autograd.grad(weighted_sum(expected), wide)), **tolerance(dtype))
+    assert_close(
+        slopes,
+        tuple(x.to(dtype) for x in torch.autograd.grad(weighted_sum(expected), wide)),
+        **tolerance(dtype),
+    )
 
 
 def tolerance(dtype: torch.dtype) -> dict[str, float]:
     """Gradients are rounded once, so that they may be off by one unit in the last place, or by float32's sums."""
     eps = torch.finfo(dtype).eps
-    return {"rtol": max(2 * eps, 1e-12), "atol": max(2 * eps, 2e-5 if dtype != torch.float64 else 1e-9)}
+    return {
+        "rtol": max(2 * eps, 1e-12),
+        "atol": max(2 * eps, 2e-5 if dtype != torch.float64 else 1e-9),
+    }
 
 
 @pytest.mark.usefixtures("cut")
 @pytest.mark.parametrize("signed", [True, False])
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_attention_is_the_definition(size: tuple[int, int, int], shared: bool, signed: bool) -> None:
+def test_attention_is_the_definition(
+    size: tuple[int, int, int], shared: bool, signed: bool
+) -> None:
     pattern = small()
     q, k, v, value = inputs(pattern, size, 1 if shared else size[0])
     assert_both_ways(pattern, (q, k, v, value if signed else value.abs()), signed)
@@ -93,7 +114,9 @@ def test_the_mask_is_made_from_hops(dtype: torch.dtype, shared: bool) -> None:
     q, k, v, _ = leaves_of(inputs(pattern, (3, 8, 5), 3), dtype)
     sums = torch.float64 if dtype == torch.float64 else torch.float32
     table = torch.randn(pattern.nnz, 5, generator=generator).to(DEVICE, sums)
-    coefficients = torch.randn(1 if shared else 3, 5, generator=generator).to(DEVICE, sums).requires_grad_()
+    coefficients = (
+        torch.randn(1 if shared else 3, 5, generator=generator).to(DEVICE, sums).requires_grad_()
+    )
     found = fused.fused_pair_attention(pattern, q, k, v, HopValues(table, coefficients))
     wide = leaves_of((q, k, v, coefficients), torch.float64)
     expected = definition(pattern, *wide[:3], wide[3] @ table.double().mT)
@@ -108,13 +131,20 @@ def test_a_table_with_a_gradient_gets_it() -> None:
     pattern = small()
     q, k, v, _ = inputs(pattern, (2, 3, 2), 2)
     generator = torch.Generator().manual_seed(0)
-    table, coefficients = torch.rand(pattern.nnz, 3, generator=generator), torch.rand(2, 3, generator=generator)
+    table, coefficients = (
+        torch.rand(pattern.nnz, 3, generator=generator),
+        torch.rand(2, 3, generator=generator),
+    )
     found, expected = [], []
     for attend, slopes in ((fused.fused_pair_attention, found), (None, expected)):
         own = leaves_of((table, coefficients), torch.float64)
         features = tuple(x.to(DEVICE) for x in (q, k, v))
         values = HopValues(*own)
-        outputs = attend(pattern, *features, values) if attend else definition(pattern, *features, own[1] @ own[0].mT)
+        outputs = (
+            attend(pattern, *features, values)
+            if attend
+            else definition(pattern, *features, own[1] @ own[0].mT)
+        )
         slopes += torch.autograd.grad(weighted_sum(outputs), own)
     assert_close(found, expected)
 
@@ -123,7 +153,10 @@ def test_a_table_with_a_gradient_gets_it() -> None:
 def test_a_row_and_a_column_of_many_pairs() -> None:
     nodes = 10_001 if DEVICE == "cuda" else 200
     others = torch.arange(1, nodes)
-    row, col = torch.cat([torch.zeros_like(others), others]), torch.cat([others, torch.zeros_like(others)])
+    row, col = (
+        torch.cat([torch.zeros_like(others), others]),
+        torch.cat([others, torch.zeros_like(others)]),
+    )
     pattern = on_device(Pattern.from_coo(row, col, (nodes, nodes)))
     q, k, v, value = leaves_of(inputs(pattern, (1, 2, 1), 1), torch.float64)
     found, slopes = {}, {}
@@ -170,10 +203,15 @@ def test_derivatives_of_both_orders(from_hops: bool) -> None:
     leaves = leaves_of([torch.randn(shape, generator=generator) for shape in shapes], torch.float64)
 
     def attend(q: Tensor, k: Tensor, v: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-        return fused.fused_pair_attention(pattern, q, k, v, HopValues(table, last) if from_hops else last)
+        return fused.fused_pair_attention(
+            pattern, q, k, v, HopValues(table, last) if from_hops else last
+        )
 
     assert torch.autograd.gradcheck(attend, leaves)
-    above = torch.ones(1, 3, 1, device=DEVICE).requires_grad_(), torch.ones(1, 3, device=DEVICE).requires_grad_()
+    above = (
+        torch.ones(1, 3, 1, device=DEVICE).requires_grad_(),
+        torch.ones(1, 3, device=DEVICE).requires_grad_(),
+    )
     assert torch.autograd.gradgradcheck(attend, leaves, above)
 
 
@@ -181,8 +219,19 @@ def test_derivatives_of_both_orders(from_hops: bool) -> None:
 def test_opcheck(from_hops: bool) -> None:
     pattern = on_device(pattern_of(torch.eye(3)))
     q, k, v, value = leaves_of(inputs(pattern, (2, 3, 2), 2), torch.float64)
-    mask = (torch.ones(3, 2, device=DEVICE), torch.ones(2, 2, device=DEVICE).requires_grad_()) if from_hops else (value, None)
-    sides = pattern.rowptr, pattern.col, pattern.mT.rowptr, pattern.mT.col, pattern.order, pattern.mT.order
+    mask = (
+        (torch.ones(3, 2, device=DEVICE), torch.ones(2, 2, device=DEVICE).requires_grad_())
+        if from_hops
+        else (value, None)
+    )
+    sides = (
+        pattern.rowptr,
+        pattern.col,
+        pattern.mT.rowptr,
+        pattern.mT.col,
+        pattern.order,
+        pattern.mT.order,
+    )
     torch.library.opcheck(fused._attend, (q, k, v, *mask, *sides, True))
     above = torch.ones(2, 3, 2, device=DEVICE), torch.ones(2, 3, device=DEVICE)
     for derivative in (fused._differentiate_rows, fused._differentiate_columns):
@@ -190,8 +239,19 @@ def test_opcheck(from_hops: bool) -> None:
 
 
 def test_all_kernels_compile_for_hopper() -> None:
-    environment = {**os.environ, "TRITON_INTERPRET": "0", "PYTHONPATH": str(Path(fused.__file__).parents[2])}
+    environment = {
+        **os.environ,
+        "TRITON_INTERPRET": "0",
+        "PYTHONPATH": str(Path(fused.__file__).parents[2]),
+    }
     command = [sys.executable, str(Path(__file__).with_name("for_hopper.py"))]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["_attend", "_differentiate_columns", "_differentiate_rows", "_join", "_sddmm", "_spmm"]
+    assert done.stdout.split() == [
+        "_attend",
+        "_differentiate_columns",
+        "_differentiate_rows",
+        "_join",
+        "_sddmm",
+        "_spmm",
+    ]

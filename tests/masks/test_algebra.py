@@ -8,7 +8,17 @@ import torch
 from torch.testing import assert_close
 
 from graphmask import attention, reference
-from graphmask.masks import Diffusion, Free, GlobalMask, GRFMask, PowerSeriesMask, ScaledMask, SumMask, WalkMask, symmetrize
+from graphmask.masks import (
+    Diffusion,
+    Free,
+    GlobalMask,
+    GRFMask,
+    PowerSeriesMask,
+    ScaledMask,
+    SumMask,
+    WalkMask,
+    symmetrize,
+)
 from graphmask.testing import example_topologies
 from graphmask.topology import Topology
 from graphmask.walks import ResampledWalks
@@ -18,7 +28,9 @@ def walk(hops: int, heads: int = 1, **options: object) -> WalkMask:
     return WalkMask(hops, heads, sampler=ResampledWalks(budget=64, hops=hops, **options))
 
 
-@pytest.mark.parametrize("masks", [(walk(2), walk(4)), (walk(4), walk(2)), (GRFMask(2), walk(5)), (walk(5), GRFMask(2))])
+@pytest.mark.parametrize(
+    "masks", [(walk(2), walk(4)), (walk(4), walk(2)), (GRFMask(2), walk(5)), (walk(5), GRFMask(2))]
+)
 def test_terms_share_walks_that_serve_them_all(masks: tuple) -> None:
     total = SumMask(GlobalMask(), *masks)
     topology = total.prepare(example_topologies()["weighted"])
@@ -62,10 +74,16 @@ def test_a_signed_walk_mask_beside_global_attention_is_exact(a: float) -> None:
     topology = example_topologies()["ragged"]
     mask = a * GlobalMask() + cases.scrambled(walk(3, heads=2))
     topology = mask.prepare(topology)
-    q, k, v = (torch.rand(23, 2, 3, generator=torch.Generator().manual_seed(seed)) for seed in range(3))
-    M = a * reference.global_mask(23, topology.batch) + cases.mask_reference(mask.masks[1], topology)
+    q, k, v = (
+        torch.rand(23, 2, 3, generator=torch.Generator().manual_seed(seed)) for seed in range(3)
+    )
+    M = a * reference.global_mask(23, topology.batch) + cases.mask_reference(
+        mask.masks[1], topology
+    )
     assert (M < 0).any()
-    expected = reference.attention(reference.relu_features(q, 1e-3), reference.relu_features(k, 1e-3), v, M, M.abs())
+    expected = reference.attention(
+        reference.relu_features(q, 1e-3), reference.relu_features(k, 1e-3), v, M, M.abs()
+    )
     assert_close(attention(q, k, v, mask(topology)), expected)
 
 
@@ -88,11 +106,23 @@ def test_reprs_are_formulas(mask: SumMask, expected: str) -> None:
 
 REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: SumMask(), "`masks` must be at least one"),
-    (lambda: walk(2, heads=2) + walk(2, heads=3), r"`masks` must be of the same number of heads.*\[2, 3\]"),
+    (
+        lambda: walk(2, heads=2) + walk(2, heads=3),
+        r"`masks` must be of the same number of heads.*\[2, 3\]",
+    ),
     (lambda: torch.ones(2) * walk(2, heads=3), "`scale` must be a number or of shape"),
-    (lambda: walk(2, normalization="rw") + walk(2), "`masks` must be on walks of the same normalisation"),
-    (lambda: GlobalMask() @ walk(2, heads=2) @ walk(2, heads=3), "`masks` must be of the same number of heads"),
-    (lambda: GlobalMask() + 0.5 * (walk(2, normalization=None) + GRFMask(2)), "`masks`.*same normalisation"),
+    (
+        lambda: walk(2, normalization="rw") + walk(2),
+        "`masks` must be on walks of the same normalisation",
+    ),
+    (
+        lambda: GlobalMask() @ walk(2, heads=2) @ walk(2, heads=3),
+        "`masks` must be of the same number of heads",
+    ),
+    (
+        lambda: GlobalMask() + 0.5 * (walk(2, normalization=None) + GRFMask(2)),
+        "`masks`.*same normalisation",
+    ),
 ]
 
 
@@ -134,7 +164,11 @@ def test_costs_add() -> None:
 
 
 def test_gradients_reach_every_term() -> None:
-    mask = torch.nn.Parameter(torch.tensor(0.3)) * GlobalMask() + walk(2) + WalkMask(2, alpha=Diffusion)
+    mask = (
+        torch.nn.Parameter(torch.tensor(0.3)) * GlobalMask()
+        + walk(2)
+        + WalkMask(2, alpha=Diffusion)
+    )
     topology = mask.prepare(example_topologies()["weighted"])
     q = torch.rand(13, 1, 3, generator=torch.Generator().manual_seed(0))
     attention(q, q, q, mask(topology)).square().sum().backward()

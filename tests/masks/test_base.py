@@ -31,14 +31,18 @@ def test_a_mask_is_abstract() -> None:
         TopologicalMask()
 
 
-@pytest.mark.parametrize("argument", [torch.tensor([[0], [1]]), None, "graph"], ids=["edges", "none", "text"])
+@pytest.mark.parametrize(
+    "argument", [torch.tensor([[0], [1]]), None, "graph"], ids=["edges", "none", "text"]
+)
 @pytest.mark.parametrize("mask", [GlobalMask(), PowerSeriesMask(), WalkMask()], ids=repr)
 def test_a_mask_reads_a_topology(mask: TopologicalMask, argument: object) -> None:
     with pytest.raises(TypeError, match="`topology` must be a Topology"):
         mask(argument)
 
 
-@pytest.mark.parametrize(("heads", "error"), [(0, ValueError), (1.0, TypeError), (True, TypeError), ("2", TypeError)])
+@pytest.mark.parametrize(
+    ("heads", "error"), [(0, ValueError), (1.0, TypeError), (True, TypeError), ("2", TypeError)]
+)
 @pytest.mark.parametrize("kind", [PowerSeriesMask, WalkMask])
 def test_heads_are_counted(kind: type, heads: object, error: type[Exception]) -> None:
     with pytest.raises(error, match="`heads`"):
@@ -82,13 +86,19 @@ READY: dict[str, Callable[[], TopologicalMask]] = {
     "order zero": lambda: PowerSeriesMask(0, 2),
     "order one": lambda: PowerSeriesMask(1, 2),
     "signed, order one": lambda: PowerSeriesMask(1, 2, alpha=Free),
-    "sum of supports": lambda: WalkMask(2, 2, sampler=small(2)) + (PowerSeriesMask(1, 2) + 2 * WalkMask(2, 2)),
-    "sum with a term without support": lambda: GlobalMask() + PowerSeriesMask(1, 2) + WalkMask(2, 2, sampler=small(2)),
+    "sum of supports": lambda: (
+        WalkMask(2, 2, sampler=small(2)) + (PowerSeriesMask(1, 2) + 2 * WalkMask(2, 2))
+    ),
+    "sum with a term without support": lambda: (
+        GlobalMask() + PowerSeriesMask(1, 2) + WalkMask(2, 2, sampler=small(2))
+    ),
     "walk": lambda: WalkMask(2, 2, sampler=small(2)),
     "symmetrized": lambda: WalkMask(2, 2, sampler=small(2), symmetrize=True),
     "grf": lambda: GRFMask(2, 2, alpha=Diffusion, sampler=small(2)),
     "stitched": lambda: StitchedMask(2, 1, 2, sampler=small(1)),
-    "sum": lambda: torch.nn.Parameter(torch.tensor(0.2)) * GlobalMask() + WalkMask(2, 2, sampler=small(2)),
+    "sum": lambda: (
+        torch.nn.Parameter(torch.tensor(0.2)) * GlobalMask() + WalkMask(2, 2, sampler=small(2))
+    ),
 }
 
 
@@ -113,7 +123,9 @@ def test_walks_with_a_gradient_are_compiled_too(symmetrize: bool) -> None:
     mask = WalkMask(2, sampler=small(2), symmetrize=symmetrize)
     walks = mask.prepare(example_topologies()["weighted"]).walks
     weight = walks.weight.clone().requires_grad_()
-    topology = mask.prepare(example_topologies()["weighted"].with_walks(replace(walks, weight=weight)))
+    topology = mask.prepare(
+        example_topologies()["weighted"].with_walks(replace(walks, weight=weight))
+    )
     x = torch.randn(13, 2, generator=torch.Generator().manual_seed(0))
 
     def product(topology: Topology, x: torch.Tensor) -> torch.Tensor:
@@ -131,7 +143,10 @@ def test_preparing_again_changes_nothing() -> None:
     topology = mask.prepare(example_topologies()["ragged"])
     kept = {**topology.__dict__, **topology.walks.__dict__}
     assert mask.prepare(topology) is topology
-    assert all({**topology.__dict__, **topology.walks.__dict__}[name] is value for name, value in kept.items())
+    assert all(
+        {**topology.__dict__, **topology.walks.__dict__}[name] is value
+        for name, value in kept.items()
+    )
 
 
 class Identity(TopologicalMask):

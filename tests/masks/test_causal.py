@@ -28,7 +28,9 @@ def test_a_long_sequence_neither_over_nor_underflows(decay: float) -> None:
     n = 100_000
     log_decay = torch.tensor([math.log(decay)], dtype=torch.float32, requires_grad=True)
     found = CausalOperator(Topology(NONE, n), log_decay) @ torch.ones(n, 1, dtype=torch.float32)
-    expected = -torch.expm1(torch.arange(1, n + 1).double() * log_decay.detach().double()) / -torch.expm1(log_decay.double())
+    expected = -torch.expm1(
+        torch.arange(1, n + 1).double() * log_decay.detach().double()
+    ) / -torch.expm1(log_decay.double())
     assert_close(found[0, :, 0].double(), expected.detach(), rtol=1e-5, atol=0)
     found.sum().backward()
     assert log_decay.grad.isfinite().all()
@@ -46,28 +48,46 @@ def test_attention_in_chunks_is_attention(nodes: int, generator: torch.Generator
     topology = Topology(NONE, batch=torch.randint(4, (nodes,), generator=generator), num_graphs=5)
     q, k, v = (torch.rand(nodes, 2, 3, generator=generator, dtype=torch.float32) for _ in range(3))
     operator = CausalMask((0.9, 0.999))(topology)
-    assert_close(attention(q, k, v, operator), attention(q, k, v, operator, execution=Lifted()), rtol=1e-4, atol=1e-5)
+    assert_close(
+        attention(q, k, v, operator),
+        attention(q, k, v, operator, execution=Lifted()),
+        rtol=1e-4,
+        atol=1e-5,
+    )
     if 0 < nodes < 100:
-        assert_close(attention(q, k, v, operator), attention(q, k, v, operator, execution=Dense()), rtol=1e-4, atol=1e-5)
+        assert_close(
+            attention(q, k, v, operator),
+            attention(q, k, v, operator, execution=Dense()),
+            rtol=1e-4,
+            atol=1e-5,
+        )
 
 
-def test_slices_of_chunks_that_are_computed_twice(monkeypatch: pytest.MonkeyPatch, generator: torch.Generator) -> None:
+def test_slices_of_chunks_that_are_computed_twice(
+    monkeypatch: pytest.MonkeyPatch, generator: torch.Generator
+) -> None:
     q, k, v = (torch.rand(2, 1, 100, 3, generator=generator).requires_grad_() for _ in range(3))
     log_decay = torch.tensor([-0.1, -0.2], requires_grad=True)
 
     def slopes() -> tuple[torch.Tensor, ...]:
-        return torch.autograd.grad(attend_causally(q, k, v, log_decay).square().sum(), (q, k, v, log_decay))
+        return torch.autograd.grad(
+            attend_causally(q, k, v, log_decay).square().sum(), (q, k, v, log_decay)
+        )
 
     expected = slopes()
     monkeypatch.setattr("graphmask.operators._sequences.SCORE_MEMORY", 1)
     assert_close(slopes(), expected)
 
 
-def test_it_is_linear_attention_of_the_past_and_keeps_no_lifted_keys(generator: torch.Generator) -> None:
+def test_it_is_linear_attention_of_the_past_and_keeps_no_lifted_keys(
+    generator: torch.Generator,
+) -> None:
     """Numbers written grow with nodes, and the largest tensor is far smaller than N m (d + 1)."""
     written = []
     for nodes in (4_096, 16_384):
-        q, k, v = (torch.rand(nodes, 1, 64, generator=generator, dtype=torch.float32) for _ in range(3))
+        q, k, v = (
+            torch.rand(nodes, 1, 64, generator=generator, dtype=torch.float32) for _ in range(3)
+        )
         with Written() as count:
             attention(q, k, v, CausalMask()(Topology(NONE, nodes)))
         assert count.largest < nodes * 64 * 65 / 16
@@ -76,7 +96,12 @@ def test_it_is_linear_attention_of_the_past_and_keeps_no_lifted_keys(generator: 
 
 
 def test_chunks_grow_with_channels() -> None:
-    assert [chunk_length(m, d) for m, d in ((1, 1), (16, 17), (64, 65), (256, 257))] == [32, 32, 64, 128]
+    assert [chunk_length(m, d) for m, d in ((1, 1), (16, 17), (64, 65), (256, 257))] == [
+        32,
+        32,
+        64,
+        128,
+    ]
 
 
 def test_the_definition_of_attention(generator: torch.Generator) -> None:
@@ -92,7 +117,11 @@ REFUSED = [
     ({"decay": 0.0}, ValueError, "`decay` must be between 0 and 1"),
     ({"decay": (0.5, float("nan"))}, ValueError, "`decay` must be between 0 and 1"),
     ({"decay": (0.5, "a")}, TypeError, "`decay` must be a number, or one per head, got str"),
-    ({"decay": (0.5, 0.6), "heads": 3}, ValueError, "`decay` must be a number or one per head, H = 3, got 2 numbers"),
+    (
+        {"decay": (0.5, 0.6), "heads": 3},
+        ValueError,
+        "`decay` must be a number or one per head, H = 3, got 2 numbers",
+    ),
     ({"decay": ()}, ValueError, "`decay` must be a number or one per head"),
     ({"heads": 2}, ValueError, "`heads` must be 1 without a `decay`"),
     ({"length": 0}, ValueError, "`length` must be at least 1"),
@@ -109,7 +138,10 @@ def test_another_length_is_refused() -> None:
     mask = CausalMask(length=3)
     assert mask(Topology(NONE, 3)).num_nodes == 3
     for call in (mask, mask.prepare):
-        with pytest.raises(ValueError, match=r"`topology` must be of graphs of 3 = 3 nodes each.*got graphs of \[2\] nodes"):
+        with pytest.raises(
+            ValueError,
+            match=r"`topology` must be of graphs of 3 = 3 nodes each.*got graphs of \[2\] nodes",
+        ):
             call(Topology(NONE, 2))
 
 

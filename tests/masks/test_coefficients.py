@@ -26,7 +26,18 @@ from graphmask.testing import assert_gradients, example_topologies
 Make = Callable[[int, int], Coefficients]
 
 KINDS: dict[str, Make] = {
-    **{kind.__name__: kind for kind in (Free, NonNegative, Diffusion, RegularizedLaplacian, Cosine, PageRank, PStepWalk)},
+    **{
+        kind.__name__: kind
+        for kind in (
+            Free,
+            NonNegative,
+            Diffusion,
+            RegularizedLaplacian,
+            Cosine,
+            PageRank,
+            PStepWalk,
+        )
+    },
     "2-regularised Laplacian": partial(RegularizedLaplacian, power=2),
     "Laplacian^1/2": partial(RegularizedLaplacian, power=0.5),
     "3-step walk": partial(PStepWalk, steps=3),
@@ -66,7 +77,10 @@ START = [
     (NonNegative(2, 2), torch.exp(-0.01 * torch.arange(3.0))),
     (Diffusion(3, 2, scale=2.0), reference.diffusion(2.0, 3)),
     (RegularizedLaplacian(3, 2, scale=2.0), reference.regularized_laplacian(2.0, 3)),
-    (RegularizedLaplacian(3, 2, scale=2.0, power=2), reference.regularized_laplacian(2.0, 3, power=2)),
+    (
+        RegularizedLaplacian(3, 2, scale=2.0, power=2),
+        reference.regularized_laplacian(2.0, 3, power=2),
+    ),
     (Cosine(3, 2), reference.cosine(math.pi / 4, 3)),
     (PageRank(3, 2, teleport=0.3), reference.pagerank(0.3, 3)),
     (PStepWalk(3, 2), reference.p_step_walk(0.5, 3, 3)),
@@ -90,15 +104,27 @@ def cos(symmetric: torch.Tensor) -> torch.Tensor:
 
 
 KERNELS = [
-    (partial(Diffusion, scale=1.5), lambda W: torch.linalg.matrix_exp(-1.5 * (torch.eye(len(W)) - W))),
-    (partial(RegularizedLaplacian, scale=1.5), lambda W: torch.linalg.inv(torch.eye(len(W)) * 2.5 - 1.5 * W)),
+    (
+        partial(Diffusion, scale=1.5),
+        lambda W: torch.linalg.matrix_exp(-1.5 * (torch.eye(len(W)) - W)),
+    ),
+    (
+        partial(RegularizedLaplacian, scale=1.5),
+        lambda W: torch.linalg.inv(torch.eye(len(W)) * 2.5 - 1.5 * W),
+    ),
     (
         partial(RegularizedLaplacian, scale=1.5, power=2),
         lambda W: torch.linalg.matrix_power(torch.linalg.inv(torch.eye(len(W)) * 2.5 - 1.5 * W), 2),
     ),
     (Cosine, lambda W: 2**0.5 * cos(math.pi / 4 * (torch.eye(len(W)) - W))),
-    (partial(PStepWalk, scale=0.3, steps=5), lambda W: torch.linalg.matrix_power(0.7 * torch.eye(len(W)) + 0.3 * W, 5)),
-    (partial(PageRank, teleport=0.4), lambda W: 0.4 * torch.linalg.inv(torch.eye(len(W)) - 0.6 * W)),
+    (
+        partial(PStepWalk, scale=0.3, steps=5),
+        lambda W: torch.linalg.matrix_power(0.7 * torch.eye(len(W)) + 0.3 * W, 5),
+    ),
+    (
+        partial(PageRank, teleport=0.4),
+        lambda W: 0.4 * torch.linalg.inv(torch.eye(len(W)) - 0.6 * W),
+    ),
 ]
 
 
@@ -126,14 +152,24 @@ REFUSED = [
     (lambda: PStepWalk(2, scale=True), TypeError, "`scale`"),
     (lambda: PStepWalk(2, steps=-1), ValueError, "`steps`"),
     (lambda: PStepWalk(2, steps=1.5), TypeError, "`steps`"),
-    (lambda: PowerSeriesMask(alpha=torch.ones(5)), ValueError, "`alpha, f` must be a Coefficients class"),
+    (
+        lambda: PowerSeriesMask(alpha=torch.ones(5)),
+        ValueError,
+        "`alpha, f` must be a Coefficients class",
+    ),
     (lambda: PowerSeriesMask(order=2, alpha=Free(3, 1)), ValueError, "2 hops and 1 heads"),
-    (lambda: PowerSeriesMask(alpha=lambda hops, heads: torch.ones(heads, hops + 1)), ValueError, "`alpha, f`"),
+    (
+        lambda: PowerSeriesMask(alpha=lambda hops, heads: torch.ones(heads, hops + 1)),
+        ValueError,
+        "`alpha, f`",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("call", "error", "expected"), REFUSED)
-def test_what_does_not_fit_is_refused(call: Callable[[], object], error: type[Exception], expected: str) -> None:
+def test_what_does_not_fit_is_refused(
+    call: Callable[[], object], error: type[Exception], expected: str
+) -> None:
     with pytest.raises(error, match=expected):
         call()
 

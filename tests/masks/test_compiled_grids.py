@@ -16,10 +16,14 @@ NONE = torch.empty(2, 0, dtype=torch.long)
 MADE = {
     "causal": lambda: masks.CausalMask(0.9, heads=2),
     "toeplitz": lambda: masks.ToeplitzMask((4, 4), heads=2),
-    "toeplitz-class-token": lambda: masks.ToeplitzMask((3, 5), heads=2, shared="distance", class_token=True),
+    "toeplitz-class-token": lambda: masks.ToeplitzMask(
+        (3, 5), heads=2, shared="distance", class_token=True
+    ),
     "grid-diffusion": lambda: masks.GridDiffusionMask((4, 4), heads=2),
     "hypercube": lambda: masks.HypercubeMask(heads=2),
-    "kronecker": lambda: masks.Kronecker(masks.CausalMask(0.5, heads=2, length=4), masks.ToeplitzMask(4)),
+    "kronecker": lambda: masks.Kronecker(
+        masks.CausalMask(0.5, heads=2, length=4), masks.ToeplitzMask(4)
+    ),
 }
 
 

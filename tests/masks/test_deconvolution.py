@@ -67,7 +67,12 @@ K = torch.arange(10.0, dtype=torch.float64)
 
 
 def padded(*values: float) -> Tensor:
-    return torch.cat([torch.tensor(values, dtype=torch.float64), torch.zeros(10 - len(values), dtype=torch.float64)])
+    return torch.cat(
+        [
+            torch.tensor(values, dtype=torch.float64),
+            torch.zeros(10 - len(values), dtype=torch.float64),
+        ]
+    )
 
 
 PUBLISHED = {
@@ -89,19 +94,27 @@ LEARNED = {
         partial(RegularizedLaplacian, scale=2.0, power=3),
         lambda n: reference.regularized_laplacian(2.0, 9, power=3 / n),
     ),
-    "walk": (partial(PStepWalk, scale=0.3, steps=12), lambda n: reference.p_step_walk(0.3, 9, 12 // n)),
+    "walk": (
+        partial(PStepWalk, scale=0.3, steps=12),
+        lambda n: reference.p_step_walk(0.3, 9, 12 // n),
+    ),
 }
 
 
 @pytest.mark.parametrize("factors", [1, 2, 4, 6])
 @pytest.mark.parametrize(("make", "root"), LEARNED.values(), ids=LEARNED)
-def test_families_have_roots_of_their_own_kind(make: Make, root: Callable[[int], Tensor], factors: int) -> None:
+def test_families_have_roots_of_their_own_kind(
+    make: Make, root: Callable[[int], Tensor], factors: int
+) -> None:
     assert_close(Deconvolution(make(9, 1), factors)()[0], root(factors))
 
 
 FAR = {
     "diffusion": (partial(Diffusion, scale=3.0), lambda n: reference.diffusion(3.0 / n, 60)),
-    "Laplacian": (RegularizedLaplacian, lambda n: reference.regularized_laplacian(1.0, 60, power=1 / n)),
+    "Laplacian": (
+        RegularizedLaplacian,
+        lambda n: reference.regularized_laplacian(1.0, 60, power=1 / n),
+    ),
     "PageRank": (PageRank, lambda n: reference.regularized_laplacian(0.85 / 0.15, 60, power=1 / n)),
     "walk": (partial(PStepWalk, steps=60), lambda n: reference.p_step_walk(0.5, 60, 60 // n)),
 }
@@ -109,7 +122,9 @@ FAR = {
 
 @pytest.mark.parametrize("factors", [2, 4, 6])
 @pytest.mark.parametrize(("make", "root"), FAR.values(), ids=FAR)
-def test_families_lose_nothing_over_many_hops_in_single_precision(make: Make, root: Callable, factors: int) -> None:
+def test_families_lose_nothing_over_many_hops_in_single_precision(
+    make: Make, root: Callable, factors: int
+) -> None:
     """The recursion would: its numbers cancel."""
     found = Deconvolution(make(60, 1).float(), factors)()
     assert found.dtype == torch.float32
@@ -119,7 +134,9 @@ def test_families_lose_nothing_over_many_hops_in_single_precision(make: Make, ro
 @every_family
 @pytest.mark.parametrize("factors", [1, 2, 3, 4])
 @pytest.mark.parametrize(("hops", "heads"), [(0, 1), (8, 2)])
-def test_the_convolution_of_the_root_is_alpha(make: Make, factors: int, hops: int, heads: int) -> None:
+def test_the_convolution_of_the_root_is_alpha(
+    make: Make, factors: int, hops: int, heads: int
+) -> None:
     root = cases.scrambled(Deconvolution(make(hops, heads), factors))
     assert (root.hops, root.heads) == (hops, heads)
     assert_close(reference.convolution(root(), factors)[:, : hops + 1], root.alpha())
@@ -134,7 +151,10 @@ def test_derivatives(make: Make, factors: int) -> None:
     above = torch.linspace(-1, 1, 12).reshape(2, 6)
     expected = cases.coefficients_reference(root)
     parameters = list(root.parameters())
-    assert_close(torch.autograd.grad(root(), parameters, above), torch.autograd.grad(expected, parameters, above))
+    assert_close(
+        torch.autograd.grad(root(), parameters, above),
+        torch.autograd.grad(expected, parameters, above),
+    )
 
 
 @pytest.mark.parametrize("factors", [2, 3, 4, 5])
@@ -159,7 +179,13 @@ def test_what_is_called_non_negative_stays_so(make: Make, value: float, factors:
 
 def test_which_are_called_non_negative() -> None:
     known = {name for name, make in FAMILIES.items() if Deconvolution(make(8, 1)).nonnegative}
-    assert known == {"diffusion", "1-regularised Laplacian", "2-regularised Laplacian", "PageRank", "walk of 8 steps"}
+    assert known == {
+        "diffusion",
+        "1-regularised Laplacian",
+        "2-regularised Laplacian",
+        "PageRank",
+        "walk of 8 steps",
+    }
 
 
 @every_family
@@ -184,7 +210,10 @@ def test_free_coefficients_may_be_learned_to_have_no_root(value: float) -> None:
     root = Deconvolution(Free(2, 3))
     assert root().isfinite().all()
     root.alpha.value.data[1, 0] = value
-    with pytest.raises(ValueError, match=f"`alpha` must be positive at hop 0, or it has no root, got {value:g} in head 1"):
+    with pytest.raises(
+        ValueError,
+        match=f"`alpha` must be positive at hop 0, or it has no root, got {value:g} in head 1",
+    ):
         root()
 
 
@@ -197,6 +226,8 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("call", "error", "expected"), REFUSED)
-def test_what_does_not_fit_is_refused(call: Callable[[], object], error: type[Exception], expected: str) -> None:
+def test_what_does_not_fit_is_refused(
+    call: Callable[[], object], error: type[Exception], expected: str
+) -> None:
     with pytest.raises(error, match=expected):
         call()

@@ -21,7 +21,12 @@ from graphmask.masks._terms import (
     count_taylor,
     taylor_coefficients,
 )
-from graphmask.operators import ChebyshevOperator, PowerSeriesOperator, ProductOperator, ResolventOperator
+from graphmask.operators import (
+    ChebyshevOperator,
+    PowerSeriesOperator,
+    ProductOperator,
+    ResolventOperator,
+)
 from graphmask.testing import assert_gradients, example_topologies
 from graphmask.testing.graphs import join, remade
 
@@ -50,12 +55,18 @@ def test_counts_are_the_least_that_keep_the_tail(t: float, tolerance: float) -> 
     chebyshev = np.where(k > 0, 2, 1) * ive(k, t)
     for size, count in ((taylor, count_taylor), (chebyshev, count_chebyshev)):
         found = count(t, tolerance)
-        assert size[found:][::-1].sum() <= tolerance * (1 + 1e-6) < size[found - 1 :][::-1].sum() * (1 + 2e-2)
+        assert (
+            size[found:][::-1].sum()
+            <= tolerance * (1 + 1e-6)
+            < size[found - 1 :][::-1].sum() * (1 + 2e-2)
+        )
 
 
 @pytest.mark.parametrize("tolerance", TOLERANCES)
 @pytest.mark.parametrize("a", [1e-6, 0.3, 0.9, 0.999])
-def test_the_neumann_series_keeps_its_tail_and_that_of_its_derivative(a: float, tolerance: float) -> None:
+def test_the_neumann_series_keeps_its_tail_and_that_of_its_derivative(
+    a: float, tolerance: float
+) -> None:
     order = count_neumann(a, tolerance)
     k = np.arange(order + 1, order + 100_000)
     assert (a**k).sum() <= tolerance / (1 - a) * (1 + 1e-9)
@@ -80,7 +91,9 @@ def test_derivatives_of_the_coefficients() -> None:
 @pytest.mark.parametrize("tolerance", [1e-3, 1e-6, 1e-12])
 @pytest.mark.parametrize("t", [0.5, 5.0, 50.0])
 @pytest.mark.parametrize("normalization", ["sym", "rw"])
-def test_heat_is_within_the_tolerance_of_scipy(t: float, tolerance: float, normalization: str) -> None:
+def test_heat_is_within_the_tolerance_of_scipy(
+    t: float, tolerance: float, normalization: str
+) -> None:
     topology = random_graph(1000)
     L = torch.eye(1000) - dense(topology, normalization)
     x = torch.randn(1000, 4, generator=torch.Generator().manual_seed(0))
@@ -117,7 +130,9 @@ def test_chebyshev_is_taken_where_it_halves_the_products_of_an_undirected_graph(
     short, long = DiffusionMask(scale=1.0), DiffusionMask(scale=50.0)
     assert isinstance(short(graphs["weighted"]), PowerSeriesOperator)
     assert isinstance(long(graphs["directed"]), PowerSeriesOperator)
-    assert isinstance(DiffusionMask(scale=50.0, normalization="rw")(graphs["ring"]), PowerSeriesOperator)
+    assert isinstance(
+        DiffusionMask(scale=50.0, normalization="rw")(graphs["ring"]), PowerSeriesOperator
+    )
     operator = long(graphs["ring"])
     assert isinstance(operator, ChebyshevOperator)
     assert 2 * (operator.coefficients.shape[1] - 1) <= count_taylor(50.0, 1e-6)
@@ -147,7 +162,9 @@ def test_derivatives_by_weights_of_undirected_edges(options: dict[str, Any]) -> 
 
     def product(half: Tensor) -> Tensor:
         operator = mask(remade(topology, edge_weight=torch.cat([half, half])))
-        assert isinstance(operator, (ResolventOperator, ProductOperator))  # the last node is isolated
+        assert isinstance(
+            operator, (ResolventOperator, ProductOperator)
+        )  # the last node is isolated
         return operator @ x
 
     assert_gradients(product, topology.edge_weight[: topology.num_edges // 2], module=mask)
@@ -156,12 +173,16 @@ def test_derivatives_by_weights_of_undirected_edges(options: dict[str, Any]) -> 
 def test_isolated_nodes_keep_their_value_however_long_it_takes() -> None:
     topology = random_graph(50)
     operator = DiffusionMask(scale=60.0)(topology)
-    assert_close((operator @ torch.ones(50))[0, -1], torch.tensor(math.exp(-60.0)), rtol=1e-6, atol=0)
+    assert_close(
+        (operator @ torch.ones(50))[0, -1], torch.tensor(math.exp(-60.0)), rtol=1e-6, atol=0
+    )
     v = torch.arange(50.0).reshape(50, 1, 1)
     assert_close(attention(torch.ones_like(v), torch.ones_like(v), v, operator)[-1], v[-1])
 
 
-@pytest.mark.parametrize("options", [{"scale": 1.0}, {"scale": 100.0}, {"kernel": "resolvent", "scale": 0.95}])
+@pytest.mark.parametrize(
+    "options", [{"scale": 1.0}, {"scale": 100.0}, {"kernel": "resolvent", "scale": 0.95}]
+)
 def test_single_precision_at_size(options: dict[str, Any]) -> None:
     topology = random_graph(2000, dtype=torch.float32)
     wide = random_graph(2000)
@@ -177,7 +198,9 @@ def test_single_precision_at_size(options: dict[str, Any]) -> None:
 def test_half_precision_comes_back_in_half_precision() -> None:
     topology = random_graph(20, dtype=torch.float32)
     for kernel in ("heat", "resolvent"):
-        found = DiffusionMask(kernel=kernel).float()(topology) @ torch.ones(20, 1, dtype=torch.bfloat16)
+        found = DiffusionMask(kernel=kernel).float()(topology) @ torch.ones(
+            20, 1, dtype=torch.bfloat16
+        )
         assert found.dtype == torch.bfloat16
 
 
@@ -198,13 +221,25 @@ def test_costs_are_said_in_terms() -> None:
 
 REFUSED = [
     ({"kernel": "wave"}, ValueError, "`kernel` must be 'heat' or 'resolvent', got wave"),
-    ({"scale": -1.0}, ValueError, "`scale` must be positive, as the time t of the heat kernel, got -1.0"),
+    (
+        {"scale": -1.0},
+        ValueError,
+        "`scale` must be positive, as the time t of the heat kernel, got -1.0",
+    ),
     ({"scale": 0.0}, ValueError, "`scale` must be positive"),
     ({"scale": math.nan}, ValueError, "`scale`"),
     ({"scale": "1"}, TypeError, "`scale` must be a number"),
-    ({"kernel": "resolvent", "scale": 1.0}, ValueError, "`scale` must be between 0 and 1, as the a of the resolvent"),
+    (
+        {"kernel": "resolvent", "scale": 1.0},
+        ValueError,
+        "`scale` must be between 0 and 1, as the a of the resolvent",
+    ),
     ({"kernel": "resolvent", "scale": -0.5}, ValueError, "`scale` must be between 0 and 1"),
-    ({"kernel": "resolvent", "normalization": None}, ValueError, "`normalization` must be 'sym' or 'rw'"),
+    (
+        {"kernel": "resolvent", "normalization": None},
+        ValueError,
+        "`normalization` must be 'sym' or 'rw'",
+    ),
     ({"tolerance": -1e-6}, ValueError, "`tolerance` must be between 0 and 1, got -1e-06"),
     ({"tolerance": 0.0}, ValueError, "`tolerance` must be between 0 and 1"),
     ({"tolerance": 1.0}, ValueError, "`tolerance` must be between 0 and 1"),
@@ -214,7 +249,9 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("options", "error", "expected"), REFUSED)
-def test_what_does_not_fit_is_refused(options: dict[str, Any], error: type[Exception], expected: str) -> None:
+def test_what_does_not_fit_is_refused(
+    options: dict[str, Any], error: type[Exception], expected: str
+) -> None:
     with pytest.raises(error, match=expected):
         DiffusionMask(**options)
 

@@ -9,7 +9,13 @@ import torch
 from cases.trees import distance_function_reference
 from torch.testing import assert_close
 
-from graphmask.masks import DistanceFunction, ExponentialDistance, Free, PolynomialExponentialDistance, TableDistance
+from graphmask.masks import (
+    DistanceFunction,
+    ExponentialDistance,
+    Free,
+    PolynomialExponentialDistance,
+    TableDistance,
+)
 from graphmask.testing import assert_gradients
 
 FUNCTIONS = [
@@ -39,7 +45,9 @@ def test_derivatives_are_finite_at_no_and_at_infinite_distance(make: Any) -> Non
     D = torch.tensor([0.0, 0.5, 2.0, torch.inf], dtype=torch.float64)
     assert_gradients(lambda: g(D), module=g)
     if g.differentiable:
-        assert_gradients(lambda d: g(torch.cat([d, D])), torch.tensor([0.3, 2.0], dtype=torch.float64), module=g)
+        assert_gradients(
+            lambda d: g(torch.cat([d, D])), torch.tensor([0.3, 2.0], dtype=torch.float64), module=g
+        )
         wanted = D.clone().requires_grad_()
         g(wanted).sum().backward()
         assert wanted.grad.isfinite().all()
@@ -56,7 +64,9 @@ def test_functions_start_where_they_are_reset_to(make: Any) -> None:
 
 def test_initial_values_known_by_hand() -> None:
     d = torch.tensor([0.0, 2.0])
-    assert_close(ExponentialDistance(slope=0.5)(d), torch.tensor([[1.0, 0.36788]]), rtol=1e-5, atol=0)
+    assert_close(
+        ExponentialDistance(slope=0.5)(d), torch.tensor([[1.0, 0.36788]]), rtol=1e-5, atol=0
+    )
     assert_close(TableDistance(3)(d), torch.tensor([[1.0, 0.980199]]), rtol=1e-5, atol=0)
 
 
@@ -66,13 +76,19 @@ def test_initial_values_known_by_hand() -> None:
         (partial(ExponentialDistance, slope=0.0), ValueError, "`slope` must be positive"),
         (partial(ExponentialDistance, heads=0), ValueError, "`heads` must be at least 1"),
         (partial(PolynomialExponentialDistance, -1), ValueError, "`degree` must be at least 0"),
-        (partial(PolynomialExponentialDistance, 1, slope="1"), TypeError, "`slope` must be a number"),
+        (
+            partial(PolynomialExponentialDistance, 1, slope="1"),
+            TypeError,
+            "`slope` must be a number",
+        ),
         (partial(TableDistance, 0), ValueError, "`size` must be at least 1"),
         (partial(TableDistance, 1, unit=-1.0), ValueError, "`unit` must be positive"),
         (partial(TableDistance, 1, unit=float("inf")), ValueError, "`unit` must be"),
     ],
 )
-def test_arguments_that_do_not_fit_are_refused(make: Any, error: type[Exception], expected: str) -> None:
+def test_arguments_that_do_not_fit_are_refused(
+    make: Any, error: type[Exception], expected: str
+) -> None:
     with pytest.raises(error, match=expected):
         make()
 
@@ -90,5 +106,7 @@ def test_multiples_are_known_up_to_rounding(dtype: torch.dtype) -> None:
 def test_distances_that_do_not_fit_are_refused() -> None:
     with pytest.raises(TypeError, match="`distance` must be a floating-point tensor"):
         ExponentialDistance()(torch.tensor([1]))
-    with pytest.raises(ValueError, match="`distance` must be without a gradient, since TableDistance"):
+    with pytest.raises(
+        ValueError, match="`distance` must be without a gradient, since TableDistance"
+    ):
         TableDistance(2)(torch.zeros(1, requires_grad=True))

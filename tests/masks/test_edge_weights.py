@@ -19,7 +19,10 @@ EDGES = torch.tensor([[0, 0, 1], [1, 1, 2]])
 
 def featured(name: str = "weighted", dim: int = 3) -> Topology:
     topology = example_topologies()[name]
-    return remade(topology, edge_attr=torch.randn(topology.num_edges, dim, generator=torch.Generator().manual_seed(0)))
+    return remade(
+        topology,
+        edge_attr=torch.randn(topology.num_edges, dim, generator=torch.Generator().manual_seed(0)),
+    )
 
 
 def learned(**options: object) -> PowerSeriesMask:
@@ -32,11 +35,16 @@ def learned(**options: object) -> PowerSeriesMask:
 
 
 def test_weights_by_hand() -> None:
-    """softplus(log z) = log(1 + z); two parallel edges, the second of weight 2; and a head that does not read features."""
+    """softplus(log z) = log(1 + z); two parallel edges, the second of weight 2.
+
+    And a head that does not read features.
+    """
     mask = PowerSeriesMask(1, 2, normalization=None, edge_dim=1).double()
     mask.edge_weights.linear.weight.data = torch.tensor([[1.0], [0.0]])
     mask.edge_weights.linear.bias.data = torch.zeros(2)
-    topology = Topology(EDGES, 3, torch.tensor([1.0, 2.0, 1.0]), edge_attr=torch.tensor([[1.0], [2.0], [4.0]]).log())
+    topology = Topology(
+        EDGES, 3, torch.tensor([1.0, 2.0, 1.0]), edge_attr=torch.tensor([[1.0], [2.0], [4.0]]).log()
+    )
     lead, slope = mask.alpha()[..., None, None].unbind(1)
     W = (mask(topology).to_dense() - lead * torch.eye(3)) / slope
     two, three = torch.tensor([2.0, 3.0]).log()
@@ -49,7 +57,9 @@ def test_weights_by_hand() -> None:
 @pytest.mark.parametrize("normalization", ["sym", "rw", None])
 def test_it_starts_as_the_mask_without_features(normalization: str) -> None:
     topology = featured("multigraph")
-    plain, made = (PowerSeriesMask(3, 2, normalization=normalization, edge_dim=dim) for dim in (None, 3))
+    plain, made = (
+        PowerSeriesMask(3, 2, normalization=normalization, edge_dim=dim) for dim in (None, 3)
+    )
     assert_close(made(topology).to_dense(), plain(topology).to_dense())
 
 
@@ -69,9 +79,13 @@ def test_features_change_attention_and_learn() -> None:
     topology.edge_attr.requires_grad_()
     q = torch.randn(13, 2, 3, generator=torch.Generator().manual_seed(2))
     out = attention(q, q, q, mask(topology))
-    assert not torch.allclose(out, attention(q, q, q, mask(remade(topology, edge_attr=topology.edge_attr.flip(0)))))
+    assert not torch.allclose(
+        out, attention(q, q, q, mask(remade(topology, edge_attr=topology.edge_attr.flip(0))))
+    )
     out.square().sum().backward()
-    assert all(each.grad.abs().sum() > 0 for each in (topology.edge_attr, *mask.edge_weights.parameters()))
+    assert all(
+        each.grad.abs().sum() > 0 for each in (topology.edge_attr, *mask.edge_weights.parameters())
+    )
 
 
 def test_one_number_per_edge_and_whole_numbers_are_features() -> None:
@@ -85,12 +99,19 @@ def test_batch_mates_do_not_matter() -> None:
     mask = learned()
     graphs = [featured(name) for name in ("weighted", "ring", "directed")]
     data = [
-        Data(edge_index=g.edge_index, edge_weight=torch.ones(g.num_edges), edge_attr=g.edge_attr, num_nodes=g.num_nodes)
+        Data(
+            edge_index=g.edge_index,
+            edge_weight=torch.ones(g.num_edges),
+            edge_attr=g.edge_attr,
+            num_nodes=g.num_nodes,
+        )
         for g in graphs
     ]
     together = mask(Topology.from_data(Batch.from_data_list(data))).to_dense()
     alone = [mask(Topology.from_data(each)).to_dense() for each in data]
-    assert_close(together, torch.stack([torch.block_diag(*blocks) for blocks in zip(*alone, strict=True)]))
+    assert_close(
+        together, torch.stack([torch.block_diag(*blocks) for blocks in zip(*alone, strict=True)])
+    )
 
 
 def test_signs_are_known_from_coefficients_and_weights() -> None:
@@ -119,9 +140,21 @@ class TestLazy:
 REFUSED = [
     (lambda: PowerSeriesMask(edge_dim=0), ValueError, "`edge_dim` must be at least 1"),
     (lambda: PowerSeriesMask(edge_dim=2.0), TypeError, "`edge_dim` must be an integer"),
-    (lambda: learned()(example_topologies()["ring"]), ValueError, r"`edge_attr` must be given, of shape \[E, D\] with D = 3"),
-    (lambda: learned()(featured(dim=2)), ValueError, r"`edge_attr` must be of shape \[E, D\] with D = 3"),
-    (lambda: PowerSeriesMask(edge_dim=-1)(example_topologies()["ring"]), ValueError, "`edge_attr` must be given"),
+    (
+        lambda: learned()(example_topologies()["ring"]),
+        ValueError,
+        r"`edge_attr` must be given, of shape \[E, D\] with D = 3",
+    ),
+    (
+        lambda: learned()(featured(dim=2)),
+        ValueError,
+        r"`edge_attr` must be of shape \[E, D\] with D = 3",
+    ),
+    (
+        lambda: PowerSeriesMask(edge_dim=-1)(example_topologies()["ring"]),
+        ValueError,
+        "`edge_attr` must be given",
+    ),
 ]
 
 

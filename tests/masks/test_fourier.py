@@ -27,9 +27,13 @@ def small(**options: int) -> FourierMask:
 
 def test_the_target_is_the_exponential_of_the_bias() -> None:
     topology, mask = clouds()["ragged"], small(length=2)
-    tau = reference.gaussian_mixture(mask.frequency, mask.amplitude, mask.centre, mask.log_width.exp())
+    tau = reference.gaussian_mixture(
+        mask.frequency, mask.amplitude, mask.centre, mask.log_width.exp()
+    )
     bias = reference.fourier_bias((topology.pos[:, None] - topology.pos) / 2, mask.frequency, tau)
-    assert_close(mask.target(topology).to_dense(), bias.exp() * reference.global_mask(23, topology.batch))
+    assert_close(
+        mask.target(topology).to_dense(), bias.exp() * reference.global_mask(23, topology.batch)
+    )
 
 
 def test_features_are_unbiased_for_the_target() -> None:
@@ -103,7 +107,10 @@ def test_work_is_linear_in_points() -> None:
 
 REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: FourierMask()(Topology(NONE, 3)), "`topology` must be with positions.*pos=None"),
-    (lambda: FourierMask(dim=1)(cloud(3)), r"`topology` must be with positions of dimension 1.*\[3, 3\]"),
+    (
+        lambda: FourierMask(dim=1)(cloud(3)),
+        r"`topology` must be with positions of dimension 1.*\[3, 3\]",
+    ),
     (lambda: FourierMask(length=0.0), "`length` must be above 0"),
     (lambda: FourierMask(num_frequencies=0), "`num_frequencies` must be at least 1"),
     (lambda: FourierMask(num_gaussians=0), "`num_gaussians` must be at least 1"),

@@ -17,7 +17,10 @@ def test_attention_under_it_is_linear_attention_of_each_graph(generator: torch.G
         own = topology.batch == graph
         phi_q, phi_k = reference.elu_plus_one(q[own]), reference.elu_plus_one(k[own])
         sums = torch.einsum("jhm,jhd->hmd", phi_k, v[own]), phi_k.sum(0)
-        numerator, normaliser = torch.einsum("ihm,hmd->ihd", phi_q, sums[0]), (phi_q * sums[1]).sum(-1, keepdim=True)
+        numerator, normaliser = (
+            torch.einsum("ihm,hmd->ihd", phi_q, sums[0]),
+            (phi_q * sums[1]).sum(-1, keepdim=True),
+        )
         assert_close(found[own], numerator / normaliser)
 
 

@@ -64,7 +64,10 @@ def test_gradients_reach_the_scale_of_the_kernel() -> None:
 def test_shared_walks_are_definite_and_biased_on_the_diagonal() -> None:
     mask = GRFMask(3, shared_walks=True, sampler=cases.random_walks(3))
     seeds = (torch.Generator().manual_seed(seed) for seed in range(100))
-    drawn = [mask(graph().with_walks(mask.sampler(graph(), seed))).to_dense().detach()[0] for seed in seeds]
+    drawn = [
+        mask(graph().with_walks(mask.sampler(graph(), seed))).to_dense().detach()[0]
+        for seed in seeds
+    ]
     assert all(torch.linalg.eigvalsh(each).min() > -1e-10 for each in drawn)
     target = mask.target(graph()).to_dense()[0].detach()
     excess = (torch.stack(drawn).mean(0) - target).diagonal()
@@ -75,5 +78,8 @@ def test_shared_walks_are_definite_and_biased_on_the_diagonal() -> None:
 
 def test_repr() -> None:
     assert repr(GRFMask(2)) == "GRFMask(hops=2, heads=1, f=NonNegative)"
-    assert repr(GRFMask(2, f=Free, shared_walks=True)) == "GRFMask(hops=2, heads=1, f=Free, shared_walks=True)"
+    assert (
+        repr(GRFMask(2, f=Free, shared_walks=True))
+        == "GRFMask(hops=2, heads=1, f=Free, shared_walks=True)"
+    )
     assert repr(GRFMask(2, alpha=Diffusion)) == "GRFMask(hops=2, heads=1, alpha=Diffusion)"

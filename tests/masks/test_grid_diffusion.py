@@ -23,7 +23,11 @@ NONE = torch.empty(2, 0, dtype=torch.long)
 @pytest.mark.parametrize("t", [0.01, 1.0, 20.0])
 def test_the_heat_kernel_of_networkx_and_scipy(shape: tuple[int, ...], t: float) -> None:
     graph = networkx.grid_graph(shape[::-1])
-    L = networkx.laplacian_matrix(graph, sorted(graph)).toarray().astype(float) if len(graph) > 1 else np.zeros((1, 1))
+    L = (
+        networkx.laplacian_matrix(graph, sorted(graph)).toarray().astype(float)
+        if len(graph) > 1
+        else np.zeros((1, 1))
+    )
     operator = GridDiffusionMask(shape, t=t).double()(Topology(NONE, math.prod(shape)))
     expected = torch.from_numpy(expm(-t * L))
     assert_close(operator.to_dense()[0], expected, rtol=1e-10, atol=1e-12)
@@ -31,7 +35,9 @@ def test_the_heat_kernel_of_networkx_and_scipy(shape: tuple[int, ...], t: float)
 
 
 @pytest.mark.parametrize("shape", [(1,), (6,), (5, 2), (2, 2, 3)], ids=str)
-def test_long_axes_by_fourier_transforms(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_axes_by_fourier_transforms(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     topology = of_sizes(*[math.prod(shape)] * 2)
     operator = GridDiffusionOperator(topology, shape, torch.tensor([[0.3], [2.0]]))
     x = torch.randn(topology.num_nodes, 3, generator=torch.Generator().manual_seed(0))
@@ -61,7 +67,9 @@ def test_times_per_axis() -> None:
     mask = GridDiffusionMask((2, 2), per_axis=True)
     mask.log_t.data = torch.tensor([[math.log(0.5), -40.0]])
     expected = torch.tensor([0.5 + 0.5 * math.exp(-1), 0, 0.5 - 0.5 * math.exp(-1), 0])
-    assert_close(mask(Topology(NONE, 4)).to_dense()[0, 0], expected, check_dtype=False, rtol=1e-6, atol=1e-6)
+    assert_close(
+        mask(Topology(NONE, 4)).to_dense()[0, 0], expected, check_dtype=False, rtol=1e-6, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("t", [0, -1.0, float("nan"), float("inf")])
@@ -72,7 +80,10 @@ def test_times_that_are_not_positive_are_refused(t: float) -> None:
 
 def test_other_graphs_are_refused() -> None:
     for call in (GridDiffusionMask((2, 2)), GridDiffusionMask((2, 2)).prepare):
-        with pytest.raises(ValueError, match=r"`topology` must be of graphs of 2 x 2 = 4 nodes each.*graphs of \[3, 4\] nodes"):
+        with pytest.raises(
+            ValueError,
+            match=r"`topology` must be of graphs of 2 x 2 = 4 nodes each.*graphs of \[3, 4\] nodes",
+        ):
             call(of_sizes(4, 3))
 
 
@@ -82,5 +93,11 @@ def test_times_that_do_not_fit_are_refused() -> None:
 
 
 def test_what_it_prints() -> None:
-    assert str(GridDiffusionMask((2, 3_000))) == "GridDiffusionMask((2, 3000), heads=1): O(N (2 + log 3000)) per column"
-    assert repr(GridDiffusionMask((2, 3), heads=2, per_axis=True)) == "GridDiffusionMask((2, 3), heads=2, per_axis=True)"
+    assert (
+        str(GridDiffusionMask((2, 3_000)))
+        == "GridDiffusionMask((2, 3000), heads=1): O(N (2 + log 3000)) per column"
+    )
+    assert (
+        repr(GridDiffusionMask((2, 3), heads=2, per_axis=True))
+        == "GridDiffusionMask((2, 3), heads=2, per_axis=True)"
+    )

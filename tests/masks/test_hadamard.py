@@ -30,7 +30,9 @@ def test_walks_serve_both_masks() -> None:
 
 def test_formulas_and_costs() -> None:
     mask = (walk(1) + GlobalMask()) * (0.5 * PowerSeriesMask(1))
-    assert repr(mask).startswith("(WalkMask(hops=1, heads=1, alpha=Free) + GlobalMask()) * 0.5 * PowerSeriesMask(order=1")
+    assert repr(mask).startswith(
+        "(WalkMask(hops=1, heads=1, alpha=Free) + GlobalMask()) * 0.5 * PowerSeriesMask(order=1"
+    )
     assert mask.cost == f"({walk(1).cost} + N) * K E / N"
     assert (GlobalMask() * GlobalMask()).cost == "N"
 

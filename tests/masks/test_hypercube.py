@@ -31,7 +31,9 @@ def test_products_are_exact_entry_by_entry() -> None:
     x = torch.zeros(2**12, dtype=torch.float32)
     x[0] = 1
     found = (operator @ x)[0].double()
-    expected = HypercubeMask(t=0.05).double()(Topology(NONE, 2**12)).rows(torch.tensor([0]))[0, 0].double()
+    expected = (
+        HypercubeMask(t=0.05).double()(Topology(NONE, 2**12)).rows(torch.tensor([0]))[0, 0].double()
+    )
     assert expected.min() < 1e-15 * expected.max()
     assert_close(found, expected, rtol=1e-5, atol=0)
 
@@ -55,7 +57,8 @@ def test_times_that_are_not_positive_are_refused(t: float) -> None:
 def test_other_graphs_are_refused() -> None:
     for call in (HypercubeMask(), HypercubeMask().prepare):
         with pytest.raises(
-            ValueError, match=r"`topology` must be of graphs whose.* are powers of two, got graphs of \[3, 6\] nodes"
+            ValueError,
+            match=r"`topology` must be of graphs whose.* are powers of two, got graphs of \[3, 6\] nodes",
         ):
             call(of_sizes(4, 3, 6))
 
@@ -63,4 +66,6 @@ def test_other_graphs_are_refused() -> None:
 def test_graphs_of_no_node_are_no_hypercubes_and_no_harm() -> None:
     topology = Topology(NONE, batch=torch.tensor([1, 3, 1]), num_graphs=6)
     assert_close(HypercubeMask()(topology) @ torch.ones(3), torch.ones(1, 3), check_dtype=False)
-    assert (HypercubeMask()(Topology(NONE, batch=torch.tensor([1]), num_graphs=2)) @ torch.ones(1)).tolist() == [[1.0]]
+    assert (
+        HypercubeMask()(Topology(NONE, batch=torch.tensor([1]), num_graphs=2)) @ torch.ones(1)
+    ).tolist() == [[1.0]]

@@ -45,7 +45,9 @@ def test_factors_with_edges_and_walks() -> None:
 
 
 def test_shapes_are_known_through_sums_and_multiples() -> None:
-    video = Kronecker(2 * CausalMask(0.5, length=3), GlobalMask() + 0.5 * ToeplitzMask((2, 2), class_token=True))
+    video = Kronecker(
+        2 * CausalMask(0.5, length=3), GlobalMask() + 0.5 * ToeplitzMask((2, 2), class_token=True)
+    )
     assert video.shape == (3, 5)
     assert video(Topology(NONE, 15)).shape == (1, 15, 15)
     assert Kronecker(video, ToeplitzMask(2)).shape == (3, 5, 2)
@@ -57,7 +59,9 @@ def test_all_ways_to_sum(execution: object, generator: torch.Generator) -> None:
     operator = Kronecker(CausalMask(0.5, heads=2, length=2), GridDiffusionMask(3))(topology)
     q, k, v = (torch.rand(2, 18, 4, generator=generator) for _ in range(3))
     score = operator.to_dense() * (q @ k.mT)
-    assert_close(tuple(operator.attend(q, k, v, execution)), (score @ v, score.sum(-1)), rtol=1e-6, atol=1e-6)
+    assert_close(
+        tuple(operator.attend(q, k, v, execution)), (score @ v, score.sum(-1)), rtol=1e-6, atol=1e-6
+    )
 
 
 def test_signed_factors_are_refused_on_large_graphs() -> None:
@@ -71,7 +75,8 @@ def test_other_graphs_are_refused() -> None:
     mask = Kronecker(ToeplitzMask((2, 2)), CausalMask(length=3))
     for call in (mask, mask.prepare):
         with pytest.raises(
-            ValueError, match=r"`topology` must be of graphs of 2 x 2 x 3 = 12 nodes each.*graphs of \[4\] nodes"
+            ValueError,
+            match=r"`topology` must be of graphs of 2 x 2 x 3 = 12 nodes each.*graphs of \[4\] nodes",
         ):
             call(of_sizes(4))
     pair = Topology(NONE, 2)
@@ -82,14 +87,22 @@ def test_other_graphs_are_refused() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match=r"`graphs` must be given a topology for GlobalMask\(\)"):
         Kronecker(ToeplitzMask(2), GlobalMask())
-    with pytest.raises(TypeError, match="`graphs` must be a topology for each mask, or None, got int"):
+    with pytest.raises(
+        TypeError, match="`graphs` must be a topology for each mask, or None, got int"
+    ):
         Kronecker(GlobalMask(), GlobalMask(), graphs=(3, 4))
     with pytest.raises(TypeError, match="`graphs` must be two topologies"):
         Kronecker(GlobalMask(), GlobalMask(), graphs=Topology(NONE, 2))
-    with pytest.raises(ValueError, match="`a, b` must be of the same number of heads, or one, got heads"):
+    with pytest.raises(
+        ValueError, match="`a, b` must be of the same number of heads, or one, got heads"
+    ):
         Kronecker(ToeplitzMask(2, heads=2), ToeplitzMask(2, heads=3))
-    with pytest.raises(ValueError, match="`a, b` must be of the same number of heads, or one, got heads"):
-        KroneckerOperator(Topology(NONE, 4), *(ToeplitzMask(2, heads=h)(Topology(NONE, 2)) for h in (2, 3)))
+    with pytest.raises(
+        ValueError, match="`a, b` must be of the same number of heads, or one, got heads"
+    ):
+        KroneckerOperator(
+            Topology(NONE, 4), *(ToeplitzMask(2, heads=h)(Topology(NONE, 2)) for h in (2, 3))
+        )
     with pytest.raises(TypeError, match="`b` must be a mask"):
         Kronecker(ToeplitzMask(2), ToeplitzMask(2)(Topology(NONE, 2)))
 
@@ -103,4 +116,7 @@ def test_a_factor_that_does_not_fit_its_mask_is_refused() -> None:
 
 def test_what_it_prints() -> None:
     mask = Kronecker(CausalMask(length=2), ToeplitzMask(3))
-    assert str(mask) == "Kronecker(CausalMask(decay=None, length=2), ToeplitzMask((3,), heads=1)): O(N + N log N) per column"
+    assert (
+        str(mask)
+        == "Kronecker(CausalMask(decay=None, length=2), ToeplitzMask((3,), heads=1)): O(N + N log N) per column"
+    )

@@ -14,7 +14,15 @@ from torch_geometric.data import Batch, Data
 
 from graphmask import Topology, attention, reference
 from graphmask.features import EluPlusOne
-from graphmask.masks import Diffusion, Free, GRFMask, NonNegative, StitchedMask, TopologicalMask, WalkMask
+from graphmask.masks import (
+    Diffusion,
+    Free,
+    GRFMask,
+    NonNegative,
+    StitchedMask,
+    TopologicalMask,
+    WalkMask,
+)
 from graphmask.testing import assert_gradients, assert_unbiased, example_topologies
 from graphmask.transforms import AddWalks
 from graphmask.walks import IIDWalks, ResampledWalks, WalkSampler
@@ -24,12 +32,18 @@ EXACT = ResampledWalks(budget=64, hops=4)
 Make = Callable[..., TopologicalMask]
 
 KINDS: dict[str, Make] = {
-    "walk": lambda hops, heads=1, coefficients=Free, **options: WalkMask(hops, heads, coefficients, **options),
+    "walk": lambda hops, heads=1, coefficients=Free, **options: WalkMask(
+        hops, heads, coefficients, **options
+    ),
     "symmetrized": lambda hops, heads=1, coefficients=Free, **options: WalkMask(
         hops, heads, coefficients, symmetrize=True, **options
     ),
-    "grf": lambda hops, heads=1, coefficients=Free, **options: GRFMask(hops, heads, coefficients, **options),
-    "stitched": lambda hops, heads=1, coefficients=Free, **options: StitchedMask(2, hops, heads, coefficients, **options),
+    "grf": lambda hops, heads=1, coefficients=Free, **options: GRFMask(
+        hops, heads, coefficients, **options
+    ),
+    "stitched": lambda hops, heads=1, coefficients=Free, **options: StitchedMask(
+        2, hops, heads, coefficients, **options
+    ),
 }
 every_kind = pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
 
@@ -56,7 +70,9 @@ def graph() -> Topology:
 
 
 def adjacency(topology: Topology, normalization: str | None = "sym") -> Tensor:
-    return reference.adjacency(topology.edge_index, topology.num_nodes, topology.edge_weight, normalization)
+    return reference.adjacency(
+        topology.edge_index, topology.num_nodes, topology.edge_weight, normalization
+    )
 
 
 @pytest.mark.parametrize("name", ["weighted", "directed", "signed", "multigraph", "ragged"])
@@ -84,7 +100,10 @@ def test_masks_on_independent_walks_are_unbiased(make: Make) -> None:
     edges = torch.randint(6, (2, 20), generator=generator(0))
     topology = Topology(edges, 7, torch.linspace(-1, 2, 20))
     mask = cases.scrambled(make(3, sampler=cases.random_walks(3)))
-    drawn = [mask(redrawn(topology, mask.sampler, mask.num_sets, seed)).to_dense().detach() for seed in range(200)]
+    drawn = [
+        mask(redrawn(topology, mask.sampler, mask.num_sets, seed)).to_dense().detach()
+        for seed in range(200)
+    ]
     assert_unbiased(torch.stack(drawn), mask.target(topology).to_dense().detach(), repr(mask))
 
 
@@ -94,8 +113,12 @@ def test_the_target_is_that_of_the_walks(make: Make, drawn_with: str | None) -> 
     """Whatever the mask's own sampler would have drawn."""
     topology = example_topologies()["directed"]
     mask = cases.scrambled(make(3, 2, sampler=ResampledWalks(hops=3)))
-    walked = redrawn(topology, ResampledWalks(64, 3, normalization=drawn_with), mask.num_sets, seed=0)
-    assert_close(mask.target(walked).to_dense(), dense_target(mask, adjacency(topology, drawn_with)))
+    walked = redrawn(
+        topology, ResampledWalks(64, 3, normalization=drawn_with), mask.num_sets, seed=0
+    )
+    assert_close(
+        mask.target(walked).to_dense(), dense_target(mask, adjacency(topology, drawn_with))
+    )
     assert_close(mask(walked).to_dense(), mask.target(walked).to_dense())
 
 
@@ -113,7 +136,9 @@ def test_the_target_is_that_of_stored_walks(make: Make) -> None:
 def test_walks_of_unknown_origin_leave_the_target_to_the_sampler(make: Make) -> None:
     mask = make(2, sampler=ResampledWalks(hops=2, normalization="rw"))
     walked = redrawn(graph(), ResampledWalks(64, 2, normalization="sym"), mask.num_sets, seed=0)
-    unknown = graph().with_walks(*(replace(walks, normalization="unknown") for walks in walked.walk_sets))
+    unknown = graph().with_walks(
+        *(replace(walks, normalization="unknown") for walks in walked.walk_sets)
+    )
     assert_close(mask.target(unknown).to_dense(), dense_target(mask, adjacency(graph(), "rw")))
     assert_close(mask.target(walked).to_dense(), dense_target(mask, adjacency(graph(), "sym")))
 
@@ -153,7 +178,9 @@ def test_longer_walks_serve_shorter_masks(make: Make) -> None:
 
 @every_kind
 def test_signs_are_known_from_coefficients_and_walks(make: Make) -> None:
-    positive, negative = (redrawn(example_topologies()[name], EXACT, 4, seed=0) for name in ("weighted", "signed"))
+    positive, negative = (
+        redrawn(example_topologies()[name], EXACT, 4, seed=0) for name in ("weighted", "signed")
+    )
     assert make(2, coefficients=NonNegative)(positive).nonnegative
     assert make(2, coefficients=NonNegative).target(positive).nonnegative
     for mask, topology in ((make(2, coefficients=NonNegative), negative), (make(2), positive)):
@@ -171,7 +198,9 @@ def test_derivatives_by_the_weights_of_walks(make: Make) -> None:
 
     def reweighted(weights: Tensor) -> Topology:
         parts = weights.split([walks.nnz for walks in sets])
-        return graph().with_walks(*(replace(walks, weight=part) for walks, part in zip(sets, parts, strict=True)))
+        return graph().with_walks(
+            *(replace(walks, weight=part) for walks, part in zip(sets, parts, strict=True))
+        )
 
     def out(weights: Tensor) -> Tensor:
         return attention(q, q, q, mask(reweighted(weights)), EluPlusOne())
@@ -192,15 +221,33 @@ def with_gradient() -> Topology:
 
 
 def mixed() -> Topology:
-    return graph().with_walks(*(ResampledWalks(hops=2, normalization=each)(graph()) for each in ("rw", None)))
+    return graph().with_walks(
+        *(ResampledWalks(hops=2, normalization=each)(graph()) for each in ("rw", None))
+    )
 
 
 REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: WalkMask(2)(graph()), ValueError, r"`topology` must be with 1 set\(s\) of walks"),
-    (lambda: GRFMask(2)(redrawn(graph(), EXACT, 1, 0)), ValueError, r"`topology` must be with 2 set\(s\) of walks"),
-    (lambda: StitchedMask(3, 2)(redrawn(graph(), EXACT, 5, 0)), ValueError, r"`topology` must be with 6 set\(s\) of walks"),
-    (lambda: GRFMask(2).prepare(redrawn(graph(), EXACT, 1, 0)), ValueError, r"`topology` must be with 2 set\(s\) of walks"),
-    (lambda: WalkMask(5)(redrawn(graph(), EXACT, 1, 0)), ValueError, "walks of at least 5 hops.*num_hops=4"),
+    (
+        lambda: GRFMask(2)(redrawn(graph(), EXACT, 1, 0)),
+        ValueError,
+        r"`topology` must be with 2 set\(s\) of walks",
+    ),
+    (
+        lambda: StitchedMask(3, 2)(redrawn(graph(), EXACT, 5, 0)),
+        ValueError,
+        r"`topology` must be with 6 set\(s\) of walks",
+    ),
+    (
+        lambda: GRFMask(2).prepare(redrawn(graph(), EXACT, 1, 0)),
+        ValueError,
+        r"`topology` must be with 2 set\(s\) of walks",
+    ),
+    (
+        lambda: WalkMask(5)(redrawn(graph(), EXACT, 1, 0)),
+        ValueError,
+        "walks of at least 5 hops.*num_hops=4",
+    ),
     (lambda: GRFMask(5)(redrawn(graph(), EXACT, 2, 0)), ValueError, "walks of at least 5 hops"),
     (lambda: WalkMask(5, sampler=EXACT), ValueError, "`sampler` must be of at least 5 hops"),
     (lambda: WalkMask(sampler=3), TypeError, "`sampler` must be a WalkSampler"),
@@ -210,16 +257,34 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: GRFMask(hops=1.0), TypeError, "`hops`"),
     (lambda: StitchedMask(degree=0), ValueError, "`degree` must be at least 1, got 0"),
     (lambda: StitchedMask(degree=1.5), TypeError, "`degree`"),
-    (lambda: GRFMask(2, f=Diffusion, alpha=Diffusion), ValueError, "`f, alpha` must be given one at most"),
-    (lambda: StitchedMask(f=Diffusion, alpha=Diffusion), ValueError, "`f, alpha` must be given one at most"),
-    (lambda: GRFMask(2)(mixed()), ValueError, r"`topology` must be with walks of one normalisation, got \['None', 'rw'\]"),
+    (
+        lambda: GRFMask(2, f=Diffusion, alpha=Diffusion),
+        ValueError,
+        "`f, alpha` must be given one at most",
+    ),
+    (
+        lambda: StitchedMask(f=Diffusion, alpha=Diffusion),
+        ValueError,
+        "`f, alpha` must be given one at most",
+    ),
+    (
+        lambda: GRFMask(2)(mixed()),
+        ValueError,
+        r"`topology` must be with walks of one normalisation, got \['None', 'rw'\]",
+    ),
     (lambda: GRFMask(2).target(mixed()), ValueError, "walks of one normalisation"),
-    (lambda: WalkMask(2).prepare(with_gradient()), ValueError, "`edge_weight` must be without gradient"),
+    (
+        lambda: WalkMask(2).prepare(with_gradient()),
+        ValueError,
+        "`edge_weight` must be without gradient",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("call", "error", "expected"), REFUSED)
-def test_what_does_not_fit_is_refused(call: Callable[[], object], error: type[Exception], expected: str) -> None:
+def test_what_does_not_fit_is_refused(
+    call: Callable[[], object], error: type[Exception], expected: str
+) -> None:
     with pytest.raises(error, match=expected):
         call()
 

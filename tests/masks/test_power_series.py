@@ -36,7 +36,9 @@ def test_nodes_of_no_weight_have_finite_gradients(normalization: str) -> None:
     attention(q, q, torch.eye(6).unsqueeze(1), mask(topology)).square().sum().backward()
     assert weight.grad.isfinite().all()
     alone = torch.autograd.grad((mask(topology) @ torch.eye(6)).square().sum(), weight)[0]
-    dense = reference.power_series(reference.adjacency(EDGES, 6, weight, normalization), mask.alpha())
+    dense = reference.power_series(
+        reference.adjacency(EDGES, 6, weight, normalization), mask.alpha()
+    )
     assert_close(alone[:3], torch.autograd.grad(dense.square().sum(), weight)[0][:3])
 
 

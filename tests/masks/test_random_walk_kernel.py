@@ -13,7 +13,13 @@ from graphmask.walks import FixedLength, IIDWalks, ResampledWalks, Walks
 
 def grid(n: int) -> Topology:
     node = torch.arange(n * n).reshape(n, n)
-    ends = torch.cat([torch.stack([node[:, :-1], node[:, 1:]]).flatten(1), torch.stack([node[:-1], node[1:]]).flatten(1)], 1)
+    ends = torch.cat(
+        [
+            torch.stack([node[:, :-1], node[:, 1:]]).flatten(1),
+            torch.stack([node[:-1], node[1:]]).flatten(1),
+        ],
+        1,
+    )
     return Topology(torch.cat([ends, ends.flip(0)], 1), n * n)
 
 
@@ -22,7 +28,10 @@ def dense(mask: RandomWalkKernelMask, topology: Topology) -> Tensor:
 
 
 def test_counts_of_walks_by_hand() -> None:
-    """Published: f counts visits of n walks of fixed length, over n; here of walks that are written down."""
+    """Published: f counts visits of n walks of fixed length, over n.
+
+    Here of walks that are written down.
+    """
     # From node 0: paths 0-1-0 and 0-1-2. From node 1: 1-0-1 twice. From node 2: 2-1-0 and 2-1-2.
     visits = torch.tensor([[3.0, 2.0, 1.0], [2.0, 4.0, 0.0], [1.0, 2.0, 3.0]]) / 2
     at_hop = [
@@ -41,7 +50,9 @@ def test_counts_of_walks_by_hand() -> None:
 
 
 def test_independent_walks_of_fixed_length_count_visits() -> None:
-    walks = IIDWalks(7, hops=4, normalization="rw", length_law=FixedLength(4))(grid(4), torch.Generator().manual_seed(0))
+    walks = IIDWalks(7, hops=4, normalization="rw", length_law=FixedLength(4))(
+        grid(4), torch.Generator().manual_seed(0)
+    )
     assert_close(walks.to_dense().sum((0, 2)), torch.full((16,), 5.0))
     counts = walks.to_dense() * 7
     assert_close(counts, counts.round())
@@ -53,7 +64,9 @@ def test_where_balls_fit_the_budget_it_is_exact() -> None:
 
 
 def test_the_diagonal_is_one_and_the_mask_positive_semi_definite() -> None:
-    mask = RandomWalkKernelMask(hops=3, sampler=ResampledWalks(budget=2, hops=3, normalization="rw"))
+    mask = RandomWalkKernelMask(
+        hops=3, sampler=ResampledWalks(budget=2, hops=3, normalization="rw")
+    )
     M = dense(mask, example_topologies()["ragged"])[0]
     assert_close(M.diagonal(), torch.ones(23))
     assert torch.linalg.eigvalsh(M).min() > -1e-12
@@ -76,7 +89,9 @@ def test_isolated_nodes_see_themselves() -> None:
 
 
 def test_a_node_without_visits_has_a_row_of_zeros_and_finite_gradients() -> None:
-    walks = Walks(torch.tensor([0]), torch.tensor([0]), torch.tensor([0]), torch.ones(1), 2, 1, "rw")
+    walks = Walks(
+        torch.tensor([0]), torch.tensor([0]), torch.tensor([0]), torch.ones(1), 2, 1, "rw"
+    )
     topology = Topology(torch.empty(2, 0, dtype=torch.long), 2).with_walks(walks)
     mask = RandomWalkKernelMask(hops=1, alpha=NonNegative)
     M = mask(topology) @ torch.eye(2)

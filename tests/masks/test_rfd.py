@@ -20,7 +20,12 @@ from graphmask.testing.graphs import cast, remade
 from graphmask.transforms import RadiusGraph
 
 NONE = torch.empty(2, 0, dtype=torch.long)
-EDGES = [GaussianEdges(0.4), BoxEdges(0.3), BoxEdges(0.3, softness=0.1), BoxEdges(0.3, softness=1.0)]
+EDGES = [
+    GaussianEdges(0.4),
+    BoxEdges(0.3),
+    BoxEdges(0.3, softness=0.1),
+    BoxEdges(0.3, softness=1.0),
+]
 
 
 def cloud(n: int, dim: int = 3, **options: object) -> Topology:
@@ -31,7 +36,10 @@ def cloud(n: int, dim: int = 3, **options: object) -> Topology:
 def estimates(edges: EdgeFunction, pos: Tensor, count: int, draws: int) -> Tensor:
     generator = torch.Generator().manual_seed(1)
     return torch.stack(
-        [reference.wave_adjacency(pos, *edges.draw(count, pos.shape[1], generator)).unsqueeze(0) for _ in range(draws)]
+        [
+            reference.wave_adjacency(pos, *edges.draw(count, pos.shape[1], generator)).unsqueeze(0)
+            for _ in range(draws)
+        ]
     )
 
 
@@ -59,7 +67,9 @@ def test_edge_functions_known_by_hand() -> None:
 
 
 def test_weights_of_the_box_are_bounded() -> None:
-    frequency, weight = BoxEdges(0.1, softness=0.25).draw(100_000, 1, torch.Generator().manual_seed(0))
+    frequency, weight = BoxEdges(0.1, softness=0.25).draw(
+        100_000, 1, torch.Generator().manual_seed(0)
+    )
     assert weight.abs().max() < 2 * (2 + math.log(4)) / math.pi
     assert frequency.isfinite().all()
 
@@ -84,7 +94,11 @@ def test_the_estimate_comes_to_the_target() -> None:
     topology, errors = cloud(40), []
     for m in (8, 128):
         mask = RFDMask(num_features=m, epsilon=0.3, scale=3.0)
-        target, generator, total = mask.target(topology).to_dense(), torch.Generator().manual_seed(2), 0.0
+        target, generator, total = (
+            mask.target(topology).to_dense(),
+            torch.Generator().manual_seed(2),
+            0.0,
+        )
         for _ in range(20):
             mask.redraw(generator)
             total += float((mask(topology).to_dense() - target).detach().square().sum())
@@ -165,7 +179,10 @@ def test_redrawing() -> None:
 REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: RFDMask()(Topology(NONE, 3)), "`topology` must be with positions.*pos=None"),
     (lambda: (RFDMask() + GlobalMask())(Topology(NONE, 3)), "`topology` must be with positions"),
-    (lambda: RFDMask(dim=2)(cloud(3)), r"`topology` must be with positions of dimension 2.*\[3, 3\]"),
+    (
+        lambda: RFDMask(dim=2)(cloud(3)),
+        r"`topology` must be with positions of dimension 2.*\[3, 3\]",
+    ),
     (lambda: RFDMask().target(cloud(3, dim=2)), "`topology` must be with positions of dimension 3"),
     (lambda: RFDMask(epsilon=0.0), "`epsilon` must be above 0"),
     (lambda: RFDMask(epsilon=-1.0), "`epsilon` must be in"),

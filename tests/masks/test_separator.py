@@ -27,16 +27,29 @@ def exact_lengths(topology: gm.Topology) -> Tensor:
 def torus(n: int) -> gm.Topology:
     """A grid of n x n nodes on a torus: no separator of one level leaves two sides."""
     node = torch.arange(n * n).reshape(n, n)
-    sides = torch.cat([torch.stack([node.flatten(), node.roll(1, axis).flatten()]) for axis in (0, 1)], 1)
-    length = torch.rand(sides.shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 0.1
+    sides = torch.cat(
+        [torch.stack([node.flatten(), node.roll(1, axis).flatten()]) for axis in (0, 1)], 1
+    )
+    length = (
+        torch.rand(sides.shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        + 0.1
+    )
     return gm.Topology(torch.cat([sides, sides.flip(0)], 1), n * n, torch.cat([length, length]))
 
 
-GRAPHS = {"grid": grid(17, 23), "torus": torus(19), "long": grid(3, 120), "hub": example_topologies()["weighted"]}
+GRAPHS = {
+    "grid": grid(17, 23),
+    "torus": torus(19),
+    "long": grid(3, 120),
+    "hub": example_topologies()["weighted"],
+}
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-@pytest.mark.parametrize(("tolerance", "resolution"), [(0.0, 0.0), (0.1, 0.0), (0.5, 0.0), (0.9, 0.0), (0.0, 0.4), (0.3, 0.2)])
+@pytest.mark.parametrize(
+    ("tolerance", "resolution"),
+    [(0.0, 0.0), (0.1, 0.0), (0.5, 0.0), (0.9, 0.0), (0.0, 0.4), (0.3, 0.2)],
+)
 def test_used_distances_keep_their_bounds(name: str, tolerance: float, resolution: float) -> None:
     topology = GRAPHS[name]
     operator = SeparatorMask(tolerance=tolerance, resolution=resolution, leaf_size=4)(topology)
@@ -53,14 +66,19 @@ def test_used_distances_keep_their_bounds(name: str, tolerance: float, resolutio
 
 def test_distances_within_leaves_are_exact() -> None:
     topology = GRAPHS["grid"]
-    assert_close(SeparatorMask(leaf_size=topology.num_nodes)(topology).distances(), exact_lengths(topology))
+    assert_close(
+        SeparatorMask(leaf_size=topology.num_nodes)(topology).distances(), exact_lengths(topology)
+    )
 
 
 def test_distances_are_those_of_networkx() -> None:
     topology = grid(6, 7)
     graph = nx.Graph()
     graph.add_weighted_edges_from(
-        (*pair, length) for pair, length in zip(topology.edge_index.mT.tolist(), topology.edge_weight.tolist(), strict=True)
+        (*pair, length)
+        for pair, length in zip(
+            topology.edge_index.mT.tolist(), topology.edge_weight.tolist(), strict=True
+        )
     )
     operator = SeparatorMask(tolerance=0.0, leaf_size=3)(topology)
     value = operator @ torch.eye(42, dtype=torch.float64)
@@ -111,7 +129,9 @@ def test_it_is_compiled_as_one_graph() -> None:
 
 def test_parallel_edges_are_as_long_as_the_shortest_and_loops_do_not_count() -> None:
     edges = torch.tensor([[0, 1, 0, 1, 0], [1, 0, 1, 0, 0]])
-    used = SeparatorMask()(gm.Topology(edges, 2, torch.tensor([3.0, 3.0, 2.0, 2.0, 7.0]))).distances()
+    used = SeparatorMask()(
+        gm.Topology(edges, 2, torch.tensor([3.0, 3.0, 2.0, 2.0, 7.0]))
+    ).distances()
     assert used.tolist() == [[0.0, 2.0], [2.0, 0.0]]
 
 
@@ -128,7 +148,9 @@ def test_edges_of_no_length_join_nodes() -> None:
         ([[0, 1], [1, 0]], [-1.0, -1.0], "`edge_weight` must be non-negative"),
     ],
 )
-def test_what_has_no_distance_is_refused(edges: list[list[int]], length: list[float], message: str) -> None:
+def test_what_has_no_distance_is_refused(
+    edges: list[list[int]], length: list[float], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         SeparatorMask()(gm.Topology(torch.tensor(edges), 2, torch.tensor(length)))
 
@@ -144,7 +166,9 @@ def test_graphs_without_small_separators_are_refused_rather_than_stored() -> Non
     pairs = torch.combinations(torch.arange(40)).mT
     clique = gm.Topology(torch.cat([pairs, pairs.flip(0)], 1), 40)
     assert SeparatorMask(leaf_size=8)(clique).cost == 1600
-    with pytest.raises(ValueError, match=r"`max_entries` must be at least .* got 1000, of 1600 or more"):
+    with pytest.raises(
+        ValueError, match=r"`max_entries` must be at least .* got 1000, of 1600 or more"
+    ):
         SeparatorMask(leaf_size=8, max_entries=1000)(clique)
 
 
@@ -158,7 +182,8 @@ def test_hubs_separate_what_they_join() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("tolerance", 1.0), ("tolerance", -0.1), ("resolution", -1.0), ("leaf_size", 0), ("heads", 0)]
+    ("name", "value"),
+    [("tolerance", 1.0), ("tolerance", -0.1), ("resolution", -1.0), ("leaf_size", 0), ("heads", 0)],
 )
 def test_bad_arguments_are_refused_by_name(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"`{name}` must be"):

@@ -51,7 +51,9 @@ def test_hubs_are_refused_before_their_balls_are_stored() -> None:
     spokes = torch.stack([torch.zeros(n - 1, dtype=torch.long), torch.arange(1, n)])
     star = gm.Topology(torch.cat([spokes, spokes.flip(0)], 1), n)
     assert grow_balls(star, 1, 3 * n).pattern.nnz == 3 * n - 2
-    with pytest.raises(ValueError, match=r"`max_entries` must be at least the pairs .* got 30000, passed at hop 2"):
+    with pytest.raises(
+        ValueError, match=r"`max_entries` must be at least the pairs .* got 30000, passed at hop 2"
+    ):
         ShortestPathMask(2, max_entries=30_000)(star)
 
 
@@ -61,7 +63,10 @@ def test_rows_are_halved_until_their_work_fits(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("graphmask.masks._balls._WORK", 40)
     monkeypatch.setattr("graphmask.masks._balls._ROWS", 64)
     halved = grow_balls(topology, 3, 10**6)
-    assert_close((halved.pattern.rowptr, halved.pattern.col, halved.hop), (whole.pattern.rowptr, whole.pattern.col, whole.hop))
+    assert_close(
+        (halved.pattern.rowptr, halved.pattern.col, halved.hop),
+        (whole.pattern.rowptr, whole.pattern.col, whole.hop),
+    )
 
 
 def test_softmax_on_balls_is_softmax_with_a_bias_per_hop() -> None:

@@ -26,8 +26,12 @@ def test_degree_one_is_graph_random_features() -> None:
         grf = GRFMask(3, 2, sampler=cases.random_walks(3), **coefficients)
         topology = grf.prepare(graph())
         assert_close(stitched(topology).to_dense(), grf(topology).to_dense(), rtol=0, atol=0)
-        assert_close(stitched(stitched.prepare(graph())).to_dense(), grf(topology).to_dense(), rtol=0, atol=0)
-        assert_close(stitched.target(graph()).to_dense(), grf.target(graph()).to_dense(), rtol=0, atol=0)
+        assert_close(
+            stitched(stitched.prepare(graph())).to_dense(), grf(topology).to_dense(), rtol=0, atol=0
+        )
+        assert_close(
+            stitched.target(graph()).to_dense(), grf.target(graph()).to_dense(), rtol=0, atol=0
+        )
 
 
 @pytest.mark.parametrize("degree", [1, 2, 3])
@@ -69,4 +73,7 @@ def test_the_kernel_knows_its_degree() -> None:
 
 def test_repr() -> None:
     assert repr(StitchedMask(2, 3, 4)) == "StitchedMask(degree=2, hops=3, heads=4, f=NonNegative)"
-    assert repr(StitchedMask(alpha=Diffusion)) == "StitchedMask(degree=2, hops=4, heads=1, alpha=Diffusion)"
+    assert (
+        repr(StitchedMask(alpha=Diffusion))
+        == "StitchedMask(degree=2, hops=4, heads=1, alpha=Diffusion)"
+    )

@@ -16,7 +16,11 @@ NONE = torch.empty(2, 0, dtype=torch.long)
 def test_a_line_by_hand() -> None:
     mask = ToeplitzMask(3, signed=True)
     mask.raw.data = torch.tensor([[-2.0, -1.0, 0.0, 1.0, 2.0]])
-    assert_close(mask(Topology(NONE, 3)).to_dense()[0], torch.tensor([[0.0, -1, -2], [1, 0, -1], [2, 1, 0]]), check_dtype=False)
+    assert_close(
+        mask(Topology(NONE, 3)).to_dense()[0],
+        torch.tensor([[0.0, -1, -2], [1, 0, -1], [2, 1, 0]]),
+        check_dtype=False,
+    )
 
 
 def test_a_plane_by_hand() -> None:
@@ -50,7 +54,9 @@ def test_it_starts_at_ones_and_the_class_token_sees_all() -> None:
 
 
 @pytest.mark.parametrize("shape", [(50_000,), (173, 211), (31, 29, 37)], ids=str)
-def test_a_large_grid_in_single_precision(shape: tuple[int, ...], generator: torch.Generator) -> None:
+def test_a_large_grid_in_single_precision(
+    shape: tuple[int, ...], generator: torch.Generator
+) -> None:
     """Rows of the product against sums over rows of the definition, on lengths with large prime factors."""
     mask = ToeplitzMask(shape).float()
     mask.raw.data.copy_(torch.rand(mask.raw.shape, generator=generator))
@@ -78,18 +84,24 @@ def test_work_grows_as_the_nodes_do() -> None:
 @pytest.mark.parametrize("class_token", [False, True])
 def test_all_ways_to_sum(execution: object, class_token: bool, generator: torch.Generator) -> None:
     topology = of_sizes(*[6 + class_token] * 3)
-    operator = ToeplitzOperator(topology, (2, 3), torch.rand(2, 3, 5, generator=generator), True, class_token)
+    operator = ToeplitzOperator(
+        topology, (2, 3), torch.rand(2, 3, 5, generator=generator), True, class_token
+    )
     q, k, v = (torch.rand(2, topology.num_nodes, 4, generator=generator) for _ in range(3))
     score = operator.to_dense() * (q @ k.mT)
     assert_close(tuple(operator.attend(q, k, v, execution)), (score @ v, score.sum(-1)))
 
 
-def test_many_small_grids_in_slices(monkeypatch: pytest.MonkeyPatch, generator: torch.Generator) -> None:
+def test_many_small_grids_in_slices(
+    monkeypatch: pytest.MonkeyPatch, generator: torch.Generator
+) -> None:
     mask, topology = ToeplitzMask((2, 2)), of_sizes(*[4] * 9)
     q, k, v = (torch.rand(36, 1, 3, generator=generator).requires_grad_() for _ in range(3))
 
     def slopes() -> tuple[torch.Tensor, ...]:
-        return torch.autograd.grad(attention(q, k, v, mask(topology)).square().sum(), (q, k, v, mask.raw))
+        return torch.autograd.grad(
+            attention(q, k, v, mask(topology)).square().sum(), (q, k, v, mask.raw)
+        )
 
     expected = slopes()
     monkeypatch.setattr("graphmask.operators._blockwise.BLOCK_MEMORY", 16 * 8 * 2)
@@ -112,7 +124,11 @@ REFUSED = [
     ({"shape": (2, 0)}, ValueError, "`shape` must be at least 1"),
     ({"shape": (2, 1.5)}, TypeError, "`shape` must be an integer"),
     ({"shape": "44"}, TypeError, "`shape` must be the lengths of the axes of a grid"),
-    ({"shape": 3, "shared": "length"}, ValueError, "`shared` must be 'distance' or None, got length"),
+    (
+        {"shape": 3, "shared": "length"},
+        ValueError,
+        "`shared` must be 'distance' or None, got length",
+    ),
 ]
 
 
@@ -127,7 +143,8 @@ def test_other_graphs_are_refused(sizes: tuple[int, ...]) -> None:
     topology = of_sizes(*sizes) if sizes else Topology(NONE, 0)
     for call in (ToeplitzMask((2, 3)), ToeplitzMask((2, 3)).prepare):
         with pytest.raises(
-            ValueError, match=r"`topology` must be of graphs of 2 x 3 = 6 nodes each, as `shape` says, got graphs"
+            ValueError,
+            match=r"`topology` must be of graphs of 2 x 3 = 6 nodes each, as `shape` says, got graphs",
         ):
             call(topology)
     with pytest.raises(ValueError, match=r"2 x 3 \+ 1 = 7 nodes each"):
@@ -141,4 +158,7 @@ def test_values_of_another_shape_are_refused() -> None:
 
 def test_what_it_prints() -> None:
     mask = ToeplitzMask((2, 3), heads=2, shared="distance", class_token=True)
-    assert str(mask) == "ToeplitzMask((2, 3), heads=2, shared='distance', class_token=True): O(N log N) per column"
+    assert (
+        str(mask)
+        == "ToeplitzMask((2, 3), heads=2, shared='distance', class_token=True): O(N log N) per column"
+    )

@@ -14,13 +14,23 @@ from torch.testing import assert_close
 
 import graphmask as gm
 from graphmask.kernels import forest
-from graphmask.masks import ExponentialDistance, Free, PolynomialExponentialDistance, TableDistance, TreeDistanceMask
+from graphmask.masks import (
+    ExponentialDistance,
+    Free,
+    PolynomialExponentialDistance,
+    TableDistance,
+    TreeDistanceMask,
+)
 from graphmask.operators import _centroids, _tree_products
 from graphmask.testing import assert_gradients
 from graphmask.testing.graphs import remade
 
 PATH = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
-FUNCTIONS = [ExponentialDistance, partial(PolynomialExponentialDistance, 2), partial(TableDistance, 4000)]
+FUNCTIONS = [
+    ExponentialDistance,
+    partial(PolynomialExponentialDistance, 2),
+    partial(TableDistance, 4000),
+]
 
 
 @pytest.fixture(params=["compiled", "by steps"])
@@ -48,7 +58,9 @@ GRAPHS = {
     "caterpillar": trees.caterpillar(40, 6),
     "random": nx.random_labeled_tree(300, seed=1),
     "binary": nx.balanced_tree(2, 7),
-    "forest": nx.disjoint_union(nx.random_labeled_tree(200, seed=2), nx.disjoint_union(nx.path_graph(90), nx.empty_graph(3))),
+    "forest": nx.disjoint_union(
+        nx.random_labeled_tree(200, seed=2), nx.disjoint_union(nx.path_graph(90), nx.empty_graph(3))
+    ),
 }
 
 
@@ -64,19 +76,25 @@ def test_products_are_those_of_distances_by_networkx(name: str, function: Any) -
     operator = mask.double()(gm.Topology(edges_of(graph), len(graph)))
     assert_close(operator @ x, dense @ x)
     single = mask.float()(gm.Topology(edges_of(graph), len(graph)))
-    assert_close((single @ x.float()).double(), dense @ x, rtol=1e-4, atol=1e-4 * dense.max().item())
+    assert_close(
+        (single @ x.float()).double(), dense @ x, rtol=1e-4, atol=1e-4 * dense.max().item()
+    )
 
 
 @pytest.mark.parametrize(("block", "width"), [(1, 1), (1, 4), (3, 64), (64, 1), (2, 512)])
 @pytest.mark.parametrize("name", ["random", "caterpillar", "forest", "ragged", "star"])
-def test_tables_are_the_same_by_any_decomposition(name: str, block: int, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tables_are_the_same_by_any_decomposition(
+    name: str, block: int, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(_centroids, "_BLOCK", block)
     monkeypatch.setattr(_tree_products, "_WIDEST", width)
     monkeypatch.setattr(_tree_products, "_MEMORY", 1)
     monkeypatch.setattr(_tree_products, "_COLUMNS", 1)
     topology = remade(trees.trees()[name])
     mask = trees.tree_mask(partial(TableDistance, 11, unit=0.5, values=Free)).double()
-    x = torch.randn(2, topology.num_nodes, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = torch.randn(
+        2, topology.num_nodes, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     assert_close(mask(topology) @ x, cases.mask_reference(mask, topology) @ x)
     assert_gradients(lambda x: mask(topology) @ x, x, module=mask)
 
@@ -87,13 +105,17 @@ def test_tables_are_the_same_by_any_decomposition(name: str, block: int, width: 
 def test_derivatives_by_the_lengths(function: Any, name: str) -> None:
     topology, mask = trees.trees()[name], trees.tree_mask(function).double()
     i, j = topology.edge_index
-    x = torch.randn(topology.num_nodes, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = torch.randn(
+        topology.num_nodes, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     edge = torch.unique(torch.minimum(i, j) * 100 + torch.maximum(i, j), return_inverse=True)[1]
 
     def product(length: Tensor) -> Tensor:
         return mask(remade(topology, edge_weight=length.square()[edge])) @ x
 
-    assert_gradients(product, torch.linspace(0.5, 1.5, int(edge.max()) + 1, dtype=torch.float64), module=mask)
+    assert_gradients(
+        product, torch.linspace(0.5, 1.5, int(edge.max()) + 1, dtype=torch.float64), module=mask
+    )
 
 
 def test_values_known_by_hand() -> None:
@@ -106,7 +128,10 @@ def test_values_known_by_hand() -> None:
     h = PolynomialExponentialDistance(degree=1, slope=np.log(2.0), coefficients=Free)
     h.coefficients.value.data.copy_(torch.tensor([[8.0, 32.0]]))
     # (8 + 32 d) / 2^d is 8, 18, 13 and 5.25 at 0, 2, 3 and 5
-    assert_close(TreeDistanceMask(h)(topology) @ x, torch.tensor([[8 + 36 + 15.75, 18 + 16 + 39, 5.25 + 26 + 24, 32.0]]))
+    assert_close(
+        TreeDistanceMask(h)(topology) @ x,
+        torch.tensor([[8 + 36 + 15.75, 18 + 16 + 39, 5.25 + 26 + 24, 32.0]]),
+    )
 
 
 @pytest.mark.usefixtures("_passes")
@@ -119,19 +144,26 @@ def test_long_paths_in_single_precision() -> None:
     one = torch.zeros(n, 1, dtype=torch.float32).index_fill(0, torch.tensor([7]), 1)
     expected = torch.exp(-(torch.arange(n, dtype=torch.float32) - 7).abs())
     assert_close((mask(topology) @ one).flatten(), expected, rtol=1e-5, atol=1e-38)
-    q = torch.rand(n, 1, 4, dtype=torch.float32, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    q = torch.rand(
+        n, 1, 4, dtype=torch.float32, generator=torch.Generator().manual_seed(0)
+    ).requires_grad_()
     gm.attention(q, q, q, mask(topology)).square().sum().backward()
     assert q.grad.isfinite().all()
     assert mask.function.raw_slope.grad.isfinite().all()
 
 
 def test_small_entries_are_as_exact_as_large_ones() -> None:
-    """A node whose neighbour is heavy and near, and which holds nothing: what is left must not be rounding."""
+    """A node whose neighbour is heavy and near, and which holds nothing.
+
+    What is left must not be rounding.
+    """
     topology = gm.Topology(PATH, edge_weight=torch.tensor([1e-4, 1e-4, 40.0, 40.0]), num_nodes=3)
     x = torch.tensor([1e6, 1e6, 0.0])
     for function in (ExponentialDistance, partial(PolynomialExponentialDistance, 2)):
         mask = TreeDistanceMask(function)
-        expected = trees.distance_function_reference(mask.function, trees.distances(topology)) @ x.double()
+        expected = (
+            trees.distance_function_reference(mask.function, trees.distances(topology)) @ x.double()
+        )
         assert_close((mask(topology) @ x).double(), expected, rtol=1e-5, atol=0)
 
 
@@ -140,24 +172,49 @@ def test_work_grows_as_stated() -> None:
     sizes = [1024, 4096, 16384]
     for make in (nx.path_graph, partial(nx.random_labeled_tree, seed=0)):
         graphs = [gm.Topology(edges_of(make(n)), n) for n in sizes]
-        steps = [gm.operators._trees.trees_of(each).forest.plan.shape[1] / each.num_nodes for each in graphs]
+        steps = [
+            gm.operators._trees.trees_of(each).forest.plan.shape[1] / each.num_nodes
+            for each in graphs
+        ]
         assert max(steps) <= 2
         places = [_centroids.decompose(each, 1.0, each.num_nodes).members.nnz for each in graphs]
         assert all(place <= 2 * n * np.log2(n) for place, n in zip(places, sizes, strict=True))
 
 
 REFUSED = [
-    (torch.tensor([[0, 1, 1, 2, 2, 0], [1, 0, 2, 1, 0, 2]]), None, r"forest, without cycles \(graphmask.*MinimumSpanningTree"),
-    (torch.tensor([[0, 1, 0], [1, 0, 0]]), None, "without self-loops, as in a tree, got a loop at node 0"),
-    (torch.tensor([[0, 1, 0, 1], [1, 0, 1, 0]]), None, r"without parallel edges.*between nodes \(0, 1\)"),
-    (torch.tensor([[0, 1, 1], [1, 0, 2]]), None, r"undirected, each edge in both directions.*between nodes \(1, 2\)"),
+    (
+        torch.tensor([[0, 1, 1, 2, 2, 0], [1, 0, 2, 1, 0, 2]]),
+        None,
+        r"forest, without cycles \(graphmask.*MinimumSpanningTree",
+    ),
+    (
+        torch.tensor([[0, 1, 0], [1, 0, 0]]),
+        None,
+        "without self-loops, as in a tree, got a loop at node 0",
+    ),
+    (
+        torch.tensor([[0, 1, 0, 1], [1, 0, 1, 0]]),
+        None,
+        r"without parallel edges.*between nodes \(0, 1\)",
+    ),
+    (
+        torch.tensor([[0, 1, 1], [1, 0, 2]]),
+        None,
+        r"undirected, each edge in both directions.*between nodes \(1, 2\)",
+    ),
     (PATH, torch.tensor([1.0, 1.0, -1.0, -1.0]), "`edge_weight` must be at least 0"),
-    (PATH, torch.tensor([1.0, 1.5, 1.0, 1.0]), "the same in both directions of an edge, got 1 and 1.5"),
+    (
+        PATH,
+        torch.tensor([1.0, 1.5, 1.0, 1.0]),
+        "the same in both directions of an edge, got 1 and 1.5",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("edges", "weight", "expected"), REFUSED)
-def test_graphs_that_are_no_forests_are_refused(edges: Tensor, weight: Tensor | None, expected: str) -> None:
+def test_graphs_that_are_no_forests_are_refused(
+    edges: Tensor, weight: Tensor | None, expected: str
+) -> None:
     topology = gm.Topology(edges, 3, weight)
     for function in FUNCTIONS:
         with pytest.raises(ValueError, match=expected):
@@ -168,9 +225,13 @@ def test_tables_refuse_what_they_would_have_to_round_or_differentiate() -> None:
     mask = TreeDistanceMask(partial(TableDistance, 8, unit=0.1))
     tenths = torch.tensor([0.3, 0.3, 0.1, 0.1])
     mask(gm.Topology(PATH, 3, tenths))
-    with pytest.raises(ValueError, match=r"`edge_weight` must be multiples of the unit 0\.1 of a table, got 0\.35"):
+    with pytest.raises(
+        ValueError, match=r"`edge_weight` must be multiples of the unit 0\.1 of a table, got 0\.35"
+    ):
         mask(gm.Topology(PATH, 3, torch.tensor([0.35, 0.35, 0.1, 0.1])))
-    with pytest.raises(ValueError, match="`edge_weight` must be without a gradient, since TableDistance"):
+    with pytest.raises(
+        ValueError, match="`edge_weight` must be without a gradient, since TableDistance"
+    ):
         mask(gm.Topology(PATH, 3, tenths.requires_grad_()))
 
 
@@ -195,13 +256,25 @@ class Other(gm.masks.DistanceFunction):
 @pytest.mark.parametrize(
     ("function", "heads", "error", "expected"),
     [
-        (ExponentialDistance(heads=2), 3, ValueError, "`function` must be of heads = 3, as the mask"),
+        (
+            ExponentialDistance(heads=2),
+            3,
+            ValueError,
+            "`function` must be of heads = 3, as the mask",
+        ),
         (torch.nn.ReLU(), 1, TypeError, "`function` must be a DistanceFunction"),
-        (Other, 1, TypeError, "`function` must be one of ExponentialDistance, PolynomialExponentialDistance, TableDistance"),
+        (
+            Other,
+            1,
+            TypeError,
+            "`function` must be one of ExponentialDistance, PolynomialExponentialDistance, TableDistance",
+        ),
         (ExponentialDistance, 0, ValueError, "`heads` must be at least 1"),
     ],
 )
-def test_functions_that_do_not_fit_are_refused(function: Any, heads: int, error: type[Exception], expected: str) -> None:
+def test_functions_that_do_not_fit_are_refused(
+    function: Any, heads: int, error: type[Exception], expected: str
+) -> None:
     with pytest.raises(error, match=expected):
         TreeDistanceMask(function, heads)
 

@@ -20,7 +20,9 @@ def graph() -> Topology:
 
 
 def symmetrized(hops: int = 3, **options: object) -> WalkMask:
-    return cases.scrambled(WalkMask(hops, 2, sampler=cases.random_walks(hops), symmetrize=True, **options))
+    return cases.scrambled(
+        WalkMask(hops, 2, sampler=cases.random_walks(hops), symmetrize=True, **options)
+    )
 
 
 @pytest.mark.parametrize("name", ["weighted", "directed", "signed", "ragged"])
@@ -34,14 +36,21 @@ def test_symmetrizing_averages_both_directions(name: str) -> None:
 
 
 def test_symmetrizing_keeps_the_target_of_a_symmetric_graph_and_lessens_the_variance() -> None:
-    one_way, both = (WalkMask(3, alpha=Diffusion, sampler=cases.random_walks(3), symmetrize=each) for each in (False, True))
+    one_way, both = (
+        WalkMask(3, alpha=Diffusion, sampler=cases.random_walks(3), symmetrize=each)
+        for each in (False, True)
+    )
     target = one_way.target(graph()).to_dense()
     assert_close(both.target(graph()).to_dense(), target)
     errors = []
     for seed in range(50):
         walks = one_way.sampler(graph(), torch.Generator().manual_seed(seed))
         drawn = graph().with_walks(walks)
-        errors.append(torch.stack([(mask(drawn).to_dense() - target).square().sum() for mask in (one_way, both)]))
+        errors.append(
+            torch.stack(
+                [(mask(drawn).to_dense() - target).square().sum() for mask in (one_way, both)]
+            )
+        )
     one_way_error, both_error = torch.stack(errors).detach().mean(0)
     assert both_error < 0.75 * one_way_error
 
@@ -75,7 +84,10 @@ def test_masks_of_different_hops_share_the_structure_of_their_walks() -> None:
 
 def test_repr() -> None:
     assert repr(WalkMask(2)) == "WalkMask(hops=2, heads=1, alpha=Free)"
-    assert repr(WalkMask(2, symmetrize=True)) == "WalkMask(hops=2, heads=1, alpha=Free, symmetrize=True)"
+    assert (
+        repr(WalkMask(2, symmetrize=True))
+        == "WalkMask(hops=2, heads=1, alpha=Free, symmetrize=True)"
+    )
 
 
 def test_a_gradient_that_stored_walks_would_swallow_is_refused() -> None:

@@ -19,12 +19,16 @@ MASKS = {
     "global": GlobalMask,
     "series": lambda: PowerSeriesMask(order=2, heads=2),
     "walk": lambda: cases.scrambled(WalkMask(2, 2, sampler=cases.random_walks(2))),
-    "sum": lambda: 0.3 * GlobalMask() + cases.scrambled(WalkMask(2, 1, sampler=cases.random_walks(2))),
+    "sum": lambda: (
+        0.3 * GlobalMask() + cases.scrambled(WalkMask(2, 1, sampler=cases.random_walks(2)))
+    ),
 }
 every_mask = pytest.mark.parametrize("make", MASKS.values(), ids=MASKS)
 
 
-def layer(make: Callable = GlobalMask, channels: int = 6, **options: object) -> TopologicalAttention:
+def layer(
+    make: Callable = GlobalMask, channels: int = 6, **options: object
+) -> TopologicalAttention:
     return cases.seeded(lambda: TopologicalAttention(channels, 2, make(), **options))
 
 
@@ -34,11 +38,17 @@ def features(num_nodes: int = 23, channels: int = 6) -> Tensor:
 
 @every_mask
 def test_the_layer_is_its_formula(make: Callable) -> None:
-    made, topology, x = layer(make, feature_map=EluPlusOne()), example_topologies()["ragged"], features()
+    made, topology, x = (
+        layer(make, feature_map=EluPlusOne()),
+        example_topologies()["ragged"],
+        features(),
+    )
     topology = made.mask.prepare(topology)
     q, k, v = (x @ made.qkv.weight.mT + made.qkv.bias).reshape(23, 3, 2, 3).unbind(1)
     M = cases.mask_reference(made.mask, topology)
-    mixed = reference.attention(reference.elu_plus_one(q), reference.elu_plus_one(k), v, M).reshape(23, 6)
+    mixed = reference.attention(reference.elu_plus_one(q), reference.elu_plus_one(k), v, M).reshape(
+        23, 6
+    )
     assert_close(made(x, topology), mixed @ made.out.weight.mT + made.out.bias)
 
 
@@ -59,7 +69,10 @@ def test_rows_of_the_attention_map(make: Callable) -> None:
 
 def test_rows_of_a_node_that_sees_nothing_are_zero() -> None:
     """Under the first power of W alone, node 12 is isolated."""
-    made, topology = layer(lambda: PowerSeriesMask(order=1, alpha=Free)), example_topologies()["weighted"]
+    made, topology = (
+        layer(lambda: PowerSeriesMask(order=1, alpha=Free)),
+        example_topologies()["weighted"],
+    )
     made.mask.alpha.value.data.copy_(torch.tensor([[0.0, 1.0]]))
     rows = made.attention_rows(torch.tensor([12, 0]), features(13), topology)
     assert (rows[0] == 0).all()
@@ -122,7 +135,9 @@ def test_compiles_as_one_graph_on_a_prepared_topology(make: Callable) -> None:
     made, x = layer(make), features()
     topology = made.mask.prepare(example_topologies()["ragged"])
     expected = made(x, topology)
-    gradients = torch.autograd.grad(expected.square().sum(), list(made.parameters()), retain_graph=True)
+    gradients = torch.autograd.grad(
+        expected.square().sum(), list(made.parameters()), retain_graph=True
+    )
     found = torch.compile(made, fullgraph=True, backend="aot_eager")(x, topology)
     assert_close(found, expected)
     assert_close(torch.autograd.grad(found.square().sum(), list(made.parameters())), gradients)
@@ -162,7 +177,11 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: layer(channels=5), ValueError, "`channels` must be a multiple of heads = 2, got 5"),
     (lambda: TopologicalAttention(4, 0, GlobalMask()), ValueError, "`heads` must be at least 1"),
     (lambda: TopologicalAttention(4, 2, None), TypeError, "`mask` must be a TopologicalMask"),
-    (lambda: TopologicalAttention(4, 2, PowerSeriesMask(heads=3)), ValueError, "`mask` must be of one head or 2"),
+    (
+        lambda: TopologicalAttention(4, 2, PowerSeriesMask(heads=3)),
+        ValueError,
+        "`mask` must be of one head or 2",
+    ),
     (lambda: layer(feature_map=torch.relu), TypeError, "`feature_map`"),
     (lambda: layer(dropout=1.0), ValueError, "`dropout`"),
     (lambda: layer(dropout=-0.1), ValueError, "`dropout`"),
@@ -170,11 +189,19 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: layer()(ones(3), PATH), ValueError, "`x`"),
     (lambda: layer()(ones(3, 6).long(), PATH), TypeError, "`x` must be a floating-point tensor"),
     (lambda: layer()([1.0], PATH), TypeError, "`x`"),
-    (lambda: layer()(ones(2, 6), PATH), ValueError, "`edge_index` must be node ids from 0 to N - 1 = 1, got 2"),
+    (
+        lambda: layer()(ones(2, 6), PATH),
+        ValueError,
+        "`edge_index` must be node ids from 0 to N - 1 = 1, got 2",
+    ),
     (lambda: layer()(ones(3, 6), PATH.double()), TypeError, "`edge_index`"),
     (lambda: layer()(ones(3, 6), PATH, ones(3)), ValueError, "`edge_weight`"),
     (lambda: layer()(ones(3, 6), PATH, None, ones(2).long()), ValueError, "`batch`"),
-    (lambda: layer()(ones(3, 6), PATH, None, torch.tensor([0, 1, 1])), ValueError, "`edge_index` must be within"),
+    (
+        lambda: layer()(ones(3, 6), PATH, None, torch.tensor([0, 1, 1])),
+        ValueError,
+        "`edge_index` must be within",
+    ),
     (lambda: layer()(ones(4, 6), Topology(PATH, 3)), ValueError, "`x` must be of shape.*N = 3"),
     (lambda: layer()(ones(3, 6), Topology(PATH, 3), ones(4)), ValueError, "`edge_weight, batch`"),
     (lambda: layer().attention_rows(torch.tensor([3]), ones(3, 6), PATH), ValueError, "`nodes`"),
@@ -183,6 +210,8 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("call", "error", "expected"), REFUSED)
-def test_bad_input_is_refused_by_name(call: Callable[[], object], error: type[Exception], expected: str) -> None:
+def test_bad_input_is_refused_by_name(
+    call: Callable[[], object], error: type[Exception], expected: str
+) -> None:
     with torch.random.fork_rng(devices=[]), pytest.raises(error, match=expected):
         call()

@@ -1,4 +1,7 @@
-"""Trained GPS models under topological masks: what they keep, and that on the whole graph they are the same."""
+"""Trained GPS models under topological masks.
+
+What they keep, and that on the whole graph they are the same.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ from graphmask.walks import ResampledWalks
 
 
 class Molecules(nn.Module):
-    """The model of PyG's example of GPS on ZINC, smaller: embeddings of atoms and bonds, walk encodings, GINE."""
+    """The model of PyG's example of GPS on ZINC, smaller.
+
+    Embeddings of atoms and bonds, walk encodings, GINE.
+    """
 
     def __init__(self, **attention: Any) -> None:
         super().__init__()
@@ -35,7 +41,9 @@ class Molecules(nn.Module):
             self.convs.append(GPSConv(16, GINEConv(network), heads=4, **attention))
         self.mlp = nn.Sequential(nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 1))
 
-    def forward(self, x: Tensor, pe: Tensor, edge_index: Any, edge_attr: Tensor, batch: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, pe: Tensor, edge_index: Any, edge_attr: Tensor, batch: Tensor
+    ) -> Tensor:
         x = torch.cat([self.node_emb(x.squeeze(-1)), self.pe_lin(self.pe_norm(pe))], 1)
         edge_attr = self.edge_emb(edge_attr)
         for conv in self.convs:
@@ -47,7 +55,11 @@ def molecule(atoms: int, generator: torch.Generator, complete: bool) -> Data:
     """A ring of atoms, or bonds between all pairs, each atom's with itself too."""
     step = torch.arange(atoms)
     ring = torch.stack([step, (step + 1) % atoms])
-    edges = torch.cartesian_prod(step, step).mT.contiguous() if complete else torch.cat([ring, ring.flip(0)], 1)
+    edges = (
+        torch.cartesian_prod(step, step).mT.contiguous()
+        if complete
+        else torch.cat([ring, ring.flip(0)], 1)
+    )
     data = Data(
         x=torch.randint(28, (atoms, 1), generator=generator),
         edge_index=edges,
@@ -64,7 +76,9 @@ def molecules(complete: bool = False) -> Batch:
 
 
 def predict(model: nn.Module, data: Batch, edges: Any = None) -> Tensor:
-    return model(data.x, data.pe, data.edge_index if edges is None else edges, data.edge_attr, data.batch)
+    return model(
+        data.x, data.pe, data.edge_index if edges is None else edges, data.edge_attr, data.batch
+    )
 
 
 def trained(**attention: Any) -> Molecules:
@@ -92,14 +106,18 @@ def all_ones() -> PowerSeriesMask:
 def test_on_complete_graphs_exact_softmax_is_the_original(training: bool) -> None:
     original, data = trained(), molecules(complete=True)
     masked = to_masked(original, all_ones(), SoftmaxScores()).train(training)
-    assert_close(predict(masked, data), predict(original.train(training), data), rtol=1e-5, atol=1e-5)
+    assert_close(
+        predict(masked, data), predict(original.train(training), data), rtol=1e-5, atol=1e-5
+    )
 
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 def test_softmax_under_the_global_mask_is_the_original() -> None:
     """Graphs small enough for blocks: softmax between all pairs."""
     original, data = trained(), molecules()
-    assert_close(predict(to_masked(original, GlobalMask(), SoftmaxScores()), data), predict(original, data))
+    assert_close(
+        predict(to_masked(original, GlobalMask(), SoftmaxScores()), data), predict(original, data)
+    )
 
 
 @pytest.mark.parametrize("kind", ["multihead", "performer"])
@@ -113,7 +131,11 @@ def test_what_was_trained_is_carried_over(kind: str) -> None:
             assert_close(after[name], value, rtol=0, atol=0)
     attn, made = original.convs[1].attn, masked.convs[1].attn
     if kind == "performer":
-        kept = torch.cat([attn.q.weight, attn.k.weight, attn.v.weight]), attn.attn_out.weight, attn.attn_out.bias
+        kept = (
+            torch.cat([attn.q.weight, attn.k.weight, attn.v.weight]),
+            attn.attn_out.weight,
+            attn.attn_out.bias,
+        )
     else:
         kept = attn.in_proj_weight, attn.out_proj.weight, attn.out_proj.bias
         assert_close(made.qkv.bias, attn.in_proj_bias, rtol=0, atol=0)
@@ -130,7 +152,10 @@ def test_the_original_is_left_alone() -> None:
     with torch.no_grad():
         for parameter in masked.parameters():
             parameter.add_(1.0)
-    assert all(parameter.grad is None or not parameter.grad.isnan().any() for parameter in original.parameters())
+    assert all(
+        parameter.grad is None or not parameter.grad.isnan().any()
+        for parameter in original.parameters()
+    )
     assert [type(conv) for conv in original.convs] == [GPSConv, GPSConv]
     assert_close(predict(original, data), expected, rtol=0, atol=0)
 
@@ -182,7 +207,9 @@ def test_frozen_parameters_stay_frozen() -> None:
 
 
 def test_types_and_dropout_of_attention_follow() -> None:
-    layer = cases.seeded(lambda: GPSConv(4, None, heads=2, attn_kwargs={"dropout": 0.3, "bias": False})).bfloat16()
+    layer = cases.seeded(
+        lambda: GPSConv(4, None, heads=2, attn_kwargs={"dropout": 0.3, "bias": False})
+    ).bfloat16()
     made = to_masked(layer, WalkMask(heads=2))
     assert made.attn.dropout.p == 0.3
     assert made.attn.qkv.bias is None
@@ -190,7 +217,11 @@ def test_types_and_dropout_of_attention_follow() -> None:
 
 
 REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
-    (lambda: to_masked(nn.Linear(2, 2), GlobalMask()), ValueError, "`model` must be a model with .*GPSConv.*Linear without"),
+    (
+        lambda: to_masked(nn.Linear(2, 2), GlobalMask()),
+        ValueError,
+        "`model` must be a model with .*GPSConv.*Linear without",
+    ),
     (lambda: to_masked("model", GlobalMask()), TypeError, "`model` must be a torch.nn.Module"),
     (lambda: to_masked(GPSConv(4, None), "walk"), TypeError, "`mask`"),
     (
@@ -199,12 +230,18 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
         "`mask` must be of one head or 1, as `0`",
     ),
     (lambda: to_masked(GPSConv(4, None), GlobalMask(), "relu"), TypeError, "`feature_map`"),
-    (lambda: to_masked(GPSConv(4, None, attn_kwargs={"add_zero_attn": True}), GlobalMask()), ValueError, "add_zero_attn"),
+    (
+        lambda: to_masked(GPSConv(4, None, attn_kwargs={"add_zero_attn": True}), GlobalMask()),
+        ValueError,
+        "add_zero_attn",
+    ),
     (lambda: learned_alphas(3), TypeError, "`model`"),
 ]
 
 
 @pytest.mark.parametrize(("call", "error", "expected"), REFUSED)
-def test_bad_input_is_refused_by_name(call: Callable[[], object], error: type[Exception], expected: str) -> None:
+def test_bad_input_is_refused_by_name(
+    call: Callable[[], object], error: type[Exception], expected: str
+) -> None:
     with torch.random.fork_rng(devices=[]), pytest.raises(error, match=expected):
         call()

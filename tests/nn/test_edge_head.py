@@ -78,7 +78,10 @@ def link_prediction() -> tuple[pyg.Sequential, Data]:
     angle = step * 2 * torch.pi / 100
     data = Data(x=torch.stack([angle.sin(), angle.cos()], 1), edge_index=ring)
     model = TopologicalTransformer(-1, 16, 16, num_layers=1, heads=2, mask=PowerSeriesMask(2, 2))
-    layers = [(model, "x, edge_index -> x"), (EdgeHead(16, hidden_channels=32), "x, edge_label_index -> score")]
+    layers = [
+        (model, "x, edge_index -> x"),
+        (EdgeHead(16, hidden_channels=32), "x, edge_label_index -> score"),
+    ]
     return pyg.Sequential("x, edge_index, edge_label_index", layers), data
 
 
@@ -93,7 +96,9 @@ def test_links_are_learned_from_a_split_of_pyg() -> None:
         for _ in range(100):
             optimizer.zero_grad()
             score = model(train.x, train.edge_index, train.edge_label_index)
-            nn.functional.binary_cross_entropy_with_logits(score, train.edge_label.to(score.dtype)).backward()
+            nn.functional.binary_cross_entropy_with_logits(
+                score, train.edge_label.to(score.dtype)
+            ).backward()
             optimizer.step()
         found = model.eval()(test.x, test.edge_index, test.edge_label_index) > 0
     assert (found == test.edge_label.bool()).double().mean() > 0.8
@@ -111,15 +116,33 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: EdgeHead(4, 0), ValueError, "`out_channels`"),
     (lambda: EdgeHead(4, 1, 0), ValueError, "`hidden_channels`"),
     (lambda: EdgeHead(4, dropout=1.0), ValueError, "`dropout`"),
-    (lambda: head()(features(3, 5), PAIRS), ValueError, r"`x` must be of shape \[N, C\] with C = 4"),
-    (lambda: head()(features(), PAIRS.float()), TypeError, "`edge_label_index` must be an integer tensor"),
-    (lambda: head()(features(), PAIRS.mT), ValueError, r"`edge_label_index` must be of shape \[2, P\]"),
-    (lambda: head()(features(2), PAIRS), ValueError, "`edge_label_index` must be node ids from 0 to N - 1 = 1, got 0 to 2"),
+    (
+        lambda: head()(features(3, 5), PAIRS),
+        ValueError,
+        r"`x` must be of shape \[N, C\] with C = 4",
+    ),
+    (
+        lambda: head()(features(), PAIRS.float()),
+        TypeError,
+        "`edge_label_index` must be an integer tensor",
+    ),
+    (
+        lambda: head()(features(), PAIRS.mT),
+        ValueError,
+        r"`edge_label_index` must be of shape \[2, P\]",
+    ),
+    (
+        lambda: head()(features(2), PAIRS),
+        ValueError,
+        "`edge_label_index` must be node ids from 0 to N - 1 = 1, got 0 to 2",
+    ),
     (lambda: head()(features(), PAIRS - 1), ValueError, "`edge_label_index` must be node ids"),
 ]
 
 
 @pytest.mark.parametrize(("call", "error", "expected"), REFUSED)
-def test_bad_input_is_refused_by_name(call: Callable[[], object], error: type[Exception], expected: str) -> None:
+def test_bad_input_is_refused_by_name(
+    call: Callable[[], object], error: type[Exception], expected: str
+) -> None:
     with torch.random.fork_rng(devices=[]), pytest.raises(error, match=expected):
         call()

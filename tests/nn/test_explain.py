@@ -14,7 +14,12 @@ from torch_geometric.explain import Explainer, Explanation, GNNExplainer
 from torch_geometric.nn import GCNConv, MessagePassing, SAGEConv
 
 from graphmask.masks import PowerSeriesMask, WalkMask
-from graphmask.nn import ExplainableEdges, TopologicalAttention, TopologicalGPS, TopologicalTransformer
+from graphmask.nn import (
+    ExplainableEdges,
+    TopologicalAttention,
+    TopologicalGPS,
+    TopologicalTransformer,
+)
 from graphmask.walks import IIDWalks
 
 # A star of five leaves, and a pair apart: node 3 alone carries what node 0 reads.
@@ -22,16 +27,22 @@ STAR = torch.tensor([[1, 2, 3, 4, 5, 6, 7], [0, 0, 0, 0, 0, 7, 6]])
 
 
 def signal(num_nodes: int = 8) -> Tensor:
-    return (torch.arange(num_nodes) == 3).to(torch.get_default_dtype()).unsqueeze(1) * torch.tensor([0.0, 1.0])
+    return (torch.arange(num_nodes) == 3).to(torch.get_default_dtype()).unsqueeze(1) * torch.tensor(
+        [0.0, 1.0]
+    )
 
 
 class Reader(nn.Module):
-    """One layer that passes on values: node 0 reads the mean of its neighbours, whatever queries and keys are.
+    """One layer that passes on values.
+
+    Node 0 reads the mean of its neighbours, whatever queries and keys are.
 
     Above a tenth it says yes.
     """
 
-    def __init__(self, alpha: tuple[float, ...] = (0.01, 1.0), normalization: str | None = None) -> None:
+    def __init__(
+        self, alpha: tuple[float, ...] = (0.01, 1.0), normalization: str | None = None
+    ) -> None:
         super().__init__()
         mask = PowerSeriesMask(len(alpha) - 1, normalization=normalization)
         mask.alpha.raw.data.copy_(torch.tensor([alpha]).expm1().log())
@@ -107,10 +118,17 @@ def test_the_mask_multiplies_edge_weights_and_is_taken_off_again() -> None:
     (hook,) = (module for module in model.modules() if isinstance(module, MessagePassing))
     logits = torch.linspace(-1, 1, 7)
     hook.explain, hook._edge_mask, hook._apply_sigmoid = True, logits, True
-    assert_close(model(signal(), STAR, weight), model.model(signal(), STAR, weight * logits.sigmoid()))
+    assert_close(
+        model(signal(), STAR, weight), model.model(signal(), STAR, weight * logits.sigmoid())
+    )
     assert_close(model(signal(), STAR), model.model(signal(), STAR, logits.sigmoid()))
     hook.explain = None
-    assert_close(model(signal(), STAR, edge_weight=weight), model.model(signal(), STAR, weight), rtol=0, atol=0)
+    assert_close(
+        model(signal(), STAR, edge_weight=weight),
+        model.model(signal(), STAR, weight),
+        rtol=0,
+        atol=0,
+    )
 
 
 @pytest.mark.usefixtures("single_by_default")
@@ -119,7 +137,9 @@ def test_convolutions_meet_the_mask_once() -> None:
     """Those that take weights meet it there, the others in their messages."""
 
     def model(conv: nn.Module) -> ExplainableEdges:
-        return ExplainableEdges(cases.seeded(lambda: TopologicalGPS(2, conv, norm=None, mask=PowerSeriesMask(order=1))))
+        return ExplainableEdges(
+            cases.seeded(lambda: TopologicalGPS(2, conv, norm=None, mask=PowerSeriesMask(order=1)))
+        )
 
     weighed, other = model(GCNConv(2, 2)), model(SAGEConv(2, 2))
     for made in (weighed, other):
@@ -133,11 +153,17 @@ def test_convolutions_meet_the_mask_once() -> None:
 
 @pytest.mark.usefixtures("single_by_default")
 @pytest.mark.global_rng
-@pytest.mark.parametrize("mask", [lambda: PowerSeriesMask(2, 2), lambda: WalkMask(2, 2, sampler=IIDWalks(32, hops=2))])
+@pytest.mark.parametrize(
+    "mask", [lambda: PowerSeriesMask(2, 2), lambda: WalkMask(2, 2, sampler=IIDWalks(32, hops=2))]
+)
 def test_models_of_graphs(mask: Callable) -> None:
     from torch_geometric.nn import global_add_pool
 
-    made = cases.seeded(lambda: TopologicalTransformer(2, 4, 1, 2, 2, mask(), pool=global_add_pool, conv=GCNConv(4, 4)))
+    made = cases.seeded(
+        lambda: TopologicalTransformer(
+            2, 4, 1, 2, 2, mask(), pool=global_add_pool, conv=GCNConv(4, 4)
+        )
+    )
     run = partial(explain, ExplainableEdges(made), signal(), STAR, index=None, level="graph")
     found = run(edge_mask_type="object", node_mask_type="object")
     assert found.edge_mask.shape == (7,)
@@ -148,17 +174,25 @@ def test_models_of_graphs(mask: Callable) -> None:
 @pytest.mark.global_rng
 def test_masks_without_a_gradient_refuse_by_name() -> None:
     model = ExplainableEdges(TopologicalAttention(2, 1, WalkMask(hops=2)))
-    with pytest.raises(ValueError, match=r"`edge_weight` must be without gradient for ResampledWalks.*IIDWalks"):
+    with pytest.raises(
+        ValueError, match=r"`edge_weight` must be without gradient for ResampledWalks.*IIDWalks"
+    ):
         explain(model, signal(), STAR, edge_mask_type="object")
 
 
 REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: ExplainableEdges("model"), TypeError, "`model` must be a torch.nn.Module"),
-    (lambda: ExplainableEdges(nn.Linear(2, 2)), ValueError, "`model` must be a model whose forward takes edge_weight"),
+    (
+        lambda: ExplainableEdges(nn.Linear(2, 2)),
+        ValueError,
+        "`model` must be a model whose forward takes edge_weight",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("call", "error", "expected"), REFUSED)
-def test_bad_input_is_refused_by_name(call: Callable[[], object], error: type[Exception], expected: str) -> None:
+def test_bad_input_is_refused_by_name(
+    call: Callable[[], object], error: type[Exception], expected: str
+) -> None:
     with torch.random.fork_rng(devices=[]), pytest.raises(error, match=expected):
         call()

@@ -18,7 +18,9 @@ from graphmask.masks import GlobalMask, PowerSeriesMask, WalkMask
 from graphmask.nn import TopologicalGPS
 from graphmask.testing import example_topologies
 
-NORMS = pytest.mark.parametrize("norm", ["batch_norm", "layer_norm", "graph_norm", "instance_norm", None])
+NORMS = pytest.mark.parametrize(
+    "norm", ["batch_norm", "layer_norm", "graph_norm", "instance_norm", None]
+)
 
 
 def layer(mask: Callable = GlobalMask, **options: object) -> TopologicalGPS:
@@ -35,12 +37,21 @@ def features(num_nodes: int = 23) -> Tensor:
 
 
 def test_arguments_and_attributes_are_those_of_gpsconv() -> None:
-    ours, theirs = (list(inspect.signature(each.__init__).parameters.values()) for each in (TopologicalGPS, GPSConv))
-    assert [(each.name, each.default) for each in ours[:-2]] == [(each.name, each.default) for each in theirs[:-2]]
-    ours, theirs = (list(inspect.signature(each.forward).parameters) for each in (TopologicalGPS, GPSConv))
+    ours, theirs = (
+        list(inspect.signature(each.__init__).parameters.values())
+        for each in (TopologicalGPS, GPSConv)
+    )
+    assert [(each.name, each.default) for each in ours[:-2]] == [
+        (each.name, each.default) for each in theirs[:-2]
+    ]
+    ours, theirs = (
+        list(inspect.signature(each.forward).parameters) for each in (TopologicalGPS, GPSConv)
+    )
     assert ours == theirs
     made, original = layer(), cases.seeded(lambda: GPSConv(6, SAGEConv(6, 6), heads=2))
-    assert {name for name, _ in made.named_children()} == {name for name, _ in original.named_children()}
+    assert {name for name, _ in made.named_children()} == {
+        name for name, _ in original.named_children()
+    }
     assert {name for name in made.state_dict() if name[:4] != "attn"} == {
         name for name in original.state_dict() if name[:4] != "attn"
     }
@@ -53,13 +64,19 @@ def test_the_layer_is_its_formula_by_hand() -> None:
     same = (topology.batch.unsqueeze(1) == topology.batch).double()
     mixed = torch.zeros(23, 2, 3)
     for head in range(2):
-        score = same * (reference.relu_features(q[:, head], 1e-3) @ reference.relu_features(k[:, head], 1e-3).mT)
+        score = same * (
+            reference.relu_features(q[:, head], 1e-3) @ reference.relu_features(k[:, head], 1e-3).mT
+        )
         mixed[:, head] = score / score.sum(1, keepdim=True) @ v[:, head]
     attended = mixed.reshape(23, 6) @ made.attn.out.weight.mT + made.attn.out.bias
 
-    neighbours = torch.zeros(23, 23).index_put((topology.edge_index[1], topology.edge_index[0]), torch.ones(()), True)
+    neighbours = torch.zeros(23, 23).index_put(
+        (topology.edge_index[1], topology.edge_index[0]), torch.ones(()), True
+    )
     means = neighbours @ x / neighbours.sum(1, keepdim=True).clamp(min=1)
-    convolved = means @ made.conv.lin_l.weight.mT + made.conv.lin_l.bias + x @ made.conv.lin_r.weight.mT
+    convolved = (
+        means @ made.conv.lin_l.weight.mT + made.conv.lin_l.bias + x @ made.conv.lin_r.weight.mT
+    )
 
     def normed(y: Tensor) -> Tensor:
         return (y - y.mean(0)) / (y.var(0, unbiased=False) + 1e-5).sqrt()
@@ -78,7 +95,9 @@ def test_everything_but_attention_is_that_of_gpsconv(norm: str | None) -> None:
     made.attn.out.weight.data.zero_()
     made.attn.out.bias.data.zero_()
     original.attn.out_proj.weight.data.zero_()
-    made.load_state_dict({**original.state_dict(), **made.attn.state_dict(prefix="attn.")}, strict=False)
+    made.load_state_dict(
+        {**original.state_dict(), **made.attn.state_dict(prefix="attn.")}, strict=False
+    )
     edge_index = torch.tensor([[0, 1, 1, 2, 3], [1, 0, 2, 1, 4]])
     batch = torch.tensor([0, 0, 0, 1, 1])
     assert_close(made(features(5), edge_index, batch), original(features(5), edge_index, batch))
@@ -108,7 +127,9 @@ def test_pygs_performer_sees_its_batch_mates() -> None:
     x, edges = torch.randn(70, 8), torch.empty(2, 0, dtype=torch.long)
     batch = torch.arange(70) >= 10
     errors = [
-        (each(x, edges, batch.long())[:10] - each(x[:10], edges, torch.zeros(10).long())).abs().max()
+        (each(x, edges, batch.long())[:10] - each(x[:10], edges, torch.zeros(10).long()))
+        .abs()
+        .max()
         for each in (original, made)
     ]
     assert errors[0] > 1e-3
@@ -116,15 +137,27 @@ def test_pygs_performer_sees_its_batch_mates() -> None:
 
 
 def test_edge_weights_reach_convolution_and_mask() -> None:
-    edge_index, weight = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), torch.tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True)
-    made = layer(lambda: PowerSeriesMask(order=2), conv=cases.seeded(lambda: GCNConv(6, 6)), norm=None)
+    edge_index, weight = (
+        torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]),
+        torch.tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True),
+    )
+    made = layer(
+        lambda: PowerSeriesMask(order=2), conv=cases.seeded(lambda: GCNConv(6, 6)), norm=None
+    )
     found = made(features(3), edge_index, edge_weight=weight)
     assert_close(found, made(features(3), Topology(edge_index, 3, weight)))
     for silent in (made.conv, made.attn):
         kept = deepcopy(made)
         for parameter in getattr(kept, "attn" if silent is made.conv else "conv").parameters():
             parameter.data.zero_()
-        assert torch.autograd.grad(kept(features(3), edge_index, edge_weight=weight).square().sum(), weight)[0].abs().sum() > 0
+        assert (
+            torch.autograd.grad(
+                kept(features(3), edge_index, edge_weight=weight).square().sum(), weight
+            )[0]
+            .abs()
+            .sum()
+            > 0
+        )
 
 
 def test_edge_features_reach_the_mask() -> None:
@@ -139,7 +172,9 @@ def test_edge_features_reach_the_mask() -> None:
 def test_keywords_reach_the_convolution() -> None:
     edge_index, edge_attr = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), torch.eye(4)
     made = layer(conv=cases.seeded(lambda: GATConv(6, 6, edge_dim=4)), norm=None)
-    first, second = (made(features(3), edge_index, edge_attr=each) for each in (edge_attr, 2 * edge_attr))
+    first, second = (
+        made(features(3), edge_index, edge_attr=each) for each in (edge_attr, 2 * edge_attr)
+    )
     assert (first != second).any()
     assert_close(made(features(3), Topology(edge_index, 3), edge_attr=edge_attr), first)
 
@@ -164,7 +199,12 @@ def test_compiles_as_one_graph_with_a_batch(norm: str | None) -> None:
     expected = made(x, topology)
     found = torch.compile(made, fullgraph=True, backend="aot_eager")(x, topology)
     assert_close(found, expected)
-    assert_close(*(torch.autograd.grad(each.square().sum(), made.attn.qkv.weight) for each in (found, expected)))
+    assert_close(
+        *(
+            torch.autograd.grad(each.square().sum(), made.attn.qkv.weight)
+            for each in (found, expected)
+        )
+    )
 
 
 @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
@@ -201,17 +241,35 @@ def test_dropout_is_off_in_evaluation() -> None:
 
 REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: TopologicalGPS(0, None), ValueError, "`channels` must be at least 1"),
-    (lambda: TopologicalGPS(5, None, heads=2), ValueError, "`channels` must be a multiple of heads = 2"),
+    (
+        lambda: TopologicalGPS(5, None, heads=2),
+        ValueError,
+        "`channels` must be a multiple of heads = 2",
+    ),
     (lambda: TopologicalGPS(4, None, dropout=1.0), ValueError, "`dropout`"),
     (lambda: TopologicalGPS(4, None, mask="walk"), TypeError, "`mask` must be a TopologicalMask"),
-    (lambda: TopologicalGPS(4, None, heads=2, mask=WalkMask(heads=4)), ValueError, "`mask` must be of one head or 2"),
+    (
+        lambda: TopologicalGPS(4, None, heads=2, mask=WalkMask(heads=4)),
+        ValueError,
+        "`mask` must be of one head or 2",
+    ),
     (lambda: TopologicalGPS(4, None, feature_map="relu"), TypeError, "`feature_map`"),
-    (lambda: layer()(torch.ones(3, 5), torch.tensor([[0], [1]])), ValueError, r"`x` must be of shape \[N, C\] with C = 6"),
-    (lambda: layer()(torch.ones(3, 6), torch.tensor([[0], [3]])), ValueError, "`edge_index` must be node ids"),
+    (
+        lambda: layer()(torch.ones(3, 5), torch.tensor([[0], [1]])),
+        ValueError,
+        r"`x` must be of shape \[N, C\] with C = 6",
+    ),
+    (
+        lambda: layer()(torch.ones(3, 6), torch.tensor([[0], [3]])),
+        ValueError,
+        "`edge_index` must be node ids",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("call", "error", "expected"), REFUSED)
-def test_bad_input_is_refused_by_name(call: Callable[[], object], error: type[Exception], expected: str) -> None:
+def test_bad_input_is_refused_by_name(
+    call: Callable[[], object], error: type[Exception], expected: str
+) -> None:
     with torch.random.fork_rng(devices=[]), pytest.raises(error, match=expected):
         call()

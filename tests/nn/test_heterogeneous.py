@@ -1,4 +1,7 @@
-"""Graphs of several kinds of nodes and edges: refused by name where they come as such, served as one kind with types."""
+"""Graphs of several kinds of nodes and edges.
+
+Refused by name where they come as such, served as one kind with types.
+"""
 
 from __future__ import annotations
 
@@ -42,9 +45,14 @@ class Model(nn.Module):
         return self.layer(x, edge_index)
 
 
-@pytest.mark.parametrize("data", [papers(), Batch.from_data_list([papers(), papers()])], ids=["data", "batch"])
+@pytest.mark.parametrize(
+    "data", [papers(), Batch.from_data_list([papers(), papers()])], ids=["data", "batch"]
+)
 def test_a_topology_is_of_one_kind(data: HeteroData) -> None:
-    with pytest.raises(TypeError, match=r"`data` must be a Data or Batch of one kind \(see HeteroData.to_homogeneous"):
+    with pytest.raises(
+        TypeError,
+        match=r"`data` must be a Data or Batch of one kind \(see HeteroData.to_homogeneous",
+    ):
         Topology.from_data(data)
 
 
@@ -53,7 +61,9 @@ def test_a_topology_is_of_one_kind(data: HeteroData) -> None:
 @pytest.mark.global_rng
 def test_to_hetero_is_refused_with_a_way_out(make: Callable[[], nn.Module]) -> None:
     layer, data = cases.seeded(make), papers()
-    with pytest.raises(TypeError, match=r"`x` must be .* of one kind \(see HeteroData.to_homogeneous"):
+    with pytest.raises(
+        TypeError, match=r"`x` must be .* of one kind \(see HeteroData.to_homogeneous"
+    ):
         to_hetero(Model(layer), data.metadata())(data.x_dict, data.edge_index_dict)
     with pytest.raises(TypeError, match=r"of one kind"):
         to_hetero(layer, data.metadata())

@@ -27,7 +27,9 @@ PATH = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
 
 def model(in_channels: int = 3, **options: Any) -> TopologicalTransformer:
     options = {"mask": masks.WalkMask(2, 2, sampler=cases.random_walks(2)), **options}
-    return cases.seeded(lambda: TopologicalTransformer(in_channels, 4, 5, num_layers=2, heads=2, **options)).eval()
+    return cases.seeded(
+        lambda: TopologicalTransformer(in_channels, 4, 5, num_layers=2, heads=2, **options)
+    ).eval()
 
 
 def output(made: nn.Module, **given: Any) -> Tensor:
@@ -60,7 +62,9 @@ def test_graphs_have_no_description() -> None:
         describe(case.make())
 
 
-@pytest.mark.parametrize("case", [case for case in MADE if case.name != WITHOUT_DESCRIPTION], ids=str)
+@pytest.mark.parametrize(
+    "case", [case for case in MADE if case.name != WITHOUT_DESCRIPTION], ids=str
+)
 def test_every_mask_and_feature_map_is_made_again(case: cases.Case) -> None:
     made = cases.seeded(case.make)
     again = cases.seeded(lambda: through_json(made))
@@ -77,7 +81,10 @@ def test_every_mask_and_feature_map_is_made_again(case: cases.Case) -> None:
 @pytest.mark.parametrize("case", cases.SAMPLERS, ids=str)
 def test_every_sampler_is_made_again(case: cases.Case) -> None:
     made, topology = case.make(), example_topologies()["weighted"]
-    draws = [each(topology, torch.Generator().manual_seed(0)).to_dense() for each in (made, through_json(made))]
+    draws = [
+        each(topology, torch.Generator().manual_seed(0)).to_dense()
+        for each in (made, through_json(made))
+    ]
     assert_close(*draws, rtol=0, atol=0)
 
 
@@ -85,8 +92,12 @@ CONVS: dict[str, Callable[[], nn.Module]] = {
     "gcn": lambda: pyg.GCNConv(4, 4, normalize=False, bias=False),
     "gcn-max": lambda: pyg.GCNConv(4, 4, aggr="max"),
     "lazy": lambda: pyg.SAGEConv(-1, 4, aggr="mean", project=False),
-    "gat": lambda: pyg.GATv2Conv(4, 2, heads=2, negative_slope=0.1, residual=True, add_self_loops=False),
-    "gin": lambda: pyg.GINConv(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 4)), eps=0.5, train_eps=True),
+    "gat": lambda: pyg.GATv2Conv(
+        4, 2, heads=2, negative_slope=0.1, residual=True, add_self_loops=False
+    ),
+    "gin": lambda: pyg.GINConv(
+        nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 4)), eps=0.5, train_eps=True
+    ),
     "transformer": lambda: pyg.TransformerConv(4, 2, heads=2, beta=True),
     "edge": lambda: pyg.EdgeConv(nn.Sequential(nn.Linear(8, 4), nn.LeakyReLU(0.3)), aggr="mean"),
 }
@@ -121,8 +132,13 @@ OPTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "dropout": lambda: {"dropout": 0.25},
     "random features": lambda: {"feature_map": gm.features.PositiveRandomFeatures(2, 8, seed=7)},
     "learned features": lambda: {"feature_map": gm.features.LearnedFeatures(2, 4)},
-    "sum": lambda: {"mask": cases.base.parameter(0.1, 0.2) * masks.GlobalMask() + masks.PowerSeriesMask(2, 2, masks.Diffusion)},
-    "kernel": lambda: {"mask": masks.WalkMask(2, 2, partial(masks.RegularizedLaplacian, scale=2.0))},
+    "sum": lambda: {
+        "mask": cases.base.parameter(0.1, 0.2) * masks.GlobalMask()
+        + masks.PowerSeriesMask(2, 2, masks.Diffusion)
+    },
+    "kernel": lambda: {
+        "mask": masks.WalkMask(2, 2, partial(masks.RegularizedLaplacian, scale=2.0))
+    },
     "local": lambda: {"mask": None, "conv": pyg.GraphConv(4, 4)},
 }
 
@@ -139,7 +155,9 @@ def test_the_projections_drawn_are_those_read(tmp_path: Path) -> None:
     assert_same(reread(made, tmp_path), made)
 
 
-@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize(
+    "kind", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str
+)
 def test_the_type_of_the_parameters_is_kept(kind: torch.dtype, tmp_path: Path) -> None:
     found = reread(model().to(kind), tmp_path)
     assert {each.dtype for each in found.parameters()} == {kind}
@@ -185,11 +203,16 @@ def test_the_model_read_can_be_trained_reset_and_written_again(tmp_path: Path) -
 
 
 def test_the_config_is_readable(tmp_path: Path) -> None:
-    model(pool=pyg.global_mean_pool, conv=cases.seeded(lambda: pyg.GCNConv(4, 4))).save_pretrained(tmp_path)
+    model(pool=pyg.global_mean_pool, conv=cases.seeded(lambda: pyg.GCNConv(4, 4))).save_pretrained(
+        tmp_path
+    )
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["class"] == "graphmask.nn.TopologicalTransformer"
     arguments = config["arguments"]
-    assert (arguments["hidden_channels"], arguments["pool"]) == (4, {"function": "torch_geometric.nn.global_mean_pool"})
+    assert (arguments["hidden_channels"], arguments["pool"]) == (
+        4,
+        {"function": "torch_geometric.nn.global_mean_pool"},
+    )
     assert arguments["mask"]["class"] == "graphmask.masks.WalkMask"
     assert arguments["conv"]["class"] == "torch_geometric.nn.GCNConv"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
@@ -201,21 +224,30 @@ class OwnMask(masks.PowerSeriesMask):
 
 class TestLeftOut:
     def test_what_has_no_description_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match=r'`mask` cannot be written down: .*OwnMask.*leave_out=\["mask"\]'):
+        with pytest.raises(
+            ValueError, match=r'`mask` cannot be written down: .*OwnMask.*leave_out=\["mask"\]'
+        ):
             model(mask=OwnMask(2, 2)).save_pretrained(tmp_path)
         with pytest.raises(ValueError, match=r"`pool` cannot be written down: .*<lambda>"):
             model(pool=lambda x, batch, size: x[:1]).save_pretrained(tmp_path)
         with pytest.raises(ValueError, match=r"`mask` cannot be written down: .*<lambda>"):
-            model(mask=masks.WalkMask(2, 2, alpha=lambda hops, heads: masks.Free(hops, heads))).save_pretrained(tmp_path)
+            model(
+                mask=masks.WalkMask(2, 2, alpha=lambda hops, heads: masks.Free(hops, heads))
+            ).save_pretrained(tmp_path)
         assert not list(tmp_path.iterdir())
 
     def test_and_given_again(self, tmp_path: Path) -> None:
         made = model(mask=OwnMask(2, 2))
         made.save_pretrained(tmp_path, leave_out=["mask"])
-        with pytest.raises(ValueError, match=r"`mask` must be given, since .* was written without: mask \(OwnMask\)"):
+        with pytest.raises(
+            ValueError,
+            match=r"`mask` must be given, since .* was written without: mask \(OwnMask\)",
+        ):
             TopologicalTransformer.from_pretrained(tmp_path)
         assert_same(TopologicalTransformer.from_pretrained(tmp_path, mask=OwnMask(2, 2)), made)
-        with pytest.raises(ValueError, match=r"(?s)does not make a TopologicalTransformer.*size mismatch"):
+        with pytest.raises(
+            ValueError, match=r"(?s)does not make a TopologicalTransformer.*size mismatch"
+        ):
             TopologicalTransformer.from_pretrained(tmp_path, mask=OwnMask(3, 2))
         with pytest.raises(ValueError, match="`leave_out` must be of the arguments"):
             made.save_pretrained(tmp_path, leave_out="masks")
@@ -227,7 +259,10 @@ class TestLeftOut:
     def test_modules_that_do_not_tell_how_they_were_made(self, tmp_path: Path) -> None:
         """A normalisation that is not the default, and of which an MLP keeps no name."""
         conv = cases.seeded(lambda: pyg.GINConv(pyg.MLP([4, 8, 4], norm=None)))
-        with pytest.raises(ValueError, match=r"`conv` cannot be written down: the attributes of this .*MLP do not tell"):
+        with pytest.raises(
+            ValueError,
+            match=r"`conv` cannot be written down: the attributes of this .*MLP do not tell",
+        ):
             model(conv=conv).save_pretrained(tmp_path)
 
 
@@ -245,9 +280,14 @@ class Forgetful(PretrainedMixin, nn.Module):
 
 
 def test_what_could_not_be_read_back_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"(?s)does not make a Wrong: .*size mismatch"), torch.random.fork_rng(devices=[]):
+    with (
+        pytest.raises(ValueError, match=r"(?s)does not make a Wrong: .*size mismatch"),
+        torch.random.fork_rng(devices=[]),
+    ):
         Wrong(3).save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=r"`arguments` must be overridden by Forgetful, got .*\['size'\]"):
+    with pytest.raises(
+        ValueError, match=r"`arguments` must be overridden by Forgetful, got .*\['size'\]"
+    ):
         Forgetful(3).save_pretrained(tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -274,28 +314,77 @@ def cut(name: str) -> Callable[[Path], object]:
 
 
 DAMAGE: list[tuple[Callable[[Path], object], type[Exception], str]] = [
-    (lambda folder: (folder / "config.json").unlink(), FileNotFoundError, "config.json is absent: `folder`"),
-    (lambda folder: (folder / "model.safetensors").unlink(), FileNotFoundError, "model.safetensors is absent"),
+    (
+        lambda folder: (folder / "config.json").unlink(),
+        FileNotFoundError,
+        "config.json is absent: `folder`",
+    ),
+    (
+        lambda folder: (folder / "model.safetensors").unlink(),
+        FileNotFoundError,
+        "model.safetensors is absent",
+    ),
     (cut("config.json"), ValueError, "config.json is damaged"),
     (cut("model.safetensors"), ValueError, "model.safetensors is damaged"),
-    (lambda folder: (folder / "config.json").write_text("[]"), ValueError, "not written by save_pretrained"),
+    (
+        lambda folder: (folder / "config.json").write_text("[]"),
+        ValueError,
+        "not written by save_pretrained",
+    ),
     (changed(tied=None), ValueError, "not written by save_pretrained: it has no tied"),
     (changed(format=2), ValueError, "has format 2, this version of graphmask reads 1"),
-    (changed(**{"class": "elsewhere.Net"}), ValueError, r"`folder` must be written by graphmask.*written by elsewhere.Net"),
-    (of_arguments(num_layers=3), ValueError, "does not fit TopologicalTransformer: without .*layers.2"),
-    (of_arguments(num_layers=1), ValueError, "does not fit TopologicalTransformer: .*layers.1.* that it has not"),
-    (of_arguments(hidden_channels=8), ValueError, "(?s)does not make a TopologicalTransformer: .*size mismatch"),
-    (of_arguments(depth=1), ValueError, "does not make a TopologicalTransformer: .*depth"),
-    (of_arguments(mask={"class": "os.system", "arguments": {}}), ValueError, "'os.system' is no public class"),
     (
-        of_arguments(conv={"class": "torch_geometric.nn.Sequential", "arguments": {"input_args": "x: print()", "modules": []}}),
+        changed(**{"class": "elsewhere.Net"}),
+        ValueError,
+        r"`folder` must be written by graphmask.*written by elsewhere.Net",
+    ),
+    (
+        of_arguments(num_layers=3),
+        ValueError,
+        "does not fit TopologicalTransformer: without .*layers.2",
+    ),
+    (
+        of_arguments(num_layers=1),
+        ValueError,
+        "does not fit TopologicalTransformer: .*layers.1.* that it has not",
+    ),
+    (
+        of_arguments(hidden_channels=8),
+        ValueError,
+        "(?s)does not make a TopologicalTransformer: .*size mismatch",
+    ),
+    (of_arguments(depth=1), ValueError, "does not make a TopologicalTransformer: .*depth"),
+    (
+        of_arguments(mask={"class": "os.system", "arguments": {}}),
+        ValueError,
+        "'os.system' is no public class",
+    ),
+    (
+        of_arguments(
+            conv={
+                "class": "torch_geometric.nn.Sequential",
+                "arguments": {"input_args": "x: print()", "modules": []},
+            }
+        ),
         ValueError,
         "'torch_geometric.nn.Sequential' is no public class",
     ),
-    (of_arguments(mask={"class": "torch.nn.Module.mro", "arguments": {}}), ValueError, "is no public class"),
-    (of_arguments(mask={"class": "torch.nn.functional", "arguments": {}}), ValueError, "is no public class"),
+    (
+        of_arguments(mask={"class": "torch.nn.Module.mro", "arguments": {}}),
+        ValueError,
+        "is no public class",
+    ),
+    (
+        of_arguments(mask={"class": "torch.nn.functional", "arguments": {}}),
+        ValueError,
+        "is no public class",
+    ),
     (of_arguments(pool={"function": "torch_geometric.nn.summary"}), ValueError, "does not make"),
-    (of_arguments(mask={"call": "eval"}), ValueError, "a description starts with one of class, type"),
+    (
+        of_arguments(mask={"call": "eval"}),
+        ValueError,
+        "a description starts with one of class, type",
+    ),
     (of_arguments(mask={}), ValueError, "a description starts with one of"),
 ]
 
@@ -310,7 +399,9 @@ def test_a_wrong_or_damaged_folder(
         TopologicalTransformer.from_pretrained(tmp_path)
 
 
-def test_without_safetensors_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_safetensors_the_error_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(__import__("sys").modules, "safetensors.torch", None)
     with pytest.raises(ImportError, match=r'pip install "graphmask\[pretrained\]"'):
         model().save_pretrained(tmp_path)

@@ -34,8 +34,13 @@ def cloud() -> Data:
 
 
 def test_a_model_trains_on_sampled_neighbourhoods() -> None:
-    data, draw = cloud(), AddWalks(ResampledWalks(budget=16, hops=2), torch.Generator().manual_seed(0))
-    loader = NeighborLoader(data, num_neighbors=[4, 4], batch_size=32, input_nodes=data.train_mask, transform=draw)
+    data, draw = (
+        cloud(),
+        AddWalks(ResampledWalks(budget=16, hops=2), torch.Generator().manual_seed(0)),
+    )
+    loader = NeighborLoader(
+        data, num_neighbors=[4, 4], batch_size=32, input_nodes=data.train_mask, transform=draw
+    )
     model = cases.seeded(lambda: TopologicalTransformer(2, 8, 2, 2, 2, WalkMask(2, 2)))
     seen = []
     for batch in loader:
@@ -55,5 +60,8 @@ def test_all_neighbours_of_as_many_hops_as_the_mask_reads_are_the_whole_graph() 
     whole = layer(data.x, data.edge_index)
     for batch in NeighborLoader(data, num_neighbors=[-1, -1], batch_size=64):
         assert_close(
-            layer(batch.x, batch.edge_index)[: batch.batch_size], whole[batch.y[: batch.batch_size]], rtol=1e-4, atol=1e-5
+            layer(batch.x, batch.edge_index)[: batch.batch_size],
+            whole[batch.y[: batch.batch_size]],
+            rtol=1e-4,
+            atol=1e-5,
         )

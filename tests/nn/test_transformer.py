@@ -51,7 +51,9 @@ def block(**options: Any) -> TopologicalTransformerLayer:
 
 
 def model(**options: Any) -> TopologicalTransformer:
-    return cases.seeded(lambda: TopologicalTransformer(3, 4, 5, **{"num_layers": 2, "heads": 2, **options}))
+    return cases.seeded(
+        lambda: TopologicalTransformer(3, 4, 5, **{"num_layers": 2, "heads": 2, **options})
+    )
 
 
 def featured() -> Topology:
@@ -66,11 +68,17 @@ def test_a_block_adds_both_branches_to_its_input() -> None:
     topology, x = example_topologies()["weighted"], features(13, 4)
     made = block(mask=GlobalMask(), conv=graph_conv())
     normed = made.norm(x)
-    h = x + made.attention(normed, topology) + made.conv(normed, topology.edge_index, topology.edge_weight)
+    h = (
+        x
+        + made.attention(normed, topology)
+        + made.conv(normed, topology.edge_index, topology.edge_weight)
+    )
     assert_close(made(x, topology), h + made.feed_forward(h))
 
 
-@pytest.mark.parametrize(("conv", "expected"), [(GraphConv(4, 4), True), (GCNConv(4, 4), True), (SAGEConv(4, 4), False)])
+@pytest.mark.parametrize(
+    ("conv", "expected"), [(GraphConv(4, 4), True), (GCNConv(4, 4), True), (SAGEConv(4, 4), False)]
+)
 def test_weights_reach_the_convolution_that_takes_them(conv: nn.Module, expected: bool) -> None:
     topology, x = example_topologies()["weighted"], features(13, 4)
     made = block(conv=conv.double())
@@ -112,7 +120,9 @@ def test_walks_are_drawn_once_for_all_blocks() -> None:
     assert Counted.draws == 1
 
 
-@pytest.mark.parametrize("pool", [None, global_mean_pool, MedianAggregation()], ids=["nodes", "function", "aggregation"])
+@pytest.mark.parametrize(
+    "pool", [None, global_mean_pool, MedianAggregation()], ids=["nodes", "function", "aggregation"]
+)
 def test_outputs_per_node_or_per_graph(pool: Any) -> None:
     """In any order of ``batch``, and with graphs of no nodes at the end."""
     ragged = example_topologies()["ragged"]
@@ -141,7 +151,9 @@ def test_every_parameter_learns() -> None:
     assert all(parameter.grad is not None for parameter in made.parameters())
 
 
-@pytest.mark.parametrize("mask", [GlobalMask(), PowerSeriesMask(order=2, heads=2), walk_mask()], ids=repr)
+@pytest.mark.parametrize(
+    "mask", [GlobalMask(), PowerSeriesMask(order=2, heads=2), walk_mask()], ids=repr
+)
 def test_compiles_as_one_graph_on_a_prepared_topology(mask: Any) -> None:
     torch.compiler.reset()
     made, x = model(mask=mask, num_layers=1).double(), features(13, 3)
@@ -164,14 +176,28 @@ SUMS = {
 
 
 def assert_compiled_once_for_all_sizes(mask: Any, backend: str, num_layers: int) -> None:
-    """For the sizes of the first batch, then for any; and again where another execution serves a batch better."""
+    """For the sizes of the first batch, then for any.
+
+    And again where another execution serves a batch better.
+    """
     torch.compiler.reset()
     counters.clear()
     made = model(mask=mask, num_layers=num_layers, pool=global_mean_pool).double()
     parameters = list(made.parameters())
     run = torch.compile(made, fullgraph=True, backend=backend)
     draw = AddWalks(ResampledWalks(budget=4, hops=2), torch.Generator().manual_seed(0))
-    for sizes in ([5, 9], [7, 4, 6], [3, 8], [6, 6, 4, 9], [11, 2], [8, 7, 5], [12, 3, 4], [10, 5], [4, 13, 2, 3], [6, 8]):
+    for sizes in (
+        [5, 9],
+        [7, 4, 6],
+        [3, 8],
+        [6, 6, 4, 9],
+        [11, 2],
+        [8, 7, 5],
+        [12, 3, 4],
+        [10, 5],
+        [4, 13, 2, 3],
+        [6, 8],
+    ):
         graphs = []
         for size in sizes:
             step = torch.arange(size - 1)
@@ -182,7 +208,9 @@ def assert_compiled_once_for_all_sizes(mask: Any, backend: str, num_layers: int)
         x = features(sum(sizes), 3)
         found, expected = run(x, topology), made(x, topology)
         assert_close(found, expected)
-        assert_close(*(torch.autograd.grad(out.square().sum(), parameters) for out in (found, expected)))
+        assert_close(
+            *(torch.autograd.grad(out.square().sum(), parameters) for out in (found, expected))
+        )
     assert counters["stats"]["unique_graphs"] <= 5
 
 
@@ -191,7 +219,9 @@ def test_batches_of_all_sizes_are_compiled_once(make: Any) -> None:
     assert_compiled_once_for_all_sizes(make(), "aot_eager", 2)
 
 
-@pytest.mark.skipif(not shutil.which("g++") and not shutil.which("clang++"), reason="inductor needs a C++ compiler")
+@pytest.mark.skipif(
+    not shutil.which("g++") and not shutil.which("clang++"), reason="inductor needs a C++ compiler"
+)
 def test_batches_of_all_sizes_are_compiled_once_by_inductor() -> None:
     assert_compiled_once_for_all_sizes(walk_mask(), "inductor", 1)
 
@@ -212,7 +242,9 @@ def test_resetting_draws_new_parameters() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         made.reset_parameters()
-    changed = [not torch.equal(now, then) for now, then in zip(made.parameters(), before, strict=True)]
+    changed = [
+        not torch.equal(now, then) for now, then in zip(made.parameters(), before, strict=True)
+    ]
     assert sum(changed) > len(changed) / 3
 
 
@@ -226,19 +258,30 @@ def test_features_of_edges_reach_the_mask_and_the_convolution_that_takes_them() 
         attr = topology.edge_attr.clone().requires_grad_()
         out = made(x, topology.edge_index, topology.edge_weight, edge_attr=attr)
         assert_close(out, made(x, topology), rtol=0, atol=0)
-        assert not torch.allclose(out, made(x, topology.edge_index, topology.edge_weight, edge_attr=attr.flip(0)))
+        assert not torch.allclose(
+            out, made(x, topology.edge_index, topology.edge_weight, edge_attr=attr.flip(0))
+        )
         assert torch.autograd.grad(out.square().sum(), attr)[0].abs().sum() > 0
 
 
 def test_a_model_that_reads_features_of_edges_keeps_all_laws() -> None:
-    made = model(mask=PowerSeriesMask(2, 2, edge_dim=3), conv=cases.seeded(lambda: GINEConv(nn.Linear(4, 4), edge_dim=3)))
+    made = model(
+        mask=PowerSeriesMask(2, 2, edge_dim=3),
+        conv=cases.seeded(lambda: GINEConv(nn.Linear(4, 4), edge_dim=3)),
+    )
     graphs = cases.edges.featured()
-    check_layer(cases.scrambled(made), 3, [graphs[name] for name in ("pair", "multigraph", "signed", "ragged")])
+    check_layer(
+        cases.scrambled(made),
+        3,
+        [graphs[name] for name in ("pair", "multigraph", "signed", "ragged")],
+    )
 
 
 class TestLazySizes:
     def lazy(self, **options: Any) -> TopologicalTransformer:
-        return cases.seeded(lambda: TopologicalTransformer(-1, 4, 5, **{"num_layers": 1, "heads": 2, **options}))
+        return cases.seeded(
+            lambda: TopologicalTransformer(-1, 4, 5, **{"num_layers": 1, "heads": 2, **options})
+        )
 
     def test_the_first_input_tells_the_size(self) -> None:
         made = self.lazy(mask=GlobalMask())
@@ -280,11 +323,18 @@ class TestJumpingKnowledge:
     @pytest.mark.parametrize("mode", ["cat", "max", "lstm"])
     def test_the_head_reads_all_blocks(self, mode: str) -> None:
         made = model(mask=GlobalMask(), num_layers=3, jk=mode)
-        read = {"cat": lambda xs: torch.cat(xs, 1), "max": lambda xs: torch.stack(xs).amax(0), "lstm": made.jk}[mode]
+        read = {
+            "cat": lambda xs: torch.cat(xs, 1),
+            "max": lambda xs: torch.stack(xs).amax(0),
+            "lstm": made.jk,
+        }[mode]
         expected = made.head(made.norm(read(self.outputs(made))))
         found = made(features(13, 3), example_topologies()["weighted"])
         assert_close(found, expected)
-        assert all(each is not None for each in torch.autograd.grad(found.square().sum(), list(made.parameters())))
+        assert all(
+            each is not None
+            for each in torch.autograd.grad(found.square().sum(), list(made.parameters()))
+        )
 
     def test_without_it_the_head_reads_the_last(self) -> None:
         made = model(mask=GlobalMask(), num_layers=3)
@@ -304,7 +354,9 @@ class TestJumpingKnowledge:
 
 
 def test_a_lazy_model_with_features_of_edges_compiles_as_one_graph_after_its_first_input() -> None:
-    made = cases.seeded(lambda: TopologicalTransformer(-1, 4, 5, 1, 2, PowerSeriesMask(2, 2, edge_dim=-1)))
+    made = cases.seeded(
+        lambda: TopologicalTransformer(-1, 4, 5, 1, 2, PowerSeriesMask(2, 2, edge_dim=-1))
+    )
     for name in ("weighted", "multigraph"):
         topology = cases.edges.featured()[name]
         cases.seeded(lambda topology=topology: made(features(topology.num_nodes, 3), topology))
@@ -314,7 +366,10 @@ def test_a_lazy_model_with_features_of_edges_compiles_as_one_graph_after_its_fir
 def test_parallel_edges_are_summed_in_one_graph_that_is_compiled_first() -> None:
     torch.compiler.reset()
     mask = PowerSeriesMask(2, 2, edge_dim=3)
-    made, topology = model(mask=mask, num_layers=1).double(), mask.prepare(cases.edges.featured()["multigraph"])
+    made, topology = (
+        model(mask=mask, num_layers=1).double(),
+        mask.prepare(cases.edges.featured()["multigraph"]),
+    )
     found = torch.compile(made, fullgraph=True, backend="aot_eager")(features(7, 3), topology)
     assert_close(found, made(features(7, 3), topology))
 
@@ -327,13 +382,17 @@ def assert_compiles(made: TopologicalTransformer, topology: Topology) -> None:
     found = torch.compile(made, fullgraph=True, backend="aot_eager")(x, topology)
     assert_close(found, expected)
     parameters = list(made.parameters())
-    assert_close(*(torch.autograd.grad(out.square().sum(), parameters) for out in (found, expected)))
+    assert_close(
+        *(torch.autograd.grad(out.square().sum(), parameters) for out in (found, expected))
+    )
 
 
 @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
 def test_autocast_forward_and_backward_with_features_of_edges(half: torch.dtype) -> None:
     conv = cases.seeded(lambda: GINEConv(nn.Linear(4, 4), edge_dim=3))
-    made = cases.scrambled(model(mask=PowerSeriesMask(2, 2, edge_dim=3), conv=conv, jk="cat")).float()
+    made = cases.scrambled(
+        model(mask=PowerSeriesMask(2, 2, edge_dim=3), conv=conv, jk="cat")
+    ).float()
     topology, x = cast(featured(), torch.float32), features(13, 3).float()
     parameters = list(made.parameters())
     expected = torch.autograd.grad(made(x, topology).square().mean(), parameters)
@@ -341,7 +400,9 @@ def test_autocast_forward_and_backward_with_features_of_edges(half: torch.dtype)
         loss = made(x, topology).float().square().mean()
     for found, exact in zip(torch.autograd.grad(loss, parameters), expected, strict=True):
         assert found.isfinite().all()
-        assert torch.linalg.vector_norm(found - exact) < 0.1 * (torch.linalg.vector_norm(exact) + 1e-3)
+        assert torch.linalg.vector_norm(found - exact) < 0.1 * (
+            torch.linalg.vector_norm(exact) + 1e-3
+        )
 
 
 def test_the_repr_shows_every_part() -> None:
@@ -378,21 +439,51 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: TopologicalTransformer(3, 0, 5, 1, 2, GlobalMask()), ValueError, "`hidden_channels`"),
     (lambda: TopologicalTransformer(3, 4, 0, 1, 2, GlobalMask()), ValueError, "`out_channels`"),
     (lambda: TopologicalTransformer(3, 4, 5.0, 1, 2, GlobalMask()), TypeError, "`out_channels`"),
-    (lambda: model(mask=GlobalMask())(ones(3, 4), PATH), ValueError, r"`x` must be of shape \[N, in_channels\]"),
+    (
+        lambda: model(mask=GlobalMask())(ones(3, 4), PATH),
+        ValueError,
+        r"`x` must be of shape \[N, in_channels\]",
+    ),
     (lambda: model(mask=GlobalMask())(ones(3, 3).long(), PATH), TypeError, "`x`"),
-    (lambda: model(mask=GlobalMask())(ones(3, 3), Topology(PATH, 3), ones(4)), ValueError, "`edge_weight, batch`"),
+    (
+        lambda: model(mask=GlobalMask())(ones(3, 3), Topology(PATH, 3), ones(4)),
+        ValueError,
+        "`edge_weight, batch`",
+    ),
     (lambda: model(mask=GlobalMask(), pool="mean"), TypeError, "`pool`"),
     (lambda: TopologicalTransformer(-2, 4, 5, 1, 2, GlobalMask()), ValueError, "`in_channels`"),
     (lambda: TopologicalTransformer(3, -1, 5, 1, 2, GlobalMask()), ValueError, "`hidden_channels`"),
-    (lambda: block(mask=GlobalMask()).__class__(-1, 2, GlobalMask()), ValueError, "`channels` must be at least 1"),
-    (lambda: model(mask=GlobalMask(), jk="sum"), ValueError, "`jk` must be 'cat', 'max', 'lstm' or None, got sum"),
-    (lambda: model(mask=GlobalMask(), jk=nn.Identity()), TypeError, "`jk` must be a string or a JumpingKnowledge"),
-    (lambda: model(mask=GlobalMask(), jk=JumpingKnowledge("lstm", 4, 3)), ValueError, "`jk` must be of hidden_channels = 4"),
-    (lambda: model(mask=PowerSeriesMask(2, edge_dim=2))(ones(3, 3), PATH), ValueError, "`edge_attr` must be given"),
+    (
+        lambda: block(mask=GlobalMask()).__class__(-1, 2, GlobalMask()),
+        ValueError,
+        "`channels` must be at least 1",
+    ),
+    (
+        lambda: model(mask=GlobalMask(), jk="sum"),
+        ValueError,
+        "`jk` must be 'cat', 'max', 'lstm' or None, got sum",
+    ),
+    (
+        lambda: model(mask=GlobalMask(), jk=nn.Identity()),
+        TypeError,
+        "`jk` must be a string or a JumpingKnowledge",
+    ),
+    (
+        lambda: model(mask=GlobalMask(), jk=JumpingKnowledge("lstm", 4, 3)),
+        ValueError,
+        "`jk` must be of hidden_channels = 4",
+    ),
+    (
+        lambda: model(mask=PowerSeriesMask(2, edge_dim=2))(ones(3, 3), PATH),
+        ValueError,
+        "`edge_attr` must be given",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("call", "error", "expected"), REFUSED)
-def test_bad_input_is_refused_by_name(call: Callable[[], object], error: type[Exception], expected: str) -> None:
+def test_bad_input_is_refused_by_name(
+    call: Callable[[], object], error: type[Exception], expected: str
+) -> None:
     with torch.random.fork_rng(devices=[]), pytest.raises(error, match=expected):
         call()

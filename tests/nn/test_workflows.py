@@ -1,4 +1,7 @@
-"""The model where PyG users put it: in Sequential, behind loaders and encodings, and with edges written in every way."""
+"""The model where PyG users put it.
+
+In Sequential, behind loaders and encodings, and with edges written in every way.
+"""
 
 from __future__ import annotations
 
@@ -45,8 +48,15 @@ def model(in_channels: int = 3, **options: object) -> TopologicalTransformer:
 def graph(num_nodes: int = 8, **more: object) -> Data:
     """A ring with a chord, whose nodes have three features."""
     step = torch.arange(num_nodes)
-    edges = torch.stack([torch.cat([step, step[:1]]), torch.cat([(step + 1) % num_nodes, step[num_nodes // 2 :][:1]])])
-    return Data(x=torch.randn(num_nodes, 3), edge_index=torch.cat([edges, edges.flip(0)], 1), **more)
+    edges = torch.stack(
+        [
+            torch.cat([step, step[:1]]),
+            torch.cat([(step + 1) % num_nodes, step[num_nodes // 2 :][:1]]),
+        ]
+    )
+    return Data(
+        x=torch.randn(num_nodes, 3), edge_index=torch.cat([edges, edges.flip(0)], 1), **more
+    )
 
 
 class TestSequential:
@@ -54,7 +64,11 @@ class TestSequential:
         x, batch, made = torch.randn(16, 3), torch.arange(16) % 2, model()
         edges = graph(8).edge_index * 2
         edges = torch.cat([edges, edges + 1], 1)
-        layers = [(made, "x, edge_index, edge_weight, batch -> x"), (global_mean_pool, "x, batch -> x"), torch.nn.Linear(5, 2)]
+        layers = [
+            (made, "x, edge_index, edge_weight, batch -> x"),
+            (global_mean_pool, "x, batch -> x"),
+            torch.nn.Linear(5, 2),
+        ]
         net = Sequential("x, edge_index, edge_weight, batch", layers)
         expected = net[2](global_mean_pool(made(x, edges, batch=batch), batch))
         assert_close(net(x, edges, None, batch), expected)
@@ -67,7 +81,10 @@ class TestSequential:
 
     def test_copies_and_state_dicts(self) -> None:
         data = graph()
-        net, other = (Sequential("x, edge_index", [(model(-1), "x, edge_index -> x"), torch.nn.ReLU()]) for _ in range(2))
+        net, other = (
+            Sequential("x, edge_index", [(model(-1), "x, edge_index -> x"), torch.nn.ReLU()])
+            for _ in range(2)
+        )
         expected = net(data.x, data.edge_index)
         assert_close(copy.deepcopy(net)(data.x, data.edge_index), expected, rtol=0, atol=0)
         other.load_state_dict(net.state_dict())
@@ -112,7 +129,10 @@ class TestWays:
     @pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
     @pytest.mark.parametrize("layout", [torch.sparse_csr, torch.sparse_coo], ids=str)
     def test_adj_t_of_torch(self, layout: torch.layout) -> None:
-        data, made = graph(edge_attr=torch.randn(18, 2)), model(mask=PowerSeriesMask(2, 2, edge_dim=2))
+        data, made = (
+            graph(edge_attr=torch.randn(18, 2)),
+            model(mask=PowerSeriesMask(2, 2, edge_dim=2)),
+        )
         cases.scrambled(made)
         expected = made(data.x, data.edge_index, edge_attr=data.edge_attr)
         data = T.ToSparseTensor(layout=layout)(data)
@@ -127,9 +147,17 @@ class TestWays:
 
 
 class TestWorkers:
-    """Graphs transformed in two worker processes. Draws are told apart by the weights of their walks."""
+    """Graphs transformed in two worker processes.
 
-    def loader(self, generator: torch.Generator | None, seeds: torch.Generator | None = None, **options: object) -> DataLoader:
+    Draws are told apart by the weights of their walks.
+    """
+
+    def loader(
+        self,
+        generator: torch.Generator | None,
+        seeds: torch.Generator | None = None,
+        **options: object,
+    ) -> DataLoader:
         graphs = [graph(30, edge_attr=torch.randn(62, 2)) for _ in range(4)]
         dataset = Drawn(graphs, AddWalks(ResampledWalks(budget=2, hops=3), generator))
         return DataLoader(dataset, batch_size=2, num_workers=2, generator=seeds, **options)
@@ -144,15 +172,22 @@ class TestWorkers:
         assert all(each.grad.isfinite().all() for each in made.parameters())
 
     def test_each_epoch_starts_from_the_generator_as_it_is_here(self) -> None:
-        """Processes have copies of it: two workers draw the same numbers, and so do all epochs of new workers."""
+        """Processes have copies of it.
+
+        Two workers draw the same numbers, and so do all epochs of new workers.
+        """
         loader = self.loader(torch.Generator().manual_seed(0))
         first, second = self.epoch(loader), self.epoch(loader)
         assert all(map(torch.equal, first, second))
         assert torch.equal(*first)  # of graphs with equal edges, by either worker
 
-    def test_workers_that_seed_their_generators_draw_other_numbers_and_repeat_with_the_loader(self) -> None:
+    def test_workers_that_seed_their_generators_draw_other_numbers_and_repeat_with_the_loader(
+        self,
+    ) -> None:
         def run() -> list[Tensor]:
-            loader = self.loader(torch.Generator(), worker_init_fn=seed_walks, seeds=torch.Generator().manual_seed(1))
+            loader = self.loader(
+                torch.Generator(), worker_init_fn=seed_walks, seeds=torch.Generator().manual_seed(1)
+            )
             return self.epoch(loader) + self.epoch(loader)
 
         tables = run()
@@ -202,5 +237,8 @@ def same(first: Tensor, second: Tensor) -> bool:
 def test_the_examples_of_this_file_are_not_exact() -> None:
     """A budget so small that walks are random."""
     topology = example_topologies()["ring"]
-    draws = [gm.walks.ResampledWalks(2, 3)(topology, torch.Generator().manual_seed(seed)).to_dense() for seed in (0, 1)]
+    draws = [
+        gm.walks.ResampledWalks(2, 3)(topology, torch.Generator().manual_seed(seed)).to_dense()
+        for seed in (0, 1)
+    ]
     assert not torch.equal(*draws)

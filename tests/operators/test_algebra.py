@@ -33,7 +33,9 @@ def signed(topology: Topology, heads: int = 2) -> SparseOperator:
 
 
 def series(topology: Topology, nonnegative: bool = True) -> PowerSeriesOperator:
-    return PowerSeriesOperator(topology, *topology.adjacency(), torch.tensor([[0.5, 0.3, 0.2]]), nonnegative)
+    return PowerSeriesOperator(
+        topology, *topology.adjacency(), torch.tensor([[0.5, 0.3, 0.2]]), nonnegative
+    )
 
 
 def features(topology: Topology, heads: int = 2) -> tuple[Tensor, Tensor, Tensor]:
@@ -41,7 +43,9 @@ def features(topology: Topology, heads: int = 2) -> tuple[Tensor, Tensor, Tensor
     return tuple(torch.rand(heads, topology.num_nodes, 3, generator=generator) for _ in range(3))
 
 
-def attended_by_definition(operator: MaskOperator, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+def attended_by_definition(
+    operator: MaskOperator, q: Tensor, k: Tensor, v: Tensor
+) -> tuple[Tensor, Tensor]:
     M = operator.to_dense()
     return (M * (q @ k.mT)) @ v, (M.abs() * (q @ k.mT)).sum(-1)
 
@@ -70,7 +74,9 @@ def test_a_signed_sum_cancels_to_nothing(topology: Topology) -> None:
     """L = 1 and S = -1 on the whole graph: the sum is zero, and so is its normaliser."""
     inside = topology.batch.unsqueeze(0) == topology.batch.unsqueeze(1)
     row, col = inside.nonzero(as_tuple=True)
-    minus = SparseOperator(topology, Pattern.from_coo(row, col, inside.shape), -torch.ones(1, len(row)))
+    minus = SparseOperator(
+        topology, Pattern.from_coo(row, col, inside.shape), -torch.ones(1, len(row))
+    )
     numerator, normaliser = (GlobalOperator(topology) + minus).attend(*features(topology))
     assert_close(numerator, torch.zeros_like(numerator))
     assert_close(normaliser, torch.zeros_like(normaliser))
@@ -96,14 +102,20 @@ UNKNOWN_SIGNS: dict[str, Callable[[Topology], MaskOperator]] = {
 
 
 @pytest.mark.parametrize("make", UNKNOWN_SIGNS.values(), ids=UNKNOWN_SIGNS)
-def test_signs_that_cannot_be_known_are_refused_on_large_graphs(make: Callable[[Topology], MaskOperator]) -> None:
+def test_signs_that_cannot_be_known_are_refused_on_large_graphs(
+    make: Callable[[Topology], MaskOperator],
+) -> None:
     topology = large()
-    with pytest.raises(ValueError, match="`mask` must be non-negative, or sparse, or of graphs small enough"):
+    with pytest.raises(
+        ValueError, match="`mask` must be non-negative, or sparse, or of graphs small enough"
+    ):
         make(topology).attend(*features(topology))
 
 
 @pytest.mark.parametrize("make", UNKNOWN_SIGNS.values(), ids=UNKNOWN_SIGNS)
-def test_signs_that_cannot_be_known_are_read_from_blocks(make: Callable[[Topology], MaskOperator], topology: Topology) -> None:
+def test_signs_that_cannot_be_known_are_read_from_blocks(
+    make: Callable[[Topology], MaskOperator], topology: Topology
+) -> None:
     operator, qkv = make(topology), features(topology)
     assert_close(tuple(operator.attend(*qkv)), attended_by_definition(operator, *qkv))
     assert_close(tuple(operator.attend(*qkv, Dense())), attended_by_definition(operator, *qkv))
@@ -118,7 +130,9 @@ def test_sparse_terms_are_merged(topology: Topology) -> None:
     assert (first + GlobalOperator(topology)).entries() is None
 
 
-def test_the_union_of_supports_is_found_once(topology: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_union_of_supports_is_found_once(
+    topology: Topology, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second = signed(topology), signed(topology, 1).mT
     merged = (first + second).entries()
     monkeypatch.setattr(torch, "unique", None)
@@ -131,15 +145,32 @@ def test_the_union_of_supports_is_found_once(topology: Topology, monkeypatch: py
 
 
 def test_sums_are_flat(topology: Topology) -> None:
-    assert len(((signed(topology) + signed(topology)) + (signed(topology) + GlobalOperator(topology))).terms) == 4
+    assert (
+        len(
+            (
+                (signed(topology) + signed(topology))
+                + (signed(topology) + GlobalOperator(topology))
+            ).terms
+        )
+        == 4
+    )
 
 
 @pytest.mark.usefixtures("single_by_default")
-@pytest.mark.parametrize("scale", [0.1, torch.tensor(0.1, dtype=torch.float64)], ids=["number", "tensor"])
-def test_scales_keep_their_precision_and_the_type_of_x(scale: float | Tensor, topology: Topology) -> None:
+@pytest.mark.parametrize(
+    "scale", [0.1, torch.tensor(0.1, dtype=torch.float64)], ids=["number", "tensor"]
+)
+def test_scales_keep_their_precision_and_the_type_of_x(
+    scale: float | Tensor, topology: Topology
+) -> None:
     operator = scale * GlobalOperator(topology)
     sizes = topology.graph_sizes[topology.batch].double()
-    assert_close((operator @ torch.ones(23, 1, dtype=torch.float64))[0, :, 0], sizes * 0.1, rtol=1e-15, atol=0)
+    assert_close(
+        (operator @ torch.ones(23, 1, dtype=torch.float64))[0, :, 0],
+        sizes * 0.1,
+        rtol=1e-15,
+        atol=0,
+    )
     assert ((0.1 * GlobalOperator(topology)) @ torch.ones(23, 1)).dtype == torch.float32
 
 
@@ -152,7 +183,9 @@ def test_scaling_by_minus_one_turns_the_numerator_alone(topology: Topology) -> N
 def test_signs_of_scaled_masks_are_known_from_numbers_alone(topology: Topology) -> None:
     """A tensor may be learned, and its sign is never read."""
     plain = GlobalOperator(topology)
-    signs = [(scale * plain).nonnegative for scale in (2, 0.0, -1, torch.tensor(2.0), torch.ones(2))]
+    signs = [
+        (scale * plain).nonnegative for scale in (2, 0.0, -1, torch.tensor(2.0), torch.ones(2))
+    ]
     assert signs == [True, True, False, False, False]
     assert not (2.0 * signed(topology)).nonnegative
 
@@ -161,7 +194,10 @@ def test_a_learned_scale_has_a_gradient(topology: Topology) -> None:
     scale = torch.tensor([0.5, -0.3]).requires_grad_()
     qkv = features(topology)
     found = (scale * GlobalOperator(topology) + signed(topology)).attend(*qkv)
-    M = scale.view(-1, 1, 1) * reference.global_mask(23, topology.batch) + signed(topology).to_dense()
+    M = (
+        scale.view(-1, 1, 1) * reference.global_mask(23, topology.batch)
+        + signed(topology).to_dense()
+    )
     expected = (M.abs() * (qkv[0] @ qkv[1].mT)).sum(-1)
     assert_close(
         torch.autograd.grad(found.normaliser.square().sum(), scale),
@@ -170,15 +206,26 @@ def test_a_learned_scale_has_a_gradient(topology: Topology) -> None:
 
 
 REFUSED: list[tuple[Callable[[Topology], object], str]] = [
-    (lambda t: signed(t) + signed(example_topologies()["weighted"]), r"`masks` must be of the same graph.*\[23, 13\]"),
-    (lambda t: signed(t, 2) + signed(t, 3), r"`masks` must be of the same number of heads.*\[2, 3\]"),
-    (lambda t: torch.ones(3) * signed(t, 2), r"`scale` must be a number or of shape \[H\] with H = 2"),
+    (
+        lambda t: signed(t) + signed(example_topologies()["weighted"]),
+        r"`masks` must be of the same graph.*\[23, 13\]",
+    ),
+    (
+        lambda t: signed(t, 2) + signed(t, 3),
+        r"`masks` must be of the same number of heads.*\[2, 3\]",
+    ),
+    (
+        lambda t: torch.ones(3) * signed(t, 2),
+        r"`scale` must be a number or of shape \[H\] with H = 2",
+    ),
     (lambda t: ScaledOperator(signed(t, 2), torch.ones(3, 1)), "`scale`"),
 ]
 
 
 @pytest.mark.parametrize(("make", "expected"), REFUSED)
-def test_what_does_not_fit_is_refused(make: Callable[[Topology], object], expected: str, topology: Topology) -> None:
+def test_what_does_not_fit_is_refused(
+    make: Callable[[Topology], object], expected: str, topology: Topology
+) -> None:
     with pytest.raises(ValueError, match=expected):
         make(topology)
 

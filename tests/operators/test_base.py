@@ -35,7 +35,10 @@ def test_shape_and_repr() -> None:
     assert operator().shape == (2, 13, 13)
     assert operator().num_nodes == 13
     assert repr(operator()) == "SparseOperator(2, 13, 13)"
-    assert str(operator()) == f"SparseOperator(2, 13, 13): {operator().pattern.nnz} multiply-adds per head and column"
+    assert (
+        str(operator())
+        == f"SparseOperator(2, 13, 13): {operator().pattern.nnz} multiply-adds per head and column"
+    )
 
 
 @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
@@ -64,13 +67,33 @@ def test_products_that_do_not_fit(x: Tensor, expected: str) -> None:
 
 
 REFUSED_FEATURES: list[tuple[Callable[[], object], type[Exception], str]] = [
-    (lambda: operator().attend(ones(2, 12, 3), ones(2, 13, 3), ones(2, 13, 4)), ValueError, "`q`.*N = 13"),
+    (
+        lambda: operator().attend(ones(2, 12, 3), ones(2, 13, 3), ones(2, 13, 4)),
+        ValueError,
+        "`q`.*N = 13",
+    ),
     (lambda: operator().attend(ones(2, 13, 3), ones(13, 3), ones(2, 13, 4)), ValueError, "`k`"),
     (lambda: operator().attend(ones(2, 13, 3), ones(2, 13, 3), ones(2, 14, 4)), ValueError, "`v`"),
-    (lambda: operator().attend(ones(3, 13, 3), ones(3, 13, 3), ones(3, 13, 4)), ValueError, "H = 2"),
-    (lambda: operator(1).attend(ones(3, 13, 3), ones(2, 13, 3), ones(3, 13, 4)), ValueError, "equal heads"),
-    (lambda: operator().attend(ones(2, 13, 3), ones(2, 13, 2), ones(2, 13, 4)), ValueError, "`k` must be of 3 features"),
-    (lambda: operator().attend(ones(2, 13, 3, dtype=torch.long), ones(2, 13, 3), ones(2, 13, 4)), TypeError, "`q`"),
+    (
+        lambda: operator().attend(ones(3, 13, 3), ones(3, 13, 3), ones(3, 13, 4)),
+        ValueError,
+        "H = 2",
+    ),
+    (
+        lambda: operator(1).attend(ones(3, 13, 3), ones(2, 13, 3), ones(3, 13, 4)),
+        ValueError,
+        "equal heads",
+    ),
+    (
+        lambda: operator().attend(ones(2, 13, 3), ones(2, 13, 2), ones(2, 13, 4)),
+        ValueError,
+        "`k` must be of 3 features",
+    ),
+    (
+        lambda: operator().attend(ones(2, 13, 3, dtype=torch.long), ones(2, 13, 3), ones(2, 13, 4)),
+        TypeError,
+        "`q`",
+    ),
     (lambda: operator().attend(ones(2, 13, 3), [1.0], ones(2, 13, 4)), TypeError, "`k`"),
     (lambda: operator().rows(torch.tensor([13])), ValueError, "`nodes`.*0 to N - 1 = 12"),
     (lambda: operator().rows(torch.tensor([-1])), ValueError, "`nodes`"),
@@ -84,7 +107,9 @@ REFUSED_FEATURES: list[tuple[Callable[[], object], type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("call", "error", "expected"), REFUSED_FEATURES)
-def test_what_does_not_fit_is_refused(call: Callable[[], object], error: type[Exception], expected: str) -> None:
+def test_what_does_not_fit_is_refused(
+    call: Callable[[], object], error: type[Exception], expected: str
+) -> None:
     with pytest.raises(error, match=expected):
         call()
 
@@ -99,7 +124,9 @@ def test_attending_sums_half_precision_in_single(half: torch.dtype) -> None:
 
 
 def test_entries_are_known_once() -> None:
-    same = PowerSeriesOperator(example_topologies()["ring"], *example_topologies()["ring"].adjacency(), ones(1, 2))
+    same = PowerSeriesOperator(
+        example_topologies()["ring"], *example_topologies()["ring"].adjacency(), ones(1, 2)
+    )
     assert same.entries() is same.entries()
 
 
@@ -117,7 +144,11 @@ def test_rows_of_a_large_graph() -> None:
     topology = path(200_000)
     pattern, weight = topology.adjacency("rw")
     series = PowerSeriesOperator(topology, pattern, weight, torch.tensor([[0.0, 0.0, 1.0]]))
-    for each in (series, SparseOperator(topology, pattern, weight.unsqueeze(0)), GlobalOperator(topology)):
+    for each in (
+        series,
+        SparseOperator(topology, pattern, weight.unsqueeze(0)),
+        GlobalOperator(topology),
+    ):
         assert each.rows(torch.tensor([100_000, 0])).shape == (1, 2, 200_000)
     two_hops = series.rows(torch.tensor([100_000]))[0, 0, 99_997:100_004]
     assert_close(two_hops, torch.tensor([0, 0.25, 0, 0.5, 0, 0.25, 0]))

@@ -42,7 +42,10 @@ def sparse(topology: Topology, nonnegative: bool = True) -> SparseOperator:
 
 def features(topology: Topology, m: int = 4, d: int = 3) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
-    return tuple(torch.rand(2, topology.num_nodes, width, generator=generator).requires_grad_() for width in (m, m, d))
+    return tuple(
+        torch.rand(2, topology.num_nodes, width, generator=generator).requires_grad_()
+        for width in (m, m, d)
+    )
 
 
 CHOSEN = [
@@ -129,7 +132,9 @@ def test_second_derivatives(execution: Execution) -> None:
 def test_second_derivatives_through_slices() -> None:
     leaves = features(ring(4), m=2, d=1)
     above = torch.ones(2 * 4).requires_grad_()
-    assert torch.autograd.gradgradcheck(lambda *x: Lifted(1)(series(ring(4)), *x).normaliser.flatten(), leaves, above)
+    assert torch.autograd.gradgradcheck(
+        lambda *x: Lifted(1)(series(ring(4)), *x).normaliser.flatten(), leaves, above
+    )
 
 
 def test_blocks_of_graphs_of_very_unequal_size() -> None:

@@ -13,7 +13,12 @@ NONE = torch.empty(2, 0, dtype=torch.long)
 
 def test_graphs_do_not_see_each_other() -> None:
     operator = GlobalOperator(Topology(NONE, batch=torch.tensor([1, 0, 1, 3])))
-    assert operator.to_dense()[0].tolist() == [[1, 0, 1, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 1]]
+    assert operator.to_dense()[0].tolist() == [
+        [1, 0, 1, 0],
+        [0, 1, 0, 0],
+        [1, 0, 1, 0],
+        [0, 0, 0, 1],
+    ]
     assert (operator @ torch.tensor([1.0, 2.0, 4.0, 8.0])).tolist() == [[5, 2, 5, 8]]
     assert operator.mT is operator
 
@@ -28,8 +33,12 @@ def test_single_entries() -> None:
 
 @pytest.mark.parametrize("execution", [None, Lifted(), Lifted(memory=1), Dense()], ids=repr)
 @pytest.mark.parametrize("batch", [None, [0, 0, 0], [1, 0, 1], [2, 0, 2]], ids=str)
-def test_all_ways_to_sum(execution: object, batch: list[int] | None, generator: torch.Generator) -> None:
-    topology = Topology(NONE, 3, batch=None if batch is None else torch.tensor(batch), num_graphs=batch and 4)
+def test_all_ways_to_sum(
+    execution: object, batch: list[int] | None, generator: torch.Generator
+) -> None:
+    topology = Topology(
+        NONE, 3, batch=None if batch is None else torch.tensor(batch), num_graphs=batch and 4
+    )
     q, k, v = (torch.rand(2, 3, 4, generator=generator) for _ in range(3))
     operator = GlobalOperator(topology)
     score = operator.to_dense() * (q @ k.mT)

@@ -9,7 +9,14 @@ from torch.testing import assert_close
 
 from graphmask import Topology
 from graphmask.masks import Free, PowerSeriesMask
-from graphmask.operators import GlobalOperator, HadamardOperator, LowRankOperator, MaskOperator, ScaledOperator, SparseOperator
+from graphmask.operators import (
+    GlobalOperator,
+    HadamardOperator,
+    LowRankOperator,
+    MaskOperator,
+    ScaledOperator,
+    SparseOperator,
+)
 from graphmask.operators import hadamard as module
 from graphmask.testing import example_topologies
 
@@ -30,7 +37,9 @@ def low_rank(rank: int = 1, heads: int = 1) -> LowRankOperator:
 
 
 def identity() -> SparseOperator:
-    return SparseOperator(ring(), ring().pattern.identity, torch.arange(7.0).unsqueeze(0), nonnegative=True)
+    return SparseOperator(
+        ring(), ring().pattern.identity, torch.arange(7.0).unsqueeze(0), nonnegative=True
+    )
 
 
 def test_numbers_still_scale() -> None:
@@ -50,7 +59,9 @@ def test_a_diagonal_mask_picks_the_diagonal() -> None:
     found = identity() * low_rank(3)
     assert isinstance(found, SparseOperator)
     assert found.nonnegative
-    assert_close(found.to_dense()[0], torch.diag(torch.arange(7.0) * low_rank(3).to_dense()[0].diagonal()))
+    assert_close(
+        found.to_dense()[0], torch.diag(torch.arange(7.0) * low_rank(3).to_dense()[0].diagonal())
+    )
 
 
 def test_the_smaller_support_and_the_smaller_rank_lead() -> None:
@@ -68,7 +79,10 @@ def test_a_sparse_mask_without_lookup_is_looked_up_by_its_entries() -> None:
 
 
 def test_signs() -> None:
-    """|M_ij B_ij| = |M_ij| B_ij for a non-negative B: both sums are those of M with more features."""
+    """|M_ij B_ij| = |M_ij| B_ij for a non-negative B.
+
+    Both sums are those of M with more features.
+    """
     mask = GlobalOperator(ring()) + -2.0 * SparseOperator(ring(), ring().pattern, torch.ones(1, 14))
     found = module.HadamardOperator(mask, low_rank(2))
     assert not found.sums_itself
@@ -80,12 +94,18 @@ def test_signs() -> None:
 
 
 def test_slices_add_up_to_all_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
-    product, x = series() * low_rank(4), torch.rand(1, 7, 3, generator=torch.Generator().manual_seed(2))
+    product, x = (
+        series() * low_rank(4),
+        torch.rand(1, 7, 3, generator=torch.Generator().manual_seed(2)),
+    )
     whole = product @ x
     monkeypatch.setattr(module, "SLICE_MEMORY", 1)
     assert_close(product @ x, whole)
     x.requires_grad_()
-    assert_close(torch.autograd.grad((product @ x).sum(), x)[0], (product.to_dense().sum(1, keepdim=True)).mT.expand_as(x))
+    assert_close(
+        torch.autograd.grad((product @ x).sum(), x)[0],
+        (product.to_dense().sum(1, keepdim=True)).mT.expand_as(x),
+    )
 
 
 def test_rank_times_the_work_of_the_other_mask() -> None:
@@ -99,11 +119,29 @@ def test_rank_times_the_work_of_the_other_mask() -> None:
 
 
 REFUSED: list[tuple[Callable[[], object], str]] = [
-    (lambda: series() * series(), "`a [*] b` must be of a mask of low rank, or of a sparse mask.*not sparse, single"),
-    (lambda: series() * identity(), r"PowerSeriesOperator\(1, 7, 7\) \(not sparse, single entries not known\)"),
-    (lambda: low_rank() * LowRankOperator(Topology(NONE, 3), torch.ones(1, 3, 1), torch.ones(1, 3, 1)), "same graph.*7 and 3"),
-    (lambda: low_rank(heads=2) * low_rank(heads=3), r"same number of heads, or one, got heads \[2, 3\]"),
-    (lambda: PowerSeriesMask(2, alpha=Free)(ring()) * (identity() + low_rank()), "single entries not known"),
+    (
+        lambda: series() * series(),
+        "`a [*] b` must be of a mask of low rank, or of a sparse mask.*not sparse, single",
+    ),
+    (
+        lambda: series() * identity(),
+        r"PowerSeriesOperator\(1, 7, 7\) \(not sparse, single entries not known\)",
+    ),
+    (
+        lambda: (
+            low_rank()
+            * LowRankOperator(Topology(NONE, 3), torch.ones(1, 3, 1), torch.ones(1, 3, 1))
+        ),
+        "same graph.*7 and 3",
+    ),
+    (
+        lambda: low_rank(heads=2) * low_rank(heads=3),
+        r"same number of heads, or one, got heads \[2, 3\]",
+    ),
+    (
+        lambda: PowerSeriesMask(2, alpha=Free)(ring()) * (identity() + low_rank()),
+        "single entries not known",
+    ),
 ]
 
 

@@ -22,7 +22,10 @@ def factors(n: int, rank: int, heads: int = 2) -> list[Tensor]:
 
 def test_values_known_by_hand() -> None:
     topology = Topology(NONE, batch=torch.tensor([0, 1, 0]))
-    left, right = torch.tensor([[[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]]]), torch.tensor([[[3.0, 0.0], [1.0, 1.0], [0.0, 5.0]]])
+    left, right = (
+        torch.tensor([[[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]]]),
+        torch.tensor([[[3.0, 0.0], [1.0, 1.0], [0.0, 5.0]]]),
+    )
     operator = LowRankOperator(topology, left, right)
     assert operator.to_dense()[0].tolist() == [[3, 0, 0], [0, 2, 0], [3, 0, 5]]
     assert (operator @ torch.ones(3)).tolist() == [[3, 2, 8]]
@@ -36,7 +39,10 @@ def test_slices_add_up_to_all_ranks(name: str, monkeypatch: pytest.MonkeyPatch) 
     q, k, v = torch.rand(3, 2, topology.num_nodes, 4, generator=torch.Generator().manual_seed(1))
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return torch.cat([operator.attend(q, k, v).numerator, operator.attend(q, k, v).normaliser.unsqueeze(-1)], -1)
+        return torch.cat(
+            [operator.attend(q, k, v).numerator, operator.attend(q, k, v).normaliser.unsqueeze(-1)],
+            -1,
+        )
 
     whole = attend(q, k, v)
     monkeypatch.setattr(low_rank, "SLICE_MEMORY", 1)
@@ -61,9 +67,18 @@ def test_work_is_linear_in_nodes(batched: bool) -> None:
 
 
 REFUSED: list[tuple[Callable[[], object], str]] = [
-    (lambda: LowRankOperator(Topology(NONE, 3), *factors(2, 1)), r"`left` must be of shape \[H or 1, N, r\] with N = 3"),
-    (lambda: LowRankOperator(Topology(NONE, 2), torch.ones(2, 2, 1), torch.ones(3, 2, 1)), "`right` must be of shape"),
-    (lambda: LowRankOperator(Topology(NONE, 2), torch.ones(1, 2, 1), torch.ones(1, 2, 2)), "`right` must be of shape"),
+    (
+        lambda: LowRankOperator(Topology(NONE, 3), *factors(2, 1)),
+        r"`left` must be of shape \[H or 1, N, r\] with N = 3",
+    ),
+    (
+        lambda: LowRankOperator(Topology(NONE, 2), torch.ones(2, 2, 1), torch.ones(3, 2, 1)),
+        "`right` must be of shape",
+    ),
+    (
+        lambda: LowRankOperator(Topology(NONE, 2), torch.ones(1, 2, 1), torch.ones(1, 2, 2)),
+        "`right` must be of shape",
+    ),
 ]
 
 

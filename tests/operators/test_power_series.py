@@ -10,7 +10,9 @@ from graphmask.testing import assert_gradients, example_topologies
 
 
 def series(topology: Topology, *alpha: float) -> PowerSeriesOperator:
-    return PowerSeriesOperator(topology, *topology.adjacency(), torch.tensor([alpha], dtype=torch.float64))
+    return PowerSeriesOperator(
+        topology, *topology.adjacency(), torch.tensor([alpha], dtype=torch.float64)
+    )
 
 
 @pytest.mark.parametrize("hops", [0, 1, 2, 5])
@@ -30,7 +32,9 @@ def test_entries_are_known_up_to_order_one(order: int, known: bool) -> None:
     operator = series(example_topologies()["weighted"], *range(1, order + 2))
     assert (operator.entries() is not None) == known
     if known:
-        assert_close(operator.entries().pattern.to_dense(operator.entries().value), operator.to_dense())
+        assert_close(
+            operator.entries().pattern.to_dense(operator.entries().value), operator.to_dense()
+        )
 
 
 def test_derivatives_by_everything(generator: torch.Generator) -> None:
@@ -40,7 +44,12 @@ def test_derivatives_by_everything(generator: torch.Generator) -> None:
     def product(alpha: torch.Tensor, weight: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         return PowerSeriesOperator(topology, pattern, weight, alpha) @ x
 
-    assert_gradients(product, torch.randn(2, 4, generator=generator), weight, torch.randn(13, 2, generator=generator))
+    assert_gradients(
+        product,
+        torch.randn(2, 4, generator=generator),
+        weight,
+        torch.randn(13, 2, generator=generator),
+    )
 
 
 def test_the_cost_counts_hops_and_entries() -> None:

@@ -25,13 +25,17 @@ def test_factors_are_multiplied_in_order() -> None:
 def test_a_square_is_the_second_power() -> None:
     topology = example_topologies()["weighted"]
     weight = topology.adjacency("rw")
-    W, W2 = (PowerSeriesOperator(topology, *weight, torch.eye(3)[power : power + 1]) for power in (1, 2))
+    W, W2 = (
+        PowerSeriesOperator(topology, *weight, torch.eye(3)[power : power + 1]) for power in (1, 2)
+    )
     assert_close(ProductOperator(W, W).to_dense(), W2.to_dense())
 
 
 def test_a_product_is_non_negative_if_its_factors_are() -> None:
     topology = example_topologies()["weighted"]
-    positive = SparseOperator(topology, topology.pattern, torch.ones(1, topology.pattern.nnz), nonnegative=True)
+    positive = SparseOperator(
+        topology, topology.pattern, torch.ones(1, topology.pattern.nnz), nonnegative=True
+    )
     assert ProductOperator(positive, positive.mT).nonnegative
     assert not ProductOperator(positive, factor("weighted", 1)).nonnegative
     assert ProductOperator(positive, positive).cost == 2 * positive.cost

@@ -20,7 +20,9 @@ def entries(cells: list[int], heads: int) -> Entries:
 
 
 @given(CELLS, CELLS, st.sampled_from([(1, 1), (2, 2), (1, 2), (2, 1)]))
-def test_merged_entries_are_the_sum_on_the_union(first: list[int], second: list[int], heads: tuple[int, int]) -> None:
+def test_merged_entries_are_the_sum_on_the_union(
+    first: list[int], second: list[int], heads: tuple[int, int]
+) -> None:
     parts = [entries(first, heads[0]), entries(second, heads[1])]
     merged = merge(parts)
     total = sum(part.pattern.to_dense(part.value) for part in parts)
@@ -44,7 +46,9 @@ def test_single_entries_are_zero_outside_the_support() -> None:
     everywhere = torch.arange(13 * 13)
     full = Pattern.from_coo(everywhere // 13, everywhere % 13, (13, 13))
     assert_close(operator.lookup(full).reshape(1, 13, 13), operator.to_dense())
-    none = SparseOperator(topology, Pattern.from_coo(everywhere[:0], everywhere[:0], (13, 13)), value[:, :0])
+    none = SparseOperator(
+        topology, Pattern.from_coo(everywhere[:0], everywhere[:0], (13, 13)), value[:, :0]
+    )
     assert_close(none.lookup(full), torch.zeros(1, 169))
 
 

@@ -58,7 +58,13 @@ def test_pairs_are_stored_with_their_table() -> None:
 
 def test_entries_are_stored_as_lists() -> None:
     data = AddWalks(LISTED, seeded())(graph(9))
-    assert set(stored(data)) == {"walk_index", "walk_hop", "walk_weight", "walk_num_hops", "walk_normalization"}
+    assert set(stored(data)) == {
+        "walk_index",
+        "walk_hop",
+        "walk_weight",
+        "walk_num_hops",
+        "walk_normalization",
+    }
     assert data.walk_index.shape == (2, len(data.walk_weight))
     assert data.walk_num_hops == 3
 
@@ -69,12 +75,19 @@ def test_the_normalisation_is_stored_and_batched(normalization: str | None) -> N
     graphs = [draw(graph(size, size)) for size in (5, 9)]
     (batch,) = DataLoader(graphs, batch_size=2, generator=seeded())
     for data in (*graphs, batch, *batch.to_data_list()):
-        assert [walks.normalization for walks in Topology.from_data(data).walk_sets] == [normalization] * 2
+        assert [walks.normalization for walks in Topology.from_data(data).walk_sets] == [
+            normalization
+        ] * 2
 
 
 def test_batches_of_different_normalisations_are_refused() -> None:
-    graphs = [AddWalks(ResampledWalks(hops=1, normalization=each))(graph(5)) for each in ("sym", "rw")]
-    with pytest.raises(ValueError, match="`walk_normalization` must be the same for all graphs of a batch, got 1 to 2"):
+    graphs = [
+        AddWalks(ResampledWalks(hops=1, normalization=each))(graph(5)) for each in ("sym", "rw")
+    ]
+    with pytest.raises(
+        ValueError,
+        match="`walk_normalization` must be the same for all graphs of a batch, got 1 to 2",
+    ):
         Topology.from_data(Batch.from_data_list(graphs))
 
 
@@ -83,7 +96,12 @@ def test_several_sets_are_independent_and_kept_apart(sampler: WalkSampler) -> No
     first, second = Topology.from_data(AddWalks(sampler, seeded(), sets=2)(graph(9))).walk_sets
     source = seeded()
     for walks in (first, second):
-        assert_close(walks.to_dense(), sampler(Topology.from_data(graph(9)), source).to_dense(), rtol=0, atol=0)
+        assert_close(
+            walks.to_dense(),
+            sampler(Topology.from_data(graph(9)), source).to_dense(),
+            rtol=0,
+            atol=0,
+        )
     assert not torch.equal(first.to_dense(), second.to_dense())
 
 
@@ -112,7 +130,12 @@ def test_loaders_join_walks_block_by_block(sampler: WalkSampler, sets: int) -> N
     for number, walks in enumerate(joined):
         alone = [Topology.from_data(each).walk_sets[number].to_dense() for each in graphs]
         for hop in range(4):
-            assert_close(walks.to_dense()[hop], torch.block_diag(*(each[hop] for each in alone)), rtol=0, atol=0)
+            assert_close(
+                walks.to_dense()[hop],
+                torch.block_diag(*(each[hop] for each in alone)),
+                rtol=0,
+                atol=0,
+            )
 
 
 @SAMPLERS
@@ -167,7 +190,12 @@ def test_walks_on_half_of_the_nodes_are_refused() -> None:
 
 def test_masks_read_what_was_stored() -> None:
     topology = Topology.from_data(AddWalks(SAMPLER, seeded(), sets=4)(graph(9)))
-    for mask in (WalkMask(3), GRFMask(3), GRFMask(2, shared_walks=True), StitchedMask(degree=2, hops=3)):
+    for mask in (
+        WalkMask(3),
+        GRFMask(3),
+        GRFMask(2, shared_walks=True),
+        StitchedMask(degree=2, hops=3),
+    ):
         assert mask.prepare(topology) is topology
         assert mask(topology).shape == (1, 9, 9)
 
@@ -180,10 +208,15 @@ def test_positions_and_labels_stay() -> None:
 
 @pytest.mark.parametrize("sampler", [SAMPLER, IIDWalks(n_walks=5, hops=3)], ids=repr)
 def test_stored_walks_carry_no_gradient(sampler: WalkSampler) -> None:
-    """Even where the sampler could: what is stored outlives the graph that a gradient flows through."""
+    """Even where the sampler could.
+
+    What is stored outlives the graph that a gradient flows through.
+    """
     data = graph(9)
     data.edge_weight.requires_grad_()
-    with pytest.raises(ValueError, match=r"`edge_weight` must be without gradient, since stored walks carry none"):
+    with pytest.raises(
+        ValueError, match=r"`edge_weight` must be without gradient, since stored walks carry none"
+    ):
         AddWalks(sampler)(data)
     with torch.no_grad():
         assert not any(value.requires_grad for value in stored(AddWalks(sampler)(data)).values())
@@ -203,6 +236,8 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("call", "error", "expected"), REFUSED)
-def test_bad_input_is_refused_by_name(call: Callable[[], object], error: type[Exception], expected: str) -> None:
+def test_bad_input_is_refused_by_name(
+    call: Callable[[], object], error: type[Exception], expected: str
+) -> None:
     with pytest.raises(error, match=expected):
         call()

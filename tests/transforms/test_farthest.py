@@ -19,7 +19,12 @@ def naive(pos, count, start=0):
     points, chosen = pos.double().tolist(), [start]
     while len(chosen) < count:
         left = [i for i in range(len(points)) if i not in chosen]
-        gap = {i: min(sum((a - b) ** 2 for a, b in zip(points[i], points[s], strict=True)) for s in chosen) for i in left}
+        gap = {
+            i: min(
+                sum((a - b) ** 2 for a, b in zip(points[i], points[s], strict=True)) for s in chosen
+            )
+            for i in left
+        }
         chosen.append(max(left, key=lambda i: (gap[i], -i)))
     return chosen
 
@@ -46,7 +51,9 @@ def test_all_points_in_one_place():
     assert farthest_points(torch.full((5, 3), 0.1), 4, start=2).tolist() == [2, 0, 1, 3]
 
 
-@pytest.mark.parametrize(("ratio", "n", "count"), [(0.5, 7, 4), (1.0, 7, 7), (1e-6, 7, 1), (0.07, 100, 7), (0.1, 30, 3)])
+@pytest.mark.parametrize(
+    ("ratio", "n", "count"), [(0.5, 7, 4), (1.0, 7, 7), (1e-6, 7, 1), (0.07, 100, 7), (0.1, 30, 3)]
+)
 def test_ratio_rounds_up(ratio, n, count):
     assert len(farthest_points(cloud(n), ratio=ratio)) == count
 
@@ -70,7 +77,9 @@ def test_generator_draws_the_first_point():
     pos = cloud(30)
     firsts = set()
     for seed in range(20):
-        chosen = [farthest_points(pos, 5, generator=torch.Generator().manual_seed(seed)) for _ in range(2)]
+        chosen = [
+            farthest_points(pos, 5, generator=torch.Generator().manual_seed(seed)) for _ in range(2)
+        ]
         assert torch.equal(*chosen)
         assert chosen[0].tolist() == naive(pos, 5, int(chosen[0][0]))
         firsts.add(int(chosen[0][0]))
@@ -85,7 +94,14 @@ def test_global_seed_is_left_alone():
 
 
 def test_all_node_attributes_are_cut():
-    data = Data(pos=cloud(10), x=torch.randn(10, 4), normal=cloud(10, seed=1), y=torch.tensor([3]), name="a", num_nodes=10)
+    data = Data(
+        pos=cloud(10),
+        x=torch.randn(10, 4),
+        normal=cloud(10, seed=1),
+        y=torch.tensor([3]),
+        name="a",
+        num_nodes=10,
+    )
     data.label = list(range(10))
     before = data.clone()
     out = FarthestPoints(num_points=4)(data)
@@ -126,22 +142,37 @@ def test_tiny_clouds(n):
 def test_repr():
     assert repr(FarthestPoints(8)) == "FarthestPoints(num_points=8, start=0)"
     assert repr(FarthestPoints(ratio=0.5, start=3)) == "FarthestPoints(ratio=0.5, start=3)"
-    assert repr(FarthestPoints(8, generator=torch.Generator())) == "FarthestPoints(num_points=8, generator=...)"
+    assert (
+        repr(FarthestPoints(8, generator=torch.Generator()))
+        == "FarthestPoints(num_points=8, generator=...)"
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
         ({}, ValueError, "`num_points` must be given, or else `ratio`"),
-        ({"num_points": 3, "ratio": 0.5}, ValueError, "`num_points` must be given, or else `ratio`, not both"),
+        (
+            {"num_points": 3, "ratio": 0.5},
+            ValueError,
+            "`num_points` must be given, or else `ratio`, not both",
+        ),
         ({"num_points": 0}, ValueError, "`num_points` must be at least 1, got 0"),
         ({"num_points": 0.5}, TypeError, "`num_points` must be an integer"),
         ({"ratio": 0.0}, ValueError, "`ratio` must be positive"),
         ({"ratio": 1.5}, ValueError, r"`ratio` must be in \(0, 1\], got 1.5"),
         ({"ratio": math.nan}, ValueError, "`ratio` must be positive and finite, got nan"),
         ({"num_points": 3, "start": -1}, ValueError, "`start` must be at least 0, got -1"),
-        ({"num_points": 3, "generator": 5}, TypeError, "`generator` must be a torch.Generator or None, got int"),
-        ({"num_points": 3, "start": 1, "generator": torch.Generator()}, ValueError, "`start` must be left out"),
+        (
+            {"num_points": 3, "generator": 5},
+            TypeError,
+            "`generator` must be a torch.Generator or None, got int",
+        ),
+        (
+            {"num_points": 3, "start": 1, "generator": torch.Generator()},
+            ValueError,
+            "`start` must be left out",
+        ),
     ],
 )
 def test_bad_arguments(arguments, error, message):
@@ -158,7 +189,10 @@ def test_bad_arguments(arguments, error, message):
         (Data(pos=cloud(0)), "`num_points` must be at most 0"),
         (Data(x=cloud(5)), "`pos` must be set"),
         (Data(pos=torch.full((5, 3), math.inf)), "`pos` must be finite"),
-        (Data(pos=cloud(5), edge_index=torch.zeros(2, 1).long()), "`data` must be points only.*`edge_index`"),
+        (
+            Data(pos=cloud(5), edge_index=torch.zeros(2, 1).long()),
+            "`data` must be points only.*`edge_index`",
+        ),
         (Data(pos=cloud(3), face=torch.zeros(3, 3).long()), "`data` must be points only.*`face`"),
     ],
 )

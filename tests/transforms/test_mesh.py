@@ -9,7 +9,9 @@ from torch_geometric.data import Batch, Data
 
 from graphmask.transforms import Cotangent, EdgeLength, Gaussian, MeshToGraph
 
-SQUARE = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 1.0, 0.0]], dtype=torch.float64)
+SQUARE = torch.tensor(
+    [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 1.0, 0.0]], dtype=torch.float64
+)
 TWO_TRIANGLES = torch.tensor([[0, 0], [1, 2], [2, 3]])
 
 
@@ -18,7 +20,9 @@ def grid_mesh(size, seed=0, dtype=torch.float64):
     generator = torch.Generator().manual_seed(seed)
     pos = torch.cartesian_prod(torch.arange(size, dtype=dtype), torch.arange(size, dtype=dtype))
     interior = ((pos > 0) & (pos < size - 1)).all(dim=1)
-    pos = pos + 0.35 * (torch.rand(pos.shape, dtype=dtype, generator=generator) - 0.5) * interior.unsqueeze(1)
+    pos = pos + 0.35 * (
+        torch.rand(pos.shape, dtype=dtype, generator=generator) - 0.5
+    ) * interior.unsqueeze(1)
     faces = []
     for a, b in itertools.product(range(size - 1), repeat=2):
         i = a * size + b
@@ -27,7 +31,10 @@ def grid_mesh(size, seed=0, dtype=torch.float64):
 
 
 def dense_cotangents(pos, face):
-    """W by the law of cosines, triangle by triangle: another route to the angles than the library's."""
+    """W by the law of cosines, triangle by triangle.
+
+    Another route to the angles than the library's.
+    """
     weight = torch.zeros(len(pos), len(pos), dtype=torch.float64)
     p = pos.double()
     for triangle in face.T.tolist():
@@ -71,7 +78,9 @@ def test_vertex_named_twice_gives_no_self_loop():
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_no_faces(n):
     for weight in (None, EdgeLength(), Cotangent()):
-        out = MeshToGraph(weight)(Data(pos=torch.rand(n, 3), face=torch.zeros(3, 0, dtype=torch.long)))
+        out = MeshToGraph(weight)(
+            Data(pos=torch.rand(n, 3), face=torch.zeros(3, 0, dtype=torch.long))
+        )
         assert out.edge_index.shape == (2, 0)
         assert weight is None or out.edge_weight.shape == (0,)
 
@@ -83,7 +92,9 @@ def test_edge_lengths(dtype):
     j, i = out.edge_index
     torch.testing.assert_close(out.edge_weight, (pos[i] - pos[j]).norm(dim=1))
     inverse = MeshToGraph(EdgeLength(torch.reciprocal))(Data(pos=pos, face=face))
-    torch.testing.assert_close(inverse.edge_weight * out.edge_weight, torch.ones_like(out.edge_weight))
+    torch.testing.assert_close(
+        inverse.edge_weight * out.edge_weight, torch.ones_like(out.edge_weight)
+    )
     falling = MeshToGraph(EdgeLength(Gaussian(0.5)))(Data(pos=pos, face=face))
     torch.testing.assert_close(falling.edge_weight, torch.exp(-2 * out.edge_weight**2))
 
@@ -93,7 +104,12 @@ def test_cotangents_by_hand():
     out = MeshToGraph(Cotangent())(Data(pos=SQUARE, face=TWO_TRIANGLES))
     side, none = 0.5, 0.0
     expected = torch.tensor(
-        [[none, side, none, side], [side, none, side, none], [none, side, none, side], [side, none, side, none]],
+        [
+            [none, side, none, side],
+            [side, none, side, none],
+            [none, side, none, side],
+            [side, none, side, none],
+        ],
         dtype=torch.float64,
     )
     torch.testing.assert_close(dense(out, 4), expected)
@@ -122,20 +138,25 @@ def test_cotangents_equal_the_law_of_cosines(dtype, lift):
     out = MeshToGraph(Cotangent())(Data(pos=pos, face=face))
     assert out.edge_weight.dtype == dtype
     tolerance = 1e-5 if dtype == torch.float32 else 1e-11
-    torch.testing.assert_close(dense(out, len(pos)).double(), dense_cotangents(pos, face), atol=tolerance, rtol=tolerance)
+    torch.testing.assert_close(
+        dense(out, len(pos)).double(), dense_cotangents(pos, face), atol=tolerance, rtol=tolerance
+    )
 
 
 def test_cotangent_laplacian_annihilates_linear_functions():
     """On a flat mesh, (D - W) f = 0 at the interior vertices for every f linear in the coordinates."""
     pos, face, interior = grid_mesh(7)
-    tilt = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(4)))[0]
+    tilt = torch.linalg.qr(
+        torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    )[0]
     flat = torch.cat([pos, torch.zeros(len(pos), 1, dtype=torch.float64)], dim=1) @ tilt + 2.0
     weight = dense(MeshToGraph(Cotangent())(Data(pos=flat, face=face)), len(pos))
     laplacian = torch.diag(weight.sum(dim=1)) - weight
     functions = torch.cat([pos, flat, torch.ones(len(pos), 1, dtype=torch.float64)], dim=1)
     assert (laplacian @ functions)[interior].abs().max() < 1e-11
     assert (laplacian @ functions)[~interior].abs().max() > 0.1
-    # sum_j w_ij |p_i - p_j|^2 over all pairs is four times the area: the Dirichlet energy of the coordinates.
+    # sum_j w_ij |p_i - p_j|^2 over all pairs is four times the area: the Dirichlet energy of the
+    # coordinates.
     energy = (weight * torch.cdist(flat, flat) ** 2).sum() / 4
     torch.testing.assert_close(energy, torch.tensor(36.0, dtype=torch.float64))
 
@@ -166,15 +187,22 @@ def test_permutation_equivariance():
 def test_cotangent_gradient():
     pos, face, _ = grid_mesh(3)
     transform = MeshToGraph(Cotangent())
-    assert torch.autograd.gradcheck(lambda p: transform(Data(pos=p, face=face)).edge_weight, (pos.requires_grad_(),))
+    assert torch.autograd.gradcheck(
+        lambda p: transform(Data(pos=p, face=face)).edge_weight, (pos.requires_grad_(),)
+    )
 
 
 @pytest.mark.parametrize("bad", [[0, 0, 2], [3, 3, 3], [4, 5, 6], [5, 6, 7]])
 def test_degenerate_triangles(bad):
     # Points of a line that float32 cannot place on it exactly: no area but that of rounding.
     line = torch.tensor([0.1, 0.2, 0.7, 0.9]).unsqueeze(1) * torch.tensor([0.3, 0.7, 1.1])
-    pos, face = torch.cat([SQUARE, line]).float(), torch.cat([TWO_TRIANGLES, torch.tensor([bad]).T], dim=1)
-    with pytest.raises(ValueError, match=r"`face` must be triangles with an area .*got 1 without: faces \[2\]"):
+    pos, face = (
+        torch.cat([SQUARE, line]).float(),
+        torch.cat([TWO_TRIANGLES, torch.tensor([bad]).T], dim=1),
+    )
+    with pytest.raises(
+        ValueError, match=r"`face` must be triangles with an area .*got 1 without: faces \[2\]"
+    ):
         MeshToGraph(Cotangent())(Data(pos=pos, face=face))
     skipped = MeshToGraph(Cotangent(skip_degenerate=True))(Data(pos=pos, face=face))
     sound = MeshToGraph(Cotangent())(Data(pos=pos, face=TWO_TRIANGLES))
@@ -185,7 +213,9 @@ def test_degenerate_triangles(bad):
 def test_skipped_triangles_leave_finite_gradients():
     pos = SQUARE.clone().requires_grad_()
     face = torch.cat([TWO_TRIANGLES, torch.tensor([[0], [0], [2]])], dim=1)
-    MeshToGraph(Cotangent(skip_degenerate=True))(Data(pos=pos, face=face)).edge_weight.sum().backward()
+    MeshToGraph(Cotangent(skip_degenerate=True))(
+        Data(pos=pos, face=face)
+    ).edge_weight.sum().backward()
     assert pos.grad.isfinite().all()
 
 
@@ -207,7 +237,10 @@ def test_edge_without_triangle_weighs_nothing():
 
 def test_repr():
     assert repr(MeshToGraph()) == "MeshToGraph(weight=None, remove_faces=False)"
-    assert repr(MeshToGraph(EdgeLength(), True)) == "MeshToGraph(weight=EdgeLength(function=None), remove_faces=True)"
+    assert (
+        repr(MeshToGraph(EdgeLength(), True))
+        == "MeshToGraph(weight=EdgeLength(function=None), remove_faces=True)"
+    )
     assert repr(Cotangent()) == "Cotangent(skip_degenerate=False)"
 
 
@@ -216,11 +249,27 @@ def test_repr():
     [
         (Data(face=TWO_TRIANGLES, num_nodes=4), ValueError, "`pos` must be set"),
         (Data(pos=SQUARE), ValueError, "`face` must be set"),
-        (Data(pos=SQUARE, face=[[0], [1], [2]]), TypeError, r"`face` must be a tensor \[3, F\], got list"),
-        (Data(pos=SQUARE, face=TWO_TRIANGLES.T), ValueError, r"`face` must be integers of shape \[3, F\].*\[2, 3\]"),
+        (
+            Data(pos=SQUARE, face=[[0], [1], [2]]),
+            TypeError,
+            r"`face` must be a tensor \[3, F\], got list",
+        ),
+        (
+            Data(pos=SQUARE, face=TWO_TRIANGLES.T),
+            ValueError,
+            r"`face` must be integers of shape \[3, F\].*\[2, 3\]",
+        ),
         (Data(pos=SQUARE, face=TWO_TRIANGLES.double()), ValueError, "`face` must be integers"),
-        (Data(pos=SQUARE, face=TWO_TRIANGLES + 1), ValueError, "`face` must be in 0 ... 3.*got a vertex 4"),
-        (Data(pos=SQUARE, face=TWO_TRIANGLES - 1), ValueError, "`face` must be in 0 ... 3.*got a vertex -1"),
+        (
+            Data(pos=SQUARE, face=TWO_TRIANGLES + 1),
+            ValueError,
+            "`face` must be in 0 ... 3.*got a vertex 4",
+        ),
+        (
+            Data(pos=SQUARE, face=TWO_TRIANGLES - 1),
+            ValueError,
+            "`face` must be in 0 ... 3.*got a vertex -1",
+        ),
     ],
 )
 def test_bad_data(data, error, message):
@@ -234,5 +283,8 @@ def test_bad_weights():
     with pytest.raises(ValueError, match=r"`pos` must be of shape \[N, 2\] or \[N, 3\]"):
         MeshToGraph(Cotangent())(Data(pos=torch.rand(4, 4), face=TWO_TRIANGLES))
     twice = torch.zeros(4, 3)
-    with pytest.raises(ValueError, match=r"`weight` must be finite on every edge, got 10 that are not, first on edge \(0, 1\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"`weight` must be finite on every edge, got 10 that are not, first on edge \(0, 1\)",
+    ):
         MeshToGraph(EdgeLength(torch.reciprocal))(Data(pos=twice, face=TWO_TRIANGLES))

@@ -53,7 +53,12 @@ def dense_knn(pos, k, batch=None, loop=False, period=None):
 def dense_radius(pos, radius, batch=None, loop=False, period=None):
     squared, n = dense_squared(pos, period), len(pos)
     batch = [0] * n if batch is None else batch.tolist()
-    near = [(i, j) for i in range(n) for j in range(n) if squared[i, j] <= radius**2 and batch[i] == batch[j]]
+    near = [
+        (i, j)
+        for i in range(n)
+        for j in range(n)
+        if squared[i, j] <= radius**2 and batch[i] == batch[j]
+    ]
     return [(j, i) for i, j in near if loop or i != j]
 
 
@@ -84,14 +89,18 @@ def test_radius_equals_dense(dim, dtype, loop):
 
 
 @on_both_engines
-@pytest.mark.parametrize("period", [1.0, (1.0, 0.7, 2.5), (1.0, math.inf, 0.7), torch.tensor([1.0, 0.8, 0.9])])
+@pytest.mark.parametrize(
+    "period", [1.0, (1.0, 0.7, 2.5), (1.0, math.inf, 0.7), torch.tensor([1.0, 0.8, 0.9])]
+)
 def test_periodic_equals_brute_minimal_image(period):
     # Points far outside the box, too: they are wrapped.
     pos = cloud(50, seed=3) * 6 - 3
     pos[0] = -1e-20
     lengths = period.tolist() if isinstance(period, torch.Tensor) else period
     for radius in (0.05, 0.2, 0.35):
-        assert pairs(radius_graph(pos, radius, period=period)) == dense_radius(pos, radius, period=lengths)
+        assert pairs(radius_graph(pos, radius, period=period)) == dense_radius(
+            pos, radius, period=lengths
+        )
     assert pairs(knn_graph(pos, 5, period=period)) == dense_knn(pos, 5, period=lengths)
     edge_index = knn_graph(pos, 5, period=period)
     expected = np.sqrt(dense_squared(pos, lengths)[edge_index[1], edge_index[0]])
@@ -119,7 +128,9 @@ def test_ties_go_to_the_lower_index(k):
     lattice = torch.cartesian_prod(torch.arange(7.0), torch.arange(6.0))
     lattice = lattice[torch.randperm(42, generator=torch.Generator().manual_seed(1))]
     assert pairs(knn_graph(lattice, k)) == dense_knn(lattice, k)
-    assert pairs(knn_graph(lattice, k, period=(7.0, 6.0))) == dense_knn(lattice, k, period=(7.0, 6.0))
+    assert pairs(knn_graph(lattice, k, period=(7.0, 6.0))) == dense_knn(
+        lattice, k, period=(7.0, 6.0)
+    )
 
 
 @on_both_engines
@@ -199,11 +210,15 @@ def test_max_neighbours_keeps_the_nearest():
     assert pairs(own) == [(i, i) for i in range(120)]
 
 
-@pytest.mark.parametrize("name", ["outlier", "clusters", "line", "padded", "tiny", "offset", "flat"])
+@pytest.mark.parametrize(
+    "name", ["outlier", "clusters", "line", "padded", "tiny", "offset", "flat"]
+)
 def test_engines_agree_on_uneven_clouds(name):
     pos = {
         "outlier": torch.cat([cloud(300), torch.full((1, 3), 1e9, dtype=torch.float64)]),
-        "clusters": torch.cat([cloud(200, scale=1e-6), cloud(200, seed=1) + 5, cloud(5, seed=2, scale=100.0)]),
+        "clusters": torch.cat(
+            [cloud(200, scale=1e-6), cloud(200, seed=1) + 5, cloud(5, seed=2, scale=100.0)]
+        ),
         "line": torch.linspace(0, 1, 300).unsqueeze(1) * torch.tensor([[1.0, 2.0, 0.0, 5.0]]),
         "padded": torch.cat([cloud(200), torch.zeros(150, 3, dtype=torch.float64)]),
         "tiny": cloud(200, scale=1e-30),
@@ -214,9 +229,9 @@ def test_engines_agree_on_uneven_clouds(name):
     for one, other in zip(_kdtree.nearest(points, 6), _cells.nearest(points, 6), strict=True):
         assert torch.equal(one, other)
     for radius in (1e-7, 0.1):
-        assert set(zip(*map(torch.Tensor.tolist, _kdtree.within(points, radius)), strict=True)) == set(
-            zip(*map(torch.Tensor.tolist, _cells.within(points, radius)), strict=True)
-        )
+        assert set(
+            zip(*map(torch.Tensor.tolist, _kdtree.within(points, radius)), strict=True)
+        ) == set(zip(*map(torch.Tensor.tolist, _cells.within(points, radius)), strict=True))
 
 
 def test_chunks_leave_no_trace(monkeypatch):
@@ -246,10 +261,15 @@ def test_candidates_grow_linearly(monkeypatch):
 
 @pytest.mark.parametrize(("name", "rounds"), [("general", 1), ("padded", 2)])
 def test_tree_is_asked_for_few_candidates(monkeypatch, name, rounds):
-    """Points in general position take one question, k + 2 candidates each; a place full of points is no worse."""
+    """Points in general position take one question, k + 2 candidates each.
+
+    A place full of points is no worse.
+    """
     asked = []
     table = _kdtree.Tree.table
-    monkeypatch.setattr(_kdtree.Tree, "table", lambda *a: asked.append(len(a[1]) * a[2]) or table(*a))
+    monkeypatch.setattr(
+        _kdtree.Tree, "table", lambda *a: asked.append(len(a[1]) * a[2]) or table(*a)
+    )
     pos = torch.cat([cloud(1000), torch.zeros(2000 if name == "padded" else 0, 3)])
     _kdtree.nearest(neighbours.collect(pos, None, None), 8)
     assert len(asked) == rounds
@@ -349,23 +369,59 @@ def test_bad_positions(pos, message):
         (lambda: knn_graph([[0.0]], 1), TypeError, "`pos` must be a tensor"),
         (lambda: knn_graph(GOOD, 0), ValueError, "`k` must be at least 1, got 0"),
         (lambda: knn_graph(GOOD, 2.0), TypeError, "`k` must be an integer, got float"),
-        (lambda: radius_graph(GOOD, 0.0), ValueError, "`radius` must be positive and finite, got 0.0"),
+        (
+            lambda: radius_graph(GOOD, 0.0),
+            ValueError,
+            "`radius` must be positive and finite, got 0.0",
+        ),
         (lambda: radius_graph(GOOD, -1), ValueError, "`radius` must be positive"),
-        (lambda: radius_graph(GOOD, math.nan), ValueError, "`radius` must be positive and finite, got nan"),
+        (
+            lambda: radius_graph(GOOD, math.nan),
+            ValueError,
+            "`radius` must be positive and finite, got nan",
+        ),
         (lambda: radius_graph(GOOD, math.inf), ValueError, "`radius` must be positive and finite"),
         (lambda: radius_graph(GOOD, "1"), TypeError, "`radius` must be a number, got str"),
         (lambda: radius_graph(GOOD, True), TypeError, "`radius` must be a number, got bool"),
-        (lambda: radius_graph(GOOD, 1.0, max_neighbours=0), ValueError, "`max_neighbours` must be at least 1"),
-        (lambda: radius_graph(GOOD, 0.6, period=1.0), ValueError, "`radius` must be at most half of `period`"),
-        (lambda: radius_graph(GOOD, 0.6, period=(9, 9, 1)), ValueError, "`radius` must be at most half of `period`"),
+        (
+            lambda: radius_graph(GOOD, 1.0, max_neighbours=0),
+            ValueError,
+            "`max_neighbours` must be at least 1",
+        ),
+        (
+            lambda: radius_graph(GOOD, 0.6, period=1.0),
+            ValueError,
+            "`radius` must be at most half of `period`",
+        ),
+        (
+            lambda: radius_graph(GOOD, 0.6, period=(9, 9, 1)),
+            ValueError,
+            "`radius` must be at most half of `period`",
+        ),
         (lambda: knn_graph(GOOD, 1, period=0.0), ValueError, "`period` must be positive"),
         (lambda: knn_graph(GOOD, 1, period=math.nan), ValueError, "`period` must be positive"),
-        (lambda: knn_graph(GOOD, 1, period=(1.0, 1.0)), ValueError, "`period` must be one length or D = 3"),
-        (lambda: knn_graph(GOOD, 1, torch.zeros(3).long()), ValueError, r"`batch` must be integers of shape \[4\]"),
+        (
+            lambda: knn_graph(GOOD, 1, period=(1.0, 1.0)),
+            ValueError,
+            "`period` must be one length or D = 3",
+        ),
+        (
+            lambda: knn_graph(GOOD, 1, torch.zeros(3).long()),
+            ValueError,
+            r"`batch` must be integers of shape \[4\]",
+        ),
         (lambda: knn_graph(GOOD, 1, torch.zeros(4)), ValueError, "`batch` must be integers"),
-        (lambda: knn_graph(GOOD, 1, torch.tensor([0, 0, -1, 0])), ValueError, "`batch` must be non-negative.*-1"),
+        (
+            lambda: knn_graph(GOOD, 1, torch.tensor([0, 0, -1, 0])),
+            ValueError,
+            "`batch` must be non-negative.*-1",
+        ),
         (lambda: knn_graph(GOOD, 1, [0, 0, 0, 0]), TypeError, "`batch` must be a tensor"),
-        (lambda: knn_graph(GOOD, 1, torch.zeros(4, device="meta").long()), ValueError, "`batch` must be on the device"),
+        (
+            lambda: knn_graph(GOOD, 1, torch.zeros(4, device="meta").long()),
+            ValueError,
+            "`batch` must be on the device",
+        ),
     ],
 )
 def test_bad_arguments(call, error, message):
@@ -377,4 +433,6 @@ def test_bad_arguments(call, error, message):
 def test_cuda_equals_cpu():
     pos, batch = cloud(3000), torch.arange(3000) % 7
     assert torch.equal(knn_graph(pos.cuda(), 9, batch.cuda()).cpu(), knn_graph(pos, 9, batch))
-    assert torch.equal(radius_graph(pos.cuda(), 0.1, batch.cuda()).cpu(), radius_graph(pos, 0.1, batch))
+    assert torch.equal(
+        radius_graph(pos.cuda(), 0.1, batch.cuda()).cpu(), radius_graph(pos, 0.1, batch)
+    )

@@ -40,7 +40,10 @@ def test_nothing_to_encode() -> None:
         (None, r"`x` must be categories of `from_smiles`, long of shape \[\*, 9\], got None"),
         (torch.zeros(2, 9), "`x` must be categories of `from_smiles`, long"),
         (torch.zeros(2, 8, dtype=torch.long), "got torch.int64 of shape"),
-        (torch.full((2, 9), 2), r"`x` must be categories of `from_smiles`, below \[119, 9, 11, 12, 9, 5, 8, 2, 2\]"),
+        (
+            torch.full((2, 9), 2),
+            r"`x` must be categories of `from_smiles`, below \[119, 9, 11, 12, 9, 5, 8, 2, 2\]",
+        ),
         (torch.full((2, 9), -1), "`x` must be categories"),
     ],
 )

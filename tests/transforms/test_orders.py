@@ -58,14 +58,19 @@ def test_hilbert_order_of_a_grid_in_any_scale(dtype: torch.dtype, dim: int, scal
 
 def test_hilbert_order_survives_the_largest_and_smallest_numbers() -> None:
     for scale in (1.7e308, 1e-300):
-        pos = torch.tensor([[-1.0, -1.0], [1.0, 1.0], [1.0, -1.0], [-1.0, 1.0]], dtype=torch.float64) * scale
+        pos = (
+            torch.tensor([[-1.0, -1.0], [1.0, 1.0], [1.0, -1.0], [-1.0, 1.0]], dtype=torch.float64)
+            * scale
+        )
         order = Hilbert(bits=31)(Data(pos=pos))
         assert (pos[order].sign().diff(dim=0).abs().sum(1) == 2).all()
 
 
 def test_points_of_one_cell_keep_their_order() -> None:
     assert Hilbert()(Data(pos=torch.full((5, 3), 0.1))).tolist() == list(range(5))
-    assert Hilbert(bits=1)(Data(pos=torch.tensor([[1.0, 1.0], [0.1, 0.0], [0.0, 0.1]]))).tolist() == [1, 2, 0]
+    assert Hilbert(bits=1)(
+        Data(pos=torch.tensor([[1.0, 1.0], [0.1, 0.0], [0.0, 0.1]]))
+    ).tolist() == [1, 2, 0]
 
 
 def test_flat_clouds_keep_their_proportions() -> None:
@@ -98,8 +103,14 @@ def test_cuthill_mckee_finds_the_smallest_bandwidth() -> None:
 def test_cuthill_mckee_of_small_graphs_is_never_far_from_the_best() -> None:
     for name, graph in example_topologies().items():
         if 1 < graph.num_nodes <= 7 and graph.num_edges:
-            best = min(bandwidth(graph.edge_index, torch.tensor(p)) for p in itertools.permutations(range(graph.num_nodes)))
-            found = bandwidth(graph.edge_index, CuthillMcKee()(Data(edge_index=graph.edge_index, num_nodes=graph.num_nodes)))
+            best = min(
+                bandwidth(graph.edge_index, torch.tensor(p))
+                for p in itertools.permutations(range(graph.num_nodes))
+            )
+            found = bandwidth(
+                graph.edge_index,
+                CuthillMcKee()(Data(edge_index=graph.edge_index, num_nodes=graph.num_nodes)),
+            )
             assert found <= best + 1, name
 
 
@@ -116,7 +127,9 @@ def test_cuthill_mckee_does_not_depend_on_how_edges_are_listed() -> None:
 def test_orders_name_each_node_once(name: str) -> None:
     topology = example_topologies()[name]
     n = topology.num_nodes
-    data = Data(edge_index=topology.edge_index, pos=torch.rand(n, 3), batch=topology.batch, num_nodes=n)
+    data = Data(
+        edge_index=topology.edge_index, pos=torch.rand(n, 3), batch=topology.batch, num_nodes=n
+    )
     for order in ORDERS:
         found = order(data)
         assert torch.equal(found.sort().values, torch.arange(n))
@@ -125,19 +138,27 @@ def test_orders_name_each_node_once(name: str) -> None:
 
 @pytest.mark.parametrize("order", ORDERS, ids=repr)
 def test_no_nodes(order: CuthillMcKee | Hilbert) -> None:
-    assert order(Data(edge_index=torch.empty(2, 0, dtype=torch.long), pos=torch.empty(0, 2))).tolist() == []
+    assert (
+        order(Data(edge_index=torch.empty(2, 0, dtype=torch.long), pos=torch.empty(0, 2))).tolist()
+        == []
+    )
 
 
 @pytest.mark.parametrize("order", ORDERS, ids=repr)
 def test_batched_equals_alone(order: CuthillMcKee | Hilbert) -> None:
-    graphs = [Data(pos=pos * scale, edge_index=edges) for scale, (pos, edges) in enumerate(map(sphere_graph, (40, 2, 30)), 1)]
+    graphs = [
+        Data(pos=pos * scale, edge_index=edges)
+        for scale, (pos, edges) in enumerate(map(sphere_graph, (40, 2, 30)), 1)
+    ]
     alone = [order(each) for each in graphs]
     first = torch.tensor([0, 40, 42])
     expected = torch.cat([found + start for found, start in zip(alone, first, strict=True)])
     batch = Batch.from_data_list(graphs)
     assert torch.equal(order(batch), expected)
     names = shuffled(72)
-    mixed = Data(pos=batch.pos[names], edge_index=names.argsort()[batch.edge_index], batch=batch.batch[names])
+    mixed = Data(
+        pos=batch.pos[names], edge_index=names.argsort()[batch.edge_index], batch=batch.batch[names]
+    )
     found = order(mixed)
     assert (mixed.batch[found].diff() >= 0).all()
     if isinstance(order, Hilbert):
@@ -147,17 +168,23 @@ def test_batched_equals_alone(order: CuthillMcKee | Hilbert) -> None:
 def test_refusals() -> None:
     with pytest.raises(ValueError, match="`data` must be a graph with `edge_index`"):
         CuthillMcKee()(Data(pos=torch.rand(3, 2)))
-    with pytest.raises(ValueError, match="`edge_index` must be node ids from 0 to N - 1 = 1, got 2"):
+    with pytest.raises(
+        ValueError, match="`edge_index` must be node ids from 0 to N - 1 = 1, got 2"
+    ):
         CuthillMcKee()(Data(edge_index=torch.tensor([[2], [0]]), num_nodes=2))
     with pytest.raises(ValueError, match="`pos` must be set"):
         Hilbert()(Data(edge_index=torch.tensor([[1], [0]]), num_nodes=2))
     for dim in (1, 4):
-        with pytest.raises(ValueError, match=r"`pos` must be of shape \[N, 2\] or \[N, 3\], got .*\[5, " + str(dim)):
+        with pytest.raises(
+            ValueError, match=r"`pos` must be of shape \[N, 2\] or \[N, 3\], got .*\[5, " + str(dim)
+        ):
             Hilbert()(Data(pos=torch.rand(5, dim)))
     with pytest.raises(ValueError, match="`pos` must be finite"):
         Hilbert()(Data(pos=torch.tensor([[0.0, torch.nan]])))
     for bits, dim in ((32, 2), (22, 3)):
-        with pytest.raises(ValueError, match=f"`bits` must be at most {bits - 1} in {dim} dimensions, got {bits}"):
+        with pytest.raises(
+            ValueError, match=f"`bits` must be at most {bits - 1} in {dim} dimensions, got {bits}"
+        ):
             Hilbert(bits)(Data(pos=torch.rand(5, dim)))
     with pytest.raises(ValueError, match="`bits` must be at least 1, got 0"):
         Hilbert(bits=0)

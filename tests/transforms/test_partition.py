@@ -1,4 +1,7 @@
-"""Parts of large graphs: every node once, induced subgraphs, sizes, and far fewer edges between them than by chance."""
+"""Parts of large graphs.
+
+Every node once, induced subgraphs, sizes, and far fewer edges between them than by chance.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,14 @@ from torch_geometric.utils import subgraph
 from graphmask import Topology
 from graphmask.masks import WalkMask
 from graphmask.nn import TopologicalAttention
-from graphmask.transforms import AddWalks, KNNGraph, NodePartition, cut_share, partition, partition_nodes
+from graphmask.transforms import (
+    AddWalks,
+    KNNGraph,
+    NodePartition,
+    cut_share,
+    partition,
+    partition_nodes,
+)
 from graphmask.walks import ResampledWalks
 
 
@@ -31,7 +41,10 @@ def cloud(num_nodes: int = 600) -> Data:
 def grid(side: int) -> Tensor:
     node = torch.arange(side * side).reshape(side, side)
     pairs = torch.cat(
-        [torch.stack([node[1:].flatten(), node[:-1].flatten()]), torch.stack([node[:, 1:].flatten(), node[:, :-1].flatten()])],
+        [
+            torch.stack([node[1:].flatten(), node[:-1].flatten()]),
+            torch.stack([node[:, 1:].flatten(), node[:, :-1].flatten()]),
+        ],
         1,
     )
     return torch.cat([pairs, pairs.flip(0)], 1)
@@ -52,7 +65,10 @@ def test_without_slack_sizes_differ_by_one() -> None:
 
 
 def test_a_grid_is_cut_near_its_best() -> None:
-    """32 x 32: halves cannot be parted by fewer than 32 of 1984 edges; a cut from corner to corner takes 62."""
+    """32 x 32: halves cannot be parted by fewer than 32 of 1984 edges.
+
+    A cut from corner to corner takes 62.
+    """
     share = cut_share(grid(32), partition_nodes(grid(32), 1024, 2))
     assert 32 / 1984 <= share <= 62 / 1984
 
@@ -88,7 +104,10 @@ def test_parts_are_induced_subgraphs_with_all_their_nodes_carry() -> None:
         assert torch.equal(key[0].values, key[1].values)
         assert_close(part.edge_attr, found.T.float())
         assert len(attributes) == len(part.edge_attr)
-        assert_close((part.x, part.pos, part.train_mask), (data.x[nodes], data.pos[nodes], data.train_mask[nodes]))
+        assert_close(
+            (part.x, part.pos, part.train_mask),
+            (data.x[nodes], data.pos[nodes], data.train_mask[nodes]),
+        )
         seen.append(nodes)
     assert torch.equal(torch.cat(seen), parts.node_index)
     assert torch.equal(torch.cat(seen).sort().values, torch.arange(600))
@@ -100,7 +119,9 @@ def test_a_cluster_loader_joins_parts_with_the_edges_between_them() -> None:
     assert whole.num_nodes == 600
     assert whole.num_edges == data.num_edges
     assert_close(whole.edge_attr, whole.y[whole.edge_index].T.float())
-    assert sum(batch.num_nodes for batch in ClusterLoader(NodePartition(data, 5), batch_size=2)) == 600
+    assert (
+        sum(batch.num_nodes for batch in ClusterLoader(NodePartition(data, 5), batch_size=2)) == 600
+    )
 
 
 def test_walks_are_drawn_in_every_part() -> None:
@@ -136,13 +157,19 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: partition_nodes(grid(2), 4, 2, slack=-0.1), ValueError, "`slack`"),
     (lambda: partition_nodes(grid(2), 3, 2), ValueError, "`edge_index` must be node ids"),
     (lambda: NodePartition("graph", 2), TypeError, "`data` must be a torch_geometric.data.Data"),
-    (lambda: NodePartition(Data(x=torch.ones(3, 1)), 2), ValueError, "`data` must be a graph with `edge_index`"),
+    (
+        lambda: NodePartition(Data(x=torch.ones(3, 1)), 2),
+        ValueError,
+        "`data` must be a graph with `edge_index`",
+    ),
     (lambda: NodePartition(with_walks(), 2), ValueError, "`data` must be without walks"),
     (lambda: NodePartition(cloud(50), 2)[2], IndexError, "part 2 of 2"),
 ]
 
 
 @pytest.mark.parametrize(("call", "error", "expected"), REFUSED)
-def test_bad_input_is_refused_by_name(call: Callable[[], object], error: type[Exception], expected: str) -> None:
+def test_bad_input_is_refused_by_name(
+    call: Callable[[], object], error: type[Exception], expected: str
+) -> None:
     with pytest.raises(error, match=expected):
         call()

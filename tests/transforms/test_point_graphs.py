@@ -36,7 +36,9 @@ def test_functional_cores():
     out = RadiusGraph(0.4, max_neighbours=2, period=1.0)(data)
     assert torch.equal(out.edge_index, radius_graph(data.pos, 0.4, max_neighbours=2, period=1.0))
     data.batch = batch
-    assert torch.equal(KNNGraph(4, period=1.0)(data).edge_index, knn_graph(data.pos, 4, batch, period=1.0))
+    assert torch.equal(
+        KNNGraph(4, period=1.0)(data).edge_index, knn_graph(data.pos, 4, batch, period=1.0)
+    )
     assert torch.equal(RadiusGraph(0.4)(data).edge_index, radius_graph(data.pos, 0.4, batch))
 
 
@@ -74,8 +76,18 @@ def test_weights_of_distances(dtype):
 
 @pytest.mark.parametrize("transform", TRANSFORMS, ids=repr)
 def test_what_belongs_to_earlier_edges_is_dropped(transform):
-    stale = {"edge_attr": torch.zeros(1, 2), "edge_weight": torch.zeros(1), "walk_index": torch.zeros(2, 5).long()}
-    data = Data(pos=cloud(9), edge_index=torch.zeros(2, 1).long(), adj_t=torch.zeros(9, 9), adjusted=1, **stale)
+    stale = {
+        "edge_attr": torch.zeros(1, 2),
+        "edge_weight": torch.zeros(1),
+        "walk_index": torch.zeros(2, 5).long(),
+    }
+    data = Data(
+        pos=cloud(9),
+        edge_index=torch.zeros(2, 1).long(),
+        adj_t=torch.zeros(9, 9),
+        adjusted=1,
+        **stale,
+    )
     out = transform(data)
     assert set(out.keys()) == {"pos", "edge_index", "adjusted"}
     assert set(data.keys()) == {"pos", "edge_index", "adjusted", "adj_t", *stale}
@@ -101,7 +113,10 @@ def test_tiny_clouds(transform, n):
 
 
 def test_repr():
-    assert repr(KNNGraph()) == "KNNGraph(k=6, loop=False, force_undirected=False, period=None, weight=None)"
+    assert (
+        repr(KNNGraph())
+        == "KNNGraph(k=6, loop=False, force_undirected=False, period=None, weight=None)"
+    )
     assert repr(RadiusGraph(0.5, period=2.0, weight=Gaussian(1.0))) == (
         "RadiusGraph(radius=0.5, loop=False, max_neighbours=None, period=2.0, weight=Gaussian(scale=1.0))"
     )
@@ -111,11 +126,19 @@ def test_repr():
 @pytest.mark.parametrize(
     ("data", "error", "message"),
     [
-        (Data(x=torch.zeros(3, 2)), ValueError, r"`pos` must be set.*data\.pos.*Data\(x=\[3, 2\]\)"),
+        (
+            Data(x=torch.zeros(3, 2)),
+            ValueError,
+            r"`pos` must be set.*data\.pos.*Data\(x=\[3, 2\]\)",
+        ),
         (Data(pos=torch.zeros(3)), ValueError, r"`pos` must be a tensor \[N, D\]"),
         (Data(pos=torch.zeros(3, 2).long()), ValueError, "`pos` must be float32 or float64"),
         (Data(pos=torch.full((3, 2), math.nan)), ValueError, "`pos` must be finite"),
-        (Data(pos=torch.zeros(3, 2), batch=torch.zeros(2).long()), ValueError, "`batch` must be integers of shape"),
+        (
+            Data(pos=torch.zeros(3, 2), batch=torch.zeros(2).long()),
+            ValueError,
+            "`batch` must be integers of shape",
+        ),
         (HeteroData(), TypeError, "`data` must be a torch_geometric.data.Data, got HeteroData"),
     ],
 )
@@ -127,8 +150,16 @@ def test_bad_data(transform, data, error, message):
 @pytest.mark.parametrize(
     ("weight", "error", "message"),
     [
-        (lambda d: d.unsqueeze(1), ValueError, r"`weight` must be a callable that returns shape \[E\] with E = "),
-        (lambda d: 1 / (d - d), ValueError, "`weight` must be finite on every edge, got .* first on edge"),
+        (
+            lambda d: d.unsqueeze(1),
+            ValueError,
+            r"`weight` must be a callable that returns shape \[E\] with E = ",
+        ),
+        (
+            lambda d: 1 / (d - d),
+            ValueError,
+            "`weight` must be finite on every edge, got .* first on edge",
+        ),
         (lambda _: 1.0, TypeError, "`weight` must be a callable that returns a tensor"),
     ],
 )
@@ -144,7 +175,11 @@ def test_bad_weights(weight, error, message):
         (lambda: KNNGraph(2.5), TypeError, "`k` must be an integer"),
         (lambda: KNNGraph(weight=3.0), TypeError, "`weight` must be a callable or None, got float"),
         (lambda: RadiusGraph(0), ValueError, "`radius` must be positive and finite, got 0"),
-        (lambda: RadiusGraph(1.0, max_neighbours=0), ValueError, "`max_neighbours` must be at least 1"),
+        (
+            lambda: RadiusGraph(1.0, max_neighbours=0),
+            ValueError,
+            "`max_neighbours` must be at least 1",
+        ),
         (lambda: RadiusGraph(1.0, weight="gaussian"), TypeError, "`weight` must be a callable"),
         (lambda: Gaussian(0.0), ValueError, "`scale` must be positive and finite"),
     ],

@@ -36,7 +36,9 @@ ORDERS = [CuthillMcKee(), Hilbert(), by_chance]
 
 
 def graph(n: int, seed: int = 0, undirected: bool = True) -> Data:
-    edges = torch.randint(max(n - 1, 1), (2, 3 * n), generator=seeded(seed))  # the last node stays isolated
+    edges = torch.randint(
+        max(n - 1, 1), (2, 3 * n), generator=seeded(seed)
+    )  # the last node stays isolated
     edges = torch.cat([edges, edges.flip(0)], 1) if undirected else edges
     weight = torch.rand(3 * n, generator=seeded(seed), dtype=torch.float64).repeat(1 + undirected)
     x, pos = (torch.rand(n, 3, generator=seeded(seed + 1), dtype=torch.float64) for _ in range(2))
@@ -83,10 +85,14 @@ def test_exact_walks_may_be_drawn_afterwards() -> None:
 @pytest.mark.global_rng
 @pytest.mark.parametrize("order", ORDERS, ids=["cuthill-mckee", "hilbert", "random"])
 def test_batches_are_restored(order: Callable[[Data], Tensor]) -> None:
-    graphs = [AddWalks(IIDWalks(n_walks=3, hops=3), seeded(), sets=2)(graph(n, n)) for n in (7, 1, 13)]
+    graphs = [
+        AddWalks(IIDWalks(n_walks=3, hops=3), seeded(), sets=2)(graph(n, n)) for n in (7, 1, 13)
+    ]
     model = MODELS["grf"]()
     expected = torch.cat([model(each.x, Topology.from_data(each)) for each in graphs])
-    (loaded,) = DataLoader([ReorderNodes(order)(each) for each in graphs], batch_size=3, generator=seeded())
+    (loaded,) = DataLoader(
+        [ReorderNodes(order)(each) for each in graphs], batch_size=3, generator=seeded()
+    )
     batched = ReorderNodes(order)(Batch.from_data_list(graphs))
     for batch in (loaded, batched):
         found = ReorderNodes.restore(model(batch.x, Topology.from_data(batch)), batch)
@@ -97,9 +103,15 @@ def test_batches_are_restored(order: Callable[[Data], Tensor]) -> None:
 
 @pytest.mark.parametrize("order", [CuthillMcKee(), Hilbert()], ids=repr)
 def test_reordered_and_batched_is_batched_and_reordered(order: Callable[[Data], Tensor]) -> None:
-    graphs = [AddWalks(IIDWalks(n_walks=3, hops=3), seeded(), sets=2)(graph(n, n)) for n in (7, 1, 13)]
+    graphs = [
+        AddWalks(IIDWalks(n_walks=3, hops=3), seeded(), sets=2)(graph(n, n)) for n in (7, 1, 13)
+    ]
     for each in graphs:
-        each.y, each.names, each.root_index = torch.tensor([1.0]), ["a"] * each.num_nodes, torch.tensor([0])
+        each.y, each.names, each.root_index = (
+            torch.tensor([1.0]),
+            ["a"] * each.num_nodes,
+            torch.tensor([0]),
+        )
     first = Batch.from_data_list([ReorderNodes(order)(each) for each in graphs])
     then = ReorderNodes(order)(Batch.from_data_list(graphs, follow_batch=["x"]))
     for key, value in first:
@@ -159,13 +171,22 @@ def test_everything_of_the_nodes_moves_along() -> None:
 @pytest.mark.parametrize("faces", [4, 5])
 def test_as_many_faces_or_walks_as_nodes(faces: int) -> None:
     """Where PyG takes lists of ids for attributes of nodes, what belongs to their entries moves with them."""
-    face = torch.stack([torch.arange(faces) % 4, (torch.arange(faces) + 1) % 4, (torch.arange(faces) + 3) % 4])
-    data = Data(pos=torch.rand(4, 3), face=face, face_area=torch.arange(float(faces)), edge_index=face[:2])
+    face = torch.stack(
+        [torch.arange(faces) % 4, (torch.arange(faces) + 1) % 4, (torch.arange(faces) + 3) % 4]
+    )
+    data = Data(
+        pos=torch.rand(4, 3), face=face, face_area=torch.arange(float(faces)), edge_index=face[:2]
+    )
     data = AddWalks(ResampledWalks(hops=0))(data)
     near = ReorderNodes(by_chance)(data)
-    area = {tuple(column): size for column, size in zip(face.T.tolist(), data.face_area.tolist(), strict=True)}
+    area = {
+        tuple(column): size
+        for column, size in zip(face.T.tolist(), data.face_area.tolist(), strict=True)
+    }
     renamed = near.original_index[near.face].T.tolist()
-    assert {tuple(column): size for column, size in zip(renamed, near.face_area.tolist(), strict=True)} == area
+    assert {
+        tuple(column): size for column, size in zip(renamed, near.face_area.tolist(), strict=True)
+    } == area
     assert_close(Topology.from_data(near).walks.to_dense(), torch.eye(4).unsqueeze(0))
 
 
@@ -193,7 +214,12 @@ def test_stored_pairs_are_sorted_with_their_table() -> None:
         row, col = near[name]
         assert ((row * 13 + col).diff() > 0).all()
         first = near.original_index
-        assert_close(after[number].to_dense(), before[number].to_dense()[:, first][:, :, first], rtol=0, atol=0)
+        assert_close(
+            after[number].to_dense(),
+            before[number].to_dense()[:, first][:, :, first],
+            rtol=0,
+            atol=0,
+        )
 
 
 def test_stored_walks_are_sorted() -> None:
@@ -204,7 +230,9 @@ def test_stored_walks_are_sorted() -> None:
         place = (row * 13 + col) * 4 + near.walk_hop[near.walk_set == number]
         assert (place.diff() >= 0).all()
     order = near.original_index
-    for old, new in zip(Topology.from_data(data).walk_sets, Topology.from_data(near).walk_sets, strict=True):
+    for old, new in zip(
+        Topology.from_data(data).walk_sets, Topology.from_data(near).walk_sets, strict=True
+    ):
         assert_close(new.to_dense(), old.to_dense()[:, order][:, :, order])
 
 
@@ -212,7 +240,9 @@ def test_stored_walks_are_sorted() -> None:
 def test_awkward_graphs(name: str) -> None:
     topology = example_topologies()[name]
     n = topology.num_nodes
-    data = Data(edge_index=topology.edge_index, batch=topology.batch, num_nodes=n, x=torch.arange(float(n)))
+    data = Data(
+        edge_index=topology.edge_index, batch=topology.batch, num_nodes=n, x=torch.arange(float(n))
+    )
     if topology.edge_weight is not None:
         data.edge_weight = topology.edge_weight
     near = ReorderNodes()(data)
@@ -242,11 +272,17 @@ def test_clouds_are_ordered_before_their_edges_are_found() -> None:
 
 
 def test_edge_index_objects_stay_what_they_are() -> None:
-    edges = EdgeIndex(torch.tensor([[0, 2], [2, 0]]), sparse_size=(3, 3), is_undirected=True, sort_order="row")
+    edges = EdgeIndex(
+        torch.tensor([[0, 2], [2, 0]]), sparse_size=(3, 3), is_undirected=True, sort_order="row"
+    )
     near = ReorderNodes(lambda _: torch.tensor([2, 0, 1]))(Data(edge_index=edges, num_nodes=3))
     assert isinstance(near.edge_index, EdgeIndex)
     assert near.edge_index.tolist() == [[1, 0], [0, 1]]
-    assert (near.edge_index.sparse_size(), near.edge_index.is_undirected, near.edge_index.sort_order) == ((3, 3), True, None)
+    assert (
+        near.edge_index.sparse_size(),
+        near.edge_index.is_undirected,
+        near.edge_index.sort_order,
+    ) == ((3, 3), True, None)
 
 
 def test_gradients_reach_what_was_restored() -> None:
@@ -258,19 +294,35 @@ def test_gradients_reach_what_was_restored() -> None:
 def test_determinism() -> None:
     data = Data(pos=sphere_graph(500)[0], edge_index=sphere_graph(500)[1])
     for order in (CuthillMcKee(), Hilbert()):
-        assert torch.equal(ReorderNodes(order)(data).original_index, ReorderNodes(order)(data).original_index)
+        assert torch.equal(
+            ReorderNodes(order)(data).original_index, ReorderNodes(order)(data).original_index
+        )
 
 
 def test_refusals() -> None:
     data = graph(5)
-    with pytest.raises(TypeError, match=r"`order` must be CuthillMcKee\(\), Hilbert\(\) or a function of the data, got str"):
+    with pytest.raises(
+        TypeError,
+        match=r"`order` must be CuthillMcKee\(\), Hilbert\(\) or a function of the data, got str",
+    ):
         ReorderNodes("hilbert")
-    with pytest.raises(TypeError, match=r"`order` must be a function that returns a tensor \[N\], got list"):
+    with pytest.raises(
+        TypeError, match=r"`order` must be a function that returns a tensor \[N\], got list"
+    ):
         ReorderNodes(lambda _: [0, 1, 2, 3, 4])(data)
-    for wrong in (torch.arange(4), torch.zeros(5, dtype=torch.long), torch.arange(5.0), torch.arange(1, 6)):
-        with pytest.raises(ValueError, match="`order` must be a function that returns each of N = 5 nodes once"):
+    for wrong in (
+        torch.arange(4),
+        torch.zeros(5, dtype=torch.long),
+        torch.arange(5.0),
+        torch.arange(1, 6),
+    ):
+        with pytest.raises(
+            ValueError, match="`order` must be a function that returns each of N = 5 nodes once"
+        ):
             ReorderNodes(lambda _, wrong=wrong: wrong)(data)
-    with pytest.raises(TypeError, match=r"`data` must be a torch_geometric.data.Data, got HeteroData"):
+    with pytest.raises(
+        TypeError, match=r"`data` must be a torch_geometric.data.Data, got HeteroData"
+    ):
         ReorderNodes()(HeteroData())
     with pytest.raises(ValueError, match="`data` must be a graph with `edge_index`"):
         ReorderNodes()(Data(x=torch.rand(3, 1)))
@@ -279,22 +331,32 @@ def test_refusals() -> None:
         ReorderNodes(by_chance)(Data(adj_t=adjacency, num_nodes=5))
     outside = graph(5)
     outside.edge_label_index = torch.tensor([[0], [-1]])
-    with pytest.raises(ValueError, match="`edge_label_index` must be node ids from 0 to N - 1 = 4, got ids from -1 to 0"):
+    with pytest.raises(
+        ValueError,
+        match="`edge_label_index` must be node ids from 0 to N - 1 = 4, got ids from -1 to 0",
+    ):
         ReorderNodes()(outside)
     outside.edge_label_index = [0, 1]
-    with pytest.raises(TypeError, match="`edge_label_index` must be a tensor of node ids, got list"):
+    with pytest.raises(
+        TypeError, match="`edge_label_index` must be a tensor of node ids, got list"
+    ):
         ReorderNodes()(outside)
 
 
 def test_refusals_of_restore() -> None:
     near = ReorderNodes()(graph(5))
-    with pytest.raises(ValueError, match="`data` must be with `original_index`, which ReorderNodes writes"):
+    with pytest.raises(
+        ValueError, match="`data` must be with `original_index`, which ReorderNodes writes"
+    ):
         ReorderNodes.restore(torch.rand(5), graph(5))
     for wrong in (torch.rand(4), torch.tensor(1.0)):
         with pytest.raises(ValueError, match=r"`out` must be of shape \[N, ...\] with N = 5"):
             ReorderNodes.restore(wrong, near)
     part = near.subgraph(torch.tensor([0, 1, 3]))
-    with pytest.raises(ValueError, match="`data` must be with all nodes that it had when it was reordered, got 3 of them"):
+    with pytest.raises(
+        ValueError,
+        match="`data` must be with all nodes that it had when it was reordered, got 3 of them",
+    ):
         ReorderNodes.restore(torch.rand(3), part)
 
 

@@ -15,7 +15,9 @@ def cloud(n=30, seed=0):
 def reference(data, scales):
     pos = data.pos - data.pos.mean(0)
     adjacency = torch.zeros(len(pos), len(pos), dtype=pos.dtype)
-    adjacency[data.edge_index[1], data.edge_index[0]] = 1 if data.edge_weight is None else data.edge_weight
+    adjacency[data.edge_index[1], data.edge_index[0]] = (
+        1 if data.edge_weight is None else data.edge_weight
+    )
     walk = adjacency / adjacency.sum(1, keepdim=True)
     columns = [pos.norm(dim=1).add(1e-3).log()]
     for scale in range(scales):
@@ -31,7 +33,12 @@ def reference(data, scales):
 def test_equals_formula(scales, weighted):
     data = cloud()
     if weighted:
-        data.edge_weight = torch.rand(data.num_edges, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) + 0.1
+        data.edge_weight = (
+            torch.rand(
+                data.num_edges, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
+            )
+            + 0.1
+        )
     out = ShapeInvariants(scales)(data)
     assert out.x.shape == (30, 1 + 3 * scales)
     torch.testing.assert_close(out.x, reference(data, scales), rtol=1e-5, atol=1e-5)
@@ -40,7 +47,9 @@ def test_equals_formula(scales, weighted):
 
 def test_every_pose_looks_the_same():
     data = cloud()
-    rotation = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2)))[0]
+    rotation = torch.linalg.qr(
+        torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    )[0]
     posed = data.clone().update({"pos": data.pos @ rotation + 5})
     torch.testing.assert_close(ShapeInvariants()(posed).x, ShapeInvariants()(data).x)
     grown = data.clone().update({"pos": 2 * data.pos})
@@ -50,14 +59,19 @@ def test_every_pose_looks_the_same():
 def test_batched_is_alone_and_keeps_the_dtype():
     graphs = [cloud(20, 1), cloud(31, 2)]
     batch = ShapeInvariants(2)(Batch.from_data_list([graph.clone() for graph in graphs]))
-    torch.testing.assert_close(batch.x, torch.cat([ShapeInvariants(2)(graph).x for graph in graphs]))
+    torch.testing.assert_close(
+        batch.x, torch.cat([ShapeInvariants(2)(graph).x for graph in graphs])
+    )
     single = cloud()
     single.pos = single.pos.float()
     assert ShapeInvariants(2)(single).x.dtype == torch.float32
 
 
 def test_a_point_without_edges_is_smoothed_to_nothing():
-    data = Data(pos=torch.tensor([[1.0, 0, 0], [-1.0, 0, 0]]), edge_index=torch.empty(2, 0, dtype=torch.long))
+    data = Data(
+        pos=torch.tensor([[1.0, 0, 0], [-1.0, 0, 0]]),
+        edge_index=torch.empty(2, 0, dtype=torch.long),
+    )
     log = torch.tensor(1.001).log()
     expected = torch.stack([log, torch.tensor(1e-3).log(), log, torch.tensor(1.0)])
     torch.testing.assert_close(ShapeInvariants(1)(data).x, expected.expand(2, 4))

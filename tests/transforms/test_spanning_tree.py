@@ -11,7 +11,10 @@ from graphmask.transforms import MinimumSpanningTree, minimum_spanning_tree
 
 
 def random_graph(nodes: int, edges: int, seed: int, ties: int = 0) -> Data:
-    """Directed edges with loops and parallel ones; of a few lengths only, 0 among them, where there are ties."""
+    """Directed edges with loops and parallel ones.
+
+    Of a few lengths only, 0 among them, where there are ties.
+    """
     generator = torch.Generator().manual_seed(seed)
     edge_index = torch.randint(nodes, (2, edges), generator=generator)
     weight = torch.rand(edges, generator=generator, dtype=torch.float64)
@@ -26,11 +29,14 @@ def test_the_forest_is_that_of_networkx(nodes: int, edges: int, ties: int) -> No
     graph = nx.MultiGraph()
     graph.add_nodes_from(range(nodes))
     graph.add_weighted_edges_from(
-        (*ends, w) for ends, w in zip(data.edge_index.T.tolist(), data.edge_weight.tolist(), strict=True)
+        (*ends, w)
+        for ends, w in zip(data.edge_index.T.tolist(), data.edge_weight.tolist(), strict=True)
     )
     expected = nx.minimum_spanning_tree(graph).size(weight="weight")
     found = MinimumSpanningTree()(data)
-    assert_close(found.edge_weight.sum() / 2, torch.tensor(expected, dtype=torch.float64), check_dtype=False)
+    assert_close(
+        found.edge_weight.sum() / 2, torch.tensor(expected, dtype=torch.float64), check_dtype=False
+    )
     forest = nx.Graph(found.edge_index.T.tolist())
     forest.add_nodes_from(range(nodes))
     assert nx.is_forest(forest)
@@ -41,7 +47,9 @@ def test_the_forest_is_that_of_networkx(nodes: int, edges: int, ties: int) -> No
 def test_equal_lengths_do_not_depend_on_the_order_of_edges() -> None:
     data = random_graph(20, 120, seed=1, ties=2)
     order = torch.randperm(120, generator=torch.Generator().manual_seed(0))
-    shuffled = Data(edge_index=data.edge_index[:, order], edge_weight=data.edge_weight[order], num_nodes=20)
+    shuffled = Data(
+        edge_index=data.edge_index[:, order], edge_weight=data.edge_weight[order], num_nodes=20
+    )
     first, second = MinimumSpanningTree()(data), MinimumSpanningTree()(shuffled)
     assert_close(first.edge_index, second.edge_index)
     assert_close(first.edge_weight, second.edge_weight)
@@ -86,9 +94,17 @@ def test_without_edges_and_without_lengths() -> None:
 
 REFUSED = [
     ({"edge_index": torch.zeros(2, 1)}, TypeError, "`edge_index` must be an integer tensor"),
-    ({"edge_index": torch.zeros(3, 1, dtype=torch.long)}, ValueError, r"`edge_index` must be of shape \[2, E\]"),
+    (
+        {"edge_index": torch.zeros(3, 1, dtype=torch.long)},
+        ValueError,
+        r"`edge_index` must be of shape \[2, E\]",
+    ),
     ({"edge_index": torch.tensor([[0], [3]])}, ValueError, "node ids from 0 to N - 1 = 2, got 3"),
-    ({"edge_weight": torch.ones(2)}, ValueError, r"`edge_weight` must be of shape \[E\] with E = 1"),
+    (
+        {"edge_weight": torch.ones(2)},
+        ValueError,
+        r"`edge_weight` must be of shape \[E\] with E = 1",
+    ),
     ({"edge_weight": torch.tensor([torch.nan])}, ValueError, "`edge_weight` must be finite"),
 ]
 

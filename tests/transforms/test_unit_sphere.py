@@ -24,7 +24,9 @@ def test_equals_formula(dtype, dim):
     before = data.pos.clone()
     out = UnitSphere()(data)
     assert out.pos.dtype == dtype
-    torch.testing.assert_close(out.pos.double(), reference(before), rtol=0, atol=8 * torch.finfo(dtype).eps)
+    torch.testing.assert_close(
+        out.pos.double(), reference(before), rtol=0, atol=8 * torch.finfo(dtype).eps
+    )
     assert torch.equal(data.pos, before)
     assert torch.equal(out.x, data.x)
 

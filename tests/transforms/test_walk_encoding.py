@@ -37,18 +37,24 @@ def graph(num_nodes: int, directed: bool, probability: float = 0.2) -> Data:
 
 
 def encode(data: Data, length: int = 16, **options: object) -> Tensor:
-    return AddWalkEncoding(length, generator=torch.Generator().manual_seed(0), **options)(data).random_walk_pe
+    return AddWalkEncoding(length, generator=torch.Generator().manual_seed(0), **options)(
+        data
+    ).random_walk_pe
 
 
 def by_powers(topology: Topology, length: int) -> Tensor:
     """The definition: diagonals of the powers of D^-1 A, A_ij the weight of i -> j."""
     source, target = topology.edge_index
-    weight = torch.ones(topology.num_edges) if topology.edge_weight is None else topology.edge_weight
+    weight = (
+        torch.ones(topology.num_edges) if topology.edge_weight is None else topology.edge_weight
+    )
     A = torch.zeros(topology.num_nodes, topology.num_nodes, dtype=torch.double)
     A.index_put_((source, target), weight.double(), accumulate=True)
     total = A.abs().sum(1, keepdim=True)
     P = torch.where(total > 0, A / total, 0)
-    return torch.stack([torch.linalg.matrix_power(P, k).diagonal() for k in range(1, length + 1)], 1)
+    return torch.stack(
+        [torch.linalg.matrix_power(P, k).diagonal() for k in range(1, length + 1)], 1
+    )
 
 
 @pytest.mark.parametrize("length", [1, 2, 7, 16])
@@ -86,11 +92,18 @@ def test_narrow_rows_are_unbiased(body: str, directed: bool) -> None:
 
 
 def test_a_hub_is_met_by_a_sample_of_its_terms(body: str) -> None:
-    """Products of more terms than are formed: a star of 3000 leaves, each of which is a path of two."""
+    """Products of more terms than are formed.
+
+    A star of 3000 leaves, each of which is a path of two.
+    """
     leaves = torch.arange(1, 3001)
-    out = torch.cat([torch.stack([torch.zeros_like(leaves), leaves]), torch.stack([leaves, leaves + 3000])], 1)
+    out = torch.cat(
+        [torch.stack([torch.zeros_like(leaves), leaves]), torch.stack([leaves, leaves + 3000])], 1
+    )
     topology = Topology(torch.cat([out, out.flip(0)], 1), 6001)
-    found = torch.stack([return_probabilities(topology, 2, width=32, seed=seed)[0][:2] for seed in range(100)])
+    found = torch.stack(
+        [return_probabilities(topology, 2, width=32, seed=seed)[0][:2] for seed in range(100)]
+    )
     exact = torch.tensor([[0.0, 0.5], [0.0, 0.5 + 0.5 / 3000]], dtype=torch.double)
     assert found[:, 0, 1].std() > 0.1
     assert ((found.mean(0) - exact).abs() <= 4 * found.std(0) / 10 + 1e-6).all()
@@ -146,13 +159,23 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: AddWalkEncoding(0), ValueError, "`walk_length` must be at least 1"),
     (lambda: AddWalkEncoding(4, width=0), ValueError, "`width`"),
     (lambda: AddWalkEncoding(4, sampler="iid"), TypeError, "`sampler` must be a WalkSampler"),
-    (lambda: AddWalkEncoding(4, sampler=ResampledWalks(hops=4)), ValueError, "`sampler` must be of normalization 'rw'"),
-    (lambda: AddWalkEncoding(4, sampler=ResampledWalks(hops=3, normalization="rw")), ValueError, "`sampler`.*at least 4 hops"),
+    (
+        lambda: AddWalkEncoding(4, sampler=ResampledWalks(hops=4)),
+        ValueError,
+        "`sampler` must be of normalization 'rw'",
+    ),
+    (
+        lambda: AddWalkEncoding(4, sampler=ResampledWalks(hops=3, normalization="rw")),
+        ValueError,
+        "`sampler`.*at least 4 hops",
+    ),
     (lambda: AddWalkEncoding()(Data(x=torch.ones(2, 1))), ValueError, "`data` must be a graph"),
 ]
 
 
 @pytest.mark.parametrize(("call", "error", "expected"), REFUSED)
-def test_bad_input_is_refused_by_name(call: Callable[[], object], error: type[Exception], expected: str) -> None:
+def test_bad_input_is_refused_by_name(
+    call: Callable[[], object], error: type[Exception], expected: str
+) -> None:
     with pytest.raises(error, match=expected):
         call()

@@ -1,4 +1,7 @@
-"""Pages in a headless Chromium: they open without errors and without the network, and a click shows another row."""
+"""Pages in a headless Chromium.
+
+They open without errors and without the network, and a click shows another row.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,9 @@ from graphmask.view import row
 pytest.importorskip("plotly")
 playwright = pytest.importorskip("playwright.sync_api")
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
 ARGUMENTS = (
@@ -30,7 +35,8 @@ ARGUMENTS = (
     "--enable-unsafe-swiftshader",
 )
 
-# Where a node lies in the window: projected as plotly's own camera does in space, by the axes in the plane.
+# Where a node lies in the window: projected as plotly's own camera does in space, by the axes in
+# the plane.
 PROJECT = """(node) => {
   const plot = document.getElementById("plot"), layout = plot._fullLayout;
   const trace = plot._fullData.find((each) => each.name === (plot._fullData.some((t) => t.name === "nodes") ? "nodes" : "row"));
@@ -68,7 +74,10 @@ class Opened:
         self.requests: list[str] = []
         self.page = browser.new_page(viewport={"width": 1000, "height": 640})
         # Chromium warns of its own drawing in software; errors are what a page is answerable for.
-        self.page.on("console", lambda told: self.complaints.append(told.text) if told.type == "error" else None)
+        self.page.on(
+            "console",
+            lambda told: self.complaints.append(told.text) if told.type == "error" else None,
+        )
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.goto(path.as_uri())
@@ -99,11 +108,17 @@ class Opened:
         self.page.mouse.down()
         self.page.wait_for_timeout(60)
         self.page.mouse.up()
-        self.page.wait_for_function("(node) => graphmaskView.state.node === node", arg=node, timeout=20_000)
+        self.page.wait_for_function(
+            "(node) => graphmaskView.state.node === node", arg=node, timeout=20_000
+        )
         self.settle()
 
     def is_quiet(self) -> bool:
-        return self.complaints == [] and [url for url in self.requests if url != self.own and not url.startswith("data:")] == []
+        return (
+            self.complaints == []
+            and [url for url in self.requests if url != self.own and not url.startswith("data:")]
+            == []
+        )
 
 
 @pytest.fixture
@@ -129,7 +144,13 @@ def two_heads(hops: int = 3) -> gm.masks.WalkMask:
 def ladder() -> Data:
     """Two rows of eight, with names and places in the plane."""
     place = torch.arange(16).view(2, 8)
-    links = torch.cat([torch.stack([place[:, 1:].flatten(), place[:, :-1].flatten()]), torch.stack([place[0], place[1]])], 1)
+    links = torch.cat(
+        [
+            torch.stack([place[:, 1:].flatten(), place[:, :-1].flatten()]),
+            torch.stack([place[0], place[1]]),
+        ],
+        1,
+    )
     names = [f"<{letter}>" for letter in "abcdefghijklmnop"]
     pos = torch.stack([place.flatten() % 8, place.flatten() // 8], 1).float()
     return Data(edge_index=torch.cat([links, links.flip(0)], 1), pos=pos, node_name=names)
@@ -143,7 +164,9 @@ def cloud() -> Data:
 def sheet() -> Data:
     """A sheet of triangles that bends towards the reader."""
     place = torch.arange(100).view(10, 10)
-    a, b, c, d = (each.flatten() for each in (place[:-1, :-1], place[:-1, 1:], place[1:, :-1], place[1:, 1:]))
+    a, b, c, d = (
+        each.flatten() for each in (place[:-1, :-1], place[:-1, 1:], place[1:, :-1], place[1:, 1:])
+    )
     x, y = place.flatten() % 10, place.flatten() // 10
     pos = torch.stack([x.float(), y.float(), -0.05 * ((x - 4.5) ** 2 + (y - 4.5) ** 2)], 1)
     return Data(pos=pos, face=torch.cat([torch.stack([a, b, c]), torch.stack([b, d, c])], 1))
@@ -156,8 +179,12 @@ def loneliest_in_front(pos: torch.Tensor, first: int) -> int:
     return int(apart.masked_fill(pos @ pos[first] < 0.8, 0).argmax())
 
 
-@pytest.mark.parametrize(("make", "first", "then"), [(ladder, 2, 13), (cloud, 5, None), (sheet, 44, 57)])
-def test_a_click_shows_another_row(show: Callable[..., Opened], make: Callable[[], Data], first: int, then: int | None) -> None:
+@pytest.mark.parametrize(
+    ("make", "first", "then"), [(ladder, 2, 13), (cloud, 5, None), (sheet, 44, 57)]
+)
+def test_a_click_shows_another_row(
+    show: Callable[..., Opened], make: Callable[[], Data], first: int, then: int | None
+) -> None:
     data, mask = make(), two_heads()
     page = show(mask, data, node=first)
     assert page.node() == first

@@ -33,7 +33,9 @@ def test_edge_list_with_headings_weights_and_both_directions(tmp_path: Path) -> 
     path.write_text("from,to,weight\n900,20,2.5\n20,900,2.5\n20,7,-1\n")
     graph = read_graph(path)
     assert graph.node_name == ["7", "20", "900"]
-    found = dict(zip(map(tuple, graph.edge_index.T.tolist()), graph.edge_weight.tolist(), strict=True))
+    found = dict(
+        zip(map(tuple, graph.edge_index.T.tolist()), graph.edge_weight.tolist(), strict=True)
+    )
     assert found == {(2, 1): 2.5, (1, 2): 2.5, (1, 0): -1.0, (0, 1): -1.0}
 
 
@@ -85,10 +87,21 @@ def test_saved_data_is_read_and_nothing_else_is_unpickled(tmp_path: Path) -> Non
 
 
 def test_arrays_of_edges(tmp_path: Path) -> None:
-    np.savez(tmp_path / "index.npz", edge_index=np.array([[0, 1], [1, 2]]), num_nodes=5, edge_weight=np.array([1.0, 2.0]))
+    np.savez(
+        tmp_path / "index.npz",
+        edge_index=np.array([[0, 1], [1, 2]]),
+        num_nodes=5,
+        edge_weight=np.array([1.0, 2.0]),
+    )
     graph = read_graph(tmp_path / "index.npz")
-    assert (graph.num_nodes, edges_of(graph), graph.edge_weight.tolist()) == (5, {(0, 1), (1, 2)}, [1.0, 2.0])
-    np.savez(tmp_path / "pairs.npz", edges=np.array([[0, 1], [1, 2]]), node_features=np.ones((4, 2)))
+    assert (graph.num_nodes, edges_of(graph), graph.edge_weight.tolist()) == (
+        5,
+        {(0, 1), (1, 2)},
+        [1.0, 2.0],
+    )
+    np.savez(
+        tmp_path / "pairs.npz", edges=np.array([[0, 1], [1, 2]]), node_features=np.ones((4, 2))
+    )
     graph = read_graph(tmp_path / "pairs.npz")
     assert (graph.num_nodes, len(edges_of(graph)), graph.x.shape) == (4, 4, (4, 2))
 

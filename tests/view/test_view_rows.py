@@ -1,4 +1,7 @@
-"""What is drawn are the rows of masks and of attention; pages carry them, and say what they leave out."""
+"""What is drawn are the rows of masks and of attention.
+
+Pages carry them, and say what they leave out.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,9 @@ def signed_mask() -> gm.masks.WalkMask:
     return mask
 
 
-@pytest.mark.parametrize("mask", [signed_mask(), gm.masks.PowerSeriesMask(order=3, heads=2), gm.masks.GlobalMask()])
+@pytest.mark.parametrize(
+    "mask", [signed_mask(), gm.masks.PowerSeriesMask(order=3, heads=2), gm.masks.GlobalMask()]
+)
 def test_pages_carry_the_rows(ring: gm.Topology, mask: gm.masks.TopologicalMask) -> None:
     rows = pack(MaskRows(mask, ring), node=0)
     assert rows.nodes.tolist() == list(range(12))
@@ -65,9 +70,13 @@ def test_few_rows_where_there_is_no_room(ring: gm.Topology) -> None:
     assert len(dense.nodes) == 200 // (12 * 6)
 
 
-def test_the_largest_entries_of_wide_rows_are_kept(ring: gm.Topology, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_largest_entries_of_wide_rows_are_kept(
+    ring: gm.Topology, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("graphmask.view.packed._TOP", 3)
-    mask = gm.masks.PowerSeriesMask(order=4, alpha=lambda hops, heads: gm.masks.Diffusion(hops, heads))
+    mask = gm.masks.PowerSeriesMask(
+        order=4, alpha=lambda hops, heads: gm.masks.Diffusion(hops, heads)
+    )
     rows = pack(MaskRows(mask, ring), node=0)
     exact = mask(ring).to_dense().detach().double()
     found = unpacked(rows, 12)
@@ -107,7 +116,9 @@ def test_attention_of_sparse_masks_is_that_of_the_layer(
 
 def test_the_input_of_a_layer_is_caught_inside_its_model() -> None:
     torch.manual_seed(0)
-    model = gm.nn.TopologicalTransformer(3, 8, 2, num_layers=2, heads=2, mask=gm.masks.GlobalMask(), dropout=0.5)
+    model = gm.nn.TopologicalTransformer(
+        3, 8, 2, num_layers=2, heads=2, mask=gm.masks.GlobalMask(), dropout=0.5
+    )
     data = Data(pos=torch.randn(12, 3), edge_index=EDGES)
     source = attention_of(model, data, layer=1)
     assert model.training
@@ -138,7 +149,13 @@ def test_colours_are_shares_of_the_largest_other_entry() -> None:
     linear = Shades(1.0, signed=True, logarithmic=False)
     assert linear.levels(weights).tolist() == [0.0, 0.5, -1.0, 0.25]
     orders = Shades(1.0, signed=False, logarithmic=True)
-    assert orders.levels(np.array([1.0, 1e-2, 1e-4, 1e-9, 0.0])).tolist() == [1.0, 0.5, 0.0, 0.0, 0.0]
+    assert orders.levels(np.array([1.0, 1e-2, 1e-4, 1e-9, 0.0])).tolist() == [
+        1.0,
+        0.5,
+        0.0,
+        0.0,
+        0.0,
+    ]
     assert Shades.of(np.array([1.0, 0.01, 0.01]), False).logarithmic
     assert not Shades.of(np.array([1.0, 0.5]), False).logarithmic
     assert orders.ticks()[0] == [0.0, 0.25, 0.5, 0.75, 1.0]
@@ -155,7 +172,11 @@ def test_layouts_separate_components_and_unfold_meshes() -> None:
     side = 24
     place = np.arange(side * side).reshape(side, side)
     grid = np.concatenate(
-        [np.stack([place[1:].ravel(), place[:-1].ravel()]), np.stack([place[:, 1:].ravel(), place[:, :-1].ravel()])], 1
+        [
+            np.stack([place[1:].ravel(), place[:-1].ravel()]),
+            np.stack([place[:, 1:].ravel(), place[:, :-1].ravel()]),
+        ],
+        1,
     )
     pos = lay_out(grid, side * side)
     assert pos.shape == (side * side, 3)
@@ -166,7 +187,9 @@ def test_layouts_separate_components_and_unfold_meshes() -> None:
 
 
 @pytest.mark.parametrize(("shape", "in_space"), [(1, False), (2, False), (3, True), (5, True)])
-def test_scenes_have_two_or_three_axes(shape: int, in_space: bool, generator: torch.Generator) -> None:
+def test_scenes_have_two_or_three_axes(
+    shape: int, in_space: bool, generator: torch.Generator
+) -> None:
     scene = make_scene(Data(pos=torch.randn(12, shape, generator=generator), edge_index=EDGES))
     assert scene.in_space == in_space
     assert len(scene.edges) == 12
@@ -179,7 +202,9 @@ def test_masks_by_name() -> None:
     assert (mask.sampler.budget, mask.sampler.hops, mask.hops, mask.heads) == (16, 3, 3, 2)
     assert torch.allclose(mask.alpha.scale, torch.tensor(2.5))
     assert make_mask("toeplitz:shape=4x3,signed=True").shape == (4, 3)
-    assert repr(make_mask("diffusion:kernel=resolvent")) == repr(gm.masks.DiffusionMask(kernel="resolvent"))
+    assert repr(make_mask("diffusion:kernel=resolvent")) == repr(
+        gm.masks.DiffusionMask(kernel="resolvent")
+    )
 
 
 @pytest.mark.parametrize(
@@ -210,7 +235,9 @@ def test_pictures_are_drawn(ring: gm.Topology, tmp_path: Path) -> None:
     exact = mask(mask.prepare(ring)).to_dense()[1, 3].detach()
     others = [node for node in range(12) if node != 3 and exact[node]]
     assert list(drawn.customdata) == others
-    assert np.allclose(drawn.marker.color, (exact[others] / exact[others].abs().max()).numpy(), atol=1e-6)
+    assert np.allclose(
+        drawn.marker.color, (exact[others] / exact[others].abs().max()).numpy(), atol=1e-6
+    )
     assert picture._repr_png_().startswith(b"\x89PNG")
     picture.write_png(tmp_path / "row.png")
     assert (tmp_path / "row.png").read_bytes().startswith(b"\x89PNG")

@@ -3,12 +3,24 @@ from __future__ import annotations
 import pytest
 import torch
 
-from graphmask.walks import Antithetic, AntitheticWalks, Geometric, LengthLaw, Poisson, UniformLength
+from graphmask.walks import (
+    Antithetic,
+    AntitheticWalks,
+    Geometric,
+    LengthLaw,
+    Poisson,
+    UniformLength,
+)
 
 
-@pytest.mark.parametrize("law", [Geometric(0.1), Geometric(0.45), UniformLength(9), Poisson(4.0)], ids=repr)
+@pytest.mark.parametrize(
+    "law", [Geometric(0.1), Geometric(0.45), UniformLength(9), Poisson(4.0)], ids=repr
+)
 def test_the_walks_of_a_pair_never_halt_before_the_same_hop(law: LengthLaw) -> None:
-    """As long as they halt there with a probability of at most 1/2; hop 7 is where lengths are cut."""
+    """As long as they halt there with a probability of at most 1/2.
+
+    Hop 7 is where lengths are cut.
+    """
     hazard = 1 - law.survival(6)[1:] / law.survival(6)[:-1]
     rare = int((hazard > 0.5).nonzero()[0]) if (hazard > 0.5).any() else 6
     lengths = Antithetic(law).lengths(torch.arange(3000), n_walks=5, hops=6, seed=0)
@@ -28,7 +40,9 @@ def test_pairs_survive_together_as_often_as_they_can() -> None:
 
 
 def test_pairs_are_independent_of_each_other() -> None:
-    lengths = Antithetic(Geometric(0.4)).lengths(torch.arange(6000), n_walks=5, hops=5, seed=0).double()
+    lengths = (
+        Antithetic(Geometric(0.4)).lengths(torch.arange(6000), n_walks=5, hops=5, seed=0).double()
+    )
     correlation = torch.corrcoef(lengths.mT)
     assert correlation[0, 1] < -0.2
     assert correlation[2, 3] < -0.2
@@ -38,5 +52,6 @@ def test_pairs_are_independent_of_each_other() -> None:
 
 def test_repr() -> None:
     assert (
-        repr(AntitheticWalks(4, 0.2, 3)) == "AntitheticWalks(n_walks=4, hops=3, length_law=Antithetic(Geometric(p_halt=0.2)))"
+        repr(AntitheticWalks(4, 0.2, 3))
+        == "AntitheticWalks(n_walks=4, hops=3, length_law=Antithetic(Geometric(p_halt=0.2)))"
     )

@@ -10,7 +10,15 @@ from torch.testing import assert_close
 
 from graphmask import Topology
 from graphmask.testing import check_sampler, example_topologies, global_rng_untouched
-from graphmask.walks import AntitheticWalks, FixedLength, IIDWalks, RepellingWalks, ResampledWalks, Walks, WalkSampler
+from graphmask.walks import (
+    AntitheticWalks,
+    FixedLength,
+    IIDWalks,
+    RepellingWalks,
+    ResampledWalks,
+    Walks,
+    WalkSampler,
+)
 
 SAMPLERS = (IIDWalks(n_walks=4, hops=3), RepellingWalks(n_walks=4, hops=3), cases.random_walks(3))
 every_sampler = pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)
@@ -85,7 +93,9 @@ def test_no_edges(sampler: WalkSampler, num_nodes: int) -> None:
 
 
 @every_sampler
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16], ids=str
+)
 def test_weights_of_any_precision(sampler: WalkSampler, dtype: torch.dtype) -> None:
     graph = Topology(weighted().edge_index, 13, weighted().edge_weight.to(dtype))
     walks = sampler(graph, seeded())
@@ -97,7 +107,9 @@ def test_samplers_that_choose_by_weight_refuse_a_gradient() -> None:
     """And name those that carry one."""
     graph = Topology(weighted().edge_index, 13, weighted().edge_weight.requires_grad_())
     sampler = Deterministic(hops=1)
-    expected = "`edge_weight` must be without gradient for Deterministic, .* IIDWalks, .* PowerSeriesMask"
+    expected = (
+        "`edge_weight` must be without gradient for Deterministic, .* IIDWalks, .* PowerSeriesMask"
+    )
     with pytest.raises(ValueError, match=expected):
         sampler(graph, seeded())
     with torch.no_grad():
@@ -119,9 +131,21 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: AntitheticWalks(p_halt=1.0), ValueError, "`p_halt`"),
     (lambda: AntitheticWalks(p_halt=None), TypeError, "`p_halt`"),
     (lambda: RepellingWalks(n_walks=0), ValueError, "`n_walks` must be at least 1"),
-    (lambda: IIDWalks(p_halt=0.1, length_law=FixedLength(8)), ValueError, "`p_halt` must be left out beside `length_law`"),
-    (lambda: RepellingWalks(p_halt=0.1, length_law=FixedLength(8)), ValueError, "`p_halt` must be left out"),
-    (lambda: IIDWalks(length_law=0.1), TypeError, "`length_law` must be a LengthLaw, such as .*, got float"),
+    (
+        lambda: IIDWalks(p_halt=0.1, length_law=FixedLength(8)),
+        ValueError,
+        "`p_halt` must be left out beside `length_law`",
+    ),
+    (
+        lambda: RepellingWalks(p_halt=0.1, length_law=FixedLength(8)),
+        ValueError,
+        "`p_halt` must be left out",
+    ),
+    (
+        lambda: IIDWalks(length_law=0.1),
+        TypeError,
+        "`length_law` must be a LengthLaw, such as .*, got float",
+    ),
     (lambda: ResampledWalks(budget=0), ValueError, "`budget` must be at least 1"),
     (lambda: ResampledWalks(width=0), ValueError, "`width` must be at least 1"),
     (lambda: ResampledWalks(budget=2.5), TypeError, "`budget`"),
@@ -129,7 +153,9 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("call", "error", "expected"), REFUSED)
-def test_what_does_not_fit_is_refused(call: Callable[[], object], error: type[Exception], expected: str) -> None:
+def test_what_does_not_fit_is_refused(
+    call: Callable[[], object], error: type[Exception], expected: str
+) -> None:
     with pytest.raises(error, match=expected):
         call()
 

@@ -21,7 +21,9 @@ def errors(topology: Topology, n_walks: int, draws: int) -> torch.Tensor:
 @pytest.mark.parametrize("name", ["weighted", "directed", "signed"])
 def test_the_error_falls_with_the_root_of_the_number_of_walks(name: str) -> None:
     counts = torch.tensor([4.0, 16.0, 64.0, 256.0])
-    found = torch.stack([errors(example_topologies()[name], int(count), 40) for count in counts]).log()
+    found = torch.stack(
+        [errors(example_topologies()[name], int(count), 40) for count in counts]
+    ).log()
     x = counts.log() - counts.log().mean()
     slope = float((x * found).sum() / x.square().sum())
     assert -0.6 < slope < -0.4
@@ -42,7 +44,9 @@ def test_walkers_halt_with_the_given_probability(p_halt: float) -> None:
     """On a cycle walked one way, the walkers at hop t are those that went on t times, each weighing 1 / (n q^t)."""
     n, hops, size = 50, 3, 200
     ring = Topology(torch.stack([(torch.arange(size) + 1) % size, torch.arange(size)]), size)
-    dense = IIDWalks(n, p_halt, hops, normalization=None)(ring, torch.Generator().manual_seed(0)).to_dense()
+    dense = IIDWalks(n, p_halt, hops, normalization=None)(
+        ring, torch.Generator().manual_seed(0)
+    ).to_dense()
     for hop in range(hops + 1):
         alive = dense[hop].sum() * n * (1 - p_halt) ** hop / (n * size)
         expected = (1 - p_halt) ** hop
@@ -52,11 +56,17 @@ def test_walkers_halt_with_the_given_probability(p_halt: float) -> None:
 
 def test_neighbours_are_chosen_evenly() -> None:
     """Whatever their weights: the load makes up for it."""
-    star = Topology(torch.tensor([[1, 2, 3, 4], [0, 0, 0, 0]]), 5, torch.tensor([0.1, 1.0, 5.0, 2.0]))
-    dense = IIDWalks(4000, 0.0, hops=1, normalization=None)(star, torch.Generator().manual_seed(0)).to_dense()
+    star = Topology(
+        torch.tensor([[1, 2, 3, 4], [0, 0, 0, 0]]), 5, torch.tensor([0.1, 1.0, 5.0, 2.0])
+    )
+    dense = IIDWalks(4000, 0.0, hops=1, normalization=None)(
+        star, torch.Generator().manual_seed(0)
+    ).to_dense()
     share = dense[1, 0, 1:] / torch.tensor([0.1, 1.0, 5.0, 2.0]) / 4
     assert_close(share, torch.full((4,), 0.25), atol=4 * (0.1875 / 4000) ** 0.5, rtol=0)
 
 
 def test_repr() -> None:
-    assert repr(IIDWalks(3, 0.2, 5)) == "IIDWalks(n_walks=3, hops=5, length_law=Geometric(p_halt=0.2))"
+    assert (
+        repr(IIDWalks(3, 0.2, 5)) == "IIDWalks(n_walks=3, hops=5, length_law=Geometric(p_halt=0.2))"
+    )

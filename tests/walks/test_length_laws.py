@@ -60,7 +60,10 @@ def test_every_walk_has_its_length_by_the_law(law: LengthLaw, known: stats.rv_di
         found = torch.bincount(walk, minlength=7)
         assert found[expected < 1e-9].sum() == 0
         some = expected > 1e-9
-        assert some.sum() == 1 or stats.chisquare(found[some].numpy(), expected[some].numpy()).pvalue > 1e-4
+        assert (
+            some.sum() == 1
+            or stats.chisquare(found[some].numpy(), expected[some].numpy()).pvalue > 1e-4
+        )
 
 
 @every_law
@@ -79,13 +82,20 @@ def test_plain_lengths_are_independent() -> None:
 
 
 def test_walks_that_need_not_end_never_do() -> None:
-    for law in (Geometric(0.0), FixedLength(5), Antithetic(Geometric(0.0)), Systematic(FixedLength(5))):
+    for law in (
+        Geometric(0.0),
+        FixedLength(5),
+        Antithetic(Geometric(0.0)),
+        Systematic(FixedLength(5)),
+    ):
         assert (law.lengths(torch.arange(1000), n_walks=3, hops=5, seed=0) == 5).all()
 
 
 @pytest.mark.parametrize("kind", [IIDWalks, RepellingWalks])
 def test_laws_of_users_are_unbiased(kind: type) -> None:
-    check_sampler(kind(4, hops=3, length_law=Bounded()), example_topologies()["weighted"], draws=200)
+    check_sampler(
+        kind(4, hops=3, length_law=Bounded()), example_topologies()["weighted"], draws=200
+    )
 
 
 class Broken(LengthLaw):
@@ -110,18 +120,28 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
         ValueError,
         r"`length_law` must be one whose walks reach hop 3 .*hops=2.*, got FixedLength\(length=2\), .* P\(L >= 3\) = 0",
     ),
-    (lambda: RepellingWalks(hops=4, length_law=Antithetic(UniformLength(3))), ValueError, "reach hop 4 .*hops=3"),
+    (
+        lambda: RepellingWalks(hops=4, length_law=Antithetic(UniformLength(3))),
+        ValueError,
+        "reach hop 4 .*hops=3",
+    ),
     (lambda: IIDWalks(hops=40, length_law=Poisson(1.0)), ValueError, "reach hop 40 .*hops=17"),
     (lambda: IIDWalks(hops=2, length_law=Broken(1.0, 0.5)), ValueError, "falls from 1, 3 numbers"),
     (lambda: IIDWalks(hops=2, length_law=Broken(1.0, 0.5, 0.6)), ValueError, "falls from 1"),
     (lambda: IIDWalks(hops=2, length_law=Broken(0.9, 0.5, 0.4)), ValueError, "falls from 1"),
-    (lambda: IIDWalks(hops=2, length_law=Broken(1.0, float("nan"), 0.4)), ValueError, "falls from 1"),
+    (
+        lambda: IIDWalks(hops=2, length_law=Broken(1.0, float("nan"), 0.4)),
+        ValueError,
+        "falls from 1",
+    ),
     (lambda: IIDWalks(hops=2, length_law=Broken(1.0, 0.4, -0.1)), ValueError, "falls from 1"),
 ]
 
 
 @pytest.mark.parametrize(("call", "error", "expected"), REFUSED)
-def test_what_does_not_fit_is_refused(call: Callable[[], object], error: type[Exception], expected: str) -> None:
+def test_what_does_not_fit_is_refused(
+    call: Callable[[], object], error: type[Exception], expected: str
+) -> None:
     with pytest.raises(error, match=expected):
         call()
 
@@ -132,7 +152,13 @@ def test_laws_that_just_reach_the_last_hop_are_served() -> None:
 
 
 def test_repr() -> None:
-    laws = (Geometric(0.2), Poisson(2.0), UniformLength(3), FixedLength(4), Antithetic(Systematic(Geometric(0.1))))
+    laws = (
+        Geometric(0.2),
+        Poisson(2.0),
+        UniformLength(3),
+        FixedLength(4),
+        Antithetic(Systematic(Geometric(0.1))),
+    )
     assert [repr(law) for law in laws] == [
         "Geometric(p_halt=0.2)",
         "Poisson(rate=2.0)",

@@ -59,7 +59,9 @@ def with_gradient(name: str) -> tuple[Topology, Tensor]:
 
 def by_hand(sampler: PathSampler, topology: Topology, generator: torch.Generator) -> Tensor:
     """The walks ``[K + 1, N, N]`` by their definition."""
-    W = reference.adjacency(topology.edge_index, topology.num_nodes, topology.edge_weight, sampler.normalization)
+    W = reference.adjacency(
+        topology.edge_index, topology.num_nodes, topology.edge_weight, sampler.normalization
+    )
     degree = torch.tensor([len(ways) for ways in neighbours(topology)])
     walked = paths_of(sampler, topology, generator)
     return reference.path_walks(W, degree, walked, sampler.length_law.survival(sampler.hops))
@@ -67,12 +69,17 @@ def by_hand(sampler: PathSampler, topology: Topology, generator: torch.Generator
 
 @awkward
 @every_sampler
-def test_walks_are_those_walked_by_hand_forward_and_backward(sampler: PathSampler, name: str) -> None:
+def test_walks_are_those_walked_by_hand_forward_and_backward(
+    sampler: PathSampler, name: str
+) -> None:
     topology, weight = with_gradient(name)
     found, expected = sampler(topology, seeded()).to_dense(), by_hand(sampler, topology, seeded())
     assert_close(found, expected)
     above = torch.randn(found.shape, generator=seeded(1))
-    slopes = [torch.autograd.grad((value * above).sum(), weight, materialize_grads=True) for value in (found, expected)]
+    slopes = [
+        torch.autograd.grad((value * above).sum(), weight, materialize_grads=True)
+        for value in (found, expected)
+    ]
     assert slopes[0][0].isfinite().all()
     assert_close(*slopes)
 
@@ -100,10 +107,15 @@ ATTENTION = {
 @pytest.mark.parametrize("make", ATTENTION.values(), ids=ATTENTION)
 @pytest.mark.parametrize("name", ["multigraph", "directed", "signed"])
 def test_edge_weights_learn_through_attention(name: str, make: Callable) -> None:
-    """From raw edges, walks drawn in every call: the definition on the paths walked by hand, and finite differences."""
+    """From raw edges, walks drawn in every call.
+
+    The definition on the paths walked by hand, and finite differences.
+    """
     topology, weight = with_gradient(name)
     sampler = IIDWalks(3, 0.2, 3)
-    layer = cases.seeded(lambda: TopologicalAttention(4, 2, cases.scrambled(make(sampler)), feature_map=EluPlusOne()))
+    layer = cases.seeded(
+        lambda: TopologicalAttention(4, 2, cases.scrambled(make(sampler)), feature_map=EluPlusOne())
+    )
     x = torch.randn(topology.num_nodes, 4, generator=seeded(2))
     source = seeded(layer.mask.seed)
     sets = [by_hand(sampler, topology, source) for _ in range(layer.mask.num_sets)]
@@ -115,7 +127,9 @@ def test_edge_weights_learn_through_attention(name: str, make: Callable) -> None
     found = layer(x, topology.edge_index, weight)
     assert_close(found, expected)
     above = torch.randn(found.shape, generator=seeded(3))
-    slopes = [torch.autograd.grad(out, [weight, *layer.parameters()], above) for out in (found, expected)]
+    slopes = [
+        torch.autograd.grad(out, [weight, *layer.parameters()], above) for out in (found, expected)
+    ]
     assert slopes[0][0].abs().sum() > 0
     assert_close(*slopes)
     assert_gradients(lambda w: (layer(x, topology.edge_index, w) * above).sum(), weight.detach())
@@ -123,7 +137,9 @@ def test_edge_weights_learn_through_attention(name: str, make: Callable) -> None
 
 @pytest.mark.parametrize("name", ["signed", "directed"])
 @pytest.mark.parametrize("kind", [IIDWalks, AntitheticWalks, RepellingWalks])
-def test_gradients_of_masks_are_unbiased_for_those_of_the_power_series(kind: type, name: str) -> None:
+def test_gradients_of_masks_are_unbiased_for_those_of_the_power_series(
+    kind: type, name: str
+) -> None:
     topology, weight = with_gradient(name)
     mask = cases.scrambled(WalkMask(3, 1, Free, sampler=kind(8, 0.2, 3)))
     above = torch.rand(topology.num_nodes, topology.num_nodes, generator=seeded(1))
@@ -132,7 +148,10 @@ def test_gradients_of_masks_are_unbiased_for_those_of_the_power_series(kind: typ
         return torch.autograd.grad((dense * above).sum(), weight)[0].unsqueeze(0)
 
     generator = seeded()
-    drawn = [slope(mask(topology.with_walks(mask.sampler(topology, generator))).to_dense()) for _ in range(250)]
+    drawn = [
+        slope(mask(topology.with_walks(mask.sampler(topology, generator))).to_dense())
+        for _ in range(250)
+    ]
     W = reference.adjacency(topology.edge_index, topology.num_nodes, weight)
     target = slope(reference.power_series(W, cases.coefficients_reference(mask.alpha)))
     assert target.abs().sum() > 0
@@ -203,7 +222,10 @@ def errors(sampler: WalkSampler, topology: Topology, draws: int) -> Tensor:
     alpha = (torch.arange(sampler.hops + 1) + 1) * 0.25 ** torch.arange(sampler.hops + 1)
     target = reference.power_series(W, alpha.unsqueeze(0))
     generator = torch.Generator().manual_seed(0)
-    drawn = [reference.walk_mask(sampler(topology, generator).to_dense(), alpha.unsqueeze(0)) for _ in range(draws)]
+    drawn = [
+        reference.walk_mask(sampler(topology, generator).to_dense(), alpha.unsqueeze(0))
+        for _ in range(draws)
+    ]
     return torch.stack([(each - target).square().sum() for each in drawn])
 
 
@@ -215,14 +237,24 @@ def karate_club() -> Topology:
 # The better sampler, the worse one, and what the ratio of their errors stays below.
 BETTER = {
     "antithetic": (AntitheticWalks(4, 0.45, 6), IIDWalks(4, 0.45, 6), 0.95),
-    "systematic": (IIDWalks(8, hops=6, length_law=Systematic(Geometric(0.45))), IIDWalks(8, 0.45, 6), 0.95),
+    "systematic": (
+        IIDWalks(8, hops=6, length_law=Systematic(Geometric(0.45))),
+        IIDWalks(8, 0.45, 6),
+        0.95,
+    ),
     "repelling": (RepellingWalks(8, 0.1, 6), IIDWalks(8, 0.1, 6), 0.6),
-    "both": (RepellingWalks(8, hops=6, length_law=Antithetic(Geometric(0.45))), RepellingWalks(8, 0.45, 6), 0.95),
+    "both": (
+        RepellingWalks(8, hops=6, length_law=Antithetic(Geometric(0.45))),
+        RepellingWalks(8, 0.45, 6),
+        0.95,
+    ),
 }
 
 
 @pytest.mark.parametrize(("better", "worse", "ratio"), BETTER.values(), ids=BETTER)
-def test_coupled_walks_have_a_lower_variance(better: WalkSampler, worse: WalkSampler, ratio: float) -> None:
+def test_coupled_walks_have_a_lower_variance(
+    better: WalkSampler, worse: WalkSampler, ratio: float
+) -> None:
     few, many = (errors(sampler, karate_club(), 150) for sampler in (better, worse))
     deviation = ((few.var() + many.var()) / 150) ** 0.5
     assert few.mean() < ratio * many.mean()

@@ -30,7 +30,9 @@ def taken(n_walks: int, leaves: int, seed: int = 0) -> Tensor:
 
 
 @pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize(("n_walks", "leaves"), [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5), (7, 13), (12, 13), (13, 13)])
+@pytest.mark.parametrize(
+    ("n_walks", "leaves"), [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5), (7, 13), (12, 13), (13, 13)]
+)
 def test_walks_that_meet_leave_to_distinct_neighbours(n_walks: int, leaves: int, seed: int) -> None:
     counts = taken(n_walks, leaves, seed)
     assert counts.sum() == n_walks
@@ -55,7 +57,9 @@ class Meeting:
         walking = Walking(start, nothing, nothing, nothing, nothing)
         draw = torch.rand(len(start), generator=seeded(walks))
         sampler = RepellingWalks(walks, hops=1, length_law=FixedLength(1))
-        self.offset = sampler._offsets(walking, torch.full_like(start, degree), draw).reshape(groups, walks)
+        self.offset = sampler._offsets(walking, torch.full_like(start, degree), draw).reshape(
+            groups, walks
+        )
 
 
 @pytest.mark.parametrize(("walks", "degree"), [(1, 6), (3, 6), (4, 6), (6, 6), (8, 6), (9, 4)])
@@ -81,7 +85,9 @@ def test_rounding_makes_no_two_equal(degree: int) -> None:
         start = torch.arange(len(draws)).repeat_interleave(walks)
         walking = Walking(start, *[torch.zeros_like(start)] * 4)
         sampler = RepellingWalks(walks, hops=1, length_law=FixedLength(1))
-        offset = sampler._offsets(walking, torch.full_like(start, degree), draws.repeat_interleave(walks))
+        offset = sampler._offsets(
+            walking, torch.full_like(start, degree), draws.repeat_interleave(walks)
+        )
         rows = offset.reshape(-1, walks).sort(1).values
         assert (rows.diff(dim=1) > 0).all()
         assert (rows[:, 0] >= 0).all()
@@ -91,21 +97,32 @@ def test_rounding_makes_no_two_equal(degree: int) -> None:
 def three_regular(num_nodes: int = 12) -> Topology:
     """Every row of W has three entries, of any sign, with a loop here and there."""
     generator = seeded(5)
-    target = torch.stack([torch.randperm(num_nodes, generator=generator)[:3] for _ in range(num_nodes)])
+    target = torch.stack(
+        [torch.randperm(num_nodes, generator=generator)[:3] for _ in range(num_nodes)]
+    )
     edges = torch.stack([target.flatten(), torch.arange(num_nodes).repeat_interleave(3)])
     return Topology(edges, num_nodes, torch.randn(3 * num_nodes, generator=generator))
 
 
 @pytest.mark.parametrize("n_walks", [27, 54])
 @pytest.mark.parametrize("normalization", ["sym", "rw", None])
-def test_27_walks_of_3_hops_are_exact_on_a_3_regular_graph(normalization: str, n_walks: int) -> None:
-    """They walk the whole tree, though ways of different weights meet: those of one path stay side by side."""
+def test_27_walks_of_3_hops_are_exact_on_a_3_regular_graph(
+    normalization: str, n_walks: int
+) -> None:
+    """They walk the whole tree, though ways of different weights meet.
+
+    Those of one path stay side by side.
+    """
     topology = three_regular()
-    sampler = RepellingWalks(n_walks, hops=3, normalization=normalization, length_law=FixedLength(3))
+    sampler = RepellingWalks(
+        n_walks, hops=3, normalization=normalization, length_law=FixedLength(3)
+    )
     W = reference.adjacency(topology.edge_index, 12, topology.edge_weight, normalization)
     assert_close(sampler(topology, seeded()).to_dense(), reference.walk_powers(W, 3))
     independent = IIDWalks(n_walks, hops=3, normalization=normalization, length_law=FixedLength(3))
-    assert (independent(topology, seeded()).to_dense() - reference.walk_powers(W, 3)).abs().max() > 0.1
+    assert (
+        independent(topology, seeded()).to_dense() - reference.walk_powers(W, 3)
+    ).abs().max() > 0.1
 
 
 def test_walks_that_halt_take_no_part() -> None:
@@ -118,7 +135,9 @@ def test_walks_of_different_starts_do_not_see_each_other() -> None:
     """Two nodes in front of one crossing: each has the walks that it has alone."""
     edges = torch.tensor([[2, 2, 3, 4, 5], [0, 1, 2, 2, 2]])
     sampler = RepellingWalks(2, hops=2, normalization=None, length_law=FixedLength(2))
-    firsts = torch.stack([sampler(Topology(edges, 6), seeded(seed)).to_dense()[2, :2] for seed in range(300)])
+    firsts = torch.stack(
+        [sampler(Topology(edges, 6), seeded(seed)).to_dense()[2, :2] for seed in range(300)]
+    )
     same = (firsts[:, 0] == firsts[:, 1]).all(1).double().mean()
     # Three pairs of ways, all as probable: two nodes agree on one a third of the time.
     assert abs(float(same) - 1 / 3) < 4 * (2 / 9 / 300) ** 0.5

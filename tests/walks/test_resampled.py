@@ -25,7 +25,9 @@ if resampled._compiled() is not None:
 
 # Ties, zeros and numbers of very different size.
 SIZES = st.lists(
-    st.one_of(st.sampled_from([0.0, 0.1, 0.1, 0.3, 1.0, 1e-20, 1e20]), st.floats(1e-6, 1e6)), min_size=2, max_size=20
+    st.one_of(st.sampled_from([0.0, 0.1, 0.1, 0.3, 1.0, 1e-20, 1e20]), st.floats(1e-6, 1e6)),
+    min_size=2,
+    max_size=20,
 )
 
 
@@ -44,7 +46,9 @@ def few_terms(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def powers(topology: Topology, hops: int, normalization: str = "sym") -> Tensor:
-    W = reference.adjacency(topology.edge_index, topology.num_nodes, topology.edge_weight, normalization)
+    W = reference.adjacency(
+        topology.edge_index, topology.num_nodes, topology.edge_weight, normalization
+    )
     return reference.walk_powers(W, hops)
 
 
@@ -55,7 +59,9 @@ def star(leaves: int) -> Topology:
 
 
 def random_graph(nodes: int, edges: int, seed: int = 0) -> Topology:
-    return Topology(torch.randint(nodes, (2, edges), generator=torch.Generator().manual_seed(seed)), nodes)
+    return Topology(
+        torch.randint(nodes, (2, edges), generator=torch.Generator().manual_seed(seed)), nodes
+    )
 
 
 def pairs_per_row(walks: Walks) -> Tensor:
@@ -83,7 +89,11 @@ def test_the_threshold_of_ties_beside_nothing(count: int, tiny: float) -> None:
 def test_rows_have_thresholds_of_their_own() -> None:
     sizes, counts = torch.tensor([3.0, 1.0, 0.5, 0.25, 1.0, 1.0, 1.0]), torch.tensor([4, 0, 3])
     found = find_thresholds(sizes, counts, torch.tensor([2, 2, 1]))
-    alone = [reference.resampling_threshold(sizes[:4], 2), 0.0, reference.resampling_threshold(sizes[4:], 1)]
+    alone = [
+        reference.resampling_threshold(sizes[:4], 2),
+        0.0,
+        reference.resampling_threshold(sizes[4:], 1),
+    ]
     assert_close(found, torch.tensor(alone))
 
 
@@ -114,12 +124,19 @@ def test_thinning_is_unbiased(generator: torch.Generator) -> None:
 def test_rows_are_thinned_independently_of_each_other() -> None:
     first, second = torch.tensor([3.0, 1.0, 0.5, 0.25]), torch.tensor([1.0, 1.0, 1.0, 1.0])
     both = thin(rows_of(torch.stack([first, second])), 2, torch.tensor([0.3, 0.6]))
-    alone = [thin(rows_of(each.unsqueeze(0)), 2, torch.tensor([draw])) for each, draw in ((first, 0.3), (second, 0.6))]
-    assert_close(dense_of(both, 4), torch.cat([dense_of(each, 4) for each in alone]), rtol=0, atol=0)
+    alone = [
+        thin(rows_of(each.unsqueeze(0)), 2, torch.tensor([draw]))
+        for each, draw in ((first, 0.3), (second, 0.6))
+    ]
+    assert_close(
+        dense_of(both, 4), torch.cat([dense_of(each, 4) for each in alone]), rtol=0, atol=0
+    )
 
 
 @pytest.mark.usefixtures("body")
-@pytest.mark.parametrize("sampler", [ResampledWalks(3, hops=3), ResampledWalks(3, hops=3, width=6)], ids=str)
+@pytest.mark.parametrize(
+    "sampler", [ResampledWalks(3, hops=3), ResampledWalks(3, hops=3, width=6)], ids=str
+)
 def test_laws_of_both_bodies(sampler: ResampledWalks) -> None:
     check_sampler(sampler)
 
@@ -131,7 +148,10 @@ def test_laws_where_products_are_sampled() -> None:
 
 @pytest.mark.usefixtures("body", "few_terms")
 def test_a_sampled_product_and_what_follows_are_independent() -> None:
-    """On a complete graph of uneven weights all stages draw at every hop; one number for two of them would bias the walks."""
+    """On a complete graph of uneven weights all stages draw at every hop.
+
+    One number for two of them would bias the walks.
+    """
     nodes = torch.cartesian_prod(torch.arange(8), torch.arange(8)).mT
     weight = torch.rand(64, generator=torch.Generator().manual_seed(0)) ** 2
     check_sampler(ResampledWalks(4, hops=2, width=5), Topology(nodes, 8, weight), draws=1000)
@@ -175,7 +195,9 @@ def test_a_pair_is_stored_for_all_hops_or_dropped_for_all() -> None:
     stored = (walks != 0).any(0)
     assert ((walks != 0) == (exact != 0) & stored).all()
     factor = (walks[:, stored] / exact[:, stored]).nan_to_num(nan=0.0)
-    assert_close(torch.where(exact[:, stored] != 0, factor, factor.amax(0)), factor.amax(0).expand_as(factor))
+    assert_close(
+        torch.where(exact[:, stored] != 0, factor, factor.amax(0)), factor.amax(0).expand_as(factor)
+    )
     score = (exact.abs() * 0.7 ** torch.arange(5.0).reshape(-1, 1, 1)).sum(0)
     raised = (factor.amax(0) * score[stored])[factor.amax(0) > 1 + 1e-9]
     assert_close(raised, raised.mean().expand_as(raised))
@@ -203,7 +225,9 @@ def test_each_graph_of_a_batch_has_the_budget_of_its_own_nodes() -> None:
     small, large = random_graph(100, 300), random_graph(400, 6_000, seed=1)
     edges = torch.cat([small.edge_index, large.edge_index + 100], 1)
     batch = torch.arange(500).ge(100).long()
-    counts = pairs_per_row(ResampledWalks(budget=12, hops=3)(Topology(edges, 500, batch=batch), torch.Generator()))
+    counts = pairs_per_row(
+        ResampledWalks(budget=12, hops=3)(Topology(edges, 500, batch=batch), torch.Generator())
+    )
     assert 11 < counts[:100].mean() < 13
     assert 11 < counts[100:].mean() < 13
 
@@ -217,7 +241,9 @@ def test_a_hub_costs_no_more_than_its_samples() -> None:
     drawn = ResampledWalks(budget=4, hops=2, normalization="rw")
     walks = drawn(topology, torch.Generator())
     back = (walks.row == 0) & (walks.col == 0) & (walks.hop == 2)
-    assert_close(walks.weight[back], torch.ones(1))  # every walk from the hub is back after two hops
+    assert_close(
+        walks.weight[back], torch.ones(1)
+    )  # every walk from the hub is back after two hops
 
 
 def test_a_hub_forms_few_terms_in_torch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,7 +281,12 @@ def test_the_two_bodies_draw_from_one_law() -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(resampled, "_compiled", lambda each=each: each)
             generator = torch.Generator().manual_seed(0)
-            drawn = torch.stack([ResampledWalks(2, hops=3, width=3)(topology, generator).to_dense() for _ in range(300)])
+            drawn = torch.stack(
+                [
+                    ResampledWalks(2, hops=3, width=3)(topology, generator).to_dense()
+                    for _ in range(300)
+                ]
+            )
             spread.append((drawn - powers(topology, 3)).square().sum((1, 2, 3)))
     error = (spread[0].var() / 300 + spread[1].var() / 300).sqrt()
     assert abs(spread[0].mean() - spread[1].mean()) < 4 * error
@@ -271,7 +302,9 @@ def test_graphs_with_almost_nothing(edges: Tensor, nodes: int) -> None:
 
 @pytest.mark.usefixtures("body")
 def test_no_nodes() -> None:
-    assert ResampledWalks(budget=1, hops=2)(Topology(torch.empty(2, 0, dtype=torch.long), 0)).nnz == 0
+    assert (
+        ResampledWalks(budget=1, hops=2)(Topology(torch.empty(2, 0, dtype=torch.long), 0)).nnz == 0
+    )
 
 
 def test_blocks_of_rows_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,7 +339,9 @@ def test_a_larger_budget_is_closer() -> None:
     target, errors = powers(topology, 3)[3], []
     for budget in (1, 2, 4, 8):
         generator = torch.Generator().manual_seed(0)
-        drawn = torch.stack([ResampledWalks(budget, hops=3)(topology, generator).to_dense()[3] for _ in range(50)])
+        drawn = torch.stack(
+            [ResampledWalks(budget, hops=3)(topology, generator).to_dense()[3] for _ in range(50)]
+        )
         errors.append(float((drawn - target).square().mean()))
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < errors[0] / 20
@@ -317,7 +352,9 @@ def test_the_decay_favours_masks_that_fall_like_it() -> None:
     topology, errors = random_graph(200, 800), {}
     for decay in (0.2, 1.0):
         generator = torch.Generator().manual_seed(0)
-        drawn = torch.stack([ResampledWalks(12, 4, decay=decay)(topology, generator).to_dense() for _ in range(20)])
+        drawn = torch.stack(
+            [ResampledWalks(12, 4, decay=decay)(topology, generator).to_dense() for _ in range(20)]
+        )
         for kernel in (0.2, 1.0):
             alpha = kernel ** torch.arange(5.0)
             missed = torch.einsum("t,rtij->rij", alpha, drawn - powers(topology, 4))
@@ -352,7 +389,11 @@ def test_without_numba_torch_draws(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_options() -> None:
-    assert (ResampledWalks(8).width, ResampledWalks(80).width, ResampledWalks(8, width=3).width) == (64, 160, 3)
+    assert (
+        ResampledWalks(8).width,
+        ResampledWalks(80).width,
+        ResampledWalks(8, width=3).width,
+    ) == (64, 160, 3)
     assert repr(ResampledWalks(8, 3)) == "ResampledWalks(budget=8, hops=3)"
     for wrong in (0.0, 1.5, -1.0):
         with pytest.raises(ValueError, match="decay"):

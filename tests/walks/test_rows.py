@@ -14,7 +14,9 @@ from graphmask.walks._rows import Rows, ranges, running_sums
 
 def matrix(height: int, width: int, density: float, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(height, width, generator=generator) * (torch.rand(height, width, generator=generator) < density)
+    return torch.randn(height, width, generator=generator) * (
+        torch.rand(height, width, generator=generator) < density
+    )
 
 
 def adjacency_of(dense: Tensor) -> Adjacency:
@@ -54,17 +56,24 @@ def test_the_adjacency_falls_in_each_row() -> None:
 def test_a_sampled_product_is_unbiased(generator: torch.Generator) -> None:
     left, right = matrix(3, 8, 0.7, seed=1), matrix(8, 8, 0.7, seed=2)
     rows, W = rows_of(left), adjacency_of(right)
-    drawn = [dense_of(sample_product(rows, W, 6, torch.rand(3, generator=generator)), 8) for _ in range(2000)]
+    drawn = [
+        dense_of(sample_product(rows, W, 6, torch.rand(3, generator=generator)), 8)
+        for _ in range(2000)
+    ]
     assert_unbiased(torch.stack(drawn), left @ right, "sampled products")
 
 
-def test_a_sampled_product_forms_its_large_terms_and_no_more_terms_than_asked_for(generator: torch.Generator) -> None:
+def test_a_sampled_product_forms_its_large_terms_and_no_more_terms_than_asked_for(
+    generator: torch.Generator,
+) -> None:
     left = torch.zeros(1, 300)
     left[0, 0], left[0, 1] = 1.0, -0.01
     right = torch.zeros(300, 300)
     right[0, :3], right[0, 3:100], right[1, 100:] = 5.0, 0.01, 1.0
     for _ in range(20):
-        found = sample_product(rows_of(left), adjacency_of(right), 10, torch.rand(1, generator=generator))
+        found = sample_product(
+            rows_of(left), adjacency_of(right), 10, torch.rand(1, generator=generator)
+        )
         dense = dense_of(found, 300)[0]
         assert_close(dense[:3], torch.full((3,), 5.0), rtol=0, atol=0)
         assert 10 - 8 <= len(found.col) <= 10 + 1

@@ -18,7 +18,10 @@ def test_systematic_lengths_share_out_the_law(law: LengthLaw, n_walks: int) -> N
 
 
 def test_two_walks_survive_together_as_rarely_as_they_can() -> None:
-    """Both reach hop t with probability max(0, 2 P(L >= t) - 1): no coupling of two lengths allows less."""
+    """Both reach hop t with probability max(0, 2 P(L >= t) - 1).
+
+    No coupling of two lengths allows less.
+    """
     lengths = Systematic(Geometric(0.2)).lengths(torch.arange(8000), n_walks=2, hops=5, seed=0)
     for hop in range(1, 6):
         both = float((lengths >= hop).all(1).double().mean())
@@ -27,5 +30,12 @@ def test_two_walks_survive_together_as_rarely_as_they_can() -> None:
 
 
 def test_nodes_are_independent() -> None:
-    lengths = Systematic(Geometric(0.3)).lengths(torch.arange(4000), n_walks=1, hops=9, seed=0).squeeze(1).double()
-    assert abs(float(torch.corrcoef(torch.stack([lengths[1:], lengths[:-1]]))[0, 1])) < 4 / 4000**0.5
+    lengths = (
+        Systematic(Geometric(0.3))
+        .lengths(torch.arange(4000), n_walks=1, hops=9, seed=0)
+        .squeeze(1)
+        .double()
+    )
+    assert (
+        abs(float(torch.corrcoef(torch.stack([lengths[1:], lengths[:-1]]))[0, 1])) < 4 / 4000**0.5
+    )

@@ -10,7 +10,9 @@ from graphmask.walks import TruncatedWalks
 
 
 def exact(topology: Topology, hops: int, normalization: str) -> torch.Tensor:
-    W = reference.adjacency(topology.edge_index, topology.num_nodes, topology.edge_weight, normalization)
+    W = reference.adjacency(
+        topology.edge_index, topology.num_nodes, topology.edge_weight, normalization
+    )
     return reference.walk_powers(W, hops)
 
 
@@ -28,7 +30,9 @@ def test_rows_err_by_no_more_than_they_say(name: str, tolerance: float) -> None:
     topology, lost = example_topologies()[name], []
     for normalization, order in (("sym", 2), ("rw", 1)):
         walks = TruncatedWalks(tolerance, hops=5, normalization=normalization)(topology)
-        error = torch.linalg.vector_norm(walks.to_dense() - exact(topology, 5, normalization), ord=order, dim=2)
+        error = torch.linalg.vector_norm(
+            walks.to_dense() - exact(topology, 5, normalization), ord=order, dim=2
+        )
         bound = tolerance * torch.arange(6.0)
         assert (error <= bound.unsqueeze(1) * (1 + 1e-9)).all()
         lost.append(float(error.max()))
@@ -44,7 +48,10 @@ def test_small_entries_are_dropped_together_up_to_the_tolerance() -> None:
 
 def test_nothing_is_random() -> None:
     topology = example_topologies()["weighted"]
-    first, second = (TruncatedWalks(0.1, hops=3)(topology, torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    first, second = (
+        TruncatedWalks(0.1, hops=3)(topology, torch.Generator().manual_seed(seed))
+        for seed in (0, 1)
+    )
     assert torch.equal(first.weight, second.weight)
 
 

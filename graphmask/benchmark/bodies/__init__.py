@@ -1,4 +1,6 @@
-"""What the sparse primitives and attention by pairs would cost with other bodies: times taken in turn.
+"""What the sparse primitives and attention by pairs would cost with other bodies.
+
+Times taken in turn.
 
 The command ``graphmask bench --bodies`` prints and saves what :func:`run` finds.
 """
@@ -13,4 +15,14 @@ from .study import BodyTimes as BodyTimes
 from .study import Race as Race
 from .study import run as run
 
-__all__ = ["BODIES", "IN_USE", "Body", "BodyTimes", "Products", "Race", "compose", "find_bodies", "run"]
+__all__ = [
+    "BODIES",
+    "IN_USE",
+    "Body",
+    "BodyTimes",
+    "Products",
+    "Race",
+    "compose",
+    "find_bodies",
+    "run",
+]

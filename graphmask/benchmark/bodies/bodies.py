@@ -67,7 +67,12 @@ class Sides(NamedTuple):
     def of(cls, pattern: Pattern, index: torch.dtype) -> Sides:
         """With indices of a type."""
         flipped = pattern.mT
-        return cls(*(x.to(index) for x in (pattern.rowptr, pattern.col, flipped.rowptr, flipped.col, pattern.order)))
+        return cls(
+            *(
+                x.to(index)
+                for x in (pattern.rowptr, pattern.col, flipped.rowptr, flipped.col, pattern.order)
+            )
+        )
 
     @property
     def mT(self) -> Sides:  # noqa: N802 - torch's spelling of a matrix transpose
@@ -109,7 +114,9 @@ class _Sddmm(torch.autograd.Function):
         return spmm_body(above, y, sides.rowptr, sides.col), grad_y, None
 
 
-def compose(sddmm: Callable[[Tensor, Tensor], Tensor], spmm: Callable[[Tensor, Tensor], Tensor]) -> Products:
+def compose(
+    sddmm: Callable[[Tensor, Tensor], Tensor], spmm: Callable[[Tensor, Tensor], Tensor]
+) -> Products:
     """Attention by pairs from both primitives: the normaliser is one more column of the product."""
 
     def pairs(q: Tensor, k: Tensor, v: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,7 +136,9 @@ def _in_use(pattern: Pattern) -> Products:
 
 def _torch_csr(pattern: Pattern, index: torch.dtype) -> Products:
     sides = Sides.of(pattern, index)
-    return compose(lambda x, y: _Sddmm.apply(x, y, sides), lambda value, x: _Spmm.apply(value, x, sides))
+    return compose(
+        lambda x, y: _Sddmm.apply(x, y, sides), lambda value, x: _Spmm.apply(value, x, sides)
+    )
 
 
 def _torch_csr_int32(pattern: Pattern) -> Products:
@@ -169,7 +178,11 @@ def _torch_scatter(pattern: Pattern) -> Products:
     row, col, rowptr = pattern.row.long(), pattern.col.long(), pattern.rowptr.long().unsqueeze(0)
 
     def multiply(value: Tensor, x: Tensor) -> Tensor:
-        return segment_csr(value.unsqueeze(-1) * x.index_select(1, col), rowptr.expand(x.shape[0], -1), reduce="sum")
+        return segment_csr(
+            value.unsqueeze(-1) * x.index_select(1, col),
+            rowptr.expand(x.shape[0], -1),
+            reduce="sum",
+        )
 
     products = compose(_sample_gathered(row, col), multiply)
     return products._replace(sddmm=None)
@@ -179,19 +192,25 @@ def _torch_sparse(pattern: Pattern) -> Products:
     from torch_sparse import SparseTensor, matmul
 
     row, col, rowptr = pattern.row.long(), pattern.col.long(), pattern.rowptr.long()
-    structure = SparseTensor(rowptr=rowptr, row=row, col=col, sparse_sizes=pattern.shape, is_sorted=True, trust_data=True)
+    structure = SparseTensor(
+        rowptr=rowptr, row=row, col=col, sparse_sizes=pattern.shape, is_sorted=True, trust_data=True
+    )
     # Made once, as the other bodies' are.
     structure.storage.csr2csc()
     structure.storage.colptr()
 
     def multiply(value: Tensor, x: Tensor) -> Tensor:
-        return torch.stack([matmul(structure.set_value(v, layout="coo"), y) for v, y in zip(value, x, strict=True)])
+        return torch.stack(
+            [matmul(structure.set_value(v, layout="coo"), y) for v, y in zip(value, x, strict=True)]
+        )
 
     products = compose(_sample_gathered(row, col), multiply)
     return products._replace(sddmm=None)
 
 
-IN_USE = Body("in use", "what masks run on: sddmm, spmm and pair_attention of graphmask.kernels", _in_use)
+IN_USE = Body(
+    "in use", "what masks run on: sddmm, spmm and pair_attention of graphmask.kernels", _in_use
+)
 
 BODIES: tuple[Body, ...] = (
     IN_USE,
@@ -199,8 +218,18 @@ BODIES: tuple[Body, ...] = (
     Body("torch-int64", "torch's sampled_addmm and CSR product, int64 indices", _torch_csr_int64),
     Body("gather-int32", "torch's index_select and index_add, int32 indices", _gather_int32),
     Body("gather-int64", "torch's index_select and index_add, int64 indices", _gather_int64),
-    Body("torch-scatter", "index_select and torch_scatter's segment_csr", _torch_scatter, needs="torch_scatter"),
-    Body("torch-sparse", "torch_sparse's matmul of a SparseTensor, and index_select", _torch_sparse, needs="torch_sparse"),
+    Body(
+        "torch-scatter",
+        "index_select and torch_scatter's segment_csr",
+        _torch_scatter,
+        needs="torch_scatter",
+    ),
+    Body(
+        "torch-sparse",
+        "torch_sparse's matmul of a SparseTensor, and index_select",
+        _torch_sparse,
+        needs="torch_sparse",
+    ),
 )
 
 

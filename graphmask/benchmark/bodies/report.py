@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from graphmask.benchmark.page import Report
 
 
-def print_report(console: Console | Report, found: Sequence[BodyTimes], bodies: Sequence[Body]) -> None:
+def print_report(
+    console: Console | Report, found: Sequence[BodyTimes], bodies: Sequence[Body]
+) -> None:
     """Print a table per graph and operation, who was not timed and why, and what the bodies are.
 
     Raises:
@@ -30,8 +32,14 @@ def print_report(console: Console | Report, found: Sequence[BodyTimes], bodies: 
         groups.setdefault((each.graph, each.nodes, each.operation), []).append(each)
     for group in groups.values():
         console.print(make_table(group))
-    composed = "Attention (pairs) of all but the body in use is the composition of their sddmm and spmm."
-    for line in (composed, *tell_faults(found), *(f"{body.name}: {body.about}." for body in bodies)):
+    composed = (
+        "Attention (pairs) of all but the body in use is the composition of their sddmm and spmm."
+    )
+    for line in (
+        composed,
+        *tell_faults(found),
+        *(f"{body.name}: {body.about}." for body in bodies),
+    ):
         console.print(line, style="dim", highlight=False)
 
 
@@ -47,7 +55,9 @@ def tell_faults(found: Sequence[BodyTimes]) -> list[str]:
     for each in found:
         if each.note:
             reasons.setdefault((each.body, each.note), {})[each.operation] = None
-    return [f"{body}: {note} ({', '.join(operations)})." for (body, note), operations in reasons.items()]
+    return [
+        f"{body}: {note} ({', '.join(operations)})." for (body, note), operations in reasons.items()
+    ]
 
 
 def make_table(group: Sequence[BodyTimes]) -> Table:
@@ -74,7 +84,10 @@ def make_table(group: Sequence[BodyTimes]) -> Table:
         table.add_column(heading, justify="right")
     for each in group:
         if not each.note:
-            cells = [*_cells(each.forward, each.forward_ratios), *_cells(each.both, each.both_ratios)]
+            cells = [
+                *_cells(each.forward, each.forward_ratios),
+                *_cells(each.both, each.both_ratios),
+            ]
             table.add_row(each.body, *cells, str(len(each.forward)))
     return table
 

@@ -24,7 +24,8 @@ from graphmask.walks import ResampledWalks
 
 from .bodies import BODIES, IN_USE, Body, Products
 
-# Relative to the largest number of a result: sums of some hundred float32 terms in different orders.
+# Relative to the largest number of a result: sums of some hundred float32 terms in different
+# orders.
 _ROUNDING = 1e-4
 
 Progress = Callable[[str], object]
@@ -37,7 +38,8 @@ class Race:
     Args:
         bodies: see :data:`BODIES`; the one in use is among them. (default: all)
         nodes: sizes of the graphs.
-        scenes: the graphs, whose walks of about 64 entries per node are the pattern. (default: an epsilon graph)
+        scenes: the graphs, whose walks of about 64 entries per node are the pattern. (default: an
+            epsilon graph)
         rounds: in which all bodies are timed, at most.
         time_limit: seconds after which no round of an operation begins, from the fourth on.
         device: ``"cpu"`` or a CUDA device.
@@ -45,7 +47,8 @@ class Race:
 
     Raises:
         TypeError: for numbers of a wrong type.
-        ValueError: for nothing to compare, sizes below 2, no rounds, or a limit that is not positive.
+        ValueError: for nothing to compare, sizes below 2, no rounds, or a limit that is not
+            positive.
     """
 
     bodies: Sequence[Body] = BODIES
@@ -61,7 +64,11 @@ class Race:
             if not getattr(self, name):
                 raise refuse(name, "at least one", getattr(self, name))
         if IN_USE not in self.bodies:
-            raise refuse("bodies", f"with `{IN_USE.name}` among them", ", ".join(body.name for body in self.bodies))
+            raise refuse(
+                "bodies",
+                f"with `{IN_USE.name}` among them",
+                ", ".join(body.name for body in self.bodies),
+            )
         for size in self.nodes:
             check_integer("nodes", size, 2)
         check_integer("rounds", self.rounds, 1)
@@ -145,7 +152,9 @@ class Operation:
     def both(self, products: Products) -> tuple[Tensor, ...]:
         """The gradients of all inputs, with ones above."""
         results = self._results(products)
-        return torch.autograd.grad(results, self._inputs, [torch.ones_like(result) for result in results])
+        return torch.autograd.grad(
+            results, self._inputs, [torch.ones_like(result) for result in results]
+        )
 
     def _results(self, products: Products) -> tuple[Tensor, ...]:
         found = getattr(products, self.name)(*self._inputs)
@@ -157,7 +166,11 @@ def make_operations(problem: Problem, pattern: Pattern) -> list[Operation]:
     q, k, v = (x.detach().transpose(0, 1).contiguous().abs().requires_grad_() for x in problem.qkv)
     generator = torch.Generator().manual_seed(0)
     value = torch.rand(q.shape[0], pattern.nnz, generator=generator).to(q.device).requires_grad_()
-    return [Operation("sddmm", q, k), Operation("spmm", value, v), Operation("pairs", q, k, v, value)]
+    return [
+        Operation("sddmm", q, k),
+        Operation("spmm", value, v),
+        Operation("pairs", q, k, v, value),
+    ]
 
 
 def run(race: Race, progress: Progress = lambda _: None) -> Iterator[BodyTimes]:
@@ -170,7 +183,8 @@ def run(race: Race, progress: Progress = lambda _: None) -> Iterator[BodyTimes]:
         progress: is told what is going on, in short texts.
 
     Yields:
-        A body on an operation; those that are not installed, or have no such operation of their own, say so or are left out.
+        A body on an operation; those that are not installed, or have no such operation of their
+        own, say so or are left out.
 
     Example:
         >>> from graphmask.benchmark.bodies import Race, find_bodies, run
@@ -183,13 +197,16 @@ def run(race: Race, progress: Progress = lambda _: None) -> Iterator[BodyTimes]:
             progress(f"{scene.name}: the graph and its walks")
             problem = scene.make(nodes, race.seed, race.device)
             walks = ResampledWalks(budget=64, hops=8)(
-                Topology(problem.edge_index, problem.num_nodes), torch.Generator().manual_seed(race.seed)
+                Topology(problem.edge_index, problem.num_nodes),
+                torch.Generator().manual_seed(race.seed),
             )
             made, failed = _make(race.bodies, walks.pattern)
             blank = BodyTimes(scene.name, problem.num_nodes, walks.pattern.nnz, "", "")
             for operation in make_operations(problem, walks.pattern):
                 progress(f"{scene.name}: {operation.name}")
-                yield from _race(operation, made, failed, race, replace(blank, operation=operation.name))
+                yield from _race(
+                    operation, made, failed, race, replace(blank, operation=operation.name)
+                )
 
 
 def _make(bodies: Sequence[Body], pattern: Pattern) -> tuple[dict[str, Products], dict[str, str]]:
@@ -199,10 +216,18 @@ def _make(bodies: Sequence[Body], pattern: Pattern) -> tuple[dict[str, Products]
 
 
 def _race(
-    operation: Operation, made: dict[str, Products], failed: dict[str, str], race: Race, blank: BodyTimes
+    operation: Operation,
+    made: dict[str, Products],
+    failed: dict[str, str],
+    race: Race,
+    blank: BodyTimes,
 ) -> Iterator[BodyTimes]:
-    runners = {name: products for name, products in made.items() if operation.call_of(products) is not None}
-    faults = {name: _fault(operation, products, made[IN_USE.name]) for name, products in runners.items()}
+    runners = {
+        name: products for name, products in made.items() if operation.call_of(products) is not None
+    }
+    faults = {
+        name: _fault(operation, products, made[IN_USE.name]) for name, products in runners.items()
+    }
     sound = [name for name in runners if not faults[name]]
     times = {}
     for kind, method in (("forward", operation.forward), ("both", operation.both)):
@@ -228,7 +253,10 @@ def _over(seconds: Sequence[float], base: Sequence[float]) -> tuple[float, ...]:
 
 
 def _fault(operation: Operation, products: Products, base: Products) -> str:
-    """Why a body cannot be timed; empty where its results and gradients are those of the one in use."""
+    """Why a body cannot be timed.
+
+    Empty where its results and gradients are those of the one in use.
+    """
     try:
         for kind, method in (("results", operation.forward), ("gradients", operation.both)):
             for found, expected in zip(method(products), method(base), strict=True):

@@ -1,4 +1,6 @@
-"""What masked attention costs beside its rivals: ratios of times taken in turn, and whether they meet their targets.
+"""What masked attention costs beside its rivals.
+
+Ratios of times taken in turn, and whether they meet their targets.
 
 The command ``graphmask bench --compare`` prints and saves what :func:`run` finds.
 """

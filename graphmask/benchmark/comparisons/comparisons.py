@@ -21,9 +21,10 @@ class Comparison:
         theirs: the side that it is divided by.
         most: the largest ratio that meets the target.
         per_entry: whether times are those per stored mask entry. (default: :obj:`False`)
-        most_error: the largest ratio of the relative Frobenius errors of both masks that meets the target, where errors are
-            compared, too. (default: :obj:`None`)
-        batched: whether sides run on a batch of molecules, not on large graphs. (default: :obj:`False`)
+        most_error: the largest ratio of the relative Frobenius errors of both masks that meets the
+            target, where errors are compared, too. (default: :obj:`None`)
+        batched: whether sides run on a batch of molecules, not on large graphs. (default:
+            :obj:`False`)
     """
 
     name: str
@@ -37,7 +38,9 @@ class Comparison:
     @property
     def about(self) -> str:
         """Both sides, in one line."""
-        return f"{self.ours.about}; over {self.theirs.about}" + (", both per mask entry" if self.per_entry else "")
+        return f"{self.ours.about}; over {self.theirs.about}" + (
+            ", both per mask entry" if self.per_entry else ""
+        )
 
 
 COMPARISONS: tuple[Comparison, ...] = (

@@ -20,14 +20,21 @@ if TYPE_CHECKING:
 _NOTHING = "-"
 
 
-def print_report(console: Console | Report, found: Sequence[Paired], comparisons: Sequence[Comparison]) -> None:
+def print_report(
+    console: Console | Report, found: Sequence[Paired], comparisons: Sequence[Comparison]
+) -> None:
     """Print the table, errors and failures below it, and what the sides are.
 
     Raises:
         MissingExtraError: without rich.
     """
     console.print(make_table(found))
-    for line in (*tell_errors(found), *tell_failures(found), *warn_of_noise(found), *explain(comparisons)):
+    for line in (
+        *tell_errors(found),
+        *tell_failures(found),
+        *warn_of_noise(found),
+        *explain(comparisons),
+    ):
         console.print(line, style="dim", highlight=False)
 
 
@@ -40,7 +47,17 @@ def make_table(found: Sequence[Paired]) -> Table:
     table = make_table_frame("Forward + backward, and whole steps, in turn: ours over theirs")
     for heading in ("comparison", "graph"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("nodes", "ours, ms", "theirs, ms", "ratio", "quartiles", "target", "", "rounds", "entries/node"):
+    for heading in (
+        "nodes",
+        "ours, ms",
+        "theirs, ms",
+        "ratio",
+        "quartiles",
+        "target",
+        "",
+        "rounds",
+        "entries/node",
+    ):
         table.add_column(heading, justify="right")
     for each in found:
         table.add_row(*_cells(each))
@@ -51,9 +68,14 @@ def _cells(each: Paired) -> list[str]:
     names = [each.comparison + (" *" if each.per_entry else ""), each.graph, f"{each.nodes:,}"]
     if each.ratio is None:
         return [*names, *[_NOTHING] * 4, format_target(each.target), "failed", "0", _NOTHING]
-    times = [format_number(1e3 * median(seconds)) for seconds in (each.ours_seconds, each.theirs_seconds)]
+    times = [
+        format_number(1e3 * median(seconds)) for seconds in (each.ours_seconds, each.theirs_seconds)
+    ]
     quartiles = f"{format_number(each.ratio.low)} .. {format_number(each.ratio.high)}"
-    entries = [format_number(count / each.nodes) if count else _NOTHING for count in (each.ours_entries, each.theirs_entries)]
+    entries = [
+        format_number(count / each.nodes) if count else _NOTHING
+        for count in (each.ours_entries, each.theirs_entries)
+    ]
     return [
         *names,
         *times,
@@ -98,18 +120,24 @@ def tell_failures(found: Sequence[Paired]) -> list[str]:
 
 
 def warn_of_noise(found: Sequence[Paired]) -> list[str]:
-    """A line where the ratios of a comparison differ much from round to round: then other programs were running.
+    """A line where the ratios of a comparison differ much from round to round.
+
+    Then other programs were running.
 
     Example:
         >>> seconds = (1.0, 2.0, 3.0)
         >>> warn_of_noise([Paired("gps", "torus", 64, 320, "walk", "gps", 0.02, seconds, (4.0, 4.0, 4.0))])
         ['quartiles of a ratio are up to 67% apart (gps, torus): was the machine busy?']
     """
-    spreads = [(each.ratio.high / each.ratio.low - 1, each) for each in found if each.ratio is not None]
+    spreads = [
+        (each.ratio.high / each.ratio.low - 1, each) for each in found if each.ratio is not None
+    ]
     apart, worst = max(spreads, key=lambda spread: spread[0], default=(0.0, None))
     if worst is None or apart <= CALM:
         return []
-    return [f"quartiles of a ratio are up to {apart:.0%} apart ({worst.comparison}, {worst.graph}): was the machine busy?"]
+    return [
+        f"quartiles of a ratio are up to {apart:.0%} apart ({worst.comparison}, {worst.graph}): was the machine busy?"
+    ]
 
 
 def explain(comparisons: Sequence[Comparison]) -> list[str]:

@@ -72,7 +72,9 @@ class Paired:
         share = 1.0
         if self.per_entry and self.ours_entries and self.theirs_entries:
             share = self.theirs_entries / self.ours_entries
-        return tuple(share * a / b for a, b in zip(self.ours_seconds, self.theirs_seconds, strict=True))
+        return tuple(
+            share * a / b for a, b in zip(self.ours_seconds, self.theirs_seconds, strict=True)
+        )
 
     @property
     def ratio(self) -> Spread | None:

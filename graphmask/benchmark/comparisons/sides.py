@@ -39,7 +39,10 @@ class Timed(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """How a side's mask estimates the diffusion kernel of scale 1: an estimator's name and its setting."""
+    """How a side's mask estimates the diffusion kernel of scale 1.
+
+    An estimator's name and its setting.
+    """
 
     estimator: str
     setting: float
@@ -73,11 +76,16 @@ def attending(contender: Contender, estimate: Estimate | None = None) -> Side:
 
 
 def training(name: str, about: str, mask: Callable[[], TopologicalMask]) -> Side:
-    """A training step of a four-layer transformer on one graph: forward, loss, backward, AdamW, gradients to none."""
+    """A training step of a four-layer transformer on one graph.
+
+    Forward, loss, backward, AdamW, gradients to none.
+    """
 
     def make(problem: Problem) -> Timed:
         topology = mask().prepare(Topology(problem.edge_index, problem.num_nodes))
-        model = TopologicalTransformer(CHANNELS, CHANNELS, _CLASSES, _LAYERS, HEADS, mask=mask()).to(problem.device)
+        model = TopologicalTransformer(
+            CHANNELS, CHANNELS, _CLASSES, _LAYERS, HEADS, mask=mask()
+        ).to(problem.device)
         optimizer = torch.optim.AdamW(model.parameters())
         x = problem.x.detach()
         label = x[:, :_CLASSES].argmax(1)
@@ -93,13 +101,20 @@ def training(name: str, about: str, mask: Callable[[], TopologicalMask]) -> Side
 
 
 def on_molecules(
-    name: str, about: str, layer: Callable[[], nn.Module], run: Callable[[nn.Module, Molecules], Callable[[], Tensor]]
+    name: str,
+    about: str,
+    layer: Callable[[], nn.Module],
+    run: Callable[[nn.Module, Molecules], Callable[[], Tensor]],
 ) -> Side:
     """Forward and backward of a layer on a batch; ``run(layer, molecules)`` makes the call."""
 
     def make(molecules: Molecules) -> Timed:
         made = layer().to(molecules.device)
-        return Timed(partial(differentiate, Workload(run(made, molecules), (molecules.x, *made.parameters()))))
+        return Timed(
+            partial(
+                differentiate, Workload(run(made, molecules), (molecules.x, *made.parameters()))
+            )
+        )
 
     return Side(name, about, make)
 
@@ -125,7 +140,9 @@ _SAMPLER = ResampledWalks(budget=_BUDGET, hops=_HOPS)
 _WALK = partial(WalkMask, hops=_HOPS, heads=HEADS, sampler=_SAMPLER)
 _BLOCK = partial(TopologicalTransformerLayer, CHANNELS, HEADS)
 
-LAYER, PERFORMER, GPS, CONV = map(attending, find(["walk-layer", "performer", "gps", "transformer-conv"]))
+LAYER, PERFORMER, GPS, CONV = map(
+    attending, find(["walk-layer", "performer", "gps", "transformer-conv"])
+)
 
 DIFFUSION = attending(
     MaskedAttention(
@@ -155,8 +172,12 @@ PUBLISHED = attending(
     Estimate("iid-symmetric", _WALKS),
 )
 
-MASKED_STEP = training("walk-step", "training step of 4 layers under WalkMask, 64 channels, 4 heads, AdamW", _WALK)
-UNMASKED_STEP = training("global-step", "training step of 4 layers under GlobalMask, unmasked", GlobalMask)
+MASKED_STEP = training(
+    "walk-step", "training step of 4 layers under WalkMask, 64 channels, 4 heads, AdamW", _WALK
+)
+UNMASKED_STEP = training(
+    "global-step", "training step of 4 layers under GlobalMask, unmasked", GlobalMask
+)
 
 NEW_BATCH = on_molecules(
     "walk-block",

@@ -45,7 +45,8 @@ class Match:
 
     Raises:
         TypeError: for numbers of a wrong type.
-        ValueError: for nothing to compare, sizes below 2, no rounds, or a limit that is not positive.
+        ValueError: for nothing to compare, sizes below 2, no rounds, or a limit that is not
+            positive.
     """
 
     comparisons: Sequence[Comparison] = COMPARISONS
@@ -72,8 +73,8 @@ class Match:
 def run(match: Match, progress: Progress = lambda _: None) -> Iterator[Paired]:
     """Compare, graph by graph.
 
-    Both sides of a comparison are timed in this process, in turn and after a warm-up; a side that fails is told of, and the
-    run goes on.
+    Both sides of a comparison are timed in this process, in turn and after a warm-up; a side that
+    fails is told of, and the run goes on.
 
     Args:
         match: what to compare.
@@ -90,7 +91,9 @@ def run(match: Match, progress: Progress = lambda _: None) -> Iterator[Paired]:
     """
     large = [each for each in match.comparisons if not each.batched]
     batched = [each for each in match.comparisons if each.batched]
-    places = [(large, scene, size) for size in match.nodes for scene in match.scenes] + [(batched, match.molecules, 0)]
+    places = [(large, scene, size) for size in match.nodes for scene in match.scenes] + [
+        (batched, match.molecules, 0)
+    ]
     for comparisons, scene, size in places:
         if comparisons:
             progress(f"{scene.name}: the graph")
@@ -118,7 +121,9 @@ class _Place:
     def _compare(self, comparison: Comparison) -> Paired:
         ours, theirs = (self._make(side) for side in (comparison.ours, comparison.theirs))
         match = self._match
-        times = time_in_turn([ours.call, theirs.call], match.rounds, match.time_limit, synchronizer(match.device))
+        times = time_in_turn(
+            [ours.call, theirs.call], match.rounds, match.time_limit, synchronizer(match.device)
+        )
         return Paired(
             **self._names(comparison),
             ours_seconds=times[0],
@@ -146,7 +151,14 @@ class _Place:
             return None
         self._progress(f"{self._scene.name}: mask errors of {comparison.name}")
         ours, theirs = judge(self._problem, (estimates[0], estimates[1]), self._match.seed)
-        return Errors(ours.error, theirs.error, ours.entries, theirs.entries, theirs.pairs, comparison.most_error)
+        return Errors(
+            ours.error,
+            theirs.error,
+            ours.entries,
+            theirs.entries,
+            theirs.pairs,
+            comparison.most_error,
+        )
 
 
 def judge(problem: Problem, estimates: Sequence[Estimate], seed: int) -> list[Sample]:
@@ -154,7 +166,9 @@ def judge(problem: Problem, estimates: Sequence[Estimate], seed: int) -> list[Sa
     known = find_named("estimator", [each.estimator for each in estimates], ESTIMATORS)
     kernels = find_named("kernel", ["diffusion-1"], KERNELS)
     topology = Topology(problem.edge_index.cpu(), problem.num_nodes)
-    referee = Judge(Graph("graph", "", lambda _: topology), known, kernels, _ERROR_HOPS, _ERROR_ROWS, seed)
+    referee = Judge(
+        Graph("graph", "", lambda _: topology), known, kernels, _ERROR_HOPS, _ERROR_ROWS, seed
+    )
     samples: list[Sample] = []
     for estimator, estimate in zip(known, estimates, strict=True):
         draws = Draws(estimator.family.make(estimate.setting, _ERROR_HOPS), referee.topology, seed)

@@ -1,7 +1,8 @@
 r"""How accurate the estimators of a mask are, at equal stored entries and at equal time.
 
-The command ``graphmask bench estimators`` prints, saves and plots what :func:`run` measures. Errors are relative Frobenius
-errors, :math:`\|\hat M - M\|_F / \|M\|_F`; papers on graph random features print their squares.
+The command ``graphmask bench estimators`` prints, saves and plots what :func:`run` measures. Errors
+are relative Frobenius errors, :math:`\|\hat M - M\|_F / \|M\|_F`; papers on graph random features
+print their squares.
 """
 
 from .comparison import Comparison as Comparison

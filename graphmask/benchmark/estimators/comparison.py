@@ -13,12 +13,16 @@ OURS = "resampled"
 _OURS_SYMMETRIC = "resampled-symmetric"
 _IID, _IID_SYMMETRIC = "iid", "iid-symmetric"
 
-# A mask that stores more than this share of what the exact one would is no saving: smaller graphs are compared there.
+# A mask that stores more than this share of what the exact one would is no saving: smaller graphs
+# are compared there.
 _SHARE = 0.5
 
 
 class Curve(NamedTuple):
-    """An estimator, and what of it counts: stored entries per factor and row, or pairs of the product."""
+    """An estimator, and what of it counts.
+
+    Stored entries per factor and row, or pairs of the product.
+    """
 
     estimator: str
     by_pairs: bool = False
@@ -36,7 +40,8 @@ class Comparison:
         graph: its name.
         kernel: its name.
         entries: per row, the cost.
-        errors: relative Frobenius errors by curve, :obj:`None` where no setting is as cheap or as dear; 0 where exact.
+        errors: relative Frobenius errors by curve, :obj:`None` where no setting is as cheap or as
+            dear; 0 where exact.
     """
 
     graph: str
@@ -47,12 +52,13 @@ class Comparison:
     def ratio(self, by_pairs: bool) -> float | None:
         """The error of independent walks, in the better of their two forms, over that of resampled ones, asymmetric.
 
-        0 where independent walks are exact, infinite where resampled ones are, NaN where both are, and :obj:`None` where
-        either side has no error at this cost.
+        0 where independent walks are exact, infinite where resampled ones are, NaN where both are,
+        and :obj:`None` where either side has no error at this cost.
 
         Args:
-            by_pairs: whether the symmetric form of independent walks is charged the pairs of its product, which an
-                execution by pairs would store, or, in its favour, the entries of one of its two factors.
+            by_pairs: whether the symmetric form of independent walks is charged the pairs of its
+                product, which an execution by pairs would store, or, in its favour, the entries of
+                one of its two factors.
         """
         return self._over([Curve(_IID), Curve(_IID_SYMMETRIC, by_pairs)], Curve(OURS))
 
@@ -71,7 +77,10 @@ class Comparison:
 
 
 def comparable(entries: float, support: float) -> float:
-    """The entries per row at which to compare: fewer where the exact mask connects few pairs, ``support`` per row."""
+    """The entries per row at which to compare.
+
+    Fewer where the exact mask connects few pairs, ``support`` per row.
+    """
     return min(entries, _SHARE * support)
 
 
@@ -91,7 +100,10 @@ def compare(points: Sequence[Point], entries: float) -> list[Comparison]:
     found = []
     for (graph, kernel), group in groups.items():
         cost = comparable(entries, group[0].support)
-        errors = {curve: error_at([p for p in group if p.estimator == curve.estimator], curve, cost) for curve in curves}
+        errors = {
+            curve: error_at([p for p in group if p.estimator == curve.estimator], curve, cost)
+            for curve in curves
+        }
         found.append(Comparison(graph, kernel, cost, errors))
     return found
 
@@ -100,15 +112,17 @@ def list_curves(points: Sequence[Point]) -> list[Curve]:
     """The curves of all estimators, in order of appearance: products have two."""
     products = {point.estimator: point.sets > 1 for point in points}
     return [
-        Curve(name, by_pairs) for name, product in products.items() for by_pairs in ((False, True) if product else (False,))
+        Curve(name, by_pairs)
+        for name, product in products.items()
+        for by_pairs in ((False, True) if product else (False,))
     ]
 
 
 def error_at(points: Sequence[Point], curve: Curve, cost: float) -> float | None:
     """The error at a cost, by linear interpolation of logarithms between the settings on both sides of it.
 
-    Beside an exact setting nothing is interpolated: the cheaper setting counts. Where all settings are cheaper, none is known
-    to be as dear, unless the dearest is exact.
+    Beside an exact setting nothing is interpolated: the cheaper setting counts. Where all settings
+    are cheaper, none is known to be as dear, unless the dearest is exact.
 
     Example:
         >>> from graphmask.benchmark.estimators.results import Mean, Point

@@ -1,4 +1,7 @@
-"""How often an estimated mask entry is far from its mean, beside the bound of Reid et al. (ICLR 2025), Theorem 3.2."""
+"""How often an estimated mask entry is far from its mean, beside the bound of Reid et al.
+
+(ICLR 2025), Theorem 3.2.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,8 @@ class Tail:
     Args:
         n_walks: n.
         distance: ``[T]``, values of t.
-        frequency: ``[T]``, the share of entries off by more than t, over all pairs of nodes and all draws.
+        frequency: ``[T]``, the share of entries off by more than t, over all pairs of nodes and all
+            draws.
         worst: ``[T]``, the share of draws in which the worst pair of nodes is off by more than t.
         bound: ``[T]``, what the theorem allows for each pair.
     """
@@ -38,7 +42,10 @@ class Tail:
 
     def exceeded(self, chance: float) -> tuple[float, float]:
         """The distances that the worst pair, and the bound, exceed with at most this chance."""
-        return tuple(float(self.distance[(share <= chance).nonzero()[0, 0]]) for share in (self.worst, self.bound))  # type: ignore[return-value]
+        return tuple(
+            float(self.distance[(share <= chance).nonzero()[0, 0]])
+            for share in (self.worst, self.bound)
+        )  # type: ignore[return-value]
 
     @property
     def holds(self) -> bool:
@@ -57,7 +64,8 @@ def measure_tails(
 ) -> Iterator[Tail]:
     r"""Draw graph random features many times, and compare the mask that they make with its mean.
 
-    The features are :math:`\hat\Phi = \sum_t f_t S_t`, the entries :math:`(\hat\Phi \hat\Phi^T)_{ij}` for all i other than j.
+    The features are :math:`\hat\Phi = \sum_t f_t S_t`, the entries :math:`(\hat\Phi
+    \hat\Phi^T)_{ij}` for all i other than j.
 
     Args:
         topology: an undirected graph, small enough for dense matrices.
@@ -84,7 +92,10 @@ def measure_tails(
     hops = len(f) - 1
     pattern, weight = topology.adjacency()
     W = pattern.to_dense(weight).double()
-    phi = sum((f_t * torch.linalg.matrix_power(W, t) for t, f_t in enumerate(f.double())), torch.zeros_like(W))
+    phi = sum(
+        (f_t * torch.linalg.matrix_power(W, t) for t, f_t in enumerate(f.double())),
+        torch.zeros_like(W),
+    )
     apart = ~torch.eye(topology.num_nodes, dtype=torch.bool)
     for n_walks in walks:
         progress(f"{n_walks} walks, {draws} draws")
@@ -93,7 +104,9 @@ def measure_tails(
         features = (_features(sampler(topology, generator), f) for _ in range(draws))
         missed = torch.stack([(drawn @ drawn.mT - phi @ phi.mT).abs()[apart] for drawn in features])
         c = size(topology, f, p_halt)
-        distance = torch.logspace(-3, 0, 60, dtype=torch.double) * bound_distance(_RAREST, n_walks, c)
+        distance = torch.logspace(-3, 0, 60, dtype=torch.double) * bound_distance(
+            _RAREST, n_walks, c
+        )
         far = torch.stack([(missed > t).double().mean(0) for t in distance.tolist()])
         yield Tail(n_walks, distance, far.mean(1), far.amax(1), bound(distance, n_walks, c))
 
@@ -124,13 +137,25 @@ def write_plot(path: str | Path, tails: Sequence[Tail], title: str) -> None:
         MissingExtraError: without matplotlib.
         OSError: where the file cannot be written.
     """
-    figure = require("matplotlib.figure", extra="viz").Figure(figsize=(7, 4.5), layout="constrained")
+    figure = require("matplotlib.figure", extra="viz").Figure(
+        figsize=(7, 4.5), layout="constrained"
+    )
     axes = figure.subplots()
     for number, tail in enumerate(tails):
         color = f"C{number}"
-        axes.plot(tail.distance, tail.bound.clamp(max=1), "--", color=color, label=f"bound, n = {tail.n_walks}")
-        axes.plot(tail.distance, tail.worst, "-", color=color, label=f"worst pair, n = {tail.n_walks}")
-        axes.plot(tail.distance, tail.frequency, ":", color=color, label=f"all pairs, n = {tail.n_walks}")
+        axes.plot(
+            tail.distance,
+            tail.bound.clamp(max=1),
+            "--",
+            color=color,
+            label=f"bound, n = {tail.n_walks}",
+        )
+        axes.plot(
+            tail.distance, tail.worst, "-", color=color, label=f"worst pair, n = {tail.n_walks}"
+        )
+        axes.plot(
+            tail.distance, tail.frequency, ":", color=color, label=f"all pairs, n = {tail.n_walks}"
+        )
     axes.set(
         xscale="log",
         yscale="log",

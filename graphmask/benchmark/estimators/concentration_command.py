@@ -21,20 +21,28 @@ from .graphs import GRAPHS
 # The chance at which distances are printed.
 _CHANCE = 0.01
 
-_CHARTS = (Chart("Chance that an entry is off by more", "distance", "chance", ("what",), log_x=False),)
+_CHARTS = (
+    Chart("Chance that an entry is off by more", "distance", "chance", ("what",), log_x=False),
+)
 
 
 def concentration(
-    graph: Annotated[str, typer.Option(help="The name of a small graph; see graphmask bench estimators --names.")] = "regular",
+    graph: Annotated[
+        str, typer.Option(help="The name of a small graph; see graphmask bench estimators --names.")
+    ] = "regular",
     walks: Annotated[str, typer.Option(help="Numbers of walks.")] = "4,16,64",
     draws: Annotated[int, typer.Option(help="Draws for each number of walks.", min=2)] = 1000,
-    scale: Annotated[float, typer.Option(help="Of the heat kernel exp(-scale (I - W)), the mask that is estimated.")] = 1.0,
+    scale: Annotated[
+        float,
+        typer.Option(help="Of the heat kernel exp(-scale (I - W)), the mask that is estimated."),
+    ] = 1.0,
     p_halt: Annotated[float, typer.Option(help="Halting probability.")] = 0.1,
     hops: Annotated[int, typer.Option(help="Where the series is cut.")] = 8,
     seed: Annotated[int, typer.Option(help="Of the graph and the first draw.")] = 0,
     plot: Annotated[Path | None, typer.Option(help="Draw the tails into this picture.")] = None,
     html: Annotated[
-        Path | None, typer.Option(help="A page with tables and plots. Default: beside the picture, if any.")
+        Path | None,
+        typer.Option(help="A page with tables and plots. Default: beside the picture, if any."),
     ] = None,
 ) -> None:
     """Measure how often masks of graph random features are far off, beside the bound of Reid et al. (2025), Theorem 3.2."""
@@ -44,15 +52,28 @@ def concentration(
     f = checked("--scale, --hops", lambda: Diffusion(hops, scale=scale / 2)()[0].detach())
     topology = chosen.make(seed)
     with Console(stderr=True).status("starting") as status:
-        study = checked("options", lambda: list(measure_tails(topology, f, p_halt, numbers, draws, seed, status.update)))
+        study = checked(
+            "options",
+            lambda: list(measure_tails(topology, f, p_halt, numbers, draws, seed, status.update)),
+        )
     if plot is not None:
-        write_plot(plot, study, f"{chosen.about}; heat kernel of scale {scale:g}, p_halt = {p_halt:g}, {draws:,} draws")
+        write_plot(
+            plot,
+            study,
+            f"{chosen.about}; heat kernel of scale {scale:g}, p_halt = {p_halt:g}, {draws:,} draws",
+        )
     table = Table(title=f"Distance exceeded with a chance of {_CHANCE:.0%}: {chosen.about}")
     for heading in ("walks", "worst pair", "bound", "bound / worst", "bound holds"):
         table.add_column(heading, justify="right")
     for tail in study:
         worst, allowed = tail.exceeded(_CHANCE)
-        row = (str(tail.n_walks), f"{worst:.3g}", f"{allowed:.3g}", f"{allowed / worst:.3g}", "yes" if tail.holds else "NO")
+        row = (
+            str(tail.n_walks),
+            f"{worst:.3g}",
+            f"{allowed:.3g}",
+            f"{allowed / worst:.3g}",
+            "yes" if tail.holds else "NO",
+        )
         table.add_row(*row)
     report = Report(make_console(), page_path(html, plot), "graphmask bench concentration")
     report.print(table)

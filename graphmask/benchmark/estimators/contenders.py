@@ -9,7 +9,14 @@ from typing import Any
 
 from graphmask._checks import check_probability
 from graphmask.masks import Coefficients, GRFMask, StitchedMask, WalkMask
-from graphmask.walks import AntitheticWalks, IIDWalks, RepellingWalks, ResampledWalks, TruncatedWalks, WalkSampler
+from graphmask.walks import (
+    AntitheticWalks,
+    IIDWalks,
+    RepellingWalks,
+    ResampledWalks,
+    TruncatedWalks,
+    WalkSampler,
+)
 
 # The masks on walks, whose coefficients say what they estimate.
 WalkMasks = WalkMask | GRFMask | StitchedMask
@@ -92,15 +99,45 @@ def make_estimators(p_halt: float = 0.1) -> tuple[Estimator, ...]:
     truncated = Family("truncated", _truncate, _TOLERANCES)
     resampled = Family("resampled", _resample, _BUDGETS)
     return (
-        Estimator("iid", "independent walks, sum_t alpha_t S_t (Reid et al. 2025, Appendix D)", iid, WalkMask),
-        Estimator("iid-symmetric", "independent walks, Phi Phi'^T (Reid et al. 2025, algorithm 1)", iid, GRFMask),
-        Estimator("antithetic", "walks that halt in turns, sum_t alpha_t S_t", antithetic, WalkMask),
-        Estimator("repelling", "walks that leave by different ways, sum_t alpha_t S_t", repelling, WalkMask),
-        Estimator("stitched", "independent walks of K / 2 hops, four factors", short, partial(StitchedMask, degree=_DEGREE)),
-        Estimator("truncated", "powers of W without their small entries, sum_t alpha_t S_t", truncated, WalkMask),
+        Estimator(
+            "iid",
+            "independent walks, sum_t alpha_t S_t (Reid et al. 2025, Appendix D)",
+            iid,
+            WalkMask,
+        ),
+        Estimator(
+            "iid-symmetric",
+            "independent walks, Phi Phi'^T (Reid et al. 2025, algorithm 1)",
+            iid,
+            GRFMask,
+        ),
+        Estimator(
+            "antithetic", "walks that halt in turns, sum_t alpha_t S_t", antithetic, WalkMask
+        ),
+        Estimator(
+            "repelling",
+            "walks that leave by different ways, sum_t alpha_t S_t",
+            repelling,
+            WalkMask,
+        ),
+        Estimator(
+            "stitched",
+            "independent walks of K / 2 hops, four factors",
+            short,
+            partial(StitchedMask, degree=_DEGREE),
+        ),
+        Estimator(
+            "truncated",
+            "powers of W without their small entries, sum_t alpha_t S_t",
+            truncated,
+            WalkMask,
+        ),
         Estimator("resampled", "resampled walks, sum_t alpha_t S_t", resampled, WalkMask),
         Estimator(
-            "resampled-both", "resampled walks, averaged with their transpose", resampled, partial(WalkMask, symmetrize=True)
+            "resampled-both",
+            "resampled walks, averaged with their transpose",
+            resampled,
+            partial(WalkMask, symmetrize=True),
         ),
         Estimator("resampled-symmetric", "resampled walks, Phi Phi'^T", resampled, GRFMask),
     )

@@ -22,7 +22,10 @@ _FULL = 0.1
 
 
 class Errors(NamedTuple):
-    r"""Relative Frobenius errors :math:`\|\hat M - M\|_F / \|M\|_F`, not squared: of all entries and of each kind."""
+    r"""Relative Frobenius errors :math:`\|\hat M - M\|_F / \|M\|_F`, not squared.
+
+    Of all entries and of each kind.
+    """
 
     error: float
     off_diagonal: float
@@ -63,7 +66,10 @@ def exact_rows(W: csr_array, rows: np.ndarray, series: np.ndarray) -> list[csr_a
         >>> exact_rows(swap, np.array([1]), np.array([[1.0, 2.0, 4.0]]))[0].toarray()
         array([[2., 5.]])
     """
-    parts = [_supported_rows(W, rows[start : start + _ROWS], series) for start in range(0, len(rows), _ROWS)]
+    parts = [
+        _supported_rows(W, rows[start : start + _ROWS], series)
+        for start in range(0, len(rows), _ROWS)
+    ]
     indices = np.concatenate([support.indices for support, _ in parts])
     counts = np.concatenate([np.diff(support.indptr) for support, _ in parts])
     indptr = np.concatenate([[0], counts.cumsum()])
@@ -71,9 +77,13 @@ def exact_rows(W: csr_array, rows: np.ndarray, series: np.ndarray) -> list[csr_a
     return [csr_array((value, indices, indptr), shape=(len(rows), W.shape[0])) for value in values]
 
 
-def _supported_rows(W: csr_array, rows: np.ndarray, series: np.ndarray) -> tuple[csr_array, np.ndarray]:
+def _supported_rows(
+    W: csr_array, rows: np.ndarray, series: np.ndarray
+) -> tuple[csr_array, np.ndarray]:
     """The sum of the powers, whose support holds that of each, and the series on it."""
-    identity = csr_array((np.ones(len(rows)), (np.arange(len(rows)), rows)), shape=(len(rows), W.shape[0]))
+    identity = csr_array(
+        (np.ones(len(rows)), (np.arange(len(rows)), rows)), shape=(len(rows), W.shape[0])
+    )
     powers = [identity]
     for _ in range(series.shape[1] - 1):
         powers.append(multiply(powers[-1], W))

@@ -24,11 +24,13 @@ _NODES = ("vertices", "v", "pos", "points", "x", "node_features", "node_labels")
 def read_graph(path: str | Path) -> Graph:
     """An undirected graph from a file, under the file's name without its ending.
 
-    ``.npz`` files hold triangles, ``faces``, ``face``, ``f``, ``triangles`` or ``tri`` of shape ``[F, 3]`` or ``[3, F]``, whose
-    sides are the edges; or edges, ``edge_index``, ``edges`` or ``edge_list`` of shape ``[E, 2]`` or ``[2, E]``. The number of
-    nodes is ``num_nodes``, or the length of ``vertices``, ``v``, ``pos``, ``points``, ``x``, ``node_features`` or
-    ``node_labels``, or else the largest id plus one. ``.csv`` files hold an edge per line, with or without a heading.
-    Directions, repetitions and weights are dropped. All other files are read as meshes, by trimesh.
+    ``.npz`` files hold triangles, ``faces``, ``face``, ``f``, ``triangles`` or ``tri`` of shape
+    ``[F, 3]`` or ``[3, F]``, whose sides are the edges; or edges, ``edge_index``, ``edges`` or
+    ``edge_list`` of shape ``[E, 2]`` or ``[2, E]``. The number of nodes is ``num_nodes``, or the
+    length of ``vertices``, ``v``, ``pos``, ``points``, ``x``, ``node_features`` or ``node_labels``,
+    or else the largest id plus one. ``.csv`` files hold an edge per line, with or without a
+    heading. Directions, repetitions and weights are dropped. All other files are read as meshes, by
+    trimesh.
 
     Raises:
         MissingExtraError: for other files, without trimesh.
@@ -50,7 +52,9 @@ def read_graph(path: str | Path) -> Graph:
     if not topology.num_edges:
         raise refuse("graph", "a file with edges", str(path))
     return Graph(
-        path.stem, f"{topology.num_nodes:,} nodes, {topology.num_edges:,} edges, both directions counted", lambda _: topology
+        path.stem,
+        f"{topology.num_nodes:,} nodes, {topology.num_edges:,} edges, both directions counted",
+        lambda _: topology,
     )
 
 
@@ -67,14 +71,18 @@ def _read_csv(path: Path) -> Topology:
     try:
         edges = np.array(body, dtype=np.int64).reshape(-1, 2)
     except ValueError as error:
-        raise refuse("graph", "a .csv file with two node ids per line", f"{path}: {error}") from None
+        raise refuse(
+            "graph", "a .csv file with two node ids per line", f"{path}: {error}"
+        ) from None
     return undirected(edges, int(edges.max(initial=-1)) + 1)
 
 
 def _read_mesh(path: Path) -> Topology:
     trimesh = require("trimesh", extra="mesh")
     if path.suffix[1:].lower() not in trimesh.available_formats():
-        raise refuse("graph", "an .npz, .csv or mesh file, such as .off, .obj, .ply or .stl", str(path))
+        raise refuse(
+            "graph", "an .npz, .csv or mesh file, such as .off, .obj, .ply or .stl", str(path)
+        )
     mesh = trimesh.load_mesh(path)
     arrays = {"faces": np.asarray(mesh.faces, dtype=np.int64), "vertices": mesh.vertices}
     return undirected(_sides(arrays, path), len(mesh.vertices))
@@ -89,12 +97,19 @@ def _listed(arrays: Mapping[str, np.ndarray], path: Path) -> np.ndarray:
     name = _first(_EDGES, arrays)
     if not name:
         keys = ", ".join((*_FACES, *_EDGES))
-        raise refuse("graph", f"an .npz file with one of {keys}", f"{path} with {', '.join(arrays) or 'nothing'}")
+        raise refuse(
+            "graph",
+            f"an .npz file with one of {keys}",
+            f"{path} with {', '.join(arrays) or 'nothing'}",
+        )
     return _columns(arrays, name, 2, path)
 
 
 def _columns(arrays: Mapping[str, np.ndarray], name: str, width: int, path: Path) -> np.ndarray:
-    """Rows of ``width`` ids; a square array is read by rows, but by columns under PyG's names ``edge_index`` and ``face``."""
+    """Rows of ``width`` ids.
+
+    A square array is read by rows, but by columns under PyG's names ``edge_index`` and ``face``.
+    """
     ids = arrays[name]
     if ids.ndim != 2 or width not in ids.shape or not np.issubdtype(ids.dtype, np.integer):
         letter = "F" if width == 3 else "E"
@@ -103,7 +118,9 @@ def _columns(arrays: Mapping[str, np.ndarray], name: str, width: int, path: Path
             f"with integers `{name}` [{letter}, {width}] or [{width}, {letter}]",
             f"{ids.dtype} of shape {list(ids.shape)} in {path}",
         )
-    by_columns = name in ("edge_index", "face") if ids.shape == (width, width) else ids.shape[0] == width
+    by_columns = (
+        name in ("edge_index", "face") if ids.shape == (width, width) else ids.shape[0] == width
+    )
     return ids.T if by_columns else ids
 
 

@@ -69,7 +69,8 @@ class Judge:
         estimators: of masks.
         kernels: of masks.
         hops: K.
-        rows: by which graphs of more than 1,000 nodes are judged, drawn at random; smaller ones are by all.
+        rows: by which graphs of more than 1,000 nodes are judged, drawn at random; smaller ones are
+            by all.
         seed: of the graph and the rows.
 
     Attributes:
@@ -79,7 +80,13 @@ class Judge:
     """
 
     def __init__(
-        self, graph: Graph, estimators: Sequence[Estimator], kernels: Sequence[Kernel], hops: int, rows: int, seed: int
+        self,
+        graph: Graph,
+        estimators: Sequence[Estimator],
+        kernels: Sequence[Kernel],
+        hops: int,
+        rows: int,
+        seed: int,
     ) -> None:
         self.graph, self.topology, self._kernels = graph, graph.make(seed), kernels
         # Made once here, so that it is in no draw's time.
@@ -116,7 +123,9 @@ class Judge:
                 **goal.exact.errors(estimate)._asdict(),
             )
 
-    def _find_goals(self, estimators: Sequence[Estimator], hops: int) -> dict[tuple[str, str], _Goal]:
+    def _find_goals(
+        self, estimators: Sequence[Estimator], hops: int
+    ) -> dict[tuple[str, str], _Goal]:
         """For each estimator and kernel; series that several share are multiplied out once."""
         cut = {kernel.name: kernel.alpha(hops, 1)()[0].tolist() for kernel in self._kernels}
         wanted = {(e.name, k.name): _series(e, k, hops) for e in estimators for k in self._kernels}
@@ -127,7 +136,9 @@ class Judge:
         for (estimator, kernel), aimed in wanted.items():
             mine, whole = exact[tuple(aimed)], exact[tuple(cut[kernel])]
             truncation = whole.errors(mine.target).error if mine is not whole else 0.0
-            goals[estimator, kernel] = _Goal(mine, np.count_nonzero(whole.target.data) / len(self._rows), truncation)
+            goals[estimator, kernel] = _Goal(
+                mine, np.count_nonzero(whole.target.data) / len(self._rows), truncation
+            )
         return goals
 
 

@@ -33,7 +33,11 @@ KERNELS = (
     Kernel("diffusion-1/3", "exp(-(I - W) / 3)", partial(Diffusion, scale=1 / 3)),
     Kernel("diffusion-1", "exp(-(I - W))", partial(Diffusion, scale=1.0)),
     Kernel("diffusion-3", "exp(-3 (I - W))", partial(Diffusion, scale=3.0)),
-    Kernel("laplacian-2", "(I + (I - W))^-2, 2-regularised Laplacian", partial(RegularizedLaplacian, scale=1.0, power=2)),
+    Kernel(
+        "laplacian-2",
+        "(I + (I - W))^-2, 2-regularised Laplacian",
+        partial(RegularizedLaplacian, scale=1.0, power=2),
+    ),
     Kernel("cosine", "sqrt(2) cos(pi / 4 (I - W)), signed", Cosine),
     Kernel("pagerank", "0.15 (I - 0.85 W)^-1", partial(PageRank, teleport=0.15)),
 )

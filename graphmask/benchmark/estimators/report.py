@@ -44,13 +44,18 @@ def print_report(
         console.print(line, style="dim", highlight=False)
 
 
-def make_comparison_table(comparisons: Sequence[Comparison], estimators: Sequence[Estimator], by_pairs: bool) -> Table:
-    """A row per graph and kernel: the error of each estimator, and by how many times resampled walks have less.
+def make_comparison_table(
+    comparisons: Sequence[Comparison], estimators: Sequence[Estimator], by_pairs: bool
+) -> Table:
+    """A row per graph and kernel.
+
+    The error of each estimator, and by how many times resampled walks have less.
 
     Args:
         comparisons: of a study.
         estimators: of the same study.
-        by_pairs: whether products are charged their pairs, and nothing but products is shown; or the entries of one factor.
+        by_pairs: whether products are charged their pairs, and nothing but products is shown; or
+            the entries of one factor.
 
     Raises:
         MissingExtraError: without rich.
@@ -62,12 +67,22 @@ def make_comparison_table(comparisons: Sequence[Comparison], estimators: Sequenc
         table.add_column(heading, no_wrap=True)
     biased = {estimator.name for estimator in estimators if estimator.biased}
     curves = [curve for curve in comparisons[0].errors if curve.by_pairs == by_pairs]
-    names = [curve.estimator.replace("-", " ") + ("*" if curve.estimator in biased else "") for curve in curves]
-    for heading in ("pairs" if by_pairs else "entries", *names, "iid over ours", "symmetric over symmetric"):
+    names = [
+        curve.estimator.replace("-", " ") + ("*" if curve.estimator in biased else "")
+        for curve in curves
+    ]
+    for heading in (
+        "pairs" if by_pairs else "entries",
+        *names,
+        "iid over ours",
+        "symmetric over symmetric",
+    ):
         table.add_column(heading, justify="right")
     for each in comparisons:
         errors = [format_error(each.errors[curve]) for curve in curves]
-        ratios = [format_ratio(ratio) for ratio in (each.ratio(by_pairs), each.symmetric_ratio(by_pairs))]
+        ratios = [
+            format_ratio(ratio) for ratio in (each.ratio(by_pairs), each.symmetric_ratio(by_pairs))
+        ]
         table.add_row(each.graph, each.kernel, format_number(each.entries), *errors, *ratios)
     return table
 
@@ -108,7 +123,9 @@ def make_point_table(points: Sequence[Point]) -> Table:
     return table
 
 
-def explain(points: Sequence[Point], comparisons: Sequence[Comparison], estimators: Sequence[Estimator]) -> list[str]:
+def explain(
+    points: Sequence[Point], comparisons: Sequence[Comparison], estimators: Sequence[Estimator]
+) -> list[str]:
     """What the columns of the comparison mean."""
     lines = [
         "error: |M' - M| / |M|, Frobenius norms, not squared (papers print squares); means over draws, between settings.",
@@ -149,7 +166,9 @@ def format_error(error: float | None) -> str:
 
 
 def format_ratio(ratio: float | None) -> str:
-    """By how much ours is ahead; ``exact`` where ours is, ``iid exact`` where only independent walks are.
+    """By how much ours is ahead.
+
+    ``exact`` where ours is, ``iid exact`` where only independent walks are.
 
     Example:
         >>> format_ratio(12.34), format_ratio(float("inf")), format_ratio(0.0), format_ratio(None)

@@ -30,8 +30,8 @@ class Sample:
         error: relative Frobenius error, of all entries.
         off_diagonal: the same of off-diagonal entries.
         diagonal: the same of diagonal entries.
-        truncation: relative Frobenius distance of what is estimated from the series cut at K hops: other than 0 for
-            products, whose factors are cut.
+        truncation: relative Frobenius distance of what is estimated from the series cut at K hops:
+            other than 0 for products, whose factors are cut.
         seconds: to draw all sets for all nodes.
     """
 
@@ -61,12 +61,17 @@ class Mean(NamedTuple):
     @classmethod
     def of(cls, values: Sequence[float]) -> Mean:
         """The mean of some values."""
-        return cls(fmean(values), stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan)
+        return cls(
+            fmean(values), stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+        )
 
 
 @dataclass(frozen=True)
 class Point:
-    """An estimator at one setting, on one graph and kernel, over several draws; fields as in :class:`Sample`."""
+    """An estimator at one setting, on one graph and kernel, over several draws.
+
+    Fields as in :class:`Sample`.
+    """
 
     graph: str
     nodes: int
@@ -95,7 +100,10 @@ class Point:
         for name in self.__dataclass_fields__:
             value = getattr(self, name)
             if isinstance(value, Mean):
-                row |= {name: value.value, f"{name}_se": None if math.isnan(value.error) else value.error}
+                row |= {
+                    name: value.value,
+                    f"{name}_se": None if math.isnan(value.error) else value.error,
+                }
             else:
                 row[name] = value
         return row
@@ -112,13 +120,17 @@ def summarize(samples: Iterable[Sample]) -> list[Point]:
     """
     groups: dict[tuple[str, str, str, float], list[Sample]] = {}
     for sample in samples:
-        groups.setdefault((sample.graph, sample.kernel, sample.estimator, sample.setting), []).append(sample)
+        groups.setdefault(
+            (sample.graph, sample.kernel, sample.estimator, sample.setting), []
+        ).append(sample)
     return [_average(group) for group in groups.values()]
 
 
 def _average(group: Sequence[Sample]) -> Point:
     shared = {name: getattr(group[0], name) for name in _SHARED}
-    means: dict[str, Any] = {name: Mean.of([getattr(sample, name) for sample in group]) for name in _AVERAGED}
+    means: dict[str, Any] = {
+        name: Mean.of([getattr(sample, name) for sample in group]) for name in _AVERAGED
+    }
     return Point(**shared, repeats=len(group), **means)
 
 

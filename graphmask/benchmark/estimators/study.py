@@ -41,17 +41,21 @@ class Study:
         kernels: see :data:`KERNELS`.
         hops: K, where every series of W is cut, that of the estimate and that of its target.
         rows: by which graphs of more than 1,000 nodes are judged, drawn at random.
-        repeats: draws of each setting; dear ones stop at two, see ``time_limit``, and those without chance at one.
+        repeats: draws of each setting; dear ones stop at two, see ``time_limit``, and those without
+            chance at one.
         seed: of the graphs, the rows and the first draws.
-        entries: stored per row, at which estimators will be compared: no ladder of settings ends before it gets there.
-        most_entries: stored per row, at which every ladder ends; a setting that would store more, by the growth from the one
-            before, is not drawn. A ladder also ends where all is exact, and where a setting stores hardly more.
-        time_limit: seconds. A ladder also ends after a setting that takes longer to draw, and a setting is not drawn a third
-            time once drawing and judging it have taken as long.
+        entries: stored per row, at which estimators will be compared: no ladder of settings ends
+            before it gets there.
+        most_entries: stored per row, at which every ladder ends; a setting that would store more,
+            by the growth from the one before, is not drawn. A ladder also ends where all is exact,
+            and where a setting stores hardly more.
+        time_limit: seconds. A ladder also ends after a setting that takes longer to draw, and a
+            setting is not drawn a third time once drawing and judging it have taken as long.
 
     Raises:
         TypeError: for numbers of a wrong type.
-        ValueError: for nothing to measure, hops, rows or repeats below 1, or limits that are not positive.
+        ValueError: for nothing to measure, hops, rows or repeats below 1, or limits that are not
+            positive.
 
     Example:
         >>> from graphmask.benchmark.estimators import GRAPHS, KERNELS, Study
@@ -97,7 +101,8 @@ def run(study: Study, progress: Progress = lambda _: None) -> Iterator[list[Samp
     Yields:
         The samples of a graph and a family of estimators.
 
-    Cost: O(rows N) memory at most for the exact rows of a kernel; never N x N on graphs of more than 1,000 nodes.
+    Cost: O(rows N) memory at most for the exact rows of a kernel; never N x N on graphs of more
+    than 1,000 nodes.
 
     Example:
         >>> from graphmask.benchmark.estimators import GRAPHS, KERNELS, Study, run, summarize
@@ -115,7 +120,9 @@ def run(study: Study, progress: Progress = lambda _: None) -> Iterator[list[Samp
             yield list(_climb(judge, family, chosen, study, progress))
 
 
-def _climb(judge: Judge, family: Family, estimators: Sequence[Estimator], study: Study, progress: Progress) -> Iterator[Sample]:
+def _climb(
+    judge: Judge, family: Family, estimators: Sequence[Estimator], study: Study, progress: Progress
+) -> Iterator[Sample]:
     """All samples of a family, from cheap settings to dear ones."""
     # A first call may compile.
     family.make(family.ladder[0], study.hops)(_RING, torch.Generator().manual_seed(0))
@@ -139,7 +146,9 @@ def _climb(judge: Judge, family: Family, estimators: Sequence[Estimator], study:
         before = entries
 
 
-def _has_ended(found: Sequence[Sample], entries: float, before: float, seconds: float, study: Study) -> bool:
+def _has_ended(
+    found: Sequence[Sample], entries: float, before: float, seconds: float, study: Study
+) -> bool:
     """Whether the settings that follow need not be drawn.
 
     Args:

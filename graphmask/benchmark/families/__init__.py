@@ -1,4 +1,6 @@
-"""What every family of masks costs, each on a graph that suits it: measured exponents beside those of the definitions.
+"""What every family of masks costs, each on a graph that suits it.
+
+Measured exponents beside those of the definitions.
 
 The command ``graphmask bench families`` prints, saves and plots it.
 """

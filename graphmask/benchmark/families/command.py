@@ -10,7 +10,16 @@ import typer
 
 from graphmask._checks import check_integer
 from graphmask.benchmark.machine import summarize as summarize_machine
-from graphmask.benchmark.options import INTERRUPTED, Common, check_files, checked, collect, given, split, split_sizes
+from graphmask.benchmark.options import (
+    INTERRUPTED,
+    Common,
+    check_files,
+    checked,
+    collect,
+    given,
+    split,
+    split_sizes,
+)
 from graphmask.benchmark.page import GROWTH
 from graphmask.benchmark.report import make_fact_table, print_tables
 from graphmask.benchmark.results import Measurement
@@ -26,27 +35,46 @@ _SIZES = "1024,2048,4096,8192,16384,32768,65536"
 def families(
     families: Annotated[str, typer.Option(help="Names, such as walk,grf. Default: all.")] = "",
     nodes: Annotated[str, typer.Option(help="Sizes; powers of two suit every graph.")] = _SIZES,
-    time_limit: Annotated[float, typer.Option(help="Seconds that a forward and backward call may take.")] = Settings.time_limit,
-    memory_limit: Annotated[float | None, typer.Option(help="GiB above the baseline. Default: half of the memory.")] = None,
+    time_limit: Annotated[
+        float, typer.Option(help="Seconds that a forward and backward call may take.")
+    ] = Settings.time_limit,
+    memory_limit: Annotated[
+        float | None, typer.Option(help="GiB above the baseline. Default: half of the memory.")
+    ] = None,
     repeats: Annotated[int, typer.Option(help="Rounds; the median counts.")] = Settings.repeats,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = Settings.device,
-    threads: Annotated[int | None, typer.Option(help="CPU threads. Default: torch's choice.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the graphs, the features and the parameters.")] = Settings.seed,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads. Default: torch's choice.")
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(help="Of the graphs, the features and the parameters.")
+    ] = Settings.seed,
     csv: Annotated[Path | None, typer.Option(help="Write all measurements to this file.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Write machine, settings, every round and summaries here.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="Write machine, settings, every round and summaries here.")
+    ] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw them into this picture.")] = None,
     html: Annotated[
-        Path | None, typer.Option(help="A page with tables and plots. Default: beside the first other file, if any.")
+        Path | None,
+        typer.Option(
+            help="A page with tables and plots. Default: beside the first other file, if any."
+        ),
     ] = None,
     cpu_time: Annotated[
         bool,
-        typer.Option("--cpu-time", help="Time that processors work, not that passes: for a busy machine, with --threads 1."),
+        typer.Option(
+            "--cpu-time",
+            help="Time that processors work, not that passes: for a busy machine, with --threads 1.",
+        ),
     ] = False,
-    every_size: Annotated[bool, typer.Option("--every-size", help="Print every size, too.")] = False,
+    every_size: Annotated[
+        bool, typer.Option("--every-size", help="Print every size, too.")
+    ] = False,
 ) -> None:
     """Measure attention under every family of masks as nodes grow, beside what the definitions say.
 
-    Each family runs on a graph that suits it, with 4 heads of 16 channels and ReLU features; times are taken in turn.
+    Each family runs on a graph that suits it, with 4 heads of 16 channels and ReLU features; times
+    are taken in turn.
     """
     common = checked("options", lambda: Common(device, threads, seed, csv, json, html))
     checked("--plot", lambda: check_files(None, plot))
@@ -54,7 +82,9 @@ def families(
     chosen = checked("--families", lambda: find_families(split(families))) if families else FAMILIES
     limits = given(repeats=repeats, time_limit=time_limit, memory_limit=memory_limit)
     others = {"seed": seed, "cpu_time": cpu_time, **limits}
-    settings = checked("options", lambda: Settings(split_sizes(nodes), chosen, device, threads, **others))
+    settings = checked(
+        "options", lambda: Settings(split_sizes(nodes), chosen, device, threads, **others)
+    )
     _ = common.machine
 
     def keep(found: list[list[Measurement]]) -> None:

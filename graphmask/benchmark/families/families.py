@@ -1,4 +1,7 @@
-"""The families of masks, each with the graph that it is measured on. To add one, extend FAMILIES: a line each."""
+"""The families of masks, each with the graph that it is measured on.
+
+To add one, extend FAMILIES: a line each.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,9 @@ class GroundProblem(Problem):
         pos = torch.zeros(num_nodes, 0) if made.pos is None else made.pos
         super().__init__(num_nodes, seed, device, lambda *_: (pos, made.edge_index))
         weight = None if made.edge_weight is None else made.edge_weight.to(self.device)
-        self.topology = Topology(self.edge_index, num_nodes, weight, pos=None if made.pos is None else self.pos)
+        self.topology = Topology(
+            self.edge_index, num_nodes, weight, pos=None if made.pos is None else self.pos
+        )
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,9 @@ class Family(Contender):
         mask, qkv = self.make(problem.num_nodes).to(problem.device), problem.qkv
         with torch.no_grad():
             work = mask(prepared).cost
-        return Workload(lambda: attention(*qkv, mask(prepared)), (*qkv, *mask.parameters()), multiply_adds=work)
+        return Workload(
+            lambda: attention(*qkv, mask(prepared)), (*qkv, *mask.parameters()), multiply_adds=work
+        )
 
 
 def _sum() -> TopologicalMask:
@@ -98,7 +105,9 @@ def _sum() -> TopologicalMask:
 
 def _kronecker(shape: tuple[int, int]) -> TopologicalMask:
     rows, columns = shape
-    return Kronecker(CausalMask(0.9, heads=HEADS, length=rows), GridDiffusionMask(columns, heads=HEADS))
+    return Kronecker(
+        CausalMask(0.9, heads=HEADS, length=rows), GridDiffusionMask(columns, heads=HEADS)
+    )
 
 
 def _hadamard() -> TopologicalMask:
@@ -112,7 +121,9 @@ def _product() -> TopologicalMask:
 _SHORT = ResampledWalks(budget=16, hops=4)
 _WALK = partial(WalkMask, hops=8, heads=HEADS, sampler=ResampledWalks(budget=64, hops=8))
 _SHORT_WALK = partial(WalkMask, hops=4, heads=HEADS, alpha=NonNegative, sampler=_SHORT)
-_VISITS = partial(RandomWalkKernelMask, heads=HEADS, sampler=ResampledWalks(budget=16, hops=4, normalization="rw"))
+_VISITS = partial(
+    RandomWalkKernelMask, heads=HEADS, sampler=ResampledWalks(budget=16, hops=4, normalization="rw")
+)
 _DIFFUSION = partial(DiffusionMask, heads=HEADS)
 _SERIES = partial(PowerSeriesMask, order=4, heads=HEADS)
 _GRF = partial(GRFMask, hops=4, heads=HEADS, sampler=_SHORT)
@@ -132,25 +143,69 @@ FAMILIES: tuple[Family, ...] = (
     Family("grf", "GRFMask, two factors of 4 hops, about 16 pairs per node each", SPHERE, _GRF),
     Family("stitched", "StitchedMask of degree 2, four such factors", SPHERE, _STITCHED),
     Family("sum", "0.1 * GlobalMask() + WalkMask, as in `walk`", SPHERE, _sum),
-    Family("product", "WalkMask @ WalkMask, of 4 hops, about 16 pairs per node each", SPHERE, _product),
+    Family(
+        "product", "WalkMask @ WalkMask, of 4 hops, about 16 pairs per node each", SPHERE, _product
+    ),
     Family("hadamard", "CausalMask() * WalkMask, as in `walk`", SPHERE, _hadamard),
-    Family("random-walk-kernel", "RandomWalkKernelMask of 4 hops, about 16 pairs per node", SPHERE, _VISITS),
-    Family("shortest-path", "ShortestPathMask of 3 hops", SPHERE, partial(ShortestPathMask, max_hops=3, heads=HEADS)),
-    Family("separator", "SeparatorMask, exponential, tolerance 0.25", LENGTHS, partial(SeparatorMask, heads=HEADS)),
+    Family(
+        "random-walk-kernel",
+        "RandomWalkKernelMask of 4 hops, about 16 pairs per node",
+        SPHERE,
+        _VISITS,
+    ),
+    Family(
+        "shortest-path",
+        "ShortestPathMask of 3 hops",
+        SPHERE,
+        partial(ShortestPathMask, max_hops=3, heads=HEADS),
+    ),
+    Family(
+        "separator",
+        "SeparatorMask, exponential, tolerance 0.25",
+        LENGTHS,
+        partial(SeparatorMask, heads=HEADS),
+    ),
     Family("diffusion", "DiffusionMask, heat, t = 1, tolerance 1e-6", SPHERE, _DIFFUSION),
-    Family("resolvent", "DiffusionMask, resolvent, a = 0.5, tolerance 1e-6", SPHERE, partial(_DIFFUSION, kernel="resolvent")),
+    Family(
+        "resolvent",
+        "DiffusionMask, resolvent, a = 0.5, tolerance 1e-6",
+        SPHERE,
+        partial(_DIFFUSION, kernel="resolvent"),
+    ),
     Family("tree-exponential", "TreeDistanceMask, exponential", TREE, _TREE),
-    Family("tree-polynomial", "TreeDistanceMask, polynomial of degree 2 times exponential", TREE, _POLYNOMIAL),
+    Family(
+        "tree-polynomial",
+        "TreeDistanceMask, polynomial of degree 2 times exponential",
+        TREE,
+        _POLYNOMIAL,
+    ),
     Family("tree-table", "TreeDistanceMask, 64 free values", TREE, _TABLE),
     Family("degree", "DegreeMask, of rank 2", SPHERE, partial(DegreeMask, heads=HEADS)),
-    Family("rfd", "RFDMask, 32 random features", CLOUD, partial(RFDMask, num_features=32, heads=HEADS)),
+    Family(
+        "rfd", "RFDMask, 32 random features", CLOUD, partial(RFDMask, num_features=32, heads=HEADS)
+    ),
     Family("fourier", "FourierMask, 64 frequencies, 32 random features", CLOUD, _FOURIER),
     Family("causal", "CausalMask without decay", SEQUENCE, CausalMask),
-    Family("causal-decay", "CausalMask with a learned decay per head", SEQUENCE, partial(CausalMask, 0.9, heads=HEADS)),
+    Family(
+        "causal-decay",
+        "CausalMask with a learned decay per head",
+        SEQUENCE,
+        partial(CausalMask, 0.9, heads=HEADS),
+    ),
     Family("toeplitz", "ToeplitzMask, a value per offset", GRID, _TOEPLITZ),
-    Family("toeplitz-distance", "ToeplitzMask, a value per distance", GRID, partial(_TOEPLITZ, shared="distance")),
+    Family(
+        "toeplitz-distance",
+        "ToeplitzMask, a value per distance",
+        GRID,
+        partial(_TOEPLITZ, shared="distance"),
+    ),
     Family("grid-diffusion", "GridDiffusionMask", GRID, partial(GridDiffusionMask, heads=HEADS)),
-    Family("kronecker", "Kronecker of CausalMask along columns and GridDiffusionMask along rows", GRID, _kronecker),
+    Family(
+        "kronecker",
+        "Kronecker of CausalMask along columns and GridDiffusionMask along rows",
+        GRID,
+        _kronecker,
+    ),
     Family("hypercube", "HypercubeMask", HYPERCUBE, partial(HypercubeMask, heads=HEADS)),
 )
 

@@ -1,4 +1,7 @@
-"""The graphs that families of masks are measured on, one kind per kind of input. To add one, extend GROUNDS."""
+"""The graphs that families of masks are measured on, one kind per kind of input.
+
+To add one, extend GROUNDS.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,8 @@ class Ground(NamedTuple):
         name: as in tables.
         about: what it is, in one line.
         make: the graph of N nodes from a seed.
-        shape: of the grid of N nodes, where the graph is one; masks are then made from it. (default: :obj:`None`)
+        shape: of the grid of N nodes, where the graph is one; masks are then made from it.
+            (default: :obj:`None`)
     """
 
     name: str
@@ -86,7 +90,9 @@ def grid(num_nodes: int, seed: int) -> Topology:
     place = torch.arange(num_nodes).view(grid_shape(num_nodes))
     ends = [(place[1:], place[:-1]), (place[:, 1:], place[:, :-1])]
     one, other = (torch.cat([pair[side].flatten() for pair in ends]) for side in (0, 1))
-    pos = torch.stack([place.flatten() // place.shape[1], place.flatten() % place.shape[1]], 1).float()
+    pos = torch.stack(
+        [place.flatten() // place.shape[1], place.flatten() % place.shape[1]], 1
+    ).float()
     return Topology(_both_ways(one, other), num_nodes, pos=pos)
 
 
@@ -121,7 +127,9 @@ def cloud(num_nodes: int, seed: int) -> Topology:
         torch.Size([10, 3])
     """
     pos = torch.from_numpy(np.random.default_rng(seed).random((num_nodes, 3), dtype=np.float32))
-    return Topology(torch.empty(2, 0, dtype=torch.long), num_nodes, pos=pos[Hilbert()(Data(pos=pos))])
+    return Topology(
+        torch.empty(2, 0, dtype=torch.long), num_nodes, pos=pos[Hilbert()(Data(pos=pos))]
+    )
 
 
 def _both_ways(one: Tensor, other: Tensor) -> Tensor:
@@ -129,13 +137,22 @@ def _both_ways(one: Tensor, other: Tensor) -> Tensor:
 
 
 SPHERE = Ground(
-    "sphere", "nearest neighbours on the sphere, mean degree about 7, nodes in the order of a Hilbert curve", sphere
+    "sphere",
+    "nearest neighbours on the sphere, mean degree about 7, nodes in the order of a Hilbert curve",
+    sphere,
 )
 LENGTHS = Ground("lengths", "`sphere`, edges weighted by their lengths", lengths)
 TREE = Ground("tree", "the minimum spanning tree of `sphere`, every edge of length 1", tree)
-GRID = Ground("grid", "nodes row by row, as many rows as columns or half as many, four neighbours", grid, grid_shape)
+GRID = Ground(
+    "grid",
+    "nodes row by row, as many rows as columns or half as many, four neighbours",
+    grid,
+    grid_shape,
+)
 SEQUENCE = Ground("sequence", "nodes in a row", sequence)
 HYPERCUBE = Ground("hypercube", "nodes whose numbers differ in one bit are joined", hypercube)
-CLOUD = Ground("cloud", "uniform points in the unit cube, no edges, in the order of a Hilbert curve", cloud)
+CLOUD = Ground(
+    "cloud", "uniform points in the unit cube, no edges, in the order of a Hilbert curve", cloud
+)
 
 GROUNDS = (SPHERE, LENGTHS, TREE, GRID, SEQUENCE, HYPERCUBE, CLOUD)

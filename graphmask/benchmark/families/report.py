@@ -1,11 +1,20 @@
-"""Families on the terminal: costs at the largest size, and measured exponents beside those of the definitions."""
+"""Families on the terminal.
+
+Costs at the largest size, and measured exponents beside those of the definitions.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from graphmask.benchmark.report import explain_cuts, format_exponent, format_number, make_table_frame, warn_of_drift
+from graphmask.benchmark.report import (
+    explain_cuts,
+    format_exponent,
+    format_number,
+    make_table_frame,
+    warn_of_drift,
+)
 from graphmask.benchmark.results import Measurement
 
 from .families import Family
@@ -38,7 +47,9 @@ _HEADINGS = (
 )
 
 
-def print_report(console: Console | Report, measurements: Sequence[Measurement], families: Sequence[Family]) -> None:
+def print_report(
+    console: Console | Report, measurements: Sequence[Measurement], families: Sequence[Family]
+) -> None:
     """Print the table, what was cut off and why, and what the families are.
 
     Raises:
@@ -46,7 +57,12 @@ def print_report(console: Console | Report, measurements: Sequence[Measurement],
     """
     found = summarize(measurements, families)
     console.print(make_table(found))
-    told = (*explain_exponents(found), *explain_cuts(measurements), *warn_of_drift(measurements), *explain(families))
+    told = (
+        *explain_exponents(found),
+        *explain_cuts(measurements),
+        *warn_of_drift(measurements),
+        *explain(families),
+    )
     for line in told:
         console.print(line, style="dim", highlight=False)
 
@@ -89,8 +105,16 @@ def explain(families: Sequence[Family]) -> list[str]:
 
 def explain_exponents(found: Sequence[FamilyCosts]) -> list[str]:
     """A line that names who grew faster than defined."""
-    names = [f"{each.family} ({each.exponent:.2f} against {each.defined:.2f})" for each in found if exceeds(each)]
-    return [f"*: grew faster than its definition by more than {NOISE:g}: {', '.join(names)}"] if names else []
+    names = [
+        f"{each.family} ({each.exponent:.2f} against {each.defined:.2f})"
+        for each in found
+        if exceeds(each)
+    ]
+    return (
+        [f"*: grew faster than its definition by more than {NOISE:g}: {', '.join(names)}"]
+        if names
+        else []
+    )
 
 
 def _cells(each: FamilyCosts) -> list[str]:

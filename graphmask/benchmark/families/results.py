@@ -11,7 +11,9 @@ from .families import BASE, Family
 
 
 class FamilyCosts(NamedTuple):
-    """A family over all sizes. Times are those of the fastest rounds: what else a machine does only adds to them.
+    """A family over all sizes.
+
+    Times are those of the fastest rounds: what else a machine does only adds to them.
 
     Args:
         family: its name.
@@ -58,7 +60,11 @@ def summarize(measurements: Sequence[Measurement], families: Sequence[Family]) -
     """
     groups = by_contender(measurements)
     base = _fastest(groups.get(BASE, ()))
-    return [_summarize(family, groups[family.name], base) for family in families if family.name in groups]
+    return [
+        _summarize(family, groups[family.name], base)
+        for family in families
+        if family.name in groups
+    ]
 
 
 def _fastest(group: Sequence[Measurement]) -> dict[int, float]:
