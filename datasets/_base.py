@@ -10,7 +10,7 @@ from typing import Any
 
 from torch_geometric.data import Data, InMemoryDataset
 
-from graphmask._checks import refuse, refuse_type
+from graphmask._checks import type_error, value_error
 
 Folder = str | os.PathLike[str]
 Transform = Callable[[Data], Data]
@@ -98,7 +98,7 @@ class CachedDataset(InMemoryDataset, ABC):
         """The examples after `pre_filter` and `pre_transform`."""
         kept = [data for data in self.build() if self.pre_filter is None or self.pre_filter(data)]
         if not kept:
-            raise refuse("pre_filter", f"true for an example{self._of}", "no example")
+            raise value_error("pre_filter", f"true for an example{self._of}", "no example")
         return kept if self.pre_transform is None else [self.pre_transform(data) for data in kept]
 
     @property
@@ -187,7 +187,7 @@ class SplitDataset(CachedDataset):
 def check_flag(name: str, value: Any) -> bool:
     """A bool: ``train="test"`` must not load the training split."""
     if not isinstance(value, bool):
-        raise refuse_type(name, "a bool", value)
+        raise type_error(name, "a bool", value)
     return value
 
 

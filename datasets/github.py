@@ -17,7 +17,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import to_undirected
 
-from graphmask._checks import check_integer, refuse
+from graphmask._checks import check_integer, value_error
 
 from ._base import Filter, Folder, Transform, damaged
 from ._graphs import OneFile, random_masks
@@ -97,7 +97,7 @@ class GitHub(OneFile):
         force_reload: bool = False,
     ) -> None:
         if components is not None and check_integer("components", components, 1) >= NUM_FEATURES:
-            raise refuse("components", f"less than {NUM_FEATURES}, or None", components)
+            raise value_error("components", f"less than {NUM_FEATURES}, or None", components)
         self.components, self.seed = components, check_integer("seed", seed, 0)
         super().__init__(
             root,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from graphmask._checks import check_integer, refuse, refuse_type
+from graphmask._checks import check_integer, type_error, value_error
 
 from ._base import CachedDataset, Filter, Folder, Transform, damaged
 from ._grids import grid_edges, grid_positions
@@ -91,7 +91,7 @@ class GridField(CachedDataset):
     ) -> None:
         self.history = check_integer("history", history, 1)
         if times is not None and not hasattr(times, "__contains__"):
-            raise refuse_type("times", "a container of steps, such as a range", times)
+            raise type_error("times", "a container of steps, such as a range", times)
         path = Path(file).expanduser()
         if not path.is_file():
             raise FileNotFoundError(
@@ -103,7 +103,7 @@ class GridField(CachedDataset):
         steps = [[now - back for back in range(-1, history)][::-1] for now in sorted(frames)]
         self._runs = [run for run in steps if all(time in frames for time in run)]
         if not self._runs:
-            raise refuse(
+            raise value_error(
                 "times",
                 f"with {history + 1} steps in a row that are in the file",
                 f"the steps {sorted(frames)}",
@@ -165,10 +165,10 @@ class GridField(CachedDataset):
 def _check_stride(stride: int | Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
     given = (stride,) * len(shape) if isinstance(stride, int) else tuple(stride)
     if len(given) != len(shape):
-        raise refuse("stride", f"an integer, or one for each of {len(shape)} axes", stride)
+        raise value_error("stride", f"an integer, or one for each of {len(shape)} axes", stride)
     for step, size in zip(given, shape, strict=True):
         if check_integer("stride", step, 1) > size:
-            raise refuse(
+            raise value_error(
                 "stride", f"at most the length of its axis, as of the shape {tuple(shape)}", stride
             )
     return given

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import to_undirected
 
-from graphmask._checks import check_integer, refuse, refuse_type
+from graphmask._checks import check_integer, type_error, value_error
 
 from ._base import Filter, Folder, Transform, damaged
 from ._graphs import PARTS, OneFile
@@ -20,7 +20,7 @@ from ._graphs import PARTS, OneFile
 URL = "https://github.com/yandex-research/heterophilous-graphs/raw/main/data"
 SPLITS = 10
 NAMES = (
-    "actor", "amazon_ratings", "chameleon", "chameleon_filtered", "minesweeper", "questions", "roman_empire", "squirrel",
+    "actor", "amazon_ratings", "chameleon", "chameleon_filtered", "minesweeper", "checks", "roman_empire", "squirrel",
     "squirrel_filtered", "tolokers",
 )  # fmt: skip
 
@@ -55,7 +55,7 @@ class Heterophilous(OneFile):
     Args:
         root: Folder of the file.
         name: Name of the graph; also chameleon and squirrel with their duplicates, amazon_ratings,
-            questions, roman_empire and tolokers.
+            checks, roman_empire and tolokers.
         split: Number of the official split, 0 to 9; None keeps all of them as columns, as PyG's
             class does.
         processed_root: Folder of the cache, for a `root` that cannot be written (default: `root`).
@@ -98,12 +98,12 @@ class Heterophilous(OneFile):
         force_reload: bool = False,
     ) -> None:
         if not isinstance(name, str):
-            raise refuse_type("name", "a string", name)
+            raise type_error("name", "a string", name)
         self.name = name.lower().replace("-", "_")
         if self.name not in NAMES:
-            raise refuse("name", f"one of {', '.join(NAMES)}", name)
+            raise value_error("name", f"one of {', '.join(NAMES)}", name)
         if split is not None and check_integer("split", split, 0) >= SPLITS:
-            raise refuse("split", f"at most {SPLITS - 1}, or None", split)
+            raise value_error("split", f"at most {SPLITS - 1}, or None", split)
         self.split, self.file = split, f"{self.name}.npz"
         self.url = f"{URL}/{self.file}"
         super().__init__(

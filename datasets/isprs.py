@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch_geometric.data import Data
 
-from graphmask._checks import refuse
+from graphmask._checks import value_error
 
 from ._base import Filter, Folder, SplitDataset, Transform, damaged
 
@@ -110,7 +110,7 @@ class ISPRSFilterTest(SplitDataset):
         names = (test_scan,) if isinstance(test_scan, str) else tuple(test_scan)
         proper = 0 < len(names) < len(cls.scans) and len(set(names)) == len(names)
         if not proper or not set(names) <= set(cls.scans):
-            raise refuse(
+            raise value_error(
                 "test_scan", f"one or several, not all, of {', '.join(cls.scans)}", test_scan
             )
         return tuple(name for name in cls.scans if name in names)

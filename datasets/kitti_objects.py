@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch_geometric.data import Data
 
-from graphmask._checks import refuse
+from graphmask._checks import value_error
 from graphmask.transforms import UnitSphere
 
 from ._base import Filter, Folder, SplitDataset, Transform, check_flag, damaged
@@ -84,7 +84,7 @@ class KITTIObjects(SplitDataset):
         force_reload: bool = False,
     ) -> None:
         if split not in PARTS:
-            raise refuse("split", 'one of "train", "val", "test"', split)
+            raise value_error("split", 'one of "train", "val", "test"', split)
         self._split, self.unit_size = split, check_flag("unit_size", unit_size)
         self.file = Path(root).expanduser() / FILE
         if not self.file.is_file():

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch_geometric.data import Data, InMemoryDataset
 
-from graphmask._checks import check_integer, check_probability, refuse
+from graphmask._checks import check_integer, check_probability, value_error
 from graphmask.transforms import EdgeLength, MeshToGraph, UnitSphere
 
 from ._base import Filter, Folder, Transform
@@ -93,7 +93,7 @@ class MeshNormals(InMemoryDataset):
         """The meshes after `pre_filter` and `pre_transform`."""
         kept = [data for data in self.build() if self.pre_filter is None or self.pre_filter(data)]
         if not kept:
-            raise refuse("pre_filter", "true for a mesh", "no mesh")
+            raise value_error("pre_filter", "true for a mesh", "no mesh")
         return kept if self.pre_transform is None else [self.pre_transform(data) for data in kept]
 
     def build(self) -> Iterator[Data]:

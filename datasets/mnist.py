@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data, download_url
 
-from graphmask._checks import check_integer, refuse
+from graphmask._checks import check_integer, value_error
 
 from ._base import Filter, Folder, SplitDataset, Transform, damaged
 from ._grids import grid_edges, grid_positions
@@ -91,9 +91,9 @@ class MNIST(SplitDataset):
         force_reload: bool = False,
     ) -> None:
         if SIDE % check_integer("patch", patch, 1):
-            raise refuse("patch", f"a divisor of {SIDE}", patch)
+            raise value_error("patch", f"a divisor of {SIDE}", patch)
         if neighbours not in (4, 8):
-            raise refuse("neighbours", "4 or 8", neighbours)
+            raise value_error("neighbours", "4 or 8", neighbours)
         self.patch, self.neighbours = patch, neighbours
         self._grid = {"edge_index": grid_edges(self.grid_shape, neighbours == 8)} | _coordinates(
             self.grid_shape

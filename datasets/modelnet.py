@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch_geometric.data import Data, download_url, extract_zip
 
-from graphmask._checks import check_integer, refuse
+from graphmask._checks import check_integer, value_error
 
 from ._base import Filter, Folder, SplitDataset, Transform, damaged
 from ._meshes import read_off, sample_surface
@@ -109,7 +109,7 @@ class ModelNet(SplitDataset):
         force_reload: bool = False,
     ) -> None:
         if name not in CLASSES:
-            raise refuse("name", 'one of "10", "40"', name)
+            raise value_error("name", 'one of "10", "40"', name)
         self.name, self.class_names = name, CLASSES[name]
         self.num_points = None if num_points is None else check_integer("num_points", num_points, 1)
         self.seed = check_integer("seed", seed, 0)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from torch_geometric.data import Data
 
-from graphmask._checks import refuse, refuse_type
+from graphmask._checks import type_error, value_error
 
 from ._base import CachedDataset, Filter, Folder, Transform, check_flag, damaged
 from ._molecules import Unreadable, graph_of, number, parse_smiles, row_of
@@ -86,7 +86,7 @@ class MoleculeCSV(CachedDataset):
         force_reload: bool = False,
     ) -> None:
         if isinstance(targets, str):
-            raise refuse_type("targets", f"a list of names, such as [{targets!r}]", targets)
+            raise type_error("targets", f"a list of names, such as [{targets!r}]", targets)
         self.path = existing(path)
         self.skip_invalid = check_flag("skip_invalid", skip_invalid)
         self.with_hydrogen = check_flag("with_hydrogen", with_hydrogen)
@@ -95,7 +95,7 @@ class MoleculeCSV(CachedDataset):
         self.smiles_name, self.target_names = smiles, tuple(others if targets is None else targets)
         for name in (smiles, *self.target_names):
             if header.count(name) != 1:
-                raise refuse(
+                raise value_error(
                     "smiles, targets",
                     f"one of the columns of {self.path}, {', '.join(header)}",
                     name,
@@ -220,7 +220,7 @@ class MoleculeNet(MoleculeCSV):
         force_reload: bool = False,
     ) -> None:
         if name not in self.names:
-            raise refuse("name", f"one of {', '.join(self.names)}", name)
+            raise value_error("name", f"one of {', '.join(self.names)}", name)
         self.name, benchmark = name, self.names[name]
         self.classification = benchmark.classification
         super().__init__(

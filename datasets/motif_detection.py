@@ -12,7 +12,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import degree
 
-from graphmask._checks import check_integer, refuse
+from graphmask._checks import check_integer, value_error
 
 from ._base import Filter, Folder, SplitDataset, Transform
 
@@ -111,7 +111,7 @@ class MotifDetection(SplitDataset):
         force_reload: bool = False,
     ) -> None:
         if motif not in MOTIFS:
-            raise refuse("motif", f"one of {', '.join(MOTIFS)}", motif)
+            raise value_error("motif", f"one of {', '.join(MOTIFS)}", motif)
         self.motif, self.seed = motif, check_integer("seed", seed, 0)
         self.num_pairs = check_integer("num_pairs", num_pairs, 1)
         self.num_nodes = check_integer("num_nodes", num_nodes, 10)

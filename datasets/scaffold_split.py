@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphmask._checks import refuse, refuse_type
+from graphmask._checks import type_error, value_error
 
 from ._base import check_flag
 from ._molecules import parse_smiles, rdkit_module
@@ -87,16 +87,16 @@ def _check_shares(frac: Sequence[float]) -> list[float]:
         or not all(0 <= share <= 1 for share in shares)
         or not math.isclose(sum(shares), 1, abs_tol=1e-6)
     ):
-        raise refuse("frac", "three shares that sum to 1", frac)
+        raise value_error("frac", "three shares that sum to 1", frac)
     return shares
 
 
 def _scaffold(molecule: Any, place: int, chirality: bool) -> str:
     smiles = molecule if isinstance(molecule, str) else getattr(molecule, "smiles", None)
     if not isinstance(smiles, str):
-        raise refuse_type("molecules", "SMILES, or examples with `smiles`", molecule)
+        raise type_error("molecules", "SMILES, or examples with `smiles`", molecule)
     parsed = parse_smiles(smiles)
     if parsed is None:
-        raise refuse("molecules", "what RDKit can read", f"{smiles!r} at {place}")
+        raise value_error("molecules", "what RDKit can read", f"{smiles!r} at {place}")
     murcko = rdkit_module("rdkit.Chem.Scaffolds.MurckoScaffold")
     return str(murcko.MurckoScaffoldSmiles(mol=parsed, includeChirality=chirality))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch_geometric.data import Data
 
-from graphmask._checks import check_integer, refuse
+from graphmask._checks import check_integer, value_error
 from graphmask.extras import require
 
 from ._base import Filter, Folder, SplitDataset, Transform, check_flag, damaged
@@ -103,7 +103,7 @@ class ScanObjectNN(SplitDataset):
         force_reload: bool = False,
     ) -> None:
         if variant not in VARIANTS:
-            raise refuse("variant", f"one of {', '.join(map(repr, VARIANTS))}", variant)
+            raise value_error("variant", f"one of {', '.join(map(repr, VARIANTS))}", variant)
         self.num_points = None if num_points is None else check_integer("num_points", num_points, 1)
         self.seed = check_integer("seed", seed, 0)
         folder = "main_split" if check_flag("background", background) else "main_split_nobg"

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch_geometric.data import Data
 
-from graphmask._checks import refuse_type
+from graphmask._checks import type_error
 
 from ._base import CachedDataset, Filter, Folder, Transform, check_flag, damaged
 from ._molecules import Unreadable, graph_of, number, rdkit_module, row_of
@@ -78,7 +78,7 @@ class SDFMolecules(CachedDataset):
         force_reload: bool = False,
     ) -> None:
         if isinstance(targets, str):
-            raise refuse_type("targets", f"a list of names, such as [{targets!r}]", targets)
+            raise type_error("targets", f"a list of names, such as [{targets!r}]", targets)
         self.path, self.target_names = existing(path), tuple(targets)
         self.skip_invalid = check_flag("skip_invalid", skip_invalid)
         self.remove_hydrogen = check_flag("remove_hydrogen", remove_hydrogen)

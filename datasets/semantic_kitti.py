@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch_geometric.data import Data, Dataset
 
-from graphmask._checks import refuse
+from graphmask._checks import value_error
 
 from ._base import Filter, Folder, Transform, damaged
 
@@ -108,7 +108,7 @@ class SemanticKITTI(Dataset):
         force_reload: bool = False,
     ) -> None:
         if split not in SPLITS:
-            raise refuse("split", f"one of {', '.join(SPLITS)}", split)
+            raise value_error("split", f"one of {', '.join(SPLITS)}", split)
         folder = Path(root).expanduser()
         self.scans = _find(folder, split, sequences)
         self.parts = "_".join(sequences) if sequences is not None else split
@@ -150,7 +150,7 @@ class SemanticKITTI(Dataset):
                 torch.save(data, os.path.join(self.processed_dir, f"scan_{number:06d}.pt"))
                 kept += 1
         if not kept:
-            raise refuse("pre_filter", "true for a scan", "no scan")
+            raise value_error("pre_filter", "true for a scan", "no scan")
         torch.save(kept, self.processed_paths[0])
 
     def len(self) -> int:
@@ -218,7 +218,7 @@ def _find(
         )
         found = [scan for name in there for scan in _sequence(official[0] / name)]
     elif sequences is not None:
-        raise refuse(
+        raise value_error(
             "sequences", f"None, since {folder} has no folder `sequences`", list(sequences)
         )
     else:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch_geometric.data import Data
 
-from graphmask._checks import check_integer, check_number, refuse
+from graphmask._checks import check_integer, check_number, value_error
 
 from ._base import Filter, Folder, SplitDataset, Transform, damaged
 from ._files import is_shape, read_shape
@@ -131,14 +131,16 @@ class ShapeFolder(SplitDataset):
             first = first or (path, is_mesh)
             if self.num_points is None and is_mesh != first[1]:
                 mesh, cloud = (path, first[0]) if is_mesh else (first[0], path)
-                raise refuse(
+                raise value_error(
                     "num_points", f"given, since {mesh} is a mesh and {cloud} a cloud", None
                 )
             yield self._example(data, path, name).update({"y": torch.tensor([label]), "name": name})
 
     def _example(self, data: Data, path: Path, name: str) -> Data:
         if missing := [each for each in self.attributes if each not in data]:
-            raise refuse("attributes", f"of every file: {path} has {sorted(data.keys())}", missing)
+            raise value_error(
+                "attributes", f"of every file: {path} has {sorted(data.keys())}", missing
+            )
         if self.num_points is None:
             return Data(
                 **{key: data[key] for key in ("pos", "face", *self.attributes) if key in data}
@@ -157,7 +159,7 @@ class ShapeFolder(SplitDataset):
 def _check_attributes(attributes: Sequence[str], num_points: int | None) -> tuple[str, ...]:
     chosen = (attributes,) if isinstance(attributes, str) else tuple(attributes)
     if unknown := [name for name in chosen if name not in ATTRIBUTES]:
-        raise refuse("attributes", f"some of {', '.join(ATTRIBUTES)}", unknown)
+        raise value_error("attributes", f"some of {', '.join(ATTRIBUTES)}", unknown)
     return chosen
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 from torch_geometric.data import Data
 
-from graphmask._checks import check_integer, refuse
+from graphmask._checks import check_integer, value_error
 
 from ._base import CachedDataset, Filter, Folder, Transform, damaged
 from ._raw_files import fetched, fingerprint
@@ -111,7 +111,7 @@ class TUText(CachedDataset):
             ValueError: If there is no such fold.
         """
         if check_integer("k", k, 1) > FOLDS:
-            raise refuse("k", f"at most {FOLDS}", k)
+            raise value_error("k", f"at most {FOLDS}", k)
         numbers = self._data.number[torch.tensor(list(self.indices()), dtype=torch.long)]
         train, test = (torch.isin(numbers, part).nonzero().flatten() for part in self._folds[k - 1])
         return train, test

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 
-def refuse(name: str, expected: str, got: Any) -> ValueError:
+def value_error(name: str, expected: str, got: Any) -> ValueError:
     """The error for an argument of the right type with a wrong value."""
     return ValueError(f"`{name}` must be {expected}, got {describe(got)}")
 
 
-def refuse_type(name: str, expected: str, got: Any) -> TypeError:
+def type_error(name: str, expected: str, got: Any) -> TypeError:
     """The error for an argument of a wrong type."""
     return TypeError(f"`{name}` must be {expected}, got {type(got).__name__}")
 
@@ -29,13 +29,13 @@ def describe(value: Any) -> str:
 def check_integer(name: str, value: Any, low: int) -> int:
     """An integer that is at least ``low``."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise refuse_type(name, "an integer", value)
+        raise type_error(name, "an integer", value)
     if value < low:
-        raise refuse(name, f"at least {low}", value)
+        raise value_error(name, f"at least {low}", value)
     return value
 
 
-class Questions:
+class DeferredChecks:
     """Facts about values of tensors, wanted by several checks and read together.
 
     An accelerator is waited for once.
@@ -44,11 +44,11 @@ class Questions:
     def __init__(self) -> None:
         self._asked: list[tuple[Callable[..., None], list[Tensor]]] = []
 
-    def ask(self, check: Callable[..., None], *facts: Tensor) -> None:
+    def add(self, check: Callable[..., None], *facts: Tensor) -> None:
         """Have ``check`` called with these facts, single integers or truth values, when they are read."""
         self._asked.append((check, list(facts)))
 
-    def settle(self) -> None:
+    def run(self) -> None:
         """Read all facts, and call the checks in the order in which they asked."""
         asked, self._asked = self._asked, []
         facts = [fact.long() for _, some in asked for fact in some]
@@ -57,7 +57,7 @@ class Questions:
             check(*(next(known) for _ in some))
 
 
-def extremes(value: Tensor) -> tuple[Tensor, Tensor]:
+def aminmax(value: Tensor) -> tuple[Tensor, Tensor]:
     """The least and the largest value, found in one pass.
 
     NaN where a value is, 0 where there are none.
@@ -68,29 +68,29 @@ def extremes(value: Tensor) -> tuple[Tensor, Tensor]:
     return low, high
 
 
-def is_bad(low: Tensor, high: Tensor) -> Tensor:
+def has_nonfinite(low: Tensor, high: Tensor) -> Tensor:
     """Whether values of these extremes hold NaN or infinity."""
     return ~(torch.isfinite(low) & torch.isfinite(high))
 
 
 def check_finite(name: str, value: Tensor) -> None:
     """A tensor without NaN and infinity."""
-    if bool(is_bad(*extremes(value))):
-        refuse_infinite(name, value)
+    if bool(has_nonfinite(*aminmax(value))):
+        raise_nonfinite(name, value)
 
 
-def refuse_infinite(name: str, value: Tensor) -> None:
+def raise_nonfinite(name: str, value: Tensor) -> None:
     """Raise the error for a tensor with NaN or infinity."""
     bad = int((~torch.isfinite(value)).sum())
-    raise refuse(name, "finite", f"{bad} NaN or infinite of {value.numel()} values")
+    raise value_error(name, "finite", f"{bad} NaN or infinite of {value.numel()} values")
 
 
 def check_number(name: str, value: float, low: float, high: float = float("inf")) -> float:
     """A number with ``low <= value < high``."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise refuse_type(name, "a number", value)
+        raise type_error(name, "a number", value)
     if not low <= value < high:
-        raise refuse(name, f"in [{low}, {high})", value)
+        raise value_error(name, f"in [{low}, {high})", value)
     return float(value)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._checks import refuse
+from ._checks import value_error
 
 # A distance may differ from a multiple of the unit by this many roundings of its own size.
 _ROUNDINGS = 8
@@ -22,7 +22,7 @@ def multiples(distance: Tensor, unit: float, name: str) -> Tensor:
     allowed = (_ROUNDINGS * torch.finfo(distance.dtype).eps * share.abs()).clamp(max=0.01)
     wrong = (share - nearest).abs() > allowed
     if bool(wrong.any()):
-        raise refuse(
+        raise value_error(
             name, f"multiples of the unit {unit:g} of a table", f"{distance[wrong][0].item():g}"
         )
     return nearest.long()

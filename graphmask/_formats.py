@@ -10,7 +10,7 @@ from torch_geometric import EdgeIndex
 from torch_geometric.typing import SparseTensor
 from torch_geometric.utils import is_torch_sparse_tensor
 
-from ._checks import refuse, refuse_type
+from ._checks import type_error, value_error
 
 
 class Edges(NamedTuple):
@@ -35,7 +35,7 @@ def read_edges(graph: Any) -> Edges:
         row, col, value = graph.coo()
         return Edges(torch.stack([col, row]), value, _square(tuple(graph.sizes()[:2])))
     if not isinstance(graph, Tensor):
-        raise refuse_type(
+        raise type_error(
             "edge_index", "a tensor, EdgeIndex, torch sparse matrix or SparseTensor", graph
         )
     if is_torch_sparse_tensor(graph):
@@ -51,13 +51,13 @@ def _from_torch_sparse(graph: Tensor) -> Edges:
 
 def _check_index(index: Tensor) -> Tensor:
     if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
-        raise refuse_type_of("edge_index", "an integer tensor", index)
+        raise typed_error("edge_index", "an integer tensor", index)
     if index.dim() != 2 or index.shape[0] != 2:
-        raise refuse("edge_index", "of shape [2, E]", index)
+        raise value_error("edge_index", "of shape [2, E]", index)
     return index.long()
 
 
-def refuse_type_of(name: str, expected: str, got: Tensor) -> TypeError:
+def typed_error(name: str, expected: str, got: Tensor) -> TypeError:
     """The error for a tensor of a wrong dtype."""
     return TypeError(f"`{name}` must be {expected}, got dtype {got.dtype}")
 
@@ -65,5 +65,5 @@ def refuse_type_of(name: str, expected: str, got: Tensor) -> TypeError:
 def _square(size: tuple[int | None, ...]) -> int | None:
     known = {n for n in size if n is not None}
     if len(size) != 2 or len(known) > 1:
-        raise refuse("edge_index", "a square matrix [N, N]", f"size {list(size)}")
+        raise value_error("edge_index", "a square matrix [N, N]", f"size {list(size)}")
     return known.pop() if known else None

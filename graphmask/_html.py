@@ -10,12 +10,12 @@ from torch import Tensor
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
-def fact_table(title: str, facts: Mapping[str, object]) -> str:
+def html_table(title: str, facts: Mapping[str, object]) -> str:
     """A table of two columns; whatever stands in the facts is text, and no HTML.
 
     Example:
-        >>> from graphmask._html import fact_table
-        >>> "a &lt; b" in fact_table("x", {"order": "a < b"})
+        >>> from graphmask._html import html_table
+        >>> "a &lt; b" in html_table("x", {"order": "a < b"})
         True
     """
     lines = "".join(
@@ -28,12 +28,12 @@ def fact_table(title: str, facts: Mapping[str, object]) -> str:
     )
 
 
-def say_bytes(number: float) -> str:
+def format_bytes(number: float) -> str:
     """Bytes in the unit that suits them.
 
     Example:
-        >>> from graphmask._html import say_bytes
-        >>> say_bytes(12), say_bytes(3 * 2**20)
+        >>> from graphmask._html import format_bytes
+        >>> format_bytes(12), format_bytes(3 * 2**20)
         ('12 bytes', '3 MiB')
     """
     power = 0
@@ -42,6 +42,6 @@ def say_bytes(number: float) -> str:
     return f"{number:.3g} {_UNITS[power]}"
 
 
-def size_of(*tensors: Tensor | None) -> int:
+def nbytes(*tensors: Tensor | None) -> int:
     """Bytes of some tensors."""
     return sum(each.numel() * each.element_size() for each in tensors if each is not None)

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from ._cached import cached
 from ._checks import (
-    Questions,
+    DeferredChecks,
+    aminmax,
     check_finite,
     check_integer,
-    extremes,
-    is_bad,
-    refuse,
-    refuse_infinite,
-    refuse_type,
+    has_nonfinite,
+    raise_nonfinite,
+    type_error,
+    value_error,
 )
-from ._html import fact_table, say_bytes, size_of
-from ._structure import structure
+from ._html import format_bytes, html_table, nbytes
 from .kernels import HopValues, Pattern, combine_hops, spmm
 from .kernels.fused import is_fused_from
 from .kernels.pattern import index_dtype
@@ -96,11 +96,11 @@ class Walks:
 
     def __post_init__(self) -> None:
         if not isinstance(self.weight, Tensor) or not self.weight.is_floating_point():
-            raise refuse_type("weight", "a floating-point tensor", self.weight)
+            raise type_error("weight", "a floating-point tensor", self.weight)
         check_integer("num_nodes", self.num_nodes, 0)
         check_integer("num_hops", self.num_hops, 0)
         if self.normalization not in NORMALIZATIONS:
-            raise refuse("normalization", "'sym', 'rw', None or 'unknown'", self.normalization)
+            raise value_error("normalization", "'sym', 'rw', None or 'unknown'", self.normalization)
         for name, end in (
             ("row", self.num_nodes),
             ("col", self.num_nodes),
@@ -108,16 +108,16 @@ class Walks:
         ):
             self.__dict__[name] = _check_index(name, getattr(self, name), self.weight, end)
         check_finite("weight", self.weight)
-        self.__dict__["nonnegative"] = not bool(extremes(self.weight)[0] < 0)
+        self.__dict__["nonnegative"] = not bool(aminmax(self.weight)[0] < 0)
         self._sort()
 
     @classmethod
-    def sets_from_data(cls, data: Data, questions: Questions | None = None) -> list[Walks]:
+    def sets_from_data(cls, data: Data, checks: DeferredChecks | None = None) -> list[Walks]:
         """The sets of walks that :class:`graphmask.transforms.AddWalks` wrote on a ``Data`` or ``Batch``.
 
         Args:
             data: the graphs.
-            questions: collects the checks of values of walks stored by pairs, for whoever settles
+            checks: collects the checks of values of walks stored by pairs, for whoever settles
                 them. (default: :obj:`None`, they are settled here)
 
         Raises:
@@ -129,10 +129,10 @@ class Walks:
             return []
         if data.get("walk_table") is None:
             return cls._sets_of_entries(data)
-        asked = Questions() if questions is None else questions
+        asked = DeferredChecks() if checks is None else checks
         sets = list(cls._sets_of_pairs(data, asked))
-        if questions is None:
-            asked.settle()
+        if checks is None:
+            asked.run()
         return sets
 
     @classmethod
@@ -141,7 +141,7 @@ class Walks:
             name for name in ("walk_hop", "walk_weight", "walk_num_hops") if data.get(name) is None
         ]
         if missing:
-            raise refuse(
+            raise value_error(
                 "data", "as written by AddWalks beside `walk_index`", f"no {', '.join(missing)}"
             )
         facts = _of_all_graphs(data, "walk_num_hops"), _normalization_of(data)
@@ -153,7 +153,7 @@ class Walks:
         return [cls(row[keep], col[keep], hop[keep], weight[keep], size, *facts) for keep in chosen]
 
     @classmethod
-    def _sets_of_pairs(cls, data: Data, questions: Questions) -> Iterator[Walks]:
+    def _sets_of_pairs(cls, data: Data, checks: DeferredChecks) -> Iterator[Walks]:
         size, normalization = int(data.num_nodes or 0), data.get("walk_normalization")
         for index_name, table_name in stored_pairs(data):
             index, table = data[index_name], data.get(table_name)
@@ -161,11 +161,11 @@ class Walks:
             made = cls._of_stored(index, table, size)
             row, col = index
             rising = (row[1:] > row[:-1]) | ((row[1:] == row[:-1]) & (col[1:] > col[:-1]))
-            low, high = extremes(table)
+            low, high = aminmax(table)
             check = partial(made._settle, index_name, table_name, index)
-            questions.ask(check, *extremes(index), ~rising.all(), is_bad(low, high), low < 0)
+            checks.add(check, *aminmax(index), ~rising.all(), has_nonfinite(low, high), low < 0)
             if isinstance(normalization, Tensor):
-                questions.ask(made._settle_normalization, *extremes(normalization))
+                checks.add(made._settle_normalization, *aminmax(normalization))
             elif normalization is not None:
                 made._settle_normalization(normalization, normalization)
             yield made
@@ -185,13 +185,13 @@ class Walks:
     def _settle(self, index_name: str, table_name: str, index: Tensor, *facts: int) -> None:
         low, high, unsorted, bad, negative = facts
         if index.numel() and not 0 <= low <= high < self.num_nodes:
-            raise refuse(
+            raise value_error(
                 index_name,
                 f"node ids from 0 to N - 1 = {self.num_nodes - 1}",
                 f"ids from {low} to {high}",
             )
         if bad:
-            refuse_infinite(table_name, self.table)  # type: ignore[arg-type]
+            raise_nonfinite(table_name, self.table)  # type: ignore[arg-type]
         self.__dict__["nonnegative"] = not negative
         if unsorted:
             pattern, table = _merge_pairs(index.long(), self.__dict__["table"], self.num_nodes)
@@ -199,7 +199,7 @@ class Walks:
 
     def _settle_normalization(self, low: int, high: int) -> None:
         if low != high:
-            raise refuse(
+            raise value_error(
                 "walk_normalization", "the same for all graphs of a batch", f"{low} to {high}"
             )
         self.__dict__["normalization"] = _normalization_at(low)
@@ -217,11 +217,11 @@ class Walks:
             ValueError: where the table has not one row per pair, or NaN or infinite numbers.
         """
         if table.dim() != 2 or len(table) != pattern.nnz or not table.shape[1]:
-            raise refuse(
+            raise value_error(
                 "table", f"of shape [P, K + 1] with P = {pattern.nnz} (pairs of the pattern)", table
             )
         check_finite("table", table)
-        return cls._by_pairs(pattern, table, normalization, not bool(extremes(table)[0] < 0))
+        return cls._by_pairs(pattern, table, normalization, not bool(aminmax(table)[0] < 0))
 
     @classmethod
     def _by_pairs(
@@ -249,13 +249,13 @@ class Walks:
             self.__dict__.update(row=row, col=col, hop=hop.to(dtype), weight=weight)
         return self.__dict__[name]
 
-    @structure
+    @cached
     def pattern(self) -> Pattern:
         """The pairs."""
         first = self._first
         return Pattern.from_coo(self.row[first], self.col[first], (self.num_nodes, self.num_nodes))
 
-    @structure
+    @cached
     def table(self) -> Tensor | None:
         """``[P, K + 1]``, the weights of each pair by hops.
 
@@ -271,7 +271,7 @@ class Walks:
             .unflatten(0, (-1, self.num_hops + 1))
         )
 
-    @structure
+    @cached
     def hop_pattern(self) -> Pattern:
         """Pairs by hops, ``[P, K + 1]``: the places of :attr:`weight` in :attr:`table`."""
         return Pattern.from_coo(self._pair, self.hop, (self.pattern.nnz, self.num_hops + 1))
@@ -356,9 +356,9 @@ class Walks:
             "pairs": pairs,
             "entries": f"{self.nnz:,}",
             "of W normalised": self.normalization,
-            "memory": say_bytes(size_of(*held)),
+            "memory": format_bytes(nbytes(*held)),
         }
-        return fact_table(repr(self), facts)
+        return html_table(repr(self), facts)
 
     @property
     def ends(self) -> tuple[Tensor, Tensor]:
@@ -379,18 +379,18 @@ class Walks:
         """Whether the entries are there, and need not be listed from the table."""
         return "weight" in self.__dict__
 
-    @structure
+    @cached
     def _pair(self) -> Tensor:
         """``[nnz]``, which pair an entry belongs to."""
         return self._first.cumsum(0) - 1
 
-    @structure
+    @cached
     def _first(self) -> Tensor:
         """``[nnz]``, true where an entry opens a new pair."""
         change = (self.row[1:] != self.row[:-1]) | (self.col[1:] != self.col[:-1])
         return torch.cat([change.new_ones(min(self.nnz, 1)), change])
 
-    @structure
+    @cached
     def _averaged(self) -> tuple[Walks, Tensor | None]:
         """The average of both directions.
 
@@ -461,7 +461,7 @@ def _of_all_graphs(data: Data, name: str) -> Any:
     """What an attribute says of every graph of a batch, the same of each."""
     found = set(torch.as_tensor(data[name]).flatten().tolist())
     if len(found) > 1:
-        raise refuse(name, "the same for all graphs of a batch", sorted(found))
+        raise value_error(name, "the same for all graphs of a batch", sorted(found))
     return found.pop()
 
 
@@ -474,7 +474,7 @@ def _normalization_of(data: Data) -> Any:
 
 def _normalization_at(number: Any) -> Any:
     if number not in range(len(NORMALIZATIONS)):
-        raise refuse("walk_normalization", f"a place in {NORMALIZATIONS}", number)
+        raise value_error("walk_normalization", f"a place in {NORMALIZATIONS}", number)
     return NORMALIZATIONS[number]
 
 
@@ -495,13 +495,13 @@ def names_of_pairs(number: int) -> tuple[str, str]:
 def _check_stored(index_name: str, index: Any, table_name: str, table: Any) -> None:
     """Pairs ``[2, P]`` of integers, and a table ``[P, K + 1]`` of numbers."""
     if not isinstance(index, Tensor) or index.is_floating_point() or index.dtype == torch.bool:
-        raise refuse_type(index_name, "an integer tensor", index)
+        raise type_error(index_name, "an integer tensor", index)
     if index.dim() != 2 or len(index) != 2:
-        raise refuse(index_name, "of shape [2, P]", index)
+        raise value_error(index_name, "of shape [2, P]", index)
     if not isinstance(table, Tensor) or not table.is_floating_point():
-        raise refuse_type(table_name, "a floating-point tensor, as written by AddWalks", table)
+        raise type_error(table_name, "a floating-point tensor, as written by AddWalks", table)
     if table.dim() != 2 or len(table) != index.shape[1] or not table.shape[1]:
-        raise refuse(
+        raise value_error(
             table_name,
             f"of shape [P, K + 1] with P = {index.shape[1]} (pairs of `{index_name}`)",
             table,
@@ -518,10 +518,10 @@ def _merge_pairs(index: Tensor, table: Tensor, num_nodes: int) -> tuple[Pattern,
 
 def _check_index(name: str, index: Any, weight: Tensor, end: int) -> Tensor:
     if not isinstance(index, Tensor) or index.is_floating_point() or index.dtype == torch.bool:
-        raise refuse_type(name, "an integer tensor", index)
+        raise type_error(name, "an integer tensor", index)
     if weight.dim() != 1 or index.shape != weight.shape:
-        raise refuse(name, f"of shape [nnz] = {list(weight.shape)}, as `weight`", index)
-    low, high = (int(x) for x in extremes(index))
+        raise value_error(name, f"of shape [nnz] = {list(weight.shape)}, as `weight`", index)
+    low, high = (int(x) for x in aminmax(index))
     if index.numel() and not 0 <= low <= high < end:
-        raise refuse(name, f"from 0 to {end - 1}", f"values from {low} to {high}")
+        raise value_error(name, f"from 0 to {end - 1}", f"values from {low} to {high}")
     return index.to(index_dtype(end))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._checks import refuse, refuse_type
+from ._checks import type_error, value_error
 from .features import FeatureMap, ReLU
 from .features.base import check_feature_map
 from .operators import Execution, MaskOperator
@@ -66,7 +66,7 @@ def attention(
     _check(q, k, v, mask)
     feature_map = ReLU() if feature_map is None else check_feature_map(feature_map)
     if execution is not None and not isinstance(execution, Execution):
-        raise refuse_type("execution", "an Execution, such as Pairs()", execution)
+        raise type_error("execution", "an Execution, such as Pairs()", execution)
     queries, keys = (
         x.transpose(0, 1) for x in feature_map(q, k, mask.topology.batch, mask.topology.num_graphs)
     )
@@ -92,12 +92,12 @@ def divide(numerator: Tensor, normaliser: Tensor) -> Tensor:
 
 def _check(q: Tensor, k: Tensor, v: Tensor, mask: MaskOperator) -> None:
     if not isinstance(mask, MaskOperator):
-        raise refuse_type("mask", "an operator, as made by mask(topology)", mask)
+        raise type_error("mask", "an operator, as made by mask(topology)", mask)
     for name, x in (("q", q), ("k", k), ("v", v)):
         if not isinstance(x, Tensor) or not x.is_floating_point():
-            raise refuse_type(name, "a floating-point tensor", x)
+            raise type_error(name, "a floating-point tensor", x)
         if x.dim() != 3 or x.shape[:2] != q.shape[:2] or x.shape[0] != mask.num_nodes:
-            raise refuse(
+            raise value_error(
                 name,
                 f"of shape [N, H, C] with N = {mask.num_nodes} (nodes of the mask) and H as q",
                 x,

@@ -13,18 +13,18 @@ from torch.fx import Proxy
 from torch_geometric.data import Data, HeteroData
 
 from ._blocks import Blocks
+from ._cached import cached
 from ._checks import (
-    Questions,
+    DeferredChecks,
+    aminmax,
     check_integer,
-    extremes,
-    is_bad,
-    refuse,
-    refuse_infinite,
-    refuse_type,
+    has_nonfinite,
+    raise_nonfinite,
+    type_error,
+    value_error,
 )
-from ._formats import read_edges, refuse_type_of
-from ._html import fact_table, say_bytes, size_of
-from ._structure import structure
+from ._formats import read_edges, typed_error
+from ._html import format_bytes, html_table, nbytes
 from ._walks import Walks
 from .kernels import Pattern
 from .kernels.primitives import accumulator
@@ -113,7 +113,7 @@ class Topology:
         edge_attr: Tensor | None = None,
     ) -> None:
         self._fill(
-            Questions(),
+            DeferredChecks(),
             edge_index,
             num_nodes,
             edge_weight,
@@ -136,20 +136,20 @@ class Topology:
             ValueError: where the data holds no edges, or as :class:`Topology` does.
         """
         if isinstance(data, HeteroData):
-            raise refuse_type("data", f"a Data or Batch {_ONE_KIND}", data)
+            raise type_error("data", f"a Data or Batch {_ONE_KIND}", data)
         graph = data.edge_index if data.edge_index is not None else data.get("adj_t")
         if graph is None:
-            raise refuse(
+            raise value_error(
                 "data",
                 "a graph with `edge_index` or `adj_t` (see graphmask.transforms.KNNGraph)",
                 list(data.keys()),
             )
-        questions, batch = Questions(), data.get("batch")
-        walks = Walks.sets_from_data(data, questions)
+        checks, batch = DeferredChecks(), data.get("batch")
+        walks = Walks.sets_from_data(data, checks)
         num_graphs = None if batch is None else getattr(data, "num_graphs", None)
         made = object.__new__(cls)
         weight, pos, attr = (data.get(name) for name in ("edge_weight", "pos", "edge_attr"))
-        made._fill(questions, graph, data.num_nodes, weight, batch, pos, walks, num_graphs, attr)
+        made._fill(checks, graph, data.num_nodes, weight, batch, pos, walks, num_graphs, attr)
         return made
 
     @classmethod
@@ -168,11 +168,11 @@ class Topology:
                 topology.
         """
         if isinstance(x, (dict, tuple, Proxy)):
-            raise refuse_type(
+            raise type_error(
                 "x", f"a floating-point tensor of shape [N, C], of nodes {_ONE_KIND}", x
             )
         if not isinstance(x, Tensor) or not x.is_floating_point():
-            raise refuse_type("x", "a floating-point tensor of shape [N, C]", x)
+            raise type_error("x", "a floating-point tensor of shape [N, C]", x)
         if not isinstance(edge_index, Topology):
             if (
                 batch is None
@@ -180,7 +180,7 @@ class Topology:
                 and not edge_weight.is_floating_point()
             ):
                 expected = "a floating-point tensor (`batch` comes after it: batch=batch, or None in its place)"
-                raise refuse_type_of("edge_weight", expected, edge_weight)
+                raise typed_error("edge_weight", expected, edge_weight)
             return cls(
                 edge_index,
                 num_nodes=x.shape[0],
@@ -189,13 +189,15 @@ class Topology:
                 edge_attr=edge_attr,
             )
         if edge_attr is not None:
-            raise refuse("edge_attr", "left out beside a Topology, which holds its own", edge_attr)
+            raise value_error(
+                "edge_attr", "left out beside a Topology, which holds its own", edge_attr
+            )
         if edge_weight is not None or batch is not None:
-            raise refuse(
+            raise value_error(
                 "edge_weight, batch", "left out beside a Topology, which holds its own", "both"
             )
         if x.shape[0] != edge_index.num_nodes:
-            raise refuse(
+            raise value_error(
                 "x", f"of shape [N, C] with N = {edge_index.num_nodes} (nodes of the topology)", x
             )
         return edge_index
@@ -205,10 +207,10 @@ class Topology:
 
         Masks such as ``GRFMask`` read several independent sets.
         """
-        questions, made = Questions(), object.__new__(Topology)
+        checks, made = DeferredChecks(), object.__new__(Topology)
         made._set(**self.__dict__)  # what was derived from the edges stays true
-        made._take_walks(walks, questions)
-        questions.settle()
+        made._take_walks(walks, checks)
+        checks.run()
         return made
 
     def to(self, device: torch.device | str) -> Topology:
@@ -293,7 +295,7 @@ class Topology:
         """Whether a gradient is wanted with respect to the edge weights."""
         return self.edge_weight is not None and self.edge_weight.requires_grad
 
-    @structure
+    @cached
     def pattern(self) -> Pattern:
         """Where A has entries, rows the targets, each position once."""
         position = torch.unique_consecutive(self._position[0])
@@ -302,14 +304,14 @@ class Topology:
             row, position - row * self.num_nodes, (self.num_nodes, self.num_nodes)
         )
 
-    @structure
+    @cached
     def graph_sizes(self) -> Tensor:
         """``[B]``, nodes of each graph."""
         if self.batch is None:
             return torch.tensor([self.num_nodes], device=self.device)
         return torch.bincount(self.batch, minlength=self.num_graphs)
 
-    @structure
+    @cached
     def local_index(self) -> Tensor:
         """``[N]``, rank of each node among the nodes of its own graph.
 
@@ -323,12 +325,12 @@ class Topology:
         rank[order] = torch.arange(self.num_nodes, device=self.device) - start[self.batch[order]]
         return rank
 
-    @structure
+    @cached
     def largest_graph(self) -> int:
         """Nodes of the largest graph."""
         return self.num_nodes if self.batch is None else int(self.graph_sizes.max())
 
-    @structure
+    @cached
     def blocks(self) -> Blocks:
         """The graphs stacked in groups of similar size."""
         return Blocks.of_graphs(self.graph_sizes, self.batch, self.local_index)
@@ -346,7 +348,7 @@ class Topology:
             if self.nonnegative
             else "of any sign"
         )
-        sizes = size_of(self.edge_index, self.edge_weight, self.batch, self.pos)
+        sizes = nbytes(self.edge_index, self.edge_weight, self.batch, self.pos)
         facts = {
             "nodes": f"{self.num_nodes:,}",
             "edges": f"{self.num_edges:,}, {self.num_edges / max(1, self.num_nodes):.3g} per node",
@@ -354,16 +356,16 @@ class Topology:
             "weights": weights,
             "positions": "none" if self.pos is None else f"{self.pos.shape[1]} per node",
             "walks": f"{len(self.walk_sets)} x {self.walks}" if self.walks is not None else "none",
-            "memory": f"{say_bytes(sizes)} on {self.device}, without walks",
+            "memory": f"{format_bytes(sizes)} on {self.device}, without walks",
         }
-        return fact_table(repr(self), facts)
+        return html_table(repr(self), facts)
 
     def _set(self, **fields: Any) -> None:
         self.__dict__.update(fields)
 
     def _fill(
         self,
-        questions: Questions,
+        checks: DeferredChecks,
         edge_index: Any,
         num_nodes: int | None,
         edge_weight: Tensor | None,
@@ -375,11 +377,13 @@ class Topology:
     ) -> None:
         """Take and check the arguments.
 
-        Questions about their values are settled together with those that are there.
+        DeferredChecks about their values are settled together with those that are there.
         """
         edges = read_edges(edge_index)
         if edges.edge_weight is not None and edge_weight is not None:
-            raise refuse("edge_weight", "left out where the sparse matrix has values", edge_weight)
+            raise value_error(
+                "edge_weight", "left out where the sparse matrix has values", edge_weight
+            )
         self._set(
             edge_index=edges.edge_index,
             edge_weight=edges.edge_weight if edge_weight is None else edge_weight,
@@ -391,23 +395,23 @@ class Topology:
         )
         self._set(edge_attr=edge_attr, nonnegative=True, num_graphs=1, _normalized={}, _derived={})
         self._check_shapes()
-        self._ask_values(num_graphs, questions)
-        self._ask_links("edge_index", self.edge_index, questions)
-        self._take_walks(walks, questions)
-        questions.settle()
+        self._ask_values(num_graphs, checks)
+        self._ask_links("edge_index", self.edge_index, checks)
+        self._take_walks(walks, checks)
+        checks.run()
 
-    def _take_walks(self, walks: Walks | Sequence[Walks] | None, questions: Questions) -> None:
+    def _take_walks(self, walks: Walks | Sequence[Walks] | None, checks: DeferredChecks) -> None:
         sets = _as_sets(walks)
         self._set(walks=sets[0] if sets else None, walk_sets=sets)
         for each in sets:
             if each.num_nodes != self.num_nodes:
-                raise refuse(
+                raise value_error(
                     "walks",
                     f"drawn on this graph of {self.num_nodes} nodes",
                     f"walks on {each.num_nodes} nodes",
                 )
             if self.batch is not None:
-                self._ask_links("walks", each.ends, questions)
+                self._ask_links("walks", each.ends, checks)
 
     def _check_shapes(self) -> None:
         n, e = self.num_nodes, self.num_edges
@@ -421,61 +425,63 @@ class Topology:
         if self.edge_attr is not None:
             _check_attributes(self.edge_attr, e)
 
-    def _ask_values(self, num_graphs: int | None, questions: Questions) -> None:
+    def _ask_values(self, num_graphs: int | None, checks: DeferredChecks) -> None:
         if self.num_edges:
-            questions.ask(self._settle_nodes, *extremes(self.edge_index))
+            checks.add(self._settle_nodes, *aminmax(self.edge_index))
         if self.edge_weight is not None:
-            low, high = extremes(self.edge_weight)
-            questions.ask(self._settle_weights, is_bad(low, high), low < 0)
+            low, high = aminmax(self.edge_weight)
+            checks.add(self._settle_weights, has_nonfinite(low, high), low < 0)
         if self.pos is not None:
-            questions.ask(self._settle_positions, is_bad(*extremes(self.pos)))
+            checks.add(self._settle_positions, has_nonfinite(*aminmax(self.pos)))
         if self.edge_attr is not None and self.edge_attr.is_floating_point():
-            questions.ask(self._settle_attributes, is_bad(*extremes(self.edge_attr)))
+            checks.add(self._settle_attributes, has_nonfinite(*aminmax(self.edge_attr)))
         if self.batch is None or not self.num_nodes:
             self._set(num_graphs=_count_graphs(num_graphs, 0, 0))
         else:
-            questions.ask(partial(self._settle_graphs, num_graphs), *extremes(self.batch))
+            checks.add(partial(self._settle_graphs, num_graphs), *aminmax(self.batch))
 
     def _settle_nodes(self, low: int, high: int) -> None:
         if low < 0 or high >= self.num_nodes:
             wrong = high if high >= self.num_nodes else low
-            raise refuse(
+            raise value_error(
                 "edge_index", f"node ids from 0 to N - 1 = {self.num_nodes - 1}", f"{wrong}"
             )
 
     def _settle_weights(self, bad: int, negative: int) -> None:
         if bad:
-            refuse_infinite("edge_weight", self.edge_weight)  # type: ignore[arg-type]
+            raise_nonfinite("edge_weight", self.edge_weight)  # type: ignore[arg-type]
         self._set(nonnegative=not negative)
 
     def _settle_positions(self, bad: int) -> None:
         if bad:
-            refuse_infinite("pos", self.pos)  # type: ignore[arg-type]
+            raise_nonfinite("pos", self.pos)  # type: ignore[arg-type]
 
     def _settle_attributes(self, bad: int) -> None:
         if bad:
-            refuse_infinite("edge_attr", self.edge_attr)  # type: ignore[arg-type]
+            raise_nonfinite("edge_attr", self.edge_attr)  # type: ignore[arg-type]
 
     def _settle_graphs(self, num_graphs: int | None, first: int, last: int) -> None:
         self._set(num_graphs=_count_graphs(num_graphs, first, last))
 
-    def _ask_links(self, name: str, ends: Sequence[Tensor] | Tensor, questions: Questions) -> None:
+    def _ask_links(
+        self, name: str, ends: Sequence[Tensor] | Tensor, checks: DeferredChecks
+    ) -> None:
         if self.batch is None or not self.num_nodes:
             return
-        # Ids out of range are refused when all questions are settled, and must not be followed
+        # Ids out of range are refused when all checks are settled, and must not be followed
         # before.
         source, target = (
             self.batch.index_select(0, each.clamp(0, self.num_nodes - 1)) for each in ends
         )
-        questions.ask(partial(_settle_links, name), (source != target).sum())
+        checks.add(partial(_settle_links, name), (source != target).sum())
 
-    @structure
+    @cached
     def _position(self) -> tuple[Tensor, Tensor]:
         """Edges as sorted positions ``i N + j`` of A, and the order that sorts them."""
         source, target = self.edge_index
         return torch.sort(target * self.num_nodes + source, stable=True)
 
-    @structure
+    @cached
     def _entry(self) -> Tensor | None:
         """``[E]``, the entry of A that each edge adds to, in the order of positions.
 
@@ -505,7 +511,7 @@ class Topology:
 def check_normalization(normalization: Normalization) -> Normalization:
     """One of the three normalisations of the adjacency."""
     if normalization not in ("sym", "rw", None):
-        raise refuse("normalization", "'sym', 'rw' or None", normalization)
+        raise value_error("normalization", "'sym', 'rw' or None", normalization)
     return normalization
 
 
@@ -513,39 +519,39 @@ def _count_nodes(asked: int | None, stored: int | None, **known: Tensor | None) 
     """N from the argument, from the graph format, or from the rows of the node tensors that are ``known``."""
     if asked is not None:
         if stored not in (None, check_integer("num_nodes", asked, 0)):
-            raise refuse("num_nodes", f"{stored}, the size of the sparse matrix", asked)
+            raise value_error("num_nodes", f"{stored}, the size of the sparse matrix", asked)
         return asked
     if stored is not None:
         return stored
     for name, tensor in known.items():
         if tensor is not None:
             if not isinstance(tensor, Tensor) or not tensor.dim():
-                raise refuse_type(name, "a tensor of one row per node", tensor)
+                raise type_error(name, "a tensor of one row per node", tensor)
             return tensor.shape[0]
-    raise refuse("num_nodes", "given, since edges alone do not tell of isolated nodes", None)
+    raise value_error("num_nodes", "given, since edges alone do not tell of isolated nodes", None)
 
 
 def _count_graphs(asked: int | None, first: int, last: int) -> int:
     """B from the argument, or from the first and the last graph in ``batch``."""
     if first < 0:
-        raise refuse("batch", "graph numbers from 0", f"{first}")
+        raise value_error("batch", "graph numbers from 0", f"{first}")
     if asked is None:
         return last + 1
     if check_integer("num_graphs", asked, 1) <= last:
-        raise refuse("num_graphs", f"at least {last + 1}, the graphs in `batch`", asked)
+        raise value_error("num_graphs", f"at least {last + 1}, the graphs in `batch`", asked)
     return asked
 
 
 def _settle_links(name: str, crossing: int) -> None:
     if crossing:
-        raise refuse(name, "within graphs", f"{crossing} links between graphs of `batch`")
+        raise value_error(name, "within graphs", f"{crossing} links between graphs of `batch`")
 
 
 def _as_sets(walks: Walks | Sequence[Walks] | None) -> tuple[Walks, ...]:
     sets = () if walks is None else (walks,) if isinstance(walks, Walks) else tuple(walks)
     for each in sets:
         if not isinstance(each, Walks):
-            raise refuse_type("walks", "Walks, or a sequence of them", each)
+            raise type_error("walks", "Walks, or a sequence of them", each)
     return sets
 
 
@@ -553,24 +559,24 @@ def _check_tensor(
     name: str, value: Tensor, shape: tuple[int | None, ...], letters: str, floating: bool
 ) -> None:
     if not isinstance(value, Tensor):
-        raise refuse_type(name, "a tensor", value)
+        raise type_error(name, "a tensor", value)
     if value.is_floating_point() != floating or value.is_complex() or value.dtype == torch.bool:
-        raise refuse_type_of(
+        raise typed_error(
             name, "a floating-point tensor" if floating else "an integer tensor", value
         )
     if value.dim() != len(shape) or any(
         want not in (None, got) for want, got in zip(shape, value.shape, strict=True)
     ):
-        raise refuse(name, f"of shape {letters} with {letters[1]} = {shape[0]}", value)
+        raise value_error(name, f"of shape {letters} with {letters[1]} = {shape[0]}", value)
 
 
 def _check_attributes(edge_attr: Tensor, num_edges: int) -> None:
     if not isinstance(edge_attr, Tensor):
-        raise refuse_type("edge_attr", "a tensor", edge_attr)
+        raise type_error("edge_attr", "a tensor", edge_attr)
     if edge_attr.is_complex():
-        raise refuse_type_of("edge_attr", "a tensor of real numbers", edge_attr)
+        raise typed_error("edge_attr", "a tensor of real numbers", edge_attr)
     if edge_attr.dim() not in (1, 2) or edge_attr.shape[0] != num_edges:
-        raise refuse("edge_attr", f"of shape [E, D] or [E] with E = {num_edges}", edge_attr)
+        raise value_error("edge_attr", f"of shape [E, D] or [E] with E = {num_edges}", edge_attr)
 
 
 def _normalize(pattern: Pattern, weight: Tensor, normalization: Normalization) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import graphmask as gm
 from graphmask import _warnings
-from graphmask._html import fact_table, say_bytes
+from graphmask._html import format_bytes, html_table
 
 RING = torch.stack([torch.arange(1200), (torch.arange(1200) + 1) % 1200])
 
@@ -32,9 +32,9 @@ def untold(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_tables_hold_text_and_no_html() -> None:
-    assert cells(fact_table("<b>", {"a<b": "<script>"})) == {"a&lt;b": "&lt;script&gt;"}
-    assert "<b>" not in fact_table("<b>", {"a": 1}).split("</caption>")[0].split("<code>")[1]
-    assert [say_bytes(each) for each in (0, 1023, 2048, 5 * 2**40, 2**60)] == [
+    assert cells(html_table("<b>", {"a<b": "<script>"})) == {"a&lt;b": "&lt;script&gt;"}
+    assert "<b>" not in html_table("<b>", {"a": 1}).split("</caption>")[0].split("<code>")[1]
+    assert [format_bytes(each) for each in (0, 1023, 2048, 5 * 2**40, 2**60)] == [
         "0 bytes", "1.02e+03 bytes", "2 KiB", "5 TiB", "1.05e+06 TiB",
     ]  # fmt: skip
 

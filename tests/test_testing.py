@@ -323,9 +323,9 @@ def test_laws_of_feature_maps_can_fail(queries: Callable, keys: Callable, expect
 
 DRAWS = {
     "torch": lambda: torch.rand(1),
-    "numpy": lambda: np.random.rand(),
+    "numpy": lambda: np.random.rand(),  # noqa: NPY002
     "python": lambda: random.random(),
-}  # noqa: NPY002
+}
 
 
 @pytest.mark.global_rng

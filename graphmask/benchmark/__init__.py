@@ -7,13 +7,13 @@ nothing beyond the library's own dependencies; tables need ``graphmask[cli]`` an
 ``graphmask[viz]``.
 """
 
+from graphmask._machine import describe_machine as describe_machine
 from graphmask.extras import MissingExtraError as MissingExtraError
 
 from .contenders import CONTENDERS as CONTENDERS
 from .contenders import Contender as Contender
 from .contenders import Workload as Workload
 from .contenders import find_contenders as find_contenders
-from .machine import describe_machine as describe_machine
 from .problem import Problem as Problem
 from .problem import sphere_graph as sphere_graph
 from .records import write_csv as write_csv

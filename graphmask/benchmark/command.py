@@ -8,7 +8,8 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from graphmask._checks import refuse
+from graphmask._checks import value_error
+from graphmask._console import checked, make_console, make_fact_table
 
 from .bodies import BODIES
 from .bodies.command import run_bodies
@@ -21,8 +22,7 @@ from .estimators.concentration_command import concentration
 from .families import FAMILIES
 from .families.command import families
 from .features_command import features
-from .options import INTERRUPTED, Common, checked
-from .report import make_console, make_fact_table
+from .options import INTERRUPTED, Common
 from .scaling import Settings
 from .scaling_command import Growth, run_memory, run_scaling
 
@@ -197,7 +197,9 @@ def _choose(
     Options that were given and would not be read are refused.
     """
     if len(flags) > 1:
-        raise refuse("--compare, --bodies, --memory", "at most one of them", " and ".join(flags))
+        raise value_error(
+            "--compare, --bodies, --memory", "at most one of them", " and ".join(flags)
+        )
     chosen = next(each for each in benchmarks if each.flag == "".join(flags))
     for name in sorted({name for each in benchmarks for name in each.reads} - set(chosen.reads)):
         source = context.get_parameter_source(name)
@@ -205,7 +207,7 @@ def _choose(
             readers = " or ".join(
                 each.flag or "no flag" for each in benchmarks if name in each.reads
             )
-            raise refuse(
+            raise value_error(
                 f"--{name.replace('_', '-')}",
                 f"given with {readers}",
                 f"it with {chosen.flag or 'no flag'}",

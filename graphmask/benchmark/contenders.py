@@ -19,6 +19,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch_geometric.nn import GPSConv, TransformerConv
 from torch_geometric.nn.attention import PerformerAttention
 
+from graphmask._console import find_named
 from graphmask.attention import attention
 from graphmask.masks import GlobalMask, GRFMask, PowerSeriesMask, TopologicalMask, WalkMask
 from graphmask.nn import TopologicalAttention
@@ -26,7 +27,6 @@ from graphmask.operators import Execution
 from graphmask.topology import Topology
 from graphmask.walks import ResampledWalks
 
-from .names import find_named
 from .problem import CHANNELS, HEADS, Problem, near_sphere_graph, sphere_graph
 
 

@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graphmask._console import (
+    checked,
+    empty_table,
+    find_named,
+    format_number,
+    make_console,
+    make_fact_table,
+    split,
+)
+from graphmask._machine import describe_machine, summarize
+
 from .encodings import ENCODERS, Encoding, Study, run
-from .machine import describe_machine, summarize
-from .names import find_named
-from .options import INTERRUPTED, check_files, checked, collect, split
+from .options import INTERRUPTED, check_files, collect
 from .records import write_csv
-from .report import format_number, make_console, make_fact_table, make_table_frame
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -69,7 +77,7 @@ def make_table(found: Sequence[Encoding], study: Study) -> Table:
     Raises:
         MissingExtraError: without rich.
     """
-    table = make_table_frame(
+    table = empty_table(
         f"Walk encodings of {study.steps} steps, {study.nodes} points, {study.neighbours} neighbours"
     )
     table.add_column("encoder", no_wrap=True)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphmask._checks import check_integer, check_number, refuse
+from graphmask._checks import check_integer, check_number, value_error
 from graphmask.features import (
     IID,
     FeatureMap,
@@ -93,10 +93,12 @@ def read_inputs(path: str | Path) -> Inputs:
     """
     with np.load(path) as file:
         if not {"q", "k"} <= set(file):
-            raise refuse("inputs", "a file of arrays q and k", f"{path} with {', '.join(file)}")
+            raise value_error(
+                "inputs", "a file of arrays q and k", f"{path} with {', '.join(file)}"
+            )
         q, k = (torch.from_numpy(file[name]).double() for name in ("q", "k"))
     if q.dim() != 2 or k.dim() != 2 or q.shape[1] != k.shape[1]:
-        raise refuse(
+        raise value_error(
             "inputs", "arrays q and k of shape [n, d]", f"{list(q.shape)} and {list(k.shape)}"
         )
     return Inputs(Path(path).stem, q, k)
@@ -125,7 +127,7 @@ class Study:
         check_integer("seed", self.seed, 0)
         for size in self.sizes:
             if check_integer("sizes", size, 8) % 8:
-                raise refuse("sizes", "multiples of 8, which all maps can have", size)
+                raise value_error("sizes", "multiples of 8, which all maps can have", size)
 
 
 @dataclass(frozen=True)
@@ -226,7 +228,7 @@ def default_inputs(
     check_integer("nodes", nodes, 1)
     for spread in spreads:
         if check_number("spreads", spread, 0) == 0:
-            raise refuse("spreads", "positive", spread)
+            raise value_error("spreads", "positive", spread)
     return [
         make_inputs(check_integer("channels", each, 1), spread, anisotropic, nodes, seed)
         for each in channels

@@ -8,16 +8,15 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from graphmask._checks import check_integer, refuse
+from graphmask._checks import check_integer, value_error
+from graphmask._console import checked, find_named, make_console, make_fact_table, split
+from graphmask._machine import describe_machine, summarize
 
 from .features import MAPS, Accuracy, Inputs, Study, default_inputs, read_inputs, run
 from .features_report import make_table, write_plot
-from .machine import describe_machine, summarize
-from .names import find_named
-from .options import INTERRUPTED, check_files, checked, collect, limited, split
+from .options import INTERRUPTED, check_files, collect, limited
 from .page import Chart, Report, page_path
 from .records import write_csv
-from .report import make_console, make_fact_table
 
 T = TypeVar("T")
 
@@ -120,4 +119,4 @@ def _numbers(name: str, text: str, kind: Callable[[str], T]) -> list[T]:
     try:
         return [kind(part) for part in split(text)]
     except ValueError:
-        raise refuse(name, "numbers with commas between them", text) from None
+        raise value_error(name, "numbers with commas between them", text) from None

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graphmask._console import empty_table, format_number
 from graphmask.extras import require
 
 from .features import Accuracy
-from .report import format_number, make_table_frame
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,7 +29,7 @@ def make_table(found: Sequence[Accuracy]) -> Table:
     Raises:
         MissingExtraError: without rich.
     """
-    table = make_table_frame("Relative errors of scores, and of rows of attention, at m features")
+    table = empty_table("Relative errors of scores, and of rows of attention, at m features")
     for heading in ("d", "inputs", "features"):
         table.add_column(heading, no_wrap=True)
     sizes = sorted({each.size for each in found})

@@ -26,7 +26,8 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 from torch_geometric.data import Data
 
-from graphmask._checks import check_integer, refuse
+from graphmask._checks import check_integer, value_error
+from graphmask._machine import describe_machine, summarize
 from graphmask.kernels import Pattern, pair_attention
 from graphmask.masks import PowerSeriesMask, WalkMask
 from graphmask.nn import TopologicalTransformer
@@ -35,7 +36,6 @@ from graphmask.transforms import CuthillMcKee, Hilbert, KNNGraph, ReorderNodes
 from graphmask.transforms.reorder import NodeOrder
 from graphmask.walks import Walks
 
-from .machine import describe_machine, summarize
 from .problem import CHANNELS, HEADS, sphere_graph
 
 _DEGREE = 6
@@ -74,7 +74,7 @@ class Settings:
         if self.points is not None and (
             self.points.dim() != 2 or self.points.shape[1] not in (2, 3)
         ):
-            raise refuse("points", "of shape [N, 2] or [N, 3]", self.points)
+            raise value_error("points", "of shape [N, 2] or [N, 3]", self.points)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from .machine import total_memory
+from graphmask._machine import total_memory
 
 MIB = 2**20
 

@@ -14,23 +14,18 @@ import torch
 import typer
 from rich.console import Console
 
-from graphmask._checks import check_integer, refuse
+from graphmask._checks import check_integer, value_error
+from graphmask._console import make_console, split
+from graphmask._machine import check_device, describe_machine, summarize
 from graphmask.extras import require
 
-from .machine import check_device, describe_machine, summarize
 from .page import Report, page_path
 from .records import Record, write_csv, write_json
-from .report import make_console
 
 # As shells tell of an interrupt at the keyboard.
 INTERRUPTED = 130
 
 T = TypeVar("T")
-
-
-def split(text: str) -> list[str]:
-    """Names with commas between them."""
-    return [part.strip() for part in text.split(",")]
 
 
 def split_sizes(text: str) -> list[int]:
@@ -42,7 +37,7 @@ def split_sizes(text: str) -> list[int]:
     try:
         return [int(size) for size in split(text)]
     except ValueError:
-        raise refuse(
+        raise value_error(
             "nodes", "integers with commas between them, such as 1024,4096", text
         ) from None
 
@@ -50,14 +45,6 @@ def split_sizes(text: str) -> list[int]:
 def given(**values: Any) -> dict[str, Any]:
     """Those that are not :obj:`None`: defaults are stated once, where they are read."""
     return {name: value for name, value in values.items() if value is not None}
-
-
-def checked(options: str, make: Callable[[], T]) -> T:
-    """What is made from options; a refusal becomes the command line's own kind of error."""
-    try:
-        return make()
-    except (ValueError, TypeError, ImportError, OSError) as error:
-        raise typer.BadParameter(f"{error}", param_hint=options) from error
 
 
 def check_files(
@@ -76,7 +63,7 @@ def check_files(
 def _check_writable(name: str, path: Path) -> None:
     target = path if path.exists() else path.parent
     if path.is_dir() or not path.parent.is_dir() or not os.access(target, os.W_OK):
-        raise refuse(name, "a file in a folder that exists and can be written", str(path))
+        raise value_error(name, "a file in a folder that exists and can be written", str(path))
 
 
 @dataclass(frozen=True)

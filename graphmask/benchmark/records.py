@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
 
-from graphmask._checks import refuse
+from graphmask._checks import value_error
 
 
 class Record(Protocol):
@@ -113,5 +113,5 @@ def to_plain(value: Any) -> Any:
 
 def _some(records: Sequence[Any]) -> Sequence[Any]:
     if not records:
-        raise refuse("records", "at least one", records)
+        raise value_error("records", "at least one", records)
     return records

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from graphmask.extras import require
+from graphmask._console import empty_table, format_number, make_fact_table
+from graphmask._machine import GIB
 
-from .machine import GIB
 from .results import QUANTITIES, Measurement, Quantity, Status, by_contender, fit_exponent
 
 if TYPE_CHECKING:
@@ -30,20 +30,6 @@ _MEMORY = ("peak", "share")
 
 # Rounds that differ by more than this tell of a machine that was doing other things.
 CALM = 0.25
-
-
-def make_console() -> Console:
-    """A console on the standard output, wide where it writes to a file.
-
-    Raises:
-        MissingExtraError: without rich.
-    """
-    console = require("rich.console", extra="cli").Console()
-    return (
-        console
-        if console.is_terminal
-        else require("rich.console", extra="cli").Console(width=_LOG_WIDTH)
-    )
 
 
 def print_report(
@@ -94,7 +80,7 @@ def make_table(
     Raises:
         MissingExtraError: without rich.
     """
-    table = make_table_frame(f"{quantity.title} [{quantity.unit}]")
+    table = empty_table(f"{quantity.title} [{quantity.unit}]")
     sizes = sorted({each.nodes for each in measurements})
     table.add_column("contender", no_wrap=True)
     slopes = () if quantity.per_node else ("exponent", "of all")
@@ -117,21 +103,6 @@ def make_table(
     return table
 
 
-def make_fact_table(title: str, facts: dict[str, str]) -> Table:
-    """Names and values.
-
-    Raises:
-        MissingExtraError: without rich.
-    """
-    table = make_table_frame(title)
-    table.show_header = False
-    table.add_column("name", no_wrap=True)
-    table.add_column("value")
-    for name, value in facts.items():
-        table.add_row(name, value)
-    return table
-
-
 def format_cell(quantity: Quantity, measurement: Measurement, settings: Settings) -> str:
     """A value, or which limit was exceeded.
 
@@ -151,16 +122,6 @@ def format_cell(quantity: Quantity, measurement: Measurement, settings: Settings
         Status.FAILED: "failed",
     }
     return limits[measurement.status]
-
-
-def format_number(value: float) -> str:
-    """Three significant digits, and all digits of large whole numbers.
-
-    Example:
-        >>> format_number(0.012345), format_number(12345.6)
-        ('0.0123', '12,346')
-    """
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def format_exponent(exponent: float) -> str:
@@ -203,16 +164,3 @@ def warn_of_drift(measurements: Sequence[Measurement]) -> list[str]:
     return [
         f"rounds differ by up to {worst.spread:.0%} ({worst.contender} at {worst.nodes:,} nodes): was the machine busy?"
     ]
-
-
-def make_table_frame(title: str) -> Table:
-    """A table without columns and rows yet.
-
-    Raises:
-        MissingExtraError: without rich.
-    """
-    # A text, since "[ms]" in a string would be taken for markup.
-    text = require("rich.text", extra="cli").Text(title, style="bold")
-    table = require("rich.table", extra="cli").Table(title=text, title_justify="left")
-    table.box = require("rich.box", extra="cli").SIMPLE
-    return table

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from graphmask._checks import check_integer, refuse
+from graphmask._checks import check_integer, value_error
+from graphmask._machine import GIB, check_device, total_memory
 
 from .contenders import CONTENDERS, Contender
-from .machine import GIB, check_device, total_memory
 from .measure import Bench, Case, CutOffError, FirstCall, Prepared
 from .memory import MIB
 from .results import QUANTITIES, Measurement, Status, extrapolate
@@ -77,7 +77,7 @@ class Settings:
         sizes = sorted({check_integer("nodes", size, 2) for size in self.nodes})
         for name, found in (("nodes", sizes), ("contenders", self.contenders)):
             if not found:
-                raise refuse(name, "at least one", found)
+                raise value_error(name, "at least one", found)
         check_integer("repeats", self.repeats, 0)
         check_integer("seed", self.seed, 0)
         if self.threads is not None:
@@ -86,7 +86,7 @@ class Settings:
         for name in ("time_limit", "memory_limit"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
-                raise refuse(name, "positive and finite", value)
+                raise value_error(name, "positive and finite", value)
         self.__dict__["nodes"] = tuple(sizes)
 
     @property

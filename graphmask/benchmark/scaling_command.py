@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from graphmask._checks import check_integer, refuse
+from graphmask._checks import check_integer, value_error
+from graphmask._console import checked, split
+from graphmask._machine import summarize
 
 from .contenders import CONTENDERS, find_contenders
-from .machine import summarize
-from .options import Common, check_files, checked, collect, given, split, split_sizes
+from .options import Common, check_files, collect, given, split_sizes
 from .page import GROWTH
 from .report import print_report
 from .results import Measurement, summarize_growth
@@ -102,5 +103,5 @@ def _sizes(nodes: str, max_nodes: int | None, default: int, step: int) -> list[i
     sizes = split_sizes(nodes) if nodes else [_SMALLEST << power for power in range(0, 32, step)]
     chosen = [size for size in sizes if size <= largest or (nodes and max_nodes is None)]
     if not chosen:
-        raise refuse("max_nodes", f"at least {min(sizes):,}, the smallest size", max_nodes)
+        raise value_error("max_nodes", f"at least {min(sizes):,}, the smallest size", max_nodes)
     return chosen

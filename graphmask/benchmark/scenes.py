@@ -20,7 +20,7 @@ from scipy.sparse.csgraph import breadth_first_order
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
-from graphmask._checks import check_integer, refuse
+from graphmask._checks import check_integer, value_error
 from graphmask.extras import require
 from graphmask.topology import Topology
 from graphmask.transforms import AddWalks, ReorderNodes, radius_graph
@@ -77,7 +77,7 @@ def ball(topology: Topology, num_nodes: int) -> Topology:
     )
     met = breadth_first_order(links, 0, return_predecessors=False)
     if len(met) < num_nodes:
-        raise refuse(
+        raise value_error(
             "nodes",
             f"at most {len(met):,}, as many as are connected with the first vertex of the mesh",
             num_nodes,
@@ -266,7 +266,7 @@ def read_molecules(
             if len(found) == count:
                 break
     if not found:
-        raise refuse(
+        raise value_error(
             "molecules", f"a file of SMILES, some of {smallest} to {largest} atoms", str(path)
         )
     return found

@@ -10,15 +10,16 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from graphmask.benchmark.machine import describe_machine
-from graphmask.benchmark.names import find_named
-from graphmask.benchmark.options import checked, split
-from graphmask.benchmark.report import (
+from graphmask._console import (
+    checked,
+    empty_table,
+    find_named,
     format_number,
     make_console,
     make_fact_table,
-    make_table_frame,
+    split,
 )
+from graphmask._machine import describe_machine
 from graphmask.extras import installed_extras
 from graphmask.topology import Topology
 from graphmask.view.graphs import NEIGHBOURS, read_graph
@@ -94,9 +95,7 @@ def _list_packages(packages: dict[str, str | None]) -> str:
 
 
 def _make_table(found: Sequence[Estimate]) -> Any:
-    table = make_table_frame(
-        "Attention under each mask, 4 heads of 16 channels, forward and backward"
-    )
+    table = empty_table("Attention under each mask, 4 heads of 16 channels, forward and backward")
     table.add_column("mask", no_wrap=True)
     for heading in ("once per graph, s", "a call, ms", "peak, MiB", "stored per node"):
         table.add_column(heading, justify="right")

@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from graphmask.benchmark.machine import total_memory
+from graphmask._machine import total_memory
 from graphmask.benchmark.measure import Bench, Case, CutOffError
 from graphmask.benchmark.worker import Worker
 from graphmask.topology import Topology

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-from graphmask._checks import refuse_type
+from graphmask._checks import type_error
 from graphmask._recipes import Recorded
 
 from .scores import InnerProducts, Scores
@@ -53,5 +53,5 @@ class FeatureMap(Recorded, nn.Module, ABC):
 def check_feature_map(feature_map: FeatureMap) -> FeatureMap:
     """A feature map."""
     if not isinstance(feature_map, FeatureMap):
-        raise refuse_type("feature_map", "a FeatureMap, such as ReLU()", feature_map)
+        raise type_error("feature_map", "a FeatureMap, such as ReLU()", feature_map)
     return feature_map

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from graphmask._checks import refuse_type
+from graphmask._checks import type_error
 from graphmask._recipes import Recorded
 
 
@@ -110,5 +110,5 @@ def _normal(*shape: int, generator: torch.Generator) -> Tensor:
 def check_coupling(coupling: Coupling) -> Coupling:
     """A coupling."""
     if not isinstance(coupling, Coupling):
-        raise refuse_type("coupling", "a Coupling, such as Orthogonal()", coupling)
+        raise type_error("coupling", "a Coupling, such as Orthogonal()", coupling)
     return coupling

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphmask._checks import check_integer, refuse
+from graphmask._checks import check_integer, value_error
 
 from .couplings import Coupling
 from .positive import PositiveRandomFeatures
@@ -75,7 +75,7 @@ class HybridRandomFeatures(StabilisedFeatures):
         super().__init__()
         self.num_signs, self.num_features = check_integer("num_signs", num_signs, 1), num_features
         if check_integer("num_features", num_features, 1) % (4 * (num_signs + 1)):
-            raise refuse(
+            raise value_error(
                 "num_features",
                 f"a multiple of 4 (num_signs + 1) = {4 * (num_signs + 1)}",
                 num_features,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from graphmask._checks import check_integer, refuse
+from graphmask._checks import check_integer, value_error
 
 from .base import FeatureMap
 
@@ -44,7 +44,9 @@ class LearnedFeatures(FeatureMap):
         self.channels = check_integer("channels", channels, 1)
         self.num_features = check_integer("num_features", num_features, 2)
         if num_features % 2:
-            raise refuse("num_features", "even, each projection with its negative", num_features)
+            raise value_error(
+                "num_features", "even, each projection with its negative", num_features
+            )
         self.hidden = None if hidden is None else check_integer("hidden", hidden, 1)
         self.of_queries, self.of_keys = self._make_map(), self._make_map()
         self.reset_parameters()

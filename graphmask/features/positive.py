@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from graphmask._checks import check_integer, refuse
+from graphmask._checks import check_integer, value_error
 
 from .couplings import Coupling
 from .projected import ProjectedFeatures, half_square
@@ -232,6 +232,6 @@ def _mean_squares(q: Tensor, k: Tensor) -> Tensor:
     q, k = (x.detach().flatten(0, -2).double() for x in (q, k))
     for name, x in (("q", q), ("k", k)):
         if not len(x) or not bool(torch.isfinite(x).all()):
-            raise refuse(name, "at least one row, all finite", x)
+            raise value_error(name, "at least one row, all finite", x)
     cross = torch.outer(q.mean(0), k.mean(0))
     return q.mT @ q / len(q) + k.mT @ k / len(k) + cross + cross.mT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphmask._checks import check_integer, check_number, refuse, refuse_type
+from graphmask._checks import check_integer, check_number, type_error, value_error
 
 from .couplings import Coupling, Orthogonal, check_coupling
 from .stabilised import StabilisedFeatures
@@ -58,7 +58,7 @@ class ProjectedFeatures(StabilisedFeatures):
 
     def _scaled(self, x: Tensor) -> Tensor:
         if x.shape[-1] != self.channels:
-            raise refuse(
+            raise value_error(
                 "x", f"of shape [..., d] with d = {self.channels} (channels of the feature map)", x
             )
         return x * self.scale**0.5
@@ -75,12 +75,12 @@ def half_square(x: Tensor) -> Tensor:
 def check_scale(scale: float) -> float:
     """A positive number."""
     if check_number("scale", scale, 0) == 0:
-        raise refuse("scale", "positive", scale)
+        raise value_error("scale", "positive", scale)
     return float(scale)
 
 
 def fill(rows: Tensor, coupling: Coupling, generator: torch.Generator) -> None:
     """Draw ``rows [R, d]`` anew."""
     if not isinstance(generator, torch.Generator):
-        raise refuse_type("generator", "a torch.Generator", generator)
+        raise type_error("generator", "a torch.Generator", generator)
     rows.copy_(coupling(rows.shape[0], rows.shape[1], generator))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphmask._checks import check_integer, refuse
+from graphmask._checks import check_integer, value_error
 
 from .couplings import Coupling
 from .projected import ProjectedFeatures, half_square
@@ -61,7 +61,9 @@ class TrigonometricFeatures(ProjectedFeatures):
         scale: float | None = None,
     ) -> None:
         if check_integer("num_features", num_features, 2) % 2:
-            raise refuse("num_features", "even, a cosine and a sine per direction", num_features)
+            raise value_error(
+                "num_features", "even, a cosine and a sine per direction", num_features
+            )
         super().__init__(channels, num_features, num_features // 2, coupling, seed, scale)
 
     def _query_parts(self, x: Tensor) -> Parts:

@@ -15,7 +15,7 @@ def _find() -> bool:
     Beside one that it does not know it refuses to be imported.
     """
     try:
-        import numba  # noqa: F401 - torch-geometric imports it too, so that nothing is gained by waiting
+        import numba  # noqa: F401
     except ImportError:
         return False
     return True

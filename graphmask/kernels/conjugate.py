@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from graphmask._checks import refuse
+from graphmask._checks import value_error
 
 from .pattern import Pattern
 from .primitives import _sides, multiply, sddmm, spmm
@@ -126,7 +126,7 @@ def _iterate(
     """
     high = float(a.max())
     if not (float(a.min()) > 0 and high < 1):
-        raise refuse("a", "between 0 and 1, or I - a W may have no inverse", a.tolist())
+        raise value_error("a", "between 0 and 1, or I - a W may have no inverse", a.tolist())
     heads, nodes, channels = x.shape
     # Rounding delays convergence: twice the iterations of exact arithmetic are allowed.
     limit = 2 * count_iterations(high, tolerance / 2) + 10
@@ -180,7 +180,7 @@ def _check(
     if bool((left <= tolerance**2 * size).all()):
         return
     worst = float((left / size.masked_fill(size == 0, 1)).max().sqrt())
-    raise refuse(
+    raise value_error(
         "tolerance",
         f"reachable: conjugate gradients left a residual of {worst:.1e} of a column after {iterations} iterations",
         tolerance,

@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 from torch import Tensor
 
-from graphmask._structure import structure
+from graphmask._cached import cached
 
 _INT32_MAX = 2**31 - 1
 
@@ -76,13 +76,13 @@ class Pattern:
         """Number of stored entries."""
         return self.col.numel()
 
-    @structure
+    @cached
     def row(self) -> Tensor:
         """``[nnz]``, row of each entry."""
         rows = torch.arange(self.shape[0], dtype=self.col.dtype, device=self.col.device)
         return rows.repeat_interleave(self.rowptr.diff(), output_size=self.nnz)
 
-    @structure
+    @cached
     def identity(self) -> Pattern:
         """The diagonal of a square pattern, kept so that what is derived from both is found again."""
         nodes = torch.arange(self.shape[0], dtype=self.col.dtype, device=self.col.device)
@@ -92,7 +92,7 @@ class Pattern:
             self.num_cols,
         )
 
-    @structure
+    @cached
     def order(self) -> Tensor:
         """``[nnz]``, the entries in column order.
 
@@ -100,8 +100,8 @@ class Pattern:
         """
         return self._columns[2]
 
-    @structure
-    def mT(self) -> Pattern:  # noqa: N802 - torch's spelling of a matrix transpose
+    @cached
+    def mT(self) -> Pattern:  # noqa: N802
         """The transposed pattern."""
         rowptr, col, back = self._transposed
         flipped = Pattern(rowptr, col, self.shape[0])
@@ -109,7 +109,7 @@ class Pattern:
         flipped.__dict__.update(order=back, _transposed=(self.rowptr, self.col, self.order))
         return flipped
 
-    @structure
+    @cached
     def _transposed(self) -> tuple[Tensor, Tensor, Tensor]:
         """``rowptr``, ``col`` and ``order`` of the transposed pattern."""
         order, (colptr, row, _) = self.order, self._columns
@@ -117,7 +117,7 @@ class Pattern:
         back[order] = torch.arange(self.nnz, dtype=order.dtype, device=order.device)
         return colptr, row, back
 
-    @structure
+    @cached
     def _columns(self) -> tuple[Tensor, Tensor, Tensor]:
         """Where columns begin, and the row and number of each entry in column order.
 
@@ -143,7 +143,7 @@ class Pattern:
         )
         return colptr, row, order
 
-    @structure
+    @cached
     def schedule(self) -> Tensor:
         """``[R]``, the rows of a large square pattern in an order in which neighbours follow each other; else empty.
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, identity, vstack
 from torch import Tensor
 
-from graphmask._checks import refuse
+from graphmask._checks import value_error
 from graphmask.kernels import Pattern
 from graphmask.topology import Topology
 
@@ -90,7 +90,7 @@ class _Growth:
         reached.sort_indices()
         total = found + reached
         if self.entries + total.nnz > self.max_entries:
-            raise refuse(
+            raise value_error(
                 "max_entries",
                 f"at least the pairs of nodes within {self.max_hops} hops (fewer hops make fewer)",
                 f"{self.max_entries}, passed at hop {hop}",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from graphmask._checks import refuse, refuse_type
+from graphmask._checks import type_error, value_error
 from graphmask.topology import Topology
 
 from .base import TopologicalMask, WalkDemand
@@ -21,22 +21,24 @@ class CombinedMask(TopologicalMask):
 
     def __init__(self, *masks: TopologicalMask) -> None:
         if not masks:
-            raise refuse("masks", "at least one", "none")
+            raise value_error("masks", "at least one", "none")
         for mask in masks:
             if not isinstance(mask, TopologicalMask):
-                raise refuse_type(
+                raise type_error(
                     "masks",
                     "TopologicalMasks, and what they are multiplied with a number or tensor",
                     mask,
                 )
         heads = {mask.heads for mask in masks}
         if len(heads - {1}) > 1:
-            raise refuse("masks", "of the same number of heads, or one", f"heads {sorted(heads)}")
+            raise value_error(
+                "masks", "of the same number of heads, or one", f"heads {sorted(heads)}"
+            )
         super().__init__(max(heads))
         self.masks = nn.ModuleList(masks)
         kinds = {str(demand.sampler.normalization) for demand in self._demands()}
         if len(kinds) > 1:
-            raise refuse(
+            raise value_error(
                 "masks",
                 "on walks of the same normalisation, since they share them",
                 f"{sorted(kinds)}",

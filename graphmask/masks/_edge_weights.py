@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 from torch_geometric.nn.dense.linear import Linear, is_uninitialized_parameter
 
-from graphmask._checks import check_integer, refuse
+from graphmask._checks import check_integer, value_error
 from graphmask.topology import Topology
 
 # softplus of this is 1.
@@ -46,10 +46,10 @@ class EdgeWeights(nn.Module):
             else f"of shape [E, D] with D = {dim} (edge_dim of the mask)"
         )
         if z is None:
-            raise refuse("edge_attr", f"given, {wanted}: the mask weighs edges by it", None)
+            raise value_error("edge_attr", f"given, {wanted}: the mask weighs edges by it", None)
         z = z.unsqueeze(-1) if z.dim() == 1 else z
         if dim not in (-1, z.shape[1]):
-            raise refuse("edge_attr", wanted, z)
+            raise value_error("edge_attr", wanted, z)
         weight = softplus(self.linear(z.to(self.linear.bias.dtype))).mT
         return weight if topology.edge_weight is None else weight * topology.edge_weight
 

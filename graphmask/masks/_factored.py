@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from graphmask._checks import check_integer, refuse
+from graphmask._checks import check_integer, value_error
 from graphmask.kernels import Pattern
 from graphmask.operators import MaskOperator, ProductOperator
 from graphmask.topology import Topology
@@ -29,7 +29,7 @@ class FactoredMask(MaskOnWalks):
         seed: int,
     ) -> None:
         if f is not None and alpha is not None:
-            raise refuse(
+            raise value_error(
                 "f, alpha",
                 "given one at most: the coefficients of each factor, or of the product",
                 "both",

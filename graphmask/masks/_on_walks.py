@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from graphmask._checks import check_integer, refuse, refuse_type
+from graphmask._checks import check_integer, type_error, value_error
 from graphmask.kernels import Pattern
 from graphmask.operators import MaskOperator, PowerSeriesOperator, SparseOperator
 from graphmask.topology import Normalization, Topology
@@ -26,9 +26,9 @@ class MaskOnWalks(TopologicalMask):
         self.coefficients = coefficients
         self.sampler = ResampledWalks(hops=self.hops) if sampler is None else sampler
         if not isinstance(self.sampler, WalkSampler):
-            raise refuse_type("sampler", "a WalkSampler, such as ResampledWalks()", sampler)
+            raise type_error("sampler", "a WalkSampler, such as ResampledWalks()", sampler)
         if self.sampler.hops < self.hops:
-            raise refuse(
+            raise value_error(
                 "sampler", f"of at least {self.hops} hops, as the mask", repr(self.sampler)
             )
         self.seed = check_integer("seed", seed, 0)
@@ -60,7 +60,7 @@ class MaskOnWalks(TopologicalMask):
     def _read(self, topology: Topology) -> tuple[Walks, ...]:
         """The sets of walks of this mask."""
         if len(topology.walk_sets) < self.num_sets:
-            raise refuse(
+            raise value_error(
                 "topology",
                 f"with {self.num_sets} set(s) of walks: topology.with_walks(...), AddWalks(sampler, sets={self.num_sets}), "
                 "or mask.prepare(topology)",
@@ -69,11 +69,11 @@ class MaskOnWalks(TopologicalMask):
         wanted = topology.requires_grad and torch.is_grad_enabled()
         for walks in topology.walk_sets[: self.num_sets]:
             if walks.num_hops < self.hops:
-                raise refuse(
+                raise value_error(
                     "topology", f"with walks of at least {self.hops} hops, as the mask", repr(walks)
                 )
             if wanted and not walks.requires_grad and bool((walks.hop > 0).any()):
-                raise refuse(
+                raise value_error(
                     "edge_weight",
                     "without gradient beside walks that were drawn without one: detach() it, or leave the walks to a mask "
                     "whose sampler carries gradients, such as WalkMask(sampler=IIDWalks())",
@@ -105,7 +105,9 @@ class MaskOnWalks(TopologicalMask):
         """Of the W that the walks of this mask estimate."""
         known = {walks.normalization for walks in topology.walk_sets[: self.num_sets]} - {"unknown"}
         if len(known) > 1:
-            raise refuse("topology", "with walks of one normalisation", sorted(map(str, known)))
+            raise value_error(
+                "topology", "with walks of one normalisation", sorted(map(str, known))
+            )
         return known.pop() if known else self.sampler.normalization  # type: ignore[return-value]
 
     def _patterns(self, topology: Topology) -> Iterable[Pattern]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphmask._checks import refuse
+from graphmask._checks import value_error
 from graphmask.kernels import Pattern
 from graphmask.operators import SparseOperator
 from graphmask.topology import Topology
@@ -21,13 +21,13 @@ def centred_positions(topology: Topology, dim: int, dtype: torch.dtype) -> Tenso
     """
     pos = topology.pos
     if pos is None:
-        raise refuse(
+        raise value_error(
             "topology",
             "with positions: Topology(..., pos=) or Data(pos=)",
             f"{topology!r} with pos=None",
         )
     if pos.shape[1] != dim:
-        raise refuse(
+        raise value_error(
             "topology",
             f"with positions of dimension {dim}, as the mask's dim",
             f"pos of shape {list(pos.shape)}",

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from graphmask._checks import check_integer, refuse_type
-from graphmask._html import fact_table
+from graphmask._checks import check_integer, type_error
+from graphmask._html import html_table
 from graphmask._recipes import Recorded
 from graphmask._warnings import warn_once
 from graphmask.kernels import Pattern
@@ -74,7 +74,7 @@ class TopologicalMask(Recorded, nn.Module, ABC):
             ValueError: where the topology lacks what this mask reads, such as walks.
         """
         if not isinstance(topology, Topology):
-            raise refuse_type("topology", "a Topology (see Topology.from_data)", topology)
+            raise type_error("topology", "a Topology (see Topology.from_data)", topology)
         return self._operator(topology)
 
     @property
@@ -162,7 +162,7 @@ class TopologicalMask(Recorded, nn.Module, ABC):
         return MatrixProduct(self, other)
 
     @property
-    def mT(self) -> TopologicalMask:  # noqa: N802 - torch's spelling of a matrix transpose
+    def mT(self) -> TopologicalMask:  # noqa: N802
         """The transposed mask."""
         from .algebra import Transposed
 
@@ -191,7 +191,7 @@ class TopologicalMask(Recorded, nn.Module, ABC):
             "reads walks": walks,
             "depends on the order of nodes": "yes" if self.ordered else "no",
         }
-        return fact_table(repr(self), facts)
+        return html_table(repr(self), facts)
 
     def __mul__(self, other: float | Tensor | TopologicalMask) -> TopologicalMask:
         """The mask times a number, or a parameter of one number or one per head.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from graphmask._checks import check_integer, refuse, refuse_type
+from graphmask._checks import check_integer, type_error, value_error
 from graphmask.operators import CausalOperator, MaskOperator
 from graphmask.operators._grids import grids_of
 from graphmask.topology import Topology
@@ -95,18 +95,18 @@ def _read_decay(decay: float | Sequence[float] | None, heads: int | None) -> lis
     wanted = None if heads is None else check_integer("heads", heads, 1)
     if decay is None:
         if wanted not in (None, 1):
-            raise refuse("heads", "1 without a `decay`: all heads share this mask", wanted)
+            raise value_error("heads", "1 without a `decay`: all heads share this mask", wanted)
         return None
     numbers = [decay] * (wanted or 1) if isinstance(decay, (int, float)) else list(decay)
     if not numbers or wanted not in (None, len(numbers)):
-        raise refuse(
+        raise value_error(
             "decay",
             f"a number or one per head, H = {wanted or 'at least 1'}",
             f"{len(numbers)} numbers",
         )
     for number in numbers:
         if isinstance(number, bool) or not isinstance(number, (int, float)):
-            raise refuse_type("decay", "a number, or one per head", number)
+            raise type_error("decay", "a number, or one per head", number)
         if not 0 < number < 1:
-            raise refuse("decay", "between 0 and 1", number)
+            raise value_error("decay", "between 0 and 1", number)
     return [float(number) for number in numbers]

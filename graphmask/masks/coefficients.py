@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from graphmask._checks import check_integer, check_number, refuse
+from graphmask._checks import check_integer, check_number, value_error
 from graphmask._recipes import Recorded
 
 from ._series import binomials, series_root
@@ -128,7 +128,7 @@ def make_coefficients(
     """Coefficients from their class, or from a partial of it."""
     made = make(hops, heads) if callable(make) and not isinstance(make, nn.Module) else make
     if not isinstance(made, Coefficients) or (made.hops, made.heads) != (hops, heads):
-        raise refuse(
+        raise value_error(
             "alpha, f",
             f"a Coefficients class, or a partial of one, for {hops} hops and {heads} heads",
             made,
@@ -371,7 +371,7 @@ def _check_root(lead: Tensor) -> None:
     without = (~(lead > 0)).nonzero().flatten().tolist()
     if without:
         head = without[0]
-        raise refuse(
+        raise value_error(
             "alpha", "positive at hop 0, or it has no root", f"{lead[head].item():g} in head {head}"
         )
 
@@ -384,5 +384,5 @@ def _powers(like: Tensor, hops: int) -> Tensor:
 def _check_open(name: str, value: float, high: float = math.inf) -> float:
     """A number with ``0 < value < high``."""
     if not 0 < check_number(name, value, -math.inf) < high:
-        raise refuse(name, "positive" if high == math.inf else f"between 0 and {high}", value)
+        raise value_error(name, "positive" if high == math.inf else f"between 0 and {high}", value)
     return float(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from graphmask._checks import check_integer, refuse_type
+from graphmask._checks import check_integer, type_error
 
 from .coefficients import Coefficients
 
@@ -47,7 +47,7 @@ class Deconvolution(Coefficients):
 
     def __init__(self, alpha: Coefficients, factors: int = 2) -> None:
         if not isinstance(alpha, Coefficients):
-            raise refuse_type("alpha", "Coefficients, such as Diffusion(hops, heads)", alpha)
+            raise type_error("alpha", "Coefficients, such as Diffusion(hops, heads)", alpha)
         super().__init__(alpha.hops, alpha.heads)
         self.alpha, self.factors = alpha, check_integer("factors", factors, 1)
         self.nonnegative = alpha.has_nonnegative_root(factors)

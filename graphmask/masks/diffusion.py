@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from graphmask._checks import check_number, refuse
+from graphmask._checks import check_number, value_error
 from graphmask.kernels import Pattern
 from graphmask.operators import (
     ChebyshevOperator,
@@ -109,9 +109,9 @@ class DiffusionMask(TopologicalMask):
     ) -> None:
         super().__init__(heads)
         if not isinstance(kernel, str) or kernel not in _KERNELS:
-            raise refuse("kernel", "'heat' or 'resolvent'", kernel)
+            raise value_error("kernel", "'heat' or 'resolvent'", kernel)
         if not 0 < check_number("tolerance", tolerance, -math.inf) < 1:
-            raise refuse("tolerance", "between 0 and 1", tolerance)
+            raise value_error("tolerance", "between 0 and 1", tolerance)
         self.normalization = check_normalization(normalization)
         self.kernel = _KERNELS[kernel](heads, scale, float(tolerance), self.normalization)
 
@@ -177,7 +177,7 @@ class _Kernel(nn.Module, ABC):
         """The largest scale."""
         high = float(self.scale.detach().max())
         if not math.isfinite(high):
-            raise refuse("scale", "finite", high)
+            raise value_error("scale", "finite", high)
         return high
 
 
@@ -191,7 +191,7 @@ class _Heat(_Kernel):
     ) -> None:
         self.start = 1.0 if scale is None else check_number("scale", scale, -math.inf)
         if self.start <= 0:
-            raise refuse("scale", "positive, as the time t of the heat kernel", scale)
+            raise value_error("scale", "positive, as the time t of the heat kernel", scale)
         super().__init__(heads, tolerance, normalization)
 
     @property
@@ -253,9 +253,11 @@ class _Resolvent(_Kernel):
     ) -> None:
         self.start = 0.5 if scale is None else check_number("scale", scale, -math.inf)
         if not 0 < self.start < 1:
-            raise refuse("scale", "between 0 and 1, as the a of the resolvent (I - a W)^-1", scale)
+            raise value_error(
+                "scale", "between 0 and 1, as the a of the resolvent (I - a W)^-1", scale
+            )
         if normalization is None:
-            raise refuse(
+            raise value_error(
                 "normalization",
                 "'sym' or 'rw' for the resolvent, or I - a W may have no inverse",
                 normalization,
@@ -272,7 +274,7 @@ class _Resolvent(_Kernel):
     def forward(self, topology: Topology) -> MaskOperator:
         a = self._largest()
         if a >= 1:
-            raise refuse("scale", "below 1, or I - a W may have no inverse", a)
+            raise value_error("scale", "below 1, or I - a W may have no inverse", a)
         if self._is_symmetric(topology):
             pattern, weight = topology.adjacency("sym")
             return ResolventOperator(

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from graphmask._checks import check_integer, check_number, describe, refuse, refuse_type
+from graphmask._checks import check_integer, check_number, describe, type_error, value_error
 from graphmask._distances import multiples
 from graphmask._recipes import Recorded
 
@@ -63,7 +63,7 @@ class DistanceFunction(Recorded, nn.Module, ABC):
             ValueError: where g cannot be differentiated by distances that want a gradient.
         """
         if not isinstance(distance, Tensor) or not distance.is_floating_point():
-            raise refuse_type("distance", "a floating-point tensor", distance)
+            raise type_error("distance", "a floating-point tensor", distance)
         check_differentiable("distance", distance, self)
         joined = distance.isfinite()
         return self._values(distance.masked_fill(~joined, 0)).masked_fill(~joined, 0)
@@ -245,16 +245,16 @@ def make_distance_function(
     """A distance function of as many heads as a mask, from its class, a partial of it, or one that is made already."""
     made = make(heads=heads) if callable(make) and not isinstance(make, nn.Module) else make
     if not isinstance(made, DistanceFunction):
-        raise refuse_type("function", "a DistanceFunction, its class, or a partial of one", made)
+        raise type_error("function", "a DistanceFunction, its class, or a partial of one", made)
     if made.heads != heads:
-        raise refuse("function", f"of heads = {heads}, as the mask", f"{made!r}")
+        raise value_error("function", f"of heads = {heads}, as the mask", f"{made!r}")
     return made
 
 
 def check_differentiable(name: str, distance: Tensor | None, function: DistanceFunction) -> None:
     """No gradient by distances where the function has none."""
     if distance is not None and distance.requires_grad and not function.differentiable:
-        raise refuse(
+        raise value_error(
             name,
             f"without a gradient, since {function!r} has none",
             f"{describe(distance)} that requires one",
@@ -264,7 +264,7 @@ def check_differentiable(name: str, distance: Tensor | None, function: DistanceF
 def check_positive(name: str, value: float) -> float:
     """A number above 0."""
     if not 0 < check_number(name, value, -math.inf) < math.inf:
-        raise refuse(name, "positive", value)
+        raise value_error(name, "positive", value)
     return float(value)
 
 

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from graphmask._checks import check_number, refuse
+from graphmask._checks import check_number, value_error
 from graphmask._recipes import Recorded
 
 
@@ -28,7 +28,7 @@ class EdgeFunction(Recorded, ABC):
     def __init__(self, epsilon: float) -> None:
         self.epsilon = check_number("epsilon", epsilon, 0)
         if not epsilon:
-            raise refuse("epsilon", "above 0", epsilon)
+            raise value_error("epsilon", "above 0", epsilon)
 
     @abstractmethod
     def __call__(self, offset: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ class BoxEdges(EdgeFunction):
         super().__init__(epsilon)
         self.softness = check_number("softness", softness, 0)
         if not 0 < softness <= 1:
-            raise refuse("softness", "in (0, 1]", softness)
+            raise value_error("softness", "in (0, 1]", softness)
 
     def __call__(self, offset: Tensor) -> Tensor:
         outside = self.epsilon * (1 + self.softness) - offset.abs()

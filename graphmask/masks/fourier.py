@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from graphmask._checks import check_integer, check_number, refuse
+from graphmask._checks import check_integer, check_number, value_error
 from graphmask.operators import LowRankOperator, MaskOperator
 from graphmask.topology import Topology
 
@@ -102,7 +102,7 @@ class FourierMask(TopologicalMask):
         )
         self.length = check_number("length", length, 0)
         if not length:
-            raise refuse("length", "above 0", length)
+            raise value_error("length", "above 0", length)
         self.seed = check_integer("seed", seed, 0)
         self.amplitude = nn.Parameter(torch.empty(heads, count))
         self.centre = nn.Parameter(torch.empty(heads, count, dim))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from graphmask._checks import check_number, refuse
+from graphmask._checks import check_number, value_error
 from graphmask.operators import GridDiffusionOperator, MaskOperator
 from graphmask.operators._grids import check_shape, grids_of
 from graphmask.operators.grid_diffusion import MATRIX_AXIS
@@ -82,5 +82,5 @@ class GridDiffusionMask(TopologicalMask):
 def check_time(t: float) -> float:
     """A positive time of diffusion."""
     if not check_number("t", t, -float("inf")) > 0:
-        raise refuse("t", "positive", t)
+        raise value_error("t", "positive", t)
     return float(t)

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from graphmask._checks import refuse, refuse_type
+from graphmask._checks import type_error, value_error
 from graphmask.operators import KroneckerOperator, MaskOperator
 from graphmask.operators._grids import grids_of
 from graphmask.topology import Topology
@@ -62,16 +62,16 @@ class Kronecker(TopologicalMask):
     ) -> None:
         for name, mask in (("a", a), ("b", b)):
             if not isinstance(mask, TopologicalMask):
-                raise refuse_type(name, "a mask", mask)
+                raise type_error(name, "a mask", mask)
         if a.heads != b.heads and 1 not in (a.heads, b.heads):
-            raise refuse(
+            raise value_error(
                 "a, b", "of the same number of heads, or one", f"heads {[a.heads, b.heads]}"
             )
         super().__init__(max(a.heads, b.heads))
         self.a, self.b = a, b
         given = (None, None) if graphs is None else graphs
         if not isinstance(given, tuple) or len(given) != 2:
-            raise refuse_type("graphs", "two topologies, one for each mask", graphs)
+            raise type_error("graphs", "two topologies, one for each mask", graphs)
         self.graphs = tuple(
             _read_factor(mask, graph) for mask, graph in zip((a, b), given, strict=True)
         )
@@ -136,11 +136,11 @@ def edgeless(topology: Topology, size: int) -> Topology:
 def _read_factor(mask: TopologicalMask, graph: Topology | None) -> Topology | None:
     """A factor graph with all that its mask reads, or None where it is made from a shape."""
     if graph is None and known_shape(mask) is None:
-        raise refuse(
+        raise value_error(
             "graphs",
             f"given a topology for {mask!r}, which does not know the shape of its graph",
             None,
         )
     if graph is not None and not isinstance(graph, Topology):
-        raise refuse_type("graphs", "a topology for each mask, or None", graph)
+        raise type_error("graphs", "a topology for each mask, or None", graph)
     return None if graph is None else mask.prepare(graph)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from graphmask._checks import check_integer, refuse
+from graphmask._checks import check_integer, value_error
 from graphmask.kernels import Pattern
 from graphmask.operators import MaskOperator, ProductOperator, SparseOperator
 from graphmask.topology import Topology
@@ -77,7 +77,7 @@ class RandomWalkKernelMask(MaskOnWalks):
             seed,
         )
         if self.sampler.normalization != "rw":
-            raise refuse(
+            raise value_error(
                 "sampler",
                 "with normalization='rw': visits follow probabilities",
                 self.sampler.normalization,
@@ -119,7 +119,7 @@ class RandomWalkKernelMask(MaskOnWalks):
     def _read(self, topology: Topology) -> tuple[Walks, ...]:
         sets = super()._read(topology)
         if self._normalization(topology) != "rw":
-            raise refuse(
+            raise value_error(
                 "topology",
                 "with walks of normalization 'rw': visits follow probabilities",
                 sets[0].normalization,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from graphmask._checks import check_integer, check_number, refuse, refuse_type
+from graphmask._checks import check_integer, check_number, type_error, value_error
 from graphmask.kernels import Pattern
 from graphmask.operators import LowRankOperator, MaskOperator, SparseOperator
 from graphmask.topology import Topology
@@ -94,11 +94,11 @@ class RFDMask(TopologicalMask):
         )
         self.edges, self.scale = edges(epsilon), check_number("scale", scale, 0)
         if not isinstance(self.edges, EdgeFunction):
-            raise refuse_type(
+            raise type_error(
                 "edges", "a function that gives an EdgeFunction, such as GaussianEdges", self.edges
             )
         if not scale:
-            raise refuse("scale", "above 0", scale)
+            raise value_error("scale", "above 0", scale)
         self.log_scale = nn.Parameter(torch.empty(heads))
         self.frequency: Tensor
         self.weight: Tensor

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from graphmask._checks import check_integer, check_number, refuse
+from graphmask._checks import check_integer, check_number, value_error
 from graphmask.operators import MaskOperator, SeparatorOperator
 from graphmask.topology import Topology
 
@@ -101,7 +101,7 @@ class SeparatorMask(TopologicalMask):
 
     def _operator(self, topology: Topology) -> MaskOperator:
         if topology.requires_grad:
-            raise refuse(
+            raise value_error(
                 "edge_weight",
                 "without a gradient: lengths of edges are not learned",
                 topology.edge_weight,

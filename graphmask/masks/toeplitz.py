@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from graphmask._checks import refuse
+from graphmask._checks import value_error
 from graphmask.operators import MaskOperator, ToeplitzOperator
 from graphmask.operators._grids import check_shape, grids_of
 from graphmask.operators.toeplitz import padded_lengths
@@ -70,7 +70,7 @@ class ToeplitzMask(TopologicalMask):
     ) -> None:
         super().__init__(heads)
         if shared not in (None, "distance"):
-            raise refuse("shared", "'distance' or None", shared)
+            raise value_error("shared", "'distance' or None", shared)
         self.shape = check_shape(shape, (1, 2, 3))
         self.shared, self.class_token, self.signed = shared, class_token, signed
         offsets = [2 * n - 1 for n in self.shape]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from graphmask._checks import refuse_type
+from graphmask._checks import type_error
 from graphmask.operators import (
     MaskOperator,
     TreeExponentialOperator,
@@ -113,4 +113,4 @@ def _way_of(function: DistanceFunction) -> _Way:
     for kind, way in _WAYS.items():
         if isinstance(function, kind):
             return way
-    raise refuse_type("function", f"one of {', '.join(kind.__name__ for kind in _WAYS)}", function)
+    raise type_error("function", f"one of {', '.join(kind.__name__ for kind in _WAYS)}", function)

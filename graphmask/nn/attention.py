@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from graphmask._checks import check_integer, check_probability, refuse, refuse_type
+from graphmask._checks import check_integer, check_probability, type_error, value_error
 from graphmask.attention import attention, divide
 from graphmask.features import FeatureMap, ReLU
 from graphmask.features.base import check_feature_map
@@ -66,11 +66,13 @@ class TopologicalAttention(nn.Module):
         self.channels = check_integer("channels", channels, 1)
         self.heads = check_integer("heads", heads, 1)
         if channels % heads:
-            raise refuse("channels", f"a multiple of heads = {heads}", channels)
+            raise value_error("channels", f"a multiple of heads = {heads}", channels)
         if not isinstance(mask, TopologicalMask):
-            raise refuse_type("mask", "a TopologicalMask", mask)
+            raise type_error("mask", "a TopologicalMask", mask)
         if mask.heads not in (1, heads):
-            raise refuse("mask", f"of one head or {heads}, as the layer", f"{mask.heads} heads")
+            raise value_error(
+                "mask", f"of one head or {heads}, as the layer", f"{mask.heads} heads"
+            )
         self.mask = mask
         self.feature_map = ReLU() if feature_map is None else check_feature_map(feature_map)
         self.qkv = nn.Linear(channels, 3 * channels)
@@ -148,7 +150,7 @@ class TopologicalAttention(nn.Module):
     def _topology(self, x: Tensor, edge_index: Any, *given: Tensor | None) -> Topology:
         topology = Topology.of(x, edge_index, *given)
         if x.dim() != 2 or x.shape[1] != self.channels:
-            raise refuse("x", f"of shape [N, C] with C = {self.channels}", x)
+            raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
         return self.mask.prepare(topology)
 
     def _project(self, x: Tensor) -> tuple[Tensor, ...]:

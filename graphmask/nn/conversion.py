@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import GPSConv
 from torch_geometric.nn.attention import PerformerAttention
 
-from graphmask._checks import refuse, refuse_type
+from graphmask._checks import type_error, value_error
 from graphmask.features import FeatureMap
 from graphmask.masks import TopologicalMask
 
@@ -61,10 +61,10 @@ def to_masked(
         True
     """
     if not isinstance(model, nn.Module):
-        raise refuse_type("model", "a torch.nn.Module", model)
+        raise type_error("model", "a torch.nn.Module", model)
     found = [name for name, module in model.named_modules() if isinstance(module, GPSConv)]
     if not found:
-        raise refuse(
+        raise value_error(
             "model",
             "a model with torch_geometric.nn.GPSConv layers",
             f"{type(model).__name__} without any",
@@ -88,7 +88,9 @@ def _convert(
     name: str, layer: GPSConv, mask: TopologicalMask, feature_map: FeatureMap | None
 ) -> TopologicalGPS:
     if isinstance(mask, TopologicalMask) and mask.heads not in (1, layer.heads):
-        raise refuse("mask", f"of one head or {layer.heads}, as `{name}`", f"{mask.heads} heads")
+        raise value_error(
+            "mask", f"of one head or {layer.heads}, as `{name}`", f"{mask.heads} heads"
+        )
     mask, feature_map = deepcopy((mask, feature_map))
     with torch.random.fork_rng(devices=[]):  # for parameters that are not kept
         made = TopologicalGPS(
@@ -108,7 +110,7 @@ def _convert(
         made.attn.qkv, made.attn.out = _of_performer(layer.attn)
         made.attn.dropout.p = layer.attn.dropout.p
     else:
-        raise refuse(
+        raise value_error(
             name, "a GPSConv of multihead or performer attention", type(layer.attn).__name__
         )
     made.attn.to(made.attn.qkv.weight.device, made.attn.qkv.weight.dtype)
@@ -121,7 +123,7 @@ def _convert(
 def _of_multihead(name: str, attn: nn.MultiheadAttention) -> tuple[nn.Linear, nn.Linear]:
     """Its projections of queries, keys and values, and of outputs."""
     if not attn._qkv_same_embed_dim or attn.bias_k is not None or attn.add_zero_attn:
-        raise refuse(
+        raise value_error(
             name,
             "a GPSConv whose attention has neither kdim, vdim, add_bias_kv nor add_zero_attn",
             repr(attn),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from graphmask._checks import check_integer, check_probability, extremes, refuse, refuse_type
+from graphmask._checks import aminmax, check_integer, check_probability, type_error, value_error
 
 
 class EdgeHead(nn.Module):
@@ -85,15 +85,15 @@ class EdgeHead(nn.Module):
 
     def _check(self, x: Tensor, pairs: Tensor) -> None:
         if x.dim() != 2 or x.shape[1] != self.in_channels:
-            raise refuse("x", f"of shape [N, C] with C = {self.in_channels}", x)
+            raise value_error("x", f"of shape [N, C] with C = {self.in_channels}", x)
         if not isinstance(pairs, Tensor) or pairs.is_floating_point():
-            raise refuse_type("edge_label_index", "an integer tensor of shape [2, P]", pairs)
+            raise type_error("edge_label_index", "an integer tensor of shape [2, P]", pairs)
         if pairs.dim() != 2 or pairs.shape[0] != 2:
-            raise refuse("edge_label_index", "of shape [2, P]", pairs)
+            raise value_error("edge_label_index", "of shape [2, P]", pairs)
         if not torch.compiler.is_compiling():
-            low, high = (int(each) for each in extremes(pairs))
+            low, high = (int(each) for each in aminmax(pairs))
             if low < 0 or high >= max(len(x), 1):
-                raise refuse(
+                raise value_error(
                     "edge_label_index",
                     f"node ids from 0 to N - 1 = {len(x) - 1}",
                     f"{low} to {high}",

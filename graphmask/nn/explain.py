@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.inits import reset
 
-from graphmask._checks import refuse, refuse_type
+from graphmask._checks import type_error, value_error
 
 
 class ExplainableEdges(nn.Module):
@@ -58,12 +58,14 @@ class ExplainableEdges(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         if not isinstance(model, nn.Module):
-            raise refuse_type("model", "a torch.nn.Module", model)
+            raise type_error("model", "a torch.nn.Module", model)
         arguments = inspect.signature(model.forward).parameters
         if "edge_weight" not in arguments and all(
             each.kind != each.VAR_KEYWORD for each in arguments.values()
         ):
-            raise refuse("model", "a model whose forward takes edge_weight", type(model).__name__)
+            raise value_error(
+                "model", "a model whose forward takes edge_weight", type(model).__name__
+            )
         self.model = model
         self.edges = _EdgeWeights()
         for module in model.modules():

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch_geometric.nn.inits import reset
 from torch_geometric.nn.resolver import activation_resolver, normalization_resolver
 
-from graphmask._checks import check_integer, check_probability, refuse
+from graphmask._checks import check_integer, check_probability, value_error
 from graphmask.features import FeatureMap
 from graphmask.masks import TopologicalMask, WalkMask
 from graphmask.topology import Topology
@@ -147,7 +147,7 @@ class TopologicalGPS(nn.Module):
             kwargs.get("edge_attr") if ready is None else None,
         )
         if x.dim() != 2 or x.shape[1] != self.channels:
-            raise refuse("x", f"of shape [N, C] with C = {self.channels}", x)
+            raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
         edges = edge_index if ready is None else ready.edge_index
         hidden = [] if self.conv is None else [self._convolve(x, edges, topology, kwargs)]
         mixed = self._dropped(self.attn(x, topology)) + x

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from graphmask._checks import refuse_type
+from graphmask._checks import type_error
 from graphmask.masks import Coefficients
 
 
@@ -32,7 +32,7 @@ def learned_alphas(model: nn.Module) -> dict[str, Tensor]:
         {'mask.coefficients': torch.Size([2, 4])}
     """
     if not isinstance(model, nn.Module):
-        raise refuse_type("model", "a torch.nn.Module", model)
+        raise type_error("model", "a torch.nn.Module", model)
     with torch.no_grad():
         return {
             name: each().clone()

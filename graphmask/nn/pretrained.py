@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn.dense.linear import is_uninitialized_parameter
 
-from graphmask._checks import refuse, refuse_type
+from graphmask._checks import type_error, value_error
 from graphmask.extras import require, version_of
 
 from ._descriptions import CannotDescribeError, build, describe, public_name
@@ -68,7 +68,7 @@ class PretrainedMixin:
         ]
         absent = [name for name in names if not hasattr(self, name)]
         if absent:
-            raise refuse(
+            raise value_error(
                 "arguments",
                 f"overridden by {type(self).__name__}",
                 f"a model without attributes {absent}",
@@ -100,7 +100,7 @@ class PretrainedMixin:
         )
         unknown = [name for name in left_out if name not in given]
         if unknown:
-            raise refuse("leave_out", f"of the arguments {list(given)}", unknown)
+            raise value_error("leave_out", f"of the arguments {list(given)}", unknown)
         config: dict[str, Any] = {
             "format": FORMAT,
             "graphmask": version_of("graphmask"),
@@ -137,13 +137,13 @@ class PretrainedMixin:
         folder = Path(folder)
         config = _read_config(folder)
         if config["class"] != _name(cls):
-            raise refuse(
+            raise value_error(
                 "folder", f"written by {_name(cls)}", f"{folder}, written by {config['class']}"
             )
         absent = [name for name in config["left_out"] if name not in given]
         if absent:
             kinds = ", ".join(f"{name} ({config['left_out'][name]})" for name in absent)
-            raise refuse(
+            raise value_error(
                 ", ".join(absent), f"given, since {folder} was written without: {kinds}", "nothing"
             )
         return _rebuild(cls, config, _read_weights(folder), given, f"{folder}").eval()
@@ -175,7 +175,7 @@ def _weights(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, str], list
     first: dict[Any, str] = {}
     for name, value in module.state_dict().items():
         if not isinstance(value, Tensor):
-            raise refuse_type(f"state_dict()[{name!r}]", "a tensor", value)
+            raise type_error(f"state_dict()[{name!r}]", "a tensor", value)
         if is_uninitialized_parameter(value):
             lazy.append(name)
             continue

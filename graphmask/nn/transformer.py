@@ -13,7 +13,7 @@ from torch_geometric.nn import JumpingKnowledge
 from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.nn.dense.linear import Linear as LazyLinear
 
-from graphmask._checks import check_integer, check_probability, refuse, refuse_type
+from graphmask._checks import check_integer, check_probability, type_error, value_error
 from graphmask.features import FeatureMap
 from graphmask.masks import TopologicalMask
 from graphmask.topology import Topology
@@ -71,7 +71,7 @@ class TopologicalTransformerLayer(nn.Module):
     ) -> None:
         super().__init__()
         if mask is None and conv is None:
-            raise refuse("mask, conv", "given, one of them at least", "neither")
+            raise value_error("mask, conv", "given, one of them at least", "neither")
         check_probability("dropout", dropout)
         hidden = check_integer("expansion", expansion, 1) * check_integer("channels", channels, 1)
         self.attention = (
@@ -110,7 +110,7 @@ class TopologicalTransformerLayer(nn.Module):
         """``[N, C] -> [N, C]``: ``layer(x, edge_index, edge_weight, batch, edge_attr)`` or ``layer(x, topology)``."""
         topology = Topology.of(x, edge_index, edge_weight, batch, edge_attr)
         if x.dim() != 2 or x.shape[1] != self.channels:
-            raise refuse("x", f"of shape [N, C] with C = {self.channels}", x)
+            raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
         normed, mixed = self.norm(x), x
         if self.attention is not None:
             mixed = mixed + self.attention(normed, topology)
@@ -200,7 +200,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         for name, value in (("hidden_channels", hidden_channels), ("num_layers", num_layers)):
             check_integer(name, value, 1)
         if pool is not None and not callable(pool):
-            raise refuse_type("pool", "a pooling function or an Aggregation", pool)
+            raise type_error("pool", "a pooling function or an Aggregation", pool)
         self.hidden_channels, self.heads, self.dropout = hidden_channels, heads, dropout
         self.out_channels = check_integer("out_channels", out_channels, 1)
         self.encoder = _encoder(in_channels, hidden_channels)
@@ -250,7 +250,9 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         """
         topology = Topology.of(x, edge_index, edge_weight, batch, edge_attr)
         if x.dim() != 2 or self.in_channels not in (-1, x.shape[1]):
-            raise refuse("x", f"of shape [N, in_channels] with in_channels = {self.in_channels}", x)
+            raise value_error(
+                "x", f"of shape [N, in_channels] with in_channels = {self.in_channels}", x
+            )
         topology = self._prepare(topology)
         return self.head(self._readout(self.norm(self._encode(x, topology)), topology))
 
@@ -322,14 +324,14 @@ def _jumping_knowledge(
     elif jk in ("cat", "max", "lstm"):
         made = JumpingKnowledge(jk, channels, num_layers)
     elif isinstance(jk, str):
-        raise refuse("jk", "'cat', 'max', 'lstm' or None", jk)
+        raise value_error("jk", "'cat', 'max', 'lstm' or None", jk)
     else:
-        raise refuse_type("jk", "a string or a JumpingKnowledge", jk)
+        raise type_error("jk", "a string or a JumpingKnowledge", jk)
     if (
         made is not None
         and made.mode == "lstm"
         and (made.channels, made.num_layers) != (channels, num_layers)
     ):
         expected = f"of hidden_channels = {channels} and num_layers = {num_layers}"
-        raise refuse("jk", expected, f"{made.channels} channels and {made.num_layers} layers")
+        raise value_error("jk", expected, f"{made.channels} channels and {made.num_layers} layers")
     return made

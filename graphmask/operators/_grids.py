@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphmask._checks import check_integer, refuse, refuse_type
+from graphmask._checks import check_integer, type_error, value_error
 from graphmask.topology import Topology
 
 
@@ -71,7 +71,7 @@ def grids_of(topology: Topology, shape: Sequence[int], extra: int = 0) -> BySize
     if [each for _, each in found.shapes] != [size]:
         grid = " x ".join(map(str, shape)) + (f" + {extra}" if extra else "")
         kind = f"of graphs of {grid} = {size} nodes each, as `shape` says"
-        raise refuse("topology", kind, f"graphs of {[each for _, each in found.shapes]} nodes")
+        raise value_error("topology", kind, f"graphs of {[each for _, each in found.shapes]} nodes")
     return found
 
 
@@ -80,9 +80,9 @@ def check_shape(shape: int | Sequence[int], dimensions: Sequence[int] = ()) -> t
     if isinstance(shape, int):
         shape = (shape,)
     if not isinstance(shape, Sequence) or isinstance(shape, str):
-        raise refuse_type("shape", "the lengths of the axes of a grid, such as (14, 14)", shape)
+        raise type_error("shape", "the lengths of the axes of a grid, such as (14, 14)", shape)
     if not shape or (dimensions and len(shape) not in dimensions):
-        raise refuse(
+        raise value_error(
             "shape", f"of {' or '.join(map(str, dimensions)) or 'at least 1'} axes", tuple(shape)
         )
     return tuple(check_integer("shape", length, 1) for length in shape)

@@ -13,7 +13,7 @@ import torch
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from graphmask._checks import refuse
+from graphmask._checks import value_error
 from graphmask.kernels import Pattern
 from graphmask.topology import Topology
 
@@ -96,7 +96,7 @@ def length_matrix(topology: Topology) -> csr_matrix:
     """
     n, (source, target) = topology.num_nodes, topology.edge_index.cpu().numpy()
     if not topology.nonnegative:
-        raise refuse(
+        raise value_error(
             "edge_weight", "non-negative, since the mask reads it as lengths", topology.edge_weight
         )
     weight = topology.edge_weight
@@ -120,7 +120,7 @@ def _check_symmetric(graph: csr_matrix) -> None:
         graph.indices, flipped.indices
     )
     if not alike or not np.allclose(graph.data, flipped.data, rtol=_SYMMETRY, atol=0):
-        raise refuse(
+        raise value_error(
             "edge_index, edge_weight",
             "undirected: every edge in both directions, of equal length (see torch_geometric.utils.to_undirected)",
             "edges without their reverse"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import bmat, csr_matrix, hstack
 from scipy.sparse.csgraph import connected_components, dijkstra
 
-from graphmask._checks import refuse
+from graphmask._checks import value_error
 
 Ids: TypeAlias = NDArray[np.int64]
 Lengths: TypeAlias = NDArray[np.float64]
@@ -103,7 +103,7 @@ def decompose(
 def check_entries(entries: int, max_entries: int) -> None:
     """No more distances than are allowed."""
     if entries > max_entries:
-        raise refuse(
+        raise value_error(
             "max_entries",
             "at least the distances that are stored, or found at a time (a larger tolerance stores fewer; "
             "graphs without small separators store all)",

@@ -10,7 +10,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 from torch import Tensor
 
-from graphmask._checks import refuse
+from graphmask._checks import value_error
 from graphmask.kernels.forest import Forest
 from graphmask.topology import Topology
 
@@ -91,7 +91,7 @@ def trees_of(topology: Topology) -> Trees:
 def _pairs(source: np.ndarray, target: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Edges i -> j with i < j, and the edges j -> i in the same order."""
     if (loop := source == target).any():
-        raise refuse(
+        raise value_error(
             "edge_index", "without self-loops, as in a tree", f"a loop at node {source[loop][0]}"
         )
     forth, back = ((source < target).nonzero()[0], (source > target).nonzero()[0])
@@ -101,14 +101,14 @@ def _pairs(source: np.ndarray, target: np.ndarray, n: int) -> tuple[np.ndarray, 
     for some in (keys, reverse):
         if (twice := some[1:] == some[:-1]).any():
             pair = divmod(int(some[1:][twice][0]), n)
-            raise refuse(
+            raise value_error(
                 "edge_index",
                 f"without parallel edges, which are cycles {_ADVICE}",
                 f"several edges between nodes {pair}",
             )
     if not np.array_equal(keys, reverse):
         pair = divmod(int(np.setxor1d(keys, reverse)[0]), n)
-        raise refuse(
+        raise value_error(
             "edge_index",
             "undirected, each edge in both directions",
             f"one direction between nodes {pair}",
@@ -120,7 +120,7 @@ def _check_lengths(topology: Topology, forth: np.ndarray, back: np.ndarray) -> N
     if topology.edge_weight is None or not len(forth):
         return
     if not topology.nonnegative:
-        raise refuse(
+        raise value_error(
             "edge_weight", "at least 0, lengths of edges", f"{topology.edge_weight.min().item():g}"
         )
     length = topology.edge_weight.detach().cpu()
@@ -128,7 +128,7 @@ def _check_lengths(topology: Topology, forth: np.ndarray, back: np.ndarray) -> N
     wrong = (there - again).abs() > _ROUNDINGS * torch.finfo(length.dtype).eps * there
     if bool(wrong.any()):
         pair = f"{there[wrong][0].item():g} and {again[wrong][0].item():g}"
-        raise refuse("edge_weight", "the same in both directions of an edge", pair)
+        raise value_error("edge_weight", "the same in both directions of an edge", pair)
 
 
 def _components(i: np.ndarray, j: np.ndarray, n: int) -> np.ndarray:
@@ -137,7 +137,7 @@ def _components(i: np.ndarray, j: np.ndarray, n: int) -> np.ndarray:
     )
     if len(i) != n - number:
         cycles = f"{len(i) - n + number} cycles ({len(i)} edges between {n} nodes in {number} components)"
-        raise refuse("edge_index", f"a forest, without cycles {_ADVICE}", cycles)
+        raise value_error("edge_index", f"a forest, without cycles {_ADVICE}", cycles)
     return label
 
 

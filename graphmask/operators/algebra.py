@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from graphmask._checks import refuse
+from graphmask._checks import value_error
 from graphmask.kernels import Pattern, sddmm, spmm
 from graphmask.kernels.primitives import in_one_type
 
@@ -102,11 +102,11 @@ class SumOperator(MaskOperator):
             terms += mask.terms if isinstance(mask, SumOperator) else (mask,)
         # Compared, since torch.compile fixes numbers that it puts into a set.
         if any(term.num_nodes != terms[0].num_nodes for term in terms):
-            raise refuse(
+            raise value_error(
                 "masks", "of the same graph", f"masks of {[term.num_nodes for term in terms]} nodes"
             )
         if len({term.heads for term in terms} - {1}) > 1:
-            raise refuse(
+            raise value_error(
                 "masks",
                 "of the same number of heads, or one",
                 f"heads {[term.heads for term in terms]}",
@@ -179,7 +179,7 @@ def check_scale(scale: float | Tensor, heads: int) -> int:
     """The heads of a mask of ``heads`` heads times a number, or one number per head."""
     count = scale.numel() if isinstance(scale, Tensor) else 1
     if 1 not in (count, heads) and count != heads:
-        raise refuse("scale", f"a number or of shape [H] with H = {heads}", scale)
+        raise value_error("scale", f"a number or of shape [H] with H = {heads}", scale)
     return max(count, heads)
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple, overload
 import torch
 from torch import Tensor
 
-from graphmask._checks import refuse, refuse_type
-from graphmask._html import fact_table, say_bytes
+from graphmask._checks import type_error, value_error
+from graphmask._html import format_bytes, html_table
 from graphmask.features.scores import InnerProducts, Scores
 from graphmask.kernels import HopValues, Pattern
 from graphmask.kernels.primitives import is_half, sum_dtype
@@ -116,7 +116,7 @@ class MaskOperator(ABC):
         return torch.Size([self.heads, self.num_nodes, self.num_nodes])
 
     @property
-    def mT(self) -> MaskOperator:  # noqa: N802 - torch's spelling of a matrix transpose
+    def mT(self) -> MaskOperator:  # noqa: N802
         """The transposed operator."""
         return self._transpose()
 
@@ -142,12 +142,12 @@ class MaskOperator(ABC):
         """
         column = x.unsqueeze(-1) if x.dim() == 1 else x
         if column.dim() < 2 or column.shape[-2] != self.num_nodes:
-            raise refuse(
+            raise value_error(
                 "x", f"of shape [..., N, C] with N = {self.num_nodes} (nodes of the mask)", x
             )
         column = column.unsqueeze(0) if column.dim() == 2 else column
         if 1 not in (column.shape[-3], self.heads) and column.shape[-3] != self.heads:
-            raise refuse(
+            raise value_error(
                 "x", f"of shape [..., H, N, C] with H = {self.heads} or 1 (heads of the mask)", x
             )
         lead = column.shape[:-3]
@@ -253,9 +253,9 @@ class MaskOperator(ABC):
             "M @ x costs": f"{self.cost:,.0f} multiply-adds per head and column",
             "entries": signs,
             "attention runs as": self._foresee(),
-            "as a dense matrix": f"it would take {say_bytes(4.0 * self.heads * self.num_nodes**2)}",
+            "as a dense matrix": f"it would take {format_bytes(4.0 * self.heads * self.num_nodes**2)}",
         }
-        return fact_table(repr(self), facts)
+        return html_table(repr(self), facts)
 
     def _foresee(self) -> str:
         """The execution that would be chosen for 16 features and channels, and the entries, where these are soon found."""
@@ -292,20 +292,20 @@ class MaskOperator(ABC):
     def _check_features(self, q: Tensor, k: Tensor, v: Tensor) -> None:
         for name, x in (("q", q), ("k", k), ("v", v)):
             if not isinstance(x, Tensor) or not x.is_floating_point():
-                raise refuse_type(name, "a floating-point tensor", x)
+                raise type_error(name, "a floating-point tensor", x)
             if x.dim() != 3 or x.shape[1] != self.num_nodes:
-                raise refuse(
+                raise value_error(
                     name, f"of shape [H, N, C] with N = {self.num_nodes} (nodes of the mask)", x
                 )
         heads = {q.shape[0], k.shape[0], v.shape[0]}
         if len(heads) > 1 or (self.heads != 1 and heads != {self.heads}):
-            raise refuse(
+            raise value_error(
                 "q, k, v",
                 f"of equal heads, H = {self.heads} (or any, for a mask of one)",
                 f"heads {sorted(heads)}",
             )
         if q.shape[2] != k.shape[2]:
-            raise refuse("k", f"of {q.shape[2]} features, as q", k)
+            raise value_error("k", f"of {q.shape[2]} features, as q", k)
 
 
 def check_nodes(nodes: Tensor, num_nodes: int) -> None:
@@ -316,6 +316,6 @@ def check_nodes(nodes: Tensor, num_nodes: int) -> None:
         or nodes.is_floating_point()
         or nodes.dtype == torch.bool
     ):
-        raise refuse("nodes", "a vector of node ids", nodes)
+        raise value_error("nodes", "a vector of node ids", nodes)
     if nodes.numel() and not 0 <= int(nodes.min()) <= int(nodes.max()) < num_nodes:
-        raise refuse("nodes", f"ids from 0 to N - 1 = {num_nodes - 1}", f"{nodes.tolist()}")
+        raise value_error("nodes", f"ids from 0 to N - 1 = {num_nodes - 1}", f"{nodes.tolist()}")

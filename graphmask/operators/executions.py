@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from graphmask._blocks import Blocks
-from graphmask._checks import refuse
-from graphmask._html import say_bytes
+from graphmask._checks import value_error
+from graphmask._html import format_bytes
 from graphmask._warnings import warn_once
 from graphmask.features.scores import InnerProducts, Scores
 from graphmask.kernels import Pattern, pair_attention, spmm
@@ -222,7 +222,7 @@ class Dense(Execution):
         if size > _WARNED:
             warn_once(
                 "dense blocks",
-                f"Dense() builds mask blocks of {say_bytes(size)} for graphs of up to {mask.topology.largest_graph:,} nodes. "
+                f"Dense() builds mask blocks of {format_bytes(size)} for graphs of up to {mask.topology.largest_graph:,} nodes. "
                 "Leave `execution` out, or use a mask with a sparse support, such as WalkMask, or one that is not negative.",
             )
 
@@ -319,12 +319,12 @@ def choose(
         costs = [each.cost(mask, m, d) for each in fitting]
         return fitting[costs.index(min(costs))]
     if not scores.factored:
-        raise refuse(
+        raise value_error(
             "mask",
             f"sparse, or of graphs small enough to build its blocks, for {scores!r} (use a walk mask, or execution=Dense())",
             repr(mask),
         )
-    raise refuse(
+    raise value_error(
         "mask",
         "non-negative, or sparse, or of graphs small enough to build its blocks "
         "(the normaliser sums absolute values: use non-negative coefficients, a walk mask, or execution=Dense())",

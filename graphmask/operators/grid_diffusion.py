@@ -9,7 +9,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from graphmask._checks import refuse
+from graphmask._checks import value_error
 from graphmask.kernels.primitives import in_one_type
 from graphmask.topology import Topology
 
@@ -51,7 +51,7 @@ class GridDiffusionOperator(BlockwiseOperator):
     def __init__(self, topology: Topology, shape: Sequence[int], t: Tensor) -> None:
         self.grid = check_shape(shape)
         if t.dim() != 2 or t.shape[1] not in (1, len(self.grid)):
-            raise refuse("t", f"of shape [H, {len(self.grid)}] or [H, 1]", t)
+            raise value_error("t", f"of shape [H, {len(self.grid)}] or [H, 1]", t)
         self.t = t.expand(-1, len(self.grid))
         cost = topology.num_nodes * sum(
             n if n <= MATRIX_AXIS else 10 * math.log2(2 * n) for n in self.grid

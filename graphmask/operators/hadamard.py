@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphmask._checks import refuse
+from graphmask._checks import value_error
 from graphmask.kernels import Pattern
 
 from ._slices import run_slices
@@ -101,7 +101,7 @@ def multiply(a: MaskOperator, b: MaskOperator) -> MaskOperator:
     )
     if made is not None:
         return made
-    raise refuse(
+    raise value_error(
         "a * b",
         "of a mask of low rank, or of a sparse mask and one whose single entries are known (`lookup`): no other entrywise "
         "product is known by its products with vectors (use a walk mask, or build both by `to_dense()` on small graphs)",
@@ -167,11 +167,11 @@ def _describe(mask: MaskOperator) -> str:
 def check_alike(a: MaskOperator, b: MaskOperator) -> int:
     """The heads of the product of two masks of the same graph."""
     if a.num_nodes != b.num_nodes:
-        raise refuse(
+        raise value_error(
             "a * b", "of masks of the same graph", f"masks of {a.num_nodes} and {b.num_nodes} nodes"
         )
     if a.heads != b.heads and 1 not in (a.heads, b.heads):
-        raise refuse(
+        raise value_error(
             "a * b", "of masks of the same number of heads, or one", f"heads {[a.heads, b.heads]}"
         )
     return max(a.heads, b.heads)

@@ -7,7 +7,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from graphmask._checks import refuse
+from graphmask._checks import value_error
 from graphmask.kernels.primitives import in_one_type
 from graphmask.topology import Topology
 
@@ -88,7 +88,7 @@ def hypercubes_of(topology: Topology) -> BySize:
     found = topology.derive(by_size)
     wrong = [size for _, size in found.shapes if size & (size - 1)]
     if wrong:
-        raise refuse(
+        raise value_error(
             "topology",
             "of graphs whose numbers of nodes are powers of two",
             f"graphs of {wrong} nodes",

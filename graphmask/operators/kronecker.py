@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphmask._checks import refuse
+from graphmask._checks import value_error
 from graphmask.topology import Topology
 
 from ._grids import grids_of, spread_blocks
@@ -40,7 +40,7 @@ class KroneckerOperator(MaskOperator):
 
     def __init__(self, topology: Topology, a: MaskOperator, b: MaskOperator) -> None:
         if a.heads != b.heads and 1 not in (a.heads, b.heads):
-            raise refuse(
+            raise value_error(
                 "a, b", "of the same number of heads, or one", f"heads {[a.heads, b.heads]}"
             )
         self.a, self.b = a, b

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphmask._checks import refuse
+from graphmask._checks import value_error
 from graphmask.kernels import Pattern, sddmm
 from graphmask.kernels.primitives import in_one_type
 from graphmask.topology import Topology
@@ -54,7 +54,7 @@ class LowRankOperator(MaskOperator):
     ) -> None:
         for name, factor in (("left", left), ("right", right)):
             if factor.dim() != 3 or factor.shape[1] != topology.num_nodes:
-                raise refuse(
+                raise value_error(
                     name,
                     f"of shape [H or 1, N, r] with N = {topology.num_nodes} (nodes of the topology)",
                     factor,
@@ -65,7 +65,9 @@ class LowRankOperator(MaskOperator):
             or len(left) not in (1, heads)
             or len(right) not in (1, heads)
         ):
-            raise refuse("right", f"of shape [H or 1, N, r] as left, {list(left.shape)}", right)
+            raise value_error(
+                "right", f"of shape [H or 1, N, r] as left, {list(left.shape)}", right
+            )
         self.left, self.right = in_one_type(left, right)
         super().__init__(
             topology, heads, nonnegative, 2 * topology.num_nodes * left.shape[2], estimate

@@ -6,7 +6,7 @@ from functools import reduce
 
 from torch import Tensor
 
-from graphmask._checks import refuse
+from graphmask._checks import value_error
 
 from .base import MaskOperator
 
@@ -36,7 +36,7 @@ class ProductOperator(MaskOperator):
             factor.num_nodes != first.num_nodes or factor.heads not in (1, heads)
             for factor in factors
         ):
-            raise refuse(
+            raise value_error(
                 "factors",
                 "of the same shape, or of one head",
                 [tuple(factor.shape) for factor in factors],

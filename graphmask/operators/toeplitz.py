@@ -10,7 +10,7 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn.functional import pad
 
-from graphmask._checks import refuse
+from graphmask._checks import value_error
 from graphmask.kernels.primitives import in_one_type
 from graphmask.topology import Topology
 
@@ -60,7 +60,7 @@ class ToeplitzOperator(BlockwiseOperator):
     ) -> None:
         self.grid, self.value, self.class_token = check_shape(shape), value, class_token
         if tuple(value.shape[1:]) != tuple(2 * n - 1 for n in self.grid):
-            raise refuse(
+            raise value_error(
                 "value",
                 f"of shape [H, {', '.join(str(2 * n - 1) for n in self.grid)}], all offsets",
                 value,

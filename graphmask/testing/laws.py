@@ -458,7 +458,7 @@ def generator_of(seed: int = 0) -> torch.Generator:
 
 
 def _global_states() -> dict[str, object]:
-    kind, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002 - the state that must not change
+    kind, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002
     return {
         "torch": torch.get_rng_state().numpy().tobytes(),
         "numpy": (kind, np.asarray(keys).tobytes(), *rest),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from graphmask._checks import refuse, refuse_type
+from graphmask._checks import type_error, value_error
 from graphmask.transforms._points import Period
 from graphmask.transforms.neighbours import edge_distance
 
@@ -41,15 +41,15 @@ def distance_weight(
 def checked_weight(weight: Tensor, edge_index: Tensor) -> Tensor:
     """One finite weight for each edge."""
     if not isinstance(weight, Tensor):
-        raise refuse_type("weight", "a callable that returns a tensor [E]", weight)
+        raise type_error("weight", "a callable that returns a tensor [E]", weight)
     if weight.shape != edge_index.shape[1:]:
-        raise refuse(
+        raise value_error(
             "weight", f"a callable that returns shape [E] with E = {edge_index.size(1)}", weight
         )
     bad = ~torch.isfinite(weight)
     if bad.any():
         first = tuple(edge_index[:, bad][:, 0].tolist())
-        raise refuse(
+        raise value_error(
             "weight",
             "finite on every edge",
             f"{int(bad.sum())} that are not, first on edge {first}",
@@ -60,4 +60,4 @@ def checked_weight(weight: Tensor, edge_index: Tensor) -> Tensor:
 def check_weight_callable(weight: object) -> None:
     """A callable or None."""
     if weight is not None and not callable(weight):
-        raise refuse_type("weight", "a callable or None", weight)
+        raise type_error("weight", "a callable or None", weight)

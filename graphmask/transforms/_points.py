@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from graphmask._checks import check_finite, describe, refuse, refuse_type
+from graphmask._checks import check_finite, describe, type_error, value_error
 
 Period: TypeAlias = float | Sequence[float] | Tensor | None
 
@@ -90,20 +90,20 @@ def wrap(pos: Tensor, period: Tensor) -> Tensor:
 def check_pos(pos: Tensor) -> None:
     """Coordinates [N, D], D >= 1, of float32 or float64, all finite."""
     if not isinstance(pos, Tensor):
-        raise refuse_type("pos", "a tensor [N, D]", pos)
+        raise type_error("pos", "a tensor [N, D]", pos)
     if pos.dtype not in (torch.float32, torch.float64):
-        raise refuse("pos", "float32 or float64 (convert with pos.float())", pos)
+        raise value_error("pos", "float32 or float64 (convert with pos.float())", pos)
     if pos.dim() != 2 or pos.size(1) == 0:
-        raise refuse("pos", "a tensor [N, D] with D >= 1", pos)
+        raise value_error("pos", "a tensor [N, D] with D >= 1", pos)
     check_finite("pos", pos)
 
 
 def positions(data: Data) -> Tensor:
     """The checked ``data.pos``."""
     if not isinstance(data, Data):
-        raise refuse_type("data", "a torch_geometric.data.Data", data)
+        raise type_error("data", "a torch_geometric.data.Data", data)
     if data.pos is None:
-        raise refuse(
+        raise value_error(
             "pos",
             "set: give the data its point coordinates, data.pos of shape [N, D]",
             f"{data} without it",
@@ -117,13 +117,13 @@ def graph_numbers(pos: Tensor, batch: Tensor | None) -> Tensor:
     if batch is None:
         return torch.zeros(pos.size(0), dtype=torch.long, device=pos.device)
     if not isinstance(batch, Tensor):
-        raise refuse_type("batch", "a tensor [N] of graph numbers", batch)
+        raise type_error("batch", "a tensor [N] of graph numbers", batch)
     if batch.shape != pos.shape[:1] or batch.is_floating_point() or batch.dtype == torch.bool:
-        raise refuse("batch", f"integers of shape [{pos.size(0)}]", batch)
+        raise value_error("batch", f"integers of shape [{pos.size(0)}]", batch)
     if batch.device != pos.device:
-        raise refuse("batch", f"on the device of pos, {pos.device}", str(batch.device))
+        raise value_error("batch", f"on the device of pos, {pos.device}", str(batch.device))
     if (batch < 0).any():
-        raise refuse("batch", "non-negative", f"a graph number {int(batch.min())}")
+        raise value_error("batch", "non-negative", f"a graph number {int(batch.min())}")
     return batch.unique(return_inverse=True)[1]
 
 
@@ -133,16 +133,16 @@ def box_lengths(period: Period, dim: int) -> Tensor:
         math.inf if period is None else period, dtype=torch.float64, device="cpu"
     )
     if lengths.shape not in ((), (dim,)):
-        raise refuse("period", f"one length or D = {dim} lengths", period)
+        raise value_error("period", f"one length or D = {dim} lengths", period)
     if not (lengths > 0).all():
-        raise refuse("period", "positive", period)
+        raise value_error("period", "positive", period)
     return lengths.expand(dim)
 
 
 def check_length(name: str, value: float) -> float:
     """A positive finite number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise refuse_type(name, "a number", value)
+        raise type_error(name, "a number", value)
     if not 0 < value < math.inf:
-        raise refuse(name, "positive and finite", describe(value))
+        raise value_error(name, "positive and finite", describe(value))
     return float(value)

@@ -6,7 +6,7 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 
-from graphmask._checks import check_integer, refuse, refuse_type
+from graphmask._checks import check_integer, type_error, value_error
 from graphmask._walks import NORMALIZATIONS, names_of_pairs, stored_pairs
 from graphmask.topology import Topology
 from graphmask.walks import Walks, WalkSampler
@@ -61,13 +61,13 @@ class AddWalks(BaseTransform):
         self, sampler: WalkSampler, generator: torch.Generator | None = None, sets: int = 1
     ) -> None:
         if not isinstance(sampler, WalkSampler):
-            raise refuse_type("sampler", "a WalkSampler, such as ResampledWalks()", sampler)
+            raise type_error("sampler", "a WalkSampler, such as ResampledWalks()", sampler)
         self.sampler, self.generator, self.sets = sampler, generator, check_integer("sets", sets, 1)
 
     def forward(self, data: Data) -> Data:
         topology = Topology.from_data(data).with_walks()
         if topology.requires_grad and torch.is_grad_enabled():
-            raise refuse(
+            raise value_error(
                 "edge_weight",
                 "without gradient, since stored walks carry none: detach() it, or draw in every step, with a mask's own "
                 "sampler, such as IIDWalks",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphmask._checks import refuse
+from graphmask._checks import value_error
 from graphmask.transforms._points import check_length
 from graphmask.transforms.neighbours import edge_distance
 
@@ -103,11 +103,11 @@ class Cotangent:
     def __call__(self, pos: Tensor, face: Tensor, edge_index: Tensor) -> Tensor:
         """Weights [E]; zero on an edge that no triangle holds."""
         if pos.size(1) not in (2, 3):
-            raise refuse("pos", "of shape [N, 2] or [N, 3] for cotangents", pos)
+            raise value_error("pos", "of shape [N, 2] or [N, 3] for cotangents", pos)
         cotangent, flat = corner_cotangents(pos, face)
         if flat.any() and not self.skip_degenerate:
             named = f"{int(flat.sum())} without: faces {flat.nonzero().squeeze(1)[:5].tolist()}"
-            raise refuse(
+            raise value_error(
                 "face",
                 "triangles with an area (or pass Cotangent(skip_degenerate=True))",
                 f"{named} first",

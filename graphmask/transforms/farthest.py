@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import BaseTransform
 
-from graphmask._checks import check_integer, refuse, refuse_type
+from graphmask._checks import check_integer, type_error, value_error
 from graphmask.transforms._points import check_length, check_pos, graph_numbers, positions
 
 STRUCTURE = ("edge_index", "adj", "adj_t", "face")
@@ -96,14 +96,14 @@ def _counter(num_points: int | None, ratio: float | None) -> Callable[[int], int
         fixed = check_integer("num_points", num_points, 1)
         return lambda size: _at_most("num_points", fixed, size)
     if num_points is not None or ratio is None:
-        raise refuse(
+        raise value_error(
             "num_points",
             "given, or else `ratio`, not both",
             f"num_points={num_points}, ratio={ratio}",
         )
     part = check_length("ratio", ratio)
     if part > 1:
-        raise refuse("ratio", "in (0, 1]", ratio)
+        raise value_error("ratio", "in (0, 1]", ratio)
     # A product such as 0.07 * 100 = 7.000000000000001 must not become 8 points.
     return lambda size: math.ceil(part * size * (1 - 1e-12))
 
@@ -114,16 +114,16 @@ def _first_point(start: int, generator: Generator | None) -> Callable[[int], int
     if generator is None:
         return lambda size: _at_most("start", start, size - 1)
     if not isinstance(generator, Generator):
-        raise refuse_type("generator", "a torch.Generator or None", generator)
+        raise type_error("generator", "a torch.Generator or None", generator)
     if start:
-        raise refuse("start", "left out where `generator` draws it", start)
+        raise value_error("start", "left out where `generator` draws it", start)
     return lambda size: int(torch.randint(size, (), generator=generator, device=generator.device))
 
 
 def _at_most(name: str, value: int, high: int) -> int:
     """A value that fits a graph."""
     if value > high:
-        raise refuse(name, f"at most {high} for the smallest graph", value)
+        raise value_error(name, f"at most {high} for the smallest graph", value)
     return value
 
 
@@ -174,7 +174,7 @@ class FarthestPoints(BaseTransform):
         pos = positions(data)
         held = [key for key in STRUCTURE if key in data]
         if held:
-            raise refuse(
+            raise value_error(
                 "data", "points only: sample before building the graph, or delete", f"`{held[0]}`"
             )
         if isinstance(data, Batch):

@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import remove_self_loops, to_undirected
 
-from graphmask._checks import refuse, refuse_type
+from graphmask._checks import type_error, value_error
 from graphmask.transforms._edges import check_weight_callable, write_edges
 from graphmask.transforms._points import positions
 
@@ -67,16 +67,16 @@ class MeshToGraph(BaseTransform):
 def check_face(face: Tensor | None, pos: Tensor) -> Tensor:
     """Vertex numbers [3, F] that exist."""
     if face is None:
-        raise refuse(
+        raise value_error(
             "face", "set: give the data its triangles, data.face of shape [3, F]", "data without it"
         )
     if not isinstance(face, Tensor):
-        raise refuse_type("face", "a tensor [3, F]", face)
+        raise type_error("face", "a tensor [3, F]", face)
     if face.dim() != 2 or face.size(0) != 3 or face.is_floating_point() or face.dtype == torch.bool:
-        raise refuse("face", "integers of shape [3, F] (transpose faces listed by row)", face)
+        raise value_error("face", "integers of shape [3, F] (transpose faces listed by row)", face)
     outside = (face < 0) | (face >= pos.size(0))
     if outside.any():
-        raise refuse(
+        raise value_error(
             "face",
             f"in 0 ... {pos.size(0) - 1}, the vertices of `pos`",
             f"a vertex {int(face[outside][0])}",

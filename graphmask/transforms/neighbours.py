@@ -14,7 +14,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from graphmask._checks import check_integer, refuse
+from graphmask._checks import check_integer, value_error
 from graphmask.transforms import _cells, _kdtree
 from graphmask.transforms._points import (
     Period,
@@ -111,7 +111,9 @@ def radius_graph(
     check_length("radius", radius)
     points = collect(pos, batch, period)
     if (points.period < 2 * radius).any():
-        raise refuse("radius", "at most half of `period`", f"radius {radius} with period {period}")
+        raise value_error(
+            "radius", "at most half of `period`", f"radius {radius} with period {period}"
+        )
     if max_neighbours is None:
         edge_index = _edges_within(points, radius, loop)
     else:

@@ -8,7 +8,7 @@ from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils.smiles import e_map, x_map
 
-from graphmask._checks import refuse
+from graphmask._checks import value_error
 
 ATOM_SIZES = tuple(len(categories) for categories in x_map.values())
 BOND_SIZES = tuple(len(categories) for categories in e_map.values())
@@ -53,10 +53,12 @@ def _columns(name: str, value: Tensor | None, sizes: tuple[int, ...]) -> Tensor:
         or value.dim() != 2
         or value.shape[1] != len(sizes)
     ):
-        raise refuse(name, f"categories of `from_smiles`, long of shape [*, {len(sizes)}]", value)
+        raise value_error(
+            name, f"categories of `from_smiles`, long of shape [*, {len(sizes)}]", value
+        )
     limits = torch.tensor(sizes, device=value.device)
     if bool(((value < 0) | (value >= limits)).any()):
-        raise refuse(
+        raise value_error(
             name,
             f"categories of `from_smiles`, below {list(sizes)}",
             f"{value.amax(0).tolist()} at most",

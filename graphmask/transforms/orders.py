@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from graphmask._checks import check_integer, refuse
+from graphmask._checks import check_integer, value_error
 from graphmask.kernels import Pattern
 from graphmask.topology import Topology
 from graphmask.transforms._points import graph_numbers, positions
@@ -45,7 +45,7 @@ class CuthillMcKee:
     def __call__(self, data: Data) -> Tensor:
         """``[N]``, the nodes in order, graph by graph."""
         if data.edge_index is None:
-            raise refuse(
+            raise value_error(
                 "data",
                 "a graph with `edge_index` (see graphmask.transforms.KNNGraph)",
                 list(data.keys()),
@@ -124,9 +124,9 @@ class Hilbert:
         pos = positions(data)
         dim = pos.size(1)
         if dim not in (2, 3):
-            raise refuse("pos", "of shape [N, 2] or [N, 3]", pos)
+            raise value_error("pos", "of shape [N, 2] or [N, 3]", pos)
         if self.bits * dim > _KEY_BITS:
-            raise refuse("bits", f"at most {_KEY_BITS // dim} in {dim} dimensions", self.bits)
+            raise value_error("bits", f"at most {_KEY_BITS // dim} in {dim} dimensions", self.bits)
         batch = graph_numbers(pos, data.batch)
         order = hilbert_key(_cells(pos.detach().double(), batch, self.bits), self.bits).argsort(
             stable=True

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.loader import ClusterData
 
-from graphmask._checks import check_integer, check_number, refuse, refuse_type
+from graphmask._checks import check_integer, check_number, type_error, value_error
 from graphmask._walks import stored_pairs
 from graphmask.topology import Topology
 
@@ -72,15 +72,15 @@ class NodePartition(ClusterData):
         slack: float = _SLACK,
     ) -> None:
         if not isinstance(data, Data):
-            raise refuse_type("data", "a torch_geometric.data.Data", data)
+            raise type_error("data", "a torch_geometric.data.Data", data)
         if data.edge_index is None:
-            raise refuse(
+            raise value_error(
                 "data",
                 "a graph with `edge_index` (see graphmask.transforms.KNNGraph)",
                 list(data.keys()),
             )
         if data.get("walk_hop") is not None or any(stored_pairs(data)):
-            raise refuse(
+            raise value_error(
                 "data",
                 "without walks: give `transform=AddWalks(...)`, which draws them in every part",
                 "walk_index",
@@ -149,7 +149,7 @@ def partition_nodes(
     topology = Topology(edge_index, num_nodes)
     check_number("slack", slack, 0, 1)
     if check_integer("num_parts", num_parts, 1) > topology.num_nodes:
-        raise refuse("num_parts", f"at most N = {topology.num_nodes} (nodes)", num_parts)
+        raise value_error("num_parts", f"at most N = {topology.num_nodes} (nodes)", num_parts)
     source, target = (end.long().cpu().numpy() for end in topology.edge_index)
     graph = _undirected(source, target, topology.num_nodes)
     part = np.zeros(topology.num_nodes, np.int64)

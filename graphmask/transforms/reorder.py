@@ -13,7 +13,7 @@ from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import is_sparse
 
-from graphmask._checks import refuse, refuse_type
+from graphmask._checks import type_error, value_error
 from graphmask._walks import stored_pairs
 
 from .orders import CuthillMcKee
@@ -67,7 +67,7 @@ class ReorderNodes(BaseTransform):
 
     def __init__(self, order: NodeOrder | None = None) -> None:
         if order is not None and not callable(order):
-            raise refuse_type("order", "CuthillMcKee(), Hilbert() or a function of the data", order)
+            raise type_error("order", "CuthillMcKee(), Hilbert() or a function of the data", order)
         self.order = CuthillMcKee() if order is None else order
 
     def forward(self, data: Data) -> Data:
@@ -99,15 +99,15 @@ class ReorderNodes(BaseTransform):
         """
         original = data.get(_ORIGINAL)
         if original is None:
-            raise refuse(
+            raise value_error(
                 "data", f"with `{_ORIGINAL}`, which ReorderNodes writes", list(data.keys())
             )
         if not isinstance(out, Tensor) or not out.dim() or len(out) != len(original):
-            raise refuse(
+            raise value_error(
                 "out", f"of shape [N, ...] with N = {len(original)} (nodes of the data)", out
             )
         if not _is_permutation(original):
-            raise refuse(
+            raise value_error(
                 "data",
                 "with all nodes that it had when it was reordered",
                 f"{len(original)} of them",
@@ -120,19 +120,19 @@ class ReorderNodes(BaseTransform):
 
 def _check_data(data: Data) -> None:
     if not isinstance(data, Data):
-        raise refuse_type("data", "a torch_geometric.data.Data", data)
+        raise type_error("data", "a torch_geometric.data.Data", data)
     if data.num_nodes is None:
-        raise refuse("data", "of known num_nodes", list(data.keys()))
+        raise value_error("data", "of known num_nodes", list(data.keys()))
     for key, value in data:
         if is_sparse(value):
-            raise refuse("data", "without sparse matrices (use `edge_index`)", f"`{key}`")
+            raise value_error("data", "without sparse matrices (use `edge_index`)", f"`{key}`")
 
 
 def _check_order(order: Tensor, data: Data) -> Tensor:
     if not isinstance(order, Tensor):
-        raise refuse_type("order", "a function that returns a tensor [N]", order)
+        raise type_error("order", "a function that returns a tensor [N]", order)
     if order.is_floating_point() or order.shape != (data.num_nodes,) or not _is_permutation(order):
-        raise refuse(
+        raise value_error(
             "order", f"a function that returns each of N = {data.num_nodes} nodes once", order
         )
     return order.long()
@@ -170,7 +170,7 @@ def _move(data: Data, key: str, order: Tensor, place: Tensor, of_nodes: bool) ->
 def _rename(key: str, value: Any, place: Tensor) -> Any:
     """Node ids under their new names."""
     if isinstance(value, (np.ndarray, list, tuple, dict)):
-        raise refuse_type(key, "a tensor of node ids", value)
+        raise type_error(key, "a tensor of node ids", value)
     whole = isinstance(value, int) and not isinstance(value, bool)
     if not whole and (
         not isinstance(value, Tensor) or value.is_floating_point() or value.dtype == torch.bool
@@ -178,7 +178,7 @@ def _rename(key: str, value: Any, place: Tensor) -> Any:
         return value
     ids = torch.as_tensor(value).as_subclass(Tensor)
     if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < len(place):
-        raise refuse(
+        raise value_error(
             key,
             f"node ids from 0 to N - 1 = {len(place) - 1}",
             f"ids from {int(ids.min())} to {int(ids.max())}",

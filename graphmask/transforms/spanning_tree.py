@@ -11,7 +11,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 
-from graphmask._checks import check_finite, extremes, refuse, refuse_type
+from graphmask._checks import aminmax, check_finite, type_error, value_error
 from graphmask.transforms._edges import write_edges
 
 
@@ -48,7 +48,7 @@ class MinimumSpanningTree(BaseTransform):
     def forward(self, data: Data) -> Data:
         """Write the edges."""
         if data.edge_index is None:
-            raise refuse("data", "a graph with `edge_index`", list(data.keys()))
+            raise value_error("data", "a graph with `edge_index`", list(data.keys()))
         weight = data.get("edge_weight")
         kept = minimum_spanning_tree(data.edge_index, weight, data.num_nodes)
         ends = data.edge_index[:, kept]
@@ -135,17 +135,19 @@ def _check_edges(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int)
         or edge_index.is_floating_point()
         or edge_index.dtype == torch.bool
     ):
-        raise refuse_type("edge_index", "an integer tensor [2, E]", edge_index)
+        raise type_error("edge_index", "an integer tensor [2, E]", edge_index)
     if edge_index.dim() != 2 or len(edge_index) != 2:
-        raise refuse("edge_index", "of shape [2, E]", edge_index)
-    low, high = (int(x) for x in extremes(edge_index))
+        raise value_error("edge_index", "of shape [2, E]", edge_index)
+    low, high = (int(x) for x in aminmax(edge_index))
     if edge_index.numel() and (low < 0 or high >= num_nodes):
-        raise refuse(
+        raise value_error(
             "edge_index",
             f"node ids from 0 to N - 1 = {num_nodes - 1}",
             f"{low if low < 0 else high}",
         )
     if edge_weight is not None:
         if edge_weight.shape != edge_index.shape[1:]:
-            raise refuse("edge_weight", f"of shape [E] with E = {edge_index.shape[1]}", edge_weight)
+            raise value_error(
+                "edge_weight", f"of shape [E] with E = {edge_index.shape[1]}", edge_weight
+            )
         check_finite("edge_weight", edge_weight)

@@ -8,7 +8,7 @@ from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 from torch_geometric.transforms.add_positional_encoding import add_node_attr
 
-from graphmask._checks import check_integer, refuse, refuse_type
+from graphmask._checks import check_integer, type_error, value_error
 from graphmask._random import seed_from
 from graphmask.topology import Topology
 from graphmask.walks import WalkSampler
@@ -112,8 +112,10 @@ class AddWalkEncoding(BaseTransform):
 
 def _check_sampler(sampler: WalkSampler, walk_length: int) -> None:
     if not isinstance(sampler, WalkSampler):
-        raise refuse_type("sampler", "a WalkSampler, such as IIDWalks()", sampler)
+        raise type_error("sampler", "a WalkSampler, such as IIDWalks()", sampler)
     if sampler.normalization != "rw":
-        raise refuse("sampler", "of normalization 'rw'", f"{sampler.normalization!r}")
+        raise value_error("sampler", "of normalization 'rw'", f"{sampler.normalization!r}")
     if sampler.hops < walk_length:
-        raise refuse("sampler", f"of at least {walk_length} hops, as the encoding", repr(sampler))
+        raise value_error(
+            "sampler", f"of at least {walk_length} hops, as the encoding", repr(sampler)
+        )

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphmask._checks import refuse, refuse_type
+from graphmask._checks import type_error, value_error
 from graphmask.extras import require
 from graphmask.masks import Coefficients
 
@@ -49,14 +49,14 @@ def alphas(model: nn.Module) -> Any:
         ['mask.coefficients: PageRank']
     """
     if not isinstance(model, nn.Module):
-        raise refuse_type("model", "a torch.nn.Module", model)
+        raise type_error("model", "a torch.nn.Module", model)
     found = {
         name or type(model).__name__: each
         for name, each in model.named_modules()
         if isinstance(each, Coefficients)
     }
     if not found:
-        raise refuse(
+        raise value_error(
             "model",
             "with a mask of learned coefficients in it, such as WalkMask",
             type(model).__name__,

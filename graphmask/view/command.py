@@ -10,8 +10,7 @@ from typing import Annotated
 import typer
 from torch_geometric.data import Data
 
-from graphmask.benchmark.options import checked
-from graphmask.benchmark.report import make_console, make_fact_table, make_table_frame
+from graphmask._console import checked, empty_table, make_console, make_fact_table
 from graphmask.topology import Topology
 
 from .graphs import NEIGHBOURS, read_graph
@@ -124,7 +123,7 @@ def _write(picture: Picture, path: Path, budget: float) -> None:
 
 
 def _make_table(picture: Picture) -> object:
-    table = make_table_frame(f"Row of node {picture.scene.call(picture.node)}, head {picture.head}")
+    table = empty_table(f"Row of node {picture.scene.call(picture.node)}, head {picture.head}")
     for heading in ("mask", "own entry", "others", "largest of these: node weight"):
         table.add_column(heading)
     for source, rows in zip(picture.sources, picture.rows, strict=True):

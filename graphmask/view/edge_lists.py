@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from graphmask._checks import refuse
+from graphmask._checks import value_error
 
 _COMMENTS = ("#", "%")
 
@@ -53,7 +53,7 @@ def _read_rows(path: Path) -> list[list[str]]:
     wrong = next((row for row in rows if len(row) not in (2, 3)), None)
     if wrong is not None or not rows:
         got = f"{len(wrong)} columns in {' '.join(wrong)[:60]!r}" if wrong else "an empty file"
-        raise refuse(
+        raise value_error(
             path.name, "an edge list: source, target and, if need be, weight in each line", got
         )
     return rows
@@ -61,14 +61,14 @@ def _read_rows(path: Path) -> list[list[str]]:
 
 def _weights_of(path: Path, rows: Sequence[Sequence[str]]) -> Tensor | None:
     if any(len(row) != len(rows[0]) for row in rows):
-        raise refuse(
+        raise value_error(
             path.name, "an edge list with a weight in every line, or in none", "some of each"
         )
     if len(rows[0]) == 2:
         return None
     wrong = next((row[2] for row in rows if not _is_number(row[2])), None)
     if wrong is not None:
-        raise refuse(path.name, "an edge list with numbers for weights", wrong)
+        raise value_error(path.name, "an edge list with numbers for weights", wrong)
     return torch.tensor([float(row[2]) for row in rows])
 
 

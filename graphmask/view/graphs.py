@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch_geometric.data import Data
 
-from graphmask._checks import check_integer, refuse
+from graphmask._checks import check_integer, value_error
 from graphmask.extras import require
 from graphmask.transforms import KNNGraph, MeshToGraph
 
@@ -105,7 +105,7 @@ def connect(data: Data, neighbours: int = NEIGHBOURS) -> Data:
     if data.get("face") is not None:
         return MeshToGraph()(data)
     if data.pos is None:
-        raise refuse("data", "a graph with `edge_index`, `face` or `pos`", list(data.keys()))
+        raise value_error("data", "a graph with `edge_index`, `face` or `pos`", list(data.keys()))
     joined = KNNGraph(k=min(neighbours, max(1, data.pos.shape[0] - 1)), force_undirected=True)(data)
     joined.made_edges = True
     return joined
@@ -120,7 +120,7 @@ def _read_shape(path: Path) -> Data:
 def _read_scan(path: Path) -> Data:
     numbers = np.fromfile(path, dtype="<f4")
     if not numbers.size or numbers.size % 4 or not np.isfinite(numbers).all():
-        raise refuse(
+        raise value_error(
             path.name,
             "a scan of finite x, y, z and intensity, four float32 per point",
             f"{path.stat().st_size} bytes",
@@ -162,7 +162,7 @@ def _read_networkx(path: Path, read: Callable[[Any], nx.Graph]) -> Data:
     try:
         graph = read(path)
     except (nx.NetworkXError, ValueError, SyntaxError) as error:
-        raise refuse(path.name, "a graph that networkx reads", f"{error}") from error
+        raise value_error(path.name, "a graph that networkx reads", f"{error}") from error
     place = {node: number for number, node in enumerate(graph)}
     links = [
         (place[a], place[b], facts.get("weight", 1.0)) for a, b, facts in graph.edges(data=True)
@@ -204,11 +204,11 @@ def _read_saved(path: Path) -> Data:
         with torch.serialization.safe_globals(absent):
             data = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise refuse(
+        raise value_error(
             path.name, "a PyG `Data` of tensors, saved by torch.save", str(error).splitlines()[0]
         ) from error
     if not isinstance(data, Data):
-        raise refuse(path.name, "a PyG `Data`, saved by torch.save", type(data).__name__)
+        raise value_error(path.name, "a PyG `Data`, saved by torch.save", type(data).__name__)
     return connect(data)
 
 
@@ -221,10 +221,12 @@ def _read_molecule(path: Path, item: int) -> Data:
         line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
     ]
     if item >= len(lines):
-        raise refuse("item", f"below {len(lines)}, the molecules of {path.name}", item)
+        raise value_error("item", f"below {len(lines)}, the molecules of {path.name}", item)
     molecule = chem.MolFromSmiles(lines[item])
     if molecule is None:
-        raise refuse(path.name, "SMILES that RDKit reads", f"{lines[item]!r} in line {item + 1}")
+        raise value_error(
+            path.name, "SMILES that RDKit reads", f"{lines[item]!r} in line {item + 1}"
+        )
     placing.Compute2DCoords(molecule)
     bonds = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in molecule.GetBonds()]
     ends = torch.tensor(bonds, dtype=torch.long).reshape(-1, 2).T

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from graphmask._checks import check_integer, refuse
+from graphmask._checks import check_integer, value_error
 from graphmask.nn import TopologicalTransformer
 from graphmask.topology import Topology
 
@@ -33,7 +33,7 @@ def load_model(path: str | Path, trust: bool = False) -> nn.Module:
     if path.is_dir():
         return TopologicalTransformer.from_pretrained(path).eval()
     if not trust:
-        raise refuse(
+        raise value_error(
             "model",
             "a folder of `save_pretrained`; or trusted, since a pickled module runs code (--trust)",
             str(path),
@@ -41,9 +41,11 @@ def load_model(path: str | Path, trust: bool = False) -> nn.Module:
     try:
         model = torch.load(path, map_location="cpu", weights_only=False)
     except (pickle.UnpicklingError, AttributeError, ImportError, EOFError, RuntimeError) as error:
-        raise refuse("model", "a module saved by torch.save", f"{path.name}: {error}") from error
+        raise value_error(
+            "model", "a module saved by torch.save", f"{path.name}: {error}"
+        ) from error
     if not isinstance(model, nn.Module):
-        raise refuse(
+        raise value_error(
             "model",
             "a module saved by torch.save(model, path), not its parameters alone",
             type(model).__name__,
@@ -83,7 +85,9 @@ def attention_of(
     """
     layers = layers_of(model)
     if check_integer("layer", layer, 0) >= len(layers):
-        raise refuse("layer", f"below {len(layers)}, the masked attentions of the model", layer)
+        raise value_error(
+            "layer", f"below {len(layers)}, the masked attentions of the model", layer
+        )
     topology, caught = Topology.from_data(data), {}
 
     def catch(module: nn.Module, arguments: tuple[Any, ...]) -> None:
@@ -111,6 +115,6 @@ def _features_of(model: nn.Module, data: Data) -> Tensor:
         if found is not None and wanted in (None, -1, found.shape[1]):
             return found.float()
     shapes = {name: list(data[name].shape) for name in ("x", "pos") if data.get(name) is not None}
-    raise refuse(
+    raise value_error(
         "data", f"with `x` or `pos` of {wanted} columns, as the model takes", shapes or "neither"
     )

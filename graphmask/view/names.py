@@ -9,7 +9,7 @@ from functools import cache, partial
 from typing import Any
 
 from graphmask import masks
-from graphmask._checks import refuse
+from graphmask._checks import value_error
 from graphmask.masks import Coefficients, DistanceFunction, EdgeFunction, TopologicalMask
 from graphmask.walks import ResampledWalks
 
@@ -53,7 +53,7 @@ def make_mask(text: str) -> TopologicalMask:
     """
     name, _, rest = text.partition(":")
     if name not in known_masks():
-        raise refuse("mask", f"one of {', '.join(known_masks())}", name)
+        raise value_error("mask", f"one of {', '.join(known_masks())}", name)
     kind, arguments = known_masks()[name], _read_arguments(text, rest)
     takes = inspect.signature(kind).parameters
     if "budget" in arguments and "sampler" in takes:
@@ -61,10 +61,12 @@ def make_mask(text: str) -> TopologicalMask:
         arguments["sampler"] = ResampledWalks(arguments.pop("budget"), hops)
     unknown = sorted(set(arguments) - set(takes))
     if unknown:
-        raise refuse("mask", f"{name} with some of the arguments {', '.join(takes)}", f"{text!r}")
+        raise value_error(
+            "mask", f"{name} with some of the arguments {', '.join(takes)}", f"{text!r}"
+        )
     missing = [each for each, facts in takes.items() if facts.default is facts.empty]
     if set(missing) - set(arguments):
-        raise refuse(
+        raise value_error(
             "mask",
             f"{name} with its {', '.join(missing)}, such as {name}:{missing[0]}=28x28",
             f"{text!r}",
@@ -82,7 +84,7 @@ def _spell(name: str) -> str:
 def _read_arguments(text: str, rest: str) -> dict[str, Any]:
     pairs = [part.partition("=") for part in rest.split(",")] if rest else []
     if any(not name or not mark or not value for name, mark, value in pairs):
-        raise refuse("mask", "name:argument=value,argument=value", f"{text!r}")
+        raise value_error("mask", "name:argument=value,argument=value", f"{text!r}")
     return {name.strip(): _read_value(value.strip()) for name, _, value in pairs}
 
 
@@ -107,5 +109,5 @@ def _with_scale(kind: Any, scale: str | None) -> Any:
     if scale is None:
         return kind
     if "scale" not in inspect.signature(kind).parameters:
-        raise refuse("mask", f"{kind.__name__} without a scale", f"{kind.__name__}({scale})")
+        raise value_error("mask", f"{kind.__name__} without a scale", f"{kind.__name__}({scale})")
     return partial(kind, scale=float(scale))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from graphmask._checks import check_integer, refuse
+from graphmask._checks import check_integer, value_error
 from graphmask.topology import Topology
 
 from . import interactive, still
@@ -43,10 +43,10 @@ class Picture:
 
     def __init__(self, scene: Scene, sources: Sequence[Source], node: int, head: int = 0) -> None:
         if check_integer("node", node, 0) >= scene.num_nodes:
-            raise refuse("node", f"below {scene.num_nodes:,}, the number of nodes", node)
+            raise value_error("node", f"below {scene.num_nodes:,}, the number of nodes", node)
         most = max(source.heads for source in sources)
         if check_integer("head", head, 0) >= most:
-            raise refuse("head", f"below {most}, the number of heads", head)
+            raise value_error("head", f"below {most}, the number of heads", head)
         self.scene, self.sources, self.node, self.head = scene, list(sources), node, head
 
     @cached_property

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphmask._checks import refuse_type
+from graphmask._checks import type_error
 from graphmask.attention import divide
 from graphmask.kernels import spmm
 from graphmask.masks import TopologicalMask
@@ -138,6 +138,6 @@ def source_of(thing: Any, topology: Topology, x: Tensor | None = None, name: str
         return MaskRows(thing, topology, name)
     if isinstance(thing, TopologicalAttention):
         if not isinstance(x, Tensor):
-            raise refuse_type("x", f"a tensor [N, {thing.channels}], the input of the layer", x)
+            raise type_error("x", f"a tensor [N, {thing.channels}], the input of the layer", x)
         return AttentionRows(thing, x, topology, name)
-    raise refuse_type("source", "a mask, an operator or a TopologicalAttention", thing)
+    raise type_error("source", "a mask, an operator or a TopologicalAttention", thing)

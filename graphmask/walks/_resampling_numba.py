@@ -76,7 +76,7 @@ def _draw(W, start, threshold, draws, plan, formed, sampled, counts, col, value)
     # Terms that cancel exactly leave a node that is met again, so that it is noted once for each
     # time.
     most = formed + 2 * sampled + 2
-    touched, size_of = np.empty(most, np.int32), np.empty(most)
+    touched, nbytes = np.empty(most, np.int32), np.empty(most)
     state_col, state = np.empty(width + 2, np.int32), np.empty(width + 2)
     room = hops * (width + 2) + 1
     pair_col, score, pair_value = (
@@ -103,7 +103,7 @@ def _draw(W, start, threshold, draws, plan, formed, sampled, counts, col, value)
                     touched,
                 )
                 length = _thin(
-                    total, touched, length, width, draws[row, 2 * hop], size_of, state_col, state
+                    total, touched, length, width, draws[row, 2 * hop], nbytes, state_col, state
                 )
                 share *= decay
             for x in range(length):

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from graphmask._checks import check_integer, refuse, refuse_type
+from graphmask._checks import check_integer, type_error, value_error
 from graphmask._random import seed_from
 from graphmask._recipes import Recorded
 from graphmask._walks import Walks
@@ -65,12 +65,12 @@ class WalkSampler(Recorded, ABC):
                 is not differentiable.
         """
         if not isinstance(topology, Topology):
-            raise refuse_type("topology", "a Topology", topology)
+            raise type_error("topology", "a Topology", topology)
         if generator is not None and not isinstance(generator, torch.Generator):
-            raise refuse_type("generator", "a torch.Generator", generator)
+            raise type_error("generator", "a torch.Generator", generator)
         wanted = topology.requires_grad and torch.is_grad_enabled()
         if wanted and not self.differentiable:
-            raise refuse(
+            raise value_error(
                 "edge_weight",
                 f"without gradient for {type(self).__name__}, whose choices depend on the weights: detach() it, or use what "
                 "carries one: IIDWalks, AntitheticWalks, RepellingWalks or PowerSeriesMask",

@@ -7,7 +7,13 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from graphmask._checks import check_integer, check_number, check_probability, refuse, refuse_type
+from graphmask._checks import (
+    check_integer,
+    check_number,
+    check_probability,
+    type_error,
+    value_error,
+)
 from graphmask._random import uniform
 from graphmask._recipes import Recorded
 
@@ -112,7 +118,7 @@ class Poisson(LengthLaw):
     def __init__(self, rate: float) -> None:
         self.rate = check_number("rate", rate, 0)
         if not self.rate:
-            raise refuse("rate", "positive", rate)
+            raise value_error("rate", "positive", rate)
 
     def survival(self, hops: int) -> Tensor:
         beyond = torch.special.gammainc(
@@ -179,7 +185,7 @@ class CoupledLengths(LengthLaw):
 
     def __init__(self, law: LengthLaw) -> None:
         if not isinstance(law, LengthLaw):
-            raise refuse_type("law", "a LengthLaw, such as Geometric(p_halt=0.1)", law)
+            raise type_error("law", "a LengthLaw, such as Geometric(p_halt=0.1)", law)
         self.law = law
 
     def survival(self, hops: int) -> Tensor:
@@ -205,20 +211,20 @@ def quantile(survival: Tensor, u: Tensor) -> Tensor:
 def check_length_law(length_law: LengthLaw, hops: int) -> LengthLaw:
     """A law by which walks reach every hop: what they cannot reach could not be unbiased."""
     if not isinstance(length_law, LengthLaw):
-        raise refuse_type("length_law", "a LengthLaw, such as Geometric(p_halt=0.1)", length_law)
+        raise type_error("length_law", "a LengthLaw, such as Geometric(p_halt=0.1)", length_law)
     survival = length_law.survival(hops)
     falls = (
         survival.shape == (hops + 1,) and survival[0] == 1 and bool((survival.diff() <= 0).all())
     )
     if not falls or survival[-1] < 0:
-        raise refuse(
+        raise value_error(
             "length_law",
             f"one whose survival({hops}) falls from 1, {hops + 1} numbers",
             survival.tolist(),
         )
     reached = int((survival >= _RARE).sum()) - 1
     if reached < hops:
-        raise refuse(
+        raise value_error(
             "length_law",
             f"one whose walks reach hop {hops} (let them be longer, or take hops={reached}): others are biased",
             f"{length_law!r}, under which P(L >= {hops}) = {float(survival[hops]):.1g}",

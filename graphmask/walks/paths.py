@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from graphmask._checks import check_integer, refuse
+from graphmask._checks import check_integer, value_error
 from graphmask._random import stream, uniform
 from graphmask.kernels.pattern import index_dtype
 from graphmask.topology import Normalization, Topology
@@ -162,7 +162,7 @@ def choose_law(p_halt: float | None, length_law: LengthLaw | None) -> LengthLaw:
     if length_law is None:
         return Geometric() if p_halt is None else Geometric(p_halt)
     if p_halt is not None:
-        raise refuse(
+        raise value_error(
             "p_halt", "left out beside `length_law`, such as length_law=Geometric(p_halt)", p_halt
         )
     return length_law

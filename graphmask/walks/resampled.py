@@ -8,7 +8,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from graphmask._checks import check_integer, check_number, refuse
+from graphmask._checks import check_integer, check_number, value_error
 from graphmask._random import seed_from, uniform
 from graphmask._walks import Walks
 from graphmask.kernels import Pattern
@@ -102,7 +102,7 @@ class ResampledWalks(WalkSampler):
         )
         self.decay = check_number("decay", decay, 0)
         if not 0 < self.decay <= 1:
-            raise refuse("decay", "in (0, 1]", decay)
+            raise value_error("decay", "in (0, 1]", decay)
 
     def _draw(self, topology: Topology, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         walks = self._walks(topology, seed)

@@ -168,8 +168,8 @@ def test_rows_hold_medians_and_quartiles() -> None:
 
 def test_report_has_a_table_per_operation(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("rich")
+    from graphmask._console import make_console
     from graphmask.benchmark.bodies.report import print_report
-    from graphmask.benchmark.report import make_console
 
     times = (1.0, 2.0, 4.0), (2.0,) * 3, (0.5, 1.0, 2.0), (1.0,) * 3
     found = [

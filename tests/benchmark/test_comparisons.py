@@ -189,8 +189,8 @@ def test_matches_refuse(wrong: dict[str, Any], message: str) -> None:
 
 def test_report_has_a_line_per_comparison(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("rich")
+    from graphmask._console import make_console
     from graphmask.benchmark.comparisons.report import print_report
-    from graphmask.benchmark.report import make_console
 
     found = [
         paired(),

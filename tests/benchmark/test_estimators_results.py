@@ -22,6 +22,7 @@ from graphmask.benchmark.estimators.comparison import error_at
 pytest.importorskip("rich")
 pytest.importorskip("matplotlib")
 
+from graphmask._console import make_console
 from graphmask.benchmark.estimators.plot import write_plot
 from graphmask.benchmark.estimators.report import (
     format_error,
@@ -29,7 +30,6 @@ from graphmask.benchmark.estimators.report import (
     format_ratio,
     print_report,
 )
-from graphmask.benchmark.report import make_console
 
 CHOSEN = [
     each for each in ESTIMATORS if each.name in ("iid", "iid-symmetric", "resampled", "truncated")

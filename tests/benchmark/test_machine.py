@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
+from graphmask._machine import summarize, total_memory
 from graphmask.benchmark import MissingExtraError, describe_machine
-from graphmask.benchmark.machine import summarize, total_memory
 from graphmask.benchmark.memory import HostMemory
 from graphmask.extras import installed_extras, require
 

@@ -13,8 +13,8 @@ pytest.importorskip("rich")
 
 from rich.console import Console
 
+from graphmask._console import make_fact_table
 from graphmask.benchmark.page import Chart, Report, draw, make_page, page_path
-from graphmask.benchmark.report import make_fact_table
 
 ROWS = [
     {"nodes": nodes, "ms": factor * nodes, "who": who}

@@ -9,14 +9,9 @@ from graphmask.benchmark import QUANTITIES, Measurement, Settings, Status
 pytest.importorskip("rich")
 pytest.importorskip("matplotlib")
 
+from graphmask._console import format_number, make_console
 from graphmask.benchmark.plot import write_plot
-from graphmask.benchmark.report import (
-    explain_cuts,
-    format_cell,
-    format_number,
-    make_console,
-    print_report,
-)
+from graphmask.benchmark.report import explain_cuts, format_cell, print_report
 
 SETTINGS = Settings(time_limit=0.5, memory_limit=2)
 

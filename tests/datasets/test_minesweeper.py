@@ -47,7 +47,7 @@ def test_the_seed_decides_all() -> None:
     before = torch.get_rng_state()
     first, same, other = (Minesweeper(size=9, seed=seed)[0] for seed in (3, 3, 4))
     assert torch.equal(before, torch.get_rng_state())
-    assert all(torch.equal(first[key], same[key]) for key in first.keys())  # noqa: SIM118 - of a Data
+    assert all(torch.equal(first[key], same[key]) for key in first.keys())  # noqa: SIM118
     assert not torch.equal(first.y, other.y)
     assert not torch.equal(first.train_mask, other.train_mask)
     assert first.x.dtype == torch.float32

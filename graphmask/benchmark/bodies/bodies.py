@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from graphmask.benchmark.names import find_named
+from graphmask._console import find_named
 from graphmask.kernels import Pattern, pair_attention, sddmm, spmm
 from graphmask.kernels.bodies import sddmm_body, spmm_body
 
@@ -75,7 +75,7 @@ class Sides(NamedTuple):
         )
 
     @property
-    def mT(self) -> Sides:  # noqa: N802 - torch's spelling of a matrix transpose
+    def mT(self) -> Sides:  # noqa: N802
         """Of the transposed pattern."""
         back = torch.empty_like(self.order)
         back[self.order.long()] = torch.arange(len(back), dtype=back.dtype, device=back.device)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from graphmask.benchmark.options import Common, checked, collect, given, limited, split, split_sizes
+from graphmask._console import checked, make_fact_table, split
+from graphmask.benchmark.options import Common, collect, given, limited, split_sizes
 from graphmask.benchmark.page import Chart
-from graphmask.benchmark.report import make_fact_table
 from graphmask.benchmark.scenes import TORUS, mesh_scene
 
 from .bodies import BODIES, find_bodies

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import TYPE_CHECKING
 
-from graphmask.benchmark.report import format_number, make_table_frame
+from graphmask._console import empty_table, format_number
 from graphmask.benchmark.statistics import Spread
 
 from .bodies import Body
@@ -67,7 +67,7 @@ def make_table(group: Sequence[BodyTimes]) -> Table:
         MissingExtraError: without rich.
     """
     first = group[0]
-    table = make_table_frame(
+    table = empty_table(
         f"{first.operation}, {first.graph}, {first.nodes:,} nodes, {first.entries / first.nodes:.3g} entries per node, "
         "4 heads of 16"
     )

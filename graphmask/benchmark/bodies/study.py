@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphmask._checks import check_integer, refuse
+from graphmask._checks import check_integer, value_error
 from graphmask.benchmark.measure import explain
 from graphmask.benchmark.problem import Problem
 from graphmask.benchmark.scenes import TORUS, Scene
@@ -62,9 +62,9 @@ class Race:
     def __post_init__(self) -> None:
         for name in ("nodes", "scenes"):
             if not getattr(self, name):
-                raise refuse(name, "at least one", getattr(self, name))
+                raise value_error(name, "at least one", getattr(self, name))
         if IN_USE not in self.bodies:
-            raise refuse(
+            raise value_error(
                 "bodies",
                 f"with `{IN_USE.name}` among them",
                 ", ".join(body.name for body in self.bodies),
@@ -74,7 +74,7 @@ class Race:
         check_integer("rounds", self.rounds, 1)
         check_integer("seed", self.seed, 0)
         if not 0 < self.time_limit < math.inf:
-            raise refuse("time_limit", "positive and finite", self.time_limit)
+            raise value_error("time_limit", "positive and finite", self.time_limit)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from graphmask.benchmark.names import find_named
+from graphmask._console import find_named
 
 from . import sides
 from .sides import Side

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from statistics import median
 from typing import TYPE_CHECKING
 
-from graphmask.benchmark.report import CALM, format_number, make_table_frame
+from graphmask._console import empty_table, format_number
+from graphmask.benchmark.report import CALM
 
 from .comparisons import Comparison
 from .results import Paired
@@ -44,7 +45,7 @@ def make_table(found: Sequence[Paired]) -> Table:
     Raises:
         MissingExtraError: without rich.
     """
-    table = make_table_frame("Forward + backward, and whole steps, in turn: ours over theirs")
+    table = empty_table("Forward + backward, and whole steps, in turn: ours over theirs")
     for heading in ("comparison", "graph"):
         table.add_column(heading, no_wrap=True)
     for heading in (

@@ -9,11 +9,11 @@ from functools import cache
 
 import torch
 
-from graphmask._checks import check_integer, refuse
+from graphmask._checks import check_integer, value_error
+from graphmask._console import find_named
 from graphmask.benchmark.estimators import ESTIMATORS, KERNELS, Graph, Sample
 from graphmask.benchmark.estimators.judge import Draws, Judge
 from graphmask.benchmark.measure import explain
-from graphmask.benchmark.names import find_named
 from graphmask.benchmark.problem import Problem
 from graphmask.benchmark.scenes import MOLECULES, TORUS, Scene
 from graphmask.benchmark.turns import synchronizer, time_in_turn
@@ -61,13 +61,13 @@ class Match:
     def __post_init__(self) -> None:
         for name in ("comparisons", "nodes", "scenes"):
             if not getattr(self, name):
-                raise refuse(name, "at least one", getattr(self, name))
+                raise value_error(name, "at least one", getattr(self, name))
         for size in self.nodes:
             check_integer("nodes", size, 2)
         check_integer("rounds", self.rounds, 1)
         check_integer("seed", self.seed, 0)
         if not 0 < self.time_limit < math.inf:
-            raise refuse("time_limit", "positive and finite", self.time_limit)
+            raise value_error("time_limit", "positive and finite", self.time_limit)
 
 
 def run(match: Match, progress: Progress = lambda _: None) -> Iterator[Paired]:

@@ -10,13 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from graphmask._checks import check_integer
-from graphmask.benchmark.machine import describe_machine
-from graphmask.benchmark.machine import summarize as summarize_machine
-from graphmask.benchmark.names import find_named
-from graphmask.benchmark.options import INTERRUPTED, check_files, checked, collect, limited, split
+from graphmask._console import checked, find_named, make_console, make_fact_table, split
+from graphmask._machine import describe_machine
+from graphmask._machine import summarize as summarize_machine
+from graphmask.benchmark.options import INTERRUPTED, check_files, collect, limited
 from graphmask.benchmark.page import Chart, Report, page_path
 from graphmask.benchmark.records import write_csv, write_json
-from graphmask.benchmark.report import make_console, make_fact_table
 
 from .comparison import compare
 from .contenders import Estimator, make_estimators

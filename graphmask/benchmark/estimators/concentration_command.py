@@ -9,10 +9,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from graphmask.benchmark.names import find_named
-from graphmask.benchmark.options import check_files, checked, split
+from graphmask._console import checked, find_named, make_console, split
+from graphmask.benchmark.options import check_files
 from graphmask.benchmark.page import Chart, Report, page_path
-from graphmask.benchmark.report import make_console
 from graphmask.masks import Diffusion
 
 from .concentration import Tail, measure_tails, write_plot

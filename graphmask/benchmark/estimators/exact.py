@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from graphmask._checks import refuse
+from graphmask._checks import value_error
 from graphmask.operators import MaskOperator, ProductOperator
 from graphmask.topology import Topology
 
@@ -136,7 +136,7 @@ def stored_entries(operator: MaskOperator) -> float:
 def _entries(operator: MaskOperator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     entries = operator.entries()
     if entries is None:
-        raise refuse("operator", "of sparse entries, or a product of such", repr(operator))
+        raise value_error("operator", "of sparse entries, or a product of such", repr(operator))
     return _numpy(entries.pattern.rowptr), _numpy(entries.pattern.col), _numpy(entries.value)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from graphmask._checks import refuse
+from graphmask._checks import value_error
 from graphmask.extras import require
 from graphmask.topology import Topology
 
@@ -50,7 +50,7 @@ def read_graph(path: str | Path) -> Graph:
     readers = {".npz": _read_npz, ".csv": _read_csv}
     topology = readers.get(path.suffix, _read_mesh)(path)
     if not topology.num_edges:
-        raise refuse("graph", "a file with edges", str(path))
+        raise value_error("graph", "a file with edges", str(path))
     return Graph(
         path.stem,
         f"{topology.num_nodes:,} nodes, {topology.num_edges:,} edges, both directions counted",
@@ -71,7 +71,7 @@ def _read_csv(path: Path) -> Topology:
     try:
         edges = np.array(body, dtype=np.int64).reshape(-1, 2)
     except ValueError as error:
-        raise refuse(
+        raise value_error(
             "graph", "a .csv file with two node ids per line", f"{path}: {error}"
         ) from None
     return undirected(edges, int(edges.max(initial=-1)) + 1)
@@ -80,7 +80,7 @@ def _read_csv(path: Path) -> Topology:
 def _read_mesh(path: Path) -> Topology:
     trimesh = require("trimesh", extra="mesh")
     if path.suffix[1:].lower() not in trimesh.available_formats():
-        raise refuse(
+        raise value_error(
             "graph", "an .npz, .csv or mesh file, such as .off, .obj, .ply or .stl", str(path)
         )
     mesh = trimesh.load_mesh(path)
@@ -97,7 +97,7 @@ def _listed(arrays: Mapping[str, np.ndarray], path: Path) -> np.ndarray:
     name = _first(_EDGES, arrays)
     if not name:
         keys = ", ".join((*_FACES, *_EDGES))
-        raise refuse(
+        raise value_error(
             "graph",
             f"an .npz file with one of {keys}",
             f"{path} with {', '.join(arrays) or 'nothing'}",
@@ -113,7 +113,7 @@ def _columns(arrays: Mapping[str, np.ndarray], name: str, width: int, path: Path
     ids = arrays[name]
     if ids.ndim != 2 or width not in ids.shape or not np.issubdtype(ids.dtype, np.integer):
         letter = "F" if width == 3 else "E"
-        raise refuse(
+        raise value_error(
             "graph",
             f"with integers `{name}` [{letter}, {width}] or [{width}, {letter}]",
             f"{ids.dtype} of shape {list(ids.shape)} in {path}",

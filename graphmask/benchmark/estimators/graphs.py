@@ -15,7 +15,7 @@ import networkx as nx
 import numpy as np
 import torch
 
-from graphmask._checks import refuse
+from graphmask._checks import value_error
 from graphmask.benchmark.problem import sphere_graph
 from graphmask.topology import Topology
 from graphmask.transforms import radius_graph
@@ -55,7 +55,7 @@ def undirected(edges: np.ndarray, num_nodes: int) -> Topology:
         [[0, 1, 1, 2], [1, 0, 2, 1]]
     """
     if len(edges) and not 0 <= edges.min() <= edges.max() < num_nodes:
-        raise refuse(
+        raise value_error(
             "edges",
             f"node ids from 0 to N - 1 = {num_nodes - 1}",
             f"ids from {edges.min()} to {edges.max()}",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from graphmask.benchmark.report import format_number, make_table_frame
+from graphmask._console import empty_table, format_number
 
 from .comparison import OURS, Comparison
 from .contenders import Estimator
@@ -61,7 +61,7 @@ def make_comparison_table(
         MissingExtraError: without rich.
     """
     cost = "pairs of the product per row" if by_pairs else "stored entries per row"
-    table = make_table_frame(f"Relative Frobenius error at equal {cost}")
+    table = empty_table(f"Relative Frobenius error at equal {cost}")
     table.padding = (0, 1, 0, 0)
     for heading in ("graph", "kernel"):
         table.add_column(heading, no_wrap=True)
@@ -93,7 +93,7 @@ def make_point_table(points: Sequence[Point]) -> Table:
     Raises:
         MissingExtraError: without rich.
     """
-    table = make_table_frame(f"{points[0].graph}, {points[0].nodes:,} nodes")
+    table = empty_table(f"{points[0].graph}, {points[0].nodes:,} nodes")
     for heading in ("kernel", "estimator"):
         table.add_column(heading, no_wrap=True)
     for heading in (

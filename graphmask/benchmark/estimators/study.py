@@ -10,7 +10,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from graphmask._checks import check_integer, refuse
+from graphmask._checks import check_integer, value_error
 
 from .comparison import comparable
 from .contenders import ESTIMATORS, Estimator, Family
@@ -78,15 +78,17 @@ class Study:
         for name in ("graphs", "estimators", "kernels"):
             found = getattr(self, name)
             if not found:
-                raise refuse(name, "at least one", found)
+                raise value_error(name, "at least one", found)
             if len({each.name for each in found}) < len(found):
-                raise refuse(name, "of different names", ", ".join(each.name for each in found))
+                raise value_error(
+                    name, "of different names", ", ".join(each.name for each in found)
+                )
         for name in ("hops", "rows", "repeats"):
             check_integer(name, getattr(self, name), 1)
         check_integer("seed", self.seed, 0)
         for name in ("entries", "most_entries", "time_limit"):
             if not 0 < getattr(self, name) < math.inf:
-                raise refuse(name, "positive and finite", getattr(self, name))
+                raise value_error(name, "positive and finite", getattr(self, name))
 
 
 def run(study: Study, progress: Progress = lambda _: None) -> Iterator[list[Sample]]:

@@ -9,19 +9,18 @@ from typing import Annotated, Any
 import typer
 
 from graphmask._checks import check_integer
-from graphmask.benchmark.machine import summarize as summarize_machine
+from graphmask._console import checked, make_fact_table, split
+from graphmask._machine import summarize as summarize_machine
 from graphmask.benchmark.options import (
     INTERRUPTED,
     Common,
     check_files,
-    checked,
     collect,
     given,
-    split,
     split_sizes,
 )
 from graphmask.benchmark.page import GROWTH
-from graphmask.benchmark.report import make_fact_table, print_tables
+from graphmask.benchmark.report import print_tables
 from graphmask.benchmark.results import Measurement
 from graphmask.benchmark.scaling import Settings, run
 

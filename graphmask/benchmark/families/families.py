@@ -11,9 +11,9 @@ from functools import partial
 
 import torch
 
+from graphmask._console import find_named
 from graphmask.attention import attention
 from graphmask.benchmark.contenders import Contender, Workload
-from graphmask.benchmark.names import find_named
 from graphmask.benchmark.problem import HEADS, Problem
 from graphmask.masks import (
     CausalMask,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from graphmask._checks import refuse
+from graphmask._checks import value_error
 from graphmask.benchmark.problem import near_sphere_graph
 from graphmask.topology import Topology
 from graphmask.transforms import Hilbert, MinimumSpanningTree
@@ -113,7 +113,7 @@ def hypercube(num_nodes: int, seed: int) -> Topology:
         24
     """
     if num_nodes & (num_nodes - 1):
-        raise refuse("nodes", "powers of two, for hypercubes", num_nodes)
+        raise value_error("nodes", "powers of two, for hypercubes", num_nodes)
     node = torch.arange(num_nodes)
     flipped = [node ^ (1 << bit) for bit in range(num_nodes.bit_length() - 1)]
     return Topology(torch.stack([node.repeat(len(flipped)), torch.cat(flipped)]), num_nodes)

@@ -8,13 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from graphmask.benchmark.report import (
-    explain_cuts,
-    format_exponent,
-    format_number,
-    make_table_frame,
-    warn_of_drift,
-)
+from graphmask._console import empty_table, format_number
+from graphmask.benchmark.report import explain_cuts, format_exponent, warn_of_drift
 from graphmask.benchmark.results import Measurement
 
 from .families import Family
@@ -73,7 +68,7 @@ def make_table(found: Sequence[FamilyCosts]) -> Table:
     Raises:
         MissingExtraError: without rich.
     """
-    table = make_table_frame(
+    table = empty_table(
         "Forward + backward, fastest rounds: exponents over the larger half of the sizes, costs at the largest"
     )
     for heading in ("family", "graph"):

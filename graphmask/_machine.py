@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from graphmask._checks import refuse, refuse_type
+from graphmask._checks import type_error, value_error
 from graphmask.extras import version_of
 
 GIB = 2**30
@@ -58,7 +58,7 @@ def list_accelerators() -> list[str]:
     """Names of the accelerators that torch sees, with their memory where it tells.
 
     Example:
-        >>> from graphmask.benchmark.machine import list_accelerators
+        >>> from graphmask._machine import list_accelerators
         >>> isinstance(list_accelerators(), list)
         True
     """
@@ -92,14 +92,14 @@ def _cpu_model() -> str:
 def check_device(device: str) -> None:
     """Refuse what is neither the CPU nor a CUDA device that torch sees."""
     if not isinstance(device, str):
-        raise refuse_type("device", "a string", device)
+        raise type_error("device", "a string", device)
     try:
         kind = torch.device(device).type
     except RuntimeError:
         kind = ""
     if kind not in ("cpu", "cuda"):
-        raise refuse("device", "'cpu' or a CUDA device such as 'cuda' or 'cuda:1'", device)
+        raise value_error("device", "'cpu' or a CUDA device such as 'cuda' or 'cuda:1'", device)
     if kind == "cuda" and (torch.device(device).index or 0) >= torch.cuda.device_count():
-        raise refuse(
+        raise value_error(
             "device", f"one of the {torch.cuda.device_count()} CUDA devices that torch sees", device
         )

@@ -10,7 +10,7 @@ import torch
 T = TypeVar("T")
 
 
-class structure(Generic[T]):  # noqa: N801 - a decorator, like functools.cached_property
+class cached(Generic[T]):  # noqa: N801
     """A property computed at first use, outside inference mode, and kept in the instance.
 
     A tensor made under ``torch.inference_mode`` can never be saved for a backward pass: kept from a
@@ -27,7 +27,7 @@ class structure(Generic[T]):  # noqa: N801 - a decorator, like functools.cached_
         self.name = name
 
     @overload
-    def __get__(self, instance: None, owner: type) -> structure[T]: ...
+    def __get__(self, instance: None, owner: type) -> cached[T]: ...
     @overload
     def __get__(self, instance: object, owner: type) -> T: ...
     def __get__(self, instance: Any, owner: type) -> Any:
