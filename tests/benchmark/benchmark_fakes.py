@@ -1,4 +1,4 @@
-"""Contenders that misbehave, in a module of its own so that worker processes can import them."""
+"""Implementations that misbehave, in a module of its own so that worker processes can import them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphmask.benchmark import Contender, Problem, Workload
+from graphmask.benchmark import Implementation, Problem, Workload
 
 TRIAL_NODES = 64
 
 
 @dataclass(frozen=True)
-class Fake(Contender):
+class Fake(Implementation):
     name: str
     act: Callable[[int], object]
     about: str = "a fake"

@@ -5,24 +5,33 @@ from typing import Any
 
 import pytest
 
-from graphmask.benchmark import Contender, Measurement, Settings, Status, run
-from graphmask.benchmark.measure import Bench, Case, CutOffError
-from graphmask.benchmark.worker import Worker
+from graphmask.benchmark import (
+    Implementation,
+    Measurement,
+    Settings,
+    Status,
+    find_implementations,
+    run,
+    scaling,
+)
+from graphmask.benchmark.worker import Bench, CutOffError, Worker
 
 SIZES = (128, 256, 512)
 
 
-def _run(contenders: list[Contender], **settings: Any) -> dict[tuple[str, int], Measurement]:
+def _run(
+    implementations: list[Implementation], **settings: Any
+) -> dict[tuple[str, int], Measurement]:
     chosen = Settings(
         SIZES,
-        contenders,
+        implementations,
         threads=1,
         **{"repeats": 1, "time_limit": 20.0, "memory_limit": 1.0} | settings,
     )
-    return {(each.contender, each.nodes): each for found in run(chosen) for each in found}
+    return {(each.implementation, each.nodes): each for found in run(chosen) for each in found}
 
 
-def test_a_slow_contender_is_cut_and_the_run_goes_on(fakes: ModuleType) -> None:
+def test_a_slow_implementation_is_cut_and_the_run_goes_on(fakes: ModuleType) -> None:
     slow, good = fakes.Fake("slow", fakes.sleep_from_256), fakes.Fake("good", fakes.rest)
     found = _run([slow, good], time_limit=1.0)
     assert found["slow", 128].status is Status.MEASURED
@@ -73,8 +82,8 @@ def test_a_failure_is_told_and_the_run_goes_on(fakes: ModuleType, act: str, note
 
 
 def test_a_process_that_died_in_silence_is_noticed(fakes: ModuleType) -> None:
-    worker = Worker(Case(fakes.Fake("good", fakes.rest), 64, 0, "cpu", 1, 2**30))
-    worker.prepared(20)
+    worker = Worker(fakes.Fake("good", fakes.rest), 64, Settings(threads=1, memory_limit=1))
+    worker.prepare(20)
     worker._process.kill()
     worker._process.join()
     with pytest.raises(CutOffError, match="killed by the system") as caught:
@@ -109,11 +118,11 @@ def test_without_rounds_only_one_process_is_alive_at_a_time(
     alive, most = 0, 0
 
     class Counted(Worker):
-        def __init__(self, case: Case) -> None:
+        def __init__(self, *task: Any) -> None:
             nonlocal alive, most
             alive += 1
             most = max(most, alive)
-            super().__init__(case)
+            super().__init__(*task)
 
         def close(self) -> None:
             nonlocal alive
@@ -127,11 +136,38 @@ def test_without_rounds_only_one_process_is_alive_at_a_time(
     assert (found["two", 512].both, found["two", 512].status) == ((), Status.MEASURED)
 
 
-def test_walks_are_the_same_for_the_same_seed() -> None:
-    from graphmask.benchmark import find_contenders
+def test_rounds_are_interleaved(fakes: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    log: list[tuple[str, bool]] = []
 
+    class Logging:
+        def __init__(self, implementation: Implementation, nodes: int, settings: Settings) -> None:
+            self.name = implementation.name
+
+        def prepare(self, seconds: float) -> dict[str, int]:
+            return {"edges": 5}
+
+        def ask(self, request: Any, seconds: float) -> Any:
+            if request is Bench.first_call:
+                return {"first": 2.0, "peak": 1.0}
+            log.append((self.name, request.keywords["backward"]))
+            return float(len(log))
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(scaling, "Worker", Logging)
+    fake = [fakes.Fake("a", fakes.rest), fakes.Fake("b", fakes.rest)]
+    (measured,) = run(Settings([64], fake, repeats=2, threads=1))
+    assert log == [(name, backward) for name in "abab" for backward in (False, True)]
+    assert [each.both for each in measured] == [(2, 6), (4, 8)]
+    # Three rounds at least, whatever they take; then the limit of time ends them.
+    (measured,) = run(Settings([64], fake[:1], repeats=9, time_limit=1.0, threads=1))
+    assert len(measured[0].both) == 3
+
+
+def test_walks_are_the_same_for_the_same_seed() -> None:
     def entries(seed: int) -> list[int | None]:
-        chosen = Settings([128], find_contenders(["walk"]), threads=1, repeats=1, seed=seed)
+        chosen = Settings([128], find_implementations(["walk"]), threads=1, repeats=1, seed=seed)
         return [each.entries for found in run(chosen) for each in found]
 
     assert entries(1) == entries(1) != entries(2)
@@ -149,7 +185,7 @@ def test_settings_sort_sizes_and_count_memory() -> None:
     [
         ({"nodes": [-64]}, "`nodes` must be at least 2, got -64"),
         ({"nodes": []}, "`nodes` must be at least one"),
-        ({"contenders": []}, "`contenders` must be at least one"),
+        ({"implementations": []}, "`implementations` must be at least one"),
         ({"threads": 0}, "`threads` must be at least 1, got 0"),
         ({"repeats": -1}, "`repeats` must be at least 0, got -1"),
         ({"time_limit": -1.0}, "`time_limit` must be positive and finite, got -1.0"),
