@@ -1,4 +1,4 @@
-"""Implementations that misbehave, in a module of its own so that worker processes can import them."""
+"""Implementations that misbehave, in a module that worker processes can import."""
 
 from __future__ import annotations
 

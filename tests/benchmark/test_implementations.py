@@ -133,7 +133,7 @@ def test_implementations_have_an_output_per_node_and_gradients(
         out = work.call()
     finally:
         torch.set_default_dtype(default)
-    assert len(out.view(-1, 10 if work.step else 64)) == problem.num_nodes
+    assert len(out.reshape(-1, 10 if work.step else 64)) == problem.num_nodes
     assert all(gradient is None or torch.isfinite(gradient).all() for gradient in gradients)
     assert work.step or any(x is not None and x.abs().sum() > 0 for x in gradients)
     assert implementation.about

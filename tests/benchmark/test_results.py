@@ -24,7 +24,7 @@ def test_exponent_of_a_power_law_is_exact(exponent: float) -> None:
 def test_exponent_is_a_least_squares_slope_over_the_larger_half() -> None:
     flat_then_steep = {n: 1.0 if n < SIZES[4] else float(n) ** 2 for n in SIZES}
     assert fit_exponent(flat_then_steep) == pytest.approx(2)
-    assert 1 < fit_exponent(flat_then_steep, share=1.0) < 4
+    assert fit_exponent(flat_then_steep, share=1.0) > 4
     values = {10: 1.0, 100: 10.0, 1000: 1000.0, 10_000: 1000.0, 100_000: 1.0, 1_000_000: 10.0}
     # The larger half has logarithms (3, 0, 1) at (4, 5, 6), that is (-1, 0, 1) about their mean.
     assert fit_exponent(values) == pytest.approx((-1 * 3 + 0 * 0 + 1 * 1) / 2)

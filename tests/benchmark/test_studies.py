@@ -80,7 +80,7 @@ def test_ground_truth_is_the_power_series() -> None:
 
 
 def test_all_estimators_converge() -> None:
-    """The largest setting of a ladder errs by less than the smallest; budgets beyond N are exact."""
+    """Dear settings err by less than cheap ones; budgets beyond N are exact."""
     study = load("estimators")
     truth = study.GroundTruth(study.GRAPHS[0], hops=3, rows=5, seed=0)
     for estimator in study.make_estimators():
