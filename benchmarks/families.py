@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from runner import Row, Study, choose, numbers, print_table, progress
 from torch import Tensor
@@ -127,7 +128,7 @@ def hypercube(num_nodes: int, seed: int) -> Topology:
 
 def cloud(num_nodes: int, seed: int) -> Topology:
     """Draw uniform points in the unit cube, without edges, in the order of a Hilbert curve."""
-    pos = torch.rand(num_nodes, 3, generator=torch.Generator().manual_seed(seed))
+    pos = torch.from_numpy(np.random.default_rng(seed).random((num_nodes, 3), dtype=np.float32))
     edge_index = torch.empty(2, 0, dtype=torch.long)
     return Topology(edge_index, num_nodes, pos=pos[Hilbert()(Data(pos=pos))])
 

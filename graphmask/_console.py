@@ -76,7 +76,7 @@ def checked(options: str, make: Callable[[], T]) -> T:
 
 
 def make_console() -> Console:
-    """A console on the standard output, wide where that is a file.
+    """Make a console on the standard output, wide if that is a file.
 
     Raises:
         MissingExtraError: without rich.
@@ -87,7 +87,7 @@ def make_console() -> Console:
 
 
 def empty_table(title: str) -> Table:
-    """A table without columns and rows.
+    """Make a table without columns and rows.
 
     Raises:
         MissingExtraError: without rich.
@@ -100,7 +100,7 @@ def empty_table(title: str) -> Table:
 
 
 def make_fact_table(title: str, facts: Mapping[str, str]) -> Table:
-    """A table of two columns, names and values.
+    """Make a table of two columns, names and values.
 
     Raises:
         MissingExtraError: without rich.

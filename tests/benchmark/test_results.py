@@ -127,5 +127,5 @@ def test_ratios_are_those_of_one_round() -> None:
     assert Ratio(entry, "sphere", RUN, PEER).rounds == pytest.approx([0.025, 0.05, 0.09])
     cut = Ratio(performer, "sphere", RUN, CUT)
     assert (cut.rounds, list(cut.quartiles), cut.met, cut.row()["note"]) == ([], [], None, "a, b")
-    assert Ratio(performer, "sphere", RUN, PEER, errors=(0.01, 0.2)).error_ratio == 0.05
+    assert Ratio(performer, "sphere", RUN, PEER, errors=(0.1, 0.2)).error_ratio == 0.5
     assert Ratio(performer, "sphere", RUN, PEER, errors=(0.0, 0.0)).error_ratio == 0
