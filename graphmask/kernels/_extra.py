@@ -1,7 +1,4 @@
-"""Whether bodies can be compiled here.
-
-By numba, the extra `fast`, and by triton, which comes with torch for GPUs.
-"""
+"""The available compilers: numba (the extra `fast`), and Triton, which comes with torch."""
 
 from __future__ import annotations
 
@@ -9,11 +6,8 @@ import os
 from importlib.util import find_spec
 
 
-def _find() -> bool:
-    """Whether numba is installed and fits the NumPy that is.
-
-    Beside one that it does not know it refuses to be imported.
-    """
+def _has_numba() -> bool:
+    """Whether numba can be imported: it refuses versions of NumPy that it does not support."""
     try:
         import numba  # noqa: F401
     except ImportError:
@@ -21,12 +15,9 @@ def _find() -> bool:
     return True
 
 
-def _find_triton() -> bool:
-    """Whether triton is there and wanted.
-
-    ``GRAPHMASK_TRITON=0`` is the way around kernels that a device refuses.
-    """
+def _has_triton() -> bool:
+    """Whether Triton is installed and not disabled by ``GRAPHMASK_TRITON=0``."""
     return find_spec("triton") is not None and os.environ.get("GRAPHMASK_TRITON") != "0"
 
 
-HAS_NUMBA, HAS_TRITON = _find(), _find_triton()
+HAS_NUMBA, HAS_TRITON = _has_numba(), _has_triton()

@@ -130,15 +130,15 @@ def _spmm(value: Tensor, x: Tensor, *structure: Tensor) -> Tensor:
 
 def multiply(value: Tensor, x: Tensor, *structure: Tensor) -> Tensor:
     """:func:`spmm` of operands of one type, by the implementation that runs best on x."""
-    if runs_triton(x):
-        from ._spmm_triton import spmm
-
-        return spmm(value, x, structure)
     rowptr, col, *_ = structure
-    if _runs_compiled(x, col):
-        from ._spmm_numba import spmm
+    if runs_triton(x):
+        from . import _spmm_triton
 
-        return spmm(value, x, rowptr, col)
+        return _spmm_triton.spmm(value, x, *structure)
+    if _runs_compiled(x, col):
+        from . import _spmm_numba
+
+        return _spmm_numba.spmm(value, x, rowptr, col)
     # Head by head: torch has no batched CSR product on CPU.
     out = x.new_zeros(x.shape[0], rowptr.numel() - 1, x.shape[2])
     if value.numel() and x.shape[2]:
@@ -161,9 +161,9 @@ def _runs_compiled(x: Tensor, col: Tensor) -> bool:
 def _sddmm(x: Tensor, y: Tensor, *structure: Tensor) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         if runs_triton(x):
-            from ._spmm_triton import sddmm
+            from . import _spmm_triton
 
-            return sddmm(x, y, structure)
+            return _spmm_triton.sddmm(x, y, *structure)
         rowptr, col, *_ = structure
         out = x.new_zeros(x.shape[0], col.numel())
         if out.numel() and x.shape[2]:
