@@ -349,7 +349,7 @@ def test_checks_leave_no_trace() -> None:
 def test_batches_keep_walks_and_order() -> None:
     graphs = [GRAPHS["weighted"], GRAPHS["ring"]]
     drawn = [graph.with_walks(IIDWalks(3, hops=2)(graph, torch.Generator())) for graph in graphs]
-    union, ids = testing.batch(drawn, interleaved=True)
+    union, ids = testing.batch_topologies(drawn, interleaved=True)
     assert all((nodes.diff() > 0).all() for nodes in ids)
     assert (union.batch.diff() < 0).any()
     together = union.walks.to_dense()
@@ -359,8 +359,8 @@ def test_batches_keep_walks_and_order() -> None:
 
 
 def test_a_former_name_works_and_warns() -> None:
-    with pytest.warns(DeprecationWarning, match="now called `batch`"):
+    with pytest.warns(DeprecationWarning, match="now called `batch_topologies`"):
         former = testing.join
-    assert former is testing.batch
+    assert former is testing.batch_topologies
     with pytest.raises(AttributeError, match="nothing"):
         _ = testing.nothing

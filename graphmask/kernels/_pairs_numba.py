@@ -133,21 +133,21 @@ def _sizes(q: Tensor, v: Tensor, value: Tensor) -> tuple[int, int, int, bool]:
 
 @inlined
 def prefetch_pairs(x, width, begin, end):
-    """All that pairs of one row read: ``width`` numbers each, side by side."""
+    """Prefetch what the pairs of a row read: ``width`` consecutive numbers per pair."""
     for index in range(begin * width, end * width, LINE // x.itemsize):
         prefetch(x, index, zeros(x, 1))
 
 
 @inlined
 def prefetch_nodes(index, begin, end, x, like):
-    """The first nodes that a row reads."""
+    """Prefetch the first nodes that a row reads."""
     for pair in range(begin, min(begin + _AHEAD, end)):
         prefetch(x.data, index[pair] * x.stride, like)
 
 
 @inlined
 def prefetch_rows(order, position, last, ptr, col, inputs, width, key, value):
-    """The next rows of an order, which lie anywhere, while the current one is summed."""
+    """Prefetch the next rows of an order, which may lie anywhere, during the current one."""
     row = order[min(position + 2, last - 1)]
     prefetch_pairs(col, 1, ptr[row], ptr[row + 1])
     prefetch_pairs(inputs.value, width, ptr[row], ptr[row + 1])
@@ -159,13 +159,13 @@ def prefetch_rows(order, position, last, ptr, col, inputs, width, key, value):
 
 @inlined
 def load_heads(x, node, head, channels, like):
-    """The channels of a group of heads of a node."""
+    """Load the channels of a group of heads of a node."""
     return load(x.data, node * x.stride + head * channels, like)
 
 
 @inlined
 def load_ahead(x, index, pair, head, channels, like):
-    """Those of the node of a pair; prefetches the node of a later pair."""
+    """Load the channels of the node of a pair, and prefetch those of a later pair."""
     later = index[min(pair + _AHEAD, len(index) - 1)]
     prefetch(x.data, later * x.stride + head * channels, like)
     return load_heads(x, index[pair], head, channels, like)

@@ -94,7 +94,8 @@ def differentiate_rows(
         grad_mask = q.new_empty(grid[0], heads, coefficients.shape[1], dtype=dtype)
     _differentiate_rows[grid](
         *_strided(grad, grad_denominator, q, k, v), *_mask_arguments(value, coefficients, heads),
-        *cuts.tensors, grad_q, pieces, grad_mask, *grad_mask.stride()[:2], heads, nodes, cuts.number,
+        *cuts.tensors, grad_q, pieces, grad_mask, *grad_mask.stride()[:2],
+        heads, nodes, cuts.number,
         **_sizes(q, v, coefficients, blocks, signed, dtype), SHARED=shared,
     )  # fmt: skip
     cuts.join(pieces, grad_q)

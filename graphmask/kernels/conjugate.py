@@ -111,7 +111,7 @@ class _Solve(torch.autograd.Function):
         weight, a, y = ctx.saved_tensors
         pattern, *rest = ctx.system
         needs_weight, needs_a, _ = ctx.needs_input_grad[:3]
-        z = _Solve.apply(weight[pattern.order], a, grad, pattern.mT, *rest)
+        z = _Solve.apply(weight[pattern.csc_perm], a, grad, pattern.mT, *rest)
         grad_weight = sddmm(pattern, a[:, None, None] * z, y).sum(0) if needs_weight else None
         grad_a = (z * spmm(pattern, weight.unsqueeze(0), y)).sum((1, 2)) if needs_a else None
         return grad_weight, grad_a, z, None, None, None
@@ -120,7 +120,7 @@ class _Solve(torch.autograd.Function):
 def _iterate(
     pattern: Pattern, weight: Tensor, a: Tensor, x: Tensor, tolerance: float, graphs: Graphs
 ) -> Tensor:
-    """All columns of all heads, in slices that stay in the cache during an iteration."""
+    """Solve for all columns of all heads, in slices that stay in the cache during an iteration."""
     high = float(a.max())
     if not (float(a.min()) > 0 and high < 1):
         raise value_error("a", "between 0 and 1, or I - a W may have no inverse", a.tolist())

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from ._autograd import Grads, operator
-from ._extra import HAS_NUMBA
+from ._extra import HAS_NUMBA, load_bodies
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,9 +162,7 @@ def _sweep(
 ) -> Tensor:
     y = x.clone(memory_format=torch.contiguous_format)
     if _runs_numba(x):
-        from ._forest_numba import sweep
-
-        return sweep(y, factor, parent, order, down)
+        return load_bodies("_forest_numba").sweep(y, factor, parent, order, down)
     steps = _steps(factor, plan, sizes)
     # The eliminated (up) or remaining nodes (down) on the way in, the other ones on the way out.
     steps = steps[::2] + steps[::-2] if down else steps[1::2] + steps[-2::-2]
@@ -210,5 +208,3 @@ def _backward(ctx: Any, grad_output: Tensor) -> Grads:
 
 
 _sweep.register_autograd(_backward, setup_context=_save)
-
-ascend, descend = up_sweep, down_sweep

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ._autograd import STRUCTURE, Grads, composition_backward, operator, pad, save_inputs
-from ._extra import HAS_NUMBA
+from ._extra import HAS_NUMBA, load_bodies
 from .hops import HopValues, combine_hops
 from .pattern import Pattern
 from .products import in_one_type, runs_numba, runs_triton, sddmm, spmm, sum_dtype
@@ -88,12 +88,12 @@ def pair_attention(
 
 
 def runs_compiled(device: torch.device, work: int) -> bool:
-    """Whether numba runs this many multiply-adds, where types and channels allow it."""
+    """Return whether numba runs this many multiply-adds, where types and channels allow it."""
     return HAS_NUMBA and device.type == "cpu" and work >= _MIN_COMPILED_WORK
 
 
 def forms_values(table: Tensor) -> bool:
-    """Whether the mask is formed from a table of hops where it is read."""
+    """Return whether the mask is formed from a table of hops where it is read."""
     return runs_triton(table) and not table.requires_grad
 
 
@@ -129,13 +129,11 @@ def _define(
         *inputs, coefficients, structure, row_order, signed = _split(args)
         q, _, v, _ = inputs[-4:]
         if _runs_triton(q, v):
-            from . import _pairs_triton
-
-            return getattr(_pairs_triton, name)(*inputs, coefficients, structure, signed)
+            body = getattr(load_bodies("_pairs_triton"), name)
+            return body(*inputs, coefficients, structure, signed)
         if _runs_numba(q, v, structure[1]):
-            from . import _pairs_numba
-
-            return getattr(_pairs_numba, name)(*inputs, structure, row_order, signed)
+            body = getattr(load_bodies("_pairs_numba"), name)
+            return body(*inputs, structure, row_order, signed)
         return tuple(x.transpose(0, 1).contiguous().transpose(0, 1) for x in compose(*args))
 
     return run

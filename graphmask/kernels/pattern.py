@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -87,7 +88,7 @@ class Pattern:
 
     @classmethod
     def _with(cls, rowptr: Tensor, col: Tensor, num_cols: int, **derived: object) -> Pattern:
-        """A pattern and values of its cache that are known."""
+        """A pattern with values for its cache."""
         return cls(rowptr, col, num_cols, {key: (None, value) for key, value in derived.items()})
 
     @property
@@ -121,12 +122,12 @@ class Pattern:
         return self._cache[key][1]
 
     def is_cached(self, key: str, partner: object = None) -> bool:
-        """Whether a value is kept; code that ``torch.compile`` traces may use but not add one."""
+        """Return whether a value is kept; traced by ``torch.compile``, code must not add one."""
         return key in self._cache and self._cache[key][0] is partner
 
     @property
     def row(self) -> Tensor:
-        """``[nnz]``, row of each entry."""
+        """``[nnz]``, the row of each entry."""
         return self.cached("row", self._expand_rows)
 
     def _expand_rows(self) -> Tensor:
@@ -135,7 +136,7 @@ class Pattern:
 
     @property
     def identity(self) -> Pattern:
-        """The diagonal of a square pattern, one object for all who ask."""
+        """The diagonal of a square pattern, always the same object."""
         return self.cached("identity", self._make_identity)
 
     def _make_identity(self) -> Pattern:
@@ -146,8 +147,6 @@ class Pattern:
     def csc_perm(self) -> Tensor:
         """``[nnz]``, the entries in column order: ``values[csc_perm]`` are those of :attr:`mT`."""
         return self._csc[2]
-
-    order = csc_perm
 
     @property
     def mT(self) -> Pattern:  # noqa: N802
@@ -196,12 +195,6 @@ class Pattern:
         """
         return self.cached("row_order", self._find_row_order)
 
-    schedule = row_order
-
-    def thinned(self) -> Pattern:
-        """Former name."""
-        return self.subsample()
-
     def with_row_order(self, order: Tensor) -> Pattern:
         """The same pattern, its rows visited in this order."""
         derived = {"mT": self.mT, "csc": self._csc, "row_order": order}
@@ -227,7 +220,7 @@ class Pattern:
         return Pattern.from_coo(self.row[kept], self.col[kept], self.shape)
 
     def _is_local(self) -> bool:
-        """Whether consecutive rows share most of their columns already."""
+        """Return whether consecutive rows share most of their columns already."""
         rows, distinct, entries = self.shape[0], 0, 0
         for start in torch.linspace(0, max(rows - _WINDOW, 0), _WINDOWS).long().tolist():
             window = self.col[self.rowptr[start] : self.rowptr[min(start + _WINDOW, rows)]]
@@ -241,6 +234,15 @@ class Pattern:
         dense = value.new_zeros(*value.shape[:-1], self.shape[0] * self.shape[1])
         position = self.row.long() * self.num_cols + self.col.long()
         return dense.index_add(-1, position, value).unflatten(-1, self.shape)
+
+    def __getattr__(self, name: str) -> Any:
+        """Former names, for one release."""
+        new = {"order": "csc_perm", "schedule": "row_order", "thinned": "subsample"}.get(name)
+        if new is None:
+            raise AttributeError(f"'Pattern' object has no attribute {name!r}")
+        message = f"`Pattern.{name}` is now called `{new}`"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return getattr(self, new)
 
 
 def index_dtype(largest: int) -> torch.dtype:

@@ -14,7 +14,7 @@ from .checks import check_layer as check_layer
 from .checks import check_mask as check_mask
 from .checks import check_operator as check_operator
 from .checks import check_sampler as check_sampler
-from .graphs import batch as batch
+from .graphs import batch_topologies as batch_topologies
 from .graphs import example_topologies as example_topologies
 from .graphs import permute as permute
 from .laws import assert_adjoint as assert_adjoint
@@ -40,7 +40,7 @@ __all__ = [
     "assert_permutation_equivariant",
     "assert_round_trip",
     "assert_unbiased",
-    "batch",
+    "batch_topologies",
     "check_feature_map",
     "check_layer",
     "check_mask",
@@ -55,7 +55,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """The former name of a function, for one release."""
     if name == "join":
-        message = "`graphmask.testing.join` is now called `batch`"
+        message = "`graphmask.testing.join` is now called `batch_topologies`"
         warnings.warn(message, DeprecationWarning, stacklevel=2)
-        return batch
+        return batch_topologies
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

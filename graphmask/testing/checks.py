@@ -15,7 +15,7 @@ from graphmask.operators import Execution, MaskOperator
 from graphmask.topology import Topology
 from graphmask.walks import WalkSampler
 
-from .graphs import astype, batch, example_topologies, replace
+from .graphs import astype, batch_topologies, example_topologies, replace
 from .laws import (
     NodeFunction,
     assert_adjoint,
@@ -128,7 +128,7 @@ def check_sampler(sampler: WalkSampler, topology: Topology | None = None, draws:
     examples = example_topologies()
     parts = [examples[name] for name in ("weighted", "directed", "signed", "multigraph")]
     with default_dtype(torch.float64):
-        graph = batch(parts, interleaved=True)[0] if topology is None else topology
+        graph = batch_topologies(parts, interleaved=True)[0] if topology is None else topology
         generator = generator_of()
         with global_rng_untouched():
             walks = sampler(graph, generator)
@@ -249,7 +249,7 @@ def check_layer(
 
 def _assert_walks_batch(sampler: WalkSampler, graphs: Sequence[Topology]) -> None:
     for interleaved in (False, True):
-        union, ids = batch(graphs, interleaved)
+        union, ids = batch_topologies(graphs, interleaved)
         drawn = sampler(union, generator_of()).to_dense()
         for graph, nodes in zip(graphs, ids, strict=True):
             alone = sampler(graph, generator_of()).to_dense()

@@ -51,7 +51,7 @@ def example_topologies() -> dict[str, Topology]:
         "directed": graph(13, 30, undirected=False),
         "signed": graph(7, 9, low=-1.5),
         "sparse": graph(13, 4),
-        "ragged": batch(ragged, interleaved=True)[0],
+        "ragged": batch_topologies(ragged, interleaved=True)[0],
     }
 
 
@@ -75,7 +75,7 @@ def permute(topology: Topology, perm: Tensor) -> Topology:
     )
 
 
-def batch(
+def batch_topologies(
     topologies: Sequence[Topology], interleaved: bool = False
 ) -> tuple[Topology, list[Tensor]]:
     """The disjoint union of graphs, and the ids of the nodes of each graph in it.
@@ -88,9 +88,9 @@ def batch(
 
     Example:
         >>> import torch, graphmask as gm
-        >>> from graphmask.testing import batch
+        >>> from graphmask.testing import batch_topologies
         >>> edge = gm.Topology(torch.tensor([[0, 1], [1, 0]]), num_nodes=2)
-        >>> union, ids = batch([edge, edge])
+        >>> union, ids = batch_topologies([edge, edge])
         >>> union.batch.tolist(), [nodes.tolist() for nodes in ids]
         ([0, 0, 1, 1], [[0, 1], [2, 3]])
     """
@@ -160,6 +160,3 @@ def _batch_walks(walks: Sequence[Walks], ids: Sequence[Tensor], num_nodes: int) 
         name: torch.cat([getattr(part, name) for part in parts]) for name in names
     }
     return dataclasses.replace(parts[0], **fields)
-
-
-join, remade, cast = batch, replace, astype

@@ -18,7 +18,7 @@ from graphmask.operators import Dense, Execution, Lifted, MaskOperator, Pairs
 from graphmask.topology import Topology
 
 from .chance import probability_of_sums, worst_score
-from .graphs import astype, batch, permute, replace
+from .graphs import astype, batch_topologies, permute, replace
 
 # Distance allowed between two computations of the same numbers, relative to the largest one:
 # rounding of some operations.
@@ -248,7 +248,7 @@ def assert_batch_independent(
         inputs = [features_of(graph, channels, seed) for seed, graph in enumerate(graphs)]
         alone = [function(x, graph) for x, graph in zip(inputs, graphs, strict=True)]
         for name in ("sorted", "interleaved"):
-            union, rows = batch(graphs, interleaved=name == "interleaved")
+            union, rows = batch_topologies(graphs, interleaved=name == "interleaved")
             x = torch.empty(union.num_nodes, channels)
             output = function(x.index_copy(0, torch.cat(rows), torch.cat(inputs)), union)
             if per_graph:

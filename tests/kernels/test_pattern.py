@@ -157,6 +157,15 @@ def test_a_subsample_has_few_entries_of_each_row() -> None:
     assert counts.tolist() == [8, 8, 8]
 
 
+def test_former_names_work_and_warn() -> None:
+    pattern = pattern_of(torch.eye(3, dtype=torch.bool))
+    for former, name in (("order", "csc_perm"), ("schedule", "row_order")):
+        with pytest.warns(DeprecationWarning, match=f"now called `{name}`"):
+            assert getattr(pattern, former) is getattr(pattern, name)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = pattern.nothing
+
+
 def test_nothing_is_cached_in_inference_mode() -> None:
     pattern = pattern_of(torch.eye(3, dtype=torch.bool))
     with torch.inference_mode():
