@@ -33,7 +33,7 @@ Model = TypeVar("Model", bound="PretrainedMixin")
 
 
 class PretrainedMixin:
-    """Adds ``save_pretrained(folder)`` and ``from_pretrained(folder)``, as ``PyTorchModelHubMixin`` does.
+    """Adds ``save_pretrained(folder)`` and ``from_pretrained(folder)`` to a model.
 
     The folder holds ``model.safetensors`` and ``config.json``, the arguments of the constructor:
     numbers and strings as they are; masks, feature maps, samplers, PyG convolutions, aggregations

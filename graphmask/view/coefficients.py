@@ -75,8 +75,8 @@ def _draw(axes: Any, name: str, coefficients: Coefficients) -> None:
     fresh.reset_parameters()
     with torch.no_grad():
         learned, start = coefficients().cpu().tolist(), fresh()[0].cpu().tolist()
+        scale = getattr(coefficients, "scale", None)
     hops = range(coefficients.hops + 1)
-    scale = getattr(coefficients, "scale", None)
     for head, alpha in enumerate(learned):
         suffix = f": scale {float(scale[head]):.3g}" if isinstance(scale, Tensor) else ""
         axes.plot(hops, alpha, "o-", markersize=4, label=f"head {head}{suffix}")

@@ -218,6 +218,15 @@ def test_the_config_is_readable(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
 
 
+def test_models_saved_by_an_earlier_version_are_read() -> None:
+    found = TopologicalTransformer.from_pretrained(Path(__file__).parent / "saved_by_0.1.0")
+    x = torch.arange(12.0).view(4, 3) / 10
+    with torch.no_grad():
+        out = found(x.float(), torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]]))
+    assert_close(out, torch.tensor([[0.5820460319519043, 3.5458664894104004]]).float())
+    assert found.dropout == 0.25
+
+
 class OwnMask(masks.PowerSeriesMask):
     """A mask that this library does not know."""
 
