@@ -25,6 +25,7 @@ from torch import Tensor
 from torch_geometric.utils import to_undirected
 
 from graphmask.benchmark import sphere_graph
+from graphmask.io import read_graph
 from graphmask.masks import (
     Cosine,
     Diffusion,
@@ -37,7 +38,6 @@ from graphmask.masks import (
 from graphmask.operators import MaskOperator
 from graphmask.topology import Topology
 from graphmask.transforms import radius_graph
-from graphmask.view import read_graph
 from graphmask.walks import (
     AntitheticWalks,
     IIDWalks,

@@ -26,9 +26,9 @@ from torch_geometric.utils import (
 
 from graphmask._checks import check_integer, value_error
 from graphmask.extras import require
+from graphmask.io import read_graph
 from graphmask.topology import Topology
 from graphmask.transforms import AddWalks, Hilbert, ReorderNodes
-from graphmask.view import read_graph
 from graphmask.walks import ResampledWalks
 
 CHANNELS = 64
@@ -174,7 +174,7 @@ def read_mesh(path: str | Path) -> list[NamedGraph]:
     """Read a mesh, to be cut to a :func:`ball` around its first vertex.
 
     Raises:
-        ValueError: for a file of another kind, see :func:`graphmask.view.read_graph`.
+        ValueError: for a file of another kind, see :func:`graphmask.io.read_graph`.
         OSError: for a file that cannot be read.
     """
     mesh, name = read_graph(path), Path(path).stem
