@@ -18,7 +18,7 @@ from graphmask.extras import require
 
 from . import comparisons, scaling
 from .comparisons import COMPARISONS, find_comparisons
-from .graphs import MOLECULES, SPHERE, read_mesh, read_molecules
+from .graphs import SPHERE, read_mesh
 from .implementations import IMPLEMENTATIONS, find_implementations
 from .plot import Panel, write_plot
 from .report import comparison_panels, print_comparisons, print_scaling, scaling_panels
@@ -35,9 +35,9 @@ _DEFAULTS = {"": (131_072, 5, 30.0), "--compare": (32_768, 15, 30.0), "--memory"
 
 # Options that a benchmark would ignore.
 _IGNORED = {
-    "": ("only", "mesh", "molecules"),
+    "": ("only", "mesh"),
     "--compare": ("implementations", "reorder"),
-    "--memory": ("only", "mesh", "molecules", "repeats", "keep_memory"),
+    "--memory": ("only", "mesh", "repeats", "keep_memory"),
 }
 
 T = TypeVar("T")
@@ -68,9 +68,6 @@ def measure(
     mesh: Annotated[
         list[Path] | None,
         Option(help="A mesh to compare on, too; cut to --nodes around its first vertex."),
-    ] = None,
-    molecules: Annotated[
-        Path | None, Option(help="A file of SMILES to compare on, instead of generated molecules.")
     ] = None,
     time_limit: Annotated[
         float | None,
@@ -132,10 +129,7 @@ def measure(
         graphs = [
             graph for path in mesh or () for graph in checked("--mesh", partial(read_mesh, path))
         ]
-        batch = (
-            checked("--molecules", partial(read_molecules, molecules)) if molecules else MOLECULES
-        )
-        graphs += [*SPHERE, batch]
+        graphs += SPHERE
         complete = _run(
             lambda progress: comparisons.run(chosen, graphs, settings, progress),
             lambda results: files.write(results, settings, comparison_panels(results)),

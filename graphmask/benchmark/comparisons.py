@@ -9,24 +9,20 @@ from statistics import quantiles
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from graphmask._console import find_named
 from graphmask.masks import Diffusion, GlobalMask, GRFMask
-from graphmask.nn import TopologicalTransformer, TopologicalTransformerLayer
+from graphmask.nn import TopologicalTransformer
 from graphmask.operators import Lifted
 from graphmask.topology import Topology
 from graphmask.walks import IIDWalks
 
 from . import scaling
-from .graphs import CHANNELS, HEADS, Molecules, NamedGraph, Problem
+from .graphs import CHANNELS, HEADS, NamedGraph, Problem
 from .implementations import (
-    GPS,
-    GPS_ABOUT,
     WALK,
     Implementation,
-    Layer,
     MaskedAttention,
     Workload,
     find_implementations,
@@ -39,8 +35,6 @@ _WALKS, _P_HALT = 20, 0.1
 
 _LAYERS, _CLASSES = 4, 10
 
-_MOLECULES = 128
-
 # Rows of a mask that its error is measured on.
 _ERROR_ROWS = 256
 
@@ -50,8 +44,7 @@ class Comparison:
     """Two implementations and the largest ratio of their times that meets the target.
 
     ``per_entry`` divides times by the stored mask entries. ``error_target`` is the largest ratio of
-    the masks' relative Frobenius errors that meets the target; None compares no errors. ``batched``
-    comparisons run on a batch of molecules instead of large graphs.
+    the masks' relative Frobenius errors that meets the target; None compares no errors.
     """
 
     name: str
@@ -60,7 +53,6 @@ class Comparison:
     target: float
     per_entry: bool = False
     error_target: float | None = None
-    batched: bool = False
 
     @property
     def about(self) -> str:
@@ -141,53 +133,33 @@ def run(
     """Compare, graph by graph and size by size.
 
     All implementations of a graph are measured by :func:`graphmask.benchmark.run`, that is in
-    interleaved rounds: ratios are those of one round.
-
-    Args:
-        comparisons: see :data:`COMPARISONS`.
-        graphs: batches of molecules serve batched comparisons, all others the rest.
-        settings: of the run; its implementations and its graph are replaced.
-        progress: called with short texts about the present step.
-
-    Yields:
-        The ratios of one graph and size.
+    interleaved rounds: ratios are those of one round. Implementations and graph of the settings are
+    replaced.
     """
+    compared = {each.name: each for pair in comparisons for each in (pair.ours, pair.theirs)}
     for graph in graphs:
-        chosen = [each for each in comparisons if each.batched == graph.batched]
-        implementations = {
-            each.name: each
-            for comparison in chosen
-            for each in (comparison.ours, comparison.theirs)
-        }
-        if not chosen:
-            continue
-        run_settings = replace(
-            settings,
-            nodes=[_MOLECULES] if graph.batched else settings.nodes,
-            implementations=tuple(implementations.values()),
-            make_problem=graph.make,
-        )
-        for measurements in scaling.run(run_settings, progress):
-            yield _compare(chosen, graph, measurements, run_settings)
+        own = replace(settings, implementations=tuple(compared.values()), make_problem=graph.make)
+        for measurements in scaling.run(own, progress):
+            by_name = {each.implementation: each for each in measurements}
+            yield [
+                Ratio(
+                    comparison,
+                    graph.name,
+                    by_name[comparison.ours.name],
+                    by_name[comparison.theirs.name],
+                    _errors(comparison, graph, measurements[0].nodes, settings),
+                )
+                for comparison in comparisons
+            ]
 
 
-def _compare(
-    comparisons: Sequence[Comparison],
-    graph: NamedGraph,
-    measurements: Sequence[Measurement],
-    settings: Settings,
-) -> list[Ratio]:
-    by_name = {each.implementation: each for each in measurements}
-    ratios = []
-    for comparison in comparisons:
-        errors: tuple[float, ...] = ()
-        if comparison.error_target is not None:
-            problem = graph.make(measurements[0].nodes, settings.seed, settings.device)
-            ours = mask_error(comparison.ours, problem)
-            errors = ours, mask_error(comparison.theirs, problem)
-        pair = by_name[comparison.ours.name], by_name[comparison.theirs.name]
-        ratios.append(Ratio(comparison, graph.name, *pair, errors))
-    return ratios
+def _errors(
+    comparison: Comparison, graph: NamedGraph, nodes: int, settings: Settings
+) -> tuple[float, ...]:
+    if comparison.error_target is None:
+        return ()
+    problem = graph.make(nodes, settings.seed, settings.device)
+    return mask_error(comparison.ours, problem), mask_error(comparison.theirs, problem)
 
 
 @torch.no_grad()
@@ -223,22 +195,6 @@ class TrainingStep(MaskedAttention):
         return Workload(lambda: model(x, prepared), (), self.entries(prepared), step=step)
 
 
-def _walk_block() -> nn.Module:
-    return TopologicalTransformerLayer(CHANNELS, HEADS, WALK())
-
-
-def _with_new_topology(layer: nn.Module, molecules: Molecules) -> Tensor:
-    return layer(molecules.x, Topology.from_data(molecules.data))
-
-
-def _with_known_topology(layer: nn.Module, molecules: Molecules) -> Tensor:
-    return layer(molecules.x, molecules.topology)
-
-
-def _with_dense_batch(layer: nn.Module, molecules: Molecules) -> Tensor:
-    return layer(molecules.x, molecules.data.edge_index, molecules.data.batch)
-
-
 _LAYER, _PERFORMER, _GPS, _CONV = find_implementations(
     ["walk-layer", "performer", "gps", "transformer-conv"]
 )
@@ -268,10 +224,6 @@ _STEP = TrainingStep(
 _UNMASKED_STEP = TrainingStep(
     "global-step", "training step of 4 layers under GlobalMask, unmasked", GlobalMask
 )
-_BLOCK = "TopologicalTransformerLayer(64, 4) under WalkMask, its topology"
-_NEW_BATCH = Layer("walk-block", f"{_BLOCK} built in every call", _walk_block, _with_new_topology)
-_KNOWN_BATCH = Layer("walk-block-known", f"{_BLOCK} known", _walk_block, _with_known_topology)
-_DENSE_BATCH = Layer("gps-batch", f"{GPS_ABOUT} and its dense batches", GPS, _with_dense_batch)
 
 COMPARISONS: tuple[Comparison, ...] = (
     Comparison("performer", _LAYER, _PERFORMER, target=1.0),
@@ -279,8 +231,6 @@ COMPARISONS: tuple[Comparison, ...] = (
     Comparison("published", _DIFFUSION, _PUBLISHED, target=1 / 5, error_target=1 / 10),
     Comparison("entry", _LAYER, _CONV, target=1 / 8, per_entry=True),
     Comparison("step", _STEP, _UNMASKED_STEP, target=1.5),
-    Comparison("molecules", _NEW_BATCH, _DENSE_BATCH, target=1 / 2, batched=True),
-    Comparison("molecules-known", _KNOWN_BATCH, _DENSE_BATCH, target=1 / 2, batched=True),
 )
 
 

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import networkx as nx
 import numpy as np
 import torch
 from scipy.sparse.csgraph import breadth_first_order
 from scipy.spatial import cKDTree
 from torch import Tensor
-from torch_geometric.data import Batch, Data
-from torch_geometric.utils import (
-    from_networkx,
-    from_smiles,
-    subgraph,
-    to_scipy_sparse_matrix,
-    to_undirected,
-)
+from torch_geometric.data import Data
+from torch_geometric.utils import subgraph, to_scipy_sparse_matrix, to_undirected
 
 from graphmask._checks import check_integer, value_error
-from graphmask.extras import require
 from graphmask.io import read_graph
-from graphmask.topology import Topology
-from graphmask.transforms import AddWalks, Hilbert, ReorderNodes
-from graphmask.walks import ResampledWalks
+from graphmask.transforms import Hilbert, ReorderNodes
 
 CHANNELS = 64
 HEADS = 4
@@ -37,16 +25,6 @@ HEADS = 4
 # pos [N, D] and edge_index [2, E], and the functions that return them for N and a seed.
 Edges = tuple[Tensor, Tensor]
 Graph = Callable[[int, int], Edges]
-
-# Rings per molecule at most, and the distance of the atoms that close one.
-_RINGS = 3
-_RING_STEPS = (4, 5)
-
-# Atoms of the molecules that are compared.
-_ATOMS = range(10, 41)
-
-# Molecules read from a file at most.
-_MOST_MOLECULES = 1024
 
 
 def sphere_graph(num_nodes: int, seed: int = 0, neighbours: int = 6) -> Edges:
@@ -151,7 +129,6 @@ class NamedGraph(NamedTuple):
     name: str
     about: str
     make: Callable[[int, int, str], Problem]
-    batched: bool = False
 
 
 def both_orders(name: str, about: str, graph: Graph) -> list[NamedGraph]:
@@ -200,86 +177,3 @@ def ball(data: Data, num_nodes: int, seed: int = 0) -> Edges:
     nodes = torch.from_numpy(np.sort(visited)).long()
     edge_index, _ = subgraph(nodes, data.edge_index, relabel_nodes=True, num_nodes=count)
     return torch.zeros(num_nodes, 3), edge_index
-
-
-class Molecules(Problem):
-    """A batch of molecules as a loader returns it, with stored walks.
-
-    Args:
-        count: of molecules.
-        seed: of the molecules, the walks and the features.
-        device: of all tensors.
-        molecules: the graphs, of which the first ``count`` are taken. (default: generated ones)
-
-    Attributes:
-        data: the batch.
-        topology: of the batch.
-
-    Example:
-        >>> molecules = Molecules(3)
-        >>> molecules.data.num_graphs, len(molecules.x) == molecules.data.num_nodes
-        (3, True)
-    """
-
-    def __init__(
-        self, count: int, seed: int = 0, device: str = "cpu", molecules: Sequence[Data] = ()
-    ) -> None:
-        graphs = (molecules or random_molecules(count, seed))[:count]
-        add_walks = AddWalks(ResampledWalks(budget=64, hops=8), torch.Generator().manual_seed(seed))
-        data: Any = Batch.from_data_list([add_walks(graph.clone()) for graph in graphs])
-        pos = torch.zeros(data.num_nodes, 3)
-        super().__init__(data.num_nodes, seed, device, lambda *_: (pos, data.edge_index))
-        self.data = data.to(device)
-        self.topology = Topology.from_data(self.data)
-
-
-MOLECULES = NamedGraph(
-    "molecules", "random trees with up to three rings, 10 to 40 atoms", Molecules, batched=True
-)
-
-
-def random_molecules(count: int, seed: int = 0) -> list[Data]:
-    """Generate random trees of 10 to 40 atoms with up to three rings of 5 or 6 atoms.
-
-    Example:
-        >>> sizes = [molecule.num_nodes for molecule in random_molecules(128)]
-        >>> min(sizes) >= 10, max(sizes) <= 40, 23 < sum(sizes) / 128 < 27
-        (True, True, True)
-    """
-    generator = np.random.default_rng(seed)
-    return [_random_molecule(generator) for _ in range(count)]
-
-
-def _random_molecule(generator: np.random.Generator) -> Data:
-    size = int(generator.integers(_ATOMS.start, _ATOMS.stop))
-    graph = nx.from_prufer_sequence(generator.integers(0, size, size - 2).tolist())
-    for atom in generator.permutation(size)[:_RINGS].tolist():
-        distance = nx.single_source_shortest_path_length(graph, atom, cutoff=max(_RING_STEPS))
-        ends = [node for node, steps in distance.items() if steps in _RING_STEPS]
-        if ends:
-            graph.add_edge(atom, int(generator.choice(ends)))
-    return Data(edge_index=from_networkx(graph).edge_index, num_nodes=size)
-
-
-def read_molecules(path: str | Path) -> NamedGraph:
-    """Read the molecules of 10 to 40 atoms in a file with a SMILES at the head of each line.
-
-    Raises:
-        MissingExtraError: without rdkit.
-        ValueError: for a file without such a molecule.
-        OSError: for a file that cannot be read.
-    """
-    require("rdkit.Chem", extra="molecules")
-    require("rdkit.RDLogger", extra="molecules").DisableLog("rdApp.*")
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
-    # An invalid SMILES, such as a heading, gives a molecule without atoms.
-    everything = (from_smiles(re.split(r"[\s,]", line, maxsplit=1)[0]) for line in lines if line)
-    fitting = (each for each in everything if each.num_nodes in _ATOMS and each.num_edges)
-    molecules = [
-        Data(edge_index=each.edge_index, num_nodes=each.num_nodes)
-        for each in islice(fitting, _MOST_MOLECULES)
-    ]
-    if not molecules:
-        raise value_error("molecules", "a file of SMILES, some of 10 to 40 atoms", str(path))
-    make = partial(Molecules, molecules=molecules)
-    return NamedGraph(Path(path).stem, "molecules of 10 to 40 atoms", make, batched=True)

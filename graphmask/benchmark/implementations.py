@@ -64,12 +64,9 @@ class Implementation(ABC):
         """Build the graph and its features by ``make``; override it for another kind of graph."""
         return make(num_nodes, seed, device)
 
-    @abstractmethod
     def prepare(self, problem: Problem) -> Any:
-        """Build what is built once per graph, such as walks, or return :obj:`None`.
-
-        Timed apart from the calls.
-        """
+        """Build what is built once per graph, such as walks; timed apart from the calls."""
+        return None
 
     @abstractmethod
     def build(self, problem: Problem, prepared: Any) -> Workload:
@@ -100,11 +97,9 @@ class MaskedAttention(Implementation):
     execution: Execution | None = None
 
     def prepare(self, problem: Problem) -> Topology:
-        """Build the topology, with walks where the mask reads them."""
         return self.mask().prepare(Topology(problem.edge_index, problem.num_nodes))
 
     def build(self, problem: Problem, prepared: Topology) -> Workload:
-        """Map queries, keys and values to attended values."""
         mask, qkv = self.mask().to(problem.device), problem.qkv
         return Workload(
             lambda: attention(*qkv, mask(prepared), execution=self.execution),
@@ -117,7 +112,6 @@ class MaskedLayer(MaskedAttention):
     """:class:`graphmask.nn.TopologicalAttention`: attention with its projections."""
 
     def build(self, problem: Problem, prepared: Topology) -> Workload:
-        """Map features to features."""
         layer = TopologicalAttention(CHANNELS, HEADS, self.mask()).to(problem.device)
         leaves = (problem.x, *layer.parameters())
         return Workload(lambda: layer(problem.x, prepared), leaves, self.entries(prepared))
@@ -134,11 +128,7 @@ class Layer(Implementation):
     entries: Callable[[Problem], int | None] = _none
     library: str = "PyG"
 
-    def prepare(self, problem: Problem) -> None:
-        """Return nothing."""
-
     def build(self, problem: Problem, prepared: None) -> Workload:
-        """Map features to features."""
         layer = self.make().to(problem.device)
         leaves = (problem.x, *layer.parameters())
         return Workload(lambda: self.run(layer, problem), leaves, self.entries(problem))
@@ -154,11 +144,9 @@ class SoftmaxAttention(Implementation):
     library: str = "torch"
 
     def prepare(self, problem: Problem) -> Tensor | None:
-        """Build the bias."""
         return self.bias(problem)
 
     def build(self, problem: Problem, prepared: Tensor | None) -> Workload:
-        """Map queries, keys and values to attended values."""
         q, k, v = (x.transpose(0, 1).unsqueeze(0) for x in problem.qkv)
         entries = None if prepared is None else prepared.numel()
         return Workload(

@@ -184,8 +184,8 @@ def comparison_panels(ratios: Sequence[Ratio]) -> list[Panel]:
     panels: dict[str, dict[str, dict[float, float]]] = {}
     for each in ratios:
         if each.quartiles:
-            lines = panels.setdefault(each.graph, {})
-            lines.setdefault(each.comparison.name, {})[each.ours.nodes] = each.quartiles[1]
+            line = panels.setdefault(each.graph, {}).setdefault(each.comparison.name, {})
+            line[each.ours.nodes] = each.quartiles[1]
     return [Panel(graph, "nodes", "ours / theirs", lines) for graph, lines in panels.items()]
 
 

@@ -12,14 +12,7 @@ from torch_geometric.utils import to_networkx, to_undirected
 import graphmask as gm
 from graphmask.benchmark import IMPLEMENTATIONS, Problem, find_implementations, sphere_graph
 from graphmask.benchmark.comparisons import COMPARISONS, find_comparisons, mask_error
-from graphmask.benchmark.graphs import (
-    SPHERE,
-    Molecules,
-    ball,
-    random_molecules,
-    read_mesh,
-    read_molecules,
-)
+from graphmask.benchmark.graphs import SPHERE, ball, read_mesh
 from graphmask.benchmark.implementations import Implementation, MaskedAttention, differentiate
 
 
@@ -81,39 +74,6 @@ def test_meshes_are_read_and_reordered(tmp_path: Path) -> None:
     assert names == ["cone", "cone, reordered"]
 
 
-def test_molecules_are_connected_sparse_and_of_all_sizes() -> None:
-    molecules = random_molecules(128, seed=2)
-    assert min(each.num_nodes for each in molecules) >= 10
-    assert max(each.num_nodes for each in molecules) <= 40
-    rings: set[int] = set()
-    for molecule in molecules:
-        graph = to_networkx(molecule).to_undirected()
-        assert nx.is_connected(graph)
-        assert graph.number_of_edges() - graph.number_of_nodes() + 1 <= 3
-        rings |= {len(cycle) for cycle in nx.minimum_cycle_basis(graph)}
-    assert {5, 6} <= rings
-    again = random_molecules(128, seed=2)
-    assert all(map(torch.equal, *([x.edge_index for x in some] for some in (molecules, again))))
-
-
-def test_a_batch_of_molecules_stores_its_walks() -> None:
-    problem = Molecules(5)
-    topology = problem.topology
-    assert (topology.num_graphs, topology.num_nodes) == (5, problem.num_nodes)
-    (walks,) = topology.walk_sets
-    batch = topology.batch
-    assert torch.equal(batch[walks.pattern.row.long()], batch[walks.pattern.col.long()])
-
-
-def test_molecules_of_a_file_are_read(tmp_path: Path) -> None:
-    pytest.importorskip("rdkit")
-    (tmp_path / "some.csv").write_text("smiles,value\nCCO,1\n\nc1ccccc1CCCCC,2\n")
-    assert read_molecules(tmp_path / "some.csv").make(128, 0, "cpu").num_nodes == 11
-    (tmp_path / "none.csv").write_text("smiles\nCCO\n")
-    with pytest.raises(ValueError, match="10 to 40 atoms"):
-        read_molecules(tmp_path / "none.csv")
-
-
 def everyone() -> dict[str, Implementation]:
     compared = [each for pair in COMPARISONS for each in (pair.ours, pair.theirs)]
     return {each.name: each for each in (*compared, *IMPLEMENTATIONS)}
@@ -126,14 +86,13 @@ def test_implementations_have_an_output_per_node_and_gradients(
     default = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
     try:
-        batched = implementation.name in ("walk-block", "walk-block-known", "gps-batch")
-        problem = Molecules(2) if batched else Problem(40)
+        problem = Problem(40)
         work = implementation.build(problem, implementation.prepare(problem))
         gradients = differentiate(work)
         out = work.call()
     finally:
         torch.set_default_dtype(default)
-    assert len(out.reshape(-1, 10 if work.step else 64)) == problem.num_nodes
+    assert len(out.reshape(-1, 10 if work.step else 64)) == 40
     assert all(gradient is None or torch.isfinite(gradient).all() for gradient in gradients)
     assert work.step or any(x is not None and x.abs().sum() > 0 for x in gradients)
     assert implementation.about

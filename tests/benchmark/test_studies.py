@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import pytest
 import torch
+from torch_geometric.utils import to_networkx
 
 from graphmask import reference
 
@@ -35,7 +37,7 @@ def load(name: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    "name", ["concentration", "encodings", "estimators", "families", "features", "gpu"]
+    "name", ["concentration", "encodings", "estimators", "families", "features", "gpu", "molecules"]
 )
 def test_every_study_runs(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = load(name).main(["--smoke", "--csv", str(tmp_path / "rows.csv")])
@@ -141,3 +143,24 @@ def test_families_run_on_undirected_graphs_of_the_size() -> None:
     for family in study.FAMILIES:
         problem = family.make_problem(64, 0, "cpu", None)
         assert family.build(problem, family.prepare(problem)).multiply_adds > 0
+
+
+def test_molecules_are_connected_sparse_and_read_from_files(tmp_path: Path) -> None:
+    study = load("molecules")
+    molecules = study.random_molecules(128, seed=2)
+    rings: set[int] = set()
+    for molecule in molecules:
+        graph = to_networkx(molecule).to_undirected()
+        assert nx.is_connected(graph)
+        assert graph.number_of_nodes() in study.ATOMS
+        cycles = nx.minimum_cycle_basis(graph)
+        assert len(cycles) <= 3
+        rings |= {len(cycle) for cycle in cycles}
+    assert {5, 6} <= rings
+    (walks,) = study.Molecules(5).topology.walk_sets
+    batch = study.Molecules(5).topology.batch
+    assert torch.equal(batch[walks.pattern.row.long()], batch[walks.pattern.col.long()])
+    pytest.importorskip("rdkit")
+    (tmp_path / "some.csv").write_text("smiles,value\nCCO,1\n\nc1ccccc1CCCCC,2\n")
+    (molecule,) = study.read_molecules(tmp_path / "some.csv", 9)
+    assert molecule.num_nodes == 11
