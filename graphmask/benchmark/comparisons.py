@@ -166,7 +166,8 @@ def _errors(
 def mask_error(implementation: Implementation, problem: Problem) -> float:
     """Compute the relative Frobenius error of an estimated mask on some of its rows."""
     assert isinstance(implementation, MaskedAttention)
-    mask, topology = implementation.mask().to(problem.device), implementation.prepare(problem)
+    mask: Any = implementation.mask().to(problem.device)
+    topology = implementation.prepare(problem)
     rows = torch.randperm(problem.num_nodes, generator=torch.Generator().manual_seed(0))
     rows = rows[:_ERROR_ROWS].to(problem.device)
     # Rows of M are columns of its transpose.

@@ -168,7 +168,7 @@ def ball(data: Data, num_nodes: int, seed: int = 0) -> Edges:
     Raises:
         ValueError: where fewer are connected with node 0.
     """
-    count: int = data.num_nodes  # type: ignore[assignment]
+    count: int = data.num_nodes
     adjacency = to_scipy_sparse_matrix(data.edge_index, num_nodes=count).tocsr()
     visited = breadth_first_order(adjacency, 0, return_predecessors=False)[:num_nodes]
     if len(visited) < num_nodes:

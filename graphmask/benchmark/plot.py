@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from graphmask.extras import require
 
@@ -16,7 +16,7 @@ class Panel(NamedTuple):
     title: str
     xlabel: str
     ylabel: str
-    lines: Mapping[str, Mapping[float, float]]
+    lines: Mapping[str, Mapping[Any, float]]
     dashed: frozenset[str] = frozenset()
 
 

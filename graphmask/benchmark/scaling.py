@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -137,12 +138,11 @@ class _Attempt:
 
     def measurement(self) -> Measurement:
         """Collect the results; rounds that a cut left incomplete do not count."""
-        size: tuple = self.name, self._implementation.library, self.nodes
-        if self._cut is not None:
-            return Measurement(*size, status=self._cut.status, note=self._cut.note, **self._costs)
-        return Measurement(
-            *size, forward=tuple(self._forward), both=tuple(self._both), **self._costs
-        )
+        library, cut = self._implementation.library, self._cut
+        measurement = Measurement(self.name, library, self.nodes, **self._costs)
+        if cut is not None:
+            return replace(measurement, status=cut.status, note=cut.note)
+        return replace(measurement, forward=tuple(self._forward), both=tuple(self._both))
 
     def close(self) -> None:
         """End the process."""
