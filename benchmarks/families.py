@@ -162,11 +162,8 @@ class Family(Implementation):
     ``mask`` is called with the shape where the graph is a grid. Picklable: no lambda.
     """
 
-    name: str
-    about: str
     graph: Graph
     mask: Callable[..., TopologicalMask]
-    library: str = "graphmask"
 
     def make_mask(self, num_nodes: int) -> TopologicalMask:
         """Build the mask of graphs of N nodes."""

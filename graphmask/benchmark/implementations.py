@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -42,21 +42,18 @@ class Workload(NamedTuple):
     step: Callable[[], object] | None = None
 
 
+@dataclass(frozen=True)
 class Implementation(ABC):
-    """An attention whose cost is measured.
+    """An attention whose cost is measured, with a description in one line.
 
     Instances are sent to worker processes and must be picklable: module-level classes and functions
-    only.
-
-    Attributes:
-        name: as in tables and on the command line.
-        about: a description in one line.
-        library: that ships it.
+    only. ``library`` is the one that ships it.
     """
 
     name: str
     about: str
-    library: str
+
+    library: ClassVar[str] = "graphmask"
 
     def make_problem(
         self, num_nodes: int, seed: int, device: str, make: Callable[[int, int, str], Problem]
@@ -89,11 +86,8 @@ class MaskedAttention(Implementation):
     The mask's values are computed in every call; ``entries`` counts what it stores.
     """
 
-    name: str
-    about: str
     mask: Callable[[], TopologicalMask]
     entries: Callable[[Topology], int | None] = count_walk_entries
-    library: str = "graphmask"
     execution: Execution | None = None
 
     def prepare(self, problem: Problem) -> Topology:
@@ -121,12 +115,11 @@ class MaskedLayer(MaskedAttention):
 class Layer(Implementation):
     """A layer, by default of PyG; ``run(layer, problem)`` calls it."""
 
-    name: str
-    about: str
     make: Callable[[], nn.Module]
     run: Callable[[nn.Module, Any], Tensor]
     entries: Callable[[Problem], int | None] = _none
-    library: str = "PyG"
+
+    library = "PyG"
 
     def build(self, problem: Problem, prepared: None) -> Workload:
         layer = self.make().to(problem.device)
@@ -138,10 +131,9 @@ class Layer(Implementation):
 class SoftmaxAttention(Implementation):
     """torch's softmax attention between all nodes, plus ``bias(problem)``, ``[N, N]`` or None."""
 
-    name: str
-    about: str
     bias: Callable[[Problem], Tensor | None]
-    library: str = "torch"
+
+    library = "torch"
 
     def prepare(self, problem: Problem) -> Tensor | None:
         return self.bias(problem)

@@ -33,16 +33,14 @@ class Settings:
             :class:`Problem`, nearest neighbours on a sphere)
         reorder: whether nodes of that graph are numbered along a Hilbert curve. (default:
             :obj:`False`)
-        keep_memory: whether timed processes on CPU keep all memory that they free, as with the
-            environment variables ``MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=-1``. (default:
-            :obj:`False`, blocks up to 32 MiB, as glibc does)
+        keep_memory: whether timed processes on CPU keep all memory that they free, as with
+            ``MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=-1``. (default: :obj:`False`)
         cpu_time: whether times are CPU times, summed over threads, instead of wall times: for a
             busy machine, with one thread. Limits are of wall time. (default: :obj:`False`)
 
     Raises:
-        TypeError: for arguments of a wrong type.
-        ValueError: for sizes below 2, none of them, no implementations, limits that are not
-            positive, an absent device.
+        ValueError: for sizes below 2, no sizes or implementations, limits that are not positive, an
+            absent device.
 
     Example:
         >>> from graphmask.benchmark import Settings

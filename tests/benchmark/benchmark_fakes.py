@@ -17,13 +17,7 @@ TRIAL_NODES = 64
 
 @dataclass(frozen=True)
 class Fake(Implementation):
-    name: str
     act: Callable[[int], object]
-    about: str = "a fake"
-    library: str = "tests"
-
-    def prepare(self, problem: Problem) -> None:
-        pass
 
     def build(self, problem: Problem, prepared: None) -> Workload:
         def call() -> Tensor:
@@ -33,16 +27,15 @@ class Fake(Implementation):
         return Workload(call, (problem.x,))
 
 
-@dataclass(frozen=True)
 class FakePrepared(Fake):
     """Acts while it prepares, not in the call."""
 
-    def prepare(self, problem: Problem) -> str:
+    def prepare(self, problem: Problem) -> bool:
         self.act(problem.num_nodes)
-        return "made"
+        return True
 
-    def build(self, problem: Problem, prepared: str) -> Workload:
-        assert prepared == "made"
+    def build(self, problem: Problem, prepared: bool) -> Workload:
+        assert prepared
         return Workload(problem.x.sin, (problem.x,), entries=3 * problem.num_nodes)
 
 
@@ -59,13 +52,11 @@ def sleep_quadratically(nodes: int) -> None:
 
 
 def hoard_from_256(nodes: int) -> None:
-    if nodes >= 256:
-        torch.ones(2**29).sum()
+    torch.ones(2**29 if nodes >= 256 else 1).sum()
 
 
 def hoard_64_mib(nodes: int) -> None:
-    if nodes > TRIAL_NODES:
-        torch.ones(2**24).sum()
+    torch.ones(2**24 if nodes > TRIAL_NODES else 1).sum()
 
 
 def fail_from_256(nodes: int) -> None:

@@ -37,7 +37,8 @@ def load(name: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    "name", ["concentration", "encodings", "estimators", "families", "features", "gpu", "molecules"]
+    "name",
+    ["concentration", "walk_encodings", "estimators", "families", "features", "gpu", "molecules"],
 )
 def test_every_study_runs(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = load(name).main(["--smoke", "--csv", str(tmp_path / "rows.csv")])
