@@ -112,9 +112,7 @@ def costs(data: Data, **options: object) -> dict[str, gm.inspect.MaskCost]:
 
 
 def test_masks_that_do_not_apply_have_a_reason_and_others_apply() -> None:
-    reasons = {
-        name: cost.reason for name, cost in costs(Data(edge_index=ring(9), num_nodes=9)).items()
-    }
+    reasons = {name: cost.reason for name, cost in costs(Data(edge_index=ring(9), num_nodes=9)).items()}
     assert reasons["walk"] == ""
     assert "cycles" in reasons["tree-distance"]
     assert "no grid" in reasons["toeplitz"]
