@@ -128,10 +128,10 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
     options = study.parse(arguments)
     graph = options.graph[0]
     f = Diffusion(options.hops, scale=options.scale / 2)()[0].detach()
-    found = measure(
+    entries = measure(
         graph.make(options.seed), f, options.p_halt, options.walks, options.draws, options.seed
     )
-    rows = study.collect(found, options)
+    rows = study.collect(entries, options)
     print_table(
         f"Distances exceeded with a chance of {CHANCE:.0%}: {graph.about}", list(summarize(rows))
     )

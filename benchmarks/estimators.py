@@ -178,8 +178,10 @@ def make_estimators(p_halt: float = 0.1) -> tuple[Estimator, ...]:
     """List all estimators; ``p_halt`` is the halting probability of those that walk."""
     counts = [2**power for power in range(13)]
 
-    def walking(kind: Callable, shorter: int = 1) -> Callable[[int, int], WalkSampler]:
-        return lambda n_walks, hops: kind(n_walks=n_walks, p_halt=p_halt, hops=-(-hops // shorter))
+    def walking(sampler: Callable, shorter: int = 1) -> Callable[[int, int], WalkSampler]:
+        return lambda n_walks, hops: sampler(
+            n_walks=n_walks, p_halt=p_halt, hops=-(-hops // shorter)
+        )
 
     iid = Family("iid", walking(IIDWalks), counts)
     short = Family("short iid", walking(IIDWalks, DEGREE), counts[:7])
@@ -264,10 +266,10 @@ class GroundTruth:
         return {name: a / b if b else 0.0 for name, a, b in zip(names, wrong, total, strict=True)}
 
     def _norms(self, rows: Tensor) -> tuple[float, float, float]:
-        place = torch.arange(len(self.rows)), self.rows
-        diagonal = float(rows[place].norm())
+        index = torch.arange(len(self.rows)), self.rows
+        diagonal = float(rows[index].norm())
         # Not by subtraction, in which a small kind would be lost beside a large one.
-        rows[place] = 0
+        rows[index] = 0
         off_diagonal = float(rows.norm())
         return math.hypot(diagonal, off_diagonal), off_diagonal, diagonal
 
@@ -328,14 +330,14 @@ def climb(
         samples: dict[tuple[str, str], list[Row]] = {}
         start, drawing = perf_counter(), 0.0
         # A bias is the same at every draw.
-        for number in range(options.repeats if sampler.unbiased else 1):
-            draws = Draws(sampler, truth.topology, options.seed + number)
+        for draw in range(options.repeats if sampler.unbiased else 1):
+            draws = Draws(sampler, truth.topology, options.seed + draw)
             for estimator in estimators:
                 for kernel in options.kernels:
                     row = measure(truth, estimator, kernel, draws)
                     samples.setdefault((kernel.name, estimator.name), []).append(row)
             drawing = max(drawing, sum(draws.seconds))
-            if number and perf_counter() - start > options.time_limit:
+            if draw and perf_counter() - start > options.time_limit:
                 break
         rows = [average(group) for group in samples.values()]
         for names, row in zip(samples, rows, strict=True):
@@ -373,18 +375,18 @@ def error_at(rows: Sequence[Row], cost: float, by: str = "entries") -> float | N
         0.2
     """
     points = sorted((row[by], row["error"]) for row in rows)
-    below = [point for point in points if point[0] <= cost]
-    above = [point for point in points if point[0] > cost]
-    if not below:
+    cheaper = [point for point in points if point[0] <= cost]
+    dearer = [point for point in points if point[0] > cost]
+    if not cheaper:
         return None
-    low, high_error = below[-1]
+    low, high_error = cheaper[-1]
     if high_error < ROUNDING:
         return 0.0
-    if low == cost or (above and above[0][1] < ROUNDING):
+    if low == cost or (dearer and dearer[0][1] < ROUNDING):
         return high_error
-    if not above:
+    if not dearer:
         return None
-    high, low_error = above[0]
+    high, low_error = dearer[0]
     share = math.log(cost / low) / math.log(high / low)
     return math.exp((1 - share) * math.log(high_error) + share * math.log(low_error))
 
@@ -417,21 +419,21 @@ def compare(rows: Sequence[Row], entries: float) -> Iterator[Row]:
 
 def ratio(errors: dict[str, float | None], rivals: Sequence[str], ours: str) -> float | None:
     """Divide the least error of the rivals by ours; None where a side is unknown or exact."""
-    known = [error for error in map(errors.get, rivals) if error is not None]
-    return min(known) / error if known and (error := errors.get(ours)) else None
+    theirs = [error for error in map(errors.get, rivals) if error is not None]
+    return min(theirs) / error if theirs and (error := errors.get(ours)) else None
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Row]:
     """Measure and print."""
     smoke = {"graphs": GRAPHS[:1], "kernels": KERNELS[1:2], "hops": 3, "repeats": 2}
     study = Study(__doc__, {**smoke, "most_entries": 16.0})
-    known = make_estimators()
+    available = make_estimators()
     study.add_argument("--graphs", type=choose(GRAPHS), help="names (all, or none beside --graph)")
     study.add_argument("--graph", type=read, action="append", default=[], help="a file")
     study.add_argument(
         "--estimators",
-        default=[each.name for each in known],
-        type=lambda text: [each.name for each in choose(known)(text)],
+        default=[estimator.name for estimator in available],
+        type=lambda text: [estimator.name for estimator in choose(available)(text)],
     )
     study.add_argument("--kernels", type=choose(KERNELS), default=KERNELS)
     study.add_argument("--entries", type=float, default=60.0, help="per row, to compare at")
@@ -443,7 +445,9 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
     study.add_argument("--p-halt", type=float, default=0.1, help="halting probability")
     options = study.parse(arguments)
     estimators = [
-        each for each in make_estimators(options.p_halt) if each.name in options.estimators
+        estimator
+        for estimator in make_estimators(options.p_halt)
+        if estimator.name in options.estimators
     ]
     graphs = [*(options.graphs or (() if options.graph else GRAPHS)), *options.graph]
 

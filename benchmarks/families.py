@@ -147,11 +147,11 @@ class FamilyProblem(Problem):
     """A graph of a kind, and features of its nodes."""
 
     def __init__(self, graph: Graph, num_nodes: int, seed: int, device: str) -> None:
-        made = graph.make(num_nodes, seed)
-        pos: Tensor = torch.zeros(num_nodes, 0) if made.pos is None else made.pos
-        super().__init__(num_nodes, seed, device, lambda *_: (pos, made.edge_index))
-        weight = None if made.edge_weight is None else made.edge_weight.to(self.device)
-        points = None if made.pos is None else self.pos
+        topology = graph.make(num_nodes, seed)
+        pos: Tensor = torch.zeros(num_nodes, 0) if topology.pos is None else topology.pos
+        super().__init__(num_nodes, seed, device, lambda *_: (pos, topology.edge_index))
+        weight = None if topology.edge_weight is None else topology.edge_weight.to(self.device)
+        points = None if topology.pos is None else self.pos
         self.topology = Topology(self.edge_index, num_nodes, weight, pos=points)
 
 
@@ -271,7 +271,7 @@ FAMILIES: tuple[Family, ...] = (
 
 def fastest(group: Sequence[Measurement]) -> dict[int, float]:
     """Return seconds of the fastest round by N: other programs only add to them."""
-    return {each.nodes: min(each.both) for each in group if each.both}
+    return {result.nodes: min(result.both) for result in group if result.both}
 
 
 def summarize(measurements: Sequence[Measurement], families: Sequence[Family]) -> Iterator[Row]:
@@ -281,12 +281,12 @@ def summarize(measurements: Sequence[Measurement], families: Sequence[Family]) -
         groups[measurement.implementation].append(measurement)
     base = fastest(groups.get("global", []))
     for family in families:
-        measured = [each for each in groups[family.name] if each.status is Status.MEASURED]
+        measured = [result for result in groups[family.name] if result.status is Status.MEASURED]
         if not measured:
             continue
         last, both = measured[-1], fastest(measured)
         peak, prepare = (QUANTITIES[name].values(measured) for name in ("peak", "prepare"))
-        defined = fit_exponent({each.nodes: each.multiply_adds or 0.0 for each in measured})
+        defined = fit_exponent({result.nodes: result.multiply_adds or 0.0 for result in measured})
         exponent, seconds = fit_exponent(both), both.get(last.nodes)
         yield {
             "family": family.name,
@@ -337,11 +337,11 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
             yield from (measurement.row() for measurement in group)
 
     results = study.collect(rows(), options)
-    names = {each.name: each.about for each in options.families}
+    names = {family.name: family.about for family in options.families}
     print_table("Families, forward + backward", list(summarize(measurements, options.families)))
-    for each in measurements:
-        if each.note:
-            print(f"{each.implementation} ({names[each.implementation]}): {each.note}")
+    for result in measurements:
+        if result.note:
+            print(f"{result.implementation} ({names[result.implementation]}): {result.note}")
     return results
 
 

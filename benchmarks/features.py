@@ -166,11 +166,11 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
     )
 
     def run() -> Iterator[Row]:
-        for each in inputs:
+        for pair in inputs:
             for random_map in options.maps:
-                progress(f"{each.name}, {each.q.shape[1]} channels: {random_map.name}")
+                progress(f"{pair.name}, {pair.q.shape[1]} channels: {random_map.name}")
                 for size in options.sizes:
-                    yield measure(each, random_map, size, options.draws, options.seed)
+                    yield measure(pair, random_map, size, options.draws, options.seed)
 
     rows = study.collect(run(), options)
     print_table("Relative errors of scores, and of rows of attention", tabulate(rows))

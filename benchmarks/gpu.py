@@ -121,7 +121,7 @@ def copy_rate(device: str, runs: int, size: int = 2**26) -> float:
 def milliseconds(call: Callable[[], object], device: str, runs: int) -> float:
     """Return the median of several runs after a warm-up of a quarter as many."""
     times = []
-    for number in range(-(-runs // 4) + runs):
+    for run in range(-(-runs // 4) + runs):
         if device == "cuda":
             start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
             start.record()
@@ -133,7 +133,7 @@ def milliseconds(call: Callable[[], object], device: str, runs: int) -> float:
             began = time.perf_counter()
             call()
             elapsed = 1e3 * (time.perf_counter() - began)
-        times += [elapsed] if number >= -(-runs // 4) else []
+        times += [elapsed] if run >= -(-runs // 4) else []
     return median(times)
 
 
@@ -146,8 +146,8 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
     if not torch.cuda.is_available() and not options.smoke:
         raise SystemExit("gpu.py needs a CUDA device, and torch sees none")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    found = (row for nodes in options.nodes for row in compare(nodes, device, options.runs))
-    rows = study.collect(found, options)
+    measured = (row for nodes in options.nodes for row in compare(nodes, device, options.runs))
+    rows = study.collect(measured, options)
     print_table(f"Attention with {ENTRIES} entries per row on {device}", rows)
     return rows
 

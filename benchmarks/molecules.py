@@ -78,10 +78,12 @@ def read_molecules(path: Path, count: int) -> list[Data]:
     require("rdkit.RDLogger", extra="molecules").DisableLog("rdApp.*")
     lines = path.read_text(encoding="utf-8").splitlines()
     everything = (from_smiles(re.split(r"[\s,]", line, maxsplit=1)[0]) for line in lines if line)
-    fitting = (each for each in everything if each.num_nodes in ATOMS and each.num_edges)
+    fitting = (
+        molecule for molecule in everything if molecule.num_nodes in ATOMS and molecule.num_edges
+    )
     return [
-        Data(edge_index=each.edge_index, num_nodes=each.num_nodes)
-        for each in islice(fitting, count)
+        Data(edge_index=molecule.edge_index, num_nodes=molecule.num_nodes)
+        for molecule in islice(fitting, count)
     ]
 
 
@@ -133,10 +135,10 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
     def rows() -> Iterator[Row]:
         (measurements,) = run(settings, progress)
         theirs = measurements[-1].both
-        for layer, each in zip(LAYERS, measurements, strict=True):
-            ratios = [a / b for a, b in zip(each.both, theirs, strict=False)]
+        for layer, result in zip(LAYERS, measurements, strict=True):
+            ratios = [a / b for a, b in zip(result.both, theirs, strict=False)]
             ratio = median(ratios) if ratios else None
-            yield {**each.row(), "ratio": ratio, "about": layer.about}
+            yield {**result.row(), "ratio": ratio, "about": layer.about}
 
     results = study.collect(rows(), options)
     columns = ("implementation", "forward_s", "forward_backward_s", "peak_mib", "ratio", "about")

@@ -37,10 +37,10 @@ class Study(argparse.ArgumentParser):
 
     def parse(self, arguments: Sequence[str] | None) -> argparse.Namespace:
         """Parse the command line, ``--smoke`` first, and set the number of threads."""
-        given = sys.argv[1:] if arguments is None else arguments
-        if "--smoke" in given:
+        words = sys.argv[1:] if arguments is None else arguments
+        if "--smoke" in words:
             self.set_defaults(**self._smoke)
-        options = self.parse_args(given)
+        options = self.parse_args(words)
         if options.threads is not None:
             torch.set_num_threads(options.threads)
         return options
@@ -60,25 +60,25 @@ class Study(argparse.ArgumentParser):
         return results
 
 
-def choose(known: Sequence[T]) -> Callable[[str], Sequence[T]]:
+def choose(items: Sequence[T]) -> Callable[[str], Sequence[T]]:
     """Make the type of an option that selects by names, such as ``walk,grf``."""
 
     def parse(text: str) -> Sequence[T]:
         try:
-            return find_named("names", split(text), known)
+            return find_named("names", split(text), items)
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return parse
 
 
-def numbers(kind: Callable[[str], T]) -> Callable[[str], list[T]]:
+def numbers(convert: Callable[[str], T]) -> Callable[[str], list[T]]:
     """Make the type of an option that lists numbers, such as ``64,128``."""
 
     def parse(text: str) -> list[T]:
-        return [kind(part) for part in split(text)]
+        return [convert(word) for word in split(text)]
 
-    parse.__name__ = f"list of {getattr(kind, '__name__', 'values')}"
+    parse.__name__ = f"list of {getattr(convert, '__name__', 'values')}"
     return parse
 
 

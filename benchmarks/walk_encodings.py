@@ -118,7 +118,7 @@ def encode(
 ) -> tuple[float, float, float, Tensor]:
     """Measure seconds, seconds of all threads, and MiB above what the process had before."""
     torch.set_num_threads(threads)
-    (encoder,) = (each for each in ENCODERS if each.name == name)
+    (encoder,) = (encoder for encoder in ENCODERS if encoder.name == name)
     generator = torch.Generator().manual_seed(seed)
     # Compiles and loads what is used.
     encoder.make(2, generator)(make_graph(WARM_NODES, 4, seed))

@@ -94,12 +94,12 @@ def check_device(device: str) -> None:
     if not isinstance(device, str):
         raise type_error("device", "a string", device)
     try:
-        kind = torch.device(device).type
+        device_type = torch.device(device).type
     except RuntimeError:
-        kind = ""
-    if kind not in ("cpu", "cuda"):
+        device_type = ""
+    if device_type not in ("cpu", "cuda"):
         raise value_error("device", "'cpu' or a CUDA device such as 'cuda' or 'cuda:1'", device)
-    if kind == "cuda" and (torch.device(device).index or 0) >= torch.cuda.device_count():
+    if device_type == "cuda" and (torch.device(device).index or 0) >= torch.cuda.device_count():
         raise value_error(
             "device", f"one of the {torch.cuda.device_count()} CUDA devices that torch sees", device
         )

@@ -142,8 +142,8 @@ def measure(
 @bench.command("implementations")
 def list_implementations() -> None:
     """List the names of implementations and comparisons."""
-    for title, known in (("Implementations", IMPLEMENTATIONS), ("Comparisons", COMPARISONS)):
-        make_console().print(make_fact_table(title, {each.name: each.about for each in known}))
+    for title, named in (("Implementations", IMPLEMENTATIONS), ("Comparisons", COMPARISONS)):
+        make_console().print(make_fact_table(title, {item.name: item.about for item in named}))
 
 
 @bench.command("contenders", deprecated=True, hidden=True)
@@ -171,7 +171,11 @@ class _Files:
         if self._csv is not None:
             write_csv(self._csv, records, summarize(self.machine))
         if self._json is not None:
-            names = {"implementations": [each.name for each in settings.implementations]}
+            names = {
+                "implementations": [
+                    implementation.name for implementation in settings.implementations
+                ]
+            }
             write_json(self._json, records, vars(settings) | names, self.machine)
         if self._plot is not None:
             write_plot(self._plot, panels, summarize(self.machine))
@@ -179,7 +183,7 @@ class _Files:
 
 def _choose(context: typer.Context, flags: dict[str, bool]) -> str:
     """Return the flag of the benchmark; raise for two, and for options that it would ignore."""
-    chosen = [flag for flag, given in flags.items() if given]
+    chosen = [flag for flag, is_set in flags.items() if is_set]
     if len(chosen) > 1:
         raise value_error("--compare, --memory", "at most one of them", "both")
     flag = "".join(chosen)

@@ -136,11 +136,11 @@ def run(
     interleaved rounds: ratios are those of one round. Implementations and graph of the settings are
     replaced.
     """
-    compared = {each.name: each for pair in comparisons for each in (pair.ours, pair.theirs)}
+    compared = {side.name: side for pair in comparisons for side in (pair.ours, pair.theirs)}
     for graph in graphs:
         own = replace(settings, implementations=tuple(compared.values()), make_problem=graph.make)
         for measurements in scaling.run(own, progress):
-            by_name = {each.implementation: each for each in measurements}
+            by_name = {run.implementation: run for run in measurements}
             yield [
                 Ratio(
                     comparison,

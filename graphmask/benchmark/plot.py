@@ -44,9 +44,9 @@ def write_plot(
     colors = require("matplotlib", extra="viz").colormaps["tab20"].colors
     grid = figure.subplots(rows, columns, squeeze=False).flatten()
     for axes, panel in zip(grid, panels, strict=False):
-        for number, (label, line) in enumerate(panel.lines.items()):
+        for index, (label, line) in enumerate(panel.lines.items()):
             style = "s--" if label in panel.dashed else "o-"
-            points, color = zip(*line.items(), strict=True), colors[number % len(colors)]
+            points, color = zip(*line.items(), strict=True), colors[index % len(colors)]
             axes.plot(*points, style, color=color, label=label, markersize=4)
         axes.set(xscale="log", yscale="log", xlabel=panel.xlabel, ylabel=panel.ylabel)
         axes.set_title(panel.title, fontsize=9)

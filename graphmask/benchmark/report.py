@@ -50,8 +50,8 @@ def print_comparisons(
     console.print(comparison_table(ratios))
     for remark in comparison_remarks(ratios):
         console.print(remark, style="dim", highlight=False)
-    for title, known in (("Comparisons", comparisons), ("Graphs", graphs)):
-        console.print(make_fact_table(title, {each.name: each.about for each in known}))
+    for title, named in (("Comparisons", comparisons), ("Graphs", graphs)):
+        console.print(make_fact_table(title, {item.name: item.about for item in named}))
     console.print(make_fact_table("Machine", machine))
 
 
@@ -64,7 +64,7 @@ def scaling_table(
     a call flattens the small ones.
     """
     table = empty_table(f"{quantity.title} [{quantity.unit}]")
-    sizes = sorted({each.nodes for each in measurements})
+    sizes = sorted({run.nodes for run in measurements})
     shares = {} if quantity.per_node else {"exponent": 0.5, "of all": 1.0}
     table.add_column("implementation", no_wrap=True)
     for heading in (*(f"{size:,}" for size in sizes), *shares, "entries/node"):
@@ -74,10 +74,10 @@ def scaling_table(
         # walks of a peer that draws none.
         if group[0].status is Status.MEASURED and quantity.of(group[0]) is None:
             continue
-        by_size = {each.nodes: format_cell(quantity, each, settings) for each in group}
+        by_size = {run.nodes: format_cell(quantity, run, settings) for run in group}
         values = quantity.values(group)
         exponents = [format_exponent(fit_exponent(values, share)) for share in shares.values()]
-        entries = [each.entries_per_node for each in group if each.entries_per_node is not None]
+        entries = [run.entries_per_node for run in group if run.entries_per_node is not None]
         last = format_number(entries[-1]) if entries else _NOTHING
         table.add_row(name, *(by_size.get(size, "") for size in sizes), *exponents, last)
     return table
@@ -126,9 +126,9 @@ def scaling_remarks(measurements: Sequence[Measurement]) -> list[str]:
         ['gps: time limit, no answer within 30 s', 'rounds differ by up to 50% (walk, 64 nodes)']
     """
     cuts: dict[str, str] = {}
-    for each in measurements:
-        if each.status is not Status.MEASURED:
-            cuts.setdefault(each.implementation, f"{each.status.value}, {each.note}")
+    for run in measurements:
+        if run.status is not Status.MEASURED:
+            cuts.setdefault(run.implementation, f"{run.status.value}, {run.note}")
     remarks = [f"{name}: {reason}" for name, reason in cuts.items()]
     worst = max(measurements, key=lambda measurement: measurement.spread)
     if worst.spread > _NOISY:
@@ -182,28 +182,25 @@ def _verdict(met: bool) -> str:
 def comparison_panels(ratios: Sequence[Ratio]) -> list[Panel]:
     """Make a panel per graph: ratios against nodes."""
     panels: dict[str, dict[str, dict[float, float]]] = {}
-    for each in ratios:
-        if each.quartiles:
-            line = panels.setdefault(each.graph, {}).setdefault(each.comparison.name, {})
-            line[each.ours.nodes] = each.quartiles[1]
+    for ratio in ratios:
+        if ratio.quartiles:
+            line = panels.setdefault(ratio.graph, {}).setdefault(ratio.comparison.name, {})
+            line[ratio.ours.nodes] = ratio.quartiles[1]
     return [Panel(graph, "nodes", "ours / theirs", lines) for graph, lines in panels.items()]
 
 
 def comparison_remarks(ratios: Sequence[Ratio]) -> list[str]:
     """Report mask errors and failures."""
     remarks = []
-    for each in ratios:
-        where, ratio, target = (
-            f"{each.comparison.name}, {each.graph}",
-            each.error_ratio,
-            each.comparison.error_target,
-        )
-        if note := each.ours.note or each.theirs.note:
+    for ratio in ratios:
+        where = f"{ratio.comparison.name}, {ratio.graph}"
+        target, error_ratio = ratio.comparison.error_target, ratio.error_ratio
+        if note := ratio.ours.note or ratio.theirs.note:
             remarks.append(f"{where}: {note}")
-        if ratio is not None and target is not None:
-            ours, theirs = each.errors
+        if target is not None and error_ratio is not None:
+            ours, theirs = ratio.errors
             remarks.append(
-                f"{where}: {format_number(ratio)} of the mask error (<= {target:.3g}, "
-                f"{_verdict(ratio <= target)}): {ours:.2g} and {theirs:.2g}, relative"
+                f"{where}: {format_number(error_ratio)} of the mask error (<= {target:.3g}, "
+                f"{_verdict(error_ratio <= target)}): {ours:.2g} and {theirs:.2g}, relative"
             )
     return remarks

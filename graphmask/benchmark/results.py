@@ -123,7 +123,7 @@ class Quantity(NamedTuple):
 
     def values(self, measurements: Iterable[Measurement]) -> dict[int, float]:
         """Return scaled values by number of nodes, without those that are unknown."""
-        values = ((each.nodes, self.of(each)) for each in measurements)
+        values = ((run.nodes, self.of(run)) for run in measurements)
         return {nodes: value * self.scale for nodes, value in values if value is not None}
 
 
@@ -183,8 +183,8 @@ def extrapolate(values: Mapping[int, float], nodes: int) -> float | None:
 def group_by_name(measurements: Sequence[Measurement]) -> dict[str, list[Measurement]]:
     """Group measurements by name, in order of appearance."""
     groups: dict[str, list[Measurement]] = {}
-    for each in measurements:
-        groups.setdefault(each.implementation, []).append(each)
+    for run in measurements:
+        groups.setdefault(run.implementation, []).append(run)
     return groups
 
 

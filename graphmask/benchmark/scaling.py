@@ -54,7 +54,9 @@ def run(settings: Settings, progress: Progress = lambda _: None) -> Iterator[lis
         >>> for measurements in run(settings):  # doctest: +SKIP
         ...     print([(each.implementation, each.both_seconds) for each in measurements])
     """
-    history: dict[str, list[Measurement]] = {each.name: [] for each in settings.implementations}
+    history: dict[str, list[Measurement]] = {
+        implementation.name: [] for implementation in settings.implementations
+    }
     for nodes in settings.nodes:
         attempts = [
             _Attempt(implementation, nodes, settings, history[implementation.name])
@@ -77,10 +79,10 @@ def _measure(attempts: list[_Attempt], repeats: int, progress: Progress) -> list
         if not repeats:
             # Memory of the next process is limited by what this one holds.
             attempt.close()
-    for number in range(repeats):
+    for index in range(repeats):
         for attempt in attempts:
             if attempt.wants_round:
-                progress(f"{attempt.nodes:,} nodes: round {number + 1}/{repeats}, {attempt.name}")
+                progress(f"{attempt.nodes:,} nodes: round {index + 1}/{repeats}, {attempt.name}")
                 attempt.try_step(attempt.run_round)
     return [attempt.measurement() for attempt in attempts]
 
