@@ -59,7 +59,7 @@ def measure(
     ] = False,
     nodes: Annotated[str, Option(help="Sizes, such as 1024,4096.")] = "",
     max_nodes: Annotated[
-        int | None, Option(help="Largest size; 131072, or 1048576 for --memory.")
+        int | None, Option(help="Largest size; 131072, 32768 or, for --memory, 1048576.")
     ] = None,
     implementations: Annotated[
         str, Option("--implementations", "--contenders", help="Names, such as walk,sdpa.")
@@ -70,8 +70,7 @@ def measure(
         Option(help="A mesh to compare on, too; cut to --nodes around its first vertex."),
     ] = None,
     time_limit: Annotated[
-        float | None,
-        Option(help="Seconds of a call (30; 120 for --memory), or of a comparison (30)."),
+        float | None, Option(help="Seconds of a call; 30, or 120 for --memory.")
     ] = None,
     memory_limit: Annotated[
         float | None, Option(help="GiB above the baseline; half of the memory.")
@@ -82,12 +81,10 @@ def measure(
     seed: Annotated[int, Option(help="Of the graph, the features and the parameters.")] = 0,
     csv: Annotated[Path | None, Option(help="Write all measurements to this table.")] = None,
     json: Annotated[
-        Path | None, Option(help="Write machine, settings, every round and summaries here.")
+        Path | None, Option(help="Write machine, settings and every round here.")
     ] = None,
     plot: Annotated[Path | None, Option(help="Draw them into this picture.")] = None,
-    reorder: Annotated[
-        bool, Option("--reorder", help="Nodes in the order of ReorderNodes.")
-    ] = False,
+    reorder: Annotated[bool, Option("--reorder", help="Nodes along a Hilbert curve.")] = False,
     keep_memory: Annotated[
         bool, Option("--keep-memory", help="Timed processes keep freed memory (Linux).")
     ] = False,
