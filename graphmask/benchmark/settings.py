@@ -31,7 +31,7 @@ class Settings:
         seed: of points, features and parameters.
         make_problem: builds the graph and its features from N, the seed and the device. (default:
             :class:`Problem`, nearest neighbours on a sphere)
-        reorder: whether nodes of that graph are numbered along a Hilbert curve. (default:
+        reorder: whether nodes of the default graph are numbered along a Hilbert curve. (default:
             :obj:`False`)
         keep_memory: whether timed processes on CPU keep all memory that they free, as with
             ``MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=-1``. (default: :obj:`False`)
@@ -64,7 +64,7 @@ class Settings:
     def __post_init__(self) -> None:
         sizes = tuple(sorted({check_integer("nodes", size, 2) for size in self.nodes}))
         object.__setattr__(self, "nodes", sizes)
-        if self.reorder:
+        if self.reorder and self.make_problem is Problem:
             ordered = partial(Problem, graph=ordered_sphere_graph)
             object.__setattr__(self, "make_problem", ordered)
         for name in ("nodes", "implementations"):

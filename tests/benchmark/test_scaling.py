@@ -143,6 +143,9 @@ def test_settings_sort_sizes_and_count_memory() -> None:
     settings = Settings([256, 64, 256], memory_limit=0.5)
     assert (settings.nodes, settings.memory_bytes) == ((64, 256), 2**29)
     assert Settings().memory_bytes > 0
+    edges = [Settings(reorder=x).make_problem(500, 0, "cpu").edge_index for x in (False, True)]
+    apart = [float((index[0] - index[1]).abs().double().mean()) for index in edges]
+    assert apart[1] < apart[0] / 2
 
 
 @pytest.mark.parametrize(
