@@ -22,6 +22,7 @@ from graphmask._machine import describe_machine
 from graphmask.extras import installed_extras
 from graphmask.io import NEIGHBOURS, read_graph
 from graphmask.topology import Topology
+from graphmask.view.command import Directed, Item, Neighbours
 
 from .costs import CHANNELS, HEADS, MaskCost, mask_costs, mask_options
 from .recommendations import recommend
@@ -43,13 +44,9 @@ def info(
     threads: Annotated[
         int | None, typer.Option(help="CPU threads of timed calls. Default: those of torch.")
     ] = None,
-    neighbours: Annotated[
-        int, typer.Option(help="Neighbours of each point of a cloud without edges.")
-    ] = NEIGHBOURS,
-    directed: Annotated[
-        bool, typer.Option("--directed", help="Read edge lists as they stand, not both ways.")
-    ] = False,
-    item: Annotated[int, typer.Option(help="Line of a file of molecules, from 0.")] = 0,
+    neighbours: Neighbours = NEIGHBOURS,
+    directed: Directed = False,
+    item: Item = 0,
 ) -> None:
     """Summarize a graph: its size, its degrees, the costs of each mask, and which to take.
 
@@ -59,8 +56,8 @@ def info(
     if file is None:
         console.print(make_fact_table("Machine and versions", describe_machine()))
         extras = {
-            name: ", ".join(f"{package} {version or '(absent)'}" for package, version in items)
-            for name, items in ((name, extra.items()) for name, extra in installed_extras().items())
+            name: ", ".join(f"{key} {version or '(absent)'}" for key, version in packages.items())
+            for name, packages in installed_extras().items()
         }
         console.print(make_fact_table("Extras", extras))
         return

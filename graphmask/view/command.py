@@ -20,6 +20,13 @@ from .picture import BUDGET, Picture
 from .scene import make_scene
 from .sources import MaskRows, Source, attention_of, load_model
 
+# Options of all commands that read a file.
+Neighbours = Annotated[int, typer.Option(help="Neighbours of each point of a cloud without edges.")]
+Directed = Annotated[
+    bool, typer.Option("--directed", help="Read edge lists as they stand, not both ways.")
+]
+Item = Annotated[int, typer.Option(help="Line of a file of molecules, from 0.")]
+
 # Entries of a row in the table.
 _LISTED = 5
 
@@ -54,13 +61,9 @@ def view(
             help="A .png, or .html, or a name for both. Default: FILE and the node, in this folder."
         ),
     ] = None,
-    neighbours: Annotated[
-        int, typer.Option(help="Neighbours of each point of a cloud without edges.")
-    ] = NEIGHBOURS,
-    directed: Annotated[
-        bool, typer.Option("--directed", help="Read edge lists as they stand, not both ways.")
-    ] = False,
-    item: Annotated[int, typer.Option(help="Line of a file of molecules, from 0.")] = 0,
+    neighbours: Neighbours = NEIGHBOURS,
+    directed: Directed = False,
+    item: Item = 0,
     budget: Annotated[
         float, typer.Option(help="MiB that the rows of a mask may take on the page.")
     ] = BUDGET / 2**20,

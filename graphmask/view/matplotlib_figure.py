@@ -74,7 +74,7 @@ def _draw_panel(
         if scene.in_space
         else {"c": "none", "marker": "o", "s": (1.6 * scene.size) ** 2}
     )
-    position = _turn(scene, scene.marks[[node]]).T
+    position = _turn(scene, scene.pos[[node]]).T
     axes.scatter(*position, edgecolors=CHOSEN, linewidths=2, zorder=9, **mark)
     axes.set_title(title, fontsize=8, wrap=True)
     axes.set_axis_off()
@@ -145,14 +145,13 @@ def _draw_points(
 
 def _draw_triangles(axes: Any, scene: Scene, color: np.ndarray) -> None:
     pos = _turn(scene, scene.pos)
-    corners = pos[scene.face]
+    corners, color = pos[scene.face], color[scene.face].mean(1)
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
-    light = 0.72 + 0.28 * np.abs(normal @ np.array([0.6, 0.35, 0.72]))
-    shaded = color[scene.face].mean(1)
-    shaded[:, :3] *= light[:, None]
+    # Weaker than the shades of matplotlib, which would hide the weights.
+    color[:, :3] *= 0.72 + 0.28 * np.abs(normal @ [[0.6], [0.35], [0.72]])
     faces = require("mpl_toolkits.mplot3d.art3d", extra="viz").Poly3DCollection(
-        corners, facecolors=shaded, edgecolors="none"
+        corners, facecolors=color, edgecolors="none"
     )
     axes.add_collection3d(faces)
     axes.auto_scale_xyz(*pos.T)

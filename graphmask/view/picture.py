@@ -91,20 +91,7 @@ class Picture:
         Raises:
             MissingExtraError: without matplotlib.
         """
-        lines = []
-        for source, rows in zip(self.sources, self.rows, strict=True):
-            first = max(0, min(self.head, source.heads - _HEADS))
-            heads = range(first, min(first + _HEADS, source.heads))
-            lines.append(
-                [
-                    (
-                        self._title(source, head, self.node),
-                        rows[head],
-                        self._scale(rows, head, self.node),
-                    )
-                    for head in heads
-                ]
-            )
+        lines = [self._panels(*pair) for pair in zip(self.sources, self.rows, strict=True)]
         return matplotlib_figure.draw(self.scene, self.node, lines)
 
     def write_png(self, path: str | Path, dpi: int = 110) -> None:
@@ -150,6 +137,13 @@ class Picture:
             meta,
             " ".join(filter(None, [title, clicks, layout, note])),
         )
+
+    def _panels(self, source: Source, rows: np.ndarray) -> list[tuple[str, np.ndarray, ColorScale]]:
+        first, node = max(0, min(self.head, source.heads - _HEADS)), self.node
+        return [
+            (self._title(source, head, node), rows[head], self._scale(rows, head, node))
+            for head in range(first, min(first + _HEADS, source.heads))
+        ]
 
     def _clickable(self, budget: int) -> np.ndarray:
         """As many nodes as the budget allows, the node of this picture among them, in order."""

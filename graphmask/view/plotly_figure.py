@@ -68,10 +68,8 @@ def draw(scene: Scene, node: int, weights: np.ndarray, scale: ColorScale, title:
     figure.update_layout(title={"text": escape(title), "font": {"size": 14}})
     if scene.in_space:
         hidden = {"visible": False, "showspikes": False}
-        figure.update_scenes(
-            xaxis=hidden, yaxis=hidden, zaxis=hidden, aspectmode="data",
-            camera=_camera(scene, node, weights),
-        )  # fmt: skip
+        figure.update_scenes(xaxis=hidden, yaxis=hidden, zaxis=hidden)
+        figure.update_scenes(aspectmode="data", camera=_camera(scene, node, weights))
     else:
         figure.update_xaxes(visible=False)
         figure.update_yaxes(visible=False, scaleanchor="x")
@@ -89,7 +87,7 @@ def row_update(
         "colorbar": {"tickvals": [100 * level for level in levels], "ticktext": texts},
     }
     chosen = {
-        **_coordinates(scene.marks[[node]]),
+        **_coordinates(scene.mark(node)[None]),
         "customdata": [node],
         "text": [escape(scene.label(node))],
     }
@@ -215,8 +213,8 @@ def _camera(scene: Scene, node: int, weights: np.ndarray) -> dict[str, Any]:
     if radius is not None:
         center = (scene.pos[node] - scene.middle) / unit
         distance = min(distance, max(0.2, radius / unit / _TAN))
-    vectors = {"up": scene.up, "center": center, "eye": center + distance * eye}
-    return {name: dict(zip("xyz", map(float, xyz), strict=True)) for name, xyz in vectors.items()}
+    vectors = {"up": np.array(scene.up), "center": center, "eye": center + distance * eye}
+    return {name: dict(zip("xyz", xyz.tolist(), strict=True)) for name, xyz in vectors.items()}
 
 
 def _coordinates(pos: np.ndarray) -> dict[str, np.ndarray]:
@@ -242,9 +240,8 @@ def _edges(scene: Scene) -> dict[str, Any]:
     gap = np.full((len(ends), 1, scene.pos.shape[1]), np.nan, np.float32)
     path = np.concatenate([ends, gap], 1).reshape(-1, scene.pos.shape[1])
     line = {"color": _EDGE, "width": 2 if scene.in_space else 1.2}
-    return _trace(
-        scene, "edges", **_coordinates(path), mode="lines", line=line, hoverinfo="skip"
-    )  # fmt: skip
+    options = {"mode": "lines", "line": line, "hoverinfo": "skip"}
+    return _trace(scene, "edges", **_coordinates(path), **options)
 
 
 def _nodes(scene: Scene) -> dict[str, Any]:
@@ -286,7 +283,7 @@ def _row_trace(scene: Scene) -> dict[str, Any]:
 
 def _chosen_trace(scene: Scene) -> dict[str, Any]:
     marker = (
-        {"symbol": "diamond", "size": max(5.0, 1.3 * scene.size)}
+        {"symbol": "diamond", "size": max(7.0, 1.3 * scene.size)}
         if scene.in_space
         else {"symbol": "circle-open", "size": 1.6 * scene.size, "line": {"width": 3}}
     )
