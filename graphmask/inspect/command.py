@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from graphmask._checks import value_error
 from graphmask._console import (
     checked,
     empty_table,
@@ -24,9 +22,9 @@ from graphmask.io import NEIGHBOURS, read_graph
 from graphmask.topology import Topology
 from graphmask.view.command import Directed, Item, Neighbours
 
-from .costs import CHANNELS, HEADS, MaskCost, mask_costs, mask_options
+from .costs import CHANNELS, HEADS, MaskCost, mask_costs
 from .recommendations import recommend
-from .summary import GraphSummary, summarize_graph
+from .summary import summarize_graph
 
 
 def info(
@@ -64,24 +62,13 @@ def info(
     data = checked("FILE", lambda: read_graph(file, directed, item, neighbours))
     summary = summarize_graph(data, made_edges=bool(data.get("made_edges")))
     console.print(make_fact_table(file.name, summary.rows()))
-    names = checked("--masks", lambda: _select(masks, summary))
-    if names and summary.num_edges:
-        topology = Topology.from_data(data)
-        with Console(stderr=True).status("counting"):
-            costs = list(mask_costs(summary, topology, names, whole, threads))
+    if masks != "none" and summary.num_edges:
+        names, topology = tuple(split(masks)) if masks else (), Topology.from_data(data)
+        costs = checked(
+            "--masks", lambda: list(mask_costs(summary, topology, names, whole, threads))
+        )
         console.print(_make_table(costs, whole))
     console.print(make_fact_table("Recommendations", recommend(summary)))
-
-
-def _select(text: str, summary: GraphSummary) -> tuple[str, ...]:
-    options = mask_options(summary)
-    names = tuple(split(text)) if text else tuple(options)
-    if names == ("none",):
-        return ()
-    unknown = [name for name in names if name not in options]
-    if unknown:
-        raise value_error("masks", f"among {', '.join(options)}", unknown[0] or "an empty name")
-    return names
 
 
 def _make_table(costs: Sequence[MaskCost], measured: bool) -> Any:

@@ -165,10 +165,10 @@ class Picture:
         for index, source in enumerate(self.sources):
             for chunk in np.array_split(nodes, -(-len(nodes) // _CHUNK)):
                 rows = _rows(source, chunk)
-                for place, node in enumerate(chunk.tolist()):
+                for position, node in enumerate(chunk.tolist()):
                     for head in range(source.heads):
-                        name, weights = f"{index}.{head}.{node}", rows[head, place]
-                        scale = self._scale(rows[:, place], head, node)
+                        name, weights = f"{index}.{head}.{node}", rows[head, position]
+                        scale = self._scale(rows[:, position], head, node)
                         if not self.scene.is_surface:
                             weights = _keep_largest(weights)
                         title = self._title(source, head, node)

@@ -167,8 +167,8 @@ def write_page(
         figure.update_layout(sliders=[slider], margin={"b": 90})
     if len(masks) > 1:
         buttons = [{"label": escape(name), "method": "skip"} for name, _ in masks]
-        place = {"x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
-        figure.update_layout(updatemenus=[{"buttons": buttons, **place}])
+        corner = {"x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
+        figure.update_layout(updatemenus=[{"buttons": buttons, **corner}])
     if figure.data[-2].type == "mesh3d":
         figure.data[-2].update(hovertemplate="node %{pointNumber}<extra></extra>", customdata=None)
     page = figure.to_dict()

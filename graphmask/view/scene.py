@@ -55,17 +55,17 @@ class Scene:
 
     @property
     def in_space(self) -> bool:
-        """Whether there are three coordinates."""
+        """True if there are three coordinates."""
         return self.pos.shape[1] == 3
 
     @property
     def is_surface(self) -> bool:
-        """Whether there are triangles to colour."""
+        """True if there are triangles to colour."""
         return len(self.face) > 0 and self.in_space
 
     @property
     def is_labelled(self) -> bool:
-        """Whether names are written beside the nodes."""
+        """True if names are written beside the nodes."""
         return self.names is not None and not self.in_space and self.num_nodes <= _NAMED
 
     @property
@@ -75,7 +75,7 @@ class Scene:
 
     @property
     def opacity(self) -> float:
-        """Of the background: a dense cloud would hide the row inside it."""
+        """Opacity of the background: a dense cloud would hide the row inside it."""
         return 0.3 if self.in_space and self.num_nodes > _DENSE else 1.0
 
     @property
