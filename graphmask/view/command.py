@@ -15,6 +15,7 @@ from graphmask._console import checked, empty_table, make_console, make_fact_tab
 from graphmask.io import NEIGHBOURS, read_graph
 from graphmask.topology import Topology
 
+from .colormap import largest_others
 from .names import known_masks, make_mask
 from .picture import BUDGET, Picture
 from .scene import make_scene
@@ -133,11 +134,12 @@ def _make_table(picture: Picture) -> object:
     for heading in ("mask", "own entry", "others", "largest others: node weight"):
         table.add_column(heading)
     for source, rows in zip(picture.sources, picture.rows, strict=True):
-        row = rows[min(picture.head, source.heads - 1)]
-        order = abs(row).argsort(kind="stable")[::-1]
-        others = order[(row[order] != 0) & (order != node)]
-        largest = ", ".join(f"{scene.label(other)} {row[other]:.3g}" for other in others[:_LISTED])
-        table.add_row(source.name, f"{row[node]:.3g}", f"{len(others):,}", largest or "none")
+        weights = rows[min(picture.head, source.heads - 1)]
+        others = largest_others(weights, node)
+        largest = ", ".join(
+            f"{scene.label(other)} {weights[other]:.3g}" for other in others[:_LISTED]
+        )
+        table.add_row(source.name, f"{weights[node]:.3g}", f"{len(others):,}", largest or "none")
     return table
 
 
