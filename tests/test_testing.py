@@ -37,10 +37,8 @@ def lookup_twice(self: SparseOperator, pattern: Pattern) -> Tensor:
     return 2 * SparseOperator.lookup(self, pattern)
 
 
-def attend_without_scores(
-    self: SparseOperator, q: Tensor, k: Tensor, v: Tensor, execution: object
-) -> Attended:
-    return Attended(self._matmul(v), torch.ones_like(q[..., 0]))
+def without_scores(self: SparseOperator, channels: int) -> Callable[..., Attended]:
+    return lambda q, k, v: Attended(self._matmul(v), torch.ones_like(q[..., 0]))
 
 
 BROKEN_OPERATORS = {
@@ -73,7 +71,7 @@ BROKEN_OPERATORS = {
     ),
     "lookup": (broken(lookup=lookup_twice), testing.assert_entries, "single entries"),
     "attend": (
-        broken(_attend=attend_without_scores),
+        broken(_own_rule=without_scores),
         testing.assert_executions_agree,
         "numerators",
     ),
@@ -96,11 +94,11 @@ class Deaf(Pairs):
 
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         found = super()._run(mask, q, k, v, scores)
-        return Attended(found.numerator, found.normaliser * 1.001)
+        return Attended(found.numerator, found.denominator * 1.001)
 
 
 def test_a_wrong_execution_is_found() -> None:
-    with pytest.raises(AssertionError, match=r"normalisers of .*Deaf"):
+    with pytest.raises(AssertionError, match=r"denominators of .*Deaf"):
         testing.assert_executions_agree(broken(), [Deaf()])
 
 

@@ -1,7 +1,9 @@
-"""Matrices known by what they do to vectors, and the ways to attend through them."""
+"""Matrices known by their products with vectors, and attention under them."""
 
+from .algebra import ProductOperator as ProductOperator
 from .algebra import ScaledOperator as ScaledOperator
 from .algebra import SumOperator as SumOperator
+from .attend import attend as attend
 from .base import Attended as Attended
 from .base import Entries as Entries
 from .base import MaskOperator as MaskOperator
@@ -19,7 +21,6 @@ from .hypercube import HypercubeOperator as HypercubeOperator
 from .kronecker import KroneckerOperator as KroneckerOperator
 from .low_rank import LowRankOperator as LowRankOperator
 from .power_series import PowerSeriesOperator as PowerSeriesOperator
-from .product import ProductOperator as ProductOperator
 from .resolvent import ResolventOperator as ResolventOperator
 from .separator import SeparatorOperator as SeparatorOperator
 from .sparse import SparseOperator as SparseOperator
@@ -56,4 +57,5 @@ __all__ = [
     "TreeExponentialOperator",
     "TreePolynomialOperator",
     "TreeTableOperator",
+    "attend",
 ]

@@ -13,9 +13,16 @@ from graphmask._checks import value_error
 from graphmask.kernels.primitives import in_one_type
 from graphmask.topology import Topology
 
-from ._axes import along, kronecker
-from ._blockwise import AXIS_COST, BlockwiseOperator
-from ._grids import check_shape, coordinates, grids_of, spread_blocks
+from ._grids import (
+    AXIS_COST,
+    BlockwiseOperator,
+    check_shape,
+    coordinates,
+    grids_of,
+    kronecker,
+    multiply_axis,
+    spread_blocks,
+)
 from .base import MaskOperator
 
 # Axes up to this length are multiplied by matrices, which costs less than Fourier transforms there.
@@ -61,17 +68,17 @@ class GridDiffusionOperator(BlockwiseOperator):
 
     def _matmul(self, x: Tensor) -> Tensor:
         t, x = in_one_type(self.t, x)
-        (nodes,) = self._graphs.split(x)
+        (nodes,) = self.graphs.split(x)
         places = nodes.unflatten(2, self.grid)
         for axis, n in enumerate(self.grid):
             decay = _decay(t[:, axis], n)
             short = n <= MATRIX_AXIS
             places = (
-                along(axis + 2, _matrix(decay, n), places)
+                multiply_axis(axis + 2, _matrix(decay, n), places)
                 if short
                 else _reflected(axis + 2, decay, places)
             )
-        return self._graphs.join([places.flatten(2, -2)])
+        return self.graphs.join([places.flatten(2, -2)])
 
     def _transpose(self) -> MaskOperator:
         return self
@@ -88,7 +95,7 @@ class GridDiffusionOperator(BlockwiseOperator):
             found = found * _entries(_decay(self.t[:, axis], n), n, x, y)
         return found
 
-    def _block(self, size: int) -> Tensor:
+    def block(self, size: int) -> Tensor:
         return reduce(
             kronecker, [_matrix(_decay(self.t[:, axis], n), n) for axis, n in enumerate(self.grid)]
         )

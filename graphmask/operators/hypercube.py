@@ -11,9 +11,7 @@ from graphmask._checks import value_error
 from graphmask.kernels.primitives import in_one_type
 from graphmask.topology import Topology
 
-from ._axes import along, kronecker
-from ._blockwise import AXIS_COST, BlockwiseOperator
-from ._grids import BySize, by_size
+from ._grids import AXIS_COST, BlockwiseOperator, BySize, by_size, kronecker, multiply_axis
 from .base import MaskOperator
 
 # Bits that are taken together: a product with a matrix of this many is cheaper than as many passes
@@ -55,11 +53,11 @@ class HypercubeOperator(BlockwiseOperator):
         cost = sum(
             count * size * sum(2**bits for bits in _groups(size)) for count, size in graphs.shapes
         )
-        super().__init__(topology, graphs, len(t), nonnegative=True, cost=cost, unit=AXIS_COST)
+        super().__init__(topology, graphs, len(t), nonnegative=True, cost=cost, unit_cost=AXIS_COST)
 
     def _matmul(self, x: Tensor) -> Tensor:
         t, x = in_one_type(self.t, x)
-        return self._graphs.join([_spread(t, nodes) for nodes in self._graphs.split(x)])
+        return self.graphs.join([_spread(t, nodes) for nodes in self.graphs.split(x)])
 
     def _transpose(self) -> MaskOperator:
         return self
@@ -75,7 +73,7 @@ class HypercubeOperator(BlockwiseOperator):
         e = torch.exp(-2 * self.t).reshape(-1, *[1] * differing.dim())
         return ((1 + e) / 2) ** (total - differing).clamp(min=0) * ((1 - e) / 2) ** differing
 
-    def _block(self, size: int) -> Tensor:
+    def block(self, size: int) -> Tensor:
         return _of_bits(self.t, size.bit_length() - 1)
 
 
@@ -108,7 +106,7 @@ def _spread(t: Tensor, x: Tensor) -> Tensor:
     groups = _groups(x.shape[2])
     places = x.unflatten(2, [2**bits for bits in groups])
     for axis, bits in enumerate(groups, 2):
-        places = along(axis, _of_bits(t, bits), places)
+        places = multiply_axis(axis, _of_bits(t, bits), places)
     return places.flatten(2, -2)
 
 

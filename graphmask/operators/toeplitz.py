@@ -14,8 +14,7 @@ from graphmask._checks import value_error
 from graphmask.kernels.primitives import in_one_type
 from graphmask.topology import Topology
 
-from ._blockwise import BlockwiseOperator
-from ._grids import check_shape, coordinates, grids_of
+from ._grids import BlockwiseOperator, check_shape, coordinates, grids_of
 from .base import MaskOperator
 
 
@@ -75,13 +74,13 @@ class ToeplitzOperator(BlockwiseOperator):
 
     def _matmul(self, x: Tensor) -> Tensor:
         value, x = in_one_type(self.value, x)
-        (nodes,) = self._graphs.split(x)
+        (nodes,) = self.graphs.split(x)
         places = nodes[:, :, 1:] if self.class_token else nodes
         out = convolve(value, places.unflatten(2, self.grid), self._lengths).flatten(2, -2)
         if self.class_token:
             token = nodes.sum(2, keepdim=True).expand(len(out), -1, -1, -1)
             out = torch.cat([token, out + nodes[:, :, :1]], 2)
-        return self._graphs.join([out])
+        return self.graphs.join([out])
 
     def _transpose(self) -> MaskOperator:
         value = self.value.flip(tuple(range(1, self.value.dim())))
@@ -98,7 +97,7 @@ class ToeplitzOperator(BlockwiseOperator):
         found = self.value[(slice(None), *offset)]
         return torch.where((i == 0) | (j == 0), 1.0, found) if self.class_token else found
 
-    def _block(self, size: int) -> Tensor:
+    def block(self, size: int) -> Tensor:
         block = self.value
         for axis, n in enumerate(self.grid, 1):
             block = block.unfold(axis, n, 1)

@@ -140,7 +140,7 @@ def assert_executions_agree(
             per feature)
 
     Raises:
-        AssertionError: for a numerator or normaliser that is not its definition.
+        AssertionError: for a numerator or denominator that is not its definition.
 
     Example:
         >>> import torch, graphmask as gm
@@ -161,7 +161,7 @@ def assert_executions_agree(
             which = f"{operator!r}, by {execution!r} and by definition"
             assert_close(found.numerator, (M * score) @ v, f"numerators of {which}")
             size = M if operator.sums_itself else M.abs()
-            assert_close(found.normaliser, (size * score).sum(-1), f"normalisers of {which}")
+            assert_close(found.denominator, (size * score).sum(-1), f"denominators of {which}")
 
 
 def assert_permutation_equivariant(

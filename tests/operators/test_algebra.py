@@ -177,7 +177,7 @@ def test_scales_keep_their_precision_and_the_type_of_x(
 def test_scaling_by_minus_one_turns_the_numerator_alone(topology: Topology) -> None:
     plain = GlobalOperator(topology).attend(*features(topology))
     minus = (-1 * GlobalOperator(topology)).attend(*features(topology))
-    assert_close(tuple(minus), (-plain.numerator, plain.normaliser))
+    assert_close(tuple(minus), (-plain.numerator, plain.denominator))
 
 
 def test_signs_of_scaled_masks_are_known_from_numbers_alone(topology: Topology) -> None:
@@ -200,7 +200,7 @@ def test_a_learned_scale_has_a_gradient(topology: Topology) -> None:
     )
     expected = (M.abs() * (qkv[0] @ qkv[1].mT)).sum(-1)
     assert_close(
-        torch.autograd.grad(found.normaliser.square().sum(), scale),
+        torch.autograd.grad(found.denominator.square().sum(), scale),
         torch.autograd.grad(expected.square().sum(), scale),
     )
 
