@@ -140,9 +140,11 @@ class Pattern:
         return Pattern(rowptr, rowptr[:-1].clone(), self.num_cols)
 
     @property
-    def order(self) -> Tensor:
-        """``[nnz]``, the entries in column order: ``values[order]`` are those of :attr:`mT`."""
+    def csc_perm(self) -> Tensor:
+        """``[nnz]``, the entries in column order: ``values[csc_perm]`` are those of :attr:`mT`."""
         return self._csc[2]
+
+    order = csc_perm
 
     @property
     def mT(self) -> Pattern:  # noqa: N802
@@ -183,17 +185,19 @@ class Pattern:
         return colptr.to(dtype), row.to(dtype), perm, back
 
     @property
-    def schedule(self) -> Tensor:
+    def row_order(self) -> Tensor:
         """``[R]``, an order of the rows of a large square pattern with good locality; else empty.
 
         Rows that share columns follow each other and find them in the cache of the CPU: reverse
         Cuthill-McKee order of a subsample of the entries.
         """
-        return self.cached("schedule", self._find_row_order)
+        return self.cached("row_order", self._find_row_order)
+
+    schedule = row_order
 
     def with_row_order(self, order: Tensor) -> Pattern:
         """The same pattern, its rows visited in this order."""
-        derived = {"mT": (None, self.mT), "csc": (None, self._csc), "schedule": (None, order)}
+        derived = {"mT": (None, self.mT), "csc": (None, self._csc), "row_order": (None, order)}
         return Pattern(self.rowptr, self.col, self.num_cols, derived)
 
     def _find_row_order(self) -> Tensor:
