@@ -27,7 +27,7 @@ from .sparse import SparseOperator as SparseOperator
 from .toeplitz import ToeplitzOperator as ToeplitzOperator
 from .tree import TreeExponentialOperator as TreeExponentialOperator
 from .tree import TreePolynomialOperator as TreePolynomialOperator
-from .tree_table import TreeTableOperator as TreeTableOperator
+from .tree import TreeTableOperator as TreeTableOperator
 
 __all__ = [
     "Attended",
