@@ -1,5 +1,8 @@
 """Matrices known by their products with vectors, and attention under them."""
 
+from .adjacency import ChebyshevOperator as ChebyshevOperator
+from .adjacency import PowerSeriesOperator as PowerSeriesOperator
+from .adjacency import ResolventOperator as ResolventOperator
 from .algebra import ProductOperator as ProductOperator
 from .algebra import ScaledOperator as ScaledOperator
 from .algebra import SumOperator as SumOperator
@@ -9,7 +12,6 @@ from .base import Entries as Entries
 from .base import MaskOperator as MaskOperator
 from .base import Sign as Sign
 from .causal import CausalOperator as CausalOperator
-from .chebyshev import ChebyshevOperator as ChebyshevOperator
 from .executions import Dense as Dense
 from .executions import Execution as Execution
 from .executions import Lifted as Lifted
@@ -20,8 +22,6 @@ from .hadamard import HadamardOperator as HadamardOperator
 from .hypercube import HypercubeOperator as HypercubeOperator
 from .kronecker import KroneckerOperator as KroneckerOperator
 from .low_rank import LowRankOperator as LowRankOperator
-from .power_series import PowerSeriesOperator as PowerSeriesOperator
-from .resolvent import ResolventOperator as ResolventOperator
 from .separator import SeparatorOperator as SeparatorOperator
 from .sparse import SparseOperator as SparseOperator
 from .toeplitz import ToeplitzOperator as ToeplitzOperator

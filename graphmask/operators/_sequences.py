@@ -40,7 +40,8 @@ def scan(x: Tensor, log_decay: Tensor | None) -> Tensor:
 def attend_causally(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None) -> Tensor:
     """``y_i = sum_{j <= i} decay^(i - j) (q_i . k_j) v_j``, as :func:`scan` sums.
 
-    For ``q, k [H, G, w, m]`` and ``v [H, G, w, d]``. Within chunks by scores, across chunks by a state ``[m, d]`` per chunk.
+    For ``q, k [H, G, w, m]`` and ``v [H, G, w, d]``. Within chunks by scores, across chunks by a
+    state ``[m, d]`` per chunk.
     """
     width = q.shape[2]
     length = max(1, min(chunk_length(q.shape[-1], v.shape[-1]), width))

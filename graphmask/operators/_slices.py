@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def run_slices(function: Callable[..., T], width: int, *tensors: Tensor, dim: int = -1) -> list[T]:
-    """``function`` of slices of the tensors, as few and as equal as ``width`` along ``dim`` allows."""
+    """``function`` of slices of at most ``width`` along ``dim``, few and of equal size."""
     size = tensors[0].shape[dim]
     count = max(1, math.ceil(size / max(1, width)))
     step = max(1, math.ceil(size / count))

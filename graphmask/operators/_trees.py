@@ -35,7 +35,7 @@ class Trees:
     label: Tensor
 
     def lengths(self, topology: Topology) -> Tensor:
-        """``[N]``, lengths of the edges to parents, 0 at roots; differentiable in ``edge_weight``."""
+        """``[N]``, lengths of the edges to parents, 0 at roots, with gradients."""
         root = self.forest.is_root
         if topology.edge_weight is None or not topology.num_edges:
             return (~root).to(torch.get_default_dtype())

@@ -71,7 +71,7 @@ class CausalOperator(MaskOperator):
         return split_sums(self._along(sums, len(v), q, k, append_ones(v)))
 
     def _along(self, sums: Callable[..., Tensor], heads: int, *inputs: Tensor) -> Tensor:
-        """``sums`` of the graphs stacked in groups ``[H, G, w, C]``, padded after their last node."""
+        """``sums`` of the graphs, stacked as ``[H, G, w, C]`` and padded at their ends."""
         blocks = self.topology.blocks
         stacked = [blocks.stack(x.transpose(0, 1), blocks.rows(len(x))) for x in inputs]
         groups = zip(*stacked, strict=True)

@@ -14,19 +14,19 @@ from graphmask.topology import Topology
 from ._grids import AXIS_COST, BlockwiseOperator, BySize, by_size, kronecker, multiply_axis
 from .base import MaskOperator
 
-# Bits that are taken together: a product with a matrix of this many is cheaper than as many passes
-# over all nodes.
+# Bits of a group: one product with the matrix of this number of bits is cheaper than that number of
+# passes over all nodes.
 BITS = 5
 
 
 class HypercubeOperator(BlockwiseOperator):
-    r"""``M = exp(-t_h L)``, L the Laplacian D - A of the hypercube of each graph, of ``2^n`` nodes in binary order.
+    r"""``M = exp(-t_h L)`` for the Laplacian ``L = D - A`` of hypercubes, nodes in binary order.
 
     .. math:: M_{ij} = p^{n - \delta} r^\delta, \quad p = (1 + e^{-2t}) / 2, \quad r = (1 - e^{-2t})
     / 2
 
-    for nodes whose numbers differ in :math:`\delta` of n bits: the Kronecker product of n matrices
-    ``[[p, r], [r, p]]``.
+    for nodes of a graph of ``2^n`` nodes whose indices differ in :math:`\delta` of n bits: the
+    Kronecker product of n matrices ``[[p, r], [r, p]]``.
 
     Args:
         topology: graphs whose sizes are powers of two, not necessarily the same.
@@ -36,7 +36,7 @@ class HypercubeOperator(BlockwiseOperator):
         ValueError: where a graph's size is no power of two.
 
     Cost: O(N log N) per column. No number is subtracted: rounding is relative, and products with
-    what is non-negative are.
+    non-negative numbers are non-negative.
 
     Source: Choromanski et al., "From block-Toeplitz matrices to differential equations on graphs"
     (ICML 2022).
@@ -83,31 +83,31 @@ def hypercubes_of(topology: Topology) -> BySize:
     Raises:
         ValueError: where any has another number of nodes.
     """
-    found = topology.derive(by_size)
-    wrong = [size for _, size in found.shapes if size & (size - 1)]
+    graphs = topology.derive(by_size)
+    wrong = [size for _, size in graphs.shapes if size & (size - 1)]
     if wrong:
         raise value_error(
             "topology",
             "of graphs whose numbers of nodes are powers of two",
             f"graphs of {wrong} nodes",
         )
-    return found
+    return graphs
 
 
 def _groups(size: int) -> list[int]:
     """The bits of ``2^n`` nodes in groups, the first for the highest bits."""
     n = size.bit_length() - 1
     groups = max(1, -(-n // BITS))
-    return [n // groups + (number < n % groups) for number in range(groups)]
+    return [n // groups + (i < n % groups) for i in range(groups)]
 
 
 def _spread(t: Tensor, x: Tensor) -> Tensor:
     """``[H, B, P, C]``, group of bits by group of bits."""
     groups = _groups(x.shape[2])
-    places = x.unflatten(2, [2**bits for bits in groups])
+    x = x.unflatten(2, [2**bits for bits in groups])
     for axis, bits in enumerate(groups, 2):
-        places = multiply_axis(axis, _of_bits(t, bits), places)
-    return places.flatten(2, -2)
+        x = multiply_axis(axis, _of_bits(t, bits), x)
+    return x.flatten(2, -2)
 
 
 def _of_bits(t: Tensor, bits: int) -> Tensor:

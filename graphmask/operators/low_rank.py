@@ -59,7 +59,7 @@ class LowRankOperator(MaskOperator):
             if factor.dim() != 3 or factor.shape[1] != topology.num_nodes:
                 raise value_error(
                     name,
-                    f"of shape [H or 1, N, r] with N = {topology.num_nodes} (nodes of the topology)",
+                    f"of shape [H or 1, N, r] with N = {topology.num_nodes}, nodes of the topology",
                     factor,
                 )
         heads = max(len(left), len(right))

@@ -18,7 +18,7 @@ from .base import MaskOperator, Sign
 
 
 class SeparatorOperator(MaskOperator):
-    r""":math:`M_{ij} = f(\tilde d(i, j))` for the distances through separators of ``SeparatorMask``.
+    r""":math:`M_{ij} = f(\tilde d(i, j))` for the distances that ``SeparatorMask`` uses.
 
     Args:
         topology: undirected graphs with lengths of edges as weights.

@@ -31,7 +31,8 @@ class SparseOperator(MaskOperator):
         >>> import torch, graphmask as gm
         >>> edge = gm.Topology(torch.tensor([[0, 1], [1, 0]]), num_nodes=2)
         >>> pattern, weight = edge.adjacency(None)
-        >>> gm.operators.SparseOperator(edge, pattern, weight.unsqueeze(0)) @ torch.tensor([1.0, 2.0])
+        >>> operator = gm.operators.SparseOperator(edge, pattern, weight.unsqueeze(0))
+        >>> operator @ torch.tensor([1.0, 2.0])
         tensor([[2., 1.]])
     """
 

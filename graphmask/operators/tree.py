@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial, reduce
+from functools import partial
 from math import comb
 
 import torch
@@ -17,6 +17,7 @@ from ._centroids import decompose, steps_of
 from ._slices import run_slices
 from ._tree_products import table_product
 from ._trees import BinaryTrees, binary_trees_of, trees_of
+from .adjacency import in_widest_type
 from .base import MaskOperator, Sign
 
 # Bytes of a slice of columns: the intermediates of both passes should stay in the cache.
@@ -148,12 +149,12 @@ class TreePolynomialOperator(MaskOperator):
 
 
 class TreeTableOperator(MaskOperator):
-    r""":math:`M_{ij} = t[d_{ij} / u]` for the distance d in a forest whose lengths are multiples of u.
+    r""":math:`M_{ij} = t[d_{ij} / u]` for the distance d in a forest.
 
-    M is 0 between trees and past the table. By centroid decomposition: at each centroid, sums by distance are multiplied by a Hankel matrix,
-    and pairs that do not pass the centroid are subtracted. Sums cancel there: an entry is exact up
-    to the rounding of the largest sums of its row, in the type of x. Fourier transforms are taken
-    in float64.
+    Lengths are multiples of u; M is 0 between trees and past the table. At each centroid of a
+    centroid decomposition, sums by distance are multiplied by a Hankel matrix, and pairs that do
+    not pass the centroid are subtracted. Sums cancel there: an entry is exact up to the rounding of
+    the largest sums of its row, in the type of x. Fourier transforms are taken in float64.
 
     Args:
         topology: a forest; ``edge_weight`` are lengths.
@@ -258,12 +259,6 @@ class _Passes:
         """The share of orders below k in the moment of order k, further away by ``length [N]``."""
         terms = (comb(k, j) * length.pow(k - j).unsqueeze(-1) * moments[j] for j in range(k))
         return sum(terms, start=torch.zeros_like(moments[0]))
-
-
-def in_widest_type(*tensors: Tensor) -> list[Tensor]:
-    """All of them in the widest of their dtypes."""
-    dtype = reduce(torch.promote_types, (x.dtype for x in tensors))
-    return [x.to(dtype) for x in tensors]
 
 
 def _by_columns(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
