@@ -42,7 +42,7 @@ def qkv(num_nodes: int = 23, dtype: torch.dtype | None = None) -> tuple[Tensor, 
 
 
 def test_by_hand() -> None:
-    """On the path 0 - 1 - 2 under W without normalisation, node 1 takes the mean of its two neighbours."""
+    """On the path 0 - 1 - 2 under A itself, node 1 takes the mean of its two neighbours."""
     topology = Topology(PATH, 3)
     mask = SparseOperator(topology, topology.pattern, torch.ones(1, 4))
     q = torch.ones(3, 1, 1)

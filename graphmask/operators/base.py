@@ -143,17 +143,17 @@ class MaskOperator(ABC):
 
     @property
     def nonnegative(self) -> bool:
-        """Whether no entry can be negative."""
+        """True if no entry can be negative."""
         return self.sign is Sign.NONNEGATIVE
 
     @property
     def estimate(self) -> bool:
-        """Whether entries have any sign, and estimate non-negative ones."""
+        """True if entries have any sign, and estimate non-negative ones."""
         return self.sign is Sign.ESTIMATE
 
     @property
     def sums_itself(self) -> bool:
-        """Whether the denominator sums M, and not its absolute values."""
+        """True if the denominator sums M, and not its absolute values."""
         return self.sign >= Sign.ESTIMATE
 
     @property
@@ -270,7 +270,7 @@ def common_heads(name: str, operators: Sequence[MaskOperator]) -> int:
 
 
 def share_graph(a: Topology, b: Topology) -> bool:
-    """Whether two topologies have the same nodes, edges and graphs; weights and walks may differ.
+    """Compare the nodes, edges and graphs of two topologies, whose weights and walks may differ.
 
     Tensors are compared by value only where they are different objects: topologies that were
     derived from each other share them, and then nothing waits for a GPU.

@@ -298,7 +298,7 @@ def choose(
 
 
 def prefers_blocks(topology: Topology, pattern: Pattern) -> bool:
-    """Whether attention under a mask with these entries may be cheaper by its blocks."""
+    """True if attention under a mask with these entries may be cheaper by its blocks."""
     square = pattern.shape == (topology.num_nodes, topology.num_nodes)
     return square and DENSE_COST * topology.blocks.area < pattern.nnz
 

@@ -116,7 +116,7 @@ class LowRankOperator(MaskOperator):
 
 
 def prefers_lifting(rank: int, channels: int) -> bool:
-    """Whether lifting keys by values is less work than lifting queries and keys by factors."""
+    """True if lifting keys by values is less work than lifting queries and keys by factors."""
     return 2 * rank > channels + 1
 
 

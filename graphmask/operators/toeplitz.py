@@ -90,7 +90,8 @@ class ToeplitzOperator(BlockwiseOperator):
         x_i = coordinates((i - extra).clamp(min=0), self.grid)
         x_j = coordinates((j - extra).clamp(min=0), self.grid)
         offset = [x - y + n - 1 for x, y, n in zip(x_i, x_j, self.grid, strict=True)]
-        value = self.value[(slice(None), *offset)]
+        index: tuple[slice | Tensor, ...] = (slice(None), *offset)
+        value = self.value[index]
         return torch.where((i == 0) | (j == 0), 1.0, value) if self.class_token else value
 
     def block(self, size: int) -> Tensor:
