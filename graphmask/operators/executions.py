@@ -273,9 +273,11 @@ def choose(
     rule = mask._own_rule(d) if scores.factored else None
     if rule is not None:
         return OwnRule(rule)
+    # The pairs of a sparse mask are never more work than its products.
+    sparse = mask.entries() is not None
     executions = [
         execution
-        for execution in (Pairs(), Lifted(), Dense())
+        for execution in (Pairs() if sparse else Lifted(), Dense())
         if execution.refusal(mask, scores) is None
         and execution.footprint(mask, m, d) * mask.heads * itemsize <= BLOCK_MEMORY
     ]

@@ -169,14 +169,3 @@ def test_other_numbers_of_heads_are_refused(combine: Callable) -> None:
     two, three = (SparseOperator(graph, graph.pattern, torch.ones(heads, 4)) for heads in (2, 3))
     with pytest.raises(ValueError, match=r"same number of heads, or one, got heads \[2, 3\]"):
         combine(two, three)
-
-
-def test_the_union_of_supports_is_that_of_the_latest_partner() -> None:
-    topology = example_topologies()["directed"]
-    first = sparse(topology)
-    partners = [first.mT, sparse(topology, topology.pattern.identity)]
-    for second in (*partners, *partners):
-        total = (first + second).entries()
-        expected = first.to_dense() + second.to_dense()
-        assert_close(total.pattern.to_dense(total.value), expected)
-        assert (first + second).entries().pattern is total.pattern
