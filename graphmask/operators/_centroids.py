@@ -20,7 +20,7 @@ from torch import Tensor
 
 from graphmask._distances import multiples
 from graphmask.kernels import Pattern
-from graphmask.kernels.forest import Forest, ascend, descend
+from graphmask.kernels.forest import Forest, down_sweep, up_sweep
 from graphmask.topology import Topology
 
 from ._trees import trees_of
@@ -152,12 +152,12 @@ def _cut(forest: Forest, length: Tensor) -> tuple[list[_Level], Tensor]:
 
 def _up(forest: Forest, joined: Tensor, x: Tensor) -> Tensor:
     """Sums over the subtrees of nodes, along edges that are still joined."""
-    return ascend(forest, joined.long().unsqueeze(0), x.reshape(1, -1, 1)).flatten()
+    return up_sweep(forest, joined.long().unsqueeze(0), x.reshape(1, -1, 1)).flatten()
 
 
 def _down(forest: Forest, joined: Tensor, x: Tensor) -> Tensor:
     """Sums over the ancestors of nodes, along edges that are still joined."""
-    return descend(forest, joined.long().unsqueeze(0), x.reshape(1, -1, 1)).flatten()
+    return down_sweep(forest, joined.long().unsqueeze(0), x.reshape(1, -1, 1)).flatten()
 
 
 def _level(sign: int, active: Tensor, root: Tensor, distance: Tensor) -> _Level:

@@ -121,7 +121,7 @@ def _multiply_groups(structure: Decomposition, kernels: list[Tensor], x: Tensor)
     """Products over pairs that meet at a centroid."""
     pairs = zip(kernels, _sums_by_distance(structure, x), strict=True)
     mixed = [_multiply_hankel(kernel, sums).flatten(1, 2).to(x.dtype) for kernel, sums in pairs]
-    sign = structure.sign[structure.members.order].to(x.dtype).expand(len(x), -1)
+    sign = structure.sign[structure.members.csc_perm].to(x.dtype).expand(len(x), -1)
     return spmm(structure.members.mT, sign, torch.cat(mixed, 1))
 
 

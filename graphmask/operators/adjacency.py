@@ -54,7 +54,7 @@ class PowerSeriesOperator(MaskOperator):
         return power_series(self.pattern, *in_widest_type(self.weight, self.alpha, x))
 
     def _transpose(self) -> MaskOperator:
-        pattern, weight = self.pattern.mT, self.weight[..., self.pattern.order]
+        pattern, weight = self.pattern.mT, self.weight[..., self.pattern.csc_perm]
         return PowerSeriesOperator(self.topology, pattern, weight, self.alpha, self.nonnegative)
 
     def to_dense(self) -> Tensor:
@@ -112,7 +112,7 @@ class ChebyshevOperator(MaskOperator):
         return chebyshev_series(self.pattern, *in_widest_type(self.weight, self.coefficients, x))
 
     def _transpose(self) -> MaskOperator:
-        pattern, weight = self.pattern.mT, self.weight[self.pattern.order]
+        pattern, weight = self.pattern.mT, self.weight[self.pattern.csc_perm]
         return ChebyshevOperator(self.topology, pattern, weight, self.coefficients, self.estimate)
 
     def to_dense(self) -> Tensor:
@@ -177,7 +177,7 @@ class ResolventOperator(MaskOperator):
         return out.to(dtype)
 
     def _transpose(self) -> MaskOperator:
-        pattern, weight = self.pattern.mT, self.weight[self.pattern.order]
+        pattern, weight = self.pattern.mT, self.weight[self.pattern.csc_perm]
         return ResolventOperator(
             self.topology, pattern, weight, self.a, self.tolerance, self.estimate
         )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from graphmask._checks import value_error
 from graphmask.kernels import Pattern, sddmm, spmm
-from graphmask.kernels.primitives import in_one_type
+from graphmask.kernels.products import in_one_type
 
 from .attend import attend_unchecked
 from .base import Attended, Entries, MaskOperator, Rule, Sign, common_heads

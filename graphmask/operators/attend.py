@@ -8,7 +8,7 @@ from torch import Tensor
 from graphmask._checks import type_error, value_error
 from graphmask._html import format_bytes, html_table
 from graphmask.features.scores import InnerProducts, Scores
-from graphmask.kernels.primitives import sum_dtype
+from graphmask.kernels.products import sum_dtype
 
 from .base import Attended, MaskOperator, Sign
 from .executions import Execution, choose

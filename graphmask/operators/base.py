@@ -13,7 +13,7 @@ from torch import Tensor
 from graphmask._checks import value_error
 from graphmask._deprecation import warn_deprecated
 from graphmask.kernels import HopValues, Pattern
-from graphmask.kernels.primitives import is_half
+from graphmask.kernels.products import is_half
 from graphmask.topology import Topology
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from graphmask.kernels import spmm
-from graphmask.kernels.primitives import in_one_type
+from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
 from ._separation import Separation, Standing, length_matrix, separate

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from graphmask.kernels.forest import ascend, descend
+from graphmask.kernels.forest import down_sweep, up_sweep
 from graphmask.topology import Topology
 
 from ._centroids import decompose, steps_of
@@ -74,7 +74,7 @@ class TreeExponentialOperator(MaskOperator):
         scale = (offset.exp().unsqueeze(1) * variance).unsqueeze(-1)
 
         def multiply(columns: Tensor) -> Tensor:
-            return descend(forest, factor, scale * ascend(forest, factor, columns))
+            return down_sweep(forest, factor, scale * up_sweep(forest, factor, columns))
 
         return _by_columns(multiply, x.expand(self.heads, -1, -1))
 
@@ -220,11 +220,11 @@ class _Passes:
 
     def _ascend(self, x: Tensor, orders: int) -> list[Tensor]:
         """Moments of each node's subtree."""
-        moments = [ascend(self.forest, self.factor, x)]
+        moments = [up_sweep(self.forest, self.factor, x)]
         for k in range(1, orders):
             shifted = self._shift(moments, k, self.length) * self.factor.unsqueeze(-1)
             summed = torch.zeros_like(shifted).index_add(1, self.forest.parent, shifted)
-            moments.append(ascend(self.forest, self.factor, summed))
+            moments.append(up_sweep(self.forest, self.factor, summed))
         return moments
 
     def _from_parents(self, x: Tensor, inside: list[Tensor]) -> list[Tensor]:
@@ -244,7 +244,7 @@ class _Passes:
                 at_parent = [lower[:, self.forest.parent] for lower in moments]
                 shifted = self._shift(at_parent, k, self.length)
                 moment = moment + self.factor.unsqueeze(-1) * shifted
-            moments.append(descend(self.forest, self.factor, moment))
+            moments.append(down_sweep(self.forest, self.factor, moment))
         return moments
 
     def _move(self, moments: list[Tensor], length: Tensor, factor: Tensor) -> list[Tensor]:
