@@ -91,12 +91,8 @@ class MaskOperator(ABC):
     """
 
     def __init__(self, topology: Topology, heads: int, sign: Sign | bool, cost: float) -> None:
-        self.topology, self.num_nodes, self.heads, self.cost = (
-            topology,
-            topology.num_nodes,
-            heads,
-            cost,
-        )
+        self.topology, self.num_nodes = topology, topology.num_nodes
+        self.heads, self.cost = heads, cost
         self.sign = Sign.of(sign) if isinstance(sign, bool) else sign
         # The time of one of its multiply-adds, in those of a sparse product.
         self.unit_cost = 1.0

@@ -152,15 +152,8 @@ def test_the_union_of_supports_is_that_of_the_latest_partner(
 
 
 def test_sums_are_flat(topology: Topology) -> None:
-    assert (
-        len(
-            (
-                (signed(topology) + signed(topology))
-                + (signed(topology) + GlobalOperator(topology))
-            ).terms
-        )
-        == 4
-    )
+    pairs = signed(topology) + signed(topology), signed(topology) + GlobalOperator(topology)
+    assert len((pairs[0] + pairs[1]).terms) == 4
 
 
 @pytest.mark.usefixtures("single_by_default")
