@@ -34,10 +34,8 @@ def lookup_twice(self: SparseOperator, pattern: Pattern) -> Tensor:
     return 2 * SparseOperator.lookup(self, pattern)
 
 
-def attend_without_scores(
-    self: SparseOperator, q: Tensor, k: Tensor, v: Tensor, execution: object
-) -> Attended:
-    return Attended(self._matmul(v), torch.ones_like(q[..., 0]))
+def rule_without_scores(self: SparseOperator, channels: int) -> Callable[..., Attended]:
+    return lambda q, k, v: Attended(self._matmul(v), torch.ones_like(q[..., 0]))
 
 
 BROKEN_OPERATORS = {
@@ -70,7 +68,7 @@ BROKEN_OPERATORS = {
     ),
     "lookup": (broken(lookup=lookup_twice), testing.assert_entries, "single entries"),
     "attend": (
-        broken(_attend=attend_without_scores),
+        broken(_own_rule=rule_without_scores),
         testing.assert_executions_agree,
         "numerators",
     ),
@@ -93,11 +91,11 @@ class Imprecise(Pairs):
 
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         sums = super()._run(mask, q, k, v, scores)
-        return Attended(sums.numerator, sums.normaliser * 1.001)
+        return Attended(sums.numerator, sums.denominator * 1.001)
 
 
 def test_a_wrong_execution_fails() -> None:
-    with pytest.raises(AssertionError, match=r"normalisers of .*Imprecise"):
+    with pytest.raises(AssertionError, match=r"denominators of .*Imprecise"):
         testing.assert_executions_agree(broken(), [Imprecise()])
 
 
