@@ -223,7 +223,7 @@ def _tasks(
         PowerSeriesMask(order=_HOPS)(topology).matmul, features.x
     )
     if features.table is not None:
-        topology = topology.with_walks(Walks.of_pairs(pattern, features.table))
+        topology = topology.with_walks(Walks(pattern, features.table))
         tasks[label, "training step"] = _training_step(topology, features.x)
     return tasks
 

@@ -143,12 +143,14 @@ def cast(topology: Topology, dtype: torch.dtype) -> Topology:
         edge_weight=None if topology.edge_weight is None else topology.edge_weight.to(dtype),
         pos=None if topology.pos is None else topology.pos.to(dtype),
         edge_attr=None if topology.edge_attr is None else topology.edge_attr.to(dtype),
-        walks=[replace(walks, weight=walks.weight.to(dtype)) for walks in topology.walk_sets],
+        walks=[replace(walks, table=walks.table.to(dtype)) for walks in topology.walk_sets],
     )
 
 
 def _moved(walks: Walks, place: Tensor, num_nodes: int) -> Walks:
-    return replace(walks, row=place[walks.row], col=place[walks.col], num_nodes=num_nodes)
+    row, col = place[walks.row], place[walks.col]
+    weight, hops = walks.weight, walks.num_hops
+    return Walks.from_entries(row, col, walks.hop, weight, num_nodes, hops, walks.normalization)
 
 
 def _concatenated(parts: Sequence[Walks]) -> Walks:
@@ -156,4 +158,7 @@ def _concatenated(parts: Sequence[Walks]) -> Walks:
         torch.cat([getattr(part, name) for part in parts])
         for name in ("row", "col", "hop", "weight")
     )
-    return replace(parts[0], row=row, col=col, hop=hop, weight=weight)
+    first = parts[0]
+    return Walks.from_entries(
+        row, col, hop, weight, first.num_nodes, first.num_hops, first.normalization
+    )

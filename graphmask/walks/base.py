@@ -50,7 +50,8 @@ class WalkSampler(Recorded, ABC):
 
     def _walks(self, topology: Topology, seed: int) -> Walks:
         """The walks; for samplers that have them in another form than entries."""
-        return Walks(*self._draw(topology, seed), topology.num_nodes, self.hops, self.normalization)
+        entries = self._draw(topology, seed)
+        return Walks.from_entries(*entries, topology.num_nodes, self.hops, self.normalization)
 
     def __call__(self, topology: Topology, generator: torch.Generator | None = None) -> Walks:
         """Draw walks.

@@ -117,7 +117,7 @@ class ResampledWalks(WalkSampler):
             threshold.expand(len(rows)) if topology.batch is None else threshold[topology.batch]
         )
         found = draw.rows(rows, bounds, stage=1, dtype=weight.dtype)
-        return Walks.of_pairs(
+        return Walks(
             Pattern.from_counts(found.counts, found.col, topology.num_nodes),
             found.value,
             self.normalization,
