@@ -31,7 +31,6 @@ from ._checks import (
 )
 from ._walks import NORMALIZATIONS, Walks, check_sign, pattern_of_keys
 from .kernels import Pattern
-from .kernels.pattern import index_dtype
 
 _NORMALIZATION = "walk_normalization"
 _ENTRIES = ("walk_hop", "walk_weight", "walk_num_hops")
@@ -140,15 +139,11 @@ class StoredWalks:
             expected = f"node ids from 0 to N - 1 = {self.num_nodes - 1}"
             raise value_error(index_name, expected, f"ids from {low} to {high}")
         nonnegative = check_sign(table_name, self.table, is_bad, has_negative)
-        pattern, table = self._sorted() if is_sorted else self._merged()
+        if is_sorted:
+            pattern, table = Pattern.from_unchecked(*self.index, self.num_nodes), self.table
+        else:
+            pattern, table = self._merged()
         return Walks(pattern, table, normalization.result, nonnegative)
-
-    def _sorted(self) -> tuple[Pattern, Tensor]:
-        dtype = index_dtype(max(self.num_nodes, len(self.table)))
-        row, col = self.index.to(dtype)
-        bounds = torch.arange(self.num_nodes + 1, dtype=dtype, device=row.device)
-        rowptr = torch.searchsorted(row.contiguous(), bounds, out_int32=dtype == torch.int32)
-        return Pattern(rowptr, col.contiguous(), self.num_nodes), self.table
 
     def _merged(self) -> tuple[Pattern, Tensor]:
         """Pairs in any order, sorted; those that coincide add."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .pairs import differentiate
 from .pattern import Pattern
-from .primitives import _sides, spmm
+from .primitives import spmm
 from .series import _by_nodes, _dot, _keep, _multiply
 
 
@@ -44,7 +44,7 @@ def chebyshev_series(pattern: Pattern, weight: Tensor, coefficients: Tensor, x: 
     x, coefficients = x.expand(heads, -1, -1), coefficients.expand(heads, -1)
     if coefficients.shape[1] == 1 or (weight.requires_grad and torch.is_grad_enabled()):
         return _compose(pattern, weight, coefficients, x)
-    return _series(x, coefficients, weight, *_sides(pattern))
+    return _series(x, coefficients, weight, *pattern.tensors)
 
 
 def _compose(pattern: Pattern, weight: Tensor, coefficients: Tensor, x: Tensor) -> Tensor:
@@ -143,7 +143,7 @@ def _gradients_backward(ctx, *above: Tensor) -> tuple[Tensor | None, ...]:  # ty
     weight, *sides = ctx.saved_tensors[3:]
 
     def compose(*inputs: Tensor) -> tuple[Tensor, Tensor]:
-        return _compose_gradients(Pattern.of_sides(*sides), weight, *inputs)
+        return _compose_gradients(Pattern.from_tensors(*sides), weight, *inputs)
 
     slopes = differentiate(compose, ctx.saved_tensors[:3], ctx.needs_input_grad[:3], above)
     return *slopes, *[None] * 7

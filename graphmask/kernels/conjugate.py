@@ -19,7 +19,7 @@ from torch import Tensor
 from graphmask._checks import value_error
 
 from .pattern import Pattern
-from .primitives import _sides, multiply, sddmm, spmm
+from .primitives import multiply, sddmm, spmm
 
 # Numbers of a slice of columns that is iterated at once, and columns that it has at least.
 _SLICE = 2**17
@@ -130,7 +130,7 @@ def _iterate(
     heads, nodes, channels = x.shape
     # Rounding delays convergence: twice the iterations of exact arithmetic are allowed.
     limit = 2 * count_iterations(high, tolerance / 2) + 10
-    rowptr, col, _, row, _, back = _sides(pattern)
+    rowptr, col, _, row, _, back = pattern.tensors
     solved = []
     for columns, factor in _slices(
         x.transpose(0, 1).reshape(nodes, -1), a.repeat_interleave(channels)

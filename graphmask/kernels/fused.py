@@ -190,7 +190,7 @@ def _differentiate_composition(ctx, compose, above) -> tuple[Tensor | None, ...]
     signed = ctx.signed
 
     def composed(*inputs: Tensor | None) -> tuple[Tensor, Tensor]:
-        return compose(Pattern.of_sides(*sides), *inputs, signed)
+        return compose(Pattern.from_tensors(*sides), *inputs, signed)
 
     slopes = pairs.differentiate(
         composed, ctx.saved_tensors[:count], ctx.needs_input_grad[:count], above

@@ -83,7 +83,7 @@ def pair_attention(
 
 def _find_schedule(pattern: Pattern) -> Tensor:
     """The pattern's; in code that torch compiles only one that is there already, since it cannot be made there."""
-    if torch.compiler.is_compiling() and "schedule" not in pattern.__dict__:
+    if torch.compiler.is_compiling() and not pattern.is_cached("schedule"):
         return pattern.col.new_empty(0)
     return pattern.schedule
 
@@ -176,7 +176,7 @@ def _attend(
         from ._pairs_numba import attend
 
         return attend(q, k, v, value, rowptr, col, visits, signed)
-    pattern = Pattern.of_sides(rowptr, col, colptr, row, order, back)
+    pattern = Pattern.from_tensors(rowptr, col, colptr, row, order, back)
     return _by_nodes(_compose(pattern, q, k, v, value, signed))
 
 
@@ -190,7 +190,7 @@ def _differentiate_rows(
         from ._pairs_numba import differentiate_rows
 
         return differentiate_rows(above, above_size, q, k, v, value, rowptr, col, visits, signed)
-    pattern = Pattern.of_sides(rowptr, col, colptr, row, order, back)
+    pattern = Pattern.from_tensors(rowptr, col, colptr, row, order, back)
     return _by_nodes(_compose_rows(pattern, above, above_size, q, k, v, value, signed))
 
 
@@ -206,7 +206,7 @@ def _differentiate_columns(
         return differentiate_columns(
             above, above_size, q, k, v, value, colptr, row, order, visits, signed
         )
-    pattern = Pattern.of_sides(rowptr, col, colptr, row, order, back)
+    pattern = Pattern.from_tensors(rowptr, col, colptr, row, order, back)
     return _by_nodes(_compose_columns(pattern, above, above_size, q, k, v, value, signed))
 
 
@@ -290,7 +290,7 @@ def _differentiate_composition(ctx, compose, above) -> tuple[Tensor | None, ...]
     """Gradients of the six tensors that a derivative was made from, by way of its composition."""
     sides, signed = ctx.saved_tensors[6:12], ctx.signed
     slopes = differentiate(
-        lambda *inputs: compose(Pattern.of_sides(*sides), *inputs, signed),
+        lambda *inputs: compose(Pattern.from_tensors(*sides), *inputs, signed),
         ctx.saved_tensors[:6],
         ctx.needs_input_grad[:6],
         above,

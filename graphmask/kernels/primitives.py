@@ -66,7 +66,7 @@ def sddmm(pattern: Pattern, x: Tensor, y: Tensor) -> Tensor:
         >>> sddmm(path, x, x)
         tensor([[2., 2., 8.]])
     """
-    return _sddmm(*in_one_type(x, y), *_sides(pattern))
+    return _sddmm(*in_one_type(x, y), *pattern.tensors)
 
 
 def is_fused(x: Tensor) -> bool:
@@ -99,13 +99,8 @@ def _spmm_heads(pattern: Pattern, value: Tensor, x: Tensor) -> Tensor:
     heads, rows = x.shape[0], pattern.shape[0]
     if value.shape[0] == 1 and heads > 1:
         wide = x.transpose(0, 1).reshape(1, x.shape[1], heads * x.shape[2])
-        return _spmm(value, wide, *_sides(pattern)).reshape(rows, heads, x.shape[2]).transpose(0, 1)
-    return _spmm(value, x.expand(value.shape[0], -1, -1), *_sides(pattern))
-
-
-def _sides(pattern: Pattern) -> tuple[Tensor, ...]:
-    flipped = pattern.mT
-    return pattern.rowptr, pattern.col, flipped.rowptr, flipped.col, pattern.order, flipped.order
+        return _spmm(value, wide, *pattern.tensors).reshape(rows, heads, x.shape[2]).transpose(0, 1)
+    return _spmm(value, x.expand(value.shape[0], -1, -1), *pattern.tensors)
 
 
 @torch.library.custom_op("graphmask::spmm", mutates_args=())

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .pairs import differentiate
 from .pattern import Pattern
-from .primitives import _sides, multiply, spmm
+from .primitives import multiply, spmm
 
 
 def power_series(pattern: Pattern, weight: Tensor, alpha: Tensor, x: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ def power_series(pattern: Pattern, weight: Tensor, alpha: Tensor, x: Tensor) -> 
     ):
         return _compose(pattern, weight, alpha, x)
     heads = max(len(x), len(alpha))
-    return _series(x.expand(heads, -1, -1), alpha.expand(heads, -1), weight, *_sides(pattern))
+    return _series(x.expand(heads, -1, -1), alpha.expand(heads, -1), weight, *pattern.tensors)
 
 
 def _compose(pattern: Pattern, weight: Tensor, alpha: Tensor, x: Tensor) -> Tensor:
@@ -142,7 +142,7 @@ def _gradients_backward(ctx, *above: Tensor) -> tuple[Tensor | None, ...]:  # ty
     weight, *sides = ctx.saved_tensors[3:]
 
     def compose(*inputs: Tensor) -> tuple[Tensor, Tensor]:
-        return _compose_gradients(Pattern.of_sides(*sides), weight, *inputs)
+        return _compose_gradients(Pattern.from_tensors(*sides), weight, *inputs)
 
     slopes = differentiate(compose, ctx.saved_tensors[:3], ctx.needs_input_grad[:3], above)
     return *slopes, *[None] * 7

@@ -119,12 +119,7 @@ class Union(NamedTuple):
 
 def unite(first: Pattern, second: Pattern) -> Union:
     """The union of two patterns of equal shape; the latest one is kept with the first pattern."""
-    known, union = first.__dict__.get("_union", (None, None))
-    if known is not second.col:
-        with torch.inference_mode(False):
-            union = _unite(first, second)
-        first.__dict__["_union"] = second.col, union
-    return union
+    return first.cached("union", lambda: _unite(first, second), partner=second.col)
 
 
 def _unite(first: Pattern, second: Pattern) -> Union:

@@ -133,7 +133,7 @@ def test_autocast_changes_nothing() -> None:
 
 
 def operands(pattern: Pattern) -> tuple[Tensor, ...]:
-    return primitives._sides(pattern)
+    return pattern.tensors
 
 
 @pytest.mark.parametrize("grad", [False, True])

@@ -107,7 +107,7 @@ def test_nothing_is_kept_per_power() -> None:
 @pytest.mark.parametrize("grad", [False, True])
 def test_opcheck(grad: bool) -> None:
     pattern, weight, alpha, x = problem()
-    sides = series._sides(pattern)
+    sides = pattern.tensors
     torch.library.opcheck(
         series._series, (x.requires_grad_(grad), alpha.requires_grad_(grad), weight, *sides)
     )
