@@ -1,4 +1,4 @@
-"""The graphs of a batch stacked in a few groups of similar size, each padded to the width of its group only."""
+"""Graphs of a batch stacked in groups of similar size, padded to the width of their group."""
 
 from __future__ import annotations
 

@@ -10,6 +10,9 @@ from torch import Tensor
 
 T = TypeVar("T")
 
+# What indices of nodes must be, up to the number that follows.
+NODE_IDS = "node ids from 0 to N - 1 = "
+
 
 def value_error(name: str, expected: str, got: Any) -> ValueError:
     """The error for an argument of the right type with a wrong value."""
@@ -64,7 +67,9 @@ def is_integral(value: Any) -> bool:
 
 
 class Deferred(Generic[T]):
-    """The result of a check that waits for values of tensors."""
+    """A check of values of tensors; :attr:`result` is set when they have been read."""
+
+    result: T
 
     def __init__(self, check: Callable[..., T], values: tuple[Tensor, ...]) -> None:
         self.check, self.values = check, values
@@ -84,6 +89,27 @@ class DeferredChecks:
         """Call ``check`` with these integers or truth values when all are read."""
         self._checks.append(Deferred(check, values))
         return self._checks[-1]
+
+    def range(self, name: str, index: Tensor, end: int, expected: str = "from 0 to ") -> None:
+        """Integers from 0 to ``end - 1``."""
+
+        def check(low: int, high: int) -> None:
+            if index.numel() and not 0 <= low <= high < end:
+                wrong = high if high >= end else low
+                raise value_error(name, f"{expected}{end - 1}", f"{wrong}")
+
+        self.add(check, *aminmax(index))
+
+    def sign(self, name: str, value: Tensor) -> Deferred[bool]:
+        """Finite values; the result tells whether all are non-negative."""
+
+        def check(is_bad: int, has_negative: int) -> bool:
+            if is_bad:
+                raise_nonfinite(name, value)
+            return not has_negative
+
+        low, high = aminmax(value)
+        return self.add(check, has_nonfinite(low, high), low < 0)
 
     def run(self) -> None:
         """Read all values, and call the checks in the order in which they were added."""

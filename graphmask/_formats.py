@@ -22,7 +22,7 @@ class Edges(NamedTuple):
 
 
 def read_edges(graph: Any) -> Edges:
-    """Edges of an edge_index, ``EdgeIndex``, torch COO/CSR/CSC matrix or ``torch_sparse.SparseTensor``.
+    """Edges of an edge_index, ``EdgeIndex``, torch sparse matrix or ``torch_sparse.SparseTensor``.
 
     A matrix is read as PyG's ``adj_t``: rows are targets, columns are sources.
     """

@@ -14,19 +14,18 @@ from torch_geometric.data import HeteroData
 
 from ._cached import Derived
 from ._checks import (
+    NODE_IDS,
     Deferred,
     DeferredChecks,
     aminmax,
     check_integer,
     dtype_error,
-    has_nonfinite,
-    raise_nonfinite,
     type_error,
     value_error,
 )
 from ._formats import read_edges
-from ._walk_storage import StoredWalks
-from ._walks import Walks, check_sign
+from ._walk_storage import PendingWalks
+from ._walks import Walks
 
 # Ends the errors for HeteroData, its dictionaries and the proxies of to_hetero.
 _HOMOGENEOUS = (
@@ -57,68 +56,76 @@ def check_graph(
     edge_weight: Tensor | None,
     batch: Tensor | None,
     pos: Tensor | None,
-    walks: Walks | Sequence[Walks | StoredWalks] | None,
+    walks: Walks | Sequence[Walks | PendingWalks] | None,
     num_graphs: int | None,
     edge_attr: Tensor | None,
+    checks: DeferredChecks,
 ) -> Graph:
     """The graph of these arguments, which are those of :class:`graphmask.Topology`."""
     edges = read_edges(edge_index)
-    if edges.edge_weight is not None and edge_weight is not None:
-        expected = "left out where the sparse matrix has values"
-        raise value_error("edge_weight", expected, edge_weight)
-    weight = edges.edge_weight if edge_weight is None else edge_weight
+    if edges.edge_weight is not None:
+        if edge_weight is not None:
+            expected = "left out where the sparse matrix has values"
+            raise value_error("edge_weight", expected, edge_weight)
+        edge_weight = edges.edge_weight
     n = _count_nodes(num_nodes, edges.num_nodes, batch=batch, pos=pos)
-    _check_shapes(n, edges.edge_index.shape[1], weight, batch, pos, edge_attr)
-    batch = None if batch is None else batch.long()
+    e = edges.edge_index.shape[1]
+    if edge_weight is not None:
+        _check_tensor("edge_weight", edge_weight, (e,), "[E]", floating=True)
+    if batch is not None:
+        _check_tensor("batch", batch, (n,), "[N]", floating=False)
+        batch = batch.long()
+    if pos is not None:
+        _check_tensor("pos", pos, (n, None), "[N, D]", floating=True)
+        checks.sign("pos", pos)
+    if edge_attr is not None:
+        _check_attributes(edge_attr, e)
+        if edge_attr.is_floating_point():
+            checks.sign("edge_attr", edge_attr)
 
-    checks = DeferredChecks()
-    if edges.edge_index.numel():
-        checks.add(partial(_check_nodes, n), *aminmax(edges.edge_index))
-    nonnegative = _defer_sign("edge_weight", weight, checks)
-    _defer_finite("pos", pos, checks)
-    if edge_attr is not None and edge_attr.is_floating_point():
-        _defer_finite("edge_attr", edge_attr, checks)
+    checks.range("edge_index", edges.edge_index, n, NODE_IDS)
+    sign = None if edge_weight is None else checks.sign("edge_weight", edge_weight)
     ends = () if batch is None or not n else aminmax(batch)
     graphs = checks.add(partial(_count_graphs, num_graphs), *ends)
-    _defer_links("edge_index", edges.edge_index, batch, checks)
+    _check_links("edge_index", edges.edge_index, batch, checks)
     walk_sets = check_walks(walks, n, batch, checks)
     checks.run()
     return Graph(
-        edges.edge_index,
-        n,
-        weight,
-        batch,
-        pos,
-        graphs.result,
-        edge_attr,
-        nonnegative.result,
-        tuple(each.result for each in walk_sets),
-        Derived(),
+        edge_index=edges.edge_index,
+        num_nodes=n,
+        edge_weight=edge_weight,
+        batch=batch,
+        pos=pos,
+        num_graphs=graphs.result,
+        edge_attr=edge_attr,
+        nonnegative=sign is None or sign.result,
+        walk_sets=tuple(walks.result for walks in walk_sets),
+        _derived=Derived(),
     )
 
 
 def check_walks(
-    walks: Walks | Sequence[Walks | StoredWalks] | None,
+    walks: Walks | Sequence[Walks | PendingWalks] | None,
     num_nodes: int,
     batch: Tensor | None,
     checks: DeferredChecks,
 ) -> list[Deferred[Walks]]:
     """Sets of walks on a graph of ``num_nodes`` nodes that stay within the graphs of a batch."""
-    results: list[Deferred[Walks]] = []
-    for walk_set in [walks] if isinstance(walks, Walks) else walks or ():
-        if not isinstance(walk_set, (Walks, StoredWalks)):
+    if walks is None:
+        walks = ()
+    results = []
+    for walk_set in (walks,) if isinstance(walks, Walks) else walks:
+        if isinstance(walk_set, Walks):
+            deferred = checks.add(lambda value=walk_set: value)
+            ends = walk_set.pattern.row, walk_set.pattern.col
+            walk_set = PendingWalks(deferred, ends, walk_set.num_nodes)
+        if not isinstance(walk_set, PendingWalks):
             raise type_error("walks", "Walks, or a sequence of them", walk_set)
         if walk_set.num_nodes != num_nodes:
             expected = f"drawn on this graph of {num_nodes} nodes"
             raise value_error("walks", expected, f"walks on {walk_set.num_nodes} nodes")
-        if isinstance(walk_set, StoredWalks):
-            results.append(walk_set.check(checks))
-            _defer_links("walks", walk_set.index, batch, checks)
-        else:
-            results.append(checks.add(partial(_identity, walk_set)))
-            pattern = walk_set.pattern
-            if batch is not None:
-                _defer_links("walks", (pattern.row, pattern.col), batch, checks)
+        _check_links("walks", walk_set.ends, batch, checks)
+        results.append(walk_set.walks)
     return results
 
 
@@ -165,28 +172,13 @@ def check_no_batch(edge_weight: Any) -> None:
         raise dtype_error("edge_weight", expected, edge_weight)
 
 
-def _check_shapes(
-    n: int,
-    e: int,
-    edge_weight: Tensor | None,
-    batch: Tensor | None,
-    pos: Tensor | None,
-    edge_attr: Tensor | None,
-) -> None:
-    if edge_weight is not None:
-        _check_tensor("edge_weight", edge_weight, (e,), "[E]", floating=True)
-    if batch is not None:
-        _check_tensor("batch", batch, (n,), "[N]", floating=False)
-    if pos is not None:
-        _check_tensor("pos", pos, (n, None), "[N, D]", floating=True)
-    if edge_attr is None:
-        return
+def _check_attributes(edge_attr: Tensor, num_edges: int) -> None:
     if not isinstance(edge_attr, Tensor):
         raise type_error("edge_attr", "a tensor", edge_attr)
     if edge_attr.is_complex():
         raise dtype_error("edge_attr", "a tensor of real numbers", edge_attr)
-    if edge_attr.dim() not in (1, 2) or edge_attr.shape[0] != e:
-        raise value_error("edge_attr", f"of shape [E, D] or [E] with E = {e}", edge_attr)
+    if edge_attr.dim() not in (1, 2) or edge_attr.shape[0] != num_edges:
+        raise value_error("edge_attr", f"of shape [E, D] or [E] with E = {num_edges}", edge_attr)
 
 
 def _check_tensor(
@@ -230,44 +222,17 @@ def _count_graphs(num_graphs: int | None, first: int = 0, last: int = 0) -> int:
     return num_graphs
 
 
-def _check_nodes(num_nodes: int, low: int, high: int) -> None:
-    if low < 0 or high >= num_nodes:
-        wrong = high if high >= num_nodes else low
-        expected = f"node ids from 0 to N - 1 = {num_nodes - 1}"
-        raise value_error("edge_index", expected, f"{wrong}")
-
-
-def _defer_sign(name: str, value: Tensor | None, checks: DeferredChecks) -> Deferred[bool]:
-    if value is None:
-        return checks.add(partial(_identity, True))
-    low, high = aminmax(value)
-    return checks.add(partial(check_sign, name, value), has_nonfinite(low, high), low < 0)
-
-
-def _defer_finite(name: str, value: Tensor | None, checks: DeferredChecks) -> None:
-    if value is not None:
-        checks.add(partial(_check_finite, name, value), has_nonfinite(*aminmax(value)))
-
-
-def _check_finite(name: str, value: Tensor, is_bad: int) -> None:
-    if is_bad:
-        raise_nonfinite(name, value)
-
-
-def _defer_links(
+def _check_links(
     name: str, ends: Sequence[Tensor] | Tensor, batch: Tensor | None, checks: DeferredChecks
 ) -> None:
+    """Pairs of nodes within graphs."""
     if batch is None or not len(batch):
         return
+
+    def check(crossing: int) -> None:
+        if crossing:
+            raise value_error(name, "within graphs", f"{crossing} links between graphs of `batch`")
+
     # Ids out of range raise an error when the checks run, and must not be followed before.
     source, target = (batch.index_select(0, end.clamp(0, len(batch) - 1)) for end in ends)
-    checks.add(partial(_check_links, name), (source != target).sum())
-
-
-def _check_links(name: str, crossing: int) -> None:
-    if crossing:
-        raise value_error(name, "within graphs", f"{crossing} links between graphs of `batch`")
-
-
-def _identity(value: Any) -> Any:
-    return value
+    checks.add(check, (source != target).sum())

@@ -14,22 +14,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
 from ._checks import (
+    NODE_IDS,
     Deferred,
     DeferredChecks,
     aminmax,
-    has_nonfinite,
     is_integral,
     type_error,
     value_error,
 )
-from ._walks import NORMALIZATIONS, Walks, check_sign, pattern_of_keys
+from ._walks import NORMALIZATIONS, Walks, pattern_of_keys
 from .kernels import Pattern
 
 _NORMALIZATION = "walk_normalization"
@@ -66,7 +66,15 @@ def stored_pairs(data: Data) -> Iterator[tuple[str, str]]:
         position += 1
 
 
-def read_walks(data: Data) -> list[StoredWalks | Walks]:
+class PendingWalks(NamedTuple):
+    """A set of walks whose values have not been checked yet, and both nodes of all its pairs."""
+
+    walks: Deferred[Walks]
+    ends: Sequence[Tensor] | Tensor
+    num_nodes: int
+
+
+def read_walks(data: Data, checks: DeferredChecks) -> list[PendingWalks | Walks]:
     """All sets of walks on ``data``; of those stored by pairs, values are checked later.
 
     Raises:
@@ -76,102 +84,67 @@ def read_walks(data: Data) -> list[StoredWalks | Walks]:
     """
     if data.get("walk_index") is None:
         return []
-    num_nodes = int(data.num_nodes or 0)
     if data.get("walk_table") is None:
-        return list(_read_entries(data, num_nodes))
-    normalization = data.get(_NORMALIZATION)
-    return [
-        StoredWalks(names, data[names[0]], data.get(names[1]), normalization, num_nodes)
-        for names in stored_pairs(data)
-    ]
+        return list(_read_entries(data))
+    return [_read_pairs(data, *names, checks) for names in stored_pairs(data)]
 
 
-class StoredWalks:
-    """A set of walks by pairs, whose values have not been looked at.
+def _read_pairs(
+    data: Data, index_name: str, table_name: str, checks: DeferredChecks
+) -> PendingWalks:
+    index, table, n = data[index_name], data.get(table_name), int(data.num_nodes or 0)
+    if not is_integral(index):
+        raise type_error(index_name, "an integer tensor", index)
+    if index.dim() != 2 or len(index) != 2:
+        raise value_error(index_name, "of shape [2, P]", index)
+    if not isinstance(table, Tensor) or not table.is_floating_point():
+        raise type_error(table_name, "a floating-point tensor, as written by AddWalks", table)
+    if table.dim() != 2 or len(table) != index.shape[1] or not table.shape[1]:
+        expected = f"of shape [P, K + 1] with P = {index.shape[1]} (pairs of `{index_name}`)"
+        raise value_error(table_name, expected, table)
+    position = data.get(_NORMALIZATION)
+    if isinstance(position, Tensor):
+        normalization = checks.add(_batch_normalization, *aminmax(position))
+    else:
+        normalization = checks.add(partial(_normalization_at, position))
+    checks.range(index_name, index, n, NODE_IDS)
+    sign, (row, col) = checks.sign(table_name, table), index
+    rising = (row[1:] > row[:-1]) | ((row[1:] == row[:-1]) & (col[1:] > col[:-1]))
+    is_sorted = checks.add(bool, rising.all())
 
-    Args:
-        names: of the index and the table, for errors.
-        index: ``[2, P]``, pairs, taken to be sorted until that is checked.
-        table: ``[P, K + 1]``.
-        normalization: a position in ``NORMALIZATIONS``, or one of each graph of a batch.
-        num_nodes: N.
-    """
+    def make() -> Walks:
+        pairs = Pattern.from_unchecked(row, col, n), table
+        pattern, values = pairs if is_sorted.result else _merge(index, table, n)
+        return Walks(pattern, values, normalization.result, sign.result)
 
-    def __init__(
-        self, names: tuple[str, str], index: Any, table: Any, normalization: Any, num_nodes: int
-    ) -> None:
-        index_name, table_name = names
-        if not is_integral(index):
-            raise type_error(index_name, "an integer tensor", index)
-        if index.dim() != 2 or len(index) != 2:
-            raise value_error(index_name, "of shape [2, P]", index)
-        if not isinstance(table, Tensor) or not table.is_floating_point():
-            raise type_error(table_name, "a floating-point tensor, as written by AddWalks", table)
-        if table.dim() != 2 or len(table) != index.shape[1] or not table.shape[1]:
-            expected = f"of shape [P, K + 1] with P = {index.shape[1]} (pairs of `{index_name}`)"
-            raise value_error(table_name, expected, table)
-        self.names, self.index, self.table = names, index, table
-        self.normalization, self.num_nodes = normalization, num_nodes
-
-    def check(self, checks: DeferredChecks) -> Deferred[Walks]:
-        """The walks, once their values have been checked."""
-        if isinstance(self.normalization, Tensor):
-            normalization = checks.add(_batch_normalization, *aminmax(self.normalization))
-        else:
-            normalization = checks.add(partial(_normalization_at, self.normalization))
-        row, col = self.index
-        is_sorted = ((row[1:] > row[:-1]) | ((row[1:] == row[:-1]) & (col[1:] > col[:-1]))).all()
-        low, high = aminmax(self.table)
-        values = *aminmax(self.index), is_sorted, has_nonfinite(low, high), low < 0
-        return checks.add(partial(self._walks, normalization), *values)
-
-    def _walks(
-        self,
-        normalization: Deferred[Any],
-        low: int,
-        high: int,
-        is_sorted: int,
-        is_bad: int,
-        has_negative: int,
-    ) -> Walks:
-        index_name, table_name = self.names
-        if self.index.numel() and not 0 <= low <= high < self.num_nodes:
-            expected = f"node ids from 0 to N - 1 = {self.num_nodes - 1}"
-            raise value_error(index_name, expected, f"ids from {low} to {high}")
-        nonnegative = check_sign(table_name, self.table, is_bad, has_negative)
-        if is_sorted:
-            pattern, table = Pattern.from_unchecked(*self.index, self.num_nodes), self.table
-        else:
-            pattern, table = self._merged()
-        return Walks(pattern, table, normalization.result, nonnegative)
-
-    def _merged(self) -> tuple[Pattern, Tensor]:
-        """Pairs in any order, sorted; those that coincide add."""
-        row, col = self.index.long()
-        key, pair = torch.unique(row * self.num_nodes + col, return_inverse=True)
-        table = self.table.new_zeros(len(key), self.table.shape[1]).index_add(0, pair, self.table)
-        return pattern_of_keys(key, self.num_nodes), table
+    return PendingWalks(checks.add(make), index, n)
 
 
-def _read_entries(data: Data, num_nodes: int) -> Iterator[Walks]:
+def _merge(index: Tensor, table: Tensor, num_nodes: int) -> tuple[Pattern, Tensor]:
+    """Pairs in any order, sorted; those that coincide add."""
+    row, col = index.long()
+    key, pair = torch.unique(row * num_nodes + col, return_inverse=True)
+    merged = table.new_zeros(len(key), table.shape[1]).index_add(0, pair, table)
+    return pattern_of_keys(key, num_nodes), merged
+
+
+def _read_entries(data: Data) -> Iterator[Walks]:
     """Sets of walks stored as lists of entries."""
     missing = [name for name in _ENTRIES if data.get(name) is None]
     if missing:
         absent = f"no {', '.join(missing)}"
         raise value_error("data", "as written by AddWalks beside `walk_index`", absent)
-    num_hops = _shared(data, "walk_num_hops")
     stored = data.get(_NORMALIZATION) is not None
     normalization = _normalization_at(_shared(data, _NORMALIZATION) if stored else None)
-    row, col = data.walk_index
+    sizes = int(data.num_nodes or 0), _shared(data, "walk_num_hops")
+    entries = torch.stack([*data.walk_index, data.walk_hop.long()])
     owner = data.get("walk_set")
     if owner is None or not owner.numel():
-        owner = torch.zeros_like(row)
-    for position in range(int(owner.max()) + 1 if owner.numel() else 1):
-        entries = owner == position
-        hop, weight = data.walk_hop[entries], data.walk_weight[entries]
-        yield Walks.from_entries(
-            row[entries], col[entries], hop, weight, num_nodes, num_hops, normalization
-        )
+        yield Walks.from_entries(*entries, data.walk_weight, *sizes, normalization)
+        return
+    for position in range(int(owner.max()) + 1):
+        kept = owner == position
+        yield Walks.from_entries(*entries[:, kept], data.walk_weight[kept], *sizes, normalization)
 
 
 def _shared(data: Data, name: str) -> Any:

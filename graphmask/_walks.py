@@ -4,24 +4,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from ._cached import cached
-from ._checks import (
-    DeferredChecks,
-    aminmax,
-    check_finite,
-    check_integer,
-    has_nonfinite,
-    is_integral,
-    raise_nonfinite,
-    type_error,
-    value_error,
-)
+from ._checks import DeferredChecks, check_integer, is_integral, type_error, value_error
 from ._html import format_bytes, html_table, nbytes
 from ._normalization import Normalization
 from .kernels import HopValues, Pattern, combine_hops
@@ -32,7 +21,7 @@ NORMALIZATIONS = (None, "sym", "rw", "unknown")
 
 
 class _EntriesAccepted(type):
-    """Accepts ``Walks(row, col, hop, weight, ...)``, deprecated, beside ``Walks(pattern, table)``."""
+    """Accepts the deprecated ``Walks(row, col, hop, weight, ...)``."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         if "row" in kwargs or (args and isinstance(args[0], Tensor)):
@@ -102,8 +91,10 @@ class Walks(metaclass=_EntriesAccepted):
         if self.normalization not in NORMALIZATIONS:
             raise value_error("normalization", "'sym', 'rw', None or 'unknown'", self.normalization)
         if self.nonnegative is None:
-            check_finite("table", self.table)
-            object.__setattr__(self, "nonnegative", not bool(aminmax(self.table)[0] < 0))
+            checks = DeferredChecks()
+            sign = checks.sign("table", self.table)
+            checks.run()
+            object.__setattr__(self, "nonnegative", sign.result)
 
     @classmethod
     def from_entries(
@@ -143,28 +134,24 @@ class Walks(metaclass=_EntriesAccepted):
         """
         if not isinstance(weight, Tensor) or not weight.is_floating_point():
             raise type_error("weight", "a floating-point tensor", weight)
-        ends = {
-            "row": check_integer("num_nodes", num_nodes, 0),
-            "col": num_nodes,
-            "hop": check_integer("num_hops", num_hops, 0) + 1,
-        }
-        checks = DeferredChecks()
-        for (name, end), index in zip(ends.items(), (row, col, hop), strict=True):
+        check_integer("num_nodes", num_nodes, 0)
+        check_integer("num_hops", num_hops, 0)
+        checks, width = DeferredChecks(), num_hops + 1
+        for name, index, end in (
+            ("row", row, num_nodes),
+            ("col", col, num_nodes),
+            ("hop", hop, width),
+        ):
             _check_index(name, index, weight)
-            checks.add(partial(_check_range, name, end, weight.numel()), *aminmax(index))
-        low, high = aminmax(weight)
-        nonnegative = checks.add(
-            partial(check_sign, "weight", weight), has_nonfinite(low, high), low < 0
-        )
-        key = row.long() * num_nodes + col
+            checks.range(name, index, end)
+        sign, key = checks.sign("weight", weight), row.long() * num_nodes + col
         is_sorted = checks.add(bool, (key[1:] >= key[:-1]).all())
         checks.run()
         unique = torch.unique_consecutive if is_sorted.result else torch.unique
         key, pair = unique(key, return_inverse=True)
-        width = num_hops + 1
-        total = weight.new_zeros(len(key) * width).index_add(0, pair * width + hop, weight)
-        pattern, table = pattern_of_keys(key, num_nodes), total.view(len(key), width)
-        return cls(pattern, table, normalization, nonnegative.result)
+        table = weight.new_zeros(len(key) * width).index_add(0, pair * width + hop, weight)
+        pattern = pattern_of_keys(key, num_nodes)
+        return cls(pattern, table.view(len(key), width), normalization, sign.result)
 
     @classmethod
     def of_pairs(
@@ -225,7 +212,7 @@ class Walks(metaclass=_EntriesAccepted):
         return pair, hop
 
     def combine(self, coefficients: Tensor) -> Tensor:
-        r"""``[H, P]``, the values of :math:`\sum_t c_t S_t` on :attr:`pattern` for c ``[H, K + 1]``."""
+        r"""``[H, P]``, values of :math:`\sum_t c_t S_t` on :attr:`pattern` for c ``[H, K + 1]``."""
         return combine_hops(self.table, coefficients)
 
     def values(self, coefficients: Tensor) -> Tensor | HopValues:
@@ -302,20 +289,8 @@ def pattern_of_keys(key: Tensor, num_nodes: int) -> Pattern:
     return Pattern.from_coo(row, key - row * num_nodes, (num_nodes, num_nodes))
 
 
-def check_sign(name: str, value: Tensor, is_bad: int, has_negative: int) -> bool:
-    """Whether values are non-negative, once it is known that they are finite."""
-    if is_bad:
-        raise_nonfinite(name, value)
-    return not has_negative
-
-
 def _check_index(name: str, index: Any, weight: Tensor) -> None:
     if not is_integral(index):
         raise type_error(name, "an integer tensor", index)
     if weight.dim() != 1 or index.shape != weight.shape:
         raise value_error(name, f"of shape [nnz] = {list(weight.shape)}, as `weight`", index)
-
-
-def _check_range(name: str, end: int, count: int, low: int, high: int) -> None:
-    if count and not 0 <= low <= high < end:
-        raise value_error(name, f"from 0 to {end - 1}", f"values from {low} to {high}")

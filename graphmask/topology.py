@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# Attributes of a topology that hold its values of the adjacency.
+_OWN_WEIGHTS = {None: "_weight", "sym": "_sym_weight", "rw": "_rw_weight"}
+
 
 class Topology(Graph):
     r"""A weighted graph, or a batch of graphs, as masks see it.
@@ -98,8 +101,9 @@ class Topology(Graph):
         _checked: Graph | None = None,
     ) -> None:
         if _checked is None:
+            checks = DeferredChecks()
             _checked = check_graph(
-                edge_index, num_nodes, edge_weight, batch, pos, walks, num_graphs, edge_attr
+                edge_index, num_nodes, edge_weight, batch, pos, walks, num_graphs, edge_attr, checks
             )
         super().__init__(**vars(_checked))
 
@@ -117,8 +121,11 @@ class Topology(Graph):
         edges, batch = check_edges_of_data(data), data.get("batch")
         num_graphs = None if batch is None else getattr(data, "num_graphs", None)
         weight, pos, attr = (data.get(name) for name in ("edge_weight", "pos", "edge_attr"))
-        walks = read_walks(data)
-        graph = check_graph(edges, data.num_nodes, weight, batch, pos, walks, num_graphs, attr)
+        checks = DeferredChecks()
+        walks = read_walks(data, checks)
+        graph = check_graph(
+            edges, data.num_nodes, weight, batch, pos, walks, num_graphs, attr, checks
+        )
         return cls(edges, _checked=graph)
 
     @classmethod
@@ -154,12 +161,14 @@ class Topology(Graph):
         checks = DeferredChecks()
         walk_sets = check_walks(walks, self.num_nodes, self.batch, checks)
         checks.run()
-        return self._replace(walk_sets=tuple(each.result for each in walk_sets))
+        return self._replace(walk_sets=tuple(walks.result for walks in walk_sets))
 
     def to(self, device: torch.device | str) -> Topology:
         """The same topology on another device."""
         moved = {
-            name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)
+            name: value.to(device)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
         }
         walk_sets = tuple(walks.to(device) for walks in self.walk_sets)
         return self._replace(**moved, walk_sets=walk_sets, _derived=Derived())
@@ -196,7 +205,7 @@ class Topology(Graph):
         """
         check_normalization(normalization)
         if edge_weight is None and not self.requires_grad:
-            return self.pattern, self.derive(_own_weight, normalization)
+            return self.pattern, getattr(self, _OWN_WEIGHTS[normalization])
         weight = self.edge_weight if edge_weight is None else edge_weight
         return self.pattern, normalize(self.pattern, self._sum_edges(weight), normalization)
 
@@ -264,6 +273,15 @@ class Topology(Graph):
         """The graphs stacked in groups of similar size."""
         return Blocks.of_graphs(self.graph_sizes, self.batch, self.local_index)
 
+    # Attributes, not a dictionary in `derive`: compiled code would be compiled again whenever a mask
+    # derived anything else.
+    _weight = cached[Tensor](lambda self: self._normalize_own(None))
+    _sym_weight = cached[Tensor](lambda self: self._normalize_own("sym"))
+    _rw_weight = cached[Tensor](lambda self: self._normalize_own("rw"))
+
+    def _normalize_own(self, normalization: Normalization) -> Tensor:
+        return normalize(self.pattern, self._sum_edges(self.edge_weight), normalization)
+
     @cached
     def _edge_keys(self) -> tuple[Tensor, Tensor]:
         """Edges as sorted positions ``i N + j`` of A, and the order that sorts them."""
@@ -311,8 +329,3 @@ class Topology(Graph):
             "memory": f"{size} on {self.device}, without walks",
         }
         return html_table(repr(self), rows)
-
-
-def _own_weight(topology: Topology, normalization: Normalization) -> Tensor:
-    """Values of the adjacency for the graph's own weights."""
-    return normalize(topology.pattern, topology._sum_edges(topology.edge_weight), normalization)

@@ -17,7 +17,7 @@ from graphmask.walks.paths import PathSampler
 
 def paths_of(sampler: PathSampler, topology: Topology, generator: torch.Generator) -> Tensor:
     """``[N, n, K + 1]``, the nodes of the walks that the sampler draws, and -1 where they have ended."""
-    seed, n = seed_from(generator), sampler.n_walks
+    seed, n = seed_from(generator), sampler.num_walks
     ways = neighbours(topology)
     leave = repelling if isinstance(sampler, RepellingWalks) else independent
     paths = torch.full((topology.num_nodes, n, sampler.hops + 1), -1)

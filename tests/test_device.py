@@ -72,9 +72,9 @@ def test_layers_forward_and_backward(case: cases.Case) -> None:
 
 
 SAMPLERS = (
-    IIDWalks(n_walks=4, hops=3),
-    IIDWalks(n_walks=4, hops=3, length_law=Systematic(Poisson(2.0))),
-    RepellingWalks(n_walks=9, hops=3, length_law=Antithetic(Geometric(0.2))),
+    IIDWalks(num_walks=4, hops=3),
+    IIDWalks(num_walks=4, hops=3, length_law=Systematic(Poisson(2.0))),
+    RepellingWalks(num_walks=9, hops=3, length_law=Antithetic(Geometric(0.2))),
     ResampledWalks(budget=13, hops=3),
 )
 

@@ -25,7 +25,7 @@ NORMALIZATIONS = ("sym", "rw", None)
 
 def walks(num_nodes: int, row: int = 0, col: int = 0) -> Walks:
     one = torch.ones(1, dtype=torch.long)
-    return Walks(row * one, col * one, 0 * one, torch.ones(1), num_nodes, 1)
+    return Walks.from_entries(row * one, col * one, 0 * one, torch.ones(1), num_nodes, 1)
 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)

@@ -109,7 +109,7 @@ def check_sampler(sampler: WalkSampler, topology: Topology | None = None, draws:
     """All laws of samplers: unbiased unless they say otherwise, a function of the generator, the same alone and in a batch.
 
     Where a sampler is differentiable, its gradient is that of finite differences and unbiased for
-    that of the powers. Where it has ``n_walks``, its error falls at least as fast as their inverse
+    that of the powers. Where it has ``num_walks``, its error falls at least as fast as their inverse
     square root.
 
     Args:
@@ -124,7 +124,7 @@ def check_sampler(sampler: WalkSampler, topology: Topology | None = None, draws:
     Example:
         >>> import graphmask as gm
         >>> from graphmask.testing import check_sampler, example_topologies
-        >>> check_sampler(gm.walks.IIDWalks(n_walks=8, hops=2), example_topologies()["ring"], draws=200)
+        >>> check_sampler(gm.walks.IIDWalks(num_walks=8, hops=2), example_topologies()["ring"], draws=200)
     """
     examples = example_topologies()
     parts = [examples[name] for name in ("weighted", "directed", "signed", "multigraph")]
@@ -145,7 +145,7 @@ def check_sampler(sampler: WalkSampler, topology: Topology | None = None, draws:
         assert_unbiased(drawn, powers, repr(sampler))
         if sampler.differentiable:
             _assert_differentiable(sampler, graph, draws)
-        if hasattr(sampler, "n_walks"):
+        if hasattr(sampler, "num_walks"):
             _assert_error_falls(sampler, graph, (drawn - powers).square().mean(), powers)
 
 
@@ -306,7 +306,7 @@ def _assert_error_falls(
 ) -> None:
     """The mean square error of 16 times the walks is at most 16^-0.8 of that of the walks."""
     larger, generator = copy(sampler), generator_of()
-    larger.n_walks = 16 * sampler.n_walks  # type: ignore[attr-defined]
+    larger.num_walks = 16 * sampler.num_walks  # type: ignore[attr-defined]
     drawn = torch.stack([larger(graph, generator).to_dense() for _ in range(100)])
     left = float((drawn - powers).square().mean() / error) if error > 0 else 0.0
     require(

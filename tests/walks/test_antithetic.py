@@ -23,7 +23,7 @@ def test_the_walks_of_a_pair_never_halt_before_the_same_hop(law: LengthLaw) -> N
     """
     hazard = 1 - law.survival(6)[1:] / law.survival(6)[:-1]
     rare = int((hazard > 0.5).nonzero()[0]) if (hazard > 0.5).any() else 6
-    lengths = Antithetic(law).lengths(torch.arange(3000), n_walks=5, hops=6, seed=0)
+    lengths = Antithetic(law).lengths(torch.arange(3000), num_walks=5, hops=6, seed=0)
     for first, second in ((0, 1), (2, 3)):
         same = lengths[:, first] == lengths[:, second]
         assert not (same & (lengths[:, first] < rare)).any()
@@ -32,7 +32,7 @@ def test_the_walks_of_a_pair_never_halt_before_the_same_hop(law: LengthLaw) -> N
 
 def test_pairs_survive_together_as_often_as_they_can() -> None:
     """Both reach hop t with probability (1 - 2 p)^t; independent ones with (1 - p)^2t."""
-    lengths = Antithetic(Geometric(0.2)).lengths(torch.arange(8000), n_walks=2, hops=4, seed=0)
+    lengths = Antithetic(Geometric(0.2)).lengths(torch.arange(8000), num_walks=2, hops=4, seed=0)
     for hop in range(1, 5):
         both = float((lengths >= hop).all(1).double().mean())
         expected = 0.6**hop
@@ -41,7 +41,7 @@ def test_pairs_survive_together_as_often_as_they_can() -> None:
 
 def test_pairs_are_independent_of_each_other() -> None:
     lengths = (
-        Antithetic(Geometric(0.4)).lengths(torch.arange(6000), n_walks=5, hops=5, seed=0).double()
+        Antithetic(Geometric(0.4)).lengths(torch.arange(6000), num_walks=5, hops=5, seed=0).double()
     )
     correlation = torch.corrcoef(lengths.mT)
     assert correlation[0, 1] < -0.2
@@ -53,5 +53,5 @@ def test_pairs_are_independent_of_each_other() -> None:
 def test_repr() -> None:
     assert (
         repr(AntitheticWalks(4, 0.2, 3))
-        == "AntitheticWalks(n_walks=4, hops=3, length_law=Antithetic(Geometric(p_halt=0.2)))"
+        == "AntitheticWalks(num_walks=4, hops=3, length_law=Antithetic(Geometric(p_halt=0.2)))"
     )

@@ -20,7 +20,11 @@ from graphmask.walks import (
     WalkSampler,
 )
 
-SAMPLERS = (IIDWalks(n_walks=4, hops=3), RepellingWalks(n_walks=4, hops=3), cases.random_walks(3))
+SAMPLERS = (
+    IIDWalks(num_walks=4, hops=3),
+    RepellingWalks(num_walks=4, hops=3),
+    cases.random_walks(3),
+)
 every_sampler = pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)
 
 
@@ -122,15 +126,15 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: IIDWalks(hops=-1), ValueError, "`hops` must be at least 0"),
     (lambda: IIDWalks(hops=2.0), TypeError, "`hops`"),
     (lambda: ResampledWalks(normalization="row"), ValueError, "`normalization`"),
-    (lambda: IIDWalks(n_walks=0), ValueError, "`n_walks` must be at least 1"),
-    (lambda: IIDWalks(n_walks="4"), TypeError, "`n_walks`"),
+    (lambda: IIDWalks(num_walks=0), ValueError, "`num_walks` must be at least 1"),
+    (lambda: IIDWalks(num_walks="4"), TypeError, "`num_walks`"),
     (lambda: IIDWalks(p_halt=1.0), ValueError, "`p_halt`"),
     (lambda: IIDWalks(p_halt=-0.1), ValueError, "`p_halt`"),
     (lambda: IIDWalks(p_halt=float("nan")), ValueError, "`p_halt`"),
     (lambda: IIDWalks(p_halt="a"), TypeError, "`p_halt`"),
     (lambda: AntitheticWalks(p_halt=1.0), ValueError, "`p_halt`"),
     (lambda: AntitheticWalks(p_halt=None), TypeError, "`p_halt`"),
-    (lambda: RepellingWalks(n_walks=0), ValueError, "`n_walks` must be at least 1"),
+    (lambda: RepellingWalks(num_walks=0), ValueError, "`num_walks` must be at least 1"),
     (
         lambda: IIDWalks(p_halt=0.1, length_law=FixedLength(8)),
         ValueError,

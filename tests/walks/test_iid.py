@@ -9,11 +9,11 @@ from graphmask.testing import example_topologies
 from graphmask.walks import IIDWalks
 
 
-def errors(topology: Topology, n_walks: int, draws: int) -> torch.Tensor:
+def errors(topology: Topology, num_walks: int, draws: int) -> torch.Tensor:
     """Root mean square distance of W^2 and its estimate."""
     pattern, weight = topology.adjacency()
     target = torch.linalg.matrix_power(pattern.to_dense(weight), 2)
-    generator, sampler = torch.Generator().manual_seed(0), IIDWalks(n_walks, hops=2)
+    generator, sampler = torch.Generator().manual_seed(0), IIDWalks(num_walks, hops=2)
     drawn = torch.stack([sampler(topology, generator).to_dense()[2] for _ in range(draws)])
     return (drawn - target).square().mean().sqrt()
 
@@ -32,7 +32,7 @@ def test_the_error_falls_with_the_root_of_the_number_of_walks(name: str) -> None
 def test_a_path_that_cannot_branch_is_exact() -> None:
     """0 -> 1 -> 2 by weights 2 and 3, without halting: every walker does the same."""
     line = Topology(torch.tensor([[1, 2], [0, 1]]), 3, torch.tensor([2.0, 3.0]))
-    walks = IIDWalks(n_walks=3, p_halt=0.0, hops=3, normalization=None)(line)
+    walks = IIDWalks(num_walks=3, p_halt=0.0, hops=3, normalization=None)(line)
     dense = walks.to_dense()
     assert_close(dense[1], torch.tensor([[0, 2.0, 0], [0, 0, 3.0], [0, 0, 0]]))
     assert_close(dense[2], torch.tensor([[0, 0, 6.0], [0, 0, 0], [0, 0, 0]]))
@@ -68,5 +68,6 @@ def test_neighbours_are_chosen_evenly() -> None:
 
 def test_repr() -> None:
     assert (
-        repr(IIDWalks(3, 0.2, 5)) == "IIDWalks(n_walks=3, hops=5, length_law=Geometric(p_halt=0.2))"
+        repr(IIDWalks(3, 0.2, 5))
+        == "IIDWalks(num_walks=3, hops=5, length_law=Geometric(p_halt=0.2))"
     )

@@ -53,7 +53,7 @@ def test_survival_is_that_of_the_law(law: LengthLaw, known: stats.rv_discrete) -
 @every_law
 def test_every_walk_has_its_length_by_the_law(law: LengthLaw, known: stats.rv_discrete) -> None:
     """Each of the walks of a node by itself, over many nodes."""
-    lengths = law.lengths(torch.arange(4000), n_walks=5, hops=6, seed=3)
+    lengths = law.lengths(torch.arange(4000), num_walks=5, hops=6, seed=3)
     assert lengths.shape == (4000, 5)
     expected = torch.tensor([*(known.pmf(t) for t in range(6)), known.sf(5)]) * 4000
     for walk in lengths.mT:
@@ -69,15 +69,15 @@ def test_every_walk_has_its_length_by_the_law(law: LengthLaw, known: stats.rv_di
 @every_law
 def test_lengths_depend_on_seed_and_place_alone(law: LengthLaw, known: stats.rv_discrete) -> None:
     place = torch.arange(20)
-    lengths = law.lengths(place, n_walks=5, hops=6, seed=3)
-    assert torch.equal(law.lengths(place[7:9], n_walks=5, hops=6, seed=3), lengths[7:9])
-    assert law.lengths(place, n_walks=5, hops=0, seed=3).max() == 0
+    lengths = law.lengths(place, num_walks=5, hops=6, seed=3)
+    assert torch.equal(law.lengths(place[7:9], num_walks=5, hops=6, seed=3), lengths[7:9])
+    assert law.lengths(place, num_walks=5, hops=0, seed=3).max() == 0
     if not isinstance(law, FixedLength):
-        assert not torch.equal(law.lengths(place, n_walks=5, hops=6, seed=4), lengths)
+        assert not torch.equal(law.lengths(place, num_walks=5, hops=6, seed=4), lengths)
 
 
 def test_plain_lengths_are_independent() -> None:
-    lengths = Geometric(0.4).lengths(torch.arange(4000), n_walks=4, hops=6, seed=3).double()
+    lengths = Geometric(0.4).lengths(torch.arange(4000), num_walks=4, hops=6, seed=3).double()
     assert (torch.corrcoef(lengths.mT) - torch.eye(4)).abs().max() < 4 / 4000**0.5
 
 
@@ -88,7 +88,7 @@ def test_walks_that_need_not_end_never_do() -> None:
         Antithetic(Geometric(0.0)),
         Systematic(FixedLength(5)),
     ):
-        assert (law.lengths(torch.arange(1000), n_walks=3, hops=5, seed=0) == 5).all()
+        assert (law.lengths(torch.arange(1000), num_walks=3, hops=5, seed=0) == 5).all()
 
 
 @pytest.mark.parametrize("kind", [IIDWalks, RepellingWalks])

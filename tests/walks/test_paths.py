@@ -90,7 +90,7 @@ def test_edges_without_weight_have_a_gradient(sampler: PathSampler) -> None:
     edge = torch.tensor([[1, 2], [0, 1]])
     weight = torch.tensor([0.0, 2.0], requires_grad=True)
     line = Topology(edge, 3, weight)
-    sampler = type(sampler)(n_walks=64, hops=2, normalization=None)
+    sampler = type(sampler)(num_walks=64, hops=2, normalization=None)
     dense = sampler(line, seeded()).to_dense()
     assert dense[2, 0, 2] == 0
     (slope,) = torch.autograd.grad(dense[2, 0, 2], weight)
@@ -178,7 +178,7 @@ def test_blocks_of_nodes_do_not_show(sampler: PathSampler, monkeypatch: pytest.M
 @every_sampler
 def test_entries_are_few_sorted_and_summed(sampler: PathSampler) -> None:
     walks = sampler(example_topologies()["weighted"], seeded())
-    assert walks.nnz <= 13 * (1 + sampler.n_walks * sampler.hops)
+    assert walks.nnz <= 13 * (1 + sampler.num_walks * sampler.hops)
     key = (walks.row.long() * 13 + walks.col) * (sampler.hops + 1) + walks.hop
     assert (key.diff() > 0).all()
 
