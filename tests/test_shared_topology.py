@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import cases
 import pytest
@@ -22,19 +24,22 @@ from graphmask.testing import example_topologies
 
 HOPS = 6
 Outputs = list[Tensor | None]
+Scene = tuple[Callable[[], Topology], list[cases.Case]]
 
 
-def scenes() -> dict[str, tuple[Callable[[], Topology], list[cases.Case]]]:
+def scenes() -> dict[str, Scene]:
     """Graphs, and the cases of masks that are defined on each."""
-    names: dict[str, tuple[Callable[[], Topology], list[cases.Case]]] = {}
+    by_graph: dict[tuple[Any, str], Scene] = {}
     for case in cases.MASKS:
         factory = case.topologies
-        chosen = ("ragged", "signed") if factory is example_topologies else factory()
-        for name in chosen:
-            key = f"{getattr(factory, '__qualname__', factory)}-{name}"
-            make = names.setdefault(key, (lambda f=factory, n=name: f()[n], []))
-            make[1].append(case)
-    return {key: scene for key, scene in names.items() if len(scene[1]) > 1}
+        for name in ("ragged", "signed") if factory is example_topologies else factory():
+            scene = by_graph.setdefault((factory, name), (partial(_graph, factory, name), []))
+            scene[1].append(case)
+    return {f"{scene[1][0]}-{name}": scene for (_, name), scene in by_graph.items() if scene[1][1:]}
+
+
+def _graph(factory: Callable[[], dict[str, Topology]], name: str) -> Topology:
+    return factory()[name]
 
 
 def with_walks(topology: Topology, masks: list[TopologicalMask]) -> Topology:
@@ -42,7 +47,7 @@ def with_walks(topology: Topology, masks: list[TopologicalMask]) -> Topology:
     generator = torch.Generator().manual_seed(0)
     demands = [mask.walk_demand for mask in masks]
     sets = max((demand.sets for demand in demands if demand is not None), default=0)
-    sampler = cases.random_walks(HOPS)
+    sampler = cases.random_walks(HOPS, normalization="rw")  # which all masks on walks read
     return topology.with_walks(*(sampler(topology, generator) for _ in range(sets)))
 
 
@@ -63,7 +68,7 @@ def run(mask: TopologicalMask, topology: Topology) -> Outputs:
 
 
 @pytest.mark.parametrize("scene", scenes().values(), ids=scenes())
-def test_masks_share_a_topology(scene: tuple[Callable[[], Topology], list[cases.Case]]) -> None:
+def test_masks_share_a_topology(scene: Scene) -> None:
     make, cases_here = scene
     masks = [case.make() for case in cases_here]
     alone = [run(mask, with_walks(make(), masks)) for mask in masks]

@@ -414,7 +414,7 @@ def test_caches_made_in_inference_mode_serve_training() -> None:
         blocks = topology.blocks
         expected = (
             topology.local_index,
-            blocks.place,
+            blocks.position,
             blocks.slots(topology.pattern),
             topology.pattern.mT.row,
         )
