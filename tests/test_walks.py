@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 from torch.testing import assert_close
 from torch_geometric.data import Batch, Data
 
@@ -125,64 +126,57 @@ def test_former_constructors_warn() -> None:
         assert_close(again.to_dense(), walks.to_dense())
 
 
-def entries(**changes: object) -> Callable[[], Walks]:
-    zero = torch.zeros(2, dtype=torch.long)
-    arguments = {"row": zero, "col": zero, "hop": zero, "weight": torch.ones(2)}
-    return lambda: Walks.from_entries(**{**arguments, "num_nodes": 3, "num_hops": 1, **changes})
-
-
-def pairs(table: object, num_cols: int = 3, **options: object) -> Callable[[], Walks]:
-    pattern = Pattern(torch.tensor([0, 1, 2, 2]), torch.tensor([1, 1]), num_cols)
-    return lambda: Walks(pattern, table, **options)
-
-
 NAN = float("nan")
-INVALID: list[tuple[Callable[[], Walks], type[Exception], str]] = [
-    (
-        entries(row=torch.tensor([0, 3])),
-        ValueError,
-        "`row` must be from 0 to 2, got 3",
-    ),
-    (entries(col=torch.tensor([-1, 0])), ValueError, "`col` must be from 0 to 2"),
-    (entries(hop=torch.tensor([0, 2])), ValueError, "`hop` must be from 0 to 1"),
-    (entries(row=torch.tensor([0])), ValueError, r"`row` must be of shape \[nnz\] = \[2\]"),
-    (entries(col=torch.ones(2)), TypeError, "`col` must be an integer tensor"),
-    (entries(hop=torch.ones(2, dtype=torch.bool)), TypeError, "`hop`"),
-    (entries(row=[0, 0]), TypeError, "`row`"),
-    (entries(weight=torch.ones(2).long()), TypeError, "`weight` must be a floating-point tensor"),
-    (entries(weight=[1.0, 1.0]), TypeError, "`weight`"),
-    (entries(weight=torch.ones(2, 1)), ValueError, r"`row` must be of shape"),
-    (
-        entries(weight=torch.tensor([1.0, NAN])),
-        ValueError,
-        "`weight` must be finite, got 1 NaN or infinite of 2",
-    ),
-    (entries(weight=torch.tensor([1.0, torch.inf])), ValueError, "`weight` must be finite"),
-    (entries(num_nodes=-1), ValueError, "`num_nodes`"),
-    (entries(num_nodes=3.0), TypeError, "`num_nodes`"),
-    (entries(num_hops=-1), ValueError, "`num_hops`"),
-    (
-        entries(normalization="row"),
-        ValueError,
-        "`normalization` must be 'sym', 'rw', None or 'unknown', got row",
-    ),
-    (entries(normalization=["sym"]), ValueError, "`normalization`"),
-    (pairs(torch.ones(3, 2)), ValueError, r"`table` must be of shape \[P, K \+ 1\] with P = 2"),
-    (pairs(torch.ones(2)), ValueError, "P = 2"),
-    (pairs(torch.ones(2, 0)), ValueError, "P = 2"),
-    (pairs(torch.ones(2, 2).long()), TypeError, "`table` must be a floating-point tensor"),
-    (pairs(torch.full((2, 2), NAN)), ValueError, "`table` must be finite, got 4"),
-    (pairs(torch.ones(2, 2), num_cols=4), ValueError, r"`pattern` must be square"),
-    (pairs(torch.ones(2, 2), normalization="row"), ValueError, "`normalization`"),
+ZERO, ONES = torch.zeros(2, dtype=torch.long), torch.ones(2)
+ENTRIES_OF_WRONG_VALUE: list[tuple[dict[str, object], str]] = [
+    ({"row": torch.tensor([0, 3])}, "`row` must be from 0 to 2, got 3"),
+    ({"col": torch.tensor([-1, 0])}, "`col` must be from 0 to 2, got -1"),
+    ({"hop": torch.tensor([0, 2])}, "`hop` must be from 0 to 1"),
+    ({"row": torch.tensor([0])}, r"`row` must be of shape \[nnz\] = \[2\]"),
+    ({"weight": torch.ones(2, 1)}, r"`row` must be of shape"),
+    ({"weight": torch.tensor([1.0, NAN])}, "`weight` must be finite, got 1 NaN or infinite of 2"),
+    ({"weight": torch.tensor([1.0, torch.inf])}, "`weight` must be finite"),
+    ({"num_nodes": -1}, "`num_nodes`"),
+    ({"num_hops": -1}, "`num_hops`"),
+    ({"normalization": "row"}, "`normalization` must be 'sym', 'rw', None or 'unknown', got row"),
+    ({"normalization": ["sym"]}, "`normalization`"),
+]
+ENTRIES_OF_WRONG_TYPE: list[tuple[dict[str, object], str]] = [
+    ({"col": ONES}, "`col` must be an integer tensor"),
+    ({"hop": ONES.bool()}, "`hop`"),
+    ({"row": [0, 0]}, "`row`"),
+    ({"weight": ONES.long()}, "`weight` must be a floating-point tensor"),
+    ({"weight": [1.0, 1.0]}, "`weight`"),
+    ({"num_nodes": 3.0}, "`num_nodes`"),
 ]
 
 
-@pytest.mark.parametrize(("make", "error", "expected"), INVALID)
-def test_invalid_walks_raise(
-    make: Callable[[], Walks], error: type[Exception], expected: str
+def test_invalid_entries_raise() -> None:
+    valid = {"row": ZERO, "col": ZERO, "hop": ZERO, "weight": ONES, "num_nodes": 3, "num_hops": 1}
+    for error, rows in ((ValueError, ENTRIES_OF_WRONG_VALUE), (TypeError, ENTRIES_OF_WRONG_TYPE)):
+        for changes, expected in rows:
+            with pytest.raises(error, match=expected):
+                Walks.from_entries(**{**valid, **changes})
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "error", "expected"),
+    [
+        (torch.ones(3, 2), {}, ValueError, r"`table` must be of shape \[P, K \+ 1\] with P = 2"),
+        (torch.ones(2), {}, ValueError, "P = 2"),
+        (torch.ones(2, 0), {}, ValueError, "P = 2"),
+        (torch.ones(2, 2).long(), {}, TypeError, "`table` must be a floating-point tensor"),
+        (torch.full((2, 2), NAN), {}, ValueError, "`table` must be finite, got 4"),
+        (torch.ones(2, 2), {"num_cols": 4}, ValueError, r"`pattern` must be square"),
+        (torch.ones(2, 2), {"normalization": "row"}, ValueError, "`normalization`"),
+    ],
+)
+def test_invalid_tables_raise(
+    table: Tensor, options: dict, error: type[Exception], expected: str
 ) -> None:
+    pattern = Pattern(torch.tensor([0, 1, 2, 2]), torch.tensor([1, 1]), options.pop("num_cols", 3))
     with pytest.raises(error, match=expected):
-        make()
+        Walks(pattern, table, **options)
 
 
 NO_EDGES = torch.empty(2, 0, dtype=torch.long)
@@ -276,113 +270,55 @@ def test_no_pairs() -> None:
 
 
 ONE_PAIR = torch.tensor([[0], [0]])
-INVALID_DATA: list[tuple[Callable[[], Data], type[Exception], str]] = [
+PAIRS: list[tuple[dict[str, object], type[Exception], str]] = [
     (
-        lambda: with_pairs(walk_index=torch.tensor([[0, 0, 2], [0, 1, 1]])),
+        {"walk_index": torch.tensor([[0, 0, 2], [0, 1, 1]])},
         ValueError,
-        "`walk_index` must be node ids from 0 to N - 1 = 1",
+        "`walk_index` must be node ids from 0 to N - 1 = 1, got 2",
     ),
-    (
-        lambda: with_pairs(walk_index=torch.tensor([[0, 0, 1], [0, -1, 1]])),
-        ValueError,
-        "`walk_index`.*got -1",
-    ),
-    (
-        lambda: with_pairs(walk_index=torch.tensor([[0, 0, 1], [0, 2**32, 1]])),
-        ValueError,
-        "`walk_index`.*got 4294967296",
-    ),
-    (
-        lambda: with_pairs(walk_index=torch.ones(2, 3)),
-        TypeError,
-        "`walk_index` must be an integer tensor",
-    ),
-    (
-        lambda: with_pairs(walk_index=torch.zeros(3).long()),
-        ValueError,
-        r"`walk_index` must be of shape \[2, P\]",
-    ),
-    (
-        lambda: with_pairs(walk_table=torch.ones(2, 2)),
-        ValueError,
-        r"`walk_table` must be of shape \[P, K \+ 1\] with P = 3",
-    ),
-    (lambda: with_pairs(walk_table=torch.ones(3, 0)), ValueError, "`walk_table` must be of shape"),
-    (lambda: with_pairs(walk_table=torch.ones(3)), ValueError, "`walk_table` must be of shape"),
-    (
-        lambda: with_pairs(walk_table=torch.ones(3, 2).long()),
-        TypeError,
-        "`walk_table` must be a floating-point tensor",
-    ),
-    (
-        lambda: with_pairs(walk_table=torch.tensor([[1.0, NAN], [0, 0], [0, 0]])),
-        ValueError,
-        "`walk_table` must be finite, got 1 NaN or infinite of 6",
-    ),
-    (
-        lambda: with_pairs(walk_table=torch.full((3, 2), -torch.inf)),
-        ValueError,
-        "`walk_table` must be finite, got 6",
-    ),
-    (
-        lambda: with_pairs(walk_normalization=3.5),
-        ValueError,
-        "`walk_normalization` must be a place",
-    ),
-    (
-        lambda: with_pairs(walk_normalization=torch.tensor([4, 4])),
-        ValueError,
-        "`walk_normalization` must be a place.*got 4",
-    ),
-    (
-        lambda: Batch.from_data_list([with_pairs(walk_normalization=k) for k in (2, 1, 2)]),
-        ValueError,
-        "`walk_normalization` must be the same for all graphs of a batch, got 1 to 2",
-    ),
-    (lambda: with_pairs(walk_index_1=ONE_PAIR), TypeError, "`walk_table_1`.*got NoneType"),
-    (
-        lambda: with_pairs(walk_index_1=ONE_PAIR, walk_table_1=torch.ones(2, 2)),
-        ValueError,
-        "`walk_table_1`.*P = 1",
-    ),
-    (
-        lambda: with_entries(walk_hop=None),
-        ValueError,
-        "`data` must be as written by AddWalks.*no walk_hop",
-    ),
-    (
-        lambda: with_entries(walk_weight=None, walk_hop=None),
-        ValueError,
-        "no walk_hop, walk_weight",
-    ),
-    (
-        lambda: Data(edge_index=NO_EDGES, walk_index=ONE_PAIR, num_nodes=1),
-        ValueError,
-        "walk_num_hops",
-    ),
-    (
-        lambda: Batch.from_data_list([with_entries(1), with_entries(2)]),
-        ValueError,
-        r"`walk_num_hops` must be the same.*\[1, 2\]",
-    ),
-    (
-        lambda: Batch.from_data_list([with_entries(walk_normalization=k) for k in (2, 1, 2)]),
-        ValueError,
-        r"`walk_normalization` must be the same for all graphs of a batch, got \[1, 2\]",
-    ),
-    (
-        lambda: with_entries(walk_normalization=4),
-        ValueError,
-        "`walk_normalization` must be a place in .*, got 4",
-    ),
-    (lambda: with_entries(walk_normalization=-1), ValueError, "`walk_normalization`"),
+    ({"walk_index": torch.tensor([[0, 0, 1], [0, -1, 1]])}, ValueError, "`walk_index`.*got -1"),
+    ({"walk_index": torch.tensor([[0, 0, 1], [0, 2**32, 1]])}, ValueError, "got 4294967296"),
+    ({"walk_index": torch.ones(2, 3)}, TypeError, "`walk_index` must be an integer tensor"),
+    ({"walk_index": torch.zeros(3).long()}, ValueError, r"`walk_index` must be of shape \[2, P\]"),
+    ({"walk_table": torch.ones(2, 2)}, ValueError, r"of shape \[P, K \+ 1\] with P = 3"),
+    ({"walk_table": torch.ones(3, 0)}, ValueError, "`walk_table` must be of shape"),
+    ({"walk_table": torch.ones(3)}, ValueError, "`walk_table` must be of shape"),
+    ({"walk_table": torch.ones(3, 2).long()}, TypeError, "`walk_table` must be a floating-point"),
+    ({"walk_table": torch.full((3, 2), -torch.inf)}, ValueError, "must be finite, got 6"),
+    ({"walk_table": torch.full((3, 2), NAN)}, ValueError, "`walk_table` must be finite, got 6"),
+    ({"walk_normalization": 3.5}, ValueError, "`walk_normalization` must be a place"),
+    ({"walk_normalization": torch.tensor([4, 4])}, ValueError, "must be a place.*got 4"),
+    ({"walk_index_1": ONE_PAIR}, TypeError, "`walk_table_1`.*got NoneType"),
+    ({"walk_index_1": ONE_PAIR, "walk_table_1": torch.ones(2, 2)}, ValueError, "_1`.*P = 1"),
+]
+ENTRIES_STORED: list[tuple[dict[str, object], str]] = [
+    ({"walk_hop": None}, "`data` must be as written by AddWalks.*no walk_hop"),
+    ({"walk_weight": None, "walk_hop": None}, "no walk_hop, walk_weight"),
+    ({"walk_num_hops": None}, "walk_num_hops"),
+    ({"walk_normalization": 4}, "`walk_normalization` must be a place in .*, got 4"),
+    ({"walk_normalization": -1}, "`walk_normalization`"),
 ]
 
 
-@pytest.mark.parametrize(("make", "error", "expected"), INVALID_DATA)
-def test_invalid_data_raises(
-    make: Callable[[], Data], error: type[Exception], expected: str
-) -> None:
-    data = make()
-    with pytest.raises(error, match=expected):
-        read(data)
+def test_invalid_data_raises() -> None:
+    for changes, error, expected in PAIRS:
+        with pytest.raises(error, match=expected):
+            read(with_pairs(**changes))
+    for changes, expected in ENTRIES_STORED:
+        with pytest.raises(ValueError, match=expected):
+            read(with_entries(**changes))
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"), [(with_entries, r"\[1, 2\]"), (with_pairs, "1 to 2")]
+)
+def test_graphs_of_a_batch_share_a_normalisation(make: Callable[..., Data], expected: str) -> None:
+    batch = Batch.from_data_list([make(walk_normalization=position) for position in (2, 1, 2)])
+    shared = "`walk_normalization` must be the same for all graphs of a batch, got "
+    with pytest.raises(ValueError, match=shared + expected):
+        read(batch)
+
+
+def test_graphs_of_a_batch_share_a_number_of_hops() -> None:
+    with pytest.raises(ValueError, match=r"`walk_num_hops` must be the same.*\[1, 2\]"):
+        read(Batch.from_data_list([with_entries(1), with_entries(2)]))

@@ -120,6 +120,22 @@ def test_samplers_that_choose_by_weight_refuse_a_gradient() -> None:
         assert not sampler(graph, seeded()).weight.requires_grad
 
 
+def test_repr() -> None:
+    law = "length_law=Geometric(p_halt=0.2)"
+    assert repr(IIDWalks(3, 0.2, 5)) == f"IIDWalks(num_walks=3, hops=5, {law})"
+    law = "length_law=Antithetic(Geometric(p_halt=0.2))"
+    assert repr(AntitheticWalks(4, 0.2, 3)) == f"AntitheticWalks(num_walks=4, hops=3, {law})"
+    law = "length_law=FixedLength(length=3)"
+    repelling = RepellingWalks(27, hops=3, length_law=FixedLength(3))
+    assert repr(repelling) == f"RepellingWalks(num_walks=27, hops=3, {law})"
+
+
+@pytest.mark.parametrize("kind", [IIDWalks, AntitheticWalks, RepellingWalks])
+def test_the_former_name_of_the_number_of_walks_warns(kind: type) -> None:
+    with pytest.warns(DeprecationWarning, match="num_walks"):
+        assert kind(n_walks=5).num_walks == 5
+
+
 REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: IIDWalks()(torch.tensor([[0], [1]])), TypeError, "`topology` must be a Topology"),
     (lambda: ResampledWalks()(weighted(), 0), TypeError, "`generator`"),

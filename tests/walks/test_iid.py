@@ -41,7 +41,7 @@ def test_a_path_that_cannot_branch_is_exact() -> None:
 
 @pytest.mark.parametrize("p_halt", [0.0, 0.3, 0.6])
 def test_walkers_halt_with_the_given_probability(p_halt: float) -> None:
-    """On a cycle walked one way, the walkers at hop t are those that went on t times, each weighing 1 / (n q^t)."""
+    """On a cycle walked one way, walkers at hop t went on t times, and weigh 1 / (n q^t) each."""
     n, hops, size = 50, 3, 200
     ring = Topology(torch.stack([(torch.arange(size) + 1) % size, torch.arange(size)]), size)
     dense = IIDWalks(n, p_halt, hops, normalization=None)(
@@ -64,10 +64,3 @@ def test_neighbours_are_chosen_evenly() -> None:
     ).to_dense()
     share = dense[1, 0, 1:] / torch.tensor([0.1, 1.0, 5.0, 2.0]) / 4
     assert_close(share, torch.full((4,), 0.25), atol=4 * (0.1875 / 4000) ** 0.5, rtol=0)
-
-
-def test_repr() -> None:
-    assert (
-        repr(IIDWalks(3, 0.2, 5))
-        == "IIDWalks(num_walks=3, hops=5, length_law=Geometric(p_halt=0.2))"
-    )

@@ -81,6 +81,78 @@ def test_plain_lengths_are_independent() -> None:
     assert (torch.corrcoef(lengths.mT) - torch.eye(4)).abs().max() < 4 / 4000**0.5
 
 
+@pytest.mark.parametrize(
+    "law", [Geometric(0.1), Geometric(0.45), UniformLength(9), Poisson(4.0)], ids=repr
+)
+def test_the_walks_of_a_pair_never_halt_before_the_same_hop(law: LengthLaw) -> None:
+    """As long as they halt there with a probability of at most 1/2.
+
+    Hop 7 is where lengths are cut.
+    """
+    hazard = 1 - law.survival(6)[1:] / law.survival(6)[:-1]
+    rare = int((hazard > 0.5).nonzero()[0]) if (hazard > 0.5).any() else 6
+    lengths = Antithetic(law).lengths(torch.arange(3000), num_walks=5, hops=6, seed=0)
+    for first, second in ((0, 1), (2, 3)):
+        same = lengths[:, first] == lengths[:, second]
+        assert not (same & (lengths[:, first] < rare)).any()
+        assert (lengths[:, first] < rare).any()
+
+
+def test_pairs_survive_together_as_often_as_they_can() -> None:
+    """Both reach hop t with probability (1 - 2 p)^t; independent ones with (1 - p)^2t."""
+    lengths = Antithetic(Geometric(0.2)).lengths(torch.arange(8000), num_walks=2, hops=4, seed=0)
+    for hop in range(1, 5):
+        both = float((lengths >= hop).all(1).double().mean())
+        expected = 0.6**hop
+        assert abs(both - expected) < 4 * (expected * (1 - expected) / 8000) ** 0.5
+
+
+def test_pairs_are_independent_of_each_other() -> None:
+    lengths = (
+        Antithetic(Geometric(0.4)).lengths(torch.arange(6000), num_walks=5, hops=5, seed=0).double()
+    )
+    correlation = torch.corrcoef(lengths.mT)
+    assert correlation[0, 1] < -0.2
+    assert correlation[2, 3] < -0.2
+    assert correlation[:2, 2:].abs().max() < 4 / 6000**0.5
+    assert correlation[4, :4].abs().max() < 4 / 6000**0.5
+
+
+@pytest.mark.parametrize("num_walks", [1, 2, 7])
+@pytest.mark.parametrize("law", [Geometric(0.3), Poisson(2.0), FixedLength(5)], ids=repr)
+def test_systematic_lengths_share_out_the_law(law: LengthLaw, num_walks: int) -> None:
+    """Of n walks n P(L >= t) reach hop t, rounded up or down."""
+    lengths = Systematic(law).lengths(torch.arange(500), num_walks=num_walks, hops=5, seed=0)
+    for hop in range(1, 6):
+        expected = num_walks * float(law.survival(5)[hop])
+        count = (lengths >= hop).sum(1)
+        assert ((count - expected).abs() < 1).all()
+
+
+def test_two_walks_survive_together_as_rarely_as_they_can() -> None:
+    """Both reach hop t with probability max(0, 2 P(L >= t) - 1).
+
+    No coupling of two lengths allows less.
+    """
+    lengths = Systematic(Geometric(0.2)).lengths(torch.arange(8000), num_walks=2, hops=5, seed=0)
+    for hop in range(1, 6):
+        both = float((lengths >= hop).all(1).double().mean())
+        expected = max(0.0, 2 * 0.8**hop - 1)
+        assert abs(both - expected) <= 4 * (expected * (1 - expected) / 8000) ** 0.5
+
+
+def test_nodes_are_independent() -> None:
+    lengths = (
+        Systematic(Geometric(0.3))
+        .lengths(torch.arange(4000), num_walks=1, hops=9, seed=0)
+        .squeeze(1)
+        .double()
+    )
+    assert (
+        abs(float(torch.corrcoef(torch.stack([lengths[1:], lengths[:-1]]))[0, 1])) < 4 / 4000**0.5
+    )
+
+
 def test_walks_that_need_not_end_never_do() -> None:
     for law in (
         Geometric(0.0),

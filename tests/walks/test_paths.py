@@ -1,4 +1,4 @@
-"""What all samplers share that keep their paths, against walks walked by hand, forward and backward."""
+"""Samplers that keep their paths, against walks walked one by one, forward and backward."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def test_keys_are_sorted_with_their_positions(keys: list[int], shift: int) -> No
 
 
 def errors(sampler: WalkSampler, topology: Topology, draws: int) -> Tensor:
-    """``[draws]``, the squared distances to the 2-regularised Laplacian kernel, sum_t (t + 1) W^t / 4^t up to hop K."""
+    """``[draws]``, squared distances to the 2-regularised Laplacian, sum_t (t + 1) W^t / 4^t."""
     W = reference.adjacency(topology.edge_index, topology.num_nodes)
     alpha = (torch.arange(sampler.hops + 1) + 1) * 0.25 ** torch.arange(sampler.hops + 1)
     target = reference.power_series(W, alpha.unsqueeze(0))

@@ -145,8 +145,3 @@ def test_walks_of_different_starts_do_not_see_each_other() -> None:
     same = (firsts[:, 0] == firsts[:, 1]).all(1).double().mean()
     # Three pairs of ways, all as probable: two nodes agree on one a third of the time.
     assert abs(float(same) - 1 / 3) < 4 * (2 / 9 / 300) ** 0.5
-
-
-def test_repr() -> None:
-    expected = "RepellingWalks(num_walks=27, hops=3, length_law=FixedLength(length=3))"
-    assert repr(RepellingWalks(27, hops=3, length_law=FixedLength(3))) == expected
