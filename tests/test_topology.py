@@ -187,7 +187,7 @@ class Waits(TorchDispatchMode):
 
 
 def test_values_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of edges, weights, features, positions, batch and walks together, and before training."""
+    """Of edges, weights, features, positions, batch and walks together, before training."""
     data = Data(
         edge_index=PATH,
         edge_weight=torch.ones(4),

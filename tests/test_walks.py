@@ -232,7 +232,7 @@ def test_walks_are_written_in_the_place_of_earlier_ones() -> None:
         assert [walks.to_dense().tolist() for walks in read(data)] == [
             walks.to_dense().tolist() for walks in sets
         ]
-    assert {name for name in data.keys() if name.startswith("walk")} == {
+    assert {name for name in data.to_dict() if name.startswith("walk")} == {
         "walk_index",
         "walk_table",
         "walk_normalization",

@@ -5,11 +5,10 @@ from __future__ import annotations
 from graphmask._deprecation import deprecated_arguments
 from graphmask.topology import Normalization
 
-from .length_laws import Antithetic, Geometric, LengthLaw
-from .paths import PathSampler, choose_law
+from .length_laws import Antithetic, Geometric
+from .paths import PathSampler
 
 
-@deprecated_arguments(n_walks="num_walks")
 class IIDWalks(PathSampler):
     r"""n independent simple random walks from every node, which halt with a probability per hop.
 
@@ -47,16 +46,6 @@ class IIDWalks(PathSampler):
         >>> walks.to_dense()[0].diagonal()  # zero hops are exact
         tensor([1., 1., 1.])
     """
-
-    def __init__(
-        self,
-        num_walks: int = 32,
-        p_halt: float | None = None,
-        hops: int = 8,
-        normalization: Normalization = "sym",
-        length_law: LengthLaw | None = None,
-    ) -> None:
-        super().__init__(num_walks, choose_law(p_halt, length_law), hops, normalization)
 
 
 @deprecated_arguments(n_walks="num_walks")
@@ -97,4 +86,5 @@ class AntitheticWalks(PathSampler):
         hops: int = 8,
         normalization: Normalization = "sym",
     ) -> None:
-        super().__init__(num_walks, Antithetic(Geometric(p_halt)), hops, normalization)
+        law = Antithetic(Geometric(p_halt))
+        super().__init__(num_walks, None, hops, normalization, law)

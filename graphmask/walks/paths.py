@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import check_integer, value_error
+from graphmask._deprecation import deprecated_arguments
 from graphmask._random import stream, uniform
 from graphmask.kernels.pattern import index_dtype
 from graphmask.topology import Normalization, Topology
@@ -68,6 +69,7 @@ class Transitions(NamedTuple):
         return cls(rowptr[:-1], degree, pattern.col.long(), weight * degree[pattern.row])
 
 
+@deprecated_arguments(n_walks="num_walks")
 class PathSampler(WalkSampler):
     r"""n walks from every node along uniform entries of W, of lengths L by some law.
 
@@ -83,20 +85,26 @@ class PathSampler(WalkSampler):
     directions by ``_order_walks`` and ``_choose_entries``. The distribution of each walk must stay
     what it would be alone.
 
-    Args:
-        num_walks: n.
-        length_law: of L.
-        hops: K.
-        normalization: of W.
+    Arguments are those of :class:`IIDWalks`.
     """
 
     differentiable = True
 
     def __init__(
-        self, num_walks: int, length_law: LengthLaw, hops: int, normalization: Normalization
+        self,
+        num_walks: int = 32,
+        p_halt: float | None = None,
+        hops: int = 8,
+        normalization: Normalization = "sym",
+        length_law: LengthLaw | None = None,
     ) -> None:
         super().__init__(hops, normalization)
         self.num_walks = check_integer("num_walks", num_walks, 1)
+        if length_law is None:
+            length_law = Geometric() if p_halt is None else Geometric(p_halt)
+        elif p_halt is not None:
+            expected = "left out beside `length_law`, such as length_law=Geometric(p_halt)"
+            raise value_error("p_halt", expected, p_halt)
         self.length_law = check_length_law(length_law, self.hops)
 
     def _order_walks(self, walks: WalkState, positions: Tensor) -> Tensor:
@@ -171,17 +179,6 @@ class PathSampler(WalkSampler):
             f"{type(self).__name__}(num_walks={self.num_walks}, hops={self.hops}, "
             f"length_law={self.length_law!r})"
         )
-
-
-def choose_law(p_halt: float | None, length_law: LengthLaw | None) -> LengthLaw:
-    """The length law, or the geometric one of a halting probability, 0.1 by default."""
-    if length_law is None:
-        return Geometric() if p_halt is None else Geometric(p_halt)
-    if p_halt is not None:
-        raise value_error(
-            "p_halt", "left out beside `length_law`, such as length_law=Geometric(p_halt)", p_halt
-        )
-    return length_law
 
 
 def sort_keys(key: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,14 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphmask._deprecation import deprecated_arguments
-from graphmask.topology import Normalization
-
-from .length_laws import LengthLaw
-from .paths import PathSampler, WalkState, choose_law, sort_keys
+from .paths import PathSampler, WalkState, sort_keys
 
 
-@deprecated_arguments(n_walks="num_walks")
 class RepellingWalks(PathSampler):
     r"""Walks whose directions repel.
 
@@ -52,16 +47,6 @@ class RepellingWalks(PathSampler):
         >>> sampler(ring).to_dense()[2, 0]  # 2 * 2 walks take all paths of 2 hops: exact
         tensor([0.5000, 0.0000, 0.2500, 0.2500, 0.0000])
     """
-
-    def __init__(
-        self,
-        num_walks: int = 32,
-        p_halt: float | None = None,
-        hops: int = 8,
-        normalization: Normalization = "sym",
-        length_law: LengthLaw | None = None,
-    ) -> None:
-        super().__init__(num_walks, choose_law(p_halt, length_law), hops, normalization)
 
     def _order_walks(self, walks: WalkState, positions: Tensor) -> Tensor:
         """By start and node; walks of one path, side by side before, stay so."""
