@@ -60,7 +60,7 @@ def check_probability(name: str, value: float) -> float:
 
 
 def is_integral(value: Any) -> bool:
-    """Whether a value is a tensor of integers."""
+    """True for a tensor of integers."""
     return isinstance(value, Tensor) and not (
         value.is_floating_point() or value.is_complex() or value.dtype == torch.bool
     )
@@ -129,7 +129,7 @@ def aminmax(value: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def has_nonfinite(low: Tensor, high: Tensor) -> Tensor:
-    """Whether values with these extremes hold NaN or infinity."""
+    """True if values with these extremes hold NaN or infinity."""
     return ~(torch.isfinite(low) & torch.isfinite(high))
 
 

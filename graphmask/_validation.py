@@ -117,7 +117,7 @@ def check_walks(
     for walk_set in (walks,) if isinstance(walks, Walks) else walks:
         if isinstance(walk_set, Walks):
             deferred = checks.add(lambda value=walk_set: value)
-            ends = walk_set.pattern.row, walk_set.pattern.col
+            ends = () if batch is None else (walk_set.pattern.row, walk_set.pattern.col)
             walk_set = PendingWalks(deferred, ends, walk_set.num_nodes)
         if not isinstance(walk_set, PendingWalks):
             raise type_error("walks", "Walks, or a sequence of them", walk_set)

@@ -54,7 +54,7 @@ def remove_walks(data: Data) -> None:
 
 
 def has_walks(data: Data) -> bool:
-    """Whether walks are stored on ``data``."""
+    """True if walks are stored on ``data``."""
     return data.get("walk_hop") is not None or any(stored_pairs(data))
 
 
@@ -137,14 +137,13 @@ def _read_entries(data: Data) -> Iterator[Walks]:
     stored = data.get(_NORMALIZATION) is not None
     normalization = _normalization_at(_shared(data, _NORMALIZATION) if stored else None)
     sizes = int(data.num_nodes or 0), _shared(data, "walk_num_hops")
-    entries = torch.stack([*data.walk_index, data.walk_hop.long()])
-    owner = data.get("walk_set")
+    entries, owner = (*data.walk_index, data.walk_hop, data.walk_weight), data.get("walk_set")
     if owner is None or not owner.numel():
-        yield Walks.from_entries(*entries, data.walk_weight, *sizes, normalization)
+        yield Walks.from_entries(*entries, *sizes, normalization)
         return
     for position in range(int(owner.max()) + 1):
-        kept = owner == position
-        yield Walks.from_entries(*entries[:, kept], data.walk_weight[kept], *sizes, normalization)
+        kept = (tensor[owner == position] for tensor in entries)
+        yield Walks.from_entries(*kept, *sizes, normalization)
 
 
 def _shared(data: Data, name: str) -> Any:

@@ -177,7 +177,7 @@ class Walks(metaclass=_EntriesAccepted):
 
     @property
     def requires_grad(self) -> bool:
-        """Whether the estimates carry a gradient."""
+        """True if the estimates carry a gradient."""
         return self.table.requires_grad
 
     @property

@@ -234,7 +234,7 @@ class Topology(Graph):
 
     @property
     def requires_grad(self) -> bool:
-        """Whether a gradient is wanted with respect to the edge weights."""
+        """True if the edge weights require a gradient."""
         return self.edge_weight is not None and self.edge_weight.requires_grad
 
     @cached

@@ -297,6 +297,7 @@ ENTRIES_STORED: list[tuple[dict[str, object], str]] = [
     ({"walk_num_hops": None}, "walk_num_hops"),
     ({"walk_normalization": 4}, "`walk_normalization` must be a place in .*, got 4"),
     ({"walk_normalization": -1}, "`walk_normalization`"),
+    ({"walk_weight": torch.ones(2)}, "`row` must be of shape"),
 ]
 
 
