@@ -25,8 +25,8 @@ def test_the_error_falls_with_the_root_of_the_number_of_walks(name: str) -> None
         [errors(example_topologies()[name], int(count), 40) for count in counts]
     ).log()
     x = counts.log() - counts.log().mean()
-    slope = float((x * found).sum() / x.square().sum())
-    assert -0.6 < slope < -0.4
+    exponent = float((x * found).sum() / x.square().sum())
+    assert -0.6 < exponent < -0.4
 
 
 def test_a_path_that_cannot_branch_is_exact() -> None:

@@ -190,8 +190,8 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (
         lambda: IIDWalks(hops=3, length_law=FixedLength(2)),
         ValueError,
-        r"`length_law` must be one whose walks reach hop 3 .*hops=2.*, got FixedLength\(length=2\), "
-        r".* P\(L >= 3\) = 0",
+        r"`length_law` must be one whose walks reach hop 3 .*hops=2.*, got "
+        r"FixedLength\(length=2\), .* P\(L >= 3\) = 0",
     ),
     (
         lambda: RepellingWalks(hops=4, length_law=Antithetic(UniformLength(3))),
