@@ -1,26 +1,42 @@
-"""Old public names, which keep working for one release with a warning."""
+"""Old names of public objects, kept for one release."""
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Class = TypeVar("Class", bound=type)
 
 
-def deprecated_alias(package: str, **new_names: str) -> Callable[[str], Any]:
-    """Return a module's ``__getattr__`` for renamed objects: ``Old="New"``."""
+def deprecated_alias(old: str, new: Callable[P, T]) -> Callable[P, T]:
+    """A callable under its old name, which warns and calls the new one.
 
-    def getattr_of_module(name: str) -> Any:
-        if name not in new_names:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        warn_deprecated(f"{package}.{name}", f"{package}.{new_names[name]}")
-        return getattr(sys.modules[package], new_names[name])
+    Example:
+        >>> import warnings
+        >>> from graphmask._deprecation import deprecated_alias
+        >>> largest = deprecated_alias("largest", max)
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     largest(1, 2)
+        2
+        >>> str(caught[0].message)
+        '`largest` is deprecated: use `max`'
+    """
 
-    return getattr_of_module
+    @wraps(new)
+    def alias(*args: P.args, **kwargs: P.kwargs) -> T:
+        warnings.warn(
+            f"`{old}` is deprecated: use `{new.__name__}`", DeprecationWarning, stacklevel=2
+        )
+        return new(*args, **kwargs)
+
+    alias.__name__ = alias.__qualname__ = old
+    alias.__doc__ = f"Deprecated alias of :func:`{new.__name__}`."
+    return alias
 
 
 def deprecated_arguments(**new_names: str) -> Callable[[Class], Class]:

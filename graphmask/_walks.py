@@ -14,7 +14,7 @@ from ._checks import DeferredChecks, check_integer, is_integral, type_error, val
 from ._html import format_bytes, html_table, nbytes
 from ._normalization import Normalization
 from .kernels import HopValues, Pattern, combine_hops
-from .kernels.fused import is_fused_from
+from .kernels.pairs import forms_values
 
 # Normalisations that walks can have been drawn with. Stored walks hold positions in this tuple.
 NORMALIZATIONS = (None, "sym", "rw", "unknown")
@@ -217,7 +217,7 @@ class Walks(metaclass=_EntriesAccepted):
 
     def values(self, coefficients: Tensor) -> Tensor | HopValues:
         """:meth:`combine`, or its factors where attention combines them itself."""
-        if is_fused_from(self.table):
+        if forms_values(self.table):
             return HopValues(self.table, coefficients)
         return self.combine(coefficients)
 

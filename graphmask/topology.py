@@ -28,7 +28,7 @@ from ._validation import (
 from ._walk_storage import read_walks
 from ._walks import Walks, pattern_of_keys
 from .kernels import Pattern
-from .kernels.primitives import accumulator
+from .kernels.products import accumulator
 
 if TYPE_CHECKING:
     from torch_geometric import EdgeIndex
