@@ -77,7 +77,7 @@ class Walks(metaclass=_EntriesAccepted):
     pattern: Pattern
     table: Tensor
     normalization: Normalization | Literal["unknown"] = "unknown"
-    nonnegative: bool | None = None
+    nonnegative: bool = None  # type: ignore[assignment]  # a truth value once constructed
 
     def __post_init__(self) -> None:
         pairs = self.pattern.nnz
