@@ -136,14 +136,16 @@ def _read_entries(data: Data) -> Iterator[Walks]:
         raise value_error("data", "as written by AddWalks beside `walk_index`", absent)
     stored = data.get(_NORMALIZATION) is not None
     normalization = _normalization_at(_shared(data, _NORMALIZATION) if stored else None)
-    sizes = int(data.num_nodes or 0), _shared(data, "walk_num_hops")
-    entries, owner = (*data.walk_index, data.walk_hop, data.walk_weight), data.get("walk_set")
+    n, hops = int(data.num_nodes or 0), _shared(data, "walk_num_hops")
+    (row, col), hop, weight = data.walk_index, data.walk_hop, data.walk_weight
+    owner = data.get("walk_set")
     if owner is None or not owner.numel():
-        yield Walks.from_entries(*entries, *sizes, normalization)
+        yield Walks.from_entries(row, col, hop, weight, n, hops, normalization)
         return
     for position in range(int(owner.max()) + 1):
-        kept = (tensor[owner == position] for tensor in entries)
-        yield Walks.from_entries(*kept, *sizes, normalization)
+        kept = owner == position
+        entries = row[kept], col[kept], hop[kept], weight[kept]
+        yield Walks.from_entries(*entries, n, hops, normalization)
 
 
 def _shared(data: Data, name: str) -> Any:

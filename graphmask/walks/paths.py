@@ -138,9 +138,10 @@ class PathSampler(WalkSampler):
         for hop, walks in enumerate(self._walk(nodes, rank, transitions, seed), 1):
             hops = torch.full_like(walks.start, hop)
             visits.append((walks.start, walks.node, hops, walks.weight))
-        entries = (torch.cat(tensors) for tensors in zip(*visits, strict=True))
-        row, col, hops, weight = _coalesce(*entries, len(transitions.degree), self.hops)
-        dtype = index_dtype(len(transitions.degree))
+        row, col, hops, weight = (torch.cat(tensors) for tensors in zip(*visits, strict=True))
+        num_nodes = len(transitions.degree)
+        row, col, hops, weight = _coalesce(row, col, hops, weight, num_nodes, self.hops)
+        dtype = index_dtype(num_nodes)
         return nodes[row].to(dtype), col.to(dtype), hops.int(), weight
 
     def _walk(

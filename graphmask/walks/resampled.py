@@ -150,9 +150,10 @@ class _Draw:
 
     def __init__(self, topology: Topology, W: Adjacency, plan: Plan, seed: int) -> None:
         self.topology, self.W, self.plan, self.seed = topology, W, plan, seed
-        self.graph = topology.batch
-        if self.graph is None:
-            self.graph = torch.zeros(topology.num_nodes, dtype=torch.long, device=topology.device)
+        batch = topology.batch
+        if batch is None:
+            batch = torch.zeros(topology.num_nodes, dtype=torch.long, device=topology.device)
+        self.graph = batch
 
     def rows(self, nodes: Tensor, threshold: Tensor, stage: int, dtype: torch.dtype) -> PairRows:
         """The walks from some nodes, by uniform numbers that no other stage uses."""
