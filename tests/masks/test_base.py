@@ -122,9 +122,9 @@ def test_walks_with_a_gradient_are_compiled_too(symmetrize: bool) -> None:
     torch.compiler.reset()
     mask = WalkMask(2, sampler=small(2), symmetrize=symmetrize)
     walks = mask.prepare(example_topologies()["weighted"]).walks
-    weight = walks.weight.clone().requires_grad_()
+    table = walks.table.clone().requires_grad_()
     topology = mask.prepare(
-        example_topologies()["weighted"].with_walks(replace(walks, weight=weight))
+        example_topologies()["weighted"].with_walks(replace(walks, table=table))
     )
     x = torch.randn(13, 2, generator=torch.Generator().manual_seed(0))
 
@@ -134,7 +134,7 @@ def test_walks_with_a_gradient_are_compiled_too(symmetrize: bool) -> None:
     found = torch.compile(product, fullgraph=True, backend="aot_eager")(topology, x)
     expected = product(topology, x)
     assert_close(found, expected)
-    slopes = [torch.autograd.grad(out.square().sum(), weight)[0] for out in (found, expected)]
+    slopes = [torch.autograd.grad(out.square().sum(), table)[0] for out in (found, expected)]
     assert_close(*slopes)
 
 

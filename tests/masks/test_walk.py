@@ -60,8 +60,8 @@ def test_structure_is_made_once_for_walks_without_gradient_and_with() -> None:
     topology = mask.prepare(graph())
     first, second = mask(topology).entries().pattern, mask(topology).entries().pattern
     assert first is second
-    weight = topology.walks.weight.clone().requires_grad_()
-    topology = graph().with_walks(replace(topology.walks, weight=weight))
+    table = topology.walks.table.clone().requires_grad_()
+    topology = graph().with_walks(replace(topology.walks, table=table))
     first, second = mask(topology).entries().pattern, mask(topology).entries().pattern
     assert first is second
     assert first.mT is second.mT
