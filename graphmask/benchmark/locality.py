@@ -219,9 +219,7 @@ def _tasks(
         tasks[name, "attention"] = partial(features.attend, visited)
         tasks[name, "attention, both ways"] = partial(features.attend_both_ways, visited)
     topology = Topology.from_data(data)
-    tasks[label, "power series"] = partial(
-        PowerSeriesMask(order=_HOPS)(topology).matmul, features.x
-    )
+    tasks[label, "power series"] = partial(PowerSeriesMask(hops=_HOPS)(topology).matmul, features.x)
     if features.table is not None:
         topology = topology.with_walks(Walks.of_pairs(pattern, features.table))
         tasks[label, "training step"] = _training_step(topology, features.x)

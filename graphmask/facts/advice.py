@@ -58,7 +58,7 @@ def _main(facts: GraphFacts) -> Advice:
         )
     if facts.num_nodes <= _SMALL:
         return Advice(
-            "WalkMask(hops=8) or PowerSeriesMask(order=4)",
+            "WalkMask(hops=8) or PowerSeriesMask(hops=4)",
             f"{facts.num_nodes:,} nodes are few: attention runs on dense blocks, and batches hold many graphs",
         )
     return Advice("WalkMask(hops=8) on ResampledWalks(budget=64)", _why_walks(facts))

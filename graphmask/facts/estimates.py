@@ -139,7 +139,7 @@ class _Parts:
         if candidate.grows == "N p":
             per_node, prepare = probe_walks(candidate.make(), self.topology, self.cpu_time)
         if candidate.grows == "balls":
-            per_node = probe_balls(self.topology, getattr(candidate.make(), "max_hops", 3))
+            per_node = probe_balls(self.topology, getattr(candidate.make(), "hops", 3))
             prepare = last.prepare * per_node * self.topology.num_nodes / max(1, last.entries or 1)
         amounts = [amount(candidate.grows, each.nodes, each.edges, each.entries) for each in found]
         total = None if per_node is None else per_node * self.topology.num_nodes

@@ -40,7 +40,7 @@ class EdgeHead(nn.Module):
 
     Example:
         >>> import torch, graphmask as gm
-        >>> model = gm.nn.TopologicalTransformer(3, 8, 8, num_layers=1, heads=2, mask=gm.masks.PowerSeriesMask(order=2))
+        >>> model = gm.nn.TopologicalTransformer(3, 8, 8, num_layers=1, heads=2, mask=gm.masks.PowerSeriesMask(hops=2))
         >>> head = gm.nn.EdgeHead(8)
         >>> x, edge_index = torch.randn(3, 3), torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
         >>> head(model(x, edge_index), torch.tensor([[0, 0], [1, 2]])).shape

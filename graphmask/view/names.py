@@ -13,7 +13,16 @@ from graphmask._checks import value_error
 from graphmask.masks import Coefficients, DistanceFunction, EdgeFunction, TopologicalMask
 from graphmask.walks import ResampledWalks
 
-_MADE_OF_OTHERS = ("ScaledMask", "SumMask", "TopologicalMask")
+_MADE_OF_OTHERS = (
+    "HadamardMask",
+    "KroneckerMask",
+    "ProductMask",
+    "ScaledMask",
+    "SumMask",
+    "SymmetrizedMask",
+    "TransposedMask",
+    "TopologicalMask",
+)
 
 
 @cache

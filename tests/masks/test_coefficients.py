@@ -132,7 +132,7 @@ KERNELS = [
 def test_long_series_are_kernels(alpha: Callable, kernel: Callable) -> None:
     topology = example_topologies()["weighted"]
     W = reference.adjacency(topology.edge_index, 13, topology.edge_weight)
-    mask = PowerSeriesMask(order=80, alpha=alpha)
+    mask = PowerSeriesMask(hops=80, alpha=alpha)
     assert_close(mask(topology).to_dense()[0], kernel(W), rtol=1e-10, atol=1e-10)
 
 
@@ -157,7 +157,7 @@ REFUSED = [
         ValueError,
         "`alpha, f` must be a Coefficients class",
     ),
-    (lambda: PowerSeriesMask(order=2, alpha=Free(3, 1)), ValueError, "2 hops and 1 heads"),
+    (lambda: PowerSeriesMask(hops=2, alpha=Free(3, 1)), ValueError, "2 hops and 1 heads"),
     (
         lambda: PowerSeriesMask(alpha=lambda hops, heads: torch.ones(heads, hops + 1)),
         ValueError,
@@ -177,13 +177,13 @@ def test_what_does_not_fit_is_refused(
 @pytest.mark.parametrize("scale", [0.1, 0.5])
 def test_a_lazy_walk_is_definite_up_to_one_half(scale: float) -> None:
     topology = example_topologies()["ring"]  # of 7 nodes, with an eigenvalue of W near -1
-    mask = PowerSeriesMask(order=3, alpha=partial(PStepWalk, scale=scale))
+    mask = PowerSeriesMask(hops=3, alpha=partial(PStepWalk, scale=scale))
     assert torch.linalg.eigvalsh(mask(topology).to_dense()[0]).min() > -1e-12
 
 
 def test_coefficients_may_be_made_before_the_mask() -> None:
     made = Free(2, 3)
-    mask = PowerSeriesMask(order=2, heads=3, alpha=made)
+    mask = PowerSeriesMask(hops=2, heads=3, alpha=made)
     assert mask.alpha is made
     assert [name for name, _ in mask.named_parameters()] == ["alpha.value"]
 

@@ -21,7 +21,7 @@ MADE = {
     ),
     "grid-diffusion": lambda: masks.GridDiffusionMask((4, 4), heads=2),
     "hypercube": lambda: masks.HypercubeMask(heads=2),
-    "kronecker": lambda: masks.Kronecker(
+    "kronecker": lambda: masks.KroneckerMask(
         masks.CausalMask(0.5, heads=2, length=4), masks.ToeplitzMask(4)
     ),
 }

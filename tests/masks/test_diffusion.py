@@ -14,13 +14,13 @@ from torch.testing import assert_close
 
 from graphmask import Topology, attention
 from graphmask.masks import DiffusionMask
-from graphmask.masks._terms import (
+from graphmask.masks._truncation import (
     chebyshev_coefficients,
     count_chebyshev,
     count_neumann,
     count_taylor,
-    taylor_coefficients,
 )
+from graphmask.masks.coefficients import poisson
 from graphmask.operators import (
     ChebyshevOperator,
     PowerSeriesOperator,
@@ -84,7 +84,7 @@ def test_coefficients_are_bessel_functions(t: float) -> None:
 def test_derivatives_of_the_coefficients() -> None:
     log_t = torch.tensor([0.3, 2.0])
     assert_gradients(lambda s: chebyshev_coefficients(s, 20), log_t)
-    assert_gradients(lambda s: taylor_coefficients(s, 20), log_t)
+    assert_gradients(lambda s: poisson(s, 20), log_t)
 
 
 @pytest.mark.global_rng  # scipy's estimate of norms draws from it

@@ -27,7 +27,7 @@ def featured(name: str = "weighted", dim: int = 3) -> Topology:
 
 def learned(**options: object) -> PowerSeriesMask:
     """A mask whose weights are no longer those that it starts from."""
-    mask = PowerSeriesMask(**{"order": 2, "heads": 2, "edge_dim": 3, **options})
+    mask = PowerSeriesMask(**{"hops": 2, "heads": 2, "edge_dim": 3, **options})
     generator = torch.Generator().manual_seed(1)
     for parameter in mask.parameters():
         parameter.data.copy_(torch.randn(parameter.shape, generator=generator))
@@ -122,7 +122,7 @@ def test_signs_are_known_from_coefficients_and_weights() -> None:
 class TestLazy:
     def test_the_size_is_read_from_the_first_features(self) -> None:
         mask = PowerSeriesMask(2, 2, edge_dim=-1)
-        assert repr(mask) == "PowerSeriesMask(order=2, heads=2, alpha=NonNegative, edge_dim=-1)"
+        assert repr(mask) == "PowerSeriesMask(hops=2, heads=2, alpha=NonNegative, edge_dim=-1)"
         mask.reset_parameters()
         assert_close(mask(featured()).to_dense(), PowerSeriesMask(2, 2)(featured()).to_dense())
         assert mask.edge_weights.linear.weight.shape == (2, 3)

@@ -28,7 +28,7 @@ def test_the_heat_kernel_of_networkx_and_scipy(shape: tuple[int, ...], t: float)
         if len(graph) > 1
         else np.zeros((1, 1))
     )
-    operator = GridDiffusionMask(shape, t=t).double()(Topology(NONE, math.prod(shape)))
+    operator = GridDiffusionMask(shape, scale=t).double()(Topology(NONE, math.prod(shape)))
     expected = torch.from_numpy(expm(-t * L))
     assert_close(operator.to_dense()[0], expected, rtol=1e-10, atol=1e-12)
     assert_close((operator @ torch.eye(math.prod(shape)))[0], expected, rtol=1e-10, atol=1e-12)
@@ -53,7 +53,7 @@ def test_long_axes_by_fourier_transforms(
 def test_a_large_grid_in_single_precision(shape: tuple[int, ...]) -> None:
     """Heat is kept, and spreads from one place as the closed form says."""
     n = math.prod(shape)
-    operator = GridDiffusionMask(shape, t=3.0).float()(Topology(NONE, n))
+    operator = GridDiffusionMask(shape, scale=3.0).float()(Topology(NONE, n))
     x = torch.zeros(n, dtype=torch.float32)
     x[n // 3] = 1
     found = (operator @ x)[0]
@@ -74,8 +74,8 @@ def test_times_per_axis() -> None:
 
 @pytest.mark.parametrize("t", [0, -1.0, float("nan"), float("inf")])
 def test_times_that_are_not_positive_are_refused(t: float) -> None:
-    with pytest.raises(ValueError, match="`t` must be"):
-        GridDiffusionMask((2, 2), t=t)
+    with pytest.raises(ValueError, match="`scale` must be"):
+        GridDiffusionMask((2, 2), scale=t)
 
 
 def test_other_graphs_are_refused() -> None:

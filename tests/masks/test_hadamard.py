@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from graphmask.masks import GlobalMask, Hadamard, PowerSeriesMask, ScaledMask, WalkMask
+from graphmask.masks import GlobalMask, HadamardMask, PowerSeriesMask, ScaledMask, WalkMask
 from graphmask.testing import example_topologies
 from graphmask.walks import ResampledWalks
 
@@ -14,7 +14,7 @@ def walk(hops: int, heads: int = 1) -> WalkMask:
 
 
 def test_a_star_multiplies_masks_and_scales_by_numbers() -> None:
-    assert isinstance(walk(2) * walk(3), Hadamard)
+    assert isinstance(walk(2) * walk(3), HadamardMask)
     assert isinstance(2 * walk(2), ScaledMask)
     assert isinstance(walk(2) * torch.ones(1), ScaledMask)
     with pytest.raises(TypeError):
@@ -31,7 +31,7 @@ def test_walks_serve_both_masks() -> None:
 def test_formulas_and_costs() -> None:
     mask = (walk(1) + GlobalMask()) * (0.5 * PowerSeriesMask(1))
     assert repr(mask).startswith(
-        "(WalkMask(hops=1, heads=1, alpha=Free) + GlobalMask()) * 0.5 * PowerSeriesMask(order=1"
+        "(WalkMask(hops=1, heads=1, alpha=Free) + GlobalMask()) * 0.5 * PowerSeriesMask(hops=1"
     )
     assert mask.cost == f"({walk(1).cost} + N) * K E / N"
     assert (GlobalMask() * GlobalMask()).cost == "N"
@@ -47,13 +47,13 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="`masks` must be of the same number of heads"):
         walk(2, heads=2) * walk(2, heads=3)
     with pytest.raises(TypeError, match=r"`masks` must be TopologicalMasks.*got int"):
-        Hadamard(walk(2), 2)  # type: ignore[arg-type]
+        HadamardMask(walk(2), 2)  # type: ignore[arg-type]
 
 
 def test_what_is_prepared_is_what_the_product_multiplies_by() -> None:
     mask = walk(2) * PowerSeriesMask(1)
     topology = mask.prepare(example_topologies()["weighted"])
-    support, entries = mask._support(topology), mask(topology).entries()
+    support, entries = mask._structure(topology).support, mask(topology).entries()
     assert support is not None
     assert entries is not None
     assert support.col is entries.pattern.col

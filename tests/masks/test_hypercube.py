@@ -19,7 +19,7 @@ NONE = torch.empty(2, 0, dtype=torch.long)
 def test_the_heat_kernel_of_networkx_and_scipy(bits: int, t: float) -> None:
     graph = networkx.hypercube_graph(bits)
     L = networkx.laplacian_matrix(graph, sorted(graph)).toarray().astype(float)
-    operator = HypercubeMask(t=t).double()(Topology(NONE, 2**bits))
+    operator = HypercubeMask(scale=t).double()(Topology(NONE, 2**bits))
     expected = torch.from_numpy(expm(-t * L))
     assert_close(operator.to_dense()[0], expected, rtol=1e-10, atol=1e-12)
     assert_close((operator @ torch.eye(2**bits))[0], expected, rtol=1e-10, atol=1e-12)
@@ -27,12 +27,15 @@ def test_the_heat_kernel_of_networkx_and_scipy(bits: int, t: float) -> None:
 
 def test_products_are_exact_entry_by_entry() -> None:
     """In float32, from the largest entry of a column down to the smallest, 15 orders of magnitude below."""
-    operator = HypercubeMask(t=0.05).float()(Topology(NONE, 2**12))
+    operator = HypercubeMask(scale=0.05).float()(Topology(NONE, 2**12))
     x = torch.zeros(2**12, dtype=torch.float32)
     x[0] = 1
     found = (operator @ x)[0].double()
     expected = (
-        HypercubeMask(t=0.05).double()(Topology(NONE, 2**12)).rows(torch.tensor([0]))[0, 0].double()
+        HypercubeMask(scale=0.05)
+        .double()(Topology(NONE, 2**12))
+        .rows(torch.tensor([0]))[0, 0]
+        .double()
     )
     assert expected.min() < 1e-15 * expected.max()
     assert_close(found, expected, rtol=1e-5, atol=0)
@@ -50,8 +53,8 @@ def test_work_grows_as_the_nodes_do_times_their_logarithm() -> None:
 
 @pytest.mark.parametrize("t", [0, -1.0, float("nan")])
 def test_times_that_are_not_positive_are_refused(t: float) -> None:
-    with pytest.raises(ValueError, match="`t` must be"):
-        HypercubeMask(t=t)
+    with pytest.raises(ValueError, match="`scale` must be"):
+        HypercubeMask(scale=t)
 
 
 def test_other_graphs_are_refused() -> None:

@@ -16,7 +16,7 @@ EDGES = torch.tensor([[0, 0, 1, 2, 3, 3], [1, 1, 2, 0, 4, 4]])
 @pytest.mark.parametrize("name", ["weighted", "directed", "signed", "multigraph", "ragged"])
 def test_derivatives_by_the_edge_weight(name: str, normalization: str) -> None:
     topology = example_topologies()[name]
-    mask = PowerSeriesMask(order=3, heads=2, normalization=normalization)
+    mask = PowerSeriesMask(hops=3, heads=2, normalization=normalization)
     x = torch.randn(topology.num_nodes, 2, generator=torch.Generator().manual_seed(0))
 
     def product(weight: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ def test_nodes_of_no_weight_have_finite_gradients(normalization: str) -> None:
     """The edges 3 -> 4 cancel and 2 -> 0 weighs nothing; node 5 has no edge."""
     weight = torch.tensor([0.5, 0.5, 1.0, 0.0, 2.0, -2.0], requires_grad=True)
     topology = Topology(EDGES, 6, weight)
-    mask = PowerSeriesMask(order=2, normalization=normalization)
+    mask = PowerSeriesMask(hops=2, normalization=normalization)
     q = torch.ones(6, 1, 2)
     attention(q, q, torch.eye(6).unsqueeze(1), mask(topology)).square().sum().backward()
     assert weight.grad.isfinite().all()
@@ -50,8 +50,8 @@ def test_signs_are_known_from_coefficients_and_weights() -> None:
 
 
 REFUSED = [
-    ({"order": -1}, ValueError, "`order` must be at least 0"),
-    ({"order": 2.0}, TypeError, "`order` must be an integer"),
+    ({"hops": -1}, ValueError, "`hops` must be at least 0"),
+    ({"hops": 2.0}, TypeError, "`hops` must be an integer"),
     ({"normalization": "row"}, ValueError, "`normalization` must be 'sym', 'rw' or None, got row"),
     ({"normalization": ["sym"]}, ValueError, "`normalization`"),
 ]
@@ -67,11 +67,11 @@ def test_a_signed_series_is_refused_on_a_large_graph() -> None:
     topology = Topology(EDGES, 20_000)
     q = torch.ones(20_000, 1, 1)
     with pytest.raises(ValueError, match=r"`mask` must be non-negative.*PowerSeriesOperator"):
-        attention(q, q, q, PowerSeriesMask(order=2, alpha=Free)(topology))
+        attention(q, q, q, PowerSeriesMask(hops=2, alpha=Free)(topology))
 
 
 def test_validation_under_inference_mode_does_not_harm_training() -> None:
-    topology, mask = example_topologies()["weighted"], PowerSeriesMask(order=2)
+    topology, mask = example_topologies()["weighted"], PowerSeriesMask(hops=2)
     x = torch.ones(13, 1)
     with torch.inference_mode():
         expected = mask(topology) @ x

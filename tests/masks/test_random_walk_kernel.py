@@ -107,11 +107,11 @@ def test_nothing_is_learned_unless_asked_for() -> None:
 
 
 def test_walks_of_another_normalisation_are_refused() -> None:
-    with pytest.raises(ValueError, match="`sampler` must be with normalization='rw'"):
+    with pytest.raises(ValueError, match="`sampler` must be with walks of normalization='rw'"):
         RandomWalkKernelMask(sampler=ResampledWalks(hops=4))
     topology = grid(3)
     drawn = topology.with_walks(ResampledWalks(hops=4)(topology))
-    with pytest.raises(ValueError, match="`topology` must be with walks of normalization 'rw'"):
+    with pytest.raises(ValueError, match=r"`topology` must be with walks of normalization=.rw."):
         RandomWalkKernelMask()(drawn)
     with pytest.raises(ValueError, match="at least 4 hops"):
         RandomWalkKernelMask(sampler=ResampledWalks(hops=3, normalization="rw"))

@@ -48,7 +48,7 @@ def signed_mask() -> gm.masks.WalkMask:
 
 
 @pytest.mark.parametrize(
-    "mask", [signed_mask(), gm.masks.PowerSeriesMask(order=3, heads=2), gm.masks.GlobalMask()]
+    "mask", [signed_mask(), gm.masks.PowerSeriesMask(hops=3, heads=2), gm.masks.GlobalMask()]
 )
 def test_pages_carry_the_rows(ring: gm.Topology, mask: gm.masks.TopologicalMask) -> None:
     rows = pack(MaskRows(mask, ring), node=0)
@@ -75,7 +75,7 @@ def test_the_largest_entries_of_wide_rows_are_kept(
 ) -> None:
     monkeypatch.setattr("graphmask.view.packed._TOP", 3)
     mask = gm.masks.PowerSeriesMask(
-        order=4, alpha=lambda hops, heads: gm.masks.Diffusion(hops, heads)
+        hops=4, alpha=lambda hops, heads: gm.masks.Diffusion(hops, heads)
     )
     rows = pack(MaskRows(mask, ring), node=0)
     exact = mask(ring).to_dense().detach().double()

@@ -24,7 +24,7 @@ from graphmask.masks import (
     GRFMask,
     GridDiffusionMask,
     HypercubeMask,
-    Kronecker,
+    KroneckerMask,
     NonNegative,
     PolynomialExponentialDistance,
     PowerSeriesMask,
@@ -105,7 +105,7 @@ def _sum() -> TopologicalMask:
 
 def _kronecker(shape: tuple[int, int]) -> TopologicalMask:
     rows, columns = shape
-    return Kronecker(
+    return KroneckerMask(
         CausalMask(0.9, heads=HEADS, length=rows), GridDiffusionMask(columns, heads=HEADS)
     )
 
@@ -125,7 +125,7 @@ _VISITS = partial(
     RandomWalkKernelMask, heads=HEADS, sampler=ResampledWalks(budget=16, hops=4, normalization="rw")
 )
 _DIFFUSION = partial(DiffusionMask, heads=HEADS)
-_SERIES = partial(PowerSeriesMask, order=4, heads=HEADS)
+_SERIES = partial(PowerSeriesMask, hops=4, heads=HEADS)
 _GRF = partial(GRFMask, hops=4, heads=HEADS, sampler=_SHORT)
 _STITCHED = partial(StitchedMask, degree=2, hops=4, heads=HEADS, sampler=_SHORT)
 _TREE = partial(TreeDistanceMask, heads=HEADS)
@@ -157,7 +157,7 @@ FAMILIES: tuple[Family, ...] = (
         "shortest-path",
         "ShortestPathMask of 3 hops",
         SPHERE,
-        partial(ShortestPathMask, max_hops=3, heads=HEADS),
+        partial(ShortestPathMask, hops=3, heads=HEADS),
     ),
     Family(
         "separator",

@@ -19,6 +19,7 @@ from graphmask.masks import (
     WalkMask,
     symmetrize,
 )
+from graphmask.masks.base import Structure
 from graphmask.testing import example_topologies
 from graphmask.topology import Topology
 from graphmask.walks import ResampledWalks
@@ -148,9 +149,9 @@ def test_what_is_no_mask_is_refused(make: Callable[[], object]) -> None:
 
 def test_what_is_combined_prepares_its_parts() -> None:
     class Reader(GlobalMask):
-        def prepare(self, topology: Topology) -> Topology:
+        def _structure(self, topology: Topology) -> Structure:
             seen.append(self)
-            return super().prepare(topology)
+            return super()._structure(topology)
 
     seen: list[GlobalMask] = []
     first, second = Reader(), Reader()
