@@ -101,11 +101,10 @@ class PowerSeriesMask(TopologicalMask):
         if self.edge_weights is not None or not topology.requires_grad:
             topology.adjacency(self.normalization)  # caches the weights, and how edges are summed
         pattern = topology.pattern
-        if self.hops == 0:
-            support = pattern.identity
-        else:
-            support = merge_patterns([pattern, pattern.identity]) if self.hops == 1 else None
-        return Structure([pattern], support)
+        if self.hops > 1:
+            return Structure([pattern])
+        terms = [pattern, pattern.identity] if self.hops else [pattern.identity]
+        return Structure([pattern], merge_patterns(terms))
 
     def __repr__(self) -> str:
         alpha, edges = type(self.alpha).__name__, self.edge_weights

@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix, identity, vstack
 from torch import Tensor
 
 from graphmask._checks import check_integer, value_error
-from graphmask._deprecation import deprecated_arguments
+from graphmask._deprecation import deprecated_arguments, warn_deprecated
 from graphmask.kernels import HopValues, Pattern
 from graphmask.operators import MaskOperator, SparseOperator
 from graphmask.topology import Topology
@@ -93,6 +93,12 @@ class ShortestPathMask(TopologicalMask):
     def hops(self) -> int:
         """K."""
         return self.alpha.hops
+
+    @property
+    def max_hops(self) -> int:
+        """Deprecated name of :attr:`hops`."""
+        warn_deprecated("ShortestPathMask.max_hops", "ShortestPathMask.hops")
+        return self.hops
 
     def _operator(self, topology: Topology) -> MaskOperator:
         balls = topology.derive(k_hop_balls, self.hops, self.max_entries)
