@@ -77,10 +77,8 @@ def _hypercube(mask: masks.HypercubeMask, topology: Topology) -> Tensor:
 
 
 def _kronecker(mask: masks.KroneckerMask, topology: Topology) -> Tensor:
-    factors = [mask._factor(number, topology) for number in range(2)]
-    blocks = [
-        mask_reference(each, factor) for each, factor in zip((mask.a, mask.b), factors, strict=True)
-    ]
+    factors = zip((mask.a, mask.b), mask._factors(topology), strict=True)
+    blocks = [mask_reference(*factor) for factor in factors]
     return reference.blocks_of(reference.kronecker_mask(*blocks), batch_of(topology))
 
 
