@@ -1,6 +1,6 @@
-from __future__ import annotations
+"""The algebra of masks."""
 
-from collections.abc import Callable
+from __future__ import annotations
 
 import cases
 import pytest
@@ -8,16 +8,17 @@ import torch
 from torch.testing import assert_close
 
 from graphmask import attention, reference
+from graphmask.features import EluPlusOne
 from graphmask.masks import (
     Diffusion,
     Free,
     GlobalMask,
     GRFMask,
+    HadamardMask,
     PowerSeriesMask,
     ScaledMask,
     SumMask,
     WalkMask,
-    symmetrize,
 )
 from graphmask.masks.base import Structure
 from graphmask.testing import example_topologies
@@ -88,65 +89,6 @@ def test_a_signed_walk_mask_beside_global_attention_is_exact(a: float) -> None:
     assert_close(attention(q, k, v, mask(topology)), expected)
 
 
-REPRS = [
-    (0.5 * GlobalMask(), "0.5 * GlobalMask()"),
-    (GlobalMask() + walk(2), "GlobalMask() + WalkMask(hops=2, heads=1, alpha=Free)"),
-    (2 * (GlobalMask() + GlobalMask()), "2 * (GlobalMask() + GlobalMask())"),
-    (torch.tensor([1.0, 2.0]) * GlobalMask(), "[1.0, 2.0] * GlobalMask()"),
-    (GlobalMask() - GlobalMask(), "GlobalMask() + -1 * GlobalMask()"),
-    ((GlobalMask() + GlobalMask()) @ GlobalMask(), "(GlobalMask() + GlobalMask()) @ GlobalMask()"),
-    ((GlobalMask() + GlobalMask()).mT, "(GlobalMask() + GlobalMask()).mT"),
-    (2 * symmetrize(GlobalMask()), "2 * symmetrize(GlobalMask())"),
-]
-
-
-@pytest.mark.parametrize(("mask", "expected"), REPRS)
-def test_reprs_are_formulas(mask: SumMask, expected: str) -> None:
-    assert repr(mask) == expected
-
-
-REFUSED: list[tuple[Callable[[], object], str]] = [
-    (lambda: SumMask(), "`masks` must be at least one"),
-    (
-        lambda: walk(2, heads=2) + walk(2, heads=3),
-        r"`masks` must be of the same number of heads.*\[2, 3\]",
-    ),
-    (lambda: torch.ones(2) * walk(2, heads=3), "`scale` must be a number or of shape"),
-    (
-        lambda: walk(2, normalization="rw") + walk(2),
-        "`masks` must be on walks of the same normalisation",
-    ),
-    (
-        lambda: GlobalMask() @ walk(2, heads=2) @ walk(2, heads=3),
-        "`masks` must be of the same number of heads",
-    ),
-    (
-        lambda: GlobalMask() + 0.5 * (walk(2, normalization=None) + GRFMask(2)),
-        "`masks`.*same normalisation",
-    ),
-]
-
-
-@pytest.mark.parametrize(("make", "expected"), REFUSED)
-def test_what_does_not_fit_is_refused(make: Callable[[], object], expected: str) -> None:
-    with pytest.raises(ValueError, match=expected):
-        make()
-
-
-NO_MASKS: list[Callable[[], object]] = [
-    lambda: GlobalMask() + 1.0,
-    lambda: GlobalMask() @ torch.ones(3),
-    lambda: GlobalMask() - "GlobalMask()",
-    lambda: symmetrize(torch.ones(3, 3)),
-]
-
-
-@pytest.mark.parametrize("make", NO_MASKS)
-def test_what_is_no_mask_is_refused(make: Callable[[], object]) -> None:
-    with pytest.raises(TypeError, match="`masks` must be TopologicalMasks"):
-        make()
-
-
 def test_what_is_combined_prepares_its_parts() -> None:
     class Reader(GlobalMask):
         def _structure(self, topology: Topology) -> Structure:
@@ -157,11 +99,6 @@ def test_what_is_combined_prepares_its_parts() -> None:
     first, second = Reader(), Reader()
     (2.0 * (first @ second.mT)).prepare(example_topologies()["pair"])
     assert seen == [first, second]
-
-
-def test_costs_add() -> None:
-    mask = (GlobalMask() + walk(2)) @ walk(3) + symmetrize(PowerSeriesMask())
-    assert str(mask).endswith(": O(N + N p + K E) per column")
 
 
 def test_gradients_reach_every_term() -> None:
@@ -175,3 +112,51 @@ def test_gradients_reach_every_term() -> None:
     attention(q, q, q, mask(topology)).square().sum().backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in mask.parameters())
     assert isinstance(mask.masks[0].masks[1].alpha, Free)
+
+
+def test_a_star_multiplies_masks_and_scales_by_numbers() -> None:
+    assert isinstance(walk(2) * walk(3), HadamardMask)
+    assert isinstance(2 * walk(2), ScaledMask)
+    assert isinstance(walk(2) * torch.ones(1), ScaledMask)
+    with pytest.raises(TypeError):
+        walk(2) * "2"  # type: ignore[operator]
+
+
+def test_walks_serve_both_masks() -> None:
+    mask = walk(2, heads=3) * (GlobalMask() + walk(5))
+    assert mask.heads == 3
+    assert mask.walk_demand is not None
+    assert (mask.walk_demand.sets, mask.walk_demand.sampler.hops) == (1, 5)
+
+
+def test_what_is_prepared_is_what_the_product_multiplies_by() -> None:
+    mask = walk(2) * PowerSeriesMask(1)
+    topology = mask.prepare(example_topologies()["weighted"])
+    support, entries = mask._structure(topology).support, mask(topology).entries()
+    assert support is not None
+    assert entries is not None
+    assert support.col is entries.pattern.col
+
+
+def test_gradients_reach_both_masks() -> None:
+    mask = walk(2) * PowerSeriesMask(1)
+    topology = mask.prepare(example_topologies()["weighted"])
+    (mask(topology) @ torch.ones(13)).square().sum().backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in mask.parameters())
+    dense = [each(topology).to_dense() for each in mask.masks]
+    assert_close(mask(topology).to_dense(), dense[0] * dense[1])
+
+
+def test_attention_under_it_is_linear_attention_of_each_graph(generator: torch.Generator) -> None:
+    topology = example_topologies()["ragged"]
+    q, k, v = (torch.randn(23, 2, 3, generator=generator) for _ in range(3))
+    found = attention(q, k, v, GlobalMask()(topology), EluPlusOne())
+    for graph in range(topology.num_graphs):
+        own = topology.batch == graph
+        phi_q, phi_k = reference.elu_plus_one(q[own]), reference.elu_plus_one(k[own])
+        sums = torch.einsum("jhm,jhd->hmd", phi_k, v[own]), phi_k.sum(0)
+        numerator, normaliser = (
+            torch.einsum("ihm,hmd->ihd", phi_q, sums[0]),
+            (phi_q * sums[1]).sum(-1, keepdim=True),
+        )
+        assert_close(found[own], numerator / normaliser)

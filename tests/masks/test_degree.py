@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from counting import Written
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -59,27 +58,3 @@ def test_derivatives_by_the_edge_weight(name: str) -> None:
         return mask(remade(topology, edge_weight=weight)) @ x
 
     assert_gradients(product, weight, module=mask)
-
-
-def test_cost_is_linear_in_the_nodes() -> None:
-    def written(n: int) -> int:
-        ends = torch.arange(n)
-        operator = DegreeMask()(Topology(torch.stack([ends, ends.roll(1)]), n))
-        q = torch.ones(n, 1, 4)
-        with Written() as counted:
-            attention(q, q, q, operator)
-        return counted.count
-
-    assert written(4000) < 4.1 * written(1000)
-
-
-def test_a_prepared_topology_is_compiled_as_one_graph() -> None:
-    torch.compiler.reset()
-    mask = DegreeMask(2)
-    topology = mask.prepare(example_topologies()["ragged"])
-    q = torch.rand(23, 2, 3, generator=torch.Generator().manual_seed(0))
-
-    def attend(q: Tensor) -> Tensor:
-        return attention(q, q, q, mask(topology))
-
-    assert_close(torch.compile(attend, fullgraph=True, backend="aot_eager")(q), attend(q))

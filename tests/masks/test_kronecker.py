@@ -7,7 +7,7 @@ from cases.grids import of_sizes
 from scipy.linalg import expm
 from torch.testing import assert_close
 
-from graphmask import Topology, attention
+from graphmask import Topology
 from graphmask.masks import (
     CausalMask,
     GlobalMask,
@@ -17,7 +17,7 @@ from graphmask.masks import (
     ToeplitzMask,
     WalkMask,
 )
-from graphmask.operators import Dense, KroneckerOperator, Lifted
+from graphmask.operators import Dense, Lifted
 from graphmask.testing import example_topologies
 
 NONE = torch.empty(2, 0, dtype=torch.long)
@@ -61,64 +61,4 @@ def test_all_ways_to_sum(execution: object, generator: torch.Generator) -> None:
     score = operator.to_dense() * (q @ k.mT)
     assert_close(
         tuple(operator.attend(q, k, v, execution)), (score @ v, score.sum(-1)), rtol=1e-6, atol=1e-6
-    )
-
-
-def test_signed_factors_are_refused_on_large_graphs() -> None:
-    mask = KroneckerMask(ToeplitzMask(150, signed=True), GridDiffusionMask(150))
-    q = torch.ones(150 * 150, 1, 1)
-    with pytest.raises(ValueError, match=r"`mask` must be non-negative.*KroneckerOperator"):
-        attention(q, q, q, mask(Topology(NONE, 150 * 150)))
-
-
-def test_other_graphs_are_refused() -> None:
-    mask = KroneckerMask(ToeplitzMask((2, 2)), CausalMask(length=3))
-    for call in (mask, mask.prepare):
-        with pytest.raises(
-            ValueError,
-            match=r"`topology` must be of graphs of 2 x 2 x 3 = 12 nodes each.*graphs of \[4\] nodes",
-        ):
-            call(of_sizes(4))
-    pair = Topology(NONE, 2)
-    with pytest.raises(ValueError, match=r"2 x 2 = 4 nodes each"):
-        KroneckerOperator(Topology(NONE, 6), GlobalMask()(pair), GlobalMask()(pair))
-
-
-def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"`graphs` must be given a topology for GlobalMask\(\)"):
-        KroneckerMask(ToeplitzMask(2), GlobalMask())
-    with pytest.raises(
-        TypeError, match="`graphs` must be a topology for each mask, or None, got int"
-    ):
-        KroneckerMask(GlobalMask(), GlobalMask(), graphs=(3, 4))
-    with pytest.raises(TypeError, match="`graphs` must be two topologies"):
-        KroneckerMask(GlobalMask(), GlobalMask(), graphs=Topology(NONE, 2))
-    with pytest.raises(
-        ValueError, match="`a, b` must be of the same number of heads, or one, got heads"
-    ):
-        KroneckerMask(ToeplitzMask(2, heads=2), ToeplitzMask(2, heads=3))
-    with pytest.raises(
-        ValueError, match="`a, b` must be of the same number of heads, or one, got heads"
-    ):
-        KroneckerOperator(
-            Topology(NONE, 4), *(ToeplitzMask(2, heads=h)(Topology(NONE, 2)) for h in (2, 3))
-        )
-    with pytest.raises(TypeError, match="`b` must be a mask"):
-        KroneckerMask(ToeplitzMask(2), ToeplitzMask(2)(Topology(NONE, 2)))
-
-
-def test_a_factor_that_does_not_fit_its_mask_is_refused() -> None:
-    mask = KroneckerMask(
-        ToeplitzMask(2), CausalMask(), graphs=(Topology(NONE, 2), Topology(NONE, 2))
-    )
-    assert mask(Topology(NONE, 4)).heads == 1
-    with pytest.raises(ValueError, match="2 = 2 nodes each"):
-        KroneckerMask(ToeplitzMask(2), CausalMask(), graphs=(Topology(NONE, 3), Topology(NONE, 2)))
-
-
-def test_what_it_prints() -> None:
-    mask = KroneckerMask(CausalMask(length=2), ToeplitzMask(3))
-    assert (
-        str(mask)
-        == "KroneckerMask(CausalMask(decay=None, length=2), ToeplitzMask((3,), heads=1)): O(N + N log N) per column"
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import networkx as nx
 import pytest
 import torch
-from counting import Written
 from torch.testing import assert_close
 
 import graphmask as gm
@@ -89,36 +88,3 @@ def test_signed_values_run_as_pairs() -> None:
     assert not operator.nonnegative
     assert operators.Pairs().refusal(operator) is None
     assert operators.Lifted().refusal(operator) is not None
-
-
-def test_it_is_compiled_as_one_graph() -> None:
-    torch.compiler.reset()
-    mask = ShortestPathMask(3, heads=2)
-    topology = mask.prepare(example_topologies()["weighted"])
-    q, k, v = torch.rand(3, topology.num_nodes, 2, 4, generator=torch.Generator().manual_seed(0))
-
-    def run(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        return gm.attention(q, k, v, mask(topology))
-
-    compiled = torch.compile(run, fullgraph=True, backend="aot_eager")
-    assert_close(compiled(q, k, v), run(q, k, v))
-
-
-def test_products_grow_as_the_pairs() -> None:
-    counts, pairs = [], []
-    for n in (500, 2000):
-        ring = torch.stack([torch.arange(n), (torch.arange(n) + 1) % n])
-        mask = ShortestPathMask(4)
-        topology = mask.prepare(gm.Topology(torch.cat([ring, ring.flip(0)], 1), n))
-        pairs.append(mask(topology).entries().pattern.nnz)
-        with Written() as written:
-            mask(topology) @ torch.ones(n, 3)
-        counts.append(written.count)
-    assert pairs[1] == 4 * pairs[0]
-    assert counts[1] <= 4.01 * counts[0]
-
-
-@pytest.mark.parametrize(("name", "value"), [("hops", -1), ("max_entries", 0), ("heads", 0)])
-def test_bad_arguments_are_refused_by_name(name: str, value: int) -> None:
-    with pytest.raises(ValueError, match=f"`{name}` must be at least"):
-        ShortestPathMask(**{name: value})
