@@ -85,12 +85,7 @@ class OptimalPositiveFeatures(PositiveRandomFeatures):
     Before :meth:`calibrate` reads data, the mean is that of queries and keys of independent entries
     of unit variance, :math:`\varphi = 2 s d`.
 
-    Args:
-        channels: d. All arguments are those of :class:`PositiveRandomFeatures`.
-        num_features: m.
-        coupling: of the directions w.
-        seed: of the projection.
-        scale: s.
+    Args: those of :class:`PositiveRandomFeatures`.
 
     Attributes:
         curvature: A, a buffer.
@@ -160,12 +155,7 @@ class SharpPositiveFeatures(PositiveRandomFeatures):
     for its eigenvalues :math:`\lambda_l`. OPRF is the case of equal :math:`a_l`, and its mean
     logarithm is never lower. Before :meth:`calibrate` reads data, this map is OPRF.
 
-    Args:
-        channels: d. All arguments are those of :class:`PositiveRandomFeatures`.
-        num_features: m.
-        coupling: of the directions w.
-        seed: of the projection.
-        scale: s.
+    Args: those of :class:`PositiveRandomFeatures`.
 
     Attributes:
         curvature: ``[d]``, the diagonal of A, a buffer.

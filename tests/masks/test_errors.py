@@ -181,7 +181,7 @@ VALUE_ERRORS: dict[str, Rows] = {
             r"`topology` must be with walks of one normalisation, got \['None', 'rw'\]",
         ),
         (lambda: GRFMask(2).target(walked(2, "rw", None)), "walks of one normalisation"),
-        (lambda: WalkMask(2).prepare(live()), "`edge_weight` must be without gradient beside"),
+        (lambda: WalkMask(2).prepare(live()), "`edge_weight` must be without gradient"),
         (
             lambda: rootless(GRFMask(2, 2, alpha=Free)),
             "`alpha` must be positive at hop 0.*got -1 in head 1",
