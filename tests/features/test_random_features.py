@@ -177,9 +177,9 @@ def relative_error(phi: Any, q: Tensor, k: Tensor) -> float:
 
 
 def test_errors_come_in_the_order_of_the_papers() -> None:
-    """At equal dimension: couplings of FAVOR+ on short queries, then maps on longer and anisotropic ones."""
+    """Couplings of FAVOR+ on short queries, then maps on longer, anisotropic ones, at equal m."""
     q, k = 0.5 * torch.randn(2, 10, 16, generator=torch.Generator().manual_seed(0))
-    """Couplings of FAVOR+ on short queries, then maps on longer and anisotropic ones, at equal m."""
+    iid, orthogonal, simplex = (
         relative_error(PositiveRandomFeatures(16, 16, coupling), q, k)
         for coupling in cases.features.COUPLINGS
     )
