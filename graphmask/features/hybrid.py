@@ -113,7 +113,7 @@ class HybridRandomFeatures(StabilisedFeatures):
             _tensor_product(rest, waves.size),
         ]
         exponents = [positive.exponent, waves.exponent.expand_as(waves.size)]
-        exponent = torch.cat([part.tile(self.num_signs + 1) for part in exponents], -1)
+        exponent = torch.cat([x.tile(self.num_signs + 1) for x in exponents], -1)
         return LogFeatures(exponent, torch.cat(sizes, -1))
 
 

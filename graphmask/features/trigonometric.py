@@ -15,8 +15,9 @@ class TrigonometricFeatures(ProjectedFeatures):
     r"""Random Fourier features: unbiased estimates of a Gaussian kernel.
 
     .. math::
-        \phi(x) = (2/m)^{1/2} \big(\cos(w_r \cdot \tilde x),\ \sin(w_r \cdot \tilde x)\big)_{r \le
-        m/2}, \quad \tilde x = x\, s^{1/2}, \qquad E[\phi(q) \cdot \phi(k)] = \exp(-s\, |q - k|^2 / 2)
+        \phi(x) = (2/m)^{1/2} \big(\cos(w_r \cdot \tilde x),\ \sin(w_r \cdot \tilde x)
+            \big)_{r \le m/2}, \quad \tilde x = x\, s^{1/2}, \qquad
+        E[\phi(q) \cdot \phi(k)] = \exp(-s\, |q - k|^2 / 2)
 
     Estimates may be negative where the kernel is small, though the kernel never is. The normaliser
     of attention sums them as they are, which is unbiased, but can come close to zero: use it where

@@ -64,7 +64,7 @@ class Coefficients(Recorded, nn.Module, ABC):
         return _series_root(alpha, factors)
 
     def has_nonnegative_root(self, factors: int) -> bool:
-        """Whether no entry of :meth:`root` can be negative, whatever is learned."""
+        """Return whether no entry of :meth:`root` can be negative, whatever is learned."""
         return False
 
     def _initial(self) -> Tensor:
@@ -347,7 +347,7 @@ class PStepWalk(_ProbabilityKernel):
         return move.new_tensor(counts) * stay ** move.new_tensor(rest) * move**k
 
     def has_nonnegative_root(self, factors: int) -> bool:
-        """Whether n divides p, or the series ends before its signs alternate, at hop p / n + 2."""
+        """True if n divides p, or if hops end before signs alternate, at hop p / n + 2."""
         return self.steps % factors == 0 or self.hops <= self.steps // factors + 1
 
 

@@ -49,7 +49,7 @@ class CombinedMask(TopologicalMask):
 
     @property
     def ordered(self) -> bool:  # type: ignore[override]
-        """Whether any of the masks is."""
+        """True if any of the masks is."""
         return any(mask.ordered for mask in self._masks())
 
     @property

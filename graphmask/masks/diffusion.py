@@ -155,7 +155,7 @@ class _Kernel(nn.Module, ABC):
         """Return the operator."""
 
     def _is_symmetric(self, topology: Topology) -> bool:
-        """Whether W is symmetric, of a spectral norm of at most 1."""
+        """Return whether W is symmetric, of a spectral norm of at most 1."""
         if self.normalization != "sym":
             return False
         # Weights that are learned may change.
@@ -280,7 +280,7 @@ _KERNELS = {kernel.name: kernel for kernel in (_Heat, _Resolvent)}
 
 
 def is_undirected(topology: Topology) -> bool:
-    """Whether the adjacency is symmetric, up to rounding of sums over parallel edges."""
+    """Return whether the adjacency is symmetric, up to rounding of sums over parallel edges."""
     pattern, flipped = topology.pattern, topology.pattern.mT
     if not (torch.equal(pattern.rowptr, flipped.rowptr) and torch.equal(pattern.col, flipped.col)):
         return False
