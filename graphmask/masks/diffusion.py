@@ -134,9 +134,19 @@ class _Kernel(nn.Module, ABC):
     """A function of W with one scale per head, stored as a free number ``raw``."""
 
     name: str
+    default_scale: float
+    largest_scale: float
+    expected_scale: str
 
-    def __init__(self, heads: int, tolerance: float, normalization: Normalization) -> None:
+    def __init__(
+        self, heads: int, scale: float | None, tolerance: float, normalization: Normalization
+    ) -> None:
         super().__init__()
+        self.start = (
+            self.default_scale if scale is None else check_number("scale", scale, -math.inf)
+        )
+        if not 0 < self.start < self.largest_scale:
+            raise value_error("scale", self.expected_scale, scale)
         self.tolerance, self.normalization = tolerance, normalization
         self.raw = nn.Parameter(torch.empty(heads))
         self.reset_parameters()
@@ -180,15 +190,8 @@ class _Kernel(nn.Module, ABC):
 class _Heat(_Kernel):
     """``exp(-t (I - W))``, with the logarithm of t."""
 
-    name = "heat"
-
-    def __init__(
-        self, heads: int, scale: float | None, tolerance: float, normalization: Normalization
-    ) -> None:
-        self.start = 1.0 if scale is None else check_number("scale", scale, -math.inf)
-        if self.start <= 0:
-            raise value_error("scale", "positive, as the time t of the heat kernel", scale)
-        super().__init__(heads, tolerance, normalization)
+    name, default_scale, largest_scale = "heat", 1.0, math.inf
+    expected_scale = "positive, as the time t of the heat kernel"
 
     @property
     def scale(self) -> Tensor:
@@ -238,23 +241,16 @@ class _Heat(_Kernel):
 class _Resolvent(_Kernel):
     """``(I - a W)^-1``, with the logit of a."""
 
-    name = "resolvent"
+    name, default_scale, largest_scale = "resolvent", 0.5, 1.0
+    expected_scale = "between 0 and 1, as the a of the resolvent (I - a W)^-1"
 
     def __init__(
         self, heads: int, scale: float | None, tolerance: float, normalization: Normalization
     ) -> None:
-        self.start = 0.5 if scale is None else check_number("scale", scale, -math.inf)
-        if not 0 < self.start < 1:
-            raise value_error(
-                "scale", "between 0 and 1, as the a of the resolvent (I - a W)^-1", scale
-            )
         if normalization is None:
-            raise value_error(
-                "normalization",
-                "'sym' or 'rw' for the resolvent, or I - a W may have no inverse",
-                normalization,
-            )
-        super().__init__(heads, tolerance, normalization)
+            expected = "'sym' or 'rw' for the resolvent, or I - a W may have no inverse"
+            raise value_error("normalization", expected, normalization)
+        super().__init__(heads, scale, tolerance, normalization)
 
     @property
     def scale(self) -> Tensor:
