@@ -7,7 +7,7 @@ import torch
 from counting import Written
 from torch.testing import assert_close
 
-from graphmask import Topology, attention, reference
+from graphmask import Topology, attention
 from graphmask.masks import CausalMask
 from graphmask.operators import CausalOperator, Dense, Lifted
 from graphmask.operators._sequences import attend_causally, chunk_length
@@ -102,11 +102,3 @@ def test_chunks_grow_with_channels() -> None:
         64,
         128,
     ]
-
-
-def test_the_definition_of_attention(generator: torch.Generator) -> None:
-    topology = Topology(NONE, 70)
-    q = torch.rand(70, 1, 3, generator=generator)
-    phi = reference.relu_features(q, 1e-3)
-    expected = reference.attention(phi, phi, q, reference.causal_mask(70, torch.tensor([0.9])))
-    assert_close(attention(q, q, q, CausalMask(0.9)(topology)), expected, rtol=1e-6, atol=1e-6)

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import cases
 import pytest
 import torch
 from torch.testing import assert_close
 
-from graphmask import attention, reference
-from graphmask.features import EluPlusOne
 from graphmask.masks import (
-    Diffusion,
-    Free,
     GlobalMask,
     GRFMask,
-    HadamardMask,
     PowerSeriesMask,
     ScaledMask,
     SumMask,
@@ -70,25 +64,6 @@ def test_a_learned_scale_is_reset() -> None:
     assert learned.scale.item() == 0.5
 
 
-@pytest.mark.parametrize("a", [0.5, -0.5, 0.1], ids=str)
-def test_a_signed_walk_mask_beside_global_attention_is_exact(a: float) -> None:
-    """The normaliser sums |a + S_ij| where there are walks and |a| elsewhere."""
-    topology = example_topologies()["ragged"]
-    mask = a * GlobalMask() + cases.scrambled(walk(3, heads=2))
-    topology = mask.prepare(topology)
-    q, k, v = (
-        torch.rand(23, 2, 3, generator=torch.Generator().manual_seed(seed)) for seed in range(3)
-    )
-    M = a * reference.global_mask(23, topology.batch) + cases.mask_reference(
-        mask.masks[1], topology
-    )
-    assert (M < 0).any()
-    expected = reference.attention(
-        reference.relu_features(q, 1e-3), reference.relu_features(k, 1e-3), v, M, M.abs()
-    )
-    assert_close(attention(q, k, v, mask(topology)), expected)
-
-
 def test_what_is_combined_prepares_its_parts() -> None:
     class Reader(GlobalMask):
         def _structure(self, topology: Topology) -> Structure:
@@ -99,27 +74,6 @@ def test_what_is_combined_prepares_its_parts() -> None:
     first, second = Reader(), Reader()
     (2.0 * (first @ second.mT)).prepare(example_topologies()["pair"])
     assert seen == [first, second]
-
-
-def test_gradients_reach_every_term() -> None:
-    mask = (
-        torch.nn.Parameter(torch.tensor(0.3)) * GlobalMask()
-        + walk(2)
-        + WalkMask(2, alpha=Diffusion)
-    )
-    topology = mask.prepare(example_topologies()["weighted"])
-    q = torch.rand(13, 1, 3, generator=torch.Generator().manual_seed(0))
-    attention(q, q, q, mask(topology)).square().sum().backward()
-    assert all(parameter.grad.abs().sum() > 0 for parameter in mask.parameters())
-    assert isinstance(mask.masks[0].masks[1].alpha, Free)
-
-
-def test_a_star_multiplies_masks_and_scales_by_numbers() -> None:
-    assert isinstance(walk(2) * walk(3), HadamardMask)
-    assert isinstance(2 * walk(2), ScaledMask)
-    assert isinstance(walk(2) * torch.ones(1), ScaledMask)
-    with pytest.raises(TypeError):
-        walk(2) * "2"  # type: ignore[operator]
 
 
 def test_walks_serve_both_masks() -> None:
@@ -136,27 +90,3 @@ def test_what_is_prepared_is_what_the_product_multiplies_by() -> None:
     assert support is not None
     assert entries is not None
     assert support.col is entries.pattern.col
-
-
-def test_gradients_reach_both_masks() -> None:
-    mask = walk(2) * PowerSeriesMask(1)
-    topology = mask.prepare(example_topologies()["weighted"])
-    (mask(topology) @ torch.ones(13)).square().sum().backward()
-    assert all(parameter.grad.abs().sum() > 0 for parameter in mask.parameters())
-    dense = [each(topology).to_dense() for each in mask.masks]
-    assert_close(mask(topology).to_dense(), dense[0] * dense[1])
-
-
-def test_attention_under_it_is_linear_attention_of_each_graph(generator: torch.Generator) -> None:
-    topology = example_topologies()["ragged"]
-    q, k, v = (torch.randn(23, 2, 3, generator=generator) for _ in range(3))
-    found = attention(q, k, v, GlobalMask()(topology), EluPlusOne())
-    for graph in range(topology.num_graphs):
-        own = topology.batch == graph
-        phi_q, phi_k = reference.elu_plus_one(q[own]), reference.elu_plus_one(k[own])
-        sums = torch.einsum("jhm,jhd->hmd", phi_k, v[own]), phi_k.sum(0)
-        numerator, normaliser = (
-            torch.einsum("ihm,hmd->ihd", phi_q, sums[0]),
-            (phi_q * sums[1]).sum(-1, keepdim=True),
-        )
-        assert_close(found[own], numerator / normaliser)

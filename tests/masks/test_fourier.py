@@ -42,18 +42,6 @@ def test_features_are_unbiased_for_the_target() -> None:
     assert_unbiased(torch.stack(drawn), target)
 
 
-def test_errors_fall_with_the_root_of_the_features() -> None:
-    topology, errors = cloud(12), []
-    for m in (16, 256):
-        mask, generator = small(num_features=m), torch.Generator().manual_seed(2)
-        target, total = mask.target(topology).to_dense(), 0.0
-        for _ in range(100):
-            mask.redraw(generator)
-            total += float((mask(topology).to_dense() - target).detach().square().mean())
-        errors.append(total**0.5)
-    assert 16**-0.6 < errors[1] / errors[0] < 16**-0.4
-
-
 def test_a_fresh_mask_falls_with_the_distance_and_is_close_to_its_target() -> None:
     line = Topology(NONE, pos=torch.linspace(0, 1, 30)[:, None] * torch.eye(3)[:1])
     mask = FourierMask()

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import networkx
-import pytest
 import torch
 from cases.grids import of_sizes
 from scipy.linalg import expm
@@ -17,7 +16,6 @@ from graphmask.masks import (
     ToeplitzMask,
     WalkMask,
 )
-from graphmask.operators import Dense, Lifted
 from graphmask.testing import example_topologies
 
 NONE = torch.empty(2, 0, dtype=torch.long)
@@ -51,14 +49,3 @@ def test_shapes_are_known_through_sums_and_multiples() -> None:
     assert video.shape == (3, 5)
     assert video(Topology(NONE, 15)).shape == (1, 15, 15)
     assert KroneckerMask(video, ToeplitzMask(2)).shape == (3, 5, 2)
-
-
-@pytest.mark.parametrize("execution", [None, Lifted(), Dense()], ids=repr)
-def test_all_ways_to_sum(execution: object, generator: torch.Generator) -> None:
-    topology = of_sizes(6, 6, 6)
-    operator = KroneckerMask(CausalMask(0.5, heads=2, length=2), GridDiffusionMask(3))(topology)
-    q, k, v = (torch.rand(2, 18, 4, generator=generator) for _ in range(3))
-    score = operator.to_dense() * (q @ k.mT)
-    assert_close(
-        tuple(operator.attend(q, k, v, execution)), (score @ v, score.sum(-1)), rtol=1e-6, atol=1e-6
-    )

@@ -49,15 +49,6 @@ def test_estimated_edges_are_unbiased(edges: EdgeFunction, dim: int) -> None:
     assert_unbiased(estimates(edges, pos, 8, 2000), exact)
 
 
-@pytest.mark.parametrize("edges", EDGES[:2], ids=repr)
-def test_errors_fall_with_the_root_of_the_features(edges: EdgeFunction) -> None:
-    pos = torch.rand(20, 3, generator=torch.Generator().manual_seed(0))
-    exact = edges(pos[:, None] - pos)
-    errors = [(estimates(edges, pos, m, 200) - exact).square().mean().sqrt() for m in (16, 256)]
-    slope = math.log(errors[1] / errors[0]) / math.log(16)
-    assert -0.6 < slope < -0.4
-
-
 def test_edge_functions_known_by_hand() -> None:
     offset = torch.tensor([[0.0, 0.0], [0.5, 0.0], [1.0, 0.5], [-1.25, 1.0], [1.6, 0.0]])
     assert_close(BoxEdges(1.0)(offset), torch.tensor([1.0, 1.0, 0.5, 0.125, 0.0]))

@@ -7,7 +7,6 @@ from torch.testing import assert_close
 
 from graphmask import Topology, attention
 from graphmask.masks import ToeplitzMask
-from graphmask.operators import Dense, Lifted, ToeplitzOperator
 
 NONE = torch.empty(2, 0, dtype=torch.long)
 
@@ -66,18 +65,6 @@ def test_a_large_grid_in_single_precision(
     cols = torch.arange(topology.num_nodes).unsqueeze(0)
     expected = (operator._at(rows, cols)[0].double() * x).sum(1)
     assert_close((operator @ x)[0, rows.squeeze(1)].double(), expected, rtol=1e-5, atol=0)
-
-
-@pytest.mark.parametrize("execution", [None, Lifted(), Dense()], ids=repr)
-@pytest.mark.parametrize("class_token", [False, True])
-def test_all_ways_to_sum(execution: object, class_token: bool, generator: torch.Generator) -> None:
-    topology = of_sizes(*[6 + class_token] * 3)
-    operator = ToeplitzOperator(
-        topology, (2, 3), torch.rand(2, 3, 5, generator=generator), True, class_token
-    )
-    q, k, v = (torch.rand(2, topology.num_nodes, 4, generator=generator) for _ in range(3))
-    score = operator.to_dense() * (q @ k.mT)
-    assert_close(tuple(operator.attend(q, k, v, execution)), (score @ v, score.sum(-1)))
 
 
 def test_many_small_grids_in_slices(

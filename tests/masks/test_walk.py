@@ -75,14 +75,6 @@ def adjacency(topology: Topology, normalization: str | None = "sym") -> Tensor:
     )
 
 
-@pytest.mark.parametrize("name", ["weighted", "directed", "signed", "multigraph", "ragged"])
-@every_kind
-def test_exact_where_balls_fit_the_budget(make: Make, name: str) -> None:
-    topology = example_topologies()[name]
-    mask = cases.scrambled(make(3, 2, sampler=EXACT))
-    assert_close(mask(mask.prepare(topology)).to_dense(), mask.target(topology).to_dense())
-
-
 @pytest.mark.parametrize("normalization", ["sym", "rw", None])
 @every_kind
 def test_the_target_is_its_formula(make: Make, normalization: str | None) -> None:
