@@ -37,9 +37,11 @@ class Structure(NamedTuple):
         All of it is cached. Compiled code finds it in the caches, but cannot derive it.
         """
         _ = topology.largest_graph, topology.blocks
+        patterns = list(self.patterns)
         if self.support is not None:
             _ = self.support.schedule
-        for pattern in (*self.patterns, *([] if self.support is None else [self.support])):
+            patterns.append(self.support)
+        for pattern in patterns:
             _ = pattern.mT
             if prefers_blocks(topology, pattern):
                 topology.blocks.slots(pattern)
