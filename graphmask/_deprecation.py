@@ -6,12 +6,44 @@ import sys
 import warnings
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Class = TypeVar("Class", bound=type)
 
 
-def deprecated_alias(package: str, **new_names: str) -> Callable[[str], Any]:
+def warn_deprecated(old: str, new: str) -> None:
+    """Warn the caller of a public function about one of its old names."""
+    warnings.warn(f"`{old}` is deprecated: use `{new}`", DeprecationWarning, stacklevel=3)
+
+
+def deprecated_alias(old: str, new: Callable[P, T]) -> Callable[P, T]:
+    """A callable under its old name, which warns and calls the new one.
+
+    Example:
+        >>> import warnings
+        >>> from graphmask._deprecation import deprecated_alias
+        >>> largest = deprecated_alias("largest", max)
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     largest(1, 2)
+        2
+        >>> str(caught[0].message)
+        '`largest` is deprecated: use `max`'
+    """
+
+    @wraps(new)
+    def alias(*args: P.args, **kwargs: P.kwargs) -> T:
+        warn_deprecated(old, new.__name__)
+        return new(*args, **kwargs)
+
+    alias.__name__ = alias.__qualname__ = old
+    alias.__doc__ = f"Deprecated alias of :func:`{new.__name__}`."
+    return alias
+
+
+def deprecated_attributes(package: str, **new_names: str) -> Callable[[str], Any]:
     """Return a module's ``__getattr__`` for renamed objects: ``Old="New"``."""
 
     def getattr_of_module(name: str) -> Any:
@@ -43,12 +75,3 @@ def deprecated_arguments(**new_names: str) -> Callable[[Class], Class]:
         return cls
 
     return decorate
-
-
-def warn_deprecated(old: str, new: str) -> None:
-    """Warn the caller of a public function about one of its old names."""
-    warnings.warn(
-        f"{old} is deprecated and will go in the next release: use {new}",
-        DeprecationWarning,
-        stacklevel=3,
-    )

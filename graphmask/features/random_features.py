@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import check_integer, type_error, value_error
-from graphmask.kernels.primitives import is_half
+from graphmask.kernels.products import is_half
 
 from .base import FeatureMap, check_scale
 from .couplings import Coupling, Orthogonal, check_coupling

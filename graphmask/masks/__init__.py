@@ -1,6 +1,6 @@
 """Topological masks: learnable functions of the weighted adjacency."""
 
-from graphmask._deprecation import deprecated_alias as _deprecated_alias
+from graphmask._deprecation import deprecated_attributes as _deprecated_attributes
 
 from .base import TopologicalMask
 from .causal import CausalMask
@@ -91,7 +91,7 @@ __all__ = [
     "symmetrize",
 ]
 
-__getattr__ = _deprecated_alias(
+__getattr__ = _deprecated_attributes(
     __name__,
     Hadamard="HadamardMask",
     Kronecker="KroneckerMask",

@@ -39,7 +39,7 @@ class Structure(NamedTuple):
         _ = topology.largest_graph, topology.blocks
         patterns = list(self.patterns)
         if self.support is not None:
-            _ = self.support.schedule
+            _ = self.support.row_order
             patterns.append(self.support)
         for pattern in patterns:
             _ = pattern.mT

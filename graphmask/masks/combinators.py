@@ -113,7 +113,7 @@ class SumMask(CombinedMask):
         if len(supports) == len(structures):
             return Structure([*patterns, *supports], merged)
         # The operator attends over the merged entries by pairs, and over other terms apart.
-        _ = merged.schedule
+        _ = merged.row_order
         return Structure([*patterns, *supports, merged])
 
     def _terms(self) -> Iterator[TopologicalMask]:

@@ -283,4 +283,4 @@ def is_undirected(topology: Topology) -> bool:
     with torch.no_grad():
         weight = topology.adjacency(None)[1]
     tolerance = _ROUNDING * torch.finfo(weight.dtype).eps
-    return torch.allclose(weight, weight[pattern.order], rtol=tolerance, atol=0)
+    return torch.allclose(weight, weight[pattern.csc_perm], rtol=tolerance, atol=0)

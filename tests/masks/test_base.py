@@ -51,10 +51,10 @@ def test_preparing_again_changes_nothing() -> None:
     mask = WalkMask(2, sampler=ResampledWalks(budget=3, hops=2))
     topology = mask.prepare(example_topologies()["ragged"])
     pattern = topology.walks.pattern
-    derived = pattern.mT, pattern.schedule, topology.blocks
+    derived = pattern.mT, pattern.row_order, topology.blocks
     assert mask.prepare(topology) is topology
     again = topology.walks.pattern
-    now = again.mT, again.schedule, topology.blocks
+    now = again.mT, again.row_order, topology.blocks
     assert all(a is b for a, b in zip(derived, now, strict=True))
 
 

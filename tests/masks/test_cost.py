@@ -19,7 +19,7 @@ from graphmask.masks import (
     ToeplitzMask,
     TopologicalMask,
 )
-from graphmask.testing.graphs import remade
+from graphmask.testing.graphs import replace
 
 NONE = torch.empty(2, 0, dtype=torch.long)
 
@@ -73,5 +73,5 @@ def test_work_grows_as_stated(
 
 def test_a_mask_of_positions_reads_no_edges() -> None:
     mask = RFDMask(num_features=4)
-    edge = remade(cloud(9), edge_index=torch.tensor([[0], [1]]))
+    edge = replace(cloud(9), edge_index=torch.tensor([[0], [1]]))
     assert_close(mask(edge).to_dense(), mask(cloud(9)).to_dense())

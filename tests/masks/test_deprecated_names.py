@@ -19,7 +19,7 @@ from graphmask import masks
     ],
 )
 def test_old_classes(old: str, new: type) -> None:
-    with pytest.warns(DeprecationWarning, match=f"use graphmask.masks.{new.__name__}"):
+    with pytest.warns(DeprecationWarning, match=f"use `graphmask.masks.{new.__name__}`"):
         assert getattr(masks, old) is new
     with pytest.raises(AttributeError, match="has no attribute 'Unknown'"):
         _ = masks.Unknown
@@ -35,7 +35,7 @@ def test_old_classes(old: str, new: type) -> None:
     ],
 )
 def test_old_arguments(cls: type, old: str, new: str, value: float, required: dict) -> None:
-    with pytest.warns(DeprecationWarning, match=rf"{old}=\.\.\..*use {cls.__name__}\({new}="):
+    with pytest.warns(DeprecationWarning, match=rf"{old}=\.\.\..*use `{cls.__name__}\({new}="):
         mask = cls(**required, **{old: value})
     assert torch.as_tensor(getattr(mask, new)).item() == pytest.approx(value)
     with (
@@ -46,5 +46,5 @@ def test_old_arguments(cls: type, old: str, new: str, value: float, required: di
 
 
 def test_an_old_attribute() -> None:
-    with pytest.warns(DeprecationWarning, match="use ShortestPathMask.hops"):
+    with pytest.warns(DeprecationWarning, match="use `ShortestPathMask.hops`"):
         assert masks.ShortestPathMask(hops=5).max_hops == 5

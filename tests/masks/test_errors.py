@@ -45,7 +45,7 @@ from graphmask.masks import (
 )
 from graphmask.operators import GridDiffusionOperator, KroneckerOperator, ToeplitzOperator
 from graphmask.testing import example_topologies
-from graphmask.testing.graphs import remade
+from graphmask.testing.graphs import replace
 from graphmask.walks import IIDWalks, ResampledWalks
 
 NONE = torch.empty(2, 0, dtype=torch.long)
@@ -76,7 +76,7 @@ def walked(sets: int, *normalizations: str | None) -> Topology:
 
 
 def live() -> Topology:
-    return remade(graph(), edge_weight=graph().edge_weight.clone().requires_grad_())
+    return replace(graph(), edge_weight=graph().edge_weight.clone().requires_grad_())
 
 
 def two(*weight: float) -> Topology:
