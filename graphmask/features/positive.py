@@ -7,9 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from graphmask._checks import check_integer, value_error
+from graphmask._checks import value_error
 
-from .couplings import Coupling
 from .random_features import LogFeatures, ProjectedFeatures, half_square
 
 
@@ -52,17 +51,6 @@ class PositiveRandomFeatures(ProjectedFeatures):
         True
     """
 
-    def __init__(
-        self,
-        channels: int,
-        num_features: int,
-        coupling: Coupling | None = None,
-        seed: int = 0,
-        scale: float | None = None,
-    ) -> None:
-        rows = check_integer("num_features", num_features, 1)
-        super().__init__(channels, num_features, rows, coupling, seed, scale)
-
     def _query_features(self, x: Tensor) -> LogFeatures:
         x = self._scaled(x)
         return LogFeatures(self._project(x) - half_square(x) - math.log(self.num_features) / 2)
@@ -75,8 +63,8 @@ class OptimalPositiveFeatures(PositiveRandomFeatures):
         \phi(x)_r = m^{-1/2} (1 - 4A)^{d/4}
             \exp\big(A |w_r|^2 + (1 - 4A)^{1/2}\, w_r \cdot \tilde x - |\tilde x|^2 / 2\big)
 
-    is bounded, and unbiased for every :math:`A < 1/8`. With :math:`\varphi` the mean of
-    :math:`|\tilde q + \tilde k|^2`, the mean logarithm of the variance is least at
+    is unbiased for every :math:`A < 1/8`, and bounded for :math:`A < 0`. With :math:`\varphi` the
+    mean of :math:`|\tilde q + \tilde k|^2`, the mean logarithm of the variance is least at
 
     .. math::
         A = \frac{1}{8}\Big(1 - \frac{1}{\rho}\Big), \qquad
@@ -106,15 +94,7 @@ class OptimalPositiveFeatures(PositiveRandomFeatures):
 
     curvature: Tensor
 
-    def __init__(
-        self,
-        channels: int,
-        num_features: int,
-        coupling: Coupling | None = None,
-        seed: int = 0,
-        scale: float | None = None,
-    ) -> None:
-        super().__init__(channels, num_features, coupling, seed, scale)
+    def _register_buffers(self) -> None:
         assumed = torch.tensor(2 * self.scale, dtype=torch.float64)
         self.register_buffer("curvature", _least_variance(assumed).to(self.projection.dtype))
 
@@ -178,18 +158,10 @@ class SharpPositiveFeatures(PositiveRandomFeatures):
     curvature: Tensor
     basis: Tensor
 
-    def __init__(
-        self,
-        channels: int,
-        num_features: int,
-        coupling: Coupling | None = None,
-        seed: int = 0,
-        scale: float | None = None,
-    ) -> None:
-        super().__init__(channels, num_features, coupling, seed, scale)
-        assumed = torch.full((channels,), 2 * self.scale, dtype=torch.float64)
+    def _register_buffers(self) -> None:
+        assumed = torch.full((self.channels,), 2 * self.scale, dtype=torch.float64)
         self.register_buffer("curvature", _least_variance(assumed).to(self.projection.dtype))
-        self.register_buffer("basis", torch.eye(channels))
+        self.register_buffer("basis", torch.eye(self.channels))
 
     @torch.no_grad()
     def calibrate(self, q: Tensor, k: Tensor) -> None:

@@ -70,9 +70,8 @@ class ProjectedFeatures(StabilisedFeatures):
     Args:
         channels: d, of queries and keys.
         num_features: m.
-        num_rows: rows of the projection.
-        coupling: of its rows. (default: :obj:`None`, :class:`~graphmask.features.Orthogonal`)
-        seed: of its draw.
+        coupling: of the rows w. (default: :obj:`None`, :class:`~graphmask.features.Orthogonal`)
+        seed: of their draw. (default: :obj:`0`)
         scale: s, of the kernel's argument ``s q . k``. (default: :obj:`None`, ``channels ** -0.5``)
     """
 
@@ -82,17 +81,18 @@ class ProjectedFeatures(StabilisedFeatures):
         self,
         channels: int,
         num_features: int,
-        num_rows: int,
-        coupling: Coupling | None,
-        seed: int,
-        scale: float | None,
+        coupling: Coupling | None = None,
+        seed: int = 0,
+        scale: float | None = None,
     ) -> None:
         super().__init__()
-        self.channels, self.num_features = check_integer("channels", channels, 1), num_features
+        self.channels = check_integer("channels", channels, 1)
+        self.num_features = check_integer("num_features", num_features, 1)
         self.coupling = Orthogonal() if coupling is None else check_coupling(coupling)
         self.scale = channels**-0.5 if scale is None else check_scale(scale)
-        self.register_buffer("projection", torch.empty(num_rows, channels))
+        self.register_buffer("projection", torch.empty(self._num_rows(), channels))
         self.redraw(torch.Generator().manual_seed(check_integer("seed", seed, 0)))
+        self._register_buffers()
 
     @torch.no_grad()
     def redraw(self, generator: torch.Generator) -> None:
@@ -101,6 +101,13 @@ class ProjectedFeatures(StabilisedFeatures):
 
     def extra_repr(self) -> str:
         return f"{self.channels}, {self.num_features}, coupling={self.coupling!r}"
+
+    def _num_rows(self) -> int:
+        """The number of rows of the projection."""
+        return self.num_features
+
+    def _register_buffers(self) -> None:
+        """Register the buffers of a subclass."""
 
     def _scaled(self, x: Tensor) -> Tensor:
         if x.shape[-1] != self.channels:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphmask._checks import check_integer, value_error
+from graphmask._checks import value_error
 
-from .couplings import Coupling
 from .random_features import LogFeatures, ProjectedFeatures, half_square
 
 
@@ -51,18 +50,11 @@ class TrigonometricFeatures(ProjectedFeatures):
 
     nonnegative = False
 
-    def __init__(
-        self,
-        channels: int,
-        num_features: int,
-        coupling: Coupling | None = None,
-        seed: int = 0,
-        scale: float | None = None,
-    ) -> None:
-        if check_integer("num_features", num_features, 2) % 2:
+    def _num_rows(self) -> int:
+        if self.num_features % 2:
             expected = "even, a cosine and a sine per direction"
-            raise value_error("num_features", expected, num_features)
-        super().__init__(channels, num_features, num_features // 2, coupling, seed, scale)
+            raise value_error("num_features", expected, self.num_features)
+        return self.num_features // 2
 
     def _query_features(self, x: Tensor) -> LogFeatures:
         x = self._scaled(x)
