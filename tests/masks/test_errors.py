@@ -124,10 +124,6 @@ Rows = list[tuple[Callable[[], object], str]]
 VALUE_ERRORS: dict[str, Rows] = {
     "heads": [
         (lambda: PowerSeriesMask(heads=0), "`heads` must be at least 1"),
-        (lambda: WalkMask(heads=0), "`heads`"),
-        (lambda: DiffusionMask(heads=0), "`heads`"),
-        (lambda: SeparatorMask(heads=0), "`heads`"),
-        (lambda: ShortestPathMask(heads=0), "`heads`"),
         (lambda: Free(2, 0), "`heads`"),
         (lambda: ExponentialDistance(heads=0), "`heads` must be at least 1"),
     ],
@@ -150,12 +146,10 @@ VALUE_ERRORS: dict[str, Rows] = {
     "coefficients": [
         (lambda: Free(-1), "`hops` must be at least 0, got -1"),
         (lambda: Diffusion(2, scale=0.0), "`scale`"),
-        (lambda: Diffusion(2, scale=NAN), "`scale`"),
         (lambda: masks.Cosine(2, scale=INF), "`scale`"),
         (lambda: RegularizedLaplacian(2, scale=-1.0), "`scale`"),
         (lambda: RegularizedLaplacian(2, power=0), "`power` must be positive, got 0"),
         (lambda: PageRank(2, teleport=0.0), "`teleport`"),
-        (lambda: PageRank(2, teleport=1.0), "`teleport`"),
         (lambda: PStepWalk(2, scale=1.0), "`scale` must be between 0 and 1, got 1.0"),
         (lambda: PStepWalk(2, steps=-1), "`steps`"),
         (lambda: PowerSeriesMask(alpha=torch.ones(5)), "`alpha, f` must be a Coefficients class"),
@@ -169,18 +163,15 @@ VALUE_ERRORS: dict[str, Rows] = {
         (lambda: GRFMask(2).prepare(walked(1)), r"`topology` must be with 2 set\(s\) of walks"),
         (lambda: StitchedMask(3, 2)(walked(5)), r"`topology` must be with 6 set\(s\) of walks"),
         (lambda: WalkMask(5)(walked(1)), "walks of at least 5 hops.*num_hops=4"),
-        (lambda: GRFMask(5)(walked(2)), "walks of at least 5 hops"),
         (lambda: WalkMask(5, sampler=ResampledWalks(hops=4)), "`sampler` must be of at least 5"),
         (lambda: WalkMask(seed=-1), "`seed`"),
         (lambda: WalkMask(hops=-1), "`hops`"),
         (lambda: StitchedMask(degree=0), "`degree` must be at least 1, got 0"),
         (lambda: GRFMask(2, f=Diffusion, alpha=Diffusion), "`f, alpha` must be given one at most"),
-        (lambda: StitchedMask(f=Diffusion, alpha=Diffusion), "`f, alpha` must be given one"),
         (
             lambda: GRFMask(2)(walked(2, "rw", None)),
             r"`topology` must be with walks of one normalisation, got \['None', 'rw'\]",
         ),
-        (lambda: GRFMask(2).target(walked(2, "rw", None)), "walks of one normalisation"),
         (lambda: WalkMask(2).prepare(live()), "`edge_weight` must be without gradient"),
         (
             lambda: rootless(GRFMask(2, 2, alpha=Free)),
@@ -202,7 +193,6 @@ VALUE_ERRORS: dict[str, Rows] = {
     "power series": [
         (lambda: PowerSeriesMask(hops=-1), "`hops` must be at least 0"),
         (lambda: PowerSeriesMask(normalization="row"), "`normalization` must be 'sym', 'rw' or"),
-        (lambda: PowerSeriesMask(normalization=["sym"]), "`normalization`"),
         (lambda: attend(PowerSeriesMask(2, alpha=Free), alone(20_000)), "`mask`.*PowerSeriesOp"),
         (lambda: PowerSeriesMask(edge_dim=0), "`edge_dim` must be at least 1"),
         (
@@ -213,18 +203,14 @@ VALUE_ERRORS: dict[str, Rows] = {
             lambda: PowerSeriesMask(edge_dim=3)(Topology(PATH, 3, edge_attr=torch.ones(4, 2))),
             r"`edge_attr` must be of shape \[E, D\] with D = 3",
         ),
-        (lambda: PowerSeriesMask(edge_dim=-1)(graph()), "`edge_attr` must be given"),
     ],
     "diffusion": [
         (lambda: DiffusionMask(kernel="wave"), "`kernel` must be 'heat' or 'resolvent', got wave"),
         (lambda: DiffusionMask(scale=-1.0), "`scale` must be positive, as the time t.*got -1.0"),
-        (lambda: DiffusionMask(scale=0.0), "`scale` must be positive"),
         (lambda: DiffusionMask(scale=NAN), "`scale`"),
         (lambda: DiffusionMask(kernel="resolvent", scale=1.0), "`scale` must be between 0 and 1"),
-        (lambda: DiffusionMask(kernel="resolvent", scale=-0.5), "`scale` must be between 0 and 1"),
         (lambda: DiffusionMask(1, "resolvent", normalization=None), "`normalization` must be 'sym"),
         (lambda: DiffusionMask(tolerance=-1e-6), "`tolerance` must be between 0 and 1, got -1e-06"),
-        (lambda: DiffusionMask(tolerance=0.0), "`tolerance` must be between 0 and 1"),
         (lambda: DiffusionMask(tolerance=1.0), "`tolerance` must be between 0 and 1"),
         (lambda: DiffusionMask(normalization="row"), "`normalization`"),
         (learned(NAN), "`scale` must be finite"),
@@ -236,7 +222,6 @@ VALUE_ERRORS: dict[str, Rows] = {
         (lambda: PolynomialExponentialDistance(-1), "`degree` must be at least 0"),
         (lambda: TableDistance(0), "`size` must be at least 1"),
         (lambda: TableDistance(1, unit=-1.0), "`unit` must be positive"),
-        (lambda: TableDistance(1, unit=INF), "`unit` must be"),
         (
             lambda: TableDistance(2)(torch.zeros(1, requires_grad=True)),
             "`distance` must be without a gradient, since TableDistance",
@@ -244,7 +229,6 @@ VALUE_ERRORS: dict[str, Rows] = {
     ],
     "trees": [
         (lambda: TreeDistanceMask(ExponentialDistance(2), 3), "`function` must be of heads = 3"),
-        (lambda: TreeDistanceMask(ExponentialDistance, 0), "`heads` must be at least 1"),
         (
             lambda: TreeDistanceMask(TENTHS)(path(0.35, 0.35, 0.1, 0.1)),
             r"`edge_weight` must be multiples of the unit 0\.1 of a table, got 0\.35",
@@ -265,7 +249,6 @@ VALUE_ERRORS: dict[str, Rows] = {
         (lambda: ShortestPathMask(hops=-1), "`hops` must be at least"),
         (lambda: ShortestPathMask(max_entries=0), "`max_entries` must be at least"),
         (lambda: SeparatorMask(tolerance=1.0), "`tolerance` must be"),
-        (lambda: SeparatorMask(tolerance=-0.1), "`tolerance` must be"),
         (lambda: SeparatorMask(resolution=-1.0), "`resolution` must be"),
         (lambda: SeparatorMask(leaf_size=0), "`leaf_size` must be"),
         (
@@ -278,7 +261,6 @@ VALUE_ERRORS: dict[str, Rows] = {
     ],
     "sequences and grids": [
         (lambda: CausalMask(decay=1.0), "`decay` must be between 0 and 1, got 1.0"),
-        (lambda: CausalMask(decay=0.0), "`decay` must be between 0 and 1"),
         (lambda: CausalMask(decay=(0.5, NAN)), "`decay` must be between 0 and 1"),
         (lambda: CausalMask((0.5, 0.6), heads=3), "one per head, H = 3, got 2 numbers"),
         (lambda: CausalMask(decay=()), "`decay` must be a number or one per head"),
@@ -331,7 +313,6 @@ VALUE_ERRORS: dict[str, Rows] = {
         (lambda: RFDMask(scale=0.0), "`scale` must be above 0"),
         (lambda: RFDMask(num_features=0), "`num_features` must be at least 1"),
         (lambda: BoxEdges(1.0, softness=0.0), r"`softness` must be in \(0, 1\]"),
-        (lambda: BoxEdges(1.0, softness=2.0), r"`softness` must be in \(0, 1\]"),
         (lambda: FourierMask()(alone(3)), "`topology` must be with positions.*pos=None"),
         (lambda: FourierMask(dim=1)(cloud(3)), r"`topology`.*positions of dimension 1.*\[3, 3\]"),
         (lambda: FourierMask(length=0.0), "`length` must be above 0"),
