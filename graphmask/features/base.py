@@ -7,12 +7,12 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 from graphmask._checks import check_number, type_error, value_error
-from graphmask._recipes import Recorded
+from graphmask.config import ConfigMixin
 
 from .scores import InnerProducts, Scores
 
 
-class FeatureMap(Recorded, nn.Module, ABC):
+class FeatureMap(ConfigMixin, nn.Module, ABC):
     r"""Features :math:`\phi` whose inner products are the scores of linear attention.
 
     A feature map sends ``[..., d]`` to ``[..., m]``. A subclass implements ``queries``, and also

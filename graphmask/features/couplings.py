@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import type_error
-from graphmask._recipes import Recorded
+from graphmask.config import ConfigMixin
 
 
-class Coupling(Recorded, ABC):
+class Coupling(ConfigMixin, ABC):
     """A joint distribution of the rows w of a projection, with marginals N(0, I).
 
     Estimates are unbiased under every coupling.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from graphmask._checks import check_integer, type_error
 from graphmask._html import html_table
-from graphmask._recipes import Recorded
+from graphmask.config import ConfigMixin
 from graphmask.kernels import Pattern
 from graphmask.operators import MaskOperator
 from graphmask.operators.executions import prefers_blocks
@@ -47,7 +47,7 @@ class Structure(NamedTuple):
                 topology.blocks.slots(pattern)
 
 
-class TopologicalMask(Recorded, nn.Module, ABC):
+class TopologicalMask(ConfigMixin, nn.Module, ABC):
     """A learnable function of the weighted adjacency.
 
     ``mask(topology)`` is an operator of shape ``[H, N, N]``. Parameters live in the mask, structure

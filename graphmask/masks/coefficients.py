@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from graphmask._checks import check_integer, check_number, type_error, value_error
-from graphmask._recipes import Recorded
+from graphmask.config import ConfigMixin
 
 # The released code of Reid et al. (ICLR 2025) starts its modulation function at exp(-0.01 k).
 _INITIAL_DECAY = 0.01
 
 
-class Coefficients(Recorded, nn.Module, ABC):
+class Coefficients(ConfigMixin, nn.Module, ABC):
     """``[H, K + 1]`` coefficients of the powers 0 to K.
 
     Args:

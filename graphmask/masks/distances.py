@@ -18,12 +18,12 @@ from torch.nn.functional import softplus
 
 from graphmask._checks import check_integer, check_number, describe, type_error, value_error
 from graphmask._distances import multiples
-from graphmask._recipes import Recorded
+from graphmask.config import ConfigMixin
 
 from .coefficients import Coefficients, NonNegative, make_coefficients
 
 
-class DistanceFunction(Recorded, nn.Module, ABC):
+class DistanceFunction(ConfigMixin, nn.Module, ABC):
     """A learnable function g of a distance that is at least 0, one per head: ``M_ij = g(d_ij)``.
 
     A subclass implements ``_values``; infinite distances, between nodes that no path joins, map to

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from graphmask._checks import check_integer, check_number, type_error, value_error
-from graphmask._recipes import Recorded
+from graphmask.config import ConfigMixin
 from graphmask.operators import LowRankOperator, MaskOperator, SparseOperator
 from graphmask.topology import Topology
 
@@ -21,7 +21,7 @@ from .base import Structure, TopologicalMask
 _TERMS = 14
 
 
-class EdgeFunction(Recorded, ABC):
+class EdgeFunction(ConfigMixin, ABC):
     r"""A weight :math:`f(z) \ge 0` of an edge between points of offset z, with :math:`f(0) = 1`.
 
     It is a mean of waves, :math:`f(z) = E[c(\omega) \cos(\omega \cdot z)]`, over random frequencies

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from graphmask import masks
+from graphmask.config import from_config
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,20 @@ def test_old_arguments(cls: type, old: str, new: str, value: float, required: di
         pytest.raises(TypeError, match=f"`{old}` is the old name of `{new}`"),
     ):
         cls(**required, **{old: value, new: value})
+
+
+def test_old_names_in_configs() -> None:
+    config = {"class": "graphmask.masks.Transposed", "arguments": {}}
+    config["arguments"]["mask"] = {
+        "class": "graphmask.masks.PowerSeriesMask",
+        "arguments": {"order": 7, "heads": 2},
+    }
+    with (
+        pytest.warns(DeprecationWarning, match="use `graphmask.masks.TransposedMask`"),
+        pytest.warns(DeprecationWarning, match=r"use `PowerSeriesMask\(hops=...\)`"),
+    ):
+        mask = from_config(config)
+    assert repr(mask) == "PowerSeriesMask(hops=7, heads=2, alpha=NonNegative).mT"
 
 
 def test_an_old_attribute() -> None:
