@@ -95,11 +95,11 @@ MASK_REFERENCES |= {
     masks.WalkMask: _walk,
     masks.GRFMask: _grf,
     masks.StitchedMask: _stitched,
-    masks.MatrixProduct: lambda mask, topology: reduce(
+    masks.ProductMask: lambda mask, topology: reduce(
         torch.matmul, (mask_reference(each, topology) for each in mask.masks)
     ),
-    masks.Transposed: lambda mask, topology: mask_reference(mask.masks[0], topology).mT,
-    masks.Symmetrized: lambda mask, topology: reference.symmetric_part(
+    masks.TransposedMask: lambda mask, topology: mask_reference(mask.masks[0], topology).mT,
+    masks.SymmetrizedMask: lambda mask, topology: reference.symmetric_part(
         mask_reference(mask.masks[0], topology)
     ),
     masks.SumMask: lambda mask, topology: sum(

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import pytest
 import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from graphmask import Topology, attention
+from graphmask import Topology
 from graphmask.masks import NonNegative, RandomWalkKernelMask
 from graphmask.testing import example_topologies
 from graphmask.walks import FixedLength, IIDWalks, ResampledWalks, Walks
@@ -104,26 +103,3 @@ def test_nothing_is_learned_unless_asked_for() -> None:
     assert not list(RandomWalkKernelMask().parameters())
     assert not RandomWalkKernelMask().state_dict()
     assert RandomWalkKernelMask(heads=3, alpha=NonNegative).coefficients().shape == (3, 5)
-
-
-def test_walks_of_another_normalisation_are_refused() -> None:
-    with pytest.raises(ValueError, match="`sampler` must be with normalization='rw'"):
-        RandomWalkKernelMask(sampler=ResampledWalks(hops=4))
-    topology = grid(3)
-    drawn = topology.with_walks(ResampledWalks(hops=4)(topology))
-    with pytest.raises(ValueError, match="`topology` must be with walks of normalization 'rw'"):
-        RandomWalkKernelMask()(drawn)
-    with pytest.raises(ValueError, match="at least 4 hops"):
-        RandomWalkKernelMask(sampler=ResampledWalks(hops=3, normalization="rw"))
-
-
-def test_a_prepared_topology_is_compiled_as_one_graph() -> None:
-    torch.compiler.reset()
-    mask = RandomWalkKernelMask(heads=2, alpha=NonNegative)
-    topology = mask.prepare(example_topologies()["ragged"])
-    q = torch.rand(23, 2, 3, generator=torch.Generator().manual_seed(0))
-
-    def attend(q: Tensor) -> Tensor:
-        return attention(q, q, q, mask(topology))
-
-    assert_close(torch.compile(attend, fullgraph=True, backend="aot_eager")(q), attend(q))

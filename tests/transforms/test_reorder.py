@@ -52,7 +52,7 @@ def model_of(mask: TopologicalMask, **options: object) -> TopologicalTransformer
 
 MODELS: dict[str, Callable[[], TopologicalTransformer]] = {
     "global": lambda: model_of(GlobalMask()),
-    "series": lambda: model_of(PowerSeriesMask(order=3, heads=2)),
+    "series": lambda: model_of(PowerSeriesMask(hops=3, heads=2)),
     "walks": lambda: model_of(WalkMask(hops=3, heads=2)),
     "grf": lambda: model_of(GRFMask(hops=2, heads=2)),
     "conv": lambda: model_of(WalkMask(hops=2, heads=2) + 0.5 * GlobalMask(), conv=GCNConv(8, 8)),
@@ -126,7 +126,7 @@ def test_reordered_and_batched_is_batched_and_reordered(order: Callable[[Data], 
 @pytest.mark.global_rng
 def test_pooled_outputs_need_no_restoring() -> None:
     data = Batch.from_data_list([graph(7), graph(13)])
-    model = model_of(PowerSeriesMask(order=2, heads=2), pool=global_mean_pool)
+    model = model_of(PowerSeriesMask(hops=2, heads=2), pool=global_mean_pool)
     near = ReorderNodes()(data)
     assert_close(model(near.x, Topology.from_data(near)), model(data.x, Topology.from_data(data)))
 
