@@ -1,7 +1,7 @@
-"""Datasets in PyTorch Geometric's manner: `InMemoryDataset` classes, one file per family.
+"""Datasets in PyTorch Geometric's manner: ``InMemoryDataset`` classes, one file per family.
 
-Those that are generated need no folder; those that read files take it as `root`, and say in their
-docstring what it holds.
+Generated datasets need no folder. Those that read files take their folder as ``root``, and their
+docstrings describe the files. Nothing downloads unless asked (``download=True``).
 """
 
 from ._files import read_shape as read_shape

@@ -137,7 +137,7 @@ def torus_graph(num_nodes: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     pos = np.stack([distance * np.cos(turn), distance * np.sin(turn), _INNER * np.sin(tube)], 1)
     radius = math.sqrt(_DEGREE * 4 * math.pi * _OUTER * _INNER / num_nodes)
     cloud = torch.from_numpy(pos + _NOISE * radius * generator.standard_normal(pos.shape))
-    return cloud.float(), radius_graph(cloud, radius)
+    return cloud.float(), radius_graph(cloud, radius, max_num_neighbors=None)
 
 
 TORUS = Scene(

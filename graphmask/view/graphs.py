@@ -103,7 +103,7 @@ def connect(data: Data, neighbours: int = NEIGHBOURS) -> Data:
     if data.edge_index is not None:
         return data
     if data.get("face") is not None:
-        return MeshToGraph()(data)
+        return MeshToGraph(remove_faces=False)(data)
     if data.pos is None:
         raise value_error("data", "a graph with `edge_index`, `face` or `pos`", list(data.keys()))
     joined = KNNGraph(k=min(neighbours, max(1, data.pos.shape[0] - 1)), force_undirected=True)(data)

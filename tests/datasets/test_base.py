@@ -1,4 +1,4 @@
-"""What every dataset promises through its base class, on a dataset of four one-point clouds."""
+"""The base class of datasets, on a dataset of four one-point clouds."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Points(SplitDataset):
     def build(self) -> Iterator[Data]:
         type(self).builds += 1
         first = 0.0 if self.train else 10.0
-        for place in range(4):
-            yield Data(pos=torch.tensor([[first + place]]), y=torch.tensor([place % 2]))
+        for index in range(4):
+            yield Data(pos=torch.tensor([[first + index]]), y=torch.tensor([index % 2]))
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +44,12 @@ def add_one(data: Data) -> Data:
 
 def is_odd(data: Data) -> bool:
     return bool(data.y == 1)
+
+
+def test_processed_root_alone_is_a_cache(tmp_path: Path) -> None:
+    for _ in range(2):
+        assert values(Points(None, True, processed_root=tmp_path)) == [0, 1, 2, 3]
+    assert Points.builds == 1
 
 
 def test_without_a_root_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +150,7 @@ def test_train_is_a_bool() -> None:
 def test_a_cache_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "processed").write_text("a file where the folder should be")
     with pytest.raises(
-        PermissionError, match=r"cache folder .*points_train cannot be made .*`processed_root=`"
+        PermissionError, match=r"cache folder .*points_train cannot be made .*`processed_root`"
     ):
         Points(tmp_path, True)
 

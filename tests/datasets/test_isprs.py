@@ -160,7 +160,9 @@ def test_a_damaged_archive(tmp_path: Path, replaced: dict[str, np.ndarray]) -> N
 
 def test_the_real_scans(real_data: Callable[[str], Path], tmp_path: Path) -> None:
     folder = real_data("lidar")
-    train, test = (ISPRSFilterTest(folder, "samp12", part, tmp_path) for part in (True, False))
+    train, test = (
+        ISPRSFilterTest(folder, "samp12", part, processed_root=tmp_path) for part in (True, False)
+    )
     assert {data.name: data.num_nodes for data in (*train, *test)} == SIZES
     data = test[0]
     with np.load(folder / "isprs_filtertest_samples.npz") as arrays:

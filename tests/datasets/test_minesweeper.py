@@ -9,6 +9,7 @@ import torch
 from scipy.ndimage import convolve
 
 from graphmask.datasets import Heterophilous, Minesweeper
+from graphmask.datasets.minesweeper import random_masks
 
 
 def numbers(mine: torch.Tensor, size: int) -> np.ndarray:
@@ -60,6 +61,17 @@ def test_the_cache(tmp_path: Path) -> None:
         "minesweeper_5_mines0.2_hidden0.5_seed0"
     ]
     assert first.num_classes == 2
+
+
+@pytest.mark.parametrize("n", [4, 10, 103])
+def test_masks_part_the_nodes_by_the_generator(n: int) -> None:
+    masks = random_masks(n, np.random.default_rng(0))
+    assert list(masks) == ["train_mask", "val_mask", "test_mask"]
+    assert torch.equal(torch.stack(list(masks.values())).sum(0), torch.ones(n, dtype=torch.long))
+    assert [int(mask.sum()) for mask in masks.values()] == [n // 2, n // 4, n - n // 2 - n // 4]
+    same, other = (random_masks(n, np.random.default_rng(seed)) for seed in (0, 1))
+    assert torch.equal(masks["train_mask"], same["train_mask"])
+    assert n == 4 or not torch.equal(masks["train_mask"], other["train_mask"])
 
 
 def test_arguments() -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from urllib.error import URLError
 
 import networkx as nx
 import numpy as np
@@ -11,7 +10,7 @@ import torch
 from torch_geometric.loader import DataLoader
 from torch_geometric.utils import to_networkx
 
-from graphmask.datasets import MNIST, mnist
+from graphmask.datasets import MNIST
 
 
 def arrays() -> dict[str, np.ndarray]:
@@ -83,7 +82,7 @@ def test_cache_outside_the_root(root: Path, tmp_path_factory: pytest.TempPathFac
     assert torch.equal(MNIST(root, patch=4, processed_root=cache)[2].x, first[2].x)
     assert not (root / "processed").exists()
     with pytest.raises(
-        ValueError, match=r"mnist\.npz is damaged \(.*remove it to have it downloaded"
+        ValueError, match=r"mnist\.npz is damaged \(.*remove it and pass `download=True`"
     ):
         MNIST(root, patch=7, processed_root=cache)
 
@@ -138,26 +137,6 @@ def test_a_damaged_file(root: Path, how: str) -> None:
         (root / "mnist.npz").write_bytes(b"")
     with pytest.raises(ValueError, match=r"mnist\.npz is damaged \(.*: restore the file"):
         MNIST(root)
-
-
-def test_a_failed_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: str) -> str:
-        raise URLError("no network")
-
-    monkeypatch.setattr(mnist, "download_url", fail)
-    with pytest.raises(ConnectionError, match=r"no network.*or put mnist\.npz into .* by hand"):
-        MNIST(tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def write(_: str, folder: str) -> str:
-        np.savez(Path(folder) / "mnist.npz", **arrays())
-        return f"{folder}/mnist.npz"
-
-    monkeypatch.setattr(mnist, "download_url", write)
-    assert len(MNIST(tmp_path, patch=14)) == 12
-    assert {path.name for path in tmp_path.iterdir()} == {"mnist.npz", "processed"}
 
 
 def test_arguments(root: Path) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 from torch_geometric.utils import from_smiles
 
-from graphmask.datasets import MoleculeCSV, MoleculeNet, _raw_files
+from graphmask.datasets import MoleculeCSV, MoleculeNet
 
 TABLE = """name,smiles,celsius,toxic
 ethanol,CCO,78.4,0
@@ -63,7 +64,8 @@ def test_missing_targets_are_nan(path: Path) -> None:
 @needs_rdkit
 def test_all_other_columns_are_targets_unless_named(path: Path) -> None:
     with pytest.raises(
-        ValueError, match=r"row 2: could not convert .*'ethanol'.*name the columns .* by `targets=`"
+        ValueError,
+        match=r"row 2: could not convert .*'ethanol'.*name the columns of targets by `targets=`",
     ):
         MoleculeCSV(path)
     path.write_text("celsius,smiles,toxic\n78.4,CCO,0\n")
@@ -78,15 +80,15 @@ def test_all_other_columns_are_targets_unless_named(path: Path) -> None:
 
 
 @needs_rdkit
-def test_what_cannot_be_read_is_counted_once_or_refused(path: Path) -> None:
+def test_unreadable_molecules_are_counted_once_or_raise(path: Path) -> None:
     rows = "bad,C(C,1,0\nempty,,1,0\n\nworse,CC(C)(C)(C)C,1,0\ngood,CC,1,0\n"
     path.write_text(TABLE + rows)
     with pytest.warns(
         UserWarning,
         match=r"^3 molecules of .*table\.csv are left out.*the first is 'C\(C' in row 6",
-    ) as told:
+    ) as warned:
         dataset = MoleculeCSV(path, targets=["toxic"])
-    assert len(told) == 1
+    assert len(warned) == 1
     assert smiles_of(dataset) == ["CCO", "c1ccccc1", "[Na+].[Cl-]", "C", "CC"]
     with pytest.raises(ValueError, match=r"cannot read 'C\(C' in row 6 of .*`skip_invalid=True`"):
         MoleculeCSV(path, targets=["toxic"], skip_invalid=False)
@@ -196,7 +198,7 @@ def test_arguments(path: Path, tmp_path: Path) -> None:
         MoleculeCSV(path, targets="toxic")
     with pytest.raises(TypeError, match="`skip_invalid` must be a bool"):
         MoleculeCSV(path, skip_invalid="warn")
-    with pytest.raises(FileNotFoundError, match=r"There is no file .*none\.csv"):
+    with pytest.raises(FileNotFoundError, match=r"The file .*none\.csv is missing"):
         MoleculeCSV(tmp_path / "none.csv")
 
 
@@ -238,28 +240,19 @@ def test_a_benchmark_knows_its_columns(tmp_path: Path) -> None:
 
 
 @needs_rdkit
-def test_an_absent_benchmark_is_downloaded_or_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(url: str, folder: str) -> str:
-        raise OSError("no network")
+def test_from_smiles_builds_the_graphs(tmp_path: Path) -> None:
+    (tmp_path / "bace.csv").write_text("mol,Class\nCCO,1\n")
+    hydrogens = MoleculeNet(tmp_path, "BACE", from_smiles=with_hydrogens)[0]
+    assert hydrogens.num_nodes == 9
+    assert hydrogens.y.tolist() == [[1]]
+    cached = MoleculeNet(tmp_path, "bace", processed_root=tmp_path)[0]
+    assert cached.num_nodes == 3
+    options = {"from_smiles": with_hydrogens, "processed_root": tmp_path}
+    assert MoleculeNet(tmp_path, "bace", **options)[0].num_nodes == 9
 
-    monkeypatch.setattr(_raw_files, "download_url", fail)
-    with pytest.raises(
-        ConnectionError,
-        match=r"finetune/esol\.csv failed \(no network\).*put esol\.csv into .* by hand",
-    ):
-        MoleculeNet(tmp_path / "new", "esol")
-    assert list((tmp_path / "new").iterdir()) == []
 
-    def fetch(url: str, folder: str) -> str:
-        target = Path(folder, url.rpartition("/")[2])
-        target.write_text("smiles,logSolubility\nC,1\n")
-        return str(target)
-
-    monkeypatch.setattr(_raw_files, "download_url", fetch)
-    assert smiles_of(MoleculeNet(tmp_path / "new", "esol")) == ["C"]
-    assert [each.name for each in (tmp_path / "new").iterdir()] == ["esol.csv"]
+def with_hydrogens(smiles: str) -> Data:
+    return from_smiles(smiles, with_hydrogen=True)
 
 
 @needs_rdkit

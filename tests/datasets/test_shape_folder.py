@@ -171,7 +171,9 @@ def test_meshes_beside_clouds(root: Path) -> None:
 
 
 def test_folders_without_shapes(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"nowhere is missing: expected <class>"):
+    with pytest.raises(
+        FileNotFoundError, match=r"nowhere is missing: `root` must hold shapes: expected <class>"
+    ):
         ShapeFolder(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
     (tmp_path / "empty" / "chairs").mkdir(parents=True)
@@ -188,7 +190,7 @@ def test_folders_without_shapes(root: Path, tmp_path: Path) -> None:
     shutil.rmtree(root / "pear")
     with pytest.raises(
         ValueError,
-        match=r"There is one class in .*mine, 'apple': to classify takes two\. Expected <class>",
+        match=r"There is one class in .*mine, 'apple': a classifier needs two\. Expected <class>",
     ):
         ShapeFolder(root)
 

@@ -1,13 +1,16 @@
-"""KNNGraph and RadiusGraph: what they write on a Data, and what they refuse."""
+"""KNNGraph and RadiusGraph: edges, attributes and errors."""
 
 import copy
+import inspect
 import math
 
 import pytest
 import torch
+import torch_geometric
 from torch_geometric.data import Batch, Data, HeteroData
 from torch_geometric.loader import DataLoader
 from torch_geometric.transforms import BaseTransform, Compose
+from torch_geometric.utils import coalesce
 
 from graphmask.transforms import Gaussian, KNNGraph, RadiusGraph, knn_graph, radius_graph
 
@@ -33,8 +36,9 @@ def test_writes_edges_and_leaves_the_input(transform):
 def test_functional_cores():
     data, batch = Data(pos=cloud(20)), torch.arange(20) % 2
     assert torch.equal(KNNGraph(4, loop=True)(data).edge_index, knn_graph(data.pos, 4, loop=True))
-    out = RadiusGraph(0.4, max_neighbours=2, period=1.0)(data)
-    assert torch.equal(out.edge_index, radius_graph(data.pos, 0.4, max_neighbours=2, period=1.0))
+    out = RadiusGraph(0.4, max_num_neighbors=2, period=1.0)(data)
+    expected = radius_graph(data.pos, 0.4, max_num_neighbors=2, period=1.0)
+    assert torch.equal(out.edge_index, expected)
     data.batch = batch
     assert torch.equal(
         KNNGraph(4, period=1.0)(data).edge_index, knn_graph(data.pos, 4, batch, period=1.0)
@@ -105,7 +109,7 @@ def test_batched_equals_alone(transform):
 @pytest.mark.parametrize("transform", TRANSFORMS, ids=repr)
 def test_tiny_clouds(transform, n):
     transform = copy.copy(transform)
-    transform.weight, transform.radius = Gaussian(1.0), 10.0
+    transform.weight, transform.r = Gaussian(1.0), 10.0
     out = transform(Data(pos=cloud(n)))
     assert out.edge_index.shape == (2, n * (n - 1))
     assert out.edge_weight.shape == (n * (n - 1),)
@@ -113,13 +117,65 @@ def test_tiny_clouds(transform, n):
 
 
 def test_repr():
-    assert (
-        repr(KNNGraph())
-        == "KNNGraph(k=6, loop=False, force_undirected=False, period=None, weight=None)"
-    )
-    assert repr(RadiusGraph(0.5, period=2.0, weight=Gaussian(1.0))) == (
-        "RadiusGraph(radius=0.5, loop=False, max_neighbours=None, period=2.0, weight=Gaussian(scale=1.0))"
-    )
+    assert repr(KNNGraph()) == "KNNGraph(k=6)"
+    assert repr(RadiusGraph(r=1)) == "RadiusGraph(r=1)"
+    expected = "RadiusGraph(r=0.5, max_num_neighbors=None, period=2.0, weight=Gaussian(scale=1.0))"
+    transform = RadiusGraph(0.5, max_num_neighbors=None, period=2.0, weight=Gaussian(1.0))
+    assert repr(transform) == expected
+
+
+SIX = torch.tensor([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [-2.0, 0.0], [0.0, -2.0]])
+
+
+def test_knn_graph_on_the_points_of_pyg_s_test():
+    data = KNNGraph(k=2, force_undirected=True)(Data(pos=SIX))
+    assert set(data.keys()) == {"edge_index", "pos"}
+    neighbours = {
+        0: [1, 2, 3, 4, 5],
+        1: [0, 2, 3, 5],
+        2: [0, 1],
+        3: [0, 1, 4],
+        4: [0, 3],
+        5: [0, 1],
+    }
+    expected = [[i, j] for i, row in neighbours.items() for j in row]
+    assert data.edge_index.T.tolist() == expected
+
+
+def test_radius_graph_on_the_points_of_pyg_s_test():
+    data = RadiusGraph(r=1.5)(Data(pos=SIX))
+    assert set(data.keys()) == {"edge_index", "pos"}
+    neighbours = {0: [1, 3], 1: [0, 2, 3], 2: [1], 3: [0, 1]}
+    expected = [[i, j] for i, row in neighbours.items() for j in row]
+    assert coalesce(data.edge_index).T.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [(KNNGraph, torch_geometric.transforms.KNNGraph),
+     (RadiusGraph, torch_geometric.transforms.RadiusGraph)],
+)  # fmt: skip
+def test_arguments_begin_with_those_of_pyg(ours, theirs):
+    own, expected = (list(inspect.signature(cls).parameters.values()) for cls in (ours, theirs))
+    for parameter, other in zip(own, expected, strict=False):
+        assert (parameter.name, parameter.default) == (other.name, other.default)
+    assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in own[len(expected) :])
+
+
+def test_arguments_of_pyg():
+    data = Data(pos=cloud(30))
+    for transform in (KNNGraph, RadiusGraph):
+        value = 4 if transform is KNNGraph else 0.5
+        reverse = transform(value, flow="target_to_source", num_workers=2)(data).edge_index
+        assert torch.equal(reverse, transform(value)(data).edge_index.flip(0))
+    cosine = KNNGraph(4, cosine=True)(data).edge_index
+    assert torch.equal(cosine, knn_graph(data.pos, 4, cosine=True))
+
+
+def test_former_argument_names():
+    with pytest.warns(DeprecationWarning, match="is now called"):
+        transform = RadiusGraph(radius=0.5, max_neighbours=3)
+    assert repr(transform) == "RadiusGraph(r=0.5, max_num_neighbors=3)"
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS, ids=repr)
@@ -174,12 +230,9 @@ def test_bad_weights(weight, error, message):
         (lambda: KNNGraph(0), ValueError, "`k` must be at least 1, got 0"),
         (lambda: KNNGraph(2.5), TypeError, "`k` must be an integer"),
         (lambda: KNNGraph(weight=3.0), TypeError, "`weight` must be a callable or None, got float"),
-        (lambda: RadiusGraph(0), ValueError, "`radius` must be positive and finite, got 0"),
-        (
-            lambda: RadiusGraph(1.0, max_neighbours=0),
-            ValueError,
-            "`max_neighbours` must be at least 1",
-        ),
+        (lambda: KNNGraph(3, flow="up"), ValueError, "`flow` must be"),
+        (lambda: RadiusGraph(0), ValueError, "`r` must be positive and finite, got 0"),
+        (lambda: RadiusGraph(1.0, max_num_neighbors=0), ValueError, "`max_num_neighbors` must be"),
         (lambda: RadiusGraph(1.0, weight="gaussian"), TypeError, "`weight` must be a callable"),
         (lambda: Gaussian(0.0), ValueError, "`scale` must be positive and finite"),
     ],

@@ -86,7 +86,8 @@ def _sphere(num_nodes: int, seed: int) -> Topology:
 def _square(num_nodes: int, degree: float, seed: int) -> Topology:
     """Points in the unit square, joined up to the distance that gives this mean degree away from the border."""
     pos = torch.from_numpy(np.random.default_rng(seed).random((num_nodes, 2)))
-    return Topology(radius_graph(pos, math.sqrt(degree / (math.pi * num_nodes))), num_nodes)
+    radius = math.sqrt(degree / (math.pi * num_nodes))
+    return Topology(radius_graph(pos, radius, max_num_neighbors=None), num_nodes)
 
 
 GRAPHS = (
