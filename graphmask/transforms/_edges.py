@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -40,15 +42,13 @@ def check_weight_callable(weight: object) -> None:
         raise type_error("weight", "a callable or None", weight)
 
 
-def repr_of(transform: object, *arguments: str, **options: object) -> str:
-    """Format a transform: its arguments, and the options that are not at their defaults.
-
-    ``options`` maps the name of each attribute to its default.
-    """
-    values = {name: getattr(transform, name) for name in (*arguments, *options)}
+def repr_of(transform: object, *names: str) -> str:
+    """Format a transform: the arguments of these names, and others that are not at their defaults."""
+    parameters = inspect.signature(type(transform)).parameters.values()
     shown = [
-        f"{name}={value}"
-        for name, value in values.items()
-        if name in arguments or value is not options[name]
+        f"{parameter.name}={value}"
+        for parameter in parameters
+        if (value := getattr(transform, parameter.name)) is not parameter.default
+        or parameter.name in names
     ]
     return f"{type(transform).__name__}({', '.join(shown)})"

@@ -7,8 +7,7 @@ grows too wide both are resampled, independently of each other, so that the prod
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -72,25 +71,21 @@ def return_probabilities(
     )
     rank = torch.empty_like(order)
     rank[order] = torch.arange(len(order), device=order.device)
-    forward, backward, balance = _random_walk(topology, rank)
+    walk = _random_walk(topology, rank)
     narrow = max(1, width // _SHRINK)
     limits = Limits(width, _FORMED * width, narrow, _FORMED * narrow, _SAMPLED * narrow)
     draw_index = torch.arange(4 * ((length + 1) // 2), device=topology.device)
     draws = uniform(seed, topology.local_index[order].unsqueeze(1), draw_index)
-    estimate, is_exact = _implementation(topology.device)(
-        forward, backward, balance, length, limits, draws
-    )
+    if HAS_NUMBA and topology.device.type == "cpu":
+        numba = require("graphmask.transforms._returns_numba", extra="fast")
+        estimate, is_exact = numba.returns(*walk, length, limits, draws)
+    else:
+        blocks = [
+            _returns(walk, start, length, limits, draws[start])
+            for start in torch.arange(len(draws), device=draws.device).split(_BLOCK)
+        ]
+        estimate, is_exact = (torch.cat(parts) for parts in zip(*blocks, strict=True))
     return estimate[rank], is_exact[rank]
-
-
-def _implementation(device: torch.device) -> Callable[..., tuple[Tensor, Tensor]]:
-    if HAS_NUMBA and device.type == "cpu":
-        return _compiled().returns
-    return _returns
-
-
-def _compiled() -> Any:
-    return require("graphmask.transforms._returns_numba", extra="fast")
 
 
 def _random_walk(topology: Topology, rank: Tensor) -> tuple[Adjacency, Adjacency, Tensor]:
@@ -121,31 +116,14 @@ def _random_walk(topology: Topology, rank: Tensor) -> tuple[Adjacency, Adjacency
 
 
 def _returns(
-    forward: Adjacency,
-    backward: Adjacency,
-    balance: Tensor,
-    length: int,
-    limits: Limits,
-    draws: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Walk in blocks of rows, on any device; the twin of the compiled function."""
-    blocks = [
-        _returns_of_block(forward, backward, balance, start, length, limits, draws[start])
-        for start in torch.arange(len(draws), device=draws.device).split(_BLOCK)
-    ]
-    estimate, is_exact = (torch.cat(parts) for parts in zip(*blocks, strict=True))
-    return estimate, is_exact
-
-
-def _returns_of_block(
-    forward: Adjacency,
-    backward: Adjacency,
-    balance: Tensor,
+    walk: tuple[Adjacency, Adjacency, Tensor],
     start: Tensor,
     length: int,
     limits: Limits,
     draws: Tensor,
 ) -> tuple[Tensor, Tensor]:
+    """Walk from some nodes, on any device; the twin of the compiled function."""
+    forward, backward, balance = walk
     pointer = torch.arange(len(start) + 1, device=start.device)
     row = column = Rows(pointer, start, torch.ones_like(start, dtype=torch.double))
     row_exact = column_exact = torch.ones_like(start, dtype=torch.bool)

@@ -79,16 +79,12 @@ class FarthestPoints(BaseTransform):
     Cost: O(N M) time for M chosen points, O(N) memory.
 
     Args:
-        num_points: points to keep of each graph, at most as many as it has.
-        ratio: share of the points of each graph to keep, in (0, 1], rounded up. Give either
-            ``num_points`` or ``ratio``.
-        start: the first point. (default: :obj:`0`)
-        generator: draws the first point instead. (default: :obj:`None`)
+        num_points, ratio, start, generator: as in :func:`farthest_points`.
 
     Raises:
         TypeError: if an argument has a wrong type.
-        ValueError: if an argument is out of range, also for some graph; ``data`` has edges or
-            faces; ``pos`` is missing, not float32 or float64, not ``[N, D]`` or not finite.
+        ValueError: if ``data`` has no ``pos``, or edges or faces; otherwise as
+            :func:`farthest_points`.
 
     Example:
         >>> pos = torch.tensor([[0.0], [1.0], [2.0], [9.0]])

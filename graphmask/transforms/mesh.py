@@ -76,7 +76,7 @@ class MeshToGraph(BaseTransform):
         return write_edges(data, edge_index, weight)
 
     def __repr__(self) -> str:
-        return repr_of(self, remove_faces=True, weight=None)
+        return repr_of(self)
 
 
 def _check_face(data: Data) -> Tensor:

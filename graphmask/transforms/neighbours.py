@@ -124,16 +124,11 @@ def radius_graph(
     Cost: O(N log N + E) time, O(N + E) memory, where E counts the edges that are kept.
 
     Args:
-        x: ``[N, D]`` coordinates, float32 or float64, of any D.
+        x, batch, loop: as in :func:`knn_graph`.
         r: largest distance of an edge, inclusive.
-        batch: ``[N]`` graph of each point. (default: :obj:`None`, one graph)
-        loop: whether each point is the first of its own neighbours. (default: :obj:`False`)
         max_num_neighbors: limit on the neighbours of a point; :obj:`None` for all of them. The
             default warns where it cuts neighbours off. (default: :obj:`32`, as in PyG)
-        flow: as in :func:`knn_graph`. (default: :obj:`"source_to_target"`)
-        num_workers: as in :func:`knn_graph`. (default: :obj:`1`)
-        batch_size: as in :func:`knn_graph`. (default: :obj:`None`)
-        period: as in :func:`knn_graph`. (default: :obj:`None`, open space)
+        flow, num_workers, batch_size, period: as in :func:`knn_graph`.
 
     Returns:
         ``[2, E]`` edges ordered by i, then j.

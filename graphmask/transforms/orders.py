@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import torch
@@ -88,7 +87,7 @@ class Hilbert:
             dimensions; there are more than 31 bits in 2, or 21 in 3 dimensions.
 
     Source: Hilbert, "Ueber die stetige Abbildung einer Linie auf ein Flaechenstueck" (1891); the
-    turns in any dimension after Hamilton and Rau-Chaplin, "Compact Hilbert indices" (2008).
+    algorithm is that of Skilling, "Programming the Hilbert curve" (2004).
 
     Example:
         >>> import torch, graphmask as gm
@@ -131,65 +130,25 @@ def _cells(pos: Tensor, batch: Tensor, bits: int) -> Tensor:
 
 
 def hilbert_key(cell: Tensor, bits: int) -> Tensor:
-    """Compute positions ``[N]`` along Hilbert's curve of cells ``[N, D]`` below ``2 ** bits``.
-
-    Level by level from the coarsest, a rotated curve visits the ``2 ** D`` parts of each cell: its
-    state, one of the rotated curves, and the part give a digit of the position and the state of
-    the next level.
-    """
-    dim = cell.size(1)
-    digits, states = (table.to(cell.device) for table in _curve_tables(dim))
-    state = torch.zeros_like(cell[:, 0])
-    key = torch.zeros_like(state)
-    axis = torch.arange(dim, device=cell.device)
+    """Compute positions ``[N]`` along Hilbert's curve of cells ``[N, D]`` below ``2 ** bits``."""
+    axes = list(cell.unbind(1))
+    # From the coarsest level on, undo the exchange and inversion of the axes below it.
+    for level in reversed(range(1, bits)):
+        low = (1 << level) - 1
+        for i in range(len(axes)):
+            is_upper = (axes[i] >> level & 1).bool()
+            exchange = torch.where(is_upper, 0, (axes[0] ^ axes[i]) & low)
+            axes[0] = axes[0] ^ torch.where(is_upper, low, exchange)
+            if i:
+                axes[i] = axes[i] ^ exchange
+    # Gray code: consecutive positions differ along one axis.
+    for i in range(1, len(axes)):
+        axes[i] = axes[i] ^ axes[i - 1]
+    inverted = torch.zeros_like(axes[0])
+    for level in range(1, bits):
+        inverted = inverted ^ (axes[-1] >> level & 1) * ((1 << level) - 1)
+    key = torch.zeros_like(axes[0])
     for level in reversed(range(bits)):
-        part = ((cell >> level & 1) << axis).sum(1)
-        key = key << dim | digits[state, part]
-        state = states[state, part]
+        for axis in axes:
+            key = key << 1 | ((axis ^ inverted) >> level & 1)
     return key
-
-
-@cache
-def _curve_tables(dim: int) -> tuple[Tensor, Tensor]:
-    """Tabulate digit and next state by state and part.
-
-    A state is the corner where the curve enters and the axis along which it leaves.
-    """
-    parts = 1 << dim
-    digits = torch.empty(parts * dim, parts, dtype=torch.long)
-    states = torch.empty_like(digits)
-    for enter in range(parts):
-        for axis in range(dim):
-            state = enter * dim + axis
-            for digit in range(parts):
-                part = _rotate(_gray(digit), axis + 1, dim) ^ enter
-                next_enter = enter ^ _rotate(_entry(digit), axis + 1, dim)
-                next_axis = (axis + _direction(digit, dim) + 1) % dim
-                digits[state, part] = digit
-                states[state, part] = next_enter * dim + next_axis
-    return digits, states
-
-
-def _gray(number: int) -> int:
-    """Gray code: consecutive numbers differ in one bit, so that consecutive parts share a face."""
-    return number ^ number >> 1
-
-
-def _entry(digit: int) -> int:
-    """The corner where the curve enters the part of a digit."""
-    return 0 if digit == 0 else _gray(2 * ((digit - 1) // 2))
-
-
-def _direction(digit: int, dim: int) -> int:
-    """The axis along which the curve runs through the part of a digit."""
-    if digit == 0:
-        return 0
-    odd = digit if digit % 2 else digit - 1
-    trailing_ones = ((odd + 1) & ~odd).bit_length() - 1
-    return trailing_ones % dim
-
-
-def _rotate(number: int, by: int, dim: int) -> int:
-    """Rotate the lowest ``dim`` bits to the left."""
-    by %= dim
-    return (number << by | number >> (dim - by)) & ((1 << dim) - 1)

@@ -37,25 +37,17 @@ class KNNGraph(BaseTransform):
     Cost: O(N log N + N k) time, O(N k) memory.
 
     Args:
-        k: number of neighbours of each point. (default: :obj:`6`)
-        loop: whether each point is the first of its own k neighbours. (default: :obj:`False`)
+        k, loop, flow, cosine, num_workers, period: as in :func:`knn_graph`. (default of ``k``:
+            :obj:`6`)
         force_undirected: whether to add the reverse of each edge. Edges are then ordered by source;
             otherwise by point, nearest first. (default: :obj:`False`)
-        flow: ``"source_to_target"`` for edges from neighbours to points, or
-            ``"target_to_source"``. (default: :obj:`"source_to_target"`)
-        cosine: whether to compare angles at the origin instead of distances.
-            (default: :obj:`False`)
-        num_workers: threads of the search; as many as torch uses, if that is more.
-            (default: :obj:`1`)
-        period: length of a periodic box, or one per axis (infinite for an open axis): distances are
-            those of the minimal image. (default: :obj:`None`, open space)
         weight: function from the distances ``[E]`` along edges to their weights, such as
             ``Gaussian(scale)``. (default: :obj:`None`, no weights)
 
     Raises:
         TypeError: if an argument has a wrong type.
-        ValueError: if ``k`` is below 1; ``pos`` is missing, not float32 or float64, not ``[N, D]``
-            or not finite; ``period`` is not positive; a weight is not finite or not ``[E]``.
+        ValueError: if ``pos`` is missing or a weight is not finite or not ``[E]``; otherwise as
+            :func:`knn_graph`.
 
     Example:
         >>> import torch
@@ -105,16 +97,7 @@ class KNNGraph(BaseTransform):
         return _write_weighted(data, edge_index, self.weight, self.period)
 
     def __repr__(self) -> str:
-        return repr_of(
-            self,
-            "k",
-            loop=False,
-            force_undirected=False,
-            flow="source_to_target",
-            cosine=False,
-            period=None,
-            weight=None,
-        )
+        return repr_of(self, "k")
 
 
 class RadiusGraph(BaseTransform):
@@ -131,20 +114,13 @@ class RadiusGraph(BaseTransform):
     Cost: O(N log N + E) time, O(N + E) memory.
 
     Args:
-        r: largest distance of an edge, inclusive.
-        loop: whether each point is the first of its own neighbours. (default: :obj:`False`)
-        max_num_neighbors: limit on the neighbours of a point; :obj:`None` for all of them. The
-            default warns where it cuts neighbours off. (default: :obj:`32`, as in PyG)
-        flow: as in :class:`KNNGraph`. (default: :obj:`"source_to_target"`)
-        num_workers: as in :class:`KNNGraph`. (default: :obj:`1`)
-        period: as in :class:`KNNGraph`. (default: :obj:`None`, open space)
+        r, loop, max_num_neighbors, flow, num_workers, period: as in :func:`radius_graph`.
         weight: as in :class:`KNNGraph`. (default: :obj:`None`, no weights)
 
     Raises:
         TypeError: if an argument has a wrong type.
-        ValueError: if ``r`` is not positive and finite, or over half of ``period``;
-            ``max_num_neighbors`` is below 1; ``pos`` is missing, not float32 or float64, not
-            ``[N, D]`` or not finite; a weight is not finite or not ``[E]``.
+        ValueError: if ``pos`` is missing or a weight is not finite or not ``[E]``; otherwise as
+            :func:`radius_graph`.
 
     Example:
         >>> import torch
@@ -190,15 +166,7 @@ class RadiusGraph(BaseTransform):
         return _write_weighted(data, edge_index, self.weight, self.period)
 
     def __repr__(self) -> str:
-        return repr_of(
-            self,
-            "r",
-            loop=False,
-            max_num_neighbors=DEFAULT_LIMIT,
-            flow="source_to_target",
-            period=None,
-            weight=None,
-        )
+        return repr_of(self, "r")
 
 
 def _write_weighted(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 from torch_geometric import EdgeIndex
-from torch_geometric.data import Batch, Data, HeteroData
+from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import GCNConv, global_mean_pool
 
@@ -289,77 +289,3 @@ def test_gradients_reach_what_was_restored() -> None:
     near = ReorderNodes(by_chance)(graph(5))
     out = torch.rand(5, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda out: ReorderNodes.restore(out, near), out)
-
-
-def test_determinism() -> None:
-    data = Data(pos=sphere_graph(500)[0], edge_index=sphere_graph(500)[1])
-    for order in (CuthillMcKee(), Hilbert()):
-        assert torch.equal(
-            ReorderNodes(order)(data).original_index, ReorderNodes(order)(data).original_index
-        )
-
-
-def test_refusals() -> None:
-    data = graph(5)
-    with pytest.raises(
-        TypeError,
-        match=r"`order` must be CuthillMcKee\(\), Hilbert\(\) or a function of the data, got str",
-    ):
-        ReorderNodes("hilbert")
-    with pytest.raises(
-        TypeError, match=r"`order` must be a function that returns a tensor \[N\], got list"
-    ):
-        ReorderNodes(lambda _: [0, 1, 2, 3, 4])(data)
-    for wrong in (
-        torch.arange(4),
-        torch.zeros(5, dtype=torch.long),
-        torch.arange(5.0),
-        torch.arange(1, 6),
-    ):
-        with pytest.raises(
-            ValueError, match="`order` must be a function that returns each of N = 5 nodes once"
-        ):
-            ReorderNodes(lambda _, wrong=wrong: wrong)(data)
-    with pytest.raises(
-        TypeError, match=r"`data` must be a torch_geometric.data.Data, got HeteroData"
-    ):
-        ReorderNodes()(HeteroData())
-    with pytest.raises(ValueError, match="`data` must be a graph with `edge_index`"):
-        ReorderNodes()(Data(x=torch.rand(3, 1)))
-    adjacency = torch.eye(5).to_sparse_csr()
-    with pytest.raises(ValueError, match=r"`data` must be without sparse matrices .*got `adj_t`"):
-        ReorderNodes(by_chance)(Data(adj_t=adjacency, num_nodes=5))
-    outside = graph(5)
-    outside.edge_label_index = torch.tensor([[0], [-1]])
-    with pytest.raises(
-        ValueError,
-        match="`edge_label_index` must be node ids from 0 to N - 1 = 4, got ids from -1 to 0",
-    ):
-        ReorderNodes()(outside)
-    outside.edge_label_index = [0, 1]
-    with pytest.raises(
-        TypeError, match="`edge_label_index` must be a tensor of node ids, got list"
-    ):
-        ReorderNodes()(outside)
-
-
-def test_refusals_of_restore() -> None:
-    near = ReorderNodes()(graph(5))
-    with pytest.raises(
-        ValueError, match="`data` must be with `original_index`, which ReorderNodes writes"
-    ):
-        ReorderNodes.restore(torch.rand(5), graph(5))
-    for wrong in (torch.rand(4), torch.tensor(1.0)):
-        with pytest.raises(ValueError, match=r"`out` must be of shape \[N, ...\] with N = 5"):
-            ReorderNodes.restore(wrong, near)
-    part = near.subgraph(torch.tensor([0, 1, 3]))
-    with pytest.raises(
-        ValueError,
-        match="`data` must be with all nodes that it had when it was reordered, got 3 of them",
-    ):
-        ReorderNodes.restore(torch.rand(3), part)
-
-
-def test_repr() -> None:
-    assert repr(ReorderNodes()) == "ReorderNodes(CuthillMcKee())"
-    assert repr(ReorderNodes(Hilbert(bits=8))) == "ReorderNodes(Hilbert(bits=8))"

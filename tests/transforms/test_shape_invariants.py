@@ -75,14 +75,3 @@ def test_a_point_without_edges_is_smoothed_to_nothing():
     log = torch.tensor(1.001).log()
     expected = torch.stack([log, torch.tensor(1e-3).log(), log, torch.tensor(1.0)])
     torch.testing.assert_close(ShapeInvariants(1)(data).x, expected.expand(2, 4))
-
-
-def test_bad_input():
-    with pytest.raises(ValueError, match="`scales` must be at least 1, got 0"):
-        ShapeInvariants(0)
-    with pytest.raises(ValueError, match="`pos` must be set"):
-        ShapeInvariants()(Data(edge_index=torch.tensor([[0], [1]]), num_nodes=2))
-
-
-def test_repr():
-    assert repr(ShapeInvariants(3)) == "ShapeInvariants(scales=3)"

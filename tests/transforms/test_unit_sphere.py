@@ -50,10 +50,6 @@ def test_coincident_points_go_to_the_origin(n, dtype):
     assert torch.equal(UnitSphere()(Data(pos=pos)).pos, torch.zeros_like(pos))
 
 
-def test_no_points():
-    assert UnitSphere()(Data(pos=torch.zeros(0, 3))).pos.shape == (0, 3)
-
-
 def test_each_graph_by_itself():
     graphs = [Data(pos=cloud(n, seed=n) * n + n) for n in (1, 9, 2, 30)]
     out = UnitSphere()(Batch.from_data_list(graphs))
@@ -75,20 +71,3 @@ def test_idempotent_and_blind_to_translation_and_scale():
 def test_gradient():
     pos = cloud(6, 2).requires_grad_()
     assert torch.autograd.gradcheck(lambda p: UnitSphere()(Data(pos=p)).pos, (pos,))
-
-
-def test_repr():
-    assert repr(UnitSphere()) == "UnitSphere()"
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (Data(num_nodes=3), "`pos` must be set"),
-        (Data(pos=torch.zeros(3, 2, dtype=torch.int32)), "`pos` must be float32 or float64"),
-        (Data(pos=torch.tensor([[float("nan")]])), "`pos` must be finite"),
-    ],
-)
-def test_bad_data(data, message):
-    with pytest.raises(ValueError, match=message):
-        UnitSphere()(data)
