@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 from torch_geometric.data import Data
-from torch_geometric.loader import DataLoader
 
 from graphmask.datasets._base import SplitDataset
 
@@ -120,13 +119,6 @@ def test_one_example_left() -> None:
     dataset = Points(None, True, pre_filter=lambda data: data.pos.item() == 2)
     assert len(dataset) == 1
     assert values(dataset) == [2]
-
-
-def test_loader_batches() -> None:
-    batch = next(iter(DataLoader(Points(None, True), batch_size=3)))
-    assert batch.num_graphs == 3
-    assert batch.batch.tolist() == [0, 1, 2]
-    assert batch.y.tolist() == [0, 1, 0]
 
 
 def test_pickles() -> None:

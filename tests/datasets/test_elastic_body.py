@@ -137,14 +137,6 @@ def test_a_frame_is_what_the_integrator_does_in_it() -> None:
     np.testing.assert_allclose(data.future_velocity[:, 0], velocity, atol=5e-3)
 
 
-def test_the_same_seed_gives_the_same_and_another_does_not() -> None:
-    one, again, other, test = small(), small(), small(seed=1), small(train=False)
-    assert torch.equal(one[5].future_pos, again[5].future_pos)
-    assert not torch.equal(one[5].pos, other[5].pos)
-    assert not torch.equal(one[5].pos, test[5].pos)
-    assert torch.equal(small(num_sequences=3)[5].pos, one[5].pos)
-
-
 def test_cache_transforms_and_batches(tmp_path: Path) -> None:
     dataset = ElasticBody(
         tmp_path,
@@ -168,16 +160,6 @@ def test_cache_transforms_and_batches(tmp_path: Path) -> None:
     )
     assert torch.equal(again[3].pos, dataset[3].pos)
     assert dataset.num_classes == 0
-
-
-@pytest.mark.parametrize(
-    ("argument", "value"),
-    [("layers", 0), ("rows", 2), ("columns", 2), ("num_sequences", 0), ("frames", 0), ("steps", 0), ("strength", -0.1),
-     ("strength", 0.5), ("seed", -1)],
-)  # fmt: skip
-def test_bad_sizes(argument: str, value: float) -> None:
-    with pytest.raises(ValueError, match=f"`{argument}` must be"):
-        small(**{argument: value})
 
 
 def forecast_error(graph: Callable[[Data], torch.Tensor], hops: int) -> float:

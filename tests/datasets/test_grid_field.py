@@ -119,13 +119,6 @@ def test_a_damaged_file(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
         GridField(tmp_path / "bad.npz")
 
 
-@pytest.mark.parametrize("content", [b"", b"no numpy"])
-def test_no_numpy_file(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "bad.npy").write_bytes(content)
-    with pytest.raises(ValueError, match=r"bad\.npy is damaged"):
-        GridField(tmp_path / "bad.npy")
-
-
 def test_arguments(file: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.npy is missing"):
         GridField(file.with_name("nowhere.npy"))

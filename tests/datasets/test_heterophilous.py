@@ -53,17 +53,6 @@ def test_one_split_and_all_of_them(root: Path, split: int) -> None:
         assert every[f"{part}_mask"].shape == (4, 10)
 
 
-def test_the_cache_is_read_again(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    cache = tmp_path_factory.mktemp("cache")
-    first = Heterophilous(root, "actor", processed_root=cache)[0]
-    (root / "actor.npz").write_text("damaged")
-    assert torch.equal(
-        Heterophilous(root, "actor", processed_root=cache)[0].edge_index, first.edge_index
-    )
-    with pytest.raises(ValueError, match=r"actor\.npz is damaged"):
-        Heterophilous(root, "actor", split=1, processed_root=cache)
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -81,19 +70,6 @@ def test_a_damaged_file(root: Path, name: str, value: np.ndarray | None) -> None
     np.savez(root / "actor.npz", **{key: array for key, array in made.items() if array is not None})
     with pytest.raises(ValueError, match=r"actor\.npz is damaged \(.*: restore the file"):
         Heterophilous(root, "actor")
-
-
-def test_arguments(root: Path) -> None:
-    with pytest.raises(
-        ValueError, match=r"`name` must be one of actor, amazon_ratings, .*, got cora"
-    ):
-        Heterophilous(root, "cora")
-    with pytest.raises(TypeError, match="`name` must be a string, got int"):
-        Heterophilous(root, 3)
-    with pytest.raises(ValueError, match="`split` must be at most 9, or None, got 10"):
-        Heterophilous(root, "actor", split=10)
-    with pytest.raises(TypeError, match="`split` must be an integer, got float"):
-        Heterophilous(root, "actor", split=1.0)
 
 
 @pytest.mark.parametrize(

@@ -106,19 +106,6 @@ def test_batches_and_the_cache(root: Path, tmp_path: Path) -> None:
     assert not (root / "processed").exists()
 
 
-@pytest.mark.parametrize(
-    "test_scan",
-    ["samp10", "", (), ("samp11", "samp11"), ISPRSFilterTest.scans, ("samp11", "elsewhere")],
-    ids=str,
-)
-def test_scans_that_cannot_be_left_out(root: Path, test_scan: object) -> None:
-    with pytest.raises(
-        ValueError, match=r"`test_scan` must be one or several, not all, of samp11, "
-    ):
-        ISPRSFilterTest(root, test_scan)
-    assert not (root / "processed").exists()
-
-
 def test_what_is_missing(root: Path, tmp_path: Path) -> None:
     with pytest.raises(
         FileNotFoundError, match=r"nowhere is missing: `root` must hold samp11\.txt to samp71\.txt"

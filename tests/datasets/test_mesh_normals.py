@@ -168,19 +168,6 @@ def test_a_damaged_file(root: Path, arrays: dict[str, np.ndarray], problem: str)
         MeshNormals(root)
 
 
-def test_a_damaged_off(root: Path) -> None:
-    (root / "tetrahedron.off").write_text(OFF[:-4])
-    with pytest.raises(ValueError, match=r"tetrahedron\.off is damaged"):
-        MeshNormals(root)
-
-
-def test_arguments(root: Path) -> None:
-    with pytest.raises(ValueError, match="`hidden`"):
-        MeshNormals(root, hidden=1.0)
-    with pytest.raises(ValueError, match="`seed`"):
-        MeshNormals(root, seed=-1)
-
-
 def test_the_real_meshes(real_data: Callable[[str], Path]) -> None:
     dataset = MeshNormals(real_data("meshes"), names=["aj_stanford-bunny", "igl_cow"])
     bunny, cow = dataset

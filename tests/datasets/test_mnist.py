@@ -3,12 +3,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import networkx as nx
 import numpy as np
 import pytest
 import torch
-from torch_geometric.loader import DataLoader
-from torch_geometric.utils import to_networkx
 
 from graphmask.datasets import MNIST
 
@@ -49,12 +46,6 @@ def test_edges_join_neighbours(root: Path, neighbours: int, reach: float) -> Non
     assert torch.equal(data.edge_index, expected)
 
 
-def test_four_neighbours_are_the_grid_of_networkx(root: Path) -> None:
-    data = MNIST(root, patch=2)[0]
-    grid = nx.convert_node_labels_to_integers(nx.grid_2d_graph(14, 14), ordering="sorted")
-    assert set(to_networkx(data, to_undirected=True).edges) == set(grid.edges)
-
-
 def test_splits_and_order(root: Path) -> None:
     train, test = MNIST(root, patch=14), MNIST(root, train=False, patch=14)
     assert (len(train), len(test), train.num_classes) == (12, 5, 10)
@@ -62,36 +53,10 @@ def test_splits_and_order(root: Path) -> None:
     assert not torch.equal(train[0].x, test[0].x)
 
 
-@pytest.mark.usefixtures("double_default")
-def test_dtypes(root: Path) -> None:
-    data = MNIST(root, patch=7)[0]
-    assert data.x.dtype == data.pos.dtype == torch.float32
-    assert data.edge_index.dtype == data.y.dtype == torch.long
-
-
 def test_the_grid_is_shared_and_not_stored(root: Path) -> None:
     dataset = MNIST(root)
     assert dataset[0].edge_index.data_ptr() == dataset[1].edge_index.data_ptr()
     assert Path(dataset.processed_paths[0]).stat().st_size < 12 * 28 * 28 * 4 + 20_000
-
-
-def test_cache_outside_the_root(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    cache = tmp_path_factory.mktemp("cache")
-    first = MNIST(root, patch=4, processed_root=cache)
-    (root / "mnist.npz").write_text("damaged")
-    assert torch.equal(MNIST(root, patch=4, processed_root=cache)[2].x, first[2].x)
-    assert not (root / "processed").exists()
-    with pytest.raises(
-        ValueError, match=r"mnist\.npz is damaged \(.*remove it and pass `download=True`"
-    ):
-        MNIST(root, patch=7, processed_root=cache)
-
-
-def test_batches(root: Path) -> None:
-    batch = next(iter(DataLoader(MNIST(root, patch=7), batch_size=3)))
-    assert batch.grid_shape.tolist() == [[4, 4]] * 3
-    assert batch.edge_index.shape == (2, 3 * 48)
-    assert batch.edge_index.max() == 47
 
 
 def test_filters_and_transforms(root: Path) -> None:
@@ -120,32 +85,20 @@ def test_keras_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "how", ["missing key", "wrong shape", "wrong dtype", "wrong labels", "empty"]
+    ("name", "change"),
+    [
+        ("train_y", lambda array: None),
+        ("train_x", lambda array: array[:, :27]),
+        ("train_x", lambda array: array.astype(np.float32)),
+        ("train_y", lambda array: array + 1),
+    ],
 )
-def test_a_damaged_file(root: Path, how: str) -> None:
-    made = arrays()
-    if how == "missing key":
-        del made["train_y"]
-    elif how == "wrong shape":
-        made["train_x"] = made["train_x"][:, :27]
-    elif how == "wrong dtype":
-        made["train_x"] = made["train_x"].astype(np.float32)
-    elif how == "wrong labels":
-        made["train_y"] = made["train_y"] + 1
-    np.savez(root / "mnist.npz", **made)
-    if how == "empty":
-        (root / "mnist.npz").write_bytes(b"")
+def test_a_damaged_file(root: Path, name: str, change: Callable) -> None:
+    changed = {**arrays(), name: change(arrays()[name])}
+    kept = {key: value for key, value in changed.items() if value is not None}
+    np.savez(root / "mnist.npz", **kept)
     with pytest.raises(ValueError, match=r"mnist\.npz is damaged \(.*: restore the file"):
         MNIST(root)
-
-
-def test_arguments(root: Path) -> None:
-    with pytest.raises(ValueError, match="`patch` must be a divisor of 28, got 3"):
-        MNIST(root, patch=3)
-    with pytest.raises(ValueError, match="`neighbours` must be 4 or 8, got 6"):
-        MNIST(root, neighbours=6)
-    with pytest.raises(TypeError, match="train"):
-        MNIST(root, train="test")
 
 
 @pytest.mark.parametrize(("train", "size"), [(True, 60_000), (False, 10_000)])

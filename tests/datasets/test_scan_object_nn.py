@@ -111,12 +111,6 @@ def test_a_damaged_file(root: Path, change: dict, problem: str) -> None:
         ScanObjectNN(root, train=False)
 
 
-def test_a_file_that_is_none(root: Path) -> None:
-    (root / "main_split/test_objectdataset.h5").write_text("nothing")
-    with pytest.raises(ValueError, match="is damaged"):
-        ScanObjectNN(root, train=False)
-
-
 def test_bad_arguments(root: Path) -> None:
     with pytest.raises(ValueError, match="`variant` must be one of None, 'PB_T25'"):
         ScanObjectNN(root, "PB_T75")

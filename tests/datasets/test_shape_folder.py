@@ -131,12 +131,6 @@ def test_the_cache_follows_the_files(root: Path) -> None:
     assert first.class_names == ShapeFolder(root).class_names
 
 
-def test_a_root_that_is_only_read(root: Path, tmp_path: Path) -> None:
-    ShapeFolder(root, processed_root=tmp_path / "cache")
-    assert not (root / "processed").exists()
-    assert (tmp_path / "cache").is_dir()
-
-
 def test_a_damaged_file_is_named(root: Path) -> None:
     for number in range(10):
         (root / "pear" / f"{number}.xyz").write_text("1 2\n")
@@ -198,12 +192,3 @@ def test_folders_without_shapes(root: Path, tmp_path: Path) -> None:
 def test_no_file_tests(root: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"No class in .* has a file in test"):
         ShapeFolder(root, train=False, test_share=0)
-
-
-def test_bad_arguments(root: Path) -> None:
-    with pytest.raises(ValueError, match=r"`test_share` must be in \[0, 1\), got 1"):
-        ShapeFolder(root, test_share=1)
-    with pytest.raises(ValueError, match="`num_points` must be at least 1, got 0"):
-        ShapeFolder(root, num_points=0)
-    with pytest.raises(TypeError, match="`train` must be a bool"):
-        ShapeFolder(root, train="test")

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch_geometric.loader import DataLoader
 
 from graphmask.datasets import SHREC16
 
@@ -51,28 +50,6 @@ def test_splits_classes_and_dtypes(root: Path) -> None:
     assert height[0][:2] == [10, 9]
     assert train[0].pos.dtype == torch.float32
     assert train[0].face.dtype == torch.long
-
-
-@needs_trimesh
-def test_cache_outside_the_root(root: Path, tmp_path: Path) -> None:
-    cache = tmp_path / "cache"
-    dataset = SHREC16(root, processed_root=cache)
-    (root / "alien/train/T9.obj").write_text("damaged")
-    assert torch.equal(SHREC16(root, processed_root=cache)[0].pos, dataset[0].pos)
-    assert not (root / "processed").exists()
-    with pytest.raises(ValueError, match="damaged"):
-        SHREC16(root, processed_root=cache, force_reload=True)
-
-
-@needs_trimesh
-def test_transforms_filter_and_loader(root: Path) -> None:
-    dataset = SHREC16(
-        root, pre_filter=lambda data: int(data.y) < 4, transform=lambda data: data.clone()
-    )
-    assert len(dataset) == 8
-    assert dataset.num_classes == 30
-    batch = next(iter(DataLoader(dataset, batch_size=2)))
-    assert batch.face.T.tolist() == [[0, 1, 2], [3, 1, 4], [6, 7, 8], [9, 7, 10]]
 
 
 def test_a_missing_root_is_not_made(tmp_path: Path) -> None:
