@@ -4,6 +4,8 @@ Generated datasets need no folder. Those that read files take their folder as ``
 docstrings describe the files. Nothing downloads unless asked (``download=True``).
 """
 
+from ._base import CachedDataset as CachedDataset
+from ._base import SplitDataset as SplitDataset
 from ._files import read_shape as read_shape
 from .digits import DigitsPointCloud as DigitsPointCloud
 from .elastic_body import ElasticBody as ElasticBody

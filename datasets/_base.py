@@ -145,7 +145,7 @@ class SplitDataset(CachedDataset):
 
     Raises:
         TypeError: if ``train`` is not a bool.
-        PermissionError, ValueError: as in :class:`CachedDataset`.
+        ValueError: as :class:`CachedDataset`.
     """
 
     def __init__(

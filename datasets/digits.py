@@ -34,13 +34,11 @@ class DigitsPointCloud(SplitDataset):
     Args:
         root: folder of the cache; :obj:`None` keeps the clouds in memory and writes nothing.
         train: whether this is the training split.
-        **options: ``transform``, ``pre_transform``, ``pre_filter`` and ``force_reload`` as in PyG's
-            ``InMemoryDataset``; ``processed_root``, a folder of the cache instead of ``root``.
+        **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:
         TypeError: if ``train`` is not a bool.
         ValueError: if ``pre_filter`` keeps no cloud.
-        PermissionError: if the cache folder cannot be made.
 
     Example:
         >>> from graphmask.datasets import DigitsPointCloud

@@ -60,13 +60,11 @@ class ElasticBody(SplitDataset):
         steps: frames that follow in each example: 1 to train on, more to judge rollouts.
         strength: root mean square of the particles' speeds after the blows.
         seed: seed of the blows, a non-negative integer.
-        **options: ``transform``, ``pre_transform``, ``pre_filter`` and ``force_reload`` as in PyG's
-            ``InMemoryDataset``; ``processed_root``, a folder of the cache instead of ``root``.
+        **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:
         TypeError: if ``train`` is not a bool, or a number is not an integer.
         ValueError: if a number is out of range, or ``pre_filter`` keeps no example.
-        PermissionError: if the cache folder cannot be made.
 
     Source: the task is that of the particle experiment of I. Reid et al., "Linear Transformer
     Topological Masking with Graph Random Features", ICLR 2025: the next state of 32,768 particles,
@@ -108,12 +106,8 @@ class ElasticBody(SplitDataset):
         # Stronger blows turn springs over.
         self.strength = check_number("strength", strength, 0, 0.5)
         self.seed = check_integer("seed", seed, 0)
-        super().__init__(
-            root,
-            train,
-            f"{layers}x{rows}x{columns}_{num_sequences}x{frames}+{steps}_strength{self.strength}_seed{seed}",
-            **options,
-        )
+        settings = f"{layers}x{rows}x{columns}_{num_sequences}x{frames}+{steps}_strength{self.strength}_seed{seed}"
+        super().__init__(root, train, settings, **options)
 
     def build(self) -> Iterator[Data]:
         """Simulate the sequences."""

@@ -53,14 +53,11 @@ class GitHub(CachedDataset):
 
     Args:
         root: folder of the archive.
-        transform: applied at every access.
-        pre_transform: applied once, before the graph is cached.
-        force_reload: whether to build again what the cache already has.
+        transform, pre_transform, force_reload: see :class:`~graphmask.datasets.CachedDataset`.
         components: number of principal directions, at most 4,004; :obj:`None` for all features,
             sparse.
         seed: seed of the masks and of the randomised decomposition, a non-negative integer.
-        pre_filter: keeps the graph if it returns true, applied before ``pre_transform``.
-        processed_root: folder of the cache. (default: ``root``)
+        pre_filter, processed_root: see :class:`~graphmask.datasets.CachedDataset`.
         download: whether to download the archive if it is missing.
 
     Raises:
@@ -69,7 +66,6 @@ class GitHub(CachedDataset):
             graph.
         FileNotFoundError: if the archive is missing and ``download`` is false.
         ConnectionError: if the download fails.
-        PermissionError: if the cache folder cannot be made.
 
     Example:
         >>> import os, tempfile, zipfile

@@ -57,8 +57,7 @@ class Heterophilous(CachedDataset):
         split: number of the official split, 0 to 9; :obj:`None` keeps all of them as columns, as
             PyG's class does.
         download: whether to download the file if it is missing.
-        **options: ``transform``, ``pre_transform``, ``pre_filter`` and ``force_reload`` as in PyG's
-            ``InMemoryDataset``; ``processed_root``, a folder of the cache instead of ``root``.
+        **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:
         TypeError: if ``name`` is no string or ``split`` no integer.
@@ -66,7 +65,6 @@ class Heterophilous(CachedDataset):
             ``pre_filter`` drops the graph.
         FileNotFoundError: if the file is missing and ``download`` is false.
         ConnectionError: if the download fails.
-        PermissionError: if the cache folder cannot be made.
 
     Example:
         >>> import os, tempfile

@@ -46,12 +46,10 @@ class ISPRSFilterTest(SplitDataset):
         test_scan: name of the scan, or names of the scans, in the test split; all others are for
             training.
         train: whether this is the training split.
-        **options: ``transform``, ``pre_transform``, ``pre_filter`` and ``force_reload`` as in PyG's
-            ``InMemoryDataset``; ``processed_root``, a folder of the cache instead of ``root``.
+        **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:
         FileNotFoundError: if ``root`` or the file of a scan is missing.
-        PermissionError: if the cache folder cannot be made.
         TypeError: if ``train`` is not a bool.
         ValueError: if a name in ``test_scan`` is unknown or twice there, or all are; a file is
             damaged; ``pre_filter`` keeps no scan.
@@ -84,12 +82,8 @@ class ISPRSFilterTest(SplitDataset):
     ) -> None:
         self.scan_folder = check_folder(root, LAYOUT)
         self.test_scans = self._check_scans(test_scan)
-        super().__init__(
-            root,
-            train,
-            "without_" + "_".join(name.removeprefix("samp") for name in self.test_scans),
-            **options,
-        )
+        settings = "without_" + "_".join(name.removeprefix("samp") for name in self.test_scans)
+        super().__init__(root, train, settings, **options)
 
     @classmethod
     def _check_scans(cls, test_scan: str | Sequence[str]) -> tuple[str, ...]:

@@ -46,12 +46,10 @@ class KITTIObjects(SplitDataset):
         root: folder of the file.
         split: ``"train"``, ``"val"`` or ``"test"``.
         unit_size: whether clouds are centred and scaled into the unit sphere, or left in metres.
-        **options: ``transform``, ``pre_transform``, ``pre_filter`` and ``force_reload`` as in PyG's
-            ``InMemoryDataset``; ``processed_root``, a folder of the cache instead of ``root``.
+        **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:
         FileNotFoundError: if the file is missing.
-        PermissionError: if the cache folder cannot be made.
         TypeError: if ``unit_size`` is not a bool.
         ValueError: if ``split`` is unknown, the file is damaged or ``pre_filter`` keeps no cloud.
 

@@ -46,13 +46,11 @@ class Minesweeper(CachedDataset):
         mines: share of the cells that are mines, in [0, 1).
         hidden: share of the cells whose number is unknown, in [0, 1).
         seed: seed of all the draws, a non-negative integer.
-        **options: ``transform``, ``pre_transform``, ``pre_filter`` and ``force_reload`` as in PyG's
-            ``InMemoryDataset``; ``processed_root``, a folder of the cache instead of ``root``.
+        **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:
         TypeError: if ``size`` or ``seed`` is not an integer, or a share no number.
         ValueError: if a number is out of range, or ``pre_filter`` drops the graph.
-        PermissionError: if the cache folder cannot be made.
 
     Example:
         >>> from graphmask.datasets import Minesweeper

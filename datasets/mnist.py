@@ -46,8 +46,7 @@ class MNIST(SplitDataset):
         patch: side of a patch in pixels, a divisor of 28; 1 makes a node of every pixel.
         neighbours: 4 (left, right, up, down) or 8 (diagonals, too).
         download: whether to download Keras's copy of the file (11 MB) if it is missing.
-        **options: ``transform``, ``pre_transform``, ``pre_filter`` and ``force_reload`` as in PyG's
-            ``InMemoryDataset``; ``processed_root``, a folder of the cache instead of ``root``.
+        **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:
         TypeError: if ``train`` is not a bool, or a number is not an integer.
@@ -55,7 +54,6 @@ class MNIST(SplitDataset):
             damaged or ``pre_filter`` keeps no graph.
         FileNotFoundError: if the file is missing and ``download`` is false.
         ConnectionError: if the download fails.
-        PermissionError: if the cache folder cannot be made.
 
     Example:
         >>> import os, tempfile

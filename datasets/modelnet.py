@@ -70,13 +70,10 @@ class ModelNet(SplitDataset):
         root: folder of the voxel file, or of the meshes (another one for each ``name``).
         name: ``"10"`` or ``"40"`` classes; the voxel file has 10.
         train: whether this is the training split.
-        transform: applied at every access.
-        pre_transform: applied once, before the examples are cached.
-        pre_filter: keeps the examples for which it returns true, applied before ``pre_transform``.
-        force_reload: whether to build again what the cache already has.
+        transform, pre_transform, pre_filter, force_reload, processed_root: see
+            :class:`~graphmask.datasets.CachedDataset`.
         num_points: points per cloud; :obj:`None` for all of them.
         seed: seed of the drawn points, a non-negative integer.
-        processed_root: folder of the cache. (default: ``root``)
         download: whether to download the meshes if they are missing.
 
     Raises:
@@ -85,7 +82,6 @@ class ModelNet(SplitDataset):
             ``pre_filter`` keeps no cloud.
         FileNotFoundError: if meshes are missing and ``download`` is false, or a class has none.
         ConnectionError: if the download fails.
-        PermissionError: if the cache folder cannot be made.
 
     Example:
         >>> import os, tempfile

@@ -44,14 +44,12 @@ class MoleculeCSV(CachedDataset):
         with_hydrogen: whether hydrogens are nodes.
         from_smiles: function from SMILES to a ``Data``, as of PyG's ``MoleculeNet``. (default:
             :obj:`None`, PyG's ``from_smiles``)
-        **options: ``transform``, ``pre_transform``, ``pre_filter`` and ``force_reload`` as in PyG's
-            ``InMemoryDataset``; ``processed_root``, a folder of a cache. (default: read the file at
-            every start and write nothing)
+        **options: see :class:`~graphmask.datasets.CachedDataset`; without ``processed_root`` the
+            file is read at every start and nothing is written.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ImportError: if ``rdkit`` is not installed (extra ``molecules``).
-        PermissionError: if the cache folder cannot be made.
         TypeError: if ``skip_invalid`` or ``with_hydrogen`` is not a bool.
         ValueError: if a column is missing, a row is damaged, a target is no number, a molecule
             cannot be read, or nothing is left.
@@ -164,21 +162,14 @@ class MoleculeNet(MoleculeCSV):
     Args:
         root: folder of ``<name>.csv``.
         name: name of the table, in any case.
-        transform: applied at every access.
-        pre_transform: applied once, such as ``AddWalks``.
-        pre_filter: keeps the molecules for which it returns true, applied before ``pre_transform``.
-        force_reload: whether to build again what the cache already has.
-        from_smiles: function from SMILES to a ``Data``. (default: :obj:`None`, PyG's
-            ``from_smiles``)
-        with_hydrogen: whether hydrogens are nodes.
-        processed_root: folder of a cache. (default: :obj:`None`, read the file at every start)
+        transform, pre_transform, pre_filter, force_reload, from_smiles, with_hydrogen,
+            processed_root: as in :class:`MoleculeCSV`.
         download: whether to download the file if it is missing.
 
     Raises:
         FileNotFoundError: if the file is missing and ``download`` is false.
         ConnectionError: if the download fails.
         ImportError: if ``rdkit`` is not installed (extra ``molecules``).
-        PermissionError: if the cache folder cannot be made.
         ValueError: if there is no benchmark of this name, or the file is damaged.
 
     Source: Z. Wu et al., "MoleculeNet: A Benchmark for Molecular Machine Learning", Chemical

@@ -78,14 +78,12 @@ class MotifDetection(SplitDataset):
         num_nodes: nodes of the base before isolated ones are removed, at least 10; its mean degree
             and the number of links do not depend on it.
         seed: seed of all the draws, a non-negative integer.
-        **options: ``transform``, ``pre_transform``, ``pre_filter`` and ``force_reload`` as in PyG's
-            ``InMemoryDataset``; ``processed_root``, a folder of the cache instead of ``root``.
+        **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:
         TypeError: if ``train`` is not a bool, or a number is not an integer.
         ValueError: if ``motif`` is not known, a number is out of range, or ``pre_filter`` keeps no
             graph.
-        PermissionError: if the cache folder cannot be made.
 
     Example:
         >>> from graphmask.datasets import MotifDetection

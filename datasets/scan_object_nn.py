@@ -55,14 +55,12 @@ class ScanObjectNN(SplitDataset):
         num_points: points per cloud, drawn without repetition; :obj:`None` for all 2,048.
         seed: seed of the drawn points, a non-negative integer. A draw depends on it, the split and
             the example's place only.
-        **options: ``transform``, ``pre_transform``, ``pre_filter`` and ``force_reload`` as in PyG's
-            ``InMemoryDataset``; ``processed_root``, a folder of the cache instead of ``root``.
+        **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:
         FileNotFoundError: if the file is missing.
         ImportError: if ``h5py`` is not installed (extra ``scans``) and the clouds are not cached
             yet.
-        PermissionError: if the cache folder cannot be made.
         TypeError: if a flag is not a bool, or a number is not an integer.
         ValueError: if ``variant`` is unknown, a number is out of range, the file is damaged or
             ``pre_filter`` keeps no cloud.

@@ -34,14 +34,12 @@ class SDFMolecules(CachedDataset):
         skip_invalid: whether to leave out what RDKit or PyG cannot read, with one warning that
             counts them, rather than raise an error.
         remove_hydrogen: whether hydrogens are left out of the graph, and only counted in ``x``.
-        **options: ``transform``, ``pre_transform``, ``pre_filter`` and ``force_reload`` as in PyG's
-            ``InMemoryDataset``; ``processed_root``, a folder of a cache. (default: read the file at
-            every start and write nothing)
+        **options: see :class:`~graphmask.datasets.CachedDataset`; without ``processed_root`` the
+            file is read at every start and nothing is written.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ImportError: if ``rdkit`` is not installed (extra ``molecules``).
-        PermissionError: if the cache folder cannot be made.
         TypeError: if ``targets`` is a string, or ``skip_invalid`` or ``remove_hydrogen`` is not a
             bool.
         ValueError: if a tag is no number, or no molecule has it, a molecule cannot be read, or

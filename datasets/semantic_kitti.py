@@ -69,11 +69,9 @@ class SemanticKITTI(Dataset):
         split: ``"train"`` (sequences 00 to 07, 09, 10), ``"val"`` (08) or ``"test"`` (11 to 21,
             labels not public); of these, the sequences that are there.
         sequences: names of sequences such as ``"08"``, instead of a split.
-        processed_root: folder of the cache. (default: ``root``)
-        transform: applied at every access.
+        processed_root, transform, pre_filter, force_reload: see
+            :class:`~graphmask.datasets.CachedDataset`.
         pre_transform: applied once to each scan, which is then cached, such as graphs and walks.
-        pre_filter: keeps the scans for which it returns true, applied before ``pre_transform``.
-        force_reload: whether to build again what the cache already has.
 
     Raises:
         FileNotFoundError: if there are no scans, or no files of a sequence that is asked for.

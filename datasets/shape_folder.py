@@ -57,14 +57,12 @@ class ShapeFolder(SplitDataset):
             are no folders ``test``.
         seed: seed of the draws, a non-negative integer. Points drawn depend on it and the file's
             name only.
-        **options: ``transform``, ``pre_transform``, ``pre_filter`` and ``force_reload`` as in PyG's
-            ``InMemoryDataset``; ``processed_root``, a folder of the cache instead of ``root``.
+        **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:
         FileNotFoundError: if the folder is missing, has no class, or a class has no file to train
             or to test.
         ImportError: if a file needs ``trimesh``, which is not installed (extra ``mesh``).
-        PermissionError: if the cache folder cannot be made.
         TypeError: if ``train`` is not a bool, or a number is not one.
         ValueError: if there is one class only, a number is out of range, an attribute is unknown or
             missing, a file is damaged, meshes and clouds are mixed without ``num_points``, or

@@ -32,14 +32,12 @@ class SHREC16(SplitDataset):
     Args:
         root: folder that holds ``<class>/{train,test}/*.obj``.
         train: whether this is the training split.
-        **options: ``transform``, ``pre_transform``, ``pre_filter`` and ``force_reload`` as in PyG's
-            ``InMemoryDataset``; ``processed_root``, a folder of the cache instead of ``root``.
+        **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:
         FileNotFoundError: if ``root``, a class or its meshes are missing.
         ImportError: if ``trimesh`` is not installed (extra ``mesh``) and the meshes are not cached
             yet.
-        PermissionError: if the cache folder cannot be made.
         TypeError: if ``train`` is not a bool.
         ValueError: if a file is damaged or ``pre_filter`` keeps no mesh.
 

@@ -51,13 +51,11 @@ class TerrainScenes(SplitDataset):
         num_scenes: scenes in this split.
         noise: standard deviation of the blur, in metres.
         seed: seed of all the draws, a non-negative integer.
-        **options: ``transform``, ``pre_transform``, ``pre_filter`` and ``force_reload`` as in PyG's
-            ``InMemoryDataset``; ``processed_root``, a folder of the cache instead of ``root``.
+        **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:
         TypeError: if ``train`` is not a bool, or a number is not an integer.
         ValueError: if a number is out of range, or ``pre_filter`` keeps no scene.
-        PermissionError: if the cache folder cannot be made.
 
     Example:
         >>> from graphmask.datasets import TerrainScenes

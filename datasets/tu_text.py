@@ -42,14 +42,12 @@ class TUText(CachedDataset):
         root: folder that holds the folder ``name``.
         name: name of the collection, as in the name of the file.
         download: whether to download files that are missing.
-        **options: ``transform``, ``pre_transform``, ``pre_filter`` and ``force_reload`` as in PyG's
-            ``InMemoryDataset``; ``processed_root``, a folder of a cache. (default: read the file at
-            every start and write nothing)
+        **options: see :class:`~graphmask.datasets.CachedDataset`; without ``processed_root`` the
+            file is read at every start and nothing is written.
 
     Raises:
         FileNotFoundError: if files are missing and ``download`` is false.
         ConnectionError: if a download fails.
-        PermissionError: if the cache folder cannot be made.
         ValueError: if a file is damaged or ``pre_filter`` keeps no graph.
 
     Source: the format of K. Xu et al., "How Powerful are Graph Neural Networks?", ICLR 2019; the

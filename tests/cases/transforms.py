@@ -95,6 +95,7 @@ FUNCTIONS = (
 
 # Their files may be elsewhere: tests/datasets opens them.
 DATASETS = (
+    datasets.CachedDataset,
     datasets.DigitsPointCloud,
     datasets.ElasticBody,
     datasets.GitHub,
@@ -115,6 +116,7 @@ DATASETS = (
     datasets.SemanticKITTI,
     datasets.ShapeFolder,
     datasets.SHREC16,
+    datasets.SplitDataset,
     datasets.TerrainScenes,
     datasets.TUText,
     datasets.read_shape,

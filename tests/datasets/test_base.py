@@ -127,10 +127,8 @@ def test_pickles() -> None:
 
 
 def test_a_filter_that_keeps_nothing() -> None:
-    with pytest.raises(
-        ValueError,
-        match="`pre_filter` must be true for an example of the train split, got no example",
-    ):
+    message = "`pre_filter` must be true for an example of the train split, got no example"
+    with pytest.raises(ValueError, match=message):
         Points(None, True, pre_filter=lambda _: False)
 
 
@@ -141,9 +139,8 @@ def test_train_is_a_bool() -> None:
 
 def test_a_cache_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "processed").write_text("a file where the folder should be")
-    with pytest.raises(
-        PermissionError, match=r"cache folder .*points_train cannot be made .*`processed_root`"
-    ):
+    message = r"cache folder .*points_train cannot be made .*`processed_root`"
+    with pytest.raises(PermissionError, match=message):
         Points(tmp_path, True)
 
 

@@ -6,13 +6,11 @@ That the next state depends on the springs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Data
-from torch_geometric.loader import DataLoader
 
 import graphmask as gm
 from graphmask.datasets import ElasticBody
@@ -135,31 +133,6 @@ def test_a_frame_is_what_the_integrator_does_in_it() -> None:
     pos, velocity = springs.advance(*state, ElasticBody.frame / 400, 400)
     np.testing.assert_allclose(data.future_pos[:, 0], pos, atol=5e-3)
     np.testing.assert_allclose(data.future_velocity[:, 0], velocity, atol=5e-3)
-
-
-def test_cache_transforms_and_batches(tmp_path: Path) -> None:
-    dataset = ElasticBody(
-        tmp_path,
-        layers=2,
-        rows=4,
-        columns=4,
-        num_sequences=1,
-        pre_transform=gm.transforms.ReorderNodes(),
-    )
-    batch = next(iter(DataLoader(dataset, batch_size=4)))
-    assert batch.future_pos.shape == (4 * 32, 1, 3)
-    restored = gm.transforms.ReorderNodes.restore(dataset[1].pos, dataset[1])
-    assert torch.equal(restored, ElasticBody(layers=2, rows=4, columns=4, num_sequences=1)[1].pos)
-    again = ElasticBody(
-        tmp_path,
-        layers=2,
-        rows=4,
-        columns=4,
-        num_sequences=1,
-        pre_transform=gm.transforms.ReorderNodes(),
-    )
-    assert torch.equal(again[3].pos, dataset[3].pos)
-    assert dataset.num_classes == 0
 
 
 def forecast_error(graph: Callable[[Data], torch.Tensor], hops: int) -> float:

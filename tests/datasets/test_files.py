@@ -168,10 +168,8 @@ def test_damaged_files_are_named(
     trimesh, tmp_path: Path, name: str, content: bytes, problem: str
 ) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(
-        ValueError,
-        match=rf"{re.escape(name)} is damaged \(.*{re.escape(problem)}.*restore the file",
-    ):
+    message = rf"{re.escape(name)} is damaged \(.*{re.escape(problem)}.*restore the file"
+    with pytest.raises(ValueError, match=message):
         read_shape(tmp_path / name)
 
 
@@ -207,9 +205,8 @@ def test_arrays_that_do_not_fit(tmp_path: Path) -> None:
 
 def test_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "notes.txt").write_text("0 0 0\n")
-    with pytest.raises(
-        ValueError, match=r"format of .*notes\.txt is unknown: expected \.npy, \.npz, \.off"
-    ):
+    message = r"format of .*notes\.txt is unknown: expected \.npy, \.npz, \.off"
+    with pytest.raises(ValueError, match=message):
         read_shape(tmp_path / "notes.txt")
     with pytest.raises(FileNotFoundError, match=r"The file .*absent\.ply is missing"):
         read_shape(tmp_path / "absent.ply")

@@ -160,18 +160,15 @@ def test_off_files_of_other_habits(mesh_root: Path, text: str) -> None:
 )
 def test_a_damaged_mesh(mesh_root: Path, text: str, problem: str) -> None:
     (mesh_root / "raw/chair/train/chair_0002.off").write_text(text)
-    with pytest.raises(
-        ValueError, match=rf"chair_0002\.off is damaged \(.*{problem}.*remove the folder .*chair"
-    ):
+    message = rf"chair_0002\.off is damaged \(.*{problem}.*remove the folder .*chair"
+    with pytest.raises(ValueError, match=message):
         ModelNet(mesh_root, num_points=8)
 
 
 def test_a_class_without_meshes(mesh_root: Path) -> None:
     shutil.rmtree(mesh_root / "raw/desk/test")
-    with pytest.raises(
-        FileNotFoundError,
-        match=r"No \.off file in .*desk/test: remove it and download it again",
-    ):
+    message = r"No \.off file in .*desk/test: remove it and download it again"
+    with pytest.raises(FileNotFoundError, match=message):
         ModelNet(mesh_root, train=False)
 
 

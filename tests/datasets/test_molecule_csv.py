@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 from torch_geometric.data import Data
-from torch_geometric.loader import DataLoader
 from torch_geometric.utils import from_smiles
 
 from graphmask.datasets import MoleculeCSV, MoleculeNet
@@ -63,10 +62,8 @@ def test_missing_targets_are_nan(path: Path) -> None:
 
 @needs_rdkit
 def test_all_other_columns_are_targets_unless_named(path: Path) -> None:
-    with pytest.raises(
-        ValueError,
-        match=r"row 2: could not convert .*'ethanol'.*name the columns of targets by `targets=`",
-    ):
+    message = r"row 2: could not convert .*'ethanol'.*name the columns of targets by `targets=`"
+    with pytest.raises(ValueError, match=message):
         MoleculeCSV(path)
     path.write_text("celsius,smiles,toxic\n78.4,CCO,0\n")
     dataset = MoleculeCSV(path)
@@ -132,59 +129,21 @@ def test_compressed_and_marked_files(path: Path, tmp_path: Path) -> None:
 
 
 @needs_rdkit
-def test_nothing_is_written_without_a_cache(path: Path, tmp_path: Path) -> None:
-    MoleculeCSV(path, targets=[])
-    assert [each.name for each in tmp_path.iterdir()] == ["table.csv"]
+def test_the_cache_follows_the_file_and_the_arguments(path: Path, tmp_path: Path) -> None:
+    def opened(target: str) -> MoleculeCSV:
+        return MoleculeCSV(path, targets=[target], processed_root=tmp_path / "cache")
 
-
-@needs_rdkit
-def test_a_cache_is_read_until_the_file_or_an_argument_changes(path: Path, tmp_path: Path) -> None:
-    cache, calls = tmp_path / "cache", []
-
-    def spy(data):
-        calls.append(data.smiles)
-        return data
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PyG warns of functions, whose addresses it compares
-        first = MoleculeCSV(path, targets=["toxic"], processed_root=cache, pre_transform=spy)
-        again = MoleculeCSV(path, targets=["toxic"], processed_root=cache, pre_transform=spy)
-        assert smiles_of(again) == smiles_of(first)
-        assert len(calls) == 4
-        MoleculeCSV(path, targets=["celsius"], processed_root=cache, pre_transform=spy)
-        assert len(calls) == 8
-        path.write_text(TABLE.replace("CCO", "CCN"))
-        assert (
-            smiles_of(
-                MoleculeCSV(path, targets=["toxic"], processed_root=cache, pre_transform=spy)
-            )[0]
-            == "CCN"
-        )
-        MoleculeCSV(
-            path, targets=["toxic"], processed_root=cache, pre_transform=spy, force_reload=True
-        )
-    assert len(calls) == 16
-
-
-@needs_rdkit
-def test_transforms_filter_and_loader(path: Path) -> None:
-    dataset = MoleculeCSV(path, targets=["toxic"], pre_filter=lambda data: data.num_edges > 0)
-    assert smiles_of(dataset) == ["CCO", "c1ccccc1"]
-    batch = next(iter(DataLoader(dataset, batch_size=2)))
-    assert batch.smiles == ["CCO", "c1ccccc1"]
-    assert batch.y.shape == (2, 1)
-    assert batch.edge_index.max() == 8
-    with pytest.raises(
-        ValueError, match="`pre_filter` must be true for an example, got no example"
-    ):
-        MoleculeCSV(path, targets=[], pre_filter=lambda _: False)
+    first = opened("toxic")
+    stamp = Path(first.processed_paths[0]).stat().st_mtime_ns
+    assert Path(opened("toxic").processed_paths[0]).stat().st_mtime_ns == stamp
+    assert opened("celsius")[0].y.item() == pytest.approx(78.4)
+    path.write_text(TABLE.replace("CCO", "CCN"))
+    assert smiles_of(opened("toxic"))[0] == "CCN"
 
 
 def test_arguments(path: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError,
-        match=r"`smiles, targets` must be one of .*name, smiles, celsius, toxic, got mol",
-    ):
+    message = r"`smiles, targets` must be one of .*name, smiles, celsius, toxic, got mol"
+    with pytest.raises(ValueError, match=message):
         MoleculeCSV(path, smiles="mol")
     path.write_text("smiles,y,y\nC,1,2\n")
     with pytest.raises(ValueError, match=r"must be one of the columns of .*, smiles, y, y, got y"):
@@ -192,9 +151,8 @@ def test_arguments(path: Path, tmp_path: Path) -> None:
     path.write_text(TABLE)
     with pytest.raises(ValueError, match="got fahrenheit"):
         MoleculeCSV(path, targets=["celsius", "fahrenheit"])
-    with pytest.raises(
-        TypeError, match=r"`targets` must be a list of names, such as \['toxic'\], got str"
-    ):
+    message = r"`targets` must be a list of names, such as \['toxic'\], got str"
+    with pytest.raises(TypeError, match=message):
         MoleculeCSV(path, targets="toxic")
     with pytest.raises(TypeError, match="`skip_invalid` must be a bool"):
         MoleculeCSV(path, skip_invalid="warn")
@@ -233,9 +191,8 @@ def test_a_benchmark_knows_its_columns(tmp_path: Path) -> None:
     assert dataset.classification
     assert dataset.target_names == ("Class",)
     assert [data.y.item() for data in dataset] == [1, 0]
-    with pytest.raises(
-        ValueError, match="`name` must be one of esol, lipo, qm7, bace, bbbp, tox21, got zinc"
-    ):
+    message = "`name` must be one of esol, lipo, qm7, bace, bbbp, tox21, got zinc"
+    with pytest.raises(ValueError, match=message):
         MoleculeNet(tmp_path, "zinc")
 
 

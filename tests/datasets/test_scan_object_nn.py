@@ -117,10 +117,8 @@ def test_bad_arguments(root: Path) -> None:
     with pytest.raises(TypeError, match="`background` must be a bool"):
         ScanObjectNN(root, background="no")
     (root / "main_split/test_objectdataset.h5").unlink()
-    with pytest.raises(
-        FileNotFoundError,
-        match=r"test_objectdataset\.h5 is missing: `root` must be the folder h5_files",
-    ):
+    message = r"test_objectdataset\.h5 is missing: `root` must be the folder h5_files"
+    with pytest.raises(FileNotFoundError, match=message):
         ScanObjectNN(root, train=False)
 
 

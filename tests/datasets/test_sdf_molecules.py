@@ -84,10 +84,8 @@ def test_loader_transform_and_cache(path: Path, tmp_path: Path) -> None:
 
 
 def test_tags_that_are_none(path: Path) -> None:
-    with pytest.raises(
-        ValueError,
-        match=r"no molecule has the tag charge\): `targets` must be tags: dipole, energy",
-    ):
+    message = r"no molecule has the tag charge\): `targets` must be tags: dipole, energy"
+    with pytest.raises(ValueError, match=message):
         SDFMolecules(path, targets=["charge"])
     path.write_text(path.read_text().replace("1.85", "strong"))
     with pytest.raises(ValueError, match=r"record 1, dipole: could not convert .*'strong'"):

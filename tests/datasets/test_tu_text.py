@@ -92,9 +92,8 @@ def test_loader_and_cache(root: Path, tmp_path: Path) -> None:
 )
 def test_a_damaged_file(root: Path, text: str, problem: str) -> None:
     (root / "TINY" / "TINY.txt").write_text(text)
-    with pytest.raises(
-        ValueError, match=rf"TINY\.txt is damaged \(.*({problem}).*restore the file"
-    ):
+    message = rf"TINY\.txt is damaged \(.*({problem}).*restore the file"
+    with pytest.raises(ValueError, match=message):
         TUText(root, "TINY")
 
 

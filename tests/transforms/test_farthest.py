@@ -111,13 +111,6 @@ def test_batch_vector_without_batch_object():
     assert out.batch.tolist() == [0, 0, 1, 1, 2, 2]
 
 
-@pytest.mark.parametrize("n", [0, 1, 2])
-def test_tiny_clouds(n):
-    out = FarthestPoints(ratio=1.0)(Data(pos=cloud(n), x=torch.zeros(n, 2)))
-    assert out.pos.shape == (n, 3)
-    assert out.x.shape == (n, 2)
-
-
 @pytest.mark.parametrize(
     ("data", "message"),
     [

@@ -156,27 +156,6 @@ def test_ties_go_to_the_lower_index(k):
         assert edges == dense_knn(lattice, k, period=period)
 
 
-@pytest.mark.parametrize("copies", [2, 5, 40])
-@pytest.mark.parametrize("loop", [False, True])
-def test_coincident_points(copies, loop):
-    pos = cloud(9, 2).repeat(copies, 1)
-    for k in (1, 3, 6):
-        assert pairs(knn_graph(pos, k, loop=loop)) == dense_knn(pos, k, loop=loop)
-    edges = pairs(full_radius_graph(pos, 0.2, loop=loop))
-    assert edges == dense_radius(pos, 0.2, loop=loop)
-
-
-@pytest.mark.parametrize("n", [0, 1, 2])
-@pytest.mark.parametrize("loop", [False, True])
-def test_tiny_clouds(n, loop):
-    pos = cloud(n)
-    for k in (1, 3):
-        assert pairs(knn_graph(pos, k, loop=loop)) == dense_knn(pos, k, loop=loop)
-        assert pairs(radius_graph(pos, 9.0, loop=loop)) == dense_radius(pos, 9.0, loop=loop)
-        truncated = radius_graph(pos, 9.0, loop=loop, max_num_neighbors=k)
-        assert sorted(pairs(truncated)) == sorted(dense_knn(pos, k, loop=loop))
-
-
 @pytest.mark.parametrize("period", [None, 1.5])
 def test_unsorted_batch_equals_each_graph_alone(period):
     # Graphs of 1, 2, 5, 13 and 31 points, shuffled together, with gaps in their numbers.
@@ -195,14 +174,6 @@ def test_unsorted_batch_equals_each_graph_alone(period):
             nodes = (batch == graph).nonzero().squeeze(1)
             alone |= set(pairs(nodes[build(pos[nodes], None)]))
         assert together == alone
-
-
-def test_coinciding_graphs_are_not_linked():
-    pos = torch.zeros(20, 3)
-    batch = torch.arange(20) % 4
-    for edge_index in (knn_graph(pos, 10, batch), radius_graph(pos, 1.0, batch)):
-        assert (batch[edge_index[0]] == batch[edge_index[1]]).all()
-        assert edge_index.size(1) == 4 * 5 * 4
 
 
 def test_limit_keeps_the_nearest():
@@ -274,14 +245,6 @@ def test_equal_dense_with_many_ties(n, dim, k, levels, graphs, seed, boxed):
     assert edges == dense_knn(pos, k, batch, period=period)
     edges = pairs(full_radius_graph(pos, r, batch, period=period))
     assert edges == dense_radius(pos, r, batch, period=period)
-
-
-def test_permutation_equivariance_and_symmetry():
-    pos, order = cloud(80), torch.randperm(80, generator=torch.Generator().manual_seed(2))
-    for build in (lambda p: knn_graph(p, 5), lambda p: radius_graph(p, 0.3)):
-        assert set(pairs(order[build(pos[order])])) == set(pairs(build(pos)))
-    edges = pairs(radius_graph(pos, 0.3))
-    assert {(i, j) for j, i in edges} == set(edges)
 
 
 def test_edge_distance_is_differentiable():

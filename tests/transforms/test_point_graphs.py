@@ -29,6 +29,11 @@ def test_functional_cores():
         KNNGraph(4, period=1.0)(data).edge_index, knn_graph(data.pos, 4, batch, period=1.0)
     )
     assert torch.equal(RadiusGraph(0.4)(data).edge_index, radius_graph(data.pos, 0.4, batch))
+    options = {"flow": "target_to_source", "cosine": True, "num_workers": 2}
+    out = KNNGraph(4, **options)(data)
+    assert torch.equal(out.edge_index, knn_graph(data.pos, 4, batch, **options))
+    out = RadiusGraph(0.4, flow="target_to_source", num_workers=2)(data)
+    assert torch.equal(out.edge_index, radius_graph(data.pos, 0.4, batch).flip(0))
 
 
 def test_force_undirected():
@@ -112,16 +117,6 @@ def test_arguments_begin_with_those_of_pyg(ours, theirs):
     for parameter, other in zip(own, expected, strict=False):
         assert (parameter.name, parameter.default) == (other.name, other.default)
     assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in own[len(expected) :])
-
-
-def test_arguments_of_pyg():
-    data = Data(pos=cloud(30))
-    for transform in (KNNGraph, RadiusGraph):
-        value = 4 if transform is KNNGraph else 0.5
-        reverse = transform(value, flow="target_to_source", num_workers=2)(data).edge_index
-        assert torch.equal(reverse, transform(value)(data).edge_index.flip(0))
-    cosine = KNNGraph(4, cosine=True)(data).edge_index
-    assert torch.equal(cosine, knn_graph(data.pos, 4, cosine=True))
 
 
 def test_former_argument_names():

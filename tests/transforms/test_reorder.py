@@ -12,14 +12,13 @@ from torch.testing import assert_close
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
-from torch_geometric.nn import GCNConv, global_mean_pool
+from torch_geometric.nn import GCNConv
 
 from graphmask import Topology
-from graphmask.benchmark import sphere_graph
 from graphmask.masks import GlobalMask, GRFMask, PowerSeriesMask, TopologicalMask, WalkMask
 from graphmask.nn import TopologicalTransformer
 from graphmask.testing import example_topologies
-from graphmask.transforms import AddWalks, CuthillMcKee, Hilbert, KNNGraph, ReorderNodes
+from graphmask.transforms import AddWalks, CuthillMcKee, Hilbert, ReorderNodes
 from graphmask.walks import IIDWalks, ResampledWalks
 
 
@@ -121,14 +120,6 @@ def test_reordered_and_batched_is_batched_and_reordered(order: Callable[[Data], 
     for part, each in zip(then.to_data_list(), graphs, strict=True):
         assert torch.equal(part.x.sort(0).values, each.x.sort(0).values)
         assert part.y == 1
-
-
-@pytest.mark.global_rng
-def test_pooled_outputs_need_no_restoring() -> None:
-    data = Batch.from_data_list([graph(7), graph(13)])
-    model = model_of(PowerSeriesMask(order=2, heads=2), pool=global_mean_pool)
-    near = ReorderNodes()(data)
-    assert_close(model(near.x, Topology.from_data(near)), model(data.x, Topology.from_data(data)))
 
 
 def test_everything_of_the_nodes_moves_along() -> None:
@@ -262,13 +253,6 @@ def test_no_nodes() -> None:
         near = ReorderNodes(order)(data)
         assert near.original_index.shape == (0,)
         assert ReorderNodes.restore(near.x, near).shape == (0, 3)
-
-
-def test_clouds_are_ordered_before_their_edges_are_found() -> None:
-    pos = sphere_graph(200)[0]
-    near = KNNGraph(k=4)(ReorderNodes(Hilbert())(Data(pos=pos)))
-    edges = {tuple(edge) for edge in near.original_index[near.edge_index].T.tolist()}
-    assert edges == {tuple(edge) for edge in KNNGraph(k=4)(Data(pos=pos)).edge_index.T.tolist()}
 
 
 def test_edge_index_objects_stay_what_they_are() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
 
 from graphmask.transforms import KNNGraph, ShapeInvariants
 
@@ -54,17 +54,6 @@ def test_every_pose_looks_the_same():
     torch.testing.assert_close(ShapeInvariants()(posed).x, ShapeInvariants()(data).x)
     grown = data.clone().update({"pos": 2 * data.pos})
     assert not torch.allclose(ShapeInvariants()(grown).x, ShapeInvariants()(data).x)
-
-
-def test_batched_is_alone_and_keeps_the_dtype():
-    graphs = [cloud(20, 1), cloud(31, 2)]
-    batch = ShapeInvariants(2)(Batch.from_data_list([graph.clone() for graph in graphs]))
-    torch.testing.assert_close(
-        batch.x, torch.cat([ShapeInvariants(2)(graph).x for graph in graphs])
-    )
-    single = cloud()
-    single.pos = single.pos.float()
-    assert ShapeInvariants(2)(single).x.dtype == torch.float32
 
 
 def test_a_point_without_edges_is_smoothed_to_nothing():

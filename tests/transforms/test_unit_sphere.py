@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
 
 from graphmask.transforms import UnitSphere
 
@@ -48,17 +48,6 @@ def test_far_from_the_origin():
 def test_coincident_points_go_to_the_origin(n, dtype):
     pos = torch.tensor([[0.1, -0.7, 1e5]], dtype=dtype).repeat(n, 1)
     assert torch.equal(UnitSphere()(Data(pos=pos)).pos, torch.zeros_like(pos))
-
-
-def test_each_graph_by_itself():
-    graphs = [Data(pos=cloud(n, seed=n) * n + n) for n in (1, 9, 2, 30)]
-    out = UnitSphere()(Batch.from_data_list(graphs))
-    for one, other in zip(out.to_data_list(), graphs, strict=True):
-        torch.testing.assert_close(one.pos, reference(other.pos))
-    batch, pos = torch.tensor([5, 0, 2]).repeat(10), cloud(30)
-    out = UnitSphere()(Data(pos=pos, batch=batch)).pos
-    for graph in (0, 2, 5):
-        torch.testing.assert_close(out[batch == graph], reference(pos[batch == graph]))
 
 
 def test_idempotent_and_blind_to_translation_and_scale():
