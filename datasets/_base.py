@@ -82,7 +82,7 @@ class CachedDataset(InMemoryDataset, ABC):
 
     @property
     def has_process(self) -> bool:
-        """Whether there is a folder to cache in."""
+        """True if there is a folder to cache in."""
         return self.processed_root is not None
 
     @property

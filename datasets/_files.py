@@ -96,7 +96,7 @@ def read_mesh(path: str | os.PathLike[str]) -> Data:
 
 
 def is_shape(path: Path) -> bool:
-    """Whether :func:`read_shape` reads files of this ending."""
+    """Tell if :func:`read_shape` reads files of this ending."""
     ending = path.suffix.lower()
     if ending in READERS or ending in USUAL:
         return True

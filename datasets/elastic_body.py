@@ -80,7 +80,6 @@ class ElasticBody(SplitDataset):
         True
     """
 
-    class_names = ()
     frame = STEP * STEPS_PER_FRAME
 
     def __init__(
@@ -106,7 +105,8 @@ class ElasticBody(SplitDataset):
         # Stronger blows turn springs over.
         self.strength = check_number("strength", strength, 0, 0.5)
         self.seed = check_integer("seed", seed, 0)
-        settings = f"{layers}x{rows}x{columns}_{num_sequences}x{frames}+{steps}_strength{self.strength}_seed{seed}"
+        settings = f"{layers}x{rows}x{columns}_{num_sequences}x{frames}+{steps}"
+        settings += f"_strength{self.strength}_seed{seed}"
         super().__init__(root, train, settings, **options)
 
     def build(self) -> Iterator[Data]:
@@ -143,8 +143,8 @@ def folded_net(layers: int, rows: int, columns: int) -> tuple[np.ndarray, Spring
     unfolded = np.where(layer % 2 == 0, row, rows - 1 - row)
     rest = np.stack([unfolded, column, GAP * layer], axis=-1).reshape(-1, 3).astype(np.float64)
     held = (row == 0) | (row == rows - 1) | (column == 0) | (column == columns - 1)
-    number = np.arange(layers * rows * columns).reshape(layers * rows, columns)
-    ends = (number[:, :-1], number[:, 1:]), (number[:-1], number[1:])
+    node = np.arange(layers * rows * columns).reshape(layers * rows, columns)
+    ends = (node[:, :-1], node[:, 1:]), (node[:-1], node[1:])
     pairs = np.concatenate([np.stack(pair, axis=-1).reshape(-1, 2) for pair in ends])
     spans = np.linalg.norm(rest[pairs[:, 0]] - rest[pairs[:, 1]], axis=1)
     return rest, Springs(pairs, TENSION * spans, held.ravel())

@@ -18,7 +18,7 @@ from ._raw_files import Folder, check_file, reading
 
 FILE = "kitti_objects4.npz"
 PARTS = {
-    "train": tuple(f"train_set_{number}" for number in range(1, 5)),
+    "train": tuple(f"train_set_{i}" for i in range(1, 5)),
     "val": ("val_set",),
     "test": ("test_set",),
 }
@@ -85,16 +85,16 @@ class KITTIObjects(SplitDataset):
     def build(self) -> Iterator[Data]:
         """Yield the clouds of this split in the order of the file."""
         scale = UnitSphere()
-        for part in PARTS[self.split]:
-            points, labels = _read(self.file, part)
+        for name in PARTS[self.split]:
+            points, labels = _read(self.file, name)
             for cloud, label in zip(points, labels, strict=True):
                 data = Data(pos=torch.from_numpy(cloud), y=torch.tensor([int(label)]))
                 yield scale(data) if self.unit_size else data
 
 
-def _read(path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+def _read(path: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     with reading(path, "restore the file"), open(path, "rb") as file, np.load(file) as arrays:
-        points, labels = arrays[f"{part}_points"], arrays[f"{part}_label"]
+        points, labels = arrays[f"{name}_points"], arrays[f"{name}_label"]
         check_clouds(points, labels, len(KITTIObjects.class_names))
     return points.astype(np.float32), labels
 

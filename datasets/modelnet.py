@@ -134,7 +134,7 @@ class ModelNet(SplitDataset):
 
     @property
     def from_voxels(self) -> bool:
-        """Whether the points are the cells of the voxel file."""
+        """True if the points are the cells of the voxel file."""
         return self.name == "10" and (self.source_folder / VOXEL_FILE).exists()
 
     @property

@@ -93,7 +93,7 @@ class MoleculeCSV(CachedDataset):
                 raise value_error("smiles, targets", expected, name)
         settings = [smiles, self.target_names, skip_invalid, with_hydrogen]
         if from_smiles is not None:
-            settings.append(f"{from_smiles.__module__}.{from_smiles.__qualname__}")
+            settings.append(getattr(from_smiles, "__qualname__", repr(from_smiles)))
         super().__init__(None, fingerprint(self.path, *settings), **options)
 
     @property

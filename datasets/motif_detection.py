@@ -28,10 +28,10 @@ class Motif(NamedTuple):
     density: float
 
 
-def _cliques(number: int, size: int) -> nx.Graph:
+def _cliques(count: int, size: int) -> nx.Graph:
     """Cliques that have one member each in a further clique."""
-    cave = nx.caveman_graph(number, size)
-    cave.add_edges_from(nx.complete_graph(range(size - 1, number * size, size)).edges)
+    cave = nx.caveman_graph(count, size)
+    cave.add_edges_from(nx.complete_graph(range(size - 1, count * size, size)).edges)
     return cave
 
 

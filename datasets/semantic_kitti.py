@@ -25,15 +25,15 @@ UNLABELLED = -100  # ignored by torch's cross entropy by default
 SPLITS = {
     "train": ("00", "01", "02", "03", "04", "05", "06", "07", "09", "10"),
     "val": ("08",),
-    "test": tuple(f"{number}" for number in range(11, 22)),
+    "test": tuple(map(str, range(11, 22))),
 }
-# Label in the file -> class: the benchmark's map for single scans, one less, since its class 0 is
-# what is not counted. Moving things count with those that stand; 0, 1 (outlier), 52 (other
-# structure) and 99 (other object) do not count.
+# Label in the file -> class: the benchmark's map for single scans less one, since its class 0 is not
+# scored. Moving things are in the class of those that stand; 0, 1 (outlier), 52 (other structure)
+# and 99 (other object) are not scored.
 CLASS_OF = {
-    10: 0, 11: 1, 13: 4, 15: 2, 16: 4, 18: 3, 20: 4, 30: 5, 31: 6, 32: 7, 40: 8, 44: 9, 48: 10, 49:
-    11, 50: 12, 51: 13, 60: 8, 70: 14, 71: 15, 72: 16, 80: 17, 81: 18, 252: 0, 253: 6, 254: 5, 255:
-    7, 256: 4, 257: 4, 258: 3, 259: 4,
+    10: 0, 11: 1, 13: 4, 15: 2, 16: 4, 18: 3, 20: 4, 30: 5, 31: 6, 32: 7, 40: 8, 44: 9, 48: 10,
+    49: 11, 50: 12, 51: 13, 60: 8, 70: 14, 71: 15, 72: 16, 80: 17, 81: 18, 252: 0, 253: 6, 254: 5,
+    255: 7, 256: 4, 257: 4, 258: 3, 259: 4,
 }  # fmt: skip
 
 
@@ -67,7 +67,7 @@ class SemanticKITTI(Dataset):
     Args:
         root: folder of the scans.
         split: ``"train"`` (sequences 00 to 07, 09, 10), ``"val"`` (08) or ``"test"`` (11 to 21,
-            labels not public); of these, the sequences that are there.
+            labels not public), as far as they exist.
         sequences: names of sequences such as ``"08"``, instead of a split.
         processed_root, transform, pre_filter, force_reload: see
             :class:`~graphmask.datasets.CachedDataset`.
@@ -129,7 +129,7 @@ class SemanticKITTI(Dataset):
 
     @property
     def has_process(self) -> bool:
-        """Whether there is something to cache."""
+        """True if there is something to cache."""
         return self.pre_transform is not None or self.pre_filter is not None
 
     @property

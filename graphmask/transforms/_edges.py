@@ -43,7 +43,7 @@ def check_weight_callable(weight: object) -> None:
 
 
 def repr_of(transform: object, *names: str) -> str:
-    """Format a transform: the arguments of these names, and others that are not at their defaults."""
+    """Format a transform with these arguments, and others that are not at their defaults."""
     parameters = inspect.signature(type(transform)).parameters.values()
     shown = [
         f"{parameter.name}={value}"

@@ -124,11 +124,16 @@ def radius_graph(
     Cost: O(N log N + E) time, O(N + E) memory, where E counts the edges that are kept.
 
     Args:
-        x, batch, loop: as in :func:`knn_graph`.
+        x: ``[N, D]`` coordinates, float32 or float64, of any D.
         r: largest distance of an edge, inclusive.
+        batch: as in :func:`knn_graph`.
+        loop: as in :func:`knn_graph`.
         max_num_neighbors: limit on the neighbours of a point; :obj:`None` for all of them. The
             default warns where it cuts neighbours off. (default: :obj:`32`, as in PyG)
-        flow, num_workers, batch_size, period: as in :func:`knn_graph`.
+        flow: as in :func:`knn_graph`.
+        num_workers: as in :func:`knn_graph`.
+        batch_size: as in :func:`knn_graph`.
+        period: as in :func:`knn_graph`.
 
     Returns:
         ``[2, E]`` edges ordered by i, then j.
