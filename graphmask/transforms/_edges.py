@@ -48,7 +48,7 @@ def repr_of(transform: object, *names: str) -> str:
     shown = [
         f"{parameter.name}={value}"
         for parameter in parameters
-        if (value := getattr(transform, parameter.name)) is not parameter.default
+        if (value := getattr(transform, parameter.name)) != parameter.default
         or parameter.name in names
     ]
     return f"{type(transform).__name__}({', '.join(shown)})"
