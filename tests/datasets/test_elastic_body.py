@@ -136,7 +136,10 @@ def test_a_frame_is_what_the_integrator_does_in_it() -> None:
 
 
 def forecast_error(graph: Callable[[Data], torch.Tensor], hops: int) -> float:
-    """Share of the motion beyond constant velocity that a linear function of the state within ``hops`` does not explain."""
+    """Share of the motion that a linear function of the state within ``hops`` does not explain.
+
+    Motion beyond constant velocity.
+    """
     seen: dict[bool, list[tuple[torch.Tensor, torch.Tensor]]] = {}
     for train in (True, False):
         dataset = ElasticBody(train=train, layers=4, rows=16, columns=16, num_sequences=3, frames=2)

@@ -14,6 +14,8 @@ from graphmask.datasets._files import is_shape, read_mesh
 POINTS = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]], dtype=np.float32)
 FACES = np.array([[0, 1, 2], [1, 3, 2]])
 COLOURS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [51, 102, 153]], dtype=np.uint8)
+PLY = "ply\nformat ascii 1.0\nelement vertex 4\n"
+PLY += "".join(f"property float {axis}\n" for axis in "xyz")
 NORMALS = np.array([[0, 0, 1], [0, 0, 1], [0, 0, 1], [0, 1, 0]], dtype=np.float32)
 
 
@@ -80,7 +82,7 @@ def test_ply_meshes_keep_colours_and_polygons_become_triangles(trimesh, tmp_path
     torch.testing.assert_close(
         read_shape(tmp_path / "mesh.ply").color, torch.from_numpy(COLOURS / np.float32(255))
     )
-    header = "ply\nformat ascii 1.0\nelement vertex 4\nproperty float x\nproperty float y\nproperty float z\nelement face 1\n"
+    header = PLY + "element face 1\n"
     rows = "".join(" ".join(map(str, row)) + "\n" for row in POINTS.tolist())
     (tmp_path / "quad.ply").write_text(
         f"{header}property list uchar int vertex_indices\nend_header\n{rows}4 0 1 3 2\n"
@@ -183,8 +185,7 @@ def test_binary_files_that_were_cut_off(trimesh, tmp_path: Path, ending: str) ->
 
 
 def test_text_ply_that_was_cut_off(trimesh, tmp_path: Path) -> None:
-    header = "ply\nformat ascii 1.0\nelement vertex 4\nproperty float x\nproperty float y\nproperty float z\nend_header\n"
-    (tmp_path / "a.ply").write_text(header + "0 0 0\n1 0 0\n")
+    (tmp_path / "a.ply").write_text(PLY + "end_header\n0 0 0\n1 0 0\n")
     with pytest.raises(ValueError, match="4 vertices announced, 2 found"):
         read_shape(tmp_path / "a.ply")
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -77,9 +76,7 @@ def test_a_damaged_file(root: Path, name: str, value: np.ndarray | None) -> None
     [("minesweeper", 10_000, 39_402, 7, 2), ("actor", 7_600, 26_659, 932, 5),
      ("chameleon_filtered", 890, 8_854, 2_325, 5), ("squirrel_filtered", 2_223, 46_998, 2_089, 5)],
 )  # fmt: skip
-def test_the_real_graphs(
-    real_data: Callable, tmp_path: Path, name: str, nodes: int, edges: int, features: int, classes: int
-) -> None:  # fmt: skip
+def test_the_real_graphs(real_data, tmp_path, name, nodes, edges, features, classes) -> None:
     dataset = Heterophilous(real_data("heterophilous"), name, processed_root=tmp_path)
     data = dataset[0]
     assert (data.num_nodes, data.num_edges) == (nodes, 2 * edges)

@@ -10,15 +10,16 @@ import torch
 from graphmask.datasets import ISPRSFilterTest
 
 SIZES = {
-    "samp11": 38010, "samp12": 52119, "samp21": 12960, "samp22": 32706, "samp23": 25095, "samp24": 7492, "samp31": 28862,
-    "samp41": 11231, "samp42": 42470, "samp51": 17845, "samp52": 22474, "samp53": 34378, "samp54": 8608, "samp61": 35060,
-    "samp71": 15645,
+    "samp11": 38010, "samp12": 52119, "samp21": 12960, "samp22": 32706, "samp23": 25095,
+    "samp24": 7492, "samp31": 28862, "samp41": 11231, "samp42": 42470, "samp51": 17845,
+    "samp52": 22474, "samp53": 34378, "samp54": 8608, "samp61": 35060, "samp71": 15645,
 }  # fmt: skip
 
 
 def scan(number: int) -> str:
     """Two points of ground around an object, as far from the origin as national grids are."""
-    return f"512000.00 5403000.00 300.00 0\n512001.50 5403000.00 31{number % 10}.25 1\n512003.00 5403000.00 300.00 0\n"
+    rows = ("512000.0", "300.0 0"), ("512001.5", f"31{number % 10}.25 1"), ("512003.0", "300.0 0")
+    return "".join(f"{east} 5403000.0 {rest}\n" for east, rest in rows)
 
 
 @pytest.fixture

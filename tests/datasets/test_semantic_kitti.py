@@ -56,12 +56,13 @@ def test_columns_classes_and_objects(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("label", "name"),
-    [(10, "car"), (252, "car"), (11, "bicycle"), (15, "motorcycle"), (18, "truck"), (258, "truck"), (13, "other-vehicle"),
-     (16, "other-vehicle"), (20, "other-vehicle"), (256, "other-vehicle"), (257, "other-vehicle"), (259, "other-vehicle"),
-     (30, "person"), (254, "person"), (31, "bicyclist"), (253, "bicyclist"), (32, "motorcyclist"), (255, "motorcyclist"),
-     (40, "road"), (60, "road"), (44, "parking"), (48, "sidewalk"), (49, "other-ground"), (50, "building"), (51, "fence"),
-     (70, "vegetation"), (71, "trunk"), (72, "terrain"), (80, "pole"), (81, "traffic-sign"), (0, None), (1, None), (52, None),
-     (99, None), (777, None)],
+    [(10, "car"), (252, "car"), (11, "bicycle"), (15, "motorcycle"), (18, "truck"), (258, "truck"),
+     (13, "other-vehicle"), (16, "other-vehicle"), (20, "other-vehicle"), (256, "other-vehicle"),
+     (257, "other-vehicle"), (259, "other-vehicle"), (30, "person"), (254, "person"),
+     (31, "bicyclist"), (253, "bicyclist"), (32, "motorcyclist"), (255, "motorcyclist"),
+     (40, "road"), (60, "road"), (44, "parking"), (48, "sidewalk"), (49, "other-ground"),
+     (50, "building"), (51, "fence"), (70, "vegetation"), (71, "trunk"), (72, "terrain"),
+     (80, "pole"), (81, "traffic-sign"), (0, None), (1, None), (52, None), (99, None), (777, None)],
 )  # fmt: skip
 def test_the_map_of_the_benchmark(tmp_path: Path, label: int, name: str | None) -> None:
     write(tmp_path / "s.bin", tmp_path / "s.label", [label])

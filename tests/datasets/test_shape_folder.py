@@ -143,7 +143,7 @@ def test_meshes_beside_clouds(root: Path) -> None:
         (root / "pear" / f"{number}.off").write_text(TRIANGLE.format(z=0))
     with pytest.raises(
         ValueError,
-        match=r"`num_points` must be given, since .*pear/\d\.off is a mesh and .*apple/\d\.xyz a cloud",
+        match=r"`num_points` must be given, since .*pear/\d\.off is a mesh .*apple/\d\.xyz a cloud",
     ):
         ShapeFolder(root)
     assert {data.num_nodes for data in ShapeFolder(root, num_points=20)} == {20}

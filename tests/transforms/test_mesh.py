@@ -16,7 +16,7 @@ TWO_TRIANGLES = torch.tensor([[0, 0], [1, 2], [2, 3]])
 
 
 def grid_mesh(size, seed=0, dtype=torch.float64):
-    """A flat triangulated square whose interior vertices are shaken, and which vertices those are."""
+    """A flat triangulated square with shaken interior vertices, and a mask of those."""
     generator = torch.Generator().manual_seed(seed)
     pos = torch.cartesian_prod(torch.arange(size, dtype=dtype), torch.arange(size, dtype=dtype))
     interior = ((pos > 0) & (pos < size - 1)).all(dim=1)
@@ -155,7 +155,7 @@ def test_cotangents_equal_the_law_of_cosines(dtype, lift):
 
 
 def test_cotangent_laplacian_annihilates_linear_functions():
-    """On a flat mesh, (D - W) f = 0 at the interior vertices for every f linear in the coordinates."""
+    """On a flat mesh, (D - W) f = 0 at interior vertices for every f linear in the coordinates."""
     pos, face, interior = grid_mesh(7)
     tilt = torch.linalg.qr(
         torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(4))

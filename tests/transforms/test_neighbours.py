@@ -24,8 +24,8 @@ def dense_squared(pos, period=None):
     lengths = np.broadcast_to(np.asarray(period, dtype=float), x.shape[1:])
     x = np.where(np.isinf(lengths), x, np.mod(x, np.where(np.isinf(lengths), 1.0, lengths)))
     steps = [(0,) if math.isinf(length) else (-2, -1, 0, 1, 2) for length in lengths]
-    shifts = [np.where(np.isinf(lengths), 0.0, np.array(s) * np.where(np.isinf(lengths), 1.0, lengths))
-              for s in itertools.product(*steps)]  # fmt: skip
+    finite = np.where(np.isinf(lengths), 0.0, lengths)
+    shifts = [np.array(step) * finite for step in itertools.product(*steps)]
     return np.min([((x[:, None] - x[None] + shift) ** 2).sum(-1) for shift in shifts], axis=0)
 
 

@@ -40,7 +40,7 @@ def test_hilbert_curve_walks_from_cell_to_adjacent_cell(bits: int, dim: int) -> 
 
 @pytest.mark.parametrize("dim", [2, 3])
 def test_hilbert_curve_is_nested(dim: int) -> None:
-    """Refined by a level, a curve visits the parts of a cell before those of the next cell, in the order of the cells."""
+    """A curve refined by a level visits the parts of a cell before those of the next cell."""
     for bits in (1, 2, 3):
         fine = grid(bits + 1, dim)
         coarse = hilbert_key(fine >> 1, bits)

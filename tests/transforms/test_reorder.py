@@ -161,7 +161,7 @@ def test_everything_of_the_nodes_moves_along() -> None:
 
 @pytest.mark.parametrize("faces", [4, 5])
 def test_as_many_faces_or_walks_as_nodes(faces: int) -> None:
-    """Where PyG takes lists of ids for attributes of nodes, what belongs to their entries moves with them."""
+    """PyG may take lists of ids for attributes of nodes: what belongs to them moves along."""
     face = torch.stack(
         [torch.arange(faces) % 4, (torch.arange(faces) + 1) % 4, (torch.arange(faces) + 3) % 4]
     )

@@ -1,4 +1,4 @@
-"""Return probabilities: PyG's own on small graphs, powers of dense matrices, and the average of many draws."""
+"""Return probabilities against PyG's, powers of dense matrices, and the average of draws."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_small_graphs_are_those_of_pyg(body: str, directed: bool, length: int) -
 
 @pytest.mark.parametrize("name", list(example_topologies()))
 def test_every_graph_is_its_definition(body: str, name: str) -> None:
-    """Weights of any sign, parallel edges, self-loops, isolated nodes, several graphs in any order."""
+    """Signed weights, parallel edges, self-loops, isolated nodes, graphs in any order."""
     topology = example_topologies()[name]
     found, exact = return_probabilities(topology, 7, width=64, seed=0)
     assert exact.all()
