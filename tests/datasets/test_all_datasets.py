@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -100,86 +100,142 @@ def test_cache_and_batches_of_generated_data(
     assert batch.num_nodes == sum(data.num_nodes for data in second[:3])
 
 
-class Source:
-    """Files of two examples of a dataset, and how to open it."""
+class Source(NamedTuple):
+    """A dataset of one .npz file, the arrays of two examples, and how to open it."""
 
-    def __init__(self, cls: type[InMemoryDataset], file: str, write: Callable, **options) -> None:
-        self.cls, self.file, self.write, self.options = cls, file, write, options
+    cls: type[InMemoryDataset]
+    file: str
+    arrays: dict[str, Any]
+    options: dict[str, Any] = {}  # noqa: RUF012
 
-    def open(self, root: Path, **more) -> InMemoryDataset:
+    def open(self, root: Path, **more: Any) -> InMemoryDataset:
         return self.cls(root, **self.options, **more)
 
-
-def write_mnist(root: Path) -> None:
-    images, labels = np.zeros((2, 28, 28), np.uint8), np.arange(2)
-    np.savez(root / "mnist.npz", train_x=images, train_y=labels, test_x=images, test_y=labels)
-
-
-def write_actor(root: Path) -> None:
-    masks = {f"{part}_masks": np.ones((10, 2), bool) for part in ("train", "val", "test")}
-    arrays = {"node_features": np.eye(2), "node_labels": [0, 1], "edges": [[0, 1]]}
-    np.savez(root / "actor.npz", **arrays, **masks)
+    def write(self, root: Path, **changed: Any) -> None:
+        arrays = {**self.arrays, **changed}
+        kept = {name: array for name, array in arrays.items() if array is not None}
+        np.savez(root / self.file, **kept)
 
 
-def write_voxels(root: Path) -> None:
-    bits = np.full((2, 4096), 255, np.uint8)
-    arrays = {"X_train_bits": bits, "y_train": [0, 9], "X_test_bits": bits, "y_test": [0, 9]}
-    np.savez(root / "modelnet10_vox32_bits.npz", **arrays)
-
-
-def write_kitti(root: Path) -> None:
-    points = np.random.default_rng(0).normal(size=(2, 8, 3))
-    np.savez(root / "kitti_objects4.npz", val_set_points=points, val_set_label=[0, 3])
-
-
-def write_scans(root: Path) -> None:
-    for name in ISPRSFilterTest.scans:
-        (root / f"{name}.txt").write_text("0 0 0 0\n1 0 5 1\n")
-
-
-SOURCES = [
-    Source(MNIST, "mnist.npz", write_mnist, patch=14),
-    Source(Heterophilous, "actor.npz", write_actor, name="actor"),
-    Source(ModelNet, "modelnet10_vox32_bits.npz", write_voxels, num_points=50),
-    Source(KITTIObjects, "kitti_objects4.npz", write_kitti, split="val"),
-    Source(ISPRSFilterTest, "samp12.txt", write_scans),
-]
-
-
-@pytest.fixture(params=SOURCES, ids=lambda source: source.cls.__name__)
-def source(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Source, Path]]:
-    root = tmp_path / "root"
-    root.mkdir()
-    request.param.write(root)
-    return request.param, root
+IMAGES = np.zeros((2, 28, 28), np.uint8)
+BITS = np.full((2, 4096), 255, np.uint8)
+CLOUDS = np.random.default_rng(0).normal(size=(2, 8, 3))
+MASKS = {f"{part}_masks": np.ones((10, 2), bool) for part in ("train", "val", "test")}
+SQUARE = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]])
+TRIANGLES = np.array([[0, 1, 2], [1, 3, 2]])
+SOURCES = {
+    "mnist": Source(
+        MNIST,
+        "mnist.npz",
+        {"train_x": IMAGES, "train_y": np.arange(2), "test_x": IMAGES, "test_y": np.arange(2)},
+        {"patch": 14},
+    ),
+    "heterophilous": Source(
+        Heterophilous,
+        "actor.npz",
+        {"node_features": np.eye(2), "node_labels": [0, 1], "edges": [[0, 1]], **MASKS},
+        {"name": "actor"},
+    ),
+    "modelnet": Source(
+        ModelNet,
+        "modelnet10_vox32_bits.npz",
+        {"X_train_bits": BITS, "y_train": [0, 9], "X_test_bits": BITS, "y_test": [0, 9]},
+        {"num_points": 50},
+    ),
+    "kitti": Source(
+        KITTIObjects,
+        "kitti_objects4.npz",
+        {"val_set_points": CLOUDS, "val_set_label": [0, 3]},
+        {"split": "val"},
+    ),
+    "meshes": Source(MeshNormals, "square.npz", {"v": SQUARE, "f": TRIANGLES}),
+}
+CACHED = [source for source in SOURCES.values() if source.cls is not MeshNormals]
 
 
 @pytest.mark.usefixtures("double_default")
-def test_the_cache_lies_outside_the_root_and_follows_nothing_but_settings(
-    source: tuple[Source, Path], tmp_path: Path
+@pytest.mark.parametrize("source", CACHED, ids=lambda source: source.cls.__name__)
+def test_the_cache_lies_outside_the_root_and_follows_settings(
+    source: Source, tmp_path: Path
 ) -> None:
-    source, root = source
-    first = source.open(root, processed_root=tmp_path / "cache")
+    root, cache = tmp_path / "root", tmp_path / "cache"
+    root.mkdir()
+    source.write(root)
+    first = source.open(root, processed_root=cache)
     before = sorted(root.iterdir())
     (root / source.file).write_text("damaged")
-    again = source.open(root, processed_root=tmp_path / "cache")
+    again = source.open(root, processed_root=cache)
     assert all(torch.equal(a.y, b.y) for a, b in zip(first, again, strict=True))
     assert sorted(root.iterdir()) == before
     floats = [
         value for _, value in again[0] if torch.is_tensor(value) and value.is_floating_point()
     ]
-    assert {value.dtype for value in floats} <= {torch.float32, torch.float64}
+    assert {value.dtype for value in floats} == {torch.float32}
     assert next(iter(DataLoader(again, batch_size=2))).num_graphs == min(2, len(again))
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"PK\3\4 nothing"])
-def test_a_file_of_something_else_is_named(
-    source: tuple[Source, Path], content: bytes, recwarn: pytest.WarningsRecorder
-) -> None:
-    source, root = source
-    (root / source.file).write_bytes(content)
+@pytest.mark.parametrize("source", SOURCES.values(), ids=lambda source: source.cls.__name__)
+def test_a_file_of_something_else_is_named(source: Source, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / source.file).write_bytes(content)
     with pytest.raises(ValueError, match=rf"{source.file} is damaged \(.*: restore the file"):
-        source.open(root)
+        source.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value", "problem"),
+    [
+        ("mnist", "train_y", None, "train_y"),
+        ("mnist", "train_x", IMAGES[:, :27], "expected uint8 images"),
+        ("mnist", "train_x", IMAGES.astype(np.float32), "expected uint8 images"),
+        ("mnist", "train_y", np.array([0, 10]), "expected labels 0 to 9, got 0 to 10"),
+        ("heterophilous", "edges", None, "edges"),
+        ("heterophilous", "edges", [[0, 2]], "between nodes 0 to 1, got 0 to 2"),
+        ("heterophilous", "edges", [[-1, 0]], "between nodes 0 to 1, got -1 to 0"),
+        ("heterophilous", "edges", [[0, 1, 1]], "expected features"),
+        ("heterophilous", "node_labels", np.arange(3), "expected features"),
+        ("heterophilous", "val_masks", np.ones((9, 2), bool), "expected masks of shape"),
+        ("heterophilous", "val_masks", np.ones((10, 2), np.int64), "expected masks of shape"),
+        ("modelnet", "X_train_bits", None, "X_train_bits"),
+        ("modelnet", "X_train_bits", BITS[:, :9], "expected uint8 bits of shape"),
+        ("modelnet", "y_train", [0, 10], "expected labels 0 to 9, got 0 to 10"),
+        ("kitti", "val_set_label", None, "val_set_label is not a file"),
+        ("kitti", "val_set_label", [0], "labels of shape"),
+        ("kitti", "val_set_label", [0, 4], "labels 0 to 4, expected 0 to 3"),
+        ("kitti", "val_set_points", CLOUDS * np.nan, "NaN"),
+        ("kitti", "val_set_points", CLOUDS[:, :, :2], "points of shape"),
+        ("meshes", "f", None, "no face"),
+        ("meshes", "f", TRIANGLES + 1, "faces name vertices 1 to 4 of 4"),
+        ("meshes", "f", TRIANGLES[:, :2], "faces of shape"),
+        ("meshes", "f", TRIANGLES.astype(float), "faces of dtype float64"),
+        ("meshes", "v", SQUARE * np.nan, "NaN"),
+        ("meshes", "v", SQUARE[:, :2], "points of shape"),
+    ],
+)
+def test_damaged_arrays_are_named(
+    name: str, key: str, value: object, problem: str, tmp_path: Path
+) -> None:
+    source = SOURCES[name]
+    source.write(tmp_path, **{key: value})
+    message = rf"{source.file} is damaged \(.*{problem}.*: restore the file"
+    with pytest.raises(ValueError, match=message):
+        source.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"a": np.ones((2, 2)), "b": np.ones((2, 2))},
+        {"a1": np.ones((2, 2)), "a2": np.ones((2, 3))},
+        {"a": np.array([[[1.0, np.nan]], [[1.0, 1.0]]])},
+        {"a": np.array([["x", "y"]])},
+        {"a": np.ones(3)},
+    ],
+)
+def test_a_damaged_field(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
+    np.savez(tmp_path / "bad.npz", **arrays)
+    with pytest.raises(ValueError, match=r"bad\.npz is damaged \(expected"):
+        GridField(tmp_path / "bad.npz")
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>404</html>"])

@@ -98,22 +98,6 @@ def test_filters_and_transforms(file: Path) -> None:
     assert dataset[1].seen
 
 
-@pytest.mark.parametrize(
-    "arrays",
-    [
-        {"a": np.ones((2, 2)), "b": np.ones((2, 2))},
-        {"a1": np.ones((2, 2)), "a2": np.ones((2, 3))},
-        {"a": np.array([[[1.0, np.nan]], [[1.0, 1.0]]])},
-        {"a": np.array([["x", "y"]])},
-        {"a": np.ones(3)},
-    ],
-)
-def test_a_damaged_file(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
-    np.savez(tmp_path / "bad.npz", **arrays)
-    with pytest.raises(ValueError, match=r"bad\.npz is damaged \(expected"):
-        GridField(tmp_path / "bad.npz")
-
-
 def test_arguments(file: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.npy is missing"):
         GridField(file.with_name("nowhere.npy"))

@@ -53,25 +53,6 @@ def test_one_split_and_all_of_them(root: Path, split: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("edges", None),
-        ("edges", np.array([[0, 4]])),
-        ("edges", np.array([[-1, 0]])),
-        ("edges", np.arange(6).reshape(2, 3) % 4),
-        ("node_labels", np.arange(5)),
-        ("val_masks", np.ones((9, 4), dtype=bool)),
-        ("val_masks", np.ones((10, 4), dtype=np.int64)),
-    ],
-)
-def test_a_damaged_file(root: Path, name: str, value: np.ndarray | None) -> None:
-    made = {**arrays(), name: value}
-    np.savez(root / "actor.npz", **{key: array for key, array in made.items() if array is not None})
-    with pytest.raises(ValueError, match=r"actor\.npz is damaged \(.*: restore the file"):
-        Heterophilous(root, "actor")
-
-
-@pytest.mark.parametrize(
     ("name", "nodes", "edges", "features", "classes"),
     [("minesweeper", 10_000, 39_402, 7, 2), ("actor", 7_600, 26_659, 932, 5),
      ("chameleon_filtered", 890, 8_854, 2_325, 5), ("squirrel_filtered", 2_223, 46_998, 2_089, 5)],

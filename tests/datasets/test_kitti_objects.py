@@ -48,25 +48,6 @@ def test_unit_size(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "problem"),
-    [
-        ({"val_set_label": None}, "val_set_label is not a file"),
-        ({"val_set_label": np.arange(4)}, "labels of shape"),
-        ({"val_set_label": np.arange(5)}, "labels 0 to 4, expected 0 to 3"),
-        ({"val_set_points": np.full([5, 16, 3], np.nan)}, "NaN"),
-        ({"val_set_points": np.zeros([5, 16, 2])}, "points of shape"),
-    ],
-)
-def test_a_damaged_file(root: Path, change: dict, problem: str) -> None:
-    np.savez(
-        root / "kitti_objects4.npz",
-        **{k: v for k, v in {**arrays(), **change}.items() if v is not None},
-    )
-    with pytest.raises(ValueError, match=rf"kitti_objects4\.npz is damaged \(.*{problem}"):
-        KITTIObjects(root, "val")
-
-
-@pytest.mark.parametrize(
     ("split", "each"), [("train", [512] * 4), ("val", [128] * 4), ("test", [160, 160, 160, 180])]
 )
 def test_the_real_file(

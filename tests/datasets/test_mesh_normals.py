@@ -125,23 +125,6 @@ def test_nothing_there(tmp_path: Path, root: Path) -> None:
         MeshNormals(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize(
-    ("arrays", "problem"),
-    [
-        ({"v": CUBE}, "no face"),
-        ({"v": CUBE, "f": CUBE_FACES + 1}, "faces name vertices 1 to 8 of 8"),
-        ({"v": CUBE, "f": CUBE_FACES[:, :2]}, "faces of shape"),
-        ({"v": CUBE, "f": CUBE_FACES.astype(float)}, "faces of dtype float64"),
-        ({"v": CUBE * np.nan, "f": CUBE_FACES}, "NaN"),
-        ({"v": CUBE[:, :2], "f": CUBE_FACES}, "points of shape"),
-    ],
-)
-def test_a_damaged_file(root: Path, arrays: dict[str, np.ndarray], problem: str) -> None:
-    np.savez(root / "cube.npz", **arrays)
-    with pytest.raises(ValueError, match=rf"cube\.npz is damaged \(.*{problem}.*restore the file"):
-        MeshNormals(root)
-
-
 def test_the_real_meshes(real_data: Callable[[str], Path]) -> None:
     dataset = MeshNormals(real_data("meshes"), names=["aj_stanford-bunny", "igl_cow"])
     bunny, cow = dataset

@@ -84,23 +84,6 @@ def test_keras_names(tmp_path: Path) -> None:
     assert len(MNIST(tmp_path, patch=14)) == 12
 
 
-@pytest.mark.parametrize(
-    ("name", "change"),
-    [
-        ("train_y", lambda array: None),
-        ("train_x", lambda array: array[:, :27]),
-        ("train_x", lambda array: array.astype(np.float32)),
-        ("train_y", lambda array: array + 1),
-    ],
-)
-def test_a_damaged_file(root: Path, name: str, change: Callable) -> None:
-    changed = {**arrays(), name: change(arrays()[name])}
-    kept = {key: value for key, value in changed.items() if value is not None}
-    np.savez(root / "mnist.npz", **kept)
-    with pytest.raises(ValueError, match=r"mnist\.npz is damaged \(.*: restore the file"):
-        MNIST(root)
-
-
 @pytest.mark.parametrize(("train", "size"), [(True, 60_000), (False, 10_000)])
 def test_the_real_images(
     real_data: Callable[[str], Path], tmp_path: Path, train: bool, size: int

@@ -172,19 +172,6 @@ def test_a_class_without_meshes(mesh_root: Path) -> None:
         ModelNet(mesh_root, train=False)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("X_train_bits", None), ("X_train_bits", np.zeros((11, 9), np.uint8)), ("y_train", [40] * 11)],
-)
-def test_a_damaged_voxel_file(voxel_root: Path, name: str, value: object) -> None:
-    arrays = {**voxel_arrays(), name: value}
-    path = voxel_root / "modelnet10_vox32_bits.npz"
-    np.savez(path, **{key: array for key, array in arrays.items() if array is not None})
-    message = r"modelnet10_vox32_bits\.npz is damaged .*: restore the file, or remove it"
-    with pytest.raises(ValueError, match=message):
-        ModelNet(voxel_root)
-
-
 def test_a_download_is_unpacked_as_pyg_does(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
