@@ -1,26 +1,53 @@
-"""Former names of arguments, accepted for one release with a warning."""
+"""Old names of public objects and arguments, kept for one release."""
 
 from __future__ import annotations
 
-import functools
 import warnings
 from collections.abc import Callable
+from functools import wraps
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
-R = TypeVar("R")
+T = TypeVar("T")
 
 
-def renamed_arguments(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def deprecated_alias(old: str, new: Callable[P, T]) -> Callable[P, T]:
+    """A callable under its old name, which warns and calls the new one.
+
+    Example:
+        >>> import warnings
+        >>> from graphmask._deprecation import deprecated_alias
+        >>> largest = deprecated_alias("largest", max)
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     largest(1, 2)
+        2
+        >>> str(caught[0].message)
+        '`largest` is deprecated: use `max`'
+    """
+
+    @wraps(new)
+    def alias(*args: P.args, **kwargs: P.kwargs) -> T:
+        warnings.warn(
+            f"`{old}` is deprecated: use `{new.__name__}`", DeprecationWarning, stacklevel=2
+        )
+        return new(*args, **kwargs)
+
+    alias.__name__ = alias.__qualname__ = old
+    alias.__doc__ = f"Deprecated alias of :func:`{new.__name__}`."
+    return alias
+
+
+def renamed_arguments(**names: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Accept keyword arguments under their former names: ``@renamed_arguments(radius="r")``.
 
     Raises:
         TypeError: if a call gives an argument under both of its names.
     """
 
-    def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        @functools.wraps(function)
-        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> T:
             for old in names.keys() & kwargs.keys():
                 if names[old] in kwargs:
                     raise TypeError(f"got `{old}` and `{names[old]}`, its new name: give one")

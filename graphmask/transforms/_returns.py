@@ -102,7 +102,7 @@ def _random_walk(topology: Topology, rank: Tensor) -> tuple[Adjacency, Adjacency
     reversed_edges = rank[topology.edge_index.long()].flip(0)
     graph = Topology(reversed_edges, topology.num_nodes, weight.detach().double())
     (pattern, probability), (_, plain) = graph.adjacency("rw"), graph.adjacency(None)
-    transposed, order = pattern.mT, pattern.order
+    transposed, order = pattern.mT, pattern.csc_perm
     has_both = torch.equal(pattern.rowptr, transposed.rowptr) and torch.equal(
         pattern.col, transposed.col
     )

@@ -14,7 +14,7 @@ from graphmask import Topology, attention, masks, nn, operators, reference
 from graphmask.features import Identity, SoftmaxScores, TrigonometricSoftmaxFeatures
 from graphmask.operators import Dense, Lifted, Pairs, SparseOperator
 from graphmask.testing import assert_gradients, example_topologies, global_rng_untouched
-from graphmask.testing.graphs import remade
+from graphmask.testing.graphs import replace
 
 EXECUTIONS = pytest.mark.parametrize("execution", [Pairs(), Dense()], ids=repr)
 
@@ -136,8 +136,7 @@ def test_signs_of_the_mask_are_signs_of_the_numerator(execution: operators.Execu
 @EXECUTIONS
 def test_estimates_are_normalised_by_themselves(execution: operators.Execution) -> None:
     topology = path(3, torch.tensor([1.0, -0.5, 3.0, 1.0]))
-    mask = sparse(topology)
-    mask.estimate = True
+    mask = SparseOperator(topology, *sparse(topology).entries(), estimate=True)
     v = torch.ones(3, 1, 1)
     assert_close(attention(*torch.zeros(2, 3, 1, 1), v, mask, SoftmaxScores(), execution), v)
     signed = attention(v, v, v, mask, Identity(), execution)
@@ -152,7 +151,7 @@ def test_gradients_of_both_orders(execution: operators.Execution, feature_map: A
 
     def run(q: Tensor, k: Tensor, v: Tensor, weight: Tensor) -> Tensor:
         return attention(
-            q, k, v, sparse(remade(topology, edge_weight=weight)), feature_map, execution
+            q, k, v, sparse(replace(topology, edge_weight=weight)), feature_map, execution
         )
 
     assert_gradients(run, *qkv(5), weight)

@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+from oracles import uneven
+from torch import Tensor
+from torch.autograd import gradcheck, gradgradcheck
+from torch.testing import assert_close
+
+from graphmask.kernels import Pattern, products, sddmm, spmm
+from graphmask.kernels._extra import HAS_NUMBA
+
+# Heads of the values and of x: alike, or one of them shared by all heads.
+HEADS = [(1, 1), (3, 3), (1, 3), (3, 1)]
+
+
+def rectangle(rows: int = 5, cols: int = 4, step: int = 3) -> Pattern:
+    """Every third entry: some rows, and some columns, have none."""
+    position = torch.arange(rows * cols - 1)[::step]
+    return Pattern.from_coo(position // cols, position % cols, (rows, cols))
+
+
+def inputs(pattern: Pattern, heads: tuple[int, int], channels: int = 2) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    value = torch.randn(heads[0], pattern.nnz, generator=generator)
+    return value, torch.randn(heads[1], pattern.num_cols, channels, generator=generator)
+
+
+def factors(pattern: Pattern, heads: int = 2, channels: int = 3) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return tuple(torch.randn(heads, size, channels, generator=generator) for size in pattern.shape)
+
+
+@pytest.mark.parametrize("heads", HEADS, ids=str)
+@pytest.mark.parametrize("shape", [(5, 4), (4, 7), (1, 1), (6, 1)], ids=str)
+def test_spmm_is_the_dense_product(shape: tuple[int, int], heads: tuple[int, int]) -> None:
+    pattern = rectangle(*shape, step=2)
+    value, x = inputs(pattern, heads)
+    assert_close(spmm(pattern, value, x), pattern.to_dense(value) @ x)
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (4, 7), (6, 1)], ids=str)
+def test_sddmm_is_the_dense_product_at_the_entries(shape: tuple[int, int]) -> None:
+    pattern = rectangle(*shape, step=2)
+    x, y = factors(pattern)
+    assert_close(sddmm(pattern, x, y), (x @ y.mT)[:, pattern.row.long(), pattern.col.long()])
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0), (3, 4)], ids=str)
+@pytest.mark.parametrize("channels", [0, 2])
+@pytest.mark.parametrize("heads", [1, 2])
+def test_nothing_to_sum_gives_zeros(shape: tuple[int, int], channels: int, heads: int) -> None:
+    none = torch.empty(0, dtype=torch.long)
+    pattern = Pattern.from_coo(none, none, shape)
+    x, y = factors(pattern, heads, channels)
+    assert_close(spmm(pattern, torch.ones(1, 0), y), torch.zeros(heads, shape[0], channels))
+    assert sddmm(pattern, x, y).shape == (heads, 0)
+
+
+def test_no_channels() -> None:
+    pattern = rectangle()
+    x, y = factors(pattern, channels=0)
+    assert_close(sddmm(pattern, x, y), torch.zeros(2, pattern.nnz))
+    assert spmm(pattern, torch.ones(2, pattern.nnz), y).shape == (2, 5, 0)
+
+
+@pytest.mark.parametrize("heads", HEADS, ids=str)
+def test_spmm_derivatives(heads: tuple[int, int]) -> None:
+    pattern = rectangle()
+    value, x = (each.requires_grad_() for each in inputs(pattern, heads))
+    grad = torch.ones(max(heads), 5, 2).requires_grad_()
+    assert gradcheck(lambda value, x: spmm(pattern, value, x), (value, x))
+    assert gradgradcheck(lambda value, x: spmm(pattern, value, x), (value, x), grad)
+
+
+def test_sddmm_derivatives() -> None:
+    pattern = rectangle()
+    x, y = (each.requires_grad_() for each in factors(pattern))
+    grad = torch.ones(2, pattern.nnz).requires_grad_()
+    assert gradcheck(lambda x, y: sddmm(pattern, x, y), (x, y))
+    assert gradgradcheck(lambda x, y: sddmm(pattern, x, y), (x, y), grad)
+
+
+@pytest.mark.parametrize("wanted", [(True, False), (False, True)], ids=["left", "right"])
+def test_a_gradient_wanted_alone_is_the_same(wanted: tuple[bool, bool]) -> None:
+    pattern = rectangle()
+    for primitive, pair in ((spmm, inputs(pattern, (2, 2))), (sddmm, factors(pattern))):
+        both = [each.clone().requires_grad_() for each in pair]
+        one = [each.clone().requires_grad_(want) for each, want in zip(pair, wanted, strict=True)]
+        primitive(pattern, *both).square().sum().backward()
+        primitive(pattern, *one).square().sum().backward()
+        for each, all_of, want in zip(one, both, wanted, strict=True):
+            assert each.grad is None or want
+            assert not want or torch.equal(each.grad, all_of.grad)
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
+def test_half_precision_is_summed_in_single(half: torch.dtype) -> None:
+    """Four thousand ones: a half-precision sum of them stops at 2,048, or at 256."""
+    size = 4000
+    row = Pattern.from_coo(torch.zeros(size, dtype=torch.long), torch.arange(size), (1, size))
+    ones = torch.ones(1, size, 1, dtype=half)
+    total = spmm(row, ones[..., 0], ones)
+    assert total.dtype == half
+    assert_close(total.item(), float(size), rtol=4e-3, atol=0)
+    single = Pattern.from_coo(torch.tensor([0]), torch.tensor([0]), (1, 1))
+    score = sddmm(single, ones.mT, ones.mT)
+    assert score.dtype == torch.float32
+    assert score.item() == size
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
+def test_half_precision_gradients_have_the_type_of_their_tensor(half: torch.dtype) -> None:
+    pattern = rectangle()
+    value, x = (each.to(half).requires_grad_() for each in inputs(pattern, (2, 2)))
+    spmm(pattern, value, x).float().sum().backward()
+    assert (value.grad.dtype, x.grad.dtype) == (half, half)
+
+
+def test_types_are_promoted() -> None:
+    pattern = rectangle()
+    value, x = inputs(pattern, (2, 2))
+    assert spmm(pattern, value, x.float()).dtype == torch.float64
+    assert spmm(pattern, value.float(), x.bfloat16()).dtype == torch.bfloat16
+    assert sddmm(pattern, *(each.float() for each in factors(pattern))).dtype == torch.float32
+
+
+def test_autocast_changes_nothing() -> None:
+    pattern = rectangle()
+    value, x = (each.float() for each in inputs(pattern, (2, 2)))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert_close(spmm(pattern, value, x), spmm(pattern, value.double(), x.double()).float())
+
+
+@pytest.mark.parametrize("grad", [False, True])
+def test_opcheck(grad: bool) -> None:
+    pattern = rectangle()
+    value, x = (each.requires_grad_(grad) for each in inputs(pattern, (2, 2)))
+    left, right = (each.requires_grad_(grad) for each in factors(pattern))
+    torch.library.opcheck(products._spmm, (value, x, *pattern.tensors))
+    torch.library.opcheck(products._sddmm, (left, right, *pattern.tensors))
+
+
+def fused(pattern: Pattern, x: Tensor, y: Tensor) -> Tensor:
+    return spmm(pattern, sddmm(pattern, x, y).sigmoid(), y)
+
+
+def assert_compiles(backend: str) -> None:
+    torch.compiler.reset()
+    pattern = rectangle()
+    leaves = [each.requires_grad_() for each in factors(pattern)]
+    compiled = torch.compile(fused, fullgraph=True, backend=backend)
+    expected, found = fused(pattern, *leaves), compiled(pattern, *leaves)
+    assert_close(found, expected)
+    slopes = (torch.autograd.grad(out.square().sum(), leaves) for out in (found, expected))
+    assert_close(*slopes)
+
+
+def test_compiles_as_one_graph() -> None:
+    assert_compiles("aot_eager")
+
+
+@pytest.mark.skipif(
+    not shutil.which("g++") and not shutil.which("clang++"), reason="inductor needs a C++ compiler"
+)
+def test_compiles_by_inductor() -> None:
+    assert_compiles("inductor")
+
+
+# compiled products
+
+
+def rows_of_unequal_length(size: int) -> Pattern:
+    """Rows of 0 to N - 1 entries."""
+    row, col = torch.ones(size, size).tril(-1).nonzero(as_tuple=True)
+    return Pattern.from_coo(row, col, (size, size))
+
+
+@pytest.fixture
+def by_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled products, however few multiply-adds there are."""
+    if not HAS_NUMBA:
+        pytest.skip("needs numba")
+    monkeypatch.setattr(products, "_MIN_COMPILED_WORK", 0)
+
+
+@pytest.mark.usefixtures("by_numba")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("channels", [16, 17, 31, 32, 68, 128, 130, 145, 300])
+def test_the_compiled_product_is_the_dense_one(
+    channels: int, dtype: torch.dtype, generator: torch.Generator
+) -> None:
+    """Whole lines, an overlapping last line, several parts; heads and rows with strides."""
+    pattern, rtol = rows_of_unequal_length(40), 1e-5 if dtype == torch.float32 else 1e-10
+    value = torch.randn(2, pattern.nnz, generator=generator, dtype=dtype)
+    wide = torch.randn(40, 2, channels + 3, generator=generator, dtype=dtype)
+    x = wide[..., :channels].transpose(0, 1)
+    assert products._runs_compiled(x, pattern.col)
+    for values in (value, value[:1]):
+        dense = pattern.to_dense(values) @ x
+        assert_close(spmm(pattern, values, x), dense, rtol=rtol, atol=1e-5)
+
+
+@pytest.mark.usefixtures("by_numba")
+def test_the_number_of_threads_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, generator: torch.Generator
+) -> None:
+    monkeypatch.setattr("graphmask.kernels._compiled._MIN_THREAD_WORK", 1)
+    pattern, outputs = rows_of_unequal_length(40), []
+    value = torch.randn(1, pattern.nnz, generator=generator)
+    x = torch.randn(1, 40, 33, generator=generator)
+    for threads in (1, 2):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        outputs.append(spmm(pattern, value, x))
+    assert torch.equal(*outputs)
+
+
+@pytest.mark.usefixtures("by_numba")
+def test_derivatives_of_compiled_products(generator: torch.Generator) -> None:
+    pattern = rows_of_unequal_length(6)
+    value = torch.randn(1, pattern.nnz, generator=generator).requires_grad_()
+    x = torch.randn(2, 6, 9, generator=generator).requires_grad_()
+    grad = torch.ones(2, 6, 9).requires_grad_()
+    assert gradcheck(lambda value, x: spmm(pattern, value, x), (value, x))
+    assert gradgradcheck(lambda value, x: spmm(pattern, value, x), (value, x), grad)
+
+
+# Triton kernels, on a GPU or in the interpreter
+
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@pytest.fixture
+def by_triton(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Triton kernels, which cut rows although they are short."""
+    pytest.importorskip("triton", exc_type=ImportError)
+    monkeypatch.setattr(products, "runs_triton", lambda x: True)
+    for module in ("_rows_triton", "_spmm_triton"):
+        monkeypatch.setattr(f"graphmask.kernels.{module}.LENGTH", 16)
+
+
+@pytest.mark.usefixtures("by_triton")
+@pytest.mark.parametrize("channels", [1, 5, 300])
+@pytest.mark.parametrize("heads", [1, 3])
+def test_triton_kernels_are_the_definitions(
+    heads: int, channels: int, generator: torch.Generator
+) -> None:
+    square = uneven(12)
+    pattern = Pattern(square.rowptr.to(DEVICE), square.col.to(DEVICE), 13)
+    value = torch.randn(pattern.nnz, heads, generator=generator).mT.to(DEVICE)
+    x = torch.randn(13, heads, channels, generator=generator).transpose(0, 1).to(DEVICE)
+    y = torch.randn(heads, 12, channels, generator=generator).to(DEVICE)
+    assert_close(spmm(pattern, value, x), pattern.to_dense(value) @ x)
+    assert_close(sddmm(pattern, y, x), (y @ x.mT)[:, pattern.row.long(), pattern.col.long()])
+
+
+@pytest.mark.usefixtures("by_triton")
+@pytest.mark.parametrize("rows", [0, 2])
+def test_triton_kernels_of_no_entries(rows: int) -> None:
+    none = torch.zeros(0, dtype=torch.long, device=DEVICE)
+    pattern, x = Pattern.from_coo(none, none, (rows, 3)), torch.ones(2, 3, 4, device=DEVICE)
+    product = spmm(pattern, torch.zeros(2, 0, device=DEVICE), x)
+    assert_close(product, torch.zeros(2, rows, 4, device=DEVICE))
+    assert sddmm(pattern, torch.ones(2, rows, 4, device=DEVICE), x).shape == (2, 0)
