@@ -27,9 +27,9 @@ SPLITS = {
     "val": ("08",),
     "test": tuple(map(str, range(11, 22))),
 }
-# Label in the file -> class: the benchmark's map for single scans less one, since its class 0 is not
-# scored. Moving things have the class of those that stand. The labels 0, 1 (outlier), 52 (other
-# structure) and 99 (other object) are not scored.
+# Label in the file -> class: the benchmark's map for single scans, less one, since its class 0 is
+# not scored. Moving things have the class of those that stand. The labels 0, 1 (outlier), 52
+# (other structure) and 99 (other object) are not scored.
 CLASS_OF = {
     10: 0, 11: 1, 13: 4, 15: 2, 16: 4, 18: 3, 20: 4, 30: 5, 31: 6, 32: 7, 40: 8, 44: 9, 48: 10,
     49: 11, 50: 12, 51: 13, 60: 8, 70: 14, 71: 15, 72: 16, 80: 17, 81: 18, 252: 0, 253: 6, 254: 5,
