@@ -211,7 +211,7 @@ _STITCHED = partial(StitchedMask, degree=2, hops=4, heads=HEADS, sampler=_SHORT)
 _VISITS = partial(
     RandomWalkKernelMask, heads=HEADS, sampler=ResampledWalks(budget=16, hops=4, normalization="rw")
 )
-_SERIES = partial(PowerSeriesMask, order=4, heads=HEADS)
+_SERIES = partial(PowerSeriesMask, hops=4, heads=HEADS)
 _PATHS = partial(ShortestPathMask, max_hops=3, heads=HEADS)
 _DIFFUSION = partial(DiffusionMask, heads=HEADS)
 _TREE = partial(TreeDistanceMask, heads=HEADS)

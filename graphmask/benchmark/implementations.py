@@ -177,7 +177,7 @@ def _as_one_batch(layer: nn.Module, problem: Problem) -> Tensor:
 # Two factors of 4 hops reach as far as 8 hops do.
 WALK = partial(WalkMask, hops=8, heads=HEADS, sampler=ResampledWalks(budget=64, hops=8))
 _GRF = partial(GRFMask, hops=4, heads=HEADS, sampler=ResampledWalks(budget=16, hops=4))
-_SERIES = partial(PowerSeriesMask, order=8, heads=HEADS)
+_SERIES = partial(PowerSeriesMask, hops=8, heads=HEADS)
 _PERFORMER = partial(PerformerAttention, CHANNELS, HEADS, head_channels=CHANNELS // HEADS)
 _TRANSFORMER = partial(TransformerConv, CHANNELS, CHANNELS // HEADS, heads=HEADS)
 GPS = partial(GPSConv, CHANNELS, None, heads=HEADS, attn_type="multihead")
