@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from graphmask._checks import check_integer, value_error
-from graphmask._deprecation import renamed_arguments
+from graphmask._deprecation import deprecated_arguments
 from graphmask.transforms._points import (
     Period,
     box_lengths,
@@ -38,7 +38,7 @@ _TABLE = 2**22
 _FIRST_WIDTH = 32
 
 
-@renamed_arguments(pos="x")
+@deprecated_arguments(pos="x")
 def knn_graph(
     x: Tensor,
     k: int,
@@ -99,7 +99,7 @@ def knn_graph(
     return _directed(neighbour, centre, flow).to(x.device)
 
 
-@renamed_arguments(pos="x", radius="r", max_neighbours="max_num_neighbors")
+@deprecated_arguments(pos="x", radius="r", max_neighbours="max_num_neighbors")
 def radius_graph(
     x: Tensor,
     r: float,

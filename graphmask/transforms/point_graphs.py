@@ -11,7 +11,7 @@ from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import to_undirected
 
 from graphmask._checks import check_integer
-from graphmask._deprecation import renamed_arguments
+from graphmask._deprecation import deprecated_arguments
 from graphmask.transforms._edges import check_weight_callable, repr_of, write_edges
 from graphmask.transforms._points import Period, check_length, positions
 from graphmask.transforms.neighbours import (
@@ -130,7 +130,7 @@ class RadiusGraph(BaseTransform):
                 [0, 0, 1, 2]])
     """
 
-    @renamed_arguments(radius="r", max_neighbours="max_num_neighbors")
+    @deprecated_arguments(radius="r", max_neighbours="max_num_neighbors")
     def __init__(
         self,
         r: float,

@@ -14,7 +14,7 @@ from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import is_sparse
 
 from graphmask._checks import type_error, value_error
-from graphmask._walks import stored_pairs
+from graphmask._walk_storage import stored_pairs
 
 from .orders import CuthillMcKee
 
