@@ -36,3 +36,12 @@ def deprecated_alias(old: str, new: Callable[P, T]) -> Callable[P, T]:
     alias.__name__ = alias.__qualname__ = old
     alias.__doc__ = f"Deprecated alias of :func:`{new.__name__}`."
     return alias
+
+
+def warn_deprecated(old: str, new: str) -> None:
+    """Warn the caller of a public function about one of its old names."""
+    warnings.warn(
+        f"{old} is deprecated and will go in the next release: use {new}",
+        DeprecationWarning,
+        stacklevel=3,
+    )

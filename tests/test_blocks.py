@@ -163,13 +163,13 @@ def test_nothing_leaks_from_padding_or_from_another_graph(
             attended = make(topology).attend(*leaves, execution)
             total = (
                 attended.numerator[:, kept].square().sum()
-                + attended.normaliser[:, kept].square().sum()
+                + attended.denominator[:, kept].square().sum()
             )
             slopes = torch.autograd.grad(total, leaves)
             results.append(
                 [
                     attended.numerator[:, kept],
-                    attended.normaliser[:, kept],
+                    attended.denominator[:, kept],
                     *(slope[:, kept] for slope in slopes),
                 ]
             )

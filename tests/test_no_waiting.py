@@ -103,7 +103,7 @@ def _uses(operator: Any, x: torch.Tensor, *executions: Any) -> list[torch.Tensor
     found += [
         doubled @ x,
         doubled.entries().value,
-        doubled.attend(x, x, x).normaliser,
-        beside.attend(x, x, x).normaliser,
+        doubled.attend(x, x, x).denominator,
+        beside.attend(x, x, x).denominator,
     ]
     return found + [operator.attend(x, x, x, each).numerator for each in executions]

@@ -28,7 +28,7 @@ def cells(table: str) -> dict[str, str]:
 @pytest.fixture
 def untold(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody has been warned of anything yet."""
-    monkeypatch.setattr(_warnings, "_told", set())
+    monkeypatch.setattr(_warnings, "_warned", set())
 
 
 def test_tables_hold_text_and_no_html() -> None:

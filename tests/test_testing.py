@@ -28,10 +28,8 @@ def broken(**methods: Callable[..., Any]) -> SparseOperator:
     return cls(topology, topology.pattern, value, nonnegative=True)
 
 
-def attend_without_scores(
-    self: SparseOperator, q: Tensor, k: Tensor, v: Tensor, execution: object
-) -> Attended:
-    return Attended(self._matmul(v), torch.ones_like(q[..., 0]))
+def rule_without_scores(self: SparseOperator, channels: int) -> Callable[..., Attended]:
+    return lambda q, k, v: Attended(self._matmul(v), torch.ones_like(q[..., 0]))
 
 
 right = SparseOperator
@@ -46,7 +44,7 @@ BROKEN_OPERATORS = {
         ("sign", {"to_dense": lambda M: -right.to_dense(M)}, "entries", "non-negative"),
         ("entries", {"to_dense": lambda M: right.to_dense(M) ** 2}, "entries", "entries"),
         ("lookup", {"lookup": lambda M, p: 2 * right.lookup(M, p)}, "entries", "single entries"),
-        ("attend", {"_attend": attend_without_scores}, "executions_agree", "numerators"),
+        ("attend", {"_own_rule": rule_without_scores}, "executions_agree", "numerators"),
     )
 }
 
@@ -68,11 +66,11 @@ class Imprecise(Pairs):
 
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         sums = super()._run(mask, q, k, v, scores)
-        return Attended(sums.numerator, sums.normaliser * 1.001)
+        return Attended(sums.numerator, sums.denominator * 1.001)
 
 
 def test_a_wrong_execution_fails() -> None:
-    with pytest.raises(AssertionError, match=r"normalisers of .*Imprecise"):
+    with pytest.raises(AssertionError, match=r"denominators of .*Imprecise"):
         testing.assert_executions_agree(broken(), [Imprecise()])
 
 
