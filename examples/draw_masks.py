@@ -50,7 +50,7 @@ def toeplitz(scene: Scene) -> gm.masks.ToeplitzMask:
 
 def shortest_path(_: Scene) -> gm.masks.ShortestPathMask:
     """Near nodes count, those at three and four hops are subtracted."""
-    mask = gm.masks.ShortestPathMask(max_hops=6)
+    mask = gm.masks.ShortestPathMask(hops=6)
     mask.alpha.value.data = torch.tensor([[1.0, 0.8, 0.4, -0.3, -0.5, -0.1, 0.2]])
     return mask
 
@@ -73,11 +73,11 @@ def fourier(scene: Scene) -> gm.masks.FourierMask:
     return gm.masks.FourierMask(num_features=2048, length=float(pos.std()), dim=pos.shape[1])
 
 
-def kronecker(scene: Scene) -> gm.masks.Kronecker:
+def kronecker(scene: Scene) -> gm.masks.KroneckerMask:
     """Causal downwards, diffusing along rows."""
-    return gm.masks.Kronecker(
+    return gm.masks.KroneckerMask(
         gm.masks.CausalMask(decay=0.8, length=scene.side),
-        gm.masks.GridDiffusionMask(scene.side, t=4.0),
+        gm.masks.GridDiffusionMask(scene.side, scale=4.0),
     )
 
 
@@ -86,7 +86,7 @@ DECAY = partial(gm.masks.ExponentialDistance, slope=0.2)
 
 PAGES = (
     Page("global", lambda _: gm.masks.GlobalMask()),
-    Page("power_series", lambda _: gm.masks.PowerSeriesMask(order=16, alpha=WIDE)),
+    Page("power_series", lambda _: gm.masks.PowerSeriesMask(hops=16, alpha=WIDE)),
     Page("walk", lambda _: gm.masks.WalkMask(hops=8, alpha=WIDE)),
     Page("grf", lambda _: gm.masks.GRFMask(hops=8, alpha=WIDE)),
     Page("stitched", lambda _: gm.masks.StitchedMask(degree=2, hops=4, alpha=WIDE)),
@@ -104,11 +104,11 @@ PAGES = (
     Page("toeplitz", toeplitz, ("grid",)),
     Page(
         "grid_diffusion",
-        lambda scene: gm.masks.GridDiffusionMask((scene.side, scene.side), t=5.0),
+        lambda scene: gm.masks.GridDiffusionMask((scene.side, scene.side), scale=5.0),
         ("grid",),
     ),
     Page("kronecker", kronecker, ("grid",)),
-    Page("hypercube", lambda _: gm.masks.HypercubeMask(t=0.4), ("power of two",)),
+    Page("hypercube", lambda _: gm.masks.HypercubeMask(scale=0.4), ("power of two",)),
 )
 
 

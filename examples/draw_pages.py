@@ -118,7 +118,7 @@ def batch(_: bool) -> Figure:
     Blocks on the diagonal, nothing in between.
     """
     graphs = [_chain(6, closed=True), _chain(4), _chain(9, closed=True)]
-    mask = gm.masks.PowerSeriesMask(order=3, alpha=gm.masks.Diffusion)
+    mask = gm.masks.PowerSeriesMask(hops=3, alpha=gm.masks.Diffusion)
     blocks = [_dense_mask(mask, graph) for graph in graphs]
     panels = (figure := Figure(figsize=(9, 2.9), layout="constrained")).subplots(
         1, 5, width_ratios=[6, 4, 9, 2, 19]

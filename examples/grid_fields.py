@@ -51,7 +51,7 @@ def mixers(shape: tuple[int, ...], options: argparse.Namespace) -> dict[str, dic
     In height and in the plane, over walks, all alike, or with their neighbours.
     """
     channels, heads = options.channels, options.heads
-    layers = gm.masks.Kronecker(
+    layers = gm.masks.KroneckerMask(
         gm.masks.ToeplitzMask(shape[0], heads), gm.masks.GridDiffusionMask(shape[1:], heads)
     )
     walk, local = gm.masks.WalkMask(options.hops, heads), GraphConv(channels, channels, aggr="mean")

@@ -199,7 +199,9 @@ def _call(cls: type, arguments: dict[str, Any]) -> Any:
     values = {name: from_config(value) for name, value in arguments.items()}
     signature = inspect.signature(cls.__init__)  # type: ignore[misc]
     bound = inspect.BoundArguments(signature, {"self": None, **values})
-    return cls(*bound.args[1:], **bound.kwargs)
+    # The constructor knows former names of its arguments, and refuses others.
+    former = {name: values[name] for name in values.keys() - signature.parameters.keys()}
+    return cls(*bound.args[1:], **bound.kwargs, **former)
 
 
 def _make_tensor(values: Any, dtype: str, learned: bool) -> Tensor:

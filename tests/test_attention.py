@@ -20,7 +20,7 @@ from graphmask.walks import ResampledWalks
 PATH = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
 MASKS = {
     "global": GlobalMask,
-    "series": lambda: PowerSeriesMask(order=2, heads=2),
+    "series": lambda: PowerSeriesMask(hops=2, heads=2),
     "walk": lambda: cases.scrambled(WalkMask(2, 2, sampler=cases.random_walks(2))),
     "sum": lambda: (
         0.3 * GlobalMask() + cases.scrambled(WalkMask(2, 2, sampler=cases.random_walks(2)))
@@ -66,7 +66,7 @@ def test_the_default_feature_map_is_relu(make: Callable) -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [GlobalMask, lambda: PowerSeriesMask(order=2)], ids=["global", "series"]
+    "make", [GlobalMask, lambda: PowerSeriesMask(hops=2)], ids=["global", "series"]
 )
 def test_a_positive_mask_averages(make: Callable) -> None:
     q, k, _ = qkv()
@@ -170,7 +170,7 @@ def ring(num_nodes: int) -> Topology:
 LINEAR = {
     "global": GlobalMask,
     "walk": lambda: WalkMask(3, sampler=ResampledWalks(budget=4, hops=3)),
-    "series": lambda: PowerSeriesMask(order=2),
+    "series": lambda: PowerSeriesMask(hops=2),
     "sum": lambda: (
         -0.5 * GlobalMask() + WalkMask(3, alpha=Diffusion, sampler=ResampledWalks(budget=4, hops=3))
     ),
@@ -206,7 +206,7 @@ def ones(*shape: int) -> Tensor:
 
 
 def series() -> MaskOperator:
-    return PowerSeriesMask(order=2, heads=2)(example_topologies()["weighted"])
+    return PowerSeriesMask(hops=2, heads=2)(example_topologies()["weighted"])
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ class Altered(IIDWalks):
     """Correct walks, altered after drawing."""
 
     def __init__(self, alter: Callable[..., tuple]) -> None:
-        super().__init__(n_walks=4, hops=2)
+        super().__init__(num_walks=4, hops=2)
         self.alter = alter
 
     def _draw(self, topology: Topology, seed: int) -> tuple[Tensor, ...]:
@@ -229,7 +229,7 @@ WRONG_SAMPLERS = {
         "off its target",
     ),
     "one-seed": (Altered(lambda t, s, *e: IIDWalks(4, hops=2)._draw(t, 7)), "off its target"),
-    "batch": (OfNodes(n_walks=4, hops=2), "in a batch and alone"),
+    "batch": (OfNodes(num_walks=4, hops=2), "in a batch and alone"),
     "system": (
         Altered(
             lambda t, s, *e: IIDWalks(4, hops=2)._draw(t, random.SystemRandom().getrandbits(60))

@@ -60,7 +60,7 @@ def _main(summary: GraphSummary) -> Rules:
         ),
         (
             num_nodes <= _SMALL,
-            "WalkMask(hops=8) or PowerSeriesMask(order=4)",
+            "WalkMask(hops=8) or PowerSeriesMask(hops=4)",
             f"{num_nodes:,} nodes are few: attention runs on dense blocks, many graphs in a batch",
         ),
         (

@@ -42,7 +42,7 @@ class ExplainableEdges(nn.Module):
     Example:
         >>> import torch, graphmask as gm
         >>> from torch_geometric.explain import Explainer, GNNExplainer
-        >>> layer = gm.nn.TopologicalAttention(4, heads=1, mask=gm.masks.PowerSeriesMask(order=2))
+        >>> layer = gm.nn.TopologicalAttention(4, heads=1, mask=gm.masks.PowerSeriesMask(hops=2))
         >>> explainer = Explainer(
         ...     gm.nn.ExplainableEdges(layer),
         ...     GNNExplainer(epochs=5),

@@ -58,7 +58,7 @@ class Execution(ABC):
     Example:
         >>> import torch, graphmask as gm
         >>> path = gm.Topology(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), num_nodes=3)
-        >>> operator = gm.masks.PowerSeriesMask(order=1)(path)
+        >>> operator = gm.masks.PowerSeriesMask(hops=1)(path)
         >>> q, k, v = torch.rand(3, 3, 1, 4)
         >>> by_pairs = gm.attention(q, k, v, operator, execution=gm.operators.Pairs())
         >>> by_blocks = gm.attention(q, k, v, operator, execution=gm.operators.Dense())

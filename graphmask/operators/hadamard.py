@@ -41,7 +41,7 @@ class HadamardOperator(MaskOperator):
         >>> import torch, graphmask as gm
         >>> path = gm.Topology(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), num_nodes=3)
         >>> alpha = gm.masks.RegularizedLaplacian
-        >>> series = gm.masks.PowerSeriesMask(order=2, alpha=alpha, normalization="rw")(path)
+        >>> series = gm.masks.PowerSeriesMask(hops=2, alpha=alpha, normalization="rw")(path)
         >>> scale = torch.tensor([[[1.0], [2.0], [4.0]]])
         >>> (gm.operators.LowRankOperator(path, scale, scale) * series).to_dense()
         tensor([[[0.5625, 0.5000, 0.2500],

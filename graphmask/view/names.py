@@ -13,7 +13,17 @@ from graphmask._checks import value_error
 from graphmask.masks import Coefficients, DistanceFunction, EdgeFunction, TopologicalMask
 from graphmask.walks import ResampledWalks
 
-_COMBINATIONS = ("ScaledMask", "SumMask", "TopologicalMask")
+# Not made by name: masks of other masks, and the base class.
+_COMBINATIONS = (
+    "HadamardMask",
+    "KroneckerMask",
+    "ProductMask",
+    "ScaledMask",
+    "SumMask",
+    "SymmetrizedMask",
+    "TransposedMask",
+    "TopologicalMask",
+)
 
 _FAMILIES = (Coefficients, DistanceFunction, EdgeFunction)
 

@@ -217,9 +217,9 @@ def row(
         >>> import torch, graphmask as gm
         >>> from graphmask.view import row
         >>> ring = gm.Topology(torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]]), num_nodes=4)
-        >>> picture = row(gm.masks.PowerSeriesMask(order=1), ring, node=2)
+        >>> picture = row(gm.masks.PowerSeriesMask(hops=1), ring, node=2)
         >>> picture
-        Picture(node=2, sources=['PowerSeriesMask(order=1, heads=1, alpha=NonNegative)'])
+        Picture(node=2, sources=['PowerSeriesMask(hops=1, heads=1, alpha=NonNegative)'])
         >>> picture.rows[0].shape
         (1, 4)
     """

@@ -96,7 +96,7 @@ def trained(**attention: Any) -> Molecules:
 
 def all_ones() -> PowerSeriesMask:
     """I + A without normalisation, of which I counts nothing: 1 on every edge."""
-    mask = PowerSeriesMask(order=1, alpha=Free, normalization=None)
+    mask = PowerSeriesMask(hops=1, alpha=Free, normalization=None)
     mask.alpha.value.data.copy_(torch.tensor([[0.0, 1.0]]))
     return mask
 
