@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Class = TypeVar("Class", bound=type)
+C = TypeVar("C", bound=Callable[..., Any])
 
 
 def warn_deprecated(old: str, new: str) -> None:
@@ -55,23 +55,26 @@ def deprecated_attributes(package: str, **new_names: str) -> Callable[[str], Any
     return getattr_of_module
 
 
-def deprecated_arguments(**new_names: str) -> Callable[[Class], Class]:
-    """Decorate a class whose constructor arguments were renamed: ``old="new"``."""
+def deprecated_arguments(**new_names: str) -> Callable[[C], C]:
+    """Decorate a function, or a class, whose arguments were renamed: ``old="new"``."""
 
-    def decorate(cls: Class) -> Class:
-        init = cls.__init__  # type: ignore[misc]
+    def decorate(target: C) -> C:
+        function = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]
 
-        @wraps(init)
-        def translated(self: Any, *args: Any, **kwargs: Any) -> None:
+        @wraps(function)
+        def translated(*args: Any, **kwargs: Any) -> Any:
             for old, new in new_names.items():
                 if old in kwargs:
-                    warn_deprecated(f"{cls.__name__}({old}=...)", f"{cls.__name__}({new}=...)")
+                    name = target.__name__
+                    warn_deprecated(f"{name}({old}=...)", f"{name}({new}=...)")
                     if new in kwargs:
                         raise TypeError(f"`{old}` is the old name of `{new}`: give one of them")
                     kwargs[new] = kwargs.pop(old)
-            init(self, *args, **kwargs)
+            return function(*args, **kwargs)
 
-        cls.__init__ = translated  # type: ignore[misc]
-        return cls
+        if not isinstance(target, type):
+            return translated  # type: ignore[return-value]
+        target.__init__ = translated  # type: ignore[misc]
+        return target
 
     return decorate

@@ -158,8 +158,8 @@ def _add_reverse(
 ) -> tuple[Tensor, Tensor | None]:
     """Every edge in both directions, each direction once, with the weight that comes first."""
     both = torch.cat([edge_index, edge_index.flip(0)], 1)
-    first = np.unique((both[0] * num_nodes + both[1]).numpy(), return_index=True)[1]
-    first = torch.from_numpy(first)
+    key = both[0] * num_nodes + both[1]
+    first = torch.from_numpy(np.unique(key.numpy(), return_index=True)[1])
     return both[:, first], None if weight is None else torch.cat([weight, weight])[first]
 
 

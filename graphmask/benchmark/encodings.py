@@ -53,7 +53,7 @@ ENCODERS = (
     ),
     Encoder(
         "iid",
-        "the diagonals of IIDWalks(n_walks=64, p_halt=0.02)",
+        "the diagonals of IIDWalks(num_walks=64, p_halt=0.02)",
         lambda steps, generator: AddWalkEncoding(
             steps, sampler=IIDWalks(64, 0.02, steps, "rw"), generator=generator
         ),

@@ -221,7 +221,7 @@ def _tasks(
     topology = Topology.from_data(data)
     tasks[label, "power series"] = partial(PowerSeriesMask(hops=_HOPS)(topology).matmul, features.x)
     if features.table is not None:
-        topology = topology.with_walks(Walks.of_pairs(pattern, features.table))
+        topology = topology.with_walks(Walks(pattern, features.table))
         tasks[label, "training step"] = _training_step(topology, features.x)
     return tasks
 

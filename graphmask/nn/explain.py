@@ -21,8 +21,8 @@ class ExplainableEdges(nn.Module):
     ``torch_geometric.explain`` puts the mask that it learns for edges into message passing layers.
     Masked attention passes no messages: an edge acts there through the topological mask, a function
     of the weighted adjacency. So the mask m multiplies the weights, :math:`w'_e = \sigma(m_e)\,
-    w_e`, and its gradient is that of ``edge_weight``. Convolutions that take ``edge_weight`` get the
-    masked weights, and do not apply the mask to their messages again (``conv.explain =
+    w_e`, and its gradient is that of ``edge_weight``. Convolutions that take ``edge_weight`` get
+    the masked weights, and do not apply the mask to their messages again (``conv.explain =
     False``); other convolutions are explained by their messages.
 
     Topological masks must carry a gradient to ``edge_weight``, as ``PowerSeriesMask``,

@@ -19,9 +19,7 @@ from torch_geometric.data import Data
 from graphmask._random import uniform
 from graphmask.kernels._extra import HAS_NUMBA
 from graphmask.topology import Topology
-from graphmask.walks._products import Adjacency, multiply, sample_product
-from graphmask.walks._resampling import thin
-from graphmask.walks._rows import Rows, row_sums
+from graphmask.walks._rows import Adjacency, Rows, multiply, row_sums, sample_product, thin
 
 from .orders import CuthillMcKee
 

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from graphmask.kernels._compiled import compiled
-from graphmask.walks._products import Adjacency
-from graphmask.walks._resampling_numba import _multiply, _thin
+from graphmask.walks._rows import Adjacency
+from graphmask.walks._rows_numba import multiply as _multiply
+from graphmask.walks._rows_numba import thin as _thin
 
 from ._returns import Chain, Limits
 

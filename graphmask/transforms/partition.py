@@ -13,7 +13,7 @@ from torch_geometric.data import Data
 from torch_geometric.loader import ClusterData
 
 from graphmask._checks import check_integer, check_number, type_error, value_error
-from graphmask._walks import stored_pairs
+from graphmask._walk_storage import has_walks
 from graphmask.topology import Topology
 
 # Share of its equal part by which a part may be larger or smaller, and sweeps of moves across its
@@ -79,7 +79,7 @@ class NodePartition(ClusterData):
                 "a graph with `edge_index` (see graphmask.transforms.KNNGraph)",
                 list(data.keys()),
             )
-        if data.get("walk_hop") is not None or any(stored_pairs(data)):
+        if has_walks(data):
             raise value_error(
                 "data",
                 "without walks: give `transform=AddWalks(...)`, which draws them in every part",

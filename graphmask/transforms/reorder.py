@@ -14,7 +14,7 @@ from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import is_sparse
 
 from graphmask._checks import type_error, value_error
-from graphmask._walks import stored_pairs
+from graphmask._walk_storage import stored_pairs
 
 from .orders import CuthillMcKee
 
@@ -31,7 +31,7 @@ class ReorderNodes(BaseTransform):
     Masks, layers and models then compute the same for the renamed nodes (as far as nothing in them
     depends on the order of nodes), and on large graphs faster, since attention and sparse products
     read neighbours from the cache. Points in random order gain most; meshes whose files list
-    neighbours together gain little. ``python -m graphmask.benchmark.locality`` measures it.
+    neighbours together gain little.
 
     Every node-level attribute, as ``data.is_node_attr`` tells, is permuted; every attribute that
     holds node ids by PyG's rule, ``face`` and integers with ``index`` in their name, is renamed.

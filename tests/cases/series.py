@@ -159,7 +159,7 @@ MASKS = (
     Case("walk-symmetrized-p-step", lambda: _symmetrized(partial(masks.PStepWalk, steps=2))),
     Case(
         "walk-iid",
-        lambda: scrambled(masks.WalkMask(2, 2, sampler=walks.IIDWalks(n_walks=3, hops=3))),
+        lambda: scrambled(masks.WalkMask(2, 2, sampler=walks.IIDWalks(num_walks=3, hops=3))),
         differentiable=True,
     ),
     Case("grf", lambda: scrambled(masks.GRFMask(2, 2, sampler=random_walks(2)))),

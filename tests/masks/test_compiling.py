@@ -113,8 +113,8 @@ def test_walks_with_a_gradient(symmetrize: bool) -> None:
     graph = example_topologies()["weighted"]
     mask = WalkMask(2, sampler=small(2), symmetrize=symmetrize)
     walks = mask.prepare(graph).walks
-    weight = walks.weight.clone().requires_grad_()
-    topology = mask.prepare(graph.with_walks(replace(walks, weight=weight)))
+    table = walks.table.clone().requires_grad_()
+    topology = mask.prepare(graph.with_walks(replace(walks, table=table)))
     x = torch.randn(13, 2, generator=torch.Generator().manual_seed(0))
 
     def product(topology: Topology, x: torch.Tensor) -> torch.Tensor:
@@ -123,7 +123,7 @@ def test_walks_with_a_gradient(symmetrize: bool) -> None:
     out = torch.compile(product, fullgraph=True, backend="aot_eager")(topology, x)
     expected = product(topology, x)
     assert_close(out, expected)
-    grads = [torch.autograd.grad(each.square().sum(), weight)[0] for each in (out, expected)]
+    grads = [torch.autograd.grad(each.square().sum(), table)[0] for each in (out, expected)]
     assert_close(*grads)
 
 

@@ -41,7 +41,7 @@ def test_counts_of_walks_by_hand() -> None:
     S = torch.tensor(at_hop)
     assert_close(S.sum(0), visits)
     hop, row, col = S.nonzero(as_tuple=True)
-    walks = Walks(row, col, hop, S[hop, row, col], 3, 2, "rw")
+    walks = Walks.from_entries(row, col, hop, S[hop, row, col], 3, 2, "rw")
     path = Topology(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), 3).with_walks(walks)
     inner = visits @ visits.mT
     expected = inner / (inner.diagonal().sqrt()[:, None] * inner.diagonal().sqrt())
@@ -88,7 +88,7 @@ def test_isolated_nodes_see_themselves() -> None:
 
 
 def test_a_node_without_visits_has_a_row_of_zeros_and_finite_gradients() -> None:
-    walks = Walks(
+    walks = Walks.from_entries(
         torch.tensor([0]), torch.tensor([0]), torch.tensor([0]), torch.ones(1), 2, 1, "rw"
     )
     topology = Topology(torch.empty(2, 0, dtype=torch.long), 2).with_walks(walks)

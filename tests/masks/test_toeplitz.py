@@ -79,5 +79,5 @@ def test_many_small_grids_in_slices(
         )
 
     expected = slopes()
-    monkeypatch.setattr("graphmask.operators._blockwise.BLOCK_MEMORY", 16 * 8 * 2)
+    monkeypatch.setattr("graphmask.operators.executions.BLOCK_MEMORY", 16 * 8 * 2)
     assert_close(slopes(), expected)

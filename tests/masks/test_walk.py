@@ -154,7 +154,7 @@ def test_sets_are_independent(make: Make) -> None:
 
 @every_kind
 def test_walks_that_are_there_are_read(make: Make) -> None:
-    mask = make(3, sampler=IIDWalks(n_walks=1, hops=3))
+    mask = make(3, sampler=IIDWalks(num_walks=1, hops=3))
     topology = redrawn(graph(), EXACT, mask.num_sets + 1, seed=0)
     assert mask.prepare(topology) is topology
     assert_close(mask(topology).to_dense(), mask.target(topology).to_dense())
@@ -185,13 +185,16 @@ def test_derivatives_by_the_weights_of_walks(make: Make) -> None:
     """Of samplers whose walks carry a gradient."""
     mask = cases.scrambled(make(2, 2, coefficients=NonNegative))
     sets = redrawn(graph(), cases.random_walks(2), mask.num_sets, seed=0).walk_sets
-    weights = torch.cat([walks.weight for walks in sets])
+    weights = torch.cat([walks.table.flatten() for walks in sets])
     q = torch.rand(13, 2, 2, generator=generator(0))
 
     def reweighted(weights: Tensor) -> Topology:
-        parts = weights.split([walks.nnz for walks in sets])
+        parts = weights.split([walks.table.numel() for walks in sets])
         return graph().with_walks(
-            *(replace(walks, weight=part) for walks, part in zip(sets, parts, strict=True))
+            *(
+                replace(walks, table=part.view_as(walks.table))
+                for walks, part in zip(sets, parts, strict=True)
+            )
         )
 
     def out(weights: Tensor) -> Tensor:
@@ -255,8 +258,8 @@ def test_structure_is_made_once_for_walks_without_gradient_and_with() -> None:
     topology = mask.prepare(graph())
     first, second = mask(topology).entries().pattern, mask(topology).entries().pattern
     assert first is second
-    weight = topology.walks.weight.clone().requires_grad_()
-    topology = graph().with_walks(replace(topology.walks, weight=weight))
+    table = topology.walks.table.clone().requires_grad_()
+    topology = graph().with_walks(replace(topology.walks, table=table))
     first, second = mask(topology).entries().pattern, mask(topology).entries().pattern
     assert first is second
     assert first.mT is second.mT

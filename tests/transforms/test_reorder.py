@@ -64,7 +64,7 @@ MODELS: dict[str, Callable[[], TopologicalTransformer]] = {
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("n", [1, 2, 13])
 def test_a_model_restored_is_the_model(name: str, order: Callable[[Data], Tensor], n: int) -> None:
-    data = AddWalks(IIDWalks(n_walks=3, hops=3), seeded(), sets=2)(graph(n, undirected=n == 2))
+    data = AddWalks(IIDWalks(num_walks=3, hops=3), seeded(), sets=2)(graph(n, undirected=n == 2))
     near = ReorderNodes(order)(data)
     model = MODELS[name]()
     expected = model(data.x, Topology.from_data(data))
@@ -86,7 +86,7 @@ def test_exact_walks_may_be_drawn_afterwards() -> None:
 @pytest.mark.parametrize("order", ORDERS, ids=["cuthill-mckee", "hilbert", "random"])
 def test_batches_are_restored(order: Callable[[Data], Tensor]) -> None:
     graphs = [
-        AddWalks(IIDWalks(n_walks=3, hops=3), seeded(), sets=2)(graph(n, n)) for n in (7, 1, 13)
+        AddWalks(IIDWalks(num_walks=3, hops=3), seeded(), sets=2)(graph(n, n)) for n in (7, 1, 13)
     ]
     model = MODELS["grf"]()
     expected = torch.cat([model(each.x, Topology.from_data(each)) for each in graphs])
@@ -104,7 +104,7 @@ def test_batches_are_restored(order: Callable[[Data], Tensor]) -> None:
 @pytest.mark.parametrize("order", [CuthillMcKee(), Hilbert()], ids=repr)
 def test_reordered_and_batched_is_batched_and_reordered(order: Callable[[Data], Tensor]) -> None:
     graphs = [
-        AddWalks(IIDWalks(n_walks=3, hops=3), seeded(), sets=2)(graph(n, n)) for n in (7, 1, 13)
+        AddWalks(IIDWalks(num_walks=3, hops=3), seeded(), sets=2)(graph(n, n)) for n in (7, 1, 13)
     ]
     for each in graphs:
         each.y, each.names, each.root_index = (
@@ -223,7 +223,7 @@ def test_stored_pairs_are_sorted_with_their_table() -> None:
 
 
 def test_stored_walks_are_sorted() -> None:
-    data = AddWalks(IIDWalks(n_walks=4, hops=3), seeded(), sets=2)(graph(13))
+    data = AddWalks(IIDWalks(num_walks=4, hops=3), seeded(), sets=2)(graph(13))
     near = ReorderNodes(by_chance)(data)
     for number in (0, 1):
         row, col = near.walk_index[:, near.walk_set == number]

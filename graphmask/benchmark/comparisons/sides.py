@@ -164,7 +164,7 @@ PUBLISHED = attending(
             hops=_HOPS,
             heads=HEADS,
             f=partial(Diffusion, scale=0.5),
-            sampler=IIDWalks(n_walks=_WALKS, p_halt=_P_HALT, hops=_HOPS),
+            sampler=IIDWalks(num_walks=_WALKS, p_halt=_P_HALT, hops=_HOPS),
         ),
         _entries,
         execution=Lifted(),

@@ -89,7 +89,7 @@ def make_estimators(p_halt: float = 0.1) -> tuple[Estimator, ...]:
 
     Example:
         >>> make_estimators(p_halt=0.5)[0].family.make(4, 8)
-        IIDWalks(n_walks=4, hops=8, length_law=Geometric(p_halt=0.5))
+        IIDWalks(num_walks=4, hops=8, length_law=Geometric(p_halt=0.5))
     """
     check_probability("p_halt", p_halt)
     iid = Family("iid", partial(_walk, IIDWalks, p_halt))
@@ -143,12 +143,12 @@ def make_estimators(p_halt: float = 0.1) -> tuple[Estimator, ...]:
     )
 
 
-def _walk(kind: Callable[..., WalkSampler], p_halt: float, n_walks: int, hops: int) -> WalkSampler:
-    return kind(n_walks=n_walks, p_halt=p_halt, hops=hops)
+def _walk(kind: Callable[..., WalkSampler], p_halt: float, num_walks: int, hops: int) -> WalkSampler:
+    return kind(num_walks=num_walks, p_halt=p_halt, hops=hops)
 
 
-def _walk_shortly(p_halt: float, n_walks: int, hops: int) -> WalkSampler:
-    return IIDWalks(n_walks=n_walks, p_halt=p_halt, hops=-(-hops // _DEGREE))
+def _walk_shortly(p_halt: float, num_walks: int, hops: int) -> WalkSampler:
+    return IIDWalks(num_walks=num_walks, p_halt=p_halt, hops=-(-hops // _DEGREE))
 
 
 def _truncate(tolerance: float, hops: int) -> WalkSampler:
