@@ -57,21 +57,21 @@ def measure(
     for t, f_t in enumerate(f.double()):
         phi += f_t * torch.linalg.matrix_power(W, t)
     off_diagonal = ~torch.eye(topology.num_nodes, dtype=torch.bool)
-    for n_walks in walks:
-        progress(f"{n_walks} walks, {draws} draws")
+    for num_walks in walks:
+        progress(f"{num_walks} walks, {draws} draws")
         generator = torch.Generator().manual_seed(seed)
-        sampler = IIDWalks(n_walks, p_halt, len(f) - 1)
+        sampler = IIDWalks(num_walks, p_halt, len(f) - 1)
         features = (to_features(sampler(topology, generator), f) for _ in range(draws))
         error = torch.stack([(x @ x.mT - phi @ phi.mT).abs()[off_diagonal] for x in features])
         c = constant(topology, f, p_halt)
-        for t in (torch.logspace(-3, 0, 60) * bound_distance(RAREST, n_walks, c)).tolist():
+        for t in (torch.logspace(-3, 0, 60) * bound_distance(RAREST, num_walks, c)).tolist():
             exceeded = (error > t).double().mean(0)
             yield {
-                "walks": n_walks,
+                "walks": num_walks,
                 "distance": t,
                 "all_pairs": float(exceeded.mean()),
                 "worst_pair": float(exceeded.max()),
-                "bound": min(bound(t, n_walks, c), 1.0),
+                "bound": min(bound(t, num_walks, c), 1.0),
             }
 
 
@@ -99,14 +99,14 @@ def bound_distance(chance: float, n: int, c: float) -> float:
 
 def summarize(rows: Sequence[Row]) -> Iterator[Row]:
     """Yield for each n the distances exceeded with a chance of 1 %."""
-    for n_walks in dict.fromkeys(row["walks"] for row in rows):
-        tail = [row for row in rows if row["walks"] == n_walks]
+    for num_walks in dict.fromkeys(row["walks"] for row in rows):
+        tail = [row for row in rows if row["walks"] == num_walks]
         worst, allowed = (
             next(row["distance"] for row in tail if row[name] <= CHANCE)
             for name in ("worst_pair", "bound")
         )
         yield {
-            "walks": n_walks,
+            "walks": num_walks,
             "worst pair": worst,
             "bound": allowed,
             "bound / worst": allowed / worst,

@@ -179,8 +179,8 @@ def make_estimators(p_halt: float = 0.1) -> tuple[Estimator, ...]:
     counts = [2**power for power in range(13)]
 
     def walking(sampler: Callable, shorter: int = 1) -> Callable[[int, int], WalkSampler]:
-        return lambda n_walks, hops: sampler(
-            n_walks=n_walks, p_halt=p_halt, hops=-(-hops // shorter)
+        return lambda num_walks, hops: sampler(
+            num_walks=num_walks, p_halt=p_halt, hops=-(-hops // shorter)
         )
 
     iid = Family("iid", walking(IIDWalks), counts)

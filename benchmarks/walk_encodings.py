@@ -61,7 +61,7 @@ ENCODERS = (
     ),
     Encoder(
         "iid",
-        "the diagonals of IIDWalks(n_walks=64, p_halt=0.02)",
+        "the diagonals of IIDWalks(num_walks=64, p_halt=0.02)",
         _sampled(lambda steps: IIDWalks(64, 0.02, steps, "rw")),
     ),
     Encoder(

@@ -98,7 +98,7 @@ def connect(data: Data, neighbours: int = NEIGHBOURS) -> Data:
     if data.edge_index is not None:
         return data
     if data.get("face") is not None:
-        return MeshToGraph()(data)
+        return MeshToGraph(remove_faces=False)(data)
     if data.pos is None:
         raise value_error("data", "a graph with `edge_index`, `face` or `pos`", list(data.keys()))
     k = min(neighbours, max(1, data.pos.shape[0] - 1))

@@ -210,7 +210,7 @@ _PUBLISHED_MASK = partial(
     hops=8,
     heads=HEADS,
     f=partial(Diffusion, scale=0.5),
-    sampler=IIDWalks(n_walks=_WALKS, p_halt=_P_HALT, hops=8),
+    sampler=IIDWalks(num_walks=_WALKS, p_halt=_P_HALT, hops=8),
 )
 _PUBLISHED = MaskedAttention(
     "grf-iid",

@@ -123,7 +123,7 @@ def test_walks_with_a_gradient(symmetrize: bool) -> None:
     out = torch.compile(product, fullgraph=True, backend="aot_eager")(topology, x)
     expected = product(topology, x)
     assert_close(out, expected)
-    grads = [torch.autograd.grad(each.square().sum(), table)[0] for each in (out, expected)]
+    grads = [torch.autograd.grad(y.square().sum(), table)[0] for y in (out, expected)]
     assert_close(*grads)
 
 
