@@ -212,7 +212,7 @@ _VISITS = partial(
     RandomWalkKernelMask, heads=HEADS, sampler=ResampledWalks(budget=16, hops=4, normalization="rw")
 )
 _SERIES = partial(PowerSeriesMask, hops=4, heads=HEADS)
-_PATHS = partial(ShortestPathMask, max_hops=3, heads=HEADS)
+_PATHS = partial(ShortestPathMask, hops=3, heads=HEADS)
 _DIFFUSION = partial(DiffusionMask, heads=HEADS)
 _TREE = partial(TreeDistanceMask, heads=HEADS)
 _POLYNOMIAL = partial(_TREE, partial(PolynomialExponentialDistance, degree=2))
