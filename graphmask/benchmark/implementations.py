@@ -200,7 +200,7 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = (
     *_attention_and_layer("global", "GlobalMask, unmasked and linear", GlobalMask, _none),
     *_attention_and_layer("walk", "WalkMask on resampled walks, about 64 entries per node", WALK),
     *_attention_and_layer("grf", "GRFMask, two factors of resampled walks", _GRF),
-    *_attention_and_layer("power-series", "PowerSeriesMask of order 8", _SERIES, _count_edges),
+    *_attention_and_layer("power-series", "PowerSeriesMask of 8 hops", _SERIES, _count_edges),
     Layer(
         "performer",
         "PerformerAttention(64, 4, head_channels=16), unmasked",
