@@ -1,22 +1,34 @@
-# Two commands do all the set-up: `make demo` and `make test`. Stamps in .venv keep a second run from installing again.
+# `make demo` and `make test` do all the set-up. Stamps in .venv keep a second run from installing.
 PYTHON ?= python3
+CONSTRAINTS ?= constraints.txt
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test docs lint types doctest clean
+# One process per core; models and graphs in tests are tiny, so each process uses one thread.
+PYTEST := $(BIN)/python -m pytest -q -n auto
+
+.PHONY: help demo test test-full coverage docs lint types doctest clean
 
 help:
-	@echo "make demo     install, train four small models on point clouds, draw a mask"
-	@echo "make test     install and run the tests"
-	@echo "make docs     install and build the documentation, docs/_build/html/index.html"
-	@echo "make lint     ruff;  make types  mypy;  make doctest  the examples in docstrings"
-	@echo "make clean    remove the virtual environment and what runs have written"
+	@echo "make demo       install, train four small models on point clouds, draw a mask"
+	@echo "make test       install and run the quick tests"
+	@echo "make test-full  the whole matrix of laws, masks and graphs"
+	@echo "make coverage   the quick tests, with the lines of graphmask that they miss"
+	@echo "make docs       install and build the documentation, docs/_build/html/index.html"
+	@echo "make lint       ruff and codespell;  make types  mypy;  make doctest  docstring examples"
+	@echo "make clean      remove the virtual environment and the output of runs"
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -q
+	$(PYTEST) -m "not slow"
+
+test-full: $(VENV)/.test
+	$(PYTEST)
+
+coverage: $(VENV)/.test
+	$(PYTEST) -m "not slow" --cov=graphmask --cov-report=term-missing:skip-covered
 
 docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
@@ -25,15 +37,16 @@ docs: $(VENV)/.docs
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 
 types: $(VENV)/.dev
 	$(BIN)/mypy graphmask datasets
 
 doctest: $(VENV)/.test
-	$(BIN)/python -m pytest -q --doctest-modules graphmask datasets
+	$(PYTEST) --doctest-modules graphmask datasets
 
 clean:
-	rm -rf $(VENV) runs build dist *.egg-info docs/_build docs/api/generated
+	rm -rf $(VENV) runs build dist *.egg-info docs/_build docs/api/generated .coverage
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -42,6 +55,7 @@ $(VENV)/.demo: EXTRAS = train,viz
 $(VENV)/.test: EXTRAS = test
 $(VENV)/.docs: EXTRAS = docs
 $(VENV)/.dev: EXTRAS = dev
-$(VENV)/.demo $(VENV)/.test $(VENV)/.docs $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[$(EXTRAS)]"
+$(VENV)/.demo $(VENV)/.test $(VENV)/.docs $(VENV)/.dev: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) \
+		--editable ".[$(EXTRAS)]"
 	@touch $@

@@ -105,15 +105,11 @@ class Blocks:
         In code that torch compiles only where they are kept already, since they cannot be kept
         there.
         """
-        blocks, known = pattern.__dict__.get("_slots", (None, None))
-        if blocks is self:
-            return known
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() and not pattern.is_cached("slots", self):
             return None
-        with torch.inference_mode(False):
-            made = self.start[pattern.row] + self.local[pattern.col]
-        pattern.__dict__["_slots"] = self, made
-        return made
+        return pattern.cached(
+            "slots", lambda: self.start[pattern.row] + self.local[pattern.col], partner=self
+        )
 
 
 def find_widths(sizes: np.ndarray) -> np.ndarray:

@@ -173,13 +173,7 @@ class Walks:
     @classmethod
     def _of_stored(cls, index: Tensor, table: Tensor, num_nodes: int) -> Walks:
         """Walks of stored pairs, which are taken to be in order until that is settled."""
-        dtype = index_dtype(max(num_nodes, len(table)))
-        row, col = (each.to(dtype).contiguous() for each in index)
-        bounds = torch.arange(num_nodes + 1, dtype=dtype, device=row.device)
-        pattern = Pattern(
-            torch.searchsorted(row, bounds, out_int32=dtype == torch.int32), col, num_nodes
-        )
-        pattern.__dict__["row"] = row
+        pattern = Pattern.from_unchecked(index[0], index[1], num_nodes)
         return cls._by_pairs(pattern, table, "unknown", nonnegative=False)
 
     def _settle(self, index_name: str, table_name: str, index: Tensor, *facts: int) -> None:

@@ -42,6 +42,7 @@ settings.load_profile("graphmask")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "global_rng: the test may draw from the global random state")
+    config.addinivalue_line("markers", "slow: run by `make test-full` alone")
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(
         1

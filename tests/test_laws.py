@@ -1,4 +1,4 @@
-"""The laws, for everything in cases.py. Nothing here knows one case from another."""
+"""The laws, for everything registered in tests/cases/; no law knows one case from another."""
 
 from __future__ import annotations
 
@@ -36,23 +36,31 @@ from graphmask.testing.graphs import remade
 PACKAGES = (masks, operators, walks, features, nn, transforms, datasets)
 
 
-def each(some: tuple[Any, ...]) -> Any:
-    return pytest.mark.parametrize("case", some, ids=str)
+# Graphs of the quick run: no edge, parallel edges and loops, directions, signs, and a ragged batch
+# in any order with graphs of one and two nodes. The others repeat them in `make test-full`.
+QUICK = ("empty", "multigraph", "directed", "signed", "ragged")
 
 
-def each_where(some: tuple[Any, ...], *names: str) -> Any:
-    """Cases with the graphs that they are defined on.
+def parametrize(cases: tuple[Any, ...]) -> Any:
+    return pytest.mark.parametrize("case", cases, ids=str)
 
-    Of the examples that all are defined on, those named.
+
+def parametrize_with_graphs(cases: tuple[Any, ...], names: tuple[str, ...] = ()) -> Any:
+    """Cases with the graphs that they are defined on; slow where a quick graph stands for them.
+
+    Args:
+        cases: to run.
+        names: of the example graphs to run on; all by default. A case with graphs of its own runs
+            on these.
     """
-    pairs = [
-        pytest.param(case, name, id=f"{case}-{name}")
-        for case in some
-        for name in (
-            names if names and case.topologies is example_topologies else case.topologies()
-        )
-    ]
-    return pytest.mark.parametrize(("case", "name"), pairs)
+    rows = []
+    for case in cases:
+        own = case.topologies is not example_topologies
+        for name in case.topologies() if own else names or example_topologies():
+            slow = not own and not names and name not in QUICK
+            marks = [pytest.mark.slow] if slow else []
+            rows.append(pytest.param(case, name, id=f"{case}-{name}", marks=marks))
+    return pytest.mark.parametrize(("case", "name"), rows)
 
 
 def public(package: ModuleType) -> set[str]:
@@ -85,16 +93,16 @@ def test_all_that_is_public_is_registered(package: ModuleType) -> None:
     absent = {
         name for name in public(package) - known if not inspect.isabstract(getattr(package, name))
     }
-    assert not absent, f"add to tests/cases.py: {sorted(absent)}"
+    assert not absent, f"add to tests/cases/: {sorted(absent)}"
     assert set(getattr(package, "__all__", public(package))) == public(package)
 
 
-@each(cases.MASKS)
+@parametrize(cases.MASKS)
 def test_masks_keep_all_laws(case: cases.Case) -> None:
     check_mask(case.make(), list(case.topologies().values()))
 
 
-@each_where(cases.MASKS)
+@parametrize_with_graphs(cases.MASKS)
 def test_masks_are_their_definition(case: cases.Case, name: str) -> None:
     mask = case.make()
     topology = mask.prepare(case.topologies()[name])
@@ -103,7 +111,7 @@ def test_masks_are_their_definition(case: cases.Case, name: str) -> None:
 
 
 def leaves_of(case: cases.Case, name: str) -> tuple[Any, gm.Topology, list[Tensor], list[Tensor]]:
-    """A mask, a topology it can read, q, k and v, and all that attention under it can be differentiated by."""
+    """A mask, a topology it can read, q, k and v, and all leaves that have a gradient."""
     mask, topology = case.make(), case.topologies()[name]
     generator = torch.Generator().manual_seed(0)
     qkv = [
@@ -118,26 +126,26 @@ def leaves_of(case: cases.Case, name: str) -> tuple[Any, gm.Topology, list[Tenso
     return mask, mask.prepare(topology), qkv, leaves
 
 
-@each_where(cases.MASKS)
+@parametrize_with_graphs(cases.MASKS)
 def test_attention_is_its_definition_forward_and_backward(case: cases.Case, name: str) -> None:
     mask, topology, (q, k, v), leaves = leaves_of(case, name)
     dense = cases.mask_reference(mask, topology)
     operator = mask(topology)
     phi = [reference.elu_plus_one(x) for x in (q, k)]
     expected = reference.attention(*phi, v, dense, dense if operator.sums_itself else None)
-    found = gm.attention(q, k, v, operator, features.EluPlusOne())
-    assert_close(found, expected)
-    above = torch.randn(found.shape, generator=torch.Generator().manual_seed(1))
-    # Walks that carry a gradient are behind both.
-    slopes = [
-        torch.autograd.grad(out, leaves, above, True, materialize_grads=True)
-        for out in (found, expected)
-    ]
-    assert all(slope.isfinite().all() for slope in slopes[0])
-    assert_close(*slopes)
+    out = gm.attention(q, k, v, operator, features.EluPlusOne())
+    assert_close(out, expected)
+    grad_output = torch.randn(out.shape, generator=torch.Generator().manual_seed(1))
+    # Both depend on walks that carry a gradient.
+    grads, expected_grads = (
+        torch.autograd.grad(y, leaves, grad_output, True, materialize_grads=True)
+        for y in (out, expected)
+    )
+    assert all(grad.isfinite().all() for grad in grads)
+    assert_close(grads, expected_grads)
 
 
-@each_where(cases.MASKS, "weighted", "signed", "ragged")
+@parametrize_with_graphs(cases.MASKS, ("weighted", "signed", "ragged"))
 def test_executions_have_the_gradients_of_the_definition(case: cases.Case, name: str) -> None:
     mask, topology, (q, k, v), leaves = leaves_of(case, name)
     phi = [reference.relu_features(x, 1e-3) for x in (q, k)]
@@ -147,14 +155,14 @@ def test_executions_have_the_gradients_of_the_definition(case: cases.Case, name:
         .square()
         .sum()
     )
-    slopes = torch.autograd.grad(expected, leaves, retain_graph=True, materialize_grads=True)
+    expected_grads = torch.autograd.grad(
+        expected, leaves, retain_graph=True, materialize_grads=True
+    )
     for execution in cases.EXECUTIONS:
         if execution.refusal(mask(topology)) is None:
-            found = gm.attention(q, k, v, mask(topology), execution=execution).square().sum()
-            assert_close(
-                torch.autograd.grad(found, leaves, retain_graph=True, materialize_grads=True),
-                slopes,
-            )
+            loss = gm.attention(q, k, v, mask(topology), execution=execution).square().sum()
+            grads = torch.autograd.grad(loss, leaves, retain_graph=True, materialize_grads=True)
+            assert_close(grads, expected_grads)
 
 
 @st.composite
@@ -173,7 +181,7 @@ def graphs(draw: st.DrawFn) -> gm.Topology:
     return gm.Topology(index, len(batch), weight, torch.tensor(batch))
 
 
-@each(tuple(case for case in cases.MASKS if case.topologies is example_topologies))
+@parametrize(tuple(case for case in cases.MASKS if case.topologies is example_topologies))
 @given(graphs())
 @settings(max_examples=10)
 def test_attention_is_its_definition_on_any_graph(case: cases.Case, topology: gm.Topology) -> None:
@@ -187,34 +195,34 @@ def test_attention_is_its_definition_on_any_graph(case: cases.Case, topology: gm
     )
 
 
-@each_where(cases.OPERATORS)
+@parametrize_with_graphs(cases.OPERATORS)
 def test_operators_keep_all_laws(case: cases.Case, name: str) -> None:
     check_operator(case.make(case.topologies()[name]))
 
 
-@each(cases.SAMPLERS)
+@parametrize(cases.SAMPLERS)
 def test_samplers_keep_all_laws(case: cases.Case) -> None:
     check_sampler(case.make())
 
 
-@each(cases.FEATURES)
+@parametrize(cases.FEATURES)
 def test_feature_maps_keep_all_laws(case: cases.Case) -> None:
     check_feature_map(case.make(), channels=5)
 
 
-@each(cases.FEATURES)
+@parametrize(cases.FEATURES)
 def test_feature_maps_are_their_definition(case: cases.Case, generator: torch.Generator) -> None:
     x, phi = torch.randn(7, 2, 5, generator=generator), case.make()
     assert_close(phi.queries(x), case.reference(phi, x))
     assert_close(phi.keys(x), (case.key_reference or case.reference)(phi, x))
 
 
-@each(cases.LAYERS)
+@parametrize(cases.LAYERS)
 def test_layers_keep_all_laws(case: cases.Case) -> None:
     check_layer(cases.seeded(case.make), case.channels, per_graph=case.per_graph)
 
 
-@each(cases.LAYERS)
+@parametrize(cases.LAYERS)
 def test_layers_take_raw_edges_or_a_topology(case: cases.Case) -> None:
     layer = cases.seeded(case.make).eval()
     topology = example_topologies()["ragged"]
@@ -223,7 +231,7 @@ def test_layers_take_raw_edges_or_a_topology(case: cases.Case) -> None:
     assert_close(raw, layer(x, topology), rtol=0, atol=0)
 
 
-@each(cases.LAYERS)
+@parametrize(cases.LAYERS)
 def test_layers_in_single_precision_do_not_see_batch_mates(case: cases.Case) -> None:
     """Walks are drawn from raw edges, at random: see test_the_walks_of_cases_are_random."""
     examples = example_topologies()
@@ -247,7 +255,7 @@ def test_the_walks_of_cases_are_random() -> None:
     assert (first[2:] != second[2:]).sum() > 20
 
 
-@each(cases.LAYERS)
+@parametrize(cases.LAYERS)
 def test_layers_on_stored_walks_do_not_see_batch_mates(case: cases.Case) -> None:
     layer = cases.seeded(case.make).float().eval()
     generator = torch.Generator().manual_seed(0)
@@ -268,7 +276,7 @@ def test_layers_on_stored_walks_do_not_see_batch_mates(case: cases.Case) -> None
     assert_close(layer(batch.x, gm.Topology.from_data(batch)), alone, rtol=1e-5, atol=1e-5)
 
 
-@each(cases.LAYERS)
+@parametrize(cases.LAYERS)
 def test_layers_draw_from_dropout_alone(case: cases.Case) -> None:
     """In training too: what is random is dropout, which follows the global state."""
     layer = cases.seeded(case.make)
@@ -283,56 +291,50 @@ def test_layers_draw_from_dropout_alone(case: cases.Case) -> None:
     assert_close(layer.train()(x, topology), layer.eval()(x, topology), rtol=0, atol=0)
 
 
-@each(cases.LAYERS)
-def test_layers_reset_what_they_learn(case: cases.Case) -> None:
-    layer = cases.seeded(case.make)
-    fresh = [parameter.clone() for parameter in layer.parameters()]
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        for parameter in layer.parameters():
-            parameter.fill_(7.0)
-        layer.reset_parameters()
-    assert all((now != 7).any() and now.isfinite().all() for now in layer.parameters())
-    assert [now.shape for now in layer.parameters()] == [before.shape for before in fresh]
+def test_layers_reset_their_parameters() -> None:
+    for case in cases.LAYERS:
+        layer = cases.seeded(case.make)
+        shapes = [parameter.shape for parameter in layer.parameters()]
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            for parameter in layer.parameters():
+                parameter.fill_(7.0)
+            layer.reset_parameters()
+        assert all((p != 7).any() and p.isfinite().all() for p in layer.parameters()), case
+        assert [parameter.shape for parameter in layer.parameters()] == shapes, case
 
 
-@each(cases.MASKS)
-def test_masks_print_what_they_cost(case: cases.Case) -> None:
-    assert str(case.make()).endswith(" per column")
+def test_masks_print_their_cost() -> None:
+    assert not [case.name for case in cases.MASKS if not str(case.make()).endswith(" per column")]
 
 
-@each(cases.MASKS)
-def test_masks_reset_what_they_learn(case: cases.Case) -> None:
-    mask = case.make()
-    mask.reset_parameters()
-    first = deepcopy(mask.state_dict())
-    with torch.no_grad():
-        for parameter in mask.parameters():
-            parameter.add_(1.0)
-    mask.reset_parameters()
-    assert_close(mask.state_dict(), first)
+def test_masks_reset_their_parameters() -> None:
+    for case in cases.MASKS:
+        mask = case.make()
+        mask.reset_parameters()
+        first = deepcopy(mask.state_dict())
+        with torch.no_grad():
+            for parameter in mask.parameters():
+                parameter.add_(1.0)
+        mask.reset_parameters()
+        assert_close(mask.state_dict(), first, msg=lambda text, case=case: f"{case}: {text}")
 
 
 def everything() -> list[cases.Case]:
     return [*cases.MASKS, *cases.SAMPLERS, *cases.FEATURES, *cases.LAYERS, *cases.TRANSFORMS]
 
 
-@pytest.mark.parametrize("case", everything(), ids=str)
-def test_reprs_name_the_thing(case: cases.Case) -> None:
-    made = cases.seeded(case.make)
-    assert isinstance(made, CombinedMask) or type(made).__name__ in repr(made)
+def test_reprs_name_the_class_and_survive_pickling() -> None:
+    for case in everything():
+        instance = cases.seeded(case.make)
+        assert isinstance(instance, CombinedMask) or type(instance).__name__ in repr(instance), case
+        assert repr(pickle.loads(pickle.dumps(instance))) == repr(instance), case
 
 
 def content(data: Data) -> dict[str, Tensor]:
     return {key: torch.as_tensor(value).clone().reshape(-1) for key, value in data}
 
 
-@pytest.mark.parametrize("case", everything(), ids=str)
-def test_everything_is_pickled(case: cases.Case) -> None:
-    made = cases.seeded(case.make)
-    assert repr(pickle.loads(pickle.dumps(made))) == repr(made)
-
-
-@each(cases.TRANSFORMS)
+@parametrize(cases.TRANSFORMS)
 def test_transforms_leave_their_input_alone(case: cases.Case) -> None:
     data = case.data()
     before = content(data)
@@ -341,7 +343,7 @@ def test_transforms_leave_their_input_alone(case: cases.Case) -> None:
     assert_close(content(case.make()(data)), content(result), rtol=0, atol=0)
 
 
-@each(cases.TRANSFORMS)
+@parametrize(cases.TRANSFORMS)
 def test_what_transforms_write_is_batched(case: cases.Case) -> None:
     graphs = [case.make()(case.data()) for _ in range(3)]
     (batch,) = DataLoader(graphs, batch_size=3, generator=torch.Generator())
@@ -349,6 +351,6 @@ def test_what_transforms_write_is_batched(case: cases.Case) -> None:
         assert_close(content(again), content(graph), rtol=0, atol=0)
 
 
-@each(cases.FUNCTIONS)
-def test_functions_are_deterministic(case: cases.Case) -> None:
-    assert_close(case.make(), case.make(), rtol=0, atol=0)
+def test_functions_are_deterministic() -> None:
+    for case in cases.FUNCTIONS:
+        assert_close(case.make(), case.make(), rtol=0, atol=0)

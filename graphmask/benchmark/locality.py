@@ -215,7 +215,7 @@ def _tasks(
         (label, pattern.col.new_empty(0)),
         (f"{label}, scheduled", pattern.thinned().cuthill_mckee()),
     ):
-        visited = _visited(pattern, visits)
+        visited = pattern.with_row_order(visits)
         tasks[name, "attention"] = partial(features.attend, visited)
         tasks[name, "attention, both ways"] = partial(features.attend_both_ways, visited)
     topology = Topology.from_data(data)
@@ -226,13 +226,6 @@ def _tasks(
         topology = topology.with_walks(Walks.of_pairs(pattern, features.table))
         tasks[label, "training step"] = _training_step(topology, features.x)
     return tasks
-
-
-def _visited(pattern: Pattern, visits: Tensor) -> Pattern:
-    """The same pattern under this schedule, its transpose shared."""
-    made = Pattern(pattern.rowptr, pattern.col, pattern.num_cols)
-    made.__dict__.update(order=pattern.order, mT=pattern.mT, schedule=visits)
-    return made
 
 
 def _training_step(topology: Topology, x: Tensor) -> Callable[[], None]:

@@ -1,14 +1,14 @@
 """The primitives every sparse mask is made of, and the pattern they share."""
 
-from .chebyshev import chebyshev_series as chebyshev_series
 from .conjugate import solve_resolvent as solve_resolvent
 from .hops import HopValues as HopValues
 from .hops import combine_hops as combine_hops
 from .pairs import pair_attention as pair_attention
 from .pattern import Pattern as Pattern
-from .primitives import sddmm as sddmm
-from .primitives import spmm as spmm
-from .series import power_series as power_series
+from .polynomials import chebyshev_series as chebyshev_series
+from .polynomials import power_series as power_series
+from .products import sddmm as sddmm
+from .products import spmm as spmm
 
 __all__ = [
     "HopValues",

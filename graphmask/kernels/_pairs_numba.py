@@ -1,24 +1,21 @@
-"""Attention by pairs, compiled for CPUs.
+"""Pair attention, compiled for CPUs: rows sum over their pairs in registers.
 
-Each row sums over its pairs in registers, and nothing is written per pair.
-
-Arrays are one-dimensional and given with the distance of their rows, in which heads lie side by
-side: ``x [N, H, C]``. Heads are taken in groups that fit the registers. Letters: H heads, m
-features, d value channels.
+Nothing is written per pair but the gradient of the mask. Arrays are one-dimensional, and heads lie
+side by side: ``x [N, H, C]``. Heads are handled in groups that fit the registers.
+Letters: H heads, m features, d value channels, P pairs.
 """
+# mypy: allow-untyped-defs, allow-incomplete-defs
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from ._compiled import compiled, flat, inlined
+from ._compiled import Rows, compiled, flat, inlined, rows_of, run_rows
 from ._vectors import (
     LINE,
     add,
@@ -26,7 +23,6 @@ from ._vectors import (
     load,
     multiply,
     prefetch,
-    prefetch_like,
     spread,
     store,
     sum_heads,
@@ -39,329 +35,278 @@ from ._vectors import (
 # and gradients.
 _GROUP = 256
 
-# Multiply-adds that are worth a thread, and pieces of work for each thread: pieces of equal numbers
-# of pairs take unequal time.
-_WORTH_A_THREAD = 2**25
-_PIECES = 4
-
-# Pairs between asking for memory and reading it: channels that lie in order, values of the mask
+# Pairs between prefetching memory and reading it: channels that lie in order, values of the mask
 # that lie anywhere.
 _AHEAD = 6
 _FAR = 20
 
 
-class Bodies(NamedTuple):
-    """The three loops, compiled for some numbers of heads and channels."""
+class Inputs(NamedTuple):
+    """The operands; ``value [P, H or 1]`` by pairs, since the heads of a pair are read together."""
 
-    attend: Callable[..., None]
-    rows: Callable[..., None]
-    columns: Callable[..., None]
+    q: Rows
+    k: Rows
+    v: Rows
+    value: np.ndarray
+    signed: bool
+    heads: int
 
 
-class Rows(NamedTuple):
-    """``[H, N, C]`` as memory: numbers, and the distance from one node's to the next node's."""
+class Grads(NamedTuple):
+    """Gradients of the numerator and of the denominator."""
 
-    numbers: np.ndarray
-    step: int
+    numerator: Rows
+    denominator: Rows
 
 
 def attend(
-    q: Tensor, k: Tensor, v: Tensor, value: Tensor,
-    rowptr: Tensor, col: Tensor, visits: Tensor, signed: bool,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Numerator ``[H, N, d]`` and normaliser ``[H, N]``, laid out by nodes."""
-    heads, nodes = q.shape[:2]
-    out, size = v.new_empty(nodes, heads, v.shape[2]), v.new_empty(nodes, heads)
-    bodies, work = _bodies_for(q, v, value), _work(q, v, col)
-    inputs = *_rows(q), *_rows(k), *_rows(v), _by_pairs(value), signed, heads
-    _run(
-        bodies.attend,
-        rowptr,
-        visits,
-        work,
-        (flat(rowptr), flat(col), *inputs, flat(out), flat(size)),
-    )
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    value: Tensor,
+    structure: Sequence[Tensor],
+    row_order: Tensor,
+    signed: bool,
+) -> tuple[Tensor, Tensor]:
+    """Numerator ``[H, N, d]`` and denominator ``[H, N]``, laid out by nodes."""
+    rowptr, col, *_ = structure
+    out, size = v.new_empty(*v.shape[1::-1], v.shape[2]), v.new_empty(v.shape[1::-1])
+    inputs = _inputs(q, k, v, value, signed)
+    args = flat(col), inputs, flat(out), flat(size)
+    run_rows(_compile_attend(*_sizes(q, v, value)), rowptr, _work(q, v, col), args, row_order)
     return out.transpose(0, 1), size.mT
 
 
 def differentiate_rows(
-    above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, value: Tensor,
-    rowptr: Tensor, col: Tensor, visits: Tensor, signed: bool,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+    grad: Tensor,
+    grad_denominator: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    value: Tensor,
+    structure: Sequence[Tensor],
+    row_order: Tensor,
+    signed: bool,
+) -> tuple[Tensor, Tensor]:
     """Gradients of the queries ``[H, N, m]`` and of the values of the mask ``[H or 1, P]``."""
-    heads, nodes, channels = q.shape
+    rowptr, col, *_ = structure
     grad_q, grad_value = (
-        q.new_empty(nodes, heads, channels),
-        value.new_empty(value.shape[1], value.shape[0]),
+        q.new_empty(*q.shape[1::-1], q.shape[2]),
+        value.new_empty(value.shape[::-1]),
     )
-    if len(value) < heads:
+    if len(value) < len(q):
         # Groups of heads add to what they share.
         grad_value.zero_()
-    bodies, work = _bodies_for(q, v, value), _work(q, v, col)
-    inputs = (
-        *_rows(q),
-        *_rows(k),
-        *_rows(v),
-        _by_pairs(value),
-        signed,
-        heads,
-        *_rows(above),
-        *_rows(above_size.unsqueeze(2)),
-    )
-    _run(
-        bodies.rows,
-        rowptr,
-        visits,
-        work,
-        (flat(rowptr), flat(col), *inputs, flat(grad_q), flat(grad_value)),
-    )
+    inputs, grads = _inputs(q, k, v, value, signed), _grads(grad, grad_denominator)
+    args = flat(col), inputs, grads, flat(grad_q), flat(grad_value)
+    run_rows(_compile_rows(*_sizes(q, v, value)), rowptr, _work(q, v, col), args, row_order)
     return grad_q.transpose(0, 1), grad_value.mT
 
 
 def differentiate_columns(
-    above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, value: Tensor,
-    colptr: Tensor, row: Tensor, order: Tensor, visits: Tensor, signed: bool,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+    grad: Tensor,
+    grad_denominator: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    value: Tensor,
+    structure: Sequence[Tensor],
+    row_order: Tensor,
+    signed: bool,
+) -> tuple[Tensor, Tensor]:
     """Gradients of the keys ``[H, N, m]`` and of the values ``[H, N, d]``."""
-    heads, nodes, channels = k.shape
-    grad_k, grad_v = k.new_empty(nodes, heads, channels), v.new_empty(nodes, heads, v.shape[2])
-    bodies, work = _bodies_for(q, v, value), _work(q, v, row)
-    inputs = (
-        *_rows(q),
-        *_rows(k),
-        *_rows(v),
-        _by_pairs(value),
-        signed,
-        heads,
-        *_rows(above),
-        *_rows(above_size.unsqueeze(2)),
-    )
-    structure = flat(colptr), flat(row), flat(order)
-    _run(bodies.columns, colptr, visits, work, (*structure, *inputs, flat(grad_k), flat(grad_v)))
+    _, _, colptr, row, csc_perm, _ = structure
+    grad_k, grad_v = (x.new_empty(*x.shape[1::-1], x.shape[2]) for x in (k, v))
+    inputs, grads = _inputs(q, k, v, value, signed), _grads(grad, grad_denominator)
+    args = flat(row), flat(csc_perm), inputs, grads, flat(grad_k), flat(grad_v)
+    run_rows(_compile_columns(*_sizes(q, v, value)), colptr, _work(q, v, row), args, row_order)
     return grad_k.transpose(0, 1), grad_v.transpose(0, 1)
 
 
-@inlined
-def ask_for_pairs(x, width, begin, end):  # type: ignore[no-untyped-def]
-    """All that pairs of one row read: ``width`` numbers each, side by side."""
-    for number in range(begin * width, end * width, LINE // x.itemsize):
-        prefetch(x, number, 1)
+def _inputs(q: Tensor, k: Tensor, v: Tensor, value: Tensor, signed: bool) -> Inputs:
+    return Inputs(rows_of(q), rows_of(k), rows_of(v), flat(value.mT.contiguous()), signed, len(q))
 
 
-@inlined
-def ask_for_nodes(index, begin, end, x, x_step, like):  # type: ignore[no-untyped-def]
-    """The first nodes that a row reads."""
-    for pair in range(begin, min(begin + _AHEAD, end)):
-        prefetch_like(x, index[pair] * x_step, like)
-
-
-def _rows(x: Tensor) -> Rows:
-    """The numbers of ``[H, N, C]`` where they lie, if each node's heads lie side by side there."""
-    heads, nodes, channels = x.shape
-    if (x.stride(2) != 1 and channels > 1) or (x.stride(0) != channels and heads > 1):
-        x = x.transpose(0, 1).contiguous().transpose(0, 1)
-    span = (nodes - 1) * x.stride(1) + heads * channels if x.numel() else 0
-    return Rows(x.detach().as_strided((span,), (1,)).numpy(), x.stride(1))
-
-
-def _by_pairs(value: Tensor) -> np.ndarray:
-    """``[H, P]`` as ``[P, H]``: the heads of a pair are read together."""
-    return flat(value.mT.contiguous())
+def _grads(grad: Tensor, grad_denominator: Tensor) -> Grads:
+    return Grads(rows_of(grad), rows_of(grad_denominator.unsqueeze(2)))
 
 
 def _work(q: Tensor, v: Tensor, col: Tensor) -> int:
     return col.numel() * q.shape[0] * (q.shape[2] + v.shape[2])
 
 
-def _run(
-    body: Callable[..., None], ptr: Tensor, visits: Tensor, work: int, args: tuple[Any, ...]
-) -> None:
-    """All rows, in the order of visits where there is one, on as many threads as torch uses.
-
-    A row is summed by one thread in one order, so that results do not depend on the number of
-    threads.
-    """
-    start = flat(ptr)
-    order = flat(visits) if visits.numel() else start[:0]
-    threads = min(torch.get_num_threads(), max(1, work // _WORTH_A_THREAD))
-    if threads == 1:
-        body(order, 0, len(start) - 1, *args)
-        return
-    counts = np.diff(start)
-    done = np.cumsum(counts[order] if len(order) else counts, dtype=np.int64)
-    pieces = threads * _PIECES
-    ends = np.searchsorted(done, done[-1] * np.arange(1, pieces) // pieces)
-    bounds = [0, *ends.tolist(), len(counts)]
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda first, last: body(order, first, last, *args), bounds[:-1], bounds[1:]))
+def _sizes(q: Tensor, v: Tensor, value: Tensor) -> tuple[int, int, int, bool]:
+    """Heads of a group, channels, and whether all heads share the values of the mask."""
+    heads, m, d = q.shape[0], q.shape[2], v.shape[2]
+    head_size = max(m, d) * q.element_size()
+    groups = [g for g in range(1, heads + 1) if heads % g == 0 and g * head_size <= _GROUP]
+    return max(groups, default=1), m, d, len(value) < heads
 
 
-def _bodies_for(q: Tensor, v: Tensor, value: Tensor) -> Bodies:
-    heads, widest = q.shape[0], max(q.shape[2], v.shape[2])
-    fitting = [
-        size
-        for size in range(1, heads + 1)
-        if heads % size == 0 and size * widest * q.element_size() <= _GROUP
-    ]
-    return _bodies(max(fitting, default=1), q.shape[2], v.shape[2], value.shape[0] < heads)
+@inlined
+def prefetch_pairs(x, width, begin, end):
+    """All that pairs of one row read: ``width`` numbers each, side by side."""
+    for index in range(begin * width, end * width, LINE // x.itemsize):
+        prefetch(x, index, zeros(x, 1))
+
+
+@inlined
+def prefetch_nodes(index, begin, end, x, like):
+    """The first nodes that a row reads."""
+    for pair in range(begin, min(begin + _AHEAD, end)):
+        prefetch(x.data, index[pair] * x.stride, like)
+
+
+@inlined
+def prefetch_rows(order, position, last, ptr, col, inputs, width, key, value):
+    """The next rows of an order, which lie anywhere, while the current one is summed."""
+    row = order[min(position + 2, last - 1)]
+    prefetch_pairs(col, 1, ptr[row], ptr[row + 1])
+    prefetch_pairs(inputs.value, width, ptr[row], ptr[row + 1])
+    row = order[min(position + 1, last - 1)]
+    prefetch(inputs.q.data, row * inputs.q.stride, key)
+    prefetch_nodes(col, ptr[row], ptr[row + 1], inputs.k, key)
+    prefetch_nodes(col, ptr[row], ptr[row + 1], inputs.v, value)
+
+
+@inlined
+def load_heads(x, node, head, channels, like):
+    """The channels of a group of heads of a node."""
+    return load(x.data, node * x.stride + head * channels, like)
+
+
+@inlined
+def load_ahead(x, index, pair, head, channels, like):
+    """Those of the node of a pair; prefetches the node of a later pair."""
+    later = index[min(pair + _AHEAD, len(index) - 1)]
+    prefetch(x.data, later * x.stride + head * channels, like)
+    return load_heads(x, index[pair], head, channels, like)
 
 
 @cache
-def _bodies(group: int, m: int, d: int, shared: bool) -> Bodies:
-    """The loops for ``group`` heads at a time, whose pairs have one value each or share one."""
+def _compile_attend(group: int, m: int, d: int, shared: bool) -> Callable[..., None]:
     keys, values = group * m, group * d
 
-    def attend(  # type: ignore[no-untyped-def]
-        visits,
-        first,
-        last,
-        ptr,
-        col,
-        q,
-        q_step,
-        k,
-        k_step,
-        v,
-        v_step,
-        value,
-        signed,
-        heads,
-        out,
-        size,
-    ):
+    def attend(order, first, last, ptr, col, inputs, out, size):
+        q, k, v, value, signed, heads = inputs
         width = 1 if shared else heads
-        for place in range(first, last):
-            i = visits[place] if len(visits) else place
-            if len(visits):
-                # The next rows lie anywhere: what they read is asked for while this one is summed.
-                following = visits[min(place + 2, last - 1)]
-                ask_for_pairs(col, 1, ptr[following], ptr[following + 1])
-                ask_for_pairs(value, width, ptr[following], ptr[following + 1])
-                following = visits[min(place + 1, last - 1)]
-                prefetch(q, following * q_step, keys)
-                ask_for_nodes(col, ptr[following], ptr[following + 1], k, k_step, zeros(k, keys))
-                ask_for_nodes(col, ptr[following], ptr[following + 1], v, v_step, zeros(v, values))
+        per_key, per_value = zeros(q.data, keys), zeros(q.data, values)
+        per_head = zeros(q.data, group)
+        for position in range(first, last):
+            i = position
+            if len(order):
+                i = order[position]
+                prefetch_rows(order, position, last, ptr, col, inputs, width, per_key, per_value)
             for head in range(0, heads, group):
-                query = load(q, i * q_step + head * m, keys)
-                total, total_size = zeros(q, values), zeros(q, group)
+                query = load_heads(q, i, head, m, per_key)
+                total, total_size = per_value, per_head
                 for pair in range(ptr[i], ptr[i + 1]):
-                    j = col[pair]
-                    later = min(pair + _AHEAD, len(col) - 1)
-                    prefetch(k, col[later] * k_step + head * m, keys)
-                    prefetch(v, col[later] * v_step + head * d, values)
-                    mask = (
-                        fill(value[pair], group)
-                        if shared
-                        else load(value, pair * heads + head, group)
-                    )
-                    score = sum_heads(multiply(query, load(k, j * k_step + head * m, keys)), group)
-                    total = add(
-                        total,
-                        multiply(
-                            spread(multiply(mask, score), total),
-                            load(v, j * v_step + head * d, values),
-                        ),
-                    )
-                    total_size = add(
-                        total_size, multiply(with_sign_of(mask, mask) if signed else mask, score)
-                    )
+                    key = load_ahead(k, col, pair, head, m, per_key)
+                    value_j = load_ahead(v, col, pair, head, d, per_value)
+                    if shared:
+                        mask = fill(value[pair], per_head)
+                    else:
+                        mask = load(value, pair * heads + head, per_head)
+                    score = sum_heads(multiply(query, key), per_head)
+                    weight = spread(multiply(mask, score), per_value)
+                    total = add(total, multiply(weight, value_j))
+                    magnitude = with_sign_of(mask, mask) if signed else mask
+                    total_size = add(total_size, multiply(magnitude, score))
                 store(out, (i * heads + head) * d, total)
                 store(size, i * heads + head, total_size)
 
-    def rows(  # type: ignore[no-untyped-def]
-        visits, first, last, ptr, col, q, q_step, k, k_step, v, v_step, value, signed, heads,
-        above, above_step, above_size, size_step, grad_q, grad_value,
-    ):  # fmt: skip
+    return compiled(attend)
+
+
+@cache
+def _compile_rows(group: int, m: int, d: int, shared: bool) -> Callable[..., None]:
+    keys, values = group * m, group * d
+
+    def rows(order, first, last, ptr, col, inputs, grads, grad_q, grad_value):
+        q, k, v, value, signed, heads = inputs
         width = 1 if shared else heads
-        for place in range(first, last):
-            i = visits[place] if len(visits) else place
-            if len(visits):
-                following = visits[min(place + 2, last - 1)]
-                ask_for_pairs(col, 1, ptr[following], ptr[following + 1])
-                ask_for_pairs(value, width, ptr[following], ptr[following + 1])
-                ask_for_pairs(grad_value, width, ptr[following], ptr[following + 1])
-                following = visits[min(place + 1, last - 1)]
-                prefetch(q, following * q_step, keys)
-                prefetch(above, following * above_step, values)
-                ask_for_nodes(col, ptr[following], ptr[following + 1], k, k_step, zeros(k, keys))
-                ask_for_nodes(col, ptr[following], ptr[following + 1], v, v_step, zeros(v, values))
+        per_key, per_value = zeros(q.data, keys), zeros(q.data, values)
+        per_head = zeros(q.data, group)
+        for position in range(first, last):
+            i = position
+            if len(order):
+                i = order[position]
+                prefetch_rows(order, position, last, ptr, col, inputs, width, per_key, per_value)
+                row = order[min(position + 2, last - 1)]
+                prefetch_pairs(grad_value, width, ptr[row], ptr[row + 1])
+                row = order[min(position + 1, last - 1)]
+                prefetch(grads.numerator.data, row * grads.numerator.stride, per_value)
             for head in range(0, heads, group):
-                query = load(q, i * q_step + head * m, keys)
-                slope = load(above, i * above_step + head * d, values)
-                size = load(above_size, i * size_step + head, group)
-                total = zeros(q, keys)
+                query = load_heads(q, i, head, m, per_key)
+                grad = load_heads(grads.numerator, i, head, d, per_value)
+                grad_size = load_heads(grads.denominator, i, head, 1, per_head)
+                total = per_key
                 for pair in range(ptr[i], ptr[i + 1]):
-                    j = col[pair]
-                    later = min(pair + _AHEAD, len(col) - 1)
-                    prefetch(k, col[later] * k_step + head * m, keys)
-                    prefetch(v, col[later] * v_step + head * d, values)
-                    key = load(k, j * k_step + head * m, keys)
-                    mask = (
-                        fill(value[pair], group)
-                        if shared
-                        else load(value, pair * heads + head, group)
-                    )
-                    weight = sum_heads(
-                        multiply(slope, load(v, j * v_step + head * d, values)), group
-                    )
-                    weight = add(weight, with_sign_of(size, mask) if signed else size)
-                    change = multiply(sum_heads(multiply(query, key), group), weight)
+                    key = load_ahead(k, col, pair, head, m, per_key)
+                    value_j = load_ahead(v, col, pair, head, d, per_value)
+                    if shared:
+                        mask = fill(value[pair], per_head)
+                    else:
+                        mask = load(value, pair * heads + head, per_head)
+                    weight = sum_heads(multiply(grad, value_j), per_head)
+                    weight = add(weight, with_sign_of(grad_size, mask) if signed else grad_size)
+                    change = multiply(sum_heads(multiply(query, key), per_head), weight)
                     if shared:
                         grad_value[pair] += sum_lanes(change)
                     else:
                         store(grad_value, pair * heads + head, change)
-                    total = add(total, multiply(spread(multiply(mask, weight), total), key))
+                    weight = spread(multiply(mask, weight), per_key)
+                    total = add(total, multiply(weight, key))
                 store(grad_q, (i * heads + head) * m, total)
 
-    def columns(  # type: ignore[no-untyped-def]
-        visits, first, last, ptr, row, order, q, q_step, k, k_step, v, v_step, value, signed, heads,
-        above, above_step, above_size, size_step, grad_k, grad_v,
-    ):  # fmt: skip
+    return compiled(rows)
+
+
+@cache
+def _compile_columns(group: int, m: int, d: int, shared: bool) -> Callable[..., None]:
+    keys, values = group * m, group * d
+
+    def columns(order, first, last, ptr, row, perm, inputs, grads, grad_k, grad_v):
+        q, k, v, value, signed, heads = inputs
         width = 1 if shared else heads
-        for place in range(first, last):
-            j = visits[place] if len(visits) else place
-            if len(visits):
-                following = visits[min(place + 2, last - 1)]
-                ask_for_pairs(row, 1, ptr[following], ptr[following + 1])
-                ask_for_pairs(order, 1, ptr[following], ptr[following + 1])
-                following = visits[min(place + 1, last - 1)]
-                for entry in range(ptr[following], min(ptr[following] + _FAR, ptr[following + 1])):
-                    prefetch(value, order[entry] * width, 1)
-                prefetch(k, following * k_step, keys)
-                prefetch(v, following * v_step, values)
-                ask_for_nodes(row, ptr[following], ptr[following + 1], q, q_step, zeros(q, keys))
-                ask_for_nodes(
-                    row, ptr[following], ptr[following + 1], above, above_step, zeros(above, values)
-                )
+        per_key, per_value = zeros(q.data, keys), zeros(q.data, values)
+        per_head, single = zeros(q.data, group), zeros(q.data, 1)
+        for position in range(first, last):
+            j = position
+            if len(order):
+                j = order[position]
+                column = order[min(position + 2, last - 1)]
+                prefetch_pairs(row, 1, ptr[column], ptr[column + 1])
+                prefetch_pairs(perm, 1, ptr[column], ptr[column + 1])
+                column = order[min(position + 1, last - 1)]
+                begin, end = ptr[column], ptr[column + 1]
+                for entry in range(begin, min(begin + _FAR, end)):
+                    prefetch(value, perm[entry] * width, single)
+                prefetch(k.data, column * k.stride, per_key)
+                prefetch(v.data, column * v.stride, per_value)
+                prefetch_nodes(row, begin, end, q, per_key)
+                prefetch_nodes(row, begin, end, grads.numerator, per_value)
             for head in range(0, heads, group):
-                key, value_j = (
-                    load(k, j * k_step + head * m, keys),
-                    load(v, j * v_step + head * d, values),
-                )
-                total_k, total_v = zeros(k, keys), zeros(k, values)
+                key = load_heads(k, j, head, m, per_key)
+                value_j = load_heads(v, j, head, d, per_value)
+                total_k, total_v = per_key, per_value
                 for entry in range(ptr[j], ptr[j + 1]):
-                    i, pair = row[entry], np.int64(order[entry])
-                    later = min(entry + _AHEAD, len(row) - 1)
-                    prefetch(q, row[later] * q_step + head * m, keys)
-                    prefetch(above, row[later] * above_step + head * d, values)
-                    prefetch(above_size, row[later] * size_step, 1)
-                    prefetch(value, order[min(entry + _FAR, len(row) - 1)] * width, 1)
-                    query = load(q, i * q_step + head * m, keys)
-                    slope = load(above, i * above_step + head * d, values)
-                    size = load(above_size, i * size_step + head, group)
-                    mask = (
-                        fill(value[pair], group)
-                        if shared
-                        else load(value, pair * heads + head, group)
-                    )
-                    score = multiply(mask, sum_heads(multiply(query, key), group))
-                    total_v = add(total_v, multiply(spread(score, total_v), slope))
-                    weight = add(
-                        sum_heads(multiply(slope, value_j), group),
-                        with_sign_of(size, mask) if signed else size,
-                    )
-                    total_k = add(total_k, multiply(spread(multiply(mask, weight), total_k), query))
+                    query = load_ahead(q, row, entry, head, m, per_key)
+                    grad = load_ahead(grads.numerator, row, entry, head, d, per_value)
+                    grad_size = load_ahead(grads.denominator, row, entry, head, 1, per_head)
+                    pair = np.int64(perm[entry])
+                    prefetch(value, perm[min(entry + _FAR, len(row) - 1)] * width, single)
+                    if shared:
+                        mask = fill(value[pair], per_head)
+                    else:
+                        mask = load(value, pair * heads + head, per_head)
+                    score = multiply(mask, sum_heads(multiply(query, key), per_head))
+                    total_v = add(total_v, multiply(spread(score, per_value), grad))
+                    weight = sum_heads(multiply(grad, value_j), per_head)
+                    weight = add(weight, with_sign_of(grad_size, mask) if signed else grad_size)
+                    weight = spread(multiply(mask, weight), per_key)
+                    total_k = add(total_k, multiply(weight, query))
                 store(grad_k, (j * heads + head) * m, total_k)
                 store(grad_v, (j * heads + head) * d, total_v)
 
-    return Bodies(compiled(attend), compiled(rows), compiled(columns))
+    return compiled(columns)

@@ -1,18 +1,21 @@
-"""Attention by pairs on GPUs.
+"""Pair attention on GPUs. Experimental: no GPU runs these kernels in this project's CI.
 
-Rows sum over their pairs in registers, and nothing is written per pair and head.
+Tests run them in Triton's interpreter, and compile them for compute capability 9.0.
 
-A program takes some rows after each other, and a group of heads. A row is cut where a multiple of
-:data:`LENGTH` pairs of the whole pattern is passed, so that no program sums more of it than that;
-the few pieces go to memory of their own and are added in fixed order. All of it follows from the
-pattern's own arrays: nothing is read on the host, and no order is left to chance.
+Rows sum over their pairs in registers, and nothing is written per pair and head. A program handles
+some consecutive rows, and a group of heads. A row is cut where a multiple of :data:`LENGTH` pairs of
+the whole pattern is passed, so that no program sums more of it than that; the few pieces are written
+to memory of their own and added in fixed order. All of it follows from the pattern's own arrays:
+nothing is read on the host, and no order is left to chance.
 Letters: H heads, N nodes, m features, d value channels, P pairs, K hops; in kernels E pairs and G
 heads at a time.
 """
+# mypy: allow-untyped-defs, allow-incomplete-defs
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 import triton
@@ -20,8 +23,8 @@ import triton.language as tl
 from torch import Tensor
 from triton import next_power_of_2
 
-from ._rows_triton import LENGTH, Cuts, find_piece, join
-from .primitives import sum_dtype
+from ._rows_triton import LENGTH, Cuts, find_piece
+from .products import sum_dtype
 
 # Rows of a program: the gradient of the coefficients is summed over them before it is written.
 ROWS = 4
@@ -33,17 +36,6 @@ _TILE = 1024
 
 # Pairs at a time, at most.
 _MOST_PAIRS = 32
-
-
-class Structure(NamedTuple):
-    """A square pattern, by rows and by columns."""
-
-    rowptr: Tensor
-    col: Tensor
-    colptr: Tensor
-    row: Tensor
-    order: Tensor
-    back: Tensor
 
 
 class Blocks(NamedTuple):
@@ -60,87 +52,88 @@ def attend(
     v: Tensor,
     value: Tensor,
     coefficients: Tensor | None,
-    structure: Structure,
+    structure: Sequence[Tensor],
     signed: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Numerator ``[H, N, d]`` and normaliser ``[H, N]``, laid out by nodes, in the type of their sums."""
+    """Numerator ``[H, N, d]`` and denominator ``[H, N]``, laid out by nodes, in :func:`sum_dtype`."""
     heads, nodes, _ = q.shape
-    q, k, v = (_by_channels(x) for x in (q, k, v))
-    kind, blocks, cuts = (
-        sum_dtype(q, k, v, value),
-        _blocks(heads, k, v),
-        Cuts.of(structure.rowptr, structure.col),
-    )
-    out, size = (
-        v.new_empty(nodes, heads, v.shape[2], dtype=kind),
-        v.new_empty(nodes, heads, dtype=kind),
-    )
-    out_pieces, size_pieces = cuts.pieces(out, kind), cuts.pieces(size, kind)
+    q, k, v = map(_by_channels, (q, k, v))
+    dtype, blocks, cuts = sum_dtype(q, k, v, value), _blocks(heads, k, v), Cuts.of_rows(structure)
+    numerator = v.new_empty(nodes, heads, v.shape[2], dtype=dtype)
+    denominator = v.new_empty(nodes, heads, dtype=dtype)
+    pieces = cuts.pieces(numerator, dtype), cuts.pieces(denominator, dtype)
     _attend[_grid(nodes, cuts, heads, blocks)](
-        *_at(q), *_at(k), *_at(v), *_mask_arguments(value, coefficients, heads),
-        structure.rowptr, structure.col, structure.row, structure.back,
-        out, size, out_pieces, size_pieces, heads, nodes, cuts.number,
-        **_sizes(q, v, coefficients, blocks, signed, kind),
+        *_strided(q, k, v), *_mask_arguments(value, coefficients, heads), *cuts.tensors,
+        numerator, denominator, *pieces, heads, nodes, cuts.count,
+        **_sizes(q, v, coefficients, blocks, signed, dtype),
     )  # fmt: skip
-    join(cuts, structure.rowptr, structure.row, structure.back, out_pieces, out)
-    join(cuts, structure.rowptr, structure.row, structure.back, size_pieces, size)
-    return out.transpose(0, 1), size.mT
+    cuts.join(pieces[0], numerator)
+    cuts.join(pieces[1], denominator)
+    return numerator.transpose(0, 1), denominator.mT
 
 
 def differentiate_rows(
-    above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, value: Tensor, coefficients: Tensor | None,
-    structure: Structure, signed: bool,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Gradients of the queries ``[H, N, m]``, and of the values ``[H or 1, P]`` or of the coefficients ``[H or 1, K + 1]``."""
+    grad: Tensor,
+    grad_denominator: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    value: Tensor,
+    coefficients: Tensor | None,
+    structure: Sequence[Tensor],
+    signed: bool,
+) -> tuple[Tensor, Tensor]:
+    """Gradients of q, and of the coefficients ``[H or 1, K + 1]`` or the values ``[H or 1, P]``."""
     heads, nodes, channels = q.shape
-    above, q, k, v = (_by_channels(x) for x in (above, q, k, v))
+    grad, q, k, v = map(_by_channels, (grad, q, k, v))
     shared = coefficients is None and len(value) < heads
-    kind, cuts = sum_dtype(above, q, k, v, value), Cuts.of(structure.rowptr, structure.col)
+    dtype, cuts = sum_dtype(grad, q, k, v, value), Cuts.of_rows(structure)
     blocks = _blocks(heads, k, v, together=shared)
     grid = _grid(nodes, cuts, heads, blocks)
     grad_q = q.new_empty(nodes, heads, channels)
-    pieces = cuts.pieces(grad_q, kind)
+    pieces = cuts.pieces(grad_q, dtype)
     if coefficients is None:
         grad_mask = value.new_empty(value.shape[1], value.shape[0]).mT
-        strides = grad_mask.stride()
     else:
-        grad_mask = q.new_empty(grid[0], heads, coefficients.shape[1], dtype=kind)
-        strides = grad_mask.stride()[:2]
+        # Each program writes its own sum over rows.
+        grad_mask = q.new_empty(grid[0], heads, coefficients.shape[1], dtype=dtype)
     _differentiate_rows[grid](
-        *_at(above), *_at(above_size), *_at(q), *_at(k), *_at(v), *_mask_arguments(value, coefficients, heads),
-        structure.rowptr, structure.col, structure.row, structure.back,
-        grad_q, pieces, grad_mask, *strides, heads, nodes, cuts.number,
-        **_sizes(q, v, coefficients, blocks, signed, kind), SHARED=shared,
+        *_strided(grad, grad_denominator, q, k, v), *_mask_arguments(value, coefficients, heads),
+        *cuts.tensors, grad_q, pieces, grad_mask, *grad_mask.stride()[:2], heads, nodes, cuts.count,
+        **_sizes(q, v, coefficients, blocks, signed, dtype), SHARED=shared,
     )  # fmt: skip
-    join(cuts, structure.rowptr, structure.row, structure.back, pieces, grad_q)
+    cuts.join(pieces, grad_q)
     if coefficients is not None:
-        whole = grad_mask.sum((0, 1) if len(coefficients) < heads else 0)
-        grad_mask = whole.view_as(coefficients).to(coefficients.dtype)
+        grad_mask = grad_mask.sum((0, 1) if len(coefficients) < heads else 0)
+        grad_mask = grad_mask.view_as(coefficients).to(coefficients.dtype)
     return grad_q.transpose(0, 1), grad_mask
 
 
 def differentiate_columns(
-    above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, value: Tensor, coefficients: Tensor | None,
-    structure: Structure, signed: bool,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+    grad: Tensor,
+    grad_denominator: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    value: Tensor,
+    coefficients: Tensor | None,
+    structure: Sequence[Tensor],
+    signed: bool,
+) -> tuple[Tensor, Tensor]:
     """Gradients of the keys ``[H, N, m]`` and of the values ``[H, N, d]``."""
     heads, nodes, channels = k.shape
-    above, q, k, v = (_by_channels(x) for x in (above, q, k, v))
-    kind, blocks, cuts = (
-        sum_dtype(above, q, k, v, value),
-        _blocks(heads, q, above),
-        Cuts.of(structure.colptr, structure.row),
-    )
+    grad, q, k, v = map(_by_channels, (grad, q, k, v))
+    dtype, blocks = sum_dtype(grad, q, k, v, value), _blocks(heads, q, grad)
+    cuts = Cuts.of_columns(structure)
     grad_k, grad_v = k.new_empty(nodes, heads, channels), v.new_empty(nodes, heads, v.shape[2])
-    k_pieces, v_pieces = cuts.pieces(grad_k, kind), cuts.pieces(grad_v, kind)
+    pieces = cuts.pieces(grad_k, dtype), cuts.pieces(grad_v, dtype)
     _differentiate_columns[_grid(nodes, cuts, heads, blocks)](
-        *_at(above), *_at(above_size), *_at(q), *_at(k), *_at(v), *_mask_arguments(value, coefficients, heads),
-        structure.colptr, structure.row, structure.col, structure.order,
-        grad_k, grad_v, k_pieces, v_pieces, heads, nodes, cuts.number,
-        **_sizes(q, v, coefficients, blocks, signed, kind),
+        *_strided(grad, grad_denominator, q, k, v), *_mask_arguments(value, coefficients, heads),
+        *cuts.tensors, grad_k, grad_v, *pieces, heads, nodes, cuts.count,
+        **_sizes(q, v, coefficients, blocks, signed, dtype),
     )  # fmt: skip
-    join(cuts, structure.colptr, structure.col, structure.order, k_pieces, grad_k)
-    join(cuts, structure.colptr, structure.col, structure.order, v_pieces, grad_v)
+    cuts.join(pieces[0], grad_k)
+    cuts.join(pieces[1], grad_v)
     return grad_k.transpose(0, 1), grad_v.transpose(0, 1)
 
 
@@ -149,9 +142,9 @@ def _by_channels(x: Tensor) -> Tensor:
     return x if x.stride(-1) == 1 else x.contiguous()
 
 
-def _at(x: Tensor) -> tuple[Tensor, int, int]:
-    """A tensor ``[H, N, ...]`` with the distances from one head, and from one node, to the next."""
-    return x, x.stride(0), x.stride(1)
+def _strided(*tensors: Tensor) -> list[Any]:
+    """Tensors ``[H, N, ...]``, each with its strides between heads and between nodes."""
+    return [argument for x in tensors for argument in (x, x.stride(0), x.stride(1))]
 
 
 def _mask_arguments(
@@ -169,23 +162,21 @@ def _mask_arguments(
 
 
 def _blocks(heads: int, x: Tensor, y: Tensor, together: bool = False) -> Blocks:
-    """For pairs of which x and y are gathered.
+    """Block sizes where x and y are gathered per pair.
 
-    With all heads ``together`` where something is summed over them.
+    All heads are ``together`` where something is summed over them.
     """
-    widest = max(next_power_of_2(each.shape[2]) for each in (x, y))
-    all_heads, few = (
-        next_power_of_2(heads),
-        max(1, _READ // (widest * min(x.element_size(), y.element_size()))),
-    )
-    group = all_heads if together else min(all_heads, few)
-    pairs = max(1, min(_MOST_PAIRS, _TILE // (group * widest)))
-    return Blocks(pairs, group, max(1, min(8, pairs * group * widest // _TILE)))
+    width = max(next_power_of_2(x.shape[2]), next_power_of_2(y.shape[2]))
+    group = next_power_of_2(heads)
+    if not together:
+        group = min(group, max(1, _READ // (width * min(x.element_size(), y.element_size()))))
+    pairs = max(1, min(_MOST_PAIRS, _TILE // (group * width)))
+    return Blocks(pairs, group, max(1, min(8, pairs * group * width // _TILE)))
 
 
 def _grid(nodes: int, cuts: Cuts, heads: int, blocks: Blocks) -> tuple[int, int]:
     """Heads are the slow axis: keys and values of few heads at a time stay in the cache."""
-    return triton.cdiv(nodes + cuts.number, ROWS), triton.cdiv(heads, blocks.heads)
+    return triton.cdiv(nodes + cuts.count, ROWS), triton.cdiv(heads, blocks.heads)
 
 
 def _sizes(
@@ -194,47 +185,49 @@ def _sizes(
     coefficients: Tensor | None,
     blocks: Blocks,
     signed: bool,
-    kind: torch.dtype,
+    dtype: torch.dtype,
 ) -> dict[str, object]:
-    """What kernels are compiled for."""
+    """Constants of the compiled kernels."""
     m, d = q.shape[2], v.shape[2]
     hops = 0 if coefficients is None else coefficients.shape[1]
     return {
         "M": m, "D": d, "BLOCK_M": next_power_of_2(m), "BLOCK_D": next_power_of_2(d),
         "HOPS": hops, "BLOCK_K": next_power_of_2(max(hops, 1)), "SIGNED": signed,
         "E": blocks.pairs, "G": blocks.heads, "ROWS": ROWS, "LENGTH": LENGTH,
-        "SUM": tl.float64 if kind == torch.float64 else tl.float32, "num_warps": blocks.warps,
+        "SUM": tl.float64 if dtype == torch.float64 else tl.float32, "num_warps": blocks.warps,
     }  # fmt: skip
 
 
 @triton.jit
-def _mask_of(  # type: ignore[no-untyped-def]
-    pair, there, head, inside, value, value_h, value_p, factor,
+def _mask_of(
+    pair, valid, head, valid_h, value, value_h, value_p, factor,
     HOPS: tl.constexpr, BLOCK_K: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
-    """``[E, G]``, the mask at some pairs, and the rows ``[E, K]`` of the table where it is made from one."""
+    """``[E, G]``, the mask at some pairs, and rows ``[E, K]`` of the table it is formed from."""
     hop = tl.arange(0, BLOCK_K)
     if HOPS > 0:
-        place = pair[:, None].to(tl.int64) * value_p + hop[None, :]
-        table = tl.load(value + place, mask=there[:, None] & (hop < HOPS)[None, :], other=0).to(SUM)
+        offset = pair[:, None].to(tl.int64) * value_p + hop[None, :]
+        table = tl.load(value + offset, mask=valid[:, None] & (hop < HOPS)[None, :], other=0).to(
+            SUM
+        )
         mask = tl.sum(table[:, None, :] * factor[None, :, :], 2)
     else:
-        place = pair[:, None].to(tl.int64) * value_p + head[None, :] * value_h
+        offset = pair[:, None].to(tl.int64) * value_p + head[None, :] * value_h
         table = tl.zeros([pair.shape[0], BLOCK_K], SUM)
-        mask = tl.load(value + place, mask=there[:, None] & inside[None, :], other=0).to(SUM)
+        mask = tl.load(value + offset, mask=valid[:, None] & valid_h[None, :], other=0).to(SUM)
     return mask, table
 
 
 @triton.jit
 def _factor_of(
-    head, inside, coefficients, step, HOPS: tl.constexpr, BLOCK_K: tl.constexpr, SUM: tl.constexpr
-):  # type: ignore[no-untyped-def]
+    head, valid_h, coefficients, step, HOPS: tl.constexpr, BLOCK_K: tl.constexpr, SUM: tl.constexpr
+):
     """``[G, K]``, the coefficients of some heads."""
     hop = tl.arange(0, BLOCK_K)
     if HOPS > 0:
-        there = inside[:, None] & (hop < HOPS)[None, :]
+        valid = valid_h[:, None] & (hop < HOPS)[None, :]
         factor = tl.load(
-            coefficients + head[:, None] * step + hop[None, :], mask=there, other=0
+            coefficients + head[:, None] * step + hop[None, :], mask=valid, other=0
         ).to(SUM)
     else:
         factor = tl.zeros([head.shape[0], BLOCK_K], SUM)
@@ -242,133 +235,119 @@ def _factor_of(
 
 
 @triton.jit
-def _one(x, x_h, x_n, node, head, inside, C: tl.constexpr, BLOCK: tl.constexpr, SUM: tl.constexpr):  # type: ignore[no-untyped-def]
+def _one(x, x_h, x_n, node, head, valid_h, C: tl.constexpr, BLOCK: tl.constexpr, SUM: tl.constexpr):
     """``[G, C]`` of one node."""
     channel = tl.arange(0, BLOCK)
-    place = x + node.to(tl.int64) * x_n + head[:, None] * x_h + channel[None, :]
-    return tl.load(place, mask=inside[:, None] & (channel < C)[None, :], other=0).to(SUM)
+    offset = x + node.to(tl.int64) * x_n + head[:, None] * x_h + channel[None, :]
+    return tl.load(offset, mask=valid_h[:, None] & (channel < C)[None, :], other=0).to(SUM)
 
 
 @triton.jit
-def _many(x, x_h, x_n, node, there, head, inside, C: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def _many(x, x_h, x_n, node, valid, head, valid_h, C: tl.constexpr, BLOCK: tl.constexpr):
     """``[E, G, C]`` of many nodes."""
     channel = tl.arange(0, BLOCK)
-    place = (
+    offset = (
         x
         + (node.to(tl.int64) * x_n)[:, None, None]
         + (head * x_h)[None, :, None]
         + channel[None, None, :]
     )
-    mask = there[:, None, None] & inside[None, :, None] & (channel < C)[None, None, :]
-    return tl.load(place, mask=mask, other=0)
+    mask = valid[:, None, None] & valid_h[None, :, None] & (channel < C)[None, None, :]
+    return tl.load(offset, mask=mask, other=0)
 
 
 @triton.jit
-def _sign(x, SUM: tl.constexpr):  # type: ignore[no-untyped-def]
+def _sign(x, SUM: tl.constexpr):
     return (x > 0).to(SUM) - (x < 0).to(SUM)
 
 
 @triton.jit
 def _write(
-    x, out, pieces, node, piece, whole, head, inside, heads, C: tl.constexpr, BLOCK: tl.constexpr
-):  # type: ignore[no-untyped-def]
+    x, out, pieces, node, piece, whole, head, valid_h, heads, C: tl.constexpr, BLOCK: tl.constexpr
+):
     """``[G, C]`` to the row of a node, or of a piece."""
     channel = tl.arange(0, BLOCK)
-    there = inside[:, None] & (channel < C)[None, :]
-    place = head[:, None] * C + channel[None, :]
+    valid = valid_h[:, None] & (channel < C)[None, :]
+    offset = head[:, None] * C + channel[None, :]
     tl.store(
-        out + node.to(tl.int64) * heads * C + place, x.to(out.dtype.element_ty), mask=there & whole
+        out + node.to(tl.int64) * heads * C + offset, x.to(out.dtype.element_ty), mask=valid & whole
     )
-    tl.store(pieces + piece.to(tl.int64) * heads * C + place, x, mask=there & (piece >= 0))
+    tl.store(pieces + piece.to(tl.int64) * heads * C + offset, x, mask=valid & (piece >= 0))
 
 
 @triton.jit
-def _attend(  # type: ignore[no-untyped-def]
+def _attend(
     q, q_h, q_n, k, k_h, k_n, v, v_h, v_n, value, value_h, value_p, coefficients, step,
-    rowptr, col, row, back, out, size, out_pieces, size_pieces, heads, nodes, cuts,
+    rowptr, col, row, perm, out, size, num_pieces, den_pieces, heads, nodes, cuts,
     M: tl.constexpr, D: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_D: tl.constexpr,
     HOPS: tl.constexpr, BLOCK_K: tl.constexpr, SIGNED: tl.constexpr,
     E: tl.constexpr, G: tl.constexpr, ROWS: tl.constexpr, LENGTH: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
     head = tl.program_id(1) * G + tl.arange(0, G)
-    inside = head < heads
-    factor = _factor_of(head, inside, coefficients, step, HOPS, BLOCK_K, SUM)
+    valid_h = head < heads
+    factor = _factor_of(head, valid_h, coefficients, step, HOPS, BLOCK_K, SUM)
     begin = tl.program_id(0) * ROWS
     for turn in range(min(ROWS, nodes + cuts - begin)):
-        number = begin + turn
-        node, first, last, piece, whole = find_piece(number, rowptr, row, back, cuts, LENGTH)
-        query = _one(q, q_h, q_n, node, head, inside, M, BLOCK_M, SUM)
-        total, total_size = tl.zeros([E, G, BLOCK_D], SUM), tl.zeros([E, G], SUM)
+        index = begin + turn
+        node, first, last, piece, whole = find_piece(index, rowptr, row, perm, cuts, LENGTH)
+        query = _one(q, q_h, q_n, node, head, valid_h, M, BLOCK_M, SUM)
+        total, total_den = tl.zeros([E, G, BLOCK_D], SUM), tl.zeros([E, G], SUM)
         for start in range(first, last, E):
             pair = start + tl.arange(0, E)
-            there = pair < last
-            other = tl.load(col + pair, mask=there, other=0)
-            keys = _many(k, k_h, k_n, other, there, head, inside, M, BLOCK_M)
-            values = _many(v, v_h, v_n, other, there, head, inside, D, BLOCK_D)
+            valid = pair < last
+            other = tl.load(col + pair, mask=valid, other=0)
+            keys = _many(k, k_h, k_n, other, valid, head, valid_h, M, BLOCK_M)
+            values = _many(v, v_h, v_n, other, valid, head, valid_h, D, BLOCK_D)
             mask, _ = _mask_of(
-                pair, there, head, inside, value, value_h, value_p, factor, HOPS, BLOCK_K, SUM
+                pair, valid, head, valid_h, value, value_h, value_p, factor, HOPS, BLOCK_K, SUM
             )
             score = tl.sum(query[None, :, :] * keys.to(SUM), 2)
             weight = mask * score
             total += weight[:, :, None] * values.to(SUM)
             if SIGNED:
-                total_size += tl.abs(mask) * score
+                total_den += tl.abs(mask) * score
             else:
-                total_size += weight
+                total_den += weight
         _write(
-            tl.sum(total, 0), out, out_pieces, node, piece, whole, head, inside, heads, D, BLOCK_D
+            tl.sum(total, 0), out, num_pieces, node, piece, whole, head, valid_h, heads, D, BLOCK_D
         )
-        _write(
-            tl.sum(total_size, 0)[:, None],
-            size,
-            size_pieces,
-            node,
-            piece,
-            whole,
-            head,
-            inside,
-            heads,
-            1,
-            1,
-        )
+        den = tl.sum(total_den, 0)[:, None]
+        _write(den, size, den_pieces, node, piece, whole, head, valid_h, heads, 1, 1)
 
 
 @triton.jit
-def _differentiate_rows(  # type: ignore[no-untyped-def]
-    above, above_h, above_n, above_size, above_size_h, above_size_n,
+def _differentiate_rows(
+    grad, grad_h, grad_n, grad_den, grad_den_h, grad_den_n,
     q, q_h, q_n, k, k_h, k_n, v, v_h, v_n, value, value_h, value_p, coefficients, step,
-    rowptr, col, row, back, grad_q, pieces, grad_mask, grad_mask_h, grad_mask_p, heads, nodes, cuts,
+    rowptr, col, row, perm, grad_q, pieces, grad_mask, grad_mask_h, grad_mask_p, heads, nodes, cuts,
     M: tl.constexpr, D: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_D: tl.constexpr,
     HOPS: tl.constexpr, BLOCK_K: tl.constexpr, SIGNED: tl.constexpr,
     E: tl.constexpr, G: tl.constexpr, ROWS: tl.constexpr, LENGTH: tl.constexpr, SUM: tl.constexpr,
     SHARED: tl.constexpr,
 ):  # fmt: skip
     head = tl.program_id(1) * G + tl.arange(0, G)
-    inside = head < heads
-    factor = _factor_of(head, inside, coefficients, step, HOPS, BLOCK_K, SUM)
+    valid_h = head < heads
+    factor = _factor_of(head, valid_h, coefficients, step, HOPS, BLOCK_K, SUM)
     begin = tl.program_id(0) * ROWS
     total_mask = tl.zeros([E, G, BLOCK_K], SUM)
     for turn in range(min(ROWS, nodes + cuts - begin)):
-        number = begin + turn
-        node, first, last, piece, whole = find_piece(number, rowptr, row, back, cuts, LENGTH)
-        query = _one(q, q_h, q_n, node, head, inside, M, BLOCK_M, SUM)
-        slope = _one(above, above_h, above_n, node, head, inside, D, BLOCK_D, SUM)
-        size = tl.load(
-            above_size + head * above_size_h + node.to(tl.int64) * above_size_n,
-            mask=inside,
-            other=0,
-        ).to(SUM)
+        index = begin + turn
+        node, first, last, piece, whole = find_piece(index, rowptr, row, perm, cuts, LENGTH)
+        query = _one(q, q_h, q_n, node, head, valid_h, M, BLOCK_M, SUM)
+        grad_i = _one(grad, grad_h, grad_n, node, head, valid_h, D, BLOCK_D, SUM)
+        at_node = grad_den + node.to(tl.int64) * grad_den_n
+        size = tl.load(at_node + head * grad_den_h, mask=valid_h, other=0).to(SUM)
         total = tl.zeros([E, G, BLOCK_M], SUM)
         for start in range(first, last, E):
             pair = start + tl.arange(0, E)
-            there = pair < last
-            other = tl.load(col + pair, mask=there, other=0)
-            keys = _many(k, k_h, k_n, other, there, head, inside, M, BLOCK_M).to(SUM)
-            values = _many(v, v_h, v_n, other, there, head, inside, D, BLOCK_D).to(SUM)
+            valid = pair < last
+            other = tl.load(col + pair, mask=valid, other=0)
+            keys = _many(k, k_h, k_n, other, valid, head, valid_h, M, BLOCK_M).to(SUM)
+            values = _many(v, v_h, v_n, other, valid, head, valid_h, D, BLOCK_D).to(SUM)
             mask, table = _mask_of(
-                pair, there, head, inside, value, value_h, value_p, factor, HOPS, BLOCK_K, SUM
+                pair, valid, head, valid_h, value, value_h, value_p, factor, HOPS, BLOCK_K, SUM
             )
-            weight = tl.sum(slope[None, :, :] * values, 2)
+            weight = tl.sum(grad_i[None, :, :] * values, 2)
             if SIGNED:
                 weight += _sign(mask, SUM) * size[None, :]
             else:
@@ -378,86 +357,63 @@ def _differentiate_rows(  # type: ignore[no-untyped-def]
             if HOPS > 0:
                 total_mask += change[:, :, None] * table[:, None, :]
             elif SHARED:
-                tl.store(grad_mask + pair * grad_mask_p, tl.sum(change, 1), mask=there)
+                tl.store(grad_mask + pair * grad_mask_p, tl.sum(change, 1), mask=valid)
             else:
-                place = pair[:, None].to(tl.int64) * grad_mask_p + head[None, :] * grad_mask_h
-                tl.store(grad_mask + place, change, mask=there[:, None] & inside[None, :])
+                offset = pair[:, None].to(tl.int64) * grad_mask_p + head[None, :] * grad_mask_h
+                tl.store(grad_mask + offset, change, mask=valid[:, None] & valid_h[None, :])
         _write(
-            tl.sum(total, 0), grad_q, pieces, node, piece, whole, head, inside, heads, M, BLOCK_M
+            tl.sum(total, 0), grad_q, pieces, node, piece, whole, head, valid_h, heads, M, BLOCK_M
         )
     if HOPS > 0:
         hop = tl.arange(0, BLOCK_K)
-        place = (
+        offset = (
             tl.program_id(0).to(tl.int64) * grad_mask_h + head[:, None] * grad_mask_p + hop[None, :]
         )
         tl.store(
-            grad_mask + place, tl.sum(total_mask, 0), mask=inside[:, None] & (hop < HOPS)[None, :]
+            grad_mask + offset, tl.sum(total_mask, 0), mask=valid_h[:, None] & (hop < HOPS)[None, :]
         )
 
 
 @triton.jit
-def _differentiate_columns(  # type: ignore[no-untyped-def]
-    above, above_h, above_n, above_size, above_size_h, above_size_n,
+def _differentiate_columns(
+    grad, grad_h, grad_n, grad_den, grad_den_h, grad_den_n,
     q, q_h, q_n, k, k_h, k_n, v, v_h, v_n, value, value_h, value_p, coefficients, step,
-    colptr, row, col, order, grad_k, grad_v, k_pieces, v_pieces, heads, nodes, cuts,
+    colptr, row, col, perm, grad_k, grad_v, k_pieces, v_pieces, heads, nodes, cuts,
     M: tl.constexpr, D: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_D: tl.constexpr,
     HOPS: tl.constexpr, BLOCK_K: tl.constexpr, SIGNED: tl.constexpr,
     E: tl.constexpr, G: tl.constexpr, ROWS: tl.constexpr, LENGTH: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
     head = tl.program_id(1) * G + tl.arange(0, G)
-    inside = head < heads
-    factor = _factor_of(head, inside, coefficients, step, HOPS, BLOCK_K, SUM)
+    valid_h = head < heads
+    factor = _factor_of(head, valid_h, coefficients, step, HOPS, BLOCK_K, SUM)
     begin = tl.program_id(0) * ROWS
     for turn in range(min(ROWS, nodes + cuts - begin)):
-        number = begin + turn
-        node, first, last, piece, whole = find_piece(number, colptr, col, order, cuts, LENGTH)
-        key = _one(k, k_h, k_n, node, head, inside, M, BLOCK_M, SUM)
-        own = _one(v, v_h, v_n, node, head, inside, D, BLOCK_D, SUM)
+        index = begin + turn
+        node, first, last, piece, whole = find_piece(index, colptr, col, perm, cuts, LENGTH)
+        key = _one(k, k_h, k_n, node, head, valid_h, M, BLOCK_M, SUM)
+        own = _one(v, v_h, v_n, node, head, valid_h, D, BLOCK_D, SUM)
         total_k, total_v = tl.zeros([E, G, BLOCK_M], SUM), tl.zeros([E, G, BLOCK_D], SUM)
         for start in range(first, last, E):
             entry = start + tl.arange(0, E)
-            there = entry < last
-            other = tl.load(row + entry, mask=there, other=0)
-            pair = tl.load(order + entry, mask=there, other=0)
-            queries = _many(q, q_h, q_n, other, there, head, inside, M, BLOCK_M).to(SUM)
-            slopes = _many(above, above_h, above_n, other, there, head, inside, D, BLOCK_D).to(SUM)
+            valid = entry < last
+            other = tl.load(row + entry, mask=valid, other=0)
+            pair = tl.load(perm + entry, mask=valid, other=0)
+            queries = _many(q, q_h, q_n, other, valid, head, valid_h, M, BLOCK_M).to(SUM)
+            grads = _many(grad, grad_h, grad_n, other, valid, head, valid_h, D, BLOCK_D).to(SUM)
             mask, _ = _mask_of(
-                pair, there, head, inside, value, value_h, value_p, factor, HOPS, BLOCK_K, SUM
+                pair, valid, head, valid_h, value, value_h, value_p, factor, HOPS, BLOCK_K, SUM
             )
-            place = other.to(tl.int64)[:, None] * above_size_n + head[None, :] * above_size_h
-            size = tl.load(above_size + place, mask=there[:, None] & inside[None, :], other=0).to(
-                SUM
-            )
-            weight = tl.sum(slopes * own[None, :, :], 2)
+            offset = other.to(tl.int64)[:, None] * grad_den_n + head[None, :] * grad_den_h
+            size = tl.load(grad_den + offset, mask=valid[:, None] & valid_h[None, :], other=0)
+            size = size.to(SUM)
+            weight = tl.sum(grads * own[None, :, :], 2)
             if SIGNED:
                 weight += _sign(mask, SUM) * size
             else:
                 weight += size
             total_k += (mask * weight)[:, :, None] * queries
-            total_v += (mask * tl.sum(queries * key[None, :, :], 2))[:, :, None] * slopes
-        _write(
-            tl.sum(total_k, 0),
-            grad_k,
-            k_pieces,
-            node,
-            piece,
-            whole,
-            head,
-            inside,
-            heads,
-            M,
-            BLOCK_M,
-        )
-        _write(
-            tl.sum(total_v, 0),
-            grad_v,
-            v_pieces,
-            node,
-            piece,
-            whole,
-            head,
-            inside,
-            heads,
-            D,
-            BLOCK_D,
-        )
+            total_v += (mask * tl.sum(queries * key[None, :, :], 2))[:, :, None] * grads
+        sum_k = tl.sum(total_k, 0)
+        _write(sum_k, grad_k, k_pieces, node, piece, whole, head, valid_h, heads, M, BLOCK_M)
+        sum_v = tl.sum(total_v, 0)
+        _write(sum_v, grad_v, v_pieces, node, piece, whole, head, valid_h, heads, D, BLOCK_D)

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from graphmask._checks import value_error
 
+from ._autograd import Grads
 from .pattern import Pattern
-from .primitives import _sides, multiply, sddmm, spmm
+from .products import multiply, sddmm, spmm
 
 # Numbers of a slice of columns that is iterated at once, and columns that it has at least.
 _SLICE = 2**17
@@ -93,25 +94,25 @@ def count_iterations(a: float, tolerance: float) -> int:
 class _Solve(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx,
+        ctx: Any,
         weight: Tensor,
         a: Tensor,
         x: Tensor,
         pattern: Pattern,
         tolerance: float,
         graphs: Graphs,
-    ) -> Tensor:  # type: ignore[no-untyped-def]
+    ) -> Tensor:
         y = _iterate(pattern, weight, a, x, tolerance, graphs)
         ctx.save_for_backward(weight, a, y)
         ctx.system = pattern, tolerance, graphs
         return y
 
     @staticmethod
-    def backward(ctx, above: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
+    def backward(ctx: Any, grad: Tensor) -> Grads:
         weight, a, y = ctx.saved_tensors
         pattern, *rest = ctx.system
         needs_weight, needs_a, _ = ctx.needs_input_grad[:3]
-        z = _Solve.apply(weight[pattern.order], a, above, pattern.mT, *rest)
+        z = _Solve.apply(weight[pattern.order], a, grad, pattern.mT, *rest)
         grad_weight = sddmm(pattern, a[:, None, None] * z, y).sum(0) if needs_weight else None
         grad_a = (z * spmm(pattern, weight.unsqueeze(0), y)).sum((1, 2)) if needs_a else None
         return grad_weight, grad_a, z, None, None, None
@@ -130,16 +131,13 @@ def _iterate(
     heads, nodes, channels = x.shape
     # Rounding delays convergence: twice the iterations of exact arithmetic are allowed.
     limit = 2 * count_iterations(high, tolerance / 2) + 10
-    rowptr, col, _, row, _, back = _sides(pattern)
     solved = []
-    for columns, factor in _slices(
-        x.transpose(0, 1).reshape(nodes, -1), a.repeat_interleave(channels)
-    ):
+    wide, factors = x.transpose(0, 1).reshape(nodes, -1), a.repeat_interleave(channels)
+    for columns, factor in _slices(wide, factors):
 
         def apply(p: Tensor, factor: Tensor = factor) -> Tensor:
-            return p - multiply(weight.unsqueeze(0), p.unsqueeze(0), rowptr, col, row, back)[
-                0
-            ].mul_(factor)
+            image = multiply(weight.unsqueeze(0), p.unsqueeze(0), *pattern.tensors)
+            return p - image[0].mul_(factor)
 
         solved.append(_solve_columns(apply, columns, tolerance, limit, graphs))
     return torch.cat(solved, 1).view(nodes, heads, channels).transpose(0, 1)

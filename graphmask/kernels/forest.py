@@ -1,14 +1,14 @@
-"""Two passes over rooted trees, each the adjoint of the other.
+"""Two sweeps over rooted trees, each the adjoint of the other.
 
-    ascend(x)_p  = x_p + sum over children c of p of  r_c ascend(x)_c          up: sums over subtrees
-    descend(x)_c = x_c + r_c descend(x)_p  for the parent p of c               down: sums over ancestors
+    up_sweep(x)_p   = x_p + sum over children c of p of  r_c up_sweep(x)_c      sums over subtrees
+    down_sweep(x)_c = x_c + r_c down_sweep(x)_p  for the parent p of c          sums over ancestors
 
-with a factor r_c for the edge above each node. By levels both would take as many steps as the
-deepest tree has levels, 10,000 on a path. Nodes of every second depth are eliminated instead, those
-of the parity that more nodes have, and r is multiplied
-along the edges that are left: half of the nodes and half of the depth remain, so that all takes
-O(N) in O(log depth) steps. Nothing is divided or subtracted. On CPU, with the extra `fast`, a
-compiled body visits nodes one by one.
+with a factor r_c for the edge from each node to its parent. Level by level both would take as many
+steps as the deepest tree has levels, 10,000 on a path. Instead the nodes of every second depth are
+eliminated, those of the parity that more nodes have, and r is multiplied along the remaining edges
+(tree contraction): half of the nodes and half of the depth remain, so the whole takes O(N) work in
+O(log depth) steps, without division or subtraction. On CPU, with the extra `fast`, a compiled body
+visits the nodes one by one.
 
 Letters: H heads, N nodes, C channels.
 """
@@ -16,11 +16,13 @@ Letters: H heads, N nodes, C channels.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ._autograd import Grads, operator
 from ._extra import HAS_NUMBA
 
 
@@ -29,11 +31,11 @@ class Forest:
     """Rooted trees.
 
     Args:
-        parent: ``[N]``, a root being its own.
-        order: ``[N]`` nodes, parents before their children.
-        plan: ``[2, P]`` nodes and what stood above them when they were eliminated, or kept, step by
-            step.
-        sizes: numbers of nodes kept and eliminated in each step that have something above them.
+        parent: ``[N]``, the parent of each node; a root is its own parent.
+        order: ``[N]``, the nodes, parents before their children.
+        plan: ``[2, P]``, nodes and their parents at the time, for each step of the contraction
+            first those that remain, then those that are eliminated.
+        sizes: the number of remaining and of eliminated nodes with a parent, step by step.
 
     Example:
         >>> import numpy as np
@@ -49,20 +51,15 @@ class Forest:
 
     @classmethod
     def of_parents(cls, parent: np.ndarray, order: np.ndarray | None = None) -> Forest:
-        """From the parents ``[N]`` of nodes, roots being their own, and an order where one is known."""
+        """The trees of parents ``[N]``; ``order`` may be given where it is known."""
         depth = _depths(parent)
         order = np.argsort(depth, kind="stable") if order is None else order
         plan, sizes = _plan(parent, depth)
-        parents, places, steps = (
-            torch.from_numpy(x.astype(np.int64)) for x in (parent, order, plan)
-        )
-        return cls(parents, places, steps, sizes)
+        return cls(*(torch.from_numpy(x.astype(np.int64)) for x in (parent, order, plan)), sizes)
 
     def to(self, device: torch.device) -> Forest:
-        """The same on another device."""
-        return Forest(
-            self.parent.to(device), self.order.to(device), self.plan.to(device), self.sizes
-        )
+        """The same forest on another device."""
+        return Forest(*(x.to(device) for x in (self.parent, self.order, self.plan)), self.sizes)
 
     @property
     def is_root(self) -> Tensor:
@@ -71,39 +68,36 @@ class Forest:
 
 
 def _depths(parent: np.ndarray) -> np.ndarray:
-    """Edges above each node, by looking twice as far up in each step."""
-    above, depth = parent, (parent != np.arange(len(parent))).astype(np.int64)
+    """``[N]``, by pointer jumping: each step looks twice as far up."""
+    ancestor, depth = parent, (parent != np.arange(len(parent))).astype(np.int64)
     while True:
-        more = depth[above]
-        if not more.any():
+        further = depth[ancestor]
+        if not further.any():
             return depth
-        depth, above = depth + more, above[above]
+        depth, ancestor = depth + further, ancestor[ancestor]
 
 
 def _plan(parent: np.ndarray, depth: np.ndarray) -> tuple[np.ndarray, list[int]]:
     parent, depth, nodes = parent.copy(), depth.copy(), np.arange(len(parent))
     steps, sizes = [np.empty((2, 0), np.int64)], list[int]()
     while True:
-        below = parent[nodes] != nodes
-        if not below.any():
+        has_parent = parent[nodes] != nodes
+        if not has_parent.any():
             return np.concatenate(steps, 1), sizes
         odd = depth[nodes] % 2 == 1
         keep = odd if 2 * odd.sum() <= len(nodes) else ~odd
-        kept, gone = nodes[keep & below], nodes[~keep & below]
-        steps += [np.stack([some, parent[some]]) for some in (kept, gone)]
-        sizes += [len(kept), len(gone)]
-        above = parent[parent[kept]]
-        # Whose root was eliminated is a root now.
-        rootless = above == parent[kept]
-        parent[kept] = np.where(rootless, kept, above)
+        kept, eliminated = nodes[keep & has_parent], nodes[~keep & has_parent]
+        steps += [np.stack([part, parent[part]]) for part in (kept, eliminated)]
+        sizes += [len(kept), len(eliminated)]
+        grandparent = parent[parent[kept]]
+        # A node whose parent was an eliminated root becomes a root.
+        parent[kept] = np.where(grandparent == parent[kept], kept, grandparent)
         depth[nodes] //= 2
         nodes = nodes[keep]
 
 
-def ascend(forest: Forest, factor: Tensor, x: Tensor) -> Tensor:
-    r"""``[H, N, C]``, each node plus what comes from its children.
-
-    :math:`y_p = x_p + \sum_c r_c\, y_c`.
+def up_sweep(forest: Forest, factor: Tensor, x: Tensor) -> Tensor:
+    r"""``[H, N, C]``, sums over subtrees, :math:`y_p = x_p + \sum_c r_c\, y_c` over children c.
 
     Args:
         forest: the trees.
@@ -114,23 +108,17 @@ def ascend(forest: Forest, factor: Tensor, x: Tensor) -> Tensor:
 
     Example:
         >>> import numpy as np, torch
-        >>> from graphmask.kernels.forest import Forest, ascend
+        >>> from graphmask.kernels.forest import Forest, up_sweep
         >>> star = Forest.of_parents(np.array([0, 0, 0]))
-        >>> ascend(star, torch.tensor([[0.0, 1.0, 0.5]]), torch.tensor([[[1.0], [2.0], [4.0]]])).flatten()
+        >>> r, x = torch.tensor([[0.0, 1.0, 0.5]]), torch.tensor([[[1.0], [2.0], [4.0]]])
+        >>> up_sweep(star, r, x).flatten()
         tensor([5., 2., 4.])
     """
-    return _ascend(
-        x.expand(len(factor), -1, -1),
-        factor,
-        forest.parent,
-        forest.order,
-        forest.plan,
-        forest.sizes,
-    )
+    return _run(forest, factor, x, down=False)
 
 
-def descend(forest: Forest, factor: Tensor, x: Tensor) -> Tensor:
-    r"""``[H, N, C]``, each node plus what comes from its parent: :math:`y_c = x_c + r_c\, y_p`.
+def down_sweep(forest: Forest, factor: Tensor, x: Tensor) -> Tensor:
+    r"""``[H, N, C]``, sums over ancestors, :math:`y_c = x_c + r_c\, y_p` for the parent p.
 
     Args:
         forest: the trees.
@@ -141,123 +129,84 @@ def descend(forest: Forest, factor: Tensor, x: Tensor) -> Tensor:
 
     Example:
         >>> import numpy as np, torch
-        >>> from graphmask.kernels.forest import Forest, descend
+        >>> from graphmask.kernels.forest import Forest, down_sweep
         >>> path = Forest.of_parents(np.array([0, 0, 1]))
-        >>> descend(path, torch.tensor([[0.0, 1.0, 0.5]]), torch.tensor([[[1.0], [2.0], [4.0]]])).flatten()
+        >>> r, x = torch.tensor([[0.0, 1.0, 0.5]]), torch.tensor([[[1.0], [2.0], [4.0]]])
+        >>> down_sweep(path, r, x).flatten()
         tensor([1.0000, 3.0000, 5.5000])
     """
-    return _descend(
-        x.expand(len(factor), -1, -1),
-        factor,
-        forest.parent,
-        forest.order,
-        forest.plan,
-        forest.sizes,
-    )
+    return _run(forest, factor, x, down=True)
 
 
-def _runs_compiled(x: Tensor) -> bool:
-    return (
-        HAS_NUMBA
-        and x.device.type == "cpu"
-        and x.dtype in (torch.float32, torch.float64, torch.int64)
-    )
+def _run(forest: Forest, factor: Tensor, x: Tensor, down: bool) -> Tensor:
+    x, structure = x.expand(len(factor), -1, -1), (forest.parent, forest.order, forest.plan)
+    return _sweep(x, factor, *structure, forest.sizes, down)
 
 
-@torch.library.custom_op("graphmask::ascend", mutates_args=())
-def _ascend(
-    x: Tensor, factor: Tensor, parent: Tensor, order: Tensor, plan: Tensor, sizes: list[int]
+@operator(
+    "tree_sweep",
+    "(Tensor x, Tensor factor, Tensor parent, Tensor order, Tensor plan, int[] sizes, bool down) "
+    "-> Tensor",
+    lambda x, *_: x.new_empty(x.shape),
+)
+def _sweep(
+    x: Tensor,
+    factor: Tensor,
+    parent: Tensor,
+    order: Tensor,
+    plan: Tensor,
+    sizes: list[int],
+    down: bool,
 ) -> Tensor:
     y = x.clone(memory_format=torch.contiguous_format)
-    if _runs_compiled(x):
-        from ._forest_numba import ascend
+    if _runs_numba(x):
+        from ._forest_numba import sweep
 
-        return ascend(y, factor, parent, order)
+        return sweep(y, factor, parent, order, down)
     steps = _steps(factor, plan, sizes)
-    for node, above, weight in steps[1::2] + steps[-2::-2]:
-        y.index_add_(1, above, weight * y[:, node])
+    # The eliminated (up) or the remaining nodes (down) on the way in, the other ones on the way out.
+    steps = steps[::2] + steps[::-2] if down else steps[1::2] + steps[-2::-2]
+    for node, parents, weight in steps:
+        source, target = (parents, node) if down else (node, parents)
+        y.index_add_(1, target, weight * y[:, source])
     return y
 
 
-@torch.library.custom_op("graphmask::descend", mutates_args=())
-def _descend(
-    x: Tensor, factor: Tensor, parent: Tensor, order: Tensor, plan: Tensor, sizes: list[int]
-) -> Tensor:
-    y = x.clone(memory_format=torch.contiguous_format)
-    if _runs_compiled(x):
-        from ._forest_numba import descend
-
-        return descend(y, factor, parent, order)
-    steps = _steps(factor, plan, sizes)
-    for node, above, weight in steps[0::2] + steps[::-2]:
-        y.index_add_(1, node, weight * y[:, above])
-    return y
+def _runs_numba(x: Tensor) -> bool:
+    dtypes = torch.float32, torch.float64, torch.int64
+    return HAS_NUMBA and x.device.type == "cpu" and x.dtype in dtypes
 
 
 def _steps(factor: Tensor, plan: Tensor, sizes: list[int]) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Nodes, what is above them and the factors in between, of those kept and those eliminated in each step by turns."""
+    """Nodes, parents and factors between them: by turns of the remaining and of the eliminated."""
     factor, steps = factor.clone(), []
-    for number, (node, above) in enumerate(part.unbind(0) for part in plan.split(sizes, 1)):
-        steps.append((node, above, factor[:, node].unsqueeze(-1)))
-        if number % 2 == 0:
-            factor[:, node] *= factor[:, above]
+    for index, (node, parent) in enumerate(part.unbind(0) for part in plan.split(sizes, 1)):
+        steps.append((node, parent, factor[:, node].unsqueeze(-1)))
+        if index % 2 == 0:
+            factor[:, node] *= factor[:, parent]
     return steps
 
 
-@_ascend.register_fake
-def _(
-    x: Tensor, factor: Tensor, parent: Tensor, order: Tensor, plan: Tensor, sizes: list[int]
-) -> Tensor:
-    return x.new_empty(x.shape)
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _, *tensors, sizes, down = inputs
+    ctx.options = sizes, down
+    ctx.save_for_backward(output, *tensors)
 
 
-@_descend.register_fake
-def _(
-    x: Tensor, factor: Tensor, parent: Tensor, order: Tensor, plan: Tensor, sizes: list[int]
-) -> Tensor:
-    return x.new_empty(x.shape)
+def _backward(ctx: Any, grad_output: Tensor) -> Grads:
+    y, factor, parent, *structure = ctx.saved_tensors
+    sizes, down = ctx.options
+    grad_x = _sweep(grad_output, factor, parent, *structure, sizes, not down)
+    grad_factor = None
+    if ctx.needs_input_grad[1]:
+        # Inner products of the ends of each edge; a root has no edge, and itself as its parent.
+        child, parents = (grad_x, y) if down else (y, grad_x)
+        has_edge = parent != torch.arange(len(parent), device=parent.device)
+        parents = parents.index_select(1, parent)
+        grad_factor = torch.einsum("hnc,hnc->hn", child, parents) * has_edge
+    return grad_x, grad_factor, None, None, None, None, None
 
 
-def _keep(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
-    _, factor, parent, order, plan, sizes = inputs
-    ctx.sizes = sizes
-    ctx.save_for_backward(output, factor, parent, order, plan)
+_sweep.register_autograd(_backward, setup_context=_save)
 
-
-def _ascend_backward(ctx, above: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
-    y, factor, parent, order, plan = ctx.saved_tensors
-    grad_x = _descend(above, factor, parent, order, plan, ctx.sizes)
-    return (
-        grad_x,
-        _over_edges(y, grad_x, parent) if ctx.needs_input_grad[1] else None,
-        None,
-        None,
-        None,
-        None,
-    )
-
-
-def _descend_backward(ctx, above: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
-    y, factor, parent, order, plan = ctx.saved_tensors
-    grad_x = _ascend(above, factor, parent, order, plan, ctx.sizes)
-    return (
-        grad_x,
-        _over_edges(grad_x, y, parent) if ctx.needs_input_grad[1] else None,
-        None,
-        None,
-        None,
-        None,
-    )
-
-
-def _over_edges(child: Tensor, parents: Tensor, parent: Tensor) -> Tensor:
-    """``[H, N]`` inner products of each node with its parent.
-
-    0 at roots, whose factor stands for no edge.
-    """
-    below = parent != torch.arange(len(parent), device=parent.device)
-    return torch.einsum("hnc,hnc->hn", child, parents.index_select(1, parent)) * below
-
-
-_ascend.register_autograd(_ascend_backward, setup_context=_keep)
-_descend.register_autograd(_descend_backward, setup_context=_keep)
+ascend, descend = up_sweep, down_sweep

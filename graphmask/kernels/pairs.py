@@ -1,35 +1,40 @@
-"""Attention by pairs: both sums of masked linear attention over the entries of a pattern.
+"""Pair attention: both sums of masked linear attention over the entries of a pattern.
 
-    numerator_i = sum over entries (i, j) of  M_ij (q_i . k_j) v_j,    normaliser_i = sum of |M_ij| (q_i . k_j)
+    numerator_i = sum over entries (i, j) of  M_ij (q_i . k_j) v_j
+    denominator_i = sum over entries (i, j) of  |M_ij| (q_i . k_j)
 
 It is a composition of `sddmm` and `spmm`. With the extra `fast` a body compiled for CPUs takes one
 pass over the entries instead, and two more for the gradients, in which scores are formed again: no
 array holds a number per entry and channel, or per entry and head other than the values of the mask
-and their gradient. Its own derivative is that of the composition. On GPUs `fused` does the same.
-Letters: H heads, N nodes, m features, d value channels, P pairs.
+and their gradient. Triton kernels do the same on GPUs; they read half precision as it is, and may
+form the mask from hops on the way. Derivatives of these derivatives are those of the composition.
+Letters: H heads, N nodes, m features, d value channels, P pairs, K hops.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ._autograd import STRUCTURE, Grads, composition_backward, operator, pad, save_inputs
 from ._extra import HAS_NUMBA
-from .hops import HopValues
+from .hops import HopValues, combine_hops
 from .pattern import Pattern
-from .primitives import in_one_type, sddmm, spmm
+from .products import in_one_type, runs_numba, runs_triton, sddmm, spmm, sum_dtype
 
 # Multiply-adds below which the composition is called: a body is compiled for each number of
 # channels, within seconds.
-_WORTH_COMPILING = 2**22
+_MIN_COMPILED_WORK = 2**22
 
-# Tensors of a pattern and its schedule that every operator is given.
-_STRUCTURE = 7
+# Channels of a head that fit the registers of a compiled body or of a program of a GPU.
+_MAX_CHANNELS = 256
 
-# Channels of a head that a compiled body keeps in registers.
-_WIDEST = 256
+# q, k, v, the mask's values or table, and the coefficients, of which gradients are taken.
+_INPUTS = "Tensor q, Tensor k, Tensor v, Tensor value, Tensor? coefficients"
+_REST = f"{STRUCTURE}, Tensor row_order, bool signed"
+_NUM_INPUTS = 5
 
 
 def pair_attention(
@@ -40,7 +45,7 @@ def pair_attention(
     value: Tensor | HopValues,
     signed: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    r"""Numerator and normaliser, :math:`\sum_j M_{ij} (q_i \cdot k_j)\, v_j` and :math:`\sum_j |M_{ij}| (q_i \cdot k_j)`.
+    r"""Numerator :math:`\sum_j M_{ij} (q_i \cdot k_j)\, v_j`, denominator with |M| and no v.
 
     Args:
         pattern: the entries (i, j), of shape ``N x N``.
@@ -48,8 +53,8 @@ def pair_attention(
         k: ``[H, N, m]``.
         v: ``[H, N, d]``.
         value: ``[H, P]`` or ``[1, P]``, the mask at the entries; or
-            :class:`~graphmask.kernels.HopValues`, which make it.
-        signed: whether values may be negative; where not, their signs are not read. (default:
+            :class:`~graphmask.kernels.HopValues`, from which it is formed.
+        signed: whether values may be negative; if not, their signs are not read. (default:
             :obj:`True`)
 
     Returns:
@@ -63,54 +68,156 @@ def pair_attention(
         >>> import torch
         >>> from graphmask.kernels import Pattern, pair_attention
         >>> path = Pattern.from_coo(torch.tensor([0, 1, 1]), torch.tensor([1, 0, 2]), (3, 3))
-        >>> ones = torch.ones(1, 3, 1)
-        >>> numerator, normaliser = pair_attention(path, ones, ones, ones, torch.tensor([[1.0, 2.0, -1.0]]))
-        >>> numerator.flatten(), normaliser.flatten()
+        >>> ones, value = torch.ones(1, 3, 1), torch.tensor([[1.0, 2.0, -1.0]])
+        >>> numerator, denominator = pair_attention(path, ones, ones, ones, value)
+        >>> numerator.flatten(), denominator.flatten()
         (tensor([1., 1., 0.]), tensor([1., 3., 0.]))
     """
-    from .fused import fused_pair_attention, is_fused
-
-    if is_fused(q, v):
-        return fused_pair_attention(pattern, q, k, v, value, signed)
-    value = value.expand() if isinstance(value, HopValues) else value
-    q, k, v, value = in_one_type(q, k, v, value)
-    if not _is_compiled(q, v):
-        return _compose(pattern, q, k, v, value, signed)
-    flipped = pattern.mT
-    sides = pattern.rowptr, pattern.col, flipped.rowptr, flipped.col, pattern.order, flipped.order
-    return _attend(q, k, v, value, *sides, _find_schedule(pattern), signed)
-
-
-def _find_schedule(pattern: Pattern) -> Tensor:
-    """The pattern's; in code that torch compiles only one that is there already, since it cannot be made there."""
-    if torch.compiler.is_compiling() and "schedule" not in pattern.__dict__:
-        return pattern.col.new_empty(0)
-    return pattern.schedule
+    coefficients = None
+    if isinstance(value, HopValues):
+        value, coefficients = value
+        if value.requires_grad or not _runs_triton(q, v):
+            value, coefficients = combine_hops(value, coefficients), None
+    if not _runs_triton(q, v):
+        q, k, v, value = in_one_type(q, k, v, value)
+        if not (runs_numba(q) and max(q.shape[2], v.shape[2]) <= _MAX_CHANNELS):
+            return _compose_sums(pattern, q, k, v, value, signed)
+    return _attend(q, k, v, value, coefficients, *pattern.tensors, _row_order(pattern), signed)
 
 
 def runs_compiled(device: torch.device, work: int) -> bool:
-    """Whether so many multiply-adds there are left to a compiled body, where types and channels allow it."""
-    return HAS_NUMBA and device.type == "cpu" and work >= _WORTH_COMPILING
+    """Whether numba runs this many multiply-adds, where types and channels allow it."""
+    return HAS_NUMBA and device.type == "cpu" and work >= _MIN_COMPILED_WORK
 
 
-def _is_compiled(q: Tensor, v: Tensor) -> bool:
-    wide = max(q.shape[2], v.shape[2]) > _WIDEST
-    return (
-        HAS_NUMBA
-        and q.device.type == "cpu"
-        and q.dtype in (torch.float32, torch.float64)
-        and not wide
-    )
+def forms_values(table: Tensor) -> bool:
+    """Whether the mask is formed from a table of hops where it is read."""
+    return runs_triton(table) and not table.requires_grad
 
 
-def _is_worth_it(col: Tensor, q: Tensor, v: Tensor) -> bool:
-    return (
-        bool(q.shape[2] and v.shape[2])
-        and col.numel() * q.shape[0] * (q.shape[2] + v.shape[2]) >= _WORTH_COMPILING
-    )
+def _row_order(pattern: Pattern) -> Tensor:
+    """The pattern's order of rows; in code that torch compiles only one that is kept already."""
+    if torch.compiler.is_compiling() and not pattern.is_cached("row_order"):
+        return pattern.col.new_empty(0)
+    return pattern.row_order
 
 
-def _compose(
+def _runs_triton(q: Tensor, v: Tensor) -> bool:
+    return runs_triton(q) and all(0 < x.shape[2] <= _MAX_CHANNELS for x in (q, v))
+
+
+def _runs_numba(q: Tensor, v: Tensor, col: Tensor) -> bool:
+    work = col.numel() * q.shape[0] * (q.shape[2] + v.shape[2])
+    return bool(q.shape[2] and v.shape[2]) and runs_compiled(q.device, work)
+
+
+def _fake_by_nodes(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """``[H, N, ...]`` with the heads of a node side by side in memory, as bodies write them."""
+    return x.new_empty(x.transpose(0, 1).shape, dtype=dtype).transpose(0, 1)
+
+
+def _by_nodes(*tensors: Tensor) -> tuple[Tensor, ...]:
+    return tuple(x.transpose(0, 1).contiguous().transpose(0, 1) for x in tensors)
+
+
+def _fake_attend(q: Tensor, k: Tensor, v: Tensor, value: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+    dtype = sum_dtype(q, k, v, value)
+    return _fake_by_nodes(v, dtype), v.new_empty(v.shape[1], v.shape[0], dtype=dtype).mT
+
+
+@operator("pair_attention", f"({_INPUTS}, {_REST}) -> (Tensor, Tensor)", _fake_attend)
+def _attend(
+    q: Tensor, k: Tensor, v: Tensor, value: Tensor, coefficients: Tensor | None, *rest: Any
+) -> tuple[Tensor, ...]:
+    *structure, row_order, signed = rest
+    if _runs_triton(q, v):
+        from . import _pairs_triton
+
+        return _pairs_triton.attend(q, k, v, value, coefficients, structure, signed)
+    if _runs_numba(q, v, structure[1]):
+        from . import _pairs_numba
+
+        return _pairs_numba.attend(q, k, v, value, structure, row_order, signed)
+    pattern = Pattern.from_tensors(*structure)
+    return _by_nodes(*_compose_sums(pattern, q, k, v, value, signed))
+
+
+def _fake_rows(
+    grad_numerator: Tensor,
+    grad_denominator: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    value: Tensor,
+    coefficients: Tensor | None,
+    *_: Any,
+) -> tuple[Tensor, Tensor]:
+    if coefficients is None:
+        return _fake_by_nodes(q, q.dtype), _fake_by_nodes(value, value.dtype)
+    return _fake_by_nodes(q, q.dtype), coefficients.new_empty(coefficients.shape)
+
+
+_GRADS = "Tensor grad_numerator, Tensor grad_denominator"
+
+
+@operator("pair_attention_rows", f"({_GRADS}, {_INPUTS}, {_REST}) -> (Tensor, Tensor)", _fake_rows)
+def _differentiate_rows(*args: Any) -> tuple[Tensor, ...]:
+    """Gradients of q, and of the coefficients if there are any, else of the values."""
+    *inputs, coefficients, structure, row_order, signed = _split(args)
+    if _runs_triton(inputs[2], inputs[4]):
+        from . import _pairs_triton
+
+        return _pairs_triton.differentiate_rows(*inputs, coefficients, structure, signed)
+    if _runs_numba(inputs[2], inputs[4], structure[1]):
+        from . import _pairs_numba
+
+        return _pairs_numba.differentiate_rows(*inputs, structure, row_order, signed)
+    return _by_nodes(*_compose_rows(*args))
+
+
+def _fake_columns(
+    grad_numerator: Tensor, grad_denominator: Tensor, q: Tensor, k: Tensor, v: Tensor, *_: Any
+) -> tuple[Tensor, Tensor]:
+    return _fake_by_nodes(k, k.dtype), _fake_by_nodes(v, v.dtype)
+
+
+@operator(
+    "pair_attention_columns", f"({_GRADS}, {_INPUTS}, {_REST}) -> (Tensor, Tensor)", _fake_columns
+)
+def _differentiate_columns(*args: Any) -> tuple[Tensor, ...]:
+    """Gradients of k and v."""
+    *inputs, coefficients, structure, row_order, signed = _split(args)
+    if _runs_triton(inputs[2], inputs[4]):
+        from . import _pairs_triton
+
+        return _pairs_triton.differentiate_columns(*inputs, coefficients, structure, signed)
+    if _runs_numba(inputs[2], inputs[4], structure[1]):
+        from . import _pairs_numba
+
+        return _pairs_numba.differentiate_columns(*inputs, structure, row_order, signed)
+    return _by_nodes(*_compose_columns(*args))
+
+
+def _split(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments of a derivative, those of the structure as one."""
+    *inputs, signed = args
+    return *inputs[:7], inputs[7:13], inputs[13], signed
+
+
+def _backward(ctx: Any, *grad_outputs: Tensor) -> Grads:
+    needs_q, needs_k, needs_v, needs_value, needs_coefficients = ctx.needs_input_grad[:_NUM_INPUTS]
+    args = *grad_outputs, *ctx.saved_tensors, *ctx.options
+    grad_q = grad_k = grad_v = grad_mask = None
+    if needs_q or needs_value or needs_coefficients:
+        grad_q, grad_mask = _differentiate_rows(*args)
+    if needs_k or needs_v:
+        grad_k, grad_v = _differentiate_columns(*args)
+    grad_value = grad_mask if needs_value else None
+    grad_coefficients = grad_mask if needs_coefficients else None
+    return pad((grad_q, grad_k, grad_v, grad_value, grad_coefficients), ctx)
+
+
+def _compose_sums(
     pattern: Pattern, q: Tensor, k: Tensor, v: Tensor, value: Tensor, signed: bool
 ) -> tuple[Tensor, Tensor]:
     score, ones = sddmm(pattern, q, k), v.new_ones(*v.shape[:2], 1)
@@ -120,192 +227,57 @@ def _compose(
     return spmm(pattern, score * value, v), spmm(pattern, score * value.abs(), ones)[..., 0]
 
 
-def _compose_rows(
+def _compose_rows(*args: Any) -> tuple[Tensor, Tensor]:
+    pattern, grad_numerator, grad_denominator, q, k, v, mask, signed = _prepare(args)
+    weight = _grad_scores(pattern, grad_numerator, grad_denominator, v, mask, signed)
+    grad_mask = sddmm(pattern, q, k) * weight
+    grad_mask = grad_mask.sum(0, keepdim=True) if len(mask) < len(q) else grad_mask
+    value, coefficients = args[5:7]
+    if coefficients is None:
+        grad_mask = grad_mask.to(value.dtype)
+    else:
+        grad_mask = (grad_mask @ value.to(grad_mask.dtype)).to(coefficients.dtype)
+    return spmm(pattern, mask * weight, k).to(args[2].dtype), grad_mask
+
+
+def _compose_columns(*args: Any) -> tuple[Tensor, Tensor]:
+    pattern, grad_numerator, grad_denominator, q, k, v, mask, signed = _prepare(args)
+    weight = _grad_scores(pattern, grad_numerator, grad_denominator, v, mask, signed)
+    by_column = (mask * x for x in (weight, sddmm(pattern, q, k)))
+    transposed, perm = pattern.mT, pattern.csc_perm
+    grad_k, grad_v = (
+        spmm(transposed, x.index_select(1, perm), y)
+        for x, y in zip(by_column, (q, grad_numerator), strict=True)
+    )
+    return grad_k.to(args[3].dtype), grad_v.to(args[4].dtype)
+
+
+def _prepare(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The pattern, the gradients and inputs in one type with the mask's values, and ``signed``."""
+    *inputs, coefficients, structure, _, signed = _split(args)
+    if coefficients is not None:
+        inputs[-1] = combine_hops(inputs[-1], coefficients)
+    return Pattern.from_tensors(*structure), *in_one_type(*inputs), signed
+
+
+def _grad_scores(
     pattern: Pattern,
-    above: Tensor,
-    above_size: Tensor,
-    q: Tensor,
-    k: Tensor,
+    grad_numerator: Tensor,
+    grad_denominator: Tensor,
     v: Tensor,
-    value: Tensor,
+    mask: Tensor,
     signed: bool,
-) -> tuple[Tensor, Tensor]:
-    """Gradients of q and of the values of the mask."""
-    weight = _weigh(pattern, above, above_size, v, value, signed)
-    grad_value = sddmm(pattern, q, k) * weight
-    shared = len(value) < len(q)
-    return spmm(pattern, value * weight, k), grad_value.sum(
-        0, keepdim=True
-    ) if shared else grad_value
-
-
-def _compose_columns(
-    pattern: Pattern,
-    above: Tensor,
-    above_size: Tensor,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    value: Tensor,
-    signed: bool,
-) -> tuple[Tensor, Tensor]:
-    """Gradients of k and v."""
-    weight = _weigh(pattern, above, above_size, v, value, signed)
-    slope, mixed = (value * x for x in (weight, sddmm(pattern, q, k)))
-    return tuple(
-        spmm(pattern.mT, x.index_select(1, pattern.order), y)
-        for x, y in ((slope, q), (mixed, above))
-    )  # type: ignore[return-value]
-
-
-def _weigh(
-    pattern: Pattern, above: Tensor, above_size: Tensor, v: Tensor, value: Tensor, signed: bool
 ) -> Tensor:
     """``[H, P]``, the gradient of ``M_ij (q_i . k_j)``."""
-    size = above_size.index_select(1, pattern.row)
-    return sddmm(pattern, above, v) + (value.sgn() * size if signed else size)
+    grad = grad_denominator.index_select(1, pattern.row)
+    return sddmm(pattern, grad_numerator, v) + (mask.sgn() * grad if signed else grad)
 
 
-@torch.library.custom_op("graphmask::pair_attention", mutates_args=())
-def _attend(
-    q: Tensor, k: Tensor, v: Tensor, value: Tensor,
-    rowptr: Tensor, col: Tensor, colptr: Tensor, row: Tensor, order: Tensor, back: Tensor,
-    visits: Tensor, signed: bool,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    if _is_worth_it(col, q, v):
-        from ._pairs_numba import attend
-
-        return attend(q, k, v, value, rowptr, col, visits, signed)
-    pattern = Pattern.of_sides(rowptr, col, colptr, row, order, back)
-    return _by_nodes(_compose(pattern, q, k, v, value, signed))
-
-
-@torch.library.custom_op("graphmask::pair_attention_rows", mutates_args=())
-def _differentiate_rows(
-    above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, value: Tensor,
-    rowptr: Tensor, col: Tensor, colptr: Tensor, row: Tensor, order: Tensor, back: Tensor,
-    visits: Tensor, signed: bool,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    if _is_worth_it(col, q, v):
-        from ._pairs_numba import differentiate_rows
-
-        return differentiate_rows(above, above_size, q, k, v, value, rowptr, col, visits, signed)
-    pattern = Pattern.of_sides(rowptr, col, colptr, row, order, back)
-    return _by_nodes(_compose_rows(pattern, above, above_size, q, k, v, value, signed))
-
-
-@torch.library.custom_op("graphmask::pair_attention_columns", mutates_args=())
-def _differentiate_columns(
-    above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, value: Tensor,
-    rowptr: Tensor, col: Tensor, colptr: Tensor, row: Tensor, order: Tensor, back: Tensor,
-    visits: Tensor, signed: bool,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    if _is_worth_it(col, q, v):
-        from ._pairs_numba import differentiate_columns
-
-        return differentiate_columns(
-            above, above_size, q, k, v, value, colptr, row, order, visits, signed
-        )
-    pattern = Pattern.of_sides(rowptr, col, colptr, row, order, back)
-    return _by_nodes(_compose_columns(pattern, above, above_size, q, k, v, value, signed))
-
-
-def _by_nodes(pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """The same tensors ``[H, N, ...]`` with the heads of a node side by side in memory, as compiled bodies write them."""
-    first, second = (x.transpose(0, 1).contiguous().transpose(0, 1) for x in pair)
-    return first, second
-
-
-def _empty_by_nodes(*pair: Tensor) -> tuple[Tensor, Tensor]:
-    first, second = (x.new_empty(x.transpose(0, 1).shape).transpose(0, 1) for x in pair)
-    return first, second
-
-
-@_attend.register_fake
-def _(q: Tensor, k: Tensor, v: Tensor, *_: Tensor) -> tuple[Tensor, Tensor]:
-    return _empty_by_nodes(v, v[..., 0] if v.shape[2] else v.sum(2))
-
-
-@_differentiate_rows.register_fake
-def _(
-    above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, value: Tensor, *_: Tensor
-) -> tuple[Tensor, Tensor]:
-    return _empty_by_nodes(q, value)
-
-
-@_differentiate_columns.register_fake
-def _(
-    above: Tensor, above_size: Tensor, q: Tensor, k: Tensor, v: Tensor, *_: Tensor
-) -> tuple[Tensor, Tensor]:
-    return _empty_by_nodes(k, v)
-
-
-def _keep(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
-    *tensors, ctx.signed = inputs
-    ctx.save_for_backward(*tensors)
-
-
-def _backward(ctx, above: Tensor, above_size: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
-    needs_q, needs_k, needs_v, needs_value = ctx.needs_input_grad[:4]
-    grad_q = grad_k = grad_v = grad_value = None
-    if needs_q or needs_value:
-        grad_q, grad_value = _differentiate_rows(above, above_size, *ctx.saved_tensors, ctx.signed)
-    if needs_k or needs_v:
-        grad_k, grad_v = _differentiate_columns(above, above_size, *ctx.saved_tensors, ctx.signed)
-    return grad_q, grad_k, grad_v, grad_value, *[None] * (_STRUCTURE + 1)
-
-
-def differentiate(
-    compose: Callable[..., tuple[Tensor, ...]],
-    inputs: Sequence[Tensor | None],
-    needed: Sequence[bool],
-    above: Sequence[Tensor],
-) -> list[Tensor | None]:
-    """Gradients of the inputs of a composition that are needed, given those of its outputs.
-
-    Differentiable in turn.
-    """
-    inputs, wanted = list(inputs), [number for number, each in enumerate(needed) if each]
-    further = torch.is_grad_enabled()
-    with torch.enable_grad():
-        # Views, since an input may have been made from another one.
-        for number in wanted:
-            inputs[number] = inputs[number].view_as(inputs[number])  # type: ignore[union-attr, arg-type]
-        outputs = compose(*inputs)
-        chosen = [
-            (out, slope) for out, slope in zip(outputs, above, strict=True) if out.requires_grad
-        ]
-        slopes = torch.autograd.grad(
-            [out for out, _ in chosen],
-            [inputs[number] for number in wanted],  # type: ignore[arg-type]
-            [slope for _, slope in chosen],
-            create_graph=further,
-            allow_unused=True,
-        )
-    found = dict(zip(wanted, slopes, strict=True))
-    return [found.get(number) for number in range(len(inputs))]
-
-
-def _differentiate_composition(ctx, compose, above) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
-    """Gradients of the six tensors that a derivative was made from, by way of its composition."""
-    sides, signed = ctx.saved_tensors[6:12], ctx.signed
-    slopes = differentiate(
-        lambda *inputs: compose(Pattern.of_sides(*sides), *inputs, signed),
-        ctx.saved_tensors[:6],
-        ctx.needs_input_grad[:6],
-        above,
+_attend.register_autograd(_backward, setup_context=save_inputs)
+for _derivative, _compose in (
+    (_differentiate_rows, _compose_rows),
+    (_differentiate_columns, _compose_columns),
+):
+    _derivative.register_autograd(
+        composition_backward(_compose, 2 + _NUM_INPUTS), setup_context=save_inputs
     )
-    return *slopes, *[None] * (_STRUCTURE + 1)
-
-
-def _backward_of_rows(ctx, *above: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
-    return _differentiate_composition(ctx, _compose_rows, above)
-
-
-def _backward_of_columns(ctx, *above: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
-    return _differentiate_composition(ctx, _compose_columns, above)
-
-
-_attend.register_autograd(_backward, setup_context=_keep)
-_differentiate_rows.register_autograd(_backward_of_rows, setup_context=_keep)
-_differentiate_columns.register_autograd(_backward_of_columns, setup_context=_keep)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -10,7 +12,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 from torch import Tensor
 
-from graphmask._cached import cached
+T = TypeVar("T")
 
 _INT32_MAX = 2**31 - 1
 
@@ -37,12 +39,14 @@ class Pattern:
         num_cols: ``C``.
 
     Indices are int32 wherever they fit: torch's CPU sparse products are about 15 times slower on
-    int64.
+    int64. Everything derived from a pattern is kept in it by :meth:`cached`, and nothing else is
+    ever written to it.
     """
 
     rowptr: Tensor
     col: Tensor
     num_cols: int
+    _cache: dict[str, tuple[object, Any]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def from_coo(cls, row: Tensor, col: Tensor, shape: tuple[int, int]) -> Pattern:
@@ -52,19 +56,36 @@ class Pattern:
     @classmethod
     def from_counts(cls, counts: Tensor, col: Tensor, num_cols: int) -> Pattern:
         """The pattern of rows with ``counts [R]`` entries each, one row after the other."""
-        index_type = index_dtype(max(len(counts), num_cols, col.numel()))
-        rowptr = torch.zeros(len(counts) + 1, dtype=index_type, device=col.device)
+        dtype = index_dtype(max(len(counts), num_cols, col.numel()))
+        rowptr = torch.zeros(len(counts) + 1, dtype=dtype, device=col.device)
         rowptr[1:] = counts.cumsum(0)
-        return cls(rowptr, col.to(index_type).contiguous(), num_cols)
+        return cls(rowptr, col.to(dtype).contiguous(), num_cols)
 
     @classmethod
-    def of_sides(
-        cls, rowptr: Tensor, col: Tensor, colptr: Tensor, row: Tensor, order: Tensor, back: Tensor
+    def from_unchecked(cls, row: Tensor, col: Tensor, num_nodes: int) -> Pattern:
+        """The square pattern of entries whose order and range are checked later.
+
+        Rows are delimited by bisection, which accepts any ids and never waits for a GPU.
+        """
+        dtype = index_dtype(max(num_nodes, len(row)))
+        row, col = row.to(dtype).contiguous(), col.to(dtype).contiguous()
+        nodes = torch.arange(num_nodes + 1, dtype=dtype, device=row.device)
+        rowptr = torch.searchsorted(row, nodes, out_int32=dtype == torch.int32)
+        return cls(rowptr, col, num_nodes, {"row": (None, row)})
+
+    @classmethod
+    def from_tensors(
+        cls,
+        rowptr: Tensor,
+        col: Tensor,
+        colptr: Tensor,
+        row: Tensor,
+        csc_perm: Tensor,
+        csr_perm: Tensor,
     ) -> Pattern:
-        """A square pattern and its transpose, put together again from the tensors that a custom operator was given."""
-        made = cls(rowptr, col, rowptr.numel() - 1)
-        made.__dict__.update(order=order, _transposed=(colptr, row, back))
-        return made
+        """A square pattern and its transpose, from the :attr:`tensors` that an operator gets."""
+        csc = colptr, row, csc_perm, csr_perm
+        return cls(rowptr, col, rowptr.numel() - 1, {"csc": (None, csc)})
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -76,80 +97,110 @@ class Pattern:
         """Number of stored entries."""
         return self.col.numel()
 
-    @cached
+    def cached(self, key: str, make: Callable[[], T], partner: object = None) -> T:
+        """The value of ``make()``, computed at first use and kept in the pattern.
+
+        Args:
+            key: the name of the value.
+            make: computes it; called outside inference mode, since tensors made within it can
+                never be saved for a backward pass.
+            partner: a second object that the value depends on, compared by identity. The value for
+                the latest partner is kept. (default: :obj:`None`, the pattern alone)
+
+        Example:
+            >>> pattern = Pattern.from_coo(torch.tensor([0]), torch.tensor([1]), (2, 2))
+            >>> pattern.cached("degree", pattern.rowptr.diff) is pattern.cached("degree", len)
+            True
+        """
+        if not self.is_cached(key, partner):
+            with torch.inference_mode(False):
+                self._cache[key] = partner, make()
+        return self._cache[key][1]
+
+    def is_cached(self, key: str, partner: object = None) -> bool:
+        """Whether a value is kept; code that ``torch.compile`` traces may use but not add one."""
+        return key in self._cache and self._cache[key][0] is partner
+
+    @property
     def row(self) -> Tensor:
         """``[nnz]``, row of each entry."""
+        return self.cached("row", self._expand_rows)
+
+    def _expand_rows(self) -> Tensor:
         rows = torch.arange(self.shape[0], dtype=self.col.dtype, device=self.col.device)
         return rows.repeat_interleave(self.rowptr.diff(), output_size=self.nnz)
 
-    @cached
+    @property
     def identity(self) -> Pattern:
-        """The diagonal of a square pattern, kept so that what is derived from both is found again."""
-        nodes = torch.arange(self.shape[0], dtype=self.col.dtype, device=self.col.device)
-        return Pattern(
-            torch.arange(self.shape[0] + 1, dtype=self.col.dtype, device=self.col.device),
-            nodes,
-            self.num_cols,
-        )
+        """The diagonal of a square pattern, one object for all who ask."""
+        return self.cached("identity", self._make_identity)
 
-    @cached
-    def order(self) -> Tensor:
-        """``[nnz]``, the entries in column order.
+    def _make_identity(self) -> Pattern:
+        rowptr = torch.arange(self.shape[0] + 1, dtype=self.col.dtype, device=self.col.device)
+        return Pattern(rowptr, rowptr[:-1].clone(), self.num_cols)
 
-        ``values[order]`` are the values of :attr:`mT`.
-        """
-        return self._columns[2]
+    @property
+    def csc_perm(self) -> Tensor:
+        """``[nnz]``, the entries in column order: ``values[csc_perm]`` are those of :attr:`mT`."""
+        return self._csc[2]
 
-    @cached
+    order = csc_perm
+
+    @property
     def mT(self) -> Pattern:  # noqa: N802
         """The transposed pattern."""
-        rowptr, col, back = self._transposed
-        flipped = Pattern(rowptr, col, self.shape[0])
+        return self.cached("mT", self._transpose)
+
+    def _transpose(self) -> Pattern:
+        colptr, row, csc_perm, csr_perm = self._csc
         # Tensors, not self: a cycle would keep them alive until the garbage collector runs.
-        flipped.__dict__.update(order=back, _transposed=(self.rowptr, self.col, self.order))
-        return flipped
+        csc = self.rowptr, self.col, csr_perm, csc_perm
+        return Pattern(colptr, row, self.shape[0], {"csc": (None, csc)})
 
-    @cached
-    def _transposed(self) -> tuple[Tensor, Tensor, Tensor]:
-        """``rowptr``, ``col`` and ``order`` of the transposed pattern."""
-        order, (colptr, row, _) = self.order, self._columns
-        back = torch.empty_like(order)
-        back[order] = torch.arange(self.nnz, dtype=order.dtype, device=order.device)
-        return colptr, row, back
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """``rowptr, col``, those of :attr:`mT`, and the permutations to its entries and back."""
+        return self.rowptr, self.col, *self._csc
 
-    @cached
-    def _columns(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Where columns begin, and the row and number of each entry in column order.
+    @property
+    def _csc(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """``rowptr, col`` of the transpose, the permutation to its entries and the one back."""
+        return self.cached("csc", self._sort_columns)
 
-        Counted on CPU, sorted elsewhere.
+    def _sort_columns(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        dtype, on_cpu = self.col.dtype, self.col.device.type == "cpu"
+        if on_cpu and self.nnz and not torch.compiler.is_compiling():
+            # Counting is several times faster than sorting.
+            entry = np.arange(self.nnz, dtype=self.col.numpy().dtype)
+            csr = csr_matrix((entry, self.col.numpy(), self.rowptr.numpy()), shape=self.shape)
+            csc = csr.tocsc()
+            colptr, row, perm = map(torch.from_numpy, (csc.indptr, csc.indices, csc.data))
+        else:
+            perm = torch.argsort(self.col, stable=True)
+            transposed = Pattern.from_coo(self.col[perm], self.row[perm], self.shape[::-1])
+            colptr, row = transposed.rowptr, transposed.col
+        perm = perm.to(dtype)
+        back = torch.empty_like(perm)
+        back[perm] = torch.arange(self.nnz, dtype=dtype, device=perm.device)
+        return colptr.to(dtype), row.to(dtype), perm, back
+
+    @property
+    def row_order(self) -> Tensor:
+        """``[R]``, an order of the rows of a large square pattern with good locality; else empty.
+
+        Rows that share columns follow each other and find them in the cache of the CPU: reverse
+        Cuthill-McKee order of a subsample of the entries.
         """
-        if self.col.device.type == "cpu" and self.nnz and not torch.compiler.is_compiling():
-            return self._count_columns()
-        return self._sort_columns()
+        return self.cached("row_order", self._find_row_order)
 
-    def _sort_columns(self) -> tuple[Tensor, Tensor, Tensor]:
-        order = torch.argsort(self.col, stable=True).to(self.col.dtype)
-        flipped = Pattern.from_coo(self.col[order], self.row[order], self.shape[::-1])
-        return flipped.rowptr, flipped.col, order
+    schedule = row_order
 
-    def _count_columns(self) -> tuple[Tensor, Tensor, Tensor]:
-        number = np.arange(self.nnz, dtype=self.col.numpy().dtype)
-        found = csr_matrix(
-            (number, self.col.numpy(), self.rowptr.numpy()), shape=self.shape
-        ).tocsc()
-        colptr, row, order = (
-            torch.from_numpy(x).to(self.col.dtype)
-            for x in (found.indptr, found.indices, found.data)
-        )
-        return colptr, row, order
+    def with_row_order(self, order: Tensor) -> Pattern:
+        """The same pattern, its rows visited in this order."""
+        derived = {"mT": (None, self.mT), "csc": (None, self._csc), "row_order": (None, order)}
+        return Pattern(self.rowptr, self.col, self.num_cols, derived)
 
-    @cached
-    def schedule(self) -> Tensor:
-        """``[R]``, the rows of a large square pattern in an order in which neighbours follow each other; else empty.
-
-        Rows that share columns then find them in the cache. The order is reverse Cuthill-McKee of a
-        part of the entries.
-        """
+    def _find_row_order(self) -> Tensor:
         square, here = self.shape[0] == self.num_cols, self.col.device.type == "cpu"
         if not (square and here) or self.nnz < _LARGE or self._is_local():
             return self.col.new_empty(0)

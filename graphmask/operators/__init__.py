@@ -5,6 +5,7 @@ from .algebra import SumOperator as SumOperator
 from .base import Attended as Attended
 from .base import Entries as Entries
 from .base import MaskOperator as MaskOperator
+from .base import Sign as Sign
 from .causal import CausalOperator as CausalOperator
 from .chebyshev import ChebyshevOperator as ChebyshevOperator
 from .executions import Dense as Dense
@@ -48,6 +49,7 @@ __all__ = [
     "ResolventOperator",
     "ScaledOperator",
     "SeparatorOperator",
+    "Sign",
     "SparseOperator",
     "SumOperator",
     "ToeplitzOperator",

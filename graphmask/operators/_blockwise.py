@@ -19,7 +19,7 @@ from graphmask.kernels.primitives import in_one_type, sum_dtype
 from graphmask.topology import Topology
 
 from ._grids import BySize
-from .base import Attended, MaskOperator
+from .base import Attended, MaskOperator, Sign
 from .executions import (
     BLOCK_MEMORY,
     DENSE_COST,
@@ -62,7 +62,7 @@ class BlockwiseOperator(MaskOperator):
         cost: float,
         unit: float = 1.0,
     ) -> None:
-        super().__init__(topology, heads, nonnegative, cost)
+        super().__init__(topology, heads, Sign.of(nonnegative), cost)
         self._graphs, self._unit = graphs, unit
 
     @abstractmethod

@@ -5,6 +5,7 @@ Numerators add; normalisers add where signs are known to agree, and are correcte
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 from torch import Tensor
@@ -13,7 +14,7 @@ from graphmask._checks import value_error
 from graphmask.kernels import Pattern, sddmm, spmm
 from graphmask.kernels.primitives import in_one_type
 
-from .base import Attended, Entries, MaskOperator
+from .base import Attended, Entries, MaskOperator, Sign
 from .executions import Execution
 from .sparse import merge
 
@@ -37,9 +38,7 @@ class ScaledOperator(MaskOperator):
         self.mask, self.scale = mask, scale
         kept = not isinstance(scale, Tensor) and scale >= 0
         heads = check_scale(scale, mask.heads)
-        super().__init__(
-            mask.topology, heads, kept and mask.nonnegative, mask.cost, kept and mask.estimate
-        )
+        super().__init__(mask.topology, heads, mask.sign if kept else Sign.ANY, mask.cost)
 
     def _factor(self, *trailing: int) -> Any:
         """The scale, against tensors of ``[H, *trailing]``."""
@@ -63,9 +62,8 @@ class ScaledOperator(MaskOperator):
         return None if inner is None else self._factor(1) * inner
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None) -> Attended:
-        if (
-            self.mask.estimate and not self.estimate
-        ):  # its normaliser sums M itself, and not the absolute values wanted here
+        # The normaliser of an estimate sums M itself, and not the absolute values wanted here.
+        if self.mask.estimate and not self.estimate:
             return super()._attend(q, k, v, execution)
         numerator, normaliser = self.mask._attend(q, k, v, execution)
         return Attended(self._factor(1, 1) * numerator, abs(self._factor(1)) * normaliser)
@@ -113,13 +111,8 @@ class SumOperator(MaskOperator):
             )
         self.terms: tuple[MaskOperator, ...] = tuple(terms)
         heads = max(term.heads for term in terms)
-        nonnegative, estimate = (
-            all(known)
-            for known in zip(*((t.nonnegative, t.sums_itself) for t in terms), strict=True)
-        )
-        super().__init__(
-            terms[0].topology, heads, nonnegative, sum(term.cost for term in terms), estimate
-        )
+        sign = reduce(min, [term.sign for term in terms])
+        super().__init__(terms[0].topology, heads, sign, sum(term.cost for term in terms))
 
     def _matmul(self, x: Tensor) -> Tensor:
         first, *rest = (term._matmul(x) for term in self.terms)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple, overload
 
 import torch
@@ -21,6 +22,30 @@ _SOON = 1e8
 
 if TYPE_CHECKING:
     from .executions import Execution
+
+
+class Sign(IntEnum):
+    """Sign of the entries of an operator: a fact of its construction, never read from values.
+
+    Signs are ordered, so that the sign of a sum or product of operators is the least of theirs.
+    """
+
+    ANY = 0
+    """Entries of any sign."""
+    ESTIMATE = 1
+    """Entries of any sign that estimate non-negative ones."""
+    NONNEGATIVE = 2
+    """Entries that are at least 0, whatever the parameters."""
+
+    @classmethod
+    def of(cls, nonnegative: bool, estimate: bool = False) -> Sign:
+        """The sign of entries that are non-negative, or estimate non-negative ones, or neither."""
+        return cls.NONNEGATIVE if nonnegative else cls.ESTIMATE if estimate else cls.ANY
+
+    @property
+    def flags(self) -> tuple[bool, bool]:
+        """The arguments of :meth:`of`."""
+        return self is Sign.NONNEGATIVE, self is Sign.ESTIMATE
 
 
 class Attended(NamedTuple):
@@ -58,18 +83,15 @@ class MaskOperator(ABC):
     Args:
         topology: the graphs that M is block-diagonal over.
         heads: H.
-        nonnegative: whether all entries are known to be at least 0, whatever the parameters: a fact
-            of the construction, never read from values.
+        sign: what is known about the sign of all entries. From :attr:`Sign.ESTIMATE` on, the
+            normaliser sums M itself; below, its absolute values. A bool says whether all entries
+            are non-negative.
         cost: multiply-adds of ``M @ x`` per head and column of x.
-        estimate: whether M estimates a matrix that is non-negative. Its normaliser then sums M
-            itself, which estimates the row sums of that matrix. (default: :obj:`False`)
     """
 
-    def __init__(
-        self, topology: Topology, heads: int, nonnegative: bool, cost: float, estimate: bool = False
-    ) -> None:
-        self.topology, self.heads, self.nonnegative, self.cost = topology, heads, nonnegative, cost
-        self.estimate = estimate and not nonnegative
+    def __init__(self, topology: Topology, heads: int, sign: Sign | bool, cost: float) -> None:
+        self.topology, self.heads, self.cost = topology, heads, cost
+        self.sign = Sign.of(sign) if isinstance(sign, bool) else sign
 
     @abstractmethod
     def _matmul(self, x: Tensor) -> Tensor:
@@ -106,9 +128,19 @@ class MaskOperator(ABC):
         return self.topology.num_nodes
 
     @property
+    def nonnegative(self) -> bool:
+        """Whether no entry can be negative."""
+        return self.sign is Sign.NONNEGATIVE
+
+    @property
+    def estimate(self) -> bool:
+        """Whether entries have any sign, and estimate non-negative ones."""
+        return self.sign is Sign.ESTIMATE
+
+    @property
     def sums_itself(self) -> bool:
         """Whether the normaliser sums M, and not its absolute values."""
-        return self.nonnegative or self.estimate
+        return self.sign >= Sign.ESTIMATE
 
     @property
     def shape(self) -> torch.Size:
@@ -241,17 +273,10 @@ class MaskOperator(ABC):
 
     def _repr_html_(self) -> str:
         """For notebooks: what it costs, and how attention under it would run."""
-        signs = (
-            "none is negative"
-            if self.nonnegative
-            else "of any sign; estimates of what is not negative"
-            if self.estimate
-            else "of any sign"
-        )
         facts = {
             "heads, nodes": f"{self.heads:,}, {self.num_nodes:,}",
             "M @ x costs": f"{self.cost:,.0f} multiply-adds per head and column",
-            "entries": signs,
+            "entries": _SIGNS[self.sign],
             "attention runs as": self._foresee(),
             "as a dense matrix": f"it would take {format_bytes(4.0 * self.heads * self.num_nodes**2)}",
         }
@@ -306,6 +331,13 @@ class MaskOperator(ABC):
             )
         if q.shape[2] != k.shape[2]:
             raise value_error("k", f"of {q.shape[2]} features, as q", k)
+
+
+_SIGNS = {
+    Sign.ANY: "of any sign",
+    Sign.ESTIMATE: "of any sign; they estimate non-negative ones",
+    Sign.NONNEGATIVE: "non-negative",
+}
 
 
 def check_nodes(nodes: Tensor, num_nodes: int) -> None:

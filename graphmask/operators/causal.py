@@ -12,7 +12,7 @@ from graphmask.kernels.primitives import in_one_type
 from graphmask.topology import Topology
 
 from ._sequences import CHUNK, attend_causally, scan
-from .base import Attended, MaskOperator
+from .base import Attended, MaskOperator, Sign
 from .executions import Execution
 
 
@@ -45,7 +45,7 @@ class CausalOperator(MaskOperator):
     ) -> None:
         self.log_decay, self.reverse = log_decay, reverse
         heads = 1 if log_decay is None else len(log_decay)
-        super().__init__(topology, heads, nonnegative=True, cost=topology.num_nodes * (CHUNK + 2))
+        super().__init__(topology, heads, Sign.NONNEGATIVE, topology.num_nodes * (CHUNK + 2))
 
     def _matmul(self, x: Tensor) -> Tensor:
         return self._along(

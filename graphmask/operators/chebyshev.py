@@ -8,7 +8,7 @@ from torch import Tensor
 from graphmask.kernels import Pattern, chebyshev_series
 from graphmask.topology import Topology
 
-from .base import MaskOperator
+from .base import MaskOperator, Sign
 
 
 class ChebyshevOperator(MaskOperator):
@@ -43,9 +43,8 @@ class ChebyshevOperator(MaskOperator):
     ) -> None:
         self.pattern, self.weight, self.coefficients = pattern, weight, coefficients
         heads, terms = coefficients.shape
-        super().__init__(
-            topology, heads, False, (terms - 1) * pattern.nnz + topology.num_nodes, estimate
-        )
+        cost = (terms - 1) * pattern.nnz + topology.num_nodes
+        super().__init__(topology, heads, Sign.of(False, estimate), cost)
 
     def _matmul(self, x: Tensor) -> Tensor:
         kind = torch.promote_types(

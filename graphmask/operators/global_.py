@@ -9,7 +9,7 @@ from graphmask.kernels import Pattern
 from graphmask.kernels.primitives import in_one_type
 from graphmask.topology import Topology
 
-from .base import Attended, MaskOperator
+from .base import Attended, MaskOperator, Sign
 from .executions import Execution, attend_blocks
 
 
@@ -28,7 +28,7 @@ class GlobalOperator(MaskOperator):
     """
 
     def __init__(self, topology: Topology) -> None:
-        super().__init__(topology, heads=1, nonnegative=True, cost=topology.num_nodes)
+        super().__init__(topology, 1, Sign.NONNEGATIVE, topology.num_nodes)
 
     def _matmul(self, x: Tensor) -> Tensor:
         batch = self.topology.batch

@@ -46,11 +46,7 @@ class HadamardOperator(MaskOperator):
     def __init__(self, mask: MaskOperator, factor: LowRankOperator) -> None:
         self.mask, self.factor = mask, factor
         heads = check_alike(mask, factor)
-        nonnegative, estimate = (
-            mask.nonnegative and factor.nonnegative,
-            mask.sums_itself and factor.sums_itself,
-        )
-        super().__init__(mask.topology, heads, nonnegative, factor.rank * mask.cost, estimate)
+        super().__init__(mask.topology, heads, min(mask.sign, factor.sign), factor.rank * mask.cost)
 
     def _matmul(self, x: Tensor) -> Tensor:
         x = x.expand(self.heads, -1, -1)
@@ -128,8 +124,8 @@ def _multiply_sparse(a: MaskOperator, b: MaskOperator) -> MaskOperator | None:
     for entries, other in sorted(pairs, key=_count):
         found = _lookup(other, entries.pattern)
         if found is not None:
-            known = a.nonnegative and b.nonnegative, a.sums_itself and b.sums_itself
-            return SparseOperator(a.topology, entries.pattern, entries.value * found, *known)
+            value, sign = entries.value * found, min(a.sign, b.sign)
+            return SparseOperator(a.topology, entries.pattern, value, *sign.flags)
     return None
 
 

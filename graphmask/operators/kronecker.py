@@ -46,8 +46,7 @@ class KroneckerOperator(MaskOperator):
         self.a, self.b = a, b
         self._grids = grids_of(topology, (a.num_nodes, b.num_nodes))
         cost = topology.num_graphs * (a.cost * b.num_nodes + a.num_nodes * b.cost)
-        nonnegative, estimate = a.nonnegative and b.nonnegative, a.sums_itself and b.sums_itself
-        super().__init__(topology, max(a.heads, b.heads), nonnegative, cost, estimate)
+        super().__init__(topology, max(a.heads, b.heads), min(a.sign, b.sign), cost)
 
     def _matmul(self, x: Tensor) -> Tensor:
         (nodes,) = self._grids.split(x)

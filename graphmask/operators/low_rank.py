@@ -11,7 +11,7 @@ from graphmask.kernels.primitives import in_one_type
 from graphmask.topology import Topology
 
 from ._slices import run_slices
-from .base import Attended, MaskOperator
+from .base import Attended, MaskOperator, Sign
 from .executions import SLICE_MEMORY, Execution
 from .global_ import GlobalOperator
 
@@ -69,9 +69,8 @@ class LowRankOperator(MaskOperator):
                 "right", f"of shape [H or 1, N, r] as left, {list(left.shape)}", right
             )
         self.left, self.right = in_one_type(left, right)
-        super().__init__(
-            topology, heads, nonnegative, 2 * topology.num_nodes * left.shape[2], estimate
-        )
+        cost = 2 * topology.num_nodes * left.shape[2]
+        super().__init__(topology, heads, Sign.of(nonnegative, estimate), cost)
 
     @property
     def rank(self) -> int:
@@ -92,9 +91,7 @@ class LowRankOperator(MaskOperator):
         return blocks.unstack(products, rows).transpose(0, 1)
 
     def _transpose(self) -> LowRankOperator:
-        return LowRankOperator(
-            self.topology, self.right, self.left, self.nonnegative, self.estimate
-        )
+        return LowRankOperator(self.topology, self.right, self.left, *self.sign.flags)
 
     def to_dense(self) -> Tensor:
         inner = torch.einsum("hir,hjr->hij", *self._factors())

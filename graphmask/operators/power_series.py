@@ -8,7 +8,7 @@ from torch import Tensor
 from graphmask.kernels import Pattern, power_series
 from graphmask.topology import Topology
 
-from .base import Entries, MaskOperator
+from .base import Entries, MaskOperator, Sign
 from .sparse import merge
 
 
@@ -43,12 +43,8 @@ class PowerSeriesOperator(MaskOperator):
         nonnegative: bool = False,
     ) -> None:
         self.pattern, self.weight, self.alpha = pattern, weight, alpha
-        super().__init__(
-            topology,
-            alpha.shape[0],
-            nonnegative,
-            (alpha.shape[1] - 1) * pattern.nnz + topology.num_nodes,
-        )
+        cost = (alpha.shape[1] - 1) * pattern.nnz + topology.num_nodes
+        super().__init__(topology, alpha.shape[0], Sign.of(nonnegative), cost)
 
     def _matmul(self, x: Tensor) -> Tensor:
         kind = torch.promote_types(

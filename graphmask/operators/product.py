@@ -42,11 +42,8 @@ class ProductOperator(MaskOperator):
                 [tuple(factor.shape) for factor in factors],
             )
         self.factors = factors
-        nonnegative = all(factor.nonnegative for factor in factors)
-        estimate = all(factor.sums_itself for factor in factors)
-        super().__init__(
-            first.topology, heads, nonnegative, sum(factor.cost for factor in factors), estimate
-        )
+        sign = reduce(min, [factor.sign for factor in factors])
+        super().__init__(first.topology, heads, sign, sum(factor.cost for factor in factors))
 
     def _matmul(self, x: Tensor) -> Tensor:
         return reduce(lambda y, factor: factor._matmul(y), reversed(self.factors), x)

@@ -9,7 +9,7 @@ from graphmask.kernels import Pattern, solve_resolvent
 from graphmask.kernels.conjugate import Graphs, count_iterations
 from graphmask.topology import Topology
 
-from .base import MaskOperator
+from .base import MaskOperator, Sign
 
 
 class ResolventOperator(MaskOperator):
@@ -52,13 +52,8 @@ class ResolventOperator(MaskOperator):
     ) -> None:
         self.pattern, self.weight, self.a, self.tolerance = pattern, weight, a, tolerance
         high = min(float(a.detach().max()), 1 - 1e-16)
-        super().__init__(
-            topology,
-            len(a),
-            False,
-            count_iterations(high, tolerance) * pattern.nnz + topology.num_nodes,
-            estimate,
-        )
+        cost = count_iterations(high, tolerance) * pattern.nnz + topology.num_nodes
+        super().__init__(topology, len(a), Sign.of(False, estimate), cost)
 
     def _matmul(self, x: Tensor) -> Tensor:
         kind = torch.promote_types(torch.promote_types(self.weight.dtype, self.a.dtype), x.dtype)

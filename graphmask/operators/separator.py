@@ -13,7 +13,7 @@ from graphmask.kernels.primitives import in_one_type
 from graphmask.topology import Topology
 
 from ._separation import Separation, Standing, length_matrix, separate
-from .base import MaskOperator
+from .base import MaskOperator, Sign
 
 
 class SeparatorOperator(MaskOperator):
@@ -55,7 +55,7 @@ class SeparatorOperator(MaskOperator):
         # Made once: slices of lifted keys are multiplied one after the other.
         self._values = [function(stack.distance) for stack in self._separation.stacks]
         heads = len(self._values[0]) if self._values else len(function(torch.zeros(1)))
-        super().__init__(topology, heads, nonnegative, _cost(self._separation))
+        super().__init__(topology, heads, Sign.of(nonnegative), _cost(self._separation))
 
     @property
     def standing(self) -> tuple[Standing, ...]:

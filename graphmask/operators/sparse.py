@@ -11,7 +11,7 @@ from torch import Tensor
 from graphmask.kernels import HopValues, Pattern, spmm
 from graphmask.topology import Topology
 
-from .base import Entries, MaskOperator
+from .base import Entries, MaskOperator, Sign
 
 
 class SparseOperator(MaskOperator):
@@ -45,7 +45,7 @@ class SparseOperator(MaskOperator):
     ) -> None:
         self.pattern, self._support = pattern, Entries(pattern, value)
         heads = value.coefficients.shape[0] if isinstance(value, HopValues) else value.shape[0]
-        super().__init__(topology, heads, nonnegative, pattern.nnz, estimate)
+        super().__init__(topology, heads, Sign.of(nonnegative, estimate), pattern.nnz)
 
     @property
     def value(self) -> Tensor:
@@ -57,9 +57,7 @@ class SparseOperator(MaskOperator):
 
     def _transpose(self) -> MaskOperator:
         value = self.value[:, self.pattern.order]
-        return SparseOperator(
-            self.topology, self.pattern.mT, value, self.nonnegative, self.estimate
-        )
+        return SparseOperator(self.topology, self.pattern.mT, value, *self.sign.flags)
 
     def to_dense(self) -> Tensor:
         return self.pattern.to_dense(self.value)
@@ -119,12 +117,7 @@ class Union(NamedTuple):
 
 def unite(first: Pattern, second: Pattern) -> Union:
     """The union of two patterns of equal shape; the latest one is kept with the first pattern."""
-    known, union = first.__dict__.get("_union", (None, None))
-    if known is not second.col:
-        with torch.inference_mode(False):
-            union = _unite(first, second)
-        first.__dict__["_union"] = second.col, union
-    return union
+    return first.cached("union", lambda: _unite(first, second), partner=second.col)
 
 
 def _unite(first: Pattern, second: Pattern) -> Union:

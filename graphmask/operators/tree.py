@@ -14,7 +14,7 @@ from graphmask.kernels.forest import ascend, descend
 from graphmask.topology import Topology
 
 from ._trees import BinaryTrees, binary_trees_of, trees_of
-from .base import MaskOperator
+from .base import MaskOperator, Sign
 
 # Bytes of the columns that both passes carry at once.
 _COLUMN_MEMORY = 2**24
@@ -58,7 +58,7 @@ class TreeExponentialOperator(MaskOperator):
     def __init__(self, topology: Topology, slope: Tensor, offset: Tensor) -> None:
         self.trees, self.slope, self.offset = topology.derive(trees_of), slope, offset
         self.length = self.trees.lengths(topology)
-        super().__init__(topology, len(slope), nonnegative=True, cost=4 * topology.num_nodes)
+        super().__init__(topology, len(slope), Sign.NONNEGATIVE, 4 * topology.num_nodes)
 
     def _matmul(self, x: Tensor) -> Tensor:
         slope, offset, length, x = in_widest_type(self.slope, self.offset, self.length, x)
@@ -121,10 +121,8 @@ class TreePolynomialOperator(MaskOperator):
     ) -> None:
         self.trees, self.slope, self.coefficients = topology.derive(trees_of), slope, coefficients
         self.length = self.trees.lengths(topology)
-        order = coefficients.shape[1]
-        super().__init__(
-            topology, len(slope), nonnegative, cost=8 * order * order * topology.num_nodes
-        )
+        cost = 8 * coefficients.shape[1] ** 2 * topology.num_nodes
+        super().__init__(topology, len(slope), Sign.of(nonnegative), cost)
 
     def _matmul(self, x: Tensor) -> Tensor:
         slope, coefficients, length, x = in_widest_type(

@@ -10,7 +10,7 @@ from graphmask.topology import Topology
 from ._centroids import decompose, steps_of
 from ._tree_products import table_product
 from ._trees import trees_of
-from .base import MaskOperator
+from .base import MaskOperator, Sign
 from .tree import in_widest_type
 
 
@@ -52,7 +52,7 @@ class TreeTableOperator(MaskOperator):
             table,
             unit,
         )
-        super().__init__(topology, len(table), nonnegative, self.structure.cost)
+        super().__init__(topology, len(table), Sign.of(nonnegative), self.structure.cost)
 
     def _matmul(self, x: Tensor) -> Tensor:
         table, x = in_widest_type(self.table, x)

@@ -1,23 +1,17 @@
-"""The sentence."""
+"""Masked linear attention, and the scores of softmax attention."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
+from torch import Tensor
 
-from ._zero import nonzero
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from .walks import nonzero
 
 
 def attention(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor, normaliser: Tensor | None = None
 ) -> Tensor:
-    """Masked linear attention, [N, H, d], of features q, k [N, H, m] and v [N, H, d] (Reid et al.
-
-    2025, eqs. 2, 3, 7).
+    """Masked linear attention, [N, H, d], of q, k [N, H, m], v [N, H, d] (Reid 2025, eqs. 2, 3, 7).
 
         out_i = sum_j M_ij (q_i . k_j) v_j  /  sum_j Z_ij (q_i . k_j)
 
@@ -25,7 +19,8 @@ def attention(
     and Z are [H or 1, N, N]. Where the denominator is zero, so is the row.
 
     >>> q = k = torch.ones(2, 1, 1)
-    >>> attention(q, k, torch.tensor([[[1.0]], [[5.0]]]), torch.tensor([[[1.0, 3.0], [0.0, 0.0]]])).tolist()
+    >>> v, mask = torch.tensor([[[1.0]], [[5.0]]]), torch.tensor([[[1.0, 3.0], [0.0, 0.0]]])
+    >>> attention(q, k, v, mask).tolist()
     [[[4.0]], [[0.0]]]
     """
     nodes = torch.arange(len(q), device=q.device)
@@ -35,7 +30,7 @@ def attention(
 def attention_rows(
     q: Tensor, k: Tensor, mask: Tensor, nodes: Tensor, normaliser: Tensor | None = None
 ) -> Tensor:
-    """Rows ``nodes`` of the matrix that :func:`attention` multiplies v with, [len(nodes), H, N].
+    """Rows ``nodes`` of the matrix by which :func:`attention` multiplies v, [len(nodes), H, N].
 
         a_ij = M_ij (q_i . k_j)  /  sum_l Z_il (q_i . k_l),    0 / 0 := 0
 

@@ -1,20 +1,17 @@
-"""Feature maps."""
+"""Feature maps; random features are functions of scaled inputs and given projections W."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
 
 import torch
+from torch import Tensor
 from torch.nn import functional
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def relu_features(x: Tensor, epsilon: float = 0.0) -> Tensor:
     """The feature map phi(x) = max(x, 0) + epsilon (Reid et al. 2025, Algorithm 1).
 
-    >>> import torch
     >>> relu_features(torch.tensor([-1.0, 2.0]), epsilon=0.5).tolist()
     [0.5, 2.5]
     """
@@ -24,7 +21,6 @@ def relu_features(x: Tensor, epsilon: float = 0.0) -> Tensor:
 def elu_plus_one(x: Tensor) -> Tensor:
     """The feature map phi(x) = x + 1 where x > 0, e^x elsewhere (Katharopoulos et al. 2020, eq. 7).
 
-    >>> import torch
     >>> elu_plus_one(torch.tensor([0.0, 2.0])).tolist()
     [1.0, 3.0]
     """
@@ -34,7 +30,6 @@ def elu_plus_one(x: Tensor) -> Tensor:
 def softplus_features(x: Tensor) -> Tensor:
     """The feature map phi(x) = log(1 + e^x).
 
-    >>> import torch
     >>> round(float(softplus_features(torch.tensor(0.0))), 4)
     0.6931
     """
@@ -44,7 +39,6 @@ def softplus_features(x: Tensor) -> Tensor:
 def squared_relu_features(x: Tensor, epsilon: float = 0.0) -> Tensor:
     """The feature map phi(x) = max(x, 0)^2 + epsilon.
 
-    >>> import torch
     >>> squared_relu_features(torch.tensor([-1.0, 2.0]), epsilon=0.5).tolist()
     [0.5, 4.5]
     """
@@ -54,7 +48,6 @@ def squared_relu_features(x: Tensor, epsilon: float = 0.0) -> Tensor:
 def exponential_features(x: Tensor) -> Tensor:
     """The feature map phi(x)_r = e^(x_r) / sum_s e^(x_s) (Shen et al. 2021).
 
-    >>> import torch
     >>> exponential_features(torch.zeros(4)).tolist()
     [0.25, 0.25, 0.25, 0.25]
     """
@@ -64,7 +57,6 @@ def exponential_features(x: Tensor) -> Tensor:
 def learned_features(y: Tensor) -> Tensor:
     """The feature map phi = softmax([y, -y]) of a projection y = g(x) (Zhang et al. 2024).
 
-    >>> import torch
     >>> learned_features(torch.tensor([100.0])).round().tolist()
     [1.0, 0.0]
     """
@@ -74,8 +66,117 @@ def learned_features(y: Tensor) -> Tensor:
 def softmax_scores(q: Tensor, k: Tensor, scale: float) -> Tensor:
     """Scores [H, N, N] exp(scale q_i . k_j) of q, k [N, H, d] (Vaswani et al. 2017, eq. 1).
 
-    >>> import torch
     >>> softmax_scores(torch.zeros(1, 1, 2), torch.ones(1, 1, 2), 0.5).tolist()
     [[[1.0]]]
     """
     return torch.exp(scale * torch.einsum("ihd,jhd->hij", q.double(), k.double()))
+
+
+def positive_random_features(x: Tensor, W: Tensor) -> Tensor:
+    """FAVOR+: m^-1/2 exp(w_r . x - |x|^2 / 2) (Choromanski et al. 2021, lemma 1).
+
+    >>> phi = positive_random_features(torch.tensor([2.0]), torch.tensor([[1.0], [-1.0]]))
+    >>> phi.mul(2**0.5).log().round().tolist()
+    [0.0, -4.0]
+    """
+    x, W = x.double(), W.double()
+    exponent = torch.einsum("rd,...d->...r", W, x) - (x**2).sum(-1, keepdim=True) / 2
+    return torch.exp(exponent) / math.sqrt(len(W))
+
+
+def optimal_positive_features(x: Tensor, W: Tensor, A: Tensor) -> Tensor:
+    """OPRF: m^-1/2 D exp(A |w|^2 + B w . x - |x|^2 / 2) (Likhosherstov et al. 2022).
+
+    B = (1 - 4A)^1/2, D = (1 - 4A)^(d/4).
+
+    >>> W = torch.tensor([[1.0, -2.0]])
+    >>> bool(optimal_positive_features(W, W, torch.tensor(0.0)) == positive_random_features(W, W))
+    True
+    """
+    x, W, A = x.double(), W.double(), A.double()
+    B, D = torch.sqrt(1 - 4 * A), (1 - 4 * A) ** (x.shape[-1] / 4)
+    linear = B * torch.einsum("rd,...d->...r", W, x)
+    exponent = A * (W**2).sum(-1) + linear - (x**2).sum(-1, keepdim=True) / 2
+    return D * torch.exp(exponent) / math.sqrt(len(W))
+
+
+def optimal_curvature(phi: float, d: int) -> float:
+    """The A of OPRF for a mean phi of |q + k|^2: (1 - 1/rho) / 8 (Likhosherstov 2022, thm. 3.2).
+
+    >>> round(optimal_curvature(4.0, 4), 4)
+    -0.3202
+    """
+    rho = (math.sqrt((2 * phi + d) ** 2 + 8 * d * phi) - 2 * phi - d) / (4 * phi)
+    return (1 - 1 / rho) / 8
+
+
+def sharp_positive_features(x: Tensor, W: Tensor, A: Tensor, Q: Tensor) -> Tensor:
+    """FAVOR#, symmetric, for a diagonal A [d, d].
+
+        m^-1/2 det(I - 4A)^1/4 exp(w^T A w + w^T (I - 4A)^1/2 Q^T x - |x|^2 / 2)
+
+    >>> W, eye = torch.tensor([[1.0, -2.0]]), torch.eye(2)
+    >>> scalar = optimal_positive_features(W, W, torch.tensor(-0.5))
+    >>> round(float(sharp_positive_features(W, W, -0.5 * eye, eye) / scalar), 9)
+    1.0
+    """
+    x, W, A, Q = x.double(), W.double(), A.double(), Q.double()
+    rest = torch.eye(len(A), dtype=A.dtype, device=A.device) - 4 * A
+    B = torch.sqrt(rest) @ Q.T
+    exponent = torch.einsum("rd,de,re->r", W, A, W) + torch.einsum("rd,de,...e->...r", W, B, x)
+    scale = torch.linalg.det(rest) ** 0.25 / math.sqrt(len(W))
+    return scale * torch.exp(exponent - (x**2).sum(-1, keepdim=True) / 2)
+
+
+def trigonometric_features(x: Tensor, W: Tensor) -> Tensor:
+    """Features of the Gaussian kernel: R^-1/2 (cos(w_r . x), sin(w_r . x)) (Rahimi, Recht 2007).
+
+    >>> trigonometric_features(torch.zeros(2), torch.ones(1, 2)).tolist()
+    [1.0, 0.0]
+    """
+    angle = torch.einsum("rd,...d->...r", W.double(), x.double())
+    return torch.cat([torch.cos(angle), torch.sin(angle)], -1) / math.sqrt(len(W))
+
+
+def trigonometric_softmax_features(x: Tensor, W: Tensor) -> Tensor:
+    """Features of the softmax kernel: exp(|x|^2 / 2) times the Gaussian's (2021, eq. 5).
+
+    >>> trigonometric_softmax_features(torch.zeros(2), torch.ones(1, 2)).tolist()
+    [1.0, 0.0]
+    """
+    return torch.exp((x.double() ** 2).sum(-1, keepdim=True) / 2) * trigonometric_features(x, W)
+
+
+def hybrid_query_features(x: Tensor, positive: Tensor, trigonometric: Tensor, T: Tensor) -> Tensor:
+    """Hybrid features of queries, for s = sgn(T x) n^-1/2 and both features of x.
+
+        ([1, s] (x) positive, [1, s] (x) trigonometric) / sqrt(2)
+
+    >>> one = torch.ones(1)
+    >>> (hybrid_query_features(one, one, 2 * one, torch.ones(1, 1)) * 2**0.5).round().tolist()
+    [1.0, 1.0, 2.0, 2.0]
+    """
+    return _hybrid(x, positive, trigonometric, T, 1)
+
+
+def hybrid_key_features(x: Tensor, positive: Tensor, trigonometric: Tensor, T: Tensor) -> Tensor:
+    """Hybrid features of keys (Choromanski et al. 2022).
+
+        ([1, -s] (x) positive, [1, s] (x) trigonometric) / sqrt(2)
+
+    With those of queries the left factors have the inner products lambda = 1/2 - mean_t
+    sgn(t . q) sgn(t . k) / 2 and 1 - lambda.
+
+    >>> one = torch.ones(1)
+    >>> (hybrid_key_features(one, one, 2 * one, torch.ones(1, 1)) * 2**0.5).round().tolist()
+    [1.0, -1.0, 2.0, 2.0]
+    """
+    return _hybrid(x, positive, trigonometric, T, -1)
+
+
+def _hybrid(x: Tensor, positive: Tensor, trigonometric: Tensor, T: Tensor, side: int) -> Tensor:
+    ones = torch.ones_like(x[..., :1])
+    s = torch.einsum("td,...d->...t", T.double(), x.double()).sign() / math.sqrt(len(T))
+    parts = (torch.cat([ones, side * s], -1), positive), (torch.cat([ones, s], -1), trigonometric)
+    products = [torch.einsum("...t,...r->...tr", *part).flatten(-2) for part in parts]
+    return torch.cat(products, -1) / math.sqrt(2)

@@ -1,15 +1,16 @@
-"""Adjacency, walks and their estimates as matrices."""
+"""Adjacency, walks as matrices, and the masks that are made of walks."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
+from torch import Tensor
 
-from ._zero import nonzero
 
-if TYPE_CHECKING:
-    from torch import Tensor
+def nonzero(x: Tensor) -> Tensor:
+    """The denominator x with its zeros replaced by ones: 0 / 0 := 0, with a finite gradient."""
+    return torch.where(x == 0, 1.0, x)
 
 
 def adjacency(
@@ -47,11 +48,12 @@ def adjacency(
 def edge_weights(
     edge_attr: Tensor, a: Tensor, b: Tensor, edge_weight: Tensor | None = None
 ) -> Tensor:
-    """Weights of edges by their features, [H, E]: w_h(e) = w_e log(1 + exp(a_h .
+    """Weights of edges by their features z [E, D], [H, E], of a [H, D] and b [H].
 
-    Z_e + b_h)), of a [H, D], b [H], z [E, D].
+        w_h(e) = w_e log(1 + exp(a_h . z_e + b_h))
 
-    >>> z, a, b = torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.tensor([[3.0, -1.5]]), torch.zeros(1)
+    >>> z, a = torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.tensor([[3.0, -1.5]])
+    >>> b = torch.zeros(1)
     >>> edge_weights(z, a, b, torch.tensor([1.0, 2.0])).exp().tolist()
     [[2.0, 4.0]]
     """
@@ -76,14 +78,13 @@ def walk_powers(W: Tensor, hops: int) -> Tensor:
 def walk_matrices(
     row: Tensor, col: Tensor, hop: Tensor, weight: Tensor, num_nodes: int, num_hops: int
 ) -> Tensor:
-    """Drawn walks as matrices, [K + 1, N, N] (Reid et al. 2025, eq.
-
-    10, without its coefficients f).
+    """Drawn walks as matrices, [K + 1, N, N] (Reid et al. 2025, eq. 10, without coefficients f).
 
         S_t[i, j] = sum of the weights of the entries with row i, column j and hop t
 
-    >>> row, col, hop = torch.tensor([0, 1, 0, 0]), torch.tensor([0, 1, 1, 1]), torch.tensor([0, 0, 1, 1])
-    >>> walk_matrices(row, col, hop, torch.tensor([1.0, 1.0, 0.25, 0.5]), num_nodes=2, num_hops=1).tolist()
+    >>> row, col, hop = torch.tensor([[0, 1, 0, 0], [0, 1, 1, 1], [0, 0, 1, 1]])
+    >>> weight = torch.tensor([1.0, 1.0, 0.25, 0.5])
+    >>> walk_matrices(row, col, hop, weight, num_nodes=2, num_hops=1).tolist()
     [[[1.0, 0.0], [0.0, 1.0]], [[0.0, 0.75], [0.0, 0.0]]]
     """
     S = weight.new_zeros(num_hops + 1, num_nodes, num_nodes, dtype=torch.float64)
@@ -91,9 +92,10 @@ def walk_matrices(
 
 
 def path_walks(W: Tensor, degree: Tensor, paths: Tensor, survival: Tensor) -> Tensor:
-    """The estimate of the powers of W from the paths of n walks per node, [K + 1, N, N] (Reid et al. 2025, eqs. 9 and 10).
+    """Estimates of the powers of W from n walks per node, [K + 1, N, N] (Reid 2025, eqs. 9, 10).
 
-        S_t[i, j] = 1/n sum over the walks i = u_0, ..., u_t = j of  prod_{s<t} W[u_s, u_s+1] degree[u_s]  /  survival[t]
+        S_t[i, j] = 1/n sum over the walks i = u_0, ..., u_t = j of
+                        prod_{s<t} W[u_s, u_s+1] degree[u_s]  /  survival[t]
 
     ``paths`` [N, n, K + 1] holds nodes, and -1 where a walk has ended. With each of the ``degree``
     neighbours of a node as probable, and P(L >= t) = ``survival[t]`` for the number L of hops, the
@@ -142,3 +144,85 @@ def resampling_threshold(weights: Tensor, budget: int) -> float:
     return next(
         c for c, largest_of_the_rest in zip(shares, sizes, strict=False) if largest_of_the_rest <= c
     )
+
+
+def global_mask(num_nodes: int, batch: Tensor | None = None) -> Tensor:
+    """The mask of unmasked attention, [1, N, N].
+
+    M_ij = 1 where i and j are nodes of the same graph, else 0.
+
+    >>> global_mask(3, torch.tensor([0, 1, 0])).tolist()
+    [[[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]]
+    """
+    graph = torch.zeros(num_nodes) if batch is None else batch
+    return (graph[:, None] == graph[None, :]).double()[None]
+
+
+def power_series(W: Tensor, alpha: Tensor) -> Tensor:
+    """The mask M_h = sum_k alpha[h, k] W^k, [H, N, N], of alpha [H, K + 1] (Reid 2025, eq. 4).
+
+    >>> W, alpha = torch.tensor([[0.0, 2.0], [2.0, 0.0]]), torch.tensor([[1.0, 10.0, 100.0]])
+    >>> power_series(W, alpha).tolist()
+    [[[401.0, 20.0], [20.0, 401.0]]]
+    """
+    return torch.einsum("hk,kij->hij", alpha.double(), walk_powers(W, alpha.shape[-1] - 1))
+
+
+def walk_mask(S: Tensor, alpha: Tensor) -> Tensor:
+    """The asymmetric mask M_h = sum_t alpha[h, t] S_t, [H, N, N] (Reid et al. 2025, Algorithm 2).
+
+    >>> S = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [0.5, 0.0]]])
+    >>> walk_mask(S, alpha=torch.tensor([[1.0, 4.0]])).tolist()
+    [[[1.0, 4.0], [2.0, 1.0]]]
+    """
+    return torch.einsum("ht,tij->hij", alpha.double(), S.double())
+
+
+def grf_mask(S_query: Tensor, S_key: Tensor, f: Tensor) -> Tensor:
+    """The symmetric mask of graph random features, [H, N, N] (Reid et al. 2025, Algorithm 1).
+
+        M_h = Phi_h Phi'_h^T,    Phi_h = sum_t f[h, t] S_t,    Phi'_h = sum_t f[h, t] S'_t
+
+    With exact walks, S_t = S'_t = W^t and W symmetric, it is the power series of
+    ``convolution(f)``.
+
+    >>> S = walk_powers(torch.tensor([[0.0, 1.0], [1.0, 0.0]]), hops=1)
+    >>> grf_mask(S, S, torch.tensor([[1.0, 2.0]])).tolist()
+    [[[5.0, 4.0], [4.0, 5.0]]]
+    """
+    return walk_mask(S_query, f) @ walk_mask(S_key, f).mT
+
+
+def stitched_mask(S: list[Tensor], f: Tensor) -> Tensor:
+    """The mask of 2l sets of walks stitched together, [H, N, N] (Choromanski et al. 2025).
+
+        M_h = Phi_h1 Phi_h2^T ... Phi_h,2l-1 Phi_h,2l^T,    Phi_hi = sum_t f[h, t] S^i_t
+
+    With exact walks and W symmetric it is the power series of ``convolution(f, 2l)``.
+
+    >>> S = walk_powers(torch.tensor([[0.0, 1.0], [1.0, 0.0]]), hops=1)
+    >>> stitched_mask([S, S, S, S], torch.tensor([[1.0, 1.0]])).tolist()
+    [[[8.0, 8.0], [8.0, 8.0]]]
+    """
+    M = torch.eye(S[0].shape[-1], dtype=torch.float64, device=f.device)
+    for i in range(0, len(S), 2):
+        M = M @ grf_mask(S[i], S[i + 1], f)
+    return M
+
+
+def random_walk_kernel(S: Tensor, alpha: Tensor) -> Tensor:
+    """Cosines of visit frequencies, [H, N, N], of walks S [K + 1, N, N], hop weights [H, K + 1].
+
+        M_h[i, j] = <f_hi, f_hj> / (|f_hi| |f_hj|),    0 / 0 := 0
+        f_hi = sum_t alpha[h, t] S_t[i, :]
+
+    Published with all weights 1 (Choromanski et al. 2022).
+
+    >>> S = torch.tensor([[[1.0, 0.0], [0.0, 0.0]], [[0.0, 1.0], [0.0, 3.0]]])
+    >>> random_walk_kernel(S, torch.tensor([[3.0, 4.0]]))
+    tensor([[[1.0000, 0.8000],
+             [0.8000, 1.0000]]], dtype=torch.float64)
+    """
+    f = torch.einsum("ht,tij->hij", alpha.double(), S.double())
+    f = f / nonzero(f.square().sum(-1, keepdim=True)).sqrt()
+    return f @ f.mT

@@ -136,8 +136,7 @@ def test_signs_of_the_mask_are_signs_of_the_numerator(execution: operators.Execu
 @EXECUTIONS
 def test_estimates_are_normalised_by_themselves(execution: operators.Execution) -> None:
     topology = path(3, torch.tensor([1.0, -0.5, 3.0, 1.0]))
-    mask = sparse(topology)
-    mask.estimate = True
+    mask = SparseOperator(topology, *sparse(topology).entries(), estimate=True)
     v = torch.ones(3, 1, 1)
     assert_close(attention(*torch.zeros(2, 3, 1, 1), v, mask, SoftmaxScores(), execution), v)
     signed = attention(v, v, v, mask, Identity(), execution)

@@ -1,252 +1,360 @@
+"""Pair attention by each of its implementations.
+
+Triton kernels run on a GPU where there is one, else in Triton's interpreter (see conftest).
+"""
+
 from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from functools import partial
+from itertools import product
+from pathlib import Path
 
 import pytest
 import torch
-from pairs_by_hand import Inputs, definition, inputs, pattern_of, uneven
+from oracles import Inputs, definition, inputs, pattern_of, uneven
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.testing import assert_close
 
-from graphmask.kernels import Pattern, pair_attention, pairs, pattern
+from graphmask.kernels import HopValues, Pattern, pair_attention, pairs, products
+from graphmask.kernels._extra import HAS_NUMBA
 
-bodies = pytest.importorskip("graphmask.kernels._pairs_numba", exc_type=ImportError)
+HAS_GPU = torch.cuda.is_available()
 
-# Heads, features and value channels: heads in one group of registers, and in groups of one.
-SIZES = [(2, 3, 2), (4, 32, 20)]
-DTYPES = [torch.float64, torch.float32]
+# "torch": the composition. "operator": the same within the operator, as for small problems.
+IMPLEMENTATIONS = ["torch", "operator", "numba", "triton"]
+
+
+class Implementation:
+    """Makes :func:`pair_attention` run by one implementation, whatever the size of the problem."""
+
+    def __init__(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.name, self.monkeypatch = name, monkeypatch
+        self.device = "cuda" if name == "triton" and HAS_GPU else "cpu"
+        if name == "torch":
+            for module in (pairs, products):
+                monkeypatch.setattr(module, "HAS_NUMBA", False)
+        elif name == "triton":
+            pytest.importorskip("triton", exc_type=ImportError)
+            monkeypatch.setattr(pairs, "runs_triton", lambda x: True)
+            self.cut(16)
+        elif not HAS_NUMBA:
+            pytest.skip("needs numba")
+        elif name == "numba":
+            monkeypatch.setattr(pairs, "_MIN_COMPILED_WORK", 0)
+
+    def cut(self, length: int) -> None:
+        """Triton kernels cut rows although they are short."""
+        from graphmask.kernels import _pairs_triton, _rows_triton
+
+        for module in (_pairs_triton, _rows_triton):
+            self.monkeypatch.setattr(module, "LENGTH", length)
+
+    def pattern(self, pattern: Pattern) -> Pattern:
+        return Pattern(
+            pattern.rowptr.to(self.device), pattern.col.to(self.device), pattern.num_cols
+        )
+
+    def leaves(self, tensors: Inputs, dtype: torch.dtype = torch.float64) -> Inputs:
+        return tuple(x.detach().to(self.device, dtype).requires_grad_() for x in tensors)
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+def by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Implementation:
+    return Implementation(request.param, monkeypatch)
 
 
 @pytest.fixture
-def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compiled bodies for problems of any size."""
-    monkeypatch.setattr(pairs, "_WORTH_COMPILING", 0)
+def by_numba(monkeypatch: pytest.MonkeyPatch) -> Implementation:
+    return Implementation("numba", monkeypatch)
 
 
-def shuffled_ring(nodes: int) -> Pattern:
-    """Neighbours of a ring whose nodes are numbered at random."""
-    name = torch.randperm(nodes, generator=torch.Generator().manual_seed(0))
-    row = torch.arange(nodes).repeat_interleave(3)
-    col = (row + torch.tensor([-1, 0, 1]).repeat(nodes)) % nodes
-    place = torch.sort(name[row] * nodes + name[col]).values
-    return Pattern.from_coo(place // nodes, place % nodes, (nodes, nodes))
+@pytest.fixture
+def by_triton(monkeypatch: pytest.MonkeyPatch) -> Implementation:
+    return Implementation("triton", monkeypatch)
 
 
-def slopes(outputs: tuple[Tensor, Tensor], leaves: Inputs) -> tuple[Tensor, ...]:
-    """Of a sum in which every number of both outputs counts differently."""
-    total = sum(
-        (out.double() * torch.linspace(-1, 2, out.numel()).view(out.shape)).sum() for out in outputs
-    )
+def grads_of(outputs: tuple[Tensor, ...], leaves: Inputs) -> tuple[Tensor, ...]:
+    """Gradients of a sum in which every number of both outputs counts differently."""
+    weights = (torch.linspace(-1, 2, x.numel(), device=x.device).view(x.shape) for x in outputs)
+    total = sum((x.double() * w).sum() for x, w in zip(outputs, weights, strict=True))
     return torch.autograd.grad(total, leaves)
 
 
-def assert_both_ways(pattern: Pattern, some: Inputs, signed: bool = True) -> None:
-    """The definition, in values and gradients."""
-    leaves = tuple(x.detach().requires_grad_() for x in some)
-    wide = tuple(x.detach().double().requires_grad_() for x in some)
-    found, expected = pair_attention(pattern, *leaves, signed=signed), definition(pattern, *wide)
-    assert_close(found, tuple(x.to(some[0].dtype) for x in expected))
-    tolerance = {"rtol": 1e-4, "atol": 1e-4} if some[0].dtype == torch.float32 else {}
+def assert_definition(
+    by: Implementation,
+    pattern: Pattern,
+    tensors: Inputs,
+    signed: bool = True,
+    dtype: torch.dtype = torch.float64,
+) -> None:
+    """Values and gradients, by the definition in float64 on the same numbers."""
+    pattern, leaves = by.pattern(pattern), by.leaves(tensors, dtype)
+    wide = by.leaves(leaves)
+    sums = torch.float64 if dtype == torch.float64 else torch.float32
+    actual, expected = pair_attention(pattern, *leaves, signed=signed), definition(pattern, *wide)
+    assert_close(actual, tuple(x.to(sums) for x in expected))
+    if not signed:
+        # |M| has slope 1 at 0 for masks without sign, and 0 by convention for others.
+        expected = pairs._compose_sums(pattern, *wide, signed)
+    grads = tuple(x.to(dtype) for x in grads_of(expected, wide))
+    # Gradients are rounded once: off by a unit in the last place, or by float32's sums.
+    eps = torch.finfo(dtype).eps
+    atol = 1e-9 if dtype == torch.float64 else 1e-4
     assert_close(
-        slopes(found, leaves),
-        tuple(x.to(some[0].dtype) for x in slopes(expected, wide)),
-        **tolerance,
+        grads_of(actual, leaves), grads, rtol=max(2 * eps, 1e-4 * (eps > 1e-9), 1e-12),
+        atol=max(2 * eps, atol),
+    )  # fmt: skip
+
+
+SIZES = {
+    "torch": [(2, 3, 2)],
+    "operator": [(2, 3, 2)],
+    # Heads in one group of registers, and in groups of one.
+    "numba": [(2, 3, 2), (4, 32, 20)],
+    # Powers of 2 and others, several groups of heads, one number of each.
+    "triton": [(2, 3, 2), (3, 16, 16), (2, 128, 5), (1, 1, 1)],
+}
+
+
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize(
+    ("name", "size"), [(name, size) for name in SIZES for size in SIZES[name]], ids=str
+)
+def test_it_is_the_definition(
+    name: str,
+    size: tuple[int, int, int],
+    shared: bool,
+    signed: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    by, pattern = Implementation(name, monkeypatch), uneven(12 if name == "triton" else 40)
+    q, k, v, value = inputs(pattern, size, 1 if shared else size[0])
+    assert_definition(by, pattern, (q, k, v, value if signed else value.abs()), signed)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        *((name, torch.float32) for name in IMPLEMENTATIONS),
+        ("triton", torch.bfloat16),
+        ("triton", torch.float16),
+    ],
+    ids=str,
+)
+def test_low_precision_is_summed_in_single(
+    name: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pattern = uneven(12)
+    assert_definition(
+        Implementation(name, monkeypatch), pattern, inputs(pattern, (2, 8, 16), 2), dtype=dtype
     )
 
 
-@pytest.mark.usefixtures("compiled")
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("learned_table", [False, True])
 @pytest.mark.parametrize("shared", [False, True])
-def test_compiled_bodies_are_the_definition(
-    size: tuple[int, int, int], shared: bool, dtype: torch.dtype
+def test_the_mask_is_formed_from_hops(
+    by: Implementation, shared: bool, learned_table: bool
 ) -> None:
-    pattern = uneven()
-    assert_both_ways(pattern, inputs(pattern, size, 1 if shared else size[0], dtype))
+    pattern, generator = by.pattern(uneven(12)), torch.Generator().manual_seed(2)
+    q, k, v, _ = inputs(pattern, (3, 8, 5), 3)
+    shapes = (1 if shared else 3, 5), (pattern.nnz, 5)
+    coefficients, table = (torch.randn(shape, generator=generator) for shape in shapes)
+    leaves = by.leaves((q, k, v, coefficients, table))
+    if not learned_table:
+        leaves[4].requires_grad_(False)
+    values = HopValues(leaves[4], leaves[3])
+    actual = pair_attention(pattern, *leaves[:3], values)
+    expected = definition(pattern, *leaves[:3], leaves[3] @ leaves[4].mT)
+    assert_close(actual, expected)
+    count = 5 if learned_table else 4
+    assert_close(grads_of(actual, leaves[:count]), grads_of(expected, leaves[:count]))
 
 
-@pytest.mark.parametrize("has_numba", [False, True])
-@pytest.mark.parametrize("shared", [False, True])
-def test_small_problems_and_other_machines_are_composed(
-    shared: bool, has_numba: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pairs, "HAS_NUMBA", has_numba)
-    for name in ("attend", "differentiate_rows", "differentiate_columns"):
-        monkeypatch.setattr(bodies, name, None)
-    pattern = uneven()
-    assert_both_ways(pattern, inputs(pattern, (2, 3, 2), 1 if shared else 2))
+def test_half_precision_forms_the_mask_from_a_single_table(by_triton: Implementation) -> None:
+    pattern, generator = by_triton.pattern(uneven(12)), torch.Generator().manual_seed(2)
+    q, k, v, _ = by_triton.leaves(inputs(pattern, (3, 8, 5), 3), torch.bfloat16)
+    table, coefficients = (torch.randn(n, 5, generator=generator) for n in (pattern.nnz, 3))
+    table, coefficients = table.to(q.device), coefficients.to(q.device).requires_grad_()
+    actual = pair_attention(pattern, q, k, v, HopValues(table.float(), coefficients.float()))
+    wide = by_triton.leaves((q, k, v, coefficients))
+    expected = definition(pattern, *wide[:3], wide[3] @ table.mT)
+    assert_close(actual, tuple(x.float() for x in expected), rtol=1e-4, atol=1e-4)
+    grads = grads_of(actual, (q, k, v, coefficients))
+    for grad, other in zip(grads, grads_of(expected, wide), strict=True):
+        assert_close(grad, other.to(grad.dtype), rtol=2e-2, atol=2e-2)
 
 
-@pytest.mark.usefixtures("compiled")
-@pytest.mark.parametrize("signed", [False, True])
-def test_where_values_cannot_be_negative_zero_has_a_slope(signed: bool) -> None:
-    """|M| has slope 1 at M = 0 for masks of no other sign, and 0 by convention for others.
-
-    Compiled and composed alike.
-    """
-    pattern = uneven()
-    q, k, v, value = inputs(pattern, (2, 3, 2), 2)
-    value = value.abs().requires_grad_()
-    found = slopes(pair_attention(pattern, q, k, v, value, signed), (value,))
-    assert_close(found, slopes(pairs._compose(pattern, q, k, v, value, signed), (value,)))
+@pytest.mark.parametrize("nodes", [0, 1, 5])
+def test_no_entries_give_zeros(by: Implementation, nodes: int) -> None:
+    pattern = pattern_of(torch.zeros(nodes, nodes))
+    assert_definition(by, pattern, inputs(pattern, (2, 3, 2), 2))
 
 
-@pytest.mark.usefixtures("compiled")
-def test_derivatives_of_both_orders() -> None:
-    pattern = pattern_of(torch.tensor([[1, 0, 1], [0, 0, 0], [1, 1, 1]]))
+@pytest.mark.parametrize("from_hops", [False, True])
+def test_derivatives_of_both_orders(by: Implementation, from_hops: bool) -> None:
+    pattern = by.pattern(pattern_of(torch.tensor([[1, 0, 1], [0, 0, 0], [1, 1, 0]])))
     generator = torch.Generator().manual_seed(1)
-    shapes = [(2, 3, 3), (2, 3, 3), (2, 3, 2), (2, pattern.nnz)]
-    leaves = tuple(torch.randn(shape, generator=generator).requires_grad_() for shape in shapes)
-    assert gradcheck(lambda *x: pair_attention(pattern, *x), leaves)
-    above = torch.ones(2, 3, 2).requires_grad_(), torch.ones(2, 3).requires_grad_()
-    assert gradgradcheck(lambda *x: pair_attention(pattern, *x), leaves, above)
+    table = torch.randn(pattern.nnz, 2, generator=generator).to(by.device)
+    shapes = [(1, 3, 2), (1, 3, 2), (1, 3, 1), (1, 2) if from_hops else (1, pattern.nnz)]
+    leaves = by.leaves([torch.randn(shape, generator=generator) for shape in shapes])
+
+    def attend(q: Tensor, k: Tensor, v: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+        return pair_attention(pattern, q, k, v, HopValues(table, last) if from_hops else last)
+
+    grads = by.leaves((torch.ones(1, 3, 1), torch.ones(1, 3)))
+    assert gradcheck(attend, leaves)
+    assert gradgradcheck(attend, leaves, grads)
 
 
-@pytest.mark.usefixtures("compiled")
-def test_third_derivatives() -> None:
+def test_third_derivatives(by_numba: Implementation) -> None:
     pattern = uneven(12)
     q, k, v, value = inputs(pattern, (2, 3, 2), 2)
-    found, expected = [], []
-    for attend, kept in ((pair_attention, found), (pairs._compose, expected)):
+    third = []
+    for attend in (pair_attention, pairs._compose_sums):
         x = torch.ones(()).requires_grad_()
-        (total,) = (
-            out.square().sum()
-            for out in attend(pattern, q * x, k * x.sin(), v, value * x, True)[:1]
-        )
+        total = attend(pattern, q * x, k * x.sin(), v, value * x, True)[0].square().sum()
         for _ in range(3):
             (total,) = torch.autograd.grad(total, x, create_graph=True)
-        kept.append(total)
-    assert_close(found, expected)
+        third.append(total)
+    assert_close(*third)
 
 
-@pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize("wanted", range(4))
-def test_a_gradient_wanted_alone_is_the_same(wanted: int) -> None:
-    pattern = uneven()
-    some = inputs(pattern, (2, 3, 2), 2)
-    all_of = [x.detach().clone().requires_grad_() for x in some]
-    alone = [x.detach().clone().requires_grad_(number == wanted) for number, x in enumerate(some)]
-    for leaves in (all_of, alone):
+def test_one_gradient_alone_is_the_same(by: Implementation, wanted: int) -> None:
+    pattern = by.pattern(uneven(12))
+    together = by.leaves(inputs(pattern, (2, 3, 2), 2))
+    alone = by.leaves(together)
+    for index, x in enumerate(alone):
+        x.requires_grad_(index == wanted)
+    for leaves in (together, alone):
         sum(out.square().sum() for out in pair_attention(pattern, *leaves)).backward()
-    assert [x.grad is None for x in alone] == [number != wanted for number in range(4)]
-    assert torch.equal(alone[wanted].grad, all_of[wanted].grad)
+    assert [x.grad is None for x in alone] == [index != wanted for index in range(4)]
+    assert torch.equal(alone[wanted].grad, together[wanted].grad)
 
 
-@pytest.mark.usefixtures("compiled")
-@pytest.mark.parametrize("nodes", [0, 1, 5])
-def test_no_entries_give_zeros(nodes: int) -> None:
-    pattern = pattern_of(torch.zeros(nodes, nodes))
-    assert_both_ways(pattern, inputs(pattern, (2, 3, 2), 2))
-
-
-@pytest.mark.usefixtures("compiled")
-def test_infinities_are_not_lost() -> None:
-    pattern = pattern_of(torch.eye(3))
-    ones = torch.ones(2, 3, 2)
-    ones[0, 1, 0] = float("inf")
-    numerator, normaliser = pair_attention(
-        pattern, torch.ones(2, 3, 3), torch.ones(2, 3, 3), ones, torch.ones(2, 3)
-    )
+def test_infinities_are_not_lost(by: Implementation) -> None:
+    pattern, (k, v) = by.pattern(pattern_of(torch.eye(3))), torch.ones(2, 2, 3, 2).to(by.device)
+    v[0, 1, 0] = float("inf")
+    numerator, denominator = pair_attention(pattern, k, k, v, k[..., 0])
     assert numerator.isinf().nonzero().tolist() == [[0, 1, 0]]
-    assert normaliser.isfinite().all()
+    assert denominator.isfinite().all()
 
 
-@pytest.mark.usefixtures("compiled")
-@pytest.mark.parametrize("scheduled", [False, True])
-def test_threads_change_no_bit(scheduled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies, "_WORTH_A_THREAD", 1)
-    if scheduled:
-        schedule_all(monkeypatch)
-    pattern = uneven(150)
-    found = []
+def test_small_problems_are_composed(monkeypatch: pytest.MonkeyPatch) -> None:
+    by = Implementation("operator", monkeypatch)
+    monkeypatch.setattr("graphmask.kernels._pairs_numba.run_rows", None)
+    pattern = uneven()
+    assert_definition(by, pattern, inputs(pattern, (2, 3, 2), 2))
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_threads_change_no_bit(
+    by_numba: Implementation, ordered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graphmask.kernels._compiled._MIN_THREAD_WORK", 1)
+    pattern, runs = uneven(150), []
+    if ordered:
+        pattern = pattern.with_row_order(pattern.cuthill_mckee())
     for threads in (1, 3):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        leaves = tuple(x.detach().requires_grad_() for x in inputs(pattern, (2, 3, 2), 1))
+        leaves = by_numba.leaves(inputs(pattern, (2, 3, 2), 1))
         outputs = pair_attention(pattern, *leaves)
-        found.append((*outputs, *slopes(outputs, leaves)))
-    assert len(pattern.schedule) == (150 if scheduled else 0)
-    assert all(torch.equal(one, many) for one, many in zip(*found, strict=True))
+        runs.append((*outputs, *grads_of(outputs, leaves)))
+    assert all(torch.equal(one, many) for one, many in zip(*runs, strict=True))
 
 
-def schedule_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pattern, "_LARGE", 1)
-    monkeypatch.setattr(pattern, "_NEAR", 0)
+def test_an_order_of_rows_changes_nothing(by_numba: Implementation) -> None:
+    pattern = uneven()
+    ordered = pattern.with_row_order(torch.arange(39, -1, -1, dtype=torch.int32))
+    leaves = by_numba.leaves(inputs(pattern, (2, 3, 2), 2))
+    results = []
+    for each in (pattern, ordered):
+        outputs = pair_attention(each, *leaves)
+        results.append((*outputs, *grads_of(outputs, leaves)))
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
 
 
-@pytest.mark.usefixtures("compiled")
-def test_a_schedule_changes_nothing_and_brings_neighbours_together(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    schedule_all(monkeypatch)
-    ring = shuffled_ring(200)
-    place = torch.empty(200, dtype=torch.long)
-    place[ring.schedule.long()] = torch.arange(200)
-    assert sorted(place.tolist()) == list(range(200))
-    assert (place[ring.row.long()] - place[ring.col.long()]).abs().max() <= 2
-    assert_both_ways(ring, inputs(ring, (2, 3, 2), 2))
+@pytest.mark.parametrize("length", [1, 2, 3, 5, 8])
+def test_rows_may_be_cut_anywhere(by_triton: Implementation, length: int) -> None:
+    by_triton.cut(length)
+    dense = torch.zeros(6, 6)
+    dense[0], dense[2, :5], dense[5, 1:4] = 1, 1, 1
+    pattern = pattern_of(dense)
+    assert_definition(by_triton, pattern, inputs(pattern, (1, 2, 2), 1))
 
 
-def test_large_patterns_are_scheduled_unless_they_are_in_order_or_not_square(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(pattern, "_LARGE", 300)
-    monkeypatch.setattr(pattern, "_WINDOW", 8)
-    ring = shuffled_ring(300)
-    assert len(ring.schedule) == 300
-    assert len(shuffled_ring(10).schedule) == 0
-    near = torch.ones(300, 300).tril(1).triu(-1)
-    assert len(pattern_of(near).schedule) == 0
-    assert len(pattern_of(torch.ones(60, 61)).schedule) == 0
-    # What lies far away is read once by a window that shares it: a few distant blocks do not make
-    # an order a bad one.
-    assert len(pattern_of(near.roll(150, 1)).schedule) == 0
+def test_a_row_and_a_column_of_many_pairs(by_triton: Implementation) -> None:
+    nodes = 10_001 if HAS_GPU else 200
+    leaf, hub = torch.arange(1, nodes), torch.zeros(nodes - 1, dtype=torch.long)
+    star = Pattern.from_coo(torch.cat([hub, leaf]), torch.cat([leaf, hub]), (nodes, nodes))
+    pattern, leaves = by_triton.pattern(star), by_triton.leaves(inputs(star, (1, 2, 1), 1))
+    actual, expected = (f(pattern, *leaves, True) for f in (pair_attention, pairs._compose_sums))
+    assert_close(actual, expected)
+    assert_close(grads_of(actual, leaves), grads_of(expected, leaves))
 
 
-@pytest.mark.usefixtures("compiled")
-@pytest.mark.parametrize("grad", [False, True])
-def test_opcheck(grad: bool) -> None:
-    check_operators(uneven(12), grad)
+def test_the_same_bits_at_every_run(by_triton: Implementation) -> None:
+    pattern, runs = by_triton.pattern(uneven(12)), []
+    leaves = by_triton.leaves(inputs(pattern, (2, 8, 8), 2), torch.float32)
+    for _ in range(2):
+        outputs = pair_attention(pattern, *leaves)
+        runs.append((*outputs, *grads_of(outputs, leaves)))
+    assert all(torch.equal(one, other) for one, other in zip(*runs, strict=True))
 
 
-@pytest.mark.parametrize("grad", [False, True])
-def test_opcheck_of_what_is_composed(grad: bool) -> None:
-    check_operators(uneven(12), grad)
-
-
-def check_operators(pattern: Pattern, grad: bool) -> None:
-    some = [x.detach().requires_grad_(grad) for x in inputs(pattern, (2, 3, 2), 2)]
-    above = torch.ones(2, 12, 2), torch.ones(2, 12)
-    sides = (
-        pattern.rowptr,
-        pattern.col,
-        pattern.mT.rowptr,
-        pattern.mT.col,
-        pattern.order,
-        pattern.mT.order,
-        pattern.schedule,
-    )
-    torch.library.opcheck(pairs._attend, (*some, *sides, True))
+@pytest.mark.parametrize(
+    ("name", "mask"),
+    [*product(IMPLEMENTATIONS[1:], ["values", "constants"]), ("triton", "hops")],
+)
+def test_opcheck(name: str, mask: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    by = Implementation(name, monkeypatch)
+    pattern = by.pattern(pattern_of(torch.eye(3)))
+    q, k, v, value = by.leaves(inputs(pattern, (2, 3, 2), 2))
+    operands = q, k, v, value, None
+    if mask == "constants":
+        operands = *(x.detach() for x in operands[:4]), None
+    elif mask == "hops":
+        table, coefficients = by.leaves((torch.ones(3, 2), torch.ones(2, 2)))
+        operands = q, k, v, table.detach(), coefficients
+    rest = *pattern.tensors, pattern.row_order, True
+    torch.library.opcheck(pairs._attend, (*operands, *rest))
+    grads = (x.detach() for x in by.leaves((torch.ones(2, 3, 2), torch.ones(2, 3))))
+    args = *grads, *operands, *rest
     for derivative in (pairs._differentiate_rows, pairs._differentiate_columns):
-        torch.library.opcheck(derivative, (*above, *some, *sides, True))
+        torch.library.opcheck(derivative, args)
 
 
-@pytest.mark.usefixtures("compiled")
-def test_compiles_as_one_graph() -> None:
+def test_compiles_as_one_graph(by_numba: Implementation) -> None:
     torch.compiler.reset()
     pattern = uneven(12)
-    _ = pattern.mT, pattern.schedule
-    leaves = tuple(x.detach().requires_grad_() for x in inputs(pattern, (2, 3, 2), 2))
-    run = torch.compile(lambda *x: pair_attention(pattern, *x), fullgraph=True, backend="aot_eager")
-    found, expected = run(*leaves), pair_attention(pattern, *leaves)
-    assert_close(found, expected)
-    assert_close(slopes(found, leaves), slopes(expected, leaves))
+    _ = pattern.mT, pattern.row_order
+    leaves = by_numba.leaves(inputs(pattern, (2, 3, 2), 2))
+    attend = partial(pair_attention, pattern)
+    run = torch.compile(attend, fullgraph=True, backend="aot_eager")
+    actual, expected = run(*leaves), attend(*leaves)
+    assert_close(actual, expected)
+    assert_close(grads_of(actual, leaves), grads_of(expected, leaves))
 
 
 def test_types_are_promoted() -> None:
     pattern = uneven(12)
     q, k, v, value = inputs(pattern, (2, 3, 2), 2)
-    assert {
-        out.dtype for out in pair_attention(pattern, q.float(), k.float(), v.float(), value)
-    } == {torch.float64}
-    assert {
-        out.dtype for out in pair_attention(pattern, *(x.float() for x in (q, k, v, value)))
-    } == {torch.float32}
+    for last, expected in ((value, torch.float64), (value.float(), torch.float32)):
+        outputs = pair_attention(pattern, q.float(), k.float(), v.float(), last)
+        assert {out.dtype for out in outputs} == {expected}
+
+
+def test_all_kernels_compile_for_sm90() -> None:
+    pytest.importorskip("triton", exc_type=ImportError)
+    root = str(Path(pairs.__file__).parents[2])
+    environment = {**os.environ, "TRITON_INTERPRET": "0", "PYTHONPATH": root}
+    command = [sys.executable, str(Path(__file__).with_name("compile_sm90.py"))]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    names = "_attend _differentiate_columns _differentiate_rows _join _sddmm _spmm"
+    assert done.stdout.split() == names.split()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from unittest import mock
 
 import pytest
 import torch
@@ -53,12 +54,31 @@ def test_transposed(support: torch.Tensor) -> None:
 
 
 @given(supports())
-def test_columns_are_counted_and_sorted_alike(support: torch.Tensor) -> None:
-    pattern = pattern_of(support)
-    if pattern.nnz:
-        counted = pattern._count_columns()
-        assert_close(pattern.order, torch.argsort(pattern.col, stable=True).int(), rtol=0, atol=0)
-        assert_close(counted, pattern._sort_columns(), rtol=0, atol=0)
+def test_counting_and_sorting_columns_agree(support: torch.Tensor) -> None:
+    counted, sorted_by = pattern_of(support), pattern_of(support)
+    _ = counted.tensors
+    with mock.patch("torch.compiler.is_compiling", return_value=True):
+        assert_close(counted.tensors, sorted_by.tensors)
+    assert_close(counted.tensors[4], torch.argsort(counted.col, stable=True).int())
+
+
+def test_values_of_a_partner_are_kept_for_the_latest_one() -> None:
+    pattern, first, second = pattern_of(torch.eye(3, dtype=torch.bool)), object(), object()
+    assert pattern.cached("key", list) is pattern.cached("key", list)
+    one = pattern.cached("two", list, first)
+    assert pattern.cached("two", list, first) is one
+    other = pattern.cached("two", list, second)
+    assert pattern.cached("two", list, second) is other is not one
+    assert pattern.is_cached("two", second)
+    assert not pattern.is_cached("two", first)
+    assert pattern.cached("two", list, first) is not one
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64], ids=str)
+def test_unchecked_entries_give_the_same_pattern(dtype: torch.dtype) -> None:
+    row, col = torch.tensor([0, 0, 2], dtype=dtype), torch.tensor([1, 2, 0], dtype=dtype)
+    unchecked, checked = Pattern.from_unchecked(row, col, 4), Pattern.from_coo(row, col, (4, 4))
+    assert_close((unchecked.row, *unchecked.tensors), (checked.row, *checked.tensors))
 
 
 def test_transposing_back_sorts_nothing_and_keeps_nothing_alive(

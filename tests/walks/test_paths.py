@@ -11,7 +11,7 @@ import torch
 from counting import Written
 from hypothesis import given
 from hypothesis import strategies as st
-from paths_by_hand import neighbours, paths_of
+from oracles import neighbours, paths_of
 from torch import Tensor
 from torch.testing import assert_close
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from rows_by_hand import dense_of, rows_of
+from oracles import dense_of, rows_of
 from torch import Tensor
 from torch.testing import assert_close
 

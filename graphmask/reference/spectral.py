@@ -1,21 +1,16 @@
-"""Coefficients of power series: kernels, convolution and its inverse."""
+"""Functions of the adjacency: coefficients of power series, the heat kernel and the resolvent."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 from torch.nn import functional
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def diffusion(scale: float | Tensor, hops: int) -> Tensor:
-    """The heat kernel exp(-s (I - W)): alpha_k = e^-s s^k / k! (Gasteiger et al. 2019, after eq.
-
-    1).
+    """The heat kernel exp(-s (I - W)): alpha_k = e^-s s^k / k! (Gasteiger et al. 2019).
 
     >>> (diffusion(2.0, hops=3) * torch.e**2).round(decimals=6).tolist()
     [1.0, 2.0, 2.0, 1.333333]
@@ -25,9 +20,7 @@ def diffusion(scale: float | Tensor, hops: int) -> Tensor:
 
 
 def pagerank(teleport: float | Tensor, hops: int) -> Tensor:
-    """Personalised PageRank p (I - (1 - p) W)^-1: alpha_k = p (1 - p)^k (Gasteiger et al.
-
-    2019, after eq. 1).
+    """Personalised PageRank p (I - (1 - p) W)^-1: alpha_k = p (1 - p)^k (Gasteiger et al. 2019).
 
     >>> pagerank(0.5, hops=3).tolist()
     [0.5, 0.25, 0.125, 0.0625]
@@ -37,9 +30,9 @@ def pagerank(teleport: float | Tensor, hops: int) -> Tensor:
 
 
 def regularized_laplacian(scale: float | Tensor, hops: int, power: float = 1) -> Tensor:
-    """The kernel (I + s (I - W))^-p.
+    """The kernel (I + s (I - W))^-p (Smola and Kondor 2003).
 
-    Alpha_k = binom(k + p - 1, k) x^k (1 + s)^-p, x = s / (1 + s) (Smola and Kondor 2003).
+        alpha_k = binom(k + p - 1, k) x^k (1 + s)^-p,    x = s / (1 + s)
 
     >>> regularized_laplacian(1.0, hops=3).tolist()
     [0.5, 0.25, 0.125, 0.0625]
@@ -48,17 +41,14 @@ def regularized_laplacian(scale: float | Tensor, hops: int, power: float = 1) ->
     """
     s, k = _scale_and_hops(scale, hops)
     count = [math.prod((power + j) / (j + 1) for j in range(n)) for n in range(hops + 1)]
-    return (
-        torch.tensor(count, dtype=torch.float64, device=k.device)
-        * (s / (1 + s)) ** k
-        * (1 + s) ** -power
-    )
+    binomial = torch.tensor(count, dtype=torch.float64, device=k.device)
+    return binomial * (s / (1 + s)) ** k * (1 + s) ** -power
 
 
 def p_step_walk(scale: float | Tensor, hops: int, steps: int) -> Tensor:
-    """The lazy walk ((1 - s) I + s W)^p.
+    """The lazy walk ((1 - s) I + s W)^p (Smola and Kondor 2003).
 
-    Alpha_k = binom(p, k) (1 - s)^(p - k) s^k, zero for k > p (Smola and Kondor 2003).
+        alpha_k = binom(p, k) (1 - s)^(p - k) s^k,    0 for k > p
 
     >>> p_step_walk(0.5, hops=3, steps=2).tolist()
     [0.25, 0.5, 0.25, 0.0]
@@ -71,7 +61,7 @@ def p_step_walk(scale: float | Tensor, hops: int, steps: int) -> Tensor:
 
 
 def cosine(scale: float | Tensor, hops: int) -> Tensor:
-    """The kernel cos(s W) + sin(s W): alpha_k = (-1)^floor(k / 2) s^k / k! (Smola and Kondor 2003).
+    """The kernel cos(s W) + sin(s W): alpha_k = (-1)^floor(k/2) s^k / k! (Smola and Kondor 2003).
 
     >>> cosine(1.0, hops=3).tolist() == [1.0, 1.0, -1 / 2, -1 / 6]
     True
@@ -81,9 +71,7 @@ def cosine(scale: float | Tensor, hops: int) -> Tensor:
 
 
 def convolution(f: Tensor, factors: int = 2) -> Tensor:
-    """The mask coefficients alpha = f * ...
-
-    * f of n factors, [..., nK + 1], of f [..., K + 1] (Reid et al. 2025, Lemma 3.1).
+    """Coefficients of n factors f [..., K + 1] convolved, [..., nK + 1] (Reid 2025, Lemma 3.1).
 
         alpha_k = sum of f_{p_1} ... f_{p_n} over p_1 + ... + p_n = k
 
@@ -104,11 +92,10 @@ def convolution(f: Tensor, factors: int = 2) -> Tensor:
 
 
 def deconvolution(alpha: Tensor, factors: int = 2) -> Tensor:
-    """The modulation f, [..., K + 1], with f * ...
+    """The f [..., K + 1], n of which convolve to alpha up to hop K (Reid 2024, eq. 6, for n = 2).
 
-    * f = alpha up to hop K, n factors (Reid et al. 2024, eq. 6, for n = 2).
-
-        f_0 = alpha_0^(1/n),    f_k = (alpha_k - [(f_0, ..., f_{k-1}) * ... * (f_0, ..., f_{k-1})]_k) / (n f_0^(n-1))
+        f_0 = alpha_0^(1/n)
+        f_k = (alpha_k - [(f_0, ..., f_{k-1}) * ... * (f_0, ..., f_{k-1})]_k) / (n f_0^(n-1))
 
     since f_k appears in the k-th number of the convolution n times, beside f_0^(n-1).
 
@@ -122,10 +109,9 @@ def deconvolution(alpha: Tensor, factors: int = 2) -> Tensor:
         raise ValueError(f"`alpha` must have alpha_0 > 0, got {alpha[..., 0].tolist()}")
     f = alpha[..., :1] ** (1 / factors)
     for k in range(1, alpha.shape[-1]):
-        known = convolution(functional.pad(f, (0, 1)), factors)[..., k : k + 1]
-        f = torch.cat(
-            [f, (alpha[..., k : k + 1] - known) / (factors * f[..., :1] ** (factors - 1))], -1
-        )
+        without = convolution(functional.pad(f, (0, 1)), factors)[..., k : k + 1]
+        difference = alpha[..., k : k + 1] - without
+        f = torch.cat([f, difference / (factors * f[..., :1] ** (factors - 1))], -1)
     return f
 
 
@@ -133,3 +119,26 @@ def _scale_and_hops(scale: float | Tensor, hops: int) -> tuple[Tensor, Tensor]:
     """A scale of shape [..., 1] and the hops k = 0, ..., K, both in float64."""
     s = torch.as_tensor(scale, dtype=torch.float64)
     return s.unsqueeze(-1), torch.arange(hops + 1, dtype=torch.float64, device=s.device)
+
+
+def heat_kernel(W: Tensor, t: Tensor) -> Tensor:
+    """The mask M_h = exp(-t_h (I - W)), [H, N, N], of t [H] (Kondor and Lafferty 2002).
+
+    >>> pair = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    >>> heat_kernel(pair, torch.tensor([100.0]))
+    tensor([[[0.5000, 0.5000],
+             [0.5000, 0.5000]]], dtype=torch.float64)
+    """
+    t = t.double()[:, None, None]
+    return torch.exp(-t) * torch.matrix_exp(t * W.double())
+
+
+def resolvent(W: Tensor, a: Tensor) -> Tensor:
+    """The mask M_h = (I - a_h W)^-1, [H, N, N], of a [H] (Lahoti et al. 2025).
+
+    >>> chain = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
+    >>> resolvent(chain, torch.tensor([0.5])).tolist()
+    [[[1.0, 0.0], [0.5, 1.0]]]
+    """
+    eye = torch.eye(len(W), dtype=torch.float64, device=W.device)
+    return torch.linalg.inv(eye - a.double()[:, None, None] * W.double())

@@ -4,11 +4,13 @@ import shutil
 
 import pytest
 import torch
+from oracles import uneven
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.testing import assert_close
 
-from graphmask.kernels import Pattern, primitives, sddmm, spmm
+from graphmask.kernels import Pattern, products, sddmm, spmm
+from graphmask.kernels._extra import HAS_NUMBA
 
 # Heads of the values and of x: alike, or one of them shared by all heads.
 HEADS = [(1, 1), (3, 3), (1, 3), (3, 1)]
@@ -68,17 +70,17 @@ def test_no_channels() -> None:
 def test_spmm_derivatives(heads: tuple[int, int]) -> None:
     pattern = rectangle()
     value, x = (each.requires_grad_() for each in inputs(pattern, heads))
-    above = torch.ones(max(heads), 5, 2).requires_grad_()
+    grad = torch.ones(max(heads), 5, 2).requires_grad_()
     assert gradcheck(lambda value, x: spmm(pattern, value, x), (value, x))
-    assert gradgradcheck(lambda value, x: spmm(pattern, value, x), (value, x), above)
+    assert gradgradcheck(lambda value, x: spmm(pattern, value, x), (value, x), grad)
 
 
 def test_sddmm_derivatives() -> None:
     pattern = rectangle()
     x, y = (each.requires_grad_() for each in factors(pattern))
-    above = torch.ones(2, pattern.nnz).requires_grad_()
+    grad = torch.ones(2, pattern.nnz).requires_grad_()
     assert gradcheck(lambda x, y: sddmm(pattern, x, y), (x, y))
-    assert gradgradcheck(lambda x, y: sddmm(pattern, x, y), (x, y), above)
+    assert gradgradcheck(lambda x, y: sddmm(pattern, x, y), (x, y), grad)
 
 
 @pytest.mark.parametrize("wanted", [(True, False), (False, True)], ids=["left", "right"])
@@ -132,17 +134,13 @@ def test_autocast_changes_nothing() -> None:
         assert_close(spmm(pattern, value, x), spmm(pattern, value.double(), x.double()).float())
 
 
-def operands(pattern: Pattern) -> tuple[Tensor, ...]:
-    return primitives._sides(pattern)
-
-
 @pytest.mark.parametrize("grad", [False, True])
 def test_opcheck(grad: bool) -> None:
     pattern = rectangle()
     value, x = (each.requires_grad_(grad) for each in inputs(pattern, (2, 2)))
     left, right = (each.requires_grad_(grad) for each in factors(pattern))
-    torch.library.opcheck(primitives._spmm, (value, x, *operands(pattern)))
-    torch.library.opcheck(primitives._sddmm, (left, right, *operands(pattern)))
+    torch.library.opcheck(products._spmm, (value, x, *pattern.tensors))
+    torch.library.opcheck(products._sddmm, (left, right, *pattern.tensors))
 
 
 def fused(pattern: Pattern, x: Tensor, y: Tensor) -> Tensor:
@@ -169,3 +167,101 @@ def test_compiles_as_one_graph() -> None:
 )
 def test_compiles_by_inductor() -> None:
     assert_compiles("inductor")
+
+
+# compiled products
+
+
+def rows_of_unequal_length(size: int) -> Pattern:
+    """Rows of 0 to N - 1 entries."""
+    row, col = torch.ones(size, size).tril(-1).nonzero(as_tuple=True)
+    return Pattern.from_coo(row, col, (size, size))
+
+
+@pytest.fixture
+def by_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled products, however few multiply-adds there are."""
+    if not HAS_NUMBA:
+        pytest.skip("needs numba")
+    monkeypatch.setattr(products, "_MIN_COMPILED_WORK", 0)
+
+
+@pytest.mark.usefixtures("by_numba")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("channels", [16, 17, 31, 32, 68, 128, 130, 145, 300])
+def test_the_compiled_product_is_the_dense_one(
+    channels: int, dtype: torch.dtype, generator: torch.Generator
+) -> None:
+    """Whole lines, an overlapping last line, several parts; heads and rows with strides."""
+    pattern, rtol = rows_of_unequal_length(40), 1e-5 if dtype == torch.float32 else 1e-10
+    value = torch.randn(2, pattern.nnz, generator=generator, dtype=dtype)
+    wide = torch.randn(40, 2, channels + 3, generator=generator, dtype=dtype)
+    x = wide[..., :channels].transpose(0, 1)
+    assert products._runs_compiled(x, pattern.col)
+    for values in (value, value[:1]):
+        dense = pattern.to_dense(values) @ x
+        assert_close(spmm(pattern, values, x), dense, rtol=rtol, atol=1e-5)
+
+
+@pytest.mark.usefixtures("by_numba")
+def test_the_number_of_threads_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, generator: torch.Generator
+) -> None:
+    monkeypatch.setattr("graphmask.kernels._compiled._MIN_THREAD_WORK", 1)
+    pattern, outputs = rows_of_unequal_length(40), []
+    value = torch.randn(1, pattern.nnz, generator=generator)
+    x = torch.randn(1, 40, 33, generator=generator)
+    for threads in (1, 2):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        outputs.append(spmm(pattern, value, x))
+    assert torch.equal(*outputs)
+
+
+@pytest.mark.usefixtures("by_numba")
+def test_derivatives_of_compiled_products(generator: torch.Generator) -> None:
+    pattern = rows_of_unequal_length(6)
+    value = torch.randn(1, pattern.nnz, generator=generator).requires_grad_()
+    x = torch.randn(2, 6, 9, generator=generator).requires_grad_()
+    grad = torch.ones(2, 6, 9).requires_grad_()
+    assert gradcheck(lambda value, x: spmm(pattern, value, x), (value, x))
+    assert gradgradcheck(lambda value, x: spmm(pattern, value, x), (value, x), grad)
+
+
+# Triton kernels, on a GPU or in the interpreter
+
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@pytest.fixture
+def by_triton(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Triton kernels, which cut rows although they are short."""
+    pytest.importorskip("triton", exc_type=ImportError)
+    monkeypatch.setattr(products, "runs_triton", lambda x: True)
+    for module in ("_rows_triton", "_spmm_triton"):
+        monkeypatch.setattr(f"graphmask.kernels.{module}.LENGTH", 16)
+
+
+@pytest.mark.usefixtures("by_triton")
+@pytest.mark.parametrize("channels", [1, 5, 300])
+@pytest.mark.parametrize("heads", [1, 3])
+def test_triton_kernels_are_the_definitions(
+    heads: int, channels: int, generator: torch.Generator
+) -> None:
+    square = uneven(12)
+    pattern = Pattern(square.rowptr.to(DEVICE), square.col.to(DEVICE), 13)
+    value = torch.randn(pattern.nnz, heads, generator=generator).mT.to(DEVICE)
+    x = torch.randn(13, heads, channels, generator=generator).transpose(0, 1).to(DEVICE)
+    y = torch.randn(heads, 12, channels, generator=generator).to(DEVICE)
+    assert_close(spmm(pattern, value, x), pattern.to_dense(value) @ x)
+    assert_close(sddmm(pattern, y, x), (y @ x.mT)[:, pattern.row.long(), pattern.col.long()])
+
+
+@pytest.mark.usefixtures("by_triton")
+@pytest.mark.parametrize("rows", [0, 2])
+def test_triton_kernels_of_no_entries(rows: int) -> None:
+    none = torch.zeros(0, dtype=torch.long, device=DEVICE)
+    pattern, x = Pattern.from_coo(none, none, (rows, 3)), torch.ones(2, 3, 4, device=DEVICE)
+    product = spmm(pattern, torch.zeros(2, 0, device=DEVICE), x)
+    assert_close(product, torch.zeros(2, rows, 4, device=DEVICE))
+    assert sddmm(pattern, torch.ones(2, rows, 4, device=DEVICE), x).shape == (2, 0)
