@@ -23,7 +23,7 @@ from ._checks import (
 )
 from ._html import format_bytes, html_table, nbytes
 from .kernels import HopValues, Pattern, combine_hops, spmm
-from .kernels.fused import is_fused_from
+from .kernels.pairs import forms_values
 from .kernels.pattern import index_dtype
 
 if TYPE_CHECKING:
@@ -281,7 +281,7 @@ class Walks:
 
     def values(self, coefficients: Tensor) -> Tensor | HopValues:
         """:meth:`combine`, put off where attention makes the values itself."""
-        if self.table is None or not is_fused_from(self.table):
+        if self.table is None or not forms_values(self.table):
             return self.combine(coefficients)
         return HopValues(self.table, coefficients)
 
@@ -402,7 +402,7 @@ class Walks:
         union = torch.unique(torch.cat(places))
         row = torch.div(union, self.num_nodes, rounding_mode="floor")
         total = table.new_zeros(len(union), self.num_hops + 1)
-        for place, half in zip(places, (table / 2, table[pattern.order] / 2), strict=True):
+        for place, half in zip(places, (table / 2, table[pattern.csc_perm] / 2), strict=True):
             total.index_add_(0, torch.searchsorted(union, place), half)
         return Walks.of_pairs(
             Pattern.from_coo(row, union - row * self.num_nodes, pattern.shape),

@@ -16,7 +16,7 @@ _NEEDED = ("typer", "click", "rich", "shellingham")
 
 
 def main() -> None:
-    """Run the command line; without its dependencies, say in one line how to install them, and exit with code 2."""
+    """Run the command line; without its dependencies print how to install them and exit with 2."""
     try:
         app = load_app()
     except ModuleNotFoundError as error:
@@ -39,7 +39,7 @@ def load_app() -> typer.Typer:
     import typer
 
     from .benchmark.command import bench
-    from .facts.command import info
+    from .inspect.command import info
     from .view.command import masks, view
 
     app = typer.Typer(

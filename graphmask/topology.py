@@ -27,7 +27,7 @@ from ._formats import read_edges, typed_error
 from ._html import format_bytes, html_table, nbytes
 from ._walks import Walks
 from .kernels import Pattern
-from .kernels.primitives import accumulator
+from .kernels.products import accumulator
 
 if TYPE_CHECKING:
     from torch_geometric import EdgeIndex

@@ -27,7 +27,7 @@ RELAXED = (
     "examples",
     "transforms",
     "view",
-    "facts",
+    "inspect",
     "test_cli.py",
     "test_docs.py",
     "test_reference.py",

@@ -325,18 +325,23 @@ def ring_file(folder: Path) -> Path:
 
 
 def test_info_of_a_file(graphmask: Callable[..., Result], tmp_path: Path) -> None:
-    result = graphmask("info", ring_file(tmp_path), "--masks", "walk, toeplitz", "--threads", 1)
+    result = graphmask("info", ring_file(tmp_path), "--masks", "walk, toeplitz")
     assert result.exit_code == 0, result.output
     for text in (
         "40 in both directions",
         "2 to 2, mean 2",
-        "walk",
-        "measured",
+        "O(N p)",
         "no grid",
         "WalkMask(hops=8) or PowerSeriesMask",
     ):
         assert text in result.output
-    assert "separator" not in result.output.split("Take")[0]
+    assert "separator" not in result.output.split("Recommendations")[0]
+    assert "once per graph" not in result.output
+    result = graphmask("info", ring_file(tmp_path), "--masks", "walk", "--whole", "--threads", 1)
+    assert "once per graph" in result.output, result.output
+    assert (
+        "O(" not in graphmask("info", ring_file(tmp_path), "--masks", "none").output.split("Rec")[0]
+    )
 
 
 def test_info_refuses_what_is_no_graph(graphmask: Callable[..., Result], tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from graphmask.testing import (
     check_sampler,
     example_topologies,
 )
-from graphmask.testing.graphs import remade
+from graphmask.testing.graphs import replace
 
 PACKAGES = (masks, operators, walks, features, nn, transforms, datasets)
 
@@ -121,7 +121,7 @@ def leaves_of(case: cases.Case, name: str) -> tuple[Any, gm.Topology, list[Tenso
     leaves = [*qkv, *mask.parameters()]
     if case.differentiable:
         weight = torch.rand(topology.num_edges, generator=generator).requires_grad_()
-        topology = remade(topology, edge_weight=weight)
+        topology = replace(topology, edge_weight=weight)
         leaves.append(weight)
     return mask, mask.prepare(topology), qkv, leaves
 

@@ -1,14 +1,13 @@
-"""The reference against what is known without it.
-
-Hand computation, networkx, closed forms, finite differences.
-"""
+"""The reference against hand computation, networkx, closed forms and finite differences."""
 
 from __future__ import annotations
 
 import ast
 import doctest
 import inspect
+import pkgutil
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import networkx as nx
@@ -73,14 +72,15 @@ def spectral_norm(matrix):
 
 
 def test_every_definition_has_an_example_that_runs():
-    modules = [value for value in vars(reference).values() if inspect.ismodule(value)]
+    names = [module.name for module in pkgutil.iter_modules(reference.__path__)]
+    modules = [import_module(f"graphmask.reference.{name}") for name in names]
     assert all(doctest.testmod(module).failed == 0 for module in modules)
     functions = [value for value in vars(reference).values() if inspect.isfunction(value)]
     assert len(functions) > 20
     assert all(">>>" in function.__doc__ for function in functions)
 
 
-def test_depends_on_nothing_it_judges():
+def test_it_depends_on_nothing_that_it_tests():
     files = Path(reference.__file__).parent.glob("*.py")
     nodes = [
         node for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
@@ -102,30 +102,39 @@ def test_depends_on_nothing_it_judges():
         "torch",
         "numpy",
         "scipy",
+        "warnings",
     }
+
+
+def test_a_former_name_works_and_warns():
+    with pytest.warns(DeprecationWarning, match="approximate_distances"):
+        former = getattr(reference, "told_distances")  # noqa: B009
+    assert former is reference.approximate_distances
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = reference.nothing
 
 
 # adjacency
 
 
-def test_adjacency_puts_the_edge_j_to_i_at_row_i():
-    A = reference.adjacency(torch.tensor([[0], [1]]), 2, torch.tensor([3.0]), normalization=None)
-    close(A, [[0, 0], [3, 0]])
+# Parallel edges add before absolute values are computed; loops count.
+PARALLEL = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 0]]), torch.tensor([1.0, 2.0, -1.0, 4.0])
+OPPOSITE = torch.tensor([[0, 0, 1], [1, 1, 1]]), torch.tensor([1.0, -1.0, 5.0])
 
 
-def test_adjacency_adds_parallel_edges_and_counts_loops():
-    edge_index = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 0]])
-    weight = torch.tensor([1.0, 2.0, -1.0, 4.0])
-    close(reference.adjacency(edge_index, 2, weight, normalization=None), [[0, 4], [3, -1]])
-    close(reference.adjacency(edge_index, 2, weight, normalization="rw"), [[0, 1], [0.75, -0.25]])
-    expected = [[0, 4 / np.sqrt(4 * 5)], [3 / np.sqrt(4 * 3), -1 / np.sqrt(4 * 5)]]
-    close(reference.adjacency(edge_index, 2, weight, normalization="sym"), expected)
-
-
-def test_adjacency_takes_the_sum_of_parallel_edges_before_its_absolute_value():
-    edge_index = torch.tensor([[0, 0, 1], [1, 1, 1]])
-    A = reference.adjacency(edge_index, 2, torch.tensor([1.0, -1.0, 5.0]), normalization="rw")
-    close(A, [[0, 0], [0, 1]])
+@pytest.mark.parametrize(
+    ("graph", "normalization", "expected"),
+    [
+        ((torch.tensor([[0], [1]]), torch.tensor([3.0])), None, [[0, 0], [3, 0]]),
+        (PARALLEL, None, [[0, 4], [3, -1]]),
+        (PARALLEL, "rw", [[0, 1], [0.75, -0.25]]),
+        (PARALLEL, "sym", [[0, 4 / 20**0.5], [3 / 12**0.5, -1 / 20**0.5]]),
+        (OPPOSITE, "rw", [[0, 0], [0, 1]]),
+    ],
+)
+def test_adjacency_by_hand(graph, normalization, expected):
+    edge_index, weight = graph
+    close(reference.adjacency(edge_index, 2, weight, normalization), expected)
 
 
 def test_adjacency_agrees_with_networkx(undirected):
@@ -147,10 +156,8 @@ def test_adjacency_agrees_with_networkx(undirected):
 def test_adjacency_counts_unit_weights_by_default():
     graph = nx.karate_club_graph()
     edge_index = torch.tensor([(u, v) for u, v in graph.to_directed().edges]).T
-    close(
-        reference.adjacency(edge_index, 34, normalization=None),
-        nx.to_numpy_array(graph, weight=None),
-    )
+    counts = reference.adjacency(edge_index, 34, normalization=None)
+    close(counts, nx.to_numpy_array(graph, weight=None))
     sym = reference.adjacency(edge_index, 34)
     close(sym, np.eye(34) - nx.normalized_laplacian_matrix(graph, weight=None).toarray())
     close(torch.linalg.eigvalsh(sym).max(), 1.0)
@@ -193,7 +200,7 @@ def test_adjacency_gradients(normalization, generator):
     assert gradgradcheck(of_weight, weight)
 
 
-def test_adjacency_refuses_another_normalization():
+def test_adjacency_rejects_other_normalizations():
     with pytest.raises(ValueError, match="`normalization` must be 'sym', 'rw' or None, got 'col'"):
         reference.adjacency(torch.tensor([[0], [1]]), 2, normalization="col")
 
@@ -202,18 +209,14 @@ def test_adjacency_refuses_another_normalization():
 
 
 def test_walk_powers(W):
-    powers = reference.walk_powers(W, 4)
-    for k, power in enumerate(powers):
+    for k, power in enumerate(reference.walk_powers(W, 4)):
         close(power, np.linalg.matrix_power(W.numpy(), k))
     close(reference.walk_powers(W, 0), np.eye(13)[None])
+    path = reference.adjacency(torch.tensor([[0, 1], [1, 2]]), 3, normalization=None)
+    assert reference.walk_powers(path, 2)[2].nonzero().tolist() == [[2, 0]]
 
 
-def test_walk_powers_count_walks_of_a_directed_path():
-    W = reference.adjacency(torch.tensor([[0, 1], [1, 2]]), 3, normalization=None)
-    assert reference.walk_powers(W, 2)[2].nonzero().tolist() == [[2, 0]]
-
-
-def test_walk_matrices_add_what_meets(generator):
+def test_walk_matrices_add_coinciding_entries(generator):
     row, col, hop, weight = random_walks(generator)
     S = torch.zeros(3, 5, 5, dtype=DOUBLE)
     for i, j, t, w in zip(row, col, hop, weight, strict=True):
@@ -250,31 +253,17 @@ def test_global_mask():
     close(mask, [[[1, 0, 1, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 1]]])
 
 
-def test_power_series_by_hand(W):
-    alpha = torch.tensor([[1.0, -0.5, 0.25], [0.0, 0.0, 3.0]])
-    I = np.eye(13)  # noqa: E741
-    M, w = reference.power_series(W, alpha), W.numpy()
-    close(M, np.stack([I - 0.5 * w + 0.25 * w @ w, 3 * w @ w]))
-
-
-def test_power_series_is_a_function_of_the_spectrum(W):
-    alpha = torch.tensor([[0.3, -1.0, 0.5, 2.0]], dtype=DOUBLE)
+def test_power_series_is_a_function_of_the_spectrum(W, generator):
+    alpha = torch.randn(2, 4, generator=generator, dtype=DOUBLE)
     eigenvalues, vectors = np.linalg.eigh(W.numpy())
-    spectrum = np.polynomial.polynomial.polyval(eigenvalues, alpha[0].numpy())
-    close(reference.power_series(W, alpha)[0], vectors * spectrum @ vectors.T)
+    for M, coefficients in zip(reference.power_series(W, alpha), alpha.numpy(), strict=True):
+        spectrum = np.polynomial.polynomial.polyval(eigenvalues, coefficients)
+        close(M, vectors * spectrum @ vectors.T)
 
 
 def test_walk_mask_of_the_powers_is_the_power_series(W, generator):
     alpha = torch.randn(3, 5, generator=generator, dtype=DOUBLE)
     close(reference.walk_mask(reference.walk_powers(W, 4), alpha), reference.power_series(W, alpha))
-
-
-def test_grf_mask_of_the_powers_is_the_power_series_of_the_convolution(W, generator):
-    f = torch.randn(3, 4, generator=generator, dtype=DOUBLE)
-    powers = reference.walk_powers(W, 3)
-    close(
-        reference.grf_mask(powers, powers, f), reference.power_series(W, reference.convolution(f))
-    )
 
 
 def test_grf_mask_of_a_directed_graph_needs_key_walks_on_the_reversed_graph(generator):
@@ -352,42 +341,22 @@ def test_coefficients_converge_to_their_closed_forms(undirected, normalization, 
     W = reference.adjacency(edge_index, len(graph), weight, normalization)
     I, w = np.eye(len(W)), W.numpy()  # noqa: E741
     teleport = 1 / (1 + scale)
+    laplacian = I + scale * (I - w)
+    inverse = np.linalg.inv(laplacian)
+    regularized = reference.regularized_laplacian
+    page_rank = teleport * np.linalg.inv(I - (1 - teleport) * w)
+    cosine = scipy.linalg.cosm(scale * w) + scipy.linalg.sinm(scale * w)
     families = {
         "diffusion": (reference.diffusion, scale, scipy.linalg.expm(-scale * (I - w))),
-        "pagerank": (
-            reference.pagerank,
-            teleport,
-            teleport * np.linalg.inv(I - (1 - teleport) * w),
-        ),
-        "regularized_laplacian": (
-            reference.regularized_laplacian,
-            scale,
-            np.linalg.inv(I + scale * (I - w)),
-        ),
-        "regularized_laplacian^2": (
-            partial(reference.regularized_laplacian, power=2),
-            scale,
-            np.linalg.matrix_power(np.linalg.inv(I + scale * (I - w)), 2),
-        ),
-        "regularized_laplacian^0.5": (
-            partial(reference.regularized_laplacian, power=0.5),
-            scale,
-            np.linalg.inv(scipy.linalg.sqrtm(I + scale * (I - w))).real,
-        ),
-        "cosine": (
-            reference.cosine,
-            scale,
-            scipy.linalg.cosm(scale * w) + scipy.linalg.sinm(scale * w),
-        ),
+        "pagerank": (reference.pagerank, teleport, page_rank),
+        "regularized": (regularized, scale, inverse),
+        "regularized^2": (partial(regularized, power=2), scale, inverse @ inverse),
+        "regularized^0.5": (partial(regularized, power=0.5), scale, scipy.linalg.sqrtm(inverse)),
+        "cosine": (reference.cosine, scale, cosine),
     }
-    for name, (coefficients, argument, closed_form) in families.items():
-        errors = [
-            abs(
-                reference.power_series(W, coefficients(argument, hops)[None])[0].numpy()
-                - closed_form
-            ).max()
-            for hops in (2, 8, 100)
-        ]
+    for name, (family, argument, closed_form) in families.items():
+        series = (reference.power_series(W, family(argument, K)[None])[0] for K in (2, 8, 100))
+        errors = [abs(M.numpy() - closed_form).max() for M in series]
         assert errors[-1] < 1e-12, name
         assert scale == 0 or errors[0] > errors[1] > errors[2], name
 
@@ -478,21 +447,14 @@ def test_deconvolution_of_the_published_kernels(alpha, f):
     close(reference.deconvolution(alpha), f.double())
 
 
-def test_deconvolution_undoes_convolution(generator):
-    alpha = torch.randn(3, 6, generator=generator, dtype=DOUBLE)
-    alpha[:, 0] = 1 + alpha[:, 0].abs()
-    f = reference.deconvolution(alpha)
-    close(reference.convolution(f)[..., :6], alpha)
-    close(reference.deconvolution(reference.convolution(f)[..., :6]), f)
-    assert (f[:, 0] > 0).all()
-
-
 @pytest.mark.parametrize("factors", [1, 2, 3, 6])
 def test_deconvolution_of_many_factors(factors, generator):
     alpha = torch.randn(3, 6, generator=generator, dtype=DOUBLE)
     alpha[:, 0] = 1 + alpha[:, 0].abs()
     f = reference.deconvolution(alpha, factors)
-    close(reference.convolution(f, factors)[..., :6], alpha)
+    convolved = reference.convolution(f, factors)[..., :6]
+    close(convolved, alpha)
+    close(reference.deconvolution(convolved, factors), f)
     assert (f[:, 0] > 0).all()
     exponential = reference.diffusion(1.5, 8)
     close(reference.deconvolution(exponential, factors), reference.diffusion(1.5 / factors, 8))
@@ -506,7 +468,7 @@ def test_deconvolution_gradients(factors, generator):
 
 
 @pytest.mark.parametrize("first", [0.0, -1.0, float("nan")])
-def test_deconvolution_refuses_a_first_coefficient_without_a_root(first):
+def test_deconvolution_rejects_a_first_coefficient_without_a_root(first):
     with pytest.raises(ValueError, match="`alpha` must have alpha_0 > 0"):
         reference.deconvolution(torch.tensor([[1.0, 1.0], [first, 1.0]]))
 
@@ -524,27 +486,25 @@ def test_feature_maps():
     assert gradcheck(reference.elu_plus_one, x)
 
 
-def sentence(q, k, v, mask, normaliser):
-    """The sentence once more, one number at a time."""
+def by_numbers(q, k, v, mask, normaliser):
+    """Attention, one number at a time."""
     out = torch.zeros(len(q), q.shape[1], v.shape[-1], dtype=DOUBLE)
     for i, h in np.ndindex(*out.shape[:2]):
-        score = [float(q[i, h] @ k[j, h]) for j in range(len(k))]
-        total = sum(float(normaliser[h % len(mask), i, j]) * score[j] for j in range(len(k)))
-        for j in range(len(k)):
-            out[i, h] += (
-                0 if total == 0 else float(mask[h % len(mask), i, j]) * score[j] / total * v[j, h]
-            )
+        score, row = [float(q[i, h] @ key[h]) for key in k], h % len(mask)
+        total = sum(float(z) * s for z, s in zip(normaliser[row, i], score, strict=True))
+        for j, s in enumerate(score):
+            out[i, h] += 0 if total == 0 else float(mask[row, i, j]) * s / total * v[j, h]
     return out
 
 
 @pytest.mark.parametrize("mask_heads", [1, 2])
-def test_attention_is_the_sentence(mask_heads, generator):
+def test_attention_is_its_sum_over_pairs(mask_heads, generator):
     q, k = (reference.relu_features(heads(generator), 0.1) for _ in range(2))
     v = heads(generator, channels=4)
     mask = torch.randn(mask_heads, 5, 5, generator=generator, dtype=DOUBLE)
-    close(reference.attention(q, k, v, mask), sentence(q, k, v, mask, mask.abs()))
+    close(reference.attention(q, k, v, mask), by_numbers(q, k, v, mask, mask.abs()))
     normaliser = mask.abs() + 1
-    close(reference.attention(q, k, v, mask, normaliser), sentence(q, k, v, mask, normaliser))
+    close(reference.attention(q, k, v, mask, normaliser), by_numbers(q, k, v, mask, normaliser))
 
 
 def test_attention_by_hand():
@@ -555,11 +515,8 @@ def test_attention_by_hand():
 
 
 def test_attention_under_the_global_mask_is_linear_attention_of_each_graph(generator):
-    q, k, v = (
-        reference.elu_plus_one(heads(generator)),
-        reference.elu_plus_one(heads(generator)),
-        heads(generator),
-    )
+    q, k = (reference.elu_plus_one(heads(generator)) for _ in range(2))
+    v = heads(generator)
     batch = torch.tensor([1, 0, 1, 1, 0])
     out = reference.attention(q, k, v, reference.global_mask(5, batch))
     for graph in (0, 1):
@@ -595,9 +552,8 @@ def test_attention_gradients(mask_heads, generator):
     mask = torch.randn(mask_heads, 5, 5, generator=generator, dtype=DOUBLE, requires_grad=True)
     assert gradcheck(reference.attention, (q, k, v, mask))
     assert gradgradcheck(reference.attention, (q, k, v, mask))
-    assert gradcheck(
-        reference.attention, (q, k, v, mask, (mask.detach().abs() + 1).requires_grad_())
-    )
+    normaliser = (mask.detach().abs() + 1).requires_grad_()
+    assert gradcheck(reference.attention, (q, k, v, mask, normaliser))
 
 
 def test_attention_has_a_finite_gradient_where_the_normaliser_vanishes(generator):
@@ -622,25 +578,23 @@ def test_attention_is_zero_where_signed_scores_cancel():
 
 
 @pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("budget", [1, 3, 10, 29])
-def test_resampling_threshold_solves_its_equation(seed, budget):
+def test_resampling_threshold_solves_its_equation(seed):
     generator = torch.Generator().manual_seed(seed)
-    weights = (
-        torch.randn(30, generator=generator, dtype=DOUBLE).exp()
-        * torch.randn(30, generator=generator).sign()
-    )
+    weights = torch.randn(30, generator=generator, dtype=DOUBLE).exp()
+    weights *= torch.randn(30, generator=generator).sign()
     weights = torch.cat([weights, torch.zeros(4, dtype=DOUBLE)])
-    c = reference.resampling_threshold(weights, budget)
-    close((weights.abs() / c).clamp(max=1).sum(), float(budget), rtol=1e-12, atol=0)
+    for budget in (1, 3, 10, 29):
+        c = reference.resampling_threshold(weights, budget)
+        close((weights.abs() / c).clamp(max=1).sum(), float(budget), rtol=1e-12, atol=0)
 
 
-def test_resampling_threshold_by_hand():
-    assert reference.resampling_threshold(torch.tensor([1.0, 1.0, 1.0, 1.0]), 2) == 2.0
-    assert reference.resampling_threshold(torch.tensor([1.0, -1.0, 1.0, 1.0]), 3) == pytest.approx(
-        4 / 3
-    )
-    assert reference.resampling_threshold(torch.tensor([100.0, 1.0, 1.0, 1.0]), 2) == 3.0
-    assert reference.resampling_threshold(torch.tensor([5.0, 1.0]), 1) == 6.0
+@pytest.mark.parametrize(
+    ("weights", "budget", "expected"),
+    [([1, 1, 1, 1], 2, 2), ([1, -1, 1, 1], 3, 4 / 3), ([100, 1, 1, 1], 2, 3), ([5, 1], 1, 6)],
+)
+def test_resampling_threshold_by_hand(weights, budget, expected):
+    weights = torch.tensor(weights, dtype=DOUBLE)
+    assert reference.resampling_threshold(weights, budget) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("weights", [[], [0.0, 0.0], [2.0, 0.0, -1.0], [2.0, -1.0, 0.5]])

@@ -1,7 +1,4 @@
-"""The laws pass what is right and refuse what is wrong.
-
-Each is shown something that breaks it alone.
-"""
+"""Each law passes a correct object and fails for one that violates it alone."""
 
 from __future__ import annotations
 
@@ -19,13 +16,13 @@ from graphmask.features import FeatureMap, ReLU, Scores
 from graphmask.kernels import Pattern
 from graphmask.masks import GlobalMask, TopologicalMask
 from graphmask.operators import Attended, GlobalOperator, MaskOperator, Pairs, SparseOperator
-from graphmask.walks import IIDWalks, Walks, WalkSampler
+from graphmask.walks import IIDWalks, WalkSampler
 
 GRAPHS = testing.example_topologies()
 
 
 def broken(**methods: Callable[..., Any]) -> SparseOperator:
-    """A right operator but for some methods, of some values above 1."""
+    """An operator of values above 1, correct except for some methods."""
     topology = GRAPHS["directed"]
     value = torch.linspace(1, 2, topology.pattern.nnz, dtype=torch.float64).unsqueeze(0)
     return type("Broken", (SparseOperator,), methods)(
@@ -91,22 +88,22 @@ def test_laws_of_operators_can_fail(operator: MaskOperator, law: Callable, expec
         testing.check_operator(operator)
 
 
-class Deaf(Pairs):
-    """An execution that forgets the signs."""
+class Imprecise(Pairs):
+    """An execution with a wrong denominator."""
 
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
-        found = super()._run(mask, q, k, v, scores)
-        return Attended(found.numerator, found.normaliser * 1.001)
+        sums = super()._run(mask, q, k, v, scores)
+        return Attended(sums.numerator, sums.normaliser * 1.001)
 
 
-def test_a_wrong_execution_is_found() -> None:
-    with pytest.raises(AssertionError, match=r"normalisers of .*Deaf"):
-        testing.assert_executions_agree(broken(), [Deaf()])
+def test_a_wrong_execution_fails() -> None:
+    with pytest.raises(AssertionError, match=r"normalisers of .*Imprecise"):
+        testing.assert_executions_agree(broken(), [Imprecise()])
 
 
 WRONG_FUNCTIONS = {
-    "names": (lambda x, t: x * torch.arange(len(x)).unsqueeze(1), "renamed"),
-    "edge-order": (lambda x, t: x * t.edge_index[0, 0], "shuffled edges|renamed"),
+    "names": (lambda x, t: x * torch.arange(len(x)).unsqueeze(1), "permuted"),
+    "edge-order": (lambda x, t: x * t.edge_index[0, 0], "shuffled edges|permuted"),
     "batch-mates": (lambda x, t: x - x.mean(0), "in a batch"),
     "sorted-batch": (
         lambda x, t: x * (1 if t.batch is None else bool((t.batch.diff() >= 0).all())),
@@ -128,16 +125,16 @@ class Wrong(torch.autograd.Function):
         return x**2
 
     @staticmethod
-    def backward(ctx: Any, above: Tensor) -> Tensor:
-        return above * ctx.saved_tensors[0]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return grad * ctx.saved_tensors[0]
 
 
 class Curved(Wrong):
     """x^2, with a derivative that has none."""
 
     @staticmethod
-    def backward(ctx: Any, above: Tensor) -> Tensor:
-        return above * 2 * ctx.saved_tensors[0].detach()
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return grad * 2 * ctx.saved_tensors[0].detach()
 
 
 class Layer(nn.Module):
@@ -160,7 +157,7 @@ def test_laws_of_layers_can_fail(function: Callable, expected: str) -> None:
 
 
 class Forgetful(nn.Module):
-    """Keeps a number where no state dict finds it."""
+    """Keeps a number outside the state dict."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -187,14 +184,14 @@ class Noisy(TopologicalMask):
 
 
 class Padded(TopologicalMask):
-    """All ones across graphs, as padding leaks."""
+    """All ones, also between graphs."""
 
     def _operator(self, topology: Topology) -> MaskOperator:
         return GlobalOperator(Topology(topology.edge_index, topology.num_nodes))
 
 
 class Miscounted(TopologicalMask):
-    """Says it has two heads."""
+    """Declares two heads and has one."""
 
     def __init__(self) -> None:
         super().__init__(heads=2)
@@ -218,7 +215,7 @@ def test_laws_of_masks_can_fail(kind: type[TopologicalMask], expected: str) -> N
 
 
 class Altered(IIDWalks):
-    """Right walks, altered on their way out."""
+    """Correct walks, altered after drawing."""
 
     def __init__(self, alter: Callable[..., tuple]) -> None:
         super().__init__(n_walks=4, hops=2)
@@ -229,7 +226,7 @@ class Altered(IIDWalks):
 
 
 class OfNodes(IIDWalks):
-    """Takes its chance from ids of nodes, not from places in their graph."""
+    """Draws depend on the ids of nodes in the batch, not in their graph."""
 
     def _draw(self, topology: Topology, seed: int) -> tuple[Tensor, ...]:
         return super()._draw(
@@ -349,14 +346,21 @@ def test_checks_leave_no_trace() -> None:
     assert layer.training
 
 
-def test_joining_keeps_walks_and_order() -> None:
-    parts = [GRAPHS["weighted"], GRAPHS["ring"]]
-    drawn = [each.with_walks(IIDWalks(3, hops=2)(each, torch.Generator())) for each in parts]
-    together, places = testing.join(drawn, interleaved=True)
-    assert all((place.diff() > 0).all() for place in places)
-    assert (together.batch.diff() < 0).any()
-    for each, place in zip(drawn, places, strict=True):
-        dense: Walks = together.walks
-        assert torch.equal(
-            dense.to_dense()[:, place][:, :, place], each.walks.to_dense().to(dense.weight.dtype)
-        )
+def test_batches_keep_walks_and_order() -> None:
+    graphs = [GRAPHS["weighted"], GRAPHS["ring"]]
+    drawn = [graph.with_walks(IIDWalks(3, hops=2)(graph, torch.Generator())) for graph in graphs]
+    union, ids = testing.batch_topologies(drawn, interleaved=True)
+    assert all((nodes.diff() > 0).all() for nodes in ids)
+    assert (union.batch.diff() < 0).any()
+    together = union.walks.to_dense()
+    for graph, nodes in zip(drawn, ids, strict=True):
+        alone = graph.walks.to_dense().to(together.dtype)
+        assert torch.equal(together[:, nodes][:, :, nodes], alone)
+
+
+def test_a_former_name_works_and_warns() -> None:
+    with pytest.warns(DeprecationWarning, match="now called `batch_topologies`"):
+        former = testing.join
+    assert former is testing.batch_topologies
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = testing.nothing

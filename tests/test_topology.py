@@ -15,7 +15,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import ToSparseTensor
 
 from graphmask import Topology, reference
-from graphmask.testing import assert_gradients, example_topologies, join
+from graphmask.testing import assert_gradients, batch_topologies, example_topologies
 from graphmask.transforms import AddWalks
 from graphmask.walks import ResampledWalks, Walks
 
@@ -215,7 +215,7 @@ def test_copies_are_the_same_topology(copied: Callable[[Topology], Topology]) ->
 
 
 def test_moving_keeps_everything() -> None:
-    graph, _ = join(
+    graph, _ = batch_topologies(
         [example_topologies()["weighted"], example_topologies()["ring"]], interleaved=True
     )
     graph = Topology(

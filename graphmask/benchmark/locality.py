@@ -213,7 +213,7 @@ def _tasks(
     tasks: dict[tuple[str, str], Callable[[], object]] = {}
     for name, visits in (
         (label, pattern.col.new_empty(0)),
-        (f"{label}, scheduled", pattern.thinned().cuthill_mckee()),
+        (f"{label}, scheduled", pattern.subsample().cuthill_mckee()),
     ):
         visited = pattern.with_row_order(visits)
         tasks[name, "attention"] = partial(features.attend, visited)

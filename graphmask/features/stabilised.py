@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from graphmask.kernels.primitives import is_half
+from graphmask.kernels.products import is_half
 
 from .base import FeatureMap
 

@@ -1,32 +1,32 @@
-"""Whether bodies can be compiled here.
-
-By numba, the extra `fast`, and by triton, which comes with torch for GPUs.
-"""
+"""The available compilers: numba (the extra `fast`), and Triton, which comes with torch."""
 
 from __future__ import annotations
 
 import os
+from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
+from types import ModuleType
 
 
-def _find() -> bool:
-    """Whether numba is installed and fits the NumPy that is.
-
-    Beside one that it does not know it refuses to be imported.
-    """
+def _has_numba() -> bool:
+    """Return whether numba is installed and supports the version of NumPy."""
     try:
-        import numba  # noqa: F401
+        import_module("numba")
     except ImportError:
         return False
     return True
 
 
-def _find_triton() -> bool:
-    """Whether triton is there and wanted.
-
-    ``GRAPHMASK_TRITON=0`` is the way around kernels that a device refuses.
-    """
+def _has_triton() -> bool:
+    """Return whether Triton is installed and not disabled by ``GRAPHMASK_TRITON=0``."""
     return find_spec("triton") is not None and os.environ.get("GRAPHMASK_TRITON") != "0"
 
 
-HAS_NUMBA, HAS_TRITON = _find(), _find_triton()
+HAS_NUMBA, HAS_TRITON = _has_numba(), _has_triton()
+
+
+@cache
+def load_bodies(name: str) -> ModuleType:
+    """A module of compiled bodies, imported at first use: compilers take long to import."""
+    return import_module(f".{name}", __package__)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -70,57 +70,45 @@ def attend(
 ) -> tuple[Tensor, Tensor]:
     """Numerator ``[H, N, d]`` and denominator ``[H, N]``, laid out by nodes."""
     rowptr, col, *_ = structure
-    out, size = v.new_empty(*v.shape[1::-1], v.shape[2]), v.new_empty(v.shape[1::-1])
-    inputs = _inputs(q, k, v, value, signed)
-    args = flat(col), inputs, flat(out), flat(size)
+    out, size = _by_nodes(v), v.new_empty(v.shape[1::-1])
+    args = flat(col), _inputs(q, k, v, value, signed), flat(out), flat(size)
     run_rows(_compile_attend(*_sizes(q, v, value)), rowptr, _work(q, v, col), args, row_order)
     return out.transpose(0, 1), size.mT
 
 
 def differentiate_rows(
-    grad: Tensor,
-    grad_denominator: Tensor,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    value: Tensor,
-    structure: Sequence[Tensor],
-    row_order: Tensor,
-    signed: bool,
+    grad: Tensor, grad_denominator: Tensor, *inputs: Any
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of the queries ``[H, N, m]`` and of the values of the mask ``[H or 1, P]``."""
-    rowptr, col, *_ = structure
-    grad_q, grad_value = (
-        q.new_empty(*q.shape[1::-1], q.shape[2]),
-        value.new_empty(value.shape[::-1]),
-    )
+    """Gradients of the queries ``[H, N, m]`` and of the values of the mask ``[H or 1, P]``.
+
+    ``inputs`` are those of :func:`attend`.
+    """
+    q, k, v, value, (rowptr, col, *_), row_order, signed = inputs
+    grad_q, grad_value = _by_nodes(q), value.new_empty(value.shape[::-1])
     if len(value) < len(q):
         # Groups of heads add to what they share.
         grad_value.zero_()
-    inputs, grads = _inputs(q, k, v, value, signed), _grads(grad, grad_denominator)
-    args = flat(col), inputs, grads, flat(grad_q), flat(grad_value)
+    grads = _grads(grad, grad_denominator)
+    args = flat(col), _inputs(q, k, v, value, signed), grads, flat(grad_q), flat(grad_value)
     run_rows(_compile_rows(*_sizes(q, v, value)), rowptr, _work(q, v, col), args, row_order)
     return grad_q.transpose(0, 1), grad_value.mT
 
 
 def differentiate_columns(
-    grad: Tensor,
-    grad_denominator: Tensor,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    value: Tensor,
-    structure: Sequence[Tensor],
-    row_order: Tensor,
-    signed: bool,
+    grad: Tensor, grad_denominator: Tensor, *inputs: Any
 ) -> tuple[Tensor, Tensor]:
     """Gradients of the keys ``[H, N, m]`` and of the values ``[H, N, d]``."""
-    _, _, colptr, row, csc_perm, _ = structure
-    grad_k, grad_v = (x.new_empty(*x.shape[1::-1], x.shape[2]) for x in (k, v))
-    inputs, grads = _inputs(q, k, v, value, signed), _grads(grad, grad_denominator)
-    args = flat(row), flat(csc_perm), inputs, grads, flat(grad_k), flat(grad_v)
+    q, k, v, value, (_, _, colptr, row, csc_perm, _), row_order, signed = inputs
+    grad_k, grad_v, grads = _by_nodes(k), _by_nodes(v), _grads(grad, grad_denominator)
+    outputs = flat(grad_k), flat(grad_v)
+    args = flat(row), flat(csc_perm), _inputs(q, k, v, value, signed), grads, *outputs
     run_rows(_compile_columns(*_sizes(q, v, value)), colptr, _work(q, v, row), args, row_order)
     return grad_k.transpose(0, 1), grad_v.transpose(0, 1)
+
+
+def _by_nodes(x: Tensor) -> Tensor:
+    """Memory for ``[N, H, C]``."""
+    return x.new_empty(x.shape[1], x.shape[0], x.shape[2])
 
 
 def _inputs(q: Tensor, k: Tensor, v: Tensor, value: Tensor, signed: bool) -> Inputs:
@@ -145,21 +133,21 @@ def _sizes(q: Tensor, v: Tensor, value: Tensor) -> tuple[int, int, int, bool]:
 
 @inlined
 def prefetch_pairs(x, width, begin, end):
-    """All that pairs of one row read: ``width`` numbers each, side by side."""
+    """Prefetch what the pairs of a row read: ``width`` consecutive numbers per pair."""
     for index in range(begin * width, end * width, LINE // x.itemsize):
         prefetch(x, index, zeros(x, 1))
 
 
 @inlined
 def prefetch_nodes(index, begin, end, x, like):
-    """The first nodes that a row reads."""
+    """Prefetch the first nodes that a row reads."""
     for pair in range(begin, min(begin + _AHEAD, end)):
         prefetch(x.data, index[pair] * x.stride, like)
 
 
 @inlined
 def prefetch_rows(order, position, last, ptr, col, inputs, width, key, value):
-    """The next rows of an order, which lie anywhere, while the current one is summed."""
+    """Prefetch the next rows of an order, which may lie anywhere, during the current one."""
     row = order[min(position + 2, last - 1)]
     prefetch_pairs(col, 1, ptr[row], ptr[row + 1])
     prefetch_pairs(inputs.value, width, ptr[row], ptr[row + 1])
@@ -171,13 +159,13 @@ def prefetch_rows(order, position, last, ptr, col, inputs, width, key, value):
 
 @inlined
 def load_heads(x, node, head, channels, like):
-    """The channels of a group of heads of a node."""
+    """Load the channels of a group of heads of a node."""
     return load(x.data, node * x.stride + head * channels, like)
 
 
 @inlined
 def load_ahead(x, index, pair, head, channels, like):
-    """Those of the node of a pair; prefetches the node of a later pair."""
+    """Load the channels of the node of a pair, and prefetch those of a later pair."""
     later = index[min(pair + _AHEAD, len(index) - 1)]
     prefetch(x.data, later * x.stride + head * channels, like)
     return load_heads(x, index[pair], head, channels, like)

@@ -3,10 +3,9 @@
 Tests run them in Triton's interpreter, and compile them for compute capability 9.0.
 
 Rows sum over their pairs in registers, and nothing is written per pair and head. A program handles
-some consecutive rows, and a group of heads. A row is cut where a multiple of :data:`LENGTH` pairs of
-the whole pattern is passed, so that no program sums more of it than that; the few pieces are written
-to memory of their own and added in fixed order. All of it follows from the pattern's own arrays:
-nothing is read on the host, and no order is left to chance.
+some consecutive rows, and a group of heads. Long rows are cut into pieces (see `_rows_triton`),
+which are written to memory of their own and added in fixed order: nothing is read on the host, and
+results are deterministic.
 Letters: H heads, N nodes, m features, d value channels, P pairs, K hops; in kernels E pairs and G
 heads at a time.
 """
@@ -55,7 +54,7 @@ def attend(
     structure: Sequence[Tensor],
     signed: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Numerator ``[H, N, d]`` and denominator ``[H, N]``, laid out by nodes, in :func:`sum_dtype`."""
+    """Numerator ``[H, N, d]`` and denominator ``[H, N]``, laid out by nodes."""
     heads, nodes, _ = q.shape
     q, k, v = map(_by_channels, (q, k, v))
     dtype, blocks, cuts = sum_dtype(q, k, v, value), _blocks(heads, k, v), Cuts.of_rows(structure)
@@ -64,7 +63,7 @@ def attend(
     pieces = cuts.pieces(numerator, dtype), cuts.pieces(denominator, dtype)
     _attend[_grid(nodes, cuts, heads, blocks)](
         *_strided(q, k, v), *_mask_arguments(value, coefficients, heads), *cuts.tensors,
-        numerator, denominator, *pieces, heads, nodes, cuts.count,
+        numerator, denominator, *pieces, heads, nodes, cuts.number,
         **_sizes(q, v, coefficients, blocks, signed, dtype),
     )  # fmt: skip
     cuts.join(pieces[0], numerator)
@@ -73,17 +72,13 @@ def attend(
 
 
 def differentiate_rows(
-    grad: Tensor,
-    grad_denominator: Tensor,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    value: Tensor,
-    coefficients: Tensor | None,
-    structure: Sequence[Tensor],
-    signed: bool,
+    grad: Tensor, grad_denominator: Tensor, *inputs: Any
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of q, and of the coefficients ``[H or 1, K + 1]`` or the values ``[H or 1, P]``."""
+    """Gradients of q, and of the coefficients if there are any, else of the values.
+
+    ``inputs`` are those of :func:`attend`.
+    """
+    q, k, v, value, coefficients, structure, signed = inputs
     heads, nodes, channels = q.shape
     grad, q, k, v = map(_by_channels, (grad, q, k, v))
     shared = coefficients is None and len(value) < heads
@@ -99,7 +94,8 @@ def differentiate_rows(
         grad_mask = q.new_empty(grid[0], heads, coefficients.shape[1], dtype=dtype)
     _differentiate_rows[grid](
         *_strided(grad, grad_denominator, q, k, v), *_mask_arguments(value, coefficients, heads),
-        *cuts.tensors, grad_q, pieces, grad_mask, *grad_mask.stride()[:2], heads, nodes, cuts.count,
+        *cuts.tensors, grad_q, pieces, grad_mask, *grad_mask.stride()[:2],
+        heads, nodes, cuts.number,
         **_sizes(q, v, coefficients, blocks, signed, dtype), SHARED=shared,
     )  # fmt: skip
     cuts.join(pieces, grad_q)
@@ -110,17 +106,10 @@ def differentiate_rows(
 
 
 def differentiate_columns(
-    grad: Tensor,
-    grad_denominator: Tensor,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    value: Tensor,
-    coefficients: Tensor | None,
-    structure: Sequence[Tensor],
-    signed: bool,
+    grad: Tensor, grad_denominator: Tensor, *inputs: Any
 ) -> tuple[Tensor, Tensor]:
     """Gradients of the keys ``[H, N, m]`` and of the values ``[H, N, d]``."""
+    q, k, v, value, coefficients, structure, signed = inputs
     heads, nodes, channels = k.shape
     grad, q, k, v = map(_by_channels, (grad, q, k, v))
     dtype, blocks = sum_dtype(grad, q, k, v, value), _blocks(heads, q, grad)
@@ -129,7 +118,7 @@ def differentiate_columns(
     pieces = cuts.pieces(grad_k, dtype), cuts.pieces(grad_v, dtype)
     _differentiate_columns[_grid(nodes, cuts, heads, blocks)](
         *_strided(grad, grad_denominator, q, k, v), *_mask_arguments(value, coefficients, heads),
-        *cuts.tensors, grad_k, grad_v, *pieces, heads, nodes, cuts.count,
+        *cuts.tensors, grad_k, grad_v, *pieces, heads, nodes, cuts.number,
         **_sizes(q, v, coefficients, blocks, signed, dtype),
     )  # fmt: skip
     cuts.join(pieces[0], grad_k)
@@ -176,7 +165,7 @@ def _blocks(heads: int, x: Tensor, y: Tensor, together: bool = False) -> Blocks:
 
 def _grid(nodes: int, cuts: Cuts, heads: int, blocks: Blocks) -> tuple[int, int]:
     """Heads are the slow axis: keys and values of few heads at a time stay in the cache."""
-    return triton.cdiv(nodes + cuts.count, ROWS), triton.cdiv(heads, blocks.heads)
+    return triton.cdiv(nodes + cuts.number, ROWS), triton.cdiv(heads, blocks.heads)
 
 
 def _sizes(

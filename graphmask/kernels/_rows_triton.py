@@ -2,10 +2,10 @@
 
 Experimental: no GPU runs these kernels in this project's CI.
 
-The entries of a pattern are cut at every multiple of :data:`LENGTH`. A row that a cut passes through
-has one piece up to its first cut and one after each cut. So valid are at most as many pieces of both
-kinds as cuts, whatever the lengths of rows: memory for them has a size that is known from the number
-of entries alone, and the row after a cut is looked up by its first entry. Pieces are added in fixed
+The entries of a pattern are cut at every multiple of :data:`LENGTH`. A row that a cut passes
+through has one piece up to its first cut and one after each cut. So there are at most as many
+pieces of both kinds as cuts, whatever the lengths of rows: the number of entries alone gives the
+memory for them, and the row after a cut is found by its first entry. Pieces are added in fixed
 order.
 """
 # mypy: allow-untyped-defs, allow-incomplete-defs
@@ -34,7 +34,7 @@ class Cuts(NamedTuple):
     and the permutation from its entries, by which the row of an entry is found.
     """
 
-    count: int
+    number: int
     tensors: tuple[Tensor, Tensor, Tensor, Tensor]
 
     @classmethod
@@ -56,15 +56,15 @@ class Cuts(NamedTuple):
 
     def pieces(self, out: Tensor, dtype: torch.dtype) -> Tensor:
         """Memory for pieces of the rows of a result."""
-        return out.new_empty(2 * self.count, *out.shape[1:], dtype=dtype)
+        return out.new_empty(2 * self.number, *out.shape[1:], dtype=dtype)
 
     def join(self, pieces: Tensor, out: Tensor) -> None:
         """Adds the pieces of each row that was cut, and writes it."""
-        columns = out[0].numel() if self.count else 0
+        columns = out[0].numel() if self.number else 0
         if columns:
             ptr, _, other, perm = self.tensors
-            _join[(self.count, triton.cdiv(columns, _COLUMNS))](
-                ptr, other, perm, pieces, out, columns, self.count,
+            _join[(self.number, triton.cdiv(columns, _COLUMNS))](
+                ptr, other, perm, pieces, out, columns, self.number,
                 LENGTH=LENGTH, BLOCK=_COLUMNS, num_warps=1,
             )  # fmt: skip
 

@@ -6,8 +6,6 @@ Sums over rows of bounded pieces (see `_rows_triton`), dot products over entries
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import triton
 import triton.language as tl
@@ -22,7 +20,7 @@ _TILE = 1024
 _MOST_ENTRIES = 32
 
 
-def spmm(value: Tensor, x: Tensor, structure: Sequence[Tensor]) -> Tensor:
+def spmm(value: Tensor, x: Tensor, *structure: Tensor) -> Tensor:
     """``[H, nnz]`` times ``[H, M, C]``."""
     heads, _, channels = x.shape
     rows, cuts = structure[0].numel() - 1, Cuts.of_rows(structure)
@@ -30,15 +28,15 @@ def spmm(value: Tensor, x: Tensor, structure: Sequence[Tensor]) -> Tensor:
     pieces = cuts.pieces(out, x.dtype)
     width, entries = _tile(channels)
     if out.numel():
-        _spmm[(rows + cuts.count, triton.cdiv(channels, width), heads)](
+        _spmm[(rows + cuts.number, triton.cdiv(channels, width), heads)](
             value, *value.stride(), x, *x.stride(), *cuts.tensors, out, pieces, heads, channels,
-            cuts.count, E=entries, BLOCK=width, LENGTH=LENGTH, SUM=_sum_dtype(x), num_warps=1,
+            cuts.number, E=entries, BLOCK=width, LENGTH=LENGTH, SUM=_sum_dtype(x), num_warps=1,
         )  # fmt: skip
         cuts.join(pieces, out)
     return out.transpose(0, 1).contiguous()
 
 
-def sddmm(x: Tensor, y: Tensor, structure: Sequence[Tensor]) -> Tensor:
+def sddmm(x: Tensor, y: Tensor, *structure: Tensor) -> Tensor:
     """Dot products of ``[H, N, C]`` with ``[H, M, C]`` at the entries."""
     heads, _, channels = x.shape
     _, col, _, row, _, csr_perm = structure

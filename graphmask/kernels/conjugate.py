@@ -1,10 +1,9 @@
-"""Conjugate gradients for ``(I - a W) y = x``, all heads, columns and graphs at once, with an implicit derivative.
+"""Conjugate gradients for ``(I - a W) y = x``, for all heads, columns and graphs at once.
 
-    dy = M dx + M (da W + a dW) y        for M = (I - a W)^-1
-
-so that the gradients come from one more system, of the transpose: `z = M^T g`, `d/dx = z`, `d/da =
-z . W y`, `d/dW_ij = a z_i . y_j`. All three are differentiable in turn. Letters: H heads, N nodes,
-C channels, B graphs, nnz entries.
+Differentiation is implicit: ``dy = M dx + M (da W + a dW) y`` for ``M = (I - a W)^-1``, so the
+gradients come from one system of the transpose, ``z = M^T g``: ``d/dx = z``, ``d/da = z . W y``,
+``d/dW_ij = a z_i . y_j``. All three are differentiable in turn.
+Letters: H heads, N nodes, C channels, B graphs, nnz entries.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from ._autograd import Grads
 from .pattern import Pattern
 from .products import multiply, sddmm, spmm
 
-# Numbers of a slice of columns that is iterated at once, and columns that it has at least.
+# Numbers in a slice of columns that is iterated at once, and its least columns.
 _SLICE = 2**17
 _NARROWEST = 8
 
 
 class Graphs(NamedTuple):
-    """Which graph a node belongs to: each is solved by itself."""
+    """The graph of each node ``[N]``, None for one graph, and the number of graphs."""
 
     batch: Tensor | None
     number: int
@@ -45,22 +44,21 @@ def solve_resolvent(
     tolerance: float,
     graphs: Graphs = ONE_GRAPH,
 ) -> Tensor:
-    r"""``[H, N, C]`` in float64, :math:`y_h = (I - a_h W)^{-1} x_h` for a symmetric W of spectral norm at most 1.
+    r"""``[H, N, C]`` in float64, :math:`y_h = (I - a_h W)^{-1} x_h` for symmetric W of norm <= 1.
 
     Every column of every graph is iterated until its residual is at most half of ``tolerance``
-    times the column; then all residuals are formed anew and compared with ``tolerance``. Steps are
-    computed for each graph by itself, and end there.
+    times the column; then all residuals are recomputed and compared with ``tolerance``.
 
     Args:
         pattern: the entries of W, of shape ``N x N``.
         weight: ``[nnz]``, of a symmetric W.
         a: ``[H]``, between 0 and 1.
         x: ``[H, N, C]``.
-        tolerance: of the residuals, relative to the columns of x.
+        tolerance: the largest norm of a residual, relative to its column of x.
         graphs: the blocks of W. (default: one)
 
     Raises:
-        ValueError: where the tolerance is not reached, and for an a that is not between 0 and 1.
+        ValueError: if the tolerance is not reached, or an a is not between 0 and 1.
 
     Cost: O(nnz H C) per iteration, of which there are about :math:`\ln(2 / \text{tolerance}) /
     \ln(1 / \rho)`, where :math:`\rho = a / (1 + \sqrt{1 - a^2})`; O(N H C) memory, none per
@@ -73,7 +71,8 @@ def solve_resolvent(
         >>> import torch
         >>> from graphmask.kernels import Pattern, solve_resolvent
         >>> edge = Pattern.from_coo(torch.tensor([0, 1]), torch.tensor([1, 0]), (2, 2))
-        >>> solve_resolvent(edge, torch.ones(2), torch.tensor([0.5]), torch.tensor([[[3.0], [0.0]]]), 1e-9).flatten()
+        >>> a, x = torch.tensor([0.5]), torch.tensor([[[3.0], [0.0]]])
+        >>> solve_resolvent(edge, torch.ones(2), a, x, 1e-9).flatten()
         tensor([4., 2.], dtype=torch.float64)
     """
     return _Solve.apply(weight.double(), a.double(), x.double(), pattern, tolerance, graphs)
@@ -112,7 +111,7 @@ class _Solve(torch.autograd.Function):
         weight, a, y = ctx.saved_tensors
         pattern, *rest = ctx.system
         needs_weight, needs_a, _ = ctx.needs_input_grad[:3]
-        z = _Solve.apply(weight[pattern.order], a, grad, pattern.mT, *rest)
+        z = _Solve.apply(weight[pattern.csc_perm], a, grad, pattern.mT, *rest)
         grad_weight = sddmm(pattern, a[:, None, None] * z, y).sum(0) if needs_weight else None
         grad_a = (z * spmm(pattern, weight.unsqueeze(0), y)).sum((1, 2)) if needs_a else None
         return grad_weight, grad_a, z, None, None, None
@@ -121,15 +120,12 @@ class _Solve(torch.autograd.Function):
 def _iterate(
     pattern: Pattern, weight: Tensor, a: Tensor, x: Tensor, tolerance: float, graphs: Graphs
 ) -> Tensor:
-    """All columns of all heads, in slices.
-
-    What an iteration passes over several times stays in the cache.
-    """
+    """Solve for all columns of all heads, in slices that stay in the cache during an iteration."""
     high = float(a.max())
     if not (float(a.min()) > 0 and high < 1):
         raise value_error("a", "between 0 and 1, or I - a W may have no inverse", a.tolist())
     heads, nodes, channels = x.shape
-    # Rounding delays convergence: twice the iterations of exact arithmetic are allowed.
+    # Rounding delays convergence: allow twice the iterations of exact arithmetic.
     limit = 2 * count_iterations(high, tolerance / 2) + 10
     solved = []
     wide, factors = x.transpose(0, 1).reshape(nodes, -1), a.repeat_interleave(channels)
@@ -155,34 +151,25 @@ def _solve_columns(
 ) -> Tensor:
     size = _products(right, right, graphs)
     goal = (tolerance / 2) ** 2 * size
-    y, done = torch.zeros_like(right), 0
-    residual, direction, left = right.clone(), right.clone(), size
-    for done in range(limit + 1):
-        active = left > goal
-        if done == limit or not bool(active.any()):
+    y, iterations = torch.zeros_like(right), 0
+    residual, direction, norm = right.clone(), right.clone(), size
+    for iterations in range(limit + 1):
+        active = norm > goal
+        if iterations == limit or not bool(active.any()):
             break
         image = apply(direction)
-        step = _spread(_divide(left, _products(direction, image, graphs), active), graphs)
+        step = _to_nodes(_divide(norm, _products(direction, image, graphs), active), graphs)
         y.addcmul_(step, direction)
         residual.addcmul_(step, image, value=-1)
-        left, before = _products(residual, residual, graphs), left
-        direction.mul_(_spread(_divide(left, before, active), graphs)).add_(residual)
-    _check(right - apply(y), size, tolerance, done, graphs)
+        norm, previous = _products(residual, residual, graphs), norm
+        direction.mul_(_to_nodes(_divide(norm, previous, active), graphs)).add_(residual)
+    residual = right - apply(y)
+    norm = _products(residual, residual, graphs)
+    if bool((norm > tolerance**2 * size).any()):
+        worst = float((norm / size.masked_fill(size == 0, 1)).max().sqrt())
+        reached = f"a residual of {worst:.1e} of a column after {iterations} iterations"
+        raise value_error("tolerance", f"reachable: conjugate gradients left {reached}", tolerance)
     return y
-
-
-def _check(
-    residual: Tensor, size: Tensor, tolerance: float, iterations: int, graphs: Graphs
-) -> None:
-    left = _products(residual, residual, graphs)
-    if bool((left <= tolerance**2 * size).all()):
-        return
-    worst = float((left / size.masked_fill(size == 0, 1)).max().sqrt())
-    raise value_error(
-        "tolerance",
-        f"reachable: conjugate gradients left a residual of {worst:.1e} of a column after {iterations} iterations",
-        tolerance,
-    )
 
 
 def _products(p: Tensor, q: Tensor, graphs: Graphs) -> Tensor:
@@ -193,11 +180,11 @@ def _products(p: Tensor, q: Tensor, graphs: Graphs) -> Tensor:
     return product.new_zeros(graphs.number, product.shape[1]).index_add_(0, graphs.batch, product)
 
 
-def _spread(each: Tensor, graphs: Graphs) -> Tensor:
-    """To the nodes of each graph."""
-    return each if graphs.batch is None else each[graphs.batch]
+def _to_nodes(x: Tensor, graphs: Graphs) -> Tensor:
+    """``[N, C]`` or ``[1, C]``, the numbers ``[B, C]`` of the graph of each node."""
+    return x if graphs.batch is None else x[graphs.batch]
 
 
-def _divide(left: Tensor, right: Tensor, active: Tensor) -> Tensor:
-    """Their ratio for the columns that go on; 0 for those that have ended."""
-    return torch.where(active, left / torch.where(active, right, 1), 0)
+def _divide(x: Tensor, y: Tensor, active: Tensor) -> Tensor:
+    """Ratios for active columns; 0 for columns that have converged."""
+    return torch.where(active, x / torch.where(active, y, 1), 0)

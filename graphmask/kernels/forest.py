@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from ._autograd import Grads, operator
-from ._extra import HAS_NUMBA
+from ._extra import HAS_NUMBA, load_bodies
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +55,13 @@ class Forest:
         depth = _depths(parent)
         order = np.argsort(depth, kind="stable") if order is None else order
         plan, sizes = _plan(parent, depth)
-        return cls(*(torch.from_numpy(x.astype(np.int64)) for x in (parent, order, plan)), sizes)
+        tensors = (torch.from_numpy(x.astype(np.int64)) for x in (parent, order, plan))
+        return cls(*tensors, sizes=sizes)
 
     def to(self, device: torch.device) -> Forest:
         """The same forest on another device."""
-        return Forest(*(x.to(device) for x in (self.parent, self.order, self.plan)), self.sizes)
+        tensors = (x.to(device) for x in (self.parent, self.order, self.plan))
+        return Forest(*tensors, sizes=self.sizes)
 
     @property
     def is_root(self) -> Tensor:
@@ -160,11 +162,9 @@ def _sweep(
 ) -> Tensor:
     y = x.clone(memory_format=torch.contiguous_format)
     if _runs_numba(x):
-        from ._forest_numba import sweep
-
-        return sweep(y, factor, parent, order, down)
+        return load_bodies("_forest_numba").sweep(y, factor, parent, order, down)
     steps = _steps(factor, plan, sizes)
-    # The eliminated (up) or the remaining nodes (down) on the way in, the other ones on the way out.
+    # The eliminated (up) or remaining nodes (down) on the way in, the other ones on the way out.
     steps = steps[::2] + steps[::-2] if down else steps[1::2] + steps[-2::-2]
     for node, parents, weight in steps:
         source, target = (parents, node) if down else (node, parents)
@@ -208,5 +208,3 @@ def _backward(ctx: Any, grad_output: Tensor) -> Grads:
 
 
 _sweep.register_autograd(_backward, setup_context=_save)
-
-ascend, descend = up_sweep, down_sweep

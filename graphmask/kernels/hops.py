@@ -1,7 +1,4 @@
-"""Values of a mask from the numbers that its pairs have for each hop.
-
-A tall table times a few coefficients per head.
-"""
+"""Values of a mask from numbers per pair and hop: a tall table times a few coefficients."""
 
 from __future__ import annotations
 
@@ -12,10 +9,7 @@ from torch import Tensor
 
 
 class HopValues(NamedTuple):
-    """Values of a mask that are made where they are read.
-
-    ``table [P, K + 1]`` and ``coefficients [H, K + 1]``.
-    """
+    """A mask's values as ``table [P, K + 1]`` and ``coefficients [H, K + 1]``, not multiplied."""
 
     table: Tensor
     coefficients: Tensor
@@ -29,7 +23,7 @@ def combine_hops(table: Tensor, coefficients: Tensor) -> Tensor:
     r"""``[H, P]``, the values :math:`a_{hp} = \sum_t c_{ht} T_{pt}`.
 
     Args:
-        table: ``[P, K + 1]``, a number of each pair for each hop.
+        table: ``[P, K + 1]``, a number per pair and hop.
         coefficients: ``[H, K + 1]``.
 
     Cost: O(P H K) time; memory O(P H).
@@ -37,11 +31,12 @@ def combine_hops(table: Tensor, coefficients: Tensor) -> Tensor:
     Example:
         >>> import torch
         >>> from graphmask.kernels import combine_hops
-        >>> combine_hops(torch.tensor([[1.0, 2.0], [0.0, 1.0], [3.0, 0.0]]), torch.tensor([[1.0, 10.0]]))
+        >>> table = torch.tensor([[1.0, 2.0], [0.0, 1.0], [3.0, 0.0]])
+        >>> combine_hops(table, torch.tensor([[1.0, 10.0]]))
         tensor([[21., 10.,  3.]])
     """
-    kind = torch.promote_types(coefficients.dtype, table.dtype)
-    table, coefficients = table.to(kind), coefficients.to(kind)
+    dtype = torch.promote_types(coefficients.dtype, table.dtype)
+    table, coefficients = table.to(dtype), coefficients.to(dtype)
     with torch.autocast(table.device.type, enabled=False):
-        # So that the heads of a pair lie side by side, as attention reads them.
+        # The heads of a pair lie side by side, as attention reads them.
         return (table @ coefficients.mT).mT

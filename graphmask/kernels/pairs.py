@@ -13,13 +13,14 @@ Letters: H heads, N nodes, m features, d value channels, P pairs, K hops.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ._autograd import STRUCTURE, Grads, composition_backward, operator, pad, save_inputs
-from ._extra import HAS_NUMBA
+from ._extra import HAS_NUMBA, load_bodies
 from .hops import HopValues, combine_hops
 from .pattern import Pattern
 from .products import in_one_type, runs_numba, runs_triton, sddmm, spmm, sum_dtype
@@ -31,7 +32,8 @@ _MIN_COMPILED_WORK = 2**22
 # Channels of a head that fit the registers of a compiled body or of a program of a GPU.
 _MAX_CHANNELS = 256
 
-# q, k, v, the mask's values or table, and the coefficients, of which gradients are taken.
+# The arguments of operators; gradients are computed of the inputs.
+_GRADS = "Tensor grad_numerator, Tensor grad_denominator"
 _INPUTS = "Tensor q, Tensor k, Tensor v, Tensor value, Tensor? coefficients"
 _REST = f"{STRUCTURE}, Tensor row_order, bool signed"
 _NUM_INPUTS = 5
@@ -86,12 +88,12 @@ def pair_attention(
 
 
 def runs_compiled(device: torch.device, work: int) -> bool:
-    """Whether numba runs this many multiply-adds, where types and channels allow it."""
+    """Return whether numba runs this many multiply-adds, where types and channels allow it."""
     return HAS_NUMBA and device.type == "cpu" and work >= _MIN_COMPILED_WORK
 
 
 def forms_values(table: Tensor) -> bool:
-    """Whether the mask is formed from a table of hops where it is read."""
+    """Return whether the mask is formed from a table of hops where it is read."""
     return runs_triton(table) and not table.requires_grad
 
 
@@ -111,97 +113,30 @@ def _runs_numba(q: Tensor, v: Tensor, col: Tensor) -> bool:
     return bool(q.shape[2] and v.shape[2]) and runs_compiled(q.device, work)
 
 
-def _fake_by_nodes(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """``[H, N, ...]`` with the heads of a node side by side in memory, as bodies write them."""
-    return x.new_empty(x.transpose(0, 1).shape, dtype=dtype).transpose(0, 1)
-
-
-def _by_nodes(*tensors: Tensor) -> tuple[Tensor, ...]:
-    return tuple(x.transpose(0, 1).contiguous().transpose(0, 1) for x in tensors)
-
-
-def _fake_attend(q: Tensor, k: Tensor, v: Tensor, value: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
-    dtype = sum_dtype(q, k, v, value)
-    return _fake_by_nodes(v, dtype), v.new_empty(v.shape[1], v.shape[0], dtype=dtype).mT
-
-
-@operator("pair_attention", f"({_INPUTS}, {_REST}) -> (Tensor, Tensor)", _fake_attend)
-def _attend(
-    q: Tensor, k: Tensor, v: Tensor, value: Tensor, coefficients: Tensor | None, *rest: Any
-) -> tuple[Tensor, ...]:
-    *structure, row_order, signed = rest
-    if _runs_triton(q, v):
-        from . import _pairs_triton
-
-        return _pairs_triton.attend(q, k, v, value, coefficients, structure, signed)
-    if _runs_numba(q, v, structure[1]):
-        from . import _pairs_numba
-
-        return _pairs_numba.attend(q, k, v, value, structure, row_order, signed)
-    pattern = Pattern.from_tensors(*structure)
-    return _by_nodes(*_compose_sums(pattern, q, k, v, value, signed))
-
-
-def _fake_rows(
-    grad_numerator: Tensor,
-    grad_denominator: Tensor,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    value: Tensor,
-    coefficients: Tensor | None,
-    *_: Any,
-) -> tuple[Tensor, Tensor]:
-    if coefficients is None:
-        return _fake_by_nodes(q, q.dtype), _fake_by_nodes(value, value.dtype)
-    return _fake_by_nodes(q, q.dtype), coefficients.new_empty(coefficients.shape)
-
-
-_GRADS = "Tensor grad_numerator, Tensor grad_denominator"
-
-
-@operator("pair_attention_rows", f"({_GRADS}, {_INPUTS}, {_REST}) -> (Tensor, Tensor)", _fake_rows)
-def _differentiate_rows(*args: Any) -> tuple[Tensor, ...]:
-    """Gradients of q, and of the coefficients if there are any, else of the values."""
-    *inputs, coefficients, structure, row_order, signed = _split(args)
-    if _runs_triton(inputs[2], inputs[4]):
-        from . import _pairs_triton
-
-        return _pairs_triton.differentiate_rows(*inputs, coefficients, structure, signed)
-    if _runs_numba(inputs[2], inputs[4], structure[1]):
-        from . import _pairs_numba
-
-        return _pairs_numba.differentiate_rows(*inputs, structure, row_order, signed)
-    return _by_nodes(*_compose_rows(*args))
-
-
-def _fake_columns(
-    grad_numerator: Tensor, grad_denominator: Tensor, q: Tensor, k: Tensor, v: Tensor, *_: Any
-) -> tuple[Tensor, Tensor]:
-    return _fake_by_nodes(k, k.dtype), _fake_by_nodes(v, v.dtype)
-
-
-@operator(
-    "pair_attention_columns", f"({_GRADS}, {_INPUTS}, {_REST}) -> (Tensor, Tensor)", _fake_columns
-)
-def _differentiate_columns(*args: Any) -> tuple[Tensor, ...]:
-    """Gradients of k and v."""
-    *inputs, coefficients, structure, row_order, signed = _split(args)
-    if _runs_triton(inputs[2], inputs[4]):
-        from . import _pairs_triton
-
-        return _pairs_triton.differentiate_columns(*inputs, coefficients, structure, signed)
-    if _runs_numba(inputs[2], inputs[4], structure[1]):
-        from . import _pairs_numba
-
-        return _pairs_numba.differentiate_columns(*inputs, structure, row_order, signed)
-    return _by_nodes(*_compose_columns(*args))
-
-
 def _split(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The arguments of a derivative, those of the structure as one."""
-    *inputs, signed = args
-    return *inputs[:7], inputs[7:13], inputs[13], signed
+    """The arguments of an operator, with the structure as one of them."""
+    *inputs, rowptr, col, colptr, row, csc_perm, csr_perm, row_order, signed = args
+    return *inputs, (rowptr, col, colptr, row, csc_perm, csr_perm), row_order, signed
+
+
+def _define(
+    name: str, arguments: str, fake: Callable[..., Any], compose: Callable[..., tuple[Tensor, ...]]
+) -> torch.library.CustomOpDef:
+    """Registers an operator that runs a Triton kernel, a numba body, or the composition."""
+
+    @operator(f"pairs_{name}", f"({arguments}, {_REST}) -> (Tensor, Tensor)", fake)
+    def run(*args: Any) -> tuple[Tensor, ...]:
+        *inputs, coefficients, structure, row_order, signed = _split(args)
+        q, _, v, _ = inputs[-4:]
+        if _runs_triton(q, v):
+            body = getattr(load_bodies("_pairs_triton"), name)
+            return body(*inputs, coefficients, structure, signed)
+        if _runs_numba(q, v, structure[1]):
+            body = getattr(load_bodies("_pairs_numba"), name)
+            return body(*inputs, structure, row_order, signed)
+        return tuple(x.transpose(0, 1).contiguous().transpose(0, 1) for x in compose(*args))
+
+    return run
 
 
 def _backward(ctx: Any, *grad_outputs: Tensor) -> Grads:
@@ -225,6 +160,11 @@ def _compose_sums(
         total = spmm(pattern, score * value, torch.cat([v, ones], -1))
         return total[..., :-1], total[..., -1]
     return spmm(pattern, score * value, v), spmm(pattern, score * value.abs(), ones)[..., 0]
+
+
+def _compose_attend(*args: Any) -> tuple[Tensor, Tensor]:
+    *inputs, _, structure, _, signed = _split(args)
+    return _compose_sums(Pattern.from_tensors(*structure), *inputs, signed=signed)
 
 
 def _compose_rows(*args: Any) -> tuple[Tensor, Tensor]:
@@ -272,6 +212,37 @@ def _grad_scores(
     grad = grad_denominator.index_select(1, pattern.row)
     return sddmm(pattern, grad_numerator, v) + (mask.sgn() * grad if signed else grad)
 
+
+def _fake_by_nodes(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """``[H, N, ...]`` with the heads of a node side by side in memory, as bodies write them."""
+    return x.new_empty(x.transpose(0, 1).shape, dtype=dtype).transpose(0, 1)
+
+
+def _fake_attend(q: Tensor, k: Tensor, v: Tensor, value: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+    dtype = sum_dtype(q, k, v, value)
+    return _fake_by_nodes(v, dtype), v.new_empty(v.shape[1], v.shape[0], dtype=dtype).mT
+
+
+def _fake_rows(*args: Any) -> tuple[Tensor, Tensor]:
+    _, _, q, _, _, value, coefficients, *_ = args
+    if coefficients is None:
+        return _fake_by_nodes(q, q.dtype), _fake_by_nodes(value, value.dtype)
+    return _fake_by_nodes(q, q.dtype), coefficients.new_empty(coefficients.shape)
+
+
+def _fake_columns(*args: Any) -> tuple[Tensor, Tensor]:
+    _, _, _, k, v, *_ = args
+    return _fake_by_nodes(k, k.dtype), _fake_by_nodes(v, v.dtype)
+
+
+_attend = _define("attend", _INPUTS, _fake_attend, _compose_attend)
+# Gradients of q, and of the coefficients if there are any, else of the values; and of k and v.
+_differentiate_rows = _define(
+    "differentiate_rows", f"{_GRADS}, {_INPUTS}", _fake_rows, _compose_rows
+)
+_differentiate_columns = _define(
+    "differentiate_columns", f"{_GRADS}, {_INPUTS}", _fake_columns, _compose_columns
+)
 
 _attend.register_autograd(_backward, setup_context=save_inputs)
 for _derivative, _compose in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -16,14 +17,12 @@ T = TypeVar("T")
 
 _INT32_MAX = 2**31 - 1
 
-# Entries from which on a pattern is visited in an order of its own, and entries of a row that this
-# order is found from.
+# Patterns of at least this many entries get an order of rows, from this many entries per row.
 _LARGE = 2**18
-_NEIGHBOURS = 8
+_SUBSAMPLE = 8
 
-# Windows of so many rows that follow each other, and the share of their entries that may lie in
-# other columns each for the order to be good as it is: then most of what a window reads is read
-# again while it is in the cache.
+# Rows are well ordered already if windows of this many consecutive rows have at most this share of
+# distinct columns: most of what a window reads is read again while it is in the cache.
 _WINDOWS = 16
 _WINDOW = 256
 _NEAR = 0.3
@@ -71,7 +70,7 @@ class Pattern:
         row, col = row.to(dtype).contiguous(), col.to(dtype).contiguous()
         nodes = torch.arange(num_nodes + 1, dtype=dtype, device=row.device)
         rowptr = torch.searchsorted(row, nodes, out_int32=dtype == torch.int32)
-        return cls(rowptr, col, num_nodes, {"row": (None, row)})
+        return cls._with(rowptr, col, num_nodes, row=row)
 
     @classmethod
     def from_tensors(
@@ -85,7 +84,12 @@ class Pattern:
     ) -> Pattern:
         """A square pattern and its transpose, from the :attr:`tensors` that an operator gets."""
         csc = colptr, row, csc_perm, csr_perm
-        return cls(rowptr, col, rowptr.numel() - 1, {"csc": (None, csc)})
+        return cls._with(rowptr, col, rowptr.numel() - 1, csc=csc)
+
+    @classmethod
+    def _with(cls, rowptr: Tensor, col: Tensor, num_cols: int, **derived: object) -> Pattern:
+        """A pattern with values for its cache."""
+        return cls(rowptr, col, num_cols, {key: (None, value) for key, value in derived.items()})
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -118,12 +122,12 @@ class Pattern:
         return self._cache[key][1]
 
     def is_cached(self, key: str, partner: object = None) -> bool:
-        """Whether a value is kept; code that ``torch.compile`` traces may use but not add one."""
+        """Return whether a value is kept; traced by ``torch.compile``, code must not add one."""
         return key in self._cache and self._cache[key][0] is partner
 
     @property
     def row(self) -> Tensor:
-        """``[nnz]``, row of each entry."""
+        """``[nnz]``, the row of each entry."""
         return self.cached("row", self._expand_rows)
 
     def _expand_rows(self) -> Tensor:
@@ -132,7 +136,7 @@ class Pattern:
 
     @property
     def identity(self) -> Pattern:
-        """The diagonal of a square pattern, one object for all who ask."""
+        """The diagonal of a square pattern, always the same object."""
         return self.cached("identity", self._make_identity)
 
     def _make_identity(self) -> Pattern:
@@ -144,8 +148,6 @@ class Pattern:
         """``[nnz]``, the entries in column order: ``values[csc_perm]`` are those of :attr:`mT`."""
         return self._csc[2]
 
-    order = csc_perm
-
     @property
     def mT(self) -> Pattern:  # noqa: N802
         """The transposed pattern."""
@@ -155,7 +157,7 @@ class Pattern:
         colptr, row, csc_perm, csr_perm = self._csc
         # Tensors, not self: a cycle would keep them alive until the garbage collector runs.
         csc = self.rowptr, self.col, csr_perm, csc_perm
-        return Pattern(colptr, row, self.shape[0], {"csc": (None, csc)})
+        return Pattern._with(colptr, row, self.shape[0], csc=csc)
 
     @property
     def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -193,18 +195,16 @@ class Pattern:
         """
         return self.cached("row_order", self._find_row_order)
 
-    schedule = row_order
-
     def with_row_order(self, order: Tensor) -> Pattern:
         """The same pattern, its rows visited in this order."""
-        derived = {"mT": (None, self.mT), "csc": (None, self._csc), "row_order": (None, order)}
-        return Pattern(self.rowptr, self.col, self.num_cols, derived)
+        derived = {"mT": self.mT, "csc": self._csc, "row_order": order}
+        return Pattern._with(self.rowptr, self.col, self.num_cols, **derived)
 
     def _find_row_order(self) -> Tensor:
-        square, here = self.shape[0] == self.num_cols, self.col.device.type == "cpu"
-        if not (square and here) or self.nnz < _LARGE or self._is_local():
+        square, on_cpu = self.shape[0] == self.num_cols, self.col.device.type == "cpu"
+        if not (square and on_cpu) or self.nnz < _LARGE or self._is_local():
             return self.col.new_empty(0)
-        return self.thinned().cuthill_mckee()
+        return self.subsample().cuthill_mckee()
 
     def cuthill_mckee(self) -> Tensor:
         """``[N]``, the rows of a square pattern on CPU in reverse Cuthill-McKee order."""
@@ -212,33 +212,37 @@ class Pattern:
         matrix = csr_matrix((ones, self.col.numpy(), self.rowptr.numpy()), shape=self.shape)
         return torch.from_numpy(reverse_cuthill_mckee(matrix).copy()).to(self.col.dtype)
 
-    def thinned(self) -> Pattern:
-        """About :data:`_NEIGHBOURS` entries of each row, evenly spaced."""
-        counts = self.rowptr.diff()
-        step = torch.div(counts, _NEIGHBOURS, rounding_mode="floor").clamp(min=1)
-        first, step = (
-            x.repeat_interleave(counts, output_size=self.nnz) for x in (self.rowptr[:-1], step)
-        )
-        kept = (torch.arange(self.nnz, dtype=self.col.dtype) - first) % step == 0
+    def subsample(self) -> Pattern:
+        """About :data:`_SUBSAMPLE` entries of each row, evenly spaced."""
+        row, counts = self.row.long(), self.rowptr.diff()
+        step = torch.div(counts, _SUBSAMPLE, rounding_mode="floor").clamp(min=1)
+        kept = (torch.arange(self.nnz) - self.rowptr[row]) % step[row] == 0
         return Pattern.from_coo(self.row[kept], self.col[kept], self.shape)
 
     def _is_local(self) -> bool:
-        """Whether rows that follow each other share most of their columns already."""
-        rows = self.shape[0]
-        starts = torch.linspace(0, max(rows - _WINDOW, 0), _WINDOWS).long().tolist()
-        windows = [
-            self.col[self.rowptr[start] : self.rowptr[min(start + _WINDOW, rows)]]
-            for start in starts
-        ]
-        # Each window has its own rows' columns to read once, however good the order is.
-        fresh = sum(max(len(window.unique()) - _WINDOW, 0) for window in windows)
-        return fresh < _NEAR * sum(map(len, windows))
+        """Return whether consecutive rows share most of their columns already."""
+        rows, distinct, entries = self.shape[0], 0, 0
+        for start in torch.linspace(0, max(rows - _WINDOW, 0), _WINDOWS).long().tolist():
+            window = self.col[self.rowptr[start] : self.rowptr[min(start + _WINDOW, rows)]]
+            # Each window reads as many columns as it has rows once, however good the order is.
+            distinct += max(len(window.unique()) - _WINDOW, 0)
+            entries += len(window)
+        return distinct < _NEAR * entries
 
     def to_dense(self, value: Tensor) -> Tensor:
         """``[..., nnz]`` values as dense matrices ``[..., R, C]``; coinciding entries add."""
         dense = value.new_zeros(*value.shape[:-1], self.shape[0] * self.shape[1])
         position = self.row.long() * self.num_cols + self.col.long()
         return dense.index_add(-1, position, value).unflatten(-1, self.shape)
+
+    def __getattr__(self, name: str) -> Any:
+        """Former names, for one release."""
+        new = {"order": "csc_perm", "schedule": "row_order", "thinned": "subsample"}.get(name)
+        if new is None:
+            raise AttributeError(f"'Pattern' object has no attribute {name!r}")
+        message = f"`Pattern.{name}` is now called `{new}`"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return getattr(self, new)
 
 
 def index_dtype(largest: int) -> torch.dtype:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ._autograd import STRUCTURE, Grads, operator, pad
-from ._extra import HAS_NUMBA, HAS_TRITON
+from ._extra import HAS_NUMBA, HAS_TRITON, load_bodies
 from .pattern import Pattern
 
 # Multiply-adds below which torch multiplies: a body is compiled for each number of channels, within
@@ -80,7 +80,7 @@ def sddmm(pattern: Pattern, x: Tensor, y: Tensor) -> Tensor:
 
 
 def is_half(x: Tensor) -> bool:
-    """Whether sums over x need a wider type."""
+    """Return whether sums over x need a wider type."""
     return x.dtype in (torch.float16, torch.bfloat16)
 
 
@@ -95,18 +95,18 @@ def sum_dtype(*tensors: Tensor) -> torch.dtype:
 
 
 def in_one_type(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """All tensors in the type in which sums over their products are computed."""
+    """Convert tensors to the type in which sums over their products are computed."""
     dtype = sum_dtype(*tensors)
     return tuple(x.to(dtype) for x in tensors)
 
 
 def runs_triton(x: Tensor) -> bool:
-    """Whether Triton kernels run on the device of x."""
+    """Return whether Triton kernels run on the device of x."""
     return HAS_TRITON and x.device.type == "cuda"
 
 
 def runs_numba(x: Tensor) -> bool:
-    """Whether compiled bodies run on x."""
+    """Return whether compiled bodies run on x."""
     return HAS_NUMBA and x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
 
 
@@ -130,15 +130,11 @@ def _spmm(value: Tensor, x: Tensor, *structure: Tensor) -> Tensor:
 
 def multiply(value: Tensor, x: Tensor, *structure: Tensor) -> Tensor:
     """:func:`spmm` of operands of one type, by the implementation that runs best on x."""
-    if runs_triton(x):
-        from ._spmm_triton import spmm
-
-        return spmm(value, x, structure)
     rowptr, col, *_ = structure
+    if runs_triton(x):
+        return load_bodies("_spmm_triton").spmm(value, x, *structure)
     if _runs_compiled(x, col):
-        from ._spmm_numba import spmm
-
-        return spmm(value, x, rowptr, col)
+        return load_bodies("_spmm_numba").spmm(value, x, rowptr, col)
     # Head by head: torch has no batched CSR product on CPU.
     out = x.new_zeros(x.shape[0], rowptr.numel() - 1, x.shape[2])
     if value.numel() and x.shape[2]:
@@ -161,9 +157,7 @@ def _runs_compiled(x: Tensor, col: Tensor) -> bool:
 def _sddmm(x: Tensor, y: Tensor, *structure: Tensor) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         if runs_triton(x):
-            from ._spmm_triton import sddmm
-
-            return sddmm(x, y, structure)
+            return load_bodies("_spmm_triton").sddmm(x, y, *structure)
         rowptr, col, *_ = structure
         out = x.new_zeros(x.shape[0], col.numel())
         if out.numel() and x.shape[2]:

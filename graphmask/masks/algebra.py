@@ -47,7 +47,7 @@ class SumMask(CombinedMask):
         known = [each for each in found if each is not None]
         merged = merge_patterns(known) if known else None
         if merged is not None:
-            _ = merged.mT, merged.schedule
+            _ = merged.mT, merged.row_order
         return merged if len(known) == len(found) else None
 
     def _terms(self) -> Iterator[TopologicalMask]:

@@ -101,7 +101,7 @@ class TopologicalMask(Recorded, nn.Module, ABC):
         patterns = [*self._patterns(topology), *([] if support is None else [support])]
         _ = topology.largest_graph, topology.blocks, [pattern.mT for pattern in patterns]
         # Attention by pairs reads the schedule of what it sums over.
-        _ = None if support is None else support.schedule
+        _ = None if support is None else support.row_order
         for pattern in patterns:
             if prefers_blocks(topology, pattern):
                 topology.blocks.slots(pattern)

@@ -296,7 +296,7 @@ def is_undirected(topology: Topology) -> bool:
     with torch.no_grad():
         weight = topology.adjacency(None)[1]
     return torch.allclose(
-        weight, weight[pattern.order], rtol=_ROUNDING * torch.finfo(weight.dtype).eps, atol=0
+        weight, weight[pattern.csc_perm], rtol=_ROUNDING * torch.finfo(weight.dtype).eps, atol=0
     )
 
 

@@ -23,8 +23,7 @@ class TopologicalAttention(nn.Module):
                                     {\sum_j |M^h_{ij}|\, \phi(q^h_i) \cdot \phi(k^h_j)}
 
     Args:
-        channels: C, of input and output; a size to be added to the input is known beforehand, so
-            that -1 is refused.
+        channels: C, of input and output.
         heads: H, a divisor of C.
         mask: M, of H heads or one.
         feature_map: phi. (default: :obj:`None`, :class:`~graphmask.features.ReLU`)
@@ -37,7 +36,8 @@ class TopologicalAttention(nn.Module):
         - **output:** ``[N, C]``
 
     Raises:
-        ValueError: where C is no multiple of H, the mask has other heads, or x has not C channels.
+        ValueError: where C is no multiple of H, the mask has another number of heads, or x has not
+            C channels.
 
     Cost: linear in N for every mask of this library. From a raw ``edge_index`` a mask on walks
     draws them in every call, from its own seed, which costs far more than attention: train on data
@@ -48,7 +48,8 @@ class TopologicalAttention(nn.Module):
 
     Example:
         >>> import torch, graphmask as gm
-        >>> layer = gm.nn.TopologicalAttention(channels=8, heads=2, mask=gm.masks.WalkMask(hops=2, heads=2))
+        >>> mask = gm.masks.WalkMask(hops=2, heads=2)
+        >>> layer = gm.nn.TopologicalAttention(channels=8, heads=2, mask=mask)
         >>> x, edge_index = torch.randn(3, 8), torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
         >>> layer(x, edge_index).shape
         torch.Size([3, 8])
@@ -92,11 +93,11 @@ class TopologicalAttention(nn.Module):
         batch: Tensor | None = None,
         edge_attr: Tensor | None = None,
     ) -> Tensor:
-        """Attend: ``layer(x, edge_index, edge_weight, batch, edge_attr)`` or ``layer(x, topology)``."""
+        """Attend: ``layer(x, edge_index, ...)`` or ``layer(x, topology)``."""
         topology = self._topology(x, edge_index, edge_weight, batch, edge_attr)
         q, k, v = self._project(x)
-        mixed = attention(q, k, v, self.mask(topology), self.feature_map)
-        return self.dropout(self.out(mixed.flatten(1)))
+        out = attention(q, k, v, self.mask(topology), self.feature_map)
+        return self.dropout(self.out(out.flatten(1)))
 
     def attention_rows(
         self,
@@ -109,23 +110,21 @@ class TopologicalAttention(nn.Module):
     ) -> Tensor:
         r"""Rows of the implicit attention map, ``[len(nodes), H, N]``.
 
-        How much each chosen node takes from every other.
+        .. math::
+            a_{ij} = M_{ij}\, \phi(q_i) \cdot \phi(k_j) \Big/ \sum_l |M_{il}|\, \phi(q_i) \cdot \phi(k_l)
 
-        .. math:: a_{ij} = M_{ij}\, \phi(q_i) \cdot \phi(k_j) \Big/ \sum_l |M_{il}|\, \phi(q_i)
-        \cdot \phi(k_l)
-
-        Absolute values of a row sum to 1, or to 0 for a node that the mask gives nothing to attend
-        to; but where scores are estimates of any sign, which normalisers sum as they are.
+        The absolute values of a row sum to 1, or to 0 for a node that attends to no node. Scores
+        that are estimates of any sign are an exception: normalisers sum them as they are.
 
         Args:
-            nodes: ids of the chosen nodes.
-            x: as in ``forward``, and so the rest.
+            nodes: ids of the rows.
+            x: as in ``forward``.
             edge_index: as in ``forward``.
             edge_weight: as in ``forward``.
             batch: as in ``forward``.
             edge_attr: as in ``forward``.
 
-        Cost: O(N) per chosen node; the map itself is never built.
+        Cost: O(N) per row; the map itself is never built.
 
         Raises:
             ValueError: for nodes that are not a vector of node ids.
@@ -133,26 +132,23 @@ class TopologicalAttention(nn.Module):
         topology = self._topology(x, edge_index, edge_weight, batch, edge_attr)
         check_nodes(nodes, topology.num_nodes)
         q, k, _ = self._project(x)
-        queries, keys = (
-            x.transpose(0, 1) for x in self.feature_map(q, k, topology.batch, topology.num_graphs)
-        )
+        queries, keys = self.feature_map(q, k, topology.batch, topology.num_graphs)
         mask = self.mask(topology)
         rows, scores = mask.rows(nodes), self.feature_map.scores
-        score = scores.block(queries[:, nodes], keys, rows != 0)
-        size = (rows if mask.sums_itself else rows.abs()) * (
-            score.abs() if scores.signed else score
-        )
-        return divide(rows * score, size.sum(-1, keepdim=True)).transpose(0, 1)
+        score = scores.block(queries[nodes].transpose(0, 1), keys.transpose(0, 1), rows != 0)
+        weight = rows if mask.sums_itself else rows.abs()
+        terms = weight * (score.abs() if scores.signed else score)
+        return divide(rows * score, terms.sum(-1, keepdim=True)).transpose(0, 1)
 
     def __repr__(self) -> str:
         return f"TopologicalAttention({self.channels}, heads={self.heads}, mask={self.mask!r})"
 
-    def _topology(self, x: Tensor, edge_index: Any, *given: Tensor | None) -> Topology:
-        topology = Topology.of(x, edge_index, *given)
+    def _topology(self, x: Tensor, edge_index: Any, *attributes: Tensor | None) -> Topology:
+        topology = Topology.of(x, edge_index, *attributes)
         if x.dim() != 2 or x.shape[1] != self.channels:
             raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
         return self.mask.prepare(topology)
 
     def _project(self, x: Tensor) -> tuple[Tensor, ...]:
-        """q, k and v, each ``[N, H, C / H]``."""
+        """Queries, keys and values, each ``[N, H, C / H]``."""
         return self.qkv(x).unflatten(1, (3, self.heads, -1)).unbind(1)

@@ -19,36 +19,34 @@ from .gps import TopologicalGPS
 def to_masked(
     model: nn.Module, mask: TopologicalMask, feature_map: FeatureMap | None = None
 ) -> nn.Module:
-    r"""A copy of a GPS model whose attention is masked.
-
-    Each ``GPSConv`` in it becomes a :class:`TopologicalGPS`.
+    r"""Convert a GPS model: each ``GPSConv`` in a copy of it becomes a :class:`TopologicalGPS`.
 
     Convolutions, norms, feed-forward networks and the projections of queries, keys, values and
-    outputs are carried over as they were trained, and everything around the layers stays as it is.
-    Every layer gets its own copy of the mask and the feature map.
+    outputs keep their trained parameters, and the modules around the layers stay as they are. Every
+    layer gets its own copy of the mask and the feature map.
 
-    What cannot be carried over is the softmax between all pairs, or the performer's random
-    projection: a feature map takes their place, so that a trained model wants fine-tuning.
-    ``SoftmaxScores()`` keeps the softmax, exactly, on the support of a
-    sparse mask: where that is the whole graph and all entries are 1, the converted model is the
-    original. Dropout of attention weights becomes dropout of the attention's output.
+    The softmax between all pairs, or the random projection of the performer, becomes a feature map,
+    so that a trained model needs fine-tuning. ``SoftmaxScores()`` keeps the softmax exactly on the
+    support of a sparse mask: where that is the whole graph and all entries are 1, the converted
+    model equals the original. Dropout of attention weights becomes dropout of the attention's
+    output.
 
-    The model is called as before. In the place of ``edge_index`` it takes a
-    :class:`~graphmask.Topology`, too, as long as it only hands ``edge_index`` to its GPS layers:
-    then walks that :class:`~graphmask.transforms.AddWalks` stored are read, and none are drawn in
-    forward.
+    The model is called as before. In place of ``edge_index`` it also takes a
+    :class:`~graphmask.Topology`, as long as it only passes ``edge_index`` on to its GPS layers: then
+    the walks that :class:`~graphmask.transforms.AddWalks` stored are read, and none are drawn in
+    ``forward``.
 
     Args:
-        model: any module that holds ``GPSConv`` layers, or is one; left as it is.
+        model: any module that has ``GPSConv`` layers, or is one; it is not changed.
         mask: of one head, or of as many as each layer.
         feature_map: phi. (default: :obj:`None`, :class:`~graphmask.features.ReLU`)
 
     Raises:
-        TypeError: where the model is no module, the mask no mask, or the feature map none.
+        TypeError: for an argument of another class.
         ValueError: where the model has no ``GPSConv``, or one whose attention has no counterpart;
-            for a mask of other heads.
+            for a mask with another number of heads.
 
-    Source: asked for in PyG issue 9511, "GPSConv structural encodings".
+    Source: PyG issue 9511, "GPSConv structural encodings".
 
     Example:
         >>> import torch, graphmask as gm
@@ -62,25 +60,20 @@ def to_masked(
     """
     if not isinstance(model, nn.Module):
         raise type_error("model", "a torch.nn.Module", model)
-    found = [name for name, module in model.named_modules() if isinstance(module, GPSConv)]
-    if not found:
-        raise value_error(
-            "model",
-            "a model with torch_geometric.nn.GPSConv layers",
-            f"{type(model).__name__} without any",
-        )
+    if not any(isinstance(module, GPSConv) for module in model.modules()):
+        expected = "a model with torch_geometric.nn.GPSConv layers"
+        raise value_error("model", expected, f"{type(model).__name__} without any")
     model = deepcopy(model)
     if isinstance(model, GPSConv):
         return _convert("model", model, mask, feature_map)
-    made: dict[GPSConv, TopologicalGPS] = {}
-    for parent_name, parent in list(model.named_modules()):
-        for name, child in list(parent._modules.items()):
-            if isinstance(child, GPSConv):
-                if child not in made:
-                    made[child] = _convert(
-                        f"{parent_name}.{name}".lstrip("."), child, mask, feature_map
-                    )
-                setattr(parent, name, made[child])
+    # A layer that the model has under several names is converted once.
+    converted: dict[nn.Module, TopologicalGPS] = {}
+    for path, layer in list(model.named_modules(remove_duplicate=False)):
+        if isinstance(layer, GPSConv):
+            if layer not in converted:
+                converted[layer] = _convert(path, layer, mask, feature_map)
+            parent, _, name = path.rpartition(".")
+            setattr(model.get_submodule(parent), name, converted[layer])
     return model
 
 
@@ -88,12 +81,12 @@ def _convert(
     name: str, layer: GPSConv, mask: TopologicalMask, feature_map: FeatureMap | None
 ) -> TopologicalGPS:
     if isinstance(mask, TopologicalMask) and mask.heads not in (1, layer.heads):
-        raise value_error(
-            "mask", f"of one head or {layer.heads}, as `{name}`", f"{mask.heads} heads"
-        )
+        expected = f"of one head or {layer.heads}, as `{name}`"
+        raise value_error("mask", expected, f"{mask.heads} heads")
     mask, feature_map = deepcopy((mask, feature_map))
-    with torch.random.fork_rng(devices=[]):  # for parameters that are not kept
-        made = TopologicalGPS(
+    # The parameters that are drawn here are replaced below.
+    with torch.random.fork_rng(devices=[]):
+        gps = TopologicalGPS(
             layer.channels,
             None,
             layer.heads,
@@ -102,52 +95,47 @@ def _convert(
             mask=mask,
             feature_map=feature_map,
         )
-    made._take(layer.conv, layer.mlp, layer.norm1, layer.norm2, layer.norm3)
+    gps._set_parts(layer.conv, layer.mlp, layer.norm1, layer.norm2, layer.norm3)
     if isinstance(layer.attn, nn.MultiheadAttention):
-        made.attn.qkv, made.attn.out = _of_multihead(name, layer.attn)
-        made.attn.dropout.p = layer.attn.dropout
+        gps.attn.qkv, gps.attn.out = _multihead_projections(name, layer.attn)
+        gps.attn.dropout.p = layer.attn.dropout
     elif isinstance(layer.attn, PerformerAttention):
-        made.attn.qkv, made.attn.out = _of_performer(layer.attn)
-        made.attn.dropout.p = layer.attn.dropout.p
+        gps.attn.qkv, gps.attn.out = _performer_projections(layer.attn)
+        gps.attn.dropout.p = layer.attn.dropout.p
     else:
-        raise value_error(
-            name, "a GPSConv of multihead or performer attention", type(layer.attn).__name__
-        )
-    made.attn.to(made.attn.qkv.weight.device, made.attn.qkv.weight.dtype)
-    for module in (made.attn.mask, made.attn.feature_map, made.attn.dropout, made.attn):
+        expected = "a GPSConv of multihead or performer attention"
+        raise value_error(name, expected, type(layer.attn).__name__)
+    gps.attn.to(gps.attn.qkv.weight.device, gps.attn.qkv.weight.dtype)
+    for module in (gps.attn.mask, gps.attn.feature_map, gps.attn.dropout, gps.attn):
         module.train(layer.training)
-    made.training = layer.training
-    return made
+    gps.training = layer.training
+    return gps
 
 
-def _of_multihead(name: str, attn: nn.MultiheadAttention) -> tuple[nn.Linear, nn.Linear]:
-    """Its projections of queries, keys and values, and of outputs."""
+def _multihead_projections(name: str, attn: nn.MultiheadAttention) -> tuple[nn.Linear, nn.Linear]:
+    """The projections of queries, keys and values together, and of outputs."""
     if not attn._qkv_same_embed_dim or attn.bias_k is not None or attn.add_zero_attn:
-        raise value_error(
-            name,
-            "a GPSConv whose attention has neither kdim, vdim, add_bias_kv nor add_zero_attn",
-            repr(attn),
-        )
-    return _linear(attn.in_proj_weight, attn.in_proj_bias), _linear(
-        attn.out_proj.weight, attn.out_proj.bias
-    )
+        expected = "a GPSConv whose attention has neither kdim, vdim, add_bias_kv nor add_zero_attn"
+        raise value_error(name, expected, repr(attn))
+    qkv = _make_linear(attn.in_proj_weight, attn.in_proj_bias)
+    return qkv, _make_linear(attn.out_proj.weight, attn.out_proj.bias)
 
 
-def _of_performer(attn: PerformerAttention) -> tuple[nn.Linear, nn.Linear]:
-    parts = (attn.q, attn.k, attn.v)
-    with torch.no_grad():
-        weight = torch.cat([part.weight for part in parts])
-        bias = None if attn.q.bias is None else torch.cat([part.bias for part in parts])
+def _performer_projections(attn: PerformerAttention) -> tuple[nn.Linear, nn.Linear]:
+    projections = (attn.q, attn.k, attn.v)
+    weight = torch.cat([linear.weight for linear in projections]).detach()
+    bias = None
+    if attn.q.bias is not None:
+        bias = torch.cat([linear.bias for linear in projections]).detach()
     trained = attn.q.weight.requires_grad
-    joined = (
-        None if each is None else nn.Parameter(each, requires_grad=trained)
-        for each in (weight, bias)
-    )
-    return _linear(*joined), attn.attn_out  # type: ignore[arg-type]
+    qkv = _make_linear(weight, bias)
+    return qkv.requires_grad_(trained), attn.attn_out
 
 
-def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    """A linear layer of these parameters, not of copies."""
-    made = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
-    made.weight, made.bias = nn.Parameter(weight, weight.requires_grad), bias  # type: ignore[assignment]
-    return made
+def _make_linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+    """A linear layer that shares these parameters."""
+    linear = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+    linear.weight = nn.Parameter(weight, weight.requires_grad)
+    if bias is not None:
+        linear.bias = nn.Parameter(bias, bias.requires_grad)
+    return linear

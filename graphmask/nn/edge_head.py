@@ -1,4 +1,4 @@
-"""Outputs for pairs of nodes, from what a model says of each of them."""
+"""Outputs for pairs of nodes from the outputs of a model for nodes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from graphmask._checks import aminmax, check_integer, check_probability, type_er
 
 
 class EdgeHead(nn.Module):
-    r"""Scores pairs of nodes (j, i), edges or not, by a two-layer network on both of their features.
+    r"""Scores for pairs of nodes (j, i), edges or not, by a two-layer network on their features.
 
     .. math:: y_{ji} = \text{MLP}(x_j + x_i \,\Vert\, x_j \odot x_i), \qquad
               \text{directed: } y_{ji} = \text{MLP}(x_j \,\Vert\, x_i)
 
-    Sum and product tell both features of a channel, and not whose they are: without ``directed`` a
-    pair has the same output in either direction. For link prediction train outputs against
-    ``edge_label`` with ``BCEWithLogitsLoss``; PyG's ``RandomLinkSplit`` writes it, and
+    Sum and product determine both features of a channel up to their order: without ``directed`` a
+    pair has the same output in both directions. For link prediction train outputs against
+    ``edge_label`` with ``BCEWithLogitsLoss``; PyG's ``RandomLinkSplit`` makes it and
     ``edge_label_index``.
 
     Args:
@@ -34,13 +34,14 @@ class EdgeHead(nn.Module):
 
     Raises:
         TypeError: for pairs that are no integers.
-        ValueError: for features or pairs of other shapes,and for ids out of range.
+        ValueError: for features or pairs of other shapes, and for ids out of range.
 
     Cost: O(P C hidden_channels).
 
     Example:
         >>> import torch, graphmask as gm
-        >>> model = gm.nn.TopologicalTransformer(3, 8, 8, num_layers=1, heads=2, mask=gm.masks.PowerSeriesMask(order=2))
+        >>> mask = gm.masks.PowerSeriesMask(order=2)
+        >>> model = gm.nn.TopologicalTransformer(3, 8, 8, num_layers=1, heads=2, mask=mask)
         >>> head = gm.nn.EdgeHead(8)
         >>> x, edge_index = torch.randn(3, 3), torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
         >>> head(model(x, edge_index), torch.tensor([[0, 0], [1, 2]])).shape
@@ -58,15 +59,14 @@ class EdgeHead(nn.Module):
         super().__init__()
         self.in_channels = check_integer("in_channels", in_channels, 1)
         self.out_channels, self.directed = out_channels, directed
-        hidden = (
-            in_channels
-            if hidden_channels is None
-            else check_integer("hidden_channels", hidden_channels, 1)
-        )
+        hidden = in_channels if hidden_channels is None else hidden_channels
+        check_integer("hidden_channels", hidden, 1)
         out = 1 if out_channels is None else check_integer("out_channels", out_channels, 1)
-        drop = nn.Dropout(check_probability("dropout", dropout))
         self.network = nn.Sequential(
-            nn.Linear(2 * in_channels, hidden), nn.GELU(), drop, nn.Linear(hidden, out)
+            nn.Linear(2 * in_channels, hidden),
+            nn.GELU(),
+            nn.Dropout(check_probability("dropout", dropout)),
+            nn.Linear(hidden, out),
         )
 
     def reset_parameters(self) -> None:
@@ -76,7 +76,7 @@ class EdgeHead(nn.Module):
                 module.reset_parameters()
 
     def forward(self, x: Tensor, edge_label_index: Tensor) -> Tensor:
-        """``head(x, edge_label_index)``, for x from a model without ``pool``."""
+        """Score pairs: ``head(x, edge_label_index)``, for x of a model without ``pool``."""
         self._check(x, edge_label_index)
         source, target = (x.index_select(0, ends) for ends in edge_label_index.long())
         pair = (source, target) if self.directed else (source + target, source * target)
@@ -91,13 +91,10 @@ class EdgeHead(nn.Module):
         if pairs.dim() != 2 or pairs.shape[0] != 2:
             raise value_error("edge_label_index", "of shape [2, P]", pairs)
         if not torch.compiler.is_compiling():
-            low, high = (int(each) for each in aminmax(pairs))
+            low, high = map(int, aminmax(pairs))
             if low < 0 or high >= max(len(x), 1):
-                raise value_error(
-                    "edge_label_index",
-                    f"node ids from 0 to N - 1 = {len(x) - 1}",
-                    f"{low} to {high}",
-                )
+                expected = f"node ids from 0 to N - 1 = {len(x) - 1}"
+                raise value_error("edge_label_index", expected, f"{low} to {high}")
 
     def __repr__(self) -> str:
         return f"EdgeHead({self.in_channels}, {self.out_channels}, directed={self.directed})"

@@ -1,4 +1,4 @@
-"""PyG's GPS layer with masked attention."""
+"""PyG's GPS layer under topological masks."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ from .attention import TopologicalAttention
 
 
 class TopologicalGPS(nn.Module):
-    r"""PyG's ``GPSConv`` under a topological mask.
-
-    A local convolution beside masked attention, then a feed-forward network.
+    r"""PyG's ``GPSConv`` under a topological mask: a convolution beside attention, then an MLP.
 
     .. math::
         h_1 &= \text{norm}_1(x + \text{conv}(x, E)) \\
@@ -31,16 +29,15 @@ class TopologicalGPS(nn.Module):
         x' &= \text{norm}_3(h_1 + h_2 + \text{mlp}(h_1 + h_2))
 
     Arguments, attributes (``conv``, ``attn``, ``mlp``, ``norm1`` to ``norm3``) and the order of
-    operations are those of ``torch_geometric.nn.GPSConv``, with ``mask`` and ``feature_map`` in the
-    place of ``attn_type`` and ``attn_kwargs``.
-    Nothing is padded: nodes of a batch come in any order, and a graph's output is the same alone
-    and in any batch (as far as
-    the norms treat it so: batch normalisation does in evaluation, and layer, graph and instance
-    normalisation always).
+    operations are those of ``torch_geometric.nn.GPSConv``, with ``mask`` and ``feature_map`` in
+    place of ``attn_type`` and ``attn_kwargs``. Nothing is padded: nodes of a batch come in any
+    order, and the output of a graph is the same alone and in any batch, as far as it is for the
+    norms: for batch normalisation in evaluation, for layer, graph and instance normalisation
+    always.
 
     Args:
         channels: C, of input and output.
-        conv: the local message passing layer from C to C channels; :obj:`None` leaves it out.
+        conv: the local message passing layer from C to C channels, or :obj:`None`.
         heads: H, a divisor of C. (default: :obj:`1`)
         dropout: after convolution and attention, and in the feed-forward network. (default:
             :obj:`0.0`)
@@ -54,7 +51,7 @@ class TopologicalGPS(nn.Module):
 
     Shapes:
         - **input:** node features ``[N, C]``, ``edge_index [2, E]`` or a
-          :class:`~graphmask.Topology`, ``batch [N]`` in any order, and what ``conv`` takes, by name
+          :class:`~graphmask.Topology`, ``batch [N]`` in any order, and keywords of ``conv``
         - **output:** ``[N, C]``
 
     Raises:
@@ -62,7 +59,7 @@ class TopologicalGPS(nn.Module):
 
     Cost: that of its attention, of its convolution, and O(N C^2). From a raw ``edge_index`` a mask
     on walks draws them in every call; draw them once per graph with
-    :class:`~graphmask.transforms.AddWalks`, and pass ``Topology.from_data(data)`` in the place of
+    :class:`~graphmask.transforms.AddWalks`, and pass ``Topology.from_data(data)`` in place of
     ``edge_index``.
 
     Source: Rampasek et al., "Recipe for a General, Powerful, Scalable Graph Transformer" (NeurIPS
@@ -92,10 +89,8 @@ class TopologicalGPS(nn.Module):
         feature_map: FeatureMap | None = None,
     ) -> None:
         super().__init__()
-        self.channels, self.heads = (
-            check_integer("channels", channels, 1),
-            check_integer("heads", heads, 1),
-        )
+        self.channels = check_integer("channels", channels, 1)
+        self.heads = check_integer("heads", heads, 1)
         self.dropout = check_probability("dropout", dropout)
         self.attn = TopologicalAttention(
             channels, heads, WalkMask(heads=heads) if mask is None else mask, feature_map
@@ -108,10 +103,10 @@ class TopologicalGPS(nn.Module):
             nn.Dropout(dropout),
         )
         norms = (normalization_resolver(norm, channels, **(norm_kwargs or {})) for _ in range(3))
-        self._take(conv, mlp, *norms)
+        self._set_parts(conv, mlp, *norms)
 
-    def _take(self, conv: nn.Module | None, mlp: nn.Module, *norms: nn.Module | None) -> None:
-        """Everything but the attention, made elsewhere."""
+    def _set_parts(self, conv: nn.Module | None, mlp: nn.Module, *norms: nn.Module | None) -> None:
+        """Set all submodules but the attention."""
         self.conv, self.mlp = conv, mlp
         self.norm1, self.norm2, self.norm3 = norms
         self._conv_takes_weight = "edge_weight" in _arguments(conv)
@@ -130,30 +125,24 @@ class TopologicalGPS(nn.Module):
         batch: Tensor | None = None,
         **kwargs: Any,
     ) -> Tensor:
-        """``[N, C] -> [N, C]``: ``layer(x, edge_index, batch, **kwargs)`` as PyG's layer, or ``layer(x, topology, **kwargs)``.
+        """``[N, C] -> [N, C]``, as PyG's layer, or ``layer(x, topology, **kwargs)``.
 
-        Keyword arguments reach the convolution; ``edge_weight`` and ``edge_attr`` reach the mask,
-        too. A topology holds its own; beside it ``batch`` may be that of the topology, so that
-        models written for PyG's layer take one as they stand.
+        Keyword arguments reach the convolution; ``edge_weight`` and ``edge_attr`` also reach the
+        mask. A topology has its own; ``batch`` may be passed beside a topology where it is that of
+        the topology, as models written for PyG's layer do.
         """
-        ready = edge_index if isinstance(edge_index, Topology) else None
-        if ready is not None and batch is not None and batch is ready.batch:
-            batch = None
-        topology = Topology.of(
-            x,
-            edge_index,
-            kwargs.get("edge_weight"),
-            batch,
-            kwargs.get("edge_attr") if ready is None else None,
-        )
+        edge_attr = kwargs.get("edge_attr")
+        edges = edge_index
+        if isinstance(edge_index, Topology):
+            batch = None if batch is edge_index.batch else batch
+            edges, edge_attr = edge_index.edge_index, None
+        topology = Topology.of(x, edge_index, kwargs.get("edge_weight"), batch, edge_attr)
         if x.dim() != 2 or x.shape[1] != self.channels:
             raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
-        edges = edge_index if ready is None else ready.edge_index
-        hidden = [] if self.conv is None else [self._convolve(x, edges, topology, kwargs)]
-        mixed = self._dropped(self.attn(x, topology)) + x
-        hidden.append(self._normed(self.norm2, mixed, topology))
-        out = sum(hidden[1:], start=hidden[0])
-        return self._normed(self.norm3, out + self.mlp(out), topology)
+        local = None if self.conv is None else self._convolve(x, edges, topology, kwargs)
+        out = self._normalize(self.norm2, self._drop(self.attn(x, topology)) + x, topology)
+        out = out if local is None else local + out
+        return self._normalize(self.norm3, out + self.mlp(out), topology)
 
     def _convolve(
         self, x: Tensor, edges: Any, topology: Topology, kwargs: dict[str, Any]
@@ -162,25 +151,25 @@ class TopologicalGPS(nn.Module):
         # Sparse matrices bring their weights along.
         if self._conv_takes_weight and isinstance(edges, Tensor) and edges.layout == torch.strided:
             kwargs["edge_weight"] = topology.edge_weight
-        convolved = self._dropped(self.conv(x, edges, **kwargs)) + x  # type: ignore[misc]
-        return self._normed(self.norm1, convolved, topology)
+        out = self._drop(self.conv(x, edges, **kwargs)) + x  # type: ignore[misc]
+        return self._normalize(self.norm1, out, topology)
 
-    def _dropped(self, x: Tensor) -> Tensor:
+    def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, p=self.dropout, training=self.training)
 
-    def _normed(self, norm: nn.Module | None, x: Tensor, topology: Topology) -> Tensor:
+    def _normalize(self, norm: nn.Module | None, x: Tensor, topology: Topology) -> Tensor:
         if norm is None:
             return x
-        # PyG's layer normalisation has another formula, by 1e-5, where there is no batch: one
-        # formula for all.
+        # Without a batch PyG's layer normalisation has a formula that differs by 1e-5.
         batch = x.new_zeros(len(x), dtype=torch.long) if topology.batch is None else topology.batch
-        known = {"batch": batch, "batch_size": topology.num_graphs}
-        return norm(x, **{name: known[name] for name in self._norm_arguments})
+        arguments = {"batch": batch, "batch_size": topology.num_graphs}
+        return norm(x, **{name: arguments[name] for name in self._norm_arguments})
 
     def __repr__(self) -> str:
-        return f"TopologicalGPS({self.channels}, conv={self.conv}, heads={self.heads}, mask={self.attn.mask!r})"
+        parts = f"conv={self.conv}, heads={self.heads}, mask={self.attn.mask!r}"
+        return f"TopologicalGPS({self.channels}, {parts})"
 
 
 def _arguments(module: nn.Module | None) -> tuple[str, ...]:
-    """Names of the arguments of its forward."""
+    """Names of the arguments of the forward method."""
     return () if module is None else tuple(inspect.signature(module.forward).parameters)

@@ -1,7 +1,4 @@
-"""Models written to a folder and read back: safetensors weights and a readable config.json.
-
-No network, no pickle.
-"""
+"""Models in a folder: safetensors weights and a readable config.json; no network, no pickle."""
 
 from __future__ import annotations
 
@@ -17,28 +14,36 @@ from torch import Tensor, nn
 from torch_geometric.nn.dense.linear import is_uninitialized_parameter
 
 from graphmask._checks import type_error, value_error
+from graphmask.config import ConfigError, from_config, public_name, to_config
 from graphmask.extras import require, version_of
-
-from ._descriptions import CannotDescribeError, build, describe, public_name
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 FORMAT = 1
+
+_FIELDS = {
+    "format": int,
+    "class": str,
+    "arguments": dict,
+    "left_out": dict,
+    "tied": dict,
+    "lazy": list,
+}
 
 Model = TypeVar("Model", bound="PretrainedMixin")
 
 
 class PretrainedMixin:
-    """Gives a model ``save_pretrained(folder)`` and ``from_pretrained(folder)``, in the style of ``PyTorchModelHubMixin``.
+    """Adds ``save_pretrained(folder)`` and ``from_pretrained(folder)`` to a model.
 
-    The folder holds ``model.safetensors`` and ``config.json``, which tells the constructor's
-    arguments: numbers and strings as they are; masks, feature maps, samplers, PyG convolutions,
-    aggregations and pools by public name and arguments of their own. Reading it runs no code but
-    the constructors of public classes of graphmask, ``torch_geometric.nn`` and ``torch.nn``. What
-    has no such description, such as a mask of your own, is left out by name and given again when
-    the model is read.
+    The folder holds ``model.safetensors`` and ``config.json``, the arguments of the constructor:
+    numbers and strings as they are; masks, feature maps, samplers, PyG convolutions, aggregations
+    and pools by public name and arguments of their own. Reading it runs no code but the
+    constructors of public classes of graphmask, ``torch_geometric.nn`` and ``torch.nn``. An
+    argument that no config describes, such as a mask of your own, is left out by name, and passed
+    again when the model is read.
 
-    A model whose attributes do not hold its constructor's arguments under their names overrides
-    :meth:`arguments`.
+    A model whose attributes do not hold the arguments of its constructor under their names
+    overrides :meth:`arguments`.
 
     Example:
         >>> import tempfile, torch, graphmask as gm
@@ -56,231 +61,197 @@ class PretrainedMixin:
     """
 
     def arguments(self) -> dict[str, Any]:
-        """The constructor's arguments, by name, from which a model like this one is made.
-
-        Here the attributes of their names.
+        """The arguments of the constructor by name: the attributes of the same names.
 
         Raises:
             ValueError: where there is no such attribute.
         """
-        names = [
-            name for name in inspect.signature(type(self).__init__).parameters if name != "self"
-        ]
+        names = list(inspect.signature(type(self).__init__).parameters)[1:]
         absent = [name for name in names if not hasattr(self, name)]
         if absent:
-            raise value_error(
-                "arguments",
-                f"overridden by {type(self).__name__}",
-                f"a model without attributes {absent}",
-            )
+            expected = f"overridden by {type(self).__name__}"
+            raise value_error("arguments", expected, f"a model without attributes {absent}")
         return {name: getattr(self, name) for name in names}
 
     def save_pretrained(self, folder: str | Path, leave_out: Iterable[str] = ()) -> None:
-        """Write this model to a folder, which is made where it is absent.
+        """Write this model to a folder, which is created where it is absent.
 
-        Tied parameters are written once, and are tied again when they are read; parameters that
-        wait for their first input (``in_channels=-1``) go on waiting.
+        Tied parameters are written once, and tied again when they are read; lazy parameters that
+        have seen no input (``in_channels=-1``) stay lazy.
 
         Args:
             folder: its path.
-            leave_out: arguments that are not described, but given to :meth:`from_pretrained` again.
+            leave_out: arguments that are not written, but passed to :meth:`from_pretrained` again.
                 (default: none)
 
         Raises:
-            ValueError: where an argument has no description, or the model that the description
-                makes has other parameters. Nothing is written then.
+            ValueError: where no config describes an argument, or the model made from the config has
+                other parameters. Nothing is written then.
             graphmask.extras.MissingExtraError: without the package safetensors (the extra
-            ``pretrained``).
+                ``pretrained``).
         """
         save_file = require("safetensors.torch", extra="pretrained").save_file
-        module, folder = cast(nn.Module, self), Path(folder)
-        given, left_out = (
-            self.arguments(),
-            [leave_out] if isinstance(leave_out, str) else list(leave_out),
-        )
-        unknown = [name for name in left_out if name not in given]
+        folder, arguments = Path(folder), self.arguments()
+        omitted = [leave_out] if isinstance(leave_out, str) else list(leave_out)
+        unknown = [name for name in omitted if name not in arguments]
         if unknown:
-            raise value_error("leave_out", f"of the arguments {list(given)}", unknown)
-        config: dict[str, Any] = {
+            raise value_error("leave_out", f"of the arguments {list(arguments)}", unknown)
+        tensors, tied, lazy = _weights(cast(nn.Module, self))
+        config = {
             "format": FORMAT,
             "graphmask": version_of("graphmask"),
-            "class": _name(type(self)),
+            "class": _class_name(type(self)),
+            "arguments": {
+                name: _argument_config(name, value)
+                for name, value in arguments.items()
+                if name not in omitted
+            },
+            "left_out": {name: type(arguments[name]).__name__ for name in omitted},
+            "tied": tied,
+            "lazy": lazy,
         }
-        config["arguments"] = {
-            name: _described(name, value) for name, value in given.items() if name not in left_out
-        }
-        config["left_out"] = {name: type(given[name]).__name__ for name in left_out}
-        tensors, config["tied"], config["lazy"] = _weights(module)
-        _check_rebuilt(type(self), config, tensors, {name: given[name] for name in left_out})
+        # A folder that could not be read back is not written.
+        copies = {name: value.clone() for name, value in tensors.items()}
+        values = deepcopy({name: arguments[name] for name in omitted})
+        _rebuild(type(self), config, copies, values, "the config of this model")
         folder.mkdir(parents=True, exist_ok=True)
         save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
         (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
-    def from_pretrained(cls: type[Model], folder: str | Path, **given: Any) -> Model:
-        """The model that was written to a folder, on the CPU and in evaluation mode.
+    def from_pretrained(cls: type[Model], folder: str | Path, **arguments: Any) -> Model:
+        """Read the model in a folder, on the CPU and in evaluation mode.
 
         Call ``train()`` to train on.
 
         Args:
             folder: its path.
-            **given: constructor arguments in the place of those written: all that were left out,
-            and any other.
+            **arguments: of the constructor, in place of those written: all that were left out, and
+                any other.
 
         Raises:
             FileNotFoundError: where a file is absent.
             ValueError: where a file is damaged, or was written for another class, or does not fit
-                the arguments given.
+                the arguments.
             graphmask.extras.MissingExtraError: without the package safetensors (the extra
-            ``pretrained``).
+                ``pretrained``).
         """
         folder = Path(folder)
         config = _read_config(folder)
-        if config["class"] != _name(cls):
-            raise value_error(
-                "folder", f"written by {_name(cls)}", f"{folder}, written by {config['class']}"
-            )
-        absent = [name for name in config["left_out"] if name not in given]
+        if config["class"] != _class_name(cls):
+            got = f"{folder}, written by {config['class']}"
+            raise value_error("folder", f"written by {_class_name(cls)}", got)
+        absent = [name for name in config["left_out"] if name not in arguments]
         if absent:
-            kinds = ", ".join(f"{name} ({config['left_out'][name]})" for name in absent)
-            raise value_error(
-                ", ".join(absent), f"given, since {folder} was written without: {kinds}", "nothing"
-            )
-        return _rebuild(cls, config, _read_weights(folder), given, f"{folder}").eval()
+            omitted = ", ".join(f"{name} ({config['left_out'][name]})" for name in absent)
+            expected = f"given, since {folder} was written without: {omitted}"
+            raise value_error(", ".join(absent), expected, "nothing")
+        return _rebuild(cls, config, _read_weights(folder), arguments, f"{folder}").eval()
 
 
-def _name(kind: type) -> str:
+def _class_name(cls: type) -> str:
     try:
-        return public_name(kind)
-    except CannotDescribeError:
-        return f"{kind.__module__}.{kind.__qualname__}"
+        return public_name(cls)
+    except ConfigError:
+        return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def _described(name: str, value: Any) -> Any:
+def _argument_config(name: str, value: Any) -> Any:
     try:
-        return describe(value)
-    except CannotDescribeError as error:
-        way_out = f'use save_pretrained(folder, leave_out=["{name}"]), and from_pretrained(folder, {name}=...)'
-        raise ValueError(f"`{name}` cannot be written down: {error}; {way_out}") from error
+        return to_config(value)
+    except ConfigError as error:
+        raise ValueError(
+            f"`{name}` cannot be written down: {error}; use save_pretrained(folder, "
+            f'leave_out=["{name}"]), and from_pretrained(folder, {name}=...)'
+        ) from error
 
 
 def _weights(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, str], list[str]]:
-    """Tensors by name, each once; other names of the same.
-
-    And names of those that have no shape yet.
-    """
-    kept: dict[str, Tensor] = {}
+    """Tensors by name, each once; other names of the same; and names of lazy parameters."""
+    tensors: dict[str, Tensor] = {}
     tied: dict[str, str] = {}
     lazy: list[str] = []
-    first: dict[Any, str] = {}
+    names: dict[Any, str] = {}
     for name, value in module.state_dict().items():
         if not isinstance(value, Tensor):
             raise type_error(f"state_dict()[{name!r}]", "a tensor", value)
         if is_uninitialized_parameter(value):
             lazy.append(name)
             continue
-        where = (
-            (value.data_ptr(), value.shape, value.stride(), value.dtype) if value.numel() else name
-        )
-        same = first.setdefault(where, name)
-        if same == name:
-            kept[name] = value.detach().cpu().contiguous().clone()
+        memory = (value.data_ptr(), value.shape, value.stride(), value.dtype)
+        first = names.setdefault(memory if value.numel() else name, name)
+        if first == name:
+            tensors[name] = value.detach().cpu().contiguous().clone()
         else:
-            tied[name] = same
-    return kept, tied, lazy
-
-
-def _check_rebuilt(
-    kind: type, config: dict[str, Any], tensors: dict[str, Tensor], given: dict[str, Any]
-) -> None:
-    """A folder that could not be read back is not written."""
-    copies = {name: value.clone() for name, value in tensors.items()}
-    _rebuild(kind, config, copies, deepcopy(given), "the description of this model")
+            tied[name] = first
+    return tensors, tied, lazy
 
 
 def _rebuild(
-    kind: type,
+    cls: type,
     config: dict[str, Any],
     tensors: dict[str, Tensor],
-    given: dict[str, Any],
-    where: str,
+    arguments: dict[str, Any],
+    origin: str,
 ) -> Any:
+    tied = config["tied"]
     try:
         with torch.random.fork_rng(devices=[]):
             written = {
-                name: build(value)
+                name: from_config(value)
                 for name, value in config["arguments"].items()
-                if name not in given
+                if name not in arguments
             }
-            model = kind(**written, **given)
-        found = model.load_state_dict(
-            {**tensors, **{a: tensors[b] for a, b in config["tied"].items()}}, False, assign=True
-        )
+            model = cls(**written, **arguments)
+        state = {**tensors, **{alias: tensors[name] for alias, name in tied.items()}}
+        keys = model.load_state_dict(state, strict=False, assign=True)
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"{where} does not make a {kind.__name__}: {error}") from error
-    missing = sorted(set(found.missing_keys) - set(config["lazy"]))
-    if missing or found.unexpected_keys:
+        raise ValueError(f"{origin} does not make a {cls.__name__}: {error}") from error
+    missing = sorted(set(keys.missing_keys) - set(config["lazy"]))
+    if missing or keys.unexpected_keys:
         raise ValueError(
-            f"{where} does not fit {kind.__name__}: without {missing or 'nothing'}, "
-            f"with {found.unexpected_keys or 'nothing'} that it has not"
+            f"{origin} does not fit {cls.__name__}: without {missing or 'nothing'}, "
+            f"with {keys.unexpected_keys or 'nothing'} that it has not"
         )
-    for alias, name in config["tied"].items():
-        _tie(model, alias, name)
+    for alias, name in tied.items():
+        path, _, last = name.rpartition(".")
+        parameter = getattr(model.get_submodule(path), last)
+        path, _, last = alias.rpartition(".")
+        setattr(model.get_submodule(path), last, parameter)
     return model
 
 
-def _tie(model: nn.Module, alias: str, name: str) -> None:
-    path, _, last = name.rpartition(".")
-    shared = getattr(model.get_submodule(path), last)
-    path, _, last = alias.rpartition(".")
-    setattr(model.get_submodule(path), last, shared)
-
-
 def _read_config(folder: Path) -> dict[str, Any]:
-    text = _existing(folder, CONFIG).read_text(encoding="utf-8", errors="replace")
+    path = _existing(folder, CONFIG)
     try:
-        config = json.loads(text)
+        config = json.loads(path.read_text(encoding="utf-8", errors="replace"))
     except json.JSONDecodeError as error:
-        raise ValueError(f"{folder / CONFIG} is damaged: {error}") from error
-    wanted = {
-        "format": int,
-        "class": str,
-        "arguments": dict,
-        "left_out": dict,
-        "tied": dict,
-        "lazy": list,
-    }
-    wrong = [
-        name
-        for name, kind in wanted.items()
-        if not isinstance(config, dict) or not isinstance(config.get(name), kind)
-    ]
+        raise ValueError(f"{path} is damaged: {error}") from error
+    fields = config if isinstance(config, dict) else {}
+    wrong = [name for name, cls in _FIELDS.items() if not isinstance(fields.get(name), cls)]
     if wrong:
-        raise ValueError(
-            f"{folder / CONFIG} was not written by save_pretrained: it has no {', '.join(wrong)}"
-        )
+        raise ValueError(f"{path} was not written by save_pretrained: it has no {', '.join(wrong)}")
     if config["format"] != FORMAT:
         raise ValueError(
-            f"{folder / CONFIG} has format {config['format']}, this version of graphmask reads {FORMAT}"
+            f"{path} has format {config['format']}, this version of graphmask reads {FORMAT}"
         )
     return config
 
 
 def _read_weights(folder: Path) -> dict[str, Tensor]:
-    library = require("safetensors.torch", extra="pretrained")
+    safetensors = require("safetensors", extra="pretrained")
+    load_file = require("safetensors.torch", extra="pretrained").load_file
     path = _existing(folder, WEIGHTS)
     try:
-        # Copied to memory of its own: in the file's tensors are not aligned, which products round
-        # differently for.
-        return {name: value.clone() for name, value in library.load_file(path).items()}
-    except require("safetensors", extra="pretrained").SafetensorError as error:
+        # Copied, since tensors in the file are not aligned, and products of unaligned tensors are
+        # rounded differently.
+        return {name: value.clone() for name, value in load_file(path).items()}
+    except safetensors.SafetensorError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
 
 
 def _existing(folder: Path, name: str) -> Path:
     path = folder / name
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} is absent: `folder` must be one that save_pretrained wrote"
-        )
+        raise FileNotFoundError(f"{path} is absent: `folder` must be written by save_pretrained")
     return path

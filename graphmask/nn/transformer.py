@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
@@ -23,16 +23,14 @@ from .pretrained import PretrainedMixin
 
 
 class TopologicalTransformerLayer(nn.Module):
-    r"""A pre-norm transformer block: masked attention, a local convolution beside it, or both.
-
-    Then a feed-forward network.
+    r"""A pre-norm transformer block: masked attention, a local convolution or both, then an MLP.
 
     .. math::
         h &= x + \text{Attention}(\text{LN}(x)) + \text{Conv}(\text{LN}(x)) \\
         x' &= h + \text{MLP}(\text{LN}(h))
 
     Args:
-        channels: C; a size to be added to the input is known beforehand, so that -1 is refused.
+        channels: C, of input and output.
         heads: H, a divisor of C.
         mask: of the attention; :obj:`None` leaves attention out. (default: :obj:`None`)
         conv: a PyG convolution from C to C channels, such as ``GCNConv(C, C)``; weights and
@@ -54,7 +52,8 @@ class TopologicalTransformerLayer(nn.Module):
     Example:
         >>> import torch, graphmask as gm
         >>> from torch_geometric.nn import GCNConv
-        >>> layer = gm.nn.TopologicalTransformerLayer(8, heads=2, mask=gm.masks.GlobalMask(), conv=GCNConv(8, 8))
+        >>> mask, conv = gm.masks.GlobalMask(), GCNConv(8, 8)
+        >>> layer = gm.nn.TopologicalTransformerLayer(8, heads=2, mask=mask, conv=conv)
         >>> layer(torch.randn(3, 8), torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])).shape
         torch.Size([3, 8])
     """
@@ -80,8 +79,8 @@ class TopologicalTransformerLayer(nn.Module):
             else TopologicalAttention(channels, heads, mask, feature_map, dropout)
         )
         self.channels, self.conv = channels, conv
-        taken = () if conv is None else inspect.signature(conv.forward).parameters
-        self.conv_takes = tuple(name for name in ("edge_weight", "edge_attr") if name in taken)
+        parameters = () if conv is None else inspect.signature(conv.forward).parameters
+        self.conv_takes = tuple(name for name in ("edge_weight", "edge_attr") if name in parameters)
         self.norm = nn.LayerNorm(channels)
         self.dropout = nn.Dropout(dropout)
         self.feed_forward = nn.Sequential(
@@ -107,28 +106,24 @@ class TopologicalTransformerLayer(nn.Module):
         batch: Tensor | None = None,
         edge_attr: Tensor | None = None,
     ) -> Tensor:
-        """``[N, C] -> [N, C]``: ``layer(x, edge_index, edge_weight, batch, edge_attr)`` or ``layer(x, topology)``."""
+        """``[N, C] -> [N, C]``: ``layer(x, edge_index, ...)`` or ``layer(x, topology)``."""
         topology = Topology.of(x, edge_index, edge_weight, batch, edge_attr)
         if x.dim() != 2 or x.shape[1] != self.channels:
             raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
-        normed, mixed = self.norm(x), x
+        hidden, out = self.norm(x), x
         if self.attention is not None:
-            mixed = mixed + self.attention(normed, topology)
+            out = out + self.attention(hidden, topology)
         if self.conv is not None:
-            mixed = mixed + self.dropout(self._convolve(normed, topology))
-        return mixed + self.feed_forward(mixed)
-
-    def _convolve(self, x: Tensor, topology: Topology) -> Tensor:
-        given = {name: getattr(topology, name) for name in self.conv_takes}
-        return self.conv(x, topology.edge_index, **given)  # type: ignore[misc]
+            arguments = {name: getattr(topology, name) for name in self.conv_takes}
+            out = out + self.dropout(self.conv(hidden, topology.edge_index, **arguments))
+        return out + self.feed_forward(out)
 
 
 class TopologicalTransformer(PretrainedMixin, nn.Module):
-    r"""A graph transformer: a linear encoder, ``num_layers`` blocks, and a linear head on nodes or pooled graphs.
+    r"""A graph transformer: a linear encoder, ``num_layers`` blocks, and a linear head.
 
-    Outputs per pair of nodes are had from :class:`~graphmask.nn.EdgeHead` on the outputs per node.
-    Trained models are written to a folder by ``save_pretrained`` and read back by
-    ``from_pretrained``.
+    For outputs per pair of nodes apply :class:`~graphmask.nn.EdgeHead` to the outputs per node.
+    ``save_pretrained`` writes trained models to a folder, and ``from_pretrained`` reads them.
 
     Args:
         in_channels: channels of the input; -1 reads them from the first input.
@@ -145,9 +140,9 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
             own copy. (default: :obj:`None`)
         feature_map: phi. (default: :obj:`None`, :class:`~graphmask.features.ReLU`)
         dropout: of every block. (default: :obj:`0.0`)
-        jk: jumping knowledge, what the head reads of all blocks: ``"cat"``, ``"max"``, ``"lstm"``,
-            or a ``torch_geometric.nn.JumpingKnowledge`` of C channels; :obj:`None` reads the last
-            alone. (default: :obj:`None`)
+        jk: jumping knowledge, the aggregation of all blocks that the head reads: ``"cat"``,
+            ``"max"``, ``"lstm"``, or a ``torch_geometric.nn.JumpingKnowledge`` of C channels; with
+            :obj:`None` the head reads the last block alone. (default: :obj:`None`)
 
     Shapes:
         - **input:** node features ``[N, in_channels]``, ``edge_index [2, E]`` or a
@@ -168,7 +163,9 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         >>> import torch, graphmask as gm
         >>> from torch_geometric.nn import global_mean_pool
         >>> mask = gm.masks.WalkMask(hops=2, heads=2)
-        >>> model = gm.nn.TopologicalTransformer(-1, 8, 5, num_layers=2, heads=2, mask=mask, pool=global_mean_pool, jk="cat")
+        >>> model = gm.nn.TopologicalTransformer(
+        ...     -1, 8, 5, num_layers=2, heads=2, mask=mask, pool=global_mean_pool, jk="cat"
+        ... )
         >>> x, edge_index = torch.randn(4, 3), torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]])
         >>> model(x, edge_index, batch=torch.tensor([0, 0, 1, 1])).shape
         torch.Size([2, 5])
@@ -197,8 +194,8 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         jk: str | JumpingKnowledge | None = None,
     ) -> None:
         super().__init__()
-        for name, value in (("hidden_channels", hidden_channels), ("num_layers", num_layers)):
-            check_integer(name, value, 1)
+        check_integer("hidden_channels", hidden_channels, 1)
+        check_integer("num_layers", num_layers, 1)
         if pool is not None and not callable(pool):
             raise type_error("pool", "a pooling function or an Aggregation", pool)
         self.hidden_channels, self.heads, self.dropout = hidden_channels, heads, dropout
@@ -210,25 +207,19 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
             for block in blocks
         )
         self.jk = _jumping_knowledge(jk, hidden_channels, num_layers)
-        read = (
-            num_layers * hidden_channels
-            if self.jk is not None and self.jk.mode == "cat"
-            else hidden_channels
-        )
-        self.norm = nn.LayerNorm(read)
-        self.head = nn.Linear(read, out_channels)
+        is_cat = self.jk is not None and self.jk.mode == "cat"
+        channels = num_layers * hidden_channels if is_cat else hidden_channels
+        self.norm = nn.LayerNorm(channels)
+        self.head = nn.Linear(channels, out_channels)
         self.pool = pool
         for layer in self.layers:
             layer.reset_parameters()  # type: ignore[operator]
 
     @property
     def in_channels(self) -> int:
-        """Channels of the input; -1 as long as there was none to read them from."""
-        return (
-            self.encoder.in_features
-            if isinstance(self.encoder, nn.Linear)
-            else self.encoder.in_channels
-        )
+        """Channels of the input; -1 until the first input where they are read from it."""
+        is_lazy = isinstance(self.encoder, LazyLinear)
+        return self.encoder.in_channels if is_lazy else self.encoder.in_features
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""
@@ -244,29 +235,28 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         batch: Tensor | None = None,
         edge_attr: Tensor | None = None,
     ) -> Tensor:
-        """Outputs of nodes or graphs.
-
-        ``model(x, edge_index, edge_weight, batch, edge_attr)`` or ``model(x, topology)``.
-        """
+        """Outputs of nodes or graphs: ``model(x, edge_index, ...)`` or ``model(x, topology)``."""
         topology = Topology.of(x, edge_index, edge_weight, batch, edge_attr)
         if x.dim() != 2 or self.in_channels not in (-1, x.shape[1]):
-            raise value_error(
-                "x", f"of shape [N, in_channels] with in_channels = {self.in_channels}", x
-            )
-        topology = self._prepare(topology)
+            expected = f"of shape [N, in_channels] with in_channels = {self.in_channels}"
+            raise value_error("x", expected, x)
+        attention = self.layers[0].attention
+        if isinstance(attention, TopologicalAttention):
+            # Walks, if the mask reads them, are drawn once for all blocks.
+            topology = attention.mask.prepare(topology)
         return self.head(self._readout(self.norm(self._encode(x, topology)), topology))
 
     def _encode(self, x: Tensor, topology: Topology) -> Tensor:
-        """What the blocks make of x."""
-        x, known = self.encoder(x), []
+        """The output of the last block, or the aggregation of those of all blocks."""
+        x, outputs = self.encoder(x), []
         for layer in self.layers:
             x = layer(x, topology)
             if self.jk is not None:
-                known.append(x)
-        return x if self.jk is None else self.jk(known)
+                outputs.append(x)
+        return x if self.jk is None else self.jk(outputs)
 
     def arguments(self) -> dict[str, Any]:
-        """The constructor's arguments, from which a model like this one is made."""
+        """The arguments of the constructor, by name."""
         first = self.layers[0]
         return {
             "in_channels": self.in_channels,
@@ -282,32 +272,24 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
             "jk": self.jk,
         }
 
-    def _prepare(self, topology: Topology) -> Topology:
-        """Walks, if the mask reads them, drawn once for all blocks."""
-        first = self.layers[0].attention
-        return first.mask.prepare(topology) if isinstance(first, TopologicalAttention) else topology
-
     def _readout(self, x: Tensor, topology: Topology) -> Tensor:
         if self.pool is None:
             return x
         batch = topology.local_index.new_zeros(len(x)) if topology.batch is None else topology.batch
         if isinstance(self.pool, Aggregation):
-            order = torch.argsort(batch, stable=True)  # several aggregations need sorted graphs
+            # Several aggregations need sorted graphs.
+            order = torch.argsort(batch, stable=True)
             return self.pool(x[order], index=batch[order], dim_size=topology.num_graphs)
         return self.pool(x, batch, topology.num_graphs)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(\n" + "".join(f"  {line},\n" for line in self._lines()) + ")"
-
-    def _lines(self) -> Iterator[str]:
-        """Sizes, and then each part that there is."""
-        given = self.arguments()
-        sizes = {name: given.pop(name) for name in list(given)[:5]}
-        yield ", ".join(f"{name}={size}" for name, size in sizes.items())
-        for name, part in given.items():
-            if part is not None and part != 0:
-                text = part.__name__ if inspect.isfunction(part) else repr(part)
-                yield f"{name}={text}".replace("\n", "\n  ")
+        arguments = list(self.arguments().items())
+        lines = [", ".join(f"{name}={size}" for name, size in arguments[:5])]
+        for name, value in arguments[5:]:
+            if value is not None and value != 0:
+                text = value.__name__ if inspect.isfunction(value) else repr(value)
+                lines.append(f"{name}={text}".replace("\n", "\n  "))
+        return f"{type(self).__name__}(\n" + "".join(f"  {line},\n" for line in lines) + ")"
 
 
 def _encoder(in_channels: int, hidden_channels: int) -> nn.Linear | LazyLinear:
@@ -319,19 +301,15 @@ def _encoder(in_channels: int, hidden_channels: int) -> nn.Linear | LazyLinear:
 def _jumping_knowledge(
     jk: str | JumpingKnowledge | None, channels: int, num_layers: int
 ) -> JumpingKnowledge | None:
-    if jk is None or isinstance(jk, JumpingKnowledge):
-        made = deepcopy(jk)
-    elif jk in ("cat", "max", "lstm"):
-        made = JumpingKnowledge(jk, channels, num_layers)
-    elif isinstance(jk, str):
-        raise value_error("jk", "'cat', 'max', 'lstm' or None", jk)
-    else:
+    if jk is None:
+        return None
+    if isinstance(jk, str):
+        if jk not in ("cat", "max", "lstm"):
+            raise value_error("jk", "'cat', 'max', 'lstm' or None", jk)
+        return JumpingKnowledge(jk, channels, num_layers)
+    if not isinstance(jk, JumpingKnowledge):
         raise type_error("jk", "a string or a JumpingKnowledge", jk)
-    if (
-        made is not None
-        and made.mode == "lstm"
-        and (made.channels, made.num_layers) != (channels, num_layers)
-    ):
+    if jk.mode == "lstm" and (jk.channels, jk.num_layers) != (channels, num_layers):
         expected = f"of hidden_channels = {channels} and num_layers = {num_layers}"
-        raise value_error("jk", expected, f"{made.channels} channels and {made.num_layers} layers")
-    return made
+        raise value_error("jk", expected, f"{jk.channels} channels and {jk.num_layers} layers")
+    return deepcopy(jk)

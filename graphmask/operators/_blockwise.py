@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from graphmask.features.scores import Scores
 from graphmask.kernels import Pattern
-from graphmask.kernels.primitives import in_one_type, sum_dtype
+from graphmask.kernels.products import in_one_type, sum_dtype
 from graphmask.topology import Topology
 
 from ._grids import BySize

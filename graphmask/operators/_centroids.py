@@ -21,7 +21,7 @@ from torch import Tensor
 
 from graphmask._distances import multiples
 from graphmask.kernels import Pattern
-from graphmask.kernels.forest import Forest, ascend, descend
+from graphmask.kernels.forest import Forest, down_sweep, up_sweep
 from graphmask.topology import Topology
 
 from ._trees import trees_of
@@ -161,12 +161,12 @@ def _taken_apart(forest: Forest, length: Tensor) -> tuple[list[_Piece], Tensor]:
 
 def _up(forest: Forest, joined: Tensor, x: Tensor) -> Tensor:
     """Sums over what hangs below each node by edges that still join."""
-    return ascend(forest, joined.long().unsqueeze(0), x.reshape(1, -1, 1)).flatten()
+    return up_sweep(forest, joined.long().unsqueeze(0), x.reshape(1, -1, 1)).flatten()
 
 
 def _down(forest: Forest, joined: Tensor, x: Tensor) -> Tensor:
     """Sums over what is above each node by edges that still join."""
-    return descend(forest, joined.long().unsqueeze(0), x.reshape(1, -1, 1)).flatten()
+    return down_sweep(forest, joined.long().unsqueeze(0), x.reshape(1, -1, 1)).flatten()
 
 
 def _taken(present: Tensor, *of_nodes: Tensor) -> list[Tensor]:

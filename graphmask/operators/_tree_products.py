@@ -128,7 +128,7 @@ def _far(structure: Decomposition, kernels: list[Tensor], x: Tensor) -> Tensor:
     mixed = torch.cat(
         [_hankel(kernel, part).flatten(1, 2).to(x.dtype) for kernel, part in parts], 1
     )
-    sign = structure.sign[structure.members.order].to(x.dtype).expand(len(x), -1)
+    sign = structure.sign[structure.members.csc_perm].to(x.dtype).expand(len(x), -1)
     return spmm(structure.members.mT, sign, mixed)
 
 

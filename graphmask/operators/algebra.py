@@ -12,7 +12,7 @@ from torch import Tensor
 
 from graphmask._checks import value_error
 from graphmask.kernels import Pattern, sddmm, spmm
-from graphmask.kernels.primitives import in_one_type
+from graphmask.kernels.products import in_one_type
 
 from .base import Attended, Entries, MaskOperator, Sign
 from .executions import Execution

@@ -13,7 +13,7 @@ from graphmask._checks import type_error, value_error
 from graphmask._html import format_bytes, html_table
 from graphmask.features.scores import InnerProducts, Scores
 from graphmask.kernels import HopValues, Pattern
-from graphmask.kernels.primitives import is_half, sum_dtype
+from graphmask.kernels.products import is_half, sum_dtype
 from graphmask.topology import Topology
 
 # Operators whose products cost more multiply-adds than this are not asked for their entries to be

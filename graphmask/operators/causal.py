@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from graphmask.kernels import Pattern
-from graphmask.kernels.primitives import in_one_type
+from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
 from ._sequences import CHUNK, attend_causally, scan

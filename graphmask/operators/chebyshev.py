@@ -55,7 +55,7 @@ class ChebyshevOperator(MaskOperator):
         )
 
     def _transpose(self) -> MaskOperator:
-        weight = self.weight[self.pattern.order]
+        weight = self.weight[self.pattern.csc_perm]
         return ChebyshevOperator(
             self.topology, self.pattern.mT, weight, self.coefficients, self.estimate
         )

@@ -21,7 +21,7 @@ from graphmask._warnings import warn_once
 from graphmask.features.scores import InnerProducts, Scores
 from graphmask.kernels import Pattern, pair_attention, spmm
 from graphmask.kernels.pairs import runs_compiled
-from graphmask.kernels.primitives import in_one_type
+from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
 from ._slices import run_slices

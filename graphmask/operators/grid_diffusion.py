@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import value_error
-from graphmask.kernels.primitives import in_one_type
+from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
 from ._axes import along, kronecker

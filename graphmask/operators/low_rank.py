@@ -7,7 +7,7 @@ from torch import Tensor
 
 from graphmask._checks import value_error
 from graphmask.kernels import Pattern, sddmm
-from graphmask.kernels.primitives import in_one_type
+from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
 from ._slices import run_slices

@@ -55,7 +55,7 @@ class PowerSeriesOperator(MaskOperator):
     def _transpose(self) -> MaskOperator:
         pattern, weight = self.pattern, self.weight
         return PowerSeriesOperator(
-            self.topology, pattern.mT, weight[..., pattern.order], self.alpha, self.nonnegative
+            self.topology, pattern.mT, weight[..., pattern.csc_perm], self.alpha, self.nonnegative
         )
 
     def to_dense(self) -> Tensor:

@@ -64,7 +64,7 @@ class ResolventOperator(MaskOperator):
         )
 
     def _transpose(self) -> MaskOperator:
-        weight = self.weight[self.pattern.order]
+        weight = self.weight[self.pattern.csc_perm]
         return ResolventOperator(
             self.topology, self.pattern.mT, weight, self.a, self.tolerance, self.estimate
         )

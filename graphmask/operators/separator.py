@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
 from graphmask.kernels import spmm
-from graphmask.kernels.primitives import in_one_type
+from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
 from ._separation import Separation, Standing, length_matrix, separate

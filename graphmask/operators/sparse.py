@@ -56,7 +56,7 @@ class SparseOperator(MaskOperator):
         return spmm(self.pattern, self.value, x)
 
     def _transpose(self) -> MaskOperator:
-        value = self.value[:, self.pattern.order]
+        value = self.value[:, self.pattern.csc_perm]
         return SparseOperator(self.topology, self.pattern.mT, value, *self.sign.flags)
 
     def to_dense(self) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from graphmask._checks import value_error
-from graphmask.kernels.primitives import in_one_type
+from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
 from ._blockwise import BlockwiseOperator

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from graphmask.kernels.forest import ascend, descend
+from graphmask.kernels.forest import down_sweep, up_sweep
 from graphmask.topology import Topology
 
 from ._trees import BinaryTrees, binary_trees_of, trees_of
@@ -69,7 +69,7 @@ class TreeExponentialOperator(MaskOperator):
         scale = (offset.exp().unsqueeze(1) * rest).unsqueeze(-1)
 
         def product(part: Tensor) -> Tensor:
-            return descend(forest, factor, scale * ascend(forest, factor, part))
+            return down_sweep(forest, factor, scale * up_sweep(forest, factor, part))
 
         return _by_columns(product, x.expand(self.heads, -1, -1))
 
@@ -176,11 +176,11 @@ class _Passes:
 
     def _up(self, x: Tensor, orders: int) -> list[Tensor]:
         """Of what is at or below each node."""
-        moments = [ascend(self.trees.forest, self.factor, x)]
+        moments = [up_sweep(self.trees.forest, self.factor, x)]
         for k in range(1, orders):
             rising = self._mixed(moments, k, self.length) * self.factor.unsqueeze(-1)
             summed = torch.zeros_like(rising).index_add(1, self.trees.forest.parent, rising)
-            moments.append(ascend(self.trees.forest, self.factor, summed))
+            moments.append(up_sweep(self.trees.forest, self.factor, summed))
         return moments
 
     def _from_parents(self, x: Tensor, below: list[Tensor]) -> list[Tensor]:
@@ -208,7 +208,7 @@ class _Passes:
                     [moment[:, forest.parent] for moment in moments], k, self.length
                 )
                 fresh = fresh + self.factor.unsqueeze(-1) * falling
-            moments.append(descend(forest, self.factor, fresh))
+            moments.append(down_sweep(forest, self.factor, fresh))
         return moments
 
     @staticmethod

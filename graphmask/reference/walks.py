@@ -117,7 +117,7 @@ def path_walks(W: Tensor, degree: Tensor, paths: Tensor, survival: Tensor) -> Te
 
 
 def symmetric_part(S: Tensor) -> Tensor:
-    """Both directions of walks averaged, (S_t + S_t^T) / 2, [K + 1, N, N].
+    """The average of both directions of walks, (S_t + S_t^T) / 2, [K + 1, N, N].
 
     >>> symmetric_part(torch.tensor([[[1.0, 4.0], [0.0, 1.0]]])).tolist()
     [[[1.0, 2.0], [2.0, 1.0]]]

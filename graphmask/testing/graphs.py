@@ -1,9 +1,9 @@
-"""Graphs to test on, and how to rename, join and recast them."""
+"""Graphs to test on, and functions that permute, batch and convert them."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,9 +16,9 @@ from graphmask.walks import Walks
 def example_topologies() -> dict[str, Topology]:
     """Awkward graphs by name.
 
-    Of 1, 2, 7 and 13 nodes; weighted, directed, signed; with parallel edges, self-loops, edges of
-    no weight, isolated nodes, several components or no edge; and a batch of graphs of different
-    sizes, in no order.
+    Graphs of 1, 2, 7 and 13 nodes: weighted, directed, signed; with parallel edges, self-loops,
+    edges of weight zero, isolated nodes, several components or no edge; and an unsorted batch of
+    graphs of different sizes.
 
     Example:
         >>> from graphmask.testing import example_topologies
@@ -37,6 +37,7 @@ def example_topologies() -> dict[str, Topology]:
     none, pair = torch.empty(2, 0, dtype=torch.long), torch.tensor([[0, 1], [1, 0]])
     ring = torch.stack([torch.arange(7), (torch.arange(7) + 1) % 7])
     parallel = torch.tensor([[0, 0, 1, 2, 2, 3, 5, 5, 4], [1, 1, 0, 2, 3, 2, 4, 4, 5]])
+    zeros = torch.tensor([0, 0, 0, 1, 2, 1, 1, 1, 1], dtype=torch.float64)
     ragged = [graph(7, 9), Topology(none, 1), graph(13, 10), Topology(pair, 2)]
     return {
         "single": Topology(none, 1),
@@ -45,115 +46,117 @@ def example_topologies() -> dict[str, Topology]:
         "ring": Topology(torch.cat([ring, ring.flip(0)], 1), 7),
         "empty": Topology(none, 7),
         "multigraph": Topology(parallel, 7, torch.linspace(0.5, 1.5, 9, dtype=torch.float64)),
-        "weightless": Topology(
-            parallel, 7, torch.tensor([0, 0, 0, 1, 2, 1, 1, 1, 1], dtype=torch.float64)
-        ),
+        "weightless": Topology(parallel, 7, zeros),
         "weighted": graph(13, 18),
         "directed": graph(13, 30, undirected=False),
         "signed": graph(7, 9, low=-1.5),
         "sparse": graph(13, 4),
-        "ragged": join(ragged, interleaved=True)[0],
+        "ragged": batch_topologies(ragged, interleaved=True)[0],
     }
 
 
-def permute(topology: Topology, order: Tensor) -> Topology:
-    """The topology whose node i is node ``order[i]`` of this one; positions and walks move along.
+def permute(topology: Topology, perm: Tensor) -> Topology:
+    """The topology whose node i is node ``perm[i]`` of this one, with positions and walks.
 
     Example:
         >>> import torch, graphmask as gm
         >>> from graphmask.testing import permute
-        >>> permute(gm.Topology(torch.tensor([[0], [1]]), num_nodes=3), torch.tensor([1, 2, 0])).edge_index.tolist()
+        >>> edge = gm.Topology(torch.tensor([[0], [1]]), num_nodes=3)
+        >>> permute(edge, torch.tensor([1, 2, 0])).edge_index.tolist()
         [[2], [0]]
     """
-    place = torch.argsort(order)
-    return remade(
+    inverse = torch.argsort(perm)
+    return replace(
         topology,
-        edge_index=place[topology.edge_index],
-        batch=None if topology.batch is None else topology.batch[order],
-        pos=None if topology.pos is None else topology.pos[order],
-        walks=[_moved(walks, place, topology.num_nodes) for walks in topology.walk_sets],
+        edge_index=inverse[topology.edge_index],
+        batch=None if topology.batch is None else topology.batch[perm],
+        pos=None if topology.pos is None else topology.pos[perm],
+        walks=[_relabel(walks, inverse, topology.num_nodes) for walks in topology.walk_sets],
     )
 
 
-def join(
+def batch_topologies(
     topologies: Sequence[Topology], interleaved: bool = False
 ) -> tuple[Topology, list[Tensor]]:
-    """The batch of some graphs, and the ids that the nodes of each have there.
+    """The disjoint union of graphs, and the ids of the nodes of each graph in it.
 
     Args:
         topologies: the graphs, all with equally many sets of walks, and all with positions or none;
-            features of edges are kept where all have them.
-        interleaved: whether nodes of different graphs alternate at random. Those of one graph keep
-            their order.
+            edge features are kept where all graphs have them.
+        interleaved: whether nodes of different graphs alternate at random. The nodes of one graph
+            keep their order.
 
     Example:
         >>> import torch, graphmask as gm
-        >>> from graphmask.testing import join
+        >>> from graphmask.testing import batch_topologies
         >>> edge = gm.Topology(torch.tensor([[0, 1], [1, 0]]), num_nodes=2)
-        >>> batch, places = join([edge, edge])
-        >>> batch.batch.tolist(), [place.tolist() for place in places]
+        >>> union, ids = batch_topologies([edge, edge])
+        >>> union.batch.tolist(), [nodes.tolist() for nodes in ids]
         ([0, 0, 1, 1], [[0, 1], [2, 3]])
     """
-    owner = torch.arange(len(topologies)).repeat_interleave(
-        torch.tensor([each.num_nodes for each in topologies])
-    )
+    sizes = torch.tensor([graph.num_nodes for graph in topologies])
+    owner = torch.arange(len(topologies)).repeat_interleave(sizes)
     n = len(owner)
-    owner = (
-        owner[torch.randperm(n, generator=torch.Generator().manual_seed(0))]
-        if interleaved
-        else owner
-    )
-    places = [(owner == number).nonzero().squeeze(1) for number in range(len(topologies))]
-    batch, graphs = torch.zeros(n, dtype=torch.long), 0
-    for place, each in zip(places, topologies, strict=True):
-        batch[place] = graphs + (0 if each.batch is None else each.batch)
-        graphs += each.num_graphs
-    edges = [place[each.edge_index] for place, each in zip(places, topologies, strict=True)]
-    attributes = None
-    if topologies and all(each.edge_attr is not None for each in topologies):
-        attributes = torch.cat([each.edge_attr for each in topologies])  # type: ignore[misc]
+    if interleaved:
+        owner = owner[torch.randperm(n, generator=torch.Generator().manual_seed(0))]
+    ids = [(owner == index).nonzero().squeeze(1) for index in range(len(topologies))]
+    parts = list(zip(topologies, ids, strict=True))
+    graph_ids, num_graphs = torch.zeros(n, dtype=torch.long), 0
+    for graph, nodes in parts:
+        graph_ids[nodes] = num_graphs + (0 if graph.batch is None else graph.batch)
+        num_graphs += graph.num_graphs
     weights = [
-        torch.ones(each.num_edges) if each.edge_weight is None else each.edge_weight
-        for each in topologies
+        torch.ones(graph.num_edges) if graph.edge_weight is None else graph.edge_weight
+        for graph in topologies
     ]
-    sets = [
-        _concatenated([_moved(walks, place, n) for walks, place in zip(drawn, places, strict=True)])
-        for drawn in zip(*(each.walk_sets for each in topologies), strict=True)
-    ]
-    pos = None
-    if topologies and all(each.pos is not None for each in topologies):
-        found = torch.cat([each.pos for each in topologies])  # type: ignore[misc]
-        pos = torch.empty_like(found).index_copy(0, torch.cat(places), found)
-    return Topology(
-        torch.cat(edges, 1), n, torch.cat(weights), batch, pos, sets, graphs, attributes
-    ), places
+    walk_sets = zip(*(graph.walk_sets for graph in topologies), strict=True)
+    pos = _concatenate([graph.pos for graph in topologies])
+    if pos is not None:
+        pos = torch.empty_like(pos).index_copy(0, torch.cat(ids), pos)
+    union = Topology(
+        torch.cat([nodes[graph.edge_index] for graph, nodes in parts], 1),
+        n,
+        torch.cat(weights),
+        graph_ids,
+        pos,
+        [_batch_walks(walks, ids, n) for walks in walk_sets],
+        num_graphs,
+        _concatenate([graph.edge_attr for graph in topologies]),
+    )
+    return union, ids
 
 
-def remade(topology: Topology, **changes: Any) -> Topology:
+def replace(topology: Topology, **changes: Any) -> Topology:
     """The topology with some of its fields replaced."""
     names = ("edge_index", "num_nodes", "edge_weight", "batch", "pos", "num_graphs", "edge_attr")
-    kept = {name: getattr(topology, name) for name in names} | {"walks": topology.walk_sets}
-    return Topology(**{**kept, **changes})
+    fields = {name: getattr(topology, name) for name in names} | {"walks": topology.walk_sets}
+    return Topology(**{**fields, **changes})
 
 
-def cast(topology: Topology, dtype: torch.dtype) -> Topology:
-    """The topology with weights, positions, features of edges and walks of another dtype."""
-    return remade(
+def astype(topology: Topology, dtype: torch.dtype) -> Topology:
+    """The topology with weights, positions, edge features and walks of another dtype."""
+    tensors = {name: getattr(topology, name) for name in ("edge_weight", "pos", "edge_attr")}
+    return replace(
         topology,
-        edge_weight=None if topology.edge_weight is None else topology.edge_weight.to(dtype),
-        pos=None if topology.pos is None else topology.pos.to(dtype),
-        edge_attr=None if topology.edge_attr is None else topology.edge_attr.to(dtype),
-        walks=[replace(walks, weight=walks.weight.to(dtype)) for walks in topology.walk_sets],
+        **{name: x if x is None else x.to(dtype) for name, x in tensors.items()},
+        walks=[dataclasses.replace(w, weight=w.weight.to(dtype)) for w in topology.walk_sets],
     )
 
 
-def _moved(walks: Walks, place: Tensor, num_nodes: int) -> Walks:
-    return replace(walks, row=place[walks.row], col=place[walks.col], num_nodes=num_nodes)
+def _concatenate(tensors: Sequence[Tensor | None]) -> Tensor | None:
+    """One tensor where all are there."""
+    present = [x for x in tensors if x is not None]
+    return torch.cat(present) if present and len(present) == len(tensors) else None
 
 
-def _concatenated(parts: Sequence[Walks]) -> Walks:
-    row, col, hop, weight = (
-        torch.cat([getattr(part, name) for part in parts])
-        for name in ("row", "col", "hop", "weight")
-    )
-    return replace(parts[0], row=row, col=col, hop=hop, weight=weight)
+def _relabel(walks: Walks, ids: Tensor, num_nodes: int) -> Walks:
+    return dataclasses.replace(walks, row=ids[walks.row], col=ids[walks.col], num_nodes=num_nodes)
+
+
+def _batch_walks(walks: Sequence[Walks], ids: Sequence[Tensor], num_nodes: int) -> Walks:
+    parts = [_relabel(w, nodes, num_nodes) for w, nodes in zip(walks, ids, strict=True)]
+    names = ("row", "col", "hop", "weight")
+    fields: dict[str, Any] = {
+        name: torch.cat([getattr(part, name) for part in parts]) for name in names
+    }
+    return dataclasses.replace(parts[0], **fields)

@@ -18,20 +18,20 @@ from graphmask.operators import Dense, Execution, Lifted, MaskOperator, Pairs
 from graphmask.topology import Topology
 
 from .chance import probability_of_sums, worst_score
-from .graphs import cast, join, permute, remade
+from .graphs import astype, batch_topologies, permute, replace
 
-# Distance allowed between two computations of one thing, relative to the largest number: rounding
-# of some operations.
+# Distance allowed between two computations of the same numbers, relative to the largest one:
+# rounding of some operations.
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 
-# A right implementation may fail a law of chance once in this many runs.
+# The probability that a correct implementation fails a statistical test.
 FALSE_ALARM = 1e-4
 
 NodeFunction = Callable[[Tensor, Topology], Tensor]
 
 
 def assert_matmul(operator: MaskOperator) -> None:
-    """``operator @ x`` and ``operator.rows`` are those of ``to_dense()``, and broadcast as :func:`torch.matmul` does.
+    """``operator @ x`` and ``operator.rows`` agree with ``to_dense()``; ``@`` broadcasts as matmul.
 
     Args:
         operator: M.
@@ -42,31 +42,21 @@ def assert_matmul(operator: MaskOperator) -> None:
     Example:
         >>> import torch, graphmask as gm
         >>> from graphmask.testing import assert_matmul
-        >>> assert_matmul(gm.operators.GlobalOperator(gm.Topology(torch.tensor([[0], [1]]), num_nodes=2)))
+        >>> edge = gm.Topology(torch.tensor([[0], [1]]), num_nodes=2)
+        >>> assert_matmul(gm.operators.GlobalOperator(edge))
     """
     dense = operator.to_dense()
     heads, n, _ = dense.shape
-    require(
-        dense.shape == operator.shape,
-        f"{operator!r} has a dense matrix of shape {list(dense.shape)}",
-    )
-    for shape in (
-        (n,),
-        (n, 3),
-        (heads, n, 2),
-        (1, n, 1),
-        (3, heads, n, 2),
-        (2, 1, n, 3),
-        (2, 3, 1, n, 1),
-    ):
+    message = f"{operator!r} has a dense matrix of shape {list(dense.shape)}"
+    require(dense.shape == operator.shape, message)
+    batches = [(), (heads,), (1,), (3, heads), (2, 1), (2, 3, 1)]
+    for shape in [(n,), *((*sizes, n, 1 + len(sizes)) for sizes in batches)]:
         x = torch.randn(shape, generator=generator_of(), dtype=dense.dtype)
-        assert_close(
-            operator @ x, dense @ x, f"{operator!r} @ x, for x {list(shape)}, and its dense product"
-        )
+        law = f"{operator!r} @ x, for x {list(shape)}, and its dense product"
+        assert_close(operator @ x, dense @ x, law)
     nodes = torch.randperm(n, generator=generator_of())[: n - n // 3]
-    assert_close(
-        operator.rows(nodes), dense[:, nodes], f"rows of {operator!r} and of its dense matrix"
-    )
+    law = f"rows of {operator!r} and of its dense matrix"
+    assert_close(operator.rows(nodes), dense[:, nodes], law)
 
 
 def assert_adjoint(operator: MaskOperator) -> None:
@@ -81,63 +71,56 @@ def assert_adjoint(operator: MaskOperator) -> None:
     Example:
         >>> import torch, graphmask as gm
         >>> from graphmask.testing import assert_adjoint
-        >>> assert_adjoint(gm.operators.GlobalOperator(gm.Topology(torch.tensor([[0], [1]]), num_nodes=2)))
+        >>> edge = gm.Topology(torch.tensor([[0], [1]]), num_nodes=2)
+        >>> assert_adjoint(gm.operators.GlobalOperator(edge))
     """
     generator, dtype = generator_of(), operator.to_dense().dtype
     x, y = (torch.randn(*operator.shape[:2], 1, generator=generator, dtype=dtype) for _ in range(2))
     left, right = (y * (operator @ x)).sum(1), ((operator.mT @ y) * x).sum(1)
     assert_close(left, right, f"<y, M x> and <M.mT y, x> of {operator!r}")
-    assert_close(
-        operator.mT.mT @ x, operator @ x, f"{operator!r} and the transpose of its transpose"
-    )
+    law = f"{operator!r} and the transpose of its transpose"
+    assert_close(operator.mT.mT @ x, operator @ x, law)
 
 
 def assert_entries(operator: MaskOperator) -> None:
-    """What an operator says of its entries is true.
-
-    ``nonnegative``, ``entries()`` and ``lookup``, as far as known.
+    """``nonnegative``, ``entries()`` and ``lookup`` of an operator agree with its dense matrix.
 
     Args:
         operator: M.
 
     Raises:
-        AssertionError: for an entry that is not as told.
+        AssertionError: for an entry that differs.
 
     Example:
         >>> import torch, graphmask as gm
         >>> from graphmask.testing import assert_entries
-        >>> assert_entries(gm.operators.GlobalOperator(gm.Topology(torch.tensor([[0], [1]]), num_nodes=2)))
+        >>> edge = gm.Topology(torch.tensor([[0], [1]]), num_nodes=2)
+        >>> assert_entries(gm.operators.GlobalOperator(edge))
     """
     dense, n = operator.to_dense(), operator.num_nodes
-    require(
-        not operator.nonnegative or bool((dense >= 0).all()),
-        f"{operator!r} says it is non-negative, and is not",
-    )
-    known = operator.entries()
-    if known is not None:
-        assert_close(
-            known.pattern.to_dense(known.value).expand_as(dense),
-            dense,
-            f"entries of {operator!r} and M",
-        )
-    some = torch.randperm(n * n, generator=generator_of())[: n * n // 2 + 1].sort().values
-    found = operator.lookup(Pattern.from_coo(some // n, some % n, (n, n)))
-    if found is not None:
-        expected = dense.flatten(1)[:, some]
-        assert_close(
-            found.expand_as(expected), expected, f"single entries of {operator!r} and of M"
-        )
+    nonnegative = not operator.nonnegative or bool((dense >= 0).all())
+    require(nonnegative, f"{operator!r} says it is non-negative, and is not")
+    entries = operator.entries()
+    if entries is not None:
+        actual = entries.pattern.to_dense(entries.value).expand_as(dense)
+        assert_close(actual, dense, f"entries of {operator!r} and M")
+    index = torch.randperm(n * n, generator=generator_of())[: n * n // 2 + 1].sort().values
+    values = operator.lookup(Pattern.from_coo(index // n, index % n, (n, n)))
+    if values is not None:
+        expected = dense.flatten(1)[:, index]
+        law = f"single entries of {operator!r} and of M"
+        assert_close(values.expand_as(expected), expected, law)
 
 
 def assert_executions_agree(
     operator: MaskOperator, executions: Sequence[Execution] | None = None
 ) -> None:
-    """``operator.attend`` is its definition on the dense matrix, by every execution that does not refuse.
+    """``operator.attend`` agrees with the definition by every execution that supports M.
 
     Args:
         operator: M.
-        executions: which. (default: :obj:`None`, those of the library, ``Lifted`` also in one slice
-            per feature)
+        executions: the executions. (default: :obj:`None`, those of the library, ``Lifted`` also in
+            one slice per feature)
 
     Raises:
         AssertionError: for a numerator or normaliser that is not its definition.
@@ -145,23 +128,21 @@ def assert_executions_agree(
     Example:
         >>> import torch, graphmask as gm
         >>> from graphmask.testing import assert_executions_agree
-        >>> assert_executions_agree(gm.operators.GlobalOperator(gm.Topology(torch.tensor([[0], [1]]), num_nodes=2)))
+        >>> edge = gm.Topology(torch.tensor([[0], [1]]), num_nodes=2)
+        >>> assert_executions_agree(gm.operators.GlobalOperator(edge))
     """
     generator, M = generator_of(), operator.to_dense()
-    heads = operator.heads if operator.heads > 1 else 3
-    q, k = (
-        torch.rand(heads, operator.num_nodes, 4, generator=generator, dtype=M.dtype)
-        for _ in range(2)
-    )
-    v = torch.randn(heads, operator.num_nodes, 3, generator=generator, dtype=M.dtype)
+    shape = operator.heads if operator.heads > 1 else 3, operator.num_nodes
+    q, k = torch.rand(2, *shape, 4, generator=generator, dtype=M.dtype)
+    v = torch.randn(*shape, 3, generator=generator, dtype=M.dtype)
     score = q @ k.mT
     for execution in (None, *(executions or (Pairs(), Lifted(), Lifted(memory=1), Dense()))):
         if execution is None or execution.refusal(operator) is None:
-            found = operator.attend(q, k, v, execution)
-            which = f"{operator!r}, by {execution!r} and by definition"
-            assert_close(found.numerator, (M * score) @ v, f"numerators of {which}")
-            size = M if operator.sums_itself else M.abs()
-            assert_close(found.normaliser, (size * score).sum(-1), f"normalisers of {which}")
+            sums = operator.attend(q, k, v, execution)
+            names = f"{operator!r}, by {execution!r} and by definition"
+            assert_close(sums.numerator, (M * score) @ v, f"numerators of {names}")
+            weights = M if operator.sums_itself else M.abs()
+            assert_close(sums.normaliser, (weights * score).sum(-1), f"normalisers of {names}")
 
 
 def assert_permutation_equivariant(
@@ -171,44 +152,41 @@ def assert_permutation_equivariant(
     per_graph: bool = False,
     ordered: bool = False,
 ) -> None:
-    """Renaming the nodes renames the rows of ``function(x, topology)``, and leaves outputs per graph as they are.
+    """Permuting the nodes permutes the rows of ``function(x, topology)``; outputs per graph stay.
 
-    Walks on the topology are renamed with it; a function that draws its own breaks this law unless
+    Walks on the topology are permuted with it; a function that draws its own breaks this law unless
     they are exact.
 
     Args:
-        function: gives ``[N, ...]``, or ``[B, ...]`` with ``per_graph``.
-        topology: where.
-        channels: of x.
+        function: returns ``[N, ...]``, or ``[B, ...]`` with ``per_graph``.
+        topology: the graph.
+        channels: C, of x.
         per_graph: whether the output is per graph.
-        ordered: whether nodes are renamed without a change of their order within each graph, for
-            functions that read it.
+        ordered: whether the nodes of each graph keep their order, for functions that depend on it.
 
     Raises:
-        AssertionError: where the result depends on the names of nodes.
+        AssertionError: where the result depends on the ids of nodes.
 
     Example:
         >>> from graphmask.testing import assert_permutation_equivariant, example_topologies
-        >>> assert_permutation_equivariant(lambda x, topology: x - x.sum(0), example_topologies()["pair"])
+        >>> pair = example_topologies()["pair"]
+        >>> assert_permutation_equivariant(lambda x, topology: x - x.sum(0), pair)
     """
-    order = torch.randperm(topology.num_nodes, generator=generator_of())
-    order = _restore_order(order, topology) if ordered else order
+    perm = torch.randperm(topology.num_nodes, generator=generator_of())
+    perm = _order_within_graphs(perm, topology) if ordered else perm
     x = features_of(topology, channels)
     expected = function(x, topology)
-    actual = function(x[order], permute(topology, order))
-    assert_close(
-        actual,
-        expected if per_graph else expected[order],
-        "a function of renamed nodes and it renamed",
-    )
+    actual = function(x[perm], permute(topology, perm))
+    law = "a function of permuted nodes and its permuted result"
+    assert_close(actual, expected if per_graph else expected[perm], law)
 
 
-def _restore_order(order: Tensor, topology: Topology) -> Tensor:
-    """A renaming that mixes graphs as ``order`` does, and keeps the order of the nodes of each."""
-    batch = torch.zeros_like(order) if topology.batch is None else topology.batch
-    kept = torch.empty_like(order)
-    kept[torch.argsort(batch[order], stable=True)] = torch.argsort(batch, stable=True)
-    return kept
+def _order_within_graphs(perm: Tensor, topology: Topology) -> Tensor:
+    """A permutation that mixes graphs as ``perm`` does, and keeps the order within each graph."""
+    graph = torch.zeros_like(perm) if topology.batch is None else topology.batch
+    ordered = torch.empty_like(perm)
+    ordered[torch.argsort(graph[perm], stable=True)] = torch.argsort(graph, stable=True)
+    return ordered
 
 
 def assert_edge_order_invariant(
@@ -217,29 +195,28 @@ def assert_edge_order_invariant(
     """``function(x, topology)`` does not depend on the order in which edges are listed.
 
     Args:
-        function: anything of x and a topology.
-        topology: where.
-        channels: of x.
+        function: any function of x and a topology.
+        topology: the graph.
+        channels: C, of x.
 
     Raises:
         AssertionError: where the result depends on the order of edges.
 
     Example:
         >>> from graphmask.testing import assert_edge_order_invariant, example_topologies
-        >>> assert_edge_order_invariant(lambda x, topology: x * topology.num_edges, example_topologies()["pair"])
+        >>> pair = example_topologies()["pair"]
+        >>> assert_edge_order_invariant(lambda x, topology: x * topology.num_edges, pair)
     """
-    order = torch.randperm(topology.num_edges, generator=generator_of())
-    weight = None if topology.edge_weight is None else topology.edge_weight[order]
-    features = None if topology.edge_attr is None else topology.edge_attr[order]
-    shuffled = remade(
-        topology, edge_index=topology.edge_index[:, order], edge_weight=weight, edge_attr=features
+    perm = torch.randperm(topology.num_edges, generator=generator_of())
+    shuffled = replace(
+        topology,
+        edge_index=topology.edge_index[:, perm],
+        edge_weight=None if topology.edge_weight is None else topology.edge_weight[perm],
+        edge_attr=None if topology.edge_attr is None else topology.edge_attr[perm],
     )
     x = features_of(topology, channels)
-    assert_close(
-        function(x, shuffled),
-        function(x, topology),
-        "a function of shuffled edges and of the edges",
-    )
+    law = "a function of shuffled edges and of the edges"
+    assert_close(function(x, shuffled), function(x, topology), law)
 
 
 def assert_batch_independent(
@@ -249,14 +226,14 @@ def assert_batch_independent(
     dtype: torch.dtype | None = None,
     per_graph: bool = False,
 ) -> None:
-    """Graphs get from ``function(x, topology)`` in a batch, sorted or interleaved, what they get alone.
+    """``function(x, topology)`` of each graph is the same alone and in a batch, sorted or not.
 
     Args:
-        function: gives ``[N, ...]``, or ``[B, ...]`` with ``per_graph``.
+        function: returns ``[N, ...]``, or ``[B, ...]`` with ``per_graph``.
         topologies: the graphs of the batch.
-        channels: of x.
-        dtype: of x and all weights; it sets the allowed distance. (default: :obj:`None`, the
-            default dtype)
+        channels: C, of x.
+        dtype: the type of x and all weights; it sets the allowed distance. (default: :obj:`None`,
+            the default dtype)
         per_graph: whether the output is per graph.
 
     Raises:
@@ -267,33 +244,30 @@ def assert_batch_independent(
         >>> assert_batch_independent(lambda x, topology: 2 * x, list(example_topologies().values()))
     """
     with default_dtype(dtype or torch.get_default_dtype()):
-        graphs = [cast(each, torch.get_default_dtype()) for each in topologies]
-        parts = [features_of(each, channels, seed) for seed, each in enumerate(graphs)]
-        alone = [function(x, each) for x, each in zip(parts, graphs, strict=True)]
-        for how in ("sorted", "interleaved"):
-            together, places = join(graphs, interleaved=how == "interleaved")
-            x = torch.empty(together.num_nodes, channels).index_copy(
-                0, torch.cat(places), torch.cat(parts)
-            )
-            found = function(x, together)
+        graphs = [astype(graph, torch.get_default_dtype()) for graph in topologies]
+        inputs = [features_of(graph, channels, seed) for seed, graph in enumerate(graphs)]
+        alone = [function(x, graph) for x, graph in zip(inputs, graphs, strict=True)]
+        for name in ("sorted", "interleaved"):
+            union, rows = batch_topologies(graphs, interleaved=name == "interleaved")
+            x = torch.empty(union.num_nodes, channels)
+            output = function(x.index_copy(0, torch.cat(rows), torch.cat(inputs)), union)
             if per_graph:
-                places = list(
-                    torch.arange(together.num_graphs).split([each.num_graphs for each in graphs])
-                )
-            for number, (place, expected) in enumerate(zip(places, alone, strict=True)):
-                assert_close(found[place], expected, f"graph {number} in a batch ({how}) and alone")
+                counts = [graph.num_graphs for graph in graphs]
+                rows = list(torch.arange(union.num_graphs).split(counts))
+            for index, (row, expected) in enumerate(zip(rows, alone, strict=True)):
+                assert_close(output[row], expected, f"graph {index} in a batch ({name}) and alone")
 
 
 def assert_gradients(
     function: Callable[..., Tensor], *inputs: Tensor, module: nn.Module | None = None
 ) -> None:
-    """First and second derivatives by autograd are those by finite differences, along random directions.
+    """First and second derivatives by autograd are finite differences, in random directions.
 
     Args:
-        function: of the inputs.
+        function: a function of the inputs.
         inputs: float64 tensors.
-        module: in float64; the function calls it, and derivatives by its parameters are looked at
-            too.
+        module: a module in float64 that the function calls; derivatives by its parameters are
+            checked too.
 
     Raises:
         AssertionError: for the first derivative that differs.
@@ -305,29 +279,27 @@ def assert_gradients(
     """
     bound = _Bound(function, module)
     parameters = dict(bound.named_parameters())
-    parts = [*inputs, *parameters.values()]
-    point = torch.cat([part.detach().flatten() for part in parts]).requires_grad_()
+    leaves = [*inputs, *parameters.values()]
+    point = torch.cat([x.detach().flatten() for x in leaves]).requires_grad_()
 
     def run(point: Tensor) -> Tensor:
-        pieces = point.split([part.numel() for part in parts])
-        shaped = [piece.view(part.shape) for piece, part in zip(pieces, parts, strict=True)]
-        given = dict(zip(parameters, shaped[len(inputs) :], strict=True))
-        return functional_call(bound, given, tuple(shaped[: len(inputs)]))
+        pieces = point.split([x.numel() for x in leaves])
+        values = [piece.view(x.shape) for piece, x in zip(pieces, leaves, strict=True)]
+        replaced = dict(zip(parameters, values[len(inputs) :], strict=True))
+        return functional_call(bound, replaced, tuple(values[: len(inputs)]))
 
     outputs = run(point)
     if outputs.numel() and outputs.requires_grad:
-        above = torch.randn(
-            outputs.shape, generator=generator_of(), dtype=outputs.dtype
-        ).requires_grad_()
+        grad = torch.randn(outputs.shape, generator=generator_of(), dtype=outputs.dtype)
         try:
             gradcheck(run, point, fast_mode=True)
-            gradgradcheck(run, point, above, fast_mode=True)
+            gradgradcheck(run, point, grad.requires_grad_(), fast_mode=True)
         except GradcheckError as error:
             raise AssertionError(f"derivatives differ from finite differences: {error}") from error
 
 
 class _Bound(nn.Module):
-    """A function and the module that it calls, so that its parameters can be given."""
+    """A function and the module that it calls, so that its parameters can be replaced."""
 
     def __init__(self, function: Callable[..., Tensor], module: nn.Module | None) -> None:
         super().__init__()
@@ -338,11 +310,11 @@ class _Bound(nn.Module):
 
 
 def assert_round_trip(module: nn.Module, call: Callable[[nn.Module, torch.dtype], Tensor]) -> None:
-    """Copies, state dicts and casts to float32 and back keep what a float64 module computes.
+    """Copies, state dicts and conversion to float32 and back keep the output of a float64 module.
 
     Args:
         module: the module.
-        call: runs a module of a given dtype.
+        call: runs a module of a dtype.
 
     Raises:
         AssertionError: for the first copy that computes something else.
@@ -350,7 +322,8 @@ def assert_round_trip(module: nn.Module, call: Callable[[nn.Module, torch.dtype]
     Example:
         >>> import torch
         >>> from graphmask.testing import assert_round_trip
-        >>> assert_round_trip(torch.nn.LayerNorm(2).double(), lambda m, dtype: m(torch.arange(2, dtype=dtype)))
+        >>> norm = torch.nn.LayerNorm(2).double()
+        >>> assert_round_trip(norm, lambda module, dtype: module(torch.arange(2, dtype=dtype)))
     """
 
     def run(module: nn.Module, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -368,26 +341,22 @@ def assert_round_trip(module: nn.Module, call: Callable[[nn.Module, torch.dtype]
     assert_close(run(other), expected, "a loaded state dict and its original", 0.0)
     single = deepcopy(module).to(torch.float32)
     assert_close(run(single, torch.float32), expected, "a module in float32 and in float64", 1e-4)
-    assert_close(
-        run(single.to(torch.float64)),
-        expected,
-        "a module cast to float32 and back, and before",
-        1e-4,
-    )
+    law = "a module converted to float32 and back, and before"
+    assert_close(run(single.to(torch.float64)), expected, law, 1e-4)
 
 
 def assert_unbiased(drawn: Tensor, target: Tensor, what: str = "a draw", often: int = 100) -> None:
-    """The mean of R independent draws ``[R, P, ...]`` is the target ``[P, ...]``, as far as R draws can tell.
+    """The mean of R independent draws ``[R, P, ...]`` is the target ``[P, ...]``, up to chance.
 
-    Entries on which all draws agree must be right. Entries that are often non-zero lie within 4
-    standard errors (or Bonferroni's bound, where there are many), and sums over each of the P parts
-    pass Hotelling's test. A right sampler fails in one of 10,000 runs.
+    Entries on which all draws agree must equal the target. Entries that are often non-zero lie
+    within 4 standard errors (or Bonferroni's bound, where there are many), and sums over each of
+    the P parts pass Hotelling's test. An unbiased sampler fails in one of 10,000 runs.
 
     Args:
         drawn: the draws.
         target: their expectation.
-        what: what is drawn.
-        often: draws in which an entry must be non-zero to be judged by itself.
+        what: a name of the draws for the message.
+        often: the number of draws in which an entry must be non-zero to be tested by itself.
 
     Raises:
         AssertionError: where the mean is too far from the target.
@@ -395,24 +364,21 @@ def assert_unbiased(drawn: Tensor, target: Tensor, what: str = "a draw", often: 
     Example:
         >>> import torch
         >>> from graphmask.testing import assert_unbiased
-        >>> assert_unbiased(torch.rand(500, 1, 3, generator=torch.Generator().manual_seed(0)), torch.full((1, 3), 0.5))
+        >>> drawn = torch.rand(500, 1, 3, generator=torch.Generator().manual_seed(0))
+        >>> assert_unbiased(drawn, torch.full((1, 3), 0.5))
     """
     drawn, target = drawn.double().flatten(2), target.double().flatten(1)
     worst, allowed = worst_score(drawn, target, often, FALSE_ALARM)
-    require(
-        worst <= allowed,
-        f"{what}: an entry is {worst:.1f} standard errors off its target, allowed {allowed:.1f}",
-    )
+    message = f"an entry is {worst:.1f} standard errors off its target, allowed {allowed:.1f}"
+    require(worst <= allowed, f"{what}: {message}")
     chance = probability_of_sums(drawn, target, generator_of())
-    require(
-        chance >= FALSE_ALARM,
-        f"{what}: sums of entries are off their targets, with probability {chance:.0e}",
-    )
+    message = f"sums of entries are off their targets, with probability {chance:.0e}"
+    require(chance >= FALSE_ALARM, f"{what}: {message}")
 
 
 @contextmanager
 def global_rng_untouched() -> Iterator[None]:
-    """The global random states of torch, numpy and python are after the block what they were before.
+    """The block leaves the global random states of torch, numpy and python unchanged.
 
     Raises:
         AssertionError: where one of them changed.
@@ -429,23 +395,21 @@ def global_rng_untouched() -> Iterator[None]:
     require(not changed, f"the global random state of {', '.join(changed)} was changed")
 
 
-def require(true: bool, otherwise: str) -> None:
-    """Raise ``AssertionError(otherwise)`` unless true."""
-    if not true:
-        raise AssertionError(otherwise)
+def require(condition: bool, message: str) -> None:
+    """Raise ``AssertionError(message)`` unless the condition holds."""
+    if not condition:
+        raise AssertionError(message)
 
 
 def assert_close(
     actual: Tensor, expected: Tensor, law: str, tolerance: float | None = None
 ) -> None:
-    """Equal shapes, and a distance small against the largest number, in the coarser of both dtypes."""
-    require(
-        actual.shape == expected.shape,
-        f"{law} have shapes {list(actual.shape)} and {list(expected.shape)}",
-    )
-    allowed = (
-        max(TOLERANCE[actual.dtype], TOLERANCE[expected.dtype]) if tolerance is None else tolerance
-    )
+    """Equal shapes, and a small distance relative to the largest number, by the coarser dtype."""
+    shapes = f"{list(actual.shape)} and {list(expected.shape)}"
+    require(actual.shape == expected.shape, f"{law} have shapes {shapes}")
+    allowed = tolerance
+    if allowed is None:
+        allowed = max(TOLERANCE[actual.dtype], TOLERANCE[expected.dtype])
     if actual.numel():
         left, right = actual.detach().double(), expected.detach().double()
         distance = float((left - right).abs().max() / (1 + right.abs().max()))
@@ -453,22 +417,22 @@ def assert_close(
 
 
 def generator_of(seed: int = 0) -> torch.Generator:
-    """A generator of its own."""
+    """A generator of a fixed seed."""
     return torch.Generator().manual_seed(seed)
 
 
 def _global_states() -> dict[str, object]:
-    kind, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002
+    name, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002
     return {
         "torch": torch.get_rng_state().numpy().tobytes(),
-        "numpy": (kind, np.asarray(keys).tobytes(), *rest),
+        "numpy": (name, np.asarray(keys).tobytes(), *rest),
         "python": random.getstate(),
     }
 
 
 @contextmanager
 def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """Another default dtype within the block."""
+    """Sets the default dtype within the block."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:

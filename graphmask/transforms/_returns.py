@@ -73,7 +73,7 @@ class Chain(NamedTuple):
         """
         turned = Topology(topology.edge_index.flip(0), topology.num_nodes, topology.edge_weight)
         (pattern, weight), (_, plain) = turned.adjacency("rw"), turned.adjacency(None)
-        mirrored, order = pattern.mT, pattern.order
+        mirrored, order = pattern.mT, pattern.csc_perm
         forward = Adjacency.of(pattern.rowptr, pattern.col, weight)
         symmetric = torch.equal(pattern.rowptr, mirrored.rowptr) and torch.equal(
             pattern.col, mirrored.col

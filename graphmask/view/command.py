@@ -1,9 +1,10 @@
-"""``graphmask view``: its options, and what it prints."""
+"""The commands ``graphmask view`` and ``graphmask masks``."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,17 +12,16 @@ import typer
 from torch_geometric.data import Data
 
 from graphmask._console import checked, empty_table, make_console, make_fact_table
+from graphmask.io import NEIGHBOURS, read_graph
 from graphmask.topology import Topology
 
-from .graphs import NEIGHBOURS, read_graph
-from .models import attention_of, load_model
 from .names import known_masks, make_mask
-from .packed import BUDGET
-from .picture import Picture
+from .picture import BUDGET, Picture
 from .scene import make_scene
-from .sources import MaskRows, Source
+from .sources import MaskRows, Source, attention_of, load_model
 
-_LARGEST = 5
+# Entries of a row in the table.
+_LISTED = 5
 
 
 def view(
@@ -29,48 +29,52 @@ def view(
         Path,
         typer.Argument(help="A mesh, a point cloud or a graph; see the list in the documentation."),
     ],
-    node: Annotated[int, typer.Option(help="Whose row.")] = 0,
+    node: Annotated[int, typer.Option(help="Index of the row.")] = 0,
     mask: Annotated[
         list[str] | None,
         typer.Option(
-            help="By name, with arguments: walk, walk:hops=4,heads=2, toeplitz:shape=28x28. Default: walk."
+            help="Name, with arguments: walk:hops=4,heads=2, toeplitz:shape=28x28. Default: walk."
         ),
     ] = None,
     model: Annotated[
         Path | None,
         typer.Option(help="A trained model: a folder of save_pretrained, or a pickled module."),
     ] = None,
-    layer: Annotated[int, typer.Option(help="Of the model: which of its masked attentions.")] = 0,
-    head: Annotated[int, typer.Option(help="Which head to begin with.")] = 0,
+    layer: Annotated[int, typer.Option(help="Index among the masked attentions of the model.")] = 0,
+    head: Annotated[int, typer.Option(help="Index of the first head to show.")] = 0,
     trust: Annotated[
         bool,
         typer.Option(
-            "--trust", help="Unpickle the model's file, which can run code of its author."
+            "--trust", help="Unpickle the file of the model, which can run code of its author."
         ),
     ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="A .png, or .html, or a name for both. Default: the file's name and the node, in this folder."
+            help="A .png, or .html, or a name for both. Default: FILE and the node, in this folder."
         ),
     ] = None,
     neighbours: Annotated[
-        int, typer.Option(help="Of each point of a cloud without edges.")
+        int, typer.Option(help="Neighbours of each point of a cloud without edges.")
     ] = NEIGHBOURS,
     directed: Annotated[
-        bool, typer.Option("--directed", help="Edge lists as they stand, not both ways.")
+        bool, typer.Option("--directed", help="Read edge lists as they stand, not both ways.")
     ] = False,
-    item: Annotated[int, typer.Option(help="Which line of a file of molecules.")] = 0,
+    item: Annotated[int, typer.Option(help="Line of a file of molecules, from 0.")] = 0,
     budget: Annotated[
         float, typer.Option(help="MiB that the rows of a mask may take on the page.")
     ] = BUDGET / 2**20,
+    logarithmic: Annotated[
+        bool | None,
+        typer.Option("--log/--linear", help="Scale of the colours. Default: what suits each row."),
+    ] = None,
 ) -> None:
-    """Draw a row of a mask, or of a trained layer's attention.
+    """Draw a row of a mask, or of the attention of a trained layer.
 
-    As a picture, and as a page where a click shows a row.
+    Writes a picture, and a page where a click on a node shows its row.
 
-    The page is one file that needs no network. Masks that the graph does not suit are refused, with
-    the reason.
+    The page is one file that needs no network. A mask that does not apply to the graph is refused
+    with the reason.
     """
     data = checked("FILE", lambda: read_graph(file, directed, item, neighbours))
     console = make_console()
@@ -81,73 +85,65 @@ def view(
         )
     title = f"{file.name}: {data.num_nodes:,} nodes, {data.num_edges:,} edges"
     picture = checked(
-        "--node, --head", lambda: Picture(make_scene(data, title), sources, node, head)
+        "--node, --head",
+        lambda: Picture(make_scene(data, title), sources, node, head, logarithmic),
     )
-    for path in _files(out, file, node):
-        checked("--out", lambda path=path: _write(picture, path, budget))  # type: ignore[misc]
+    for path in _paths(out, file, node):
+        write = (
+            partial(picture.write_html, path, int(budget * 2**20))
+            if path.suffix.lower() == ".html"
+            else partial(picture.write_png, path)
+        )
+        checked("--out", write)
         console.print(f"wrote {path} ({path.stat().st_size / 2**20:.1f} MiB)", highlight=False)
     console.print(_make_table(picture))
 
 
 def _make_sources(data: Data, names: Sequence[str]) -> list[Source]:
-    """Rows of each mask; those that do not serve the graph are told of, and only if none does is that an error."""
-    made, refused = [], {}
+    """Rows of each mask that applies to the graph; an error if none does."""
+    sources: list[Source] = []
+    messages = []
+    topology = Topology.from_data(data)
     for name in names:
-        kind = checked("--mask", lambda name=name: make_mask(name))  # type: ignore[misc]
+        mask = checked("--mask", partial(make_mask, name))
         try:
-            made.append(MaskRows(kind, Topology.from_data(data), name))
+            sources.append(MaskRows(mask, topology, name))
         except (ValueError, TypeError) as error:
-            refused[name] = " ".join(str(error).split())
-    if refused and not made:
-        reasons = "; ".join(
-            f"{name} does not apply here: {reason}" for name, reason in refused.items()
-        )
-        raise typer.BadParameter(reasons, param_hint="--mask")
-    for name, reason in refused.items():
-        typer.echo(f"{name} does not apply here: {reason}", err=True)
-    return list(made)
+            messages.append(f"{name} does not apply here: {' '.join(str(error).split())}")
+    if messages and not sources:
+        raise typer.BadParameter("; ".join(messages), param_hint="--mask")
+    for message in messages:
+        typer.echo(message, err=True)
+    return sources
 
 
-def _files(out: Path | None, file: Path, node: int) -> list[Path]:
+def _paths(out: Path | None, file: Path, node: int) -> list[Path]:
     if out is not None and out.suffix.lower() in (".png", ".html", ".pdf", ".svg"):
         return [out]
     base = Path(f"{file.stem}-node{node}") if out is None else out
     return [base.with_name(f"{base.name}{ending}") for ending in (".png", ".html")]
 
 
-def _write(picture: Picture, path: Path, budget: float) -> None:
-    if path.suffix.lower() == ".html":
-        picture.write_html(path, int(budget * 2**20))
-    else:
-        picture.write_png(path)
-
-
 def _make_table(picture: Picture) -> object:
-    table = empty_table(f"Row of node {picture.scene.call(picture.node)}, head {picture.head}")
-    for heading in ("mask", "own entry", "others", "largest of these: node weight"):
+    scene, node = picture.scene, picture.node
+    table = empty_table(f"Row of node {scene.label(node)}, head {picture.head}")
+    for heading in ("mask", "own entry", "others", "largest others: node weight"):
         table.add_column(heading)
     for source, rows in zip(picture.sources, picture.rows, strict=True):
         row = rows[min(picture.head, source.heads - 1)]
-        others = [
-            other
-            for other in abs(row).argsort(kind="stable")[::-1]
-            if row[other] and other != picture.node
-        ]
-        largest = ", ".join(
-            f"{picture.scene.call(other)} {row[other]:.3g}" for other in others[:_LARGEST]
-        )
-        table.add_row(
-            source.name, f"{row[picture.node]:.3g}", f"{len(others):,}", largest or "none"
-        )
+        order = abs(row).argsort(kind="stable")[::-1]
+        others = order[(row[order] != 0) & (order != node)]
+        largest = ", ".join(f"{scene.label(other)} {row[other]:.3g}" for other in others[:_LISTED])
+        table.add_row(source.name, f"{row[node]:.3g}", f"{len(others):,}", largest or "none")
     return table
 
 
 def masks() -> None:
-    """List the masks by the names that --mask takes, with what each is."""
-    facts = {name: _plain(kind.__doc__ or "") for name, kind in known_masks().items()}
-    make_console().print(make_fact_table("Masks", facts))
+    """List the names that --mask takes, with a line on each mask."""
+    summaries = {name: _plain(cls.__doc__ or "") for name, cls in known_masks().items()}
+    make_console().print(make_fact_table("Masks", summaries))
 
 
 def _plain(docstring: str) -> str:
-    """The first line, without its marks."""
+    """The first line, without markup."""
     return re.sub(r":math:|`", "", docstring.strip().splitlines()[0])

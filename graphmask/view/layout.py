@@ -1,4 +1,4 @@
-"""Places for the nodes of graphs that have none, in the plane or, where there are many, in space."""
+"""Coordinates for graphs that have none: in the plane or, for large graphs, in space."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import math
 import networkx as nx
 import numpy as np
 from scipy.sparse import csr_array, diags_array
-from scipy.sparse.csgraph import breadth_first_order, connected_components, dijkstra
+from scipy.sparse.csgraph import connected_components, dijkstra
+from sklearn.decomposition import PCA
 
-# Up to so many nodes springs are worth their cost, and up to so many paths between all pairs.
+# Largest components drawn by springs, and by distances between all pairs.
 _SPRINGS = 500
-_PATHS = 80
+_ALL_PAIRS = 80
 
-# Nodes that distances are taken from, and rounds in which each node moves towards its neighbours.
+# Nodes that distances are measured from.
 _PIVOTS = 24
-_ROUNDS = 2
 
 
 def lay_out(edge_index: np.ndarray, num_nodes: int) -> np.ndarray:
-    """Coordinates from edges alone, the same at every call.
+    """Compute coordinates from edges alone, the same at every call.
 
-    Components are placed apart. One of up to 500 nodes is drawn by springs in the plane; larger
-    ones by their distances, in hops, from 24 nodes far from each other, projected on three axes:
-    cheap, and it unfolds meshes.
+    Components are placed apart. A component of up to 500 nodes is drawn by springs in the plane; a
+    larger one by the principal axes of its distances, in hops, from 24 nodes, which is cheap and
+    unfolds meshes.
 
     Args:
-        edge_index: ``[2, E]``, its directions ignored.
+        edge_index: ``[2, E]``; directions are ignored.
         num_nodes: N.
 
     Returns:
@@ -40,78 +40,62 @@ def lay_out(edge_index: np.ndarray, num_nodes: int) -> np.ndarray:
     Example:
         >>> import numpy as np
         >>> from graphmask.view.layout import lay_out
-        >>> lay_out(np.array([[0, 1, 2], [1, 2, 3]]), 5).shape  # a path, and a node alone
+        >>> lay_out(np.array([[0, 1, 2], [1, 2, 3]]), 5).shape  # a path, and an isolated node
         (5, 2)
     """
-    links = csr_array(
-        (np.ones(edge_index.shape[1]), (edge_index[0], edge_index[1])), shape=(num_nodes, num_nodes)
-    )
-    links = (links + links.T).tocsr()
-    label = connected_components(links, directed=False)[1] if num_nodes else np.zeros(0, int)
-    order = np.argsort(label, kind="stable")
-    members = np.split(order, np.cumsum(np.bincount(label))[:-1]) if num_nodes else []
-    axes = 3 if any(len(nodes) > _SPRINGS for nodes in members) else 2
+    ones = np.ones(edge_index.shape[1])
+    adjacency = csr_array((ones, tuple(edge_index)), shape=(num_nodes, num_nodes))
+    adjacency = (adjacency + adjacency.T).tocsr()
+    label = connected_components(adjacency, directed=False)[1]
+    components = [np.flatnonzero(label == index) for index in np.unique(label)]
+    axes = 3 if any(len(nodes) > _SPRINGS for nodes in components) else 2
     pos = np.zeros((num_nodes, axes))
-    for nodes in members:
+    for nodes in components:
         if len(nodes) > 1:
-            pos[nodes] = _place(links[nodes][:, nodes].tocsr(), axes)
-    return _pack(pos, members).astype(np.float32)
+            pos[nodes] = _place(adjacency[nodes][:, nodes].tocsr(), axes)
+    _pack(pos, components)
+    return pos.astype(np.float32)
 
 
-def _place(links: csr_array, axes: int) -> np.ndarray:
-    """A connected graph around the origin, its typical link of length 1."""
-    count = links.shape[0]
-    graph = nx.from_scipy_sparse_array(links) if count <= _SPRINGS else None
-    if graph is None:
-        pos = _by_distances(links, axes)
-    elif count <= _PATHS:
-        pos = _array(nx.kamada_kawai_layout(graph, weight=None), axes)
+def _place(adjacency: csr_array, axes: int) -> np.ndarray:
+    """A connected graph around the origin, whose median edge has length 1."""
+    if adjacency.shape[0] > _SPRINGS:
+        pos = _embed_distances(adjacency, axes)
     else:
-        pos = _array(nx.spring_layout(graph, weight=None, seed=0, iterations=100), axes)
-    one, other = links.nonzero()
-    length = np.median(np.linalg.norm(pos[one] - pos[other], axis=1))
+        graph = nx.from_scipy_sparse_array(adjacency)
+        positions = (
+            nx.kamada_kawai_layout(graph, weight=None)
+            if len(graph) <= _ALL_PAIRS
+            else nx.spring_layout(graph, weight=None, seed=0, iterations=100)
+        )
+        pos = np.pad(np.array([positions[node] for node in graph]), ((0, 0), (0, axes - 2)))
+    source, target = adjacency.nonzero()
+    length = np.median(np.linalg.norm(pos[source] - pos[target], axis=1))
     return (pos - pos.mean(0)) / (length or 1.0)
 
 
-def _array(places: dict[int, np.ndarray], axes: int) -> np.ndarray:
-    flat = np.array([places[node] for node in range(len(places))])
-    return np.pad(flat, ((0, 0), (0, axes - 2)))
-
-
-def _by_distances(links: csr_array, axes: int) -> np.ndarray:
-    """The main axes of the distances from pivots, each the farthest from those before it."""
-    pivot = int(breadth_first_order(links, 0, directed=False, return_predecessors=False)[-1])
-    nearest = np.full(links.shape[0], np.inf)
-    columns = []
-    for _ in range(min(_PIVOTS, links.shape[0])):
-        columns.append(dijkstra(links, directed=False, indices=pivot, unweighted=True))
-        nearest = np.minimum(nearest, columns[-1])
-        pivot = int(nearest.argmax())
-    distance = np.stack(columns, 1)
-    distance -= distance.mean(0)
-    # Distances are whole numbers: without the means over neighbours many nodes would share a place.
-    mean = diags_array(1 / np.maximum(links.sum(1), 1)) @ links
-    for _ in range(_ROUNDS):
+def _embed_distances(adjacency: csr_array, axes: int) -> np.ndarray:
+    count = adjacency.shape[0]
+    pivots = np.random.default_rng(0).choice(count, min(_PIVOTS, count), replace=False)
+    distance = dijkstra(adjacency, directed=False, indices=pivots, unweighted=True).T
+    # Distances are integers: without means over neighbours many nodes would share a place.
+    mean = diags_array(1 / adjacency.sum(1)) @ adjacency
+    for _ in range(2):
         distance = 0.5 * (distance + mean @ distance)
-    vectors = np.linalg.svd(distance.T @ distance)[0][:, :axes]
-    # Signs of axes are arbitrary: the largest number of each is made positive.
-    signs = np.sign(vectors[np.abs(vectors).argmax(0), range(axes)])
-    return distance @ (vectors * signs)
+    return PCA(axes, svd_solver="covariance_eigh").fit_transform(distance)
 
 
-def _pack(pos: np.ndarray, members: list[np.ndarray]) -> np.ndarray:
-    """Components side by side in rows, the largest first."""
-    if len(members) < 2:
-        return pos
-    boxes = [np.ptp(pos[nodes][:, :2], axis=0) + 1.5 for nodes in members]
-    width = 1.3 * math.sqrt(sum(float(np.prod(box)) for box in boxes))
+def _pack(pos: np.ndarray, components: list[np.ndarray]) -> None:
+    """Place components side by side in rows, the largest first."""
+    if len(components) < 2:
+        return
+    boxes = [np.ptp(pos[nodes][:, :2], axis=0) + 1.5 for nodes in components]
+    row_width = 1.3 * math.sqrt(sum(float(np.prod(box)) for box in boxes))
     left, top, height = 0.0, 0.0, 0.0
-    for number in sorted(range(len(members)), key=lambda each: -len(members[each])):
-        wide, high = boxes[number]
-        if left and left + wide > width:
+    for index in sorted(range(len(components)), key=lambda index: -len(components[index])):
+        width, depth = boxes[index]
+        if left and left + width > row_width:
             left, top, height = 0.0, top - height, 0.0
-        nodes = members[number]
-        corner = pos[nodes][:, :2]
-        pos[nodes, :2] += np.array([left, top]) - np.array([corner[:, 0].min(), corner[:, 1].max()])
-        left, height = left + wide, max(height, float(high))
-    return pos
+        corners = pos[components[index], :2]
+        pos[components[index], :2] += (left - corners[:, 0].min(), top - corners[:, 1].max())
+        left, height = left + width, max(height, float(depth))

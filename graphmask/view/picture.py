@@ -1,9 +1,9 @@
-"""One row to look at: as figures, as files, and in a notebook."""
+"""A row of a matrix: as figures, as files, and in a notebook."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,28 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphmask._checks import check_integer, value_error
+from graphmask.io import connect
 from graphmask.topology import Topology
 
-from . import interactive, still
-from .graphs import connect
-from .packed import BUDGET
-from .page import write_page
+from . import matplotlib_figure, plotly_figure
+from .colormap import ColorScale
 from .scene import Scene, make_scene
-from .shades import Shades
-from .sources import Source, source_of
+from .sources import Source, make_source
 
-# Heads that a still picture shows at most, each in a panel.
+# Heads in a picture of matplotlib at most, each in a panel.
 _HEADS = 4
+
+# Bytes of the rows of one matrix on a page.
+BUDGET = 12 * 2**20
+
+# Bytes of a row on a page: per node of a surface, per entry of another graph, and besides.
+_PER_NODE, _PER_ENTRY, _PER_ROW = 1.4, 29, 1400
+
+# Entries computed for a page at most, and rows computed at once.
+_WORK, _CHUNK = 2**27, 64
+
+# Entries of a row on a page.
+_LARGEST = 2048
 
 
 class Picture:
@@ -34,105 +44,155 @@ class Picture:
     Args:
         scene: the graph as it is drawn.
         sources: the matrices.
-        node: whose row.
-        head: of which head. (default: :obj:`0`)
+        node: its index.
+        head: index of the head. (default: :obj:`0`)
+        logarithmic: whether colours are orders of magnitude. (default: :obj:`None`, where most of
+            a row is below 1/20 of its largest entry)
 
     Raises:
-        ValueError: for a node or a head that is not there.
+        ValueError: for a node or a head out of range.
     """
 
-    def __init__(self, scene: Scene, sources: Sequence[Source], node: int, head: int = 0) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        sources: Sequence[Source],
+        node: int,
+        head: int = 0,
+        logarithmic: bool | None = None,
+    ) -> None:
         if check_integer("node", node, 0) >= scene.num_nodes:
             raise value_error("node", f"below {scene.num_nodes:,}, the number of nodes", node)
-        most = max(source.heads for source in sources)
-        if check_integer("head", head, 0) >= most:
-            raise value_error("head", f"below {most}, the number of heads", head)
+        heads = max(source.heads for source in sources)
+        if check_integer("head", head, 0) >= heads:
+            raise value_error("head", f"below {heads}, the number of heads", head)
         self.scene, self.sources, self.node, self.head = scene, list(sources), node, head
+        self.logarithmic = logarithmic
 
     @cached_property
     def rows(self) -> list[np.ndarray]:
         """``[H, N]`` of each matrix."""
-        return [
-            source.rows(torch.tensor([self.node]))[:, 0].float().cpu().numpy()
-            for source in self.sources
-        ]
+        return [_rows(source, np.array([self.node]))[:, 0] for source in self.sources]
 
     def plotly(self) -> Any:
-        """A plotly figure of the first matrix's row.
+        """Draw the row of the first matrix as a plotly figure.
 
         Raises:
             MissingExtraError: without plotly.
         """
-        head = min(self.head, self.sources[0].heads - 1)
-        weights = self.rows[0][head]
-        return interactive.draw(
-            self.scene, self.node, weights, self._shades(self.rows[0], head), self._title(0, head)
-        )
+        source, rows = self.sources[0], self.rows[0]
+        head = min(self.head, source.heads - 1)
+        scale, title = self._scale(rows, head, self.node), self._title(source, head, self.node)
+        return plotly_figure.draw(self.scene, self.node, rows[head], scale, title)
 
     def matplotlib(self) -> Any:
-        """A matplotlib figure: a line of panels per matrix, a panel per head, four heads at most.
+        """Draw a matplotlib figure: a line of panels per matrix, a panel per head, four at most.
 
         Raises:
             MissingExtraError: without matplotlib.
         """
-        return still.draw(
-            self.scene, self.node, [self._panels(number) for number in range(len(self.sources))]
-        )
+        lines = []
+        for source, rows in zip(self.sources, self.rows, strict=True):
+            first = max(0, min(self.head, source.heads - _HEADS))
+            heads = range(first, min(first + _HEADS, source.heads))
+            lines.append(
+                [
+                    (
+                        self._title(source, head, self.node),
+                        rows[head],
+                        self._scale(rows, head, self.node),
+                    )
+                    for head in heads
+                ]
+            )
+        return matplotlib_figure.draw(self.scene, self.node, lines)
 
     def write_png(self, path: str | Path, dpi: int = 110) -> None:
-        """The picture of :meth:`matplotlib`, in the format that the file's ending tells."""
+        """Write the figure of :meth:`matplotlib`, in the format of the file's ending."""
         self.matplotlib().savefig(path, dpi=dpi)
 
     def write_html(self, path: str | Path, budget: int = BUDGET, note: str = "") -> None:
-        """One page that needs no network: a click on a node shows its row.
+        """Write a page that needs no network: a click on a node shows its row.
 
-        The head and the matrix can be chosen.
+        A slider chooses the head, and a menu the matrix.
 
         Args:
             path: of the file, written anew.
-            budget: bytes that the rows of one matrix may take, before base64. Where not all fit,
-                the page says so. (default: 12 MiB)
+            budget: bytes that the rows of one matrix may take, approximately. Where not all fit,
+                the page has those of some nodes, and says so. (default: 12 MiB)
             note: a line at the foot of the page. (default: none)
 
         Raises:
             MissingExtraError: without plotly.
+
+        Cost: a product with the transposed mask per row on the page.
         """
-        head = min(self.head, self.sources[0].heads - 1)
-        logarithmic = self._shades(self.rows[0], head).logarithmic
-        write_page(
+        nodes = self._clickable(budget)
+        clicks = "A click on any node shows its row."
+        if len(nodes) < self.scene.num_nodes:
+            clicks = (
+                f"Rows of {len(nodes):,} of {self.scene.num_nodes:,} nodes are on this page: "
+                "a click shows that of the nearest of these."
+            )
+        layout = "Coordinates are laid out from the edges." if self.scene.laid_out else ""
+        title = f"{self.scene.title}." if self.scene.title else ""
+        meta = {
+            "nodes": nodes.tolist(),
+            "pos": self.scene.pos[nodes].tolist(),
+            "node": self.node,
+            "head": min(self.head, self.sources[0].heads - 1),
+        }
+        plotly_figure.write_page(
             Path(path),
-            self.scene,
-            self.sources,
-            self.node,
-            head,
             self.plotly(),
-            logarithmic,
-            budget,
-            note,
+            list(self._frames(nodes)),
+            [(source.name, source.heads) for source in self.sources],
+            meta,
+            " ".join(filter(None, [title, clicks, layout, note])),
         )
 
-    def _shades(self, rows: np.ndarray, head: int) -> Shades:
-        """Of a row without its own entry, which would pale the rest."""
-        others = rows[head].copy()
-        others[self.node] = 0
-        return Shades.of(others, bool((rows < 0).any()))
+    def _clickable(self, budget: int) -> np.ndarray:
+        """As many nodes as the budget allows, the node of this picture among them, in order."""
+        num_nodes, heads = self.scene.num_nodes, max(source.heads for source in self.sources)
+        entries = max(int(np.count_nonzero(rows)) for rows in self.rows)
+        per_node = (
+            heads * _PER_NODE * num_nodes
+            if self.scene.is_surface
+            else _PER_ENTRY * min(entries, heads * _LARGEST)
+        )
+        count = min(int(budget / (heads * _PER_ROW + per_node)), _WORK // (heads * num_nodes))
+        if count >= num_nodes:
+            return np.arange(num_nodes)
+        order = np.random.default_rng(0).permutation(num_nodes)
+        others = order[order != self.node][: max(count, 1) - 1]
+        return np.sort(np.append(others, self.node))
 
-    def _title(self, number: int, head: int) -> str:
-        source = self.sources[number]
+    def _frames(self, nodes: np.ndarray) -> Iterator[dict[str, Any]]:
+        for index, source in enumerate(self.sources):
+            for chunk in np.array_split(nodes, -(-len(nodes) // _CHUNK)):
+                rows = _rows(source, chunk)
+                for place, node in enumerate(chunk.tolist()):
+                    for head in range(source.heads):
+                        name, weights = f"{index}.{head}.{node}", rows[head, place]
+                        scale = self._scale(rows[:, place], head, node)
+                        if not self.scene.is_surface:
+                            weights = _keep_largest(weights)
+                        title = self._title(source, head, node)
+                        yield plotly_figure.make_frame(
+                            name, self.scene, node, weights, scale, title
+                        )
+
+    def _scale(self, rows: np.ndarray, head: int, node: int) -> ColorScale:
+        # The own entry is often the largest, and would make the others pale.
+        others = np.delete(rows[head], node)
+        return ColorScale.of(others, bool((rows < 0).any()), self.logarithmic)
+
+    def _title(self, source: Source, head: int, node: int) -> str:
         which = f", head {head} of {source.heads}" if source.heads > 1 else ""
-        return f"{source.name}{which}: row of node {self.scene.call(self.node)}"
-
-    def _panels(self, number: int) -> list[still.Panel]:
-        rows, heads = self.rows[number], self.sources[number].heads
-        first = max(0, min(self.head, heads - _HEADS))
-        chosen = range(first, min(first + _HEADS, heads))
-        return [
-            still.Panel(self._title(number, head), rows[head], self._shades(rows, head))
-            for head in chosen
-        ]
+        return f"{source.name}{which}: row of node {self.scene.label(node)}"
 
     def _repr_png_(self) -> bytes:
-        """For notebooks."""
+        """A small picture, for notebooks."""
         buffer = io.BytesIO()
         self.matplotlib().savefig(buffer, dpi=80, format="png")
         return buffer.getvalue()
@@ -142,29 +202,35 @@ class Picture:
 
 
 def row(
-    source: Any, data: Data | Topology, node: int = 0, x: Tensor | None = None, head: int = 0
+    source: Any,
+    data: Data | Topology,
+    node: int = 0,
+    x: Tensor | None = None,
+    head: int = 0,
+    logarithmic: bool | None = None,
 ) -> Picture:
-    """A row of a mask, of an operator, or of a layer's attention, to look at.
+    """Draw a row of a mask, of an operator, or of the attention of a layer.
 
     Args:
         source: a mask, its operator or a :class:`~graphmask.nn.TopologicalAttention`; or a list of
             these.
         data: the graph: a PyG ``Data`` with ``edge_index``, ``face`` or ``pos``; or a topology.
             Nodes without ``pos`` are laid out.
-        node: whose row. (default: :obj:`0`)
-        x: ``[N, C]``, the input of the layer. (default: :obj:`None`, none is needed for masks)
-        head: of which head. (default: :obj:`0`)
+        node: index of the row. (default: :obj:`0`)
+        x: ``[N, C]``, the input of the layer; masks need none. (default: :obj:`None`)
+        head: index of the head. (default: :obj:`0`)
+        logarithmic: whether colours are orders of magnitude. (default: :obj:`None`, where most of
+            a row is below 1/20 of its largest entry)
 
     Returns:
         A :class:`Picture`, which notebooks show; its ``plotly()``, ``matplotlib()``, ``write_png``
         and ``write_html`` give figures and files.
 
     Raises:
-        TypeError: for another kind of source, or a layer without its input.
-        ValueError: where the mask does not serve the graph, and for a node or head that is not
-            there.
+        TypeError: for a source of another class, or a layer without its input.
+        ValueError: where the mask does not apply to the graph, and for a node or head out of range.
 
-    Cost: a product with the transposed mask, and what preparing it costs; never N x N.
+    Cost: a product with the transposed mask, and that of preparing the mask; never N x N.
 
     Example:
         >>> import torch, graphmask as gm
@@ -177,12 +243,22 @@ def row(
         (1, 4)
     """
     if isinstance(data, Topology):
-        topology, data = (
-            data,
-            Data(edge_index=data.edge_index, pos=data.pos, num_nodes=data.num_nodes),
-        )
+        topology = data
+        data = Data(edge_index=data.edge_index, pos=data.pos, num_nodes=data.num_nodes)
     else:
         data = connect(data)
         topology = Topology.from_data(data)
-    things = source if isinstance(source, (list, tuple)) else [source]
-    return Picture(make_scene(data), [source_of(each, topology, x) for each in things], node, head)
+    items = source if isinstance(source, (list, tuple)) else [source]
+    sources = [make_source(item, topology, x) for item in items]
+    return Picture(make_scene(data), sources, node, head, logarithmic)
+
+
+def _rows(source: Source, nodes: np.ndarray) -> np.ndarray:
+    return source.rows(torch.from_numpy(nodes)).float().cpu().numpy()
+
+
+def _keep_largest(weights: np.ndarray) -> np.ndarray:
+    if np.count_nonzero(weights) <= _LARGEST:
+        return weights
+    kept = np.argpartition(-np.abs(weights), _LARGEST)[:_LARGEST]
+    return np.where(np.isin(np.arange(len(weights)), kept), weights, 0)

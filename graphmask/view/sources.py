@@ -1,25 +1,25 @@
-"""What has rows to look at: a mask on a graph, and the attention of a layer."""
+"""Matrices whose rows are drawn: masks on a graph, and the attention of layers."""
 
 from __future__ import annotations
 
+import pickle
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.data import Data
 
-from graphmask._checks import type_error
-from graphmask.attention import divide
-from graphmask.kernels import spmm
+from graphmask._checks import check_integer, type_error, value_error
 from graphmask.masks import TopologicalMask
-from graphmask.nn import TopologicalAttention
+from graphmask.nn import TopologicalAttention, TopologicalTransformer
 from graphmask.operators import MaskOperator
-from graphmask.operators.base import Entries
 from graphmask.topology import Topology
 
 
 class Source(ABC):
-    """A matrix ``[H, N, N]`` whose rows are looked at.
+    """A matrix ``[H, N, N]`` whose rows are drawn.
 
     Args:
         name: in titles.
@@ -30,18 +30,9 @@ class Source(ABC):
     def __init__(self, name: str, topology: Topology, heads: int) -> None:
         self.name, self.topology, self.heads = name, topology, heads
 
-    @property
-    def num_nodes(self) -> int:
-        """N."""
-        return self.topology.num_nodes
-
     @abstractmethod
     def rows(self, nodes: Tensor) -> Tensor:
         """``[H, len(nodes), N]``."""
-
-    @abstractmethod
-    def entries(self) -> Entries | None:
-        """All entries, where the mask is sparse."""
 
 
 class MaskRows(Source):
@@ -49,18 +40,19 @@ class MaskRows(Source):
 
     Args:
         mask: the mask, which is prepared here; or its operator.
-        topology: the graph; it may be left out beside an operator.
+        topology: the graph; an operator has its own.
         name: in titles. (default: the mask itself)
 
     Raises:
-        ValueError: where the mask does not serve this graph.
+        ValueError: where the mask does not apply to this graph.
     """
 
     def __init__(
         self, mask: TopologicalMask | MaskOperator, topology: Topology | None = None, name: str = ""
     ) -> None:
         if isinstance(mask, TopologicalMask):
-            assert topology is not None
+            if topology is None:
+                raise type_error("topology", "a Topology, beside a mask", topology)
             with torch.no_grad():
                 operator = mask(mask.prepare(topology))
         else:
@@ -71,11 +63,6 @@ class MaskRows(Source):
     def rows(self, nodes: Tensor) -> Tensor:
         with torch.no_grad():
             return self.operator.rows(nodes)
-
-    def entries(self) -> Entries | None:
-        with torch.no_grad():
-            found = self.operator.entries()
-            return None if found is None else Entries(found.pattern, found.value.detach())
 
 
 class AttentionRows(Source):
@@ -93,51 +80,121 @@ class AttentionRows(Source):
     def __init__(
         self, attention: TopologicalAttention, x: Tensor, topology: Topology, name: str = ""
     ) -> None:
-        super().__init__(
-            name or f"attention under {attention.mask!r}",
-            attention.mask.prepare(topology),
-            attention.heads,
-        )
+        name = name or f"attention under {attention.mask!r}"
+        super().__init__(name, attention.mask.prepare(topology), attention.heads)
         self.attention, self.x = attention, x
 
     def rows(self, nodes: Tensor) -> Tensor:
         with torch.no_grad():
             return self.attention.attention_rows(nodes, self.x, self.topology).transpose(0, 1)
 
-    def entries(self) -> Entries | None:
-        layer = self.attention
-        with torch.no_grad():
-            mask = layer.mask(self.topology)
-            found, scores = mask.entries(), layer.feature_map.scores
-            if found is None:
-                return None
-            q, k, _ = layer._project(self.x)
-            features = layer.feature_map(q, k, self.topology.batch, self.topology.num_graphs)
-            queries, keys = (each.transpose(0, 1) for each in features)
-            weight = found.value.to(queries.dtype).expand(self.heads, -1)
-            mixed = weight * scores.pairs(found.pattern, queries, keys, weight != 0)
-            size = mixed if mask.sums_itself and not scores.signed else mixed.abs()
-            total = spmm(found.pattern, size, size.new_ones(self.heads, self.num_nodes, 1))
-            return Entries(found.pattern, divide(mixed, total[:, found.pattern.row.long(), 0]))
 
-
-def layers_of(model: nn.Module) -> list[TopologicalAttention]:
-    """The masked attentions of a model, in the order of its modules."""
-    return [each for each in model.modules() if isinstance(each, TopologicalAttention)]
-
-
-def source_of(thing: Any, topology: Topology, x: Tensor | None = None, name: str = "") -> Source:
+def make_source(source: Any, topology: Topology, x: Tensor | None = None, name: str = "") -> Source:
     """Rows of a mask, an operator or a layer.
 
     Raises:
-        TypeError: for anything else, and for a layer without its input.
+        TypeError: for an object of another class, and for a layer without its input.
     """
-    if isinstance(thing, Source):
-        return thing
-    if isinstance(thing, (TopologicalMask, MaskOperator)):
-        return MaskRows(thing, topology, name)
-    if isinstance(thing, TopologicalAttention):
+    if isinstance(source, Source):
+        return source
+    if isinstance(source, (TopologicalMask, MaskOperator)):
+        return MaskRows(source, topology, name)
+    if isinstance(source, TopologicalAttention):
         if not isinstance(x, Tensor):
-            raise type_error("x", f"a tensor [N, {thing.channels}], the input of the layer", x)
-        return AttentionRows(thing, x, topology, name)
-    raise type_error("source", "a mask, an operator or a TopologicalAttention", thing)
+            raise type_error("x", f"a tensor [N, {source.channels}], the input of the layer", x)
+        return AttentionRows(source, x, topology, name)
+    raise type_error("source", "a mask, an operator or a TopologicalAttention", source)
+
+
+def load_model(path: str | Path, trust: bool = False) -> nn.Module:
+    """Load a model that ``save_pretrained`` or ``torch.save(model, path)`` wrote.
+
+    Args:
+        path: of a folder of ``save_pretrained``, or of a file of ``torch.save``.
+        trust: whether the file may run code, as unpickling a module does. A folder holds tensors
+            and settings alone and needs no trust. (default: :obj:`False`)
+
+    Returns:
+        The model, in evaluation mode.
+
+    Raises:
+        OSError: where there is no such file.
+        ValueError: for a file that is not trusted, or that holds no module.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return TopologicalTransformer.from_pretrained(path).eval()
+    if not trust:
+        expected = (
+            "a folder of `save_pretrained`; or trusted, since a pickled module runs code (--trust)"
+        )
+        raise value_error("model", expected, str(path))
+    try:
+        model = torch.load(path, map_location="cpu", weights_only=False)
+    except (pickle.UnpicklingError, AttributeError, ImportError, EOFError, RuntimeError) as error:
+        expected = "a module saved by torch.save"
+        raise value_error("model", expected, f"{path.name}: {error}") from error
+    if not isinstance(model, nn.Module):
+        expected = "a module saved by torch.save(model, path), not its parameters alone"
+        raise value_error("model", expected, type(model).__name__)
+    return model.eval()
+
+
+def attention_of(
+    model: nn.Module, data: Data, layer: int = 0, x: Tensor | None = None
+) -> AttentionRows:
+    """The attention of one layer of a model on a graph, under the input that reaches it there.
+
+    The model is called once, ``model(x, topology)``, without dropout; a hook keeps the input of the
+    layer.
+
+    Args:
+        model: any model with :class:`~graphmask.nn.TopologicalAttention` in it that is called like
+            those of this library.
+        data: the graph.
+        layer: index among its masked attentions, in the order of its modules. (default: :obj:`0`)
+        x: input of the model. (default: :obj:`None`, ``data.x``, or ``data.pos`` where that has as
+            many columns as the model takes)
+
+    Raises:
+        ValueError: where there is no such layer, or the graph has no features that fit.
+
+    Cost: a call of the model.
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> from torch_geometric.data import Data
+        >>> from graphmask.view import attention_of
+        >>> mask = gm.masks.GlobalMask()
+        >>> model = gm.nn.TopologicalTransformer(3, 8, 2, num_layers=2, heads=2, mask=mask)
+        >>> graph = Data(x=torch.randn(4, 3), edge_index=torch.tensor([[0, 1, 2], [1, 2, 3]]))
+        >>> attention_of(model, graph, layer=1).rows(torch.tensor([0])).shape
+        torch.Size([2, 1, 4])
+    """
+    layers = [module for module in model.modules() if isinstance(module, TopologicalAttention)]
+    if check_integer("layer", layer, 0) >= len(layers):
+        expected = f"below {len(layers)}, the masked attentions of the model"
+        raise value_error("layer", expected, layer)
+    attention, topology, inputs = layers[layer], Topology.from_data(data), []
+    handle = attention.register_forward_pre_hook(lambda _, arguments: inputs.extend(arguments))
+    training = model.training
+    try:
+        with torch.no_grad():
+            model.eval()(_features_of(model, data) if x is None else x, topology)
+    finally:
+        handle.remove()
+        model.train(training)
+    name = f"attention of layer {layer} under {attention.mask!r}"
+    layer_topology = inputs[1] if isinstance(inputs[1], Topology) else topology
+    return AttentionRows(attention, inputs[0], layer_topology, name)
+
+
+def _features_of(model: nn.Module, data: Data) -> Tensor:
+    channels = getattr(model, "in_channels", None)
+    features = {name: data[name] for name in ("x", "pos") if data.get(name) is not None}
+    for value in features.values():
+        if channels in (None, -1, value.shape[1]):
+            return value.float()
+    shapes = {name: list(value.shape) for name, value in features.items()}
+    expected = f"with `x` or `pos` of {channels} columns, as the model takes"
+    raise value_error("data", expected, shapes or "neither")

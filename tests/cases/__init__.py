@@ -66,7 +66,8 @@ def registered() -> Iterator[Any]:
         x = torch.ones(max(operator.heads, 2), topology.num_nodes, 1)
         yield from (operator, operator.entries(), operator.attend(x, x, x))
     yield from (*EXECUTIONS, *map(seeded, HEADS), *MIXINS)
-    yield from (*SCORES, gm.masks.symmetrize, gm.nn.to_masked, gm.nn.learned_alphas)
+    yield from (*SCORES, gm.masks.symmetrize, gm.nn.to_masked, gm.nn.hop_coefficients)
+    yield gm.nn.learned_alphas
     yield random_walks(1)(example_topologies()["ring"])
     yield from DATASETS
     yield from (getattr(gm.transforms, case.name) for case in FUNCTIONS)

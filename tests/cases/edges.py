@@ -7,7 +7,7 @@ from torch import Tensor
 
 from graphmask import masks, operators
 from graphmask.testing import example_topologies
-from graphmask.testing.graphs import remade
+from graphmask.testing.graphs import replace
 from graphmask.topology import Topology
 
 from .base import Case, scrambled
@@ -21,7 +21,7 @@ def featured() -> dict[str, Topology]:
         return torch.randn(graph.num_edges, 3, generator=generator, dtype=torch.float64)
 
     return {
-        name: remade(graph, edge_attr=features(graph))
+        name: replace(graph, edge_attr=features(graph))
         for name, graph in example_topologies().items()
     }
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from graphmask import masks, operators, reference
 from graphmask.testing import example_topologies
-from graphmask.testing.graphs import join
+from graphmask.testing.graphs import batch_topologies
 from graphmask.topology import Topology
 
 from .base import MASK_REFERENCES, Case, mask_reference, parameter, random_walks, scrambled
@@ -23,14 +23,14 @@ def grids(size: int) -> Callable[[], dict[str, Topology]]:
 
     def make() -> dict[str, Topology]:
         one = Topology(NONE, size)
-        return {"one": one, "several": join([one] * 3, interleaved=True)[0]}
+        return {"one": one, "several": batch_topologies([one] * 3, interleaved=True)[0]}
 
     return make
 
 
 def of_sizes(*sizes: int) -> Topology:
     """Graphs without edges, mixed."""
-    return join([Topology(NONE, size) for size in sizes], interleaved=True)[0]
+    return batch_topologies([Topology(NONE, size) for size in sizes], interleaved=True)[0]
 
 
 def sequences() -> dict[str, Topology]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from graphmask import masks, operators, reference
 from graphmask.masks import ExponentialDistance, Free, PolynomialExponentialDistance, TableDistance
 from graphmask.testing import example_topologies
-from graphmask.testing.graphs import join, remade
+from graphmask.testing.graphs import batch_topologies, replace
 from graphmask.topology import Topology
 
 from .base import MASK_REFERENCES, Case, scrambled
@@ -30,7 +30,7 @@ def told_distances(mask: masks.SeparatorMask, topology: Topology) -> Tensor:
     exact = reference.path_distances(topology.edge_index, topology.num_nodes, topology.edge_weight)
     told = exact
     for pair in mask(topology).standing:
-        new = reference.told_distances(exact, *(nodes.tolist() for nodes in pair))
+        new = reference.approximate_distances(exact, *(nodes.tolist() for nodes in pair))
         told = torch.where(new != exact, new, told)
     return told
 
@@ -91,14 +91,14 @@ def undirected() -> dict[str, Topology]:
     return plain | {
         "loops": Topology(loops, 5, lengths),
         "grid": grids[0],
-        "grids": join(grids, interleaved=True)[0],
+        "grids": batch_topologies(grids, interleaved=True)[0],
     }
 
 
 def whole_lengths() -> dict[str, Topology]:
     """Graphs whose edges have length 1."""
     return {
-        name: remade(graph, edge_weight=None)
+        name: replace(graph, edge_weight=None)
         for name, graph in undirected().items()
         if name != "loops"
     }

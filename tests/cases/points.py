@@ -10,7 +10,7 @@ from torch import Tensor
 from graphmask import masks, operators, reference
 from graphmask.kernels import Pattern
 from graphmask.operators import MaskOperator
-from graphmask.testing import join
+from graphmask.testing import batch_topologies
 from graphmask.topology import Topology
 
 from .base import MASK_REFERENCES, Case, mask_reference, parameter, scrambled
@@ -76,8 +76,8 @@ def clouds() -> dict[str, Topology]:
         "pair": pair,
         "seven": seven,
         "thirteen": thirteen,
-        "equal": join([cloud(7), cloud(7)], interleaved=True)[0],
-        "ragged": join([seven, single, thirteen, pair], interleaved=True)[0],
+        "equal": batch_topologies([cloud(7), cloud(7)], interleaved=True)[0],
+        "ragged": batch_topologies([seven, single, thirteen, pair], interleaved=True)[0],
     }
 
 

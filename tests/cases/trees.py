@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from graphmask import masks, operators, reference
-from graphmask.testing import join
+from graphmask.testing import batch_topologies
 from graphmask.topology import Topology
 
 from .base import MASK_REFERENCES, Case, scrambled
@@ -55,7 +55,7 @@ def trees() -> dict[str, Topology]:
         "unweighted": Topology(tree(nx.random_labeled_tree(9, seed=7)).edge_index, 9),
     }
     parts = [alone[name] for name in ("random", "single", "forest", "pair", "star")]
-    return alone | {"ragged": join(parts, interleaved=True)[0]}
+    return alone | {"ragged": batch_topologies(parts, interleaved=True)[0]}
 
 
 def distances(topology: Topology) -> Tensor:

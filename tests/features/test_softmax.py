@@ -14,7 +14,7 @@ from graphmask import Topology, attention, masks, nn, operators, reference
 from graphmask.features import Identity, SoftmaxScores, TrigonometricSoftmaxFeatures
 from graphmask.operators import Dense, Lifted, Pairs, SparseOperator
 from graphmask.testing import assert_gradients, example_topologies, global_rng_untouched
-from graphmask.testing.graphs import remade
+from graphmask.testing.graphs import replace
 
 EXECUTIONS = pytest.mark.parametrize("execution", [Pairs(), Dense()], ids=repr)
 
@@ -151,7 +151,7 @@ def test_gradients_of_both_orders(execution: operators.Execution, feature_map: A
 
     def run(q: Tensor, k: Tensor, v: Tensor, weight: Tensor) -> Tensor:
         return attention(
-            q, k, v, sparse(remade(topology, edge_weight=weight)), feature_map, execution
+            q, k, v, sparse(replace(topology, edge_weight=weight)), feature_map, execution
         )
 
     assert_gradients(run, *qkv(5), weight)

@@ -48,17 +48,17 @@ def main() -> None:
         q = torch.zeros(nodes, 4, channels, dtype=dtype).transpose(0, 1)
         grads = torch.zeros(nodes, 4, channels).transpose(0, 1), torch.zeros(nodes, 4).mT
         for mask in (values, hops):
-            args = q, q, q, *mask, pattern.tensors, True
-            _pairs_triton.attend(*args)
-            _pairs_triton.differentiate_rows(*grads, *args)
-            _pairs_triton.differentiate_columns(*grads, *args)
+            inputs = q, q, q, *mask, pattern.tensors, True
+            _pairs_triton.attend(*inputs)
+            _pairs_triton.differentiate_rows(*grads, *inputs)
+            _pairs_triton.differentiate_columns(*grads, *inputs)
             if channels == 64:
                 for name in ("_attend", "_differentiate_rows", "_differentiate_columns"):
                     ptx = kernels[name].asm["ptx"]
                     assert "ld.global.v4" in ptx, f"{name} does not read 16 bytes at once"
     x = torch.zeros(4, nodes, 300)
-    _spmm_triton.spmm(values[0], x, pattern.tensors)
-    _spmm_triton.sddmm(x, x, pattern.tensors)
+    _spmm_triton.spmm(values[0], x, *pattern.tensors)
+    _spmm_triton.sddmm(x, x, *pattern.tensors)
     assert all(kernel.asm["cubin"] for kernel in kernels.values())
     print(*sorted(kernels))
 

@@ -9,7 +9,7 @@ from graphmask import Topology
 from graphmask.kernels import conjugate, solve_resolvent
 from graphmask.kernels.conjugate import Graphs, count_iterations
 from graphmask.testing import assert_gradients, example_topologies
-from graphmask.testing.graphs import join
+from graphmask.testing.graphs import batch_topologies
 
 
 def numbers(*shape: int, seed: int = 0) -> Tensor:
@@ -25,7 +25,7 @@ def test_derivatives() -> None:
     pattern, weight = example_topologies()["weighted"].adjacency()
 
     def solve(half: Tensor, a: Tensor, x: Tensor) -> Tensor:
-        return solve_resolvent(pattern, half + half[pattern.order], a, x, 1e-14)
+        return solve_resolvent(pattern, half + half[pattern.csc_perm], a, x, 1e-14)
 
     assert_gradients(solve, weight / 2, torch.tensor([0.7, 0.3]), numbers(2, 13, 2))
 
@@ -58,7 +58,7 @@ def test_iterations_of_the_bound_are_enough(monkeypatch: pytest.MonkeyPatch) -> 
 def test_graphs_are_solved_by_themselves() -> None:
     """A hard graph beside an easy one does not move it."""
     easy, hard = path(5), path(400)
-    batch, (place, _) = join([easy, hard], interleaved=True)
+    batch, (place, _) = batch_topologies([easy, hard], interleaved=True)
     x = numbers(1, 405, 4)
     graphs, a = Graphs(batch.batch, 2), torch.tensor([0.99])
     together = solve_resolvent(*batch.adjacency(), a, x, 1e-3, graphs)[:, place]

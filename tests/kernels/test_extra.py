@@ -9,7 +9,7 @@ from graphmask.kernels import _extra
 
 def test_a_numba_that_does_not_fit_numpy_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "numba", None)  # its import raises ImportError
-    assert not _extra._find()
+    assert not _extra._has_numba()
 
 
 @pytest.mark.parametrize(("value", "wanted"), [("0", False), ("1", True), (None, True)])
@@ -20,9 +20,9 @@ def test_triton_can_be_left_aside(
     monkeypatch.delenv("GRAPHMASK_TRITON", raising=False)
     if value is not None:
         monkeypatch.setenv("GRAPHMASK_TRITON", value)
-    assert _extra._find_triton() is wanted
+    assert _extra._has_triton() is wanted
 
 
 def test_no_triton_no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_extra, "find_spec", lambda name: None)
-    assert not _extra._find_triton()
+    assert not _extra._has_triton()

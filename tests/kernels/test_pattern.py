@@ -43,8 +43,8 @@ def test_transposed(support: torch.Tensor) -> None:
     pattern = pattern_of(support)
     value = torch.arange(1.0, pattern.nnz + 1)
     dense = pattern.to_dense(value)
-    assert_close(pattern.mT.to_dense(value[pattern.order]), dense.mT)
-    assert_close(value[pattern.order][pattern.mT.order], value)
+    assert_close(pattern.mT.to_dense(value[pattern.csc_perm]), dense.mT)
+    assert_close(value[pattern.csc_perm][pattern.mT.csc_perm], value)
     back = pattern.mT.mT
     assert_close((back.rowptr, back.col, back.row), (pattern.rowptr, pattern.col, pattern.row))
     fresh = pattern_of(support.mT)
@@ -89,7 +89,7 @@ def test_transposing_back_sorts_nothing_and_keeps_nothing_alive(
     monkeypatch.setattr(torch, "argsort", None)
     assert flipped.mT.col is pattern.col
     assert flipped.mT.mT.col is flipped.col
-    assert flipped.mT.order is pattern.order
+    assert flipped.mT.csc_perm is pattern.csc_perm
     gc.disable()
     del pattern
     gc.enable()
@@ -108,9 +108,9 @@ def test_indices_are_narrow_where_numbers_fit() -> None:
         pattern.rowptr,
         pattern.col,
         pattern.row,
-        pattern.order,
+        pattern.csc_perm,
         pattern.mT.col,
-        pattern.mT.order,
+        pattern.mT.csc_perm,
     )
     assert {index.dtype for index in indices} == {torch.int32}
 
@@ -122,8 +122,52 @@ def test_index_dtype(largest: int, dtype: torch.dtype) -> None:
     assert index_dtype(largest) == dtype
 
 
+def shuffled_ring(nodes: int) -> Pattern:
+    """Neighbours of a ring whose nodes have random ids."""
+    name = torch.randperm(nodes, generator=torch.Generator().manual_seed(0))
+    row = torch.arange(nodes).repeat_interleave(3)
+    col = (row + torch.tensor([-1, 0, 1]).repeat(nodes)) % nodes
+    entry = torch.sort(name[row] * nodes + name[col]).values
+    return Pattern.from_coo(entry // nodes, entry % nodes, (nodes, nodes))
+
+
+def test_an_order_of_rows_brings_neighbours_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graphmask.kernels.pattern._LARGE", 1)
+    monkeypatch.setattr("graphmask.kernels.pattern._NEAR", 0)
+    ring, rank = shuffled_ring(200), torch.empty(200, dtype=torch.long)
+    rank[ring.row_order.long()] = torch.arange(200)
+    assert sorted(rank.tolist()) == list(range(200))
+    assert (rank[ring.row.long()] - rank[ring.col.long()]).abs().max() <= 2
+
+
+def test_large_square_patterns_get_an_order_unless_they_have_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("graphmask.kernels.pattern._LARGE", 300)
+    monkeypatch.setattr("graphmask.kernels.pattern._WINDOW", 8)
+    near = torch.ones(300, 300).tril(1).triu(-1)
+    # A window that shares distant columns reads them once: distant blocks are no bad order.
+    local, distant, oblong = (pattern_of(x) for x in (near, near.roll(150, 1), torch.ones(60, 61)))
+    patterns = shuffled_ring(300), shuffled_ring(10), local, distant, oblong
+    assert [len(pattern.row_order) for pattern in patterns] == [300, 0, 0, 0, 0]
+
+
+def test_a_subsample_has_few_entries_of_each_row() -> None:
+    counts = pattern_of(torch.ones(3, 40)).subsample().rowptr.diff()
+    assert counts.tolist() == [8, 8, 8]
+
+
+def test_former_names_work_and_warn() -> None:
+    pattern = pattern_of(torch.eye(3, dtype=torch.bool))
+    for former, name in (("order", "csc_perm"), ("schedule", "row_order")):
+        with pytest.warns(DeprecationWarning, match=f"now called `{name}`"):
+            assert getattr(pattern, former) is getattr(pattern, name)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = pattern.nothing
+
+
 def test_nothing_is_cached_in_inference_mode() -> None:
     pattern = pattern_of(torch.eye(3, dtype=torch.bool))
     with torch.inference_mode():
-        cached = (pattern.row, pattern.order, pattern.mT.row, pattern.mT.rowptr)
+        cached = (pattern.row, pattern.csc_perm, pattern.mT.row, pattern.mT.rowptr)
     assert not any(index.is_inference() for index in cached)

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from graphmask import Topology, attention
 from graphmask.masks import DegreeMask
 from graphmask.testing import assert_gradients, example_topologies
-from graphmask.testing.graphs import remade
+from graphmask.testing.graphs import replace
 
 STAR = torch.tensor([[0, 1, 0, 2, 0, 3], [1, 0, 2, 0, 3, 0]])
 
@@ -56,7 +56,7 @@ def test_derivatives_by_the_edge_weight(name: str) -> None:
     x = torch.randn(topology.num_nodes, 2, generator=torch.Generator().manual_seed(1))
 
     def product(weight: Tensor) -> Tensor:
-        return mask(remade(topology, edge_weight=weight)) @ x
+        return mask(replace(topology, edge_weight=weight)) @ x
 
     assert_gradients(product, weight, module=mask)
 

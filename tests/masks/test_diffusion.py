@@ -28,7 +28,7 @@ from graphmask.operators import (
     ResolventOperator,
 )
 from graphmask.testing import assert_gradients, example_topologies
-from graphmask.testing.graphs import join, remade
+from graphmask.testing.graphs import batch_topologies, replace
 
 TIMES = [0.01, 0.5, 3.0, 30.0, 300.0]
 TOLERANCES = [1e-2, 1e-6, 1e-12]
@@ -161,7 +161,7 @@ def test_derivatives_by_weights_of_undirected_edges(options: dict[str, Any]) -> 
     x = torch.randn(13, 2, generator=torch.Generator().manual_seed(0))
 
     def product(half: Tensor) -> Tensor:
-        operator = mask(remade(topology, edge_weight=torch.cat([half, half])))
+        operator = mask(replace(topology, edge_weight=torch.cat([half, half])))
         assert isinstance(
             operator, (ResolventOperator, ProductOperator)
         )  # the last node is isolated
@@ -190,7 +190,7 @@ def test_single_precision_at_size(options: dict[str, Any]) -> None:
     x = torch.randn(2000, 8, generator=torch.Generator().manual_seed(0))
     found = (mask(topology) @ x.float())[0]
     assert found.dtype == torch.float32
-    expected = (mask.double()(remade(wide, edge_weight=topology.edge_weight.double())) @ x)[0]
+    expected = (mask.double()(replace(wide, edge_weight=topology.edge_weight.double())) @ x)[0]
     size = expected.norm(dim=0)
     assert ((found - expected).norm(dim=0) <= 5e-6 * size).all()
 
@@ -207,7 +207,7 @@ def test_half_precision_comes_back_in_half_precision() -> None:
 def test_batch_mates_do_not_change_the_number_of_terms() -> None:
     small, large = random_graph(5), random_graph(300, seed=1)
     mask = DiffusionMask(scale=20.0, tolerance=1e-2)
-    batch, (place, _) = join([small, large], interleaved=True)
+    batch, (place, _) = batch_topologies([small, large], interleaved=True)
     x = torch.randn(305, 2, generator=torch.Generator().manual_seed(0))
     assert_close((mask(batch) @ x)[:, place], mask(small) @ x[place], rtol=1e-12, atol=1e-12)
 

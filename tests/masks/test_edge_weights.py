@@ -12,14 +12,14 @@ from torch_geometric.data import Batch, Data
 from graphmask import Topology, attention
 from graphmask.masks import NonNegative, PowerSeriesMask
 from graphmask.testing import assert_gradients, example_topologies
-from graphmask.testing.graphs import remade
+from graphmask.testing.graphs import replace
 
 EDGES = torch.tensor([[0, 0, 1], [1, 1, 2]])
 
 
 def featured(name: str = "weighted", dim: int = 3) -> Topology:
     topology = example_topologies()[name]
-    return remade(
+    return replace(
         topology,
         edge_attr=torch.randn(topology.num_edges, dim, generator=torch.Generator().manual_seed(0)),
     )
@@ -69,7 +69,7 @@ def test_derivatives_by_the_features(name: str) -> None:
     x = torch.randn(topology.num_nodes, 2, generator=torch.Generator().manual_seed(0))
 
     def product(attr: Tensor, weight: Tensor) -> Tensor:
-        return mask(remade(topology, edge_attr=attr, edge_weight=weight)) @ x
+        return mask(replace(topology, edge_attr=attr, edge_weight=weight)) @ x
 
     assert_gradients(product, topology.edge_attr, topology.edge_weight, module=mask)
 
@@ -80,7 +80,7 @@ def test_features_change_attention_and_learn() -> None:
     q = torch.randn(13, 2, 3, generator=torch.Generator().manual_seed(2))
     out = attention(q, q, q, mask(topology))
     assert not torch.allclose(
-        out, attention(q, q, q, mask(remade(topology, edge_attr=topology.edge_attr.flip(0))))
+        out, attention(q, q, q, mask(replace(topology, edge_attr=topology.edge_attr.flip(0))))
     )
     out.square().sum().backward()
     assert all(
@@ -91,8 +91,8 @@ def test_features_change_attention_and_learn() -> None:
 def test_one_number_per_edge_and_whole_numbers_are_features() -> None:
     mask, graph = learned(edge_dim=1), example_topologies()["ring"]
     number = torch.arange(14) % 3
-    expected = mask(remade(graph, edge_attr=number.double().unsqueeze(1))).to_dense()
-    assert_close(mask(remade(graph, edge_attr=number)).to_dense(), expected)
+    expected = mask(replace(graph, edge_attr=number.double().unsqueeze(1))).to_dense()
+    assert_close(mask(replace(graph, edge_attr=number)).to_dense(), expected)
 
 
 def test_batch_mates_do_not_matter() -> None:

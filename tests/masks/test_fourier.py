@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from graphmask import Topology, attention, reference
 from graphmask.masks import FourierMask
 from graphmask.testing import assert_gradients, assert_unbiased
-from graphmask.testing.graphs import remade
+from graphmask.testing.graphs import replace
 
 NONE = torch.empty(2, 0, dtype=torch.long)
 
@@ -81,12 +81,12 @@ def test_no_bias_is_no_mask() -> None:
 def test_positions_have_gradients() -> None:
     mask, graph = small(), clouds()["ragged"]
     x = torch.rand(graph.num_nodes, 2, generator=torch.Generator().manual_seed(0))
-    assert_gradients(lambda pos: mask(remade(graph, pos=pos)) @ x, graph.pos, module=mask)
+    assert_gradients(lambda pos: mask(replace(graph, pos=pos)) @ x, graph.pos, module=mask)
 
 
 def test_moving_a_cloud_changes_nothing() -> None:
     mask, graph = FourierMask(), cloud(9)
-    assert_close(mask(remade(graph, pos=graph.pos + 100.0)).to_dense(), mask(graph).to_dense())
+    assert_close(mask(replace(graph, pos=graph.pos + 100.0)).to_dense(), mask(graph).to_dense())
 
 
 def test_large_biases_stay_finite_in_single_precision() -> None:

@@ -16,7 +16,7 @@ from graphmask import Topology, attention, reference
 from graphmask.masks import BoxEdges, EdgeFunction, GaussianEdges, GlobalMask, RFDMask
 from graphmask.masks.rfd import phi_1
 from graphmask.testing import assert_gradients, assert_unbiased
-from graphmask.testing.graphs import cast, remade
+from graphmask.testing.graphs import astype, replace
 from graphmask.transforms import RadiusGraph
 
 NONE = torch.empty(2, 0, dtype=torch.long)
@@ -128,20 +128,20 @@ def test_phi_1_is_its_integral(norm: float) -> None:
 def test_positions_have_gradients() -> None:
     mask, graph = RFDMask(num_features=3, epsilon=0.5, heads=2), clouds()["ragged"]
     x = torch.rand(graph.num_nodes, 2, generator=torch.Generator().manual_seed(0))
-    assert_gradients(lambda pos: mask(remade(graph, pos=pos)) @ x, graph.pos, module=mask)
+    assert_gradients(lambda pos: mask(replace(graph, pos=pos)) @ x, graph.pos, module=mask)
 
 
 def test_far_from_the_origin() -> None:
     mask = RFDMask(num_features=8).float()
     near = cloud(9)
-    far = remade(near, pos=near.pos + 4096.0)
+    far = replace(near, pos=near.pos + 4096.0)
     x = torch.eye(9, dtype=torch.float32)
     assert_close(mask(far) @ x, mask(near) @ x)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
 def test_positions_of_any_type(dtype: torch.dtype) -> None:
-    mask, graph = RFDMask(num_features=8).float(), cast(cloud(9), dtype)
+    mask, graph = RFDMask(num_features=8).float(), astype(cloud(9), dtype)
     found = mask(graph) @ torch.ones(9, dtype=torch.float32)
     assert found.dtype == torch.float32
     assert found.isfinite().all()
@@ -165,7 +165,7 @@ def test_work_is_linear_in_points_and_reads_no_edges() -> None:
             attention(q, q, q, mask(graph))
         counts.append(written.count)
     assert counts[1] < 4.1 * counts[0]
-    edge = remade(cloud(9), edge_index=torch.tensor([[0], [1]]))
+    edge = replace(cloud(9), edge_index=torch.tensor([[0], [1]]))
     assert_close(mask(edge).to_dense(), mask(cloud(9)).to_dense())
 
 

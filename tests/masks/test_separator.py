@@ -17,7 +17,7 @@ from graphmask.operators import SeparatorOperator
 from graphmask.operators._separation import length_matrix
 from graphmask.operators._separators import Split, decompose
 from graphmask.testing import example_topologies
-from graphmask.testing.graphs import cast, remade
+from graphmask.testing.graphs import astype, replace
 
 
 def exact_lengths(topology: gm.Topology) -> Tensor:
@@ -100,7 +100,7 @@ def test_no_edge_joins_the_sides_of_a_split() -> None:
 
 
 def test_products_are_those_of_the_dense_mask_in_single_precision() -> None:
-    topology = cast(grid(40, 40), torch.float32)
+    topology = astype(grid(40, 40), torch.float32)
     mask = SeparatorMask(heads=2, tolerance=0.3).float()
     x = torch.randn(1600, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
     with torch.no_grad():
@@ -136,7 +136,7 @@ def test_parallel_edges_are_as_long_as_the_shortest_and_loops_do_not_count() -> 
 
 
 def test_edges_of_no_length_join_nodes() -> None:
-    topology = remade(grid(5, 5), edge_weight=torch.zeros(80, dtype=torch.float64))
+    topology = replace(grid(5, 5), edge_weight=torch.zeros(80, dtype=torch.float64))
     assert SeparatorMask(leaf_size=2)(topology).distances().abs().max() == 0
 
 
@@ -157,7 +157,7 @@ def test_what_has_no_distance_is_refused(
 
 def test_lengths_that_want_a_gradient_are_refused() -> None:
     topology = grid(3, 3)
-    live = remade(topology, edge_weight=topology.edge_weight.clone().requires_grad_())
+    live = replace(topology, edge_weight=topology.edge_weight.clone().requires_grad_())
     with pytest.raises(ValueError, match="`edge_weight` must be without a gradient"):
         SeparatorMask()(live)
 
@@ -172,7 +172,7 @@ def test_graphs_without_small_separators_are_refused_rather_than_stored() -> Non
         SeparatorMask(leaf_size=8, max_entries=1000)(clique)
 
 
-def test_hubs_separate_what_they_join() -> None:
+def test_hubs_separate_what_they_batch_topologies() -> None:
     n = 400
     spokes = torch.stack([torch.zeros(n - 1, dtype=torch.long), torch.arange(1, n)])
     star = gm.Topology(torch.cat([spokes, spokes.flip(0)], 1), n)
@@ -191,7 +191,7 @@ def test_bad_arguments_are_refused_by_name(name: str, value: float) -> None:
 
 
 def test_tables_read_hops() -> None:
-    topology = remade(grid(4, 4), edge_weight=None)
+    topology = replace(grid(4, 4), edge_weight=None)
     mask = SeparatorMask(TableDistance(3), leaf_size=2)
     assert isinstance(mask(topology), SeparatorOperator)
     assert int((mask(topology).to_dense() > 0).sum()) < 256

@@ -23,7 +23,7 @@ from graphmask.masks import (
 )
 from graphmask.operators import _centroids, _tree_products
 from graphmask.testing import assert_gradients
-from graphmask.testing.graphs import remade
+from graphmask.testing.graphs import replace
 
 PATH = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
 FUNCTIONS = [
@@ -90,7 +90,7 @@ def test_tables_are_the_same_by_any_decomposition(
     monkeypatch.setattr(_tree_products, "_WIDEST", width)
     monkeypatch.setattr(_tree_products, "_MEMORY", 1)
     monkeypatch.setattr(_tree_products, "_COLUMNS", 1)
-    topology = remade(trees.trees()[name])
+    topology = replace(trees.trees()[name])
     mask = trees.tree_mask(partial(TableDistance, 11, unit=0.5, values=Free)).double()
     x = torch.randn(
         2, topology.num_nodes, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64
@@ -111,7 +111,7 @@ def test_derivatives_by_the_lengths(function: Any, name: str) -> None:
     edge = torch.unique(torch.minimum(i, j) * 100 + torch.maximum(i, j), return_inverse=True)[1]
 
     def product(length: Tensor) -> Tensor:
-        return mask(remade(topology, edge_weight=length.square()[edge])) @ x
+        return mask(replace(topology, edge_weight=length.square()[edge])) @ x
 
     assert_gradients(
         product, torch.linspace(0.5, 1.5, int(edge.max()) + 1, dtype=torch.float64), module=mask

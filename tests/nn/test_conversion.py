@@ -20,7 +20,7 @@ from torch_geometric.transforms import AddRandomWalkPE
 from graphmask import Topology
 from graphmask.features import SoftmaxScores
 from graphmask.masks import Free, GlobalMask, PowerSeriesMask, WalkMask
-from graphmask.nn import TopologicalGPS, learned_alphas, to_masked
+from graphmask.nn import TopologicalGPS, hop_coefficients, to_masked
 from graphmask.transforms import AddWalks
 from graphmask.walks import ResampledWalks
 
@@ -164,7 +164,7 @@ def test_every_layer_learns_its_own_mask() -> None:
     mask = WalkMask(hops=2, heads=4)
     masked = to_masked(trained(), mask)
     masked.convs[0].attn.mask.coefficients.value.data.zero_()
-    alphas = learned_alphas(masked)
+    alphas = hop_coefficients(masked)
     assert list(alphas) == ["convs.0.attn.mask.coefficients", "convs.1.attn.mask.coefficients"]
     first, second = alphas.values()
     assert (first == 0).all()
@@ -235,7 +235,7 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
         ValueError,
         "add_zero_attn",
     ),
-    (lambda: learned_alphas(3), TypeError, "`model`"),
+    (lambda: hop_coefficients(3), TypeError, "`model`"),
 ]
 
 

@@ -15,8 +15,8 @@ from torch_geometric import nn as pyg
 
 import graphmask as gm
 from graphmask import masks
+from graphmask.config import ConfigError, from_config, to_config
 from graphmask.nn import PretrainedMixin, TopologicalTransformer
-from graphmask.nn._descriptions import CannotDescribeError, build, describe
 from graphmask.testing import example_topologies, global_rng_untouched
 
 pytest.importorskip("safetensors")
@@ -49,7 +49,7 @@ def assert_same(found: nn.Module, expected: nn.Module) -> None:
 
 
 def through_json(value: Any) -> Any:
-    return build(json.loads(json.dumps(describe(value))))
+    return from_config(json.loads(json.dumps(to_config(value))))
 
 
 # It is given graphs.
@@ -58,8 +58,8 @@ WITHOUT_DESCRIPTION = "kronecker-factors"
 
 def test_graphs_have_no_description() -> None:
     (case,) = (case for case in cases.MASKS if case.name == WITHOUT_DESCRIPTION)
-    with pytest.raises(CannotDescribeError, match="Topology has no description"):
-        describe(case.make())
+    with pytest.raises(ConfigError, match="Topology has no config"):
+        to_config(case.make())
 
 
 @pytest.mark.parametrize(
@@ -218,6 +218,15 @@ def test_the_config_is_readable(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
 
 
+def test_models_saved_by_an_earlier_version_are_read() -> None:
+    found = TopologicalTransformer.from_pretrained(Path(__file__).parent / "saved_by_0.1.0")
+    x = torch.arange(12.0).view(4, 3) / 10
+    with torch.no_grad():
+        out = found(x.float(), torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]]))
+    assert_close(out, torch.tensor([[0.5820460319519043, 3.5458664894104004]]).float())
+    assert found.dropout == 0.25
+
+
 class OwnMask(masks.PowerSeriesMask):
     """A mask that this library does not know."""
 
@@ -261,7 +270,7 @@ class TestLeftOut:
         conv = cases.seeded(lambda: pyg.GINConv(pyg.MLP([4, 8, 4], norm=None)))
         with pytest.raises(
             ValueError,
-            match=r"`conv` cannot be written down: the attributes of this .*MLP do not tell",
+            match=r"`conv` cannot be written down: the attributes of this .*MLP do not hold",
         ):
             model(conv=conv).save_pretrained(tmp_path)
 
@@ -383,9 +392,9 @@ DAMAGE: list[tuple[Callable[[Path], object], type[Exception], str]] = [
     (
         of_arguments(mask={"call": "eval"}),
         ValueError,
-        "a description starts with one of class, type",
+        "a config starts with one of class, type",
     ),
-    (of_arguments(mask={}), ValueError, "a description starts with one of"),
+    (of_arguments(mask={}), ValueError, "a config starts with one of"),
 ]
 
 

@@ -31,7 +31,7 @@ from graphmask.features import EluPlusOne
 from graphmask.masks import GlobalMask, PowerSeriesMask, WalkMask
 from graphmask.nn import TopologicalTransformer, TopologicalTransformerLayer
 from graphmask.testing import check_layer, example_topologies, permute
-from graphmask.testing.graphs import cast
+from graphmask.testing.graphs import astype
 from graphmask.transforms import AddWalks
 from graphmask.walks import ResampledWalks, WalkSampler
 
@@ -393,7 +393,7 @@ def test_autocast_forward_and_backward_with_features_of_edges(half: torch.dtype)
     made = cases.scrambled(
         model(mask=PowerSeriesMask(2, 2, edge_dim=3), conv=conv, jk="cat")
     ).float()
-    topology, x = cast(featured(), torch.float32), features(13, 3).float()
+    topology, x = astype(featured(), torch.float32), features(13, 3).float()
     parameters = list(made.parameters())
     expected = torch.autograd.grad(made(x, topology).square().mean(), parameters)
     with torch.autocast("cpu", half):

@@ -42,10 +42,10 @@ def test_edge_list_with_headings_weights_and_both_directions(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1 2 3 4\n", "source, target and, if need be, weight"),
+        ("1 2 3 4\n", "source, target and, if need be, weight .*got 4 columns"),
         ("", "an empty file"),
-        ("1 2\n2 3 0.5\n", "a weight in every line, or in none"),
-        ("a b heavy\n", "with numbers for weights, got heavy"),
+        ("1 2\n2 3 0.5\n", "columns changed from 2 to 3"),
+        ("a b heavy\n", "with numbers for weights, got .*heavy"),
     ],
 )
 def test_edge_lists_are_refused(tmp_path: Path, text: str, message: str) -> None:

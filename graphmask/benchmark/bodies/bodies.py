@@ -70,7 +70,13 @@ class Sides(NamedTuple):
         return cls(
             *(
                 x.to(index)
-                for x in (pattern.rowptr, pattern.col, flipped.rowptr, flipped.col, pattern.order)
+                for x in (
+                    pattern.rowptr,
+                    pattern.col,
+                    flipped.rowptr,
+                    flipped.col,
+                    pattern.csc_perm,
+                )
             )
         )
 

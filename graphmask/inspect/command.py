@@ -1,0 +1,107 @@
+"""The command ``graphmask info``: a summary of a file, or of the installation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from graphmask._checks import value_error
+from graphmask._console import (
+    checked,
+    empty_table,
+    format_number,
+    make_console,
+    make_fact_table,
+    split,
+)
+from graphmask._machine import describe_machine
+from graphmask.extras import installed_extras
+from graphmask.io import NEIGHBOURS, read_graph
+from graphmask.topology import Topology
+
+from .costs import CHANNELS, HEADS, MaskCost, mask_costs, mask_options
+from .recommendations import recommend
+from .summary import GraphSummary, summarize_graph
+
+
+def info(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="A mesh, a point cloud or a graph. Default: versions and machine."),
+    ] = None,
+    masks: Annotated[
+        str,
+        typer.Option(help="Names, such as walk,grf; or none, for the graph alone. Default: all."),
+    ] = "",
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Prepare and time each mask on the whole graph.")
+    ] = False,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads of timed calls. Default: those of torch.")
+    ] = None,
+    neighbours: Annotated[
+        int, typer.Option(help="Neighbours of each point of a cloud without edges.")
+    ] = NEIGHBOURS,
+    directed: Annotated[
+        bool, typer.Option("--directed", help="Read edge lists as they stand, not both ways.")
+    ] = False,
+    item: Annotated[int, typer.Option(help="Line of a file of molecules, from 0.")] = 0,
+) -> None:
+    """Summarize a graph: its size, its degrees, the costs of each mask, and which to take.
+
+    Without a file: versions, the machine, accelerators and which extras are installed.
+    """
+    console = make_console()
+    if file is None:
+        console.print(make_fact_table("Machine and versions", describe_machine()))
+        extras = {
+            name: ", ".join(f"{package} {version or '(absent)'}" for package, version in items)
+            for name, items in ((name, extra.items()) for name, extra in installed_extras().items())
+        }
+        console.print(make_fact_table("Extras", extras))
+        return
+    data = checked("FILE", lambda: read_graph(file, directed, item, neighbours))
+    summary = summarize_graph(data, made_edges=bool(data.get("made_edges")))
+    console.print(make_fact_table(file.name, summary.rows()))
+    names = checked("--masks", lambda: _select(masks, summary))
+    if names and summary.num_edges:
+        topology = Topology.from_data(data)
+        with Console(stderr=True).status("counting"):
+            costs = list(mask_costs(summary, topology, names, whole, threads))
+        console.print(_make_table(costs, whole))
+    console.print(make_fact_table("Recommendations", recommend(summary)))
+
+
+def _select(text: str, summary: GraphSummary) -> tuple[str, ...]:
+    options = mask_options(summary)
+    names = tuple(split(text)) if text else tuple(options)
+    if names == ("none",):
+        return ()
+    unknown = [name for name in names if name not in options]
+    if unknown:
+        raise value_error("masks", f"among {', '.join(options)}", unknown[0] or "an empty name")
+    return names
+
+
+def _make_table(costs: Sequence[MaskCost], measured: bool) -> Any:
+    table = empty_table(f"Attention under each mask, {HEADS} heads of {CHANNELS} channels")
+    table.add_column("mask", no_wrap=True)
+    headings = ["M @ x, per head and column", "walk pairs per node"]
+    if measured:
+        headings += ["multiply-adds", "once per graph, s", "a call and its gradient, ms"]
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    table.add_column("")
+    for cost in costs:
+        formula = f"O({cost.mask.cost})" if cost.mask is not None and cost.mask.cost else "-"
+        values = [cost.pairs]
+        if measured:
+            call = None if cost.call_seconds is None else 1e3 * cost.call_seconds
+            values += [cost.multiply_adds, cost.prepare_seconds, call]
+        cells = ["-" if value is None else format_number(value) for value in values]
+        table.add_row(cost.name, formula, *cells, cost.reason)
+    return table

@@ -1,0 +1,169 @@
+"""Costs of masks on a graph: from their definitions, counted on samples, or measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.benchmark import Timer
+
+from graphmask.attention import attention
+from graphmask.masks import (
+    CausalMask,
+    DegreeMask,
+    DiffusionMask,
+    GlobalMask,
+    GRFMask,
+    GridDiffusionMask,
+    PowerSeriesMask,
+    RFDMask,
+    SeparatorMask,
+    ShortestPathMask,
+    ToeplitzMask,
+    TopologicalMask,
+    TreeDistanceMask,
+    WalkMask,
+)
+from graphmask.topology import Topology
+from graphmask.walks import ResampledWalks
+
+from .summary import GraphSummary
+
+HEADS, CHANNELS = 4, 16
+
+# Nodes whose pairs of walks are counted.
+_SAMPLE = 1024
+
+
+@dataclass(frozen=True)
+class MaskCost:
+    """The cost of attention under a mask.
+
+    Args:
+        name: as ``graphmask view --mask`` takes it.
+        mask: the mask, of 4 heads, or :obj:`None`.
+        reason: why the mask does not apply to the graph; empty where it does.
+        pairs: of walks stored per node, over all sets; :obj:`None` for masks without walks.
+        multiply_adds: of ``M @ x`` per head and column of x; :obj:`None` if not measured.
+        prepare_seconds: to make what is made once per graph, such as walks; :obj:`None` if not
+            measured.
+        call_seconds: of attention, 4 heads of 16 channels, forward and backward; :obj:`None` if not
+            measured.
+    """
+
+    name: str
+    mask: TopologicalMask | None = None
+    reason: str = ""
+    pairs: float | None = None
+    multiply_adds: float | None = None
+    prepare_seconds: float | None = None
+    call_seconds: float | None = None
+
+
+def mask_costs(
+    summary: GraphSummary,
+    topology: Topology,
+    names: tuple[str, ...] = (),
+    measure: bool = False,
+    threads: int | None = None,
+) -> Iterator[MaskCost]:
+    """Costs of each mask on a graph.
+
+    Args:
+        summary: of the graph.
+        topology: the graph.
+        names: of the masks. (default: all)
+        measure: whether each mask is also prepared and called on the whole graph, and timed.
+            (default: :obj:`False`)
+        threads: of torch in measured calls. (default: :obj:`None`, those of torch)
+
+    Cost: drawing the walks of 1,024 nodes per mask on walks; with ``measure`` some calls.
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> from torch_geometric.data import Data
+        >>> from graphmask.inspect import mask_costs, summarize_graph
+        >>> path = Data(edge_index=torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), num_nodes=3)
+        >>> summary, topology = summarize_graph(path), gm.Topology.from_data(path)
+        >>> [walk] = mask_costs(summary, topology, names=("walk",))
+        >>> walk.pairs, walk.mask.cost
+        (3.0, 'N p')
+    """
+    options = mask_options(summary)
+    for name in names or options:
+        option = options[name]
+        if isinstance(option, str):
+            yield MaskCost(name, reason=option)
+            continue
+        pairs = _count_pairs(option, topology)
+        if measure:
+            yield MaskCost(name, option, "", pairs, *_measure(option, topology, threads))
+        else:
+            yield MaskCost(name, option, "", pairs)
+
+
+def mask_options(summary: GraphSummary) -> dict[str, TopologicalMask | str]:
+    """The masks that may serve a graph, of 4 heads; for others the reason why they do not."""
+    no_lengths = (
+        "edges are directed"
+        if summary.directed
+        else "weights are negative, and no lengths"
+        if summary.has_negative_weights
+        else ""
+    )
+    no_forest = (
+        "" if summary.is_forest else "the graph has cycles, directions, loops or repeated edges"
+    )
+    no_points = "" if summary.axes == 3 else "the nodes have no three coordinates"
+    no_grid = "" if summary.shape else "the nodes form no grid, row by row"
+    no_path = "" if summary.is_path else "the nodes form no sequence"
+    shape = summary.shape or (1, max(summary.num_nodes, 1))
+    short = ResampledWalks(budget=16, hops=4)
+    long = ResampledWalks(budget=64, hops=8)
+    return {
+        "global": GlobalMask(),
+        "walk": WalkMask(hops=8, heads=HEADS, sampler=long),
+        "grf": GRFMask(hops=4, heads=HEADS, sampler=short),
+        "power-series": PowerSeriesMask(order=4, heads=HEADS),
+        "diffusion": DiffusionMask(heads=HEADS),
+        "shortest-path": ShortestPathMask(max_hops=3, heads=HEADS),
+        "separator": no_lengths or SeparatorMask(heads=HEADS),
+        "tree-distance": no_forest or TreeDistanceMask(heads=HEADS),
+        "rfd": no_points or RFDMask(num_features=32, heads=HEADS),
+        "degree": DegreeMask(heads=HEADS),
+        "toeplitz": no_grid or ToeplitzMask(shape, heads=HEADS),
+        "grid-diffusion": no_grid or GridDiffusionMask(shape, heads=HEADS),
+        "causal": no_path or CausalMask(0.9, heads=HEADS),
+    }
+
+
+def _count_pairs(mask: TopologicalMask, topology: Topology) -> float | None:
+    """Pairs of walks stored per node, counted for some nodes of the whole graph."""
+    demand = mask.walk_demand
+    if demand is None or not isinstance(demand.sampler, ResampledWalks):
+        return None
+    nodes = np.random.default_rng(0).permutation(topology.num_nodes)[:_SAMPLE]
+    generator = torch.Generator().manual_seed(0)
+    counts = demand.sampler.count_pairs(topology, torch.from_numpy(nodes), generator)
+    return demand.sets * float(counts.double().mean())
+
+
+def _measure(
+    mask: TopologicalMask, topology: Topology, threads: int | None
+) -> tuple[float, float, float]:
+    """Multiply-adds, and seconds to prepare a mask and of a call."""
+    start = time.perf_counter()
+    prepared = mask.prepare(topology)
+    prepare_seconds = time.perf_counter() - start
+    generator = torch.Generator().manual_seed(0)
+    shape = (topology.num_nodes, HEADS, CHANNELS)
+    q, k, v = (torch.randn(shape, generator=generator).requires_grad_() for _ in "qkv")
+
+    def call() -> None:
+        attention(q, k, v, mask(prepared)).sum().backward()
+
+    timer = Timer("call()", globals={"call": call}, num_threads=threads or torch.get_num_threads())
+    return mask(prepared).cost, prepare_seconds, timer.timeit(3).mean

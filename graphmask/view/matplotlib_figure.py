@@ -1,0 +1,158 @@
+"""Rows as one matplotlib figure: a line of panels per matrix, a panel per head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from graphmask.extras import require
+
+from .colormap import CHOSEN, PLAIN, ColorScale
+from .scene import Scene, dot_size
+
+# Surfaces of more triangles are drawn by their vertices.
+_TRIANGLES = 80_000
+
+# The half width of a panel, in the unit of matplotlib's projection, for a box of diagonal 1.
+_HALF_WIDTH = 0.46
+_LARGEST_ZOOM = 1.6
+
+# In inches.
+_PANEL = 4.6
+
+
+def draw(
+    scene: Scene, node: int, lines: Sequence[Sequence[tuple[str, np.ndarray, ColorScale]]]
+) -> Any:
+    """Draw panels: for each its title, a row ``[N]`` and the scale of its colours.
+
+    Raises:
+        MissingExtraError: without matplotlib.
+    """
+    columns = max(map(len, lines))
+    # Without pyplot: no window system is needed, and no global state is left behind.
+    figure = require("matplotlib.figure", extra="viz").Figure(
+        figsize=(_PANEL * columns, _PANEL * len(lines)), layout="constrained"
+    )
+    options = {"projection": "3d", "computed_zorder": False} if scene.in_space else {}
+    for line, panels in enumerate(lines):
+        for column, panel in enumerate(panels):
+            position = (len(lines), columns, line * columns + column + 1)
+            axes = figure.add_subplot(*position, **options)
+            _draw_panel(figure, axes, scene, node, *panel)
+    figure.suptitle(scene.title, fontsize=10)
+    return figure
+
+
+def _draw_panel(
+    figure: Any,
+    axes: Any,
+    scene: Scene,
+    node: int,
+    title: str,
+    weights: np.ndarray,
+    scale: ColorScale,
+) -> None:
+    colors = require("matplotlib.colors", extra="viz")
+    colormap = colors.LinearSegmentedColormap.from_list("weights", scale.colors)
+    norm = colors.Normalize(scale.lowest, 1)
+    levels = scale.levels(weights)
+    radius = scene.closeup(node, weights)
+    shown = np.ones(scene.num_nodes, bool)
+    if radius is not None:
+        shown = np.linalg.norm(scene.pos - scene.pos[node], axis=1) <= radius
+        title = f"{title}\n{shown.sum():,} nodes around it"
+    if scene.is_surface and len(scene.face) <= _TRIANGLES:
+        levels[node] = 1
+        _draw_triangles(axes, scene, colormap(norm(levels)))
+    else:
+        _draw_points(axes, scene, node, levels, shown, {"cmap": colormap, "norm": norm})
+    mark = (
+        {"c": CHOSEN, "marker": "D", "s": 40 if scene.is_surface else (1.6 * scene.size) ** 2}
+        if scene.in_space
+        else {"c": "none", "marker": "o", "s": (1.6 * scene.size) ** 2}
+    )
+    position = _turn(scene, scene.marks[[node]]).T
+    axes.scatter(*position, edgecolors=CHOSEN, linewidths=2, zorder=9, **mark)
+    axes.set_title(title, fontsize=8, wrap=True)
+    axes.set_axis_off()
+    if scene.in_space:
+        _set_eye(axes, scene, node, radius)
+    else:
+        axes.set_aspect("equal")
+    bar = require("matplotlib.cm", extra="viz").ScalarMappable(norm, colormap)
+    ticks, labels = scale.ticks()
+    colorbar = figure.colorbar(bar, ax=axes, shrink=0.6, fraction=0.05, pad=0.01)
+    colorbar.set_ticks(ticks, labels=labels, fontsize=7)
+
+
+def _set_eye(axes: Any, scene: Scene, node: int, radius: float | None) -> None:
+    """Look at the node from its side, with all that is drawn inside the panel."""
+    eye = scene.eye_direction(node)
+    x, y, z = _turn(scene, eye[None])[0]
+    axes.view_init(elev=float(np.degrees(np.arcsin(z))), azim=float(np.degrees(np.arctan2(y, x))))
+    limits = np.array([axes.get_xlim3d(), axes.get_ylim3d(), axes.get_zlim3d()])
+    extent = np.maximum(np.ptp(limits, axis=1), 1e-9)
+    size = scene.silhouette(eye)[1].max() if radius is None else radius
+    zoom = min(_LARGEST_ZOOM, _HALF_WIDTH * np.linalg.norm(extent) / max(size, 1e-9))
+    axes.set_box_aspect(extent, zoom=zoom)
+
+
+def _turn(scene: Scene, pos: np.ndarray) -> np.ndarray:
+    """Surfaces stand on their second axis, the pictures of matplotlib on their third."""
+    return pos[:, [2, 0, 1]] if scene.is_surface else pos
+
+
+def _draw_points(
+    axes: Any,
+    scene: Scene,
+    node: int,
+    levels: np.ndarray,
+    shown: np.ndarray,
+    colors: dict[str, Any],
+) -> None:
+    pos = _turn(scene, scene.pos)
+    options = {"depthshade": False} if scene.in_space else {}
+    if len(scene.edges):
+        segments = pos[scene.edges[shown[scene.edges].all(1)]]
+        collection = (
+            require("mpl_toolkits.mplot3d.art3d", extra="viz").Line3DCollection
+            if scene.in_space
+            else require("matplotlib.collections", extra="viz").LineCollection
+        )
+        axes.add_collection(collection(segments, colors="#d3d4dc", linewidths=0.6, zorder=0))
+    is_closeup = not shown.all()
+    background = np.flatnonzero(shown) if is_closeup else scene.background()
+    area = 0.8 * dot_size(len(background)) ** 2
+    rest = background[levels[background] == 0]
+    opacity = 1.0 if is_closeup else scene.opacity
+    plain = {"s": 0.3 * area, "c": PLAIN, "alpha": opacity, "zorder": 1}
+    axes.scatter(*pos[rest].T, linewidths=0, **plain, **options)
+    others = np.flatnonzero(levels)
+    others = others[others != node]
+    # The largest last, on top.
+    others = others[np.argsort(np.abs(levels[others]), kind="stable")]
+    weighted = {"s": area, "c": levels[others], "zorder": 2, **colors}
+    axes.scatter(*pos[others].T, linewidths=0, **weighted, **options)
+    if scene.in_space:
+        axes.auto_scale_xyz(*pos[shown].T)
+    if scene.is_labelled:
+        for name, position in zip(scene.names or (), pos, strict=True):
+            axes.annotate(name, position, xytext=(5, 5), textcoords="offset points", fontsize=8)
+
+
+def _draw_triangles(axes: Any, scene: Scene, color: np.ndarray) -> None:
+    pos = _turn(scene, scene.pos)
+    corners = pos[scene.face]
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+    light = 0.72 + 0.28 * np.abs(normal @ np.array([0.6, 0.35, 0.72]))
+    shaded = color[scene.face].mean(1)
+    shaded[:, :3] *= light[:, None]
+    faces = require("mpl_toolkits.mplot3d.art3d", extra="viz").Poly3DCollection(
+        corners, facecolors=shaded, edgecolors="none"
+    )
+    axes.add_collection3d(faces)
+    axes.auto_scale_xyz(*pos.T)
