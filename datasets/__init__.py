@@ -1,9 +1,11 @@
-"""Datasets in PyTorch Geometric's manner: `InMemoryDataset` classes, one file per family.
+"""Datasets in PyTorch Geometric's manner: ``InMemoryDataset`` classes, one file per family.
 
-Those that are generated need no folder; those that read files take it as `root`, and say in their
-docstring what it holds.
+Generated datasets need no folder. Those that read files take their folder as ``root``, and their
+docstrings describe the files. Nothing downloads unless asked (``download=True``).
 """
 
+from ._base import CachedDataset as CachedDataset
+from ._base import SplitDataset as SplitDataset
 from ._files import read_shape as read_shape
 from .digits import DigitsPointCloud as DigitsPointCloud
 from .elastic_body import ElasticBody as ElasticBody

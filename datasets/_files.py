@@ -1,4 +1,4 @@
-"""One reader for files of meshes and point clouds."""
+"""A reader of files of meshes and point clouds."""
 
 from __future__ import annotations
 
@@ -14,48 +14,49 @@ from torch_geometric.data import Data
 
 from graphmask.extras import MissingExtraError, require
 
-from ._base import damaged
 from ._meshes import check_counts, check_faces, read_off
+from ._raw_files import check_file, damaged
 
 Arrays = Mapping[str, np.ndarray | None]
 
+# Names of arrays in an .npz file.
 NAMES = {
     "pos": ("pos", "points", "vertices", "v", "xyz"),
     "face": ("face", "faces", "triangles", "f"),
     "normal": ("normal", "normals", "n"),
     "color": ("color", "colors", "colour", "colours", "rgb"),
     "x": ("x", "features"),
-}  # of arrays in an .npz file
+}
 
 
 def read_shape(path: str | os.PathLike[str]) -> Data:
-    r"""A mesh or a point cloud, whichever a file holds, in the order of the file.
+    r"""Read the mesh or the point cloud of a file, in the order of the file.
 
-    * ``.ply``, ``.obj``, ``.stl``, ``.glb`` and whatever else the installed `trimesh` reads. A file
-      of several bodies becomes one shape. Equal corners in an ``.stl`` file, which stores each
-      triangle by itself, become one vertex.
-    * ``.off``: read without `trimesh`.
+    * ``.ply``, ``.obj``, ``.stl``, ``.glb`` and other formats that the installed ``trimesh`` reads.
+      A file of several bodies becomes one shape. Equal corners in an ``.stl`` file, which stores
+      each triangle by itself, become one vertex.
+    * ``.off``: read without ``trimesh``.
     * ``.npy``: one array [N, 3 + C]; ``.xyz``, ``.pts``: a line of 3 + C numbers for each point,
       after an optional line with their count. The first three columns are the position, the others
       features.
-    * ``.npz``: arrays `pos` (also `points`, `vertices`, `v`, `xyz`) and, if there, `face` [F, 3] or
-      [3, F] (`faces`, `triangles`, `f`), `normal` (`normals`, `n`), `color` (`colors`, `colour`,
-      `colours`, `rgb`), `x` (`features`).
+    * ``.npz``: arrays ``pos`` (also ``points``, ``vertices``, ``v``, ``xyz``) and, optionally,
+      ``face`` [F, 3] or [3, F] (``faces``, ``triangles``, ``f``), ``normal`` (``normals``, ``n``),
+      ``color`` (``colors``, ``colour``, ``colours``, ``rgb``), ``x`` (``features``).
 
     Args:
         path: the file.
 
     Returns:
-        ``Data(pos)`` with `pos` float32 of shape [N, 3], and, where the file has them, `face` long
-        of shape [3, F] (polygons become triangles), `normal` float32 [N, 3], `color` float32 [N, 3]
-        from 0 to 1, `x` float32 [N, C].
+        ``Data(pos)`` with ``pos`` float32 of shape [N, 3], and, where the file has them, ``face``
+        long of shape [3, F] (polygons become triangles), ``normal`` float32 [N, 3], ``color``
+        float32 [N, 3] from 0 to 1, ``x`` float32 [N, C].
 
     Cost: O(size of the file).
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        MissingExtraError: If the file needs `trimesh`, which is not installed (extra `mesh`).
-        ValueError: If the file is damaged, or of a kind that nothing here reads.
+        FileNotFoundError: if there is no such file.
+        MissingExtraError: if the file needs ``trimesh``, which is not installed (extra ``mesh``).
+        ValueError: if the file is damaged or of an unknown format.
 
     Example:
         >>> import os, tempfile
@@ -67,28 +68,26 @@ def read_shape(path: str | os.PathLike[str]) -> Data:
         ...     read_shape(path)
         Data(pos=[3, 3], face=[3, 1])
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}")
+    path = check_file(path)
     if not is_shape(path):
         readable = ", ".join(sorted(READERS))
         raise ValueError(
-            f"The file {path} is of no kind that is read: expected {readable}, or what trimesh reads"
+            f"The format of {path} is unknown: expected {readable}, or a format of trimesh"
         )
     try:
         return _data(READERS.get(path.suffix.lower(), _read_with_trimesh)(path))
     except MissingExtraError:
         raise
-    # The readers let whatever goes wrong in them pass: index, key, attribute, value errors.
+    # The readers raise index, key, attribute and value errors.
     except Exception as error:
         raise damaged(path, error, "restore the file, or remove it to do without") from error
 
 
 def read_mesh(path: str | os.PathLike[str]) -> Data:
-    """A shape that must have triangles.
+    """Read a shape that must have triangles.
 
     Raises:
-        ValueError: If the file holds points alone, and as :func:`read_shape` does.
+        ValueError: if the file holds points alone; otherwise as :func:`read_shape`.
     """
     data = read_shape(path)
     if data.face is None:
@@ -97,17 +96,15 @@ def read_mesh(path: str | os.PathLike[str]) -> Data:
 
 
 def is_shape(path: Path) -> bool:
-    """Whether :func:`read_shape` reads files of this ending."""
+    """Tell if :func:`read_shape` reads files of this ending."""
     ending = path.suffix.lower()
     if ending in READERS or ending in USUAL:
         return True
     try:
-        return (
-            ending[1:] in require("trimesh", extra="mesh").available_formats()
-            and ending not in ARCHIVES
-        )
+        formats = require("trimesh", extra="mesh").available_formats()
     except MissingExtraError:
         return False
+    return ending[1:] in formats and ending not in ARCHIVES
 
 
 def _data(arrays: Arrays) -> Data:
@@ -126,11 +123,11 @@ def _data(arrays: Arrays) -> Data:
         data.face = torch.from_numpy(check_faces(pos, np.array(face, dtype=np.int64)).T.copy())
     for name in ("normal", "color", "x"):
         if (value := arrays.get(name)) is not None:
-            data[name] = _of_points(name, np.array(value, dtype=np.float32), len(pos))
+            data[name] = _check_attribute(name, np.array(value, dtype=np.float32), len(pos))
     return data
 
 
-def _of_points(name: str, value: np.ndarray, size: int) -> Tensor:
+def _check_attribute(name: str, value: np.ndarray, size: int) -> Tensor:
     if value.ndim != 2 or len(value) != size or (name != "x" and value.shape[1] != 3):
         raise ValueError(f"`{name}` of shape {list(value.shape)} beside {size} points")
     if not np.isfinite(value).all():
@@ -144,12 +141,9 @@ def _read_off(path: Path) -> Arrays:
 
 
 def _read_columns(path: Path) -> Arrays:
-    with open(path, encoding="utf-8") as file:
-        lines = [
-            line.replace(",", " ").split()
-            for line in file
-            if line.strip() and not line.lstrip().startswith(("#", "//"))
-        ]
+    text = path.read_text(encoding="utf-8").replace(",", " ")
+    lines = [line.split() for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines if not line[0].startswith(("#", "//"))]
     if lines and len(lines[0]) == 1:
         count = int(lines.pop(0)[0])
         if count != len(lines):
@@ -169,21 +163,21 @@ def _split_columns(table: np.ndarray) -> Arrays:
 
 def _read_npz(path: Path) -> Arrays:
     with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-        found = {
+        arrays = {
             name: next((stored[key] for key in keys if key in stored), None)
             for name, keys in NAMES.items()
         }
         names = list(stored)
-    if found["pos"] is None:
+    if arrays["pos"] is None:
         raise ValueError(f"no array named {' or '.join(NAMES['pos'])} among {names}")
-    face, color = found["face"], found["color"]
+    face, color = arrays["face"], arrays["color"]
     if face is not None and not np.issubdtype(face.dtype, np.integer):
         raise ValueError(f"faces of dtype {face.dtype}")
     if face is not None and face.ndim == 2 and face.shape[0] == 3 != face.shape[1]:
-        found["face"] = face.T  # as PyG stores it
+        arrays["face"] = face.T  # as PyG stores it
     if color is not None and color.dtype == np.uint8:
-        found["color"] = color / np.float32(255)
-    return found
+        arrays["color"] = color / np.float32(255)
+    return arrays
 
 
 def _read_with_trimesh(path: Path) -> Arrays:
@@ -195,17 +189,14 @@ def _read_with_trimesh(path: Path) -> Arrays:
         shape.merge_vertices()
     face = getattr(shape, "faces", None)
     check_counts(path, len(shape.vertices), 0 if face is None else len(face))
-    color = shape.visual.vertex_colors[:, :3] / np.float32(255) if _has_colours(shape) else None
+    visual, color = shape.visual, None
+    if visual.kind == "vertex" and len(visual.vertex_colors) == len(shape.vertices):
+        color = visual.vertex_colors[:, :3] / np.float32(255)
     return {"pos": shape.vertices, "face": face, "normal": _stored_normals(shape), "color": color}
 
 
-def _has_colours(shape: Any) -> bool:
-    return shape.visual.kind == "vertex" and len(shape.visual.vertex_colors) == len(shape.vertices)
-
-
 def _stored_normals(shape: Any) -> np.ndarray | None:
-    # Those of the file, where trimesh passes on what a .ply file stores; it computes others on
-    # demand.
+    # trimesh passes on the normals of a .ply file here; its own property may compute them.
     vertex = shape.metadata.get("_ply_raw", {}).get("vertex", {}).get("data", {})
     names = vertex.keys() if isinstance(vertex, dict) else vertex.dtype.names
     if not {"nx", "ny", "nz"} <= set(names):
@@ -220,10 +211,6 @@ READERS: dict[str, Callable[[Path], Arrays]] = {
     ".pts": _read_columns,
     ".xyz": _read_columns,
 }
-USUAL = (
-    ".glb",
-    ".obj",
-    ".ply",
-    ".stl",
-)  # known without asking trimesh, so that a folder of them says what is missing
+# Known without trimesh, so that reading them names the missing extra.
+USUAL = (".glb", ".obj", ".ply", ".stl")
 ARCHIVES = (".zip", ".gz", ".bz2", ".dxf")

@@ -1,4 +1,4 @@
-"""Triangle meshes: readers of their files and a seeded draw of surface points."""
+"""Triangle meshes: a reader of .off files, checks, and points drawn from a surface."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ import numpy as np
 
 
 def read_off(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices float32 [V, 3] and triangles int64 [F, 3] of an Object File Format file.
+    """Read vertices float32 [V, 3] and triangles int64 [F, 3] of an Object File Format file.
 
-    Polygons become fans.
+    Polygons become fans of triangles.
 
     Raises:
-        ValueError: If the file is not complete: no header, lines missing or of a wrong shape,
-            unknown vertices.
+        ValueError: if there is no header, lines are missing or of a wrong shape, or vertices are
+            unknown.
     """
     with open(path, encoding="ascii") as file:
         text = file.read().lstrip()
     if not text.startswith("OFF"):
         raise ValueError("no OFF header")
     # Some files of ModelNet40 have no line break between "OFF" and the counts.
-    lines = [
-        kept.split() for line in text[3:].splitlines() if (kept := line.partition("#")[0].strip())
-    ]
+    lines = [line.partition("#")[0].split() for line in text[3:].splitlines()]
+    lines = [line for line in lines if line]
     if not lines:
         raise ValueError("no line after the header")
     num_vertices, num_faces = (int(count) for count in lines[0][:2])
@@ -34,13 +33,9 @@ def read_off(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
             f"{num_vertices} vertices and {num_faces} faces announced, {len(lines) - 1} lines found"
         )
     pos = np.array(lines[1 : 1 + num_vertices], dtype=np.float32).reshape(num_vertices, 3)
-    return pos, check_faces(pos, _triangles(lines[1 + num_vertices :]))
-
-
-def _triangles(lines: list[list[str]]) -> np.ndarray:
-    polygons = [_polygon(line) for line in lines]
+    polygons = [_polygon(line) for line in lines[1 + num_vertices :]]
     fans = [(p[0], p[k], p[k + 1]) for p in polygons for k in range(1, len(p) - 1)]
-    return np.array(fans, dtype=np.int64).reshape(-1, 3)
+    return pos, check_faces(pos, np.array(fans, dtype=np.int64).reshape(-1, 3))
 
 
 def _polygon(line: list[str]) -> list[int]:
@@ -51,7 +46,7 @@ def _polygon(line: list[str]) -> list[int]:
 
 
 def check_faces(pos: np.ndarray, face: np.ndarray) -> np.ndarray:
-    """The triangles, if there are some and all their corners are finite vertices in space."""
+    """Check that there are triangles and that their corners are finite vertices in space."""
     if pos.ndim != 2 or pos.shape[1] != 3:
         raise ValueError(f"vertices of shape {list(pos.shape)}")
     if not np.isfinite(pos).all():
@@ -64,12 +59,12 @@ def check_faces(pos: np.ndarray, face: np.ndarray) -> np.ndarray:
 
 
 def check_counts(path: Path, num_vertices: int, num_faces: int) -> None:
-    """Refuses a text file that was cut off where that leaves a valid one.
+    """Check a text file against the counts in its header.
 
-    Only what its header announces tells.
+    A file that was cut off may be valid otherwise.
 
     Raises:
-        ValueError: If there are fewer vertices or faces than the file announces.
+        ValueError: if there are fewer vertices or faces than the header announces.
     """
     # MeshLab writes counts into the comments of .obj files; .ply files announce theirs as such.
     pattern = {".obj": r"^# (Vertices|Faces): (\d+)", ".ply": r"^element (vertex|face) (\d+)"}.get(
@@ -82,20 +77,18 @@ def check_counts(path: Path, num_vertices: int, num_faces: int) -> None:
     announced = {
         name.lower()[:4]: int(count) for name, count in re.findall(pattern, header, re.MULTILINE)
     }
-    for kind, found in (("vert", num_vertices), ("face", num_faces)):
-        if announced.get(kind, 0) > found:
-            raise ValueError(
-                f"{announced[kind]} {'vertices' if kind == 'vert' else 'faces'} announced, {found} found"
-            )
+    for name, count in (("vertices", num_vertices), ("faces", num_faces)):
+        if announced.get(name[:4], 0) > count:
+            raise ValueError(f"{announced[name[:4]]} {name} announced, {count} found")
 
 
 def sample_surface(
     pos: np.ndarray, face: np.ndarray, num_points: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Points drawn uniformly by area, float32 of shape [num_points, 3].
+    """Draw points uniformly by area, float32 of shape [num_points, 3].
 
     Raises:
-        ValueError: If the surface has no area.
+        ValueError: if the surface has no area.
     """
     corner, first, second = pos[face].astype(np.float64).transpose(1, 0, 2)
     area = np.linalg.norm(np.cross(first - corner, second - corner), axis=1)

@@ -1,4 +1,4 @@
-"""RDKit molecules as graphs, and what to do with those that RDKit cannot read."""
+"""RDKit molecules as graphs, and a count of those that RDKit cannot read."""
 
 from __future__ import annotations
 
@@ -7,38 +7,29 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import from_rdmol
 
+from graphmask._checks import type_error
 from graphmask.extras import require
 
 
 def rdkit_module(name: str) -> Any:
-    """A module of RDKit, such as ``rdkit.Chem``.
-
-    Raises:
-        ImportError: If `rdkit` is not installed.
-    """
+    """Import a module of RDKit, such as ``rdkit.Chem``."""
     return require(name, extra="molecules")
 
 
 def parse_smiles(smiles: str) -> Any:
-    """A molecule of RDKit; None where it cannot read one.
-
-    Raises:
-        ImportError: If `rdkit` is not installed.
-    """
+    """Return RDKit's molecule, or None where it cannot read one."""
     chem = rdkit_module("rdkit.Chem")
     with rdkit_module("rdkit.rdBase").BlockLogs():
         return chem.MolFromSmiles(smiles)
 
 
 def graph_of(molecule: Any, with_hydrogen: bool = False) -> Data | None:
-    """A molecule as PyG's graph.
+    """Return PyG's graph of a molecule.
 
-    None where there is no molecule, no atom, or an atom that PyG has no number for.
+    None where there is no molecule, no atom, or an atom that PyG has no category for.
     """
     if molecule is None or not molecule.GetNumAtoms():
         return None
@@ -49,45 +40,42 @@ def graph_of(molecule: Any, with_hydrogen: bool = False) -> Data | None:
 
 
 class Unreadable:
-    """Counts what could not be read, to report it once; or refuses the first.
+    """Counts molecules that could not be read, to warn once; or raises an error for the first.
 
     Args:
-        file: Where from.
-        skip: Whether to go on.
+        file: the file with the molecules.
+        skip: whether to skip such molecules.
     """
 
     def __init__(self, file: Path, skip: bool) -> None:
         self.file, self.skip, self.count, self.first = file, skip, 0, ""
 
-    def add(self, what: str) -> None:
-        """Something that could not be read.
-
-        Raises:
-            ValueError: If it must not be skipped.
-        """
+    def add(self, name: str) -> None:
+        """Count a molecule that could not be read, or raise an error."""
         if not self.skip:
             raise ValueError(
-                f"RDKit or PyG cannot read {what} of {self.file}: correct it, or pass `skip_invalid=True`"
+                f"RDKit or PyG cannot read {name} of {self.file}: "
+                "correct it, or pass `skip_invalid=True`"
             )
-        self.first = self.first or what
+        self.first = self.first or name
         self.count += 1
 
-    def kept(self, graphs: Iterable[Data | None]) -> Iterator[Data]:
-        """The graphs that are there; then a warning, if some were not."""
+    def skip_missing(self, graphs: Iterable[Data | None]) -> Iterator[Data]:
+        """Yield the graphs that are not None; then warn, if some were."""
         yield from (graph for graph in graphs if graph is not None)
         if self.count:
             warnings.warn(
-                f"{self.count} molecules of {self.file} are left out, which RDKit or PyG cannot read; the first is "
-                f"{self.first}. Pass `skip_invalid=False` to refuse such files",
+                f"{self.count} molecules of {self.file} are left out, which RDKit or PyG cannot "
+                f"read; the first is {self.first}. Pass `skip_invalid=False` to raise an error",
                 stacklevel=2,
             )
 
 
-def number(text: str) -> float:
-    """A target: empty cells are missing, which is NaN.
+def parse_number(text: str) -> float:
+    """Parse a target; empty cells are NaN.
 
     Raises:
-        ValueError: If the text is no finite number, and not missing either.
+        ValueError: if the text is neither a finite number nor missing.
     """
     if text.strip().lower() in ("", "nan", "na", "none", "null"):
         return float("nan")
@@ -97,6 +85,7 @@ def number(text: str) -> float:
     return value
 
 
-def row_of(values: Sequence[float]) -> Tensor:
-    """Targets float32 [1, T]."""
-    return torch.tensor([list(values)], dtype=torch.float32)
+def check_targets(targets: Sequence[str] | None) -> None:
+    """Check names of targets: a string is a sequence of names, too, but hardly meant."""
+    if isinstance(targets, str):
+        raise type_error("targets", f"a list of names, such as [{targets!r}]", targets)

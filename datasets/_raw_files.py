@@ -1,53 +1,125 @@
-"""Files of datasets: found, downloaded, named by what they hold."""
+"""Files of datasets: found or downloaded, read, and named by their content."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from torch_geometric.data import download_url
 
-from ._base import Folder
+Folder = str | os.PathLike[str]
+
+# Raised by numpy, zipfile and our checks on files that are cut off or hold something else.
+_READ_ERRORS = (
+    OSError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
-def existing(path: Folder) -> Path:
-    """The file of this name.
+def check_file(path: Folder, hint: str = "") -> Path:
+    """Return the path of a file that must be there.
 
     Raises:
-        FileNotFoundError: If there is none.
+        FileNotFoundError: if it is not.
     """
-    found = Path(path).expanduser()
-    if not found.is_file():
-        raise FileNotFoundError(f"There is no file {found}")
-    return found
-
-
-def fetched(path: Path, url: str) -> Path:
-    """A file, downloaded if it is not there, and never half.
-
-    Raises:
-        ConnectionError: If it cannot be downloaded.
-    """
-    if not path.exists():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-                os.replace(download_url(url, folder), path)
-        except OSError as error:
-            raise ConnectionError(
-                f"The download of {url} failed ({error}): try again with a network, or put {path.name} into {path.parent} "
-                "by hand"
-            ) from error
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"The file {path} is missing{hint}")
     return path
 
 
-def fingerprint(path: Path, *settings: object) -> str:
-    """A name of a file's content and of settings.
+def check_folder(path: Folder, layout: str) -> Path:
+    """Return the path of a folder that must be there, before PyG makes one for the cache.
 
-    A cache that bears it is never one of something else.
+    Raises:
+        FileNotFoundError: if it is not.
     """
+    path = Path(path).expanduser()
+    if not path.is_dir():
+        raise FileNotFoundError(f"The folder {path} is missing: `root` must hold {layout}")
+    return path
+
+
+def find_files(folder: Folder, names: Sequence[str], url: str, download: bool) -> list[Path]:
+    """Return the paths of files in a folder, downloaded if they are missing and shall be.
+
+    Raises:
+        ConnectionError: if a download fails.
+        FileNotFoundError: if files are missing and ``download`` is false.
+    """
+    folder = Path(folder).expanduser()
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing and not download:
+        listed = ", ".join(missing[:3]) + (" and others" if len(missing) > 3 else "")
+        raise FileNotFoundError(missing_files(listed, folder, url))
+    for name in missing:
+        path = folder / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Moved when complete: an interrupted download must not leave half a file.
+            with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
+                os.replace(download_url(f"{url}/{name}", temporary), path)
+        except OSError as error:
+            raise ConnectionError(
+                f"The download of {url}/{name} failed ({error}): "
+                f"try again with a network, or put {path.name} into {path.parent}"
+            ) from error
+    return [folder / name for name in names]
+
+
+def missing_files(files: str, folder: Folder, url: str) -> str:
+    """Format the message for files that are missing and were not to be downloaded."""
+    return (
+        f"{files} missing in the folder {folder}: put the files there, "
+        f"or pass `download=True` to download them from {url}"
+    )
+
+
+def files_of_classes(
+    folder: Path, class_names: Sequence[str], split: str, pattern: str, remedy: str
+) -> list[tuple[int, Path]]:
+    """Return the label and path of the files ``<class>/<split>/<pattern>``, class by class.
+
+    Raises:
+        FileNotFoundError: if a class has no such file.
+    """
+    files = []
+    for label, name in enumerate(class_names):
+        paths = sorted((folder / name / split).glob(pattern))
+        if not paths:
+            ending = pattern.removeprefix("*")
+            raise FileNotFoundError(f"No {ending} file in {folder / name / split}: {remedy}")
+        files += [(label, path) for path in paths]
+    return files
+
+
+def fingerprint(path: Path, *settings: object) -> str:
+    """Name the content of a file and settings, so that a cache of that name fits both."""
     content = hashlib.sha256(path.read_bytes())
     content.update(repr(settings).encode())
     return f"{path.name.partition('.')[0]}_{content.hexdigest()[:16]}"
+
+
+def damaged(path: Folder, problem: object, remedy: str) -> ValueError:
+    """Return the error for a file that is there but cannot be used."""
+    return ValueError(f"The file {os.fspath(path)} is damaged ({problem}): {remedy}")
+
+
+@contextmanager
+def reading(path: Folder, remedy: str) -> Iterator[None]:
+    """Raise the error for a damaged file if the code inside fails to read it."""
+    try:
+        yield
+    except _READ_ERRORS as error:
+        raise damaged(path, error, remedy) from error

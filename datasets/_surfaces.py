@@ -1,6 +1,6 @@
-"""Twelve parametric surfaces.
+"""Twelve parametric surfaces: functions of (u, v) and three shape numbers to points [M, 3].
 
-(u, v) in the unit square and three shape numbers in [0, 1) to points [M, 3].
+The coordinates u and v run over the unit square, shape numbers over [0, 1).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 
 Surface = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 TAU = 2 * np.pi
-STEP = 1e-4  # of the finite differences that measure area
+STEP = 1e-4  # step of the finite differences that measure area
 TETRAHEDRON = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3)
 
 
@@ -51,9 +51,11 @@ def tetrahedron(u: np.ndarray, v: np.ndarray, shape: np.ndarray) -> np.ndarray:
 def helix(u: np.ndarray, v: np.ndarray, shape: np.ndarray) -> np.ndarray:
     """A tube round a helix of 2 to 3.5 turns."""
     angle = (2 + 1.5 * shape[0]) * TAU
-    return _tube(
-        lambda t: _revolve(t * angle / TAU, np.ones_like(t), 2.5 * t), u, v, 0.15 + 0.1 * shape[1]
-    )
+
+    def curve(t: np.ndarray) -> np.ndarray:
+        return _revolve(t * angle / TAU, np.ones_like(t), 2.5 * t)
+
+    return _tube(curve, u, v, 0.15 + 0.1 * shape[1])
 
 
 def moebius(u: np.ndarray, v: np.ndarray, shape: np.ndarray) -> np.ndarray:
@@ -88,26 +90,16 @@ def trefoil(u: np.ndarray, v: np.ndarray, shape: np.ndarray) -> np.ndarray:
 SURFACES: dict[str, Surface] = {
     surface.__name__: surface
     for surface in (
-        ellipsoid,
-        torus,
-        cylinder,
-        cone,
-        box,
-        tetrahedron,
-        helix,
-        moebius,
-        saddle,
-        hyperboloid,
-        spiral,
-        trefoil,
+        ellipsoid, torus, cylinder, cone, box, tetrahedron, helix, moebius, saddle, hyperboloid,
+        spiral, trefoil,
     )
-}
+}  # fmt: skip
 
 
 def area_element(surface: Surface, u: np.ndarray, v: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    """Area of the surface per unit of the (u, v) square, [M].
+    """Compute the area of the surface per unit of the (u, v) square, [M].
 
-    Its mean over the square is the whole area.
+    Its mean over the square is the area of the surface.
     """
     origin = surface(u, v, shape)
     along_u = surface(u + STEP, v, shape) - origin

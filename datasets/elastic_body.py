@@ -1,4 +1,4 @@
-"""A folded elastic net: particles whose next state depends on what they are tied to, not on what they are near."""
+"""Particles of a folded elastic net, whose next state depends on springs, not on distances."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch_geometric.data import Data
+from typing_extensions import Unpack
 
 from graphmask._checks import check_integer, check_number
 
-from ._base import Filter, Folder, SplitDataset, Transform
+from ._base import Folder, Options, SplitDataset
 from ._springs import Springs
 
 GAP = 0.25  # between layers, in distances between neighbours
@@ -21,7 +22,7 @@ WARM_UP = 2  # frames before the first example
 
 
 class ElasticBody(SplitDataset):
-    r"""Motion of one elastic net, folded so that particles lie nearest to others that they are not tied to.
+    r"""Motion of an elastic net, folded so that the nearest particles are not tied together.
 
     A net of ``layers * rows`` by ``columns`` particles of mass 1, each tied to the next in its row
     and its column by a spring of stiffness 1 that is stretched to twice its length, 1. The net is
@@ -35,38 +36,35 @@ class ElasticBody(SplitDataset):
     is kept within a thousandth.
 
     Each example is a frame with what follows it, ``Data(pos, velocity, rest, held, edge_index,
-    future_pos, future_velocity)``: `pos`, `velocity` and `rest`, the net in balance, float32 of
-    shape [N, 3]; `held` bool of shape [N], the particles that never move; `edge_index` of the
-    springs, in both directions; `future_pos` and `future_velocity` float32 of shape [N, steps, 3],
-    one to `steps` frames later. A frame lasts ``ElasticBody.frame``, 4 units of time, and ``pos +
-    frame * velocity`` is the forecast at constant velocity. Example i is frame ``i % frames`` of
-    sequence ``i // frames``. Particles are numbered along the net: ``N = layers * rows * columns``.
+    future_pos, future_velocity)``: ``pos``, ``velocity`` and ``rest``, the net in balance, float32
+    of shape [N, 3]; ``held`` bool of shape [N], the particles that never move; ``edge_index`` of
+    the springs, in both directions; ``future_pos`` and ``future_velocity`` float32 of shape [N,
+    steps, 3], one to ``steps`` frames later. A frame lasts ``ElasticBody.frame``, 4 units of time,
+    and ``pos + frame * velocity`` is the forecast at constant velocity. Example i is frame ``i %
+    frames`` of sequence ``i // frames``. Particles are numbered along the net: ``N = layers * rows
+    * columns``.
 
     A sequence depends on the seed, the split, the sizes and its number only: the splits come from
     disjoint random streams. The global random state is neither read nor changed. Generated data,
     same licence as the library.
 
     Args:
-        root: Folder of the cache; None simulates in memory (32,768 particles: a tenth of a second
-            per frame) and writes nothing.
-        train: Whether this is the training split.
-        layers: Layers of the folded net.
-        rows: Rows of a layer, at least 3: the first and the last are held.
-        columns: Columns, at least 3: the first and the last are held.
-        num_sequences: Sequences in this split.
-        frames: Examples from each sequence.
-        steps: Frames that follow in each example: 1 to train on, more to judge rollouts.
-        strength: Root mean square of the particles' speeds after the blows.
-        seed: Seed of the blows, a non-negative integer.
-        transform: Applied at every access.
-        pre_transform: Applied once, when the sequences are simulated.
-        pre_filter: Keeps the examples it returns True for, applied before `pre_transform`.
-        force_reload: Whether to simulate again what the cache already has.
+        root: folder of the cache; :obj:`None` simulates in memory (32,768 particles: a tenth of a
+            second per frame) and writes nothing.
+        train: whether this is the training split.
+        layers: layers of the folded net.
+        rows: rows of a layer, at least 3: the first and the last are held.
+        columns: columns, at least 3: the first and the last are held.
+        num_sequences: sequences in this split.
+        frames: examples from each sequence.
+        steps: frames that follow in each example: 1 to train on, more to judge rollouts.
+        strength: root mean square of the particles' speeds after the blows.
+        seed: seed of the blows, a non-negative integer.
+        **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:
-        TypeError: If `train` is not a bool, or a number is not an integer.
-        ValueError: If a number is out of range, or `pre_filter` keeps no example.
-        PermissionError: If the cache folder cannot be made.
+        TypeError: if ``train`` is not a bool, or a number is not an integer.
+        ValueError: if a number is out of range, or ``pre_filter`` keeps no example.
 
     Source: the task is that of the particle experiment of I. Reid et al., "Linear Transformer
     Topological Masking with Graph Random Features", ICLR 2025: the next state of 32,768 particles,
@@ -82,7 +80,6 @@ class ElasticBody(SplitDataset):
         True
     """
 
-    class_names = ()
     frame = STEP * STEPS_PER_FRAME
 
     def __init__(
@@ -97,10 +94,7 @@ class ElasticBody(SplitDataset):
         steps: int = 1,
         strength: float = 0.12,
         seed: int = 0,
-        transform: Transform | None = None,
-        pre_transform: Transform | None = None,
-        pre_filter: Filter | None = None,
-        force_reload: bool = False,
+        **options: Unpack[Options],
     ) -> None:
         self.layers = check_integer("layers", layers, 1)
         self.rows = check_integer("rows", rows, 3)
@@ -111,18 +105,12 @@ class ElasticBody(SplitDataset):
         # Stronger blows turn springs over.
         self.strength = check_number("strength", strength, 0, 0.5)
         self.seed = check_integer("seed", seed, 0)
-        super().__init__(
-            root,
-            train,
-            f"{layers}x{rows}x{columns}_{num_sequences}x{frames}+{steps}_strength{self.strength}_seed{seed}",
-            transform=transform,
-            pre_transform=pre_transform,
-            pre_filter=pre_filter,
-            force_reload=force_reload,
-        )
+        settings = f"{layers}x{rows}x{columns}_{num_sequences}x{frames}+{steps}"
+        settings += f"_strength{self.strength}_seed{seed}"
+        super().__init__(root, train, settings, **options)
 
     def build(self) -> Iterator[Data]:
-        """Simulate the sequences, one after the other."""
+        """Simulate the sequences."""
         rest, springs = folded_net(self.layers, self.rows, self.columns)
         edges = np.concatenate([springs.pairs, springs.pairs[:, ::-1]]).T
         shared = {
@@ -130,8 +118,8 @@ class ElasticBody(SplitDataset):
             "held": torch.from_numpy(springs.held),
             "edge_index": torch.from_numpy(np.ascontiguousarray(edges)),
         }
-        for number in range(self.num_sequences):
-            rng = np.random.default_rng([self.seed, int(self.train), number])
+        for sequence in range(self.num_sequences):
+            rng = np.random.default_rng([self.seed, int(self.train), sequence])
             states = self._sequence(rest, springs, rng)
             for start in range(self.frames):
                 yield _example(states[start : start + self.steps + 1], shared)
@@ -148,24 +136,22 @@ class ElasticBody(SplitDataset):
 
 
 def folded_net(layers: int, rows: int, columns: int) -> tuple[np.ndarray, Springs]:
-    """The net in balance, float64 of shape [N, 3], and its springs."""
+    """Build the net in balance, float64 of shape [N, 3], and its springs."""
     layer, row, column = np.meshgrid(
         np.arange(layers), np.arange(rows), np.arange(columns), indexing="ij"
     )
-    there = np.where(layer % 2 == 0, row, rows - 1 - row)
-    rest = np.stack([there, column, GAP * layer], axis=-1).reshape(-1, 3).astype(np.float64)
+    unfolded = np.where(layer % 2 == 0, row, rows - 1 - row)
+    rest = np.stack([unfolded, column, GAP * layer], axis=-1).reshape(-1, 3).astype(np.float64)
     held = (row == 0) | (row == rows - 1) | (column == 0) | (column == columns - 1)
-    number = np.arange(layers * rows * columns).reshape(layers * rows, columns)
-    along_rows, along_columns = (number[:, :-1], number[:, 1:]), (number[:-1], number[1:])
-    pairs = np.concatenate(
-        [np.stack(ends, axis=-1).reshape(-1, 2) for ends in (along_rows, along_columns)]
-    )
+    node = np.arange(layers * rows * columns).reshape(layers * rows, columns)
+    ends = (node[:, :-1], node[:, 1:]), (node[:-1], node[1:])
+    pairs = np.concatenate([np.stack(pair, axis=-1).reshape(-1, 2) for pair in ends])
     spans = np.linalg.norm(rest[pairs[:, 0]] - rest[pairs[:, 1]], axis=1)
     return rest, Springs(pairs, TENSION * spans, held.ravel())
 
 
 def blows(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Velocities [rows * columns, 3] of a flat net under random blows.
+    """Draw velocities [rows * columns, 3] of a flat net under random blows.
 
     One to about 100 particles, 2 to 5 springs wide.
     """
@@ -184,7 +170,7 @@ def blows(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 
 def _example(states: list[tuple[np.ndarray, np.ndarray]], shared: dict[str, torch.Tensor]) -> Data:
     (pos, velocity), *future = states
-    future_pos, future_velocity = (np.stack(part, axis=1) for part in zip(*future, strict=True))
+    future_pos, future_velocity = (np.stack(frames, axis=1) for frames in zip(*future, strict=True))
     return Data(
         pos=_single(pos),
         velocity=_single(velocity),

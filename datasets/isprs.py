@@ -1,65 +1,58 @@
-"""The airborne laser scans of the ISPRS filter test: which points are bare earth?"""
+"""The airborne laser scans of the ISPRS filter test, labelled ground or object."""
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch_geometric.data import Data
+from typing_extensions import Unpack
 
 from graphmask._checks import value_error
 
-from ._base import Filter, Folder, SplitDataset, Transform, damaged
+from ._base import Options, SplitDataset
+from ._raw_files import Folder, check_folder, reading
 
 PACKED = "isprs_filtertest_samples.npz"
-LAYOUT = f"samp11.txt to samp71.txt, themselves or in the folder `raw` or `Reference`, or the file {PACKED}"
+LAYOUT = f"samp11.txt to samp71.txt, also in a folder `raw` or `Reference`, or the file {PACKED}"
 
 
 class ISPRSFilterTest(SplitDataset):
-    r"""15 airborne scans of 7,492 to 52,119 points, each point marked as ground or object.
-
-    Whole scenes, nothing cropped.
+    r"""15 whole airborne scans of 7,492 to 52,119 points, each labelled ground or object.
 
     The scans come from seven sites: 1 to 4 are urban (samp11 to samp42, about 0.67 points per
     square metre), 5 to 7 rural (samp51 to samp71, about 0.18). There is no official split: methods
     that learn leave one scan out, or all scans of a site, and average over the 15.
 
-    Reads from `root` either the reference files of the test, one text file
+    Reads from ``root`` either the reference files of the test, one text file
     ``samp<site><number>.txt`` per scan with the columns x, y, z, class (0 ground, 1 object), or
-    ``isprs_filtertest_samples.npz`` with arrays `samp11_xyz` [N, 3], `samp11_ground` [N] (1 ground,
-    0 object) and so on.
+    ``isprs_filtertest_samples.npz`` with arrays ``samp11_xyz`` [N, 3], ``samp11_ground`` [N] (1
+    ground, 0 object) and so on.
 
-    Each example is ``Data(pos, y, origin, name)``: `pos` float32 of shape [N, 3], metres east,
-    north and up of the scan's mean point `origin`, float64 of shape [1, 3]; `y` long of shape [N],
-    0 ground and 1 object; `name` such as ``"samp11"``. Points stay in the order of the file, also
-    those that repeat another.
+    Each example is ``Data(pos, y, origin, name)``: ``pos`` float32 of shape [N, 3], metres east,
+    north and up of the scan's mean point ``origin``, float64 of shape [1, 3]; ``y`` long of shape
+    [N], 0 ground and 1 object; ``name`` such as ``"samp11"``. Points stay in the order of the file,
+    also those that repeat another.
 
     Source: G. Sithole and G. Vosselman, "Experimental comparison of filter algorithms for
     bare-Earth extraction from airborne laser scanning point clouds", ISPRS Journal 59, 2004. The
-    reference data are handed out by the ITC in Enschede, https://itc.nl/isprs/wgIII-3/filtertest/
-    (`Reference.zip`); nothing is downloaded here.
+    ITC in Enschede hands out the reference data, https://itc.nl/isprs/wgIII-3/filtertest/
+    (``Reference.zip``); this class does not download them.
 
     Args:
-        root: Folder of the files.
-        test_scan: Name of the scan, or names of the scans, that the test split holds; all others
-            are there to train on.
-        train: Whether this is the training split.
-        processed_root: Folder of the cache, for a `root` that cannot be written (default: `root`).
-        transform: Applied at every access.
-        pre_transform: Applied once, before the scans are cached: the place for graphs and walks.
-        pre_filter: Keeps the scans it returns True for, applied before `pre_transform`.
-        force_reload: Whether to build again what the cache already has.
+        root: folder of the files.
+        test_scan: name of the scan, or names of the scans, in the test split; all others are for
+            training.
+        train: whether this is the training split.
+        **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:
-        FileNotFoundError: If `root` or the file of a scan is missing.
-        PermissionError: If the cache folder cannot be made.
-        TypeError: If `train` is not a bool.
-        ValueError: If a name in `test_scan` is unknown or twice there, or all are; a file is
-            damaged; `pre_filter` keeps no scan.
+        FileNotFoundError: if ``root`` or the file of a scan is missing.
+        TypeError: if ``train`` is not a bool.
+        ValueError: if a name in ``test_scan`` is unknown or twice there, or all are; a file is
+            damaged; ``pre_filter`` keeps no scan.
 
     Example:
         >>> import os, tempfile
@@ -67,16 +60,17 @@ class ISPRSFilterTest(SplitDataset):
         >>> with tempfile.TemporaryDirectory() as root:
         ...     for name in ISPRSFilterTest.scans:
         ...         with open(os.path.join(root, f"{name}.txt"), "w") as file:
-        ...             _ = file.write("512000.00 5403000.00 300.00 0\n512002.00 5403000.00 310.00 1\n")
-        ...     train, test = (ISPRSFilterTest(root, ("samp11", "samp12"), split) for split in (True, False))
+        ...             _ = file.write("512000.0 5403000.0 300.0 0\n512002.0 5403000.0 310.0 1\n")
+        ...     train = ISPRSFilterTest(root, ("samp11", "samp12"))
+        ...     test = ISPRSFilterTest(root, ("samp11", "samp12"), train=False)
         >>> train, test, test[0].name, test[0].y.tolist(), test[0].pos[1].tolist()
         (ISPRSFilterTest(13), ISPRSFilterTest(2), 'samp11', [0, 1], [1.0, 0.0, 5.0])
     """
 
     class_names = ("ground", "object")
     scans = (
-        "samp11", "samp12", "samp21", "samp22", "samp23", "samp24", "samp31", "samp41", "samp42", "samp51", "samp52",
-        "samp53", "samp54", "samp61", "samp71",
+        "samp11", "samp12", "samp21", "samp22", "samp23", "samp24", "samp31", "samp41", "samp42",
+        "samp51", "samp52", "samp53", "samp54", "samp61", "samp71",
     )  # fmt: skip
 
     def __init__(
@@ -84,75 +78,44 @@ class ISPRSFilterTest(SplitDataset):
         root: Folder,
         test_scan: str | Sequence[str] = "samp11",
         train: bool = True,
-        processed_root: Folder | None = None,
-        transform: Transform | None = None,
-        pre_transform: Transform | None = None,
-        pre_filter: Filter | None = None,
-        force_reload: bool = False,
+        **options: Unpack[Options],
     ) -> None:
-        # Before PyG makes a folder of that name for the cache.
-        if not Path(root).expanduser().is_dir():
-            raise FileNotFoundError(f"The folder {root} is missing: `root` must hold {LAYOUT}")
+        self.scan_folder = check_folder(root, LAYOUT)
         self.test_scans = self._check_scans(test_scan)
-        super().__init__(
-            root,
-            train,
-            "without_" + "_".join(name.removeprefix("samp") for name in self.test_scans),
-            processed_root=processed_root,
-            transform=transform,
-            pre_transform=pre_transform,
-            pre_filter=pre_filter,
-            force_reload=force_reload,
-        )
+        settings = "without_" + "_".join(name.removeprefix("samp") for name in self.test_scans)
+        super().__init__(root, train, settings, **options)
 
     @classmethod
     def _check_scans(cls, test_scan: str | Sequence[str]) -> tuple[str, ...]:
         names = (test_scan,) if isinstance(test_scan, str) else tuple(test_scan)
         proper = 0 < len(names) < len(cls.scans) and len(set(names)) == len(names)
         if not proper or not set(names) <= set(cls.scans):
-            raise value_error(
-                "test_scan", f"one or several, not all, of {', '.join(cls.scans)}", test_scan
-            )
+            expected = f"one or several, not all, of {', '.join(cls.scans)}"
+            raise value_error("test_scan", expected, test_scan)
         return tuple(name for name in cls.scans if name in names)
 
     def build(self) -> Iterator[Data]:
-        """The scans of this split, in order."""
+        """Yield the scans of this split."""
         for name in self.scans:
             if (name in self.test_scans) != self.train:
                 yield scan_data(*self._read(name), name)
 
     def _read(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Positions float64 [N, 3] and classes int64 [N] of a scan."""
-        folder = Path(self.folder or "")
-        texts = [
-            path
-            for part in ("", "raw", "Reference")
-            if (path := folder / part / f"{name}.txt").exists()
-        ]
-        path = texts[0] if texts else folder / PACKED
-        if not path.exists():
+        """Read the positions float64 [N, 3] and classes int64 [N] of a scan."""
+        folder, file = self.scan_folder, f"{name}.txt"
+        paths = (folder / file, folder / "raw" / file, folder / "Reference" / file, folder / PACKED)
+        path = next((path for path in paths if path.exists()), None)
+        if path is None:
             raise FileNotFoundError(f"No scan {name} in {folder}: `root` must hold {LAYOUT}")
-        try:
-            pos, label = _read_text(path) if texts else _read_packed(path, name)
+        with reading(path, "restore the file from the reference data"):
+            pos, label = _read_packed(path, name) if path.name == PACKED else _read_text(path)
             _check(pos, label)
-        except (
-            OSError,
-            EOFError,
-            KeyError,
-            TypeError,
-            ValueError,
-            zipfile.BadZipFile,
-            zlib.error,
-        ) as error:
-            raise damaged(path, error, "restore the file from the reference data") from error
         return pos, label.astype(np.int64)
 
 
 def scan_data(pos: np.ndarray, label: np.ndarray, name: str) -> Data:
-    """The example of a scan.
-
-    Positions relative to their mean, since metres in a national grid need double precision.
-    """
+    """Build the example of a scan."""
+    # Metres in a national grid need double precision; distances from the mean do not.
     origin = pos.mean(0, keepdims=True)
     return Data(
         pos=torch.from_numpy((pos - origin).astype(np.float32)),
@@ -172,9 +135,8 @@ def _read_text(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def _read_packed(path: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     with open(path, "rb") as file, np.load(file) as arrays:
         origin = arrays[f"{name}_origin"] if f"{name}_origin" in arrays else np.zeros(3)
-        return arrays[f"{name}_xyz"].astype(np.float64) + origin, 1 - arrays[
-            f"{name}_ground"
-        ].astype(np.int64)
+        is_ground = arrays[f"{name}_ground"].astype(np.int64)
+        return arrays[f"{name}_xyz"].astype(np.float64) + origin, 1 - is_ground
 
 
 def _check(pos: np.ndarray, label: np.ndarray) -> None:

@@ -1,24 +1,24 @@
-"""Objects cut out of street scans: KITTI in four classes."""
+"""Road users cut out of KITTI's street scans, in four classes."""
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch_geometric.data import Data
+from typing_extensions import Unpack
 
 from graphmask._checks import value_error
 from graphmask.transforms import UnitSphere
 
-from ._base import Filter, Folder, SplitDataset, Transform, check_flag, damaged
+from ._base import Options, SplitDataset, check_flag
+from ._raw_files import Folder, check_file, reading
 
 FILE = "kitti_objects4.npz"
 PARTS = {
-    "train": tuple(f"train_set_{number}" for number in range(1, 5)),
+    "train": tuple(f"train_set_{i}" for i in range(1, 5)),
     "val": ("val_set",),
     "test": ("test_set",),
 }
@@ -27,14 +27,14 @@ PARTS = {
 class KITTIObjects(SplitDataset):
     """Point clouds of single road users, cut out of the laser scans of a driving car.
 
-    Read from `kitti_objects4.npz`, arrays `{train_set_1, ..., train_set_4, val_set,
-    test_set}_points` [n, 128, 3] and `..._label` [n]: 2,048 clouds to train, 512 to validate and
-    660 to test. Each example is ``Data(pos, y)``: `pos` float32 of shape [128, 3]; `y` long of
-    shape [1]. The classes: cyclist, car, pedestrian, misc.
+    Reads ``kitti_objects4.npz``, arrays ``train_set_1_points`` [n, 128, 3] and
+    ``train_set_1_label`` [n] to ``train_set_4``, ``val_set`` and ``test_set``: 2,048 clouds to
+    train, 512 to validate and 660 to test. Each example is ``Data(pos, y)``: ``pos`` float32 of
+    shape [128, 3]; ``y`` long of shape [1]. The classes: cyclist, car, pedestrian, misc.
 
     Clouds are stored in metres, where their size nearly tells the class: a pedestrian reaches 0.7
     to 1.1 m from its centre, a cyclist 0.9 to 1.4 m, a car 1.6 to 3.3 m (5 % to 95 % of the
-    clouds). `unit_size` therefore centres each cloud and scales it into the unit sphere, so that
+    clouds). ``unit_size`` therefore centres each cloud and scales it into the unit sphere, so that
     its shape must tell.
 
     Source: objects of A. Geiger et al., "Are we ready for Autonomous Driving? The KITTI Vision
@@ -43,20 +43,15 @@ class KITTIObjects(SplitDataset):
     files are packed into one.
 
     Args:
-        root: Folder of the file.
+        root: folder of the file.
         split: ``"train"``, ``"val"`` or ``"test"``.
-        unit_size: Whether clouds are centred and scaled into the unit sphere, or left in metres.
-        processed_root: Folder of the cache, for a `root` that cannot be written (default: `root`).
-        transform: Applied at every access.
-        pre_transform: Applied once, before the clouds are cached.
-        pre_filter: Keeps the clouds it returns True for, applied before `pre_transform`.
-        force_reload: Whether to build again what the cache already has.
+        unit_size: whether clouds are centred and scaled into the unit sphere, or left in metres.
+        **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:
-        FileNotFoundError: If the file is missing.
-        PermissionError: If the cache folder cannot be made.
-        TypeError: If `unit_size` is not a bool.
-        ValueError: If `split` is unknown, the file is damaged or `pre_filter` keeps no cloud.
+        FileNotFoundError: if the file is missing.
+        TypeError: if ``unit_size`` is not a bool.
+        ValueError: if ``split`` is unknown, the file is damaged or ``pre_filter`` keeps no cloud.
 
     Example:
         >>> import os, tempfile
@@ -64,7 +59,8 @@ class KITTIObjects(SplitDataset):
         >>> from graphmask.datasets import KITTIObjects
         >>> points = np.random.default_rng(0).normal(size=(4, 128, 3)).astype(np.float32)
         >>> with tempfile.TemporaryDirectory() as root:
-        ...     np.savez(os.path.join(root, "kitti_objects4.npz"), test_set_points=points, test_set_label=[0, 1, 2, 3])
+        ...     path = os.path.join(root, "kitti_objects4.npz")
+        ...     np.savez(path, test_set_points=points, test_set_label=[0, 1, 2, 3])
         ...     dataset = KITTIObjects(root, split="test")
         >>> dataset, dataset[1], dataset.class_names[int(dataset[1].y)]
         (KITTIObjects(4), Data(y=[1], pos=[128, 3]), 'car')
@@ -73,68 +69,38 @@ class KITTIObjects(SplitDataset):
     class_names = ("cyclist", "car", "pedestrian", "misc")
 
     def __init__(
-        self,
-        root: Folder,
-        split: str = "train",
-        unit_size: bool = True,
-        processed_root: Folder | None = None,
-        transform: Transform | None = None,
-        pre_transform: Transform | None = None,
-        pre_filter: Filter | None = None,
-        force_reload: bool = False,
+        self, root: Folder, split: str = "train", unit_size: bool = True, **options: Unpack[Options]
     ) -> None:
         if split not in PARTS:
             raise value_error("split", 'one of "train", "val", "test"', split)
         self._split, self.unit_size = split, check_flag("unit_size", unit_size)
-        self.file = Path(root).expanduser() / FILE
-        if not self.file.is_file():
-            raise FileNotFoundError(f"The file {self.file} is missing: `root` must hold {FILE}")
-        super().__init__(
-            root,
-            split == "train",
-            "unit" if unit_size else "metres",
-            processed_root=processed_root,
-            transform=transform,
-            pre_transform=pre_transform,
-            pre_filter=pre_filter,
-            force_reload=force_reload,
-        )
+        self.file = check_file(Path(root) / FILE, f": `root` must hold {FILE}")
+        super().__init__(root, split == "train", "unit" if unit_size else "metres", **options)
 
     @property
     def split(self) -> str:
-        """The split's name."""
+        """The name of the split."""
         return self._split
 
     def build(self) -> Iterator[Data]:
-        """The clouds of this split in the order of the file."""
+        """Yield the clouds of this split in the order of the file."""
         scale = UnitSphere()
-        for part in PARTS[self.split]:
-            points, labels = _read(self.file, part)
+        for name in PARTS[self.split]:
+            points, labels = _read(self.file, name)
             for cloud, label in zip(points, labels, strict=True):
                 data = Data(pos=torch.from_numpy(cloud), y=torch.tensor([int(label)]))
                 yield scale(data) if self.unit_size else data
 
 
-def _read(path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        with open(path, "rb") as file, np.load(file) as arrays:
-            points, labels = arrays[f"{part}_points"], arrays[f"{part}_label"]
+def _read(path: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+    with reading(path, "restore the file"), open(path, "rb") as file, np.load(file) as arrays:
+        points, labels = arrays[f"{name}_points"], arrays[f"{name}_label"]
         check_clouds(points, labels, len(KITTIObjects.class_names))
-    except (
-        OSError,
-        EOFError,
-        KeyError,
-        TypeError,
-        ValueError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise damaged(path, error, "restore the file") from error
     return points.astype(np.float32), labels
 
 
 def check_clouds(points: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
-    """Clouds [n, P, 3], all finite, and their labels [n]."""
+    """Check finite clouds [n, P, 3] and their labels [n]."""
     if points.ndim != 3 or points.shape[2] != 3 or labels.shape != points.shape[:1]:
         raise ValueError(
             f"points of shape {list(points.shape)} and labels of shape {list(labels.shape)}"

@@ -5,56 +5,54 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from torch_geometric.data import Data
+from typing_extensions import Unpack
 
-from graphmask._checks import type_error, value_error
+from graphmask._checks import value_error
 
-from ._base import CachedDataset, Filter, Folder, Transform, check_flag, damaged
-from ._molecules import Unreadable, graph_of, number, parse_smiles, row_of
-from ._raw_files import existing, fetched, fingerprint
+from ._base import CachedDataset, Filter, Options, Transform, check_flag
+from ._molecules import Unreadable, check_targets, graph_of, parse_number, parse_smiles
+from ._raw_files import Folder, check_file, damaged, find_files, fingerprint
 
-URL = "https://raw.githubusercontent.com/tencent-ailab/grover/40b6d97098e4508687912f3c05eca369fc2c6213/exampledata/finetune"
+_COMMIT = "40b6d97098e4508687912f3c05eca369fc2c6213"
+URL = f"https://raw.githubusercontent.com/tencent-ailab/grover/{_COMMIT}/exampledata/finetune"
 
 
 class MoleculeCSV(CachedDataset):
-    r"""The molecules of a CSV file, one per row.
-
-    A column of SMILES, and columns of numbers to be predicted.
+    r"""The molecules of a CSV file: a column of SMILES, and columns of targets.
 
     Each example is PyG's ``from_smiles(smiles)`` with its targets, ``Data(x, edge_index, edge_attr,
-    smiles, y)``: `x` long of shape [N, 9] and `edge_attr` long of shape [E, 3], categories that
-    :class:`~graphmask.transforms.OneHotMolecule` turns into columns; `y` float32 of shape [1, T],
-    NaN where a cell is empty: a loss must leave these out. Hydrogens are counted in `x` and are no
-    nodes, unless asked for.
+    smiles, y)``: ``x`` long of shape [N, 9] and ``edge_attr`` long of shape [E, 3], categories that
+    :class:`~graphmask.transforms.OneHotMolecule` turns into columns; ``y`` float32 of shape [1, T],
+    NaN where a cell is empty: a loss must leave these out. Hydrogens are counted in ``x`` and are
+    no nodes, unless asked for.
 
     Rows that RDKit or PyG cannot read, or that hold no atom, are left out with one warning that
-    counts them, or refused.
+    counts them, or raise an error.
 
     Args:
-        path: The file, with a header; also compressed (``.csv.gz``).
-        smiles: Name of the column of SMILES.
-        targets: Names of the columns of targets, none for an unlabelled file. (default: all the
+        path: the file, with a header; also compressed (``.csv.gz``).
+        smiles: name of the column of SMILES.
+        targets: names of the columns of targets, none for an unlabelled file. (default: all the
             other columns)
-        skip_invalid: Whether to leave out what cannot be read, rather than refuse the file.
-        with_hydrogen: Whether hydrogens are nodes.
-        processed_root: Folder of a cache, which the content of the file and all arguments name;
-            None reads the file at every start and writes nothing.
-        transform: Applied at every access.
-        pre_transform: Applied once, such as ``AddWalks``.
-        pre_filter: Keeps the molecules it returns True for, applied before `pre_transform`.
-        force_reload: Whether to build again what the cache already has.
+        skip_invalid: whether to leave out what cannot be read, rather than raise an error.
+        with_hydrogen: whether hydrogens are nodes.
+        from_smiles: function from SMILES to a ``Data``, as of PyG's ``MoleculeNet``. (default:
+            :obj:`None`, PyG's ``from_smiles``)
+        **options: see :class:`~graphmask.datasets.CachedDataset`; without ``processed_root`` the
+            file is read at every start and nothing is written.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ImportError: If `rdkit` is not installed (extra `molecules`).
-        PermissionError: If the cache folder cannot be made.
-        TypeError: If `skip_invalid` or `with_hydrogen` is not a bool.
-        ValueError: If a column is missing, a row is damaged, a target is no number, a molecule is
-            refused, or nothing is left.
+        FileNotFoundError: if there is no such file.
+        ImportError: if ``rdkit`` is not installed (extra ``molecules``).
+        TypeError: if ``skip_invalid`` or ``with_hydrogen`` is not a bool.
+        ValueError: if a column is missing, a row is damaged, a target is no number, a molecule
+            cannot be read, or nothing is left.
 
     Cost: about 4,000 molecules per second.
 
@@ -79,15 +77,11 @@ class MoleculeCSV(CachedDataset):
         targets: Sequence[str] | None = None,
         skip_invalid: bool = True,
         with_hydrogen: bool = False,
-        processed_root: Folder | None = None,
-        transform: Transform | None = None,
-        pre_transform: Transform | None = None,
-        pre_filter: Filter | None = None,
-        force_reload: bool = False,
+        from_smiles: Callable[[str], Data] | None = None,
+        **options: Unpack[Options],
     ) -> None:
-        if isinstance(targets, str):
-            raise type_error("targets", f"a list of names, such as [{targets!r}]", targets)
-        self.path = existing(path)
+        check_targets(targets)
+        self.path, self.from_smiles = check_file(path), from_smiles
         self.skip_invalid = check_flag("skip_invalid", skip_invalid)
         self.with_hydrogen = check_flag("with_hydrogen", with_hydrogen)
         header = _rows(self.path)[0]
@@ -95,56 +89,51 @@ class MoleculeCSV(CachedDataset):
         self.smiles_name, self.target_names = smiles, tuple(others if targets is None else targets)
         for name in (smiles, *self.target_names):
             if header.count(name) != 1:
-                raise value_error(
-                    "smiles, targets",
-                    f"one of the columns of {self.path}, {', '.join(header)}",
-                    name,
-                )
-        super().__init__(
-            processed_root,
-            fingerprint(self.path, smiles, self.target_names, skip_invalid, with_hydrogen),
-            transform=transform,
-            pre_transform=pre_transform,
-            pre_filter=pre_filter,
-            force_reload=force_reload,
-        )
+                expected = f"one of the columns of {self.path}, {', '.join(header)}"
+                raise value_error("smiles, targets", expected, name)
+        settings = [smiles, self.target_names, skip_invalid, with_hydrogen]
+        if from_smiles is not None:
+            settings.append(getattr(from_smiles, "__qualname__", repr(from_smiles)))
+        super().__init__(None, fingerprint(self.path, *settings), **options)
 
     @property
     def num_targets(self) -> int:
-        """T, the columns of targets."""
+        """T, the number of columns of targets."""
         return len(self.target_names)
 
     def build(self) -> Iterator[Data]:
-        """The molecules in the order of the file."""
+        """Yield the molecules in the order of the file."""
         unreadable = Unreadable(self.path, self.skip_invalid)
         header, *rows = _rows(self.path)
-        place = header.index(self.smiles_name)
-        columns = [header.index(name) for name in self.target_names]
-        return unreadable.kept(
-            self._molecule(line, row, place, columns, unreadable)
+        columns = [header.index(name) for name in (self.smiles_name, *self.target_names)]
+        return unreadable.skip_missing(
+            self._molecule(line, row, columns, unreadable)
             for line, row in enumerate(rows, 2)
             if row
         )
 
     def _molecule(
-        self, line: int, row: list[str], place: int, columns: list[int], unreadable: Unreadable
+        self, line: int, row: list[str], columns: list[int], unreadable: Unreadable
     ) -> Data | None:
         try:
-            smiles, cells = row[place], [row[column] for column in columns]
-            targets = [number(cell) for cell in cells]
+            smiles, *cells = (row[column] for column in columns)
+            targets = [parse_number(cell) for cell in cells]
         except (IndexError, ValueError) as error:
-            remedy = "correct the row, or name the columns to be predicted by `targets=`"
+            remedy = "correct the row, or name the columns of targets by `targets=`"
             raise damaged(self.path, f"row {line}: {error}", remedy) from error
-        graph = graph_of(parse_smiles(smiles), self.with_hydrogen)
+        if self.from_smiles is not None:
+            graph = self.from_smiles(smiles)
+        else:
+            graph = graph_of(parse_smiles(smiles), self.with_hydrogen)
         if graph is None:
             unreadable.add(f"{smiles!r} in row {line}")
             return None
-        graph.smiles, graph.y = smiles, row_of(targets)
+        graph.smiles, graph.y = smiles, torch.tensor([targets], dtype=torch.float32)
         return graph
 
 
 class Benchmark(NamedTuple):
-    """What a file of MoleculeNet holds."""
+    """The column of SMILES in a file of MoleculeNet, and the kind of its targets."""
 
     smiles: str
     classification: bool
@@ -153,8 +142,11 @@ class Benchmark(NamedTuple):
 class MoleculeNet(MoleculeCSV):
     r"""Six of MoleculeNet's files, as GROVER distributes them.
 
+    Takes the arguments of PyG's ``MoleculeNet``, which reads DeepChem's files, and returns the same
+    graphs.
+
     ======== ========= ======= ============== ==========================================
-    name     molecules targets kind           what is measured
+    name     molecules targets task           measured quantity
     ======== ========= ======= ============== ==========================================
     esol     1,128     1       regression     log solubility in water
     lipo     4,200     1       regression     octanol / water distribution
@@ -164,25 +156,21 @@ class MoleculeNet(MoleculeCSV):
     tox21    7,823     12      classification toxicity, a fifth of the labels missing
     ======== ========= ======= ============== ==========================================
 
-    Examples are those of :class:`MoleculeCSV`; classes are 0 and 1 in `y`, NaN where missing. Eight
-    rows of Tox21's 7,831 are
-    left out: RDKit refuses their aluminium.
+    Classes are 0 and 1 in ``y``, NaN where missing. Eight rows of Tox21's 7,831 are left out: RDKit
+    rejects their aluminium.
 
     Args:
-        root: Folder of ``<name>.csv``, downloaded if absent.
-        name: Of the table.
-        with_hydrogen: As of :class:`MoleculeCSV`.
-        processed_root: As of :class:`MoleculeCSV`.
-        transform: As of :class:`MoleculeCSV`.
-        pre_transform: As of :class:`MoleculeCSV`.
-        pre_filter: As of :class:`MoleculeCSV`.
-        force_reload: As of :class:`MoleculeCSV`.
+        root: folder of ``<name>.csv``.
+        name: name of the table, in any case.
+        transform, pre_transform, pre_filter, force_reload, from_smiles, with_hydrogen,
+            processed_root: as in :class:`MoleculeCSV`.
+        download: whether to download the file if it is missing.
 
     Raises:
-        ConnectionError: If the file cannot be downloaded.
-        ImportError: If `rdkit` is not installed (extra `molecules`).
-        PermissionError: If the cache folder cannot be made.
-        ValueError: If there is no benchmark of this name, or the file is damaged.
+        FileNotFoundError: if the file is missing and ``download`` is false.
+        ConnectionError: if the download fails.
+        ImportError: if ``rdkit`` is not installed (extra ``molecules``).
+        ValueError: if there is no benchmark of this name, or the file is damaged.
 
     Source: Z. Wu et al., "MoleculeNet: A Benchmark for Molecular Machine Learning", Chemical
     Science 2018; the files of Y. Rong et al., "Self-Supervised Graph Transformer on Large-Scale
@@ -212,25 +200,31 @@ class MoleculeNet(MoleculeCSV):
         self,
         root: Folder,
         name: str,
-        with_hydrogen: bool = False,
-        processed_root: Folder | None = None,
         transform: Transform | None = None,
         pre_transform: Transform | None = None,
         pre_filter: Filter | None = None,
         force_reload: bool = False,
+        from_smiles: Callable[[str], Data] | None = None,
+        *,
+        with_hydrogen: bool = False,
+        processed_root: Folder | None = None,
+        download: bool = False,
     ) -> None:
-        if name not in self.names:
+        self.name = name.lower() if isinstance(name, str) else name
+        if self.name not in self.names:
             raise value_error("name", f"one of {', '.join(self.names)}", name)
-        self.name, benchmark = name, self.names[name]
+        benchmark = self.names[self.name]
         self.classification = benchmark.classification
+        (path,) = find_files(root, [f"{self.name}.csv"], URL, check_flag("download", download))
         super().__init__(
-            fetched(Path(root).expanduser() / f"{name}.csv", f"{URL}/{name}.csv"),
+            path,
             benchmark.smiles,
             with_hydrogen=with_hydrogen,
-            processed_root=processed_root,
+            from_smiles=from_smiles,
             transform=transform,
             pre_transform=pre_transform,
             pre_filter=pre_filter,
+            processed_root=processed_root,
             force_reload=force_reload,
         )
 

@@ -1,4 +1,4 @@
-"""Generated clouds of twelve parametric surfaces, hard to tell apart by their size alone."""
+"""Generated clouds of twelve parametric surfaces whose size does not show their class."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch_geometric.data import Data
+from typing_extensions import Unpack
 
 from graphmask._checks import check_integer, check_probability
 
-from ._base import Filter, Folder, SplitDataset, Transform
+from ._base import Folder, Options, SplitDataset
 from ._surfaces import SURFACES, Surface, area_element
 
-CANDIDATES = 8  # drawn for each point kept
+CANDIDATES = 8  # candidates per point
 MAX_CUT = 0.3
-FLOOR = 1e-12  # puts hidden candidates last
+FLOOR = 1e-12  # weight of hidden candidates, which come last
 
 
 class PrimitiveShapes(SplitDataset):
@@ -27,32 +28,28 @@ class PrimitiveShapes(SplitDataset):
     blurred, stretched differently along each axis, rotated and scaled as a whole by 1/2 to 2.
     Nothing is centred or normalised: transforms do that.
 
-    Each example is ``Data(pos, y)``: `pos` float32 of shape [num_points, 3], without unit; `y` long
-    of shape [1]. The classes, in turn (example i is of class i mod 12): ellipsoid, torus, cylinder,
-    cone, box, tetrahedron, helix, moebius, saddle, hyperboloid, spiral, trefoil.
+    Each example is ``Data(pos, y)``: ``pos`` float32 of shape [num_points, 3], without unit; ``y``
+    long of shape [1]. The classes, in turn (example i is of class i mod 12): ellipsoid, torus,
+    cylinder, cone, box, tetrahedron, helix, moebius, saddle, hyperboloid, spiral, trefoil.
 
     Cloud number j of a class depends on the seed, the split, the class and j only: the splits come
-    from disjoint random streams, and a larger `num_per_class` extends a smaller one. The global
+    from disjoint random streams, and a larger ``num_per_class`` extends a smaller one. The global
     random state is neither read nor changed. Generated data, no source to cite, same licence as the
     library.
 
     Args:
-        root: Folder of the cache; None generates the clouds in memory (a thousand of 1,024 points
-            in a few seconds) and writes nothing.
-        train: Whether this is the training split.
-        num_points: Points per cloud.
-        num_per_class: Clouds per class in this split.
-        noise: Standard deviation of the blur, in standard deviations of the shape, in [0, 1).
-        seed: Seed of all the draws, a non-negative integer.
-        transform: Applied at every access.
-        pre_transform: Applied once, when the clouds are generated.
-        pre_filter: Keeps the clouds it returns True for, applied before `pre_transform`.
-        force_reload: Whether to generate again what the cache already has.
+        root: folder of the cache; :obj:`None` generates the clouds in memory (a thousand of 1,024
+            points in a few seconds) and writes nothing.
+        train: whether this is the training split.
+        num_points: points per cloud.
+        num_per_class: clouds per class in this split.
+        noise: standard deviation of the blur, in standard deviations of the shape, in [0, 1).
+        seed: seed of all the draws, a non-negative integer.
+        **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:
-        TypeError: If `train` is not a bool, or a number is not an integer.
-        ValueError: If a number is out of range, or `pre_filter` keeps no cloud.
-        PermissionError: If the cache folder cannot be made.
+        TypeError: if ``train`` is not a bool, or a number is not an integer.
+        ValueError: if a number is out of range, or ``pre_filter`` keeps no cloud.
 
     Example:
         >>> from graphmask.datasets import PrimitiveShapes
@@ -73,30 +70,21 @@ class PrimitiveShapes(SplitDataset):
         num_per_class: int = 40,
         noise: float = 0.03,
         seed: int = 0,
-        transform: Transform | None = None,
-        pre_transform: Transform | None = None,
-        pre_filter: Filter | None = None,
-        force_reload: bool = False,
+        **options: Unpack[Options],
     ) -> None:
         self.num_points = check_integer("num_points", num_points, 1)
         self.num_per_class = check_integer("num_per_class", num_per_class, 1)
         self.noise = check_probability("noise", noise)
         self.seed = check_integer("seed", seed, 0)
         super().__init__(
-            root,
-            train,
-            f"{num_points}x{num_per_class}_noise{self.noise}_seed{seed}",
-            transform=transform,
-            pre_transform=pre_transform,
-            pre_filter=pre_filter,
-            force_reload=force_reload,
+            root, train, f"{num_points}x{num_per_class}_noise{self.noise}_seed{seed}", **options
         )
 
     def build(self) -> Iterator[Data]:
         """Generate the clouds, one class after the other in turn."""
-        for number in range(self.num_per_class):
+        for index in range(self.num_per_class):
             for label, surface in enumerate(SURFACES.values()):
-                rng = np.random.default_rng([self.seed, int(self.train), label, number])
+                rng = np.random.default_rng([self.seed, int(self.train), label, index])
                 pos = torch.from_numpy(draw_cloud(surface, self.num_points, self.noise, rng))
                 yield Data(pos=pos, y=torch.tensor([label]))
 
@@ -104,7 +92,7 @@ class PrimitiveShapes(SplitDataset):
 def draw_cloud(
     surface: Surface, num_points: int, noise: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Points of a surface in a random pose, float32 of shape [num_points, 3]."""
+    """Draw points of a surface in a random pose, float32 of shape [num_points, 3]."""
     points = _draw_points(surface, num_points, rng)
     points = (points - points.mean(0)) / (points.std(0) + FLOOR)
     points += noise * rng.standard_normal(points.shape)

@@ -18,15 +18,13 @@ from ._molecules import parse_smiles, rdkit_module
 def scaffold_split(
     molecules: Iterable[Any], frac: Sequence[float] = (0.8, 0.1, 0.1), chirality: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Splits molecules so that no Bemis-Murcko scaffold is in two parts.
+    """Split molecules so that no Bemis-Murcko scaffold is in two parts.
 
-    The test molecules are of unseen kinds.
-
-    A scaffold is what is left of a molecule's rings and the chains between them; all molecules
-    without rings share the empty one. Sets of equal scaffold are taken from the largest to the
-    smallest, of equally large ones that first whose first molecule comes last, as the field does.
-    Each goes to the first part that has room for all of it, training, then validation; what fits
-    neither goes to the test part, which may thus hold more than its share.
+    A scaffold is the rings of a molecule and the chains between them; all molecules without rings
+    share the empty one. Sets of equal scaffold come from the largest to the smallest, of equally
+    large ones that first whose first molecule comes last, as in DeepChem. Each goes to the first
+    part that has room for all of it, training, then validation; a set that fits neither goes to the
+    test part, which may thus hold more than its share.
 
     Nothing is random: the same molecules in the same order give the same split.
 
@@ -40,9 +38,9 @@ def scaffold_split(
         Indices of the three parts, each ascending: ``dataset[train]``.
 
     Raises:
-        ImportError: If `rdkit` is not installed (extra `molecules`).
-        TypeError: If a molecule is neither SMILES nor holds one.
-        ValueError: If `frac` is not three shares that sum to 1, or RDKit cannot read a molecule.
+        ImportError: if ``rdkit`` is not installed (extra ``molecules``).
+        TypeError: if a molecule is neither SMILES nor holds one.
+        ValueError: if ``frac`` is not three shares that sum to 1, or RDKit cannot read a molecule.
 
     Cost: about 4,000 molecules per second.
 
@@ -59,44 +57,43 @@ def scaffold_split(
     shares = _check_shares(frac)
     check_flag("chirality", chirality)
     groups: dict[str, list[int]] = {}
-    for place, molecule in enumerate(molecules):
-        groups.setdefault(_scaffold(molecule, place, chirality), []).append(place)
+    for index, molecule in enumerate(molecules):
+        groups.setdefault(_scaffold(molecule, index, chirality), []).append(index)
     total = sum(len(group) for group in groups.values())
     # Shares are decimal fractions: 0.8 + 0.1 of a hundred molecules is 90, not 89.99.
-    rooms = [shares[0] * total + 1e-6, (shares[0] + shares[1]) * total + 1e-6]
+    train_end = shares[0] * total + 1e-6
+    val_end = (shares[0] + shares[1]) * total + 1e-6
     train: list[int] = []
     val: list[int] = []
     test: list[int] = []
     for group in sorted(groups.values(), key=lambda group: (len(group), group[0]), reverse=True):
-        if len(train) + len(group) <= rooms[0]:
+        if len(train) + len(group) <= train_end:
             train += group
-        elif len(train) + len(val) + len(group) <= rooms[1]:
+        elif len(train) + len(val) + len(group) <= val_end:
             val += group
         else:
             test += group
-    first, second, third = (
-        torch.tensor(sorted(part), dtype=torch.long) for part in (train, val, test)
-    )
-    return first, second, third
+    return _sorted(train), _sorted(val), _sorted(test)
+
+
+def _sorted(indices: list[int]) -> Tensor:
+    return torch.tensor(sorted(indices), dtype=torch.long)
 
 
 def _check_shares(frac: Sequence[float]) -> list[float]:
     shares = [float(share) for share in frac]
-    if (
-        len(shares) != 3
-        or not all(0 <= share <= 1 for share in shares)
-        or not math.isclose(sum(shares), 1, abs_tol=1e-6)
-    ):
+    in_range = len(shares) == 3 and all(0 <= share <= 1 for share in shares)
+    if not in_range or not math.isclose(sum(shares), 1, abs_tol=1e-6):
         raise value_error("frac", "three shares that sum to 1", frac)
     return shares
 
 
-def _scaffold(molecule: Any, place: int, chirality: bool) -> str:
+def _scaffold(molecule: Any, index: int, chirality: bool) -> str:
     smiles = molecule if isinstance(molecule, str) else getattr(molecule, "smiles", None)
     if not isinstance(smiles, str):
         raise type_error("molecules", "SMILES, or examples with `smiles`", molecule)
     parsed = parse_smiles(smiles)
     if parsed is None:
-        raise value_error("molecules", "what RDKit can read", f"{smiles!r} at {place}")
+        raise value_error("molecules", "readable by RDKit", f"{smiles!r} at {index}")
     murcko = rdkit_module("rdkit.Chem.Scaffolds.MurckoScaffold")
     return str(murcko.MurckoScaffoldSmiles(mol=parsed, includeChirality=chirality))

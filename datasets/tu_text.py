@@ -10,45 +10,45 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 from torch_geometric.data import Data
+from typing_extensions import Unpack
 
 from graphmask._checks import check_integer, value_error
 
-from ._base import CachedDataset, Filter, Folder, Transform, damaged
-from ._raw_files import fetched, fingerprint
+from ._base import CachedDataset, Options, check_flag
+from ._raw_files import Folder, find_files, fingerprint, reading
 
-URL = "https://raw.githubusercontent.com/muhanzhang/pytorch_DGCNN/50f504131ca66382f3f078ae98e59aa3ae35b795/data"
-FOLDS = 10
-REMEDY = "restore the file, or remove it to have it downloaded"
+_COMMIT = "50f504131ca66382f3f078ae98e59aa3ae35b795"
+URL = f"https://raw.githubusercontent.com/muhanzhang/pytorch_DGCNN/{_COMMIT}/data"
+FOLDS = range(1, 11)
+REMEDY = "restore the file, or remove it and pass `download=True`"
 
 
 class TUText(CachedDataset):
-    r"""Small graphs with a class each, such as NCI1, PROTEINS, IMDBBINARY or MUTAG, and the ten folds that belong to the file.
+    r"""Small graphs with a class each, such as NCI1 or MUTAG, and the ten folds of the file.
 
     Reads ``root/<name>/<name>.txt``: the number of graphs; then for each a line ``nodes class`` and
     for each of its nodes a line ``tag degree neighbours``. Folds are lists of numbers of graphs in
-    ``root/<name>/10fold_idx/{train,test}_idx-<k>.txt``, and serve no other copy of the collection,
+    ``root/<name>/10fold_idx/{train,test}_idx-<k>.txt``. They are wrong for PyG's ``TUDataset``,
     whose order differs.
 
-    Each example is ``Data(x, edge_index, y, number)``: `x` float32 of shape [N, T], the node's tag
-    as one of T columns, in ascending order of the tags of the whole file; where all nodes bear the
-    same tag, as in IMDBBINARY, the degree, from 0 to the largest of the file, as one of the columns
-    instead. `edge_index` holds each edge in both directions; `y` long of shape [1], from 0 in
-    ascending order of the file's classes; `number` long of shape [1], the place in the file.
+    Each example is ``Data(x, edge_index, y, number)``: ``x`` float32 of shape [N, T], the node's
+    tag as one of T columns, in ascending order of the tags of the whole file; where all nodes bear
+    the same tag, as in IMDBBINARY, the degree, from 0 to the largest of the file, as one of the
+    columns instead. ``edge_index`` holds each edge in both directions; ``y`` long of shape [1],
+    from 0 in ascending order of the file's classes; ``number`` long of shape [1], the place in the
+    file.
 
     Args:
-        root: Folder that holds the folder `name`; files that are not there are downloaded.
-        name: Of the collection, as in the name of the file.
-        processed_root: Folder of a cache, which the content of the file names; None reads the file
-            at every start and writes nothing.
-        transform: Applied at every access.
-        pre_transform: Applied once, such as ``AddWalks``.
-        pre_filter: Keeps the graphs it returns True for, applied before `pre_transform`.
-        force_reload: Whether to build again what the cache already has.
+        root: folder that holds the folder ``name``.
+        name: name of the collection, as in the name of the file.
+        download: whether to download files that are missing.
+        **options: see :class:`~graphmask.datasets.CachedDataset`; without ``processed_root`` the
+            file is read at every start and nothing is written.
 
     Raises:
-        ConnectionError: If a file is missing and cannot be downloaded.
-        PermissionError: If the cache folder cannot be made.
-        ValueError: If a file is damaged or `pre_filter` keeps no graph.
+        FileNotFoundError: if files are missing and ``download`` is false.
+        ConnectionError: if a download fails.
+        ValueError: if a file is damaged or ``pre_filter`` keeps no graph.
 
     Source: the format of K. Xu et al., "How Powerful are Graph Neural Networks?", ICLR 2019; the
     folds of M. Zhang et al., "An End-to-End Deep Learning Architecture for Graph Classification",
@@ -68,92 +68,79 @@ class TUText(CachedDataset):
         ...             with open(os.path.join(folds, f"{part}_idx-{k}.txt"), "w") as file:
         ...                 _ = file.write(f"{number}\n")
         ...     dataset = TUText(root, "TINY")
-        >>> dataset[0], dataset[0].x.tolist(), dataset.fold(1)
-        (Data(x=[2, 2], edge_index=[2, 2], y=[1], number=[1]), [[1.0, 0.0], [0.0, 1.0]],
-        (tensor([0]), tensor([1])))
+        >>> dataset[0]
+        Data(x=[2, 2], edge_index=[2, 2], y=[1], number=[1])
+        >>> dataset[0].x.tolist(), dataset.fold(1)
+        ([[1.0, 0.0], [0.0, 1.0]], (tensor([0]), tensor([1])))
     """
 
     def __init__(
-        self,
-        root: Folder,
-        name: str,
-        processed_root: Folder | None = None,
-        transform: Transform | None = None,
-        pre_transform: Transform | None = None,
-        pre_filter: Filter | None = None,
-        force_reload: bool = False,
+        self, root: Folder, name: str, *, download: bool = False, **options: Unpack[Options]
     ) -> None:
-        self.name, self.home = name, Path(root).expanduser() / name
-        self.path = self._file(f"{name}.txt")
-        folds = [
-            [self._file(f"10fold_idx/{part}_idx-{k}.txt") for part in ("train", "test")]
-            for k in range(1, FOLDS + 1)
-        ]
-        self._folds = [[_numbers(path) for path in paths] for paths in folds]
-        super().__init__(
-            processed_root,
-            fingerprint(self.path),
-            transform=transform,
-            pre_transform=pre_transform,
-            pre_filter=pre_filter,
-            force_reload=force_reload,
+        self.name = name
+        names = [f"10fold_idx/{part}_idx-{k}.txt" for k in FOLDS for part in ("train", "test")]
+        self.path, *folds = find_files(
+            Path(root) / name,
+            [f"{name}.txt", *names],
+            f"{URL}/{name}",
+            check_flag("download", download),
         )
+        self._folds = [_numbers(path) for path in folds]
+        super().__init__(None, fingerprint(self.path), **options)
 
     def fold(self, k: int) -> tuple[Tensor, Tensor]:
-        """Indices of the graphs that train and of those that test in fold k, from 1 to 10, each ascending.
+        """Return the indices of the training and the test graphs of fold k, from 1 to 10.
 
-        They are indices of this dataset, whatever `pre_filter` and indexing left of the file. No
-        part of the training graphs
-        is set apart to validate: choosing epochs or models by the test graphs would report the best
-        of many draws.
+        They are ascending indices of this dataset, also after ``pre_filter`` and indexing. No
+        training graphs are set apart to validate: choosing epochs or models by the test graphs
+        would report the best of many draws.
 
         Raises:
-            ValueError: If there is no such fold.
+            ValueError: if there is no such fold.
         """
-        if check_integer("k", k, 1) > FOLDS:
-            raise value_error("k", f"at most {FOLDS}", k)
+        if check_integer("k", k, 1) not in FOLDS:
+            raise value_error("k", f"at most {FOLDS[-1]}", k)
         numbers = self._data.number[torch.tensor(list(self.indices()), dtype=torch.long)]
-        train, test = (torch.isin(numbers, part).nonzero().flatten() for part in self._folds[k - 1])
+        train, test = (
+            torch.isin(numbers, fold).nonzero().flatten() for fold in self._folds[2 * k - 2 : 2 * k]
+        )
         return train, test
 
     def build(self) -> Iterator[Data]:
-        """The graphs in the order of the file."""
-        try:
+        """Yield the graphs in the order of the file."""
+        with reading(self.path, REMEDY):
             graphs = list(_parse(self.path))
-        except (OSError, ValueError, IndexError, RuntimeError) as error:
-            raise damaged(self.path, str(error) or "it ends early", REMEDY) from error
-        return _encoded(graphs)
-
-    def _file(self, name: str) -> Path:
-        return fetched(self.home / name, f"{URL}/{self.name}/{name}")
+        return _encode(graphs)
 
 
 def _numbers(path: Path) -> Tensor:
-    try:
+    with reading(path, REMEDY):
         return torch.tensor([int(line) for line in path.read_text().split()], dtype=torch.long)
-    except (OSError, ValueError) as error:
-        raise damaged(path, error, REMEDY) from error
 
 
 def _parse(path: Path) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Class, tags [N] and edges [2, E] of each graph."""
-    lines = iter(path.read_text().splitlines())
-    for _ in range(int(next(lines))):
-        nodes, label = (int(value) for value in next(lines).split())
-        rows = [[int(value) for value in next(lines).split()] for _ in range(nodes)]
-        if any(len(row) != row[1] + 2 for row in rows):
+    """Yield the class, tags [N] and edges [2, E] of each graph."""
+    rows = [[int(value) for value in line.split()] for line in path.read_text().splitlines()]
+    start = 1
+    for _ in range(rows[0][0]):
+        num_nodes, label = rows[start]
+        nodes = rows[start + 1 : start + 1 + num_nodes]
+        start += 1 + num_nodes
+        if len(nodes) < num_nodes:
+            raise ValueError("it ends early")
+        if any(len(node) != node[1] + 2 for node in nodes):
             raise ValueError("a node whose degree is not the number of its neighbours")
-        pairs = [(other, node) for node, row in enumerate(rows) for other in row[2:]]
+        pairs = [(other, index) for index, node in enumerate(nodes) for other in node[2:]]
         edges = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-        if edges.size and (edges.min() < 0 or edges.max() >= nodes):
-            raise ValueError(f"an edge to node {edges.max()} of {nodes}")
-        if set(pairs) != {(node, other) for other, node in pairs}:
+        if edges.size and (edges.min() < 0 or edges.max() >= num_nodes):
+            raise ValueError(f"an edge to node {edges.max()} of {num_nodes}")
+        if set(pairs) != {(index, other) for other, index in pairs}:
             raise ValueError("an edge in one direction only")
-        yield label, np.array([row[0] for row in rows], dtype=np.int64), edges
+        yield label, np.array([node[0] for node in nodes], dtype=np.int64), edges
 
 
-def _encoded(graphs: list[tuple[int, np.ndarray, np.ndarray]]) -> Iterator[Data]:
-    """Classes from 0, tags as columns; degrees where there is but one tag."""
+def _encode(graphs: list[tuple[int, np.ndarray, np.ndarray]]) -> Iterator[Data]:
+    """Number the classes from 0, and encode tags as columns; degrees where there is one tag."""
     classes = np.unique([label for label, _, _ in graphs])
     tags = np.unique(np.concatenate([tag for _, tag, _ in graphs]))
     degrees = [np.bincount(edges[1], minlength=len(tag)) for _, tag, edges in graphs]

@@ -46,7 +46,7 @@ def toeplitz(scene: Scene) -> gm.masks.ToeplitzMask:
 
 
 def shortest_path(_: Scene) -> gm.masks.ShortestPathMask:
-    mask = gm.masks.ShortestPathMask(max_hops=6)
+    mask = gm.masks.ShortestPathMask(hops=6)
     mask.alpha.value.data = torch.tensor([[1.0, 0.8, 0.4, -0.3, -0.5, -0.1, 0.2]])
     return mask
 
@@ -62,13 +62,13 @@ def fourier(scene: Scene) -> gm.masks.FourierMask:
     return gm.masks.FourierMask(num_features=2048, length=float(pos.std()), dim=pos.shape[1])
 
 
-def kronecker(scene: Scene) -> gm.masks.Kronecker:
+def kronecker(scene: Scene) -> gm.masks.KroneckerMask:
     columns = gm.masks.CausalMask(decay=0.8, length=scene.side)
-    return gm.masks.Kronecker(columns, gm.masks.GridDiffusionMask(scene.side, t=4.0))
+    return gm.masks.KroneckerMask(columns, gm.masks.GridDiffusionMask(scene.side, scale=4.0))
 
 
 def grid_diffusion(scene: Scene) -> gm.masks.GridDiffusionMask:
-    return gm.masks.GridDiffusionMask((scene.side, scene.side), t=5.0)
+    return gm.masks.GridDiffusionMask((scene.side, scene.side), scale=5.0)
 
 
 WIDE = partial(gm.masks.Diffusion, scale=6.0)
@@ -76,7 +76,7 @@ DECAY = partial(gm.masks.ExponentialDistance, slope=0.2)
 
 PICTURES = (
     Picture("global", lambda _: gm.masks.GlobalMask()),
-    Picture("power_series", lambda _: gm.masks.PowerSeriesMask(order=16, alpha=WIDE)),
+    Picture("power_series", lambda _: gm.masks.PowerSeriesMask(hops=16, alpha=WIDE)),
     Picture("walk", lambda _: gm.masks.WalkMask(hops=8, alpha=WIDE)),
     Picture("grf", lambda _: gm.masks.GRFMask(hops=8, alpha=WIDE)),
     Picture("stitched", lambda _: gm.masks.StitchedMask(degree=2, hops=4, alpha=WIDE)),
@@ -96,7 +96,7 @@ PICTURES = (
     Picture("toeplitz", toeplitz, ("grid",)),
     Picture("grid_diffusion", grid_diffusion, ("grid",)),
     Picture("kronecker", kronecker, ("grid",)),
-    Picture("hypercube", lambda _: gm.masks.HypercubeMask(t=0.4), ("power of two",)),
+    Picture("hypercube", lambda _: gm.masks.HypercubeMask(scale=0.4), ("power of two",)),
 )
 
 

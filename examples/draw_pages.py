@@ -102,7 +102,7 @@ def _dense(axes: Any) -> None:
 def batch(_: bool) -> Figure:
     """The masks of three graphs, and the block-diagonal mask of their batch."""
     graphs = [_chain(6, closed=True), _chain(4), _chain(9, closed=True)]
-    mask = gm.masks.PowerSeriesMask(order=3, alpha=gm.masks.Diffusion)
+    mask = gm.masks.PowerSeriesMask(hops=3, alpha=gm.masks.Diffusion)
     blocks = [_dense_mask(mask, graph) for graph in graphs]
     blocks.insert(3, None)
     blocks.append(_dense_mask(mask, Batch.from_data_list(graphs)))

@@ -50,7 +50,7 @@ def choices(shape: tuple[int, ...], options: Options) -> dict[str, Variant]:
     local = GraphConv(channels, channels, aggr="mean")
     return {
         "grid diffusion": {"mask": gm.masks.GridDiffusionMask(shape, heads, per_axis=True)},
-        "kronecker": {"mask": gm.masks.Kronecker(height, plane)},
+        "kronecker": {"mask": gm.masks.KroneckerMask(height, plane)},
         "walk": {"mask": walk},
         "walk + local": {"mask": walk, "conv": local},
         "walk + convolution": {"mask": walk, "conv": GridConv(channels, shape)},

@@ -1,4 +1,4 @@
-"""The graphs of a batch stacked in a few groups of similar size, each padded to the width of its group only."""
+"""Graphs of a batch stacked in groups of similar size, padded to the width of their group."""
 
 from __future__ import annotations
 
@@ -16,28 +16,27 @@ _GROUP_COST = 2**13
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """Where each node and each pair of nodes of a graph lies among stacked graphs.
+    """Positions of nodes and of pairs of nodes of a graph among stacked graphs.
 
-    Groups follow each other, in each of them heads, then graphs, then the nodes of a graph. Places
-    that no node takes are
-    zeros by construction: nothing is ever read into them.
+    Groups follow each other, in each of them heads, then graphs, then the nodes of a graph.
+    Positions without a node are zeros by construction: nothing is ever read into them.
 
     Attributes:
-        shapes: for each group its graphs G and its width w, the nodes of its largest graph.
-        place: ``[3, N]``, of each node: where its group starts, the places of its group ``G w``,
-            and its own place there.
-        start: ``[N]``, where its row of pairs starts, among the ``area`` pairs of one head.
+        shapes: number of graphs G and width w, the nodes of the largest graph, of each group.
+        position: ``[3, N]``, for each node the start of its group, the positions of its group
+            ``G w``, and its own position there.
+        start: ``[N]``, start of its row of pairs, among the ``area`` pairs of one head.
         local: ``[N]``, its rank in its graph.
     """
 
     shapes: tuple[tuple[int, int], ...]
-    place: Tensor
+    position: Tensor
     start: Tensor
     local: Tensor
 
     @classmethod
     def of_graphs(cls, sizes: Tensor, batch: Tensor | None, local: Tensor) -> Blocks:
-        """Of B graphs of ``sizes [B]``, whose nodes have ``local [N]`` ranks."""
+        """Stack B graphs of ``sizes [B]``, whose nodes have ranks ``local [N]``."""
         size = sizes.numpy(force=True)
         widths = find_widths(size)
         group = np.searchsorted(widths, size)
@@ -46,16 +45,16 @@ class Blocks:
         rank = np.empty_like(order)
         rank[order] = np.arange(len(size)) - (np.cumsum(graphs) - graphs)[group[order]]
         span, area = graphs * widths, graphs * widths**2
-        first, first_pair = (np.cumsum(x) - x for x in (span, area))
+        first, first_pair = np.cumsum(span) - span, np.cumsum(area) - area
         width = widths[group]
-        facts = np.stack(
-            [first[group], span[group], rank * width, first_pair[group] + rank * width**2, width]
-        )
-        known = torch.from_numpy(facts).to(local.device)
-        known = known.expand(-1, len(local)) if batch is None else known[:, batch]
-        place = torch.stack([known[0], known[1], known[2] + local])
+        start = first_pair[group] + rank * width**2
+        of_graph = np.stack([first[group], span[group], rank * width, start, width])
+        of_node = torch.from_numpy(of_graph).to(local.device)
+        of_node = of_node.expand(-1, len(local)) if batch is None else of_node[:, batch]
+        first_node, span_node, inner, start_node, width_node = of_node
+        position = torch.stack([first_node, span_node, inner + local])
         shapes = tuple(zip(graphs.tolist(), widths.tolist(), strict=True))
-        return cls(shapes, place, known[3] + local * known[4], local)
+        return cls(shapes, position, start_node + local * width_node, local)
 
     @property
     def area(self) -> int:
@@ -63,28 +62,24 @@ class Blocks:
         return sum(graphs * width * width for graphs, width in self.shapes)
 
     def rows(self, heads: int) -> Tensor:
-        """``[N H]``, the places of all nodes in all heads."""
-        first, span, inner = self.place.unsqueeze(2)
+        """``[N H]``, the positions of all nodes in all heads."""
+        first, span, inner = self.position.unsqueeze(2)
         return (first * heads + span * torch.arange(heads, device=first.device) + inner).flatten()
 
     def stack(self, x: Tensor, rows: Tensor) -> list[Tensor]:
         """``[N, H, C]`` as ``[H, G, w, C]`` for each group."""
-        heads, width = x.shape[1:]
-        total = heads * sum(graphs * width for graphs, width in self.shapes)
-        padded = x.new_zeros(total, width).index_copy(0, rows, x.reshape(-1, width))
-        parts = padded.split([heads * graphs * width for graphs, width in self.shapes])
-        return [
-            part.view(heads, *shape, width) for part, shape in zip(parts, self.shapes, strict=True)
-        ]
+        heads, channels = x.shape[1:]
+        sizes = [heads * graphs * width for graphs, width in self.shapes]
+        padded = x.new_zeros(sum(sizes), channels)
+        padded = padded.index_copy(0, rows, x.reshape(-1, channels))
+        groups = zip(padded.split(sizes), self.shapes, strict=True)
+        return [group.view(heads, *shape, channels) for group, shape in groups]
 
-    def unstack(self, parts: list[Tensor], rows: Tensor) -> Tensor:
+    def unstack(self, groups: list[Tensor], rows: Tensor) -> Tensor:
         """``[N, H, C]`` from ``[H, G, w, C]`` for each group."""
-        heads, *_, width = parts[0].shape
-        return (
-            torch.cat([part.reshape(-1, width) for part in parts])
-            .index_select(0, rows)
-            .view(-1, heads, width)
-        )
+        heads, *_, channels = groups[0].shape
+        padded = torch.cat([group.reshape(-1, channels) for group in groups])
+        return padded.index_select(0, rows).view(-1, heads, channels)
 
     def scatter(self, value: Tensor, slots: Tensor) -> list[Tensor]:
         """``[H, nnz]`` entries of a pattern as blocks ``[H, G, w, w]`` for each group.
@@ -93,17 +88,14 @@ class Blocks:
         """
         heads = len(value)
         full = value.new_zeros(heads, self.area).scatter_add(1, slots.expand(heads, -1), value)
-        parts = full.split([graphs * width * width for graphs, width in self.shapes], 1)
-        return [
-            part.view(heads, *shape, shape[1])
-            for part, shape in zip(parts, self.shapes, strict=True)
-        ]
+        sizes = [graphs * width * width for graphs, width in self.shapes]
+        groups = zip(full.split(sizes, 1), self.shapes, strict=True)
+        return [group.view(heads, *shape, shape[1]) for group, shape in groups]
 
     def slots(self, pattern: Pattern) -> Tensor | None:
-        """``[nnz]``, where the entries of a pattern lie among all pairs; kept with the pattern.
+        """``[nnz]``, the positions of a pattern's entries among all pairs; kept with the pattern.
 
-        In code that torch compiles only where they are kept already, since they cannot be kept
-        there.
+        Code that torch compiles reads them, but cannot keep them: it gets None at first use.
         """
         if torch.compiler.is_compiling() and not pattern.is_cached("slots", self):
             return None
@@ -116,13 +108,13 @@ def find_widths(sizes: np.ndarray) -> np.ndarray:
     """Ascending widths of the groups that cost least, from padded pairs and launches together."""
     size, count = np.unique(sizes, return_counts=True)
     graphs = np.concatenate([[0], np.cumsum(count)])
-    best, since = np.zeros(len(size) + 1), np.zeros(len(size) + 1, dtype=np.int64)
+    best, first = np.zeros(len(size) + 1), np.zeros(len(size) + 1, dtype=np.int64)
     for end in range(1, len(size) + 1):
         cost = best[:end] + (graphs[end] - graphs[:end]) * float(size[end - 1]) ** 2 + _GROUP_COST
-        since[end] = np.argmin(cost)
-        best[end] = cost[since[end]]
+        first[end] = np.argmin(cost)
+        best[end] = cost[first[end]]
     widths, end = [], len(size)
     while end:
         widths.append(size[end - 1])
-        end = since[end]
+        end = first[end]
     return np.array(widths[::-1], dtype=np.int64)

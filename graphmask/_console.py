@@ -37,21 +37,23 @@ def split(text: str) -> list[str]:
         >>> split("walk, global")
         ['walk', 'global']
     """
-    return [part.strip() for part in text.split(",")]
+    return [name.strip() for name in text.split(",")]
 
 
-def find_named(argument: str, names: Iterable[str], known: Sequence[NamedT]) -> tuple[NamedT, ...]:
+def find_named(
+    argument: str, names: Iterable[str], objects: Sequence[NamedT]
+) -> tuple[NamedT, ...]:
     """Select objects by name, in the order of the names.
 
     Args:
         argument: the name of the argument, for the error.
         names: of the objects wanted.
-        known: all objects.
+        objects: all of them.
 
     Raises:
         ValueError: for an unknown name; the message lists the known ones.
     """
-    by_name = {item.name: item for item in known}
+    by_name = {item.name: item for item in objects}
     selected = tuple(names)
     for name in selected:
         if name not in by_name:
@@ -76,7 +78,7 @@ def checked(options: str, make: Callable[[], T]) -> T:
 
 
 def make_console() -> Console:
-    """A console on the standard output, wide where that is a file.
+    """Make a console on the standard output, wide if that is a file.
 
     Raises:
         MissingExtraError: without rich.
@@ -87,7 +89,7 @@ def make_console() -> Console:
 
 
 def empty_table(title: str) -> Table:
-    """A table without columns and rows.
+    """Make a table without columns and rows.
 
     Raises:
         MissingExtraError: without rich.
@@ -99,8 +101,8 @@ def empty_table(title: str) -> Table:
     return table
 
 
-def make_fact_table(title: str, facts: Mapping[str, str]) -> Table:
-    """A table of two columns, names and values.
+def make_fact_table(title: str, values: Mapping[str, str]) -> Table:
+    """Make a table of two columns, names and values.
 
     Raises:
         MissingExtraError: without rich.
@@ -109,7 +111,7 @@ def make_fact_table(title: str, facts: Mapping[str, str]) -> Table:
     table.show_header = False
     table.add_column("name", no_wrap=True)
     table.add_column("value")
-    for name, value in facts.items():
+    for name, value in values.items():
         table.add_row(name, value)
     return table
 

@@ -10,8 +10,8 @@ from torch import Tensor
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
-def html_table(title: str, facts: Mapping[str, object]) -> str:
-    """A table of two columns; whatever stands in the facts is text, and no HTML.
+def html_table(title: str, rows: Mapping[str, object]) -> str:
+    """A table of two columns; names and values are escaped.
 
     Example:
         >>> from graphmask._html import html_table
@@ -21,15 +21,15 @@ def html_table(title: str, facts: Mapping[str, object]) -> str:
     lines = "".join(
         f'<tr><td style="text-align:left"><b>{html.escape(str(name))}</b></td>'
         f'<td style="text-align:left">{html.escape(str(value))}</td></tr>'
-        for name, value in facts.items()
+        for name, value in rows.items()
     )
     return (
         f"<table><caption><code>{html.escape(title)}</code></caption><tbody>{lines}</tbody></table>"
     )
 
 
-def format_bytes(number: float) -> str:
-    """Bytes in the unit that suits them.
+def format_bytes(count: float) -> str:
+    """Bytes in a unit of their size.
 
     Example:
         >>> from graphmask._html import format_bytes
@@ -37,11 +37,11 @@ def format_bytes(number: float) -> str:
         ('12 bytes', '3 MiB')
     """
     power = 0
-    while number >= 1024 and power < len(_UNITS) - 1:
-        number, power = number / 1024, power + 1
-    return f"{number:.3g} {_UNITS[power]}"
+    while count >= 1024 and power < len(_UNITS) - 1:
+        count, power = count / 1024, power + 1
+    return f"{count:.3g} {_UNITS[power]}"
 
 
 def nbytes(*tensors: Tensor | None) -> int:
-    """Bytes of some tensors."""
-    return sum(each.numel() * each.element_size() for each in tensors if each is not None)
+    """Bytes of tensors."""
+    return sum(x.numel() * x.element_size() for x in tensors if x is not None)

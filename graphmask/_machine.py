@@ -1,4 +1,4 @@
-"""What a figure depends on besides the code: the machine, its load, and the versions."""
+"""The machine, its load, and the versions that a figure depends on."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ GIB = 2**30
 
 
 def describe_machine(threads: int | None = None) -> dict[str, str]:
-    """The machine and the versions, as short texts.
+    """Describe the machine and the versions in short texts.
 
     Args:
-        threads: that the calls use. (default: :obj:`None`, torch's own number)
+        threads: of the calls. (default: :obj:`None`, torch's own number)
 
     Returns:
         ``cpu``, ``cores``, ``threads``, ``memory``, ``gpu``, ``load`` (over the last minute),
@@ -28,7 +28,7 @@ def describe_machine(threads: int | None = None) -> dict[str, str]:
         (UTC).
 
     Example:
-        >>> from graphmask.benchmark import describe_machine
+        >>> from graphmask._machine import describe_machine
         >>> describe_machine(threads=2)["threads"]
         '2'
     """
@@ -50,12 +50,12 @@ def describe_machine(threads: int | None = None) -> dict[str, str]:
 
 
 def summarize(machine: dict[str, str]) -> str:
-    """The description in one line."""
+    """Join the description into one line."""
     return "; ".join(f"{name} {value}" for name, value in machine.items())
 
 
 def list_accelerators() -> list[str]:
-    """Names of the accelerators that torch sees, with their memory where it tells.
+    """List the accelerators that torch sees, CUDA devices with their memory.
 
     Example:
         >>> from graphmask._machine import list_accelerators
@@ -72,7 +72,7 @@ def list_accelerators() -> list[str]:
 
 
 def total_memory(device: str | torch.device = "cpu") -> int:
-    """Bytes of memory that the machine, or a CUDA device, has."""
+    """Return the bytes of memory of the machine, or of a CUDA device."""
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
     return psutil.virtual_memory().total
@@ -90,16 +90,16 @@ def _cpu_model() -> str:
 
 
 def check_device(device: str) -> None:
-    """Refuse what is neither the CPU nor a CUDA device that torch sees."""
+    """Raise an error unless the device is the CPU or a CUDA device that torch sees."""
     if not isinstance(device, str):
         raise type_error("device", "a string", device)
     try:
-        kind = torch.device(device).type
+        device_type = torch.device(device).type
     except RuntimeError:
-        kind = ""
-    if kind not in ("cpu", "cuda"):
+        device_type = ""
+    if device_type not in ("cpu", "cuda"):
         raise value_error("device", "'cpu' or a CUDA device such as 'cuda' or 'cuda:1'", device)
-    if kind == "cuda" and (torch.device(device).index or 0) >= torch.cuda.device_count():
+    if device_type == "cuda" and (torch.device(device).index or 0) >= torch.cuda.device_count():
         raise value_error(
             "device", f"one of the {torch.cuda.device_count()} CUDA devices that torch sees", device
         )

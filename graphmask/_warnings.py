@@ -1,30 +1,30 @@
-"""Warnings of this library: once per place and process, with what to do."""
+"""Warnings of this library, each once per process."""
 
 from __future__ import annotations
 
-import warnings as standard
+import warnings
 
 import torch
 
-_told: set[str] = set()
+_warned: set[str] = set()
 
 
 class GraphmaskWarning(UserWarning):
-    """Something works, but costs far more than it need.
+    """An operation works, but costs far more than it needs to.
 
-    Each place warns once per process. To be rid of all: ``warnings.filterwarnings("ignore",
+    Each place warns once per process. To silence all: ``warnings.filterwarnings("ignore",
     category=GraphmaskWarning)``.
     """
 
 
 def warn_once(place: str, message: str) -> None:
-    """Warn, unless this place has done so, or code is being compiled.
+    """Warn, unless this place has warned before, or code is being compiled.
 
     Args:
-        place: a name for what is warned of.
-        message: what is the matter, and what to do.
+        place: a name for the place in the code.
+        message: the problem and its remedy.
     """
-    if torch.compiler.is_compiling() or place in _told:
+    if torch.compiler.is_compiling() or place in _warned:
         return
-    _told.add(place)
-    standard.warn(message, GraphmaskWarning, stacklevel=3)
+    _warned.add(place)
+    warnings.warn(message, GraphmaskWarning, stacklevel=3)

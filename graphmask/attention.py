@@ -1,4 +1,4 @@
-"""The sentence: out_i = sum_j M_ij k(q_i, k_j) v_j / sum_j |M_ij| k(q_i, k_j)."""
+"""Masked attention: out_i = sum_j M_ij k(q_i, k_j) v_j / sum_j |M_ij| k(q_i, k_j)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from ._checks import type_error, value_error
 from .features import FeatureMap, ReLU
 from .features.base import check_feature_map
-from .operators import Execution, MaskOperator
+from .operators import Execution, MaskOperator, attend
 
 
 def attention(
@@ -25,12 +25,12 @@ def attention(
         \text{out}_i = \frac{\sum_j M_{ij}\, \phi(q_i) \cdot \phi(k_j)\, v_j}{\sum_j |M_{ij}|\,
         \phi(q_i) \cdot \phi(k_j)}
 
-    :math:`\phi(q) \cdot \phi(k)` stands for the scores of the feature map, which may be others.
-    Where they, or M, have any sign, the normaliser sums absolute values; estimates of what is
-    non-negative it sums as they are.
+    :math:`\phi(q) \cdot \phi(k)` are the scores of the feature map; some maps have other scores.
+    Where they, or M, have any sign, the denominator sums absolute values; it sums estimates of
+    non-negative numbers as they are.
 
-    A node whose normaliser is zero (no mask entry in its row) gets zeros. Sums over half-precision
-    input are taken in float32; the result has the type of v.
+    A node whose denominator is zero (no mask entry in its row) gets zeros. Sums over half-precision
+    input are taken in float32; the result has the dtype of v.
 
     Args:
         q: ``[N, H, dq]`` queries.
@@ -38,8 +38,8 @@ def attention(
         v: ``[N, H, dv]`` values.
         mask: the operator M, ``[H, N, N]`` or ``[1, N, N]``.
         feature_map: phi. (default: :obj:`None`, :class:`~graphmask.features.ReLU`)
-        execution: how to sum; all ways give the same result. (default: :obj:`None`, the cheapest
-            that can)
+        execution: how to sum; all executions give the same result. (default: :obj:`None`, the
+            cheapest that can)
 
     Returns:
         ``[N, H, dv]``.
@@ -56,7 +56,8 @@ def attention(
 
     Example:
         >>> import torch, graphmask as gm
-        >>> triangle = gm.Topology(torch.tensor([[0, 1, 1, 2, 2, 0], [1, 0, 2, 1, 0, 2]]), num_nodes=3)
+        >>> edge_index = torch.tensor([[0, 1, 1, 2, 2, 0], [1, 0, 2, 1, 0, 2]])
+        >>> triangle = gm.Topology(edge_index, num_nodes=3)
         >>> q = k = torch.rand(3, 2, 4)
         >>> v = torch.ones(3, 2, 5)
         >>> out = gm.attention(q, k, v, gm.masks.GlobalMask()(triangle))
@@ -67,25 +68,29 @@ def attention(
     feature_map = ReLU() if feature_map is None else check_feature_map(feature_map)
     if execution is not None and not isinstance(execution, Execution):
         raise type_error("execution", "an Execution, such as Pairs()", execution)
-    queries, keys = (
-        x.transpose(0, 1) for x in feature_map(q, k, mask.topology.batch, mask.topology.num_graphs)
+    topology = mask.topology
+    queries, keys = feature_map(q, k, topology.batch, topology.num_graphs)
+    numerator, denominator = attend(
+        mask,
+        queries.transpose(0, 1),
+        keys.transpose(0, 1),
+        v.transpose(0, 1),
+        execution,
+        feature_map.scores,
     )
-    numerator, normaliser = mask.attend(
-        queries, keys, v.transpose(0, 1), execution, feature_map.scores
-    )
-    return divide(numerator, normaliser.unsqueeze(-1)).transpose(0, 1).to(v.dtype)
+    return divide(numerator, denominator.unsqueeze(-1)).transpose(0, 1).to(v.dtype)
 
 
-def divide(numerator: Tensor, normaliser: Tensor) -> Tensor:
+def divide(numerator: Tensor, denominator: Tensor) -> Tensor:
     """Their ratio, with x / 0 := 0: masked before dividing, so that no gradient is NaN.
 
-    Below the smallest normal number, whose inverse overflows, a normaliser counts as 0. A product
-    with the reciprocal, one
-    number per row: few passes over the numerator, forward and backward. The reciprocal is that of a
-    number near 1, since its gradient squares it.
+    Below the smallest normal number, whose inverse overflows, a denominator counts as 0.
     """
-    empty = normaliser.abs() < torch.finfo(normaliser.dtype).tiny
-    divisor = normaliser.masked_fill(empty, 1)
+    empty = denominator.abs() < torch.finfo(denominator.dtype).tiny
+    divisor = denominator.masked_fill(empty, 1)
+    # A product with the reciprocal, one number per row, takes few passes over the numerator,
+    # forward and backward. Its gradient squares the reciprocal, which is therefore taken of a
+    # number near 1.
     scale = divisor.detach().reciprocal()
     return numerator * ((divisor * scale).reciprocal() * scale).masked_fill(empty, 0)
 

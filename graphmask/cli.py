@@ -1,7 +1,4 @@
-"""The command line: ``graphmask bench | info | masks | view``.
-
-Each command lives beside what it runs; here they are joined.
-"""
+"""The command line: ``graphmask bench | info | masks | view``."""
 
 from __future__ import annotations
 
@@ -11,12 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import typer
 
-# What the extra `cli` installs, and what that needs in turn.
+# The packages of the extra `cli`, and their own requirements.
 _NEEDED = ("typer", "click", "rich", "shellingham")
 
 
 def main() -> None:
-    """Run the command line; without its dependencies print how to install them and exit with 2."""
+    """Run the command line; without its dependencies print how to install them, and exit with 2."""
     try:
         app = load_app()
     except ModuleNotFoundError as error:

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from functools import cache, partial, wraps
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +49,12 @@ _PLAIN = (bool, int, float, str, type(None))
 
 class ConfigError(ValueError):
     """An object that no config describes."""
+
+
+class _Unsupported(NamedTuple):
+    """The name of an object that no config describes, for the error that says so."""
+
+    name: str
 
 
 class ConfigMixin:
@@ -159,7 +165,7 @@ def _snapshot(value: Any, read_modules: bool = False) -> Any:
             return {"function": name}
     if isinstance(value, nn.Module) and read_modules:
         return {"class": type(value), "arguments": _read_arguments(value)}
-    return {"unknown": getattr(value, "__qualname__", type(value).__qualname__)}
+    return _Unsupported(getattr(value, "__qualname__", type(value).__qualname__))
 
 
 def _name_classes(config: Any) -> Any:
@@ -167,10 +173,10 @@ def _name_classes(config: Any) -> Any:
         return public_name(config)
     if isinstance(config, list):
         return [_name_classes(item) for item in config]
+    if isinstance(config, _Unsupported):
+        raise ConfigError(f"{config.name} has no config")
     if not isinstance(config, dict):
         return config
-    if next(iter(config), None) == "unknown":
-        raise ConfigError(f"{config['unknown']} has no config")
     return {key: _name_classes(item) for key, item in config.items()}
 
 
@@ -193,7 +199,9 @@ def _call(cls: type, arguments: dict[str, Any]) -> Any:
     values = {name: from_config(value) for name, value in arguments.items()}
     signature = inspect.signature(cls.__init__)  # type: ignore[misc]
     bound = inspect.BoundArguments(signature, {"self": None, **values})
-    return cls(*bound.args[1:], **bound.kwargs)
+    # The constructor knows former names of its arguments, and refuses others.
+    former = {name: values[name] for name in values.keys() - signature.parameters.keys()}
+    return cls(*bound.args[1:], **bound.kwargs, **former)
 
 
 def _make_tensor(values: Any, dtype: str, learned: bool) -> Tensor:

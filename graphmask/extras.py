@@ -1,4 +1,4 @@
-"""Optional dependencies: asked for where they are used, with the command that installs them."""
+"""Optional dependencies, imported where they are used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class MissingExtraError(ImportError):
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """An optional module.
+    """Import an optional module.
 
     Args:
         module: its dotted name.
@@ -32,8 +32,7 @@ def require(module: str, extra: str) -> ModuleType:
         return import_module(module)
     except ModuleNotFoundError as error:
         package = module.partition(".")[0]
-        # A missing module inside a package that is there is a fault of that package, not of this
-        # installation.
+        # A module that an installed package lacks is a fault of that package.
         if (error.name or "").partition(".")[0] != package:
             raise
         raise MissingExtraError(
@@ -50,22 +49,22 @@ def version_of(package: str) -> str | None:
 
 
 def installed_extras() -> dict[str, dict[str, str | None]]:
-    """For each extra of graphmask its packages, with their versions or :obj:`None` where absent.
+    """The packages of each extra of graphmask, with their versions, or :obj:`None` where absent.
 
     Example:
         >>> from graphmask.extras import installed_extras
         >>> sorted(installed_extras().get("cli", {"typer": None, "rich": None, "psutil": None}))
         ['psutil', 'rich', 'typer']
     """
-    found: dict[str, dict[str, str | None]] = {}
+    extras: dict[str, dict[str, str | None]] = {}
     try:
         requirements = metadata.requires("graphmask") or []
     except metadata.PackageNotFoundError:
-        return found
+        return extras
     for requirement in requirements:
         package = re.match(r"[\w.-]+", requirement)
         extra = re.search(r"extra\s*==\s*['\"]([\w-]+)['\"]", requirement)
-        # Extras made of other extras name graphmask itself.
+        # An extra that includes other extras requires graphmask itself.
         if package and extra and package[0] != "graphmask":
-            found.setdefault(extra[1], {})[package[0]] = version_of(package[0])
-    return found
+            extras.setdefault(extra[1], {})[package[0]] = version_of(package[0])
+    return extras

@@ -98,7 +98,7 @@ def connect(data: Data, neighbours: int = NEIGHBOURS) -> Data:
     if data.edge_index is not None:
         return data
     if data.get("face") is not None:
-        return MeshToGraph()(data)
+        return MeshToGraph(remove_faces=False)(data)
     if data.pos is None:
         raise value_error("data", "a graph with `edge_index`, `face` or `pos`", list(data.keys()))
     k = min(neighbours, max(1, data.pos.shape[0] - 1))
@@ -158,8 +158,8 @@ def _add_reverse(
 ) -> tuple[Tensor, Tensor | None]:
     """Every edge in both directions, each direction once, with the weight that comes first."""
     both = torch.cat([edge_index, edge_index.flip(0)], 1)
-    first = np.unique((both[0] * num_nodes + both[1]).numpy(), return_index=True)[1]
-    first = torch.from_numpy(first)
+    key = both[0] * num_nodes + both[1]
+    first = torch.from_numpy(np.unique(key.numpy(), return_index=True)[1])
     return both[:, first], None if weight is None else torch.cat([weight, weight])[first]
 
 

@@ -1,31 +1,32 @@
-"""Topology: all that a mask may look at, validated once at the door."""
+"""Topology: everything that a mask may look at, validated once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch.fx import Proxy
-from torch_geometric.data import Data, HeteroData
+from torch_geometric.data import Data
 
 from ._blocks import Blocks
-from ._cached import cached
-from ._checks import (
-    DeferredChecks,
-    aminmax,
-    check_integer,
-    has_nonfinite,
-    raise_nonfinite,
-    type_error,
-    value_error,
-)
-from ._formats import read_edges, typed_error
+from ._cached import Derived, cached
+from ._checks import DeferredChecks
 from ._html import format_bytes, html_table, nbytes
-from ._walks import Walks
+from ._normalization import Normalization as Normalization
+from ._normalization import check_normalization as check_normalization
+from ._normalization import normalize
+from ._validation import (
+    Graph,
+    check_beside_topology,
+    check_edges_of_data,
+    check_features,
+    check_graph,
+    check_no_batch,
+    check_walks,
+)
+from ._walk_storage import read_walks
+from ._walks import Walks, pattern_of_keys
 from .kernels import Pattern
 from .kernels.products import accumulator
 
@@ -33,15 +34,13 @@ if TYPE_CHECKING:
     from torch_geometric import EdgeIndex
     from torch_geometric.typing import SparseTensor
 
-# What HeteroData, its dictionaries and what to_hetero makes of a model are told.
-_ONE_KIND = "of one kind (see HeteroData.to_homogeneous, whose node_type and edge_type become features and weights)"
+T = TypeVar("T")
 
-Normalization = Literal["sym", "rw"] | None
-Derived = TypeVar("Derived")
+# Attributes of a topology that hold its values of the adjacency.
+_OWN_WEIGHTS = {None: "_weight", "sym": "_sym_weight", "rw": "_rw_weight"}
 
 
-@dataclass(frozen=True, eq=False, init=False, repr=False)
-class Topology:
+class Topology(Graph):
     r"""A weighted graph, or a batch of graphs, as masks see it.
 
     Its weighted adjacency is :math:`A_{ij} = \sum w_e` over the edges :math:`e: j \to i` (row 0 of
@@ -52,7 +51,7 @@ class Topology:
         edge_index: ``[2, E]`` integers; or an ``EdgeIndex``, a torch COO/CSR/CSC matrix or a
             ``torch_sparse.SparseTensor`` ``[N, N]``, read as PyG's ``adj_t`` (rows are targets),
             whose values become the weights.
-        num_nodes: N. May be left out where ``edge_index``, ``batch`` or ``pos`` tell it.
+        num_nodes: N; may be left out where ``edge_index``, ``batch`` or ``pos`` determine it.
         edge_weight: ``[E]`` floating-point. (default: :obj:`None`, all ones)
         batch: ``[N]`` graph of each node, in any order. (default: :obj:`None`, one graph)
         pos: ``[N, D]`` coordinates. (default: :obj:`None`)
@@ -88,19 +87,6 @@ class Topology:
                 [0.0000, 1.0000, 0.0000]])
     """
 
-    edge_index: Tensor
-    num_nodes: int
-    edge_weight: Tensor | None
-    batch: Tensor | None
-    pos: Tensor | None
-    walks: Walks | None
-    num_graphs: int
-    edge_attr: Tensor | None
-    nonnegative: bool
-    walk_sets: tuple[Walks, ...]
-    _normalized: dict[Normalization, Tensor]
-    _derived: dict[tuple[Any, ...], Any]
-
     def __init__(
         self,
         edge_index: Tensor | EdgeIndex | SparseTensor,
@@ -111,18 +97,15 @@ class Topology:
         walks: Walks | Sequence[Walks] | None = None,
         num_graphs: int | None = None,
         edge_attr: Tensor | None = None,
+        *,
+        _checked: Graph | None = None,
     ) -> None:
-        self._fill(
-            DeferredChecks(),
-            edge_index,
-            num_nodes,
-            edge_weight,
-            batch,
-            pos,
-            walks,
-            num_graphs,
-            edge_attr,
-        )
+        if _checked is None:
+            checks = DeferredChecks()
+            _checked = check_graph(
+                edge_index, num_nodes, edge_weight, batch, pos, walks, num_graphs, edge_attr, checks
+            )
+        super().__init__(**vars(_checked))
 
     @classmethod
     def from_data(cls, data: Data) -> Topology:
@@ -135,22 +118,15 @@ class Topology:
             TypeError: for ``HeteroData``: masks look at one kind of nodes and edges.
             ValueError: where the data holds no edges, or as :class:`Topology` does.
         """
-        if isinstance(data, HeteroData):
-            raise type_error("data", f"a Data or Batch {_ONE_KIND}", data)
-        graph = data.edge_index if data.edge_index is not None else data.get("adj_t")
-        if graph is None:
-            raise value_error(
-                "data",
-                "a graph with `edge_index` or `adj_t` (see graphmask.transforms.KNNGraph)",
-                list(data.keys()),
-            )
-        checks, batch = DeferredChecks(), data.get("batch")
-        walks = Walks.sets_from_data(data, checks)
+        edges, batch = check_edges_of_data(data), data.get("batch")
         num_graphs = None if batch is None else getattr(data, "num_graphs", None)
-        made = object.__new__(cls)
         weight, pos, attr = (data.get(name) for name in ("edge_weight", "pos", "edge_attr"))
-        made._fill(checks, graph, data.num_nodes, weight, batch, pos, walks, num_graphs, attr)
-        return made
+        checks = DeferredChecks()
+        walks = read_walks(data, checks)
+        graph = check_graph(
+            edges, data.num_nodes, weight, batch, pos, walks, num_graphs, attr, checks
+        )
+        return cls(edges, _checked=graph)
 
     @classmethod
     def of(
@@ -161,72 +137,50 @@ class Topology:
         batch: Tensor | None = None,
         edge_attr: Tensor | None = None,
     ) -> Topology:
-        """The topology behind a layer's ``forward(x, edge_index, edge_weight, batch, edge_attr)``; a ready one is passed on.
+        """The topology of a layer's ``forward(x, edge_index, edge_weight, batch, edge_attr)``.
+
+        A Topology in the place of ``edge_index`` is returned as it is.
 
         Raises:
-            ValueError: where ``x`` has not one row per node, or weights come beside a ready
-                topology.
+            ValueError: where ``x`` has not one row per node, or weights come beside a Topology.
         """
-        if isinstance(x, (dict, tuple, Proxy)):
-            raise type_error(
-                "x", f"a floating-point tensor of shape [N, C], of nodes {_ONE_KIND}", x
-            )
-        if not isinstance(x, Tensor) or not x.is_floating_point():
-            raise type_error("x", "a floating-point tensor of shape [N, C]", x)
-        if not isinstance(edge_index, Topology):
-            if (
-                batch is None
-                and isinstance(edge_weight, Tensor)
-                and not edge_weight.is_floating_point()
-            ):
-                expected = "a floating-point tensor (`batch` comes after it: batch=batch, or None in its place)"
-                raise typed_error("edge_weight", expected, edge_weight)
-            return cls(
-                edge_index,
-                num_nodes=x.shape[0],
-                edge_weight=edge_weight,
-                batch=batch,
-                edge_attr=edge_attr,
-            )
-        if edge_attr is not None:
-            raise value_error(
-                "edge_attr", "left out beside a Topology, which holds its own", edge_attr
-            )
-        if edge_weight is not None or batch is not None:
-            raise value_error(
-                "edge_weight, batch", "left out beside a Topology, which holds its own", "both"
-            )
-        if x.shape[0] != edge_index.num_nodes:
-            raise value_error(
-                "x", f"of shape [N, C] with N = {edge_index.num_nodes} (nodes of the topology)", x
-            )
-        return edge_index
+        if isinstance(edge_index, Topology):
+            check_beside_topology(edge_weight, batch, edge_attr)
+            check_features(x, edge_index.num_nodes)
+            return edge_index
+        check_features(x)
+        if batch is None:
+            check_no_batch(edge_weight)
+        return cls(edge_index, x.shape[0], edge_weight, batch, edge_attr=edge_attr)
 
     def with_walks(self, *walks: Walks) -> Topology:
         """The same graph with these walks.
 
         Masks such as ``GRFMask`` read several independent sets.
         """
-        checks, made = DeferredChecks(), object.__new__(Topology)
-        made._set(**self.__dict__)  # what was derived from the edges stays true
-        made._take_walks(walks, checks)
+        checks = DeferredChecks()
+        walk_sets = check_walks(walks, self.num_nodes, self.batch, checks)
         checks.run()
-        return made
+        return self._replace(walk_sets=tuple(walks.result for walks in walk_sets))
 
     def to(self, device: torch.device | str) -> Topology:
         """The same topology on another device."""
-        made = object.__new__(Topology)
         moved = {
-            name: getattr(self, name)
-            for name in ("edge_index", "edge_weight", "batch", "pos", "edge_attr")
+            name: value.to(device)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
         }
-        made._set(**{name: None if x is None else x.to(device) for name, x in moved.items()})
-        sets = tuple(walks.to(device) for walks in self.walk_sets)
-        made._set(walks=sets[0] if sets else None, walk_sets=sets, _normalized={}, _derived={})
-        made._set(
-            num_nodes=self.num_nodes, num_graphs=self.num_graphs, nonnegative=self.nonnegative
-        )
-        return made
+        walk_sets = tuple(walks.to(device) for walks in self.walk_sets)
+        return self._replace(**moved, walk_sets=walk_sets, _derived=Derived())
+
+    def _replace(self, **changes: Any) -> Topology:
+        """The topology with other values of some fields, which are valid."""
+        return Topology(self.edge_index, _checked=Graph(**{**vars(self), **changes}))
+
+    @property
+    def walks(self) -> Walks | None:
+        """The first set of walks, or :obj:`None`."""
+        return self.walk_sets[0] if self.walk_sets else None
 
     def adjacency(
         self, normalization: Normalization = "sym", edge_weight: Tensor | None = None
@@ -250,35 +204,23 @@ class Topology:
         Cost: O(E log E) for the pattern, once per topology.
         """
         check_normalization(normalization)
-        if edge_weight is not None:
-            return self.pattern, _normalize(self.pattern, self._summed(edge_weight), normalization)
-        if self.requires_grad:
-            return self.pattern, _normalize(self.pattern, self._summed_weight(), normalization)
-        if normalization not in self._normalized:
-            with torch.inference_mode(False):
-                self._normalized[normalization] = _normalize(
-                    self.pattern, self._summed_weight(), normalization
-                )
-        return self.pattern, self._normalized[normalization]
+        if edge_weight is None and not self.requires_grad:
+            return self.pattern, getattr(self, _OWN_WEIGHTS[normalization])
+        weight = self.edge_weight if edge_weight is None else edge_weight
+        return self.pattern, normalize(self.pattern, self._sum_edges(weight), normalization)
 
-    def derive(self, make: Callable[..., Derived], *arguments: Any) -> Derived:
-        """``make(topology, *arguments)``, made once per topology and kept.
+    def derive(self, make: Callable[..., T], *arguments: Hashable) -> T:
+        """``make(topology, *arguments)``, computed once per graph and kept.
 
-        Structure that one family of masks reads.
-
-        The function must depend on the graph alone, and its result must not be differentiated:
-        weights that want a gradient are not structure. What it makes from walks is not kept apart
-        from other walks on the same graph.
+        Topologies of this graph with other walks share the result: the function must depend on the
+        graph alone. Its result is not differentiated: weights that want a gradient are not
+        structure.
 
         Args:
             make: a function, the same object in every call.
             arguments: hashable.
         """
-        key = (make, *arguments)
-        if key not in self._derived:
-            with torch.inference_mode(False), torch.no_grad():
-                self._derived[key] = make(self, *arguments)
-        return self._derived[key]
+        return self._derived.get(make, self, *arguments)
 
     @property
     def num_edges(self) -> int:
@@ -287,22 +229,18 @@ class Topology:
 
     @property
     def device(self) -> torch.device:
-        """Where the graph lies."""
+        """Device of the graph."""
         return self.edge_index.device
 
     @property
     def requires_grad(self) -> bool:
-        """Whether a gradient is wanted with respect to the edge weights."""
+        """True if the edge weights require a gradient."""
         return self.edge_weight is not None and self.edge_weight.requires_grad
 
     @cached
     def pattern(self) -> Pattern:
-        """Where A has entries, rows the targets, each position once."""
-        position = torch.unique_consecutive(self._position[0])
-        row = torch.div(position, self.num_nodes, rounding_mode="floor")
-        return Pattern.from_coo(
-            row, position - row * self.num_nodes, (self.num_nodes, self.num_nodes)
-        )
+        """Positions of the entries of A, rows the targets, each once."""
+        return pattern_of_keys(torch.unique_consecutive(self._edge_keys[0]), self.num_nodes)
 
     @cached
     def graph_sizes(self) -> Tensor:
@@ -335,269 +273,59 @@ class Topology:
         """The graphs stacked in groups of similar size."""
         return Blocks.of_graphs(self.graph_sizes, self.batch, self.local_index)
 
-    def __repr__(self) -> str:
-        sets = f", walks={len(self.walk_sets)} x {self.walks}" if self.walks is not None else ""
-        return f"Topology(num_nodes={self.num_nodes}, num_edges={self.num_edges}, num_graphs={self.num_graphs}{sets})"
+    # Attributes, not a dictionary in `derive`: compiled code would be compiled again whenever a mask
+    # derived anything else.
+    _weight = cached[Tensor](lambda self: self._normalize_own(None))
+    _sym_weight = cached[Tensor](lambda self: self._normalize_own("sym"))
+    _rw_weight = cached[Tensor](lambda self: self._normalize_own("rw"))
 
-    def _repr_html_(self) -> str:
-        """For notebooks: what is there, without looking at any value."""
-        weights = (
-            "none, all ones"
-            if self.edge_weight is None
-            else "non-negative"
-            if self.nonnegative
-            else "of any sign"
-        )
-        sizes = nbytes(self.edge_index, self.edge_weight, self.batch, self.pos)
-        facts = {
-            "nodes": f"{self.num_nodes:,}",
-            "edges": f"{self.num_edges:,}, {self.num_edges / max(1, self.num_nodes):.3g} per node",
-            "graphs": f"{self.num_graphs:,}",
-            "weights": weights,
-            "positions": "none" if self.pos is None else f"{self.pos.shape[1]} per node",
-            "walks": f"{len(self.walk_sets)} x {self.walks}" if self.walks is not None else "none",
-            "memory": f"{format_bytes(sizes)} on {self.device}, without walks",
-        }
-        return html_table(repr(self), facts)
-
-    def _set(self, **fields: Any) -> None:
-        self.__dict__.update(fields)
-
-    def _fill(
-        self,
-        checks: DeferredChecks,
-        edge_index: Any,
-        num_nodes: int | None,
-        edge_weight: Tensor | None,
-        batch: Tensor | None,
-        pos: Tensor | None,
-        walks: Walks | Sequence[Walks] | None,
-        num_graphs: int | None,
-        edge_attr: Tensor | None,
-    ) -> None:
-        """Take and check the arguments.
-
-        DeferredChecks about their values are settled together with those that are there.
-        """
-        edges = read_edges(edge_index)
-        if edges.edge_weight is not None and edge_weight is not None:
-            raise value_error(
-                "edge_weight", "left out where the sparse matrix has values", edge_weight
-            )
-        self._set(
-            edge_index=edges.edge_index,
-            edge_weight=edges.edge_weight if edge_weight is None else edge_weight,
-        )
-        self._set(
-            num_nodes=_count_nodes(num_nodes, edges.num_nodes, batch=batch, pos=pos),
-            batch=batch,
-            pos=pos,
-        )
-        self._set(edge_attr=edge_attr, nonnegative=True, num_graphs=1, _normalized={}, _derived={})
-        self._check_shapes()
-        self._ask_values(num_graphs, checks)
-        self._ask_links("edge_index", self.edge_index, checks)
-        self._take_walks(walks, checks)
-        checks.run()
-
-    def _take_walks(self, walks: Walks | Sequence[Walks] | None, checks: DeferredChecks) -> None:
-        sets = _as_sets(walks)
-        self._set(walks=sets[0] if sets else None, walk_sets=sets)
-        for each in sets:
-            if each.num_nodes != self.num_nodes:
-                raise value_error(
-                    "walks",
-                    f"drawn on this graph of {self.num_nodes} nodes",
-                    f"walks on {each.num_nodes} nodes",
-                )
-            if self.batch is not None:
-                self._ask_links("walks", each.ends, checks)
-
-    def _check_shapes(self) -> None:
-        n, e = self.num_nodes, self.num_edges
-        if self.edge_weight is not None:
-            _check_tensor("edge_weight", self.edge_weight, (e,), "[E]", floating=True)
-        if self.batch is not None:
-            _check_tensor("batch", self.batch, (n,), "[N]", floating=False)
-            self._set(batch=self.batch.long())
-        if self.pos is not None:
-            _check_tensor("pos", self.pos, (n, None), "[N, D]", floating=True)
-        if self.edge_attr is not None:
-            _check_attributes(self.edge_attr, e)
-
-    def _ask_values(self, num_graphs: int | None, checks: DeferredChecks) -> None:
-        if self.num_edges:
-            checks.add(self._settle_nodes, *aminmax(self.edge_index))
-        if self.edge_weight is not None:
-            low, high = aminmax(self.edge_weight)
-            checks.add(self._settle_weights, has_nonfinite(low, high), low < 0)
-        if self.pos is not None:
-            checks.add(self._settle_positions, has_nonfinite(*aminmax(self.pos)))
-        if self.edge_attr is not None and self.edge_attr.is_floating_point():
-            checks.add(self._settle_attributes, has_nonfinite(*aminmax(self.edge_attr)))
-        if self.batch is None or not self.num_nodes:
-            self._set(num_graphs=_count_graphs(num_graphs, 0, 0))
-        else:
-            checks.add(partial(self._settle_graphs, num_graphs), *aminmax(self.batch))
-
-    def _settle_nodes(self, low: int, high: int) -> None:
-        if low < 0 or high >= self.num_nodes:
-            wrong = high if high >= self.num_nodes else low
-            raise value_error(
-                "edge_index", f"node ids from 0 to N - 1 = {self.num_nodes - 1}", f"{wrong}"
-            )
-
-    def _settle_weights(self, bad: int, negative: int) -> None:
-        if bad:
-            raise_nonfinite("edge_weight", self.edge_weight)  # type: ignore[arg-type]
-        self._set(nonnegative=not negative)
-
-    def _settle_positions(self, bad: int) -> None:
-        if bad:
-            raise_nonfinite("pos", self.pos)  # type: ignore[arg-type]
-
-    def _settle_attributes(self, bad: int) -> None:
-        if bad:
-            raise_nonfinite("edge_attr", self.edge_attr)  # type: ignore[arg-type]
-
-    def _settle_graphs(self, num_graphs: int | None, first: int, last: int) -> None:
-        self._set(num_graphs=_count_graphs(num_graphs, first, last))
-
-    def _ask_links(
-        self, name: str, ends: Sequence[Tensor] | Tensor, checks: DeferredChecks
-    ) -> None:
-        if self.batch is None or not self.num_nodes:
-            return
-        # Ids out of range are refused when all checks are settled, and must not be followed
-        # before.
-        source, target = (
-            self.batch.index_select(0, each.clamp(0, self.num_nodes - 1)) for each in ends
-        )
-        checks.add(partial(_settle_links, name), (source != target).sum())
+    def _normalize_own(self, normalization: Normalization) -> Tensor:
+        return normalize(self.pattern, self._sum_edges(self.edge_weight), normalization)
 
     @cached
-    def _position(self) -> tuple[Tensor, Tensor]:
+    def _edge_keys(self) -> tuple[Tensor, Tensor]:
         """Edges as sorted positions ``i N + j`` of A, and the order that sorts them."""
         source, target = self.edge_index
         return torch.sort(target * self.num_nodes + source, stable=True)
 
     @cached
-    def _entry(self) -> Tensor | None:
-        """``[E]``, the entry of A that each edge adds to, in the order of positions.
+    def _entry_of_edge(self) -> Tensor | None:
+        """``[E]``, the entry of A of each edge, in the order of positions.
 
-        None where each has its own.
+        None where each edge has its own.
         """
         if self.pattern.nnz == self.num_edges:
             return None
-        return torch.unique_consecutive(self._position[0], return_inverse=True)[1]
+        return torch.unique_consecutive(self._edge_keys[0], return_inverse=True)[1]
 
-    def _summed_weight(self) -> Tensor:
-        return self._summed(
-            torch.ones(self.num_edges, device=self.device)
-            if self.edge_weight is None
-            else self.edge_weight
-        )
-
-    def _summed(self, weight: Tensor) -> Tensor:
-        """``[..., E] -> [..., nnz]``, weights of edges summed to entries of A."""
-        weight = weight.to(accumulator(weight))[..., self._position[1]]
-        if self._entry is None:
+    def _sum_edges(self, weight: Tensor | None) -> Tensor:
+        """``[..., E] -> [..., nnz]``, weights of edges summed to entries of A; ones for None."""
+        if weight is None:
+            weight = torch.ones(self.num_edges, device=self.device)
+        weight = weight.to(accumulator(weight))[..., self._edge_keys[1]]
+        entry = self._entry_of_edge
+        if entry is None:
             return weight
-        return weight.new_zeros(*weight.shape[:-1], self.pattern.nnz).index_add(
-            -1, self._entry, weight
+        return weight.new_zeros(*weight.shape[:-1], self.pattern.nnz).index_add(-1, entry, weight)
+
+    def __repr__(self) -> str:
+        sets = f", walks={len(self.walk_sets)} x {self.walks}" if self.walk_sets else ""
+        return (
+            f"Topology(num_nodes={self.num_nodes}, num_edges={self.num_edges}, "
+            f"num_graphs={self.num_graphs}{sets})"
         )
 
-
-def check_normalization(normalization: Normalization) -> Normalization:
-    """One of the three normalisations of the adjacency."""
-    if normalization not in ("sym", "rw", None):
-        raise value_error("normalization", "'sym', 'rw' or None", normalization)
-    return normalization
-
-
-def _count_nodes(asked: int | None, stored: int | None, **known: Tensor | None) -> int:
-    """N from the argument, from the graph format, or from the rows of the node tensors that are ``known``."""
-    if asked is not None:
-        if stored not in (None, check_integer("num_nodes", asked, 0)):
-            raise value_error("num_nodes", f"{stored}, the size of the sparse matrix", asked)
-        return asked
-    if stored is not None:
-        return stored
-    for name, tensor in known.items():
-        if tensor is not None:
-            if not isinstance(tensor, Tensor) or not tensor.dim():
-                raise type_error(name, "a tensor of one row per node", tensor)
-            return tensor.shape[0]
-    raise value_error("num_nodes", "given, since edges alone do not tell of isolated nodes", None)
-
-
-def _count_graphs(asked: int | None, first: int, last: int) -> int:
-    """B from the argument, or from the first and the last graph in ``batch``."""
-    if first < 0:
-        raise value_error("batch", "graph numbers from 0", f"{first}")
-    if asked is None:
-        return last + 1
-    if check_integer("num_graphs", asked, 1) <= last:
-        raise value_error("num_graphs", f"at least {last + 1}, the graphs in `batch`", asked)
-    return asked
-
-
-def _settle_links(name: str, crossing: int) -> None:
-    if crossing:
-        raise value_error(name, "within graphs", f"{crossing} links between graphs of `batch`")
-
-
-def _as_sets(walks: Walks | Sequence[Walks] | None) -> tuple[Walks, ...]:
-    sets = () if walks is None else (walks,) if isinstance(walks, Walks) else tuple(walks)
-    for each in sets:
-        if not isinstance(each, Walks):
-            raise type_error("walks", "Walks, or a sequence of them", each)
-    return sets
-
-
-def _check_tensor(
-    name: str, value: Tensor, shape: tuple[int | None, ...], letters: str, floating: bool
-) -> None:
-    if not isinstance(value, Tensor):
-        raise type_error(name, "a tensor", value)
-    if value.is_floating_point() != floating or value.is_complex() or value.dtype == torch.bool:
-        raise typed_error(
-            name, "a floating-point tensor" if floating else "an integer tensor", value
-        )
-    if value.dim() != len(shape) or any(
-        want not in (None, got) for want, got in zip(shape, value.shape, strict=True)
-    ):
-        raise value_error(name, f"of shape {letters} with {letters[1]} = {shape[0]}", value)
-
-
-def _check_attributes(edge_attr: Tensor, num_edges: int) -> None:
-    if not isinstance(edge_attr, Tensor):
-        raise type_error("edge_attr", "a tensor", edge_attr)
-    if edge_attr.is_complex():
-        raise typed_error("edge_attr", "a tensor of real numbers", edge_attr)
-    if edge_attr.dim() not in (1, 2) or edge_attr.shape[0] != num_edges:
-        raise value_error("edge_attr", f"of shape [E, D] or [E] with E = {num_edges}", edge_attr)
-
-
-def _normalize(pattern: Pattern, weight: Tensor, normalization: Normalization) -> Tensor:
-    if normalization is None:
-        return weight
-    row = _totals(weight, pattern.row, pattern.shape[0])
-    if normalization == "rw":
-        return weight * _power(row, -1)[..., pattern.row]
-    col = _totals(weight, pattern.col, pattern.shape[1])
-    return weight * _power(row, -0.5)[..., pattern.row] * _power(col, -0.5)[..., pattern.col]
-
-
-def _totals(weight: Tensor, place: Tensor, count: int) -> Tensor:
-    """Sums of absolute values by row or column, ``[..., count]``."""
-    return weight.new_zeros(*weight.shape[:-1], count).index_add(-1, place, weight.abs())
-
-
-def _power(total: Tensor, exponent: float) -> Tensor:
-    """A negative power, and 0 where a node has no weight.
-
-    Masked before the power, so that no gradient is NaN.
-    """
-    empty = total == 0
-    return total.masked_fill(empty, 1).pow(exponent).masked_fill(empty, 0)
+    def _repr_html_(self) -> str:
+        """A table for notebooks, which reads no value of the graph."""
+        sign = "non-negative" if self.nonnegative else "of any sign"
+        size = format_bytes(nbytes(self.edge_index, self.edge_weight, self.batch, self.pos))
+        rows = {
+            "nodes": f"{self.num_nodes:,}",
+            "edges": f"{self.num_edges:,}, {self.num_edges / max(1, self.num_nodes):.3g} per node",
+            "graphs": f"{self.num_graphs:,}",
+            "weights": "none, all ones" if self.edge_weight is None else sign,
+            "positions": "none" if self.pos is None else f"{self.pos.shape[1]} per node",
+            "walks": f"{len(self.walk_sets)} x {self.walks}" if self.walk_sets else "none",
+            "memory": f"{size} on {self.device}, without walks",
+        }
+        return html_table(repr(self), rows)

@@ -83,7 +83,7 @@ def dense_of(rows: Rows, width: int) -> Tensor:
 
 def paths_of(sampler: PathSampler, topology: Topology, generator: torch.Generator) -> Tensor:
     """``[N, n, K + 1]``, the nodes of the walks that the sampler draws, -1 after their ends."""
-    seed, n = seed_from(generator), sampler.n_walks
+    seed, n = seed_from(generator), sampler.num_walks
     neighbours_of = neighbours(topology)
     leave = repelling if isinstance(sampler, RepellingWalks) else independent
     paths = torch.full((topology.num_nodes, n, sampler.hops + 1), -1)

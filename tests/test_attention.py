@@ -20,7 +20,7 @@ from graphmask.walks import ResampledWalks
 PATH = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
 MASKS = {
     "global": GlobalMask,
-    "series": lambda: PowerSeriesMask(order=2, heads=2),
+    "series": lambda: PowerSeriesMask(hops=2, heads=2),
     "walk": lambda: cases.scrambled(WalkMask(2, 2, sampler=cases.random_walks(2))),
     "sum": lambda: (
         0.3 * GlobalMask() + cases.scrambled(WalkMask(2, 2, sampler=cases.random_walks(2)))
@@ -42,7 +42,7 @@ def qkv(num_nodes: int = 23, dtype: torch.dtype | None = None) -> tuple[Tensor, 
 
 
 def test_by_hand() -> None:
-    """On the path 0 - 1 - 2 under W without normalisation, node 1 takes the mean of its two neighbours."""
+    """On the path 0 - 1 - 2 under A itself, node 1 takes the mean of its two neighbours."""
     topology = Topology(PATH, 3)
     mask = SparseOperator(topology, topology.pattern, torch.ones(1, 4))
     q = torch.ones(3, 1, 1)
@@ -66,7 +66,7 @@ def test_the_default_feature_map_is_relu(make: Callable) -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [GlobalMask, lambda: PowerSeriesMask(order=2)], ids=["global", "series"]
+    "make", [GlobalMask, lambda: PowerSeriesMask(hops=2)], ids=["global", "series"]
 )
 def test_a_positive_mask_averages(make: Callable) -> None:
     q, k, _ = qkv()
@@ -101,14 +101,14 @@ def test_a_node_that_sees_nothing_gets_zeros_and_finite_gradients(execution: obj
 
 
 def test_nothing_over_nothing_is_nothing() -> None:
-    numerator, normaliser = (
+    numerator, denominator = (
         torch.tensor([0.0, 1.0, 3.0]).requires_grad_(),
         torch.tensor([0.0, 0.0, 2.0]).requires_grad_(),
     )
-    ratio = divide(numerator, normaliser)
+    ratio = divide(numerator, denominator)
     assert ratio.tolist() == [0, 0, 1.5]
     ratio.sum().backward()
-    assert (numerator.grad.tolist(), normaliser.grad.tolist()) == ([0, 0, 0.5], [0, 0, -0.75])
+    assert (numerator.grad.tolist(), denominator.grad.tolist()) == ([0, 0, 0.5], [0, 0, -0.75])
 
 
 @every_mask
@@ -156,9 +156,9 @@ def test_compiles_as_one_graph_with_a_prepared_operator(make: Callable, name: st
     )
     found = compiled(*leaves)
     assert_close(found, expected)
-    above = torch.ones_like(found)
-    slopes = torch.autograd.grad(expected, again, above, retain_graph=True)
-    assert_close(torch.autograd.grad(found, leaves, above), slopes)
+    grad_output = torch.ones_like(found)
+    expected_grads = torch.autograd.grad(expected, again, grad_output, retain_graph=True)
+    assert_close(torch.autograd.grad(found, leaves, grad_output), expected_grads)
 
 
 def ring(num_nodes: int) -> Topology:
@@ -170,7 +170,7 @@ def ring(num_nodes: int) -> Topology:
 LINEAR = {
     "global": GlobalMask,
     "walk": lambda: WalkMask(3, sampler=ResampledWalks(budget=4, hops=3)),
-    "series": lambda: PowerSeriesMask(order=2),
+    "series": lambda: PowerSeriesMask(hops=2),
     "sum": lambda: (
         -0.5 * GlobalMask() + WalkMask(3, alpha=Diffusion, sampler=ResampledWalks(budget=4, hops=3))
     ),
@@ -206,56 +206,39 @@ def ones(*shape: int) -> Tensor:
 
 
 def series() -> MaskOperator:
-    return PowerSeriesMask(order=2, heads=2)(example_topologies()["weighted"])
+    return PowerSeriesMask(hops=2, heads=2)(example_topologies()["weighted"])
 
 
+@pytest.mark.parametrize(
+    ("shapes", "expected"),
+    [
+        ([(12, 2, 3), (12, 2, 3), (12, 2, 3)], "`q`.*N = 13"),
+        ([(13, 2, 3), (12, 2, 3), (13, 2, 3)], "`k`.*N = 13"),
+        ([(13, 2, 3), (13, 2, 3), (13, 6)], "`v`"),
+        ([(13, 2, 3), (13, 1, 3), (13, 2, 3)], "`k`.*H as q"),
+        ([(13, 3, 3), (13, 3, 3), (13, 3, 3)], "`q, k, v`.*H = 2"),
+        ([(13, 2, 3), (13, 2, 4), (13, 2, 3)], "`k` must be of 3"),
+    ],
+)
+def test_other_shapes_are_refused_by_name(shapes: list[tuple[int, ...]], expected: str) -> None:
+    with pytest.raises(ValueError, match=expected):
+        attention(*(ones(*shape) for shape in shapes), series())
+
+
+x = ones(13, 2, 3)
 REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
-    (
-        lambda: attention(ones(12, 2, 3), ones(12, 2, 3), ones(12, 2, 3), series()),
-        ValueError,
-        "`q`.*N = 13",
-    ),
-    (
-        lambda: attention(ones(13, 2, 3), ones(12, 2, 3), ones(13, 2, 3), series()),
-        ValueError,
-        "`k`.*N = 13",
-    ),
-    (lambda: attention(ones(13, 2, 3), ones(13, 2, 3), ones(13, 6), series()), ValueError, "`v`"),
-    (
-        lambda: attention(ones(13, 2, 3), ones(13, 1, 3), ones(13, 2, 3), series()),
-        ValueError,
-        "`k`.*H as q",
-    ),
-    (lambda: attention(*[ones(13, 3, 3)] * 3, series()), ValueError, "`q, k, v`.*H = 2"),
-    (
-        lambda: attention(ones(13, 2, 3), ones(13, 2, 4), ones(13, 2, 3), series()),
-        ValueError,
-        "`k` must be of 3",
-    ),
-    (lambda: attention(ones(13, 2, 3).long(), *[ones(13, 2, 3)] * 2, series()), TypeError, "`q`"),
-    (lambda: attention(*[ones(13, 2, 3)] * 2, None, series()), TypeError, "`v`"),
-    (
-        lambda: attention(*[ones(13, 2, 3)] * 3, GlobalMask()),
-        TypeError,
-        "`mask` must be an operator",
-    ),
-    (lambda: attention(*[ones(13, 2, 3)] * 3, series(), torch.relu), TypeError, "`feature_map`"),
-    (
-        lambda: attention(*[ones(13, 2, 3)] * 3, series(), execution="pairs"),
-        TypeError,
-        "`execution`",
-    ),
-    (lambda: attention(*[ones(13, 2, 3)] * 3, series(), execution=Pairs), TypeError, "`execution`"),
-    (
-        lambda: attention(*[ones(13, 2, 3)] * 3, series(), execution=Pairs()),
-        ValueError,
-        "no sparse support",
-    ),
+    (lambda: attention(x.long(), x, x, series()), TypeError, "`q`"),
+    (lambda: attention(x, x, None, series()), TypeError, "`v`"),
+    (lambda: attention(x, x, x, GlobalMask()), TypeError, "`mask` must be an operator"),
+    (lambda: attention(x, x, x, series(), torch.relu), TypeError, "`feature_map`"),
+    (lambda: attention(x, x, x, series(), execution="pairs"), TypeError, "`execution`"),
+    (lambda: attention(x, x, x, series(), execution=Pairs), TypeError, "`execution`"),
+    (lambda: attention(x, x, x, series(), execution=Pairs()), ValueError, "no sparse support"),
 ]
 
 
 @pytest.mark.parametrize(("call", "error", "expected"), REFUSED)
-def test_bad_input_is_refused_by_name(
+def test_other_arguments_are_refused_by_name(
     call: Callable[[], object], error: type[Exception], expected: str
 ) -> None:
     with pytest.raises(error, match=expected):

@@ -163,14 +163,14 @@ def test_nothing_leaks_from_padding_or_from_another_graph(
             attended = make(topology).attend(*leaves, execution)
             total = (
                 attended.numerator[:, kept].square().sum()
-                + attended.normaliser[:, kept].square().sum()
+                + attended.denominator[:, kept].square().sum()
             )
-            slopes = torch.autograd.grad(total, leaves)
+            grads = torch.autograd.grad(total, leaves)
             results.append(
                 [
                     attended.numerator[:, kept],
-                    attended.normaliser[:, kept],
-                    *(slope[:, kept] for slope in slopes),
+                    attended.denominator[:, kept],
+                    *(grad[:, kept] for grad in grads),
                 ]
             )
         assert all(part.isfinite().all() for part in results[1])
@@ -202,8 +202,8 @@ def test_batched_is_alone(
 
     def run(topology: Topology, *leaves: Tensor) -> list[Tensor]:
         attended = make(topology).attend(*leaves, execution)
-        above = sum(part.square().sum() for part in attended)
-        return [*attended, *torch.autograd.grad(above, leaves)]
+        grad_output = sum(part.square().sum() for part in attended)
+        return [*attended, *torch.autograd.grad(grad_output, leaves)]
 
     together = run(topology, *leaves)
     for graph in range(12):

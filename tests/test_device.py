@@ -64,17 +64,17 @@ def test_layers_forward_and_backward(case: cases.Case) -> None:
         topology = module.prepare(topology) if hasattr(module, "prepare") else topology
     x = torch.ones(topology.num_nodes, case.channels)
     expected = layer(x, topology)
-    slopes = torch.autograd.grad(expected.square().sum(), list(layer.parameters()))
+    grads = torch.autograd.grad(expected.square().sum(), list(layer.parameters()))
     found = layer.cuda()(x.cuda(), topology.to("cuda"))
     assert_close(found.cpu(), expected)
     again = torch.autograd.grad(found.square().sum(), list(layer.parameters()))
-    assert_close([slope.cpu() for slope in again], list(slopes))
+    assert_close([grad.cpu() for grad in again], list(grads))
 
 
 SAMPLERS = (
-    IIDWalks(n_walks=4, hops=3),
-    IIDWalks(n_walks=4, hops=3, length_law=Systematic(Poisson(2.0))),
-    RepellingWalks(n_walks=9, hops=3, length_law=Antithetic(Geometric(0.2))),
+    IIDWalks(num_walks=4, hops=3),
+    IIDWalks(num_walks=4, hops=3, length_law=Systematic(Poisson(2.0))),
+    RepellingWalks(num_walks=9, hops=3, length_law=Antithetic(Geometric(0.2))),
     ResampledWalks(budget=13, hops=3),
 )
 
@@ -108,13 +108,13 @@ def test_attention_reads_half_precision_and_sums_in_single(dtype: torch.dtype) -
     assert found.dtype == dtype
     tolerance = {"rtol": 8 * torch.finfo(dtype).eps, "atol": 8 * torch.finfo(dtype).eps}
     assert_close(found.cpu().double(), expected, **tolerance)
-    slopes = zip(
+    grads = zip(
         torch.autograd.grad(found.sum(), (q, k, v)),
         torch.autograd.grad(expected.sum(), wide),
         strict=True,
     )
-    for slope, other in slopes:
-        assert_close(slope.cpu().double(), other, **tolerance)
+    for grad, other in grads:
+        assert_close(grad.cpu().double(), other, **tolerance)
 
 
 def test_a_training_step_is_captured_as_a_graph() -> None:

@@ -143,67 +143,33 @@ def ones(*shape: int) -> Tensor:
     return torch.ones(shape)
 
 
-REFUSED = [
-    (
-        lambda: Topology("graph", 4),
-        TypeError,
-        "`edge_index` must be a tensor, EdgeIndex, torch sparse matrix",
-    ),
-    (lambda: Topology(None, 4), TypeError, "`edge_index`"),
-    (lambda: Topology([[0], [1]], 4), TypeError, "`edge_index`.*got list"),
-    (
-        lambda: Topology(ones(2, 3), 4),
-        TypeError,
-        "`edge_index` must be an integer tensor, got dtype torch.float",
-    ),
-    (lambda: Topology(ones(2, 3).bool(), 4), TypeError, "`edge_index`.*torch.bool"),
-    (lambda: Topology(ones(2, 3).cfloat(), 4), TypeError, "`edge_index`"),
-    (
-        lambda: Topology(ones(3, 2).long(), 4),
-        ValueError,
-        r"`edge_index` must be of shape \[2, E\].*\[3, 2\]",
-    ),
-    (lambda: Topology(ones(2).long(), 4), ValueError, r"`edge_index`.*\[2\]"),
-    (
-        lambda: Topology(ones(3, 4).to_sparse_coo()),
-        ValueError,
-        r"`edge_index` must be a square matrix \[N, N\]",
-    ),
-    (lambda: Topology(EdgeIndex(EDGES, sparse_size=(4, 5))), ValueError, "square matrix"),
-    (
-        lambda: Topology(coo(weights()), 5),
-        ValueError,
-        "`num_nodes` must be 4, the size of the sparse matrix",
-    ),
-    (
-        lambda: Topology(coo(weights()), edge_weight=weights()),
-        ValueError,
-        "`edge_weight` must be left out",
-    ),
-    (
-        lambda: Topology.from_data(Data(x=ones(3, 1))),
-        ValueError,
-        "`data` must be a graph with `edge_index` or `adj_t`",
-    ),
-    (
-        lambda: Topology(coo(weights().long())),
-        TypeError,
-        "`edge_weight` must be a floating-point tensor",
-    ),
+WRONG_TYPE: list[tuple[tuple[object, ...], str]] = [
+    (("graph", 4), "`edge_index` must be a tensor, EdgeIndex, torch sparse matrix"),
+    ((None, 4), "`edge_index`"),
+    (([[0], [1]], 4), "`edge_index`.*got list"),
+    ((ones(2, 3), 4), "`edge_index` must be an integer tensor, got dtype torch.float"),
+    ((ones(2, 3).bool(), 4), "`edge_index`.*torch.bool"),
+    ((ones(2, 3).cfloat(), 4), "`edge_index`"),
+    ((coo(weights().long()),), "`edge_weight` must be a floating-point tensor"),
+]
+WRONG_VALUE: list[tuple[tuple[object, ...], str]] = [
+    ((ones(3, 2).long(), 4), r"`edge_index` must be of shape \[2, E\].*\[3, 2\]"),
+    ((ones(2).long(), 4), r"`edge_index`.*\[2\]"),
+    ((ones(3, 4).to_sparse_coo(),), r"`edge_index` must be a square matrix \[N, N\]"),
+    ((EdgeIndex(EDGES, sparse_size=(4, 5)),), "square matrix"),
+    ((EdgeIndex(EDGES, sparse_size=(4, 4)), 7), "`num_nodes`"),
+    ((coo(weights()), 5), "`num_nodes` must be 4, the size of the sparse matrix"),
+    ((coo(weights()), None, weights()), "`edge_weight` must be left out"),
 ]
 
 
-@pytest.mark.parametrize(("call", "error", "expected"), REFUSED)
-def test_what_is_no_graph_is_refused(
-    call: Callable[[], object], error: type[Exception], expected: str
-) -> None:
-    with pytest.raises(error, match=expected):
-        call()
-
-
-def test_the_own_size_of_an_edge_index_must_fit() -> None:
-    with pytest.raises(ValueError, match="`num_nodes`"):
-        Topology(EdgeIndex(EDGES, sparse_size=(4, 4)), 7)
+def test_what_is_no_graph_raises() -> None:
+    for error, rows in ((TypeError, WRONG_TYPE), (ValueError, WRONG_VALUE)):
+        for arguments, expected in rows:
+            with pytest.raises(error, match=expected):
+                Topology(*arguments)
+    with pytest.raises(ValueError, match="`data` must be a graph with `edge_index` or `adj_t`"):
+        Topology.from_data(Data(x=ones(3, 1)))
 
 
 def test_examples_are_what_they_say() -> None:

@@ -21,7 +21,7 @@ from torch_geometric.loader import DataLoader
 
 import graphmask as gm
 from graphmask import datasets, features, masks, nn, operators, reference, transforms, walks
-from graphmask.masks._combined import CombinedMask
+from graphmask.masks.combinators import CombinedMask
 from graphmask.testing import (
     assert_batch_independent,
     check_feature_map,

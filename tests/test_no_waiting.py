@@ -20,8 +20,9 @@ from graphmask.operators import Dense, GlobalOperator, Pairs, SparseOperator
 from graphmask.testing import example_topologies
 
 WAITING = (
-    "_local_scalar_dense", "nonzero", "nonzero_numpy", "masked_select", "equal", "is_nonzero", "bincount",
-    "_unique2", "unique_dim", "unique_consecutive", "unique_dim_consecutive", "_assert_async",
+    "_local_scalar_dense", "nonzero", "nonzero_numpy", "masked_select", "equal", "is_nonzero",
+    "bincount", "_unique2", "unique_dim", "unique_consecutive", "unique_dim_consecutive",
+    "_assert_async",
 )  # fmt: skip
 
 
@@ -89,11 +90,11 @@ def test_values_made_from_hops_serve_all_uses_of_an_operator() -> None:
         _uses(lazy, x, Pairs(), Dense()), _uses(known, x, Pairs(), Dense()), strict=True
     ):
         torch.testing.assert_close(one, other)
-        slopes = [
+        grads = [
             torch.autograd.grad(each.square().sum(), coefficients, retain_graph=True)
             for each in (one, other)
         ]
-        torch.testing.assert_close(*slopes)
+        torch.testing.assert_close(*grads)
 
 
 def _uses(operator: Any, x: torch.Tensor, *executions: Any) -> list[torch.Tensor]:
@@ -103,7 +104,7 @@ def _uses(operator: Any, x: torch.Tensor, *executions: Any) -> list[torch.Tensor
     found += [
         doubled @ x,
         doubled.entries().value,
-        doubled.attend(x, x, x).normaliser,
-        beside.attend(x, x, x).normaliser,
+        doubled.attend(x, x, x).denominator,
+        beside.attend(x, x, x).denominator,
     ]
     return found + [operator.attend(x, x, x, each).numerator for each in executions]

@@ -28,7 +28,7 @@ def cells(table: str) -> dict[str, str]:
 @pytest.fixture
 def untold(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody has been warned of anything yet."""
-    monkeypatch.setattr(_warnings, "_told", set())
+    monkeypatch.setattr(_warnings, "_warned", set())
 
 
 def test_tables_hold_text_and_no_html() -> None:
@@ -55,10 +55,10 @@ def test_topology_and_walks() -> None:
     assert (
         table["pairs"] == "4,800, 4 per node"
     )  # a ring that goes one way: a node, and the three before it
-    listed = gm.walks.IIDWalks(n_walks=2, hops=2)(
+    listed = gm.walks.IIDWalks(num_walks=2, hops=2)(
         gm.Topology(RING, 1200), torch.Generator().manual_seed(0)
     )
-    assert cells(listed._repr_html_())["pairs"] == "in a list of entries"
+    assert cells(listed._repr_html_())["pairs"].endswith("per node")
 
 
 def test_masks_and_operators() -> None:
@@ -69,7 +69,7 @@ def test_masks_and_operators() -> None:
     graph = mask.prepare(gm.Topology(RING, 1200))
     table = cells(mask(graph)._repr_html_())
     assert table["attention runs as"] == "Pairs(), 4,800 stored pairs"
-    signed = gm.masks.PowerSeriesMask(order=2, alpha=gm.masks.Free)
+    signed = gm.masks.PowerSeriesMask(hops=2, alpha=gm.masks.Free)
     large = gm.Topology(torch.empty(2, 0, dtype=torch.long), 20_000)
     assert cells(signed(large)._repr_html_())["attention runs as"].startswith(
         "nothing: its absolute values are not known"

@@ -34,10 +34,8 @@ def lookup_twice(self: SparseOperator, pattern: Pattern) -> Tensor:
     return 2 * SparseOperator.lookup(self, pattern)
 
 
-def attend_without_scores(
-    self: SparseOperator, q: Tensor, k: Tensor, v: Tensor, execution: object
-) -> Attended:
-    return Attended(self._matmul(v), torch.ones_like(q[..., 0]))
+def rule_without_scores(self: SparseOperator, channels: int) -> Callable[..., Attended]:
+    return lambda q, k, v: Attended(self._matmul(v), torch.ones_like(q[..., 0]))
 
 
 BROKEN_OPERATORS = {
@@ -70,7 +68,7 @@ BROKEN_OPERATORS = {
     ),
     "lookup": (broken(lookup=lookup_twice), testing.assert_entries, "single entries"),
     "attend": (
-        broken(_attend=attend_without_scores),
+        broken(_own_rule=rule_without_scores),
         testing.assert_executions_agree,
         "numerators",
     ),
@@ -93,11 +91,11 @@ class Imprecise(Pairs):
 
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         sums = super()._run(mask, q, k, v, scores)
-        return Attended(sums.numerator, sums.normaliser * 1.001)
+        return Attended(sums.numerator, sums.denominator * 1.001)
 
 
 def test_a_wrong_execution_fails() -> None:
-    with pytest.raises(AssertionError, match=r"normalisers of .*Imprecise"):
+    with pytest.raises(AssertionError, match=r"denominators of .*Imprecise"):
         testing.assert_executions_agree(broken(), [Imprecise()])
 
 
@@ -218,7 +216,7 @@ class Altered(IIDWalks):
     """Correct walks, altered after drawing."""
 
     def __init__(self, alter: Callable[..., tuple]) -> None:
-        super().__init__(n_walks=4, hops=2)
+        super().__init__(num_walks=4, hops=2)
         self.alter = alter
 
     def _draw(self, topology: Topology, seed: int) -> tuple[Tensor, ...]:
@@ -256,7 +254,7 @@ WRONG_SAMPLERS = {
         "off its target",
     ),
     "one-seed": (Altered(lambda t, s, *e: IIDWalks(4, hops=2)._draw(t, 7)), "off its target"),
-    "batch": (OfNodes(n_walks=4, hops=2), "in a batch and alone"),
+    "batch": (OfNodes(num_walks=4, hops=2), "in a batch and alone"),
     "system": (
         Altered(
             lambda t, s, *e: IIDWalks(4, hops=2)._draw(t, random.SystemRandom().getrandbits(60))

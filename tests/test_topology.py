@@ -15,6 +15,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import ToSparseTensor
 
 from graphmask import Topology, reference
+from graphmask.masks import PowerSeriesMask
 from graphmask.testing import assert_gradients, batch_topologies, example_topologies
 from graphmask.transforms import AddWalks
 from graphmask.walks import ResampledWalks, Walks
@@ -25,7 +26,7 @@ NORMALIZATIONS = ("sym", "rw", None)
 
 def walks(num_nodes: int, row: int = 0, col: int = 0) -> Walks:
     one = torch.ones(1, dtype=torch.long)
-    return Walks(row * one, col * one, 0 * one, torch.ones(1), num_nodes, 1)
+    return Walks.from_entries(row * one, col * one, 0 * one, torch.ones(1), num_nodes, 1)
 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
@@ -160,6 +161,12 @@ def test_features_of_a_sparse_matrix_are_those_of_its_entries() -> None:
     assert_close(topology.edge_index.mT.float(), topology.edge_attr)
 
 
+def counter(module: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
+    """A compiler that counts its calls."""
+    counter.count += 1
+    return module.forward
+
+
 class Waits(TorchDispatchMode):
     """Counts the operations for which an accelerator is waited for.
 
@@ -180,7 +187,7 @@ class Waits(TorchDispatchMode):
 
 
 def test_values_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of edges, weights, features, positions, batch and walks together, and before training."""
+    """Of edges, weights, features, positions, batch and walks together, before training."""
     data = Data(
         edge_index=PATH,
         edge_weight=torch.ones(4),
@@ -228,6 +235,24 @@ def test_moving_keeps_everything() -> None:
         assert torch.equal(getattr(moved, name), getattr(graph, name))
 
 
+def test_deriving_more_does_not_compile_again() -> None:
+    """Compiled code depends on what it reads of a topology, and on nothing else kept there."""
+    torch.compiler.reset()
+    topology, x = Topology(PATH, 3), torch.ones(3, 2)
+    mask = PowerSeriesMask(order=2)
+    compiled = torch.compile(
+        lambda topology, x: mask(topology).matmul(x), backend=counter, fullgraph=True
+    )
+    counter.count = 0
+    mask.prepare(topology)
+    expected = mask(topology).matmul(x)
+    for _ in range(3):
+        assert_close(compiled(topology, x), expected)
+        topology.derive(lambda topology: topology.num_nodes)
+        topology = topology.with_walks(walks(3))
+    assert counter.count == 1
+
+
 def test_a_topology_is_frozen() -> None:
     with pytest.raises(AttributeError):
         Topology(PATH, 3).num_nodes = 4
@@ -243,152 +268,87 @@ def ones(*shape: int) -> Tensor:
 
 
 NAN, INF = float("nan"), float("inf")
-REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
-    (lambda: Topology(PATH), ValueError, "`num_nodes` must be given"),
-    (lambda: Topology(PATH, -1), ValueError, "`num_nodes` must be at least 0"),
-    (lambda: Topology(PATH, 3.0), TypeError, "`num_nodes` must be an integer"),
+ZEROS = torch.zeros(3, dtype=torch.long)
+VALUE: list[tuple[dict[str, object], str]] = [
+    ({"num_nodes": None}, "`num_nodes` must be given"),
+    ({"num_nodes": -1}, "`num_nodes` must be at least 0"),
+    ({"num_nodes": 2}, "`edge_index` must be node ids from 0 to N - 1 = 1, got 2"),
+    ({"num_nodes": 0}, "`edge_index`"),
+    ({"edge_index": PATH - 1}, "`edge_index`.*got -1"),
+    ({"edge_weight": ones(3)}, r"`edge_weight` must be of shape \[E\] with E = 4.*\[3\]"),
+    ({"edge_weight": ones(4, 1)}, "`edge_weight`"),
+    ({"edge_weight": torch.tensor([1, NAN, 1, 1])}, "`edge_weight` must be finite.*1 NaN"),
+    ({"edge_weight": torch.tensor([1, -INF, INF, 1])}, "`edge_weight` must be finite.*2 NaN"),
+    ({"batch": ones(4).long()}, r"`batch` must be of shape \[N\] with N = 3"),
+    ({"batch": torch.tensor([0, -1, 0])}, "`batch` must be graph numbers from 0"),
+    ({"batch": torch.tensor([0, 0, 1])}, "`edge_index` must be within graphs, got 2"),
+    ({"num_graphs": 0}, "`num_graphs` must be at least 1"),
+    ({"batch": ones(3).long(), "num_graphs": 1}, "`num_graphs` must be at least 2"),
+    ({"pos": ones(4, 2)}, r"`pos` must be of shape \[N, D\] with N = 3"),
+    ({"pos": ones(3)}, "`pos`"),
+    ({"pos": torch.full((3, 2), NAN)}, "`pos` must be finite"),
+    ({"edge_attr": ones(3, 2)}, r"`edge_attr` must be of shape \[E, D\] or \[E\] with E = 4"),
+    ({"edge_attr": ones(4, 2, 1)}, "`edge_attr`"),
+    ({"edge_attr": torch.full((4, 2), NAN)}, "`edge_attr` must be finite.*8 NaN"),
+    ({"walks": walks(4)}, "`walks` must be drawn on this graph of 3 nodes"),
     (
-        lambda: Topology(PATH, 2),
-        ValueError,
-        "`edge_index` must be node ids from 0 to N - 1 = 1, got 2",
-    ),
-    (lambda: Topology(PATH - 1, 3), ValueError, "`edge_index`.*got -1"),
-    (lambda: Topology(PATH, 0), ValueError, "`edge_index`"),
-    (
-        lambda: Topology(PATH, 3, ones(3)),
-        ValueError,
-        r"`edge_weight` must be of shape \[E\] with E = 4.*\[3\]",
-    ),
-    (lambda: Topology(PATH, 3, ones(4, 1)), ValueError, "`edge_weight`"),
-    (
-        lambda: Topology(PATH, 3, ones(4).long()),
-        TypeError,
-        "`edge_weight` must be a floating-point tensor",
-    ),
-    (lambda: Topology(PATH, 3, ones(4).cfloat()), TypeError, "`edge_weight`"),
-    (lambda: Topology(PATH, 3, [1.0] * 4), TypeError, "`edge_weight` must be a tensor, got list"),
-    (
-        lambda: Topology(PATH, 3, torch.tensor([1, NAN, 1, 1])),
-        ValueError,
-        "`edge_weight` must be finite.*1 NaN",
-    ),
-    (
-        lambda: Topology(PATH, 3, torch.tensor([1, -INF, INF, 1])),
-        ValueError,
-        "`edge_weight` must be finite.*2 NaN",
-    ),
-    (
-        lambda: Topology(PATH, 3, batch=ones(4).long()),
-        ValueError,
-        r"`batch` must be of shape \[N\] with N = 3",
-    ),
-    (lambda: Topology(PATH, 3, batch=ones(3)), TypeError, "`batch` must be an integer tensor"),
-    (lambda: Topology(PATH, 3, batch=[0, 0, 0]), TypeError, "`batch`"),
-    (lambda: Topology(PATH, batch=[0, 0, 0]), TypeError, "`batch`"),
-    (lambda: Topology(PATH, batch=torch.tensor(0)), TypeError, "`batch`"),
-    (
-        lambda: Topology(PATH, 3, batch=torch.tensor([0, -1, 0])),
-        ValueError,
-        "`batch` must be graph numbers from 0",
-    ),
-    (
-        lambda: Topology(PATH, 3, batch=torch.tensor([0, 0, 1])),
-        ValueError,
-        "`edge_index` must be within graphs, got 2",
-    ),
-    (lambda: Topology(PATH, 3, num_graphs=0), ValueError, "`num_graphs` must be at least 1"),
-    (
-        lambda: Topology(PATH, 3, batch=ones(3).long(), num_graphs=1),
-        ValueError,
-        "`num_graphs` must be at least 2",
-    ),
-    (
-        lambda: Topology(PATH, 3, pos=ones(4, 2)),
-        ValueError,
-        r"`pos` must be of shape \[N, D\] with N = 3",
-    ),
-    (lambda: Topology(PATH, 3, pos=ones(3)), ValueError, "`pos`"),
-    (lambda: Topology(PATH, 3, pos=ones(3, 2).long()), TypeError, "`pos`"),
-    (lambda: Topology(PATH, 3, pos=torch.full((3, 2), NAN)), ValueError, "`pos` must be finite"),
-    (
-        lambda: Topology(PATH, 3, edge_attr=ones(3, 2)),
-        ValueError,
-        r"`edge_attr` must be of shape \[E, D\] or \[E\] with E = 4",
-    ),
-    (lambda: Topology(PATH, 3, edge_attr=ones(4, 2, 1)), ValueError, "`edge_attr`"),
-    (
-        lambda: Topology(PATH, 3, edge_attr=[1.0] * 4),
-        TypeError,
-        "`edge_attr` must be a tensor, got list",
-    ),
-    (
-        lambda: Topology(PATH, 3, edge_attr=ones(4) + 1j),
-        TypeError,
-        "`edge_attr` must be a tensor of real numbers",
-    ),
-    (
-        lambda: Topology(PATH, 3, edge_attr=torch.full((4, 2), NAN)),
-        ValueError,
-        "`edge_attr` must be finite.*8 NaN",
-    ),
-    (
-        lambda: Topology(PATH, 3, walks=walks(4)),
-        ValueError,
-        "`walks` must be drawn on this graph of 3 nodes",
-    ),
-    (lambda: Topology(PATH, 3, walks=PATH), TypeError, "`walks` must be Walks"),
-    (lambda: Topology(PATH, 3, walks=[walks(3), None]), TypeError, "`walks`"),
-    (lambda: Topology(PATH, 3).with_walks(walks(4)), ValueError, "`walks`"),
-    (
-        lambda: Topology(PATH[:, :2], batch=torch.tensor([0, 0, 1]), walks=walks(3, 0, 2)),
-        ValueError,
+        {"edge_index": PATH[:, :2], "batch": torch.tensor([0, 0, 1]), "walks": walks(3, 0, 2)},
         "`walks` must be within graphs",
     ),
-    (
-        lambda: Topology(PATH, 3).adjacency("row"),
-        ValueError,
-        "`normalization` must be 'sym', 'rw' or None",
-    ),
-    (lambda: Topology.of([1], PATH), TypeError, "`x`"),
-    (
-        lambda: Topology.of(ones(4, 1), Topology(PATH, 3)),
-        ValueError,
-        r"`x` must be of shape \[N, C\] with N = 3",
-    ),
-    (
-        lambda: Topology.of(ones(3, 1), Topology(PATH, 3), ones(4)),
-        ValueError,
-        "`edge_weight, batch`",
-    ),
-    (
-        lambda: Topology.of(ones(3, 1), Topology(PATH, 3), None, ones(3).long()),
-        ValueError,
-        "`edge_weight, batch`",
-    ),
-    (
-        lambda: Topology.of(ones(3, 1), Topology(PATH, 3), edge_attr=ones(4)),
-        ValueError,
-        "`edge_attr` must be left out",
-    ),
-    (
-        lambda: Topology.of(ones(3, 1), PATH, ones(3).long()),
-        TypeError,
-        "`edge_weight` must be .*`batch` comes after it",
-    ),
-    (
-        lambda: Topology.of(ones(2, 1), PATH),
-        ValueError,
-        "`edge_index` must be node ids from 0 to N - 1 = 1",
-    ),
+]
+TYPE: list[tuple[dict[str, object], str]] = [
+    ({"num_nodes": 3.0}, "`num_nodes` must be an integer"),
+    ({"edge_weight": ones(4).long()}, "`edge_weight` must be a floating-point tensor"),
+    ({"edge_weight": ones(4).cfloat()}, "`edge_weight`"),
+    ({"edge_weight": [1.0] * 4}, "`edge_weight` must be a tensor, got list"),
+    ({"batch": ones(3)}, "`batch` must be an integer tensor"),
+    ({"batch": [0, 0, 0]}, "`batch`"),
+    ({"num_nodes": None, "batch": [0, 0, 0]}, "`batch`"),
+    ({"num_nodes": None, "batch": torch.tensor(0)}, "`batch`"),
+    ({"pos": ones(3, 2).long()}, "`pos`"),
+    ({"edge_attr": [1.0] * 4}, "`edge_attr` must be a tensor, got list"),
+    ({"edge_attr": ones(4) + 1j}, "`edge_attr` must be a tensor of real numbers"),
+    ({"walks": PATH}, "`walks` must be Walks"),
+    ({"walks": [walks(3), None]}, "`walks`"),
 ]
 
 
-@pytest.mark.parametrize(("call", "error", "expected"), REFUSED)
+@pytest.mark.parametrize(
+    ("error", "arguments", "expected"),
+    [*((ValueError, *row) for row in VALUE), *((TypeError, *row) for row in TYPE)],
+)
 def test_bad_input_is_refused_by_name(
-    call: Callable[[], object], error: type[Exception], expected: str
+    error: type[Exception], arguments: dict, expected: str
 ) -> None:
     with pytest.raises(error, match=expected):
-        call()
+        Topology(**{"edge_index": PATH, "num_nodes": 3, **arguments})
+
+
+OF: list[tuple[tuple[object, ...], type[Exception], str]] = [
+    (([1], PATH), TypeError, "`x`"),
+    ((ones(4, 1), Topology(PATH, 3)), ValueError, r"`x` must be of shape \[N, C\] with N = 3"),
+    ((ones(3, 1), Topology(PATH, 3), ones(4)), ValueError, "`edge_weight, batch`"),
+    ((ones(3, 1), Topology(PATH, 3), None, ZEROS), ValueError, "`edge_weight, batch`"),
+    ((ones(3, 1), Topology(PATH, 3), None, None, ones(4)), ValueError, "`edge_attr` must be left"),
+    ((ones(3, 1), PATH, ZEROS), TypeError, "`edge_weight` must be .*`batch` comes after it"),
+    ((ones(2, 1), PATH), ValueError, "`edge_index` must be node ids from 0 to N - 1 = 1"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "error", "expected"), OF)
+def test_bad_arguments_of_layers_are_refused_by_name(
+    arguments: tuple, error: type[Exception], expected: str
+) -> None:
+    with pytest.raises(error, match=expected):
+        Topology.of(*arguments)
+
+
+def test_bad_arguments_of_methods_are_refused_by_name() -> None:
+    topology = Topology(PATH, 3)
+    with pytest.raises(ValueError, match="`walks`"):
+        topology.with_walks(walks(4))
+    with pytest.raises(ValueError, match="`normalization` must be 'sym', 'rw' or None"):
+        topology.adjacency("row")
 
 
 @pytest.mark.usefixtures("single_by_default")
@@ -414,7 +374,7 @@ def test_caches_made_in_inference_mode_serve_training() -> None:
         blocks = topology.blocks
         expected = (
             topology.local_index,
-            blocks.place,
+            blocks.position,
             blocks.slots(topology.pattern),
             topology.pattern.mT.row,
         )
@@ -424,7 +384,7 @@ def test_caches_made_in_inference_mode_serve_training() -> None:
     (scale * topology.adjacency("sym")[1]).sum().backward()
 
 
-def test_a_topology_made_in_inference_mode_is_judged_alike() -> None:
+def test_a_topology_made_in_inference_mode_is_checked_too() -> None:
     with torch.inference_mode(), pytest.raises(ValueError, match="`edge_index`"):
         Topology(PATH, 2)
 

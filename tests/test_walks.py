@@ -1,9 +1,8 @@
-"""The value object that every sampler returns."""
+"""The value object that every sampler returns, and its stored form."""
 
 from __future__ import annotations
 
 import copy
-import dataclasses
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +15,9 @@ from torch import Tensor
 from torch.testing import assert_close
 from torch_geometric.data import Batch, Data
 
-from graphmask import reference
+from graphmask import Topology, reference
+from graphmask._walk_storage import has_walks, write_walks
+from graphmask.kernels import Pattern
 from graphmask.walks import Walks
 
 ENTRIES = st.lists(
@@ -27,349 +28,298 @@ ENTRIES = st.lists(
 def walks_of(entries: list[tuple[int, int, int, float]]) -> Walks:
     columns = zip(*entries, strict=True) if entries else ((), (), (), ())
     row, col, hop, weight = (torch.tensor(column) for column in columns)
-    return Walks(row.long(), col.long(), hop.long(), weight.double(), num_nodes=4, num_hops=2)
+    return Walks.from_entries(row.long(), col.long(), hop.long(), weight.double(), 4, 2)
 
 
 @given(ENTRIES)
 def test_entries_in_any_order_are_sorted_and_add(entries: list) -> None:
     walks = walks_of(entries)
     key = (walks.row.long() * 4 + walks.col) * 3 + walks.hop
-    assert (key.diff() >= 0).all()
-    assert walks.nnz == len(entries)
+    assert (key.diff() > 0).all()
     expected = torch.zeros(3, 4, 4)
     for row, col, hop, weight in entries:
         expected[hop, row, col] += weight
-    assert_close(walks.to_dense(), expected)
+    assert walks.nnz == len(walks.weight) == int((expected != 0).sum())
     parts = (walks.row.long(), walks.col.long(), walks.hop.long(), walks.weight)
-    assert_close(reference.walk_matrices(*parts, 4, 2), expected)
+    for dense in (walks.to_dense(), reference.walk_matrices(*parts, 4, 2)):
+        assert_close(dense, expected)
     assert walks.nonnegative == all(weight >= 0 for *_, weight in entries)
-
-
-@given(ENTRIES)
-def test_pairs_times_hops_are_the_entries(entries: list) -> None:
-    walks = walks_of(entries)
     pairs = sorted({(row, col) for row, col, *_ in entries})
     assert list(zip(walks.pattern.row.tolist(), walks.pattern.col.tolist(), strict=True)) == pairs
-    table = walks.hop_pattern.to_dense(walks.weight)
-    assert table.shape == (len(pairs), 3)
-    assert_close(table, walks.to_dense()[:, walks.pattern.row.long(), walks.pattern.col.long()].mT)
 
 
 @given(ENTRIES)
-def test_walks_of_pairs_are_the_walks_of_their_entries(entries: list) -> None:
-    walks = walks_of(entries)
-    table = walks.hop_pattern.to_dense(walks.weight)
-    made = Walks.of_pairs(walks.pattern, table, "rw")
-    assert (made.num_nodes, made.num_hops, made.normalization) == (4, 2, "rw")
-    assert made.nnz == int((table != 0).sum())
-    assert_close(made.to("cpu").to_dense(), walks.to_dense())
-    assert_close(made.to_dense(), walks.to_dense())
-    assert made.nnz == made.weight.numel()
-    assert_close(made.symmetrized.to_dense(), walks.symmetrized.to_dense())
-    assert_close(pickle.loads(pickle.dumps(made)).to_dense(), walks.to_dense())
-    assert_close(copy.deepcopy(made).to_dense(), walks.to_dense())
+def test_copies_hold_the_same_walks(entries: list) -> None:
+    walks = replace(walks_of(entries), normalization="rw")
+    for again in (
+        Walks(walks.pattern, walks.table, "rw"),
+        walks.to("cpu"),
+        pickle.loads(pickle.dumps(walks)),
+        copy.deepcopy(walks),
+    ):
+        assert (again.num_nodes, again.num_hops, again.normalization) == (4, 2, "rw")
+        assert_close(again.to_dense(), walks.to_dense(), rtol=0, atol=0)
+        assert repr(again) == f"Walks(num_nodes=4, num_hops=2, nnz={walks.nnz})"
 
 
-@given(ENTRIES, st.booleans())
-def test_values_combine_alike_from_entries_and_from_tables(entries: list, live: bool) -> None:
+@given(ENTRIES)
+def test_values_are_sums_over_hops(entries: list) -> None:
     walks = walks_of(entries)
     coefficients = torch.tensor([[1.0, 2.0, 0.5], [-1.0, 0.0, 3.0]])
-    table = walks.hop_pattern.to_dense(walks.weight)
-    expected = torch.einsum("ht,pt->hp", coefficients, table)
-    made = Walks.of_pairs(walks.pattern, table)
-    sparse = dataclasses.replace(walks, weight=walks.weight.requires_grad_(live))
-    assert (sparse.table is None) == (live or walks.nnz < 0.25 * table.numel())
-    for each in (made, sparse):
-        assert_close(each.combine(coefficients), expected)
-        assert_close(each.combine(coefficients.float()), expected, check_dtype=False)
-
-
-def test_tables_are_checked() -> None:
-    pattern = walks_of([(0, 1, 0, 1.0), (2, 1, 1, 1.0)]).pattern
-    for table, expected in (
-        (torch.ones(3, 2), "P = 2"),
-        (torch.ones(2), "P = 2"),
-        (torch.full((2, 2), torch.nan), "finite"),
-    ):
-        with pytest.raises(ValueError, match=expected):
-            Walks.of_pairs(pattern, table)
-    with pytest.raises(AttributeError, match="nothing"):
-        _ = Walks.of_pairs(pattern, torch.ones(2, 1)).nothing
+    dense = torch.einsum("ht,tij->hij", coefficients, walks.to_dense())
+    expected = dense[:, walks.pattern.row.long(), walks.pattern.col.long()]
+    for values in (walks.combine(coefficients), walks.values(coefficients.float())):
+        assert_close(values, expected, check_dtype=False)
 
 
 @given(ENTRIES)
 def test_symmetrized_walks_are_the_average_of_both_directions(entries: list) -> None:
-    walks = walks_of(entries)
+    walks = replace(walks_of(entries), normalization="sym")
     both = walks.symmetrized
     assert_close(both.to_dense(), reference.symmetric_part(walks.to_dense()))
-    key = (both.row.long() * 4 + both.col) * 3 + both.hop
-    assert (key.diff() > 0).all()
-    assert (both.num_nodes, both.num_hops) == (4, 2)
-    assert both.nonnegative or not walks.nonnegative
+    assert (both.num_nodes, both.num_hops, both.normalization) == (4, 2, "sym")
+    assert (both.pattern.row.long() * 4 + both.pattern.col).diff().gt(0).all()
+    assert both.nonnegative == walks.nonnegative
     assert walks.symmetrized is both
 
 
-def test_symmetrized_walks_carry_the_gradient_and_share_their_structure() -> None:
-    walks = walks_of([(0, 1, 1, 2.0), (1, 0, 1, 1.0), (2, 2, 0, 1.0), (3, 1, 2, -1.0)])
-    weight = walks.weight.clone().requires_grad_()
-    learned = replace(walks, weight=weight)
-    first, second = learned.symmetrized, learned.symmetrized
+def test_estimates_carry_a_gradient() -> None:
+    parts = walks_of([(0, 1, 1, 2.0), (1, 0, 1, 1.0), (2, 2, 0, 1.0), (3, 1, 2, -1.0)])
+    weight = parts.weight.clone().requires_grad_()
+    walks = Walks.from_entries(parts.row, parts.col, parts.hop, weight, 4, 2)
+    first, second = walks.symmetrized, walks.symmetrized
     assert first is not second
     assert first.pattern is second.pattern
-    assert first.hop_pattern is second.hop_pattern
-    above = torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(0))
-    expected = torch.autograd.grad(reference.symmetric_part(learned.to_dense()), weight, above)
-    assert_close(torch.autograd.grad(first.to_dense(), weight, above), expected)
-    assert_close(torch.autograd.grad(second.to_dense(), weight, above), expected)
+    grad_output = torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(0))
+    dense = torch.zeros(3, 4, 4).index_put(
+        (parts.hop.long(), parts.row.long(), parts.col.long()), weight
+    )
+    expected, *grads = (
+        torch.autograd.grad(symmetric, weight, grad_output, retain_graph=True)
+        for symmetric in (reference.symmetric_part(dense), first.to_dense(), second.to_dense())
+    )
+    assert_close(grads, [expected, expected])
+    assert walks.requires_grad
+    assert walks.weight.requires_grad
 
 
-def test_symmetrized_in_inference_mode_serves_training() -> None:
+def test_what_is_kept_in_inference_mode_serves_training() -> None:
     walks = walks_of([(3, 1, 2, 1.0), (0, 1, 0, 1.0)])
     with torch.inference_mode():
-        kept = walks.symmetrized
-    assert not any(
-        part.is_inference()
-        for part in (kept.weight, kept.row, kept.pattern.row, kept.hop_pattern.mT.row)
-    )
-
-
-@pytest.mark.parametrize("normalization", [None, "sym", "rw", "unknown"])
-def test_walks_tell_what_they_were_drawn_with(normalization: str | None) -> None:
-    walks = one(normalization=normalization)
-    assert (
-        walks.normalization
-        == walks.to("cpu").normalization
-        == walks.symmetrized.normalization
-        == normalization
-    )
-    assert one().normalization == "unknown"
+        both, row = walks.symmetrized, walks.pattern.row
+    assert not any(x.is_inference() for x in (row, both.table, both.pattern.row, walks.row))
 
 
 def test_indices_are_narrow() -> None:
     walks = walks_of([(3, 1, 2, 1.0)])
     assert {walks.row.dtype, walks.col.dtype, walks.hop.dtype} == {torch.int32}
-    assert repr(walks) == "Walks(num_nodes=4, num_hops=2, nnz=1)"
-    assert_close(walks.to("cpu").to_dense(), walks.to_dense())
 
 
-def one(**changes: object) -> Walks:
-    zero = torch.zeros(2, dtype=torch.long)
-    return Walks(
-        **{
-            "row": zero,
-            "col": zero,
-            "hop": zero,
-            "weight": torch.ones(2),
-            "num_nodes": 3,
-            "num_hops": 1,
-            **changes,
-        }
-    )
+def test_former_constructors_warn() -> None:
+    walks = walks_of([(3, 1, 2, 1.0)])
+    parts = walks.row, walks.col, walks.hop, walks.weight
+    with pytest.warns(DeprecationWarning, match="from_entries"):
+        first = Walks(*parts, num_nodes=4, num_hops=2)
+    with pytest.warns(DeprecationWarning, match=r"Walks\(pattern, table"):
+        second = Walks.of_pairs(walks.pattern, walks.table)
+    for again in (first, second):
+        assert_close(again.to_dense(), walks.to_dense())
 
 
-REFUSED: list[tuple[dict[str, object], type[Exception], str]] = [
-    (
-        {"row": torch.tensor([0, 3])},
-        ValueError,
-        "`row` must be from 0 to 2, got values from 0 to 3",
-    ),
-    ({"col": torch.tensor([-1, 0])}, ValueError, "`col` must be from 0 to 2"),
-    ({"hop": torch.tensor([0, 2])}, ValueError, "`hop` must be from 0 to 1"),
-    ({"row": torch.tensor([0])}, ValueError, r"`row` must be of shape \[nnz\] = \[2\]"),
-    ({"col": torch.ones(2)}, TypeError, "`col` must be an integer tensor"),
-    ({"hop": torch.ones(2, dtype=torch.bool)}, TypeError, "`hop`"),
-    ({"row": [0, 0]}, TypeError, "`row`"),
-    ({"weight": torch.ones(2).long()}, TypeError, "`weight` must be a floating-point tensor"),
-    ({"weight": [1.0, 1.0]}, TypeError, "`weight`"),
-    ({"weight": torch.ones(2, 1)}, ValueError, r"`row` must be of shape"),
-    (
-        {"weight": torch.tensor([1.0, float("nan")])},
-        ValueError,
-        "`weight` must be finite, got 1 NaN or infinite of 2",
-    ),
-    ({"weight": torch.tensor([1.0, float("inf")])}, ValueError, "`weight` must be finite"),
-    ({"num_nodes": -1}, ValueError, "`num_nodes`"),
-    ({"num_nodes": 3.0}, TypeError, "`num_nodes`"),
-    ({"num_hops": -1}, ValueError, "`num_hops`"),
-    (
-        {"normalization": "row"},
-        ValueError,
-        "`normalization` must be 'sym', 'rw', None or 'unknown', got row",
-    ),
-    ({"normalization": ["sym"]}, ValueError, "`normalization`"),
+NAN = float("nan")
+ZERO, ONES = torch.zeros(2, dtype=torch.long), torch.ones(2)
+ENTRIES_OF_WRONG_VALUE: list[tuple[dict[str, object], str]] = [
+    ({"row": torch.tensor([0, 3])}, "`row` must be from 0 to 2, got 3"),
+    ({"col": torch.tensor([-1, 0])}, "`col` must be from 0 to 2, got -1"),
+    ({"hop": torch.tensor([0, 2])}, "`hop` must be from 0 to 1"),
+    ({"row": torch.tensor([0])}, r"`row` must be of shape \[nnz\] = \[2\]"),
+    ({"weight": torch.ones(2, 1)}, r"`row` must be of shape"),
+    ({"weight": torch.tensor([1.0, NAN])}, "`weight` must be finite, got 1 NaN or infinite of 2"),
+    ({"weight": torch.tensor([1.0, torch.inf])}, "`weight` must be finite"),
+    ({"num_nodes": -1}, "`num_nodes`"),
+    ({"num_hops": -1}, "`num_hops`"),
+    ({"normalization": "row"}, "`normalization` must be 'sym', 'rw', None or 'unknown', got row"),
+    ({"normalization": ["sym"]}, "`normalization`"),
+]
+ENTRIES_OF_WRONG_TYPE: list[tuple[dict[str, object], str]] = [
+    ({"col": ONES}, "`col` must be an integer tensor"),
+    ({"hop": ONES.bool()}, "`hop`"),
+    ({"row": [0, 0]}, "`row`"),
+    ({"weight": ONES.long()}, "`weight` must be a floating-point tensor"),
+    ({"weight": [1.0, 1.0]}, "`weight`"),
+    ({"num_nodes": 3.0}, "`num_nodes`"),
 ]
 
 
-@pytest.mark.parametrize(("changes", "error", "expected"), REFUSED)
-def test_bad_input_is_refused_by_name(changes: dict, error: type[Exception], expected: str) -> None:
+def test_invalid_entries_raise() -> None:
+    valid = {"row": ZERO, "col": ZERO, "hop": ZERO, "weight": ONES, "num_nodes": 3, "num_hops": 1}
+    for error, rows in ((ValueError, ENTRIES_OF_WRONG_VALUE), (TypeError, ENTRIES_OF_WRONG_TYPE)):
+        for changes, expected in rows:
+            with pytest.raises(error, match=expected):
+                Walks.from_entries(**{**valid, **changes})
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "error", "expected"),
+    [
+        (torch.ones(3, 2), {}, ValueError, r"`table` must be of shape \[P, K \+ 1\] with P = 2"),
+        (torch.ones(2), {}, ValueError, "P = 2"),
+        (torch.ones(2, 0), {}, ValueError, "P = 2"),
+        (torch.ones(2, 2).long(), {}, TypeError, "`table` must be a floating-point tensor"),
+        (torch.full((2, 2), NAN), {}, ValueError, "`table` must be finite, got 4"),
+        (torch.ones(2, 2), {"num_cols": 4}, ValueError, r"`pattern` must be square"),
+        (torch.ones(2, 2), {"normalization": "row"}, ValueError, "`normalization`"),
+    ],
+)
+def test_invalid_tables_raise(
+    table: Tensor, options: dict, error: type[Exception], expected: str
+) -> None:
+    pattern = Pattern(torch.tensor([0, 1, 2, 2]), torch.tensor([1, 1]), options.pop("num_cols", 3))
     with pytest.raises(error, match=expected):
-        one(**changes)
+        Walks(pattern, table, **options)
 
 
-def data(hops: int = 1, **changes: object) -> Data:
-    written = {
+NO_EDGES = torch.empty(2, 0, dtype=torch.long)
+
+
+def read(data: Data) -> list[Walks]:
+    return list(Topology.from_data(data).walk_sets)
+
+
+def with_entries(hops: int = 1, **changes: object) -> Data:
+    """Walks as lists of entries, as they were stored before pairs were."""
+    attributes = {
+        "edge_index": NO_EDGES,
         "walk_index": torch.tensor([[0, 1, 0], [0, 1, 1]]),
         "walk_hop": torch.tensor([0, 0, 1]),
         "walk_weight": torch.tensor([1.0, 1.0, 0.5]),
         "walk_num_hops": hops,
+        **changes,
     }
-    return Data(
-        num_nodes=2,
-        **{name: value for name, value in {**written, **changes}.items() if value is not None},
-    )
+    return Data(num_nodes=2, **{k: v for k, v in attributes.items() if v is not None})
 
 
-def test_walks_are_read_from_data() -> None:
-    (walks,) = Walks.sets_from_data(data())
-    assert (walks.num_nodes, walks.num_hops) == (2, 1)
-    assert walks.to_dense()[1].tolist() == [[0, 0.5], [0, 0]]
-    assert Walks.sets_from_data(Data(num_nodes=2)) == []
-
-
-@pytest.mark.parametrize(
-    ("number", "expected"), [(0, None), (1, "sym"), (2, "rw"), (3, "unknown"), (None, "unknown")]
-)
-def test_the_normalisation_is_read_from_data(number: int | None, expected: str | None) -> None:
-    """Data stored without it tell nothing."""
-    (alone,) = Walks.sets_from_data(data(walk_normalization=number))
-    (joined,) = Walks.sets_from_data(Batch.from_data_list([data(walk_normalization=number)] * 2))
-    assert alone.normalization == joined.normalization == expected
-
-
-def paired(**changes: object) -> Data:
-    written = {
+def with_pairs(**changes: object) -> Data:
+    attributes = {
+        "edge_index": NO_EDGES,
         "walk_index": torch.tensor([[0, 0, 1], [0, 1, 1]], dtype=torch.int32),
         "walk_table": torch.tensor([[1.0, 0.0], [0.0, 0.5], [1.0, 0.0]]),
         "walk_normalization": 1,
+        **changes,
     }
-    return Data(
-        num_nodes=2,
-        **{name: value for name, value in {**written, **changes}.items() if value is not None},
-    )
+    return Data(num_nodes=2, **{k: v for k, v in attributes.items() if v is not None})
 
 
-def test_pairs_are_read_from_data() -> None:
-    (walks,) = Walks.sets_from_data(paired())
-    assert (walks.num_nodes, walks.num_hops, walks.normalization, walks.nonnegative) == (
-        2,
-        1,
-        "sym",
-        True,
-    )
-    assert_close(walks.to_dense(), Walks.sets_from_data(data())[0].to_dense())
-    table = paired().walk_table * torch.tensor([1.0, -1.0])
-    assert not Walks.sets_from_data(paired(walk_table=table))[0].nonnegative
+@pytest.mark.parametrize("make", [with_entries, with_pairs])
+def test_both_stored_forms_are_read(make: Callable[..., Data]) -> None:
+    (walks,) = read(make())
+    assert (walks.num_nodes, walks.num_hops, walks.nonnegative) == (2, 1, True)
+    assert walks.to_dense().tolist() == [[[1, 0], [0, 1]], [[0, 0.5], [0, 0]]]
+    (batched,) = read(Batch.from_data_list([make(), make(), make()]))
+    block = walks.to_dense()[1]
+    assert_close(batched.to_dense()[1], torch.block_diag(block, block, block))
+    assert read(Data(edge_index=NO_EDGES, num_nodes=2)) == []
+    assert has_walks(make())
+
+
+def test_walks_are_written_in_the_place_of_earlier_ones() -> None:
+    data = with_entries(walk_set=torch.tensor([0, 1, 1]))
+    first, second = read(data)
+    assert (first.nnz, second.nnz) == (1, 2)
+    assert second.to_dense()[0].tolist() == [[0, 0], [0, 1]]
+    for sets in ([second, first], [first]):
+        write_walks(data, sets)
+        assert [walks.to_dense().tolist() for walks in read(data)] == [
+            walks.to_dense().tolist() for walks in sets
+        ]
+    assert {name for name in data.to_dict() if name.startswith("walk")} == {
+        "walk_index",
+        "walk_table",
+        "walk_normalization",
+    }
+
+
+@pytest.mark.parametrize("make", [with_entries, with_pairs])
+@pytest.mark.parametrize(
+    ("position", "expected"),
+    [(0, None), (1, "sym"), (2, "rw"), (3, "unknown"), (None, "unknown")],
+)
+def test_the_normalisation_is_read(
+    make: Callable[..., Data], position: int | None, expected: str | None
+) -> None:
+    data = make(walk_normalization=position)
+    for stored in (data, Batch.from_data_list([data, data])):
+        assert [walks.normalization for walks in read(stored)] == [expected]
+
+
+def test_signed_tables_are_read() -> None:
+    table = with_pairs().walk_table * torch.tensor([1.0, -1.0])
+    assert not read(with_pairs(walk_table=table))[0].nonnegative
 
 
 def test_pairs_that_come_twice_add() -> None:
-    twice = torch.tensor([[1, 0, 1], [1, 1, 1]])
-    (walks,) = Walks.sets_from_data(paired(walk_index=twice))
+    (walks,) = read(with_pairs(walk_index=torch.tensor([[1, 0, 1], [1, 1, 1]])))
     assert walks.pattern.nnz == 2
     assert walks.to_dense().tolist() == [[[0, 0], [0, 2]], [[0, 0.5], [0, 0]]]
 
 
 def test_no_pairs() -> None:
-    empty = paired(walk_index=torch.empty(2, 0).long(), walk_table=torch.empty(0, 3))
-    (walks,) = Walks.sets_from_data(empty)
+    (walks,) = read(with_pairs(walk_index=NO_EDGES, walk_table=torch.empty(0, 3)))
     assert (walks.num_hops, walks.nnz, walks.pattern.shape) == (2, 0, (2, 2))
     assert walks.to_dense().shape == (3, 2, 2)
 
 
-NAN = torch.tensor([[1.0, torch.nan], [0, 0], [0, 0]])
-STORED: list[tuple[dict[str, object], type[Exception], str]] = [
+ONE_PAIR = torch.tensor([[0], [0]])
+PAIRS: list[tuple[dict[str, object], type[Exception], str]] = [
     (
         {"walk_index": torch.tensor([[0, 0, 2], [0, 1, 1]])},
         ValueError,
-        "`walk_index` must be node ids from 0 to N - 1 = 1",
+        "`walk_index` must be node ids from 0 to N - 1 = 1, got 2",
     ),
-    (
-        {"walk_index": torch.tensor([[0, 0, 1], [0, -1, 1]])},
-        ValueError,
-        "`walk_index`.*ids from -1 to 1",
-    ),
-    (
-        {"walk_index": torch.tensor([[0, 0, 1], [0, 2**32, 1]])},
-        ValueError,
-        "`walk_index`.*to 4294967296",
-    ),
+    ({"walk_index": torch.tensor([[0, 0, 1], [0, -1, 1]])}, ValueError, "`walk_index`.*got -1"),
+    ({"walk_index": torch.tensor([[0, 0, 1], [0, 2**32, 1]])}, ValueError, "got 4294967296"),
     ({"walk_index": torch.ones(2, 3)}, TypeError, "`walk_index` must be an integer tensor"),
     ({"walk_index": torch.zeros(3).long()}, ValueError, r"`walk_index` must be of shape \[2, P\]"),
-    (
-        {"walk_table": torch.ones(2, 2)},
-        ValueError,
-        r"`walk_table` must be of shape \[P, K \+ 1\] with P = 3",
-    ),
+    ({"walk_table": torch.ones(2, 2)}, ValueError, r"of shape \[P, K \+ 1\] with P = 3"),
     ({"walk_table": torch.ones(3, 0)}, ValueError, "`walk_table` must be of shape"),
     ({"walk_table": torch.ones(3)}, ValueError, "`walk_table` must be of shape"),
-    (
-        {"walk_table": torch.ones(3, 2).long()},
-        TypeError,
-        "`walk_table` must be a floating-point tensor",
-    ),
-    ({"walk_table": NAN}, ValueError, "`walk_table` must be finite, got 1 NaN or infinite of 6"),
-    (
-        {"walk_table": torch.full((3, 2), -torch.inf)},
-        ValueError,
-        "`walk_table` must be finite, got 6",
-    ),
+    ({"walk_table": torch.ones(3, 2).long()}, TypeError, "`walk_table` must be a floating-point"),
+    ({"walk_table": torch.full((3, 2), -torch.inf)}, ValueError, "must be finite, got 6"),
+    ({"walk_table": torch.full((3, 2), NAN)}, ValueError, "`walk_table` must be finite, got 6"),
     ({"walk_normalization": 3.5}, ValueError, "`walk_normalization` must be a place"),
-    (
-        {"walk_normalization": torch.tensor([4, 4])},
-        ValueError,
-        "`walk_normalization` must be a place.*got 4",
-    ),
-    ({"walk_index_1": torch.tensor([[0], [0]])}, TypeError, "`walk_table_1`.*got NoneType"),
-    (
-        {"walk_index_1": torch.tensor([[0], [0]]), "walk_table_1": torch.ones(2, 2)},
-        ValueError,
-        "`walk_table_1`.*P = 1",
-    ),
+    ({"walk_normalization": torch.tensor([4, 4])}, ValueError, "must be a place.*got 4"),
+    ({"walk_index_1": ONE_PAIR}, TypeError, "`walk_table_1`.*got NoneType"),
+    ({"walk_index_1": ONE_PAIR, "walk_table_1": torch.ones(2, 2)}, ValueError, "_1`.*P = 1"),
+]
+ENTRIES_STORED: list[tuple[dict[str, object], str]] = [
+    ({"walk_hop": None}, "`data` must be as written by AddWalks.*no walk_hop"),
+    ({"walk_weight": None, "walk_hop": None}, "no walk_hop, walk_weight"),
+    ({"walk_num_hops": None}, "walk_num_hops"),
+    ({"walk_normalization": 4}, "`walk_normalization` must be a place in .*, got 4"),
+    ({"walk_normalization": -1}, "`walk_normalization`"),
+    ({"walk_weight": torch.ones(2)}, "`row` must be of shape"),
 ]
 
 
-@pytest.mark.parametrize(("changes", "error", "expected"), STORED)
-def test_stored_pairs_are_checked(changes: dict, error: type[Exception], expected: str) -> None:
-    with pytest.raises(error, match=expected):
-        Walks.sets_from_data(paired(**changes))
+def test_invalid_data_raises() -> None:
+    for changes, error, expected in PAIRS:
+        with pytest.raises(error, match=expected):
+            read(with_pairs(**changes))
+    for changes, expected in ENTRIES_STORED:
+        with pytest.raises(ValueError, match=expected):
+            read(with_entries(**changes))
 
 
-def test_sets_are_told_apart() -> None:
-    first, second = Walks.sets_from_data(data(walk_set=torch.tensor([0, 1, 1])))
-    assert (first.nnz, second.nnz) == (1, 2)
-    assert second.to_dense()[0].tolist() == [[0, 0], [0, 1]]
+@pytest.mark.parametrize(
+    ("make", "expected"), [(with_entries, r"\[1, 2\]"), (with_pairs, "1 to 2")]
+)
+def test_graphs_of_a_batch_share_a_normalisation(make: Callable[..., Data], expected: str) -> None:
+    batch = Batch.from_data_list([make(walk_normalization=position) for position in (2, 1, 2)])
+    shared = "`walk_normalization` must be the same for all graphs of a batch, got "
+    with pytest.raises(ValueError, match=shared + expected):
+        read(batch)
 
 
-def test_batches_are_block_diagonal() -> None:
-    (walks,) = Walks.sets_from_data(Batch.from_data_list([data(), data(), data()]))
-    block = Walks.sets_from_data(data())[0].to_dense()[1]
-    assert_close(walks.to_dense()[1], torch.block_diag(block, block, block))
-
-
-INCOMPLETE: list[tuple[Callable[[], Data], str]] = [
-    (lambda: data(walk_hop=None), "`data` must be as written by AddWalks.*no walk_hop"),
-    (lambda: data(walk_weight=None, walk_hop=None), "no walk_hop, walk_weight"),
-    (lambda: Data(walk_index=torch.zeros(2, 1).long(), num_nodes=1), "walk_num_hops"),
-    (
-        lambda: Batch.from_data_list([data(1), data(2)]),
-        r"`walk_num_hops` must be the same.*\[1, 2\]",
-    ),
-    (
-        lambda: Batch.from_data_list([data(walk_normalization=number) for number in (2, 1, 2)]),
-        r"`walk_normalization` must be the same for all graphs of a batch, got \[1, 2\]",
-    ),
-    (lambda: data(walk_normalization=4), "`walk_normalization` must be a place in .*, got 4"),
-    (lambda: data(walk_normalization=-1), "`walk_normalization`"),
-]
-
-
-@pytest.mark.parametrize(("make", "expected"), INCOMPLETE)
-def test_incomplete_attributes_are_refused(make: Callable[[], Data], expected: str) -> None:
-    with pytest.raises(ValueError, match=expected):
-        Walks.sets_from_data(make())
-
-
-def test_caches_made_in_inference_mode_serve_training() -> None:
-    walks = walks_of([(3, 1, 2, 1.0), (0, 1, 0, 1.0)])
-    with torch.inference_mode():
-        kept: list[Tensor] = [walks.pattern.row, walks.hop_pattern.mT.row]
-    assert not any(part.is_inference() for part in kept)
+def test_graphs_of_a_batch_share_a_number_of_hops() -> None:
+    with pytest.raises(ValueError, match=r"`walk_num_hops` must be the same.*\[1, 2\]"):
+        read(Batch.from_data_list([with_entries(1), with_entries(2)]))

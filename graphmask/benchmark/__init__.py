@@ -1,35 +1,34 @@
-"""How cost grows with nodes.
-
-Time and peak memory, forward and backward, of masks, layers and their peers.
+"""Cost of masks, layers and their peers as nodes grow: time and peak memory, forward and backward.
 
 The command ``graphmask bench`` prints, saves and plots what :func:`run` measures. Measuring needs
-nothing beyond the library's own dependencies; tables need ``graphmask[cli]`` and plots
-``graphmask[viz]``.
+psutil (``graphmask[cli]``), as tables do; plots need ``graphmask[viz]``.
 """
+
+import warnings
 
 from graphmask._machine import describe_machine as describe_machine
 from graphmask.extras import MissingExtraError as MissingExtraError
 
-from .contenders import CONTENDERS as CONTENDERS
-from .contenders import Contender as Contender
-from .contenders import Workload as Workload
-from .contenders import find_contenders as find_contenders
-from .problem import Problem as Problem
-from .problem import sphere_graph as sphere_graph
-from .records import write_csv as write_csv
-from .records import write_json as write_json
+from .graphs import Problem as Problem
+from .graphs import sphere_graph as sphere_graph
+from .implementations import IMPLEMENTATIONS as IMPLEMENTATIONS
+from .implementations import Implementation as Implementation
+from .implementations import Workload as Workload
+from .implementations import find_implementations as find_implementations
 from .results import QUANTITIES as QUANTITIES
 from .results import Measurement as Measurement
 from .results import Quantity as Quantity
 from .results import Status as Status
 from .results import fit_exponent as fit_exponent
-from .scaling import Settings as Settings
+from .results import write_csv as write_csv
+from .results import write_json as write_json
 from .scaling import run as run
+from .settings import Settings as Settings
 
 __all__ = [
-    "CONTENDERS",
+    "IMPLEMENTATIONS",
     "QUANTITIES",
-    "Contender",
+    "Implementation",
     "Measurement",
     "MissingExtraError",
     "Problem",
@@ -38,10 +37,25 @@ __all__ = [
     "Status",
     "Workload",
     "describe_machine",
-    "find_contenders",
+    "find_implementations",
     "fit_exponent",
     "run",
     "sphere_graph",
     "write_csv",
     "write_json",
 ]
+
+_FORMER_NAMES = {
+    "CONTENDERS": "IMPLEMENTATIONS",
+    "Contender": "Implementation",
+    "find_contenders": "find_implementations",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Return an object by its former name, with a warning; for one release."""
+    if name not in _FORMER_NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    new = _FORMER_NAMES[name]
+    warnings.warn(f"`{name}` is deprecated: use `{new}`", DeprecationWarning, stacklevel=2)
+    return globals()[new]

@@ -1,215 +1,240 @@
-"""``graphmask bench``: its options, and which of its benchmarks they ask for."""
+"""The command ``graphmask bench``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, TypeVar
 
 import typer
+from rich.console import Console
+from typer import Option
 
-from graphmask._checks import value_error
-from graphmask._console import checked, make_console, make_fact_table
+from graphmask._checks import check_integer, value_error
+from graphmask._console import checked, make_console, make_fact_table, split
+from graphmask._machine import describe_machine, summarize
+from graphmask.extras import require
 
-from .bodies import BODIES
-from .bodies.command import run_bodies
-from .comparisons import COMPARISONS
-from .comparisons.command import run_comparisons
-from .contenders import CONTENDERS
-from .encodings_command import encodings
-from .estimators.command import estimators
-from .estimators.concentration_command import concentration
-from .families import FAMILIES
-from .families.command import families
-from .features_command import features
-from .options import INTERRUPTED, Common
-from .scaling import Settings
-from .scaling_command import Growth, run_memory, run_scaling
+from . import comparisons, scaling
+from .comparisons import COMPARISONS, find_comparisons
+from .graphs import SPHERE, read_mesh
+from .implementations import IMPLEMENTATIONS, find_implementations
+from .plot import Panel, write_plot
+from .report import comparison_panels, print_comparisons, print_scaling, scaling_panels
+from .results import write_csv, write_json
+from .settings import Settings
+
+# The exit code of shells after an interrupt at the keyboard.
+_INTERRUPTED = 130
+
+_SMALLEST = 1024
+
+# Largest size, rounds and time limit of each benchmark, where they are not given.
+_DEFAULTS = {"": (131_072, 5, 30.0), "--compare": (32_768, 15, 30.0), "--memory": (2**20, 0, 120.0)}
+
+# Options that a benchmark would ignore.
+_IGNORED = {
+    "": ("only", "mesh"),
+    "--compare": ("implementations", "reorder"),
+    "--memory": ("only", "mesh", "repeats", "keep_memory"),
+}
+
+T = TypeVar("T")
 
 bench = typer.Typer(
     invoke_without_command=True,
-    help="Measure how cost grows with nodes; or, by one flag: ratios to rivals, bodies of primitives, memory alone.",
+    help="Measure how cost grows with nodes; or ratios to rivals, or memory alone.",
 )
-bench.command("estimators")(estimators)
-bench.command("concentration")(concentration)
-bench.command("features")(features)
-bench.command("encodings")(encodings)
-bench.command("families")(families)
-
-# The options that each benchmark reads, beside those that all do.
-_SCALING = (
-    "max_nodes",
-    "contenders",
-    "time_limit",
-    "memory_limit",
-    "repeats",
-    "plot",
-    "reorder",
-    "keep_memory",
-)
-_MEMORY = ("max_nodes", "contenders", "time_limit", "memory_limit", "reorder")
-_COMPARE = ("only", "mesh", "molecules", "time_limit", "repeats")
-_BODIES = ("only", "mesh", "time_limit", "repeats")
-
-
-class _Benchmark(NamedTuple):
-    """What a flag asks for: the options that it reads, and the run, which tells whether it came to its end."""
-
-    flag: str
-    reads: tuple[str, ...]
-    run: Callable[[], bool]
 
 
 @bench.callback()
 def measure(
     context: typer.Context,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Instead: rivals, ratios beside their targets.")
-    ] = False,
-    bodies: Annotated[
-        bool, typer.Option("--bodies", help="Instead: possible bodies of the sparse primitives.")
+        bool, Option("--compare", help="Instead: ratios to rivals, beside their targets.")
     ] = False,
     memory: Annotated[
-        bool, typer.Option("--memory", help="Instead: peak memory alone, to a million nodes.")
+        bool, Option("--memory", help="Instead: peak memory alone, to a million nodes.")
     ] = False,
-    nodes: Annotated[
-        str,
-        typer.Option(
-            help="Sizes, such as 1024,4096. Default: powers of two, of four for --memory; or 32768."
-        ),
-    ] = "",
+    nodes: Annotated[str, Option(help="Sizes, such as 1024,4096.")] = "",
     max_nodes: Annotated[
-        int | None,
-        typer.Option(
-            help="Largest size. Default: 131072, 1048576 for --memory, or the largest of --nodes."
-        ),
+        int | None, Option(help="Largest size; 131072, 32768 or, for --memory, 1048576.")
     ] = None,
-    contenders: Annotated[str, typer.Option(help="Names, such as walk,sdpa. Default: all.")] = "",
-    only: Annotated[
-        str,
-        typer.Option(help="Names of comparisons or bodies, such as performer,gps. Default: all."),
+    implementations: Annotated[
+        str, Option("--implementations", "--contenders", help="Names, such as walk,sdpa.")
     ] = "",
+    only: Annotated[str, Option(help="Names of comparisons, such as performer,gps.")] = "",
     mesh: Annotated[
         list[Path] | None,
-        typer.Option(
-            help="A mesh to compare on, too: .npz, or what trimesh reads. Cut to --nodes around its first vertex."
-        ),
-    ] = None,
-    molecules: Annotated[
-        Path | None, typer.Option(help="A file of SMILES to compare on. Default: generated.")
+        Option(help="A mesh to compare on, too; cut to --nodes around its first vertex."),
     ] = None,
     time_limit: Annotated[
-        float | None,
-        typer.Option(
-            help="Seconds that a forward and backward call may take (default: 30; 120 for --memory); for --compare and "
-            "--bodies, after which no round begins, from the fourth on (30)."
-        ),
+        float | None, Option(help="Seconds of a call; 30, or 120 for --memory.")
     ] = None,
     memory_limit: Annotated[
-        float | None, typer.Option(help="GiB above the baseline. Default: half of the memory.")
+        float | None, Option(help="GiB above the baseline; half of the memory.")
     ] = None,
-    repeats: Annotated[
-        int | None,
-        typer.Option(
-            help="Rounds; the median counts. Default: 5; 15 for --compare, 9 for --bodies."
-        ),
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = Settings.device,
-    threads: Annotated[
-        int | None, typer.Option(help="CPU threads. Default: torch's choice.")
-    ] = None,
-    seed: Annotated[
-        int, typer.Option(help="Of the graph, the features and the parameters.")
-    ] = Settings.seed,
-    csv: Annotated[Path | None, typer.Option(help="Write all measurements to this file.")] = None,
+    repeats: Annotated[int | None, Option(help="Rounds; 5, or 15 for --compare.")] = None,
+    device: Annotated[str, Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    threads: Annotated[int | None, Option(help="CPU threads; torch's choice.")] = None,
+    seed: Annotated[int, Option(help="Of the graph, the features and the parameters.")] = 0,
+    csv: Annotated[Path | None, Option(help="Write all measurements to this table.")] = None,
     json: Annotated[
-        Path | None, typer.Option(help="Write machine, settings, every round and summaries here.")
+        Path | None, Option(help="Write machine, settings and every round here.")
     ] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw them into this picture.")] = None,
-    html: Annotated[
-        Path | None,
-        typer.Option(
-            help="A page with tables and plots. Default: beside the first other file, if any."
-        ),
-    ] = None,
-    reorder: Annotated[
-        bool, typer.Option("--reorder", help="Nodes in the order that ReorderNodes gives.")
-    ] = False,
+    plot: Annotated[Path | None, Option(help="Draw them into this picture.")] = None,
+    reorder: Annotated[bool, Option("--reorder", help="Nodes along a Hilbert curve.")] = False,
     keep_memory: Annotated[
-        bool,
-        typer.Option(
-            "--keep-memory", help="Timed processes keep the memory that they free (Linux)."
-        ),
+        bool, Option("--keep-memory", help="Timed processes keep freed memory (Linux).")
     ] = False,
 ) -> None:
-    """Measure how time and memory grow with nodes, forward and backward, beside PyG's layers and torch's attention.
+    """Measure how time and memory grow with nodes, forward and backward, beside PyG and torch.
 
-    One of --compare, --bodies and --memory measures that instead; each refuses options that it does
-    not read.
+    --compare and --memory measure something else instead, and refuse options that they do not read.
     """
     if context.invoked_subcommand is not None:
         return
-    common = checked("options", lambda: Common(device, threads, seed, csv, json, html))
-    asked = {"--compare": compare, "--bodies": bodies, "--memory": memory}
-    growth = Growth(common, nodes, max_nodes, contenders, time_limit, memory_limit, reorder)
-    benchmarks = (
-        _Benchmark("", _SCALING, lambda: run_scaling(growth, repeats, plot, keep_memory)),
-        _Benchmark("--memory", _MEMORY, lambda: run_memory(growth)),
-        _Benchmark(
-            "--compare",
-            _COMPARE,
-            lambda: run_comparisons(
-                common, nodes, only, mesh or [], molecules, time_limit, repeats
-            ),
-        ),
-        _Benchmark(
-            "--bodies",
-            _BODIES,
-            lambda: run_bodies(common, nodes, only, mesh or [], time_limit, repeats),
-        ),
-    )
-    chosen = checked(
+    flag = checked("options", lambda: _choose(context, {"--compare": compare, "--memory": memory}))
+    files = checked("options", lambda: _Files(csv, json, plot, threads))
+    largest, rounds, seconds = _DEFAULTS[flag]
+    if repeats is not None:
+        rounds = checked("--repeats", lambda: check_integer("repeats", repeats, 1))
+    settings = checked(
         "options",
-        lambda: _choose(benchmarks, [flag for flag, wanted in asked.items() if wanted], context),
+        lambda: Settings(
+            _sizes(nodes, max_nodes, largest, flag),
+            find_implementations(split(implementations)) if implementations else IMPLEMENTATIONS,
+            device,
+            threads,
+            rounds,
+            seconds if time_limit is None else time_limit,
+            memory_limit,
+            seed,
+            reorder=reorder,
+            keep_memory=keep_memory,
+        ),
     )
-    if not chosen.run():
-        raise typer.Exit(INTERRUPTED)
-
-
-@bench.command("contenders")
-def list_contenders() -> None:
-    """List who can be compared, the comparisons, the bodies of the sparse primitives, and the families of masks."""
-    lists = (
-        ("Contenders", CONTENDERS),
-        ("Comparisons", COMPARISONS),
-        ("Bodies", BODIES),
-        ("Families", FAMILIES),
-    )
-    for title, known in lists:
-        make_console().print(make_fact_table(title, {each.name: each.about for each in known}))
-
-
-def _choose(
-    benchmarks: Sequence[_Benchmark], flags: Sequence[str], context: typer.Context
-) -> _Benchmark:
-    """The benchmark that is asked for.
-
-    Options that were given and would not be read are refused.
-    """
-    if len(flags) > 1:
-        raise value_error(
-            "--compare, --bodies, --memory", "at most one of them", " and ".join(flags)
+    if not compare:
+        complete = _run(
+            lambda progress: scaling.run(settings, progress),
+            lambda results: files.write(results, settings, scaling_panels(results)),
+            lambda results: print_scaling(results, settings, files.machine),
         )
-    chosen = next(each for each in benchmarks if each.flag == "".join(flags))
-    for name in sorted({name for each in benchmarks for name in each.reads} - set(chosen.reads)):
+    else:
+        chosen = checked("--only", lambda: find_comparisons(split(only))) if only else COMPARISONS
+        graphs = [
+            graph for path in mesh or () for graph in checked("--mesh", partial(read_mesh, path))
+        ]
+        graphs += SPHERE
+        complete = _run(
+            lambda progress: comparisons.run(chosen, graphs, settings, progress),
+            lambda results: files.write(results, settings, comparison_panels(results)),
+            lambda results: print_comparisons(results, chosen, graphs, files.machine),
+        )
+    if not complete:
+        raise typer.Exit(_INTERRUPTED)
+
+
+@bench.command("implementations")
+def list_implementations() -> None:
+    """List the names of implementations and comparisons."""
+    for title, named in (("Implementations", IMPLEMENTATIONS), ("Comparisons", COMPARISONS)):
+        make_console().print(make_fact_table(title, {item.name: item.about for item in named}))
+
+
+@bench.command("contenders", deprecated=True, hidden=True)
+def _list_contenders() -> None:
+    list_implementations()
+
+
+class _Files:
+    """The files to write, checked before hours are spent."""
+
+    def __init__(
+        self, csv: Path | None, json: Path | None, plot: Path | None, threads: int | None
+    ) -> None:
+        for path in (csv, json, plot):
+            if path is not None:
+                # Raises where the file cannot be written, and keeps what it holds.
+                path.open("a").close()
+        if plot is not None:
+            require("matplotlib.figure", extra="viz")
+        self._csv, self._json, self._plot = csv, json, plot
+        self.machine = describe_machine(threads)
+
+    def write(self, records: Sequence[Any], settings: Settings, panels: list[Panel]) -> None:
+        """Write all files."""
+        if self._csv is not None:
+            write_csv(self._csv, records, summarize(self.machine))
+        if self._json is not None:
+            names = {
+                "implementations": [
+                    implementation.name for implementation in settings.implementations
+                ]
+            }
+            write_json(self._json, records, vars(settings) | names, self.machine)
+        if self._plot is not None:
+            write_plot(self._plot, panels, summarize(self.machine))
+
+
+def _choose(context: typer.Context, flags: dict[str, bool]) -> str:
+    """Return the flag of the benchmark; raise for two, and for options that it would ignore."""
+    chosen = [flag for flag, is_set in flags.items() if is_set]
+    if len(chosen) > 1:
+        raise value_error("--compare, --memory", "at most one of them", "both")
+    flag = "".join(chosen)
+    for name in _IGNORED[flag]:
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
-            readers = " or ".join(
-                each.flag or "no flag" for each in benchmarks if name in each.reads
-            )
-            raise value_error(
-                f"--{name.replace('_', '-')}",
-                f"given with {readers}",
-                f"it with {chosen.flag or 'no flag'}",
-            )
+            option = f"--{name.replace('_', '-')}"
+            raise value_error(option, f"absent with {flag or 'no flag'}", "it")
+    return flag
+
+
+def _run(
+    run: Callable[[Callable[[str], object]], Iterable[list[T]]],
+    write: Callable[[list[T]], object],
+    show: Callable[[list[T]], object],
+) -> bool:
+    """Write the results after each step, so that an interrupt loses nothing, and show them.
+
+    Returns whether the run came to its end.
+    """
+    results: list[T] = []
+    complete = True
+    with Console(stderr=True).status("starting") as status:
+        try:
+            for step in run(status.update):
+                results += step
+                write(results)
+        except KeyboardInterrupt:
+            typer.echo("interrupted: the rest is missing", err=True)
+            complete = False
+    if results:
+        show(results)
+    return complete
+
+
+def _sizes(nodes: str, max_nodes: int | None, largest: int, flag: str) -> list[int]:
+    """Parse the sizes, or return the default ones, up to the largest."""
+    if nodes:
+        sizes = _integers(nodes)
+        largest = max(sizes)
+    elif flag == "--compare":
+        sizes = [largest]
+    else:
+        sizes = [_SMALLEST << power for power in range(0, 32, 2 if flag == "--memory" else 1)]
+    largest = largest if max_nodes is None else max_nodes
+    chosen = [size for size in sizes if size <= largest]
+    if not chosen:
+        raise value_error("max_nodes", f"at least {min(sizes):,}, the smallest size", max_nodes)
     return chosen
+
+
+def _integers(text: str) -> list[int]:
+    try:
+        return [int(size) for size in split(text)]
+    except ValueError:
+        expected = "integers with commas between them, such as 1024,4096"
+        raise value_error("nodes", expected, text) from None

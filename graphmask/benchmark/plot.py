@@ -1,71 +1,60 @@
-"""Results as a picture: log-log lines with their exponents in the legend."""
+"""One picture of lines on logarithmic axes, for every benchmark."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from graphmask.extras import require
 
-from .report import format_exponent
-from .results import QUANTITIES, Measurement, Quantity, by_contender, fit_exponent
 
-_PANELS = ("forward", "both", "peak")
-_OWN = "graphmask"
+class Panel(NamedTuple):
+    """Lines ``{label: {x: y}}`` of one part of a picture; those in ``dashed`` are dashed."""
+
+    title: str
+    xlabel: str
+    ylabel: str
+    lines: Mapping[str, Mapping[Any, float]]
+    dashed: frozenset[str] = frozenset()
 
 
-def write_plot(path: str | Path, measurements: Sequence[Measurement], machine: str = "") -> None:
-    """Draw time and memory against nodes: this library's contenders as solid lines, peers dashed.
+def write_plot(
+    path: str | Path, panels: Sequence[Panel], footer: str = "", columns: int = 3
+) -> None:
+    """Draw panels into a picture; those without lines are left out.
 
     Args:
-        path: of the picture; its ending tells the format.
-        measurements: of a run.
-        machine: printed below.
+        path: of the file; its ending selects the format.
+        panels: see :class:`Panel`.
+        footer: a text below, such as the machine.
+        columns: panels per row.
 
     Raises:
         MissingExtraError: without matplotlib.
         OSError: where the file cannot be written.
-
-    Example:
-        >>> import tempfile, pathlib
-        >>> from graphmask.benchmark import Measurement
-        >>> path = pathlib.Path(tempfile.mkdtemp()) / "costs.png"
-        >>> write_plot(path, [Measurement("walk", "graphmask", nodes=n, both=(1e-6 * n,)) for n in (64, 128)])
-        >>> path.stat().st_size > 0
-        True
     """
-    # A figure of its own, without pyplot: no window system is asked for and no global state is left
-    # behind.
-    figure = require("matplotlib.figure", extra="viz").Figure(figsize=(18, 8), layout="constrained")
-    panels = [QUANTITIES[name] for name in _PANELS if QUANTITIES[name].values(measurements)]
-    # Where all were cut off there is nothing to draw, and the picture says so by being empty.
-    for axes, quantity in zip(
-        figure.subplots(1, max(len(panels), 1), squeeze=False)[0], panels, strict=False
-    ):
-        _draw(axes, quantity, measurements)
-    figure.supxlabel(machine, fontsize=7, wrap=True)
-    figure.savefig(path, dpi=120)
-
-
-def _draw(axes: Any, quantity: Quantity, measurements: Sequence[Measurement]) -> None:
-    sizes = sorted({each.nodes for each in measurements})
+    panels = [panel for panel in panels if panel.lines]
+    columns = min(columns, max(len(panels), 1))
+    rows = max(math.ceil(len(panels) / columns), 1)
+    # A figure without pyplot needs no window system and leaves no global state behind.
+    module = require("matplotlib.figure", extra="viz")
+    figure = module.Figure(figsize=(6 * columns, 6.5 * rows), layout="constrained")
     colors = require("matplotlib", extra="viz").colormaps["tab20"].colors
-    for number, (name, group) in enumerate(by_contender(measurements).items()):
-        values = quantity.values(group)
-        style = "o-" if group[0].library == _OWN else "s--"
-        label = f"{name}  N^{format_exponent(fit_exponent(values))}"
-        axes.plot(
-            values.keys(),
-            values.values(),
-            style,
-            color=colors[number % len(colors)],
-            label=label,
-            markersize=4,
+    grid = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axes, panel in zip(grid, panels, strict=False):
+        for index, (label, line) in enumerate(panel.lines.items()):
+            style = "s--" if label in panel.dashed else "o-"
+            points, color = zip(*line.items(), strict=True), colors[index % len(colors)]
+            axes.plot(*points, style, color=color, label=label, markersize=4)
+        axes.set(xscale="log", yscale="log", xlabel=panel.xlabel, ylabel=panel.ylabel)
+        axes.set_title(panel.title, fontsize=9)
+        axes.grid(visible=True, which="major", alpha=0.3)
+        axes.legend(
+            loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, fontsize=8, frameon=False
         )
-    axes.set(xscale="log", yscale="log", xlabel="nodes", ylabel=quantity.unit, title=quantity.title)
-    axes.title.set_fontsize(9)
-    axes.set_xticks(sizes, labels=[f"{size:,}" for size in sizes], rotation=45, fontsize=7)
-    axes.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
-    axes.grid(visible=True, which="major", alpha=0.3)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2, fontsize=8, frameon=False)
+    for axes in grid[len(panels) :]:
+        axes.set_axis_off()
+    figure.supxlabel(footer, fontsize=7, wrap=True)
+    figure.savefig(path, dpi=100)

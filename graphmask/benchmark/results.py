@@ -1,20 +1,25 @@
-"""What a run finds: one measurement per contender and size, and exponents fitted on them."""
+"""Measurements, their quantities and exponents, and the files that hold them."""
 
 from __future__ import annotations
 
+import csv
+import json
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from enum import Enum
-from statistics import fmean, median
+from pathlib import Path
+from statistics import linear_regression, median
 from typing import Any, NamedTuple
 
-# Below a page nothing can be told, and a logarithm needs a positive number.
+from graphmask._checks import value_error
+
+# Memory is counted in pages of at least this many MiB, and a logarithm needs a positive number.
 _SMALLEST = 2**-8
 
 
 class Status(str, Enum):
-    """How a measurement ended."""
+    """The end of a measurement."""
 
     MEASURED = "measured"
     TIME = "time limit"
@@ -24,31 +29,29 @@ class Status(str, Enum):
 
 @dataclass(frozen=True)
 class Measurement:
-    """One contender at one size.
+    """One implementation at one size.
 
     Args:
-        contender: its name.
-        library: who ships it.
+        implementation: its name.
+        library: that ships it.
         nodes: N.
         edges: E.
-        status: whether it was measured, or what cut it.
-        note: why it was cut.
-        forward: seconds of a forward call without autograd, one per round; none for who was cut
-            off.
-        both: seconds of a forward and a backward call, one per round; none for who was cut off.
-        peak: MiB above the baseline during the first forward and backward call, with all that the
-            contender holds.
-        entries: stored by the mask, or :obj:`None` where there are none.
-        prepare: seconds to make what is made once per graph, such as walks; :obj:`None` where
+        status: whether it was measured, or which limit cut it off.
+        note: the reason why it was cut off.
+        forward: seconds of a forward call without autograd, one per round; empty if cut off.
+        both: seconds of a forward and a backward call, one per round; empty if cut off.
+        peak: MiB above the baseline during the first forward and backward call, including all that
+            the implementation holds.
+        entries: stored by the mask, or :obj:`None` without one.
+        prepare: seconds to build what is built once per graph, such as walks; :obj:`None` if
             nothing is.
-        prepare_peak: MiB above the baseline while making it.
-        first: seconds of the first forward and backward call, which also builds what later calls
-            find ready.
+        prepare_peak: MiB above the baseline while building it.
+        first: seconds of the first forward and backward call, which may compile.
         multiply_adds: of the mask's product with one column per head, by its definition;
-            :obj:`None` where not told.
+            :obj:`None` if unknown.
     """
 
-    contender: str
+    implementation: str
     library: str
     nodes: int
     edges: int | None = None
@@ -75,26 +78,18 @@ class Measurement:
 
     @property
     def entries_per_node(self) -> float | None:
-        """Stored by the mask."""
+        """Entries that the mask stores per node."""
         return None if self.entries is None else self.entries / self.nodes
 
     @property
-    def bytes_per_node(self) -> float | None:
-        """At the peak."""
-        return None if self.peak is None else self.peak * 2**20 / self.nodes
-
-    @property
     def spread(self) -> float:
-        """Slowest over fastest round of the forward and backward call, minus 1.
-
-        0 for fewer than two rounds.
-        """
+        """Slowest over fastest round, minus 1; 0 for fewer than two rounds."""
         return max(self.both) / min(self.both) - 1 if len(self.both) > 1 else 0.0
 
     def row(self) -> dict[str, Any]:
-        """As in a table: times in seconds, memory in MiB."""
+        """Return the cells of a table row: times in seconds, memory in MiB."""
         return {
-            "contender": self.contender,
+            "implementation": self.implementation,
             "library": self.library,
             "nodes": self.nodes,
             "edges": self.edges,
@@ -115,9 +110,9 @@ class Measurement:
 
 
 class Quantity(NamedTuple):
-    """A column of results: ``unit`` and ``scale`` turn its values into what people read.
+    """A measured quantity; ``scale`` converts its values to ``unit``.
 
-    ``per_node`` tells of one that does not grow with the nodes.
+    ``per_node`` marks one that should not grow with the nodes.
     """
 
     title: str
@@ -127,31 +122,31 @@ class Quantity(NamedTuple):
     per_node: bool = False
 
     def values(self, measurements: Iterable[Measurement]) -> dict[int, float]:
-        """Scaled values by number of nodes, where there are any."""
-        found = ((each.nodes, self.of(each)) for each in measurements)
-        return {nodes: value * self.scale for nodes, value in found if value is not None}
+        """Return scaled values by number of nodes, without those that are unknown."""
+        values = ((run.nodes, self.of(run)) for run in measurements)
+        return {nodes: value * self.scale for nodes, value in values if value is not None}
 
 
 QUANTITIES = {
-    "forward": Quantity("Forward", "ms", 1e3, lambda each: each.forward_seconds),
-    "both": Quantity("Forward + backward", "ms", 1e3, lambda each: each.both_seconds),
-    "peak": Quantity("Peak memory above the baseline", "MiB", 1, lambda each: each.peak),
+    "forward": Quantity("Forward", "ms", 1e3, lambda run: run.forward_seconds),
+    "both": Quantity("Forward + backward", "ms", 1e3, lambda run: run.both_seconds),
+    "peak": Quantity("Peak memory above the baseline", "MiB", 1, lambda run: run.peak),
     "prepare": Quantity(
-        "Made once per graph: walks, topology or bias", "ms", 1e3, lambda each: each.prepare
+        "Built once per graph: walks, topology or bias", "ms", 1e3, lambda run: run.prepare
     ),
-    "first": Quantity("First forward + backward call", "ms", 1e3, lambda each: each.first),
+    "first": Quantity("First forward + backward call", "ms", 1e3, lambda run: run.first),
     "share": Quantity(
-        "Peak memory per node", "bytes", 1, lambda each: each.bytes_per_node, per_node=True
+        "Peak memory per node", "bytes", 2**20, lambda run: run.peak and run.peak / run.nodes, True
     ),
 }
 
 
-def fit_exponent(values: dict[int, float], share: float = 0.5) -> float:
-    """The slope of log(value) against log(nodes) by least squares, over the larger half of the sizes, at least two.
+def fit_exponent(values: Mapping[int, float], share: float = 0.5) -> float:
+    """Fit the slope of log(value) against log(nodes) by least squares over the largest sizes.
 
     Args:
         values: by number of nodes.
-        share: of the sizes, the largest ones, that count. (default: :obj:`0.5`)
+        share: of the sizes that count, the largest ones and at least two. (default: :obj:`0.5`)
 
     Returns:
         The exponent; NaN for fewer than two sizes.
@@ -164,19 +159,14 @@ def fit_exponent(values: dict[int, float], share: float = 0.5) -> float:
     sizes = sorted(values)[-max(2, math.ceil(len(values) * share)) :]
     if len(sizes) < 2:
         return math.nan
-    x = [math.log(size) for size in sizes]
-    y = [math.log(max(values[size], _SMALLEST if values[size] == 0 else 0)) for size in sizes]
-    mean_x, mean_y = fmean(x), fmean(y)
-    slope = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True))
-    return slope / sum((a - mean_x) ** 2 for a in x)
+    logarithms = [math.log(values[size] or _SMALLEST) for size in sizes]
+    return linear_regression([math.log(size) for size in sizes], logarithms).slope
 
 
-def extrapolate(values: dict[int, float], nodes: int) -> float | None:
-    """The power law through the last two sizes, read at a larger one.
+def extrapolate(values: Mapping[int, float], nodes: int) -> float | None:
+    """Evaluate the power law through the last two sizes at a larger one; None without two.
 
-    :obj:`None` where there are not two.
-
-    Its exponent is kept between 0 and 3, so that one noisy value does not cut a contender off.
+    The exponent is kept between 0 and 3, so that one noisy value cuts no implementation off.
 
     Example:
         >>> from graphmask.benchmark.results import extrapolate
@@ -185,42 +175,74 @@ def extrapolate(values: dict[int, float], nodes: int) -> float | None:
     """
     if len(values) < 2:
         return None
-    (small, low), (large, high) = sorted(values.items())[-2:]
-    slope = math.log(max(high, _SMALLEST) / max(low, _SMALLEST)) / math.log(large / small)
-    return high * (nodes / large) ** min(max(slope, 0), 3)
+    largest = max(values)
+    exponent = fit_exponent(dict(sorted(values.items())[-2:]), share=1.0)
+    return values[largest] * (nodes / largest) ** min(max(exponent, 0), 3)
 
 
-def by_contender(measurements: Sequence[Measurement]) -> dict[str, list[Measurement]]:
-    """Measurements of each contender, in order of appearance."""
+def group_by_name(measurements: Sequence[Measurement]) -> dict[str, list[Measurement]]:
+    """Group measurements by name, in order of appearance."""
     groups: dict[str, list[Measurement]] = {}
-    for each in measurements:
-        groups.setdefault(each.contender, []).append(each)
+    for run in measurements:
+        groups.setdefault(run.implementation, []).append(run)
     return groups
 
 
-def summarize_growth(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
-    """For each contender and quantity the exponents of its growth, and its value at the largest size.
+def write_csv(path: str | Path, records: Sequence[Any], machine: str = "") -> None:
+    """Write one row per record; unknown cells are empty.
+
+    Args:
+        path: of the file, which is overwritten.
+        records: with the same cells, from ``record.row()`` or as mappings.
+        machine: repeated in every row, so that files of several machines can be joined.
+
+    Raises:
+        ValueError: for no records.
 
     Example:
-        >>> from graphmask.benchmark import Measurement
-        >>> found = summarize_growth([Measurement("walk", "graphmask", nodes=n, both=(1e-6 * n,)) for n in (64, 128, 256)])
-        >>> found[0]["quantity"], round(found[0]["exponent"], 9), found[0]["largest_nodes"]
-        ('Forward + backward', 1.0, 256)
+        >>> from graphmask.benchmark import Measurement, write_csv
+        >>> run = Measurement("walk", "graphmask", nodes=64, forward=(0.5, 0.25))
+        >>> write_csv("costs.csv", [run])  # doctest: +SKIP
     """
-    found = []
-    for contender, group in by_contender(measurements).items():
-        for quantity in QUANTITIES.values():
-            values = quantity.values(group)
-            if values:
-                found.append(
-                    {
-                        "contender": contender,
-                        "quantity": quantity.title,
-                        "unit": quantity.unit,
-                        "exponent": fit_exponent(values),
-                        "exponent_of_all_sizes": fit_exponent(values, share=1.0),
-                        "largest_nodes": max(values),
-                        "value_there": values[max(values)],
-                    }
-                )
-    return found
+    rows = [
+        {**(record if isinstance(record, Mapping) else record.row()), "machine": machine}
+        for record in _nonempty(records)
+    ]
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_json(
+    path: str | Path,
+    records: Sequence[Any],
+    settings: Mapping[str, Any] | None = None,
+    machine: Mapping[str, str] | None = None,
+) -> None:
+    """Write ``machine``, ``settings``, and ``measurements`` with every round.
+
+    NaN and infinity, which JSON lacks, become ``null``.
+
+    Args:
+        path: of the file, which is overwritten.
+        records: the measurements, dataclasses.
+        settings: of the run.
+        machine: see :func:`graphmask.benchmark.describe_machine`.
+
+    Raises:
+        ValueError: for no records.
+    """
+    content = {
+        "machine": machine or {},
+        "settings": settings or {},
+        "measurements": [asdict(record) for record in _nonempty(records)],
+    }
+    plain = json.loads(json.dumps(content, default=str), parse_constant=lambda _: None)
+    Path(path).write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+
+
+def _nonempty(records: Sequence[Any]) -> Sequence[Any]:
+    if not records:
+        raise value_error("records", "at least one", records)
+    return records

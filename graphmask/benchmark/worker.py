@@ -1,45 +1,174 @@
-"""A process per contender and size, seen from outside: asked, waited for, and ended if need be."""
+"""A worker process per implementation and size: its memory, then its times, on request."""
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
+from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from typing import Any, TypeVar
 
-from .measure import Bench, Case, CutOffError, Prepared, serve
+import torch
+
+from .implementations import Implementation, differentiate
+from .memory import MIB, memory_of
 from .results import Status
+from .settings import Settings
 
 T = TypeVar("T")
+
+# Nodes of the trial run that loads code and starts threads before the baseline is taken.
+_TRIAL_NODES = 64
 
 # Seconds that importing and the trial run may take: generous, since a process that hangs there is a
 # fault.
 _START_SECONDS = 300.0
 
+_OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "out of memory",
+    "bad_alloc",
+    "unable to allocate",
+    "cannot allocate memory",
+)
 
-class Worker:
-    """A fresh process that measures one case.
 
-    Whatever happens there, out of memory, endless calls, a crash, ends that process and raises
-    :class:`CutOffError`.
+class CutOffError(Exception):
+    """The end of a measurement: a status for machines and a note for people."""
 
-    Args:
-        case: what to measure.
+    def __init__(self, status: Status, note: str) -> None:
+        super().__init__(status, note)
+        self.status, self.note = status, note
+
+
+class Bench:
+    """An implementation ready to be measured, inside the worker process.
+
+    The baseline of its memory is taken when the graph and the features exist and nothing else.
+
+    Attributes:
+        costs: fields of a :class:`~graphmask.benchmark.Measurement` known before the first call.
     """
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, implementation: Implementation, nodes: int, settings: Settings) -> None:
+        # Without this, every collection of garbage searches all objects of torch.
+        gc.freeze()
+        torch.set_default_dtype(torch.float32)
+        torch.manual_seed(settings.seed)
+        if settings.threads is not None:
+            torch.set_num_threads(settings.threads)
+        options = settings.seed, settings.device, settings.make_problem
+        trial = implementation.make_problem(min(_TRIAL_NODES, nodes), *options)
+        differentiate(implementation.build(trial, implementation.prepare(trial)))
+        problem = implementation.make_problem(nodes, *options)
+        self._keep, self._limit = settings.keep_memory, settings.memory_bytes
+        self._clock = time.process_time if settings.cpu_time else time.perf_counter
+        self._memory = memory_of(settings.device)
+        self._memory.limit(self._limit)
+        start = self._clock()
+        prepared = implementation.prepare(problem)
+        self._memory.synchronize()
+        seconds, peak = self._clock() - start, self._memory.peak()
+        self._work = implementation.build(problem, prepared)
+        self.costs = {
+            "edges": problem.num_edges,
+            "entries": self._work.entries,
+            "multiply_adds": self._work.multiply_adds,
+            "prepare": None if prepared is None else seconds,
+            "prepare_peak": None if prepared is None else peak,
+        }
+        self._check_limit(peak)
+
+    def first_call(self) -> dict[str, float]:
+        """Run forward and backward once, and read the peak of memory."""
+        self._memory.reset()
+        costs = {"first": self._time(self._both), "peak": self._memory.peak()}
+        self._memory.relax(self._keep)
+        self._check_limit(costs["peak"])
+        return costs
+
+    def mean_seconds(self, backward: bool, count: int, warm: bool) -> float:
+        """Average over ``count`` calls, after one that is not timed where ``warm``."""
+        call = self._both if backward else self._forward
+        if warm:
+            call()
+        seconds = self._time(lambda: [call() for _ in range(count)]) / count
+        self._memory.release()
+        return seconds
+
+    def _forward(self) -> None:
+        with torch.no_grad():
+            self._work.call()
+
+    def _both(self) -> None:
+        differentiate(self._work)
+
+    def _time(self, call: Callable[[], Any]) -> float:
+        self._memory.synchronize()
+        start = self._clock()
+        call()
+        self._memory.synchronize()
+        return self._clock() - start
+
+    def _check_limit(self, peak: float) -> None:
+        # Where the system lets every allocation pass, the peak is checked afterwards.
+        if peak * MIB > self._limit:
+            raise CutOffError(Status.MEMORY, f"took {peak:,.0f} MiB")
+
+
+def explain(error: Exception) -> CutOffError:
+    """Translate an error: out of memory, or the error itself."""
+    if isinstance(error, CutOffError):
+        return error
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or any(sign in text.lower() for sign in _OUT_OF_MEMORY):
+        return CutOffError(Status.MEMORY, f"ran out of memory: {text[:100]}")
+    return CutOffError(Status.FAILED, f"{type(error).__name__}: {text[:300]}")
+
+
+def _serve(pipe: Connection, *task: Any) -> None:
+    """Send the costs of preparing, then answer requests, functions of a ``Bench``, until None.
+
+    The process ends with the first error, which it sends as a ``CutOffError``.
+    """
+    # An interrupt at the keyboard reaches the whole group; the parent handles it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        bench = Bench(*task)
+        pipe.send(bench.costs)
+        for request in iter(pipe.recv, None):
+            pipe.send(request(bench))
+    except EOFError:
+        return
+    except Exception as error:
+        pipe.send(explain(error))
+
+
+class Worker:
+    """A fresh process that measures one implementation at one size.
+
+    Running out of memory, an endless call or a crash ends that process alone, and raises
+    :class:`CutOffError` here.
+    """
+
+    def __init__(self, implementation: Implementation, nodes: int, settings: Settings) -> None:
         context = _context()
         self._pipe, inside = context.Pipe()
-        self._process = context.Process(target=serve, args=(inside, case), daemon=True)  # type: ignore[attr-defined]
+        # The task needs one implementation, and pickles faster without the others.
+        task = inside, implementation, nodes, replace(settings, implementations=[implementation])
+        self._process = context.Process(target=_serve, args=task, daemon=True)  # type: ignore[attr-defined]
         self._process.start()
         inside.close()
 
-    def prepared(self, seconds: float) -> Prepared:
-        """What the process says when it is ready.
+    def prepare(self, seconds: float) -> dict[str, Any]:
+        """Wait until the process is ready, and return the costs of preparing.
 
         Raises:
             CutOffError: where it takes longer than it may take to start, plus ``seconds``.
@@ -47,18 +176,18 @@ class Worker:
         return self._receive(_START_SECONDS + seconds)
 
     def ask(self, request: Callable[[Bench], T], seconds: float) -> T:
-        """The answer of the process to a picklable function of its ``Bench``.
+        """Call a picklable function of the ``Bench`` in the process.
 
         Raises:
             CutOffError: where no answer comes within ``seconds``, or the process ends.
         """
-        # A process that has died in the meantime cannot be asked: the answer will say so.
+        # If the process has died, _receive says so.
         with suppress(ConnectionError):
             self._pipe.send(request)
         return self._receive(seconds)
 
     def close(self) -> None:
-        """End the process, whatever it does."""
+        """End the process."""
         self._pipe.close()
         self._process.kill()
         self._process.join()
@@ -70,14 +199,14 @@ class Worker:
             answer = self._pipe.recv()
         except (EOFError, ConnectionError):
             self._process.join()
-            raise _death(self._process.exitcode) from None
+            raise _explain_exit(self._process.exitcode) from None
         if isinstance(answer, CutOffError):
             raise answer
         return answer
 
 
-def _death(code: int | None) -> CutOffError:
-    # Nobody but the kernel kills these processes: it does so when memory runs out.
+def _explain_exit(code: int | None) -> CutOffError:
+    # Only the kernel kills these processes, when memory runs out.
     if code == -getattr(signal, "SIGKILL", 9):
         return CutOffError(Status.MEMORY, "killed by the system")
     return CutOffError(Status.FAILED, f"its process ended with code {code}")
@@ -85,10 +214,7 @@ def _death(code: int | None) -> CutOffError:
 
 @cache
 def _context() -> BaseContext:
-    """Processes forked from one that has imported everything and run nothing.
-
-    New interpreters where not on Linux.
-    """
+    # A forked server has imported everything and run nothing; it exists on Linux only.
     context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
-    context.set_forkserver_preload([serve.__module__])
+    context.set_forkserver_preload([_serve.__module__])
     return context

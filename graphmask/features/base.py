@@ -6,21 +6,22 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-from graphmask._checks import type_error
-from graphmask._recipes import Recorded
+from graphmask._checks import check_number, type_error, value_error
+from graphmask.config import ConfigMixin
 
 from .scores import InnerProducts, Scores
 
 
-class FeatureMap(Recorded, nn.Module, ABC):
+class FeatureMap(ConfigMixin, nn.Module, ABC):
     r"""Features :math:`\phi` whose inner products are the scores of linear attention.
 
-    A feature map of ``[..., d]`` gives ``[..., m]``. Queries and keys may be mapped differently.
+    A feature map sends ``[..., d]`` to ``[..., m]``. A subclass implements ``queries``, and also
+    ``keys`` if keys are mapped differently.
 
     Attributes:
         nonnegative: whether no feature can be negative, so that normalisers cannot vanish by
             cancellation.
-        scores: how the scores of pairs are had from features. (default: their inner products)
+        scores: computes the scores of pairs from features. (default: their inner products)
     """
 
     nonnegative: bool = True
@@ -30,28 +31,37 @@ class FeatureMap(Recorded, nn.Module, ABC):
     def queries(self, x: Tensor) -> Tensor:
         """``[..., d] -> [..., m]``."""
 
-    @abstractmethod
     def keys(self, x: Tensor) -> Tensor:
-        """``[..., d] -> [..., m]``."""
+        """``[..., d] -> [..., m]``; by default as queries."""
+        return self.queries(x)
 
     def forward(
         self, q: Tensor, k: Tensor, batch: Tensor | None = None, num_graphs: int | None = None
     ) -> tuple[Tensor, Tensor]:
         """Features of queries and keys ``[N, H, d]``, for attention within the graphs of ``batch``.
 
-        Maps of wide range may scale them, as long as all scores of a query and head within its
-        graph change by one positive
-        factor: numerator and normaliser share it. ``num_graphs``, where it is known, spares reading
-            it from ``batch``.
+        A map may scale them, as long as all scores of a query and head within its graph change by
+        one positive factor: numerator and normaliser share it. ``num_graphs`` spares reading it
+        from ``batch``.
         """
         return self.queries(q), self.keys(k)
 
     def reset_parameters(self) -> None:
-        """Nothing to reset where there are no parameters."""
+        """Reset all learnable parameters; maps without parameters do nothing."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.extra_repr()})"
 
 
 def check_feature_map(feature_map: FeatureMap) -> FeatureMap:
-    """A feature map."""
+    """Check that an argument is a feature map."""
     if not isinstance(feature_map, FeatureMap):
         raise type_error("feature_map", "a FeatureMap, such as ReLU()", feature_map)
     return feature_map
+
+
+def check_scale(scale: float) -> float:
+    """Check that the scale of a kernel is positive."""
+    if check_number("scale", scale, 0) == 0:
+        raise value_error("scale", "positive", scale)
+    return float(scale)

@@ -1,4 +1,4 @@
-"""Couplings: how the directions of random features depend on each other."""
+"""Couplings: joint distributions of the directions of random features."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import type_error
-from graphmask._recipes import Recorded
+from graphmask.config import ConfigMixin
 
 
-class Coupling(Recorded, ABC):
-    """Draws the rows w of a projection, each alone from N(0, I).
+class Coupling(ConfigMixin, ABC):
+    """A joint distribution of the rows w of a projection, with marginals N(0, I).
 
-    Every coupling leaves estimates unbiased.
+    Estimates are unbiased under every coupling.
     """
 
     @abstractmethod
     def __call__(self, num_rows: int, channels: int, generator: torch.Generator) -> Tensor:
-        """``[num_rows, channels]`` in float64."""
+        """Draw ``[num_rows, channels]`` in float64."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -41,15 +41,16 @@ class IID(Coupling):
 
 
 class _Frames(Coupling):
-    """Blocks of d rows: the vertices of a fixed figure, turned at random (Haar), with independent lengths (chi with d)."""
+    """Blocks of d fixed directions, rotated at random (Haar), with chi-distributed lengths."""
 
     def __call__(self, num_rows: int, channels: int, generator: torch.Generator) -> Tensor:
         blocks = -(-num_rows // channels)
         basis, upper = torch.linalg.qr(_normal(blocks, channels, channels, generator=generator))
         # Signs that make the factorisation unique make the basis uniform.
-        turn = basis * upper.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)
+        rotation = basis * upper.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)
         length = _normal(blocks, channels, channels, generator=generator).norm(dim=-1, keepdim=True)
-        return (length * (self._vertices(channels).to(turn.device) @ turn)).flatten(0, 1)[:num_rows]
+        directions = self._vertices(channels).to(rotation.device) @ rotation
+        return (length * directions).flatten(0, 1)[:num_rows]
 
     @abstractmethod
     def _vertices(self, channels: int) -> Tensor:
@@ -77,9 +78,8 @@ class Orthogonal(_Frames):
 class Simplex(_Frames):
     r"""Blocks of d rows that point to the vertices of a simplex.
 
-    All angles as wide as can be, of cosine :math:`-1/(d - 1)`.
-
-    The least mean square error of positive features among couplings that do not look at lengths.
+    All angles are as wide as possible, of cosine :math:`-1/(d - 1)`: the least mean square error of
+    positive features among couplings that ignore lengths.
 
     Source: Reid et al., "Simplex Random Features" (ICML 2023), eq. 9.
 
@@ -95,11 +95,11 @@ class Simplex(_Frames):
     def _vertices(self, channels: int) -> Tensor:
         if channels == 1:
             return torch.ones(1, 1, dtype=torch.float64)
-        rest = channels - 1
-        vertices = math.sqrt(channels / rest) * torch.eye(channels, dtype=torch.float64)
-        vertices[:, :rest] -= (math.sqrt(channels) + 1) / rest**1.5
-        vertices[rest] = rest**-0.5
-        vertices[:, rest] = 0
+        n = channels - 1
+        vertices = math.sqrt(channels / n) * torch.eye(channels, dtype=torch.float64)
+        vertices[:, :n] -= (math.sqrt(channels) + 1) / n**1.5
+        vertices[n] = n**-0.5
+        vertices[:, n] = 0
         return vertices
 
 
@@ -108,7 +108,7 @@ def _normal(*shape: int, generator: torch.Generator) -> Tensor:
 
 
 def check_coupling(coupling: Coupling) -> Coupling:
-    """A coupling."""
+    """Check that an argument is a coupling."""
     if not isinstance(coupling, Coupling):
         raise type_error("coupling", "a Coupling, such as Orthogonal()", coupling)
     return coupling

@@ -7,8 +7,8 @@ from torch.nn.functional import elu, relu, softplus
 
 from graphmask._checks import check_number
 
-from .base import FeatureMap
-from .scores import SignedInnerProducts
+from .base import FeatureMap, check_scale
+from .scores import Exponentials, SignedInnerProducts
 
 
 class ReLU(FeatureMap):
@@ -39,11 +39,8 @@ class ReLU(FeatureMap):
     def queries(self, x: Tensor) -> Tensor:
         return relu(x) + self.epsilon
 
-    def keys(self, x: Tensor) -> Tensor:
-        return relu(x) + self.epsilon
-
-    def __repr__(self) -> str:
-        return f"ReLU(epsilon={self.epsilon})"
+    def extra_repr(self) -> str:
+        return f"epsilon={self.epsilon}"
 
 
 class EluPlusOne(FeatureMap):
@@ -63,12 +60,6 @@ class EluPlusOne(FeatureMap):
     def queries(self, x: Tensor) -> Tensor:
         return elu(x) + 1
 
-    def keys(self, x: Tensor) -> Tensor:
-        return elu(x) + 1
-
-    def __repr__(self) -> str:
-        return "EluPlusOne()"
-
 
 class Softplus(FeatureMap):
     """``phi(x) = log(1 + e^x)``: positive everywhere, smooth, and linear for large x.
@@ -85,17 +76,11 @@ class Softplus(FeatureMap):
     def queries(self, x: Tensor) -> Tensor:
         return softplus(x)
 
-    def keys(self, x: Tensor) -> Tensor:
-        return softplus(x)
 
-    def __repr__(self) -> str:
-        return "Softplus()"
-
-
-class SquaredReLU(FeatureMap):
+class SquaredReLU(ReLU):
     r"""``phi(x) = max(x, 0)^2 + epsilon``.
 
-    Scores fall off faster with the angle than those of :class:`ReLU`.
+    Scores decay faster with the angle than those of :class:`ReLU`.
 
     Args:
         epsilon: the floor, as in :class:`ReLU`. (default: :obj:`1e-3`)
@@ -112,25 +97,14 @@ class SquaredReLU(FeatureMap):
         tensor([0.5000, 4.5000])
     """
 
-    def __init__(self, epsilon: float = 1e-3) -> None:
-        super().__init__()
-        self.epsilon = check_number("epsilon", epsilon, low=0)
-
     def queries(self, x: Tensor) -> Tensor:
         return relu(x).square() + self.epsilon
-
-    def keys(self, x: Tensor) -> Tensor:
-        return relu(x).square() + self.epsilon
-
-    def __repr__(self) -> str:
-        return f"SquaredReLU(epsilon={self.epsilon})"
 
 
 class Exponential(FeatureMap):
     """``phi(x)_r = e^(x_r) / sum_s e^(x_s)``: a softmax over the channels of each node.
 
-    Scores lie between 0 and 1. They are large where both nodes have their largest channels in
-    common.
+    Scores lie between 0 and 1, and are large where both nodes share their largest channels.
 
     Cost: O(d) per node.
 
@@ -147,15 +121,9 @@ class Exponential(FeatureMap):
     def queries(self, x: Tensor) -> Tensor:
         return x.softmax(-1)
 
-    def keys(self, x: Tensor) -> Tensor:
-        return x.softmax(-1)
-
-    def __repr__(self) -> str:
-        return "Exponential()"
-
 
 class Identity(FeatureMap):
-    """``phi(x) = x``: scores are inner products of any sign, and the normaliser sums their absolute values.
+    """``phi(x) = x``: scores are inner products of any sign; the normaliser sums absolute values.
 
     Absolute values are known pair by pair only: masks need a sparse support, or graphs small enough
     for their blocks.
@@ -175,8 +143,51 @@ class Identity(FeatureMap):
     def queries(self, x: Tensor) -> Tensor:
         return x
 
+
+class SoftmaxScores(FeatureMap):
+    r"""Exact softmax scores: masked softmax attention on the entries of a mask.
+
+    .. math:: k(q, k) = \exp(s\, q \cdot k)
+
+    No finite number of features gives these, so that they are computed one by one: under masks with
+    a sparse support (:class:`~graphmask.operators.Pairs`), and for graphs small enough to build
+    their blocks (:class:`~graphmask.operators.Dense`). Each row is divided by its largest score, so
+    that nothing overflows. Under a mask of entries 0 and 1 this is softmax over the entries; under
+    a positive mask, softmax with the bias log M; a signed mask changes signs of the numerator.
+
+    Args:
+        scale: s. (default: :obj:`None`, ``d ** -0.5`` for d channels)
+
+    Raises:
+        ValueError: for a scale that is not positive; attention refuses masks without sparse support
+            on large graphs.
+
+    Cost: O(d) per entry and head.
+
+    Source: Vaswani et al., "Attention Is All You Need" (NeurIPS 2017), eq. 1.
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> path = gm.Topology(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), num_nodes=3)
+        >>> q, k, v = torch.randn(3, 3, 1, 4)
+        >>> out = gm.attention(q, k, v, gm.masks.GlobalMask()(path), gm.features.SoftmaxScores())
+        >>> expected = torch.softmax(q[:, 0] @ k[:, 0].T / 2, -1) @ v[:, 0]
+        >>> bool(torch.allclose(out[:, 0], expected, atol=1e-6))
+        True
+    """
+
+    nonnegative = False
+    scores = Exponentials()
+
+    def __init__(self, scale: float | None = None) -> None:
+        super().__init__()
+        self.scale = None if scale is None else check_scale(scale)
+
+    def queries(self, x: Tensor) -> Tensor:
+        return x * (x.shape[-1] ** -0.5 if self.scale is None else self.scale)
+
     def keys(self, x: Tensor) -> Tensor:
         return x
 
-    def __repr__(self) -> str:
-        return "Identity()"
+    def extra_repr(self) -> str:
+        return f"scale={self.scale}"

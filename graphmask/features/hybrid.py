@@ -1,4 +1,4 @@
-"""Hybrid random features: each estimator where it is good."""
+"""Hybrid random features: each estimator where its error is small."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from graphmask._checks import check_integer, value_error
 
 from .couplings import Coupling
 from .positive import PositiveRandomFeatures
-from .projected import fill
-from .stabilised import Parts, StabilisedFeatures
+from .random_features import LogFeatures, StabilisedFeatures, draw_rows
 from .trigonometric import TrigonometricSoftmaxFeatures
 
 
 class HybridRandomFeatures(StabilisedFeatures):
-    r"""Positive and trigonometric estimates of the softmax kernel, mixed by the angle between query and key.
+    r"""Positive and trigonometric estimates of the softmax kernel, mixed by the angle of q and k.
 
     .. math::
         \hat\lambda\, \widehat{SM}^{+} + (1 - \hat\lambda)\, \widehat{SM}^{trig}, \qquad
@@ -24,8 +23,8 @@ class HybridRandomFeatures(StabilisedFeatures):
 
     Positive features are exact at :math:`q = -k`, trigonometric ones at :math:`q = k`; the mixture
     is at both. As signs and projections are independent, it is unbiased, and so are its gradients:
-    the derivative of :math:`\hat\lambda`, which signs have not, is multiplied in the mean by a
-    difference that is zero.
+    the derivative of :math:`\hat\lambda`, which autograd takes to be zero, has as its factor the
+    difference of both estimates, whose mean is zero.
 
     Features are those of each estimator, once as they are and once per sign: :math:`m = (n + 1)(m^+
     + m^{trig})`, half of them for each estimator. The variance is that of the estimators weighted
@@ -37,14 +36,14 @@ class HybridRandomFeatures(StabilisedFeatures):
     Args:
         channels: d, of queries and keys.
         num_features: m, a multiple of 4 (n + 1).
-        num_signs: n.
+        num_signs: n. (default: :obj:`1`)
         coupling: of the directions. (default: :obj:`None`, :class:`~graphmask.features.Orthogonal`)
-        seed: of all projections, which all heads share.
+        seed: of all projections, which all heads share. (default: :obj:`0`)
         scale: s, of :math:`\exp(s\, q \cdot k)`. (default: :obj:`None`, ``channels ** -0.5``)
 
     Raises:
-        ValueError: for a number of features that cannot be shared out, and what the two estimators
-            refuse.
+        ValueError: for a number of features that is no such multiple, and arguments that the two
+            estimators refuse.
 
     Cost: O(m d / (n + 1) + m) per node and head.
 
@@ -75,14 +74,11 @@ class HybridRandomFeatures(StabilisedFeatures):
         super().__init__()
         self.num_signs, self.num_features = check_integer("num_signs", num_signs, 1), num_features
         if check_integer("num_features", num_features, 1) % (4 * (num_signs + 1)):
-            raise value_error(
-                "num_features",
-                f"a multiple of 4 (num_signs + 1) = {4 * (num_signs + 1)}",
-                num_features,
-            )
-        each = num_features // (2 * (num_signs + 1))
-        self.positive = PositiveRandomFeatures(channels, each, coupling, seed, scale)
-        self.trigonometric = TrigonometricSoftmaxFeatures(channels, each, coupling, seed, scale)
+            expected = f"a multiple of 4 (num_signs + 1) = {4 * (num_signs + 1)}"
+            raise value_error("num_features", expected, num_features)
+        half = num_features // (2 * (num_signs + 1))
+        self.positive = PositiveRandomFeatures(channels, half, coupling, seed, scale)
+        self.trigonometric = TrigonometricSoftmaxFeatures(channels, half, coupling, seed, scale)
         self.register_buffer("signs", torch.empty(num_signs, channels))
         self.redraw(torch.Generator().manual_seed(seed))
 
@@ -91,34 +87,34 @@ class HybridRandomFeatures(StabilisedFeatures):
         """Draw other projections."""
         self.positive.redraw(generator)
         self.trigonometric.redraw(generator)
-        fill(self.signs, self.positive.coupling, generator)
+        draw_rows(self.signs, self.positive.coupling, generator)
 
-    def __repr__(self) -> str:
-        return f"HybridRandomFeatures({self.positive.channels}, {self.num_features}, num_signs={self.num_signs})"
+    def extra_repr(self) -> str:
+        return f"{self.positive.channels}, {self.num_features}, num_signs={self.num_signs}"
 
-    def _query_parts(self, x: Tensor) -> Parts:
-        return self._mixed(x, 1)
+    def _query_features(self, x: Tensor) -> LogFeatures:
+        return self._mix(x, 1)
 
-    def _key_parts(self, x: Tensor) -> Parts:
-        return self._mixed(x, -1)
+    def _key_features(self, x: Tensor) -> LogFeatures:
+        return self._mix(x, -1)
 
-    def _mixed(self, x: Tensor, side: int) -> Parts:
-        positive, waves = self.positive._query_parts(x), self.trigonometric._query_parts(x)
-        signs = torch.sign(x @ self.signs.to(x.dtype).mT) / self.num_signs**0.5
-        # Inner products of these are lambda and 1 - lambda.
-        apart, along = (
-            torch.cat([torch.ones_like(x[..., :1]), s * signs], -1) / 2**0.5 for s in (side, 1)
-        )
+    def _mix(self, x: Tensor, side: int) -> LogFeatures:
+        """Features of queries (side 1) or keys (side -1)."""
+        positive = self.positive._query_features(x)
+        waves = self.trigonometric._query_features(x)
         assert waves.size is not None
-        size = torch.cat(
-            [
-                _tensor_product(apart, torch.ones_like(positive.exponent)),
-                _tensor_product(along, waves.size),
-            ],
-            -1,
-        )
-        exponents = (positive.exponent, waves.exponent.expand_as(waves.size))
-        return Parts(torch.cat([each.tile(self.num_signs + 1) for each in exponents], -1), size)
+        signs = torch.sign(x @ self.signs.to(x.dtype).mT) / self.num_signs**0.5
+        one = torch.ones_like(x[..., :1])
+        # Inner products of queries and keys are lambda, and 1 - lambda.
+        weight = torch.cat([one, side * signs], -1) / 2**0.5
+        rest = torch.cat([one, signs], -1) / 2**0.5
+        sizes = [
+            _tensor_product(weight, torch.ones_like(positive.exponent)),
+            _tensor_product(rest, waves.size),
+        ]
+        exponents = [positive.exponent, waves.exponent.expand_as(waves.size)]
+        exponent = torch.cat([x.tile(self.num_signs + 1) for x in exponents], -1)
+        return LogFeatures(exponent, torch.cat(sizes, -1))
 
 
 def _tensor_product(x: Tensor, y: Tensor) -> Tensor:

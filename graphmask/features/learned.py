@@ -11,18 +11,18 @@ from .base import FeatureMap
 
 
 class LearnedFeatures(FeatureMap):
-    r"""A learned projection and its negative, made positive by a softmax over the features, as in Hedgehog.
+    r"""Hedgehog features: a softmax over a learned projection and its negative.
 
     .. math:: \phi(x) = \mathrm{softmax}\big([g(x),\ -g(x)]\big)
 
-    with g linear, or with ``hidden`` a network of one hidden layer (ReLU). Queries and keys have a
-    map each, which all heads share. Features lie between 0 and 1 and sum to 1, so that nothing
+    with g linear, or with ``hidden`` a network of one hidden layer (ReLU). Queries and keys have
+    maps of their own, which all heads share. Features lie between 0 and 1 and sum to 1: nothing
     overflows.
 
     Args:
         channels: d, of queries and keys.
         num_features: m, even.
-        hidden: width of a hidden layer. (default: :obj:`None`, no such layer)
+        hidden: width of the hidden layer. (default: :obj:`None`, no hidden layer)
 
     Raises:
         ValueError: for an odd number of features.
@@ -44,31 +44,27 @@ class LearnedFeatures(FeatureMap):
         self.channels = check_integer("channels", channels, 1)
         self.num_features = check_integer("num_features", num_features, 2)
         if num_features % 2:
-            raise value_error(
-                "num_features", "even, each projection with its negative", num_features
-            )
+            expected = "even, each projection with its negative"
+            raise value_error("num_features", expected, num_features)
         self.hidden = None if hidden is None else check_integer("hidden", hidden, 1)
         self.of_queries, self.of_keys = self._make_map(), self._make_map()
         self.reset_parameters()
 
     def queries(self, x: Tensor) -> Tensor:
-        return _both_signs(self.of_queries(x))
+        return _softmax_of_signs(self.of_queries(x))
 
     def keys(self, x: Tensor) -> Tensor:
-        return _both_signs(self.of_keys(x))
+        return _softmax_of_signs(self.of_keys(x))
 
     def reset_parameters(self) -> None:
-        """Draw orthogonal weights.
-
-        Linear maps start by keeping lengths, as far as there are features.
-        """
+        """Draw orthogonal weights: linear maps preserve lengths, up to the number of features."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.orthogonal_(module.weight)
                 nn.init.zeros_(module.bias)
 
-    def __repr__(self) -> str:
-        return f"LearnedFeatures({self.channels}, {self.num_features}, hidden={self.hidden})"
+    def extra_repr(self) -> str:
+        return f"{self.channels}, {self.num_features}, hidden={self.hidden}"
 
     def _make_map(self) -> nn.Module:
         half = self.num_features // 2
@@ -79,5 +75,5 @@ class LearnedFeatures(FeatureMap):
         )
 
 
-def _both_signs(x: Tensor) -> Tensor:
+def _softmax_of_signs(x: Tensor) -> Tensor:
     return torch.cat([x, -x], -1).softmax(-1)

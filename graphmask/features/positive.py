@@ -1,4 +1,4 @@
-"""Positive random features of the softmax kernel, from the first to the sharpest."""
+"""Positive random features of the softmax kernel."""
 
 from __future__ import annotations
 
@@ -7,33 +7,30 @@ import math
 import torch
 from torch import Tensor
 
-from graphmask._checks import check_integer, value_error
+from graphmask._checks import value_error
 
-from .couplings import Coupling
-from .projected import ProjectedFeatures, half_square
-from .stabilised import Parts
+from .random_features import LogFeatures, ProjectedFeatures, half_square
 
 
 class PositiveRandomFeatures(ProjectedFeatures):
-    r"""FAVOR+, and with ``coupling=Simplex()`` SimRF.
-
-    Unbiased positive features of softmax attention.
+    r"""FAVOR+: unbiased positive features of softmax attention; SimRF with ``coupling=Simplex()``.
 
     .. math::
-        \phi(x)_r = m^{-1/2} \exp\big(w_r \cdot \tilde x - |\tilde x|^2 / 2\big), \quad \tilde x =
-        x\, s^{1/2}, \quad w_r \sim N(0, I), \qquad E[\phi(q) \cdot \phi(k)] = \exp(s\, q \cdot k)
+        \phi(x)_r = m^{-1/2} \exp\big(w_r \cdot \tilde x - |\tilde x|^2 / 2\big), \quad
+        \tilde x = x\, s^{1/2}, \quad w_r \sim N(0, I), \qquad
+        E[\phi(q) \cdot \phi(k)] = \exp(s\, q \cdot k)
 
     The relative standard deviation of one feature's estimate is :math:`(e^{|\tilde q + \tilde k|^2}
     - 1)^{1/2}`: small for short queries and keys only. Nothing is added to the features, so that
-    they stay unbiased; where all scores of a query are smaller than the largest of its graph by the
-    range of the floating-point type, it attends to nothing.
+    they stay unbiased; a query whose scores are smaller than the largest of its graph by the range
+    of the floating-point type attends to nothing.
 
     Args:
         channels: d, of queries and keys.
         num_features: m.
         coupling: of the directions w. (default: :obj:`None`,
             :class:`~graphmask.features.Orthogonal`)
-        seed: of the projection, which all heads share.
+        seed: of the projection, which all heads share. (default: :obj:`0`)
         scale: s. (default: :obj:`None`, ``channels ** -0.5``, that of softmax attention)
 
     Raises:
@@ -54,45 +51,29 @@ class PositiveRandomFeatures(ProjectedFeatures):
         True
     """
 
-    def __init__(
-        self,
-        channels: int,
-        num_features: int,
-        coupling: Coupling | None = None,
-        seed: int = 0,
-        scale: float | None = None,
-    ) -> None:
-        rows = check_integer("num_features", num_features, 1)
-        super().__init__(channels, num_features, rows, coupling, seed, scale)
-
-    def _query_parts(self, x: Tensor) -> Parts:
+    def _query_features(self, x: Tensor) -> LogFeatures:
         x = self._scaled(x)
-        return Parts(self._project(x) - half_square(x) - math.log(self.num_features) / 2)
+        return LogFeatures(self._project(x) - half_square(x) - math.log(self.num_features) / 2)
 
 
 class OptimalPositiveFeatures(PositiveRandomFeatures):
-    r"""OPRF, or FAVOR++: positive features with a Gaussian factor that bounds them and lowers their variance.
+    r"""OPRF, or FAVOR++: positive features with a Gaussian factor that lowers their variance.
 
     .. math::
         \phi(x)_r = m^{-1/2} (1 - 4A)^{d/4}
             \exp\big(A |w_r|^2 + (1 - 4A)^{1/2}\, w_r \cdot \tilde x - |\tilde x|^2 / 2\big)
 
-    is unbiased for every :math:`A < 1/8`. The variance, averaged in logarithms, is least where with
-    :math:`\varphi` the mean of :math:`|\tilde q + \tilde k|^2`
+    is unbiased for every :math:`A < 1/8`, and bounded for :math:`A < 0`. With :math:`\varphi` the
+    mean of :math:`|\tilde q + \tilde k|^2`, the mean logarithm of the variance is least at
 
     .. math::
         A = \frac{1}{8}\Big(1 - \frac{1}{\rho}\Big), \qquad
         \rho = \frac{\sqrt{(2\varphi + d)^2 + 8 d \varphi} - 2\varphi - d}{4\varphi}
 
-    The mean is assumed at first to be that of queries and keys of independent entries of unit
-    variance, :math:`\varphi = 2 s d`; :meth:`calibrate` takes it from data.
+    Before :meth:`calibrate` reads data, the mean is that of queries and keys of independent entries
+    of unit variance, :math:`\varphi = 2 s d`.
 
-    Args:
-        channels: as in :class:`PositiveRandomFeatures`, and so the rest.
-        num_features: m.
-        coupling: of the directions w.
-        seed: of the projection.
-        scale: s.
+    Args: those of :class:`PositiveRandomFeatures`.
 
     Attributes:
         curvature: A, a buffer.
@@ -113,33 +94,25 @@ class OptimalPositiveFeatures(PositiveRandomFeatures):
 
     curvature: Tensor
 
-    def __init__(
-        self,
-        channels: int,
-        num_features: int,
-        coupling: Coupling | None = None,
-        seed: int = 0,
-        scale: float | None = None,
-    ) -> None:
-        super().__init__(channels, num_features, coupling, seed, scale)
+    def _register_buffers(self) -> None:
         assumed = torch.tensor(2 * self.scale, dtype=torch.float64)
         self.register_buffer("curvature", _least_variance(assumed).to(self.projection.dtype))
 
     @torch.no_grad()
     def calibrate(self, q: Tensor, k: Tensor) -> None:
-        r"""Set A from the mean :math:`|\tilde q + \tilde k|^2` over all pairs of queries ``[..., d]`` and keys ``[..., d]``."""
+        r"""Set A from the mean :math:`|\tilde q + \tilde k|^2` over all pairs of ``[..., d]``."""
         square = _mean_squares(self._scaled(q), self._scaled(k)).trace()
         self.curvature.copy_(_least_variance(square / self.channels))
 
-    def _query_parts(self, x: Tensor) -> Parts:
+    def _query_features(self, x: Tensor) -> LogFeatures:
         x, A = self._scaled(x), self.curvature.to(x.dtype)
         factor = self.channels / 4 * torch.log1p(-4 * A) - math.log(self.num_features) / 2
-        of_rows = A * self.projection.to(x.dtype).square().sum(-1) + factor
-        return Parts(self._project(x * (1 - 4 * A).sqrt()) + of_rows - half_square(x))
+        bias = A * self.projection.to(x.dtype).square().sum(-1) + factor
+        return LogFeatures(self._project(x * (1 - 4 * A).sqrt()) + bias - half_square(x))
 
 
 class SharpPositiveFeatures(PositiveRandomFeatures):
-    r"""FAVOR#: one parameter per principal direction of the data, in the place of the one of OPRF.
+    r"""FAVOR#: one parameter per principal direction of the data, where OPRF has one in all.
 
     .. math::
         \phi(x)_r = m^{-1/2} \det(I - 4A)^{1/4}
@@ -149,29 +122,20 @@ class SharpPositiveFeatures(PositiveRandomFeatures):
     \tilde k` its second moment has the logarithm
 
     .. math::
-        \sum_l \Big(\log(1 - 4a_l) - \frac12 \log(1 - 8a_l) + \frac{2 (1 - 4a_l)}{1 - 8a_l} (Q^T
-        z)_l^2\Big)
-            - |\tilde q|^2 - |\tilde k|^2
+        \sum_l \Big(\log(1 - 4a_l) - \frac12 \log(1 - 8a_l)
+            + \frac{2 (1 - 4a_l)}{1 - 8a_l} (Q^T z)_l^2\Big) - |\tilde q|^2 - |\tilde k|^2
 
-    whose mean over data depends on all :math:`E (Q^T z)_l^2` alone. The least of each term is
-    concave in its own, so that eigenvectors of :math:`E[z z^T]` as Q, with
+    whose mean over data depends on all :math:`E (Q^T z)_l^2` alone. The minimum of each term is
+    concave in its own, so that the mean is least for eigenvectors of :math:`E[z z^T]` as Q and
 
     .. math::
-        a_l = \frac{1 - u_l}{8}, \qquad u_l = \frac{1 + 2\lambda_l + \sqrt{(1 + 2\lambda_l)^2 +
-        8\lambda_l}}{2}
+        a_l = \frac{1 - u_l}{8}, \qquad
+        u_l = \frac{1 + 2\lambda_l + \sqrt{(1 + 2\lambda_l)^2 + 8\lambda_l}}{2}
 
-    for its eigenvalues, make it least. OPRF is the case of equal :math:`a_l`, so that the mean
-    logarithm is never above OPRF's.
+    for its eigenvalues :math:`\lambda_l`. OPRF is the case of equal :math:`a_l`, and its mean
+    logarithm is never lower. Before :meth:`calibrate` reads data, this map is OPRF.
 
-    Before :meth:`calibrate` queries and keys are assumed to have independent entries of unit
-    variance: then it is OPRF.
-
-    Args:
-        channels: as in :class:`PositiveRandomFeatures`, and so the rest.
-        num_features: m.
-        coupling: of the directions w.
-        seed: of the projection.
-        scale: s.
+    Args: those of :class:`PositiveRandomFeatures`.
 
     Attributes:
         curvature: ``[d]``, the diagonal of A, a buffer.
@@ -194,31 +158,23 @@ class SharpPositiveFeatures(PositiveRandomFeatures):
     curvature: Tensor
     basis: Tensor
 
-    def __init__(
-        self,
-        channels: int,
-        num_features: int,
-        coupling: Coupling | None = None,
-        seed: int = 0,
-        scale: float | None = None,
-    ) -> None:
-        super().__init__(channels, num_features, coupling, seed, scale)
-        assumed = torch.full((channels,), 2 * self.scale, dtype=torch.float64)
+    def _register_buffers(self) -> None:
+        assumed = torch.full((self.channels,), 2 * self.scale, dtype=torch.float64)
         self.register_buffer("curvature", _least_variance(assumed).to(self.projection.dtype))
-        self.register_buffer("basis", torch.eye(channels))
+        self.register_buffer("basis", torch.eye(self.channels))
 
     @torch.no_grad()
     def calibrate(self, q: Tensor, k: Tensor) -> None:
-        r"""Set Q and A from the mean of :math:`z z^T` over all pairs of queries ``[..., d]`` and keys ``[..., d]``."""
+        r"""Set Q and A from the mean of :math:`z z^T` over all pairs of ``[..., d]``."""
         values, vectors = torch.linalg.eigh(_mean_squares(self._scaled(q), self._scaled(k)))
         self.curvature.copy_(_least_variance(values.clamp(min=0)))
         self.basis.copy_(vectors)
 
-    def _query_parts(self, x: Tensor) -> Parts:
+    def _query_features(self, x: Tensor) -> LogFeatures:
         x, a, W = self._scaled(x), self.curvature.to(x.dtype), self.projection.to(x.dtype)
         factor = torch.log1p(-4 * a).sum() / 4 - math.log(self.num_features) / 2
-        turned = x @ self.basis.to(x.dtype) * (1 - 4 * a).sqrt()
-        return Parts(self._project(turned) + (W.square() @ a + factor) - half_square(x))
+        rotated = x @ self.basis.to(x.dtype) * (1 - 4 * a).sqrt()
+        return LogFeatures(self._project(rotated) + (W.square() @ a + factor) - half_square(x))
 
 
 def _least_variance(square: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""How the score k(q_i, k_j) of a pair of nodes is had from what a feature map gives for both."""
+"""Scores k(q_i, k_j) of pairs of nodes from their features."""
 
 from __future__ import annotations
 
@@ -11,30 +11,27 @@ from graphmask.kernels import Pattern, sddmm
 
 
 class Scores(ABC):
-    """Scores of pairs of nodes from mapped queries and keys.
+    """Scores of pairs of nodes from features of queries and keys.
 
-    A row of scores may be known up to a positive factor only, which numerator and normaliser share.
+    A row of scores may be scaled by a positive factor, which numerator and normaliser share.
 
     Attributes:
         factored: whether scores are inner products that the normaliser sums as they are, so that
-            keys can be summed before any query is known. Executions that do so, and masks that are
-            known by products only, need this.
-        signed: whether scores have any sign, so that the normaliser sums absolute values whatever
-            the mask.
+            keys can be summed first. The lifted execution needs this, and with it masks that only
+            know products.
+        signed: whether scores have any sign, so that the normaliser sums absolute values under
+            every mask.
     """
 
     factored: bool = False
     signed: bool = False
 
     def pairs(self, pattern: Pattern, q: Tensor, k: Tensor, present: Tensor) -> Tensor:
-        """``[H, nnz]`` scores at the entries of a pattern, from ``q, k [H, N, m]``.
-
-        Only those ``present`` matter.
-        """
+        """``[H, nnz]`` scores at the ``present`` entries of a pattern, from ``q, k [H, N, m]``."""
         return self._of_pairs(sddmm(pattern, q, k), pattern, present)
 
     def block(self, q: Tensor, k: Tensor, present: Tensor) -> Tensor:
-        """``[..., R, C]`` scores of ``q [..., R, m]`` and ``k [..., C, m]``, of which only those ``present`` matter."""
+        """``[..., R, C]`` scores of ``q [..., R, m]`` and ``k [..., C, m]`` where ``present``."""
         return self._of_block(q @ k.mT, present)
 
     @abstractmethod
@@ -50,10 +47,7 @@ class Scores(ABC):
 
 
 class InnerProducts(Scores):
-    """``k(q, k) = q . k``, non-negative, or estimates of what is.
-
-    The normaliser sums them as they are.
-    """
+    """``k(q, k) = q . k``, non-negative or estimates of such, which the normaliser sums as are."""
 
     factored = True
 
@@ -67,7 +61,7 @@ class InnerProducts(Scores):
 class SignedInnerProducts(InnerProducts):
     """``k(q, k) = q . k`` of any sign.
 
-    The normaliser sums absolute values, which only executions by pairs know.
+    The normaliser sums absolute values, which only executions by pairs and by blocks know.
     """
 
     factored = False
@@ -77,7 +71,7 @@ class SignedInnerProducts(InnerProducts):
 class Exponentials(Scores):
     """``k(q, k) = exp(q . k)``, divided by the largest of each row: softmax attention.
 
-    What is not present has the score 0.
+    Entries that are not present have the score 0.
     """
 
     def _of_pairs(self, product: Tensor, pattern: Pattern, present: Tensor) -> Tensor:
@@ -93,5 +87,5 @@ class Exponentials(Scores):
 
 
 def _or_zero(top: Tensor) -> Tensor:
-    """Of rows where nothing is present, the largest is taken to be 0."""
+    """The largest score of each row, and 0 for rows without any."""
     return top.masked_fill(top == -torch.inf, 0)

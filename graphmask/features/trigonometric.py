@@ -5,20 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphmask._checks import check_integer, value_error
+from graphmask._checks import value_error
 
-from .couplings import Coupling
-from .projected import ProjectedFeatures, half_square
-from .stabilised import Parts
+from .random_features import LogFeatures, ProjectedFeatures, half_square
 
 
 class TrigonometricFeatures(ProjectedFeatures):
     r"""Random Fourier features: unbiased estimates of a Gaussian kernel.
 
     .. math::
-        \phi(x) = (2/m)^{1/2} \big(\cos(w_r \cdot \tilde x),\ \sin(w_r \cdot \tilde x)\big)_{r = 1
-        .. m/2}, \quad \tilde x = x\, s^{1/2}, \qquad E[\phi(q) \cdot \phi(k)] = \exp(-s\, |q - k|^2
-        / 2)
+        \phi(x) = (2/m)^{1/2} \big(\cos(w_r \cdot \tilde x),\ \sin(w_r \cdot \tilde x)
+            \big)_{r \le m/2}, \quad \tilde x = x\, s^{1/2}, \qquad
+        E[\phi(q) \cdot \phi(k)] = \exp(-s\, |q - k|^2 / 2)
 
     Estimates may be negative where the kernel is small, though the kernel never is. The normaliser
     of attention sums them as they are, which is unbiased, but can come close to zero: use it where
@@ -29,7 +27,7 @@ class TrigonometricFeatures(ProjectedFeatures):
         num_features: m, even.
         coupling: of the directions w. (default: :obj:`None`,
             :class:`~graphmask.features.Orthogonal`)
-        seed: of the projection, which all heads share.
+        seed: of the projection, which all heads share. (default: :obj:`0`)
         scale: s. (default: :obj:`None`, ``channels ** -0.5``)
 
     Raises:
@@ -52,25 +50,17 @@ class TrigonometricFeatures(ProjectedFeatures):
 
     nonnegative = False
 
-    def __init__(
-        self,
-        channels: int,
-        num_features: int,
-        coupling: Coupling | None = None,
-        seed: int = 0,
-        scale: float | None = None,
-    ) -> None:
-        if check_integer("num_features", num_features, 2) % 2:
-            raise value_error(
-                "num_features", "even, a cosine and a sine per direction", num_features
-            )
-        super().__init__(channels, num_features, num_features // 2, coupling, seed, scale)
+    def _num_rows(self) -> int:
+        if self.num_features % 2:
+            expected = "even, a cosine and a sine per direction"
+            raise value_error("num_features", expected, self.num_features)
+        return self.num_features // 2
 
-    def _query_parts(self, x: Tensor) -> Parts:
+    def _query_features(self, x: Tensor) -> LogFeatures:
         x = self._scaled(x)
         angle = self._project(x)
         waves = torch.cat([angle.cos(), angle.sin()], -1) * (2 / self.num_features) ** 0.5
-        return Parts(self._exponent(x), waves)
+        return LogFeatures(self._exponent(x), waves)
 
     def _exponent(self, x: Tensor) -> Tensor:
         return torch.zeros_like(x[..., :1])
@@ -79,12 +69,12 @@ class TrigonometricFeatures(ProjectedFeatures):
 class TrigonometricSoftmaxFeatures(TrigonometricFeatures):
     r"""Random Fourier features of the softmax kernel.
 
-    Those of the Gaussian one, times :math:`\exp(|\tilde x|^2 / 2)`.
+    They are those of the Gaussian kernel times :math:`\exp(|\tilde x|^2 / 2)`.
 
     .. math:: E[\phi(q) \cdot \phi(k)] = \exp(s\, q \cdot k)
 
-    Exact where q = k; far off, and of any sign, where the kernel is small. See
-    :class:`TrigonometricFeatures`, also for the arguments.
+    Exact where q = k; inaccurate, and of any sign, where the kernel is small. Arguments are those
+    of :class:`TrigonometricFeatures`.
 
     Cost: O(m d) per node and head.
 

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from graphmask._checks import value_error
 from graphmask._console import (
     checked,
     empty_table,
@@ -22,10 +20,11 @@ from graphmask._machine import describe_machine
 from graphmask.extras import installed_extras
 from graphmask.io import NEIGHBOURS, read_graph
 from graphmask.topology import Topology
+from graphmask.view.command import Directed, Item, Neighbours
 
-from .costs import CHANNELS, HEADS, MaskCost, mask_costs, mask_options
+from .costs import CHANNELS, HEADS, MaskCost, mask_costs
 from .recommendations import recommend
-from .summary import GraphSummary, summarize_graph
+from .summary import summarize_graph
 
 
 def info(
@@ -43,13 +42,9 @@ def info(
     threads: Annotated[
         int | None, typer.Option(help="CPU threads of timed calls. Default: those of torch.")
     ] = None,
-    neighbours: Annotated[
-        int, typer.Option(help="Neighbours of each point of a cloud without edges.")
-    ] = NEIGHBOURS,
-    directed: Annotated[
-        bool, typer.Option("--directed", help="Read edge lists as they stand, not both ways.")
-    ] = False,
-    item: Annotated[int, typer.Option(help="Line of a file of molecules, from 0.")] = 0,
+    neighbours: Neighbours = NEIGHBOURS,
+    directed: Directed = False,
+    item: Item = 0,
 ) -> None:
     """Summarize a graph: its size, its degrees, the costs of each mask, and which to take.
 
@@ -59,32 +54,21 @@ def info(
     if file is None:
         console.print(make_fact_table("Machine and versions", describe_machine()))
         extras = {
-            name: ", ".join(f"{package} {version or '(absent)'}" for package, version in items)
-            for name, items in ((name, extra.items()) for name, extra in installed_extras().items())
+            name: ", ".join(f"{key} {version or '(absent)'}" for key, version in packages.items())
+            for name, packages in installed_extras().items()
         }
         console.print(make_fact_table("Extras", extras))
         return
     data = checked("FILE", lambda: read_graph(file, directed, item, neighbours))
     summary = summarize_graph(data, made_edges=bool(data.get("made_edges")))
     console.print(make_fact_table(file.name, summary.rows()))
-    names = checked("--masks", lambda: _select(masks, summary))
-    if names and summary.num_edges:
-        topology = Topology.from_data(data)
-        with Console(stderr=True).status("counting"):
-            costs = list(mask_costs(summary, topology, names, whole, threads))
+    if masks != "none" and summary.num_edges:
+        names, topology = tuple(split(masks)) if masks else (), Topology.from_data(data)
+        costs = checked(
+            "--masks", lambda: list(mask_costs(summary, topology, names, whole, threads))
+        )
         console.print(_make_table(costs, whole))
     console.print(make_fact_table("Recommendations", recommend(summary)))
-
-
-def _select(text: str, summary: GraphSummary) -> tuple[str, ...]:
-    options = mask_options(summary)
-    names = tuple(split(text)) if text else tuple(options)
-    if names == ("none",):
-        return ()
-    unknown = [name for name in names if name not in options]
-    if unknown:
-        raise value_error("masks", f"among {', '.join(options)}", unknown[0] or "an empty name")
-    return names
 
 
 def _make_table(costs: Sequence[MaskCost], measured: bool) -> Any:

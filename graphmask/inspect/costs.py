@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch.utils.benchmark import Timer
 
+from graphmask._checks import check_integer, value_error
 from graphmask.attention import attention
 from graphmask.masks import (
     CausalMask,
@@ -45,7 +46,7 @@ class MaskCost:
     Args:
         name: as ``graphmask view --mask`` takes it.
         mask: the mask, of 4 heads, or :obj:`None`.
-        reason: why the mask does not apply to the graph; empty where it does.
+        reason: why the mask does not apply to the graph, or could not be called; else empty.
         pairs: of walks stored per node, over all sets; :obj:`None` for masks without walks.
         multiply_adds: of ``M @ x`` per head and column of x; :obj:`None` if not measured.
         prepare_seconds: to make what is made once per graph, such as walks; :obj:`None` if not
@@ -80,6 +81,9 @@ def mask_costs(
             (default: :obj:`False`)
         threads: of torch in measured calls. (default: :obj:`None`, those of torch)
 
+    Raises:
+        ValueError: for an unknown name, and for fewer threads than one.
+
     Cost: drawing the walks of 1,024 nodes per mask on walks; with ``measure`` some calls.
 
     Example:
@@ -92,17 +96,18 @@ def mask_costs(
         >>> walk.pairs, walk.mask.cost
         (3.0, 'N p')
     """
+    if threads is not None:
+        check_integer("threads", threads, 1)
     options = mask_options(summary)
     for name in names or options:
-        option = options[name]
+        option = options.get(name)
+        if option is None:
+            raise value_error("names", f"among {', '.join(options)}", name or "an empty name")
         if isinstance(option, str):
             yield MaskCost(name, reason=option)
             continue
-        pairs = _count_pairs(option, topology)
-        if measure:
-            yield MaskCost(name, option, "", pairs, *_measure(option, topology, threads))
-        else:
-            yield MaskCost(name, option, "", pairs)
+        cost = MaskCost(name, option, pairs=_count_pairs(option, topology))
+        yield _measure(cost, option, topology, threads) if measure else cost
 
 
 def mask_options(summary: GraphSummary) -> dict[str, TopologicalMask | str]:
@@ -127,9 +132,9 @@ def mask_options(summary: GraphSummary) -> dict[str, TopologicalMask | str]:
         "global": GlobalMask(),
         "walk": WalkMask(hops=8, heads=HEADS, sampler=long),
         "grf": GRFMask(hops=4, heads=HEADS, sampler=short),
-        "power-series": PowerSeriesMask(order=4, heads=HEADS),
+        "power-series": PowerSeriesMask(hops=4, heads=HEADS),
         "diffusion": DiffusionMask(heads=HEADS),
-        "shortest-path": ShortestPathMask(max_hops=3, heads=HEADS),
+        "shortest-path": ShortestPathMask(hops=3, heads=HEADS),
         "separator": no_lengths or SeparatorMask(heads=HEADS),
         "tree-distance": no_forest or TreeDistanceMask(heads=HEADS),
         "rfd": no_points or RFDMask(num_features=32, heads=HEADS),
@@ -152,9 +157,8 @@ def _count_pairs(mask: TopologicalMask, topology: Topology) -> float | None:
 
 
 def _measure(
-    mask: TopologicalMask, topology: Topology, threads: int | None
-) -> tuple[float, float, float]:
-    """Multiply-adds, and seconds to prepare a mask and of a call."""
+    cost: MaskCost, mask: TopologicalMask, topology: Topology, threads: int | None
+) -> MaskCost:
     start = time.perf_counter()
     prepared = mask.prepare(topology)
     prepare_seconds = time.perf_counter() - start
@@ -166,4 +170,13 @@ def _measure(
         attention(q, k, v, mask(prepared)).sum().backward()
 
     timer = Timer("call()", globals={"call": call}, num_threads=threads or torch.get_num_threads())
-    return mask(prepared).cost, prepare_seconds, timer.timeit(3).mean
+    try:
+        seconds = timer.timeit(3).mean
+    except ValueError as error:  # of a signed mask whose absolute values are not known
+        return replace(cost, reason=str(error))
+    return replace(
+        cost,
+        multiply_adds=mask(prepared).cost,
+        prepare_seconds=prepare_seconds,
+        call_seconds=seconds,
+    )

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from .summary import GraphSummary
 
-# Nodes up to which the blocks of a graph may be built.
-_SMALL = 500
+# Nodes up to which the blocks of a graph may be built, and from which on memory access matters.
+_SMALL, _LARGE = 500, 20_000
 
-# Nodes from which on the order of the nodes matters for memory access.
-_LARGE = 20_000
+Rules = list[tuple[bool, str, str]]
 
 
 def recommend(summary: GraphSummary) -> dict[str, str]:
@@ -19,7 +18,7 @@ def recommend(summary: GraphSummary) -> dict[str, str]:
     should be among those compared.
 
     Returns:
-        What to use, with the reason.
+        Each action with its reason.
 
     Example:
         >>> import torch
@@ -29,97 +28,99 @@ def recommend(summary: GraphSummary) -> dict[str, str]:
         >>> next(iter(recommend(summarize_graph(path))))
         'CausalMask(0.9), or ToeplitzMask((1, 3))'
     """
-    return dict([_main(summary), *_additions(summary), *_cautions(summary)])
+    main = next((action, reason) for applies, action, reason in _main(summary) if applies)
+    others = [(action, reason) for applies, action, reason in _others(summary) if applies]
+    return dict([main, *others])
 
 
-def _main(summary: GraphSummary) -> tuple[str, str]:
-    shape = summary.shape
-    if summary.num_edges == 0:
-        reason = "there are no edges, and masks on graphs need some"
-        return "KNNGraph(k=8) or RadiusGraph first", reason
-    if summary.is_path:
-        reason = "the nodes form a sequence: O(N), or O(N log N) for any function of the offset"
-        return f"CausalMask(0.9), or ToeplitzMask({shape})", reason
-    if shape is not None:
-        reason = (
-            "the graph is a grid: any function of the offset costs O(N log N), over all nodes, "
-            "and stores nothing per pair"
-        )
-        return f"ToeplitzMask({shape}), or GridDiffusionMask({shape})", reason
-    if summary.is_forest:
-        reason = "the graph is a forest: functions of the distance cost O(N), over all nodes"
-        return "TreeDistanceMask()", reason
-    if summary.num_nodes <= _SMALL:
-        reason = (
-            f"{summary.num_nodes:,} nodes are few: attention runs on dense blocks, "
-            "and batches hold many graphs"
-        )
-        return "WalkMask(hops=8) or PowerSeriesMask(order=4)", reason
+def _main(summary: GraphSummary) -> Rules:
+    """Conditions, actions and reasons, of which the first that applies is taken."""
+    shape, num_nodes = summary.shape, summary.num_nodes
     hubs = ", hubs included, whose neighbours are sampled" if summary.has_hubs else ""
-    reason = (
-        f"about 64 stored pairs per node on any graph{hubs}: attention in O(64 N), "
-        "signed coefficients, no limit on N"
-    )
-    return "WalkMask(hops=8) on ResampledWalks(budget=64)", reason
+    return [
+        (
+            summary.num_edges == 0,
+            "KNNGraph(k=8) or RadiusGraph first",
+            "there are no edges, and masks on graphs need some",
+        ),
+        (
+            summary.is_path,
+            f"CausalMask(0.9), or ToeplitzMask({shape})",
+            "the nodes form a sequence: O(N), or O(N log N) for any function of the offset",
+        ),
+        (
+            shape is not None,
+            f"ToeplitzMask({shape}), or GridDiffusionMask({shape})",
+            "the graph is a grid: O(N log N) for any function of the offset, nothing per pair",
+        ),
+        (
+            summary.is_forest,
+            "TreeDistanceMask()",
+            "the graph is a forest: functions of the distance cost O(N), over all nodes",
+        ),
+        (
+            num_nodes <= _SMALL,
+            "WalkMask(hops=8) or PowerSeriesMask(hops=4)",
+            f"{num_nodes:,} nodes are few: attention runs on dense blocks, many graphs in a batch",
+        ),
+        (
+            True,
+            "WalkMask(hops=8) on ResampledWalks(budget=64)",
+            f"about 64 stored pairs per node on any graph{hubs}: attention in O(64 N), signed "
+            "coefficients, no limit on N",
+        ),
+    ]
 
 
-def _additions(summary: GraphSummary) -> list[tuple[str, str]]:
-    items = []
-    if summary.shape is None and not summary.is_forest and summary.num_nodes > _SMALL:
-        items.append(
-            (
-                "0.1 * GlobalMask() + that mask",
-                "each node then sees all others, at the cost of unmasked linear attention",
-            )
-        )
-        if summary.has_triangles and not summary.directed:
-            items.append(
-                (
-                    "SeparatorMask(), weights as lengths",
-                    "meshes have small separators: functions of the distance over all of the surface",
-                )
-            )
-        if summary.made_edges and summary.axes == 3:
-            items.append(
-                (
-                    "RFDMask()",
-                    "points in space: diffusion over near points in O(N m), without edges",
-                )
-            )
-    if summary.num_edges and summary.num_nodes > _LARGE and summary.shape is None:
-        items.append(
-            (
-                "ReorderNodes() in the transform of the data",
-                "neighbours with near numbers share cache lines: large graphs run faster",
-            )
-        )
-    return items
-
-
-def _cautions(summary: GraphSummary) -> list[tuple[str, str]]:
-    items = {
-        "look at the neighbours": (
+def _others(summary: GraphSummary) -> Rules:
+    """Conditions, actions and reasons, of which all that apply are taken."""
+    irregular = summary.shape is None and not summary.is_forest and summary.num_nodes > _SMALL
+    return [
+        (
+            irregular,
+            "0.1 * GlobalMask() + that mask",
+            "each node then sees all others, at the cost of unmasked linear attention",
+        ),
+        (
+            irregular and summary.has_triangles and not summary.directed,
+            "SeparatorMask(), weights as lengths",
+            "meshes have small separators: functions of the distance over all of the surface",
+        ),
+        (
+            irregular and summary.made_edges and summary.axes == 3,
+            "RFDMask()",
+            "points in space: diffusion over near points in O(N m), without edges",
+        ),
+        (
+            summary.num_edges > 0 and summary.num_nodes > _LARGE and summary.shape is None,
+            "ReorderNodes() in the transform of the data",
+            "neighbours with near numbers share cache lines: large graphs run faster",
+        ),
+        (
             summary.made_edges,
-            "the file has no edges: those of KNNGraph(k=8) are used here; "
-            "RadiusGraph may suit scans better",
+            "look at the neighbours",
+            "the file has no edges: those of KNNGraph are used; RadiusGraph may suit scans better",
         ),
-        "row i of a mask follows edges backwards: W[i, j] weighs j -> i": (
+        (
             summary.directed,
-            "edges have directions: ToUndirected, where they mean nothing; "
-            "masks on distances raise an error",
+            "row i of a mask follows edges backwards: W[i, j] weighs j -> i",
+            "edges have directions: ToUndirected, where they mean nothing; masks on distances "
+            "raise an error",
         ),
-        "WalkMask, whose entries may be negative": (
+        (
             summary.has_negative_weights,
-            "weights are negative: masks known by products alone (GRFMask, PowerSeriesMask) "
-            "then serve small graphs",
+            "WalkMask, whose entries may be negative",
+            "weights are negative: masks known by products alone (GRFMask, PowerSeriesMask) then "
+            "serve small graphs",
         ),
-        "add GlobalMask where nodes must see other components": (
+        (
             summary.components > 1,
+            "add GlobalMask where nodes must see other components",
             f"masks made from edges never join the {summary.components:,} components",
         ),
-        "remove isolated nodes (RemoveIsolatedNodes), or keep a local branch": (
+        (
             summary.isolated > 0,
+            "remove isolated nodes (RemoveIsolatedNodes), or keep a local branch",
             f"{summary.isolated:,} nodes have no edge and attend to themselves alone",
         ),
-    }
-    return [(action, reason) for action, (applies, reason) in items.items() if applies]
+    ]

@@ -49,23 +49,23 @@ class GraphSummary:
 
     @property
     def is_forest(self) -> bool:
-        """Whether the graph is undirected and has no cycle."""
+        """True if the graph is undirected and has no cycle."""
         simple = not (self.directed or self.self_loops or self.multi_edges)
         return simple and self.num_edges // 2 == self.num_nodes - self.components
 
     @property
     def is_path(self) -> bool:
-        """Whether the nodes form a sequence."""
+        """True if the nodes form a sequence."""
         return self.shape is not None and 1 in self.shape
 
     @property
     def has_negative_weights(self) -> bool:
-        """Whether a weight is below 0."""
+        """True if a weight is below 0."""
         return self.weights is not None and self.weights[0] < 0
 
     @property
     def has_hubs(self) -> bool:
-        """Whether a node has far more neighbours than most."""
+        """True if a node has far more neighbours than most."""
         return self.degrees[2] > max(50.0 * self.degrees[1], 500.0)
 
     @property

@@ -1,47 +1,50 @@
 """Topological masks: learnable functions of the weighted adjacency."""
 
-from .algebra import MatrixProduct as MatrixProduct
-from .algebra import ScaledMask as ScaledMask
-from .algebra import SumMask as SumMask
-from .algebra import Symmetrized as Symmetrized
-from .algebra import Transposed as Transposed
-from .algebra import symmetrize as symmetrize
-from .base import TopologicalMask as TopologicalMask
-from .causal import CausalMask as CausalMask
-from .coefficients import Coefficients as Coefficients
-from .coefficients import Cosine as Cosine
-from .coefficients import Diffusion as Diffusion
-from .coefficients import Free as Free
-from .coefficients import NonNegative as NonNegative
-from .coefficients import PageRank as PageRank
-from .coefficients import PStepWalk as PStepWalk
-from .coefficients import RegularizedLaplacian as RegularizedLaplacian
-from .deconvolution import Deconvolution as Deconvolution
-from .degree import DegreeMask as DegreeMask
-from .diffusion import DiffusionMask as DiffusionMask
-from .distances import DistanceFunction as DistanceFunction
-from .distances import ExponentialDistance as ExponentialDistance
-from .distances import PolynomialExponentialDistance as PolynomialExponentialDistance
-from .distances import TableDistance as TableDistance
-from .edge_functions import BoxEdges as BoxEdges
-from .edge_functions import EdgeFunction as EdgeFunction
-from .edge_functions import GaussianEdges as GaussianEdges
-from .fourier import FourierMask as FourierMask
-from .global_ import GlobalMask as GlobalMask
-from .grf import GRFMask as GRFMask
-from .grid_diffusion import GridDiffusionMask as GridDiffusionMask
-from .hadamard import Hadamard as Hadamard
-from .hypercube import HypercubeMask as HypercubeMask
-from .kronecker import Kronecker as Kronecker
-from .power_series import PowerSeriesMask as PowerSeriesMask
-from .random_walk_kernel import RandomWalkKernelMask as RandomWalkKernelMask
-from .rfd import RFDMask as RFDMask
-from .separator import SeparatorMask as SeparatorMask
-from .shortest_path import ShortestPathMask as ShortestPathMask
-from .stitched import StitchedMask as StitchedMask
-from .toeplitz import ToeplitzMask as ToeplitzMask
-from .tree import TreeDistanceMask as TreeDistanceMask
-from .walk import WalkMask as WalkMask
+from graphmask._deprecation import deprecated_attributes as _deprecated_attributes
+
+from .base import TopologicalMask
+from .causal import CausalMask
+from .coefficients import (
+    Coefficients,
+    Cosine,
+    Deconvolution,
+    Diffusion,
+    Free,
+    NonNegative,
+    PageRank,
+    PStepWalk,
+    RegularizedLaplacian,
+)
+from .combinators import (
+    HadamardMask,
+    ProductMask,
+    ScaledMask,
+    SumMask,
+    SymmetrizedMask,
+    TransposedMask,
+    symmetrize,
+)
+from .degree import DegreeMask
+from .diffusion import DiffusionMask
+from .distances import (
+    DistanceFunction,
+    ExponentialDistance,
+    PolynomialExponentialDistance,
+    TableDistance,
+)
+from .fourier import FourierMask
+from .global_ import GlobalMask
+from .grf import GRFMask, StitchedMask
+from .grid_diffusion import GridDiffusionMask, HypercubeMask
+from .kronecker import KroneckerMask
+from .power_series import PowerSeriesMask
+from .random_walk_kernel import RandomWalkKernelMask
+from .rfd import BoxEdges, EdgeFunction, GaussianEdges, RFDMask
+from .separator import SeparatorMask
+from .shortest_path import ShortestPathMask
+from .toeplitz import ToeplitzMask
+from .tree import TreeDistanceMask
+from .walk import WalkMask
 
 __all__ = [
     "BoxEdges",
@@ -61,15 +64,15 @@ __all__ = [
     "GaussianEdges",
     "GlobalMask",
     "GridDiffusionMask",
-    "Hadamard",
+    "HadamardMask",
     "HypercubeMask",
-    "Kronecker",
-    "MatrixProduct",
+    "KroneckerMask",
     "NonNegative",
     "PStepWalk",
     "PageRank",
     "PolynomialExponentialDistance",
     "PowerSeriesMask",
+    "ProductMask",
     "RFDMask",
     "RandomWalkKernelMask",
     "RegularizedLaplacian",
@@ -78,12 +81,21 @@ __all__ = [
     "ShortestPathMask",
     "StitchedMask",
     "SumMask",
-    "Symmetrized",
+    "SymmetrizedMask",
     "TableDistance",
     "ToeplitzMask",
     "TopologicalMask",
-    "Transposed",
+    "TransposedMask",
     "TreeDistanceMask",
     "WalkMask",
     "symmetrize",
 ]
+
+__getattr__ = _deprecated_attributes(
+    __name__,
+    Hadamard="HadamardMask",
+    Kronecker="KroneckerMask",
+    MatrixProduct="ProductMask",
+    Symmetrized="SymmetrizedMask",
+    Transposed="TransposedMask",
+)

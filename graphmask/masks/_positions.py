@@ -1,4 +1,4 @@
-"""What masks on positions share."""
+"""Positions of nodes, and dense matrices of their pairs."""
 
 from __future__ import annotations
 
@@ -12,61 +12,49 @@ from graphmask.topology import Topology
 
 
 def centred_positions(topology: Topology, dim: int, dtype: torch.dtype) -> Tensor:
-    """``[N, D]`` positions about the mean of each graph.
-
-    What depends on offsets only keeps its digits far from the origin.
+    """``[N, D]`` positions about the mean of each graph, so that offsets keep their digits.
 
     Raises:
         ValueError: for a topology without positions, or with positions of another dimension.
     """
     pos = topology.pos
     if pos is None:
-        raise value_error(
-            "topology",
-            "with positions: Topology(..., pos=) or Data(pos=)",
-            f"{topology!r} with pos=None",
-        )
+        expected = "with positions: Topology(..., pos=) or Data(pos=)"
+        raise value_error("topology", expected, f"{topology!r} with pos=None")
     if pos.shape[1] != dim:
-        raise value_error(
-            "topology",
-            f"with positions of dimension {dim}, as the mask's dim",
-            f"pos of shape {list(pos.shape)}",
-        )
+        expected = f"with positions of dimension {dim}, as the mask's dim"
+        raise value_error("topology", expected, f"pos of shape {list(pos.shape)}")
     pos = pos.double()  # means are the same in any order then, up to the rounding of dtype
     if topology.batch is None:
-        mean = pos.mean(0, keepdim=True)
-    else:
-        share = pos * inverse_sizes(topology, pos.dtype)
-        mean = pos.new_zeros(topology.num_graphs, dim).index_add(0, topology.batch, share)[
-            topology.batch
-        ]
-    return (pos - mean).to(dtype)
+        return (pos - pos.mean(0, keepdim=True)).to(dtype)
+    share = pos * inverse_sizes(topology, pos.dtype)
+    mean = pos.new_zeros(topology.num_graphs, dim).index_add(0, topology.batch, share)
+    return (pos - mean[topology.batch]).to(dtype)
 
 
 def inverse_sizes(topology: Topology, dtype: torch.dtype) -> Tensor:
-    """``[N, 1]``, one over the nodes of each node's graph."""
+    """``[N, 1]``, one over the number of nodes of each node's graph."""
     sizes = topology.graph_sizes.to(dtype)
-    each = sizes.expand(topology.num_nodes) if topology.batch is None else sizes[topology.batch]
-    return 1 / each.unsqueeze(1)
+    sizes = sizes.expand(topology.num_nodes) if topology.batch is None else sizes[topology.batch]
+    return 1 / sizes.unsqueeze(1)
 
 
-def all_pairs(topology: Topology) -> Pattern:
-    """All pairs of nodes of the same graph; O(N^2) or more."""
-    n, batch = topology.num_nodes, topology.batch
-    graph = torch.zeros(n, dtype=torch.long, device=topology.device) if batch is None else batch
-    row, col = (graph.unsqueeze(1) == graph).nonzero(as_tuple=True)
-    return Pattern.from_coo(row, col, (n, n))
+def offsets(topology: Topology, dim: int, dtype: torch.dtype) -> Tensor:
+    """``[N, N, D]``, the offsets between all nodes."""
+    pos = centred_positions(topology, dim, dtype)
+    return pos.unsqueeze(1) - pos.unsqueeze(0)
 
 
 def from_dense(topology: Topology, dense: Tensor) -> SparseOperator:
     """The blocks of a non-negative matrix ``[H, N, N]`` on the graphs, as an operator."""
-    pattern = topology.derive(all_pairs)
-    return SparseOperator(
-        topology, pattern, dense[:, pattern.row.long(), pattern.col.long()], nonnegative=True
-    )
+    pattern = topology.derive(_all_pairs)
+    value = dense[:, pattern.row.long(), pattern.col.long()]
+    return SparseOperator(topology, pattern, value, nonnegative=True)
 
 
-def offsets(topology: Topology, dim: int, dtype: torch.dtype) -> Tensor:
-    """``[N, N, D]``, from each node to each."""
-    pos = centred_positions(topology, dim, dtype)
-    return pos.unsqueeze(1) - pos.unsqueeze(0)
+def _all_pairs(topology: Topology) -> Pattern:
+    """All pairs of nodes of the same graph."""
+    n, batch = topology.num_nodes, topology.batch
+    graph = torch.zeros(n, dtype=torch.long, device=topology.device) if batch is None else batch
+    row, col = (graph.unsqueeze(1) == graph).nonzero(as_tuple=True)
+    return Pattern.from_coo(row, col, (n, n))

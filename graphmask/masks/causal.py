@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import logsigmoid
 
 from graphmask._checks import check_integer, type_error, value_error
@@ -21,15 +21,15 @@ class CausalMask(TopologicalMask):
 
     :math:`M_{ij} = \gamma_h^{i - j}` for j <= i, else 0.
 
-    Ranks i and j count the nodes of a graph in the order in which they are listed; nodes of other
-    graphs may stand between them. Edges are not read.
+    Ranks i and j count the nodes of a graph in their order; nodes of other graphs may stand between
+    them. Edges are not read.
 
     Args:
-        decay: the :math:`\gamma` to start from, between 0 and 1: a number, or one per head. It is
-            learned as its logit. (default: :obj:`None`, all ones, which all heads share)
-        heads: H; without a decay it is 1. (default: :obj:`None`, as many as ``decay`` has numbers)
-        length: the nodes of each graph, where they are known and equal; other graphs are refused
-            then. A factor of :class:`~graphmask.masks.Kronecker` needs this. (default: :obj:`None`,
+        decay: initial :math:`\gamma`, between 0 and 1: a number, or one per head. It is learned as
+            its logit. (default: :obj:`None`, all ones, which all heads share)
+        heads: H; without a decay it is 1. (default: :obj:`None`, the length of ``decay``)
+        length: number of nodes of every graph, if known and equal; other graphs are refused then. A
+            factor of :class:`~graphmask.masks.KroneckerMask` needs it. (default: :obj:`None`,
             graphs of any size)
 
     Raises:
@@ -60,7 +60,7 @@ class CausalMask(TopologicalMask):
         heads: int | None = None,
         length: int | None = None,
     ) -> None:
-        start = _read_decay(decay, heads)
+        start = _check_decay(decay, heads)
         super().__init__(1 if start is None else len(start))
         self.shape = None if length is None else (check_integer("length", length, 1),)
         self._start = start
@@ -71,42 +71,33 @@ class CausalMask(TopologicalMask):
         if self.logit is not None:
             self.logit.data.copy_(torch.logit(torch.tensor(self._start, dtype=torch.float64)))
 
-    def prepare(self, topology: Topology) -> Topology:
-        return super().prepare(self._checked(topology))
-
     def _operator(self, topology: Topology) -> MaskOperator:
-        return CausalOperator(self._checked(topology), self._log_decay())
-
-    def _log_decay(self) -> Tensor | None:
-        return None if self.logit is None else logsigmoid(self.logit)
-
-    def _checked(self, topology: Topology) -> Topology:
         if self.shape is not None:
             grids_of(topology, self.shape)
-        return topology
+        return CausalOperator(topology, None if self.logit is None else logsigmoid(self.logit))
 
     def __repr__(self) -> str:
         length = "" if self.shape is None else f", length={self.shape[0]}"
         return f"CausalMask(decay={self._start}{length})"
 
 
-def _read_decay(decay: float | Sequence[float] | None, heads: int | None) -> list[float] | None:
-    """One number per head."""
-    wanted = None if heads is None else check_integer("heads", heads, 1)
+def _check_decay(decay: float | Sequence[float] | None, heads: int | None) -> list[float] | None:
+    """One decay per head."""
+    count = None if heads is None else check_integer("heads", heads, 1)
     if decay is None:
-        if wanted not in (None, 1):
-            raise value_error("heads", "1 without a `decay`: all heads share this mask", wanted)
+        if count not in (None, 1):
+            raise value_error("heads", "1 without a `decay`: all heads share this mask", count)
         return None
-    numbers = [decay] * (wanted or 1) if isinstance(decay, (int, float)) else list(decay)
-    if not numbers or wanted not in (None, len(numbers)):
+    decays = [decay] * (count or 1) if isinstance(decay, (int, float)) else list(decay)
+    if not decays or count not in (None, len(decays)):
         raise value_error(
             "decay",
-            f"a number or one per head, H = {wanted or 'at least 1'}",
-            f"{len(numbers)} numbers",
+            f"a number or one per head, H = {count or 'at least 1'}",
+            f"{len(decays)} numbers",
         )
-    for number in numbers:
-        if isinstance(number, bool) or not isinstance(number, (int, float)):
-            raise type_error("decay", "a number, or one per head", number)
-        if not 0 < number < 1:
-            raise value_error("decay", "between 0 and 1", number)
-    return [float(number) for number in numbers]
+    for value in decays:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise type_error("decay", "a number, or one per head", value)
+        if not 0 < value < 1:
+            raise value_error("decay", "between 0 and 1", value)
+    return [float(value) for value in decays]

@@ -1,10 +1,9 @@
 r"""Learnable coefficients of a power series, one row per head.
 
-Free, non-negative, or a kernel with one scale.
+They are free, non-negative, or those of a kernel with one parameter per head.
 
 Masks take the class itself, or a ``functools.partial`` of it: ``WalkMask(hops=8, heads=4,
-alpha=partial(Diffusion, scale=2))``; or coefficients that are made already, of the mask's hops and
-heads.
+alpha=partial(Diffusion, scale=2))``; or an instance of the mask's hops and heads.
 """
 
 from __future__ import annotations
@@ -17,16 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from graphmask._checks import check_integer, check_number, value_error
-from graphmask._recipes import Recorded
-
-from ._series import binomials, series_root
+from graphmask._checks import check_integer, check_number, type_error, value_error
+from graphmask.config import ConfigMixin
 
 # The released code of Reid et al. (ICLR 2025) starts its modulation function at exp(-0.01 k).
 _INITIAL_DECAY = 0.01
 
 
-class Coefficients(Recorded, nn.Module, ABC):
+class Coefficients(ConfigMixin, nn.Module, ABC):
     """``[H, K + 1]`` coefficients of the powers 0 to K.
 
     Args:
@@ -53,22 +50,21 @@ class Coefficients(Recorded, nn.Module, ABC):
         """Reset to the initial coefficients."""
 
     def root(self, factors: int) -> Tensor:
-        """``[H, K + 1]``, the f whose convolution with itself, ``factors`` times in all, is these (up to hop K).
+        """Return the f ``[H, K + 1]`` whose ``factors``-fold convolution is these, up to hop K.
 
-        A family that knows its roots in closed form gives them: they are found without loss over
-        any number of hops.
+        Kernels whose roots have a closed form override it: it loses no digits over many hops.
 
         Raises:
-            ValueError: where the coefficient of hop 0 is not positive, so that there is none. Under
+            ValueError: if the coefficient of hop 0 is not positive, so that no root exists. Under
                 ``torch.compile`` the result is NaN or infinite instead.
         """
         alpha = self()
         if not torch.compiler.is_compiling():
             _check_root(alpha[:, 0])
-        return series_root(alpha, factors)
+        return _series_root(alpha, factors)
 
     def has_nonnegative_root(self, factors: int) -> bool:
-        """Whether no number of :meth:`root` can be negative, whatever is learned."""
+        """Return whether no entry of :meth:`root` can be negative, whatever is learned."""
         return False
 
     def _initial(self) -> Tensor:
@@ -76,6 +72,24 @@ class Coefficients(Recorded, nn.Module, ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(hops={self.hops}, heads={self.heads})"
+
+
+def make_coefficients(
+    make: Callable[[int, int], Coefficients], hops: int, heads: int
+) -> Coefficients:
+    """Coefficients from a class, a partial of one, or an instance."""
+    is_instance = isinstance(make, nn.Module) or not callable(make)
+    coefficients = make if is_instance else make(hops, heads)
+    if not isinstance(coefficients, Coefficients) or (coefficients.hops, coefficients.heads) != (
+        hops,
+        heads,
+    ):
+        raise value_error(
+            "alpha, f",
+            f"a Coefficients class, or a partial of one, for {hops} hops and {heads} heads",
+            coefficients,
+        )
+    return coefficients
 
 
 class Free(Coefficients):
@@ -122,21 +136,7 @@ class NonNegative(Coefficients):
         self.raw.data.copy_(self._initial().expm1().log())
 
 
-def make_coefficients(
-    make: Callable[[int, int], Coefficients], hops: int, heads: int
-) -> Coefficients:
-    """Coefficients from their class, or from a partial of it."""
-    made = make(hops, heads) if callable(make) and not isinstance(make, nn.Module) else make
-    if not isinstance(made, Coefficients) or (made.hops, made.heads) != (hops, heads):
-        raise value_error(
-            "alpha, f",
-            f"a Coefficients class, or a partial of one, for {hops} hops and {heads} heads",
-            made,
-        )
-    return made
-
-
-class _Scaled(Coefficients):
+class _ScaleKernel(Coefficients):
     """A kernel with one positive scale per head, learned as its logarithm."""
 
     def __init__(self, hops: int, heads: int = 1, scale: float = 1.0) -> None:
@@ -154,15 +154,15 @@ class _Scaled(Coefficients):
         self.log_scale.data.fill_(self.start).log_()
 
 
-class Diffusion(_Scaled):
-    r"""The heat kernel :math:`e^{-s(I - W)}`.
+class Diffusion(_ScaleKernel):
+    r"""The heat kernel :math:`e^{-s(I - W)}`, with a learnable scale s per head.
 
-    :math:`\alpha_k = e^{-s} s^k / k!`, with a learnable scale s per head.
+    .. math:: \alpha_k = e^{-s} s^k / k!
 
     Args:
-        hops: K, where the series is cut.
+        hops: K, where the series is truncated.
         heads: H.
-        scale: the scale s to start from. (default: :obj:`1.0`)
+        scale: initial s. (default: :obj:`1.0`)
 
     Source: Kondor and Lafferty, "Diffusion Kernels on Graphs" (ICML 2002).
 
@@ -177,26 +177,23 @@ class Diffusion(_Scaled):
 
     def root(self, factors: int) -> Tensor:
         """The heat kernel of scale s / n."""
-        log_scale = self.log_scale.unsqueeze(1) - math.log(factors)
-        k = _powers(log_scale, self.hops)
-        return torch.exp(k * log_scale - log_scale.exp() - torch.lgamma(k + 1))
+        return poisson(self.log_scale - math.log(factors), self.hops)
 
     def has_nonnegative_root(self, factors: int) -> bool:
         return True
 
 
-class RegularizedLaplacian(_Scaled):
+class RegularizedLaplacian(_ScaleKernel):
     r""":math:`(I + s(I - W))^{-p}`, with a learnable scale s per head.
 
     .. math:: \alpha_k = \binom{k + p - 1}{k} \frac{s^k}{(1 + s)^{k + p}}
 
     Args:
-        hops: K, where the series is cut.
+        hops: K, where the series is truncated.
         heads: H.
-        scale: the scale s to start from. (default: :obj:`1.0`)
-        power: p; 2 is the 2-regularised Laplacian, whose root f in
-            :class:`~graphmask.masks.GRFMask` is a geometric series. Any positive number. (default:
-            :obj:`1`)
+        scale: initial s. (default: :obj:`1.0`)
+        power: p, any positive number; 2 is the 2-regularised Laplacian, whose root f in
+            :class:`~graphmask.masks.GRFMask` is a geometric series. (default: :obj:`1`)
 
     Source: Smola and Kondor, "Kernels and Regularization on Graphs" (COLT 2003).
 
@@ -218,15 +215,16 @@ class RegularizedLaplacian(_Scaled):
     def root(self, factors: int) -> Tensor:
         """The same kernel of power p / n."""
         power = self.power / factors
-        ratio, rest = (torch.sigmoid(sign * self.log_scale).unsqueeze(1) for sign in (1, -1))
+        ratio = torch.sigmoid(self.log_scale).unsqueeze(1)  # s / (1 + s)
+        rest = torch.sigmoid(-self.log_scale).unsqueeze(1)  # 1 / (1 + s)
         return _negative_binomials(power, ratio, self.hops) * rest**power
 
     def has_nonnegative_root(self, factors: int) -> bool:
         return True
 
 
-class Cosine(_Scaled):
-    r""":math:`\cos(sW) + \sin(sW)`, with a learnable scale s per head: signed.
+class Cosine(_ScaleKernel):
+    r""":math:`\cos(sW) + \sin(sW)`, signed, with a learnable scale s per head.
 
     .. math:: \alpha_k = (-1)^{\lfloor k / 2 \rfloor} s^k / k!
 
@@ -234,9 +232,9 @@ class Cosine(_Scaled):
     up to a constant. With W normalised ``"sym"`` it is positive semi-definite up to there.
 
     Args:
-        hops: K, where the series is cut.
+        hops: K, where the series is truncated.
         heads: H.
-        scale: the scale s to start from. (default: :math:`\pi / 4`)
+        scale: initial s. (default: :math:`\pi / 4`)
 
     Source: Smola and Kondor, "Kernels and Regularization on Graphs" (COLT 2003).
 
@@ -252,13 +250,13 @@ class Cosine(_Scaled):
         super().__init__(hops, heads, scale)
 
     def forward(self) -> Tensor:
-        k = _powers(self.log_scale, self.hops)
+        k = exponents(self.log_scale, self.hops)
         size = torch.exp(k * self.log_scale.unsqueeze(1) - torch.lgamma(k + 1))
         return torch.where(k % 4 < 2, size, -size)
 
 
-class _Weighed(Coefficients):
-    """A kernel with one number between 0 and 1 per head, learned as its logit."""
+class _ProbabilityKernel(Coefficients):
+    """A kernel with one probability per head, learned as its logit."""
 
     def __init__(self, hops: int, heads: int, name: str, start: float) -> None:
         super().__init__(hops, heads)
@@ -266,23 +264,26 @@ class _Weighed(Coefficients):
         self.logit = nn.Parameter(torch.empty(heads))
         self.reset_parameters()
 
+    def forward(self) -> Tensor:
+        return self.root(1)
+
     def reset_parameters(self) -> None:
         self.logit.data.fill_(self.start).logit_()
 
-    def _shares(self) -> tuple[Tensor, Tensor]:
-        """The number and what it leaves of 1, each ``[H, 1]``."""
+    def _probabilities(self) -> tuple[Tensor, Tensor]:
+        """The probability and its complement, both ``[H, 1]``."""
         return torch.sigmoid(self.logit).unsqueeze(1), torch.sigmoid(-self.logit).unsqueeze(1)
 
 
-class PageRank(_Weighed):
-    r"""Personalised PageRank.
+class PageRank(_ProbabilityKernel):
+    r"""Personalised PageRank, with a learnable teleport probability r per head.
 
-    :math:`\alpha_k = r (1 - r)^k`, with a learnable teleport probability r per head.
+    .. math:: \alpha_k = r (1 - r)^k
 
     Args:
-        hops: K, where the series is cut.
+        hops: K, where the series is truncated.
         heads: H.
-        teleport: the probability r to start from. (default: :obj:`0.15`)
+        teleport: initial r. (default: :obj:`0.15`)
 
     Source: Gasteiger et al., "Diffusion Improves Graph Learning" (NeurIPS 2019), eq. 1.
 
@@ -295,20 +296,19 @@ class PageRank(_Weighed):
     def __init__(self, hops: int, heads: int = 1, teleport: float = 0.15) -> None:
         super().__init__(hops, heads, "teleport", teleport)
 
-    def forward(self) -> Tensor:
-        return self.root(1)
-
     def root(self, factors: int) -> Tensor:
         r""":math:`r^{1/n} (1 - (1 - r) x)^{-1/n}`."""
-        teleport, rest = self._shares()
+        teleport, rest = self._probabilities()
         return _negative_binomials(1 / factors, rest, self.hops) * teleport ** (1 / factors)
 
     def has_nonnegative_root(self, factors: int) -> bool:
         return True
 
 
-class PStepWalk(_Weighed):
-    r"""The lazy p-step random walk :math:`((1 - s) I + s W)^p`, with a learnable chance s to move per head.
+class PStepWalk(_ProbabilityKernel):
+    r"""The lazy p-step random walk :math:`((1 - s) I + s W)^p`.
+
+    The probability s of a move is learned per head.
 
     .. math:: \alpha_k = \binom{p}{k} (1 - s)^{p - k} s^k, \quad 0 \text{ for } k > p
 
@@ -316,9 +316,9 @@ class PStepWalk(_Weighed):
     1/2.
 
     Args:
-        hops: K, where the series is cut: exact from p hops on.
+        hops: K, where the series is truncated; exact from p hops on.
         heads: H.
-        scale: the s to start from, between 0 and 1. (default: :obj:`0.5`)
+        scale: initial s, between 0 and 1. (default: :obj:`0.5`)
         steps: p. (default: :obj:`None`, as many as hops)
 
     Source: Smola and Kondor, "Kernels and Regularization on Graphs" (COLT 2003), whose :math:`(aI -
@@ -336,53 +336,123 @@ class PStepWalk(_Weighed):
         super().__init__(hops, heads, "scale", scale)
         self.steps = hops if steps is None else check_integer("steps", steps, 0)
 
-    def forward(self) -> Tensor:
-        return self.root(1)
-
     def root(self, factors: int) -> Tensor:
-        """The same kernel of p / n steps.
-
-        A walk where n divides p, otherwise a series of both signs.
-        """
-        moving, staying = self._shares()
+        """The same kernel of p / n steps: a walk if n divides p, else a series of both signs."""
+        move, stay = self._probabilities()
         steps = self.steps / factors
-        count = binomials(steps, self.hops)
-        # Where there are no such walks the power of what stays may be negative, and infinite: left
-        # out.
-        left = [steps - k if number else 0.0 for k, number in enumerate(count)]
-        return (
-            moving.new_tensor(count)
-            * staying ** moving.new_tensor(left)
-            * moving ** _powers(moving, self.hops)
-        )
+        counts = _binomials(steps, self.hops)
+        # Where the count is 0 the exponent may be negative and its power infinite.
+        rest = [steps - k if count else 0.0 for k, count in enumerate(counts)]
+        k = exponents(move, self.hops)
+        return move.new_tensor(counts) * stay ** move.new_tensor(rest) * move**k
 
     def has_nonnegative_root(self, factors: int) -> bool:
-        """Where n divides p; otherwise up to the hop after p / n, from which on signs alternate."""
+        """True if n divides p, or if hops end before signs alternate, at hop p / n + 2."""
         return self.steps % factors == 0 or self.hops <= self.steps // factors + 1
+
+
+class Deconvolution(Coefficients):
+    r"""The modulation function f whose n-fold convolution is :math:`\alpha`, up to hop K.
+
+    .. math::
+        \underbrace{f * \dots * f}_n = \alpha: \qquad
+        f_0 = \alpha_0^{1/n}, \quad
+        f_k = \frac{1}{k \alpha_0} \sum_{j=1}^{k} \Big(\frac{j}{n} - k + j\Big) \alpha_j f_{k-j}
+
+    the power series of :math:`\alpha(x)^{1/n}`, computed in float64, or in closed form for
+    kernels. The parameters are those of alpha.
+
+    Args:
+        alpha: the coefficients of the kernel, of K hops and H heads.
+        factors: n. (default: :obj:`2`)
+
+    Attributes:
+        nonnegative: whether alpha is of a family whose roots are never negative: diffusion,
+            regularised Laplacians, PageRank, and the p-step walk where n divides p.
+
+    Raises:
+        TypeError: if alpha is not Coefficients.
+        ValueError: for fewer than one factor; and when evaluated, if :math:`\alpha_0 \le 0`, which
+            has no root (free coefficients may become so). Under ``torch.compile`` the result is NaN
+            or infinite instead.
+
+    Cost: O(K H) in closed form; otherwise O(K^2 H), and on a GPU one synchronisation.
+
+    Source: Reid et al., "General Graph Random Features" (ICLR 2024), eq. 6, for two factors.
+
+    Example:
+        >>> import graphmask as gm
+        >>> f = gm.masks.Deconvolution(gm.masks.RegularizedLaplacian(hops=3, power=2))
+        >>> f()[0].tolist()  # the root of (I + s (I - W))^-2
+        [0.5, 0.25, 0.125, 0.0625]
+    """
+
+    def __init__(self, alpha: Coefficients, factors: int = 2) -> None:
+        if not isinstance(alpha, Coefficients):
+            raise type_error("alpha", "Coefficients, such as Diffusion(hops, heads)", alpha)
+        super().__init__(alpha.hops, alpha.heads)
+        self.alpha, self.factors = alpha, check_integer("factors", factors, 1)
+        self.nonnegative = alpha.has_nonnegative_root(factors)
+
+    def forward(self) -> Tensor:
+        return self.alpha.root(self.factors)
+
+    def reset_parameters(self) -> None:
+        self.alpha.reset_parameters()
+
+    def __repr__(self) -> str:
+        return f"Deconvolution({self.alpha!r}, factors={self.factors})"
+
+
+def poisson(log_rate: Tensor, hops: int) -> Tensor:
+    """``e^-s s^k / k!`` ``[H, K + 1]`` for the logarithms of rates s ``[H]``."""
+    log_rate, k = log_rate.unsqueeze(1), exponents(log_rate, hops)
+    return torch.exp(k * log_rate - log_rate.exp() - torch.lgamma(k + 1))
+
+
+def exponents(like: Tensor, hops: int) -> Tensor:
+    """The exponents 0 to K, on the device and of the dtype of a tensor."""
+    return torch.arange(hops + 1, device=like.device, dtype=like.dtype)
+
+
+def _binomials(top: float, hops: int) -> list[float]:
+    """``binom(top, k)`` for k from 0 to K, the series of ``(1 + x)^top`` for any real number."""
+    values = [1.0]
+    for k in range(1, hops + 1):
+        values.append(values[-1] * (top - k + 1) / k)
+    return values
 
 
 def _negative_binomials(power: float, x: Tensor, hops: int) -> Tensor:
     """The series of ``(1 - x)^-power``, ``[H, K + 1]``, for x ``[H, 1]``."""
-    count = [abs(number) for number in binomials(-power, hops)]
-    return x.new_tensor(count) * x ** _powers(x, hops)
+    counts = [abs(count) for count in _binomials(-power, hops)]
+    return x.new_tensor(counts) * x ** exponents(x, hops)
+
+
+def _series_root(alpha: Tensor, factors: int) -> Tensor:
+    r"""The power series f of :math:`\alpha^{1/n}`, ``[H, K + 1]``, by the recurrence above.
+
+    It compares coefficients in :math:`n\, \alpha f' = \alpha' f`.
+    """
+    wide = alpha.double()
+    lead = wide[:, :1]
+    root = lead ** (1 / factors)
+    for k in range(1, wide.shape[1]):
+        j = torch.arange(1, k + 1, device=wide.device, dtype=wide.dtype)
+        total = ((j / factors - k + j) * wide[:, 1 : k + 1] * root.flip(1)).sum(1, keepdim=True)
+        root = torch.cat([root, total / (k * lead)], 1)
+    return root.to(alpha.dtype)
 
 
 def _check_root(lead: Tensor) -> None:
-    without = (~(lead > 0)).nonzero().flatten().tolist()
-    if without:
-        head = without[0]
-        raise value_error(
-            "alpha", "positive at hop 0, or it has no root", f"{lead[head].item():g} in head {head}"
-        )
-
-
-def _powers(like: Tensor, hops: int) -> Tensor:
-    """0 to K, beside parameters."""
-    return torch.arange(hops + 1, device=like.device, dtype=like.dtype)
+    rootless = (~(lead > 0)).nonzero().flatten().tolist()
+    if rootless:
+        value = f"{lead[rootless[0]].item():g} in head {rootless[0]}"
+        raise value_error("alpha", "positive at hop 0, or it has no root", value)
 
 
 def _check_open(name: str, value: float, high: float = math.inf) -> float:
-    """A number with ``0 < value < high``."""
+    """Check that ``0 < value < high``."""
     if not 0 < check_number(name, value, -math.inf) < high:
         raise value_error(name, "positive" if high == math.inf else f"between 0 and {high}", value)
     return float(value)

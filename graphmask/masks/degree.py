@@ -1,14 +1,12 @@
-"""Masks that know the degrees of both nodes."""
+"""Masks of the degrees of both nodes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
-from graphmask.kernels import Pattern
 from graphmask.operators import LowRankOperator, MaskOperator
 from graphmask.topology import Topology
 
@@ -16,12 +14,13 @@ from .base import TopologicalMask
 
 
 class DegreeMask(TopologicalMask):
-    r"""The mask :math:`M_{ij} = \sin(\tfrac\pi4 (z_i + z_j))` of nodes of the same graph, larger where degrees are.
+    r"""The mask :math:`M_{ij} = \sin(\tfrac\pi4 (z_i + z_j))` of the degrees of both nodes.
 
+    It is 0 between graphs, and larger where degrees are.
     :math:`z_i = (\log(1 + d_i) / \max_j \log(1 + d_j))^p` lies in [0, 1], for the weighted degree
-    :math:`d_i = \sum_j |A_{ij}|` of what arrives at node i and the maximum over its graph. The
-    source leaves z open. The power p > 0 is learned per head and starts at 1. A node of no degree
-    has z = 0, and does not see others of its kind: in a graph without edges M is zero.
+    :math:`d_i = \sum_j |A_{ij}|` of the edges into node i and the maximum over its graph. The
+    source leaves z open. The power p > 0 is learned per head and starts at 1. A node of degree 0
+    has z = 0, and M is 0 between two of them.
 
     M is of rank 2: :math:`\sin a \cos b + \cos a \sin b`, all factors non-negative.
 
@@ -60,42 +59,35 @@ class DegreeMask(TopologicalMask):
         self.log_power.data.zero_()
 
     def _operator(self, topology: Topology) -> MaskOperator:
-        share = _shares_now(topology)
-        empty = share == 0
+        if topology.requires_grad:
+            degree = relative_log_degree(topology)
+        else:
+            degree = topology.derive(relative_log_degree)
         # Masked before the power, so that no gradient is NaN.
-        z = (share.masked_fill(empty, 1) ** self.power.unsqueeze(1)).masked_fill(empty, 0)
+        empty = degree == 0
+        z = (degree.masked_fill(empty, 1) ** self.power.unsqueeze(1)).masked_fill(empty, 0)
         sine, cosine = torch.sin(math.pi / 4 * z), torch.cos(math.pi / 4 * z)
         left, right = torch.stack([sine, cosine], -1), torch.stack([cosine, sine], -1)
         return LowRankOperator(topology, left, right, nonnegative=True)
-
-    def _patterns(self, topology: Topology) -> Iterable[Pattern]:
-        _shares_now(topology)  # kept, where no gradient flows through it
-        return ()
 
     def __repr__(self) -> str:
         return f"DegreeMask(heads={self.heads})"
 
 
-def _shares_now(topology: Topology) -> Tensor:
-    return _degree_shares(topology) if topology.requires_grad else topology.derive(_degree_shares)
-
-
-def _degree_shares(topology: Topology) -> Tensor:
-    """``[N]``, log(1 + d) over the largest of the graph; 0 where there is none."""
+def relative_log_degree(topology: Topology) -> Tensor:
+    """``[N]``, log(1 + d) over the largest of the graph; 0 in a graph without edges."""
     pattern, weight = topology.adjacency(None)
     size = weight.new_zeros(topology.num_nodes).index_add(0, pattern.row, weight.abs()).log1p()
-    batch = (
-        topology.local_index.new_zeros(topology.num_nodes)
-        if topology.batch is None
-        else topology.batch
-    )
+    batch = topology.batch
+    if batch is None:
+        batch = torch.zeros(topology.num_nodes, dtype=torch.long, device=topology.device)
     with torch.no_grad():
         largest = size.new_zeros(topology.num_graphs).scatter_reduce(0, batch, size, "amax")
-        # The last of the largest nodes of a graph: a choice, so that derivatives of any order
-        # exist.
+        # One node per graph carries the gradient of the maximum, the last of the largest, so that
+        # derivatives of any order exist.
         node = torch.arange(topology.num_nodes, device=batch.device)
-        first = node.new_zeros(topology.num_graphs)
-        top = first.scatter_reduce(0, batch, torch.where(size == largest[batch], node, 0), "amax")
+        candidate = torch.where(size == largest[batch], node, 0)
+        top = node.new_zeros(topology.num_graphs).scatter_reduce(0, batch, candidate, "amax")
     scale = size[top][batch]
     empty = scale == 0
     return (size / scale.masked_fill(empty, 1)).masked_fill(empty, 0)

@@ -1,17 +1,15 @@
-"""Diffusion on the graph: the whole heat kernel, and the resolvent."""
+"""Diffusion on the graph over all hops: the heat kernel, and the resolvent."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from graphmask._checks import check_number, value_error
-from graphmask.kernels import Pattern
 from graphmask.operators import (
     ChebyshevOperator,
     Entries,
@@ -24,54 +22,47 @@ from graphmask.operators import (
 from graphmask.operators.sparse import merge
 from graphmask.topology import Normalization, Topology, check_normalization
 
-from ._terms import (
-    chebyshev_coefficients,
-    count_chebyshev,
-    count_neumann,
-    count_taylor,
-    neumann_coefficients,
-    taylor_coefficients,
-)
-from .base import TopologicalMask
+from ._truncation import chebyshev_coefficients, count_chebyshev, count_neumann, count_taylor
+from .base import Structure, TopologicalMask
+from .coefficients import exponents, poisson
 
-# A Chebyshev series, whose terms have both signs, is summed where it saves at least half of the
-# products.
+# The Chebyshev series, whose terms have both signs, is used where it needs at most one over this
+# many of Taylor's products.
 _SAVING = 2
 
-# Distance at which two weights that stand for one edge are taken for equal, in units of rounding.
+# Weights of both directions of an edge may differ by this many units of rounding.
 _ROUNDING = 8
 
 
 class DiffusionMask(TopologicalMask):
-    r"""The heat kernel :math:`M = e^{-t(I - W)}` or the resolvent :math:`M = (I - aW)^{-1}`, over all hops, to a tolerance.
+    r"""The heat kernel :math:`M = e^{-t(I - W)}` or the resolvent :math:`M = (I - aW)^{-1}`.
 
     The heat kernel solves the diffusion equation :math:`\dot u = -(I - W) u` for a time t. Its
     scale t > 0, and the scale a of the resolvent, 0 < a < 1, are learned per head. Differentiable
     in both and in ``edge_weight``.
 
     A product with the heat kernel is off by at most ``tolerance`` times the column: in Euclidean
-    norm where W is normalised ``"sym"``, in the largest number where ``"rw"``. Its series is that
-    of Taylor, whose terms are as non-negative as the weights; where the graph is undirected and
-    Chebyshev's series needs half as many products or fewer, as at large t, that one. With W as it
-    is (``normalization=None``) the bound is that times :math:`e^{t(b - 1)}`, where b bounds the
-    norm of W by the roots of its largest row and column sums.
+    norm where W is normalised ``"sym"``, in the largest entry where ``"rw"``. Its series is
+    Taylor's, whose terms are as non-negative as the weights; on undirected graphs Chebyshev's where
+    that needs half as many products or fewer, as at large t. With ``normalization=None`` the bound
+    is that times :math:`e^{t(b - 1)}`, where b bounds the norm of W by the roots of its largest row
+    and column sums.
 
     A product with the resolvent is off by at most :math:`\text{tolerance} / (1 - a)` times the
-    column: on an undirected graph by conjugate gradients in float64, whose residuals are checked at
+    column: on undirected graphs by conjugate gradients in float64, whose residuals are checked at
     the end; elsewhere by its Neumann series.
 
     The heat kernel of a signed graph may decay below the tolerance everywhere; attention, which
     divides by sums of M, then needs a smaller one.
 
-    Numbers of terms follow from the scales and the tolerance, and are read from the parameters:
-    ``torch.compile`` breaks its graph there, and an accelerator is waited for. Rounding is beside
-    the tolerance.
+    Numbers of terms are computed from the values of the scales: ``torch.compile`` breaks its graph
+    there, and an accelerator synchronises. The tolerance does not count rounding.
 
     Args:
         heads: H. (default: :obj:`1`)
         kernel: ``"heat"`` or ``"resolvent"``. (default: :obj:`"heat"`)
-        scale: the t or a to start from. (default: :obj:`None`, t = 1 and a = 0.5)
-        tolerance: see above. (default: :obj:`1e-6`)
+        scale: initial t or a. (default: :obj:`None`, t = 1 and a = 0.5)
+        tolerance: relative error of a product, see above. (default: :obj:`1e-6`)
         normalization: of W: ``"sym"``, ``"rw"``, or :obj:`None`, which only the heat kernel takes.
             (default: :obj:`"sym"`)
 
@@ -117,7 +108,7 @@ class DiffusionMask(TopologicalMask):
 
     @property
     def tolerance(self) -> float:
-        """The distance that products keep."""
+        """The relative error of a product."""
         return self.kernel.tolerance
 
     @property
@@ -128,23 +119,34 @@ class DiffusionMask(TopologicalMask):
     def _operator(self, topology: Topology) -> MaskOperator:
         return self.kernel(topology)
 
-    def _patterns(self, topology: Topology) -> Iterable[Pattern]:
+    def _structure(self, topology: Topology) -> Structure:
         if not topology.requires_grad:
             topology.adjacency(self.normalization)
         topology.derive(is_undirected)
-        return (topology.pattern,)
+        return Structure([topology.pattern])
 
     def __repr__(self) -> str:
-        return f"DiffusionMask(heads={self.heads}, kernel={self.kernel.name!r}, tolerance={self.tolerance:g})"
+        kernel = f"kernel={self.kernel.name!r}, tolerance={self.tolerance:g}"
+        return f"DiffusionMask(heads={self.heads}, {kernel})"
 
 
 class _Kernel(nn.Module, ABC):
-    """A function of W with one scale per head, kept as a free number ``raw``."""
+    """A function of W with one scale per head, stored as a free number ``raw``."""
 
     name: str
+    default_scale: float
+    largest_scale: float
+    expected_scale: str
 
-    def __init__(self, heads: int, tolerance: float, normalization: Normalization) -> None:
+    def __init__(
+        self, heads: int, scale: float | None, tolerance: float, normalization: Normalization
+    ) -> None:
         super().__init__()
+        self.start = (
+            self.default_scale if scale is None else check_number("scale", scale, -math.inf)
+        )
+        if not 0 < self.start < self.largest_scale:
+            raise value_error("scale", self.expected_scale, scale)
         self.tolerance, self.normalization = tolerance, normalization
         self.raw = nn.Parameter(torch.empty(heads))
         self.reset_parameters()
@@ -156,15 +158,19 @@ class _Kernel(nn.Module, ABC):
 
     @abstractmethod
     def reset_parameters(self) -> None:
-        """Reset the scales to where they start."""
+        """Reset to the initial scale."""
 
     @abstractmethod
     def forward(self, topology: Topology) -> MaskOperator:
-        """The operator."""
+        """Return the operator."""
 
     def _is_symmetric(self, topology: Topology) -> bool:
-        """Whether W is symmetric, of a spectral norm of at most 1."""
-        return self.normalization == "sym" and _is_undirected_now(topology)
+        """Return whether W is symmetric, of a spectral norm of at most 1."""
+        if self.normalization != "sym":
+            return False
+        # Weights that are learned may change.
+        learned = topology.requires_grad
+        return is_undirected(topology) if learned else topology.derive(is_undirected)
 
     def _series(self, topology: Topology, alpha: Tensor) -> MaskOperator:
         """A power series of non-negative coefficients."""
@@ -174,25 +180,18 @@ class _Kernel(nn.Module, ABC):
         )
 
     def _largest(self) -> float:
-        """The largest scale."""
-        high = float(self.scale.detach().max())
-        if not math.isfinite(high):
-            raise value_error("scale", "finite", high)
-        return high
+        """The largest scale of all heads."""
+        largest = float(self.scale.detach().max())
+        if not math.isfinite(largest):
+            raise value_error("scale", "finite", largest)
+        return largest
 
 
 class _Heat(_Kernel):
     """``exp(-t (I - W))``, with the logarithm of t."""
 
-    name = "heat"
-
-    def __init__(
-        self, heads: int, scale: float | None, tolerance: float, normalization: Normalization
-    ) -> None:
-        self.start = 1.0 if scale is None else check_number("scale", scale, -math.inf)
-        if self.start <= 0:
-            raise value_error("scale", "positive, as the time t of the heat kernel", scale)
-        super().__init__(heads, tolerance, normalization)
+    name, default_scale, largest_scale = "heat", 1.0, math.inf
+    expected_scale = "positive, as the time t of the heat kernel"
 
     @property
     def scale(self) -> Tensor:
@@ -203,32 +202,30 @@ class _Heat(_Kernel):
 
     def forward(self, topology: Topology) -> MaskOperator:
         t = self._largest()
-        order = count_taylor(t * self._norm(topology), self.tolerance)
-        shorter = count_chebyshev(t, self.tolerance) if self._is_symmetric(topology) else order
-        if _SAVING * shorter > order:
-            return self._series(topology, taylor_coefficients(self.raw, order))
-        return self._chebyshev(topology, shorter)
+        taylor = count_taylor(t * self._norm(topology), self.tolerance)
+        if self._is_symmetric(topology):
+            chebyshev = count_chebyshev(t, self.tolerance)
+            if _SAVING * chebyshev <= taylor:
+                return self._chebyshev(topology, chebyshev)
+        return self._series(topology, poisson(self.raw.double(), taylor))
 
     def _chebyshev(self, topology: Topology, order: int) -> MaskOperator:
-        """The shorter series. Nodes without edges are kept apart.
-
-        It would give rounding for their e^-t.
-        """
+        """The Chebyshev series, which would return rounding for the e^-t of nodes without edges."""
         pattern, weight = topology.adjacency("sym")
-        alone = (
-            weight.new_zeros(topology.num_nodes).index_add(0, pattern.row, weight.detach().abs())
-            == 0
+        degree = weight.new_zeros(topology.num_nodes).index_add(
+            0, pattern.row, weight.detach().abs()
         )
+        isolated = degree == 0
         coefficients = chebyshev_coefficients(self.raw, order).to(self.raw.dtype)
-        if not alone.any():
+        if not isolated.any():
             return ChebyshevOperator(topology, pattern, weight, coefficients, topology.nonnegative)
-        loops = Entries(pattern.identity, alone.to(weight.dtype).unsqueeze(0))
+        # With a loop of weight 1 the series is 1 there; a diagonal factor then gives e^-t.
+        loops = Entries(pattern.identity, isolated.to(weight.dtype).unsqueeze(0))
         looped, value = merge([Entries(pattern, weight.unsqueeze(0)), loops])
         series = ChebyshevOperator(topology, looped, value[0], coefficients, topology.nonnegative)
-        decayed = torch.where(alone, (-self.scale).exp().unsqueeze(1), 1)
-        return ProductOperator(
-            SparseOperator(topology, pattern.identity, decayed, nonnegative=True), series
-        )
+        decay = torch.where(isolated, (-self.scale).exp().unsqueeze(1), 1)
+        diagonal = SparseOperator(topology, pattern.identity, decay, nonnegative=True)
+        return ProductOperator(diagonal, series)
 
     def _norm(self, topology: Topology) -> float:
         """A bound on the norm of W."""
@@ -236,33 +233,24 @@ class _Heat(_Kernel):
             return 1.0
         with torch.no_grad():
             pattern, weight = topology.adjacency(None)
-            sums = [
-                weight.new_zeros(topology.num_nodes).index_add(0, end, weight.abs())
-                for end in (pattern.row, pattern.col)
-            ]
-        return math.sqrt(math.prod(float(each.max()) for each in sums))
+            zeros, weight = weight.new_zeros(topology.num_nodes), weight.abs()
+            sums = [zeros.index_add(0, index, weight) for index in (pattern.row, pattern.col)]
+        return math.sqrt(math.prod(float(total.max()) for total in sums))
 
 
 class _Resolvent(_Kernel):
     """``(I - a W)^-1``, with the logit of a."""
 
-    name = "resolvent"
+    name, default_scale, largest_scale = "resolvent", 0.5, 1.0
+    expected_scale = "between 0 and 1, as the a of the resolvent (I - a W)^-1"
 
     def __init__(
         self, heads: int, scale: float | None, tolerance: float, normalization: Normalization
     ) -> None:
-        self.start = 0.5 if scale is None else check_number("scale", scale, -math.inf)
-        if not 0 < self.start < 1:
-            raise value_error(
-                "scale", "between 0 and 1, as the a of the resolvent (I - a W)^-1", scale
-            )
         if normalization is None:
-            raise value_error(
-                "normalization",
-                "'sym' or 'rw' for the resolvent, or I - a W may have no inverse",
-                normalization,
-            )
-        super().__init__(heads, tolerance, normalization)
+            expected = "'sym' or 'rw' for the resolvent, or I - a W may have no inverse"
+            raise value_error("normalization", expected, normalization)
+        super().__init__(heads, scale, tolerance, normalization)
 
     @property
     def scale(self) -> Tensor:
@@ -280,26 +268,19 @@ class _Resolvent(_Kernel):
             return ResolventOperator(
                 topology, pattern, weight, self.scale, self.tolerance, topology.nonnegative
             )
-        return self._series(
-            topology, neumann_coefficients(self.scale, count_neumann(a, self.tolerance))
-        )
+        order = count_neumann(a, self.tolerance)
+        return self._series(topology, self.scale.unsqueeze(1) ** exponents(self.scale, order))
 
 
-_KERNELS = {each.name: each for each in (_Heat, _Resolvent)}
+_KERNELS = {kernel.name: kernel for kernel in (_Heat, _Resolvent)}
 
 
 def is_undirected(topology: Topology) -> bool:
-    """Whether the adjacency is symmetric, up to rounding of sums over parallel edges."""
+    """Return whether the adjacency is symmetric, up to rounding of sums over parallel edges."""
     pattern, flipped = topology.pattern, topology.pattern.mT
     if not (torch.equal(pattern.rowptr, flipped.rowptr) and torch.equal(pattern.col, flipped.col)):
         return False
     with torch.no_grad():
         weight = topology.adjacency(None)[1]
-    return torch.allclose(
-        weight, weight[pattern.csc_perm], rtol=_ROUNDING * torch.finfo(weight.dtype).eps, atol=0
-    )
-
-
-def _is_undirected_now(topology: Topology) -> bool:
-    """Looked up where it is kept; weights that are learned may change."""
-    return is_undirected(topology) if topology.requires_grad else topology.derive(is_undirected)
+    tolerance = _ROUNDING * torch.finfo(weight.dtype).eps
+    return torch.allclose(weight, weight[pattern.csc_perm], rtol=tolerance, atol=0)

@@ -1,10 +1,9 @@
 """Learnable functions g of a distance, one row per head.
 
-Exponential, polynomial times exponential, or a table.
+They are exponential, polynomial times exponential, or a table.
 
 Masks take the class itself, or a ``functools.partial`` of it:
-``TreeDistanceMask(partial(TableDistance, 8), heads=4)``; or a function that is made already, of the
-mask's heads.
+``TreeDistanceMask(partial(TableDistance, 8), heads=4)``; or an instance of the mask's heads.
 """
 
 from __future__ import annotations
@@ -19,25 +18,23 @@ from torch.nn.functional import softplus
 
 from graphmask._checks import check_integer, check_number, describe, type_error, value_error
 from graphmask._distances import multiples
-from graphmask._recipes import Recorded
+from graphmask.config import ConfigMixin
 
 from .coefficients import Coefficients, NonNegative, make_coefficients
 
 
-class DistanceFunction(Recorded, nn.Module, ABC):
-    """A learnable function g of a distance that is at least 0, one per head.
+class DistanceFunction(ConfigMixin, nn.Module, ABC):
+    """A learnable function g of a distance that is at least 0, one per head: ``M_ij = g(d_ij)``.
 
-    A mask reads it as ``M_ij = g(dist(i, j))``.
-
-    A subclass gives ``_values``; infinite distances, between nodes that no path joins, are mapped
-    to 0 for all of them.
+    A subclass implements ``_values``; infinite distances, between nodes that no path joins, map to
+    0 for all of them.
 
     Args:
         heads: H.
 
     Attributes:
         nonnegative: whether no value can be negative, whatever is learned.
-        differentiable: whether values may be differentiated by the distance.
+        differentiable: whether g is differentiable in the distance.
     """
 
     nonnegative: bool = True
@@ -59,25 +56,43 @@ class DistanceFunction(Recorded, nn.Module, ABC):
         """``[...] -> [H, ...]``; 0 at infinite distances.
 
         Raises:
-            TypeError: where distances are no floating-point tensor.
-            ValueError: where g cannot be differentiated by distances that want a gradient.
+            TypeError: if the distances are not a floating-point tensor.
+            ValueError: if the distances require a gradient and g is not differentiable.
         """
         if not isinstance(distance, Tensor) or not distance.is_floating_point():
             raise type_error("distance", "a floating-point tensor", distance)
         check_differentiable("distance", distance, self)
-        joined = distance.isfinite()
-        return self._values(distance.masked_fill(~joined, 0)).masked_fill(~joined, 0)
+        finite = distance.isfinite()
+        return self._values(distance.masked_fill(~finite, 0)).masked_fill(~finite, 0)
 
 
-class ExponentialDistance(DistanceFunction):
-    r""":math:`g(d) = e^{b - s d}` with an offset b of any sign and a slope :math:`s > 0`, both learned per head.
+class _DecayingDistance(DistanceFunction):
+    """A function with a factor ``e^(-s d)``; s > 0 is the softplus of a free number per head."""
 
-    The exponent is affine in the distance. Its slope is the ``softplus`` of a free number, so that
-    g falls and nothing overflows, however long a path.
+    def __init__(self, heads: int, slope: float) -> None:
+        super().__init__(heads)
+        self.start = _check_positive("slope", slope)
+        self.raw_slope = nn.Parameter(torch.empty(heads))
+
+    @property
+    def slope(self) -> Tensor:
+        """``[H]``."""
+        return softplus(self.raw_slope)
+
+    def reset_parameters(self) -> None:
+        for child in self.children():
+            child.reset_parameters()  # type: ignore[operator]
+        self.raw_slope.data.fill_(self.start).expm1_().log_()
+
+
+class ExponentialDistance(_DecayingDistance):
+    r""":math:`g(d) = e^{b - s d}` with an offset b of any sign and a slope :math:`s > 0`.
+
+    Both are learned per head. As the slope is positive, g decays and does not overflow.
 
     Args:
         heads: H. (default: :obj:`1`)
-        slope: s to start from; b starts at 0. (default: :obj:`1.0`)
+        slope: initial s; b starts at 0. (default: :obj:`1.0`)
 
     Raises:
         ValueError: for fewer than one head, and a slope that is not positive.
@@ -93,36 +108,29 @@ class ExponentialDistance(DistanceFunction):
     """
 
     def __init__(self, heads: int = 1, slope: float = 1.0) -> None:
-        super().__init__(heads)
-        self.start = check_positive("slope", slope)
-        self.offset, self.raw_slope = (nn.Parameter(torch.empty(heads)) for _ in range(2))
+        super().__init__(heads, slope)
+        self.offset = nn.Parameter(torch.empty(heads))
         self.reset_parameters()
 
-    @property
-    def slope(self) -> Tensor:
-        """``[H]``."""
-        return softplus(self.raw_slope)
-
     def reset_parameters(self) -> None:
+        super().reset_parameters()
         self.offset.data.zero_()
-        self.raw_slope.data.fill_(self.start).expm1_().log_()
 
     def _values(self, distance: Tensor) -> Tensor:
-        return torch.exp(
-            per_head(self.offset, distance) - per_head(self.slope, distance) * distance
-        )
+        offset, slope = _per_head(self.offset, distance), _per_head(self.slope, distance)
+        return torch.exp(offset - slope * distance)
 
     def __repr__(self) -> str:
         return f"ExponentialDistance(heads={self.heads})"
 
 
-class PolynomialExponentialDistance(DistanceFunction):
-    r""":math:`g(d) = \big(\sum_{k=0}^{K} c_k d^k\big) e^{-s d}` with coefficients c and a slope :math:`s > 0` learned per head.
+class PolynomialExponentialDistance(_DecayingDistance):
+    r""":math:`g(d) = \big(\sum_{k=0}^{K} c_k d^k\big) e^{-s d}`, :math:`s > 0`, learned per head.
 
     Args:
         degree: K. (default: :obj:`2`)
         heads: H. (default: :obj:`1`)
-        slope: s to start from. (default: :obj:`1.0`)
+        slope: initial s. (default: :obj:`1.0`)
         coefficients: c, see :mod:`graphmask.masks.coefficients`; :class:`~graphmask.masks.Free`
             ones make g signed. (default: :class:`~graphmask.masks.NonNegative`)
 
@@ -148,40 +156,29 @@ class PolynomialExponentialDistance(DistanceFunction):
         slope: float = 1.0,
         coefficients: Callable[[int, int], Coefficients] = NonNegative,
     ) -> None:
-        super().__init__(heads)
         self.degree = check_integer("degree", degree, 0)
-        self.start = check_positive("slope", slope)
+        super().__init__(heads, slope)
         self.coefficients = make_coefficients(coefficients, degree, heads)
         self.nonnegative = self.coefficients.nonnegative
-        self.raw_slope = nn.Parameter(torch.empty(heads))
         self.reset_parameters()
-
-    @property
-    def slope(self) -> Tensor:
-        """``[H]``."""
-        return softplus(self.raw_slope)
-
-    def reset_parameters(self) -> None:
-        self.coefficients.reset_parameters()
-        self.raw_slope.data.fill_(self.start).expm1_().log_()
 
     def _values(self, distance: Tensor) -> Tensor:
         total = distance.new_zeros(self.heads, *distance.shape)
         for c in self.coefficients().unbind(1)[::-1]:
-            total = total * distance + per_head(c, distance)
-        return total * torch.exp(-per_head(self.slope, distance) * distance)
+            total = total * distance + _per_head(c, distance)
+        return total * torch.exp(-_per_head(self.slope, distance) * distance)
 
     def __repr__(self) -> str:
-        kind = type(self.coefficients).__name__
-        return f"PolynomialExponentialDistance(degree={self.degree}, heads={self.heads}, coefficients={kind})"
+        sizes = f"degree={self.degree}, heads={self.heads}"
+        coefficients = type(self.coefficients).__name__
+        return f"PolynomialExponentialDistance({sizes}, coefficients={coefficients})"
 
 
 class TableDistance(DistanceFunction):
-    r"""Any function of distances that are multiples of a unit.
+    r"""Any function :math:`g(k u) = t_k` of distances that are multiples of a unit u.
 
-    :math:`g(k u) = t_k`, one learned value per head and multiple.
-
-    Past the table, from :math:`d = n u` on, g is 0: the table is the reach of the mask.
+    The table t is learned per head. From :math:`d = n u` on g is 0: the table is the reach of the
+    mask.
 
     Args:
         size: n, values of the table, of the distances 0, u, ..., (n - 1) u.
@@ -193,7 +190,7 @@ class TableDistance(DistanceFunction):
     Raises:
         ValueError: for an empty table, fewer than one head, and a unit that is not positive; when
             called, for distances that are no multiples of the unit (up to 8 roundings of their
-            dtype), and for distances that want a gradient.
+            dtype), and for distances that require a gradient.
 
     Source: Choromanski et al., "Fast Tree-Field Integrators" (NeurIPS 2024), for any function on a
     tree; Ying et al., "Do Transformers Really Perform Bad for Graph Representation?" (NeurIPS
@@ -216,7 +213,7 @@ class TableDistance(DistanceFunction):
         values: Callable[[int, int], Coefficients] = NonNegative,
     ) -> None:
         super().__init__(heads)
-        self.size, self.unit = check_integer("size", size, 1), check_positive("unit", unit)
+        self.size, self.unit = check_integer("size", size, 1), _check_positive("unit", unit)
         self.values = make_coefficients(values, size - 1, heads)
         self.nonnegative = self.values.nonnegative
 
@@ -228,31 +225,30 @@ class TableDistance(DistanceFunction):
         self.values.reset_parameters()
 
     def _values(self, distance: Tensor) -> Tensor:
-        place = multiples(distance, self.unit, "distance")
-        inside = place < self.size
-        return self.table()[:, place * inside] * inside
+        index = multiples(distance, self.unit, "distance")
+        inside = index < self.size
+        return self.table()[:, index * inside] * inside
 
     def __repr__(self) -> str:
-        kind = type(self.values).__name__
-        return (
-            f"TableDistance(size={self.size}, heads={self.heads}, unit={self.unit}, values={kind})"
-        )
+        sizes = f"size={self.size}, heads={self.heads}, unit={self.unit}"
+        return f"TableDistance({sizes}, values={type(self.values).__name__})"
 
 
 def make_distance_function(
     make: Callable[..., DistanceFunction] | DistanceFunction, heads: int
 ) -> DistanceFunction:
-    """A distance function of as many heads as a mask, from its class, a partial of it, or one that is made already."""
-    made = make(heads=heads) if callable(make) and not isinstance(make, nn.Module) else make
-    if not isinstance(made, DistanceFunction):
-        raise type_error("function", "a DistanceFunction, its class, or a partial of one", made)
-    if made.heads != heads:
-        raise value_error("function", f"of heads = {heads}, as the mask", f"{made!r}")
-    return made
+    """A distance function of a mask's heads, from a class, a partial of one, or an instance."""
+    is_instance = isinstance(make, nn.Module) or not callable(make)
+    function = make if is_instance else make(heads=heads)
+    if not isinstance(function, DistanceFunction):
+        raise type_error("function", "a DistanceFunction, its class, or a partial of one", function)
+    if function.heads != heads:
+        raise value_error("function", f"of heads = {heads}, as the mask", f"{function!r}")
+    return function
 
 
 def check_differentiable(name: str, distance: Tensor | None, function: DistanceFunction) -> None:
-    """No gradient by distances where the function has none."""
+    """Check that no gradient is required with respect to a distance where the function has none."""
     if distance is not None and distance.requires_grad and not function.differentiable:
         raise value_error(
             name,
@@ -261,13 +257,12 @@ def check_differentiable(name: str, distance: Tensor | None, function: DistanceF
         )
 
 
-def check_positive(name: str, value: float) -> float:
-    """A number above 0."""
+def _check_positive(name: str, value: float) -> float:
     if not 0 < check_number(name, value, -math.inf) < math.inf:
         raise value_error(name, "positive", value)
     return float(value)
 
 
-def per_head(value: Tensor, distance: Tensor) -> Tensor:
-    """``[H]`` beside distances ``[...]``: ``[H, 1, ..., 1]``."""
+def _per_head(value: Tensor, distance: Tensor) -> Tensor:
+    """``[H]`` as ``[H, 1, ..., 1]``, against distances ``[...]``."""
     return value.reshape(-1, *[1] * distance.dim())

@@ -12,32 +12,27 @@ from graphmask.operators import LowRankOperator, MaskOperator
 from graphmask.topology import Topology
 
 from ._positions import centred_positions, from_dense, offsets
-from .base import TopologicalMask
+from .base import Structure, TopologicalMask
 
-# The share of f(0) that is added to the norms of both factors, so that they are smooth where a
-# coefficient changes its sign.
+# Share of f(0) added to the norms of both factors: smooth where a coefficient changes sign.
 _SMOOTHING = 1e-2
 
 
 class FourierMask(TopologicalMask):
-    r"""A relative positional mask on ``pos``, learned through its Fourier transform.
+    r"""A relative positional mask: an estimate of :math:`\exp(f(x_i - x_j))` with a learned f.
 
-    An estimate of :math:`\exp(f(x_i - x_j))`.
-
-    With frequencies :math:`\xi_k` drawn once from the standard normal density p, and positions
-    about the mean of each graph, in units of ``length``,
+    x are the rows of ``pos``. With frequencies :math:`\xi_k` drawn once from the standard normal
+    density p, and positions about the mean of each graph, in units of ``length``,
 
     .. math:: f(z) = \frac{1}{r} \sum_{k=1}^{r} \frac{\tau(\xi_k)}{p(\xi_k)} \cos(2 \pi \xi_k \cdot
-    z), \qquad
-        \tau(\xi) = \sum_{t=1}^{T} w_t \exp(-|\xi - \mu_t|^2 / \sigma_t^2),
+        z), \qquad \tau(\xi) = \sum_{t=1}^{T} w_t \exp(-|\xi - \mu_t|^2 / \sigma_t^2),
 
     where :math:`w, \mu, \sigma` are learned per head. As a factor of attention, :math:`\exp(f)` is
     the additive bias f of the logits. It has no product in linear time; f is an inner product
     :math:`a_i \cdot b_j` of 2 r waves, and the mask is
 
     .. math:: M_{ij} = \frac{1}{m} \sum_{l=1}^{m} e^{\omega_l \cdot a_i - |a_i|^2 / 2}\, e^{\omega_l
-    \cdot b_j - |b_j|^2 / 2},
-        \qquad \omega_l \sim N(0, I),
+        \cdot b_j - |b_j|^2 / 2}, \qquad \omega_l \sim N(0, I),
 
     positive by construction, and unbiased for :math:`\exp(f(x_i - x_j))` over draws of
     :math:`\omega`. Its relative variance is :math:`(e^{|a_i + b_j|^2} - 1) / m` with :math:`|a|^2 =
@@ -54,11 +49,11 @@ class FourierMask(TopologicalMask):
         length: the unit of length; f varies on lengths from about a tenth of it. (default:
             :obj:`1.0`)
         dim: D, of positions. (default: :obj:`3`)
-        seed: of frequencies and features, which are buffers, and of the first parameters. (default:
-            :obj:`0`)
+        seed: of frequencies and features, which are buffers, and of the initial parameters.
+            (default: :obj:`0`)
 
     Raises:
-        ValueError: for numbers out of range; where the topology has no ``pos``, or of another
+        ValueError: for numbers out of range; if the topology has no ``pos``, or of another
             dimension.
 
     Cost: O(N r m) per head to set up, O(N m) per column.
@@ -69,16 +64,18 @@ class FourierMask(TopologicalMask):
 
     Example:
         >>> import torch, graphmask as gm
-        >>> cloud = gm.Topology(torch.empty(2, 0, dtype=torch.long), pos=torch.tensor([[0.0, 0, 0], [0.1, 0, 0], [9.0, 0, 0]]))
+        >>> pos = torch.tensor([[0.0, 0, 0], [0.1, 0, 0], [9.0, 0, 0]])
+        >>> cloud = gm.Topology(torch.empty(2, 0, dtype=torch.long), pos=pos)
         >>> mask = gm.masks.FourierMask(num_features=4096)
-        >>> print(mask)
-        FourierMask(heads=1, num_frequencies=64, num_gaussians=25, num_features=4096): O(N m) per
-        column
+        >>> mask
+        FourierMask(heads=1, num_frequencies=64, num_gaussians=25, num_features=4096)
         >>> bool((mask(cloud).to_dense() - mask.target(cloud).to_dense()).abs().max() < 0.2)
         True
     """
 
     cost = "N m"
+    frequency: Tensor
+    projection: Tensor
 
     def __init__(
         self,
@@ -91,50 +88,39 @@ class FourierMask(TopologicalMask):
         seed: int = 0,
     ) -> None:
         super().__init__(heads)
-        counts = {
-            "num_frequencies": num_frequencies,
-            "num_gaussians": num_gaussians,
-            "num_features": num_features,
-            "dim": dim,
-        }
-        r, count, features, self.dim = (
-            check_integer(name, value, 1) for name, value in counts.items()
-        )
+        check_integer("num_frequencies", num_frequencies, 1)
+        check_integer("num_gaussians", num_gaussians, 1)
+        check_integer("num_features", num_features, 1)
+        self.dim = check_integer("dim", dim, 1)
         self.length = check_number("length", length, 0)
         if not length:
             raise value_error("length", "above 0", length)
         self.seed = check_integer("seed", seed, 0)
-        self.amplitude = nn.Parameter(torch.empty(heads, count))
-        self.centre = nn.Parameter(torch.empty(heads, count, dim))
-        self.log_width = nn.Parameter(torch.empty(heads, count))
+        self.amplitude = nn.Parameter(torch.empty(heads, num_gaussians))
+        self.centre = nn.Parameter(torch.empty(heads, num_gaussians, dim))
+        self.log_width = nn.Parameter(torch.empty(heads, num_gaussians))
         generator = torch.Generator().manual_seed(seed)
-        self.frequency: Tensor
-        self.projection: Tensor
-        self.register_buffer(
-            "frequency",
-            torch.randn(r, dim, generator=generator, dtype=torch.float64).to(self.centre.dtype),
-        )
-        self.register_buffer("projection", torch.empty(features, 2 * r))
+        frequency = torch.randn(num_frequencies, dim, generator=generator, dtype=torch.float64)
+        self.register_buffer("frequency", frequency.to(self.centre.dtype))
+        self.register_buffer("projection", torch.empty(num_features, 2 * num_frequencies))
         self.redraw(generator)
         self.reset_parameters()
 
     def redraw(self, generator: torch.Generator) -> None:
-        """Draw other features; the frequencies, which the parameters were learned with, stay."""
-        self.projection.copy_(
-            torch.randn(self.projection.shape, generator=generator, dtype=torch.float64)
-        )
+        """Draw other features, of the frequencies that the parameters were learned with."""
+        shape = self.projection.shape
+        self.projection.copy_(torch.randn(shape, generator=generator, dtype=torch.float64))
 
     def reset_parameters(self) -> None:
-        r"""Gaussians of width 1 at random places, such that f(0) is about 1 / 2 and falls with the distance."""
+        """Reset to Gaussians of width 1 at random centres: f(0) is about 1 / 2, and f decays."""
         generator = torch.Generator().manual_seed(self.seed)
-        self.centre.data.copy_(
-            torch.randn(self.centre.shape, generator=generator, dtype=torch.float64) / 2
-        )
+        centre = torch.randn(self.centre.shape, generator=generator, dtype=torch.float64)
+        self.centre.data.copy_(centre / 2)
         self.log_width.data.zero_()
         self.amplitude.data.fill_(0.5 / (self.amplitude.shape[1] * math.pi ** (self.dim / 2)))
 
     def target(self, topology: Topology) -> MaskOperator:
-        """The mask that this one estimates, ``exp(f)``, exact; O(N^2 r), for small clouds."""
+        """Return the mask that this one estimates, exact; O(N^2 r), for small clouds."""
         offset = offsets(topology, self.dim, self.centre.dtype) / self.length
         waves = (2 * math.pi * offset @ self.frequency.mT).cos()
         return from_dense(topology, torch.einsum("hr,ijr->hij", self.coefficients(), waves).exp())
@@ -153,18 +139,19 @@ class FourierMask(TopologicalMask):
         c = self.coefficients()
         # c = root * (c / root), and both are smooth, where the square root of |c| is not.
         root = (c.square() + (_SMOOTHING / c.shape[1]) ** 2) ** 0.25
-        left, right = (self._features(waves, factor) for factor in (root, c / root))
+        left, right = self._features(waves, root), self._features(waves, c / root)
         return LowRankOperator(topology, left, right, nonnegative=True)
+
+    def _structure(self, topology: Topology) -> Structure:
+        return Structure()
 
     def _features(self, waves: Tensor, factor: Tensor) -> Tensor:
         """``[H, N, m]`` positive features of waves times factors ``[H, r]``.
 
-        Each pair of waves has norm 1.
+        Each pair of a cosine and a sine has norm 1.
         """
-        lengthened = torch.cat([factor, factor], 1).unsqueeze(1)
-        exponent = (
-            waves @ (lengthened * self.projection).mT - factor.square().sum(1).reshape(-1, 1, 1) / 2
-        )
+        projection = torch.cat([factor, factor], 1).unsqueeze(1) * self.projection
+        exponent = waves @ projection.mT - factor.square().sum(1).reshape(-1, 1, 1) / 2
         return exponent.exp() / math.sqrt(len(self.projection))
 
     def __repr__(self) -> str:

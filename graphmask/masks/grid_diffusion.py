@@ -1,43 +1,44 @@
-"""Diffusion on grids, in closed form."""
+"""Diffusion on grids and hypercubes, in closed form."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from graphmask._checks import check_number, value_error
-from graphmask.operators import GridDiffusionOperator, MaskOperator
-from graphmask.operators._grids import check_shape, grids_of
+from graphmask._deprecation import deprecated_arguments
+from graphmask.operators import GridDiffusionOperator, HypercubeOperator, MaskOperator
+from graphmask.operators._grids import check_shape
 from graphmask.operators.grid_diffusion import MATRIX_AXIS
 from graphmask.topology import Topology
 
 from .base import TopologicalMask
 
 
+@deprecated_arguments(t="scale")
 class GridDiffusionMask(TopologicalMask):
-    r"""The heat kernel :math:`M = \exp(-t_h L)` of a grid graph, :math:`L = D - A`, with a learnable time t > 0 per head.
+    r"""The heat kernel :math:`M = \exp(-t_h L)` of a grid graph, :math:`L = D - A`.
 
-    Every graph is a grid of this shape, its nodes listed in row-major order. Its edges, which join
-    neighbours on each axis and
-    weigh one, are those of the shape: those of the topology are not read.
+    The time t > 0 is learned per head. Every graph is a grid of this shape, its nodes listed in
+    row-major order. Its edges join neighbours on each axis with weight 1; those of the topology are
+    not read.
 
     Args:
         shape: lengths of the axes.
         heads: H. (default: :obj:`1`)
-        t: the time to start from; its logarithm is learned. (default: :obj:`1.0`)
+        scale: initial t; its logarithm is learned. (default: :obj:`1.0`)
         per_axis: whether each axis has a time of its own. (default: :obj:`False`)
 
     Raises:
-        ValueError: for a time that is not positive, and graphs of another number of nodes.
+        ValueError: for a scale that is not positive, and graphs of another number of nodes.
 
     Cost: per product column ``N n`` along an axis of n nodes up to 1,024, O(N log n) along longer
     ones.
 
-    Rounding: entries are exact relative to the largest ones. Far apart, where the kernel is below
-        the rounding of its peak,
-    entries may come out as small numbers of any sign.
+    Rounding: entries are exact relative to the largest ones. Where the kernel is below the rounding
+    of its peak, entries may be small numbers of any sign.
 
     Source: Kondor and Lafferty, "Diffusion Kernels on Graphs" (ICML 2002); Choromanski et al.,
     "From block-Toeplitz matrices to differential equations on graphs" (ICML 2022).
@@ -45,20 +46,25 @@ class GridDiffusionMask(TopologicalMask):
     Example:
         >>> import torch, graphmask as gm
         >>> three = gm.Topology(torch.empty(2, 0, dtype=torch.long), num_nodes=3)
-        >>> gm.masks.GridDiffusionMask(3, t=0.5)(three) @ torch.tensor([1.0, 0.0, 0.0])
+        >>> gm.masks.GridDiffusionMask(3, scale=0.5)(three) @ torch.tensor([1.0, 0.0, 0.0])
         tensor([[0.6738, 0.2590, 0.0673]], grad_fn=<SqueezeBackward1>)
     """
 
     ordered = True
 
     def __init__(
-        self, shape: int | Sequence[int], heads: int = 1, t: float = 1.0, per_axis: bool = False
+        self, shape: int | Sequence[int], heads: int = 1, scale: float = 1.0, per_axis: bool = False
     ) -> None:
         super().__init__(heads)
         self.shape = check_shape(shape)
-        self.per_axis, self._start = per_axis, check_time(t)
+        self.per_axis, self._start = per_axis, _check_positive(scale)
         self.log_t = nn.Parameter(torch.empty(heads, len(self.shape) if per_axis else 1))
         self.reset_parameters()
+
+    @property
+    def scale(self) -> Tensor:
+        """``[H, 1]``, or ``[H, D]`` per axis, t."""
+        return self.log_t.exp()
 
     @property
     def cost(self) -> str:  # type: ignore[override]
@@ -68,19 +74,74 @@ class GridDiffusionMask(TopologicalMask):
     def reset_parameters(self) -> None:
         self.log_t.data.fill_(self._start).log_()
 
-    def prepare(self, topology: Topology) -> Topology:
-        grids_of(topology, self.shape)
-        return super().prepare(topology)
-
     def _operator(self, topology: Topology) -> MaskOperator:
-        return GridDiffusionOperator(topology, self.shape, self.log_t.exp())
+        return GridDiffusionOperator(topology, self.shape, self.scale)
 
     def __repr__(self) -> str:
-        return f"GridDiffusionMask({self.shape}, heads={self.heads}{', per_axis=True' if self.per_axis else ''})"
+        per_axis = ", per_axis=True" if self.per_axis else ""
+        return f"GridDiffusionMask({self.shape}, heads={self.heads}{per_axis})"
 
 
-def check_time(t: float) -> float:
-    """A positive time of diffusion."""
-    if not check_number("t", t, -float("inf")) > 0:
-        raise value_error("t", "positive", t)
-    return float(t)
+@deprecated_arguments(t="scale")
+class HypercubeMask(TopologicalMask):
+    r"""The heat kernel :math:`M = \exp(-t_h L)` of the hypercube, :math:`L = D - A`.
+
+    The time t > 0 is learned per head. Every graph has a power of two nodes, :math:`2^n`, listed in
+    binary order; nodes are neighbours if their ranks differ in one bit. Edges of the topology are
+    not read.
+
+    .. math:: M_{ij} = p^{n - \delta} r^\delta, \quad p = (1 + e^{-2t}) / 2, \quad r = (1 - e^{-2t})
+        / 2
+
+    for ranks that differ in :math:`\delta` bits.
+
+    Args:
+        heads: H. (default: :obj:`1`)
+        scale: initial t; its logarithm is learned. (default: :obj:`1.0`)
+
+    Raises:
+        ValueError: for a scale that is not positive, and graphs whose size is no power of two.
+
+    Cost: O(N log N) per product column.
+
+    Rounding: no number is subtracted, so that products with non-negative columns are exact entry by
+    entry, up to relative rounding.
+
+    Source: Choromanski et al., "From block-Toeplitz matrices to differential equations on graphs"
+    (ICML 2022).
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> four = gm.Topology(torch.empty(2, 0, dtype=torch.long), num_nodes=4)
+        >>> gm.masks.HypercubeMask(scale=0.5)(four) @ torch.tensor([1.0, 0.0, 0.0, 0.0])
+        tensor([[0.4678, 0.2162, 0.2162, 0.0999]], grad_fn=<SqueezeBackward1>)
+    """
+
+    cost = "N log N"
+    ordered = True
+
+    def __init__(self, heads: int = 1, scale: float = 1.0) -> None:
+        super().__init__(heads)
+        self._start = _check_positive(scale)
+        self.log_t = nn.Parameter(torch.empty(heads))
+        self.reset_parameters()
+
+    @property
+    def scale(self) -> Tensor:
+        """``[H]``, t."""
+        return self.log_t.exp()
+
+    def reset_parameters(self) -> None:
+        self.log_t.data.fill_(self._start).log_()
+
+    def _operator(self, topology: Topology) -> MaskOperator:
+        return HypercubeOperator(topology, self.scale)
+
+    def __repr__(self) -> str:
+        return f"HypercubeMask(heads={self.heads})"
+
+
+def _check_positive(scale: float) -> float:
+    if not check_number("scale", scale, -float("inf")) > 0:
+        raise value_error("scale", "positive", scale)
+    return float(scale)

@@ -11,12 +11,12 @@ from graphmask.operators import KroneckerOperator, MaskOperator
 from graphmask.operators._grids import grids_of
 from graphmask.topology import Topology
 
-from .algebra import ScaledMask, SumMask
-from .base import TopologicalMask
+from .base import Structure, TopologicalMask
+from .combinators import ScaledMask, SumMask
 from .toeplitz import ToeplitzMask
 
 
-class Kronecker(TopologicalMask):
+class KroneckerMask(TopologicalMask):
     r"""``M = A (x) B`` on products of graphs.
 
     :math:`M_{ij} = A_{i_a j_a} B_{i_b j_b}` for the node :math:`i = i_a N_b + i_b`.
@@ -26,18 +26,17 @@ class Kronecker(TopologicalMask):
     read.
 
     Args:
-        a: the mask that makes A.
-        b: the mask that makes B.
-        graphs: the factors, a topology for each mask. One may be :obj:`None`, or all be left out,
-            where masks know the
-            ``shape`` of their graphs: grids, sequences of a given ``length``, their sums and
-            products. Masks on walks draw these once, here, for factors that have none. (default:
+        a: the mask of A.
+        b: the mask of B.
+        graphs: the factors, a topology for each mask; :obj:`None` for masks that know the ``shape``
+            of their graphs: grids, sequences of a given ``length``, their sums and products. Masks
+            on walks draw these once, in the constructor, for factors that have none. (default:
             :obj:`None`)
 
     Raises:
-        TypeError: for a mask or factor that is none.
-        ValueError: for masks of different numbers of heads (but for one), a factor that is not
-            known, and graphs of another number of nodes than the product of the factors'.
+        TypeError: if an argument is not a mask, or a factor not a topology.
+        ValueError: for masks of different numbers of heads (but for one), an unknown factor, and
+            graphs of another number of nodes than the product of the factors'.
 
     Cost: per product column, ``N_b`` columns through A and ``N_a`` through B.
 
@@ -46,9 +45,10 @@ class Kronecker(TopologicalMask):
 
     Example:
         >>> import torch, graphmask as gm
-        >>> frames, space = gm.masks.CausalMask(decay=0.5, length=2), gm.masks.GridDiffusionMask(2, t=0.5)
+        >>> frames = gm.masks.CausalMask(decay=0.5, length=2)
+        >>> space = gm.masks.GridDiffusionMask(2, scale=0.5)
         >>> four = gm.Topology(torch.empty(2, 0, dtype=torch.long), num_nodes=4)
-        >>> gm.masks.Kronecker(frames, space)(four) @ torch.tensor([1.0, 0.0, 0.0, 0.0])
+        >>> gm.masks.KroneckerMask(frames, space)(four) @ torch.tensor([1.0, 0.0, 0.0, 0.0])
         tensor([[0.6839, 0.3161, 0.3420, 0.1580]], grad_fn=<SqueezeBackward1>)
     """
 
@@ -69,18 +69,13 @@ class Kronecker(TopologicalMask):
             )
         super().__init__(max(a.heads, b.heads))
         self.a, self.b = a, b
-        given = (None, None) if graphs is None else graphs
-        if not isinstance(given, tuple) or len(given) != 2:
+        graphs = (None, None) if graphs is None else graphs
+        if not isinstance(graphs, tuple) or len(graphs) != 2:
             raise type_error("graphs", "two topologies, one for each mask", graphs)
-        self.graphs = tuple(
-            _read_factor(mask, graph) for mask, graph in zip((a, b), given, strict=True)
-        )
-        sizes = (
-            known_shape(mask) if graph is None else (graph.num_nodes,)
+        self.graphs = _check_factor(a, graphs[0]), _check_factor(b, graphs[1])
+        self.factor_shapes = tuple(
+            (known_shape(mask) or ()) if graph is None else (graph.num_nodes,)
             for mask, graph in zip((a, b), self.graphs, strict=True)
-        )
-        self.factor_shapes: tuple[tuple[int, ...], ...] = tuple(
-            size for size in sizes if size is not None
         )
 
     @property
@@ -93,32 +88,32 @@ class Kronecker(TopologicalMask):
         """The costs of both masks, each for as many nodes as the product has."""
         return " + ".join(dict.fromkeys((self.a.cost, self.b.cost)))
 
-    def prepare(self, topology: Topology) -> Topology:
-        grids_of(topology, self.shape)
-        for number, mask in enumerate((self.a, self.b)):
-            mask.prepare(self._factor(number, topology))
-        return super().prepare(topology)
-
     def _operator(self, topology: Topology) -> MaskOperator:
         grids_of(topology, self.shape)
-        a, b = (
-            mask(self._factor(number, topology)) for number, mask in enumerate((self.a, self.b))
-        )
-        return KroneckerOperator(topology, a, b)
+        a, b = self._factors(topology)
+        return KroneckerOperator(topology, self.a(a), self.b(b))
 
-    def _factor(self, number: int, topology: Topology) -> Topology:
-        """A factor graph, where the product lies."""
-        graph = self.graphs[number]
-        if graph is None:
-            return topology.derive(edgeless, math.prod(self.factor_shapes[number]))
-        return graph if graph.device == topology.device else graph.to(topology.device)
+    def _structure(self, topology: Topology) -> Structure:
+        grids_of(topology, self.shape)
+        for mask, graph in zip((self.a, self.b), self._factors(topology), strict=True):
+            mask.prepare(graph)
+        return Structure()
+
+    def _factors(self, topology: Topology) -> list[Topology]:
+        """The factor graphs, on the device of the product."""
+        factors = []
+        for graph, shape in zip(self.graphs, self.factor_shapes, strict=True):
+            if graph is None:
+                graph = topology.derive(_edgeless, math.prod(shape))
+            factors.append(graph if graph.device == topology.device else graph.to(topology.device))
+        return factors
 
     def __repr__(self) -> str:
-        return f"Kronecker({self.a!r}, {self.b!r})"
+        return f"KroneckerMask({self.a!r}, {self.b!r})"
 
 
 def known_shape(mask: TopologicalMask) -> tuple[int, ...] | None:
-    """The shape of the graphs that a mask is made for, where it is made for one."""
+    """The shape of the graphs that a mask is defined on, or :obj:`None` for any."""
     if isinstance(mask, ScaledMask):
         return known_shape(mask.mask)
     if isinstance(mask, SumMask):
@@ -128,19 +123,17 @@ def known_shape(mask: TopologicalMask) -> tuple[int, ...] | None:
     return getattr(mask, "shape", None)
 
 
-def edgeless(topology: Topology, size: int) -> Topology:
-    """A graph for masks that read no edges, beside a topology."""
+def _edgeless(topology: Topology, size: int) -> Topology:
     return Topology(torch.empty(2, 0, dtype=torch.long, device=topology.device), size)
 
 
-def _read_factor(mask: TopologicalMask, graph: Topology | None) -> Topology | None:
-    """A factor graph with all that its mask reads, or None where it is made from a shape."""
-    if graph is None and known_shape(mask) is None:
-        raise value_error(
-            "graphs",
-            f"given a topology for {mask!r}, which does not know the shape of its graph",
-            None,
-        )
-    if graph is not None and not isinstance(graph, Topology):
+def _check_factor(mask: TopologicalMask, graph: Topology | None) -> Topology | None:
+    """The factor graph of a mask, prepared; None where the mask's shape defines it."""
+    if graph is None:
+        if known_shape(mask) is None:
+            expected = f"given a topology for {mask!r}, which does not know the shape of its graph"
+            raise value_error("graphs", expected, None)
+        return None
+    if not isinstance(graph, Topology):
         raise type_error("graphs", "a topology for each mask, or None", graph)
-    return None if graph is None else mask.prepare(graph)
+    return mask.prepare(graph)

@@ -2,64 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable
 
-from graphmask._checks import check_integer
-from graphmask.kernels import Pattern
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+from torch_geometric.nn.dense.linear import Linear, is_uninitialized_parameter
+
+from graphmask._checks import check_integer, value_error
+from graphmask._deprecation import deprecated_arguments
 from graphmask.operators import MaskOperator, PowerSeriesOperator
 from graphmask.operators.sparse import merge_patterns
 from graphmask.topology import Normalization, Topology, check_normalization
 
-from ._edge_weights import EdgeWeights
-from .base import TopologicalMask
+from .base import Structure, TopologicalMask
 from .coefficients import Coefficients, NonNegative, make_coefficients
 
+_SOFTPLUS_IS_ONE = math.log(math.e - 1)
 
+
+@deprecated_arguments(order="hops")
 class PowerSeriesMask(TopologicalMask):
     r"""The adjacency-function mask :math:`M = \sum_{k=0}^{K} \alpha_k W^k`, exact.
 
     Differentiable in the coefficients and in ``edge_weight``.
 
-    With ``edge_dim`` edges have features :math:`z_e \in \mathbb{R}^D` (``edge_attr``), from which
-    every head learns its own weights:
+    With ``edge_dim`` every head learns its own weights from the features :math:`z_e \in
+    \mathbb{R}^D` of edges (``edge_attr``):
 
     .. math:: M_h = \sum_{k=0}^{K} \alpha_{hk} W_h^k, \qquad
               w_h(e) = w_e\, \mathrm{softplus}(a_h \cdot z_e + b_h)
 
-    :math:`W_h` is the adjacency with these weights in the place of ``edge_weight`` :math:`w_e`,
+    :math:`W_h` is the adjacency with these weights in place of ``edge_weight`` :math:`w_e`,
     parallel edges summed, and normalised as W is. It starts as W, with a = 0. Gradients are exact
-    and reach ``edge_attr``, too.
+    and reach ``edge_attr``.
 
     Args:
-        order: K. (default: :obj:`4`)
+        hops: K. (default: :obj:`4`)
         heads: H. (default: :obj:`1`)
         alpha: coefficients, see :mod:`graphmask.masks.coefficients`. With signed coefficients
-            (:class:`~graphmask.masks.Free`) attention needs blocks of small graphs, since the
-            absolute values that its normaliser sums are not known otherwise. (default:
+            (:class:`~graphmask.masks.Free`) attention needs blocks of small graphs: its normaliser
+            sums absolute values, which are unknown otherwise. (default:
             :class:`~graphmask.masks.NonNegative`)
         normalization: of W: ``"sym"``, ``"rw"`` or :obj:`None`. (default: :obj:`"sym"`)
         edge_dim: D, of the features of edges; -1 reads it from the first ones. (default:
             :obj:`None`, features are not read)
 
     Raises:
-        ValueError: for an unknown normalisation, a negative order or fewer than one head; with
+        ValueError: for an unknown normalisation, negative hops or fewer than one head; with
             ``edge_dim``, for a topology without ``edge_attr`` or with another number of features.
 
     Cost: O(K E) per product column by Horner's rule, O(N) memory; attention runs lifted, in O(K E m
-    d). With ``edge_dim`` also O(E D H), and training keeps the products of all K powers.
+    d). With ``edge_dim`` also O(E D H), and training stores the products of all K powers.
 
     Source: Reid et al. (ICLR 2025), eq. 4.
 
     Example:
         >>> import torch, graphmask as gm
         >>> path = gm.Topology(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), num_nodes=3)
-        >>> mask = gm.masks.PowerSeriesMask(order=2, alpha=gm.masks.RegularizedLaplacian, normalization="rw")
-        >>> mask(path).to_dense()
+        >>> kernel = gm.masks.RegularizedLaplacian
+        >>> gm.masks.PowerSeriesMask(hops=2, alpha=kernel, normalization="rw")(path).to_dense()
         tensor([[[0.5625, 0.2500, 0.0625],
                  [0.1250, 0.6250, 0.1250],
                  [0.0625, 0.2500, 0.5625]]], grad_fn=<ViewBackward0>)
         >>> bonds = gm.Topology(path.edge_index, num_nodes=3, edge_attr=torch.rand(4, 5))
-        >>> gm.masks.PowerSeriesMask(order=2, heads=4, edge_dim=5)(bonds).shape
+        >>> gm.masks.PowerSeriesMask(hops=2, heads=4, edge_dim=5)(bonds).shape
         torch.Size([4, 3, 3])
     """
 
@@ -67,16 +75,21 @@ class PowerSeriesMask(TopologicalMask):
 
     def __init__(
         self,
-        order: int = 4,
+        hops: int = 4,
         heads: int = 1,
         alpha: Callable[[int, int], Coefficients] = NonNegative,
         normalization: Normalization = "sym",
         edge_dim: int | None = None,
     ) -> None:
         super().__init__(heads)
-        self.alpha = make_coefficients(alpha, check_integer("order", order, 0), heads)
+        self.alpha = make_coefficients(alpha, check_integer("hops", hops, 0), heads)
         self.normalization = check_normalization(normalization)
         self.edge_weights = None if edge_dim is None else EdgeWeights(edge_dim, heads)
+
+    @property
+    def hops(self) -> int:
+        """K."""
+        return self.alpha.hops
 
     def _operator(self, topology: Topology) -> MaskOperator:
         learned = None if self.edge_weights is None else self.edge_weights(topology)
@@ -84,24 +97,65 @@ class PowerSeriesMask(TopologicalMask):
         nonnegative = self.alpha.nonnegative and topology.nonnegative
         return PowerSeriesOperator(topology, pattern, weight, self.alpha(), nonnegative)
 
-    def _patterns(self, topology: Topology) -> Iterable[Pattern]:
+    def _structure(self, topology: Topology) -> Structure:
         if self.edge_weights is not None or not topology.requires_grad:
-            topology.adjacency(
-                self.normalization
-            )  # kept, where no gradient flows through it, and so is how edges are summed
-        support = self._support(topology)
-        return (topology.pattern,) if support is None else (topology.pattern, support)
-
-    def _support(self, topology: Topology) -> Pattern | None:
-        if self.alpha.hops > 1:
-            return None
+            topology.adjacency(self.normalization)  # caches the weights, and how edges are summed
         pattern = topology.pattern
-        return merge_patterns([pattern, pattern.identity]) if self.alpha.hops else pattern.identity
+        if self.hops > 1:
+            return Structure([pattern])
+        terms = [pattern, pattern.identity] if self.hops else [pattern.identity]
+        return Structure([pattern], merge_patterns(terms))
 
     def __repr__(self) -> str:
-        edges = (
-            ""
-            if self.edge_weights is None
-            else f", edge_dim={self.edge_weights.linear.in_channels}"
-        )
-        return f"PowerSeriesMask(order={self.alpha.hops}, heads={self.heads}, alpha={type(self.alpha).__name__}{edges})"
+        alpha, edges = type(self.alpha).__name__, self.edge_weights
+        edge_dim = "" if edges is None else f", edge_dim={edges.linear.in_channels}"
+        return f"PowerSeriesMask(hops={self.hops}, heads={self.heads}, alpha={alpha}{edge_dim})"
+
+
+class EdgeWeights(nn.Module):
+    r"""Edge weights :math:`w_h(e) = w_e\, \mathrm{softplus}(a_h \cdot z_e + b_h)` from features.
+
+    They start at the weights w of the graph: :math:`a = 0`, and softplus of b is 1.
+
+    Args:
+        edge_dim: D, or -1 to read it from the first features.
+        heads: H.
+    """
+
+    def __init__(self, edge_dim: int, heads: int) -> None:
+        super().__init__()
+        if edge_dim != -1:
+            check_integer("edge_dim", edge_dim, 1)
+        self.linear = _LinearFromZero(edge_dim, heads)
+
+    def forward(self, topology: Topology) -> Tensor:
+        """``[H, E]``.
+
+        Raises:
+            ValueError: if the topology has no features, or not D of them.
+        """
+        z, dim = topology.edge_attr, self.linear.in_channels
+        expected = "of shape [E, D]"
+        if dim != -1:
+            expected += f" with D = {dim} (edge_dim of the mask)"
+        if z is None:
+            raise value_error("edge_attr", f"given, {expected}: the mask weighs edges by it", None)
+        z = z.unsqueeze(-1) if z.dim() == 1 else z
+        if dim not in (-1, z.shape[1]):
+            raise value_error("edge_attr", expected, z)
+        weight = softplus(self.linear(z.to(self.linear.bias.dtype))).mT
+        return weight if topology.edge_weight is None else weight * topology.edge_weight
+
+    def reset_parameters(self) -> None:
+        """Reset to the weights of the graph."""
+        self.linear.reset_parameters()
+
+
+class _LinearFromZero(Linear):
+    """PyG's linear map, with lazy input size, that starts at zero and the bias of weight one."""
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        if not is_uninitialized_parameter(self.weight):
+            self.weight.zero_()
+        self.bias.fill_(_SOFTPLUS_IS_ONE)

@@ -1,29 +1,29 @@
-"""The random-walk graph-node kernel: how alike the walks from two nodes are."""
+"""The random-walk graph-node kernel: the similarity of the walks from two nodes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from graphmask._checks import check_integer, value_error
-from graphmask.kernels import Pattern
 from graphmask.operators import MaskOperator, ProductOperator, SparseOperator
 from graphmask.topology import Topology
 from graphmask.walks import ResampledWalks, Walks, WalkSampler
 
-from ._on_walks import MaskOnWalks
+from .base import Structure
 from .coefficients import Coefficients, make_coefficients
+from .walk import MaskOnWalks
 
 
 class RandomWalkKernelMask(MaskOnWalks):
     r"""The cosine of visit frequencies, :math:`M_{ij} = \langle f_i, f_j \rangle / (|f_i| |f_j|)`.
 
-    :math:`f_i(v) = \sum_{t=0}^{K} (S_t)_{iv}` counts how often walks from i, of K hops each to a
-    random neighbour, visit v, the start included; with edge weights, as often as walks that follow
-    them would. Both nodes read the same set of walks: the diagonal is 1. A node without visits gets
-    a row of zeros; one without neighbours visits itself.
+    :math:`f_i(v) = \sum_{t=0}^{K} (S_t)_{iv}` counts the visits to v of walks from i, of K hops
+    each to a random neighbour (weighted by edges), the start included. Both nodes read the same set
+    of walks: the diagonal is 1. A node without visits has a row of zeros; one without neighbours
+    visits itself.
 
     Published walks are independent ones of a fixed length, ``sampler=IIDWalks(100, hops=4,
     normalization="rw", length_law=FixedLength(4))``, whose frequencies are counts. The default
@@ -41,7 +41,7 @@ class RandomWalkKernelMask(MaskOnWalks):
         seed: of those draws. (default: :obj:`0`)
 
     Raises:
-        ValueError: where the sampler, or the walks of a topology, have fewer hops than the mask or
+        ValueError: if the sampler, or the walks of a topology, have fewer hops than the mask or
             another normalisation.
 
     Cost: O(p) per product column, for p pairs of the walks; attention runs lifted, in O(p m d).
@@ -52,7 +52,8 @@ class RandomWalkKernelMask(MaskOnWalks):
         >>> import torch, graphmask as gm
         >>> path = gm.Topology(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), num_nodes=3)
         >>> mask = gm.masks.RandomWalkKernelMask(hops=1)
-        >>> mask(mask.prepare(path)).to_dense()  # f_0 = (1, 1, 0), f_1 = (1/2, 1, 1/2), f_2 = (0, 1, 1)
+        >>> # f_0 = (1, 1, 0), f_1 = (1/2, 1, 1/2), f_2 = (0, 1, 1)
+        >>> mask(mask.prepare(path)).to_dense()
         tensor([[[1.0000, 0.8660, 0.5000],
                  [0.8660, 1.0000, 0.8660],
                  [0.5000, 0.8660, 1.0000]]])
@@ -68,78 +69,52 @@ class RandomWalkKernelMask(MaskOnWalks):
         sampler: WalkSampler | None = None,
         seed: int = 0,
     ) -> None:
-        made = make_coefficients(
-            _Visits if alpha is None else alpha, check_integer("hops", hops, 0), heads
-        )
-        super().__init__(
-            made,
-            ResampledWalks(hops=hops, normalization="rw") if sampler is None else sampler,
-            seed,
-        )
-        if self.sampler.normalization != "rw":
-            raise value_error(
-                "sampler",
-                "with normalization='rw': visits follow probabilities",
-                self.sampler.normalization,
-            )
+        make = _Ones if alpha is None else alpha
+        coefficients = make_coefficients(make, check_integer("hops", hops, 0), heads)
+        if sampler is None:
+            sampler = ResampledWalks(hops=hops, normalization="rw")
+        super().__init__(coefficients, sampler, seed)
+        _check_normalization("sampler", self.sampler.normalization)
 
     @property
     def num_sets(self) -> int:
         return 1
 
     def target(self, topology: Topology) -> MaskOperator:
-        """The kernel of the expected frequencies.
+        """Return the kernel of the expected frequencies.
 
         Cost: O(N^2), for the norms: for tests and small graphs.
         """
         series = self._series(topology)
-        norm = series.to_dense().square().sum(-1)
-        scale = SparseOperator(
-            topology, topology.pattern.identity, _reciprocal_root(norm), nonnegative=True
-        )
+        norm = _reciprocal_root(series.to_dense().square().sum(-1))
+        scale = SparseOperator(topology, topology.pattern.identity, norm, nonnegative=True)
         return ProductOperator(scale, series, series.mT, scale)
 
     def _operator(self, topology: Topology) -> MaskOperator:
-        (walks,) = self._read(topology)
-        value, pattern = walks.combine(self._weights(walks)), walks.pattern
-        square = value.new_zeros(len(value), topology.num_nodes).index_add(
-            1, pattern.row, value.square()
-        )
-        value = value * _reciprocal_root(square)[:, pattern.row]
-        factor = SparseOperator(
-            topology, pattern, value, self.coefficients.nonnegative and walks.nonnegative
-        )
+        (frequency,) = self._factors(topology)
+        value, row = frequency.value, frequency.pattern.row
+        square = value.new_zeros(len(value), topology.num_nodes).index_add(1, row, value.square())
+        value = value * _reciprocal_root(square)[:, row]
+        factor = SparseOperator(topology, frequency.pattern, value, frequency.nonnegative)
         return ProductOperator(factor, factor.mT)
 
-    def _weights(self, walks: Walks) -> Tensor:
-        """``[H, K' + 1]`` for walks that may have more hops."""
-        alpha = self.coefficients()
-        return torch.cat([alpha, alpha.new_zeros(self.heads, walks.num_hops - self.hops)], 1)
+    def _structure(self, topology: Topology) -> Structure:
+        (walks,) = self._walk_sets(topology)
+        return Structure([*walks.structures, walks.pattern.mT])
 
-    def _read(self, topology: Topology) -> tuple[Walks, ...]:
-        sets = super()._read(topology)
-        if self._normalization(topology) != "rw":
-            raise value_error(
-                "topology",
-                "with walks of normalization 'rw': visits follow probabilities",
-                sets[0].normalization,
-            )
+    def _walk_sets(self, topology: Topology) -> tuple[Walks, ...]:
+        sets = super()._walk_sets(topology)
+        _check_normalization("topology", self._normalization(topology))
         return sets
 
-    def _patterns(self, topology: Topology) -> Iterable[Pattern]:
-        return [*super()._patterns(topology), self._read(topology)[0].pattern.mT]
-
     def __repr__(self) -> str:
-        learned = (
-            ""
-            if isinstance(self.coefficients, _Visits)
-            else f", alpha={type(self.coefficients).__name__}"
-        )
-        return f"RandomWalkKernelMask(hops={self.hops}, heads={self.heads}{learned})"
+        kernel = type(self.coefficients).__name__
+        alpha = "" if isinstance(self.coefficients, _Ones) else f", alpha={kernel}"
+        return f"RandomWalkKernelMask(hops={self.hops}, heads={self.heads}{alpha})"
 
 
-class _Visits(Coefficients):
-    """Every visit counts 1."""
+class _Ones(Coefficients):
+    """Coefficients 1, which are not learned."""
 
     one: Tensor
 
@@ -152,6 +127,12 @@ class _Visits(Coefficients):
 
     def reset_parameters(self) -> None:
         pass
+
+
+def _check_normalization(name: str, normalization: str | None) -> None:
+    if normalization != "rw":
+        expected = "with walks of normalization='rw', as visits follow probabilities"
+        raise value_error(name, expected, normalization)
 
 
 def _reciprocal_root(square: Tensor) -> Tensor:

@@ -1,50 +1,153 @@
-"""Diffusion on the neighbour graph of a point cloud, by random Fourier features and without its edges."""
+"""Diffusion on the neighbour graph of a point cloud by random Fourier features."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from graphmask._checks import check_integer, check_number, type_error, value_error
-from graphmask.kernels import Pattern
+from graphmask.config import ConfigMixin
 from graphmask.operators import LowRankOperator, MaskOperator, SparseOperator
 from graphmask.topology import Topology
 
 from ._positions import centred_positions, from_dense, inverse_sizes, offsets
-from .base import TopologicalMask
-from .edge_functions import EdgeFunction, GaussianEdges
+from .base import Structure, TopologicalMask
 
-# With arguments of norm up to 1/2, what the series leaves out is below the rounding of float64.
+# With arguments of norm up to 1/2, the rest of the series is below the rounding of float64.
 _TERMS = 14
 
 
-class RFDMask(TopologicalMask):
-    r"""Diffusion on the weighted neighbour graph of a point cloud.
+class EdgeFunction(ConfigMixin, ABC):
+    r"""A weight :math:`f(z) \ge 0` of an edge between points of offset z, with :math:`f(0) = 1`.
 
-    An estimate of :math:`M = \exp(\lambda W / n)`.
+    It is a mean of waves, :math:`f(z) = E[c(\omega) \cos(\omega \cdot z)]`, over random frequencies
+    :math:`\omega`.
+
+    Args:
+        epsilon: the reach of edges, in the unit of positions.
+
+    Raises:
+        ValueError: for a reach that is not positive.
+    """
+
+    def __init__(self, epsilon: float) -> None:
+        self.epsilon = check_number("epsilon", epsilon, 0)
+        if not epsilon:
+            raise value_error("epsilon", "above 0", epsilon)
+
+    @abstractmethod
+    def __call__(self, offset: Tensor) -> Tensor:
+        """``[..., D] -> [...]``, the exact f."""
+
+    @abstractmethod
+    def draw(self, count: int, dim: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw frequencies ``[m, D]`` and their weights c ``[m]``, in float64."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.epsilon:g})"
+
+
+class GaussianEdges(EdgeFunction):
+    r""":math:`f(z) = \exp(-|z|^2 / 2 \epsilon^2)`.
+
+    Frequencies are normal with deviation :math:`1 / \epsilon`, all weights 1.
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> gm.masks.GaussianEdges(2.0)(torch.tensor([[0.0, 0.0, 0.0], [2.0, 0.0, 0.0]]))
+        tensor([1.0000, 0.6065])
+    """
+
+    def __call__(self, offset: Tensor) -> Tensor:
+        return (-offset.square().sum(-1) / (2 * self.epsilon**2)).exp()
+
+    def draw(self, count: int, dim: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        normal = torch.randn(count, dim, generator=generator, dtype=torch.float64)
+        return normal / self.epsilon, torch.ones(count, dtype=torch.float64)
+
+
+class BoxEdges(EdgeFunction):
+    r"""The indicator of the cube :math:`|z|_\infty \le \epsilon` with soft faces.
+
+    f is the product over the dimensions of
+
+    .. math:: g(z) = \min(1, \max(0, (\epsilon (1 + s) - |z|) / 2 s \epsilon)),
+
+    which is 1 up to :math:`\epsilon (1 - s)` and 0 from :math:`\epsilon (1 + s)` on.
+
+    The indicator itself (s = 0, as published) is not a mean of random waves: its transform
+    :math:`\prod \sin(\epsilon \omega) / \omega` has no finite absolute integral, so that the
+    estimate has an infinite variance and no expectation under any law of frequencies. With s > 0
+    weights are bounded by :math:`(2 (2 + \log 1/s) / \pi)^D`, of both signs.
+
+    Args:
+        epsilon: half the side of the cube.
+        softness: s, of the faces, in (0, 1]. (default: :obj:`0.5`)
+
+    Raises:
+        ValueError: for a reach that is not positive, and a softness out of (0, 1].
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> gm.masks.BoxEdges(1.0)(torch.tensor([[0.0], [0.5], [1.0], [1.5]]))
+        tensor([1.0000, 1.0000, 0.5000, 0.0000])
+    """
+
+    def __init__(self, epsilon: float, softness: float = 0.5) -> None:
+        super().__init__(epsilon)
+        self.softness = check_number("softness", softness, 0)
+        if not 0 < softness <= 1:
+            raise value_error("softness", "in (0, 1]", softness)
+
+    def __call__(self, offset: Tensor) -> Tensor:
+        outside = self.epsilon * (1 + self.softness) - offset.abs()
+        return (outside / (2 * self.softness * self.epsilon)).clamp(0, 1).prod(-1)
+
+    def draw(self, count: int, dim: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        # u = epsilon omega has the density e(u) / Z, e(u) = min(1, 1 / |u|, 1 / (s u^2)), drawn by
+        # the inverse of its integral, which is 1 at u = 1 and 1 + log(1 / s) at u = 1 / s.
+        s = self.softness
+        middle = math.log(1 / s)
+        half = 2 + middle  # Z / 2
+        v = torch.rand(count, dim, generator=generator, dtype=torch.float64) * half
+        tail = 1 / (s * (half - v))
+        u = torch.where(v < 1 + middle, (v - 1).clamp(max=middle).exp(), tail)
+        u = torch.where(v < 1, v, u)
+        envelope = torch.minimum(torch.minimum(torch.ones_like(u), 1 / u), 1 / (s * u.square()))
+        transform = torch.sinc(u / math.pi) * torch.sinc(s * u / math.pi)
+        weight = 2 * half / math.pi * transform / envelope
+        sign = torch.randint(2, u.shape, generator=generator) * 2 - 1
+        return sign * u / self.epsilon, weight.prod(-1)
+
+    def __repr__(self) -> str:
+        return f"BoxEdges({self.epsilon:g}, softness={self.softness:g})"
+
+
+class RFDMask(TopologicalMask):
+    r"""Diffusion on a neighbour graph of points, an estimate of :math:`M = \exp(\lambda W / n)`.
 
     :math:`W_{ij} = f(x_i - x_j)` for the positions x of the n points of each graph, each point its
     own neighbour. The graph's edges are not read, and no neighbours are searched: with m random
     frequencies
 
     .. math:: \hat W_{ij} = \frac{1}{m} \sum_k c_k \cos(\omega_k \cdot (x_i - x_j)) = (A B^T)_{ij},
-    \qquad
-        M = I + \lambda A\, \varphi_1(\lambda B^T A)\, B^T, \quad \varphi_1(X) = \sum_{k \ge 0} X^k
-        / (k + 1)!
+        \qquad M = I + \lambda A\, \varphi_1(\lambda B^T A)\, B^T, \quad
+        \varphi_1(X) = \sum_{k \ge 0} X^k / (k + 1)!
 
     with :math:`\lambda / n` for :math:`\lambda`. :math:`\hat W` is unbiased for W, entry by entry,
     with an error of :math:`O(m^{-1/2})`; M is exact for :math:`\hat W`. Its entries may be negative
     where those of its target are not, so that attention normalises by sums of M itself.
 
     W is divided by n since the norm of :math:`\hat W` grows with n, and not with the number of
-    neighbours: so divided it is at most the largest :math:`|c_k|`. The row sums of :math:`W / n`
-    are the share of the cloud that is within reach, and useful values of :math:`\lambda` about one
-    over that share; m should be larger than :math:`\lambda`.
+    neighbours: divided, it is at most the largest :math:`|c_k|`. The row sums of :math:`W / n` are
+    the share of the cloud within reach, and useful values of :math:`\lambda` about one over that
+    share; m should be larger than :math:`\lambda`.
 
-    Gradients flow to :math:`\lambda`, and to positions that want them.
+    Differentiable in :math:`\lambda` and in positions.
 
     Args:
         num_features: m. (default: :obj:`32`)
@@ -52,12 +155,12 @@ class RFDMask(TopologicalMask):
         heads: H. (default: :obj:`1`)
         edges: the edge function f of a reach: :class:`GaussianEdges`, of least variance, or
             :class:`BoxEdges`, the published one with soft faces. (default: :class:`GaussianEdges`)
-        scale: :math:`\lambda` at first; learned per head, as its logarithm. (default: :obj:`10.0`)
+        scale: initial :math:`\lambda`; learned per head, as its logarithm. (default: :obj:`10.0`)
         dim: D, of positions. (default: :obj:`3`)
         seed: of the frequencies, which are buffers; see :meth:`redraw`. (default: :obj:`0`)
 
     Raises:
-        ValueError: for numbers out of range; where the topology has no ``pos``, or of another
+        ValueError: for numbers out of range; if the topology has no ``pos``, or of another
             dimension.
 
     Cost: O(N m^2 + m^3) per head to set up, O(N m) per column.
@@ -67,7 +170,8 @@ class RFDMask(TopologicalMask):
 
     Example:
         >>> import torch, graphmask as gm
-        >>> cloud = gm.Topology(torch.empty(2, 0, dtype=torch.long), pos=torch.tensor([[0.0, 0, 0], [0.1, 0, 0], [9.0, 0, 0]]))
+        >>> pos = torch.tensor([[0.0, 0, 0], [0.1, 0, 0], [9.0, 0, 0]])
+        >>> cloud = gm.Topology(torch.empty(2, 0, dtype=torch.long), pos=pos)
         >>> mask = gm.masks.RFDMask(num_features=256, scale=3.0)
         >>> print(mask)
         RFDMask(num_features=256, edges=GaussianEdges(0.1), heads=1): O(N m) per column
@@ -76,6 +180,8 @@ class RFDMask(TopologicalMask):
     """
 
     cost = "N m"
+    frequency: Tensor
+    weight: Tensor
 
     def __init__(
         self,
@@ -88,10 +194,8 @@ class RFDMask(TopologicalMask):
         seed: int = 0,
     ) -> None:
         super().__init__(heads)
-        self.num_features, self.dim = (
-            check_integer("num_features", num_features, 1),
-            check_integer("dim", dim, 1),
-        )
+        self.num_features = check_integer("num_features", num_features, 1)
+        self.dim = check_integer("dim", dim, 1)
         self.edges, self.scale = edges(epsilon), check_number("scale", scale, 0)
         if not isinstance(self.edges, EdgeFunction):
             raise type_error(
@@ -100,8 +204,6 @@ class RFDMask(TopologicalMask):
         if not scale:
             raise value_error("scale", "above 0", scale)
         self.log_scale = nn.Parameter(torch.empty(heads))
-        self.frequency: Tensor
-        self.weight: Tensor
         self.register_buffer("frequency", torch.empty(num_features, dim))
         self.register_buffer("weight", torch.empty(num_features))
         self.redraw(torch.Generator().manual_seed(check_integer("seed", seed, 0)))
@@ -117,42 +219,34 @@ class RFDMask(TopologicalMask):
         nn.init.constant_(self.log_scale, math.log(self.scale))
 
     def target(self, topology: Topology) -> MaskOperator:
-        """The mask that this one estimates, exact; O(N^3), for small clouds."""
+        """Return the mask that this one estimates, exact; O(N^3), for small clouds."""
         dtype = self.log_scale.dtype
-        pairs = from_dense(topology, self.edges(offsets(topology, self.dim, dtype)).unsqueeze(0))
-        W = pairs.to_dense() * inverse_sizes(topology, dtype)
+        weight = self.edges(offsets(topology, self.dim, dtype)).unsqueeze(0)
+        W = from_dense(topology, weight).to_dense() * inverse_sizes(topology, dtype)
         return from_dense(topology, torch.matrix_exp(self.log_scale.exp().reshape(-1, 1, 1) * W))
 
     def _operator(self, topology: Topology) -> MaskOperator:
-        waves = self._waves(topology)
-        left = self._mix(topology, waves)
-        identity = topology.pattern.identity
-        one = SparseOperator(
-            topology, identity, waves.new_ones(1, topology.num_nodes), nonnegative=True
-        )
-        return one + LowRankOperator(topology, left, waves.unsqueeze(0), estimate=True)
-
-    def _waves(self, topology: Topology) -> Tensor:
-        """B ``[N, 2m]``, divided by the root of n: its rows have norm 1 then."""
+        # B is divided by the root of n, so that its rows have norm n^-1/2 and its own is at most 1.
         phase = centred_positions(topology, self.dim, self.frequency.dtype) @ self.frequency.mT
-        waves = torch.cat([phase.cos(), phase.sin()], 1) / math.sqrt(self.num_features)
-        return waves * inverse_sizes(topology, waves.dtype).sqrt()
+        B = torch.cat([phase.cos(), phase.sin()], 1) / math.sqrt(self.num_features)
+        B = B * inverse_sizes(topology, B.dtype).sqrt()
+        left = self._left(topology, B)
+        ones = B.new_ones(1, topology.num_nodes)
+        identity = SparseOperator(topology, topology.pattern.identity, ones, nonnegative=True)
+        return identity + LowRankOperator(topology, left, B.unsqueeze(0), estimate=True)
 
-    def _mix(self, topology: Topology, waves: Tensor) -> Tensor:
+    def _left(self, topology: Topology, B: Tensor) -> Tensor:
         r"""``[H, N, 2m]``, :math:`\lambda A \varphi_1(\lambda B^T A)`, graph by graph."""
-        scale, weight = (
-            self.log_scale.exp().reshape(-1, 1, 1, 1),
-            torch.cat([self.weight, self.weight]),
-        )
-        # The norm of B is at most 1.
+        scale = self.log_scale.exp().reshape(-1, 1, 1, 1)
+        weight = torch.cat([self.weight, self.weight])
         bound = float(scale.detach().max() * weight.abs().max())
         blocks = topology.blocks
-        stacked = blocks.stack(waves.unsqueeze(1), blocks.rows(1))
-        mixed = [_mix_block(scale * (weight * B), B, bound) for B in stacked]
-        return blocks.unstack(mixed, blocks.rows(self.heads)).transpose(0, 1)
+        stacked = blocks.stack(B.unsqueeze(1), blocks.rows(1))
+        products = [_times_phi_1(scale * (weight * block), block, bound) for block in stacked]
+        return blocks.unstack(products, blocks.rows(self.heads)).transpose(0, 1)
 
-    def _patterns(self, topology: Topology) -> Iterable[Pattern]:
-        return (topology.pattern.identity,)
+    def _structure(self, topology: Topology) -> Structure:
+        return Structure([topology.pattern.identity])
 
     def __repr__(self) -> str:
         return (
@@ -160,8 +254,8 @@ class RFDMask(TopologicalMask):
         )
 
 
-def _mix_block(A: Tensor, B: Tensor, bound: float) -> Tensor:
-    r""":math:`A \varphi_1(B^T A) = \varphi_1(A B^T) A`, by whichever of the two is smaller."""
+def _times_phi_1(A: Tensor, B: Tensor, bound: float) -> Tensor:
+    r""":math:`A \varphi_1(B^T A) = \varphi_1(A B^T) A`, by the smaller of both matrices."""
     n, features = B.shape[-2:]
     return phi_1(A @ B.mT, bound) @ A if n < features else A @ phi_1(B.mT @ A, bound)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
-
 from graphmask._checks import check_integer, check_number, value_error
 from graphmask.operators import MaskOperator, SeparatorOperator
 from graphmask.topology import Topology
@@ -15,18 +13,18 @@ from .distances import DistanceFunction, ExponentialDistance, make_distance_func
 
 
 class SeparatorMask(TopologicalMask):
-    r"""A learnable function of the shortest-path distance in weighted undirected graphs, :math:`M_{ij} = f_h(\tilde d(i, j))`.
+    r"""A function :math:`M_{ij} = g_h(\tilde d(i, j))` of distances along undirected edges.
 
     ``topology.edge_weight`` holds the lengths of edges, each of both directions; without weights
-    edges have length 1. Of parallel edges the shortest counts, and of nodes that no path joins the
-    entry is 0.
+    edges have length 1. Of parallel edges the shortest counts, and nodes that no path joins have
+    the entry 0.
 
     Each component is split by a small separator, a level of a breadth-first search, its two sides
     again, and so on down to ``leaf_size`` nodes. Distances within a leaf, and those within a
-    separator, are exact. Across a split, nodes of one side whose distances to what lies around it
-    differ little share a seed, and :math:`\tilde d(i, j) = d(c_i, c_j)` is the exact distance of
-    their seeds; nodes of the separator are their own seeds. Nodes i may share the seed c where, for
-    all z of the boundary :math:`\partial` that separates their side from the rest,
+    separator, are exact. Across a split, nodes of one side with similar distances to its boundary
+    share a seed, and :math:`\tilde d(i, j) = d(c_i, c_j)` is the exact distance of their seeds;
+    nodes of the separator are their own seeds. Nodes i may share the seed c if, for all z of the
+    boundary :math:`\partial` that separates their side from the rest,
 
     .. math::
         |d(i, z) - d(c, z)| \le \epsilon\, d(i, \partial) + \rho
@@ -38,25 +36,26 @@ class SeparatorMask(TopologicalMask):
     .. math::
         |\tilde d(i, j) - d(i, j)| \le \epsilon\, d(i, j) + 2 \rho
 
-    for every pair, and the mask errs by no more than that times the Lipschitz constant of f. The
-    operator's ``error_bound`` is the largest error that the seeds allow, from the distances as they
-    are. With :math:`\epsilon = \rho = 0` all distances are exact, and stored.
+    for every pair, and the mask errs by no more than that times the Lipschitz constant of g. The
+    operator's ``error_bound`` is the largest error that the seeds allow on the actual distances.
+    With :math:`\epsilon = \rho = 0` all distances are exact, and stored.
 
     Args:
-        function: f, see :mod:`graphmask.masks.distances`. (default:
+        function: g, see :mod:`graphmask.masks.distances`. (default:
             :class:`~graphmask.masks.ExponentialDistance`)
         heads: H. (default: :obj:`1`)
         tolerance: the largest relative error of a distance, below 1. (default: :obj:`0.25`)
         resolution: half of the absolute error that any distance may have besides, in units of
             length. (default: :obj:`0.0`)
-        leaf_size: nodes that are not split further. (default: :obj:`128`)
-        max_entries: distances that may be stored, and found at a time. Graphs without small
+        leaf_size: components of so many nodes are not split. (default: :obj:`128`)
+        max_entries: distances that may be stored, and computed at a time. Graphs without small
             separators, such as random ones, store as many as they have pairs of nodes, and are
             refused beyond this. (default: 134,217,728)
 
     Raises:
         ValueError: for an argument out of range, and, given a topology, for directed edges,
-            negative lengths, lengths that want a gradient, and more distances than ``max_entries``.
+            negative lengths, lengths that require a gradient, and more distances than
+            ``max_entries``.
 
     Cost: about O(N log N / tolerance^2) numbers and multiply-adds per column on meshes. Set-up,
     once per topology, runs Dijkstra's algorithm from the nodes of all separators, O(N^1.5 log N) on
@@ -75,7 +74,7 @@ class SeparatorMask(TopologicalMask):
     """
 
     cost = "N log N"
-    # Of separators and seeds that serve equally well, the first nodes are taken.
+    # Among separators and seeds that serve equally well, the first nodes are chosen.
     ordered = True
 
     def __init__(
@@ -93,11 +92,6 @@ class SeparatorMask(TopologicalMask):
         self.resolution = check_number("resolution", resolution, 0)
         self.leaf_size = check_integer("leaf_size", leaf_size, 1)
         self.max_entries = check_integer("max_entries", max_entries, 1)
-
-    def prepare(self, topology: Topology) -> Topology:
-        with torch.no_grad():
-            self(topology)
-        return super().prepare(topology)
 
     def _operator(self, topology: Topology) -> MaskOperator:
         if topology.requires_grad:

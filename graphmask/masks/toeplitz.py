@@ -9,40 +9,35 @@ from torch import Tensor, nn
 
 from graphmask._checks import value_error
 from graphmask.operators import MaskOperator, ToeplitzOperator
-from graphmask.operators._grids import check_shape, grids_of
-from graphmask.operators.toeplitz import padded_lengths
+from graphmask.operators._grids import check_shape
 from graphmask.topology import Topology
 
 from .base import TopologicalMask
 
 
 class ToeplitzMask(TopologicalMask):
-    r"""A learnable function of the offset between places of a grid.
-
-    :math:`M_{ij} = g_h(x_i - x_j)`.
+    r"""A learnable function of the offset on a grid, :math:`M_{ij} = g_h(x_i - x_j)`.
 
     Every graph is a grid of this shape, its nodes listed in row-major order (nodes of other graphs
-    may stand between them). Edges are not read.
+    may stand between them). Edges are not read. All values start at one.
 
     Args:
         shape: lengths of the 1, 2 or 3 axes.
         heads: H. (default: :obj:`1`)
         shared: ``"distance"`` for one value per distance :math:`|x_i - x_j|_1`, the length of a
             shortest path on the grid. (default: :obj:`None`, one value per offset)
-        class_token: whether each graph has one node more, its first, that lies on no grid. Its row
+        class_token: whether each graph has one node more, its first, outside of the grid. Its row
             and its column are ones. (default: :obj:`False`)
-        signed: whether values are free numbers. Otherwise they are exponentials of such. A
-            normaliser sums absolute values, which are not known singly by a fast product: attention
-            under a signed mask builds the blocks of small graphs, and is refused on large ones.
-            (default: :obj:`False`)
-
-    All values start at one.
+        signed: whether values are free numbers, instead of exponentials of free numbers. Attention
+            under a signed mask builds the blocks of small graphs, and is refused on large ones: its
+            normaliser sums absolute values, which the fast product does not know. (default:
+            :obj:`False`)
 
     Raises:
         ValueError: for a shape of other than 1 to 3 axes, an unknown way to share, and graphs of
             another number of nodes.
 
-    Cost: O(N log N) per product column, by fast Fourier transforms of ``2^D N`` places.
+    Cost: O(N log N) per product column, by fast Fourier transforms of length ``2^D N``.
 
     Source: Choromanski et al., "From block-Toeplitz matrices to differential equations on graphs"
     (ICML 2022), figure 1; Luo et al., "Stable, Fast and Accurate: Kernelized Attention with
@@ -73,26 +68,20 @@ class ToeplitzMask(TopologicalMask):
             raise value_error("shared", "'distance' or None", shared)
         self.shape = check_shape(shape, (1, 2, 3))
         self.shared, self.class_token, self.signed = shared, class_token, signed
+        distances = [sum(self.shape) - len(self.shape) + 1]
         offsets = [2 * n - 1 for n in self.shape]
-        self.raw = nn.Parameter(
-            torch.empty(heads, *([sum(self.shape) - len(self.shape) + 1] if shared else offsets))
-        )
+        self.raw = nn.Parameter(torch.empty(heads, *(distances if shared else offsets)))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         self.raw.data.fill_(1.0 if self.signed else 0.0)
 
-    def prepare(self, topology: Topology) -> Topology:
-        grids_of(topology, self.shape, int(self.class_token))
-        topology.derive(padded_lengths, *self.shape)
-        return super().prepare(topology)
-
     def _operator(self, topology: Topology) -> MaskOperator:
-        return ToeplitzOperator(
-            topology, self.shape, self._value(), not self.signed, self.class_token
-        )
+        value, nonnegative = self._value(), not self.signed
+        return ToeplitzOperator(topology, self.shape, value, nonnegative, self.class_token)
 
     def _value(self) -> Tensor:
+        """``[H, 2 n_1 - 1, ..., 2 n_D - 1]``, the value of each offset."""
         value = self.raw if self.signed else self.raw.exp()
         if self.shared is None:
             return value
@@ -103,5 +92,5 @@ class ToeplitzMask(TopologicalMask):
 
     def __repr__(self) -> str:
         options = {"shared": self.shared, "class_token": self.class_token, "signed": self.signed}
-        said = "".join(f", {name}={value!r}" for name, value in options.items() if value)
-        return f"ToeplitzMask({self.shape}, heads={self.heads}{said})"
+        changed = "".join(f", {name}={value!r}" for name, value in options.items() if value)
+        return f"ToeplitzMask({self.shape}, heads={self.heads}{changed})"

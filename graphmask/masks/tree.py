@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 from graphmask._checks import type_error
 from graphmask.operators import (
@@ -24,17 +23,23 @@ from .distances import (
     make_distance_function,
 )
 
+_COSTS = {
+    ExponentialDistance: "N",
+    PolynomialExponentialDistance: "K^2 N",
+    TableDistance: "N log^2 N",
+}
+
 
 class TreeDistanceMask(TopologicalMask):
-    r""":math:`M_{ij} = g(d_{ij})` for the distance d within each tree of a weighted forest, 0 between trees.
+    r""":math:`M_{ij} = g(d_{ij})` for the distance d in each tree of a forest, 0 between trees.
 
-    The graph must be a forest of undirected edges whose ``edge_weight`` are lengths; graphs with
-    cycles are turned into one by :class:`graphmask.transforms.MinimumSpanningTree`. Differentiable
-    in the parameters of g and, but for tables, in ``edge_weight``.
+    The graph must be a forest of undirected edges whose ``edge_weight`` are lengths;
+    :class:`graphmask.transforms.MinimumSpanningTree` makes one of a graph with cycles.
+    Differentiable in the parameters of g and, but for tables, in ``edge_weight``.
 
     Args:
-        function: g: a :class:`~graphmask.masks.DistanceFunction` class, a partial of one, or one
-            that is made already; exponential, polynomial times exponential, or a table. (default:
+        function: g, a :class:`~graphmask.masks.DistanceFunction` class, a partial of one, or an
+            instance; exponential, polynomial times exponential, or a table. (default:
             :class:`~graphmask.masks.ExponentialDistance`)
         heads: H. (default: :obj:`1`)
 
@@ -42,8 +47,8 @@ class TreeDistanceMask(TopologicalMask):
         TypeError: for a function that is none of these.
         ValueError: for fewer than one head, and a function of other heads; on a topology: for
             cycles, self-loops, parallel edges (which are cycles), edges in one direction only,
-            negative lengths or lengths that differ between both directions; for tables also where
-            lengths are no multiples of the unit, or want a gradient.
+            negative lengths or lengths that differ between both directions; for tables also for
+            lengths that are no multiples of the unit, or require a gradient.
 
     Cost: per product column O(N) for an exponential, O(K^2 N) for a polynomial of degree K times an
     exponential, O(N log^2 N) for a table; any depth of the trees.
@@ -67,50 +72,20 @@ class TreeDistanceMask(TopologicalMask):
     ) -> None:
         super().__init__(heads)
         self.function = make_distance_function(function, heads)
-        self._way = _way_of(self.function)
-        self.cost = self._way.cost
+        if not isinstance(self.function, tuple(_COSTS)):
+            names = ", ".join(cls.__name__ for cls in _COSTS)
+            raise type_error("function", f"one of {names}", self.function)
+        self.cost = next(cost for cls, cost in _COSTS.items() if isinstance(self.function, cls))
 
     def _operator(self, topology: Topology) -> MaskOperator:
-        return self._way.operator(topology, self.function)
-
-    def prepare(self, topology: Topology) -> Topology:
-        """The topology with its trees, and what the function needs of them."""
-        self._operator(topology)
-        return super().prepare(topology)
+        g = self.function
+        if isinstance(g, ExponentialDistance):
+            return TreeExponentialOperator(topology, g.slope, g.offset)
+        if isinstance(g, PolynomialExponentialDistance):
+            return TreePolynomialOperator(topology, g.slope, g.coefficients(), g.nonnegative)
+        assert isinstance(g, TableDistance)
+        check_differentiable("edge_weight", topology.edge_weight, g)
+        return TreeTableOperator(topology, g.table(), g.unit, g.nonnegative)
 
     def __repr__(self) -> str:
         return f"TreeDistanceMask({self.function!r})"
-
-
-class _Way(NamedTuple):
-    """How a mask is multiplied that is a function of some kind."""
-
-    cost: str
-    operator: Callable[[Topology, Any], MaskOperator]
-
-
-def _exponential(topology: Topology, g: ExponentialDistance) -> MaskOperator:
-    return TreeExponentialOperator(topology, g.slope, g.offset)
-
-
-def _polynomial(topology: Topology, g: PolynomialExponentialDistance) -> MaskOperator:
-    return TreePolynomialOperator(topology, g.slope, g.coefficients(), g.nonnegative)
-
-
-def _table(topology: Topology, g: TableDistance) -> MaskOperator:
-    check_differentiable("edge_weight", topology.edge_weight, g)
-    return TreeTableOperator(topology, g.table(), g.unit, g.nonnegative)
-
-
-_WAYS = {
-    ExponentialDistance: _Way("N", _exponential),
-    PolynomialExponentialDistance: _Way("K^2 N", _polynomial),
-    TableDistance: _Way("N log^2 N", _table),
-}
-
-
-def _way_of(function: DistanceFunction) -> _Way:
-    for kind, way in _WAYS.items():
-        if isinstance(function, kind):
-            return way
-    raise type_error("function", f"one of {', '.join(kind.__name__ for kind in _WAYS)}", function)

@@ -1,26 +1,130 @@
-"""Masks that are a weighted sum of walks."""
+"""Masks on walks: coefficients per hop times estimates of the powers of W."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 
-from graphmask.kernels import Pattern
-from graphmask.operators import MaskOperator
-from graphmask.topology import Topology
-from graphmask.walks import Walks, WalkSampler
+import torch
 
-from ._on_walks import MaskOnWalks
+from graphmask._checks import check_integer, type_error, value_error
+from graphmask.operators import MaskOperator, PowerSeriesOperator, SparseOperator
+from graphmask.topology import Normalization, Topology
+from graphmask.walks import ResampledWalks, Walks, WalkSampler
+
+from ._drawing import WalkDemand
+from .base import Structure, TopologicalMask
 from .coefficients import Coefficients, Free, make_coefficients
 
 
-class WalkMask(MaskOnWalks):
-    r"""The asymmetric walk mask :math:`M = \sum_{t=0}^{K} \alpha_t S_t`, where the walks give :math:`E[S_t] = W^t`.
+class MaskOnWalks(TopologicalMask):
+    """A mask of coefficients per hop, with a sampler for topologies without walks."""
 
-    Unbiased for :math:`\sum_t \alpha_t W^t`; its support is sparse, so that coefficients of any
-    sign are served and attention runs as pairs. With ``symmetrize`` both directions are averaged,
-    :math:`M = \sum_t \alpha_t (S_t + S_t^T) / 2`: a symmetric mask, unbiased for :math:`\sum_t
-    \alpha_t (W^t + (W^t)^T) / 2`, which for a symmetric W is the same series, estimated with less
-    variance.
+    def __init__(self, coefficients: Coefficients, sampler: WalkSampler | None, seed: int) -> None:
+        super().__init__(coefficients.heads)
+        self.coefficients = coefficients
+        self.sampler = ResampledWalks(hops=self.hops) if sampler is None else sampler
+        if not isinstance(self.sampler, WalkSampler):
+            raise type_error("sampler", "a WalkSampler, such as ResampledWalks()", sampler)
+        if self.sampler.hops < self.hops:
+            raise value_error(
+                "sampler", f"of at least {self.hops} hops, as the mask", repr(self.sampler)
+            )
+        self.seed = check_integer("seed", seed, 0)
+
+    @property
+    def hops(self) -> int:
+        """K."""
+        return self.coefficients.hops
+
+    @property
+    @abstractmethod
+    def num_sets(self) -> int:
+        """Number of independent sets of walks that this mask reads."""
+
+    @abstractmethod
+    def target(self, topology: Topology) -> MaskOperator:
+        """Return the mask that this one estimates, exact.
+
+        W has the normalisation that the topology's walks were drawn with, or the sampler's where
+        they do not know it.
+
+        Cost: nothing yet; its products are those of a power series, O(K E) per column and factor.
+        """
+
+    @property
+    def walk_demand(self) -> WalkDemand:
+        return WalkDemand(self.num_sets, self.sampler, self.seed)
+
+    def _structure(self, topology: Topology) -> Structure:
+        sets = self._walk_sets(topology)
+        return Structure([pattern for walks in sets for pattern in walks.structures])
+
+    def _walk_sets(self, topology: Topology) -> tuple[Walks, ...]:
+        """Read the sets of walks of this mask, checked."""
+        if len(topology.walk_sets) < self.num_sets:
+            raise value_error(
+                "topology",
+                f"with {self.num_sets} set(s) of walks: topology.with_walks(...), "
+                f"AddWalks(sampler, sets={self.num_sets}), or mask.prepare(topology)",
+                repr(topology),
+            )
+        sets = topology.walk_sets[: self.num_sets]
+        needs_gradient = topology.requires_grad and torch.is_grad_enabled()
+        for walks in sets:
+            if walks.num_hops < self.hops:
+                raise value_error(
+                    "topology", f"with walks of at least {self.hops} hops, as the mask", repr(walks)
+                )
+            if needs_gradient and not walks.requires_grad and bool((walks.hop > 0).any()):
+                raise value_error(
+                    "edge_weight",
+                    "without gradient beside walks that were drawn without one: detach() it, or "
+                    "leave the walks to a mask whose sampler carries gradients, such as "
+                    "WalkMask(sampler=IIDWalks())",
+                    topology.edge_weight,
+                )
+        self._normalization(topology)
+        return sets
+
+    def _factors(self, topology: Topology) -> list[SparseOperator]:
+        """Return ``sum_t c_t S_t`` for each set of walks and the coefficients c ``[H, K + 1]``."""
+        c, factors = self.coefficients(), []
+        for walks in self._walk_sets(topology):
+            # Walks may have more hops than the mask.
+            unused = c.new_zeros(self.heads, walks.num_hops - self.hops)
+            value = walks.values(torch.cat([c, unused], 1))
+            nonnegative = self.coefficients.nonnegative and walks.nonnegative
+            factors.append(SparseOperator(topology, walks.pattern, value, nonnegative))
+        return factors
+
+    def _series(self, topology: Topology) -> MaskOperator:
+        """Return ``sum_t c_t W^t``, which each of the factors estimates."""
+        pattern, weight = topology.adjacency(self._normalization(topology))
+        nonnegative = self.coefficients.nonnegative and topology.nonnegative
+        return PowerSeriesOperator(topology, pattern, weight, self.coefficients(), nonnegative)
+
+    def _normalization(self, topology: Topology) -> Normalization:
+        """The normalisation of the W that the walks of this mask estimate."""
+        sets = topology.walk_sets[: self.num_sets]
+        drawn_with = {walks.normalization for walks in sets} - {"unknown"}
+        if len(drawn_with) > 1:
+            raise value_error(
+                "topology", "with walks of one normalisation", sorted(map(str, drawn_with))
+            )
+        if not drawn_with:
+            return self.sampler.normalization
+        return drawn_with.pop()  # type: ignore[return-value]
+
+
+class WalkMask(MaskOnWalks):
+    r"""The asymmetric walk mask :math:`M = \sum_{t=0}^{K} \alpha_t S_t`.
+
+    The walks give :math:`E[S_t] = W^t`, so that it is unbiased for :math:`\sum_t \alpha_t W^t`. Its
+    support is sparse, so that attention runs as pairs and coefficients may have any sign. With
+    ``symmetrize`` both directions are averaged, :math:`M = \sum_t \alpha_t (S_t + S_t^T) / 2`: a
+    symmetric mask, unbiased for :math:`\sum_t \alpha_t (W^t + (W^t)^T) / 2`, which for a symmetric
+    W is the same series, estimated with less variance.
 
     Args:
         hops: K. (default: :obj:`8`)
@@ -30,11 +134,11 @@ class WalkMask(MaskOnWalks):
         sampler: draws the walks of a topology that has none. (default: :obj:`None`,
             ``ResampledWalks(hops=hops)``)
         seed: of those draws: the same seed and graph give the same walks. (default: :obj:`0`)
-        symmetrize: whether both directions are averaged; the support grows to the pairs that either
+        symmetrize: whether to average both directions; the support grows to the pairs that either
             connects. (default: :obj:`False`)
 
     Raises:
-        ValueError: where the sampler, or the walks of a topology, have fewer hops than the mask.
+        ValueError: if the sampler, or the walks of a topology, have fewer hops than the mask.
 
     Cost: O(nnz(S) H) for the values, O(p) per product column for p pairs; attention in O(p (m +
     d)). Symmetrising sorts the walks once, in O(nnz(S) log nnz(S)).
@@ -45,8 +149,8 @@ class WalkMask(MaskOnWalks):
         >>> import torch, graphmask as gm
         >>> path = gm.Topology(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), num_nodes=3)
         >>> mask = gm.masks.WalkMask(hops=3, alpha=gm.masks.Diffusion)
-        >>> operator = mask(mask.prepare(path))
-        >>> bool(torch.allclose(operator.to_dense(), mask.target(path).to_dense()))  # exact: the balls fit the budget
+        >>> dense = mask(mask.prepare(path)).to_dense()
+        >>> bool(torch.allclose(dense, mask.target(path).to_dense()))  # the balls fit the budget
         True
     """
 
@@ -81,13 +185,15 @@ class WalkMask(MaskOnWalks):
         (mask,) = self._factors(topology)
         return mask
 
-    def _support(self, topology: Topology) -> Pattern:
-        return self._read(topology)[0].pattern
+    def _structure(self, topology: Topology) -> Structure:
+        (walks,) = self._walk_sets(topology)
+        return Structure(walks.structures, walks.pattern)
 
-    def _read(self, topology: Topology) -> tuple[Walks, ...]:
-        (walks,) = super()._read(topology)
+    def _walk_sets(self, topology: Topology) -> tuple[Walks, ...]:
+        (walks,) = super()._walk_sets(topology)
         return (walks.symmetrized if self.symmetrize else walks,)
 
     def __repr__(self) -> str:
-        both = ", symmetrize=True" if self.symmetrize else ""
-        return f"WalkMask(hops={self.hops}, heads={self.heads}, alpha={type(self.coefficients).__name__}{both})"
+        alpha = type(self.coefficients).__name__
+        symmetrize = ", symmetrize=True" if self.symmetrize else ""
+        return f"WalkMask(hops={self.hops}, heads={self.heads}, alpha={alpha}{symmetrize})"

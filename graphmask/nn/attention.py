@@ -111,7 +111,8 @@ class TopologicalAttention(nn.Module):
         r"""Rows of the implicit attention map, ``[len(nodes), H, N]``.
 
         .. math::
-            a_{ij} = M_{ij}\, \phi(q_i) \cdot \phi(k_j) \Big/ \sum_l |M_{il}|\, \phi(q_i) \cdot \phi(k_l)
+            a_{ij} = \frac{M_{ij}\, \phi(q_i) \cdot \phi(k_j)}
+                          {\sum_l |M_{il}|\, \phi(q_i) \cdot \phi(k_l)}
 
         The absolute values of a row sum to 1, or to 0 for a node that attends to no node. Scores
         that are estimates of any sign are an exception: normalisers sum them as they are.

@@ -32,7 +32,7 @@ def to_masked(
     output.
 
     The model is called as before. In place of ``edge_index`` it also takes a
-    :class:`~graphmask.Topology`, as long as it only passes ``edge_index`` on to its GPS layers: then
+    :class:`~graphmask.Topology`, as long as it only passes ``edge_index`` to its GPS layers: then
     the walks that :class:`~graphmask.transforms.AddWalks` stored are read, and none are drawn in
     ``forward``.
 

@@ -40,7 +40,7 @@ class EdgeHead(nn.Module):
 
     Example:
         >>> import torch, graphmask as gm
-        >>> mask = gm.masks.PowerSeriesMask(order=2)
+        >>> mask = gm.masks.PowerSeriesMask(hops=2)
         >>> model = gm.nn.TopologicalTransformer(3, 8, 8, num_layers=1, heads=2, mask=mask)
         >>> head = gm.nn.EdgeHead(8)
         >>> x, edge_index = torch.randn(3, 3), torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])

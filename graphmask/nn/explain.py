@@ -21,8 +21,8 @@ class ExplainableEdges(nn.Module):
     ``torch_geometric.explain`` puts the mask that it learns for edges into message passing layers.
     Masked attention passes no messages: an edge acts there through the topological mask, a function
     of the weighted adjacency. So the mask m multiplies the weights, :math:`w'_e = \sigma(m_e)\,
-    w_e`, and its gradient is that of ``edge_weight``. Convolutions that take ``edge_weight`` get the
-    masked weights, and do not apply the mask to their messages again (``conv.explain =
+    w_e`, and its gradient is that of ``edge_weight``. Convolutions that take ``edge_weight`` get
+    the masked weights, and do not apply the mask to their messages again (``conv.explain =
     False``); other convolutions are explained by their messages.
 
     Topological masks must carry a gradient to ``edge_weight``, as ``PowerSeriesMask``,
@@ -42,7 +42,7 @@ class ExplainableEdges(nn.Module):
     Example:
         >>> import torch, graphmask as gm
         >>> from torch_geometric.explain import Explainer, GNNExplainer
-        >>> layer = gm.nn.TopologicalAttention(4, heads=1, mask=gm.masks.PowerSeriesMask(order=2))
+        >>> layer = gm.nn.TopologicalAttention(4, heads=1, mask=gm.masks.PowerSeriesMask(hops=2))
         >>> explainer = Explainer(
         ...     gm.nn.ExplainableEdges(layer),
         ...     GNNExplainer(epochs=5),

@@ -218,8 +218,8 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
     @property
     def in_channels(self) -> int:
         """Channels of the input; -1 until the first input where they are read from it."""
-        is_lazy = isinstance(self.encoder, LazyLinear)
-        return self.encoder.in_channels if is_lazy else self.encoder.in_features
+        encoder = self.encoder
+        return encoder.in_channels if isinstance(encoder, LazyLinear) else encoder.in_features
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""

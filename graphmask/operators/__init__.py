@@ -1,13 +1,17 @@
-"""Matrices known by what they do to vectors, and the ways to attend through them."""
+"""Matrices known by their products with vectors, and attention under them."""
 
+from .adjacency import ChebyshevOperator as ChebyshevOperator
+from .adjacency import PowerSeriesOperator as PowerSeriesOperator
+from .adjacency import ResolventOperator as ResolventOperator
+from .algebra import ProductOperator as ProductOperator
 from .algebra import ScaledOperator as ScaledOperator
 from .algebra import SumOperator as SumOperator
+from .attend import attend as attend
 from .base import Attended as Attended
 from .base import Entries as Entries
 from .base import MaskOperator as MaskOperator
 from .base import Sign as Sign
 from .causal import CausalOperator as CausalOperator
-from .chebyshev import ChebyshevOperator as ChebyshevOperator
 from .executions import Dense as Dense
 from .executions import Execution as Execution
 from .executions import Lifted as Lifted
@@ -18,15 +22,12 @@ from .hadamard import HadamardOperator as HadamardOperator
 from .hypercube import HypercubeOperator as HypercubeOperator
 from .kronecker import KroneckerOperator as KroneckerOperator
 from .low_rank import LowRankOperator as LowRankOperator
-from .power_series import PowerSeriesOperator as PowerSeriesOperator
-from .product import ProductOperator as ProductOperator
-from .resolvent import ResolventOperator as ResolventOperator
 from .separator import SeparatorOperator as SeparatorOperator
 from .sparse import SparseOperator as SparseOperator
 from .toeplitz import ToeplitzOperator as ToeplitzOperator
 from .tree import TreeExponentialOperator as TreeExponentialOperator
 from .tree import TreePolynomialOperator as TreePolynomialOperator
-from .tree_table import TreeTableOperator as TreeTableOperator
+from .tree import TreeTableOperator as TreeTableOperator
 
 __all__ = [
     "Attended",
@@ -56,4 +57,5 @@ __all__ = [
     "TreeExponentialOperator",
     "TreePolynomialOperator",
     "TreeTableOperator",
+    "attend",
 ]

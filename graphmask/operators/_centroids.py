@@ -1,11 +1,10 @@
-"""A forest taken apart at centroids.
+"""Centroid decomposition of a forest, for sums of a function of the distance.
 
-Which sums of a function of the distance are products with Hankel matrices.
-
-Each component of more than a few nodes is cut at the node that leaves no part with more than half
-of it. Paths through that centroid have length ``D_i + D_j`` for distances D from it: the sum of g
-over them is a Hankel product of sums by distance. Pairs in the same part do not pass it and are
-subtracted again. What is left after O(log N) levels are small blocks, known pair by pair.
+Each component of more than a few nodes is cut at its centroid, the node that leaves components of
+at most half its nodes. A path through the centroid has length ``D_i + D_j`` for distances D from
+it, so that the sum of g over all of them is a Hankel product of sums by distance. Pairs of the same
+remaining component do not pass the centroid and are subtracted again. After O(log N) levels small
+blocks remain, which are multiplied pair by pair.
 """
 
 from __future__ import annotations
@@ -29,36 +28,36 @@ from ._trees import trees_of
 # Nodes of components that are multiplied pair by pair.
 _BLOCK = 128
 
-# Widths of groups from which on they are rounded up to multiples of a quarter of a power of two,
-# and below to powers of two.
+# Widths of groups are rounded up to powers of two up to here, and beyond to multiples of a quarter
+# of one.
 _ROUND = 32
 
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """Groups of nodes by their distance from one node each: all pairs of a group meet there.
+    """Groups of nodes by their distance from a centroid, where all pairs of a group meet.
 
     Args:
         width: distances of a group, from 0.
-        number: groups; each has as many slots as distances.
+        count: groups; each has as many slots as distances.
         sign: 1, or -1 where pairs are subtracted.
     """
 
     width: int
-    number: int
+    count: int
     sign: int
 
     @property
     def slots(self) -> int:
-        """Of all groups."""
-        return self.width * self.number
+        """Slots of all groups."""
+        return self.width * self.count
 
 
 @dataclass(frozen=True, eq=False)
 class PairBlocks:
-    """Components of at most ``width`` nodes.
+    """Components of at most ``width`` nodes and the distances in them.
 
-    ``node [G, w]``, N where there is none, and distances ``[G, w, w]`` in units.
+    ``node [G, w]``, padded with N, and ``distance [G, w, w]`` in units.
     """
 
     node: Tensor
@@ -72,9 +71,9 @@ class Decomposition:
     Args:
         size: values of the table.
         groups: one after the other.
-        members: which nodes each slot sums, slots of all groups by nodes.
-        sign: ``[P]`` of the members' groups.
-        blocks: what is known pair by pair.
+        members: the nodes that each slot sums, slots of all groups by nodes.
+        sign: ``[P]``, the sign of the group of each member.
+        blocks: components that are multiplied pair by pair.
     """
 
     size: int
@@ -86,12 +85,13 @@ class Decomposition:
     @property
     def cost(self) -> float:
         """Multiply-adds per column."""
-        wide = sum(each.slots * each.width.bit_length() for each in self.groups)
-        return wide + 2 * self.members.nnz + sum(each.distance.numel() for each in self.blocks)
+        hankel = sum(group.slots * group.width.bit_length() for group in self.groups)
+        pairs = sum(block.distance.numel() for block in self.blocks)
+        return hankel + 2 * self.members.nnz + pairs
 
 
 def decompose(topology: Topology, unit: float, size: int) -> Decomposition:
-    """The decomposition of a topology whose lengths are multiples of a unit, for :meth:`Topology.derive`.
+    """The decomposition of a topology whose lengths are multiples of a unit.
 
     Raises:
         ValueError: where they are not.
@@ -100,14 +100,13 @@ def decompose(topology: Topology, unit: float, size: int) -> Decomposition:
     """
     forest = topology.derive(trees_of).forest
     length = topology.derive(steps_of, unit)
-    pieces, small = _taken_apart(forest, length)
-    return Decomposition(
-        size, *_grouped(pieces, size, len(length)), _blocks(forest, length, small, size)
-    )
+    levels, block = _cut(forest, length)
+    groups, members, sign = _group(levels, size, len(length))
+    return Decomposition(size, groups, members, sign, _pair_blocks(forest, length, block, size))
 
 
 def steps_of(topology: Topology, unit: float) -> Tensor:
-    """``[N]`` lengths of the edges above nodes in units, for :meth:`Topology.derive`.
+    """``[N]``, lengths of the edges from nodes to their parents, in units.
 
     Raises:
         ValueError: where a length is no multiple of the unit.
@@ -115,8 +114,8 @@ def steps_of(topology: Topology, unit: float) -> Tensor:
     return multiples(topology.derive(trees_of).lengths(topology), unit, "edge_weight")
 
 
-class _Piece(NamedTuple):
-    """Nodes ``[P]`` at distances from the centroids of their groups, to be added (1) or subtracted (-1)."""
+class _Level(NamedTuple):
+    """Nodes ``[P]`` at distances from a centroid, with the components they are in, and a sign."""
 
     sign: int
     node: Tensor
@@ -124,164 +123,143 @@ class _Piece(NamedTuple):
     distance: Tensor
 
 
-def _taken_apart(forest: Forest, length: Tensor) -> tuple[list[_Piece], Tensor]:
-    """All levels, and for each node the block that it ends in ``[N]``, or -1 for centroids."""
+def _cut(forest: Forest, length: Tensor) -> tuple[list[_Level], Tensor]:
+    """All levels, and ``[N]`` the block in which each node ends, -1 for centroids."""
     parent, ids = forest.parent, torch.arange(len(length), device=length.device)
     joined = ~forest.is_root
-    depth, present, block = (
-        _down(forest, joined, length),
-        torch.ones_like(joined),
-        torch.full_like(ids, -1),
-    )
-    pieces: list[_Piece] = []
+    depth = _down(forest, joined, length)
+    active, block = torch.ones_like(joined), torch.full_like(ids, -1)
+    levels: list[_Level] = []
     while True:
-        size, top = (
-            _up(forest, joined, present.long()),
-            _down(forest, joined, ids.masked_fill(joined, 0)),
-        )
-        small = present & (size[top] <= _BLOCK)
-        block[small] = top[small]
-        present, joined = present & ~small, joined & ~small
-        if not bool(present.any()):
-            return pieces, block
-        heavy = present & (2 * size >= size[top])
-        centroid = _lightest(heavy.nonzero().squeeze(1), top, size)
+        size = _up(forest, joined, active.long())
+        root = _down(forest, joined, ids.masked_fill(joined, 0))
+        small = active & (size[root] <= _BLOCK)
+        block[small] = root[small]
+        active, joined = active & ~small, joined & ~small
+        if not bool(active.any()):
+            return levels, block
+        heavy = active & (2 * size >= size[root])
+        centroid = _lightest(heavy.nonzero().squeeze(1), root, size)
         # The path from a node to its centroid turns at the first heavy node above it.
         turn = _down(forest, joined & ~heavy, depth.masked_fill(~heavy, 0))
-        distance = depth + depth[centroid[top]] - 2 * turn
-        pieces.append(_Piece(1, *_taken(present, top, distance)))
-        cut = torch.zeros_like(present).index_fill(0, centroid[centroid >= 0], True)
-        present, joined = present & ~cut, joined & ~cut & ~cut[parent]
-        pieces.append(
-            _Piece(
-                -1, *_taken(present, _down(forest, joined, ids.masked_fill(joined, 0)), distance)
-            )
-        )
+        distance = depth + depth[centroid[root]] - 2 * turn
+        levels.append(_level(1, active, root, distance))
+        removed = torch.zeros_like(active).index_fill(0, centroid[centroid >= 0], True)
+        active, joined = active & ~removed, joined & ~removed & ~removed[parent]
+        root = _down(forest, joined, ids.masked_fill(joined, 0))
+        levels.append(_level(-1, active, root, distance))
 
 
 def _up(forest: Forest, joined: Tensor, x: Tensor) -> Tensor:
-    """Sums over what hangs below each node by edges that still join."""
+    """Sums over the subtrees of nodes, along edges that are still joined."""
     return up_sweep(forest, joined.long().unsqueeze(0), x.reshape(1, -1, 1)).flatten()
 
 
 def _down(forest: Forest, joined: Tensor, x: Tensor) -> Tensor:
-    """Sums over what is above each node by edges that still join."""
+    """Sums over the ancestors of nodes, along edges that are still joined."""
     return down_sweep(forest, joined.long().unsqueeze(0), x.reshape(1, -1, 1)).flatten()
 
 
-def _taken(present: Tensor, *of_nodes: Tensor) -> list[Tensor]:
-    node = present.nonzero().squeeze(1)
-    return [node, *(x[node] for x in of_nodes)]
+def _level(sign: int, active: Tensor, root: Tensor, distance: Tensor) -> _Level:
+    node = active.nonzero().squeeze(1)
+    return _Level(sign, node, root[node], distance[node])
 
 
-def _lightest(heavy: Tensor, top: Tensor, size: Tensor) -> Tensor:
-    """``[N]``, for each top of a component the heavy node with the least below it, or -1."""
-    heavy = heavy[torch.argsort(top[heavy] * (len(top) + 1) + size[heavy])]
+def _lightest(heavy: Tensor, root: Tensor, size: Tensor) -> Tensor:
+    """``[N]``, for the root of a component its heavy node with the smallest subtree, else -1."""
+    heavy = heavy[torch.argsort(root[heavy] * (len(root) + 1) + size[heavy])]
     first = torch.ones_like(heavy, dtype=torch.bool)
-    first[1:] = top[heavy][1:] != top[heavy][:-1]
-    return torch.full_like(top, -1).index_copy(0, top[heavy[first]], heavy[first])
+    first[1:] = root[heavy][1:] != root[heavy][:-1]
+    return torch.full_like(root, -1).index_copy(0, root[heavy[first]], heavy[first])
 
 
-def _grouped(pieces: list[_Piece], size: int, nodes: int) -> tuple[list[Groups], Pattern, Tensor]:
-    """Groups of similar width together, their members and the signs of these."""
-    found: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
-    numbers: dict[tuple[int, int], int] = defaultdict(int)
-    for piece in pieces:
-        for width, number, inside, slot in _by_width(piece.group, piece.distance, size):
-            kind = piece.sign, width
-            found[kind].append((piece.node[inside], slot + numbers[kind] * width))
-            numbers[kind] += number
-    groups = [Groups(width, numbers[sign, width], sign) for sign, width in found]
-    starts = list(accumulate((each.slots for each in groups), initial=0))
-    none = torch.empty(0, dtype=torch.long)
-    node = torch.cat([node for parts in found.values() for node, _ in parts] or [none])
-    slot = torch.cat(
-        [s + start for start, parts in zip(starts, found.values(), strict=False) for _, s in parts]
-        or [none]
-    )
-    counts = [sum(len(node) for node, _ in parts) for parts in found.values()]
-    signs = torch.tensor([each.sign for each in groups], dtype=torch.int8)
-    signs = signs.repeat_interleave(torch.tensor(counts, dtype=torch.long))
-    slot, order = torch.sort(slot, stable=True)
-    return groups, Pattern.from_coo(slot, node[order], (starts[-1], nodes)), signs.to(node.device)
+def _group(levels: list[_Level], size: int, nodes: int) -> tuple[list[Groups], Pattern, Tensor]:
+    """Groups of similar width together, their members, and the signs of these."""
+    members: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
+    counts: dict[tuple[int, int], int] = defaultdict(int)
+    for level in levels:
+        for width, count, inside, slot in _by_width(level.group, level.distance, size):
+            key = level.sign, width
+            members[key].append((level.node[inside], slot + counts[key] * width))
+            counts[key] += count
+    groups = [Groups(width, counts[sign, width], sign) for sign, width in members]
+    starts = list(accumulate((group.slots for group in groups), initial=0))
+    nodes_of, slots_of, signs_of = [], [], []
+    for group, start, pieces in zip(groups, starts, members.values(), strict=False):
+        for node, slot in pieces:
+            nodes_of.append(node)
+            slots_of.append(slot + start)
+            signs_of.append(torch.full_like(node, group.sign, dtype=torch.int8))
+    if not groups:
+        empty = torch.empty(0, dtype=torch.long)
+        return groups, Pattern.from_coo(empty, empty, (0, nodes)), empty.to(torch.int8)
+    slot, order = torch.sort(torch.cat(slots_of), stable=True)
+    pattern = Pattern.from_coo(slot, torch.cat(nodes_of)[order], (starts[-1], nodes))
+    # Members of one group have one sign, so that sorting them by slot leaves the signs in order.
+    return groups, pattern, torch.cat(signs_of)
 
 
 def _by_width(
     group: Tensor, distance: Tensor, size: int
 ) -> Iterator[tuple[int, int, Tensor, Tensor]]:
-    """A width, groups of it, which members they have, and the slots of these."""
+    """A width, the count of groups of it, their members and the slots of these."""
     group = torch.unique(group, return_inverse=True)[1]
     count = int(group.max()) + 1 if len(group) else 0
     near = distance < size
     longest = distance.new_zeros(count).scatter_reduce(0, group[near], distance[near], "amax")
-    width = _rounded(longest + 1)
-    for each in torch.unique(width).tolist():
-        chosen = width == each
+    widths = _rounded(longest + 1)
+    for width in torch.unique(widths).tolist():
+        chosen = widths == width
         rank = chosen.cumsum(0) - 1
         inside = (near & chosen[group]).nonzero().squeeze(1)
-        yield each, int(chosen.sum()), inside, rank[group[inside]] * each + distance[inside]
+        yield width, int(chosen.sum()), inside, rank[group[inside]] * width + distance[inside]
 
 
 def _rounded(width: Tensor) -> Tensor:
-    """Up to a power of two, and large ones to a quarter of one.
-
-    Few different widths, little of them empty.
-    """
+    """Widths rounded up, so that few of them differ and little of a group is empty."""
     power = 2 ** torch.ceil(torch.log2(width.double())).long()
-    quarter = torch.where(power > _ROUND, power // 8, power)
-    return (width + quarter - 1) // quarter * quarter
+    step = torch.where(power > _ROUND, power // 8, power)
+    return (width + step - 1) // step * step
 
 
-def _blocks(forest: Forest, length: Tensor, block: Tensor, size: int) -> list[PairBlocks]:
-    """Blocks of similar size together."""
-    place = torch.empty_like(forest.order).index_copy(
-        0, forest.order, torch.arange(len(block), device=block.device)
-    )
+def _pair_blocks(forest: Forest, length: Tensor, block: Tensor, size: int) -> list[PairBlocks]:
+    """Blocks of similar size together, their nodes with parents before children."""
+    nodes = len(block)
+    ids = torch.arange(nodes, device=block.device)
+    rank = torch.empty_like(forest.order).index_copy(0, forest.order, ids)
     node = (block >= 0).nonzero().squeeze(1)
-    node = node[torch.argsort(block[node] * len(block) + place[node])]
-    number, count = torch.unique_consecutive(block[node], return_inverse=True, return_counts=True)[
-        1:
-    ]
-    local = torch.arange(len(node), device=node.device) - (count.cumsum(0) - count)[number]
-    width = 2 ** torch.ceil(torch.log2(count.double())).long()
-    made = []
-    for each in torch.unique(width).tolist():
-        chosen = width == each
-        inside = chosen[number]
-        row = (chosen.cumsum(0) - 1)[number[inside]]
-        slots = torch.full((int(chosen.sum()), each), len(block), device=node.device)
-        slots[row, local[inside]] = node[inside]
-        made.append(
-            PairBlocks(
-                slots,
-                _block_distances(forest, length, slots, local_of(node, local, len(block)), size),
-            )
-        )
-    return made
-
-
-def local_of(node: Tensor, local: Tensor, nodes: int) -> Tensor:
-    """``[N]``, place of each node in its block."""
-    return torch.zeros(nodes, dtype=torch.long, device=node.device).index_copy(0, node, local)
+    node = node[torch.argsort(block[node] * nodes + rank[node])]
+    _, index, count = torch.unique_consecutive(block[node], return_inverse=True, return_counts=True)
+    column = torch.arange(len(node), device=node.device) - (count.cumsum(0) - count)[index]
+    column_of = torch.zeros_like(block).index_copy(0, node, column)
+    widths = 2 ** torch.ceil(torch.log2(count.double())).long()
+    blocks = []
+    for width in torch.unique(widths).tolist():
+        chosen = widths == width
+        inside = chosen[index]
+        row = (chosen.cumsum(0) - 1)[index[inside]]
+        slots = torch.full((int(chosen.sum()), width), nodes, device=node.device)
+        slots[row, column[inside]] = node[inside]
+        distance = _block_distances(forest, length, slots, column_of, size)
+        blocks.append(PairBlocks(slots, distance))
+    return blocks
 
 
 def _block_distances(
-    forest: Forest, length: Tensor, slots: Tensor, local: Tensor, size: int
+    forest: Forest, length: Tensor, slots: Tensor, column_of: Tensor, size: int
 ) -> Tensor:
-    """``[G, w, w]``: each node is as far from those before it as its parent is, and its own edge.
+    """``[G, w, w]`` distances in blocks, ``size`` where they are past the table or padded.
 
-    ``size`` past the table.
+    A node is as far from the nodes before it as its parent is, and the edge to its parent more.
     """
-    number, width = slots.shape
-    there = slots < len(length)
-    node = slots.masked_fill(~there, 0)
-    parent, length = (
-        local[forest.parent[node]],
-        length[node].masked_fill(~there, size).clamp(max=size),
-    )
-    distance = torch.zeros(number, width, width, dtype=torch.int32, device=slots.device)
-    every = torch.arange(number, device=slots.device)
+    count, width = slots.shape
+    present = slots < len(length)
+    node = slots.masked_fill(~present, 0)
+    parent = column_of[forest.parent[node]]
+    length = length[node].masked_fill(~present, size).clamp(max=size)
+    distance = torch.zeros(count, width, width, dtype=torch.int32, device=slots.device)
+    blocks = torch.arange(count, device=slots.device)
     for t in range(1, width):
-        row = (distance[every, parent[:, t], :t] + length[:, t : t + 1].int()).clamp(max=size)
+        row = (distance[blocks, parent[:, t], :t] + length[:, t : t + 1].int()).clamp(max=size)
         distance[:, t, :t] = distance[:, :t, t] = row
-    return distance.masked_fill(~(there.unsqueeze(1) & there.unsqueeze(2)), size)
+    return distance.masked_fill(~(present.unsqueeze(1) & present.unsqueeze(2)), size)

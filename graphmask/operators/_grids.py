@@ -1,8 +1,9 @@
-"""Graphs of equal size, whose nodes are the places of a grid in row-major order."""
+"""Operators whose graphs of one size share a block, such as grids with nodes in row-major order."""
 
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,14 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import check_integer, type_error, value_error
+from graphmask.kernels import Pattern
 from graphmask.topology import Topology
+
+from .base import MaskOperator, Sign
+
+# The time of a multiply-add in products along axes, with the lifted keys that they read, in those
+# of a sparse product: measured on grids and hypercubes of 64 to 4,096 nodes.
+AXIS_COST = 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,15 +28,15 @@ class BySize:
     Within a graph nodes keep their order.
 
     Attributes:
-        shapes: how many graphs B there are of each size P, sizes ascending, none of them 0.
+        shapes: pairs of a number of graphs B and their size P, sizes ascending, none of them 0.
         order: ``[N]``, the nodes one graph after the other, or :obj:`None` where they are so
             already.
-        place: ``[N]``, where each node is then.
+        position: ``[N]``, the position of each node in that order.
     """
 
     shapes: tuple[tuple[int, int], ...]
     order: Tensor | None
-    place: Tensor | None
+    position: Tensor | None
 
     def split(self, x: Tensor) -> list[Tensor]:
         """``[H, N, C]`` as ``[H, B, P, C]`` for each size P."""
@@ -38,12 +46,9 @@ class BySize:
 
     def join(self, parts: Sequence[Tensor]) -> Tensor:
         """``[H, N, C]`` from ``[H, B, P, C]`` for each size P."""
-        flat = (
-            torch.cat([part.flatten(1, 2) for part in parts], 1)
-            if len(parts) > 1
-            else parts[0].flatten(1, 2)
-        )
-        return flat if self.place is None else flat.index_select(1, self.place)
+        groups = [part.flatten(1, 2) for part in parts]
+        flat = torch.cat(groups, 1) if len(groups) > 1 else groups[0]
+        return flat if self.position is None else flat.index_select(1, self.position)
 
 
 def by_size(topology: Topology) -> BySize:
@@ -60,19 +65,67 @@ def by_size(topology: Topology) -> BySize:
     )
 
 
+class BlockwiseOperator(MaskOperator):
+    """An operator with the same block ``[H, P, P]`` for all graphs of P nodes.
+
+    A subclass gives ``_between``, from which ``lookup`` follows, and ``block``, which attention
+    over small graphs builds once for all graphs of a size.
+
+    Args:
+        topology: the graphs.
+        graphs: the same, by size.
+        heads: H.
+        nonnegative: whether no entry can be negative.
+        cost: multiply-adds of ``M @ x`` per head and column of x.
+        unit_cost: the time of one of these, in multiply-adds of a sparse product. (default:
+            :obj:`1.0`)
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        graphs: BySize,
+        heads: int,
+        nonnegative: bool,
+        cost: float,
+        unit_cost: float = 1.0,
+    ) -> None:
+        super().__init__(topology, heads, Sign.of(nonnegative), cost)
+        self.graphs, self.unit_cost = graphs, unit_cost
+
+    @abstractmethod
+    def _between(self, i: Tensor, j: Tensor, size: int | Tensor) -> Tensor:
+        """``[H, ...]`` entries between ranks i and j in graphs of ``size`` nodes."""
+
+    @abstractmethod
+    def block(self, size: int) -> Tensor:
+        """``[H, P, P]``, the block of graphs of P = ``size`` nodes."""
+
+    def lookup(self, pattern: Pattern) -> Tensor:
+        return self._at(pattern.row.long(), pattern.col.long())
+
+    def _at(self, row: Tensor, col: Tensor) -> Tensor:
+        """``[H, ...]`` entries between nodes."""
+        rank, batch = self.topology.local_index, self.topology.batch
+        if batch is None:
+            return self._between(rank[row], rank[col], self.num_nodes)
+        entries = self._between(rank[row], rank[col], self.topology.graph_sizes[batch[row]])
+        return entries * (batch[row] == batch[col])
+
+
 def grids_of(topology: Topology, shape: Sequence[int], extra: int = 0) -> BySize:
     """The graphs of a topology, each of them a grid of this shape with ``extra`` nodes more.
 
     Raises:
         ValueError: where any graph has another number of nodes.
     """
-    found = topology.derive(by_size)
-    size = math.prod(shape) + extra
-    if [each for _, each in found.shapes] != [size]:
+    graphs = topology.derive(by_size)
+    size, sizes = math.prod(shape) + extra, [nodes for _, nodes in graphs.shapes]
+    if sizes != [size]:
         grid = " x ".join(map(str, shape)) + (f" + {extra}" if extra else "")
-        kind = f"of graphs of {grid} = {size} nodes each, as `shape` says"
-        raise value_error("topology", kind, f"graphs of {[each for _, each in found.shapes]} nodes")
-    return found
+        expected = f"of graphs of {grid} = {size} nodes each, as `shape` says"
+        raise value_error("topology", expected, f"graphs of {sizes} nodes")
+    return graphs
 
 
 def check_shape(shape: int | Sequence[int], dimensions: Sequence[int] = ()) -> tuple[int, ...]:
@@ -96,5 +149,18 @@ def coordinates(rank: Tensor, shape: Sequence[int]) -> list[Tensor]:
 def spread_blocks(topology: Topology, block: Tensor) -> Tensor:
     """The block-diagonal ``[H, N, N]`` with the same block ``[H, P, P]`` for every graph."""
     rank, batch = topology.local_index, topology.batch
-    whole = block[:, rank][:, :, rank]
-    return whole if batch is None else whole * (batch.unsqueeze(1) == batch.unsqueeze(0))
+    spread = block[:, rank][:, :, rank]
+    return spread if batch is None else spread * (batch.unsqueeze(1) == batch.unsqueeze(0))
+
+
+def multiply_axis(axis: int, matrix: Tensor, x: Tensor) -> Tensor:
+    """``y_i = sum_j matrix_ij x_j`` along an axis of grids ``x [H, B, n_1, ..., n_D, C]``."""
+    before, after = x.shape[1:axis], x.shape[axis + 1 :]
+    flat = x.reshape(len(x), before.numel(), x.shape[axis], after.numel())
+    out = torch.einsum("hij,hljr->hlir", matrix, flat)
+    return out.reshape(len(out), *before, -1, *after)
+
+
+def kronecker(left: Tensor, right: Tensor) -> Tensor:
+    """``[H, m n, m n]`` from ``[H, m, m]`` and ``[H, n, n]``."""
+    return torch.einsum("hij,hkl->hikjl", left, right).flatten(3, 4).flatten(1, 2)

@@ -1,7 +1,4 @@
-"""A graph decomposed by separators, laid out for products.
-
-Blocks of distances between nodes and cells of nodes.
-"""
+"""A graph decomposed by separators, as blocks of distances between cells of nodes."""
 
 from __future__ import annotations
 
@@ -19,8 +16,8 @@ from graphmask.topology import Topology
 
 from ._separators import Cells, Ids, Leaf, Lengths, Region, Split, check_entries, decompose
 
-# Sides of blocks are padded to the next number with so many leading bits, and blocks of equal sides
-# stacked.
+# Sides of blocks are padded to the next number with this many leading bits, and blocks of equal
+# sides stacked.
 _BITS = 3
 
 # Directions of edges may differ in length by this share: sums of weights are rounded.
@@ -39,13 +36,13 @@ class Stack(NamedTuple):
 
     @property
     def sides(self) -> list[int]:
-        """How many cells its rows and, with ``both``, its columns are, padded ones too."""
+        """Numbers of cells of all rows and, with ``both``, of all columns, with padding."""
         count, rows, cols = self.distance.shape
         return [count * rows, count * cols] if self.both else [count * rows]
 
 
 class Standing(NamedTuple):
-    """Two sets of nodes, and the nodes that stand in for them when their distances are told."""
+    """Two sets of nodes, and the seeds whose distances are used instead of theirs."""
 
     first: Ids
     first_seed: Ids
@@ -54,14 +51,13 @@ class Standing(NamedTuple):
 
 
 class Separation(NamedTuple):
-    """All that products read, and what tells the distances that they stand for.
+    """Blocks of distances, and the nodes that they are used for.
 
-    Cells 0 to N - 1 are the nodes themselves, those of several nodes follow; the last number stands
-    for no cell.
+    Cells 0 to N - 1 are single nodes, cells of several nodes follow, and the last index is padding.
     """
 
     stacks: tuple[Stack, ...]
-    place: Tensor  # the cells of all sides of all stacks, one after the other
+    cell: Tensor  # the cells of all sides of all stacks, one after the other
     members: Pattern  # [cells of several nodes, N]
     standing: tuple[Standing, ...]
     error_bound: float
@@ -80,16 +76,16 @@ def separate(
         ValueError: for negative lengths, lengths that differ with the direction, and more than
             ``max_entries`` distances.
     """
-    layout = _Layout(topology.num_nodes, max_entries)
-    for part in decompose(length_matrix(topology), tolerance, resolution, leaf_size, max_entries):
-        layout.add(part)
+    layout, lengths = _Layout(topology.num_nodes, max_entries), length_matrix(topology)
+    for piece in decompose(lengths, tolerance, resolution, leaf_size, max_entries):
+        layout.add(piece)
     return layout.separation(topology)
 
 
 def length_matrix(topology: Topology) -> csr_matrix:
-    """The shortest edge between any two nodes, of each direction the same.
+    """The symmetric matrix of the shortest edges between nodes.
 
-    Loops are left out, lengths of 0 stored.
+    Self-loops are left out; lengths of 0 are stored.
 
     Raises:
         ValueError: for negative lengths, and lengths that differ with the direction.
@@ -99,10 +95,10 @@ def length_matrix(topology: Topology) -> csr_matrix:
         raise value_error(
             "edge_weight", "non-negative, since the mask reads it as lengths", topology.edge_weight
         )
-    weight = topology.edge_weight
-    length = (
-        np.ones(topology.num_edges) if weight is None else weight.detach().double().cpu().numpy()
-    )
+    if topology.edge_weight is None:
+        length = np.ones(topology.num_edges)
+    else:
+        length = topology.edge_weight.detach().double().cpu().numpy()
     order = np.lexsort((length, source, target))
     order = order[source[order] != target[order]]
     position = target[order] * n + source[order]
@@ -116,21 +112,21 @@ def length_matrix(topology: Topology) -> csr_matrix:
 def _check_symmetric(graph: csr_matrix) -> None:
     flipped = graph.T.tocsr()
     flipped.sort_indices()
-    alike = np.array_equal(graph.indptr, flipped.indptr) and np.array_equal(
-        graph.indices, flipped.indices
-    )
-    if not alike or not np.allclose(graph.data, flipped.data, rtol=_SYMMETRY, atol=0):
+    same_rows = np.array_equal(graph.indptr, flipped.indptr)
+    same_edges = same_rows and np.array_equal(graph.indices, flipped.indices)
+    if not same_edges or not np.allclose(graph.data, flipped.data, rtol=_SYMMETRY, atol=0):
         raise value_error(
             "edge_index, edge_weight",
-            "undirected: every edge in both directions, of equal length (see torch_geometric.utils.to_undirected)",
-            "edges without their reverse"
-            if not alike
-            else "lengths that differ with the direction",
+            "undirected: every edge in both directions, of equal length (see "
+            "torch_geometric.utils.to_undirected)",
+            "lengths that differ with the direction"
+            if same_edges
+            else "edges without their reverse",
         )
 
 
 class _Layout:
-    """Blocks as they are found."""
+    """Collects the blocks of a decomposition."""
 
     def __init__(self, num_nodes: int, max_entries: int) -> None:
         self.num_nodes, self.max_entries = num_nodes, max_entries
@@ -139,51 +135,36 @@ class _Layout:
         self.standing: list[Standing] = []
         self.entries, self.error_bound = 0, 0.0
 
-    def add(self, part: Split | Leaf) -> None:
-        if isinstance(part, Leaf):
-            self._block(part.own, part.own, part.within, False)
+    def add(self, piece: Split | Leaf) -> None:
+        if isinstance(piece, Leaf):
+            self._block(piece.own, piece.own, piece.within, False)
             return
-        first, second = (
-            self._cells(side, cells) for side, cells in zip(part.sides, part.cells, strict=True)
-        )
-        self._block(first, second, part.across, True)
-        self._block(part.separator, first, part.through[0], True)
-        self._block(part.separator, second, part.through[1], True)
-        self._block(part.separator, part.separator, part.within, False)
-        self._stand(part)
+        first = self._cells(piece.sides[0], piece.cells[0])
+        second = self._cells(piece.sides[1], piece.cells[1])
+        self._block(first, second, piece.across, True)
+        self._block(piece.separator, first, piece.through[0], True)
+        self._block(piece.separator, second, piece.through[1], True)
+        self._block(piece.separator, piece.separator, piece.within, False)
+        self._stand(piece)
 
     def separation(self, topology: Topology) -> Separation:
-        device, total = topology.device, self.num_nodes + len(self.members)
-        weight = topology.edge_weight
-        kind = (
-            torch.get_default_dtype()
-            if weight is None
-            else torch.promote_types(weight.dtype, torch.float32)
-        )
-        stacks = [_stacked(group, total) for group in _groups(self.blocks)]
-        place = np.concatenate(
-            [
-                *(each.flatten() for _, _, sides in stacks for each in sides),
-                np.empty(0, dtype=np.int64),
-            ]
-        )
-        told = tuple(
-            Stack(torch.from_numpy(distance).to(device, kind), both) for distance, both, _ in stacks
-        )
-        counts = torch.tensor([len(each) for each in self.members], dtype=torch.long)
-        nodes = np.concatenate([*self.members, np.empty(0, dtype=np.int64)])
-        members = Pattern.from_counts(
-            counts.to(device), torch.from_numpy(nodes).to(device), self.num_nodes
-        )
-        _ = members.mT  # compiled code finds it but cannot make it
-        return Separation(
-            told,
-            torch.from_numpy(place).to(device),
-            members,
-            tuple(self.standing),
-            self.error_bound,
-            kind,
-        )
+        device, weight = topology.device, topology.edge_weight
+        dtype = torch.get_default_dtype()
+        if weight is not None:
+            dtype = torch.promote_types(weight.dtype, torch.float32)
+        padding = self.num_nodes + len(self.members)
+        blocks, cells = [], []
+        for group in _groups(self.blocks):
+            distance, both, sides = _stack(group, padding)
+            blocks.append(Stack(torch.from_numpy(distance).to(device, dtype), both))
+            cells += [side.flatten() for side in sides]
+        counts = torch.tensor([len(nodes) for nodes in self.members], dtype=torch.long)
+        nodes = torch.from_numpy(_concatenate(self.members)).to(device)
+        members = Pattern.from_counts(counts.to(device), nodes, self.num_nodes)
+        _ = members.mT  # cached here, since compiled code cannot compute it
+        cell = torch.from_numpy(_concatenate(cells)).to(device)
+        standing = tuple(self.standing)
+        return Separation(tuple(blocks), cell, members, standing, self.error_bound, dtype)
 
     def _block(self, row: Ids, col: Ids, distance: Lengths, both: bool) -> None:
         if not distance.size:
@@ -193,27 +174,24 @@ class _Layout:
         self.blocks.append((row, col, distance, both))
 
     def _cells(self, side: Region, cells: Cells) -> Ids:
-        """The number of each cell: that of its node, where it has but one."""
+        """The index of each cell: that of its node, where it has a single one."""
         order = np.argsort(cells.cell, kind="stable")
         groups = np.split(side.own[order], np.cumsum(np.bincount(cells.cell))[:-1])
-        number = np.empty(len(groups), dtype=np.int64)
-        for place, group in enumerate(groups):
-            number[place] = group[0] if len(group) == 1 else self.num_nodes + len(self.members)
-            if len(group) > 1:
-                self.members.append(group)
-        return number
+        index = np.empty(len(groups), dtype=np.int64)
+        for i, nodes in enumerate(groups):
+            index[i] = nodes[0] if len(nodes) == 1 else self.num_nodes + len(self.members)
+            if len(nodes) > 1:
+                self.members.append(nodes)
+        return index
 
-    def _stand(self, part: Split) -> None:
-        own = [side.own for side in part.sides]
-        seed = [
-            side.own[cells.seed[cells.cell]]
-            for side, cells in zip(part.sides, part.cells, strict=True)
-        ]
-        self.standing += [Standing(own[0], seed[0], own[1], seed[1])]
-        self.standing += [
-            Standing(part.separator, part.separator, *each) for each in zip(own, seed, strict=True)
-        ]
-        self.error_bound = max(self.error_bound, sum(cells.radius for cells in part.cells))
+    def _stand(self, split: Split) -> None:
+        own = [side.own for side in split.sides]
+        cells = zip(own, split.cells, strict=True)
+        seed = [nodes[cell.seed[cell.cell]] for nodes, cell in cells]
+        self.standing.append(Standing(own[0], seed[0], own[1], seed[1]))
+        for pair in zip(own, seed, strict=True):
+            self.standing.append(Standing(split.separator, split.separator, *pair))
+        self.error_bound = max(self.error_bound, sum(cells.radius for cells in split.cells))
 
 
 def _groups(blocks: Iterable[_Block]) -> Iterator[list[_Block]]:
@@ -231,13 +209,19 @@ def _rounded(size: int) -> int:
     return -(-size // step) * step
 
 
-def _stacked(group: list[_Block], none: int) -> tuple[Lengths, bool, list[Ids]]:
-    """Blocks padded to the largest of them, and the cells of their rows and, where they are read both ways, columns."""
+def _stack(group: list[_Block], padding: int) -> tuple[Lengths, bool, list[Ids]]:
+    """Blocks padded to the largest of them, and the cells of their rows and, if used, columns."""
     both = group[0][3]
-    rows, cols = (max(block[2].shape[axis] for block in group) for axis in (0, 1))
-    row, col = (np.full((len(group), size), none) for size in (rows, cols))
-    distance = np.full((len(group), rows, cols), np.inf)
-    for number, (its_row, its_col, its_distance, _) in enumerate(group):
-        row[number, : len(its_row)], col[number, : len(its_col)] = its_row, its_col
-        distance[number, : len(its_row), : len(its_col)] = its_distance
-    return distance, both, [row, col] if both else [row]
+    rows = max(len(row) for row, *_ in group)
+    cols = max(len(col) for _, col, *_ in group)
+    row_cells = np.full((len(group), rows), padding)
+    col_cells = np.full((len(group), cols), padding)
+    distances = np.full((len(group), rows, cols), np.inf)
+    for i, (row, col, distance, _) in enumerate(group):
+        row_cells[i, : len(row)], col_cells[i, : len(col)] = row, col
+        distances[i, : len(row), : len(col)] = distance
+    return distances, both, [row_cells, col_cells] if both else [row_cells]
+
+
+def _concatenate(ids: list[Ids]) -> Ids:
+    return np.concatenate([*ids, np.empty(0, dtype=np.int64)])

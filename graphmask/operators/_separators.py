@@ -1,9 +1,9 @@
-"""Graphs split by small separators, again and again, with exact distances across every split.
+"""Recursive splits of a graph by small separators, with exact distances across every split.
 
-A region is a part of a connected graph, with the boundary of nodes that its edges lead to. Every
-path out of a region passes its boundary, so that distances within it, along paths through the whole
-graph, are those of a small graph: the region, its boundary, and one shortcut between any two nodes
-of the boundary.
+A region is a subset of the nodes of a connected graph; its boundary are the other nodes that its
+edges lead to. Every path out of a region passes its boundary. Distances within it, along paths
+through the entire graph, are therefore those of a small graph: the region, its boundary, and one
+shortcut between any two nodes of the boundary.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ from graphmask._checks import value_error
 Ids: TypeAlias = NDArray[np.int64]
 Lengths: TypeAlias = NDArray[np.float64]
 
-# The smaller side of a split holds at least this share of the nodes, where any separator leaves it
-# that many.
+# The smaller side of a split holds at least this share of the nodes, where a separator allows it.
 _BALANCE = 0.2
 
 
 class Region(NamedTuple):
-    """Nodes ``own [n]`` and ``boundary [b]``, the edges within and between, and the lengths from the boundary on."""
+    """Nodes ``own [n]`` with their boundary ``[b]``, the edges of both, and distances."""
 
     own: Ids
     boundary: Ids
@@ -37,7 +36,7 @@ class Region(NamedTuple):
     between: Lengths  # [b, b] distances within the boundary
 
     def distances(self, sources: Ids) -> Lengths:
-        """``[s, n]``, lengths of the shortest paths in the whole graph from some of its nodes to all of its nodes."""
+        """``[s, n]``, distances in the entire graph from some nodes of the region to all of it."""
         graph = self.inner
         if len(self.boundary):
             graph = bmat(
@@ -47,18 +46,15 @@ class Region(NamedTuple):
 
 
 class Cells(NamedTuple):
-    """Nodes of a region that stand in for those near them.
+    """Cells of nearby nodes of a region, each represented by its seed."""
 
-    Of each node the number of its cell, of each cell its seed.
-    """
-
-    cell: Ids  # [n]
-    seed: Ids  # [c]
-    radius: float  # largest difference of distances to anything outside, of a node and its seed
+    cell: Ids  # [n] index of the cell of each node
+    seed: Ids  # [c] node of each cell
+    radius: float  # largest difference between distances from outside to a node and to its seed
 
 
 class Split(NamedTuple):
-    """A separator of a region and the two sides that it leaves, with their cells, and distances between all three."""
+    """A separator of a region, the two sides that remain, their cells, and distances."""
 
     separator: Ids
     sides: tuple[Region, Region]
@@ -81,14 +77,14 @@ def decompose(
     """The splits and leaves of all components of a symmetric graph.
 
     Raises:
-        ValueError: where more than ``max_entries`` distances would be found at a time.
+        ValueError: where more than ``max_entries`` distances would be computed at a time.
 
     Cost: with separators of about sqrt(n) nodes O(N^1.5 log N), by Dijkstra's algorithm from each
     of them.
     """
-    waiting = [_component(graph, own) for own in _components(graph)[::-1]]
-    while waiting:
-        region = waiting.pop()
+    regions = [_component(graph, own) for own in _components(graph)[::-1]]
+    while regions:
+        region = regions.pop()
         side = _sides(region.inner) if len(region.own) > leaf_size else None
         sources = len(region.own) if side is None else int((side == 1).sum()) + len(region.boundary)
         check_entries(sources * len(region.own), max_entries)
@@ -96,17 +92,21 @@ def decompose(
             yield Leaf(region.own, region.distances(np.arange(len(region.own))))
             continue
         split = _split(region, side, tolerance, resolution)
-        waiting.extend(split.sides[::-1])
+        regions.extend(split.sides[::-1])
         yield split
 
 
 def check_entries(entries: int, max_entries: int) -> None:
-    """No more distances than are allowed."""
+    """Check that there are no more distances than allowed.
+
+    Raises:
+        ValueError: where there are.
+    """
     if entries > max_entries:
         raise value_error(
             "max_entries",
-            "at least the distances that are stored, or found at a time (a larger tolerance stores fewer; "
-            "graphs without small separators store all)",
+            "at least the distances that are stored, or computed at a time (a larger tolerance "
+            "stores fewer; graphs without small separators store all)",
             f"{max_entries}, of {entries} or more",
         )
 
@@ -126,89 +126,90 @@ def _components(graph: csr_matrix) -> list[Ids]:
 
 
 def _sides(graph: csr_matrix) -> NDArray[np.int8] | None:
-    """0 and 2 for the two sides and 1 for what separates them, or None where nothing does."""
-    parts = _components(graph)
-    if len(parts) > 1:
-        return _pack(parts, graph.shape[0])
+    """0 and 2 for the nodes of both sides and 1 for the separator, or None without any."""
+    components = _components(graph)
+    if len(components) > 1:
+        return _pack(components, graph.shape[0])
     far = int(np.argmax(dijkstra(graph, indices=0, unweighted=True)))
     level = dijkstra(graph, indices=far, unweighted=True).astype(np.int64)
     cut = _cut(np.bincount(level))
     if cut is None:
         return None
-    # Of the level, only nodes with an edge onwards are needed.
+    # Nodes of the level without an edge onwards separate nothing.
     onwards = np.diff(graph[:, np.flatnonzero(level == cut + 1)].indptr) > 0
     return np.where(level > cut, 2, (level == cut) & onwards).astype(np.int8)
 
 
-def _pack(parts: list[Ids], n: int) -> NDArray[np.int8]:
-    """Parts without edges between them on two sides of about equal size."""
+def _pack(components: list[Ids], n: int) -> NDArray[np.int8]:
+    """Components on two sides of about equal size."""
     side, sizes = np.zeros(n, dtype=np.int8), [0, 0]
-    for part in sorted(parts, key=len, reverse=True):
+    for nodes in sorted(components, key=len, reverse=True):
         smaller = int(sizes[1] < sizes[0])
-        side[part] = 2 * smaller
-        sizes[smaller] += len(part)
+        side[nodes] = 2 * smaller
+        sizes[smaller] += len(nodes)
     return side
 
 
 def _cut(sizes: Ids) -> int | None:
-    """The smallest level of those that leave enough on both sides, else the most even."""
+    """The smallest level with enough nodes on both sides, else the most even one."""
     before = np.cumsum(sizes) - sizes
-    least = np.minimum(before, sizes.sum() - before - sizes)[1:-1]
-    if not len(least):
+    smaller = np.minimum(before, sizes.sum() - before - sizes)[1:-1]
+    if not len(smaller):
         return None
-    enough = least >= min(_BALANCE * sizes.sum(), least.max())
-    return 1 + int(np.argmin(np.where(enough, sizes[1:-1], sizes.sum() + 1)))
+    balanced = smaller >= min(_BALANCE * sizes.sum(), smaller.max())
+    return 1 + int(np.argmin(np.where(balanced, sizes[1:-1], sizes.sum() + 1)))
 
 
 def _split(region: Region, side: NDArray[np.int8], tolerance: float, resolution: float) -> Split:
     separator = np.flatnonzero(side == 1)
     table = region.distances(separator) if len(separator) else np.empty((0, len(region.own)))
     rows = np.concatenate([table, region.rows])
-    near = np.concatenate([table[:, separator], region.rows[:, separator]])
-    gates = Region(
+    old = region.rows[:, separator]
+    # The same region with the separator as part of its boundary, which both sides inherit.
+    bounded = Region(
         region.own,
         np.concatenate([region.own[separator], region.boundary]),
         region.inner,
         hstack([region.inner[:, separator], region.outer], format="csr"),
         rows,
-        np.concatenate(
-            [near, np.concatenate([region.rows[:, separator].T, region.between])], axis=1
-        ),
+        np.block([[table[:, separator], old.T], [old, region.between]]),
     )
-    places = [np.flatnonzero(side == number) for number in (0, 2)]
-    first, second = (_side(gates, place) for place in places)
-    cells = (
-        gather_cells(first.rows, tolerance, resolution),
-        gather_cells(second.rows, tolerance, resolution),
-    )
-    seeds = [place[each.seed] for place, each in zip(places, cells, strict=True)]
-    used = np.flatnonzero(np.isin(gates.boundary, min(first.boundary, second.boundary, key=len)))
-    across = min_plus(rows[used][:, seeds[0]], rows[used][:, seeds[1]])
-    through = table[:, seeds[0]], table[:, seeds[1]]
+    first_nodes, second_nodes = np.flatnonzero(side == 0), np.flatnonzero(side == 2)
+    first, second = _side(bounded, first_nodes), _side(bounded, second_nodes)
+    first_cells = gather_cells(first.rows, tolerance, resolution)
+    second_cells = gather_cells(second.rows, tolerance, resolution)
+    first_seeds, second_seeds = first_nodes[first_cells.seed], second_nodes[second_cells.seed]
+    # Every path across passes the smaller of both boundaries.
+    gates = np.isin(bounded.boundary, min(first.boundary, second.boundary, key=len))
     return Split(
-        region.own[separator], (first, second), cells, across, through, table[:, separator]
+        separator=region.own[separator],
+        sides=(first, second),
+        cells=(first_cells, second_cells),
+        across=min_plus(rows[gates][:, first_seeds], rows[gates][:, second_seeds]),
+        through=(table[:, first_seeds], table[:, second_seeds]),
+        within=table[:, separator],
     )
 
 
-def _side(gates: Region, place: Ids) -> Region:
-    """One side of a split, behind those nodes of the separator and the old boundary that its edges lead to."""
-    outer = gates.outer[place]
-    touched = np.unique(outer.indices)
+def _side(region: Region, nodes: Ids) -> Region:
+    """One side of a split, with the nodes of the boundary that its edges lead to."""
+    outer = region.outer[nodes]
+    reached = np.unique(outer.indices)
     return Region(
-        gates.own[place],
-        gates.boundary[touched],
-        gates.inner[place][:, place],
-        outer[:, touched],
-        gates.rows[touched][:, place],
-        gates.between[np.ix_(touched, touched)],
+        region.own[nodes],
+        region.boundary[reached],
+        region.inner[nodes][:, nodes],
+        outer[:, reached],
+        region.rows[reached][:, nodes],
+        region.between[np.ix_(reached, reached)],
     )
 
 
 def gather_cells(rows: Lengths, tolerance: float, resolution: float) -> Cells:
-    """Cells of nodes whose distances ``rows [b, n]`` to the boundary differ little from those of their seed.
+    """Cells of nodes whose distances ``rows [b, n]`` to the boundary are nearly those of the seed.
 
-    By ``tolerance`` times the node's distance to the boundary, plus ``resolution``, at most: so
-    much do their distances to anything outside of the region differ, too.
+    They differ by at most ``tolerance`` times the node's distance to the boundary, plus
+    ``resolution``; so do distances to all nodes outside of the region.
     """
     height = rows.min(0)
     order = np.argsort(height, kind="stable")
@@ -217,48 +218,47 @@ def gather_cells(rows: Lengths, tolerance: float, resolution: float) -> Cells:
     alive, cell = np.ones(len(order), dtype=bool), np.empty(len(order), dtype=np.int64)
     seeds: list[int] = []
     radius = 0.0
-    # Distances to the boundary, as all others, differ by no more than is allowed.
+    # Distances to the boundary itself differ by no more than is allowed, too.
     ends = np.searchsorted(
         height, (height + resolution) / max(1 - tolerance, 1e-9) * (1 + 1e-9), "right"
     )
     for start in range(len(order)):
         if not alive[start]:
             continue
-        # The seed lies as far out as it can without losing the node that the cell is made for.
-        near = _near(
-            vectors, start, start + np.flatnonzero(alive[start : ends[start]]), allowed[start]
-        )[0]
-        seed = near[-1]
-        some = start + np.flatnonzero(alive[start : ends[seed]])
-        some, differ = _near(vectors, seed, some, allowed[some])
-        cell[order[some]], alive[some], radius = len(seeds), False, max(radius, float(differ.max()))
+        # The seed lies as far out as it can while its cell still holds the first free node.
+        candidates = start + np.flatnonzero(alive[start : ends[start]])
+        seed = _near(vectors, start, candidates, allowed[start])[0][-1]
+        candidates = start + np.flatnonzero(alive[start : ends[seed]])
+        members, distance = _near(vectors, seed, candidates, allowed[candidates])
+        cell[order[members]], alive[members] = len(seeds), False
+        radius = max(radius, float(distance.max()))
         seeds.append(order[seed])
     return Cells(cell, np.array(seeds, dtype=np.int64), radius)
 
 
 def _near(
-    vectors: Lengths, center: int, some: Ids, allowed: Lengths | float
+    vectors: Lengths, center: int, candidates: Ids, allowed: Lengths | float
 ) -> tuple[Ids, Lengths]:
-    """Those of some vectors that differ from one of them by no more than is allowed, and by how much they do."""
+    """Candidates whose vectors are within the allowed distance of the center's, with distances."""
+    # One coordinate rules out most candidates.
     nearest = int(np.argmin(vectors[center]))
-    likely = np.abs(vectors[some, nearest] - vectors[center, nearest]) <= allowed
-    some, allowed = some[likely], np.broadcast_to(allowed, likely.shape)[likely]
-    differ = np.abs(vectors[some] - vectors[center]).max(1)
-    return some[differ <= allowed], differ[differ <= allowed]
+    likely = np.abs(vectors[candidates, nearest] - vectors[center, nearest]) <= allowed
+    candidates, allowed = candidates[likely], np.broadcast_to(allowed, likely.shape)[likely]
+    distance = np.abs(vectors[candidates] - vectors[center]).max(1)
+    near = distance <= allowed
+    return candidates[near], distance[near]
 
 
 def min_plus(left: Lengths, right: Lengths) -> Lengths:
-    """``[a, c]``, the least ``left[z, a] + right[z, c]`` over all z."""
-    least = np.full((left.shape[1], right.shape[1]), np.inf)
-    for one, other in zip(left, right, strict=True):
-        np.minimum(least, one[:, None] + other, out=least)
-    return least
+    """``[a, c]``, the minimum of ``left[z, a] + right[z, c]`` over all z."""
+    minimum = np.full((left.shape[1], right.shape[1]), np.inf)
+    for left_row, right_row in zip(left, right, strict=True):
+        np.minimum(minimum, left_row[:, None] + right_row, out=minimum)
+    return minimum
 
 
 def full(matrix: Lengths) -> csr_matrix:
-    """A dense matrix with all entries stored, zeros too: they are lengths."""
+    """A matrix with all entries stored, zeros too: they are lengths."""
     rows, cols = matrix.shape
-    return csr_matrix(
-        (matrix.ravel(), np.tile(np.arange(cols), rows), cols * np.arange(rows + 1)),
-        shape=matrix.shape,
-    )
+    indices, indptr = np.tile(np.arange(cols), rows), cols * np.arange(rows + 1)
+    return csr_matrix((matrix.ravel(), indices, indptr), shape=matrix.shape)

@@ -9,10 +9,13 @@ they underflow they are zero as they should be.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
-from torch.utils.checkpoint import checkpoint
+
+from ._slices import run_slices
 
 # Nodes of a chunk: products of triangles of this width cost about as much as the passes over memory
 # that they save.
@@ -35,11 +38,10 @@ def scan(x: Tensor, log_decay: Tensor | None) -> Tensor:
 
 
 def attend_causally(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None) -> Tensor:
-    """``y_i = sum_{j <= i} decay^(i - j) (q_i .
+    """``y_i = sum_{j <= i} decay^(i - j) (q_i . k_j) v_j``, as :func:`scan` sums.
 
-    K_j) v_j`` for ``q, k [H, G, w, m]`` and ``v [H, G, w, d]``.
-
-    Within chunks by scores, across chunks by a state ``[m, d]`` per chunk.
+    For ``q, k [H, G, w, m]`` and ``v [H, G, w, d]``. Within chunks by scores, across chunks by a
+    state ``[m, d]`` per chunk.
     """
     width = q.shape[2]
     length = max(1, min(chunk_length(q.shape[-1], v.shape[-1]), width))
@@ -47,9 +49,8 @@ def attend_causally(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None) -
     inside = _attend_within(q, k, v, _triangle(log_decay, length, q).unsqueeze(1))
     if q.shape[2] > 1:
         step = torch.arange(length, device=q.device)
-        until, since = (
-            _powers(log_decay, n, q)[:, None, None, :, None] for n in (length - 1 - step, step + 1)
-        )
+        until = _powers(log_decay, length - 1 - step, q)[:, None, None, :, None]
+        since = _powers(log_decay, step + 1, q)[:, None, None, :, None]
         state = (until * k).mT @ v
         before = _before(state.flatten(3), log_decay, length).unflatten(3, state.shape[3:])
         inside = inside + since * (q @ before)
@@ -65,21 +66,12 @@ def chunk_length(m: int, d: int) -> int:
 
 
 def _attend_within(q: Tensor, k: Tensor, v: Tensor, triangle: Tensor) -> Tensor:
-    """Scores of all pairs within chunks ``[H, G, K, L, .]``.
-
-    Where they are many, in slices that are computed twice.
-    """
+    """Sums within chunks ``[H, G, K, L, .]``, by scores of all pairs."""
     shape = q.shape[1:3]
-    q, k, v = (x.flatten(1, 2) for x in (q, k, v))
-    count = max(1, SCORE_MEMORY // (len(q) * q.shape[2] ** 2 * q.element_size()))
-    slices = list(zip(q.split(count, 1), k.split(count, 1), v.split(count, 1), strict=True))
-    if len(slices) == 1 or not torch.is_grad_enabled():
-        parts = [_attend_chunks(q, k, v, triangle) for q, k, v in slices]
-    else:
-        parts = [
-            checkpoint(_attend_chunks, q, k, v, triangle, use_reentrant=False) for q, k, v in slices
-        ]
-    return torch.cat(parts, 1).unflatten(1, shape)
+    chunks = SCORE_MEMORY // (len(q) * q.shape[3] ** 2 * q.element_size())
+    attend = partial(_attend_chunks, triangle=triangle)
+    slices = run_slices(attend, chunks, *(x.flatten(1, 2) for x in (q, k, v)), dim=1)
+    return torch.cat(slices, 1).unflatten(1, shape)
 
 
 def _attend_chunks(q: Tensor, k: Tensor, v: Tensor, triangle: Tensor) -> Tensor:
@@ -87,7 +79,7 @@ def _attend_chunks(q: Tensor, k: Tensor, v: Tensor, triangle: Tensor) -> Tensor:
 
 
 def _before(end: Tensor, log_decay: Tensor | None, length: int) -> Tensor:
-    """What all chunks before one leave to it, from what each leaves by itself ``[H, G, K, C]``."""
+    """The state before each chunk, from the sums of all chunks at their ends ``[H, G, K, C]``."""
     total = scan(end, None if log_decay is None else length * log_decay)
     return pad(total[:, :, :-1], (0, 0, 1, 0))
 
@@ -106,7 +98,7 @@ def _triangle(log_decay: Tensor | None, length: int, like: Tensor) -> Tensor:
 
 
 def _powers(log_decay: Tensor | None, exponent: Tensor, like: Tensor) -> Tensor:
-    """``[H, *exponent]``, in the type of what they multiply."""
+    """``[H, *exponent]`` in the dtype of ``like``."""
     if log_decay is None:
         return torch.ones_like(exponent, dtype=like.dtype).unsqueeze(0)
     return torch.exp(log_decay.to(like.dtype).reshape(-1, *[1] * exponent.dim()) * exponent)

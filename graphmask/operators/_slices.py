@@ -10,16 +10,15 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-Part = TypeVar("Part")
+T = TypeVar("T")
 
 
-def run_slices(run: Callable[..., Part], width: int, *tensors: Tensor) -> list[Part]:
-    """``run`` of slices of at most ``width`` channels (the last dimension) of the tensors, as many and as equal as need be."""
-    channels = tensors[0].shape[-1]
-    number = max(1, math.ceil(channels / max(1, width)))
-    slices = list(
-        zip(*(x.split(max(1, math.ceil(channels / number)), -1) for x in tensors), strict=True)
-    )
+def run_slices(function: Callable[..., T], width: int, *tensors: Tensor, dim: int = -1) -> list[T]:
+    """``function`` of slices of at most ``width`` along ``dim``, few and of equal size."""
+    size = tensors[0].shape[dim]
+    count = max(1, math.ceil(size / max(1, width)))
+    step = max(1, math.ceil(size / count))
+    slices = list(zip(*(x.split(step, dim) for x in tensors), strict=True))
     if len(slices) == 1 or not torch.is_grad_enabled():
-        return [run(*each) for each in slices]
-    return [checkpoint(run, *each, use_reentrant=False) for each in slices]
+        return [function(*inputs) for inputs in slices]
+    return [checkpoint(function, *inputs, use_reentrant=False) for inputs in slices]

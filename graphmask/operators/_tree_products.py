@@ -2,7 +2,7 @@
 
 Each is the derivative of the other.
 
-    product(t, x)_i = sum_j t[d_ij] x_j            d/dt = pairs, d/dx = product (distances are symmetric)
+    product(t, x)_i = sum_j t[d_ij] x_j       d/dt = pairs, d/dx = product (distances are symmetric)
     pairs(a, b)_d   = sum of a_i . b_j over pairs with d_ij = d        d/da, d/db = product
 
 Letters: H heads, N nodes, C channels, n values of the table, G groups, w width.
@@ -25,11 +25,10 @@ from ._centroids import Decomposition
 # transforms.
 _WIDEST = 512
 
-# Bytes of columns, or of blocks, that are taken at once: what is made of them should stay in the
-# cache.
+# Bytes of columns, or of blocks, of one slice: its intermediates should stay in the cache.
 _MEMORY = 2**22
 
-# Columns that are taken at once at least, since fewer are not worth a call.
+# Columns of a slice at least, since fewer are not worth a call.
 _COLUMNS = 16
 
 
@@ -52,19 +51,20 @@ class _Product(torch.autograd.Function):
         ctx.structure = structure
         ctx.save_for_backward(table, x)
         table = pad(table, (0, 1))
-        near = _near(structure, table, x)
+        out = _multiply_blocks(structure, table, x)
         if structure.groups:
-            kernels = [_kernel(table, each.width) for each in structure.groups]
-            for part, out in zip(_columns(x), _columns(near), strict=True):
-                out += _far(structure, kernels, part)
-        return near
+            kernels = [_hankel_kernel(table, groups.width) for groups in structure.groups]
+            for columns, out_columns in zip(_columns(x), _columns(out), strict=True):
+                out_columns += _multiply_groups(structure, kernels, columns)
+        return out
 
     @staticmethod
-    def backward(ctx: Any, above: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         table, x = ctx.saved_tensors
-        needs = ctx.needs_input_grad
-        grad_table = _Pairs.apply(ctx.structure, above, x) if needs[1] else None
-        return None, grad_table, _Product.apply(ctx.structure, table, above) if needs[2] else None
+        needs_table, needs_x = ctx.needs_input_grad[1:]
+        grad_table = _Pairs.apply(ctx.structure, grad_output, x) if needs_table else None
+        grad_x = _Product.apply(ctx.structure, table, grad_output) if needs_x else None
+        return None, grad_table, grad_x
 
 
 class _Pairs(torch.autograd.Function):
@@ -72,122 +72,114 @@ class _Pairs(torch.autograd.Function):
     def forward(ctx: Any, structure: Decomposition, a: Tensor, b: Tensor) -> Tensor:
         ctx.structure = structure
         ctx.save_for_backward(a, b)
+        # The last column collects pairs past the table.
         total = a.new_zeros(len(a), structure.size + 1)
-        _count_near(structure, a, b, total)
+        _count_blocks(structure, a, b, total)
         for left, right in zip(_columns(a), _columns(b), strict=True):
-            _count_far(structure, left, right, total)
+            _count_groups(structure, left, right, total)
         return total[:, :-1]
 
     @staticmethod
-    def backward(ctx: Any, above: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         a, b = ctx.saved_tensors
-        return (
-            None,
-            _Product.apply(ctx.structure, above, b),
-            _Product.apply(ctx.structure, above, a),
-        )
+        grad_a = _Product.apply(ctx.structure, grad_output, b)
+        return None, grad_a, _Product.apply(ctx.structure, grad_output, a)
 
 
 def _columns(x: Tensor) -> tuple[Tensor, ...]:
-    """Some columns at a time."""
-    width = max(_COLUMNS, _MEMORY // max(1, x.shape[0] * x.shape[1] * x.element_size()))
-    return x.split(width, -1)
+    """Slices of columns of bounded memory."""
+    width = _MEMORY // max(1, x.shape[0] * x.shape[1] * x.element_size())
+    return x.split(max(_COLUMNS, width), -1)
 
 
-def _near(structure: Decomposition, table: Tensor, x: Tensor) -> Tensor:
-    """What is known pair by pair.
-
-    Nodes are in one block at most, and places of none are far from everything.
-    """
-    padded, y = pad(x, (0, 0, 0, 1)), x.new_zeros(x.shape[0], x.shape[1] + 1, x.shape[2])
-    for node, distance in _some_blocks(structure, x):
-        y[:, node] = table[:, distance] @ padded[:, node]
-    return y[:, :-1].contiguous()
+def _multiply_blocks(structure: Decomposition, table: Tensor, x: Tensor) -> Tensor:
+    """Products over pairs of the same block; a node is in one block at most."""
+    # A padded node is past the table from every other.
+    padded, out = pad(x, (0, 0, 0, 1)), x.new_zeros(x.shape[0], x.shape[1] + 1, x.shape[2])
+    for node, distance in _block_slices(structure, x):
+        out[:, node] = table[:, distance] @ padded[:, node]
+    return out[:, :-1].contiguous()
 
 
-def _count_near(structure: Decomposition, a: Tensor, b: Tensor, total: Tensor) -> None:
-    """Add to ``[H, n + 1]`` what pairs at each distance sum to.
-
-    The last place is for pairs past the table.
-    """
+def _count_blocks(structure: Decomposition, a: Tensor, b: Tensor, total: Tensor) -> None:
+    """Add to ``[H, n + 1]`` the sums over pairs of the same block, by distance."""
     left, right = pad(a, (0, 0, 0, 1)), pad(b, (0, 0, 0, 1))
-    for node, distance in _some_blocks(structure, a):
+    for node, distance in _block_slices(structure, a):
         _add(total, distance, (left[:, node] @ right[:, node].mT).flatten(1))
 
 
-def _some_blocks(structure: Decomposition, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Nodes and distances of blocks, some at a time."""
+def _block_slices(structure: Decomposition, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Nodes and distances of a few blocks at a time."""
     for blocks in structure.blocks:
         width = blocks.node.shape[1]
-        number = max(1, _MEMORY // (x.shape[0] * width * max(width, x.shape[2]) * x.element_size()))
-        yield from zip(blocks.node.split(number), blocks.distance.split(number), strict=True)
+        count = _MEMORY // (x.shape[0] * width * max(width, x.shape[2]) * x.element_size())
+        step = max(1, count)
+        yield from zip(blocks.node.split(step), blocks.distance.split(step), strict=True)
 
 
-def _far(structure: Decomposition, kernels: list[Tensor], x: Tensor) -> Tensor:
-    parts = zip(kernels, _by_distance(structure, x), strict=True)
-    mixed = torch.cat(
-        [_hankel(kernel, part).flatten(1, 2).to(x.dtype) for kernel, part in parts], 1
-    )
+def _multiply_groups(structure: Decomposition, kernels: list[Tensor], x: Tensor) -> Tensor:
+    """Products over pairs that meet at a centroid."""
+    pairs = zip(kernels, _sums_by_distance(structure, x), strict=True)
+    mixed = [_multiply_hankel(kernel, sums).flatten(1, 2).to(x.dtype) for kernel, sums in pairs]
     sign = structure.sign[structure.members.csc_perm].to(x.dtype).expand(len(x), -1)
-    return spmm(structure.members.mT, sign, mixed)
+    return spmm(structure.members.mT, sign, torch.cat(mixed, 1))
 
 
-def _count_far(structure: Decomposition, a: Tensor, b: Tensor, total: Tensor) -> None:
-    for groups, *found in zip(
-        structure.groups, _by_distance(structure, a), _by_distance(structure, b), strict=True
-    ):
+def _count_groups(structure: Decomposition, a: Tensor, b: Tensor, total: Tensor) -> None:
+    """Add to ``[H, n + 1]`` the sums over pairs that meet at a centroid, by distance."""
+    sums = _sums_by_distance(structure, a), _sums_by_distance(structure, b)
+    for groups, left, right in zip(structure.groups, *sums, strict=True):
         if groups.width <= _WIDEST:
-            meeting = (found[0] @ found[1].mT).sum(1).flatten(1)
-            _add(total, _sums(groups.width, a.device), groups.sign * meeting)
+            products = (left @ right.mT).sum(1).flatten(1)
+            _add(total, _hankel_index(groups.width, a.device), groups.sign * products)
         else:
-            fourier = torch.einsum("hgfc,hgfc->hf", *(_transformed(x) for x in found))
-            sums = torch.fft.irfft(fourier, n=2 * groups.width).to(total.dtype)
-            _add(total, torch.arange(2 * groups.width, device=a.device), groups.sign * sums)
+            spectrum = torch.einsum("hgfc,hgfc->hf", _transform(left), _transform(right))
+            products = torch.fft.irfft(spectrum, n=2 * groups.width).to(total.dtype)
+            distance = torch.arange(2 * groups.width, device=a.device)
+            _add(total, distance, groups.sign * products)
 
 
 def _add(total: Tensor, distance: Tensor, value: Tensor) -> None:
     total.index_add_(1, distance.flatten().clamp(max=total.shape[1] - 1).long(), value)
 
 
-def _by_distance(structure: Decomposition, x: Tensor) -> list[Tensor]:
+def _sums_by_distance(structure: Decomposition, x: Tensor) -> list[Tensor]:
     """``[H, G, w, C]``, sums over the nodes of each group at each distance."""
     if not structure.groups:
         return []
-    members, sizes = structure.members, [each.slots for each in structure.groups]
-    sums = spmm(members, x.new_ones(1, 1).expand(len(x), members.nnz), x)
-    parts = zip(structure.groups, sums.split(sizes, 1), strict=True)
-    return [part.unflatten(1, (each.number, each.width)) for each, part in parts]
+    ones = x.new_ones(1, 1).expand(len(x), structure.members.nnz)
+    sums = spmm(structure.members, ones, x).split([groups.slots for groups in structure.groups], 1)
+    shapes = [(groups.count, groups.width) for groups in structure.groups]
+    return [part.unflatten(1, shape) for part, shape in zip(sums, shapes, strict=True)]
 
 
-def _kernel(table: Tensor, width: int) -> Tensor:
-    """``[H, w, w]`` of ``table[r + t]``, or its Fourier transform ``[H, w + 1]`` where that is cheaper."""
+def _hankel_kernel(table: Tensor, width: int) -> Tensor:
+    """``[H, w, w]`` of ``table[r + t]``; or its Fourier transform ``[H, w + 1]``, where cheaper."""
     last = table.shape[1] - 1
     if width <= _WIDEST:
-        return table[:, _sums(width, table.device).clamp(max=last)]
-    return torch.fft.rfft(
-        table[:, torch.arange(2 * width, device=table.device).clamp(max=last)].double()
-    )
+        return table[:, _hankel_index(width, table.device).clamp(max=last)]
+    distance = torch.arange(2 * width, device=table.device).clamp(max=last)
+    return torch.fft.rfft(table[:, distance].double())
 
 
-def _hankel(kernel: Tensor, x: Tensor) -> Tensor:
+def _multiply_hankel(kernel: Tensor, x: Tensor) -> Tensor:
     """``y_r = sum_t table[r + t] x_t`` in each group of ``[H, G, w, C]``."""
     width = x.shape[2]
     if kernel.dim() == 3:
         return kernel.unsqueeze(1) @ x
-    return torch.fft.irfft(kernel[:, None, :, None] * _transformed(x).conj(), n=2 * width, dim=2)[
-        :, :, :width
-    ]
+    spectrum = kernel[:, None, :, None] * _transform(x).conj()
+    return torch.fft.irfft(spectrum, n=2 * width, dim=2)[:, :, :width]
 
 
-def _sums(width: int, device: torch.device) -> Tensor:
+def _hankel_index(width: int, device: torch.device) -> Tensor:
     """``[w, w]``, r + t."""
     ids = torch.arange(width, device=device)
     return ids.unsqueeze(0) + ids.unsqueeze(1)
 
 
-def _transformed(x: Tensor) -> Tensor:
-    """Fourier transforms along distances, twice as long, in float64.
+def _transform(x: Tensor) -> Tensor:
+    """Fourier transforms along distances, padded to twice their number.
 
-    Their rounding is as large for small sums as for large.
+    In float64, since their rounding is as large for small sums as for large.
     """
     return torch.fft.rfft(x.double(), n=2 * x.shape[2], dim=2)

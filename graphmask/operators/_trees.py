@@ -14,7 +14,7 @@ from graphmask._checks import value_error
 from graphmask.kernels.forest import Forest
 from graphmask.topology import Topology
 
-# Lengths of both directions of an edge may differ by this many roundings.
+# Lengths of both directions of an edge may differ by this number of roundings.
 _ROUNDINGS = 8
 
 _ADVICE = "(graphmask.transforms.MinimumSpanningTree makes a forest of any graph)"
@@ -27,7 +27,7 @@ class Trees:
     Args:
         forest: the trees.
         edges: ``[2, N]``; 0 at roots.
-        label: ``[N]``, number of the tree of each node.
+        label: ``[N]``, index of the tree of each node.
     """
 
     forest: Forest
@@ -35,35 +35,30 @@ class Trees:
     label: Tensor
 
     def lengths(self, topology: Topology) -> Tensor:
-        """``[N]`` lengths of the edges above nodes, 0 at roots.
-
-        Differentiable in ``edge_weight``.
-        """
+        """``[N]``, lengths of the edges to parents, 0 at roots, with gradients."""
         root = self.forest.is_root
         if topology.edge_weight is None or not topology.num_edges:
             return (~root).to(torch.get_default_dtype())
         return topology.edge_weight[self.edges].mean(0).masked_fill(root, 0)
 
     def distances(self, length: Tensor) -> Tensor:
-        """``[N, N]`` from lengths of the edges above nodes, infinite between trees.
+        """``[N, N]`` from lengths of the edges to parents, infinite between trees.
 
-        O(N^3), for small graphs.
-
-        With ``A_ic = 1`` where c is i or above it, ``sum_c A_ic A_jc length_c`` is how deep the
-        paths to i and j part.
+        O(N^3), for small graphs. With ``A_ic = 1`` where c is i or an ancestor of it, ``sum_c A_ic
+        A_jc length_c`` is the depth at which the paths to i and j part.
         """
-        above = torch.eye(len(length), dtype=length.dtype, device=length.device)
+        ancestors = torch.eye(len(length), dtype=length.dtype, device=length.device)
         for node in self.forest.order.tolist():
             if (parent := int(self.forest.parent[node])) != node:
-                above[node] += above[parent]
-        shared = (above * length) @ above.mT
+                ancestors[node] += ancestors[parent]
+        shared = (ancestors * length) @ ancestors.mT
         depth = shared.diagonal()
         apart = self.label.unsqueeze(0) != self.label.unsqueeze(1)
         return (depth.unsqueeze(0) + depth.unsqueeze(1) - 2 * shared).masked_fill(apart, torch.inf)
 
 
 def trees_of(topology: Topology) -> Trees:
-    """The trees of a topology, for :meth:`Topology.derive`.
+    """The trees of a topology.
 
     Raises:
         ValueError: for self-loops, parallel edges, edges in one direction only, cycles, negative
@@ -80,12 +75,9 @@ def trees_of(topology: Topology) -> Trees:
     child = np.where(parent[i] == j, i, j)
     edges = np.zeros((2, n), np.int64)
     edges[:, child] = forth, back
-    made = Forest.of_parents(parent, order).to(topology.device)
-    return Trees(
-        made,
-        torch.from_numpy(edges).to(topology.device),
-        torch.from_numpy(label).long().to(topology.device),
-    )
+    forest, device = Forest.of_parents(parent, order), topology.device
+    label_of = torch.from_numpy(label).long()
+    return Trees(forest.to(device), torch.from_numpy(edges).to(device), label_of.to(device))
 
 
 def _pairs(source: np.ndarray, target: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -94,13 +86,13 @@ def _pairs(source: np.ndarray, target: np.ndarray, n: int) -> tuple[np.ndarray, 
         raise value_error(
             "edge_index", "without self-loops, as in a tree", f"a loop at node {source[loop][0]}"
         )
-    forth, back = ((source < target).nonzero()[0], (source > target).nonzero()[0])
+    forth, back = (source < target).nonzero()[0], (source > target).nonzero()[0]
     forth = forth[np.argsort(source[forth] * n + target[forth], kind="stable")]
     back = back[np.argsort(target[back] * n + source[back], kind="stable")]
     keys, reverse = source[forth] * n + target[forth], target[back] * n + source[back]
-    for some in (keys, reverse):
-        if (twice := some[1:] == some[:-1]).any():
-            pair = divmod(int(some[1:][twice][0]), n)
+    for sorted_keys in (keys, reverse):
+        if (repeated := sorted_keys[1:] == sorted_keys[:-1]).any():
+            pair = divmod(int(sorted_keys[1:][repeated][0]), n)
             raise value_error(
                 "edge_index",
                 f"without parallel edges, which are cycles {_ADVICE}",
@@ -124,28 +116,26 @@ def _check_lengths(topology: Topology, forth: np.ndarray, back: np.ndarray) -> N
             "edge_weight", "at least 0, lengths of edges", f"{topology.edge_weight.min().item():g}"
         )
     length = topology.edge_weight.detach().cpu()
-    there, again = length[torch.from_numpy(forth)], length[torch.from_numpy(back)]
-    wrong = (there - again).abs() > _ROUNDINGS * torch.finfo(length.dtype).eps * there
+    first, second = length[torch.from_numpy(forth)], length[torch.from_numpy(back)]
+    wrong = (first - second).abs() > _ROUNDINGS * torch.finfo(length.dtype).eps * first
     if bool(wrong.any()):
-        pair = f"{there[wrong][0].item():g} and {again[wrong][0].item():g}"
+        pair = f"{first[wrong][0].item():g} and {second[wrong][0].item():g}"
         raise value_error("edge_weight", "the same in both directions of an edge", pair)
 
 
 def _components(i: np.ndarray, j: np.ndarray, n: int) -> np.ndarray:
-    number, label = connected_components(
-        coo_matrix((np.ones(len(i)), (i, j)), (n, n)), directed=False
-    )
-    if len(i) != n - number:
-        cycles = f"{len(i) - n + number} cycles ({len(i)} edges between {n} nodes in {number} components)"
+    graph = coo_matrix((np.ones(len(i)), (i, j)), (n, n))
+    count, label = connected_components(graph, directed=False)
+    if len(i) != n - count:
+        size = f"({len(i)} edges between {n} nodes in {count} components)"
+        cycles = f"{len(i) - n + count} cycles {size}"
         raise value_error("edge_index", f"a forest, without cycles {_ADVICE}", cycles)
     return label
 
 
 def _rooted(i: np.ndarray, j: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Parents, roots being their own, and an order of parents before children.
-
-    From a node above the first of each tree.
-    """
+    """Parents, roots being their own, and an order of parents before children."""
+    # The search starts at an extra node, joined to the first node of each tree.
     n, first = len(label), np.unique(label, return_index=True)[1]
     ends = np.concatenate([i, np.full(len(first), n)]), np.concatenate([j, first])
     graph = coo_matrix((np.ones(len(ends[0])), ends), (n + 1, n + 1))
@@ -161,8 +151,8 @@ class BinaryTrees:
 
     Args:
         forest: the trees.
-        sibling: ``[N]``, the other child of the same parent.
-        alone: ``[N]``, whether there is none.
+        sibling: ``[N]``, the other child of the same parent, or the node itself.
+        alone: ``[N]``, whether a node has no sibling.
     """
 
     forest: Forest
@@ -171,33 +161,36 @@ class BinaryTrees:
 
 
 def binary_trees_of(topology: Topology) -> BinaryTrees:
-    """The trees of a topology with nodes added where there are more than two children, for :meth:`Topology.derive`."""
-    parent = _halved(topology.derive(trees_of).forest.parent.cpu().numpy())
-    below = (parent != np.arange(len(parent))).nonzero()[0]
-    below = below[np.argsort(parent[below], kind="stable")]
-    first = (parent[below][1:] == parent[below][:-1]).nonzero()[0]
+    """The trees of a topology, with nodes added where a node has more than two children."""
+    parent = _split_families(topology.derive(trees_of).forest.parent.cpu().numpy())
+    child = _children(parent)
+    first = (parent[child][1:] == parent[child][:-1]).nonzero()[0]
     sibling = np.arange(len(parent))
-    sibling[below[first]], sibling[below[first + 1]] = below[first + 1], below[first]
-    other, alone = torch.from_numpy(sibling), torch.from_numpy(sibling == np.arange(len(parent)))
-    device = topology.device
-    return BinaryTrees(Forest.of_parents(parent).to(device), other.to(device), alone.to(device))
+    sibling[child[first]], sibling[child[first + 1]] = child[first + 1], child[first]
+    alone = torch.from_numpy(sibling == np.arange(len(parent)))
+    forest, device = Forest.of_parents(parent), topology.device
+    return BinaryTrees(forest.to(device), torch.from_numpy(sibling).to(device), alone.to(device))
 
 
-def _halved(parent: np.ndarray) -> np.ndarray:
-    """Parents with nodes added.
+def _children(parent: np.ndarray) -> np.ndarray:
+    """All nodes but roots, those of one parent side by side."""
+    child = (parent != np.arange(len(parent))).nonzero()[0]
+    return child[np.argsort(parent[child], kind="stable")]
 
-    Of k children the first stays, each added node takes one, and the last takes two.
+
+def _split_families(parent: np.ndarray) -> np.ndarray:
+    """Parents with nodes added: of k children the first keeps its parent.
+
+    Each added node takes one of the others, and the last added node takes two.
     """
-    n = len(parent)
-    child = (parent != np.arange(n)).nonzero()[0]
-    child = child[np.argsort(parent[child], kind="stable")]
-    number = np.bincount(parent[child], minlength=n)
-    rank = np.arange(len(child)) - (number.cumsum() - number)[parent[child]]
-    added = np.maximum(number - 2, 0)
+    n, child = len(parent), _children(parent)
+    count = np.bincount(parent[child], minlength=n)
+    rank = np.arange(len(child)) - (count.cumsum() - count)[parent[child]]
+    added = np.maximum(count - 2, 0)
     start = n + added.cumsum() - added
-    above = start[parent[child]] + np.minimum(rank, added[parent[child]]) - 1
+    new_parent = start[parent[child]] + np.minimum(rank, added[parent[child]]) - 1
     result = np.arange(n + added.sum())
-    result[child] = np.where((rank == 0) | (number[parent[child]] < 3), parent[child], above)
+    result[child] = np.where((rank == 0) | (count[parent[child]] < 3), parent[child], new_parent)
     owner = np.repeat(np.arange(n), added)
     result[n:] = np.where(result[n:] == start[owner], owner, result[n:] - 1)
     return result

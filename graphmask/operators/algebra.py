@@ -1,11 +1,8 @@
-"""Sums and multiples of masks.
-
-Numerators add; normalisers add where signs are known to agree, and are corrected where not.
-"""
+"""Multiples, sums and matrix products of operators."""
 
 from __future__ import annotations
 
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 from torch import Tensor
@@ -14,13 +11,13 @@ from graphmask._checks import value_error
 from graphmask.kernels import Pattern, sddmm, spmm
 from graphmask.kernels.products import in_one_type
 
-from .base import Attended, Entries, MaskOperator, Sign
-from .executions import Execution
+from .attend import attend_unchecked
+from .base import Attended, Entries, MaskOperator, Rule, Sign, common_heads
 from .sparse import merge
 
 
 class ScaledOperator(MaskOperator):
-    """``c M`` for a number c, or one number per head ``[H]``; the normaliser scales by ``|c|``.
+    """``c M`` for a number c, or one number per head ``[H]``; the denominator scales by ``|c|``.
 
     Raises:
         ValueError: for a tensor of neither one number nor one per head.
@@ -36,9 +33,10 @@ class ScaledOperator(MaskOperator):
 
     def __init__(self, mask: MaskOperator, scale: float | Tensor) -> None:
         self.mask, self.scale = mask, scale
-        kept = not isinstance(scale, Tensor) and scale >= 0
+        # A tensor may be learned, so that its sign is never read.
+        keeps_sign = not isinstance(scale, Tensor) and scale >= 0
         heads = check_scale(scale, mask.heads)
-        super().__init__(mask.topology, heads, mask.sign if kept else Sign.ANY, mask.cost)
+        super().__init__(mask.topology, heads, mask.sign if keeps_sign else Sign.ANY, mask.cost)
 
     def _factor(self, *trailing: int) -> Any:
         """The scale, against tensors of ``[H, *trailing]``."""
@@ -54,26 +52,29 @@ class ScaledOperator(MaskOperator):
         return self._factor(1, 1) * self.mask.to_dense()
 
     def _entries(self) -> Entries | None:
-        inner = self.mask.entries()
-        return None if inner is None else Entries(inner.pattern, self._factor(1) * inner.value)
+        entries = self.mask.entries()
+        return entries and Entries(entries.pattern, self._factor(1) * entries.value)
 
     def lookup(self, pattern: Pattern) -> Tensor | None:
-        inner = self.mask.lookup(pattern)
-        return None if inner is None else self._factor(1) * inner
+        value = self.mask.lookup(pattern)
+        return None if value is None else self._factor(1) * value
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None) -> Attended:
-        # The normaliser of an estimate sums M itself, and not the absolute values wanted here.
+    def _own_rule(self, channels: int) -> Rule | None:
+        # The denominator of an estimate sums M itself, and not its absolute values.
         if self.mask.estimate and not self.estimate:
-            return super()._attend(q, k, v, execution)
-        numerator, normaliser = self.mask._attend(q, k, v, execution)
-        return Attended(self._factor(1, 1) * numerator, abs(self._factor(1)) * normaliser)
+            return None
+        return self._scale_sums
+
+    def _scale_sums(self, q: Tensor, k: Tensor, v: Tensor) -> Attended:
+        numerator, denominator = attend_unchecked(self.mask, q, k, v)
+        return Attended(self._factor(1, 1) * numerator, abs(self._factor(1)) * denominator)
 
 
 class SumOperator(MaskOperator):
     r"""``M_1 + M_2 + ...``, masks of the same graph.
 
-    Sparse terms are merged into one. Where all terms are non-negative the normalisers add. A signed
-    sparse term S beside one term L without sparse support has the exact normaliser
+    Sparse terms are merged into one. Where all terms are non-negative the denominators add. A
+    signed sparse term S beside one term L without sparse support has the exact denominator
 
     .. math:: \sum_j |L_{ij}| k_{ij} + \sum_{(i,j) \in S} (|L_{ij} + S_{ij}| - |L_{ij}|) k_{ij},
 
@@ -98,86 +99,131 @@ class SumOperator(MaskOperator):
         terms: list[MaskOperator] = []
         for mask in masks:
             terms += mask.terms if isinstance(mask, SumOperator) else (mask,)
-        # Compared, since torch.compile fixes numbers that it puts into a set.
-        if any(term.num_nodes != terms[0].num_nodes for term in terms):
-            raise value_error(
-                "masks", "of the same graph", f"masks of {[term.num_nodes for term in terms]} nodes"
-            )
-        if len({term.heads for term in terms} - {1}) > 1:
-            raise value_error(
-                "masks",
-                "of the same number of heads, or one",
-                f"heads {[term.heads for term in terms]}",
-            )
         self.terms: tuple[MaskOperator, ...] = tuple(terms)
-        heads = max(term.heads for term in terms)
-        sign = reduce(min, [term.sign for term in terms])
+        heads, sign = common_heads("masks", terms), reduce(min, [term.sign for term in terms])
         super().__init__(terms[0].topology, heads, sign, sum(term.cost for term in terms))
 
     def _matmul(self, x: Tensor) -> Tensor:
-        first, *rest = (term._matmul(x) for term in self.terms)
-        return sum(rest, start=first)
+        return _add(*[term._matmul(x) for term in self.terms])
 
     def _transpose(self) -> MaskOperator:
         return SumOperator(*(term.mT for term in self.terms))
 
     def to_dense(self) -> Tensor:
-        first, *rest = (term.to_dense() for term in self.terms)
-        return sum(rest, start=first)
+        return _add(*[term.to_dense() for term in self.terms])
 
     def _entries(self) -> Entries | None:
-        found = [term.entries() for term in self.terms]
-        known = [each for each in found if each is not None]
-        return merge(known) if len(known) == len(found) else None
+        sparse, wide = self._split_terms()
+        return None if wide else merge(sparse)
 
     def lookup(self, pattern: Pattern) -> Tensor | None:
-        found = [term.lookup(pattern) for term in self.terms]
-        known = [each for each in found if each is not None]
-        return sum(known[1:], start=known[0]) if len(known) == len(found) else None
+        values = [term.lookup(pattern) for term in self.terms]
+        known = [value for value in values if value is not None]
+        return _add(*known) if len(known) == len(values) else None
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None) -> Attended:
-        if execution is not None or self.entries() is not None:
-            return super()._attend(q, k, v, execution)
-        if self.sums_itself:
-            return _add(*(term._attend(q, k, v, None) for term in self.terms))
-        return self._attend_signed(q, k, v) or super()._attend(q, k, v, None)
+    def _split_terms(self) -> tuple[list[Entries], list[MaskOperator]]:
+        """Entries of the terms with sparse support, and the other terms."""
+        entries = [term.entries() for term in self.terms]
+        wide = [term for term, known in zip(self.terms, entries, strict=True) if known is None]
+        return [known for known in entries if known is not None], wide
 
-    def _attend_signed(self, q: Tensor, k: Tensor, v: Tensor) -> Attended | None:
-        found = [term.entries() for term in self.terms]
-        sparse = [each for each in found if each is not None]
-        wide = [term for term, each in zip(self.terms, found, strict=True) if each is None]
-        unknown = any(term.estimate for term in wide) or (
-            len(wide) > 1 and not all(term.nonnegative for term in wide)
-        )
-        if not sparse or unknown:
+    def _own_rule(self, channels: int) -> Rule | None:
+        if self.entries() is not None:
             return None
-        dense = wide[0] if len(wide) == 1 else SumOperator(*wide)
+        return self._add_sums if self.sums_itself else self._signed_rule()
+
+    def _add_sums(self, q: Tensor, k: Tensor, v: Tensor) -> Attended:
+        sums = [attend_unchecked(term, q, k, v) for term in self.terms]
+        numerators, denominators = zip(*sums, strict=True)
+        return Attended(_add(*numerators), _add(*denominators))
+
+    def _signed_rule(self) -> Rule | None:
+        """The rule of ``L + S``, where absolute values of L are known and L at the support of S."""
+        sparse, wide = self._split_terms()
+        estimates = any(term.estimate for term in wide)
+        if not sparse or estimates or (len(wide) > 1 and not all(t.nonnegative for t in wide)):
+            return None
+        base = wide[0] if len(wide) == 1 else SumOperator(*wide)
         merged = merge(sparse)
-        pattern, value = merged.pattern, merged.value
-        under = dense.lookup(pattern)
-        if under is None:
-            return None
-        under = under.to(value.dtype)
-        q, k, v = in_one_type(q, k, v)
-        base = dense._attend(q, k, v, None)
-        score = sddmm(pattern, q, k)
-        change = ((under + value).abs() - under.abs()) * score
-        correction = spmm(pattern, change, v.new_ones(*v.shape[:2], 1))[..., 0]
-        return Attended(
-            base.numerator + spmm(pattern, value * score, v), base.normaliser + correction
-        )
+        value = base.lookup(merged.pattern)
+        return None if value is None else partial(_attend_corrected, base, value, merged)
+
+
+class ProductOperator(MaskOperator):
+    """The matrix product ``M_1 M_2 ...`` of masks of the same graph.
+
+    Raises:
+        ValueError: for factors of different graphs, or of different numbers of heads but one.
+
+    Cost: the sum of the factors' costs.
+
+    Source: Reid et al. (ICLR 2025), Lemma 3.1, for two factors.
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> two = gm.Topology(torch.empty(2, 0, dtype=torch.long), num_nodes=2)
+        >>> ones = gm.operators.GlobalOperator(two)
+        >>> gm.operators.ProductOperator(ones, ones) @ torch.tensor([1.0, 2.0])
+        tensor([[6., 6.]])
+    """
+
+    def __init__(self, *factors: MaskOperator) -> None:
+        self.factors = factors
+        heads = common_heads("factors", factors)
+        sign = reduce(min, [factor.sign for factor in factors])
+        cost = sum(factor.cost for factor in factors)
+        super().__init__(factors[0].topology, heads, sign, cost)
+
+    def _matmul(self, x: Tensor) -> Tensor:
+        return reduce(lambda y, factor: factor._matmul(y), reversed(self.factors), x)
+
+    def _transpose(self) -> MaskOperator:
+        return ProductOperator(*(factor.mT for factor in reversed(self.factors)))
+
+    def to_dense(self) -> Tensor:
+        first, *rest = (factor.to_dense() for factor in self.factors)
+        return reduce(lambda left, right: left @ right, rest, first)
 
 
 def check_scale(scale: float | Tensor, heads: int) -> int:
-    """The heads of a mask of ``heads`` heads times a number, or one number per head."""
+    """The heads of a mask of ``heads`` heads times a number, or one number per head.
+
+    Raises:
+        ValueError: for a tensor of another number of elements.
+    """
     count = scale.numel() if isinstance(scale, Tensor) else 1
     if 1 not in (count, heads) and count != heads:
         raise value_error("scale", f"a number or of shape [H] with H = {heads}", scale)
     return max(count, heads)
 
 
-def _add(first: Attended, *rest: Attended) -> Attended:
-    return Attended(
-        sum((each.numerator for each in rest), start=first.numerator),
-        sum((each.normaliser for each in rest), start=first.normaliser),
-    )
+def _attend_corrected(
+    base: MaskOperator, base_value: Tensor, sparse: Entries, q: Tensor, k: Tensor, v: Tensor
+) -> Attended:
+    """Both sums of ``L + S``: those of the base L, corrected where the sparse S has entries."""
+    pattern, value = sparse.pattern, sparse.value
+    base_value = base_value.to(value.dtype)
+    q, k, v = in_one_type(q, k, v)
+    numerator, denominator = attend_unchecked(base, q, k, v)
+    score = sddmm(pattern, q, k)
+    change = ((base_value + value).abs() - base_value.abs()) * score
+    correction = spmm(pattern, change, v.new_ones(*v.shape[:2], 1))[..., 0]
+    return Attended(numerator + spmm(pattern, value * score, v), denominator + correction)
+
+
+def _add(first: Tensor, *rest: Tensor) -> Tensor:
+    return sum(rest, start=first)
+
+
+def _matmul(self: MaskOperator, x: Tensor | MaskOperator) -> Tensor | MaskOperator:
+    """``M @ x``; for an operator x, the product of both."""
+    return ProductOperator(self, x) if isinstance(x, MaskOperator) else self.matmul(x)
+
+
+def _plus(self: MaskOperator, other: MaskOperator) -> MaskOperator:
+    """The sum of two masks of the same graph."""
+    return SumOperator(self, other) if isinstance(other, MaskOperator) else NotImplemented
+
+
+MaskOperator.__matmul__ = _matmul  # type: ignore[method-assign, assignment]
+MaskOperator.__add__ = _plus  # type: ignore[method-assign]

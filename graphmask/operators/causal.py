@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,14 +13,14 @@ from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
 from ._sequences import CHUNK, attend_causally, scan
-from .base import Attended, MaskOperator, Sign
-from .executions import Execution
+from .base import Attended, MaskOperator, Rule, Sign
+from .executions import append_ones, split_sums
 
 
 class CausalOperator(MaskOperator):
     r"""``M_ij = gamma_h^(i - j)`` where j is node i of a graph or one before it, else 0.
 
-    I and j are ranks within the graph.
+    In the exponent, i and j are ranks within the graph.
 
     Args:
         topology: the sequences.
@@ -48,59 +49,44 @@ class CausalOperator(MaskOperator):
         super().__init__(topology, heads, Sign.NONNEGATIVE, topology.num_nodes * (CHUNK + 2))
 
     def _matmul(self, x: Tensor) -> Tensor:
-        return self._along(
-            lambda y: scan(y, self.log_decay), max(len(x), self.heads), self._promoted(x)
-        )
+        x = x if self.log_decay is None else in_one_type(x, self.log_decay)[0]
+        return self._along(partial(scan, log_decay=self.log_decay), max(len(x), self.heads), x)
 
     def _transpose(self) -> MaskOperator:
         return CausalOperator(self.topology, self.log_decay, not self.reverse)
 
     def to_dense(self) -> Tensor:
-        rank, batch = self.topology.local_index, self.topology.batch
-        rows = torch.arange(self.num_nodes, device=rank.device)
-        row, col = rows.unsqueeze(1), rows.unsqueeze(0)
-        gap = rank[row] - rank[col]
-        return self._of_gap(gap, True if batch is None else batch[row] == batch[col])
+        nodes = torch.arange(self.num_nodes, device=self.topology.device)
+        return self._at(nodes.unsqueeze(1), nodes.unsqueeze(0))
 
     def lookup(self, pattern: Pattern) -> Tensor:
-        rank, batch = self.topology.local_index, self.topology.batch
-        row, col = pattern.row.long(), pattern.col.long()
-        return self._of_gap(
-            rank[row] - rank[col], True if batch is None else batch[row] == batch[col]
-        )
+        return self._at(pattern.row.long(), pattern.col.long())
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None) -> Attended:
-        if execution is not None:
-            return super()._attend(q, k, v, execution)
+    def _own_rule(self, channels: int) -> Rule:
+        return self._attend_by_chunks
+
+    def _attend_by_chunks(self, q: Tensor, k: Tensor, v: Tensor) -> Attended:
         q, k, v = in_one_type(q, k, v)
-        values = torch.cat([v, v.new_ones(*v.shape[:2], 1)], -1)
-        total = self._along(
-            lambda q, k, v: attend_causally(q, k, v, self.log_decay), len(v), q, k, values
-        )
-        return Attended(total[..., :-1], total[..., -1])
-
-    def _promoted(self, x: Tensor) -> Tensor:
-        return x if self.log_decay is None else in_one_type(x, self.log_decay)[0]
+        sums = partial(attend_causally, log_decay=self.log_decay)
+        return split_sums(self._along(sums, len(v), q, k, append_ones(v)))
 
     def _along(self, sums: Callable[..., Tensor], heads: int, *inputs: Tensor) -> Tensor:
-        """``sums`` of the graphs stacked in groups ``[H, G, w, C]``.
-
-        Zeros fill up their ends, and stay behind all nodes.
-        """
+        """``sums`` of the graphs, stacked as ``[H, G, w, C]`` and padded at their ends."""
         blocks = self.topology.blocks
-        stacked = (blocks.stack(x.transpose(0, 1), blocks.rows(len(x))) for x in inputs)
-        parts = [
-            self._turned(sums(*map(self._turned, group))) for group in zip(*stacked, strict=True)
-        ]
-        return blocks.unstack(parts, blocks.rows(heads)).transpose(0, 1)
+        stacked = [blocks.stack(x.transpose(0, 1), blocks.rows(len(x))) for x in inputs]
+        groups = zip(*stacked, strict=True)
+        outputs = [self._orient(sums(*map(self._orient, group))) for group in groups]
+        return blocks.unstack(outputs, blocks.rows(heads)).transpose(0, 1)
 
-    def _turned(self, x: Tensor) -> Tensor:
+    def _orient(self, x: Tensor) -> Tensor:
         return x.flip(2) if self.reverse else x
 
-    def _of_gap(self, gap: Tensor, inside: Tensor | bool) -> Tensor:
-        """``[H, ...]`` entries at distances i - j, where both are in one graph."""
-        gap = -gap if self.reverse else gap
-        present = ((gap >= 0) & inside).unsqueeze(0)
+    def _at(self, row: Tensor, col: Tensor) -> Tensor:
+        """``[H, ...]`` entries between nodes."""
+        rank, batch = self.topology.local_index, self.topology.batch
+        gap = rank[col] - rank[row] if self.reverse else rank[row] - rank[col]
+        present = (gap >= 0) & (True if batch is None else batch[row] == batch[col])
+        present = present.unsqueeze(0)
         if self.log_decay is None:
             return present.to(torch.get_default_dtype())
         decay = self.log_decay.exp().reshape(-1, *[1] * gap.dim())

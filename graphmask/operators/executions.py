@@ -1,4 +1,4 @@
-"""Three ways to sum the sentence of masked attention, equal to each other up to rounding.
+"""Three executions of masked attention, equal up to rounding, and the choice among them.
 
 Letters: H heads, N nodes, m features, d value channels, p entries per row, n nodes of a graph.
 """
@@ -24,13 +24,14 @@ from graphmask.kernels.pairs import runs_compiled
 from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
+from ._grids import BlockwiseOperator
 from ._slices import run_slices
-from .base import Attended, MaskOperator
+from .base import Attended, MaskOperator, Rule
 
 # Bytes that all mask blocks of a batch may take before their execution is no longer chosen.
 BLOCK_MEMORY = 2**28
 
-# Bytes of mask blocks from which on whoever asks for them is warned.
+# Bytes of mask blocks from which on a forced Dense() warns.
 _WARNED = 2**30
 
 # Bytes of one slice of lifted keys: smaller slices are computed twice under autograd, and their
@@ -46,23 +47,28 @@ _PRODUCTS = InnerProducts()
 DENSE_COST = 0.2
 COMPILED_COST = 0.25
 
+# Building an entry of a block that graphs of one size share costs this much of a multiply-add in a
+# sparse product: chosen as DENSE_COST is, on grids and hypercubes of 64 to 4,096 nodes.
+_BUILD_COST = 4
+
 
 class Execution(ABC):
-    """A way to compute ``MaskOperator.attend``.
+    """A way to compute :func:`graphmask.operators.attend`.
 
     Example:
         >>> import torch, graphmask as gm
         >>> path = gm.Topology(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), num_nodes=3)
-        >>> operator = gm.masks.PowerSeriesMask(order=1)(path)
+        >>> operator = gm.masks.PowerSeriesMask(hops=1)(path)
         >>> q, k, v = torch.rand(3, 3, 1, 4)
-        >>> outs = [gm.attention(q, k, v, operator, execution=way) for way in (gm.operators.Pairs(), gm.operators.Dense())]
-        >>> bool(torch.allclose(*outs))
+        >>> by_pairs = gm.attention(q, k, v, operator, execution=gm.operators.Pairs())
+        >>> by_blocks = gm.attention(q, k, v, operator, execution=gm.operators.Dense())
+        >>> bool(torch.allclose(by_pairs, by_blocks))
         True
     """
 
     @abstractmethod
     def refusal(self, mask: MaskOperator, scores: Scores = _PRODUCTS) -> str | None:
-        """Why this execution cannot serve a mask with these scores, or :obj:`None`."""
+        """The reason why this execution cannot serve a mask with these scores, or :obj:`None`."""
 
     @abstractmethod
     def cost(self, mask: MaskOperator, m: int, d: int) -> float:
@@ -80,7 +86,7 @@ class Execution(ABC):
     def __call__(
         self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores = _PRODUCTS
     ) -> Attended:
-        """Numerator and normaliser.
+        """Numerator and denominator.
 
         Raises:
             ValueError: where this execution cannot serve the mask, or the scores.
@@ -99,7 +105,7 @@ class Lifted(Execution):
     are made in slices of the m features that fit ``memory`` bytes; under autograd several slices
     are recomputed in the backward pass, so that the bound holds there too.
 
-    The normaliser needs entries of known sign: masks that may be negative are refused.
+    The denominator needs entries of known sign: masks that may be negative are refused.
 
     Args:
         memory: bytes of a slice; one feature is the least. (default: 256 MiB)
@@ -112,21 +118,23 @@ class Lifted(Execution):
             return f"its products cannot sum {scores!r}, which are no sums of features"
         if mask.sums_itself:
             return None
-        return "its entries may be negative and their absolute values, which the normaliser sums, are not known"
+        return (
+            "its entries may be negative and their absolute values, which the denominator sums, "
+            "are not known"
+        )
 
     def cost(self, mask: MaskOperator, m: int, d: int) -> float:
-        return mask.cost * m * (d + 1)
+        return mask.unit_cost * mask.cost * m * (d + 1)
 
     def footprint(self, mask: MaskOperator, m: int, d: int) -> int:
         return 0
 
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         q, k, v = in_one_type(q, k, v)
-        values = torch.cat([v, v.new_ones(*v.shape[:2], 1)], -1)
-        width = max(1, self.memory // max(1, values.numel() * values.element_size()))
-        parts = run_slices(partial(_lifted_slice, mask, values), width, q, k)
-        total = sum(parts, start=torch.zeros_like(values))
-        return Attended(total[..., :-1], total[..., -1])
+        values = append_ones(v)
+        width = self.memory // max(1, values.numel() * values.element_size())
+        slices = run_slices(partial(_lifted_slice, mask, values), width, q, k)
+        return split_sums(sum(slices, start=torch.zeros_like(values)))
 
 
 def _lifted_slice(mask: MaskOperator, values: Tensor, q: Tensor, k: Tensor) -> Tensor:
@@ -150,10 +158,9 @@ class Pairs(Execution):
         entries = mask.entries()
         if entries is None:
             return float("inf")
-        work = entries.pattern.nnz * (m + d + 1)
-        return (
-            COMPILED_COST * work if runs_compiled(mask.topology.device, work * mask.heads) else work
-        )
+        cost = entries.pattern.nnz * (m + d + 1)
+        compiled = runs_compiled(mask.topology.device, cost * mask.heads)
+        return COMPILED_COST * cost if compiled else cost
 
     def footprint(self, mask: MaskOperator, m: int, d: int) -> int:
         return 0
@@ -165,30 +172,27 @@ class Pairs(Execution):
         if scores.factored:
             return Attended(*pair_attention(pattern, q, k, v, values, not mask.sums_itself))
         q, k, v = in_one_type(q, k, v)
-        return _attend_pairs(
-            pattern,
-            q,
-            k,
-            v,
-            entries.value.to(v.dtype),
-            scores,
-            mask.sums_itself and not scores.signed,
-        )
+        weight = entries.value.to(v.dtype)
+        mixed = weight * scores.pairs(pattern, q, k, weight != 0)
+        sums_itself = mask.sums_itself and not scores.signed
+        size = mixed if sums_itself else mixed.abs()
+        ones = v.new_ones(*v.shape[:2], 1)
+        return Attended(spmm(pattern, mixed, v), spmm(pattern, size, ones)[..., 0])
 
 
 @dataclass(frozen=True)
 class Dense(Execution):
     """Graph by graph, each mask block built: for batches of small graphs.
 
-    Graphs of similar size are stacked and padded to the widest of them. At padded places features
-    and mask are zeros that were never read from anywhere, so that they add exact zeros.
+    Graphs of similar size are stacked and padded to the widest of them. Padding of features and
+    mask is zero and never read from anywhere, so that it adds exact zeros.
 
-    The entries of a sparse mask are written to their places. Any other M, being block-diagonal, is
-    multiplied by one identity
-    per graph, stacked ``[N, max n]``: that product holds all blocks.
+    The entries of a sparse mask are scattered into the blocks. A mask whose graphs of one size
+    share a block builds that block once. Any other M, being block-diagonal, is multiplied by one
+    identity per graph, stacked ``[N, max n]``: that product holds all blocks.
 
-    Cost: ``max n`` products with M, unless its entries are known, and ``sum n^2 (m + d + 1)`` per
-    head; memory ``sum n^2``, or ``N max n``, per head. Signed masks are served.
+    Cost: ``max n`` products with M, unless its entries or blocks are known, and ``sum n^2 (m + d +
+    1)`` per head; memory ``sum n^2``, or ``N max n``, per head. Signed masks are served.
     """
 
     def refusal(self, mask: MaskOperator, scores: Scores = _PRODUCTS) -> str | None:
@@ -196,25 +200,32 @@ class Dense(Execution):
 
     def cost(self, mask: MaskOperator, m: int, d: int) -> float:
         topology = mask.topology
+        if isinstance(mask, BlockwiseOperator):
+            return sum(
+                size**2 * (_BUILD_COST + DENSE_COST * graphs * (m + d + 1))
+                for graphs, size in mask.graphs.shapes
+            )
         entries = mask.entries()
-        made = mask.cost * topology.largest_graph if entries is None else entries.pattern.nnz
-        return made + DENSE_COST * topology.blocks.area * (m + d + 1)
+        building = mask.cost * topology.largest_graph if entries is None else entries.pattern.nnz
+        return building + DENSE_COST * topology.blocks.area * (m + d + 1)
 
     def footprint(self, mask: MaskOperator, m: int, d: int) -> int:
-        return max(mask.num_nodes * mask.topology.largest_graph, mask.topology.blocks.area)
+        largest = mask.topology.largest_graph
+        if isinstance(mask, BlockwiseOperator):
+            return largest**2
+        return max(mask.num_nodes * largest, mask.topology.blocks.area)
 
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
-        self._warn_of_size(mask, q.shape[-1], v)
         q, k, v = in_one_type(q, k, v)
-        weights = [weight.to(v.dtype) for weight in _mask_blocks(mask)]
         if scores.factored:
             attend = _attend_block if mask.sums_itself else _attend_signed_block
         else:
-            attend = partial(
-                _attend_scored_block,
-                scores=scores,
-                sums_itself=mask.sums_itself and not scores.signed,
-            )
+            sums_itself = mask.sums_itself and not scores.signed
+            attend = partial(_attend_scored_block, scores=scores, sums_itself=sums_itself)
+        if isinstance(mask, BlockwiseOperator):
+            return _attend_shared_blocks(attend, mask, q, k, v)
+        self._warn_of_size(mask, q.shape[-1], v)
+        weights = [weight.to(v.dtype) for weight in _mask_blocks(mask)]
         return attend_blocks(attend, mask.topology.blocks, q, k, v, weights)
 
     def _warn_of_size(self, mask: MaskOperator, m: int, v: Tensor) -> None:
@@ -222,65 +233,86 @@ class Dense(Execution):
         if size > _WARNED:
             warn_once(
                 "dense blocks",
-                f"Dense() builds mask blocks of {format_bytes(size)} for graphs of up to {mask.topology.largest_graph:,} nodes. "
-                "Leave `execution` out, or use a mask with a sparse support, such as WalkMask, or one that is not negative.",
+                f"Dense() builds mask blocks of {format_bytes(size)} for graphs of up to "
+                f"{mask.topology.largest_graph:,} nodes. Leave `execution` out, or use a mask with "
+                "a sparse support, such as WalkMask, or one that is not negative.",
             )
 
 
+@dataclass(frozen=True)
+class OwnRule:
+    """The way to attend that an operator offers, for inner products only."""
+
+    rule: Rule
+
+    def __call__(
+        self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores
+    ) -> Attended:
+        return self.rule(q, k, v)
+
+    def __repr__(self) -> str:
+        return "a rule of its own"
+
+
+def choose(
+    mask: MaskOperator, m: int, d: int, itemsize: int, scores: Scores = _PRODUCTS
+) -> Execution | OwnRule:
+    """The operator's own rule, or else the cheapest execution within the default memory.
+
+    Args:
+        mask: the operator.
+        m: features of queries and keys.
+        d: channels of values.
+        itemsize: bytes of a number.
+        scores: of pairs. (default: inner products)
+
+    Raises:
+        ValueError: where none can: a signed mask without known entries on graphs too large to build
+            its blocks.
+    """
+    rule = mask._own_rule(d) if scores.factored else None
+    if rule is not None:
+        return OwnRule(rule)
+    # The pairs of a sparse mask are never more work than its products.
+    sparse = mask.entries() is not None
+    executions = [
+        execution
+        for execution in (Pairs() if sparse else Lifted(), Dense())
+        if execution.refusal(mask, scores) is None
+        and execution.footprint(mask, m, d) * mask.heads * itemsize <= BLOCK_MEMORY
+    ]
+    if executions:
+        costs = [execution.cost(mask, m, d) for execution in executions]
+        return executions[costs.index(min(costs))]
+    if not scores.factored:
+        raise value_error(
+            "mask",
+            f"sparse, or of graphs small enough to build its blocks, for {scores!r} "
+            "(use a walk mask, or execution=Dense())",
+            repr(mask),
+        )
+    raise value_error(
+        "mask",
+        "non-negative, or sparse, or of graphs small enough to build its blocks (the denominator "
+        "sums absolute values: use non-negative coefficients, a walk mask, or execution=Dense())",
+        f"{mask!r}, whose entries may be negative",
+    )
+
+
 def prefers_blocks(topology: Topology, pattern: Pattern) -> bool:
-    """Whether attention under a mask with these entries may be cheaper by its blocks."""
+    """True if attention under a mask with these entries may be cheaper by its blocks."""
     square = pattern.shape == (topology.num_nodes, topology.num_nodes)
     return square and DENSE_COST * topology.blocks.area < pattern.nnz
 
 
-def _mask_blocks(mask: MaskOperator) -> list[Tensor]:
-    """``[H, G, w, w]`` for each group of graphs."""
-    topology, entries = mask.topology, mask.entries()
-    slots = None if entries is None else topology.blocks.slots(entries.pattern)
-    if entries is not None and slots is not None:
-        return topology.blocks.scatter(entries.value, slots)
-    kind = torch.get_default_dtype() if entries is None else entries.value.dtype
-    identity = one_hot(topology.local_index, topology.largest_graph).to(kind)
-    stacked = topology.blocks.stack(
-        mask.matmul(identity).transpose(0, 1), topology.blocks.rows(mask.heads)
-    )
-    return [part[..., : part.shape[2]] for part in stacked]
+def append_ones(v: Tensor) -> Tensor:
+    """``[H, N, d + 1]``, values with a column of ones, whose sum is the denominator."""
+    return torch.cat([v, v.new_ones(*v.shape[:2], 1)], -1)
 
 
-def _attend_block(q: Tensor, k: Tensor, values: Tensor, weight: Tensor) -> Tensor:
-    return (weight * (q @ k.mT)) @ values
-
-
-def _attend_pairs(
-    pattern: Pattern,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    weight: Tensor,
-    scores: Scores,
-    sums_itself: bool,
-) -> Attended:
-    """By scores that are formed first, one number per entry and head."""
-    mixed = weight * scores.pairs(pattern, q, k, weight != 0)
-    size = mixed if sums_itself else mixed.abs()
-    return Attended(
-        spmm(pattern, mixed, v), spmm(pattern, size, v.new_ones(*v.shape[:2], 1))[..., 0]
-    )
-
-
-def _attend_scored_block(
-    q: Tensor, k: Tensor, values: Tensor, weight: Tensor, scores: Scores, sums_itself: bool
-) -> Tensor:
-    mixed = weight * scores.block(q, k, weight != 0)
-    size = mixed if sums_itself else mixed.abs()
-    return torch.cat([mixed @ values[..., :-1], size.sum(-1, keepdim=True)], -1)
-
-
-def _attend_signed_block(q: Tensor, k: Tensor, values: Tensor, weight: Tensor) -> Tensor:
-    score = q @ k.mT
-    return torch.cat(
-        [(weight * score) @ values[..., :-1], (weight.abs() * score).sum(-1, keepdim=True)], -1
-    )
+def split_sums(total: Tensor) -> Attended:
+    """Both sums from those of values with a column of ones."""
+    return Attended(total[..., :-1], total[..., -1])
 
 
 def attend_blocks(
@@ -291,42 +323,54 @@ def attend_blocks(
     v: Tensor,
     *masks: Sequence[Tensor],
 ) -> Attended:
-    """Both sums from ``attend(q, k, [v, 1], *masks)``, called for each group of graphs with tensors ``[H, G, w, C]``."""
+    """Both sums from ``attend(q, k, [v, 1], *masks)`` of each group ``[H, G, w, C]`` of graphs."""
     rows = blocks.rows(len(v))
-    queries, keys, values = (x.transpose(0, 1) for x in (q, k, v))
-    values = torch.cat([values, values.new_ones(*values.shape[:2], 1)], -1)
-    groups = zip(*(blocks.stack(x, rows) for x in (queries, keys, values)), *masks, strict=True)
-    total = blocks.unstack([attend(*group) for group in groups], rows).transpose(0, 1)
-    return Attended(total[..., :-1], total[..., -1])
+    stacked = [blocks.stack(x.transpose(0, 1), rows) for x in (q, k, append_ones(v))]
+    sums = [attend(*group) for group in zip(*stacked, *masks, strict=True)]
+    return split_sums(blocks.unstack(sums, rows).transpose(0, 1))
 
 
-def choose(
-    mask: MaskOperator, m: int, d: int, element_size: int, scores: Scores = _PRODUCTS
-) -> Execution:
-    """The cheapest execution that can serve a mask within the default memory.
+def _mask_blocks(mask: MaskOperator) -> list[Tensor]:
+    """``[H, G, w, w]`` for each group of graphs."""
+    topology, entries = mask.topology, mask.entries()
+    slots = None if entries is None else topology.blocks.slots(entries.pattern)
+    if entries is not None and slots is not None:
+        return topology.blocks.scatter(entries.value, slots)
+    dtype = torch.get_default_dtype() if entries is None else entries.value.dtype
+    identity = one_hot(topology.local_index, topology.largest_graph).to(dtype)
+    columns = mask.matmul(identity).transpose(0, 1)
+    stacked = topology.blocks.stack(columns, topology.blocks.rows(mask.heads))
+    return [block[..., : block.shape[2]] for block in stacked]
 
-    Raises:
-        ValueError: where none can: a signed mask without known entries on graphs too large to build
-            its blocks.
-    """
-    options = [each for each in (Pairs(), Lifted(), Dense()) if each.refusal(mask, scores) is None]
-    fitting = [
-        each
-        for each in options
-        if each.footprint(mask, m, d) * mask.heads * element_size <= BLOCK_MEMORY
-    ]
-    if fitting:
-        costs = [each.cost(mask, m, d) for each in fitting]
-        return fitting[costs.index(min(costs))]
-    if not scores.factored:
-        raise value_error(
-            "mask",
-            f"sparse, or of graphs small enough to build its blocks, for {scores!r} (use a walk mask, or execution=Dense())",
-            repr(mask),
-        )
-    raise value_error(
-        "mask",
-        "non-negative, or sparse, or of graphs small enough to build its blocks "
-        "(the normaliser sums absolute values: use non-negative coefficients, a walk mask, or execution=Dense())",
-        f"{mask!r}, whose entries may be negative",
-    )
+
+def _attend_shared_blocks(
+    attend: Callable[..., Tensor], mask: BlockwiseOperator, q: Tensor, k: Tensor, v: Tensor
+) -> Attended:
+    """Both sums, graphs of one size ``[H, B, P, C]`` at a time, under the block they share."""
+
+    def attend_size(*group: Tensor) -> Tensor:
+        heads, _, size, _ = group[0].shape
+        weight = mask.block(size).unsqueeze(1).to(q.dtype)
+        graphs = BLOCK_MEMORY // (heads * size**2 * q.element_size())
+        return torch.cat(run_slices(partial(attend, weight=weight), graphs, *group, dim=1), 1)
+
+    groups = zip(*map(mask.graphs.split, (q, k, append_ones(v))), strict=True)
+    return split_sums(mask.graphs.join([attend_size(*group) for group in groups]))
+
+
+def _attend_block(q: Tensor, k: Tensor, values: Tensor, weight: Tensor) -> Tensor:
+    return (weight * (q @ k.mT)) @ values
+
+
+def _attend_signed_block(q: Tensor, k: Tensor, values: Tensor, weight: Tensor) -> Tensor:
+    score = q @ k.mT
+    denominator = (weight.abs() * score).sum(-1, keepdim=True)
+    return torch.cat([(weight * score) @ values[..., :-1], denominator], -1)
+
+
+def _attend_scored_block(
+    q: Tensor, k: Tensor, values: Tensor, weight: Tensor, scores: Scores, sums_itself: bool
+) -> Tensor:
+    mixed = weight * scores.block(q, k, weight != 0)
+    size = mixed if sums_itself else mixed.abs()
+    return torch.cat([mixed @ values[..., :-1], size.sum(-1, keepdim=True)], -1)

@@ -9,8 +9,8 @@ from graphmask.kernels import Pattern
 from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
-from .base import Attended, MaskOperator, Sign
-from .executions import Execution, attend_blocks
+from .base import Attended, MaskOperator, Rule, Sign
+from .executions import attend_blocks
 
 
 class GlobalOperator(MaskOperator):
@@ -53,9 +53,10 @@ class GlobalOperator(MaskOperator):
             return torch.ones(1, pattern.nnz, device=pattern.col.device)
         return (batch[pattern.row] == batch[pattern.col]).unsqueeze(0).to(torch.get_default_dtype())
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None) -> Attended:
-        if execution is not None:
-            return super()._attend(q, k, v, execution)
+    def _own_rule(self, channels: int) -> Rule:
+        return self._attend_without_lifting
+
+    def _attend_without_lifting(self, q: Tensor, k: Tensor, v: Tensor) -> Attended:
         q, k, v = in_one_type(q, k, v)
         if self.topology.num_graphs == 1:
             return Attended(q @ (k.mT @ v), (q * k.sum(1, keepdim=True)).sum(-1))
@@ -63,5 +64,5 @@ class GlobalOperator(MaskOperator):
 
 
 def _attend_block(q: Tensor, k: Tensor, values: Tensor) -> Tensor:
-    """Keys are zeros at padded places."""
+    """Both sums of stacked graphs; padded keys are zeros."""
     return q @ (k.mT @ values)

@@ -13,9 +13,16 @@ from graphmask._checks import value_error
 from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
-from ._axes import along, kronecker
-from ._blockwise import AXIS_COST, BlockwiseOperator
-from ._grids import check_shape, coordinates, grids_of, spread_blocks
+from ._grids import (
+    AXIS_COST,
+    BlockwiseOperator,
+    check_shape,
+    coordinates,
+    grids_of,
+    kronecker,
+    multiply_axis,
+    spread_blocks,
+)
 from .base import MaskOperator
 
 # Axes up to this length are multiplied by matrices, which costs less than Fourier transforms there.
@@ -23,7 +30,7 @@ MATRIX_AXIS = 1024
 
 
 class GridDiffusionOperator(BlockwiseOperator):
-    r"""``M = exp(-sum_a t[h, a] L_a)``, where L_a is the Laplacian D - A of a grid's edges along axis a.
+    r"""``M = exp(-sum_a t[h, a] L_a)`` for the Laplacians ``L_a = D - A`` of a grid along its axes.
 
     M is the Kronecker product of the heat kernels of paths. That of a path of n nodes is, with
     Neumann ends and by reflection, :math:`K_{ij} = g_{i - j} + g_{i + j + 1}` for the heat kernel g
@@ -44,7 +51,8 @@ class GridDiffusionOperator(BlockwiseOperator):
     Example:
         >>> import torch, graphmask as gm
         >>> pair = gm.Topology(torch.empty(2, 0, dtype=torch.long), num_nodes=2)
-        >>> gm.operators.GridDiffusionOperator(pair, (2,), torch.tensor([[0.5]])) @ torch.tensor([1.0, 0.0])
+        >>> operator = gm.operators.GridDiffusionOperator(pair, (2,), torch.tensor([[0.5]]))
+        >>> operator @ torch.tensor([1.0, 0.0])
         tensor([[0.6839, 0.3161]])
     """
 
@@ -61,17 +69,15 @@ class GridDiffusionOperator(BlockwiseOperator):
 
     def _matmul(self, x: Tensor) -> Tensor:
         t, x = in_one_type(self.t, x)
-        (nodes,) = self._graphs.split(x)
-        places = nodes.unflatten(2, self.grid)
+        (nodes,) = self.graphs.split(x)
+        x = nodes.unflatten(2, self.grid)
         for axis, n in enumerate(self.grid):
             decay = _decay(t[:, axis], n)
-            short = n <= MATRIX_AXIS
-            places = (
-                along(axis + 2, _matrix(decay, n), places)
-                if short
-                else _reflected(axis + 2, decay, places)
-            )
-        return self._graphs.join([places.flatten(2, -2)])
+            if n <= MATRIX_AXIS:
+                x = multiply_axis(axis + 2, _matrix(decay, n), x)
+            else:
+                x = _multiply_reflected(axis + 2, decay, x)
+        return self.graphs.join([x.flatten(2, -2)])
 
     def _transpose(self) -> MaskOperator:
         return self
@@ -81,21 +87,19 @@ class GridDiffusionOperator(BlockwiseOperator):
         return spread_blocks(self.topology, reduce(kronecker, axes))
 
     def _between(self, i: Tensor, j: Tensor, size: int | Tensor) -> Tensor:
-        found = self.t.new_ones(self.heads, *torch.broadcast_shapes(i.shape, j.shape))
-        for axis, (n, x, y) in enumerate(
-            zip(self.grid, *(coordinates(r, self.grid) for r in (i, j)), strict=True)
-        ):
-            found = found * _entries(_decay(self.t[:, axis], n), n, x, y)
-        return found
+        entries = self.t.new_ones(self.heads, *torch.broadcast_shapes(i.shape, j.shape))
+        axes = zip(self.grid, coordinates(i, self.grid), coordinates(j, self.grid), strict=True)
+        for axis, (n, x, y) in enumerate(axes):
+            entries = entries * _entries(_decay(self.t[:, axis], n), n, x, y)
+        return entries
 
-    def _block(self, size: int) -> Tensor:
-        return reduce(
-            kronecker, [_matrix(_decay(self.t[:, axis], n), n) for axis, n in enumerate(self.grid)]
-        )
+    def block(self, size: int) -> Tensor:
+        axes = [_matrix(_decay(self.t[:, axis], n), n) for axis, n in enumerate(self.grid)]
+        return reduce(kronecker, axes)
 
 
 def _decay(t: Tensor, n: int) -> Tensor:
-    """``[H, n + 1]``, what time leaves of the even waves on a ring of 2 n nodes."""
+    """``[H, n + 1]``, the decay of the even waves on a ring of 2 n nodes."""
     wave = torch.arange(n + 1, device=t.device, dtype=torch.float64) * (math.pi / n)
     return torch.exp(-t.unsqueeze(1) * (2 - 2 * wave.cos()).to(t.dtype))
 
@@ -108,12 +112,12 @@ def _entries(decay: Tensor, n: int, i: Tensor, j: Tensor) -> Tensor:
 
 def _matrix(decay: Tensor, n: int) -> Tensor:
     """``[H, n, n]``, the heat kernel of a path."""
-    place = torch.arange(n, device=decay.device)
-    return _entries(decay, n, place.unsqueeze(1), place)
+    nodes = torch.arange(n, device=decay.device)
+    return _entries(decay, n, nodes.unsqueeze(1), nodes)
 
 
-def _reflected(axis: int, decay: Tensor, x: Tensor) -> Tensor:
-    """The product with the heat kernel of a path, on the ring that a path and its mirror image make."""
+def _multiply_reflected(axis: int, decay: Tensor, x: Tensor) -> Tensor:
+    """The product with the heat kernel of a path, on the ring of the path and its mirror image."""
     n = x.shape[axis]
     wave = torch.fft.rfft(torch.cat([x, x.flip(axis)], axis), dim=axis)
     wave = wave * decay.reshape(len(decay), *[1] * (axis - 1), -1, *[1] * (x.dim() - axis - 1))
@@ -123,13 +127,7 @@ def _reflected(axis: int, decay: Tensor, x: Tensor) -> Tensor:
 def _spectral(t: Tensor, n: int) -> Tensor:
     """``[H, n, n]`` from the eigenvectors of a path's Laplacian, which are cosines."""
     k = torch.arange(n, device=t.device, dtype=t.dtype)
-    wave = (
-        torch.cos(math.pi / n * (k + 0.5).unsqueeze(1) * k)
-        * torch.where(k == 0, 1 / n, 2 / n).sqrt()
-    )
-    return torch.einsum(
-        "ik,hk,jk->hij",
-        wave,
-        torch.exp(-t.unsqueeze(1) * (2 - 2 * torch.cos(math.pi / n * k))),
-        wave,
-    )
+    norm = torch.where(k == 0, 1 / n, 2 / n).sqrt()
+    wave = torch.cos(math.pi / n * (k + 0.5).unsqueeze(1) * k) * norm
+    decay = torch.exp(-t.unsqueeze(1) * (2 - 2 * torch.cos(math.pi / n * k)))
+    return torch.einsum("ik,hk,jk->hij", wave, decay, wave)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -10,17 +13,19 @@ from graphmask.kernels import Pattern
 
 from ._slices import run_slices
 from .algebra import ScaledOperator, SumOperator
-from .base import Attended, Entries, MaskOperator
-from .executions import SLICE_MEMORY, Execution
+from .base import MaskOperator, Rule, common_heads
+from .executions import SLICE_MEMORY
 from .global_ import GlobalOperator
 from .low_rank import LowRankOperator, attend_factored, prefers_lifting
 from .sparse import SparseOperator
 
 
 class HadamardOperator(MaskOperator):
-    r"""The entrywise product of a mask M with one of low rank, :math:`\sum_r \text{diag}(u_r)\, M\, \text{diag}(v_r)`.
+    r"""The entrywise product of a mask M with one of low rank.
 
-    ``a * b`` of two operators makes it, or what is simpler: see :func:`multiply`.
+    .. math:: \sum_r \text{diag}(u_r)\, M\, \text{diag}(v_r)
+
+    ``a * b`` of two operators gives it, or something simpler: see :func:`multiply`.
 
     Args:
         mask: M.
@@ -35,7 +40,8 @@ class HadamardOperator(MaskOperator):
     Example:
         >>> import torch, graphmask as gm
         >>> path = gm.Topology(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), num_nodes=3)
-        >>> series = gm.masks.PowerSeriesMask(order=2, alpha=gm.masks.RegularizedLaplacian, normalization="rw")(path)
+        >>> alpha = gm.masks.RegularizedLaplacian
+        >>> series = gm.masks.PowerSeriesMask(hops=2, alpha=alpha, normalization="rw")(path)
         >>> scale = torch.tensor([[[1.0], [2.0], [4.0]]])
         >>> (gm.operators.LowRankOperator(path, scale, scale) * series).to_dense()
         tensor([[[0.5625, 0.5000, 0.2500],
@@ -45,7 +51,7 @@ class HadamardOperator(MaskOperator):
 
     def __init__(self, mask: MaskOperator, factor: LowRankOperator) -> None:
         self.mask, self.factor = mask, factor
-        heads = check_alike(mask, factor)
+        heads = common_heads("a * b", (mask, factor))
         super().__init__(mask.topology, heads, min(mask.sign, factor.sign), factor.rank * mask.cost)
 
     def _matmul(self, x: Tensor) -> Tensor:
@@ -69,16 +75,16 @@ class HadamardOperator(MaskOperator):
         return self.mask.to_dense() * self.factor.to_dense()
 
     def lookup(self, pattern: Pattern) -> Tensor | None:
-        inner = self.mask.lookup(pattern)
-        return None if inner is None else inner * self.factor.lookup(pattern)
+        value = self.mask.lookup(pattern)
+        return None if value is None else value * self.factor.lookup(pattern)
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None) -> Attended:
+    def _own_rule(self, channels: int) -> Rule | None:
         # |M_ij B_ij| = |M_ij| B_ij for a non-negative B, whatever the signs of M.
-        known = self.factor.nonnegative or self.sums_itself
-        lifted = self.sums_itself and prefers_lifting(self.factor.rank, v)
-        if execution is not None or not known or lifted:
-            return super()._attend(q, k, v, execution)
-        return attend_factored(self.mask, self.factor.left, self.factor.right, q, k, v)
+        if not (self.factor.nonnegative or self.sums_itself):
+            return None
+        if self.sums_itself and prefers_lifting(self.factor.rank, channels):
+            return None
+        return partial(attend_factored, self.mask, self.factor.left, self.factor.right)
 
 
 def multiply(a: MaskOperator, b: MaskOperator) -> MaskOperator:
@@ -88,86 +94,82 @@ def multiply(a: MaskOperator, b: MaskOperator) -> MaskOperator:
         ValueError: for masks of different graphs or heads, and for two masks of which none is of
             low rank, and none sparse beside one whose single entries are known.
     """
-    check_alike(a, b)
-    made = (
-        _multiply_simple(a, b)
-        or _multiply_sparse(a, b)
-        or _multiply_low_rank(a, b)
-        or _multiply_parts(a, b)
-    )
-    if made is not None:
-        return made
+    common_heads("a * b", (a, b))
+    for rule in _RULES:
+        for one, other in ((a, b), (b, a)):
+            product = rule(one, other)
+            if product is not None:
+                return product
     raise value_error(
         "a * b",
-        "of a mask of low rank, or of a sparse mask and one whose single entries are known (`lookup`): no other entrywise "
-        "product is known by its products with vectors (use a walk mask, or build both by `to_dense()` on small graphs)",
+        "of a mask of low rank, or of a sparse mask and one whose single entries are known "
+        "(`lookup`): no other entrywise product is known by its products with vectors (use a walk "
+        "mask, or build both by `to_dense()` on small graphs)",
         f"{a!r} ({_describe(a)}) and {b!r} ({_describe(b)})",
     )
 
 
-def _multiply_simple(a: MaskOperator, b: MaskOperator) -> MaskOperator | None:
-    """Ones leave what they multiply; scales come out."""
-    for one, other in ((a, b), (b, a)):
-        if isinstance(one, GlobalOperator):
-            return other
-        if isinstance(one, ScaledOperator):
-            return ScaledOperator(multiply(one.mask, other), one.scale)
-    return None
+def _times_ones(one: MaskOperator, other: MaskOperator) -> MaskOperator | None:
+    return other if isinstance(one, GlobalOperator) else None
 
 
-def _multiply_sparse(a: MaskOperator, b: MaskOperator) -> MaskOperator | None:
-    pairs = [
-        (entries, other)
-        for entries, other in ((a.entries(), b), (b.entries(), a))
-        if entries is not None
-    ]
-    for entries, other in sorted(pairs, key=_count):
-        found = _lookup(other, entries.pattern)
-        if found is not None:
-            value, sign = entries.value * found, min(a.sign, b.sign)
-            return SparseOperator(a.topology, entries.pattern, value, *sign.flags)
-    return None
+def _times_multiple(one: MaskOperator, other: MaskOperator) -> MaskOperator | None:
+    if not isinstance(one, ScaledOperator):
+        return None
+    return ScaledOperator(multiply(one.mask, other), one.scale)
 
 
-def _lookup(mask: MaskOperator, pattern: Pattern) -> Tensor | None:
-    """Single entries of a mask, also of one that knows only all of them."""
-    entries, found = mask.entries(), mask.lookup(pattern)
-    if found is not None or entries is None:
-        return found
-    return SparseOperator(mask.topology, entries.pattern, entries.value).lookup(pattern)
+def _times_sparse(one: MaskOperator, other: MaskOperator) -> MaskOperator | None:
+    """Single entries of a mask at the support of a sparse one, the smaller of both supports."""
+    entries, others = one.entries(), other.entries()
+    if entries is None or (others is not None and others.pattern.nnz < entries.pattern.nnz):
+        return None
+    value = other.lookup(entries.pattern)
+    if value is None and others is not None:
+        value = SparseOperator(other.topology, *others).lookup(entries.pattern)
+    if value is None:
+        return None
+    sign = min(one.sign, other.sign)
+    return SparseOperator(one.topology, entries.pattern, entries.value * value, *sign.flags)
 
 
-def _multiply_low_rank(a: MaskOperator, b: MaskOperator) -> MaskOperator | None:
-    factors = [(other, one) for one, other in ((a, b), (b, a)) if isinstance(one, LowRankOperator)]
-    return HadamardOperator(*min(factors, key=lambda pair: pair[1].rank)) if factors else None
+def _times_low_rank(one: MaskOperator, other: MaskOperator) -> MaskOperator | None:
+    if not isinstance(one, LowRankOperator):
+        return None
+    if isinstance(other, LowRankOperator) and other.rank < one.rank:
+        return None
+    return HadamardOperator(other, one)
 
 
-def _multiply_parts(a: MaskOperator, b: MaskOperator) -> MaskOperator | None:
-    """Sums term by term."""
-    for one, other in ((a, b), (b, a)):
-        if isinstance(one, SumOperator):
-            return SumOperator(*(multiply(term, other) for term in one.terms))
-    return None
+def _times_sum(one: MaskOperator, other: MaskOperator) -> MaskOperator | None:
+    if not isinstance(one, SumOperator):
+        return None
+    return SumOperator(*(multiply(term, other) for term in one.terms))
 
 
-def _count(pair: tuple[Entries, MaskOperator]) -> int:
-    return pair[0].pattern.nnz
+# In the order of preference. Each multiplies two masks where the first is of its kind.
+_RULES: tuple[Callable[[MaskOperator, MaskOperator], MaskOperator | None], ...] = (
+    _times_ones,
+    _times_multiple,
+    _times_sparse,
+    _times_low_rank,
+    _times_sum,
+)
 
 
 def _describe(mask: MaskOperator) -> str:
-    known = mask.topology.pattern.identity if mask.num_nodes else None
-    single = known is not None and mask.lookup(known) is not None
-    return f"{'sparse' if mask.entries() is not None else 'not sparse'}, single entries {'known' if single else 'not known'}"
+    known = mask.num_nodes and mask.lookup(mask.topology.pattern.identity) is not None
+    support = "sparse" if mask.entries() is not None else "not sparse"
+    return f"{support}, single entries {'known' if known else 'not known'}"
 
 
-def check_alike(a: MaskOperator, b: MaskOperator) -> int:
-    """The heads of the product of two masks of the same graph."""
-    if a.num_nodes != b.num_nodes:
-        raise value_error(
-            "a * b", "of masks of the same graph", f"masks of {a.num_nodes} and {b.num_nodes} nodes"
-        )
-    if a.heads != b.heads and 1 not in (a.heads, b.heads):
-        raise value_error(
-            "a * b", "of masks of the same number of heads, or one", f"heads {[a.heads, b.heads]}"
-        )
-    return max(a.heads, b.heads)
+def _times(self: MaskOperator, other: float | Tensor | MaskOperator) -> MaskOperator:
+    """The mask times a number, or one number per head ``[H]``, or the entrywise product of two."""
+    if isinstance(other, MaskOperator):
+        return multiply(self, other)
+    is_scale = isinstance(other, (int, float, Tensor))
+    return ScaledOperator(self, other) if is_scale else NotImplemented
+
+
+MaskOperator.__mul__ = _times  # type: ignore[method-assign]
+MaskOperator.__rmul__ = _times  # type: ignore[method-assign]

@@ -11,24 +11,22 @@ from graphmask._checks import value_error
 from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
-from ._axes import along, kronecker
-from ._blockwise import AXIS_COST, BlockwiseOperator
-from ._grids import BySize, by_size
+from ._grids import AXIS_COST, BlockwiseOperator, BySize, by_size, kronecker, multiply_axis
 from .base import MaskOperator
 
-# Bits that are taken together: a product with a matrix of this many is cheaper than as many passes
-# over all nodes.
+# Bits of a group: one product with the matrix of this number of bits is cheaper than that number of
+# passes over all nodes.
 BITS = 5
 
 
 class HypercubeOperator(BlockwiseOperator):
-    r"""``M = exp(-t_h L)``, L the Laplacian D - A of the hypercube of each graph, of ``2^n`` nodes in binary order.
+    r"""``M = exp(-t_h L)`` for the Laplacian ``L = D - A`` of hypercubes, nodes in binary order.
 
     .. math:: M_{ij} = p^{n - \delta} r^\delta, \quad p = (1 + e^{-2t}) / 2, \quad r = (1 - e^{-2t})
     / 2
 
-    for nodes whose numbers differ in :math:`\delta` of n bits: the Kronecker product of n matrices
-    ``[[p, r], [r, p]]``.
+    for nodes of a graph of ``2^n`` nodes whose indices differ in :math:`\delta` of n bits: the
+    Kronecker product of n matrices ``[[p, r], [r, p]]``.
 
     Args:
         topology: graphs whose sizes are powers of two, not necessarily the same.
@@ -38,7 +36,7 @@ class HypercubeOperator(BlockwiseOperator):
         ValueError: where a graph's size is no power of two.
 
     Cost: O(N log N) per column. No number is subtracted: rounding is relative, and products with
-    what is non-negative are.
+    non-negative numbers are non-negative.
 
     Source: Choromanski et al., "From block-Toeplitz matrices to differential equations on graphs"
     (ICML 2022).
@@ -55,11 +53,11 @@ class HypercubeOperator(BlockwiseOperator):
         cost = sum(
             count * size * sum(2**bits for bits in _groups(size)) for count, size in graphs.shapes
         )
-        super().__init__(topology, graphs, len(t), nonnegative=True, cost=cost, unit=AXIS_COST)
+        super().__init__(topology, graphs, len(t), nonnegative=True, cost=cost, unit_cost=AXIS_COST)
 
     def _matmul(self, x: Tensor) -> Tensor:
         t, x = in_one_type(self.t, x)
-        return self._graphs.join([_spread(t, nodes) for nodes in self._graphs.split(x)])
+        return self.graphs.join([_spread(t, nodes) for nodes in self.graphs.split(x)])
 
     def _transpose(self) -> MaskOperator:
         return self
@@ -75,7 +73,7 @@ class HypercubeOperator(BlockwiseOperator):
         e = torch.exp(-2 * self.t).reshape(-1, *[1] * differing.dim())
         return ((1 + e) / 2) ** (total - differing).clamp(min=0) * ((1 - e) / 2) ** differing
 
-    def _block(self, size: int) -> Tensor:
+    def block(self, size: int) -> Tensor:
         return _of_bits(self.t, size.bit_length() - 1)
 
 
@@ -85,31 +83,31 @@ def hypercubes_of(topology: Topology) -> BySize:
     Raises:
         ValueError: where any has another number of nodes.
     """
-    found = topology.derive(by_size)
-    wrong = [size for _, size in found.shapes if size & (size - 1)]
+    graphs = topology.derive(by_size)
+    wrong = [size for _, size in graphs.shapes if size & (size - 1)]
     if wrong:
         raise value_error(
             "topology",
             "of graphs whose numbers of nodes are powers of two",
             f"graphs of {wrong} nodes",
         )
-    return found
+    return graphs
 
 
 def _groups(size: int) -> list[int]:
     """The bits of ``2^n`` nodes in groups, the first for the highest bits."""
     n = size.bit_length() - 1
     groups = max(1, -(-n // BITS))
-    return [n // groups + (number < n % groups) for number in range(groups)]
+    return [n // groups + (i < n % groups) for i in range(groups)]
 
 
 def _spread(t: Tensor, x: Tensor) -> Tensor:
     """``[H, B, P, C]``, group of bits by group of bits."""
     groups = _groups(x.shape[2])
-    places = x.unflatten(2, [2**bits for bits in groups])
+    x = x.unflatten(2, [2**bits for bits in groups])
     for axis, bits in enumerate(groups, 2):
-        places = along(axis, _of_bits(t, bits), places)
-    return places.flatten(2, -2)
+        x = multiply_axis(axis, _of_bits(t, bits), x)
+    return x.flatten(2, -2)
 
 
 def _of_bits(t: Tensor, bits: int) -> Tensor:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from graphmask._checks import value_error
 from graphmask.topology import Topology
 
-from ._grids import grids_of, spread_blocks
+from ._grids import grids_of, kronecker, spread_blocks
 from .base import MaskOperator
 
 
@@ -50,16 +49,15 @@ class KroneckerOperator(MaskOperator):
 
     def _matmul(self, x: Tensor) -> Tensor:
         (nodes,) = self._grids.split(x)
-        places = nodes.unflatten(2, (self.a.num_nodes, self.b.num_nodes))
-        places = _apply(self.a, _apply(self.b, places, 3), 2)
-        return self._grids.join([places.flatten(2, 3)])
+        x = nodes.unflatten(2, (self.a.num_nodes, self.b.num_nodes))
+        x = _apply(self.a, _apply(self.b, x, 3), 2)
+        return self._grids.join([x.flatten(2, 3)])
 
     def _transpose(self) -> MaskOperator:
         return KroneckerOperator(self.topology, self.a.mT, self.b.mT)
 
     def to_dense(self) -> Tensor:
-        block = torch.einsum("hij,hkl->hikjl", self.a.to_dense(), self.b.to_dense())
-        return spread_blocks(self.topology, block.flatten(3, 4).flatten(1, 2))
+        return spread_blocks(self.topology, kronecker(self.a.to_dense(), self.b.to_dense()))
 
 
 def _apply(mask: MaskOperator, x: Tensor, axis: int) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -11,8 +13,9 @@ from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
 from ._slices import run_slices
-from .base import Attended, MaskOperator, Sign
-from .executions import SLICE_MEMORY, Execution
+from .attend import attend_unchecked
+from .base import Attended, MaskOperator, Rule, Sign
+from .executions import SLICE_MEMORY
 from .global_ import GlobalOperator
 
 
@@ -56,15 +59,11 @@ class LowRankOperator(MaskOperator):
             if factor.dim() != 3 or factor.shape[1] != topology.num_nodes:
                 raise value_error(
                     name,
-                    f"of shape [H or 1, N, r] with N = {topology.num_nodes} (nodes of the topology)",
+                    f"of shape [H or 1, N, r] with N = {topology.num_nodes}, nodes of the topology",
                     factor,
                 )
         heads = max(len(left), len(right))
-        if (
-            left.shape[2] != right.shape[2]
-            or len(left) not in (1, heads)
-            or len(right) not in (1, heads)
-        ):
+        if left.shape[2] != right.shape[2] or not {len(left), len(right)} <= {1, heads}:
             raise value_error(
                 "right", f"of shape [H or 1, N, r] as left, {list(left.shape)}", right
             )
@@ -83,10 +82,10 @@ class LowRankOperator(MaskOperator):
             return left @ (right.mT @ x)
         blocks, heads = self.topology.blocks, max(self.heads, len(x))
         rows = blocks.rows(heads)
-        stacked = (
-            blocks.stack(each.expand(heads, -1, -1).transpose(0, 1), rows)
-            for each in (left, right, x)
-        )
+        stacked = [
+            blocks.stack(factor.expand(heads, -1, -1).transpose(0, 1), rows)
+            for factor in (left, right, x)
+        ]
         products = [a @ (b.mT @ c) for a, b, c in zip(*stacked, strict=True)]
         return blocks.unstack(products, rows).transpose(0, 1)
 
@@ -94,36 +93,31 @@ class LowRankOperator(MaskOperator):
         return LowRankOperator(self.topology, self.right, self.left, *self.sign.flags)
 
     def to_dense(self) -> Tensor:
-        inner = torch.einsum("hir,hjr->hij", *self._factors())
-        batch = self.topology.batch
-        return (
-            inner
-            if batch is None
-            else inner.masked_fill(batch.unsqueeze(0) != batch.unsqueeze(1), 0)
-        )
+        inner, batch = torch.einsum("hir,hjr->hij", *self._factors()), self.topology.batch
+        if batch is None:
+            return inner
+        return inner.masked_fill(batch.unsqueeze(0) != batch.unsqueeze(1), 0)
 
     def lookup(self, pattern: Pattern) -> Tensor:
         """Inner products within a graph; positions between graphs are zero."""
         inner, batch = sddmm(pattern, *self._factors()), self.topology.batch
-        return (
-            inner
-            if batch is None
-            else inner.masked_fill(batch[pattern.row] != batch[pattern.col], 0)
-        )
+        if batch is None:
+            return inner
+        return inner.masked_fill(batch[pattern.row] != batch[pattern.col], 0)
 
     def _factors(self) -> tuple[Tensor, Tensor]:
         """Left and right with all heads."""
         return self.left.expand(self.heads, -1, -1), self.right.expand(self.heads, -1, -1)
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, execution: Execution | None) -> Attended:
-        if execution is not None or not self.sums_itself or prefers_lifting(self.rank, v):
-            return super()._attend(q, k, v, execution)
-        return attend_factored(GlobalOperator(self.topology), self.left, self.right, q, k, v)
+    def _own_rule(self, channels: int) -> Rule | None:
+        if not self.sums_itself or prefers_lifting(self.rank, channels):
+            return None
+        return partial(attend_factored, GlobalOperator(self.topology), self.left, self.right)
 
 
-def prefers_lifting(rank: int, v: Tensor) -> bool:
-    """Whether keys are lifted with less work by their values than queries and keys both by so many ranks."""
-    return 2 * rank > v.shape[-1] + 1
+def prefers_lifting(rank: int, channels: int) -> bool:
+    """True if lifting keys by values is less work than lifting queries and keys by factors."""
+    return 2 * rank > channels + 1
 
 
 def attend_factored(
@@ -131,19 +125,17 @@ def attend_factored(
 ) -> Attended:
     r"""Attention under ``sum_r diag(left_r) M diag(right_r)``.
 
-    That under M with features ``q (x) left`` and ``k (x) right``.
-
-    The normaliser is exact where inner products of left and right are non-negative, or estimate
-    what is.
+    It is attention under M with features ``q (x) left`` and ``k (x) right``. The denominator is
+    exact where inner products of left and right are non-negative, or estimate non-negative numbers.
     """
     q, k, v, left, right = in_one_type(q, k, v, left, right)
 
-    def attend(left: Tensor, right: Tensor) -> Attended:
-        return mask._attend(_lift(q, left), _lift(k, right), v, None)
+    def attend_slice(left: Tensor, right: Tensor) -> Attended:
+        return attend_unchecked(mask, _lift(q, left), _lift(k, right), v)
 
     width = SLICE_MEMORY // max(1, q.numel() * q.element_size())
-    numerators, normalisers = zip(*run_slices(attend, width, left, right), strict=True)
-    return Attended(sum(numerators), sum(normalisers))
+    numerators, denominators = zip(*run_slices(attend_slice, width, left, right), strict=True)
+    return Attended(sum(numerators), sum(denominators))
 
 
 def _lift(x: Tensor, factor: Tensor) -> Tensor:

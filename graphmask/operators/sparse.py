@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ class SparseOperator(MaskOperator):
 
     Args:
         topology: the graphs that the entries stay within.
-        pattern: where the entries are.
+        pattern: positions of the entries.
         value: ``[H, nnz]``; or :class:`~graphmask.kernels.HopValues`, from which they are made at
             each use.
         nonnegative: whether no value can be negative. (default: :obj:`False`)
@@ -31,7 +31,8 @@ class SparseOperator(MaskOperator):
         >>> import torch, graphmask as gm
         >>> edge = gm.Topology(torch.tensor([[0, 1], [1, 0]]), num_nodes=2)
         >>> pattern, weight = edge.adjacency(None)
-        >>> gm.operators.SparseOperator(edge, pattern, weight.unsqueeze(0)) @ torch.tensor([1.0, 2.0])
+        >>> operator = gm.operators.SparseOperator(edge, pattern, weight.unsqueeze(0))
+        >>> operator @ torch.tensor([1.0, 2.0])
         tensor([[2., 1.]])
     """
 
@@ -67,65 +68,49 @@ class SparseOperator(MaskOperator):
 
     def lookup(self, pattern: Pattern) -> Tensor:
         """Zero outside the support."""
-        own, asked, value = _positions(self.pattern), _positions(pattern), self.value
-        if not len(own):
-            return value.new_zeros(self.heads, len(asked))
-        found = torch.searchsorted(own, asked).clamp(max=len(own) - 1)
-        return torch.where(own[found] == asked, value[:, found], 0)
+        stored, wanted, value = _positions(self.pattern), _positions(pattern), self.value
+        if not len(stored):
+            return value.new_zeros(self.heads, len(wanted))
+        index = torch.searchsorted(stored, wanted).clamp(max=len(stored) - 1)
+        return torch.where(stored[index] == wanted, value[:, index], 0)
 
 
-def merge(parts: Sequence[Entries]) -> Entries:
-    """The sum of sparse entries on the union of their supports.
-
-    The union of two patterns is found once, by sorting, and kept with the first.
-    """
-    total = parts[0]
-    for part in parts[1:]:
-        total = _add(total, part)
-    return total
+def merge(terms: Sequence[Entries]) -> Entries:
+    """The sum of sparse entries on the union of their supports."""
+    return reduce(_add, terms)
 
 
 def _add(first: Entries, second: Entries) -> Entries:
-    if _is_same(first.pattern, second.pattern):
+    if _share_support(first.pattern, second.pattern):
         return Entries(first.pattern, first.value + second.value)
-    union = unite(first.pattern, second.pattern)
-    values = first.value, second.value
-    heads = max(value.shape[0] for value in values)
-    value = torch.cat([value.expand(heads, -1) for value in values], 1)
-    total = value.new_zeros(heads, union.pattern.nnz).index_add(1, union.entry, value)
-    return Entries(union.pattern, total)
+    pattern, index = _union(first.pattern, second.pattern)
+    heads = max(len(first.value), len(second.value))
+    value = torch.cat([first.value.expand(heads, -1), second.value.expand(heads, -1)], 1)
+    return Entries(pattern, value.new_zeros(heads, pattern.nnz).index_add(1, index, value))
 
 
 def merge_patterns(patterns: Sequence[Pattern]) -> Pattern:
     """The pattern on which :func:`merge` sums entries of these patterns."""
-    total = patterns[0]
-    for pattern in patterns[1:]:
-        total = total if _is_same(total, pattern) else unite(total, pattern).pattern
-    return total
+    return reduce(lambda a, b: a if _share_support(a, b) else _union(a, b)[0], patterns)
 
 
-def _is_same(first: Pattern, second: Pattern) -> bool:
+def _share_support(first: Pattern, second: Pattern) -> bool:
     return first.col is second.col and first.rowptr is second.rowptr
 
 
-class Union(NamedTuple):
-    """A pattern that holds two others, and where their entries are in it, ``[nnz of one + nnz of other]``."""
+def _union(first: Pattern, second: Pattern) -> tuple[Pattern, Tensor]:
+    """The union of two patterns and the index of their entries in it, ``[nnz_1 + nnz_2]``.
 
-    pattern: Pattern
-    entry: Tensor
+    It is found by sorting; that with the latest partner is kept with the first pattern.
+    """
 
+    def unite() -> tuple[Pattern, Tensor]:
+        positions = torch.cat([_positions(first), _positions(second)])
+        position, index = torch.unique(positions, return_inverse=True)
+        row = torch.div(position, first.num_cols, rounding_mode="floor")
+        return Pattern.from_coo(row, position - row * first.num_cols, first.shape), index
 
-def unite(first: Pattern, second: Pattern) -> Union:
-    """The union of two patterns of equal shape; the latest one is kept with the first pattern."""
-    return first.cached("union", lambda: _unite(first, second), partner=second.col)
-
-
-def _unite(first: Pattern, second: Pattern) -> Union:
-    position, entry = torch.unique(
-        torch.cat([_positions(first), _positions(second)]), return_inverse=True
-    )
-    row = torch.div(position, first.num_cols, rounding_mode="floor")
-    return Union(Pattern.from_coo(row, position - row * first.num_cols, first.shape), entry)
+    return first.cached("union", unite, partner=second.col)
 
 
 def _positions(pattern: Pattern) -> Tensor:

@@ -14,15 +14,14 @@ from graphmask._checks import value_error
 from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
-from ._blockwise import BlockwiseOperator
-from ._grids import check_shape, coordinates, grids_of
+from ._grids import BlockwiseOperator, check_shape, coordinates, grids_of
 from .base import MaskOperator
 
 
 class ToeplitzOperator(BlockwiseOperator):
-    r"""``M_ij = value[h, x_i - x_j + n - 1]`` for nodes of the same graph, each graph a grid of lengths n.
+    r"""``M_ij = value[h, x_i - x_j + n - 1]`` for positions x on a grid of lengths n.
 
-    Nodes of a graph are listed in row-major order; nodes of other graphs may stand between them.
+    Each graph is such a grid, its nodes in row-major order, and M is 0 between graphs.
 
     Args:
         topology: graphs of ``prod(shape)`` nodes each, and one more with a class token.
@@ -44,8 +43,8 @@ class ToeplitzOperator(BlockwiseOperator):
     Example:
         >>> import torch, graphmask as gm
         >>> pair = gm.Topology(torch.empty(2, 0, dtype=torch.long), num_nodes=2)
-        >>> operator = gm.operators.ToeplitzOperator(pair, (2,), torch.tensor([[1.0, 2.0, 3.0]]), nonnegative=True)
-        >>> operator.to_dense()
+        >>> value = torch.tensor([[1.0, 2.0, 3.0]])
+        >>> gm.operators.ToeplitzOperator(pair, (2,), value, nonnegative=True).to_dense()
         tensor([[[2., 1.],
                  [3., 2.]]])
     """
@@ -60,28 +59,23 @@ class ToeplitzOperator(BlockwiseOperator):
     ) -> None:
         self.grid, self.value, self.class_token = check_shape(shape), value, class_token
         if tuple(value.shape[1:]) != tuple(2 * n - 1 for n in self.grid):
-            raise value_error(
-                "value",
-                f"of shape [H, {', '.join(str(2 * n - 1) for n in self.grid)}], all offsets",
-                value,
-            )
-        grids, self._lengths = (
-            grids_of(topology, self.grid, int(class_token)),
-            topology.derive(padded_lengths, *self.grid),
-        )
+            shape_of_value = ", ".join(str(2 * n - 1) for n in self.grid)
+            raise value_error("value", f"of shape [H, {shape_of_value}], all offsets", value)
+        grids = grids_of(topology, self.grid, int(class_token))
+        self._lengths = topology.derive(padded_lengths, *self.grid)
         size = math.prod(self._lengths)
         cost = topology.num_graphs * size * (2 + 2.5 * math.log2(size))
         super().__init__(topology, grids, len(value), nonnegative, cost)
 
     def _matmul(self, x: Tensor) -> Tensor:
         value, x = in_one_type(self.value, x)
-        (nodes,) = self._graphs.split(x)
-        places = nodes[:, :, 1:] if self.class_token else nodes
-        out = convolve(value, places.unflatten(2, self.grid), self._lengths).flatten(2, -2)
+        (nodes,) = self.graphs.split(x)
+        pixels = nodes[:, :, 1:] if self.class_token else nodes
+        out = convolve(value, pixels.unflatten(2, self.grid), self._lengths).flatten(2, -2)
         if self.class_token:
             token = nodes.sum(2, keepdim=True).expand(len(out), -1, -1, -1)
             out = torch.cat([token, out + nodes[:, :, :1]], 2)
-        return self._graphs.join([out])
+        return self.graphs.join([out])
 
     def _transpose(self) -> MaskOperator:
         value = self.value.flip(tuple(range(1, self.value.dim())))
@@ -93,12 +87,14 @@ class ToeplitzOperator(BlockwiseOperator):
 
     def _between(self, i: Tensor, j: Tensor, size: int | Tensor) -> Tensor:
         extra = int(self.class_token)
-        places = (coordinates((rank - extra).clamp(min=0), self.grid) for rank in (i, j))
-        offset = [x - y + n - 1 for x, y, n in zip(*places, self.grid, strict=True)]
-        found = self.value[(slice(None), *offset)]
-        return torch.where((i == 0) | (j == 0), 1.0, found) if self.class_token else found
+        x_i = coordinates((i - extra).clamp(min=0), self.grid)
+        x_j = coordinates((j - extra).clamp(min=0), self.grid)
+        offset = [x - y + n - 1 for x, y, n in zip(x_i, x_j, self.grid, strict=True)]
+        index: tuple[slice | Tensor, ...] = (slice(None), *offset)
+        value = self.value[index]
+        return torch.where((i == 0) | (j == 0), 1.0, value) if self.class_token else value
 
-    def _block(self, size: int) -> Tensor:
+    def block(self, size: int) -> Tensor:
         block = self.value
         for axis, n in enumerate(self.grid, 1):
             block = block.unfold(axis, n, 1)
@@ -110,8 +106,8 @@ class ToeplitzOperator(BlockwiseOperator):
 def convolve(value: Tensor, x: Tensor, lengths: Sequence[int]) -> Tensor:
     """``y_i = sum_j value[i - j + n - 1] x_j`` on the grids of ``x [H, B, n_1, ..., n_D, C]``.
 
-    Circular, on grids of ``lengths`` at least ``2 n - 1``: what wraps around falls outside of the
-    places that are read.
+    The convolution is circular on grids of ``lengths`` of at least ``2 n - 1``, so that no offset
+    that is read wraps around.
     """
     shape = x.shape[2:-1]
     product = _transform(value[:, None, ..., None], lengths) * _transform(x, lengths)
@@ -122,7 +118,7 @@ def convolve(value: Tensor, x: Tensor, lengths: Sequence[int]) -> Tensor:
 
 
 def _transform(x: Tensor, lengths: Sequence[int]) -> Tensor:
-    """Of the axes 2, 3, ...; the last one first, while all numbers are real."""
+    """The Fourier transform of axes 2, 3, ...; the last one first, while all numbers are real."""
     x = torch.fft.rfft(x, lengths[-1], dim=len(lengths) + 1)
     for axis, length in enumerate(lengths[:-1], 2):
         x = torch.fft.fft(x, length, dim=axis)

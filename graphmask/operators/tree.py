@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import reduce
+from functools import partial
 from math import comb
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+from torch.nn.functional import pad
 
 from graphmask.kernels.forest import down_sweep, up_sweep
 from graphmask.topology import Topology
 
+from ._centroids import decompose, steps_of
+from ._slices import run_slices
+from ._tree_products import table_product
 from ._trees import BinaryTrees, binary_trees_of, trees_of
+from .adjacency import in_widest_type
 from .base import MaskOperator, Sign
 
-# Bytes of the columns that both passes carry at once.
+# Bytes of a slice of columns: the intermediates of both passes should stay in the cache.
 _COLUMN_MEMORY = 2**24
 
-# Columns that are taken at once at least: a node's numbers should fill a line of the cache.
+# Columns of a slice at least: a node's numbers should fill a line of the cache.
 _COLUMNS = 16
 
 
 class TreeExponentialOperator(MaskOperator):
-    r""":math:`M_{ij} = e^{b - s\, d_{ij}}` for the distance d within each tree of a forest, 0 between trees.
+    r""":math:`M_{ij} = e^{b - s\, d_{ij}}` for the distance d in a forest, 0 between trees.
 
-    With :math:`r_c = e^{-s w_c}` for the edge above each node, ``Up`` (sums over subtrees, each
-    edge multiplying by r) and its adjoint ``Down``, this is the factorisation
+    With :math:`r_c = e^{-s w_c}` for the edge of each node to its parent, ``Up`` (sums over
+    subtrees, each edge multiplying by r) and its adjoint ``Down``, this is the factorisation
 
     .. math:: M = e^b\; \text{Down}\, \text{diag}(1 - r^2)\, \text{Up}, \qquad r = 0 \text{ at
-    roots}
+        roots}
 
     of a Markov chain's covariance: nothing is subtracted, so that small entries are as exact as
     large ones.
@@ -50,7 +54,8 @@ class TreeExponentialOperator(MaskOperator):
     Example:
         >>> import torch, graphmask as gm
         >>> edge = gm.Topology(torch.tensor([[0, 1], [1, 0]]), num_nodes=2)
-        >>> operator = gm.operators.TreeExponentialOperator(edge, torch.tensor([2.0]).log(), torch.zeros(1))
+        >>> slope, offset = torch.tensor([2.0]).log(), torch.zeros(1)
+        >>> operator = gm.operators.TreeExponentialOperator(edge, slope, offset)
         >>> operator @ torch.tensor([1.0, 2.0])
         tensor([[2.0000, 2.5000]])
     """
@@ -65,13 +70,13 @@ class TreeExponentialOperator(MaskOperator):
         forest, exponent = self.trees.forest, slope.unsqueeze(1) * length
         root = forest.is_root
         factor = torch.exp(-exponent).masked_fill(root, 0)
-        rest = -torch.expm1(-2 * exponent).masked_fill(root, -1)
-        scale = (offset.exp().unsqueeze(1) * rest).unsqueeze(-1)
+        variance = -torch.expm1(-2 * exponent).masked_fill(root, -1)
+        scale = (offset.exp().unsqueeze(1) * variance).unsqueeze(-1)
 
-        def product(part: Tensor) -> Tensor:
-            return down_sweep(forest, factor, scale * up_sweep(forest, factor, part))
+        def multiply(columns: Tensor) -> Tensor:
+            return down_sweep(forest, factor, scale * up_sweep(forest, factor, columns))
 
-        return _by_columns(product, x.expand(self.heads, -1, -1))
+        return _by_columns(multiply, x.expand(self.heads, -1, -1))
 
     def _transpose(self) -> MaskOperator:
         return self
@@ -80,20 +85,17 @@ class TreeExponentialOperator(MaskOperator):
         slope, offset, length = in_widest_type(self.slope, self.offset, self.length)
         distance = self.trees.distances(length)
         joined = distance.isfinite()
-        exponent = offset.reshape(-1, 1, 1) - slope.reshape(-1, 1, 1) * distance.masked_fill(
-            ~joined, 0
-        )
-        return exponent.exp() * joined
+        decay = slope.reshape(-1, 1, 1) * distance.masked_fill(~joined, 0)
+        return (offset.reshape(-1, 1, 1) - decay).exp() * joined
 
 
 class TreePolynomialOperator(MaskOperator):
-    r""":math:`M_{ij} = \sum_k c_k\, d_{ij}^k\, e^{-s\, d_{ij}}` for the distance d within each tree, 0 between trees.
+    r""":math:`M_{ij} = \sum_k c_k\, d_{ij}^k\, e^{-s\, d_{ij}}` for the distance d in a forest.
 
-    Both passes carry the moments :math:`\sum_j d_{ij}^k e^{-s d_{ij}} x_j` of what lies below and
-    above each node; along an edge of length w they mix by the binomial theorem. Nodes of many
-    children are split first, by edges of length 0, into
-    nodes of at most two: what comes to a child from its sibling is then added, where otherwise its
-    own part would be subtracted.
+    M is 0 between trees. Both passes carry the moments :math:`\sum_j d_{ij}^k e^{-s d_{ij}} x_j` of
+    nodes inside and outside of each subtree; along an edge of length w they mix by the binomial
+    theorem. Nodes of many children are first split into nodes of at most two, by edges of length 0:
+    the moments of a sibling are then added, and none are subtracted.
 
     Args:
         topology: a forest; ``edge_weight`` are lengths.
@@ -110,8 +112,9 @@ class TreePolynomialOperator(MaskOperator):
 
     Example:
         >>> import torch, graphmask as gm
-        >>> edge = gm.Topology(torch.tensor([[0, 1], [1, 0]]), num_nodes=2, edge_weight=torch.tensor([3.0, 3.0]))
-        >>> operator = gm.operators.TreePolynomialOperator(edge, torch.zeros(1), torch.tensor([[1.0, 2.0]]))
+        >>> length, coefficients = torch.tensor([3.0, 3.0]), torch.tensor([[1.0, 2.0]])
+        >>> edge = gm.Topology(torch.tensor([[0, 1], [1, 0]]), num_nodes=2, edge_weight=length)
+        >>> operator = gm.operators.TreePolynomialOperator(edge, torch.zeros(1), coefficients)
         >>> operator @ torch.tensor([1.0, 2.0])
         tensor([[15.,  9.]])
     """
@@ -129,9 +132,8 @@ class TreePolynomialOperator(MaskOperator):
             self.slope, self.coefficients, self.length, x
         )
         passes = _Passes(self.topology.derive(binary_trees_of), slope, length)
-        return _by_columns(
-            lambda part: passes.weighed_moments(part, coefficients), x.expand(self.heads, -1, -1)
-        )
+        combine = partial(passes.combine_moments, coefficients)
+        return _by_columns(combine, x.expand(self.heads, -1, -1))
 
     def _transpose(self) -> MaskOperator:
         return self
@@ -142,98 +144,125 @@ class TreePolynomialOperator(MaskOperator):
         joined = distance.isfinite()
         distance = distance.masked_fill(~joined, 0)
         powers = torch.stack([distance**k for k in range(coefficients.shape[1])])
-        return (
-            torch.einsum("hk,kij->hij", coefficients, powers)
-            * torch.exp(-slope.reshape(-1, 1, 1) * distance)
-            * joined
-        )
+        decay = torch.exp(-slope.reshape(-1, 1, 1) * distance)
+        return torch.einsum("hk,kij->hij", coefficients, powers) * decay * joined
+
+
+class TreeTableOperator(MaskOperator):
+    r""":math:`M_{ij} = t[d_{ij} / u]` for the distance d in a forest.
+
+    Lengths are multiples of u; M is 0 between trees and past the table. At each centroid of a
+    centroid decomposition, sums by distance are multiplied by a Hankel matrix, and pairs that do
+    not pass the centroid are subtracted. Sums cancel there: an entry is exact up to the rounding of
+    the largest sums of its row, in the type of x. Fourier transforms are taken in float64.
+
+    Args:
+        topology: a forest; ``edge_weight`` are lengths.
+        table: ``[H, n]``, t.
+        unit: u. (default: :obj:`1.0`)
+        nonnegative: whether no value can be negative. (default: :obj:`False`)
+
+    Raises:
+        ValueError: where the graph is no forest of undirected edges, a length no multiple of the
+            unit, or wants a gradient.
+
+    Cost: O(N log^2 N) per head and column; the decomposition, once per topology, O(N log N).
+
+    Source: Choromanski et al., "Fast Tree-Field Integrators" (NeurIPS 2024), by centroids in the
+    place of balanced pivots.
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> path = gm.Topology(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), num_nodes=3)
+        >>> operator = gm.operators.TreeTableOperator(path, torch.tensor([[1.0, 10.0, 100.0]]))
+        >>> operator @ torch.tensor([1.0, 2.0, 3.0])
+        tensor([[321.,  42., 123.]])
+    """
+
+    def __init__(
+        self, topology: Topology, table: Tensor, unit: float = 1.0, nonnegative: bool = False
+    ) -> None:
+        self.structure = topology.derive(decompose, unit, table.shape[1])
+        self.table, self.unit = table, unit
+        super().__init__(topology, len(table), Sign.of(nonnegative), self.structure.cost)
+
+    def _matmul(self, x: Tensor) -> Tensor:
+        table, x = in_widest_type(self.table, x)
+        return table_product(self.structure, table, x.expand(self.heads, -1, -1))
+
+    def _transpose(self) -> MaskOperator:
+        return self
+
+    def to_dense(self) -> Tensor:
+        steps = self.topology.derive(steps_of, self.unit)
+        distance = self.topology.derive(trees_of).distances(steps.double())
+        return pad(self.table, (0, 1))[:, distance.clamp(max=self.table.shape[1]).long()]
 
 
 class _Passes:
-    """Moments of orders 0 to K on trees whose nodes have two children at most.
-
-    ``[H, N, C]`` each.
-    """
+    """Moments ``[H, N, C]`` of orders 0 to K, on trees whose nodes have at most two children."""
 
     def __init__(self, trees: BinaryTrees, slope: Tensor, length: Tensor) -> None:
-        self.trees = trees
-        self.length = torch.cat([length, length.new_zeros(len(trees.forest.parent) - len(length))])
-        self.factor = torch.exp(-slope.unsqueeze(1) * self.length).masked_fill(
-            trees.forest.is_root, 0
-        )
+        self.trees, self.forest = trees, trees.forest
+        self.length = pad(length, (0, len(self.forest.parent) - len(length)))
+        decay = torch.exp(-slope.unsqueeze(1) * self.length)
+        self.factor = decay.masked_fill(self.forest.is_root, 0)
 
-    def weighed_moments(self, x: Tensor, coefficients: Tensor) -> Tensor:
+    def combine_moments(self, coefficients: Tensor, x: Tensor) -> Tensor:
         """``sum_k c_k sum_j d_ij^k exp(-s d_ij) x_j`` for ``x [H, N, C]``."""
         nodes, orders = x.shape[1], coefficients.shape[1]
-        x = torch.cat([x, x.new_zeros(len(x), len(self.length) - nodes, x.shape[2])], 1)
-        below = self._up(x, orders)
-        above = self._down(self._from_parents(x, below))
-        moments = (low[:, :nodes] + high[:, :nodes] for low, high in zip(below, above, strict=True))
-        return sum(
-            c.reshape(-1, 1, 1) * moment
-            for c, moment in zip(coefficients.unbind(1), moments, strict=True)
-        )  # type: ignore[return-value]
+        x = pad(x, (0, 0, 0, len(self.length) - nodes))
+        inside = self._ascend(x, orders)
+        outside = self._descend(self._from_parents(x, inside))
+        weights = coefficients.reshape(len(coefficients), orders, 1, 1).unbind(1)
+        terms = zip(weights, inside, outside, strict=True)
+        return sum(c * (i[:, :nodes] + o[:, :nodes]) for c, i, o in terms)  # type: ignore[return-value]
 
-    def _up(self, x: Tensor, orders: int) -> list[Tensor]:
-        """Of what is at or below each node."""
-        moments = [up_sweep(self.trees.forest, self.factor, x)]
+    def _ascend(self, x: Tensor, orders: int) -> list[Tensor]:
+        """Moments of each node's subtree."""
+        moments = [up_sweep(self.forest, self.factor, x)]
         for k in range(1, orders):
-            rising = self._mixed(moments, k, self.length) * self.factor.unsqueeze(-1)
-            summed = torch.zeros_like(rising).index_add(1, self.trees.forest.parent, rising)
-            moments.append(up_sweep(self.trees.forest, self.factor, summed))
+            shifted = self._shift(moments, k, self.length) * self.factor.unsqueeze(-1)
+            summed = torch.zeros_like(shifted).index_add(1, self.forest.parent, shifted)
+            moments.append(up_sweep(self.forest, self.factor, summed))
         return moments
 
-    def _from_parents(self, x: Tensor, below: list[Tensor]) -> list[Tensor]:
-        """Of parents and siblings with all below, as seen from each node."""
-        parent, sibling, alone = self.trees.forest.parent, self.trees.sibling, self.trees.alone
-        there = [moment[:, sibling] for moment in below]
-        nearer, factor = (
-            self.length[sibling],
-            self.factor[:, sibling].masked_fill(alone, 0).unsqueeze(-1),
-        )
-        seen = [factor * (self._mixed(there, k, nearer) + there[k]) for k in range(len(below))]
-        seen[0] = seen[0] + x[:, parent]
+    def _from_parents(self, x: Tensor, inside: list[Tensor]) -> list[Tensor]:
+        """Moments at each node of its parent and its sibling's subtree."""
+        sibling = self.trees.sibling
+        moments = [moment[:, sibling] for moment in inside]
+        factor = self.factor[:, sibling].masked_fill(self.trees.alone, 0)
+        at_parent = self._move(moments, self.length[sibling], factor)
+        at_parent[0] = at_parent[0] + x[:, self.forest.parent]
+        return self._move(at_parent, self.length, self.factor)
+
+    def _descend(self, arriving: list[Tensor]) -> list[Tensor]:
+        """Moments of all nodes outside of each node's subtree, from those of the nearest ones."""
+        moments: list[Tensor] = []
+        for k, moment in enumerate(arriving):
+            if k:
+                at_parent = [lower[:, self.forest.parent] for lower in moments]
+                shifted = self._shift(at_parent, k, self.length)
+                moment = moment + self.factor.unsqueeze(-1) * shifted
+            moments.append(down_sweep(self.forest, self.factor, moment))
+        return moments
+
+    def _move(self, moments: list[Tensor], length: Tensor, factor: Tensor) -> list[Tensor]:
+        """Moments as seen from the other end of an edge."""
+        factor = factor.unsqueeze(-1)
         return [
-            self.factor.unsqueeze(-1) * (self._mixed(seen, k, self.length) + seen[k])
-            for k in range(len(seen))
+            factor * (self._shift(moments, k, length) + moment) for k, moment in enumerate(moments)
         ]
 
-    def _down(self, arriving: list[Tensor]) -> list[Tensor]:
-        """Of all that is not below each node, from what arrives there first."""
-        forest = self.trees.forest
-        moments: list[Tensor] = []
-        for k, fresh in enumerate(arriving):
-            if k:
-                falling = self._mixed(
-                    [moment[:, forest.parent] for moment in moments], k, self.length
-                )
-                fresh = fresh + self.factor.unsqueeze(-1) * falling
-            moments.append(down_sweep(forest, self.factor, fresh))
-        return moments
-
     @staticmethod
-    def _mixed(moments: list[Tensor], k: int, length: Tensor) -> Tensor:
-        """What moments of orders below k add to that of order k, further away by a length ``[N]``."""
-        parts = (comb(k, j) * length.pow(k - j).unsqueeze(-1) * moments[j] for j in range(k))
-        return sum(parts, start=torch.zeros_like(moments[0]))
-
-
-def in_widest_type(*tensors: Tensor) -> list[Tensor]:
-    """All of them in the widest of their types."""
-    kind = reduce(torch.promote_types, (x.dtype for x in tensors))
-    return [x.to(kind) for x in tensors]
+    def _shift(moments: list[Tensor], k: int, length: Tensor) -> Tensor:
+        """The share of orders below k in the moment of order k, further away by ``length [N]``."""
+        terms = (comb(k, j) * length.pow(k - j).unsqueeze(-1) * moments[j] for j in range(k))
+        return sum(terms, start=torch.zeros_like(moments[0]))
 
 
 def _by_columns(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """``function`` of some columns of ``[H, N, C]`` at a time, computed again in the backward pass, where there is one.
-
-    What passes make on their way then stays in the cache, and nothing of it is kept.
-    """
-    width = max(_COLUMNS, _COLUMN_MEMORY // max(1, x[..., :1].numel() * x.element_size()))
-    if width >= x.shape[2]:
-        return function(x)
-    if not torch.is_grad_enabled():
-        return torch.cat([function(part) for part in x.split(width, -1)], -1)
-    return torch.cat(
-        [checkpoint(function, part, use_reentrant=False) for part in x.split(width, -1)], -1
-    )
+    """``function`` of ``[H, N, C]``, slice by slice of columns."""
+    width = _COLUMN_MEMORY // max(1, x[..., :1].numel() * x.element_size())
+    slices = run_slices(function, max(_COLUMNS, width), x)
+    return slices[0] if len(slices) == 1 else torch.cat(slices, -1)

@@ -107,7 +107,7 @@ def check_sampler(sampler: WalkSampler, topology: Topology | None = None, draws:
 
     Draws depend on the generator alone, are the same alone and in a batch, and unbiased unless the
     sampler says otherwise. Where a sampler is differentiable, its gradient is that of finite
-    differences and unbiased for that of the powers. Where it has ``n_walks``, its error falls at
+    differences and unbiased for that of the powers. Where it has ``num_walks``, its error falls at
     least as fast as their inverse square root.
 
     Args:
@@ -122,7 +122,7 @@ def check_sampler(sampler: WalkSampler, topology: Topology | None = None, draws:
     Example:
         >>> import graphmask as gm
         >>> from graphmask.testing import check_sampler, example_topologies
-        >>> sampler = gm.walks.IIDWalks(n_walks=8, hops=2)
+        >>> sampler = gm.walks.IIDWalks(num_walks=8, hops=2)
         >>> check_sampler(sampler, example_topologies()["ring"], draws=200)
     """
     examples = example_topologies()
@@ -145,7 +145,7 @@ def check_sampler(sampler: WalkSampler, topology: Topology | None = None, draws:
         assert_unbiased(drawn, powers, repr(sampler))
         if sampler.differentiable:
             _assert_differentiable(sampler, graph, draws)
-        if hasattr(sampler, "n_walks"):
+        if hasattr(sampler, "num_walks"):
             _assert_error_falls(sampler, graph, (drawn - powers).square().mean(), powers)
 
 
@@ -287,7 +287,7 @@ def _assert_error_falls(
 ) -> None:
     """The mean square error of 16 times the walks is at most 16^-0.8 of that of the walks."""
     larger, generator = copy(sampler), generator_of()
-    larger.n_walks = 16 * sampler.n_walks  # type: ignore[attr-defined]
+    larger.num_walks = 16 * sampler.num_walks  # type: ignore[attr-defined]
     drawn = torch.stack([larger(graph, generator).to_dense() for _ in range(100)])
     ratio = float((drawn - powers).square().mean() / error) if error > 0 else 0.0
     message = f"leave {ratio:.2f} of its mean square error, allowed 16^-0.8"

@@ -71,7 +71,9 @@ def permute(topology: Topology, perm: Tensor) -> Topology:
         edge_index=inverse[topology.edge_index],
         batch=None if topology.batch is None else topology.batch[perm],
         pos=None if topology.pos is None else topology.pos[perm],
-        walks=[_relabel(walks, inverse, topology.num_nodes) for walks in topology.walk_sets],
+        walks=[
+            _batch_walks([walks], [inverse], topology.num_nodes) for walks in topology.walk_sets
+        ],
     )
 
 
@@ -139,7 +141,7 @@ def astype(topology: Topology, dtype: torch.dtype) -> Topology:
     return replace(
         topology,
         **{name: x if x is None else x.to(dtype) for name, x in tensors.items()},
-        walks=[dataclasses.replace(w, weight=w.weight.to(dtype)) for w in topology.walk_sets],
+        walks=[dataclasses.replace(w, table=w.table.to(dtype)) for w in topology.walk_sets],
     )
 
 
@@ -149,14 +151,9 @@ def _concatenate(tensors: Sequence[Tensor | None]) -> Tensor | None:
     return torch.cat(present) if present and len(present) == len(tensors) else None
 
 
-def _relabel(walks: Walks, ids: Tensor, num_nodes: int) -> Walks:
-    return dataclasses.replace(walks, row=ids[walks.row], col=ids[walks.col], num_nodes=num_nodes)
-
-
 def _batch_walks(walks: Sequence[Walks], ids: Sequence[Tensor], num_nodes: int) -> Walks:
-    parts = [_relabel(w, nodes, num_nodes) for w, nodes in zip(walks, ids, strict=True)]
-    names = ("row", "col", "hop", "weight")
-    fields: dict[str, Any] = {
-        name: torch.cat([getattr(part, name) for part in parts]) for name in names
-    }
-    return dataclasses.replace(parts[0], **fields)
+    row = torch.cat([nodes[part.row] for part, nodes in zip(walks, ids, strict=True)])
+    col = torch.cat([nodes[part.col] for part, nodes in zip(walks, ids, strict=True)])
+    hop, weight = (torch.cat([getattr(part, name) for part in walks]) for name in ("hop", "weight"))
+    hops, normalization = walks[0].num_hops, walks[0].normalization
+    return Walks.from_entries(row, col, hop, weight, num_nodes, hops, normalization)

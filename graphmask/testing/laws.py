@@ -123,7 +123,7 @@ def assert_executions_agree(
             one slice per feature)
 
     Raises:
-        AssertionError: for a numerator or normaliser that is not its definition.
+        AssertionError: for a numerator or denominator that is not its definition.
 
     Example:
         >>> import torch, graphmask as gm
@@ -142,7 +142,7 @@ def assert_executions_agree(
             names = f"{operator!r}, by {execution!r} and by definition"
             assert_close(sums.numerator, (M * score) @ v, f"numerators of {names}")
             weights = M if operator.sums_itself else M.abs()
-            assert_close(sums.normaliser, (weights * score).sum(-1), f"normalisers of {names}")
+            assert_close(sums.denominator, (weights * score).sum(-1), f"denominators of {names}")
 
 
 def assert_permutation_equivariant(

@@ -6,7 +6,6 @@ from graphmask.transforms.edge_weights import EdgeLength as EdgeLength
 from graphmask.transforms.edge_weights import Gaussian as Gaussian
 from graphmask.transforms.farthest import FarthestPoints as FarthestPoints
 from graphmask.transforms.farthest import farthest_points as farthest_points
-from graphmask.transforms.knn import KNNGraph as KNNGraph
 from graphmask.transforms.mesh import MeshToGraph as MeshToGraph
 from graphmask.transforms.neighbours import edge_distance as edge_distance
 from graphmask.transforms.neighbours import knn_graph as knn_graph
@@ -17,7 +16,8 @@ from graphmask.transforms.orders import Hilbert as Hilbert
 from graphmask.transforms.partition import NodePartition as NodePartition
 from graphmask.transforms.partition import cut_share as cut_share
 from graphmask.transforms.partition import partition_nodes as partition_nodes
-from graphmask.transforms.radius import RadiusGraph as RadiusGraph
+from graphmask.transforms.point_graphs import KNNGraph as KNNGraph
+from graphmask.transforms.point_graphs import RadiusGraph as RadiusGraph
 from graphmask.transforms.reorder import ReorderNodes as ReorderNodes
 from graphmask.transforms.shape_invariants import ShapeInvariants as ShapeInvariants
 from graphmask.transforms.spanning_tree import MinimumSpanningTree as MinimumSpanningTree

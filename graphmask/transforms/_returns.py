@@ -1,15 +1,12 @@
-"""Return probabilities of walks: the diagonals of the powers of a matrix, each met in the middle.
+"""Return probabilities of random walks, each by two walks that meet in the middle.
 
-``(P^k)_ii`` is the inner product of row i of ``P^s`` and of column i of ``P^t``, s + t = k: walks
-of half the length are enough, and as long as they stay exact, so is their product. Where a row or
-column grows too wide both are resampled, independently of each other, so that the product stays
-unbiased.
+``(P^k)_ii`` is the inner product of row i of ``P^s`` and column i of ``P^t``, s + t = k, so walks
+of half the length are enough. As long as row and column are exact, so is their product. Where one
+grows too wide both are resampled, independently of each other, so that the product stays unbiased.
 """
 
 from __future__ import annotations
 
-from functools import cache
-from types import ModuleType
 from typing import NamedTuple
 
 import torch
@@ -17,29 +14,32 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphmask._random import uniform
+from graphmask.extras import require
 from graphmask.kernels._extra import HAS_NUMBA
 from graphmask.topology import Topology
-from graphmask.walks._products import Adjacency, multiply, sample_product
-from graphmask.walks._resampling import thin
-from graphmask.walks._rows import Rows, row_sums
+from graphmask.walks._rows import Adjacency, Rows, multiply, row_sums, sample_product, thin
 
 from .orders import CuthillMcKee
 
-# Terms of a row of a product that are formed, per entry that it may keep; of more, that many are
-# drawn. Entries are fewer once they are not exact: errors then fall slowly with their number, while
-# time grows with it.
+# Terms of a row of a product that are formed, per entry that the row may keep; of rows with more
+# terms, so many are drawn. Rows shrink once they are not exact: errors then fall slowly with their
+# width, while time grows with it.
 _FORMED, _SAMPLED = 8, 4
 _SHRINK = 16
 
 # Rows at a time where torch forms the products.
-_ROWS = 1024
+_BLOCK = 1024
 
 
 class Limits(NamedTuple):
-    """How many entries a row may keep, and terms of its product be formed or drawn.
+    """Limits on the entries of a row and the terms of its product.
 
-    ``width`` and ``formed`` are for exact rows, ``narrow`` and ``few`` for those that were
-    resampled; of more terms, ``sampled`` are drawn.
+    Attributes:
+        width: entries of an exact row.
+        formed: terms of the product of an exact row.
+        narrow: entries of a resampled row.
+        few: terms of the product of a resampled row.
+        sampled: terms that are drawn where there are more.
     """
 
     width: int
@@ -48,170 +48,130 @@ class Limits(NamedTuple):
     few: int
     sampled: int
 
-    @classmethod
-    def of(cls, width: int) -> Limits:
-        """Of a width."""
-        narrow = max(1, width // _SHRINK)
-        return cls(width, _FORMED * width, narrow, _FORMED * narrow, _SAMPLED * narrow)
-
-
-class Chain(NamedTuple):
-    """P by rows and by columns.
-
-    ``balance [N]`` if it is reversible: ``balance_i P_ij = balance_j P_ji``; empty if not.
-    """
-
-    forward: Adjacency
-    backward: Adjacency
-    balance: Tensor
-
-    @classmethod
-    def of(cls, topology: Topology) -> Chain:
-        r"""The random walk that follows edges.
-
-        :math:`P_{ij}` is the weight of i -> j over that of all edges from i.
-        """
-        turned = Topology(topology.edge_index.flip(0), topology.num_nodes, topology.edge_weight)
-        (pattern, weight), (_, plain) = turned.adjacency("rw"), turned.adjacency(None)
-        mirrored, order = pattern.mT, pattern.csc_perm
-        forward = Adjacency.of(pattern.rowptr, pattern.col, weight)
-        symmetric = torch.equal(pattern.rowptr, mirrored.rowptr) and torch.equal(
-            pattern.col, mirrored.col
-        )
-        if symmetric and torch.equal(plain, plain[order]):
-            balance = row_sums(plain.double().abs(), pattern.rowptr.long().diff())
-        else:
-            balance = plain.new_empty(0, dtype=torch.double)
-        return cls(forward, Adjacency.of(mirrored.rowptr, mirrored.col, weight[order]), balance)
-
 
 def return_probabilities(
     topology: Topology, length: int, width: int, seed: int
 ) -> tuple[Tensor, Tensor]:
-    """``[N, length]`` estimates of ``(P^k)_ii``, k = 1 to length, and ``[N]``, which rows are exact.
+    """Estimate ``(P^k)_ii`` for k = 1 to ``length``.
 
     Args:
         topology: the graph.
         length: the largest k.
         width: entries that a row or column may have before it is resampled, down to a sixteenth.
-        seed: of the resampling.
+        seed: seed of the resampling.
+
+    Returns:
+        ``[N, length]`` estimates, and ``[N]``, which rows are exact.
     """
-    order, compiled = _order(topology), _compiled() if topology.device.type == "cpu" else None
-    place = torch.empty_like(order)
-    place[order] = torch.arange(len(order), device=order.device)
-    chain = Chain.of(
-        Topology(place[topology.edge_index.long()], topology.num_nodes, _weight(topology))
-    )
-    numbers = torch.arange(4 * ((length + 1) // 2), device=topology.device)
-    draws = uniform(seed, topology.local_index[order].unsqueeze(1), numbers)
-    found, exact = (_returns if compiled is None else compiled.returns)(
-        chain, length, Limits.of(width), draws
-    )
-    return found[place], exact[place]
-
-
-def _weight(topology: Topology) -> Tensor:
-    """In float64, so that what is exact is so up to that."""
-    if topology.edge_weight is None:
-        return torch.ones(topology.num_edges, dtype=torch.double, device=topology.device)
-    return topology.edge_weight.detach().double()
-
-
-def _order(topology: Topology) -> Tensor:
-    """Neighbours close to each other: walks then stay in the cache."""
-    return CuthillMcKee()(
+    # Neighbours lie close to each other in this order, and walks stay in the cache.
+    order = CuthillMcKee()(
         Data(edge_index=topology.edge_index, num_nodes=topology.num_nodes, batch=topology.batch)
     )
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(len(order), device=order.device)
+    walk = _random_walk(topology, rank)
+    narrow = max(1, width // _SHRINK)
+    limits = Limits(width, _FORMED * width, narrow, _FORMED * narrow, _SAMPLED * narrow)
+    draw_index = torch.arange(4 * ((length + 1) // 2), device=topology.device)
+    draws = uniform(seed, topology.local_index[order].unsqueeze(1), draw_index)
+    if HAS_NUMBA and topology.device.type == "cpu":
+        numba = require("graphmask.transforms._returns_numba", extra="fast")
+        estimate, is_exact = numba.returns(*walk, length, limits, draws)
+    else:
+        blocks = [
+            _returns(walk, start, length, limits, draws[start])
+            for start in torch.arange(len(draws), device=draws.device).split(_BLOCK)
+        ]
+        estimate, is_exact = (torch.cat(parts) for parts in zip(*blocks, strict=True))
+    return estimate[rank], is_exact[rank]
 
 
-def _returns(chain: Chain, length: int, limits: Limits, draws: Tensor) -> tuple[Tensor, Tensor]:
-    """In blocks of rows, on any device."""
-    found, exact = (
-        draws.new_empty(len(draws), length),
-        draws.new_empty(len(draws), dtype=torch.bool),
-    )
-    for some in torch.arange(len(draws), device=draws.device).split(_ROWS):
-        found[some], exact[some] = _returns_of(chain, some, length, limits, draws[some])
-    return found, exact
+def _random_walk(topology: Topology, rank: Tensor) -> tuple[Adjacency, Adjacency, Tensor]:
+    """Compute the random walk that follows edges, on renumbered nodes, in float64.
 
-
-def _returns_of(
-    chain: Chain, start: Tensor, length: int, limits: Limits, draws: Tensor
-) -> tuple[Tensor, Tensor]:
-    """As the compiled body, for some rows.
-
-    Columns follow from rows of a reversible P as long as all of them are exact.
+    Returns:
+        P, its transpose, and if the walk is reversible the ``balance [N]`` with
+        ``balance_i P_ij = balance_j P_ji``; empty if it is not.
     """
-    place = torch.arange(len(start) + 1, device=start.device)
-    row = column = Rows(place, start, torch.ones_like(start, dtype=torch.double))
-    straight = upright = torch.ones_like(
-        start, dtype=torch.bool
-    )  # which rows are exact, and which columns
-    found = []
+    weight = topology.edge_weight
+    if weight is None:
+        weight = torch.ones(topology.num_edges, dtype=torch.double, device=topology.device)
+    # Adjacency puts sources in columns; P has them in rows.
+    reversed_edges = rank[topology.edge_index.long()].flip(0)
+    graph = Topology(reversed_edges, topology.num_nodes, weight.detach().double())
+    (pattern, probability), (_, plain) = graph.adjacency("rw"), graph.adjacency(None)
+    transposed, order = pattern.mT, pattern.csc_perm
+    has_both = torch.equal(pattern.rowptr, transposed.rowptr) and torch.equal(
+        pattern.col, transposed.col
+    )
+    if has_both and torch.equal(plain, plain[order]):
+        balance = row_sums(plain.double().abs(), pattern.rowptr.long().diff())
+    else:
+        balance = plain.new_empty(0, dtype=torch.double)
+    forward = Adjacency.of(pattern.rowptr, pattern.col, probability)
+    backward = Adjacency.of(transposed.rowptr, transposed.col, probability[order])
+    return forward, backward, balance
+
+
+def _returns(
+    walk: tuple[Adjacency, Adjacency, Tensor],
+    start: Tensor,
+    length: int,
+    limits: Limits,
+    draws: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Walk from some nodes, on any device; the twin of the compiled function."""
+    forward, backward, balance = walk
+    pointer = torch.arange(len(start) + 1, device=start.device)
+    row = column = Rows(pointer, start, torch.ones_like(start, dtype=torch.double))
+    row_exact = column_exact = torch.ones_like(start, dtype=torch.bool)
+    products = []
     for step in range((length + 1) // 2):
-        row, straight = _step(
-            row, straight, chain.forward, limits, draws[:, 4 * step : 4 * step + 2]
-        )
-        found.append(_inner(row, column))
+        draw = draws[:, 4 * step : 4 * step + 4]
+        row, row_exact = _step(row, row_exact, forward, limits, draw[:, :2])
+        products.append(_inner(row, column))
         if 2 * step + 2 <= length:
-            if len(chain.balance) and bool(straight.all()):
-                scale = chain.balance[start][row.row] / chain.balance[row.col]
+            if len(balance) and bool(row_exact.all()):
+                # Columns of a reversible P follow from its rows.
+                scale = balance[start][row.row] / balance[row.col]
                 column = row._replace(weight=row.weight * scale)
             else:
-                column, upright = _step(
-                    column, upright, chain.backward, limits, draws[:, 4 * step + 2 : 4 * step + 4]
-                )
-            found.append(_inner(row, column))
-    return torch.stack(found, 1), straight & upright
+                column, column_exact = _step(column, column_exact, backward, limits, draw[:, 2:])
+            products.append(_inner(row, column))
+    return torch.stack(products, 1), row_exact & column_exact
 
 
 def _step(
-    state: Rows, exact: Tensor, W: Adjacency, limits: Limits, draws: Tensor
+    state: Rows, is_exact: Tensor, W: Adjacency, limits: Limits, draws: Tensor
 ) -> tuple[Rows, Tensor]:
-    """``state``, thinned where it is wide, times W, and which rows are exact still."""
-    wide = state.counts > torch.where(exact, limits.width, limits.narrow)
-    state = _join(
-        state.keep(~wide[state.row]), thin(state.keep(wide[state.row]), limits.narrow, draws[:, 0])
-    )
-    exact = exact & ~wide
+    """Thin the rows that are too wide, and multiply by W; tell which rows are still exact."""
+    is_wide = state.counts > torch.where(is_exact, limits.width, limits.narrow)
+    wide = is_wide[state.row]
+    state = _join(state.keep(~wide), thin(state.keep(wide), limits.narrow, draws[:, 0]))
+    is_exact = is_exact & ~is_wide
     terms = row_sums(W.rows.counts[state.col].double(), state.counts)
-    large = terms > torch.where(exact, limits.formed, limits.few)
-    formed = multiply(state.keep(~large[state.row]), W.rows)
-    if not bool(large.any()):
-        return formed, exact
-    return _join(
-        formed, sample_product(state.keep(large[state.row]), W, limits.sampled, draws[:, 1])
-    ), exact & ~large
+    is_large = terms > torch.where(is_exact, limits.formed, limits.few)
+    if not bool(is_large.any()):
+        return multiply(state, W.rows), is_exact
+    large = is_large[state.row]
+    formed = multiply(state.keep(~large), W.rows)
+    drawn = sample_product(state.keep(large), W, limits.sampled, draws[:, 1])
+    return _join(formed, drawn), is_exact & ~is_large
 
 
 def _join(left: Rows, right: Rows) -> Rows:
-    """The entries of both."""
     order = torch.argsort(torch.cat([left.row, right.row]), stable=True)
-    col, weight = (
-        torch.cat([left.col, right.col])[order],
-        torch.cat([left.weight, right.weight])[order],
-    )
-    return Rows(left.ptr + right.ptr, col, weight)
+    col, weight = torch.cat([left.col, right.col]), torch.cat([left.weight, right.weight])
+    return Rows(left.ptr + right.ptr, col[order], weight[order])
 
 
 def _inner(left: Rows, right: Rows) -> Tensor:
-    """``[R]``, inner products of rows."""
-    size = 1 + max((int(each.col.max()) for each in (left, right) if len(each.col)), default=0)
-    key, order = torch.sort(right.row * size + right.col)
-    if not len(key):
+    """Compute the inner products ``[R]`` of rows."""
+    if not len(right.col) or not len(left.col):
         return left.weight.new_zeros(len(left.counts))
+    size = 1 + max(int(left.col.max()), int(right.col.max()))
+    key, order = torch.sort(right.row * size + right.col)
     wanted = left.row * size + left.col
-    place = torch.searchsorted(key, wanted).clamp(max=len(key) - 1)
-    return row_sums(
-        torch.where(key[place] == wanted, left.weight * right.weight[order[place]], 0), left.counts
-    )
-
-
-@cache
-def _compiled() -> ModuleType | None:
-    """The body compiled by numba, where that is installed."""
-    if not HAS_NUMBA:
-        return None
-    from . import _returns_numba
-
-    return _returns_numba
+    match = torch.searchsorted(key, wanted).clamp(max=len(key) - 1)
+    product = left.weight * right.weight[order[match]]
+    return row_sums(torch.where(key[match] == wanted, product, 0), left.counts)

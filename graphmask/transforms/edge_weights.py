@@ -1,8 +1,8 @@
-"""Edge weights from geometry: of a distance, of the edges of a mesh, of its angles.
+"""Edge weights from geometry: from distances, lengths and angles.
 
 Weights of a point cloud are functions of the distances [E]; weights of a mesh are functions of
 ``(pos [N, D], face [3, F], edge_index [2, E])``, where ``edge_index`` holds each edge of the mesh
-in both directions. Any callable of the same form will do in their place.
+in both directions. Any callable of the same form can take their place.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from graphmask.transforms.neighbours import edge_distance
 
 @dataclass(frozen=True)
 class Gaussian:
-    r"""Weight of a distance that falls off over ``scale``.
+    r"""Weigh a distance by a Gaussian.
 
     .. math:: w = \exp(-d^2 / (2\,\text{scale}^2))
 
     Args:
-        scale: Distance at which the weight is exp(-1/2).
+        scale: distance at which the weight is exp(-1/2).
 
     Raises:
-        ValueError: ``scale`` not positive and finite.
+        ValueError: if ``scale`` is not positive and finite.
 
     Example:
         >>> Gaussian(scale=2.0)(torch.tensor([0.0, 2.0]))
@@ -41,22 +41,22 @@ class Gaussian:
         check_length("scale", self.scale)
 
     def __call__(self, distance: Tensor) -> Tensor:
-        """Weights of distances of any shape."""
+        """Compute the weights of distances of any shape."""
         return torch.exp(-0.5 * (distance / self.scale).square())
 
 
 @dataclass(frozen=True)
 class EdgeLength:
-    r"""Weight of a mesh edge by its length.
+    r"""Weigh a mesh edge by its length.
 
     .. math:: w_{ij} = f(\|p_i - p_j\|)
 
-    With ``function=None`` the length itself: a distance, large where the vertices are far apart. A
-    mask reads weights as affinities, so give it a falling function:
+    With ``function=None`` the weight is the length itself, large where the vertices are far apart.
+    Masks read weights as affinities, so give them a falling function:
     ``EdgeLength(torch.reciprocal)`` or ``EdgeLength(Gaussian(0.1))``.
 
     Args:
-        function: f, from lengths [E] to weights [E]; the identity if left out.
+        function: f, from lengths ``[E]`` to weights ``[E]``. (default: :obj:`None`, the identity)
 
     Example:
         >>> pos, edge_index = torch.tensor([[0.0, 0.0], [3.0, 4.0]]), torch.tensor([[0], [1]])
@@ -67,14 +67,14 @@ class EdgeLength:
     function: Callable[[Tensor], Tensor] | None = None
 
     def __call__(self, pos: Tensor, face: Tensor, edge_index: Tensor) -> Tensor:
-        """Weights [E]."""
+        """Compute the weights ``[E]``."""
         length = edge_distance(pos, edge_index)
         return length if self.function is None else self.function(length)
 
 
 @dataclass(frozen=True)
 class Cotangent:
-    r"""Weight of a mesh edge by the angles that face it, the finite-element Laplacian of the surface.
+    r"""Weigh a mesh edge by the angles that face it, as the finite-element Laplacian does.
 
     .. math:: w_{ij} = \tfrac12 \sum_{(i, j, k)} \cot \theta_k
 
@@ -86,11 +86,13 @@ class Cotangent:
     Cost: O(E log E + F) time, O(E + F) memory.
 
     Args:
-        skip_degenerate: Let a triangle without area, whose cotangents are infinite, add nothing.
+        skip_degenerate: whether a triangle without area, whose cotangents are infinite, adds
+            nothing. (default: :obj:`False`)
 
     Raises:
-        ValueError: Triangles without area (up to the rounding of ``pos``: a height below eps times
-            the longest side), which are named; coordinates not in 2 or 3 dimensions.
+        ValueError: if triangles have no area (up to the rounding of ``pos``: a height below eps
+            times the longest side); faces are not triangles; coordinates are not in 2 or 3
+            dimensions.
 
     Example:
         >>> pos = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])  # angles of 90, 45, 45 degrees
@@ -101,45 +103,42 @@ class Cotangent:
     skip_degenerate: bool = False
 
     def __call__(self, pos: Tensor, face: Tensor, edge_index: Tensor) -> Tensor:
-        """Weights [E]; zero on an edge that no triangle holds."""
+        """Compute the weights ``[E]``, zero on an edge of no triangle."""
         if pos.size(1) not in (2, 3):
             raise value_error("pos", "of shape [N, 2] or [N, 3] for cotangents", pos)
-        cotangent, flat = corner_cotangents(pos, face)
-        if flat.any() and not self.skip_degenerate:
-            named = f"{int(flat.sum())} without: faces {flat.nonzero().squeeze(1)[:5].tolist()}"
+        if face.size(0) != 3:
+            raise value_error("face", "triangles [3, F] for cotangents", face)
+        cotangent, is_flat = _corner_cotangents(pos, face)
+        if is_flat.any() and not self.skip_degenerate:
+            expected = "triangles with an area (or pass Cotangent(skip_degenerate=True))"
+            first = is_flat.nonzero().squeeze(1)[:5].tolist()
             raise value_error(
-                "face",
-                "triangles with an area (or pass Cotangent(skip_degenerate=True))",
-                f"{named} first",
+                "face", expected, f"{int(is_flat.sum())} without: faces {first} first"
             )
-        half = torch.where(flat, 0.0, 0.5 * cotangent)
+        half = torch.where(is_flat, 0.0, 0.5 * cotangent)
         # The corners 0, 1, 2 face the edges (1, 2), (2, 0), (0, 1).
-        return sum_over_edges(half, face.roll(-1, 0), face.roll(1, 0), edge_index, pos.size(0)).to(
-            pos.dtype
-        )
+        weight = _sum_over_edges(half, face.roll(-1, 0), face.roll(1, 0), edge_index, pos.size(0))
+        return weight.to(pos.dtype)
 
 
-def corner_cotangents(pos: Tensor, face: Tensor) -> tuple[Tensor, Tensor]:
-    """Cotangents [3, F] of the angles of each triangle, and whether it has no area [F]."""
+def _corner_cotangents(pos: Tensor, face: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the cotangents ``[3, F]`` of angles, and which triangles ``[F]`` have no area."""
     corner = torch.nn.functional.pad(pos.double(), (0, 3 - pos.size(1)))[face]  # [3, F, 3]
     left, right = corner.roll(-1, 0) - corner, corner.roll(1, 0) - corner
     area = torch.linalg.vector_norm(torch.linalg.cross(left[0], right[0]), dim=-1)  # twice the area
     longest = left.square().sum(-1).amax(0)
-    flat = area <= torch.finfo(pos.dtype).eps * longest
-    return (left * right).sum(-1) / torch.where(flat, 1.0, area), flat
+    is_flat = area <= torch.finfo(pos.dtype).eps * longest
+    return (left * right).sum(-1) / torch.where(is_flat, 1.0, area), is_flat
 
 
-def sum_over_edges(
+def _sum_over_edges(
     value: Tensor, i: Tensor, j: Tensor, edge_index: Tensor, num_nodes: int
 ) -> Tensor:
-    """Sum on each edge, in either direction, of the values listed for the vertex pairs (i, j)."""
+    """Sum on each edge, in either direction, the values of the vertex pairs (i, j)."""
     key, order = (edge_index[0] * num_nodes + edge_index[1]).sort()
-    pair, value = (
-        torch.cat([i * num_nodes + j, j * num_nodes + i]).flatten(),
-        torch.cat([value, value]).flatten(),
-    )
-    place = torch.searchsorted(key, pair)
-    # A pair that is no edge, such as a vertex with itself, has no place.
-    known = torch.isin(pair, key)
-    edge = order[place[known]]
-    return value.new_zeros(key.numel()).index_put((edge,), value[known], accumulate=True)
+    pair = torch.cat([i * num_nodes + j, j * num_nodes + i]).flatten()
+    value = torch.cat([value, value]).flatten()
+    # A pair such as a vertex with itself is no edge.
+    is_edge = torch.isin(pair, key)
+    edge = order[torch.searchsorted(key, pair[is_edge])]
+    return value.new_zeros(key.numel()).index_put((edge,), value[is_edge], accumulate=True)

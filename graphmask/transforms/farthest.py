@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Generator, Tensor
@@ -13,7 +12,7 @@ from torch_geometric.transforms import BaseTransform
 from graphmask._checks import check_integer, type_error, value_error
 from graphmask.transforms._points import check_length, check_pos, graph_numbers, positions
 
-STRUCTURE = ("edge_index", "adj", "adj_t", "face")
+_STRUCTURE = ("edge_index", "adj", "adj_t", "face")
 
 
 def farthest_points(
@@ -24,9 +23,7 @@ def farthest_points(
     start: int = 0,
     generator: Generator | None = None,
 ) -> Tensor:
-    r"""Points spread over each cloud.
-
-    Each next one is the point farthest from those already chosen.
+    r"""Choose points that are spread over each cloud: the next is farthest from those chosen.
 
     .. math:: s_{t+1} = \arg\max_i \min_{r \le t} \|p_i - p_{s_r}\|
 
@@ -35,123 +32,63 @@ def farthest_points(
     Cost: O(N M) time for M chosen points, O(N) memory.
 
     Args:
-        pos: Coordinates [N, D], float32 or float64.
-        num_points: Points to choose from each graph, at most as many as it has.
-        ratio: Or a fraction in (0, 1] of them, rounded up. Give one of the two.
-        batch: Graph of each point [N]; one graph if left out.
-        start: The first point, counted within each graph.
-        generator: Draws the first point of each graph instead.
+        pos: ``[N, D]`` coordinates, float32 or float64.
+        num_points: points to choose from each graph, at most as many as it has.
+        ratio: share of the points of each graph to choose, in (0, 1], rounded up. Give either
+            ``num_points`` or ``ratio``.
+        batch: ``[N]`` graph of each point. (default: :obj:`None`, one graph)
+        start: the first point, counted within each graph. (default: :obj:`0`)
+        generator: draws the first point of each graph instead. (default: :obj:`None`)
 
     Returns:
         Chosen points, graph by graph, in the order of choice.
 
     Raises:
-        ValueError: None or both of ``num_points`` and ``ratio``, one of them or ``start`` out of
-            range (also for the smallest graph), ``start`` together with ``generator``; ``pos`` or
-            ``batch`` as for :func:`knn_graph`.
-        TypeError: An argument of a wrong type.
+        TypeError: if an argument has a wrong type.
+        ValueError: if none or both of ``num_points`` and ``ratio`` are given; one of them or
+            ``start`` is out of range, also for the smallest graph; ``start`` comes with
+            ``generator``; ``pos`` or ``batch`` are invalid as for :func:`knn_graph`.
 
     Example:
         >>> farthest_points(torch.tensor([[0.0], [1.0], [2.0], [9.0]]), num_points=3)
         tensor([0, 3, 2])
     """
-    count = _counter(num_points, ratio)
-    first = _first_point(start, generator)
+    _check_choice(num_points, ratio, start, generator)
     check_pos(pos)
-    groups = _groups(graph_numbers(pos, batch))
-    sizes = [count(len(group)) for group in groups]
+    graphs = graph_numbers(pos, batch)
+    # Without points there is one empty graph.
+    sizes = graphs.bincount(minlength=1).tolist()
+    counts = [_count(size, num_points, ratio) for size in sizes]
+    nodes = graphs.argsort(stable=True).split(sizes)
     return torch.cat(
-        [group[_spread(pos[group], size, first)] for group, size in zip(groups, sizes, strict=True)]
+        [
+            node[_spread(pos[node], count, _first(len(node), start, generator))]
+            for node, count in zip(nodes, counts, strict=True)
+        ]
     )
 
 
-def _groups(graphs: Tensor) -> tuple[Tensor, ...]:
-    """The points of each graph, in the order they have; no points are one empty graph."""
-    return graphs.argsort(stable=True).split(graphs.bincount(minlength=1).tolist())
-
-
-def _spread(pos: Tensor, num_points: int, first: Callable[[int], int]) -> Tensor:
-    """Farthest point sampling of one cloud; nothing is read back from the device on the way."""
-    columns = pos.detach().double().T.contiguous()  # [D, N]
-    distance = torch.full_like(columns[0], math.inf)
-    # The same buffers for all steps: fresh memory at every step would cost more than the
-    # arithmetic.
-    gap, squared = torch.empty_like(columns), torch.empty_like(distance)
-    chosen = torch.zeros(num_points, dtype=torch.long, device=pos.device)
-    chosen[:1] = first(len(pos)) if num_points else 0
-    for step in range(1, num_points):
-        last = chosen[step - 1 : step]
-        torch.sub(columns, columns[:, last], out=gap).square_()
-        torch.minimum(distance, torch.sum(gap, dim=0, out=squared), out=distance)
-        # Below every distance: the point is not chosen again, even where all that is left coincides
-        # with it.
-        distance[last] = -1.0
-        chosen[step] = distance.argmax()
-    return chosen
-
-
-def _counter(num_points: int | None, ratio: float | None) -> Callable[[int], int]:
-    """How many points to choose from a graph of N."""
-    if num_points is not None and ratio is None:
-        fixed = check_integer("num_points", num_points, 1)
-        return lambda size: _at_most("num_points", fixed, size)
-    if num_points is not None or ratio is None:
-        raise value_error(
-            "num_points",
-            "given, or else `ratio`, not both",
-            f"num_points={num_points}, ratio={ratio}",
-        )
-    part = check_length("ratio", ratio)
-    if part > 1:
-        raise value_error("ratio", "in (0, 1]", ratio)
-    # A product such as 0.07 * 100 = 7.000000000000001 must not become 8 points.
-    return lambda size: math.ceil(part * size * (1 - 1e-12))
-
-
-def _first_point(start: int, generator: Generator | None) -> Callable[[int], int]:
-    """The first point of a graph of N."""
-    check_integer("start", start, 0)
-    if generator is None:
-        return lambda size: _at_most("start", start, size - 1)
-    if not isinstance(generator, Generator):
-        raise type_error("generator", "a torch.Generator or None", generator)
-    if start:
-        raise value_error("start", "left out where `generator` draws it", start)
-    return lambda size: int(torch.randint(size, (), generator=generator, device=generator.device))
-
-
-def _at_most(name: str, value: int, high: int) -> int:
-    """A value that fits a graph."""
-    if value > high:
-        raise value_error(name, f"at most {high} for the smallest graph", value)
-    return value
-
-
 class FarthestPoints(BaseTransform):
-    r"""Keeps points spread evenly over ``data.pos``, with all their attributes.
+    r"""Keep points spread evenly over ``data.pos``, with all their attributes.
 
-    See :func:`farthest_points`.
-
-    Every node-level attribute (as ``data.is_node_attr`` tells) is cut to the chosen points, in the
-    order of choice, which is coarse to fine. Sample before building a graph: points far apart have
-    hardly any edge in common, so data with edges or faces is refused. The graphs of ``data.batch``
-    are sampled one by one, those of a ``Batch`` as if batched afterwards.
+    See :func:`farthest_points`. Every node-level attribute, by ``data.is_node_attr``, is cut to the
+    chosen points, in the order of choice, which is coarse to fine. Sample before building a graph:
+    points far apart have hardly any edge in common, so data with edges or faces raises an error.
+    Graphs of ``data.batch`` are sampled one by one, those of a ``Batch`` as if batched afterwards.
 
     Cost: O(N M) time for M chosen points, O(N) memory.
 
     Args:
-        num_points: Points to keep of each graph, at most as many as it has.
-        ratio: Or a fraction in (0, 1] of them, rounded up. Give one of the two.
-        start: The first point.
-        generator: Draws the first point instead.
+        num_points, ratio, start, generator: as in :func:`farthest_points`.
 
     Raises:
-        ValueError: An argument out of range, or for some graph; ``data`` with edges or faces;
-            ``pos`` missing, not float32 or float64, not [N, D], not finite.
+        TypeError: if an argument has a wrong type.
+        ValueError: if ``data`` has no ``pos``, or edges or faces; otherwise as
+            :func:`farthest_points`.
 
     Example:
-        >>> data = Data(pos=torch.tensor([[0.0], [1.0], [2.0], [9.0]]), y=torch.tensor([10, 11, 12, 19]))
-        >>> FarthestPoints(num_points=3)(data).y
+        >>> pos = torch.tensor([[0.0], [1.0], [2.0], [9.0]])
+        >>> FarthestPoints(num_points=3)(Data(pos=pos, y=torch.tensor([10, 11, 12, 19]))).y
         tensor([10, 19, 12])
     """
 
@@ -162,8 +99,7 @@ class FarthestPoints(BaseTransform):
         start: int = 0,
         generator: Generator | None = None,
     ) -> None:
-        _counter(num_points, ratio)
-        _first_point(start, generator)
+        _check_choice(num_points, ratio, start, generator)
         self.num_points = num_points
         self.ratio = ratio
         self.start = start
@@ -172,11 +108,10 @@ class FarthestPoints(BaseTransform):
     def forward(self, data: Data) -> Data:
         """Keep the chosen points."""
         pos = positions(data)
-        held = [key for key in STRUCTURE if key in data]
-        if held:
-            raise value_error(
-                "data", "points only: sample before building the graph, or delete", f"`{held[0]}`"
-            )
+        for key in _STRUCTURE:
+            if key in data:
+                expected = "points only: sample before building the graph, or delete"
+                raise value_error("data", expected, f"`{key}`")
         if isinstance(data, Batch):
             return Batch.from_data_list([self.forward(graph) for graph in data.to_data_list()])
         chosen = farthest_points(
@@ -188,3 +123,62 @@ class FarthestPoints(BaseTransform):
         size = f"ratio={self.ratio}" if self.num_points is None else f"num_points={self.num_points}"
         first = f"start={self.start}" if self.generator is None else "generator=..."
         return f"{type(self).__name__}({size}, {first})"
+
+
+def _spread(pos: Tensor, num_points: int, first: int) -> Tensor:
+    """Sample one cloud without reading anything back from the device."""
+    columns = pos.detach().double().T.contiguous()  # [D, N]
+    distance = torch.full_like(columns[0], math.inf)
+    # The same buffers for all steps: fresh memory at every step would cost more than the
+    # arithmetic.
+    gap, squared = torch.empty_like(columns), torch.empty_like(distance)
+    chosen = torch.zeros(num_points, dtype=torch.long, device=pos.device)
+    chosen[:1] = first
+    for step in range(1, num_points):
+        last = chosen[step - 1 : step]
+        torch.sub(columns, columns[:, last], out=gap).square_()
+        torch.minimum(distance, torch.sum(gap, dim=0, out=squared), out=distance)
+        # Below every distance, so that the point is not chosen again among points that coincide
+        # with it.
+        distance[last] = -1.0
+        chosen[step] = distance.argmax()
+    return chosen
+
+
+def _check_choice(
+    num_points: int | None, ratio: float | None, start: int, generator: Generator | None
+) -> None:
+    if (num_points is None) == (ratio is None):
+        got = f"num_points={num_points}, ratio={ratio}"
+        raise value_error("num_points", "given, or else `ratio`, not both", got)
+    if num_points is not None:
+        check_integer("num_points", num_points, 1)
+    if ratio is not None and check_length("ratio", ratio) > 1:
+        raise value_error("ratio", "in (0, 1]", ratio)
+    check_integer("start", start, 0)
+    if generator is not None and not isinstance(generator, Generator):
+        raise type_error("generator", "a torch.Generator or None", generator)
+    if generator is not None and start:
+        raise value_error("start", "left out where `generator` draws it", start)
+
+
+def _count(size: int, num_points: int | None, ratio: float | None) -> int:
+    if num_points is not None:
+        return _at_most("num_points", num_points, size)
+    assert ratio is not None
+    # A product such as 0.07 * 100 = 7.000000000000001 must not become 8 points.
+    return math.ceil(ratio * size * (1 - 1e-12))
+
+
+def _first(size: int, start: int, generator: Generator | None) -> int:
+    if not size:
+        return 0
+    if generator is None:
+        return _at_most("start", start, size - 1)
+    return int(torch.randint(size, (), generator=generator, device=generator.device))
+
+
+def _at_most(name: str, value: int, high: int) -> int:
+    if value > high:
+        raise value_error(name, f"at most {high} for the smallest graph", value)
+    return value

@@ -1,7 +1,9 @@
-"""The graph of a triangle mesh."""
+"""The graph of a mesh."""
 
 from __future__ import annotations
 
+import itertools
+import warnings
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -12,30 +14,32 @@ from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import remove_self_loops, to_undirected
 
 from graphmask._checks import type_error, value_error
-from graphmask.transforms._edges import check_weight_callable, write_edges
+from graphmask.transforms._edges import check_weight_callable, repr_of, write_edges
 from graphmask.transforms._points import positions
 
 MeshWeight: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class MeshToGraph(BaseTransform):
-    r"""The sides of the triangles ``data.face`` [3, F] as edges, each once in either direction, ordered by source.
+    r"""Write the sides of ``data.face [3, F]`` as edges, each once in either direction.
 
-    Writes ``edge_index`` [2, E] and, with ``weight``, ``edge_weight`` [E]; drops edge attributes
-    and walks of an earlier graph. A face that names a vertex twice gives no self-loop. Works on
-    batches, whose faces PyG renumbers.
+    Does what PyG's ``FaceToEdge`` does, tetrahedra ``[4, F]`` included, and weighs the edges.
+    Writes ``edge_index [2, E]``, ordered by source, and, with ``weight``, ``edge_weight [E]``;
+    drops edge attributes and walks of an earlier graph. A face that names a vertex twice gives no
+    self-loop. Works on batches, whose faces PyG renumbers. ``data.pos`` is needed by weights alone.
 
     Cost: O(F log F) time, O(F) memory.
 
     Args:
-        weight: Weight of an edge: ``EdgeLength()``, ``Cotangent()`` or a function of (pos, face,
-            edge_index).
-        remove_faces: Drop ``data.face`` afterwards.
+        remove_faces: whether to drop ``data.face`` afterwards. (default: :obj:`True`)
+        weight: ``EdgeLength()``, ``Cotangent()`` or another function of (pos, face, edge_index) to
+            the weights of edges. (default: :obj:`None`, no weights)
 
     Raises:
-        ValueError: ``pos`` missing, not float32 or float64, not [N, D], not finite; ``face``
-            missing, not integers [3, F], or naming a vertex that does not exist; a weight that is
-            not finite or not [E].
+        TypeError: if ``weight`` is not callable, or ``face`` is not a tensor.
+        ValueError: if ``face`` is missing, not integers ``[3, F]`` or ``[4, F]``, or names a vertex
+            that does not exist; with ``weight``, if ``pos`` is missing, not float32 or float64, not
+            ``[N, D]`` or not finite, or a weight is not finite or not ``[E]``.
 
     Example:
         >>> data = Data(pos=torch.eye(3), face=torch.tensor([[0], [1], [2]]))
@@ -44,41 +48,51 @@ class MeshToGraph(BaseTransform):
                 [1, 2, 0, 2, 0, 1]])
     """
 
-    def __init__(self, weight: MeshWeight | None = None, remove_faces: bool = False) -> None:
+    def __init__(
+        self, remove_faces: bool | MeshWeight = True, *, weight: MeshWeight | None = None
+    ) -> None:
+        if callable(remove_faces):
+            warnings.warn(
+                "the first argument of MeshToGraph is now `remove_faces`, as in PyG's FaceToEdge: "
+                "pass the weight by its name, with remove_faces=False to keep the faces",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            weight, remove_faces = remove_faces, False
         check_weight_callable(weight)
-        self.weight = weight
+        if not isinstance(remove_faces, bool):
+            raise type_error("remove_faces", "a bool", remove_faces)
         self.remove_faces = remove_faces
+        self.weight = weight
 
     def forward(self, data: Data) -> Data:
         """Write the edges."""
-        pos = positions(data)
-        face = check_face(data.face, pos).long()
-        sides = torch.cat([face[:2], face[1:], face[::2]], dim=1)
-        edge_index = to_undirected(remove_self_loops(sides)[0], num_nodes=pos.size(0))
-        weight = None if self.weight is None else self.weight(pos, face, edge_index)
+        face = _check_face(data).long()
+        sides = torch.cat([face[[i, j]] for i, j in itertools.combinations(range(len(face)), 2)], 1)
+        edge_index = to_undirected(remove_self_loops(sides)[0], num_nodes=data.num_nodes)
+        weight = self.weight and self.weight(positions(data), face, edge_index)
         if self.remove_faces:
             data.face = None
         return write_edges(data, edge_index, weight)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(weight={self.weight}, remove_faces={self.remove_faces})"
+        return repr_of(self)
 
 
-def check_face(face: Tensor | None, pos: Tensor) -> Tensor:
-    """Vertex numbers [3, F] that exist."""
+def _check_face(data: Data) -> Tensor:
+    face = data.face
     if face is None:
-        raise value_error(
-            "face", "set: give the data its triangles, data.face of shape [3, F]", "data without it"
-        )
+        expected = "set: give the data its triangles, data.face of shape [3, F]"
+        raise value_error("face", expected, "data without it")
     if not isinstance(face, Tensor):
         raise type_error("face", "a tensor [3, F]", face)
-    if face.dim() != 2 or face.size(0) != 3 or face.is_floating_point() or face.dtype == torch.bool:
-        raise value_error("face", "integers of shape [3, F] (transpose faces listed by row)", face)
-    outside = (face < 0) | (face >= pos.size(0))
+    is_integer = not (face.is_floating_point() or face.is_complex() or face.dtype == torch.bool)
+    if face.dim() != 2 or face.size(0) not in (3, 4) or not is_integer:
+        expected = "integers of shape [3, F] or [4, F] (transpose faces listed by row)"
+        raise value_error("face", expected, face)
+    num_nodes = data.num_nodes
+    outside = (face < 0) | (face >= num_nodes)
     if outside.any():
-        raise value_error(
-            "face",
-            f"in 0 ... {pos.size(0) - 1}, the vertices of `pos`",
-            f"a vertex {int(face[outside][0])}",
-        )
+        expected = f"in 0 ... {num_nodes - 1}, the vertices of the data"
+        raise value_error("face", expected, f"a vertex {int(face[outside][0])}")
     return face

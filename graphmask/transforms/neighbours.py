@@ -1,36 +1,57 @@
-"""Neighbour graphs of point clouds without a compiled extension.
+"""Neighbour graphs of point clouds by scipy's k-d tree, without a compiled extension of PyG.
 
-Both functions return edges j -> i (row 0 the neighbour j, row 1 the centre i: PyG's
-``source_to_target``), never link two graphs of a batch, accept ``batch`` in any order, and give a
-graph the same edges alone, in a batch, on the CPU (scipy's KD-tree) and under CUDA (a grid of cells
-in torch). Distances are compared in float64, whatever the dtype.
+Both functions take the arguments of their namesakes in ``torch_geometric.nn``, accept ``batch`` in
+any order and never link two graphs. A graph has the same edges alone and in a batch: the tree
+proposes candidates, and squared distances in float64 decide ties and the boundary, whatever the
+dtype. The search runs on the host; points of a GPU are copied there and edges back.
 """
 
 from __future__ import annotations
 
 import math
-from types import ModuleType
+import warnings
+from dataclasses import dataclass
 
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from graphmask._checks import check_integer, value_error
-from graphmask.transforms import _cells, _kdtree
+from graphmask._deprecation import deprecated_arguments
 from graphmask.transforms._points import (
     Period,
-    Points,
     box_lengths,
-    by_centre,
     check_length,
-    collect,
+    check_pos,
+    graph_numbers,
     minimal_image,
 )
 
+FLOWS = ("source_to_target", "target_to_source")
+DEFAULT_LIMIT = 32
 
+# The rounding of the tree must not lose a pair that lies on the boundary.
+_SLACK = 1e-9
+# Entries of a candidate table in memory at a time: about 200 MB with its temporaries.
+_TABLE = 2**22
+# Candidates in the first query when a radius limits them, too.
+_FIRST_WIDTH = 32
+
+
+@deprecated_arguments(pos="x")
 def knn_graph(
-    pos: Tensor, k: int, batch: Tensor | None = None, loop: bool = False, period: Period = None
+    x: Tensor,
+    k: int,
+    batch: Tensor | None = None,
+    loop: bool = False,
+    flow: str = "source_to_target",
+    cosine: bool = False,
+    num_workers: int = 1,
+    batch_size: int | None = None,
+    *,
+    period: Period = None,
 ) -> Tensor:
-    r"""Edges to each point i from the ``k`` points of its graph nearest to it.
+    r"""Compute the edges to each point i from the ``k`` points of its graph nearest to it.
 
     .. math:: E = \{(j, i) : j \in \text{the } k \text{ smallest of } (\|p_j - p_i\|, j),\ j \ne i\}
 
@@ -38,25 +59,33 @@ def knn_graph(
     the others. Points that coincide are neighbours of each other; a point is its own neighbour only
     with ``loop``.
 
-    Cost: O(N log N + N k) time, O(N k) memory. Points that tie for the k-th place are all looked
-    at.
+    Cost: O(N log N + N k) time, O(N k) memory. All points that tie for rank k are compared.
 
     Args:
-        pos: Coordinates [N, D], float32 or float64, any D.
-        k: Neighbours of each point, at least 1.
-        batch: Graph of each point [N]; one graph if left out.
-        loop: Let each point be the first of its own k neighbours.
-        period: Length of a periodic box, or one per axis (infinite for an open axis): distances by
-            minimal image.
+        x: ``[N, D]`` coordinates, float32 or float64, of any D.
+        k: number of neighbours of each point, at least 1.
+        batch: ``[N]`` graph of each point. (default: :obj:`None`, one graph)
+        loop: whether each point is the first of its own k neighbours. (default: :obj:`False`)
+        flow: ``"source_to_target"`` for edges from neighbours to points, or
+            ``"target_to_source"`` for their reverse. (default: :obj:`"source_to_target"`)
+        cosine: whether to compare angles at the origin instead of distances.
+            (default: :obj:`False`)
+        num_workers: threads of the search; as many as torch uses, if that is more.
+            (default: :obj:`1`)
+        batch_size: B, which PyG takes as a hint and this function ignores. (default: :obj:`None`)
+        period: length of a periodic box, or one per axis (infinite for an open axis): distances are
+            those of the minimal image. (default: :obj:`None`, open space)
 
     Returns:
-        ``edge_index`` [2, E] ordered by i, then nearest first; E = N k if each graph has more than
-        k points.
+        ``[2, E]`` edges ordered by i, then nearest first; E = N k if each graph has more than k
+        points.
 
     Raises:
-        ValueError: ``k`` below 1; ``pos`` not float, not [N, D], not finite; ``batch`` of another
-            shape, negative or on another device; ``period`` not positive.
-        TypeError: An argument of a wrong type.
+        TypeError: if an argument has a wrong type.
+        ValueError: if ``k`` is below 1; ``x`` is not float32 or float64, not ``[N, D]`` or not
+            finite, or has a zero row with ``cosine``; ``batch`` has another shape, is negative or
+            on another device; ``period`` is not positive or comes with ``cosine``; ``flow`` is
+            unknown.
 
     Example:
         >>> knn_graph(torch.tensor([[0.0], [1.0], [3.0]]), k=1)
@@ -64,68 +93,84 @@ def knn_graph(
                 [0, 1, 2]])
     """
     check_integer("k", k, 1)
-    return _nearest_edges(collect(pos, batch, period), k, loop).to(pos.device)
+    check_flow(flow)
+    cloud = _Cloud.of(_on_sphere(x, period) if cosine else x, batch, period, num_workers)
+    centre, neighbour, _ = _nearest_edges(cloud, k, loop)
+    return _directed(neighbour, centre, flow).to(x.device)
 
 
+@deprecated_arguments(pos="x", radius="r", max_neighbours="max_num_neighbors")
 def radius_graph(
-    pos: Tensor,
-    radius: float,
+    x: Tensor,
+    r: float,
     batch: Tensor | None = None,
     loop: bool = False,
-    max_neighbours: int | None = None,
+    max_num_neighbors: int | None = DEFAULT_LIMIT,
+    flow: str = "source_to_target",
+    num_workers: int = 1,
+    batch_size: int | None = None,
+    *,
     period: Period = None,
 ) -> Tensor:
-    r"""Edges between the points of a graph at distance at most ``radius``, the epsilon graph.
+    r"""Compute the edges between the points of a graph at distance at most ``r``.
 
-    .. math:: E = \{(j, i) : \|p_j - p_i\| \le \text{radius},\ j \ne i\}
+    .. math:: E = \{(j, i) : \|p_j - p_i\| \le r,\ j \ne i\}
 
-    Symmetric, unless ``max_neighbours`` cuts it: then each point keeps its nearest ones, equal
-    distances by the lower index, and an edge may lack its reverse. On a lattice, put ``radius``
-    between two of its distances: at a distance itself, rounding decides.
+    Where a point has more than ``max_num_neighbors`` neighbours it keeps the nearest, of equal
+    distances those of the lower index, and an edge may lack its reverse; otherwise the graph is
+    symmetric. On a lattice, put ``r`` between two of its distances: at a distance itself, rounding
+    decides.
 
-    Cost: O(N log N + E) time, O(N + E) memory; with ``max_neighbours`` E counts the edges that are
-    kept.
+    Cost: O(N log N + E) time, O(N + E) memory, where E counts the edges that are kept.
 
     Args:
-        pos: Coordinates [N, D], float32 or float64, any D.
-        radius: Largest distance of an edge, inclusive.
-        batch: Graph of each point [N]; one graph if left out.
-        loop: Link each point to itself too, as the first of its ``max_neighbours``.
-        max_neighbours: Most neighbours of a point; all if left out.
-        period: Length of a periodic box, or one per axis (infinite for an open axis): distances by
-            minimal image.
+        x: ``[N, D]`` coordinates, float32 or float64, of any D.
+        r: largest distance of an edge, inclusive.
+        batch: as in :func:`knn_graph`.
+        loop: as in :func:`knn_graph`.
+        max_num_neighbors: limit on the neighbours of a point; :obj:`None` for all of them. The
+            default warns where it cuts neighbours off. (default: :obj:`32`, as in PyG)
+        flow: as in :func:`knn_graph`.
+        num_workers: as in :func:`knn_graph`.
+        batch_size: as in :func:`knn_graph`.
+        period: as in :func:`knn_graph`.
 
     Returns:
-        ``edge_index`` [2, E] ordered by i, then j.
+        ``[2, E]`` edges ordered by i, then j.
 
     Raises:
-        ValueError: ``radius`` not positive and finite, or over half of ``period`` (where one point
-            would be a neighbour twice); ``max_neighbours`` below 1; otherwise as :func:`knn_graph`.
-        TypeError: An argument of a wrong type.
+        TypeError: if an argument has a wrong type.
+        ValueError: if ``r`` is not positive and finite, or over half of ``period`` (where one point
+            would be a neighbour twice); ``max_num_neighbors`` is below 1; otherwise as
+            :func:`knn_graph`.
 
     Example:
-        >>> radius_graph(torch.tensor([[0.0], [1.0], [3.5]]), radius=1.0, period=4.0)
+        >>> radius_graph(torch.tensor([[0.0], [1.0], [3.5]]), r=1.0, period=4.0)
         tensor([[1, 2, 0, 0],
                 [0, 0, 1, 2]])
     """
-    check_length("radius", radius)
-    points = collect(pos, batch, period)
-    if (points.period < 2 * radius).any():
-        raise value_error(
-            "radius", "at most half of `period`", f"radius {radius} with period {period}"
-        )
-    if max_neighbours is None:
-        edge_index = _edges_within(points, radius, loop)
+    check_length("r", r)
+    check_limit(max_num_neighbors)
+    check_flow(flow)
+    cloud = _Cloud.of(x, batch, period, num_workers)
+    if (cloud.period < 2 * r).any():
+        raise value_error("r", "at most half of `period`", f"r {r} with period {period}")
+    if max_num_neighbors is None:
+        centre, neighbour = _edges_within(cloud, r, loop)
     else:
-        edge_index = _nearest_edges(
-            points, check_integer("max_neighbours", max_neighbours, 1), loop, radius
-        )
-    source, target = edge_index
-    return edge_index[:, (target * points.num_points + source).argsort()].to(pos.device)
+        centre, neighbour, is_cut = _nearest_edges(cloud, max_num_neighbors, loop, r)
+        if is_cut and max_num_neighbors == DEFAULT_LIMIT:
+            warnings.warn(
+                f"some points have more than max_num_neighbors={DEFAULT_LIMIT} neighbours within "
+                f"r={r} and keep the nearest: pass max_num_neighbors=None for all of them",
+                stacklevel=3,
+            )
+    order = (centre * len(cloud.pos) + neighbour).argsort()
+    return _directed(neighbour[order], centre[order], flow).to(x.device)
 
 
 def edge_distance(pos: Tensor, edge_index: Tensor, period: Period = None) -> Tensor:
-    """Distances [E] along edges, by minimal image in a periodic box.
+    """Compute the distances ``[E]`` along edges, by minimal image in a periodic box.
 
     Differentiable in ``pos``, in its dtype.
 
@@ -142,33 +187,199 @@ def edge_distance(pos: Tensor, edge_index: Tensor, period: Period = None) -> Ten
     return torch.linalg.vector_norm(torch.stack(gaps, dim=1), dim=1)
 
 
-def _nearest_edges(points: Points, k: int, loop: bool, radius: float = math.inf) -> Tensor:
-    """Edges from the ``k`` nearest points within ``radius``, by centre.
+def check_flow(flow: str) -> str:
+    """Check the direction of edges."""
+    if flow not in FLOWS:
+        raise value_error("flow", " or ".join(map(repr, FLOWS)), repr(flow))
+    return flow
 
-    With ``loop`` the point itself comes first.
+
+def check_limit(max_num_neighbors: int | None) -> int | None:
+    """Check the limit on the neighbours of a point."""
+    if max_num_neighbors is None:
+        return None
+    return check_integer("max_num_neighbors", max_num_neighbors, 1)
+
+
+def _directed(neighbour: Tensor, centre: Tensor, flow: str) -> Tensor:
+    ends = (neighbour, centre) if flow == "source_to_target" else (centre, neighbour)
+    return torch.stack(ends)
+
+
+def _on_sphere(pos: Tensor, period: Period) -> Tensor:
+    """Project points onto the unit sphere, where the order of distances is that of angles."""
+    check_pos(pos)
+    if period is not None:
+        raise value_error("period", "None for cosine distances", period)
+    norm = torch.linalg.vector_norm(pos.detach().double(), dim=1, keepdim=True)
+    if not norm.all():
+        row = int((norm == 0).nonzero()[0, 0])
+        raise value_error("x", "without zero rows for cosine distances", f"zeros in row {row}")
+    return pos.detach().double() / norm
+
+
+@dataclass(frozen=True)
+class _Cloud:
+    """Points of all graphs, on the host.
+
+    Attributes:
+        pos: ``[N, D]`` float64 coordinates, wrapped into [0, L) along periodic axes.
+        batch: ``[N]`` graph of each point, numbered 0 to B - 1.
+        period: ``[D]`` box lengths L, infinite along open axes.
+        num_workers: threads of a query.
     """
-    own = _own(points, loop)
-    if points.num_points < 2 or k == loop:
-        return torch.stack([own, own])
-    centre, neighbour = _engine(points).nearest(points, k - loop, radius)
-    centre, neighbour = by_centre(torch.cat([own, centre]), torch.cat([own, neighbour]))
-    return torch.stack([neighbour, centre])
+
+    pos: Tensor
+    batch: Tensor
+    period: Tensor
+    num_workers: int
+
+    @classmethod
+    def of(cls, x: Tensor, batch: Tensor | None, period: Period, num_workers: int) -> _Cloud:
+        """Check the arguments of a search."""
+        check_pos(x)
+        lengths, graphs = box_lengths(period, x.size(1)), graph_numbers(x, batch)
+        # A worker of a data loader has one thread.
+        workers = max(check_integer("num_workers", num_workers, 1), torch.get_num_threads())
+        pos = x.detach().cpu().double()
+        inside = pos.remainder(lengths)
+        # The remainder of a tiny negative number rounds to L itself.
+        inside = torch.where(inside < lengths, inside, torch.zeros_like(inside))
+        return cls(torch.where(lengths.isfinite(), inside, pos), graphs.cpu(), lengths, workers)
+
+    def squared_distance(self, i: Tensor, j: Tensor) -> Tensor:
+        """Compute squared distances by minimal image, for index shapes that broadcast."""
+        total = torch.zeros((), dtype=self.pos.dtype)
+        # Axis by axis: a reduction may sum in another order and so break ties differently.
+        for x, length in zip(self.pos.unbind(1), self.period.tolist(), strict=True):
+            total = total + minimal_image(x[i] - x[j], length).square()
+        return total
 
 
-def _edges_within(points: Points, radius: float, loop: bool) -> Tensor:
-    """Edges between points at distance at most ``radius``, in any order."""
-    own = _own(points, loop)
-    if points.num_points < 2:
-        return torch.stack([own, own])
-    centre, neighbour = _engine(points).within(points, radius)
-    return torch.stack([torch.cat([own, neighbour]), torch.cat([own, centre])])
+class _Tree:
+    """k-d tree over the points ``index`` (ascending) of all graphs.
+
+    An extra axis keeps graphs farther apart than any search reaches.
+    """
+
+    def __init__(self, cloud: _Cloud, radius: float, index: Tensor) -> None:
+        pos, batch = cloud.pos, cloud.batch
+        box = torch.where(cloud.period.isfinite(), cloud.period, 0.0).tolist()
+        span = (pos.amax(0) - pos.amin(0)).norm().item()
+        self.reach = radius * (1 + _SLACK) if math.isfinite(radius) else 2 * span + 1
+        if batch.any():
+            height = batch.double().unsqueeze(1) * (2 * self.reach)
+            pos, box = torch.cat([pos, height], dim=1), [*box, 0.0]
+        self.tree = cKDTree(pos[index].numpy(), boxsize=box if any(box) else None)
+        self.pos, self.index, self.num_workers = pos, index, cloud.num_workers
+
+    def pairs(self) -> Tensor:
+        """Return the unordered pairs ``[P, 2]`` of points within reach."""
+        pairs = self.tree.query_pairs(self.reach, output_type="ndarray")
+        return self.index[torch.from_numpy(pairs)]
+
+    def query(self, rows: Tensor, width: int) -> Tensor:
+        """Return the ``width`` points nearest to each row, itself included, by index.
+
+        Absent points are N.
+        """
+        points = self.pos[rows].numpy()
+        _, position = self.tree.query(
+            points, k=width, distance_upper_bound=self.reach, workers=self.num_workers
+        )
+        index = torch.cat([self.index, self.index.new_tensor([len(self.pos)])])
+        return index[torch.from_numpy(position)].sort(dim=1).values
+
+    def rows(self) -> Tensor:
+        """Return all points, those of the tree in the order of its leaves.
+
+        A million queries take a third of the time in this order.
+        """
+        rest = torch.ones(len(self.pos), dtype=torch.bool).index_fill(0, self.index, False)
+        return torch.cat([self.index[torch.from_numpy(self.tree.indices)], rest.nonzero()[:, 0]])
 
 
-def _own(points: Points, loop: bool) -> Tensor:
-    """The points that get a self-loop: all or none."""
-    return torch.arange(points.num_points if loop else 0, device=points.pos.device)
+def _edges_within(cloud: _Cloud, radius: float, loop: bool) -> tuple[Tensor, Tensor]:
+    """Return the ordered pairs of points of a graph at distance at most ``radius``."""
+    points = torch.arange(len(cloud.pos))
+    own = points if loop else points[:0]
+    if len(points) < 2:
+        return own, own
+    i, j = _Tree(cloud, radius, points).pairs().unbind(1)
+    is_close = cloud.squared_distance(i, j) <= radius * radius
+    i, j = i[is_close], j[is_close]
+    return torch.cat([own, i, j]), torch.cat([own, j, i])
 
 
-def _engine(points: Points) -> ModuleType:
-    """The module that searches: on the GPU where the points are there, else the KD-tree."""
-    return _cells if points.pos.is_cuda else _kdtree
+def _nearest_edges(
+    cloud: _Cloud, k: int, loop: bool, radius: float = math.inf
+) -> tuple[Tensor, Tensor, bool]:
+    """Return the pairs of points with their ``k`` nearest, and whether some had more in reach.
+
+    Pairs are ordered by centre, nearest first.
+    """
+    points = torch.arange(len(cloud.pos))
+    pairs = [(points, points)] if loop else [(points[:0], points[:0])]
+    is_cut, k = False, k - loop
+    if len(points) > 1 and k:
+        index = _without_copies(cloud, k + 1)
+        tree, max_width = _Tree(cloud, radius, index), len(index) + 1
+        # One more than the point and its k neighbours shows whether the k-th ties; a radius may
+        # leave far fewer.
+        width = min(k + 2 if math.isinf(radius) else min(k + 2, _FIRST_WIDTH), max_width)
+        rows = tree.rows()
+        while rows.numel():
+            open_rows = []
+            for block in rows.split(max(1, _TABLE // width)):
+                i, j, is_final, more = _choose(cloud, block, tree.query(block, width), k, radius)
+                pairs.append((i, j))
+                open_rows.append(block[~is_final])
+                is_cut |= more
+            rows, width = torch.cat(open_rows), min(2 * width, max_width)
+    centre, neighbour = (torch.cat(ends) for ends in zip(*pairs, strict=True))
+    order = centre.argsort(stable=True)
+    return centre[order], neighbour[order], is_cut
+
+
+def _without_copies(cloud: _Cloud, limit: int) -> Tensor:
+    """Return the points but those that coincide with ``limit`` others of lower index.
+
+    Nobody's nearest are among those, and with them a cloud padded with N equal points would cost
+    N^2.
+    """
+    points = torch.arange(len(cloud.pos))
+    x = cloud.pos[:, 0].sort().values
+    if (x[limit:] != x[:-limit]).all():
+        return points
+    rows = torch.cat([cloud.pos, cloud.batch.double().unsqueeze(1)], dim=1)
+    group = rows.unique(dim=0, return_inverse=True)[1]
+    order = group.argsort(stable=True)
+    rank = points - torch.searchsorted(group[order], group[order])
+    return order[rank < limit].sort().values
+
+
+def _choose(
+    cloud: _Cloud, rows: Tensor, table: Tensor, k: int, radius: float
+) -> tuple[Tensor, Tensor, Tensor, bool]:
+    """Choose the ``k`` nearest candidates of each row.
+
+    A row is final when a candidate lies strictly behind its k-th neighbour, or no candidate is
+    missing; otherwise the tree may have left out points as near as the k-th, and equal distances go
+    to the lower index.
+
+    Returns:
+        The pairs of the final rows, which rows are final, and whether one of them has more than
+        ``k`` candidates within the radius.
+    """
+    num_points, centre = len(cloud.pos), rows.unsqueeze(1)
+    is_absent = table == num_points
+    squared = cloud.squared_distance(centre, table.clamp(max=num_points - 1))
+    squared = squared.masked_fill(is_absent, math.inf)
+    behind = squared.amax(dim=1)
+    squared, order = squared.masked_fill(table == centre, math.inf).sort(dim=1, stable=True)
+    last = squared[:, min(k, squared.size(1)) - 1]
+    is_final = is_absent.any(dim=1) | (last < behind * (1 - _SLACK))
+    keep = (squared <= radius * radius) & squared.isfinite() & is_final.unsqueeze(1)
+    has_more = bool(keep[:, k:].any())
+    keep, neighbour = keep[:, :k], table.gather(1, order)[:, :k]
+    return centre.expand_as(keep)[keep], neighbour[keep], is_final, has_more

@@ -1,4 +1,4 @@
-"""Large graphs cut into parts of nodes, without a compiled package."""
+"""Partitions of the nodes of large graphs, without a compiled package."""
 
 from __future__ import annotations
 
@@ -13,41 +13,37 @@ from torch_geometric.data import Data
 from torch_geometric.loader import ClusterData
 
 from graphmask._checks import check_integer, check_number, type_error, value_error
-from graphmask._walks import stored_pairs
+from graphmask._walk_storage import has_walks
 from graphmask.topology import Topology
 
-# Share of its equal part by which a part may be larger or smaller, and sweeps of moves across its
-# borders.
-_SLACK = 0.05
+# Sweeps of moves across the borders of parts.
 _SWEEPS = 20
 
 
 class NodePartition(ClusterData):
-    r"""The nodes of a graph in ``num_parts`` parts of nearly equal size with few edges between them, each an induced subgraph.
+    r"""Partition the nodes of a graph into subgraphs of nearly equal size with few edges between.
 
-    PyG's ``ClusterData``, which needs METIS from a compiled package, with a method of its own in
-    the place of METIS, :func:`partition_nodes`. So ``ClusterLoader(partition, batch_size=4,
-    shuffle=True)`` joins parts, with the edges between them; ``partition[i]`` is a part alone, and
-    a loader of these is ``DataLoader(partition, batch_size=1, shuffle=True)``.
+    PyG's ``ClusterData`` with :func:`partition_nodes` in the place of METIS, which needs a compiled
+    package. ``ClusterLoader(partition, batch_size=4, shuffle=True)`` joins parts, with the edges
+    between them; ``partition[i]`` is the subgraph of one part, and
+    ``DataLoader(partition, batch_size=1, shuffle=True)`` loads these.
 
-    Every node is in one part, with all that it carries: features, labels, masks such as
-    ``train_mask``, and the edges among the nodes of a part keep their attributes. Walks are drawn
-    after parts are made, for each one by ``transform``, since walks on the whole graph leave a
-    part.
+    Every node is in one part, with all its attributes: features, labels, masks such as
+    ``train_mask``; the edges within a part keep their attributes. Let ``transform`` draw walks in
+    each part, since walks on the whole graph leave a part.
 
     Args:
         data: the graph.
         num_parts: P.
         keep_inter_cluster_edges: whether ``partition[i]`` keeps the edges that lead out of a part,
-            as ``ClusterData`` means it. (default: :obj:`False`)
-        transform: of every part that is taken by its number, such as
-            :class:`~graphmask.transforms.AddWalks`. ``ClusterLoader``, which joins parts itself,
-            does not ask for it. (default: :obj:`None`)
+            as in ``ClusterData``. (default: :obj:`False`)
+        transform: applied to ``partition[i]``, such as :class:`~graphmask.transforms.AddWalks`;
+            ``ClusterLoader``, which joins parts itself, does not apply it. (default: :obj:`None`)
         slack: see :func:`partition_nodes`. (default: :obj:`0.05`)
 
     Raises:
-        TypeError: for data that is none.
-        ValueError: for fewer nodes than parts, data without edges, or data with stored walks.
+        TypeError: if ``data`` is not a ``Data``.
+        ValueError: if there are fewer nodes than parts, no edges, or stored walks.
 
     Cost: that of :func:`partition_nodes`, and O(E log E + N C) once.
 
@@ -56,8 +52,8 @@ class NodePartition(ClusterData):
     Example:
         >>> import torch, graphmask as gm
         >>> from torch_geometric.data import Data
-        >>> step = torch.arange(11)
-        >>> path = Data(x=torch.eye(12), edge_index=torch.stack([torch.cat([step, step + 1]), torch.cat([step + 1, step])]))
+        >>> step = torch.stack([torch.arange(11), torch.arange(1, 12)])
+        >>> path = Data(x=torch.eye(12), edge_index=torch.cat([step, step.flip(0)], dim=1))
         >>> parts = gm.transforms.NodePartition(path, num_parts=3)
         >>> [(part.num_nodes, part.num_edges) for part in parts]
         [(4, 6), (4, 6), (4, 6)]
@@ -69,22 +65,18 @@ class NodePartition(ClusterData):
         num_parts: int,
         keep_inter_cluster_edges: bool = False,
         transform: Callable[[Data], Data] | None = None,
-        slack: float = _SLACK,
+        slack: float = 0.05,
     ) -> None:
         if not isinstance(data, Data):
             raise type_error("data", "a torch_geometric.data.Data", data)
         if data.edge_index is None:
-            raise value_error(
-                "data",
-                "a graph with `edge_index` (see graphmask.transforms.KNNGraph)",
-                list(data.keys()),
+            expected = "a graph with `edge_index` (see graphmask.transforms.KNNGraph)"
+            raise value_error("data", expected, list(data.keys()))
+        if has_walks(data):
+            expected = (
+                "without walks: give `transform=AddWalks(...)`, which draws them in every part"
             )
-        if data.get("walk_hop") is not None or any(stored_pairs(data)):
-            raise value_error(
-                "data",
-                "without walks: give `transform=AddWalks(...)`, which draws them in every part",
-                "walk_index",
-            )
+            raise value_error("data", expected, "walk_index")
         self._slack, self.transform = slack, transform
         super().__init__(
             data, num_parts, log=False, keep_inter_cluster_edges=keep_inter_cluster_edges
@@ -93,19 +85,16 @@ class NodePartition(ClusterData):
     def _metis(self, edge_index: Tensor, num_nodes: int) -> Tensor:
         return partition_nodes(edge_index, num_nodes, self.num_parts, self._slack)
 
-    def __getitem__(self, number: int) -> Data:
-        """A part by its number."""
-        if not -len(self) <= number < len(self):
-            raise IndexError(f"part {number} of {len(self)}")
-        part = super().__getitem__(int(number) % len(self))
+    def __getitem__(self, idx: int) -> Data:
+        """Return the subgraph of one part."""
+        if not -len(self) <= idx < len(self):
+            raise IndexError(f"part {idx} of {len(self)}")
+        part = super().__getitem__(int(idx) % len(self))
         return part if self.transform is None else self.transform(part)
 
     @property
     def node_index(self) -> Tensor:
-        """``[N]``, the nodes of the graph in the order of the parts.
-
-        Outputs of all parts, joined, are those of these nodes.
-        """
+        """The nodes ``[N]`` of the graph in the order of the parts and of their joined outputs."""
         return self.partition.node_perm
 
     def __repr__(self) -> str:
@@ -113,25 +102,28 @@ class NodePartition(ClusterData):
 
 
 def partition_nodes(
-    edge_index: Tensor, num_nodes: int, num_parts: int, slack: float = _SLACK
+    edge_index: Tensor, num_nodes: int, num_parts: int, slack: float = 0.05
 ) -> Tensor:
-    r"""Parts of nearly equal size with few edges between them: ``[N]``, the part of each node.
+    r"""Partition nodes into parts of nearly equal size with few edges between.
 
-    The nodes are halved again and again: each time they are put in reverse Cuthill-McKee order of
-    the subgraph that they induce, breadth-first from one end to the other, and cut where the order
-    has run through its share. Then nodes move, those of the largest gain first, to the part that
-    holds most of their neighbours, as long as no part leaves :math:`(1 \pm \text{slack}) N / P`;
-    the best partition met in 20 sweeps is kept. Nothing is random. Directions and weights of edges
-    do not matter.
+    Recursive bisection: each set of nodes is cut into two shares of the reverse Cuthill-McKee order
+    of the subgraph that it induces, breadth-first from one end to the other. Then nodes move, those
+    of the largest gain first, to the part that holds most of their neighbours, as long as no part
+    leaves :math:`(1 \pm \text{slack}) N / P`; the best partition of 20 sweeps is kept. Nothing is
+    random. Directions and weights of edges do not matter.
 
     Args:
-        edge_index: ``[2, E]``.
+        edge_index: ``[2, E]`` edges.
         num_nodes: N.
         num_parts: P.
-        slack: the share by which sizes of parts may differ from N / P. (default: :obj:`0.05`)
+        slack: share by which sizes of parts may differ from N / P. (default: :obj:`0.05`)
+
+    Returns:
+        ``[N]``, the part of each node.
 
     Raises:
-        ValueError: for fewer nodes than parts, node ids out of range, or a slack outside [0, 1).
+        ValueError: if there are fewer nodes than parts, node ids are out of range, or ``slack`` is
+            outside [0, 1).
 
     Cost: O((N + E) (log P + sweeps)) time, O(N + E) memory, on the CPU.
 
@@ -150,96 +142,90 @@ def partition_nodes(
     check_number("slack", slack, 0, 1)
     if check_integer("num_parts", num_parts, 1) > topology.num_nodes:
         raise value_error("num_parts", f"at most N = {topology.num_nodes} (nodes)", num_parts)
-    source, target = (end.long().cpu().numpy() for end in topology.edge_index)
+    source, target = topology.edge_index.long().cpu().numpy()
     graph = _undirected(source, target, topology.num_nodes)
     part = np.zeros(topology.num_nodes, np.int64)
-    _halve(graph, np.arange(topology.num_nodes), part, 0, num_parts)
+    _bisect(graph, np.arange(topology.num_nodes), part, 0, num_parts)
     return torch.from_numpy(_refine(graph, part, num_parts, slack)).to(topology.device)
 
 
 def _undirected(source: np.ndarray, target: np.ndarray, num_nodes: int) -> csr_array:
-    """Ones where two different nodes are joined in either direction."""
-    apart = source != target
-    ends = (
-        np.concatenate([source[apart], target[apart]]),
-        np.concatenate([target[apart], source[apart]]),
-    )
+    """Build the matrix of ones where two different nodes are joined in either direction."""
+    is_loop = source == target
+    source, target = source[~is_loop], target[~is_loop]
+    ends = np.concatenate([source, target]), np.concatenate([target, source])
     graph = csr_array((np.ones(len(ends[0]), np.float32), ends), shape=(num_nodes, num_nodes))
     graph.sum_duplicates()
     graph.data[:] = 1
     return graph
 
 
-def _halve(graph: csr_array, nodes: np.ndarray, part: np.ndarray, first: int, number: int) -> None:
-    """``part[nodes]`` becomes ``first`` to ``first + number - 1``, by halves.
-
-    ``graph`` is that of the nodes.
-    """
-    if number == 1:
+def _bisect(
+    graph: csr_array, nodes: np.ndarray, part: np.ndarray, first: int, num_parts: int
+) -> None:
+    """Write the parts ``first`` to ``first + num_parts - 1`` of the nodes of ``graph``."""
+    if num_parts == 1:
         part[nodes] = first
         return
-    left = number // 2
+    left = num_parts // 2
     order = reverse_cuthill_mckee(graph, symmetric_mode=True)
-    cut = len(nodes) * left // number
-    for some, start, count in (
-        (order[:cut], first, left),
-        (order[cut:], first + left, number - left),
-    ):
-        some = np.sort(some)
-        _halve(graph[some][:, some], nodes[some], part, start, count)
+    cut = len(nodes) * left // num_parts
+    halves = (order[:cut], first, left), (order[cut:], first + left, num_parts - left)
+    for half, start, count in halves:
+        index = np.sort(half)
+        _bisect(graph[index][:, index], nodes[index], part, start, count)
 
 
-def _refine(graph: csr_array, part: np.ndarray, number: int, slack: float) -> np.ndarray:
-    """The best of the partitions that sweeps of moves lead to."""
-    share = graph.shape[0] / number
-    low, high = (
-        min(int(share), int(np.ceil(share * (1 - slack)))),
-        max(int(np.ceil(share)), int(share * (1 + slack))),
-    )
-    best, least = part, _cut(graph, part)
-    for sweep in range(_SWEEPS if number > 1 else 0):
-        moved = _sweep(graph, part, number, max(low, 1), high, sweep)
+def _refine(graph: csr_array, part: np.ndarray, num_parts: int, slack: float) -> np.ndarray:
+    """Return the best of the partitions that sweeps of moves lead to."""
+    share = graph.shape[0] / num_parts
+    low = min(int(share), int(np.ceil(share * (1 - slack))))
+    high = max(int(np.ceil(share)), int(share * (1 + slack)))
+    best, least = part, _count_cut(graph, part)
+    for sweep in range(_SWEEPS if num_parts > 1 else 0):
+        moved = _sweep(graph, part, num_parts, max(low, 1), high, sweep)
         if np.array_equal(moved, part):
             break
-        part, cut = moved, _cut(graph, moved)
-        if cut < least:
-            best, least = part, cut
+        part, count = moved, _count_cut(graph, moved)
+        if count < least:
+            best, least = part, count
     return best
 
 
-def _cut(graph: csr_array, part: np.ndarray) -> int:
+def _count_cut(graph: csr_array, part: np.ndarray) -> int:
     row = np.repeat(np.arange(graph.shape[0]), np.diff(graph.indptr))
     return int((part[row] != part[graph.indices]).sum())
 
 
 def _sweep(
-    graph: csr_array, part: np.ndarray, number: int, low: int, high: int, sweep: int
+    graph: csr_array, part: np.ndarray, num_parts: int, low: int, high: int, sweep: int
 ) -> np.ndarray:
-    """Nodes moved to the parts of most of their neighbours, half of the nodes at a time, so that neighbours seldom cross."""
-    size = np.bincount(part, minlength=number)
-    members = csr_array(
-        (np.ones(len(part), np.float32), (np.arange(len(part)), part)), shape=(len(part), number)
-    )
-    shared = (graph @ members).tocoo()
-    row, column = shared.coords
+    """Move nodes to the parts of most of their neighbours.
+
+    Half of the nodes at a time, so that neighbours seldom swap places.
+    """
+    size = np.bincount(part, minlength=num_parts)
+    one_hot = (np.ones(len(part), np.float32), (np.arange(len(part)), part))
+    shared = (graph @ csr_array(one_hot, shape=(len(part), num_parts))).tocoo()
+    node, target = shared.coords
+    is_own = target == part[node]
     own = np.zeros(len(part), np.float32)
-    inside = column == part[row]
-    own[row[inside]] = shared.data[inside]
-    gain = shared.data - own[row]
-    able = ~inside & (gain > 0) & ((row + sweep) % 2 == 0)
-    order = np.argsort(-gain[able], kind="stable")
-    row, column = row[able][order], column[able][order]
-    _, once = np.unique(row, return_index=True)  # the best move of each node
-    once.sort()
-    row, column = row[once], column[once]
-    keep = (_rank(column) < high - size[column]) & (_rank(part[row]) < size[part[row]] - low)
+    own[node[is_own]] = shared.data[is_own]
+    gain = shared.data - own[node]
+    is_able = ~is_own & (gain > 0) & ((node + sweep) % 2 == 0)
+    order = np.argsort(-gain[is_able], kind="stable")
+    node, target = node[is_able][order], target[is_able][order]
+    _, best = np.unique(node, return_index=True)
+    best.sort()
+    node, target = node[best], target[best]
+    keep = (_rank(target) < high - size[target]) & (_rank(part[node]) < size[part[node]] - low)
     moved = part.copy()
-    moved[row[keep]] = column[keep]
+    moved[node[keep]] = target[keep]
     return moved
 
 
 def _rank(group: np.ndarray) -> np.ndarray:
-    """The place of each among those before it of the same group."""
+    """Count the earlier entries of the same group."""
     order = np.argsort(group, kind="stable")
     start = np.searchsorted(group[order], group[order], side="left")
     rank = np.empty(len(group), np.int64)
@@ -248,10 +234,10 @@ def _rank(group: np.ndarray) -> np.ndarray:
 
 
 def cut_share(edge_index: Tensor, part: Tensor) -> float:
-    """The share of edges that join different parts.
+    """Compute the share of edges that join different parts.
 
     Args:
-        edge_index: ``[2, E]``.
+        edge_index: ``[2, E]`` edges.
         part: ``[N]``, the part of each node.
 
     Cost: O(E).

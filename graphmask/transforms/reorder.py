@@ -1,4 +1,4 @@
-"""Nodes renamed so that neighbours lie close in memory, and results given their first names back."""
+"""Nodes renumbered so that neighbours lie close in memory, and results in their first order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import is_sparse
 
 from graphmask._checks import type_error, value_error
-from graphmask._walks import stored_pairs
+from graphmask._walk_storage import stored_pairs
 
 from .orders import CuthillMcKee
 
@@ -24,40 +24,39 @@ _ORIGINAL = "original_index"
 
 
 class ReorderNodes(BaseTransform):
-    r"""Renames the nodes of a graph so that neighbours lie close in memory.
+    r"""Renumber the nodes of a graph so that neighbours lie close in memory.
 
-    Node i is the former node ``order[i]``.
+    Node i is the former node ``order[i]``. Masks, layers and models then compute the same for the
+    renumbered nodes (unless they depend on the order of nodes), and on large graphs faster, since
+    attention and sparse products read neighbours from the cache. Points in random order gain most;
+    meshes whose files list neighbours together gain little.
 
-    Masks, layers and models then compute the same for the renamed nodes (as far as nothing in them
-    depends on the order of nodes), and on large graphs faster, since attention and sparse products
-    read neighbours from the cache. Points in random order gain most; meshes whose files list
-    neighbours together gain little. ``python -m graphmask.benchmark.locality`` measures it.
+    Node-level attributes, by ``data.is_node_attr``, are permuted; attributes that hold node ids by
+    PyG's rule, ``face`` and integers with ``index`` in their name, are renumbered. Edges stay
+    listed as they are (``data.sort()`` lists them by node), stored walks are sorted by their new
+    ids. ``original_index [N]`` is written, the first id of each node, also where nodes are
+    reordered again: it batches by PyG's rules, and :meth:`restore` reads it. In a batch the nodes
+    of each graph stay within the graph.
 
-    Every node-level attribute, as ``data.is_node_attr`` tells, is permuted; every attribute that
-    holds node ids by PyG's rule, ``face`` and integers with ``index`` in their name, is renamed.
-    Edges stay listed as they are (``data.sort()`` lists them by node), stored walks are sorted by
-    their new ids. ``original_index`` [N] is written, the first name of each node, also
-    where nodes are reordered again: it batches by PyG's rules, and :meth:`restore` reads it. In a
-    batch the nodes of each graph keep the places of that graph.
-
-    Samplers of walks draw for each node in turn, so walks drawn afterwards are others of the same
-    law, unless they are exact.
+    Samplers of walks draw node after node, so walks drawn afterwards differ from those drawn
+    before, with the same law, unless they are exact.
 
     Args:
         order: ``CuthillMcKee()``, ``Hilbert()`` or a function of the data that returns each node
-            once, [N]. (default: :obj:`None`, :class:`~graphmask.transforms.CuthillMcKee`)
+            once, ``[N]``. (default: :obj:`None`, :class:`~graphmask.transforms.CuthillMcKee`)
 
     Raises:
-        TypeError: an order that cannot be called; attributes of node ids that are no tensors.
-        ValueError: an order that does not return each node once; data without nodes to count, with
-            sparse matrices such as ``adj_t``, or with node ids out of range.
+        TypeError: if ``order`` cannot be called, or attributes of node ids are no tensors.
+        ValueError: if ``order`` does not return each node once; data has no number of nodes, sparse
+            matrices such as ``adj_t``, or node ids out of range.
 
-    Cost: that of the order, and O(N C + E) for all that is moved.
+    Cost: that of the order, and O(N C + E) to permute the attributes.
 
     Example:
         >>> import torch, graphmask as gm
         >>> from torch_geometric.data import Data
-        >>> path = Data(x=torch.tensor([[0.0], [1.0], [2.0]]), edge_index=torch.tensor([[0, 2, 2, 1], [2, 0, 1, 2]]))
+        >>> edge_index = torch.tensor([[0, 2, 2, 1], [2, 0, 1, 2]])
+        >>> path = Data(x=torch.tensor([[0.0], [1.0], [2.0]]), edge_index=edge_index)
         >>> near = gm.transforms.ReorderNodes()(path)
         >>> near.original_index, near.edge_index[:, 0]
         (tensor([1, 2, 0]), tensor([2, 1]))
@@ -71,47 +70,42 @@ class ReorderNodes(BaseTransform):
         self.order = CuthillMcKee() if order is None else order
 
     def forward(self, data: Data) -> Data:
-        """Rename the nodes."""
+        """Renumber the nodes."""
         _check_data(data)
         order = _within_graphs(_check_order(self.order(data), data), data.batch)
-        place = _invert(order)
-        held = [key for key, _ in data if key not in ("num_nodes", "ptr")]
-        levels = [data.is_node_attr(key) for key in held]
-        moved = {
-            key: _move(data, key, order, place, level)
-            for key, level in zip(held, levels, strict=True)
-        }
-        moved.setdefault(_ORIGINAL, order)
+        rank = _invert(order)
+        names = [key for key, _ in data if key not in ("num_nodes", "ptr")]
+        # All levels are read before any attribute changes: PyG infers them from the others.
+        levels = {key: data.is_node_attr(key) for key in names}
+        values = {key: _reorder(data, key, order, rank, levels[key]) for key in names}
+        values.setdefault(_ORIGINAL, order)
         if not any(key in data for key in ("num_nodes", "x", "pos", "batch")):
-            # The largest id that an edge names need not be the largest any more.
-            moved["num_nodes"] = len(order)
-        for key, value in moved.items():
+            # The largest id of an edge need not be the largest any more.
+            values["num_nodes"] = len(order)
+        for key, value in values.items():
             data[key] = value
         return _sort_walks(data)
 
     @staticmethod
     def restore(out: Tensor, data: Data) -> Tensor:
-        """The rows of ``out`` [N, ...], one for each node of reordered data or of a batch of it, in their first order.
+        """Return the rows of ``out [N, ...]``, one for each node of ``data``, in their first order.
+
+        ``data`` is reordered data, or a batch of it.
 
         Raises:
-            ValueError: ``out`` not of N rows; data that was not reordered, or that has lost nodes
+            ValueError: if ``out`` does not have N rows; data was not reordered, or has lost nodes
                 since.
         """
         original = data.get(_ORIGINAL)
         if original is None:
-            raise value_error(
-                "data", f"with `{_ORIGINAL}`, which ReorderNodes writes", list(data.keys())
-            )
+            expected = f"with `{_ORIGINAL}`, which ReorderNodes writes"
+            raise value_error("data", expected, list(data.keys()))
         if not isinstance(out, Tensor) or not out.dim() or len(out) != len(original):
-            raise value_error(
-                "out", f"of shape [N, ...] with N = {len(original)} (nodes of the data)", out
-            )
+            expected = f"of shape [N, ...] with N = {len(original)} (nodes of the data)"
+            raise value_error("out", expected, out)
         if not _is_permutation(original):
-            raise value_error(
-                "data",
-                "with all nodes that it had when it was reordered",
-                f"{len(original)} of them",
-            )
+            expected = "with all nodes that it had when it was reordered"
+            raise value_error("data", expected, f"{len(original)} of them")
         return out.index_select(0, _invert(original))
 
     def __repr__(self) -> str:
@@ -132,97 +126,86 @@ def _check_order(order: Tensor, data: Data) -> Tensor:
     if not isinstance(order, Tensor):
         raise type_error("order", "a function that returns a tensor [N]", order)
     if order.is_floating_point() or order.shape != (data.num_nodes,) or not _is_permutation(order):
-        raise value_error(
-            "order", f"a function that returns each of N = {data.num_nodes} nodes once", order
-        )
+        expected = f"a function that returns each of N = {data.num_nodes} nodes once"
+        raise value_error("order", expected, order)
     return order.long()
 
 
 def _is_permutation(order: Tensor) -> bool:
-    return torch.equal(
-        order.sort().values, torch.arange(len(order), device=order.device, dtype=order.dtype)
-    )
+    index = torch.arange(len(order), device=order.device, dtype=order.dtype)
+    return torch.equal(order.sort().values, index)
 
 
 def _within_graphs(order: Tensor, batch: Tensor | None) -> Tensor:
-    """The same order within each graph, whose nodes keep the places that the graph has."""
+    """Keep the nodes of each graph in the rows of that graph."""
     if batch is None:
         return order
-    found = torch.empty_like(order)
-    found[batch.argsort(stable=True)] = order[batch[order].argsort(stable=True)]
-    return found
+    within = torch.empty_like(order)
+    within[batch.argsort(stable=True)] = order[batch[order].argsort(stable=True)]
+    return within
 
 
 def _invert(order: Tensor) -> Tensor:
-    place = torch.empty_like(order)
-    place[order] = torch.arange(len(order), device=order.device, dtype=order.dtype)
-    return place
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(len(order), device=order.device, dtype=order.dtype)
+    return rank
 
 
-def _move(data: Data, key: str, order: Tensor, place: Tensor, of_nodes: bool) -> Any:
-    """An attribute of the renamed nodes."""
+def _reorder(data: Data, key: str, order: Tensor, rank: Tensor, is_node_attr: bool) -> Any:
     value = data[key]
     if key != _ORIGINAL and ("index" in key or key == "face"):
-        value = _rename(key, value, place)
-    return _take(value, order, data.__cat_dim__(key, value)) if of_nodes else value
+        value = _renumber(key, value, rank)
+    return _select(value, order, data.__cat_dim__(key, value)) if is_node_attr else value
 
 
-def _rename(key: str, value: Any, place: Tensor) -> Any:
-    """Node ids under their new names."""
+def _renumber(key: str, value: Any, rank: Tensor) -> Any:
+    """Replace node ids by their new ones."""
     if isinstance(value, (np.ndarray, list, tuple, dict)):
         raise type_error(key, "a tensor of node ids", value)
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole and (
-        not isinstance(value, Tensor) or value.is_floating_point() or value.dtype == torch.bool
-    ):
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    is_tensor = isinstance(value, Tensor) and not value.is_floating_point()
+    if not is_number and (not is_tensor or value.dtype == torch.bool):
         return value
     ids = torch.as_tensor(value).as_subclass(Tensor)
-    if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < len(place):
-        raise value_error(
-            key,
-            f"node ids from 0 to N - 1 = {len(place) - 1}",
-            f"ids from {int(ids.min())} to {int(ids.max())}",
-        )
-    renamed = place.to(ids.device)[ids.long()].to(ids.dtype)
+    if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < len(rank):
+        got = f"ids from {int(ids.min())} to {int(ids.max())}"
+        raise value_error(key, f"node ids from 0 to N - 1 = {len(rank) - 1}", got)
+    ids = rank.to(ids.device)[ids.long()].to(ids.dtype)
     if isinstance(value, EdgeIndex):
-        return EdgeIndex(
-            renamed, sparse_size=value.sparse_size(), is_undirected=value.is_undirected
-        )
-    return int(renamed) if whole else renamed
+        size, is_undirected = value.sparse_size(), value.is_undirected
+        return EdgeIndex(ids, sparse_size=size, is_undirected=is_undirected)
+    return int(ids) if is_number else ids
 
 
-def _take(value: Any, order: Tensor, dim: int) -> Any:
-    """The slices of a value in another order."""
+def _select(value: Any, order: Tensor, dim: int) -> Any:
+    """Return the slices of a value in another order."""
     if isinstance(value, Tensor):
         return value.index_select(dim, order.to(value.device))
     if isinstance(value, np.ndarray):
         return value.take(order.cpu().numpy(), axis=dim)
     if isinstance(value, (list, tuple)):
-        return type(value)(value[number] for number in order.tolist())
+        return type(value)(value[index] for index in order.tolist())
     return value[order]
 
 
 def _sort_walks(data: Data) -> Data:
-    """Stored walks by row, then column, then hop, as they are read."""
-    if data.get("walk_index") is None or data.get("walk_hop") is None:
-        return _sort_pairs(data)
-    row, col = data.walk_index
-    order = data.walk_hop.argsort(stable=True)
+    """Sort stored walks by row, then column, then hop."""
+    if data.get("walk_index") is not None and data.get("walk_hop") is not None:
+        names = ("walk_index", "walk_hop", "walk_weight", "walk_set")
+        _sort_by(data, data.walk_hop.argsort(stable=True), "walk_index", names)
+        return data
+    for index_name, table_name in stored_pairs(data):
+        pairs = torch.arange(data[index_name].size(1), device=data[index_name].device)
+        _sort_by(data, pairs, index_name, (index_name, table_name))
+    return data
+
+
+def _sort_by(data: Data, order: Tensor, index_name: str, names: tuple[str, ...]) -> None:
+    """Sort attributes by row and column, equal pairs in the order that comes in."""
+    row, col = data[index_name]
     for key in (col, row):
         order = order[key[order].argsort(stable=True)]
-    for name in ("walk_index", "walk_hop", "walk_weight", "walk_set"):
+    for name in names:
         if data.get(name) is not None:
-            data[name] = data[name].index_select(-1, order)
-    return data
-
-
-def _sort_pairs(data: Data) -> Data:
-    """The same of walks that are stored by pairs."""
-    for index_name, table_name in stored_pairs(data):
-        row, col = data[index_name]
-        order = col.argsort(stable=True)
-        order = order[row[order].argsort(stable=True)]
-        data[index_name] = data[index_name].index_select(1, order)
-        if data.get(table_name) is not None:
-            data[table_name] = data[table_name].index_select(0, order)
-    return data
+            dim = data.__cat_dim__(name, data[name])
+            data[name] = data[name].index_select(dim, order)

@@ -1,4 +1,4 @@
-"""What the surroundings of a point look like in every pose."""
+"""Features of the surroundings of a point that are the same in every pose."""
 
 from __future__ import annotations
 
@@ -13,34 +13,36 @@ from graphmask.kernels import spmm
 from graphmask.topology import Topology
 from graphmask.transforms._points import graph_numbers, positions
 
-FLOOR = 1e-3  # keeps the logarithm of nothing finite
+# Added to lengths, so that the logarithm of zero is finite.
+_FLOOR = 1e-3
 
 
 class ShapeInvariants(BaseTransform):
-    r"""Writes ``data.x``: how each point lies in its surroundings, the same however the shape is turned, mirrored or moved.
+    r"""Write features of each point's surroundings to ``data.x``, the same in every pose.
 
-    With the positions p about the mean of their graph, and s_t = W^t p their means over t steps of
-    the random walk (W = D^-1 A, edge weights included), the columns are log(|p|) and, for t = 1, 2,
-    4, ..., 2^(scales - 1),
+    They do not change when the shape is turned, mirrored or moved. With the positions p about the
+    mean of their graph, and s_t = W^t p their means over t steps of the random walk (W = D^-1 A,
+    edge weights included), the columns are log(|p|) and, for t = 1, 2, 4, ..., 2^(scales - 1),
 
     .. math:: \log |s_t|, \quad \log |p - s_t|, \quad \cos\angle(p, p - s_t)
 
-    so where the neighbourhood lies, how far smoothing moves the point (curvature), and whether it
-    moves it inwards or outwards (bulge or dent). Lengths are in units of ``pos``: scale shapes
-    first, with :class:`UnitSphere`. 0.001 is added to each length before its logarithm is taken.
+    the distance of the neighbourhood from the centre, how far smoothing moves the point
+    (curvature), and whether it moves it inwards or outwards (bulge or dent). Lengths are in units
+    of ``pos``: scale shapes first, with :class:`UnitSphere`. 0.001 is added to each length before
+    its logarithm is taken.
 
     The shape must have edges, from :class:`KNNGraph`, :class:`RadiusGraph` or :class:`MeshToGraph`.
-    A point without edges has s_t = 0. What ``x`` was before is replaced.
+    A point without edges has s_t = 0. An earlier ``x`` is replaced.
 
     Cost: O(2^scales E D) time, O(N (D + scales)) memory.
 
     Args:
-        scales: number of steps t, at least 1. (default: 5)
+        scales: number of steps t, at least 1. (default: :obj:`5`)
 
     Raises:
         TypeError: if ``scales`` is not an integer.
-        ValueError: if ``scales`` is below 1; ``pos`` is missing, not float32 or float64, not [N,
-            D], or not finite.
+        ValueError: if ``scales`` is below 1; ``pos`` is missing, not float32 or float64, not
+            ``[N, D]`` or not finite.
 
     Source: a smoothed position less the position is the Laplacian coordinate of O. Sorkine,
     "Laplacian Mesh Processing", Eurographics STAR 2005; here at several scales.
@@ -60,16 +62,19 @@ class ShapeInvariants(BaseTransform):
         self.scales = check_integer("scales", scales, 1)
 
     def forward(self, data: Data) -> Data:
-        """Write the columns [N, 1 + 3 scales]."""
-        position = _about_means(positions(data), data.batch)
+        """Write the columns ``[N, 1 + 3 scales]``."""
+        pos = positions(data)
+        graph = graph_numbers(pos, data.batch)
+        position = pos - scatter(pos, graph, reduce="mean")[graph]
         pattern, weight = Topology.from_data(data).adjacency("rw")
         weight = weight.to(position).unsqueeze(0)
-        smooth, columns = position, [_log(position)]
+        smooth, columns = position, [_log_norm(position)]
         for step in range(1, 2 ** (self.scales - 1) + 1):
             smooth = spmm(pattern, weight, smooth.unsqueeze(0))[0]
             if step & (step - 1) == 0:
                 moved = position - smooth
-                columns += [_log(smooth), _log(moved), torch.cosine_similarity(position, moved)]
+                cosine = torch.cosine_similarity(position, moved)
+                columns += [_log_norm(smooth), _log_norm(moved), cosine]
         data.x = torch.stack(columns, 1)
         return data
 
@@ -77,10 +82,5 @@ class ShapeInvariants(BaseTransform):
         return f"{type(self).__name__}(scales={self.scales})"
 
 
-def _about_means(pos: Tensor, batch: Tensor | None) -> Tensor:
-    graph = graph_numbers(pos, batch)
-    return pos - scatter(pos, graph, reduce="mean")[graph]
-
-
-def _log(vectors: Tensor) -> Tensor:
-    return (vectors.norm(dim=1) + FLOOR).log()
+def _log_norm(vectors: Tensor) -> Tensor:
+    return (vectors.norm(dim=1) + _FLOOR).log()

@@ -12,7 +12,7 @@ from graphmask.transforms._points import graph_numbers, positions
 
 
 class UnitSphere(BaseTransform):
-    r"""Centres ``data.pos`` at its mean and scales it so that the farthest point has norm 1.
+    r"""Centre ``data.pos`` at its mean and scale it so that the farthest point has norm 1.
 
     .. math:: p_i \leftarrow \frac{p_i - \bar p}{\max_j \|p_j - \bar p\|}
 
@@ -22,7 +22,7 @@ class UnitSphere(BaseTransform):
     Cost: O(N D) time and memory.
 
     Raises:
-        ValueError: ``pos`` missing, not float32 or float64, not [N, D], not finite.
+        ValueError: if ``pos`` is missing, not float32 or float64, not ``[N, D]`` or not finite.
 
     Example:
         >>> import torch
@@ -35,24 +35,22 @@ class UnitSphere(BaseTransform):
         """Move and scale the points."""
         pos = positions(data)
         if pos.size(0):
-            data.pos = normalise(pos.double(), graph_numbers(pos, data.batch)).to(pos.dtype)
+            data.pos = _normalise(pos.double(), graph_numbers(pos, data.batch)).to(pos.dtype)
         return data
 
 
-def normalise(pos: Tensor, batch: Tensor) -> Tensor:
-    """The points of each graph about their mean, in units of the largest norm."""
+def _normalise(pos: Tensor, batch: Tensor) -> Tensor:
     # From a corner first: the mean of coinciding points, rounded, is not always the point.
     pos = pos - scatter(pos.detach(), batch, reduce="min")[batch]
     pos = pos - scatter(pos, batch, reduce="mean")[batch]
     # By the largest coordinate before squaring, which would underflow for tiny clouds and overflow
     # for huge ones.
-    pos = pos / nonzero(scatter(pos.detach().abs().amax(dim=1), batch, reduce="max"))[
-        batch
-    ].unsqueeze(1)
-    norm = scatter(torch.linalg.vector_norm(pos, dim=1), batch, reduce="max")
-    return pos / nonzero(norm)[batch].unsqueeze(1)
+    pos = _divide(pos, pos.detach().abs().amax(dim=1), batch)
+    return _divide(pos, torch.linalg.vector_norm(pos, dim=1), batch)
 
 
-def nonzero(size: Tensor) -> Tensor:
-    """Sizes to divide by: 1 instead of 0, which leaves the origin where it is."""
-    return torch.where(size > 0, size, torch.ones_like(size))
+def _divide(pos: Tensor, size: Tensor, batch: Tensor) -> Tensor:
+    """Divide the points of each graph by their largest size, unless that is 0."""
+    largest = scatter(size, batch, reduce="max")
+    largest = torch.where(largest > 0, largest, torch.ones_like(largest))
+    return pos / largest[batch].unsqueeze(1)

@@ -17,42 +17,39 @@ from ._returns import return_probabilities
 
 
 class AddWalkEncoding(BaseTransform):
-    r"""Adds the random walk encoding.
-
-    The chance that a walk from a node is back after 1, 2, ..., K steps.
+    r"""Add the random walk encoding: the probabilities to be back after 1, 2, ..., K steps.
 
     .. math:: p_i = [P_{ii}, (P^2)_{ii}, \dots, (P^K)_{ii}], \qquad P = D^{-1} A
 
-    A walk follows edges from source to target, with the odds of their weights; where no edge leaves
-    a node, its numbers are 0. On graphs without weights this is what PyG's ``AddRandomWalkPE``
-    writes, which forms the powers. (With weights that
-    writes another thing: it drops the numerator of P.)
+    A walk follows edges from source to target, in proportion to their weights; a node that no edge
+    leaves has zeros. On graphs without weights this is the result of PyG's ``AddRandomWalkPE``,
+    which forms the powers. (With weights PyG's result differs: it drops the numerator of P.)
 
     :math:`(P^k)_{ii}` is the inner product of row i of :math:`P^{\lceil k/2 \rceil}` and column i
-    of :math:`P^{\lfloor k/2 \rfloor}`, so that walks of K / 2 steps are enough, and no powers are
-    stored. As long as both have at most ``width`` entries, which is so wherever fewer nodes lie
+    of :math:`P^{\lfloor k/2 \rfloor}`, so walks of K / 2 steps are enough, and no powers are
+    stored. As long as both have at most ``width`` entries, as they do wherever fewer nodes lie
     within K / 2 steps, the result is **exact** up to rounding. Elsewhere rows and columns are
-    resampled down to ``width / 16`` entries, independently of each other: the result is
-    **unbiased**, and random. Only for such nodes does the generator matter.
+    resampled down to ``width / 16`` entries, independently of each other: the result is random and
+    **unbiased**. The generator matters for such nodes alone.
 
     Args:
         walk_length: K. (default: :obj:`16`)
         attr_name: the attribute to write, ``[N, K]``; :obj:`None` appends to ``x``. (default:
             :obj:`"random_walk_pe"`)
-        sampler: takes the diagonals of its walks instead, to compare: of normalisation ``"rw"`` and
-            at least K hops. (default: :obj:`None`, rows met in the middle, as above)
+        sampler: a sampler whose walks give the diagonals instead, for comparison, of normalisation
+            ``"rw"`` and at least K hops. (default: :obj:`None`, walks that meet in the middle)
         width: entries that a row may have and stay exact. (default: :obj:`2048`)
         generator: the source of randomness, which goes on from graph to graph. (default:
             :obj:`None`, the operating system)
 
     Raises:
-        TypeError: where the sampler is none.
-        ValueError: for K or a width below 1, data without edges, a sampler of other normalisation
-            or of too few hops.
+        TypeError: if ``sampler`` is not a :class:`~graphmask.walks.WalkSampler`.
+        ValueError: if K or ``width`` is below 1, data has no edges, or the sampler has another
+            normalisation or too few hops.
 
-    Cost: per node and step, the edges that leave the nodes within K / 2 steps, of which at most ``8
-    * width`` are followed, and ``width / 2`` once a row was resampled: linear in N on any graph.
-    O(E + N K) memory. The extra ``fast`` (numba) is many times faster on CPUs than without.
+    Cost: per node and step, the edges that leave the nodes within K / 2 steps, at most ``8 *
+    width`` of them, or ``width / 2`` once a row was resampled: linear in N on any graph. O(E + N K)
+    memory. On CPUs it is many times faster with the extra ``fast`` (numba).
 
     Source: Dwivedi et al., "Graph Neural Networks with Learnable Structural and Positional
     Representations" (ICLR 2022); the resampling is that of
@@ -86,28 +83,27 @@ class AddWalkEncoding(BaseTransform):
         """Write the encoding."""
         topology = Topology.from_data(data).with_walks()
         with torch.no_grad():
-            return add_node_attr(
-                data, self._encode(topology).to(torch.get_default_dtype()), self.attr_name
-            )
+            encoding = self._encode(topology).to(torch.get_default_dtype())
+            return add_node_attr(data, encoding, self.attr_name)
 
     def _encode(self, topology: Topology) -> Tensor:
         if self.sampler is None:
-            return return_probabilities(
-                topology, self.walk_length, self.width, seed_from(self.generator)
-            )[0]
+            seed = seed_from(self.generator)
+            return return_probabilities(topology, self.walk_length, self.width, seed)[0]
         weight = None if topology.edge_weight is None else topology.edge_weight.detach()
-        turned = Topology(topology.edge_index.flip(0), topology.num_nodes, weight, topology.batch)
-        walks = self.sampler(turned, self.generator)
-        kept = (walks.row == walks.col) & (walks.hop > 0) & (walks.hop <= self.walk_length)
-        place = walks.row[kept].long() * self.walk_length + walks.hop[kept].long() - 1
-        found = walks.weight.new_zeros(topology.num_nodes * self.walk_length).index_add(
-            0, place, walks.weight[kept]
-        )
-        return found.reshape(-1, self.walk_length)
+        # Samplers walk against the direction of edges.
+        edge_index = topology.edge_index.flip(0)
+        reverse = Topology(edge_index, topology.num_nodes, weight, topology.batch)
+        walks = self.sampler(reverse, self.generator)
+        is_return = (walks.row == walks.col) & (walks.hop > 0) & (walks.hop <= self.walk_length)
+        entry = walks.row[is_return].long() * self.walk_length + walks.hop[is_return].long() - 1
+        encoding = walks.weight.new_zeros(topology.num_nodes * self.walk_length)
+        encoding = encoding.index_add(0, entry, walks.weight[is_return])
+        return encoding.reshape(-1, self.walk_length)
 
     def __repr__(self) -> str:
-        how = f"width={self.width}" if self.sampler is None else repr(self.sampler)
-        return f"AddWalkEncoding({self.walk_length}, {how})"
+        option = f"width={self.width}" if self.sampler is None else repr(self.sampler)
+        return f"AddWalkEncoding({self.walk_length}, {option})"
 
 
 def _check_sampler(sampler: WalkSampler, walk_length: int) -> None:
@@ -116,6 +112,5 @@ def _check_sampler(sampler: WalkSampler, walk_length: int) -> None:
     if sampler.normalization != "rw":
         raise value_error("sampler", "of normalization 'rw'", f"{sampler.normalization!r}")
     if sampler.hops < walk_length:
-        raise value_error(
-            "sampler", f"of at least {walk_length} hops, as the encoding", repr(sampler)
-        )
+        expected = f"of at least {walk_length} hops, as the encoding"
+        raise value_error("sampler", expected, repr(sampler))

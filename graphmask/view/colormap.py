@@ -1,8 +1,9 @@
-"""Weights as colours: shares of the largest, linear or logarithmic."""
+"""Rows, and their weights as colours: shares of the largest, linear or logarithmic."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -77,3 +78,31 @@ class ColorScale:
         if self.signed:
             level, weight = (np.append(-x[:0:-1], x) for x in (level, weight))
         return level.tolist(), [f"{value:.2g}" for value in weight]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row to draw.
+
+    Args:
+        node: its index.
+        weights: ``[N]``, its entries.
+        scale: of the colours.
+        title: of the figure.
+    """
+
+    node: int
+    weights: np.ndarray
+    scale: ColorScale
+    title: str
+
+    @cached_property
+    def others(self) -> np.ndarray:
+        """Nodes of the nonzero entries but the own one, the largest first."""
+        return largest_others(self.weights, self.node)
+
+
+def largest_others(weights: np.ndarray, node: int) -> np.ndarray:
+    """Nodes of the nonzero entries of a row but its own, the largest first."""
+    order = np.argsort(-np.abs(weights), kind="stable")
+    return order[(weights[order] != 0) & (order != node)]

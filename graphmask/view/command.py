@@ -15,10 +15,18 @@ from graphmask._console import checked, empty_table, make_console, make_fact_tab
 from graphmask.io import NEIGHBOURS, read_graph
 from graphmask.topology import Topology
 
+from .colormap import largest_others
 from .names import known_masks, make_mask
 from .picture import BUDGET, Picture
 from .scene import make_scene
 from .sources import MaskRows, Source, attention_of, load_model
+
+# Options of all commands that read a file.
+Neighbours = Annotated[int, typer.Option(help="Neighbours of each point of a cloud without edges.")]
+Directed = Annotated[
+    bool, typer.Option("--directed", help="Read edge lists as they stand, not both ways.")
+]
+Item = Annotated[int, typer.Option(help="Line of a file of molecules, from 0.")]
 
 # Entries of a row in the table.
 _LISTED = 5
@@ -54,13 +62,9 @@ def view(
             help="A .png, or .html, or a name for both. Default: FILE and the node, in this folder."
         ),
     ] = None,
-    neighbours: Annotated[
-        int, typer.Option(help="Neighbours of each point of a cloud without edges.")
-    ] = NEIGHBOURS,
-    directed: Annotated[
-        bool, typer.Option("--directed", help="Read edge lists as they stand, not both ways.")
-    ] = False,
-    item: Annotated[int, typer.Option(help="Line of a file of molecules, from 0.")] = 0,
+    neighbours: Neighbours = NEIGHBOURS,
+    directed: Directed = False,
+    item: Item = 0,
     budget: Annotated[
         float, typer.Option(help="MiB that the rows of a mask may take on the page.")
     ] = BUDGET / 2**20,
@@ -130,11 +134,12 @@ def _make_table(picture: Picture) -> object:
     for heading in ("mask", "own entry", "others", "largest others: node weight"):
         table.add_column(heading)
     for source, rows in zip(picture.sources, picture.rows, strict=True):
-        row = rows[min(picture.head, source.heads - 1)]
-        order = abs(row).argsort(kind="stable")[::-1]
-        others = order[(row[order] != 0) & (order != node)]
-        largest = ", ".join(f"{scene.label(other)} {row[other]:.3g}" for other in others[:_LISTED])
-        table.add_row(source.name, f"{row[node]:.3g}", f"{len(others):,}", largest or "none")
+        weights = rows[min(picture.head, source.heads - 1)]
+        others = largest_others(weights, node)
+        largest = ", ".join(
+            f"{scene.label(other)} {weights[other]:.3g}" for other in others[:_LISTED]
+        )
+        table.add_row(source.name, f"{weights[node]:.3g}", f"{len(others):,}", largest or "none")
     return table
 
 

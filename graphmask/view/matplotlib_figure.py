@@ -9,7 +9,7 @@ import numpy as np
 
 from graphmask.extras import require
 
-from .colormap import CHOSEN, PLAIN, ColorScale
+from .colormap import CHOSEN, PLAIN, Row
 from .scene import Scene, dot_size
 
 # Surfaces of more triangles are drawn by their vertices.
@@ -23,10 +23,8 @@ _LARGEST_ZOOM = 1.6
 _PANEL = 4.6
 
 
-def draw(
-    scene: Scene, node: int, lines: Sequence[Sequence[tuple[str, np.ndarray, ColorScale]]]
-) -> Any:
-    """Draw panels: for each its title, a row ``[N]`` and the scale of its colours.
+def draw(scene: Scene, lines: Sequence[Sequence[Row]]) -> Any:
+    """Draw lines of panels, a row in each.
 
     Raises:
         MissingExtraError: without matplotlib.
@@ -41,45 +39,37 @@ def draw(
         for column, panel in enumerate(panels):
             position = (len(lines), columns, line * columns + column + 1)
             axes = figure.add_subplot(*position, **options)
-            _draw_panel(figure, axes, scene, node, *panel)
+            _draw_panel(figure, axes, scene, panel)
     figure.suptitle(scene.title, fontsize=10)
     return figure
 
 
-def _draw_panel(
-    figure: Any,
-    axes: Any,
-    scene: Scene,
-    node: int,
-    title: str,
-    weights: np.ndarray,
-    scale: ColorScale,
-) -> None:
-    colors = require("matplotlib.colors", extra="viz")
+def _draw_panel(figure: Any, axes: Any, scene: Scene, row: Row) -> None:
+    colors, scale, title = require("matplotlib.colors", extra="viz"), row.scale, row.title
     colormap = colors.LinearSegmentedColormap.from_list("weights", scale.colors)
     norm = colors.Normalize(scale.lowest, 1)
-    levels = scale.levels(weights)
-    radius = scene.closeup(node, weights)
+    radius = scene.closeup(row.node, row.weights)
     shown = np.ones(scene.num_nodes, bool)
     if radius is not None:
-        shown = np.linalg.norm(scene.pos - scene.pos[node], axis=1) <= radius
+        shown = np.linalg.norm(scene.pos - scene.pos[row.node], axis=1) <= radius
         title = f"{title}\n{shown.sum():,} nodes around it"
     if scene.is_surface and len(scene.face) <= _TRIANGLES:
-        levels[node] = 1
+        levels = scale.levels(row.weights)
+        levels[row.node] = 1
         _draw_triangles(axes, scene, colormap(norm(levels)))
     else:
-        _draw_points(axes, scene, node, levels, shown, {"cmap": colormap, "norm": norm})
+        _draw_points(axes, scene, row, shown, {"cmap": colormap, "norm": norm})
     mark = (
         {"c": CHOSEN, "marker": "D", "s": 40 if scene.is_surface else (1.6 * scene.size) ** 2}
         if scene.in_space
         else {"c": "none", "marker": "o", "s": (1.6 * scene.size) ** 2}
     )
-    position = _turn(scene, scene.marks[[node]]).T
+    position = _turn(scene, scene.pos[[row.node]]).T
     axes.scatter(*position, edgecolors=CHOSEN, linewidths=2, zorder=9, **mark)
     axes.set_title(title, fontsize=8, wrap=True)
     axes.set_axis_off()
     if scene.in_space:
-        _set_eye(axes, scene, node, radius)
+        _set_eye(axes, scene, row.node, radius)
     else:
         axes.set_aspect("equal")
     bar = require("matplotlib.cm", extra="viz").ScalarMappable(norm, colormap)
@@ -106,12 +96,7 @@ def _turn(scene: Scene, pos: np.ndarray) -> np.ndarray:
 
 
 def _draw_points(
-    axes: Any,
-    scene: Scene,
-    node: int,
-    levels: np.ndarray,
-    shown: np.ndarray,
-    colors: dict[str, Any],
+    axes: Any, scene: Scene, row: Row, shown: np.ndarray, colors: dict[str, Any]
 ) -> None:
     pos = _turn(scene, scene.pos)
     options = {"depthshade": False} if scene.in_space else {}
@@ -126,15 +111,13 @@ def _draw_points(
     is_closeup = not shown.all()
     background = np.flatnonzero(shown) if is_closeup else scene.background()
     area = 0.8 * dot_size(len(background)) ** 2
-    rest = background[levels[background] == 0]
+    rest = background[row.weights[background] == 0]
     opacity = 1.0 if is_closeup else scene.opacity
     plain = {"s": 0.3 * area, "c": PLAIN, "alpha": opacity, "zorder": 1}
     axes.scatter(*pos[rest].T, linewidths=0, **plain, **options)
-    others = np.flatnonzero(levels)
-    others = others[others != node]
     # The largest last, on top.
-    others = others[np.argsort(np.abs(levels[others]), kind="stable")]
-    weighted = {"s": area, "c": levels[others], "zorder": 2, **colors}
+    others = row.others[::-1]
+    weighted = {"s": area, "c": row.scale.levels(row.weights[others]), "zorder": 2, **colors}
     axes.scatter(*pos[others].T, linewidths=0, **weighted, **options)
     if scene.in_space:
         axes.auto_scale_xyz(*pos[shown].T)
@@ -145,14 +128,13 @@ def _draw_points(
 
 def _draw_triangles(axes: Any, scene: Scene, color: np.ndarray) -> None:
     pos = _turn(scene, scene.pos)
-    corners = pos[scene.face]
+    corners, color = pos[scene.face], color[scene.face].mean(1)
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
-    light = 0.72 + 0.28 * np.abs(normal @ np.array([0.6, 0.35, 0.72]))
-    shaded = color[scene.face].mean(1)
-    shaded[:, :3] *= light[:, None]
+    # Weaker than the shades of matplotlib, which would hide the weights.
+    color[:, :3] *= 0.72 + 0.28 * np.abs(normal @ [[0.6], [0.35], [0.72]])
     faces = require("mpl_toolkits.mplot3d.art3d", extra="viz").Poly3DCollection(
-        corners, facecolors=shaded, edgecolors="none"
+        corners, facecolors=color, edgecolors="none"
     )
     axes.add_collection3d(faces)
     axes.auto_scale_xyz(*pos.T)

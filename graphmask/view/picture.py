@@ -18,7 +18,7 @@ from graphmask.io import connect
 from graphmask.topology import Topology
 
 from . import matplotlib_figure, plotly_figure
-from .colormap import ColorScale
+from .colormap import ColorScale, Row
 from .scene import Scene, make_scene
 from .sources import Source, make_source
 
@@ -33,9 +33,6 @@ _PER_NODE, _PER_ENTRY, _PER_ROW = 1.4, 29, 1400
 
 # Entries computed for a page at most, and rows computed at once.
 _WORK, _CHUNK = 2**27, 64
-
-# Entries of a row on a page.
-_LARGEST = 2048
 
 
 class Picture:
@@ -80,10 +77,9 @@ class Picture:
         Raises:
             MissingExtraError: without plotly.
         """
-        source, rows = self.sources[0], self.rows[0]
-        head = min(self.head, source.heads - 1)
-        scale, title = self._scale(rows, head, self.node), self._title(source, head, self.node)
-        return plotly_figure.draw(self.scene, self.node, rows[head], scale, title)
+        head = min(self.head, self.sources[0].heads - 1)
+        row = self._row(self.sources[0], self.rows[0], head, self.node)
+        return plotly_figure.draw(self.scene, row)
 
     def matplotlib(self) -> Any:
         """Draw a matplotlib figure: a line of panels per matrix, a panel per head, four at most.
@@ -95,17 +91,8 @@ class Picture:
         for source, rows in zip(self.sources, self.rows, strict=True):
             first = max(0, min(self.head, source.heads - _HEADS))
             heads = range(first, min(first + _HEADS, source.heads))
-            lines.append(
-                [
-                    (
-                        self._title(source, head, self.node),
-                        rows[head],
-                        self._scale(rows, head, self.node),
-                    )
-                    for head in heads
-                ]
-            )
-        return matplotlib_figure.draw(self.scene, self.node, lines)
+            lines.append([self._row(source, rows, head, self.node) for head in heads])
+        return matplotlib_figure.draw(self.scene, lines)
 
     def write_png(self, path: str | Path, dpi: int = 110) -> None:
         """Write the figure of :meth:`matplotlib`, in the format of the file's ending."""
@@ -158,7 +145,7 @@ class Picture:
         per_node = (
             heads * _PER_NODE * num_nodes
             if self.scene.is_surface
-            else _PER_ENTRY * min(entries, heads * _LARGEST)
+            else _PER_ENTRY * min(entries, heads * plotly_figure.LARGEST)
         )
         count = min(int(budget / (heads * _PER_ROW + per_node)), _WORK // (heads * num_nodes))
         if count >= num_nodes:
@@ -171,25 +158,19 @@ class Picture:
         for index, source in enumerate(self.sources):
             for chunk in np.array_split(nodes, -(-len(nodes) // _CHUNK)):
                 rows = _rows(source, chunk)
-                for place, node in enumerate(chunk.tolist()):
+                for position, node in enumerate(chunk.tolist()):
                     for head in range(source.heads):
-                        name, weights = f"{index}.{head}.{node}", rows[head, place]
-                        scale = self._scale(rows[:, place], head, node)
-                        if not self.scene.is_surface:
-                            weights = _keep_largest(weights)
-                        title = self._title(source, head, node)
-                        yield plotly_figure.make_frame(
-                            name, self.scene, node, weights, scale, title
-                        )
+                        row = self._row(source, rows[:, position], head, node)
+                        name = f"{index}.{head}.{node}"
+                        yield plotly_figure.make_frame(name, self.scene, row)
 
-    def _scale(self, rows: np.ndarray, head: int, node: int) -> ColorScale:
+    def _row(self, source: Source, rows: np.ndarray, head: int, node: int) -> Row:
         # The own entry is often the largest, and would make the others pale.
         others = np.delete(rows[head], node)
-        return ColorScale.of(others, bool((rows < 0).any()), self.logarithmic)
-
-    def _title(self, source: Source, head: int, node: int) -> str:
+        scale = ColorScale.of(others, bool((rows < 0).any()), self.logarithmic)
         which = f", head {head} of {source.heads}" if source.heads > 1 else ""
-        return f"{source.name}{which}: row of node {self.scene.label(node)}"
+        title = f"{source.name}{which}: row of node {self.scene.label(node)}"
+        return Row(node, rows[head], scale, title)
 
     def _repr_png_(self) -> bytes:
         """A small picture, for notebooks."""
@@ -236,9 +217,9 @@ def row(
         >>> import torch, graphmask as gm
         >>> from graphmask.view import row
         >>> ring = gm.Topology(torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]]), num_nodes=4)
-        >>> picture = row(gm.masks.PowerSeriesMask(order=1), ring, node=2)
+        >>> picture = row(gm.masks.PowerSeriesMask(hops=1), ring, node=2)
         >>> picture
-        Picture(node=2, sources=['PowerSeriesMask(order=1, heads=1, alpha=NonNegative)'])
+        Picture(node=2, sources=['PowerSeriesMask(hops=1, heads=1, alpha=NonNegative)'])
         >>> picture.rows[0].shape
         (1, 4)
     """
@@ -255,10 +236,3 @@ def row(
 
 def _rows(source: Source, nodes: np.ndarray) -> np.ndarray:
     return source.rows(torch.from_numpy(nodes)).float().cpu().numpy()
-
-
-def _keep_largest(weights: np.ndarray) -> np.ndarray:
-    if np.count_nonzero(weights) <= _LARGEST:
-        return weights
-    kept = np.argpartition(-np.abs(weights), _LARGEST)[:_LARGEST]
-    return np.where(np.isin(np.arange(len(weights)), kept), weights, 0)

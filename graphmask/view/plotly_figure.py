@@ -12,7 +12,7 @@ import numpy as np
 
 from graphmask.extras import require
 
-from .colormap import CHOSEN, PLAIN, ColorScale
+from .colormap import CHOSEN, PLAIN, Row
 from .scene import Scene
 
 # Nodes from which on the plane is drawn by WebGL.
@@ -23,8 +23,8 @@ _EDGE = "#d3d4dc"
 # Tangent of half of plotly's field of view.
 _TAN = np.tan(np.radians(22.5))
 
-# Entries that are listed beside the figure.
-_LISTED = 15
+# Entries of a row that a page lists, and that it draws in a graph without triangles.
+_LISTED, LARGEST = 15, 2048
 
 # A click selects the nearest node that has a row on the page; the slider selects a head, the menu a
 # matrix. Each shows the frame of that name. A frame drawn while the click is still handled would
@@ -49,8 +49,8 @@ plot.on("plotly_buttonclicked", ({active}) => { state.mask = active; show(); });
 """
 
 
-def draw(scene: Scene, node: int, weights: np.ndarray, scale: ColorScale, title: str) -> Any:
-    """Draw a row ``[N]``; the traces are named edges, nodes, row and chosen.
+def draw(scene: Scene, row: Row) -> Any:
+    """Draw a row; the traces are named edges, nodes, row and chosen.
 
     Raises:
         MissingExtraError: without plotly.
@@ -62,76 +62,69 @@ def draw(scene: Scene, node: int, weights: np.ndarray, scale: ColorScale, title:
     figure.update_layout(
         margin={"l": 10, "r": 10, "t": 50, "b": 30}, paper_bgcolor="white", plot_bgcolor="white"
     )
-    row, chosen = row_update(scene, node, weights, scale)
-    figure.update_traces(row, selector={"name": "row"})
-    figure.update_traces(chosen, selector={"name": "chosen"})
-    figure.update_layout(title={"text": escape(title), "font": {"size": 14}})
+    for trace, update in zip(figure.data[-2:], _update(scene, row), strict=True):
+        trace.update(update)
+    figure.update_layout(title={"text": escape(row.title), "font": {"size": 14}})
     if scene.in_space:
         hidden = {"visible": False, "showspikes": False}
-        figure.update_scenes(
-            xaxis=hidden, yaxis=hidden, zaxis=hidden, aspectmode="data",
-            camera=_camera(scene, node, weights),
-        )  # fmt: skip
+        figure.update_scenes(xaxis=hidden, yaxis=hidden, zaxis=hidden)
+        figure.update_scenes(aspectmode="data", camera=_camera(scene, row))
     else:
         figure.update_xaxes(visible=False)
         figure.update_yaxes(visible=False, scaleanchor="x")
     return figure
 
 
-def row_update(
-    scene: Scene, node: int, weights: np.ndarray, scale: ColorScale
+def _update(
+    scene: Scene, row: Row, limit: int | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The attributes of the traces "row" and "chosen" that depend on the row."""
-    levels, texts = scale.ticks()
+    levels, texts = row.scale.ticks()
     colors = {
-        "colorscale": [list(color) for color in scale.colors],
-        "cmin": 100 * scale.lowest,
+        "colorscale": [list(color) for color in row.scale.colors],
+        "cmin": 100 * row.scale.lowest,
         "colorbar": {"tickvals": [100 * level for level in levels], "ticktext": texts},
     }
     chosen = {
-        **_coordinates(scene.marks[[node]]),
-        "customdata": [node],
-        "text": [escape(scene.label(node))],
+        **_coordinates(scene.mark(row.node)[None]),
+        "customdata": [row.node],
+        "text": [escape(scene.label(row.node))],
     }
     if scene.is_surface:
-        intensity = _percent(scale.levels(weights))
-        intensity[node] = 100
-        return {"intensity": intensity, "customdata": weights, **colors}, chosen
-    others = np.flatnonzero(weights)
-    others = others[others != node]
-    row = {
+        intensity = _percent(row.scale.levels(row.weights))
+        intensity[row.node] = 100
+        return {"intensity": intensity, "customdata": row.weights, **colors}, chosen
+    # The largest last, on top.
+    others = row.others[:limit][::-1]
+    weights = row.weights[others]
+    entries = {
         **_coordinates(scene.pos[others]),
-        "customdata": np.stack([others, weights[others]], 1),
+        "customdata": np.stack([others, weights], 1),
         "text": _names(scene, others),
-        "marker": {"color": _percent(scale.levels(weights[others])), **colors},
+        "marker": {"color": _percent(row.scale.levels(weights)), **colors},
     }
-    return row, chosen
+    return entries, chosen
 
 
-def list_entries(scene: Scene, node: int, weights: np.ndarray) -> str:
-    """The own entry of a row and its largest others, as lines of HTML."""
-    total = float(np.abs(weights).sum()) or 1.0
-
-    def line(other: int) -> str:
-        share = abs(weights[other]) / total
-        return f"{escape(scene.label(other))}: {weights[other]:.3g} ({share:.1%})"
-
-    others = np.argsort(-np.abs(weights), kind="stable")
-    others = others[(weights[others] != 0) & (others != node)]
-    lead = f"<b>node {line(node)}</b><br>{len(others):,} other entries"
-    return "<br>".join([lead, "", *map(line, others[:_LISTED])])
-
-
-def make_frame(
-    name: str, scene: Scene, node: int, weights: np.ndarray, scale: ColorScale, title: str
-) -> dict[str, Any]:
+def make_frame(name: str, scene: Scene, row: Row) -> dict[str, Any]:
     """The frame of a row on a page: what :func:`draw` draws, and a list of the largest entries."""
-    row, chosen = row_update(scene, node, weights, scale)
+    entries, chosen = _update(scene, row, LARGEST)
     if scene.is_surface:
-        del row["customdata"]
-    entries = {"text": list_entries(scene, node, weights)}
-    layout = {"title": {"text": escape(title)}, "annotations": [entries]}
-    return {"name": name, "data": [_encode(row), _encode(chosen)], "layout": layout}
+        del entries["customdata"]
+    lines = {"text": _list_entries(scene, row)}
+    layout = {"title": {"text": escape(row.title)}, "annotations": [lines]}
+    return {"name": name, "data": [_encode(entries), _encode(chosen)], "layout": layout}
+
+
+def _list_entries(scene: Scene, row: Row) -> str:
+    """The own entry of a row and its largest others, as lines of HTML."""
+    total = float(np.abs(row.weights).sum()) or 1.0
+    node, *others = [
+        f"{escape(scene.label(other))}: {row.weights[other]:.3g} "
+        f"({abs(row.weights[other]) / total:.1%})"
+        for other in (row.node, *row.others[:_LISTED])
+    ]
+    return "<br>".join([f"<b>node {node}</b>", f"{len(row.others):,} other entries", "", *others])
 
 
 def write_page(
@@ -169,8 +162,8 @@ def write_page(
         figure.update_layout(sliders=[slider], margin={"b": 90})
     if len(masks) > 1:
         buttons = [{"label": escape(name), "method": "skip"} for name, _ in masks]
-        place = {"x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
-        figure.update_layout(updatemenus=[{"buttons": buttons, **place}])
+        corner = {"x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
+        figure.update_layout(updatemenus=[{"buttons": buttons, **corner}])
     if figure.data[-2].type == "mesh3d":
         figure.data[-2].update(hovertemplate="node %{pointNumber}<extra></extra>", customdata=None)
     page = figure.to_dict()
@@ -203,20 +196,20 @@ def _percent(levels: np.ndarray) -> np.ndarray:
     return np.rint(100 * levels).astype(np.int8)
 
 
-def _camera(scene: Scene, node: int, weights: np.ndarray) -> dict[str, Any]:
+def _camera(scene: Scene, row: Row) -> dict[str, Any]:
     """An eye that sees the whole, or the neighbourhood of a row that would be a speck in it."""
     extent = np.ptp(scene.pos, axis=0).astype(float)
     # Plotly's unit of length: the geometric mean of the extents.
     unit = float(np.prod(np.maximum(extent, 1e-3 * extent.max() or 1.0)) ** (1 / 3))
-    eye, center = scene.eye_direction(node), np.zeros(3)
+    eye, center = scene.eye_direction(row.node), np.zeros(3)
     depth, size = scene.silhouette(eye)
     distance = float((depth + size / _TAN).max()) / unit
-    radius = scene.closeup(node, weights)
+    radius = scene.closeup(row.node, row.weights)
     if radius is not None:
-        center = (scene.pos[node] - scene.middle) / unit
+        center = (scene.pos[row.node] - scene.middle) / unit
         distance = min(distance, max(0.2, radius / unit / _TAN))
-    vectors = {"up": scene.up, "center": center, "eye": center + distance * eye}
-    return {name: dict(zip("xyz", map(float, xyz), strict=True)) for name, xyz in vectors.items()}
+    vectors = {"up": np.array(scene.up), "center": center, "eye": center + distance * eye}
+    return {name: dict(zip("xyz", xyz.tolist(), strict=True)) for name, xyz in vectors.items()}
 
 
 def _coordinates(pos: np.ndarray) -> dict[str, np.ndarray]:
@@ -242,9 +235,8 @@ def _edges(scene: Scene) -> dict[str, Any]:
     gap = np.full((len(ends), 1, scene.pos.shape[1]), np.nan, np.float32)
     path = np.concatenate([ends, gap], 1).reshape(-1, scene.pos.shape[1])
     line = {"color": _EDGE, "width": 2 if scene.in_space else 1.2}
-    return _trace(
-        scene, "edges", **_coordinates(path), mode="lines", line=line, hoverinfo="skip"
-    )  # fmt: skip
+    options = {"mode": "lines", "line": line, "hoverinfo": "skip"}
+    return _trace(scene, "edges", **_coordinates(path), **options)
 
 
 def _nodes(scene: Scene) -> dict[str, Any]:
@@ -286,7 +278,7 @@ def _row_trace(scene: Scene) -> dict[str, Any]:
 
 def _chosen_trace(scene: Scene) -> dict[str, Any]:
     marker = (
-        {"symbol": "diamond", "size": max(5.0, 1.3 * scene.size)}
+        {"symbol": "diamond", "size": max(7.0, 1.3 * scene.size)}
         if scene.in_space
         else {"symbol": "circle-open", "size": 1.6 * scene.size, "line": {"width": 3}}
     )

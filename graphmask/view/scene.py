@@ -17,7 +17,7 @@ _EDGES = 40_000
 _POINTS = 60_000
 
 # Distance of marks above surfaces, as a share of their extent.
-_LIFT = 0.007
+_LIFT = 0.015
 
 # Nodes up to which names are written beside them, and from which on a cloud is transparent.
 _NAMED = 120
@@ -55,17 +55,17 @@ class Scene:
 
     @property
     def in_space(self) -> bool:
-        """Whether there are three coordinates."""
+        """True if there are three coordinates."""
         return self.pos.shape[1] == 3
 
     @property
     def is_surface(self) -> bool:
-        """Whether there are triangles to colour."""
+        """True if there are triangles to colour."""
         return len(self.face) > 0 and self.in_space
 
     @property
     def is_labelled(self) -> bool:
-        """Whether names are written beside the nodes."""
+        """True if names are written beside the nodes."""
         return self.names is not None and not self.in_space and self.num_nodes <= _NAMED
 
     @property
@@ -75,7 +75,7 @@ class Scene:
 
     @property
     def opacity(self) -> float:
-        """Of the background: a dense cloud would hide the row inside it."""
+        """Opacity of the background: a dense cloud would hide the row inside it."""
         return 0.3 if self.in_space and self.num_nodes > _DENSE else 1.0
 
     @property
@@ -93,28 +93,17 @@ class Scene:
         """Length of the diagonal of the bounding box."""
         return float(np.linalg.norm(np.ptp(self.pos, axis=0))) or 1.0
 
-    @cached_property
-    def marks(self) -> np.ndarray:
-        """``[N, D]`` positions of marks: a little above surfaces, which would hide them."""
-        if not self.is_surface:
-            return self.pos
-        corners = self.pos[self.face].astype(np.float64)
-        across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        # Triangles of the other orientation enclose a negative volume.
-        if np.einsum("fd,fd->", corners[:, 0] - self.pos.mean(0), across) < 0:
-            across = -across
-        normal = np.zeros((self.num_nodes, 3))
-        for corner in range(3):
-            np.add.at(normal, self.face[:, corner], across)
-        normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
-        return (self.pos + _LIFT * self.diameter * normal).astype(np.float32)
-
     def eye_direction(self, node: int) -> np.ndarray:
         """The unit vector ``[3]`` towards the eye: on the side of the node, and a little above."""
         toward = self.pos[node] - self.middle
         lift = (0.35, 0.3, 0.45) if self.is_surface else (0.45, 0.45, 0.4)
         eye = toward / (np.linalg.norm(toward) or 1.0) + lift
         return eye / (np.linalg.norm(eye) or 1.0)
+
+    def mark(self, node: int) -> np.ndarray:
+        """``[D]`` where a node is marked: a little above a surface, which would hide the mark."""
+        lift = _LIFT * self.diameter * self.eye_direction(node) if self.is_surface else 0.0
+        return (self.pos[node] + lift).astype(np.float32)
 
     def silhouette(self, eye: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Depth and size ``[N]`` of the nodes as the eye sees them.

@@ -1,11 +1,6 @@
-"""The resampling of ``_resampling``, compiled for CPUs.
-
-A row walks from end to end in the cache, several rows side by side.
-"""
+"""The draws of ``_resampling``, compiled for CPUs; several blocks of rows side by side."""
 
 from __future__ import annotations
-
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -13,8 +8,9 @@ from torch import Tensor
 
 from graphmask.kernels._compiled import compiled
 
-from ._products import Adjacency
-from ._resampling import TIE, Drawn, Plan
+from ._resampling import PairRows, Plan
+from ._rows import TIE, Adjacency
+from ._rows_numba import arrays_of, find_threshold, map_in_threads, multiply, thin
 
 # Rows that a thread draws at a time.
 _BLOCK = 1024
@@ -22,89 +18,56 @@ _BLOCK = 1024
 
 def draw_rows(
     start: Tensor, threshold: Tensor, draws: Tensor, W: Adjacency, plan: Plan, dtype: torch.dtype
-) -> Drawn:
-    """As in ``_resampling``, with values of a dtype; on as many threads as torch uses."""
-    matrix = tuple(
-        part.numpy() for part in (W.rows.ptr, W.rows.col.int(), W.rows.weight, W.reach, W.mass)
-    )
-    kind = np.float32 if dtype == torch.float32 else np.float64
+) -> PairRows:
+    """Draw the walks from the nodes ``start [R]``, as :func:`._resampling.draw_rows`."""
+    matrix = arrays_of(W)
+    table_dtype = np.float32 if dtype == torch.float32 else np.float64
+    sizes = plan.formed, plan.sampled
 
-    def draw(block: slice) -> tuple[np.ndarray, ...]:
-        nodes, bounds, numbers = (part[block].numpy() for part in (start, threshold, draws))
+    def draw(first: int) -> tuple[np.ndarray, ...]:
+        block = slice(first, first + _BLOCK)
+        nodes, bounds, numbers = (x[block].numpy() for x in (start, threshold, draws))
         room = len(nodes) * min(plan.limit + 2, plan.hops * (plan.width + 2) + 1)
-        counts, col, value = (
-            np.empty(len(nodes), np.int64),
-            np.empty(room, np.int32),
-            np.empty((room, plan.hops + 1), kind),
-        )
-        number = _draw(
-            matrix,
-            nodes,
-            bounds,
-            numbers,
-            tuple(plan),
-            plan.formed,
-            plan.sampled,
-            counts,
-            col,
-            value,
-        )
+        counts, col = np.empty(len(nodes), np.int64), np.empty(room, np.int32)
+        table = np.empty((room, plan.hops + 1), table_dtype)
+        pairs = _draw(matrix, nodes, bounds, numbers, tuple(plan), *sizes, counts, col, table)
         # Copies: views would keep the room of the whole block.
-        return counts, col[:number].copy(), value[:number].copy()
+        return counts, col[:pairs].copy(), table[:pairs].copy()
 
-    blocks = [slice(first, first + _BLOCK) for first in range(0, max(len(start), 1), _BLOCK)]
-    threads = min(torch.get_num_threads(), len(blocks))
-    if threads > 1:
-        with ThreadPoolExecutor(threads) as pool:
-            parts = list(pool.map(draw, blocks))
-    else:
-        parts = [draw(block) for block in blocks]
-    counts, col, value = (
-        torch.from_numpy(np.concatenate(part)) for part in zip(*parts, strict=True)
-    )
-    return Drawn(counts, col, value)
+    blocks = map_in_threads(draw, range(0, max(len(start), 1), _BLOCK))
+    counts, col, table = (torch.from_numpy(np.concatenate(x)) for x in zip(*blocks, strict=True))
+    return PairRows(counts, col, table)
 
 
 @compiled
-def _draw(W, start, threshold, draws, plan, formed, sampled, counts, col, value):  # type: ignore[no-untyped-def]
-    """Rows into ``counts``, ``col`` and ``value``; returns the number of their pairs."""
+def _draw(W, start, threshold, draws, plan, formed, sampled, counts, col, table):  # type: ignore[no-untyped-def]
+    """Write rows into ``counts``, ``col`` and ``table``; return the number of their pairs."""
     hops, width, budget, limit, decay = plan
-    size = len(W[0]) - 1
+    num_nodes = len(W[0]) - 1
     # Per node: the product's entry, which is zero between products, and the pair of this row, or
     # -1.
-    total, pair_of = np.zeros(size), np.full(size, -1, np.int32)
+    total, pair_of = np.zeros(num_nodes), np.full(num_nodes, -1, np.int32)
     # Terms that cancel exactly leave a node that is met again, so that it is noted once for each
     # time.
     most = formed + 2 * sampled + 2
-    touched, nbytes = np.empty(most, np.int32), np.empty(most)
+    touched, size = np.empty(most, np.int32), np.empty(most)
     state_col, state = np.empty(width + 2, np.int32), np.empty(width + 2)
     room = hops * (width + 2) + 1
-    pair_col, score, pair_value = (
-        np.empty(room, np.int32),
-        np.empty(room),
-        np.empty((room, hops + 1)),
-    )
+    pair_col, score = np.empty(room, np.int32), np.empty(room)
+    pair_table = np.empty((room, hops + 1))
     chosen, factor_of = np.empty(room, np.int64), np.empty(room)
-    number = 0
+    stored = 0
     for row in range(len(start)):
         state_col[0], state[0] = start[row], 1.0
         length, pairs, share = 1, 0, 1.0
         for hop in range(hops + 1):
             if hop > 0:
-                length = _multiply(
-                    W,
-                    state_col,
-                    state,
-                    length,
-                    formed,
-                    sampled,
-                    draws[row, 2 * hop - 1],
-                    total,
-                    touched,
+                draw = draws[row, 2 * hop - 1]
+                length = multiply(
+                    W, state_col, state, length, formed, sampled, draw, total, touched
                 )
-                length = _thin(
-                    total, touched, length, width, draws[row, 2 * hop], nbytes, state_col, state
-                )
+                draw = draws[row, 2 * hop]
+                length = thin(total, touched, length, width, draw, size, state_col, state)
                 share *= decay
             for x in range(length):
                 node, weight = state_col[x], state[x]
@@ -113,110 +76,30 @@ def _draw(W, start, threshold, draws, plan, formed, sampled, counts, col, value)
                     pair = pair_of[node] = pairs
                     pair_col[pair], score[pair] = node, 0.0
                     for other in range(hops + 1):
-                        pair_value[pair, other] = 0.0
+                        pair_table[pair, other] = 0.0
                     pairs += 1
-                pair_value[pair, hop] = weight
+                pair_table[pair, hop] = weight
                 score[pair] += share * abs(weight)
         for pair in range(pairs):
             pair_of[pair_col[pair]] = -1
         bound = threshold[row] if pairs > budget else 0.0
         if pairs > limit:
-            bound = max(bound, _find_threshold(score, pairs, limit))
+            bound = max(bound, find_threshold(score, pairs, limit))
         counts[row] = _choose(score, pairs, bound, draws[row, 0], chosen, factor_of)
-        for place in np.argsort(pair_col[chosen[: counts[row]]]):
-            pair, factor = chosen[place], factor_of[place]
-            col[number] = pair_col[pair]
+        for position in np.argsort(pair_col[chosen[: counts[row]]]):
+            pair, factor = chosen[position], factor_of[position]
+            col[stored] = pair_col[pair]
             for hop in range(hops + 1):
-                value[number, hop] = pair_value[pair, hop] * factor
-            number += 1
-    return number
-
-
-@compiled
-def _multiply(W, state_col, state, length, formed, sampled, draw, total, touched):  # type: ignore[no-untyped-def]
-    """The state times W into ``total``; returns the number of nodes that it has ``touched``.
-
-    The addition stands here twice: as a function of its own it was not inlined, and took three
-    quarters of the time.
-    """
-    ptr, col, weight, reach, mass = W
-    terms = 0
-    for x in range(length):
-        terms += ptr[state_col[x] + 1] - ptr[state_col[x]]
-    unit = 0.0
-    if terms > formed:
-        for x in range(length):
-            unit += abs(state[x]) * mass[state_col[x]] / sampled
-    passed, found = draw * unit, 0
-    for x in range(length):
-        factor, entry, end = state[x], ptr[state_col[x]], ptr[state_col[x] + 1]
-        before = 0.0
-        while entry < end and abs(factor * weight[entry]) >= unit:
-            node = col[entry]
-            if total[node] == 0.0:
-                touched[found] = node
-                found += 1
-            total[node] += factor * weight[entry]
-            before = reach[entry]
-            entry += 1
-        if entry == end:
-            continue
-        size = abs(factor)
-        light = size * (reach[end - 1] - before)
-        point = unit - passed
-        while point <= light:
-            goal = before + point / size
-            low, high = entry, end - 1
-            while low < high:
-                middle = (low + high) // 2
-                if reach[middle] >= goal:
-                    high = middle
-                else:
-                    low = middle + 1
-            drawn = unit if factor * weight[low] > 0 else -unit
-            node = col[low]
-            if total[node] == 0.0:
-                touched[found] = node
-                found += 1
-            total[node] += drawn
-            point += unit
-        passed = light - (point - unit)
-    return found
-
-
-@compiled
-def _thin(total, touched, length, width, draw, size, state_col, state):  # type: ignore[no-untyped-def]
-    """The entries of ``total`` into the state, at most about ``width`` of them.
-
-    Returns their number.
-    """
-    bound = 0.0
-    if length > width:
-        for x in range(length):
-            size[x] = abs(total[touched[x]])
-        bound = _find_threshold(size, length, width)
-    kept, passed = 0, draw
-    for x in range(length):
-        node = touched[x]
-        weight, total[node] = total[node], 0.0
-        if weight == 0.0:
-            continue
-        if abs(weight) <= (1 + TIE) * bound:
-            passed += abs(weight) / bound
-            if passed < 1.0:
-                continue
-            passed -= 1.0
-            weight = bound if weight > 0 else -bound
-        state_col[kept], state[kept] = node, weight
-        kept += 1
-    return kept
+                table[stored, hop] = pair_table[pair, hop] * factor
+            stored += 1
+    return stored
 
 
 @compiled
 def _choose(score, pairs, bound, draw, chosen, factor_of):  # type: ignore[no-untyped-def]
-    """The pairs that stay, and by what their values are multiplied; returns their number.
+    """Choose pairs that stay and the factors of their values; return the number of pairs.
 
-    The first, the node itself, stays.
+    The first, the node itself, always stays.
     """
     kept, passed = 0, draw
     for pair in range(pairs):
@@ -230,21 +113,3 @@ def _choose(score, pairs, bound, draw, chosen, factor_of):  # type: ignore[no-un
         chosen[kept], factor_of[kept] = pair, factor
         kept += 1
     return kept
-
-
-@compiled
-def _find_threshold(size, length, budget):  # type: ignore[no-untyped-def]
-    rest = 0.0
-    for x in range(length):
-        rest += size[x]
-    apart, threshold = 0, rest / budget
-    while True:
-        bound, seen, rest = (1 + TIE) * threshold, 0, 0.0
-        for x in range(length):
-            if size[x] > bound:
-                seen += 1
-            else:
-                rest += size[x]
-        if seen <= apart:
-            return threshold
-        apart, threshold = seen, rest / (budget - seen)

@@ -14,15 +14,17 @@ from graphmask._recipes import Recorded
 from graphmask._walks import Walks
 from graphmask.topology import Normalization, Topology, check_normalization
 
+Entries = tuple[Tensor, Tensor, Tensor, Tensor]
+
 
 class WalkSampler(Recorded, ABC):
     r"""Draws sparse :math:`S_0, \dots, S_K` with :math:`E[S_t] = W^t`.
 
     ``sampler(topology, generator) -> Walks``.
 
-    A subclass gives ``_draw``. Every draw is a function of the seed and of the node's place in its
-    own graph, so that a graph gets the same walks alone and inside any batch; one generator gives
-    the same walks at every first call.
+    A subclass defines ``_draw``. Every draw is a function of the seed and of the node's position in
+    its own graph, so that a graph gets the same walks alone and inside any batch; equal generators
+    give equal walks.
 
     A class whose draws are differentiable in the edge weights, and unbiased for the derivative too,
     sets ``differentiable``.
@@ -33,8 +35,7 @@ class WalkSampler(Recorded, ABC):
 
     Attributes:
         differentiable: whether walks carry a gradient with respect to the edge weights.
-        unbiased: whether the expectation of every S_t is the power itself; true of all but those
-            that say otherwise in their name.
+        unbiased: whether the expectation of every S_t is the power itself.
     """
 
     differentiable: ClassVar[bool] = False
@@ -45,12 +46,8 @@ class WalkSampler(Recorded, ABC):
         self.normalization = check_normalization(normalization)
 
     @abstractmethod
-    def _draw(self, topology: Topology, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Entries (row, col, hop, weight) in any order."""
-
-    def _walks(self, topology: Topology, seed: int) -> Walks:
-        """The walks; for samplers that have them in another form than entries."""
-        return Walks(*self._draw(topology, seed), topology.num_nodes, self.hops, self.normalization)
+    def _draw(self, topology: Topology, seed: int) -> Entries | Walks:
+        """Walks, or entries (row, col, hop, weight) in any order."""
 
     def __call__(self, topology: Topology, generator: torch.Generator | None = None) -> Walks:
         """Draw walks.
@@ -60,9 +57,10 @@ class WalkSampler(Recorded, ABC):
             generator: the source of randomness. (default: :obj:`None`, the operating system)
 
         Raises:
-            TypeError: where the topology or the generator is none.
-            ValueError: where a gradient is wanted with respect to the edge weights, and the sampler
-                is not differentiable.
+            TypeError: if the topology is no :class:`~graphmask.Topology`, or the generator no
+                ``torch.Generator``.
+            ValueError: if the edge weights require a gradient and the sampler is not
+                differentiable.
         """
         if not isinstance(topology, Topology):
             raise type_error("topology", "a Topology", topology)
@@ -72,9 +70,13 @@ class WalkSampler(Recorded, ABC):
         if wanted and not self.differentiable:
             raise value_error(
                 "edge_weight",
-                f"without gradient for {type(self).__name__}, whose choices depend on the weights: detach() it, or use what "
-                "carries one: IIDWalks, AntitheticWalks, RepellingWalks or PowerSeriesMask",
+                f"without gradient for {type(self).__name__}, whose choices depend on the weights: "
+                "detach() it, or use what carries one: IIDWalks, AntitheticWalks, RepellingWalks "
+                "or PowerSeriesMask",
                 topology.edge_weight,
             )
         with torch.set_grad_enabled(wanted):
-            return self._walks(topology, seed_from(generator))
+            drawn = self._draw(topology, seed_from(generator))
+            if isinstance(drawn, Walks):
+                return drawn
+            return Walks.from_entries(*drawn, topology.num_nodes, self.hops, self.normalization)

@@ -1,4 +1,4 @@
-"""Length laws: how many hops a walk makes before it ends by itself."""
+"""Length laws: distributions of the number of hops of a walk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graphmask._checks import (
     type_error,
     value_error,
 )
-from graphmask._random import uniform
+from graphmask._random import stream, uniform
 from graphmask._recipes import Recorded
 
 # Spacing of the random numbers: what is less probable is never drawn.
@@ -36,8 +36,8 @@ class LengthLaw(Recorded, ABC):
         ...     "One hop or three, equally probable."
         ...     def survival(self, hops):
         ...         return torch.tensor([1.0, 1.0, 0.5, 0.5], dtype=torch.float64)[: hops + 1]
-        >>> gm.walks.IIDWalks(n_walks=4, hops=3, length_law=Coin())
-        IIDWalks(n_walks=4, hops=3, length_law=Coin())
+        >>> gm.walks.IIDWalks(num_walks=4, hops=3, length_law=Coin())
+        IIDWalks(num_walks=4, hops=3, length_law=Coin())
     """
 
     @abstractmethod
@@ -47,7 +47,7 @@ class LengthLaw(Recorded, ABC):
         :math:`P(L \ge t)` for the hops t from 0 to K, from 1 downwards.
         """
 
-    def lengths(self, place: Tensor, n_walks: int, hops: int, seed: int | Tensor) -> Tensor:
+    def lengths(self, rank: Tensor, num_walks: int, hops: int, seed: int | Tensor) -> Tensor:
         """``[N, n]``, the lengths, cut at K hops, of the n walks from every node.
 
         Each has this law.
@@ -55,18 +55,18 @@ class LengthLaw(Recorded, ABC):
         Here they are independent, one quantile of :meth:`survival` for each walk.
 
         Args:
-            place: ``[N]``, the rank of each node in its own graph: lengths may depend on nothing
+            rank: ``[N]``, the rank of each node in its own graph: lengths may depend on nothing
                 else of a node.
-            n_walks: n.
+            num_walks: n.
             hops: K.
             seed: of the random numbers.
         """
-        walk = torch.arange(n_walks, device=place.device)
-        return quantile(self.survival(hops), uniform(seed, place.unsqueeze(1), walk))
+        walk = torch.arange(num_walks, device=rank.device)
+        return quantile(self.survival(hops), uniform(seed, rank.unsqueeze(1), walk))
 
     def __repr__(self) -> str:
         fields = ", ".join(
-            f"{name}={value!r}" for name, value in self.__dict__.items() if name[0] != "_"
+            f"{name}={value!r}" for name, value in vars(self).items() if name[0] != "_"
         )
         return f"{type(self).__name__}({fields})"
 
@@ -180,7 +180,7 @@ class CoupledLengths(LengthLaw):
         law: of each length.
 
     Raises:
-        TypeError: where the law is none.
+        TypeError: if the law is no :class:`LengthLaw`.
     """
 
     def __init__(self, law: LengthLaw) -> None:
@@ -192,11 +192,78 @@ class CoupledLengths(LengthLaw):
         return self.law.survival(hops)
 
     @abstractmethod
-    def lengths(self, place: Tensor, n_walks: int, hops: int, seed: int | Tensor) -> Tensor:
+    def lengths(self, rank: Tensor, num_walks: int, hops: int, seed: int | Tensor) -> Tensor:
         """``[N, n]``, see :meth:`LengthLaw.lengths`."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.law!r})"
+
+
+class Antithetic(CoupledLengths):
+    r"""Lengths of some law for walks in pairs, which halt at different hops.
+
+    Of a pair one halts by a uniform u, the other by :math:`(u + 1/2) \bmod 1`, with a u of its own
+    for every hop. A walk halts before hop t where its number is below :math:`1 - P(L
+    \ge t) / P(L \ge t - 1)`: as long as this is at most 1/2, the two of a pair never halt before
+    the same hop. Of an odd number of walks the last has no partner.
+
+    Args:
+        law: of each length.
+
+    Raises:
+        TypeError: if the law is no :class:`LengthLaw`.
+
+    Source: Reid, Choromanski and Weller, "Quasi-Monte Carlo Graph Random Features" (NeurIPS 2023).
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> law = gm.walks.Antithetic(gm.walks.Geometric(p_halt=0.5))
+        >>> lengths = law.lengths(torch.arange(3), num_walks=2, hops=9, seed=0)
+        >>> bool(((lengths == 0).sum(1) == 1).all())  # before the first hop one of each pair halts
+        True
+    """
+
+    def lengths(self, rank: Tensor, num_walks: int, hops: int, seed: int | Tensor) -> Tensor:
+        source = stream(
+            seed, rank.unsqueeze(1), torch.arange((num_walks + 1) // 2, device=rank.device)
+        )
+        survival = self.survival(hops)
+        length = torch.zeros(len(rank), num_walks, dtype=torch.long, device=rank.device)
+        going = torch.ones_like(length, dtype=torch.bool)
+        for hop, p_halt in enumerate((1 - survival[1:] / survival[:-1]).tolist(), 1):
+            u = uniform(source, hop)
+            going &= torch.stack([u, (u + 0.5) % 1], 2).flatten(1)[:, :num_walks] >= p_halt
+            length += going
+        return length
+
+
+class Systematic(CoupledLengths):
+    r"""Lengths of some law as evenly spread quantiles.
+
+    Walk j of n has that of :math:`(u + j / n) \bmod 1`, u one for the node.
+
+    Of the walks of a node :math:`n P(L \ge t)` reach hop t, rounded up or down: no number of that
+    mean varies less.
+
+    Args:
+        law: of each length.
+
+    Raises:
+        TypeError: if the law is no :class:`LengthLaw`.
+
+    Source: systematic sampling (Madow and Madow, Annals of Mathematical Statistics 1944).
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> law = gm.walks.Systematic(gm.walks.Geometric(p_halt=0.5))
+        >>> lengths = law.lengths(torch.arange(3), num_walks=8, hops=9, seed=0)
+        >>> (lengths >= 2).sum(1)  # 8 / 4
+        tensor([2, 2, 2])
+    """
+
+    def lengths(self, rank: Tensor, num_walks: int, hops: int, seed: int | Tensor) -> Tensor:
+        shift = torch.arange(num_walks, device=rank.device) / num_walks
+        return quantile(self.survival(hops), (uniform(seed, rank.unsqueeze(1)) + shift) % 1)
 
 
 def quantile(survival: Tensor, u: Tensor) -> Tensor:
@@ -226,7 +293,8 @@ def check_length_law(length_law: LengthLaw, hops: int) -> LengthLaw:
     if reached < hops:
         raise value_error(
             "length_law",
-            f"one whose walks reach hop {hops} (let them be longer, or take hops={reached}): others are biased",
+            f"one whose walks reach hop {hops} (let them be longer, or take hops={reached}): "
+            "others are biased",
             f"{length_law!r}, under which P(L >= {hops}) = {float(survival[hops]):.1g}",
         )
     return length_law

@@ -1,4 +1,4 @@
-"""PathSampler: what samplers share whose walks move from neighbour to neighbour and keep their paths."""
+"""PathSampler: the base of samplers whose walks move from neighbour to neighbour."""
 
 from __future__ import annotations
 
@@ -9,21 +9,67 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import check_integer, value_error
+from graphmask._deprecation import deprecated_arguments
 from graphmask._random import stream, uniform
 from graphmask.kernels.pattern import index_dtype
 from graphmask.topology import Normalization, Topology
 
-from .base import WalkSampler
+from .base import Entries, WalkSampler
 from .length_laws import Geometric, LengthLaw, check_length_law
 
-# Places that walks from one block of nodes may visit: what stays in the caches of a CPU, and what
-# keeps a GPU busy.
+# Positions that walks from one block of nodes may visit: what stays in the caches of a CPU, and
+# what keeps a GPU busy.
 _BLOCK_VISITS_CPU = 2**19
 _BLOCK_VISITS = 2**25
 
-_Entries = tuple[Tensor, Tensor, Tensor, Tensor]
+
+class WalkState(NamedTuple):
+    """Walks that go on, in order of their starts.
+
+    Attributes:
+        start: rank in its block of the node where the walk started.
+        node: where the walk stands.
+        length: number of hops that it makes.
+        seed: of its random numbers.
+        weight: its contribution where it stands.
+    """
+
+    start: Tensor
+    node: Tensor
+    length: Tensor
+    seed: Tensor
+    weight: Tensor
+
+    def select(self, index: Tensor) -> WalkState:
+        """The walks at some positions."""
+        return WalkState(*(field.index_select(0, index) for field in self))
 
 
+class Transitions(NamedTuple):
+    """Entries of W by rows, and the factor of the weight of a walk that takes an entry.
+
+    Attributes:
+        first: ``[N]``, the first entry of each row.
+        degree: ``[N]``, the entries of each row.
+        target: ``[nnz]``, the column of each entry.
+        factor: ``[nnz]``, its value over the probability of taking it.
+    """
+
+    first: Tensor
+    degree: Tensor
+    target: Tensor
+    factor: Tensor
+
+    @classmethod
+    def of(cls, topology: Topology, normalization: Normalization) -> Transitions:
+        """The transitions along uniform entries of W."""
+        pattern, weight = topology.adjacency(normalization)
+        rowptr = pattern.rowptr.long()
+        degree = rowptr.diff()
+        return cls(rowptr[:-1], degree, pattern.col.long(), weight * degree[pattern.row])
+
+
+@deprecated_arguments(n_walks="num_walks")
 class PathSampler(WalkSampler):
     r"""n walks from every node along uniform entries of W, of lengths L by some law.
 
@@ -36,145 +82,111 @@ class PathSampler(WalkSampler):
     unbiased for that of the powers of W.
 
     A subclass may let the walks of a node depend on each other: their lengths by its law, their
-    directions by ``_line_up`` and ``_offsets``. Each of them must stay what it would be alone.
+    directions by ``_order_walks`` and ``_choose_entries``. The distribution of each walk must stay
+    what it would be alone.
 
-    Args:
-        n_walks: n.
-        length_law: of L.
-        hops: K.
-        normalization: of W.
+    Arguments are those of :class:`IIDWalks`.
     """
 
     differentiable = True
 
     def __init__(
-        self, n_walks: int, length_law: LengthLaw, hops: int, normalization: Normalization
+        self,
+        num_walks: int = 32,
+        p_halt: float | None = None,
+        hops: int = 8,
+        normalization: Normalization = "sym",
+        length_law: LengthLaw | None = None,
     ) -> None:
         super().__init__(hops, normalization)
-        self.n_walks = check_integer("n_walks", n_walks, 1)
+        self.num_walks = check_integer("num_walks", num_walks, 1)
+        if length_law is None:
+            length_law = Geometric() if p_halt is None else Geometric(p_halt)
+        elif p_halt is not None:
+            expected = "left out beside `length_law`, such as length_law=Geometric(p_halt)"
+            raise value_error("p_halt", expected, p_halt)
         self.length_law = check_length_law(length_law, self.hops)
 
-    def _line_up(self, walks: Walking, going: Tensor) -> Tensor:
-        """The numbers of the walks that go on, in the order that ``_offsets`` wants.
+    def _order_walks(self, walks: WalkState, positions: Tensor) -> Tensor:
+        """Positions of the walks that go on, in the order that ``_choose_entries`` needs.
 
         Starts must stay ascending.
         """
-        return going
+        return positions
 
-    def _offsets(self, walks: Walking, degree: Tensor, draw: Tensor) -> Tensor:
-        """Which of the ``degree`` entries at its node each walk takes, from a number ``draw`` in [0, 1) of its own."""
+    def _choose_entries(self, walks: WalkState, degree: Tensor, draw: Tensor) -> Tensor:
+        """Rank among ``degree`` entries of the one that each walk takes, by a number in [0, 1)."""
         return (draw * degree).long()  # below the degree: rounding does not reach it
 
-    def _draw(self, topology: Topology, seed: int) -> _Entries:
-        ways = _Ways.of(topology, self.normalization)
+    def _draw(self, topology: Topology, seed: int) -> Entries:
+        transitions = Transitions.of(topology, self.normalization)
         visits = _BLOCK_VISITS_CPU if topology.device.type == "cpu" else _BLOCK_VISITS
-        size = max(1, visits // (self.n_walks * (self.hops + 1)))
+        size = max(1, visits // (self.num_walks * (self.hops + 1)))
         blocks = [
-            self._draw_block(nodes, topology.local_index[nodes], ways, seed)
+            self._draw_block(nodes, topology.local_index[nodes], transitions, seed)
             for nodes in torch.arange(topology.num_nodes, device=topology.device).split(size)
         ]
-        row, col, hop, weight = (torch.cat(part) for part in zip(*blocks, strict=True))
+        row, col, hop, weight = (torch.cat(tensors) for tensors in zip(*blocks, strict=True))
         return row, col, hop, weight
 
-    def _draw_block(self, nodes: Tensor, place: Tensor, ways: _Ways, seed: int) -> _Entries:
+    def _draw_block(
+        self, nodes: Tensor, rank: Tensor, transitions: Transitions, seed: int
+    ) -> Entries:
         start = torch.arange(len(nodes), device=nodes.device)
-        visits = [(start, nodes, torch.zeros_like(start), ways.step.new_ones(len(nodes)))]
-        for hop, walks in enumerate(self._walk(nodes, place, ways, seed), 1):
-            visits.append((walks.start, walks.node, torch.full_like(walks.start, hop), walks.load))
-        row, col, hops, load = (torch.cat(part) for part in zip(*visits, strict=True))
-        row, col, hops, load = _coalesce(row, col, hops, load, len(ways.degree), self.hops)
-        dtype = index_dtype(len(ways.degree))
-        return nodes[row].to(dtype), col.to(dtype), hops.int(), load
+        ones = transitions.factor.new_ones(len(nodes))
+        visits = [(start, nodes, torch.zeros_like(start), ones)]
+        for hop, walks in enumerate(self._walk(nodes, rank, transitions, seed), 1):
+            hops = torch.full_like(walks.start, hop)
+            visits.append((walks.start, walks.node, hops, walks.weight))
+        row, col, hops, weight = (torch.cat(tensors) for tensors in zip(*visits, strict=True))
+        num_nodes = len(transitions.degree)
+        row, col, hops, weight = _coalesce(row, col, hops, weight, num_nodes, self.hops)
+        dtype = index_dtype(num_nodes)
+        return nodes[row].to(dtype), col.to(dtype), hops.int(), weight
 
-    def _walk(self, nodes: Tensor, place: Tensor, ways: _Ways, seed: int) -> Iterator[Walking]:
-        """The walks from some nodes after every hop, as long as there are any."""
+    def _walk(
+        self, nodes: Tensor, rank: Tensor, transitions: Transitions, seed: int
+    ) -> Iterator[WalkState]:
+        """The walks from some nodes after every hop, as long as any goes on."""
         survival = self.length_law.survival(self.hops).tolist()
-        walks = self._set_out(nodes, place, ways.step, seed)
+        walks = self._start(nodes, rank, transitions.factor, seed)
         for hop in range(1, self.hops + 1):
-            degree = ways.degree.index_select(0, walks.node)
-            going = ((walks.length >= hop) & (degree > 0)).nonzero().squeeze(1)
-            if not len(going):
+            degree = transitions.degree.index_select(0, walks.node)
+            positions = ((walks.length >= hop) & (degree > 0)).nonzero().squeeze(1)
+            if not len(positions):
                 return
-            walks = walks.take(self._line_up(walks, going))
-            degree = ways.degree.index_select(0, walks.node)
-            entry = ways.first.index_select(0, walks.node) + self._offsets(
-                walks, degree, uniform(walks.source, hop)
-            )
-            load = (
-                walks.load * ways.step.index_select(0, entry) * (survival[hop - 1] / survival[hop])
-            )
-            walks = walks._replace(node=ways.target.index_select(0, entry), load=load)
+            walks = walks.select(self._order_walks(walks, positions))
+            degree = transitions.degree.index_select(0, walks.node)
+            rank_of_entry = self._choose_entries(walks, degree, uniform(walks.seed, hop))
+            entry = transitions.first.index_select(0, walks.node) + rank_of_entry
+            factor = transitions.factor.index_select(0, entry)
+            weight = walks.weight * factor * (survival[hop - 1] / survival[hop])
+            walks = walks._replace(node=transitions.target.index_select(0, entry), weight=weight)
             yield walks
 
-    def _set_out(self, nodes: Tensor, place: Tensor, step: Tensor, seed: int) -> Walking:
-        walk = torch.arange(self.n_walks, device=nodes.device)
-        return Walking(
-            start=torch.arange(len(nodes), device=nodes.device).repeat_interleave(self.n_walks),
-            node=nodes.repeat_interleave(self.n_walks),
-            length=self.length_law.lengths(
-                place, self.n_walks, self.hops, stream(seed, 0)
-            ).flatten(),
-            source=stream(seed, 1, place.unsqueeze(1), walk).flatten(),
-            load=step.new_full((len(nodes) * self.n_walks,), 1 / self.n_walks),
+    def _start(self, nodes: Tensor, rank: Tensor, factor: Tensor, seed: int) -> WalkState:
+        n = self.num_walks
+        walk = torch.arange(n, device=nodes.device)
+        return WalkState(
+            start=torch.arange(len(nodes), device=nodes.device).repeat_interleave(n),
+            node=nodes.repeat_interleave(n),
+            length=self.length_law.lengths(rank, n, self.hops, stream(seed, 0)).flatten(),
+            seed=stream(seed, 1, rank.unsqueeze(1), walk).flatten(),
+            weight=factor.new_full((len(nodes) * n,), 1 / n),
         )
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(n_walks={self.n_walks}, hops={self.hops}, length_law={self.length_law!r})"
-
-
-class Walking(NamedTuple):
-    """Walks on their way, in order of their starts.
-
-    ``start`` is the number of the first node in its block, ``node`` where the walk stands,
-    ``length`` how many hops it makes, ``source`` the seed of its random numbers, and ``load`` what
-    it adds where it stands.
-    """
-
-    start: Tensor
-    node: Tensor
-    length: Tensor
-    source: Tensor
-    load: Tensor
-
-    def take(self, index: Tensor) -> Walking:
-        """Some of them."""
-        return Walking(*(part.index_select(0, index) for part in self))
-
-
-class _Ways(NamedTuple):
-    """Where walks can go: the entries of W by rows, and by what each multiplies the load of a walk that takes it."""
-
-    first: Tensor
-    degree: Tensor
-    target: Tensor
-    step: Tensor
-
-    @classmethod
-    def of(cls, topology: Topology, normalization: Normalization) -> _Ways:
-        pattern, weight = topology.adjacency(normalization)
-        rowptr = pattern.rowptr.long()
-        degree = rowptr.diff()
-        return cls(rowptr[:-1], degree, pattern.col.long(), weight * degree[pattern.row])
-
-
-def choose_law(p_halt: float | None, length_law: LengthLaw | None) -> LengthLaw:
-    """The law that is given in one of two ways; without either, walks halt with probability 0.1."""
-    if length_law is None:
-        return Geometric() if p_halt is None else Geometric(p_halt)
-    if p_halt is not None:
-        raise value_error(
-            "p_halt", "left out beside `length_law`, such as length_law=Geometric(p_halt)", p_halt
+        return (
+            f"{type(self).__name__}(num_walks={self.num_walks}, hops={self.hops}, "
+            f"length_law={self.length_law!r})"
         )
-    return length_law
 
 
 def sort_keys(key: Tensor) -> tuple[Tensor, Tensor]:
     """Non-negative integers in ascending order, and their former positions.
 
-    Equal ones keep their order.
-
-    On CPU numpy sorts plain integers about five times faster than torch does: positions ride in the
-    lowest bits.
+    Equal ones keep their order. On CPU numpy sorts plain integers about five times faster than
+    torch does: positions ride in the lowest bits.
     """
     bits = len(key).bit_length()
     if key.device.type != "cpu" or not len(key) or int(key.max()) >> (63 - bits):
@@ -187,8 +199,8 @@ def sort_keys(key: Tensor) -> tuple[Tensor, Tensor]:
 
 def _coalesce(
     row: Tensor, col: Tensor, hop: Tensor, weight: Tensor, num_nodes: int, num_hops: int
-) -> _Entries:
-    """Entries in order of row, column and hop; those of one place and hop are summed."""
+) -> Entries:
+    """Entries in order of row, column and hop; entries of one pair and hop are summed."""
     col_bits, hop_bits = num_nodes.bit_length(), num_hops.bit_length()
     key, order = sort_keys((((row << col_bits) | col) << hop_bits) | hop)
     key, entry = torch.unique_consecutive(key, return_inverse=True)

@@ -1,8 +1,7 @@
-"""Resampled walks: the whole distribution of each walk, multiplied and thinned without bias, each pair stored for all hops."""
+"""Resampled walks: distributions of walks, multiplied by W and resampled without bias."""
 
 from __future__ import annotations
 
-from functools import cache
 from types import ModuleType
 
 import torch
@@ -11,24 +10,24 @@ from torch import Tensor
 from graphmask._checks import check_integer, check_number, value_error
 from graphmask._random import seed_from, uniform
 from graphmask._walks import Walks
+from graphmask.extras import require
 from graphmask.kernels import Pattern
 from graphmask.kernels._extra import HAS_NUMBA
 from graphmask.topology import Normalization, Topology
 
 from . import _resampling
-from ._products import Adjacency
-from ._resampling import Drawn, Plan, find_thresholds, score
+from ._resampling import PairRows, Plan, score
+from ._rows import Adjacency, find_thresholds
 from .base import WalkSampler
 
-# Entries that a row carries while it walks, and pairs that the fullest row stores, per pair of the
-# budget.
+# Entries of a row while it walks, and pairs that the fullest row stores, per pair of the budget.
 _WIDTH = 2
 _LIMIT = 4
 
-# Fewer entries than these lose more on their way than a small budget saves.
+# Narrower rows lose more on their way than a small budget saves.
 _NARROWEST = 64
 
-# Rows of each graph that tell its threshold.
+# Rows of each graph that determine its threshold.
 _PILOTS = 256
 
 # Rows drawn at a time, and terms of products that they may form at a time where torch forms them.
@@ -61,9 +60,9 @@ class ResampledWalks(WalkSampler):
         hops: K. (default: :obj:`8`)
         normalization: of W. (default: :obj:`"sym"`)
         width: entries of a row while it walks. (default: :obj:`None`, ``2 * budget``, at least 64)
-        decay: :math:`\rho`, how fast the coefficients of the masks to come are thought to fall with
-            the hop. The walks are unbiased for any; masks whose coefficients fall like this lose
-            least. (default: :obj:`0.7`)
+        decay: :math:`\rho`, the rate at which coefficients of masks are expected to fall with the
+            hop. The walks are unbiased for any; masks whose coefficients fall like this have the
+            smallest error. (default: :obj:`0.7`)
 
     Raises:
         ValueError: for a budget or width below 1, a decay outside (0, 1], negative hops, or an
@@ -104,31 +103,18 @@ class ResampledWalks(WalkSampler):
         if not 0 < self.decay <= 1:
             raise value_error("decay", "in (0, 1]", decay)
 
-    def _draw(self, topology: Topology, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        walks = self._walks(topology, seed)
-        return walks.row, walks.col, walks.hop, walks.weight
-
-    def _walks(self, topology: Topology, seed: int) -> Walks:
-        pattern, weight = topology.adjacency(self.normalization)
-        draw = _Draw(topology, Adjacency.of(pattern.rowptr, pattern.col, weight), self._plan, seed)
-        threshold = draw.thresholds()
-        rows = torch.arange(topology.num_nodes, device=topology.device)
-        bounds = (
-            threshold.expand(len(rows)) if topology.batch is None else threshold[topology.batch]
-        )
-        found = draw.rows(rows, bounds, stage=1, dtype=weight.dtype)
-        return Walks.of_pairs(
-            Pattern.from_counts(found.counts, found.col, topology.num_nodes),
-            found.value,
-            self.normalization,
-        )
+    def _draw(self, topology: Topology, seed: int) -> Walks:
+        nodes = torch.arange(topology.num_nodes, device=topology.device)
+        rows = self._draw_nodes(topology, nodes, seed)
+        pattern = Pattern.from_counts(rows.counts, rows.col, topology.num_nodes)
+        return Walks(pattern, rows.table, self.normalization)
 
     def count_pairs(
         self, topology: Topology, nodes: Tensor, generator: torch.Generator | None = None
     ) -> Tensor:
         """``[len(nodes)]`` pairs that a draw would store for some nodes.
 
-        What all would cost, without drawing all.
+        An estimate of the size of all walks, without drawing them.
 
         Args:
             topology: the graphs to walk on.
@@ -144,24 +130,16 @@ class ResampledWalks(WalkSampler):
             tensor([2, 3])
         """
         with torch.no_grad():
-            pattern, weight = topology.adjacency(self.normalization)
-            draw = _Draw(
-                topology,
-                Adjacency.of(pattern.rowptr, pattern.col, weight),
-                self._plan,
-                seed_from(generator),
-            )
-            threshold = draw.thresholds()
-            bounds = (
-                threshold.expand(len(nodes))
-                if topology.batch is None
-                else threshold[topology.batch[nodes]]
-            )
-            return draw.rows(nodes, bounds, stage=1, dtype=weight.dtype).counts
+            return self._draw_nodes(topology, nodes, seed_from(generator)).counts
 
-    @property
-    def _plan(self) -> Plan:
-        return Plan(self.hops, self.width, self.budget, _LIMIT * self.budget, self.decay)
+    def _draw_nodes(self, topology: Topology, nodes: Tensor, seed: int) -> PairRows:
+        """The walks from some nodes."""
+        pattern, weight = topology.adjacency(self.normalization)
+        W = Adjacency.of(pattern.rowptr, pattern.col, weight)
+        plan = Plan(self.hops, self.width, self.budget, _LIMIT * self.budget, self.decay)
+        draw = _Draw(topology, W, plan, seed)
+        threshold = draw.find_thresholds()[draw.graph[nodes]]
+        return draw.rows(nodes, threshold, stage=1, dtype=weight.dtype)
 
     def __repr__(self) -> str:
         return f"ResampledWalks(budget={self.budget}, hops={self.hops})"
@@ -172,79 +150,63 @@ class _Draw:
 
     def __init__(self, topology: Topology, W: Adjacency, plan: Plan, seed: int) -> None:
         self.topology, self.W, self.plan, self.seed = topology, W, plan, seed
+        batch = topology.batch
+        if batch is None:
+            batch = torch.zeros(topology.num_nodes, dtype=torch.long, device=topology.device)
+        self.graph = batch
 
-    def rows(self, rows: Tensor, threshold: Tensor, stage: int, dtype: torch.dtype) -> Drawn:
-        """The walks from some nodes, with numbers that no other stage uses."""
-        compiled = _compiled() if rows.device.type == "cpu" else None
-        numbers = torch.arange(self.plan.num_draws, device=rows.device)
-        parts = []
-        for some, bounds in zip(
-            *(each.split(self._block(compiled)) for each in (rows, threshold)), strict=True
-        ):
-            draws = uniform(self.seed, stage, self.topology.local_index[some].unsqueeze(1), numbers)
-            body = _resampling if compiled is None else compiled
-            parts.append(body.draw_rows(some, bounds, draws, self.W, self.plan, dtype))
-        return Drawn(*(torch.cat(each) for each in zip(*parts, strict=True)))
+    def rows(self, nodes: Tensor, threshold: Tensor, stage: int, dtype: torch.dtype) -> PairRows:
+        """The walks from some nodes, by uniform numbers that no other stage uses."""
+        compiled = _compiled() if nodes.device.type == "cpu" else None
+        draw_rows = (_resampling if compiled is None else compiled).draw_rows
+        size = self._torch_block() if compiled is None else _ROWS
+        numbers = torch.arange(self.plan.num_draws, device=nodes.device)
+        blocks = []
+        for start, bound in zip(nodes.split(size), threshold.split(size), strict=True):
+            draws = uniform(
+                self.seed, stage, self.topology.local_index[start].unsqueeze(1), numbers
+            )
+            blocks.append(draw_rows(start, bound, draws, self.W, self.plan, dtype))
+        return PairRows(*(torch.cat(tensors) for tensors in zip(*blocks, strict=True)))
 
-    def thresholds(self) -> Tensor:
-        """``[B]``, the c of each graph.
-
-        That at which its pilot rows store as many pairs as their budgets together.
-        """
-        graph, budget, num_graphs = self._graph, self.plan.budget, self.topology.num_graphs
-        nodes = self._pilots(graph)
-        drawn = self.rows(
-            nodes, torch.zeros_like(nodes, dtype=torch.double), stage=0, dtype=torch.double
-        )
-        room = torch.full_like(nodes, budget) - torch.where(drawn.counts > budget, 0, drawn.counts)
+    def find_thresholds(self) -> Tensor:
+        """``[B]``, the c of each graph, at which its pilot rows store their budgets together."""
+        budget, num_graphs = self.plan.budget, self.topology.num_graphs
+        nodes = self._pilots()
+        nothing = torch.zeros_like(nodes, dtype=torch.double)
+        rows = self.rows(nodes, nothing, stage=0, dtype=torch.double)
+        is_wide = rows.counts > budget
         room = torch.zeros(num_graphs, dtype=torch.long, device=nodes.device).index_add(
-            0, graph[nodes], room
+            0, self.graph[nodes], budget - torch.where(is_wide, 0, rows.counts)
         )
-        crowded = (drawn.counts > budget).repeat_interleave(drawn.counts)
-        place = graph[nodes].repeat_interleave(drawn.counts)[crowded]
-        size = score(drawn.value[crowded], self.plan.decay)
-        counts = torch.bincount(place, minlength=num_graphs)
-        full = counts > room
-        inside = full[place]
-        return find_thresholds(size[inside], torch.where(full, counts, 0), room.clamp(min=1))
+        in_wide = is_wide.repeat_interleave(rows.counts)
+        graph = self.graph[nodes].repeat_interleave(rows.counts)[in_wide]
+        counts = torch.bincount(graph, minlength=num_graphs)
+        is_full = counts > room
+        size = score(rows.table[in_wide], self.plan.decay)[is_full[graph]]
+        return find_thresholds(size, torch.where(is_full, counts, 0), room.clamp(min=1))
 
-    @property
-    def _graph(self) -> Tensor:
-        batch = self.topology.batch
-        return (
-            torch.zeros(self.topology.num_nodes, dtype=torch.long, device=self.topology.device)
-            if batch is None
-            else batch
-        )
-
-    def _pilots(self, graph: Tensor) -> Tensor:
+    def _pilots(self) -> Tensor:
         """Nodes evenly spaced in the order of degrees in each graph.
 
         None of graphs whose balls cannot exceed the budget.
         """
-        degree = self.W.rows.counts
-        by_degree = torch.argsort(degree, stable=True)
-        order = by_degree[torch.argsort(graph[by_degree], stable=True)]
-        size = torch.bincount(graph, minlength=self.topology.num_graphs)
+        by_degree = torch.argsort(self.W.rows.counts, stable=True)
+        order = by_degree[torch.argsort(self.graph[by_degree], stable=True)]
+        graph, size = self.graph[order], self.topology.graph_sizes
         first = size.cumsum(0) - size
-        place = torch.arange(len(order), device=order.device) - first[graph[order]]
-        size = size[graph[order]]
-        number = torch.where(size > self.plan.budget, size.clamp(max=_PILOTS), 0)
-        return order[(place + 1) * number // size > place * number // size]
+        rank = torch.arange(len(order), device=order.device) - first[graph]
+        size = size[graph]
+        count = torch.where(size > self.plan.budget, size.clamp(max=_PILOTS), 0)
+        return order[(rank + 1) * count // size > rank * count // size]
 
-    def _block(self, compiled: ModuleType | None) -> int:
-        if compiled is not None:
-            return _ROWS
+    def _torch_block(self) -> int:
+        """Rows that torch draws at a time."""
         degree = self.W.rows.counts
         widest = int(degree.max()) if len(degree) else 0
         return max(1, _TERMS // max(1, min(self.plan.width * widest, self.plan.formed)))
 
 
-@cache
 def _compiled() -> ModuleType | None:
-    """The body compiled by numba, where that is installed."""
-    if not HAS_NUMBA:
-        return None
-    from . import _resampling_numba
-
-    return _resampling_numba
+    """The module compiled by numba, where that is installed."""
+    return require("graphmask.walks._resampling_numba", extra="fast") if HAS_NUMBA else None

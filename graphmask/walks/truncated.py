@@ -1,4 +1,4 @@
-"""Truncated walks: the powers of W without chance, small entries left out."""
+"""Truncated walks: the powers of W without small entries, and without randomness."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from torch import Tensor
 from graphmask._checks import check_number
 from graphmask.topology import Normalization, Topology
 
-from ._products import multiply
-from ._rows import Rows, running_sums
-from .base import WalkSampler
+from ._rows import Rows, multiply, running_sums, sort_by_size
+from .base import Entries, WalkSampler
 
 # Entries that a block of rows may come to hold, and what a row may hold, in neighbourhoods of its
 # widest node.
@@ -19,7 +18,9 @@ _WIDTH = 256
 
 
 class TruncatedWalks(WalkSampler):
-    r"""Powers of W row by row, where each hop drops the smallest entries of a row, of at most ``tolerance`` together.
+    r"""Powers of W row by row, without the smallest entries of each row.
+
+    Each hop drops entries of at most ``tolerance`` together.
 
     Nothing is random and nothing is re-weighted, so that these walks are **biased**: with
     :math:`S_t = \operatorname{drop}(S_{t-1} W)`, every row of :math:`S_t` differs from that of
@@ -59,31 +60,26 @@ class TruncatedWalks(WalkSampler):
         super().__init__(hops, normalization)
         self.tolerance = check_number("tolerance", tolerance, 0)
 
-    def _draw(self, topology: Topology, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _draw(self, topology: Topology, seed: int) -> Entries:
         pattern, weight = topology.adjacency(self.normalization)
         W = Rows(pattern.rowptr.long(), pattern.col.long(), weight.double())
         widest = int(W.counts.max()) if len(W.counts) else 1
         nodes = torch.arange(topology.num_nodes, device=topology.device)
-        blocks = nodes.split(max(1, _ENTRIES // max(1, min(topology.num_nodes, _WIDTH * widest))))
-        row, col, hop, value = (
-            torch.cat(part)
-            for part in zip(*(self._walk(block, W) for block in blocks), strict=True)
-        )
+        size = max(1, _ENTRIES // max(1, min(topology.num_nodes, _WIDTH * widest)))
+        blocks = [self._walk(block, W) for block in nodes.split(size)]
+        row, col, hop, value = (torch.cat(tensors) for tensors in zip(*blocks, strict=True))
         return row, col, hop, value.to(weight.dtype)
 
-    def _walk(self, nodes: Tensor, W: Rows) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        place = torch.arange(len(nodes) + 1, device=nodes.device)
-        state = Rows(place, nodes, torch.ones_like(nodes, dtype=torch.double))
-        visits = [state]
-        for _ in range(self.hops):
+    def _walk(self, nodes: Tensor, W: Rows) -> Entries:
+        state = Rows.identity(nodes)
+        visits = [(nodes[state.row], state.col, torch.zeros_like(nodes), state.weight)]
+        for hop in range(1, self.hops + 1):
             state = drop(multiply(state, W), self.tolerance)
-            visits.append(state)
-        hop = torch.cat([torch.full_like(each.col, number) for number, each in enumerate(visits)])
-        row, col = (
-            torch.cat(part)
-            for part in ([nodes[each.row] for each in visits], [each.col for each in visits])
-        )
-        return row, col, hop, torch.cat([each.weight for each in visits])
+            visits.append(
+                (nodes[state.row], state.col, torch.full_like(state.col, hop), state.weight)
+            )
+        row, col, hops, weight = (torch.cat(tensors) for tensors in zip(*visits, strict=True))
+        return row, col, hops, weight
 
     def __repr__(self) -> str:
         return f"TruncatedWalks(tolerance={self.tolerance}, hops={self.hops})"
@@ -91,8 +87,7 @@ class TruncatedWalks(WalkSampler):
 
 def drop(rows: Rows, tolerance: float) -> Rows:
     """Rows without their smallest entries, as many as sum to at most ``tolerance``."""
-    by_size = torch.argsort(rows.weight.abs(), stable=True)
-    order = by_size[torch.argsort(rows.row[by_size], stable=True)]
+    order = sort_by_size(rows)
     size = rows.weight[order].abs()
     keep = torch.empty_like(order, dtype=torch.bool)
     keep[order] = (running_sums(size, rows) > tolerance) | (size > tolerance)

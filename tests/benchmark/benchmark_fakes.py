@@ -1,4 +1,4 @@
-"""Contenders that misbehave, in a module of its own so that worker processes can import them."""
+"""Implementations that misbehave, in a module that worker processes can import."""
 
 from __future__ import annotations
 
@@ -10,20 +10,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphmask.benchmark import Contender, Problem, Workload
+from graphmask.benchmark import Implementation, Problem, Workload
 
 TRIAL_NODES = 64
 
 
 @dataclass(frozen=True)
-class Fake(Contender):
-    name: str
+class Fake(Implementation):
     act: Callable[[int], object]
-    about: str = "a fake"
-    library: str = "tests"
-
-    def prepare(self, problem: Problem) -> None:
-        pass
 
     def build(self, problem: Problem, prepared: None) -> Workload:
         def call() -> Tensor:
@@ -33,16 +27,15 @@ class Fake(Contender):
         return Workload(call, (problem.x,))
 
 
-@dataclass(frozen=True)
 class FakePrepared(Fake):
     """Acts while it prepares, not in the call."""
 
-    def prepare(self, problem: Problem) -> str:
+    def prepare(self, problem: Problem) -> bool:
         self.act(problem.num_nodes)
-        return "made"
+        return True
 
-    def build(self, problem: Problem, prepared: str) -> Workload:
-        assert prepared == "made"
+    def build(self, problem: Problem, prepared: bool) -> Workload:
+        assert prepared
         return Workload(problem.x.sin, (problem.x,), entries=3 * problem.num_nodes)
 
 
@@ -59,13 +52,11 @@ def sleep_quadratically(nodes: int) -> None:
 
 
 def hoard_from_256(nodes: int) -> None:
-    if nodes >= 256:
-        torch.ones(2**29).sum()
+    torch.ones(2**29 if nodes >= 256 else 1).sum()
 
 
 def hoard_64_mib(nodes: int) -> None:
-    if nodes > TRIAL_NODES:
-        torch.ones(2**24).sum()
+    torch.ones(2**24 if nodes > TRIAL_NODES else 1).sum()
 
 
 def fail_from_256(nodes: int) -> None:

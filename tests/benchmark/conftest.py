@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def fakes() -> Iterator[ModuleType]:
-    """Fake contenders, importable by worker processes, which inherit the search path."""
+    """Fake implementations, importable by worker processes, which inherit the search path."""
     folder = str(Path(__file__).parent)
     sys.path.insert(0, folder)
     yield importlib.import_module("benchmark_fakes")

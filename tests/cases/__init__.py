@@ -64,10 +64,10 @@ def registered() -> Iterator[Any]:
         topology = next(graph for graph in case.topologies().values() if graph.num_nodes > 1)
         operator = case.make(topology)
         x = torch.ones(max(operator.heads, 2), topology.num_nodes, 1)
-        yield from (operator, operator.entries(), operator.attend(x, x, x))
+        yield from (operator, operator.entries(), gm.operators.attend(operator, x, x, x))
     yield from (*EXECUTIONS, *map(seeded, HEADS), *MIXINS)
     yield from (*SCORES, gm.masks.symmetrize, gm.nn.to_masked, gm.nn.hop_coefficients)
-    yield gm.nn.learned_alphas
+    yield from (gm.nn.learned_alphas, gm.operators.attend)
     yield random_walks(1)(example_topologies()["ring"])
     yield from DATASETS
     yield from (getattr(gm.transforms, case.name) for case in FUNCTIONS)

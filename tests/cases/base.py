@@ -39,7 +39,7 @@ class Case:
 
 
 def scrambled(module: torch.nn.Module) -> Any:
-    """The module with other parameters in every head, of both signs, drawn without the global random state."""
+    """The module with random parameters of both signs, without the global random state."""
     generator = torch.Generator().manual_seed(1)
     for parameter in module.parameters():
         parameter.data.copy_(

@@ -76,11 +76,9 @@ def _hypercube(mask: masks.HypercubeMask, topology: Topology) -> Tensor:
     return whole
 
 
-def _kronecker(mask: masks.Kronecker, topology: Topology) -> Tensor:
-    factors = [mask._factor(number, topology) for number in range(2)]
-    blocks = [
-        mask_reference(each, factor) for each, factor in zip((mask.a, mask.b), factors, strict=True)
-    ]
+def _kronecker(mask: masks.KroneckerMask, topology: Topology) -> Tensor:
+    factors = zip((mask.a, mask.b), mask._factors(topology), strict=True)
+    blocks = [mask_reference(*factor) for factor in factors]
     return reference.blocks_of(reference.kronecker_mask(*blocks), batch_of(topology))
 
 
@@ -88,7 +86,7 @@ MASK_REFERENCES |= {
     masks.CausalMask: _causal,
     masks.GridDiffusionMask: _grid_diffusion,
     masks.HypercubeMask: _hypercube,
-    masks.Kronecker: _kronecker,
+    masks.KroneckerMask: _kronecker,
     masks.ToeplitzMask: _toeplitz,
 }
 
@@ -144,15 +142,15 @@ MASKS = (
 )
 
 
-def _factors() -> masks.Kronecker:
-    return masks.Kronecker(
+def _factors() -> masks.KroneckerMask:
+    return masks.KroneckerMask(
         toeplitz(2, class_token=True), masks.GlobalMask(), graphs=(None, of_sizes(1, 3))
     )
 
 
-def _video() -> masks.Kronecker:
+def _video() -> masks.KroneckerMask:
     grid = 0.5 * masks.ToeplitzMask((2, 2), heads=2) + parameter(0.2, 0.4) * masks.GlobalMask()
-    return scrambled(masks.Kronecker(masks.CausalMask(0.9, length=3), grid))
+    return scrambled(masks.KroneckerMask(masks.CausalMask(0.9, length=3), grid))
 
 
 def _walks_and_grid(topology: Topology) -> operators.KroneckerOperator:
@@ -163,17 +161,17 @@ def _walks_and_grid(topology: Topology) -> operators.KroneckerOperator:
 
 
 MASKS += (
-    Case("kronecker", lambda: masks.Kronecker(diffusion(2), toeplitz(5)), topologies=grids(10)),
+    Case("kronecker", lambda: masks.KroneckerMask(diffusion(2), toeplitz(5)), topologies=grids(10)),
     Case("kronecker-video", _video, topologies=grids(12)),
     Case("kronecker-factors", _factors, topologies=grids(12)),
     Case(
         "kronecker-signed",
-        lambda: masks.Kronecker(toeplitz(2, signed=True), toeplitz(3)),
+        lambda: masks.KroneckerMask(toeplitz(2, signed=True), toeplitz(3)),
         topologies=grids(6),
     ),
     Case(
         "kronecker-nested",
-        lambda: masks.Kronecker(masks.Kronecker(toeplitz(2), diffusion(2)), toeplitz(2)),
+        lambda: masks.KroneckerMask(masks.KroneckerMask(toeplitz(2), diffusion(2)), toeplitz(2)),
         topologies=grids(8),
     ),
 )

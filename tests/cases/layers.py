@@ -30,7 +30,7 @@ LAYERS = (
     Case("attention-walk", lambda: _attention(walk_mask())),
     Case(
         "attention-walk-iid",
-        lambda: _attention(masks.WalkMask(2, sampler=walks.IIDWalks(n_walks=3, hops=2))),
+        lambda: _attention(masks.WalkMask(2, sampler=walks.IIDWalks(num_walks=3, hops=2))),
     ),
     Case("attention-grf", lambda: _attention(_grf_mask())),
     Case(

@@ -106,14 +106,12 @@ def whole_lengths() -> dict[str, Topology]:
 
 MASKS = (
     Case("shortest-path", lambda: _shortest_path_mask(heads=2)),
-    Case("shortest-path-0", lambda: _shortest_path_mask(max_hops=0)),
+    Case("shortest-path-0", lambda: _shortest_path_mask(hops=0)),
     Case(
         "shortest-path-non-negative",
-        lambda: _shortest_path_mask(masks.NonNegative, max_hops=2, heads=2),
+        lambda: _shortest_path_mask(masks.NonNegative, hops=2, heads=2),
     ),
-    Case(
-        "shortest-path-kernel", lambda: _shortest_path_mask(masks.Diffusion, max_hops=20, heads=2)
-    ),
+    Case("shortest-path-kernel", lambda: _shortest_path_mask(masks.Diffusion, hops=20, heads=2)),
     Case("separator", separator_mask, topologies=undirected),
     Case(
         "separator-exact", lambda: separator_mask(tolerance=0.0, leaf_size=1), topologies=undirected

@@ -126,7 +126,7 @@ def fourier(**options: Any) -> masks.FourierMask:
 MASK_REFERENCES |= {
     masks.FourierMask: _fourier,
     masks.RFDMask: _rfd,
-    masks.Hadamard: lambda mask, topology: reference.hadamard(
+    masks.HadamardMask: lambda mask, topology: reference.hadamard(
         *(mask_reference(each, topology) for each in mask.masks)
     ),
 }

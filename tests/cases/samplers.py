@@ -7,28 +7,28 @@ from graphmask import walks
 from .base import Case
 
 SAMPLERS = (
-    Case("iid", lambda: walks.IIDWalks(n_walks=6, p_halt=0.2, hops=3)),
+    Case("iid", lambda: walks.IIDWalks(num_walks=6, p_halt=0.2, hops=3)),
     Case(
         "iid-never-halting",
-        lambda: walks.IIDWalks(n_walks=4, p_halt=0.0, hops=2, normalization="rw"),
+        lambda: walks.IIDWalks(num_walks=4, p_halt=0.0, hops=2, normalization="rw"),
     ),
-    Case("iid-poisson", lambda: walks.IIDWalks(n_walks=6, hops=3, length_law=walks.Poisson(2.0))),
+    Case("iid-poisson", lambda: walks.IIDWalks(num_walks=6, hops=3, length_law=walks.Poisson(2.0))),
     Case(
         "iid-uniform",
         lambda: walks.IIDWalks(
-            n_walks=6, hops=3, normalization=None, length_law=walks.UniformLength(5)
+            num_walks=6, hops=3, normalization=None, length_law=walks.UniformLength(5)
         ),
     ),
-    Case("antithetic", lambda: walks.AntitheticWalks(n_walks=6, p_halt=0.3, hops=3)),
+    Case("antithetic", lambda: walks.AntitheticWalks(num_walks=6, p_halt=0.3, hops=3)),
     Case(
         "antithetic-odd",
-        lambda: walks.AntitheticWalks(n_walks=5, p_halt=0.6, hops=2, normalization="rw"),
+        lambda: walks.AntitheticWalks(num_walks=5, p_halt=0.6, hops=2, normalization="rw"),
     ),
     Case(
         "systematic",
         lambda: walks.IIDWalks(5, hops=3, length_law=walks.Systematic(walks.Geometric(0.3))),
     ),
-    Case("repelling", lambda: walks.RepellingWalks(n_walks=6, p_halt=0.2, hops=3)),
+    Case("repelling", lambda: walks.RepellingWalks(num_walks=6, p_halt=0.2, hops=3)),
     Case(
         "repelling-fixed",
         lambda: walks.RepellingWalks(

@@ -95,11 +95,11 @@ MASK_REFERENCES |= {
     masks.WalkMask: _walk,
     masks.GRFMask: _grf,
     masks.StitchedMask: _stitched,
-    masks.MatrixProduct: lambda mask, topology: reduce(
+    masks.ProductMask: lambda mask, topology: reduce(
         torch.matmul, (mask_reference(each, topology) for each in mask.masks)
     ),
-    masks.Transposed: lambda mask, topology: mask_reference(mask.masks[0], topology).mT,
-    masks.Symmetrized: lambda mask, topology: reference.symmetric_part(
+    masks.TransposedMask: lambda mask, topology: mask_reference(mask.masks[0], topology).mT,
+    masks.SymmetrizedMask: lambda mask, topology: reference.symmetric_part(
         mask_reference(mask.masks[0], topology)
     ),
     masks.SumMask: lambda mask, topology: sum(
@@ -159,7 +159,7 @@ MASKS = (
     Case("walk-symmetrized-p-step", lambda: _symmetrized(partial(masks.PStepWalk, steps=2))),
     Case(
         "walk-iid",
-        lambda: scrambled(masks.WalkMask(2, 2, sampler=walks.IIDWalks(n_walks=3, hops=3))),
+        lambda: scrambled(masks.WalkMask(2, 2, sampler=walks.IIDWalks(num_walks=3, hops=3))),
         differentiable=True,
     ),
     Case("grf", lambda: scrambled(masks.GRFMask(2, 2, sampler=random_walks(2)))),

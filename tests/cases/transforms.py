@@ -70,9 +70,9 @@ TRANSFORMS = (
     Case("reorder-hilbert", lambda: transforms.ReorderNodes(transforms.Hilbert()), data=points),
     Case("minimum-spanning-tree", transforms.MinimumSpanningTree, data=graph),
     Case("shape-invariants", lambda: transforms.ShapeInvariants(2), data=cloud),
-    Case("mesh-cotangent", lambda: transforms.MeshToGraph(transforms.Cotangent()), data=mesh),
+    Case("mesh-cotangent", lambda: transforms.MeshToGraph(weight=transforms.Cotangent()), data=mesh),
     Case("one-hot-molecule", transforms.OneHotMolecule, data=molecule),
-    Case("mesh-length", lambda: transforms.MeshToGraph(transforms.EdgeLength()), data=mesh),
+    Case("mesh-length", lambda: transforms.MeshToGraph(weight=transforms.EdgeLength()), data=mesh),
 )
 
 FUNCTIONS = (
@@ -95,6 +95,7 @@ FUNCTIONS = (
 
 # Their files may be elsewhere: tests/datasets opens them.
 DATASETS = (
+    datasets.CachedDataset,
     datasets.DigitsPointCloud,
     datasets.ElasticBody,
     datasets.GitHub,
@@ -115,6 +116,7 @@ DATASETS = (
     datasets.SemanticKITTI,
     datasets.ShapeFolder,
     datasets.SHREC16,
+    datasets.SplitDataset,
     datasets.TerrainScenes,
     datasets.TUText,
     datasets.read_shape,

@@ -1,4 +1,4 @@
-"""What every dataset promises through its base class, on a dataset of four one-point clouds."""
+"""The base class of datasets, on a dataset of four one-point clouds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 from torch_geometric.data import Data
-from torch_geometric.loader import DataLoader
 
 from graphmask.datasets._base import SplitDataset
 
@@ -21,8 +20,8 @@ class Points(SplitDataset):
     def build(self) -> Iterator[Data]:
         type(self).builds += 1
         first = 0.0 if self.train else 10.0
-        for place in range(4):
-            yield Data(pos=torch.tensor([[first + place]]), y=torch.tensor([place % 2]))
+        for index in range(4):
+            yield Data(pos=torch.tensor([[first + index]]), y=torch.tensor([index % 2]))
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +43,12 @@ def add_one(data: Data) -> Data:
 
 def is_odd(data: Data) -> bool:
     return bool(data.y == 1)
+
+
+def test_processed_root_alone_is_a_cache(tmp_path: Path) -> None:
+    for _ in range(2):
+        assert values(Points(None, True, processed_root=tmp_path)) == [0, 1, 2, 3]
+    assert Points.builds == 1
 
 
 def test_without_a_root_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,23 +121,14 @@ def test_one_example_left() -> None:
     assert values(dataset) == [2]
 
 
-def test_loader_batches() -> None:
-    batch = next(iter(DataLoader(Points(None, True), batch_size=3)))
-    assert batch.num_graphs == 3
-    assert batch.batch.tolist() == [0, 1, 2]
-    assert batch.y.tolist() == [0, 1, 0]
-
-
 def test_pickles() -> None:
     dataset = Points(None, True)
     assert values(pickle.loads(pickle.dumps(dataset))) == values(dataset)
 
 
 def test_a_filter_that_keeps_nothing() -> None:
-    with pytest.raises(
-        ValueError,
-        match="`pre_filter` must be true for an example of the train split, got no example",
-    ):
+    message = "`pre_filter` must be true for an example of the train split, got no example"
+    with pytest.raises(ValueError, match=message):
         Points(None, True, pre_filter=lambda _: False)
 
 
@@ -143,9 +139,8 @@ def test_train_is_a_bool() -> None:
 
 def test_a_cache_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "processed").write_text("a file where the folder should be")
-    with pytest.raises(
-        PermissionError, match=r"cache folder .*points_train cannot be made .*`processed_root=`"
-    ):
+    message = r"cache folder .*points_train cannot be made .*`processed_root`"
+    with pytest.raises(PermissionError, match=message):
         Points(tmp_path, True)
 
 

@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from sklearn.datasets import load_digits
-from torch_geometric.loader import DataLoader
 
 from graphmask.datasets import DigitsPointCloud
 
@@ -32,22 +29,3 @@ def test_a_cloud_draws_its_image_upright(train: bool, place: int) -> None:
     image[7 - up, column] = 16 * data.x[:, 0]
     assert torch.equal(image.double(), torch.from_numpy(digits.images[number]).double())
     assert data.y.tolist() == [digits.target[number]]
-
-
-@pytest.mark.usefixtures("double_default")
-def test_dtypes_and_ranges() -> None:
-    for data in DigitsPointCloud(train=False):
-        assert data.pos.dtype == data.x.dtype == torch.float32
-        assert data.y.dtype == torch.long
-        assert data.pos.shape == (data.num_nodes, 2)
-        assert data.x.shape == (data.num_nodes, 1)
-        assert 0 < data.x.min() <= data.x.max() <= 1
-        assert 16 <= data.num_nodes <= 42
-
-
-def test_cache_and_loader(tmp_path: Path) -> None:
-    DigitsPointCloud(tmp_path, train=False)
-    dataset = DigitsPointCloud(tmp_path, train=False)
-    batch = next(iter(DataLoader(dataset, batch_size=7)))
-    assert batch.num_graphs == 7
-    assert torch.equal(batch.pos[batch.batch == 3], DigitsPointCloud(train=False)[3].pos)

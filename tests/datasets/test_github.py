@@ -85,15 +85,6 @@ def test_components_are_the_leading_singular_directions(root: Path) -> None:
     )
 
 
-def test_the_seed_decides(root: Path) -> None:
-    first, same, other = (
-        GitHub(root, components=2, seed=seed, force_reload=True)[0] for seed in (0, 0, 1)
-    )
-    assert torch.equal(first.x, same.x)
-    assert torch.equal(first.train_mask, same.train_mask)
-    assert not torch.equal(first.train_mask, other.train_mask)
-
-
 @pytest.mark.parametrize(
     "replaced",
     [
@@ -109,21 +100,6 @@ def test_the_seed_decides(root: Path) -> None:
 def test_a_damaged_archive(tmp_path: Path, replaced: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"git_web_ml\.zip is damaged \(.*: restore the archive"):
         GitHub(write(tmp_path, **replaced))
-
-
-def test_no_archive(tmp_path: Path) -> None:
-    (tmp_path / "git_web_ml.zip").write_text("no")
-    with pytest.raises(ValueError, match=r"git_web_ml\.zip is damaged"):
-        GitHub(tmp_path)
-
-
-def test_arguments(root: Path) -> None:
-    with pytest.raises(ValueError, match="`components` must be less than 4005, or None, got 4005"):
-        GitHub(root, components=4005)
-    with pytest.raises(ValueError, match="`components` must be at least 1, got 0"):
-        GitHub(root, components=0)
-    with pytest.raises(TypeError, match="`seed` must be an integer"):
-        GitHub(root, seed=0.5)
 
 
 def test_the_real_graph(real_data: Callable[[str], Path], tmp_path: Path) -> None:

@@ -47,42 +47,6 @@ def test_unit_size(root: Path) -> None:
         torch.testing.assert_close(unit.pos, centred / centred.norm(dim=1).max())
 
 
-def test_bad_arguments(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    with pytest.raises(
-        ValueError, match='`split` must be one of "train", "val", "test", got valid'
-    ):
-        KITTIObjects(root, "valid")
-    with pytest.raises(TypeError, match="`unit_size` must be a bool"):
-        KITTIObjects(root, unit_size=1)
-    with pytest.raises(FileNotFoundError, match=r"kitti_objects4\.npz is missing"):
-        KITTIObjects(tmp_path_factory.mktemp("empty"))
-
-
-@pytest.mark.parametrize(
-    ("change", "problem"),
-    [
-        ({"val_set_label": None}, "val_set_label is not a file"),
-        ({"val_set_label": np.arange(4)}, "labels of shape"),
-        ({"val_set_label": np.arange(5)}, "labels 0 to 4, expected 0 to 3"),
-        ({"val_set_points": np.full([5, 16, 3], np.nan)}, "NaN"),
-        ({"val_set_points": np.zeros([5, 16, 2])}, "points of shape"),
-    ],
-)
-def test_a_damaged_file(root: Path, change: dict, problem: str) -> None:
-    np.savez(
-        root / "kitti_objects4.npz",
-        **{k: v for k, v in {**arrays(), **change}.items() if v is not None},
-    )
-    with pytest.raises(ValueError, match=rf"kitti_objects4\.npz is damaged \(.*{problem}"):
-        KITTIObjects(root, "val")
-
-
-def test_a_file_that_is_none(root: Path) -> None:
-    (root / "kitti_objects4.npz").write_bytes(b"PK\3\4 nothing")
-    with pytest.raises(ValueError, match="is damaged"):
-        KITTIObjects(root)
-
-
 @pytest.mark.parametrize(
     ("split", "each"), [("train", [512] * 4), ("val", [128] * 4), ("test", [160, 160, 160, 180])]
 )

@@ -9,6 +9,7 @@ import torch
 from scipy.ndimage import convolve
 
 from graphmask.datasets import Heterophilous, Minesweeper
+from graphmask.datasets.minesweeper import random_masks
 
 
 def numbers(mine: torch.Tensor, size: int) -> np.ndarray:
@@ -42,33 +43,15 @@ def test_cells_border_on_eight() -> None:
     assert data.is_undirected()
 
 
-@pytest.mark.usefixtures("double_default")
-def test_the_seed_decides_all() -> None:
-    before = torch.get_rng_state()
-    first, same, other = (Minesweeper(size=9, seed=seed)[0] for seed in (3, 3, 4))
-    assert torch.equal(before, torch.get_rng_state())
-    assert all(torch.equal(first[key], same[key]) for key in first.keys())  # noqa: SIM118
-    assert not torch.equal(first.y, other.y)
-    assert not torch.equal(first.train_mask, other.train_mask)
-    assert first.x.dtype == torch.float32
-
-
-def test_the_cache(tmp_path: Path) -> None:
-    first, second = Minesweeper(tmp_path, size=5), Minesweeper(tmp_path, size=5)
-    assert torch.equal(first[0].x, second[0].x)
-    assert [path.name for path in (tmp_path / "processed").iterdir()] == [
-        "minesweeper_5_mines0.2_hidden0.5_seed0"
-    ]
-    assert first.num_classes == 2
-
-
-def test_arguments() -> None:
-    with pytest.raises(ValueError, match="`size` must be at least 2, got 1"):
-        Minesweeper(size=1)
-    with pytest.raises(ValueError, match="`mines` must be in"):
-        Minesweeper(mines=1.0)
-    with pytest.raises(TypeError, match="`hidden` must be a number"):
-        Minesweeper(hidden="all")
+@pytest.mark.parametrize("n", [4, 10, 103])
+def test_masks_part_the_nodes_by_the_generator(n: int) -> None:
+    masks = random_masks(n, np.random.default_rng(0))
+    assert list(masks) == ["train_mask", "val_mask", "test_mask"]
+    assert torch.equal(torch.stack(list(masks.values())).sum(0), torch.ones(n, dtype=torch.long))
+    assert [int(mask.sum()) for mask in masks.values()] == [n // 2, n // 4, n - n // 2 - n // 4]
+    same, other = (random_masks(n, np.random.default_rng(seed)) for seed in (0, 1))
+    assert torch.equal(masks["train_mask"], same["train_mask"])
+    assert n == 4 or not torch.equal(masks["train_mask"], other["train_mask"])
 
 
 def test_the_real_graph_keeps_the_same_rules(

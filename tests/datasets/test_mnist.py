@@ -2,16 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from urllib.error import URLError
 
-import networkx as nx
 import numpy as np
 import pytest
 import torch
-from torch_geometric.loader import DataLoader
-from torch_geometric.utils import to_networkx
 
-from graphmask.datasets import MNIST, mnist
+from graphmask.datasets import MNIST
 
 
 def arrays() -> dict[str, np.ndarray]:
@@ -50,12 +46,6 @@ def test_edges_join_neighbours(root: Path, neighbours: int, reach: float) -> Non
     assert torch.equal(data.edge_index, expected)
 
 
-def test_four_neighbours_are_the_grid_of_networkx(root: Path) -> None:
-    data = MNIST(root, patch=2)[0]
-    grid = nx.convert_node_labels_to_integers(nx.grid_2d_graph(14, 14), ordering="sorted")
-    assert set(to_networkx(data, to_undirected=True).edges) == set(grid.edges)
-
-
 def test_splits_and_order(root: Path) -> None:
     train, test = MNIST(root, patch=14), MNIST(root, train=False, patch=14)
     assert (len(train), len(test), train.num_classes) == (12, 5, 10)
@@ -63,36 +53,10 @@ def test_splits_and_order(root: Path) -> None:
     assert not torch.equal(train[0].x, test[0].x)
 
 
-@pytest.mark.usefixtures("double_default")
-def test_dtypes(root: Path) -> None:
-    data = MNIST(root, patch=7)[0]
-    assert data.x.dtype == data.pos.dtype == torch.float32
-    assert data.edge_index.dtype == data.y.dtype == torch.long
-
-
 def test_the_grid_is_shared_and_not_stored(root: Path) -> None:
     dataset = MNIST(root)
     assert dataset[0].edge_index.data_ptr() == dataset[1].edge_index.data_ptr()
     assert Path(dataset.processed_paths[0]).stat().st_size < 12 * 28 * 28 * 4 + 20_000
-
-
-def test_cache_outside_the_root(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    cache = tmp_path_factory.mktemp("cache")
-    first = MNIST(root, patch=4, processed_root=cache)
-    (root / "mnist.npz").write_text("damaged")
-    assert torch.equal(MNIST(root, patch=4, processed_root=cache)[2].x, first[2].x)
-    assert not (root / "processed").exists()
-    with pytest.raises(
-        ValueError, match=r"mnist\.npz is damaged \(.*remove it to have it downloaded"
-    ):
-        MNIST(root, patch=7, processed_root=cache)
-
-
-def test_batches(root: Path) -> None:
-    batch = next(iter(DataLoader(MNIST(root, patch=7), batch_size=3)))
-    assert batch.grid_shape.tolist() == [[4, 4]] * 3
-    assert batch.edge_index.shape == (2, 3 * 48)
-    assert batch.edge_index.max() == 47
 
 
 def test_filters_and_transforms(root: Path) -> None:
@@ -118,55 +82,6 @@ def test_keras_names(tmp_path: Path) -> None:
         **{"_".join(reversed(name.split("_"))): value for name, value in arrays().items()},
     )
     assert len(MNIST(tmp_path, patch=14)) == 12
-
-
-@pytest.mark.parametrize(
-    "how", ["missing key", "wrong shape", "wrong dtype", "wrong labels", "empty"]
-)
-def test_a_damaged_file(root: Path, how: str) -> None:
-    made = arrays()
-    if how == "missing key":
-        del made["train_y"]
-    elif how == "wrong shape":
-        made["train_x"] = made["train_x"][:, :27]
-    elif how == "wrong dtype":
-        made["train_x"] = made["train_x"].astype(np.float32)
-    elif how == "wrong labels":
-        made["train_y"] = made["train_y"] + 1
-    np.savez(root / "mnist.npz", **made)
-    if how == "empty":
-        (root / "mnist.npz").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"mnist\.npz is damaged \(.*: restore the file"):
-        MNIST(root)
-
-
-def test_a_failed_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: str) -> str:
-        raise URLError("no network")
-
-    monkeypatch.setattr(mnist, "download_url", fail)
-    with pytest.raises(ConnectionError, match=r"no network.*or put mnist\.npz into .* by hand"):
-        MNIST(tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def write(_: str, folder: str) -> str:
-        np.savez(Path(folder) / "mnist.npz", **arrays())
-        return f"{folder}/mnist.npz"
-
-    monkeypatch.setattr(mnist, "download_url", write)
-    assert len(MNIST(tmp_path, patch=14)) == 12
-    assert {path.name for path in tmp_path.iterdir()} == {"mnist.npz", "processed"}
-
-
-def test_arguments(root: Path) -> None:
-    with pytest.raises(ValueError, match="`patch` must be a divisor of 28, got 3"):
-        MNIST(root, patch=3)
-    with pytest.raises(ValueError, match="`neighbours` must be 4 or 8, got 6"):
-        MNIST(root, neighbours=6)
-    with pytest.raises(TypeError, match="train"):
-        MNIST(root, train="test")
 
 
 @pytest.mark.parametrize(("train", "size"), [(True, 60_000), (False, 10_000)])

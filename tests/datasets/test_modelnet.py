@@ -1,15 +1,12 @@
 from __future__ import annotations
 
 import shutil
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from urllib.error import URLError
 
 import numpy as np
 import pytest
 import torch
-from torch_geometric.loader import DataLoader
 
 from graphmask.datasets import ModelNet, modelnet
 
@@ -88,14 +85,6 @@ def test_voxels_are_drawn_without_repetition_up_to_num_points(voxel_root: Path) 
         assert set(map(tuple, drawn.tolist())) <= set(map(tuple, cells.tolist()))
 
 
-def test_draws_depend_on_the_seed_alone(voxel_root: Path) -> None:
-    torch.manual_seed(0)
-    first = ModelNet(voxel_root, num_points=50)
-    torch.manual_seed(1)
-    assert same(first, ModelNet(voxel_root, num_points=50, force_reload=True))
-    assert not same(first, ModelNet(voxel_root, num_points=50, seed=1))
-
-
 def test_names_and_repr(voxel_root: Path) -> None:
     dataset = ModelNet(voxel_root)
     assert repr(dataset) == "ModelNet10(10)"
@@ -103,29 +92,6 @@ def test_names_and_repr(voxel_root: Path) -> None:
     assert len(modelnet.CLASSES["40"]) == len(set(modelnet.CLASSES["40"])) == 40
     assert set(modelnet.CLASSES["10"]) < set(modelnet.CLASSES["40"])
     assert all(list(names) == sorted(names) for names in modelnet.CLASSES.values())
-
-
-def test_cache_filters_and_transforms(
-    voxel_root: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    cache = tmp_path_factory.mktemp("cache")
-    options = {
-        "processed_root": cache,
-        "pre_filter": lambda data: int(data.y) < 3,
-        "num_points": 50,
-    }
-    dataset = ModelNet(voxel_root, **options)
-    assert len(dataset) == 3
-    before = Path(dataset.processed_paths[0]).stat().st_mtime_ns
-    again = ModelNet(voxel_root, **options)
-    assert Path(again.processed_paths[0]).stat().st_mtime_ns == before
-    assert same(dataset, again)
-    assert not (voxel_root / "processed").exists()
-
-
-def test_loader(voxel_root: Path) -> None:
-    batch = next(iter(DataLoader(ModelNet(voxel_root, num_points=50), batch_size=4)))
-    assert batch.batch.bincount().tolist() == [40, 50, 50, 50]
 
 
 @pytest.mark.usefixtures("double_default")
@@ -157,7 +123,7 @@ def test_mesh_draws_differ_from_mesh_to_mesh_and_repeat(mesh_root: Path) -> None
 
 
 def test_meshes_whole(mesh_root: Path) -> None:
-    data = ModelNet(mesh_root, num_points=None)[0]
+    data = ModelNet(mesh_root)[0]
     assert data.pos.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
     assert data.face.T.tolist() == [[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]
 
@@ -171,7 +137,7 @@ def test_meshes_whole(mesh_root: Path) -> None:
 )
 def test_off_files_of_other_habits(mesh_root: Path, text: str) -> None:
     (mesh_root / "raw/bathtub/train/bathtub_0001.off").write_text(text)
-    assert ModelNet(mesh_root, num_points=None)[0].face.T.tolist() == [[0, 1, 2], [0, 2, 3]]
+    assert ModelNet(mesh_root)[0].face.T.tolist() == [[0, 1, 2], [0, 2, 3]]
 
 
 @pytest.mark.parametrize(
@@ -194,72 +160,16 @@ def test_off_files_of_other_habits(mesh_root: Path, text: str) -> None:
 )
 def test_a_damaged_mesh(mesh_root: Path, text: str, problem: str) -> None:
     (mesh_root / "raw/chair/train/chair_0002.off").write_text(text)
-    with pytest.raises(
-        ValueError, match=rf"chair_0002\.off is damaged \(.*{problem}.*remove the folder .*chair "
-    ):
-        ModelNet(mesh_root)
+    message = rf"chair_0002\.off is damaged \(.*{problem}.*remove the folder .*chair"
+    with pytest.raises(ValueError, match=message):
+        ModelNet(mesh_root, num_points=8)
 
 
 def test_a_class_without_meshes(mesh_root: Path) -> None:
     shutil.rmtree(mesh_root / "raw/desk/test")
-    with pytest.raises(
-        FileNotFoundError,
-        match=r"No \.off file in .*desk/test: remove .*desk to have it downloaded",
-    ):
+    message = r"No \.off file in .*desk/test: remove it and download it again"
+    with pytest.raises(FileNotFoundError, match=message):
         ModelNet(mesh_root, train=False)
-
-
-def break_the_file(path: Path, how: str) -> None:
-    arrays = voxel_arrays()
-    if how == "truncated":
-        path.write_bytes(path.read_bytes()[:2000])
-    elif how == "empty":
-        path.write_bytes(b"")
-    elif how == "text":
-        path.write_text("<html>404</html>")
-    elif how == "missing key":
-        del arrays["X_train_bits"]
-        np.savez(path, **arrays)
-    elif how == "wrong shape":
-        np.savez(path, **{**arrays, "X_train_bits": arrays["X_train_bits"][:, :100]})
-    else:
-        np.savez(path, **{**arrays, "y_train": arrays["y_train"] + 40})
-
-
-@pytest.mark.parametrize(
-    "how", ["truncated", "empty", "text", "missing key", "wrong shape", "wrong labels"]
-)
-def test_a_damaged_voxel_file(voxel_root: Path, how: str) -> None:
-    break_the_file(voxel_root / "modelnet10_vox32_bits.npz", how)
-    with pytest.raises(
-        ValueError,
-        match=r"modelnet10_vox32_bits\.npz is damaged .*: restore the file, or remove it",
-    ):
-        ModelNet(voxel_root)
-
-
-@pytest.mark.parametrize(
-    "failure", [URLError("no network"), TimeoutError("too slow"), zipfile.BadZipFile("half")]
-)
-def test_a_failed_download(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
-) -> None:
-    def fail(*_: str) -> str:
-        raise failure
-
-    monkeypatch.setattr(modelnet, "download_url", fail)
-    message = r"ModelNet10\.zip failed \(.*raw/<class>/\{train,test\}/\*\.off by hand, or put modelnet10_vox32"
-    with pytest.raises(ConnectionError, match=message) as caught:
-        ModelNet(tmp_path)
-    assert caught.value.__cause__ is failure
-    assert [path.name for path in tmp_path.rglob("*")] == ["raw"]
-
-
-def fake_download(monkeypatch: pytest.MonkeyPatch, source: Path) -> None:
-    def copy(_: str, folder: str) -> str:
-        return shutil.make_archive(str(Path(folder) / "ModelNet10"), "zip", source)
-
-    monkeypatch.setattr(modelnet, "download_url", copy)
 
 
 def test_a_download_is_unpacked_as_pyg_does(
@@ -267,30 +177,23 @@ def test_a_download_is_unpacked_as_pyg_does(
 ) -> None:
     source = tmp_path_factory.mktemp("source")
     write_meshes(source / "ModelNet10")
-    fake_download(monkeypatch, source)
-    assert len(ModelNet(tmp_path, num_points=8)) == 20
+
+    def copy(_: str, folder: str) -> str:
+        return shutil.make_archive(str(Path(folder) / "ModelNet10"), "zip", source)
+
+    monkeypatch.setattr(modelnet, "download_url", copy)
+    assert len(ModelNet(tmp_path, num_points=8, download=True)) == 20
     assert {path.name for path in tmp_path.iterdir()} == {"raw", "processed"}
     shutil.rmtree(tmp_path / "raw/sofa")
-    assert len(ModelNet(tmp_path, num_points=9)) == 20
-    assert {path.name for path in (tmp_path / "raw/sofa").iterdir()} == {"train", "test"}
-    assert {path.name for path in (tmp_path / "raw/bed").iterdir()} == {"train", "test"}
-
-
-def test_a_download_of_something_else(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fake_download(monkeypatch, tmp_path_factory.mktemp("empty"))
+    with pytest.raises(FileNotFoundError, match=r"meshes of sofa .*`download=True`"):
+        ModelNet(tmp_path, num_points=9)
+    assert len(ModelNet(tmp_path, num_points=9, download=True)) == 20
+    for name in ("sofa", "bed"):
+        assert {path.name for path in (tmp_path / "raw" / name).iterdir()} == {"train", "test"}
+    shutil.rmtree(tmp_path / "raw/sofa")
+    shutil.rmtree(source / "ModelNet10/sofa")
     with pytest.raises(ConnectionError, match="No such file"):
-        ModelNet(tmp_path)
-
-
-def test_arguments(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match='`name` must be one of "10", "40", got 20'):
-        ModelNet(tmp_path, name="20")
-    with pytest.raises(ValueError, match="`num_points` must be at least 1, got 0"):
-        ModelNet(tmp_path, num_points=0)
-    with pytest.raises(ValueError, match="`seed` must be at least 0, got -1"):
-        ModelNet(tmp_path, seed=-1)
+        ModelNet(tmp_path, download=True)
 
 
 @pytest.mark.parametrize(("train", "size"), [(True, 3964), (False, 901)])

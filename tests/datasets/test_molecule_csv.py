@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch_geometric.loader import DataLoader
+from torch_geometric.data import Data
 from torch_geometric.utils import from_smiles
 
-from graphmask.datasets import MoleculeCSV, MoleculeNet, _raw_files
+from graphmask.datasets import MoleculeCSV, MoleculeNet
 
 TABLE = """name,smiles,celsius,toxic
 ethanol,CCO,78.4,0
@@ -62,9 +62,8 @@ def test_missing_targets_are_nan(path: Path) -> None:
 
 @needs_rdkit
 def test_all_other_columns_are_targets_unless_named(path: Path) -> None:
-    with pytest.raises(
-        ValueError, match=r"row 2: could not convert .*'ethanol'.*name the columns .* by `targets=`"
-    ):
+    message = r"row 2: could not convert .*'ethanol'.*name the columns of targets by `targets=`"
+    with pytest.raises(ValueError, match=message):
         MoleculeCSV(path)
     path.write_text("celsius,smiles,toxic\n78.4,CCO,0\n")
     dataset = MoleculeCSV(path)
@@ -78,15 +77,15 @@ def test_all_other_columns_are_targets_unless_named(path: Path) -> None:
 
 
 @needs_rdkit
-def test_what_cannot_be_read_is_counted_once_or_refused(path: Path) -> None:
+def test_unreadable_molecules_are_counted_once_or_raise(path: Path) -> None:
     rows = "bad,C(C,1,0\nempty,,1,0\n\nworse,CC(C)(C)(C)C,1,0\ngood,CC,1,0\n"
     path.write_text(TABLE + rows)
     with pytest.warns(
         UserWarning,
         match=r"^3 molecules of .*table\.csv are left out.*the first is 'C\(C' in row 6",
-    ) as told:
+    ) as warned:
         dataset = MoleculeCSV(path, targets=["toxic"])
-    assert len(told) == 1
+    assert len(warned) == 1
     assert smiles_of(dataset) == ["CCO", "c1ccccc1", "[Na+].[Cl-]", "C", "CC"]
     with pytest.raises(ValueError, match=r"cannot read 'C\(C' in row 6 of .*`skip_invalid=True`"):
         MoleculeCSV(path, targets=["toxic"], skip_invalid=False)
@@ -130,59 +129,21 @@ def test_compressed_and_marked_files(path: Path, tmp_path: Path) -> None:
 
 
 @needs_rdkit
-def test_nothing_is_written_without_a_cache(path: Path, tmp_path: Path) -> None:
-    MoleculeCSV(path, targets=[])
-    assert [each.name for each in tmp_path.iterdir()] == ["table.csv"]
+def test_the_cache_follows_the_file_and_the_arguments(path: Path, tmp_path: Path) -> None:
+    def opened(target: str) -> MoleculeCSV:
+        return MoleculeCSV(path, targets=[target], processed_root=tmp_path / "cache")
 
-
-@needs_rdkit
-def test_a_cache_is_read_until_the_file_or_an_argument_changes(path: Path, tmp_path: Path) -> None:
-    cache, calls = tmp_path / "cache", []
-
-    def spy(data):
-        calls.append(data.smiles)
-        return data
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PyG warns of functions, whose addresses it compares
-        first = MoleculeCSV(path, targets=["toxic"], processed_root=cache, pre_transform=spy)
-        again = MoleculeCSV(path, targets=["toxic"], processed_root=cache, pre_transform=spy)
-        assert smiles_of(again) == smiles_of(first)
-        assert len(calls) == 4
-        MoleculeCSV(path, targets=["celsius"], processed_root=cache, pre_transform=spy)
-        assert len(calls) == 8
-        path.write_text(TABLE.replace("CCO", "CCN"))
-        assert (
-            smiles_of(
-                MoleculeCSV(path, targets=["toxic"], processed_root=cache, pre_transform=spy)
-            )[0]
-            == "CCN"
-        )
-        MoleculeCSV(
-            path, targets=["toxic"], processed_root=cache, pre_transform=spy, force_reload=True
-        )
-    assert len(calls) == 16
-
-
-@needs_rdkit
-def test_transforms_filter_and_loader(path: Path) -> None:
-    dataset = MoleculeCSV(path, targets=["toxic"], pre_filter=lambda data: data.num_edges > 0)
-    assert smiles_of(dataset) == ["CCO", "c1ccccc1"]
-    batch = next(iter(DataLoader(dataset, batch_size=2)))
-    assert batch.smiles == ["CCO", "c1ccccc1"]
-    assert batch.y.shape == (2, 1)
-    assert batch.edge_index.max() == 8
-    with pytest.raises(
-        ValueError, match="`pre_filter` must be true for an example, got no example"
-    ):
-        MoleculeCSV(path, targets=[], pre_filter=lambda _: False)
+    first = opened("toxic")
+    stamp = Path(first.processed_paths[0]).stat().st_mtime_ns
+    assert Path(opened("toxic").processed_paths[0]).stat().st_mtime_ns == stamp
+    assert opened("celsius")[0].y.item() == pytest.approx(78.4)
+    path.write_text(TABLE.replace("CCO", "CCN"))
+    assert smiles_of(opened("toxic"))[0] == "CCN"
 
 
 def test_arguments(path: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError,
-        match=r"`smiles, targets` must be one of .*name, smiles, celsius, toxic, got mol",
-    ):
+    message = r"`smiles, targets` must be one of .*name, smiles, celsius, toxic, got mol"
+    with pytest.raises(ValueError, match=message):
         MoleculeCSV(path, smiles="mol")
     path.write_text("smiles,y,y\nC,1,2\n")
     with pytest.raises(ValueError, match=r"must be one of the columns of .*, smiles, y, y, got y"):
@@ -190,13 +151,12 @@ def test_arguments(path: Path, tmp_path: Path) -> None:
     path.write_text(TABLE)
     with pytest.raises(ValueError, match="got fahrenheit"):
         MoleculeCSV(path, targets=["celsius", "fahrenheit"])
-    with pytest.raises(
-        TypeError, match=r"`targets` must be a list of names, such as \['toxic'\], got str"
-    ):
+    message = r"`targets` must be a list of names, such as \['toxic'\], got str"
+    with pytest.raises(TypeError, match=message):
         MoleculeCSV(path, targets="toxic")
     with pytest.raises(TypeError, match="`skip_invalid` must be a bool"):
         MoleculeCSV(path, skip_invalid="warn")
-    with pytest.raises(FileNotFoundError, match=r"There is no file .*none\.csv"):
+    with pytest.raises(FileNotFoundError, match=r"The file .*none\.csv is missing"):
         MoleculeCSV(tmp_path / "none.csv")
 
 
@@ -231,35 +191,25 @@ def test_a_benchmark_knows_its_columns(tmp_path: Path) -> None:
     assert dataset.classification
     assert dataset.target_names == ("Class",)
     assert [data.y.item() for data in dataset] == [1, 0]
-    with pytest.raises(
-        ValueError, match="`name` must be one of esol, lipo, qm7, bace, bbbp, tox21, got zinc"
-    ):
+    message = "`name` must be one of esol, lipo, qm7, bace, bbbp, tox21, got zinc"
+    with pytest.raises(ValueError, match=message):
         MoleculeNet(tmp_path, "zinc")
 
 
 @needs_rdkit
-def test_an_absent_benchmark_is_downloaded_or_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(url: str, folder: str) -> str:
-        raise OSError("no network")
+def test_from_smiles_builds_the_graphs(tmp_path: Path) -> None:
+    (tmp_path / "bace.csv").write_text("mol,Class\nCCO,1\n")
+    hydrogens = MoleculeNet(tmp_path, "BACE", from_smiles=with_hydrogens)[0]
+    assert hydrogens.num_nodes == 9
+    assert hydrogens.y.tolist() == [[1]]
+    cached = MoleculeNet(tmp_path, "bace", processed_root=tmp_path)[0]
+    assert cached.num_nodes == 3
+    options = {"from_smiles": with_hydrogens, "processed_root": tmp_path}
+    assert MoleculeNet(tmp_path, "bace", **options)[0].num_nodes == 9
 
-    monkeypatch.setattr(_raw_files, "download_url", fail)
-    with pytest.raises(
-        ConnectionError,
-        match=r"finetune/esol\.csv failed \(no network\).*put esol\.csv into .* by hand",
-    ):
-        MoleculeNet(tmp_path / "new", "esol")
-    assert list((tmp_path / "new").iterdir()) == []
 
-    def fetch(url: str, folder: str) -> str:
-        target = Path(folder, url.rpartition("/")[2])
-        target.write_text("smiles,logSolubility\nC,1\n")
-        return str(target)
-
-    monkeypatch.setattr(_raw_files, "download_url", fetch)
-    assert smiles_of(MoleculeNet(tmp_path / "new", "esol")) == ["C"]
-    assert [each.name for each in (tmp_path / "new").iterdir()] == ["esol.csv"]
+def with_hydrogens(smiles: str) -> Data:
+    return from_smiles(smiles, with_hydrogen=True)
 
 
 @needs_rdkit

@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import networkx as nx
 import numpy as np
 import pytest
-import torch
 from networkx.algorithms.isomorphism import GraphMatcher
 from torch_geometric.data import Data
 from torch_geometric.utils import to_networkx
@@ -85,38 +82,7 @@ def test_the_motif_lies_anywhere() -> None:
     assert max(nx.number_of_edges(part) for part in starts) < 10
 
 
-def test_a_pair_depends_on_its_number_alone() -> None:
-    before = torch.get_rng_state()
-    few, many = MotifDetection(num_pairs=2), MotifDetection(num_pairs=4)
-    other, test = MotifDetection(num_pairs=2, seed=1), MotifDetection(num_pairs=2, train=False)
-    assert torch.equal(before, torch.get_rng_state())
-    assert all(torch.equal(a.edge_index, b.edge_index) for a, b in zip(few, many[:4], strict=True))
-    assert not any(torch.equal(few[0].edge_index, each[0].edge_index) for each in (other, test))
-
-
-@pytest.mark.usefixtures("double_default")
-def test_dtypes_and_cache(tmp_path: Path) -> None:
-    first, second = MotifDetection(tmp_path, num_pairs=2), MotifDetection(tmp_path, num_pairs=2)
-    assert torch.equal(first[1].x, second[1].x)
-    assert first[0].x.dtype == torch.float32
-    assert [path.name for path in (tmp_path / "processed").iterdir()] == [
-        "motifdetection_train_caveman_2x100_seed0"
-    ]
-
-
 def test_small_bases() -> None:
     assert {
         data.x.shape[1] for data in MotifDetection(motif="cycle", num_pairs=30, num_nodes=10)
     } == {5}
-
-
-def test_arguments() -> None:
-    with pytest.raises(
-        ValueError,
-        match="`motif` must be one of caveman, cycle, grid, ladder, circular_ladder, got house",
-    ):
-        MotifDetection(motif="house")
-    with pytest.raises(ValueError, match="`num_nodes` must be at least 10, got 9"):
-        MotifDetection(num_nodes=9)
-    with pytest.raises(TypeError, match="train"):
-        MotifDetection(train="test")

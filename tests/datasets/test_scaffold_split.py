@@ -106,13 +106,10 @@ def test_shares_that_are_none(frac: tuple[float, ...]) -> None:
 
 
 def test_bad_molecules() -> None:
-    with pytest.raises(
-        ValueError, match=r"`molecules` must be what RDKit can read, got 'C\(C' at 1"
-    ):
+    with pytest.raises(ValueError, match=r"`molecules` must be readable by RDKit, got 'C\(C' at 1"):
         scaffold_split(["C", "C(C"])
-    with pytest.raises(
-        TypeError, match="`molecules` must be SMILES, or examples with `smiles`, got int"
-    ):
+    message = "`molecules` must be SMILES, or examples with `smiles`, got int"
+    with pytest.raises(TypeError, match=message):
         scaffold_split([3])
     with pytest.raises(TypeError, match="`molecules` must be SMILES, or examples"):
         scaffold_split([Data()])

@@ -63,7 +63,7 @@ def test_without_hydrogens(path: Path) -> None:
     assert water.y.shape == (1, 0)
 
 
-def test_what_cannot_be_read_is_counted_once_or_refused(path: Path) -> None:
+def test_unreadable_molecules_are_counted_once_or_raise(path: Path) -> None:
     five = record("five", FIVE, [(1, i, 1) for i in range(2, 7)])
     path.write_text(five + path.read_text() + five)
     with pytest.warns(UserWarning, match=r"^2 molecules of .*the first is record 1\."):
@@ -84,10 +84,8 @@ def test_loader_transform_and_cache(path: Path, tmp_path: Path) -> None:
 
 
 def test_tags_that_are_none(path: Path) -> None:
-    with pytest.raises(
-        ValueError,
-        match=r"no molecule has the tag charge\): `targets` must be tags: dipole, energy",
-    ):
+    message = r"no molecule has the tag charge\): `targets` must be tags: dipole, energy"
+    with pytest.raises(ValueError, match=message):
         SDFMolecules(path, targets=["charge"])
     path.write_text(path.read_text().replace("1.85", "strong"))
     with pytest.raises(ValueError, match=r"record 1, dipole: could not convert .*'strong'"):
@@ -95,7 +93,7 @@ def test_tags_that_are_none(path: Path) -> None:
 
 
 def test_arguments(path: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="There is no file"):
+    with pytest.raises(FileNotFoundError, match=r"none\.sdf is missing"):
         SDFMolecules(tmp_path / "none.sdf")
     with pytest.raises(TypeError, match="`targets` must be a list of names"):
         SDFMolecules(path, targets="energy")

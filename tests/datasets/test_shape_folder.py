@@ -109,10 +109,8 @@ def test_points_of_clouds_and_their_attributes(tmp_path: Path) -> None:
             sizes.append(len(data.pos))
     assert sorted(sizes) == [5, 5, 10, 10]
     assert set(ShapeFolder(tmp_path)[0].keys()) == {"pos", "y", "name"}
-    with pytest.raises(
-        ValueError,
-        match=r"`attributes` must be of every file: .*\.npz has \['normal', 'pos', 'x'\], got",
-    ):
+    message = r"`attributes` must be of every file: .*\.npz has \['normal', 'pos', 'x'\], got"
+    with pytest.raises(ValueError, match=message):
         ShapeFolder(tmp_path, attributes="color")
     with pytest.raises(ValueError, match="`attributes` must be some of normal, color, x"):
         ShapeFolder(tmp_path, attributes=["colour"])
@@ -131,31 +129,12 @@ def test_the_cache_follows_the_files(root: Path) -> None:
     assert first.class_names == ShapeFolder(root).class_names
 
 
-def test_a_root_that_is_only_read(root: Path, tmp_path: Path) -> None:
-    ShapeFolder(root, processed_root=tmp_path / "cache")
-    assert not (root / "processed").exists()
-    assert (tmp_path / "cache").is_dir()
-
-
 def test_a_damaged_file_is_named(root: Path) -> None:
     for number in range(10):
         (root / "pear" / f"{number}.xyz").write_text("1 2\n")
-    with pytest.raises(
-        ValueError,
-        match=r"pear/\d\.xyz is damaged \(.*restore the file, or remove it to do without",
-    ):
+    message = r"pear/\d\.xyz is damaged \(.*restore the file, or remove it to do without"
+    with pytest.raises(ValueError, match=message):
         ShapeFolder(root)
-
-
-def test_a_mesh_without_area_is_named(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        for number in range(2):
-            (tmp_path / name / f"{number}.off").write_text(
-                "OFF\n3 1 0\n0 0 0\n1 0 0\n2 0 0\n3 0 1 2\n"
-            )
-    with pytest.raises(ValueError, match=r"a/\d\.off is damaged \(its surface has no area\)"):
-        ShapeFolder(tmp_path, num_points=5)
 
 
 def test_meshes_beside_clouds(root: Path) -> None:
@@ -164,44 +143,32 @@ def test_meshes_beside_clouds(root: Path) -> None:
         (root / "pear" / f"{number}.off").write_text(TRIANGLE.format(z=0))
     with pytest.raises(
         ValueError,
-        match=r"`num_points` must be given, since .*pear/\d\.off is a mesh and .*apple/\d\.xyz a cloud",
+        match=r"`num_points` must be given, since .*pear/\d\.off is a mesh .*apple/\d\.xyz a cloud",
     ):
         ShapeFolder(root)
     assert {data.num_nodes for data in ShapeFolder(root, num_points=20)} == {20}
 
 
 def test_folders_without_shapes(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"nowhere is missing: expected <class>"):
+    message = r"nowhere is missing: `root` must hold shapes: expected <class>"
+    with pytest.raises(FileNotFoundError, match=message):
         ShapeFolder(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
     (tmp_path / "empty" / "chairs").mkdir(parents=True)
-    with pytest.raises(
-        FileNotFoundError, match=r"No shape in .*empty: expected <class>/\{train,test\}/\*"
-    ):
+    message = r"No shape in .*empty: expected <class>/\{train,test\}/\*"
+    with pytest.raises(FileNotFoundError, match=message):
         ShapeFolder(tmp_path / "empty")
     for path in list((root / "pear").glob("*.xyz"))[1:]:
         path.unlink()
-    with pytest.raises(
-        FileNotFoundError, match=r"The class 'pear' in .* has no file to train with, and 1 to test"
-    ):
+    message = r"The class 'pear' in .* has no file to train with, and 1 to test"
+    with pytest.raises(FileNotFoundError, match=message):
         ShapeFolder(root)
     shutil.rmtree(root / "pear")
-    with pytest.raises(
-        ValueError,
-        match=r"There is one class in .*mine, 'apple': to classify takes two\. Expected <class>",
-    ):
+    message = r"There is one class in .*mine, 'apple': a classifier needs two\. Expected <class>"
+    with pytest.raises(ValueError, match=message):
         ShapeFolder(root)
 
 
 def test_no_file_tests(root: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"No class in .* has a file in test"):
         ShapeFolder(root, train=False, test_share=0)
-
-
-def test_bad_arguments(root: Path) -> None:
-    with pytest.raises(ValueError, match=r"`test_share` must be in \[0, 1\), got 1"):
-        ShapeFolder(root, test_share=1)
-    with pytest.raises(ValueError, match="`num_points` must be at least 1, got 0"):
-        ShapeFolder(root, num_points=0)
-    with pytest.raises(TypeError, match="`train` must be a bool"):
-        ShapeFolder(root, train="test")

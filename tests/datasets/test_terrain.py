@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from scipy.spatial import cKDTree
-from torch_geometric.loader import DataLoader
 
 from graphmask.datasets import TerrainScenes
 from graphmask.datasets.terrain import (
@@ -80,33 +77,6 @@ def test_height_alone_does_not_tell_the_class() -> None:
     assert wrong > thing.mean() / 3
 
 
-def test_seeds_and_splits() -> None:
-    def scene(number: int = 0, **more: object) -> torch.Tensor:
-        return TerrainScenes(**({"num_points": 500, "num_scenes": 2} | more))[number].pos
-
-    assert torch.equal(scene(1), scene(1))
-    assert torch.equal(scene(1), scene(1, num_scenes=3))
-    for other in (scene(0), scene(1, seed=1), scene(1, train=False)):
-        assert not torch.equal(scene(1), other)
-
-
 def test_blur() -> None:
     sharp, blurred = (draw_scene(5_000, noise, np.random.default_rng(3))[0] for noise in (0.0, 0.2))
     assert (blurred - sharp).std() == pytest.approx(0.2, rel=0.05)
-
-
-def test_cache_and_batches(tmp_path: Path) -> None:
-    dataset = TerrainScenes(tmp_path, num_points=100, num_scenes=3, pre_filter=lambda data: True)
-    assert next(iter(DataLoader(dataset, batch_size=3))).y.shape == (300,)
-    assert torch.equal(
-        TerrainScenes(tmp_path, num_points=100, num_scenes=3, pre_filter=lambda data: True)[2].y,
-        dataset[2].y,
-    )
-
-
-@pytest.mark.parametrize(
-    ("argument", "value"), [("num_points", 0), ("num_scenes", 0), ("noise", -1.0), ("seed", -1)]
-)
-def test_bad_sizes(argument: str, value: float) -> None:
-    with pytest.raises(ValueError, match=f"`{argument}` must be"):
-        TerrainScenes(**{argument: value})

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from graphmask.features import IID, Coupling, Orthogonal, PositiveRandomFeatures, Simplex
+from graphmask.features import IID, Coupling, Orthogonal, Simplex
 
 every_coupling = pytest.mark.parametrize("coupling", cases.features.COUPLINGS, ids=repr)
 
@@ -60,9 +60,3 @@ def test_blocks_are_independent() -> None:
     W = drawn(Orthogonal(), 6, 3)
     across = W[:3] @ W[3:].mT
     assert (across.abs() > 1e-3).all()
-
-
-@pytest.mark.parametrize("wrong", [Orthogonal, "simplex", 3], ids=repr)
-def test_what_is_no_coupling_is_refused(wrong: object) -> None:
-    with pytest.raises(TypeError, match="`coupling` must be a Coupling"):
-        PositiveRandomFeatures(2, 2, wrong)

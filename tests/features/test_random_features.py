@@ -20,7 +20,6 @@ from graphmask.features import (
     PositiveRandomFeatures,
     SharpPositiveFeatures,
     TrigonometricFeatures,
-    TrigonometricSoftmaxFeatures,
 )
 from graphmask.testing import assert_unbiased, example_topologies
 
@@ -94,7 +93,7 @@ def test_where_hybrid_estimates_are_exact() -> None:
 
 
 def log_moment(a: float, channels: int, square: float) -> float:
-    """The logarithm of the mean square of one feature's estimate, in units of the kernel's square."""
+    """The log of the mean square of one feature's estimate, relative to the kernel's square."""
     log = channels * math.log(1 - 4 * a) - channels / 2 * math.log(1 - 8 * a)
     return log + (2 * (1 - 4 * a) / (1 - 8 * a) - 1) * square
 
@@ -109,14 +108,6 @@ def test_the_optimal_curvature_is_that_of_the_least_variance(channels: int, squa
     assert float(phi.curvature) == pytest.approx(best)
     around = [log_moment(best + step, channels, square) for step in (-1e-3, 0, 1e-3)]
     assert min(around) == around[1]
-
-
-def test_relative_standard_deviations_at_sixteen_channels() -> None:
-    """Of one feature, where that of FAVOR+ is 84."""
-    square = math.log(84**2 + 1)
-    best = reference.optimal_curvature(square, 16)
-    assert math.sqrt(math.exp(log_moment(0.0, 16, square)) - 1) == pytest.approx(84)
-    assert math.sqrt(math.exp(log_moment(best, 16, square)) - 1) == pytest.approx(13.2, abs=0.05)
 
 
 @pytest.mark.parametrize("curvature", [0.0, -0.1, -0.6])
@@ -186,7 +177,7 @@ def relative_error(phi: Any, q: Tensor, k: Tensor) -> float:
 
 
 def test_errors_come_in_the_order_of_the_papers() -> None:
-    """At equal dimension: couplings of FAVOR+ on short queries, then maps on longer and anisotropic ones."""
+    """Couplings of FAVOR+ on short queries, then maps on longer, anisotropic ones, at equal m."""
     q, k = 0.5 * torch.randn(2, 10, 16, generator=torch.Generator().manual_seed(0))
     iid, orthogonal, simplex = (
         relative_error(PositiveRandomFeatures(16, 16, coupling), q, k)
@@ -297,60 +288,6 @@ def test_projections_do_not_depend_on_the_default_type(single_by_default: None) 
     single = PositiveRandomFeatures(5, 8).projection
     torch.set_default_dtype(torch.float64)
     assert_close(PositiveRandomFeatures(5, 8).projection.float(), single, rtol=0, atol=0)
-
-
-WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
-    (lambda: PositiveRandomFeatures(0, 4), ValueError, "`channels` must be at least 1"),
-    (lambda: PositiveRandomFeatures(4, 0), ValueError, "`num_features` must be at least 1"),
-    (lambda: PositiveRandomFeatures(4, 2.0), TypeError, "`num_features` must be an integer"),
-    (lambda: PositiveRandomFeatures(4, 4, seed=-1), ValueError, "`seed`"),
-    (lambda: PositiveRandomFeatures(4, 4, scale=0), ValueError, "`scale` must be positive"),
-    (
-        lambda: PositiveRandomFeatures(4, 4).queries(torch.ones(2, 3)),
-        ValueError,
-        r"with d = 4 .*, got torch.float64 of shape",
-    ),
-    (
-        lambda: PositiveRandomFeatures(4, 4).redraw(3),
-        TypeError,
-        "`generator` must be a torch.Generator",
-    ),
-    (
-        lambda: OptimalPositiveFeatures(4, 4).calibrate(torch.ones(2, 3), torch.ones(2, 4)),
-        ValueError,
-        "with d = 4",
-    ),
-    (
-        lambda: SharpPositiveFeatures(1, 4).calibrate(torch.ones(0, 1), torch.ones(1, 1)),
-        ValueError,
-        "`q` must be at least one",
-    ),
-    (
-        lambda: SharpPositiveFeatures(1, 4).calibrate(
-            torch.ones(1, 1), torch.full((1, 1), torch.nan)
-        ),
-        ValueError,
-        "`k`",
-    ),
-    (lambda: TrigonometricSoftmaxFeatures(4, 5), ValueError, "`num_features` must be even"),
-    (
-        lambda: HybridRandomFeatures(4, 12),
-        ValueError,
-        r"`num_features` must be a multiple of 4 \(num_signs \+ 1\) = 8, got 12",
-    ),
-    (lambda: HybridRandomFeatures(4, 8, num_signs=0), ValueError, "`num_signs`"),
-    (lambda: HybridRandomFeatures(4, 8).queries(torch.ones(2, 3)), ValueError, "with d = 4"),
-    (lambda: features.LearnedFeatures(4, 5), ValueError, "`num_features` must be even"),
-    (lambda: features.LearnedFeatures(4, 4, hidden=0), ValueError, "`hidden`"),
-]
-
-
-@pytest.mark.parametrize(("make", "error", "message"), WRONG)
-def test_bad_arguments_are_refused(
-    make: Callable[[], Any], error: type[Exception], message: str
-) -> None:
-    with pytest.raises(error, match=message):
-        make()
 
 
 def test_small_normalisers_have_gradients() -> None:

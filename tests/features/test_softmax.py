@@ -119,21 +119,6 @@ def test_zeros_of_one_head_are_no_zeros_of_another(execution: operators.Executio
 
 
 @EXECUTIONS
-def test_signs_of_the_mask_are_signs_of_the_numerator(execution: operators.Execution) -> None:
-    topology = path(3, torch.tensor([1.0, -1.0, 1.0, -1.0]))
-    q, k, v = (
-        torch.zeros(3, 1, 1),
-        torch.zeros(3, 1, 1),
-        torch.tensor([1.0, 2.0, 5.0]).reshape(3, 1, 1),
-    )
-    weight = sparse(topology).to_dense()[0]
-    expected = (weight @ v.flatten()) / weight.abs().sum(-1)
-    assert_close(
-        attention(q, k, v, sparse(topology), SoftmaxScores(), execution).flatten(), expected
-    )
-
-
-@EXECUTIONS
 def test_estimates_are_normalised_by_themselves(execution: operators.Execution) -> None:
     topology = path(3, torch.tensor([1.0, -0.5, 3.0, 1.0]))
     mask = SparseOperator(topology, *sparse(topology).entries(), estimate=True)
@@ -155,17 +140,6 @@ def test_gradients_of_both_orders(execution: operators.Execution, feature_map: A
         )
 
     assert_gradients(run, *qkv(5), weight)
-
-
-def test_a_mask_of_one_head_serves_many() -> None:
-    topology = path(5, torch.linspace(0.5, 1.0, 8))
-    q, k, v = qkv(5, heads=3)
-    together = attention(q, k, v, sparse(topology), SoftmaxScores(), Pairs())
-    alone = [
-        attention(*(x[:, [head]] for x in (q, k, v)), sparse(topology), SoftmaxScores(), Dense())
-        for head in range(3)
-    ]
-    assert_close(together, torch.cat(alone, 1))
 
 
 @pytest.mark.parametrize("feature_map", [SoftmaxScores(), Identity()], ids=repr)
@@ -247,12 +221,3 @@ def test_compiles_as_one_graph(feature_map: Any, make: Callable[[], Any]) -> Non
         found = torch.compile(layer, fullgraph=True, backend="aot_eager")(x, topology)
     assert_close(found, expected)
     assert_close(torch.autograd.grad(found.square().sum(), list(layer.parameters())), slopes)
-
-
-@pytest.mark.parametrize(
-    ("scale", "error"),
-    [(0, ValueError), (-1.0, ValueError), ("1", TypeError), (float("nan"), ValueError)],
-)
-def test_a_scale_is_a_positive_number(scale: Any, error: type[Exception]) -> None:
-    with pytest.raises(error, match="`scale`"):
-        SoftmaxScores(scale)

@@ -112,7 +112,9 @@ def costs(data: Data, **options: object) -> dict[str, gm.inspect.MaskCost]:
 
 
 def test_masks_that_do_not_apply_have_a_reason_and_others_apply() -> None:
-    reasons = {name: cost.reason for name, cost in costs(Data(edge_index=ring(9), num_nodes=9)).items()}
+    reasons = {
+        name: cost.reason for name, cost in costs(Data(edge_index=ring(9), num_nodes=9)).items()
+    }
     assert reasons["walk"] == ""
     assert "cycles" in reasons["tree-distance"]
     assert "no grid" in reasons["toeplitz"]
@@ -143,6 +145,17 @@ def test_measured_costs() -> None:
     assert found["walk"].call_seconds > 0
     assert found["toeplitz"].prepare_seconds > 0
     assert found["rfd"].call_seconds is None
+    with pytest.raises(ValueError, match="`names` must be among global, walk"):
+        costs(PATH, names=("wlak",))
+
+
+def test_masks_that_cannot_be_called_have_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def raise_error(*_: object) -> None:
+        raise ValueError("no execution knows the absolute values")
+
+    monkeypatch.setattr("graphmask.inspect.costs.attention", raise_error)
+    found = costs(PATH, names=("walk",), measure=True)["walk"]
+    assert (found.reason, found.call_seconds) == ("no execution knows the absolute values", None)
 
 
 def test_old_names_warn() -> None:

@@ -7,7 +7,7 @@ import torch
 from counting import Written
 from torch.testing import assert_close
 
-from graphmask import Topology, attention, reference
+from graphmask import Topology, attention
 from graphmask.masks import CausalMask
 from graphmask.operators import CausalOperator, Dense, Lifted
 from graphmask.operators._sequences import attend_causally, chunk_length
@@ -102,49 +102,3 @@ def test_chunks_grow_with_channels() -> None:
         64,
         128,
     ]
-
-
-def test_the_definition_of_attention(generator: torch.Generator) -> None:
-    topology = Topology(NONE, 70)
-    q = torch.rand(70, 1, 3, generator=generator)
-    phi = reference.relu_features(q, 1e-3)
-    expected = reference.attention(phi, phi, q, reference.causal_mask(70, torch.tensor([0.9])))
-    assert_close(attention(q, q, q, CausalMask(0.9)(topology)), expected, rtol=1e-6, atol=1e-6)
-
-
-REFUSED = [
-    ({"decay": 1.0}, ValueError, "`decay` must be between 0 and 1, got 1.0"),
-    ({"decay": 0.0}, ValueError, "`decay` must be between 0 and 1"),
-    ({"decay": (0.5, float("nan"))}, ValueError, "`decay` must be between 0 and 1"),
-    ({"decay": (0.5, "a")}, TypeError, "`decay` must be a number, or one per head, got str"),
-    (
-        {"decay": (0.5, 0.6), "heads": 3},
-        ValueError,
-        "`decay` must be a number or one per head, H = 3, got 2 numbers",
-    ),
-    ({"decay": ()}, ValueError, "`decay` must be a number or one per head"),
-    ({"heads": 2}, ValueError, "`heads` must be 1 without a `decay`"),
-    ({"length": 0}, ValueError, "`length` must be at least 1"),
-]
-
-
-@pytest.mark.parametrize(("options", "error", "expected"), REFUSED)
-def test_what_does_not_fit_is_refused(options: dict, error: type[Exception], expected: str) -> None:
-    with pytest.raises(error, match=expected):
-        CausalMask(**options)
-
-
-def test_another_length_is_refused() -> None:
-    mask = CausalMask(length=3)
-    assert mask(Topology(NONE, 3)).num_nodes == 3
-    for call in (mask, mask.prepare):
-        with pytest.raises(
-            ValueError,
-            match=r"`topology` must be of graphs of 3 = 3 nodes each.*got graphs of \[2\] nodes",
-        ):
-            call(Topology(NONE, 2))
-
-
-def test_what_it_prints() -> None:
-    assert str(CausalMask()) == "CausalMask(decay=None): O(N) per column"
-    assert repr(CausalMask(0.5, heads=2, length=4)) == "CausalMask(decay=[0.5, 0.5], length=4)"

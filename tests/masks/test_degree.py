@@ -2,16 +2,11 @@ from __future__ import annotations
 
 import math
 
-import pytest
 import torch
-from counting import Written
-from torch import Tensor
 from torch.testing import assert_close
 
 from graphmask import Topology, attention
 from graphmask.masks import DegreeMask
-from graphmask.testing import assert_gradients, example_topologies
-from graphmask.testing.graphs import replace
 
 STAR = torch.tensor([[0, 1, 0, 2, 0, 3], [1, 0, 2, 0, 3, 0]])
 
@@ -47,39 +42,3 @@ def test_a_graph_without_edges_has_no_mask_and_finite_gradients() -> None:
     assert_close(out, torch.zeros_like(q))
     out.sum().backward()
     assert all(x.grad is None or x.grad.isfinite().all() for x in (weight, q, mask.log_power))
-
-
-@pytest.mark.parametrize("name", ["weighted", "directed", "ragged"])
-def test_derivatives_by_the_edge_weight(name: str) -> None:
-    topology, mask = example_topologies()[name], DegreeMask(2)
-    weight = torch.rand(topology.num_edges, generator=torch.Generator().manual_seed(0)) + 0.5
-    x = torch.randn(topology.num_nodes, 2, generator=torch.Generator().manual_seed(1))
-
-    def product(weight: Tensor) -> Tensor:
-        return mask(replace(topology, edge_weight=weight)) @ x
-
-    assert_gradients(product, weight, module=mask)
-
-
-def test_cost_is_linear_in_the_nodes() -> None:
-    def written(n: int) -> int:
-        ends = torch.arange(n)
-        operator = DegreeMask()(Topology(torch.stack([ends, ends.roll(1)]), n))
-        q = torch.ones(n, 1, 4)
-        with Written() as counted:
-            attention(q, q, q, operator)
-        return counted.count
-
-    assert written(4000) < 4.1 * written(1000)
-
-
-def test_a_prepared_topology_is_compiled_as_one_graph() -> None:
-    torch.compiler.reset()
-    mask = DegreeMask(2)
-    topology = mask.prepare(example_topologies()["ragged"])
-    q = torch.rand(23, 2, 3, generator=torch.Generator().manual_seed(0))
-
-    def attend(q: Tensor) -> Tensor:
-        return attention(q, q, q, mask(topology))
-
-    assert_close(torch.compile(attend, fullgraph=True, backend="aot_eager")(q), attend(q))

@@ -14,13 +14,13 @@ from torch.testing import assert_close
 
 from graphmask import Topology, attention
 from graphmask.masks import DiffusionMask
-from graphmask.masks._terms import (
+from graphmask.masks._truncation import (
     chebyshev_coefficients,
     count_chebyshev,
     count_neumann,
     count_taylor,
-    taylor_coefficients,
 )
+from graphmask.masks.coefficients import poisson
 from graphmask.operators import (
     ChebyshevOperator,
     PowerSeriesOperator,
@@ -84,7 +84,7 @@ def test_coefficients_are_bessel_functions(t: float) -> None:
 def test_derivatives_of_the_coefficients() -> None:
     log_t = torch.tensor([0.3, 2.0])
     assert_gradients(lambda s: chebyshev_coefficients(s, 20), log_t)
-    assert_gradients(lambda s: taylor_coefficients(s, 20), log_t)
+    assert_gradients(lambda s: poisson(s, 20), log_t)
 
 
 @pytest.mark.global_rng  # scipy's estimate of norms draws from it
@@ -217,49 +217,3 @@ def test_costs_are_said_in_terms() -> None:
     nnz = topology.pattern.nnz
     assert DiffusionMask(scale=2.0)(topology).cost == count_taylor(2.0, 1e-6) * nnz + 100
     assert str(DiffusionMask()).endswith("O(E terms) per column")
-
-
-REFUSED = [
-    ({"kernel": "wave"}, ValueError, "`kernel` must be 'heat' or 'resolvent', got wave"),
-    (
-        {"scale": -1.0},
-        ValueError,
-        "`scale` must be positive, as the time t of the heat kernel, got -1.0",
-    ),
-    ({"scale": 0.0}, ValueError, "`scale` must be positive"),
-    ({"scale": math.nan}, ValueError, "`scale`"),
-    ({"scale": "1"}, TypeError, "`scale` must be a number"),
-    (
-        {"kernel": "resolvent", "scale": 1.0},
-        ValueError,
-        "`scale` must be between 0 and 1, as the a of the resolvent",
-    ),
-    ({"kernel": "resolvent", "scale": -0.5}, ValueError, "`scale` must be between 0 and 1"),
-    (
-        {"kernel": "resolvent", "normalization": None},
-        ValueError,
-        "`normalization` must be 'sym' or 'rw'",
-    ),
-    ({"tolerance": -1e-6}, ValueError, "`tolerance` must be between 0 and 1, got -1e-06"),
-    ({"tolerance": 0.0}, ValueError, "`tolerance` must be between 0 and 1"),
-    ({"tolerance": 1.0}, ValueError, "`tolerance` must be between 0 and 1"),
-    ({"normalization": "row"}, ValueError, "`normalization`"),
-    ({"heads": 0}, ValueError, "`heads`"),
-]
-
-
-@pytest.mark.parametrize(("options", "error", "expected"), REFUSED)
-def test_what_does_not_fit_is_refused(
-    options: dict[str, Any], error: type[Exception], expected: str
-) -> None:
-    with pytest.raises(error, match=expected):
-        DiffusionMask(**options)
-
-
-def test_scales_that_have_run_away_are_refused() -> None:
-    topology = random_graph(5)
-    for kernel, value in (("heat", math.nan), ("heat", 1000.0), ("resolvent", 100.0)):
-        mask = DiffusionMask(kernel=kernel)
-        mask.kernel.raw.data.fill_(value)
-        with pytest.raises(ValueError, match="`scale` must be"):
-            mask(topology)

@@ -70,29 +70,6 @@ def test_initial_values_known_by_hand() -> None:
     assert_close(TableDistance(3)(d), torch.tensor([[1.0, 0.980199]]), rtol=1e-5, atol=0)
 
 
-@pytest.mark.parametrize(
-    ("make", "error", "expected"),
-    [
-        (partial(ExponentialDistance, slope=0.0), ValueError, "`slope` must be positive"),
-        (partial(ExponentialDistance, heads=0), ValueError, "`heads` must be at least 1"),
-        (partial(PolynomialExponentialDistance, -1), ValueError, "`degree` must be at least 0"),
-        (
-            partial(PolynomialExponentialDistance, 1, slope="1"),
-            TypeError,
-            "`slope` must be a number",
-        ),
-        (partial(TableDistance, 0), ValueError, "`size` must be at least 1"),
-        (partial(TableDistance, 1, unit=-1.0), ValueError, "`unit` must be positive"),
-        (partial(TableDistance, 1, unit=float("inf")), ValueError, "`unit` must be"),
-    ],
-)
-def test_arguments_that_do_not_fit_are_refused(
-    make: Any, error: type[Exception], expected: str
-) -> None:
-    with pytest.raises(error, match=expected):
-        make()
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_multiples_are_known_up_to_rounding(dtype: torch.dtype) -> None:
     k = torch.tensor([0, 1, 3, 7, 1000, 123456])
@@ -101,12 +78,3 @@ def test_multiples_are_known_up_to_rounding(dtype: torch.dtype) -> None:
     for wrong in (0.15, 0.1001, 12345.61):
         with pytest.raises(ValueError, match=r"`distance` must be multiples of the unit 0\.1"):
             g(torch.tensor([wrong], dtype=dtype))
-
-
-def test_distances_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(TypeError, match="`distance` must be a floating-point tensor"):
-        ExponentialDistance()(torch.tensor([1]))
-    with pytest.raises(
-        ValueError, match="`distance` must be without a gradient, since TableDistance"
-    ):
-        TableDistance(2)(torch.zeros(1, requires_grad=True))

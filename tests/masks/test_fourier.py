@@ -1,15 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import cases
-import pytest
 import torch
 from cases.points import clouds
-from counting import Written
 from torch.testing import assert_close
 
-from graphmask import Topology, attention, reference
+from graphmask import Topology, reference
 from graphmask.masks import FourierMask
 from graphmask.testing import assert_gradients, assert_unbiased
 from graphmask.testing.graphs import replace
@@ -44,18 +40,6 @@ def test_features_are_unbiased_for_the_target() -> None:
         mask.redraw(generator)
         drawn.append(mask(topology).to_dense().detach())
     assert_unbiased(torch.stack(drawn), target)
-
-
-def test_errors_fall_with_the_root_of_the_features() -> None:
-    topology, errors = cloud(12), []
-    for m in (16, 256):
-        mask, generator = small(num_features=m), torch.Generator().manual_seed(2)
-        target, total = mask.target(topology).to_dense(), 0.0
-        for _ in range(100):
-            mask.redraw(generator)
-            total += float((mask(topology).to_dense() - target).detach().square().mean())
-        errors.append(total**0.5)
-    assert 16**-0.6 < errors[1] / errors[0] < 16**-0.4
 
 
 def test_a_fresh_mask_falls_with_the_distance_and_is_close_to_its_target() -> None:
@@ -93,32 +77,3 @@ def test_large_biases_stay_finite_in_single_precision() -> None:
     mask = FourierMask().float()
     mask.amplitude.data *= 30
     assert mask(cloud(50)).to_dense().isfinite().all()
-
-
-def test_work_is_linear_in_points() -> None:
-    counts, mask = [], small()
-    for n in (1000, 4000):
-        graph, q = cloud(n), torch.rand(n, 2, 2, generator=torch.Generator().manual_seed(0))
-        with Written() as written:
-            attention(q, q, q, mask(graph))
-        counts.append(written.count)
-    assert counts[1] < 4.1 * counts[0]
-
-
-REFUSED: list[tuple[Callable[[], object], str]] = [
-    (lambda: FourierMask()(Topology(NONE, 3)), "`topology` must be with positions.*pos=None"),
-    (
-        lambda: FourierMask(dim=1)(cloud(3)),
-        r"`topology` must be with positions of dimension 1.*\[3, 3\]",
-    ),
-    (lambda: FourierMask(length=0.0), "`length` must be above 0"),
-    (lambda: FourierMask(num_frequencies=0), "`num_frequencies` must be at least 1"),
-    (lambda: FourierMask(num_gaussians=0), "`num_gaussians` must be at least 1"),
-    (lambda: FourierMask(num_features=0), "`num_features` must be at least 1"),
-]
-
-
-@pytest.mark.parametrize(("make", "expected"), REFUSED)
-def test_what_does_not_fit_is_refused(make: Callable[[], object], expected: str) -> None:
-    with pytest.raises(ValueError, match=expected):
-        make()

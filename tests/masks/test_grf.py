@@ -1,3 +1,5 @@
+"""Graph random features, and stitched ones."""
+
 from __future__ import annotations
 
 from functools import partial
@@ -7,8 +9,15 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from graphmask import Topology, attention, reference
-from graphmask.masks import Deconvolution, Diffusion, Free, GRFMask, NonNegative, PStepWalk
+from graphmask import Topology, reference
+from graphmask.masks import (
+    Deconvolution,
+    Diffusion,
+    GRFMask,
+    PStepWalk,
+    RegularizedLaplacian,
+    StitchedMask,
+)
 from graphmask.testing import example_topologies
 
 
@@ -41,26 +50,6 @@ def test_an_even_walk_is_exact_from_half_its_steps() -> None:
     assert_close(mask.target(graph()).to_dense()[0], kernel, rtol=1e-6, atol=1e-6)
 
 
-def test_without_f_and_alpha_f_is_learned_non_negative() -> None:
-    assert isinstance(GRFMask(2).f, NonNegative)
-    assert isinstance(GRFMask(2, f=Free).f, Free)
-
-
-def test_a_kernel_without_root_is_refused_when_evaluated() -> None:
-    mask = GRFMask(2, 2, alpha=Free)
-    topology = mask.prepare(graph())
-    mask.f.alpha.value.data[1, 0] = -1.0
-    with pytest.raises(ValueError, match=r"`alpha` must be positive at hop 0.*got -1 in head 1"):
-        mask(topology)
-
-
-def test_gradients_reach_the_scale_of_the_kernel() -> None:
-    mask = GRFMask(3, 2, alpha=Diffusion)
-    q = torch.rand(13, 2, 3, generator=torch.Generator().manual_seed(0))
-    attention(q, q, q, mask(mask.prepare(graph()))).square().sum().backward()
-    assert (mask.f.alpha.log_scale.grad != 0).all()
-
-
 def test_shared_walks_are_definite_and_biased_on_the_diagonal() -> None:
     mask = GRFMask(3, shared_walks=True, sampler=cases.random_walks(3))
     seeds = (torch.Generator().manual_seed(seed) for seed in range(100))
@@ -76,10 +65,52 @@ def test_shared_walks_are_definite_and_biased_on_the_diagonal() -> None:
     assert len(mask.prepare(graph()).walk_sets) == 1
 
 
-def test_repr() -> None:
-    assert repr(GRFMask(2)) == "GRFMask(hops=2, heads=1, f=NonNegative)"
-    assert (
-        repr(GRFMask(2, f=Free, shared_walks=True))
-        == "GRFMask(hops=2, heads=1, f=Free, shared_walks=True)"
-    )
-    assert repr(GRFMask(2, alpha=Diffusion)) == "GRFMask(hops=2, heads=1, alpha=Diffusion)"
+def test_degree_one_is_graph_random_features() -> None:
+    for coefficients in ({"f": Diffusion}, {"alpha": RegularizedLaplacian}):
+        stitched = StitchedMask(1, 3, 2, sampler=cases.random_walks(3), **coefficients)
+        grf = GRFMask(3, 2, sampler=cases.random_walks(3), **coefficients)
+        topology = grf.prepare(graph())
+        assert_close(stitched(topology).to_dense(), grf(topology).to_dense(), rtol=0, atol=0)
+        assert_close(
+            stitched(stitched.prepare(graph())).to_dense(), grf(topology).to_dense(), rtol=0, atol=0
+        )
+        assert_close(
+            stitched.target(graph()).to_dense(), grf.target(graph()).to_dense(), rtol=0, atol=0
+        )
+
+
+@pytest.mark.parametrize("degree", [1, 2, 3])
+def test_a_kernel_is_the_product_of_its_roots(degree: int) -> None:
+    mask = StitchedMask(degree, 10, alpha=partial(Diffusion, scale=2.0))
+    assert_close(mask.f()[0].double(), reference.diffusion(1 / degree, 10))
+    kernel = torch.linalg.matrix_exp(2.0 * (adjacency() - torch.eye(13)))
+    assert_close(mask(mask.prepare(graph())).to_dense()[0], kernel, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("degree", [1, 2, 3])
+def test_the_target_of_stitched_walks_is_the_convolution(degree: int) -> None:
+    mask = cases.scrambled(StitchedMask(degree, 3, 2))
+    alpha = reference.convolution(mask.f(), 2 * degree)
+    assert_close(mask.target(graph()).to_dense(), reference.power_series(adjacency(), alpha))
+
+
+@pytest.mark.parametrize(("degree", "hops"), [(1, 3), (2, 2), (3, 1)])
+def test_short_walks_reach_far(degree: int, hops: int) -> None:
+    step = torch.arange(19)
+    path = Topology(torch.stack([torch.cat([step, step + 1]), torch.cat([step + 1, step])]), 20)
+    mask = StitchedMask(degree, hops)
+    reached = mask(mask.prepare(path)).to_dense()[0, 0].nonzero().flatten()
+    assert reached.tolist() == list(range(2 * degree * hops + 1))
+
+
+def test_it_costs_the_sum_of_its_factors() -> None:
+    mask = StitchedMask(3, 2, sampler=cases.random_walks(2))
+    topology = mask.prepare(graph())
+    assert mask(topology).cost == sum(walks.pattern.nnz for walks in topology.walk_sets)
+    assert len(topology.walk_sets) == mask.walk_demand.sets == 6
+
+
+def test_the_kernel_knows_its_degree() -> None:
+    assert isinstance(StitchedMask(3, alpha=Diffusion).f, Deconvolution)
+    assert StitchedMask(3, alpha=Diffusion).f.factors == 6
+    assert StitchedMask(alpha=Diffusion)(StitchedMask(alpha=Diffusion).prepare(graph())).nonnegative

@@ -1,3 +1,5 @@
+"""Diffusion on grids and hypercubes against networkx and scipy."""
+
 from __future__ import annotations
 
 import math
@@ -12,7 +14,7 @@ from torch.testing import assert_close
 
 from graphmask import Topology
 from graphmask.kernels import Pattern
-from graphmask.masks import GridDiffusionMask
+from graphmask.masks import GridDiffusionMask, HypercubeMask
 from graphmask.operators import GridDiffusionOperator
 from graphmask.testing import assert_gradients, check_operator
 
@@ -28,7 +30,7 @@ def test_the_heat_kernel_of_networkx_and_scipy(shape: tuple[int, ...], t: float)
         if len(graph) > 1
         else np.zeros((1, 1))
     )
-    operator = GridDiffusionMask(shape, t=t).double()(Topology(NONE, math.prod(shape)))
+    operator = GridDiffusionMask(shape, scale=t).double()(Topology(NONE, math.prod(shape)))
     expected = torch.from_numpy(expm(-t * L))
     assert_close(operator.to_dense()[0], expected, rtol=1e-10, atol=1e-12)
     assert_close((operator @ torch.eye(math.prod(shape)))[0], expected, rtol=1e-10, atol=1e-12)
@@ -53,7 +55,7 @@ def test_long_axes_by_fourier_transforms(
 def test_a_large_grid_in_single_precision(shape: tuple[int, ...]) -> None:
     """Heat is kept, and spreads from one place as the closed form says."""
     n = math.prod(shape)
-    operator = GridDiffusionMask(shape, t=3.0).float()(Topology(NONE, n))
+    operator = GridDiffusionMask(shape, scale=3.0).float()(Topology(NONE, n))
     x = torch.zeros(n, dtype=torch.float32)
     x[n // 3] = 1
     found = (operator @ x)[0]
@@ -72,32 +74,36 @@ def test_times_per_axis() -> None:
     )
 
 
-@pytest.mark.parametrize("t", [0, -1.0, float("nan"), float("inf")])
-def test_times_that_are_not_positive_are_refused(t: float) -> None:
-    with pytest.raises(ValueError, match="`t` must be"):
-        GridDiffusionMask((2, 2), t=t)
+@pytest.mark.parametrize("bits", [1, 2, 3, 6])
+@pytest.mark.parametrize("t", [0.01, 0.7, 20.0])
+def test_hypercubes_by_networkx_and_scipy(bits: int, t: float) -> None:
+    graph = networkx.hypercube_graph(bits)
+    L = networkx.laplacian_matrix(graph, sorted(graph)).toarray().astype(float)
+    operator = HypercubeMask(scale=t).double()(Topology(NONE, 2**bits))
+    expected = torch.from_numpy(expm(-t * L))
+    assert_close(operator.to_dense()[0], expected, rtol=1e-10, atol=1e-12)
+    assert_close((operator @ torch.eye(2**bits))[0], expected, rtol=1e-10, atol=1e-12)
 
 
-def test_other_graphs_are_refused() -> None:
-    for call in (GridDiffusionMask((2, 2)), GridDiffusionMask((2, 2)).prepare):
-        with pytest.raises(
-            ValueError,
-            match=r"`topology` must be of graphs of 2 x 2 = 4 nodes each.*graphs of \[3, 4\] nodes",
-        ):
-            call(of_sizes(4, 3))
-
-
-def test_times_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"`t` must be of shape \[H, 2\] or \[H, 1\]"):
-        GridDiffusionOperator(Topology(NONE, 4), (2, 2), torch.ones(1, 3))
-
-
-def test_what_it_prints() -> None:
-    assert (
-        str(GridDiffusionMask((2, 3_000)))
-        == "GridDiffusionMask((2, 3000), heads=1): O(N (2 + log 3000)) per column"
+def test_products_with_hypercubes_are_exact_entry_by_entry() -> None:
+    """In float32, over 15 orders of magnitude in one column."""
+    operator = HypercubeMask(scale=0.05).float()(Topology(NONE, 2**12))
+    x = torch.zeros(2**12, dtype=torch.float32)
+    x[0] = 1
+    found = (operator @ x)[0].double()
+    expected = (
+        HypercubeMask(scale=0.05)
+        .double()(Topology(NONE, 2**12))
+        .rows(torch.tensor([0]))[0, 0]
+        .double()
     )
+    assert expected.min() < 1e-15 * expected.max()
+    assert_close(found, expected, rtol=1e-5, atol=0)
+
+
+def test_graphs_of_no_node_are_no_hypercubes_and_no_harm() -> None:
+    topology = Topology(NONE, batch=torch.tensor([1, 3, 1]), num_graphs=6)
+    assert_close(HypercubeMask()(topology) @ torch.ones(3), torch.ones(1, 3), check_dtype=False)
     assert (
-        repr(GridDiffusionMask((2, 3), heads=2, per_axis=True))
-        == "GridDiffusionMask((2, 3), heads=2, per_axis=True)"
-    )
+        HypercubeMask()(Topology(NONE, batch=torch.tensor([1]), num_graphs=2)) @ torch.ones(1)
+    ).tolist() == [[1.0]]

@@ -1,23 +1,21 @@
 from __future__ import annotations
 
 import networkx
-import pytest
 import torch
 from cases.grids import of_sizes
 from scipy.linalg import expm
 from torch.testing import assert_close
 
-from graphmask import Topology, attention
+from graphmask import Topology
 from graphmask.masks import (
     CausalMask,
     GlobalMask,
     GridDiffusionMask,
-    Kronecker,
+    KroneckerMask,
     PowerSeriesMask,
     ToeplitzMask,
     WalkMask,
 )
-from graphmask.operators import Dense, KroneckerOperator, Lifted
 from graphmask.testing import example_topologies
 
 NONE = torch.empty(2, 0, dtype=torch.long)
@@ -26,7 +24,7 @@ NONE = torch.empty(2, 0, dtype=torch.long)
 def test_the_heat_kernel_of_a_product_of_graphs_is_that_of_its_factors() -> None:
     graph = networkx.grid_graph((4, 3))
     L = networkx.laplacian_matrix(graph, sorted(graph)).toarray().astype(float)
-    mask = Kronecker(GridDiffusionMask(3, t=0.5), GridDiffusionMask(4, t=0.5)).double()
+    mask = KroneckerMask(GridDiffusionMask(3, scale=0.5), GridDiffusionMask(4, scale=0.5)).double()
     operator = mask(Topology(NONE, 12))
     assert_close((operator @ torch.eye(12))[0], torch.from_numpy(expm(-0.5 * L)))
     assert mask.shape == (3, 4)
@@ -35,7 +33,7 @@ def test_the_heat_kernel_of_a_product_of_graphs_is_that_of_its_factors() -> None
 def test_factors_with_edges_and_walks() -> None:
     """Walks are drawn once: equal products, in every call."""
     ring = example_topologies()["ring"]
-    mask = Kronecker(PowerSeriesMask(2), WalkMask(2), graphs=(ring, ring)).double()
+    mask = KroneckerMask(PowerSeriesMask(2), WalkMask(2), graphs=(ring, ring)).double()
     topology = of_sizes(49, 49)
     operator = mask(topology)
     a, b = mask.a(mask.graphs[0]).to_dense(), mask.b(mask.graphs[1]).to_dense()
@@ -45,78 +43,9 @@ def test_factors_with_edges_and_walks() -> None:
 
 
 def test_shapes_are_known_through_sums_and_multiples() -> None:
-    video = Kronecker(
+    video = KroneckerMask(
         2 * CausalMask(0.5, length=3), GlobalMask() + 0.5 * ToeplitzMask((2, 2), class_token=True)
     )
     assert video.shape == (3, 5)
     assert video(Topology(NONE, 15)).shape == (1, 15, 15)
-    assert Kronecker(video, ToeplitzMask(2)).shape == (3, 5, 2)
-
-
-@pytest.mark.parametrize("execution", [None, Lifted(), Dense()], ids=repr)
-def test_all_ways_to_sum(execution: object, generator: torch.Generator) -> None:
-    topology = of_sizes(6, 6, 6)
-    operator = Kronecker(CausalMask(0.5, heads=2, length=2), GridDiffusionMask(3))(topology)
-    q, k, v = (torch.rand(2, 18, 4, generator=generator) for _ in range(3))
-    score = operator.to_dense() * (q @ k.mT)
-    assert_close(
-        tuple(operator.attend(q, k, v, execution)), (score @ v, score.sum(-1)), rtol=1e-6, atol=1e-6
-    )
-
-
-def test_signed_factors_are_refused_on_large_graphs() -> None:
-    mask = Kronecker(ToeplitzMask(150, signed=True), GridDiffusionMask(150))
-    q = torch.ones(150 * 150, 1, 1)
-    with pytest.raises(ValueError, match=r"`mask` must be non-negative.*KroneckerOperator"):
-        attention(q, q, q, mask(Topology(NONE, 150 * 150)))
-
-
-def test_other_graphs_are_refused() -> None:
-    mask = Kronecker(ToeplitzMask((2, 2)), CausalMask(length=3))
-    for call in (mask, mask.prepare):
-        with pytest.raises(
-            ValueError,
-            match=r"`topology` must be of graphs of 2 x 2 x 3 = 12 nodes each.*graphs of \[4\] nodes",
-        ):
-            call(of_sizes(4))
-    pair = Topology(NONE, 2)
-    with pytest.raises(ValueError, match=r"2 x 2 = 4 nodes each"):
-        KroneckerOperator(Topology(NONE, 6), GlobalMask()(pair), GlobalMask()(pair))
-
-
-def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"`graphs` must be given a topology for GlobalMask\(\)"):
-        Kronecker(ToeplitzMask(2), GlobalMask())
-    with pytest.raises(
-        TypeError, match="`graphs` must be a topology for each mask, or None, got int"
-    ):
-        Kronecker(GlobalMask(), GlobalMask(), graphs=(3, 4))
-    with pytest.raises(TypeError, match="`graphs` must be two topologies"):
-        Kronecker(GlobalMask(), GlobalMask(), graphs=Topology(NONE, 2))
-    with pytest.raises(
-        ValueError, match="`a, b` must be of the same number of heads, or one, got heads"
-    ):
-        Kronecker(ToeplitzMask(2, heads=2), ToeplitzMask(2, heads=3))
-    with pytest.raises(
-        ValueError, match="`a, b` must be of the same number of heads, or one, got heads"
-    ):
-        KroneckerOperator(
-            Topology(NONE, 4), *(ToeplitzMask(2, heads=h)(Topology(NONE, 2)) for h in (2, 3))
-        )
-    with pytest.raises(TypeError, match="`b` must be a mask"):
-        Kronecker(ToeplitzMask(2), ToeplitzMask(2)(Topology(NONE, 2)))
-
-
-def test_a_factor_that_does_not_fit_its_mask_is_refused() -> None:
-    mask = Kronecker(ToeplitzMask(2), CausalMask(), graphs=(Topology(NONE, 2), Topology(NONE, 2)))
-    assert mask(Topology(NONE, 4)).heads == 1
-    with pytest.raises(ValueError, match="2 = 2 nodes each"):
-        Kronecker(ToeplitzMask(2), CausalMask(), graphs=(Topology(NONE, 3), Topology(NONE, 2)))
-
-
-def test_what_it_prints() -> None:
-    mask = Kronecker(CausalMask(length=2), ToeplitzMask(3))
-    assert (
-        str(mask)
-        == "Kronecker(CausalMask(decay=None, length=2), ToeplitzMask((3,), heads=1)): O(N + N log N) per column"
-    )
+    assert KroneckerMask(video, ToeplitzMask(2)).shape == (3, 5, 2)

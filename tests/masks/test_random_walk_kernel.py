@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import pytest
 import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from graphmask import Topology, attention
+from graphmask import Topology
 from graphmask.masks import NonNegative, RandomWalkKernelMask
 from graphmask.testing import example_topologies
 from graphmask.walks import FixedLength, IIDWalks, ResampledWalks, Walks
@@ -42,7 +41,7 @@ def test_counts_of_walks_by_hand() -> None:
     S = torch.tensor(at_hop)
     assert_close(S.sum(0), visits)
     hop, row, col = S.nonzero(as_tuple=True)
-    walks = Walks(row, col, hop, S[hop, row, col], 3, 2, "rw")
+    walks = Walks.from_entries(row, col, hop, S[hop, row, col], 3, 2, "rw")
     path = Topology(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), 3).with_walks(walks)
     inner = visits @ visits.mT
     expected = inner / (inner.diagonal().sqrt()[:, None] * inner.diagonal().sqrt())
@@ -89,7 +88,7 @@ def test_isolated_nodes_see_themselves() -> None:
 
 
 def test_a_node_without_visits_has_a_row_of_zeros_and_finite_gradients() -> None:
-    walks = Walks(
+    walks = Walks.from_entries(
         torch.tensor([0]), torch.tensor([0]), torch.tensor([0]), torch.ones(1), 2, 1, "rw"
     )
     topology = Topology(torch.empty(2, 0, dtype=torch.long), 2).with_walks(walks)
@@ -104,26 +103,3 @@ def test_nothing_is_learned_unless_asked_for() -> None:
     assert not list(RandomWalkKernelMask().parameters())
     assert not RandomWalkKernelMask().state_dict()
     assert RandomWalkKernelMask(heads=3, alpha=NonNegative).coefficients().shape == (3, 5)
-
-
-def test_walks_of_another_normalisation_are_refused() -> None:
-    with pytest.raises(ValueError, match="`sampler` must be with normalization='rw'"):
-        RandomWalkKernelMask(sampler=ResampledWalks(hops=4))
-    topology = grid(3)
-    drawn = topology.with_walks(ResampledWalks(hops=4)(topology))
-    with pytest.raises(ValueError, match="`topology` must be with walks of normalization 'rw'"):
-        RandomWalkKernelMask()(drawn)
-    with pytest.raises(ValueError, match="at least 4 hops"):
-        RandomWalkKernelMask(sampler=ResampledWalks(hops=3, normalization="rw"))
-
-
-def test_a_prepared_topology_is_compiled_as_one_graph() -> None:
-    torch.compiler.reset()
-    mask = RandomWalkKernelMask(heads=2, alpha=NonNegative)
-    topology = mask.prepare(example_topologies()["ragged"])
-    q = torch.rand(23, 2, 3, generator=torch.Generator().manual_seed(0))
-
-    def attend(q: Tensor) -> Tensor:
-        return attention(q, q, q, mask(topology))
-
-    assert_close(torch.compile(attend, fullgraph=True, backend="aot_eager")(q), attend(q))

@@ -1,19 +1,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import cases
 import pytest
 import torch
 from cases.points import clouds
-from counting import Written
 from torch import Tensor
 from torch.testing import assert_close
 from torch_geometric.data import Data
 
-from graphmask import Topology, attention, reference
-from graphmask.masks import BoxEdges, EdgeFunction, GaussianEdges, GlobalMask, RFDMask
+from graphmask import Topology, reference
+from graphmask.masks import BoxEdges, EdgeFunction, GaussianEdges, RFDMask
 from graphmask.masks.rfd import phi_1
 from graphmask.testing import assert_gradients, assert_unbiased
 from graphmask.testing.graphs import astype, replace
@@ -49,15 +47,6 @@ def test_estimated_edges_are_unbiased(edges: EdgeFunction, dim: int) -> None:
     pos = torch.rand(5, dim, generator=torch.Generator().manual_seed(0))
     exact = edges(pos[:, None] - pos).unsqueeze(0)
     assert_unbiased(estimates(edges, pos, 8, 2000), exact)
-
-
-@pytest.mark.parametrize("edges", EDGES[:2], ids=repr)
-def test_errors_fall_with_the_root_of_the_features(edges: EdgeFunction) -> None:
-    pos = torch.rand(20, 3, generator=torch.Generator().manual_seed(0))
-    exact = edges(pos[:, None] - pos)
-    errors = [(estimates(edges, pos, m, 200) - exact).square().mean().sqrt() for m in (16, 256)]
-    slope = math.log(errors[1] / errors[0]) / math.log(16)
-    assert -0.6 < slope < -0.4
 
 
 def test_edge_functions_known_by_hand() -> None:
@@ -154,51 +143,8 @@ def test_a_dense_cloud_does_not_overflow() -> None:
     assert_close(out, torch.full_like(out, math.exp(10.0)), rtol=1e-3, atol=0)
 
 
-def test_work_is_linear_in_points_and_reads_no_edges() -> None:
-    counts = []
-    mask = RFDMask(num_features=4)
-    for n in (1000, 4000):
-        graph = cloud(n)
-        q = torch.rand(n, 1, 2, generator=torch.Generator().manual_seed(0))
-        attention(q, q, q, mask(graph))
-        with Written() as written:
-            attention(q, q, q, mask(graph))
-        counts.append(written.count)
-    assert counts[1] < 4.1 * counts[0]
-    edge = replace(cloud(9), edge_index=torch.tensor([[0], [1]]))
-    assert_close(mask(edge).to_dense(), mask(cloud(9)).to_dense())
-
-
 def test_redrawing() -> None:
     first, second = RFDMask(seed=1), RFDMask(seed=2)
     assert not torch.equal(first.frequency, second.frequency)
     second.redraw(torch.Generator().manual_seed(1))
     assert_close(first.frequency, second.frequency, rtol=0, atol=0)
-
-
-REFUSED: list[tuple[Callable[[], object], str]] = [
-    (lambda: RFDMask()(Topology(NONE, 3)), "`topology` must be with positions.*pos=None"),
-    (lambda: (RFDMask() + GlobalMask())(Topology(NONE, 3)), "`topology` must be with positions"),
-    (
-        lambda: RFDMask(dim=2)(cloud(3)),
-        r"`topology` must be with positions of dimension 2.*\[3, 3\]",
-    ),
-    (lambda: RFDMask().target(cloud(3, dim=2)), "`topology` must be with positions of dimension 3"),
-    (lambda: RFDMask(epsilon=0.0), "`epsilon` must be above 0"),
-    (lambda: RFDMask(epsilon=-1.0), "`epsilon` must be in"),
-    (lambda: RFDMask(scale=0.0), "`scale` must be above 0"),
-    (lambda: RFDMask(num_features=0), "`num_features` must be at least 1"),
-    (lambda: BoxEdges(1.0, softness=0.0), r"`softness` must be in \(0, 1\]"),
-    (lambda: BoxEdges(1.0, softness=2.0), r"`softness` must be in \(0, 1\]"),
-]
-
-
-@pytest.mark.parametrize(("make", "expected"), REFUSED)
-def test_what_does_not_fit_is_refused(make: Callable[[], object], expected: str) -> None:
-    with pytest.raises(ValueError, match=expected):
-        make()
-
-
-def test_edges_of_a_wrong_type_are_refused() -> None:
-    with pytest.raises(TypeError, match="`edges` must be a function that gives an EdgeFunction"):
-        RFDMask(edges=lambda epsilon: epsilon)  # type: ignore[arg-type,return-value]

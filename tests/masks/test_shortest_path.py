@@ -5,13 +5,12 @@ from __future__ import annotations
 import networkx as nx
 import pytest
 import torch
-from counting import Written
 from torch.testing import assert_close
 
 import graphmask as gm
 from graphmask import features, operators
 from graphmask.masks import NonNegative, ShortestPathMask
-from graphmask.masks._balls import grow_balls
+from graphmask.masks.shortest_path import k_hop_balls
 from graphmask.testing import example_topologies
 
 
@@ -20,23 +19,23 @@ def directed(n: int = 200, e: int = 500) -> gm.Topology:
     return gm.Topology(torch.cat([edges, edges[:, :50], torch.arange(20).expand(2, -1)], 1), n)
 
 
-def numbered(max_hops: int) -> ShortestPathMask:
+def numbered(hops: int) -> ShortestPathMask:
     """The value of a hop is one more than it."""
-    mask = ShortestPathMask(max_hops)
-    mask.alpha.value.data = torch.arange(1.0, max_hops + 2)[None]
+    mask = ShortestPathMask(hops)
+    mask.alpha.value.data = torch.arange(1.0, hops + 2)[None]
     return mask
 
 
-@pytest.mark.parametrize("max_hops", [0, 1, 3, 30])
-def test_hops_are_those_of_networkx(max_hops: int) -> None:
+@pytest.mark.parametrize("hops", [0, 1, 3, 30])
+def test_hops_are_those_of_networkx(hops: int) -> None:
     topology = directed()
     graph = nx.MultiDiGraph(topology.edge_index.mT.tolist())
     graph.add_nodes_from(range(topology.num_nodes))
     expected = torch.zeros(topology.num_nodes, topology.num_nodes)
-    for source, lengths in nx.all_pairs_shortest_path_length(graph, cutoff=max_hops):
-        for target, hops in lengths.items():
-            expected[target, source] = hops + 1
-    assert_close(numbered(max_hops)(topology).to_dense()[0], expected)
+    for source, lengths in nx.all_pairs_shortest_path_length(graph, cutoff=hops):
+        for target, length in lengths.items():
+            expected[target, source] = length + 1
+    assert_close(numbered(hops)(topology).to_dense()[0], expected)
 
 
 def test_edges_count_whatever_their_weight() -> None:
@@ -50,7 +49,7 @@ def test_hubs_are_refused_before_their_balls_are_stored() -> None:
     n = 3000
     spokes = torch.stack([torch.zeros(n - 1, dtype=torch.long), torch.arange(1, n)])
     star = gm.Topology(torch.cat([spokes, spokes.flip(0)], 1), n)
-    assert grow_balls(star, 1, 3 * n).pattern.nnz == 3 * n - 2
+    assert k_hop_balls(star, 1, 3 * n).pattern.nnz == 3 * n - 2
     with pytest.raises(
         ValueError, match=r"`max_entries` must be at least the pairs .* got 30000, passed at hop 2"
     ):
@@ -59,13 +58,13 @@ def test_hubs_are_refused_before_their_balls_are_stored() -> None:
 
 def test_rows_are_halved_until_their_work_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     topology = directed()
-    whole = grow_balls(topology, 3, 10**6)
-    monkeypatch.setattr("graphmask.masks._balls._WORK", 40)
-    monkeypatch.setattr("graphmask.masks._balls._ROWS", 64)
-    halved = grow_balls(topology, 3, 10**6)
+    whole = k_hop_balls(topology, 3, 10**6)
+    monkeypatch.setattr("graphmask.masks.shortest_path._WORK", 40)
+    monkeypatch.setattr("graphmask.masks.shortest_path._ROWS", 64)
+    halved = k_hop_balls(topology, 3, 10**6)
     assert_close(
-        (halved.pattern.rowptr, halved.pattern.col, halved.hop),
-        (whole.pattern.rowptr, whole.pattern.col, whole.hop),
+        (halved.pattern.rowptr, halved.pattern.col, halved.hop_table),
+        (whole.pattern.rowptr, whole.pattern.col, whole.hop_table),
     )
 
 
@@ -89,36 +88,3 @@ def test_signed_values_run_as_pairs() -> None:
     assert not operator.nonnegative
     assert operators.Pairs().refusal(operator) is None
     assert operators.Lifted().refusal(operator) is not None
-
-
-def test_it_is_compiled_as_one_graph() -> None:
-    torch.compiler.reset()
-    mask = ShortestPathMask(3, heads=2)
-    topology = mask.prepare(example_topologies()["weighted"])
-    q, k, v = torch.rand(3, topology.num_nodes, 2, 4, generator=torch.Generator().manual_seed(0))
-
-    def run(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        return gm.attention(q, k, v, mask(topology))
-
-    compiled = torch.compile(run, fullgraph=True, backend="aot_eager")
-    assert_close(compiled(q, k, v), run(q, k, v))
-
-
-def test_products_grow_as_the_pairs() -> None:
-    counts, pairs = [], []
-    for n in (500, 2000):
-        ring = torch.stack([torch.arange(n), (torch.arange(n) + 1) % n])
-        mask = ShortestPathMask(4)
-        topology = mask.prepare(gm.Topology(torch.cat([ring, ring.flip(0)], 1), n))
-        pairs.append(mask(topology).entries().pattern.nnz)
-        with Written() as written:
-            mask(topology) @ torch.ones(n, 3)
-        counts.append(written.count)
-    assert pairs[1] == 4 * pairs[0]
-    assert counts[1] <= 4.01 * counts[0]
-
-
-@pytest.mark.parametrize(("name", "value"), [("max_hops", -1), ("max_entries", 0), ("heads", 0)])
-def test_bad_arguments_are_refused_by_name(name: str, value: int) -> None:
-    with pytest.raises(ValueError, match=f"`{name}` must be at least"):
-        ShortestPathMask(**{name: value})

@@ -17,7 +17,7 @@ from graphmask.testing import example_topologies
 PATH = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
 MASKS = {
     "global": GlobalMask,
-    "series": lambda: PowerSeriesMask(order=2, heads=2),
+    "series": lambda: PowerSeriesMask(hops=2, heads=2),
     "walk": lambda: cases.scrambled(WalkMask(2, 2, sampler=cases.random_walks(2))),
     "sum": lambda: (
         0.3 * GlobalMask() + cases.scrambled(WalkMask(2, 1, sampler=cases.random_walks(2)))
@@ -70,7 +70,7 @@ def test_rows_of_the_attention_map(make: Callable) -> None:
 def test_rows_of_a_node_that_sees_nothing_are_zero() -> None:
     """Under the first power of W alone, node 12 is isolated."""
     made, topology = (
-        layer(lambda: PowerSeriesMask(order=1, alpha=Free)),
+        layer(lambda: PowerSeriesMask(hops=1, alpha=Free)),
         example_topologies()["weighted"],
     )
     made.mask.alpha.value.data.copy_(torch.tensor([[0.0, 1.0]]))

@@ -82,7 +82,7 @@ def predict(model: nn.Module, data: Batch, edges: Any = None) -> Tensor:
 
 
 def trained(**attention: Any) -> Molecules:
-    """A few steps away from where it started, so that biases and running statistics are not what they were."""
+    """A model after a few steps, with other biases and running statistics than at the start."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = Molecules(**attention)
@@ -96,7 +96,7 @@ def trained(**attention: Any) -> Molecules:
 
 def all_ones() -> PowerSeriesMask:
     """I + A without normalisation, of which I counts nothing: 1 on every edge."""
-    mask = PowerSeriesMask(order=1, alpha=Free, normalization=None)
+    mask = PowerSeriesMask(hops=1, alpha=Free, normalization=None)
     mask.alpha.value.data.copy_(torch.tensor([[0.0, 1.0]]))
     return mask
 

@@ -138,7 +138,7 @@ def test_convolutions_meet_the_mask_once() -> None:
 
     def model(conv: nn.Module) -> ExplainableEdges:
         return ExplainableEdges(
-            cases.seeded(lambda: TopologicalGPS(2, conv, norm=None, mask=PowerSeriesMask(order=1)))
+            cases.seeded(lambda: TopologicalGPS(2, conv, norm=None, mask=PowerSeriesMask(hops=1)))
         )
 
     weighed, other = model(GCNConv(2, 2)), model(SAGEConv(2, 2))

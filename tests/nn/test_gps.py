@@ -142,7 +142,7 @@ def test_edge_weights_reach_convolution_and_mask() -> None:
         torch.tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True),
     )
     made = layer(
-        lambda: PowerSeriesMask(order=2), conv=cases.seeded(lambda: GCNConv(6, 6)), norm=None
+        lambda: PowerSeriesMask(hops=2), conv=cases.seeded(lambda: GCNConv(6, 6)), norm=None
     )
     found = made(features(3), edge_index, edge_weight=weight)
     assert_close(found, made(features(3), Topology(edge_index, 3, weight)))
@@ -162,7 +162,7 @@ def test_edge_weights_reach_convolution_and_mask() -> None:
 
 def test_edge_features_reach_the_mask() -> None:
     edge_index, edge_attr = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), torch.eye(4)
-    mask = cases.scrambled(PowerSeriesMask(order=2, heads=2, edge_dim=4))
+    mask = cases.scrambled(PowerSeriesMask(hops=2, heads=2, edge_dim=4))
     made = layer(lambda: mask, conv=None, norm=None).eval()
     found = made(features(3), edge_index, edge_attr=edge_attr)
     assert_close(found, made(features(3), Topology(edge_index, 3, edge_attr=edge_attr)))

@@ -20,7 +20,7 @@ from graphmask.masks import GlobalMask, PowerSeriesMask
 from graphmask.nn import TopologicalAttention, TopologicalGPS, TopologicalTransformerLayer
 
 LAYERS = {
-    "attention": lambda: TopologicalAttention(4, 2, PowerSeriesMask(order=2)),
+    "attention": lambda: TopologicalAttention(4, 2, PowerSeriesMask(hops=2)),
     "gps": lambda: TopologicalGPS(4, SAGEConv(4, 4), 2, mask=GlobalMask()),
     "block": lambda: TopologicalTransformerLayer(4, 2, GlobalMask()),
 }
@@ -73,7 +73,7 @@ def test_to_hetero_is_refused_with_a_way_out(make: Callable[[], nn.Module]) -> N
 
 def test_the_way_out_learns_a_weight_of_every_kind_of_edge() -> None:
     data = papers().to_homogeneous()
-    layer = cases.seeded(lambda: TopologicalAttention(4, 2, PowerSeriesMask(order=2)))
+    layer = cases.seeded(lambda: TopologicalAttention(4, 2, PowerSeriesMask(hops=2)))
     kinds, nodes = torch.zeros(3, requires_grad=True), torch.zeros(2, 4, requires_grad=True)
     x = data.x + nodes[data.node_type]
     out = layer(x, data.edge_index, nn.functional.softplus(kinds)[data.edge_type])

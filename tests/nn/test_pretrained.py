@@ -52,19 +52,17 @@ def through_json(value: Any) -> Any:
     return from_config(json.loads(json.dumps(to_config(value))))
 
 
-# It is given graphs.
-WITHOUT_DESCRIPTION = "kronecker-factors"
+# Its arguments are graphs.
+WITHOUT_CONFIG = "kronecker-factors"
 
 
-def test_graphs_have_no_description() -> None:
-    (case,) = (case for case in cases.MASKS if case.name == WITHOUT_DESCRIPTION)
+def test_graphs_have_no_config() -> None:
+    (case,) = (case for case in cases.MASKS if case.name == WITHOUT_CONFIG)
     with pytest.raises(ConfigError, match="Topology has no config"):
         to_config(case.make())
 
 
-@pytest.mark.parametrize(
-    "case", [case for case in MADE if case.name != WITHOUT_DESCRIPTION], ids=str
-)
+@pytest.mark.parametrize("case", [case for case in MADE if case.name != WITHOUT_CONFIG], ids=str)
 def test_every_mask_and_feature_map_is_made_again(case: cases.Case) -> None:
     made = cases.seeded(case.make)
     again = cases.seeded(lambda: through_json(made))

@@ -152,7 +152,7 @@ def test_every_parameter_learns() -> None:
 
 
 @pytest.mark.parametrize(
-    "mask", [GlobalMask(), PowerSeriesMask(order=2, heads=2), walk_mask()], ids=repr
+    "mask", [GlobalMask(), PowerSeriesMask(hops=2, heads=2), walk_mask()], ids=repr
 )
 def test_compiles_as_one_graph_on_a_prepared_topology(mask: Any) -> None:
     torch.compiler.reset()

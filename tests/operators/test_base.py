@@ -8,7 +8,13 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from graphmask import Topology
-from graphmask.operators import GlobalOperator, MaskOperator, PowerSeriesOperator, SparseOperator
+from graphmask.operators import (
+    GlobalOperator,
+    MaskOperator,
+    PowerSeriesOperator,
+    SparseOperator,
+    attend,
+)
 from graphmask.testing import example_topologies
 
 
@@ -66,35 +72,28 @@ def test_products_that_do_not_fit(x: Tensor, expected: str) -> None:
         operator() @ x
 
 
-REFUSED_FEATURES: list[tuple[Callable[[], object], type[Exception], str]] = [
-    (
-        lambda: operator().attend(ones(2, 12, 3), ones(2, 13, 3), ones(2, 13, 4)),
-        ValueError,
-        "`q`.*N = 13",
-    ),
-    (lambda: operator().attend(ones(2, 13, 3), ones(13, 3), ones(2, 13, 4)), ValueError, "`k`"),
-    (lambda: operator().attend(ones(2, 13, 3), ones(2, 13, 3), ones(2, 14, 4)), ValueError, "`v`"),
-    (
-        lambda: operator().attend(ones(3, 13, 3), ones(3, 13, 3), ones(3, 13, 4)),
-        ValueError,
-        "H = 2",
-    ),
-    (
-        lambda: operator(1).attend(ones(3, 13, 3), ones(2, 13, 3), ones(3, 13, 4)),
-        ValueError,
-        "equal heads",
-    ),
-    (
-        lambda: operator().attend(ones(2, 13, 3), ones(2, 13, 2), ones(2, 13, 4)),
-        ValueError,
-        "`k` must be of 3 features",
-    ),
-    (
-        lambda: operator().attend(ones(2, 13, 3, dtype=torch.long), ones(2, 13, 3), ones(2, 13, 4)),
-        TypeError,
-        "`q`",
-    ),
-    (lambda: operator().attend(ones(2, 13, 3), [1.0], ones(2, 13, 4)), TypeError, "`k`"),
+@pytest.mark.parametrize(
+    ("heads", "shapes", "expected"),
+    [
+        (2, [(2, 12, 3), (2, 13, 3), (2, 13, 4)], "`q`.*N = 13"),
+        (2, [(2, 13, 3), (13, 3), (2, 13, 4)], "`k`"),
+        (2, [(2, 13, 3), (2, 13, 3), (2, 14, 4)], "`v`"),
+        (2, [(3, 13, 3), (3, 13, 3), (3, 13, 4)], "H = 2"),
+        (1, [(3, 13, 3), (2, 13, 3), (3, 13, 4)], "equal heads"),
+        (2, [(2, 13, 3), (2, 13, 2), (2, 13, 4)], "`k` must be of 3 features"),
+    ],
+)
+def test_features_of_other_shapes_are_refused(
+    heads: int, shapes: list[tuple[int, ...]], expected: str
+) -> None:
+    with pytest.raises(ValueError, match=expected):
+        attend(operator(heads), *(ones(*shape) for shape in shapes))
+
+
+x = ones(2, 13, 3)
+REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
+    (lambda: attend(operator(), x.long(), x, x), TypeError, "`q`"),
+    (lambda: attend(operator(), x, [1.0], x), TypeError, "`k`"),
     (lambda: operator().rows(torch.tensor([13])), ValueError, "`nodes`.*0 to N - 1 = 12"),
     (lambda: operator().rows(torch.tensor([-1])), ValueError, "`nodes`"),
     (lambda: operator().rows(torch.tensor([[1]])), ValueError, "`nodes`"),
@@ -106,8 +105,8 @@ REFUSED_FEATURES: list[tuple[Callable[[], object], type[Exception], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("call", "error", "expected"), REFUSED_FEATURES)
-def test_what_does_not_fit_is_refused(
+@pytest.mark.parametrize(("call", "error", "expected"), REFUSED)
+def test_arguments_of_other_types_are_refused(
     call: Callable[[], object], error: type[Exception], expected: str
 ) -> None:
     with pytest.raises(error, match=expected):

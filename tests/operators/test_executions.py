@@ -92,7 +92,7 @@ def test_lifting_in_slices_changes_nothing(memory: int) -> None:
     expected = Dense()(mask, *again)
     assert_close(tuple(found), tuple(expected))
     for attended, inputs in ((found, leaves), (expected, again)):
-        (attended.numerator.square().sum() + attended.normaliser.square().sum()).backward()
+        (attended.numerator.square().sum() + attended.denominator.square().sum()).backward()
         assert all(each.grad is not None for each in inputs)
     assert_close([each.grad for each in leaves], [each.grad for each in again])
 
@@ -133,7 +133,7 @@ def test_second_derivatives_through_slices() -> None:
     leaves = features(ring(4), m=2, d=1)
     above = torch.ones(2 * 4).requires_grad_()
     assert torch.autograd.gradgradcheck(
-        lambda *x: Lifted(1)(series(ring(4)), *x).normaliser.flatten(), leaves, above
+        lambda *x: Lifted(1)(series(ring(4)), *x).denominator.flatten(), leaves, above
     )
 
 

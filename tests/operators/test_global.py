@@ -50,5 +50,5 @@ def test_a_million_nodes() -> None:
     operator = GlobalOperator(Topology(NONE, 1_000_000))
     x = torch.ones(1, 1_000_000, 2, dtype=torch.float32)
     found = operator.attend(x, x, x)
-    assert found.normaliser[0, 0] == 2e6
+    assert found.denominator[0, 0] == 2e6
     assert found.numerator.shape == (1, 1_000_000, 2)

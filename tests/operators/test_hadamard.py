@@ -128,17 +128,6 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
         r"PowerSeriesOperator\(1, 7, 7\) \(not sparse, single entries not known\)",
     ),
     (
-        lambda: (
-            low_rank()
-            * LowRankOperator(Topology(NONE, 3), torch.ones(1, 3, 1), torch.ones(1, 3, 1))
-        ),
-        "same graph.*7 and 3",
-    ),
-    (
-        lambda: low_rank(heads=2) * low_rank(heads=3),
-        r"same number of heads, or one, got heads \[2, 3\]",
-    ),
-    (
         lambda: PowerSeriesMask(2, alpha=Free)(ring()) * (identity() + low_rank()),
         "single entries not known",
     ),

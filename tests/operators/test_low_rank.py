@@ -40,7 +40,10 @@ def test_slices_add_up_to_all_ranks(name: str, monkeypatch: pytest.MonkeyPatch) 
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return torch.cat(
-            [operator.attend(q, k, v).numerator, operator.attend(q, k, v).normaliser.unsqueeze(-1)],
+            [
+                operator.attend(q, k, v).numerator,
+                operator.attend(q, k, v).denominator.unsqueeze(-1),
+            ],
             -1,
         )
 

@@ -15,7 +15,7 @@ from graphmask.transforms import AddWalks
 from graphmask.walks import IIDWalks, ResampledWalks, WalkSampler
 
 SAMPLER = ResampledWalks(budget=2, hops=3)
-LISTED = IIDWalks(n_walks=5, p_halt=0.4, hops=3)
+LISTED = IIDWalks(num_walks=5, p_halt=0.4, hops=3)
 SAMPLERS = pytest.mark.parametrize("sampler", [SAMPLER, LISTED], ids=repr)
 
 
@@ -38,7 +38,7 @@ def test_what_is_written_is_what_is_drawn(sampler: WalkSampler) -> None:
     walks = Topology.from_data(AddWalks(sampler, seeded())(graph(9))).walks
     expected = sampler(Topology.from_data(graph(9)), seeded())
     assert_close(walks.to_dense(), expected.to_dense(), rtol=0, atol=0)
-    assert (walks.num_hops, walks.by_pairs) == (3, sampler is SAMPLER)
+    assert walks.num_hops == 3
     assert walks.nonnegative == expected.nonnegative
 
 
@@ -47,26 +47,14 @@ def flat(data: Data) -> dict[str, Tensor]:
     return {name: value.flatten() for name, value in stored(data).items()}
 
 
-def test_pairs_are_stored_with_their_table() -> None:
-    data = AddWalks(SAMPLER, seeded())(graph(9))
-    walks = SAMPLER(Topology.from_data(graph(9)), seeded())
+@SAMPLERS
+def test_pairs_are_stored_with_their_table(sampler: WalkSampler) -> None:
+    data = AddWalks(sampler, seeded())(graph(9))
+    walks = sampler(Topology.from_data(graph(9)), seeded())
     assert set(stored(data)) == {"walk_index", "walk_table", "walk_normalization"}
     assert torch.equal(data.walk_index, torch.stack([walks.pattern.row, walks.pattern.col]))
     assert torch.equal(data.walk_table, walks.table)
     assert data.walk_index.dtype == torch.int32
-
-
-def test_entries_are_stored_as_lists() -> None:
-    data = AddWalks(LISTED, seeded())(graph(9))
-    assert set(stored(data)) == {
-        "walk_index",
-        "walk_hop",
-        "walk_weight",
-        "walk_num_hops",
-        "walk_normalization",
-    }
-    assert data.walk_index.shape == (2, len(data.walk_weight))
-    assert data.walk_num_hops == 3
 
 
 @pytest.mark.parametrize("normalization", ["sym", "rw", None])
@@ -175,11 +163,9 @@ def test_nodes_and_pairs_in_any_order(sampler: WalkSampler, sets: int) -> None:
         assert (position.diff() > 0).all()
 
 
-def test_forms_do_not_mix_in_a_batch() -> None:
-    first, second = AddWalks(SAMPLER)(graph(5)), AddWalks(LISTED)(graph(5))
-    for graphs in ([first, second], [second, first]):
-        with pytest.raises(KeyError, match="walk_"):
-            Batch.from_data_list(graphs)
+def test_walks_of_different_samplers_are_batched() -> None:
+    batch = Batch.from_data_list([AddWalks(sampler)(graph(5)) for sampler in (SAMPLER, LISTED)])
+    assert Topology.from_data(batch).walks.num_nodes == 10
 
 
 def test_walks_on_half_of_the_nodes_are_refused() -> None:
@@ -206,7 +192,7 @@ def test_positions_and_labels_stay() -> None:
     assert set(AddWalks(SAMPLER)(data).keys()) >= {"pos", "y", "edge_index", "edge_weight"}
 
 
-@pytest.mark.parametrize("sampler", [SAMPLER, IIDWalks(n_walks=5, hops=3)], ids=repr)
+@pytest.mark.parametrize("sampler", [SAMPLER, IIDWalks(num_walks=5, hops=3)], ids=repr)
 def test_stored_walks_carry_no_gradient(sampler: WalkSampler) -> None:
     """Even where the sampler could.
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
 
 from graphmask.transforms import FarthestPoints, farthest_points
 
@@ -47,10 +47,6 @@ def test_equals_naive_with_ties_and_coincident_points(n, levels, seed, data):
     assert len(set(chosen)) == count
 
 
-def test_all_points_in_one_place():
-    assert farthest_points(torch.full((5, 3), 0.1), 4, start=2).tolist() == [2, 0, 1, 3]
-
-
 @pytest.mark.parametrize(
     ("ratio", "n", "count"), [(0.5, 7, 4), (1.0, 7, 7), (1e-6, 7, 1), (0.07, 100, 7), (0.1, 30, 3)]
 )
@@ -86,13 +82,6 @@ def test_generator_draws_the_first_point():
     assert len(firsts) > 5
 
 
-def test_global_seed_is_left_alone():
-    state = torch.get_rng_state()
-    FarthestPoints(3)(Data(pos=cloud(9)))
-    FarthestPoints(3, generator=torch.Generator().manual_seed(0))(Data(pos=cloud(9)))
-    assert torch.equal(torch.get_rng_state(), state)
-
-
 def test_all_node_attributes_are_cut():
     data = Data(
         pos=cloud(10),
@@ -117,69 +106,9 @@ def test_all_node_attributes_are_cut():
     assert data.num_nodes == 10
 
 
-def test_batch_is_sampled_graph_by_graph():
-    graphs = [Data(pos=cloud(n, seed=n), y=torch.arange(n)) for n in (5, 9, 6)]
-    transform = FarthestPoints(num_points=4)
-    out = transform(Batch.from_data_list(graphs))
-    assert out.ptr.tolist() == [0, 4, 8, 12]
-    for one, other in zip(out.to_data_list(), map(transform, graphs), strict=True):
-        assert torch.equal(one.pos, other.pos)
-        assert torch.equal(one.y, other.y)
-
-
 def test_batch_vector_without_batch_object():
     out = FarthestPoints(num_points=2)(Data(pos=cloud(9), batch=torch.arange(9) % 3))
     assert out.batch.tolist() == [0, 0, 1, 1, 2, 2]
-
-
-@pytest.mark.parametrize("n", [0, 1, 2])
-def test_tiny_clouds(n):
-    out = FarthestPoints(ratio=1.0)(Data(pos=cloud(n), x=torch.zeros(n, 2)))
-    assert out.pos.shape == (n, 3)
-    assert out.x.shape == (n, 2)
-
-
-def test_repr():
-    assert repr(FarthestPoints(8)) == "FarthestPoints(num_points=8, start=0)"
-    assert repr(FarthestPoints(ratio=0.5, start=3)) == "FarthestPoints(ratio=0.5, start=3)"
-    assert (
-        repr(FarthestPoints(8, generator=torch.Generator()))
-        == "FarthestPoints(num_points=8, generator=...)"
-    )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ({}, ValueError, "`num_points` must be given, or else `ratio`"),
-        (
-            {"num_points": 3, "ratio": 0.5},
-            ValueError,
-            "`num_points` must be given, or else `ratio`, not both",
-        ),
-        ({"num_points": 0}, ValueError, "`num_points` must be at least 1, got 0"),
-        ({"num_points": 0.5}, TypeError, "`num_points` must be an integer"),
-        ({"ratio": 0.0}, ValueError, "`ratio` must be positive"),
-        ({"ratio": 1.5}, ValueError, r"`ratio` must be in \(0, 1\], got 1.5"),
-        ({"ratio": math.nan}, ValueError, "`ratio` must be positive and finite, got nan"),
-        ({"num_points": 3, "start": -1}, ValueError, "`start` must be at least 0, got -1"),
-        (
-            {"num_points": 3, "generator": 5},
-            TypeError,
-            "`generator` must be a torch.Generator or None, got int",
-        ),
-        (
-            {"num_points": 3, "start": 1, "generator": torch.Generator()},
-            ValueError,
-            "`start` must be left out",
-        ),
-    ],
-)
-def test_bad_arguments(arguments, error, message):
-    with pytest.raises(error, match=message):
-        FarthestPoints(**arguments)
-    with pytest.raises(error, match=message):
-        farthest_points(cloud(9), **arguments)
 
 
 @pytest.mark.parametrize(
@@ -199,8 +128,3 @@ def test_bad_arguments(arguments, error, message):
 def test_bad_data(data, message):
     with pytest.raises(ValueError, match=message):
         FarthestPoints(3)(data)
-
-
-def test_start_outside_the_cloud():
-    with pytest.raises(ValueError, match="`start` must be at most 4 for the smallest graph, got 5"):
-        FarthestPoints(3, start=5)(Data(pos=cloud(5)))

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pytest
 import torch
 from torch_geometric.data import Data
 from torch_geometric.utils.smiles import e_map, x_map
@@ -32,26 +31,3 @@ def test_nothing_to_encode() -> None:
     data = OneHotMolecule()(Data(x=torch.zeros(0, 9, dtype=torch.long)))
     assert data.x.shape == (0, 177)
     assert data.edge_attr is None
-
-
-@pytest.mark.parametrize(
-    ("atoms", "message"),
-    [
-        (None, r"`x` must be categories of `from_smiles`, long of shape \[\*, 9\], got None"),
-        (torch.zeros(2, 9), "`x` must be categories of `from_smiles`, long"),
-        (torch.zeros(2, 8, dtype=torch.long), "got torch.int64 of shape"),
-        (
-            torch.full((2, 9), 2),
-            r"`x` must be categories of `from_smiles`, below \[119, 9, 11, 12, 9, 5, 8, 2, 2\]",
-        ),
-        (torch.full((2, 9), -1), "`x` must be categories"),
-    ],
-)
-def test_what_is_no_molecule(atoms: torch.Tensor | None, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        OneHotMolecule()(Data(x=atoms))
-
-
-def test_a_molecule_cannot_be_encoded_twice() -> None:
-    with pytest.raises(ValueError, match="`x` must be categories"):
-        OneHotMolecule()(OneHotMolecule()(carbonyl()))

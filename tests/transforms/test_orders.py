@@ -40,7 +40,7 @@ def test_hilbert_curve_walks_from_cell_to_adjacent_cell(bits: int, dim: int) -> 
 
 @pytest.mark.parametrize("dim", [2, 3])
 def test_hilbert_curve_is_nested(dim: int) -> None:
-    """Refined by a level, a curve visits the parts of a cell before those of the next cell, in the order of the cells."""
+    """A curve refined by a level visits the parts of a cell before those of the next cell."""
     for bits in (1, 2, 3):
         fine = grid(bits + 1, dim)
         coarse = hilbert_key(fine >> 1, bits)
@@ -163,30 +163,3 @@ def test_batched_equals_alone(order: CuthillMcKee | Hilbert) -> None:
     assert (mixed.batch[found].diff() >= 0).all()
     if isinstance(order, Hilbert):
         assert torch.equal(names[found], expected)
-
-
-def test_refusals() -> None:
-    with pytest.raises(ValueError, match="`data` must be a graph with `edge_index`"):
-        CuthillMcKee()(Data(pos=torch.rand(3, 2)))
-    with pytest.raises(
-        ValueError, match="`edge_index` must be node ids from 0 to N - 1 = 1, got 2"
-    ):
-        CuthillMcKee()(Data(edge_index=torch.tensor([[2], [0]]), num_nodes=2))
-    with pytest.raises(ValueError, match="`pos` must be set"):
-        Hilbert()(Data(edge_index=torch.tensor([[1], [0]]), num_nodes=2))
-    for dim in (1, 4):
-        with pytest.raises(
-            ValueError, match=r"`pos` must be of shape \[N, 2\] or \[N, 3\], got .*\[5, " + str(dim)
-        ):
-            Hilbert()(Data(pos=torch.rand(5, dim)))
-    with pytest.raises(ValueError, match="`pos` must be finite"):
-        Hilbert()(Data(pos=torch.tensor([[0.0, torch.nan]])))
-    for bits, dim in ((32, 2), (22, 3)):
-        with pytest.raises(
-            ValueError, match=f"`bits` must be at most {bits - 1} in {dim} dimensions, got {bits}"
-        ):
-            Hilbert(bits)(Data(pos=torch.rand(5, dim)))
-    with pytest.raises(ValueError, match="`bits` must be at least 1, got 0"):
-        Hilbert(bits=0)
-    with pytest.raises(TypeError, match="`bits` must be an integer, got float"):
-        Hilbert(bits=3.0)

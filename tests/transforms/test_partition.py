@@ -5,8 +5,6 @@ Every node once, induced subgraphs, sizes, and far fewer edges between them than
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from torch import Tensor
@@ -145,31 +143,3 @@ def test_graphs_without_edges_and_of_several_pieces() -> None:
     assert cut_share(none, torch.zeros(6).long()) == 0
     pairs = torch.tensor([[0, 2, 4, 6], [1, 3, 5, 7]])
     assert cut_share(pairs, partition_nodes(pairs, 8, 4)) == 0
-
-
-def with_walks() -> Data:
-    return AddWalks(ResampledWalks(budget=4, hops=1))(cloud(50))
-
-
-REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
-    (lambda: partition_nodes(grid(2), 4, 5), ValueError, "`num_parts` must be at most N = 4"),
-    (lambda: partition_nodes(grid(2), 4, 0), ValueError, "`num_parts` must be at least 1"),
-    (lambda: partition_nodes(grid(2), 4, 2, slack=-0.1), ValueError, "`slack`"),
-    (lambda: partition_nodes(grid(2), 3, 2), ValueError, "`edge_index` must be node ids"),
-    (lambda: NodePartition("graph", 2), TypeError, "`data` must be a torch_geometric.data.Data"),
-    (
-        lambda: NodePartition(Data(x=torch.ones(3, 1)), 2),
-        ValueError,
-        "`data` must be a graph with `edge_index`",
-    ),
-    (lambda: NodePartition(with_walks(), 2), ValueError, "`data` must be without walks"),
-    (lambda: NodePartition(cloud(50), 2)[2], IndexError, "part 2 of 2"),
-]
-
-
-@pytest.mark.parametrize(("call", "error", "expected"), REFUSED)
-def test_bad_input_is_refused_by_name(
-    call: Callable[[], object], error: type[Exception], expected: str
-) -> None:
-    with pytest.raises(error, match=expected):
-        call()

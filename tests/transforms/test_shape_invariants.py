@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
 
 from graphmask.transforms import KNNGraph, ShapeInvariants
 
@@ -56,17 +56,6 @@ def test_every_pose_looks_the_same():
     assert not torch.allclose(ShapeInvariants()(grown).x, ShapeInvariants()(data).x)
 
 
-def test_batched_is_alone_and_keeps_the_dtype():
-    graphs = [cloud(20, 1), cloud(31, 2)]
-    batch = ShapeInvariants(2)(Batch.from_data_list([graph.clone() for graph in graphs]))
-    torch.testing.assert_close(
-        batch.x, torch.cat([ShapeInvariants(2)(graph).x for graph in graphs])
-    )
-    single = cloud()
-    single.pos = single.pos.float()
-    assert ShapeInvariants(2)(single).x.dtype == torch.float32
-
-
 def test_a_point_without_edges_is_smoothed_to_nothing():
     data = Data(
         pos=torch.tensor([[1.0, 0, 0], [-1.0, 0, 0]]),
@@ -75,14 +64,3 @@ def test_a_point_without_edges_is_smoothed_to_nothing():
     log = torch.tensor(1.001).log()
     expected = torch.stack([log, torch.tensor(1e-3).log(), log, torch.tensor(1.0)])
     torch.testing.assert_close(ShapeInvariants(1)(data).x, expected.expand(2, 4))
-
-
-def test_bad_input():
-    with pytest.raises(ValueError, match="`scales` must be at least 1, got 0"):
-        ShapeInvariants(0)
-    with pytest.raises(ValueError, match="`pos` must be set"):
-        ShapeInvariants()(Data(edge_index=torch.tensor([[0], [1]]), num_nodes=2))
-
-
-def test_repr():
-    assert repr(ShapeInvariants(3)) == "ShapeInvariants(scales=3)"

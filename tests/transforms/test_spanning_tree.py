@@ -90,29 +90,3 @@ def test_without_edges_and_without_lengths() -> None:
     found = MinimumSpanningTree()(complete)
     assert found.edge_weight is None
     assert found.edge_index.tolist() == [[0, 0, 0, 1, 2, 3], [1, 2, 3, 0, 0, 0]]
-
-
-REFUSED = [
-    ({"edge_index": torch.zeros(2, 1)}, TypeError, "`edge_index` must be an integer tensor"),
-    (
-        {"edge_index": torch.zeros(3, 1, dtype=torch.long)},
-        ValueError,
-        r"`edge_index` must be of shape \[2, E\]",
-    ),
-    ({"edge_index": torch.tensor([[0], [3]])}, ValueError, "node ids from 0 to N - 1 = 2, got 3"),
-    (
-        {"edge_weight": torch.ones(2)},
-        ValueError,
-        r"`edge_weight` must be of shape \[E\] with E = 1",
-    ),
-    ({"edge_weight": torch.tensor([torch.nan])}, ValueError, "`edge_weight` must be finite"),
-]
-
-
-@pytest.mark.parametrize(("options", "error", "expected"), REFUSED)
-def test_what_does_not_fit_is_refused(options: dict, error: type[Exception], expected: str) -> None:
-    given = {"edge_index": torch.tensor([[0], [1]]), "edge_weight": None, "num_nodes": 3} | options
-    with pytest.raises(error, match=expected):
-        minimum_spanning_tree(**given)
-    with pytest.raises(ValueError, match="`data` must be a graph with `edge_index`"):
-        MinimumSpanningTree()(Data(num_nodes=2))

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
 
 from graphmask.transforms import UnitSphere
 
@@ -50,21 +50,6 @@ def test_coincident_points_go_to_the_origin(n, dtype):
     assert torch.equal(UnitSphere()(Data(pos=pos)).pos, torch.zeros_like(pos))
 
 
-def test_no_points():
-    assert UnitSphere()(Data(pos=torch.zeros(0, 3))).pos.shape == (0, 3)
-
-
-def test_each_graph_by_itself():
-    graphs = [Data(pos=cloud(n, seed=n) * n + n) for n in (1, 9, 2, 30)]
-    out = UnitSphere()(Batch.from_data_list(graphs))
-    for one, other in zip(out.to_data_list(), graphs, strict=True):
-        torch.testing.assert_close(one.pos, reference(other.pos))
-    batch, pos = torch.tensor([5, 0, 2]).repeat(10), cloud(30)
-    out = UnitSphere()(Data(pos=pos, batch=batch)).pos
-    for graph in (0, 2, 5):
-        torch.testing.assert_close(out[batch == graph], reference(pos[batch == graph]))
-
-
 def test_idempotent_and_blind_to_translation_and_scale():
     pos = cloud(40)
     once = UnitSphere()(Data(pos=pos)).pos
@@ -75,20 +60,3 @@ def test_idempotent_and_blind_to_translation_and_scale():
 def test_gradient():
     pos = cloud(6, 2).requires_grad_()
     assert torch.autograd.gradcheck(lambda p: UnitSphere()(Data(pos=p)).pos, (pos,))
-
-
-def test_repr():
-    assert repr(UnitSphere()) == "UnitSphere()"
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (Data(num_nodes=3), "`pos` must be set"),
-        (Data(pos=torch.zeros(3, 2, dtype=torch.int32)), "`pos` must be float32 or float64"),
-        (Data(pos=torch.tensor([[float("nan")]])), "`pos` must be finite"),
-    ],
-)
-def test_bad_data(data, message):
-    with pytest.raises(ValueError, match=message):
-        UnitSphere()(data)

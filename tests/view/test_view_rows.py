@@ -19,10 +19,10 @@ from graphmask.view import (
     load_model,
     make_mask,
     plot_hop_coefficients,
+    plotly_figure,
     row,
 )
-from graphmask.view import picture as picture_module
-from graphmask.view.colormap import ColorScale
+from graphmask.view.colormap import ColorScale, Row
 from graphmask.view.layout import lay_out
 from graphmask.view.scene import make_scene
 from graphmask.view.sources import AttentionRows
@@ -175,9 +175,10 @@ def test_pictures(ring: gm.Topology, tmp_path: Path) -> None:
     picture = row([mask, gm.masks.GlobalMask()], ring, node=3, head=1)
     assert len(picture.matplotlib().axes) == 2 * 3  # two heads and one, each with its colour bar
     exact = mask(mask.prepare(ring)).to_dense()[1, 3].detach()
-    others = [node for node in range(12) if node != 3 and exact[node]]
     drawn = next(trace for trace in picture.plotly().data if trace.name == "row")
-    assert np.allclose(drawn.customdata, np.stack([others, exact[others]], 1))
+    others = drawn.customdata[:, 0].astype(int).tolist()
+    assert set(others) == set(np.flatnonzero(exact)) - {3}
+    assert np.allclose(drawn.customdata[:, 1], exact[others])
     colors = 100 * (exact[others] / exact[others].abs().max()).numpy()
     assert np.allclose(drawn.marker.color, colors, atol=0.51)
     assert picture._repr_png_().startswith(b"\x89PNG")
@@ -206,9 +207,12 @@ def test_pages_have_the_rows_that_fit(
     assert 1 < len(nodes) < 12
     assert f"Rows of {len(nodes)} of 12 nodes are on this page" in few
     assert set(re.findall(r'"name":"0\.0\.(\d+)"', page(0))) == {"7"}
-    monkeypatch.setattr(picture_module, "_LARGEST", 3)
-    kept = picture_module._keep_largest(np.array([1.0, -5, 2, 0, 3, 0.5]))
-    assert kept.tolist() == [0, -5, 2, 0, 3, 0]
+    scene = make_scene(Data(pos=torch.rand(6, 2), edge_index=EDGES[:, :5] % 6))
+    weights = np.array([1.0, -5, 2, 0, 3, 0.5])
+    drawn = Row(0, weights, ColorScale(5.0, signed=True, logarithmic=False), "a row")
+    monkeypatch.setattr(plotly_figure, "LARGEST", 3)
+    assert plotly_figure.make_frame("", scene, drawn)["data"][0]["customdata"]["shape"] == "3, 2"
+    assert drawn.others.tolist() == [1, 4, 2, 5]
 
 
 def test_wrong_arguments_of_rows(ring: gm.Topology) -> None:

@@ -20,7 +20,11 @@ from graphmask.walks import (
     WalkSampler,
 )
 
-SAMPLERS = (IIDWalks(n_walks=4, hops=3), RepellingWalks(n_walks=4, hops=3), cases.random_walks(3))
+SAMPLERS = (
+    IIDWalks(num_walks=4, hops=3),
+    RepellingWalks(num_walks=4, hops=3),
+    cases.random_walks(3),
+)
 every_sampler = pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)
 
 
@@ -116,21 +120,37 @@ def test_samplers_that_choose_by_weight_refuse_a_gradient() -> None:
         assert not sampler(graph, seeded()).weight.requires_grad
 
 
+def test_repr() -> None:
+    law = "length_law=Geometric(p_halt=0.2)"
+    assert repr(IIDWalks(3, 0.2, 5)) == f"IIDWalks(num_walks=3, hops=5, {law})"
+    law = "length_law=Antithetic(Geometric(p_halt=0.2))"
+    assert repr(AntitheticWalks(4, 0.2, 3)) == f"AntitheticWalks(num_walks=4, hops=3, {law})"
+    law = "length_law=FixedLength(length=3)"
+    repelling = RepellingWalks(27, hops=3, length_law=FixedLength(3))
+    assert repr(repelling) == f"RepellingWalks(num_walks=27, hops=3, {law})"
+
+
+@pytest.mark.parametrize("kind", [IIDWalks, AntitheticWalks, RepellingWalks])
+def test_the_former_name_of_the_number_of_walks_warns(kind: type) -> None:
+    with pytest.warns(DeprecationWarning, match="num_walks"):
+        assert kind(n_walks=5).num_walks == 5
+
+
 REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: IIDWalks()(torch.tensor([[0], [1]])), TypeError, "`topology` must be a Topology"),
     (lambda: ResampledWalks()(weighted(), 0), TypeError, "`generator`"),
     (lambda: IIDWalks(hops=-1), ValueError, "`hops` must be at least 0"),
     (lambda: IIDWalks(hops=2.0), TypeError, "`hops`"),
     (lambda: ResampledWalks(normalization="row"), ValueError, "`normalization`"),
-    (lambda: IIDWalks(n_walks=0), ValueError, "`n_walks` must be at least 1"),
-    (lambda: IIDWalks(n_walks="4"), TypeError, "`n_walks`"),
+    (lambda: IIDWalks(num_walks=0), ValueError, "`num_walks` must be at least 1"),
+    (lambda: IIDWalks(num_walks="4"), TypeError, "`num_walks`"),
     (lambda: IIDWalks(p_halt=1.0), ValueError, "`p_halt`"),
     (lambda: IIDWalks(p_halt=-0.1), ValueError, "`p_halt`"),
     (lambda: IIDWalks(p_halt=float("nan")), ValueError, "`p_halt`"),
     (lambda: IIDWalks(p_halt="a"), TypeError, "`p_halt`"),
     (lambda: AntitheticWalks(p_halt=1.0), ValueError, "`p_halt`"),
     (lambda: AntitheticWalks(p_halt=None), TypeError, "`p_halt`"),
-    (lambda: RepellingWalks(n_walks=0), ValueError, "`n_walks` must be at least 1"),
+    (lambda: RepellingWalks(num_walks=0), ValueError, "`num_walks` must be at least 1"),
     (
         lambda: IIDWalks(p_halt=0.1, length_law=FixedLength(8)),
         ValueError,

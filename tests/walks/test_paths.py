@@ -1,4 +1,4 @@
-"""What all samplers share that keep their paths, against walks walked by hand, forward and backward."""
+"""Samplers that keep their paths, against walks walked one by one, forward and backward."""
 
 from __future__ import annotations
 
@@ -75,13 +75,13 @@ def test_walks_are_those_walked_by_hand_forward_and_backward(
     topology, weight = with_gradient(name)
     found, expected = sampler(topology, seeded()).to_dense(), by_hand(sampler, topology, seeded())
     assert_close(found, expected)
-    above = torch.randn(found.shape, generator=seeded(1))
-    slopes = [
-        torch.autograd.grad((value * above).sum(), weight, materialize_grads=True)
+    grad_output = torch.randn(found.shape, generator=seeded(1))
+    grads = [
+        torch.autograd.grad((value * grad_output).sum(), weight, materialize_grads=True)
         for value in (found, expected)
     ]
-    assert slopes[0][0].isfinite().all()
-    assert_close(*slopes)
+    assert grads[0][0].isfinite().all()
+    assert_close(*grads)
 
 
 @every_sampler
@@ -90,12 +90,12 @@ def test_edges_without_weight_have_a_gradient(sampler: PathSampler) -> None:
     edge = torch.tensor([[1, 2], [0, 1]])
     weight = torch.tensor([0.0, 2.0], requires_grad=True)
     line = Topology(edge, 3, weight)
-    sampler = type(sampler)(n_walks=64, hops=2, normalization=None)
+    sampler = type(sampler)(num_walks=64, hops=2, normalization=None)
     dense = sampler(line, seeded()).to_dense()
     assert dense[2, 0, 2] == 0
-    (slope,) = torch.autograd.grad(dense[2, 0, 2], weight)
-    assert slope[0] > 0.5
-    assert slope[1] == 0
+    (grad,) = torch.autograd.grad(dense[2, 0, 2], weight)
+    assert grad[0] > 0.5
+    assert grad[1] == 0
 
 
 ATTENTION = {
@@ -126,13 +126,16 @@ def test_edge_weights_learn_through_attention(name: str, make: Callable) -> None
     expected = layer.out(reference.attention(*phi, v, kind(*sets, coefficients)).flatten(1))
     found = layer(x, topology.edge_index, weight)
     assert_close(found, expected)
-    above = torch.randn(found.shape, generator=seeded(3))
-    slopes = [
-        torch.autograd.grad(out, [weight, *layer.parameters()], above) for out in (found, expected)
-    ]
-    assert slopes[0][0].abs().sum() > 0
-    assert_close(*slopes)
-    assert_gradients(lambda w: (layer(x, topology.edge_index, w) * above).sum(), weight.detach())
+    grad_output = torch.randn(found.shape, generator=seeded(3))
+    leaves = [weight, *layer.parameters()]
+    grads = [torch.autograd.grad(out, leaves, grad_output) for out in (found, expected)]
+    assert grads[0][0].abs().sum() > 0
+    assert_close(*grads)
+
+    def loss(w: Tensor) -> Tensor:
+        return (layer(x, topology.edge_index, w) * grad_output).sum()
+
+    assert_gradients(loss, weight.detach())
 
 
 @pytest.mark.parametrize("name", ["signed", "directed"])
@@ -142,18 +145,18 @@ def test_gradients_of_masks_are_unbiased_for_those_of_the_power_series(
 ) -> None:
     topology, weight = with_gradient(name)
     mask = cases.scrambled(WalkMask(3, 1, Free, sampler=kind(8, 0.2, 3)))
-    above = torch.rand(topology.num_nodes, topology.num_nodes, generator=seeded(1))
+    grad_output = torch.rand(topology.num_nodes, topology.num_nodes, generator=seeded(1))
 
-    def slope(dense: Tensor) -> Tensor:
-        return torch.autograd.grad((dense * above).sum(), weight)[0].unsqueeze(0)
+    def grad(dense: Tensor) -> Tensor:
+        return torch.autograd.grad((dense * grad_output).sum(), weight)[0].unsqueeze(0)
 
     generator = seeded()
     drawn = [
-        slope(mask(topology.with_walks(mask.sampler(topology, generator))).to_dense())
+        grad(mask(topology.with_walks(mask.sampler(topology, generator))).to_dense())
         for _ in range(250)
     ]
     W = reference.adjacency(topology.edge_index, topology.num_nodes, weight)
-    target = slope(reference.power_series(W, cases.coefficients_reference(mask.alpha)))
+    target = grad(reference.power_series(W, cases.coefficients_reference(mask.alpha)))
     assert target.abs().sum() > 0
     assert_unbiased(torch.stack(drawn), target, repr(mask.sampler))
 
@@ -178,7 +181,7 @@ def test_blocks_of_nodes_do_not_show(sampler: PathSampler, monkeypatch: pytest.M
 @every_sampler
 def test_entries_are_few_sorted_and_summed(sampler: PathSampler) -> None:
     walks = sampler(example_topologies()["weighted"], seeded())
-    assert walks.nnz <= 13 * (1 + sampler.n_walks * sampler.hops)
+    assert walks.nnz <= 13 * (1 + sampler.num_walks * sampler.hops)
     key = (walks.row.long() * 13 + walks.col) * (sampler.hops + 1) + walks.hop
     assert (key.diff() > 0).all()
 
@@ -217,7 +220,7 @@ def test_keys_are_sorted_with_their_positions(keys: list[int], shift: int) -> No
 
 
 def errors(sampler: WalkSampler, topology: Topology, draws: int) -> Tensor:
-    """``[draws]``, the squared distances to the 2-regularised Laplacian kernel, sum_t (t + 1) W^t / 4^t up to hop K."""
+    """``[draws]``, squared distances to the 2-regularised Laplacian, sum_t (t + 1) W^t / 4^t."""
     W = reference.adjacency(topology.edge_index, topology.num_nodes)
     alpha = (torch.arange(sampler.hops + 1) + 1) * 0.25 ** torch.arange(sampler.hops + 1)
     target = reference.power_series(W, alpha.unsqueeze(0))

@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from graphmask import Topology, reference
 from graphmask.walks import Antithetic, FixedLength, Geometric, IIDWalks, RepellingWalks
-from graphmask.walks.paths import Walking
+from graphmask.walks.paths import WalkState
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -21,31 +21,33 @@ def star(leaves: int) -> Topology:
     return Topology(torch.stack([leaf, torch.zeros_like(leaf)]), leaves + 1)
 
 
-def taken(n_walks: int, leaves: int, seed: int = 0) -> Tensor:
+def taken(num_walks: int, leaves: int, seed: int = 0) -> Tensor:
     """``[leaves]``, how many walks take each entry of a star."""
-    sampler = RepellingWalks(n_walks, hops=1, normalization=None, length_law=FixedLength(1))
-    share = sampler(star(leaves), seeded(seed)).to_dense()[1, 0, 1:] * n_walks / leaves
+    sampler = RepellingWalks(num_walks, hops=1, normalization=None, length_law=FixedLength(1))
+    share = sampler(star(leaves), seeded(seed)).to_dense()[1, 0, 1:] * num_walks / leaves
     assert_close(share, share.round())
     return share.round().long()
 
 
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize(
-    ("n_walks", "leaves"), [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5), (7, 13), (12, 13), (13, 13)]
+    ("num_walks", "leaves"), [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5), (7, 13), (12, 13), (13, 13)]
 )
-def test_walks_that_meet_leave_to_distinct_neighbours(n_walks: int, leaves: int, seed: int) -> None:
-    counts = taken(n_walks, leaves, seed)
-    assert counts.sum() == n_walks
+def test_walks_that_meet_leave_to_distinct_neighbours(
+    num_walks: int, leaves: int, seed: int
+) -> None:
+    counts = taken(num_walks, leaves, seed)
+    assert counts.sum() == num_walks
     assert counts.max() == 1
 
 
-@pytest.mark.parametrize(("n_walks", "leaves"), [(10, 5), (12, 5), (14, 5), (29, 3), (7, 1)])
-def test_more_walks_than_neighbours_leave_in_blocks(n_walks: int, leaves: int) -> None:
+@pytest.mark.parametrize(("num_walks", "leaves"), [(10, 5), (12, 5), (14, 5), (29, 3), (7, 1)])
+def test_more_walks_than_neighbours_leave_in_blocks(num_walks: int, leaves: int) -> None:
     for seed in range(20):
-        counts = taken(n_walks, leaves, seed)
-        assert counts.sum() == n_walks
-        assert counts.min() >= n_walks // leaves
-        assert counts.max() <= -(-n_walks // leaves)
+        counts = taken(num_walks, leaves, seed)
+        assert counts.sum() == num_walks
+        assert counts.min() >= num_walks // leaves
+        assert counts.max() <= -(-num_walks // leaves)
 
 
 class Meeting:
@@ -54,12 +56,12 @@ class Meeting:
     def __init__(self, walks: int, degree: int, groups: int = 4000) -> None:
         start = torch.arange(groups).repeat_interleave(walks)
         nothing = torch.zeros_like(start)
-        walking = Walking(start, nothing, nothing, nothing, nothing)
+        walking = WalkState(start, nothing, nothing, nothing, nothing)
         draw = torch.rand(len(start), generator=seeded(walks))
         sampler = RepellingWalks(walks, hops=1, length_law=FixedLength(1))
-        self.offset = sampler._offsets(walking, torch.full_like(start, degree), draw).reshape(
-            groups, walks
-        )
+        self.offset = sampler._choose_entries(
+            walking, torch.full_like(start, degree), draw
+        ).reshape(groups, walks)
 
 
 @pytest.mark.parametrize(("walks", "degree"), [(1, 6), (3, 6), (4, 6), (6, 6), (8, 6), (9, 4)])
@@ -83,9 +85,9 @@ def test_rounding_makes_no_two_equal(degree: int) -> None:
     draws = draws[draws < 1].clamp(min=0)
     for walks in {degree, degree - 1, degree // 2 + 1}:
         start = torch.arange(len(draws)).repeat_interleave(walks)
-        walking = Walking(start, *[torch.zeros_like(start)] * 4)
+        walking = WalkState(start, *[torch.zeros_like(start)] * 4)
         sampler = RepellingWalks(walks, hops=1, length_law=FixedLength(1))
-        offset = sampler._offsets(
+        offset = sampler._choose_entries(
             walking, torch.full_like(start, degree), draws.repeat_interleave(walks)
         )
         rows = offset.reshape(-1, walks).sort(1).values
@@ -104,10 +106,10 @@ def three_regular(num_nodes: int = 12) -> Topology:
     return Topology(edges, num_nodes, torch.randn(3 * num_nodes, generator=generator))
 
 
-@pytest.mark.parametrize("n_walks", [27, 54])
+@pytest.mark.parametrize("num_walks", [27, 54])
 @pytest.mark.parametrize("normalization", ["sym", "rw", None])
 def test_27_walks_of_3_hops_are_exact_on_a_3_regular_graph(
-    normalization: str, n_walks: int
+    normalization: str, num_walks: int
 ) -> None:
     """They walk the whole tree, though ways of different weights meet.
 
@@ -115,11 +117,13 @@ def test_27_walks_of_3_hops_are_exact_on_a_3_regular_graph(
     """
     topology = three_regular()
     sampler = RepellingWalks(
-        n_walks, hops=3, normalization=normalization, length_law=FixedLength(3)
+        num_walks, hops=3, normalization=normalization, length_law=FixedLength(3)
     )
     W = reference.adjacency(topology.edge_index, 12, topology.edge_weight, normalization)
     assert_close(sampler(topology, seeded()).to_dense(), reference.walk_powers(W, 3))
-    independent = IIDWalks(n_walks, hops=3, normalization=normalization, length_law=FixedLength(3))
+    independent = IIDWalks(
+        num_walks, hops=3, normalization=normalization, length_law=FixedLength(3)
+    )
     assert (
         independent(topology, seeded()).to_dense() - reference.walk_powers(W, 3)
     ).abs().max() > 0.1
@@ -141,8 +145,3 @@ def test_walks_of_different_starts_do_not_see_each_other() -> None:
     same = (firsts[:, 0] == firsts[:, 1]).all(1).double().mean()
     # Three pairs of ways, all as probable: two nodes agree on one a third of the time.
     assert abs(float(same) - 1 / 3) < 4 * (2 / 9 / 300) ** 0.5
-
-
-def test_repr() -> None:
-    expected = "RepellingWalks(n_walks=27, hops=3, length_law=FixedLength(length=3))"
-    assert repr(RepellingWalks(27, hops=3, length_law=FixedLength(3))) == expected

@@ -16,8 +16,8 @@ from graphmask import Topology, reference
 from graphmask.masks import WalkMask
 from graphmask.testing import assert_unbiased, check_sampler, example_topologies
 from graphmask.walks import ResampledWalks, Walks, _resampling, resampled
-from graphmask.walks._products import Adjacency
-from graphmask.walks._resampling import Plan, find_thresholds, thin
+from graphmask.walks._resampling import Plan
+from graphmask.walks._rows import Adjacency, find_thresholds, thin
 
 BODIES: list[ModuleType | None] = [None]
 if resampled._compiled() is not None:
@@ -187,8 +187,23 @@ def test_rows_whose_balls_fit_are_exact_beside_rows_whose_balls_do_not() -> None
 
 
 @pytest.mark.usefixtures("body")
+def test_a_path_of_small_weights_beside_a_crowd_is_exact() -> None:
+    """Its balls fit the budget, though its scores lie far below the threshold of the crowd."""
+    path = torch.stack([torch.arange(60, 65), torch.arange(61, 66)])
+    crowd = torch.randint(60, (2, 600), generator=torch.Generator().manual_seed(0))
+    edges = torch.cat([crowd, path, path.flip(0)], 1)
+    weight = torch.cat([torch.ones(600), torch.full((10,), 0.01)])
+    topology = Topology(edges, 66, weight)
+    sampler = ResampledWalks(budget=6, hops=3, normalization=None)
+    drawn = sampler(topology, torch.Generator()).to_dense()
+    expected = powers(topology, 3, None)
+    assert_close(drawn[:, 60:], expected[:, 60:])
+    assert not torch.allclose(drawn[:, :60], expected[:, :60])
+
+
+@pytest.mark.usefixtures("body")
 def test_a_pair_is_stored_for_all_hops_or_dropped_for_all() -> None:
-    """Where walking is exact, every hop of a stored pair is its power by one and the same factor."""
+    """Where walking is exact, every hop of a stored pair is its power times one factor."""
     topology = random_graph(80, 400)
     sampler = ResampledWalks(budget=10, hops=4, width=80)
     walks, exact = sampler(topology, torch.Generator()).to_dense(), powers(topology, 4)
@@ -380,12 +395,9 @@ def test_values_have_the_dtype_of_the_weights() -> None:
 
 
 def test_without_numba_torch_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    resampled._compiled.cache_clear()
-    with monkeypatch.context() as patch:
-        patch.setattr(resampled, "HAS_NUMBA", False)
-        assert resampled._compiled() is None
-        check_sampler(ResampledWalks(2, hops=2), example_topologies()["ring"], draws=200)
-    resampled._compiled.cache_clear()
+    monkeypatch.setattr(resampled, "HAS_NUMBA", False)
+    assert resampled._compiled() is None
+    check_sampler(ResampledWalks(2, hops=2), example_topologies()["ring"], draws=200)
 
 
 def test_options() -> None:

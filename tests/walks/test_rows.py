@@ -8,8 +8,15 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from graphmask.testing import assert_unbiased
-from graphmask.walks._products import Adjacency, _multiply_scipy, _multiply_torch, sample_product
-from graphmask.walks._rows import Rows, ranges, running_sums
+from graphmask.walks._rows import (
+    Adjacency,
+    Rows,
+    _multiply_scipy,
+    _multiply_torch,
+    ranges,
+    running_sums,
+    sample_product,
+)
 
 
 def matrix(height: int, width: int, density: float, seed: int) -> Tensor:

@@ -1,0 +1,238 @@
+"""Validation of the arguments of :class:`graphmask.Topology`, whose values are read in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import Proxy
+from torch_geometric.data import HeteroData
+
+from ._cached import Derived
+from ._checks import (
+    NODE_IDS,
+    Deferred,
+    DeferredChecks,
+    aminmax,
+    check_integer,
+    dtype_error,
+    type_error,
+    value_error,
+)
+from ._formats import read_edges
+from ._walk_storage import PendingWalks
+from ._walks import Walks
+
+# Ends the errors for HeteroData, its dictionaries and the proxies of to_hetero.
+_HOMOGENEOUS = (
+    "of one kind (see HeteroData.to_homogeneous, whose node_type and edge_type become features and "
+    "weights)"
+)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Graph:
+    """Fields of a valid graph, with walks on it and what is derived from it."""
+
+    edge_index: Tensor
+    num_nodes: int
+    edge_weight: Tensor | None
+    batch: Tensor | None
+    pos: Tensor | None
+    num_graphs: int
+    edge_attr: Tensor | None
+    nonnegative: bool
+    walk_sets: tuple[Walks, ...]
+    _derived: Derived
+
+
+def check_graph(
+    edge_index: Any,
+    num_nodes: int | None,
+    edge_weight: Tensor | None,
+    batch: Tensor | None,
+    pos: Tensor | None,
+    walks: Walks | Sequence[Walks | PendingWalks] | None,
+    num_graphs: int | None,
+    edge_attr: Tensor | None,
+    checks: DeferredChecks,
+) -> Graph:
+    """The graph of these arguments, which are those of :class:`graphmask.Topology`."""
+    edges = read_edges(edge_index)
+    if edges.edge_weight is not None:
+        if edge_weight is not None:
+            expected = "left out where the sparse matrix has values"
+            raise value_error("edge_weight", expected, edge_weight)
+        edge_weight = edges.edge_weight
+    n = _count_nodes(num_nodes, edges.num_nodes, batch=batch, pos=pos)
+    e = edges.edge_index.shape[1]
+    if edge_weight is not None:
+        _check_tensor("edge_weight", edge_weight, (e,), "[E]", floating=True)
+    if batch is not None:
+        _check_tensor("batch", batch, (n,), "[N]", floating=False)
+        batch = batch.long()
+    if pos is not None:
+        _check_tensor("pos", pos, (n, None), "[N, D]", floating=True)
+        checks.sign("pos", pos)
+    if edge_attr is not None:
+        _check_attributes(edge_attr, e)
+        if edge_attr.is_floating_point():
+            checks.sign("edge_attr", edge_attr)
+
+    checks.range("edge_index", edges.edge_index, n, NODE_IDS)
+    sign = None if edge_weight is None else checks.sign("edge_weight", edge_weight)
+    ends = () if batch is None or not n else aminmax(batch)
+    graphs = checks.add(partial(_count_graphs, num_graphs), *ends)
+    _check_links("edge_index", edges.edge_index, batch, checks)
+    walk_sets = check_walks(walks, n, batch, checks)
+    checks.run()
+    return Graph(
+        edge_index=edges.edge_index,
+        num_nodes=n,
+        edge_weight=edge_weight,
+        batch=batch,
+        pos=pos,
+        num_graphs=graphs.result,
+        edge_attr=edge_attr,
+        nonnegative=sign is None or sign.result,
+        walk_sets=tuple(walks.result for walks in walk_sets),
+        _derived=Derived(),
+    )
+
+
+def check_walks(
+    walks: Walks | Sequence[Walks | PendingWalks] | None,
+    num_nodes: int,
+    batch: Tensor | None,
+    checks: DeferredChecks,
+) -> list[Deferred[Walks]]:
+    """Sets of walks on a graph of ``num_nodes`` nodes that stay within the graphs of a batch."""
+    if walks is None:
+        walks = ()
+    results = []
+    for walk_set in (walks,) if isinstance(walks, Walks) else walks:
+        if isinstance(walk_set, Walks):
+            deferred = checks.add(lambda value=walk_set: value)
+            ends = () if batch is None else (walk_set.pattern.row, walk_set.pattern.col)
+            walk_set = PendingWalks(deferred, ends, walk_set.num_nodes)
+        if not isinstance(walk_set, PendingWalks):
+            raise type_error("walks", "Walks, or a sequence of them", walk_set)
+        if walk_set.num_nodes != num_nodes:
+            expected = f"drawn on this graph of {num_nodes} nodes"
+            raise value_error("walks", expected, f"walks on {walk_set.num_nodes} nodes")
+        _check_links("walks", walk_set.ends, batch, checks)
+        results.append(walk_set.walks)
+    return results
+
+
+def check_edges_of_data(data: Any) -> Any:
+    """The edges of a ``Data`` or ``Batch``."""
+    if isinstance(data, HeteroData):
+        raise type_error("data", f"a Data or Batch {_HOMOGENEOUS}", data)
+    edges = data.edge_index if data.edge_index is not None else data.get("adj_t")
+    if edges is None:
+        expected = "a graph with `edge_index` or `adj_t` (see graphmask.transforms.KNNGraph)"
+        raise value_error("data", expected, list(data.keys()))
+    return edges
+
+
+def check_features(x: Any, num_nodes: int | None = None) -> None:
+    """Features of nodes ``[N, C]``, for a given N or any."""
+    if isinstance(x, (dict, tuple, Proxy)):
+        expected = f"a floating-point tensor of shape [N, C], of nodes {_HOMOGENEOUS}"
+        raise type_error("x", expected, x)
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        raise type_error("x", "a floating-point tensor of shape [N, C]", x)
+    if num_nodes is not None and x.shape[0] != num_nodes:
+        expected = f"of shape [N, C] with N = {num_nodes} (nodes of the topology)"
+        raise value_error("x", expected, x)
+
+
+def check_beside_topology(
+    edge_weight: Tensor | None, batch: Tensor | None, edge_attr: Tensor | None
+) -> None:
+    """Arguments of a layer that a topology holds itself."""
+    expected = "left out beside a Topology, which holds its own"
+    if edge_attr is not None:
+        raise value_error("edge_attr", expected, edge_attr)
+    if edge_weight is not None or batch is not None:
+        raise value_error("edge_weight, batch", expected, "both")
+
+
+def check_no_batch(edge_weight: Any) -> None:
+    """Weights that are not a batch vector in the place of weights."""
+    if isinstance(edge_weight, Tensor) and not edge_weight.is_floating_point():
+        expected = (
+            "a floating-point tensor (`batch` comes after it: batch=batch, or None in its place)"
+        )
+        raise dtype_error("edge_weight", expected, edge_weight)
+
+
+def _check_attributes(edge_attr: Tensor, num_edges: int) -> None:
+    if not isinstance(edge_attr, Tensor):
+        raise type_error("edge_attr", "a tensor", edge_attr)
+    if edge_attr.is_complex():
+        raise dtype_error("edge_attr", "a tensor of real numbers", edge_attr)
+    if edge_attr.dim() not in (1, 2) or edge_attr.shape[0] != num_edges:
+        raise value_error("edge_attr", f"of shape [E, D] or [E] with E = {num_edges}", edge_attr)
+
+
+def _check_tensor(
+    name: str, value: Tensor, shape: tuple[int | None, ...], letters: str, floating: bool
+) -> None:
+    if not isinstance(value, Tensor):
+        raise type_error(name, "a tensor", value)
+    if value.is_floating_point() != floating or value.is_complex() or value.dtype == torch.bool:
+        expected = "a floating-point tensor" if floating else "an integer tensor"
+        raise dtype_error(name, expected, value)
+    if value.dim() != len(shape) or any(
+        size not in (None, got) for size, got in zip(shape, value.shape, strict=True)
+    ):
+        raise value_error(name, f"of shape {letters} with {letters[1]} = {shape[0]}", value)
+
+
+def _count_nodes(num_nodes: int | None, stored: int | None, **tensors: Tensor | None) -> int:
+    """N from the argument, the graph format, or the rows of tensors of nodes."""
+    if num_nodes is not None:
+        if stored not in (None, check_integer("num_nodes", num_nodes, 0)):
+            raise value_error("num_nodes", f"{stored}, the size of the sparse matrix", num_nodes)
+        return num_nodes
+    if stored is not None:
+        return stored
+    for name, tensor in tensors.items():
+        if tensor is not None:
+            if not isinstance(tensor, Tensor) or not tensor.dim():
+                raise type_error(name, "a tensor of one row per node", tensor)
+            return tensor.shape[0]
+    raise value_error("num_nodes", "given, since edges alone do not tell of isolated nodes", None)
+
+
+def _count_graphs(num_graphs: int | None, first: int = 0, last: int = 0) -> int:
+    """B from the argument, or from the first and the last graph in ``batch``."""
+    if first < 0:
+        raise value_error("batch", "graph numbers from 0", f"{first}")
+    if num_graphs is None:
+        return last + 1
+    if check_integer("num_graphs", num_graphs, 1) <= last:
+        raise value_error("num_graphs", f"at least {last + 1}, the graphs in `batch`", num_graphs)
+    return num_graphs
+
+
+def _check_links(
+    name: str, ends: Sequence[Tensor] | Tensor, batch: Tensor | None, checks: DeferredChecks
+) -> None:
+    """Pairs of nodes within graphs."""
+    if batch is None or not len(batch):
+        return
+
+    def check(crossing: int) -> None:
+        if crossing:
+            raise value_error(name, "within graphs", f"{crossing} links between graphs of `batch`")
+
+    # Ids out of range raise an error when the checks run, and must not be followed before.
+    source, target = (batch.index_select(0, end.clamp(0, len(batch) - 1)) for end in ends)
+    checks.add(check, (source != target).sum())

@@ -1,0 +1,244 @@
+"""Ratios of the cost of masked attention to that of its rivals; to add one, extend COMPARISONS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from statistics import quantiles
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from graphmask._console import find_named
+from graphmask.masks import Diffusion, GlobalMask, GRFMask
+from graphmask.nn import TopologicalTransformer
+from graphmask.operators import Lifted
+from graphmask.topology import Topology
+from graphmask.walks import IIDWalks
+
+from . import scaling
+from .graphs import CHANNELS, HEADS, NamedGraph, Problem
+from .implementations import (
+    WALK,
+    Implementation,
+    MaskedAttention,
+    Workload,
+    find_implementations,
+)
+from .results import Measurement
+from .settings import Settings
+
+# As published for images of 14 x 14 patches: 20 walks, p_halt = 0.1 (Reid et al. 2025, table 2).
+_WALKS, _P_HALT = 20, 0.1
+
+_LAYERS, _CLASSES = 4, 10
+
+# Rows of a mask that its error is measured on.
+_ERROR_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two implementations and the largest ratio of their times that meets the target.
+
+    ``per_entry`` divides times by the stored mask entries. ``error_target`` is the largest ratio of
+    the masks' relative Frobenius errors that meets the target; None compares no errors.
+    """
+
+    name: str
+    ours: Implementation
+    theirs: Implementation
+    target: float
+    per_entry: bool = False
+    error_target: float | None = None
+
+    @property
+    def about(self) -> str:
+        """Both implementations in one line."""
+        suffix = ", both per mask entry" if self.per_entry else ""
+        return f"{self.ours.about}; over {self.theirs.about}{suffix}"
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The result of a comparison on one graph, with the errors of both masks where compared."""
+
+    comparison: Comparison
+    graph: str
+    ours: Measurement
+    theirs: Measurement
+    errors: tuple[float, ...] = ()
+
+    @property
+    def rounds(self) -> list[float]:
+        """Our time over theirs, round by round; empty if one of them was cut off."""
+        share = 1.0
+        if self.comparison.per_entry and self.ours.entries and self.theirs.entries:
+            share = self.theirs.entries / self.ours.entries
+        pairs = zip(self.ours.both, self.theirs.both, strict=False)
+        return [share * ours / theirs for ours, theirs in pairs]
+
+    @property
+    def quartiles(self) -> Sequence[float]:
+        """The quartiles of the ratios, the median in the middle; empty without rounds."""
+        rounds = self.rounds
+        return quantiles(rounds, method="inclusive") if len(rounds) > 1 else rounds * 3
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the median meets the target."""
+        return self.quartiles[1] <= self.comparison.target if self.rounds else None
+
+    @property
+    def error_ratio(self) -> float | None:
+        """Our error over theirs; 0 where ours is exact."""
+        if not self.errors:
+            return None
+        ours, theirs = self.errors
+        return ours / theirs if ours else 0.0
+
+    def row(self) -> dict[str, Any]:
+        """Return the cells of a table row: times in seconds."""
+        low, middle, high = self.quartiles or (None, None, None)
+        return {
+            "comparison": self.comparison.name,
+            "graph": self.graph,
+            "nodes": self.ours.nodes,
+            "edges": self.ours.edges,
+            "rounds": len(self.rounds),
+            "ours_s": self.ours.both_seconds,
+            "theirs_s": self.theirs.both_seconds,
+            "ours_entries_per_node": self.ours.entries_per_node,
+            "theirs_entries_per_node": self.theirs.entries_per_node,
+            "per_entry": self.comparison.per_entry,
+            "ratio": middle,
+            "ratio_low": low,
+            "ratio_high": high,
+            "target": self.comparison.target,
+            "met": self.met,
+            "error_ratio": self.error_ratio,
+            "error_target": self.comparison.error_target,
+            "note": self.ours.note or self.theirs.note,
+        }
+
+
+def run(
+    comparisons: Sequence[Comparison],
+    graphs: Sequence[NamedGraph],
+    settings: Settings,
+    progress: scaling.Progress = lambda _: None,
+) -> Iterator[list[Ratio]]:
+    """Compare, graph by graph and size by size.
+
+    All implementations of a graph are measured by :func:`graphmask.benchmark.run`, that is in
+    interleaved rounds: ratios are those of one round. Implementations and graph of the settings are
+    replaced.
+    """
+    compared = {side.name: side for pair in comparisons for side in (pair.ours, pair.theirs)}
+    for graph in graphs:
+        own = replace(settings, implementations=tuple(compared.values()), make_problem=graph.make)
+        for measurements in scaling.run(own, progress):
+            by_name = {run.implementation: run for run in measurements}
+            yield [
+                Ratio(
+                    comparison,
+                    graph.name,
+                    by_name[comparison.ours.name],
+                    by_name[comparison.theirs.name],
+                    _errors(comparison, graph, measurements[0].nodes, settings),
+                )
+                for comparison in comparisons
+            ]
+
+
+def _errors(
+    comparison: Comparison, graph: NamedGraph, nodes: int, settings: Settings
+) -> tuple[float, ...]:
+    if comparison.error_target is None:
+        return ()
+    problem = graph.make(nodes, settings.seed, settings.device)
+    return mask_error(comparison.ours, problem), mask_error(comparison.theirs, problem)
+
+
+@torch.no_grad()
+def mask_error(implementation: Implementation, problem: Problem) -> float:
+    """Compute the relative Frobenius error of an estimated mask on some of its rows."""
+    assert isinstance(implementation, MaskedAttention)
+    mask: Any = implementation.mask().to(problem.device)
+    topology = implementation.prepare(problem)
+    rows = torch.randperm(problem.num_nodes, generator=torch.Generator().manual_seed(0))
+    rows = rows[:_ERROR_ROWS].to(problem.device)
+    # Rows of M are columns of its transpose.
+    unit = torch.zeros(problem.num_nodes, len(rows), dtype=torch.double, device=problem.device)
+    unit[rows, torch.arange(len(rows), device=problem.device)] = 1
+    exact = mask.target(topology).mT @ unit
+    return float((mask(topology).mT @ unit - exact).norm() / exact.norm())
+
+
+class TrainingStep(MaskedAttention):
+    """Forward, loss, backward and AdamW of a four-layer transformer on one graph."""
+
+    def build(self, problem: Problem, prepared: Topology) -> Workload:
+        model = TopologicalTransformer(
+            CHANNELS, CHANNELS, _CLASSES, _LAYERS, HEADS, mask=self.mask()
+        ).to(problem.device)
+        optimizer = torch.optim.AdamW(model.parameters())
+        x = problem.x.detach()
+        label = x[:, :_CLASSES].argmax(1)
+
+        def step() -> None:
+            cross_entropy(model(x, prepared), label).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+        return Workload(lambda: model(x, prepared), (), self.entries(prepared), step=step)
+
+
+_LAYER, _PERFORMER, _GPS, _CONV = find_implementations(
+    ["walk-layer", "performer", "gps", "transformer-conv"]
+)
+_DIFFUSION = MaskedAttention(
+    "walk",
+    "attention under WalkMask, a diffusion kernel on resampled walks, about 64 entries per node",
+    partial(WALK, alpha=partial(Diffusion, scale=1.0)),
+)
+# f * f is the diffusion kernel of scale 1.
+_PUBLISHED_MASK = partial(
+    GRFMask,
+    hops=8,
+    heads=HEADS,
+    f=partial(Diffusion, scale=0.5),
+    sampler=IIDWalks(num_walks=_WALKS, p_halt=_P_HALT, hops=8),
+)
+_PUBLISHED = MaskedAttention(
+    "grf-iid",
+    f"attention under GRFMask, the same kernel on {_WALKS} independent walks, "
+    f"p_halt = {_P_HALT}, lifted",
+    _PUBLISHED_MASK,
+    execution=Lifted(),
+)
+_STEP = TrainingStep(
+    "walk-step", "training step of 4 layers under WalkMask, 64 channels, 4 heads, AdamW", WALK
+)
+_UNMASKED_STEP = TrainingStep(
+    "global-step", "training step of 4 layers under GlobalMask, unmasked", GlobalMask
+)
+
+COMPARISONS: tuple[Comparison, ...] = (
+    Comparison("performer", _LAYER, _PERFORMER, target=1.0),
+    Comparison("gps", _LAYER, _GPS, target=1 / 50),
+    Comparison("published", _DIFFUSION, _PUBLISHED, target=1 / 5, error_target=1 / 10),
+    Comparison("entry", _LAYER, _CONV, target=1 / 8, per_entry=True),
+    Comparison("step", _STEP, _UNMASKED_STEP, target=1.5),
+)
+
+
+def find_comparisons(names: Sequence[str]) -> tuple[Comparison, ...]:
+    """Select comparisons by name, in the order of the names.
+
+    Raises:
+        ValueError: for an unknown name; the message lists the known ones.
+    """
+    return find_named("only", names, COMPARISONS)

@@ -1,0 +1,79 @@
+"""The number of terms that series need, by proved bounds on their tails.
+
+Each count has one term more than values need: the derivative of the tail with respect to the scale
+keeps the bound too.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from scipy.special import ive, pdtrc
+from torch import Tensor
+
+# Longest array of a search: a scale that needs more is an accident.
+_LARGEST = 10_000_000
+
+
+def count_taylor(t: float, tolerance: float) -> int:
+    r"""The least K with :math:`\sum_{k \ge K} e^{-t} t^k / k! \le` tolerance.
+
+    The sum is a tail of the Poisson law. Bernstein's inequality bounds the search. For a norm of W
+    of at most 1 the terms above K of :math:`e^{t(W - I)}` sum to a norm of at most that. The
+    derivative of the k-th coefficient is the (k - 1)-th less the k-th, and the terms of the
+    derivative sum to at most twice that.
+    """
+    slack = math.log(1 / tolerance) / 3
+    bound = t + slack + math.sqrt(slack**2 + 6 * t * slack)
+    if not bound < _LARGEST:
+        raise OverflowError(f"a diffusion for a time of {t:g} needs too many terms")
+    tail = pdtrc(np.arange(-1, math.ceil(bound) + 2), t)
+    tail[0] = 1.0
+    return int(np.argmax(tail <= tolerance))
+
+
+def count_chebyshev(t: float, tolerance: float) -> int:
+    r"""The least K with :math:`\sum_{k \ge K} 2 e^{-t} I_k(t) \le` tolerance.
+
+    With modified Bessel functions I these are the coefficients of :math:`e^{t(x - 1)}`, and T_k(W)
+    has a norm of at most 1 for a symmetric W with a spectrum in [-1, 1]. The Taylor series bounds
+    the end of the tail: a power :math:`x^k` is a mean of the first k Chebyshev polynomials. Twice
+    the derivative of the k-th coefficient is the sum of its neighbours less twice itself.
+    """
+    last = count_taylor(t, tolerance / 100)
+    size = 2 * ive(np.arange(last + 1), t)
+    tail = size[::-1].cumsum()[::-1] + pdtrc(last, t)
+    return int(np.argmax(np.append(tail, 0.0) <= tolerance))
+
+
+def count_neumann(a: float, tolerance: float) -> int:
+    r"""The least K, or one near it, with :math:`a^K ((K + 1)(1 - a) + 1) \le` tolerance.
+
+    For a norm of W of at most 1 the terms above K of :math:`(I - aW)^{-1}` sum to a norm of at most
+    :math:`a^{K+1} / (1 - a)`, which is tolerance times the bound :math:`1 / (1 - a)` on the
+    inverse; their derivatives with respect to a, to tolerance times the bound :math:`1 / (1 - a)^2`
+    on its derivative.
+    """
+    terms, previous = 1, 0
+    while terms > previous:
+        previous = terms
+        terms = math.ceil(math.log(((previous + 1) * (1 - a) + 1) / tolerance) / -math.log(a))
+    return max(terms, 1)
+
+
+def chebyshev_coefficients(log_t: Tensor, order: int) -> Tensor:
+    r"""``[H, K + 1]``, those of :math:`e^{t(x - 1)}` in float64 for ``log_t [H]``, by quadrature.
+
+    .. math:: c_k = \frac{2 - [k = 0]}{n} \sum_{j=0}^{n-1} e^{t(\cos\theta_j - 1)} \cos k\theta_j,
+        \quad \theta_j = \pi (j + 1/2) / n
+
+    With n = 2(K + 1) nodes each is off by the sum of the coefficients from 3K + 4 on.
+    """
+    n = 2 * (order + 1)
+    nodes = torch.arange(n, device=log_t.device, dtype=torch.float64)
+    angle = (math.pi / n) * (nodes + 0.5)
+    k = nodes[: order + 1]
+    waves = torch.cos(angle.unsqueeze(1) * k) * torch.where(k > 0, 2 / n, 1 / n)
+    return torch.exp(log_t.double().exp().unsqueeze(1) * (angle.cos() - 1)) @ waves
