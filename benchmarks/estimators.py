@@ -88,7 +88,8 @@ def sphere(num_nodes: int, seed: int) -> Topology:
 def square(num_nodes: int, degree: float, seed: int) -> Topology:
     """Join points in the unit square up to the distance that gives a mean degree."""
     pos = torch.from_numpy(np.random.default_rng(seed).random((num_nodes, 2)))
-    return Topology(radius_graph(pos, math.sqrt(degree / (math.pi * num_nodes))), num_nodes)
+    radius = math.sqrt(degree / (math.pi * num_nodes))
+    return Topology(radius_graph(pos, radius, max_num_neighbors=None), num_nodes)
 
 
 def read(path: str) -> Graph:

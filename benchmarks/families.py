@@ -43,7 +43,7 @@ from graphmask.masks import (
     GRFMask,
     GridDiffusionMask,
     HypercubeMask,
-    Kronecker,
+    KroneckerMask,
     NonNegative,
     PolynomialExponentialDistance,
     PowerSeriesMask,
@@ -200,7 +200,7 @@ def _hadamard() -> TopologicalMask:
 
 def _kronecker(shape: tuple[int, int]) -> TopologicalMask:
     causal = CausalMask(0.9, heads=HEADS, length=shape[0])
-    return Kronecker(causal, GridDiffusionMask(shape[1], heads=HEADS))
+    return KroneckerMask(causal, GridDiffusionMask(shape[1], heads=HEADS))
 
 
 _SHORT = ResampledWalks(budget=16, hops=4)
@@ -211,8 +211,8 @@ _STITCHED = partial(StitchedMask, degree=2, hops=4, heads=HEADS, sampler=_SHORT)
 _VISITS = partial(
     RandomWalkKernelMask, heads=HEADS, sampler=ResampledWalks(budget=16, hops=4, normalization="rw")
 )
-_SERIES = partial(PowerSeriesMask, order=4, heads=HEADS)
-_PATHS = partial(ShortestPathMask, max_hops=3, heads=HEADS)
+_SERIES = partial(PowerSeriesMask, hops=4, heads=HEADS)
+_PATHS = partial(ShortestPathMask, hops=3, heads=HEADS)
 _DIFFUSION = partial(DiffusionMask, heads=HEADS)
 _TREE = partial(TreeDistanceMask, heads=HEADS)
 _POLYNOMIAL = partial(_TREE, partial(PolynomialExponentialDistance, degree=2))
@@ -224,7 +224,7 @@ _RESOLVENT = partial(_DIFFUSION, kernel="resolvent")
 
 FAMILIES: tuple[Family, ...] = (
     Family("global", "GlobalMask: unmasked linear attention", SPHERE, GlobalMask),
-    Family("power-series", "PowerSeriesMask of order 4", SPHERE, _SERIES),
+    Family("power-series", "PowerSeriesMask of 4 hops", SPHERE, _SERIES),
     Family("walk", "WalkMask of 8 hops, about 64 pairs per node", SPHERE, _WALK),
     Family("grf", "GRFMask, two factors of 4 hops, about 16 pairs per node each", SPHERE, _GRF),
     Family("stitched", "StitchedMask of degree 2, four such factors", SPHERE, _STITCHED),

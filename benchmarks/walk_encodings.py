@@ -86,7 +86,9 @@ def compare(encoders: Sequence[Encoder], options: Any) -> Iterator[Row]:
     """
     size = options.nodes, options.neighbours, options.steps, options.threads or 2, options.seed
     progress("exact")
-    exact = in_process(encode_exactly, *size)
+    data = make_graph(options.nodes, options.neighbours, options.seed)
+    # Rows as wide as the graph are exact.
+    exact = AddWalkEncoding(options.steps, width=options.nodes)(data)[NAME].double()
     for encoder in encoders:
         progress(encoder.name)
         row: Row = dict.fromkeys(("seconds", "cpu_seconds", "peak_mib", "error", "last"))
@@ -105,12 +107,6 @@ def in_process(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function in a fresh process."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
-
-
-def encode_exactly(nodes: int, neighbours: int, steps: int, threads: int, seed: int) -> Tensor:
-    """Encode with rows as wide as the graph."""
-    torch.set_num_threads(threads)
-    return AddWalkEncoding(steps, width=nodes)(make_graph(nodes, neighbours, seed))[NAME].double()
 
 
 def encode(

@@ -61,8 +61,7 @@ def find_files(folder: Folder, names: Sequence[str], url: str, download: bool) -
     folder = Path(folder).expanduser()
     missing = [name for name in names if not (folder / name).is_file()]
     if missing and not download:
-        listed = ", ".join(missing[:3]) + (" and others" if len(missing) > 3 else "")
-        raise FileNotFoundError(missing_files(listed, folder, url))
+        raise missing_files(missing, folder, url)
     for name in missing:
         path = folder / name
         try:
@@ -78,10 +77,11 @@ def find_files(folder: Folder, names: Sequence[str], url: str, download: bool) -
     return [folder / name for name in names]
 
 
-def missing_files(files: str, folder: Folder, url: str) -> str:
-    """Format the message for files that are missing and were not to be downloaded."""
-    return (
-        f"{files} missing in the folder {folder}: put the files there, "
+def missing_files(names: Sequence[str], folder: Folder, url: str) -> FileNotFoundError:
+    """Return the error for files that are missing and shall not be downloaded."""
+    listed = ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
+    return FileNotFoundError(
+        f"{listed} missing in the folder {folder}: put the files there, "
         f"or pass `download=True` to download them from {url}"
     )
 

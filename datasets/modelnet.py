@@ -145,8 +145,7 @@ class ModelNet(SplitDataset):
         """Download the meshes of missing classes; a class that is there stays as it is."""
         url = URLS[self.name]
         if not download:
-            listed = f"The meshes of {', '.join(missing[:3])} and other classes are"
-            raise FileNotFoundError(missing_files(listed, self._meshes, url))
+            raise missing_files(missing, self._meshes, url)
         try:
             self._meshes.mkdir(parents=True, exist_ok=True)
             # Moved when complete: an interrupted download must not leave half a class.

@@ -64,7 +64,7 @@ class ConfigMixin:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if "__init__" in cls.__dict__:
+        if "__init__" in vars(cls):
             cls.__init__ = _keep_arguments(cls.__init__)  # type: ignore[method-assign]
 
 

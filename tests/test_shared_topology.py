@@ -19,7 +19,7 @@ from torch.testing import assert_close
 
 import graphmask as gm
 from graphmask import Topology
-from graphmask.masks import TopologicalMask
+from graphmask.masks import TopologicalMask, WalkMask
 from graphmask.testing import example_topologies
 
 HOPS = 6
@@ -27,10 +27,18 @@ Outputs = list[Tensor | None]
 Scene = tuple[Callable[[], Topology], list[cases.Case]]
 
 
+# Sums that unite the entries of one set of walks with different others.
+SUMS = (
+    cases.Case("mirrored", lambda: WalkMask(2) + WalkMask(2).mT),
+    cases.Case("symmetrized", lambda: WalkMask(2) + WalkMask(2, symmetrize=True)),
+    cases.Case("transposed", lambda: WalkMask(2).mT + WalkMask(2, symmetrize=True)),
+)
+
+
 def scenes() -> dict[str, Scene]:
     """Graphs, and the cases of masks that are defined on each."""
     by_graph: dict[tuple[Any, str], Scene] = {}
-    for case in cases.MASKS:
+    for case in (*cases.MASKS, *SUMS):
         factory = case.topologies
         for name in ("ragged", "signed") if factory is example_topologies else factory():
             scene = by_graph.setdefault((factory, name), (partial(_graph, factory, name), []))

@@ -13,6 +13,7 @@ import graphmask
 
 ROOT = Path(graphmask.__file__).parent
 
+
 def modules() -> dict[str, Path]:
     """All modules of the package that hold code, by dotted name."""
     paths = (path for path in ROOT.rglob("*.py") if path.name != "__init__.py")

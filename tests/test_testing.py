@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from graphmask import Topology, testing
 from graphmask.features import FeatureMap, ReLU, Scores
-from graphmask.kernels import Pattern
 from graphmask.masks import GlobalMask, TopologicalMask
 from graphmask.operators import Attended, GlobalOperator, MaskOperator, Pairs, SparseOperator
 from graphmask.walks import IIDWalks, WalkSampler
@@ -25,63 +24,39 @@ def broken(**methods: Callable[..., Any]) -> SparseOperator:
     """An operator of values above 1, correct except for some methods."""
     topology = GRAPHS["directed"]
     value = torch.linspace(1, 2, topology.pattern.nnz, dtype=torch.float64).unsqueeze(0)
-    return type("Broken", (SparseOperator,), methods)(
-        topology, topology.pattern, value, nonnegative=True
-    )
-
-
-def lookup_twice(self: SparseOperator, pattern: Pattern) -> Tensor:
-    return 2 * SparseOperator.lookup(self, pattern)
+    cls = type("Broken", (SparseOperator,), methods)
+    return cls(topology, topology.pattern, value, nonnegative=True)
 
 
 def rule_without_scores(self: SparseOperator, channels: int) -> Callable[..., Attended]:
     return lambda q, k, v: Attended(self._matmul(v), torch.ones_like(q[..., 0]))
 
 
+right = SparseOperator
 BROKEN_OPERATORS = {
-    "product": (
-        broken(_matmul=lambda self, x: 2 * SparseOperator._matmul(self, x)),
-        testing.assert_matmul,
-        "product",
-    ),
-    "heads": (
-        broken(_matmul=lambda self, x: SparseOperator._matmul(self, x)[:, :, :1]),
-        testing.assert_matmul,
-        "shapes",
-    ),
-    "rows": (broken(_transpose=lambda self: self), testing.assert_matmul, "rows"),
-    "shape": (
-        broken(to_dense=lambda self: torch.ones(2, 13, 13)),
-        testing.assert_matmul,
-        "dense matrix of shape",
-    ),
-    "transpose": (broken(_transpose=lambda self: self), testing.assert_adjoint, "<y, M x>"),
-    "sign": (
-        broken(to_dense=lambda self: -SparseOperator.to_dense(self)),
-        testing.assert_entries,
-        "non-negative",
-    ),
-    "entries": (
-        broken(to_dense=lambda self: SparseOperator.to_dense(self) ** 2),
-        testing.assert_entries,
-        "entries",
-    ),
-    "lookup": (broken(lookup=lookup_twice), testing.assert_entries, "single entries"),
-    "attend": (
-        broken(_own_rule=rule_without_scores),
-        testing.assert_executions_agree,
-        "numerators",
-    ),
+    name: (broken(**methods), law, message)
+    for name, methods, law, message in (
+        ("product", {"_matmul": lambda M, x: 2 * right._matmul(M, x)}, "matmul", "product"),
+        ("heads", {"_matmul": lambda M, x: right._matmul(M, x)[:, :, :1]}, "matmul", "shapes"),
+        ("rows", {"_transpose": lambda M: M}, "matmul", "rows"),
+        ("shape", {"to_dense": lambda M: torch.ones(2, 13, 13)}, "matmul", "dense matrix of shape"),
+        ("transpose", {"_transpose": lambda M: M}, "adjoint", "<y, M x>"),
+        ("sign", {"to_dense": lambda M: -right.to_dense(M)}, "entries", "non-negative"),
+        ("entries", {"to_dense": lambda M: right.to_dense(M) ** 2}, "entries", "entries"),
+        ("lookup", {"lookup": lambda M, p: 2 * right.lookup(M, p)}, "entries", "single entries"),
+        ("attend", {"_own_rule": rule_without_scores}, "executions_agree", "numerators"),
+    )
 }
 
 
 @pytest.mark.parametrize(
     ("operator", "law", "expected"), BROKEN_OPERATORS.values(), ids=BROKEN_OPERATORS
 )
-def test_laws_of_operators_can_fail(operator: MaskOperator, law: Callable, expected: str) -> None:
-    law(broken())
+def test_laws_of_operators_can_fail(operator: MaskOperator, law: str, expected: str) -> None:
+    check = getattr(testing, f"assert_{law}")
+    check(broken())
     with pytest.raises(AssertionError, match=expected):
-        law(operator)
+        check(operator)
     with pytest.raises(AssertionError):
         testing.check_operator(operator)
 

@@ -239,7 +239,7 @@ def test_deriving_more_does_not_compile_again() -> None:
     """Compiled code depends on what it reads of a topology, and on nothing else kept there."""
     torch.compiler.reset()
     topology, x = Topology(PATH, 3), torch.ones(3, 2)
-    mask = PowerSeriesMask(order=2)
+    mask = PowerSeriesMask(hops=2)
     compiled = torch.compile(
         lambda topology, x: mask(topology).matmul(x), backend=counter, fullgraph=True
     )

@@ -4,8 +4,7 @@ The command ``graphmask bench`` prints, saves and plots what :func:`run` measure
 psutil (``graphmask[cli]``), as tables do; plots need ``graphmask[viz]``.
 """
 
-import warnings
-
+from graphmask._deprecation import deprecated_attributes
 from graphmask._machine import describe_machine as describe_machine
 from graphmask.extras import MissingExtraError as MissingExtraError
 
@@ -45,17 +44,9 @@ __all__ = [
     "write_json",
 ]
 
-_FORMER_NAMES = {
-    "CONTENDERS": "IMPLEMENTATIONS",
-    "Contender": "Implementation",
-    "find_contenders": "find_implementations",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Return an object by its former name, with a warning; for one release."""
-    if name not in _FORMER_NAMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    new = _FORMER_NAMES[name]
-    warnings.warn(f"`{name}` is deprecated: use `{new}`", DeprecationWarning, stacklevel=2)
-    return globals()[new]
+__getattr__ = deprecated_attributes(
+    __name__,
+    CONTENDERS="IMPLEMENTATIONS",
+    Contender="Implementation",
+    find_contenders="find_implementations",
+)

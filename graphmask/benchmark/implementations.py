@@ -177,7 +177,7 @@ def _as_one_batch(layer: nn.Module, problem: Problem) -> Tensor:
 # Two factors of 4 hops reach as far as 8 hops do.
 WALK = partial(WalkMask, hops=8, heads=HEADS, sampler=ResampledWalks(budget=64, hops=8))
 _GRF = partial(GRFMask, hops=4, heads=HEADS, sampler=ResampledWalks(budget=16, hops=4))
-_SERIES = partial(PowerSeriesMask, order=8, heads=HEADS)
+_SERIES = partial(PowerSeriesMask, hops=8, heads=HEADS)
 _PERFORMER = partial(PerformerAttention, CHANNELS, HEADS, head_channels=CHANNELS // HEADS)
 _TRANSFORMER = partial(TransformerConv, CHANNELS, CHANNELS // HEADS, heads=HEADS)
 GPS = partial(GPSConv, CHANNELS, None, heads=HEADS, attn_type="multihead")
@@ -200,7 +200,7 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = (
     *_attention_and_layer("global", "GlobalMask, unmasked and linear", GlobalMask, _none),
     *_attention_and_layer("walk", "WalkMask on resampled walks, about 64 entries per node", WALK),
     *_attention_and_layer("grf", "GRFMask, two factors of resampled walks", _GRF),
-    *_attention_and_layer("power-series", "PowerSeriesMask of order 8", _SERIES, _count_edges),
+    *_attention_and_layer("power-series", "PowerSeriesMask of 8 hops", _SERIES, _count_edges),
     Layer(
         "performer",
         "PerformerAttention(64, 4, head_channels=16), unmasked",

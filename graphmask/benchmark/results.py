@@ -13,6 +13,7 @@ from statistics import linear_regression, median
 from typing import Any, NamedTuple
 
 from graphmask._checks import value_error
+from graphmask._deprecation import deprecated_arguments
 
 # Memory is counted in pages of at least this many MiB, and a logarithm needs a positive number.
 _SMALLEST = 2**-8
@@ -27,6 +28,7 @@ class Status(str, Enum):
     FAILED = "failed"
 
 
+@deprecated_arguments(contender="implementation")
 @dataclass(frozen=True)
 class Measurement:
     """One implementation at one size.

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 
 from graphmask._checks import check_integer, value_error
+from graphmask._deprecation import deprecated_arguments
 from graphmask._machine import GIB, check_device, total_memory
 
 from .graphs import Problem, ordered_sphere_graph
 from .implementations import IMPLEMENTATIONS, Implementation
 
 
+@deprecated_arguments(contenders="implementations")
 @dataclass(frozen=True)
 class Settings:
     """Settings and limits of a scaling run.

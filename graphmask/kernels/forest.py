@@ -55,13 +55,15 @@ class Forest:
         depth = _depths(parent)
         order = np.argsort(depth, kind="stable") if order is None else order
         plan, sizes = _plan(parent, depth)
-        tensors = (torch.from_numpy(x.astype(np.int64)) for x in (parent, order, plan))
-        return cls(*tensors, sizes=sizes)
+        parents, nodes, steps = (
+            torch.from_numpy(x.astype(np.int64)) for x in (parent, order, plan)
+        )
+        return cls(parents, nodes, steps, sizes)
 
     def to(self, device: torch.device) -> Forest:
         """The same forest on another device."""
-        tensors = (x.to(device) for x in (self.parent, self.order, self.plan))
-        return Forest(*tensors, sizes=self.sizes)
+        parent, order, plan = (x.to(device) for x in (self.parent, self.order, self.plan))
+        return Forest(parent, order, plan, self.sizes)
 
     @property
     def is_root(self) -> Tensor:

@@ -163,8 +163,8 @@ def _compose_sums(
 
 
 def _compose_attend(*args: Any) -> tuple[Tensor, Tensor]:
-    *inputs, _, structure, _, signed = _split(args)
-    return _compose_sums(Pattern.from_tensors(*structure), *inputs, signed=signed)
+    q, k, v, value, _, structure, _, signed = _split(args)
+    return _compose_sums(Pattern.from_tensors(*structure), q, k, v, value, signed)
 
 
 def _compose_rows(*args: Any) -> tuple[Tensor, Tensor]:

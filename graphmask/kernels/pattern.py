@@ -122,7 +122,7 @@ class Pattern:
         return self._cache[key][1]
 
     def is_cached(self, key: str, partner: object = None) -> bool:
-        """Return whether a value is kept; traced by ``torch.compile``, code must not add one."""
+        """Return whether a value is kept; code traced by ``torch.compile`` cannot keep new ones."""
         return key in self._cache and self._cache[key][0] is partner
 
     @property

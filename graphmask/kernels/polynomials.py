@@ -12,6 +12,7 @@ Letters: H heads, N nodes, C channels, K order, nnz entries.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from typing import Any
 
 import torch
@@ -95,11 +96,10 @@ def _sum_terms(step: Step, coefficients: Tensor, x: Tensor, chebyshev: bool) -> 
     return total
 
 
-def _terms(step: Step, x: Tensor, order: int, chebyshev: bool) -> Iterator[Tensor]:
-    """``T_k(W) x`` for k from 0 to K."""
+def _terms(step: Step, x: Tensor, chebyshev: bool) -> Iterator[Tensor]:
+    """``T_k(W) x`` for k = 1, 2, ..."""
     term, before = x, None
-    yield term
-    for k in range(order):
+    for k in count():
         image = step(term, 2 if chebyshev and k else 1)
         if before is not None:
             image = image.sub_(before)
@@ -111,14 +111,17 @@ def _differentiate(
     step: Step, grad_output: Tensor, x: Tensor, coefficients: Tensor, chebyshev: bool
 ) -> tuple[Tensor, Tensor]:
     """Gradients of x ``[N, H, C]`` and of the coefficients ``[H, K + 1]``."""
-    scales = coefficients.mT.unsqueeze(-1).unbind(0)
-    grad_x, moments = torch.zeros_like(grad_output), []
-    for scale, term in zip(
-        scales, _terms(step, grad_output, len(scales) - 1, chebyshev), strict=True
-    ):
+    first, *scales = coefficients.mT.unsqueeze(-1).unbind(0)
+    grad_x, moments = first * grad_output, [_dot(x, grad_output)]
+    for scale, term in zip(scales, _terms(step, grad_output, chebyshev), strict=False):
         grad_x = grad_x.addcmul_(scale, term)
-        moments.append(torch.einsum("nhc,nhc->nh", x, term).sum(0))
+        moments.append(_dot(x, term))
     return grad_x, torch.stack(moments, 1)
+
+
+def _dot(x: Tensor, y: Tensor) -> Tensor:
+    """``[H]``, inner products over nodes and channels."""
+    return torch.einsum("nhc,nhc->nh", x, y).sum(0)
 
 
 def _step(weight: Tensor, tensors: Sequence[Tensor], chebyshev: bool) -> Step:

@@ -4,8 +4,7 @@ Nothing here is fast, and nothing here is shared with the fast code. Inputs are 
 results are float64 and differentiable. An edge j -> i stands in ``edge_index`` as the column (j, i)
 and in every matrix at row i, column j.
 
-Letters: N nodes, E edges, H heads, K hops, m features, d channels, W weighted adjacency, M mask, S
-walks.
+Letters: N nodes, E edges, H heads, K hops, m features, d channels, W adjacency, M mask, S walks.
 
 References:
     Chen et al. 2024, Masked Graph Transformer for Large-Scale Recommendation, SIGIR.
@@ -14,8 +13,7 @@ References:
     Choromanski et al. 2022, Hybrid Random Features, ICLR.
     Choromanski et al. 2023, Efficient Graph Field Integrators Meet Point Clouds (RFD), ICML.
     Choromanski et al. 2024, Fast Tree-Field Integrators, NeurIPS.
-    Choromanski et al. 2024, Learning a Fourier Transform for Linear Relative Positional Encodings
-    (FLT), AISTATS.
+    Choromanski et al. 2024, Learning a Fourier Transform (FLT), AISTATS.
     Choromanski et al. 2025, Graph Random Features++, arXiv 2510.07716.
     Fearnhead and Clifford 2003, On-line inference for hidden Markov models, JRSS-B.
     Floyd 1962, Algorithm 97: Shortest Path, CACM.

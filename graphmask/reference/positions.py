@@ -71,11 +71,7 @@ def shortest_path_mask(edge_index: Tensor, num_nodes: int, alpha: Tensor) -> Ten
     >>> shortest_path_mask(torch.tensor([[0, 1], [1, 2]]), 3, torch.tensor([[5.0, 7.0]])).tolist()
     [[[5.0, 0.0, 0.0], [7.0, 5.0, 0.0], [0.0, 7.0, 5.0]]]
     """
-    d = path_distances(edge_index, num_nodes)
-    M = torch.zeros(len(alpha), num_nodes, num_nodes, dtype=torch.float64)
-    for hop in range(alpha.shape[1]):
-        M = M + alpha.double()[:, hop, None, None] * (d == hop)
-    return M
+    return table_distance(path_distances(edge_index, num_nodes), alpha, unit=1)
 
 
 def approximate_distances(

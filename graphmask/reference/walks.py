@@ -53,8 +53,7 @@ def edge_weights(
         w_h(e) = w_e log(1 + exp(a_h . z_e + b_h))
 
     >>> z, a = torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.tensor([[3.0, -1.5]])
-    >>> b = torch.zeros(1)
-    >>> edge_weights(z, a, b, torch.tensor([1.0, 2.0])).exp().tolist()
+    >>> edge_weights(z, a, torch.zeros(1), torch.tensor([1.0, 2.0])).exp().tolist()
     [[2.0, 4.0]]
     """
     weight = (1 + (a.double() @ edge_attr.double().mT + b.double()[:, None]).exp()).log()
@@ -62,9 +61,7 @@ def edge_weights(
 
 
 def walk_powers(W: Tensor, hops: int) -> Tensor:
-    """The powers W^0, ..., W^K, [K + 1, N, N].
-
-    The expectation of the walks S_t of any unbiased sampler.
+    """The powers W^0, ..., W^K, [K + 1, N, N], the expectation of the walks of unbiased samplers.
 
     >>> walk_powers(torch.tensor([[0.0, 2.0], [2.0, 0.0]]), hops=2).tolist()
     [[[1.0, 0.0], [0.0, 1.0]], [[0.0, 2.0], [2.0, 0.0]], [[4.0, 0.0], [0.0, 4.0]]]
@@ -106,9 +103,9 @@ def path_walks(W: Tensor, degree: Tensor, paths: Tensor, survival: Tensor) -> Te
     >>> path_walks(W, degree, paths, survival=torch.tensor([1.0, 0.5])).tolist()
     [[[1.0, 0.0], [0.0, 1.0]], [[0.0, 0.5], [0.5, 0.0]]]
     """
-    num_nodes, n, num_places = paths.shape
-    S = torch.zeros(num_places, num_nodes, num_nodes, dtype=torch.float64)
-    for i, walk, t in torch.cartesian_prod(*map(torch.arange, (num_nodes, n, num_places))).tolist():
+    num_nodes, n, steps = paths.shape
+    S = torch.zeros(steps, num_nodes, num_nodes, dtype=torch.float64)
+    for i, walk, t in torch.cartesian_prod(*map(torch.arange, paths.shape)).tolist():
         u = paths[i, walk, : t + 1]
         if u[t] >= 0:
             share = (W[u[:-1], u[1:]].double() * degree[u[:-1]]).prod() / (n * survival[t])
@@ -131,7 +128,7 @@ def resampling_threshold(weights: Tensor, budget: int) -> float:
         sum_j min(|w_j| / c, 1) = budget
 
     With at most ``budget`` non-zero weights nothing needs dropping: c = 0. Otherwise the largest
-    weights, as few as possible, are kept for certain, and the rest share the remaining places
+    weights, as few as possible, are kept for certain, and the rest share the remaining budget
     equally, none of them above c.
 
     >>> resampling_threshold(torch.tensor([8.0, 1.0, -1.0, 2.0]), budget=3)
@@ -141,9 +138,7 @@ def resampling_threshold(weights: Tensor, budget: int) -> float:
     if len(sizes) <= budget:
         return 0.0
     shares = [sum(sizes[kept:]) / (budget - kept) for kept in range(budget)]
-    return next(
-        c for c, largest_of_the_rest in zip(shares, sizes, strict=False) if largest_of_the_rest <= c
-    )
+    return next(c for c, next_size in zip(shares, sizes, strict=False) if next_size <= c)
 
 
 def global_mask(num_nodes: int, batch: Tensor | None = None) -> Tensor:

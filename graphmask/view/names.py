@@ -13,7 +13,10 @@ from graphmask._checks import value_error
 from graphmask.masks import Coefficients, DistanceFunction, EdgeFunction, TopologicalMask
 from graphmask.walks import ResampledWalks
 
+<<<<<<< HEAD
+=======
 # Not made by name: masks of other masks, and the base class.
+>>>>>>> main
 _COMBINATIONS = (
     "HadamardMask",
     "KroneckerMask",

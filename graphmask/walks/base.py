@@ -10,14 +10,14 @@ from torch import Tensor
 
 from graphmask._checks import check_integer, type_error, value_error
 from graphmask._random import seed_from
-from graphmask._recipes import Recorded
 from graphmask._walks import Walks
+from graphmask.config import ConfigMixin
 from graphmask.topology import Normalization, Topology, check_normalization
 
 Entries = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
-class WalkSampler(Recorded, ABC):
+class WalkSampler(ConfigMixin, ABC):
     r"""Draws sparse :math:`S_0, \dots, S_K` with :math:`E[S_t] = W^t`.
 
     ``sampler(topology, generator) -> Walks``.

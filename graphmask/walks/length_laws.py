@@ -15,13 +15,13 @@ from graphmask._checks import (
     value_error,
 )
 from graphmask._random import stream, uniform
-from graphmask._recipes import Recorded
+from graphmask.config import ConfigMixin
 
 # Spacing of the random numbers: what is less probable is never drawn.
 _RARE = 2.0**-53
 
 
-class LengthLaw(Recorded, ABC):
+class LengthLaw(ConfigMixin, ABC):
     r"""A law of the number L of hops of a walk, given by its survival function :math:`P(L \ge t)`.
 
     A sampler weighs a walk's share at hop t by :math:`1 / P(L \ge t)`, so that walks of any law are

@@ -51,6 +51,10 @@ def sleep_quadratically(nodes: int) -> None:
     time.sleep(3e-6 * nodes**2 if nodes > TRIAL_NODES else 0)
 
 
+def sleep_20_ms(nodes: int) -> None:
+    time.sleep(0.02 if nodes > TRIAL_NODES else 0)
+
+
 def hoard_from_256(nodes: int) -> None:
     torch.ones(2**29 if nodes >= 256 else 1).sum()
 

@@ -69,8 +69,10 @@ def test_a_size_that_is_predicted_to_be_slow_is_not_tried(fakes: ModuleType) -> 
 
 
 def test_cpu_time_leaves_out_waiting(fakes: ModuleType) -> None:
-    found = measure(fakes.Fake("sleeper", "", fakes.sleep_quadratically), cpu_time=True)
-    assert found["sleeper", 512].both_seconds < 0.4 < 3e-6 * 512**2
+    sleeper = fakes.Fake("sleeper", "", fakes.sleep_20_ms)
+    for cpu_time in (False, True):
+        (measured,) = run(Settings([128], [sleeper], threads=1, repeats=1, cpu_time=cpu_time))
+        assert (measured[0].both_seconds < 0.01) == cpu_time
 
 
 def test_peak_memory_is_that_of_the_call(fakes: ModuleType) -> None:

@@ -71,9 +71,13 @@ def adjacency_reference(topology: Topology, normalization: Any) -> Tensor:
 
 
 def walks_reference(topology: Topology, number: int, hops: int) -> Tensor:
+    """Estimates at all pairs, zeros included, since these have a gradient too."""
     drawn = topology.walk_sets[number]
-    parts = (drawn.row.long(), drawn.col.long(), drawn.hop.long(), drawn.weight)
-    return reference.walk_matrices(*parts, drawn.num_nodes, drawn.num_hops)[: hops + 1]
+    pairs, width = drawn.pattern, drawn.num_hops + 1
+    row, col = (index.long().repeat_interleave(width) for index in (pairs.row, pairs.col))
+    hop = torch.arange(width).repeat(pairs.nnz)
+    entries = (row, col, hop, drawn.table.flatten())
+    return reference.walk_matrices(*entries, drawn.num_nodes, drawn.num_hops)[: hops + 1]
 
 
 def random_walks(hops: int, **options: Any) -> walks.ResampledWalks:

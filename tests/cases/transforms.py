@@ -70,7 +70,9 @@ TRANSFORMS = (
     Case("reorder-hilbert", lambda: transforms.ReorderNodes(transforms.Hilbert()), data=points),
     Case("minimum-spanning-tree", transforms.MinimumSpanningTree, data=graph),
     Case("shape-invariants", lambda: transforms.ShapeInvariants(2), data=cloud),
-    Case("mesh-cotangent", lambda: transforms.MeshToGraph(weight=transforms.Cotangent()), data=mesh),
+    Case(
+        "mesh-cotangent", lambda: transforms.MeshToGraph(weight=transforms.Cotangent()), data=mesh
+    ),
     Case("one-hot-molecule", transforms.OneHotMolecule, data=molecule),
     Case("mesh-length", lambda: transforms.MeshToGraph(weight=transforms.EdgeLength()), data=mesh),
 )

@@ -185,7 +185,9 @@ def test_a_download_is_unpacked_as_pyg_does(
     assert len(ModelNet(tmp_path, num_points=8, download=True)) == 20
     assert {path.name for path in tmp_path.iterdir()} == {"raw", "processed"}
     shutil.rmtree(tmp_path / "raw/sofa")
-    with pytest.raises(FileNotFoundError, match=r"meshes of sofa .*`download=True`"):
+    with pytest.raises(
+        FileNotFoundError, match=r"sofa missing in the folder .*raw: .*`download=True`"
+    ):
         ModelNet(tmp_path, num_points=9)
     assert len(ModelNet(tmp_path, num_points=9, download=True)) == 20
     for name in ("sofa", "bed"):

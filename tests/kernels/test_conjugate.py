@@ -58,15 +58,15 @@ def test_iterations_of_the_bound_are_enough(monkeypatch: pytest.MonkeyPatch) -> 
 def test_graphs_are_solved_by_themselves() -> None:
     """A hard graph beside an easy one does not move it."""
     easy, hard = path(5), path(400)
-    batch, (place, _) = batch_topologies([easy, hard], interleaved=True)
+    batch, (nodes, _) = batch_topologies([easy, hard], interleaved=True)
     x = numbers(1, 405, 4)
     graphs, a = Graphs(batch.batch, 2), torch.tensor([0.99])
-    together = solve_resolvent(*batch.adjacency(), a, x, 1e-3, graphs)[:, place]
-    alone = solve_resolvent(*easy.adjacency(), a, x[:, place], 1e-3)
+    together = solve_resolvent(*batch.adjacency(), a, x, 1e-3, graphs)[:, nodes]
+    alone = solve_resolvent(*easy.adjacency(), a, x[:, nodes], 1e-3)
     assert_close(together, alone, rtol=1e-12, atol=1e-12)
 
 
-def test_slices_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slices_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     pattern, weight = path(20).adjacency()
     x, a = numbers(2, 20, 11), torch.tensor([0.5, 0.8])
     whole = solve_resolvent(pattern, weight, a, x, 1e-12)
@@ -84,7 +84,7 @@ def test_a_tolerance_that_is_not_reached_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("a", [0.0, 1.0, 1.5, -0.5])
-def test_an_a_without_a_bound_is_refused(a: float) -> None:
+def test_an_a_without_a_bound_is_an_error(a: float) -> None:
     pattern, weight = path(3).adjacency()
     with pytest.raises(ValueError, match="`a` must be between 0 and 1"):
         solve_resolvent(pattern, weight, torch.tensor([a]), numbers(1, 3, 1), 1e-6)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 
 import pytest
 import torch
@@ -12,32 +13,41 @@ from torch.testing import assert_close
 from graphmask.kernels import Pattern, products, sddmm, spmm
 from graphmask.kernels._extra import HAS_NUMBA
 
-# Heads of the values and of x: alike, or one of them shared by all heads.
+# Heads of the values and of x: equal, or one of them shared by all heads.
 HEADS = [(1, 1), (3, 3), (1, 3), (3, 1)]
+HALF = [torch.float16, torch.bfloat16]
 
 
 def rectangle(rows: int = 5, cols: int = 4, step: int = 3) -> Pattern:
     """Every third entry: some rows, and some columns, have none."""
-    position = torch.arange(rows * cols - 1)[::step]
-    return Pattern.from_coo(position // cols, position % cols, (rows, cols))
+    entry = torch.arange(rows * cols - 1)[::step]
+    return Pattern.from_coo(entry // cols, entry % cols, (rows, cols))
 
 
-def inputs(pattern: Pattern, heads: tuple[int, int], channels: int = 2) -> tuple[Tensor, Tensor]:
+def operands(
+    pattern: Pattern, heads: tuple[int, int] = (2, 2), dtype: torch.dtype = torch.float64
+) -> tuple[Tensor, Tensor]:
+    """Values and a dense matrix, for spmm."""
     generator = torch.Generator().manual_seed(0)
-    value = torch.randn(heads[0], pattern.nnz, generator=generator)
-    return value, torch.randn(heads[1], pattern.num_cols, channels, generator=generator)
+    shapes = (heads[0], pattern.nnz), (heads[1], pattern.num_cols, 2)
+    return tuple(torch.randn(shape, generator=generator).to(dtype) for shape in shapes)
 
 
 def factors(pattern: Pattern, heads: int = 2, channels: int = 3) -> tuple[Tensor, Tensor]:
+    """Two dense matrices, for sddmm."""
     generator = torch.Generator().manual_seed(0)
     return tuple(torch.randn(heads, size, channels, generator=generator) for size in pattern.shape)
+
+
+def require_grad(tensors: tuple[Tensor, ...]) -> list[Tensor]:
+    return [x.clone().requires_grad_() for x in tensors]
 
 
 @pytest.mark.parametrize("heads", HEADS, ids=str)
 @pytest.mark.parametrize("shape", [(5, 4), (4, 7), (1, 1), (6, 1)], ids=str)
 def test_spmm_is_the_dense_product(shape: tuple[int, int], heads: tuple[int, int]) -> None:
     pattern = rectangle(*shape, step=2)
-    value, x = inputs(pattern, heads)
+    value, x = operands(pattern, heads)
     assert_close(spmm(pattern, value, x), pattern.to_dense(value) @ x)
 
 
@@ -51,7 +61,7 @@ def test_sddmm_is_the_dense_product_at_the_entries(shape: tuple[int, int]) -> No
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0), (3, 4)], ids=str)
 @pytest.mark.parametrize("channels", [0, 2])
 @pytest.mark.parametrize("heads", [1, 2])
-def test_nothing_to_sum_gives_zeros(shape: tuple[int, int], channels: int, heads: int) -> None:
+def test_no_entries_give_zeros(shape: tuple[int, int], channels: int, heads: int) -> None:
     none = torch.empty(0, dtype=torch.long)
     pattern = Pattern.from_coo(none, none, shape)
     x, y = factors(pattern, heads, channels)
@@ -59,7 +69,7 @@ def test_nothing_to_sum_gives_zeros(shape: tuple[int, int], channels: int, heads
     assert sddmm(pattern, x, y).shape == (heads, 0)
 
 
-def test_no_channels() -> None:
+def test_no_channels_give_zeros() -> None:
     pattern = rectangle()
     x, y = factors(pattern, channels=0)
     assert_close(sddmm(pattern, x, y), torch.zeros(2, pattern.nnz))
@@ -69,67 +79,60 @@ def test_no_channels() -> None:
 @pytest.mark.parametrize("heads", HEADS, ids=str)
 def test_spmm_derivatives(heads: tuple[int, int]) -> None:
     pattern = rectangle()
-    value, x = (each.requires_grad_() for each in inputs(pattern, heads))
+    leaves = require_grad(operands(pattern, heads))
     grad = torch.ones(max(heads), 5, 2).requires_grad_()
-    assert gradcheck(lambda value, x: spmm(pattern, value, x), (value, x))
-    assert gradgradcheck(lambda value, x: spmm(pattern, value, x), (value, x), grad)
+    assert gradcheck(partial(spmm, pattern), leaves)
+    assert gradgradcheck(partial(spmm, pattern), leaves, grad)
 
 
 def test_sddmm_derivatives() -> None:
     pattern = rectangle()
-    x, y = (each.requires_grad_() for each in factors(pattern))
-    grad = torch.ones(2, pattern.nnz).requires_grad_()
-    assert gradcheck(lambda x, y: sddmm(pattern, x, y), (x, y))
-    assert gradgradcheck(lambda x, y: sddmm(pattern, x, y), (x, y), grad)
+    leaves, grad = require_grad(factors(pattern)), torch.ones(2, pattern.nnz).requires_grad_()
+    assert gradcheck(partial(sddmm, pattern), leaves)
+    assert gradgradcheck(partial(sddmm, pattern), leaves, grad)
 
 
-@pytest.mark.parametrize("wanted", [(True, False), (False, True)], ids=["left", "right"])
-def test_a_gradient_wanted_alone_is_the_same(wanted: tuple[bool, bool]) -> None:
+@pytest.mark.parametrize("wanted", [0, 1])
+def test_one_gradient_alone_is_the_same(wanted: int) -> None:
     pattern = rectangle()
-    for primitive, pair in ((spmm, inputs(pattern, (2, 2))), (sddmm, factors(pattern))):
-        both = [each.clone().requires_grad_() for each in pair]
-        one = [each.clone().requires_grad_(want) for each, want in zip(pair, wanted, strict=True)]
-        primitive(pattern, *both).square().sum().backward()
-        primitive(pattern, *one).square().sum().backward()
-        for each, all_of, want in zip(one, both, wanted, strict=True):
-            assert each.grad is None or want
-            assert not want or torch.equal(each.grad, all_of.grad)
+    for primitive, pair in ((spmm, operands(pattern)), (sddmm, factors(pattern))):
+        both, alone = require_grad(pair), require_grad(pair)
+        alone[1 - wanted].requires_grad_(False)
+        for leaves in (both, alone):
+            primitive(pattern, *leaves).square().sum().backward()
+        assert alone[1 - wanted].grad is None
+        assert torch.equal(alone[wanted].grad, both[wanted].grad)
 
 
-@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
-def test_half_precision_is_summed_in_single(half: torch.dtype) -> None:
+@pytest.mark.parametrize("dtype", HALF, ids=str)
+def test_half_precision_is_summed_in_single(dtype: torch.dtype) -> None:
     """Four thousand ones: a half-precision sum of them stops at 2,048, or at 256."""
     size = 4000
     row = Pattern.from_coo(torch.zeros(size, dtype=torch.long), torch.arange(size), (1, size))
-    ones = torch.ones(1, size, 1, dtype=half)
+    ones = torch.ones(1, size, 1, dtype=dtype)
     total = spmm(row, ones[..., 0], ones)
-    assert total.dtype == half
+    assert total.dtype == dtype
     assert_close(total.item(), float(size), rtol=4e-3, atol=0)
     single = Pattern.from_coo(torch.tensor([0]), torch.tensor([0]), (1, 1))
     score = sddmm(single, ones.mT, ones.mT)
     assert score.dtype == torch.float32
     assert score.item() == size
-
-
-@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
-def test_half_precision_gradients_have_the_type_of_their_tensor(half: torch.dtype) -> None:
-    pattern = rectangle()
-    value, x = (each.to(half).requires_grad_() for each in inputs(pattern, (2, 2)))
-    spmm(pattern, value, x).float().sum().backward()
-    assert (value.grad.dtype, x.grad.dtype) == (half, half)
+    value, x = require_grad(operands(rectangle(), dtype=dtype))
+    spmm(rectangle(), value, x).float().sum().backward()
+    assert (value.grad.dtype, x.grad.dtype) == (dtype, dtype)
 
 
 def test_types_are_promoted() -> None:
     pattern = rectangle()
-    value, x = inputs(pattern, (2, 2))
+    value, x = operands(pattern)
     assert spmm(pattern, value, x.float()).dtype == torch.float64
     assert spmm(pattern, value.float(), x.bfloat16()).dtype == torch.bfloat16
-    assert sddmm(pattern, *(each.float() for each in factors(pattern))).dtype == torch.float32
+    assert sddmm(pattern, *(x.float() for x in factors(pattern))).dtype == torch.float32
 
 
 def test_autocast_changes_nothing() -> None:
     pattern = rectangle()
-    value, x = (each.float() for each in inputs(pattern, (2, 2)))
+    value, x = operands(pattern, dtype=torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
         assert_close(spmm(pattern, value, x), spmm(pattern, value.double(), x.double()).float())
 
@@ -137,36 +140,24 @@ def test_autocast_changes_nothing() -> None:
 @pytest.mark.parametrize("grad", [False, True])
 def test_opcheck(grad: bool) -> None:
     pattern = rectangle()
-    value, x = (each.requires_grad_(grad) for each in inputs(pattern, (2, 2)))
-    left, right = (each.requires_grad_(grad) for each in factors(pattern))
-    torch.library.opcheck(products._spmm, (value, x, *pattern.tensors))
-    torch.library.opcheck(products._sddmm, (left, right, *pattern.tensors))
+    for op, pair in ((products._spmm, operands(pattern)), (products._sddmm, factors(pattern))):
+        torch.library.opcheck(op, (*(x.requires_grad_(grad) for x in pair), *pattern.tensors))
 
 
-def fused(pattern: Pattern, x: Tensor, y: Tensor) -> Tensor:
-    return spmm(pattern, sddmm(pattern, x, y).sigmoid(), y)
-
-
-def assert_compiles(backend: str) -> None:
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+def test_compiles_as_one_graph(backend: str) -> None:
+    if backend == "inductor" and not (shutil.which("g++") or shutil.which("clang++")):
+        pytest.skip("inductor needs a C++ compiler")
     torch.compiler.reset()
     pattern = rectangle()
-    leaves = [each.requires_grad_() for each in factors(pattern)]
-    compiled = torch.compile(fused, fullgraph=True, backend=backend)
-    expected, found = fused(pattern, *leaves), compiled(pattern, *leaves)
-    assert_close(found, expected)
-    slopes = (torch.autograd.grad(out.square().sum(), leaves) for out in (found, expected))
-    assert_close(*slopes)
+    leaves = require_grad(factors(pattern))
 
+    def run(x: Tensor, y: Tensor) -> Tensor:
+        return spmm(pattern, sddmm(pattern, x, y).sigmoid(), y)
 
-def test_compiles_as_one_graph() -> None:
-    assert_compiles("aot_eager")
-
-
-@pytest.mark.skipif(
-    not shutil.which("g++") and not shutil.which("clang++"), reason="inductor needs a C++ compiler"
-)
-def test_compiles_by_inductor() -> None:
-    assert_compiles("inductor")
+    outputs = torch.compile(run, fullgraph=True, backend=backend)(*leaves), run(*leaves)
+    assert_close(*outputs)
+    assert_close(*(torch.autograd.grad(out.square().sum(), leaves) for out in outputs))
 
 
 # compiled products
@@ -220,11 +211,10 @@ def test_the_number_of_threads_changes_nothing(
 @pytest.mark.usefixtures("by_numba")
 def test_derivatives_of_compiled_products(generator: torch.Generator) -> None:
     pattern = rows_of_unequal_length(6)
-    value = torch.randn(1, pattern.nnz, generator=generator).requires_grad_()
-    x = torch.randn(2, 6, 9, generator=generator).requires_grad_()
-    grad = torch.ones(2, 6, 9).requires_grad_()
-    assert gradcheck(lambda value, x: spmm(pattern, value, x), (value, x))
-    assert gradgradcheck(lambda value, x: spmm(pattern, value, x), (value, x), grad)
+    shapes = (1, pattern.nnz), (2, 6, 9), (2, 6, 9)
+    *leaves, grad = (torch.randn(x, generator=generator).requires_grad_() for x in shapes)
+    assert gradcheck(partial(spmm, pattern), leaves)
+    assert gradgradcheck(partial(spmm, pattern), leaves, grad)
 
 
 # Triton kernels, on a GPU or in the interpreter

@@ -213,8 +213,16 @@ def test_stored_pairs_are_sorted_with_their_table() -> None:
         )
 
 
-def test_stored_walks_are_sorted() -> None:
-    data = AddWalks(IIDWalks(num_walks=4, hops=3), seeded(), sets=2)(graph(13))
+def test_stored_lists_of_entries_are_sorted() -> None:
+    """As earlier versions stored walks."""
+    data = graph(13)
+    topology = Topology.from_data(data)
+    sets = [IIDWalks(num_walks=4, hops=3)(topology, seeded(seed)) for seed in (0, 1)]
+    data.walk_index = torch.cat([torch.stack([walks.row, walks.col]) for walks in sets], 1)
+    data.walk_hop = torch.cat([walks.hop for walks in sets])
+    data.walk_weight = torch.cat([walks.weight for walks in sets])
+    counts = torch.tensor([walks.nnz for walks in sets])
+    data.walk_num_hops, data.walk_set = 3, torch.arange(2).repeat_interleave(counts)
     near = ReorderNodes(by_chance)(data)
     for number in (0, 1):
         row, col = near.walk_index[:, near.walk_set == number]
