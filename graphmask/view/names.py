@@ -13,7 +13,7 @@ from graphmask._checks import value_error
 from graphmask.masks import Coefficients, DistanceFunction, EdgeFunction, TopologicalMask
 from graphmask.walks import ResampledWalks
 
-# Masks of other masks, and the base class, have no names.
+# Not made by name: masks of other masks, and the base class.
 _COMBINATIONS = (
     "HadamardMask",
     "KroneckerMask",
