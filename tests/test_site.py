@@ -21,6 +21,8 @@ ARGUMENTS = (
     "--disable-background-networking",
 )
 pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.global_rng,  # playwright draws from it
     pytest.mark.skipif(CHROMIUM is None, reason="needs chromium"),
     pytest.mark.skipif(not PAGES, reason="needs the site: make docs"),
 ]
