@@ -13,10 +13,7 @@ from graphmask._checks import value_error
 from graphmask.masks import Coefficients, DistanceFunction, EdgeFunction, TopologicalMask
 from graphmask.walks import ResampledWalks
 
-<<<<<<< HEAD
-=======
-# Not made by name: masks of other masks, and the base class.
->>>>>>> main
+# Masks of other masks, and the base class, are not made by name.
 _COMBINATIONS = (
     "HadamardMask",
     "KroneckerMask",
