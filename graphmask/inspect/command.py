@@ -8,14 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from graphmask._console import (
-    checked,
-    empty_table,
-    format_number,
-    make_console,
-    make_fact_table,
-    split,
-)
+from graphmask import _console
+from graphmask._console import checked, make_fact_table
 from graphmask._machine import describe_machine
 from graphmask.extras import installed_extras
 from graphmask.io import NEIGHBOURS, read_graph
@@ -50,7 +44,7 @@ def info(
 
     Without a file: versions, the machine, accelerators and which extras are installed.
     """
-    console = make_console()
+    console = _console.make_console()
     if file is None:
         console.print(make_fact_table("Machine and versions", describe_machine()))
         extras = {
@@ -63,7 +57,7 @@ def info(
     summary = summarize_graph(data, made_edges=bool(data.get("made_edges")))
     console.print(make_fact_table(file.name, summary.rows()))
     if masks != "none" and summary.num_edges:
-        names, topology = tuple(split(masks)) if masks else (), Topology.from_data(data)
+        names, topology = tuple(_console.split(masks)) if masks else (), Topology.from_data(data)
         costs = checked(
             "--masks", lambda: list(mask_costs(summary, topology, names, whole, threads))
         )
@@ -72,7 +66,7 @@ def info(
 
 
 def _make_table(costs: Sequence[MaskCost], measured: bool) -> Any:
-    table = empty_table(f"Attention under each mask, {HEADS} heads of {CHANNELS} channels")
+    table = _console.empty_table(f"Attention under each mask, {HEADS} heads of {CHANNELS} channels")
     table.add_column("mask", no_wrap=True)
     headings = ["M @ x, per head and column", "walk pairs per node"]
     if measured:
@@ -86,6 +80,6 @@ def _make_table(costs: Sequence[MaskCost], measured: bool) -> Any:
         if measured:
             call = None if cost.call_seconds is None else 1e3 * cost.call_seconds
             values += [cost.multiply_adds, cost.prepare_seconds, call]
-        cells = ["-" if value is None else format_number(value) for value in values]
+        cells = ["-" if value is None else _console.format_number(value) for value in values]
         table.add_row(cost.name, formula, *cells, cost.reason)
     return table
