@@ -209,16 +209,17 @@ def _read_molecule(path: Path, item: int) -> Data:
 def _read_arrays(path: Path) -> Data | None:
     """The graph of an ``.npz`` file, or :obj:`None` where the file has no edges."""
     with np.load(path, allow_pickle=False) as file:
-        arrays = {name: torch.from_numpy(np.asarray(value)) for name, value in file.items()}
+        arrays = dict(file)
     edges = arrays.get("edges")
     if "edge_index" not in arrays and edges is not None and edges.shape[1:] == (2,):
-        arrays["edge_index"] = torch.cat([edges.T, edges.T.flip(0)], 1)
+        arrays["edge_index"] = np.concatenate([edges, edges[:, ::-1]]).T
     if "edge_index" not in arrays:
         return None
     if "node_features" in arrays:
         arrays["x"] = arrays["node_features"]
-    edge_index = arrays["edge_index"].long()
-    features = {key: arrays[key].float() for key in ("pos", "x", "edge_weight") if key in arrays}
+    edge_index = torch.as_tensor(arrays["edge_index"]).long()
+    names = [name for name in ("pos", "x", "edge_weight") if name in arrays]
+    features = {name: torch.as_tensor(arrays[name]).float() for name in names}
     lengths = [len(features[name]) for name in ("pos", "x") if name in features]
     lengths.append(int(edge_index.max()) + 1 if edge_index.numel() else 0)
     num_nodes = int(arrays.get("num_nodes", max(lengths)))

@@ -36,7 +36,9 @@ const show = () => setTimeout(() => {
 plot.on("plotly_click", ({points: [point]}) => {
   const at = [point.x, point.y, point.z];
   const distance = pos.map((other) => Math.hypot(...other.map((value, axis) => value - at[axis])));
-  state.node = nodes[distance.indexOf(Math.min(...distance))];
+  const nearest = distance.indexOf(Math.min(...distance));
+  if (nearest < 0) return;  // a point without coordinates, of the frame before
+  state.node = nodes[nearest];
   show();
 });
 plot.on("plotly_sliderchange", ({slider}) => { state.head = slider.active; show(); });
@@ -67,7 +69,7 @@ def make_frame(name: str, scene: Scene, row: Row) -> dict[str, Any]:
     """The frame of a row on a page: what ``draw`` draws, and a list of the largest entries."""
     entries, chosen = _update(scene, row, LARGEST)
     if scene.is_surface:
-        del entries["customdata"]
+        del entries["customdata"]  # weights of all nodes would double the size of the page
     lines = {"text": _list_entries(scene, row)}
     layout = {"title": {"text": escape(row.title)}, "annotations": [lines]}
     return {"name": name, "data": [_encode(entries), _encode(chosen)], "layout": layout}

@@ -54,10 +54,8 @@ def view(
 ) -> None:
     """Draw a row of a mask, or of the attention of a trained layer.
 
-    Writes a picture, and a page where a click on a node shows its row.
-
-    The page is one file that needs no network. A mask that does not apply to the graph is refused
-    with the reason.
+    Writes a picture, and a page where a click on a node shows its row. The page is one file that
+    needs no network. A mask that does not apply to the graph is an error with the reason.
     """
     data = checked("FILE", lambda: read_graph(file, directed, item, neighbours))
     sources = _make_sources(data, mask or ([] if model else ["walk"]))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +37,7 @@ class Picture:
 
     Raises:
         ValueError: for a node or a head out of range.
+        MissingExtraError: where a figure needs matplotlib or plotly, and it is absent.
     """
 
     def __init__(
@@ -55,32 +55,17 @@ class Picture:
             raise value_error("head", f"below {heads}, the number of heads", head)
         self.scene, self.sources, self.node, self.head = scene, list(sources), node, head
         self.logarithmic = logarithmic
-
-    @cached_property
-    def rows(self) -> list[np.ndarray]:
-        """``[H, N]`` of each matrix."""
-        return [_rows(source, np.array([self.node]))[:, 0] for source in self.sources]
-
-    @cached_property
-    def drawn(self) -> list[list[Row]]:
-        """The rows with their colours, of each matrix and head."""
-        pairs = zip(self.sources, self.rows, strict=True)
-        return [self._color(source, rows, self.node) for source, rows in pairs]
+        index = np.array([node])
+        self.rows = [_rows(source, index)[:, 0] for source in sources]  # [H, N] of each matrix
+        pairs = zip(sources, self.rows, strict=True)
+        self.drawn = [self._color(source, rows, node) for source, rows in pairs]
 
     def plotly(self) -> Any:
-        """Draw the row of the first matrix as a plotly figure.
-
-        Raises:
-            MissingExtraError: without plotly.
-        """
+        """Draw the row of the first matrix as a plotly figure."""
         return _plotly.draw(self.scene, self.drawn[0][self._first_head])
 
     def matplotlib(self) -> Any:
-        """Draw a matplotlib figure: a line of panels per matrix, a panel per head, four at most.
-
-        Raises:
-            MissingExtraError: without matplotlib.
-        """
+        """Draw a matplotlib figure: a line of panels per matrix, a panel per head, four at most."""
         starts = [max(0, min(self.head, len(rows) - _HEADS)) for rows in self.drawn]
         lines = [rows[k : k + _HEADS] for k, rows in zip(starts, self.drawn, strict=True)]
         return _matplotlib.draw(self.scene, lines)
@@ -99,9 +84,6 @@ class Picture:
             budget: bytes that the rows of one matrix may take, approximately. Where not all fit,
                 the page has those of some nodes, and says so. (default: 12 MiB)
             note: a line at the foot of the page. (default: none)
-
-        Raises:
-            MissingExtraError: without plotly.
 
         Cost: a product with the transposed mask per row on the page.
         """
@@ -126,10 +108,8 @@ class Picture:
     def _clickable(self, budget: int) -> np.ndarray:
         """As many nodes as the budget allows, the node of this picture among them, in order."""
         num_nodes, heads = self.scene.num_nodes, max(source.heads for source in self.sources)
-        frame = _plotly.make_frame
-        size = max(
-            len(json.dumps([frame("", self.scene, row) for row in rows])) for rows in self.drawn
-        )
+        frames = [[_plotly.make_frame("", self.scene, row) for row in rows] for rows in self.drawn]
+        size = max(len(json.dumps(frames_of_heads)) for frames_of_heads in frames)
         count = min(budget // size, _WORK // (heads * num_nodes))
         if count >= num_nodes:
             return np.arange(num_nodes)
@@ -146,13 +126,11 @@ class Picture:
 
     def _color(self, source: Source, rows: np.ndarray, node: int) -> list[Row]:
         """The rows ``[H, N]`` of one node, with titles and scales of colours."""
-        signed, end = bool((rows < 0).any()), f": row of node {self.scene.label(node)}"
-        names = [f"{source.name}, head {head} of {source.heads}" for head in range(source.heads)]
-        if source.heads == 1:
-            names = [source.name]
+        signed, heads, title = bool((rows < 0).any()), len(rows), self.scene.label(node)
+        names = [f", head {head} of {heads}" if heads > 1 else "" for head in range(heads)]
         return [
-            Row(node, weights, f"{name}{end}", signed, self.logarithmic)
-            for weights, name in zip(rows, names, strict=True)
+            Row(node, row, f"{source.name}{name}: row of node {title}", signed, self.logarithmic)
+            for row, name in zip(rows, names, strict=True)
         ]
 
     def _repr_png_(self) -> bytes:
@@ -178,16 +156,16 @@ def row(
     Args:
         source: a mask, its operator or a :class:`~graphmask.nn.TopologicalAttention`; or a list of
             these.
-        data: the graph: a PyG ``Data`` with ``edge_index``, ``face`` or ``pos``; or a topology.
-            Nodes without ``pos`` are laid out.
+        data: a topology, or a PyG ``Data`` with ``edge_index``, ``face`` or ``pos``. Nodes without
+            ``pos`` are laid out.
         node: index of the row. (default: :obj:`0`)
         x: ``[N, C]``, the input of the layer; masks need none. (default: :obj:`None`)
         head: index of the head. (default: :obj:`0`)
-        logarithmic: see :class:`Picture`. (default: :obj:`None`)
+        logarithmic: whether colours are orders of magnitude. (default: :obj:`None`, where most of
+            a row is below 1/20 of its largest entry)
 
     Returns:
-        A :class:`Picture`, which notebooks show; its ``plotly()``, ``matplotlib()``, ``write_png``
-        and ``write_html`` give figures and files.
+        A :class:`Picture`, which notebooks show.
 
     Raises:
         TypeError: for a source of another class, or a layer without its input.
