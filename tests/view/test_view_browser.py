@@ -58,33 +58,20 @@ def ladder() -> Data:
     return Data(edge_index=torch.cat([edges, edges.flip(0)], 1), pos=pos, node_name=names)
 
 
-def cloud() -> Data:
-    pos = torch.from_numpy(np.random.default_rng(0).normal(size=(40, 3))).float()
-    return Data(pos=pos / pos.norm(dim=1, keepdim=True))
-
-
 def sheet() -> Data:
     """A sheet of triangles that bends towards the eye."""
     index = torch.arange(100).view(10, 10)
-    corners = [
-        part.flatten() for part in (index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:])
-    ]
+    corner = index[:-1, :-1].flatten()
     x, y = index.flatten() % 10, index.flatten() // 10
     pos = torch.stack([x.float(), y.float(), -0.05 * ((x - 4.5) ** 2 + (y - 4.5) ** 2)], 1)
-    face = torch.cat([torch.stack(corners[:3]), torch.stack([corners[i] for i in (1, 3, 2)])], 1)
-    return Data(pos=pos, face=face)
+    triangles = torch.tensor([[0, 1, 10], [1, 11, 10]])
+    return Data(pos=pos, face=(corner[:, None, None] + triangles).view(-1, 3).T)
 
 
-@pytest.mark.parametrize(
-    ("make", "first", "then"), [(ladder, 2, 13), (cloud, 5, None), (sheet, 44, 57)]
-)
-def test_a_click_shows_another_row(make: Any, first: int, then: int | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("make", "first", "then"), [(ladder, 2, 13), (sheet, 44, 57)])
+def test_a_click_shows_another_row(make: Any, first: int, then: int, tmp_path: Path) -> None:
     data, mask = make(), gm.masks.WalkMask(hops=3, heads=2)
     mask.coefficients.value.data[1] = torch.tensor([1.0, -1.0, 0.5, -0.2])
-    if then is None:  # a node on the side of the eye, far from all others
-        apart = torch.cdist(data.pos, data.pos).fill_diagonal_(torch.inf).amin(1)
-        apart[first] = 0
-        then = int(apart.masked_fill(data.pos @ data.pos[first] < 0.8, 0).argmax())
     path = tmp_path / "row.html"
     row([mask, gm.masks.GlobalMask()], data, node=first, logarithmic=False).write_html(path)
     messages: list[str] = []
@@ -118,13 +105,11 @@ def test_a_click_shows_another_row(make: Any, first: int, then: int | None, tmp_
             page.evaluate(f"{PLOT}.ready")
             exact = row(matrix, data, node=then).rows[0][head]
             shown, others = np.array(page.evaluate(COLORS)), np.delete(exact, then)
-            if data.get("face") is not None:
-                shown = np.delete(shown, then)
-            else:  # entries from the smallest to the largest
-                others = others[others != 0]
-                others = others[np.argsort(np.abs(others), kind="stable")]
-                shown = shown[np.argsort(np.abs(shown), kind="stable")]
-            assert np.allclose(shown, 100 * others / np.abs(others).max(), atol=0.51)
+            shown = shown if data.get("face") is None else np.delete(shown, then)
+            shown, others = (
+                np.sort(x[x != 0]) for x in (shown, np.rint(100 * others / abs(others).max()))
+            )
+            assert np.allclose(shown, others, atol=1)
 
         assert_row(mask, 0)
         assert page.screenshot() != picture
