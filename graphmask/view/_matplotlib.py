@@ -61,10 +61,8 @@ def _draw_panel(axes: Any, scene: Scene, row: Row) -> None:
     else:
         _draw_points(axes, scene, row, shown, color)
     mark = {"c": CHOSEN, "marker": "D"} if scene.in_space else {"c": "none", "edgecolors": CHOSEN}
-    position = scene.pos[[row.node]].T
-    axes.scatter(
-        *position, s=max(40, 2.5 * dot_size(scene.num_nodes) ** 2), linewidths=2, zorder=9, **mark
-    )
+    size = 2.5 * dot_size(scene.num_nodes) ** 2
+    axes.scatter(*scene.pos[[row.node]].T, s=max(40, size), linewidths=2, zorder=9, **mark)
     axes.set_title(title, fontsize=8, wrap=True)
     axes.set_axis_off()
     if scene.in_space:
@@ -82,8 +80,9 @@ def _set_view(axes: Any, scene: Scene, row: Row) -> None:
     elevation, azimuth = np.degrees([np.arcsin(z), np.arctan2(y, x)]).tolist()
     axes.view_init(elevation, azimuth, vertical_axis="xyz"[scene.up])
     center, radius = scene.view(row)
-    limits = np.stack([center - radius, center + radius], 1).tolist()
-    axes.set(xlim=limits[0], ylim=limits[1], zlim=limits[2])
+    axes.set(
+        **{f"{name}lim": (c - radius, c + radius) for name, c in zip("xyz", center, strict=True)}
+    )
     axes.set_box_aspect((1, 1, 1), zoom=_ZOOM)
     axes.computed_zorder = False  # the row is drawn above the background
 
@@ -101,9 +100,8 @@ def _draw_points(axes: Any, scene: Scene, row: Row, shown: np.ndarray, color: np
     opacity = 1.0 if is_closeup else scene.opacity
     axes.scatter(*pos[zeros].T, s=0.3 * area, c=PLAIN, alpha=opacity, zorder=1, **options)
     axes.scatter(*pos[others].T, s=area, c=color[others], zorder=2, **options)
-    for name, position in zip(scene.names or (), pos, strict=False):
-        if scene.is_labelled:
-            axes.annotate(name, position, (5, 5), textcoords="offset points", fontsize=8)
+    for name, position in zip(scene.names or (), pos if scene.is_labelled else (), strict=False):
+        axes.annotate(name, position, (5, 5), textcoords="offset points", fontsize=8)
 
 
 def _draw_triangles(axes: Any, scene: Scene, color: np.ndarray) -> None:

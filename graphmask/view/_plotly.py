@@ -76,29 +76,20 @@ def make_frame(name: str, scene: Scene, row: Row) -> dict[str, Any]:
 
 
 def write_page(
-    path: Path,
-    figure: Any,
-    frames: Sequence[dict[str, Any]],
-    names: Sequence[str],
-    heads: Sequence[int],
-    meta: dict[str, Any],
-    foot: str,
+    path: Path, figure: Any, frames: Sequence[dict[str, Any]], meta: dict[str, Any], foot: str
 ) -> None:
     """Write a figure and the frames of its clickable rows as one file that needs no network.
 
-    Frames are named ``matrix.head.node``; ``meta`` has the ``nodes`` with a row, their ``pos``, and
-    the first ``node`` and ``head``.
+    Frames are named ``matrix.head.node``; ``meta`` has the ``names`` of matrices and their
+    ``heads``, the ``nodes`` with a row and their ``pos``, and the first ``node`` and ``head``.
     """
+    names, count = meta["names"], max(meta["heads"])
     first = next(x for x in frames if x["name"] == f"0.{meta['head']}.{meta['node']}")
     corner = {"xref": "paper", "yref": "paper", "showarrow": False, "align": "left", "x": 0}
     entries = {**first["layout"]["annotations"][0], "xanchor": "right", "xshift": -10, "y": 1}
     below = {"text": escape(foot), "xanchor": "left", "xshift": -190, "y": 0}
-    figure.update_layout(
-        meta={**meta, "heads": heads},
-        margin={"l": 210},
-        annotations=[{**corner, "yanchor": "top", **text} for text in (entries, below)],
-    )
-    count = max(heads)
+    texts = [{**corner, "yanchor": "top", **text} for text in (entries, below)]
+    figure.update_layout(meta=meta, margin={"l": 210}, annotations=texts)
     if count > 1:
         steps = [{"label": f"{head}", "method": "skip"} for head in range(count)]
         prefix = {"prefix": "head "}
@@ -110,10 +101,9 @@ def write_page(
         figure.update_layout(updatemenus=[{"buttons": buttons, **position}])
     plain = "node %{pointNumber}<extra></extra>"
     figure.update_traces({"hovertemplate": plain, "customdata": None}, {"type": "mesh3d"})
-    page = figure.to_dict()
     traces = [len(figure.data) - 2, len(figure.data) - 1]
     # Frames are not validated: plotly's validation of thousands of them would take minutes.
-    page["frames"] = [{**frame, "traces": traces} for frame in frames]
+    page = {**figure.to_dict(), "frames": [{**frame, "traces": traces} for frame in frames]}
     config = {"responsive": True, "displaylogo": False, "scrollZoom": True}
     options = {"config": config, "auto_play": False, "post_script": _SCRIPT, "validate": False}
     require("plotly.io", extra="viz").write_html(page, path, **options)
@@ -125,25 +115,19 @@ def _traces(scene: Scene) -> list[dict[str, Any]]:
     colors = {"cmax": 100, "colorbar": {**bar, "title": {"text": "weight"}}}
     in_plane = "scattergl" if scene.num_nodes > _WEBGL else "scatter"
     common = {"type": "scatter3d" if scene.in_space else in_plane, "mode": "markers"}
-    symbol = (
-        {"symbol": "diamond", "size": max(7.0, 1.3 * size)}
-        if scene.in_space
-        else {"symbol": "circle-open", "size": 1.6 * size, "line": {"width": 3}}
-    )
-    chosen = {
-        **common,
-        "name": "chosen",
-        "hovertemplate": "chosen node %{text}<extra></extra>",
-        "marker": {"color": CHOSEN, **symbol},
-    }
+    symbol: dict[str, Any] = {"symbol": "diamond", "size": max(7.0, 1.3 * size)}
+    if not scene.in_space:
+        symbol = {"symbol": "circle-open", "size": 1.6 * size, "line": {"width": 3}}
+    marker, hover = {"color": CHOSEN, **symbol}, "chosen node %{text}<extra></extra>"
+    chosen = {**common, "name": "chosen", "hovertemplate": hover, "marker": marker}
     if scene.is_surface:
         surface = {
             "type": "mesh3d",
             "name": "row",
-            **_coordinates(scene.pos),
-            **dict(zip("ijk", scene.face.T, strict=True)),
             "hovertemplate": "node %{pointNumber}<br>weight %{customdata:.3g}<extra></extra>",
             "lighting": {"ambient": 0.78, "diffuse": 0.4, "specular": 0.05, "roughness": 0.9},
+            **_coordinates(scene.pos),
+            **dict(zip("ijk", scene.face.T, strict=True)),
             **colors,
         }
         return [surface, chosen]

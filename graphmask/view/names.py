@@ -82,7 +82,7 @@ def _read_value(text: str) -> Any:
     if re.fullmatch(r"\d+(x\d+)+", text):
         return tuple(map(int, text.split("x")))
     name, _, scale = text.removesuffix(")").partition("(")
-    cls = getattr(masks, name, None)
+    cls: Any = getattr(masks, name, None)
     if inspect.isclass(cls) and issubclass(cls, (Coefficients, DistanceFunction, EdgeFunction)):
         if scale and "scale" not in inspect.signature(cls).parameters:
             raise value_error("mask", f"{name} without a scale", text)

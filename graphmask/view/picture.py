@@ -95,11 +95,15 @@ class Picture:
         title = scene.title and f"{scene.title}."
         layout = "Coordinates are laid out from the edges." if scene.laid_out else ""
         foot = " ".join(filter(None, [title, clicks, layout, note]))
-        meta = {"nodes": nodes.tolist(), "pos": scene.pos[nodes].tolist()}
-        meta |= {"node": self.node, "head": self._first_head}
-        frames, heads = list(self._frames(nodes)), [source.heads for source in self.sources]
-        names = [source.name for source in self.sources]
-        _plotly.write_page(Path(path), self.plotly(), frames, names, heads, meta, foot)
+        meta = {
+            "names": [source.name for source in self.sources],
+            "heads": [source.heads for source in self.sources],
+            "nodes": nodes.tolist(),
+            "pos": scene.pos[nodes].tolist(),
+            "node": self.node,
+            "head": self._first_head,
+        }
+        _plotly.write_page(Path(path), self.plotly(), list(self._frames(nodes)), meta, foot)
 
     @property
     def _first_head(self) -> int:
