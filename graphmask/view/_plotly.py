@@ -132,33 +132,27 @@ def _traces(scene: Scene) -> list[dict[str, Any]]:
         }
         return [surface, chosen]
     name = "" if scene.names is None else " %{text}"
+    weight = "weight %{customdata[1]:.3g}<extra></extra>"
+    common["hovertemplate"] = f"node %{{customdata[0]}}{name}<br>{weight}"
     edges = {
         **common,
         "name": "edges",
         "mode": "lines",
         "line": {"color": EDGE, "width": 2 if scene.in_space else 1.2},
         "hoverinfo": "skip",
+        "hovertemplate": None,
         **_coordinates(scene.edge_path(scene.edges)),
     }
     background = scene.background()
     nodes = {
         **common,
+        **_entries(scene, background, np.zeros(len(background))),
         "name": "nodes",
         "mode": "markers+text" if scene.is_labelled else "markers",
         "textposition": "top right" if scene.is_labelled else None,
-        "text": _names(scene, background),
-        "customdata": background,
-        "hovertemplate": f"node %{{customdata}}{name}<br>weight 0<extra></extra>",
         "marker": {"size": 0.7 * size, "color": PLAIN, "opacity": scene.opacity},
-        **_coordinates(scene.pos[background]),
     }
-    weight = "weight %{customdata[1]:.3g}<extra></extra>"
-    points = {
-        **common,
-        "name": "row",
-        "hovertemplate": f"node %{{customdata[0]}}{name}<br>{weight}",
-        "marker": {"size": 1.25 * size, **colors},
-    }
+    points = {**common, "name": "row", "marker": {"size": 1.25 * size, **colors}}
     return [edges, nodes, points, chosen]
 
 
@@ -183,13 +177,8 @@ def _update(
     if scene.is_surface:
         return {"intensity": percent, "customdata": row.weights, **colors}, chosen
     others = row.others[:limit][::-1]  # the largest last, on top
-    entries = {
-        **_coordinates(scene.pos[others]),
-        "customdata": np.stack([others, row.weights[others]], 1),
-        "text": _names(scene, others),
-        "marker": {"color": percent[others], **colors},
-    }
-    return entries, chosen
+    entries = _entries(scene, others, row.weights[others])
+    return {**entries, "marker": {"color": percent[others], **colors}}, chosen
 
 
 def _list_entries(scene: Scene, row: Row) -> str:
@@ -238,5 +227,8 @@ def _coordinates(pos: np.ndarray) -> dict[str, Any]:
     return dict(zip("xyz", pos.T, strict=False))
 
 
-def _names(scene: Scene, nodes: np.ndarray) -> list[str] | None:
-    return None if scene.names is None else [escape(scene.names[node]) for node in nodes]
+def _entries(scene: Scene, nodes: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
+    """Coordinates, names and weights of nodes."""
+    names = None if scene.names is None else [escape(scene.names[node]) for node in nodes]
+    customdata = np.stack([nodes, weights], 1).astype(np.float32)
+    return {**_coordinates(scene.pos[nodes]), "customdata": customdata, "text": names}

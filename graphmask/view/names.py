@@ -82,11 +82,11 @@ def _read_value(text: str) -> Any:
     if re.fullmatch(r"\d+(x\d+)+", text):
         return tuple(map(int, text.split("x")))
     name, _, scale = text.removesuffix(")").partition("(")
-    cls: Any = getattr(masks, name, None)
+    cls = getattr(masks, name, None)
     if inspect.isclass(cls) and issubclass(cls, (Coefficients, DistanceFunction, EdgeFunction)):
         if scale and "scale" not in inspect.signature(cls).parameters:
             raise value_error("mask", f"{name} without a scale", text)
-        return partial(cls, scale=float(scale)) if scale else cls
+        return partial(cls, scale=float(scale)) if scale else cls  # type: ignore[call-arg]
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
