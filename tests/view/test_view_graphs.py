@@ -1,4 +1,4 @@
-"""Files of every kind become the graphs that they hold, and others are refused with a reason."""
+"""Files of every kind become the graphs that they hold; others raise an error with the reason."""
 
 from __future__ import annotations
 
@@ -33,23 +33,20 @@ def test_edge_lists(tmp_path: Path) -> None:
     assert graph.edge_weight.tolist() == [-1.0, -1.0, 2.5, 2.5]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
+def test_malformed_edge_lists(tmp_path: Path) -> None:
+    path = tmp_path / "bad.edgelist"
+    for text, message in (
         ("1 2 3 4\n", "source, target and, if need be, weight .*got 4 columns"),
         ("", "an empty file"),
         ("1 2\n2 3 0.5\n", "columns changed from 2 to 3"),
         ("a b heavy\n", "with numbers for weights, got .*heavy"),
-    ],
-)
-def test_edge_lists_are_refused(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "bad.edgelist"
-    path.write_text(text)
-    with pytest.raises(ValueError, match=message):
-        read_graph(path)
+    ):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            read_graph(path)
 
 
-def test_graphml_and_gml_tell_their_direction(tmp_path: Path) -> None:
+def test_graphml_and_gml_have_a_direction(tmp_path: Path) -> None:
     one_way = nx.DiGraph([("a", "b"), ("b", "c")])
     one_way["a"]["b"]["weight"], one_way["b"]["c"]["weight"] = 2.0, 3.0
     nx.write_graphml(one_way, tmp_path / "one.graphml")
@@ -125,7 +122,7 @@ def test_molecules_by_line(tmp_path: Path) -> None:
         read_graph(path)
 
 
-def test_what_is_no_file_or_has_nothing_to_join(tmp_path: Path) -> None:
+def test_absent_files_and_data_without_edges(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no such file: .*none\.gml"):
         read_graph(tmp_path / "none.gml")
     with pytest.raises(ValueError, match="`edge_index`, `face` or `pos`"):

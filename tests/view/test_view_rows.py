@@ -144,9 +144,8 @@ def test_masks_by_name() -> None:
     assert repr(make_mask("diffusion:kernel=resolvent")) == repr(resolvent)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
+def test_wrong_names_of_masks() -> None:
+    for text, message in (
         ("wlak", "one of causal"),
         ("walk:hopps=2", "some of the arguments hops, heads"),
         ("walk:hops", "name:argument=value"),
@@ -154,11 +153,9 @@ def test_masks_by_name() -> None:
         ("walk:hops=many", "must be an integer"),
         ("toeplitz", "with its shape"),
         ("walk:alpha=Free(2)", "Free without a scale"),
-    ],
-)
-def test_wrong_names_of_masks(text: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make_mask(text)
+    ):
+        with pytest.raises(ValueError, match=message):
+            make_mask(text)
 
 
 def test_pictures(ring: gm.Topology, tmp_path: Path) -> None:
