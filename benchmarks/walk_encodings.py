@@ -7,7 +7,6 @@ Reproduces the tables of docs/encodings.md.
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -22,6 +21,7 @@ from torch_geometric.data import Data
 from torch_geometric.transforms import AddRandomWalkPE, BaseTransform
 
 from graphmask.benchmark.memory import HostMemory
+from graphmask.benchmark.worker import process_context
 from graphmask.transforms import AddWalkEncoding, KNNGraph
 from graphmask.walks import IIDWalks, ResampledWalks, WalkSampler
 
@@ -105,7 +105,7 @@ def compare(encoders: Sequence[Encoder], options: Any) -> Iterator[Row]:
 
 def in_process(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function in a fresh process."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, process_context()) as pool:
         return pool.submit(function, *arguments).result()
 
 

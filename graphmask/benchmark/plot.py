@@ -11,7 +11,10 @@ from graphmask.extras import require
 
 
 class Panel(NamedTuple):
-    """Lines ``{label: {x: y}}`` of one part of a picture; those in ``dashed`` are dashed."""
+    """Lines ``{label: {x: y}}`` of one part of a picture; those in ``dashed`` are dashed.
+
+    A label may go on after two spaces, say with an exponent; what precedes them names the line.
+    """
 
     title: str
     xlabel: str
@@ -42,11 +45,14 @@ def write_plot(
     module = require("matplotlib.figure", extra="viz")
     figure = module.Figure(figsize=(6 * columns, 6.5 * rows), layout="constrained")
     colors = require("matplotlib", extra="viz").colormaps["tab20"].colors
+    # A name keeps its colour in panels where others are absent.
+    names = list(dict.fromkeys(_name(label) for panel in panels for label in panel.lines))
     grid = figure.subplots(rows, columns, squeeze=False).flatten()
     for axes, panel in zip(grid, panels, strict=False):
-        for index, (label, line) in enumerate(panel.lines.items()):
+        for label, line in panel.lines.items():
             style = "s--" if label in panel.dashed else "o-"
-            points, color = zip(*line.items(), strict=True), colors[index % len(colors)]
+            points = zip(*line.items(), strict=True)
+            color = colors[names.index(_name(label)) % len(colors)]
             axes.plot(*points, style, color=color, label=label, markersize=4)
         axes.set(xscale="log", yscale="log", xlabel=panel.xlabel, ylabel=panel.ylabel)
         axes.set_title(panel.title, fontsize=9)
@@ -58,3 +64,7 @@ def write_plot(
         axes.set_axis_off()
     figure.supxlabel(footer, fontsize=7, wrap=True)
     figure.savefig(path, dpi=100)
+
+
+def _name(label: str) -> str:
+    return label.partition("  ")[0]

@@ -159,7 +159,7 @@ class Worker:
     """
 
     def __init__(self, implementation: Implementation, nodes: int, settings: Settings) -> None:
-        context = _context()
+        context = process_context()
         self._pipe, inside = context.Pipe()
         # The task needs one implementation, and pickles faster without the others.
         task = inside, implementation, nodes, replace(settings, implementations=[implementation])
@@ -213,8 +213,9 @@ def _explain_exit(code: int | None) -> CutOffError:
 
 
 @cache
-def _context() -> BaseContext:
-    # A forked server has imported everything and run nothing; it exists on Linux only.
+def process_context() -> BaseContext:
+    """Return the way to start processes that have imported everything and run nothing."""
+    # Forked from a server on Linux, else new interpreters.
     context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
     context.set_forkserver_preload([_serve.__module__])
     return context

@@ -178,9 +178,10 @@ class Pattern:
             csc = csr.tocsc()
             colptr, row, perm = map(torch.from_numpy, (csc.indptr, csc.indices, csc.data))
         else:
+            # Bisection has a result of known size: nothing waits for a GPU, and compilers trace it.
             perm = torch.argsort(self.col, stable=True)
-            transposed = Pattern.from_coo(self.col[perm], self.row[perm], self.shape[::-1])
-            colptr, row = transposed.rowptr, transposed.col
+            columns = torch.arange(self.num_cols + 1, dtype=dtype, device=self.col.device)
+            colptr, row = torch.searchsorted(self.col[perm], columns), self.row[perm]
         perm = perm.to(dtype)
         back = torch.empty_like(perm)
         back[perm] = torch.arange(self.nnz, dtype=dtype, device=perm.device)

@@ -100,6 +100,7 @@ class KNNGraph(BaseTransform):
         return repr_of(self, "k")
 
 
+@deprecated_arguments(radius="r", max_neighbours="max_num_neighbors")
 class RadiusGraph(BaseTransform):
     r"""Link all the points of ``data.pos`` at distance at most ``r``.
 
@@ -130,7 +131,6 @@ class RadiusGraph(BaseTransform):
                 [0, 0, 1, 2]])
     """
 
-    @deprecated_arguments(radius="r", max_neighbours="max_num_neighbors")
     def __init__(
         self,
         r: float,

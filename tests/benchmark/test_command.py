@@ -188,6 +188,8 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     assert benchmark.CONTENDERS is benchmark.IMPLEMENTATIONS
     assert benchmark.Contender is benchmark.Implementation
-assert [each.category for each in caught] == [DeprecationWarning] * 2
+    chosen = benchmark.IMPLEMENTATIONS[:1]
+    assert benchmark.Settings(contenders=chosen).implementations == chosen
+assert [each.category for each in caught] == [DeprecationWarning] * 3
 """
     subprocess.run([sys.executable, "-c", code], check=True)

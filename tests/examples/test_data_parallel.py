@@ -1,4 +1,4 @@
-"""Two processes that share a batch learn what one does."""
+"""Two processes that share a batch learn the same as one."""
 
 from __future__ import annotations
 
@@ -15,18 +15,7 @@ import torch
 EXAMPLE = Path(__file__).parents[2] / "examples" / "point_cloud_classification.py"
 # 48 clouds without augmentation, four of them held out: 44 train, in global batches of 8, the last
 # of 4.
-OPTIONS = (
-    "--smoke",
-    "--batch-size",
-    "8",
-    "--accelerator",
-    "cpu",
-    "--per-class",
-    "4",
-    "--any-pose",
-    "--dropout",
-    "0",
-)
+OPTIONS = ["--smoke", "--any-pose", "--per-class=4", "--batch-size=8", "--dropout=0"]
 
 
 def free_port() -> int:
@@ -36,7 +25,7 @@ def free_port() -> int:
 
 
 def train(out: Path, devices: int) -> Path:
-    """The folder of the run of the masked variant."""
+    """Train in a process of its own; return the folder of the run."""
     environment = {
         key: value
         for key, value in os.environ.items()
@@ -47,17 +36,17 @@ def train(out: Path, devices: int) -> Path:
         "MASTER_PORT": str(free_port()),
         "OMP_NUM_THREADS": "1",
     }
-    command = [
-        sys.executable,
-        str(EXAMPLE),
-        *OPTIONS,
+    variant = [
+        "--accelerator=cpu",
         "--variants",
         "masked + local",
         "--devices",
         str(devices),
+        "--out",
+        str(out),
     ]
     run = subprocess.run(
-        [*command, "--out", str(out)],
+        [sys.executable, str(EXAMPLE), *OPTIONS, *variant],
         env=environment,
         cwd=out,
         capture_output=True,
@@ -66,7 +55,7 @@ def train(out: Path, devices: int) -> Path:
         check=False,
     )
     assert run.returncode == 0, run.stderr[-3000:]
-    # That there really were two is what Lightning tells on joining.
+    # Lightning reports each process that joins.
     assert ("MEMBER: 2/2" in run.stdout + run.stderr) == (devices == 2)
     return out / "clouds-primitives" / "masked+local-0"
 

@@ -1,6 +1,6 @@
-"""Training resumes exactly, and options that cannot work are refused.
+"""Training resumes exactly, and impossible options raise an error.
 
-(CI runs every example with --smoke.)
+Continuous integration runs every example with --smoke.
 """
 
 import shutil
@@ -44,11 +44,10 @@ def test_resumed_run_ends_with_the_same_weights(example, tmp_path, monkeypatch):
 @pytest.mark.global_rng
 @pytest.mark.usefixtures("single_by_default")
 @pytest.mark.filterwarnings("ignore")
-def test_so_few_clouds_that_none_validates(example, tmp_path):
+def test_few_clouds_train_without_validation(example, tmp_path):
     classification = example("point_cloud_classification")
-    rows = classification.run(
-        classification.parse([*OPTIONS, "--train-size", "9", "--out", str(tmp_path)])
-    )
+    options = classification.parse([*OPTIONS, "--train-size", "9", "--out", str(tmp_path)])
+    rows = classification.run(options)
     assert 0 <= rows[0]["score"] <= 1
     assert (tmp_path / "clouds-primitives/masked-0/last.ckpt").exists()
 

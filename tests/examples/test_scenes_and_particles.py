@@ -1,7 +1,4 @@
-"""What the examples on scenes and particles measure, and what their models may see."""
-
-import importlib
-from pathlib import Path
+"""Metrics and inputs of the examples on scenes and particles."""
 
 import pytest
 import torch
@@ -10,21 +7,15 @@ from torch_geometric.data import Batch, Data
 import graphmask as gm
 from graphmask.datasets import ElasticBody, TerrainScenes
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+
+@pytest.fixture
+def scenes(example):
+    return example("scene_segmentation")
 
 
 @pytest.fixture
-def scenes(monkeypatch):
-    pytest.importorskip("lightning")
-    monkeypatch.syspath_prepend(EXAMPLES)
-    return importlib.import_module("scene_segmentation")
-
-
-@pytest.fixture
-def particles(monkeypatch):
-    pytest.importorskip("lightning")
-    monkeypatch.syspath_prepend(EXAMPLES)
-    return importlib.import_module("particle_dynamics")
+def particles(example):
+    return example("particle_dynamics")
 
 
 def test_the_error_of_scenes_is_averaged_over_scenes(scenes):
@@ -38,7 +29,7 @@ def test_the_error_of_scenes_is_averaged_over_scenes(scenes):
 
 
 def test_features_of_a_step_in_the_ground(scenes):
-    # A line in the plane, two metres up after the third point, neighbours by the plane alone.
+    # A line with a step of two metres after the third point; neighbours in the plane.
     pos = torch.tensor([[x, 0.0, 2.0 * (x > 2)] for x in range(6)])
     data = scenes.PlanGraph(k=1)(
         Data(pos=pos + torch.tensor([0.01, 0, 0]) * torch.arange(6).unsqueeze(1) ** 2)
@@ -64,49 +55,42 @@ def test_features_do_not_see_labels(scenes):
 
 
 def test_rollouts_feed_predictions_back(particles):
-    """A model that adds nothing moves at constant velocity.
-
-    One that always adds the same accelerates evenly.
-    """
+    """A model without output moves at constant velocity, one of constant output accelerates."""
     dataset = ElasticBody(layers=2, rows=4, columns=4, num_sequences=1, frames=1, steps=3)
     batch = Batch.from_data_list(list(dataset))
     metric = particles.RolloutError(3)
-    for added in (0.0, 1.0):
-        task = particles.Dynamics(
-            lambda x, _, added=added: torch.full((len(x), 6), added), torch.nn.MSELoss(), metric
-        )
+    for out in (0.0, 1.0):
+
+        def model(x, _, out=out):
+            return torch.full((len(x), 6), out)
+
+        task = particles.Dynamics(model, torch.nn.MSELoss(), metric)
         predicted, target = task.predict(batch, "test")
         steps = torch.arange(1, 4).reshape(1, -1, 1)
         moved = dataset.frame * batch.velocity.unsqueeze(1)
         free = (~batch.held).reshape(-1, 1, 1)
-        expected = (
-            batch.pos.unsqueeze(1)
-            + steps * moved
-            + free * added * particles.SCALE * steps * (steps + 1) / 2
-        )
-        torch.testing.assert_close(predicted[..., :3], expected)
+        acceleration = free * out * particles.SCALE * steps * (steps + 1) / 2
+        straight = batch.pos.unsqueeze(1) + steps * moved
+        torch.testing.assert_close(predicted[..., :3], straight + acceleration)
         assert torch.equal(target[..., :3], batch.future_pos)
-    by_hand = (predicted[..., :3] - batch.future_pos).square().sum(-1).mean(0)
+    expected = (predicted[..., :3] - batch.future_pos).square().sum(-1).mean(0)
     metric.update(predicted, target)
-    torch.testing.assert_close((metric.total / metric.count).float(), by_hand)
-    assert metric.compute() == pytest.approx(by_hand.mean().item(), rel=1e-5)
-    forecast = particles.constant_velocity(dataset)
-    straight = batch.pos.unsqueeze(1) + steps * moved
-    assert forecast == pytest.approx(
-        (straight - batch.future_pos).square().sum(-1).mean(0).tolist(), rel=1e-5
-    )
+    torch.testing.assert_close((metric.total / metric.count).float(), expected)
+    assert metric.compute() == pytest.approx(expected.mean().item(), rel=1e-5)
+    forecast = (straight - batch.future_pos).square().sum(-1).mean(0).tolist()
+    assert particles.constant_velocity(dataset) == pytest.approx(forecast, rel=1e-5)
 
 
 def test_the_near_graph_follows_the_particles(particles):
-    """Without springs, what a particle sees at the second step depends on where the first one took it."""
-    seen = []
+    """Without springs, the graph of the second step is that of the predicted positions."""
+    graphs = []
 
     def model(x, topology):
-        seen.append(topology.edge_index)
-        return torch.randn(len(x), 6, generator=torch.Generator().manual_seed(len(seen)))
+        graphs.append(topology.edge_index)
+        return torch.randn(len(x), 6, generator=torch.Generator().manual_seed(len(graphs)))
 
     data = ElasticBody(layers=2, rows=4, columns=4, num_sequences=1, frames=1, steps=2)[0]
     task = particles.Dynamics(model, torch.nn.MSELoss(), particles.RolloutError(2), neighbours=3)
     task.predict(Batch.from_data_list([data]), "test")
-    assert torch.equal(seen[0], gm.transforms.knn_graph(data.pos, 3))
-    assert not torch.equal(seen[1], seen[0])
+    assert torch.equal(graphs[0], gm.transforms.knn_graph(data.pos, 3))
+    assert not torch.equal(graphs[1], graphs[0])

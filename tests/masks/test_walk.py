@@ -25,7 +25,7 @@ from graphmask.masks import (
 )
 from graphmask.testing import assert_gradients, assert_unbiased, example_topologies
 from graphmask.transforms import AddWalks
-from graphmask.walks import IIDWalks, ResampledWalks, WalkSampler
+from graphmask.walks import IIDWalks, ResampledWalks, Walks, WalkSampler
 
 EXACT = ResampledWalks(budget=64, hops=4)
 
@@ -185,14 +185,14 @@ def test_derivatives_by_the_weights_of_walks(make: Make) -> None:
     """Of samplers whose walks carry a gradient."""
     mask = cases.scrambled(make(2, 2, coefficients=NonNegative))
     sets = redrawn(graph(), cases.random_walks(2), mask.num_sets, seed=0).walk_sets
-    weights = torch.cat([walks.table.flatten() for walks in sets])
+    weights = torch.cat([walks.weight for walks in sets])
     q = torch.rand(13, 2, 2, generator=generator(0))
 
     def reweighted(weights: Tensor) -> Topology:
-        parts = weights.split([walks.table.numel() for walks in sets])
+        parts = weights.split([walks.nnz for walks in sets])
         return graph().with_walks(
             *(
-                replace(walks, table=part.view_as(walks.table))
+                Walks.from_entries(walks.row, walks.col, walks.hop, part, 13, 2, "sym")
                 for walks, part in zip(sets, parts, strict=True)
             )
         )
@@ -206,9 +206,9 @@ def test_derivatives_by_the_weights_of_walks(make: Make) -> None:
 
     assert_gradients(out, weights)
     leaf = weights.clone().requires_grad_()
-    above = torch.randn(13, 2, 2, generator=generator(1))
-    slopes = [torch.autograd.grad(function(leaf), leaf, above) for function in (out, expected)]
-    assert_close(*slopes)
+    grad_output = torch.randn(13, 2, 2, generator=generator(1))
+    grads = [torch.autograd.grad(call(leaf), leaf, grad_output) for call in (out, expected)]
+    assert_close(*grads)
 
 
 def with_gradient() -> Topology:

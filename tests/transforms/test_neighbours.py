@@ -102,13 +102,13 @@ def test_arguments_of_pyg_without_effect():
 
 def test_former_argument_names():
     pos = cloud(20)
-    with pytest.warns(DeprecationWarning, match="`pos` is now called `x`"):
+    message = r"`knn_graph\(pos=...\)` is deprecated: use `knn_graph\(x=...\)`"
+    with pytest.warns(DeprecationWarning, match=message):
         assert torch.equal(knn_graph(pos=pos, k=3), knn_graph(pos, 3))
-    with pytest.warns(DeprecationWarning, match="is now called"):
+    with pytest.warns(DeprecationWarning, match="is deprecated") as warned:
         edge_index = radius_graph(pos, radius=0.5, max_neighbours=2)
+    assert len(warned) == 2
     assert torch.equal(edge_index, radius_graph(pos, 0.5, max_num_neighbors=2))
-    with pytest.raises(TypeError, match="got `radius` and `r`"):
-        radius_graph(pos, r=0.5, radius=0.5)
 
 
 def test_default_limit_warns_where_it_cuts():

@@ -120,6 +120,7 @@ def test_arguments_begin_with_those_of_pyg(ours, theirs):
 
 
 def test_former_argument_names():
-    with pytest.warns(DeprecationWarning, match="is now called"):
+    with pytest.warns(DeprecationWarning, match="RadiusGraph") as warned:
         transform = RadiusGraph(radius=0.5, max_neighbours=3)
+    assert len(warned) == 2
     assert repr(transform) == "RadiusGraph(r=0.5, max_num_neighbors=3)"
