@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,22 +21,17 @@ from .costs import CHANNELS, HEADS, MaskCost, mask_costs
 from .recommendations import recommend
 from .summary import summarize_graph
 
+_FILE = "A mesh, a point cloud or a graph. Default: versions and machine."
+_MASKS = "Names, such as walk,grf; or none, for the graph alone. Default: all."
+_WHOLE = "Prepare and time each mask on the whole graph."
+_THREADS = "CPU threads of timed calls. Default: those of torch."
+
 
 def info(
-    file: Annotated[
-        Path | None,
-        typer.Argument(help="A mesh, a point cloud or a graph. Default: versions and machine."),
-    ] = None,
-    masks: Annotated[
-        str,
-        typer.Option(help="Names, such as walk,grf; or none, for the graph alone. Default: all."),
-    ] = "",
-    whole: Annotated[
-        bool, typer.Option("--whole", help="Prepare and time each mask on the whole graph.")
-    ] = False,
-    threads: Annotated[
-        int | None, typer.Option(help="CPU threads of timed calls. Default: those of torch.")
-    ] = None,
+    file: Annotated[Path | None, typer.Argument(help=_FILE)] = None,
+    masks: Annotated[str, typer.Option(help=_MASKS)] = "",
+    whole: Annotated[bool, typer.Option("--whole", help=_WHOLE)] = False,
+    threads: Annotated[int | None, typer.Option(help=_THREADS)] = None,
     neighbours: Neighbours = NEIGHBOURS,
     directed: Directed = False,
     item: Item = 0,
@@ -58,10 +54,8 @@ def info(
     console.print(make_fact_table(file.name, summary.rows()))
     if masks != "none" and summary.num_edges:
         names, topology = tuple(_console.split(masks)) if masks else (), Topology.from_data(data)
-        costs = checked(
-            "--masks", lambda: list(mask_costs(summary, topology, names, whole, threads))
-        )
-        console.print(_make_table(costs, whole))
+        costs = partial(mask_costs, summary, topology, names, whole, threads)
+        console.print(_make_table(checked("--masks", lambda: list(costs())), whole))
     console.print(make_fact_table("Recommendations", recommend(summary)))
 
 

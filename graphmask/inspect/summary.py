@@ -73,10 +73,9 @@ class GraphSummary:
         """The structure, in words."""
         if self.made_edges:
             return "points; the edges are those of nearest neighbours"
-        if self.is_path:
-            return "a path"
         if self.shape is not None:
-            return f"a grid of {self.shape[0]} x {self.shape[1]} nodes"
+            grid = f"a grid of {self.shape[0]} x {self.shape[1]} nodes"
+            return "a path" if self.is_path else grid
         return "a forest" if self.is_forest else "a mesh" if self.has_triangles else "a graph"
 
     def rows(self) -> dict[str, str]:

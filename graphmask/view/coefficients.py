@@ -45,11 +45,8 @@ def plot_hop_coefficients(model: nn.Module) -> Any:
     """
     if not isinstance(model, nn.Module):
         raise type_error("model", "a torch.nn.Module", model)
-    panels = {
-        name or type(model).__name__: module
-        for name, module in model.named_modules()
-        if isinstance(module, Coefficients)
-    }
+    modules = {name or type(model).__name__: module for name, module in model.named_modules()}
+    panels = {name: x for name, x in modules.items() if isinstance(x, Coefficients)}
     if not panels:
         expected = "with a mask of learned coefficients in it, such as WalkMask"
         raise value_error("model", expected, type(model).__name__)

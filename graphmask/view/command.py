@@ -32,6 +32,7 @@ _MASK = "Name, with arguments: walk:hops=4,heads=2, toeplitz:shape=28x28. Defaul
 _MODEL = "A trained model: a folder of save_pretrained, or a pickled module."
 _TRUST = "Unpickle the file of the model, which can run code of its author."
 _OUT = "A .png, or .html, or a name for both. Default: FILE and the node, in this folder."
+_BUDGET = "MiB that the rows of a mask may take on the page."
 _SCALE = "Scale of the colours. Default: what suits each row."
 
 
@@ -47,9 +48,7 @@ def view(
     neighbours: Neighbours = NEIGHBOURS,
     directed: Directed = False,
     item: Item = 0,
-    budget: Annotated[
-        float, typer.Option(help="MiB that the rows of a mask may take on the page.")
-    ] = BUDGET / 2**20,
+    budget: Annotated[float, typer.Option(help=_BUDGET)] = BUDGET / 2**20,
     logarithmic: Annotated[bool | None, typer.Option("--log/--linear", help=_SCALE)] = None,
 ) -> None:
     """Draw a row of a mask, or of the attention of a trained layer.
@@ -60,8 +59,8 @@ def view(
     data = checked("FILE", lambda: read_graph(file, directed, item, neighbours))
     sources = _make_sources(data, mask or ([] if model else ["walk"]))
     if model is not None:
-        load = lambda: attention_of(load_model(model, trust), data, layer)  # noqa: E731
-        sources.append(checked("--model", load))
+        trained = checked("--model", partial(load_model, model, trust))
+        sources.append(checked("--model, --layer", partial(attention_of, trained, data, layer)))
     scene = Scene(data, f"{file.name}: {data.num_nodes:,} nodes, {data.num_edges:,} edges")
     picture = checked("--node, --head", lambda: Picture(scene, sources, node, head, logarithmic))
     console = make_console()

@@ -92,9 +92,8 @@ class Picture:
         if len(nodes) < scene.num_nodes:
             count = f"Rows of {len(nodes):,} of {scene.num_nodes:,} nodes are on this page"
             clicks = f"{count}: a click shows that of the nearest of these."
-        title = scene.title and f"{scene.title}."
         layout = "Coordinates are laid out from the edges." if scene.laid_out else ""
-        foot = " ".join(filter(None, [title, clicks, layout, note]))
+        foot = " ".join(filter(None, [scene.title and f"{scene.title}.", clicks, layout, note]))
         meta = {
             "names": [source.name for source in self.sources],
             "heads": [source.heads for source in self.sources],
