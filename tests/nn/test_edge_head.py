@@ -55,25 +55,25 @@ def test_dropout_copies_and_resets() -> None:
     assert repr(head) == "EdgeHead(4, None, directed=False)"
 
 
-def link_prediction() -> tuple[pyg.Sequential, Data]:
-    """A model and a ring of 100 nodes with positions, whose links are learned in a few steps."""
+def ring_with_positions() -> Data:
     step = torch.arange(100)
-    ring = torch.stack([torch.cat([step, (step + 1) % 100]), torch.cat([(step + 1) % 100, step])])
+    edges = torch.stack([step, step.roll(-1)])
     angle = step * 2 * torch.pi / 100
-    data = Data(x=torch.stack([angle.sin(), angle.cos()], 1), edge_index=ring)
-    model = TopologicalTransformer(-1, 16, 16, num_layers=1, heads=2, mask=PowerSeriesMask(2, 2))
-    layers = [
-        (model, "x, edge_index -> x"),
-        (EdgeHead(16, hidden_channels=32), "x, edge_label_index -> score"),
-    ]
-    return pyg.Sequential("x, edge_index, edge_label_index", layers), data
+    x = torch.stack([angle.sin(), angle.cos()], 1)
+    return Data(x=x, edge_index=torch.cat([edges, edges.flip(0)], 1))
 
 
 @pytest.mark.global_rng
 def test_links_are_learned_from_a_split_of_pyg() -> None:
     with torch.random.fork_rng(devices=[]):
         seed_everything(0)
-        model, data = link_prediction()
+        transformer = TopologicalTransformer(-1, 16, 16, 1, 2, mask=PowerSeriesMask(2, 2))
+        layers = [
+            (transformer, "x, edge_index -> x"),
+            (EdgeHead(16, hidden_channels=32), "x, edge_label_index -> score"),
+        ]
+        model = pyg.Sequential("x, edge_index, edge_label_index", layers)
+        data = ring_with_positions()
         train, _, test = T.RandomLinkSplit(num_val=0.0, num_test=0.2, is_undirected=True)(data)
         model(train.x, train.edge_index, train.edge_label_index)
         optimizer = torch.optim.Adam(model.parameters(), lr=0.01)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 import cases
+import models
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,13 +15,10 @@ from torch_geometric.explain import Explainer, Explanation, GNNExplainer
 from torch_geometric.nn import GCNConv, MessagePassing, SAGEConv, global_add_pool
 
 from graphmask.masks import PowerSeriesMask, WalkMask
-from graphmask.nn import (
-    ExplainableEdges,
-    TopologicalAttention,
-    TopologicalGPS,
-    TopologicalTransformer,
-)
+from graphmask.nn import ExplainableEdges, TopologicalAttention, TopologicalGPS
 from graphmask.walks import IIDWalks
+
+pytestmark = [pytest.mark.usefixtures("single_by_default"), pytest.mark.global_rng]
 
 # A star of five leaves, and a separate pair: of the signal that node 0 reads, node 3 has all.
 STAR = torch.tensor([[1, 2, 3, 4, 5, 6, 7], [0, 0, 0, 0, 0, 7, 6]])
@@ -36,11 +34,9 @@ def signal(num_nodes: int = 8) -> Tensor:
 class Reader(nn.Module):
     """A layer with constant scores: node 0 is positive if its neighbors' mean exceeds 0.1."""
 
-    def __init__(
-        self, alpha: tuple[float, ...] = (0.01, 1.0), normalization: str | None = None
-    ) -> None:
+    def __init__(self, *alpha: float) -> None:
         super().__init__()
-        mask = PowerSeriesMask(len(alpha) - 1, normalization=normalization)
+        mask = PowerSeriesMask(len(alpha) - 1, normalization=None)
         mask.alpha.raw.data.copy_(torch.tensor([alpha]).expm1().log())
         self.layer = cases.seeded(lambda: TopologicalAttention(2, 1, mask))
         with torch.no_grad():
@@ -76,42 +72,35 @@ def explain(
         return explainer(x, edges, index=index)
 
 
-@pytest.mark.usefixtures("single_by_default")
-@pytest.mark.global_rng
 def test_the_edge_that_carries_the_signal_is_found() -> None:
-    model = ExplainableEdges(Reader())
+    model = ExplainableEdges(Reader(0.01, 1.0))
     edge_mask = explain(model, signal(), STAR, edge_mask_type="object").edge_mask
     assert int(edge_mask.argmax()) == 2
     assert edge_mask[2] > 2 * edge_mask[[0, 1, 3, 4]].max()
     assert (edge_mask[5:] == 0).all()  # no gradient reaches the separate pair
 
 
-@pytest.mark.usefixtures("single_by_default")
-@pytest.mark.global_rng
 def test_both_edges_of_a_path_to_the_signal_are_found() -> None:
     """Two hops: 3 -> 1 -> 0, and a branch 2 -> 0 without signal."""
     edges = torch.tensor([[3, 1, 2], [1, 0, 0]])
-    model = ExplainableEdges(Reader((0.01, 0.01, 1.0)))
+    model = ExplainableEdges(Reader(0.01, 0.01, 1.0))
     edge_mask = explain(model, signal(4), edges, edge_mask_type="object").edge_mask
     assert edge_mask[:2].min() > 2 * edge_mask[2]
 
 
-@pytest.mark.usefixtures("single_by_default")
-@pytest.mark.global_rng
 def test_the_feature_that_matters_is_found() -> None:
     """Features need no wrapper."""
     x = signal() + 1
-    shared = explain(Reader(), x, STAR, node_mask_type="common_attributes").node_mask
+    shared = explain(Reader(0.01, 1.0), x, STAR, node_mask_type="common_attributes").node_mask
     assert (shared[0] > 0).tolist() == [False, True]
-    per_node = explain(Reader(), x, STAR, node_mask_type="attributes").node_mask
+    per_node = explain(Reader(0.01, 1.0), x, STAR, node_mask_type="attributes").node_mask
     assert (per_node[:, 0] == 0).all()
     assert (per_node[:6, 1] > 0).all()
     assert (per_node[6:] == 0).all()
 
 
-@pytest.mark.global_rng
 def test_the_mask_multiplies_edge_weights_and_is_removed_again() -> None:
-    model, reader = ExplainableEdges(Reader()), partial(Reader(), signal(), STAR)
+    model, reader = ExplainableEdges(Reader(0.01, 1.0)), partial(Reader(0.01, 1.0), signal(), STAR)
     (hook,) = (module for module in model.modules() if isinstance(module, MessagePassing))
     weight, logits = torch.arange(1.0, 8.0), torch.linspace(-1, 1, 7)
     hook.explain, hook._edge_mask, hook._apply_sigmoid = True, logits, True
@@ -121,14 +110,11 @@ def test_the_mask_multiplies_edge_weights_and_is_removed_again() -> None:
     assert_close(model(signal(), STAR, edge_weight=weight), reader(weight), rtol=0, atol=0)
 
 
-@pytest.mark.usefixtures("single_by_default")
-@pytest.mark.global_rng
 @pytest.mark.parametrize(("conv", "takes_weights"), [(GCNConv, True), (SAGEConv, False)])
 def test_the_mask_is_applied_to_convolutions_once(conv: type, takes_weights: bool) -> None:
     """To the weights of those that take them, else to their messages."""
-    layer = cases.seeded(
-        lambda: TopologicalGPS(2, conv(2, 2), norm=None, mask=PowerSeriesMask(hops=1))
-    )
+    options = {"norm": None, "mask": PowerSeriesMask(hops=1)}
+    layer = cases.seeded(lambda: TopologicalGPS(2, conv(2, 2), **options))
     model = ExplainableEdges(layer)
     before = model(signal(), STAR)
     options = {"mode": "regression", "edge_mask_type": "object"}
@@ -138,24 +124,20 @@ def test_the_mask_is_applied_to_convolutions_once(conv: type, takes_weights: boo
     assert (layer.conv.explain is False) == takes_weights
 
 
-@pytest.mark.usefixtures("single_by_default")
-@pytest.mark.global_rng
 @pytest.mark.parametrize(
     "mask", [lambda: PowerSeriesMask(2, 2), lambda: WalkMask(2, 2, sampler=IIDWalks(32, hops=2))]
 )
 def test_models_of_graphs_are_explained(mask: Callable) -> None:
-    options = {"pool": global_add_pool, "conv": GCNConv(4, 4)}
-    model = cases.seeded(lambda: TopologicalTransformer(2, 4, 1, 2, 2, mask(), **options))
+    transformer = models.model(2, mask=mask(), pool=global_add_pool, conv=GCNConv(4, 4))
+    options = {"mode": "regression", "level": "graph", "index": None}
     types = {"edge_mask_type": "object", "node_mask_type": "object"}
-    explanation = explain(
-        ExplainableEdges(model), signal(), STAR, index=None, level="graph", **types
-    )
+    model = ExplainableEdges(transformer)
+    explanation = explain(model, signal(), STAR, **options, **types)
     assert explanation.edge_mask.shape == (7,)
     assert explanation.node_mask.shape == (8, 1)
     assert (explanation.edge_mask > 0).all()
 
 
-@pytest.mark.global_rng
 def test_masks_without_a_gradient_raise() -> None:
     model = ExplainableEdges(TopologicalAttention(2, 1, WalkMask(hops=2)))
     message = "`edge_weight` must be without gradient for ResampledWalks.*IIDWalks"

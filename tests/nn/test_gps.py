@@ -70,14 +70,13 @@ def test_the_layer_is_its_formula_by_hand() -> None:
 @pytest.mark.parametrize("norm", ["batch_norm", "layer_norm", "graph_norm", "instance_norm", None])
 def test_everything_but_attention_is_that_of_gpsconv(norm: str | None) -> None:
     """Without attention, whose output is set to zero, both layers are the same."""
-    original, layer = (make(norm=norm, act="gelu") for make in (gps_conv, gps))
+    original, layer = gps_conv(norm=norm, act="gelu"), gps(norm=norm, act="gelu")
     for parameter in (*layer.attn.out.parameters(), original.attn.out_proj.weight):
         parameter.data.zero_()
     attention = layer.attn.state_dict(prefix="attn.")
     layer.load_state_dict({**original.state_dict(), **attention}, strict=False)
     edge_index = torch.tensor([[0, 1, 1, 2, 3], [1, 0, 2, 1, 4]])
-    batch = torch.tensor([0, 0, 0, 1, 1])
-    arguments = features(5, 6), edge_index, batch
+    arguments = features(5, 6), edge_index, torch.tensor([0, 0, 0, 1, 1])
     assert_close(layer(*arguments), original(*arguments))
 
 

@@ -14,12 +14,6 @@ from torch_geometric.nn import to_hetero
 from graphmask import Topology
 from graphmask.masks import GlobalMask, PowerSeriesMask
 
-LAYERS: dict[str, Callable[..., nn.Module]] = {
-    "attention": lambda: attention(PowerSeriesMask(hops=2), 4),
-    "gps": gps,
-    "block": lambda: block(mask=GlobalMask()),
-}
-
 
 def papers() -> HeteroData:
     data, generator = HeteroData(), torch.Generator().manual_seed(0)
@@ -46,7 +40,7 @@ def test_a_topology_of_heterogeneous_data_raises() -> None:
             Topology.from_data(data)
 
 
-@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+@pytest.mark.parametrize("make", [attention, gps, lambda: block(mask=GlobalMask())])
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.global_rng
 def test_to_hetero_raises(make: Callable[[], nn.Module]) -> None:

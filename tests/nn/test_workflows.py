@@ -13,7 +13,6 @@ import torch
 import torch_geometric.transforms as T
 from torch import Tensor
 from torch.testing import assert_close
-from torch_geometric import EdgeIndex
 from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import Sequential, global_mean_pool
@@ -51,14 +50,10 @@ def test_sequential_passes_edges_and_batch() -> None:
     x, batch, transformer = torch.randn(16, 3), torch.arange(16) % 2, model()
     edges = graph(8).edge_index * 2
     edges = torch.cat([edges, edges + 1], 1)
-    layers = [
-        (transformer, "x, edge_index, edge_weight, batch -> x"),
-        (global_mean_pool, "x, batch -> x"),
-        torch.nn.Linear(5, 2),
-    ]
-    net = Sequential("x, edge_index, edge_weight, batch", layers)
-    expected = net[2](global_mean_pool(transformer(x, edges, batch=batch), batch))
-    assert_close(net(x, edges, None, batch), expected)
+    arguments = "x, edge_index, edge_weight, batch"
+    layers = [(transformer, f"{arguments} -> x"), (global_mean_pool, "x, batch -> x")]
+    expected = global_mean_pool(transformer(x, edges, batch=batch), batch)
+    assert_close(Sequential(arguments, layers)(x, edges, None, batch), expected)
 
 
 def test_sequential_passes_a_topology() -> None:
@@ -97,10 +92,14 @@ def test_encodings_of_pyg_are_channels_of_the_input(encoding: T.BaseTransform) -
     assert_close(torch.cat(alone), out)
 
 
-def test_an_edge_index_of_pyg_is_read() -> None:
-    data, transformer = graph(), model()
-    index = EdgeIndex(data.edge_index, sparse_size=(8, 8)).sort_by("col").values
-    assert_close(transformer(data.x, index), transformer(data.x, data.edge_index))
+@pytest.mark.parametrize("library", ["torch_geometric", "torch_sparse"])
+def test_edges_of_other_libraries_are_read(library: str) -> None:
+    data, transformer, sparse = graph(), model(), pytest.importorskip(library)
+    if library == "torch_geometric":
+        edges = sparse.EdgeIndex(data.edge_index, sparse_size=(8, 8)).sort_by("col").values
+    else:
+        edges = sparse.SparseTensor.from_edge_index(data.edge_index, sparse_sizes=(8, 8)).t()
+    assert_close(transformer(data.x, edges), transformer(data.x, data.edge_index))
 
 
 @pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
@@ -112,13 +111,6 @@ def test_an_adj_t_of_torch_is_read(layout: torch.layout) -> None:
     data = T.ToSparseTensor(layout=layout)(data)
     assert_close(transformer(data.x, Topology.from_data(data)), expected)
     assert_close(transformer(data.x, data.adj_t, edge_attr=data.edge_attr), expected)
-
-
-def test_an_adj_t_of_torch_sparse_is_read() -> None:
-    library = pytest.importorskip("torch_sparse")
-    data, transformer = graph(), model()
-    adj_t = library.SparseTensor.from_edge_index(data.edge_index, sparse_sizes=(8, 8)).t()
-    assert_close(transformer(data.x, adj_t), transformer(data.x, data.edge_index))
 
 
 class TransformedDataset(torch.utils.data.Dataset):
@@ -140,10 +132,10 @@ def seed_walks(worker: int) -> None:
     info.dataset.transform.generator.manual_seed(info.seed)
 
 
-def loader_of(generator: torch.Generator | None, **options: object) -> DataLoader:
+def loader_of(draws: torch.Generator | None, **options: object) -> DataLoader:
     """Two batches, whose graphs are transformed by a worker process each."""
     graphs = [graph(30, edge_attr=torch.randn(62, 2)) for _ in range(4)]
-    dataset = TransformedDataset(graphs, AddWalks(ResampledWalks(budget=2, hops=3), generator))
+    dataset = TransformedDataset(graphs, AddWalks(ResampledWalks(budget=2, hops=3), draws))
     return DataLoader(dataset, batch_size=2, num_workers=2, **options)
 
 
@@ -156,20 +148,17 @@ def equal(first: Tensor, second: Tensor) -> bool:
     return first.shape == second.shape and torch.equal(first, second)
 
 
-def test_a_model_trains_on_batches_of_workers() -> None:
+def test_a_model_trains_on_batches_of_workers_that_copy_the_generator() -> None:
+    """Two workers draw the same numbers, and so do all epochs."""
     mask = WalkMask(3, 2) + PowerSeriesMask(1, 2, edge_dim=2)
     transformer = model(mask=mask, pool=global_mean_pool)
-    for batch in loader_of(torch.Generator().manual_seed(0)):
+    loader = loader_of(torch.Generator().manual_seed(0))
+    first, second = epoch(loader)
+    assert torch.equal(first, second)
+    for batch in loader:
+        assert torch.equal(batch.walk_table, first)
         transformer(batch.x, Topology.from_data(batch)).square().sum().backward()
     assert all(parameter.grad.isfinite().all() for parameter in transformer.parameters())
-
-
-def test_workers_start_every_epoch_from_the_generator_of_the_main_process() -> None:
-    """They have copies of it: two workers draw the same numbers, and so do all epochs."""
-    loader = loader_of(torch.Generator().manual_seed(0))
-    first, second = epoch(loader), epoch(loader)
-    assert all(map(torch.equal, first, second))
-    assert torch.equal(*first)  # of graphs with equal edges, by either worker
 
 
 def test_workers_that_seed_their_generators_draw_other_numbers_and_repeat_with_the_loader() -> None:
