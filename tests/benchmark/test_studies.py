@@ -1,12 +1,10 @@
-"""Every script of benchmarks/ with --smoke, and what their figures rest on."""
+"""Every script of benchmarks/ with --smoke, and the assumptions of their figures."""
 
 from __future__ import annotations
 
 import csv
-import importlib
 import math
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,36 +12,34 @@ import networkx as nx
 import numpy as np
 import pytest
 import torch
+from scripts import ROOT, importable
 from torch_geometric.utils import to_networkx
 
 from graphmask import reference
 
 pytest.importorskip("rich")
-FOLDER = Path(__file__).parents[2] / "benchmarks"
+FOLDER = ROOT / "benchmarks"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def scripts() -> Iterator[None]:
-    """Make scripts importable, in worker processes, too."""
+@pytest.fixture(scope="module")
+def load() -> Iterator[Callable[[str], Any]]:
+    """Imports a study by its name."""
     threads = torch.get_num_threads()
-    sys.path.insert(0, str(FOLDER))
-    yield
-    sys.path.remove(str(FOLDER))
+    with importable(FOLDER) as load:
+        yield load
     torch.set_num_threads(threads)
 
 
-def load(name: str) -> Any:
-    return importlib.import_module(name)
-
-
-STUDIES = ("concentration", "estimators", "families", "features", "molecules")
-SLOW_STUDIES = ("walk_encodings", "gpu")
+STUDIES = ("concentration", "estimators", "features", "molecules")
+SLOW_STUDIES = ("families", "walk_encodings", "gpu")
 
 
 @pytest.mark.parametrize(
     "name", [*STUDIES, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW_STUDIES)]
 )
-def test_every_study_runs(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_study_runs(
+    load: Callable, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = load(name).main(["--smoke", "--csv", str(tmp_path / "rows.csv")])
     table = list(csv.DictReader((tmp_path / "rows.csv").read_text().splitlines()))
     assert len(table) == len(rows) > 0
@@ -52,7 +48,7 @@ def test_every_study_runs(name: str, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert name in (FOLDER / "README.md").read_text()
 
 
-def test_tables_are_drawn(tmp_path: Path) -> None:
+def test_tables_are_drawn(load: Callable, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     table, picture = tmp_path / "t.csv", tmp_path / "t.png"
     table.write_text("n,ms,name,graph\n64,1,a,x\n128,2,a,x\n64,3,b,y\n128,,b,y\n")
@@ -66,7 +62,7 @@ def test_tables_are_drawn(tmp_path: Path) -> None:
         plot.main([*options[:-1], "m"])
 
 
-def test_ground_truth_is_the_power_series() -> None:
+def test_ground_truth_is_the_power_series(load: Callable) -> None:
     """Rows of the dense series, and errors of all, diagonal and off-diagonal entries."""
     study = load("estimators")
     truth = study.GroundTruth(study.GRAPHS[5], hops=4, rows=5, seed=0)
@@ -85,7 +81,7 @@ def test_ground_truth_is_the_power_series() -> None:
     assert errors["error"] == pytest.approx(wrong / float(dense.norm()))
 
 
-def test_all_estimators_converge() -> None:
+def test_all_estimators_converge(load: Callable) -> None:
     """Large settings err by less than small ones; budgets beyond N are exact."""
     study = load("estimators")
     truth = study.GroundTruth(study.GRAPHS[0], hops=3, rows=5, seed=0)
@@ -101,7 +97,7 @@ def test_all_estimators_converge() -> None:
             assert many["error"] < study.ROUNDING
 
 
-def test_errors_are_interpolated() -> None:
+def test_errors_are_interpolated(load: Callable) -> None:
     study = load("estimators")
     rows = [{"entries": cost, "error": error} for cost, error in ((10, 0.4), (40, 0.1), (80, 0.0))]
     costs = (5, 10, 20, 40, 60, 90)
@@ -111,7 +107,7 @@ def test_errors_are_interpolated() -> None:
     assert study.error_at(rows[:2], 41) is None
 
 
-def test_no_pair_is_off_more_often_than_the_theorem_allows() -> None:
+def test_no_pair_is_off_more_often_than_the_theorem_allows(load: Callable) -> None:
     study = load("concentration")
     graphs = {graph.name: graph for graph in load("estimators").GRAPHS}
     regular = graphs["regular"].make(0)
@@ -124,7 +120,7 @@ def test_no_pair_is_off_more_often_than_the_theorem_allows() -> None:
     assert many["worst pair"] < few["worst pair"] < few["bound"]
 
 
-def test_random_features_are_unbiased() -> None:
+def test_random_features_are_unbiased(load: Callable) -> None:
     study = load("features")
     inputs = study.make_inputs(8, 0.5, anisotropic=False, nodes=12)
     assert len(study.MAPS) == 8
@@ -132,7 +128,7 @@ def test_random_features_are_unbiased() -> None:
         assert abs(study.measure(inputs, feature_map, 16, 300)["bias_z"]) < 4, feature_map
 
 
-def test_families_run_on_undirected_graphs_of_the_size() -> None:
+def test_families_run_on_undirected_graphs_of_the_size(load: Callable) -> None:
     study = load("families")
     for graph in study.GRAPHS:
         topology = graph.make(64, 1)
@@ -147,7 +143,7 @@ def test_families_run_on_undirected_graphs_of_the_size() -> None:
         assert family.build(problem, family.prepare(problem)).multiply_adds > 0
 
 
-def test_molecules_are_connected_sparse_and_read_from_files(tmp_path: Path) -> None:
+def test_molecules_are_connected_sparse_and_read_from_files(load: Callable, tmp_path: Path) -> None:
     study = load("molecules")
     molecules = study.random_molecules(128, seed=2)
     graphs = [to_networkx(molecule).to_undirected() for molecule in molecules]

@@ -14,7 +14,7 @@ from torch.testing import assert_close
 from torch_geometric.nn import GATConv, GCNConv, GPSConv, SAGEConv
 
 from graphmask import Topology, reference
-from graphmask.masks import GlobalMask, PowerSeriesMask
+from graphmask.masks import PowerSeriesMask
 from graphmask.nn import TopologicalGPS
 from graphmask.testing import assert_batch_independent, example_topologies
 
@@ -84,23 +84,6 @@ def test_everything_but_attention_is_that_of_gpsconv(norm: str | None) -> None:
 def test_normalizations_per_graph_do_not_see_batch_mates(norm: str | None) -> None:
     graphs = [example_topologies()[name] for name in ("weighted", "ring", "multigraph", "signed")]
     assert_batch_independent(gps(norm=norm), graphs, 6)
-
-
-@pytest.mark.global_rng
-def test_pygs_performer_sees_its_batch_mates() -> None:
-    """The reason for the law above; should this fail, PyG has mended its padding."""
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float32)
-    original = GPSConv(8, None, heads=2, norm=None, attn_type="performer").eval()
-    layer = TopologicalGPS(8, None, heads=2, norm=None, mask=GlobalMask()).eval()
-    x, edges = torch.randn(70, 8), torch.empty(2, 0, dtype=torch.long)
-    batch = (torch.arange(70) >= 10).long()
-    error, ours = (
-        (module(x, edges, batch)[:10] - module(x[:10], edges, batch[:10])).abs().max()
-        for module in (original, layer)
-    )
-    assert error > 1e-3
-    assert ours < 1e-5
 
 
 def test_edge_weights_reach_convolution_and_mask() -> None:

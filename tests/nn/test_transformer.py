@@ -27,7 +27,6 @@ from torch_geometric.nn import (
 from graphmask import Topology
 from graphmask.features import EluPlusOne
 from graphmask.masks import GlobalMask, WalkMask
-from graphmask.nn import TopologicalTransformer
 from graphmask.testing import check_layer, example_topologies, permute
 from graphmask.walks import WalkSampler
 
@@ -170,20 +169,3 @@ def test_a_module_for_jumping_knowledge_is_copied() -> None:
     assert transformer.jk is not jk
     assert_close(transformer.jk.att.weight, jk.att.weight)
     assert model(mask=GlobalMask(), jk=JumpingKnowledge("cat")).head.in_features == 8
-
-
-def test_the_repr_shows_every_argument() -> None:
-    options = {"pool": global_mean_pool, "conv": graph_conv(), "jk": "max", "dropout": 0.5}
-    transformer: TopologicalTransformer = model(mask=walk_mask(), **options)
-    assert (
-        repr(transformer)
-        == """TopologicalTransformer(
-  in_channels=3, hidden_channels=4, out_channels=5, num_layers=2, heads=2,
-  mask=WalkMask(hops=2, heads=2, alpha=Free),
-  pool=global_mean_pool,
-  conv=GraphConv(4, 4),
-  feature_map=ReLU(epsilon=0.001),
-  dropout=0.5,
-  jk=JumpingKnowledge(max),
-)"""
-    )

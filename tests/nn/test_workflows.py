@@ -73,25 +73,6 @@ def test_a_model_is_pickled_by_torch_save(tmp_path: Path) -> None:
     original.load_state_dict(torch.load(tmp_path / "weights.pt", weights_only=True))
 
 
-ENCODINGS = (
-    T.AddLaplacianEigenvectorPE(k=2, attr_name=None, is_undirected=True),
-    T.AddRandomWalkPE(walk_length=4, attr_name=None),
-)
-
-
-@pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
-@pytest.mark.parametrize("encoding", ENCODINGS, ids=lambda encoding: type(encoding).__name__)
-def test_encodings_of_pyg_are_channels_of_the_input(encoding: T.BaseTransform) -> None:
-    draw = AddWalks(ResampledWalks(budget=4, hops=2), torch.Generator().manual_seed(0))
-    graphs = [T.Compose([encoding, draw])(graph(size)) for size in (6, 8, 9)]
-    (batch,) = DataLoader(graphs, batch_size=3)
-    transformer = model(-1, mask=WalkMask(2, 2), pool=global_mean_pool)
-    out = transformer(batch.x, Topology.from_data(batch))
-    assert transformer.in_channels == batch.x.shape[1] > 3
-    alone = [transformer(data.x, Topology.from_data(data)) for data in graphs]
-    assert_close(torch.cat(alone), out)
-
-
 @pytest.mark.parametrize("library", ["torch_geometric", "torch_sparse"])
 def test_edges_of_other_libraries_are_read(library: str) -> None:
     data, transformer, sparse = graph(), model(), pytest.importorskip(library)
