@@ -91,26 +91,22 @@ CUT = Measurement("gps", "PyG", 64, status=Status.TIME, note="no answer within 3
 
 
 @pytest.mark.parametrize(
-    ("flags", "module", "results", "text"),
+    ("module", "results", "text"),
     [
-        ([], "scaling", [RUN, CUT], "> 30 s"),
-        (["--compare"], "comparisons", [Ratio(*COMPARED, RUN, CUT)], "no answer"),
-        (["--compare"], "comparisons", [Ratio(*COMPARED, RUN, RUN)], "MISSED"),
+        ("scaling", [RUN, CUT], "> 30 s"),
+        ("comparisons", [Ratio(*COMPARED, RUN, CUT)], "no answer"),
+        ("comparisons", [Ratio(*COMPARED, RUN, RUN)], "MISSED"),
     ],
 )
 def test_an_interrupt_keeps_the_results(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    flags: list[str],
-    module: str,
-    results: list,
-    text: str,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, results: list, text: str
 ) -> None:
     def interrupted(*_: object) -> Iterator[list]:
         yield results
         raise KeyboardInterrupt
 
     monkeypatch.setattr(f"graphmask.benchmark.{module}.run", interrupted)
+    flags = ["--compare"] if module == "comparisons" else []
     result = bench(*flags, "--csv", tmp_path / "costs.csv", "--plot", tmp_path / "costs.png")
     assert result.exit_code == 130
     assert text in result.output

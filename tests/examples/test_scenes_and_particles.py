@@ -1,5 +1,7 @@
 """Errors that the examples on scenes and particles measure, and inputs of their models."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch_geometric.data import Batch, Data
@@ -50,13 +52,8 @@ def test_features_do_not_see_labels(scenes):
     assert torch.equal(one.pos, other.pos)
 
 
-class ConstantModel(torch.nn.Module):
-    def __init__(self, value):
-        super().__init__()
-        self.value = value
-
-    def forward(self, x, topology):
-        return torch.full((len(x), 6), self.value)
+def constant_model(x, topology, value):
+    return torch.full((len(x), 6), value)
 
 
 def test_rollouts_feed_predictions_back(particles):
@@ -65,7 +62,7 @@ def test_rollouts_feed_predictions_back(particles):
     batch = Batch.from_data_list(list(dataset))
     metric = particles.RolloutError(3)
     for added in (0.0, 1.0):
-        model = ConstantModel(added)
+        model = partial(constant_model, value=added)
         task = particles.Dynamics(model, torch.nn.MSELoss(), metric)
         predicted, target = task.predict(batch, "test")
         steps = torch.arange(1, 4).reshape(1, -1, 1)

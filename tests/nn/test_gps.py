@@ -109,11 +109,11 @@ def test_edge_features_reach_the_mask() -> None:
 
 
 def test_keywords_reach_the_convolution() -> None:
-    attr = torch.eye(4)
+    attr, x = torch.eye(4), features(3, 6)
     layer = gps(conv=cases.seeded(lambda: GATConv(6, 6, edge_dim=4)), norm=None)
-    out = layer(features(3, 6), PATH, edge_attr=attr)
-    assert (out != layer(features(3, 6), PATH, edge_attr=2 * attr)).any()
-    assert_close(layer(features(3, 6), Topology(PATH, 3), edge_attr=attr), out)
+    out = layer(x, PATH, edge_attr=attr)
+    assert (out != layer(x, PATH, edge_attr=2 * attr)).any()
+    assert_close(layer(x, Topology(PATH, 3), edge_attr=attr), out)
 
 
 def test_models_written_for_gpsconv_pass_a_topology_beside_its_batch() -> None:
