@@ -162,8 +162,8 @@ class MoleculeNet(MoleculeCSV):
     Args:
         root: folder of ``<name>.csv``.
         name: name of the table, in any case.
-        transform, pre_transform, pre_filter, force_reload, from_smiles, with_hydrogen,
-            processed_root: as in :class:`MoleculeCSV`.
+        transform, pre_transform, pre_filter, force_reload: as in :class:`MoleculeCSV`.
+        from_smiles, with_hydrogen, processed_root: as in :class:`MoleculeCSV`.
         download: whether to download the file if it is missing.
 
     Raises:

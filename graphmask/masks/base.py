@@ -118,19 +118,27 @@ class TopologicalMask(ConfigMixin, nn.Module, ABC):
         """The walks that this mask reads, or :obj:`None`."""
         return None
 
+    def draw_walks(self, topology: Topology) -> Topology:
+        """Return the topology with the walks that this mask reads; one that has walks as it is.
+
+        Walks are the same in every call. Drawing costs far more than attention: for training, draw
+        once per graph with :class:`graphmask.transforms.AddWalks`.
+        """
+        demand = None if topology.walk_sets else self.walk_demand
+        if demand is None:
+            return topology
+        if self.training:
+            self._draws.count(type(self).__name__, topology)
+        return demand.draw(topology)
+
     def prepare(self, topology: Topology) -> Topology:
         """Return the topology with all that this mask reads, ready for ``torch.compile``.
 
-        A topology without walks gets those that the mask demands, the same in every call. Drawing
-        costs far more than attention: for training, draw once per graph with
-        :class:`graphmask.transforms.AddWalks`. Structure that is derived from edges and walks, such
-        as transposed patterns, is computed and cached.
+        Walks are drawn where they are missing, see :meth:`draw_walks`. Structure that is derived
+        from edges and walks, such as transposed patterns, is computed and cached; without this,
+        the first call of the operator does so.
         """
-        demand = None if topology.walk_sets else self.walk_demand
-        if demand is not None:
-            if self.training:
-                self._draws.count(type(self).__name__, topology)
-            topology = demand.draw(topology)
+        topology = self.draw_walks(topology)
         self._structure(topology).complete(topology)
         return topology
 

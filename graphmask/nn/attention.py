@@ -148,7 +148,7 @@ class TopologicalAttention(nn.Module):
         topology = Topology.of(x, edge_index, *attributes)
         if x.dim() != 2 or x.shape[1] != self.channels:
             raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
-        return self.mask.prepare(topology)
+        return self.mask.draw_walks(topology)
 
     def _project(self, x: Tensor) -> tuple[Tensor, ...]:
         """Queries, keys and values, each ``[N, H, C / H]``."""

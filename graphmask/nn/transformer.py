@@ -243,7 +243,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         attention = self.layers[0].attention
         if isinstance(attention, TopologicalAttention):
             # Walks, if the mask reads them, are drawn once for all blocks.
-            topology = attention.mask.prepare(topology)
+            topology = attention.mask.draw_walks(topology)
         return self.head(self._readout(self.norm(self._encode(x, topology)), topology))
 
     def _encode(self, x: Tensor, topology: Topology) -> Tensor:
