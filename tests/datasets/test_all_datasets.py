@@ -1,13 +1,15 @@
-"""Generated datasets, the cache of those that read files, and errors: one row for each dataset."""
+"""Generated datasets, and caches, damaged files and arguments of all datasets, a row for each."""
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from dataset_files import EXTRAS, H5, SOURCES, SQUARE, TETRAHEDRON, TRIANGLES, write
 from torch_geometric.data import InMemoryDataset
 from torch_geometric.loader import DataLoader
 
@@ -17,7 +19,6 @@ from graphmask.datasets import (
     DigitsPointCloud,
     ElasticBody,
     GitHub,
-    GridField,
     Heterophilous,
     ISPRSFilterTest,
     KITTIObjects,
@@ -87,7 +88,7 @@ def test_more_examples_extend_fewer(cls: type[InMemoryDataset]) -> None:
     assert same(few, many[: len(few)])
 
 
-def test_cache_and_batches_of_generated_data(
+def test_generated_data_are_cached_and_batched(
     generated: type[InMemoryDataset], tmp_path: Path
 ) -> None:
     first = generated(tmp_path, **SMALL[generated])
@@ -100,152 +101,161 @@ def test_cache_and_batches_of_generated_data(
     assert batch.num_nodes == sum(data.num_nodes for data in second[:3])
 
 
-class Source(NamedTuple):
-    """A dataset of one .npz file, the arrays of two examples, and how to open it."""
-
-    cls: type[InMemoryDataset]
-    file: str
-    arrays: dict[str, Any]
-    options: dict[str, Any] = {}  # noqa: RUF012
-
-    def open(self, root: Path, **more: Any) -> InMemoryDataset:
-        return self.cls(root, **self.options, **more)
-
-    def write(self, root: Path, **changed: Any) -> None:
-        arrays = {**self.arrays, **changed}
-        kept = {name: array for name, array in arrays.items() if array is not None}
-        np.savez(root / self.file, **kept)
-
-
-IMAGES = np.zeros((2, 28, 28), np.uint8)
-BITS = np.full((2, 4096), 255, np.uint8)
-CLOUDS = np.random.default_rng(0).normal(size=(2, 8, 3))
-MASKS = {f"{part}_masks": np.ones((10, 2), bool) for part in ("train", "val", "test")}
-SQUARE = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]])
-TRIANGLES = np.array([[0, 1, 2], [1, 3, 2]])
-SOURCES = {
-    "mnist": Source(
-        MNIST,
-        "mnist.npz",
-        {"train_x": IMAGES, "train_y": np.arange(2), "test_x": IMAGES, "test_y": np.arange(2)},
-        {"patch": 14},
-    ),
-    "heterophilous": Source(
-        Heterophilous,
-        "actor.npz",
-        {"node_features": np.eye(2), "node_labels": [0, 1], "edges": [[0, 1]], **MASKS},
-        {"name": "actor"},
-    ),
-    "modelnet": Source(
-        ModelNet,
-        "modelnet10_vox32_bits.npz",
-        {"X_train_bits": BITS, "y_train": [0, 9], "X_test_bits": BITS, "y_test": [0, 9]},
-        {"num_points": 50},
-    ),
-    "kitti": Source(
-        KITTIObjects,
-        "kitti_objects4.npz",
-        {"val_set_points": CLOUDS, "val_set_label": [0, 3]},
-        {"split": "val"},
-    ),
-    "meshes": Source(MeshNormals, "square.npz", {"v": SQUARE, "f": TRIANGLES}),
-}
-CACHED = [source for source in SOURCES.values() if source.cls is not MeshNormals]
+def marked(name: str, *values: Any) -> Any:
+    """A row of parameters that is skipped without the extra of its source."""
+    extra = EXTRAS.get(name)
+    missing = extra is not None and find_spec(extra) is None
+    return pytest.param(name, *values, marks=[pytest.mark.skipif(missing, reason=f"no {extra}")])
 
 
 @pytest.mark.usefixtures("double_default")
-@pytest.mark.parametrize("source", CACHED, ids=lambda source: source.cls.__name__)
-def test_the_cache_lies_outside_the_root_and_follows_settings(
-    source: Source, tmp_path: Path
-) -> None:
-    root, cache = tmp_path / "root", tmp_path / "cache"
-    root.mkdir()
+@pytest.mark.parametrize("name", ["mnist", "heterophilous", "voxels", "kitti-objects"])
+def test_the_cache_lies_outside_the_root(name: str, tmp_path: Path) -> None:
+    source, root, cache = SOURCES[name], tmp_path / "root", tmp_path / "cache"
     source.write(root)
     first = source.open(root, processed_root=cache)
     before = sorted(root.iterdir())
-    (root / source.file).write_text("damaged")
+    (root / next(iter(source.files))).write_text("damaged")
     again = source.open(root, processed_root=cache)
     assert all(torch.equal(a.y, b.y) for a, b in zip(first, again, strict=True))
     assert sorted(root.iterdir()) == before
-    floats = [
-        value for _, value in again[0] if torch.is_tensor(value) and value.is_floating_point()
-    ]
-    assert {value.dtype for value in floats} == {torch.float32}
+    tensors = [value for _, value in again[0] if torch.is_tensor(value)]
+    assert {value.dtype for value in tensors if value.is_floating_point()} == {torch.float32}
     assert next(iter(DataLoader(again, batch_size=2))).num_graphs == min(2, len(again))
 
 
+ONE_FILE = ("mnist", "heterophilous", "github", "kitti-objects", "mesh-normals", "voxels", "field")
+
+
 @pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"PK\3\4 nothing"])
-@pytest.mark.parametrize("source", SOURCES.values(), ids=lambda source: source.cls.__name__)
-def test_a_file_of_something_else_is_named(source: Source, content: bytes, tmp_path: Path) -> None:
-    (tmp_path / source.file).write_bytes(content)
-    with pytest.raises(ValueError, match=rf"{source.file} is damaged \(.*: restore the file"):
-        source.open(tmp_path)
+@pytest.mark.parametrize("name", ONE_FILE)
+def test_a_file_of_another_format_is_named(name: str, content: bytes, tmp_path: Path) -> None:
+    (file,) = SOURCES[name].files
+    write(tmp_path / file, content)
+    with pytest.raises(ValueError, match=rf"{file} is damaged \(.*\): \w"):
+        SOURCES[name].open(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("name", "key", "value", "problem"),
-    [
-        ("mnist", "train_y", None, "train_y"),
-        ("mnist", "train_x", IMAGES[:, :27], "expected uint8 images"),
-        ("mnist", "train_x", IMAGES.astype(np.float32), "expected uint8 images"),
-        ("mnist", "train_y", np.array([0, 10]), "expected labels 0 to 9, got 0 to 10"),
-        ("heterophilous", "edges", None, "edges"),
-        ("heterophilous", "edges", [[0, 2]], "between nodes 0 to 1, got 0 to 2"),
-        ("heterophilous", "edges", [[-1, 0]], "between nodes 0 to 1, got -1 to 0"),
-        ("heterophilous", "edges", [[0, 1, 1]], "expected features"),
-        ("heterophilous", "node_labels", np.arange(3), "expected features"),
-        ("heterophilous", "val_masks", np.ones((9, 2), bool), "expected masks of shape"),
-        ("heterophilous", "val_masks", np.ones((10, 2), np.int64), "expected masks of shape"),
-        ("modelnet", "X_train_bits", None, "X_train_bits"),
-        ("modelnet", "X_train_bits", BITS[:, :9], "expected uint8 bits of shape"),
-        ("modelnet", "y_train", [0, 10], "expected labels 0 to 9, got 0 to 10"),
-        ("kitti", "val_set_label", None, "val_set_label is not a file"),
-        ("kitti", "val_set_label", [0], "labels of shape"),
-        ("kitti", "val_set_label", [0, 4], "labels 0 to 4, expected 0 to 3"),
-        ("kitti", "val_set_points", CLOUDS * np.nan, "NaN"),
-        ("kitti", "val_set_points", CLOUDS[:, :, :2], "points of shape"),
-        ("meshes", "f", None, "no face"),
-        ("meshes", "f", TRIANGLES + 1, "faces name vertices 1 to 4 of 4"),
-        ("meshes", "f", TRIANGLES[:, :2], "faces of shape"),
-        ("meshes", "f", TRIANGLES.astype(float), "faces of dtype float64"),
-        ("meshes", "v", SQUARE * np.nan, "NaN"),
-        ("meshes", "v", SQUARE[:, :2], "points of shape"),
-    ],
-)
-def test_damaged_arrays_are_named(
+# A source, an array of its only file, its damaged value (None if it is missing), and the problem.
+IMAGES = SOURCES["mnist"].files["mnist.npz"]["train_x"]
+CLOUDS = SOURCES["kitti-objects"].files["kitti_objects4.npz"]["val_set_points"]
+ARRAYS = [
+    ("mnist", "train_y", None, "train_y"),
+    ("mnist", "train_x", IMAGES[:, :27], "expected uint8 images"),
+    ("mnist", "train_x", IMAGES.astype(np.float32), "expected uint8 images"),
+    ("mnist", "train_y", np.array([0, 1, 2, 3, 10]), "expected labels 0 to 9, got 0 to 10"),
+    ("heterophilous", "edges", None, "edges"),
+    ("heterophilous", "edges", [[0, 4]], "between nodes 0 to 3, got 0 to 4"),
+    ("heterophilous", "edges", [[-1, 0]], "between nodes 0 to 3, got -1 to 0"),
+    ("heterophilous", "edges", [[0, 1, 1]], "expected features"),
+    ("heterophilous", "node_labels", np.arange(3), "expected features"),
+    ("heterophilous", "val_masks", np.ones((9, 4), bool), "expected masks of shape"),
+    ("heterophilous", "val_masks", np.ones((10, 4), np.int64), "expected masks of shape"),
+    ("voxels", "X_train_bits", None, "X_train_bits"),
+    ("voxels", "X_train_bits", np.ones((2, 9), np.uint8), "expected uint8 bits of shape"),
+    ("voxels", "y_train", [0, 10], "expected labels 0 to 9, got 0 to 10"),
+    ("kitti-objects", "train_set_1_label", None, "train_set_1_label is not a file"),
+    ("kitti-objects", "train_set_1_label", [0, 1], "labels of shape"),
+    ("kitti-objects", "train_set_1_label", [4], "labels 4 to 4, expected 0 to 3"),
+    ("kitti-objects", "train_set_2_points", CLOUDS[:2] * np.nan, "NaN"),
+    ("kitti-objects", "train_set_2_points", CLOUDS[:2, :, :2], "points of shape"),
+    ("mesh-normals", "f", None, "no face"),
+    ("mesh-normals", "f", TRIANGLES + 1, "faces name vertices 1 to 4 of 4"),
+    ("mesh-normals", "f", TRIANGLES[:, :2], "faces of shape"),
+    ("mesh-normals", "f", TRIANGLES.astype(float), "faces of dtype float64"),
+    ("mesh-normals", "v", SQUARE * np.nan, "NaN"),
+    ("mesh-normals", "v", SQUARE[:, :2], "points of shape"),
+    ("field", "a2", np.ones((2, 3)), "expected"),
+    ("field", "a2", np.array([[1.0, np.nan], [1.0, 1.0]]), "expected"),
+    ("field", "a2", np.array([["x", "y"], ["x", "y"]]), "expected"),
+    ("field", "b", np.ones((2, 2)), "expected"),
+    ("isprs-arrays", "samp42_ground", np.ones(2, np.uint8), ""),
+    ("isprs-arrays", "samp42_xyz", np.zeros((3, 2)), ""),
+    ("isprs-arrays", "samp42_ground", np.array([0, 1, 7]), ""),
+    ("github", "git_web_ml/musae_git_features.json", "{", ""),
+    ("github", "git_web_ml/musae_git_features.json", '{"0": [4005]}', ""),
+    ("github", "git_web_ml/musae_git_target.csv", "id,name,ml_target\n1,a,0", ""),
+    ("github", "git_web_ml/musae_git_target.csv", "id,name\n0,a", ""),
+    ("github", "git_web_ml/musae_git_edges.csv", "id_1,id_2\n0,2", ""),
+    ("github", "git_web_ml/musae_git_edges.csv", "id_1,id_2", ""),
+    ("github", "git_web_ml/musae_git_edges.csv", "id_1,id_2\n0,x", ""),
+]
+
+
+@pytest.mark.parametrize(("name", "key", "value", "problem"), ARRAYS)
+def test_a_damaged_part_of_an_archive_is_named(
     name: str, key: str, value: object, problem: str, tmp_path: Path
 ) -> None:
+    ((file, content),) = SOURCES[name].files.items()
+    write(tmp_path / file, {**content, key: value})
+    with pytest.raises(ValueError, match=rf"{file} is damaged \(.*{problem}.*\): \w"):
+        SOURCES[name].open(tmp_path)
+
+
+OFF = "chair/train/chair_0002.off"
+OBJ = "dog1/train/T9.obj"
+TINY = "TINY.txt"
+HEADER = "# Vertices: 3\n# Faces: 2\n"
+SCANS = ("", "1 2 3\n", "1 2 3 2\n", "1 2 nan 0\n", "1 2 3 0\n1 2 3\n", "x y z 0\n", "1 2 3 .5\n")
+DAMAGED = [
+    marked("modelnet", OFF, "", "no OFF header"),
+    marked("modelnet", OFF, "OFF", "no line after the header"),
+    marked("modelnet", OFF, "OFF\n0 0 0\n", "no face"),
+    marked("modelnet", OFF, "OFF\nfour 4 6\n", "invalid literal"),
+    marked("modelnet", OFF, TETRAHEDRON[:-16], "4 vertices and 4 faces announced, 6 lines found"),
+    marked("modelnet", OFF, TETRAHEDRON[:-2], "a face announces 3 corners and has 2"),
+    marked("modelnet", OFF, TETRAHEDRON[:-2] + "4\n", "faces name vertices 0 to 4 of 4"),
+    marked("modelnet", OFF, TETRAHEDRON.replace("1 0 0", "nan 0 0"), "a vertex is NaN or infinite"),
+    marked("modelnet", OFF, TETRAHEDRON.replace("1 0 0", "1 0"), "inhomogeneous"),
+    marked("modelnet", OFF, TETRAHEDRON.replace("1", "0"), "its surface has no area"),
+    marked("shrec16", OBJ, "v 0 0 0\nv 1 0 0\n", ""),
+    marked("shrec16", OBJ, "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 7\n", ""),
+    marked("shrec16", OBJ, HEADER + "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", ""),
+    marked("shrec16", OBJ, "\0\1\2", ""),
+    marked("tu", TINY, "", "list index out of range"),
+    marked("tu", TINY, "1\n2 0\n0 1 1\n", "it ends early"),
+    marked("tu", TINY, "1\n2 0\n0 2 1\n0 1 0\n", "degree is not the number of its neighbours"),
+    marked("tu", TINY, "1\n2 0\n0 1 2\n0 1 0\n", "an edge to node 2 of 2"),
+    marked("tu", TINY, "1\n2 0\n0 1 1\n0 0\n", "one direction only"),
+    marked("tu", TINY, "1\n1 0\nx 0\n", "invalid literal"),
+    marked("tu", TINY, "1\n1 0\n0\n", "list index out of range"),
+    marked("tu", "10fold_idx/test_idx-4.txt", "one\n", ""),
+    *(marked("isprs", "samp42.txt", text, "") for text in SCANS),
+    marked("semantic-kitti", "a.bin", b"123", ""),
+    marked("semantic-kitti", "a.bin", np.full(12, np.nan, "<f4").tobytes(), ""),
+    marked("semantic-kitti", "a.label", b"12345", ""),
+    marked("semantic-kitti", "a.label", np.zeros(2, "<u4").tobytes(), ""),
+    *(
+        marked("scan-object-nn", "main_split/training_objectdataset.h5", {**H5, **change}, problem)
+        for change, problem in (
+            ({"label": None}, "label"),
+            ({"mask": None}, "mask"),
+            ({"label": H5["label"] + 1}, "labels 1 to 15, expected 0 to 14"),
+            ({"mask": H5["mask"][:, :9]}, r"a mask of shape \[3, 9\]"),
+            ({"data": H5["data"][:, :, :2]}, "points of shape"),
+            ({"data": H5["data"] * np.nan}, "NaN"),
+        )
+    ),
+    marked("molecules", "table.csv", "", "no header"),
+    marked("molecules", "table.csv", 'smiles,y\n"C,1\n', "unexpected end of data"),
+    marked("molecules", "table.csv", "smiles,y\nC\n", "row 2: list index out of range"),
+    marked("molecules", "table.csv", "smiles,y\nC,1\nC,inf\n", "row 3: inf is not finite"),
+    marked("shapes", "pear/0.xyz", "1 2\n", "a table of shape"),
+]
+
+
+@pytest.mark.parametrize(("name", "file", "content", "problem"), DAMAGED)
+@pytest.mark.filterwarnings("ignore:loadtxt")
+def test_a_damaged_file_is_named(
+    name: str, file: str, content: Any, problem: str, tmp_path: Path
+) -> None:
     source = SOURCES[name]
-    source.write(tmp_path, **{key: value})
-    message = rf"{source.file} is damaged \(.*{problem}.*: restore the file"
-    with pytest.raises(ValueError, match=message):
-        source.open(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "arrays",
-    [
-        {"a": np.ones((2, 2)), "b": np.ones((2, 2))},
-        {"a1": np.ones((2, 2)), "a2": np.ones((2, 3))},
-        {"a": np.array([[[1.0, np.nan]], [[1.0, 1.0]]])},
-        {"a": np.array([["x", "y"]])},
-        {"a": np.ones(3)},
-    ],
-)
-def test_a_damaged_field(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
-    np.savez(tmp_path / "bad.npz", **arrays)
-    with pytest.raises(ValueError, match=r"bad\.npz is damaged \(expected"):
-        GridField(tmp_path / "bad.npz")
-
-
-@pytest.mark.parametrize("content", [b"", b"<html>404</html>"])
-def test_an_archive_of_something_else_is_named(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "git_web_ml.zip").write_bytes(content)
-    with pytest.raises(ValueError, match=r"git_web_ml\.zip is damaged"):
-        GitHub(tmp_path)
-    (tmp_path / "field.npy").write_bytes(content)
-    with pytest.raises(ValueError, match=r"field\.npy is damaged"):
-        GridField(tmp_path / "field.npy")
+    (path,) = (path for path in source.files if path.endswith(file))
+    source.write(tmp_path)
+    write(tmp_path / path, content)
+    options = {"test_share": 0} if name == "shapes" else {}
+    with pytest.raises(ValueError, match=rf"{file} is damaged \(.*{problem}.*\): \w"):
+        list(source.open(tmp_path, **options))
 
 
 ERRORS = [
@@ -299,7 +309,9 @@ ERRORS = [
 
 
 @pytest.mark.parametrize(("cls", "options", "message"), ERRORS)
-def test_bad_values(cls: type, options: dict, message: str, tmp_path: Path) -> None:
+def test_bad_values_are_errors_and_nothing_is_written(
+    cls: type, options: dict, message: str, tmp_path: Path
+) -> None:
     with pytest.raises(ValueError, match=message):
         cls(tmp_path, **options)
     assert not list(tmp_path.iterdir())
@@ -317,10 +329,11 @@ def test_bad_values(cls: type, options: dict, message: str, tmp_path: Path) -> N
         (PrimitiveShapes, {"num_points": 8.0}, "`num_points` must be an integer, got float"),
         (ScanObjectNN, {"background": "no"}, "`background` must be a bool"),
         (SDFMolecules, {"targets": "energy"}, "`targets` must be a list of names"),
-        (SHREC16, {"train": "test"}, "`train` must be a bool"),
+        (SHREC16, {"train": "test"}, "`train` must be a bool, got str"),
+        (GitHub, {"download": "yes"}, "`download` must be a bool"),
     ],
 )
-def test_bad_types(cls: type, options: dict, message: str, tmp_path: Path) -> None:
+def test_bad_types_are_errors(cls: type, options: dict, message: str, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=message):
         cls(tmp_path, **options)
 

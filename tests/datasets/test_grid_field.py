@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -114,15 +113,3 @@ def test_arguments(file: Path) -> None:
         GridField(file, history=0)
     with pytest.raises(TypeError, match="`times` must be a container"):
         GridField(file, times=3)
-
-
-def test_the_storm(real_data: Callable[[str], Path]) -> None:
-    path = real_data("isabel") / "isabel_velmag_f16.npz"
-    dataset = GridField(path, stride=5)
-    assert dataset.times == (3, 4, 5, 31, 32, 33, 46, 47, 48)
-    assert (dataset.grid_shape, len(dataset)) == ((5, 25, 25), 9 * 125)
-    with np.load(path) as arrays:
-        expected = arrays["isabel_31"][2::5, 1::5, 4::5]
-    chosen = dataset[(dataset.time == 31) & (dataset.offset == torch.tensor([2, 1, 4])).all(1)]
-    assert len(chosen) == 1
-    assert np.array_equal(chosen[0].y.numpy().ravel(), expected.astype(np.float32).ravel())

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +7,6 @@ import pytest
 import torch
 
 from graphmask.datasets import ISPRSFilterTest
-
-SIZES = {
-    "samp11": 38010, "samp12": 52119, "samp21": 12960, "samp22": 32706, "samp23": 25095,
-    "samp24": 7492, "samp31": 28862, "samp41": 11231, "samp42": 42470, "samp51": 17845,
-    "samp52": 22474, "samp53": 34378, "samp54": 8608, "samp61": 35060, "samp71": 15645,
-}  # fmt: skip
 
 
 def scan(number: int) -> str:
@@ -121,25 +114,3 @@ def test_a_damaged_text(root: Path, text: str) -> None:
 def test_a_damaged_archive(tmp_path: Path, replaced: dict[str, np.ndarray]) -> None:
     with pytest.raises(ValueError, match=r"samples\.npz is damaged"):
         ISPRSFilterTest(packed(tmp_path / "packed", **replaced))
-
-
-def test_the_real_scans(real_data: Callable[[str], Path], tmp_path: Path) -> None:
-    folder = real_data("lidar")
-    train, test = (
-        ISPRSFilterTest(folder, "samp12", part, processed_root=tmp_path) for part in (True, False)
-    )
-    assert {data.name: data.num_nodes for data in (*train, *test)} == SIZES
-    data = test[0]
-    with np.load(folder / "isprs_filtertest_samples.npz") as arrays:
-        assert np.array_equal(data.y.numpy() == 0, arrays["samp12_ground"] == 1)
-        moved = (
-            data.pos.double().numpy()
-            + data.origin.numpy()
-            - arrays["samp12_xyz"]
-            - arrays["samp12_origin"]
-        )
-    assert np.abs(moved).max() < 1e-4
-    # Objects stand on the ground.
-    assert all(
-        data.pos[data.y == 1, 2].median() > data.pos[data.y == 0, 2].median() for data in test
-    )

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -45,15 +44,3 @@ def test_unit_size(root: Path) -> None:
     for metres, unit in zip(KITTIObjects(root, unit_size=False), KITTIObjects(root), strict=True):
         centred = metres.pos - metres.pos.mean(0)
         torch.testing.assert_close(unit.pos, centred / centred.norm(dim=1).max())
-
-
-@pytest.mark.parametrize(
-    ("split", "each"), [("train", [512] * 4), ("val", [128] * 4), ("test", [160, 160, 160, 180])]
-)
-def test_the_real_file(
-    real_data: Callable[[str], Path], tmp_path: Path, split: str, each: list[int]
-) -> None:
-    dataset = KITTIObjects(real_data("kitti_objects4"), split, processed_root=tmp_path)
-    assert torch.bincount(dataset.y).tolist() == each
-    assert {data.num_nodes for data in dataset} == {128}
-    assert max(float(data.pos.norm(dim=1).max()) for data in dataset) == pytest.approx(1, abs=1e-6)

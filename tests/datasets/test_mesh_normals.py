@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -123,15 +122,3 @@ def test_nothing_there(tmp_path: Path, root: Path) -> None:
     message = r"No mesh in .*nowhere: `root` must hold files that end in \.npz, \.off"
     with pytest.raises(FileNotFoundError, match=message):
         MeshNormals(tmp_path / "nowhere")
-
-
-def test_the_real_meshes(real_data: Callable[[str], Path]) -> None:
-    dataset = MeshNormals(real_data("meshes"), names=["aj_stanford-bunny", "igl_cow"])
-    bunny, cow = dataset
-    assert bunny.num_nodes == 35_947 - 1_113
-    assert cow.num_nodes == 2_762
-    for data in dataset:
-        assert data.face.max() == data.num_nodes - 1
-        assert abs(data.hidden.double().mean() - 0.8) < 1e-3
-        length = data.normal.norm(dim=1)[data.known | data.hidden]
-        torch.testing.assert_close(length, torch.ones_like(length))

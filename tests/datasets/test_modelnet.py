@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -196,17 +195,3 @@ def test_a_download_is_unpacked_as_pyg_does(
     shutil.rmtree(source / "ModelNet10/sofa")
     with pytest.raises(ConnectionError, match="No such file"):
         ModelNet(tmp_path, download=True)
-
-
-@pytest.mark.parametrize(("train", "size"), [(True, 3964), (False, 901)])
-def test_the_real_voxels(
-    real_data: Callable[[str], Path], tmp_path: Path, train: bool, size: int
-) -> None:
-    dataset = ModelNet(
-        real_data("modelnet10_voxels"), train=train, num_points=256, processed_root=tmp_path
-    )
-    assert len(dataset) == size
-    assert max(data.num_nodes for data in dataset) == 256
-    assert min(int(data.pos.min()) for data in dataset) >= 0
-    assert max(int(data.pos.max()) for data in dataset) <= 31
-    assert len(torch.unique(dataset.y)) == 10

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import gzip
 import sys
-import warnings
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -210,20 +208,3 @@ def test_from_smiles_builds_the_graphs(tmp_path: Path) -> None:
 
 def with_hydrogens(smiles: str) -> Data:
     return from_smiles(smiles, with_hydrogen=True)
-
-
-@needs_rdkit
-@pytest.mark.parametrize(
-    ("name", "molecules", "missing"), [("esol", 1128, 0), ("bace", 1513, 0), ("tox21", 7823, 0.17)]
-)
-def test_the_real_files(
-    real_data: Callable[[str], Path], name: str, molecules: int, missing: float
-) -> None:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="8 molecules of .*tox21")
-        dataset = MoleculeNet(real_data("molecules/moleculenet"), name)
-    assert len(dataset) == molecules
-    y = dataset._data.y
-    assert float(y.isnan().float().mean()) == pytest.approx(missing, abs=0.005)
-    if dataset.classification:
-        assert set(y[~y.isnan()].tolist()) == {0, 1}

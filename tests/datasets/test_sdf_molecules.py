@@ -1,10 +1,7 @@
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch_geometric.loader import DataLoader
@@ -99,17 +96,3 @@ def test_arguments(path: Path, tmp_path: Path) -> None:
         SDFMolecules(path, targets="energy")
     with pytest.raises(TypeError, match="`remove_hydrogen` must be a bool"):
         SDFMolecules(path, remove_hydrogen=1)
-
-
-def test_the_real_file(real_data: Callable[[str], Path]) -> None:
-    path = real_data("molecules/sdf") / "gdb1k.sdf"
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="9 molecules of .*gdb1k")
-        dataset = SDFMolecules(path)
-    assert len(dataset) == 991
-    first = np.array(
-        [line.split()[:3] for line in path.read_text().splitlines()[4:9]], dtype=np.float32
-    )
-    assert np.array_equal(dataset[0].pos.numpy(), first)
-    bond = dataset[0].pos[dataset[0].edge_index[0]] - dataset[0].pos[dataset[0].edge_index[1]]
-    assert 1 < bond.norm(dim=1).min() < bond.norm(dim=1).max() < 1.7

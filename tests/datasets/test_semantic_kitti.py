@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -161,16 +160,3 @@ def test_a_damaged_file(pairs: Path, file: str, content: bytes) -> None:
     message = rf"{file} is damaged \(.*restore the file from the original data"
     with pytest.raises(ValueError, match=message):
         SemanticKITTI(pairs)[0]
-
-
-def test_the_real_scan(real_data: Callable[[str], Path]) -> None:
-    (scan,) = SemanticKITTI(real_data("lidar"))
-    assert (scan.num_nodes, scan.name) == (123_389, "semantickitti_000000")
-    # Counted in the file by hand: 544 cars stand and 990 move; 0, 1, 52 and 99 do not count.
-    counts = torch.bincount(scan.y[scan.y >= 0], minlength=19)
-    assert counts[0] == 544 + 990
-    assert counts[8] == 20_975
-    assert (scan.y == -100).sum() == 4_458 + 5 + 809 + 1_652
-    assert counts.sum() + (scan.y == -100).sum() == scan.num_nodes
-    assert scan.x.min() >= 0
-    assert scan.x.max() <= 1

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -72,21 +70,3 @@ def test_a_damaged_mesh(root: Path, text: str) -> None:
     (root / "dog1/train/T9.obj").write_text(text)
     with pytest.raises(ValueError, match=r"dog1/train/T9\.obj is damaged \(.*restore the file"):
         SHREC16(root)
-
-
-@needs_trimesh
-@pytest.mark.parametrize(("train", "each"), [(True, 16), (False, 4)])
-def test_the_real_meshes(
-    real_data: Callable[[str], Path], tmp_path: Path, train: bool, each: int
-) -> None:
-    folder = real_data("shrec16")
-    dataset = SHREC16(folder, train=train, processed_root=tmp_path)
-    assert torch.bincount(dataset.y).tolist() == 30 * [each]
-    assert {data.num_nodes for data in dataset} == {250, 252}
-    assert {data.face.shape[1] for data in dataset} == {500}
-    file = sorted((folder / "alien" / ("train" if train else "test")).iterdir())[0]
-    lines = [line.split() for line in file.read_text().splitlines()]
-    vertices = np.array([line[1:4] for line in lines if line[:1] == ["v"]], dtype=np.float32)
-    faces = np.array([line[1:4] for line in lines if line[:1] == ["f"]], dtype=np.int64)
-    assert np.array_equal(dataset[0].pos.numpy(), vertices)
-    assert np.array_equal(dataset[0].face.T.numpy(), faces - 1)
