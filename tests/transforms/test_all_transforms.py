@@ -73,7 +73,7 @@ def mesh(n: int) -> Data:
 CASES = [(transform, cloud) for transform in POINTS] + [(transform, mesh) for transform in GRAPHS]
 
 
-@pytest.mark.parametrize(("transform", "example"), CASES, ids=lambda value: repr(value)[:40])
+@pytest.mark.parametrize(("transform", "example"), CASES, ids=lambda value: getattr(value, "__name__", repr(value)[:40]))
 def test_input_is_left_alone_and_batched_equals_alone(transform, example) -> None:
     assert isinstance(transform, BaseTransform)
     graphs, copies = ([example(n) for n in (4, 9, 5)] for _ in range(2))
