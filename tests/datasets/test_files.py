@@ -102,9 +102,9 @@ def test_off_files_may_have_comments_polygons_and_colours(tmp_path: Path, text, 
     [
         ("a.xyz", "0 0 0\n1 0 0\n0 1 0\n1 1 0\n", None),
         ("a.xyz", "# x y z i\n0,0,0,5\n1,0,0,6\n\n0,1,0,7\n1,1,0,8\n", [[5], [6], [7], [8]]),
-        ("a.pts", "4\n0 0 0 1 2\n1 0 0 3 4\n0 1 0 5 6\n1 1 0 7 8\n", [[1, 2], [3, 4], [5, 6], [7, 8]]),
+        ("a.pts", "4\n0 0 0 1\n1 0 0 3\n0 1 0 5\n1 1 0 7\n", [[1], [3], [5], [7]]),
     ],
-)  # fmt: skip
+)
 def test_columns_after_the_third_are_features(tmp_path: Path, name, text, features) -> None:
     (tmp_path / name).write_text(text)
     data = read_shape(tmp_path / name)
