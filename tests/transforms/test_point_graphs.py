@@ -7,7 +7,6 @@ import pytest
 import torch
 import torch_geometric
 from torch_geometric.data import Data
-from torch_geometric.utils import coalesce
 
 from graphmask.transforms import Gaussian, KNNGraph, RadiusGraph, knn_graph, radius_graph
 
@@ -18,25 +17,22 @@ def cloud(n, seed=0):
     return torch.rand(n, 3, generator=torch.Generator().manual_seed(seed))
 
 
-def test_functional_cores():
-    data, batch = Data(pos=cloud(20)), torch.arange(20) % 2
-    assert torch.equal(KNNGraph(4, loop=True)(data).edge_index, knn_graph(data.pos, 4, loop=True))
-    out = RadiusGraph(0.4, max_num_neighbors=2, period=1.0)(data)
-    expected = radius_graph(data.pos, 0.4, max_num_neighbors=2, period=1.0)
-    assert torch.equal(out.edge_index, expected)
-    data.batch = batch
-    assert torch.equal(
-        KNNGraph(4, period=1.0)(data).edge_index, knn_graph(data.pos, 4, batch, period=1.0)
-    )
-    assert torch.equal(RadiusGraph(0.4)(data).edge_index, radius_graph(data.pos, 0.4, batch))
-    options = {"flow": "target_to_source", "cosine": True, "num_workers": 2}
-    out = KNNGraph(4, **options)(data)
-    assert torch.equal(out.edge_index, knn_graph(data.pos, 4, batch, **options))
-    out = RadiusGraph(0.4, flow="target_to_source", num_workers=2)(data)
-    assert torch.equal(out.edge_index, radius_graph(data.pos, 0.4, batch).flip(0))
+def test_edges_are_those_of_the_functions():
+    pos, batch = cloud(20), torch.arange(20) % 2
+    data = Data(pos=pos, batch=batch)
+    for options in ({"loop": True}, {"flow": "target_to_source", "cosine": True}, {"period": 1.0}):
+        edge_index = knn_graph(pos, 4, batch, **options)
+        assert torch.equal(KNNGraph(4, **options)(data).edge_index, edge_index)
+    for options in (
+        {"max_num_neighbors": 2, "period": 1.0},
+        {"flow": "target_to_source", "num_workers": 2},
+        {},
+    ):
+        edge_index = radius_graph(pos, 0.4, batch, **options)
+        assert torch.equal(RadiusGraph(0.4, **options)(data).edge_index, edge_index)
 
 
-def test_force_undirected():
+def test_edges_are_joined_with_their_reverses():
     data = Data(pos=cloud(30))
     directed = set(map(tuple, KNNGraph(3)(data).edge_index.T.tolist()))
     out = KNNGraph(3, force_undirected=True, weight=Gaussian(0.5))(data)
@@ -48,7 +44,7 @@ def test_force_undirected():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_weights_of_distances(dtype):
+def test_weights_are_functions_of_periodic_distances(dtype):
     pos = torch.tensor([[0.0, 0.0], [3.0, 4.0], [9.5, 0.0]], dtype=dtype).requires_grad_()
     out = RadiusGraph(5.0, period=10.0, weight=Gaussian(2.0))(Data(pos=pos))
     # 5 between the points 0 and 1; 0.5 between 0 and 2, across the border; 5.3 between 1 and 2.
@@ -63,48 +59,13 @@ def test_weights_of_distances(dtype):
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS, ids=repr)
-def test_what_belongs_to_earlier_edges_is_dropped(transform):
-    stale = {
-        "edge_attr": torch.zeros(1, 2),
-        "edge_weight": torch.zeros(1),
-        "walk_index": torch.zeros(2, 5).long(),
-    }
-    data = Data(
-        pos=cloud(9),
-        edge_index=torch.zeros(2, 1).long(),
-        adj_t=torch.zeros(9, 9),
-        adjusted=1,
-        **stale,
-    )
+def test_attributes_of_earlier_edges_are_dropped(transform):
+    stale = {"edge_attr": torch.zeros(1, 2), "edge_weight": torch.zeros(1)}
+    stale |= {"walk_index": torch.zeros(2, 5).long(), "adj_t": torch.zeros(9, 9)}
+    data = Data(pos=cloud(9), edge_index=torch.zeros(2, 1).long(), adjusted=1, **stale)
     out = transform(data)
     assert set(out.keys()) == {"pos", "edge_index", "adjusted"}
-    assert set(data.keys()) == {"pos", "edge_index", "adjusted", "adj_t", *stale}
-
-
-SIX = torch.tensor([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [-2.0, 0.0], [0.0, -2.0]])
-
-
-def test_knn_graph_on_the_points_of_pyg_s_test():
-    data = KNNGraph(k=2, force_undirected=True)(Data(pos=SIX))
-    assert set(data.keys()) == {"edge_index", "pos"}
-    neighbours = {
-        0: [1, 2, 3, 4, 5],
-        1: [0, 2, 3, 5],
-        2: [0, 1],
-        3: [0, 1, 4],
-        4: [0, 3],
-        5: [0, 1],
-    }
-    expected = [[i, j] for i, row in neighbours.items() for j in row]
-    assert data.edge_index.T.tolist() == expected
-
-
-def test_radius_graph_on_the_points_of_pyg_s_test():
-    data = RadiusGraph(r=1.5)(Data(pos=SIX))
-    assert set(data.keys()) == {"edge_index", "pos"}
-    neighbours = {0: [1, 3], 1: [0, 2, 3], 2: [1], 3: [0, 1]}
-    expected = [[i, j] for i, row in neighbours.items() for j in row]
-    assert coalesce(data.edge_index).T.tolist() == expected
+    assert set(data.keys()) == {"pos", "edge_index", "adjusted", *stale}
 
 
 @pytest.mark.parametrize(
@@ -119,7 +80,7 @@ def test_arguments_begin_with_those_of_pyg(ours, theirs):
     assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in own[len(expected) :])
 
 
-def test_former_argument_names():
+def test_former_argument_names_warn():
     with pytest.warns(DeprecationWarning, match="RadiusGraph") as warned:
         transform = RadiusGraph(radius=0.5, max_neighbours=3)
     assert len(warned) == 2
