@@ -34,10 +34,10 @@ def weights(pos, face, weight=None):
 
 
 def test_every_edge_is_there_once_in_either_direction():
-    pos, face, _ = grid_mesh(4)
+    pos, triangles, _ = grid_mesh(4)
     tetrahedra = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 4]]).T
     repeated = torch.tensor([[0], [0], [2]])  # a vertex named twice gives no self-loop
-    for faces in (face, tetrahedra, repeated, torch.zeros(3, 0, dtype=torch.long)):
+    for face in (triangles, tetrahedra, repeated, torch.zeros(3, 0, dtype=torch.long)):
         data = Data(face=face, num_nodes=16)
         out = MeshToGraph()(data)
         edges = {(i, j) for t in face.T.tolist() for i, j in itertools.permutations(t, 2) if i != j}
