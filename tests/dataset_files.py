@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -96,124 +97,77 @@ def github_files(edges: str, target: str, features: dict) -> dict[str, str]:
     return {f"git_web_ml/musae_git_{name}": text for name, text in texts.items()}
 
 
-_rng = np.random.default_rng(0)
-_images = _rng.integers(0, 256, (5, 28, 28), dtype=np.uint8)
-_masks = {f"{name}_masks": _rng.random((10, 4)) < 0.5 for name in ("train", "val", "test")}
-_kitti = {f"{name}_points": _rng.normal(3, 2, (size, 16, 3)).astype(np.float32)
-          for size, name in enumerate(["train_set_1", "train_set_2", "train_set_3", "train_set_4",
-                                       "val_set", "test_set"], 1)}  # fmt: skip
-_kitti |= {name.replace("points", "label"): np.arange(len(points)) % 4
-           for name, points in _kitti.items()}  # fmt: skip
+def opener(name: str, *args: object, **defaults: object) -> Callable[..., InMemoryDataset]:
+    """A function of the root and options that opens a dataset."""
+    cls = getattr(datasets, name)
+    return lambda root, **options: cls(root, *args, **{**defaults, **options})
+
+
+def opener_of_file(name: str, file: str) -> Callable[..., InMemoryDataset]:
+    return lambda root, **options: getattr(datasets, name)(root / file, **options)
+
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (5, 28, 28), dtype=np.uint8)
+MNIST = {"train_x": IMAGES, "train_y": np.array([0, 1, 2, 0, 9])}
+MNIST |= {"test_x": IMAGES[::-1], "test_y": np.arange(5)}
+ACTOR = {f"{name}_masks": RNG.random((10, 4)) < 0.5 for name in ("train", "val", "test")}
+ACTOR |= {"node_features": RNG.random((4, 3), dtype=np.float32)}
+ACTOR |= {"node_labels": np.array([0, 2, 1, 0]), "edges": [[0, 1], [3, 1], [1, 2], [1, 0]]}
+KITTI = {}
+for _size, _name in enumerate([*(f"train_set_{i}" for i in range(1, 5)), "val_set", "test_set"], 1):
+    KITTI[f"{_name}_points"] = RNG.normal(3, 2, (_size, 16, 3)).astype(np.float32)
+    KITTI[f"{_name}_label"] = np.arange(_size) % 4
+BITS, ENDS = np.full((2, 4096), 255, np.uint8), [0, 9]
+VOXELS = {"X_train_bits": BITS, "y_train": ENDS, "X_test_bits": BITS, "y_test": ENDS}
 H5 = {
-    "data": _rng.normal(size=(3, 2048, 3)).astype(np.float32),
+    "data": RNG.normal(size=(3, 2048, 3)).astype(np.float32),
     "label": np.array([4, 0, 14]),
     "mask": np.where(np.arange(2048) % 3 == 0, -1, 7)[None].repeat(3, 0),
 }
+GITHUB = github_files("id_1,id_2\n0,1\n", "id,name,ml_target\n0,a,1\n1,b,0\n", {"0": [1], "1": [2]})
+SPLITS = ("train", 10), ("train", 9), ("test", 7)
+OFF_FILES = {
+    f"raw/{name}/{split}/{name}_{index:04}.off": TETRAHEDRON
+    for name, (split, index) in product(modelnet.CLASSES["10"], SPLITS)
+}
+OBJ_FILES = {
+    f"{name}/{split}/T{index}.obj": OBJ.format(100 * label + index)
+    for (label, name), (split, index) in product(enumerate(datasets.SHREC16.class_names), SPLITS)
+}
+XYZ_FILES = {
+    f"{name}/{index}.xyz": "\n".join(" ".join(map(str, row)) for row in RNG.random((20, 3)))
+    for name, index in product(("pear", "apple"), range(10))
+}
+SCANS = {}
+for _shift, _name in enumerate("bac"):
+    SCANS[f"{_name}.bin"], SCANS[f"{_name}.label"] = kitti_scan([40, 10, 70], 100 * _shift)
+ISPRS = {f"{name}.txt": isprs_scan(i) for i, name in enumerate(datasets.ISPRSFilterTest.scans)}
 
 SOURCES = {
-    "mnist": Source(
-        lambda root, **options: datasets.MNIST(root, **{"patch": 14, **options}),
-        {
-            "mnist.npz": {
-                "train_x": _images,
-                "train_y": np.array([0, 1, 2, 0, 9]),
-                "test_x": _images[::-1],
-                "test_y": np.arange(5),
-            }
-        },
-    ),
-    "heterophilous": Source(
-        lambda root, **options: datasets.Heterophilous(root, "actor", **options),
-        {
-            "actor.npz": {
-                **_masks,
-                "node_features": _rng.random((4, 3), dtype=np.float32),
-                "node_labels": np.array([0, 2, 1, 0]),
-                "edges": np.array([[0, 1], [3, 1], [1, 2], [1, 0]]),
-            }
-        },
-    ),
-    "github": Source(
-        lambda root, **options: datasets.GitHub(root, components=1, **options),
-        {
-            "git_web_ml.zip": github_files(
-                "id_1,id_2\n0,1\n", "id,name,ml_target\n0,a,1\n1,b,0\n", {"0": [1], "1": [2]}
-            )
-        },
-    ),
-    "tu": Source(
-        lambda root, **options: datasets.TUText(root, "TINY", **options), tu_files(TAGGED, 3)
-    ),
-    "kitti-objects": Source(datasets.KITTIObjects, {"kitti_objects4.npz": _kitti}),
+    "mnist": Source(opener("MNIST", patch=14), {"mnist.npz": MNIST}),
+    "heterophilous": Source(opener("Heterophilous", "actor"), {"actor.npz": ACTOR}),
+    "github": Source(opener("GitHub", components=1), {"git_web_ml.zip": GITHUB}),
+    "tu": Source(opener("TUText", "TINY"), tu_files(TAGGED, 3)),
+    "kitti-objects": Source(datasets.KITTIObjects, {"kitti_objects4.npz": KITTI}),
     "mesh-normals": Source(datasets.MeshNormals, {"square.npz": {"v": SQUARE, "f": TRIANGLES}}),
-    "voxels": Source(
-        lambda root, **options: datasets.ModelNet(root, **{"num_points": 50, **options}),
-        {
-            "modelnet10_vox32_bits.npz": {
-                "X_train_bits": np.full((2, 4096), 255, np.uint8),
-                "y_train": [0, 9],
-                "X_test_bits": np.full((2, 4096), 255, np.uint8),
-                "y_test": [0, 9],
-            }
-        },
-    ),
-    "modelnet": Source(
-        lambda root, **options: datasets.ModelNet(root, **{"num_points": 8, **options}),
-        {
-            f"raw/{name}/{split}/{name}_000{index}.off": TETRAHEDRON
-            for name in modelnet.CLASSES["10"]
-            for split, index in (("train", 1), ("train", 2), ("test", 3))
-        },
-    ),
-    "shrec16": Source(
-        datasets.SHREC16,
-        {
-            f"{name}/{split}/T{index}.obj": OBJ.format(100 * label + index)
-            for label, name in enumerate(datasets.SHREC16.class_names)
-            for split, index in (("train", 10), ("train", 9), ("test", 7))
-        },
-    ),
-    "shapes": Source(
-        datasets.ShapeFolder,
-        {
-            f"{name}/{index}.xyz": "\n".join(
-                "{:.6f} {:.6f} {:.6f}".format(*row) for row in _rng.random((20, 3))
-            )
-            for name in ("pear", "apple")
-            for index in range(10)
-        },
-    ),
-    "isprs": Source(
-        datasets.ISPRSFilterTest,
-        {f"{name}.txt": isprs_scan(i) for i, name in enumerate(datasets.ISPRSFilterTest.scans)},
-    ),
+    "voxels": Source(opener("ModelNet", num_points=50), {"modelnet10_vox32_bits.npz": VOXELS}),
+    "modelnet": Source(opener("ModelNet", num_points=8), OFF_FILES),
+    "shrec16": Source(datasets.SHREC16, OBJ_FILES),
+    "shapes": Source(datasets.ShapeFolder, XYZ_FILES),
+    "isprs": Source(datasets.ISPRSFilterTest, ISPRS),
     "isprs-arrays": Source(
         datasets.ISPRSFilterTest, {"isprs_filtertest_samples.npz": isprs_arrays()}
     ),
-    "semantic-kitti": Source(
-        datasets.SemanticKITTI,
-        {
-            f"{name}.{ending}": content
-            for shift, name in enumerate("bac")
-            for ending, content in zip(
-                ("bin", "label"), kitti_scan([40, 10, 70], 100 * shift), strict=True
-            )
-        },
-    ),
+    "semantic-kitti": Source(datasets.SemanticKITTI, SCANS),
     "scan-object-nn": Source(
         datasets.ScanObjectNN,
-        {"main_split/training_objectdataset.h5": H5, "main_split/test_objectdataset.h5": H5},
+        {f"main_split/{split}_objectdataset.h5": H5 for split in ("training", "test")},
     ),
-    "molecules": Source(
-        lambda root, **options: datasets.MoleculeCSV(root / "table.csv", **options),
-        {"table.csv": MOLECULES},
-    ),
-    "esol": Source(
-        lambda root, **options: datasets.MoleculeNet(root, "esol", **options),
-        {"esol.csv": "smiles,logSolubility\nC,1\n"},
-    ),
+    "molecules": Source(opener_of_file("MoleculeCSV", "table.csv"), {"table.csv": MOLECULES}),
+    "esol": Source(opener("MoleculeNet", "esol"), {"esol.csv": "smiles,logSolubility\nC,1\n"}),
     "field": Source(
-        lambda root, **options: datasets.GridField(root / "field.npz", **options),
+        opener_of_file("GridField", "field.npz"),
         {"field.npz": {"a1": np.ones((2, 2)), "a2": np.ones((2, 2))}},
     ),
 }
