@@ -9,7 +9,6 @@ from torch.testing import assert_close
 from torch_geometric.data import Batch, Data
 
 from graphmask import Topology
-from graphmask.masks import GRFMask, StitchedMask, WalkMask
 from graphmask.transforms import AddWalks
 from graphmask.walks import IIDWalks, ResampledWalks, WalkSampler
 
@@ -110,14 +109,6 @@ def test_batches_join_walks_block_by_block_in_any_order(sampler: WalkSampler, se
         assert_close(new.to_dense(), old.to_dense()[:, order][:, :, order], rtol=0, atol=0)
         assert new.nonnegative == old.nonnegative
         assert ((new.pattern.row.long() * 15 + new.pattern.col).diff() > 0).all()
-
-
-def test_masks_read_what_is_stored() -> None:
-    topology = Topology.from_data(AddWalks(SAMPLER, seeded(), sets=4)(graph(9)))
-    masks = WalkMask(3), GRFMask(3), GRFMask(2, shared_walks=True), StitchedMask(degree=2, hops=3)
-    for mask in masks:
-        assert mask.prepare(topology) is topology
-        assert mask(topology).shape == (1, 9, 9)
 
 
 @SAMPLERS
