@@ -60,8 +60,8 @@ SIZES = [
     (TUText, "tu_graphs", {"name": "PROTEINS"}, (1113, 43_471, 162_088, 3, 2)),
     (SHREC16, "shrec16", {}, (480, 120_938, 0, 0, 30)),
     (SHREC16, "shrec16", {"train": False}, (120, 30_238, 0, 0, 30)),
-    (ModelNet, "modelnet10_voxels", {"num_points": 9}, (3964, 9 * 3964, 0, 0, 10)),
-    (ModelNet, "modelnet10_voxels", {"num_points": 9, "train": False}, (901, 9 * 901, 0, 0, 10)),
+    (ModelNet, "modelnet10_voxels", {"num_points": 1}, (3964, 3964, 0, 0, 10)),
+    (ModelNet, "modelnet10_voxels", {"num_points": 1, "train": False}, (901, 901, 0, 0, 10)),
 ]
 
 
