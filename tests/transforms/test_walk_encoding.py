@@ -51,7 +51,7 @@ def test_small_graphs_are_those_of_pyg(body: str, directed: bool, length: int) -
 def test_batches_are_encoded_as_graphs_alone(body: str) -> None:
     graphs = [graph(20, False), graph(31, False)]
     together = encode(Batch.from_data_list(graphs), 8, width=4)
-    assert_close(together, torch.cat([encode(each, 8, width=4) for each in graphs]))
+    assert_close(together, torch.cat([encode(data, 8, width=4) for data in graphs]))
 
 
 def by_powers(topology: Topology, length: int) -> Tensor:
