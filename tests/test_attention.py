@@ -9,7 +9,7 @@ from counting import Written
 from torch import Tensor
 from torch.testing import assert_close
 
-from graphmask import Topology, attention, reference
+from graphmask import Topology, attention
 from graphmask.attention import divide
 from graphmask.features import EluPlusOne, ReLU
 from graphmask.masks import Diffusion, GlobalMask, PowerSeriesMask, WalkMask
@@ -56,13 +56,6 @@ def test_a_signed_mask_subtracts_and_is_normalised_by_absolute_values() -> None:
     q = torch.ones(3, 1, 1)
     v = torch.tensor([1.0, 10.0, 100.0]).reshape(3, 1, 1)
     assert_close(attention(q, q, v, mask).flatten(), torch.tensor([10, (-1 + 300) / 4, -10]))
-
-
-@every_mask
-def test_the_default_feature_map_is_relu(make: Callable) -> None:
-    assert_close(
-        attention(*qkv(), operator(make)), attention(*qkv(), operator(make), ReLU()), rtol=0, atol=0
-    )
 
 
 @pytest.mark.parametrize(
@@ -161,12 +154,6 @@ def test_compiles_as_one_graph_with_a_prepared_operator(make: Callable, name: st
     assert_close(torch.autograd.grad(found, leaves, grad_output), expected_grads)
 
 
-def ring(num_nodes: int) -> Topology:
-    step = torch.arange(num_nodes)
-    edges = torch.stack([step, (step + 1) % num_nodes])
-    return Topology(torch.cat([edges, edges.flip(0)], 1), num_nodes)
-
-
 LINEAR = {
     "global": GlobalMask,
     "walk": lambda: WalkMask(3, sampler=ResampledWalks(budget=4, hops=3)),
@@ -191,73 +178,3 @@ def test_the_work_grows_with_the_nodes_and_not_with_their_square(make: Callable)
             attention(*leaves, mask(topology)).sum().backward()
         counts.append(written.count)
     assert 1.9 < counts[1] / counts[0] < 2.1
-
-
-@pytest.mark.parametrize("make", LINEAR.values(), ids=LINEAR)
-def test_a_large_graph(make: Callable) -> None:
-    """200,000 nodes: their square would need 160 gigabytes."""
-    mask, topology = make(), ring(200_000)
-    x = torch.ones(200_000, 1, 2, dtype=torch.float32)
-    assert attention(x, x, x, mask.float()(mask.prepare(topology))).isfinite().all()
-
-
-def ones(*shape: int) -> Tensor:
-    return torch.ones(shape)
-
-
-def series() -> MaskOperator:
-    return PowerSeriesMask(hops=2, heads=2)(example_topologies()["weighted"])
-
-
-@pytest.mark.parametrize(
-    ("shapes", "expected"),
-    [
-        ([(12, 2, 3), (12, 2, 3), (12, 2, 3)], "`q`.*N = 13"),
-        ([(13, 2, 3), (12, 2, 3), (13, 2, 3)], "`k`.*N = 13"),
-        ([(13, 2, 3), (13, 2, 3), (13, 6)], "`v`"),
-        ([(13, 2, 3), (13, 1, 3), (13, 2, 3)], "`k`.*H as q"),
-        ([(13, 3, 3), (13, 3, 3), (13, 3, 3)], "`q, k, v`.*H = 2"),
-        ([(13, 2, 3), (13, 2, 4), (13, 2, 3)], "`k` must be of 3"),
-    ],
-)
-def test_other_shapes_are_refused_by_name(shapes: list[tuple[int, ...]], expected: str) -> None:
-    with pytest.raises(ValueError, match=expected):
-        attention(*(ones(*shape) for shape in shapes), series())
-
-
-x = ones(13, 2, 3)
-REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
-    (lambda: attention(x.long(), x, x, series()), TypeError, "`q`"),
-    (lambda: attention(x, x, None, series()), TypeError, "`v`"),
-    (lambda: attention(x, x, x, GlobalMask()), TypeError, "`mask` must be an operator"),
-    (lambda: attention(x, x, x, series(), torch.relu), TypeError, "`feature_map`"),
-    (lambda: attention(x, x, x, series(), execution="pairs"), TypeError, "`execution`"),
-    (lambda: attention(x, x, x, series(), execution=Pairs), TypeError, "`execution`"),
-    (lambda: attention(x, x, x, series(), execution=Pairs()), ValueError, "no sparse support"),
-]
-
-
-@pytest.mark.parametrize(("call", "error", "expected"), REFUSED)
-def test_other_arguments_are_refused_by_name(
-    call: Callable[[], object], error: type[Exception], expected: str
-) -> None:
-    with pytest.raises(error, match=expected):
-        call()
-
-
-def test_no_nodes() -> None:
-    for make in MASKS.values():
-        mask, empty = make(), Topology(PATH[:, :0], 0)
-        assert attention(
-            ones(0, 2, 3), ones(0, 2, 3), ones(0, 2, 5), mask(mask.prepare(empty))
-        ).shape == (0, 2, 5)
-
-
-def test_wide_heads_and_values_of_another_width() -> None:
-    q, k, _ = qkv()
-    v = torch.randn(23, 2, 9, generator=torch.Generator().manual_seed(1))
-    mask = operator(MASKS["walk"])
-    phi = [reference.elu_plus_one(x) for x in (q, k)]
-    assert_close(
-        attention(q, k, v, mask, EluPlusOne()), reference.attention(*phi, v, mask.to_dense())
-    )

@@ -10,10 +10,8 @@ from torch import Tensor
 from torch.testing import assert_close
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Batch, Data
-from torch_geometric.transforms import ToSparseTensor
 
 from graphmask import Topology, _formats
-from graphmask.testing import example_topologies
 
 # A directed graph of four nodes with a self-loop and an isolated node, sorted by row of the
 # adjacency.
@@ -76,18 +74,6 @@ def test_formats_carry_the_gradient(read: Callable[[Tensor], Topology]) -> None:
     assert_close(weight.grad, again.grad)
 
 
-@pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
-def test_what_pyg_transforms_to_sparse_is_read() -> None:
-    data = ToSparseTensor(layout=torch.sparse_csr)(
-        Data(edge_index=EDGES, edge_weight=weights(), num_nodes=4)
-    )
-    topology = Topology.from_data(data)
-    pattern, weight = topology.adjacency(None)
-    assert_close(
-        pattern.to_dense(weight), torch.zeros(4, 4).index_put((EDGES[1], EDGES[0]), weights())
-    )
-
-
 class Stored:
     """What is read of a ``torch_sparse.SparseTensor``, for where that is not installed."""
 
@@ -137,45 +123,3 @@ def test_a_batch_is_read_with_its_graphs() -> None:
 def test_a_batch_of_trailing_empty_graphs_keeps_them() -> None:
     graphs = [Data(edge_index=EDGES, num_nodes=4), Data(edge_index=EDGES[:, :0], num_nodes=0)]
     assert Topology.from_data(Batch.from_data_list(graphs)).num_graphs == 2
-
-
-def ones(*shape: int) -> Tensor:
-    return torch.ones(shape)
-
-
-WRONG_TYPE: list[tuple[tuple[object, ...], str]] = [
-    (("graph", 4), "`edge_index` must be a tensor, EdgeIndex, torch sparse matrix"),
-    ((None, 4), "`edge_index`"),
-    (([[0], [1]], 4), "`edge_index`.*got list"),
-    ((ones(2, 3), 4), "`edge_index` must be an integer tensor, got dtype torch.float"),
-    ((ones(2, 3).bool(), 4), "`edge_index`.*torch.bool"),
-    ((ones(2, 3).cfloat(), 4), "`edge_index`"),
-    ((coo(weights().long()),), "`edge_weight` must be a floating-point tensor"),
-]
-WRONG_VALUE: list[tuple[tuple[object, ...], str]] = [
-    ((ones(3, 2).long(), 4), r"`edge_index` must be of shape \[2, E\].*\[3, 2\]"),
-    ((ones(2).long(), 4), r"`edge_index`.*\[2\]"),
-    ((ones(3, 4).to_sparse_coo(),), r"`edge_index` must be a square matrix \[N, N\]"),
-    ((EdgeIndex(EDGES, sparse_size=(4, 5)),), "square matrix"),
-    ((EdgeIndex(EDGES, sparse_size=(4, 4)), 7), "`num_nodes`"),
-    ((coo(weights()), 5), "`num_nodes` must be 4, the size of the sparse matrix"),
-    ((coo(weights()), None, weights()), "`edge_weight` must be left out"),
-]
-
-
-def test_what_is_no_graph_raises() -> None:
-    for error, rows in ((TypeError, WRONG_TYPE), (ValueError, WRONG_VALUE)):
-        for arguments, expected in rows:
-            with pytest.raises(error, match=expected):
-                Topology(*arguments)
-    with pytest.raises(ValueError, match="`data` must be a graph with `edge_index` or `adj_t`"):
-        Topology.from_data(Data(x=ones(3, 1)))
-
-
-def test_examples_are_what_they_say() -> None:
-    examples = example_topologies()
-    assert not examples["signed"].nonnegative
-    assert examples["multigraph"].pattern.nnz < examples["multigraph"].num_edges
-    assert (examples["ragged"].batch.diff() < 0).any()
-    assert sorted(examples["ragged"].graph_sizes.tolist()) == [1, 2, 7, 13]
-    assert {each.num_nodes for each in examples.values()} == {1, 2, 7, 13, 23}

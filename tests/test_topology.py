@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import ToSparseTensor
 
-from graphmask import Topology, reference
+from graphmask import Topology
 from graphmask.masks import PowerSeriesMask
 from graphmask.testing import assert_gradients, batch_topologies, example_topologies
 from graphmask.transforms import AddWalks
@@ -93,28 +93,11 @@ def test_ranks_and_sizes_of_graphs_in_any_order() -> None:
     assert topology.blocks.shapes == ((4, 3),)
 
 
-def test_one_graph_is_a_batch_of_one() -> None:
-    topology = Topology(PATH, 3)
-    assert (topology.num_graphs, topology.largest_graph, topology.graph_sizes.tolist()) == (
-        1,
-        3,
-        [3],
-    )
-    assert topology.local_index.tolist() == [0, 1, 2]
-    assert topology.blocks.shapes == ((1, 3),)
-
-
 @pytest.mark.parametrize(
     "known", [{"num_nodes": 3}, {"batch": torch.zeros(3).long()}, {"pos": torch.zeros(3, 2)}]
 )
 def test_the_number_of_nodes_is_told_or_found(known: dict) -> None:
     assert Topology(PATH, **known).num_nodes == 3
-
-
-def test_no_nodes() -> None:
-    topology = Topology(PATH[:, :0], 0)
-    assert (topology.num_nodes, topology.num_edges, topology.pattern.nnz) == (0, 0, 0)
-    assert Topology(PATH[:, :0], 0, batch=torch.empty(0, dtype=torch.long)).graph_sizes.sum() == 0
 
 
 def test_walks_are_joined_to_the_same_graph() -> None:
@@ -253,111 +236,12 @@ def test_deriving_more_does_not_compile_again() -> None:
     assert counter.count == 1
 
 
-def test_a_topology_is_frozen() -> None:
-    with pytest.raises(AttributeError):
-        Topology(PATH, 3).num_nodes = 4
-
-
-def test_repr() -> None:
-    assert repr(Topology(PATH, 3)) == "Topology(num_nodes=3, num_edges=4, num_graphs=1)"
-    assert "walks=2 x Walks(num_nodes=3" in repr(Topology(PATH, 3, walks=[walks(3), walks(3)]))
-
-
 def ones(*shape: int) -> Tensor:
     return torch.ones(shape)
 
 
 NAN, INF = float("nan"), float("inf")
 ZEROS = torch.zeros(3, dtype=torch.long)
-VALUE: list[tuple[dict[str, object], str]] = [
-    ({"num_nodes": None}, "`num_nodes` must be given"),
-    ({"num_nodes": -1}, "`num_nodes` must be at least 0"),
-    ({"num_nodes": 2}, "`edge_index` must be node ids from 0 to N - 1 = 1, got 2"),
-    ({"num_nodes": 0}, "`edge_index`"),
-    ({"edge_index": PATH - 1}, "`edge_index`.*got -1"),
-    ({"edge_weight": ones(3)}, r"`edge_weight` must be of shape \[E\] with E = 4.*\[3\]"),
-    ({"edge_weight": ones(4, 1)}, "`edge_weight`"),
-    ({"edge_weight": torch.tensor([1, NAN, 1, 1])}, "`edge_weight` must be finite.*1 NaN"),
-    ({"edge_weight": torch.tensor([1, -INF, INF, 1])}, "`edge_weight` must be finite.*2 NaN"),
-    ({"batch": ones(4).long()}, r"`batch` must be of shape \[N\] with N = 3"),
-    ({"batch": torch.tensor([0, -1, 0])}, "`batch` must be graph numbers from 0"),
-    ({"batch": torch.tensor([0, 0, 1])}, "`edge_index` must be within graphs, got 2"),
-    ({"num_graphs": 0}, "`num_graphs` must be at least 1"),
-    ({"batch": ones(3).long(), "num_graphs": 1}, "`num_graphs` must be at least 2"),
-    ({"pos": ones(4, 2)}, r"`pos` must be of shape \[N, D\] with N = 3"),
-    ({"pos": ones(3)}, "`pos`"),
-    ({"pos": torch.full((3, 2), NAN)}, "`pos` must be finite"),
-    ({"edge_attr": ones(3, 2)}, r"`edge_attr` must be of shape \[E, D\] or \[E\] with E = 4"),
-    ({"edge_attr": ones(4, 2, 1)}, "`edge_attr`"),
-    ({"edge_attr": torch.full((4, 2), NAN)}, "`edge_attr` must be finite.*8 NaN"),
-    ({"walks": walks(4)}, "`walks` must be drawn on this graph of 3 nodes"),
-    (
-        {"edge_index": PATH[:, :2], "batch": torch.tensor([0, 0, 1]), "walks": walks(3, 0, 2)},
-        "`walks` must be within graphs",
-    ),
-]
-TYPE: list[tuple[dict[str, object], str]] = [
-    ({"num_nodes": 3.0}, "`num_nodes` must be an integer"),
-    ({"edge_weight": ones(4).long()}, "`edge_weight` must be a floating-point tensor"),
-    ({"edge_weight": ones(4).cfloat()}, "`edge_weight`"),
-    ({"edge_weight": [1.0] * 4}, "`edge_weight` must be a tensor, got list"),
-    ({"batch": ones(3)}, "`batch` must be an integer tensor"),
-    ({"batch": [0, 0, 0]}, "`batch`"),
-    ({"num_nodes": None, "batch": [0, 0, 0]}, "`batch`"),
-    ({"num_nodes": None, "batch": torch.tensor(0)}, "`batch`"),
-    ({"pos": ones(3, 2).long()}, "`pos`"),
-    ({"edge_attr": [1.0] * 4}, "`edge_attr` must be a tensor, got list"),
-    ({"edge_attr": ones(4) + 1j}, "`edge_attr` must be a tensor of real numbers"),
-    ({"walks": PATH}, "`walks` must be Walks"),
-    ({"walks": [walks(3), None]}, "`walks`"),
-]
-
-
-@pytest.mark.parametrize(
-    ("error", "arguments", "expected"),
-    [*((ValueError, *row) for row in VALUE), *((TypeError, *row) for row in TYPE)],
-)
-def test_bad_input_is_refused_by_name(
-    error: type[Exception], arguments: dict, expected: str
-) -> None:
-    with pytest.raises(error, match=expected):
-        Topology(**{"edge_index": PATH, "num_nodes": 3, **arguments})
-
-
-OF: list[tuple[tuple[object, ...], type[Exception], str]] = [
-    (([1], PATH), TypeError, "`x`"),
-    ((ones(4, 1), Topology(PATH, 3)), ValueError, r"`x` must be of shape \[N, C\] with N = 3"),
-    ((ones(3, 1), Topology(PATH, 3), ones(4)), ValueError, "`edge_weight, batch`"),
-    ((ones(3, 1), Topology(PATH, 3), None, ZEROS), ValueError, "`edge_weight, batch`"),
-    ((ones(3, 1), Topology(PATH, 3), None, None, ones(4)), ValueError, "`edge_attr` must be left"),
-    ((ones(3, 1), PATH, ZEROS), TypeError, "`edge_weight` must be .*`batch` comes after it"),
-    ((ones(2, 1), PATH), ValueError, "`edge_index` must be node ids from 0 to N - 1 = 1"),
-]
-
-
-@pytest.mark.parametrize(("arguments", "error", "expected"), OF)
-def test_bad_arguments_of_layers_are_refused_by_name(
-    arguments: tuple, error: type[Exception], expected: str
-) -> None:
-    with pytest.raises(error, match=expected):
-        Topology.of(*arguments)
-
-
-def test_bad_arguments_of_methods_are_refused_by_name() -> None:
-    topology = Topology(PATH, 3)
-    with pytest.raises(ValueError, match="`walks`"):
-        topology.with_walks(walks(4))
-    with pytest.raises(ValueError, match="`normalization` must be 'sym', 'rw' or None"):
-        topology.adjacency("row")
-
-
-@pytest.mark.usefixtures("single_by_default")
-def test_weights_have_the_precision_they_are_given_in() -> None:
-    assert Topology(PATH, 3).adjacency()[1].dtype == torch.float32
-    assert Topology(PATH, 3, ones(4).double()).adjacency()[1].dtype == torch.float64
-    assert Topology(PATH, 3, ones(4).half()).adjacency()[1].dtype == torch.float32
-
-
 def test_half_precision_degrees_do_not_saturate() -> None:
     """The hub of 70,000 ones: float16 has no such number."""
     size = 70_000
@@ -382,15 +266,3 @@ def test_caches_made_in_inference_mode_serve_training() -> None:
     assert not any(part.is_inference() for part in expected)
     scale = torch.ones(1, requires_grad=True)
     (scale * topology.adjacency("sym")[1]).sum().backward()
-
-
-def test_a_topology_made_in_inference_mode_is_checked_too() -> None:
-    with torch.inference_mode(), pytest.raises(ValueError, match="`edge_index`"):
-        Topology(PATH, 2)
-
-
-def test_powers_count_walks() -> None:
-    """Of a path, by hand."""
-    topology = Topology(PATH, 3)
-    W = cases.adjacency_reference(topology, None)
-    assert reference.walk_powers(W, 2)[2].tolist() == [[1, 0, 1], [0, 2, 0], [1, 0, 1]]

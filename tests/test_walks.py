@@ -11,13 +11,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
 from torch.testing import assert_close
 from torch_geometric.data import Batch, Data
 
 from graphmask import Topology, reference
 from graphmask._walk_storage import has_walks, write_walks
-from graphmask.kernels import Pattern
 from graphmask.walks import Walks
 
 ENTRIES = st.lists(
@@ -110,11 +108,6 @@ def test_what_is_kept_in_inference_mode_serves_training() -> None:
     assert not any(x.is_inference() for x in (row, both.table, both.pattern.row, walks.row))
 
 
-def test_indices_are_narrow() -> None:
-    walks = walks_of([(3, 1, 2, 1.0)])
-    assert {walks.row.dtype, walks.col.dtype, walks.hop.dtype} == {torch.int32}
-
-
 def test_former_constructors_warn() -> None:
     walks = walks_of([(3, 1, 2, 1.0)])
     parts = walks.row, walks.col, walks.hop, walks.weight
@@ -128,57 +121,6 @@ def test_former_constructors_warn() -> None:
 
 NAN = float("nan")
 ZERO, ONES = torch.zeros(2, dtype=torch.long), torch.ones(2)
-ENTRIES_OF_WRONG_VALUE: list[tuple[dict[str, object], str]] = [
-    ({"row": torch.tensor([0, 3])}, "`row` must be from 0 to 2, got 3"),
-    ({"col": torch.tensor([-1, 0])}, "`col` must be from 0 to 2, got -1"),
-    ({"hop": torch.tensor([0, 2])}, "`hop` must be from 0 to 1"),
-    ({"row": torch.tensor([0])}, r"`row` must be of shape \[nnz\] = \[2\]"),
-    ({"weight": torch.ones(2, 1)}, r"`row` must be of shape"),
-    ({"weight": torch.tensor([1.0, NAN])}, "`weight` must be finite, got 1 NaN or infinite of 2"),
-    ({"weight": torch.tensor([1.0, torch.inf])}, "`weight` must be finite"),
-    ({"num_nodes": -1}, "`num_nodes`"),
-    ({"num_hops": -1}, "`num_hops`"),
-    ({"normalization": "row"}, "`normalization` must be 'sym', 'rw', None or 'unknown', got row"),
-    ({"normalization": ["sym"]}, "`normalization`"),
-]
-ENTRIES_OF_WRONG_TYPE: list[tuple[dict[str, object], str]] = [
-    ({"col": ONES}, "`col` must be an integer tensor"),
-    ({"hop": ONES.bool()}, "`hop`"),
-    ({"row": [0, 0]}, "`row`"),
-    ({"weight": ONES.long()}, "`weight` must be a floating-point tensor"),
-    ({"weight": [1.0, 1.0]}, "`weight`"),
-    ({"num_nodes": 3.0}, "`num_nodes`"),
-]
-
-
-def test_invalid_entries_raise() -> None:
-    valid = {"row": ZERO, "col": ZERO, "hop": ZERO, "weight": ONES, "num_nodes": 3, "num_hops": 1}
-    for error, rows in ((ValueError, ENTRIES_OF_WRONG_VALUE), (TypeError, ENTRIES_OF_WRONG_TYPE)):
-        for changes, expected in rows:
-            with pytest.raises(error, match=expected):
-                Walks.from_entries(**{**valid, **changes})
-
-
-@pytest.mark.parametrize(
-    ("table", "options", "error", "expected"),
-    [
-        (torch.ones(3, 2), {}, ValueError, r"`table` must be of shape \[P, K \+ 1\] with P = 2"),
-        (torch.ones(2), {}, ValueError, "P = 2"),
-        (torch.ones(2, 0), {}, ValueError, "P = 2"),
-        (torch.ones(2, 2).long(), {}, TypeError, "`table` must be a floating-point tensor"),
-        (torch.full((2, 2), NAN), {}, ValueError, "`table` must be finite, got 4"),
-        (torch.ones(2, 2), {"num_cols": 4}, ValueError, r"`pattern` must be square"),
-        (torch.ones(2, 2), {"normalization": "row"}, ValueError, "`normalization`"),
-    ],
-)
-def test_invalid_tables_raise(
-    table: Tensor, options: dict, error: type[Exception], expected: str
-) -> None:
-    pattern = Pattern(torch.tensor([0, 1, 2, 2]), torch.tensor([1, 1]), options.pop("num_cols", 3))
-    with pytest.raises(error, match=expected):
-        Walks(pattern, table, **options)
-
-
 NO_EDGES = torch.empty(2, 0, dtype=torch.long)
 
 
@@ -252,21 +194,10 @@ def test_the_normalisation_is_read(
         assert [walks.normalization for walks in read(stored)] == [expected]
 
 
-def test_signed_tables_are_read() -> None:
-    table = with_pairs().walk_table * torch.tensor([1.0, -1.0])
-    assert not read(with_pairs(walk_table=table))[0].nonnegative
-
-
 def test_pairs_that_come_twice_add() -> None:
     (walks,) = read(with_pairs(walk_index=torch.tensor([[1, 0, 1], [1, 1, 1]])))
     assert walks.pattern.nnz == 2
     assert walks.to_dense().tolist() == [[[0, 0], [0, 2]], [[0, 0.5], [0, 0]]]
-
-
-def test_no_pairs() -> None:
-    (walks,) = read(with_pairs(walk_index=NO_EDGES, walk_table=torch.empty(0, 3)))
-    assert (walks.num_hops, walks.nnz, walks.pattern.shape) == (2, 0, (2, 2))
-    assert walks.to_dense().shape == (3, 2, 2)
 
 
 ONE_PAIR = torch.tensor([[0], [0]])
