@@ -54,9 +54,9 @@ def test_every_node_has_a_place_in_its_graph_and_the_rest_is_zero(sizes: tuple[i
     rows, x = blocks.rows(2), torch.arange(1.0, 6 * topology.num_nodes + 1).reshape(-1, 2, 3)
     parts = blocks.stack(x, rows)
     assert [tuple(part.shape) for part in parts] == [(2, *shape, 3) for shape in blocks.shapes]
-    found = sorted(graph[graph[:, 0] > 0].tolist() for part in parts for graph in part[1])
+    actual = sorted(graph[graph[:, 0] > 0].tolist() for part in parts for graph in part[1])
     wanted = sorted(x[topology.batch == graph, 1].tolist() for graph in range(len(sizes)))
-    assert found == wanted
+    assert actual == wanted
     assert sum(int((part != 0).sum()) for part in parts) == x.numel()
     assert_close(blocks.unstack(parts, rows), x)
 
@@ -74,10 +74,10 @@ def test_entries_are_written_where_their_nodes_are(sizes: tuple[int, ...]) -> No
     made = blocks.scatter(dense[row, col].unsqueeze(0), blocks.slots(pattern))
     x = torch.rand(topology.num_nodes, 1, 2, generator=generator)
     rows = blocks.rows(1)
-    found = blocks.unstack(
+    actual = blocks.unstack(
         [block @ part for block, part in zip(made, blocks.stack(x, rows), strict=True)], rows
     )
-    assert_close(found[:, 0], dense @ x[:, 0])
+    assert_close(actual[:, 0], dense @ x[:, 0])
 
 
 def test_coinciding_entries_add() -> None:
@@ -110,9 +110,9 @@ def test_widths_are_those_of_least_cost(sizes: list[int], monkeypatch: pytest.Mo
         ends = [0, *widths]
         return sum(500 + b * b * sum(a < size <= b for size in sizes) for a, b in pairwise(ends))
 
-    found = find_widths(np.array(sizes)).tolist()
-    assert found[-1] == max(sizes)
-    assert cost(found) <= min(cost(sorted({cut, max(sizes)})) for cut in sizes)
+    actual = find_widths(np.array(sizes)).tolist()
+    assert actual[-1] == max(sizes)
+    assert cost(actual) <= min(cost(sorted({cut, max(sizes)})) for cut in sizes)
 
 
 def test_a_group_is_worth_its_launches() -> None:

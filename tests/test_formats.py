@@ -1,4 +1,4 @@
-"""Every way to write a graph is read as the same topology."""
+"""All formats of a graph give the same topology."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.testing import assert_close
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Batch, Data
+from torch_geometric.transforms import ToSparseTensor
 
 from graphmask import Topology, _formats
 
@@ -24,6 +25,10 @@ def weights() -> Tensor:
 
 def coo(weight: Tensor) -> Tensor:
     return torch.sparse_coo_tensor(EDGES.flip(0), weight, (4, 4), check_invariants=True)
+
+
+def dense(weight: Tensor) -> Tensor:
+    return torch.zeros(4, 4).index_put((EDGES[1], EDGES[0]), weight)
 
 
 def sparse_tensor(weight: Tensor | None) -> object:
@@ -46,36 +51,33 @@ FORMATS: dict[str, Callable[[Tensor], Topology]] = {
     "SparseTensor": lambda w: Topology(sparse_tensor(w)),
     "data": lambda w: Topology.from_data(Data(edge_index=EDGES, edge_weight=w, num_nodes=4)),
     "data-adj_t": lambda w: Topology.from_data(Data(adj_t=coo(w).to_sparse_csr(), num_nodes=4)),
+    "data-transformed": lambda w: Topology.from_data(
+        ToSparseTensor(layout=torch.sparse_csr)(Data(edge_index=EDGES, edge_weight=w, num_nodes=4))
+    ),
     "data-x": lambda w: Topology.from_data(
         Data(x=torch.ones(4, 1), edge_index=EDGES, edge_weight=w)
     ),
 }
 
 
-@pytest.mark.filterwarnings("ignore:Sparse CS. tensor support is in beta:UserWarning")
+@pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
 @pytest.mark.parametrize("read", FORMATS.values(), ids=FORMATS)
-def test_formats_agree(read: Callable[[Tensor], Topology]) -> None:
-    topology = read(weights())
-    assert (topology.num_nodes, topology.num_edges, topology.num_graphs) == (4, 4, 1)
-    dense = torch.zeros(4, 4).index_put((EDGES[1], EDGES[0]), weights())
-    pattern, weight = topology.adjacency(None)
-    assert_close(pattern.to_dense(weight), dense)
-
-
-@pytest.mark.filterwarnings("ignore:Sparse CS. tensor support is in beta:UserWarning")
-@pytest.mark.parametrize("read", FORMATS.values(), ids=FORMATS)
-def test_formats_carry_the_gradient(read: Callable[[Tensor], Topology]) -> None:
+def test_formats_agree_and_carry_the_gradient(read: Callable[[Tensor], Topology]) -> None:
     weight = weights().requires_grad_()
-    pattern, value = read(weight).adjacency("sym")
-    (pattern.to_dense(value) * torch.arange(16.0).reshape(4, 4)).sum().backward()
-    again = weights().requires_grad_()
-    pattern, value = Topology(EDGES, 4, again).adjacency("sym")
-    (pattern.to_dense(value) * torch.arange(16.0).reshape(4, 4)).sum().backward()
-    assert_close(weight.grad, again.grad)
+    topology = read(weight)
+    assert (topology.num_nodes, topology.num_edges, topology.num_graphs) == (4, 4, 1)
+    pattern, value = topology.adjacency(None)
+    assert_close(pattern.to_dense(value), dense(weight))
+    grads = []
+    for graph in (topology, Topology(EDGES, 4, weight)):
+        pattern, value = graph.adjacency("sym")
+        loss = (pattern.to_dense(value) * torch.arange(16.0).reshape(4, 4)).sum()
+        grads.append(torch.autograd.grad(loss, weight))
+    assert_close(*grads)
 
 
 class Stored:
-    """What is read of a ``torch_sparse.SparseTensor``, for where that is not installed."""
+    """A stand-in for ``torch_sparse.SparseTensor``, an optional package."""
 
     def coo(self) -> tuple[Tensor, Tensor, Tensor]:
         return EDGES[1], EDGES[0], weights()
@@ -87,7 +89,7 @@ class Stored:
 def test_a_sparse_tensor_is_read_by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_formats, "SparseTensor", Stored)
     pattern, weight = Topology(Stored()).adjacency(None)
-    assert_close(pattern.to_dense(weight), coo(weights()).to_dense())
+    assert_close(pattern.to_dense(weight), dense(weights()))
 
 
 def test_parallel_edges_add_in_every_format() -> None:
@@ -96,7 +98,7 @@ def test_parallel_edges_add_in_every_format() -> None:
     for topology in (Topology(twice, 4, weight), Topology(matrix)):
         pattern, value = topology.adjacency(None)
         assert pattern.nnz == 4
-        assert_close(pattern.to_dense(value), 2 * coo(weights()).to_dense())
+        assert_close(pattern.to_dense(value), 2 * dense(weights()))
 
 
 def test_a_batch_is_read_with_its_graphs() -> None:
@@ -116,7 +118,7 @@ def test_a_batch_is_read_with_its_graphs() -> None:
     assert topology.graph_sizes.tolist() == [4, 2, 4]
     assert topology.pos.shape == (10, 3)
     pattern, weight = topology.adjacency(None)
-    block = coo(weights()).to_dense()
+    block = dense(weights())
     assert_close(pattern.to_dense(weight), torch.block_diag(block, torch.zeros(2, 2), block))
 
 

@@ -6,7 +6,7 @@ from types import ModuleType
 import cases
 import pytest
 import torch
-from builders import NO_EDGES, star
+from builders import NO_EDGES, seeded, star
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import dense_of, rows_of
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from graphmask import Topology, reference
-from graphmask.testing import assert_unbiased, check_sampler, example_topologies
+from graphmask.testing import check_sampler, example_topologies
 from graphmask.walks import ResampledWalks, Walks, _resampling, resampled
 from graphmask.walks._resampling import Plan
 from graphmask.walks._rows import find_thresholds, thin
@@ -67,9 +67,9 @@ def test_the_threshold_is_that_of_optimal_resampling(sizes: list[float], budget:
     numbers = torch.tensor(sizes)
     if int((numbers > 0).sum()) <= budget:
         return
-    found = find_thresholds(numbers, torch.tensor([len(sizes)]), budget)
-    assert_close(float(found), reference.resampling_threshold(numbers, budget), rtol=1e-9, atol=0)
-    assert_close(float((numbers / found).clamp(max=1).sum()), float(budget), rtol=1e-9, atol=0)
+    actual = find_thresholds(numbers, torch.tensor([len(sizes)]), budget)
+    assert_close(float(actual), reference.resampling_threshold(numbers, budget), rtol=1e-9, atol=0)
+    assert_close(float((numbers / actual).clamp(max=1).sum()), float(budget), rtol=1e-9, atol=0)
 
 
 @pytest.mark.parametrize("tiny", [0.0, 1e-20, 1e-300])
@@ -82,13 +82,13 @@ def test_the_threshold_of_ties_beside_nothing(count: int, tiny: float) -> None:
 
 def test_rows_have_thresholds_of_their_own() -> None:
     sizes, counts = torch.tensor([3.0, 1.0, 0.5, 0.25, 1.0, 1.0, 1.0]), torch.tensor([4, 0, 3])
-    found = find_thresholds(sizes, counts, torch.tensor([2, 2, 1]))
+    actual = find_thresholds(sizes, counts, torch.tensor([2, 2, 1]))
     alone = [
         reference.resampling_threshold(sizes[:4], 2),
         0.0,
         reference.resampling_threshold(sizes[4:], 1),
     ]
-    assert_close(found, torch.tensor(alone))
+    assert_close(actual, torch.tensor(alone))
 
 
 @pytest.mark.parametrize("draw", [0.001, 0.3, 0.999])
@@ -100,14 +100,6 @@ def test_thinning_keeps_large_weights_and_signs(draw: float) -> None:
     alive = thinned[2:][thinned[2:] != 0]
     assert_close(alive.abs(), torch.full((2,), 0.75))
     assert (thinned * torch.tensor([1, -1, 1, -1, 1, 1]) >= 0).all()
-
-
-def test_thinning_is_unbiased(generator: torch.Generator) -> None:
-    weights = torch.tensor([[3.0, -1.0, 0.5, 0.2, -0.2, 0.1, 2.0, 0.0625]])
-    draws = torch.rand(2000, generator=generator)
-    drawn = torch.stack([dense_of(thin(rows_of(weights), 3, draw.reshape(1)), 8) for draw in draws])
-    assert_unbiased(drawn, weights, "thinned rows")
-    assert ((drawn != 0).sum(-1) - 3).abs().max() <= 1
 
 
 @pytest.mark.usefixtures("body")
@@ -130,7 +122,7 @@ def test_a_sampled_product_and_what_follows_are_independent() -> None:
     One number for two of them would bias the walks.
     """
     nodes = torch.cartesian_prod(torch.arange(8), torch.arange(8)).mT
-    weight = torch.rand(64, generator=torch.Generator().manual_seed(0)) ** 2
+    weight = torch.rand(64, generator=seeded()) ** 2
     check_sampler(ResampledWalks(4, hops=2, width=5), Topology(nodes, 8, weight), draws=1000)
 
 
@@ -157,7 +149,7 @@ def test_a_dense_ball_that_fits_a_large_budget_is_exact() -> None:
 def test_a_path_of_small_weights_beside_a_crowd_is_exact() -> None:
     """Its balls fit the budget, though its scores lie far below the threshold of the crowd."""
     path = torch.stack([torch.arange(60, 65), torch.arange(61, 66)])
-    crowd = torch.randint(60, (2, 600), generator=torch.Generator().manual_seed(0))
+    crowd = torch.randint(60, (2, 600), generator=seeded())
     edges = torch.cat([crowd, path, path.flip(0)], 1)
     weight = torch.cat([torch.ones(600), torch.full((10,), 0.01)])
     topology = Topology(edges, 66, weight)
@@ -232,9 +224,9 @@ def test_a_hub_forms_few_terms_in_torch(monkeypatch: pytest.MonkeyPatch) -> None
     largest = []
 
     def counted(left: object, right: object, number: int, draw: Tensor) -> object:
-        found = sample(left, right, number, draw)
-        largest.append(int(found.counts.max()))
-        return found
+        actual = sample(left, right, number, draw)
+        largest.append(int(actual.counts.max()))
+        return actual
 
     sample = _resampling.sample_product
     monkeypatch.setattr(_resampling, "sample_product", counted)
@@ -262,7 +254,7 @@ def test_the_two_bodies_draw_from_one_law() -> None:
     for each in BODIES:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(resampled, "_compiled", lambda each=each: each)
-            generator = torch.Generator().manual_seed(0)
+            generator = seeded()
             drawn = torch.stack(
                 [
                     ResampledWalks(2, hops=3, width=3)(topology, generator).to_dense()
@@ -301,24 +293,10 @@ def test_threads_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("body")
-def test_a_larger_budget_is_closer() -> None:
-    topology = example_topologies()["weighted"]
-    target, errors = powers(topology, 3)[3], []
-    for budget in (1, 2, 4, 8):
-        generator = torch.Generator().manual_seed(0)
-        drawn = torch.stack(
-            [ResampledWalks(budget, hops=3)(topology, generator).to_dense()[3] for _ in range(50)]
-        )
-        errors.append(float((drawn - target).square().mean()))
-    assert errors == sorted(errors, reverse=True)
-    assert errors[-1] < errors[0] / 20
-
-
-@pytest.mark.usefixtures("body")
 def test_the_decay_favours_masks_that_fall_like_it() -> None:
     topology, errors = random_graph(200, 800), {}
     for decay in (0.2, 1.0):
-        generator = torch.Generator().manual_seed(0)
+        generator = seeded()
         drawn = torch.stack(
             [ResampledWalks(12, 4, decay=decay)(topology, generator).to_dense() for _ in range(20)]
         )
