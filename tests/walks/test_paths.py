@@ -46,7 +46,7 @@ SAMPLERS = (
 )
 every_sampler = pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)
 awkward = pytest.mark.parametrize(
-    "name", ["multigraph", "weightless", "directed", "signed", "ragged"]
+    "name", ["multigraph", "directed", "signed", "ragged"]
 )
 
 
@@ -84,6 +84,18 @@ def test_walks_are_those_walked_walk_by_walk_forward_and_backward(
     ]
     assert grads[0][0].isfinite().all()
     assert_close(*grads)
+
+
+@every_sampler
+def test_edges_without_weight_have_a_gradient(sampler: PathSampler) -> None:
+    """The product over a path keeps the other weights."""
+    weight = torch.tensor([0.0, 2.0], requires_grad=True)
+    line = Topology(torch.tensor([[1, 2], [0, 1]]), 3, weight)
+    dense = type(sampler)(num_walks=64, hops=2, normalization=None)(line, seeded()).to_dense()
+    assert dense[2, 0, 2] == 0
+    (grad,) = torch.autograd.grad(dense[2, 0, 2], weight)
+    assert grad[0] > 0.5
+    assert grad[1] == 0
 
 
 ATTENTION = {
