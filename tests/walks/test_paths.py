@@ -45,9 +45,7 @@ SAMPLERS = (
     RepellingWalks(3, hops=3, normalization="rw", length_law=Antithetic(Geometric(0.2))),
 )
 every_sampler = pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)
-awkward = pytest.mark.parametrize(
-    "name", ["multigraph", "directed", "signed", "ragged"]
-)
+awkward = pytest.mark.parametrize("name", ["multigraph", "directed", "signed", "ragged"])
 
 
 def with_gradient(name: str) -> tuple[Topology, Tensor]:
