@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ._cached import cached
 from .kernels import Pattern
 
 # Padded pairs of nodes that cost as much as the launches of one more group (measured on CPU).
@@ -56,7 +57,7 @@ class Blocks:
         shapes = tuple(zip(graphs.tolist(), widths.tolist(), strict=True))
         return cls(shapes, position, start_node + local * width_node, local)
 
-    @property
+    @cached
     def area(self) -> int:
         """Pairs of nodes of one head, padding included."""
         return sum(graphs * width * width for graphs, width in self.shapes)

@@ -54,9 +54,9 @@ def test_every_node_has_a_place_in_its_graph_and_the_rest_is_zero(sizes: tuple[i
     rows, x = blocks.rows(2), torch.arange(1.0, 6 * topology.num_nodes + 1).reshape(-1, 2, 3)
     parts = blocks.stack(x, rows)
     assert [tuple(part.shape) for part in parts] == [(2, *shape, 3) for shape in blocks.shapes]
-    found = sorted(graph[graph[:, 0] > 0].tolist() for part in parts for graph in part[1])
+    actual = sorted(graph[graph[:, 0] > 0].tolist() for part in parts for graph in part[1])
     wanted = sorted(x[topology.batch == graph, 1].tolist() for graph in range(len(sizes)))
-    assert found == wanted
+    assert actual == wanted
     assert sum(int((part != 0).sum()) for part in parts) == x.numel()
     assert_close(blocks.unstack(parts, rows), x)
 
@@ -74,10 +74,10 @@ def test_entries_are_written_where_their_nodes_are(sizes: tuple[int, ...]) -> No
     made = blocks.scatter(dense[row, col].unsqueeze(0), blocks.slots(pattern))
     x = torch.rand(topology.num_nodes, 1, 2, generator=generator)
     rows = blocks.rows(1)
-    found = blocks.unstack(
+    actual = blocks.unstack(
         [block @ part for block, part in zip(made, blocks.stack(x, rows), strict=True)], rows
     )
-    assert_close(found[:, 0], dense @ x[:, 0])
+    assert_close(actual[:, 0], dense @ x[:, 0])
 
 
 def test_coinciding_entries_add() -> None:
@@ -110,9 +110,9 @@ def test_widths_are_those_of_least_cost(sizes: list[int], monkeypatch: pytest.Mo
         ends = [0, *widths]
         return sum(500 + b * b * sum(a < size <= b for size in sizes) for a, b in pairwise(ends))
 
-    found = find_widths(np.array(sizes)).tolist()
-    assert found[-1] == max(sizes)
-    assert cost(found) <= min(cost(sorted({cut, max(sizes)})) for cut in sizes)
+    actual = find_widths(np.array(sizes)).tolist()
+    assert actual[-1] == max(sizes)
+    assert cost(actual) <= min(cost(sorted({cut, max(sizes)})) for cut in sizes)
 
 
 def test_a_group_is_worth_its_launches() -> None:
@@ -175,41 +175,3 @@ def test_nothing_leaks_from_padding_or_from_another_graph(
             )
         assert all(part.isfinite().all() for part in results[1])
         assert_close(results[1], results[0], rtol=0, atol=0)
-
-
-@pytest.mark.parametrize(
-    ("kind", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)], ids=str
-)
-@pytest.mark.parametrize("make", [global_mask, walks, series], ids=lambda make: make.__name__)
-@pytest.mark.parametrize("execution", [None, Dense()], ids=repr)
-def test_batched_is_alone(
-    make: Callable[[Topology], MaskOperator],
-    execution: Dense | None,
-    kind: torch.dtype,
-    tolerance: float,
-) -> None:
-    """Gradients, too, with graphs of 1 to 40 nodes in one batch."""
-    sizes = torch.randint(1, 41, (12,), generator=torch.Generator().manual_seed(1)).tolist()
-    batch = interleaved(*sizes)
-    graphs = [(batch == each).nonzero()[:, 0] for each in range(12)]
-    edges = torch.cat([torch.stack([nodes, nodes.roll(1)]) for nodes in graphs], 1)
-    topology = Topology(edges, batch=batch)
-    generator = torch.Generator().manual_seed(0)
-    leaves = [
-        torch.rand(2, len(batch), width, generator=generator, dtype=kind).requires_grad_()
-        for width in (4, 4, 3)
-    ]
-
-    def run(topology: Topology, *leaves: Tensor) -> list[Tensor]:
-        attended = make(topology).attend(*leaves, execution)
-        grad_output = sum(part.square().sum() for part in attended)
-        return [*attended, *torch.autograd.grad(grad_output, leaves)]
-
-    together = run(topology, *leaves)
-    for graph in range(12):
-        nodes = (batch == graph).nonzero()[:, 0]
-        step = torch.arange(len(nodes))
-        one = Topology(torch.stack([step, step.roll(1)]), len(nodes))
-        alone = run(one, *(x.detach()[:, nodes].requires_grad_() for x in leaves))
-        for part, expected in zip(together, alone, strict=True):
-            assert_close(part[:, nodes], expected, rtol=tolerance, atol=tolerance)

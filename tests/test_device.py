@@ -52,8 +52,8 @@ def test_masks(case: cases.Case) -> None:
 def _check_mask(mask: TopologicalMask, topology: Topology) -> None:
     x = torch.ones(topology.num_nodes, 2)
     expected = mask(topology) @ x
-    found = deepcopy(mask).cuda()(topology.to("cuda")) @ x.cuda()
-    assert_close(found.cpu(), expected)
+    actual = deepcopy(mask).cuda()(topology.to("cuda")) @ x.cuda()
+    assert_close(actual.cpu(), expected)
 
 
 @pytest.mark.parametrize("case", cases.LAYERS, ids=str)
@@ -65,9 +65,9 @@ def test_layers_forward_and_backward(case: cases.Case) -> None:
     x = torch.ones(topology.num_nodes, case.channels)
     expected = layer(x, topology)
     grads = torch.autograd.grad(expected.square().sum(), list(layer.parameters()))
-    found = layer.cuda()(x.cuda(), topology.to("cuda"))
-    assert_close(found.cpu(), expected)
-    again = torch.autograd.grad(found.square().sum(), list(layer.parameters()))
+    actual = layer.cuda()(x.cuda(), topology.to("cuda"))
+    assert_close(actual.cpu(), expected)
+    again = torch.autograd.grad(actual.square().sum(), list(layer.parameters()))
     assert_close([grad.cpu() for grad in again], list(grads))
 
 
@@ -104,12 +104,12 @@ def test_attention_reads_half_precision_and_sums_in_single(dtype: torch.dtype) -
     )
     wide = [x.detach().cpu().double().requires_grad_() for x in (q, k, v)]
     expected = attention(*wide, mask.double()(topology), execution=Dense())
-    found = attention(q, k, v, mask.cuda()(topology.to("cuda")))
-    assert found.dtype == dtype
+    actual = attention(q, k, v, mask.cuda()(topology.to("cuda")))
+    assert actual.dtype == dtype
     tolerance = {"rtol": 8 * torch.finfo(dtype).eps, "atol": 8 * torch.finfo(dtype).eps}
-    assert_close(found.cpu().double(), expected, **tolerance)
+    assert_close(actual.cpu().double(), expected, **tolerance)
     grads = zip(
-        torch.autograd.grad(found.sum(), (q, k, v)),
+        torch.autograd.grad(actual.sum(), (q, k, v)),
         torch.autograd.grad(expected.sum(), wide),
         strict=True,
     )
@@ -133,6 +133,6 @@ def test_a_training_step_is_captured_as_a_graph() -> None:
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        found = step()
+        actual = step()
     graph.replay()
-    assert_close(found, expected)
+    assert_close(actual, expected)

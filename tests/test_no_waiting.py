@@ -100,11 +100,11 @@ def test_values_made_from_hops_serve_all_uses_of_an_operator() -> None:
 def _uses(operator: Any, x: torch.Tensor, *executions: Any) -> list[torch.Tensor]:
     doubled = 2.0 * operator + operator.mT
     beside = GlobalOperator(operator.topology) + operator
-    found = [operator @ x, operator.mT @ x, operator.to_dense(), operator.lookup(operator.pattern)]
-    found += [
+    actual = [operator @ x, operator.mT @ x, operator.to_dense(), operator.lookup(operator.pattern)]
+    actual += [
         doubled @ x,
         doubled.entries().value,
         doubled.attend(x, x, x).denominator,
         beside.attend(x, x, x).denominator,
     ]
-    return found + [operator.attend(x, x, x, each).numerator for each in executions]
+    return actual + [operator.attend(x, x, x, each).numerator for each in executions]

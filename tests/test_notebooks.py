@@ -19,10 +19,10 @@ RING = torch.stack([torch.arange(1200), (torch.arange(1200) + 1) % 1200])
 
 def cells(table: str) -> dict[str, str]:
     """Names and values of a table."""
-    found = re.findall(r"<td[^>]*><b>(.*?)</b></td><td[^>]*>(.*?)</td>", table)
-    assert found
-    assert table.count("<td") == 2 * len(found)
-    return dict(found)
+    actual = re.findall(r"<td[^>]*><b>(.*?)</b></td><td[^>]*>(.*?)</td>", table)
+    assert actual
+    assert table.count("<td") == 2 * len(actual)
+    return dict(actual)
 
 
 @pytest.fixture

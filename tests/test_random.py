@@ -25,9 +25,9 @@ def split_mix(seed: int, *counters: int) -> float:
 
 @pytest.mark.parametrize("seed", [0, 1, 2**62 - 1])
 def test_numbers_are_those_of_split_mix(seed: int) -> None:
-    found = uniform(seed, 3, torch.arange(50), torch.tensor(2**40))
-    assert found.dtype == torch.float64
-    assert found.tolist() == [split_mix(seed, 3, number, 2**40) for number in range(50)]
+    actual = uniform(seed, 3, torch.arange(50), torch.tensor(2**40))
+    assert actual.dtype == torch.float64
+    assert actual.tolist() == [split_mix(seed, 3, number, 2**40) for number in range(50)]
 
 
 def test_counters_broadcast_and_have_a_place() -> None:

@@ -1,3 +1,5 @@
+"""The graph that all masks and layers read."""
+
 from __future__ import annotations
 
 import copy
@@ -8,49 +10,59 @@ from typing import Any
 import cases
 import pytest
 import torch
+from builders import NO_EDGES, seeded, star
 from torch import Tensor
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import ToSparseTensor
 
-from graphmask import Topology, reference
+from graphmask import Topology
 from graphmask.masks import PowerSeriesMask
-from graphmask.testing import assert_gradients, batch_topologies, example_topologies
+from graphmask.testing import assert_gradients, example_topologies
+from graphmask.testing.graphs import replace
 from graphmask.transforms import AddWalks
 from graphmask.walks import ResampledWalks, Walks
 
 PATH = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
-NORMALIZATIONS = ("sym", "rw", None)
+every_normalization = pytest.mark.parametrize("normalization", ["sym", "rw", None])
 
 
 def walks(num_nodes: int, row: int = 0, col: int = 0) -> Walks:
-    one = torch.ones(1, dtype=torch.long)
-    return Walks.from_entries(row * one, col * one, 0 * one, torch.ones(1), num_nodes, 1)
+    node = torch.ones(1, dtype=torch.long)
+    return Walks.from_entries(row * node, col * node, 0 * node, torch.ones(1), num_nodes, 1)
 
 
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@every_normalization
 @pytest.mark.parametrize("name", cases.TOPOLOGIES)
 def test_the_adjacency_is_its_definition(name: str, normalization: str) -> None:
     topology = example_topologies()[name]
     pattern, weight = topology.adjacency(normalization)
     position = pattern.row.long() * topology.num_nodes + pattern.col
     assert (position.diff() > 0).all()
-    assert_close(pattern.to_dense(weight), cases.adjacency_reference(topology, normalization))
+    W = pattern.to_dense(weight)
+    assert_close(W, cases.adjacency_reference(topology, normalization))
+    assert normalization != "sym" or torch.linalg.matrix_norm(W, ord=2) <= 1 + 1e-12
 
 
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@every_normalization
 @pytest.mark.parametrize("name", ["weighted", "directed", "signed", "multigraph"])
-def test_the_adjacency_has_derivatives(name: str, normalization: str) -> None:
+def test_the_adjacency_has_derivatives_and_takes_many_weights(
+    name: str, normalization: str
+) -> None:
     topology = example_topologies()[name]
 
     def entries(weight: Tensor) -> Tensor:
-        return Topology(topology.edge_index, topology.num_nodes, weight).adjacency(normalization)[1]
+        return replace(topology, edge_weight=weight).adjacency(normalization)[1]
 
     assert_gradients(entries, topology.edge_weight)
+    weights = torch.randn(2, 3, topology.num_edges, generator=seeded())
+    pattern, values = topology.adjacency(normalization, weights)
+    assert (pattern, values.shape) == (topology.pattern, (2, 3, pattern.nnz))
+    assert_close(values.flatten(0, 1), torch.stack([entries(w) for w in weights.flatten(0, 1)]))
 
 
-def test_the_adjacency_is_made_once_and_learned_weights_are_read_each_time() -> None:
+def test_the_adjacency_is_computed_once_and_learned_weights_are_read_each_time() -> None:
     topology = example_topologies()["weighted"]
     assert topology.adjacency("rw")[1] is topology.adjacency("rw")[1]
     assert topology.adjacency("rw")[0] is topology.pattern
@@ -61,94 +73,62 @@ def test_the_adjacency_is_made_once_and_learned_weights_are_read_each_time() -> 
         weight.mul_(2)
     pattern, value = learned.adjacency(None)
     assert value.requires_grad
-    expected = cases.adjacency_reference(topology, None) * 2
-    assert_close(pattern.to_dense(value), expected)
-
-
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
-@pytest.mark.parametrize("name", ["weighted", "directed", "signed", "multigraph", "empty"])
-def test_several_sets_of_weights_are_normalised_one_by_one(name: str, normalization: str) -> None:
-    topology = example_topologies()[name]
-    sets = torch.randn(2, 3, topology.num_edges, generator=torch.Generator().manual_seed(0))
-    pattern, weight = topology.adjacency(normalization, sets)
-    assert (pattern, weight.shape) == (topology.pattern, (2, 3, pattern.nnz))
-    for one, expected in zip(weight.flatten(0, 1), sets.flatten(0, 1), strict=True):
-        assert_close(
-            one,
-            Topology(topology.edge_index, topology.num_nodes, expected).adjacency(normalization)[1],
-        )
-
-
-def test_the_norm_of_the_symmetric_adjacency_is_at_most_one() -> None:
-    for topology in example_topologies().values():
-        pattern, weight = topology.adjacency("sym")
-        assert torch.linalg.matrix_norm(pattern.to_dense(weight), ord=2) <= 1 + 1e-12
+    assert_close(pattern.to_dense(value), cases.adjacency_reference(topology, None) * 2)
 
 
 def test_ranks_and_sizes_of_graphs_in_any_order() -> None:
-    topology = Topology(PATH[:, :0], batch=torch.tensor([2, 0, 2, 0, 0]), num_graphs=4)
+    topology = Topology(NO_EDGES, batch=torch.tensor([2, 0, 2, 0, 0]), num_graphs=4)
     assert topology.graph_sizes.tolist() == [3, 0, 2, 0]
     assert topology.local_index.tolist() == [0, 0, 1, 1, 2]
-    assert topology.largest_graph == 3
-    assert topology.blocks.shapes == ((4, 3),)
+    assert (topology.largest_graph, topology.blocks.shapes) == (3, ((4, 3),))
+    single = Topology(PATH, 3)
+    assert (single.num_graphs, single.largest_graph, single.graph_sizes.tolist()) == (1, 3, [3])
+    assert (single.local_index.tolist(), single.blocks.shapes) == ([0, 1, 2], ((1, 3),))
+    empty = Topology(NO_EDGES, 0)
+    assert (empty.num_nodes, empty.num_edges, empty.pattern.nnz) == (0, 0, 0)
+    assert Topology(NO_EDGES, 0, batch=torch.empty(0, dtype=torch.long)).graph_sizes.sum() == 0
 
 
-def test_one_graph_is_a_batch_of_one() -> None:
-    topology = Topology(PATH, 3)
-    assert (topology.num_graphs, topology.largest_graph, topology.graph_sizes.tolist()) == (
-        1,
-        3,
-        [3],
-    )
-    assert topology.local_index.tolist() == [0, 1, 2]
-    assert topology.blocks.shapes == ((1, 3),)
-
-
-@pytest.mark.parametrize(
-    "known", [{"num_nodes": 3}, {"batch": torch.zeros(3).long()}, {"pos": torch.zeros(3, 2)}]
-)
-def test_the_number_of_nodes_is_told_or_found(known: dict) -> None:
-    assert Topology(PATH, **known).num_nodes == 3
-
-
-def test_no_nodes() -> None:
-    topology = Topology(PATH[:, :0], 0)
-    assert (topology.num_nodes, topology.num_edges, topology.pattern.nnz) == (0, 0, 0)
-    assert Topology(PATH[:, :0], 0, batch=torch.empty(0, dtype=torch.long)).graph_sizes.sum() == 0
+def test_nodes_are_counted_by_any_argument() -> None:
+    for argument in (
+        {"num_nodes": 3},
+        {"batch": torch.zeros(3, dtype=torch.long)},
+        {"pos": torch.zeros(3, 2)},
+    ):
+        assert Topology(PATH, **argument).num_nodes == 3
 
 
 def test_walks_are_joined_to_the_same_graph() -> None:
     plain = Topology(PATH, 3)
     adjacency, pattern = plain.adjacency(), plain.pattern
     first, second = walks(3), walks(3, 1, 2)
-    made = plain.with_walks(first, second)
-    assert (made.walks, made.walk_sets, plain.walks) == (first, (first, second), None)
-    assert made.pattern is pattern
-    assert made.adjacency()[1] is adjacency[1]
-    assert made.with_walks().walk_sets == ()
+    joined = plain.with_walks(first, second)
+    assert (joined.walks, joined.walk_sets, plain.walks) == (first, (first, second), None)
+    assert joined.pattern is pattern
+    assert joined.adjacency()[1] is adjacency[1]
+    assert joined.with_walks().walk_sets == ()
+    assert repr(plain) == "Topology(num_nodes=3, num_edges=4, num_graphs=1)"
+    assert "walks=2 x Walks(num_nodes=3" in repr(joined)
+    with pytest.raises(AttributeError):
+        plain.num_nodes = 4
 
 
-def test_a_layer_s_arguments_make_a_topology_or_are_one() -> None:
+def test_a_layer_takes_a_topology_or_its_parts() -> None:
     x, ready = torch.ones(3, 1), Topology(PATH, 3)
     assert Topology.of(x, ready) is ready
     assert Topology.of(x, PATH, torch.ones(4), torch.tensor([0, 0, 0])).num_graphs == 1
 
 
 @pytest.mark.parametrize(
-    "features",
+    "edge_attr",
     [torch.arange(8.0).view(4, 2), torch.arange(4), torch.zeros(4, 3, dtype=torch.uint8)],
 )
-def test_features_of_edges_are_kept(features: Tensor) -> None:
-    made = Topology.from_data(Data(edge_index=PATH, edge_attr=features, num_nodes=3))
-    same = Topology.of(torch.ones(3, 1), PATH, edge_attr=features)
-    for topology in (
-        made,
-        same,
-        made.with_walks(walks(3)),
-        made.to("cpu"),
-        pickle.loads(pickle.dumps(made)),
-    ):
-        assert_close(topology.edge_attr, features, rtol=0, atol=0)
+def test_features_of_edges_are_kept(edge_attr: Tensor) -> None:
+    topology = Topology.from_data(Data(edge_index=PATH, edge_attr=edge_attr, num_nodes=3))
+    from_edges = Topology.of(torch.ones(3, 1), PATH, edge_attr=edge_attr)
+    copies = topology.with_walks(walks(3)), topology.to("cpu"), pickle.loads(pickle.dumps(topology))
+    for graph in (topology, from_edges, *copies):
+        assert_close(graph.edge_attr, edge_attr, rtol=0, atol=0)
     assert Topology(PATH, 3).edge_attr is None
 
 
@@ -208,31 +188,19 @@ def test_values_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "copied", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
+    "copied",
+    [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x)), lambda x: x.to("cpu")],
 )
 def test_copies_are_the_same_topology(copied: Callable[[Topology], Topology]) -> None:
-    topology = cases.random_walks(2)
-    graph = example_topologies()["ragged"]
-    graph = graph.with_walks(topology(graph))
+    graph = replace(example_topologies()["ragged"], pos=torch.ones(23, 2), num_graphs=5)
+    graph = graph.with_walks(cases.random_walks(2)(graph))
     graph.adjacency()
     again = copied(graph)
-    assert repr(again) == repr(graph)
+    assert (repr(again), again.num_graphs) == (repr(graph), 5)
+    for name in ("edge_index", "edge_weight", "batch", "pos"):
+        assert torch.equal(getattr(again, name), getattr(graph, name))
     assert_close(again.adjacency()[1], graph.adjacency()[1])
     assert_close(again.walks.to_dense(), graph.walks.to_dense())
-
-
-def test_moving_keeps_everything() -> None:
-    graph, _ = batch_topologies(
-        [example_topologies()["weighted"], example_topologies()["ring"]], interleaved=True
-    )
-    graph = Topology(
-        graph.edge_index, 20, graph.edge_weight, graph.batch, torch.ones(20, 2), walks(20), 5
-    )
-    moved = graph.to("cpu")
-    assert repr(moved) == repr(graph)
-    assert (moved.device, moved.num_graphs) == (torch.device("cpu"), 5)
-    for name in ("edge_index", "edge_weight", "batch", "pos"):
-        assert torch.equal(getattr(moved, name), getattr(graph, name))
 
 
 def test_deriving_more_does_not_compile_again() -> None:
@@ -253,144 +221,30 @@ def test_deriving_more_does_not_compile_again() -> None:
     assert counter.count == 1
 
 
-def test_a_topology_is_frozen() -> None:
-    with pytest.raises(AttributeError):
-        Topology(PATH, 3).num_nodes = 4
-
-
-def test_repr() -> None:
-    assert repr(Topology(PATH, 3)) == "Topology(num_nodes=3, num_edges=4, num_graphs=1)"
-    assert "walks=2 x Walks(num_nodes=3" in repr(Topology(PATH, 3, walks=[walks(3), walks(3)]))
-
-
-def ones(*shape: int) -> Tensor:
-    return torch.ones(shape)
-
-
-NAN, INF = float("nan"), float("inf")
-ZEROS = torch.zeros(3, dtype=torch.long)
-VALUE: list[tuple[dict[str, object], str]] = [
-    ({"num_nodes": None}, "`num_nodes` must be given"),
-    ({"num_nodes": -1}, "`num_nodes` must be at least 0"),
-    ({"num_nodes": 2}, "`edge_index` must be node ids from 0 to N - 1 = 1, got 2"),
-    ({"num_nodes": 0}, "`edge_index`"),
-    ({"edge_index": PATH - 1}, "`edge_index`.*got -1"),
-    ({"edge_weight": ones(3)}, r"`edge_weight` must be of shape \[E\] with E = 4.*\[3\]"),
-    ({"edge_weight": ones(4, 1)}, "`edge_weight`"),
-    ({"edge_weight": torch.tensor([1, NAN, 1, 1])}, "`edge_weight` must be finite.*1 NaN"),
-    ({"edge_weight": torch.tensor([1, -INF, INF, 1])}, "`edge_weight` must be finite.*2 NaN"),
-    ({"batch": ones(4).long()}, r"`batch` must be of shape \[N\] with N = 3"),
-    ({"batch": torch.tensor([0, -1, 0])}, "`batch` must be graph numbers from 0"),
-    ({"batch": torch.tensor([0, 0, 1])}, "`edge_index` must be within graphs, got 2"),
-    ({"num_graphs": 0}, "`num_graphs` must be at least 1"),
-    ({"batch": ones(3).long(), "num_graphs": 1}, "`num_graphs` must be at least 2"),
-    ({"pos": ones(4, 2)}, r"`pos` must be of shape \[N, D\] with N = 3"),
-    ({"pos": ones(3)}, "`pos`"),
-    ({"pos": torch.full((3, 2), NAN)}, "`pos` must be finite"),
-    ({"edge_attr": ones(3, 2)}, r"`edge_attr` must be of shape \[E, D\] or \[E\] with E = 4"),
-    ({"edge_attr": ones(4, 2, 1)}, "`edge_attr`"),
-    ({"edge_attr": torch.full((4, 2), NAN)}, "`edge_attr` must be finite.*8 NaN"),
-    ({"walks": walks(4)}, "`walks` must be drawn on this graph of 3 nodes"),
-    (
-        {"edge_index": PATH[:, :2], "batch": torch.tensor([0, 0, 1]), "walks": walks(3, 0, 2)},
-        "`walks` must be within graphs",
-    ),
-]
-TYPE: list[tuple[dict[str, object], str]] = [
-    ({"num_nodes": 3.0}, "`num_nodes` must be an integer"),
-    ({"edge_weight": ones(4).long()}, "`edge_weight` must be a floating-point tensor"),
-    ({"edge_weight": ones(4).cfloat()}, "`edge_weight`"),
-    ({"edge_weight": [1.0] * 4}, "`edge_weight` must be a tensor, got list"),
-    ({"batch": ones(3)}, "`batch` must be an integer tensor"),
-    ({"batch": [0, 0, 0]}, "`batch`"),
-    ({"num_nodes": None, "batch": [0, 0, 0]}, "`batch`"),
-    ({"num_nodes": None, "batch": torch.tensor(0)}, "`batch`"),
-    ({"pos": ones(3, 2).long()}, "`pos`"),
-    ({"edge_attr": [1.0] * 4}, "`edge_attr` must be a tensor, got list"),
-    ({"edge_attr": ones(4) + 1j}, "`edge_attr` must be a tensor of real numbers"),
-    ({"walks": PATH}, "`walks` must be Walks"),
-    ({"walks": [walks(3), None]}, "`walks`"),
-]
-
-
-@pytest.mark.parametrize(
-    ("error", "arguments", "expected"),
-    [*((ValueError, *row) for row in VALUE), *((TypeError, *row) for row in TYPE)],
-)
-def test_bad_input_is_refused_by_name(
-    error: type[Exception], arguments: dict, expected: str
-) -> None:
-    with pytest.raises(error, match=expected):
-        Topology(**{"edge_index": PATH, "num_nodes": 3, **arguments})
-
-
-OF: list[tuple[tuple[object, ...], type[Exception], str]] = [
-    (([1], PATH), TypeError, "`x`"),
-    ((ones(4, 1), Topology(PATH, 3)), ValueError, r"`x` must be of shape \[N, C\] with N = 3"),
-    ((ones(3, 1), Topology(PATH, 3), ones(4)), ValueError, "`edge_weight, batch`"),
-    ((ones(3, 1), Topology(PATH, 3), None, ZEROS), ValueError, "`edge_weight, batch`"),
-    ((ones(3, 1), Topology(PATH, 3), None, None, ones(4)), ValueError, "`edge_attr` must be left"),
-    ((ones(3, 1), PATH, ZEROS), TypeError, "`edge_weight` must be .*`batch` comes after it"),
-    ((ones(2, 1), PATH), ValueError, "`edge_index` must be node ids from 0 to N - 1 = 1"),
-]
-
-
-@pytest.mark.parametrize(("arguments", "error", "expected"), OF)
-def test_bad_arguments_of_layers_are_refused_by_name(
-    arguments: tuple, error: type[Exception], expected: str
-) -> None:
-    with pytest.raises(error, match=expected):
-        Topology.of(*arguments)
-
-
-def test_bad_arguments_of_methods_are_refused_by_name() -> None:
-    topology = Topology(PATH, 3)
-    with pytest.raises(ValueError, match="`walks`"):
-        topology.with_walks(walks(4))
-    with pytest.raises(ValueError, match="`normalization` must be 'sym', 'rw' or None"):
-        topology.adjacency("row")
-
-
 @pytest.mark.usefixtures("single_by_default")
-def test_weights_have_the_precision_they_are_given_in() -> None:
+def test_weights_keep_their_precision_and_are_summed_in_single() -> None:
+    """A hub of 70,000 ones: float16 has no such number."""
     assert Topology(PATH, 3).adjacency()[1].dtype == torch.float32
-    assert Topology(PATH, 3, ones(4).double()).adjacency()[1].dtype == torch.float64
-    assert Topology(PATH, 3, ones(4).half()).adjacency()[1].dtype == torch.float32
+    for dtype, expected in ((torch.float64,) * 2, (torch.float16, torch.float32)):
+        assert Topology(PATH, 3, torch.ones(4, dtype=dtype)).adjacency()[1].dtype == expected
+    ones = torch.ones(70_000, dtype=torch.float16)
+    pattern, weight = Topology(star(70_000).edge_index, 70_001, ones).adjacency("rw")
+    assert_close(weight, torch.full((70_000,), 1 / 70_000))
+    assert pattern.nnz == 70_000
 
 
-def test_half_precision_degrees_do_not_saturate() -> None:
-    """The hub of 70,000 ones: float16 has no such number."""
-    size = 70_000
-    star = torch.stack([torch.arange(1, size + 1), torch.zeros(size, dtype=torch.long)])
-    pattern, weight = Topology(star, size + 1, ones(size).half()).adjacency("rw")
-    assert_close(weight, torch.full((size,), 1 / size, dtype=torch.float32))
-    assert pattern.nnz == size
-
-
-def test_caches_made_in_inference_mode_serve_training() -> None:
+def test_structure_derived_in_inference_mode_serve_training() -> None:
     topology = example_topologies()["weighted"]
     with torch.inference_mode():
         topology.adjacency("sym")
         blocks = topology.blocks
-        expected = (
+        cached = (
             topology.local_index,
             blocks.position,
             blocks.slots(topology.pattern),
             topology.pattern.mT.row,
         )
     assert not topology.adjacency("sym")[1].is_inference()
-    assert not any(part.is_inference() for part in expected)
+    assert not any(x.is_inference() for x in cached)
     scale = torch.ones(1, requires_grad=True)
     (scale * topology.adjacency("sym")[1]).sum().backward()
-
-
-def test_a_topology_made_in_inference_mode_is_checked_too() -> None:
-    with torch.inference_mode(), pytest.raises(ValueError, match="`edge_index`"):
-        Topology(PATH, 2)
-
-
-def test_powers_count_walks() -> None:
-    """Of a path, by hand."""
-    topology = Topology(PATH, 3)
-    W = cases.adjacency_reference(topology, None)
-    assert reference.walk_powers(W, 2)[2].tolist() == [[1, 0, 1], [0, 2, 0], [1, 0, 1]]

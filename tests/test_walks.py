@@ -9,15 +9,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from builders import NO_EDGES
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
 from torch.testing import assert_close
 from torch_geometric.data import Batch, Data
 
 from graphmask import Topology, reference
 from graphmask._walk_storage import has_walks, write_walks
-from graphmask.kernels import Pattern
 from graphmask.walks import Walks
 
 ENTRIES = st.lists(
@@ -49,20 +48,6 @@ def test_entries_in_any_order_are_sorted_and_add(entries: list) -> None:
 
 
 @given(ENTRIES)
-def test_copies_hold_the_same_walks(entries: list) -> None:
-    walks = replace(walks_of(entries), normalization="rw")
-    for again in (
-        Walks(walks.pattern, walks.table, "rw"),
-        walks.to("cpu"),
-        pickle.loads(pickle.dumps(walks)),
-        copy.deepcopy(walks),
-    ):
-        assert (again.num_nodes, again.num_hops, again.normalization) == (4, 2, "rw")
-        assert_close(again.to_dense(), walks.to_dense(), rtol=0, atol=0)
-        assert repr(again) == f"Walks(num_nodes=4, num_hops=2, nnz={walks.nnz})"
-
-
-@given(ENTRIES)
 def test_values_are_sums_over_hops(entries: list) -> None:
     walks = walks_of(entries)
     coefficients = torch.tensor([[1.0, 2.0, 0.5], [-1.0, 0.0, 3.0]])
@@ -81,6 +66,34 @@ def test_symmetrized_walks_are_the_average_of_both_directions(entries: list) -> 
     assert (both.pattern.row.long() * 4 + both.pattern.col).diff().gt(0).all()
     assert both.nonnegative == walks.nonnegative
     assert walks.symmetrized is both
+
+
+@given(ENTRIES)
+def test_copies_hold_the_same_walks(entries: list) -> None:
+    walks = replace(walks_of(entries), normalization="rw")
+    copies = walks.to("cpu"), pickle.loads(pickle.dumps(walks)), copy.deepcopy(walks)
+    for again in (Walks(walks.pattern, walks.table, "rw"), *copies):
+        assert (again.num_nodes, again.num_hops, again.normalization) == (4, 2, "rw")
+        assert_close(again.to_dense(), walks.to_dense(), rtol=0, atol=0)
+        assert repr(again) == f"Walks(num_nodes=4, num_hops=2, nnz={walks.nnz})"
+        assert {again.row.dtype, again.col.dtype, again.hop.dtype} == {torch.int32}
+
+
+def test_structure_derived_in_inference_mode_serves_training() -> None:
+    walks = walks_of([(3, 1, 2, 1.0), (0, 1, 0, 1.0)])
+    with torch.inference_mode():
+        both, row = walks.symmetrized, walks.pattern.row
+    assert not any(x.is_inference() for x in (row, both.table, both.pattern.row, walks.row))
+
+
+def test_former_constructors_warn() -> None:
+    walks = walks_of([(3, 1, 2, 1.0)])
+    with pytest.warns(DeprecationWarning, match="from_entries"):
+        first = Walks(walks.row, walks.col, walks.hop, walks.weight, num_nodes=4, num_hops=2)
+    with pytest.warns(DeprecationWarning, match=r"Walks\(pattern, table"):
+        second = Walks.of_pairs(walks.pattern, walks.table)
+    for again in (first, second):
+        assert_close(again.to_dense(), walks.to_dense())
 
 
 def test_estimates_carry_a_gradient() -> None:
@@ -103,83 +116,8 @@ def test_estimates_carry_a_gradient() -> None:
     assert walks.weight.requires_grad
 
 
-def test_what_is_kept_in_inference_mode_serves_training() -> None:
-    walks = walks_of([(3, 1, 2, 1.0), (0, 1, 0, 1.0)])
-    with torch.inference_mode():
-        both, row = walks.symmetrized, walks.pattern.row
-    assert not any(x.is_inference() for x in (row, both.table, both.pattern.row, walks.row))
-
-
-def test_indices_are_narrow() -> None:
-    walks = walks_of([(3, 1, 2, 1.0)])
-    assert {walks.row.dtype, walks.col.dtype, walks.hop.dtype} == {torch.int32}
-
-
-def test_former_constructors_warn() -> None:
-    walks = walks_of([(3, 1, 2, 1.0)])
-    parts = walks.row, walks.col, walks.hop, walks.weight
-    with pytest.warns(DeprecationWarning, match="from_entries"):
-        first = Walks(*parts, num_nodes=4, num_hops=2)
-    with pytest.warns(DeprecationWarning, match=r"Walks\(pattern, table"):
-        second = Walks.of_pairs(walks.pattern, walks.table)
-    for again in (first, second):
-        assert_close(again.to_dense(), walks.to_dense())
-
-
 NAN = float("nan")
 ZERO, ONES = torch.zeros(2, dtype=torch.long), torch.ones(2)
-ENTRIES_OF_WRONG_VALUE: list[tuple[dict[str, object], str]] = [
-    ({"row": torch.tensor([0, 3])}, "`row` must be from 0 to 2, got 3"),
-    ({"col": torch.tensor([-1, 0])}, "`col` must be from 0 to 2, got -1"),
-    ({"hop": torch.tensor([0, 2])}, "`hop` must be from 0 to 1"),
-    ({"row": torch.tensor([0])}, r"`row` must be of shape \[nnz\] = \[2\]"),
-    ({"weight": torch.ones(2, 1)}, r"`row` must be of shape"),
-    ({"weight": torch.tensor([1.0, NAN])}, "`weight` must be finite, got 1 NaN or infinite of 2"),
-    ({"weight": torch.tensor([1.0, torch.inf])}, "`weight` must be finite"),
-    ({"num_nodes": -1}, "`num_nodes`"),
-    ({"num_hops": -1}, "`num_hops`"),
-    ({"normalization": "row"}, "`normalization` must be 'sym', 'rw', None or 'unknown', got row"),
-    ({"normalization": ["sym"]}, "`normalization`"),
-]
-ENTRIES_OF_WRONG_TYPE: list[tuple[dict[str, object], str]] = [
-    ({"col": ONES}, "`col` must be an integer tensor"),
-    ({"hop": ONES.bool()}, "`hop`"),
-    ({"row": [0, 0]}, "`row`"),
-    ({"weight": ONES.long()}, "`weight` must be a floating-point tensor"),
-    ({"weight": [1.0, 1.0]}, "`weight`"),
-    ({"num_nodes": 3.0}, "`num_nodes`"),
-]
-
-
-def test_invalid_entries_raise() -> None:
-    valid = {"row": ZERO, "col": ZERO, "hop": ZERO, "weight": ONES, "num_nodes": 3, "num_hops": 1}
-    for error, rows in ((ValueError, ENTRIES_OF_WRONG_VALUE), (TypeError, ENTRIES_OF_WRONG_TYPE)):
-        for changes, expected in rows:
-            with pytest.raises(error, match=expected):
-                Walks.from_entries(**{**valid, **changes})
-
-
-@pytest.mark.parametrize(
-    ("table", "options", "error", "expected"),
-    [
-        (torch.ones(3, 2), {}, ValueError, r"`table` must be of shape \[P, K \+ 1\] with P = 2"),
-        (torch.ones(2), {}, ValueError, "P = 2"),
-        (torch.ones(2, 0), {}, ValueError, "P = 2"),
-        (torch.ones(2, 2).long(), {}, TypeError, "`table` must be a floating-point tensor"),
-        (torch.full((2, 2), NAN), {}, ValueError, "`table` must be finite, got 4"),
-        (torch.ones(2, 2), {"num_cols": 4}, ValueError, r"`pattern` must be square"),
-        (torch.ones(2, 2), {"normalization": "row"}, ValueError, "`normalization`"),
-    ],
-)
-def test_invalid_tables_raise(
-    table: Tensor, options: dict, error: type[Exception], expected: str
-) -> None:
-    pattern = Pattern(torch.tensor([0, 1, 2, 2]), torch.tensor([1, 1]), options.pop("num_cols", 3))
-    with pytest.raises(error, match=expected):
-        Walks(pattern, table, **options)
-
-
-NO_EDGES = torch.empty(2, 0, dtype=torch.long)
 
 
 def read(data: Data) -> list[Walks]:
@@ -239,6 +177,17 @@ def test_walks_are_written_in_the_place_of_earlier_ones() -> None:
     }
 
 
+def test_pairs_in_any_order_of_any_sign_or_none_are_read() -> None:
+    (walks,) = read(with_pairs(walk_index=torch.tensor([[1, 0, 1], [1, 1, 1]])))
+    assert walks.pattern.nnz == 2
+    assert walks.to_dense().tolist() == [[[0, 0], [0, 2]], [[0, 0.5], [0, 0]]]
+    (walks,) = read(with_pairs(walk_table=with_pairs().walk_table * torch.tensor([1.0, -1.0])))
+    assert not walks.nonnegative
+    (walks,) = read(with_pairs(walk_index=NO_EDGES, walk_table=torch.empty(0, 3)))
+    assert (walks.num_hops, walks.nnz, walks.pattern.shape) == (2, 0, (2, 2))
+    assert walks.to_dense().shape == (3, 2, 2)
+
+
 @pytest.mark.parametrize("make", [with_entries, with_pairs])
 @pytest.mark.parametrize(
     ("position", "expected"),
@@ -250,23 +199,6 @@ def test_the_normalisation_is_read(
     data = make(walk_normalization=position)
     for stored in (data, Batch.from_data_list([data, data])):
         assert [walks.normalization for walks in read(stored)] == [expected]
-
-
-def test_signed_tables_are_read() -> None:
-    table = with_pairs().walk_table * torch.tensor([1.0, -1.0])
-    assert not read(with_pairs(walk_table=table))[0].nonnegative
-
-
-def test_pairs_that_come_twice_add() -> None:
-    (walks,) = read(with_pairs(walk_index=torch.tensor([[1, 0, 1], [1, 1, 1]])))
-    assert walks.pattern.nnz == 2
-    assert walks.to_dense().tolist() == [[[0, 0], [0, 2]], [[0, 0.5], [0, 0]]]
-
-
-def test_no_pairs() -> None:
-    (walks,) = read(with_pairs(walk_index=NO_EDGES, walk_table=torch.empty(0, 3)))
-    assert (walks.num_hops, walks.nnz, walks.pattern.shape) == (2, 0, (2, 2))
-    assert walks.to_dense().shape == (3, 2, 2)
 
 
 ONE_PAIR = torch.tensor([[0], [0]])
@@ -308,18 +240,10 @@ def test_invalid_data_raises() -> None:
     for changes, expected in ENTRIES_STORED:
         with pytest.raises(ValueError, match=expected):
             read(with_entries(**changes))
-
-
-@pytest.mark.parametrize(
-    ("make", "expected"), [(with_entries, r"\[1, 2\]"), (with_pairs, "1 to 2")]
-)
-def test_graphs_of_a_batch_share_a_normalisation(make: Callable[..., Data], expected: str) -> None:
-    batch = Batch.from_data_list([make(walk_normalization=position) for position in (2, 1, 2)])
     shared = "`walk_normalization` must be the same for all graphs of a batch, got "
-    with pytest.raises(ValueError, match=shared + expected):
-        read(batch)
-
-
-def test_graphs_of_a_batch_share_a_number_of_hops() -> None:
+    for make, expected in ((with_entries, r"\[1, 2\]"), (with_pairs, "1 to 2")):
+        batch = Batch.from_data_list([make(walk_normalization=position) for position in (2, 1, 2)])
+        with pytest.raises(ValueError, match=shared + expected):
+            read(batch)
     with pytest.raises(ValueError, match=r"`walk_num_hops` must be the same.*\[1, 2\]"):
         read(Batch.from_data_list([with_entries(1), with_entries(2)]))

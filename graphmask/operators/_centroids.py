@@ -35,17 +35,11 @@ _ROUND = 32
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """Groups of nodes by their distance from a centroid, where all pairs of a group meet.
+    """Groups of nodes by their distance from a centroid, where all pairs of a group meet."""
 
-    Args:
-        width: distances of a group, from 0.
-        count: groups; each has as many slots as distances.
-        sign: 1, or -1 where pairs are subtracted.
-    """
-
-    width: int
-    count: int
-    sign: int
+    width: int  # distances of a group, from 0
+    count: int  # groups, each of as many slots as distances
+    sign: int  # -1 where pairs are subtracted
 
     @property
     def slots(self) -> int:
@@ -53,15 +47,11 @@ class Groups:
         return self.width * self.count
 
 
-@dataclass(frozen=True, eq=False)
-class PairBlocks:
-    """Components of at most ``width`` nodes and the distances in them.
+class PairBlocks(NamedTuple):
+    """Components of at most w nodes and the distances in them."""
 
-    ``node [G, w]``, padded with N, and ``distance [G, w, w]`` in units.
-    """
-
-    node: Tensor
-    distance: Tensor
+    node: Tensor  # [G, w], padded with N
+    distance: Tensor  # [G, w, w], in units
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,13 +81,7 @@ class Decomposition:
 
 
 def decompose(topology: Topology, unit: float, size: int) -> Decomposition:
-    """The decomposition of a topology whose lengths are multiples of a unit.
-
-    Raises:
-        ValueError: where they are not.
-
-    Cost: O(N log N).
-    """
+    """The decomposition of a topology whose lengths are multiples of a unit, in O(N log N)."""
     forest = topology.derive(trees_of).forest
     length = topology.derive(steps_of, unit)
     levels, block = _cut(forest, length)
@@ -106,11 +90,7 @@ def decompose(topology: Topology, unit: float, size: int) -> Decomposition:
 
 
 def steps_of(topology: Topology, unit: float) -> Tensor:
-    """``[N]``, lengths of the edges from nodes to their parents, in units.
-
-    Raises:
-        ValueError: where a length is no multiple of the unit.
-    """
+    """``[N]``, lengths of the edges from nodes to their parents, in units."""
     return multiples(topology.derive(trees_of).lengths(topology), unit, "edge_weight")
 
 

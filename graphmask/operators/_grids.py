@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import check_integer, type_error, value_error
-from graphmask.kernels import Pattern
 from graphmask.topology import Topology
 
-from .base import MaskOperator, Sign
+from .base import EntrywiseOperator, Sign
 
 # The time of a multiply-add in products along axes, with the lifted keys that they read, in those
 # of a sparse product: measured on grids and hypercubes of 64 to 4,096 nodes.
@@ -65,11 +64,11 @@ def by_size(topology: Topology) -> BySize:
     )
 
 
-class BlockwiseOperator(MaskOperator):
+class BlockwiseOperator(EntrywiseOperator):
     """An operator with the same block ``[H, P, P]`` for all graphs of P nodes.
 
-    A subclass gives ``_between``, from which ``lookup`` follows, and ``block``, which attention
-    over small graphs builds once for all graphs of a size.
+    A subclass gives ``_between``, and ``block``, which attention over small graphs builds once for
+    all graphs of a size.
 
     Args:
         topology: the graphs.
@@ -101,11 +100,7 @@ class BlockwiseOperator(MaskOperator):
     def block(self, size: int) -> Tensor:
         """``[H, P, P]``, the block of graphs of P = ``size`` nodes."""
 
-    def lookup(self, pattern: Pattern) -> Tensor:
-        return self._at(pattern.row.long(), pattern.col.long())
-
     def _at(self, row: Tensor, col: Tensor) -> Tensor:
-        """``[H, ...]`` entries between nodes."""
         rank, batch = self.topology.local_index, self.topology.batch
         if batch is None:
             return self._between(rank[row], rank[col], self.num_nodes)
@@ -114,11 +109,7 @@ class BlockwiseOperator(MaskOperator):
 
 
 def grids_of(topology: Topology, shape: Sequence[int], extra: int = 0) -> BySize:
-    """The graphs of a topology, each of them a grid of this shape with ``extra`` nodes more.
-
-    Raises:
-        ValueError: where any graph has another number of nodes.
-    """
+    """The graphs of a topology, each of them a grid of this shape with ``extra`` nodes more."""
     graphs = topology.derive(by_size)
     size, sizes = math.prod(shape) + extra, [nodes for _, nodes in graphs.shapes]
     if sizes != [size]:

@@ -70,12 +70,7 @@ _Block: TypeAlias = tuple[Ids, Ids, Lengths, bool]
 def separate(
     topology: Topology, tolerance: float, resolution: float, leaf_size: int, max_entries: int
 ) -> Separation:
-    """The decomposition of the graphs, with ``topology.edge_weight`` as lengths of edges.
-
-    Raises:
-        ValueError: for negative lengths, lengths that differ with the direction, and more than
-            ``max_entries`` distances.
-    """
+    """The decomposition of the graphs, with ``topology.edge_weight`` as lengths of edges."""
     layout, lengths = _Layout(topology.num_nodes, max_entries), length_matrix(topology)
     for piece in decompose(lengths, tolerance, resolution, leaf_size, max_entries):
         layout.add(piece)
@@ -86,9 +81,6 @@ def length_matrix(topology: Topology) -> csr_matrix:
     """The symmetric matrix of the shortest edges between nodes.
 
     Self-loops are left out; lengths of 0 are stored.
-
-    Raises:
-        ValueError: for negative lengths, and lengths that differ with the direction.
     """
     n, (source, target) = topology.num_nodes, topology.edge_index.cpu().numpy()
     if not topology.nonnegative:

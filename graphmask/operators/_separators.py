@@ -76,9 +76,6 @@ def decompose(
 ) -> Iterator[Split | Leaf]:
     """The splits and leaves of all components of a symmetric graph.
 
-    Raises:
-        ValueError: where more than ``max_entries`` distances would be computed at a time.
-
     Cost: with separators of about sqrt(n) nodes O(N^1.5 log N), by Dijkstra's algorithm from each
     of them.
     """
@@ -97,11 +94,7 @@ def decompose(
 
 
 def check_entries(entries: int, max_entries: int) -> None:
-    """Check that there are no more distances than allowed.
-
-    Raises:
-        ValueError: where there are.
-    """
+    """Check that there are no more distances than allowed."""
     if entries > max_entries:
         raise value_error(
             "max_entries",

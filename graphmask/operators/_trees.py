@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,19 +20,12 @@ _ROUNDINGS = 8
 _ADVICE = "(graphmask.transforms.MinimumSpanningTree makes a forest of any graph)"
 
 
-@dataclass(frozen=True, eq=False)
-class Trees:
-    """Rooted trees, and the two edges of the graph that join each node to its parent.
-
-    Args:
-        forest: the trees.
-        edges: ``[2, N]``; 0 at roots.
-        label: ``[N]``, index of the tree of each node.
-    """
+class Trees(NamedTuple):
+    """Rooted trees, and the two edges of the graph that join each node to its parent."""
 
     forest: Forest
-    edges: Tensor
-    label: Tensor
+    edges: Tensor  # [2, N], 0 at roots
+    label: Tensor  # [N], index of the tree of each node
 
     def lengths(self, topology: Topology) -> Tensor:
         """``[N]``, lengths of the edges to parents, 0 at roots, with gradients."""
@@ -143,21 +136,12 @@ def _rooted(i: np.ndarray, j: np.ndarray, label: np.ndarray) -> tuple[np.ndarray
     return np.where(parent[:n] == n, np.arange(n), parent[:n]), order[1:]
 
 
-@dataclass(frozen=True, eq=False)
-class BinaryTrees:
-    """Trees whose nodes have at most two children.
-
-    Further ones hang from added nodes, which come last.
-
-    Args:
-        forest: the trees.
-        sibling: ``[N]``, the other child of the same parent, or the node itself.
-        alone: ``[N]``, whether a node has no sibling.
-    """
+class BinaryTrees(NamedTuple):
+    """Trees of at most two children per node: further ones hang from added nodes, the last ones."""
 
     forest: Forest
-    sibling: Tensor
-    alone: Tensor
+    sibling: Tensor  # [N], the other child of the same parent, or the node itself
+    alone: Tensor  # [N], whether a node has no sibling
 
 
 def binary_trees_of(topology: Topology) -> BinaryTrees:

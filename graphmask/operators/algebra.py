@@ -186,11 +186,7 @@ class ProductOperator(MaskOperator):
 
 
 def check_scale(scale: float | Tensor, heads: int) -> int:
-    """The heads of a mask of ``heads`` heads times a number, or one number per head.
-
-    Raises:
-        ValueError: for a tensor of another number of elements.
-    """
+    """The heads of a mask of ``heads`` heads times a number, or one number per head."""
     count = scale.numel() if isinstance(scale, Tensor) else 1
     if 1 not in (count, heads) and count != heads:
         raise value_error("scale", f"a number or of shape [H] with H = {heads}", scale)

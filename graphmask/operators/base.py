@@ -230,12 +230,23 @@ class MaskOperator(ABC):
         return f"{self!r}: {self.cost:,.0f} multiply-adds per head and column"
 
 
-def check_nodes(nodes: Tensor, num_nodes: int) -> None:
-    """Check that nodes are a vector of node ids.
+class EntrywiseOperator(MaskOperator):
+    """An operator with a formula for its entries, from which all of them and any of them follow."""
 
-    Raises:
-        ValueError: where they are not.
-    """
+    @abstractmethod
+    def _at(self, row: Tensor, col: Tensor) -> Tensor:
+        """``[H, ...]`` entries between nodes."""
+
+    def to_dense(self) -> Tensor:
+        nodes = torch.arange(self.num_nodes, device=self.topology.device)
+        return self._at(nodes.unsqueeze(1), nodes.unsqueeze(0))
+
+    def lookup(self, pattern: Pattern) -> Tensor:
+        return self._at(pattern.row.long(), pattern.col.long())
+
+
+def check_nodes(nodes: Tensor, num_nodes: int) -> None:
+    """Check that nodes are a vector of node ids."""
     if (
         not isinstance(nodes, Tensor)
         or nodes.dim() != 1

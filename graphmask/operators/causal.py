@@ -8,16 +8,15 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from graphmask.kernels import Pattern
 from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
 from ._sequences import CHUNK, attend_causally, scan
-from .base import Attended, MaskOperator, Rule, Sign
+from .base import Attended, EntrywiseOperator, MaskOperator, Rule, Sign
 from .executions import append_ones, split_sums
 
 
-class CausalOperator(MaskOperator):
+class CausalOperator(EntrywiseOperator):
     r"""``M_ij = gamma_h^(i - j)`` where j is node i of a graph or one before it, else 0.
 
     In the exponent, i and j are ranks within the graph.
@@ -55,13 +54,6 @@ class CausalOperator(MaskOperator):
     def _transpose(self) -> MaskOperator:
         return CausalOperator(self.topology, self.log_decay, not self.reverse)
 
-    def to_dense(self) -> Tensor:
-        nodes = torch.arange(self.num_nodes, device=self.topology.device)
-        return self._at(nodes.unsqueeze(1), nodes.unsqueeze(0))
-
-    def lookup(self, pattern: Pattern) -> Tensor:
-        return self._at(pattern.row.long(), pattern.col.long())
-
     def _own_rule(self, channels: int) -> Rule:
         return self._attend_by_chunks
 
@@ -82,7 +74,6 @@ class CausalOperator(MaskOperator):
         return x.flip(2) if self.reverse else x
 
     def _at(self, row: Tensor, col: Tensor) -> Tensor:
-        """``[H, ...]`` entries between nodes."""
         rank, batch = self.topology.local_index, self.topology.batch
         gap = rank[col] - rank[row] if self.reverse else rank[row] - rank[col]
         present = (gap >= 0) & (True if batch is None else batch[row] == batch[col])

@@ -74,9 +74,9 @@ class Execution(ABC):
     def cost(self, mask: MaskOperator, m: int, d: int) -> float:
         """Multiply-adds per head, in units of a sparse product's."""
 
-    @abstractmethod
     def footprint(self, mask: MaskOperator, m: int, d: int) -> int:
-        """Numbers that its largest intermediate holds."""
+        """Numbers that its largest intermediate holds, where its memory is not bounded."""
+        return 0
 
     @abstractmethod
     def _run(
@@ -126,9 +126,6 @@ class Lifted(Execution):
     def cost(self, mask: MaskOperator, m: int, d: int) -> float:
         return mask.unit_cost * mask.cost * m * (d + 1)
 
-    def footprint(self, mask: MaskOperator, m: int, d: int) -> int:
-        return 0
-
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         q, k, v = in_one_type(q, k, v)
         values = append_ones(v)
@@ -161,9 +158,6 @@ class Pairs(Execution):
         cost = entries.pattern.nnz * (m + d + 1)
         compiled = runs_compiled(mask.topology.device, cost * mask.heads)
         return COMPILED_COST * cost if compiled else cost
-
-    def footprint(self, mask: MaskOperator, m: int, d: int) -> int:
-        return 0
 
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         entries = mask.entries()

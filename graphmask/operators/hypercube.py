@@ -62,10 +62,6 @@ class HypercubeOperator(BlockwiseOperator):
     def _transpose(self) -> MaskOperator:
         return self
 
-    def to_dense(self) -> Tensor:
-        rows = torch.arange(self.num_nodes, device=self.t.device)
-        return self._at(rows.unsqueeze(1), rows.unsqueeze(0))
-
     def _between(self, i: Tensor, j: Tensor, size: int | Tensor) -> Tensor:
         bits = range(self.topology.largest_graph.bit_length())
         differing = torch.stack([(i ^ j) >> bit & 1 for bit in bits]).sum(0)
@@ -78,11 +74,7 @@ class HypercubeOperator(BlockwiseOperator):
 
 
 def hypercubes_of(topology: Topology) -> BySize:
-    """The graphs of a topology, each of them of ``2^n`` nodes.
-
-    Raises:
-        ValueError: where any has another number of nodes.
-    """
+    """The graphs of a topology, each of them of ``2^n`` nodes."""
     graphs = topology.derive(by_size)
     wrong = [size for _, size in graphs.shapes if size & (size - 1)]
     if wrong:

@@ -81,10 +81,6 @@ class ToeplitzOperator(BlockwiseOperator):
         value = self.value.flip(tuple(range(1, self.value.dim())))
         return ToeplitzOperator(self.topology, self.grid, value, self.nonnegative, self.class_token)
 
-    def to_dense(self) -> Tensor:
-        rows = torch.arange(self.num_nodes, device=self.value.device)
-        return self._at(rows.unsqueeze(1), rows.unsqueeze(0))
-
     def _between(self, i: Tensor, j: Tensor, size: int | Tensor) -> Tensor:
         extra = int(self.class_token)
         x_i = coordinates((i - extra).clamp(min=0), self.grid)

@@ -27,7 +27,14 @@ _COLUMN_MEMORY = 2**24
 _COLUMNS = 16
 
 
-class TreeExponentialOperator(MaskOperator):
+class _TreeOperator(MaskOperator):
+    """A function of the distance in a forest, which is symmetric."""
+
+    def _transpose(self) -> MaskOperator:
+        return self
+
+
+class TreeExponentialOperator(_TreeOperator):
     r""":math:`M_{ij} = e^{b - s\, d_{ij}}` for the distance d in a forest, 0 between trees.
 
     With :math:`r_c = e^{-s w_c}` for the edge of each node to its parent, ``Up`` (sums over
@@ -78,9 +85,6 @@ class TreeExponentialOperator(MaskOperator):
 
         return _by_columns(multiply, x.expand(self.heads, -1, -1))
 
-    def _transpose(self) -> MaskOperator:
-        return self
-
     def to_dense(self) -> Tensor:
         slope, offset, length = in_widest_type(self.slope, self.offset, self.length)
         distance = self.trees.distances(length)
@@ -89,7 +93,7 @@ class TreeExponentialOperator(MaskOperator):
         return (offset.reshape(-1, 1, 1) - decay).exp() * joined
 
 
-class TreePolynomialOperator(MaskOperator):
+class TreePolynomialOperator(_TreeOperator):
     r""":math:`M_{ij} = \sum_k c_k\, d_{ij}^k\, e^{-s\, d_{ij}}` for the distance d in a forest.
 
     M is 0 between trees. Both passes carry the moments :math:`\sum_j d_{ij}^k e^{-s d_{ij}} x_j` of
@@ -135,9 +139,6 @@ class TreePolynomialOperator(MaskOperator):
         combine = partial(passes.combine_moments, coefficients)
         return _by_columns(combine, x.expand(self.heads, -1, -1))
 
-    def _transpose(self) -> MaskOperator:
-        return self
-
     def to_dense(self) -> Tensor:
         slope, coefficients, length = in_widest_type(self.slope, self.coefficients, self.length)
         distance = self.trees.distances(length)
@@ -148,7 +149,7 @@ class TreePolynomialOperator(MaskOperator):
         return torch.einsum("hk,kij->hij", coefficients, powers) * decay * joined
 
 
-class TreeTableOperator(MaskOperator):
+class TreeTableOperator(_TreeOperator):
     r""":math:`M_{ij} = t[d_{ij} / u]` for the distance d in a forest.
 
     Lengths are multiples of u; M is 0 between trees and past the table. At each centroid of a
@@ -189,9 +190,6 @@ class TreeTableOperator(MaskOperator):
     def _matmul(self, x: Tensor) -> Tensor:
         table, x = in_widest_type(self.table, x)
         return table_product(self.structure, table, x.expand(self.heads, -1, -1))
-
-    def _transpose(self) -> MaskOperator:
-        return self
 
     def to_dense(self) -> Tensor:
         steps = self.topology.derive(steps_of, self.unit)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ._rows import (
     Adjacency,
+    PairRows,
     Rows,
     find_thresholds,
     multiply,
@@ -52,14 +53,6 @@ class Plan(NamedTuple):
     def sampled(self) -> int:
         """Number of terms that is drawn from more."""
         return SAMPLED * self.width
-
-
-class PairRows(NamedTuple):
-    """Pairs of some rows: ``counts [R]``, ``col [P]`` rising in each row, ``table [P, K + 1]``."""
-
-    counts: Tensor
-    col: Tensor
-    table: Tensor
 
 
 def draw_rows(

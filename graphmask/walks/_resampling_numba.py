@@ -8,8 +8,8 @@ from torch import Tensor
 
 from graphmask.kernels._compiled import compiled
 
-from ._resampling import PairRows, Plan
-from ._rows import TIE, Adjacency
+from ._resampling import Plan
+from ._rows import TIE, Adjacency, PairRows
 from ._rows_numba import arrays_of, find_threshold, map_in_threads, multiply, thin
 
 # Rows that a thread draws at a time.

@@ -5,13 +5,17 @@ In torch here, on any device; compiled for CPUs in ``_rows_numba``. Letters: R r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 from torch import Tensor
+
+from graphmask._normalization import Normalization
+from graphmask._walks import Walks
+from graphmask.kernels import Pattern
 
 # Sizes this close, relatively, equal a threshold.
 TIE = 1e-9
@@ -47,6 +51,24 @@ class Rows(NamedTuple):
         """Rows of one entry each, a one at each of the nodes."""
         ptr = torch.arange(len(nodes) + 1, device=nodes.device)
         return cls(ptr, nodes, torch.ones_like(nodes, dtype=torch.double))
+
+
+class PairRows(NamedTuple):
+    """Pairs of some rows: ``counts [R]``, ``col [P]`` rising in each row, ``table [P, K + 1]``."""
+
+    counts: Tensor
+    col: Tensor
+    table: Tensor
+
+    @classmethod
+    def concatenate(cls, blocks: Sequence[PairRows]) -> PairRows:
+        """Blocks of rows, one after the other."""
+        return cls(*(torch.cat(tensors) for tensors in zip(*blocks, strict=True)))
+
+    def to_walks(self, normalization: Normalization) -> Walks:
+        """Walks from all nodes, one row for each."""
+        pattern = Pattern.from_counts(self.counts, self.col, len(self.counts))
+        return Walks(pattern, self.table, normalization)
 
 
 class Adjacency(NamedTuple):

@@ -11,10 +11,11 @@ from torch import Tensor
 from graphmask._checks import check_integer, value_error
 from graphmask._deprecation import deprecated_arguments
 from graphmask._random import stream, uniform
-from graphmask.kernels.pattern import index_dtype
+from graphmask._walks import Walks
 from graphmask.topology import Normalization, Topology
 
-from .base import Entries, WalkSampler
+from ._rows import PairRows
+from .base import WalkSampler
 from .length_laws import Geometric, LengthLaw, check_length_law
 
 # Positions that walks from one block of nodes may visit: what stays in the caches of a CPU, and
@@ -118,7 +119,7 @@ class PathSampler(WalkSampler):
         """Rank among ``degree`` entries of the one that each walk takes, by a number in [0, 1)."""
         return (draw * degree).long()  # below the degree: rounding does not reach it
 
-    def _draw(self, topology: Topology, seed: int) -> Entries:
+    def _draw(self, topology: Topology, seed: int) -> Walks:
         transitions = Transitions.of(topology, self.normalization)
         visits = _BLOCK_VISITS_CPU if topology.device.type == "cpu" else _BLOCK_VISITS
         size = max(1, visits // (self.num_walks * (self.hops + 1)))
@@ -126,23 +127,34 @@ class PathSampler(WalkSampler):
             self._draw_block(nodes, topology.local_index[nodes], transitions, seed)
             for nodes in torch.arange(topology.num_nodes, device=topology.device).split(size)
         ]
-        row, col, hop, weight = (torch.cat(tensors) for tensors in zip(*blocks, strict=True))
-        return row, col, hop, weight
+        return PairRows.concatenate(blocks).to_walks(self.normalization)
 
     def _draw_block(
         self, nodes: Tensor, rank: Tensor, transitions: Transitions, seed: int
-    ) -> Entries:
+    ) -> PairRows:
         start = torch.arange(len(nodes), device=nodes.device)
-        ones = transitions.factor.new_ones(len(nodes))
-        visits = [(start, nodes, torch.zeros_like(start), ones)]
+        col_bits, hop_bits = len(transitions.degree).bit_length(), self.hops.bit_length()
+
+        def key_of(start: Tensor, node: Tensor, hop: int) -> Tensor:
+            """One number for a row, a column and a hop, in their order."""
+            return (((start << col_bits) | node) << hop_bits) | hop
+
+        keys, weights = [key_of(start, nodes, 0)], [transitions.factor.new_ones(len(nodes))]
         for hop, walks in enumerate(self._walk(nodes, rank, transitions, seed), 1):
-            hops = torch.full_like(walks.start, hop)
-            visits.append((walks.start, walks.node, hops, walks.weight))
-        row, col, hops, weight = (torch.cat(tensors) for tensors in zip(*visits, strict=True))
-        num_nodes = len(transitions.degree)
-        row, col, hops, weight = _coalesce(row, col, hops, weight, num_nodes, self.hops)
-        dtype = index_dtype(num_nodes)
-        return nodes[row].to(dtype), col.to(dtype), hops.int(), weight
+            keys.append(key_of(walks.start, walks.node, hop))
+            weights.append(walks.weight)
+        key, order = sort_keys(torch.cat(keys))
+        visit = key >> hop_bits
+        is_first = torch.ones_like(visit, dtype=torch.bool)
+        is_first[1:] = visit[1:] != visit[:-1]
+        pair, width = visit[is_first], self.hops + 1
+        # Visits are sorted, so that the number of pairs begun tells the pair of a visit.
+        slot = (is_first.cumsum(0) - 1) * width + (key & ((1 << hop_bits) - 1))
+        # In place, since index_add() copies what it adds to.
+        table = transitions.factor.new_zeros(len(pair) * width)
+        table.index_add_(0, slot, torch.cat(weights).index_select(0, order))
+        counts = torch.bincount(pair >> col_bits, minlength=len(nodes))
+        return PairRows(counts, pair & ((1 << col_bits) - 1), table.view(-1, width))
 
     def _walk(
         self, nodes: Tensor, rank: Tensor, transitions: Transitions, seed: int
@@ -195,15 +207,3 @@ def sort_keys(key: Tensor) -> tuple[Tensor, Tensor]:
     packed = (key << bits) | torch.arange(len(key))
     packed.numpy().sort()
     return packed >> bits, packed & ((1 << bits) - 1)
-
-
-def _coalesce(
-    row: Tensor, col: Tensor, hop: Tensor, weight: Tensor, num_nodes: int, num_hops: int
-) -> Entries:
-    """Entries in order of row, column and hop; entries of one pair and hop are summed."""
-    col_bits, hop_bits = num_nodes.bit_length(), num_hops.bit_length()
-    key, order = sort_keys((((row << col_bits) | col) << hop_bits) | hop)
-    key, entry = torch.unique_consecutive(key, return_inverse=True)
-    total = weight.new_zeros(key.shape).index_add(0, entry, weight.index_select(0, order))
-    pair = key >> hop_bits
-    return pair >> col_bits, pair & ((1 << col_bits) - 1), key & ((1 << hop_bits) - 1), total

@@ -11,13 +11,12 @@ from graphmask._checks import check_integer, check_number, value_error
 from graphmask._random import seed_from, uniform
 from graphmask._walks import Walks
 from graphmask.extras import require
-from graphmask.kernels import Pattern
 from graphmask.kernels._extra import HAS_NUMBA
 from graphmask.topology import Normalization, Topology
 
 from . import _resampling
-from ._resampling import PairRows, Plan, score
-from ._rows import Adjacency, find_thresholds
+from ._resampling import Plan, score
+from ._rows import Adjacency, PairRows, find_thresholds
 from .base import WalkSampler
 
 # Entries of a row while it walks, and pairs that the fullest row stores, per pair of the budget.
@@ -105,9 +104,7 @@ class ResampledWalks(WalkSampler):
 
     def _draw(self, topology: Topology, seed: int) -> Walks:
         nodes = torch.arange(topology.num_nodes, device=topology.device)
-        rows = self._draw_nodes(topology, nodes, seed)
-        pattern = Pattern.from_counts(rows.counts, rows.col, topology.num_nodes)
-        return Walks(pattern, rows.table, self.normalization)
+        return self._draw_nodes(topology, nodes, seed).to_walks(self.normalization)
 
     def count_pairs(
         self, topology: Topology, nodes: Tensor, generator: torch.Generator | None = None
@@ -167,7 +164,7 @@ class _Draw:
                 self.seed, stage, self.topology.local_index[start].unsqueeze(1), numbers
             )
             blocks.append(draw_rows(start, bound, draws, self.W, self.plan, dtype))
-        return PairRows(*(torch.cat(tensors) for tensors in zip(*blocks, strict=True)))
+        return PairRows.concatenate(blocks)
 
     def find_thresholds(self) -> Tensor:
         """``[B]``, the c of each graph, at which its pilot rows store their budgets together."""

@@ -97,10 +97,10 @@ def test_operators_with_a_rule_announce_it(make: Callable[[Topology], MaskOperat
 
 def test_attend_is_a_method_too_and_the_old_name_of_the_denominator_warns() -> None:
     mask = GlobalOperator(example_topologies()["ring"])
-    found = mask.attend(*features(mask))
-    assert_close(tuple(found), tuple(attend(mask, *features(mask))))
+    actual = mask.attend(*features(mask))
+    assert_close(tuple(actual), tuple(attend(mask, *features(mask))))
     with pytest.warns(DeprecationWarning, match="denominator"):
-        assert found.normaliser is found.denominator
+        assert actual.normaliser is actual.denominator
 
 
 def test_signs_are_ordered() -> None:

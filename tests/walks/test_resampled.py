@@ -6,6 +6,7 @@ from types import ModuleType
 import cases
 import pytest
 import torch
+from builders import NO_EDGES, seeded, star
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import dense_of, rows_of
@@ -13,11 +14,10 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from graphmask import Topology, reference
-from graphmask.masks import WalkMask
-from graphmask.testing import assert_unbiased, check_sampler, example_topologies
+from graphmask.testing import check_sampler, example_topologies
 from graphmask.walks import ResampledWalks, Walks, _resampling, resampled
 from graphmask.walks._resampling import Plan
-from graphmask.walks._rows import Adjacency, find_thresholds, thin
+from graphmask.walks._rows import find_thresholds, thin
 
 BODIES: list[ModuleType | None] = [None]
 if resampled._compiled() is not None:
@@ -52,12 +52,6 @@ def powers(topology: Topology, hops: int, normalization: str = "sym") -> Tensor:
     return reference.walk_powers(W, hops)
 
 
-def star(leaves: int) -> Topology:
-    leaf = torch.arange(1, leaves + 1)
-    edges = torch.stack([leaf, torch.zeros_like(leaf)])
-    return Topology(torch.cat([edges, edges.flip(0)], 1), leaves + 1)
-
-
 def random_graph(nodes: int, edges: int, seed: int = 0) -> Topology:
     return Topology(
         torch.randint(nodes, (2, edges), generator=torch.Generator().manual_seed(seed)), nodes
@@ -73,9 +67,9 @@ def test_the_threshold_is_that_of_optimal_resampling(sizes: list[float], budget:
     numbers = torch.tensor(sizes)
     if int((numbers > 0).sum()) <= budget:
         return
-    found = find_thresholds(numbers, torch.tensor([len(sizes)]), budget)
-    assert_close(float(found), reference.resampling_threshold(numbers, budget), rtol=1e-9, atol=0)
-    assert_close(float((numbers / found).clamp(max=1).sum()), float(budget), rtol=1e-9, atol=0)
+    actual = find_thresholds(numbers, torch.tensor([len(sizes)]), budget)
+    assert_close(float(actual), reference.resampling_threshold(numbers, budget), rtol=1e-9, atol=0)
+    assert_close(float((numbers / actual).clamp(max=1).sum()), float(budget), rtol=1e-9, atol=0)
 
 
 @pytest.mark.parametrize("tiny", [0.0, 1e-20, 1e-300])
@@ -88,18 +82,13 @@ def test_the_threshold_of_ties_beside_nothing(count: int, tiny: float) -> None:
 
 def test_rows_have_thresholds_of_their_own() -> None:
     sizes, counts = torch.tensor([3.0, 1.0, 0.5, 0.25, 1.0, 1.0, 1.0]), torch.tensor([4, 0, 3])
-    found = find_thresholds(sizes, counts, torch.tensor([2, 2, 1]))
+    actual = find_thresholds(sizes, counts, torch.tensor([2, 2, 1]))
     alone = [
         reference.resampling_threshold(sizes[:4], 2),
         0.0,
         reference.resampling_threshold(sizes[4:], 1),
     ]
-    assert_close(found, torch.tensor(alone))
-
-
-def test_thinning_leaves_short_rows_alone() -> None:
-    short = rows_of(torch.tensor([[1.0, -2.0, 3.0]]))
-    assert thin(short, 3, torch.tensor([0.5])) is short
+    assert_close(actual, torch.tensor(alone))
 
 
 @pytest.mark.parametrize("draw", [0.001, 0.3, 0.999])
@@ -111,26 +100,6 @@ def test_thinning_keeps_large_weights_and_signs(draw: float) -> None:
     alive = thinned[2:][thinned[2:] != 0]
     assert_close(alive.abs(), torch.full((2,), 0.75))
     assert (thinned * torch.tensor([1, -1, 1, -1, 1, 1]) >= 0).all()
-
-
-def test_thinning_is_unbiased(generator: torch.Generator) -> None:
-    weights = torch.tensor([[3.0, -1.0, 0.5, 0.2, -0.2, 0.1, 2.0, 0.0625]])
-    draws = torch.rand(2000, generator=generator)
-    drawn = torch.stack([dense_of(thin(rows_of(weights), 3, draw.reshape(1)), 8) for draw in draws])
-    assert_unbiased(drawn, weights, "thinned rows")
-    assert ((drawn != 0).sum(-1) - 3).abs().max() <= 1
-
-
-def test_rows_are_thinned_independently_of_each_other() -> None:
-    first, second = torch.tensor([3.0, 1.0, 0.5, 0.25]), torch.tensor([1.0, 1.0, 1.0, 1.0])
-    both = thin(rows_of(torch.stack([first, second])), 2, torch.tensor([0.3, 0.6]))
-    alone = [
-        thin(rows_of(each.unsqueeze(0)), 2, torch.tensor([draw]))
-        for each, draw in ((first, 0.3), (second, 0.6))
-    ]
-    assert_close(
-        dense_of(both, 4), torch.cat([dense_of(each, 4) for each in alone]), rtol=0, atol=0
-    )
 
 
 @pytest.mark.usefixtures("body")
@@ -153,7 +122,7 @@ def test_a_sampled_product_and_what_follows_are_independent() -> None:
     One number for two of them would bias the walks.
     """
     nodes = torch.cartesian_prod(torch.arange(8), torch.arange(8)).mT
-    weight = torch.rand(64, generator=torch.Generator().manual_seed(0)) ** 2
+    weight = torch.rand(64, generator=seeded()) ** 2
     check_sampler(ResampledWalks(4, hops=2, width=5), Topology(nodes, 8, weight), draws=1000)
 
 
@@ -177,20 +146,10 @@ def test_a_dense_ball_that_fits_a_large_budget_is_exact() -> None:
 
 
 @pytest.mark.usefixtures("body")
-def test_rows_whose_balls_fit_are_exact_beside_rows_whose_balls_do_not() -> None:
-    ring = torch.stack([torch.arange(6), (torch.arange(6) + 1) % 6]) + 60
-    crowd = torch.randint(60, (2, 600), generator=torch.Generator().manual_seed(0))
-    topology = Topology(torch.cat([crowd, ring], 1), 66)
-    drawn = ResampledWalks(budget=6, hops=3)(topology, torch.Generator()).to_dense()
-    assert_close(drawn[:, 60:], powers(topology, 3)[:, 60:])
-    assert not torch.allclose(drawn[:, :60], powers(topology, 3)[:, :60])
-
-
-@pytest.mark.usefixtures("body")
 def test_a_path_of_small_weights_beside_a_crowd_is_exact() -> None:
     """Its balls fit the budget, though its scores lie far below the threshold of the crowd."""
     path = torch.stack([torch.arange(60, 65), torch.arange(61, 66)])
-    crowd = torch.randint(60, (2, 600), generator=torch.Generator().manual_seed(0))
+    crowd = torch.randint(60, (2, 600), generator=seeded())
     edges = torch.cat([crowd, path, path.flip(0)], 1)
     weight = torch.cat([torch.ones(600), torch.full((10,), 0.01)])
     topology = Topology(edges, 66, weight)
@@ -250,7 +209,7 @@ def test_each_graph_of_a_batch_has_the_budget_of_its_own_nodes() -> None:
 @pytest.mark.usefixtures("body")
 def test_a_hub_costs_no_more_than_its_samples() -> None:
     """Rows of 2,000 terms are not formed, and the hub's own row stays within its limit."""
-    topology = star(2_000)
+    topology = star(2_000, undirected=True)
     walks = ResampledWalks(budget=4, hops=3)(topology, torch.Generator())
     assert pairs_per_row(walks).max() <= 17
     drawn = ResampledWalks(budget=4, hops=2, normalization="rw")
@@ -265,14 +224,14 @@ def test_a_hub_forms_few_terms_in_torch(monkeypatch: pytest.MonkeyPatch) -> None
     largest = []
 
     def counted(left: object, right: object, number: int, draw: Tensor) -> object:
-        found = sample(left, right, number, draw)
-        largest.append(int(found.counts.max()))
-        return found
+        actual = sample(left, right, number, draw)
+        largest.append(int(actual.counts.max()))
+        return actual
 
     sample = _resampling.sample_product
     monkeypatch.setattr(_resampling, "sample_product", counted)
     monkeypatch.setattr(resampled, "_compiled", lambda: None)
-    ResampledWalks(budget=4, hops=3, width=4)(star(5_000), torch.Generator())
+    ResampledWalks(budget=4, hops=3, width=4)(star(5_000, undirected=True), torch.Generator())
     assert 8 <= max(largest) <= 2 * 8 + 1
 
 
@@ -295,7 +254,7 @@ def test_the_two_bodies_draw_from_one_law() -> None:
     for each in BODIES:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(resampled, "_compiled", lambda each=each: each)
-            generator = torch.Generator().manual_seed(0)
+            generator = seeded()
             drawn = torch.stack(
                 [
                     ResampledWalks(2, hops=3, width=3)(topology, generator).to_dense()
@@ -305,21 +264,6 @@ def test_the_two_bodies_draw_from_one_law() -> None:
             spread.append((drawn - powers(topology, 3)).square().sum((1, 2, 3)))
     error = (spread[0].var() / 300 + spread[1].var() / 300).sqrt()
     assert abs(spread[0].mean() - spread[1].mean()) < 4 * error
-
-
-@pytest.mark.usefixtures("body")
-@pytest.mark.parametrize("edges", [torch.empty(2, 0, dtype=torch.long), torch.tensor([[0], [1]])])
-@pytest.mark.parametrize("nodes", [2, 5])
-def test_graphs_with_almost_nothing(edges: Tensor, nodes: int) -> None:
-    topology = Topology(edges, nodes)
-    assert_close(ResampledWalks(budget=2, hops=2)(topology).to_dense(), powers(topology, 2))
-
-
-@pytest.mark.usefixtures("body")
-def test_no_nodes() -> None:
-    assert (
-        ResampledWalks(budget=1, hops=2)(Topology(torch.empty(2, 0, dtype=torch.long), 0)).nnz == 0
-    )
 
 
 def test_blocks_of_rows_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -349,24 +293,10 @@ def test_threads_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("body")
-def test_a_larger_budget_is_closer() -> None:
-    topology = example_topologies()["weighted"]
-    target, errors = powers(topology, 3)[3], []
-    for budget in (1, 2, 4, 8):
-        generator = torch.Generator().manual_seed(0)
-        drawn = torch.stack(
-            [ResampledWalks(budget, hops=3)(topology, generator).to_dense()[3] for _ in range(50)]
-        )
-        errors.append(float((drawn - target).square().mean()))
-    assert errors == sorted(errors, reverse=True)
-    assert errors[-1] < errors[0] / 20
-
-
-@pytest.mark.usefixtures("body")
 def test_the_decay_favours_masks_that_fall_like_it() -> None:
     topology, errors = random_graph(200, 800), {}
     for decay in (0.2, 1.0):
-        generator = torch.Generator().manual_seed(0)
+        generator = seeded()
         drawn = torch.stack(
             [ResampledWalks(12, 4, decay=decay)(topology, generator).to_dense() for _ in range(20)]
         )
@@ -379,46 +309,29 @@ def test_the_decay_favours_masks_that_fall_like_it() -> None:
 
 
 @pytest.mark.usefixtures("body")
-def test_edges_of_no_weight_beside_equal_ones_end() -> None:
-    edges = torch.stack([torch.arange(1, 12), torch.zeros(11, dtype=torch.long)])
-    weight = torch.full((11,), 0.1).index_fill(0, torch.tensor([3]), 1e-20)
-    walks = ResampledWalks(budget=11, hops=1, normalization=None)(Topology(edges, 12, weight))
-    assert_close(walks.to_dense()[1, 0, 1:], weight, atol=1e-12, rtol=0)
+@pytest.mark.parametrize("edges", [NO_EDGES, torch.tensor([[0], [1]])], ids=["none", "one"])
+def test_graphs_of_no_or_one_edge(edges: Tensor) -> None:
+    for num_nodes in (2, 5):
+        topology = Topology(edges, num_nodes)
+        assert_close(ResampledWalks(budget=2, hops=2)(topology).to_dense(), powers(topology, 2))
+    assert ResampledWalks(budget=1, hops=2)(Topology(NO_EDGES, 0)).nnz == 0
 
 
 @pytest.mark.usefixtures("body")
-def test_values_have_the_dtype_of_the_weights() -> None:
-    topology = random_graph(50, 200)
-    for dtype in (torch.float32, torch.float64):
-        weighted = Topology(topology.edge_index, 50, torch.ones(200, dtype=dtype))
-        assert ResampledWalks(4, 2)(weighted).weight.dtype == dtype
+def test_an_edge_of_nearly_no_weight_beside_equal_ones() -> None:
+    """As many edges as the budget: rounding must not lose any."""
+    weight = torch.full((11,), 0.1).index_fill(0, torch.tensor([3]), 1e-20)
+    walks = ResampledWalks(budget=11, hops=1, normalization=None)(
+        Topology(star(11).edge_index, 12, weight)
+    )
+    assert_close(walks.to_dense()[1, 0, 1:], weight, atol=1e-12, rtol=0)
 
 
 def test_without_numba_torch_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resampled, "HAS_NUMBA", False)
     assert resampled._compiled() is None
-    check_sampler(ResampledWalks(2, hops=2), example_topologies()["ring"], draws=200)
 
 
-def test_options() -> None:
-    assert (
-        ResampledWalks(8).width,
-        ResampledWalks(80).width,
-        ResampledWalks(8, width=3).width,
-    ) == (64, 160, 3)
-    assert repr(ResampledWalks(8, 3)) == "ResampledWalks(budget=8, hops=3)"
-    for wrong in (0.0, 1.5, -1.0):
-        with pytest.raises(ValueError, match="decay"):
-            ResampledWalks(decay=wrong)
-
-
-def test_a_mask_reads_them() -> None:
-    mask = WalkMask(hops=2, sampler=ResampledWalks(budget=50, hops=2))
-    topology = random_graph(40, 100)
-    assert_close(mask(mask.prepare(topology)).to_dense(), mask.target(topology).to_dense())
-
-
-def test_the_adjacency_of_no_edges() -> None:
-    empty = torch.empty(0, dtype=torch.long)
-    W = Adjacency.of(torch.zeros(3, dtype=torch.long), empty, torch.empty(0))
-    assert W.mass.tolist() == [0, 0]
+def test_the_width_follows_the_budget() -> None:
+    widths = ResampledWalks(8).width, ResampledWalks(80).width, ResampledWalks(8, width=3).width
+    assert widths == (64, 160, 3)
