@@ -22,7 +22,7 @@ from .results import fit_exponent as fit_exponent
 from .results import write_csv as write_csv
 from .results import write_json as write_json
 from .scaling import run as run
-from .settings import Settings as Settings
+from .worker import Settings as Settings
 
 __all__ = [
     "IMPLEMENTATIONS",

@@ -183,7 +183,7 @@ def test_no_extra_is_needed_to_import_and_former_names_warn() -> None:
 import sys, warnings
 for name in ("typer", "rich", "matplotlib"):
     sys.modules[name] = None
-import graphmask.benchmark.report, graphmask.benchmark.plot, graphmask.benchmark as benchmark
+import graphmask.benchmark.report, graphmask.benchmark as benchmark
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     assert benchmark.CONTENDERS is benchmark.IMPLEMENTATIONS
