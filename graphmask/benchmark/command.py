@@ -17,18 +17,10 @@ from graphmask._console import checked, make_console, make_fact_table, split
 from graphmask._machine import describe_machine, summarize
 from graphmask.extras import require
 
-from . import comparisons, scaling
+from . import comparisons, report, scaling
 from .comparisons import COMPARISONS, find_comparisons
 from .graphs import SPHERE, read_mesh
 from .implementations import IMPLEMENTATIONS, find_implementations
-from .report import (
-    Panel,
-    comparison_panels,
-    print_comparisons,
-    print_scaling,
-    scaling_panels,
-    write_plot,
-)
 from .results import write_csv, write_json
 from .worker import Settings
 
@@ -66,10 +58,7 @@ def measure(
         str, Option("--implementations", "--contenders", help="Names, such as walk,sdpa.")
     ] = "",
     only: Annotated[str, Option(help="Names of comparisons, such as performer,gps.")] = "",
-    mesh: Annotated[
-        list[Path] | None,
-        Option(help="A mesh to compare on, too; cut to --nodes around its first vertex."),
-    ] = None,
+    mesh: Annotated[list[Path] | None, Option(help="A mesh to compare on, cut to size.")] = None,
     time_limit: Annotated[float | None, Option(help="Seconds per call; 30 or 120.")] = None,
     memory_limit: Annotated[float | None, Option(help="GiB; half of the memory.")] = None,
     repeats: Annotated[int | None, Option(help="Rounds; 5, or 15 for --compare.")] = None,
@@ -80,9 +69,7 @@ def measure(
     json: Annotated[Path | None, Option(help="Write machine, settings and all rounds.")] = None,
     plot: Annotated[Path | None, Option(help="Draw them into this picture.")] = None,
     reorder: Annotated[bool, Option("--reorder", help="Nodes along a Hilbert curve.")] = False,
-    keep_memory: Annotated[
-        bool, Option("--keep-memory", help="Timed processes keep freed memory (Linux).")
-    ] = False,
+    keep_memory: Annotated[bool, Option("--keep-memory", help="Keep freed memory.")] = False,
 ) -> None:
     """Measure how time and memory grow with nodes, forward and backward, beside PyG and torch."""
     if context.invoked_subcommand is not None:
@@ -109,20 +96,20 @@ def measure(
         ),
     )
 
-    def write(results: list[Any], panels: Sequence[Panel]) -> None:
+    def write(results: list[Any], panels: Sequence[report.Panel]) -> None:
         if csv is not None:
             write_csv(csv, results, summarize(machine))
         if json is not None:
             names = [implementation.name for implementation in settings.implementations]
             write_json(json, results, vars(settings) | {"implementations": names}, machine)
         if plot is not None:
-            write_plot(plot, panels, summarize(machine))
+            report.write_plot(plot, panels, summarize(machine))
 
     if not compare:
         complete = _run(
             lambda progress: scaling.run(settings, progress),
-            lambda results: write(results, scaling_panels(results)),
-            lambda results: print_scaling(results, settings, machine),
+            lambda results: write(results, report.scaling_panels(results)),
+            lambda results: report.print_scaling(results, settings, machine),
         )
     else:
         chosen = checked("--only", lambda: find_comparisons(split(only))) if only else COMPARISONS
@@ -130,8 +117,8 @@ def measure(
         graphs = list(chain(*meshes, SPHERE))
         complete = _run(
             lambda progress: comparisons.run(chosen, graphs, settings, progress),
-            lambda results: write(results, comparison_panels(results)),
-            lambda results: print_comparisons(results, chosen, graphs, machine),
+            lambda results: write(results, report.comparison_panels(results)),
+            lambda results: report.print_comparisons(results, chosen, graphs, machine),
         )
     if not complete:
         raise typer.Exit(_INTERRUPTED)

@@ -76,17 +76,14 @@ class Problem:
     """A graph of N nodes with float32 features, the same for every implementation.
 
     Args:
-        num_nodes: N.
-        seed: of the points and the features.
-        device: of all tensors.
+        num_nodes, seed, device: of the points and the features.
         graph: returns ``pos [N, D]`` and ``edge_index [2, E]`` for N and the seed. (default:
             :func:`sphere_graph`)
 
     Attributes:
-        pos: ``[N, D]`` points.
-        edge_index: ``[2, E]``.
-        x: ``[N, 64]`` features, a leaf that requires a gradient.
-        qkv: queries, keys and values ``[N, 4, 16]``, leaves that require a gradient.
+        pos, edge_index: ``[N, D]`` points and ``[2, E]`` edges.
+        x, qkv: features ``[N, 64]``; queries, keys and values ``[N, 4, 16]``; they require
+            gradients.
 
     Cost: O(N log N) time, O(N) memory.
 

@@ -34,18 +34,15 @@ class Measurement:
     """One implementation at one size.
 
     Args:
-        implementation: its name.
-        library: that ships it.
-        nodes: N.
-        edges: E.
-        status: whether it was measured, or which limit cut it off.
-        note: the reason why it was cut off.
+        implementation, library: its name, and the library that ships it.
+        nodes, edges: N and E.
+        status, note: whether it was measured, or which limit cut it off and why.
         forward: seconds of a forward call without autograd, one per round; empty if cut off.
         both: seconds of a forward and a backward call, one per round; empty if cut off.
         peak: MiB above the baseline during the first forward and backward call.
         entries: stored by the mask, or :obj:`None` without one.
-        prepare: seconds to build what is built once per graph, such as walks.
-        prepare_peak: MiB above the baseline while building it.
+        prepare, prepare_peak: seconds to build what is built once per graph, such as walks, and MiB
+            above the baseline meanwhile.
         first: seconds of the first forward and backward call, which may compile.
         multiply_adds: of the mask's product with one column per head, by its definition.
     """
