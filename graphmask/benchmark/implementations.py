@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -31,15 +32,14 @@ from .graphs import CHANNELS, HEADS, Problem
 class Workload(NamedTuple):
     """A call, the leaves that its backward pass differentiates by, and the size of its mask.
 
-    ``entries`` counts what the mask stores, ``multiply_adds`` those of its product with one column,
-    by its definition. ``step`` is a whole training step, where that is compared.
+    ``entries`` counts what the mask stores, ``multiply_adds`` those of its product with one column.
     """
 
     call: Callable[[], Tensor]
     leaves: tuple[Tensor, ...]
     entries: int | None = None
     multiply_adds: float | None = None
-    step: Callable[[], object] | None = None
+    step: Callable[[], object] | None = None  # a whole training step, where that is compared
 
 
 @dataclass(frozen=True)
@@ -154,8 +154,7 @@ def differentiate(work: Workload) -> tuple[Tensor | None, ...]:
     return torch.autograd.grad(out, work.leaves, torch.ones_like(out), allow_unused=True)
 
 
-def _count_edges(graph: Topology | Problem) -> int:
-    return graph.num_edges
+_count_edges = attrgetter("num_edges")
 
 
 def _minus_distance(problem: Problem) -> Tensor:

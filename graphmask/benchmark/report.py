@@ -93,31 +93,27 @@ def scaling_table(
         # walks of a peer that draws none.
         if group[0].status is Status.MEASURED and quantity.of(group[0]) is None:
             continue
-        by_size = {run.nodes: format_cell(quantity, run, settings) for run in group}
+        by_size = {run.nodes: _format_cell(quantity, run, settings) for run in group}
         values = quantity.values(group)
-        exponents = [format_exponent(fit_exponent(values, share)) for share in shares.values()]
+        exponents = [_format_exponent(fit_exponent(values, share)) for share in shares.values()]
         entries = [run.entries_per_node for run in group if run.entries_per_node is not None]
         cells = *(by_size.get(size, "") for size in sizes), *exponents
         table.add_row(name, *cells, _format_known(entries[-1] if entries else None))
     return table
 
 
-def format_cell(quantity: Quantity, measurement: Measurement, settings: Settings) -> str:
-    """Format a value, or the limit that was exceeded."""
+def _format_cell(quantity: Quantity, measurement: Measurement, settings: Settings) -> str:
     value = quantity.of(measurement)
     if value is not None:
         return format_number(value * quantity.scale)
-    limits = {
-        Status.MEASURED: _NOTHING,
-        Status.TIME: f"> {settings.time_limit:g} s",
-        Status.MEMORY: f"> {settings.memory_bytes / GIB:.3g} GiB",
-        Status.FAILED: "failed",
-    }
-    return limits[measurement.status]
+    if measurement.status is Status.TIME:
+        return f"> {settings.time_limit:g} s"
+    if measurement.status is Status.MEMORY:
+        return f"> {settings.memory_bytes / GIB:.3g} GiB"
+    return "failed" if measurement.status is Status.FAILED else _NOTHING
 
 
-def format_exponent(exponent: float) -> str:
-    """Format two digits, or a dash for NaN."""
+def _format_exponent(exponent: float) -> str:
     return _NOTHING if math.isnan(exponent) else f"{exponent:.2f}"
 
 
@@ -128,9 +124,10 @@ def scaling_panels(measurements: Sequence[Measurement]) -> list[Panel]:
         lines, dashed = {}, set()
         for name, group in group_by_name(measurements).items():
             if values := quantity.values(group):
-                label = f"{name}  N^{format_exponent(fit_exponent(values))}"
+                label = f"{name}  N^{_format_exponent(fit_exponent(values))}"
                 lines[label] = values
-                dashed |= {label} if group[0].library != "graphmask" else set()
+                if group[0].library != "graphmask":
+                    dashed.add(label)
         panels.append(Panel(quantity.title, "nodes", quantity.unit, lines, frozenset(dashed)))
     return panels
 

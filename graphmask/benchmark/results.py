@@ -186,7 +186,7 @@ def write_csv(path: str | Path, records: Sequence[Any], machine: str = "") -> No
 
     Args:
         path: of the file, which is overwritten.
-        records: with the same cells, from ``record.row()`` or as mappings.
+        records: mappings with the same cells, or objects whose ``row()`` returns them.
         machine: repeated in every row, so that files of several machines can be joined.
 
     Raises:

@@ -192,16 +192,6 @@ class Bench:
             raise CutOffError(Status.MEMORY, f"took {peak:,.0f} MiB")
 
 
-def explain(error: Exception) -> CutOffError:
-    """Translate an error: out of memory, or the error itself."""
-    if isinstance(error, CutOffError):
-        return error
-    text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(text):
-        return CutOffError(Status.MEMORY, f"ran out of memory: {text[:100]}")
-    return CutOffError(Status.FAILED, f"{type(error).__name__}: {text[:300]}")
-
-
 def _serve(pipe: Connection, *task: Any) -> None:
     """Send the costs of preparing, then answer requests until None or the first error."""
     # An interrupt at the keyboard reaches the whole group; the parent handles it.
@@ -213,8 +203,14 @@ def _serve(pipe: Connection, *task: Any) -> None:
             pipe.send(request(bench))
     except EOFError:
         return
+    except CutOffError as cut:
+        pipe.send(cut)
     except Exception as error:
-        pipe.send(explain(error))
+        text = " ".join(str(error).split())
+        if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(text):
+            pipe.send(CutOffError(Status.MEMORY, f"ran out of memory: {text[:100]}"))
+        else:
+            pipe.send(CutOffError(Status.FAILED, f"{type(error).__name__}: {text[:300]}"))
 
 
 class Worker:

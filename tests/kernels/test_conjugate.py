@@ -74,17 +74,14 @@ def test_slices_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert_close(solve_resolvent(pattern, weight, a, x, 1e-12), whole)
 
 
-def test_a_tolerance_that_is_not_reached_is_an_error() -> None:
+@pytest.mark.parametrize(
+    ("a", "tolerance", "message"),
+    [
+        *((a, 1e-6, "`a` must be between 0 and 1") for a in (0.0, 1.0, 1.5, -0.5)),
+        (0.9, 1e-25, r"`tolerance` must be reachable.*residual.*after \d+ iterations, got 1e-25"),
+    ],
+)
+def test_arguments_without_a_solution_raise(a: float, tolerance: float, message: str) -> None:
     pattern, weight = path(50).adjacency()
-    with pytest.raises(
-        ValueError,
-        match=r"`tolerance` must be reachable.*residual.*after \d+ iterations, got 1e-25",
-    ):
-        solve_resolvent(pattern, weight, torch.tensor([0.9]), numbers(1, 50, 1), 1e-25)
-
-
-@pytest.mark.parametrize("a", [0.0, 1.0, 1.5, -0.5])
-def test_an_a_without_a_bound_is_an_error(a: float) -> None:
-    pattern, weight = path(3).adjacency()
-    with pytest.raises(ValueError, match="`a` must be between 0 and 1"):
-        solve_resolvent(pattern, weight, torch.tensor([a]), numbers(1, 3, 1), 1e-6)
+    with pytest.raises(ValueError, match=message):
+        solve_resolvent(pattern, weight, torch.tensor([a]), numbers(1, 50, 1), tolerance)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from oracles import pattern_of
 from torch.testing import assert_close
 
 from graphmask.kernels import Pattern
@@ -20,11 +21,6 @@ def supports(draw: st.DrawFn) -> torch.Tensor:
     rows, cols = draw(st.integers(0, 5)), draw(st.integers(0, 5))
     cells = draw(st.lists(st.booleans(), min_size=rows * cols, max_size=rows * cols))
     return torch.tensor(cells, dtype=torch.bool).reshape(rows, cols)
-
-
-def pattern_of(support: torch.Tensor) -> Pattern:
-    row, col = support.nonzero(as_tuple=True)
-    return Pattern.from_coo(row, col, (support.shape[0], support.shape[1]))
 
 
 @given(supports())
@@ -102,24 +98,14 @@ def test_dense_values_lead_and_coinciding_entries_add() -> None:
     assert dense.tolist() == [[[0, 3, 0], [4, 0, 0]], [[0, 0, 0], [-1, 0, 0]]]
 
 
-def test_indices_are_narrow_where_numbers_fit() -> None:
+def test_indices_are_narrow_and_no_inference_tensors() -> None:
     pattern = pattern_of(torch.eye(3, dtype=torch.bool))
-    indices = (
-        pattern.rowptr,
-        pattern.col,
-        pattern.row,
-        pattern.csc_perm,
-        pattern.mT.col,
-        pattern.mT.csc_perm,
-    )
+    with torch.inference_mode():
+        cached = (pattern.row, pattern.csc_perm, pattern.mT.row, pattern.mT.rowptr)
+    assert not any(index.is_inference() for index in cached), "caches outlive inference mode"
+    indices = (*pattern.tensors, pattern.row, pattern.csc_perm, pattern.mT.csc_perm)
     assert {index.dtype for index in indices} == {torch.int32}
-
-
-@pytest.mark.parametrize(
-    ("largest", "dtype"), [(0, torch.int32), (2**31 - 1, torch.int32), (2**31, torch.int64)]
-)
-def test_index_dtype(largest: int, dtype: torch.dtype) -> None:
-    assert index_dtype(largest) == dtype
+    assert [index_dtype(2**31 - 1), index_dtype(2**31)] == [torch.int32, torch.int64]
 
 
 def shuffled_ring(nodes: int) -> Pattern:
@@ -164,10 +150,3 @@ def test_former_names_work_and_warn() -> None:
             assert getattr(pattern, former) is getattr(pattern, name)
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = pattern.nothing
-
-
-def test_nothing_is_cached_in_inference_mode() -> None:
-    pattern = pattern_of(torch.eye(3, dtype=torch.bool))
-    with torch.inference_mode():
-        cached = (pattern.row, pattern.csc_perm, pattern.mT.row, pattern.mT.rowptr)
-    assert not any(index.is_inference() for index in cached)
