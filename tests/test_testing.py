@@ -146,42 +146,32 @@ def test_a_state_that_is_not_kept_is_found() -> None:
         )
 
 
-class Noisy(TopologicalMask):
-    """Draws in ``forward``."""
+class Built(TopologicalMask):
+    """Returns what a function of the topology returns."""
+
+    def __init__(self, build: Callable[[Topology], MaskOperator], heads: int = 1) -> None:
+        super().__init__(heads=heads)
+        self.build = build
 
     def _operator(self, topology: Topology) -> MaskOperator:
-        return float(torch.rand(1)) * GlobalOperator(topology)
-
-
-class Padded(TopologicalMask):
-    """All ones, also between graphs."""
-
-    def _operator(self, topology: Topology) -> MaskOperator:
-        return GlobalOperator(Topology(topology.edge_index, topology.num_nodes))
-
-
-class Miscounted(TopologicalMask):
-    """Declares two heads and has one."""
-
-    def __init__(self) -> None:
-        super().__init__(heads=2)
-
-    def _operator(self, topology: Topology) -> MaskOperator:
-        return GlobalOperator(topology)
+        return self.build(topology)
 
 
 WRONG_MASKS = {
-    "chance": (Noisy, "random state"),
-    "leak": (Padded, "in a batch"),
-    "heads": (Miscounted, "2 heads"),
+    "chance": (Built(lambda t: float(torch.rand(1)) * GlobalOperator(t)), "random state"),
+    "leak": (
+        Built(lambda t: GlobalOperator(Topology(t.edge_index, t.num_nodes))),
+        "in a batch",
+    ),
+    "heads": (Built(GlobalOperator, heads=2), "2 heads"),
 }
 
 
 @pytest.mark.global_rng
-@pytest.mark.parametrize(("kind", "expected"), WRONG_MASKS.values(), ids=WRONG_MASKS)
-def test_laws_of_masks_can_fail(kind: type[TopologicalMask], expected: str) -> None:
+@pytest.mark.parametrize(("mask", "expected"), WRONG_MASKS.values(), ids=WRONG_MASKS)
+def test_laws_of_masks_can_fail(mask: TopologicalMask, expected: str) -> None:
     with pytest.raises(AssertionError, match=expected):
-        testing.check_mask(kind(), list(GRAPHS.values())[3:6])
+        testing.check_mask(mask, list(GRAPHS.values())[3:6])
 
 
 class Altered(IIDWalks):
@@ -195,18 +185,15 @@ class Altered(IIDWalks):
         return self.alter(topology, seed, *super()._draw(topology, seed))
 
 
-class OfNodes(IIDWalks):
-    """Draws depend on the ids of nodes in the batch, not in their graph."""
-
-    def _draw(self, topology: Topology, seed: int) -> tuple[Tensor, ...]:
-        return super()._draw(
-            Topology(topology.edge_index, topology.num_nodes, topology.edge_weight), seed
-        )
-
-
 def missing(topology: Topology, seed: int, *entries: Tensor) -> list[Tensor]:
     keep = (entries[1] != 0) | (entries[2] != 2)
     return [x[keep] for x in entries]
+
+
+def by_node_ids(topology: Topology, seed: int, *entries: Tensor) -> tuple[Tensor, ...]:
+    """Draws depend on the ids of nodes in the batch, not in their graph."""
+    union = Topology(topology.edge_index, topology.num_nodes, topology.edge_weight)
+    return IIDWalks(4, hops=2)._draw(union, seed)
 
 
 def scaled(factor: Callable[[Tensor], Any]) -> Altered:
@@ -224,7 +211,7 @@ WRONG_SAMPLERS = {
     "missing": (Altered(missing), f"{OFF}|in a batch"),
     "zero-hops": (scaled(lambda hop: 1 + 1e-6 * (hop == 0)), OFF),
     "one-seed": (reseeded(lambda: 7), OFF),
-    "batch": (OfNodes(num_walks=4, hops=2), "in a batch and alone"),
+    "batch": (Altered(by_node_ids), "in a batch and alone"),
     "system": (reseeded(lambda: random.SystemRandom().getrandbits(60)), "equal"),
     "global": (scaled(lambda hop: 1 + 0 * torch.rand(1)), "random state of torch"),
     "no-gradient": (Altered(lambda t, s, *e: (*e[:3], e[3].detach())), "says it is differentiable"),
@@ -310,8 +297,8 @@ def test_checks_leave_no_trace() -> None:
 
 
 def test_batches_keep_walks_and_order() -> None:
-    graphs = [GRAPHS["weighted"], GRAPHS["ring"]]
-    drawn = [graph.with_walks(IIDWalks(3, hops=2)(graph, torch.Generator())) for graph in graphs]
+    sampler, graphs = IIDWalks(3, hops=2), (GRAPHS["weighted"], GRAPHS["ring"])
+    drawn = [graph.with_walks(sampler(graph, torch.Generator())) for graph in graphs]
     union, ids = testing.batch_topologies(drawn, interleaved=True)
     assert all((nodes.diff() > 0).all() for nodes in ids)
     assert (union.batch.diff() < 0).any()

@@ -13,7 +13,7 @@ from rich.console import Console
 from typer import Option
 
 from graphmask._checks import check_integer, value_error
-from graphmask._console import checked, make_console, make_fact_table, split
+from graphmask._console import checked, split
 from graphmask._machine import describe_machine, summarize
 from graphmask.extras import require
 
@@ -109,7 +109,11 @@ def measure(
         complete = _run(
             lambda progress: scaling.run(settings, progress),
             lambda results: write(results, report.scaling_panels(results)),
-            lambda results: report.print_scaling(results, settings, machine),
+            lambda results: report.print_report(
+                report.scaling_tables(results, settings),
+                report.scaling_remarks(results),
+                {"Machine": machine},
+            ),
         )
     else:
         chosen = checked("--only", lambda: find_comparisons(split(only))) if only else COMPARISONS
@@ -118,7 +122,11 @@ def measure(
         complete = _run(
             lambda progress: comparisons.run(chosen, graphs, settings, progress),
             lambda results: write(results, report.comparison_panels(results)),
-            lambda results: report.print_comparisons(results, chosen, graphs, machine),
+            lambda results: report.print_report(
+                [report.comparison_table(results)],
+                report.comparison_remarks(results),
+                {"Comparisons": _describe(chosen), "Graphs": _describe(graphs), "Machine": machine},
+            ),
         )
     if not complete:
         raise typer.Exit(_INTERRUPTED)
@@ -128,8 +136,12 @@ def measure(
 @bench.command("implementations")
 def list_implementations() -> None:
     """List the names of implementations and comparisons."""
-    for title, named in (("Implementations", IMPLEMENTATIONS), ("Comparisons", COMPARISONS)):
-        make_console().print(make_fact_table(title, {item.name: item.about for item in named}))
+    named = {"Implementations": _describe(IMPLEMENTATIONS), "Comparisons": _describe(COMPARISONS)}
+    report.print_report([], [], named)
+
+
+def _describe(named: Iterable[Any]) -> dict[str, str]:
+    return {item.name: item.about for item in named}
 
 
 def _check_files(csv: Path | None, json: Path | None, plot: Path | None) -> None:

@@ -21,7 +21,7 @@ from graphmask.walks import IIDWalks
 from . import scaling
 from .graphs import CHANNELS, HEADS, NamedGraph, Problem
 from .implementations import WALK, Implementation, MaskedAttention, Workload, find_implementations
-from .results import Measurement
+from .results import Measurement, make_row
 from .worker import Settings
 
 _LAYERS, _CLASSES = 4, 10
@@ -98,27 +98,15 @@ class Ratio:
     def row(self) -> dict[str, Any]:
         """Return the cells of a table row: times in seconds."""
         low, middle, high = self.quartiles or (None, None, None)
-        comparison, ours, theirs = self.comparison, self.ours, self.theirs
-        return {
-            "comparison": comparison.name,
-            "graph": self.graph,
-            "nodes": ours.nodes,
-            "edges": ours.edges,
-            "rounds": len(self.rounds),
-            "ours_s": ours.both_seconds,
-            "theirs_s": theirs.both_seconds,
-            "ours_entries_per_node": ours.entries_per_node,
-            "theirs_entries_per_node": theirs.entries_per_node,
-            "per_entry": comparison.per_entry,
-            "ratio": middle,
-            "ratio_low": low,
-            "ratio_high": high,
-            "target": comparison.target,
-            "met": self.met,
-            "error_ratio": self.error_ratio,
-            "error_target": comparison.error_target,
-            "note": self.note,
-        }
+        columns = (
+            "comparison=comparison.name graph nodes=ours.nodes edges=ours.edges "
+            "ours_s=ours.both_seconds theirs_s=theirs.both_seconds "
+            "ours_entries_per_node=ours.entries_per_node "
+            "theirs_entries_per_node=theirs.entries_per_node per_entry=comparison.per_entry "
+            "target=comparison.target met error_ratio error_target=comparison.error_target note"
+        )
+        ratios = {"ratio": middle, "ratio_low": low, "ratio_high": high, "rounds": len(self.rounds)}
+        return make_row(self, columns) | ratios
 
 
 def run(
@@ -143,8 +131,8 @@ def run(
                 if comparison.error_target is not None:
                     problem = graph.make(measurements[0].nodes, settings.seed, settings.device)
                     errors = tuple(mask_error(side, problem) for side in sides)
-                measured = (by_name[side.name] for side in sides)
-                ratios.append(Ratio(comparison, graph.name, *measured, errors))
+                ours, theirs = (by_name[side.name] for side in sides)
+                ratios.append(Ratio(comparison, graph.name, ours, theirs, errors))
             yield ratios
 
 

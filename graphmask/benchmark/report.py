@@ -12,8 +12,7 @@ from graphmask._console import empty_table, format_number, make_console, make_fa
 from graphmask._machine import GIB
 from graphmask.extras import require
 
-from .comparisons import Comparison, Ratio
-from .graphs import NamedGraph
+from .comparisons import Ratio
 from .results import QUANTITIES, Measurement, Quantity, Status, fit_exponent, group_by_name
 from .worker import Settings
 
@@ -39,44 +38,27 @@ class Panel(NamedTuple):
     dashed: frozenset[str] = frozenset()
 
 
-def print_scaling(
-    measurements: Sequence[Measurement], settings: Settings, machine: dict[str, str]
+def print_report(
+    tables: Sequence[Table], remarks: Sequence[str], facts: Mapping[str, Mapping[str, str]]
 ) -> None:
-    """Print a table per quantity, what was cut off and why, and the machine."""
-    names = ("forward", "both", "peak", "prepare") if settings.repeats else ("peak", "share")
-    tables = [scaling_table(QUANTITIES[name], measurements, settings) for name in names]
-    tables = [table for table in tables if table.row_count]
-    _print(tables, scaling_remarks(measurements), {"Machine": machine})
-
-
-def print_comparisons(
-    ratios: Sequence[Ratio],
-    comparisons: Sequence[Comparison],
-    graphs: Sequence[NamedGraph],
-    machine: dict[str, str],
-) -> None:
-    """Print the ratios, mask errors and failures, and what was compared."""
-    facts = {
-        "Comparisons": {comparison.name: comparison.about for comparison in comparisons},
-        "Graphs": {graph.name: graph.about for graph in graphs},
-        "Machine": machine,
-    }
-    _print([comparison_table(ratios)], comparison_remarks(ratios), facts)
-
-
-def _print(
-    tables: Sequence[Table], remarks: Sequence[str], facts: dict[str, dict[str, str]]
-) -> None:
+    """Print tables with cells, remarks below them, and tables of facts by title."""
     console = make_console()
     for table in tables:
-        console.print(table)
+        if table.row_count:
+            console.print(table)
     for remark in remarks:
         console.print(remark, style="dim", highlight=False)
     for title, values in facts.items():
         console.print(make_fact_table(title, values))
 
 
-def scaling_table(
+def scaling_tables(measurements: Sequence[Measurement], settings: Settings) -> list[Table]:
+    """Make a table per quantity."""
+    names = ("forward", "both", "peak", "prepare") if settings.repeats else ("peak", "share")
+    return [_scaling_table(QUANTITIES[name], measurements, settings) for name in names]
+
+
+def _scaling_table(
     quantity: Quantity, measurements: Sequence[Measurement], settings: Settings
 ) -> Table:
     """Make a table of one quantity: implementations by sizes, exponents and entries per node."""

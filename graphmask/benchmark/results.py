@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
+from operator import attrgetter
 from pathlib import Path
 from statistics import linear_regression, median
 from typing import Any, NamedTuple
@@ -84,25 +85,25 @@ class Measurement:
 
     def row(self) -> dict[str, Any]:
         """Return the cells of a table row: times in seconds, memory in MiB."""
-        return {
-            "implementation": self.implementation,
-            "library": self.library,
-            "nodes": self.nodes,
-            "edges": self.edges,
-            "status": self.status.value,
-            "note": self.note,
+        columns = (
+            "implementation library nodes edges status=status.value note forward_s=forward_seconds "
+            "forward_backward_s=both_seconds first_call_s=first peak_mib=peak entries_per_node "
+            "prepare_s=prepare prepare_peak_mib=prepare_peak multiply_adds"
+        )
+        return make_row(self, columns) | {
             "rounds": len(self.both) or len(self.forward),
-            "forward_s": self.forward_seconds,
-            "forward_backward_s": self.both_seconds,
             "fastest_forward_backward_s": min(self.both, default=None),
             "slowest_forward_backward_s": max(self.both, default=None),
-            "first_call_s": self.first,
-            "peak_mib": self.peak,
-            "entries_per_node": self.entries_per_node,
-            "prepare_s": self.prepare,
-            "prepare_peak_mib": self.prepare_peak,
-            "multiply_adds": self.multiply_adds,
         }
+
+
+def make_row(record: object, columns: str) -> dict[str, Any]:
+    """Collect ``column=attribute``, or ``column`` where the attribute has the same name."""
+    row = {}
+    for column in columns.split():
+        name, _, attribute = column.partition("=")
+        row[name] = attrgetter(attribute or name)(record)
+    return row
 
 
 class Quantity(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy, deepcopy
+from functools import partial
 from typing import Any
 
 import torch
@@ -171,7 +172,7 @@ def check_feature_map(feature_map: FeatureMap, channels: int) -> None:
         law = f"`{name}` of a node alone and among others"
         assert_close(function(x[1, 2:]), features[1, 2:], law)
         assert_gradients(function, x, module=phi)
-        assert_round_trip(phi, lambda module, dtype, name=name: getattr(module, name)(x.to(dtype)))
+        assert_round_trip(phi, partial(_call_on, name, x))
     equal = phi.queries(x).shape == phi.keys(x).shape
     require(equal, "queries and keys differ in their numbers of features")
     _assert_scores_agree(phi, channels)
@@ -291,6 +292,10 @@ def _graphs(topology: Topology | Sequence[Topology] | None) -> list[Topology]:
 def _multiply_by(mask: Any) -> NodeFunction:
     """``M @ x`` with nodes first."""
     return lambda x, topology: (mask(mask.prepare(topology)) @ x).transpose(0, 1)
+
+
+def _call_on(name: str, x: Tensor, module: nn.Module, dtype: torch.dtype) -> Tensor:
+    return getattr(module, name)(x.to(dtype))
 
 
 def _powers(topology: Topology, sampler: WalkSampler) -> Tensor:

@@ -109,25 +109,21 @@ def assert_definition(
     )  # fmt: skip
 
 
-# Implementation, (heads, m, d), whether heads share the mask, whether it is signed. Numba: heads in
-# one group of registers, and in groups of one. Triton: powers of 2 and others, several groups of
-# heads, one number of each.
-SIZES = {
-    "torch": [(2, 3, 2)],
-    "operator": [(2, 3, 2)],
-    "numba": [(2, 3, 2), (4, 32, 20)],
-    "triton": [(2, 3, 2), (3, 16, 16), (2, 128, 5), (1, 1, 1)],
-}
-QUICK = {(3, 16, 16): (True, True), (2, 3, 2): (False, False)}
-CASES = [
-    (slow if name == "triton" and QUICK.get(size) != flags else pytest.param)(name, size, *flags)
-    for name in SIZES
-    for size in SIZES[name]
-    for flags in product([False, True], repeat=2)
+# Heads, m and d. Numba: heads in one group of registers, and in groups of one. Triton: powers of 2
+# and others, several groups of heads, one number of each.
+SIZES = [
+    *product(IMPLEMENTATIONS, [(2, 3, 2)]),
+    ("numba", (4, 32, 20)),
+    ("triton", (3, 16, 16)),
+    slow("triton", (2, 128, 5)),
+    slow("triton", (1, 1, 1)),
 ]
 
 
-@pytest.mark.parametrize(("by", "size", "shared", "signed"), CASES, indirect=["by"])
+@pytest.mark.parametrize(
+    ("shared", "signed"), [(False, True), (True, False), slow(True, True), slow(False, False)]
+)
+@pytest.mark.parametrize(("by", "size"), SIZES, indirect=["by"], ids=str)
 def test_attention_is_the_definition(
     by: Implementation, size: tuple[int, int, int], shared: bool, signed: bool
 ) -> None:
@@ -139,8 +135,7 @@ def test_attention_is_the_definition(
 @pytest.mark.parametrize(
     ("by", "dtype"),
     [
-        *((name, torch.float32) for name in IMPLEMENTATIONS[:3]),
-        slow("triton", torch.float32),
+        *product(IMPLEMENTATIONS, [torch.float32]),
         ("triton", torch.bfloat16),
         slow("triton", torch.float16),
     ],
@@ -151,14 +146,8 @@ def test_low_precision_is_summed_in_single(by: Implementation, dtype: torch.dtyp
     assert_definition(by, pattern, inputs(pattern, (2, 8, 16), 2), dtype=dtype)
 
 
-@pytest.mark.parametrize(
-    ("by", "shared", "learned_table"),
-    [
-        (slow if name == "triton" and shared == learned else pytest.param)(name, shared, learned)
-        for name, shared, learned in product(IMPLEMENTATIONS, [False, True], [False, True])
-    ],
-    indirect=["by"],
-)
+@pytest.mark.parametrize("learned_table", [slow(False), True])
+@pytest.mark.parametrize("shared", [slow(True), False])
 def test_the_mask_is_formed_from_hops(
     by: Implementation, shared: bool, learned_table: bool
 ) -> None:
@@ -178,6 +167,7 @@ def test_the_mask_is_formed_from_hops(
 
 
 @by_triton
+@pytest.mark.slow
 def test_half_precision_forms_the_mask_from_a_single_table(by: Implementation) -> None:
     pattern, generator = by.pattern(uneven(12)), torch.Generator().manual_seed(2)
     q, k, v, _ = by.leaves(inputs(pattern, (3, 8, 5), 3), torch.bfloat16)
@@ -198,14 +188,8 @@ def test_no_entries_give_zeros(by: Implementation, nodes: int) -> None:
     assert_definition(by, pattern, inputs(pattern, (2, 3, 2), 2))
 
 
-@pytest.mark.parametrize(
-    ("by", "from_hops"),
-    [
-        *product(IMPLEMENTATIONS[:3], [False, True]),
-        *(slow("triton", from_hops) for from_hops in (False, True)),
-    ],
-    indirect=["by"],
-)
+@pytest.mark.parametrize("from_hops", [False, True])
+@pytest.mark.parametrize("by", [*IMPLEMENTATIONS[:3], slow("triton")], indirect=True)
 def test_derivatives_of_both_orders(by: Implementation, from_hops: bool) -> None:
     pattern = by.pattern(pattern_of(torch.tensor([[1, 0, 1], [0, 0, 0], [1, 1, 0]])))
     generator = torch.Generator().manual_seed(1)
@@ -264,35 +248,29 @@ def test_small_problems_are_composed(by: Implementation, monkeypatch: pytest.Mon
 
 
 @by_numba
-@pytest.mark.parametrize("ordered", [False, True])
-def test_threads_change_no_bit(
-    by: Implementation, ordered: bool, monkeypatch: pytest.MonkeyPatch
+def test_threads_and_an_order_of_rows_change_no_bit(
+    by: Implementation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("graphmask.kernels._compiled._MIN_THREAD_WORK", 1)
-    pattern, runs = uneven(150), []
-    if ordered:
-        pattern = pattern.with_row_order(pattern.cuthill_mckee())
-    for threads in (1, 3):
-        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        leaves = by.leaves(inputs(pattern, (2, 3, 2), 1))
+    pattern, results = uneven(150), []
+    leaves = by.leaves(inputs(pattern, (2, 3, 2), 2))
+    for each in (pattern, pattern.with_row_order(pattern.cuthill_mckee())):
+        for threads in (1, 3):
+            monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+            outputs = pair_attention(each, *leaves)
+            results.append((*outputs, *grads_of(outputs, leaves)))
+    for result in results[1:]:
+        assert all(map(torch.equal, result, results[0]))
+
+
+@by_triton
+def test_the_same_bits_at_every_run(by: Implementation) -> None:
+    pattern = by.pattern(uneven(12))
+    leaves, runs = by.leaves(inputs(pattern, (2, 8, 8), 2), torch.float32), []
+    for _ in range(2):
         outputs = pair_attention(pattern, *leaves)
         runs.append((*outputs, *grads_of(outputs, leaves)))
-    assert all(torch.equal(one, many) for one, many in zip(*runs, strict=True))
-
-
-@pytest.mark.parametrize(("by", "repeated"), [("numba", False), ("triton", True)], indirect=["by"])
-def test_an_order_of_rows_and_a_second_run_change_no_bit(
-    by: Implementation, repeated: bool
-) -> None:
-    """Triton adds in a fixed order; numba's threads also take rows in any order."""
-    pattern = by.pattern(uneven(12))
-    ordered = pattern.with_row_order(torch.arange(11, -1, -1, dtype=torch.int32))
-    leaves = by.leaves(inputs(pattern, (2, 8, 8), 2), torch.float32)
-    results = []
-    for each in (pattern, pattern if repeated else ordered):
-        outputs = pair_attention(each, *leaves)
-        results.append((*outputs, *grads_of(outputs, leaves)))
-    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+    assert all(map(torch.equal, *runs))
 
 
 @by_triton
@@ -320,12 +298,10 @@ def test_a_row_and_a_column_of_many_pairs(by: Implementation) -> None:
     ("by", "mask"),
     [
         ("operator", "values"),
+        ("numba", "constants"),
         slow("operator", "constants"),
         slow("numba", "values"),
-        ("numba", "constants"),
-        slow("triton", "values"),
-        slow("triton", "constants"),
-        slow("triton", "hops"),
+        *(slow("triton", mask) for mask in ("values", "constants", "hops")),
     ],
     indirect=["by"],
 )

@@ -36,10 +36,8 @@ def definition(
         if series is chebyshev_series:
             terms[-1] = 2 * terms[-1] - terms[-3]
     terms = torch.stack(terms[: order + 1], -3)
-    return (
-        torch.einsum("hk,...kij->...hij" if W.dim() == 2 else "hk,hkij->hij", coefficients, terms)
-        @ x
-    )
+    equation = "hk,...kij->...hij" if W.dim() == 2 else "hk,hkij->hij"
+    return torch.einsum(equation, coefficients, terms) @ x
 
 
 def assert_definition(series: Series, pattern: Pattern, *inputs: Tensor) -> None:
