@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -25,11 +26,14 @@ def rectangle(rows: int = 5, cols: int = 4, step: int = 3) -> Pattern:
 
 
 def operands(
-    pattern: Pattern, heads: tuple[int, int] = (2, 2), dtype: torch.dtype = torch.float64
+    pattern: Pattern,
+    heads: tuple[int, int] = (2, 2),
+    dtype: torch.dtype = torch.float64,
+    channels: int = 2,
 ) -> tuple[Tensor, Tensor]:
     """Values and a dense matrix, for spmm."""
     generator = torch.Generator().manual_seed(0)
-    shapes = (heads[0], pattern.nnz), (heads[1], pattern.num_cols, 2)
+    shapes = (heads[0], pattern.nnz), (heads[1], pattern.num_cols, channels)
     return tuple(torch.randn(shape, generator=generator).to(dtype) for shape in shapes)
 
 
@@ -41,6 +45,12 @@ def factors(pattern: Pattern, heads: int = 2, channels: int = 3) -> tuple[Tensor
 
 def require_grad(tensors: tuple[Tensor, ...]) -> list[Tensor]:
     return [x.clone().requires_grad_() for x in tensors]
+
+
+def assert_derivatives(primitive: Callable[..., Tensor], tensors: tuple[Tensor, ...]) -> None:
+    leaves = require_grad(tensors)
+    assert gradcheck(primitive, leaves)
+    assert gradgradcheck(primitive, leaves, torch.ones_like(primitive(*leaves)).requires_grad_())
 
 
 @pytest.mark.parametrize("heads", HEADS, ids=str)
@@ -60,9 +70,8 @@ def test_sddmm_is_the_dense_product_at_the_entries(shape: tuple[int, int], chann
     assert_close(sddmm(pattern, x, y), (x @ y.mT)[:, pattern.row.long(), pattern.col.long()])
 
 
-@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0), (3, 4)], ids=str)
-@pytest.mark.parametrize("channels", [0, 2])
-@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (3, 4)], ids=str)
+@pytest.mark.parametrize(("channels", "heads"), [(0, 1), (2, 2)])
 def test_no_entries_give_zeros(shape: tuple[int, int], channels: int, heads: int) -> None:
     none = torch.empty(0, dtype=torch.long)
     pattern = Pattern.from_coo(none, none, shape)
@@ -75,9 +84,7 @@ def test_no_entries_give_zeros(shape: tuple[int, int], channels: int, heads: int
 def test_derivatives_of_both_orders(heads: tuple[int, int] | None) -> None:
     pattern = rectangle()
     primitive = partial(sddmm if heads is None else spmm, pattern)
-    leaves = require_grad(factors(pattern) if heads is None else operands(pattern, heads))
-    assert gradcheck(primitive, leaves)
-    assert gradgradcheck(primitive, leaves, torch.ones_like(primitive(*leaves)).requires_grad_())
+    assert_derivatives(primitive, factors(pattern) if heads is None else operands(pattern, heads))
 
 
 @pytest.mark.parametrize("wanted", [0, 1])
@@ -151,14 +158,17 @@ def rows_of_unequal_length(size: int) -> Pattern:
 
 
 @pytest.fixture
-def by_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiled products, however few multiply-adds there are."""
     if not HAS_NUMBA:
         pytest.skip("needs numba")
     monkeypatch.setattr(products, "_MIN_COMPILED_WORK", 0)
 
 
-@pytest.mark.usefixtures("by_numba")
+by_numba = pytest.mark.usefixtures("compiled")
+
+
+@by_numba
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("channels", [16, 17, 31, 68, 128, 145, 300])
 def test_the_compiled_product_is_the_dense_one(
@@ -175,27 +185,21 @@ def test_the_compiled_product_is_the_dense_one(
         assert_close(spmm(pattern, values, x), dense, rtol=rtol, atol=1e-5)
 
 
-@pytest.mark.usefixtures("by_numba")
-def test_the_number_of_threads_changes_nothing(
-    monkeypatch: pytest.MonkeyPatch, generator: torch.Generator
-) -> None:
+@by_numba
+def test_the_number_of_threads_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("graphmask.kernels._compiled._MIN_THREAD_WORK", 1)
     pattern, outputs = rows_of_unequal_length(40), []
-    value = torch.randn(1, pattern.nnz, generator=generator)
-    x = torch.randn(1, 40, 33, generator=generator)
+    value, x = operands(pattern, (1, 1), channels=33)
     for threads in (1, 2):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         outputs.append(spmm(pattern, value, x))
     assert torch.equal(*outputs)
 
 
-@pytest.mark.usefixtures("by_numba")
-def test_derivatives_of_compiled_products(generator: torch.Generator) -> None:
+@by_numba
+def test_derivatives_of_compiled_products() -> None:
     pattern = rows_of_unequal_length(6)
-    shapes = (1, pattern.nnz), (2, 6, 9), (2, 6, 9)
-    *leaves, grad = (torch.randn(x, generator=generator).requires_grad_() for x in shapes)
-    assert gradcheck(partial(spmm, pattern), leaves)
-    assert gradgradcheck(partial(spmm, pattern), leaves, grad)
+    assert_derivatives(partial(spmm, pattern), operands(pattern, (1, 2), channels=9))
 
 
 # Triton kernels run on a GPU, or in the interpreter.
