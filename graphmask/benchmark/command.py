@@ -58,9 +58,9 @@ def measure(
         str, Option("--implementations", "--contenders", help="Names, such as walk,sdpa.")
     ] = "",
     only: Annotated[str, Option(help="Names of comparisons, such as performer,gps.")] = "",
-    mesh: Annotated[list[Path] | None, Option(help="A mesh to compare on, cut to size.")] = None,
+    mesh: Annotated[list[Path] | None, Option(help="Compare on this mesh, cut to --nodes.")] = None,
     time_limit: Annotated[float | None, Option(help="Seconds per call; 30 or 120.")] = None,
-    memory_limit: Annotated[float | None, Option(help="GiB; half of the memory.")] = None,
+    memory_limit: Annotated[float | None, Option(help="GiB above the baseline.")] = None,
     repeats: Annotated[int | None, Option(help="Rounds; 5, or 15 for --compare.")] = None,
     device: Annotated[str, Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
     threads: Annotated[int | None, Option(help="CPU threads; torch's choice.")] = None,
@@ -69,7 +69,7 @@ def measure(
     json: Annotated[Path | None, Option(help="Write machine, settings and all rounds.")] = None,
     plot: Annotated[Path | None, Option(help="Draw them into this picture.")] = None,
     reorder: Annotated[bool, Option("--reorder", help="Nodes along a Hilbert curve.")] = False,
-    keep_memory: Annotated[bool, Option("--keep-memory", help="Keep freed memory.")] = False,
+    keep_memory: Annotated[bool, Option("--keep-memory", help="Keep freed RAM (Linux).")] = False,
 ) -> None:
     """Measure how time and memory grow with nodes, forward and backward, beside PyG and torch."""
     if context.invoked_subcommand is not None:
