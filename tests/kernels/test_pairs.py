@@ -219,7 +219,7 @@ def test_third_derivatives(by: Implementation) -> None:
     assert_close(*third)
 
 
-@pytest.mark.parametrize("wanted", range(4))
+@pytest.mark.parametrize("wanted", [slow(0), 1, slow(2), 3])
 def test_one_gradient_alone_is_the_same(by: Implementation, wanted: int) -> None:
     pattern = by.pattern(uneven(12))
     together = by.leaves(inputs(pattern, (2, 3, 2), 2))
