@@ -1,4 +1,7 @@
-"""One law, one function. Letters: N nodes, H heads, C channels, B graphs, R draws, P parts."""
+"""One law, one function, which raises AssertionError where the law is broken.
+
+Letters: N nodes, H heads, C channels, B graphs, R draws, P parts.
+"""
 
 from __future__ import annotations
 
@@ -273,9 +276,7 @@ class _Bound(nn.Module):
 def assert_round_trip(module: nn.Module, call: Callable[[nn.Module, torch.dtype], Tensor]) -> None:
     """Copies, state dicts and conversion to float32 and back keep the output of a float64 module.
 
-    Args:
-        module: the module.
-        call: runs a module of a dtype.
+    ``call`` runs a module of a dtype.
 
     Example:
         >>> import torch

@@ -1,4 +1,6 @@
-"""Metrics and inputs of the examples on scenes and particles."""
+"""Errors that the examples on scenes and particles measure, and inputs of their models."""
+
+from functools import partial
 
 import pytest
 import torch
@@ -29,18 +31,14 @@ def test_the_error_of_scenes_is_averaged_over_scenes(scenes):
 
 
 def test_features_of_a_step_in_the_ground(scenes):
-    # A line with a step of two metres after the third point; neighbours in the plane.
-    pos = torch.tensor([[x, 0.0, 2.0 * (x > 2)] for x in range(6)])
-    data = scenes.PlanGraph(k=1)(
-        Data(pos=pos + torch.tensor([0.01, 0, 0]) * torch.arange(6).unsqueeze(1) ** 2)
-    )
-    assert {(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)} == {
-        (i, j) for i, j in data.edge_index.T.tolist() if i < j
-    }
+    # A line in the plane, two metres up after the third point; the plane alone decides neighbors.
+    pos = torch.tensor([[x + 0.01 * x**2, 0.0, 2.0 * (x > 2)] for x in range(6)])
+    data = scenes.PlanGraph(k=1)(Data(pos=pos))
+    edges = {(i, j) for i, j in data.edge_index.T.tolist() if i < j}
+    assert edges == {(i, i + 1) for i in range(5)}
     lowest = scenes.HeightFeatures(scales=2)(data).x[:, [0, 2]].expm1()
-    torch.testing.assert_close(
-        lowest, torch.tensor([[0.0, 0], [0, 0], [0, 0], [2, 2], [0, 2], [0, 0]])
-    )
+    expected = torch.tensor([[0.0, 0], [0, 0], [0, 0], [2, 2], [0, 2], [0, 0]])
+    torch.testing.assert_close(lowest, expected)
 
 
 def test_features_do_not_see_labels(scenes):
@@ -54,43 +52,45 @@ def test_features_do_not_see_labels(scenes):
     assert torch.equal(one.pos, other.pos)
 
 
+def constant_model(x, topology, value):
+    return torch.full((len(x), 6), value)
+
+
 def test_rollouts_feed_predictions_back(particles):
-    """A model without output moves at constant velocity, one of constant output accelerates."""
+    """Constant outputs are constant accelerations; zeros are constant velocities."""
     dataset = ElasticBody(layers=2, rows=4, columns=4, num_sequences=1, frames=1, steps=3)
     batch = Batch.from_data_list(list(dataset))
     metric = particles.RolloutError(3)
-    for out in (0.0, 1.0):
-
-        def model(x, _, out=out):
-            return torch.full((len(x), 6), out)
-
+    for added in (0.0, 1.0):
+        model = partial(constant_model, value=added)
         task = particles.Dynamics(model, torch.nn.MSELoss(), metric)
         predicted, target = task.predict(batch, "test")
         steps = torch.arange(1, 4).reshape(1, -1, 1)
         moved = dataset.frame * batch.velocity.unsqueeze(1)
         free = (~batch.held).reshape(-1, 1, 1)
-        acceleration = free * out * particles.SCALE * steps * (steps + 1) / 2
+        accelerated = free * added * particles.SCALE * steps * (steps + 1) / 2
         straight = batch.pos.unsqueeze(1) + steps * moved
-        torch.testing.assert_close(predicted[..., :3], straight + acceleration)
+        torch.testing.assert_close(predicted[..., :3], straight + accelerated)
         assert torch.equal(target[..., :3], batch.future_pos)
-    expected = (predicted[..., :3] - batch.future_pos).square().sum(-1).mean(0)
+    error = (predicted[..., :3] - batch.future_pos).square().sum(-1).mean(0)
     metric.update(predicted, target)
-    torch.testing.assert_close((metric.total / metric.count).float(), expected)
-    assert metric.compute() == pytest.approx(expected.mean().item(), rel=1e-5)
-    forecast = (straight - batch.future_pos).square().sum(-1).mean(0).tolist()
-    assert particles.constant_velocity(dataset) == pytest.approx(forecast, rel=1e-5)
+    torch.testing.assert_close((metric.total / metric.count).float(), error)
+    assert metric.compute() == pytest.approx(error.mean().item(), rel=1e-5)
+    forecast = particles.constant_velocity(dataset)
+    error = (straight - batch.future_pos).square().sum(-1).mean(0)
+    assert forecast == pytest.approx(error.tolist(), rel=1e-5)
 
 
 def test_the_near_graph_follows_the_particles(particles):
-    """Without springs, the graph of the second step is that of the predicted positions."""
-    graphs = []
+    """Without springs, the graph of the second step is that of the positions after the first."""
+    edges = []
 
     def model(x, topology):
-        graphs.append(topology.edge_index)
-        return torch.randn(len(x), 6, generator=torch.Generator().manual_seed(len(graphs)))
+        edges.append(topology.edge_index)
+        return torch.randn(len(x), 6, generator=torch.Generator().manual_seed(len(edges)))
 
     data = ElasticBody(layers=2, rows=4, columns=4, num_sequences=1, frames=1, steps=2)[0]
     task = particles.Dynamics(model, torch.nn.MSELoss(), particles.RolloutError(2), neighbours=3)
     task.predict(Batch.from_data_list([data]), "test")
-    assert torch.equal(graphs[0], gm.transforms.knn_graph(data.pos, 3))
-    assert not torch.equal(graphs[1], graphs[0])
+    assert torch.equal(edges[0], gm.transforms.knn_graph(data.pos, 3))
+    assert not torch.equal(edges[1], edges[0])

@@ -17,21 +17,23 @@ TRIAL_NODES = 64
 
 @dataclass(frozen=True)
 class Fake(Implementation):
-    act: Callable[[int], object]
+    """Calls a function of the number of nodes in its call."""
+
+    function: Callable[[int], object]
 
     def build(self, problem: Problem, prepared: None) -> Workload:
         def call() -> Tensor:
-            self.act(problem.num_nodes)
+            self.function(problem.num_nodes)
             return problem.x.sin()
 
         return Workload(call, (problem.x,))
 
 
 class FakePrepared(Fake):
-    """Acts while it prepares, not in the call."""
+    """Calls the function while it prepares."""
 
     def prepare(self, problem: Problem) -> bool:
-        self.act(problem.num_nodes)
+        self.function(problem.num_nodes)
         return True
 
     def build(self, problem: Problem, prepared: bool) -> Workload:
@@ -39,7 +41,11 @@ class FakePrepared(Fake):
         return Workload(problem.x.sin, (problem.x,), entries=3 * problem.num_nodes)
 
 
-def rest(nodes: int) -> None:
+def make_fake(function: Callable[[int], object], fake: type[Fake] = Fake) -> Fake:
+    return fake(function.__name__, "", function)
+
+
+def idle(nodes: int) -> None:
     pass
 
 
@@ -51,15 +57,15 @@ def sleep_quadratically(nodes: int) -> None:
     time.sleep(3e-6 * nodes**2 if nodes > TRIAL_NODES else 0)
 
 
-def sleep_20_ms(nodes: int) -> None:
-    time.sleep(0.02 if nodes > TRIAL_NODES else 0)
+def sleep_half_a_second(nodes: int) -> None:
+    time.sleep(0.5 if nodes > TRIAL_NODES else 0)
 
 
-def hoard_from_256(nodes: int) -> None:
+def allocate_from_256(nodes: int) -> None:
     torch.ones(2**29 if nodes >= 256 else 1).sum()
 
 
-def hoard_64_mib(nodes: int) -> None:
+def allocate_64_mib(nodes: int) -> None:
     torch.ones(2**24 if nodes > TRIAL_NODES else 1).sum()
 
 
@@ -68,6 +74,6 @@ def fail_from_256(nodes: int) -> None:
         raise RuntimeError("the fake\nfailed")
 
 
-def die_from_256(nodes: int) -> None:
+def exit_from_256(nodes: int) -> None:
     if nodes >= 256:
         os._exit(3)
