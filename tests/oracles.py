@@ -36,23 +36,13 @@ def pattern_of(dense: Tensor) -> Pattern:
     return Pattern.from_coo(row, col, (dense.shape[0], dense.shape[1]))
 
 
-def inputs(
-    pattern: Pattern,
-    size: tuple[int, int, int],
-    value_heads: int,
-    dtype: torch.dtype = torch.float64,
-) -> Inputs:
+def inputs(pattern: Pattern, size: tuple[int, int, int], value_heads: int) -> Inputs:
     """Operands laid out as by a layer: by nodes, v a slice of a wider one; some values are 0."""
-    generator = torch.Generator().manual_seed(0)
-    heads, m, d = size
-    q, k = (
-        torch.rand(pattern.shape[0], heads, m, generator=generator, dtype=dtype).transpose(0, 1)
-        for _ in range(2)
-    )
-    v = torch.randn(pattern.shape[0], 3, heads, d, generator=generator, dtype=dtype)[
-        :, 1
-    ].transpose(0, 1)
-    value = torch.randn(value_heads, pattern.nnz, generator=generator, dtype=dtype)
+    (heads, m, d), nodes = size, pattern.shape[0]
+    options = {"generator": torch.Generator().manual_seed(0), "dtype": torch.float64}
+    q, k = (torch.rand(nodes, heads, m, **options).transpose(0, 1) for _ in range(2))
+    v = torch.randn(nodes, 3, heads, d, **options)[:, 1].transpose(0, 1)
+    value = torch.randn(value_heads, pattern.nnz, **options)
     value[:, ::7] = 0
     return q, k, v, value
 

@@ -67,8 +67,9 @@ def heads(generator, num_nodes=5, num_heads=2, channels=3):
     return torch.randn(num_nodes, num_heads, channels, generator=generator, dtype=DOUBLE)
 
 
-def spectral_norm(matrix):
-    return torch.linalg.matrix_norm(matrix, ord=2)
+def assert_derivatives(function, *leaves):
+    assert gradcheck(function, leaves)
+    assert gradgradcheck(function, leaves)
 
 
 def test_every_definition_has_an_example_that_runs():
@@ -83,28 +84,15 @@ def test_every_definition_has_an_example_that_runs():
 
 def test_it_depends_on_nothing_that_it_tests():
     files = Path(reference.__file__).parent.glob("*.py")
-    nodes = [
-        node for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-    ]
-    imported = {
-        alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names
-    }
-    imported |= {
-        node.module or "graphmask"
-        for node in nodes
-        if isinstance(node, ast.ImportFrom) and node.level == 0
-    }
-    assert all(node.level < 2 for node in nodes if isinstance(node, ast.ImportFrom))
-    assert {name.split(".")[0] for name in imported} <= {
-        "__future__",
-        "itertools",
-        "math",
-        "typing",
-        "torch",
-        "numpy",
-        "scipy",
-        "warnings",
-    }
+    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in files]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    imports = [node for node in nodes if isinstance(node, ast.Import)]
+    froms = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    imported = {alias.name for node in imports for alias in node.names}
+    imported |= {node.module or "graphmask" for node in froms if node.level == 0}
+    assert all(node.level < 2 for node in froms)
+    allowed = {"__future__", "itertools", "math", "typing", "torch", "numpy", "scipy", "warnings"}
+    assert {name.split(".")[0] for name in imported} <= allowed
 
 
 def test_a_former_name_works_and_warns():
@@ -146,12 +134,7 @@ def test_adjacency_agrees_with_networkx(undirected):
     sym = np.diag(connected.astype(float)) - nx.normalized_laplacian_matrix(graph).toarray()
     close(reference.adjacency(edge_index, len(graph), weight, normalization="sym"), sym)
     rw = reference.adjacency(edge_index, len(graph), weight, normalization="rw")
-    close(rw[connected], nx.to_numpy_array(graph)[connected] / A.sum(1)[connected][:, None])
-    laplacian = nx.laplacian_matrix(graph).toarray()
-    close(
-        torch.eye(13, dtype=DOUBLE)[connected] - rw[connected],
-        laplacian[connected] / A.sum(1)[connected][:, None],
-    )
+    close(rw[connected], A[connected] / A.sum(1)[connected][:, None])
 
 
 def test_adjacency_counts_unit_weights_by_default():
@@ -167,7 +150,7 @@ def test_adjacency_counts_unit_weights_by_default():
 @pytest.mark.parametrize("seed", range(10))
 def test_normalised_adjacency_is_bounded_on_directed_signed_graphs(seed):
     edge_index, weight = random_directed(torch.Generator().manual_seed(seed))
-    assert spectral_norm(reference.adjacency(edge_index, 9, weight, "sym")) <= 1 + 1e-12
+    assert torch.linalg.matrix_norm(reference.adjacency(edge_index, 9, weight), ord=2) <= 1 + 1e-12
     row_sums = reference.adjacency(edge_index, 9, weight, "rw").abs().sum(1)
     close(row_sums, (row_sums > 0).double())
 
@@ -180,30 +163,16 @@ def test_adjacency_of_no_edges_is_zero(normalization):
 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
-def test_adjacency_has_a_finite_gradient_where_degrees_vanish(normalization):
+def test_adjacency_gradients_are_true_and_finite_where_degrees_vanish(normalization, generator):
     edge_index = torch.tensor([[0, 1, 2, 2], [1, 2, 3, 3]])
     weight = torch.tensor([1.0, 0.0, 2.0, -2.0], dtype=DOUBLE, requires_grad=True)
     A = reference.adjacency(edge_index, 5, weight, normalization)
     (gradient,) = torch.autograd.grad(A.square().sum() + A.sum(), weight)
     assert A.isfinite().all()
     assert gradient.isfinite().all()
-
-
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
-def test_adjacency_gradients(normalization, generator):
     edge_index, weight = random_directed(generator, num_nodes=5, num_edges=12)
-    weight.requires_grad_()
-
-    def of_weight(w):
-        return reference.adjacency(edge_index, 7, w, normalization)
-
-    assert gradcheck(of_weight, weight)
-    assert gradgradcheck(of_weight, weight)
-
-
-def test_adjacency_rejects_other_normalizations():
-    with pytest.raises(ValueError, match="`normalization` must be 'sym', 'rw' or None, got 'col'"):
-        reference.adjacency(torch.tensor([[0], [1]]), 2, normalization="col")
+    adjacency = partial(reference.adjacency, edge_index, 7, normalization=normalization)
+    assert_derivatives(lambda w: adjacency(edge_weight=w), weight.requires_grad_())
 
 
 # walks and masks
@@ -217,35 +186,16 @@ def test_walk_powers(W):
     assert reference.walk_powers(path, 2)[2].nonzero().tolist() == [[2, 0]]
 
 
-def test_walk_matrices_add_coinciding_entries(generator):
+def test_walk_matrices_add_coinciding_entries_and_invert_the_powers(W, generator):
     row, col, hop, weight = random_walks(generator)
     S = torch.zeros(3, 5, 5, dtype=DOUBLE)
     for i, j, t, w in zip(row, col, hop, weight, strict=True):
         S[t, i, j] += w
     close(reference.walk_matrices(row, col, hop, weight, 5, 2), S)
-
-
-def test_walk_matrices_of_exact_walks_are_the_powers(W):
     powers = reference.walk_powers(W, 3)
     hop, row, col = powers.nonzero(as_tuple=True)
-    S = reference.walk_matrices(row, col, hop, powers[hop, row, col], len(W), 3)
-    close(S, powers, rtol=0, atol=0)
-
-
-def test_walk_matrices_of_simulated_walkers_average_to_the_powers(generator):
-    W = reference.adjacency(torch.tensor([[0, 1, 1, 2, 2, 0], [1, 0, 2, 1, 0, 2]]), 3)
-    n = 4000
-    row = torch.arange(3).repeat_interleave(n)
-    col, load = row.clone(), torch.ones(3 * n, dtype=DOUBLE)
-    entries = [(row, col, load)]
-    for _ in range(2):
-        step = col.clone()
-        col = (step + torch.randint(1, 3, (3 * n,), generator=generator)) % 3
-        load = load * W[step, col] * 2
-        entries.append((row, col, load))
-    row, col, load = (torch.cat(part) for part in zip(*entries, strict=True))
-    S = reference.walk_matrices(row, col, torch.arange(3).repeat_interleave(3 * n), load / n, 3, 2)
-    close(S, reference.walk_powers(W, 2), rtol=0, atol=4 / n**0.5)
+    exact = reference.walk_matrices(row, col, hop, powers[hop, row, col], len(W), 3)
+    close(exact, powers, rtol=0, atol=0)
 
 
 def test_global_mask():
@@ -262,11 +212,6 @@ def test_power_series_is_a_function_of_the_spectrum(W, generator):
         close(M, vectors * spectrum @ vectors.T)
 
 
-def test_walk_mask_of_the_powers_is_the_power_series(W, generator):
-    alpha = torch.randn(3, 5, generator=generator, dtype=DOUBLE)
-    close(reference.walk_mask(reference.walk_powers(W, 4), alpha), reference.power_series(W, alpha))
-
-
 def test_grf_mask_of_a_directed_graph_needs_key_walks_on_the_reversed_graph(generator):
     W = reference.adjacency(torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]]), 4)
     f = torch.randn(1, 3, generator=generator, dtype=DOUBLE)
@@ -276,34 +221,24 @@ def test_grf_mask_of_a_directed_graph_needs_key_walks_on_the_reversed_graph(gene
     assert not torch.allclose(reference.grf_mask(powers, powers, f), expected)
 
 
-def test_grf_mask_keeps_queries_and_keys_apart(generator):
-    S_query, S_key = torch.randn(2, 3, 5, 5, generator=generator, dtype=DOUBLE)
-    f = torch.tensor([[1.0, 0.5, -2.0]], dtype=DOUBLE)
-    query, key = (S[0] + 0.5 * S[1] - 2 * S[2] for S in (S_query, S_key))
-    close(reference.grf_mask(S_query, S_key, f)[0], query @ key.T)
-    shared = reference.grf_mask(S_query, S_query, f)[0]
-    assert torch.linalg.eigvalsh(shared).min() > -1e-9
-
-
-def test_symmetric_part(generator):
-    S = torch.randn(3, 5, 5, generator=generator, dtype=DOUBLE)
-    close(reference.symmetric_part(S), [(each + each.T) / 2 for each in S.numpy()])
-
-
 @pytest.mark.parametrize("degree", [1, 2, 3])
 def test_stitched_mask_of_the_powers_is_the_power_series_of_the_convolution(W, degree, generator):
     f = torch.randn(3, 3, generator=generator, dtype=DOUBLE)
     powers = reference.walk_powers(W, 2)
     expected = reference.power_series(W, reference.convolution(f, 2 * degree))
+    close(reference.walk_mask(powers, f), reference.power_series(W, f))
     close(reference.stitched_mask([powers] * 2 * degree, f), expected, rtol=1e-10, atol=1e-10)
 
 
 def test_stitched_mask_keeps_its_factors_in_order(generator):
     S = list(torch.randn(4, 3, 5, 5, generator=generator, dtype=DOUBLE))
     f = torch.tensor([[1.0, 0.5, -2.0]], dtype=DOUBLE)
-    a, b, c, d = ((each[0] + 0.5 * each[1] - 2 * each[2]).numpy() for each in S)
+    a, b, c, d = ((hops[0] + 0.5 * hops[1] - 2 * hops[2]).numpy() for hops in S)
     close(reference.stitched_mask(S, f)[0], a @ b.T @ c @ d.T)
     close(reference.stitched_mask(S[:2], f), reference.grf_mask(*S[:2], f))
+    close(reference.grf_mask(*S[:2], f)[0], a @ b.T)
+    assert torch.linalg.eigvalsh(reference.grf_mask(S[0], S[0], f)[0]).min() > -1e-9
+    close(reference.symmetric_part(S[0]), [(hop + hop.T) / 2 for hop in S[0].numpy()])
 
 
 def test_mask_gradients(generator):
@@ -328,8 +263,7 @@ def test_mask_gradients(generator):
         return reference.stitched_mask([S, S.flip(1), S, S], a)
 
     for mask, structure in [(series, weight), (walks, load), (factors, load), (stitches, load)]:
-        assert gradcheck(mask, (structure, alpha))
-        assert gradgradcheck(mask, (structure, alpha))
+        assert_derivatives(mask, structure, alpha)
 
 
 # coefficients
@@ -346,7 +280,8 @@ def test_coefficients_converge_to_their_closed_forms(undirected, normalization, 
     inverse = np.linalg.inv(laplacian)
     regularized = reference.regularized_laplacian
     page_rank = teleport * np.linalg.inv(I - (1 - teleport) * w)
-    cosine = scipy.linalg.cosm(scale * w) + scipy.linalg.sinm(scale * w)
+    # Up to a constant the inverse cosine kernel.
+    cosine = 2**0.5 * scipy.linalg.cosm(np.pi / 4 * I - scale * w)
     families = {
         "diffusion": (reference.diffusion, scale, scipy.linalg.expm(-scale * (I - w))),
         "pagerank": (reference.pagerank, teleport, page_rank),
@@ -369,11 +304,6 @@ def test_p_step_walk_is_a_power_of_the_lazy_walk(W, steps):
     close(reference.power_series(W, alpha[None])[0], torch.linalg.matrix_power(lazy, steps))
     close(reference.p_step_walk(0.3, 3, steps), alpha[:4])
     close(alpha.sum(), 1.0)
-
-
-def test_cosine_is_the_inverse_cosine_kernel_up_to_a_constant(W):
-    kernel = scipy.linalg.cosm(np.pi / 4 * (np.eye(13) - W.numpy()))
-    close(reference.power_series(W, reference.cosine(np.pi / 4, 30)[None])[0], 2**0.5 * kernel)
 
 
 DISTRIBUTIONS = [
@@ -399,16 +329,12 @@ def test_coefficients_are_a_distribution_and_broadcast_over_scales(family):
 @pytest.mark.parametrize("family", [*DISTRIBUTIONS, reference.cosine])
 def test_coefficient_gradients(family):
     scale = torch.tensor([0.3, 0.8], dtype=DOUBLE, requires_grad=True)
-    assert gradcheck(lambda s: family(s, 5), scale)
-    assert gradgradcheck(lambda s: family(s, 5), scale)
-
-
-@pytest.mark.parametrize("family", [reference.diffusion, reference.regularized_laplacian])
-def test_coefficients_have_their_limit_and_slope_at_scale_zero(family):
-    scale = torch.zeros((), dtype=DOUBLE, requires_grad=True)
-    close(family(scale, 3).detach(), [1, 0, 0, 0])
-    slope = torch.autograd.functional.jacobian(lambda s: family(s, 3), scale)
-    close(slope, [-1, 1, 0, 0])
+    assert_derivatives(lambda s: family(s, 5), scale)
+    if family in (reference.diffusion, reference.regularized_laplacian):
+        zero = torch.zeros((), dtype=DOUBLE)
+        close(family(zero, 3), [1, 0, 0, 0])
+        slope = torch.autograd.functional.jacobian(lambda s: family(s, 3), zero)
+        close(slope, [-1, 1, 0, 0])
 
 
 def test_convolution_multiplies_polynomials(generator):
@@ -457,21 +383,19 @@ def test_deconvolution_of_many_factors(factors, generator):
     close(convolved, alpha)
     close(reference.deconvolution(convolved, factors), f)
     assert (f[:, 0] > 0).all()
+    leaf = alpha.abs().add(0.5).requires_grad_()
+    assert gradcheck(lambda a: reference.deconvolution(a, factors), leaf)
+    assert gradcheck(lambda f: reference.convolution(f, factors), leaf)
     exponential = reference.diffusion(1.5, 8)
     close(reference.deconvolution(exponential, factors), reference.diffusion(1.5 / factors, 8))
 
 
-@pytest.mark.parametrize("factors", [2, 3])
-def test_deconvolution_gradients(factors, generator):
-    alpha = (torch.rand(2, 5, generator=generator, dtype=DOUBLE) + 0.5).requires_grad_()
-    assert gradcheck(lambda a: reference.deconvolution(a, factors), alpha)
-    assert gradcheck(lambda f: reference.convolution(f, factors), alpha)
-
-
-@pytest.mark.parametrize("first", [0.0, -1.0, float("nan")])
-def test_deconvolution_rejects_a_first_coefficient_without_a_root(first):
-    with pytest.raises(ValueError, match="`alpha` must have alpha_0 > 0"):
-        reference.deconvolution(torch.tensor([[1.0, 1.0], [first, 1.0]]))
+def test_arguments_without_a_definition_raise():
+    with pytest.raises(ValueError, match="`normalization` must be 'sym', 'rw' or None, got 'col'"):
+        reference.adjacency(torch.tensor([[0], [1]]), 2, normalization="col")
+    for first in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="`alpha` must have alpha_0 > 0"):
+            reference.deconvolution(torch.tensor([[1.0, 1.0], [first, 1.0]]))
 
 
 # attention
@@ -509,10 +433,10 @@ def test_attention_is_its_sum_over_pairs(mask_heads, generator):
 
 
 def test_attention_by_hand():
-    q, k = torch.tensor([1.0, 2.0, 0.0]).view(3, 1, 1), torch.tensor([1.0, 3.0, 5.0]).view(3, 1, 1)
-    v = torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 2.0]]).view(3, 1, 2)
-    mask = torch.tensor([[[1.0, -1.0, 0.0], [0.0, 0.0, 2.0], [1.0, 1.0, 1.0]]])
-    close(reference.attention(q, k, v, mask), [[[0.25, -0.75]], [[2.0, 2.0]], [[0.0, 0.0]]])
+    q, k = torch.tensor([[1.0, 2, 0], [1, 3, 5]]).view(2, 3, 1, 1)
+    v = torch.tensor([[1.0, 0], [0, 1], [2, 2]]).view(3, 1, 2)
+    mask = torch.tensor([[[1.0, -1, 0], [0, 0, 2], [1, 1, 1]]])
+    close(reference.attention(q, k, v, mask), [[[0.25, -0.75]], [[2, 2]], [[0, 0]]])
 
 
 def test_attention_under_the_global_mask_is_linear_attention_of_each_graph(generator):
@@ -528,13 +452,6 @@ def test_attention_under_the_global_mask_is_linear_attention_of_each_graph(gener
         close(out[nodes], numerator / denominator[..., None])
 
 
-def test_attention_averages_under_a_non_negative_mask(generator):
-    q, k = (reference.relu_features(heads(generator), 0.1) for _ in range(2))
-    mask = torch.rand(2, 5, 5, generator=generator)
-    close(reference.attention(q, k, torch.full((5, 2, 1), 7.0), mask), np.full((5, 2, 1), 7.0))
-    close(reference.attention_rows(q, k, mask, torch.arange(5)).sum(-1), np.ones((5, 2)))
-
-
 def test_attention_rows_are_rows_of_the_attention_matrix(generator):
     q, k = (reference.relu_features(heads(generator), 0.1) for _ in range(2))
     mask = torch.randn(2, 5, 5, generator=generator, dtype=DOUBLE)
@@ -544,6 +461,8 @@ def test_attention_rows_are_rows_of_the_attention_matrix(generator):
     assert rows.shape == (3, 2, 5)
     close(rows, reference.attention(q, k, identity, mask)[nodes])
     close(rows.abs().sum(-1), np.ones((3, 2)))
+    averages = reference.attention_rows(q, k, mask.abs(), torch.arange(5))
+    close(averages.sum(-1), np.ones((5, 2)))
 
 
 @pytest.mark.parametrize("mask_heads", [1, 2])
@@ -551,8 +470,7 @@ def test_attention_gradients(mask_heads, generator):
     q, k = (reference.relu_features(heads(generator), 0.1).requires_grad_() for _ in range(2))
     v = heads(generator, channels=2).requires_grad_()
     mask = torch.randn(mask_heads, 5, 5, generator=generator, dtype=DOUBLE, requires_grad=True)
-    assert gradcheck(reference.attention, (q, k, v, mask))
-    assert gradgradcheck(reference.attention, (q, k, v, mask))
+    assert_derivatives(reference.attention, q, k, v, mask)
     normaliser = (mask.detach().abs() + 1).requires_grad_()
     assert gradcheck(reference.attention, (q, k, v, mask, normaliser))
 
@@ -564,38 +482,28 @@ def test_attention_has_a_finite_gradient_where_the_normaliser_vanishes(generator
     q[2] = 0  # features that look at nothing
     leaves = [x.requires_grad_() for x in (q, k, v, mask)]
     out = reference.attention(*leaves)
+    cancelling = torch.tensor([1.0, -1.0]).view(2, 1, 1)
+    ones, everything = torch.ones(2, 1, 1), reference.global_mask(2)
+    close(reference.attention(ones, cancelling, ones, everything), np.zeros((2, 1, 1)))
     assert out.isfinite().all()
     assert (out[[1, 2]] == 0).all()
     for gradient in torch.autograd.grad(out.square().sum() + out.sum(), leaves):
         assert gradient.isfinite().all()
 
 
-def test_attention_is_zero_where_signed_scores_cancel():
-    q, k = torch.ones(2, 1, 1), torch.tensor([1.0, -1.0]).view(2, 1, 1)
-    close(reference.attention(q, k, k.relu(), reference.global_mask(2)), np.zeros((2, 1, 1)))
-
-
 # sampling
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(5))
 def test_resampling_threshold_solves_its_equation(seed):
     generator = torch.Generator().manual_seed(seed)
-    weights = torch.randn(30, generator=generator, dtype=DOUBLE).exp()
-    weights *= torch.randn(30, generator=generator).sign()
-    weights = torch.cat([weights, torch.zeros(4, dtype=DOUBLE)])
+    weights = torch.randn(34, generator=generator, dtype=DOUBLE).exp()
+    weights *= torch.randn(34, generator=generator).sign()
+    weights[30:] = 0
     for budget in (1, 3, 10, 29):
         c = reference.resampling_threshold(weights, budget)
         close((weights.abs() / c).clamp(max=1).sum(), float(budget), rtol=1e-12, atol=0)
-
-
-@pytest.mark.parametrize(
-    ("weights", "budget", "expected"),
-    [([1, 1, 1, 1], 2, 2), ([1, -1, 1, 1], 3, 4 / 3), ([100, 1, 1, 1], 2, 3), ([5, 1], 1, 6)],
-)
-def test_resampling_threshold_by_hand(weights, budget, expected):
-    weights = torch.tensor(weights, dtype=DOUBLE)
-    assert reference.resampling_threshold(weights, budget) == pytest.approx(expected)
+    assert reference.resampling_threshold(torch.tensor([100, -1.0, 1, 1]), 2) == pytest.approx(3)
 
 
 @pytest.mark.parametrize("weights", [[], [0.0, 0.0], [2.0, 0.0, -1.0], [2.0, -1.0, 0.5]])
@@ -608,21 +516,17 @@ def test_resampling_threshold_is_zero_where_nothing_needs_dropping(weights):
 
 def test_results_are_float64_for_float32_inputs(generator):
     edge_index, weight = random_directed(generator)
-    W = reference.adjacency(edge_index, 9, weight.float())
-    S = reference.walk_matrices(*random_walks(generator)[:3], torch.ones(20), 5, 2)
-    alpha = torch.ones(2, 3)
-    q = torch.ones(5, 2, 3)
+    single, q = torch.rand(3, 5, 5), torch.ones(5, 2, 3)
+    alpha, entries = torch.ones(2, 3), (*random_walks(generator)[:3], torch.ones(20))
     results = [
-        W,
-        S,
-        reference.power_series(W.float(), alpha),
-        reference.walk_mask(S.float(), alpha),
-        reference.grf_mask(S.float(), S.float(), alpha),
-        reference.stitched_mask([S.float(), S.float()], alpha),
-        reference.symmetric_part(S.float()),
+        reference.adjacency(edge_index, 9, weight.float()),
+        reference.walk_matrices(*entries, 5, 2),
+        reference.power_series(single[0], alpha),
+        reference.walk_mask(single, alpha),
+        reference.stitched_mask([single, single], alpha),
+        reference.symmetric_part(single),
         reference.global_mask(3),
-        reference.convolution(alpha),
-        reference.deconvolution(alpha),
+        reference.deconvolution(reference.convolution(alpha.float())),
         reference.relu_features(q),
         reference.elu_plus_one(q),
         reference.attention(q, q, q, torch.ones(1, 5, 5)),

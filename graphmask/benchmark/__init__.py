@@ -5,24 +5,14 @@ psutil (``graphmask[cli]``), as tables do; plots need ``graphmask[viz]``.
 """
 
 from graphmask._deprecation import deprecated_attributes as _deprecated_attributes
-from graphmask._machine import describe_machine as describe_machine
-from graphmask.extras import MissingExtraError as MissingExtraError
+from graphmask._machine import describe_machine
+from graphmask.extras import MissingExtraError
 
-from .graphs import Problem as Problem
-from .graphs import sphere_graph as sphere_graph
-from .implementations import IMPLEMENTATIONS as IMPLEMENTATIONS
-from .implementations import Implementation as Implementation
-from .implementations import Workload as Workload
-from .implementations import find_implementations as find_implementations
-from .results import QUANTITIES as QUANTITIES
-from .results import Measurement as Measurement
-from .results import Quantity as Quantity
-from .results import Status as Status
-from .results import fit_exponent as fit_exponent
-from .results import write_csv as write_csv
-from .results import write_json as write_json
-from .scaling import run as run
-from .settings import Settings as Settings
+from .graphs import Problem, sphere_graph
+from .implementations import IMPLEMENTATIONS, Implementation, Workload, find_implementations
+from .results import QUANTITIES, Measurement, Quantity, Status, fit_exponent, write_csv, write_json
+from .scaling import run
+from .worker import Settings
 
 __all__ = [
     "IMPLEMENTATIONS",

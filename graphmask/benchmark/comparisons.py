@@ -20,18 +20,9 @@ from graphmask.walks import IIDWalks
 
 from . import scaling
 from .graphs import CHANNELS, HEADS, NamedGraph, Problem
-from .implementations import (
-    WALK,
-    Implementation,
-    MaskedAttention,
-    Workload,
-    find_implementations,
-)
-from .results import Measurement
-from .settings import Settings
-
-# As published for images of 14 x 14 patches: 20 walks, p_halt = 0.1 (Reid et al. 2025, table 2).
-_WALKS, _P_HALT = 20, 0.1
+from .implementations import WALK, Implementation, MaskedAttention, Workload, find_implementations
+from .results import Measurement, make_row
+from .worker import Settings
 
 _LAYERS, _CLASSES = 4, 10
 
@@ -72,6 +63,11 @@ class Ratio:
     errors: tuple[float, ...] = ()
 
     @property
+    def note(self) -> str:
+        """The reason why one of them was cut off."""
+        return self.ours.note or self.theirs.note
+
+    @property
     def rounds(self) -> list[float]:
         """Our time over theirs, round by round; empty if one of them was cut off."""
         share = 1.0
@@ -102,26 +98,15 @@ class Ratio:
     def row(self) -> dict[str, Any]:
         """Return the cells of a table row: times in seconds."""
         low, middle, high = self.quartiles or (None, None, None)
-        return {
-            "comparison": self.comparison.name,
-            "graph": self.graph,
-            "nodes": self.ours.nodes,
-            "edges": self.ours.edges,
-            "rounds": len(self.rounds),
-            "ours_s": self.ours.both_seconds,
-            "theirs_s": self.theirs.both_seconds,
-            "ours_entries_per_node": self.ours.entries_per_node,
-            "theirs_entries_per_node": self.theirs.entries_per_node,
-            "per_entry": self.comparison.per_entry,
-            "ratio": middle,
-            "ratio_low": low,
-            "ratio_high": high,
-            "target": self.comparison.target,
-            "met": self.met,
-            "error_ratio": self.error_ratio,
-            "error_target": self.comparison.error_target,
-            "note": self.ours.note or self.theirs.note,
-        }
+        columns = (
+            "comparison=comparison.name graph nodes=ours.nodes edges=ours.edges "
+            "ours_s=ours.both_seconds theirs_s=theirs.both_seconds "
+            "ours_entries_per_node=ours.entries_per_node "
+            "theirs_entries_per_node=theirs.entries_per_node per_entry=comparison.per_entry "
+            "target=comparison.target met error_ratio error_target=comparison.error_target note"
+        )
+        ratios = {"ratio": middle, "ratio_low": low, "ratio_high": high, "rounds": len(self.rounds)}
+        return make_row(self, columns) | ratios
 
 
 def run(
@@ -130,36 +115,25 @@ def run(
     settings: Settings,
     progress: scaling.Progress = lambda _: None,
 ) -> Iterator[list[Ratio]]:
-    """Compare, graph by graph and size by size.
+    """Compare in interleaved rounds, graph by graph and size by size.
 
-    All implementations of a graph are measured by :func:`graphmask.benchmark.run`, that is in
-    interleaved rounds: ratios are those of one round. Implementations and graph of the settings are
-    replaced.
+    Implementations and graph of the settings are replaced.
     """
     compared = {side.name: side for pair in comparisons for side in (pair.ours, pair.theirs)}
     for graph in graphs:
         own = replace(settings, implementations=tuple(compared.values()), make_problem=graph.make)
         for measurements in scaling.run(own, progress):
             by_name = {run.implementation: run for run in measurements}
-            yield [
-                Ratio(
-                    comparison,
-                    graph.name,
-                    by_name[comparison.ours.name],
-                    by_name[comparison.theirs.name],
-                    _errors(comparison, graph, measurements[0].nodes, settings),
-                )
-                for comparison in comparisons
-            ]
-
-
-def _errors(
-    comparison: Comparison, graph: NamedGraph, nodes: int, settings: Settings
-) -> tuple[float, ...]:
-    if comparison.error_target is None:
-        return ()
-    problem = graph.make(nodes, settings.seed, settings.device)
-    return mask_error(comparison.ours, problem), mask_error(comparison.theirs, problem)
+            ratios = []
+            for comparison in comparisons:
+                sides = comparison.ours, comparison.theirs
+                errors: tuple[float, ...] = ()
+                if comparison.error_target is not None:
+                    problem = graph.make(measurements[0].nodes, settings.seed, settings.device)
+                    errors = tuple(mask_error(side, problem) for side in sides)
+                ours, theirs = (by_name[side.name] for side in sides)
+                ratios.append(Ratio(comparison, graph.name, ours, theirs, errors))
+            yield ratios
 
 
 @torch.no_grad()
@@ -168,13 +142,10 @@ def mask_error(implementation: Implementation, problem: Problem) -> float:
     assert isinstance(implementation, MaskedAttention)
     mask: Any = implementation.mask().to(problem.device)
     topology = implementation.prepare(problem)
-    rows = torch.randperm(problem.num_nodes, generator=torch.Generator().manual_seed(0))
-    rows = rows[:_ERROR_ROWS].to(problem.device)
-    # Rows of M are columns of its transpose.
-    unit = torch.zeros(problem.num_nodes, len(rows), dtype=torch.double, device=problem.device)
-    unit[rows, torch.arange(len(rows), device=problem.device)] = 1
-    exact = mask.target(topology).mT @ unit
-    return float((mask(topology).mT @ unit - exact).norm() / exact.norm())
+    nodes = torch.randperm(problem.num_nodes, generator=torch.Generator().manual_seed(0))
+    nodes = nodes[:_ERROR_ROWS].to(problem.device)
+    exact = mask.target(topology).rows(nodes).double()
+    return float((mask(topology).rows(nodes) - exact).norm() / exact.norm())
 
 
 class TrainingStep(MaskedAttention):
@@ -204,19 +175,18 @@ _DIFFUSION = MaskedAttention(
     "attention under WalkMask, a diffusion kernel on resampled walks, about 64 entries per node",
     partial(WALK, alpha=partial(Diffusion, scale=1.0)),
 )
-# f * f is the diffusion kernel of scale 1.
-_PUBLISHED_MASK = partial(
-    GRFMask,
-    hops=8,
-    heads=HEADS,
-    f=partial(Diffusion, scale=0.5),
-    sampler=IIDWalks(num_walks=_WALKS, p_halt=_P_HALT, hops=8),
-)
+# As published for images of 14 x 14 patches (Reid et al. 2025, table 2); f * f is the diffusion
+# kernel of scale 1.
 _PUBLISHED = MaskedAttention(
     "grf-iid",
-    f"attention under GRFMask, the same kernel on {_WALKS} independent walks, "
-    f"p_halt = {_P_HALT}, lifted",
-    _PUBLISHED_MASK,
+    "attention under GRFMask, the same kernel on 20 independent walks, p_halt = 0.1, lifted",
+    partial(
+        GRFMask,
+        hops=8,
+        heads=HEADS,
+        f=partial(Diffusion, scale=0.5),
+        sampler=IIDWalks(num_walks=20, p_halt=0.1, hops=8),
+    ),
     execution=Lifted(),
 )
 _STEP = TrainingStep(
@@ -236,9 +206,5 @@ COMPARISONS: tuple[Comparison, ...] = (
 
 
 def find_comparisons(names: Sequence[str]) -> tuple[Comparison, ...]:
-    """Select comparisons by name, in the order of the names.
-
-    Raises:
-        ValueError: for an unknown name; the message lists the known ones.
-    """
+    """Select comparisons by name, in the order of the names."""
     return find_named("only", names, COMPARISONS)

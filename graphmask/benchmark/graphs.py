@@ -33,8 +33,8 @@ def sphere_graph(num_nodes: int, seed: int = 0, neighbours: int = 6) -> Edges:
     Args:
         num_nodes: N.
         seed: of the points.
-        neighbours: k; two nodes are joined where one is among the k nearest of the other. (default:
-            :obj:`6`, which gives a mean degree of about 7)
+        neighbours: k; two nodes are joined where one is among the k nearest of the other. The mean
+            degree for 6 is about 7.
 
     Returns:
         ``pos [N, 3]`` in float32 and ``edge_index [2, E]``, both directions of every edge once.
@@ -62,7 +62,7 @@ def sphere_graph(num_nodes: int, seed: int = 0, neighbours: int = 6) -> Edges:
 def reordered(
     graph: Graph, order: Callable[[Data], Tensor] | None, num_nodes: int, seed: int
 ) -> Edges:
-    """Apply :class:`~graphmask.transforms.ReorderNodes` to the graph of a function."""
+    """Reorder the nodes of a generated graph."""
     pos, edge_index = graph(num_nodes, seed)
     data = ReorderNodes(order)(Data(pos=pos, edge_index=edge_index))
     return data.pos, data.edge_index
@@ -76,17 +76,14 @@ class Problem:
     """A graph of N nodes with float32 features, the same for every implementation.
 
     Args:
-        num_nodes: N.
-        seed: of the points and the features.
-        device: of all tensors.
+        num_nodes, seed, device: of the points and the features.
         graph: returns ``pos [N, D]`` and ``edge_index [2, E]`` for N and the seed. (default:
             :func:`sphere_graph`)
 
     Attributes:
-        pos: ``[N, D]`` points.
-        edge_index: ``[2, E]``.
-        x: ``[N, 64]`` features, a leaf that requires a gradient.
-        qkv: queries, keys and values ``[N, 4, 16]``, leaves that require a gradient.
+        pos, edge_index: ``[N, D]`` points and ``[2, E]`` edges.
+        x, qkv: features ``[N, 64]``; queries, keys and values ``[N, 4, 16]``; they require
+            gradients.
 
     Cost: O(N log N) time, O(N) memory.
 
@@ -98,11 +95,7 @@ class Problem:
     """
 
     def __init__(
-        self,
-        num_nodes: int,
-        seed: int = 0,
-        device: str = "cpu",
-        graph: Graph = sphere_graph,
+        self, num_nodes: int, seed: int = 0, device: str = "cpu", graph: Graph = sphere_graph
     ) -> None:
         self.num_nodes, self.device = num_nodes, torch.device(device)
         pos, edge_index = graph(num_nodes, seed)
@@ -133,12 +126,10 @@ class NamedGraph(NamedTuple):
 
 def both_orders(name: str, about: str, graph: Graph) -> list[NamedGraph]:
     """Return a graph as it is and after ``ReorderNodes()``."""
-    changed = partial(reordered, graph, None)
+    changed, suffix = partial(reordered, graph, None), ", after ReorderNodes()"
     return [
         NamedGraph(name, about, partial(Problem, graph=graph)),
-        NamedGraph(
-            f"{name}, reordered", f"{about}, after ReorderNodes()", partial(Problem, graph=changed)
-        ),
+        NamedGraph(f"{name}, reordered", f"{about}{suffix}", partial(Problem, graph=changed)),
     ]
 
 
@@ -148,26 +139,14 @@ SPHERE = both_orders(
 
 
 def read_mesh(path: str | Path) -> list[NamedGraph]:
-    """Read a mesh, to be cut to a :func:`ball` around its first vertex.
-
-    Raises:
-        ValueError: for a file of another kind, see :func:`graphmask.io.read_graph`.
-        OSError: for a file that cannot be read.
-    """
+    """Read a mesh, to be cut to a :func:`ball` around its first vertex."""
     mesh, name = read_graph(path), Path(path).stem
     about = f"ball around vertex 0 of {name}, a mesh of {mesh.num_nodes:,} vertices"
     return both_orders(name, about, partial(ball, mesh))
 
 
 def ball(data: Data, num_nodes: int, seed: int = 0) -> Edges:
-    """Cut out the nodes that a breadth-first search from node 0 visits first, in their old order.
-
-    Returns:
-        Zeros for ``pos``, and ``edge_index``.
-
-    Raises:
-        ValueError: where fewer are connected with node 0.
-    """
+    """Keep the nodes that a breadth-first search from node 0 visits first; ``pos`` is zero."""
     count: int = data.num_nodes
     adjacency = to_scipy_sparse_matrix(data.edge_index, num_nodes=count).tocsr()
     visited = breadth_first_order(adjacency, 0, return_predecessors=False)[:num_nodes]

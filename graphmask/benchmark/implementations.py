@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -31,15 +32,14 @@ from .graphs import CHANNELS, HEADS, Problem
 class Workload(NamedTuple):
     """A call, the leaves that its backward pass differentiates by, and the size of its mask.
 
-    ``entries`` counts what the mask stores, ``multiply_adds`` those of its product with one column,
-    by its definition. ``step`` is a whole training step, where that is compared.
+    ``entries`` counts what the mask stores, ``multiply_adds`` those of its product with one column.
     """
 
     call: Callable[[], Tensor]
     leaves: tuple[Tensor, ...]
     entries: int | None = None
     multiply_adds: float | None = None
-    step: Callable[[], object] | None = None
+    step: Callable[[], object] | None = None  # a whole training step, where that is compared
 
 
 @dataclass(frozen=True)
@@ -140,10 +140,8 @@ class SoftmaxAttention(Implementation):
 
     def build(self, problem: Problem, prepared: Tensor | None) -> Workload:
         q, k, v = (x.transpose(0, 1).unsqueeze(0) for x in problem.qkv)
-        entries = None if prepared is None else prepared.numel()
-        return Workload(
-            lambda: scaled_dot_product_attention(q, k, v, attn_mask=prepared), problem.qkv, entries
-        )
+        attend = partial(scaled_dot_product_attention, q, k, v, attn_mask=prepared)
+        return Workload(attend, problem.qkv, None if prepared is None else prepared.numel())
 
 
 def differentiate(work: Workload) -> tuple[Tensor | None, ...]:
@@ -156,8 +154,7 @@ def differentiate(work: Workload) -> tuple[Tensor | None, ...]:
     return torch.autograd.grad(out, work.leaves, torch.ones_like(out), allow_unused=True)
 
 
-def _count_edges(graph: Topology | Problem) -> int:
-    return graph.num_edges
+_count_edges = attrgetter("num_edges")
 
 
 def _minus_distance(problem: Problem) -> Tensor:
@@ -179,9 +176,12 @@ WALK = partial(WalkMask, hops=8, heads=HEADS, sampler=ResampledWalks(budget=64, 
 _GRF = partial(GRFMask, hops=4, heads=HEADS, sampler=ResampledWalks(budget=16, hops=4))
 _SERIES = partial(PowerSeriesMask, hops=8, heads=HEADS)
 _PERFORMER = partial(PerformerAttention, CHANNELS, HEADS, head_channels=CHANNELS // HEADS)
-_TRANSFORMER = partial(TransformerConv, CHANNELS, CHANNELS // HEADS, heads=HEADS)
+_PERFORMER_ABOUT = "PerformerAttention(64, 4, head_channels=16), unmasked"
+_CONV = partial(TransformerConv, CHANNELS, CHANNELS // HEADS, heads=HEADS)
+_CONV_ABOUT = "TransformerConv(64, 16, heads=4), one hop"
 GPS = partial(GPSConv, CHANNELS, None, heads=HEADS, attn_type="multihead")
 GPS_ABOUT = "GPSConv(64, None, heads=4, attn_type='multihead')"
+_BIAS_ABOUT = "scaled_dot_product_attention plus a dense bias [N, N]"
 
 
 def _attention_and_layer(
@@ -190,9 +190,10 @@ def _attention_and_layer(
     mask: Callable[[], TopologicalMask],
     entries: Callable[[Topology], int | None] = count_walk_entries,
 ) -> tuple[Implementation, Implementation]:
+    layer = f"TopologicalAttention(64, 4) under {about}"
     return (
         MaskedAttention(name, f"attention under {about}", mask, entries),
-        MaskedLayer(f"{name}-layer", f"TopologicalAttention(64, 4) under {about}", mask, entries),
+        MaskedLayer(f"{name}-layer", layer, mask, entries),
     )
 
 
@@ -201,24 +202,11 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = (
     *_attention_and_layer("walk", "WalkMask on resampled walks, about 64 entries per node", WALK),
     *_attention_and_layer("grf", "GRFMask, two factors of resampled walks", _GRF),
     *_attention_and_layer("power-series", "PowerSeriesMask of 8 hops", _SERIES, _count_edges),
-    Layer(
-        "performer",
-        "PerformerAttention(64, 4, head_channels=16), unmasked",
-        _PERFORMER,
-        _as_one_batch,
-    ),
+    Layer("performer", _PERFORMER_ABOUT, _PERFORMER, _as_one_batch),
     Layer("gps", f"{GPS_ABOUT}, unmasked", GPS, _on_edges),
-    Layer(
-        "transformer-conv",
-        "TransformerConv(64, 16, heads=4), one hop",
-        _TRANSFORMER,
-        _on_edges,
-        _count_edges,
-    ),
+    Layer("transformer-conv", _CONV_ABOUT, _CONV, _on_edges, _count_edges),
     SoftmaxAttention("sdpa", "scaled_dot_product_attention, unmasked", _none),
-    SoftmaxAttention(
-        "sdpa-bias", "scaled_dot_product_attention plus a dense bias [N, N]", _minus_distance
-    ),
+    SoftmaxAttention("sdpa-bias", _BIAS_ABOUT, _minus_distance),
 )
 
 

@@ -18,6 +18,8 @@ from graphmask._machine import total_memory
 if sys.platform != "win32":
     import resource
 
+    _DATA = resource.RLIMIT_DATA
+
 MIB = 2**20
 
 # Parameters of glibc's mallopt, and the largest threshold that glibc chooses by itself.
@@ -26,7 +28,6 @@ _LARGEST_KEPT = 32 * MIB
 _ANY = 2**30 - 1
 _SMALL_BLOCK = 2**16
 
-_STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 
 
@@ -39,19 +40,16 @@ class HostMemory:
 
     def __init__(self) -> None:
         _trim()
-        self._baseline = _resident()
+        self._baseline = psutil.Process().memory_info().rss
 
     def limit(self, growth: int) -> None:
         """Let allocations of more than ``growth`` bytes above the present fail."""
         if sys.platform == "linux":
-            hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-            resource.setrlimit(resource.RLIMIT_DATA, (_status("VmData") + growth, hard))
+            present, hard = psutil.Process().memory_info().data, resource.getrlimit(_DATA)[1]
+            resource.setrlimit(_DATA, (present + growth, hard))
 
     def reset(self) -> None:
-        """Forget the peak so far, and return freed blocks to the system from here on.
-
-        The peak is then that of memory in use, not that of the allocator's reserve.
-        """
+        """Forget the peak so far, and measure memory in use without the allocator's reserve."""
         _trim()
         _keep_freed(_SMALL_BLOCK)
         if _CLEAR.exists():
@@ -63,10 +61,7 @@ class HostMemory:
         return max(_peak_resident() - self._baseline, 0) / MIB
 
     def relax(self, keep: bool = False) -> None:
-        """Keep freed blocks at hand, as a process does that has run for a while.
-
-        The largest blocks go back to the system unless ``keep`` is set.
-        """
+        """Keep freed blocks, as a long-running process does; all of them where ``keep``."""
         _keep_freed(_ANY if keep else _LARGEST_KEPT)
 
     def synchronize(self) -> None:
@@ -130,19 +125,7 @@ def _call_libc(name: str, *arguments: int) -> None:
         function(*arguments)
 
 
-def _status(field: str) -> int:
-    """Read a field of Linux' process status, in bytes."""
-    lines = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
-    return int(lines[field].split()[0]) * 1024
-
-
-def _resident() -> int:
-    return _status("VmRSS") if _STATUS.exists() else psutil.Process().memory_info().rss
-
-
 def _peak_resident() -> int:
-    if _STATUS.exists():
-        return _status("VmHWM")
     if sys.platform == "win32":
         return psutil.Process().memory_info().peak_wset
     # macOS counts bytes, other systems KiB.

@@ -1,20 +1,20 @@
-"""Results on the terminal: tables, their remarks, and the panels of pictures."""
+"""Results on the terminal, as tables and remarks, and in pictures."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from graphmask._console import empty_table, format_number, make_console, make_fact_table
 from graphmask._machine import GIB
+from graphmask.extras import require
 
-from .comparisons import Comparison, Ratio
-from .graphs import NamedGraph
-from .plot import Panel
+from .comparisons import Ratio
 from .results import QUANTITIES, Measurement, Quantity, Status, fit_exponent, group_by_name
-from .settings import Settings
+from .worker import Settings
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,44 +25,45 @@ _NOTHING = "-"
 _NOISY = 0.25
 
 
-def print_scaling(
-    measurements: Sequence[Measurement], settings: Settings, machine: dict[str, str]
+class Panel(NamedTuple):
+    """Lines ``{label: {x: y}}`` of one part of a picture; those in ``dashed`` are dashed.
+
+    A label may go on after two spaces, say with an exponent; what precedes them names the line.
+    """
+
+    title: str
+    xlabel: str
+    ylabel: str
+    lines: Mapping[str, Mapping[Any, float]]
+    dashed: frozenset[str] = frozenset()
+
+
+def print_report(
+    tables: Sequence[Table], remarks: Sequence[str], facts: Mapping[str, Mapping[str, str]]
 ) -> None:
-    """Print a table per quantity, what was cut off and why, and the machine."""
+    """Print tables with cells, remarks below them, and tables of facts by title."""
     console = make_console()
-    for name in ("forward", "both", "peak", "prepare") if settings.repeats else ("peak", "share"):
-        table = scaling_table(QUANTITIES[name], measurements, settings)
+    for table in tables:
         if table.row_count:
             console.print(table)
-    for remark in scaling_remarks(measurements):
+    for remark in remarks:
         console.print(remark, style="dim", highlight=False)
-    console.print(make_fact_table("Machine", machine))
+    for title, values in facts.items():
+        console.print(make_fact_table(title, values))
 
 
-def print_comparisons(
-    ratios: Sequence[Ratio],
-    comparisons: Sequence[Comparison],
-    graphs: Sequence[NamedGraph],
-    machine: dict[str, str],
-) -> None:
-    """Print the ratios, mask errors and failures, and what was compared."""
-    console = make_console()
-    console.print(comparison_table(ratios))
-    for remark in comparison_remarks(ratios):
-        console.print(remark, style="dim", highlight=False)
-    for title, named in (("Comparisons", comparisons), ("Graphs", graphs)):
-        console.print(make_fact_table(title, {item.name: item.about for item in named}))
-    console.print(make_fact_table("Machine", machine))
+def scaling_tables(measurements: Sequence[Measurement], settings: Settings) -> list[Table]:
+    """Make a table per quantity."""
+    names = ("forward", "both", "peak", "prepare") if settings.repeats else ("peak", "share")
+    return [_scaling_table(QUANTITIES[name], measurements, settings) for name in names]
 
 
-def scaling_table(
+def _scaling_table(
     quantity: Quantity, measurements: Sequence[Measurement], settings: Settings
 ) -> Table:
-    """Make a table of one quantity: implementations by sizes, exponents and entries per node.
-
-    Exponents are fitted over the larger half of the sizes, and over all, since the constant cost of
-    a call flattens the small ones.
-    """
+    """Make a table of one quantity: implementations by sizes, exponents and entries per node."""
+    # Exponents are fitted over the larger half of the sizes, and over all, since the constant cost
+    # of a call flattens the small ones.
     table = empty_table(f"{quantity.title} [{quantity.unit}]")
     sizes = sorted({run.nodes for run in measurements})
     shares = {} if quantity.per_node else {"exponent": 0.5, "of all": 1.0}
@@ -74,31 +75,27 @@ def scaling_table(
         # walks of a peer that draws none.
         if group[0].status is Status.MEASURED and quantity.of(group[0]) is None:
             continue
-        by_size = {run.nodes: format_cell(quantity, run, settings) for run in group}
+        by_size = {run.nodes: _format_cell(quantity, run, settings) for run in group}
         values = quantity.values(group)
-        exponents = [format_exponent(fit_exponent(values, share)) for share in shares.values()]
+        exponents = [_format_exponent(fit_exponent(values, share)) for share in shares.values()]
         entries = [run.entries_per_node for run in group if run.entries_per_node is not None]
-        last = format_number(entries[-1]) if entries else _NOTHING
-        table.add_row(name, *(by_size.get(size, "") for size in sizes), *exponents, last)
+        cells = *(by_size.get(size, "") for size in sizes), *exponents
+        table.add_row(name, *cells, _format_known(entries[-1] if entries else None))
     return table
 
 
-def format_cell(quantity: Quantity, measurement: Measurement, settings: Settings) -> str:
-    """Format a value, or the limit that was exceeded."""
+def _format_cell(quantity: Quantity, measurement: Measurement, settings: Settings) -> str:
     value = quantity.of(measurement)
     if value is not None:
         return format_number(value * quantity.scale)
-    limits = {
-        Status.MEASURED: _NOTHING,
-        Status.TIME: f"> {settings.time_limit:g} s",
-        Status.MEMORY: f"> {settings.memory_bytes / GIB:.3g} GiB",
-        Status.FAILED: "failed",
-    }
-    return limits[measurement.status]
+    if measurement.status is Status.TIME:
+        return f"> {settings.time_limit:g} s"
+    if measurement.status is Status.MEMORY:
+        return f"> {settings.memory_bytes / GIB:.3g} GiB"
+    return "failed" if measurement.status is Status.FAILED else _NOTHING
 
 
-def format_exponent(exponent: float) -> str:
-    """Format two digits, or a dash for NaN."""
+def _format_exponent(exponent: float) -> str:
     return _NOTHING if math.isnan(exponent) else f"{exponent:.2f}"
 
 
@@ -109,22 +106,16 @@ def scaling_panels(measurements: Sequence[Measurement]) -> list[Panel]:
         lines, dashed = {}, set()
         for name, group in group_by_name(measurements).items():
             if values := quantity.values(group):
-                label = f"{name}  N^{format_exponent(fit_exponent(values))}"
+                label = f"{name}  N^{_format_exponent(fit_exponent(values))}"
                 lines[label] = values
-                dashed |= {label} if group[0].library != "graphmask" else set()
+                if group[0].library != "graphmask":
+                    dashed.add(label)
         panels.append(Panel(quantity.title, "nodes", quantity.unit, lines, frozenset(dashed)))
     return panels
 
 
 def scaling_remarks(measurements: Sequence[Measurement]) -> list[str]:
-    """Explain which implementations were cut off, and warn of rounds that differ much.
-
-    Example:
-        >>> from graphmask.benchmark import Measurement, Status
-        >>> cut = Measurement("gps", "PyG", 64, status=Status.TIME, note="no answer within 30 s")
-        >>> scaling_remarks([cut, Measurement("walk", "graphmask", nodes=64, both=(1.0, 1.5))])
-        ['gps: time limit, no answer within 30 s', 'rounds differ by up to 50% (walk, 64 nodes)']
-    """
+    """Explain which implementations were cut off, and warn of rounds that differ much."""
     cuts: dict[str, str] = {}
     for run in measurements:
         if run.status is not Status.MEASURED:
@@ -151,28 +142,20 @@ def comparison_table(ratios: Sequence[Ratio]) -> Table:
 
 
 def _comparison_cells(ratio: Ratio) -> list[str]:
-    comparison = ratio.comparison
-    cells, target = (
-        [comparison.name, ratio.graph, f"{ratio.ours.nodes:,}"],
-        f"<= {comparison.target:.3g}",
-    )
+    sides = ratio.ours, ratio.theirs
+    cells = [ratio.comparison.name, ratio.graph, f"{ratio.ours.nodes:,}"]
+    target = f"<= {ratio.comparison.target:.3g}"
     if not ratio.quartiles:
         return [*cells, *[_NOTHING] * 4, target, "failed", "0", _NOTHING]
+    times = [format_number(1e3 * median(side.both)) for side in sides]
     low, middle, high = map(format_number, ratio.quartiles)
-    entries = [
-        format_number(pair.entries_per_node) if pair.entries_per_node else _NOTHING
-        for pair in (ratio.ours, ratio.theirs)
-    ]
-    return [
-        *cells,
-        *(format_number(1e3 * median(pair.both)) for pair in (ratio.ours, ratio.theirs)),
-        middle,
-        f"{low} .. {high}",
-        target,
-        _verdict(bool(ratio.met)),
-        str(len(ratio.rounds)),
-        " / ".join(entries),
-    ]
+    entries = " / ".join(_format_known(side.entries_per_node) for side in sides)
+    verdict, rounds = _verdict(bool(ratio.met)), str(len(ratio.rounds))
+    return [*cells, *times, middle, f"{low} .. {high}", target, verdict, rounds, entries]
+
+
+def _format_known(value: float | None) -> str:
+    return format_number(value) if value else _NOTHING
 
 
 def _verdict(met: bool) -> str:
@@ -195,8 +178,8 @@ def comparison_remarks(ratios: Sequence[Ratio]) -> list[str]:
     for ratio in ratios:
         where = f"{ratio.comparison.name}, {ratio.graph}"
         target, error_ratio = ratio.comparison.error_target, ratio.error_ratio
-        if note := ratio.ours.note or ratio.theirs.note:
-            remarks.append(f"{where}: {note}")
+        if ratio.note:
+            remarks.append(f"{where}: {ratio.note}")
         if target is not None and error_ratio is not None:
             ours, theirs = ratio.errors
             remarks.append(
@@ -204,3 +187,39 @@ def comparison_remarks(ratios: Sequence[Ratio]) -> list[str]:
                 f"{_verdict(error_ratio <= target)}): {ours:.2g} and {theirs:.2g}, relative"
             )
     return remarks
+
+
+def write_plot(
+    path: str | Path, panels: Sequence[Panel], footer: str = "", columns: int = 3
+) -> None:
+    """Draw panels into a picture with a text below; panels without lines are left out."""
+    panels = [panel for panel in panels if panel.lines]
+    columns = min(columns, max(len(panels), 1))
+    rows = max(math.ceil(len(panels) / columns), 1)
+    # A figure without pyplot needs no window system and leaves no global state behind.
+    module = require("matplotlib.figure", extra="viz")
+    figure = module.Figure(figsize=(6 * columns, 6.5 * rows), layout="constrained")
+    colors = require("matplotlib", extra="viz").colormaps["tab20"].colors
+    # A name keeps its colour in panels where others are absent.
+    names = list(dict.fromkeys(_name(label) for panel in panels for label in panel.lines))
+    grid = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axes, panel in zip(grid, panels, strict=False):
+        for label, line in panel.lines.items():
+            style = "s--" if label in panel.dashed else "o-"
+            points = zip(*line.items(), strict=True)
+            color = colors[names.index(_name(label)) % len(colors)]
+            axes.plot(*points, style, color=color, label=label, markersize=4)
+        axes.set(xscale="log", yscale="log", xlabel=panel.xlabel, ylabel=panel.ylabel)
+        axes.set_title(panel.title, fontsize=9)
+        axes.grid(visible=True, which="major", alpha=0.3)
+        axes.legend(
+            loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, fontsize=8, frameon=False
+        )
+    for axes in grid[len(panels) :]:
+        axes.set_axis_off()
+    figure.supxlabel(footer, fontsize=7, wrap=True)
+    figure.savefig(path, dpi=100)
+
+
+def _name(label: str) -> str:
+    return label.partition("  ")[0]

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
+from operator import attrgetter
 from pathlib import Path
 from statistics import linear_regression, median
 from typing import Any, NamedTuple
@@ -34,23 +35,17 @@ class Measurement:
     """One implementation at one size.
 
     Args:
-        implementation: its name.
-        library: that ships it.
-        nodes: N.
-        edges: E.
-        status: whether it was measured, or which limit cut it off.
-        note: the reason why it was cut off.
+        implementation, library: its name, and the library that ships it.
+        nodes, edges: N and E.
+        status, note: whether it was measured, or which limit cut it off and why.
         forward: seconds of a forward call without autograd, one per round; empty if cut off.
         both: seconds of a forward and a backward call, one per round; empty if cut off.
-        peak: MiB above the baseline during the first forward and backward call, including all that
-            the implementation holds.
+        peak: MiB above the baseline during the first forward and backward call.
         entries: stored by the mask, or :obj:`None` without one.
-        prepare: seconds to build what is built once per graph, such as walks; :obj:`None` if
-            nothing is.
-        prepare_peak: MiB above the baseline while building it.
+        prepare, prepare_peak: seconds to build what is built once per graph, such as walks, and MiB
+            above the baseline meanwhile.
         first: seconds of the first forward and backward call, which may compile.
-        multiply_adds: of the mask's product with one column per head, by its definition;
-            :obj:`None` if unknown.
+        multiply_adds: of the mask's product with one column per head, by its definition.
     """
 
     implementation: str
@@ -90,25 +85,25 @@ class Measurement:
 
     def row(self) -> dict[str, Any]:
         """Return the cells of a table row: times in seconds, memory in MiB."""
-        return {
-            "implementation": self.implementation,
-            "library": self.library,
-            "nodes": self.nodes,
-            "edges": self.edges,
-            "status": self.status.value,
-            "note": self.note,
+        columns = (
+            "implementation library nodes edges status=status.value note forward_s=forward_seconds "
+            "forward_backward_s=both_seconds first_call_s=first peak_mib=peak entries_per_node "
+            "prepare_s=prepare prepare_peak_mib=prepare_peak multiply_adds"
+        )
+        return make_row(self, columns) | {
             "rounds": len(self.both) or len(self.forward),
-            "forward_s": self.forward_seconds,
-            "forward_backward_s": self.both_seconds,
             "fastest_forward_backward_s": min(self.both, default=None),
             "slowest_forward_backward_s": max(self.both, default=None),
-            "first_call_s": self.first,
-            "peak_mib": self.peak,
-            "entries_per_node": self.entries_per_node,
-            "prepare_s": self.prepare,
-            "prepare_peak_mib": self.prepare_peak,
-            "multiply_adds": self.multiply_adds,
         }
+
+
+def make_row(record: object, columns: str) -> dict[str, Any]:
+    """Collect ``column=attribute``, or ``column`` where the attribute has the same name."""
+    row = {}
+    for column in columns.split():
+        name, _, attribute = column.partition("=")
+        row[name] = attrgetter(attribute or name)(record)
+    return row
 
 
 class Quantity(NamedTuple):
@@ -129,17 +124,19 @@ class Quantity(NamedTuple):
         return {nodes: value * self.scale for nodes, value in values if value is not None}
 
 
+def _peak_per_node(run: Measurement) -> float | None:
+    return run.peak and run.peak / run.nodes
+
+
+_PREPARED = "Built once per graph: walks, topology or bias"
+
 QUANTITIES = {
     "forward": Quantity("Forward", "ms", 1e3, lambda run: run.forward_seconds),
     "both": Quantity("Forward + backward", "ms", 1e3, lambda run: run.both_seconds),
     "peak": Quantity("Peak memory above the baseline", "MiB", 1, lambda run: run.peak),
-    "prepare": Quantity(
-        "Built once per graph: walks, topology or bias", "ms", 1e3, lambda run: run.prepare
-    ),
+    "prepare": Quantity(_PREPARED, "ms", 1e3, lambda run: run.prepare),
     "first": Quantity("First forward + backward call", "ms", 1e3, lambda run: run.first),
-    "share": Quantity(
-        "Peak memory per node", "bytes", 2**20, lambda run: run.peak and run.peak / run.nodes, True
-    ),
+    "share": Quantity("Peak memory per node", "bytes", 2**20, _peak_per_node, True),
 }
 
 
@@ -169,11 +166,6 @@ def extrapolate(values: Mapping[int, float], nodes: int) -> float | None:
     """Evaluate the power law through the last two sizes at a larger one; None without two.
 
     The exponent is kept between 0 and 3, so that one noisy value cuts no implementation off.
-
-    Example:
-        >>> from graphmask.benchmark.results import extrapolate
-        >>> round(extrapolate({100: 1.0, 200: 4.0}, 400), 9)
-        16.0
     """
     if len(values) < 2:
         return None
@@ -195,7 +187,7 @@ def write_csv(path: str | Path, records: Sequence[Any], machine: str = "") -> No
 
     Args:
         path: of the file, which is overwritten.
-        records: with the same cells, from ``record.row()`` or as mappings.
+        records: mappings with the same cells, or objects whose ``row()`` returns them.
         machine: repeated in every row, so that files of several machines can be joined.
 
     Raises:
@@ -206,9 +198,11 @@ def write_csv(path: str | Path, records: Sequence[Any], machine: str = "") -> No
         >>> run = Measurement("walk", "graphmask", nodes=64, forward=(0.5, 0.25))
         >>> write_csv("costs.csv", [run])  # doctest: +SKIP
     """
+    if not records:
+        raise value_error("records", "at least one", records)
     rows = [
         {**(record if isinstance(record, Mapping) else record.row()), "machine": machine}
-        for record in _nonempty(records)
+        for record in records
     ]
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
@@ -235,16 +229,9 @@ def write_json(
     Raises:
         ValueError: for no records.
     """
-    content = {
-        "machine": machine or {},
-        "settings": settings or {},
-        "measurements": [asdict(record) for record in _nonempty(records)],
-    }
-    plain = json.loads(json.dumps(content, default=str), parse_constant=lambda _: None)
-    Path(path).write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
-
-
-def _nonempty(records: Sequence[Any]) -> Sequence[Any]:
     if not records:
         raise value_error("records", "at least one", records)
-    return records
+    measurements = [asdict(record) for record in records]
+    content = {"machine": machine or {}, "settings": settings or {}, "measurements": measurements}
+    plain = json.loads(json.dumps(content, default=str), parse_constant=lambda _: None)
+    Path(path).write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from .implementations import Implementation
 from .memory import MIB
 from .results import QUANTITIES, Measurement, Status, extrapolate
-from .settings import Settings
-from .worker import Bench, CutOffError, Worker
+from .worker import Bench, CutOffError, Settings, Worker
 
 # What is built once per graph may take this many times the limit of a call.
 _PREPARE_SHARE = 10
@@ -54,14 +54,12 @@ def run(settings: Settings, progress: Progress = lambda _: None) -> Iterator[lis
         >>> for measurements in run(settings):  # doctest: +SKIP
         ...     print([(each.implementation, each.both_seconds) for each in measurements])
     """
-    history: dict[str, list[Measurement]] = {
-        implementation.name: [] for implementation in settings.implementations
-    }
+    history: dict[str, list[Measurement]] = defaultdict(list)
     for nodes in settings.nodes:
-        attempts = [
-            _Attempt(implementation, nodes, settings, history[implementation.name])
-            for implementation in settings.implementations
-        ]
+        attempts = []
+        for implementation in settings.implementations:
+            limit = predict_cut(history[implementation.name], nodes, settings)
+            attempts.append(_Attempt(implementation, nodes, settings, limit))
         try:
             measurements = _measure(attempts, settings.repeats, progress)
         finally:
@@ -74,7 +72,7 @@ def run(settings: Settings, progress: Progress = lambda _: None) -> Iterator[lis
 
 def _measure(attempts: list[_Attempt], repeats: int, progress: Progress) -> list[Measurement]:
     for attempt in attempts:
-        progress(f"{attempt.nodes:,} nodes: memory of {attempt.name}")
+        progress(f"{attempt.nodes:,} nodes: memory of {attempt.implementation.name}")
         attempt.try_step(attempt.start)
         if not repeats:
             # Memory of the next process is limited by what this one holds.
@@ -82,75 +80,71 @@ def _measure(attempts: list[_Attempt], repeats: int, progress: Progress) -> list
     for index in range(repeats):
         for attempt in attempts:
             if attempt.wants_round:
-                progress(f"{attempt.nodes:,} nodes: round {index + 1}/{repeats}, {attempt.name}")
+                name = attempt.implementation.name
+                progress(f"{attempt.nodes:,} nodes: round {index + 1}/{repeats}, {name}")
                 attempt.try_step(attempt.run_round)
     return [attempt.measurement() for attempt in attempts]
 
 
+@dataclass
 class _Attempt:
     """One implementation at one size, through its rounds."""
 
-    def __init__(
-        self,
-        implementation: Implementation,
-        nodes: int,
-        settings: Settings,
-        history: list[Measurement],
-    ) -> None:
-        self.name, self.nodes = implementation.name, nodes
-        self._implementation, self._settings = implementation, settings
-        self._cut = predict_cut(history, nodes, settings)
-        self._worker: Worker | None = None
-        self._costs: dict[str, Any] = {}
-        self._forward: list[float] = []
-        self._both: list[float] = []
+    implementation: Implementation
+    nodes: int
+    settings: Settings
+    cut: CutOffError | None
+    worker: Worker | None = None
+    costs: dict[str, Any] = field(default_factory=dict)
+    forward: list[float] = field(default_factory=list)
+    both: list[float] = field(default_factory=list)
 
     def try_step(self, step: Callable[[], None]) -> None:
         """Run a step unless the implementation is cut off; a limit that it exceeds cuts it off."""
-        if self._cut is not None:
+        if self.cut is not None:
             return
         try:
             step()
         except CutOffError as cut:
-            self._cut = CutOffError(cut.status, f"{cut.note} at {self.nodes:,} nodes")
+            self.cut = CutOffError(cut.status, f"{cut.note} at {self.nodes:,} nodes")
             self.close()
 
     def start(self) -> None:
         """Start the process, prepare, and make the first call."""
-        limit = self._settings.time_limit
-        self._worker = Worker(self._implementation, self.nodes, self._settings)
-        self._costs |= self._worker.prepare(_PREPARE_SHARE * limit)
-        self._costs |= self._worker.ask(Bench.first_call, _FIRST_SHARE * limit)
+        limit = self.settings.time_limit
+        self.worker = Worker(self.implementation, self.nodes, self.settings)
+        self.costs |= self.worker.prepare(_PREPARE_SHARE * limit)
+        self.costs |= self.worker.ask(Bench.first_call, _FIRST_SHARE * limit)
 
     @property
     def wants_round(self) -> bool:
         """Whether to measure again: not if cut off, nor if three rounds took the time limit."""
-        spent = sum(self._forward) + sum(self._both)
-        few = len(self._both) < _FEWEST_ROUNDS
-        return self._cut is None and (few or spent < self._settings.time_limit)
+        spent = sum(self.forward) + sum(self.both)
+        few = len(self.both) < _FEWEST_ROUNDS
+        return self.cut is None and (few or spent < self.settings.time_limit)
 
     def run_round(self) -> None:
         """Time a forward call, then a forward and backward one; several of each if short."""
-        assert self._worker is not None
-        expected = min(self._both, default=self._costs["first"])
+        assert self.worker is not None
+        expected = min(self.both, default=self.costs["first"])
         count, warm = count_calls(expected), expected < _LONG
-        for backward, samples in ((False, self._forward), (True, self._both)):
+        for backward, samples in ((False, self.forward), (True, self.both)):
             request = partial(Bench.mean_seconds, backward=backward, count=count, warm=warm)
-            samples.append(self._worker.ask(request, self._settings.time_limit * (count + warm)))
+            samples.append(self.worker.ask(request, self.settings.time_limit * (count + warm)))
 
     def measurement(self) -> Measurement:
         """Collect the results; rounds that a cut left incomplete do not count."""
-        library, cut = self._implementation.library, self._cut
-        measurement = Measurement(self.name, library, self.nodes, **self._costs)
-        if cut is not None:
-            return replace(measurement, status=cut.status, note=cut.note)
-        return replace(measurement, forward=tuple(self._forward), both=tuple(self._both))
+        name, library = self.implementation.name, self.implementation.library
+        measurement = Measurement(name, library, self.nodes, **self.costs)
+        if self.cut is not None:
+            return replace(measurement, status=self.cut.status, note=self.cut.note)
+        return replace(measurement, forward=tuple(self.forward), both=tuple(self.both))
 
     def close(self) -> None:
         """End the process."""
-        if self._worker is not None:
-            self._worker.close()
-            self._worker = None
+        if self.worker is not None:
+            self.worker.close()
+            self.worker = None
 
 
 def count_calls(seconds: float) -> int:
@@ -161,10 +155,7 @@ def count_calls(seconds: float) -> int:
 def predict_cut(
     history: Sequence[Measurement], nodes: int, settings: Settings
 ) -> CutOffError | None:
-    """Return the reason not to try a larger size, or None.
-
-    A smaller size exceeded a limit, or the power law through the last two does.
-    """
+    """Return the limit that a smaller size, or the power law through the last two, exceeds."""
     if history and history[-1].status is not Status.MEASURED:
         return CutOffError(history[-1].status, history[-1].note)
     for name, limit, status in (

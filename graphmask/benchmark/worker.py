@@ -1,43 +1,114 @@
-"""A worker process per implementation and size: its memory, then its times, on request."""
+"""Settings of a run, and the process that measures one implementation at one size under them."""
 
 from __future__ import annotations
 
 import gc
+import math
 import multiprocessing
+import re
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from typing import Any, TypeVar
 
 import torch
 
-from .implementations import Implementation, differentiate
+from graphmask._checks import check_integer, value_error
+from graphmask._deprecation import deprecated_arguments
+from graphmask._machine import GIB, check_device, total_memory
+
+from .graphs import Problem, ordered_sphere_graph
+from .implementations import IMPLEMENTATIONS, Implementation, differentiate
 from .memory import MIB, memory_of
 from .results import Status
-from .settings import Settings
 
 T = TypeVar("T")
 
 # Nodes of the trial run that loads code and starts threads before the baseline is taken.
 _TRIAL_NODES = 64
 
-# Seconds that importing and the trial run may take: generous, since a process that hangs there is a
-# fault.
+# Seconds that importing and the trial run may take.
 _START_SECONDS = 300.0
 
-_OUT_OF_MEMORY = (
-    "can't allocate memory",
-    "out of memory",
-    "bad_alloc",
-    "unable to allocate",
-    "cannot allocate memory",
-)
+_OUT_OF_MEMORY = re.compile("bad_alloc|out of memory|(can't|cannot|unable to) allocate", re.I)
+
+
+@deprecated_arguments(contenders="implementations")
+@dataclass(frozen=True)
+class Settings:
+    """Settings and limits of a scaling run.
+
+    Args:
+        nodes: sizes, in any order.
+        implementations: see :data:`IMPLEMENTATIONS`.
+        device: ``"cpu"`` or a CUDA device.
+        threads: of torch. (default: :obj:`None`, torch's own choice)
+        repeats: rounds; an implementation whose calls have taken ``time_limit`` together stops
+            after three. 0 measures memory alone.
+        time_limit: seconds that a forward and backward call may take.
+        memory_limit: GiB above the baseline. (default: :obj:`None`, half of the memory)
+        seed: of points, features and parameters.
+        make_problem: builds the graph and its features from N, the seed and the device.
+        reorder: whether nodes of the default graph are numbered along a Hilbert curve.
+        keep_memory: whether timed processes on CPU keep all memory that they free, as with
+            ``MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=-1``.
+        cpu_time: whether times are CPU times, summed over threads, instead of wall times: for a
+            busy machine, with one thread. Limits are of wall time.
+
+    Raises:
+        ValueError: for sizes below 2, no sizes or implementations, limits that are not positive, an
+            absent device.
+
+    Example:
+        >>> from graphmask.benchmark import Settings
+        >>> Settings(nodes=(4096, 1024), memory_limit=2).nodes
+        (1024, 4096)
+    """
+
+    nodes: Sequence[int] = tuple(2**power for power in range(10, 18))
+    implementations: Sequence[Implementation] = IMPLEMENTATIONS
+    device: str = "cpu"
+    threads: int | None = None
+    repeats: int = 5
+    time_limit: float = 30.0
+    memory_limit: float | None = None
+    seed: int = 0
+    make_problem: Callable[[int, int, str], Problem] = Problem
+    reorder: bool = False
+    keep_memory: bool = False
+    cpu_time: bool = False
+
+    def __post_init__(self) -> None:
+        sizes = tuple(sorted({check_integer("nodes", size, 2) for size in self.nodes}))
+        object.__setattr__(self, "nodes", sizes)
+        if self.reorder and self.make_problem is Problem:
+            ordered = partial(Problem, graph=ordered_sphere_graph)
+            object.__setattr__(self, "make_problem", ordered)
+        for name in ("nodes", "implementations"):
+            if not getattr(self, name):
+                raise value_error(name, "at least one", getattr(self, name))
+        check_integer("repeats", self.repeats, 0)
+        check_integer("seed", self.seed, 0)
+        if self.threads is not None:
+            check_integer("threads", self.threads, 1)
+        check_device(self.device)
+        for name in ("time_limit", "memory_limit"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise value_error(name, "positive and finite", value)
+
+    @property
+    def memory_bytes(self) -> int:
+        """The limit of memory."""
+        if self.memory_limit is None:
+            return total_memory(self.device) // 2
+        return int(self.memory_limit * GIB)
 
 
 class CutOffError(Exception):
@@ -51,10 +122,7 @@ class CutOffError(Exception):
 class Bench:
     """An implementation ready to be measured, inside the worker process.
 
-    The baseline of its memory is taken when the graph and the features exist and nothing else.
-
-    Attributes:
-        costs: fields of a :class:`~graphmask.benchmark.Measurement` known before the first call.
+    ``costs`` are fields of a :class:`~graphmask.benchmark.Measurement` known before the first call.
     """
 
     def __init__(self, implementation: Implementation, nodes: int, settings: Settings) -> None:
@@ -70,6 +138,7 @@ class Bench:
         problem = implementation.make_problem(nodes, *options)
         self._keep, self._limit = settings.keep_memory, settings.memory_bytes
         self._clock = time.process_time if settings.cpu_time else time.perf_counter
+        # The baseline: the graph and the features exist and nothing else.
         self._memory = memory_of(settings.device)
         self._memory.limit(self._limit)
         start = self._clock()
@@ -123,21 +192,8 @@ class Bench:
             raise CutOffError(Status.MEMORY, f"took {peak:,.0f} MiB")
 
 
-def explain(error: Exception) -> CutOffError:
-    """Translate an error: out of memory, or the error itself."""
-    if isinstance(error, CutOffError):
-        return error
-    text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or any(sign in text.lower() for sign in _OUT_OF_MEMORY):
-        return CutOffError(Status.MEMORY, f"ran out of memory: {text[:100]}")
-    return CutOffError(Status.FAILED, f"{type(error).__name__}: {text[:300]}")
-
-
 def _serve(pipe: Connection, *task: Any) -> None:
-    """Send the costs of preparing, then answer requests, functions of a ``Bench``, until None.
-
-    The process ends with the first error, which it sends as a ``CutOffError``.
-    """
+    """Send the costs of preparing, then answer requests until None or the first error."""
     # An interrupt at the keyboard reaches the whole group; the parent handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -147,8 +203,14 @@ def _serve(pipe: Connection, *task: Any) -> None:
             pipe.send(request(bench))
     except EOFError:
         return
+    except CutOffError as cut:
+        pipe.send(cut)
     except Exception as error:
-        pipe.send(explain(error))
+        text = " ".join(str(error).split())
+        if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(text):
+            pipe.send(CutOffError(Status.MEMORY, f"ran out of memory: {text[:100]}"))
+        else:
+            pipe.send(CutOffError(Status.FAILED, f"{type(error).__name__}: {text[:300]}"))
 
 
 class Worker:
@@ -168,19 +230,11 @@ class Worker:
         inside.close()
 
     def prepare(self, seconds: float) -> dict[str, Any]:
-        """Wait until the process is ready, and return the costs of preparing.
-
-        Raises:
-            CutOffError: where it takes longer than it may take to start, plus ``seconds``.
-        """
+        """Wait until the process is ready, and return the costs of preparing."""
         return self._receive(_START_SECONDS + seconds)
 
     def ask(self, request: Callable[[Bench], T], seconds: float) -> T:
-        """Call a picklable function of the ``Bench`` in the process.
-
-        Raises:
-            CutOffError: where no answer comes within ``seconds``, or the process ends.
-        """
+        """Call a picklable function of the ``Bench`` in the process."""
         # If the process has died, _receive says so.
         with suppress(ConnectionError):
             self._pipe.send(request)
@@ -199,17 +253,15 @@ class Worker:
             answer = self._pipe.recv()
         except (EOFError, ConnectionError):
             self._process.join()
-            raise _explain_exit(self._process.exitcode) from None
+            # Only the kernel kills these processes, when memory runs out.
+            code = self._process.exitcode
+            if code == -getattr(signal, "SIGKILL", 9):
+                raise CutOffError(Status.MEMORY, "killed by the system") from None
+            note = f"its process ended with code {code}"
+            raise CutOffError(Status.FAILED, note) from None
         if isinstance(answer, CutOffError):
             raise answer
         return answer
-
-
-def _explain_exit(code: int | None) -> CutOffError:
-    # Only the kernel kills these processes, when memory runs out.
-    if code == -getattr(signal, "SIGKILL", 9):
-        return CutOffError(Status.MEMORY, "killed by the system")
-    return CutOffError(Status.FAILED, f"its process ended with code {code}")
 
 
 @cache

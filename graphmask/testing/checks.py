@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import copy, deepcopy
+from functools import partial
 from typing import Any
 
 import torch
@@ -67,7 +68,9 @@ def check_mask(
             check_operator(operator)
             assert_permutation_equivariant(multiply, prepared, ordered=double.ordered)
             assert_edge_order_invariant(multiply, prepared)
-            assert_gradients(_on(multiply, prepared), features_of(graph, 2), module=double)
+            assert_gradients(
+                lambda x, graph=prepared: multiply(x, graph), features_of(graph, 2), module=double
+            )
         last = graphs[-1]
         assert_round_trip(
             double, lambda m, dtype: _multiply_by(m)(features_of(last, 3), astype(last, dtype))
@@ -169,7 +172,7 @@ def check_feature_map(feature_map: FeatureMap, channels: int) -> None:
         law = f"`{name}` of a node alone and among others"
         assert_close(function(x[1, 2:]), features[1, 2:], law)
         assert_gradients(function, x, module=phi)
-        assert_round_trip(phi, _call(name, x))
+        assert_round_trip(phi, partial(_call_on, name, x))
     equal = phi.queries(x).shape == phi.keys(x).shape
     require(equal, "queries and keys differ in their numbers of features")
     _assert_scores_agree(phi, channels)
@@ -223,7 +226,7 @@ def check_layer(
                 assert_close(double(x, graph), double(x, graph), law, 0.0)
             assert_permutation_equivariant(double, prepared, channels, per_graph, ordered)
             assert_edge_order_invariant(double, prepared, channels)
-            assert_gradients(_on(double, prepared), x, module=double)
+            assert_gradients(lambda x, graph=prepared: double(x, graph), x, module=double)
         last = graphs[-1]
         assert_round_trip(
             double, lambda m, dtype: m(features_of(last, channels), astype(last, dtype))
@@ -291,12 +294,8 @@ def _multiply_by(mask: Any) -> NodeFunction:
     return lambda x, topology: (mask(mask.prepare(topology)) @ x).transpose(0, 1)
 
 
-def _on(function: NodeFunction, topology: Topology) -> Callable[[Tensor], Tensor]:
-    return lambda x: function(x, topology)
-
-
-def _call(name: str, x: Tensor) -> Callable[[nn.Module, torch.dtype], Tensor]:
-    return lambda module, dtype: getattr(module, name)(x.to(dtype))
+def _call_on(name: str, x: Tensor, module: nn.Module, dtype: torch.dtype) -> Tensor:
+    return getattr(module, name)(x.to(dtype))
 
 
 def _powers(topology: Topology, sampler: WalkSampler) -> Tensor:

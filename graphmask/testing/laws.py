@@ -203,8 +203,7 @@ def assert_batch_independent(
         function: returns ``[N, ...]``, or ``[B, ...]`` with ``per_graph``.
         topologies: the graphs of the batch.
         channels: C, of x.
-        dtype: the type of x and all weights; it sets the allowed distance. (default: :obj:`None`,
-            the default dtype)
+        dtype: of x and all weights; it sets the allowed distance.
         per_graph: whether the output is per graph.
 
     Example:
@@ -386,7 +385,7 @@ def _global_states() -> dict[str, object]:
 
 @contextmanager
 def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """Sets the default dtype within the block."""
+    """Set the default dtype within the block."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:

@@ -50,9 +50,8 @@ def test_types_are_promoted() -> None:
     assert combine_hops(table.float(), coefficients.float()).dtype == torch.float32
 
 
-@pytest.mark.parametrize("heads", [1, 2])
-def test_autocast_changes_nothing(heads: int) -> None:
-    leaves, results = inputs(heads=heads, dtype=torch.float32), []
+def test_autocast_changes_nothing() -> None:
+    leaves, results = inputs(dtype=torch.float32), []
     for enabled in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
             out = combine_hops(*leaves)

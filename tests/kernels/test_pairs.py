@@ -28,6 +28,11 @@ HAS_GPU = torch.cuda.is_available()
 IMPLEMENTATIONS = ["torch", "operator", "numba", "triton"]
 
 
+def slow(*values: object) -> object:
+    """Parameters of a case that Triton's interpreter, or a gradient check, takes long for."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 class Implementation:
     """Makes :func:`pair_attention` run by one implementation, whatever the size of the problem."""
 
@@ -67,14 +72,8 @@ def by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Imple
     return Implementation(request.param, monkeypatch)
 
 
-@pytest.fixture
-def by_numba(monkeypatch: pytest.MonkeyPatch) -> Implementation:
-    return Implementation("numba", monkeypatch)
-
-
-@pytest.fixture
-def by_triton(monkeypatch: pytest.MonkeyPatch) -> Implementation:
-    return Implementation("triton", monkeypatch)
+by_numba = pytest.mark.parametrize("by", ["numba"], indirect=True)
+by_triton = pytest.mark.parametrize("by", ["triton"], indirect=True)
 
 
 def grads_of(outputs: tuple[Tensor, ...], leaves: Inputs) -> tuple[Tensor, ...]:
@@ -110,53 +109,45 @@ def assert_definition(
     )  # fmt: skip
 
 
-SIZES = {
-    "torch": [(2, 3, 2)],
-    "operator": [(2, 3, 2)],
-    # Heads in one group of registers, and in groups of one.
-    "numba": [(2, 3, 2), (4, 32, 20)],
-    # Powers of 2 and others, several groups of heads, one number of each.
-    "triton": [(2, 3, 2), (3, 16, 16), (2, 128, 5), (1, 1, 1)],
-}
+# Heads, m and d. Numba: heads in one group of registers, and in groups of one. Triton: powers of 2
+# and others, several groups of heads, one number of each.
+SIZES = [
+    *product(IMPLEMENTATIONS, [(2, 3, 2)]),
+    ("numba", (4, 32, 20)),
+    ("triton", (3, 16, 16)),
+    slow("triton", (2, 128, 5)),
+    slow("triton", (1, 1, 1)),
+]
 
 
-@pytest.mark.parametrize("signed", [True, False])
-@pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize(
-    ("name", "size"), [(name, size) for name in SIZES for size in SIZES[name]], ids=str
+    ("shared", "signed"), [(False, True), (True, False), slow(True, True), slow(False, False)]
 )
-def test_it_is_the_definition(
-    name: str,
-    size: tuple[int, int, int],
-    shared: bool,
-    signed: bool,
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(("by", "size"), SIZES, indirect=["by"], ids=str)
+def test_attention_is_the_definition(
+    by: Implementation, size: tuple[int, int, int], shared: bool, signed: bool
 ) -> None:
-    by, pattern = Implementation(name, monkeypatch), uneven(12 if name == "triton" else 40)
+    pattern = uneven(12 if by.name == "triton" else 40)
     q, k, v, value = inputs(pattern, size, 1 if shared else size[0])
     assert_definition(by, pattern, (q, k, v, value if signed else value.abs()), signed)
 
 
 @pytest.mark.parametrize(
-    ("name", "dtype"),
+    ("by", "dtype"),
     [
-        *((name, torch.float32) for name in IMPLEMENTATIONS),
+        *product(IMPLEMENTATIONS, [torch.float32]),
         ("triton", torch.bfloat16),
-        ("triton", torch.float16),
+        slow("triton", torch.float16),
     ],
-    ids=str,
+    indirect=["by"],
 )
-def test_low_precision_is_summed_in_single(
-    name: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_low_precision_is_summed_in_single(by: Implementation, dtype: torch.dtype) -> None:
     pattern = uneven(12)
-    assert_definition(
-        Implementation(name, monkeypatch), pattern, inputs(pattern, (2, 8, 16), 2), dtype=dtype
-    )
+    assert_definition(by, pattern, inputs(pattern, (2, 8, 16), 2), dtype=dtype)
 
 
-@pytest.mark.parametrize("learned_table", [False, True])
-@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("learned_table", [slow(False), True])
+@pytest.mark.parametrize("shared", [slow(True), False])
 def test_the_mask_is_formed_from_hops(
     by: Implementation, shared: bool, learned_table: bool
 ) -> None:
@@ -175,13 +166,15 @@ def test_the_mask_is_formed_from_hops(
     assert_close(grads_of(actual, leaves[:count]), grads_of(expected, leaves[:count]))
 
 
-def test_half_precision_forms_the_mask_from_a_single_table(by_triton: Implementation) -> None:
-    pattern, generator = by_triton.pattern(uneven(12)), torch.Generator().manual_seed(2)
-    q, k, v, _ = by_triton.leaves(inputs(pattern, (3, 8, 5), 3), torch.bfloat16)
+@by_triton
+@pytest.mark.slow
+def test_half_precision_forms_the_mask_from_a_single_table(by: Implementation) -> None:
+    pattern, generator = by.pattern(uneven(12)), torch.Generator().manual_seed(2)
+    q, k, v, _ = by.leaves(inputs(pattern, (3, 8, 5), 3), torch.bfloat16)
     table, coefficients = (torch.randn(n, 5, generator=generator) for n in (pattern.nnz, 3))
     table, coefficients = table.to(q.device), coefficients.to(q.device).requires_grad_()
     actual = pair_attention(pattern, q, k, v, HopValues(table.float(), coefficients.float()))
-    wide = by_triton.leaves((q, k, v, coefficients))
+    wide = by.leaves((q, k, v, coefficients))
     expected = definition(pattern, *wide[:3], wide[3] @ table.mT)
     assert_close(actual, tuple(x.float() for x in expected), rtol=1e-4, atol=1e-4)
     grads = grads_of(actual, (q, k, v, coefficients))
@@ -196,6 +189,7 @@ def test_no_entries_give_zeros(by: Implementation, nodes: int) -> None:
 
 
 @pytest.mark.parametrize("from_hops", [False, True])
+@pytest.mark.parametrize("by", [*IMPLEMENTATIONS[:3], slow("triton")], indirect=True)
 def test_derivatives_of_both_orders(by: Implementation, from_hops: bool) -> None:
     pattern = by.pattern(pattern_of(torch.tensor([[1, 0, 1], [0, 0, 0], [1, 1, 0]])))
     generator = torch.Generator().manual_seed(1)
@@ -211,7 +205,8 @@ def test_derivatives_of_both_orders(by: Implementation, from_hops: bool) -> None
     assert gradgradcheck(attend, leaves, grads)
 
 
-def test_third_derivatives(by_numba: Implementation) -> None:
+@by_numba
+def test_third_derivatives(by: Implementation) -> None:
     pattern = uneven(12)
     q, k, v, value = inputs(pattern, (2, 3, 2), 2)
     third = []
@@ -224,7 +219,7 @@ def test_third_derivatives(by_numba: Implementation) -> None:
     assert_close(*third)
 
 
-@pytest.mark.parametrize("wanted", range(4))
+@pytest.mark.parametrize("wanted", [slow(0), 1, slow(2), 3])
 def test_one_gradient_alone_is_the_same(by: Implementation, wanted: int) -> None:
     pattern = by.pattern(uneven(12))
     together = by.leaves(inputs(pattern, (2, 3, 2), 2))
@@ -245,74 +240,72 @@ def test_infinities_are_not_lost(by: Implementation) -> None:
     assert denominator.isfinite().all()
 
 
-def test_small_problems_are_composed(monkeypatch: pytest.MonkeyPatch) -> None:
-    by = Implementation("operator", monkeypatch)
+@pytest.mark.parametrize("by", ["operator"], indirect=True)
+def test_small_problems_are_composed(by: Implementation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("graphmask.kernels._pairs_numba.run_rows", None)
     pattern = uneven()
     assert_definition(by, pattern, inputs(pattern, (2, 3, 2), 2))
 
 
-@pytest.mark.parametrize("ordered", [False, True])
-def test_threads_change_no_bit(
-    by_numba: Implementation, ordered: bool, monkeypatch: pytest.MonkeyPatch
+@by_numba
+def test_threads_and_an_order_of_rows_change_no_bit(
+    by: Implementation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("graphmask.kernels._compiled._MIN_THREAD_WORK", 1)
-    pattern, runs = uneven(150), []
-    if ordered:
-        pattern = pattern.with_row_order(pattern.cuthill_mckee())
-    for threads in (1, 3):
-        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        leaves = by_numba.leaves(inputs(pattern, (2, 3, 2), 1))
+    pattern, results = uneven(150), []
+    leaves = by.leaves(inputs(pattern, (2, 3, 2), 2))
+    for each in (pattern, pattern.with_row_order(pattern.cuthill_mckee())):
+        for threads in (1, 3):
+            monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+            outputs = pair_attention(each, *leaves)
+            results.append((*outputs, *grads_of(outputs, leaves)))
+    for result in results[1:]:
+        assert all(map(torch.equal, result, results[0]))
+
+
+@by_triton
+def test_the_same_bits_at_every_run(by: Implementation) -> None:
+    pattern = by.pattern(uneven(12))
+    leaves, runs = by.leaves(inputs(pattern, (2, 8, 8), 2), torch.float32), []
+    for _ in range(2):
         outputs = pair_attention(pattern, *leaves)
         runs.append((*outputs, *grads_of(outputs, leaves)))
-    assert all(torch.equal(one, many) for one, many in zip(*runs, strict=True))
+    assert all(map(torch.equal, *runs))
 
 
-def test_an_order_of_rows_changes_nothing(by_numba: Implementation) -> None:
-    pattern = uneven()
-    ordered = pattern.with_row_order(torch.arange(39, -1, -1, dtype=torch.int32))
-    leaves = by_numba.leaves(inputs(pattern, (2, 3, 2), 2))
-    results = []
-    for each in (pattern, ordered):
-        outputs = pair_attention(each, *leaves)
-        results.append((*outputs, *grads_of(outputs, leaves)))
-    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
-
-
-@pytest.mark.parametrize("length", [1, 2, 3, 5, 8])
-def test_rows_may_be_cut_anywhere(by_triton: Implementation, length: int) -> None:
-    by_triton.cut(length)
+@by_triton
+@pytest.mark.parametrize("length", [1, 2, slow(3), slow(5), slow(8)])
+def test_rows_may_be_cut_anywhere(by: Implementation, length: int) -> None:
+    by.cut(length)
     dense = torch.zeros(6, 6)
     dense[0], dense[2, :5], dense[5, 1:4] = 1, 1, 1
     pattern = pattern_of(dense)
-    assert_definition(by_triton, pattern, inputs(pattern, (1, 2, 2), 1))
+    assert_definition(by, pattern, inputs(pattern, (1, 2, 2), 1))
 
 
-def test_a_row_and_a_column_of_many_pairs(by_triton: Implementation) -> None:
-    nodes = 10_001 if HAS_GPU else 200
+@by_triton
+def test_a_row_and_a_column_of_many_pairs(by: Implementation) -> None:
+    nodes = 10_001 if HAS_GPU else 70
     leaf, hub = torch.arange(1, nodes), torch.zeros(nodes - 1, dtype=torch.long)
     star = Pattern.from_coo(torch.cat([hub, leaf]), torch.cat([leaf, hub]), (nodes, nodes))
-    pattern, leaves = by_triton.pattern(star), by_triton.leaves(inputs(star, (1, 2, 1), 1))
+    pattern, leaves = by.pattern(star), by.leaves(inputs(star, (1, 2, 1), 1))
     actual, expected = (f(pattern, *leaves, True) for f in (pair_attention, pairs._compose_sums))
     assert_close(actual, expected)
     assert_close(grads_of(actual, leaves), grads_of(expected, leaves))
 
 
-def test_the_same_bits_at_every_run(by_triton: Implementation) -> None:
-    pattern, runs = by_triton.pattern(uneven(12)), []
-    leaves = by_triton.leaves(inputs(pattern, (2, 8, 8), 2), torch.float32)
-    for _ in range(2):
-        outputs = pair_attention(pattern, *leaves)
-        runs.append((*outputs, *grads_of(outputs, leaves)))
-    assert all(torch.equal(one, other) for one, other in zip(*runs, strict=True))
-
-
 @pytest.mark.parametrize(
-    ("name", "mask"),
-    [*product(IMPLEMENTATIONS[1:], ["values", "constants"]), ("triton", "hops")],
+    ("by", "mask"),
+    [
+        ("operator", "values"),
+        ("numba", "constants"),
+        slow("operator", "constants"),
+        slow("numba", "values"),
+        *(slow("triton", mask) for mask in ("values", "constants", "hops")),
+    ],
+    indirect=["by"],
 )
-def test_opcheck(name: str, mask: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    by = Implementation(name, monkeypatch)
+def test_opcheck(by: Implementation, mask: str) -> None:
     pattern = by.pattern(pattern_of(torch.eye(3)))
     q, k, v, value = by.leaves(inputs(pattern, (2, 3, 2), 2))
     operands = q, k, v, value, None
@@ -329,11 +322,12 @@ def test_opcheck(name: str, mask: str, monkeypatch: pytest.MonkeyPatch) -> None:
         torch.library.opcheck(derivative, args)
 
 
-def test_compiles_as_one_graph(by_numba: Implementation) -> None:
+@by_numba
+def test_compiles_as_one_graph(by: Implementation) -> None:
     torch.compiler.reset()
     pattern = uneven(12)
     _ = pattern.mT, pattern.row_order
-    leaves = by_numba.leaves(inputs(pattern, (2, 3, 2), 2))
+    leaves = by.leaves(inputs(pattern, (2, 3, 2), 2))
     attend = partial(pair_attention, pattern)
     run = torch.compile(attend, fullgraph=True, backend="aot_eager")
     actual, expected = run(*leaves), attend(*leaves)
@@ -349,6 +343,7 @@ def test_types_are_promoted() -> None:
         assert {out.dtype for out in outputs} == {expected}
 
 
+@pytest.mark.slow
 def test_all_kernels_compile_for_sm90() -> None:
     pytest.importorskip("triton", exc_type=ImportError)
     root = str(Path(pairs.__file__).parents[2])

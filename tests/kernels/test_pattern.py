@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from oracles import pattern_of
 from torch.testing import assert_close
 
 from graphmask.kernels import Pattern
@@ -22,44 +23,23 @@ def supports(draw: st.DrawFn) -> torch.Tensor:
     return torch.tensor(cells, dtype=torch.bool).reshape(rows, cols)
 
 
-def pattern_of(support: torch.Tensor) -> Pattern:
-    row, col = support.nonzero(as_tuple=True)
-    return Pattern.from_coo(row, col, (support.shape[0], support.shape[1]))
-
-
 @given(supports())
-def test_rows_columns_and_counts(support: torch.Tensor) -> None:
-    pattern = pattern_of(support)
+def test_patterns_and_their_transposes(support: torch.Tensor) -> None:
+    pattern, fresh = pattern_of(support), pattern_of(support.mT)
     row, col = support.nonzero(as_tuple=True)
-    assert pattern.shape == tuple(support.shape)
-    assert pattern.nnz == len(row)
-    assert_close(pattern.row.long(), row)
-    assert_close(pattern.col.long(), col)
+    assert (pattern.shape, pattern.nnz) == (tuple(support.shape), len(row))
+    assert_close((pattern.row.long(), pattern.col.long()), (row, col))
     assert_close(pattern.rowptr.diff().long(), support.sum(1))
-
-
-@given(supports())
-def test_transposed(support: torch.Tensor) -> None:
-    pattern = pattern_of(support)
     value = torch.arange(1.0, pattern.nnz + 1)
-    dense = pattern.to_dense(value)
-    assert_close(pattern.mT.to_dense(value[pattern.csc_perm]), dense.mT)
+    assert_close(pattern.mT.to_dense(value[pattern.csc_perm]), pattern.to_dense(value).mT)
     assert_close(value[pattern.csc_perm][pattern.mT.csc_perm], value)
-    back = pattern.mT.mT
-    assert_close((back.rowptr, back.col, back.row), (pattern.rowptr, pattern.col, pattern.row))
-    fresh = pattern_of(support.mT)
-    assert_close(
-        (pattern.mT.rowptr, pattern.mT.col, pattern.mT.row), (fresh.rowptr, fresh.col, fresh.row)
-    )
-
-
-@given(supports())
-def test_counting_and_sorting_columns_agree(support: torch.Tensor) -> None:
-    counted, sorted_by = pattern_of(support), pattern_of(support)
-    _ = counted.tensors
+    for actual, expected in ((pattern.mT.mT, pattern), (pattern.mT, fresh)):
+        for name in ("rowptr", "col", "row"):
+            assert_close(getattr(actual, name), getattr(expected, name))
+    by_sorting = pattern_of(support)
     with mock.patch("torch.compiler.is_compiling", return_value=True):
-        assert_close(counted.tensors, sorted_by.tensors)
-    assert_close(counted.tensors[4], torch.argsort(counted.col, stable=True).int())
+        assert_close(pattern.tensors, by_sorting.tensors)
+    assert_close(pattern.tensors[4], torch.argsort(pattern.col, stable=True).int())
 
 
 def test_values_of_a_partner_are_kept_for_the_latest_one() -> None:
@@ -76,7 +56,7 @@ def test_values_of_a_partner_are_kept_for_the_latest_one() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int64], ids=str)
 def test_unchecked_entries_give_the_same_pattern(dtype: torch.dtype) -> None:
-    row, col = torch.tensor([0, 0, 2], dtype=dtype), torch.tensor([1, 2, 0], dtype=dtype)
+    row, col = torch.tensor([[0, 0, 2], [1, 2, 0]], dtype=dtype)
     unchecked, checked = Pattern.from_unchecked(row, col, 4), Pattern.from_coo(row, col, (4, 4))
     assert_close((unchecked.row, *unchecked.tensors), (checked.row, *checked.tensors))
 
@@ -100,26 +80,17 @@ def test_dense_values_lead_and_coinciding_entries_add() -> None:
     twice = Pattern.from_coo(torch.tensor([0, 0, 1]), torch.tensor([1, 1, 0]), (2, 3))
     dense = twice.to_dense(torch.tensor([[1.0, 2.0, 4.0], [0.0, 0.0, -1.0]]))
     assert dense.tolist() == [[[0, 3, 0], [4, 0, 0]], [[0, 0, 0], [-1, 0, 0]]]
+    assert pattern_of(torch.ones(3, 40)).subsample().rowptr.diff().tolist() == [8, 8, 8]
 
 
-def test_indices_are_narrow_where_numbers_fit() -> None:
+def test_indices_are_narrow_and_no_inference_tensors() -> None:
     pattern = pattern_of(torch.eye(3, dtype=torch.bool))
-    indices = (
-        pattern.rowptr,
-        pattern.col,
-        pattern.row,
-        pattern.csc_perm,
-        pattern.mT.col,
-        pattern.mT.csc_perm,
-    )
+    with torch.inference_mode():
+        cached = (pattern.row, pattern.csc_perm, pattern.mT.row, pattern.mT.rowptr)
+    assert not any(index.is_inference() for index in cached), "caches outlive inference mode"
+    indices = (*pattern.tensors, pattern.row, pattern.csc_perm, pattern.mT.csc_perm)
     assert {index.dtype for index in indices} == {torch.int32}
-
-
-@pytest.mark.parametrize(
-    ("largest", "dtype"), [(0, torch.int32), (2**31 - 1, torch.int32), (2**31, torch.int64)]
-)
-def test_index_dtype(largest: int, dtype: torch.dtype) -> None:
-    assert index_dtype(largest) == dtype
+    assert [index_dtype(2**31 - 1), index_dtype(2**31)] == [torch.int32, torch.int64]
 
 
 def shuffled_ring(nodes: int) -> Pattern:
@@ -152,11 +123,6 @@ def test_large_square_patterns_get_an_order_unless_they_have_one(
     assert [len(pattern.row_order) for pattern in patterns] == [300, 0, 0, 0, 0]
 
 
-def test_a_subsample_has_few_entries_of_each_row() -> None:
-    counts = pattern_of(torch.ones(3, 40)).subsample().rowptr.diff()
-    assert counts.tolist() == [8, 8, 8]
-
-
 def test_former_names_work_and_warn() -> None:
     pattern = pattern_of(torch.eye(3, dtype=torch.bool))
     for former, name in (("order", "csc_perm"), ("schedule", "row_order")):
@@ -164,10 +130,3 @@ def test_former_names_work_and_warn() -> None:
             assert getattr(pattern, former) is getattr(pattern, name)
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = pattern.nothing
-
-
-def test_nothing_is_cached_in_inference_mode() -> None:
-    pattern = pattern_of(torch.eye(3, dtype=torch.bool))
-    with torch.inference_mode():
-        cached = (pattern.row, pattern.csc_perm, pattern.mT.row, pattern.mT.rowptr)
-    assert not any(index.is_inference() for index in cached)

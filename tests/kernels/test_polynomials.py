@@ -36,10 +36,8 @@ def definition(
         if series is chebyshev_series:
             terms[-1] = 2 * terms[-1] - terms[-3]
     terms = torch.stack(terms[: order + 1], -3)
-    return (
-        torch.einsum("hk,...kij->...hij" if W.dim() == 2 else "hk,hkij->hij", coefficients, terms)
-        @ x
-    )
+    equation = "hk,...kij->...hij" if W.dim() == 2 else "hk,hkij->hij"
+    return torch.einsum(equation, coefficients, terms) @ x
 
 
 def assert_definition(series: Series, pattern: Pattern, *inputs: Tensor) -> None:
@@ -56,13 +54,8 @@ def assert_definition(series: Series, pattern: Pattern, *inputs: Tensor) -> None
 @pytest.mark.parametrize("heads", [1, 3])
 def test_it_is_the_sum_of_its_terms(series: Series, heads: int, order: int, shared: bool) -> None:
     pattern, weight, coefficients, x = problem(heads, order, shared)
-    assert_definition(series, pattern, weight, coefficients.requires_grad_(), x.requires_grad_())
-
-
-def test_coefficients_that_heads_share(series: Series) -> None:
-    pattern, weight, coefficients, x = problem()
-    shared = coefficients[:1].clone().requires_grad_()
-    assert_definition(series, pattern, weight, shared, x.requires_grad_())
+    for leaf in (coefficients, coefficients[:1].clone()):
+        assert_definition(series, pattern, weight, leaf.requires_grad_(), x.requires_grad_())
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -73,11 +66,6 @@ def test_heads_may_have_their_own_weights(series: Series, order: int, shared: bo
     assert_definition(series, pattern, *(x.requires_grad_() for x in inputs))
     with torch.no_grad():
         assert_close(series(pattern, *inputs), definition(series, pattern, *inputs))
-
-
-def test_the_gradient_of_the_weight(series: Series) -> None:
-    pattern, *inputs = problem()
-    assert_definition(series, pattern, *(x.requires_grad_() for x in inputs))
 
 
 @pytest.mark.parametrize("wanted", [(1,), (2,), (1, 2), (0, 1, 2)], ids=str)
@@ -122,7 +110,7 @@ def test_it_compiles_as_one_graph(series: Series) -> None:
     assert_close(*(torch.autograd.grad(out.square().sum(), leaves) for out in outputs))
 
 
-@pytest.mark.parametrize("order", [0, 1, 2, 5])
+@pytest.mark.parametrize("order", [0, 1, 5])
 def test_terms_on_a_diagonal(series: Series, order: int) -> None:
     """T_k(cos x) = cos k x, and powers of numbers."""
     angle, nodes = torch.linspace(0, 3, 7), torch.arange(7)
