@@ -3,15 +3,16 @@ from __future__ import annotations
 import math
 
 import torch
+from cases.graphs import star
 from torch.testing import assert_close
 
 from graphmask import Topology, attention
 from graphmask.masks import DegreeMask
 
-STAR = torch.tensor([[0, 1, 0, 2, 0, 3], [1, 0, 2, 0, 3, 0]])
+STAR = star(4).edge_index
 
 
-def test_a_star_by_hand() -> None:
+def test_values_of_a_star() -> None:
     """Degrees 3, 1, 1, 1 and 0: z is 1, log 2 / log 4 = 1/2, and 0."""
     M = DegreeMask()(Topology(STAR, 5)).to_dense()[0]
     z = torch.tensor([1.0, 0.5, 0.5, 0.5, 0.0])

@@ -45,10 +45,7 @@ REPRS = [
     (GRFMask(2, alpha=Diffusion), "GRFMask(hops=2, heads=1, alpha=Diffusion)"),
     (GRFMask(2, 1, Free, True), "GRFMask(hops=2, heads=1, f=Free, shared_walks=True)"),
     (StitchedMask(2, 3, 4), "StitchedMask(degree=2, hops=3, heads=4, f=NonNegative)"),
-    (
-        StitchedMask(alpha=Diffusion),
-        "StitchedMask(degree=2, hops=4, heads=1, alpha=Diffusion)",
-    ),
+    (StitchedMask(alpha=Diffusion), "StitchedMask(degree=2, hops=4, heads=1, alpha=Diffusion)"),
     (CausalMask(0.5, heads=2, length=4), "CausalMask(decay=[0.5, 0.5], length=4)"),
     (
         GridDiffusionMask((2, 3), heads=2, per_axis=True),
