@@ -25,10 +25,12 @@ NAMES = (
     *("toeplitz-plane", "toeplitz-distance-space", "grid-diffusion-plane", "hypercube"),
     "kronecker-video",
 )
+QUICK = ("power-series", "walk-free", "grf-kernel", "sum-learned", "toeplitz-plane", "separator")
+ROWS = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in NAMES]
 compiled = partial(torch.compile, fullgraph=True, backend="aot_eager")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ROWS)
 def test_attention_compiles_to_one_graph_without_an_eager_call(name: str) -> None:
     torch.compiler.reset()
     layer = cases.seeded(lambda: TopologicalAttention(4, 2, CASES[name].make()))
