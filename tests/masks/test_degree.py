@@ -28,13 +28,6 @@ def test_a_larger_power_separates_hubs() -> None:
     assert_close(M[:, 0, 0], torch.ones(2))
 
 
-def test_degrees_are_compared_within_their_graph() -> None:
-    both = torch.cat([STAR, torch.tensor([[4, 5], [5, 4]])], 1)
-    M = DegreeMask()(Topology(both, 6, batch=torch.tensor([0, 0, 0, 0, 1, 1]))).to_dense()[0]
-    assert_close(M[4:, 4:], torch.ones(2, 2))
-    assert_close(M[:4, 4:], torch.zeros(4, 2))
-
-
 def test_a_graph_without_edges_has_no_mask_and_finite_gradients() -> None:
     weight = torch.zeros(6, requires_grad=True)
     mask = DegreeMask()

@@ -110,12 +110,10 @@ Rows = list[tuple[Callable[[], object], str]]
 VALUE_ERRORS: dict[str, Rows] = {
     "heads": [
         (lambda: PowerSeriesMask(heads=0), "`heads` must be at least 1"),
-        (lambda: ExponentialDistance(heads=0), "`heads` must be at least 1"),
     ],
     "algebra": [
         (lambda: SumMask(), "`masks` must be at least one"),
         (lambda: walk(2, 2) + walk(2, 3), r"`masks` must be of the same number of heads.*\[2, 3\]"),
-        (lambda: walk(2, 2) * walk(2, 3), "`masks` must be of the same number of heads"),
         (lambda: GlobalMask() @ walk(2, 2) @ walk(2, 3), "`masks` must be of the same number"),
         (lambda: torch.ones(2) * walk(2, 3), "`scale` must be a number or of shape"),
         (lambda: walk(2, normalization="rw") + walk(2), "`masks` must be on walks of the same"),
@@ -131,8 +129,6 @@ VALUE_ERRORS: dict[str, Rows] = {
     "coefficients": [
         (lambda: Free(-1), "`hops` must be at least 0, got -1"),
         (lambda: Diffusion(2, scale=0.0), "`scale`"),
-        (lambda: masks.Cosine(2, scale=INF), "`scale`"),
-        (lambda: RegularizedLaplacian(2, scale=-1.0), "`scale`"),
         (lambda: RegularizedLaplacian(2, power=0), "`power` must be positive, got 0"),
         (lambda: PageRank(2, teleport=0.0), "`teleport`"),
         (lambda: PStepWalk(2, scale=1.0), "`scale` must be between 0 and 1, got 1.0"),
@@ -143,7 +139,6 @@ VALUE_ERRORS: dict[str, Rows] = {
     ],
     "walks": [
         (lambda: WalkMask(2)(graph()), r"`topology` must be with 1 set\(s\) of walks"),
-        (lambda: GRFMask(2)(walked(1)), r"`topology` must be with 2 set\(s\) of walks"),
         (lambda: StitchedMask(3, 2)(walked(5)), r"`topology` must be with 6 set\(s\) of walks"),
         (lambda: WalkMask(5)(walked(1)), "walks of at least 5 hops.*num_hops=4"),
         (lambda: WalkMask(5, sampler=ResampledWalks(hops=4)), "`sampler` must be of at least 5"),
@@ -245,7 +240,6 @@ VALUE_ERRORS: dict[str, Rows] = {
     ],
     "sequences and grids": [
         (lambda: CausalMask(decay=1.0), "`decay` must be between 0 and 1, got 1.0"),
-        (lambda: CausalMask(decay=(0.5, NAN)), "`decay` must be between 0 and 1"),
         (lambda: CausalMask((0.5, 0.6), heads=3), "one per head, H = 3, got 2 numbers"),
         (lambda: CausalMask(decay=()), "`decay` must be a number or one per head"),
         (lambda: CausalMask(heads=2), "`heads` must be 1 without a `decay`"),
@@ -282,18 +276,14 @@ VALUE_ERRORS: dict[str, Rows] = {
     ],
     "positions": [
         (lambda: RFDMask()(edgeless(3)), "`topology` must be with positions.*pos=None"),
-        (lambda: (RFDMask() + GlobalMask())(edgeless(3)), "`topology` must be with positions"),
         (lambda: RFDMask(dim=2)(cloud(3)), r"`topology`.*positions of dimension 2.*\[3, 3\]"),
         (lambda: RFDMask().target(cloud(3, 2)), "`topology` must be with positions of dimension 3"),
         (lambda: RFDMask(epsilon=0.0), "`epsilon` must be above 0"),
-        (lambda: RFDMask(epsilon=-1.0), "`epsilon` must be in"),
         (lambda: RFDMask(scale=0.0), "`scale` must be above 0"),
         (lambda: RFDMask(num_features=0), "`num_features` must be at least 1"),
         (lambda: BoxEdges(1.0, softness=0.0), r"`softness` must be in \(0, 1\]"),
         (lambda: FourierMask()(edgeless(3)), "`topology` must be with positions.*pos=None"),
         (lambda: FourierMask(length=0.0), "`length` must be above 0"),
-        (lambda: FourierMask(num_frequencies=0), "`num_frequencies` must be at least 1"),
-        (lambda: FourierMask(num_gaussians=0), "`num_gaussians` must be at least 1"),
     ],
 }
 
@@ -305,22 +295,13 @@ TYPE_ERRORS: Rows = [
     ),
     *((partial(PowerSeriesMask, heads=heads), "`heads`") for heads in (1.0, True, "2")),
     (lambda: GlobalMask() + 1.0, "`masks` must be TopologicalMasks"),
-    (lambda: GlobalMask() - "GlobalMask()", "`masks` must be TopologicalMasks"),
-    (lambda: GlobalMask() @ torch.ones(3), "`masks` must be TopologicalMasks"),
     (lambda: symmetrize(torch.ones(3, 3)), "`masks` must be TopologicalMasks"),
     (lambda: masks.HadamardMask(walk(2), 2), r"`masks` must be TopologicalMasks.*got int"),
     (lambda: walk(2) * "2", "unsupported operand|can't multiply"),
     (lambda: Free(1.5), "`hops` must be an integer, got float"),
     (lambda: RegularizedLaplacian(2, power="2"), "`power`"),
-    (lambda: PStepWalk(2, scale=True), "`scale`"),
-    (lambda: PStepWalk(2, steps=1.5), "`steps`"),
     (lambda: Deconvolution(Diffusion), "`alpha` must be Coefficients"),
-    (lambda: Deconvolution(Diffusion(2), 2.0), "`factors`"),
     (lambda: WalkMask(sampler=3), "`sampler` must be a WalkSampler"),
-    (lambda: WalkMask(seed="a"), "`seed`"),
-    (lambda: StitchedMask(degree=1.5), "`degree`"),
-    (lambda: PowerSeriesMask(edge_dim=2.0), "`edge_dim` must be an integer"),
-    (lambda: DiffusionMask(scale="1"), "`scale` must be a number"),
     (lambda: PolynomialExponentialDistance(1, slope="1"), "`slope` must be a number"),
     (lambda: ExponentialDistance()(torch.tensor([1])), "`distance` must be a floating-point"),
     (lambda: TreeDistanceMask(torch.nn.ReLU(), 1), "`function` must be a DistanceFunction"),
@@ -332,18 +313,12 @@ TYPE_ERRORS: Rows = [
         lambda: KroneckerMask(GlobalMask(), GlobalMask(), graphs=(3, 4)),
         "`graphs` must be a topology for each mask, or None, got int",
     ),
-    (
-        lambda: KroneckerMask(GlobalMask(), GlobalMask(), graphs=edgeless(2)),
-        "`graphs` must be two topologies",
-    ),
     (lambda: KroneckerMask(ToeplitzMask(2), edgeless(2)), "`b` must be a mask"),
     (lambda: RFDMask(edges=lambda reach: reach), "`edges` must be a function that gives an Edge"),
 ]
 
 SHAPES = [
     (ToeplitzMask((2, 3)), (4,), "2 x 3 = 6 nodes each, as `shape` says, got graphs"),
-    (ToeplitzMask((2, 3)), (6, 4), "2 x 3 = 6 nodes each"),
-    (ToeplitzMask((2, 3)), (), "2 x 3 = 6 nodes each"),
     (ToeplitzMask((2, 3), class_token=True), (6,), r"2 x 3 \+ 1 = 7 nodes each"),
     (CausalMask(length=3), (2,), r"3 = 3 nodes each.*got graphs of \[2\] nodes"),
     (GridDiffusionMask((2, 2)), (4, 3), r"2 x 2 = 4 nodes each.*graphs of \[3, 4\] nodes"),

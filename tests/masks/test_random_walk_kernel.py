@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import torch
-from cases.graphs import edgeless, generator, grid, path
+from cases.graphs import edgeless, grid, path
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -9,7 +9,7 @@ from graphmask import Topology
 from graphmask.masks import NonNegative, RandomWalkKernelMask
 from graphmask.testing import example_topologies
 from graphmask.testing.graphs import replace
-from graphmask.walks import FixedLength, IIDWalks, ResampledWalks, Walks
+from graphmask.walks import ResampledWalks, Walks
 
 
 def unweighted(n: int) -> Topology:
@@ -39,15 +39,6 @@ def test_values_are_counts_of_visits() -> None:
     assert_close(RandomWalkKernelMask(hops=2)(topology).to_dense()[0], expected)
 
 
-def test_independent_walks_of_fixed_length_count_visits() -> None:
-    walks = IIDWalks(7, hops=4, normalization="rw", length_law=FixedLength(4))(
-        unweighted(4), generator()
-    )
-    assert_close(walks.to_dense().sum((0, 2)), torch.full((16,), 5.0))
-    counts = walks.to_dense() * 7
-    assert_close(counts, counts.round())
-
-
 def test_walks_are_exact_within_the_budget() -> None:
     topology, mask = unweighted(6), RandomWalkKernelMask(hops=4)
     assert_close(dense(mask, topology), mask.target(topology).to_dense())
@@ -61,21 +52,6 @@ def test_the_diagonal_is_one_and_the_mask_positive_semi_definite() -> None:
     assert_close(M.diagonal(), torch.ones(23))
     assert torch.linalg.eigvalsh(M).min() > -1e-12
     assert ((M >= 0) & (M <= 1 + 1e-12)).all()
-
-
-def test_errors_fall_with_the_number_of_walks() -> None:
-    topology = unweighted(8)
-    target = RandomWalkKernelMask().target(topology).to_dense()
-
-    def error(n: int) -> float:
-        sampler = IIDWalks(n, hops=4, normalization="rw", length_law=FixedLength(4))
-        return float((dense(RandomWalkKernelMask(sampler=sampler), topology) - target).norm())
-
-    assert error(400) < 0.4 * error(25)
-
-
-def test_isolated_nodes_see_themselves() -> None:
-    assert_close(dense(RandomWalkKernelMask(), example_topologies()["empty"])[0], torch.eye(7))
 
 
 def test_a_node_without_visits_has_a_row_of_zeros_and_finite_gradients() -> None:

@@ -47,8 +47,6 @@ GRAPHS = {
 def test_approximate_distances_keep_their_bound(
     name: str, tolerance: float, resolution: float
 ) -> None:
-    name: str, tolerance: float, resolution: float
-) -> None:
     topology = GRAPHS[name]
     operator = SeparatorMask(tolerance=tolerance, resolution=resolution, leaf_size=4)(topology)
     exact, used = exact_lengths(topology), operator.distances()
