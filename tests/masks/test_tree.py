@@ -49,8 +49,8 @@ def distances(graph: nx.Graph) -> Tensor:
 
 
 GRAPHS = {
-    "star": nx.star_graph(120),
-    "path": nx.path_graph(120),
+    "star": nx.star_graph(300),
+    "path": nx.path_graph(300),
     "caterpillar": trees.caterpillar(20, 5),
     "random": nx.random_labeled_tree(120, seed=1),
     "binary": nx.balanced_tree(2, 6),
@@ -62,8 +62,11 @@ GRAPHS = {
 
 @pytest.mark.usefixtures("_passes")
 @pytest.mark.parametrize("name", GRAPHS)
-def test_products_are_those_of_distances_by_networkx(name: str) -> None:
+def test_products_are_those_of_distances_by_networkx(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Trees of many levels, where centroids and Fourier transforms are used."""
+    monkeypatch.setattr(_centroids, "_BLOCK", 16)
     graph, topology = GRAPHS[name], topology_of(GRAPHS[name])
     exact, x = distances(graph), normal(len(graph), 3)
     for function in FUNCTIONS:
