@@ -111,12 +111,13 @@ def test_the_optimal_curvature_is_that_of_the_least_variance(channels: int, squa
 
 @pytest.mark.parametrize("curvature", [0.0, -0.1, -0.6])
 def test_variances_are_those_of_the_formula(curvature: float) -> None:
-    phi = OptimalPositiveFeatures(5, 1, features.IID(), scale=1.0)
+    """Every feature is an independent estimate."""
+    phi = OptimalPositiveFeatures(5, 20_000, features.IID(), scale=1.0)
     phi.curvature.fill_(curvature)
     q, k = pair(1, scale=0.3)
-    drawn = redrawn(phi, 20_000, lambda phi: scores(phi, q, k))[:, 0] / (q @ k.mT).exp()
+    estimates = phi.queries(q) * phi.keys(k) * phi.num_features / (q @ k.mT).exp()
     expected = math.exp(log_moment(curvature, 5, float((q + k).square().sum())))
-    assert float(drawn.square().mean()) == pytest.approx(expected, rel=0.05)
+    assert float(estimates.square().mean()) == pytest.approx(expected, rel=0.05)
 
 
 def mean_log_moment(phi: Any, q: Tensor, k: Tensor) -> float:
