@@ -121,10 +121,7 @@ VALUE_ERRORS: dict[str, Rows] = {
             lambda: GlobalMask() + 0.5 * (walk(2, normalization=None) + GRFMask(2)),
             "`masks`.*same normalisation",
         ),
-        (
-            lambda: (PowerSeriesMask(3) * PowerSeriesMask(2))(graph()),
-            r"`a [*] b` must be of a mask of low rank",
-        ),
+        (lambda: (PowerSeriesMask(3) * PowerSeriesMask(2))(graph()), "a mask of low rank"),
     ],
     "coefficients": [
         (lambda: Free(-1), "`hops` must be at least 0, got -1"),
@@ -145,23 +142,11 @@ VALUE_ERRORS: dict[str, Rows] = {
         (lambda: WalkMask(seed=-1), "`seed`"),
         (lambda: StitchedMask(degree=0), "`degree` must be at least 1, got 0"),
         (lambda: GRFMask(2, f=Diffusion, alpha=Diffusion), "`f, alpha` must be given one at most"),
-        (
-            lambda: GRFMask(2)(walked(2, "rw", None)),
-            r"`topology` must be with walks of one normalisation, got \['None', 'rw'\]",
-        ),
+        (lambda: GRFMask(2)(walked(2, "rw", None)), "`topology` must be with walks of one norm"),
         (lambda: WalkMask(2).prepare(live()), "`edge_weight` must be without gradient"),
-        (
-            lambda: rootless(GRFMask(2, 2, alpha=Free)),
-            "`alpha` must be positive at hop 0.*got -1 in head 1",
-        ),
-        (
-            lambda: RandomWalkKernelMask(sampler=ResampledWalks(hops=4)),
-            "`sampler` must be with walks of normalization='rw'",
-        ),
-        (
-            lambda: RandomWalkKernelMask()(walked(1)),
-            "`topology` must be with walks of normalization='rw'",
-        ),
+        (lambda: rootless(GRFMask(2, 2, alpha=Free)), "`alpha` must be positive.*-1 in head 1"),
+        (lambda: RandomWalkKernelMask(sampler=ResampledWalks(hops=4)), "`sampler` .*'rw'"),
+        (lambda: RandomWalkKernelMask()(walked(1)), "`topology` must be .* normalization='rw'"),
         (
             lambda: RandomWalkKernelMask(sampler=ResampledWalks(hops=3, normalization="rw")),
             "at least 4 hops",
@@ -171,10 +156,7 @@ VALUE_ERRORS: dict[str, Rows] = {
         (lambda: PowerSeriesMask(normalization="row"), "`normalization` must be 'sym', 'rw' or"),
         (lambda: attend(PowerSeriesMask(2, alpha=Free), edgeless(20_000)), "`mask`.*PowerSeriesOp"),
         (lambda: PowerSeriesMask(edge_dim=0), "`edge_dim` must be at least 1"),
-        (
-            lambda: PowerSeriesMask(edge_dim=3)(graph()),
-            r"`edge_attr` must be given, of shape \[E, D\] with D = 3",
-        ),
+        (lambda: PowerSeriesMask(edge_dim=3)(graph()), "`edge_attr` must be given.* with D = 3"),
         (
             lambda: PowerSeriesMask(edge_dim=3)(
                 Topology(path(3).edge_index, 3, edge_attr=torch.ones(4, 2))
@@ -197,21 +179,12 @@ VALUE_ERRORS: dict[str, Rows] = {
         (lambda: PolynomialExponentialDistance(-1), "`degree` must be at least 0"),
         (lambda: TableDistance(0), "`size` must be at least 1"),
         (lambda: TableDistance(1, unit=-1.0), "`unit` must be positive"),
-        (
-            lambda: TableDistance(2)(torch.zeros(1, requires_grad=True)),
-            "`distance` must be without a gradient, since TableDistance",
-        ),
+        (lambda: TableDistance(2)(torch.zeros(1, requires_grad=True)), "`distance` .*gradient"),
     ],
     "trees": [
         (lambda: TreeDistanceMask(ExponentialDistance(2), 3), "`function` must be of heads = 3"),
-        (
-            lambda: TreeDistanceMask(TENTHS)(path(3, 0.35, 0.1)),
-            r"`edge_weight` must be multiples of the unit 0\.1 of a table, got 0\.35",
-        ),
-        (
-            lambda: TreeDistanceMask(TENTHS)(live()),
-            "`edge_weight` must be without a gradient, since TableDistance",
-        ),
+        (lambda: TreeDistanceMask(TENTHS)(path(3, 0.35, 0.1)), "`edge_weight`.*multiples.*0.35"),
+        (lambda: TreeDistanceMask(TENTHS)(live()), "`edge_weight` must be without a gradient"),
         (
             lambda: attend(
                 TreeDistanceMask(partial(PolynomialExponentialDistance, coefficients=Free)),
@@ -227,10 +200,7 @@ VALUE_ERRORS: dict[str, Rows] = {
         (lambda: SeparatorMask(resolution=-1.0), "`resolution` must be"),
         (lambda: SeparatorMask(leaf_size=0), "`leaf_size` must be"),
         (lambda: SeparatorMask()(edge()), "undirected: .* got edges without their reverse"),
-        (
-            lambda: SeparatorMask(leaf_size=8, max_entries=1000)(clique(40)),
-            "`max_entries` must be at least .* got 1000, of 1600 or more",
-        ),
+        (lambda: SeparatorMask(leaf_size=8, max_entries=1000)(clique(40)), "got 1000, of 1600"),
         (
             lambda: SeparatorMask()(replace(path(2), edge_weight=torch.tensor([1.0, 2.0]))),
             "undirected: .* lengths that differ",
@@ -309,10 +279,7 @@ TYPE_ERRORS: Rows = [
     (lambda: CausalMask((0.5, "a")), "`decay` must be a number, or one per head, got str"),
     (lambda: ToeplitzMask((2, 1.5)), "`shape` must be an integer"),
     (lambda: ToeplitzMask("44"), "`shape` must be the lengths of the axes of a grid"),
-    (
-        lambda: KroneckerMask(GlobalMask(), GlobalMask(), graphs=(3, 4)),
-        "`graphs` must be a topology for each mask, or None, got int",
-    ),
+    (lambda: KroneckerMask(GlobalMask(), GlobalMask(), graphs=(3, 4)), "`graphs`.* got int"),
     (lambda: KroneckerMask(ToeplitzMask(2), edgeless(2)), "`b` must be a mask"),
     (lambda: RFDMask(edges=lambda reach: reach), "`edges` must be a function that gives an Edge"),
 ]
