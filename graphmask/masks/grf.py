@@ -97,7 +97,7 @@ class StitchedMask(MaskOnWalks):
         return ProductOperator(*[factor, factor.mT] * self.degree)
 
     def _operator(self, topology: Topology) -> MaskOperator:
-        factors = self._factors(topology)
+        factors: list[MaskOperator] = list(self._factors(topology))
         if self.num_sets == 1:
             factors = factors * 2
         factors[1::2] = [factor.mT for factor in factors[1::2]]

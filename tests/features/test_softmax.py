@@ -196,6 +196,7 @@ COMPILED = [
     (masks.GlobalMask, PositiveRandomFeatures(2, 6)),
     (masks.GlobalMask, HybridRandomFeatures(2, 8)),
 ]
+COMPILED[1:-1] = [pytest.param(*row, marks=pytest.mark.slow) for row in COMPILED[1:-1]]
 
 
 @pytest.mark.parametrize(("make", "feature_map"), COMPILED)

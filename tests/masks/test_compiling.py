@@ -25,7 +25,7 @@ NAMES = (
     *("toeplitz-plane", "toeplitz-distance-space", "grid-diffusion-plane", "hypercube"),
     "kronecker-video",
 )
-QUICK = ("power-series", "walk-free", "grf-kernel", "sum-learned", "toeplitz-plane", "separator")
+QUICK = ("power-series", "walk-free", "grf-kernel", "sum-learned", "toeplitz-plane")
 ROWS = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in NAMES]
 compiled = partial(torch.compile, fullgraph=True, backend="aot_eager")
 
