@@ -6,7 +6,7 @@ halting probability p, features ``phi_i = sum_t f_t S_t[i]`` and
 
     P(|phi_i . phi_j - M_ij| > t)  <=  2 exp(-t^2 n^3 / (2 (2n - 1)^2 c^4)).
 
-Reproduces the table of docs/concentration.md.
+Reproduces the table of docs/walks.md.
 """
 
 from __future__ import annotations

@@ -35,13 +35,14 @@ class CachedDataset(InMemoryDataset, ABC):
     Args:
         root: folder of the dataset; :obj:`None` if it has none.
         settings: name of everything that the examples depend on. It names the cache folder, so that
-            another setting never reads these examples.
-        transform: applied at every access.
-        pre_transform: applied once, before the examples are cached.
+            another setting never reads these examples. (default: :obj:`""`)
+        transform: applied at every access. (default: :obj:`None`)
+        pre_transform: applied once, before the examples are cached. (default: :obj:`None`)
         pre_filter: keeps the examples for which it returns true, applied before ``pre_transform``.
+            (default: :obj:`None`)
         processed_root: folder of the cache, for a ``root`` that cannot be written. (default:
             ``root``; without either nothing is cached)
-        force_reload: whether to build again what the cache already has.
+        force_reload: whether to build again what the cache already has. (default: :obj:`False`)
 
     Raises:
         PermissionError: if the cache folder cannot be made.
@@ -140,7 +141,7 @@ class SplitDataset(CachedDataset):
     Args:
         root: folder of the dataset; :obj:`None` if it has none.
         train: whether this is the training split.
-        settings: name of everything else that the examples depend on.
+        settings: name of everything else that the examples depend on. (default: :obj:`""`)
         **options: see :class:`CachedDataset`.
 
     Raises:

@@ -33,7 +33,8 @@ class DigitsPointCloud(SplitDataset):
 
     Args:
         root: folder of the cache; :obj:`None` keeps the clouds in memory and writes nothing.
-        train: whether this is the training split.
+            (default: :obj:`None`)
+        train: whether this is the training split. (default: :obj:`True`)
         **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:

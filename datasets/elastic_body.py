@@ -50,16 +50,17 @@ class ElasticBody(SplitDataset):
 
     Args:
         root: folder of the cache; :obj:`None` simulates in memory (32,768 particles: a tenth of a
-            second per frame) and writes nothing.
-        train: whether this is the training split.
-        layers: layers of the folded net.
-        rows: rows of a layer, at least 3: the first and the last are held.
-        columns: columns, at least 3: the first and the last are held.
-        num_sequences: sequences in this split.
-        frames: examples from each sequence.
+            second per frame) and writes nothing. (default: :obj:`None`)
+        train: whether this is the training split. (default: :obj:`True`)
+        layers: layers of the folded net. (default: :obj:`8`)
+        rows: rows of a layer, at least 3: the first and the last are held. (default: :obj:`64`)
+        columns: columns, at least 3: the first and the last are held. (default: :obj:`64`)
+        num_sequences: sequences in this split. (default: :obj:`4`)
+        frames: examples from each sequence. (default: :obj:`4`)
         steps: frames that follow in each example: 1 to train on, more to judge rollouts.
-        strength: root mean square of the particles' speeds after the blows.
-        seed: seed of the blows, a non-negative integer.
+            (default: :obj:`1`)
+        strength: root mean square of the particles' speeds after the blows. (default: :obj:`0.12`)
+        seed: seed of the blows, a non-negative integer. (default: :obj:`0`)
         **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:

@@ -55,10 +55,11 @@ class GitHub(CachedDataset):
         root: folder of the archive.
         transform, pre_transform, force_reload: see :class:`~graphmask.datasets.CachedDataset`.
         components: number of principal directions, at most 4,004; :obj:`None` for all features,
-            sparse.
+            sparse. (default: :obj:`128`)
         seed: seed of the masks and of the randomised decomposition, a non-negative integer.
+            (default: :obj:`0`)
         pre_filter, processed_root: see :class:`~graphmask.datasets.CachedDataset`.
-        download: whether to download the archive if it is missing.
+        download: whether to download the archive if it is missing. (default: :obj:`False`)
 
     Raises:
         TypeError: if a number is not an integer.

@@ -49,7 +49,8 @@ class GridField(CachedDataset):
     Args:
         file: the file; its values must be finite.
         stride: distance of neighbouring places in cells of the file, for all axes or for each.
-        history: number of steps in ``x``.
+            (default: :obj:`1`)
+        history: number of steps in ``x``. (default: :obj:`1`)
         times: steps to use: examples all of whose steps are in it (default: all), such as
             ``range(30, 34)``.
         transform, pre_transform, pre_filter: as in PyG's ``InMemoryDataset``.

@@ -55,8 +55,8 @@ class Heterophilous(CachedDataset):
         name: name of the graph; also chameleon and squirrel with their duplicates, amazon_ratings,
             checks, roman_empire and tolokers.
         split: number of the official split, 0 to 9; :obj:`None` keeps all of them as columns, as
-            PyG's class does.
-        download: whether to download the file if it is missing.
+            PyG's class does. (default: :obj:`0`)
+        download: whether to download the file if it is missing. (default: :obj:`False`)
         **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:

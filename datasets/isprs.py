@@ -44,8 +44,8 @@ class ISPRSFilterTest(SplitDataset):
     Args:
         root: folder of the files.
         test_scan: name of the scan, or names of the scans, in the test split; all others are for
-            training.
-        train: whether this is the training split.
+            training. (default: :obj:`"samp11"`)
+        train: whether this is the training split. (default: :obj:`True`)
         **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:

@@ -44,8 +44,9 @@ class KITTIObjects(SplitDataset):
 
     Args:
         root: folder of the file.
-        split: ``"train"``, ``"val"`` or ``"test"``.
+        split: ``"train"``, ``"val"`` or ``"test"``. (default: :obj:`"train"`)
         unit_size: whether clouds are centred and scaled into the unit sphere, or left in metres.
+            (default: :obj:`True`)
         **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:

@@ -45,8 +45,8 @@ class MeshNormals(CachedDataset):
         root: folder of the files.
         names: names of the files to read, without their ending, in this order. (default: all)
         hidden: share of the vertices whose normal is hidden, rounded to a number of vertices of
-            each mesh.
-        seed: seed of the draw, a non-negative integer.
+            each mesh. (default: :obj:`0.8`)
+        seed: seed of the draw, a non-negative integer. (default: :obj:`0`)
         transform, pre_transform, pre_filter: as in PyG's ``InMemoryDataset``.
 
     Raises:

@@ -42,10 +42,11 @@ class Minesweeper(CachedDataset):
 
     Args:
         root: folder of the cache; :obj:`None` generates the graph in memory and writes nothing.
-        size: cells along each side, at least 2.
-        mines: share of the cells that are mines, in [0, 1).
-        hidden: share of the cells whose number is unknown, in [0, 1).
-        seed: seed of all the draws, a non-negative integer.
+            (default: :obj:`None`)
+        size: cells along each side, at least 2. (default: :obj:`100`)
+        mines: share of the cells that are mines, in [0, 1). (default: :obj:`0.2`)
+        hidden: share of the cells whose number is unknown, in [0, 1). (default: :obj:`0.5`)
+        seed: seed of all the draws, a non-negative integer. (default: :obj:`0`)
         **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:

@@ -42,10 +42,12 @@ class MNIST(SplitDataset):
 
     Args:
         root: folder of the file.
-        train: whether this is the training split.
+        train: whether this is the training split. (default: :obj:`True`)
         patch: side of a patch in pixels, a divisor of 28; 1 makes a node of every pixel.
-        neighbours: 4 (left, right, up, down) or 8 (diagonals, too).
+            (default: :obj:`1`)
+        neighbours: 4 (left, right, up, down) or 8 (diagonals, too). (default: :obj:`4`)
         download: whether to download Keras's copy of the file (11 MB) if it is missing.
+            (default: :obj:`False`)
         **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:

@@ -68,13 +68,13 @@ class ModelNet(SplitDataset):
 
     Args:
         root: folder of the voxel file, or of the meshes (another one for each ``name``).
-        name: ``"10"`` or ``"40"`` classes; the voxel file has 10.
-        train: whether this is the training split.
+        name: ``"10"`` or ``"40"`` classes; the voxel file has 10. (default: :obj:`"10"`)
+        train: whether this is the training split. (default: :obj:`True`)
         transform, pre_transform, pre_filter, force_reload, processed_root: see
             :class:`~graphmask.datasets.CachedDataset`.
-        num_points: points per cloud; :obj:`None` for all of them.
-        seed: seed of the drawn points, a non-negative integer.
-        download: whether to download the meshes if they are missing.
+        num_points: points per cloud; :obj:`None` for all of them. (default: :obj:`None`)
+        seed: seed of the drawn points, a non-negative integer. (default: :obj:`0`)
+        download: whether to download the meshes if they are missing. (default: :obj:`False`)
 
     Raises:
         TypeError: if ``train`` is not a bool, or a number is not an integer.

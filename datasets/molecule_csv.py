@@ -37,11 +37,12 @@ class MoleculeCSV(CachedDataset):
 
     Args:
         path: the file, with a header; also compressed (``.csv.gz``).
-        smiles: name of the column of SMILES.
+        smiles: name of the column of SMILES. (default: :obj:`"smiles"`)
         targets: names of the columns of targets, none for an unlabelled file. (default: all the
             other columns)
         skip_invalid: whether to leave out what cannot be read, rather than raise an error.
-        with_hydrogen: whether hydrogens are nodes.
+            (default: :obj:`True`)
+        with_hydrogen: whether hydrogens are nodes. (default: :obj:`False`)
         from_smiles: function from SMILES to a ``Data``, as of PyG's ``MoleculeNet``. (default:
             :obj:`None`, PyG's ``from_smiles``)
         **options: see :class:`~graphmask.datasets.CachedDataset`; without ``processed_root`` the
@@ -162,9 +163,9 @@ class MoleculeNet(MoleculeCSV):
     Args:
         root: folder of ``<name>.csv``.
         name: name of the table, in any case.
-        transform, pre_transform, pre_filter, force_reload, from_smiles, with_hydrogen,
-            processed_root: as in :class:`MoleculeCSV`.
-        download: whether to download the file if it is missing.
+        transform, pre_transform, pre_filter, force_reload: as in :class:`MoleculeCSV`.
+        from_smiles, with_hydrogen, processed_root: as in :class:`MoleculeCSV`.
+        download: whether to download the file if it is missing. (default: :obj:`False`)
 
     Raises:
         FileNotFoundError: if the file is missing and ``download`` is false.

@@ -72,12 +72,13 @@ class MotifDetection(SplitDataset):
 
     Args:
         root: folder of the cache; :obj:`None` generates the graphs in memory and writes nothing.
-        train: whether this is the training split.
-        motif: name of the motif.
-        num_pairs: pairs of graphs in this split.
+            (default: :obj:`None`)
+        train: whether this is the training split. (default: :obj:`True`)
+        motif: name of the motif. (default: :obj:`"caveman"`)
+        num_pairs: pairs of graphs in this split. (default: :obj:`768`)
         num_nodes: nodes of the base before isolated ones are removed, at least 10; its mean degree
-            and the number of links do not depend on it.
-        seed: seed of all the draws, a non-negative integer.
+            and the number of links do not depend on it. (default: :obj:`100`)
+        seed: seed of all the draws, a non-negative integer. (default: :obj:`0`)
         **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:

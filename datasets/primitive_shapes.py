@@ -39,12 +39,13 @@ class PrimitiveShapes(SplitDataset):
 
     Args:
         root: folder of the cache; :obj:`None` generates the clouds in memory (a thousand of 1,024
-            points in a few seconds) and writes nothing.
-        train: whether this is the training split.
-        num_points: points per cloud.
-        num_per_class: clouds per class in this split.
+            points in a few seconds) and writes nothing. (default: :obj:`None`)
+        train: whether this is the training split. (default: :obj:`True`)
+        num_points: points per cloud. (default: :obj:`256`)
+        num_per_class: clouds per class in this split. (default: :obj:`40`)
         noise: standard deviation of the blur, in standard deviations of the shape, in [0, 1).
-        seed: seed of all the draws, a non-negative integer.
+            (default: :obj:`0.03`)
+        seed: seed of all the draws, a non-negative integer. (default: :obj:`0`)
         **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:

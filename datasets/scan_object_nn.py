@@ -48,13 +48,14 @@ class ScanObjectNN(SplitDataset):
     Args:
         root: folder that holds ``main_split`` or ``main_split_nobg``.
         variant: :obj:`None` for the objects as they are, ``"PB_T25"``, ``"PB_T25_R"``,
-            ``"PB_T50_R"`` or ``"PB_T50_RS"``.
+            ``"PB_T50_R"`` or ``"PB_T50_RS"``. (default: :obj:`None`)
         background: whether points of the surroundings are in the cloud (``main_split``) or not
-            (``main_split_nobg``).
-        train: whether this is the training split.
+            (``main_split_nobg``). (default: :obj:`True`)
+        train: whether this is the training split. (default: :obj:`True`)
         num_points: points per cloud, drawn without repetition; :obj:`None` for all 2,048.
+            (default: :obj:`None`)
         seed: seed of the drawn points, a non-negative integer. A draw depends on it, the split and
-            the example's place only.
+            the example's place only. (default: :obj:`0`)
         **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:

@@ -30,10 +30,11 @@ class SDFMolecules(CachedDataset):
 
     Args:
         path: the file.
-        targets: names of the SDF tags in ``y``.
+        targets: names of the SDF tags in ``y``. (default: :obj:`()`)
         skip_invalid: whether to leave out what RDKit or PyG cannot read, with one warning that
-            counts them, rather than raise an error.
+            counts them, rather than raise an error. (default: :obj:`True`)
         remove_hydrogen: whether hydrogens are left out of the graph, and only counted in ``x``.
+            (default: :obj:`False`)
         **options: see :class:`~graphmask.datasets.CachedDataset`; without ``processed_root`` the
             file is read at every start and nothing is written.
 

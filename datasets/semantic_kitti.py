@@ -67,11 +67,12 @@ class SemanticKITTI(Dataset):
     Args:
         root: folder of the scans.
         split: ``"train"`` (sequences 00 to 07, 09, 10), ``"val"`` (08) or ``"test"`` (11 to 21,
-            labels not public), as far as they exist.
-        sequences: names of sequences such as ``"08"``, instead of a split.
+            labels not public), as far as they exist. (default: :obj:`"train"`)
+        sequences: names of sequences such as ``"08"``, instead of a split. (default: :obj:`None`)
         processed_root, transform, pre_filter, force_reload: see
             :class:`~graphmask.datasets.CachedDataset`.
         pre_transform: applied once to each scan, which is then cached, such as graphs and walks.
+            (default: :obj:`None`)
 
     Raises:
         FileNotFoundError: if there are no scans, or no files of a sequence that is asked for.

@@ -47,16 +47,16 @@ class ShapeFolder(SplitDataset):
 
     Args:
         root: the folder.
-        train: whether this is the training split.
+        train: whether this is the training split. (default: :obj:`True`)
         num_points: points per shape: drawn by area from a mesh, without repetition from a cloud,
             which stays whole if it has fewer. :obj:`None` keeps all vertices, with their triangles,
-            and all points.
+            and all points. (default: :obj:`None`)
         attributes: further attributes to keep, of ``normal`` [P, 3], ``color`` [P, 3] and ``x`` [P,
-            C]; every file must have it.
+            C]; every file must have it. (default: :obj:`()`)
         test_share: share of the files of each class that are for testing, in [0, 1), where there
-            are no folders ``test``.
+            are no folders ``test``. (default: :obj:`0.2`)
         seed: seed of the draws, a non-negative integer. Points drawn depend on it and the file's
-            name only.
+            name only. (default: :obj:`0`)
         **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:

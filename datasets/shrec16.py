@@ -31,7 +31,7 @@ class SHREC16(SplitDataset):
 
     Args:
         root: folder that holds ``<class>/{train,test}/*.obj``.
-        train: whether this is the training split.
+        train: whether this is the training split. (default: :obj:`True`)
         **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:

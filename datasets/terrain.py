@@ -45,12 +45,12 @@ class TerrainScenes(SplitDataset):
 
     Args:
         root: folder of the cache; :obj:`None` generates the scenes in memory (a scene of 32,768
-            points in half a second) and writes nothing.
-        train: whether this is the training split.
-        num_points: points per scene; its area grows with them.
-        num_scenes: scenes in this split.
-        noise: standard deviation of the blur, in metres.
-        seed: seed of all the draws, a non-negative integer.
+            points in half a second) and writes nothing. (default: :obj:`None`)
+        train: whether this is the training split. (default: :obj:`True`)
+        num_points: points per scene; its area grows with them. (default: :obj:`32768`)
+        num_scenes: scenes in this split. (default: :obj:`8`)
+        noise: standard deviation of the blur, in metres. (default: :obj:`0.05`)
+        seed: seed of all the draws, a non-negative integer. (default: :obj:`0`)
         **options: see :class:`~graphmask.datasets.CachedDataset`.
 
     Raises:

@@ -41,7 +41,7 @@ class TUText(CachedDataset):
     Args:
         root: folder that holds the folder ``name``.
         name: name of the collection, as in the name of the file.
-        download: whether to download files that are missing.
+        download: whether to download files that are missing. (default: :obj:`False`)
         **options: see :class:`~graphmask.datasets.CachedDataset`; without ``processed_root`` the
             file is read at every start and nothing is written.
 

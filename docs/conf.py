@@ -1,6 +1,6 @@
-"""How Sphinx builds the documentation: `make docs`.
+"""Sphinx configuration of the documentation: `make docs`.
 
-Nothing is fetched, neither while building nor while reading.
+Building and reading the pages needs no network.
 """
 
 import os
@@ -28,9 +28,8 @@ extensions = [
     "plain_formulas",
     "mathml",
 ]
-if os.environ.get(
-    "GRAPHMASK_DOCS_ONLINE"
-):  # links into the documentation of others need their inventories
+# Links into the documentation of other packages need their inventories, from the network.
+if os.environ.get("GRAPHMASK_DOCS_ONLINE"):
     extensions.append("sphinx.ext.intersphinx")
     intersphinx_mapping = {
         "python": ("https://docs.python.org/3", None),
@@ -38,7 +37,7 @@ if os.environ.get(
         "torch_geometric": ("https://pytorch-geometric.readthedocs.io/en/latest", None),
     }
 
-# A name that two modules export is described by both; a reference may lead to either.
+# Two modules may export one name; a reference may lead to either of them.
 suppress_warnings = ["ref.python"]
 exclude_patterns = ["_build", "_ext", "_templates"]
 templates_path = ["_templates"]
@@ -76,7 +75,7 @@ copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
 
-# Files outside this folder that are pages of the site: links to them lead to the pages.
+# Files outside this folder that are pages of the site, by their path.
 OUTSIDE = {
     "../README": "index",
     "../CHANGELOG": "changelog",
@@ -86,7 +85,7 @@ OUTSIDE = {
 
 
 def link_pages(_app, name, source):
-    """What a page needs here, and would be in the way where its file is read as it is."""
+    """Link the pages of files outside this folder, and list the pages of masks."""
     for path, page in OUTSIDE.items():
         source[0] = source[0].replace(f"{path}.md)", f"{page}.md)")
     if name == "families/README":
@@ -94,5 +93,5 @@ def link_pages(_app, name, source):
 
 
 def setup(app):
-    """Prepare the sources of pages."""
+    """Edit the sources of pages when they are read."""
     app.connect("source-read", link_pages)

@@ -1,10 +1,8 @@
-"""Four ways to mix the points of a cloud, trained side by side on generated shapes.
-
-A table and two pictures in a few minutes.
+"""Masked, unmasked and local models on generated point clouds: a table and two pictures.
 
     python examples/demo.py
 
-Same data, same epochs, same seed; only what lets points exchange information differs.
+All variants share data, epochs and seed; only the way in which points exchange information differs.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ from matplotlib.figure import Figure
 from point_cloud_classification import choices, load, maker, parse, prepare
 from torch import Tensor, nn
 from torch_geometric.data import Data
-from training import Loaders, Task, compare
+from training import Loaders, Task, Variant, compare
 
 import graphmask as gm
 from graphmask.datasets import PrimitiveShapes
@@ -30,21 +28,15 @@ NAME, VARIANTS = "demo", ["masked", "masked + local", "unmasked", "local"]
 
 
 def train(options: argparse.Namespace) -> tuple[dict[str, nn.Module], Data]:
-    """Train the variants; their models with the weights that validated best, and a test cloud."""
+    """Train the variants; return their models at the best validation score, and a test cloud."""
     train, test = load(options)
-    # What is generated can be generated again: as many clouds to validate as to test.
-    other = PrimitiveShapes(
-        None,
-        False,
-        options.points,
-        options.per_class // 2 + 1,
-        seed=1,
-        pre_transform=prepare(options),
-    )
-    make, models = maker(options, train.num_classes, train, other, test), {}
+    # Validation clouds are generated, too: as many as test clouds, with another seed.
+    settings = {"seed": 1, "pre_transform": prepare(options)}
+    val = PrimitiveShapes(None, False, options.points, options.per_class // 2 + 1, **settings)
+    make, models = maker(options, train.num_classes, train, val, test), {}
 
-    def keep(variant: str, mixing: dict[str, Any], seed: int) -> tuple[Task, Loaders]:
-        task, loaders = make(variant, mixing, seed)
+    def keep(variant: str, arguments: Variant, seed: int) -> tuple[Task, Loaders]:
+        task, loaders = make(variant, arguments, seed)
         models[variant] = task.model
         return task, loaders
 
@@ -53,18 +45,14 @@ def train(options: argparse.Namespace) -> tuple[dict[str, nn.Module], Data]:
 
 
 def draw_mask_row(model: nn.Module, cloud: Data, path: Path) -> None:
-    """The row of the first layer's mask for one point, per head, on the cloud that it belongs to."""
+    """Draw the row of the first layer's mask for one point, per head."""
     node = int((cloud.pos - cloud.pos.mean(0)).norm(dim=1).argmax())
     with torch.no_grad():
-        rows = (
-            model.layers[0]
-            .attention.mask(gm.Topology.from_data(cloud))
-            .rows(torch.tensor([node]))[:, 0]
-        )
+        operator = model.layers[0].attention.mask(gm.Topology.from_data(cloud))
+        rows = operator.rows(torch.tensor([node]))[:, 0]
+    # The entry of the point itself is often the largest; it does not set the colour scale.
     others = torch.arange(cloud.num_nodes) != node
-    bound = float(
-        rows[:, others].abs().max()
-    )  # the point itself, often the largest entry, would leave the rest pale
+    bound = float(rows[:, others].abs().max())
     figure = Figure(figsize=(9, 8), layout="constrained")
     for head, row in enumerate(rows):
         axes = figure.add_subplot(2, -(-len(rows) // 2), head + 1, projection="3d")
@@ -74,26 +62,20 @@ def draw_mask_row(model: nn.Module, cloud: Data, path: Path) -> None:
         axes.set_box_aspect((cloud.pos.amax(0) - cloud.pos.amin(0)).tolist(), zoom=1.3)
         axes.set_axis_off()
     figure.colorbar(dots, ax=figure.axes, shrink=0.6, label="mask entry")
-    figure.suptitle("Mask row of the starred point; grey points are out of its reach")
+    figure.suptitle("Mask row of the starred point; grey points are out of reach")
     FigureCanvasAgg(figure).print_png(path)
 
 
 def scatter(axes: Any, pos: Tensor, row: Tensor, bound: float) -> Any:
-    """The points of a cloud, coloured by the entries of a row."""
+    """Draw the points of a cloud, coloured by the entries of a row."""
     reached = row != 0
     axes.scatter(*pos[~reached].T.numpy(), s=6, c="lightgrey")
-    return axes.scatter(
-        *pos[reached].T.numpy(),
-        s=24,
-        c=row[reached].numpy(),
-        cmap="coolwarm",
-        vmin=-bound,
-        vmax=bound,
-    )
+    colours = {"c": row[reached].numpy(), "cmap": "coolwarm", "vmin": -bound, "vmax": bound}
+    return axes.scatter(*pos[reached].T.numpy(), s=24, **colours)
 
 
 def draw_curves(folder: Path, seed: int, path: Path) -> None:
-    """Validation accuracy over epochs, from the logs."""
+    """Draw validation accuracy over epochs, from the logs."""
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     axes = figure.add_subplot()
     for name in VARIANTS:
@@ -108,41 +90,28 @@ def draw_curves(folder: Path, seed: int, path: Path) -> None:
 
 def main() -> None:
     """Train the variants, print the table, draw the pictures."""
-    asked = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    asked.add_argument("--epochs", type=int, default=8)
-    asked.add_argument("--seed", type=int, default=0)
-    asked.add_argument("--out", type=Path, default=Path("runs"), help="folder of logs and pictures")
-    asked.add_argument(
-        "--smoke", action="store_true", help="a tiny run that only shows that everything works"
-    )
-    chosen = asked.parse_args()
-    shared = [
-        "--epochs",
-        str(chosen.epochs),
-        "--seeds",
-        str(chosen.seed),
-        "--out",
-        str(chosen.out),
-        "--variants",
-        *VARIANTS,
-    ]
-    options = parse([*shared, *(["--smoke"] if chosen.smoke else [])])
-    # On clouds this small, threads wait for each other longer than they work.
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    add = parser.add_argument
+    add("--epochs", type=int, default=8)
+    add("--seed", type=int, default=0)
+    add("--out", type=Path, default=Path("runs"), help="folder of logs and pictures")
+    add("--smoke", action="store_true", help="a tiny run that only shows that everything works")
+    demo = parser.parse_args()
+    arguments = ["--epochs", str(demo.epochs), "--seeds", str(demo.seed), "--out", str(demo.out)]
+    arguments += ["--variants", *VARIANTS, *(["--smoke"] if demo.smoke else [])]
+    options = parse(arguments)
+    # One thread is faster on clouds this small.
     torch.set_num_threads(1)
     start, folder = time.perf_counter(), options.out / NAME
     models, cloud = train(options)
     row, curves = folder / "mask_row.png", folder / "accuracy.png"
     draw_mask_row(models["masked"].cpu(), cloud, row)
-    draw_curves(folder, chosen.seed, curves)
-    print(
-        f"Pictures: {row} (what one point attends to) and {curves}, after {time.perf_counter() - start:.0f} s."
-    )
-    print(
-        "One seed decides little: --seed N trains again from others. Real data and your own files:"
-    )
-    print(
-        "python examples/point_cloud_classification.py --help; what masks cost as nodes grow: graphmask bench."
-    )
+    draw_curves(folder, demo.seed, curves)
+    seconds = time.perf_counter() - start
+    print(f"Pictures: {row} (a row of the mask) and {curves}, after {seconds:.0f} s.")
+    print("Results vary with the seed: --seed N. Real data and your own files:")
+    print("python examples/point_cloud_classification.py --help")
+    print("Cost of masks as nodes grow: graphmask bench.")
 
 
 if __name__ == "__main__":

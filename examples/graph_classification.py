@@ -1,36 +1,29 @@
-"""Classes of small graphs (NCI1, PROTEINS, IMDB-BINARY) by ten folds.
+"""Classification of small graphs (NCI1, PROTEINS, IMDB-BINARY) by ten folds.
 
-Masks, local message passing, and no structure at all.
+    python examples/graph_classification.py --root DATA/tu_graphs --dataset PROTEINS --folds 1 2 3
 
-    python examples/graph_classification.py --root DATA/tu_graphs --dataset PROTEINS --folds 1 2 3 4
-    5 6 7 8 9 10
-
-The protocol is that of Errica et al., "A Fair Comparison of Graph Neural Networks for Graph
-Classification" (ICLR 2020), in
-kind: a tenth of the training graphs of each fold validates and chooses the epoch; test graphs are
-looked at once. There, sizes and rates are chosen, too, and the folds are others; here all variants
-have the same, and each fold is trained once per seed. "no structure" sees the nodes of a graph as a
-set: what it reaches needs no edges.
-
-Without files, made-up stars stand in, one of whose nodes is marked: the centre, or a leaf.
+Compares masks, local message passing, and no structure. As in Errica et al., "A Fair Comparison of
+Graph Neural Networks for Graph Classification" (ICLR 2020), a tenth of the training graphs of each
+fold selects the epoch, and test graphs are evaluated once. Their folds differ, and they also select
+sizes and rates; here all variants share them, and each fold is trained once per seed. Without
+files, generated stars with one marked node: the centre, or a leaf.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+import training
 from rich.console import Console
 from rich.table import Table
 from sklearn.model_selection import StratifiedKFold, train_test_split
 from torch import Tensor, nn
 from torch_geometric.nn import GINConv, global_add_pool, global_mean_pool
 from torchmetrics.classification import MulticlassAccuracy
-from training import Loaders, Task, compare, parser, variants
+from training import Loaders, Options, Task, Variant
 
 import graphmask as gm
 from graphmask.datasets import TUText
@@ -42,8 +35,8 @@ PUBLISHED = {  # by Errica et al.
 }
 
 
-class Alone(nn.Module):
-    """In the place of a convolution: each node for itself."""
+class NodeWise(nn.Module):
+    """A linear layer with the signature of a convolution, which ignores edges."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -54,118 +47,90 @@ class Alone(nn.Module):
 
 
 def write_stand_in(root: Path, graphs: int = 200) -> None:
-    """Graphs and folds in the text format of the TU collections."""
+    """Write graphs and folds in the text format of the TU collections."""
     labels, lines = np.arange(graphs) % 2, [f"{graphs}"]
     for graph, marked in enumerate(labels):
         leaves = range(1, 7 + graph % 10)
-        lines += [
-            f"{len(leaves) + 1} {marked}",
-            f"{int(marked == 0)} {len(leaves)} {' '.join(map(str, leaves))}",
-        ]
+        lines.append(f"{len(leaves) + 1} {marked}")
+        lines.append(f"{int(marked == 0)} {len(leaves)} {' '.join(map(str, leaves))}")
         lines += [f"{int(leaf == marked)} 1 0" for leaf in leaves]
     folds = root / "STANDIN" / "10fold_idx"
     folds.mkdir(parents=True)
     (root / "STANDIN" / "STANDIN.txt").write_text("\n".join(lines) + "\n")
-    for k, parts in enumerate(
-        StratifiedKFold(10, shuffle=True, random_state=0).split(labels, labels), 1
-    ):
-        for part, numbers in zip(("train", "test"), parts, strict=True):
-            (folds / f"{part}_idx-{k}.txt").write_text("\n".join(map(str, numbers)) + "\n")
+    splits = StratifiedKFold(10, shuffle=True, random_state=0).split(labels, labels)
+    for k, parts in enumerate(splits, 1):
+        for part, indices in zip(("train", "test"), parts, strict=True):
+            (folds / f"{part}_idx-{k}.txt").write_text("\n".join(map(str, indices)) + "\n")
 
 
-def load(options: argparse.Namespace) -> TUText:
-    """The graphs, with walks that were drawn once."""
-    walk = gm.transforms.AddWalks(
-        gm.walks.ResampledWalks(64, options.hops), torch.Generator().manual_seed(0)
-    )
+def load(options: Options) -> TUText:
+    """The graphs, with walks drawn once."""
+    draw = training.add_walks(options, budget=64)
     if options.root is not None:
-        return TUText(options.root, options.dataset, pre_transform=walk)
-    print("NO --root: made-up stars stand in, whose two classes are the same sets of nodes.")
+        return TUText(options.root, options.dataset, pre_transform=draw)
+    print("No --root: generated stars, whose two classes are equal as sets of nodes.")
     with tempfile.TemporaryDirectory() as folder:
         write_stand_in(Path(folder))
-        return TUText(folder, "STANDIN", pre_transform=walk)
+        return TUText(folder, "STANDIN", pre_transform=draw)
 
 
-def parse() -> argparse.Namespace:
-    """The options."""
-    made = parser(__doc__, epochs=30, batch_size=64, dropout=0.1)
-    made.add_argument(
-        "--root", type=Path, help="folder of the TU collections as text (default: made-up graphs)"
-    )
-    made.add_argument(
-        "--dataset", default="PROTEINS", help="such as NCI1, PROTEINS, IMDBBINARY, MUTAG"
-    )
-    made.add_argument(
-        "--folds", type=int, nargs="+", default=[1], help="of 1 to 10; all are the protocol"
-    )
-    made.add_argument("--pool", choices=("mean", "add"), default="mean")
-    options = made.parse_args()
+def parse(arguments: list[str] | None = None) -> Options:
+    """The options of a run."""
+    parser = training.make_parser(__doc__, epochs=30, batch_size=64, dropout=0.1)
+    add = parser.add_argument
+    add("--root", type=Path, help="folder of the TU collections as text (default: generated)")
+    add("--dataset", default="PROTEINS", help="such as NCI1, PROTEINS, IMDBBINARY, MUTAG")
+    add("--folds", type=int, nargs="+", default=[1], help="of 1 to 10; the protocol has all")
+    add("--pool", choices=("mean", "add"), default="mean")
+    options = training.parse_options(parser, arguments, epochs=2, channels=8, layers=1, hops=2)
     if options.smoke:
-        options.epochs, options.channels, options.layers, options.hops = 2, 8, 1, 2
         options.variants = options.variants or ["masked", "local"]
     return options
 
 
-def choices_of(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """What is compared: as in all examples; the strongest of local convolutions.
-
-    And nothing but the set of nodes.
-    """
-    width = options.channels
-    gin = GINConv(
-        nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width)), train_eps=True
-    )
-    mask = gm.masks.WalkMask(hops=options.hops, heads=options.heads)
-    more = {
+def choices(options: Options) -> dict[str, Variant]:
+    """The variants of all examples, GIN, and no structure."""
+    width, mask = options.channels, gm.masks.WalkMask(options.hops, options.heads)
+    network = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
+    gin = GINConv(network, train_eps=True)
+    return {
+        **training.variants(options, mask),
         "masked + GIN": {"mask": mask, "conv": gin},
         "local GIN": {"conv": gin},
-        "no structure": {"conv": Alone(width)},
+        "no structure": {"conv": NodeWise(width)},
     }
-    return {**variants(width, options.heads, mask), **more}
+
+
+def run_fold(options: Options, dataset: TUText, fold: int) -> list[dict[str, float]]:
+    """Train every variant with every seed on one fold."""
+    train, test = dataset.fold(fold)
+    labels = torch.cat([dataset[int(i)].y for i in train]).numpy()
+    pool = {"mean": global_mean_pool, "add": global_add_pool}[options.pool]
+    metric = MulticlassAccuracy(dataset.num_classes, average="micro")
+
+    def make(_: str, arguments: Variant, seed: int) -> tuple[Task, Loaders]:
+        split = train_test_split(train, test_size=0.1, random_state=seed, stratify=labels)
+        parts = [dataset[indices] for indices in (*split, test)]
+        sizes = dataset.num_features, dataset.num_classes
+        model = training.make_model(options, *sizes, pool=pool, **arguments)
+        task = Task(model, nn.CrossEntropyLoss(), metric, options.lr)
+        return task, Loaders(*parts, options.batch_size, seed)
+
+    name = f"graphs-{dataset.name}-fold{fold}"
+    return training.compare(name, options, make, choices(options))
 
 
 def main() -> None:
-    """Train every variant on every fold and print means over folds and seeds."""
+    """Train on every fold; print means and deviations over folds and seeds."""
     options = parse()
     dataset = load(options)
-    metric = MulticlassAccuracy(dataset.num_classes, average="micro")
-    pool = {"mean": global_mean_pool, "add": global_add_pool}[options.pool]
-
-    def make(fold: int, mixing: dict[str, Any], seed: int) -> tuple[Task, Loaders]:
-        train, test = dataset.fold(fold)
-        classes = torch.cat([dataset[int(i)].y for i in train])
-        train, val = train_test_split(
-            train.numpy(), test_size=0.1, random_state=seed, stratify=classes.numpy()
-        )
-        sizes = (
-            dataset.num_features,
-            options.channels,
-            dataset.num_classes,
-            options.layers,
-            options.heads,
-        )
-        model = gm.nn.TopologicalTransformer(*sizes, pool=pool, dropout=options.dropout, **mixing)
-        data = (dataset[torch.from_numpy(train)], dataset[torch.from_numpy(val)], dataset[test])
-        return Task(model, nn.CrossEntropyLoss(), metric, options.lr), Loaders(
-            *data, options.batch_size, seed
-        )
-
-    scores: dict[str, list[float]] = {}
-    for fold in options.folds:
-        name = f"graphs-{dataset.name}-fold{fold}"
-        for row in compare(
-            name, options, lambda _, *rest, fold=fold: make(fold, *rest), choices_of(options)
-        ):
-            scores.setdefault(row["variant"], []).append(100 * row["score"])
-    report(dataset.name, options, scores)
-
-
-def report(name: str, options: argparse.Namespace, scores: dict[str, list[float]]) -> None:
-    """Means and deviations over folds and seeds, beside what was published."""
-    title = f"{name}: test accuracy, {len(options.folds)} of 10 folds, seeds {options.seeds}"
-    table = Table("", "mean", "deviation", title=title, caption=PUBLISHED.get(name))
-    for variant, found in scores.items():
-        table.add_row(variant, f"{np.mean(found):.1f}", f"{np.std(found):.1f}")
+    rows = [row for fold in options.folds for row in run_fold(options, dataset, fold)]
+    folds = f"{len(options.folds)} of 10 folds, seeds {options.seeds}"
+    title, published = f"{dataset.name}: test accuracy, {folds}", PUBLISHED.get(dataset.name)
+    table = Table("", "mean", "deviation", title=title, caption=published)
+    for variant in dict.fromkeys(row["variant"] for row in rows):
+        scores = [100 * row["score"] for row in rows if row["variant"] == variant]
+        table.add_row(variant, f"{np.mean(scores):.1f}", f"{np.std(scores):.1f}")
     Console(width=120).print(table)
 
 

@@ -1,10 +1,10 @@
-"""Vertex normals of meshes, four in five hidden, as sums of the known ones under each family of masks: cosine and CPU seconds.
+"""Hidden vertex normals as weighted sums of the known ones under each mask: cosine and CPU seconds.
 
     python examples/interpolated_normals.py --root DATA/meshes
 
-Nothing is trained: n_i is the direction of sum_j M_ij n_j over the known j. Each mask has one
-width, in mean edge lengths of the mesh, chosen for each mesh from the same grid by hiding a quarter
-of the known normals and predicting them from the rest.
+Nothing is trained: n_i is the direction of sum_j M_ij n_j over the known j; four in five are
+hidden. Each mask has one width, in mean edge lengths, selected per mesh from the same grid by
+predicting a quarter of the known normals from the others.
 """
 
 from __future__ import annotations
@@ -29,169 +29,119 @@ from vertex_normals import write_blobs
 
 import graphmask as gm
 from graphmask.datasets import MeshNormals
-from graphmask.masks import Diffusion, ExponentialDistance
 
 WIDTHS = tuple(2 ** (k / 2) for k in range(-4, 11))  # a quarter to 32 edges
 GROUPS = ((0, 6_500), (6_500, 15_000), (15_000, 1_000_000))  # numbers of vertices
 
 
-def affinities(data: Data) -> gm.Topology:
-    """The mesh, its edges weaker the longer they are."""
-    return gm.Topology(data.edge_index, data.num_nodes, torch.exp(-0.5 * data.edge_weight**2))
-
-
-def in_edges(data: Data) -> Data:
+def scale_to_edges(data: Data) -> Data:
     """Positions and lengths in units of the mean edge."""
     mean = data.edge_weight.mean()
     return data.update({"pos": data.pos / mean, "edge_weight": data.edge_weight / mean})
 
 
+def affinities(data: Data) -> gm.Topology:
+    """The mesh with weights that decay with the length of edges."""
+    return gm.Topology(data.edge_index, data.num_nodes, torch.exp(-0.5 * data.edge_weight**2))
+
+
 def spanning_tree(data: Data) -> gm.Topology:
-    """The shortest edges that join all of the mesh."""
+    """The minimum spanning tree of the mesh."""
     return gm.Topology.from_data(gm.transforms.MinimumSpanningTree()(data))
 
 
-def all_distances(topology: gm.Topology) -> Tensor:
+def all_distances(data: Data) -> Tensor:
     """Lengths of the shortest paths between all pairs, by Dijkstra's algorithm."""
-    edges = csr_matrix(
-        (topology.edge_weight.numpy(), topology.edge_index.numpy()), 2 * [topology.num_nodes]
-    )
-    return torch.from_numpy(dijkstra(edges).astype(np.float32))
-
-
-def prepared(
-    make: Callable[[float], gm.masks.TopologicalMask],
-) -> Callable[[float, gm.Topology], Any]:
-    """The operator of a mask that is made for each width."""
-    return lambda width, topology: (mask := make(width))(mask.prepare(topology))
+    edges = (data.edge_weight.numpy(), data.edge_index.numpy())
+    distances = dijkstra(csr_matrix(edges, 2 * [data.num_nodes]))
+    return torch.from_numpy(distances.astype(np.float32))
 
 
 class Family(NamedTuple):
-    """The operator of a width, the graph that it reads (by default the mesh with its lengths), and the largest that it can."""
+    """A mask per width, the graph it reads, and the largest number of vertices."""
 
-    operator: Callable[[float, gm.Topology], Any]
-    graph: Callable[[Data], gm.Topology] = gm.Topology.from_data
+    make: Callable[[float], Any]
+    graph: Callable[[Data], Any] = gm.Topology.from_data
     largest: int = 1_000_000
 
+    def operator(self, width: float, graph: Any) -> Any:
+        """The operator of a width on a graph."""
+        mask = self.make(width)
+        return mask(mask.prepare(graph)) if isinstance(mask, torch.nn.Module) else mask(graph)
 
+
+heat = lambda width: partial(gm.masks.Diffusion, scale=width**2)  # noqa: E731
+decay = lambda width: partial(gm.masks.ExponentialDistance, slope=1 / width)  # noqa: E731
 FAMILIES = {
-    "unmasked": Family(prepared(lambda _: gm.masks.GlobalMask())),
-    "walk": Family(
-        prepared(lambda w: gm.masks.WalkMask(alpha=partial(Diffusion, scale=w**2))), affinities
-    ),
-    "power series": Family(
-        prepared(lambda w: gm.masks.PowerSeriesMask(8, alpha=partial(Diffusion, scale=w**2))),
-        affinities,
-    ),
-    "diffusion": Family(prepared(lambda w: gm.masks.DiffusionMask(scale=w**2)), affinities),
-    "tree": Family(
-        prepared(lambda w: gm.masks.TreeDistanceMask(partial(ExponentialDistance, slope=1 / w))),
-        spanning_tree,
-    ),
-    "separator": Family(
-        prepared(lambda w: gm.masks.SeparatorMask(partial(ExponentialDistance, slope=1 / w)))
-    ),
-    "RFD": Family(prepared(lambda w: gm.masks.RFDMask(num_features=256, epsilon=w))),
-    "exact paths": Family(
-        lambda w, mesh: torch.exp(-mesh.derive(all_distances) / w)[None], largest=GROUPS[0][1]
-    ),
+    "unmasked": Family(lambda w: gm.masks.GlobalMask()),
+    "walk": Family(lambda w: gm.masks.WalkMask(alpha=heat(w)), affinities),
+    "power series": Family(lambda w: gm.masks.PowerSeriesMask(8, alpha=heat(w)), affinities),
+    "diffusion": Family(lambda w: gm.masks.DiffusionMask(scale=w**2), affinities),
+    "tree": Family(lambda w: gm.masks.TreeDistanceMask(decay(w)), spanning_tree),
+    "separator": Family(lambda w: gm.masks.SeparatorMask(decay(w))),
+    "RFD": Family(lambda w: gm.masks.RFDMask(num_features=256, epsilon=w)),
+    "exact paths": Family(lambda w: lambda d: torch.exp(-d / w)[None], all_distances, GROUPS[0][1]),
 }
 
 
-class Score(NamedTuple):
-    """Of a mask on a mesh: mean cosine, CPU seconds from the bare graph to the normals, and to other normals after that."""
-
-    mask: str
-    mesh: str
-    vertices: int
-    width: float
-    cosine: float
-    first: float
-    again: float
-
-
-def cosine(operator: Any, normal: Tensor, known: Tensor, asked: Tensor) -> float:
-    """Mean cosine between true and predicted normals; 0 at a vertex that the mask gives nothing."""
+def cosine(operator: Any, normal: Tensor, known: Tensor, target: Tensor) -> float:
     predicted = (operator @ (normal * known.unsqueeze(1)))[0]
-    return float(torch.cosine_similarity(predicted[asked], normal[asked]).mean())
+    return float(torch.cosine_similarity(predicted[target], normal[target]).mean())
 
 
-def score(name: str, data: Data) -> Score:
-    """Choose the width on known normals, then predict the hidden ones."""
-    family = FAMILIES[name]
-    tuned = family.graph(data)
-    held_out = data.known & (
-        torch.rand(data.num_nodes, generator=torch.Generator().manual_seed(0)) < 0.25
-    )
-    width = max(
-        WIDTHS,
-        key=lambda width: cosine(
-            family.operator(width, tuned), data.normal, data.known & ~held_out, held_out
-        ),
-    )
+def score(name: str, data: Data) -> tuple[Any, ...]:
+    """Mask, mesh, vertices, selected width, mean cosine, CPU seconds, and those of a repetition."""
+    family, normal = FAMILIES[name], data.normal
+    drawn = torch.rand(data.num_nodes, generator=torch.Generator().manual_seed(0)) < 0.25
+    val, graph = data.known & drawn, family.graph(data)
+
+    def validate(width: float) -> float:
+        return cosine(family.operator(width, graph), normal, data.known & ~val, val)
+
+    width = max(WIDTHS, key=validate)
     start = time.process_time()
     operator = family.operator(width, family.graph(data))
-    reached, first = cosine(operator, data.normal, data.known, data.hidden), time.process_time()
-    cosine(operator, data.normal, data.known, data.hidden)
-    scored = Score(
-        name, data.name, data.num_nodes, width, reached, first - start, time.process_time() - first
-    )
-    print(
-        "{:14}{:24}{:>8}  width {:6.2f}  cosine {:.4f}  {:8.3f} s, again {:.4f} s".format(*scored),
-        flush=True,
-    )
-    return scored
+    result, first = cosine(operator, normal, data.known, data.hidden), time.process_time()
+    cosine(operator, normal, data.known, data.hidden)
+    seconds = first - start, time.process_time() - first
+    row = (name, data.name, data.num_nodes, width, result, *seconds)
+    print("{:14}{:24}{:>8}  width {:6.2f}  cosine {:.4f}  {:8.3f} s, again {:.4f} s".format(*row))
+    return row
 
 
-def cell(scored: list[Score]) -> str:
-    """Means over meshes."""
-    if not scored:
+def summary(scores: list[tuple[Any, ...]]) -> str:
+    if not scores:
         return "-"
-    *_, width, cosines, first, again = zip(*scored, strict=True)
+    *_, widths, cosines, first, again = zip(*scores, strict=True)
     seconds = f"{np.mean(first):.3f}, {np.mean(again):.4f}"
-    return (
-        f"{np.mean(cosines):.4f} | {seconds} | {min(width):.2g} to {max(width):.2g} | {len(scored)}"
-    )
+    span = f"{min(widths):.2g} to {max(widths):.2g}"
+    return f"{np.mean(cosines):.4f} | {seconds} | {span} | {len(scores)}"
 
 
 def main() -> None:
-    """Score and report."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--root", type=Path, help="folder of meshes (default: a generated one)")
-    parser.add_argument(
-        "--names", nargs="+", help="of meshes, without the ending of their files (default: all)"
-    )
-    parser.add_argument(
-        "--masks", nargs="+", choices=tuple(FAMILIES), default=list(FAMILIES), help="(default: all)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of what is hidden (default: 0)")
-    parser.add_argument(
-        "--smoke", action="store_true", help="a tiny run that only shows that everything works"
-    )
+    add = parser.add_argument
+    add("--root", type=Path, help="folder of meshes (default: a generated one)")
+    add("--names", nargs="+", help="names of meshes, without file endings (default: all)")
+    add("--masks", nargs="+", choices=tuple(FAMILIES), default=list(FAMILIES))
+    add("--seed", type=int, default=0, help="seed of the hidden normals")
+    add("--smoke", action="store_true", help="a tiny run that only shows that everything works")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         if options.root is None:
             write_blobs(Path(folder), 1, 200 if options.smoke else 5_000)
-        dataset = MeshNormals(
-            options.root or folder, options.names, seed=options.seed, pre_transform=in_edges
-        )
-        meshes = sorted(dataset, key=lambda data: data.num_nodes)
-        scored = [
-            score(name, data)
-            for data in meshes
-            for name in options.masks
-            if data.num_nodes <= FAMILIES[name].largest
-        ]
+        settings = {"seed": options.seed, "pre_transform": scale_to_edges}
+        dataset = MeshNormals(options.root or folder, options.names, **settings)
+        scores = []
+        for data in sorted(dataset, key=lambda data: data.num_nodes):
+            fitting = (name for name in options.masks if data.num_nodes <= FAMILIES[name].largest)
+            scores += [score(name, data) for name in fitting]
     columns = ("mask", *(f"{low:,} < V <= {high:,}" for low, high in GROUPS))
     table = Table(*columns, title="cosine | CPU seconds, again | widths | meshes")
     for name in options.masks:
-        table.add_row(
-            name,
-            *(
-                cell([s for s in scored if s.mask == name and low < s.vertices <= high])
-                for low, high in GROUPS
-            ),
-        )
+        rows = [row for row in scores if row[0] == name]
+        groups = ([row for row in rows if low < row[2] <= high] for low, high in GROUPS)
+        table.add_row(name, *map(summary, groups))
     Console(width=140).print(table)
 
 

@@ -1,4 +1,4 @@
-"""How rows of masks are painted on grids, clouds and meshes."""
+"""Drawing of rows of masks on grids, clouds and meshes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SIGNED = LinearSegmentedColormap.from_list(
 
 
 def paint_pixels(axes: Any, scene: Any, colours: np.ndarray) -> None:
-    """An image."""
+    """Draw a grid as an image."""
     side = scene.side
     axes.imshow(colours.reshape(side, side, 4), interpolation="nearest")
     axes.plot(scene.node % side, scene.node // side, **MARK)
@@ -37,7 +37,7 @@ def paint_pixels(axes: Any, scene: Any, colours: np.ndarray) -> None:
 
 
 def paint_dots(axes: Any, scene: Any, colours: np.ndarray) -> None:
-    """Points and edges."""
+    """Draw points and edges."""
     pos = scene.topology.pos.numpy()
     axes.add_collection(
         LineCollection(
@@ -51,7 +51,7 @@ def paint_dots(axes: Any, scene: Any, colours: np.ndarray) -> None:
 
 
 def paint_mesh(axes: Any, scene: Any, colours: np.ndarray) -> None:
-    """Shaded triangles, from above."""
+    """Draw shaded triangles, from above."""
     pos, face = scene.topology.pos.numpy(), scene.face
     corners = pos[face]
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -66,25 +66,25 @@ def paint_mesh(axes: Any, scene: Any, colours: np.ndarray) -> None:
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]))
     axes.set_box_aspect(high - low, zoom=1.2)
     axes.view_init(elev=68, azim=-60)
-    # Drawn after the triangles, wherever it lies.
+    # The mark is drawn after the triangles, wherever it is.
     axes.computed_zorder = False
     axes.plot(*pos[scene.node, :, None], **MARK, zorder=9)
     axes.set_axis_off()
 
 
 def scale_of(row: Tensor, node: int) -> ScalarMappable:
-    """Colours of a panel. The node itself, often by far the largest entry, does not stretch the scale."""
+    """The colour scale of a row, set by its entries without that of the node itself."""
     others = row[torch.arange(len(row)) != node]
     bound = float(others.abs().max()) or 1.0
     if bool((row < -1e-6 * bound).any()):
         return ScalarMappable(Normalize(-bound, bound), SIGNED)
     low = float(others.min())
-    # Rows that are large everywhere would show nothing on a scale from 0.
+    # A scale from 0 would hide the differences of rows that are large everywhere.
     return ScalarMappable(Normalize(low if bound / 3 < low < 0.99 * bound else 0, bound), POSITIVE)
 
 
 def quantise(figure: Figure, dpi: int = DPI) -> bytes:
-    """A PNG of few colours: a third of the size."""
+    """Write a PNG with a palette, a third of the size."""
     raw, small = io.BytesIO(), io.BytesIO()
     figure.set_dpi(dpi)
     FigureCanvasAgg(figure).print_png(raw)

@@ -1,4 +1,4 @@
-"""Graphs on which rows of masks are drawn."""
+"""Graphs for the pictures of masks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from graphmask.datasets._surfaces import trefoil
 
 
 class Scene(NamedTuple):
-    """A graph, the node whose row is shown, and how to paint values on it.
+    """A graph, the node whose row is shown, and a function that draws values on it.
 
     ``paint(axes, scene, colours [N, 4])`` draws; ``face`` holds the triangles of a mesh.
     """
@@ -33,12 +33,12 @@ class Scene(NamedTuple):
 
     @property
     def side(self) -> int:
-        """Of a grid."""
+        """The number of rows of a square grid."""
         return math.isqrt(self.topology.num_nodes)
 
 
 def pixels(side: int) -> Scene:
-    """A grid whose nodes come row by row, each joined with its four neighbours."""
+    """A grid in row-major order, each node joined with its four neighbours."""
     place = torch.arange(side * side).view(side, side)
     pairs = [(place[1:], place[:-1]), (place[:, 1:], place[:, :-1])]
     one, other = (torch.cat([pair[end].flatten() for pair in pairs]) for end in (0, 1))
@@ -50,7 +50,7 @@ def pixels(side: int) -> Scene:
 
 
 def cloud(side: int) -> Scene:
-    """The grid with its points moved at random, each joined with its six nearest neighbours."""
+    """The grid with jittered points, each joined with its six nearest neighbours."""
     pos = pixels(side).topology.pos
     moved = pos + 0.4 / side * torch.randn(pos.shape, generator=torch.Generator().manual_seed(0))
     data = gm.transforms.KNNGraph(k=6)(Data(pos=moved))
@@ -61,10 +61,7 @@ def cloud(side: int) -> Scene:
 
 
 def knot(around: int) -> Scene:
-    """A tube round a trefoil knot.
-
-    Strands that are near in space are far from each other on the surface.
-    """
+    """A tube round a trefoil knot, with strands that are near in space and far on the surface."""
     along = 14 * around
     turn, ring = (
         grid.ravel() for grid in np.meshgrid(np.arange(along), np.arange(around), indexing="ij")
@@ -100,7 +97,7 @@ def read_mesh(path: Path) -> Scene:
 
 
 def with_lengths(scene: Scene) -> Scene:
-    """Edges weighted by their lengths, in units of the mean one."""
+    """The scene with edges weighted by their lengths, in units of the mean."""
     topology = scene.topology
     length = edge_lengths(topology)
     weighted = gm.Topology(
@@ -109,7 +106,7 @@ def with_lengths(scene: Scene) -> Scene:
     return scene._replace(topology=weighted)
 
 
-def spanned(scene: Scene) -> Scene:
+def spanning_tree(scene: Scene) -> Scene:
     """The minimum spanning tree of a scene with lengths."""
     topology = scene.topology
     data = Data(
@@ -126,7 +123,7 @@ def spanned(scene: Scene) -> Scene:
 
 
 def edge_lengths(topology: gm.Topology) -> Tensor:
-    """In the space of ``pos``."""
+    """Lengths of the edges."""
     source, target = topology.edge_index
     return (topology.pos[source] - topology.pos[target]).norm(dim=1)
 
@@ -139,8 +136,8 @@ def make_scenes(side: int, solid: Scene) -> dict[str, Scene]:
         "power of two": pixels(1 << side.bit_length() - 1),
         "cloud": cloud(side),
         "lengths": lengths,
-        "tree": spanned(lengths),
+        "tree": spanning_tree(lengths),
         "mesh": solid,
         "mesh lengths": mesh_lengths,
-        "mesh tree": spanned(mesh_lengths),
+        "mesh tree": spanning_tree(mesh_lengths),
     }

@@ -1,19 +1,19 @@
-"""Classification of triangle meshes: masked, unmasked and local mixing on equal footing.
+"""Classification of triangle meshes with masked, unmasked and local models.
 
     python examples/mesh_classification.py --root DATA/shrec16 --seeds 0 1
 
-Without --root, meshes are generated. A vertex is described by what its surroundings look like in
-any pose.
+Inputs are rotation invariants of the surroundings of each vertex. Without --root, meshes are
+generated.
 """
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import training
 from scipy.spatial import ConvexHull
 from torch import nn
 from torch.utils.data import Subset
@@ -21,12 +21,10 @@ from torch_geometric import transforms as T
 from torch_geometric.data import Data, Dataset
 from torch_geometric.nn import global_max_pool
 from torchmetrics.classification import MulticlassAccuracy
-from training import Loaders, Task, compare, parser, variants
+from training import Loaders, Options, Task, Variant
 
 import graphmask as gm
 from graphmask.datasets import SHREC16
-
-Options = argparse.Namespace
 
 
 class Superellipsoids(Dataset):
@@ -47,15 +45,14 @@ class Superellipsoids(Dataset):
         self.meshes = [pre_transform(self.mesh(rng, int(label), vertices)) for label in labels]
 
     def mesh(self, rng: np.random.Generator, label: int, vertices: int) -> Data:
-        """The hull of random points, stretched and turned."""
+        """The hull of random points, stretched and rotated."""
         direction = rng.standard_normal((vertices, 3))
         exponent = self.exponents[label] * rng.uniform(0.9, 1.1)
         points = direction / (np.abs(direction) ** exponent).sum(1, keepdims=True) ** (1 / exponent)
         points = points * rng.uniform(0.7, 1.4, 3) @ np.linalg.qr(rng.standard_normal((3, 3)))[0]
-        face = torch.from_numpy(ConvexHull(points, qhull_options="QJ").simplices.T.astype(np.int64))
-        return Data(
-            pos=torch.from_numpy(points.astype(np.float32)), face=face, y=torch.tensor([label])
-        )
+        faces = ConvexHull(points, qhull_options="QJ").simplices.astype(np.int64)
+        pos, face = torch.from_numpy(points.astype(np.float32)), torch.from_numpy(faces.T)
+        return Data(pos=pos, face=face, y=torch.tensor([label]))
 
     def len(self) -> int:
         return len(self.meshes)
@@ -65,83 +62,61 @@ class Superellipsoids(Dataset):
 
 
 def prepare(options: Options) -> T.Compose:
-    """What is done once per mesh: unit size, its edges, invariants, walks."""
-    sampler = gm.walks.ResampledWalks(options.budget, options.hops)
+    """Unit size, edges, rotation invariants and walks."""
     return T.Compose(
         [
             gm.transforms.UnitSphere(),
             gm.transforms.MeshToGraph(remove_faces=True),
             gm.transforms.ShapeInvariants(options.scales),
-            gm.transforms.AddWalks(sampler, torch.Generator().manual_seed(0)),
+            training.add_walks(options, options.budget),
         ]
     )
 
 
 def load(options: Options) -> tuple[Dataset, Dataset]:
-    """The train and the test split."""
-    once = prepare(options)
+    """The training and the test split."""
+    transform = prepare(options)
     if options.root is None:
-        print("No --root: these meshes are GENERATED superellipsoids, not SHREC16.")
-        train, test = options.per_class, max(options.per_class // 3, 1)
-        return Superellipsoids(0, train, options.vertices, once), Superellipsoids(
-            1, test, options.vertices, once
-        )
-    cache = (
-        options.out
-        / "cache"
-        / f"shrec16-scales{options.scales}-budget{options.budget}-hops{options.hops}"
-    )
-    shared = {"processed_root": cache, "pre_transform": once}
-    return SHREC16(options.root, train=True, **shared), SHREC16(options.root, train=False, **shared)
+        print("No --root: generated superellipsoids, not SHREC16.")
+        sizes = options.per_class, max(options.per_class // 3, 1)
+        settings = options.vertices, transform
+        train, test = (Superellipsoids(seed, size, *settings) for seed, size in enumerate(sizes))
+        return train, test
+    name = f"shrec16-scales{options.scales}-budget{options.budget}-hops{options.hops}"
+    settings = {"processed_root": options.out / "cache" / name, "pre_transform": transform}
+    return SHREC16(options.root, True, **settings), SHREC16(options.root, False, **settings)
 
 
 def parse(arguments: list[str] | None = None) -> Options:
     """The options of a run."""
-    made = parser(__doc__, epochs=40, batch_size=16, lr=3e-3)
-    made.add_argument("--root", type=Path, help="folder of SHREC16 (default: generated meshes)")
-    made.add_argument("--per-class", type=int, default=40, help="generated meshes per class")
-    made.add_argument("--vertices", type=int, default=250, help="of a generated mesh")
-    made.add_argument(
-        "--scales", type=int, default=5, help="of the invariants: up to 2^(scales - 1) steps"
-    )
-    made.add_argument("--budget", type=int, default=32, help="pairs (i, j) stored per node")
-    options = made.parse_args(arguments)
-    if options.smoke:
-        options.per_class, options.vertices, options.channels, options.layers, options.epochs = (
-            6,
-            40,
-            16,
-            1,
-            2,
-        )
-    return options
+    parser = training.make_parser(__doc__, epochs=40, batch_size=16, lr=3e-3)
+    add = parser.add_argument
+    add("--root", type=Path, help="folder of SHREC16 (default: generated meshes)")
+    add("--per-class", type=int, default=40, help="generated meshes per class")
+    add("--vertices", type=int, default=250, help="vertices of a generated mesh")
+    add("--scales", type=int, default=5, help="scales of the invariants: 2^(scales - 1) steps")
+    add("--budget", type=int, default=32, help="pairs stored per node")
+    tiny = {"per_class": 6, "vertices": 40, "channels": 16, "layers": 1, "epochs": 2}
+    return training.parse_options(parser, arguments, **tiny)
 
 
 def run(options: Options) -> list[dict[str, Any]]:
-    """Train the variants; a tenth of the training meshes, drawn once, validates."""
+    """Train the variants; a tenth of the training meshes, drawn once, is for validation."""
     train, test = load(options)
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0)).tolist()
     tenth = len(order) // 10
-    kept, held_out = Subset(train, order[tenth:]), Subset(train, order[:tenth])
+    parts = Subset(train, order[tenth:]), Subset(train, order[:tenth]), test
 
-    def make(_: str, mixing: dict[str, Any], seed: int) -> tuple[Task, Loaders]:
-        sizes = (
-            train[0].num_features,
-            options.channels,
-            train.num_classes,
-            options.layers,
-            options.heads,
-        )
-        model = gm.nn.TopologicalTransformer(
-            *sizes, pool=global_max_pool, dropout=options.dropout, **mixing
-        )
+    def make(_: str, arguments: Variant, seed: int) -> tuple[Task, Loaders]:
+        sizes = train[0].num_features, train.num_classes
+        model = training.make_model(options, *sizes, pool=global_max_pool, **arguments)
         accuracy = MulticlassAccuracy(train.num_classes, average="micro")
         task = Task(model, nn.CrossEntropyLoss(label_smoothing=0.1), accuracy, options.lr)
-        return task, Loaders(kept, held_out, test, options.batch_size, seed)
+        return task, Loaders(*parts, options.batch_size, seed)
 
-    mask = gm.masks.WalkMask(options.hops, options.heads)
+    choices = training.variants(options, gm.masks.WalkMask(options.hops, options.heads))
     name = "meshes-generated" if options.root is None else "meshes-shrec16"
-    return compare(name, options, make, variants(options.channels, options.heads, mask))
+    return training.compare(name, options, make, choices)
 
 
 if __name__ == "__main__":

@@ -2,93 +2,59 @@
 
     python examples/motif_detection.py --motif caveman --seeds 0 1
 
-The task on which GKAT (ICML 2022) was introduced, generated from the seed: nothing is downloaded.
-Nodes know the degrees of their neighbours; classes differ in how the ten nodes of the addition are
-joined, not in their number of edges.
+The task on which GKAT (ICML 2022) was introduced, generated from the seed. Inputs are the degrees
+of the neighbours of a node; classes differ in the edges among ten added nodes, not in their number.
 """
 
 from __future__ import annotations
 
-import argparse
-from typing import Any
-
-import torch
 import training
 from torch import nn
 from torch_geometric.nn import global_mean_pool
 from torchmetrics.classification import MulticlassAccuracy
+from training import Loaders, Options, Task, Variant
 
 import graphmask as gm
 from graphmask.datasets import MotifDetection
 from graphmask.datasets.motif_detection import MOTIFS
 
 
-def load(options: argparse.Namespace, seed: int, part: str) -> MotifDetection:
-    """Three parts of the seed's graphs.
-
-    Those to validate on come from the training stream of another seed.
-    """
-    pairs = options.pairs if part == "train" else options.pairs // 3
-    sampler = gm.walks.ResampledWalks(budget=options.budget, hops=options.hops)
-    draw = gm.transforms.AddWalks(sampler, torch.Generator().manual_seed(seed))
-    held_out = 1_000_000 if part == "val" else 0
+def load(options: Options, seed: int, part: str) -> MotifDetection:
+    """A part of the graphs of a seed; validation graphs are training graphs of another seed."""
     return MotifDetection(
         train=part != "test",
         motif=options.motif,
-        num_pairs=pairs,
-        seed=seed + held_out,
-        pre_transform=draw,
+        num_pairs=options.pairs if part == "train" else options.pairs // 3,
+        seed=seed + (1_000_000 if part == "val" else 0),
+        pre_transform=training.add_walks(options, options.budget, seed),
     )
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = training.parser(__doc__, epochs=30, channels=32, layers=2, hops=6)
-    parser.add_argument("--motif", default="caveman", choices=MOTIFS)
-    parser.add_argument(
-        "--pairs",
-        type=int,
-        default=768,
-        help="graphs of each class to train on; a third as many to test",
-    )
-    parser.add_argument("--budget", type=int, default=64, help="of the walks from each node")
-    options = parser.parse_args(arguments)
-    if options.smoke:
-        options.epochs, options.channels, options.layers, options.hops, options.pairs = (
-            2,
-            8,
-            1,
-            2,
-            12,
-        )
-    return options
+def parse(arguments: list[str] | None = None) -> Options:
+    """The options of a run."""
+    parser = training.make_parser(__doc__, epochs=30, channels=32, layers=2, hops=6)
+    add = parser.add_argument
+    add("--motif", default="caveman", choices=MOTIFS)
+    add("--pairs", type=int, default=768, help="training graphs per class; a third for testing")
+    add("--budget", type=int, default=64, help="pairs stored per node")
+    tiny = {"epochs": 2, "channels": 8, "layers": 1, "hops": 2, "pairs": 12}
+    return training.parse_options(parser, arguments, **tiny)
 
 
 def main() -> None:
+    """Train the variants and print the table."""
     options = parse()
 
-    def make(_: str, mixing: dict[str, Any], seed: int) -> tuple[training.Task, training.Loaders]:
+    def make(_: str, arguments: Variant, seed: int) -> tuple[Task, Loaders]:
         parts = [load(options, seed, part) for part in ("train", "val", "test")]
-        model = gm.nn.TopologicalTransformer(
-            parts[0].num_features,
-            options.channels,
-            parts[0].num_classes,
-            options.layers,
-            options.heads,
-            pool=global_mean_pool,
-            dropout=options.dropout,
-            **mixing,
-        )
+        sizes = parts[0].num_features, parts[0].num_classes
+        model = training.make_model(options, *sizes, pool=global_mean_pool, **arguments)
         metric = MulticlassAccuracy(parts[0].num_classes, average="micro")
-        task = training.Task(model, nn.CrossEntropyLoss(), metric, options.lr)
-        return task, training.Loaders(*parts, options.batch_size, seed)
+        task = Task(model, nn.CrossEntropyLoss(), metric, options.lr)
+        return task, Loaders(*parts, options.batch_size, seed)
 
-    mask = gm.masks.WalkMask(options.hops, options.heads)
-    training.compare(
-        f"motif_detection-{options.motif}",
-        options,
-        make,
-        training.variants(options.channels, options.heads, mask),
-    )
+    choices = training.variants(options, gm.masks.WalkMask(options.hops, options.heads))
+    training.compare(f"motif_detection-{options.motif}", options, make, choices)
 
 
 if __name__ == "__main__":

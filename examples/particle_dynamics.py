@@ -1,13 +1,10 @@
-"""Elastic net of 32,768 particles.
-
-Trained on single steps, judged by rollouts of six, beside constant velocity.
+"""Dynamics of a folded elastic net of 32,768 particles: training on one step, rollouts of six.
 
     python examples/particle_dynamics.py --seeds 0 1
 
-The net is folded, so that particles lie nearest to others that they are not tied to. ``--graph
-near`` takes the springs away: every step then joins each particle to its nearest, as models do that
-see positions only. What moves a particle is local, so models are trained on nets of 8,192
-particles; ``--train-side 64`` trains on the whole.
+In the folded net, the nearest particles are mostly not joined by springs. ``--graph near`` replaces
+the springs by nearest neighbours, recomputed at every step, as in models that see positions only.
+Forces are local, so models train on nets of 8,192 particles; ``--train-side 64`` trains on 32,768.
 """
 
 from __future__ import annotations
@@ -15,20 +12,21 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import training
 from torch import Tensor, nn
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Batch
 from torchmetrics import Metric
-from training import Loaders, Task, compare, parser, variants
+from training import Loaders, Options, Task, Variant
 
 import graphmask as gm
 from graphmask.datasets import ElasticBody
 
-SCALE = 0.15  # of what a frame adds to constant velocity: about its standard deviation
+SCALE = 0.15  # standard deviation of the change in a frame, relative to constant velocity
 FRAME = ElasticBody.frame
 
 
 class RolloutError(Metric):
-    """Mean squared distance [steps] between predicted and true positions [N, steps, 3], after each step."""
+    """Mean squared distance [steps] of predicted and true positions [N, steps, 3]."""
 
     higher_is_better = False
     full_state_update = False
@@ -47,141 +45,104 @@ class RolloutError(Metric):
 
 
 class Dynamics(Task):
-    """A model of what a frame adds to motion at constant velocity, applied as often as the batch has frames to come."""
+    """Predicts the change relative to constant velocity, for each future frame of the batch."""
 
-    def __init__(self, *arguments: Any, neighbours: int | None = None, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    def __init__(self, *arguments: Any, neighbours: int | None = None, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self.neighbours = neighbours
 
     def predict(self, batch: Batch, part: str) -> tuple[Tensor, Tensor]:
-        pos, moved, path = batch.pos, FRAME * batch.velocity, []
+        pos, moved, states = batch.pos, FRAME * batch.velocity, []
         topology = None if self.neighbours else gm.Topology.from_data(batch)
         for _ in range(batch.future_pos.shape[1]):
             pos, moved = self.step(batch, pos, moved, topology)
-            path.append(torch.cat([pos, moved], 1))
-        return torch.stack(path, 1), torch.cat([batch.future_pos, FRAME * batch.future_velocity], 2)
+            states.append(torch.cat([pos, moved], 1))
+        target = torch.cat([batch.future_pos, FRAME * batch.future_velocity], 2)
+        return torch.stack(states, 1), target
 
     def step(
         self, batch: Batch, pos: Tensor, moved: Tensor, topology: gm.Topology | None
     ) -> tuple[Tensor, Tensor]:
-        """Positions and displacements per frame, one frame later."""
+        """Positions and displacements one frame later."""
         if topology is None:
             edge_index = gm.transforms.knn_graph(pos.detach(), self.neighbours, batch.batch)
             topology = gm.Topology(edge_index, len(pos), batch=batch.batch)
         held = batch.held.unsqueeze(1)
-        state = torch.cat([(pos - batch.rest) / 0.4, moved / 0.2], 1)  # of the order of one
+        state = torch.cat([(pos - batch.rest) / 0.4, moved / 0.2], 1)  # of order one
         pattern, weight = topology.adjacency("rw")
-        # What pulls at a particle: how far it is from the mean of those it is joined to, at rest
-        # and now.
+        # The pull on a particle: its state minus the mean of its neighbours.
         pull = state - gm.kernels.spmm(pattern, weight.unsqueeze(0), state.unsqueeze(0))[0]
-        x = torch.cat([state, pull / 0.05, held], 1)
-        added = SCALE * self.model(x, topology).masked_fill(held, 0)
-        return pos + moved + added[:, :3], moved + added[:, 3:]
+        out = self.model(torch.cat([state, pull / 0.05, held], 1), topology)
+        change = SCALE * out.masked_fill(held, 0)
+        return pos + moved + change[:, :3], moved + change[:, 3:]
 
     def on_test_end(self) -> None:
-        errors = self.metrics["test"].total / self.metrics["test"].count
-        print("mean squared error by step:", "  ".join(f"{error:.5f}" for error in errors.tolist()))
+        metric = self.metrics["test"]
+        errors = (metric.total / metric.count).tolist()
+        print("test, mean squared error by step:", *(f"{error:.5f}" for error in errors))
 
 
 class ScaledError(nn.MSELoss):
-    """The mean squared error in units of SCALE."""
-
     def forward(self, predicted: Tensor, target: Tensor) -> Tensor:
         return super().forward(predicted / SCALE, target / SCALE)
 
 
-class Share:
-    """Writes the walks of the net, the same in all frames, into an example when it is read."""
-
-    def __init__(self, data: Data, sampler: gm.walks.WalkSampler) -> None:
-        walked = gm.transforms.AddWalks(sampler, torch.Generator().manual_seed(0))(data.clone())
-        self.walks = {
-            key: value for key, value in walked.to_dict().items() if key.startswith("walk_")
-        }
-
-    def __call__(self, data: Data) -> Data:
-        return data.update(self.walks)
-
-
 def constant_velocity(frames: ElasticBody) -> list[float]:
-    """Its error by step."""
+    """Errors of the forecast at constant velocity, by step."""
     metric, steps = RolloutError(frames.steps), torch.arange(1, frames.steps + 1).reshape(1, -1, 1)
     for data in frames:
-        metric.update(
-            data.pos.unsqueeze(1) + steps * FRAME * data.velocity.unsqueeze(1), data.future_pos
-        )
+        forecast = data.pos.unsqueeze(1) + steps * FRAME * data.velocity.unsqueeze(1)
+        metric.update(forecast, data.future_pos)
     return (metric.total / metric.count).tolist()
+
+
+def net_at_rest(frames: ElasticBody) -> list[float]:
+    """Errors of the net at rest, by step: those of a model that has lost the motion."""
+    squares = ((data.future_pos - data.rest.unsqueeze(1)).square().sum(-1) for data in frames)
+    return torch.stack([square.mean(0) for square in squares]).mean(0).tolist()
+
+
+def parse(arguments: list[str] | None = None) -> Options:
+    parser = training.make_parser(__doc__, batch_size=1, epochs=40, lr=1e-2, channels=32)
+    add = parser.add_argument
+    add("--net-layers", type=int, default=8)
+    add("--side", type=int, default=64, help="rows and columns of each layer of the test nets")
+    add("--train-side", type=int, default=32, help="rows and columns of the training nets")
+    add("--sequences", type=int, default=4, help="training sequences")
+    add("--frames", type=int, default=4, help="frames of each sequence")
+    add("--graph", choices=("springs", "near"), default="springs")
+    add("--budget", type=int, default=64, help="entries of the mask per particle")
+    tiny = {"net_layers": 4, "side": 8, "train_side": 8, "sequences": 1, "frames": 2}
+    return training.parse_options(parser, arguments, epochs=1, layers=2, channels=16, **tiny)
 
 
 def main() -> None:
     """Simulate, train and compare."""
-    asked = parser(__doc__, batch_size=1, epochs=40, lr=1e-2, channels=32)
-    asked.add_argument("--layers-of-net", type=int, default=8)
-    asked.add_argument(
-        "--side",
-        type=int,
-        default=64,
-        help="rows and columns of each layer of the net, when tested",
-    )
-    asked.add_argument("--train-side", type=int, default=32, help="the same, when trained")
-    asked.add_argument("--sequences", type=int, default=4, help="to train on")
-    asked.add_argument("--frames", type=int, default=4, help="of each sequence")
-    asked.add_argument("--graph", choices=("springs", "near"), default="springs")
-    asked.add_argument("--budget", type=int, default=64, help="entries of the mask per particle")
-    options = asked.parse_args()
-    if options.smoke:
-        (
-            options.layers_of_net,
-            options.side,
-            options.train_side,
-            options.sequences,
-            options.frames,
-        ) = 4, 8, 8, 1, 2
-        options.epochs, options.layers, options.channels = 1, 2, 16
-    layers, side, train_side = options.layers_of_net, options.side, options.train_side
-    train = ElasticBody(
-        None, True, layers, train_side, train_side, options.sequences, options.frames
-    )
-    test = ElasticBody(None, False, layers, side, side, 1 if options.smoke else 2, 2, steps=6)
+    options = parse()
+    size = (options.net_layers, options.train_side, options.train_side)
+    train = ElasticBody(None, True, *size, options.sequences, options.frames)
+    size = (options.net_layers, options.side, options.side)
+    test = ElasticBody(None, False, *size, 1 if options.smoke else 2, 2, steps=6)
+    for name, frames in (("training", train), ("test", test)):
+        print(f"{len(frames)} {name} frames of {frames[0].num_nodes:,} particles")
     forecast = constant_velocity(test)
-    print(
-        f"trained on {len(train)} frames of {train[0].num_nodes:,} particles, tested on {len(test)} of {test[0].num_nodes:,}"
-    )
-    sampler = gm.walks.ResampledWalks(options.budget, options.hops)
+    for name, errors in (("net at rest", net_at_rest(test)), ("constant velocity", forecast)):
+        print(f"{name}, mean squared error by step:", *(f"{error:.5f}" for error in errors))
     if options.graph == "springs":
-        train.transform, test.transform = (Share(part[0], sampler) for part in (train, test))
-    # Long rollouts that lose the motion end here, which constant velocity does not show.
-    still = torch.stack(
-        [(data.future_pos - data.rest.unsqueeze(1)).square().sum(-1).mean(0) for data in test]
-    ).mean(0)
-    print(
-        "the net at rest, mean squared error by step:",
-        "  ".join(f"{error:.5f}" for error in still.tolist()),
-    )
-    print(
-        "constant velocity, mean squared error by step:",
-        "  ".join(f"{error:.5f}" for error in forecast),
-    )
-    mask = gm.masks.WalkMask(options.hops, options.heads, sampler=sampler)
-    choices = variants(options.channels, options.heads, mask)
+        for frames in (train, test):
+            draw = training.add_walks(options, options.budget)
+            frames.transform = training.SharedWalks(frames[0], draw)
 
-    def make(_: str, mixing: dict[str, Any], seed: int) -> tuple[Dynamics, Loaders]:
-        model = gm.nn.TopologicalTransformer(
-            13, options.channels, 6, options.layers, options.heads, **mixing
-        )
+    def make(_: str, arguments: Variant, seed: int) -> tuple[Dynamics, Loaders]:
+        model, metric = training.make_model(options, 13, 6, **arguments), RolloutError(test.steps)
         neighbours = 8 if options.graph == "near" else None
-        task = Dynamics(
-            model, ScaledError(), RolloutError(test.steps), options.lr, neighbours=neighbours
-        )
+        task = Dynamics(model, ScaledError(), metric, options.lr, neighbours=neighbours)
         return task, Loaders(train, None, test, options.batch_size, seed)
 
-    compare(
-        "particle_dynamics",
-        options,
-        make,
-        choices,
-        score=f"rollout error ({sum(forecast) / 6:.4f} at constant velocity)",
-    )
+    sampler = gm.walks.ResampledWalks(options.budget, options.hops)
+    mask = gm.masks.WalkMask(options.hops, options.heads, sampler=sampler)
+    score = f"rollout error ({sum(forecast) / 6:.4f} at constant velocity)"
+    training.compare("particle_dynamics", options, make, training.variants(options, mask), score)
 
 
 if __name__ == "__main__":

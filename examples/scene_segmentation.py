@@ -1,11 +1,8 @@
-"""Whole scenes of more than 30,000 points, a class for each point.
-
-Which ones are ground? Nothing is cropped.
+"""Ground points of airborne scans: a label per point in whole scenes of more than 30,000 points.
 
     python examples/scene_segmentation.py --root DATA/lidar --test samp11 samp12 samp61
 
-Reads the ISPRS filter test, and trains on the scans that are not named. Without --root, generated
-terrain stands in.
+Reads the ISPRS filter test and trains on all other scans. Without --root, generated terrain.
 """
 
 from __future__ import annotations
@@ -13,22 +10,20 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import training
 from torch import Tensor, nn
 from torch_geometric import transforms as T
 from torch_geometric.data import Batch, Data
 from torchmetrics import Metric
 from torchmetrics.functional.classification import multiclass_cohen_kappa
-from training import Loaders, Task, compare, parser, variants
+from training import Loaders, Options, Task, Variant
 
 import graphmask as gm
 from graphmask.datasets import ISPRSFilterTest, TerrainScenes
 
 
 class PlanGraph(T.BaseTransform):
-    """Joins each point to its nearest in the plane.
-
-    The ground beside a house is its neighbour, whatever the height.
-    """
+    """Joins each point to its nearest neighbours in the plane, whatever the height."""
 
     def __init__(self, k: int = 8) -> None:
         self.k = k
@@ -39,7 +34,7 @@ class PlanGraph(T.BaseTransform):
 
 
 class HeightFeatures(T.BaseTransform):
-    """Writes ``x``: how high each point lies above the lowest, and above the mean, of what it reaches in 1, 2, 4... hops."""
+    """Writes x: the height above the lowest point and above the mean within 1, 2, 4, ... hops."""
 
     def __init__(self, scales: int = 4) -> None:
         self.scales = scales
@@ -55,12 +50,12 @@ class HeightFeatures(T.BaseTransform):
             if hop & (hop - 1) == 0:
                 columns += [(height - lowest).log1p(), (height - mean).clamp(-20, 20) / 5]
         data.x = torch.stack(columns, 1)
-        data.pos = (data.pos - data.pos.mean(0)) / 100  # hundreds of metres: of the order of one
+        data.pos = (data.pos - data.pos.mean(0)) / 100  # in hundreds of metres, of order one
         return data
 
 
 class SceneError(Metric):
-    """Mean over scenes of the share of wrong points; keeps each scene's own, and Cohen's kappa."""
+    """Mean over scenes of the share of wrong points; keeps the share and Cohen's kappa of each."""
 
     higher_is_better = False
     full_state_update = False
@@ -83,102 +78,58 @@ class Segmentation(Task):
     """Prints the error of every test scene."""
 
     def on_test_batch_end(self, _: Any, batch: Batch, *__: Any) -> None:
-        error, kappa = self.metrics["test"].scenes[-1][0].tolist()
+        error, kappa = (100 * self.metrics["test"].scenes[-1][0]).tolist()
         name = batch.name[0] if "name" in batch else "generated"
-        print(
-            f"{name}: {batch.num_nodes:,} points, error {100 * error:.2f} %, kappa {100 * kappa:.1f} %"
-        )
+        print(f"{name}: {batch.num_nodes:,} points, error {error:.2f} %, kappa {kappa:.1f} %")
+
+
+def load(options: Options) -> tuple[Any, Any]:
+    """The training scenes, rotated at random, and the test scenes."""
+    # Positions are scaled before nodes are reordered; walks are drawn last.
+    draw = training.add_walks(options, options.budget)
+    steps = [PlanGraph(), HeightFeatures(), gm.transforms.ReorderNodes(), draw]
+    settings = {"pre_transform": T.Compose(steps)}
+    rotate = {"transform": T.RandomRotate(180, axis=2)}
+    if options.root is not None:
+        settings["processed_root"] = options.processed_root
+        train = ISPRSFilterTest(options.root, options.test, True, **settings, **rotate)
+        return train, ISPRSFilterTest(options.root, options.test, False, **settings)
+    print("No --root: generated terrain, whose figures say nothing about real scans.")
+    train = TerrainScenes(None, True, options.points, options.scenes, **settings, **rotate)
+    count = max(options.scenes // 2, 1)
+    return train, TerrainScenes(None, False, options.points, count, **settings)
+
+
+def parse(arguments: list[str] | None = None) -> Options:
+    """The options of a run."""
+    parser = training.make_parser(__doc__, batch_size=1, epochs=16, lr=4e-3, channels=32)
+    add = parser.add_argument
+    add("--root", help="folder of the ISPRS filter test (default: generated terrain)")
+    add("--processed-root", help="folder of the cache, if root is read-only")
+    add("--test", nargs="+", default=["samp11"], help="test scans")
+    add("--points", type=int, default=32_768, help="points of a generated scene")
+    add("--scenes", type=int, default=8, help="generated training scenes; half as many test scenes")
+    add("--budget", type=int, default=64, help="entries of the mask per point")
+    tiny = {"points": 2_048, "scenes": 2, "epochs": 1, "layers": 2, "channels": 16}
+    return training.parse_options(parser, arguments, **tiny)
 
 
 def main() -> None:
     """Build the graphs once, train and compare."""
-    asked = parser(__doc__, batch_size=1, epochs=16, lr=4e-3, channels=32)
-    asked.add_argument(
-        "--root", help="folder of the ISPRS filter test (default: generated terrain)"
-    )
-    asked.add_argument("--processed-root", help="folder of the cache, where root cannot be written")
-    asked.add_argument(
-        "--test", nargs="+", default=["samp11"], help="scans that are tested on, not trained on"
-    )
-    asked.add_argument("--points", type=int, default=32_768, help="of a generated scene")
-    asked.add_argument(
-        "--scenes", type=int, default=8, help="generated, to train on; half as many to test on"
-    )
-    asked.add_argument("--budget", type=int, default=64, help="entries of the mask per point")
-    options = asked.parse_args()
-    if options.smoke:
-        options.points, options.scenes, options.epochs, options.layers, options.channels = (
-            2_048,
-            2,
-            1,
-            2,
-            16,
-        )
-    sampler = gm.walks.ResampledWalks(options.budget, options.hops)
-    # Positions become hundreds of metres before the nodes are put in order and the walks are drawn
-    # on the order.
-    steps = [
-        PlanGraph(),
-        HeightFeatures(),
-        gm.transforms.ReorderNodes(),
-        gm.transforms.AddWalks(sampler, torch.Generator().manual_seed(0)),
-    ]
-    prepare, turn = T.Compose(steps), T.RandomRotate(180, axis=2)
-    if options.root is None:
-        print(
-            "No --root: generated terrain stands in for real scans, and its figures say nothing about them."
-        )
-        train, test = (
-            TerrainScenes(
-                None,
-                part,
-                options.points,
-                number,
-                transform=turn if part else None,
-                pre_transform=prepare,
-            )
-            for part, number in ((True, options.scenes), (False, max(options.scenes // 2, 1)))
-        )
-    else:
-        train, test = (
-            ISPRSFilterTest(
-                options.root,
-                options.test,
-                part,
-                options.processed_root,
-                turn if part else None,
-                prepare,
-            )
-            for part in (True, False)
-        )
-    print(
-        f"{len(train)} scenes to train on, the largest of {max(s.num_nodes for s in train):,} points; {len(test)} to test on"
-    )
-    mask = gm.masks.WalkMask(options.hops, options.heads, sampler=sampler)
-    inputs = train[0].x.shape[1] + 3
+    options = parse()
+    train, test = load(options)
+    largest = max(scene.num_nodes for scene in train)
+    print(f"{len(train)} training scenes of up to {largest:,} points, {len(test)} test scenes")
 
-    def make(_: str, mixing: dict[str, Any], seed: int) -> tuple[Segmentation, Loaders]:
-        model = gm.nn.TopologicalTransformer(
-            inputs,
-            options.channels,
-            train.num_classes,
-            options.layers,
-            options.heads,
-            dropout=options.dropout,
-            **mixing,
-        )
-        task = Segmentation(
-            model, nn.CrossEntropyLoss(), SceneError(train.num_classes), options.lr, ("x", "pos")
-        )
+    def make(_: str, arguments: Variant, seed: int) -> tuple[Segmentation, Loaders]:
+        channels, num_classes = train[0].x.shape[1] + 3, train.num_classes
+        model = training.make_model(options, channels, num_classes, **arguments)
+        metric, inputs = SceneError(num_classes), ("x", "pos")
+        task = Segmentation(model, nn.CrossEntropyLoss(), metric, options.lr, inputs)
         return task, Loaders(train, None, test, options.batch_size, seed)
 
-    compare(
-        "scene_segmentation",
-        options,
-        make,
-        variants(options.channels, options.heads, mask),
-        score="mean error of a scene",
-    )
+    choices = training.variants(options, gm.masks.WalkMask(options.hops, options.heads))
+    training.compare("scene_segmentation", options, make, choices, score="mean error of a scene")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
-"""What the training examples share.
+"""Options, model, training loop and comparison of variants for the training examples.
 
-Options, a task and loaders for Lightning, and the comparison of variants.
-
-Every epoch is seeded by the run's seed and the epoch's own number, so that a run that was stopped
-and goes on with ``--resume`` ends with the same weights as one that was never stopped.
+Each epoch is seeded by the seed of the run and the number of the epoch, so that an interrupted run
+that continues with ``--resume`` ends with the same weights as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -25,36 +23,25 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.data import Dataset, DistributedSampler
-from torch_geometric.data import Batch
+from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import GraphConv
 from torchmetrics import Metric
 
 import graphmask as gm
 
-# What `AddWalks` stores, of up to two sets.
-PARTS = (
-    "index",
-    "table",
-    "index_1",
-    "table_1",
-    "hop",
-    "weight",
-    "set",
-    "num_hops",
-    "normalization",
-)
-WALKS = [f"walk_{part}" for part in PARTS]
+Options = argparse.Namespace
+Variant = dict[str, Any]
 
 
-def parser(description: str | None, **defaults: Any) -> argparse.ArgumentParser:
-    """The options that all examples have; ``defaults`` replaces their defaults."""
-    made = argparse.ArgumentParser(
+def make_parser(description: str | None, **defaults: Any) -> argparse.ArgumentParser:
+    """A parser of the options of all examples; ``defaults`` replaces their defaults."""
+    parser = argparse.ArgumentParser(
         description=(description or "").partition("\n")[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    add = made.add_argument
-    add("--variants", nargs="+", help="which of the compared models to train (default: all)")
+    add = parser.add_argument
+    add("--variants", nargs="+", help="names of the models to train (default: all)")
     add("--seeds", type=int, nargs="+", default=[0])
     add("--epochs", type=int, default=10)
     add("--batch-size", type=int, default=32, help="of all devices together")
@@ -64,36 +51,68 @@ def parser(description: str | None, **defaults: Any) -> argparse.ArgumentParser:
     add("--heads", type=int, default=4)
     add("--hops", type=int, default=4, help="hops of the mask")
     add("--dropout", type=float, default=0.0)
-    add("--accelerator", default="auto", help="as Lightning names it: cpu, gpu, auto")
-    add("--devices", default="1", help="number of devices: more than one train data-parallel")
-    add("--precision", default="32-true", help="as Lightning names it, such as bf16-mixed")
+    add("--accelerator", default="auto", help="as in Lightning: cpu, gpu, auto")
+    add("--devices", default="1", help="number of devices; several train data-parallel")
+    add("--precision", default="32-true", help="as in Lightning, such as bf16-mixed")
     add("--out", type=Path, default=Path("runs"), help="folder of logs, checkpoints and results")
-    add(
-        "--resume",
-        action="store_true",
-        help="go on from the last checkpoint of each run, where there is one (with the same options)",
-    )
+    add("--resume", action="store_true", help="continue each run from its last checkpoint, if any")
     add("--smoke", action="store_true", help="a tiny run that only shows that everything works")
-    made.set_defaults(**defaults)
-    return made
+    parser.set_defaults(**defaults)
+    return parser
 
 
-def variants(
-    channels: int, heads: int, mask: gm.masks.TopologicalMask
-) -> dict[str, dict[str, Any]]:
-    """What is compared: how the nodes of a ``TopologicalTransformer`` mix."""
-    local, everyone = GraphConv(channels, channels, aggr="mean"), gm.masks.GlobalMask()
+def parse_options(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None, **smoke: Any
+) -> Options:
+    """The options; with ``--smoke``, those of a tiny run."""
+    options = parser.parse_args(arguments)
+    if options.smoke:
+        vars(options).update(smoke)
+    return options
+
+
+def add_walks(
+    options: Options, budget: int, seed: int = 0, sets: int = 1
+) -> gm.transforms.AddWalks:
+    """The transform that draws the walks of the mask."""
+    sampler = gm.walks.ResampledWalks(budget, options.hops)
+    return gm.transforms.AddWalks(sampler, torch.Generator().manual_seed(seed), sets=sets)
+
+
+class SharedWalks:
+    """Transform for examples on one graph: adds the walks of that graph, drawn once."""
+
+    def __init__(self, data: Data, draw: gm.transforms.AddWalks) -> None:
+        stored = draw(data.clone()).to_dict()
+        self.walks = {key: value for key, value in stored.items() if key.startswith("walk_")}
+
+    def __call__(self, data: Data) -> Data:
+        return data.update(self.walks)
+
+
+def make_model(
+    options: Options, in_channels: int, out_channels: int, **arguments: Any
+) -> nn.Module:
+    """The transformer of all variants, of the size of the options."""
+    sizes = (in_channels, options.channels, out_channels, options.layers, options.heads)
+    return gm.nn.TopologicalTransformer(*sizes, dropout=options.dropout, **arguments)
+
+
+def variants(options: Options, mask: gm.masks.TopologicalMask) -> dict[str, Variant]:
+    """The compared arguments of the model: masked and unmasked attention, a local convolution."""
+    local = GraphConv(options.channels, options.channels, aggr="mean")
+    unmasked = gm.masks.GlobalMask()
     return {
         "masked": {"mask": mask},
         "masked + local": {"mask": mask, "conv": local},
-        "unmasked": {"mask": everyone},
-        "unmasked + local": {"mask": everyone, "conv": local},
+        "unmasked": {"mask": unmasked},
+        "unmasked + local": {"mask": unmasked, "conv": local},
         "local": {"conv": local},
     }
 
 
 class Task(L.LightningModule):
-    """Trains a model on the node attributes ``inputs``, and scores it by a metric on validation and test data."""
+    """Trains a model on the node attributes ``inputs``; a metric scores its predictions."""
 
     def __init__(
         self,
@@ -108,28 +127,17 @@ class Task(L.LightningModule):
         self.metrics = nn.ModuleDict({part: metric.clone() for part in ("val", "test")})
 
     def forward(self, batch: Batch) -> Tensor:
-        return self.model(
-            torch.cat([batch[name] for name in self.inputs], 1), gm.Topology.from_data(batch)
-        )
+        x = torch.cat([batch[name] for name in self.inputs], 1)
+        return self.model(x, gm.Topology.from_data(batch))
 
     def predict(self, batch: Batch, part: str) -> tuple[Tensor, Tensor]:
-        """Predictions and targets.
-
-        ``part`` (train, val or test) serves tasks whose batches hold all three.
-        """
+        """Predictions and targets; ``part`` is train, val or test."""
         return self(batch), batch.y
 
     def training_step(self, batch: Batch) -> Tensor:
         loss = self.loss(*self.predict(batch, "train"))
-        self.log(
-            "loss",
-            loss,
-            prog_bar=True,
-            on_step=False,
-            on_epoch=True,
-            batch_size=batch.num_graphs,
-            sync_dist=True,
-        )
+        options = {"on_step": False, "on_epoch": True, "sync_dist": True}
+        self.log("loss", loss, prog_bar=True, batch_size=batch.num_graphs, **options)
         return loss
 
     def validation_step(self, batch: Batch) -> None:
@@ -139,26 +147,23 @@ class Task(L.LightningModule):
         self._score("test", batch)
 
     def _score(self, part: str, batch: Batch) -> None:
-        self.metrics[part].update(*self.predict(batch, part))
-        self.log(
-            part, self.metrics[part], prog_bar=True, on_epoch=True, batch_size=batch.num_graphs
-        )
+        metric = self.metrics[part]
+        metric.update(*self.predict(batch, part))
+        self.log(part, metric, prog_bar=True, on_epoch=True, batch_size=batch.num_graphs)
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = torch.optim.AdamW(self.parameters(), lr=self.lr, weight_decay=0.01)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, self.lr, total_steps=int(self.trainer.estimated_stepping_batches)
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        steps = int(self.trainer.estimated_stepping_batches)
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=steps)
+        interval = {"scheduler": scheduler, "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": interval}
 
 
 class SeededEpochs(DistributedSampler):
-    """Makes all that is random in an epoch follow from the seed and the epoch's number.
+    """Seeds order, augmentation and dropout of each epoch by the seed and the epoch's number.
 
-    Order, augmentation, dropout.
-
-    The trainer calls ``set_epoch`` before it fetches an epoch's first batch, and also when it
-    resumes.
+    The trainer calls ``set_epoch`` before it fetches the first batch of an epoch, also after a
+    resume.
     """
 
     def set_epoch(self, epoch: int) -> None:
@@ -167,10 +172,7 @@ class SeededEpochs(DistributedSampler):
 
 
 class Loaders(L.LightningDataModule):
-    """Loaders of PyG datasets, or lists of ``Data``.
-
-    Without validation data the last epoch counts as the best.
-    """
+    """Loaders of datasets or lists of ``Data``; validation data are optional."""
 
     def __init__(
         self,
@@ -181,13 +183,8 @@ class Loaders(L.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.train, self.val, self.test, self.batch_size, self.seed = (
-            train,
-            val,
-            test,
-            batch_size,
-            seed,
-        )
+        self.train, self.val, self.test = train, val, test
+        self.batch_size, self.seed = batch_size, seed
 
     def train_dataloader(self) -> DataLoader:
         world = self.trainer.world_size
@@ -201,20 +198,19 @@ class Loaders(L.LightningDataModule):
         return self._loader(self.test, self.batch_size)
 
     def _loader(self, data: Dataset, size: int, **options: Any) -> DataLoader:
-        masks = [
-            part
-            for part in self.trainer.lightning_module.modules()
-            if isinstance(part, gm.masks.TopologicalMask)
-        ]
-        # Models that read no walks are not timed batching them.
-        unread = [] if any(mask.walk_demand for mask in masks) else WALKS
-        # A loader without a generator of its own draws from the global one whenever it is iterated,
-        # however often that is.
+        modules = self.trainer.lightning_module.modules()
+        masks = [module for module in modules if isinstance(module, gm.masks.TopologicalMask)]
+        # Batching of walks would count in the time of models that do not read them.
+        reads_walks = any(mask.walk_demand for mask in masks)
+        unread = (
+            [] if reads_walks else [key for key in data[0].to_dict() if key.startswith("walk_")]
+        )
+        # Without its own generator a loader draws from the global one at each iteration.
         return DataLoader(data, size, exclude_keys=unread, generator=torch.Generator(), **options)
 
 
 class Stopwatch(Callback):
-    """Seconds that training took in each epoch."""
+    """Measures the seconds of training in each epoch."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -226,23 +222,22 @@ class Stopwatch(Callback):
         self.seconds.append(time.perf_counter() - self._start)
 
 
-def fit(task: Task, loaders: Loaders, options: argparse.Namespace, name: str) -> dict[str, float]:
-    """Train, then test the epoch that validated best.
+def fit(task: Task, loaders: Loaders, options: Options, name: str) -> dict[str, float]:
+    """Train, and test the epoch with the best validation score.
 
-    Its score, the median seconds of an epoch, the number of parameters.
+    Returns its score, the median seconds per epoch, and the number of parameters.
     """
-    folder = options.out / name
-    mode = "max" if task.metrics["val"].higher_is_better else "min"
-    # Its own callback: `save_last` beside a monitor writes only when the monitor improves.
-    last, watch = (
-        ModelCheckpoint(folder, filename="last", enable_version_counter=False),
-        Stopwatch(),
-    )
+    folder, stopwatch = options.out / name, Stopwatch()
+    # A callback of its own: with a monitor, `save_last` writes only when the monitor improves.
+    last = ModelCheckpoint(folder, filename="last", enable_version_counter=False)
+    callbacks: list[Callback] = [last, stopwatch]
     best = last
     if loaders.val is not None:
+        mode = "max" if task.metrics["val"].higher_is_better else "min"
         best = ModelCheckpoint(
             folder, filename="best", monitor="val", mode=mode, enable_version_counter=False
         )
+        callbacks.insert(0, best)
     trainer = L.Trainer(
         max_epochs=options.epochs,
         accelerator=options.accelerator,
@@ -252,36 +247,33 @@ def fit(task: Task, loaders: Loaders, options: argparse.Namespace, name: str) ->
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
         log_every_n_steps=1,
-        callbacks=list(dict.fromkeys([best, last, watch])),
+        callbacks=callbacks,
         logger=CSVLogger(options.out, name, version=""),
         enable_model_summary=False,
     )
-    start = folder / "last.ckpt"
-    trainer.fit(task, loaders, ckpt_path=start if options.resume and start.exists() else None)
+    checkpoint = folder / "last.ckpt"
+    resume = options.resume and checkpoint.exists()
+    trainer.fit(task, loaders, ckpt_path=checkpoint if resume else None)
     score = trainer.test(task, loaders, ckpt_path=best.best_model_path, verbose=False)[0]["test"]
-    seconds = sorted(watch.seconds)[len(watch.seconds) // 2] if watch.seconds else float("nan")
+    seconds = sorted(stopwatch.seconds)
     return {
         "score": score,
-        "seconds": seconds,
-        "parameters": sum(p.numel() for p in task.model.parameters()),
+        "seconds": seconds[len(seconds) // 2] if seconds else float("nan"),
+        "parameters": sum(parameter.numel() for parameter in task.model.parameters()),
     }
 
 
 def compare(
     name: str,
-    options: argparse.Namespace,
+    options: Options,
     make: Callable[[str, Any, int], tuple[Task, Loaders]],
     choices: Mapping[str, Any],
     score: str = "test accuracy",
 ) -> list[dict[str, Any]]:
-    """Train each variant with each seed, by ``make(variant, its arguments, seed)``.
-
-    Print and keep the table.
-    """
-    # Lightning advises on loader workers (graphs here are batched faster than workers start) and
-    # tells what it overwrites.
-    for told in ("does not have many workers", "exists and is not empty", "treespec"):
-        warnings.filterwarnings("ignore", message=f".*{told}.*")
+    """Train ``make(variant, choices[variant], seed)`` for each variant and seed; print a table."""
+    # Lightning recommends loader workers, which are slower here, and reports what it overwrites.
+    for message in ("does not have many workers", "exists and is not empty", "treespec"):
+        warnings.filterwarnings("ignore", message=f".*{message}.*")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     rows = []
     for variant in options.variants or choices:
@@ -289,8 +281,8 @@ def compare(
             L.seed_everything(seed, verbose=False)
             task, loaders = make(variant, choices[variant], seed)
             print(f"\n{name}, {variant}, seed {seed}", flush=True)
-            found = fit(task, loaders, options, f"{name}/{variant.replace(' ', '')}-{seed}")
-            rows.append({"variant": variant, "seed": seed, **found})
+            result = fit(task, loaders, options, f"{name}/{variant.replace(' ', '')}-{seed}")
+            rows.append({"variant": variant, "seed": seed, **result})
     if rows and L.pytorch.utilities.rank_zero_only.rank == 0:
         _report(name, rows, score, options.out / name / "results.csv")
     return rows
@@ -303,8 +295,8 @@ def _report(name: str, rows: Sequence[Mapping[str, Any]], score: str, path: Path
         writer.writerows(rows)
     table = Table("", score, "s / epoch", "parameters", title=name)
     for variant in dict.fromkeys(row["variant"] for row in rows):
-        mine = [row for row in rows if row["variant"] == variant]
-        scores = ", ".join(f"{row['score']:.4f}" for row in mine)
-        table.add_row(variant, scores, f"{mine[0]['seconds']:.2f}", f"{mine[0]['parameters']:,}")
+        runs = [row for row in rows if row["variant"] == variant]
+        scores = ", ".join(f"{row['score']:.4f}" for row in runs)
+        table.add_row(variant, scores, f"{runs[0]['seconds']:.2f}", f"{runs[0]['parameters']:,}")
     Console(width=120).print(table)
     print(f"Logs, checkpoints (best, last) and this table: {path.parent}")

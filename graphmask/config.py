@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from functools import cache, partial, wraps
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,14 +26,8 @@ PACKAGES = (
 )
 
 # Of torch_geometric.nn these alone: other classes, such as its Sequential, evaluate strings.
-PYG_CLASSES = {
-    *pyg_nn.conv.__all__,
-    *pyg_nn.aggr.__all__,
-    *pyg_nn.norm.__all__,
-    "JumpingKnowledge",
-    "Linear",
-    "MLP",
-}
+PYG_CLASSES = {"JumpingKnowledge", "Linear", "MLP"}
+PYG_CLASSES |= {*pyg_nn.conv.__all__, *pyg_nn.aggr.__all__, *pyg_nn.norm.__all__}
 
 POOLS = {
     f"torch_geometric.nn.{name}": getattr(pyg_nn, name)
@@ -49,12 +43,6 @@ _PLAIN = (bool, int, float, str, type(None))
 
 class ConfigError(ValueError):
     """An object that no config describes."""
-
-
-class _Unsupported(NamedTuple):
-    """The name of an object that no config describes, for the error that says so."""
-
-    name: str
 
 
 class ConfigMixin:
@@ -165,7 +153,8 @@ def _snapshot(value: Any, read_modules: bool = False) -> Any:
             return {"function": name}
     if isinstance(value, nn.Module) and read_modules:
         return {"class": type(value), "arguments": _read_arguments(value)}
-    return _Unsupported(getattr(value, "__qualname__", type(value).__qualname__))
+    # No config describes it: a tuple with its name, for the error that says so.
+    return (getattr(value, "__qualname__", type(value).__qualname__),)
 
 
 def _name_classes(config: Any) -> Any:
@@ -173,8 +162,8 @@ def _name_classes(config: Any) -> Any:
         return public_name(config)
     if isinstance(config, list):
         return [_name_classes(item) for item in config]
-    if isinstance(config, _Unsupported):
-        raise ConfigError(f"{config.name} has no config")
+    if isinstance(config, tuple):
+        raise ConfigError(f"{config[0]} has no config")
     if not isinstance(config, dict):
         return config
     return {key: _name_classes(item) for key, item in config.items()}
@@ -235,11 +224,8 @@ def _read_arguments(module: nn.Module) -> dict[str, Any]:
     """
     name = public_name(type(module))
     values = dict(_attributes(module))
-    options = {
-        key: getattr(module, key)
-        for key in ("aggr", "flow", "node_dim")
-        if key not in values and hasattr(module, key)
-    }
+    names = [name for name in ("aggr", "flow", "node_dim") if name not in values]
+    options = {key: getattr(module, key) for key in names if hasattr(module, key)}
     # Convolutions take options of message passing as keywords, or fix them.
     for arguments in (values, {**values, "kwargs": options}):
         config = {key: _snapshot(value, read_modules=True) for key, value in arguments.items()}
@@ -278,19 +264,12 @@ def _attributes(module: nn.Module) -> Iterator[tuple[str, Any]]:
 
 def _trace(module: nn.Module) -> list[Any]:
     """The types and plain attributes of all submodules, and the types of their parameters."""
-    submodules = [
-        (
-            name,
-            type(part),
-            {key: _plain(value) for key, value in vars(part).items() if _is_own(key)},
-        )
-        for name, part in module.named_modules()
-    ]
-    return [*submodules, *((name, type(value)) for name, value in module.named_parameters())]
-
-
-def _is_own(name: str) -> bool:
-    return not name.startswith("_") and name != "training"
+    trace: list[Any] = [(name, type(value)) for name, value in module.named_parameters()]
+    for name, submodule in module.named_modules():
+        names = [key for key in vars(submodule) if not key.startswith("_") and key != "training"]
+        attributes = {key: _plain(getattr(submodule, key)) for key in names}
+        trace.append((name, type(submodule), attributes))
+    return trace
 
 
 def _plain(value: Any) -> Any:

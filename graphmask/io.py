@@ -12,6 +12,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
 from torch_geometric.data.storage import GlobalStorage
+from torch_geometric.utils import to_undirected
 
 from graphmask._checks import check_integer, value_error
 from graphmask.datasets import read_shape
@@ -48,16 +49,13 @@ def read_graph(
         neighbours: of each point of a cloud without edges. (default: :obj:`8`)
 
     Returns:
-        A graph with ``edge_index`` and ``num_nodes``; ``pos`` and ``face`` where the file has them;
-        ``node_name``, a list, where nodes have names; and ``made_edges`` where the edges are those
-        of nearest neighbours.
+        A graph with ``pos`` and ``face`` where the file has them, ``node_name``, a list, where
+        nodes have names, and ``made_edges`` where the edges are those of nearest neighbours.
 
     Raises:
         OSError: for a file that cannot be read.
         ValueError: for a file of another format, or with other contents.
         MissingExtraError: where the file needs an optional package.
-
-    Cost: linear in the file; O(N log N) for clouds.
 
     Example:
         >>> import tempfile, pathlib
@@ -88,10 +86,6 @@ def read_graph(
 def connect(data: Data, neighbours: int = NEIGHBOURS) -> Data:
     """Add the edges of a mesh or, for points, those of nearest neighbours; keep a graph as it is.
 
-    Args:
-        data: a graph, a mesh or points.
-        neighbours: of each point. (default: :obj:`8`)
-
     Raises:
         ValueError: for data without edges, triangles and points.
     """
@@ -118,12 +112,10 @@ def _read_edge_list(path: Path, directed: bool) -> Data:
     if numeric := bool(np.char.isdigit(ends).all()):
         ends = ends.astype(np.int64)
     names, index = np.unique(ends, return_inverse=True)
-    index = index.reshape(-1, 2)
     # Ids are kept unless they skip most numbers, as the ids of a database do.
-    if numeric and names.max() < 2 * len(names):
-        index = ends
-    edge_index = torch.from_numpy(index.T.copy()).long()
-    num_nodes = int(index.max()) + 1
+    keeps_ids = numeric and names.max() < 2 * len(names)
+    index = ends if keeps_ids else index.reshape(-1, 2)
+    edge_index, num_nodes = torch.from_numpy(index.T.copy()).long(), int(index.max()) + 1
     if not directed:
         edge_index, weight = _add_reverse(edge_index, weight, num_nodes)
     data = Data(edge_index=edge_index, edge_weight=weight, num_nodes=num_nodes)
@@ -134,16 +126,14 @@ def _read_edge_list(path: Path, directed: bool) -> Data:
 
 def _read_cells(path: Path) -> np.ndarray:
     """``[E, 2]`` or ``[E, 3]`` texts, without comments and headings."""
+    expected = "an edge list: source, target and, if need be, weight in each line"
     lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     lines = [line for line in lines if line and not line.startswith(("#", "%"))]
-    expected = "an edge list: source, target and, if need be, weight in each line"
     if not lines:
         raise value_error(path.name, expected, "an empty file")
     delimiter = next((mark for mark in (",", ";", "\t") if mark in lines[0]), None)
     try:
-        cells = np.loadtxt(
-            lines, dtype=str, comments=None, delimiter=delimiter, quotechar='"', ndmin=2
-        )
+        cells = np.loadtxt(lines, str, comments=None, delimiter=delimiter, quotechar='"', ndmin=2)
     except ValueError as error:
         raise value_error(path.name, expected, f"{error}") from error
     if cells.shape[1] not in (2, 3):
@@ -182,19 +172,15 @@ def _read_networkx(path: Path) -> Data:
 
 
 def _read_data(path: Path) -> Data:
-    # Leaving `safe_globals` forgets all names given to it, also those that PyG itself declared
-    # safe: only the others are given.
-    declared = torch.serialization.get_safe_globals()
-    safe = [
-        cls for cls in (Data, DataEdgeAttr, DataTensorAttr, GlobalStorage) if cls not in declared
-    ]
+    # Leaving `safe_globals` forgets all its classes, also those that PyG itself declared safe.
+    safe = {Data, DataEdgeAttr, DataTensorAttr, GlobalStorage}
+    safe -= set(torch.serialization.get_safe_globals())
     try:
-        with torch.serialization.safe_globals(safe):
+        with torch.serialization.safe_globals(list(safe)):
             data = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        message = str(error).splitlines()[0]
-        expected = "a PyG `Data` of tensors, saved by torch.save"
-        raise value_error(path.name, expected, message) from error
+        expected, message = "a PyG `Data` of tensors, saved by torch.save", str(error)
+        raise value_error(path.name, expected, message.splitlines()[0]) from error
     if not isinstance(data, Data):
         raise value_error(path.name, "a PyG `Data`, saved by torch.save", type(data).__name__)
     return connect(data)
@@ -212,11 +198,9 @@ def _read_molecule(path: Path, item: int) -> Data:
         raise value_error(path.name, "SMILES that RDKit reads", f"{smiles!r} in line {item + 1}")
     depictor.Compute2DCoords(molecule)
     bonds = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in molecule.GetBonds()]
-    num_nodes = molecule.GetNumAtoms()
-    edge_index = torch.tensor(bonds, dtype=torch.long).reshape(-1, 2).T
     return Data(
-        edge_index=_add_reverse(edge_index, None, num_nodes)[0],
-        num_nodes=num_nodes,
+        edge_index=to_undirected(torch.tensor(bonds, dtype=torch.long).reshape(-1, 2).T),
+        num_nodes=molecule.GetNumAtoms(),
         pos=torch.tensor(molecule.GetConformer().GetPositions()[:, :2], dtype=torch.float),
         node_name=[atom.GetSymbol() for atom in molecule.GetAtoms()],
     )
@@ -225,22 +209,20 @@ def _read_molecule(path: Path, item: int) -> Data:
 def _read_arrays(path: Path) -> Data | None:
     """The graph of an ``.npz`` file, or :obj:`None` where the file has no edges."""
     with np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
+        arrays = dict(file)
     edges = arrays.get("edges")
-    if "edge_index" in arrays:
-        edge_index = torch.from_numpy(arrays["edge_index"]).long()
-    elif edges is not None and edges.ndim == 2 and edges.shape[1] == 2:
-        pairs = torch.from_numpy(edges).long().T
-        edge_index = torch.cat([pairs, pairs.flip(0)], 1)
-    else:
+    if "edge_index" not in arrays and edges is not None and edges.shape[1:] == (2,):
+        arrays["edge_index"] = np.concatenate([edges, edges[:, ::-1]]).T
+    if "edge_index" not in arrays:
         return None
     if "node_features" in arrays:
         arrays["x"] = arrays["node_features"]
+    edge_index = torch.as_tensor(arrays["edge_index"]).long()
     names = [name for name in ("pos", "x", "edge_weight") if name in arrays]
-    features = {name: torch.from_numpy(np.asarray(arrays[name])).float() for name in names}
-    largest = int(edge_index.max()) + 1 if edge_index.numel() else 0
-    counts = [largest, *(len(features[name]) for name in ("pos", "x") if name in features)]
-    num_nodes = int(arrays.get("num_nodes", max(counts)))
+    features = {name: torch.as_tensor(arrays[name]).float() for name in names}
+    lengths = [len(features[name]) for name in ("pos", "x") if name in features]
+    lengths.append(int(edge_index.max()) + 1 if edge_index.numel() else 0)
+    num_nodes = int(arrays.get("num_nodes", max(lengths)))
     return Data(edge_index=edge_index, num_nodes=num_nodes, **features)
 
 

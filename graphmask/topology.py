@@ -273,8 +273,8 @@ class Topology(Graph):
         """The graphs stacked in groups of similar size."""
         return Blocks.of_graphs(self.graph_sizes, self.batch, self.local_index)
 
-    # Attributes, not a dictionary in `derive`: compiled code would be compiled again whenever a mask
-    # derived anything else.
+    # Attributes, not a dictionary in `derive`: compiled code would be compiled again whenever a
+    # mask derived anything else.
     _weight = cached[Tensor](lambda self: self._normalize_own(None))
     _sym_weight = cached[Tensor](lambda self: self._normalize_own("sym"))
     _rw_weight = cached[Tensor](lambda self: self._normalize_own("rw"))

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +16,27 @@ import graphmask as gm
 from graphmask import cli
 
 
+def graphmask(*arguments: object) -> Result:
+    return CliRunner().invoke(cli.load_app(), list(map(str, arguments)))
+
+
+def unwrapped(output: str) -> str:
+    """An error message without its frame and without spaces, since it is wrapped."""
+    return "".join(output.replace("│", "").split())
+
+
 @pytest.fixture
-def graphmask() -> Callable[..., Result]:
-    return lambda *arguments: CliRunner().invoke(cli.load_app(), [str(each) for each in arguments])
+def ring(tmp_path: Path) -> Path:
+    path = tmp_path / "ring.edgelist"
+    path.write_text("".join(f"{node} {(node + 1) % 20}\n" for node in range(20)))
+    return path
 
 
-def test_info(graphmask: Callable[..., Result]) -> None:
+def test_info_and_masks_print_tables() -> None:
+    result = graphmask("masks")
+    assert result.exit_code == 0
+    assert "power-series" in result.output
+    assert ":math:" not in result.output
     result = graphmask("info")
     assert result.exit_code == 0
     for text in ("torch-geometric", "gpu", "viz", "typer", "date"):
@@ -44,57 +58,23 @@ def test_without_its_extra_the_command_line_says_what_to_install(
     assert error.rstrip().endswith('pip install "graphmask[cli]"')
 
 
-def ring_file(folder: Path) -> Path:
-    path = folder / "ring.edgelist"
-    path.write_text("".join(f"{node} {(node + 1) % 20}\n" for node in range(20)))
-    return path
-
-
-def test_info_of_a_file(graphmask: Callable[..., Result], tmp_path: Path) -> None:
-    result = graphmask("info", ring_file(tmp_path), "--masks", "walk, toeplitz")
+def test_info_of_a_file(ring: Path) -> None:
+    result = graphmask("info", ring, "--masks", "walk, toeplitz")
     assert result.exit_code == 0, result.output
-    for text in (
-        "40 in both directions",
-        "2 to 2, mean 2",
-        "O(N p)",
-        "no grid",
-        "WalkMask(hops=8) or PowerSeriesMask",
-    ):
+    properties = ("40 in both directions", "2 to 2, mean 2", "O(N p)", "no grid")
+    for text in (*properties, "WalkMask(hops=8) or PowerSeriesMask"):
         assert text in result.output
     assert "separator" not in result.output.split("Recommendations")[0]
     assert "once per graph" not in result.output
-    result = graphmask("info", ring_file(tmp_path), "--masks", "walk", "--whole", "--threads", 1)
+    result = graphmask("info", ring, "--masks", "walk", "--whole", "--threads", 1)
     assert "once per graph" in result.output, result.output
-    assert (
-        "O(" not in graphmask("info", ring_file(tmp_path), "--masks", "none").output.split("Rec")[0]
-    )
+    assert "O(" not in graphmask("info", ring, "--masks", "none").output.split("Rec")[0]
 
 
-def test_info_refuses_what_is_no_graph(graphmask: Callable[..., Result], tmp_path: Path) -> None:
-    result = graphmask("info", tmp_path / "none.gml")
-    assert result.exit_code == 2
-    assert "nosuchfile" in "".join(result.output.replace("│", "").split())
-    result = graphmask("info", ring_file(tmp_path), "--masks", "wlak")
-    assert result.exit_code == 2
-    assert "wlak" in result.output
-
-
-def test_view_draws_a_picture_and_a_page(graphmask: Callable[..., Result], tmp_path: Path) -> None:
+def test_view_draws_a_picture_and_a_page(ring: Path, tmp_path: Path) -> None:
     pytest.importorskip("plotly")
-    out = tmp_path / "ring"
-    chosen = (
-        "--node",
-        3,
-        "--mask",
-        "walk:hops=2,heads=2",
-        "--mask",
-        "tree-distance",
-        "--head",
-        1,
-        "--out",
-        out,
-    )
-    result = graphmask("view", ring_file(tmp_path), *chosen)
+    names = ("--mask", "walk:hops=2,heads=2", "--mask", "tree-distance")
+    result = graphmask("view", ring, "--node", 3, "--head", 1, *names, "--out", tmp_path / "ring")
     assert result.exit_code == 0, result.output
     assert (tmp_path / "ring.png").read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / "ring.html").read_text()
@@ -106,50 +86,39 @@ def test_view_draws_a_picture_and_a_page(graphmask: Callable[..., Result], tmp_p
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("command", "options", "message"),
     [
-        (["--mask", "tree-distance"], "tree-distance does not apply here"),
-        (["--mask", "wlak"], "`mask` must be one of causal"),
-        (["--node", "20"], "`node` must be below 20"),
-        (["--head", "1"], "`head` must be below 1"),
-        (["--model", "none.pt"], "--trust"),
-        (["--out", "/no/such/folder/ring.png"], "No such file"),
+        ("info", ["--masks", "wlak"], "wlak"),
+        ("view", ["--mask", "tree-distance"], "tree-distance does not apply here"),
+        ("view", ["--mask", "wlak"], "`mask` must be one of causal"),
+        ("view", ["--node", "20"], "`node` must be below 20"),
+        ("view", ["--head", "1"], "`head` must be below 1"),
+        ("view", ["--model", "none.pt"], "--trust"),
+        ("view", ["--out", "/no/such/folder/ring.png"], "No such file"),
     ],
 )
-def test_view_refuses(
-    graphmask: Callable[..., Result], tmp_path: Path, options: list[str], message: str
+def test_wrong_options_raise(
+    ring: Path, tmp_path: Path, command: str, options: list[str], message: str
 ) -> None:
-    result = graphmask(
-        "view",
-        ring_file(tmp_path),
-        *(options if "--out" in options else [*options, "--out", tmp_path / "ring.png"]),
-    )
+    if command == "view" and "--out" not in options:
+        options = [*options, "--out", str(tmp_path / "ring.png")]
+    result = graphmask(command, ring, *options)
     assert result.exit_code == 2
-    assert "".join(message.split()) in "".join(result.output.replace("│", "").split())
+    assert unwrapped(message) in unwrapped(result.output)
+    absent = graphmask(command, tmp_path / "none.gml")
+    assert absent.exit_code == 2
+    assert "nosuchfile" in unwrapped(absent.output)
 
 
-def test_view_of_a_trained_model(graphmask: Callable[..., Result], tmp_path: Path) -> None:
+def test_view_of_a_trained_model(tmp_path: Path) -> None:
     pytest.importorskip("safetensors")
-    np.savez(
-        tmp_path / "ring.npz",
-        edges=np.array([[node, (node + 1) % 20] for node in range(20)]),
-        x=np.ones((20, 3)),
-    )
+    data, folder, out = (tmp_path / name for name in ("ring.npz", "model", "row.html"))
+    edges = np.array([[node, (node + 1) % 20] for node in range(20)])
+    np.savez(data, edges=edges, x=np.ones((20, 3)))
     mask = gm.masks.WalkMask(hops=2, heads=2)
-    gm.nn.TopologicalTransformer(3, 8, 2, num_layers=2, heads=2, mask=mask).save_pretrained(
-        tmp_path / "model"
-    )
-    out = tmp_path / "row.html"
-    result = graphmask(
-        "view", tmp_path / "ring.npz", "--model", tmp_path / "model", "--layer", 1, "--out", out
-    )
+    model = gm.nn.TopologicalTransformer(3, 8, 2, num_layers=2, heads=2, mask=mask)
+    model.save_pretrained(folder)
+    result = graphmask("view", data, "--model", folder, "--layer", 1, "--out", out)
     assert result.exit_code == 0, result.output
     assert "attention of layer 1" in result.output
     assert out.exists()
-
-
-def test_masks_are_listed(graphmask: Callable[..., Result]) -> None:
-    result = graphmask("masks")
-    assert result.exit_code == 0
-    assert "power-series" in result.output
-    assert ":math:" not in result.output

@@ -1,4 +1,4 @@
-"""The code of every page runs as it stands, and what pages point to is there."""
+"""The code of every page runs, links lead somewhere, and the reference is complete."""
 
 import doctest
 import importlib
@@ -37,15 +37,12 @@ def blocks_of(page):
 
 
 def code_of(page):
-    """The blocks of a page, one after the other: they share their names.
-
-    What prompts show is run by another test.
-    """
+    """The code of a page as one script, without its interactive sessions."""
     return "\n".join(block for block in blocks_of(page) if ">>>" not in block)
 
 
 def sessions_of(page):
-    """The blocks of a page that show prompts and what is printed, one after the other."""
+    """The interactive sessions of a page, one after the other."""
     return "\n".join(block for block in blocks_of(page) if ">>>" in block)
 
 
@@ -57,14 +54,14 @@ def prose_of(page):
 
 
 def targets_of(page):
-    """What a page points to."""
+    """Targets of the links of a page."""
     return re.findall(r"\]\(([^)\s]+)[^)]*\)", prose_of(page))
 
 
 def links_of(page):
-    """Files that a page points to, inside this repository."""
-    found = (target.partition("#")[0] for target in targets_of(page))
-    return [link for link in found if link and not re.match(r"[a-z]+:", link)]
+    """Targets inside this repository."""
+    paths = (target.partition("#")[0] for target in targets_of(page))
+    return [path for path in paths if path and not re.match(r"[a-z]+:", path)]
 
 
 def anchors_of(path):
@@ -86,7 +83,7 @@ def page_module(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)  # pages may write files
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # what pages train is small: threads would wait for each other
+    torch.set_num_threads(1)  # faster for models this small
     yield load
     torch.set_num_threads(threads)
     sys.modules.pop("code_of_page", None)
@@ -103,7 +100,7 @@ def test_sessions_print_what_they_show(page):
     torch.manual_seed(0)
     session = doctest.DocTestParser().get_doctest(sessions_of(page), {}, page, page, 0)
     assert session.examples
-    assert doctest.DocTestRunner().run(session).failed == 0
+    assert doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(session).failed == 0
 
 
 def test_pages_that_must_have_code_do():
@@ -129,8 +126,8 @@ def test_anchors_are_headings(page):
     for target in targets_of(page):
         path, _, anchor = target.partition("#")
         if anchor and not urlsplit(target).scheme:
-            there = ROOT / page if not path else (ROOT / page).parent / path
-            assert anchor in anchors_of(there), f"{target}: {there.name} has {anchors_of(there)}"
+            file = ROOT / page if not path else (ROOT / page).parent / path
+            assert anchor in anchors_of(file), f"{target}: {file.name} has {anchors_of(file)}"
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -143,13 +140,13 @@ def test_links_elsewhere_are_well_formed(page):
 
 
 def exported(module):
-    """What a module offers by a name of its own package, whatever it says in ``__all__``."""
+    """Public names of a module from its own package, whatever ``__all__`` says."""
     return {
         name
-        for name, thing in vars(module).items()
+        for name, value in vars(module).items()
         if not name.startswith("_")
-        and not inspect.ismodule(thing)
-        and getattr(thing, "__module__", "").startswith("graphmask")
+        and not inspect.ismodule(value)
+        and getattr(value, "__module__", "").startswith("graphmask")
     }
 
 
@@ -162,7 +159,7 @@ PUBLIC = ["graphmask", "graphmask.datasets", "graphmask.extras"] + [
 
 @pytest.fixture
 def reference(monkeypatch):
-    """What the site's reference lists."""
+    """The extension that lists the names of the reference."""
     monkeypatch.syspath_prepend(ROOT / "docs" / "_ext")
     yield importlib.import_module("public_names")
     sys.modules.pop("public_names", None)
@@ -173,10 +170,8 @@ def test_every_public_name_is_in_the_reference(name, reference):
     assert f"\n   {name}\n" in text_of("docs/api/index.rst")
     listed = {public for names in reference.sections(name).values() for public in names}
     assert exported(importlib.import_module(name)) - listed == set()
-    undocumented = [
-        each for each in listed if not inspect.getdoc(getattr(importlib.import_module(name), each))
-    ]
-    assert undocumented == []
+    module = importlib.import_module(name)
+    assert [public for public in listed if not inspect.getdoc(getattr(module, public))] == []
 
 
 def test_reference_knows_every_public_module(reference):
@@ -184,7 +179,7 @@ def test_reference_knows_every_public_module(reference):
 
 
 def titles_in_docstrings():
-    """Titles of the works that docstrings name as their source, by the file that does."""
+    """Titles in the sources of docstrings, with the file that names them."""
     for path in (*ROOT.glob("graphmask/**/*.py"), *ROOT.glob("datasets/*.py")):
         for source in re.findall(
             r"^ *Source: (.*?)(?:\n\n|\"\"\")", path.read_text(), re.DOTALL | re.MULTILINE

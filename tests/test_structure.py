@@ -1,4 +1,4 @@
-"""The structure of the package: imports run one way, without cycles, and stand at the top of files."""
+"""Structure of the package: imports run one way and stand at the top of files."""
 
 from __future__ import annotations
 

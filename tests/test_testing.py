@@ -332,7 +332,7 @@ def test_batches_keep_walks_and_order() -> None:
 
 
 def test_a_former_name_works_and_warns() -> None:
-    with pytest.warns(DeprecationWarning, match="now called `batch_topologies`"):
+    with pytest.warns(DeprecationWarning, match="use `graphmask.testing.batch_topologies`"):
         former = testing.join
     assert former is testing.batch_topologies
     with pytest.raises(AttributeError, match="nothing"):

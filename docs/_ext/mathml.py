@@ -1,6 +1,6 @@
-"""Formulas as MathML, which browsers draw themselves: no script, no font, no network.
+"""Formulas as MathML, which browsers draw without a script or a network.
 
-A wrong formula fails the build.
+An invalid formula fails the build.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
-# What docutils knows by another name.
+# Commands that docutils has under another name.
 SYNONYMS = {r"\\dots(?![a-zA-Z])": r"\\ldots", r"\\([bB]igg?)m?(?![a-zA-Z])": r"\\\1l"}
 
 
 def _write(visitor: Any, node: nodes.Element, block: bool) -> None:
     text = node.astext()
-    for pattern, known in SYNONYMS.items():
-        text = re.sub(pattern, known, text)
+    for pattern, replacement in SYNONYMS.items():
+        text = re.sub(pattern, replacement, text)
     try:
         formula = tex2mathml(text, as_block=block)
     except MathError as error:
@@ -33,12 +33,12 @@ def _write(visitor: Any, node: nodes.Element, block: bool) -> None:
 
 
 def visit_inline(visitor: Any, node: nodes.Element) -> None:
-    """Write a formula within a line."""
+    """Write an inline formula."""
     _write(visitor, node, block=False)
 
 
 def visit_block(visitor: Any, node: nodes.Element) -> None:
-    """Write a formula that stands alone."""
+    """Write a displayed formula."""
     _write(visitor, node, block=True)
 
 

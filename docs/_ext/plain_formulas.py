@@ -1,6 +1,6 @@
-"""Docstrings hold formulas as plain text.
+"""Escapes plain-text formulas in docstrings for reStructuredText.
 
-There a bar is an absolute value, never a substitution of reStructuredText.
+A bar is an absolute value there, never a substitution.
 """
 
 from __future__ import annotations
@@ -12,32 +12,27 @@ from typing import Any
 from sphinx.application import Sphinx
 
 LITERAL = re.compile(r"(``.*?``|:\w+:`.*?`|`.*?`)")
-# "K. (default: 8)" would begin a list, by letters.
+# "K. (default: 8)" would begin an enumerated list.
 LETTER = re.compile(r"^(\s*:\w+ [^:]+: )(\w\.\s)")
 BLOCK = re.compile(r"\s*(\.\. |.*::$)")
 
 
 def prepare(
-    _app: Sphinx, what: str, _name: str, thing: Any, _options: Any, lines: list[str]
+    _app: Sphinx, what: str, _name: str, value: Any, _options: Any, lines: list[str]
 ) -> None:
-    """Make a docstring fit for reStructuredText.
-
-    Constants, which have none of their own, tell what they hold.
-    """
-    lines[:] = [_constant(thing), ""] if what == "data" else list(_with_formulas(lines))
+    """Escape the formulas of a docstring; describe constants, which have no docstring."""
+    lines[:] = [_constant(value), ""] if what == "data" else list(_with_formulas(lines))
 
 
-def _constant(thing: Any) -> str:
-    keys = (
-        f" with the keys {', '.join(f'``{key}``' for key in thing)}"
-        if isinstance(thing, Mapping)
-        else ""
-    )
-    return f"A {type(thing).__name__}{keys}."
+def _constant(value: Any) -> str:
+    if not isinstance(value, Mapping):
+        return f"A {type(value).__name__}."
+    keys = ", ".join(f"``{key}``" for key in value)
+    return f"A {type(value).__name__} with the keys {keys}."
 
 
 def _with_formulas(lines: list[str]) -> Iterator[str]:
-    block: int | None = None  # the indentation of the directive or literal block that we are in
+    block: int | None = None  # indentation of the current directive or literal block
     for line in lines:
         indentation = len(line) - len(line.lstrip())
         if block is not None and line.strip() and indentation <= block:
@@ -49,13 +44,13 @@ def _with_formulas(lines: list[str]) -> Iterator[str]:
             block = indentation
         parts = LITERAL.split(line)
         parts[0] = LETTER.sub(r"\1\\\2", parts[0])
-        # A product's dot would end the first sentence, which is all that tables show.
+        # The dot of a product would end the first sentence, which tables show.
         yield "".join(
             part if LITERAL.fullmatch(part) else part.replace("|", "\\|") for part in parts
         ).replace(" . ", " · ")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Listen to autodoc, after napoleon."""
+    """Process docstrings after napoleon."""
     app.connect("autodoc-process-docstring", prepare, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,4 @@
-"""What is public, found where it is exported, so that no name can be missing from the reference."""
+"""Collects public names from the exports of the packages, so that the reference is complete."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ MODULES_IN_ONE_FILE = ("graphmask", "graphmask.extras")
 def public_modules() -> list[str]:
     """The packages that users import names from."""
     packages = [
-        f"graphmask.{found.name}"
-        for found in pkgutil.iter_modules(graphmask.__path__)
-        if found.ispkg
+        f"graphmask.{module.name}"
+        for module in pkgutil.iter_modules(graphmask.__path__)
+        if module.ispkg
     ]
     return [
         *MODULES_IN_ONE_FILE,
@@ -27,27 +27,26 @@ def public_modules() -> list[str]:
 
 
 def public_names(module: ModuleType) -> list[str]:
-    """Of ``__all__``, or else all that a module takes from its own package, or defines, and calls by a public name."""
+    """The names in ``__all__``, or else the public names that a module defines or imports."""
     if hasattr(module, "__all__"):
         return sorted(module.__all__, key=str.lower)
-    return sorted(
-        (name for name, thing in vars(module).items() if _exported(name, thing)), key=str.lower
-    )
+    names = (name for name, value in vars(module).items() if _is_exported(name, value))
+    return sorted(names, key=str.lower)
 
 
-def _exported(name: str, thing: object) -> bool:
-    ours = str(getattr(thing, "__module__", "")).startswith("graphmask")
-    return ours and not name.startswith("_") and not inspect.ismodule(thing)
+def _is_exported(name: str, value: object) -> bool:
+    ours = str(getattr(value, "__module__", "")).startswith("graphmask")
+    return ours and not name.startswith("_") and not inspect.ismodule(value)
 
 
 def sections(name: str) -> dict[str, list[str]]:
-    """The public names of a module: what is a class, what can be called otherwise, and the rest."""
+    """The public names of a module: classes, functions and constants."""
     module = importlib.import_module(name)
     parts: dict[str, list[str]] = {"Classes": [], "Functions": [], "Constants": []}
     for public in public_names(module):
-        thing = getattr(module, public)
-        part = (
-            "Classes" if inspect.isclass(thing) else "Functions" if callable(thing) else "Constants"
-        )
-        parts[part].append(public)
+        value = getattr(module, public)
+        if inspect.isclass(value):
+            parts["Classes"].append(public)
+        else:
+            parts["Functions" if callable(value) else "Constants"].append(public)
     return {title: names for title, names in parts.items() if names}

@@ -4,7 +4,7 @@ The command ``graphmask bench`` prints, saves and plots what :func:`run` measure
 psutil (``graphmask[cli]``), as tables do; plots need ``graphmask[viz]``.
 """
 
-from graphmask._deprecation import deprecated_attributes
+from graphmask._deprecation import deprecated_attributes as _deprecated_attributes
 from graphmask._machine import describe_machine as describe_machine
 from graphmask.extras import MissingExtraError as MissingExtraError
 
@@ -44,7 +44,7 @@ __all__ = [
     "write_json",
 ]
 
-__getattr__ = deprecated_attributes(
+__getattr__ = _deprecated_attributes(
     __name__,
     CONTENDERS="IMPLEMENTATIONS",
     Contender="Implementation",

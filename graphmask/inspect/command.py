@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from graphmask._console import (
-    checked,
-    empty_table,
-    format_number,
-    make_console,
-    make_fact_table,
-    split,
-)
+from graphmask import _console
+from graphmask._console import checked, make_fact_table
 from graphmask._machine import describe_machine
 from graphmask.extras import installed_extras
 from graphmask.io import NEIGHBOURS, read_graph
@@ -26,22 +21,17 @@ from .costs import CHANNELS, HEADS, MaskCost, mask_costs
 from .recommendations import recommend
 from .summary import summarize_graph
 
+_FILE = "A mesh, a point cloud or a graph. Default: versions and machine."
+_MASKS = "Names, such as walk,grf; or none, for the graph alone. Default: all."
+_WHOLE = "Prepare and time each mask on the whole graph."
+_THREADS = "CPU threads of timed calls. Default: those of torch."
+
 
 def info(
-    file: Annotated[
-        Path | None,
-        typer.Argument(help="A mesh, a point cloud or a graph. Default: versions and machine."),
-    ] = None,
-    masks: Annotated[
-        str,
-        typer.Option(help="Names, such as walk,grf; or none, for the graph alone. Default: all."),
-    ] = "",
-    whole: Annotated[
-        bool, typer.Option("--whole", help="Prepare and time each mask on the whole graph.")
-    ] = False,
-    threads: Annotated[
-        int | None, typer.Option(help="CPU threads of timed calls. Default: those of torch.")
-    ] = None,
+    file: Annotated[Path | None, typer.Argument(help=_FILE)] = None,
+    masks: Annotated[str, typer.Option(help=_MASKS)] = "",
+    whole: Annotated[bool, typer.Option("--whole", help=_WHOLE)] = False,
+    threads: Annotated[int | None, typer.Option(help=_THREADS)] = None,
     neighbours: Neighbours = NEIGHBOURS,
     directed: Directed = False,
     item: Item = 0,
@@ -50,7 +40,7 @@ def info(
 
     Without a file: versions, the machine, accelerators and which extras are installed.
     """
-    console = make_console()
+    console = _console.make_console()
     if file is None:
         console.print(make_fact_table("Machine and versions", describe_machine()))
         extras = {
@@ -63,16 +53,14 @@ def info(
     summary = summarize_graph(data, made_edges=bool(data.get("made_edges")))
     console.print(make_fact_table(file.name, summary.rows()))
     if masks != "none" and summary.num_edges:
-        names, topology = tuple(split(masks)) if masks else (), Topology.from_data(data)
-        costs = checked(
-            "--masks", lambda: list(mask_costs(summary, topology, names, whole, threads))
-        )
-        console.print(_make_table(costs, whole))
+        names, topology = tuple(_console.split(masks)) if masks else (), Topology.from_data(data)
+        costs = partial(mask_costs, summary, topology, names, whole, threads)
+        console.print(_make_table(checked("--masks", lambda: list(costs())), whole))
     console.print(make_fact_table("Recommendations", recommend(summary)))
 
 
 def _make_table(costs: Sequence[MaskCost], measured: bool) -> Any:
-    table = empty_table(f"Attention under each mask, {HEADS} heads of {CHANNELS} channels")
+    table = _console.empty_table(f"Attention under each mask, {HEADS} heads of {CHANNELS} channels")
     table.add_column("mask", no_wrap=True)
     headings = ["M @ x, per head and column", "walk pairs per node"]
     if measured:
@@ -86,6 +74,6 @@ def _make_table(costs: Sequence[MaskCost], measured: bool) -> Any:
         if measured:
             call = None if cost.call_seconds is None else 1e3 * cost.call_seconds
             values += [cost.multiply_adds, cost.prepare_seconds, call]
-        cells = ["-" if value is None else format_number(value) for value in values]
+        cells = ["-" if value is None else _console.format_number(value) for value in values]
         table.add_row(cost.name, formula, *cells, cost.reason)
     return table

@@ -6,28 +6,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch.utils.benchmark import Timer
 
+from graphmask import masks
 from graphmask._checks import check_integer, value_error
 from graphmask.attention import attention
-from graphmask.masks import (
-    CausalMask,
-    DegreeMask,
-    DiffusionMask,
-    GlobalMask,
-    GRFMask,
-    GridDiffusionMask,
-    PowerSeriesMask,
-    RFDMask,
-    SeparatorMask,
-    ShortestPathMask,
-    ToeplitzMask,
-    TopologicalMask,
-    TreeDistanceMask,
-    WalkMask,
-)
+from graphmask.masks import TopologicalMask
 from graphmask.topology import Topology
 from graphmask.walks import ResampledWalks
 
@@ -41,18 +26,16 @@ _SAMPLE = 1024
 
 @dataclass(frozen=True)
 class MaskCost:
-    """The cost of attention under a mask.
+    """The cost of attention under a mask; :obj:`None` stands for what was not measured.
 
     Args:
         name: as ``graphmask view --mask`` takes it.
         mask: the mask, of 4 heads, or :obj:`None`.
         reason: why the mask does not apply to the graph, or could not be called; else empty.
         pairs: of walks stored per node, over all sets; :obj:`None` for masks without walks.
-        multiply_adds: of ``M @ x`` per head and column of x; :obj:`None` if not measured.
-        prepare_seconds: to make what is made once per graph, such as walks; :obj:`None` if not
-            measured.
-        call_seconds: of attention, 4 heads of 16 channels, forward and backward; :obj:`None` if not
-            measured.
+        multiply_adds: of ``M @ x`` per head and column of x.
+        prepare_seconds: to make what is made once per graph, such as walks.
+        call_seconds: of attention, 4 heads of 16 channels, forward and backward.
     """
 
     name: str
@@ -112,36 +95,29 @@ def mask_costs(
 
 def mask_options(summary: GraphSummary) -> dict[str, TopologicalMask | str]:
     """The masks that may serve a graph, of 4 heads; for others the reason why they do not."""
-    no_lengths = (
-        "edges are directed"
-        if summary.directed
-        else "weights are negative, and no lengths"
-        if summary.has_negative_weights
-        else ""
-    )
-    no_forest = (
-        "" if summary.is_forest else "the graph has cycles, directions, loops or repeated edges"
-    )
+    no_lengths = "weights are negative, and no lengths" if summary.has_negative_weights else ""
+    no_lengths = "edges are directed" if summary.directed else no_lengths
+    no_forest = "the graph has cycles, directions, loops or repeated edges"
+    no_forest = "" if summary.is_forest else no_forest
     no_points = "" if summary.axes == 3 else "the nodes have no three coordinates"
     no_grid = "" if summary.shape else "the nodes form no grid, row by row"
     no_path = "" if summary.is_path else "the nodes form no sequence"
     shape = summary.shape or (1, max(summary.num_nodes, 1))
-    short = ResampledWalks(budget=16, hops=4)
-    long = ResampledWalks(budget=64, hops=8)
+    short, long = ResampledWalks(budget=16, hops=4), ResampledWalks(budget=64, hops=8)
     return {
-        "global": GlobalMask(),
-        "walk": WalkMask(hops=8, heads=HEADS, sampler=long),
-        "grf": GRFMask(hops=4, heads=HEADS, sampler=short),
-        "power-series": PowerSeriesMask(hops=4, heads=HEADS),
-        "diffusion": DiffusionMask(heads=HEADS),
-        "shortest-path": ShortestPathMask(hops=3, heads=HEADS),
-        "separator": no_lengths or SeparatorMask(heads=HEADS),
-        "tree-distance": no_forest or TreeDistanceMask(heads=HEADS),
-        "rfd": no_points or RFDMask(num_features=32, heads=HEADS),
-        "degree": DegreeMask(heads=HEADS),
-        "toeplitz": no_grid or ToeplitzMask(shape, heads=HEADS),
-        "grid-diffusion": no_grid or GridDiffusionMask(shape, heads=HEADS),
-        "causal": no_path or CausalMask(0.9, heads=HEADS),
+        "global": masks.GlobalMask(),
+        "walk": masks.WalkMask(hops=8, heads=HEADS, sampler=long),
+        "grf": masks.GRFMask(hops=4, heads=HEADS, sampler=short),
+        "power-series": masks.PowerSeriesMask(hops=4, heads=HEADS),
+        "diffusion": masks.DiffusionMask(heads=HEADS),
+        "shortest-path": masks.ShortestPathMask(hops=3, heads=HEADS),
+        "separator": no_lengths or masks.SeparatorMask(heads=HEADS),
+        "tree-distance": no_forest or masks.TreeDistanceMask(heads=HEADS),
+        "rfd": no_points or masks.RFDMask(num_features=32, heads=HEADS),
+        "degree": masks.DegreeMask(heads=HEADS),
+        "toeplitz": no_grid or masks.ToeplitzMask(shape, heads=HEADS),
+        "grid-diffusion": no_grid or masks.GridDiffusionMask(shape, heads=HEADS),
+        "causal": no_path or masks.CausalMask(0.9, heads=HEADS),
     }
 
 
@@ -150,9 +126,9 @@ def _count_pairs(mask: TopologicalMask, topology: Topology) -> float | None:
     demand = mask.walk_demand
     if demand is None or not isinstance(demand.sampler, ResampledWalks):
         return None
-    nodes = np.random.default_rng(0).permutation(topology.num_nodes)[:_SAMPLE]
     generator = torch.Generator().manual_seed(0)
-    counts = demand.sampler.count_pairs(topology, torch.from_numpy(nodes), generator)
+    nodes = torch.randperm(topology.num_nodes, generator=generator)[:_SAMPLE]
+    counts = demand.sampler.count_pairs(topology, nodes, generator)
     return demand.sets * float(counts.double().mean())
 
 
@@ -174,9 +150,5 @@ def _measure(
         seconds = timer.timeit(3).mean
     except ValueError as error:  # of a signed mask whose absolute values are not known
         return replace(cost, reason=str(error))
-    return replace(
-        cost,
-        multiply_adds=mask(prepared).cost,
-        prepare_seconds=prepare_seconds,
-        call_seconds=seconds,
-    )
+    count = mask(prepared).cost
+    return replace(cost, multiply_adds=count, prepare_seconds=prepare_seconds, call_seconds=seconds)

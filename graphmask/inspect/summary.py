@@ -73,32 +73,25 @@ class GraphSummary:
         """The structure, in words."""
         if self.made_edges:
             return "points; the edges are those of nearest neighbours"
-        if self.is_path:
-            return "a path"
         if self.shape is not None:
-            return f"a grid of {self.shape[0]} x {self.shape[1]} nodes"
+            grid = f"a grid of {self.shape[0]} x {self.shape[1]} nodes"
+            return "a path" if self.is_path else grid
         return "a forest" if self.is_forest else "a mesh" if self.has_triangles else "a graph"
 
     def rows(self) -> dict[str, str]:
         """Names and values, as a table shows them."""
         low, mean, high = self.degrees
         edges = f"{self.num_edges:,} {'directed' if self.directed else 'in both directions'}"
-        if self.self_loops:
-            edges += f", {self.self_loops:,} self-loops"
-        if self.multi_edges:
-            edges += f", {self.multi_edges:,} repeated"
-        components = f"{self.components:,}"
-        if self.components > 1:
-            components += f", the largest of {self.largest_component:,} nodes"
-        weights = "none"
-        if self.weights is not None:
-            weights = f"from {self.weights[0]:.3g} to {self.weights[1]:.3g}"
+        edges += f", {self.self_loops:,} self-loops" if self.self_loops else ""
+        edges += f", {self.multi_edges:,} repeated" if self.multi_edges else ""
+        largest = f", the largest of {self.largest_component:,} nodes"
+        weights = self.weights and "from {:.3g} to {:.3g}".format(*self.weights)
         return {
             "nodes": f"{self.num_nodes:,}",
             "edges": edges,
             "degrees": f"{low:,} to {high:,}, mean {mean:.3g}; {self.isolated:,} isolated nodes",
-            "components": components,
-            "weights": weights,
+            "components": f"{self.components:,}{largest if self.components > 1 else ''}",
+            "weights": weights or "none",
             "coordinates": "none" if self.axes is None else f"{self.axes} per node",
             "kind": self.kind,
         }
@@ -122,18 +115,16 @@ def summarize_graph(data: Data, made_edges: bool = False) -> GraphSummary:
         >>> summary.is_forest, summary.components, summary.isolated, summary.directed
         (True, 2, 1, False)
     """
-    source, target = data.edge_index.cpu().numpy()
-    num_nodes, pos, weight = int(data.num_nodes), data.get("pos"), data.get("edge_weight")
+    edge_index, weight, pos = data.edge_index.cpu(), data.get("edge_weight"), data.get("pos")
+    (source, target), num_nodes = edge_index.numpy(), int(data.num_nodes)
     values = np.ones(len(source)) if weight is None else weight.detach().double().cpu().numpy()
     # One more node, so that a graph without nodes is no special case.
     size = (num_nodes + 1, num_nodes + 1)
-    weighted = coo_array((values, (source, target)), shape=size).tocsr()
-    adjacency = coo_array((np.ones(len(source)), (source, target)), shape=size).tocsr()
+    adjacency = coo_array((values, (source, target)), shape=size).tocsr()
     label = connected_components(adjacency, directed=True, connection="weak")[1][:num_nodes]
     members = np.unique(label, return_counts=True)[1]
     in_degree = np.bincount(target, minlength=num_nodes)
-    degree = in_degree + np.bincount(source, minlength=num_nodes)
-    asymmetry = abs(weighted - weighted.T).max()
+    asymmetry = abs(adjacency - adjacency.T).max()
     return GraphSummary(
         num_nodes=num_nodes,
         num_edges=len(source),
@@ -145,29 +136,23 @@ def summarize_graph(data: Data, made_edges: bool = False) -> GraphSummary:
             len(source) / max(num_nodes, 1),
             int(in_degree.max(initial=0)),
         ),
-        isolated=int((degree == 0).sum()),
+        isolated=num_nodes - len(np.union1d(source, target)),
         components=len(members),
         largest_component=int(members.max(initial=0)),
-        weights=None
-        if weight is None or not len(values)
-        else (float(values.min()), float(values.max())),
+        weights=(float(values.min()), float(values.max()))
+        if weight is not None and len(values)
+        else None,
         axes=None if pos is None else int(pos.shape[1]),
-        shape=grid_shape(data.edge_index, num_nodes),
+        shape=_grid_shape(edge_index, num_nodes),
         made_edges=made_edges,
         has_triangles=data.get("face") is not None,
     )
 
 
-def grid_shape(edge_index: torch.Tensor, num_nodes: int) -> tuple[int, int] | None:
+def _grid_shape(edge_index: torch.Tensor, num_nodes: int) -> tuple[int, int] | None:
     """Rows and columns of a grid whose nodes come row by row, each joined with up to four others.
 
     A path has one row. :obj:`None` for another graph.
-
-    Example:
-        >>> import torch
-        >>> from graphmask.inspect.summary import grid_shape
-        >>> grid_shape(torch.tensor([[0, 2, 1, 3, 0, 1, 2, 3], [2, 0, 3, 1, 1, 0, 3, 2]]), 4)
-        (2, 2)
     """
     if num_nodes < 2 or not edge_index.numel():
         return None
@@ -178,8 +163,7 @@ def grid_shape(edge_index: torch.Tensor, num_nodes: int) -> tuple[int, int] | No
     index = torch.arange(num_nodes).view(-1, columns)
     horizontal = torch.stack([index[:, :-1].flatten(), index[:, 1:].flatten()])
     vertical = torch.stack([index[:-1].flatten(), index[1:].flatten()])
-    grid = torch.cat([horizontal, vertical, horizontal.flip(0), vertical.flip(0)], 1)
-    keys = [
-        (ends[0] * num_nodes + ends[1]).sort().values for ends in (grid, edge_index.cpu().long())
-    ]
+    one_way = torch.cat([horizontal, vertical], 1)
+    grid = torch.cat([one_way, one_way.flip(0)], 1)
+    keys = [(ends[0] * num_nodes + ends[1]).sort().values for ends in (grid, edge_index.long())]
     return (num_nodes // columns, columns) if torch.equal(*keys) else None

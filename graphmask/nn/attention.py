@@ -71,9 +71,8 @@ class TopologicalAttention(nn.Module):
         if not isinstance(mask, TopologicalMask):
             raise type_error("mask", "a TopologicalMask", mask)
         if mask.heads not in (1, heads):
-            raise value_error(
-                "mask", f"of one head or {heads}, as the layer", f"{mask.heads} heads"
-            )
+            expected = f"of one head or {heads}, as the layer"
+            raise value_error("mask", expected, f"{mask.heads} heads")
         self.mask = mask
         self.feature_map = ReLU() if feature_map is None else check_feature_map(feature_map)
         self.qkv = nn.Linear(channels, 3 * channels)
@@ -108,7 +107,9 @@ class TopologicalAttention(nn.Module):
         batch: Tensor | None = None,
         edge_attr: Tensor | None = None,
     ) -> Tensor:
-        r"""Rows of the implicit attention map, ``[len(nodes), H, N]``.
+        r"""Rows ``nodes`` of the implicit attention map, ``[len(nodes), H, N]``.
+
+        Other arguments are those of :meth:`forward`.
 
         .. math::
             a_{ij} = \frac{M_{ij}\, \phi(q_i) \cdot \phi(k_j)}
@@ -116,14 +117,6 @@ class TopologicalAttention(nn.Module):
 
         The absolute values of a row sum to 1, or to 0 for a node that attends to no node. Scores
         that are estimates of any sign are an exception: normalisers sum them as they are.
-
-        Args:
-            nodes: ids of the rows.
-            x: as in ``forward``.
-            edge_index: as in ``forward``.
-            edge_weight: as in ``forward``.
-            batch: as in ``forward``.
-            edge_attr: as in ``forward``.
 
         Cost: O(N) per row; the map itself is never built.
 

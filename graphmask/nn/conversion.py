@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -84,17 +85,10 @@ def _convert(
         expected = f"of one head or {layer.heads}, as `{name}`"
         raise value_error("mask", expected, f"{mask.heads} heads")
     mask, feature_map = deepcopy((mask, feature_map))
+    options: dict[str, Any] = {"norm": None, "mask": mask, "feature_map": feature_map}
     # The parameters that are drawn here are replaced below.
     with torch.random.fork_rng(devices=[]):
-        gps = TopologicalGPS(
-            layer.channels,
-            None,
-            layer.heads,
-            layer.dropout,
-            norm=None,
-            mask=mask,
-            feature_map=feature_map,
-        )
+        gps = TopologicalGPS(layer.channels, None, layer.heads, layer.dropout, **options)
     gps._set_parts(layer.conv, layer.mlp, layer.norm1, layer.norm2, layer.norm3)
     if isinstance(layer.attn, nn.MultiheadAttention):
         gps.attn.qkv, gps.attn.out = _multihead_projections(name, layer.attn)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.nn.inits import reset
 
 from graphmask._checks import aminmax, check_integer, check_probability, type_error, value_error
 
@@ -71,9 +72,7 @@ class EdgeHead(nn.Module):
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""
-        for module in self.network:
-            if isinstance(module, nn.Linear):
-                module.reset_parameters()
+        reset(self.network)
 
     def forward(self, x: Tensor, edge_label_index: Tensor) -> Tensor:
         """Score pairs: ``head(x, edge_label_index)``, for x of a model without ``pool``."""

@@ -100,9 +100,9 @@ def hop_coefficients(model: nn.Module) -> dict[str, Tensor]:
         model: any module.
 
     Returns:
-        For each of its :class:`~graphmask.masks.Coefficients`, by its name in the model, the
-        :math:`\alpha` (or the f of masks that are products) of hops 0 to K, ``[H, K + 1]``, without
-        gradient. Empty for a model without such masks.
+        The :math:`\alpha` (or the f of masks that are products) of hops 0 to K, ``[H, K + 1]``,
+        without gradient, by the name of the :class:`~graphmask.masks.Coefficients` in the model.
+        Empty for a model without such masks.
 
     Raises:
         TypeError: where the model is no module.

@@ -115,8 +115,7 @@ class TopologicalGPS(nn.Module):
     def reset_parameters(self) -> None:
         """Reset all learnable parameters, the mask's included."""
         for module in (self.conv, self.attn, self.mlp, self.norm1, self.norm2, self.norm3):
-            if module is not None:
-                reset(module)
+            reset(module)
 
     def forward(
         self,

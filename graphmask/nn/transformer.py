@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import JumpingKnowledge
 from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.nn.dense.linear import Linear as LazyLinear
+from torch_geometric.nn.inits import reset
 
 from graphmask._checks import check_integer, check_probability, type_error, value_error
 from graphmask.features import FeatureMap
@@ -94,9 +95,8 @@ class TopologicalTransformerLayer(nn.Module):
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""
-        for module in (self.attention, self.conv, self.norm, *self.feed_forward):
-            if hasattr(module, "reset_parameters"):
-                module.reset_parameters()
+        for module in (self.attention, self.conv, self.norm, self.feed_forward):
+            reset(module)
 
     def forward(
         self,
@@ -224,8 +224,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""
         for module in (self.encoder, *self.layers, self.jk, self.norm, self.head, self.pool):
-            if hasattr(module, "reset_parameters"):
-                module.reset_parameters()
+            reset(module)
 
     def forward(
         self,

@@ -22,8 +22,8 @@ BITS = 5
 class HypercubeOperator(BlockwiseOperator):
     r"""``M = exp(-t_h L)`` for the Laplacian ``L = D - A`` of hypercubes, nodes in binary order.
 
-    .. math:: M_{ij} = p^{n - \delta} r^\delta, \quad p = (1 + e^{-2t}) / 2, \quad r = (1 - e^{-2t})
-    / 2
+    .. math::
+        M_{ij} = p^{n - \delta} r^\delta, \quad p = (1 + e^{-2t}) / 2, \quad r = (1 - e^{-2t}) / 2
 
     for nodes of a graph of ``2^n`` nodes whose indices differ in :math:`\delta` of n bits: the
     Kronecker product of n matrices ``[[p, r], [r, p]]``.

@@ -48,9 +48,6 @@ def check_mask(
         mask: the mask; copies are tested.
         topology: a graph or graphs. (default: :obj:`None`, all of :func:`example_topologies`)
 
-    Raises:
-        AssertionError: for the first law that breaks.
-
     Example:
         >>> import graphmask as gm
         >>> from graphmask.testing import check_mask, example_topologies
@@ -86,9 +83,6 @@ def check_operator(operator: MaskOperator, executions: Sequence[Execution] | Non
         operator: the operator, on a graph small enough for its dense matrix.
         executions: see :func:`assert_executions_agree`.
 
-    Raises:
-        AssertionError: for the first law that breaks.
-
     Example:
         >>> import torch, graphmask as gm
         >>> from graphmask.testing import check_operator
@@ -115,9 +109,6 @@ def check_sampler(sampler: WalkSampler, topology: Topology | None = None, draws:
         topology: a graph. (default: :obj:`None`, a batch of weighted, directed and signed graphs
             and multigraphs)
         draws: R, see :func:`assert_unbiased`.
-
-    Raises:
-        AssertionError: for the first law that breaks.
 
     Example:
         >>> import graphmask as gm
@@ -159,9 +150,6 @@ def check_feature_map(feature_map: FeatureMap, channels: int) -> None:
     Args:
         feature_map: phi; copies are tested.
         channels: d, of its input.
-
-    Raises:
-        AssertionError: for the first law that breaks.
 
     Example:
         >>> import graphmask as gm
@@ -214,9 +202,6 @@ def check_layer(
         channels: C, of its input.
         topology: a graph or graphs. (default: :obj:`None`, all of :func:`example_topologies`)
         per_graph: whether the output is ``[B, ...]`` and not ``[N, ...]``.
-
-    Raises:
-        AssertionError: for the first law that breaks.
 
     Example:
         >>> import graphmask as gm

@@ -1,4 +1,7 @@
-"""One law, one function. Letters: N nodes, H heads, C channels, B graphs, R draws, P parts."""
+"""One law, one function, which raises AssertionError where the law is broken.
+
+Letters: N nodes, H heads, C channels, B graphs, R draws, P parts.
+"""
 
 from __future__ import annotations
 
@@ -33,12 +36,6 @@ NodeFunction = Callable[[Tensor, Topology], Tensor]
 def assert_matmul(operator: MaskOperator) -> None:
     """``operator @ x`` and ``operator.rows`` agree with ``to_dense()``; ``@`` broadcasts as matmul.
 
-    Args:
-        operator: M.
-
-    Raises:
-        AssertionError: where a product, or a row, is not that of the dense matrix.
-
     Example:
         >>> import torch, graphmask as gm
         >>> from graphmask.testing import assert_matmul
@@ -62,12 +59,6 @@ def assert_matmul(operator: MaskOperator) -> None:
 def assert_adjoint(operator: MaskOperator) -> None:
     """``<y, M x> = <M^T y, x>`` for every head, and the transpose of the transpose is M.
 
-    Args:
-        operator: M.
-
-    Raises:
-        AssertionError: where the two sides differ.
-
     Example:
         >>> import torch, graphmask as gm
         >>> from graphmask.testing import assert_adjoint
@@ -84,12 +75,6 @@ def assert_adjoint(operator: MaskOperator) -> None:
 
 def assert_entries(operator: MaskOperator) -> None:
     """``nonnegative``, ``entries()`` and ``lookup`` of an operator agree with its dense matrix.
-
-    Args:
-        operator: M.
-
-    Raises:
-        AssertionError: for an entry that differs.
 
     Example:
         >>> import torch, graphmask as gm
@@ -121,9 +106,6 @@ def assert_executions_agree(
         operator: M.
         executions: the executions. (default: :obj:`None`, those of the library, ``Lifted`` also in
             one slice per feature)
-
-    Raises:
-        AssertionError: for a numerator or denominator that is not its definition.
 
     Example:
         >>> import torch, graphmask as gm
@@ -164,9 +146,6 @@ def assert_permutation_equivariant(
         per_graph: whether the output is per graph.
         ordered: whether the nodes of each graph keep their order, for functions that depend on it.
 
-    Raises:
-        AssertionError: where the result depends on the ids of nodes.
-
     Example:
         >>> from graphmask.testing import assert_permutation_equivariant, example_topologies
         >>> pair = example_topologies()["pair"]
@@ -193,14 +172,6 @@ def assert_edge_order_invariant(
     function: NodeFunction, topology: Topology, channels: int = 3
 ) -> None:
     """``function(x, topology)`` does not depend on the order in which edges are listed.
-
-    Args:
-        function: any function of x and a topology.
-        topology: the graph.
-        channels: C, of x.
-
-    Raises:
-        AssertionError: where the result depends on the order of edges.
 
     Example:
         >>> from graphmask.testing import assert_edge_order_invariant, example_topologies
@@ -236,9 +207,6 @@ def assert_batch_independent(
             the default dtype)
         per_graph: whether the output is per graph.
 
-    Raises:
-        AssertionError: for the first graph that its batch mates changed.
-
     Example:
         >>> from graphmask.testing import assert_batch_independent, example_topologies
         >>> assert_batch_independent(lambda x, topology: 2 * x, list(example_topologies().values()))
@@ -268,9 +236,6 @@ def assert_gradients(
         inputs: float64 tensors.
         module: a module in float64 that the function calls; derivatives by its parameters are
             checked too.
-
-    Raises:
-        AssertionError: for the first derivative that differs.
 
     Example:
         >>> import torch
@@ -312,12 +277,7 @@ class _Bound(nn.Module):
 def assert_round_trip(module: nn.Module, call: Callable[[nn.Module, torch.dtype], Tensor]) -> None:
     """Copies, state dicts and conversion to float32 and back keep the output of a float64 module.
 
-    Args:
-        module: the module.
-        call: runs a module of a dtype.
-
-    Raises:
-        AssertionError: for the first copy that computes something else.
+    ``call`` runs a module of a dtype.
 
     Example:
         >>> import torch
@@ -358,9 +318,6 @@ def assert_unbiased(drawn: Tensor, target: Tensor, what: str = "a draw", often: 
         what: a name of the draws for the message.
         often: the number of draws in which an entry must be non-zero to be tested by itself.
 
-    Raises:
-        AssertionError: where the mean is too far from the target.
-
     Example:
         >>> import torch
         >>> from graphmask.testing import assert_unbiased
@@ -379,9 +336,6 @@ def assert_unbiased(drawn: Tensor, target: Tensor, what: str = "a draw", often: 
 @contextmanager
 def global_rng_untouched() -> Iterator[None]:
     """The block leaves the global random states of torch, numpy and python unchanged.
-
-    Raises:
-        AssertionError: where one of them changed.
 
     Example:
         >>> import torch

@@ -33,9 +33,10 @@ def farthest_points(
 
     Args:
         pos: ``[N, D]`` coordinates, float32 or float64.
-        num_points: points to choose from each graph, at most as many as it has.
-        ratio: share of the points of each graph to choose, in (0, 1], rounded up. Give either
-            ``num_points`` or ``ratio``.
+        num_points: points to choose from each graph, at most as many as it has. (default:
+            :obj:`None`, by ``ratio``)
+        ratio: share of the points of each graph to choose, in (0, 1], rounded up. (default:
+            :obj:`None`, by ``num_points``; give either)
         batch: ``[N]`` graph of each point. (default: :obj:`None`, one graph)
         start: the first point, counted within each graph. (default: :obj:`0`)
         generator: draws the first point of each graph instead. (default: :obj:`None`)
@@ -60,12 +61,11 @@ def farthest_points(
     sizes = graphs.bincount(minlength=1).tolist()
     counts = [_count(size, num_points, ratio) for size in sizes]
     nodes = graphs.argsort(stable=True).split(sizes)
-    return torch.cat(
-        [
-            node[_spread(pos[node], count, _first(len(node), start, generator))]
-            for node, count in zip(nodes, counts, strict=True)
-        ]
-    )
+    chosen = [
+        node[_spread(pos[node], count, _first(len(node), start, generator))]
+        for node, count in zip(nodes, counts, strict=True)
+    ]
+    return torch.cat(chosen)
 
 
 class FarthestPoints(BaseTransform):

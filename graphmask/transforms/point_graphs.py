@@ -81,17 +81,8 @@ class KNNGraph(BaseTransform):
 
     def forward(self, data: Data) -> Data:
         """Write the edges."""
-        pos = positions(data)
-        edge_index = knn_graph(
-            pos,
-            self.k,
-            data.batch,
-            self.loop,
-            self.flow,
-            self.cosine,
-            self.num_workers,
-            period=self.period,
-        )
+        pos, options = positions(data), (self.loop, self.flow, self.cosine, self.num_workers)
+        edge_index = knn_graph(pos, self.k, data.batch, *options, period=self.period)
         if self.force_undirected:
             edge_index = to_undirected(edge_index, num_nodes=pos.size(0))
         return _write_weighted(data, edge_index, self.weight, self.period)
@@ -153,15 +144,9 @@ class RadiusGraph(BaseTransform):
 
     def forward(self, data: Data) -> Data:
         """Write the edges."""
+        pos, options = positions(data), (self.loop, self.max_num_neighbors, self.flow)
         edge_index = radius_graph(
-            positions(data),
-            self.r,
-            data.batch,
-            self.loop,
-            self.max_num_neighbors,
-            self.flow,
-            self.num_workers,
-            period=self.period,
+            pos, self.r, data.batch, *options, self.num_workers, period=self.period
         )
         return _write_weighted(data, edge_index, self.weight, self.period)
 

@@ -11,13 +11,9 @@ from torch import Tensor, nn
 
 from graphmask._checks import type_error, value_error
 from graphmask._deprecation import deprecated_alias
-from graphmask.extras import require
 from graphmask.masks import Coefficients
 
-# In inches.
-_WIDTH, _HEIGHT = 4.2, 3.0
-
-_COLUMNS = 3
+from ._matplotlib import make_figure
 
 
 def plot_hop_coefficients(model: nn.Module) -> Any:
@@ -39,8 +35,6 @@ def plot_hop_coefficients(model: nn.Module) -> Any:
         ValueError: where none of its masks has coefficients.
         MissingExtraError: without matplotlib.
 
-    Cost: O(H K) per mask.
-
     Example:
         >>> import graphmask as gm
         >>> from graphmask.view import plot_hop_coefficients
@@ -51,20 +45,14 @@ def plot_hop_coefficients(model: nn.Module) -> Any:
     """
     if not isinstance(model, nn.Module):
         raise type_error("model", "a torch.nn.Module", model)
-    panels = {
-        name or type(model).__name__: module
-        for name, module in model.named_modules()
-        if isinstance(module, Coefficients)
-    }
+    modules = {name or type(model).__name__: module for name, module in model.named_modules()}
+    panels = {name: x for name, x in modules.items() if isinstance(x, Coefficients)}
     if not panels:
         expected = "with a mask of learned coefficients in it, such as WalkMask"
         raise value_error("model", expected, type(model).__name__)
-    columns = min(len(panels), _COLUMNS)
+    columns = min(len(panels), 3)
     lines = math.ceil(len(panels) / columns)
-    # Without pyplot: no window system is needed, and no global state is left behind.
-    figure = require("matplotlib.figure", extra="viz").Figure(
-        figsize=(_WIDTH * columns, _HEIGHT * lines), layout="constrained"
-    )
+    figure = make_figure(4.2 * columns, 3.0 * lines)
     for index, (name, coefficients) in enumerate(panels.items()):
         _draw(figure.add_subplot(lines, columns, index + 1), name, coefficients)
     return figure

@@ -15,10 +15,9 @@ from graphmask._console import checked, empty_table, make_console, make_fact_tab
 from graphmask.io import NEIGHBOURS, read_graph
 from graphmask.topology import Topology
 
-from .colormap import largest_others
+from ._scene import Scene
 from .names import known_masks, make_mask
 from .picture import BUDGET, Picture
-from .scene import make_scene
 from .sources import MaskRows, Source, attention_of, load_model
 
 # Options of all commands that read a file.
@@ -28,77 +27,47 @@ Directed = Annotated[
 ]
 Item = Annotated[int, typer.Option(help="Line of a file of molecules, from 0.")]
 
-# Entries of a row in the table.
-_LISTED = 5
+_FILE = "A mesh, a point cloud or a graph; see the list in the documentation."
+_MASK = "Name, with arguments: walk:hops=4,heads=2, toeplitz:shape=28x28. Default: walk."
+_MODEL = "A trained model: a folder of save_pretrained, or a pickled module."
+_TRUST = "Unpickle the file of the model, which can run code of its author."
+_OUT = "A .png, or .html, or a name for both. Default: FILE and the node, in this folder."
+_BUDGET = "MiB that the rows of a mask may take on the page."
+_SCALE = "Scale of the colours. Default: what suits each row."
 
 
 def view(
-    file: Annotated[
-        Path,
-        typer.Argument(help="A mesh, a point cloud or a graph; see the list in the documentation."),
-    ],
+    file: Annotated[Path, typer.Argument(help=_FILE)],
     node: Annotated[int, typer.Option(help="Index of the row.")] = 0,
-    mask: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Name, with arguments: walk:hops=4,heads=2, toeplitz:shape=28x28. Default: walk."
-        ),
-    ] = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(help="A trained model: a folder of save_pretrained, or a pickled module."),
-    ] = None,
+    mask: Annotated[list[str] | None, typer.Option(help=_MASK)] = None,
+    model: Annotated[Path | None, typer.Option(help=_MODEL)] = None,
     layer: Annotated[int, typer.Option(help="Index among the masked attentions of the model.")] = 0,
     head: Annotated[int, typer.Option(help="Index of the first head to show.")] = 0,
-    trust: Annotated[
-        bool,
-        typer.Option(
-            "--trust", help="Unpickle the file of the model, which can run code of its author."
-        ),
-    ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="A .png, or .html, or a name for both. Default: FILE and the node, in this folder."
-        ),
-    ] = None,
+    trust: Annotated[bool, typer.Option("--trust", help=_TRUST)] = False,
+    out: Annotated[Path | None, typer.Option(help=_OUT)] = None,
     neighbours: Neighbours = NEIGHBOURS,
     directed: Directed = False,
     item: Item = 0,
-    budget: Annotated[
-        float, typer.Option(help="MiB that the rows of a mask may take on the page.")
-    ] = BUDGET / 2**20,
-    logarithmic: Annotated[
-        bool | None,
-        typer.Option("--log/--linear", help="Scale of the colours. Default: what suits each row."),
-    ] = None,
+    budget: Annotated[float, typer.Option(help=_BUDGET)] = BUDGET / 2**20,
+    logarithmic: Annotated[bool | None, typer.Option("--log/--linear", help=_SCALE)] = None,
 ) -> None:
     """Draw a row of a mask, or of the attention of a trained layer.
 
-    Writes a picture, and a page where a click on a node shows its row.
-
-    The page is one file that needs no network. A mask that does not apply to the graph is refused
-    with the reason.
+    Writes a picture, and a page where a click on a node shows its row. The page is one file that
+    needs no network. A mask that does not apply to the graph is an error with the reason.
     """
     data = checked("FILE", lambda: read_graph(file, directed, item, neighbours))
-    console = make_console()
     sources = _make_sources(data, mask or ([] if model else ["walk"]))
     if model is not None:
-        sources.append(
-            checked("--model", lambda: attention_of(load_model(model, trust), data, layer))
-        )
-    title = f"{file.name}: {data.num_nodes:,} nodes, {data.num_edges:,} edges"
-    picture = checked(
-        "--node, --head",
-        lambda: Picture(make_scene(data, title), sources, node, head, logarithmic),
-    )
+        trained = checked("--model", partial(load_model, model, trust))
+        sources.append(checked("--model, --layer", partial(attention_of, trained, data, layer)))
+    scene = Scene(data, f"{file.name}: {data.num_nodes:,} nodes, {data.num_edges:,} edges")
+    picture = checked("--node, --head", lambda: Picture(scene, sources, node, head, logarithmic))
+    console = make_console()
     for path in _paths(out, file, node):
-        write = (
-            partial(picture.write_html, path, int(budget * 2**20))
-            if path.suffix.lower() == ".html"
-            else partial(picture.write_png, path)
-        )
-        checked("--out", write)
+        is_page = path.suffix.lower() == ".html"
+        write = partial(picture.write_html, budget=int(budget * 2**20))
+        checked("--out", partial(write if is_page else picture.write_png, path))
         console.print(f"wrote {path} ({path.stat().st_size / 2**20:.1f} MiB)", highlight=False)
     console.print(_make_table(picture))
 
@@ -133,22 +102,18 @@ def _make_table(picture: Picture) -> object:
     table = empty_table(f"Row of node {scene.label(node)}, head {picture.head}")
     for heading in ("mask", "own entry", "others", "largest others: node weight"):
         table.add_column(heading)
-    for source, rows in zip(picture.sources, picture.rows, strict=True):
-        weights = rows[min(picture.head, source.heads - 1)]
-        others = largest_others(weights, node)
-        largest = ", ".join(
-            f"{scene.label(other)} {weights[other]:.3g}" for other in others[:_LISTED]
-        )
-        table.add_row(source.name, f"{weights[node]:.3g}", f"{len(others):,}", largest or "none")
+    for source, rows in zip(picture.sources, picture.drawn, strict=True):
+        row = rows[min(picture.head, source.heads - 1)]
+        entries = [f"{scene.label(other)} {row.weights[other]:.3g}" for other in row.others[:5]]
+        own, count = f"{row.weights[node]:.3g}", f"{len(row.others):,}"
+        table.add_row(source.name, own, count, ", ".join(entries) or "none")
     return table
 
 
 def masks() -> None:
     """List the names that --mask takes, with a line on each mask."""
-    summaries = {name: _plain(cls.__doc__ or "") for name, cls in known_masks().items()}
+    summaries = {
+        name: re.sub(r":math:|`", "", (cls.__doc__ or "").strip().splitlines()[0])
+        for name, cls in known_masks().items()
+    }
     make_console().print(make_fact_table("Masks", summaries))
-
-
-def _plain(docstring: str) -> str:
-    """The first line, without markup."""
-    return re.sub(r":math:|`", "", docstring.strip().splitlines()[0])

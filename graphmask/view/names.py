@@ -13,19 +13,8 @@ from graphmask._checks import value_error
 from graphmask.masks import Coefficients, DistanceFunction, EdgeFunction, TopologicalMask
 from graphmask.walks import ResampledWalks
 
-# Not made by name: masks of other masks, and the base class.
-_COMBINATIONS = (
-    "HadamardMask",
-    "KroneckerMask",
-    "ProductMask",
-    "ScaledMask",
-    "SumMask",
-    "SymmetrizedMask",
-    "TransposedMask",
-    "TopologicalMask",
-)
-
-_FAMILIES = (Coefficients, DistanceFunction, EdgeFunction)
+# Masks of other masks, and the base class, are not made by name.
+_COMBINATIONS = re.compile("Hadamard|Kronecker|Product|Scaled|Sum|Symmetrized|Transposed|Topolog")
 
 
 @cache
@@ -37,8 +26,13 @@ def known_masks() -> dict[str, type[TopologicalMask]]:
         >>> known_masks()["power-series"].__name__
         'PowerSeriesMask'
     """
-    names = [name for name in masks.__all__ if name.endswith("Mask") and name not in _COMBINATIONS]
-    return {_hyphenate(name.removesuffix("Mask")): getattr(masks, name) for name in names}
+    names = [name.removesuffix("Mask") for name in masks.__all__ if name.endswith("Mask")]
+    boundary = re.compile("(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+    return {
+        boundary.sub("-", name).lower(): getattr(masks, f"{name}Mask")
+        for name in names
+        if not _COMBINATIONS.match(name)
+    }
 
 
 def make_mask(text: str) -> TopologicalMask:
@@ -62,7 +56,11 @@ def make_mask(text: str) -> TopologicalMask:
     name, _, rest = text.partition(":")
     if name not in known_masks():
         raise value_error("mask", f"one of {', '.join(known_masks())}", name)
-    cls, arguments = known_masks()[name], _read_arguments(text, rest)
+    pairs = [item.split("=", 1) for item in rest.split(",")] if rest else []
+    if not all(len(pair) == 2 and all(pair) for pair in pairs):
+        raise value_error("mask", "name:argument=value,argument=value", f"{text!r}")
+    arguments = {key.strip(): _read_value(value.strip()) for key, value in pairs}
+    cls = known_masks()[name]
     parameters = inspect.signature(cls).parameters
     if "budget" in arguments and "sampler" in parameters:
         hops = arguments.get("hops", parameters["hops"].default)
@@ -80,33 +78,16 @@ def make_mask(text: str) -> TopologicalMask:
         raise ValueError(f"{text!r}: {error}") from error
 
 
-def _hyphenate(name: str) -> str:
-    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
-
-
-def _read_arguments(text: str, rest: str) -> dict[str, Any]:
-    pairs = [item.split("=", 1) for item in rest.split(",")] if rest else []
-    if not all(len(pair) == 2 and all(pair) for pair in pairs):
-        raise value_error("mask", "name:argument=value,argument=value", f"{text!r}")
-    return {name.strip(): _read_value(value.strip()) for name, value in pairs}
-
-
 def _read_value(text: str) -> Any:
     if re.fullmatch(r"\d+(x\d+)+", text):
         return tuple(map(int, text.split("x")))
-    call = re.fullmatch(r"([A-Za-z]\w*)(?:\(([\d.e+-]+)\))?", text)
-    cls = getattr(masks, call[1], None) if call else None
-    if call and isinstance(cls, type) and issubclass(cls, _FAMILIES):
-        return _with_scale(cls, call[2])
+    name, _, scale = text.removesuffix(")").partition("(")
+    cls = getattr(masks, name, None)
+    if inspect.isclass(cls) and issubclass(cls, (Coefficients, DistanceFunction, EdgeFunction)):
+        if scale and "scale" not in inspect.signature(cls).parameters:
+            raise value_error("mask", f"{name} without a scale", text)
+        return partial(cls, scale=float(scale)) if scale else cls  # type: ignore[call-arg]
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
-
-
-def _with_scale(cls: Any, scale: str | None) -> Any:
-    if scale is None:
-        return cls
-    if "scale" not in inspect.signature(cls).parameters:
-        raise value_error("mask", f"{cls.__name__} without a scale", f"{cls.__name__}({scale})")
-    return partial(cls, scale=float(scale))

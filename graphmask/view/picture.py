@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ from graphmask._checks import check_integer, value_error
 from graphmask.io import connect
 from graphmask.topology import Topology
 
-from . import matplotlib_figure, plotly_figure
-from .colormap import ColorScale, Row
-from .scene import Scene, make_scene
+from . import _matplotlib, _plotly
+from ._rows import Row
+from ._scene import Scene
 from .sources import Source, make_source
 
 # Heads in a picture of matplotlib at most, each in a panel.
@@ -28,26 +28,16 @@ _HEADS = 4
 # Bytes of the rows of one matrix on a page.
 BUDGET = 12 * 2**20
 
-# Bytes of a row on a page: per node of a surface, per entry of another graph, and besides.
-_PER_NODE, _PER_ENTRY, _PER_ROW = 1.4, 29, 1400
-
 # Entries computed for a page at most, and rows computed at once.
 _WORK, _CHUNK = 2**27, 64
 
 
 class Picture:
-    """A node's row of one matrix or of several.
-
-    Args:
-        scene: the graph as it is drawn.
-        sources: the matrices.
-        node: its index.
-        head: index of the head. (default: :obj:`0`)
-        logarithmic: whether colours are orders of magnitude. (default: :obj:`None`, where most of
-            a row is below 1/20 of its largest entry)
+    """A node's row of one matrix or of several, which :func:`row` makes.
 
     Raises:
         ValueError: for a node or a head out of range.
+        MissingExtraError: where a figure needs matplotlib or plotly, and it is absent.
     """
 
     def __init__(
@@ -65,34 +55,20 @@ class Picture:
             raise value_error("head", f"below {heads}, the number of heads", head)
         self.scene, self.sources, self.node, self.head = scene, list(sources), node, head
         self.logarithmic = logarithmic
-
-    @cached_property
-    def rows(self) -> list[np.ndarray]:
-        """``[H, N]`` of each matrix."""
-        return [_rows(source, np.array([self.node]))[:, 0] for source in self.sources]
+        index = np.array([node])
+        self.rows = [_rows(source, index)[:, 0] for source in sources]  # [H, N] of each matrix
+        pairs = zip(sources, self.rows, strict=True)
+        self.drawn = [self._color(source, rows, node) for source, rows in pairs]
 
     def plotly(self) -> Any:
-        """Draw the row of the first matrix as a plotly figure.
-
-        Raises:
-            MissingExtraError: without plotly.
-        """
-        head = min(self.head, self.sources[0].heads - 1)
-        row = self._row(self.sources[0], self.rows[0], head, self.node)
-        return plotly_figure.draw(self.scene, row)
+        """Draw the row of the first matrix as a plotly figure."""
+        return _plotly.draw(self.scene, self.drawn[0][self._first_head])
 
     def matplotlib(self) -> Any:
-        """Draw a matplotlib figure: a line of panels per matrix, a panel per head, four at most.
-
-        Raises:
-            MissingExtraError: without matplotlib.
-        """
-        lines = []
-        for source, rows in zip(self.sources, self.rows, strict=True):
-            first = max(0, min(self.head, source.heads - _HEADS))
-            heads = range(first, min(first + _HEADS, source.heads))
-            lines.append([self._row(source, rows, head, self.node) for head in heads])
-        return matplotlib_figure.draw(self.scene, lines)
+        """Draw a matplotlib figure: a line of panels per matrix, a panel per head, four at most."""
+        starts = [max(0, min(self.head, len(rows) - _HEADS)) for rows in self.drawn]
+        lines = [rows[k : k + _HEADS] for k, rows in zip(starts, self.drawn, strict=True)]
+        return _matplotlib.draw(self.scene, lines)
 
     def write_png(self, path: str | Path, dpi: int = 110) -> None:
         """Write the figure of :meth:`matplotlib`, in the format of the file's ending."""
@@ -109,45 +85,35 @@ class Picture:
                 the page has those of some nodes, and says so. (default: 12 MiB)
             note: a line at the foot of the page. (default: none)
 
-        Raises:
-            MissingExtraError: without plotly.
-
         Cost: a product with the transposed mask per row on the page.
         """
-        nodes = self._clickable(budget)
+        scene, nodes = self.scene, self._clickable(budget)
         clicks = "A click on any node shows its row."
-        if len(nodes) < self.scene.num_nodes:
-            clicks = (
-                f"Rows of {len(nodes):,} of {self.scene.num_nodes:,} nodes are on this page: "
-                "a click shows that of the nearest of these."
-            )
-        layout = "Coordinates are laid out from the edges." if self.scene.laid_out else ""
-        title = f"{self.scene.title}." if self.scene.title else ""
+        if len(nodes) < scene.num_nodes:
+            count = f"Rows of {len(nodes):,} of {scene.num_nodes:,} nodes are on this page"
+            clicks = f"{count}: a click shows that of the nearest of these."
+        layout = "Coordinates are laid out from the edges." if scene.laid_out else ""
+        foot = " ".join(filter(None, [scene.title and f"{scene.title}.", clicks, layout, note]))
         meta = {
+            "names": [source.name for source in self.sources],
+            "heads": [source.heads for source in self.sources],
             "nodes": nodes.tolist(),
-            "pos": self.scene.pos[nodes].tolist(),
+            "pos": scene.pos[nodes].tolist(),
             "node": self.node,
-            "head": min(self.head, self.sources[0].heads - 1),
+            "head": self._first_head,
         }
-        plotly_figure.write_page(
-            Path(path),
-            self.plotly(),
-            list(self._frames(nodes)),
-            [(source.name, source.heads) for source in self.sources],
-            meta,
-            " ".join(filter(None, [title, clicks, layout, note])),
-        )
+        _plotly.write_page(Path(path), self.plotly(), list(self._frames(nodes)), meta, foot)
+
+    @property
+    def _first_head(self) -> int:
+        return min(self.head, self.sources[0].heads - 1)
 
     def _clickable(self, budget: int) -> np.ndarray:
         """As many nodes as the budget allows, the node of this picture among them, in order."""
         num_nodes, heads = self.scene.num_nodes, max(source.heads for source in self.sources)
-        entries = max(int(np.count_nonzero(rows)) for rows in self.rows)
-        per_node = (
-            heads * _PER_NODE * num_nodes
-            if self.scene.is_surface
-            else _PER_ENTRY * min(entries, heads * plotly_figure.LARGEST)
-        )
-        count = min(int(budget / (heads * _PER_ROW + per_node)), _WORK // (heads * num_nodes))
+        frames = [[_plotly.make_frame("", self.scene, row) for row in rows] for rows in self.drawn]
+        size = max(len(json.dumps(frames_of_heads)) for frames_of_heads in frames)
+        count = min(budget // size, _WORK // (heads * num_nodes))
         if count >= num_nodes:
             return np.arange(num_nodes)
         order = np.random.default_rng(0).permutation(num_nodes)
@@ -157,20 +123,18 @@ class Picture:
     def _frames(self, nodes: np.ndarray) -> Iterator[dict[str, Any]]:
         for index, source in enumerate(self.sources):
             for chunk in np.array_split(nodes, -(-len(nodes) // _CHUNK)):
-                rows = _rows(source, chunk)
-                for position, node in enumerate(chunk.tolist()):
-                    for head in range(source.heads):
-                        row = self._row(source, rows[:, position], head, node)
-                        name = f"{index}.{head}.{node}"
-                        yield plotly_figure.make_frame(name, self.scene, row)
+                for rows, node in zip(_rows(source, chunk).swapaxes(0, 1), chunk, strict=True):
+                    for head, row in enumerate(self._color(source, rows, int(node))):
+                        yield _plotly.make_frame(f"{index}.{head}.{node}", self.scene, row)
 
-    def _row(self, source: Source, rows: np.ndarray, head: int, node: int) -> Row:
-        # The own entry is often the largest, and would make the others pale.
-        others = np.delete(rows[head], node)
-        scale = ColorScale.of(others, bool((rows < 0).any()), self.logarithmic)
-        which = f", head {head} of {source.heads}" if source.heads > 1 else ""
-        title = f"{source.name}{which}: row of node {self.scene.label(node)}"
-        return Row(node, rows[head], scale, title)
+    def _color(self, source: Source, rows: np.ndarray, node: int) -> list[Row]:
+        """The rows ``[H, N]`` of one node, with titles and scales of colours."""
+        signed, heads, title = bool((rows < 0).any()), len(rows), self.scene.label(node)
+        names = [f", head {head} of {heads}" if heads > 1 else "" for head in range(heads)]
+        return [
+            Row(node, row, f"{source.name}{name}: row of node {title}", signed, self.logarithmic)
+            for row, name in zip(rows, names, strict=True)
+        ]
 
     def _repr_png_(self) -> bytes:
         """A small picture, for notebooks."""
@@ -195,8 +159,8 @@ def row(
     Args:
         source: a mask, its operator or a :class:`~graphmask.nn.TopologicalAttention`; or a list of
             these.
-        data: the graph: a PyG ``Data`` with ``edge_index``, ``face`` or ``pos``; or a topology.
-            Nodes without ``pos`` are laid out.
+        data: a topology, or a PyG ``Data`` with ``edge_index``, ``face`` or ``pos``. Nodes without
+            ``pos`` are laid out.
         node: index of the row. (default: :obj:`0`)
         x: ``[N, C]``, the input of the layer; masks need none. (default: :obj:`None`)
         head: index of the head. (default: :obj:`0`)
@@ -204,8 +168,7 @@ def row(
             a row is below 1/20 of its largest entry)
 
     Returns:
-        A :class:`Picture`, which notebooks show; its ``plotly()``, ``matplotlib()``, ``write_png``
-        and ``write_html`` give figures and files.
+        A :class:`Picture`, which notebooks show.
 
     Raises:
         TypeError: for a source of another class, or a layer without its input.
@@ -231,7 +194,7 @@ def row(
         topology = Topology.from_data(data)
     items = source if isinstance(source, (list, tuple)) else [source]
     sources = [make_source(item, topology, x) for item in items]
-    return Picture(make_scene(data), sources, node, head, logarithmic)
+    return Picture(Scene(data), sources, node, head, logarithmic)
 
 
 def _rows(source: Source, nodes: np.ndarray) -> np.ndarray:

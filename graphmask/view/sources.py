@@ -19,13 +19,7 @@ from graphmask.topology import Topology
 
 
 class Source(ABC):
-    """A matrix ``[H, N, N]`` whose rows are drawn.
-
-    Args:
-        name: in titles.
-        topology: its graph.
-        heads: H.
-    """
+    """A matrix ``[H, N, N]`` whose rows are drawn: its name in titles, its graph and its heads."""
 
     def __init__(self, name: str, topology: Topology, heads: int) -> None:
         self.name, self.topology, self.heads = name, topology, heads
@@ -36,12 +30,7 @@ class Source(ABC):
 
 
 class MaskRows(Source):
-    """Rows of a mask.
-
-    Args:
-        mask: the mask, which is prepared here; or its operator.
-        topology: the graph; an operator has its own.
-        name: in titles. (default: the mask itself)
+    """Rows of a mask, which is prepared here, or of its operator, which has its own topology.
 
     Raises:
         ValueError: where the mask does not apply to this graph.
@@ -50,15 +39,14 @@ class MaskRows(Source):
     def __init__(
         self, mask: TopologicalMask | MaskOperator, topology: Topology | None = None, name: str = ""
     ) -> None:
-        if isinstance(mask, TopologicalMask):
-            if topology is None:
-                raise type_error("topology", "a Topology, beside a mask", topology)
-            with torch.no_grad():
-                operator = mask(mask.prepare(topology))
+        if isinstance(mask, MaskOperator):
+            self.operator = mask
+        elif topology is None:
+            raise type_error("topology", "a Topology, beside a mask", topology)
         else:
-            operator = mask
-        self.operator = operator
-        super().__init__(name or repr(mask), operator.topology, operator.heads)
+            with torch.no_grad():
+                self.operator = mask(mask.prepare(topology))
+        super().__init__(name or repr(mask), self.operator.topology, self.operator.heads)
 
     def rows(self, nodes: Tensor) -> Tensor:
         with torch.no_grad():
@@ -66,15 +54,9 @@ class MaskRows(Source):
 
 
 class AttentionRows(Source):
-    """Rows of the attention of a layer.
+    """Rows of the attention of a layer, with its input ``x [N, C]``.
 
     See :meth:`graphmask.nn.TopologicalAttention.attention_rows`.
-
-    Args:
-        attention: the layer.
-        x: its input ``[N, C]``.
-        topology: the graph.
-        name: in titles. (default: the layer itself)
     """
 
     def __init__(
@@ -89,54 +71,43 @@ class AttentionRows(Source):
             return self.attention.attention_rows(nodes, self.x, self.topology).transpose(0, 1)
 
 
-def make_source(source: Any, topology: Topology, x: Tensor | None = None, name: str = "") -> Source:
-    """Rows of a mask, an operator or a layer.
-
-    Raises:
-        TypeError: for an object of another class, and for a layer without its input.
-    """
+def make_source(source: Any, topology: Topology, x: Tensor | None = None) -> Source:
+    """Rows of a mask, of an operator, or of a layer with its input; a TypeError for others."""
     if isinstance(source, Source):
         return source
     if isinstance(source, (TopologicalMask, MaskOperator)):
-        return MaskRows(source, topology, name)
-    if isinstance(source, TopologicalAttention):
-        if not isinstance(x, Tensor):
-            raise type_error("x", f"a tensor [N, {source.channels}], the input of the layer", x)
-        return AttentionRows(source, x, topology, name)
-    raise type_error("source", "a mask, an operator or a TopologicalAttention", source)
+        return MaskRows(source, topology)
+    if not isinstance(source, TopologicalAttention):
+        raise type_error("source", "a mask, an operator or a TopologicalAttention", source)
+    if not isinstance(x, Tensor):
+        raise type_error("x", f"a tensor [N, {source.channels}], the input of the layer", x)
+    return AttentionRows(source, x, topology)
 
 
 def load_model(path: str | Path, trust: bool = False) -> nn.Module:
-    """Load a model that ``save_pretrained`` or ``torch.save(model, path)`` wrote.
+    """Load a model that ``save_pretrained`` or ``torch.save(model, path)`` wrote, in eval mode.
 
     Args:
         path: of a folder of ``save_pretrained``, or of a file of ``torch.save``.
         trust: whether the file may run code, as unpickling a module does. A folder holds tensors
             and settings alone and needs no trust. (default: :obj:`False`)
 
-    Returns:
-        The model, in evaluation mode.
-
     Raises:
         OSError: where there is no such file.
         ValueError: for a file that is not trusted, or that holds no module.
     """
-    path = Path(path)
+    path, expected = Path(path), "a module saved by torch.save(model, path)"
     if path.is_dir():
         return TopologicalTransformer.from_pretrained(path).eval()
     if not trust:
-        expected = (
-            "a folder of `save_pretrained`; or trusted, since a pickled module runs code (--trust)"
-        )
-        raise value_error("model", expected, str(path))
+        folder = "a folder of `save_pretrained`; or trusted, since a pickled module runs code"
+        raise value_error("model", f"{folder} (--trust)", str(path))
     try:
         model = torch.load(path, map_location="cpu", weights_only=False)
     except (pickle.UnpicklingError, AttributeError, ImportError, EOFError, RuntimeError) as error:
-        expected = "a module saved by torch.save"
         raise value_error("model", expected, f"{path.name}: {error}") from error
     if not isinstance(model, nn.Module):
-        expected = "a module saved by torch.save(model, path), not its parameters alone"
-        raise value_error("model", expected, type(model).__name__)
+        raise value_error("model", f"{expected}, not its parameters alone", type(model).__name__)
     return model.eval()
 
 
@@ -145,8 +116,7 @@ def attention_of(
 ) -> AttentionRows:
     """The attention of one layer of a model on a graph, under the input that reaches it there.
 
-    The model is called once, ``model(x, topology)``, without dropout; a hook keeps the input of the
-    layer.
+    The model is called once, ``model(x, topology)``, without dropout.
 
     Args:
         model: any model with :class:`~graphmask.nn.TopologicalAttention` in it that is called like
@@ -158,8 +128,6 @@ def attention_of(
 
     Raises:
         ValueError: where there is no such layer, or the graph has no features that fit.
-
-    Cost: a call of the model.
 
     Example:
         >>> import torch, graphmask as gm

@@ -1,12 +1,10 @@
-"""Every script of benchmarks/ with --smoke, and what their figures rest on."""
+"""Every script of benchmarks/ with --smoke, and the assumptions of their figures."""
 
 from __future__ import annotations
 
 import csv
-import importlib
 import math
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +12,34 @@ import networkx as nx
 import numpy as np
 import pytest
 import torch
+from scripts import ROOT, importable
 from torch_geometric.utils import to_networkx
 
 from graphmask import reference
 
 pytest.importorskip("rich")
-FOLDER = Path(__file__).parents[2] / "benchmarks"
+FOLDER = ROOT / "benchmarks"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def scripts() -> Iterator[None]:
-    """Find scripts by their names, in worker processes, too."""
+@pytest.fixture(scope="module")
+def load() -> Iterator[Callable[[str], Any]]:
+    """Imports a study by its name."""
     threads = torch.get_num_threads()
-    sys.path.insert(0, str(FOLDER))
-    yield
-    sys.path.remove(str(FOLDER))
+    with importable(FOLDER) as load:
+        yield load
     torch.set_num_threads(threads)
 
 
-def load(name: str) -> Any:
-    return importlib.import_module(name)
+STUDIES = ("concentration", "estimators", "features", "molecules")
+SLOW_STUDIES = ("families", "walk_encodings", "gpu")
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["concentration", "walk_encodings", "estimators", "families", "features", "gpu", "molecules"],
+    "name", [*STUDIES, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW_STUDIES)]
 )
-def test_every_study_runs(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_study_runs(
+    load: Callable, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = load(name).main(["--smoke", "--csv", str(tmp_path / "rows.csv")])
     table = list(csv.DictReader((tmp_path / "rows.csv").read_text().splitlines()))
     assert len(table) == len(rows) > 0
@@ -49,26 +48,26 @@ def test_every_study_runs(name: str, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert name in (FOLDER / "README.md").read_text()
 
 
-def test_tables_are_drawn(tmp_path: Path) -> None:
+def test_tables_are_drawn(load: Callable, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     table, picture = tmp_path / "t.csv", tmp_path / "t.png"
-    table.write_text("n,ms,who,graph\n64,1,a,x\n128,2,a,x\n64,3,b,y\n128,,b,y\n")
+    table.write_text("n,ms,name,graph\n64,1,a,x\n128,2,a,x\n64,3,b,y\n128,,b,y\n")
     plot = load("plot")
-    panels = plot.read_panels(table, "n", ["ms"], ["who"], ["graph"])
+    panels = plot.read_panels(table, "n", ["ms"], ["name"], ["graph"])
     assert [panel.lines for panel in panels] == [{"a": {64: 1, 128: 2}}, {"b": {64: 3}}]
-    options = [str(table), str(picture), "--x", "n", "--y", "ms", "--by", "who"]
+    options = [str(table), str(picture), "--x", "n", "--y", "ms", "--by", "name"]
     plot.main(options)
     assert picture.read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(SystemExit, match="no column m; it has n, ms, who, graph"):
+    with pytest.raises(SystemExit, match="no column m; it has n, ms, name, graph"):
         plot.main([*options[:-1], "m"])
 
 
-def test_ground_truth_is_the_power_series() -> None:
-    """Rows of the reference's dense series, and errors of all entries and of each kind."""
+def test_ground_truth_is_the_power_series(load: Callable) -> None:
+    """Rows of the dense series, and errors of all, diagonal and off-diagonal entries."""
     study = load("estimators")
     truth = study.GroundTruth(study.GRAPHS[5], hops=4, rows=5, seed=0)
     W = reference.adjacency(truth.topology.edge_index, truth.topology.num_nodes)
-    estimators = {each.name: each for each in study.make_estimators()}
+    estimators = {entry.name: entry for entry in study.make_estimators()}
     kernel = study.KERNELS[1]
     alpha = kernel.alpha(4, 1)().detach().double()
     dense = reference.power_series(W, alpha)[0]
@@ -82,39 +81,36 @@ def test_ground_truth_is_the_power_series() -> None:
     assert errors["error"] == pytest.approx(wrong / float(dense.norm()))
 
 
-def test_all_estimators_converge() -> None:
-    """Dear settings err by less than cheap ones; budgets beyond N are exact."""
+def test_all_estimators_converge(load: Callable) -> None:
+    """Large settings err by less than small ones; budgets beyond N are exact."""
     study = load("estimators")
     truth = study.GroundTruth(study.GRAPHS[0], hops=3, rows=5, seed=0)
     for estimator in study.make_estimators():
-        few, many = (
-            study.measure(
-                truth,
-                estimator,
-                study.KERNELS[1],
-                study.Draws(estimator.family.make(setting, 3), truth.topology, seed=0),
-            )
-            for setting in (estimator.family.ladder[0], estimator.family.ladder[6])
-        )
+        family, rows = estimator.family, []
+        for setting in (family.ladder[0], family.ladder[6]):
+            draws = study.Draws(family.make(setting, 3), truth.topology, seed=0)
+            rows.append(study.measure(truth, estimator, study.KERNELS[1], draws))
+        few, many = rows
         assert many["error"] < few["error"] / 2
         assert many["entries"] >= few["entries"]
-        if estimator.family.name == "resampled":
+        if family.name == "resampled":
             assert many["error"] < study.ROUNDING
 
 
-def test_errors_are_interpolated() -> None:
+def test_errors_are_interpolated(load: Callable) -> None:
     study = load("estimators")
     rows = [{"entries": cost, "error": error} for cost, error in ((10, 0.4), (40, 0.1), (80, 0.0))]
     costs = (5, 10, 20, 40, 60, 90)
     expected = [None, 0.4, 0.2, 0.1, 0.1, 0.0]
-    found = [study.error_at(rows, cost) for cost in costs]
-    assert found == [each if each is None else pytest.approx(each) for each in expected]
+    errors = [study.error_at(rows, cost) for cost in costs]
+    assert errors == [error and pytest.approx(error) for error in expected]
     assert study.error_at(rows[:2], 41) is None
 
 
-def test_no_pair_is_off_more_often_than_the_theorem_allows() -> None:
+def test_no_pair_is_off_more_often_than_the_theorem_allows(load: Callable) -> None:
     study = load("concentration")
-    regular = next(each for each in load("estimators").GRAPHS if each.name == "regular").make(0)
+    graphs = {graph.name: graph for graph in load("estimators").GRAPHS}
+    regular = graphs["regular"].make(0)
     assert math.isclose(study.constant(regular, torch.tensor([1.0, -0.5, 0.25]), 0.5), 3.0)
     assert math.isclose(study.bound(study.bound_distance(0.03, 5, 1.2), 5, 1.2), 0.03)
     rows = list(study.measure(regular, reference.diffusion(0.5, 5), walks=[2, 8], draws=60))
@@ -124,18 +120,19 @@ def test_no_pair_is_off_more_often_than_the_theorem_allows() -> None:
     assert many["worst pair"] < few["worst pair"] < few["bound"]
 
 
-@pytest.mark.parametrize("number", range(8))
-def test_random_features_are_unbiased(number: int) -> None:
+def test_random_features_are_unbiased(load: Callable) -> None:
     study = load("features")
     inputs = study.make_inputs(8, 0.5, anisotropic=False, nodes=12)
-    assert abs(study.measure(inputs, study.MAPS[number], 16, 300)["bias_z"]) < 4
+    assert len(study.MAPS) == 8
+    for feature_map in study.MAPS:
+        assert abs(study.measure(inputs, feature_map, 16, 300)["bias_z"]) < 4, feature_map
 
 
-def test_families_run_on_undirected_graphs_of_the_size() -> None:
+def test_families_run_on_undirected_graphs_of_the_size(load: Callable) -> None:
     study = load("families")
     for graph in study.GRAPHS:
-        topology, again = graph.make(64, 1), graph.make(64, 1)
-        assert torch.equal(topology.edge_index, again.edge_index)
+        topology = graph.make(64, 1)
+        assert torch.equal(topology.edge_index, graph.make(64, 1).edge_index)
         pairs = set(zip(*topology.edge_index.tolist(), strict=True))
         assert pairs == {(target, source) for source, target in pairs}
         assert (topology.num_nodes, len(pairs)) == (64, topology.num_edges)
@@ -146,20 +143,17 @@ def test_families_run_on_undirected_graphs_of_the_size() -> None:
         assert family.build(problem, family.prepare(problem)).multiply_adds > 0
 
 
-def test_molecules_are_connected_sparse_and_read_from_files(tmp_path: Path) -> None:
+def test_molecules_are_connected_sparse_and_read_from_files(load: Callable, tmp_path: Path) -> None:
     study = load("molecules")
     molecules = study.random_molecules(128, seed=2)
-    rings: set[int] = set()
-    for molecule in molecules:
-        graph = to_networkx(molecule).to_undirected()
-        assert nx.is_connected(graph)
-        assert graph.number_of_nodes() in study.ATOMS
-        cycles = nx.minimum_cycle_basis(graph)
-        assert len(cycles) <= 3
-        rings |= {len(cycle) for cycle in cycles}
-    assert {5, 6} <= rings
-    (walks,) = study.Molecules(5).topology.walk_sets
-    batch = study.Molecules(5).topology.batch
+    graphs = [to_networkx(molecule).to_undirected() for molecule in molecules]
+    assert all(nx.is_connected(graph) for graph in graphs)
+    assert all(len(graph) in study.ATOMS for graph in graphs)
+    cycles = [nx.minimum_cycle_basis(graph) for graph in graphs]
+    assert max(map(len, cycles)) <= 3
+    assert {5, 6} <= {len(cycle) for basis in cycles for cycle in basis}
+    topology = study.Molecules(5).topology
+    (walks,), batch = topology.walk_sets, topology.batch
     assert torch.equal(batch[walks.pattern.row.long()], batch[walks.pattern.col.long()])
     pytest.importorskip("rdkit")
     (tmp_path / "some.csv").write_text("smiles,value\nCCO,1\n\nc1ccccc1CCCCC,2\n")

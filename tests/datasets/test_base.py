@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +24,7 @@ class Points(SplitDataset):
 
 
 @pytest.fixture(autouse=True)
-def no_builds():
+def reset_builds() -> None:
     Points.builds = 0
 
 
@@ -45,10 +44,29 @@ def is_odd(data: Data) -> bool:
     return bool(data.y == 1)
 
 
-def test_processed_root_alone_is_a_cache(tmp_path: Path) -> None:
+def test_examples_are_built_once_for_each_split_and_setting(tmp_path: Path) -> None:
+    for root in (tmp_path, str(tmp_path)):
+        assert values(Points(root, True)) == [0, 1, 2, 3]
+        assert values(Points(root, False)) == [10, 11, 12, 13]
+        Points(root, True, "other")
+    assert Points.builds == 3
+    folders = {path.name for path in (tmp_path / "processed").iterdir()}
+    assert folders == {"points_train", "points_test", "points_train_other"}
+    names = {path.name for path in (tmp_path / "processed" / "points_train").iterdir()}
+    assert names == {"data.pt", "pre_filter.pt", "pre_transform.pt"}
+    Points(tmp_path, True, force_reload=True)
+    assert Points.builds == 4
+
+
+@pytest.mark.parametrize("has_root", [False, True])
+def test_processed_root_takes_the_cache_out_of_the_root(tmp_path: Path, has_root: bool) -> None:
+    root, cache = tmp_path / "root", tmp_path / "cache"
+    root.mkdir()
     for _ in range(2):
-        assert values(Points(None, True, processed_root=tmp_path)) == [0, 1, 2, 3]
+        assert values(Points(root if has_root else None, True, processed_root=cache))[:2] == [0, 1]
     assert Points.builds == 1
+    assert list(root.iterdir()) == []
+    assert (cache / "processed" / "points_train" / "data.pt").exists()
 
 
 def test_without_a_root_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,49 +75,16 @@ def test_without_a_root_nothing_is_written(tmp_path: Path, monkeypatch: pytest.M
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_cache_is_read_by_the_second_construction(tmp_path: Path) -> None:
-    first, second = Points(tmp_path, True), Points(str(tmp_path), True)
-    assert values(first) == values(second) == [0, 1, 2, 3]
-    assert Points.builds == 1
-
-
-def test_force_reload_builds_again(tmp_path: Path) -> None:
-    Points(tmp_path, True)
-    Points(tmp_path, True, force_reload=True)
-    assert Points.builds == 2
-
-
-def test_splits_and_settings_have_caches_of_their_own(tmp_path: Path) -> None:
-    assert values(Points(tmp_path, True)) == [0, 1, 2, 3]
-    assert values(Points(tmp_path, False)) == [10, 11, 12, 13]
-    Points(tmp_path, True, "other")
-    assert Points.builds == 3
-    folders = {path.name for path in (tmp_path / "processed").iterdir()}
-    assert folders == {"points_train", "points_test", "points_train_other"}
-
-
-def test_processed_root_takes_the_cache_out_of_the_root(tmp_path: Path) -> None:
-    root, cache = tmp_path / "root", tmp_path / "cache"
-    root.mkdir()
-    Points(root, True, processed_root=cache)
-    assert list(root.iterdir()) == []
-    assert (cache / "processed" / "points_train" / "data.pt").exists()
-
-
-def test_nothing_but_the_cache_stays_in_its_folder(tmp_path: Path) -> None:
-    Points(tmp_path, True)
-    names = {path.name for path in (tmp_path / "processed" / "points_train").iterdir()}
-    assert names == {"data.pt", "pre_filter.pt", "pre_transform.pt"}
-
-
 @pytest.mark.parametrize("has_root", [False, True])
-def test_transforms_and_filter(tmp_path: Path, has_root: bool) -> None:
+def test_filters_and_transforms_are_applied_in_their_order(tmp_path: Path, has_root: bool) -> None:
     root = tmp_path if has_root else None
     dataset = Points(root, True, transform=add_one, pre_transform=double, pre_filter=is_odd)
-    assert values(dataset) == [3, 7]
-    assert values(dataset) == [3, 7]
+    assert values(dataset) == values(dataset) == [3, 7]
     dataset.transform = None
     assert values(dataset) == [2, 6]
+    # Classes count without examples too.
+    assert (dataset.num_classes, repr(dataset)) == (2, "Points(2)")
+    assert values(Points(None, True, pre_filter=lambda data: data.pos.item() == 2)) == [2]
 
 
 def test_another_pre_transform_warns_whatever_split_came_between(tmp_path: Path) -> None:
@@ -109,45 +94,23 @@ def test_another_pre_transform_warns_whatever_split_came_between(tmp_path: Path)
         Points(tmp_path, True, pre_transform=double)
 
 
-def test_num_classes_does_not_depend_on_the_examples_left() -> None:
-    dataset = Points(None, True, transform=add_one, pre_filter=lambda data: not is_odd(data))
-    assert dataset.num_classes == 2
-    assert repr(dataset) == "Points(2)"
-
-
-def test_one_example_left() -> None:
-    dataset = Points(None, True, pre_filter=lambda data: data.pos.item() == 2)
-    assert len(dataset) == 1
-    assert values(dataset) == [2]
-
-
-def test_pickles() -> None:
-    dataset = Points(None, True)
-    assert values(pickle.loads(pickle.dumps(dataset))) == values(dataset)
-
-
-def test_a_filter_that_keeps_nothing() -> None:
+def test_a_filter_that_keeps_nothing_is_an_error() -> None:
     message = "`pre_filter` must be true for an example of the train split, got no example"
     with pytest.raises(ValueError, match=message):
         Points(None, True, pre_filter=lambda _: False)
 
 
-def test_train_is_a_bool() -> None:
-    with pytest.raises(TypeError, match="`train` must be a bool, got str"):
-        Points(None, "test")
-
-
-def test_a_cache_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_a_cache_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "processed").write_text("a file where the folder should be")
     message = r"cache folder .*points_train cannot be made .*`processed_root`"
     with pytest.raises(PermissionError, match=message):
         Points(tmp_path, True)
 
 
-@pytest.mark.parametrize("keep", [0, 100])
-def test_a_truncated_cache(tmp_path: Path, keep: int) -> None:
+@pytest.mark.parametrize("size", [0, 100])
+def test_a_truncated_cache_is_named_and_built_again_on_demand(tmp_path: Path, size: int) -> None:
     path = Path(Points(tmp_path, True).processed_paths[0])
-    path.write_bytes(path.read_bytes()[:keep])
+    path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(ValueError, match=r"data\.pt is damaged .*`force_reload=True`"):
         Points(tmp_path, True)
     assert values(Points(tmp_path, True, force_reload=True)) == [0, 1, 2, 3]

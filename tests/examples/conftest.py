@@ -1,19 +1,15 @@
-"""Examples are imported from their folder."""
-
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import pytest
+from scripts import ROOT, importable
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 
-
-@pytest.fixture
-def example(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+@pytest.fixture(scope="module")
+def example() -> Iterator[Callable[[str], ModuleType]]:
+    """Imports an example by its name."""
     pytest.importorskip("lightning")
-    monkeypatch.syspath_prepend(EXAMPLES)
-    return importlib.import_module
+    with importable(ROOT / "examples") as load:
+        yield load

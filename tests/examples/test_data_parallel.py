@@ -11,22 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from scripts import ROOT
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "point_cloud_classification.py"
-# 48 clouds without augmentation, four of them held out: 44 train, in global batches of 8, the last
-# of 4.
-OPTIONS = (
-    "--smoke",
-    "--batch-size",
-    "8",
-    "--accelerator",
-    "cpu",
-    "--per-class",
-    "4",
-    "--any-pose",
-    "--dropout",
-    "0",
-)
+EXAMPLE = ROOT / "examples" / "point_cloud_classification.py"
+# 48 clouds without augmentation, of which four validate: global batches of 8, and one of 4.
+SIZES = ["--smoke", "--batch-size", "8", "--per-class", "4"]
+OPTIONS = [*SIZES, "--accelerator", "cpu", "--any-pose", "--dropout", "0"]
 
 
 def free_port() -> int:
@@ -37,36 +27,18 @@ def free_port() -> int:
 
 def train(out: Path, devices: int) -> Path:
     """The folder of the run of the masked variant."""
-    environment = {
-        key: value
-        for key, value in os.environ.items()
-        if key not in ("WORLD_SIZE", "LOCAL_RANK", "NODE_RANK")
-    }
-    environment |= {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(free_port()),
-        "OMP_NUM_THREADS": "1",
-    }
-    command = [
-        sys.executable,
-        str(EXAMPLE),
-        *OPTIONS,
-        "--variants",
-        "masked + local",
-        "--devices",
-        str(devices),
-    ]
+    out.mkdir()
+    ranks = ("WORLD_SIZE", "LOCAL_RANK", "NODE_RANK")
+    environment = {key: value for key, value in os.environ.items() if key not in ranks}
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    environment |= {**address, "OMP_NUM_THREADS": "1"}
+    options = "--variants", "masked + local", "--devices", str(devices), "--out", str(out)
+    command = [sys.executable, str(EXAMPLE), *OPTIONS, *options]
     run = subprocess.run(
-        [*command, "--out", str(out)],
-        env=environment,
-        cwd=out,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
+        command, env=environment, cwd=out, capture_output=True, text=True, timeout=600, check=False
     )
     assert run.returncode == 0, run.stderr[-3000:]
-    # That there really were two is what Lightning tells on joining.
+    # Lightning prints the number of processes.
     assert ("MEMBER: 2/2" in run.stdout + run.stderr) == (devices == 2)
     return out / "clouds-primitives" / "masked+local-0"
 
@@ -76,12 +48,11 @@ def logged(folder: Path, name: str) -> list[float]:
         return [float(row[name]) for row in csv.DictReader(file) if row[name]]
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does(tmp_path):
     pytest.importorskip("lightning")
     if not torch.distributed.is_available():
         pytest.skip("this torch has no torch.distributed")
-    (tmp_path / "one").mkdir()
-    (tmp_path / "two").mkdir()
     one, two = train(tmp_path / "one", 1), train(tmp_path / "two", 2)
     losses = logged(one, "loss")
     assert len(losses) == 2

@@ -1,19 +1,14 @@
-"""Training resumes exactly, and options that cannot work are refused.
-
-(CI runs every example with --smoke.)
-"""
+"""Training resumes exactly, and wrong options raise. (CI runs every example with --smoke.)"""
 
 import shutil
 
 import pytest
 import torch
 
+pytestmark = pytest.mark.filterwarnings("ignore")
 OPTIONS = ["--smoke", "--per-class", "2", "--variants", "masked", "--dropout", "0.2"]
 
 
-@pytest.mark.global_rng
-@pytest.mark.usefixtures("single_by_default")
-@pytest.mark.filterwarnings("ignore")
 def test_resumed_run_ends_with_the_same_weights(example, tmp_path, monkeypatch):
     training, classification = example("training"), example("point_cloud_classification")
     folder, stopped = tmp_path / "out", tmp_path / "stopped"
@@ -26,29 +21,24 @@ def test_resumed_run_ends_with_the_same_weights(example, tmp_path, monkeypatch):
         options = classification.parse([*OPTIONS, "--out", str(folder), *more])
         options.epochs = 3
         score = classification.run(options)[0]["score"]
-        return score, torch.load(
-            folder / "clouds-primitives/masked-0/last.ckpt", weights_only=False
-        )
+        checkpoint = folder / "clouds-primitives/masked-0/last.ckpt"
+        return score, torch.load(checkpoint, weights_only=False)
 
     monkeypatch.setattr(training.Task, "on_train_epoch_start", keep_first_epoch)
-    score, whole = train()
+    score, uninterrupted = train()
     shutil.rmtree(folder)
     shutil.copytree(stopped, folder)
     resumed_score, resumed = train("--resume")
-    assert whole["epoch"] == resumed["epoch"] == 2
+    assert uninterrupted["epoch"] == resumed["epoch"] == 2
     assert score == resumed_score
-    for name, weight in whole["state_dict"].items():
+    for name, weight in uninterrupted["state_dict"].items():
         torch.testing.assert_close(resumed["state_dict"][name], weight, rtol=0, atol=0, msg=name)
 
 
-@pytest.mark.global_rng
-@pytest.mark.usefixtures("single_by_default")
-@pytest.mark.filterwarnings("ignore")
 def test_so_few_clouds_that_none_validates(example, tmp_path):
     classification = example("point_cloud_classification")
-    rows = classification.run(
-        classification.parse([*OPTIONS, "--train-size", "9", "--out", str(tmp_path)])
-    )
+    options = [*OPTIONS, "--train-size", "9", "--out", str(tmp_path)]
+    rows = classification.run(classification.parse(options))
     assert 0 <= rows[0]["score"] <= 1
     assert (tmp_path / "clouds-primitives/masked-0/last.ckpt").exists()
 

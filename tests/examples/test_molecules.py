@@ -1,32 +1,20 @@
-"""Missing targets count neither in the loss nor in the score, and what stands in for files can be read."""
+"""Missing targets count neither in the loss nor in the score; stand-ins for files can be read."""
 
-import importlib
 import warnings
-from pathlib import Path
 
 import pytest
 import torch
 from torch_geometric.data import Batch, Data
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+pytest.importorskip("torchmetrics")
+pytest.importorskip("rdkit")
 
 
-@pytest.fixture
-def load(monkeypatch):
-    for package in ("lightning", "torchmetrics", "rdkit"):
-        pytest.importorskip(package)
-    monkeypatch.syspath_prepend(EXAMPLES)
-    return importlib.import_module
-
-
-def batch_of(y):
-    """Two molecules of one atom, whose only feature the model gives out as it is."""
-    return Batch.from_data_list(
-        [
-            Data(x=row[None], y=target[None], edge_index=torch.zeros(2, 0).long())
-            for row, target in y
-        ]
-    )
+def batch_of(x, y):
+    """Molecules of one atom, whose features the model returns as they are."""
+    edges = torch.zeros(2, 0, dtype=torch.long)
+    rows = zip(x.unsqueeze(1), y.unsqueeze(1), strict=True)
+    return Batch.from_data_list([Data(x=row, y=target, edge_index=edges) for row, target in rows])
 
 
 class Echo(torch.nn.Module):
@@ -34,15 +22,10 @@ class Echo(torch.nn.Module):
         return x
 
 
-@pytest.fixture
-def two_targets():
-    nan = float("nan")
+def test_regression_is_learned_in_units_of_the_deviation(example):
+    molecules, nan = example("molecules"), float("nan")
     x, y = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[5.0, nan], [nan, 20.0]])
-    return batch_of(zip(x, y, strict=True))
-
-
-def test_regression_is_learned_in_units_of_the_deviation(load, two_targets):
-    molecules = load("molecules")
+    two_targets = batch_of(x, y)
     scale = (torch.tensor([1.0, 10.0]), torch.tensor([2.0, 5.0]))
     task = molecules.Property(Echo(), molecules.MeanSquaredError(squared=False), scale, 1e-3)
     out, target = task.predict(two_targets, "train")
@@ -52,40 +35,38 @@ def test_regression_is_learned_in_units_of_the_deviation(load, two_targets):
     assert (out.tolist(), target.tolist()) == ([3, 30], [5, 20])  # 1 * 2 + 1 and 4 * 5 + 10
 
 
-def test_missing_classes_are_left_out(load):
-    molecules = load("molecules")
-    nan = float("nan")
+def test_missing_classes_are_left_out(example):
+    molecules, nan = example("molecules"), float("nan")
     scores = torch.tensor([[0.1, 9.0], [0.9, 0.2], [0.5, 0.8], [5.0, 0.3]])
     classes = torch.tensor([[0, nan], [1, 1], [1, 0], [nan, 1]])
-    batch = batch_of(zip(scores, classes, strict=True))
+    batch = batch_of(scores, classes)
     task = molecules.Property(Echo(), molecules.MultilabelAUROC(2, ignore_index=-1), None, 1e-3)
     out, target = task.predict(batch, "train")
     assert out.shape == target.shape == (6,)
     assert not target.isnan().any()
     metric = task.metrics["val"]
     metric.update(*task.predict(batch, "val"))
-    assert metric.compute().item() == pytest.approx(
-        (1 + 0) / 2
-    )  # the first in order, the second upside down
+    # The first class is in order, the second in reverse.
+    assert metric.compute().item() == pytest.approx((1 + 0) / 2)
 
 
-def test_made_up_molecules_can_all_be_read(load, tmp_path):
-    molecules = load("molecules")
-    molecules.write_stand_in(tmp_path / "made_up.csv")
+def test_all_synthetic_molecules_can_be_read(example, tmp_path):
+    molecules = example("molecules")
+    molecules.write_stand_in(tmp_path / "molecules.csv")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        dataset = molecules.MoleculeCSV(tmp_path / "made_up.csv", skip_invalid=False)
+        dataset = molecules.MoleculeCSV(tmp_path / "molecules.csv", skip_invalid=False)
     assert len(dataset) == len(molecules.RINGS) * len(molecules.LINKS) * len(molecules.ENDS)
 
 
-def test_made_up_graphs_of_both_classes_are_the_same_sets_of_nodes(load, tmp_path):
-    classification = load("graph_classification")
+def test_synthetic_graphs_of_both_classes_have_the_same_nodes(example, tmp_path):
+    classification = example("graph_classification")
     classification.write_stand_in(tmp_path, graphs=20)
     dataset = classification.TUText(tmp_path, "STANDIN")
     assert [data.y.item() for data in dataset] == 10 * [0, 1]
     assert all(data.x.sum(0).tolist() == [data.num_nodes - 1, 1] for data in dataset)
     # The marked node has all edges in one class, and one in the other.
     degree = [int((data.edge_index[1] == data.x[:, 1].argmax()).sum()) for data in dataset]
-    assert all((each == 1) == bool(data.y) for each, data in zip(degree, dataset, strict=True))
+    assert [count == 1 for count in degree] == [bool(data.y) for data in dataset]
     tested = torch.cat([dataset.fold(k)[1] for k in range(1, 11)])
     assert sorted(tested.tolist()) == list(range(20))

@@ -1,7 +1,6 @@
-"""What the examples on scenes and particles measure, and what their models may see."""
+"""Errors that the examples on scenes and particles measure, and inputs of their models."""
 
-import importlib
-from pathlib import Path
+from functools import partial
 
 import pytest
 import torch
@@ -10,21 +9,15 @@ from torch_geometric.data import Batch, Data
 import graphmask as gm
 from graphmask.datasets import ElasticBody, TerrainScenes
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+
+@pytest.fixture
+def scenes(example):
+    return example("scene_segmentation")
 
 
 @pytest.fixture
-def scenes(monkeypatch):
-    pytest.importorskip("lightning")
-    monkeypatch.syspath_prepend(EXAMPLES)
-    return importlib.import_module("scene_segmentation")
-
-
-@pytest.fixture
-def particles(monkeypatch):
-    pytest.importorskip("lightning")
-    monkeypatch.syspath_prepend(EXAMPLES)
-    return importlib.import_module("particle_dynamics")
+def particles(example):
+    return example("particle_dynamics")
 
 
 def test_the_error_of_scenes_is_averaged_over_scenes(scenes):
@@ -38,18 +31,14 @@ def test_the_error_of_scenes_is_averaged_over_scenes(scenes):
 
 
 def test_features_of_a_step_in_the_ground(scenes):
-    # A line in the plane, two metres up after the third point, neighbours by the plane alone.
-    pos = torch.tensor([[x, 0.0, 2.0 * (x > 2)] for x in range(6)])
-    data = scenes.PlanGraph(k=1)(
-        Data(pos=pos + torch.tensor([0.01, 0, 0]) * torch.arange(6).unsqueeze(1) ** 2)
-    )
-    assert {(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)} == {
-        (i, j) for i, j in data.edge_index.T.tolist() if i < j
-    }
+    # A line in the plane, two metres up after the third point; the plane alone decides neighbors.
+    pos = torch.tensor([[x + 0.01 * x**2, 0.0, 2.0 * (x > 2)] for x in range(6)])
+    data = scenes.PlanGraph(k=1)(Data(pos=pos))
+    edges = {(i, j) for i, j in data.edge_index.T.tolist() if i < j}
+    assert edges == {(i, i + 1) for i in range(5)}
     lowest = scenes.HeightFeatures(scales=2)(data).x[:, [0, 2]].expm1()
-    torch.testing.assert_close(
-        lowest, torch.tensor([[0.0, 0], [0, 0], [0, 0], [2, 2], [0, 2], [0, 0]])
-    )
+    expected = torch.tensor([[0.0, 0], [0, 0], [0, 0], [2, 2], [0, 2], [0, 0]])
+    torch.testing.assert_close(lowest, expected)
 
 
 def test_features_do_not_see_labels(scenes):
@@ -63,50 +52,45 @@ def test_features_do_not_see_labels(scenes):
     assert torch.equal(one.pos, other.pos)
 
 
-def test_rollouts_feed_predictions_back(particles):
-    """A model that adds nothing moves at constant velocity.
+def constant_model(x, topology, value):
+    return torch.full((len(x), 6), value)
 
-    One that always adds the same accelerates evenly.
-    """
+
+def test_rollouts_feed_predictions_back(particles):
+    """Constant outputs are constant accelerations; zeros are constant velocities."""
     dataset = ElasticBody(layers=2, rows=4, columns=4, num_sequences=1, frames=1, steps=3)
     batch = Batch.from_data_list(list(dataset))
     metric = particles.RolloutError(3)
     for added in (0.0, 1.0):
-        task = particles.Dynamics(
-            lambda x, _, added=added: torch.full((len(x), 6), added), torch.nn.MSELoss(), metric
-        )
+        model = partial(constant_model, value=added)
+        task = particles.Dynamics(model, torch.nn.MSELoss(), metric)
         predicted, target = task.predict(batch, "test")
         steps = torch.arange(1, 4).reshape(1, -1, 1)
         moved = dataset.frame * batch.velocity.unsqueeze(1)
         free = (~batch.held).reshape(-1, 1, 1)
-        expected = (
-            batch.pos.unsqueeze(1)
-            + steps * moved
-            + free * added * particles.SCALE * steps * (steps + 1) / 2
-        )
-        torch.testing.assert_close(predicted[..., :3], expected)
+        accelerated = free * added * particles.SCALE * steps * (steps + 1) / 2
+        straight = batch.pos.unsqueeze(1) + steps * moved
+        torch.testing.assert_close(predicted[..., :3], straight + accelerated)
         assert torch.equal(target[..., :3], batch.future_pos)
-    by_hand = (predicted[..., :3] - batch.future_pos).square().sum(-1).mean(0)
+    error = (predicted[..., :3] - batch.future_pos).square().sum(-1).mean(0)
     metric.update(predicted, target)
-    torch.testing.assert_close((metric.total / metric.count).float(), by_hand)
-    assert metric.compute() == pytest.approx(by_hand.mean().item(), rel=1e-5)
+    torch.testing.assert_close((metric.total / metric.count).float(), error)
+    assert metric.compute() == pytest.approx(error.mean().item(), rel=1e-5)
     forecast = particles.constant_velocity(dataset)
-    straight = batch.pos.unsqueeze(1) + steps * moved
-    assert forecast == pytest.approx(
-        (straight - batch.future_pos).square().sum(-1).mean(0).tolist(), rel=1e-5
-    )
+    error = (straight - batch.future_pos).square().sum(-1).mean(0)
+    assert forecast == pytest.approx(error.tolist(), rel=1e-5)
 
 
 def test_the_near_graph_follows_the_particles(particles):
-    """Without springs, what a particle sees at the second step depends on where the first one took it."""
-    seen = []
+    """Without springs, the graph of the second step is that of the positions after the first."""
+    edges = []
 
     def model(x, topology):
-        seen.append(topology.edge_index)
-        return torch.randn(len(x), 6, generator=torch.Generator().manual_seed(len(seen)))
+        edges.append(topology.edge_index)
+        return torch.randn(len(x), 6, generator=torch.Generator().manual_seed(len(edges)))
 
     data = ElasticBody(layers=2, rows=4, columns=4, num_sequences=1, frames=1, steps=2)[0]
     task = particles.Dynamics(model, torch.nn.MSELoss(), particles.RolloutError(2), neighbours=3)
     task.predict(Batch.from_data_list([data]), "test")
-    assert torch.equal(seen[0], gm.transforms.knn_graph(data.pos, 3))
-    assert not torch.equal(seen[1], seen[0])
+    assert torch.equal(edges[0], gm.transforms.knn_graph(data.pos, 3))
+    assert not torch.equal(edges[1], edges[0])

@@ -1,35 +1,33 @@
-"""What the model is shown of hidden normals: nothing."""
+"""The model does not see hidden normals, and its score is that of hidden normals alone."""
 
 import pytest
 import torch
 from torch_geometric.data import Batch
 
 
-@pytest.mark.global_rng
-def test_hidden_normals_are_hidden_and_turns_keep_angles(example, tmp_path):
-    normals = example("vertex_normals")
-    options = normals.parse(["--smoke", "--out", str(tmp_path)])
+def load(normals, folder):
+    options = normals.parse(["--smoke", "--out", str(folder)])
     options.blobs = 2
-    turned, still = normals.load(options)
+    return normals.load(options)
+
+
+def test_hidden_normals_are_hidden_and_rotations_keep_angles(example, tmp_path):
+    turned, still = load(example("vertex_normals"), tmp_path)
     for data, same in ((still[0], True), (turned[0], False)):
         assert data.hidden.any()
         assert not data.x[data.hidden].any()
         assert torch.equal(data.x[data.known, :3], data.normal[data.known])
         assert data.x[data.known, 3].all()
         assert torch.equal(data.normal, still[0].normal) == same
-        torch.testing.assert_close(
-            data.normal @ data.normal.T, still[0].normal @ still[0].normal.T, atol=1e-5, rtol=0
-        )
+        cosine, expected = (normal @ normal.T for normal in (data.normal, still[0].normal))
+        torch.testing.assert_close(cosine, expected, atol=1e-5, rtol=0)
         assert (data.edge_weight > 0).all()
         assert (data.edge_weight <= 1).all()
 
 
-@pytest.mark.global_rng
 def test_scores_are_of_hidden_normals_alone(example, tmp_path):
     normals = example("vertex_normals")
-    options = normals.parse(["--smoke", "--out", str(tmp_path)])
-    options.blobs = 2
-    batch = Batch.from_data_list(list(normals.load(options)[1]))
+    batch = Batch.from_data_list(list(load(normals, tmp_path)[1]))
 
     class Oracle(torch.nn.Module):
         """Right where normals are hidden, wrong elsewhere."""

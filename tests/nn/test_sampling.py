@@ -1,4 +1,4 @@
-"""Layers on neighbourhoods that PyG samples; its samplers need a compiled package."""
+"""Layers on neighborhoods that PyG samples; its samplers need a compiled package."""
 
 from __future__ import annotations
 
@@ -33,35 +33,28 @@ def cloud() -> Data:
     return data
 
 
-def test_a_model_trains_on_sampled_neighbourhoods() -> None:
-    data, draw = (
-        cloud(),
-        AddWalks(ResampledWalks(budget=16, hops=2), torch.Generator().manual_seed(0)),
-    )
-    loader = NeighborLoader(
-        data, num_neighbors=[4, 4], batch_size=32, input_nodes=data.train_mask, transform=draw
-    )
+def test_a_model_trains_on_sampled_neighborhoods() -> None:
+    data, sampler = cloud(), ResampledWalks(budget=16, hops=2)
+    draw = AddWalks(sampler, torch.Generator().manual_seed(0))
+    options = {"batch_size": 32, "input_nodes": data.train_mask, "transform": draw}
+    loader = NeighborLoader(data, num_neighbors=[4, 4], **options)
     model = cases.seeded(lambda: TopologicalTransformer(2, 8, 2, 2, 2, WalkMask(2, 2)))
-    seen = []
+    nodes = []
     for batch in loader:
         out = model(batch.x, Topology.from_data(batch))[: batch.batch_size]
         assert batch.train_mask[: batch.batch_size].all()
         out.sum().backward()
-        seen.append(batch.y[: batch.batch_size])
-    assert_close(torch.cat(seen), data.train_mask.nonzero().flatten())
+        nodes.append(batch.y[: batch.batch_size])
+    assert_close(torch.cat(nodes), data.train_mask.nonzero().flatten())
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
-def test_all_neighbours_of_as_many_hops_as_the_mask_reads_are_the_whole_graph() -> None:
-    """Without normalisation, which sees the degrees of the sample."""
+def test_all_neighbors_within_the_hops_of_the_mask_stand_for_the_graph() -> None:
+    """Without normalization, which depends on the degrees in the sample."""
     data = cloud()
     mask = WalkMask(2, 2, sampler=ResampledWalks(budget=300, hops=2, normalization=None))
     layer = cases.seeded(lambda: TopologicalAttention(2, 2, mask))
-    whole = layer(data.x, data.edge_index)
+    expected = layer(data.x, data.edge_index)
     for batch in NeighborLoader(data, num_neighbors=[-1, -1], batch_size=64):
-        assert_close(
-            layer(batch.x, batch.edge_index)[: batch.batch_size],
-            whole[batch.y[: batch.batch_size]],
-            rtol=1e-4,
-            atol=1e-5,
-        )
+        out = layer(batch.x, batch.edge_index)[: batch.batch_size]
+        assert_close(out, expected[batch.y[: batch.batch_size]], rtol=1e-4, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Laws and errors of all transforms, one row for each."""
+"""Batches, printed forms and errors of all transforms, one row for each."""
 
 from __future__ import annotations
 
@@ -73,25 +73,24 @@ def mesh(n: int) -> Data:
 CASES = [(transform, cloud) for transform in POINTS] + [(transform, mesh) for transform in GRAPHS]
 
 
-@pytest.mark.parametrize(("transform", "example"), CASES, ids=lambda value: repr(value)[:40])
-def test_input_is_left_alone_and_batched_equals_alone(transform, example) -> None:
-    assert isinstance(transform, BaseTransform)
-    graphs, copies = ([example(n) for n in (4, 9, 5)] for _ in range(2))
+@pytest.mark.parametrize(
+    ("transform", "example"), CASES, ids=lambda value: getattr(value, "__name__", repr(value)[:40])
+)
+def test_batched_equals_alone(transform, example) -> None:
+    graphs = [example(n) for n in (4, 9, 5)]
     state = torch.get_rng_state()
     alone = Batch.from_data_list([transform(graph) for graph in graphs])
+    assert isinstance(transform, BaseTransform)
     together = Compose([transform])(Batch.from_data_list(graphs))
     assert torch.equal(torch.get_rng_state(), state)
     assert together.validate()
     assert set(alone.keys()) == set(together.keys())
     for key, value in alone:
         torch.testing.assert_close(together[key], value, rtol=1e-5, atol=1e-5)
-    for graph, copy in zip(graphs, copies, strict=True):
-        assert set(graph.keys()) == set(copy.keys())
-        assert all(torch.equal(value, copy[key]) for key, value in graph)
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
-def test_tiny_clouds(n: int) -> None:
+def test_clouds_of_no_point_to_two_are_transformed(n: int) -> None:
     for transform in [*POINTS, RadiusGraph(10.0, weight=Gaussian(1.0))]:
         out = transform(cloud(n))
         assert out.num_nodes == (math.ceil(n / 2) if isinstance(transform, FarthestPoints) else n)
@@ -115,7 +114,7 @@ def test_tiny_clouds(n: int) -> None:
         (torch.tensor([[math.inf, math.nan]]), "`pos` must be finite, got 2 NaN"),
     ],
 )
-def test_bad_positions(transform: BaseTransform, pos: Tensor | None, message: str) -> None:
+def test_bad_positions_are_errors(transform, pos: Tensor | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         transform(Data(pos=pos, num_nodes=4))
 
@@ -145,7 +144,7 @@ def test_bad_positions(transform: BaseTransform, pos: Tensor | None, message: st
     ],
     ids=str,
 )
-def test_repr(transform: object, text: str) -> None:
+def test_transforms_print_their_options(transform: object, text: str) -> None:
     assert repr(transform) == text
 
 
@@ -185,23 +184,17 @@ ERRORS = [
     (knn(batch=torch.arange(-1, 3)), "`batch` must be non-negative.*-1"),
     (knn(batch=torch.zeros(4, device="meta").long()), "`batch` must be on the device"),
     (knn(period=0.0), "`period` must be positive"),
-    (knn(period=math.nan), "`period` must be positive"),
     (knn(period=(1.0, 1.0)), "`period` must be one length or D = 3"),
     (knn(flow="both"), "`flow` must be 'source_to_target' or"),
     (knn(cosine=True), "`x` must be without zero rows.*row 0"),
     (knn(cosine=True, period=1.0), "`period` must be None for"),
     (knn(num_workers=0), "`num_workers` must be at least 1"),
     (radius(0.0), "`r` must be positive and finite, got 0.0"),
-    (radius(-1), "`r` must be positive"),
     (radius(math.nan), "`r` must be positive and finite, got nan"),
-    (radius(math.inf), "`r` must be positive and finite"),
     (radius(1.0, max_num_neighbors=0), "`max_num_neighbors` must be at least 1"),
     (radius(0.6, period=1.0), "`r` must be at most half of `period`"),
     (radius(0.6, period=(9, 9, 1)), "`r` must be at most half of `period`"),
     (lambda: KNNGraph(0), "`k` must be at least 1, got 0"),
-    (lambda: KNNGraph(3, flow="up"), "`flow` must be"),
-    (lambda: RadiusGraph(0), "`r` must be positive and finite, got 0"),
-    (lambda: RadiusGraph(1.0, max_num_neighbors=0), "`max_num_neighbors` must be"),
     (lambda: Gaussian(0.0), "`scale` must be positive and finite"),
     (lambda: RadiusGraph(9.0, weight=lambda d: d[:, None])(cloud(5)), r"returns shape \[E\] with"),
     (lambda: RadiusGraph(9.0, weight=lambda d: 1 / (d - d))(cloud(5)), "every edge, got .* first"),
@@ -209,54 +202,46 @@ ERRORS = [
     (apply(MeshToGraph(), pos=torch.eye(4), face=EDGE), r"integers of shape \[3, F\] or \[4, F\]"),
     (apply(MeshToGraph(), pos=torch.eye(3), face=torch.eye(3)), "`face` must be integers"),
     (apply(MeshToGraph(), pos=torch.eye(3), face=torch.ones(3, 1).long() * 3), "got a vertex 3"),
-    (apply(MeshToGraph(), pos=torch.eye(3), face=-torch.ones(3, 1).long()), "got a vertex -1"),
     (apply(MeshToGraph(weight=EdgeLength()), face=LONG[:1, :3].T, num_nodes=3), "`pos` must be"),
     (apply(MeshToGraph(weight=Cotangent()), pos=torch.eye(4), face=LONG[:1, :3].T), r"\[N, 2\] or"),
     (apply(MeshToGraph(weight=Cotangent()), pos=torch.eye(3), face=LONG[:1, :4].T), "be triangles"),
     (farthest(), "`num_points` must be given, or else `ratio`"),
     (farthest(num_points=3, ratio=0.5), "`num_points` must be given, or else `ratio`, not both"),
     (farthest(num_points=0), "`num_points` must be at least 1, got 0"),
-    (farthest(ratio=0.0), "`ratio` must be positive"),
     (farthest(ratio=1.5), r"`ratio` must be in \(0, 1\], got 1.5"),
-    (farthest(ratio=math.nan), "`ratio` must be positive and finite, got nan"),
     (farthest(num_points=3, start=-1), "`start` must be at least 0, got -1"),
     (farthest(num_points=3, start=1, generator=Generator()), "`start` must be left out"),
     (farthest(num_points=3, start=9), "`start` must be at most 8 for the smallest graph, got 9"),
     (lambda: ShapeInvariants(0), "`scales` must be at least 1, got 0"),
     (apply(OneHotMolecule()), r"categories of `from_smiles`, long of shape \[\*, 9\], got None"),
     (apply(OneHotMolecule(), x=torch.zeros(2, 9)), "`x` must be categories of `from_smiles`, long"),
-    (apply(OneHotMolecule(), x=LONG[:, :8]), "got torch.int64 of shape"),
     (apply(OneHotMolecule(), x=LONG + 2), r"below \[119, 9, 11, 12, 9, 5, 8, 2, 2\]"),
-    (apply(OneHotMolecule(), x=LONG - 1), "`x` must be categories"),
     (forest(edge_index=torch.zeros(3, 1).long()), r"`edge_index` must be of shape \[2, E\]"),
     (forest(edge_index=torch.tensor([[0], [3]])), "node ids from 0 to N - 1 = 2, got 3"),
     (forest(edge_weight=torch.ones(2)), r"`edge_weight` must be of shape \[E\] with E = 1"),
     (forest(edge_weight=torch.tensor([math.nan])), "`edge_weight` must be finite"),
     (apply(MinimumSpanningTree(), num_nodes=2), "`data` must be a graph with `edge_index`"),
     (lambda: partition_nodes(EDGE, 4, 5), "`num_parts` must be at most N = 4"),
-    (lambda: partition_nodes(EDGE, 4, 0), "`num_parts` must be at least 1"),
     (lambda: partition_nodes(EDGE, 4, 2, slack=-0.1), "`slack`"),
     (lambda: partition_nodes(EDGE, 1, 1), "`edge_index` must be node ids"),
     (lambda: NodePartition(Data(x=torch.eye(3)), 2), "`data` must be a graph with `edge_index`"),
     (lambda: NodePartition(AddWalks(ResampledWalks())(mesh(5)), 2), "`data` must be without walks"),
     (apply(CuthillMcKee(), pos=torch.eye(3)), "`data` must be a graph with `edge_index`"),
     (apply(CuthillMcKee(), edge_index=EDGE, num_nodes=1), "node ids from 0 to N - 1 = 0, got 1"),
-    (apply(Hilbert(), pos=torch.rand(5, 1)), r"of shape \[N, 2\] or \[N, 3\], got .*\[5, 1"),
     (apply(Hilbert(), pos=torch.rand(5, 4)), r"of shape \[N, 2\] or \[N, 3\], got .*\[5, 4"),
     (apply(Hilbert(32), pos=torch.rand(5, 2)), "`bits` must be at most 31 in 2 dim.*, got 32"),
-    (apply(Hilbert(22), pos=torch.rand(5, 3)), "`bits` must be at most 21 in 3 dim.*, got 22"),
     (lambda: Hilbert(bits=0), "`bits` must be at least 1, got 0"),
     (reorder(lambda _: torch.arange(4)), "`order` must be .* returns each of N = 5 nodes once"),
     (reorder(lambda _: torch.zeros(5).long()), "`order` must be .* returns each of N = 5 nodes"),
     (reorder(lambda _: torch.arange(5.0)), "`order` must be .* returns each of N = 5 nodes once"),
-    (reorder(lambda _: torch.arange(1, 6)), "`order` must be .* returns each of N = 5 nodes once"),
     (apply(ReorderNodes(), x=torch.eye(3)), "`data` must be a graph with `edge_index`"),
     (apply(ReorderNodes(), adj_t=torch.eye(5).to_sparse(), num_nodes=5), "got `adj_t`"),
     (apply(ReorderNodes(), x=torch.eye(5), edge_index=EDGE, edge_label_index=EDGE - 1), "ids from"),
     (restored(torch.rand(4)), r"`out` must be of shape \[N, ...\] with N = 5"),
-    (restored(torch.tensor(1.0)), r"`out` must be of shape \[N, ...\] with N = 5"),
     (restored(torch.rand(3), nodes=3), "`data` must be with all nodes .*reordered, got 3 of them"),
     (lambda: ReorderNodes.restore(torch.rand(5), cloud(5)), "`data` must be with `original_index`"),
+    (lambda: AddWalks(ResampledWalks(), sets=0), "`sets` must be at least 1"),
+    (apply(AddWalks(ResampledWalks()), num_nodes=3), "`data` must be a graph"),
     (lambda: AddWalkEncoding(0), "`walk_length` must be at least 1"),
     (lambda: AddWalkEncoding(4, width=0), "`width`"),
     (lambda: AddWalkEncoding(4, sampler=ResampledWalks(hops=4)), "of normalization 'rw'"),
@@ -266,7 +251,7 @@ ERRORS = [
 
 
 @pytest.mark.parametrize(("call", "message"), ERRORS)
-def test_bad_values(call, message: str) -> None:
+def test_bad_values_are_errors(call, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
 
@@ -278,7 +263,6 @@ def test_bad_values(call, message: str) -> None:
         (lambda: knn_graph(torch.zeros(4, 3), 2.0), "`k` must be an integer, got float"),
         (knn(batch=[0, 0, 0, 0]), "`batch` must be a tensor"),
         (radius("1"), "`r` must be a number, got str"),
-        (radius(True), "`r` must be a number, got bool"),
         (lambda: KNNGraph(2.5), "`k` must be an integer"),
         (lambda: KNNGraph(weight=3.0), "`weight` must be a callable or None, got float"),
         (lambda: RadiusGraph(1.0, weight=lambda _: 1.0)(cloud(5)), "a callable that returns a ten"),
@@ -298,9 +282,12 @@ def test_bad_values(call, message: str) -> None:
             apply(ReorderNodes(), x=torch.eye(5), edge_index=EDGE, edge_label_index=[0, 1]),
             "`edge_label_index` must be a tensor of node ids, got list",
         ),
+        (lambda: AddWalks(ResampledWalks), "`sampler` must be a WalkSampler"),
+        (lambda: AddWalks(ResampledWalks(), sets=1.0), "`sets`"),
+        (lambda: AddWalks(ResampledWalks(), generator=0)(mesh(5)), "`generator`"),
         (lambda: AddWalkEncoding(4, sampler="iid"), "`sampler` must be a WalkSampler"),
     ],
 )
-def test_bad_types(call, message: str) -> None:
+def test_bad_types_are_errors(call, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         call()

@@ -1,7 +1,4 @@
-"""Parts of large graphs.
-
-Every node once, induced subgraphs, sizes, and far fewer edges between them than by chance.
-"""
+"""Parts of large graphs hold every node once, and few edges lie between them."""
 
 from __future__ import annotations
 
@@ -14,6 +11,7 @@ from torch_geometric.loader import ClusterLoader, DataLoader
 from torch_geometric.utils import subgraph
 
 from graphmask import Topology
+from graphmask.datasets._grids import grid_edges
 from graphmask.masks import WalkMask
 from graphmask.nn import TopologicalAttention
 from graphmask.transforms import (
@@ -37,15 +35,7 @@ def cloud(num_nodes: int = 600) -> Data:
 
 
 def grid(side: int) -> Tensor:
-    node = torch.arange(side * side).reshape(side, side)
-    pairs = torch.cat(
-        [
-            torch.stack([node[1:].flatten(), node[:-1].flatten()]),
-            torch.stack([node[:, 1:].flatten(), node[:, :-1].flatten()]),
-        ],
-        1,
-    )
-    return torch.cat([pairs, pairs.flip(0)], 1)
+    return grid_edges((side, side))
 
 
 @pytest.mark.parametrize("num_parts", [1, 2, 7, 16])
@@ -56,7 +46,7 @@ def test_parts_are_nearly_equal_and_all_are_used(num_parts: int) -> None:
     assert (sizes - 600 / num_parts).abs().max() <= max(1, 0.05 * 600 / num_parts)
 
 
-def test_without_slack_sizes_differ_by_one() -> None:
+def test_sizes_without_slack_differ_by_one() -> None:
     sizes = partition_nodes(cloud().edge_index, 600, 7, slack=0.0).bincount()
     assert sizes.min() == 85
     assert sizes.max() == 86
@@ -88,38 +78,31 @@ def test_moves_across_borders_mend_what_an_order_spoils(monkeypatch: pytest.Monk
     assert moved < 0.8 * halved < 0.2
 
 
-def test_parts_are_induced_subgraphs_with_all_their_nodes_carry() -> None:
+def test_parts_are_induced_subgraphs_with_all_attributes_of_their_nodes() -> None:
     data = cloud()
     parts = NodePartition(data, 5)
     assert len(parts) == 5
-    seen = []
-    for number in range(5):
-        part = parts[number]
+    for part in parts:
         nodes = part.y
-        expected, attributes = subgraph(nodes, data.edge_index, data.edge_attr, num_nodes=600)
-        found = nodes[part.edge_index]
-        key = [(edges[0] * 600 + edges[1]).sort() for edges in (found, expected)]
+        expected, _ = subgraph(nodes, data.edge_index, num_nodes=600)
+        key = [(edges[0] * 600 + edges[1]).sort() for edges in (nodes[part.edge_index], expected)]
         assert torch.equal(key[0].values, key[1].values)
-        assert_close(part.edge_attr, found.T.float())
-        assert len(attributes) == len(part.edge_attr)
-        assert_close(
-            (part.x, part.pos, part.train_mask),
-            (data.x[nodes], data.pos[nodes], data.train_mask[nodes]),
-        )
-        seen.append(nodes)
-    assert torch.equal(torch.cat(seen), parts.node_index)
-    assert torch.equal(torch.cat(seen).sort().values, torch.arange(600))
+        assert_close(part.edge_attr, nodes[part.edge_index].T.float())
+        for name in ("x", "pos", "train_mask"):
+            assert_close(part[name], data[name][nodes])
+    assert torch.equal(torch.cat([part.y for part in parts]), parts.node_index)
+    assert torch.equal(parts.node_index.sort().values, torch.arange(600))
 
 
-def test_a_cluster_loader_joins_parts_with_the_edges_between_them() -> None:
+def test_cluster_loaders_join_parts_with_the_edges_between_them() -> None:
     data = cloud()
-    (whole,) = ClusterLoader(NodePartition(data, 5), batch_size=5)
-    assert whole.num_nodes == 600
-    assert whole.num_edges == data.num_edges
-    assert_close(whole.edge_attr, whole.y[whole.edge_index].T.float())
-    assert (
-        sum(batch.num_nodes for batch in ClusterLoader(NodePartition(data, 5), batch_size=2)) == 600
-    )
+    (joined,) = ClusterLoader(NodePartition(data, 5), batch_size=5)
+    assert (joined.num_nodes, joined.num_edges) == (600, data.num_edges)
+    assert_close(joined.edge_attr, joined.y[joined.edge_index].T.float())
+    loader = ClusterLoader(NodePartition(data, 5), batch_size=2)
+    assert sum(batch.num_nodes for batch in loader) == 600
+    parts = NodePartition(data, 3, keep_inter_cluster_edges=True)
+    assert sum(part.num_edges for part in parts) == data.num_edges
 
 
 def test_walks_are_drawn_in_every_part() -> None:
@@ -129,12 +112,6 @@ def test_walks_are_drawn_in_every_part() -> None:
     for batch in DataLoader(parts, batch_size=2):
         assert layer(batch.x, Topology.from_data(batch)).shape == (batch.num_nodes, 3)
     assert int(next(iter(parts)).walk_index.max()) == parts[0].num_nodes - 1
-
-
-def test_edges_that_lead_out_are_kept_on_demand() -> None:
-    data = cloud()
-    kept = NodePartition(data, 3, keep_inter_cluster_edges=True)
-    assert sum(part.num_edges for part in kept) == data.num_edges
 
 
 def test_graphs_without_edges_and_of_several_pieces() -> None:

@@ -40,21 +40,6 @@ def encode(data: Data, length: int = 16, **options: object) -> Tensor:
     ).random_walk_pe
 
 
-def by_powers(topology: Topology, length: int) -> Tensor:
-    """The definition: diagonals of the powers of D^-1 A, A_ij the weight of i -> j."""
-    source, target = topology.edge_index
-    weight = (
-        torch.ones(topology.num_edges) if topology.edge_weight is None else topology.edge_weight
-    )
-    A = torch.zeros(topology.num_nodes, topology.num_nodes, dtype=torch.double)
-    A.index_put_((source, target), weight.double(), accumulate=True)
-    total = A.abs().sum(1, keepdim=True)
-    P = torch.where(total > 0, A / total, 0)
-    return torch.stack(
-        [torch.linalg.matrix_power(P, k).diagonal() for k in range(1, length + 1)], 1
-    )
-
-
 @pytest.mark.parametrize("length", [1, 2, 7, 16])
 @pytest.mark.parametrize("directed", [False, True])
 def test_small_graphs_are_those_of_pyg(body: str, directed: bool, length: int) -> None:
@@ -63,58 +48,70 @@ def test_small_graphs_are_those_of_pyg(body: str, directed: bool, length: int) -
     assert_close(encode(data, length), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_batches_are_encoded_as_graphs_alone(body: str) -> None:
+    graphs = [graph(20, False), graph(31, False)]
+    together = encode(Batch.from_data_list(graphs), 8, width=4)
+    assert_close(together, torch.cat([encode(data, 8, width=4) for data in graphs]))
+
+
+def by_powers(topology: Topology, length: int) -> Tensor:
+    """The definition: diagonals of the powers of D^-1 A, A_ij the weight of i -> j."""
+    A = torch.zeros(topology.num_nodes, topology.num_nodes, dtype=torch.double)
+    weight = topology.edge_weight
+    weight = torch.ones(topology.num_edges) if weight is None else weight
+    A.index_put_(tuple(topology.edge_index), weight.double(), accumulate=True)
+    total = A.abs().sum(1, keepdim=True)
+    P = torch.where(total > 0, A / total, 0)
+    powers = [torch.linalg.matrix_power(P, k) for k in range(1, length + 1)]
+    return torch.stack([power.diagonal() for power in powers], 1)
+
+
 @pytest.mark.parametrize("name", list(example_topologies()))
-def test_every_graph_is_its_definition(body: str, name: str) -> None:
+def test_probabilities_are_diagonals_of_powers(body: str, name: str) -> None:
     """Signed weights, parallel edges, self-loops, isolated nodes, graphs in any order."""
     topology = example_topologies()[name]
-    found, exact = return_probabilities(topology, 7, width=64, seed=0)
+    estimate, exact = return_probabilities(topology, 7, width=64, seed=0)
     assert exact.all()
-    assert_close(found, by_powers(topology, 7), check_dtype=False, rtol=1e-6, atol=1e-6)
+    expected = by_powers(topology, 7)
+    assert_close(estimate, expected, check_dtype=False, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("directed", [False, True])
 def test_narrow_rows_are_unbiased(body: str, directed: bool) -> None:
     """Means of 400 draws lie within 5 standard errors, for nearly all numbers within 3."""
-    data = graph(30, directed)
-    topology = Topology.from_data(data)
-    expected, draws = by_powers(topology, 8), []
-    for seed in range(400):
-        found, exact = return_probabilities(topology, 8, width=4, seed=seed)
-        assert not exact.any()
-        draws.append(found)
-    drawn = torch.stack(draws)
-    error = (drawn.mean(0) - expected) / (drawn.std(0) / 20 + 1e-9)
+    topology = Topology.from_data(graph(30, directed))
+    # Nodes of copies draw independently of each other where one graph holds them all.
+    shift = 30 * torch.arange(100).repeat_interleave(topology.num_edges)
+    copies = Topology(topology.edge_index.repeat(1, 100) + shift, 3000)
+    draws = [return_probabilities(copies, 8, width=4, seed=seed) for seed in range(4)]
+    assert not any(exact.any() for _, exact in draws)
+    drawn = torch.cat([estimate.reshape(100, 30, 8) for estimate, _ in draws])
+    error = (drawn.mean(0) - by_powers(topology, 8)) / (drawn.std(0) / 20 + 1e-9)
     assert drawn.std(0)[:, 4:].median() > 1e-3
     assert error.abs().max() < 5
     assert (error.abs() < 3).double().mean() > 0.98
 
 
-def test_a_hub_is_met_by_a_sample_of_its_terms(body: str) -> None:
-    """Products of more terms than are formed.
-
-    A star of 3000 leaves, each of which is a path of two.
-    """
-    leaves = torch.arange(1, 3001)
-    out = torch.cat(
-        [torch.stack([torch.zeros_like(leaves), leaves]), torch.stack([leaves, leaves + 3000])], 1
-    )
-    topology = Topology(torch.cat([out, out.flip(0)], 1), 6001)
-    found = torch.stack(
-        [return_probabilities(topology, 2, width=32, seed=seed)[0][:2] for seed in range(100)]
-    )
-    exact = torch.tensor([[0.0, 0.5], [0.0, 0.5 + 0.5 / 3000]], dtype=torch.double)
-    assert found[:, 0, 1].std() > 0.1
-    assert ((found.mean(0) - exact).abs() <= 4 * found.std(0) / 10 + 1e-6).all()
+def test_products_of_too_many_terms_are_sampled(body: str) -> None:
+    """In a star of 600 leaves, each of which is a path of two."""
+    leaves = torch.arange(1, 601)
+    out = torch.stack([torch.cat([0 * leaves, leaves]), torch.cat([leaves, leaves + 600])])
+    topology = Topology(torch.cat([out, out.flip(0)], 1), 1201)
+    draws = [return_probabilities(topology, 2, width=32, seed=seed)[0][:2] for seed in range(100)]
+    drawn = torch.stack(draws)
+    exact = torch.tensor([[0.0, 0.5], [0.0, 0.5 + 0.5 / 600]], dtype=torch.double)
+    assert drawn[:, 0, 1].std() > 0.1
+    assert ((drawn.mean(0) - exact).abs() <= 4 * drawn.std(0) / 10 + 1e-6).all()
 
 
-def test_wide_rows_are_exact_and_need_no_chance(body: str) -> None:
+def test_wide_rows_are_exact_and_draw_nothing(body: str) -> None:
     data = KNNGraph(6)(Data(pos=torch.rand(300, 3, generator=torch.Generator().manual_seed(0))))
     first, second = (AddWalkEncoding(8)(data).random_walk_pe for _ in range(2))
     assert_close(first, second, rtol=0, atol=0)
     assert_close(first, by_powers(Topology.from_data(data), 8).float())
 
 
-def test_a_generator_gives_the_same_and_goes_on(body: str) -> None:
+def test_the_generator_determines_draws_and_goes_on(body: str) -> None:
     data, generator = graph(30, False), torch.Generator().manual_seed(3)
     transform = AddWalkEncoding(8, width=3, generator=generator)
     first, second = transform(data).random_walk_pe, transform(data).random_walk_pe
@@ -123,13 +120,7 @@ def test_a_generator_gives_the_same_and_goes_on(body: str) -> None:
     assert_close(transform(data).random_walk_pe, first, rtol=0, atol=0)
 
 
-def test_batches_are_encoded_as_graphs_alone(body: str) -> None:
-    graphs = [graph(20, False), graph(31, False)]
-    together = encode(Batch.from_data_list(graphs), 8, width=4)
-    assert_close(together, torch.cat([encode(each, 8, width=4) for each in graphs]))
-
-
-def test_diagonals_of_samplers() -> None:
+def test_encodings_by_a_sampler_are_its_diagonals() -> None:
     data = graph(30, True)
     expected = by_powers(Topology.from_data(data), 6).float()
     assert_close(encode(data, 6, sampler=TruncatedWalks(0.0, 8, "rw")), expected)
@@ -139,15 +130,10 @@ def test_diagonals_of_samplers() -> None:
     assert (mean - expected).abs().max() < 0.02
 
 
-def test_isolated_nodes_and_empty_graphs() -> None:
-    none = torch.empty(2, 0, dtype=torch.long)
-    assert (encode(Data(edge_index=none, num_nodes=3)) == 0).all()
-    assert encode(Data(edge_index=none, num_nodes=0)).shape == (0, 16)
-
-
-def test_where_it_is_written() -> None:
+def test_encodings_are_appended_or_written_by_name() -> None:
     data = Data(x=torch.ones(3, 2), edge_index=torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]))
     appended = AddWalkEncoding(2, attr_name=None)(data)
     assert_close(appended.x[1], torch.tensor([1.0, 1.0, 0.0, 1.0]))
     assert AddWalkEncoding(2, "pe")(data).pe.dtype == torch.float32
-    assert "pe" not in data
+    none = torch.empty(2, 0, dtype=torch.long)
+    assert encode(Data(edge_index=none, num_nodes=0)).shape == (0, 16)

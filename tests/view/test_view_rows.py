@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import networkx as nx
 import numpy as np
 import pytest
 import torch
@@ -13,18 +14,18 @@ from torch_geometric.data import Data
 import graphmask as gm
 from graphmask.view import (
     MaskRows,
+    _plotly,
     alphas,
     attention_of,
     known_masks,
     load_model,
     make_mask,
     plot_hop_coefficients,
-    plotly_figure,
     row,
 )
-from graphmask.view.colormap import ColorScale, Row
-from graphmask.view.layout import lay_out
-from graphmask.view.scene import make_scene
+from graphmask.view._layout import lay_out
+from graphmask.view._rows import Row
+from graphmask.view._scene import Scene
 from graphmask.view.sources import AttentionRows
 
 RING = torch.stack([torch.arange(12), (torch.arange(12) + 1) % 12])
@@ -83,18 +84,16 @@ def test_pickled_models_need_trust(tmp_path: Path) -> None:
         load_model(tmp_path / "state.pt", trust=True)
 
 
-def test_color_scales() -> None:
-    linear = ColorScale(1.0, signed=True, logarithmic=False)
-    assert linear.levels(np.array([0.0, 0.5, -1.0, 0.25])).tolist() == [0.0, 0.5, -1.0, 0.25]
+def test_levels_and_ticks_of_colors() -> None:
+    linear = Row(0, np.array([9.0, 0, 0.5, -1, 0.25]), signed=True)
+    assert linear.levels().tolist() == [1.0, 0.0, 0.5, -1.0, 0.25]
     assert linear.ticks()[0] == [-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0]
     assert linear.ticks()[1][0] == "-1"
-    decades = ColorScale(1.0, signed=False, logarithmic=True)
-    levels = decades.levels(np.array([1.0, 1e-2, 1e-4, 1e-9, 0.0]))
-    assert levels.tolist() == [1.0, 0.5, 0.0, 0.0, 0.0]
+    decades = Row(0, np.array([9, 1.0, 1e-2, 1e-4, 1e-9, 0]))
+    assert decades.levels().tolist() == [1.0, 1.0, 0.5, 0.0, 0.0, 0.0]
     assert decades.ticks()[1] == ["0.0001", "0.001", "0.01", "0.1", "1"]
-    assert ColorScale.of(np.array([1.0, 0.01, 0.01]), False).logarithmic
-    assert not ColorScale.of(np.array([1.0, 0.5]), False).logarithmic
-    assert ColorScale.of(np.array([1.0, 0.5]), False, logarithmic=True).logarithmic
+    assert decades.others.tolist() == [1, 2, 3, 4]
+    assert not Row(0, decades.weights, logarithmic=False).logarithmic
 
 
 def test_layouts_separate_components_and_unfold_meshes() -> None:
@@ -105,39 +104,33 @@ def test_layouts_separate_components_and_unfold_meshes() -> None:
     assert (apart[np.triu_indices(7, 1)] > 0.2).all()
     assert np.array_equal(lay_out(two, 7), pos)
     side = 24
-    index = np.arange(side * side).reshape(side, side)
-    grid = np.concatenate(
-        [
-            np.stack([index[1:].ravel(), index[:-1].ravel()]),
-            np.stack([index[:, 1:].ravel(), index[:, :-1].ravel()]),
-        ],
-        1,
-    )
-    pos = lay_out(grid, side * side)
+    grid = nx.convert_node_labels_to_integers(nx.grid_2d_graph(side, side))
+    edges = np.array(grid.edges).T
+    pos = lay_out(edges, side * side)
     assert pos.shape == (side * side, 3)
     # Neighbours lie near each other, and opposite corners far apart.
-    edge = np.linalg.norm(pos[grid[0]] - pos[grid[1]], axis=1)
+    edge = np.linalg.norm(pos[edges[0]] - pos[edges[1]], axis=1)
     assert np.linalg.norm(pos[0] - pos[-1]) > 12 * np.median(edge)
     assert edge.max() < 6 * np.median(edge)
 
 
-@pytest.mark.parametrize(("axes", "in_space"), [(1, False), (2, False), (3, True), (5, True)])
-def test_scenes_have_two_or_three_axes(
-    axes: int, in_space: bool, generator: torch.Generator
-) -> None:
-    scene = make_scene(Data(pos=torch.randn(12, axes, generator=generator), edge_index=EDGES))
-    assert scene.in_space == in_space
-    assert len(scene.edges) == 12
+def test_scenes_have_two_or_three_axes() -> None:
+    for axes, in_space in ((1, False), (2, False), (3, True), (5, True)):
+        scene = Scene(Data(pos=torch.rand(12, axes), edge_index=EDGES))
+        assert (scene.in_space, len(scene.edges)) == (in_space, 12)
+    with pytest.raises(ValueError, match="a graph with nodes"):
+        Scene(Data(edge_index=EDGES[:, :0], num_nodes=0))
 
 
 def test_the_row_of_a_cloud_is_drawn_close_where_it_would_be_a_speck() -> None:
     pos = torch.stack([torch.arange(200.0), torch.zeros(200), torch.zeros(200)], 1)
-    scene = make_scene(Data(pos=pos, edge_index=EDGES))
+    scene = Scene(Data(pos=pos, edge_index=EDGES))
     weights = np.zeros(200)
     weights[[3, 5]] = 1
-    assert scene.closeup(4, weights) == pytest.approx(3.0)
+    center, radius = scene.view(Row(4, weights))
+    assert (center.tolist(), radius) == ([4, 0, 0], pytest.approx(3.0))
     weights[150] = 1
-    assert scene.closeup(4, weights) is None
+    assert scene.view(Row(4, weights))[1] == pytest.approx(199 / 2)
 
 
 def test_masks_by_name() -> None:
@@ -151,9 +144,8 @@ def test_masks_by_name() -> None:
     assert repr(make_mask("diffusion:kernel=resolvent")) == repr(resolvent)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
+def test_wrong_names_of_masks() -> None:
+    for text, message in (
         ("wlak", "one of causal"),
         ("walk:hopps=2", "some of the arguments hops, heads"),
         ("walk:hops", "name:argument=value"),
@@ -161,11 +153,9 @@ def test_masks_by_name() -> None:
         ("walk:hops=many", "must be an integer"),
         ("toeplitz", "with its shape"),
         ("walk:alpha=Free(2)", "Free without a scale"),
-    ],
-)
-def test_wrong_names_of_masks(text: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make_mask(text)
+    ):
+        with pytest.raises(ValueError, match=message):
+            make_mask(text)
 
 
 def test_pictures(ring: gm.Topology, tmp_path: Path) -> None:
@@ -207,11 +197,11 @@ def test_pages_have_the_rows_that_fit(
     assert 1 < len(nodes) < 12
     assert f"Rows of {len(nodes)} of 12 nodes are on this page" in few
     assert set(re.findall(r'"name":"0\.0\.(\d+)"', page(0))) == {"7"}
-    scene = make_scene(Data(pos=torch.rand(6, 2), edge_index=EDGES[:, :5] % 6))
+    scene = Scene(Data(pos=torch.rand(6, 2), edge_index=EDGES[:, :5] % 6))
     weights = np.array([1.0, -5, 2, 0, 3, 0.5])
-    drawn = Row(0, weights, ColorScale(5.0, signed=True, logarithmic=False), "a row")
-    monkeypatch.setattr(plotly_figure, "LARGEST", 3)
-    assert plotly_figure.make_frame("", scene, drawn)["data"][0]["customdata"]["shape"] == "3, 2"
+    drawn = Row(0, weights, "a row", signed=True)
+    monkeypatch.setattr(_plotly, "LARGEST", 3)
+    assert _plotly.make_frame("", scene, drawn)["data"][0]["customdata"]["shape"] == "3, 2"
     assert drawn.others.tolist() == [1, 4, 2, 5]
 
 
