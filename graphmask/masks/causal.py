@@ -90,11 +90,8 @@ def _check_decay(decay: float | Sequence[float] | None, heads: int | None) -> li
         return None
     decays = [decay] * (count or 1) if isinstance(decay, (int, float)) else list(decay)
     if not decays or count not in (None, len(decays)):
-        raise value_error(
-            "decay",
-            f"a number or one per head, H = {count or 'at least 1'}",
-            f"{len(decays)} numbers",
-        )
+        expected = f"a number or one per head, H = {count or 'at least 1'}"
+        raise value_error("decay", expected, f"{len(decays)} numbers")
     for value in decays:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise type_error("decay", "a number, or one per head", value)

@@ -35,6 +35,7 @@ class Coefficients(ConfigMixin, nn.Module, ABC):
     """
 
     nonnegative: bool = True
+    _has_nonnegative_roots: bool = False
 
     def __init__(self, hops: int, heads: int = 1) -> None:
         super().__init__()
@@ -65,7 +66,7 @@ class Coefficients(ConfigMixin, nn.Module, ABC):
 
     def has_nonnegative_root(self, factors: int) -> bool:
         """Return whether no entry of :meth:`root` can be negative, whatever is learned."""
-        return False
+        return self._has_nonnegative_roots
 
     def _initial(self) -> Tensor:
         return torch.exp(-_INITIAL_DECAY * torch.arange(self.hops + 1)).expand(self.heads, -1)
@@ -80,16 +81,13 @@ def make_coefficients(
     """Coefficients from a class, a partial of one, or an instance."""
     is_instance = isinstance(make, nn.Module) or not callable(make)
     coefficients = make if is_instance else make(hops, heads)
-    if not isinstance(coefficients, Coefficients) or (coefficients.hops, coefficients.heads) != (
-        hops,
-        heads,
+    if isinstance(coefficients, Coefficients) and (hops, heads) == (
+        coefficients.hops,
+        coefficients.heads,
     ):
-        raise value_error(
-            "alpha, f",
-            f"a Coefficients class, or a partial of one, for {hops} hops and {heads} heads",
-            coefficients,
-        )
-    return coefficients
+        return coefficients
+    expected = f"a Coefficients class, or a partial of one, for {hops} hops and {heads} heads"
+    raise value_error("alpha, f", expected, coefficients)
 
 
 class Free(Coefficients):
@@ -141,9 +139,12 @@ class _ScaleKernel(Coefficients):
 
     def __init__(self, hops: int, heads: int = 1, scale: float = 1.0) -> None:
         super().__init__(hops, heads)
-        self.start = _check_open("scale", scale)
+        self.start = check_open("scale", scale)
         self.log_scale = nn.Parameter(torch.empty(heads))
         self.reset_parameters()
+
+    def forward(self) -> Tensor:
+        return self.root(1)
 
     @property
     def scale(self) -> Tensor:
@@ -172,15 +173,11 @@ class Diffusion(_ScaleKernel):
         [0.368, 0.368, 0.184, 0.061]
     """
 
-    def forward(self) -> Tensor:
-        return self.root(1)
+    _has_nonnegative_roots = True
 
     def root(self, factors: int) -> Tensor:
         """The heat kernel of scale s / n."""
         return poisson(self.log_scale - math.log(factors), self.hops)
-
-    def has_nonnegative_root(self, factors: int) -> bool:
-        return True
 
 
 class RegularizedLaplacian(_ScaleKernel):
@@ -205,12 +202,11 @@ class RegularizedLaplacian(_ScaleKernel):
         [0.25, 0.25, 0.1875]
     """
 
+    _has_nonnegative_roots = True
+
     def __init__(self, hops: int, heads: int = 1, scale: float = 1.0, power: float = 1) -> None:
         super().__init__(hops, heads, scale)
-        self.power = _check_open("power", power)
-
-    def forward(self) -> Tensor:
-        return self.root(1)
+        self.power = check_open("power", power)
 
     def root(self, factors: int) -> Tensor:
         """The same kernel of power p / n."""
@@ -218,9 +214,6 @@ class RegularizedLaplacian(_ScaleKernel):
         ratio = torch.sigmoid(self.log_scale).unsqueeze(1)  # s / (1 + s)
         rest = torch.sigmoid(-self.log_scale).unsqueeze(1)  # 1 / (1 + s)
         return _negative_binomials(power, ratio, self.hops) * rest**power
-
-    def has_nonnegative_root(self, factors: int) -> bool:
-        return True
 
 
 class Cosine(_ScaleKernel):
@@ -260,7 +253,7 @@ class _ProbabilityKernel(Coefficients):
 
     def __init__(self, hops: int, heads: int, name: str, start: float) -> None:
         super().__init__(hops, heads)
-        self.start = _check_open(name, start, 1)
+        self.start = check_open(name, start, 1)
         self.logit = nn.Parameter(torch.empty(heads))
         self.reset_parameters()
 
@@ -293,6 +286,8 @@ class PageRank(_ProbabilityKernel):
         [0.15, 0.1275, 0.1084]
     """
 
+    _has_nonnegative_roots = True
+
     def __init__(self, hops: int, heads: int = 1, teleport: float = 0.15) -> None:
         super().__init__(hops, heads, "teleport", teleport)
 
@@ -300,9 +295,6 @@ class PageRank(_ProbabilityKernel):
         r""":math:`r^{1/n} (1 - (1 - r) x)^{-1/n}`."""
         teleport, rest = self._probabilities()
         return _negative_binomials(1 / factors, rest, self.hops) * teleport ** (1 / factors)
-
-    def has_nonnegative_root(self, factors: int) -> bool:
-        return True
 
 
 class PStepWalk(_ProbabilityKernel):
@@ -451,7 +443,7 @@ def _check_root(lead: Tensor) -> None:
         raise value_error("alpha", "positive at hop 0, or it has no root", value)
 
 
-def _check_open(name: str, value: float, high: float = math.inf) -> float:
+def check_open(name: str, value: float, high: float = math.inf) -> float:
     """Check that ``0 < value < high``."""
     if not 0 < check_number(name, value, -math.inf) < high:
         raise value_error(name, "positive" if high == math.inf else f"between 0 and {high}", value)

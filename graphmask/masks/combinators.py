@@ -28,18 +28,14 @@ class CombinedMask(TopologicalMask):
                 raise type_error("masks", "TopologicalMasks; factors of numbers come by `*`", mask)
         heads = {mask.heads for mask in masks}
         if len(heads - {1}) > 1:
-            raise value_error(
-                "masks", "of the same number of heads, or one", f"heads {sorted(heads)}"
-            )
+            expected = "of the same number of heads, or one"
+            raise value_error("masks", expected, f"heads {sorted(heads)}")
         super().__init__(max(heads))
         self.masks = nn.ModuleList(masks)
         normalizations = {str(demand.sampler.normalization) for demand in self._demands()}
         if len(normalizations) > 1:
-            raise value_error(
-                "masks",
-                "on walks of the same normalisation, since they share them",
-                f"{sorted(normalizations)}",
-            )
+            expected = "on walks of the same normalisation, since they share them"
+            raise value_error("masks", expected, f"{sorted(normalizations)}")
 
     @property
     def cost(self) -> str:  # type: ignore[override]
@@ -66,7 +62,10 @@ class CombinedMask(TopologicalMask):
             mask.reset_parameters()
 
     def _structure(self, topology: Topology) -> Structure:
-        return _union(self._masks(), topology)
+        """All patterns and supports, as patterns of an operator without entries."""
+        structures = [mask._structure(topology) for mask in self._masks()]
+        patterns = [pattern for structure in structures for pattern in structure.patterns]
+        return Structure([*patterns, *(s.support for s in structures if s.support is not None)])
 
     def _masks(self) -> Iterator[TopologicalMask]:
         for mask in self.masks:
@@ -292,16 +291,14 @@ class TransposedMask(CombinedMask):
         super().__init__(mask)
 
     def _operator(self, topology: Topology) -> MaskOperator:
-        (mask,) = self._masks()
-        return mask(topology).mT
+        return self.masks[0](topology).mT
 
     def _structure(self, topology: Topology) -> Structure:
         patterns = super()._structure(topology).patterns
         return Structure([*patterns, *(pattern.mT for pattern in patterns)])
 
     def __repr__(self) -> str:
-        (mask,) = self._masks()
-        return f"{_factor(mask)}.mT"
+        return f"{_factor(next(self._masks()))}.mT"
 
 
 class SymmetrizedMask(TransposedMask):
@@ -322,8 +319,7 @@ class SymmetrizedMask(TransposedMask):
     """
 
     def _operator(self, topology: Topology) -> MaskOperator:
-        (mask,) = self._masks()
-        operator = mask(topology)
+        operator = self.masks[0](topology)
         return 0.5 * (operator + operator.mT)
 
     def __repr__(self) -> str:
@@ -341,48 +337,20 @@ def symmetrize(mask: TopologicalMask) -> SymmetrizedMask:
     return SymmetrizedMask(mask)
 
 
-def _union(masks: Iterator[TopologicalMask], topology: Topology) -> Structure:
-    """All patterns and supports of some masks, as patterns of an operator without entries."""
-    structures = [mask._structure(topology) for mask in masks]
-    patterns = [pattern for structure in structures for pattern in structure.patterns]
-    return Structure([*patterns, *(s.support for s in structures if s.support is not None)])
-
-
 def _factor(mask: TopologicalMask) -> str:
     """The mask as a factor of a formula, sums in brackets."""
     return f"({mask!r})" if isinstance(mask, SumMask) else repr(mask)
 
 
-def _add(a: TopologicalMask, b: TopologicalMask) -> SumMask:
-    """Return the sum of two masks."""
-    return SumMask(a, b)
-
-
-def _subtract(a: TopologicalMask, b: TopologicalMask) -> SumMask:
-    """Return the difference of two masks."""
-    return SumMask(a, -1 * b)
-
-
-def _negate(mask: TopologicalMask) -> ScaledMask:
-    """Return the mask of opposite signs."""
-    return ScaledMask(mask, -1)
-
-
 def _multiply(a: TopologicalMask, b: float | Tensor | TopologicalMask) -> TopologicalMask:
-    """Return the multiple by a number, or one per head, or the entrywise product with a mask."""
     if isinstance(b, TopologicalMask):
         return HadamardMask(a, b)
     return ScaledMask(a, b) if isinstance(b, (int, float, Tensor)) else NotImplemented
 
 
-def _matmul(a: TopologicalMask, b: TopologicalMask) -> ProductMask:
-    """Return the matrix product of two masks."""
-    return ProductMask(a, b)
-
-
-TopologicalMask.__add__ = _add
-TopologicalMask.__sub__ = _subtract
-TopologicalMask.__neg__ = _negate
+TopologicalMask.__add__ = lambda a, b: SumMask(a, b)
+TopologicalMask.__sub__ = lambda a, b: SumMask(a, -1 * b)
+TopologicalMask.__neg__ = lambda mask: ScaledMask(mask, -1)
 TopologicalMask.__mul__ = TopologicalMask.__rmul__ = _multiply
-TopologicalMask.__matmul__ = _matmul
+TopologicalMask.__matmul__ = lambda a, b: ProductMask(a, b)
 TopologicalMask.mT = property(TransposedMask)  # type: ignore[assignment]

@@ -104,6 +104,9 @@ class DiffusionMask(TopologicalMask):
         if not 0 < check_number("tolerance", tolerance, -math.inf) < 1:
             raise value_error("tolerance", "between 0 and 1", tolerance)
         self.normalization = check_normalization(normalization)
+        if normalization is None and kernel == "resolvent":
+            expected = "'sym' or 'rw' for the resolvent, or I - a W may have no inverse"
+            raise value_error("normalization", expected, normalization)
         self.kernel = _KERNELS[kernel](heads, scale, float(tolerance), self.normalization)
 
     @property
@@ -142,9 +145,8 @@ class _Kernel(nn.Module, ABC):
         self, heads: int, scale: float | None, tolerance: float, normalization: Normalization
     ) -> None:
         super().__init__()
-        self.start = (
-            self.default_scale if scale is None else check_number("scale", scale, -math.inf)
-        )
+        start = self.default_scale if scale is None else scale
+        self.start = check_number("scale", start, -math.inf)
         if not 0 < self.start < self.largest_scale:
             raise value_error("scale", self.expected_scale, scale)
         self.tolerance, self.normalization = tolerance, normalization
@@ -175,9 +177,8 @@ class _Kernel(nn.Module, ABC):
     def _series(self, topology: Topology, alpha: Tensor) -> MaskOperator:
         """A power series of non-negative coefficients."""
         pattern, weight = topology.adjacency(self.normalization)
-        return PowerSeriesOperator(
-            topology, pattern, weight, alpha.to(self.raw.dtype), topology.nonnegative
-        )
+        alpha = alpha.to(self.raw.dtype)
+        return PowerSeriesOperator(topology, pattern, weight, alpha, topology.nonnegative)
 
     def _largest(self) -> float:
         """The largest scale of all heads."""
@@ -212,10 +213,8 @@ class _Heat(_Kernel):
     def _chebyshev(self, topology: Topology, order: int) -> MaskOperator:
         """The Chebyshev series, which would return rounding for the e^-t of nodes without edges."""
         pattern, weight = topology.adjacency("sym")
-        degree = weight.new_zeros(topology.num_nodes).index_add(
-            0, pattern.row, weight.detach().abs()
-        )
-        isolated = degree == 0
+        zeros = weight.new_zeros(topology.num_nodes)
+        isolated = zeros.index_add(0, pattern.row, weight.detach().abs()) == 0
         coefficients = chebyshev_coefficients(self.raw, order).to(self.raw.dtype)
         if not isolated.any():
             return ChebyshevOperator(topology, pattern, weight, coefficients, topology.nonnegative)
@@ -244,14 +243,6 @@ class _Resolvent(_Kernel):
     name, default_scale, largest_scale = "resolvent", 0.5, 1.0
     expected_scale = "between 0 and 1, as the a of the resolvent (I - a W)^-1"
 
-    def __init__(
-        self, heads: int, scale: float | None, tolerance: float, normalization: Normalization
-    ) -> None:
-        if normalization is None:
-            expected = "'sym' or 'rw' for the resolvent, or I - a W may have no inverse"
-            raise value_error("normalization", expected, normalization)
-        super().__init__(heads, scale, tolerance, normalization)
-
     @property
     def scale(self) -> Tensor:
         return self.raw.sigmoid()
@@ -265,9 +256,8 @@ class _Resolvent(_Kernel):
             raise value_error("scale", "below 1, or I - a W may have no inverse", a)
         if self._is_symmetric(topology):
             pattern, weight = topology.adjacency("sym")
-            return ResolventOperator(
-                topology, pattern, weight, self.scale, self.tolerance, topology.nonnegative
-            )
+            options = self.scale, self.tolerance, topology.nonnegative
+            return ResolventOperator(topology, pattern, weight, *options)
         order = count_neumann(a, self.tolerance)
         return self._series(topology, self.scale.unsqueeze(1) ** exponents(self.scale, order))
 

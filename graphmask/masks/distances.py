@@ -8,7 +8,6 @@ Masks take the class itself, or a ``functools.partial`` of it:
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
@@ -16,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from graphmask._checks import check_integer, check_number, describe, type_error, value_error
+from graphmask._checks import check_integer, describe, type_error, value_error
 from graphmask._distances import multiples
 from graphmask.config import ConfigMixin
 
-from .coefficients import Coefficients, NonNegative, make_coefficients
+from .coefficients import Coefficients, NonNegative, check_open, make_coefficients
 
 
 class DistanceFunction(ConfigMixin, nn.Module, ABC):
@@ -71,7 +70,7 @@ class _DecayingDistance(DistanceFunction):
 
     def __init__(self, heads: int, slope: float) -> None:
         super().__init__(heads)
-        self.start = _check_positive("slope", slope)
+        self.start = check_open("slope", slope)
         self.raw_slope = nn.Parameter(torch.empty(heads))
 
     @property
@@ -213,7 +212,7 @@ class TableDistance(DistanceFunction):
         values: Callable[[int, int], Coefficients] = NonNegative,
     ) -> None:
         super().__init__(heads)
-        self.size, self.unit = check_integer("size", size, 1), _check_positive("unit", unit)
+        self.size, self.unit = check_integer("size", size, 1), check_open("unit", unit)
         self.values = make_coefficients(values, size - 1, heads)
         self.nonnegative = self.values.nonnegative
 
@@ -250,17 +249,8 @@ def make_distance_function(
 def check_differentiable(name: str, distance: Tensor | None, function: DistanceFunction) -> None:
     """Check that no gradient is required with respect to a distance where the function has none."""
     if distance is not None and distance.requires_grad and not function.differentiable:
-        raise value_error(
-            name,
-            f"without a gradient, since {function!r} has none",
-            f"{describe(distance)} that requires one",
-        )
-
-
-def _check_positive(name: str, value: float) -> float:
-    if not 0 < check_number(name, value, -math.inf) < math.inf:
-        raise value_error(name, "positive", value)
-    return float(value)
+        expected = f"without a gradient, since {function!r} has none"
+        raise value_error(name, expected, f"{describe(distance)} that requires one")
 
 
 def _per_head(value: Tensor, distance: Tensor) -> Tensor:

@@ -73,11 +73,8 @@ class StitchedMask(MaskOnWalks):
         seed: int = 0,
     ) -> None:
         if f is not None and alpha is not None:
-            raise value_error(
-                "f, alpha",
-                "given one at most: the coefficients of each factor, or of the product",
-                "both",
-            )
+            expected = "given one at most: the coefficients of each factor, or of the product"
+            raise value_error("f, alpha", expected, "both")
         check_integer("degree", degree, 1)
         if alpha is None:
             modulation = make_coefficients(NonNegative if f is None else f, hops, heads)
@@ -100,12 +97,11 @@ class StitchedMask(MaskOnWalks):
         return ProductOperator(*[factor, factor.mT] * self.degree)
 
     def _operator(self, topology: Topology) -> MaskOperator:
-        factors = self._factors(topology)
+        factors: list[MaskOperator] = list(self._factors(topology))
         if self.num_sets == 1:
             factors = factors * 2
-        return ProductOperator(
-            *(factor.mT if index % 2 else factor for index, factor in enumerate(factors))
-        )
+        factors[1::2] = [factor.mT for factor in factors[1::2]]
+        return ProductOperator(*factors)
 
     def _structure(self, topology: Topology) -> Structure:
         sets = self._walk_sets(topology)

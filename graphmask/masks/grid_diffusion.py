@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from graphmask._checks import check_number, value_error
 from graphmask._deprecation import deprecated_arguments
 from graphmask.operators import GridDiffusionOperator, HypercubeOperator, MaskOperator
 from graphmask.operators._grids import check_shape
@@ -15,6 +14,7 @@ from graphmask.operators.grid_diffusion import MATRIX_AXIS
 from graphmask.topology import Topology
 
 from .base import TopologicalMask
+from .coefficients import check_open
 
 
 @deprecated_arguments(t="scale")
@@ -57,7 +57,7 @@ class GridDiffusionMask(TopologicalMask):
     ) -> None:
         super().__init__(heads)
         self.shape = check_shape(shape)
-        self.per_axis, self._start = per_axis, _check_positive(scale)
+        self.per_axis, self._start = per_axis, check_open("scale", scale)
         self.log_t = nn.Parameter(torch.empty(heads, len(self.shape) if per_axis else 1))
         self.reset_parameters()
 
@@ -122,7 +122,7 @@ class HypercubeMask(TopologicalMask):
 
     def __init__(self, heads: int = 1, scale: float = 1.0) -> None:
         super().__init__(heads)
-        self._start = _check_positive(scale)
+        self._start = check_open("scale", scale)
         self.log_t = nn.Parameter(torch.empty(heads))
         self.reset_parameters()
 
@@ -139,9 +139,3 @@ class HypercubeMask(TopologicalMask):
 
     def __repr__(self) -> str:
         return f"HypercubeMask(heads={self.heads})"
-
-
-def _check_positive(scale: float) -> float:
-    if not check_number("scale", scale, -float("inf")) > 0:
-        raise value_error("scale", "positive", scale)
-    return float(scale)

@@ -64,9 +64,8 @@ class KroneckerMask(TopologicalMask):
             if not isinstance(mask, TopologicalMask):
                 raise type_error(name, "a mask", mask)
         if a.heads != b.heads and 1 not in (a.heads, b.heads):
-            raise value_error(
-                "a, b", "of the same number of heads, or one", f"heads {[a.heads, b.heads]}"
-            )
+            expected = "of the same number of heads, or one"
+            raise value_error("a, b", expected, f"heads {[a.heads, b.heads]}")
         super().__init__(max(a.heads, b.heads))
         self.a, self.b = a, b
         graphs = (None, None) if graphs is None else graphs

@@ -198,9 +198,8 @@ class RFDMask(TopologicalMask):
         self.dim = check_integer("dim", dim, 1)
         self.edges, self.scale = edges(epsilon), check_number("scale", scale, 0)
         if not isinstance(self.edges, EdgeFunction):
-            raise type_error(
-                "edges", "a function that gives an EdgeFunction, such as GaussianEdges", self.edges
-            )
+            expected = "a function that gives an EdgeFunction, such as GaussianEdges"
+            raise type_error("edges", expected, self.edges)
         if not scale:
             raise value_error("scale", "above 0", scale)
         self.log_scale = nn.Parameter(torch.empty(heads))
@@ -249,9 +248,8 @@ class RFDMask(TopologicalMask):
         return Structure([topology.pattern.identity])
 
     def __repr__(self) -> str:
-        return (
-            f"RFDMask(num_features={self.num_features}, edges={self.edges!r}, heads={self.heads})"
-        )
+        edges = f"edges={self.edges!r}"
+        return f"RFDMask(num_features={self.num_features}, {edges}, heads={self.heads})"
 
 
 def _times_phi_1(A: Tensor, B: Tensor, bound: float) -> Tensor:

@@ -95,20 +95,10 @@ class SeparatorMask(TopologicalMask):
 
     def _operator(self, topology: Topology) -> MaskOperator:
         if topology.requires_grad:
-            raise value_error(
-                "edge_weight",
-                "without a gradient: lengths of edges are not learned",
-                topology.edge_weight,
-            )
-        return SeparatorOperator(
-            topology,
-            self.function,
-            self.function.nonnegative,
-            self.tolerance,
-            self.resolution,
-            self.leaf_size,
-            self.max_entries,
-        )
+            expected = "without a gradient: lengths of edges are not learned"
+            raise value_error("edge_weight", expected, topology.edge_weight)
+        limits = self.tolerance, self.resolution, self.leaf_size, self.max_entries
+        return SeparatorOperator(topology, self.function, self.function.nonnegative, *limits)
 
     def __repr__(self) -> str:
         return f"SeparatorMask({self.function!r}, heads={self.heads}, tolerance={self.tolerance})"

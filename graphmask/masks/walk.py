@@ -27,9 +27,8 @@ class MaskOnWalks(TopologicalMask):
         if not isinstance(self.sampler, WalkSampler):
             raise type_error("sampler", "a WalkSampler, such as ResampledWalks()", sampler)
         if self.sampler.hops < self.hops:
-            raise value_error(
-                "sampler", f"of at least {self.hops} hops, as the mask", repr(self.sampler)
-            )
+            expected = f"of at least {self.hops} hops, as the mask"
+            raise value_error("sampler", expected, repr(self.sampler))
         self.seed = check_integer("seed", seed, 0)
 
     @property
@@ -73,9 +72,8 @@ class MaskOnWalks(TopologicalMask):
         needs_gradient = topology.requires_grad and torch.is_grad_enabled()
         for walks in sets:
             if walks.num_hops < self.hops:
-                raise value_error(
-                    "topology", f"with walks of at least {self.hops} hops, as the mask", repr(walks)
-                )
+                expected = f"with walks of at least {self.hops} hops, as the mask"
+                raise value_error("topology", expected, repr(walks))
             if needs_gradient and not walks.requires_grad and bool((walks.hop > 0).any()):
                 raise value_error(
                     "edge_weight",
@@ -109,12 +107,9 @@ class MaskOnWalks(TopologicalMask):
         sets = topology.walk_sets[: self.num_sets]
         drawn_with = {walks.normalization for walks in sets} - {"unknown"}
         if len(drawn_with) > 1:
-            raise value_error(
-                "topology", "with walks of one normalisation", sorted(map(str, drawn_with))
-            )
-        if not drawn_with:
-            return self.sampler.normalization
-        return drawn_with.pop()  # type: ignore[return-value]
+            expected, actual = "with walks of one normalisation", sorted(map(str, drawn_with))
+            raise value_error("topology", expected, actual)
+        return drawn_with.pop() if drawn_with else self.sampler.normalization  # type: ignore[return-value]
 
 
 class WalkMask(MaskOnWalks):

@@ -13,6 +13,7 @@ from graphmask.testing import example_topologies
 from graphmask.topology import Topology
 
 from .base import MASK_REFERENCES, Case, adjacency_reference, scrambled
+from .graphs import normal
 
 
 def _reference(mask: masks.DiffusionMask, topology: Topology) -> torch.Tensor:
@@ -41,40 +42,28 @@ def _diffusion(
     return mask
 
 
-def _coefficients(order: int) -> torch.Tensor:
-    return torch.randn(2, order + 1, generator=torch.Generator().manual_seed(3))
+def _chebyshev(topology: Topology, normalization: Any, order: int) -> operators.ChebyshevOperator:
+    coefficients = normal(2, order + 1, seed=3)
+    return operators.ChebyshevOperator(topology, *topology.adjacency(normalization), coefficients)
+
+
+def _resolvent(topology: Topology) -> operators.ResolventOperator:
+    scale, adjacency = torch.tensor([0.9, 0.2]), topology.adjacency("sym")
+    return operators.ResolventOperator(topology, *adjacency, scale, 1e-13, topology.nonnegative)
 
 
 MASKS = (
-    Case("diffusion", _diffusion, differentiable=True),
-    Case("diffusion-rw", lambda: _diffusion(normalization="rw"), differentiable=True),
-    Case("diffusion-plain", lambda: _diffusion(times=0.3, normalization=None), differentiable=True),
+    Case("diffusion", _diffusion, True),
+    Case("diffusion-rw", lambda: _diffusion(normalization="rw"), True),
+    Case("diffusion-plain", lambda: _diffusion(times=0.3, normalization=None), True),
     Case("diffusion-long", lambda: _diffusion(times=30.0), topologies=nonnegative),
-    Case("diffusion-resolvent", lambda: _diffusion("resolvent"), differentiable=True),
-    Case(
-        "diffusion-resolvent-rw",
-        lambda: _diffusion("resolvent", normalization="rw"),
-        differentiable=True,
-    ),
+    Case("diffusion-resolvent", lambda: _diffusion("resolvent"), True),
+    Case("diffusion-resolvent-rw", lambda: _diffusion("resolvent", normalization="rw"), True),
 )
 
 OPERATORS = (
-    Case(
-        "chebyshev", lambda t: operators.ChebyshevOperator(t, *t.adjacency("rw"), _coefficients(4))
-    ),
-    Case(
-        "chebyshev-0",
-        lambda t: operators.ChebyshevOperator(t, *t.adjacency("sym"), _coefficients(0)),
-    ),
-    Case(
-        "chebyshev-1",
-        lambda t: operators.ChebyshevOperator(t, *t.adjacency("sym"), _coefficients(1)),
-    ),
-    Case(
-        "resolvent",
-        lambda t: operators.ResolventOperator(
-            t, *t.adjacency("sym"), torch.tensor([0.9, 0.2]), 1e-13, t.nonnegative
-        ),
-        topologies=undirected,
-    ),
+    Case("chebyshev", lambda t: _chebyshev(t, "rw", 4)),
+    Case("chebyshev-0", lambda t: _chebyshev(t, "sym", 0)),
+    Case("chebyshev-1", lambda t: _chebyshev(t, "sym", 1)),
+    Case("resolvent", _resolvent, topologies=undirected),
 )

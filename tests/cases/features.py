@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,12 +12,12 @@ from torch import Tensor
 from graphmask import features, reference
 
 from .base import Case, scrambled, seeded
+from .graphs import normal
 
 
 def data(stretch: float = 1.0) -> tuple[Tensor, Tensor]:
     """Queries and keys ``[40, 5]`` of means and spreads that differ by channel."""
-    drawn = torch.randn(2, 40, 5, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
-    q, k = drawn * torch.linspace(0.2, stretch, 5, dtype=torch.float64) + 0.3
+    q, k = normal(2, 40, 5, seed=6) * torch.linspace(0.2, stretch, 5, dtype=torch.float64) + 0.3
     return q, k
 
 
@@ -63,20 +64,24 @@ def _learned(name: str) -> Callable[[Any, Tensor], Tensor]:
     return lambda phi, x: reference.learned_features(getattr(phi, name)(x))
 
 
+def _learned_map(**options: int) -> features.LearnedFeatures:
+    return scrambled(seeded(lambda: features.LearnedFeatures(5, 6, **options)))
+
+
 # Estimates of the softmax kernel that are unbiased: from a number of features, a coupling and a
 # seed.
 ESTIMATORS: dict[str, Callable[..., Any]] = {
-    "favor-plus": lambda m, **options: features.PositiveRandomFeatures(5, m, **options),
-    "optimal": lambda m, **options: features.OptimalPositiveFeatures(5, m, **options),
+    "favor-plus": partial(features.PositiveRandomFeatures, 5),
+    "optimal": partial(features.OptimalPositiveFeatures, 5),
     "optimal-calibrated": lambda m, **options: calibrated(
         features.OptimalPositiveFeatures(5, m, **options)
     ),
-    "sharp": lambda m, **options: features.SharpPositiveFeatures(5, m, **options),
+    "sharp": partial(features.SharpPositiveFeatures, 5),
     "sharp-calibrated": lambda m, **options: calibrated(
         features.SharpPositiveFeatures(5, m, **options)
     ),
-    "trigonometric": lambda m, **options: features.TrigonometricSoftmaxFeatures(5, m, **options),
-    "hybrid": lambda m, **options: features.HybridRandomFeatures(5, m, **options),
+    "trigonometric": partial(features.TrigonometricSoftmaxFeatures, 5),
+    "hybrid": partial(features.HybridRandomFeatures, 5),
     "hybrid-signs": lambda m, **options: features.HybridRandomFeatures(
         5, 3 * m, num_signs=5, **options
     ),
@@ -84,84 +89,58 @@ ESTIMATORS: dict[str, Callable[..., Any]] = {
 
 COUPLINGS = (features.IID(), features.Orthogonal(), features.Simplex())
 
-FEATURES = (
-    Case("relu", features.ReLU, reference=lambda _, x: reference.relu_features(x, 1e-3)),
-    Case(
-        "relu-no-floor",
-        lambda: features.ReLU(epsilon=0.0),
-        reference=lambda _, x: reference.relu_features(x),
-    ),
-    Case("elu-plus-one", features.EluPlusOne, reference=lambda _, x: reference.elu_plus_one(x)),
-    Case("softplus", features.Softplus, reference=lambda _, x: reference.softplus_features(x)),
-    Case(
-        "squared-relu",
-        features.SquaredReLU,
-        reference=lambda _, x: reference.squared_relu_features(x, 1e-3),
-    ),
-    Case(
-        "exponential",
-        features.Exponential,
-        reference=lambda _, x: reference.exponential_features(x),
-    ),
-    Case("identity", features.Identity, reference=lambda _, x: x.double()),
-    Case("positive", lambda: features.PositiveRandomFeatures(5, 8), reference=_positive),
-    Case(
-        "positive-iid",
+_ELEMENTWISE: dict[str, tuple[Callable[[], Any], Callable[[Tensor], Tensor]]] = {
+    "relu": (features.ReLU, lambda x: reference.relu_features(x, 1e-3)),
+    "relu-no-floor": (lambda: features.ReLU(epsilon=0.0), reference.relu_features),
+    "elu-plus-one": (features.EluPlusOne, reference.elu_plus_one),
+    "softplus": (features.Softplus, reference.softplus_features),
+    "squared-relu": (features.SquaredReLU, lambda x: reference.squared_relu_features(x, 1e-3)),
+    "exponential": (features.Exponential, reference.exponential_features),
+    "identity": (features.Identity, Tensor.double),
+}
+
+_RANDOM: dict[str, tuple[Callable[[], Any], Callable[[Any, Tensor], Tensor]]] = {
+    "positive": (lambda: features.PositiveRandomFeatures(5, 8), _positive),
+    "positive-iid": (
         lambda: features.PositiveRandomFeatures(5, 4, features.IID(), seed=2),
-        reference=_positive,
+        _positive,
     ),
-    Case(
-        "positive-simplex",
+    "positive-simplex": (
         lambda: features.PositiveRandomFeatures(5, 8, features.Simplex(), scale=1.5),
-        reference=_positive,
+        _positive,
     ),
-    Case("optimal", lambda: features.OptimalPositiveFeatures(5, 8), reference=_optimal),
-    Case(
-        "optimal-calibrated",
-        lambda: calibrated(features.OptimalPositiveFeatures(5, 8)),
-        reference=_optimal,
-    ),
-    Case("sharp", lambda: features.SharpPositiveFeatures(5, 8), reference=_sharp),
-    Case(
-        "sharp-calibrated",
-        lambda: calibrated(features.SharpPositiveFeatures(5, 8)),
-        reference=_sharp,
-    ),
-    Case("trigonometric", lambda: features.TrigonometricFeatures(5, 8), reference=_trigonometric),
-    Case(
-        "trigonometric-softmax",
+    "optimal": (lambda: features.OptimalPositiveFeatures(5, 8), _optimal),
+    "optimal-calibrated": (lambda: ESTIMATORS["optimal-calibrated"](8), _optimal),
+    "sharp": (lambda: features.SharpPositiveFeatures(5, 8), _sharp),
+    "sharp-calibrated": (lambda: ESTIMATORS["sharp-calibrated"](8), _sharp),
+    "trigonometric": (lambda: features.TrigonometricFeatures(5, 8), _trigonometric),
+    "trigonometric-softmax": (
         lambda: features.TrigonometricSoftmaxFeatures(5, 8),
-        reference=_trigonometric_softmax,
+        _trigonometric_softmax,
     ),
-    Case(
-        "hybrid",
-        lambda: features.HybridRandomFeatures(5, 8),
-        reference=_hybrid(reference.hybrid_query_features),
-        key_reference=_hybrid(reference.hybrid_key_features),
+}
+
+_HYBRID = _hybrid(reference.hybrid_query_features), _hybrid(reference.hybrid_key_features)
+_LEARNED = _learned("of_queries"), _learned("of_keys")
+
+# Maps, and the references of queries and of keys.
+_TWO_SIDED: dict[str, tuple[Callable[[], Any], Any, Any]] = {
+    "hybrid": (lambda: features.HybridRandomFeatures(5, 8), *_HYBRID),
+    "hybrid-signs": (lambda: features.HybridRandomFeatures(5, 24, num_signs=2), *_HYBRID),
+    "learned": (lambda: _learned_map(), *_LEARNED),
+    "learned-hidden": (lambda: _learned_map(hidden=3), *_LEARNED),
+    "softmax": (features.SoftmaxScores, lambda _, x: x.double() * 5**-0.5, lambda _, x: x.double()),
+}
+
+FEATURES = (
+    *(
+        Case(name, make, reference=lambda _, x, f=function: f(x))
+        for name, (make, function) in _ELEMENTWISE.items()
     ),
-    Case(
-        "hybrid-signs",
-        lambda: features.HybridRandomFeatures(5, 24, num_signs=2),
-        reference=_hybrid(reference.hybrid_query_features),
-        key_reference=_hybrid(reference.hybrid_key_features),
-    ),
-    Case(
-        "learned",
-        lambda: scrambled(seeded(lambda: features.LearnedFeatures(5, 6))),
-        reference=_learned("of_queries"),
-        key_reference=_learned("of_keys"),
-    ),
-    Case(
-        "learned-hidden",
-        lambda: scrambled(seeded(lambda: features.LearnedFeatures(5, 6, hidden=3))),
-        reference=_learned("of_queries"),
-        key_reference=_learned("of_keys"),
-    ),
-    Case(
-        "softmax",
-        features.SoftmaxScores,
-        reference=lambda _, x: x.double() * 5**-0.5,
-        key_reference=lambda _, x: x.double(),
+    *(Case(name, make, reference=function) for name, (make, function) in _RANDOM.items()),
+    *(
+        Case(name, make, reference=queries, key_reference=keys)
+        for name, (make, queries, keys) in _TWO_SIDED.items()
     ),
 )
 

@@ -10,40 +10,29 @@ from torch import Tensor
 
 from graphmask import masks, operators, reference
 from graphmask.testing import example_topologies
-from graphmask.testing.graphs import batch_topologies
 from graphmask.topology import Topology
 
 from .base import MASK_REFERENCES, Case, mask_reference, parameter, random_walks, scrambled
-
-NONE = torch.empty(2, 0, dtype=torch.long)
+from .graphs import edgeless, normal
 
 
 def grids(size: int) -> Callable[[], dict[str, Topology]]:
     """One graph of this many nodes, and several of them mixed."""
 
     def make() -> dict[str, Topology]:
-        one = Topology(NONE, size)
-        return {"one": one, "several": batch_topologies([one] * 3, interleaved=True)[0]}
+        return {"one": edgeless(size), "several": edgeless(size, size, size)}
 
     return make
 
 
-def of_sizes(*sizes: int) -> Topology:
-    """Graphs without edges, mixed."""
-    return batch_topologies([Topology(NONE, size) for size in sizes], interleaved=True)[0]
-
-
 def sequences() -> dict[str, Topology]:
     """Longer than a chunk, too."""
-    return {"one": of_sizes(1), "long": of_sizes(150), "ragged": of_sizes(3, 130, 1, 65, 2)}
+    return {"one": edgeless(1), "long": edgeless(150), "ragged": edgeless(3, 130, 1, 65, 2)}
 
 
 def batch_of(topology: Topology) -> Tensor:
-    return (
-        torch.zeros(topology.num_nodes, dtype=torch.long)
-        if topology.batch is None
-        else topology.batch
-    )
+    zeros = torch.zeros(topology.num_nodes, dtype=torch.long)
+    return zeros if topology.batch is None else topology.batch
 
 
 def _causal(mask: masks.CausalMask, topology: Topology) -> Tensor:
@@ -67,13 +56,13 @@ def _grid_diffusion(mask: masks.GridDiffusionMask, topology: Topology) -> Tensor
 
 def _hypercube(mask: masks.HypercubeMask, topology: Topology) -> Tensor:
     batch, n = batch_of(topology), topology.num_nodes
-    whole = torch.zeros(mask.heads, n, n, dtype=torch.float64)
+    dense = torch.zeros(mask.heads, n, n, dtype=torch.float64)
     for graph in batch.unique():
         nodes = (batch == graph).nonzero().squeeze(1)
         block = reference.hypercube_mask(mask.log_t.double().exp(), len(nodes).bit_length() - 1)
-        there = torch.nn.functional.one_hot(nodes, n).double()
-        whole = whole + there.mT @ block @ there
-    return whole
+        select = torch.nn.functional.one_hot(nodes, n).double()
+        dense = dense + select.mT @ block @ select
+    return dense
 
 
 def _kronecker(mask: masks.KroneckerMask, topology: Topology) -> Tensor:
@@ -92,12 +81,8 @@ MASK_REFERENCES |= {
 
 
 def cubes() -> dict[str, Topology]:
-    return {
-        "one": of_sizes(1),
-        "two": of_sizes(2),
-        "sixteen": of_sizes(16),
-        "mixed": of_sizes(4, 1, 8, 4, 2),
-    }
+    sizes = {"one": (1,), "two": (2,), "sixteen": (16,), "mixed": (4, 1, 8, 4, 2)}
+    return {name: edgeless(*each) for name, each in sizes.items()}
 
 
 def diffusion(*shape: int, **options: Any) -> masks.GridDiffusionMask:
@@ -109,8 +94,7 @@ def toeplitz(*shape: int, **options: Any) -> masks.ToeplitzMask:
 
 
 def _toeplitz_operator(topology: Topology) -> operators.ToeplitzOperator:
-    value = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(4))
-    return operators.ToeplitzOperator(topology, (2, 3), value, nonnegative=False)
+    return operators.ToeplitzOperator(topology, (2, 3), normal(2, 3, 5), nonnegative=False)
 
 
 MASKS = (
@@ -144,7 +128,7 @@ MASKS = (
 
 def _factors() -> masks.KroneckerMask:
     return masks.KroneckerMask(
-        toeplitz(2, class_token=True), masks.GlobalMask(), graphs=(None, of_sizes(1, 3))
+        toeplitz(2, class_token=True), masks.GlobalMask(), graphs=(None, edgeless(1, 3))
     )
 
 
@@ -156,7 +140,7 @@ def _video() -> masks.KroneckerMask:
 def _walks_and_grid(topology: Topology) -> operators.KroneckerOperator:
     ring, walked = example_topologies()["ring"], masks.WalkMask(2, 2, sampler=random_walks(2))
     return operators.KroneckerOperator(
-        topology, walked(walked.prepare(ring)), toeplitz(2)(Topology(NONE, 2))
+        topology, walked(walked.prepare(ring)), toeplitz(2)(edgeless(2))
     )
 
 
@@ -192,7 +176,7 @@ OPERATORS = (
     Case(
         "hypercube",
         lambda t: operators.HypercubeOperator(t, torch.tensor([0.2, 0.0])),
-        topologies=lambda: {"64": of_sizes(64)},
+        topologies=lambda: {"64": edgeless(64)},
     ),
     Case("kronecker", _walks_and_grid, topologies=grids(14)),
 )

@@ -21,6 +21,18 @@ def _grf_mask() -> masks.GRFMask:
     return scrambled(masks.GRFMask(2, 2, sampler=random_walks(2)))
 
 
+def _model(layers: int, mask: TopologicalMask, **options: Any) -> nn.TopologicalTransformer:
+    return nn.TopologicalTransformer(3, 4, 2, layers, 2, mask, **options)
+
+
+def _add_pool(layers: int, **options: Any) -> nn.TopologicalTransformer:
+    return _model(layers, walk_mask(), pool=global_add_pool, **options)
+
+
+def _mean_pool() -> nn.TopologicalTransformer:
+    return _model(1, _grf_mask(), pool=MeanAggregation())
+
+
 LAYERS = (
     Case("attention-global", lambda: _attention(masks.GlobalMask(), dropout=0.5)),
     Case(
@@ -57,25 +69,10 @@ LAYERS = (
         lambda: nn.TopologicalTransformerLayer(4, 2, walk_mask(masks.PageRank), GraphConv(4, 4)),
     ),
     Case("block-local", lambda: nn.TopologicalTransformerLayer(4, 2, conv=SAGEConv(4, 4))),
-    Case(
-        "model",
-        lambda: nn.TopologicalTransformer(3, 4, 2, 2, 2, walk_mask(), dropout=0.1),
-        channels=3,
-    ),
-    Case(
-        "model-add-pool",
-        lambda: nn.TopologicalTransformer(
-            3, 4, 2, 1, 2, walk_mask(), pool=global_add_pool, conv=GraphConv(4, 4)
-        ),
-        channels=3,
-        per_graph=True,
-    ),
-    Case(
-        "model-mean-pool",
-        lambda: nn.TopologicalTransformer(3, 4, 2, 1, 2, _grf_mask(), pool=MeanAggregation()),
-        channels=3,
-        per_graph=True,
-    ),
+    Case("model", lambda: _model(2, walk_mask(), dropout=0.1), channels=3),
+    Case("model-add-pool", lambda: _add_pool(1, conv=GraphConv(4, 4)), channels=3, per_graph=True),
+    Case("model-mean-pool", _mean_pool, channels=3, per_graph=True),
+    Case("model-jumping", lambda: _add_pool(2, jk="cat"), channels=3, per_graph=True),
     Case(
         "gps", lambda: nn.TopologicalGPS(4, GraphConv(4, 4), 2, norm="layer_norm", mask=walk_mask())
     ),
@@ -85,16 +82,8 @@ LAYERS = (
         lambda: nn.TopologicalGPS(4, None, 2, norm=None, mask=masks.GlobalMask()),
     ),
     Case("explainable-edges", lambda: nn.ExplainableEdges(_attention(power_series(2)))),
-    Case(
-        "model-jumping",
-        lambda: nn.TopologicalTransformer(
-            3, 4, 2, 2, 2, walk_mask(), pool=global_add_pool, jk="cat"
-        ),
-        channels=3,
-        per_graph=True,
-    ),
 )
 
-# Of pairs of nodes: tests/nn/test_edge_head.py has their laws. What is mixed in has no instances.
+# Heads of node pairs (their laws: tests/nn/test_edge_head.py), and classes without instances.
 HEADS = (lambda: nn.EdgeHead(4),)
 MIXINS = (nn.PretrainedMixin,)

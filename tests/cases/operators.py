@@ -9,51 +9,48 @@ from graphmask.kernels import Pattern
 from graphmask.topology import Topology
 
 from .base import Case
+from .graphs import generator
 
 
-def _sparse(
+def sparse(
     topology: Topology, heads: int = 2, nonnegative: bool = False
 ) -> operators.SparseOperator:
-    position = torch.arange(topology.num_nodes**2)[::3]
-    pattern = Pattern.from_coo(
-        position // topology.num_nodes,
-        position % topology.num_nodes,
-        (topology.num_nodes, topology.num_nodes),
-    )
+    """Every third pair of nodes, within graphs."""
+    n, index = topology.num_nodes, torch.arange(topology.num_nodes**2)[::3]
+    row, col = index // max(n, 1), index % max(n, 1)
     if topology.batch is not None:
-        row, col = pattern.row.long(), pattern.col.long()
         inside = topology.batch[row] == topology.batch[col]
-        pattern = Pattern.from_coo(row[inside], col[inside], pattern.shape)
-    value = torch.randn(heads, pattern.nnz, generator=torch.Generator().manual_seed(2))
-    return operators.SparseOperator(
-        topology, pattern, value.abs() if nonnegative else value, nonnegative
-    )
+        row, col = row[inside], col[inside]
+    pattern = Pattern.from_coo(row, col, (n, n))
+    value = torch.randn(heads, pattern.nnz, generator=generator(2))
+    value = value.abs() if nonnegative else value
+    return operators.SparseOperator(topology, pattern, value, nonnegative)
 
 
 def _polynomial(
     topology: Topology, order: int, nonnegative: bool = False
 ) -> operators.PowerSeriesOperator:
-    alpha = torch.randn(2, order + 1, generator=torch.Generator().manual_seed(3))
-    known = nonnegative and topology.nonnegative
+    alpha = torch.randn(2, order + 1, generator=generator(3))
+    nonnegative = nonnegative and topology.nonnegative
     return operators.PowerSeriesOperator(
-        topology, *topology.adjacency("rw"), alpha.abs() if known else alpha, known
+        topology, *topology.adjacency("rw"), alpha.abs() if nonnegative else alpha, nonnegative
     )
 
 
 OPERATORS = (
     Case("global", operators.GlobalOperator),
-    Case("sparse", _sparse),
-    Case("sparse-positive", lambda t: _sparse(t, 1, nonnegative=True)),
+    Case("sparse", sparse),
+    Case("sparse-positive", lambda t: sparse(t, 1, nonnegative=True)),
     Case("power-series-1", lambda t: _polynomial(t, 1)),
     Case("power-series-positive", lambda t: _polynomial(t, 3, nonnegative=True)),
     Case(
-        "product", lambda t: operators.ProductOperator(_sparse(t), _polynomial(t, 2), _sparse(t).mT)
+        "product", lambda t: operators.ProductOperator(sparse(t), _polynomial(t, 2), sparse(t).mT)
     ),
-    Case("scaled", lambda t: -0.25 * _sparse(t)),
+    Case("scaled", lambda t: -0.25 * sparse(t)),
     Case("scaled-per-head", lambda t: torch.tensor([0.5, -2.0]) * operators.GlobalOperator(t)),
-    Case("sum-sparse", lambda t: _sparse(t) + _sparse(t, 1, nonnegative=True) + _polynomial(t, 1)),
-    Case("sum-signed", lambda t: operators.GlobalOperator(t) + _sparse(t)),
-    Case("sum-nested", lambda t: 0.5 * (operators.GlobalOperator(t) + _sparse(t)) + _sparse(t, 1)),
+    Case("sum-sparse", lambda t: sparse(t) + sparse(t, 1, nonnegative=True) + _polynomial(t, 1)),
+    Case("sum-signed", lambda t: operators.GlobalOperator(t) + sparse(t)),
+    Case("sum-nested", lambda t: 0.5 * (operators.GlobalOperator(t) + sparse(t)) + sparse(t, 1)),
     Case("sum-wide", lambda t: operators.GlobalOperator(t) + _polynomial(t, 2, nonnegative=True)),
 )
 

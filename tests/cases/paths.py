@@ -15,6 +15,7 @@ from graphmask.testing.graphs import batch_topologies, replace
 from graphmask.topology import Topology
 
 from .base import MASK_REFERENCES, Case, scrambled
+from .graphs import grid
 from .series import coefficients_reference
 from .trees import distance_function_reference
 
@@ -25,18 +26,14 @@ def _shortest_path(mask: masks.ShortestPathMask, topology: Topology) -> Tensor:
     )
 
 
-def told_distances(mask: masks.SeparatorMask, topology: Topology) -> Tensor:
-    """The distances that stand for those of the graph, from the seeds that the mask chose."""
-    exact = reference.path_distances(topology.edge_index, topology.num_nodes, topology.edge_weight)
-    told = exact
-    for pair in mask(topology).standing:
-        new = reference.approximate_distances(exact, *(nodes.tolist() for nodes in pair))
-        told = torch.where(new != exact, new, told)
-    return told
-
-
 def _separator(mask: masks.SeparatorMask, topology: Topology) -> Tensor:
-    return distance_function_reference(mask.function, told_distances(mask, topology))
+    """The function of the distances of seeds, from the seeds that the mask chose."""
+    exact = reference.path_distances(topology.edge_index, topology.num_nodes, topology.edge_weight)
+    distances = exact
+    for pair in mask(topology).standing:
+        approximate = reference.approximate_distances(exact, *(nodes.tolist() for nodes in pair))
+        distances = torch.where(approximate != exact, approximate, distances)
+    return distance_function_reference(mask.function, distances)
 
 
 MASK_REFERENCES |= {masks.ShortestPathMask: _shortest_path, masks.SeparatorMask: _separator}
@@ -47,61 +44,31 @@ def _shortest_path_mask(alpha: Any = masks.Free, **options: Any) -> masks.Shorte
 
 
 def separator_mask(function: Any = ExponentialDistance, **options: Any) -> masks.SeparatorMask:
-    """Leaves so small that nearly every distance is told through separators."""
+    """Leaves so small that nearly every distance passes a separator."""
     return scrambled(
         masks.SeparatorMask(function, **{"heads": 2, "tolerance": 0.5, "leaf_size": 2} | options)
     )
 
 
-def grid(rows: int, cols: int, seed: int = 0) -> Topology:
-    """A grid with random lengths of edges."""
-    node = torch.arange(rows * cols).reshape(rows, cols)
-    sides = torch.cat(
-        [
-            torch.stack([node[:, :-1].flatten(), node[:, 1:].flatten()]),
-            torch.stack([node[:-1].flatten(), node[1:].flatten()]),
-        ],
-        1,
-    )
-    length = (
-        torch.rand(
-            sides.shape[1], generator=torch.Generator().manual_seed(seed), dtype=torch.float64
-        )
-        + 0.2
-    )
-    return Topology(torch.cat([sides, sides.flip(0)], 1), rows * cols, torch.cat([length, length]))
-
-
 def undirected() -> dict[str, Topology]:
-    """Graphs with lengths of edges.
-
-    Grids, trees, several components, multi-edges, loops, edges of no length.
-    """
+    """Graphs with edge lengths: grids, trees, components, multi-edges, loops, length zero."""
+    names = ("single", "loop", "pair", "ring", "empty", "weighted", "sparse", "ragged")
     examples = example_topologies()
-    plain = {
-        name: examples[name]
-        for name in ("single", "loop", "pair", "ring", "empty", "weighted", "sparse", "ragged")
-    }
-    loops = torch.tensor(
-        [[0, 1, 1, 0, 0, 1, 2, 1, 2, 3, 3, 3], [1, 0, 2, 1, 1, 0, 1, 2, 3, 2, 3, 3]]
-    )[:, :10]
-    loops = torch.cat([loops, torch.tensor([[3, 2, 0], [3, 1, 0]])], 1)
+    row = [0, 1, 1, 0, 0, 1, 2, 1, 2, 3, 3, 2, 0]
+    col = [1, 0, 2, 1, 1, 0, 1, 2, 3, 2, 3, 1, 0]
     lengths = torch.tensor([2, 2, 0, 1, 3, 1, 0, 0, 1, 1, 5, 0, 1], dtype=torch.float64)
     grids = [grid(4, 5), grid(3, 3, seed=1)]
-    return plain | {
-        "loops": Topology(loops, 5, lengths),
+    return {name: examples[name] for name in names} | {
+        "loops": Topology(torch.tensor([row, col]), 5, lengths),
         "grid": grids[0],
         "grids": batch_topologies(grids, interleaved=True)[0],
     }
 
 
-def whole_lengths() -> dict[str, Topology]:
-    """Graphs whose edges have length 1."""
-    return {
-        name: replace(graph, edge_weight=None)
-        for name, graph in undirected().items()
-        if name != "loops"
-    }
+def unit_lengths() -> dict[str, Topology]:
+    graphs = undirected()
+    del graphs["loops"]
+    return {name: replace(graph, edge_weight=None) for name, graph in graphs.items()}
 
 
 MASKS = (
@@ -129,7 +96,7 @@ MASKS = (
     Case(
         "separator-table",
         lambda: separator_mask(partial(TableDistance, 4)),
-        topologies=whole_lengths,
+        topologies=unit_lengths,
     ),
 )
 

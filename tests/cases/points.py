@@ -8,26 +8,25 @@ import torch
 from torch import Tensor
 
 from graphmask import masks, operators, reference
-from graphmask.kernels import Pattern
 from graphmask.operators import MaskOperator
 from graphmask.testing import batch_topologies
 from graphmask.topology import Topology
 
 from .base import MASK_REFERENCES, Case, mask_reference, parameter, scrambled
+from .graphs import NONE, generator, normal
+from .operators import sparse as _sparse
 from .series import power_series, walk_mask
 
 
 def _normal(topology: Topology, heads: int, rank: int, seed: int) -> Tensor:
-    return torch.randn(
-        heads, topology.num_nodes, rank, generator=torch.Generator().manual_seed(seed)
-    )
+    return normal(heads, topology.num_nodes, rank, seed=seed).to(torch.get_default_dtype())
 
 
 def _low_rank(
-    topology: Topology, rank: int = 3, heads: int = 2, **known: bool
+    topology: Topology, rank: int = 3, heads: int = 2, **options: bool
 ) -> operators.LowRankOperator:
     return operators.LowRankOperator(
-        topology, _normal(topology, heads, rank, 4), _normal(topology, 2, rank, 5), **known
+        topology, _normal(topology, heads, rank, 4), _normal(topology, 2, rank, 5), **options
     )
 
 
@@ -36,39 +35,18 @@ def _positive(topology: Topology, rank: int) -> operators.LowRankOperator:
     return operators.LowRankOperator(topology, factor, factor.flip(1), nonnegative=True)
 
 
-def _sparse(topology: Topology, step: int = 3) -> operators.SparseOperator:
-    n = topology.num_nodes
-    row, col = (
-        each.flatten()[::step]
-        for each in torch.meshgrid(torch.arange(n), torch.arange(n), indexing="ij")
-    )
-    inside = (
-        torch.ones_like(row, dtype=torch.bool)
-        if topology.batch is None
-        else topology.batch[row] == topology.batch[col]
-    )
-    pattern = Pattern.from_coo(row[inside], col[inside], (n, n))
-    return operators.SparseOperator(
-        topology, pattern, _normal(topology, 2, n, 7).flatten(1)[:, : pattern.nnz]
-    )
-
-
 def _series(topology: Topology, order: int = 3) -> MaskOperator:
     return power_series(order, masks.NonNegative)(topology)
 
 
 def clouds() -> dict[str, Topology]:
-    """Points in space: 1, 2, 7 and 13 of them, some coinciding, one cloud far from the origin.
-
-    And batches in no order.
-    """
-    generator = torch.Generator().manual_seed(0)
-    none = torch.empty(2, 0, dtype=torch.long)
+    """Points in space, some coinciding, one cloud far from the origin; interleaved batches."""
+    source = generator()
 
     def cloud(n: int, far: float = 0.0) -> Topology:
-        pos = torch.rand(n, 3, generator=generator, dtype=torch.float64) + far
+        pos = torch.rand(n, 3, generator=source, dtype=torch.float64) + far
         pos[n // 2 :: 4] = pos[0].clone()
-        return Topology(none, n, pos=pos)
+        return Topology(NONE, n, pos=pos)
 
     single, pair, seven, thirteen = cloud(1), cloud(2), cloud(7, far=30.0), cloud(13)
     return {
@@ -91,10 +69,7 @@ def rfd(**options: Any) -> masks.RFDMask:
 
 
 def _fourier(mask: masks.FourierMask, topology: Topology) -> Tensor:
-    """Positions are taken about the mean of each graph, and c is split into two factors.
-
-    Choices, stated here again.
-    """
+    """Positions are relative to the mean of their graph, and c is split into two factors."""
     xi, tau = mask.frequency, _transform(mask)
     p = torch.exp(-(xi.double() ** 2).sum(-1) / 2) / (2 * torch.pi) ** (mask.dim / 2)
     c = tau / p / len(xi)
@@ -103,7 +78,7 @@ def _fourier(mask: masks.FourierMask, topology: Topology) -> Tensor:
     pos = topology.pos.double() - same @ topology.pos.double() / same.sum(1, keepdim=True)
     phase = 2 * torch.pi * pos / mask.length @ xi.double().mT
     waves = torch.cat([phase.cos(), phase.sin()], 1)
-    a, b = (waves * torch.cat([each, each], 1)[:, None] for each in (root, c / root))
+    a, b = (waves * torch.cat([factor, factor], 1)[:, None] for factor in (root, c / root))
     return reference.positive_product(a, b, mask.projection) * same
 
 
@@ -127,7 +102,7 @@ MASK_REFERENCES |= {
     masks.FourierMask: _fourier,
     masks.RFDMask: _rfd,
     masks.HadamardMask: lambda mask, topology: reference.hadamard(
-        *(mask_reference(each, topology) for each in mask.masks)
+        *(mask_reference(factor, topology) for factor in mask.masks)
     ),
 }
 
@@ -172,7 +147,7 @@ OPERATORS = (
     Case("hadamard-signed", lambda t: power_series(2, masks.Free)(t) * _positive(t, rank=2)),
     Case("hadamard-low-rank", lambda t: _low_rank(t) * _positive(t, rank=2)),
     Case("hadamard-sparse", lambda t: _sparse(t) * _low_rank(t)),
-    Case("hadamard-sparse-both", lambda t: _sparse(t) * _sparse(t, 2)),
+    Case("hadamard-sparse-both", lambda t: _sparse(t) * _sparse(t, 1)),
     Case(
         "hadamard-scaled",
         lambda t: (torch.tensor([0.5, -2.0]) * _series(t)) * (2 * _positive(t, rank=2)),

@@ -88,28 +88,30 @@ def _stitched(mask: masks.StitchedMask, topology: Topology) -> Tensor:
 
 
 MASK_REFERENCES |= {
-    masks.GlobalMask: lambda mask, topology: reference.global_mask(
-        topology.num_nodes, topology.batch
-    ),
+    masks.GlobalMask: lambda _, graph: reference.global_mask(graph.num_nodes, graph.batch),
     masks.PowerSeriesMask: _series,
     masks.WalkMask: _walk,
     masks.GRFMask: _grf,
     masks.StitchedMask: _stitched,
     masks.ProductMask: lambda mask, topology: reduce(
-        torch.matmul, (mask_reference(each, topology) for each in mask.masks)
+        torch.matmul, (mask_reference(term, topology) for term in mask.masks)
     ),
     masks.TransposedMask: lambda mask, topology: mask_reference(mask.masks[0], topology).mT,
     masks.SymmetrizedMask: lambda mask, topology: reference.symmetric_part(
         mask_reference(mask.masks[0], topology)
     ),
     masks.SumMask: lambda mask, topology: sum(
-        mask_reference(each, topology) for each in mask.masks
+        mask_reference(term, topology) for term in mask.masks
     ),
     masks.ScaledMask: lambda mask, topology: (
         torch.as_tensor(mask.scale, dtype=torch.float64).reshape(-1, 1, 1)
         * mask_reference(mask.mask, topology)
     ),
 }
+
+
+def _grf_mask(*args: Any, hops: int = 2, **options: Any) -> masks.GRFMask:
+    return scrambled(masks.GRFMask(hops, *args, sampler=random_walks(hops), **options))
 
 
 def walk_mask(
@@ -136,19 +138,11 @@ def power_series(
 
 MASKS = (
     Case("global", masks.GlobalMask),
-    Case("power-series-0", lambda: power_series(0, masks.Free), differentiable=True),
-    Case(
-        "power-series-1",
-        lambda: power_series(1, masks.Free, normalization="rw"),
-        differentiable=True,
-    ),
-    Case("power-series", lambda: power_series(3), differentiable=True),
-    Case(
-        "power-series-signed",
-        lambda: power_series(2, masks.Free, normalization=None),
-        differentiable=True,
-    ),
-    Case("power-series-diffusion", lambda: power_series(3, masks.Diffusion), differentiable=True),
+    Case("power-series-0", lambda: power_series(0, masks.Free), True),
+    Case("power-series-1", lambda: power_series(1, masks.Free, normalization="rw"), True),
+    Case("power-series", lambda: power_series(3), True),
+    Case("power-series-signed", lambda: power_series(2, masks.Free, normalization=None), True),
+    Case("power-series-diffusion", lambda: power_series(3, masks.Diffusion), True),
     Case("walk-free", walk_mask),
     Case("walk-shared", lambda: walk_mask(heads=1)),
     Case("walk-non-negative", lambda: walk_mask(masks.NonNegative, normalization="rw")),
@@ -160,22 +154,13 @@ MASKS = (
     Case(
         "walk-iid",
         lambda: scrambled(masks.WalkMask(2, 2, sampler=walks.IIDWalks(num_walks=3, hops=3))),
-        differentiable=True,
+        True,
     ),
-    Case("grf", lambda: scrambled(masks.GRFMask(2, 2, sampler=random_walks(2)))),
+    Case("grf", lambda: _grf_mask(2)),
     Case("grf-signed", lambda: scrambled(masks.GRFMask(2, 2, masks.Free, sampler=random_walks(3)))),
-    Case(
-        "grf-shared-walks",
-        lambda: scrambled(masks.GRFMask(2, shared_walks=True, sampler=random_walks(2))),
-    ),
-    Case(
-        "grf-kernel",
-        lambda: scrambled(masks.GRFMask(3, 2, alpha=masks.Diffusion, sampler=random_walks(3))),
-    ),
-    Case(
-        "grf-kernel-signed",
-        lambda: scrambled(masks.GRFMask(2, 2, alpha=masks.Cosine, sampler=random_walks(2))),
-    ),
+    Case("grf-shared-walks", lambda: _grf_mask(shared_walks=True)),
+    Case("grf-kernel", lambda: _grf_mask(2, hops=3, alpha=masks.Diffusion)),
+    Case("grf-kernel-signed", lambda: _grf_mask(2, alpha=masks.Cosine)),
     Case("stitched", _stitched_mask),
     Case(
         "stitched-kernel",
@@ -186,13 +171,9 @@ MASKS = (
     Case("product", lambda: walk_mask(masks.Diffusion) @ masks.GlobalMask()),
     Case("product-signed", lambda: power_series(2, masks.Free) @ walk_mask()),
     Case("transposed", lambda: walk_mask().mT),
-    Case("transposed-sum", lambda: (masks.GlobalMask() - power_series(2)).mT, differentiable=True),
+    Case("transposed-sum", lambda: (masks.GlobalMask() - power_series(2)).mT, True),
     Case("symmetrize", lambda: masks.symmetrize(walk_mask())),
-    Case(
-        "symmetrize-wide",
-        lambda: -masks.symmetrize(power_series(2)) @ power_series(1),
-        differentiable=True,
-    ),
+    Case("symmetrize-wide", lambda: -masks.symmetrize(power_series(2)) @ power_series(1), True),
     Case("sum-positive", lambda: 0.5 * masks.GlobalMask() + walk_mask(masks.Diffusion)),
     Case("sum-signed", lambda: 0.3 * masks.GlobalMask() + walk_mask()),
     Case("sum-negative", lambda: -0.3 * masks.GlobalMask() + walk_mask()),
@@ -201,10 +182,7 @@ MASKS = (
         lambda: parameter(0.2, -0.4) * masks.GlobalMask() + walk_mask() + walk_mask(masks.PageRank),
     ),
     Case("sum-sparse", lambda: walk_mask() + 2 * walk_mask(masks.Diffusion, heads=1)),
-    Case("sum-wide", lambda: masks.GlobalMask() + power_series(2), differentiable=True),
-    Case(
-        "sum-of-walks",
-        lambda: scrambled(masks.GRFMask(1, 2, sampler=random_walks(1))) + walk_mask(hops=2),
-    ),
+    Case("sum-wide", lambda: masks.GlobalMask() + power_series(2), True),
+    Case("sum-of-walks", lambda: _grf_mask(2, hops=1) + walk_mask(hops=2)),
     Case("sum-of-all-walks", lambda: _symmetrized() + _stitched_mask()),
 )

@@ -14,20 +14,18 @@ from graphmask.testing import batch_topologies
 from graphmask.topology import Topology
 
 from .base import MASK_REFERENCES, Case, scrambled
+from .graphs import generator, normal, undirected
 from .series import coefficients_reference
 
 
 def tree(graph: nx.Graph, seed: int = 0) -> Topology:
-    """Of lengths that are small multiples of 1/2, some of them 0.
-
-    Edges in an order of their own.
-    """
-    generator = torch.Generator().manual_seed(seed)
+    """Edges in random order, whose lengths are small multiples of 1/2, some of them 0."""
+    source = generator(seed)
     edges = torch.tensor(list(graph.edges), dtype=torch.long).reshape(-1, 2).mT
-    length = torch.randint(4, (edges.shape[1],), generator=generator).double() / 2
-    order = torch.randperm(2 * edges.shape[1], generator=generator)
-    both = torch.cat([edges, edges.flip(0)], 1)[:, order]
-    return Topology(both, graph.number_of_nodes(), torch.cat([length, length])[order])
+    length = torch.randint(4, (edges.shape[1],), generator=source).double() / 2
+    both = undirected(edges, graph.number_of_nodes(), length)
+    order = torch.randperm(both.num_edges, generator=source)
+    return Topology(both.edge_index[:, order], both.num_nodes, both.edge_weight[order])
 
 
 def caterpillar(spine: int, legs: int) -> nx.Graph:
@@ -99,24 +97,14 @@ MASKS = tuple(
 )
 
 
-def _random(*shape: int, seed: int = 8) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+def _operators() -> dict[str, Any]:
+    offset = normal(2, seed=8)
+    slope, polynomial, table = offset.exp(), normal(2, 3, seed=8), normal(2, 9, seed=8).abs()
+    return {
+        "tree-exponential": lambda t: operators.TreeExponentialOperator(t, slope, offset),
+        "tree-polynomial": lambda t: operators.TreePolynomialOperator(t, slope, polynomial),
+        "tree-table": lambda t: operators.TreeTableOperator(t, table, 0.5, True),
+    }
 
 
-OPERATORS = (
-    Case(
-        "tree-exponential",
-        lambda t: operators.TreeExponentialOperator(t, _random(2).exp(), _random(2)),
-        topologies=trees,
-    ),
-    Case(
-        "tree-polynomial",
-        lambda t: operators.TreePolynomialOperator(t, _random(2).exp(), _random(2, 3)),
-        topologies=trees,
-    ),
-    Case(
-        "tree-table",
-        lambda t: operators.TreeTableOperator(t, _random(2, 9).abs(), 0.5, True),
-        topologies=trees,
-    ),
-)
+OPERATORS = tuple(Case(name, make, topologies=trees) for name, make in _operators().items())

@@ -5,6 +5,7 @@ import math
 import cases
 import pytest
 import torch
+from cases.graphs import generator
 from torch.testing import assert_close
 
 from graphmask.features import IID, Coupling, Orthogonal, Simplex
@@ -13,7 +14,7 @@ every_coupling = pytest.mark.parametrize("coupling", cases.features.COUPLINGS, i
 
 
 def drawn(coupling: Coupling, rows: int, channels: int, seed: int = 0) -> torch.Tensor:
-    return coupling(rows, channels, torch.Generator().manual_seed(seed))
+    return coupling(rows, channels, generator(seed))
 
 
 def cosines(coupling: Coupling, channels: int) -> torch.Tensor:
@@ -47,7 +48,7 @@ def test_any_number_of_rows_can_be_drawn(coupling: Coupling, rows: int, channels
 
 
 @pytest.mark.parametrize("channels", [2, 3, 16])
-def test_angles(channels: int) -> None:
+def test_rows_of_a_block_have_their_angles(channels: int) -> None:
     assert_close(
         cosines(Orthogonal(), channels), torch.zeros(channels * (channels - 1)), rtol=0, atol=1e-12
     )

@@ -1,4 +1,4 @@
-"""The algebra of masks."""
+"""The algebra of masks, and what masks prepare."""
 
 from __future__ import annotations
 
@@ -6,84 +6,113 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from graphmask.masks import (
-    GlobalMask,
-    GRFMask,
-    PowerSeriesMask,
-    ScaledMask,
-    SumMask,
-    WalkMask,
-)
+from graphmask import masks
+from graphmask.masks import GlobalMask, GRFMask, PowerSeriesMask, ScaledMask, SumMask, WalkMask
 from graphmask.masks.base import Structure
-from graphmask.testing import example_topologies
+from graphmask.operators import GlobalOperator, MaskOperator
+from graphmask.testing import check_mask, example_topologies
 from graphmask.topology import Topology
 from graphmask.walks import ResampledWalks
 
 
-def walk(hops: int, heads: int = 1, **options: object) -> WalkMask:
-    return WalkMask(hops, heads, sampler=ResampledWalks(budget=64, hops=hops, **options))
+def walk(hops: int, heads: int = 1) -> WalkMask:
+    return WalkMask(hops, heads, sampler=ResampledWalks(budget=64, hops=hops))
+
+
+def test_operators_of_python_build_combinations() -> None:
+    mask, ones = WalkMask(hops=1), GlobalMask()
+    for combined, expected in (
+        (mask + ones, SumMask),
+        (mask - ones, SumMask),
+        (-mask, ScaledMask),
+        (2 * ones, ScaledMask),
+        (ones * 2, ScaledMask),
+        (torch.ones(2) * ones, ScaledMask),
+        (ones * torch.ones(2), ScaledMask),
+        (mask * ones, masks.HadamardMask),
+        (mask @ ones, masks.ProductMask),
+        (mask.mT, masks.TransposedMask),
+    ):
+        assert type(combined) is expected
+
+
+def test_preparing_again_changes_nothing() -> None:
+    mask = WalkMask(2, sampler=ResampledWalks(budget=3, hops=2))
+    topology = mask.prepare(example_topologies()["ragged"])
+
+    def structure() -> tuple[object, ...]:
+        pattern = topology.walks.pattern
+        return pattern.mT, pattern.row_order, topology.blocks
+
+    before = structure()
+    assert mask.prepare(topology) is topology
+    assert all(old is new for old, new in zip(before, structure(), strict=True))
+    assert GlobalMask().prepare(topology) is topology
+
+
+class CustomMask(masks.TopologicalMask):
+    """A user's mask: one method."""
+
+    def _operator(self, topology: Topology) -> MaskOperator:
+        return GlobalOperator(topology)
+
+
+def test_users_can_write_masks() -> None:
+    check_mask(CustomMask())
 
 
 @pytest.mark.parametrize(
-    "masks", [(walk(2), walk(4)), (walk(4), walk(2)), (GRFMask(2), walk(5)), (walk(5), GRFMask(2))]
+    "terms", [(walk(2), walk(4)), (walk(4), walk(2)), (GRFMask(2), walk(5)), (walk(5), GRFMask(2))]
 )
-def test_terms_share_walks_that_serve_them_all(masks: tuple) -> None:
-    total = SumMask(GlobalMask(), *masks)
+def test_terms_share_walks_that_are_long_enough_for_all(terms: tuple) -> None:
+    total = SumMask(GlobalMask(), *terms)
     topology = total.prepare(example_topologies()["weighted"])
-    expected = sum(each.target(topology).to_dense() for each in masks) + 1
+    expected = sum(term.target(topology).to_dense() for term in terms) + 1
     assert_close(total(topology).to_dense(), expected)
 
 
-def test_a_sum_demands_the_most_sets_and_hops() -> None:
-    demand = (0.5 * (GRFMask(2) + walk(5)) + GlobalMask()).walk_demand
-    assert (demand.sets, demand.sampler.hops) == (2, 5)
-    assert (GlobalMask() + PowerSeriesMask()).walk_demand is None
-    assert (2.0 * GlobalMask()).walk_demand is None
+def test_combinations_demand_the_most_walk_sets_and_hops() -> None:
+    for mask, sets in (
+        (0.5 * (GRFMask(2) + walk(5)) + GlobalMask(), 2),
+        (walk(2, heads=3) * (GlobalMask() + walk(5)), 1),
+    ):
+        assert mask.walk_demand is not None
+        assert (mask.walk_demand.sets, mask.walk_demand.sampler.hops) == (sets, 5)
+    assert (2.0 * GlobalMask() + PowerSeriesMask()).walk_demand is None
 
 
-def test_heads_of_one_mask_serve_all() -> None:
+def test_masks_of_one_head_combine_with_masks_of_several() -> None:
     assert (GlobalMask() + walk(2, heads=3)).heads == 3
+    assert (GlobalMask() * walk(2, heads=3)).heads == 3
     assert (torch.ones(4) * GlobalMask()).heads == 4
     assert (0.5 * walk(2, heads=3)).heads == 3
 
 
-def test_what_a_scale_is_decides_whether_it_is_learned() -> None:
-    learned = ScaledMask(GlobalMask(), torch.nn.Parameter(torch.tensor(0.5)))
-    kept = ScaledMask(GlobalMask(), torch.tensor([0.5, 0.2]))
+def test_scales_are_learned_if_they_are_parameters() -> None:
+    learned = ScaledMask(GlobalMask(), torch.nn.Parameter(torch.tensor([0.5])))
+    buffer = ScaledMask(GlobalMask(), torch.tensor([0.5, 0.2]))
     number = ScaledMask(GlobalMask(), 0.5)
-    assert [len(list(mask.parameters())) for mask in (learned, kept, number)] == [1, 0, 0]
-    assert [len(mask.state_dict()) for mask in (learned, kept, number)] == [1, 1, 0]
-    assert kept.double().scale.dtype == torch.float64
-
-
-def test_a_learned_scale_is_reset() -> None:
-    learned = ScaledMask(walk(2), torch.nn.Parameter(torch.tensor([0.5])))
-    with torch.no_grad():
-        learned.scale.fill_(3.0)
+    assert [len(list(mask.parameters())) for mask in (learned, buffer, number)] == [1, 0, 0]
+    assert [len(mask.state_dict()) for mask in (learned, buffer, number)] == [1, 1, 0]
+    assert buffer.double().scale.dtype == torch.float64
+    learned.scale.data.fill_(3.0)
     learned.reset_parameters()
     assert learned.scale.item() == 0.5
 
 
-def test_what_is_combined_prepares_its_parts() -> None:
+def test_combinations_prepare_their_masks() -> None:
     class Reader(GlobalMask):
         def _structure(self, topology: Topology) -> Structure:
-            seen.append(self)
+            prepared.append(self)
             return super()._structure(topology)
 
-    seen: list[GlobalMask] = []
+    prepared: list[GlobalMask] = []
     first, second = Reader(), Reader()
     (2.0 * (first @ second.mT)).prepare(example_topologies()["pair"])
-    assert seen == [first, second]
+    assert prepared == [first, second]
 
 
-def test_walks_serve_both_masks() -> None:
-    mask = walk(2, heads=3) * (GlobalMask() + walk(5))
-    assert mask.heads == 3
-    assert mask.walk_demand is not None
-    assert (mask.walk_demand.sets, mask.walk_demand.sampler.hops) == (1, 5)
-
-
-def test_what_is_prepared_is_what_the_product_multiplies_by() -> None:
+def test_entrywise_products_prepare_the_support_of_their_entries() -> None:
     mask = walk(2) * PowerSeriesMask(1)
     topology = mask.prepare(example_topologies()["weighted"])
     support, entries = mask._structure(topology).support, mask(topology).entries()

@@ -3,15 +3,16 @@ from __future__ import annotations
 import math
 
 import torch
+from cases.graphs import star
 from torch.testing import assert_close
 
 from graphmask import Topology, attention
 from graphmask.masks import DegreeMask
 
-STAR = torch.tensor([[0, 1, 0, 2, 0, 3], [1, 0, 2, 0, 3, 0]])
+STAR = star(4).edge_index
 
 
-def test_a_star_by_hand() -> None:
+def test_values_of_a_star() -> None:
     """Degrees 3, 1, 1, 1 and 0: z is 1, log 2 / log 4 = 1/2, and 0."""
     M = DegreeMask()(Topology(STAR, 5)).to_dense()[0]
     z = torch.tensor([1.0, 0.5, 0.5, 0.5, 0.0])
@@ -25,13 +26,6 @@ def test_a_larger_power_separates_hubs() -> None:
     M = mask(Topology(STAR, 5)).to_dense()
     assert_close(M[1, 1, 1], torch.sin(torch.tensor(math.pi / 4 * 2 * 0.5**3)))
     assert_close(M[:, 0, 0], torch.ones(2))
-
-
-def test_degrees_are_compared_within_their_graph() -> None:
-    both = torch.cat([STAR, torch.tensor([[4, 5], [5, 4]])], 1)
-    M = DegreeMask()(Topology(both, 6, batch=torch.tensor([0, 0, 0, 0, 1, 1]))).to_dense()[0]
-    assert_close(M[4:, 4:], torch.ones(2, 2))
-    assert_close(M[:4, 4:], torch.zeros(4, 2))
 
 
 def test_a_graph_without_edges_has_no_mask_and_finite_gradients() -> None:

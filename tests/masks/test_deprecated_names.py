@@ -19,7 +19,7 @@ from graphmask.config import from_config
         ("Transposed", masks.TransposedMask),
     ],
 )
-def test_old_classes(old: str, new: type) -> None:
+def test_old_classes_warn(old: str, new: type) -> None:
     with pytest.warns(DeprecationWarning, match=f"use `graphmask.masks.{new.__name__}`"):
         assert getattr(masks, old) is new
     with pytest.raises(AttributeError, match="has no attribute 'Unknown'"):
@@ -35,7 +35,7 @@ def test_old_classes(old: str, new: type) -> None:
         (masks.HypercubeMask, "t", "scale", 2.0, {}),
     ],
 )
-def test_old_arguments(cls: type, old: str, new: str, value: float, required: dict) -> None:
+def test_old_arguments_warn(cls: type, old: str, new: str, value: float, required: dict) -> None:
     with pytest.warns(DeprecationWarning, match=rf"{old}=\.\.\..*use `{cls.__name__}\({new}="):
         mask = cls(**required, **{old: value})
     assert torch.as_tensor(getattr(mask, new)).item() == pytest.approx(value)
@@ -46,7 +46,7 @@ def test_old_arguments(cls: type, old: str, new: str, value: float, required: di
         cls(**required, **{old: value, new: value})
 
 
-def test_old_names_in_configs() -> None:
+def test_old_names_in_configs_warn() -> None:
     config = {"class": "graphmask.masks.Transposed", "arguments": {}}
     config["arguments"]["mask"] = {
         "class": "graphmask.masks.PowerSeriesMask",
@@ -60,6 +60,6 @@ def test_old_names_in_configs() -> None:
     assert repr(mask) == "PowerSeriesMask(hops=7, heads=2, alpha=NonNegative).mT"
 
 
-def test_an_old_attribute() -> None:
+def test_old_attributes_warn() -> None:
     with pytest.warns(DeprecationWarning, match="use `ShortestPathMask.hops`"):
         assert masks.ShortestPathMask(hops=5).max_hops == 5

@@ -40,38 +40,34 @@ def test_functions_are_their_definition(make: Any) -> None:
 
 
 @pytest.mark.parametrize("make", FUNCTIONS)
-def test_derivatives_are_finite_at_no_and_at_infinite_distance(make: Any) -> None:
+def test_derivatives_are_finite_at_zero_and_at_infinity(make: Any) -> None:
     g = cases.scrambled(make(heads=2)).double()
-    D = torch.tensor([0.0, 0.5, 2.0, torch.inf], dtype=torch.float64)
+    D = torch.tensor([0.0, 0.5, 2.0, torch.inf])
     assert_gradients(lambda: g(D), module=g)
     if g.differentiable:
-        assert_gradients(
-            lambda d: g(torch.cat([d, D])), torch.tensor([0.3, 2.0], dtype=torch.float64), module=g
-        )
-        wanted = D.clone().requires_grad_()
-        g(wanted).sum().backward()
-        assert wanted.grad.isfinite().all()
+        assert_gradients(lambda d: g(torch.cat([d, D])), torch.tensor([0.3, 2.0]), module=g)
+        leaf = D.clone().requires_grad_()
+        g(leaf).sum().backward()
+        assert leaf.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("make", FUNCTIONS)
-def test_functions_start_where_they_are_reset_to(make: Any) -> None:
+def test_resets_restore_initial_values(make: Any) -> None:
     g, D = make(heads=3), torch.tensor([0.0, 0.5, 1.0])
-    first = g(D)
+    initial = g(D)
     cases.scrambled(g).reset_parameters()
-    assert_close(g(D), first)
-    assert (first[0] == first).all()
+    assert_close(g(D), initial)
+    assert (initial[0] == initial).all()
 
 
-def test_initial_values_known_by_hand() -> None:
+def test_initial_values() -> None:
     d = torch.tensor([0.0, 2.0])
-    assert_close(
-        ExponentialDistance(slope=0.5)(d), torch.tensor([[1.0, 0.36788]]), rtol=1e-5, atol=0
-    )
-    assert_close(TableDistance(3)(d), torch.tensor([[1.0, 0.980199]]), rtol=1e-5, atol=0)
+    for g, value in ((ExponentialDistance(slope=0.5), 0.36788), (TableDistance(3), 0.980199)):
+        assert_close(g(d), torch.tensor([[1.0, value]]), rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_multiples_are_known_up_to_rounding(dtype: torch.dtype) -> None:
+def test_tables_round_distances_to_multiples_of_the_unit(dtype: torch.dtype) -> None:
     k = torch.tensor([0, 1, 3, 7, 1000, 123456])
     g = TableDistance(200_000, unit=0.1, values=Free)
     assert_close(g(k.to(dtype) * 0.1), g.table()[:, k])

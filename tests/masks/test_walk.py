@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import cases
 import pytest
 import torch
+from cases.graphs import generator, normal
 from torch import Tensor
 from torch.testing import assert_close
 from torch_geometric.data import Batch, Data
@@ -28,28 +30,22 @@ from graphmask.transforms import AddWalks
 from graphmask.walks import IIDWalks, ResampledWalks, Walks, WalkSampler
 
 EXACT = ResampledWalks(budget=64, hops=4)
-
 Make = Callable[..., TopologicalMask]
-
-KINDS: dict[str, Make] = {
-    "walk": lambda hops, heads=1, coefficients=Free, **options: WalkMask(
-        hops, heads, coefficients, **options
-    ),
-    "symmetrized": lambda hops, heads=1, coefficients=Free, **options: WalkMask(
-        hops, heads, coefficients, symmetrize=True, **options
-    ),
-    "grf": lambda hops, heads=1, coefficients=Free, **options: GRFMask(
-        hops, heads, coefficients, **options
-    ),
-    "stitched": lambda hops, heads=1, coefficients=Free, **options: StitchedMask(
-        2, hops, heads, coefficients, **options
-    ),
+MAKERS: dict[str, Make] = {
+    "walk": WalkMask,
+    "symmetrized": partial(WalkMask, symmetrize=True),
+    "grf": lambda *args, alpha=Free, **options: GRFMask(*args, f=alpha, **options),
+    "stitched": lambda *args, alpha=Free, **options: StitchedMask(2, *args, f=alpha, **options),
 }
-every_kind = pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
+every_mask = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 
 
-def generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def graph() -> Topology:
+    return example_topologies()["weighted"]
+
+
+def adjacency(topology: Topology, normalization: str | None = "sym") -> Tensor:
+    return cases.adjacency_reference(topology, normalization)
 
 
 def redrawn(topology: Topology, sampler: WalkSampler, sets: int, seed: int) -> Topology:
@@ -65,28 +61,7 @@ def dense_target(mask: TopologicalMask, W: Tensor) -> Tensor:
     return torch.linalg.matrix_power(series @ series.mT, mask.degree)
 
 
-def graph() -> Topology:
-    return example_topologies()["weighted"]
-
-
-def adjacency(topology: Topology, normalization: str | None = "sym") -> Tensor:
-    return reference.adjacency(
-        topology.edge_index, topology.num_nodes, topology.edge_weight, normalization
-    )
-
-
-@pytest.mark.parametrize("normalization", ["sym", "rw", None])
-@every_kind
-def test_the_target_is_its_formula(make: Make, normalization: str | None) -> None:
-    topology = example_topologies()["directed"]
-    mask = cases.scrambled(make(3, 2, sampler=ResampledWalks(hops=3, normalization=normalization)))
-    target = mask.target(topology)
-    assert_close(target.to_dense(), dense_target(mask, adjacency(topology, normalization)))
-    x = torch.randn(13, 2, generator=generator(0))
-    assert_close(target @ x, target.to_dense() @ x)
-
-
-@every_kind
+@every_mask
 def test_masks_on_independent_walks_are_unbiased(make: Make) -> None:
     """On a directed graph of weights of both signs."""
     edges = torch.randint(6, (2, 20), generator=generator(0))
@@ -99,22 +74,24 @@ def test_masks_on_independent_walks_are_unbiased(make: Make) -> None:
     assert_unbiased(torch.stack(drawn), mask.target(topology).to_dense().detach(), repr(mask))
 
 
-@pytest.mark.parametrize("drawn_with", ["sym", "rw", None])
-@every_kind
-def test_the_target_is_that_of_the_walks(make: Make, drawn_with: str | None) -> None:
-    """Whatever the mask's own sampler would have drawn."""
-    topology = example_topologies()["directed"]
-    mask = cases.scrambled(make(3, 2, sampler=ResampledWalks(hops=3)))
-    walked = redrawn(
-        topology, ResampledWalks(64, 3, normalization=drawn_with), mask.num_sets, seed=0
-    )
-    assert_close(
-        mask.target(walked).to_dense(), dense_target(mask, adjacency(topology, drawn_with))
-    )
-    assert_close(mask(walked).to_dense(), mask.target(walked).to_dense())
+@pytest.mark.parametrize("normalization", ["sym", "rw", None])
+@every_mask
+def test_targets_are_their_formula_in_the_normalization_of_the_walks(
+    make: Make, normalization: str | None
+) -> None:
+    """Without walks it is that of the sampler; masks on exact walks are their target."""
+    topology, sampler = example_topologies()["directed"], ResampledWalks(64, 3)
+    own_sampler = ResampledWalks(64, 3, normalization=normalization)
+    masks = [cases.scrambled(make(3, 2, sampler=each)) for each in (sampler, own_sampler)]
+    expected = dense_target(masks[0], adjacency(topology, normalization))
+    walked = redrawn(topology, own_sampler, masks[0].num_sets, seed=0)
+    for target in (masks[1].target(topology), masks[0].target(walked), masks[0](walked)):
+        assert_close(target.to_dense(), expected)
+    x, target = normal(13, 2), masks[0].target(walked)
+    assert_close(target @ x, target.to_dense() @ x)
 
 
-@every_kind
+@every_mask
 def test_the_target_is_that_of_stored_walks(make: Make) -> None:
     mask = make(2)
     topology = example_topologies()["directed"]
@@ -124,7 +101,7 @@ def test_the_target_is_that_of_stored_walks(make: Make) -> None:
     assert_close(mask.target(batch).to_dense(), mask(batch).to_dense())
 
 
-@every_kind
+@every_mask
 def test_walks_of_unknown_origin_leave_the_target_to_the_sampler(make: Make) -> None:
     mask = make(2, sampler=ResampledWalks(hops=2, normalization="rw"))
     walked = redrawn(graph(), ResampledWalks(64, 2, normalization="sym"), mask.num_sets, seed=0)
@@ -135,7 +112,7 @@ def test_walks_of_unknown_origin_leave_the_target_to_the_sampler(make: Make) -> 
     assert_close(mask.target(walked).to_dense(), dense_target(mask, adjacency(graph(), "sym")))
 
 
-@every_kind
+@every_mask
 def test_the_seed_draws_the_same_walks_at_every_call(make: Make) -> None:
     first, second, third = (make(3, sampler=cases.random_walks(3), seed=seed) for seed in (0, 0, 1))
     dense = first(first.prepare(graph())).to_dense()
@@ -144,7 +121,7 @@ def test_the_seed_draws_the_same_walks_at_every_call(make: Make) -> None:
     assert not torch.equal(third(third.prepare(graph())).to_dense(), dense)
 
 
-@every_kind
+@every_mask
 def test_sets_are_independent(make: Make) -> None:
     mask = make(3, sampler=cases.random_walks(3))
     drawn = [walks.to_dense() for walks in mask.prepare(graph()).walk_sets]
@@ -152,48 +129,40 @@ def test_sets_are_independent(make: Make) -> None:
     assert not any(torch.equal(a, b) for number, a in enumerate(drawn) for b in drawn[:number])
 
 
-@every_kind
-def test_walks_that_are_there_are_read(make: Make) -> None:
-    mask = make(3, sampler=IIDWalks(num_walks=1, hops=3))
+@every_mask
+def test_stored_walks_are_read_up_to_the_hops_of_the_mask(make: Make) -> None:
+    mask = make(3, alpha=Diffusion, sampler=IIDWalks(num_walks=1, hops=3))
     topology = redrawn(graph(), EXACT, mask.num_sets + 1, seed=0)
     assert mask.prepare(topology) is topology
-    assert_close(mask(topology).to_dense(), mask.target(topology).to_dense())
+    assert_close(mask(topology).to_dense(), dense_target(mask, adjacency(graph())))
 
 
-@every_kind
-def test_longer_walks_serve_shorter_masks(make: Make) -> None:
-    short = make(2, coefficients=Diffusion)
-    topology = redrawn(graph(), EXACT, short.num_sets, seed=0)
-    expected = dense_target(short, adjacency(graph()))
-    assert_close(short(topology).to_dense(), expected, rtol=1e-6, atol=1e-6)
-
-
-@every_kind
+@every_mask
 def test_signs_are_known_from_coefficients_and_walks(make: Make) -> None:
     positive, negative = (
         redrawn(example_topologies()[name], EXACT, 4, seed=0) for name in ("weighted", "signed")
     )
-    assert make(2, coefficients=NonNegative)(positive).nonnegative
-    assert make(2, coefficients=NonNegative).target(positive).nonnegative
-    for mask, topology in ((make(2, coefficients=NonNegative), negative), (make(2), positive)):
+    assert make(2, alpha=NonNegative)(positive).nonnegative
+    assert make(2, alpha=NonNegative).target(positive).nonnegative
+    for mask, topology in ((make(2, alpha=NonNegative), negative), (make(2), positive)):
         assert not mask(topology).nonnegative
         assert not mask.target(topology).nonnegative
 
 
-@every_kind
-def test_derivatives_by_the_weights_of_walks(make: Make) -> None:
-    """Of samplers whose walks carry a gradient."""
-    mask = cases.scrambled(make(2, 2, coefficients=NonNegative))
+@every_mask
+def test_weights_of_walks_have_derivatives(make: Make) -> None:
+    """Some samplers draw walks that carry a gradient."""
+    mask = cases.scrambled(make(2, 2, alpha=NonNegative))
     sets = redrawn(graph(), cases.random_walks(2), mask.num_sets, seed=0).walk_sets
     weights = torch.cat([walks.weight for walks in sets])
     q = torch.rand(13, 2, 2, generator=generator(0))
 
     def reweighted(weights: Tensor) -> Topology:
-        parts = weights.split([walks.nnz for walks in sets])
+        split = weights.split([walks.nnz for walks in sets])
         return graph().with_walks(
             *(
-                Walks.from_entries(walks.row, walks.col, walks.hop, part, 13, 2, "sym")
-                for walks, part in zip(sets, parts, strict=True)
+                Walks.from_entries(walks.row, walks.col, walks.hop, weight, 13, 2, "sym")
+                for walks, weight in zip(sets, split, strict=True)
             )
         )
 
@@ -205,64 +174,37 @@ def test_derivatives_by_the_weights_of_walks(make: Make) -> None:
         return reference.attention(phi, phi, q, M)
 
     assert_gradients(out, weights)
-    leaf = weights.clone().requires_grad_()
-    grad_output = torch.randn(13, 2, 2, generator=generator(1))
-    grads = [torch.autograd.grad(call(leaf), leaf, grad_output) for call in (out, expected)]
-    assert_close(*grads)
+    leaf, grad_output = weights.clone().requires_grad_(), normal(13, 2, 2)
+    assert_close(*(torch.autograd.grad(call(leaf), leaf, grad_output) for call in (out, expected)))
 
 
-def with_gradient() -> Topology:
-    return Topology(graph().edge_index, 13, graph().edge_weight.clone().requires_grad_())
-
-
-def mixed() -> Topology:
-    return graph().with_walks(
-        *(ResampledWalks(hops=2, normalization=each)(graph()) for each in ("rw", None))
-    )
-
-
-def test_weights_without_gradient_recording_are_served() -> None:
-    mask = WalkMask(2)
-    with torch.no_grad():
-        assert mask(mask.prepare(with_gradient())).heads == 1
-
-
-def symmetrized(hops: int = 3, **options: object) -> WalkMask:
-    return cases.scrambled(
-        WalkMask(hops, 2, sampler=cases.random_walks(hops), symmetrize=True, **options)
-    )
-
-
-def test_symmetrizing_keeps_the_target_of_a_symmetric_graph_and_lessens_the_variance() -> None:
+def test_symmetrizing_keeps_the_target_of_a_symmetric_graph_and_reduces_the_variance() -> None:
     one_way, both = (
-        WalkMask(3, alpha=Diffusion, sampler=cases.random_walks(3), symmetrize=each)
-        for each in (False, True)
+        WalkMask(3, alpha=Diffusion, sampler=cases.random_walks(3), symmetrize=symmetrize)
+        for symmetrize in (False, True)
     )
     target = one_way.target(graph()).to_dense()
     assert_close(both.target(graph()).to_dense(), target)
-    errors = []
-    for seed in range(50):
-        walks = one_way.sampler(graph(), torch.Generator().manual_seed(seed))
-        drawn = graph().with_walks(walks)
-        errors.append(
-            torch.stack(
-                [(mask(drawn).to_dense() - target).square().sum() for mask in (one_way, both)]
-            )
-        )
-    one_way_error, both_error = torch.stack(errors).detach().mean(0)
-    assert both_error < 0.75 * one_way_error
+    drawn = [redrawn(graph(), one_way.sampler, 1, seed) for seed in range(50)]
+    error, symmetric_error = (
+        sum((mask(topology).to_dense() - target).square().sum() for topology in drawn)
+        for mask in (one_way, both)
+    )
+    assert symmetric_error < 0.75 * error
 
 
-def test_structure_is_made_once_for_walks_without_gradient_and_with() -> None:
-    mask = symmetrized()
-    topology = mask.prepare(graph())
-    first, second = mask(topology).entries().pattern, mask(topology).entries().pattern
-    assert first is second
-    table = topology.walks.table.clone().requires_grad_()
-    topology = graph().with_walks(replace(topology.walks, table=table))
-    first, second = mask(topology).entries().pattern, mask(topology).entries().pattern
-    assert first is second
-    assert first.mT is second.mT
+def test_structure_is_built_once_for_walks_with_and_without_gradients() -> None:
+    for symmetrize in (False, True):
+        mask = WalkMask(3, 2, sampler=cases.random_walks(3), symmetrize=symmetrize)
+        shorter = WalkMask(2, symmetrize=symmetrize)
+        topology = mask.prepare(graph())
+        table = topology.walks.table.clone().requires_grad_()
+        live = graph().with_walks(replace(topology.walks, table=table))
+        for walked in (topology, live):
+            first = mask(walked).entries().pattern
+            for second in (mask(walked), shorter(walked)):
+                assert second.entries().pattern is first
+                assert second.entries().pattern.mT is first.mT
 
 
 def test_entries_are_counted_by_the_budget() -> None:
@@ -272,9 +214,3 @@ def test_entries_are_counted_by_the_budget() -> None:
         edges = torch.randint(size, (2, 8 * size), generator=torch.Generator().manual_seed(0))
         operator = mask(mask.prepare(Topology(edges, size)))
         assert 4.5 * size < operator.cost < 5.5 * size
-
-
-def test_masks_of_different_hops_share_the_structure_of_their_walks() -> None:
-    topology = graph().with_walks(ResampledWalks(hops=4)(graph()))
-    assert WalkMask(4)(topology).entries().pattern is WalkMask(2)(topology).entries().pattern
-    assert isinstance(WalkMask(2).alpha, Free)
