@@ -181,8 +181,9 @@ class Altered(IIDWalks):
         super().__init__(num_walks=4, hops=2)
         self.alter = alter
 
-    def _draw(self, topology: Topology, seed: int) -> tuple[Tensor, ...]:
-        return self.alter(topology, seed, *super()._draw(topology, seed))
+    def _draw(self, topology: Topology, seed: int) -> Any:
+        walks = super()._draw(topology, seed)
+        return self.alter(topology, seed, walks.row, walks.col, walks.hop, walks.weight)
 
 
 def missing(topology: Topology, seed: int, *entries: Tensor) -> list[Tensor]:

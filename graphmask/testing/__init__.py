@@ -7,7 +7,7 @@ Each law is also a function of its own. All raise ``AssertionError`` with the la
 and by how much, and none changes the global random state.
 """
 
-from graphmask._deprecation import deprecated_attributes
+from graphmask._deprecation import deprecated_attributes as _deprecated_attributes
 
 from .checks import check_feature_map, check_layer, check_mask, check_operator, check_sampler
 from .graphs import batch_topologies, example_topologies, permute
@@ -48,4 +48,4 @@ __all__ = [
 ]
 
 
-__getattr__ = deprecated_attributes(__name__, join="batch_topologies")
+__getattr__ = _deprecated_attributes(__name__, join="batch_topologies")

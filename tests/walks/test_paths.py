@@ -66,7 +66,7 @@ def walk_by_walk(sampler: PathSampler, topology: Topology, generator: torch.Gene
 
 @awkward
 @every_sampler
-def test_walks_are_those_walked_walk_by_walk_forward_and_backward(
+def test_walks_equal_those_of_a_loop_over_walks_forward_and_backward(
     sampler: PathSampler, name: str
 ) -> None:
     topology, weight = with_gradient(name)
