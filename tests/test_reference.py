@@ -87,10 +87,10 @@ def test_it_depends_on_nothing_that_it_tests():
     trees = [ast.parse(file.read_text(encoding="utf-8")) for file in files]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     imports = [node for node in nodes if isinstance(node, ast.Import)]
-    froms = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    import_froms = [node for node in nodes if isinstance(node, ast.ImportFrom)]
     imported = {alias.name for node in imports for alias in node.names}
-    imported |= {node.module or "graphmask" for node in froms if node.level == 0}
-    assert all(node.level < 2 for node in froms)
+    imported |= {node.module or "graphmask" for node in import_froms if node.level == 0}
+    assert all(node.level < 2 for node in import_froms)
     allowed = {"__future__", "itertools", "math", "typing", "torch", "numpy", "scipy", "warnings"}
     assert {name.split(".")[0] for name in imported} <= allowed
 

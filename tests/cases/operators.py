@@ -13,7 +13,7 @@ from .graphs import generator
 
 
 def sparse(
-    topology: Topology, heads: int = 2, nonnegative: bool = False
+    topology: Topology, heads: int = 2, nonnegative: bool = False, estimate: bool = False
 ) -> operators.SparseOperator:
     """Every third pair of nodes, within graphs."""
     n, index = topology.num_nodes, torch.arange(topology.num_nodes**2)[::3]
@@ -24,7 +24,7 @@ def sparse(
     pattern = Pattern.from_coo(row, col, (n, n))
     value = torch.randn(heads, pattern.nnz, generator=generator(2))
     value = value.abs() if nonnegative else value
-    return operators.SparseOperator(topology, pattern, value, nonnegative)
+    return operators.SparseOperator(topology, pattern, value, nonnegative, estimate)
 
 
 def _polynomial(
@@ -41,6 +41,7 @@ OPERATORS = (
     Case("global", operators.GlobalOperator),
     Case("sparse", sparse),
     Case("sparse-positive", lambda t: sparse(t, 1, nonnegative=True)),
+    Case("sparse-estimate", lambda t: sparse(t, estimate=True)),
     Case("power-series-1", lambda t: _polynomial(t, 1)),
     Case("power-series-positive", lambda t: _polynomial(t, 3, nonnegative=True)),
     Case(
