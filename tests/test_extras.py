@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
+import graphmask
 from graphmask.extras import MissingExtraError, installed_extras, require
 
 
@@ -26,3 +28,9 @@ def test_extras_are_those_of_the_metadata() -> None:
     extras = installed_extras()
     assert set(extras["cli"]) == {"typer", "rich", "psutil"}
     assert "graphmask" not in {package for packages in extras.values() for package in packages}
+
+
+def test_the_citation_and_the_changelog_name_the_version() -> None:
+    root = Path(__file__).parents[1]
+    assert f"\nversion: {graphmask.__version__}\n" in (root / "CITATION.cff").read_text()
+    assert f"\n## [{graphmask.__version__}] - " in (root / "CHANGELOG.md").read_text()
