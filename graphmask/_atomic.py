@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,9 +41,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
     aside = target.with_name(f".{target.stem[:100]}-{secrets.token_hex(8)}{target.suffix}")
     try:
         aside.touch(exist_ok=False)
+        mode = (target if target.exists() else aside).stat().st_mode
         yield aside
-        if target.exists():
-            shutil.copymode(target, aside)
+        aside.chmod(mode)
         with aside.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(aside, target)
