@@ -55,8 +55,8 @@ class ConfigError(ValueError):
 class Bound(TorchDispatchMode):
     """Limits what is allocated within a block to what a model with these tensors may need.
 
-    No single tensor has more than 4 n + ``slack`` numbers, and all that are made have no more than
-    16 times as many, where n is what the tensors hold.
+    No tensor has more than 4 n + ``slack`` numbers and all have no more than 16 times as many, of
+    n that these T tensors hold, in at most 64 T + ``slack`` / 512 calls.
 
     Raises:
         ValueError: before more is allocated.
@@ -68,14 +68,15 @@ class Bound(TorchDispatchMode):
         ...     torch.empty(10**9)
         Traceback (most recent call last):
         ...
-        ValueError: aten.empty.memory_format makes 1,000,000,000 numbers, the weights hold 3
+        ValueError: more is made than weights of 1 tensors and 3 numbers need
     """
 
     def __init__(self, tensors: Iterable[Tensor], slack: int) -> None:
         super().__init__()
-        self.held = sum(tensor.numel() for tensor in tensors)
+        sizes = [tensor.numel() for tensor in tensors]
+        self.tensors, self.held = len(sizes), sum(sizes)
         self.largest = 4 * self.held + slack
-        self.left = 16 * self.largest
+        self.left, self.calls = 16 * self.largest, 64 * self.tensors + slack // 512
 
     def check(self, config: Mapping[str, Any]) -> None:
         """Refuse integers beyond what lists and loops of constructors may count up to.
@@ -91,28 +92,29 @@ class Bound(TorchDispatchMode):
                 items += ((name, item) for item in value)
             elif isinstance(value, int) and abs(value) > largest:
                 if name != "seed" and not name.startswith("max_"):
-                    raise value_error(name, f"at most {largest:,}, by the size of weights", value)
+                    expected = f"at most {largest:,}, by the size of the weights"
+                    raise value_error(name, expected, value)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         schema, kwargs = func._schema, kwargs or {}
         names = [argument.name for argument in schema.arguments]
+        self.calls -= 1
         if "device" in names:
             values = {**dict(zip(names, args, strict=False)), **kwargs}
-            self._spend(func, math.prod(_sizes(values)))
+            self._spend(math.prod(_sizes(values)))
         result = func(*args, **kwargs)
-        is_new = all(value.alias_info is None for value in schema.returns)
-        tensors = result if isinstance(result, (tuple, list)) else (result,)
-        self._spend(func, sum(x.numel() for x in tensors if is_new and isinstance(x, Tensor)))
+        if all(value.alias_info is None for value in schema.returns):
+            values = result if isinstance(result, (tuple, list)) else (result,)
+            self._spend(sum(value.numel() for value in values if isinstance(value, Tensor)))
         return result
 
-    def _spend(self, func: Any, count: int) -> None:
-        # Calls cost time.
-        self.left -= count + 256
-        if count > self.largest or self.left < 0:
-            total = "" if count > self.largest else ", beside all before,"
-            raise ValueError(f"{func} makes {count:,} numbers{total}, the weights hold {self.held:,}")
+    def _spend(self, count: int) -> None:
+        self.left -= count
+        if count > self.largest or self.left < 0 or self.calls < 0:
+            held = f"{self.tensors:,} tensors and {self.held:,} numbers"
+            raise ValueError(f"more is made than weights of {held} need")
 
 
 def _sizes(values: Mapping[str, Any]) -> Iterator[int]:
