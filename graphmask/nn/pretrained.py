@@ -144,8 +144,8 @@ class PretrainedMixin:
 
         Raises:
             FileNotFoundError: where a file is absent.
-            ValueError: where a file is damaged, was written for another class or with other weights,
-                does not fit the arguments, or asks for more than its weights hold.
+            ValueError: where a file is damaged, or was written for another class or beside another
+                file, or does not fit the arguments, or asks for more than its weights hold.
             graphmask.extras.MissingExtraError: without the package safetensors (the extra
                 ``pretrained``).
         """
@@ -228,9 +228,7 @@ def _rebuild(
     origin: str,
 ) -> Any:
     tied = config["tied"]
-    written = {
-        name: value for name, value in config["arguments"].items() if name not in arguments
-    }
+    written = {name: value for name, value in config["arguments"].items() if name not in arguments}
     # Constructors of users may need more than what they keep.
     bound = Bound(tensors.values(), slack=2**20 if _is_public(cls) else 2**28)
     try:

@@ -92,9 +92,7 @@ def return_probabilities(
     return estimate.clamp(low, 1.0), (steps == length) | (length <= _SHORT)
 
 
-def draw_returns(
-    topology: Topology, length: int, width: int, seed: int
-) -> tuple[Tensor, Tensor]:
+def draw_returns(topology: Topology, length: int, width: int, seed: int) -> tuple[Tensor, Tensor]:
     """Estimate ``(P^k)_ii`` for k = 1 to ``length``, without bias.
 
     Returns:
