@@ -140,7 +140,7 @@ class TopologicalGPS(nn.Module):
             batch = None if batch is edge_index.batch else batch
             edges, edge_attr = edge_index.edge_index, None
         topology = Topology.of(x, edge_index, kwargs.get("edge_weight"), batch, edge_attr)
-        if x.dim() != 2 or x.shape[1] != self.channels:
+        if x.shape[1] != self.channels:
             raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
         local = None if self.conv is None else self._convolve(x, edges, topology, kwargs)
         out = self._normalize(self.norm2, self._drop(self.attn(x, topology)) + x, topology)

@@ -269,17 +269,19 @@ def _check_dtypes(model: nn.Module, state: dict[str, Tensor]) -> None:
 
 def _read(folder: Path) -> tuple[dict[str, Any], Any]:
     """The config of the model in a folder, and its open file of weights."""
-    config, path = _read_config(folder), _existing(folder, WEIGHTS)
     safetensors = require("safetensors", extra="pretrained")
-    try:
-        weights = safetensors.safe_open(path, framework="pt")
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    fingerprint = (weights.metadata() or {}).get("fingerprint")
-    # A save that was stopped may have written the config, but not the weights.
-    for candidate in (config, config.get("former", config)):
-        if candidate.get("fingerprint") == fingerprint:
-            return candidate, weights
+    # Once more, since the model may have been saved meanwhile.
+    for _ in range(2):
+        config, path = _read_config(folder), _existing(folder, WEIGHTS)
+        try:
+            weights = safetensors.safe_open(path, framework="pt")
+        except safetensors.SafetensorError as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
+        fingerprint = (weights.metadata() or {}).get("fingerprint")
+        # A save that was stopped may have written the config, but not the weights.
+        for candidate in (config, config.get("former", config)):
+            if candidate.get("fingerprint") == fingerprint:
+                return candidate, weights
     raise ValueError(
         f"{folder / CONFIG} and {WEIGHTS} are not of one model: their fingerprints are "
         f"{config.get('fingerprint')} and {fingerprint}; copy both from one folder"
