@@ -105,9 +105,9 @@ class Bound(TorchDispatchMode):
         schema, kwargs = func._schema, kwargs or {}
         names = [argument.name for argument in schema.arguments]
         self.calls -= 1
-        if "device" in names:
+        if "device" in names:  # of a function that makes a tensor
             values = {**dict(zip(names, args, strict=False)), **kwargs}
-            self._spend(math.prod(_sizes(values)))
+            self._spend(_numbers(values))
         result = func(*args, **kwargs)
         if all(value.alias_info is None for value in schema.returns):
             values = result if isinstance(result, (tuple, list)) else (result,)
@@ -121,11 +121,13 @@ class Bound(TorchDispatchMode):
             raise ValueError(f"more is made than weights of {held} need")
 
 
-def _sizes(values: Mapping[str, Any]) -> Iterator[int]:
-    """The arguments of a function that makes a tensor which determine its size."""
-    for name in ("size", "n", "m", "steps", "end"):
-        value = values.get(name, ())
-        yield from map(int, value if isinstance(value, (tuple, list)) else [value])
+def _numbers(values: Mapping[str, Any]) -> int:
+    """How many numbers a function that makes a tensor is asked for."""
+    if "end" in values and "steps" not in values:
+        span = values["end"] - values.get("start", 0)
+        return max(0, math.ceil(span / values.get("step", 1)))
+    sizes = (values[name] for name in ("size", "steps", "n", "m") if name in values)
+    return math.prod(math.prod(x) if isinstance(x, (tuple, list)) else x for x in sizes)
 
 
 class ConfigMixin:

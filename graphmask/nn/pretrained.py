@@ -172,14 +172,10 @@ def _class_name(cls: type) -> str:
         return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def _is_public(cls: type) -> bool:
-    return _class_name(cls).startswith("graphmask.")
-
-
 def _argument_config(name: str, value: Any) -> Any:
     try:
         return to_config(value)
-    except ConfigError as error:
+    except (ConfigError, RecursionError) as error:
         raise ValueError(
             f"`{name}` cannot be written down: {error}; use save_pretrained(folder, "
             f'leave_out=["{name}"]), and from_pretrained(folder, {name}=...)'
@@ -229,10 +225,12 @@ def _rebuild(
 ) -> Any:
     tied = config["tied"]
     written = {name: value for name, value in config["arguments"].items() if name not in arguments}
-    # Constructors of users may need more than what they keep.
-    bound = Bound(tensors.values(), slack=2**20 if _is_public(cls) else 2**28)
+    # Constructors of users may need more than what they keep, and count other things.
+    is_public = _class_name(cls).startswith("graphmask.")
+    bound = Bound(tensors.values(), slack=2**20 if is_public else 2**28)
+    nested = {name: value for name, value in written.items() if isinstance(value, (dict, list))}
     try:
-        bound.check(written)
+        bound.check(written if is_public else nested)
         with torch.random.fork_rng(devices=[]), bound:
             values = {name: from_config(value) for name, value in written.items()}
             model = cls(**values, **arguments)
