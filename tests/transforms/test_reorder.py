@@ -96,7 +96,7 @@ def test_reordered_and_batched_is_batched_and_reordered(order: Callable[[Data], 
     then = ReorderNodes(order)(Batch.from_data_list(graphs, follow_batch=["x"]))
     for key, value in first:
         same = torch.equal(value, then[key]) if isinstance(value, Tensor) else value == then[key]
-        assert same or key == "names", key
+        assert same or key in ("names", "walk_graph"), key
     assert torch.equal(then.x_batch, first.batch)
     for near, data in zip(then.to_data_list(), graphs, strict=True):
         assert torch.equal(near.x.sort(0).values, data.x.sort(0).values)
@@ -176,23 +176,6 @@ def test_stored_pairs_are_sorted_with_their_table() -> None:
     for name in ("walk_index", "walk_index_1"):
         row, col = near[name]
         assert ((row * 13 + col).diff() > 0).all()
-
-
-def test_lists_of_entries_that_earlier_versions_stored_are_sorted() -> None:
-    data = graph(13)
-    topology = Topology.from_data(data)
-    sets = [IIDWalks(num_walks=4, hops=3)(topology, seeded(seed)) for seed in (0, 1)]
-    data.walk_index = torch.cat([torch.stack([walks.row, walks.col]) for walks in sets], 1)
-    data.walk_hop = torch.cat([walks.hop for walks in sets])
-    data.walk_weight = torch.cat([walks.weight for walks in sets])
-    counts = torch.tensor([walks.nnz for walks in sets])
-    data.walk_num_hops, data.walk_set = 3, torch.arange(2).repeat_interleave(counts)
-    near = ReorderNodes(by_chance)(data)
-    assert_walks_are_permuted(data, near)
-    for index in (0, 1):
-        row, col = near.walk_index[:, near.walk_set == index]
-        key = (row * 13 + col) * 4 + near.walk_hop[near.walk_set == index]
-        assert (key.diff() >= 0).all()
 
 
 def test_edge_index_objects_stay_what_they_are() -> None:
