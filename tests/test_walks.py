@@ -234,3 +234,17 @@ def test_invalid_data_raises() -> None:
     shared = "`walk_normalization` must be the same for all graphs of a batch, got 1 to 2"
     with pytest.raises(ValueError, match=shared):
         read(batch)
+
+
+def test_changes_of_the_table_in_place_are_seen() -> None:
+    walks = walks_of([(0, 1, 1, 2.0), (1, 0, 1, 1.0)])
+    assert walks.nonnegative
+    assert walks.weight.tolist() == [2.0, 1.0]
+    walks.symmetrized  # noqa: B018
+    walks.table.neg_()
+    assert not walks.nonnegative
+    assert not walks.symmetrized.nonnegative
+    assert_close(walks.symmetrized.to_dense()[1, 0, 1], torch.tensor(-1.5))
+    walks.table.fill_(NAN)
+    with pytest.raises(ValueError, match="`table` must be finite"):
+        walks.symmetrized  # noqa: B018
