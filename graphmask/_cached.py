@@ -76,9 +76,13 @@ class Sources:
         return self._derived
 
     def _read_versions(self) -> list[int]:
-        """How often each tensor was changed in place; inference tensors do not count."""
+        """How often each tensor was changed in place; inference tensors do not count.
+
+        What compiled code makes serves a single call.
+        """
+        is_compiling = torch.compiler.is_compiling()
         return [
-            -1 if tensor is None or tensor.is_inference() else tensor._version
+            -1 if is_compiling or tensor is None or tensor.is_inference() else tensor._version
             for tensor in self.tensors
         ]
 

@@ -15,9 +15,8 @@ from ._checks import DeferredChecks, is_integral, value_error
 from ._random import mix, stream
 
 
-def identify(edge_index: Tensor, edge_weight: Tensor | None, num_nodes: int) -> Tensor:
-    """``[N, 2]``, the identity of a graph. O(N + E)."""
-    number = torch.arange(num_nodes, device=edge_index.device)
+def identify(edge_index: Tensor, edge_weight: Tensor | None, number: Tensor) -> Tensor:
+    """``[N, 2]``, the identity of a graph whose nodes have these numbers. O(N + E)."""
     return torch.stack([number, _hash_edges(edge_index, edge_weight, number)], 1)
 
 

@@ -56,7 +56,7 @@ def write_walks(data: Data, walk_sets: Sequence[Walks], graph: Tensor) -> None:
     data[_NORMALIZATION] = NORMALIZATIONS.index(walk_sets[0].normalization)
     pairs = [walks.pattern.rowptr.diff() for walks in walk_sets]
     data[_GRAPH] = torch.column_stack([graph, *pairs])
-    data[_START] = graph[:, 0].clone()
+    data[_START] = torch.arange(len(graph), device=graph.device)
     for position, walks in enumerate(walk_sets):
         index_name, table_name = _names(position)
         data[index_name] = torch.stack([walks.pattern.row, walks.pattern.col])

@@ -151,7 +151,7 @@ def test_stored_walks_are_read() -> None:
 def test_walks_are_written_in_the_place_of_earlier_ones() -> None:
     (walks,), data = read(with_pairs()), with_pairs(walk_hop=torch.zeros(3))
     for sets in ([walks, walks.symmetrized], [walks.symmetrized]):
-        write_walks(data, sets, identify(NO_EDGES, None, 2))
+        write_walks(data, sets, identify(NO_EDGES, None, torch.arange(2)))
         assert [walks.to_dense().tolist() for walks in read(data)] == [
             walks.to_dense().tolist() for walks in sets
         ]

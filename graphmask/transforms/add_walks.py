@@ -77,7 +77,7 @@ class AddWalks(BaseTransform):
                 "step, with a mask's own sampler, such as IIDWalks",
                 topology.edge_weight,
             )
-        graph = identify(topology.edge_index, topology.edge_weight, topology.num_nodes)
+        graph = identify(topology.edge_index, topology.edge_weight, topology.local_index)
         walk_sets = [
             self.sampler(topology, generator_from(self.seed, index)) for index in range(self.sets)
         ]

@@ -89,7 +89,7 @@ class ReorderNodes(BaseTransform):
             data[key] = value
         if has_walks(data):
             topology = Topology.from_data(data)
-            graph = identify(topology.edge_index, topology.edge_weight, topology.num_nodes)
+            graph = identify(topology.edge_index, topology.edge_weight, topology.local_index)
             normalization = data.walk_normalization
             write_walks(data, topology.walk_sets, graph)
             data.walk_normalization = normalization  # a batch has one per graph

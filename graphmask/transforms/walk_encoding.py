@@ -91,7 +91,7 @@ class AddWalkEncoding(BaseTransform):
         """Write the encoding."""
         data.pop(ENCODED_GRAPH, None)
         topology = Topology.from_data(data).with_walks()
-        graph = identify(topology.edge_index, topology.edge_weight, topology.num_nodes)
+        graph = identify(topology.edge_index, topology.edge_weight, topology.local_index)
         generator = generator_from(self.seed)
         with torch.no_grad():
             encoding = self._encode(topology, generator).to(torch.get_default_dtype())

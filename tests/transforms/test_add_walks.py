@@ -182,6 +182,7 @@ def two_components() -> Data:
     return Data(x=torch.arange(13.0)[:, None], edge_index=edges, edge_weight=weight)
 
 
+@pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 @pytest.mark.parametrize("sets", [1, 2])
 def test_walks_of_another_graph_are_an_error(change: Callable[[Data], Data], sets: int) -> None:
