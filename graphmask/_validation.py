@@ -146,8 +146,13 @@ def check_features(x: Any, num_nodes: int | None = None) -> None:
     if isinstance(x, (dict, tuple, Proxy)):
         expected = f"a floating-point tensor of shape [N, C], of nodes {_HOMOGENEOUS}"
         raise type_error("x", expected, x)
-    if not isinstance(x, Tensor) or not x.is_floating_point():
+    if not isinstance(x, Tensor):
         raise type_error("x", "a floating-point tensor of shape [N, C]", x)
+    if not x.is_floating_point():
+        raise dtype_error("x", "a floating-point tensor of shape [N, C]", x)
+    if x.dim() != 2:
+        expected = "of shape [N, C], the nodes of all graphs of a batch below each other"
+        raise value_error("x", expected, x)
     if num_nodes is not None and x.shape[0] != num_nodes:
         expected = f"of shape [N, C] with N = {num_nodes} (nodes of the topology)"
         raise value_error("x", expected, x)
