@@ -38,7 +38,7 @@ class Blocks:
     @classmethod
     def of_graphs(cls, sizes: Tensor, batch: Tensor | None, local: Tensor) -> Blocks:
         """Stack B graphs of ``sizes [B]``, whose nodes have ranks ``local [N]``."""
-        size = sizes.numpy(force=True)
+        size = np.maximum(sizes.numpy(force=True), 1)  # a graph without nodes is one of padding
         widths = find_widths(size)
         group = np.searchsorted(widths, size)
         graphs = np.bincount(group, minlength=len(widths))

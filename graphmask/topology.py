@@ -266,7 +266,9 @@ class Topology(Graph):
     @cached
     def largest_graph(self) -> int:
         """Nodes of the largest graph."""
-        return self.num_nodes if self.batch is None else int(self.graph_sizes.max())
+        if self.batch is None or not self.num_graphs:
+            return self.num_nodes
+        return int(self.graph_sizes.max())
 
     @cached
     def blocks(self) -> Blocks:

@@ -112,7 +112,7 @@ def grids_of(topology: Topology, shape: Sequence[int], extra: int = 0) -> BySize
     """The graphs of a topology, each of them a grid of this shape with ``extra`` nodes more."""
     graphs = topology.derive(by_size)
     size, sizes = math.prod(shape) + extra, [nodes for _, nodes in graphs.shapes]
-    if sizes != [size]:
+    if set(sizes) - {size}:
         grid = " x ".join(map(str, shape)) + (f" + {extra}" if extra else "")
         expected = f"of graphs of {grid} = {size} nodes each, as `shape` says"
         raise value_error("topology", expected, f"graphs of {sizes} nodes")
