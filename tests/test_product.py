@@ -126,8 +126,8 @@ class Problem:
     def __init__(self, mask: cases.Case, heads: tuple[int, int], precision: str, size: str) -> None:
         self.heads, self.precision = heads[1], precision
         self.dtype, dtype, self.allowed = PRECISIONS[precision]
-        seed = [*PRECISIONS].index(precision) + HEADS.index(heads)
-        self.topology = astype(graph_of(mask, size, seed), dtype)
+        self.seed = [*PRECISIONS].index(precision) + HEADS.index(heads)
+        self.topology = astype(graph_of(mask, size, self.seed), dtype)
         self.mask = make_mask(mask, heads[0]).to(dtype)
         with self.context():
             self.topology = self.mask.prepare(self.topology)
@@ -152,18 +152,22 @@ class Problem:
     def make_phi(self, case: cases.Case) -> Any:
         return case.make().to(PRECISIONS[self.precision][1])
 
-    def leaves(self, qkv: list[Tensor]) -> list[Tensor]:
-        return [*qkv, *self.mask.parameters()]
+    def execution(self, case: cases.Case, phi: Any) -> gm.operators.Execution | None:
+        """Another one for every feature map, in turn; None where it cannot serve both."""
+        turn = (cases.FEATURES.index(case) + self.seed) % (len(cases.EXECUTIONS) + 1)
+        execution = (None, *cases.EXECUTIONS)[turn]
+        refused = execution and execution.refusal(self.operator, phi.scores)
+        return None if refused else execution
 
     def compare(self, case: cases.Case) -> None:
         """Assert that attention is its definition."""
         q, k, v = qkv = self.inputs()
         phi = self.make_phi(case)
         with self.context():
-            out = gm.attention(q, k, v, self.operator, phi)
+            out = gm.attention(q, k, v, self.operator, phi, self.execution(case, phi))
             nodes = torch.arange(len(q)).flip(0)
             rows = attention_rows(q, k, self.operator, nodes, phi)
-        assert out.shape == v.shape and out.dtype == v.dtype, "shape or type of the output"
+        assert (out.shape, out.dtype) == (v.shape, v.dtype), "shape or type of the output"
         assert rows.shape == (len(q), self.heads, len(q)), "shape of the rows"
         expected, sound = self.definition(case, deepcopy(phi).double(), *qkv)
         weight = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)) * sound
@@ -172,7 +176,7 @@ class Problem:
         self.assert_close("rows @ v", again * sound, expected * sound)
         if not len(q):
             return
-        leaves = self.leaves(qkv)
+        leaves = [*qkv, *self.mask.parameters()]
         options = {"retain_graph": True, "allow_unused": True, "materialize_grads": True}
         actual = torch.autograd.grad((out * weight).sum(), leaves, **options)
         exact = torch.autograd.grad((expected * weight).sum(), leaves, **options)
@@ -243,4 +247,57 @@ def test_a_sample_of_all_combinations(mask: cases.Case) -> None:
 @pytest.mark.parametrize("mask", cases.MASKS, ids=str)
 def test_all_combinations(mask: cases.Case) -> None:
     broken = faults(combinations(mask))
+    assert not broken, "\n".join(broken)
+
+
+def results_of(
+    problem: Problem, phi: Any, qkv: list[Tensor], nodes: Tensor, execution: Any
+) -> Iterator[tuple[str, Tensor]]:
+    """What attention gives at some nodes: outputs, rows, products, and two derivatives."""
+    q, k, v = qkv = [x.detach().clone().requires_grad_() for x in qkv]
+    yield "rows", attention_rows(q, k, problem.operator, nodes, phi)
+    yield "products", (problem.operator @ v.transpose(0, 1))[:, nodes]
+    yield "transposed products", (problem.operator.mT @ v.transpose(0, 1))[:, nodes]
+    execution = None if execution and execution.refusal(problem.operator, phi.scores) else execution
+    result = gm.attention(q, k, v, problem.operator, phi, execution)[nodes]
+    yield f"output by {execution}", result
+    for order in ("first", "second"):
+        weight = torch.randn(result.shape, generator=torch.Generator().manual_seed(0))
+        total = (result * weight).sum()
+        grads = torch.autograd.grad(total, qkv, create_graph=True, materialize_grads=True)
+        result = torch.cat([grad[nodes].flatten(1) for grad in grads], 1)
+        yield f"{order} derivative by {execution}", result
+
+
+def leaks(mask: cases.Case, settings: list[Any]) -> list[str]:
+    """Results at the nodes of some graphs that read numbers of another one."""
+    problem, found = Problem(mask, (2, 2), "float64", "batch"), []
+    batch, clean = problem.topology.batch, problem.inputs()
+    inside = batch == batch[0]
+    outside = (~inside).nonzero().squeeze(1)
+    for case, value, execution in settings:
+        phi = problem.make_phi(case)
+        broken = [x.detach().masked_fill(inside[:, None, None], value) for x in clean]
+        results = (results_of(problem, phi, qkv, outside, execution) for qkv in (broken, clean))
+        found += [
+            f"{mask} x {case}: {value} in another graph alters the {name}"
+            for (name, actual), (_, expected) in zip(*results, strict=True)
+            if not torch.allclose(actual, expected, 1e-6, 1e-6)
+        ]
+    return found
+
+
+BROKEN = list(product(cases.FEATURES, (torch.nan, torch.inf), (None, *cases.EXECUTIONS)))
+
+
+@pytest.mark.parametrize("mask", cases.MASKS, ids=str)
+def test_what_is_not_finite_stays_in_its_graph(mask: cases.Case) -> None:
+    broken = leaks(mask, random.Random(str(mask)).sample(BROKEN, 2))
+    assert not broken, "\n".join(broken)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mask", cases.MASKS, ids=str)
+def test_what_is_not_finite_stays_in_its_graph_under_all_features(mask: cases.Case) -> None:
+    broken = leaks(mask, BROKEN)
     assert not broken, "\n".join(broken)
