@@ -149,7 +149,7 @@ def multiply_axis(axis: int, matrix: Tensor, x: Tensor) -> Tensor:
     before, after = x.shape[1:axis], x.shape[axis + 1 :]
     flat = x.reshape(len(x), before.numel(), x.shape[axis], after.numel())
     out = torch.einsum("hij,hljr->hlir", matrix, flat)
-    return out.reshape(len(out), *before, -1, *after)
+    return out.reshape(len(out), *before, out.shape[2], *after)
 
 
 def kronecker(left: Tensor, right: Tensor) -> Tensor:
