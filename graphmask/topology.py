@@ -247,7 +247,8 @@ class Topology(Graph):
         |A_{ij}|`: ``"sym"`` is :math:`A_{ij} / \sqrt{r_i c_j}` (for an undirected graph
         :math:`D^{-1/2} A D^{-1/2}`; for any graph its spectral norm is at most 1), ``"rw"`` is
         :math:`A_{ij} / r_i`, :obj:`None` is A itself. Where a sum is zero the row or column is
-        zero. Differentiable in ``edge_weight``.
+        zero, and so are the gradients of its weights, of which any other size would make it jump.
+        Differentiable in ``edge_weight``.
 
         Args:
             normalization: ``"sym"``, ``"rw"`` or :obj:`None`.
@@ -322,7 +323,9 @@ class Topology(Graph):
     @cached
     def largest_graph(self) -> int:
         """Nodes of the largest graph."""
-        return self.num_nodes if self.batch is None else int(self.graph_sizes.max())
+        if self.batch is None or not self.num_graphs:
+            return self.num_nodes
+        return int(self.graph_sizes.max())
 
     @cached
     def blocks(self) -> Blocks:

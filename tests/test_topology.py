@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import ToSparseTensor
 
-from graphmask import Topology
+from graphmask import Topology, reference
 from graphmask.masks import PowerSeriesMask
 from graphmask.testing import assert_gradients, example_topologies
 from graphmask.testing.graphs import replace
@@ -60,6 +60,19 @@ def test_the_adjacency_has_derivatives_and_takes_many_weights(
     pattern, values = topology.adjacency(normalization, weights)
     assert (pattern, values.shape) == (topology.pattern, (2, 3, pattern.nnz))
     assert_close(values.flatten(0, 1), torch.stack([entries(w) for w in weights.flatten(0, 1)]))
+
+
+@pytest.mark.parametrize("normalization", ["sym", "rw"])
+def test_weights_of_nodes_whose_weights_are_all_zero_have_no_gradient(normalization: str) -> None:
+    edges = torch.tensor([[0, 1, 1, 2, 3, 4], [1, 0, 2, 1, 4, 3]])
+    weight = torch.tensor([1.0, 1.0, 2.0, 2.0, 0.0, 0.0]).requires_grad_()
+    pattern, value = Topology(edges, 5, weight).adjacency(normalization)
+    dense = reference.adjacency(edges, 5, weight, normalization)
+    assert_close(pattern.to_dense(value), dense)
+    output = torch.rand(5, 5, generator=seeded())
+    for W in (pattern.to_dense(value), dense):
+        (grad,) = torch.autograd.grad((W * output).sum(), weight)
+        assert_close(grad[4:], torch.zeros(2))
 
 
 def test_the_adjacency_is_computed_once_and_learned_weights_are_read_each_time() -> None:
