@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ._precision import double_dtype, to_double
+
 # Constants of the 64-bit finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), as signed
 # numbers.
 _GOLDEN = -7046029254386353131
@@ -31,8 +33,10 @@ def generator_from(seed: int | None, *counters: int) -> torch.Generator | None:
 
 
 def uniform(seed: int | Tensor, *counters: Tensor | int) -> Tensor:
-    """float64 numbers in [0, 1), one for each position of the broadcast counters."""
-    return _shift(stream(seed, *counters), 11).double() * 2.0**-53
+    """Doubles in [0, 1), one for each position of the broadcast counters."""
+    state = stream(seed, *counters)
+    digits = 53 if double_dtype(state.device) == torch.float64 else 24
+    return to_double(_shift(state, 64 - digits)) * 2.0**-digits
 
 
 def stream(seed: int | Tensor, *counters: Tensor | int) -> Tensor:

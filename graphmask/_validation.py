@@ -24,6 +24,7 @@ from ._checks import (
     value_error,
 )
 from ._formats import read_edges
+from ._normalization import check_sums
 from ._walk_storage import StoredWalks
 from ._walks import Walks
 
@@ -86,7 +87,10 @@ def check_graph(
             checks.sign("edge_attr", edge_attr)
 
     checks.range("edge_index", edges.edge_index, n, NODE_IDS)
-    sign = None if edge_weight is None else checks.sign("edge_weight", edge_weight)
+    sign = None
+    if edge_weight is not None:
+        sign = checks.sign("edge_weight", edge_weight)
+        check_sums(edges.edge_index, n, edge_weight, checks)
     ends = () if batch is None or not n else aminmax(batch)
     graphs = checks.add(partial(_count_graphs, num_graphs), *ends)
     _check_links("edge_index", edges.edge_index, batch, checks)

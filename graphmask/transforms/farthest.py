@@ -10,6 +10,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import BaseTransform
 
 from graphmask._checks import check_integer, type_error, value_error
+from graphmask._precision import to_double
 from graphmask.transforms._points import check_length, check_pos, graph_numbers, positions
 
 _STRUCTURE = ("edge_index", "adj", "adj_t", "face")
@@ -127,7 +128,7 @@ class FarthestPoints(BaseTransform):
 
 def _spread(pos: Tensor, num_points: int, first: int) -> Tensor:
     """Sample one cloud without reading anything back from the device."""
-    columns = pos.detach().double().T.contiguous()  # [D, N]
+    columns = to_double(pos.detach()).T.contiguous()  # [D, N]
     distance = torch.full_like(columns[0], math.inf)
     # The same buffers for all steps: fresh memory at every step would cost more than the
     # arithmetic.
