@@ -44,6 +44,11 @@ def read_edge_list(text: str, directed: bool) -> Data:
         return _read_with_networkx(text, directed)
     columns, rows = _find_columns(read_rows(text, "\t;, ", COMMENTS))
     edges = [Row(row.line, [row.cells[column] for column in columns]) for row in rows]
+    if all(re.fullmatch(r"\S+", row.cells[0]) and _ends_in_number(row.cells[-1]) for row in edges):
+        raise ValueError(
+            f"line {edges[0].line}: a blank stands before the number in {edges[0].cells[-1]!r}: "
+            "write one kind of separator, or double quotes around names"
+        )
     names = _sort_names(edges)
     weight = [_parse_weight(row) for row in edges] if len(columns) == 3 else None
     return make_graph(names, [row.cells[:2] for row in edges], weight, directed)
@@ -145,7 +150,7 @@ def _read_with_networkx(text: str, directed: bool) -> Data:
         graph = nx.parse_edgelist(lines, None, delimiter, nx.MultiDiGraph)
     except TypeError as error:
         raise ValueError(f"networkx cannot read it: {error}") from error
-    if graph.number_of_edges() != len(lines):
+    if graph.number_of_edges() != len(lines) or any(name.startswith("{") for name in graph):
         raise ValueError("each line must hold source, target and a dictionary")
     edges, weight = edges_of_networkx(graph)
     return make_graph(_sort_names([Row(0, [*edge]) for edge in edges]), edges, weight, directed)
@@ -165,7 +170,7 @@ def _find_columns(rows: list[Row]) -> tuple[list[int], list[Row]]:
     named = list(range(len(heading)))
     if pair or _is_heading(heading, rest):
         refuse_repeated_heading(rows)
-        named = [column for column in named if not is_nameless(heading[column])]
+        named = named[is_nameless(heading[0]) :]
         if len({heading[column] for column in named}) < len(named):
             raise ValueError(f"line {line} names a column twice: {', '.join(heading)}")
     else:
@@ -191,17 +196,23 @@ def _find_pair(heading: list[str], rest: list[Row]) -> list[int]:
         if set(pair) <= set(words):
             columns = [words.index(word) for word in pair]
             cells = {heading[column] for column in columns}
-            if not any(row.cells[column] in cells for row in rest for column in columns):
+            others = (row.cells for row in rest if row.cells != heading)
+            if not any(row[column] in cells for row in others for column in columns):
                 return columns
     return []
 
 
 def _is_heading(heading: list[str], rest: list[Row]) -> bool:
     """True above numbers: those of both nodes, or those in one of several columns."""
-    if not rest or any(map(is_number, heading)):
+    if not rest or any(map(is_number, heading)) or not all(heading[1:]):
         return False
     numeric = (all(is_number(row.cells[i]) for row in rest) for i in range(len(heading)))
     return all(numeric) if len(heading) == 2 else any(numeric)
+
+
+def _ends_in_number(cell: str) -> bool:
+    name, _, number = cell.rpartition(" ")
+    return bool(name) and is_number(number)
 
 
 def _word(heading: str) -> str:

@@ -13,6 +13,7 @@ import io
 import re
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,15 @@ class Row(NamedTuple):
 
     line: int
     cells: list[str]
+
+
+@contextmanager
+def naming(file: object) -> Iterator[None]:
+    """Name the file in the errors of the code inside."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{file}: {error}") from error
 
 
 def read_bytes(path: Path) -> bytes:

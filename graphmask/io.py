@@ -31,7 +31,7 @@ from graphmask._edge_lists import (
     read_edge_list,
 )
 from graphmask._formats import read_edges
-from graphmask._tables import read_bytes, read_text, to_float32
+from graphmask._tables import naming, read_bytes, read_text, to_float32
 from graphmask.datasets import read_shape
 from graphmask.extras import require
 from graphmask.topology import Topology
@@ -101,8 +101,8 @@ def read_graph(
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
     ending = (path.with_suffix("") if path.suffix.lower() == ".gz" else path).suffix.lower()
-    try:
-        graph = None
+    graph = None
+    with naming(path.name):
         if ending in (".smi", ".smiles"):
             graph = _read_molecule(path, item)
         elif ending == ".npz":
@@ -114,8 +114,6 @@ def read_graph(
         if graph is not None:
             Topology.from_data(graph)
             return graph
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path.name}: {error}") from error
     return connect(read_shape(path), neighbours)
 
 
