@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import value_error
+from graphmask.transforms._edges import repr_of
 from graphmask.transforms._points import check_length
 from graphmask.transforms.neighbours import edge_distance
 
@@ -70,6 +71,9 @@ class EdgeLength:
         """Compute the weights ``[E]``."""
         length = edge_distance(pos, edge_index)
         return length if self.function is None else self.function(length)
+
+    def __repr__(self) -> str:
+        return repr_of(self, "function")
 
 
 @dataclass(frozen=True)
