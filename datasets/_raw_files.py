@@ -6,6 +6,7 @@ import codecs
 import hashlib
 import os
 import tempfile
+import uuid
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -147,23 +148,16 @@ def write_aside(path: Path, write: Callable[[BinaryIO], None]) -> None:
     Whatever ends the process, the file is the earlier one or the new one, and of two processes that
     write it at once one wins.
     """
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        with open(descriptor, "wb") as file:
+        with open(aside, "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
+        os.replace(aside, path)
     except BaseException:
-        os.unlink(name)
+        aside.unlink(missing_ok=True)
         raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def fingerprint(path: Path, *settings: object) -> str:
