@@ -1,0 +1,18 @@
+"""All campaigns by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from . import forward, gradient
+
+
+class Campaign(NamedTuple):
+    """A function of a seed that raises where the library is wrong, and its usual number of cases."""
+
+    case: Callable[[int], None]
+    cases: int
+
+
+CAMPAIGNS = {module.__name__.rpartition(".")[2]: Campaign(module.case, module.CASES) for module in (forward, gradient)}
