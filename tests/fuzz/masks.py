@@ -48,7 +48,8 @@ class Masks:
         """Return a mask, nested up to a depth."""
         draw = self.draw
         if depth == 0 or draw.chance(0.4):
-            return draw.parameters(draw.choice(self._leaves())())
+            leaf = draw.choice(self._leaves())()
+            return draw.parameters(leaf) if draw.chance(0.8) else leaf
         kind = draw.choice(["sum", "minus", "scaled", "matmul", "times", "mT", "symmetrize"])
         a = self.mask(depth - 1)
         if kind in ("mT", "symmetrize"):
