@@ -13,6 +13,7 @@ os.environ.setdefault("TRITON_INTERPRET", "1")
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
+
 from fuzz.campaign import run
 from fuzz.campaigns import CAMPAIGNS
 

@@ -17,7 +17,7 @@ from torch import Tensor
 T = TypeVar("T")
 
 
-class Refused(Exception):  # noqa: N818 - no fault
+class Refused(Exception):
     """The library refused a case with an error that it documents."""
 
 

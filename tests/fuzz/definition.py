@@ -64,7 +64,7 @@ def tolerance_of(topology: gm.Topology, dtype: torch.dtype) -> float:
 
 
 def scores(phi: Any, q: Tensor, k: Tensor, case: cases.Case) -> tuple[Tensor, Tensor]:
-    """``[H, N, N]`` scores of features by their definition, and the sizes that their errors have."""
+    """``[H, N, N]`` scores of features by their definition, and the sizes of errors."""
     phi = deepcopy(phi).double()
     with default_dtype(torch.float64), torch.no_grad():
         a = case.reference(phi, q.double()).double().transpose(0, 1)
@@ -112,4 +112,6 @@ def assert_close(actual: Tensor, expected: Tensor, tolerance: float | Tensor, la
     if wrong.any():
         worst = int(torch.where(wrong, off.nan_to_num(torch.inf), -1.0).argmax())
         pair = [float(x.flatten()[worst]) for x in (actual, expected)]
-        raise AssertionError(f"{law}: {pair[0]:.6g}, not {pair[1]:.6g}, in {int(wrong.sum())} places")
+        raise AssertionError(
+            f"{law}: {pair[0]:.6g}, not {pair[1]:.6g}, in {int(wrong.sum())} places"
+        )

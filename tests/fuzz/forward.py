@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 import graphmask as gm
-from graphmask.testing.graphs import replace
 from graphmask.testing.laws import default_dtype
 
 from . import definition, graphs
@@ -20,7 +19,14 @@ from .definition import assert_close
 from .masks import Masks
 
 CASES = 20_000
-_DTYPES = (torch.float64, torch.float64, torch.float32, torch.float32, torch.bfloat16, torch.float16)
+_DTYPES = (
+    torch.float64,
+    torch.float64,
+    torch.float32,
+    torch.float32,
+    torch.bfloat16,
+    torch.float16,
+)
 _CHANNELS = 5  # of the registered feature maps
 _NO_PRODUCT = "sparse or of low rank"
 
@@ -76,7 +82,7 @@ def _sign(mask: Any, operator: Any, M: Tensor, tolerance: float) -> None:
     estimated = any(isinstance(part, estimates) for part in mask.modules())
     if operator.estimate and not estimated:
         raise AssertionError(f"{operator!r} says that it is an estimate")
-    if operator.nonnegative and (M < -tolerance * (1 + M.abs())).any():
+    if operator.nonnegative and (-tolerance * (1 + M.abs()) > M).any():
         raise AssertionError(f"{operator!r} says that it is non-negative, and is not")
 
 
@@ -97,9 +103,7 @@ def _attention(
     phi, scale = feature_map(case.name, dtype), draw.choice([0.3, 1.0, 3.0])
     q, k = (scale * draw.normal(n, heads, _CHANNELS, dtype=dtype) for _ in range(2))
     v = draw.normal(n, heads, draw.integer(1, 3), dtype=dtype)
-    executions = [
-        way for way in cases.EXECUTIONS if way.refusal(operator, phi.scores) is None
-    ]
+    executions = [way for way in cases.EXECUTIONS if way.refusal(operator, phi.scores) is None]
     way = draw.choice([None, None, *executions])
     actual = gm.attention(q, k, v, operator, phi, way)
     if actual.dtype != dtype:
@@ -107,15 +111,24 @@ def _attention(
     expected, allowed = _expected(operator, phi, M, q, k, v, case, tolerance, dtype)
     law = f"attention by {way} with {case.name}"
     assert_close(actual, expected, allowed, law)
-    if (operator.nonnegative or not operator.sums_itself) and (phi.nonnegative or phi.scores.signed):
+    if (operator.nonnegative or not operator.sums_itself) and (
+        phi.nonnegative or phi.scores.signed
+    ):
         # Averages, or differences of averages: no rounding takes them beyond the values.
         largest = v.abs().max() * (1 + definition.TOLERANCE[dtype]) if v.numel() else 0.0
         assert_close(actual.clamp(-largest, largest), actual.double(), 0.0, f"size of {law}")
 
 
 def _expected(
-    operator: Any, phi: Any, M: Tensor, q: Tensor, k: Tensor, v: Tensor, case: Any,
-    tolerance: float, dtype: torch.dtype,
+    operator: Any,
+    phi: Any,
+    M: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    case: Any,
+    tolerance: float,
+    dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
     s, size = definition.scores(phi, q, k, case)
     Z = (M if operator.sums_itself and not phi.scores.signed else M.abs()) * (

@@ -14,7 +14,7 @@ from graphmask.testing import assert_gradients
 from graphmask.testing.graphs import replace
 from graphmask.testing.laws import default_dtype
 
-from . import definition, graphs
+from . import graphs
 from .campaign import Draw, Refused
 from .definition import assert_close
 from .forward import feature_map, operator_of
@@ -32,9 +32,7 @@ def case(seed: int) -> None:
         graph, operator, weight = _operator(draw, mask, family)
         form = draw.choice(cases.FEATURES)
         phi = deepcopy(feature_map(form.name, torch.float64))
-        q, k = (
-            draw.normal(graph.num_nodes, family.heads, 5).requires_grad_() for _ in range(2)
-        )
+        q, k = (draw.normal(graph.num_nodes, family.heads, 5).requires_grad_() for _ in range(2))
         v = draw.normal(graph.num_nodes, family.heads, draw.integer(1, 3)).requires_grad_()
         ways = [way for way in cases.EXECUTIONS if way.refusal(operator, phi.scores) is None]
         way = draw.choice([None, None, *ways])
@@ -46,7 +44,9 @@ def case(seed: int) -> None:
         actual, exact = (
             torch.autograd.grad(
                 (y * direction).sum(), leaves, retain_graph=True, materialize_grads=True
-            ) if y.requires_grad else [x.new_zeros(()) for x in leaves]
+            )
+            if y.requires_grad
+            else [x.new_zeros(()) for x in leaves]
             for y in (out, expected)
         )
         names = ["q", "k", "v", *["edge_weight"] * len(weight), *["parameter"] * len(parameters)]
@@ -56,7 +56,9 @@ def case(seed: int) -> None:
             assert_close(a.flatten(), b.flatten(), allowed, law)
         if draw.chance(0.05) and out.numel():
             phi.requires_grad_(False)
-            assert_gradients(lambda *x: gm.attention(*x, mask(graph), phi, way), q, k, v, module=mask)
+            assert_gradients(
+                lambda *x: gm.attention(*x, mask(graph), phi, way), q, k, v, module=mask
+            )
 
 
 def _operator(
@@ -81,22 +83,32 @@ def _operator(
 
 
 def _definition(
-    mask: Any, graph: gm.Topology, operator: Any, phi: Any, form: cases.Case,
-    q: Tensor, k: Tensor, v: Tensor,
+    mask: Any,
+    graph: gm.Topology,
+    operator: Any,
+    phi: Any,
+    form: cases.Case,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
 ) -> Tensor:
     M = cases.mask_reference(mask, graph)
     a, b = form.reference(phi, q), (form.key_reference or form.reference)(phi, k)
     s = torch.einsum("ihm,jhm->hij", a, b)
     if isinstance(phi.scores, gm.features.Exponentials):
         present = (M != 0).expand_as(s)
-        top = s.masked_fill(~present, -torch.inf).amax(-1, keepdim=True).detach() if s.numel() else s
+        top = (
+            s.masked_fill(~present, -torch.inf).amax(-1, keepdim=True).detach() if s.numel() else s
+        )
         s = (s - top.where(top.isfinite(), 0.0)).where(present, 0.0).exp() * present
     signed = phi.scores.signed
     Z = (M if operator.sums_itself and not signed else M.abs()) * (s.abs() if signed else s)
     total, size = Z.sum(-1, keepdim=True), Z.abs().sum(-1, keepdim=True)
     tiny = operator.to_dense().sign() != M.sign()  # by rounding
     kinks = (s != 0) & (s.abs() < 1e-11)
-    if ((total.abs() < 1e-3 * size) | (size.abs() < 1e-6) & (size != 0)).any() or (tiny | kinks).any():
+    if ((total.abs() < 1e-3 * size) | (size.abs() < 1e-6) & (size != 0)).any() or (
+        tiny | kinks
+    ).any():
         raise Refused("ill-conditioned: no comparison of derivatives")
     out = (M * s) @ v.transpose(0, 1) / total.where(total != 0, 1.0)
     return out.where(total != 0, 0.0).transpose(0, 1)
