@@ -88,12 +88,19 @@ class MaskOperator(ABC):
             denominator of attention sums M itself; below, its absolute values. A bool says whether
             all entries are non-negative.
         cost: multiply-adds of ``M @ x`` per head and column of x.
+
+    Attributes:
+        nonnegative: whether no entry can be negative.
+        estimate: whether entries have any sign, and estimate non-negative ones.
+        sums_itself: whether the denominator sums M, and not its absolute values.
     """
 
     def __init__(self, topology: Topology, heads: int, sign: Sign | bool, cost: float) -> None:
         self.topology, self.num_nodes = topology, topology.num_nodes
         self.heads, self.cost = heads, cost
         self.sign = Sign.of(sign) if isinstance(sign, bool) else sign
+        self.nonnegative, self.estimate = self.sign.flags
+        self.sums_itself = self.sign >= Sign.ESTIMATE
         # The time of one of its multiply-adds, in those of a sparse product.
         self.unit_cost = 1.0
 
@@ -140,21 +147,6 @@ class MaskOperator(ABC):
         if not hasattr(self, "_kept_entries"):
             self._kept_entries = self._entries()
         return self._kept_entries
-
-    @property
-    def nonnegative(self) -> bool:
-        """True if no entry can be negative."""
-        return self.sign is Sign.NONNEGATIVE
-
-    @property
-    def estimate(self) -> bool:
-        """True if entries have any sign, and estimate non-negative ones."""
-        return self.sign is Sign.ESTIMATE
-
-    @property
-    def sums_itself(self) -> bool:
-        """True if the denominator sums M, and not its absolute values."""
-        return self.sign >= Sign.ESTIMATE
 
     @property
     def shape(self) -> torch.Size:

@@ -236,9 +236,7 @@ class OwnRule:
 
     rule: Rule
 
-    def __call__(
-        self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores
-    ) -> Attended:
+    def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         return self.rule(q, k, v)
 
     def __repr__(self) -> str:
@@ -265,13 +263,12 @@ def choose(
     if rule is not None:
         return OwnRule(rule)
     # The pairs of a sparse mask are never more work than its products.
-    sparse = mask.entries() is not None
-    executions = [
-        execution
-        for execution in (Pairs() if sparse else Lifted(), Dense())
-        if execution.refusal(mask, scores) is None
-        and execution.footprint(mask, m, d) * mask.heads * itemsize <= BLOCK_MEMORY
-    ]
+    execution = Lifted() if mask.entries() is None else Pairs()
+    executions = [execution] if execution.refusal(mask, scores) is None else []
+    if Dense().footprint(mask, m, d) * mask.heads * itemsize <= BLOCK_MEMORY:
+        executions.append(Dense())
+    if len(executions) == 1:
+        return executions[0]
     if executions:
         costs = [execution.cost(mask, m, d) for execution in executions]
         return executions[costs.index(min(costs))]
