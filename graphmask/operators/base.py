@@ -217,12 +217,20 @@ class MaskOperator(ABC):
     def rows(self, nodes: Tensor) -> Tensor:
         """Rows ``[H, len(nodes), N]`` of M.
 
-        Costs one product with ``M.mT`` per chosen node, never N x N.
+        Costs O(N) per chosen node where single entries are known (:meth:`lookup`), else one product
+        with ``M.mT``; never N x N.
 
         Raises:
             ValueError: for nodes that are not a vector of node ids.
         """
         check_nodes(nodes, self.num_nodes)
+        chosen, place = torch.unique(nodes.long(), return_inverse=True)
+        shape = len(chosen), self.num_nodes
+        row = chosen.repeat_interleave(self.num_nodes)
+        col = torch.arange(self.num_nodes, device=nodes.device).repeat(len(chosen))
+        entries = self.lookup(Pattern.from_coo(row, col, (self.num_nodes, self.num_nodes)))
+        if entries is not None:
+            return entries.expand(self.heads, -1).unflatten(1, shape)[:, place]
         one_hot = torch.zeros(self.num_nodes, len(nodes), device=nodes.device)
         one_hot[nodes.long(), torch.arange(len(nodes), device=nodes.device)] = 1
         return self.mT.matmul(one_hot).mT

@@ -26,7 +26,7 @@ from graphmask.topology import Topology
 
 from ._grids import BlockwiseOperator
 from ._slices import run_slices
-from .base import Attended, MaskOperator, Rule
+from .base import Attended, Entries, MaskOperator, Rule
 
 # Bytes that all mask blocks of a batch may take before their execution is no longer chosen.
 BLOCK_MEMORY = 2**28
@@ -216,7 +216,7 @@ class Dense(Execution):
         if isinstance(mask, BlockwiseOperator):
             return _attend_shared_blocks(attend, mask, q, k, v)
         self._warn_of_size(mask, q.shape[-1], v)
-        weights = [weight.to(v.dtype) for weight in _mask_blocks(mask)]
+        weights = [weight.to(v.dtype) for weight in _mask_blocks(mask, not scores.factored)]
         return attend_blocks(attend, mask.topology.blocks, q, k, v, weights)
 
     def _warn_of_size(self, mask: MaskOperator, m: int, v: Tensor) -> None:
@@ -318,9 +318,19 @@ def attend_blocks(
     return split_sums(blocks.unstack(sums, rows).transpose(0, 1))
 
 
-def _mask_blocks(mask: MaskOperator) -> list[Tensor]:
-    """``[H, G, w, w]`` for each group of graphs."""
+def _mask_blocks(mask: MaskOperator, exact_zeros: bool) -> list[Tensor]:
+    """``[H, G, w, w]`` for each group of graphs.
+
+    Args:
+        mask: M.
+        exact_zeros: whether its zeros must not be rounded, as under scores that may be of any size.
+            They are exact where single entries are known.
+    """
     topology, entries = mask.topology, mask.entries()
+    if entries is None and exact_zeros and not torch.compiler.is_compiling():
+        pattern = _pairs_within_graphs(topology)
+        values = mask.lookup(pattern)
+        entries = None if values is None else Entries(pattern, values.expand(mask.heads, -1))
     slots = None if entries is None else topology.blocks.slots(entries.pattern)
     if entries is not None and slots is not None:
         return topology.blocks.scatter(entries.value, slots)
@@ -329,6 +339,18 @@ def _mask_blocks(mask: MaskOperator) -> list[Tensor]:
     columns = mask.matmul(identity).transpose(0, 1)
     stacked = topology.blocks.stack(columns, topology.blocks.rows(mask.heads))
     return [block[..., : block.shape[2]] for block in stacked]
+
+
+def _pairs_within_graphs(topology: Topology) -> Pattern:
+    """All pairs of nodes of the same graph."""
+    n, sizes = topology.num_nodes, topology.graph_sizes
+    batch = torch.zeros_like(topology.local_index) if topology.batch is None else topology.batch
+    count, nodes = sizes[batch], torch.argsort(batch, stable=True)
+    # From the place of a pair to that of its second node among the nodes graph by graph.
+    shift = (sizes.cumsum(0) - sizes)[batch] - (count.cumsum(0) - count)
+    place = shift.repeat_interleave(count)
+    place = place + torch.arange(len(place), device=place.device)
+    return Pattern.from_counts(count, nodes[place], n)
 
 
 def _attend_shared_blocks(
