@@ -22,7 +22,7 @@ from graphmask.masks import PowerSeriesMask
 from graphmask.testing import assert_gradients, example_topologies
 from graphmask.testing.graphs import replace
 from graphmask.transforms import AddWalks
-from graphmask.walks import ResampledWalks, Walks
+from graphmask.walks import ResampledWalks, TruncatedWalks, Walks
 
 PATH = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
 every_normalization = pytest.mark.parametrize("normalization", ["sym", "rw", None])
@@ -261,3 +261,34 @@ def test_structure_derived_in_inference_mode_serve_training() -> None:
     assert not any(x.is_inference() for x in cached)
     scale = torch.ones(1, requires_grad=True)
     (scale * topology.adjacency("sym")[1]).sum().backward()
+
+
+def test_changes_in_place_are_read() -> None:
+    edges, weight, pos = PATH.clone(), torch.ones(4), torch.zeros(3, 2)
+    topology = Topology(edges, 3, weight, pos=pos)
+    walked = topology.with_walks(TruncatedWalks(0.0, 1)(topology))
+    copied = copy.deepcopy(walked)
+    before = topology.pattern.to_dense(topology.adjacency()[1])
+    assert topology.nonnegative
+    pos.add_(1.0)
+    assert walked.walks is not None
+    weight[0] = -2.0
+    assert not topology.nonnegative
+    edges.copy_(edges.flip(0))
+    expected = Topology(edges, 3, weight)
+    for changed in (topology, topology.with_walks()):
+        pattern, values = changed.adjacency()
+        assert_close(pattern.to_dense(values), expected.pattern.to_dense(expected.adjacency()[1]))
+    with pytest.raises(ValueError, match="changed in place: draw the walks again"):
+        walked.walks  # noqa: B018
+    assert_close(copied.pattern.to_dense(copied.adjacency()[1]), before)
+    assert copied.walks is not None
+    assert topology.with_walks(TruncatedWalks(0.0, 1)(topology)).walks is not None
+    copied.edge_weight.neg_()
+    for stale in (copied, copy.deepcopy(copied), pickle.loads(pickle.dumps(copied))):
+        assert not stale.nonnegative
+        with pytest.raises(ValueError, match="changed in place"):
+            stale.walk_sets  # noqa: B018
+    edges[0, 0] = 7
+    with pytest.raises(ValueError, match=r"`edge_index` must be node ids .* got 7"):
+        topology.adjacency()

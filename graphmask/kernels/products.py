@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphmask._precision import full_precision
+
 from ._autograd import STRUCTURE, Grads, operator, pad
 from ._extra import HAS_NUMBA, HAS_TRITON, load_bodies
 from .pattern import Pattern
@@ -125,7 +127,7 @@ def multiply_heads(structure: tuple[Tensor, ...], value: Tensor, x: Tensor) -> T
     lambda value, x, rowptr, *_: x.new_empty(x.shape[0], rowptr.shape[0] - 1, x.shape[2]),
 )
 def _spmm(value: Tensor, x: Tensor, *structure: Tensor) -> Tensor:
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x.device):
         return multiply(value, x, *structure)
 
 
@@ -157,7 +159,7 @@ def _runs_compiled(x: Tensor, col: Tensor) -> bool:
 )
 def inner_products(x: Tensor, y: Tensor, *structure: Tensor) -> Tensor:
     """:func:`sddmm` of operands of one type, on the :attr:`Pattern.tensors` of a pattern."""
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x.device):
         if runs_triton(x):
             return load_bodies("_spmm_triton").sddmm(x, y, *structure)
         rowptr, col, *_ = structure

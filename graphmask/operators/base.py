@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from enum import IntEnum
+from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, final, overload
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from graphmask._checks import value_error
 from graphmask._deprecation import warn_deprecated
+from graphmask._precision import full_precision
 from graphmask.kernels import HopValues, Pattern
 from graphmask.kernels.products import is_half
 from graphmask.topology import Topology
@@ -73,6 +75,15 @@ class Entries(NamedTuple):
         return self.values.expand() if isinstance(self.values, HopValues) else self.values
 
 
+def _without_autocast(to_dense: Callable[[Any], Tensor]) -> Callable[[Any], Tensor]:
+    @wraps(to_dense)
+    def run(self: MaskOperator) -> Tensor:
+        with full_precision(self.topology.device):
+            return to_dense(self)
+
+    return run
+
+
 class MaskOperator(ABC):
     r"""A matrix :math:`M` of shape ``[H, N, N]`` that is never built; H = 1 serves all heads.
 
@@ -103,6 +114,11 @@ class MaskOperator(ABC):
         self.sums_itself = self.sign >= Sign.ESTIMATE
         # The time of one of its multiply-adds, in those of a sparse product.
         self.unit_cost = 1.0
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "to_dense" in vars(cls):
+            cls.to_dense = _without_autocast(cls.to_dense)  # type: ignore[method-assign]
 
     @abstractmethod
     def _matmul(self, x: Tensor) -> Tensor:
@@ -145,7 +161,8 @@ class MaskOperator(ABC):
     def entries(self) -> Entries | None:
         """The sparse support and its values, or :obj:`None` where M has none."""
         if not hasattr(self, "_kept_entries"):
-            self._kept_entries = self._entries()
+            with full_precision(self.topology.device):
+                self._kept_entries = self._entries()
         return self._kept_entries
 
     @property
@@ -186,7 +203,7 @@ class MaskOperator(ABC):
             columns = columns.flatten(0, -4).movedim(0, 2).flatten(2)
         columns = columns.float() if is_half(x) else columns
         if self.num_nodes:
-            with torch.autocast(x.device.type, enabled=False):
+            with full_precision(x.device):
                 out = self._matmul(columns)
         else:
             out = columns.expand(self.heads, -1, -1)
