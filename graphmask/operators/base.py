@@ -153,7 +153,8 @@ class MaskOperator(ABC):
     def lookup(self, pattern: Pattern) -> Tensor | None:
         """``[H, nnz]`` entries of M at the positions of a pattern.
 
-        :obj:`None` where single entries are not known.
+        :obj:`None` where single entries are not known. Where they are, rows are read and not
+        multiplied, and scores of any size meet zeros that are not rounded.
         """
         return None
 

@@ -210,9 +210,9 @@ class Dense(Execution):
 
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         q, k, v = in_one_type(q, k, v)
-        one_product = scores.factored and mask.sums_itself
-        signs = {"scores": scores, "sums_itself": mask.sums_itself}
-        attend = _attend_block if one_product else partial(_attend_scored_block, **signs)
+        attend: Callable[..., Tensor] = _attend_block
+        if not (scores.factored and mask.sums_itself):
+            attend = partial(_attend_scored_block, scores=scores, sums_itself=mask.sums_itself)
         if isinstance(mask, BlockwiseOperator):
             return _attend_shared_blocks(attend, mask, q, k, v)
         self._warn_of_size(mask, q.shape[-1], v)
@@ -263,7 +263,7 @@ def choose(
     if rule is not None:
         return OwnRule(rule)
     # The pairs of a sparse mask are never more work than its products.
-    execution = Lifted() if mask.entries() is None else Pairs()
+    execution: Execution = Lifted() if mask.entries() is None else Pairs()
     executions = [execution] if execution.refusal(mask, scores) is None else []
     if Dense().footprint(mask, m, d) * mask.heads * itemsize <= BLOCK_MEMORY:
         executions.append(Dense())
@@ -324,7 +324,7 @@ def _mask_blocks(mask: MaskOperator, exact_zeros: bool) -> list[Tensor]:
     Args:
         mask: M.
         exact_zeros: whether its zeros must not be rounded, as under scores that may be of any size.
-            They are exact where single entries are known.
+            They are exact where single entries are known; code that torch compiles has products.
     """
     topology, entries = mask.topology, mask.entries()
     if entries is None and exact_zeros and not torch.compiler.is_compiling():
@@ -348,9 +348,13 @@ def _pairs_within_graphs(topology: Topology) -> Pattern:
     count, nodes = sizes[batch], torch.argsort(batch, stable=True)
     # From the place of a pair to that of its second node among the nodes graph by graph.
     shift = (sizes.cumsum(0) - sizes)[batch] - (count.cumsum(0) - count)
-    place = shift.repeat_interleave(count)
-    place = place + torch.arange(len(place), device=place.device)
-    return Pattern.from_counts(count, nodes[place], n)
+    pairs = topology.derive(_count_pairs)
+    place = shift.repeat_interleave(count, output_size=pairs)
+    return Pattern.from_counts(count, nodes[place + torch.arange(pairs, device=place.device)], n)
+
+
+def _count_pairs(topology: Topology) -> int:
+    return int(topology.graph_sizes.square().sum())
 
 
 def _attend_shared_blocks(
