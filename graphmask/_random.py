@@ -25,6 +25,13 @@ def seed_from(generator: torch.Generator | None) -> int:
     return int(torch.randint(2**62, (), generator=generator, device=generator.device))
 
 
+def generator_from(seed: int | None, *counters: int) -> torch.Generator | None:
+    """A generator for what the counters number; :obj:`None` where there is no seed."""
+    if seed is None:
+        return None
+    return torch.Generator().manual_seed(int(_shift(stream(seed, *counters), 1)))
+
+
 def uniform(seed: int | Tensor, *counters: Tensor | int) -> Tensor:
     """Doubles in [0, 1), one for each position of the broadcast counters."""
     state = stream(seed, *counters)
@@ -41,11 +48,12 @@ def stream(seed: int | Tensor, *counters: Tensor | int) -> Tensor:
             if isinstance(counter, Tensor)
             else torch.tensor(counter, device=state.device)
         )
-        state = _mix(state.to(count.device) + count * _GOLDEN)
+        state = mix(state.to(count.device) + count * _GOLDEN)
     return state
 
 
-def _mix(x: Tensor) -> Tensor:
+def mix(x: Tensor) -> Tensor:
+    """Integers with all 64 bits mixed, a bijection."""
     x = x.long() + _GOLDEN
     x = (x ^ _shift(x, 30)) * _MIX_1
     x = (x ^ _shift(x, 27)) * _MIX_2

@@ -77,8 +77,10 @@ def attend_unchecked(
     scores: Scores = _INNER_PRODUCTS,
 ) -> Attended:
     """:func:`attend` without checks and outside autocast, as operators call it for their terms."""
-    itemsize = sum_dtype(q, k, v).itemsize
-    run = execution or choose(mask, q.shape[-1], v.shape[-1], itemsize, scores)
+    dtype = sum_dtype(q, k, v)
+    if not mask.num_nodes:
+        return Attended(v.to(dtype), q.sum(-1, dtype=dtype))
+    run = execution or choose(mask, q.shape[-1], v.shape[-1], dtype.itemsize, scores)
     return run(mask, q, k, v, scores)
 
 

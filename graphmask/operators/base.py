@@ -115,7 +115,11 @@ class MaskOperator(ABC):
 
     @abstractmethod
     def _matmul(self, x: Tensor) -> Tensor:
-        """``[H or 1, N, C] -> [H, N, C]`` in full precision."""
+        """``[H or 1, N, C] -> [H, N, C]`` in full precision, for at least one node.
+
+        Called by :meth:`matmul` alone, which has a mask of one head multiply all heads of x as
+        columns.
+        """
 
     @abstractmethod
     def _transpose(self) -> MaskOperator:
@@ -200,14 +204,21 @@ class MaskOperator(ABC):
             raise value_error(
                 "x", f"of shape [..., H, N, C] with H = {self.heads} or 1 (heads of the mask)", x
             )
-        batch_shape = columns.shape[:-3]
+        shared = self.heads == 1 < columns.shape[-3]
+        columns = columns.unsqueeze(-3) if shared else columns
+        batch_shape, channels = columns.shape[:-3], columns.shape[-1]
         if batch_shape:
-            columns = columns.flatten(0, -4).permute(1, 2, 3, 0).flatten(2)
-        with full_precision(x.device):
-            out = self._matmul(columns.float() if is_half(x) else columns)
+            columns = columns.flatten(0, -4).movedim(0, 2).flatten(2)
+        columns = columns.float() if is_half(x) else columns
+        if self.num_nodes:
+            with full_precision(x.device):
+                out = self._matmul(columns)
+        else:
+            out = columns.expand(self.heads, -1, -1)
         if batch_shape:
-            out = out.unflatten(2, (-1, batch_shape.numel())).permute(3, 0, 1, 2)
+            out = out.unflatten(2, (batch_shape.numel(), channels)).movedim(2, 0)
             out = out.unflatten(0, batch_shape)
+        out = out.squeeze(-3) if shared else out
         out = out.to(x.dtype) if is_half(x) else out
         return out.squeeze(-1) if x.dim() == 1 else out
 

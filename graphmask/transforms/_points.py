@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -36,6 +38,29 @@ def positions(data: Data) -> Tensor:
         raise value_error("pos", expected, f"{data} without it")
     check_pos(data.pos)
     return data.pos
+
+
+def keep_points(data: Data, nodes: Tensor) -> Data:
+    """Return the points ``nodes`` of data without edges, with every attribute that has a row each.
+
+    Tensors, arrays and lists alike, whatever their name.
+    """
+    kept, size = copy.copy(data), data.num_nodes
+    for key, value in data:
+        if key == "num_nodes":
+            kept.num_nodes = len(nodes)
+        elif isinstance(value, (list, tuple)) and len(value) == size:
+            kept[key] = [value[node] for node in nodes.tolist()]
+        elif isinstance(value, (Tensor, np.ndarray)):
+            # Along the axis that batches are joined along, if that is the one of the points.
+            joined = data.__cat_dim__(key, value)
+            axes = (joined, 0) if value.ndim and isinstance(joined, int) else ()
+            axis = next((axis for axis in axes if value.shape[axis] == size), None)
+            if isinstance(value, Tensor) and axis is not None:
+                kept[key] = value.index_select(axis, nodes.to(value.device))
+            elif axis is not None:
+                kept[key] = value.take(nodes.cpu().numpy(), axis)
+    return kept
 
 
 def graph_numbers(pos: Tensor, batch: Tensor | None) -> Tensor:

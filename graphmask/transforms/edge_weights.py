@@ -15,6 +15,7 @@ from torch import Tensor
 
 from graphmask._checks import value_error
 from graphmask._precision import to_double
+from graphmask.transforms._edges import repr_of
 from graphmask.transforms._points import check_length
 from graphmask.transforms.neighbours import edge_distance
 
@@ -71,6 +72,9 @@ class EdgeLength:
         """Compute the weights ``[E]``."""
         length = edge_distance(pos, edge_index)
         return length if self.function is None else self.function(length)
+
+    def __repr__(self) -> str:
+        return repr_of(self, "function")
 
 
 @dataclass(frozen=True)

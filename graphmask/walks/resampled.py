@@ -138,9 +138,6 @@ class ResampledWalks(WalkSampler):
         threshold = draw.find_thresholds()[draw.graph[nodes]]
         return draw.rows(nodes, threshold, stage=1, dtype=weight.dtype)
 
-    def __repr__(self) -> str:
-        return f"ResampledWalks(budget={self.budget}, hops={self.hops})"
-
 
 class _Draw:
     """One draw of walks on a topology."""

@@ -82,9 +82,6 @@ class TruncatedWalks(WalkSampler):
         row, col, hops, weight = (torch.cat(tensors) for tensors in zip(*visits, strict=True))
         return row, col, hops, weight
 
-    def __repr__(self) -> str:
-        return f"TruncatedWalks(tolerance={self.tolerance}, hops={self.hops})"
-
 
 def drop(rows: Rows, tolerance: float) -> Rows:
     """Rows without their smallest entries, as many as sum to at most ``tolerance``."""
