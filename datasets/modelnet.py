@@ -175,7 +175,7 @@ class ModelNet(SplitDataset):
 
     def _mesh_clouds(self) -> Iterator[Data]:
         files = files_of_classes(
-            self._meshes, self.class_names, self.split, "*.off", "remove it and download it again"
+            self._meshes, self.class_names, self.split, ".off", "remove it and download it again"
         )
         for index, (label, path) in enumerate(files):
             remedy = f"remove the folder {path.parents[1]} and download it again, or only the file"

@@ -68,7 +68,7 @@ class SHREC16(SplitDataset):
     def build(self) -> Iterator[Data]:
         """Yield the meshes of this split, class by class."""
         remedy = f"`root` must hold {LAYOUT}"
-        files = files_of_classes(self.source_folder, self.class_names, self.split, "*.obj", remedy)
+        files = files_of_classes(self.source_folder, self.class_names, self.split, ".obj", remedy)
         for label, path in files:
             mesh = read_mesh(path)
             yield Data(pos=mesh.pos, face=mesh.face, y=torch.tensor([label]))

@@ -7,14 +7,18 @@ that a file names is imported or called.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial, wraps
 from importlib import import_module
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch_geometric import nn as pyg_nn
+
+from graphmask._checks import value_error
 
 PACKAGES = (
     "graphmask.masks",
@@ -38,11 +42,86 @@ POOLS = {
 # Larger tensors are data, not arguments.
 _MAX_VALUES = 4096
 
+# The least limit of integers in a file: constructors may make lists of this length.
+_LARGEST_COUNT = 2**16
+
 _PLAIN = (bool, int, float, str, type(None))
 
 
 class ConfigError(ValueError):
     """An object that no config describes."""
+
+
+class Bound(TorchDispatchMode):
+    """Limits what is allocated within a block to what a model with these tensors may need.
+
+    No tensor has more than 4 n + ``slack`` numbers and all have no more than 16 times as many, of
+    n that these T tensors hold, in at most 64 T + ``slack`` / 512 calls.
+
+    Raises:
+        ValueError: before more is allocated.
+
+    Example:
+        >>> import torch
+        >>> from graphmask.config import Bound
+        >>> with Bound([torch.ones(3)], slack=100):
+        ...     torch.empty(10**9)
+        Traceback (most recent call last):
+        ...
+        ValueError: more is made than weights of 1 tensors and 3 numbers need
+    """
+
+    def __init__(self, tensors: Iterable[Tensor], slack: int) -> None:
+        super().__init__()
+        sizes = [tensor.numel() for tensor in tensors]
+        self.tensors, self.held = len(sizes), sum(sizes)
+        self.largest = 4 * self.held + slack
+        self.left, self.calls = 16 * self.largest, 64 * self.tensors + slack // 512
+
+    def check(self, config: Mapping[str, Any]) -> None:
+        """Refuse integers beyond what lists and loops of constructors may count up to.
+
+        Seeds, and limits whose names begin with ``max_``, count nothing.
+        """
+        largest, items = max(self.held, _LARGEST_COUNT), list(config.items())
+        while items:
+            name, value = items.pop()
+            if isinstance(value, dict) and "tensor" not in value:
+                items += value.items()
+            elif isinstance(value, list):
+                items += ((name, item) for item in value)
+            elif isinstance(value, int) and abs(value) > largest:
+                if name != "seed" and not name.startswith("max_"):
+                    expected = f"at most {largest:,}, by the size of the weights"
+                    raise value_error(name, expected, value)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        schema, kwargs = func._schema, kwargs or {}
+        names = [argument.name for argument in schema.arguments]
+        self.calls -= 1
+        if "device" in names:
+            values = {**dict(zip(names, args, strict=False)), **kwargs}
+            self._spend(math.prod(_sizes(values)))
+        result = func(*args, **kwargs)
+        if all(value.alias_info is None for value in schema.returns):
+            values = result if isinstance(result, (tuple, list)) else (result,)
+            self._spend(sum(value.numel() for value in values if isinstance(value, Tensor)))
+        return result
+
+    def _spend(self, count: int) -> None:
+        self.left -= count
+        if count > self.largest or self.left < 0 or self.calls < 0:
+            held = f"{self.tensors:,} tensors and {self.held:,} numbers"
+            raise ValueError(f"more is made than weights of {held} need")
+
+
+def _sizes(values: Mapping[str, Any]) -> Iterator[int]:
+    """The arguments of a function that makes a tensor which determine its size."""
+    for name in ("size", "n", "m", "steps", "end"):
+        value = values.get(name, ())
+        yield from map(int, value if isinstance(value, (tuple, list)) else [value])
 
 
 class ConfigMixin:

@@ -134,9 +134,14 @@ def _define(
         if _runs_numba(q, v, structure[1]):
             body = getattr(load_bodies("_pairs_numba"), name)
             return body(*inputs, structure, row_order, signed)
-        return tuple(x.transpose(0, 1).contiguous().transpose(0, 1) for x in compose(*args))
+        return tuple(_copy_by_nodes(x) for x in compose(*args))
 
     return run
+
+
+def _copy_by_nodes(x: Tensor) -> Tensor:
+    """A copy, since results of operators share no memory, with the heads of a node side by side."""
+    return x.transpose(0, 1).clone(memory_format=torch.contiguous_format).transpose(0, 1)
 
 
 def _backward(ctx: Any, *grad_outputs: Tensor) -> Grads:

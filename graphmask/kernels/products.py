@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphmask._precision import full_precision
+
 from ._autograd import STRUCTURE, Grads, operator, pad
 from ._extra import HAS_NUMBA, HAS_TRITON, load_bodies
 from .pattern import Pattern
@@ -124,7 +126,7 @@ def _spmm_heads(pattern: Pattern, value: Tensor, x: Tensor) -> Tensor:
     lambda value, x, rowptr, *_: x.new_empty(x.shape[0], rowptr.shape[0] - 1, x.shape[2]),
 )
 def _spmm(value: Tensor, x: Tensor, *structure: Tensor) -> Tensor:
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x.device):
         return multiply(value, x, *structure)
 
 
@@ -155,7 +157,7 @@ def _runs_compiled(x: Tensor, col: Tensor) -> bool:
     lambda x, y, rowptr, col, *_: x.new_empty(x.shape[0], col.shape[0]),
 )
 def _sddmm(x: Tensor, y: Tensor, *structure: Tensor) -> Tensor:
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x.device):
         if runs_triton(x):
             return load_bodies("_spmm_triton").sddmm(x, y, *structure)
         rowptr, col, *_ = structure

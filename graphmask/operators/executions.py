@@ -167,9 +167,8 @@ class Pairs(Execution):
             return Attended(*pair_attention(pattern, q, k, v, values, not mask.sums_itself))
         q, k, v = in_one_type(q, k, v)
         weight = entries.value.to(v.dtype)
-        mixed = weight * scores.pairs(pattern, q, k, weight != 0)
-        sums_itself = mask.sums_itself and not scores.signed
-        size = mixed if sums_itself else mixed.abs()
+        score = scores.pairs(pattern, q, k, weight != 0)
+        mixed, size = scores.terms(weight, score, mask.sums_itself)
         ones = v.new_ones(*v.shape[:2], 1)
         return Attended(spmm(pattern, mixed, v), spmm(pattern, size, ones)[..., 0])
 
@@ -211,11 +210,9 @@ class Dense(Execution):
 
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         q, k, v = in_one_type(q, k, v)
-        if scores.factored:
-            attend = _attend_block if mask.sums_itself else _attend_signed_block
-        else:
-            sums_itself = mask.sums_itself and not scores.signed
-            attend = partial(_attend_scored_block, scores=scores, sums_itself=sums_itself)
+        one_product = scores.factored and mask.sums_itself
+        signs = {"scores": scores, "sums_itself": mask.sums_itself}
+        attend = _attend_block if one_product else partial(_attend_scored_block, **signs)
         if isinstance(mask, BlockwiseOperator):
             return _attend_shared_blocks(attend, mask, q, k, v)
         self._warn_of_size(mask, q.shape[-1], v)
@@ -356,15 +353,8 @@ def _attend_block(q: Tensor, k: Tensor, values: Tensor, weight: Tensor) -> Tenso
     return (weight * (q @ k.mT)) @ values
 
 
-def _attend_signed_block(q: Tensor, k: Tensor, values: Tensor, weight: Tensor) -> Tensor:
-    score = q @ k.mT
-    denominator = (weight.abs() * score).sum(-1, keepdim=True)
-    return torch.cat([(weight * score) @ values[..., :-1], denominator], -1)
-
-
 def _attend_scored_block(
     q: Tensor, k: Tensor, values: Tensor, weight: Tensor, scores: Scores, sums_itself: bool
 ) -> Tensor:
-    mixed = weight * scores.block(q, k, weight != 0)
-    size = mixed if sums_itself else mixed.abs()
+    mixed, size = scores.terms(weight, scores.block(q, k, weight != 0), sums_itself)
     return torch.cat([mixed @ values[..., :-1], size.sum(-1, keepdim=True)], -1)

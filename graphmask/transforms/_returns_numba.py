@@ -25,20 +25,20 @@ def returns(
     limits: tuple[int, ...],
     draws: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Estimate the diagonals of powers ``[N, length]``, and tell which rows ``[N]`` are exact.
+    """Estimate the diagonals of powers ``[N, length]``, and tell how many of a row are exact.
 
     On as many threads as torch uses.
     """
     matrices = _arrays(forward), _arrays(backward)
     num_nodes = len(draws)
-    estimate, is_exact = np.zeros((num_nodes, length)), np.ones(num_nodes, np.bool_)
+    estimate, steps = np.zeros((num_nodes, length)), np.zeros(num_nodes, np.int64)
     _, formed, _, _, sampled = limits
     # No product has more terms than P has entries.
     buffer_size = min(formed, len(forward.rows.col)) + 2 * sampled + 2
 
     def walk(first: int) -> None:
         last = min(first + _BLOCK, num_nodes)
-        options = (first, last, tuple(limits), buffer_size, draws.numpy(), estimate, is_exact)
+        options = (first, last, tuple(limits), buffer_size, draws.numpy(), estimate, steps)
         _walk(*matrices, balance.numpy(), *options)
 
     blocks, threads = range(0, num_nodes, _BLOCK), torch.get_num_threads()
@@ -48,7 +48,7 @@ def returns(
     else:
         for first in blocks:
             walk(first)
-    return torch.from_numpy(estimate), torch.from_numpy(is_exact)
+    return torch.from_numpy(estimate), torch.from_numpy(steps)
 
 
 def _arrays(W: Adjacency) -> tuple[np.ndarray, ...]:
@@ -83,6 +83,7 @@ def _walk(P, Q, balance, first, last, limits, buffer_size, draws, estimate, exac
                 P, row, in_row, rows, row_exact, limits, draw, thin_col, thin, buffer
             )
             estimate[node, 2 * step] = _inner(row, in_row, rows, column, buffer)
+            exact[node] += row_exact and column_exact
             if 2 * step + 2 > length:
                 break
             if len(balance) > 0 and row_exact:
@@ -107,7 +108,7 @@ def _walk(P, Q, balance, first, last, limits, buffer_size, draws, estimate, exac
                     buffer,
                 )
             estimate[node, 2 * step + 1] = _inner(row, in_row, rows, column, buffer)
-        exact[node] = row_exact and column_exact
+            exact[node] += row_exact and column_exact
         for x in range(rows):
             row[in_row[x]] = 0.0
         for x in range(columns):
