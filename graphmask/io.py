@@ -19,7 +19,7 @@ import torch
 from scipy.sparse import coo_array, load_npz
 from torch_geometric.data import Batch, Data
 from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
-from torch_geometric.data.storage import GlobalStorage
+from torch_geometric.data.storage import AttrType, GlobalStorage
 from torch_geometric.utils import to_undirected
 
 from graphmask._checks import check_integer, value_error
@@ -220,15 +220,24 @@ def _make_batch(batch: type, base: type) -> Batch:
 def _read_data(path: Path, _: bool) -> Data:
     # Leaving `safe_globals` forgets all its classes, also those that PyG itself declared safe.
     safe: set[Any] = {Batch, type(Batch()), Data, DataEdgeAttr, DataTensorAttr, GlobalStorage}
-    safe |= {_make_batch, (_BatchMaker, "torch_geometric.data.batch.DynamicInheritanceGetter")}
+    safe |= {AttrType, _make_batch}
+    safe.add((_BatchMaker, "torch_geometric.data.batch.DynamicInheritanceGetter"))
     safe -= set(torch.serialization.get_safe_globals())
     expected = "it must be a PyG `Data` or `Batch` of tensors, saved by torch.save"
     try:
-        with torch.serialization.safe_globals(list(safe)):
+        # Products with sparse matrices whose indices are out of range end the process.
+        check = torch.sparse.check_sparse_tensor_invariants()
+        with torch.serialization.safe_globals(list(safe)), check:
             data = torch.load(path, map_location="cpu", weights_only=True)
     # On damaged files torch fails with errors of many kinds.
     except Exception as error:
-        raise ValueError(f"{expected}: {(str(error).splitlines() or [error])[0]}") from error
+        unsafe = re.search(r"GLOBAL (\S+)", str(error))
+        problem = (
+            f"an object of {unsafe[1]}, which is not unpickled"
+            if unsafe
+            else next(iter(str(error).splitlines()), type(error).__name__)
+        )
+        raise ValueError(f"{expected}, got {problem}") from error
     if not isinstance(data, Data):
         raise ValueError(f"{expected}, got {type(data).__name__}")
     if data.edge_index is None and "adj_t" in data:
