@@ -256,7 +256,7 @@ def _unit_colours(value: np.ndarray, full: float | None) -> np.ndarray:
         full = {"|u1": 255, "<u2": 65535}.get(value.dtype.newbyteorder("<").str)
         full = 1 if value.dtype.kind == "f" else full
     if full is None:
-        raise ValueError(f"colours of dtype {value.dtype}: {remedy}")
+        raise ValueError(f"colours up to {value.max()} of unknown range: {remedy}")
     if value.min() < 0 or value.max() > full:
         raise ValueError(f"colours {value.min()} to {value.max()}, expected 0 to {full}: {remedy}")
     return value.astype(np.float64) / full
@@ -367,7 +367,11 @@ def _by_row(name: str, value: np.ndarray, size: int, transposed: bool | None) ->
 def _read_las(path: Path) -> Arrays:
     laspy = require("laspy", extra="scans")
     with laspy.open(path) as file:
-        count, points = file.header.point_count, file.read()
+        count = file.header.point_count
+        try:
+            points = file.read()
+        except Exception as error:  # of the packages that unpack .laz files
+            raise TruncatedError(error) from error
     if len(points.points) != count:
         raise TruncatedError(f"{count} points announced, {len(points.points)} found")
     names = list(points.point_format.dimension_names)

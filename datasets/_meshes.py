@@ -155,10 +155,11 @@ def read_ply(path: Path) -> Arrays:
             if not lists or "early end-of-line" in str(error):
                 raise
             ply = _read_ply(plyfile, path, header, {})
-    except plyfile.PlyElementParseError as error:
-        raise (TruncatedError if "early end-of-file" in str(error) else ValueError)(
-            error
-        ) from error
+    except plyfile.PlyParseError as error:
+        element = getattr(error, "element", None)
+        is_last = element is not None and error.row == element.count - 1
+        is_cut = "end-of-file" in str(error) or (is_last and "early end-of-line" in str(error))
+        raise (TruncatedError if is_cut else ValueError)(error) from error
     if "vertex" not in ply or "tristrips" in ply:
         raise ValueError("no element vertex, or triangle strips, which are not read")
     vertex = ply["vertex"]
@@ -329,7 +330,8 @@ def triangles(
         row = min(bad)
         place = f"face {row}" if lines is None else f"line {lines[row]}"
         polygon = corners[ends[row] - sizes[row] : ends[row]].tolist()
-        raise ValueError(
+        is_cut = lines is not None and row == len(sizes) - 1 and len(polygon) < 3
+        raise (TruncatedError if is_cut else ValueError)(
             f"{place}: a face of the vertices {polygon}, where a file of {num_vertices} has "
             f"0 to {num_vertices - 1}, and a face at least 3"
         )

@@ -189,7 +189,7 @@ COLOURED = "ply\nformat ascii 1.0\nelement vertex 1\n" + "".join(
         ("a.obj", b"v 0 0 0\nv 1 0 0\nf 1 2 -3\n", "line 3: a face of the vertices [0, 1, -1]"),
         ("a.obj", b"v 0 0 0\n\nf 1 x 1\n", "line 3: a face of '1 x 1'"),
         ("a.obj", b"v 0 0 0\nv 0 0\nf 1 1 1\n", "line 2: '0 0', expected 3 numbers"),
-        ("a.obj", b"v 0 0 0\nf 1 1\n", "and a face at least 3"),
+        ("a.obj", b"v 0 0 0\nf 1 1\nf 1 1 1\n", "and a face at least 3"),
         ("a.obj", b"# nothing\n", "no point"),
         ("a.ply", b"\0\1\2", "expected 'ply'"),
         ("a.ply", ply("x y z", POINTS, FACE, "3 0 1 4\n").encode(), "face 0: a face of the vert"),
