@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from graphmask._precision import to_double
 from graphmask._random import uniform
 from graphmask.extras import require
 from graphmask.kernels._extra import HAS_NUMBA
@@ -178,19 +179,19 @@ def _random_walk(topology: Topology, rank: Tensor) -> tuple[Adjacency, Adjacency
     """
     weight = topology.edge_weight
     if weight is None:
-        weight = torch.ones(topology.num_edges, dtype=torch.double, device=topology.device)
+        weight = torch.ones(topology.num_edges, device=topology.device)
     # Adjacency puts sources in columns; P has them in rows.
     reversed_edges = rank[topology.edge_index.long()].flip(0)
-    graph = Topology(reversed_edges, topology.num_nodes, weight.detach().double())
+    graph = Topology(reversed_edges, topology.num_nodes, to_double(weight.detach()))
     (pattern, probability), (_, plain) = graph.adjacency("rw"), graph.adjacency(None)
     transposed, order = pattern.mT, pattern.csc_perm
     has_both = torch.equal(pattern.rowptr, transposed.rowptr) and torch.equal(
         pattern.col, transposed.col
     )
     if has_both and torch.equal(plain, plain[order]):
-        balance = row_sums(plain.double().abs(), pattern.rowptr.long().diff())
+        balance = row_sums(plain.abs(), pattern.rowptr.long().diff())
     else:
-        balance = plain.new_empty(0, dtype=torch.double)
+        balance = plain.new_empty(0)
     forward = Adjacency.of(pattern.rowptr, pattern.col, probability)
     backward = Adjacency.of(transposed.rowptr, transposed.col, probability[order])
     return forward, backward, balance
@@ -206,7 +207,7 @@ def _returns(
     """Walk from some nodes, on any device; the twin of the compiled function."""
     forward, backward, balance = walk
     pointer = torch.arange(len(start) + 1, device=start.device)
-    row = column = Rows(pointer, start, torch.ones_like(start, dtype=torch.double))
+    row = column = Rows(pointer, start, balance.new_ones(len(start)))
     row_exact = column_exact = torch.ones_like(start, dtype=torch.bool)
     products, exact = [], []
     for step in range((length + 1) // 2):
@@ -234,7 +235,7 @@ def _step(
     wide = is_wide[state.row]
     state = _join(state.keep(~wide), thin(state.keep(wide), limits.narrow, draws[:, 0]))
     is_exact = is_exact & ~is_wide
-    terms = row_sums(W.rows.counts[state.col].double(), state.counts)
+    terms = row_sums(to_double(W.rows.counts[state.col]), state.counts)
     is_large = terms > torch.where(is_exact, limits.formed, limits.few)
     if not bool(is_large.any()):
         return multiply(state, W.rows), is_exact

@@ -149,13 +149,26 @@ def test_wide_rows_are_exact_and_draw_nothing(body: str) -> None:
     assert_close(first, by_powers(Topology.from_data(data), 8).float())
 
 
-def test_the_generator_determines_draws_and_goes_on(body: str) -> None:
+def test_the_generator_determines_draws(body: str) -> None:
     data, generator = graph(30, False), torch.Generator().manual_seed(3)
-    transform = AddWalkEncoding(8, width=3, generator=generator)
-    first, second = transform(data).random_walk_pe, transform(data).random_walk_pe
-    assert (first != second).any()
-    transform.generator.manual_seed(3)
-    assert_close(transform(data).random_walk_pe, first, rtol=0, atol=0)
+    first, second = (AddWalkEncoding(8, width=3, generator=generator) for _ in range(2))
+    drawn = first(data).random_walk_pe
+    assert (second(data).random_walk_pe != drawn).any()
+    assert_close(first(data).random_walk_pe, drawn, rtol=0, atol=0)
+    assert (AddWalkEncoding(8, width=3)(data).random_walk_pe != drawn).any()
+
+
+def test_encodings_of_another_graph_are_an_error() -> None:
+    """Held-out edges would be features."""
+    data = AddWalkEncoding(4)(graph(30, False))
+    Topology.from_data(data)
+    data.edge_index = data.edge_index[:, :-2]
+    with pytest.raises(ValueError, match=r"`walk encoding` must be of this graph.* 2 of 30 nodes"):
+        Topology.from_data(data)
+    Topology.from_data(AddWalkEncoding(4)(data))
+    data.edge_weight = torch.rand(data.num_edges)
+    del data.walk_encoding_graph
+    Topology.from_data(data)
 
 
 def test_encodings_by_a_sampler_are_its_diagonals() -> None:
@@ -163,8 +176,11 @@ def test_encodings_by_a_sampler_are_its_diagonals() -> None:
     expected = by_powers(Topology.from_data(data), 6).float()
     assert_close(encode(data, 6, sampler=TruncatedWalks(0.0, 8, "rw")), expected)
     generator = torch.Generator().manual_seed(0)
-    transform = AddWalkEncoding(6, sampler=IIDWalks(64, 0.1, 6, "rw"), generator=generator)
-    mean = torch.stack([transform(data).random_walk_pe for _ in range(100)]).mean(0)
+    transforms = [
+        AddWalkEncoding(6, sampler=IIDWalks(64, 0.1, 6, "rw"), generator=generator)
+        for _ in range(100)
+    ]
+    mean = torch.stack([transform(data).random_walk_pe for transform in transforms]).mean(0)
     assert (mean - expected).abs().max() < 0.02
 
 
