@@ -9,6 +9,7 @@ from graphmask._checks import value_error
 from graphmask._precision import to_double
 from graphmask.operators import SparseOperator
 from graphmask.operators._grids import pairs_within_graphs
+from graphmask.operators.base import check_dense
 from graphmask.topology import Topology
 
 
@@ -41,7 +42,12 @@ def inverse_sizes(topology: Topology, dtype: torch.dtype) -> Tensor:
 
 
 def offsets(topology: Topology, dim: int, dtype: torch.dtype) -> Tensor:
-    """``[N, N, D]``, the offsets between all nodes."""
+    """``[N, N, D]``, the offsets between all nodes.
+
+    Raises:
+        ValueError: as :func:`centred_positions`, and for more than 2^31 numbers.
+    """
+    check_dense(topology.num_nodes, topology.num_nodes, dim)
     pos = centred_positions(topology, dim, dtype)
     return pos.unsqueeze(1) - pos.unsqueeze(0)
 
