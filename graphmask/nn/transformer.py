@@ -110,7 +110,7 @@ class TopologicalTransformerLayer(nn.Module):
     ) -> Tensor:
         """``[N, C] -> [N, C]``: ``layer(x, edge_index, ...)`` or ``layer(x, topology)``."""
         topology = Topology.of(x, edge_index, edge_weight, batch, edge_attr)
-        if x.dim() != 2 or x.shape[1] != self.channels:
+        if x.shape[1] != self.channels:
             raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
         hidden, out = self.norm(x), x
         if self.attention is not None:
@@ -241,7 +241,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
     ) -> Tensor:
         """Outputs of nodes or graphs: ``model(x, edge_index, ...)`` or ``model(x, topology)``."""
         topology = Topology.of(x, edge_index, edge_weight, batch, edge_attr)
-        if x.dim() != 2 or self.in_channels not in (-1, x.shape[1]):
+        if self.in_channels not in (-1, x.shape[1]):
             expected = f"of shape [N, in_channels] with in_channels = {self.in_channels}"
             raise value_error("x", expected, x)
         attention = self.layers[0].attention

@@ -32,8 +32,9 @@ class KNNGraph(BaseTransform):
 
     Takes the arguments of PyG's ``KNNGraph`` and writes its edges, see :func:`knn_graph`, without a
     compiled package. Writes ``edge_index [2, E]`` and, with ``weight``, ``edge_weight [E]``; drops
-    edge attributes and walks of an earlier graph, and no other attribute. Graphs are those of ``data.batch``. In a cloud of
-    at most ``k`` points each point gets all the others, and equal distances go to the lower index.
+    edge attributes and walks of an earlier graph, and no other attribute. Graphs are those of
+    ``data.batch``. In a cloud of at most ``k`` points each point gets all the others, and equal
+    distances go to the lower index.
 
     Cost: O(N log N + N k) time, O(N k) memory.
 
