@@ -13,6 +13,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphmask._checks import check_finite, describe, type_error, value_error
+from graphmask._precision import double_dtype
 
 Period: TypeAlias = float | Sequence[float] | Tensor | None
 
@@ -80,7 +81,7 @@ def graph_numbers(pos: Tensor, batch: Tensor | None) -> Tensor:
 def box_lengths(period: Period, dim: int) -> Tensor:
     """Return the lengths ``[D]`` of the periodic box, infinite along open axes."""
     length = math.inf if period is None else period
-    lengths = torch.as_tensor(length, dtype=torch.float64, device="cpu")
+    lengths = torch.as_tensor(length, dtype=double_dtype(), device="cpu")
     if lengths.shape not in ((), (dim,)):
         raise value_error("period", f"one length or D = {dim} lengths", period)
     if not (lengths > 0).all():

@@ -10,6 +10,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import BaseTransform
 
 from graphmask._checks import check_integer, type_error, value_error
+from graphmask._precision import to_double
 from graphmask.transforms._edges import describe_setting
 from graphmask.transforms._generators import CarriesGenerator
 from graphmask.transforms._points import (
@@ -138,7 +139,7 @@ class FarthestPoints(CarriesGenerator, BaseTransform):
 
 def _spread(pos: Tensor, num_points: int, first: int) -> Tensor:
     """Sample one cloud without reading anything back from the device."""
-    columns = pos.detach().double().T.contiguous()  # [D, N]
+    columns = to_double(pos.detach()).T.contiguous()  # [D, N]
     distance = torch.full_like(columns[0], math.inf)
     # The same buffers for all steps: fresh memory at every step would cost more than the
     # arithmetic.

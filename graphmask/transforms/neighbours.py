@@ -18,6 +18,7 @@ from torch import Tensor
 
 from graphmask._checks import check_integer, value_error
 from graphmask._deprecation import deprecated_arguments
+from graphmask._precision import to_double
 from graphmask.transforms._points import (
     Period,
     box_lengths,
@@ -217,11 +218,11 @@ def _on_sphere(pos: Tensor, period: Period) -> Tensor:
     check_pos(pos)
     if period is not None:
         raise value_error("period", "None for cosine distances", period)
-    norm = torch.linalg.vector_norm(pos.detach().double(), dim=1, keepdim=True)
+    norm = torch.linalg.vector_norm(to_double(pos.detach()), dim=1, keepdim=True)
     if not norm.all():
         row = int((norm == 0).nonzero()[0, 0])
         raise value_error("x", "without zero rows for cosine distances", f"zeros in row {row}")
-    return pos.detach().double() / norm
+    return to_double(pos.detach()) / norm
 
 
 @dataclass(frozen=True)
@@ -247,7 +248,7 @@ class _Cloud:
         lengths, graphs = box_lengths(period, x.size(1)), graph_numbers(x, batch)
         # A worker of a data loader has one thread.
         workers = max(check_integer("num_workers", num_workers, 1), torch.get_num_threads())
-        pos = x.detach().cpu().double()
+        pos = to_double(x.detach().cpu())
         inside = pos.remainder(lengths)
         # The remainder of a tiny negative number rounds to L itself.
         inside = torch.where(inside < lengths, inside, torch.zeros_like(inside))
@@ -274,7 +275,7 @@ class _Tree:
         span = (pos.amax(0) - pos.amin(0)).norm().item()
         self.reach = radius * (1 + _SLACK) if math.isfinite(radius) else 2 * span + 1
         if batch.any():
-            height = batch.double().unsqueeze(1) * (2 * self.reach)
+            height = batch.to(pos.dtype).unsqueeze(1) * (2 * self.reach)
             pos, box = torch.cat([pos, height], dim=1), [*box, 0.0]
         self.tree = cKDTree(pos[index].numpy(), boxsize=box if any(box) else None)
         self.pos, self.index, self.num_workers = pos, index, cloud.num_workers
@@ -379,7 +380,7 @@ def _without_copies(cloud: _Cloud, limit: int) -> Tensor:
     x = cloud.pos[:, 0].sort().values
     if (x[limit:] != x[:-limit]).all():
         return points
-    rows = torch.cat([cloud.pos, cloud.batch.double().unsqueeze(1)], dim=1)
+    rows = torch.cat([cloud.pos, cloud.batch.to(cloud.pos.dtype).unsqueeze(1)], dim=1)
     group = rows.unique(dim=0, return_inverse=True)[1]
     order = group.argsort(stable=True)
     rank = points - torch.searchsorted(group[order], group[order])

@@ -206,7 +206,10 @@ DAMAGED = [
     marked("tu", TINY, "1\n2 0\n0 1 2\n0 1 0\n", "an edge to node 2 of 2"),
     marked("tu", TINY, "1\n2 0\n0 1 1\n0 0\n", "one direction only"),
     marked("tu", TINY, "1\n1 0\nx 0\n", "invalid literal"),
-    marked("tu", TINY, "1\n1 0\n0\n", "list index out of range"),
+    marked("tu", TINY, "1\n1 0\n0\n", "not enough values"),
+    marked("tu", TINY, "1\n2 0\n0 1 1 .5\n0 1 0\n", "different numbers of features"),
+    marked("tu", TINY, "1\n1 0\n0 0 1e39\n", "1e39 is not finite"),
+    marked("tu", TINY, "1\n1 0\n0 0\n1 1\n", "1 graphs announced"),
     marked("tu", "10fold_idx/test_idx-4.txt", "one\n", ""),
     *(marked("isprs", "samp42.txt", text, "") for text in SCANS),
     marked("semantic-kitti", "a.bin", b"123", ""),
@@ -224,10 +227,6 @@ DAMAGED = [
             ({"data": H5["data"] * np.nan}, "NaN"),
         )
     ),
-    marked("molecules", "table.csv", "", "no header"),
-    marked("molecules", "table.csv", 'smiles,y\n"C,1\n', "unexpected end of data"),
-    marked("molecules", "table.csv", "smiles,y\nC\n", "row 2: list index out of range"),
-    marked("molecules", "table.csv", "smiles,y\nC,1\nC,inf\n", "row 3: inf is not finite"),
     marked("shapes", "pear/0.xyz", "1 2\n", "a table of shape"),
 ]
 

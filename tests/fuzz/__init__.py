@@ -1,0 +1,1 @@
+"""Random campaigns against the library; see README.md beside this file."""
