@@ -242,7 +242,8 @@ def _labels(path: Path, num_points: int) -> dict[str, Tensor]:
 def _read(path: Path, dtype: np.dtype, columns: int) -> np.ndarray:
     size = path.stat().st_size
     if size % (dtype.itemsize * columns):
-        raise damaged(path, f"{size} bytes", REMEDY)
+        kind = f"{columns} {dtype.name} per point"
+        raise damaged(path, f"{size} bytes, expected {kind}", REMEDY)
     return np.fromfile(path, dtype)
 
 

@@ -166,7 +166,9 @@ def binary_ply(order: str, polygons: list[tuple[int, ...]], comment: str = "") -
         "int",
     )
     lines = [
-        f"property {kind} {name}\n" for names, kind in zip(fields[::2], fields[1::2], strict=True) for name in names
+        f"property {kind} {name}\n"
+        for names, kind in zip(fields[::2], fields[1::2], strict=True)
+        for name in names
     ]
     name = {"<": "little", ">": "big"}[order]
     header = f"ply\nformat binary_{name}_endian 1.0\n{comment}element vertex 4\n{''.join(lines)}"
