@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from itertools import product
 from pathlib import Path
@@ -161,6 +162,9 @@ def test_scans_of_a_killed_run_are_not_trusted(pairs: Path, tmp_path: Path) -> N
     with pytest.raises(RuntimeError, match="no"):
         SemanticKITTI(pairs, pre_transform=fail, **options)
     assert [data.pos[0, 0].item() for data in SemanticKITTI(pairs, **options)] == [100, 0]
+    for ending in ("bin", "label"):
+        shutil.copy(pairs / f"a.{ending}", pairs / f"d.{ending}")
+    assert [data.name for data in SemanticKITTI(pairs, **options)] == ["a", "b", "d"]
     with pytest.warns(UserWarning, match="`pre_filter` of the cache"):
         SemanticKITTI(pairs, processed_root=tmp_path / "cache", pre_filter=len)
 
