@@ -126,9 +126,8 @@ def _look(path: Path, data: Data, law: str) -> None:
         expected, actual = sum(line.split()[0] == "v" for line in lines), data.num_nodes
     elif path.suffix in (".edgelist", ".tsv", ".csv", ".txt"):
         rows = [re.split(r"[,;\t]|\s+", line.strip()) for line in lines]
-        if len({len(row) for row in rows}) > 1 or any(
-            '"' in cell or not cell for cell in sum(rows, [])
-        ):
+        cells = [cell for row in rows for cell in row]
+        if len({len(row) for row in rows}) > 1 or any('"' in cell or not cell for cell in cells):
             return
         if not rows[0][0].isdigit() and len(rows) > 1 and rows[1][0].isdigit():
             rows = rows[1:]

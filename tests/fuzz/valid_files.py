@@ -81,7 +81,8 @@ _MONOXIDE = (
 _GML = (
     'graph [\n  directed 0\n  node [\n    id 0\n    label "a"\n  ]\n  node [\n    id 1\n'
     '    label "b"\n  ]\n  node [\n    id 2\n    label "c"\n  ]\n  edge [\n    source 0\n'
-    "    target 1\n    weight 0.5\n  ]\n  edge [\n    source 1\n    target 2\n    weight 2.0\n  ]\n]\n"
+    "    target 1\n    weight 0.5\n  ]\n  edge [\n    source 1\n    target 2\n"
+    "    weight 2.0\n  ]\n]\n"
 )
 _GRAPHML = (
     "<?xml version='1.0' encoding='utf-8'?>\n"
@@ -92,11 +93,15 @@ _GRAPHML = (
     '<edge source="1" target="2"><data key="d0">2.0</data></edge>\n</graph>\n</graphml>\n'
 )
 _PLY = (
-    "ply\nformat ascii 1.0\nelement vertex 4\nproperty float x\nproperty float y\nproperty float z\n"
+    "ply\nformat ascii 1.0\nelement vertex 4\nproperty float x\nproperty float y\n"
+    "property float z\n"
     "element face 2\nproperty list uchar int vertex_indices\nend_header\n"
     "0 0 0\n1 0 0\n0 1 0\n1 1 0.5\n3 0 1 2\n3 1 3 2\n"
 )
-_STL = "solid a\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet\nendsolid a\n"
+_STL = (
+    "solid a\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\n"
+    "endloop\nendfacet\nendsolid a\n"
+)
 _CLOUD = "".join(f"{i / 7:.3f} {i * i % 5:.2f} {-i} {i % 3}\n" for i in range(9))
 
 
