@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import from_rdmol
 
 from graphmask._checks import type_error
+from graphmask._tables import parse_number
 from graphmask.extras import require
 
 
@@ -61,8 +62,15 @@ class Unreadable:
         self.count += 1
 
     def skip_missing(self, graphs: Iterable[Data | None]) -> Iterator[Data]:
-        """Yield the graphs that are not None; then warn, if some were."""
-        yield from (graph for graph in graphs if graph is not None)
+        """Yield the graphs that are not None; then warn, if some were, or raise if all were."""
+        is_empty = True
+        for graph in graphs:
+            if graph is not None:
+                is_empty = False
+                yield graph
+        if is_empty:
+            first = f"; the first is {self.first}" if self.first else ""
+            raise ValueError(f"{self.file} holds no molecule that RDKit and PyG can read{first}")
         if self.count:
             warnings.warn(
                 f"{self.count} molecules of {self.file} are left out, which RDKit or PyG cannot "
@@ -71,18 +79,14 @@ class Unreadable:
             )
 
 
-def parse_number(text: str) -> float:
+def parse_target(text: str) -> float:
     """Parse a target; empty cells are NaN.
 
     Raises:
-        ValueError: if the text is neither a finite number nor missing.
+        ValueError: if the text is neither missing nor a number that is finite in float32.
     """
-    if text.strip().lower() in ("", "nan", "na", "none", "null"):
-        return float("nan")
-    value = float(text)
-    if value in (float("inf"), float("-inf")):
-        raise ValueError(f"{text.strip()} is not finite")
-    return value
+    is_missing = text.strip().lower() in ("", "nan", "na", "none", "null")
+    return float("nan") if is_missing else parse_number(text.strip())
 
 
 def check_targets(targets: Sequence[str] | None) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import tempfile
+import uuid
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from torch_geometric.data import download_url
 
@@ -25,6 +28,10 @@ _READ_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
 )
+
+
+class TruncatedError(ValueError):
+    """A file that ends before all that it announces."""
 
 
 def check_file(path: Folder, hint: str = "") -> Path:
@@ -86,22 +93,100 @@ def missing_files(names: Sequence[str], folder: Folder, url: str) -> FileNotFoun
     )
 
 
+def extract(archive: Path, folder: Path) -> None:
+    """Unpack a .zip file, all of whose members must lie below the folder.
+
+    Raises:
+        zipfile.BadZipFile: if the archive is damaged, or a member lies elsewhere.
+    """
+    with zipfile.ZipFile(archive) as file:
+        for name in file.namelist():
+            parts = Path(name.replace("\\", "/")).parts
+            if ".." in parts or Path(*parts).is_absolute():
+                raise zipfile.BadZipFile(f"its member {name} lies outside of it")
+        file.extractall(folder)
+
+
+def files_with(folder: Path, *endings: str) -> list[Path]:
+    """Return the files of a folder with one of these endings, in capitals or not, by name.
+
+    Hidden files do not count; a folder that is missing has none.
+    """
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [
+        path
+        for path in paths
+        if path.suffix.lower() in endings and path.name[0] != "." and path.is_file()
+    ]
+
+
+def check_bodies(paths: Sequence[Path]) -> None:
+    """Check that no two files are one body in two formats.
+
+    Raises:
+        ValueError: if names of a folder differ in their endings alone.
+    """
+    by_name: dict[Path, Path] = {}
+    for path in paths:
+        other = by_name.setdefault(path.with_suffix(""), path)
+        if other != path:
+            raise ValueError(
+                f"{other} and {path.name} are one body in two formats: remove one, or rename it"
+            )
+
+
 def files_of_classes(
-    folder: Path, class_names: Sequence[str], split: str, pattern: str, remedy: str
+    folder: Path, class_names: Sequence[str], split: str, ending: str, remedy: str
 ) -> list[tuple[int, Path]]:
-    """Return the label and path of the files ``<class>/<split>/<pattern>``, class by class.
+    """Return the label and path of the files ``<class>/<split>/*<ending>``, class by class.
 
     Raises:
         FileNotFoundError: if a class has no such file.
     """
     files = []
     for label, name in enumerate(class_names):
-        paths = sorted((folder / name / split).glob(pattern))
+        paths = files_with(folder / name / split, ending)
         if not paths:
-            ending = pattern.removeprefix("*")
             raise FileNotFoundError(f"No {ending} file in {folder / name / split}: {remedy}")
         files += [(label, path) for path in paths]
     return files
+
+
+def read_text(path: Path) -> str:
+    """Read a text of numbers in UTF-8, UTF-16 with its mark, or an ASCII superset.
+
+    Other characters can only stand in comments and names, where they do no harm.
+
+    Raises:
+        ValueError: if the file is no text.
+    """
+    content = path.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16")
+    if b"\0" in content:
+        raise ValueError("it holds zero bytes: save it as text in UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def write_aside(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Write a file beside its place and move it there when it is complete and on the disk.
+
+    Whatever ends the process, the file is the earlier one or the new one, and of two processes that
+    write it at once one wins.
+    """
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with open(aside, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
 
 
 def fingerprint(path: Path, *settings: object) -> str:

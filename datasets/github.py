@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import zipfile
 from collections.abc import Iterator
@@ -17,6 +15,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import to_undirected
 
 from graphmask._checks import check_integer, value_error
+from graphmask._tables import decode, read_rows
 
 from ._base import CachedDataset, Filter, Transform, check_flag, check_optional
 from ._raw_files import Folder, find_files, reading
@@ -149,10 +148,10 @@ def _read(archive: zipfile.ZipFile) -> tuple[np.ndarray, np.ndarray, sp.csr_arra
 
 
 def _table(archive: zipfile.ZipFile, name: str, columns: tuple[str, str]) -> np.ndarray:
-    with archive.open(f"git_web_ml/musae_git_{name}.csv") as file:
-        rows = csv.DictReader(io.TextIOWrapper(file, "utf-8", newline=""))
-        table = [[int(row[column]) for column in columns] for row in rows]
-        return np.array(table, dtype=np.int64).reshape(-1, 2)
+    header, *rows = read_rows(decode(archive.read(f"git_web_ml/musae_git_{name}.csv")), ",")
+    places = [header.cells.index(column) for column in columns]
+    table = [[int(row.cells[place]) for place in places] for row in rows]
+    return np.array(table, dtype=np.int64).reshape(-1, 2)
 
 
 def _binary(features: dict[str, list[int]], num_nodes: int) -> sp.csr_array:

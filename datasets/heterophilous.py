@@ -12,6 +12,7 @@ from torch_geometric.utils import to_undirected
 from typing_extensions import Unpack
 
 from graphmask._checks import check_integer, type_error, value_error
+from graphmask._tables import to_float32
 
 from ._base import CachedDataset, Options, check_flag
 from ._raw_files import Folder, find_files, reading
@@ -108,7 +109,8 @@ class Heterophilous(CachedDataset):
         yield graph
 
     def _graph(self, arrays: np.lib.npyio.NpzFile) -> Data:
-        x, y = arrays["node_features"].astype(np.float32), arrays["node_labels"].astype(np.int64)
+        x = to_float32("node_features", arrays["node_features"])
+        y = arrays["node_labels"].astype(np.int64)
         edges = torch.from_numpy(arrays["edges"].astype(np.int64)).T
         _check(x, y, edges)
         masks = {

@@ -40,7 +40,8 @@ def scaffold_split(
     Raises:
         ImportError: if ``rdkit`` is not installed (extra ``molecules``).
         TypeError: if a molecule is neither SMILES nor holds one.
-        ValueError: if ``frac`` is not three shares that sum to 1, or RDKit cannot read a molecule.
+        ValueError: if ``frac`` is not three shares that sum to 1, RDKit cannot read a molecule, or
+            a part would be empty whose share is not 0, as where all molecules are without rings.
 
     Cost: about 4,000 molecules per second.
 
@@ -73,6 +74,12 @@ def scaffold_split(
             val += group
         else:
             test += group
+    parts = {"training": train, "validation": val, "test": test}
+    for share, (name, part) in zip(shares, parts.items(), strict=True):
+        if share and not part:
+            expected = f"shares that leave the {name} part some molecules, or give it 0"
+            got = f"{tuple(frac)} for {total} molecules of {len(groups)} scaffolds"
+            raise value_error("frac", expected, got)
     return _sorted(train), _sorted(val), _sorted(test)
 
 

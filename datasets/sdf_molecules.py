@@ -10,8 +10,10 @@ import torch
 from torch_geometric.data import Data
 from typing_extensions import Unpack
 
+from graphmask._tables import naming, read_text
+
 from ._base import CachedDataset, Options, check_flag
-from ._molecules import Unreadable, check_targets, graph_of, parse_number, rdkit_module
+from ._molecules import Unreadable, check_targets, graph_of, parse_target, rdkit_module
 from ._raw_files import Folder, check_file, damaged, fingerprint
 
 
@@ -29,7 +31,7 @@ class SDFMolecules(CachedDataset):
     :class:`~graphmask.transforms.RadiusGraph`.
 
     Args:
-        path: the file.
+        path: the file, in UTF-8; also compressed (``.sdf.gz``).
         targets: names of the SDF tags in ``y``. (default: :obj:`()`)
         skip_invalid: whether to leave out what RDKit or PyG cannot read, with one warning that
             counts them, rather than raise an error. (default: :obj:`True`)
@@ -91,10 +93,16 @@ class SDFMolecules(CachedDataset):
         """Yield the molecules in the order of the file."""
         unreadable = Unreadable(self.path, self.skip_invalid)
         chem = rdkit_module("rdkit.Chem")
+        with naming(self.path):
+            text = read_text(self.path).replace("\r\n", "\n")
+            if "$$$$" in text and not text.rstrip().endswith("$$$$"):
+                raise ValueError("it ends within a record: restore the file")
         with rdkit_module("rdkit.rdBase").BlockLogs():
-            supplier = chem.SDMolSupplier(str(self.path), removeHs=self.remove_hydrogen)
-            records = list(supplier)
-        self._check_tags([record for record in records if record is not None])
+            supplier = chem.SDMolSupplier()
+            supplier.SetData(text, removeHs=self.remove_hydrogen)
+            records = list(supplier) if text.strip() else []
+        if readable := [record for record in records if record is not None]:
+            self._check_tags(readable)
         return unreadable.skip_missing(
             self._molecule(index, record, unreadable) for index, record in enumerate(records, 1)
         )
@@ -122,7 +130,7 @@ class SDFMolecules(CachedDataset):
 
     def _target(self, index: int, record: Any, name: str) -> float:
         try:
-            return parse_number(record.GetProp(name)) if record.HasProp(name) else float("nan")
+            return parse_target(record.GetProp(name)) if record.HasProp(name) else float("nan")
         except ValueError as error:
             remedy = "correct it, or leave it out of `targets`"
             raise damaged(self.path, f"record {index}, {name}: {error}", remedy) from error

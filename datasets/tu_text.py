@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch_geometric.data import Data
 from typing_extensions import Unpack
 
 from graphmask._checks import check_integer, value_error
+from graphmask._tables import parse_number, read_text, to_float32
 
 from ._base import CachedDataset, Options, check_flag
 from ._raw_files import Folder, find_files, fingerprint, reading
@@ -31,12 +33,18 @@ class TUText(CachedDataset):
     ``root/<name>/10fold_idx/{train,test}_idx-<k>.txt``. They are wrong for PyG's ``TUDataset``,
     whose order differs.
 
-    Each example is ``Data(x, edge_index, y, number)``: ``x`` float32 of shape [N, T], the node's
-    tag as one of T columns, in ascending order of the tags of the whole file; where all nodes bear
-    the same tag, as in IMDBBINARY, the degree, from 0 to the largest of the file, as one of the
-    columns instead. ``edge_index`` holds each edge in both directions; ``y`` long of shape [1],
-    from 0 in ascending order of the file's classes; ``number`` long of shape [1], the place in the
-    file.
+    Where that file is missing, reads the original layout of the collection, which has no folds,
+    in ``root/<name>`` or its folder ``raw``: ``<name>_A.txt``, ``<name>_graph_indicator.txt`` and
+    ``<name>_graph_labels.txt``, and where they exist ``<name>_node_labels.txt``, the tags, and
+    ``<name>_node_attributes.txt``.
+
+    Each example is ``Data(x, edge_index, y, number)``: ``x`` float32 of shape [N, D + T], the D
+    continuous features of the node that follow its neighbours, if any, as in PyG's ``TUDataset``
+    before its tag as one of T columns, in ascending order of the tags of the whole file; where all
+    nodes bear the same tag and have no features, as in IMDBBINARY, the degree, from 0 to the
+    largest of the file, as one of the columns instead. ``edge_index`` holds each edge in both
+    directions; ``y`` long of shape [1], from 0 in ascending order of the file's classes; ``number``
+    long of shape [1], the place in the file.
 
     Args:
         root: folder that holds the folder ``name``.
@@ -78,12 +86,21 @@ class TUText(CachedDataset):
         self, root: Folder, name: str, *, download: bool = False, **options: Unpack[Options]
     ) -> None:
         self.name = name
+        self._folds: list[Tensor] = []
+        check_flag("download", download)
+        folder = Path(root).expanduser() / name
+        original = [folder / f"{name}_A.txt", folder / "raw" / f"{name}_A.txt"]
+        if not (folder / f"{name}.txt").is_file() and (files := [*filter(Path.is_file, original)]):
+            self.path = files[0]
+            contents = map(fingerprint, sorted(self.path.parent.glob(f"{name}_*.txt")))
+            super().__init__(None, fingerprint(self.path, *contents), **options)
+            return
         names = [f"10fold_idx/{part}_idx-{k}.txt" for k in FOLDS for part in ("train", "test")]
         self.path, *folds = find_files(
-            Path(root) / name,
+            folder,
             [f"{name}.txt", *names],
             f"{URL}/{name}",
-            check_flag("download", download),
+            download,
         )
         self._folds = [_numbers(path) for path in folds]
         super().__init__(None, fingerprint(self.path), **options)
@@ -96,10 +113,12 @@ class TUText(CachedDataset):
         would report the best of many draws.
 
         Raises:
-            ValueError: if there is no such fold.
+            ValueError: if there is no such fold, as in the original layout.
         """
         if check_integer("k", k, 1) not in FOLDS:
             raise value_error("k", f"at most {FOLDS[-1]}", k)
+        if not self._folds:
+            raise ValueError(f"folds are those of {self.name}.txt: {self.path} has another order")
         numbers = self._data.number[torch.tensor(list(self.indices()), dtype=torch.long)]
         train, test = (
             torch.isin(numbers, fold).nonzero().flatten() for fold in self._folds[2 * k - 2 : 2 * k]
@@ -109,48 +128,129 @@ class TUText(CachedDataset):
     def build(self) -> Iterator[Data]:
         """Yield the graphs in the order of the file."""
         with reading(self.path, REMEDY):
-            graphs = list(_parse(self.path))
-        return _encode(graphs)
+            yield from _encode(_read(self.path) if self._folds else _read_original(self.path))
+
+
+class Collection(NamedTuple):
+    """The graphs of a file: their classes and sizes, and their nodes and edges one after another.
+
+    Tags are integers, a column for each kind; features are real numbers.
+    """
+
+    classes: np.ndarray
+    sizes: np.ndarray
+    tags: np.ndarray
+    features: np.ndarray
+    edges: np.ndarray
+    edge_tags: np.ndarray
+    edge_features: np.ndarray
 
 
 def _numbers(path: Path) -> Tensor:
     with reading(path, REMEDY):
-        return torch.tensor([int(line) for line in path.read_text().split()], dtype=torch.long)
+        return torch.tensor([int(line) for line in read_text(path).split()], dtype=torch.long)
 
 
-def _parse(path: Path) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yield the class, tags [N] and edges [2, E] of each graph."""
-    rows = [[int(value) for value in line.split()] for line in path.read_text().splitlines()]
-    start = 1
-    for _ in range(rows[0][0]):
-        num_nodes, label = rows[start]
-        nodes = rows[start + 1 : start + 1 + num_nodes]
+def _read(path: Path) -> Collection:
+    """Read the text format of the GIN experiments."""
+    rows = [line.split() for line in read_text(path).splitlines()]
+    classes, sizes, start = [], [], 1
+    tags: list[int] = []
+    features: list[list[float]] = []
+    edges: list[tuple[int, int]] = []
+    for _ in range(int(rows[0][0])):
+        num_nodes, label = map(int, rows[start])
+        nodes, offset = rows[start + 1 : start + 1 + num_nodes], len(tags)
         start += 1 + num_nodes
         if len(nodes) < num_nodes:
             raise ValueError("it ends early")
-        if any(len(node) != node[1] + 2 for node in nodes):
-            raise ValueError("a node whose degree is not the number of its neighbours")
-        pairs = [(other, index) for index, node in enumerate(nodes) for other in node[2:]]
-        edges = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-        if edges.size and (edges.min() < 0 or edges.max() >= num_nodes):
-            raise ValueError(f"an edge to node {edges.max()} of {num_nodes}")
-        if set(pairs) != {(index, other) for other, index in pairs}:
-            raise ValueError("an edge in one direction only")
-        yield label, np.array([node[0] for node in nodes], dtype=np.int64), edges
+        for index, (tag, degree, *rest) in enumerate(nodes):
+            neighbours = [int(node) for node in rest[: int(degree)]]
+            if len(neighbours) != int(degree):
+                raise ValueError("a node whose degree is not the number of its neighbours")
+            if neighbours and not 0 <= min(neighbours) <= max(neighbours) < num_nodes:
+                raise ValueError(f"an edge to node {max(neighbours)} of {num_nodes}")
+            edges += [(offset + node, offset + index) for node in neighbours]
+            tags.append(int(tag))
+            features.append([parse_number(cell) for cell in rest[int(degree) :]])
+        classes.append(label)
+        sizes.append(num_nodes)
+    if any(rows[start:]):
+        raise ValueError(f"{len(sizes)} graphs announced, and more lines than they have")
+    if len({len(row) for row in features}) > 1:
+        raise ValueError("nodes with different numbers of features, or of neighbours than degree")
+    ends, none = np.array(edges, dtype=np.int64).reshape(-1, 2).T, np.empty((len(edges), 0))
+    arrays = np.array(classes), np.array(sizes), np.array(tags)[:, None], np.array(features)
+    return Collection(*arrays, ends, none, none)
 
 
-def _encode(graphs: list[tuple[int, np.ndarray, np.ndarray]]) -> Iterator[Data]:
-    """Number the classes from 0, and encode tags as columns; degrees where there is one tag."""
-    classes = np.unique([label for label, _, _ in graphs])
-    tags = np.unique(np.concatenate([tag for _, tag, _ in graphs]))
-    degrees = [np.bincount(edges[1], minlength=len(tag)) for _, tag, edges in graphs]
-    by_tag = len(tags) > 1
-    columns = len(tags) if by_tag else 1 + max(int(degree.max(initial=0)) for degree in degrees)
-    for number, ((label, tag, edges), degree) in enumerate(zip(graphs, degrees, strict=True)):
-        column = torch.from_numpy(np.searchsorted(tags, tag) if by_tag else degree)
-        yield Data(
-            x=one_hot(column, columns).float(),
-            edge_index=torch.from_numpy(edges.copy()),
-            y=torch.tensor([int(np.searchsorted(classes, label))]),
-            number=torch.tensor([number]),
-        )
+def _read_original(path: Path) -> Collection:
+    """Read the original layout of the collection: a file for each kind of rows."""
+
+    def table(name: str, rows: int | None = None, real: bool = False) -> np.ndarray:
+        file = path.with_name(path.name.replace("_A.txt", f"_{name}.txt"))
+        if not file.is_file() and rows is not None:
+            return np.empty((rows, 0))
+        # Cells stand between commas, with or without blanks, or between blanks.
+        lines = read_text(file).replace(",", " ").splitlines()
+        values = np.loadtxt(lines, ndmin=2, comments=None) if any(lines) else np.empty((0, 1))
+        if rows is not None and len(values) != rows:
+            raise ValueError(f"{file.name} has {len(values)} rows, expected {rows}")
+        if real:
+            return to_float32(file.name, values)
+        if (values != np.round(values)).any():
+            raise ValueError(f"{file.name} has numbers that are not integers")
+        return values.astype(np.int64)
+
+    graph = table("graph_indicator")[:, 0] - 1
+    classes = table("graph_labels")
+    edges = table("A").reshape(-1, 2).T - 1
+    if classes.shape[1] != 1 or (np.diff(graph, prepend=0, append=len(classes) - 1) < 0).any():
+        raise ValueError(f"nodes must come graph by graph, from 1 to {len(classes)}")
+    if edges.size and not 0 <= edges.min() <= edges.max() < len(graph):
+        raise ValueError(f"an edge to node {edges.max() + 1} of {len(graph)}")
+    if (graph[edges[0]] != graph[edges[1]]).any():
+        raise ValueError("an edge between graphs")
+    return Collection(
+        classes[:, 0],
+        np.bincount(graph, minlength=len(classes)),
+        table("node_labels", len(graph)),
+        table("node_attributes", len(graph), real=True),
+        edges,
+        table("edge_labels", edges.shape[1]),
+        table("edge_attributes", edges.shape[1], real=True),
+    )
+
+
+def _encode(file: Collection) -> Iterator[Data]:
+    """Number the classes from 0, and encode tags as columns; degrees where they tell nothing."""
+    edges, graph = file.edges, np.repeat(np.arange(len(file.sizes)), file.sizes)
+    if not np.array_equal(*(np.unique(ends, axis=1) for ends in (edges, edges[::-1]))):
+        raise ValueError("an edge in one direction only")
+    tags = file.tags
+    if not file.features.shape[1] and not any(len(set(column)) > 1 for column in tags.T):
+        tags = np.bincount(edges[1], minlength=len(graph))[:, None]
+        x = one_hot(torch.from_numpy(tags[:, 0])).float()
+    else:
+        x = _columns(file.features, tags)
+    edge_attr = _columns(file.edge_features, file.edge_tags)
+    y = torch.from_numpy(np.unique(file.classes, return_inverse=True)[1])
+    order = np.argsort(graph[edges[0]], kind="stable")
+    counts = np.bincount(graph[edges[0]], minlength=len(file.sizes)).tolist()
+    starts = np.cumsum(file.sizes) - file.sizes
+    local = torch.from_numpy(edges - starts[graph[edges[0]]])[:, order]
+    parts = x.split(file.sizes.tolist()), local.split(counts, 1), edge_attr[order].split(counts)
+    for number, (nodes, ends, attr) in enumerate(zip(*parts, strict=True)):
+        data = Data(x=nodes.clone(), edge_index=ends.clone(), y=y[number : number + 1].clone())
+        data.number = torch.tensor([number])
+        if attr.shape[1]:
+            data.edge_attr = attr.clone()
+        yield data
+
+
+def _columns(features: np.ndarray, tags: np.ndarray) -> Tensor:
+    """Features ``[N, D]``, and the columns of each kind of tags."""
+    columns = [torch.from_numpy(features.astype(np.float32))]
+    for tag in tags.T:
+        columns.append(one_hot(torch.from_numpy(np.unique(tag, return_inverse=True)[1])).float())
+    return torch.cat(columns, 1)

@@ -38,7 +38,7 @@ class Blocks:
     @classmethod
     def of_graphs(cls, sizes: Tensor, batch: Tensor | None, local: Tensor) -> Blocks:
         """Stack B graphs of ``sizes [B]``, whose nodes have ranks ``local [N]``."""
-        size = sizes.numpy(force=True)
+        size = np.maximum(sizes.numpy(force=True), 1)  # a graph without nodes is one of padding
         widths = find_widths(size)
         group = np.searchsorted(widths, size)
         graphs = np.bincount(group, minlength=len(widths))
@@ -72,15 +72,15 @@ class Blocks:
         heads, channels = x.shape[1:]
         sizes = [heads * graphs * width for graphs, width in self.shapes]
         padded = x.new_zeros(sum(sizes), channels)
-        padded = padded.index_copy(0, rows, x.reshape(-1, channels))
+        padded = padded.index_copy(0, rows, x.flatten(0, 1))
         groups = zip(padded.split(sizes), self.shapes, strict=True)
         return [group.view(heads, *shape, channels) for group, shape in groups]
 
     def unstack(self, groups: list[Tensor], rows: Tensor) -> Tensor:
         """``[N, H, C]`` from ``[H, G, w, C]`` for each group."""
         heads, *_, channels = groups[0].shape
-        padded = torch.cat([group.reshape(-1, channels) for group in groups])
-        return padded.index_select(0, rows).view(-1, heads, channels)
+        padded = torch.cat([group.flatten(0, 2) for group in groups])
+        return padded.index_select(0, rows).view(len(rows) // heads, heads, channels)
 
     def scatter(self, value: Tensor, slots: Tensor) -> list[Tensor]:
         """``[H, nnz]`` entries of a pattern as blocks ``[H, G, w, w]`` for each group.

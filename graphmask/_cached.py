@@ -1,29 +1,36 @@
-"""Structure derived from immutable values: computed at first use, and kept as long as its owner.
+"""Structure derived from values: computed at first use, and kept as long as these stay the same.
 
-One rule holds everywhere: what is kept depends on fields that never change, is not differentiated,
-and serves training and inference alike. A :class:`cached` property belongs to its object. Objects
-that share what is derived, such as topologies of one graph with different walks, hold one
-:class:`Derived` between them, where their cached properties and :meth:`Derived.get` keep all.
+One rule holds everywhere: what is kept depends on fields that are written once, is not
+differentiated, and serves training and inference alike. A :class:`cached` property belongs to its
+object. Objects whose tensors a user may change in place, or which share what is derived, such as
+topologies of one graph with different walks, hold a :class:`Derived`, where their cached properties
+and :meth:`Derived.get` keep all until a source has another version.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+import operator
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Generic, TypeVar, overload
 
 import torch
+from torch import Tensor
 
 T = TypeVar("T")
 
 
 class Derived:
-    """Structure that several objects share: cached properties as attributes, the rest by key.
+    """What is derived from the values of some tensors: properties as attributes, the rest by key.
 
     Attributes, since ``torch.compile`` guards each that it reads by itself, but the order of all
     keys of a dictionary.
+
+    Args:
+        nonnegative: whether no value is negative.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, nonnegative: bool) -> None:
+        self.nonnegative = nonnegative
         self.results: dict[tuple[Hashable, ...], Any] = {}
 
     def get(self, make: Callable[..., T], owner: Any, *arguments: Hashable) -> T:
@@ -33,6 +40,62 @@ class Derived:
             with torch.inference_mode(False), torch.no_grad():
                 self.results[key] = make(owner, *arguments)
         return self.results[key]
+
+
+class Sources:
+    """Tensors that a user may change in place, and what is derived from them as they are.
+
+    Args:
+        tensors: the sources.
+        nonnegative: whether none of their values is negative, which construction reads.
+
+    Attributes:
+        changes: how often :meth:`derived` found each tensor changed.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor | None], nonnegative: bool) -> None:
+        self.tensors = tensors
+        self._derived = Derived(nonnegative)
+        self._versions = self._read_versions()
+        self.changes = (0,) * len(tensors)
+
+    def derived(self, check: Callable[[], bool]) -> Derived:
+        """What is derived from the tensors, new where one of them was changed in place.
+
+        Compiled code does not look for changes.
+
+        Args:
+            check: validates changed tensors, and tells whether no value is negative.
+        """
+        if not torch.compiler.is_compiling():
+            versions = self._read_versions()
+            if versions != self._versions:
+                differ = map(operator.ne, versions, self._versions)
+                self.changes = tuple(map(operator.add, self.changes, differ))
+                self._derived, self._versions = Derived(check()), versions
+        return self._derived
+
+    def _read_versions(self) -> list[int]:
+        """How often each tensor was changed in place; inference tensors do not count.
+
+        What compiled code makes serves a single call.
+        """
+        is_compiling = torch.compiler.is_compiling()
+        return [
+            -1 if is_compiling or tensor is None or tensor.is_inference() else tensor._version
+            for tensor in self.tensors
+        ]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies of tensors have versions of their own."""
+        is_current = self._versions == self._read_versions()
+        return {**vars(self), "_versions": is_current}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        is_current = state.pop("_versions")
+        for name, value in state.items():
+            setattr(self, name, value)
+        self._versions = self._read_versions() if is_current else [-2] * len(self.tensors)
 
 
 class cached(Generic[T]):  # noqa: N801

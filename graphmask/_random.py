@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ._precision import double_dtype, to_double
+
 # Constants of the 64-bit finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), as signed
 # numbers.
 _GOLDEN = -7046029254386353131
@@ -23,9 +25,18 @@ def seed_from(generator: torch.Generator | None) -> int:
     return int(torch.randint(2**62, (), generator=generator, device=generator.device))
 
 
+def generator_from(seed: int | None, *counters: int) -> torch.Generator | None:
+    """A generator for what the counters number; :obj:`None` where there is no seed."""
+    if seed is None:
+        return None
+    return torch.Generator().manual_seed(int(_shift(stream(seed, *counters), 1)))
+
+
 def uniform(seed: int | Tensor, *counters: Tensor | int) -> Tensor:
-    """float64 numbers in [0, 1), one for each position of the broadcast counters."""
-    return _shift(stream(seed, *counters), 11).double() * 2.0**-53
+    """Doubles in [0, 1), one for each position of the broadcast counters."""
+    state = stream(seed, *counters)
+    digits = 53 if double_dtype(state.device) == torch.float64 else 24
+    return to_double(_shift(state, 64 - digits)) * 2.0**-digits
 
 
 def stream(seed: int | Tensor, *counters: Tensor | int) -> Tensor:
@@ -37,11 +48,12 @@ def stream(seed: int | Tensor, *counters: Tensor | int) -> Tensor:
             if isinstance(counter, Tensor)
             else torch.tensor(counter, device=state.device)
         )
-        state = _mix(state.to(count.device) + count * _GOLDEN)
+        state = mix(state.to(count.device) + count * _GOLDEN)
     return state
 
 
-def _mix(x: Tensor) -> Tensor:
+def mix(x: Tensor) -> Tensor:
+    """Integers with all 64 bits mixed, a bijection."""
     x = x.long() + _GOLDEN
     x = (x ^ _shift(x, 30)) * _MIX_1
     x = (x ^ _shift(x, 27)) * _MIX_2

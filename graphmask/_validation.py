@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.fx import Proxy
 from torch_geometric.data import HeteroData
 
-from ._cached import Derived
+from ._cached import Sources
 from ._checks import (
     NODE_IDS,
     Deferred,
@@ -24,7 +24,8 @@ from ._checks import (
     value_error,
 )
 from ._formats import read_edges
-from ._walk_storage import PendingWalks
+from ._normalization import check_sums
+from ._walk_storage import StoredWalks
 from ._walks import Walks
 
 # Ends the errors for HeteroData, its dictionaries and the proxies of to_hetero.
@@ -45,9 +46,11 @@ class Graph:
     pos: Tensor | None
     num_graphs: int
     edge_attr: Tensor | None
-    nonnegative: bool
-    walk_sets: tuple[Walks, ...]
-    _derived: Derived
+    # Edges and weights come first: walks depend on them alone.
+    _sources: Sources
+    _walk_sets: tuple[Walks, ...] = ()
+    # Changes of both before the walks were drawn.
+    _drawn_after: tuple[int, ...] = (0, 0)
 
 
 def check_graph(
@@ -56,7 +59,7 @@ def check_graph(
     edge_weight: Tensor | None,
     batch: Tensor | None,
     pos: Tensor | None,
-    walks: Walks | Sequence[Walks | PendingWalks] | None,
+    walks: Walks | Sequence[Walks] | StoredWalks | None,
     num_graphs: int | None,
     edge_attr: Tensor | None,
     checks: DeferredChecks,
@@ -84,12 +87,19 @@ def check_graph(
             checks.sign("edge_attr", edge_attr)
 
     checks.range("edge_index", edges.edge_index, n, NODE_IDS)
-    sign = None if edge_weight is None else checks.sign("edge_weight", edge_weight)
+    sign = None
+    if edge_weight is not None:
+        sign = checks.sign("edge_weight", edge_weight)
+        check_sums(edges.edge_index, n, edge_weight, checks)
     ends = () if batch is None or not n else aminmax(batch)
     graphs = checks.add(partial(_count_graphs, num_graphs), *ends)
     _check_links("edge_index", edges.edge_index, batch, checks)
-    walk_sets = check_walks(walks, n, batch, checks)
+    if isinstance(walks, StoredWalks):
+        walk_sets = walks.read(edges.edge_index, edge_weight, n, checks)
+    else:
+        walk_sets = check_walks(walks, n, batch, checks)
     checks.run()
+    tensors = edges.edge_index, edge_weight, batch, pos, edge_attr
     return Graph(
         edge_index=edges.edge_index,
         num_nodes=n,
@@ -98,14 +108,13 @@ def check_graph(
         pos=pos,
         num_graphs=graphs.result,
         edge_attr=edge_attr,
-        nonnegative=sign is None or sign.result,
-        walk_sets=tuple(walks.result for walks in walk_sets),
-        _derived=Derived(),
+        _sources=Sources(tensors, sign is None or sign.result),
+        _walk_sets=tuple(walks.result for walks in walk_sets),
     )
 
 
 def check_walks(
-    walks: Walks | Sequence[Walks | PendingWalks] | None,
+    walks: Walks | Sequence[Walks] | None,
     num_nodes: int,
     batch: Tensor | None,
     checks: DeferredChecks,
@@ -113,20 +122,16 @@ def check_walks(
     """Sets of walks on a graph of ``num_nodes`` nodes that stay within the graphs of a batch."""
     if walks is None:
         walks = ()
-    results = []
-    for walk_set in (walks,) if isinstance(walks, Walks) else walks:
-        if isinstance(walk_set, Walks):
-            deferred = checks.add(lambda value=walk_set: value)
-            ends = () if batch is None else (walk_set.pattern.row, walk_set.pattern.col)
-            walk_set = PendingWalks(deferred, ends, walk_set.num_nodes)
-        if not isinstance(walk_set, PendingWalks):
+    walk_sets = (walks,) if isinstance(walks, Walks) else tuple(walks)
+    for walk_set in walk_sets:
+        if not isinstance(walk_set, Walks):
             raise type_error("walks", "Walks, or a sequence of them", walk_set)
         if walk_set.num_nodes != num_nodes:
             expected = f"drawn on this graph of {num_nodes} nodes"
             raise value_error("walks", expected, f"walks on {walk_set.num_nodes} nodes")
-        _check_links("walks", walk_set.ends, batch, checks)
-        results.append(walk_set.walks)
-    return results
+        if batch is not None:
+            _check_links("walks", (walk_set.pattern.row, walk_set.pattern.col), batch, checks)
+    return [checks.add(lambda walk_set=walk_set: walk_set) for walk_set in walk_sets]
 
 
 def check_edges_of_data(data: Any) -> Any:
@@ -145,8 +150,13 @@ def check_features(x: Any, num_nodes: int | None = None) -> None:
     if isinstance(x, (dict, tuple, Proxy)):
         expected = f"a floating-point tensor of shape [N, C], of nodes {_HOMOGENEOUS}"
         raise type_error("x", expected, x)
-    if not isinstance(x, Tensor) or not x.is_floating_point():
+    if not isinstance(x, Tensor):
         raise type_error("x", "a floating-point tensor of shape [N, C]", x)
+    if not x.is_floating_point():
+        raise dtype_error("x", "a floating-point tensor of shape [N, C]", x)
+    if x.dim() != 2:
+        expected = "of shape [N, C], the nodes of all graphs of a batch below each other"
+        raise value_error("x", expected, x)
     if num_nodes is not None and x.shape[0] != num_nodes:
         expected = f"of shape [N, C] with N = {num_nodes} (nodes of the topology)"
         raise value_error("x", expected, x)

@@ -3,11 +3,12 @@
 A set of walks is ``walk_index [2, P]``, its pairs by row and then column, and
 ``walk_table [P, K + 1]``, its table; further sets have the suffixes ``_1``, ``_2`` and so on.
 ``walk_normalization`` holds the position of their normalisation in
-:data:`~graphmask._walks.NORMALIZATIONS`. Whatever else a graph needs to know about its walks is one
-attribute more, named here and written and read beside ``walk_normalization``.
+:data:`~graphmask._walks.NORMALIZATIONS`.
 
-Lists of entries are read, too: ``walk_index [2, nnz]``, ``walk_hop [nnz]``, ``walk_weight [nnz]``,
-``walk_num_hops``, and ``walk_set [nnz]`` where there are several sets.
+``walk_graph [N, 2 + sets]`` is the identity of the graph that the walks were drawn on, followed by
+the pairs of each node in each set. ``walk_start_index [N]`` is the number by which ``walk_index``
+calls each node: renumbered and shifted with it by PyG's rules, and selected with the nodes, so that
+walks are read from any subgraph that they do not leave.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from ._checks import (
-    NODE_IDS,
     Deferred,
     DeferredChecks,
     aminmax,
@@ -29,17 +29,34 @@ from ._checks import (
     type_error,
     value_error,
 )
+from ._identity import check_identity
 from ._walks import NORMALIZATIONS, Walks, pattern_of_keys
 from .kernels import Pattern
 
-_NORMALIZATION = "walk_normalization"
-_ENTRIES = ("walk_hop", "walk_weight", "walk_num_hops")
+_NORMALIZATION, _GRAPH, _START = "walk_normalization", "walk_graph", "walk_start_index"
+
+# Written by the first release, which did not store what graph walks belong to.
+_ENTRIES = ("walk_hop", "walk_weight", "walk_num_hops", "walk_set")
+
+_REMEDY = (
+    "apply {} once more, or after the transform that changed the graph (such as RandomLinkSplit, "
+    "ToUndirected, AddSelfLoops or new edge weights)"
+)
+
+# The identity of the graph of a walk encoding, whatever its name.
+ENCODED_GRAPH = "walk_encoding_graph"
 
 
-def write_walks(data: Data, walk_sets: Sequence[Walks]) -> None:
-    """Store sets of walks of one normalisation on ``data``, in the place of earlier ones."""
+def write_walks(data: Data, walk_sets: Sequence[Walks], graph: Tensor) -> None:
+    """Store sets of walks of one normalisation on ``data``, in the place of earlier ones.
+
+    They come with the identity of the graph that they were drawn on.
+    """
     remove_walks(data)
     data[_NORMALIZATION] = NORMALIZATIONS.index(walk_sets[0].normalization)
+    pairs = [walks.pattern.rowptr.diff() for walks in walk_sets]
+    data[_GRAPH] = torch.column_stack([graph, *pairs])
+    data[_START] = torch.arange(len(graph), device=graph.device)
     for position, walks in enumerate(walk_sets):
         index_name, table_name = _names(position)
         data[index_name] = torch.stack([walks.pattern.row, walks.pattern.col])
@@ -49,13 +66,18 @@ def write_walks(data: Data, walk_sets: Sequence[Walks]) -> None:
 def remove_walks(data: Data) -> None:
     """Remove all sets of walks from ``data``."""
     pairs = [name for names in stored_pairs(data) for name in names]
-    for name in ("walk_index", "walk_set", _NORMALIZATION, *_ENTRIES, *pairs):
+    for name in (_NORMALIZATION, _GRAPH, _START, *pairs, *_ENTRIES):
         data.pop(name, None)
+
+
+def walk_ids(data: Data) -> list[str]:
+    """Names of the attributes that hold ids of nodes as :func:`write_walks` numbered them."""
+    return [_START, *(index_name for index_name, _ in stored_pairs(data))]
 
 
 def has_walks(data: Data) -> bool:
     """True if walks are stored on ``data``."""
-    return data.get("walk_hop") is not None or any(stored_pairs(data))
+    return any(stored_pairs(data))
 
 
 def stored_pairs(data: Data) -> Iterator[tuple[str, str]]:
@@ -66,33 +88,84 @@ def stored_pairs(data: Data) -> Iterator[tuple[str, str]]:
         position += 1
 
 
-class PendingWalks(NamedTuple):
-    """A set of walks whose values have not been checked yet, and both nodes of all its pairs."""
+class StoredWalks(NamedTuple):
+    """The walks on a ``Data``, to be read when its edges are known."""
 
-    walks: Deferred[Walks]
-    ends: Sequence[Tensor] | Tensor
-    num_nodes: int
+    data: Data
+
+    def read(
+        self,
+        edge_index: Tensor,
+        edge_weight: Tensor | None,
+        num_nodes: int,
+        checks: DeferredChecks,
+    ) -> list[Deferred[Walks]]:
+        """All sets of walks; their values are checked later, with others.
+
+        Raises:
+            TypeError: for attributes of a wrong type or dtype.
+            ValueError: where attributes are missing or do not fit each other, and for walks of
+                another graph.
+        """
+        encoded = self.data.get(ENCODED_GRAPH)
+        if encoded is not None:
+            remedy = f"{_REMEDY.format('AddWalkEncoding')}; delete `{ENCODED_GRAPH}` to keep it"
+            name = "walk encoding"
+            check_identity(name, encoded, edge_index, edge_weight, num_nodes, remedy, checks)
+        names = list(stored_pairs(self.data))
+        if not names:
+            return []
+        if any(name in self.data for name in _ENTRIES) or self.data.get(_GRAPH) is None:
+            got = "those of an earlier release, or not as written by AddWalks"
+            raise value_error("walk_index", "stored with the identity of its graph", got)
+        graph, start = self.data[_GRAPH], self.data.get(_START)
+        remedy = _REMEDY.format("AddWalks")
+        check_identity("walk_index", graph, edge_index, edge_weight, num_nodes, remedy, checks)
+        if not is_integral(start) or start.shape != (num_nodes,):
+            raise value_error(_START, f"integers [N] with N = {num_nodes}", start)
+        if graph.shape[1] != 2 + len(names):
+            expected = f"of shape [N, {2 + len(names)}] for {len(names)} sets of walks"
+            raise value_error(_GRAPH, expected, graph)
+        nodes = torch.arange(num_nodes, device=start.device)
+        is_same = checks.add(bool, (start == nodes).all())
+        counts = graph[:, 2:].sum(0)
+        return [
+            self._read_set(*names[i], counts[i], start, is_same, checks) for i in range(len(names))
+        ]
+
+    def _read_set(
+        self,
+        index_name: str,
+        table_name: str,
+        count: Tensor,
+        start: Tensor,
+        is_same: Deferred[bool],
+        checks: DeferredChecks,
+    ) -> Deferred[Walks]:
+        index, table, n = self.data[index_name], self.data.get(table_name), len(start)
+        _check_types(index_name, index, table_name, table)
+        normalization = self._read_normalization(checks)
+        sign, (row, col) = checks.sign(table_name, table), index
+        rising = (row[1:] > row[:-1]) | ((row[1:] == row[:-1]) & (col[1:] > col[:-1]))
+        values = count, rising.all(), *aminmax(index)
+
+        def make(count: int, is_sorted: int, low: int, high: int) -> Walks:
+            if is_same.result and is_sorted and 0 <= low <= high < max(n, 1) and len(row) == count:
+                pattern, weight = Pattern.from_unchecked(row, col, n), table
+            else:
+                pattern, weight = _merge(*_renumber(index_name, index, table, start, count), n)
+            return Walks(pattern, weight, normalization.result, sign.result)
+
+        return checks.add(make, *values)
+
+    def _read_normalization(self, checks: DeferredChecks) -> Deferred[Any]:
+        position = self.data.get(_NORMALIZATION)
+        if isinstance(position, Tensor):
+            return checks.add(_batch_normalization, *aminmax(position))
+        return checks.add(partial(_normalization_at, position))
 
 
-def read_walks(data: Data, checks: DeferredChecks) -> list[PendingWalks | Walks]:
-    """All sets of walks on ``data``; of those stored by pairs, values are checked later.
-
-    Raises:
-        TypeError: for attributes of a wrong type or dtype.
-        ValueError: where attributes are missing or do not fit each other, or lists of entries hold
-            wrong values.
-    """
-    if data.get("walk_index") is None:
-        return []
-    if data.get("walk_table") is None:
-        return list(_read_entries(data))
-    return [_read_pairs(data, *names, checks) for names in stored_pairs(data)]
-
-
-def _read_pairs(
-    data: Data, index_name: str, table_name: str, checks: DeferredChecks
-) -> PendingWalks:
-    index, table, n = data[index_name], data.get(table_name), int(data.num_nodes or 0)
+def _check_types(index_name: str, index: Any, table_name: str, table: Any) -> None:
     if not is_integral(index):
         raise type_error(index_name, "an integer tensor", index)
     if index.dim() != 2 or len(index) != 2:
@@ -102,22 +175,23 @@ def _read_pairs(
     if table.dim() != 2 or len(table) != index.shape[1] or not table.shape[1]:
         expected = f"of shape [P, K + 1] with P = {index.shape[1]} (pairs of `{index_name}`)"
         raise value_error(table_name, expected, table)
-    position = data.get(_NORMALIZATION)
-    if isinstance(position, Tensor):
-        normalization = checks.add(_batch_normalization, *aminmax(position))
-    else:
-        normalization = checks.add(partial(_normalization_at, position))
-    checks.range(index_name, index, n, NODE_IDS)
-    sign, (row, col) = checks.sign(table_name, table), index
-    rising = (row[1:] > row[:-1]) | ((row[1:] == row[:-1]) & (col[1:] > col[:-1]))
-    is_sorted = checks.add(bool, rising.all())
 
-    def make() -> Walks:
-        pairs = Pattern.from_unchecked(row, col, n), table
-        pattern, values = pairs if is_sorted.result else _merge(index, table, n)
-        return Walks(pattern, values, normalization.result, sign.result)
 
-    return PendingWalks(checks.add(make), index, n)
+def _renumber(
+    name: str, index: Tensor, table: Tensor, start: Tensor, count: int
+) -> tuple[Tensor, Tensor]:
+    """The ``count`` pairs that start at present nodes, by the ids of these."""
+    number, node = start.sort()
+    place = torch.searchsorted(number, index.long().contiguous()).clamp(max=max(len(node) - 1, 0))
+    is_present = number[place] == index if len(node) else torch.zeros_like(index, dtype=torch.bool)
+    starts = is_present[0]
+    is_unique = bool((number[1:] > number[:-1]).all())
+    if not is_unique or int(starts.sum()) != count or not bool(is_present[1][starts].all()):
+        expected = "walks from and to the nodes of this graph"
+        raise value_error(
+            name, expected, "walks of another selection of nodes: " + _REMEDY.format("AddWalks")
+        )
+    return node[place][:, starts], table[starts]
 
 
 def _merge(index: Tensor, table: Tensor, num_nodes: int) -> tuple[Pattern, Tensor]:
@@ -126,34 +200,6 @@ def _merge(index: Tensor, table: Tensor, num_nodes: int) -> tuple[Pattern, Tenso
     key, pair = torch.unique(row * num_nodes + col, return_inverse=True)
     merged = table.new_zeros(len(key), table.shape[1]).index_add(0, pair, table)
     return pattern_of_keys(key, num_nodes), merged
-
-
-def _read_entries(data: Data) -> Iterator[Walks]:
-    """Sets of walks stored as lists of entries."""
-    missing = [name for name in _ENTRIES if data.get(name) is None]
-    if missing:
-        absent = f"no {', '.join(missing)}"
-        raise value_error("data", "as written by AddWalks beside `walk_index`", absent)
-    stored = data.get(_NORMALIZATION) is not None
-    normalization = _normalization_at(_shared(data, _NORMALIZATION) if stored else None)
-    n, hops = int(data.num_nodes or 0), _shared(data, "walk_num_hops")
-    (row, col), hop, weight = data.walk_index, data.walk_hop, data.walk_weight
-    owner = data.get("walk_set")
-    if owner is None or not owner.numel():
-        yield Walks.from_entries(row, col, hop, weight, n, hops, normalization)
-        return
-    for position in range(int(owner.max()) + 1):
-        kept = owner == position
-        entries = row[kept], col[kept], hop[kept], weight[kept]
-        yield Walks.from_entries(*entries, n, hops, normalization)
-
-
-def _shared(data: Data, name: str) -> Any:
-    """A number that all graphs of a batch share."""
-    values = set(torch.as_tensor(data[name]).flatten().tolist())
-    if len(values) > 1:
-        raise value_error(name, "the same for all graphs of a batch", sorted(values))
-    return values.pop()
 
 
 def _batch_normalization(first: int, last: int) -> Any:

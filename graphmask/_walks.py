@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from ._cached import cached
+from ._cached import Derived, Sources, cached
 from ._checks import DeferredChecks, check_integer, is_integral, type_error, value_error
 from ._html import format_bytes, html_table, nbytes
 from ._normalization import Normalization
@@ -31,7 +31,7 @@ class _EntriesAccepted(type):
         return super().__call__(*args, **kwargs)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class Walks(metaclass=_EntriesAccepted):
     r"""Sparse estimates :math:`S_0, \dots, S_K` of the powers of W.
 
@@ -76,25 +76,41 @@ class Walks(metaclass=_EntriesAccepted):
 
     pattern: Pattern
     table: Tensor
-    normalization: Normalization | Literal["unknown"] = "unknown"
-    nonnegative: bool = None  # type: ignore[assignment]  # a truth value once constructed
+    normalization: Normalization | Literal["unknown"]
+    _sources: Sources = field(init=False)
 
-    def __post_init__(self) -> None:
-        pairs = self.pattern.nnz
-        if self.pattern.shape[0] != self.pattern.shape[1]:
-            raise value_error("pattern", "square, [N, N]", f"shape {list(self.pattern.shape)}")
-        if not isinstance(self.table, Tensor) or not self.table.is_floating_point():
-            raise type_error("table", "a floating-point tensor", self.table)
-        if self.table.dim() != 2 or len(self.table) != pairs or not self.table.shape[1]:
+    def __init__(
+        self,
+        pattern: Pattern,
+        table: Tensor,
+        normalization: Normalization | Literal["unknown"] = "unknown",
+        nonnegative: bool | None = None,
+    ) -> None:
+        pairs = pattern.nnz
+        if pattern.shape[0] != pattern.shape[1]:
+            raise value_error("pattern", "square, [N, N]", f"shape {list(pattern.shape)}")
+        if not isinstance(table, Tensor) or not table.is_floating_point():
+            raise type_error("table", "a floating-point tensor", table)
+        if table.dim() != 2 or len(table) != pairs or not table.shape[1]:
             expected = f"of shape [P, K + 1] with P = {pairs} (pairs of the pattern)"
-            raise value_error("table", expected, self.table)
-        if self.normalization not in NORMALIZATIONS:
-            raise value_error("normalization", "'sym', 'rw', None or 'unknown'", self.normalization)
-        if self.nonnegative is None:
-            checks = DeferredChecks()
-            sign = checks.sign("table", self.table)
-            checks.run()
-            object.__setattr__(self, "nonnegative", sign.result)
+            raise value_error("table", expected, table)
+        if normalization not in NORMALIZATIONS:
+            raise value_error("normalization", "'sym', 'rw', None or 'unknown'", normalization)
+        if nonnegative is None:
+            nonnegative = _is_nonnegative(table)
+        values = pattern, table, normalization, Sources([table], nonnegative)
+        for slot, value in zip(fields(self), values, strict=True):
+            object.__setattr__(self, slot.name, value)
+
+    @property
+    def _derived(self) -> Derived:
+        """What is derived from the table as it is now."""
+        return self._sources.derived(lambda: _is_nonnegative(self.table))
+
+    @property
+    def nonnegative(self) -> bool:
+        """True if no estimate is negative."""
+        return self._derived.nonnegative
 
     @classmethod
     def from_entries(
@@ -281,6 +297,14 @@ class Walks(metaclass=_EntriesAccepted):
             "memory": format_bytes(size),
         }
         return html_table(repr(self), rows)
+
+
+def _is_nonnegative(table: Tensor) -> bool:
+    """True if no value is negative; all must be finite."""
+    checks = DeferredChecks()
+    sign = checks.sign("table", table)
+    checks.run()
+    return sign.result
 
 
 def pattern_of_keys(key: Tensor, num_nodes: int) -> Pattern:

@@ -6,9 +6,12 @@ import torch
 from torch import Tensor
 
 from ._checks import type_error, value_error
+from ._precision import full_precision
 from .features import FeatureMap, ReLU
 from .features.base import check_feature_map
+from .kernels.products import in_one_type
 from .operators import Execution, MaskOperator, attend
+from .operators.base import check_nodes
 
 
 def attention(
@@ -79,6 +82,38 @@ def attention(
         feature_map.scores,
     )
     return divide(numerator, denominator.unsqueeze(-1)).transpose(0, 1).to(v.dtype)
+
+
+def attention_rows(
+    q: Tensor, k: Tensor, mask: MaskOperator, nodes: Tensor, feature_map: FeatureMap
+) -> Tensor:
+    """Rows ``[len(nodes), H, N]`` of the matrix by which :func:`attention` multiplies v.
+
+    Args:
+        q: ``[N, H, dq]`` queries.
+        k: ``[N, H, dq]`` keys.
+        mask: the operator M.
+        nodes: node ids.
+        feature_map: phi.
+
+    Raises:
+        ValueError: for nodes that are not a vector of node ids.
+
+    Cost: O(N) per row, and a product with the transpose of M.
+    """
+    check_nodes(nodes, mask.num_nodes)
+    if not len(nodes):
+        return q.new_zeros(0, q.shape[1], len(q))
+    topology, scores = mask.topology, feature_map.scores
+    queries, keys = feature_map(q, k, topology.batch, topology.num_graphs)
+    with full_precision(q.device):
+        queries, keys, rows = in_one_type(queries[nodes], keys, mask.rows(nodes))
+        present = rows != 0
+        score = scores.block(queries.transpose(0, 1), keys.transpose(0, 1), present)
+        # Nothing is read of other graphs, whose features may be NaN.
+        score = score.masked_fill(~present, 0)
+        terms, sizes = scores.terms(rows, score, mask.sums_itself)
+        return divide(terms, sizes.sum(-1, keepdim=True)).transpose(0, 1).to(q.dtype)
 
 
 def divide(numerator: Tensor, denominator: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from ._blocks import Blocks
-from ._cached import Derived, cached
-from ._checks import DeferredChecks
+from ._cached import Derived, Sources, cached
+from ._checks import DeferredChecks, value_error
 from ._html import format_bytes, html_table, nbytes
 from ._normalization import Normalization as Normalization
 from ._normalization import check_normalization as check_normalization
@@ -25,7 +25,7 @@ from ._validation import (
     check_no_batch,
     check_walks,
 )
-from ._walk_storage import read_walks
+from ._walk_storage import StoredWalks
 from ._walks import Walks, pattern_of_keys
 from .kernels import Pattern
 from .kernels.products import accumulator
@@ -62,9 +62,9 @@ class Topology(Graph):
         edge_attr: ``[E, D]`` or ``[E]`` features of edges, real numbers; those of a sparse matrix
             come in its order of entries, by row and then column. (default: :obj:`None`)
 
-    Attributes:
-        nonnegative: whether no weight is negative.
-        walk_sets: all sets of walks; ``walks`` is the first, or :obj:`None`.
+    Edges in int64, ``batch`` in int64, weights, positions and features are read where they are:
+    after a change in place they are validated and read anew, and walks of the graph before raise an
+    error. Edges in other formats are copied.
 
     Raises:
         TypeError: for an argument of a wrong type or dtype.
@@ -121,10 +121,16 @@ class Topology(Graph):
         edges, batch = check_edges_of_data(data), data.get("batch")
         num_graphs = None if batch is None else getattr(data, "num_graphs", None)
         weight, pos, attr = (data.get(name) for name in ("edge_weight", "pos", "edge_attr"))
-        checks = DeferredChecks()
-        walks = read_walks(data, checks)
         graph = check_graph(
-            edges, data.num_nodes, weight, batch, pos, walks, num_graphs, attr, checks
+            edges,
+            data.num_nodes,
+            weight,
+            batch,
+            pos,
+            StoredWalks(data),
+            num_graphs,
+            attr,
+            DeferredChecks(),
         )
         return cls(edges, _checked=graph)
 
@@ -161,21 +167,71 @@ class Topology(Graph):
         checks = DeferredChecks()
         walk_sets = check_walks(walks, self.num_nodes, self.batch, checks)
         checks.run()
-        return self._replace(walk_sets=tuple(walks.result for walks in walk_sets))
+        return self._replace(
+            _walk_sets=tuple(walks.result for walks in walk_sets),
+            _drawn_after=self._changes,
+        )
 
     def to(self, device: torch.device | str) -> Topology:
         """The same topology on another device."""
-        moved = {
-            name: value.to(device)
-            for name, value in vars(self).items()
-            if isinstance(value, Tensor)
-        }
-        walk_sets = tuple(walks.to(device) for walks in self.walk_sets)
-        return self._replace(**moved, walk_sets=walk_sets, _derived=Derived())
+        names = ("edge_index", "edge_weight", "batch", "pos", "edge_attr")
+        tensors = {name: getattr(self, name) for name in names}
+        moved = {name: x if x is None else x.to(device) for name, x in tensors.items()}
+        sources = Sources(list(moved.values()), self.nonnegative)
+        return self._replace(
+            **moved,
+            _sources=sources,
+            _walk_sets=tuple(walks.to(device) for walks in self.walk_sets),
+            _drawn_after=sources.changes[:2],
+        )
 
     def _replace(self, **changes: Any) -> Topology:
         """The topology with other values of some fields, which are valid."""
         return Topology(self.edge_index, _checked=Graph(**{**vars(self), **changes}))
+
+    @property
+    def _derived(self) -> Derived:
+        """What is derived from the tensors of this graph as they are now."""
+        return self._sources.derived(self._check_again)
+
+    @property
+    def _changes(self) -> tuple[int, ...]:
+        """How often edges and weights were changed in place."""
+        _ = self._derived
+        return self._sources.changes[:2]
+
+    def _check_again(self) -> bool:
+        """Validate tensors that were changed in place; True if no weight is negative."""
+        graph = check_graph(
+            self.edge_index,
+            self.num_nodes,
+            self.edge_weight,
+            self.batch,
+            self.pos,
+            None,
+            self.num_graphs,
+            self.edge_attr,
+            DeferredChecks(),
+        )
+        return Topology(graph.edge_index, _checked=graph).nonnegative
+
+    @property
+    def nonnegative(self) -> bool:
+        """True if no weight is negative."""
+        return self._derived.nonnegative
+
+    @property
+    def walk_sets(self) -> tuple[Walks, ...]:
+        """All sets of walks.
+
+        Raises:
+            ValueError: if edges or weights were changed in place since the walks were drawn.
+        """
+        if self._walk_sets and self._changes != self._drawn_after:
+            expected = "as it was when its walks were drawn"
+            got = "`edge_index` or `edge_weight` changed in place: draw the walks again"
+            raise value_error("topology", expected, got)
+        return self._walk_sets
 
     @property
     def walks(self) -> Walks | None:
@@ -191,7 +247,8 @@ class Topology(Graph):
         |A_{ij}|`: ``"sym"`` is :math:`A_{ij} / \sqrt{r_i c_j}` (for an undirected graph
         :math:`D^{-1/2} A D^{-1/2}`; for any graph its spectral norm is at most 1), ``"rw"`` is
         :math:`A_{ij} / r_i`, :obj:`None` is A itself. Where a sum is zero the row or column is
-        zero. Differentiable in ``edge_weight``.
+        zero, and so are the gradients of its weights, of which any other size would make it jump.
+        Differentiable in ``edge_weight``.
 
         Args:
             normalization: ``"sym"``, ``"rw"`` or :obj:`None`.
@@ -266,7 +323,9 @@ class Topology(Graph):
     @cached
     def largest_graph(self) -> int:
         """Nodes of the largest graph."""
-        return self.num_nodes if self.batch is None else int(self.graph_sizes.max())
+        if self.batch is None or not self.num_graphs:
+            return self.num_nodes
+        return int(self.graph_sizes.max())
 
     @cached
     def blocks(self) -> Blocks:

@@ -17,12 +17,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import ToSparseTensor
 
-from graphmask import Topology
+from graphmask import Topology, reference
 from graphmask.masks import PowerSeriesMask
 from graphmask.testing import assert_gradients, example_topologies
 from graphmask.testing.graphs import replace
 from graphmask.transforms import AddWalks
-from graphmask.walks import ResampledWalks, Walks
+from graphmask.walks import ResampledWalks, TruncatedWalks, Walks
 
 PATH = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
 every_normalization = pytest.mark.parametrize("normalization", ["sym", "rw", None])
@@ -60,6 +60,19 @@ def test_the_adjacency_has_derivatives_and_takes_many_weights(
     pattern, values = topology.adjacency(normalization, weights)
     assert (pattern, values.shape) == (topology.pattern, (2, 3, pattern.nnz))
     assert_close(values.flatten(0, 1), torch.stack([entries(w) for w in weights.flatten(0, 1)]))
+
+
+@pytest.mark.parametrize("normalization", ["sym", "rw"])
+def test_weights_of_nodes_whose_weights_are_all_zero_have_no_gradient(normalization: str) -> None:
+    edges = torch.tensor([[0, 1, 1, 2, 3, 4], [1, 0, 2, 1, 4, 3]])
+    weight = torch.tensor([1.0, 1.0, 2.0, 2.0, 0.0, 0.0]).requires_grad_()
+    pattern, value = Topology(edges, 5, weight).adjacency(normalization)
+    dense = reference.adjacency(edges, 5, weight, normalization)
+    assert_close(pattern.to_dense(value), dense)
+    output = torch.rand(5, 5, generator=seeded())
+    for W in (pattern.to_dense(value), dense):
+        (grad,) = torch.autograd.grad((W * output).sum(), weight)
+        assert_close(grad[4:], torch.zeros(2))
 
 
 def test_the_adjacency_is_computed_once_and_learned_weights_are_read_each_time() -> None:
@@ -248,3 +261,34 @@ def test_structure_derived_in_inference_mode_serve_training() -> None:
     assert not any(x.is_inference() for x in cached)
     scale = torch.ones(1, requires_grad=True)
     (scale * topology.adjacency("sym")[1]).sum().backward()
+
+
+def test_changes_in_place_are_read() -> None:
+    edges, weight, pos = PATH.clone(), torch.ones(4), torch.zeros(3, 2)
+    topology = Topology(edges, 3, weight, pos=pos)
+    walked = topology.with_walks(TruncatedWalks(0.0, 1)(topology))
+    copied = copy.deepcopy(walked)
+    before = topology.pattern.to_dense(topology.adjacency()[1])
+    assert topology.nonnegative
+    pos.add_(1.0)
+    assert walked.walks is not None
+    weight[0] = -2.0
+    assert not topology.nonnegative
+    edges.copy_(edges.flip(0))
+    expected = Topology(edges, 3, weight)
+    for changed in (topology, topology.with_walks()):
+        pattern, values = changed.adjacency()
+        assert_close(pattern.to_dense(values), expected.pattern.to_dense(expected.adjacency()[1]))
+    with pytest.raises(ValueError, match="changed in place: draw the walks again"):
+        walked.walks  # noqa: B018
+    assert_close(copied.pattern.to_dense(copied.adjacency()[1]), before)
+    assert copied.walks is not None
+    assert topology.with_walks(TruncatedWalks(0.0, 1)(topology)).walks is not None
+    copied.edge_weight.neg_()
+    for stale in (copied, copy.deepcopy(copied), pickle.loads(pickle.dumps(copied))):
+        assert not stale.nonnegative
+        with pytest.raises(ValueError, match="changed in place"):
+            stale.walk_sets  # noqa: B018
+    edges[0, 0] = 7
+    with pytest.raises(ValueError, match=r"`edge_index` must be node ids .* got 7"):
+        topology.adjacency()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -16,7 +15,8 @@ from torch.testing import assert_close
 from torch_geometric.data import Batch, Data
 
 from graphmask import Topology, reference
-from graphmask._walk_storage import has_walks, write_walks
+from graphmask._identity import identify
+from graphmask._walk_storage import has_walks, remove_walks, write_walks
 from graphmask.walks import Walks
 
 ENTRIES = st.lists(
@@ -124,49 +124,34 @@ def read(data: Data) -> list[Walks]:
     return list(Topology.from_data(data).walk_sets)
 
 
-def with_entries(hops: int = 1, **changes: object) -> Data:
-    """Walks as lists of entries, as they were stored before pairs were."""
-    attributes = {
-        "edge_index": NO_EDGES,
-        "walk_index": torch.tensor([[0, 1, 0], [0, 1, 1]]),
-        "walk_hop": torch.tensor([0, 0, 1]),
-        "walk_weight": torch.tensor([1.0, 1.0, 0.5]),
-        "walk_num_hops": hops,
-        **changes,
-    }
-    return Data(num_nodes=2, **{k: v for k, v in attributes.items() if v is not None})
-
-
 def with_pairs(**changes: object) -> Data:
     attributes = {
         "edge_index": NO_EDGES,
         "walk_index": torch.tensor([[0, 0, 1], [0, 1, 1]], dtype=torch.int32),
         "walk_table": torch.tensor([[1.0, 0.0], [0.0, 0.5], [1.0, 0.0]]),
         "walk_normalization": 1,
+        "walk_start_index": torch.arange(2),
+        "walk_graph": torch.tensor([[0, 0, 2], [1, 0, 1]]),
         **changes,
     }
     return Data(num_nodes=2, **{k: v for k, v in attributes.items() if v is not None})
 
 
-@pytest.mark.parametrize("make", [with_entries, with_pairs])
-def test_both_stored_forms_are_read(make: Callable[..., Data]) -> None:
-    (walks,) = read(make())
+def test_stored_walks_are_read() -> None:
+    (walks,) = read(with_pairs())
     assert (walks.num_nodes, walks.num_hops, walks.nonnegative) == (2, 1, True)
     assert walks.to_dense().tolist() == [[[1, 0], [0, 1]], [[0, 0.5], [0, 0]]]
-    (batched,) = read(Batch.from_data_list([make(), make(), make()]))
+    (batched,) = read(Batch.from_data_list([with_pairs() for _ in range(3)]))
     block = walks.to_dense()[1]
     assert_close(batched.to_dense()[1], torch.block_diag(block, block, block))
     assert read(Data(edge_index=NO_EDGES, num_nodes=2)) == []
-    assert has_walks(make())
+    assert has_walks(with_pairs())
 
 
 def test_walks_are_written_in_the_place_of_earlier_ones() -> None:
-    data = with_entries(walk_set=torch.tensor([0, 1, 1]))
-    first, second = read(data)
-    assert (first.nnz, second.nnz) == (1, 2)
-    assert second.to_dense()[0].tolist() == [[0, 0], [0, 1]]
-    for sets in ([second, first], [first]):
-        write_walks(data, sets)
+    (walks,), data = read(with_pairs()), with_pairs(walk_hop=torch.zeros(3))
+    for sets in ([walks, walks.symmetrized], [walks.symmetrized]):
+        write_walks(data, sets, identify(NO_EDGES, None, torch.arange(2)))
         assert [walks.to_dense().tolist() for walks in read(data)] == [
             walks.to_dense().tolist() for walks in sets
         ]
@@ -174,7 +159,11 @@ def test_walks_are_written_in_the_place_of_earlier_ones() -> None:
         "walk_index",
         "walk_table",
         "walk_normalization",
+        "walk_graph",
+        "walk_start_index",
     }
+    remove_walks(data)
+    assert set(data.keys()) == {"edge_index", "num_nodes"}
 
 
 def test_pairs_in_any_order_of_any_sign_or_none_are_read() -> None:
@@ -183,33 +172,37 @@ def test_pairs_in_any_order_of_any_sign_or_none_are_read() -> None:
     assert walks.to_dense().tolist() == [[[0, 0], [0, 2]], [[0, 0.5], [0, 0]]]
     (walks,) = read(with_pairs(walk_table=with_pairs().walk_table * torch.tensor([1.0, -1.0])))
     assert not walks.nonnegative
-    (walks,) = read(with_pairs(walk_index=NO_EDGES, walk_table=torch.empty(0, 3)))
+    none = torch.tensor([[0, 0, 0], [1, 0, 0]])
+    (walks,) = read(with_pairs(walk_index=NO_EDGES, walk_table=torch.empty(0, 3), walk_graph=none))
     assert (walks.num_hops, walks.nnz, walks.pattern.shape) == (2, 0, (2, 2))
     assert walks.to_dense().shape == (3, 2, 2)
 
 
-@pytest.mark.parametrize("make", [with_entries, with_pairs])
 @pytest.mark.parametrize(
     ("position", "expected"),
     [(0, None), (1, "sym"), (2, "rw"), (3, "unknown"), (None, "unknown")],
 )
-def test_the_normalisation_is_read(
-    make: Callable[..., Data], position: int | None, expected: str | None
-) -> None:
-    data = make(walk_normalization=position)
+def test_the_normalisation_is_read(position: int | None, expected: str | None) -> None:
+    data = with_pairs(walk_normalization=position)
     for stored in (data, Batch.from_data_list([data, data])):
         assert [walks.normalization for walks in read(stored)] == [expected]
 
 
+OTHER_NODES = "walks of another selection of nodes: apply AddWalks once more"
+TWO_SETS = torch.tensor([[0, 0, 2, 1], [1, 0, 1, 0]])
 ONE_PAIR = torch.tensor([[0], [0]])
 PAIRS: list[tuple[dict[str, object], type[Exception], str]] = [
-    (
-        {"walk_index": torch.tensor([[0, 0, 2], [0, 1, 1]])},
-        ValueError,
-        "`walk_index` must be node ids from 0 to N - 1 = 1, got 2",
-    ),
-    ({"walk_index": torch.tensor([[0, 0, 1], [0, -1, 1]])}, ValueError, "`walk_index`.*got -1"),
-    ({"walk_index": torch.tensor([[0, 0, 1], [0, 2**32, 1]])}, ValueError, "got 4294967296"),
+    ({"walk_index": torch.tensor([[0, 0, 2], [0, 1, 1]])}, ValueError, OTHER_NODES),
+    ({"walk_index": torch.tensor([[0, 0, 1], [0, -1, 1]])}, ValueError, OTHER_NODES),
+    ({"walk_index": torch.tensor([[0, 0, 1], [0, 2**32, 1]])}, ValueError, OTHER_NODES),
+    ({"walk_graph": torch.tensor([[0, 0, 3], [1, 0, 1]])}, ValueError, OTHER_NODES),
+    ({"walk_start_index": torch.tensor([0, 0])}, ValueError, OTHER_NODES),
+    ({"walk_graph": torch.zeros(3, 3).long()}, ValueError, "that of a graph of 3 nodes, for 2"),
+    ({"walk_graph": torch.zeros(2, 4).long()}, ValueError, r"of shape \[N, 3\] for 1 sets"),
+    ({"walk_graph": None}, ValueError, "got those of an earlier release"),
+    ({"walk_hop": torch.zeros(3)}, ValueError, "got those of an earlier release"),
+    ({"walk_graph": torch.zeros(2, 3)}, ValueError, "stored with the identity of its graph"),
+    ({"walk_start_index": None}, ValueError, "`walk_start_index` must be integers"),
     ({"walk_index": torch.ones(2, 3)}, TypeError, "`walk_index` must be an integer tensor"),
     ({"walk_index": torch.zeros(3).long()}, ValueError, r"`walk_index` must be of shape \[2, P\]"),
     ({"walk_table": torch.ones(2, 2)}, ValueError, r"of shape \[P, K \+ 1\] with P = 3"),
@@ -220,16 +213,16 @@ PAIRS: list[tuple[dict[str, object], type[Exception], str]] = [
     ({"walk_table": torch.full((3, 2), NAN)}, ValueError, "`walk_table` must be finite, got 6"),
     ({"walk_normalization": 3.5}, ValueError, "`walk_normalization` must be a place"),
     ({"walk_normalization": torch.tensor([4, 4])}, ValueError, "must be a place.*got 4"),
-    ({"walk_index_1": ONE_PAIR}, TypeError, "`walk_table_1`.*got NoneType"),
-    ({"walk_index_1": ONE_PAIR, "walk_table_1": torch.ones(2, 2)}, ValueError, "_1`.*P = 1"),
-]
-ENTRIES_STORED: list[tuple[dict[str, object], str]] = [
-    ({"walk_hop": None}, "`data` must be as written by AddWalks.*no walk_hop"),
-    ({"walk_weight": None, "walk_hop": None}, "no walk_hop, walk_weight"),
-    ({"walk_num_hops": None}, "walk_num_hops"),
-    ({"walk_normalization": 4}, "`walk_normalization` must be a place in .*, got 4"),
-    ({"walk_normalization": -1}, "`walk_normalization`"),
-    ({"walk_weight": torch.ones(2)}, "`row` must be of shape"),
+    (
+        {"walk_index_1": ONE_PAIR, "walk_graph": TWO_SETS},
+        TypeError,
+        "`walk_table_1`.*got NoneType",
+    ),
+    (
+        {"walk_index_1": ONE_PAIR, "walk_table_1": torch.ones(2, 2), "walk_graph": TWO_SETS},
+        ValueError,
+        "_1`.*P = 1",
+    ),
 ]
 
 
@@ -237,13 +230,21 @@ def test_invalid_data_raises() -> None:
     for changes, error, expected in PAIRS:
         with pytest.raises(error, match=expected):
             read(with_pairs(**changes))
-    for changes, expected in ENTRIES_STORED:
-        with pytest.raises(ValueError, match=expected):
-            read(with_entries(**changes))
-    shared = "`walk_normalization` must be the same for all graphs of a batch, got "
-    for make, expected in ((with_entries, r"\[1, 2\]"), (with_pairs, "1 to 2")):
-        batch = Batch.from_data_list([make(walk_normalization=position) for position in (2, 1, 2)])
-        with pytest.raises(ValueError, match=shared + expected):
-            read(batch)
-    with pytest.raises(ValueError, match=r"`walk_num_hops` must be the same.*\[1, 2\]"):
-        read(Batch.from_data_list([with_entries(1), with_entries(2)]))
+    batch = Batch.from_data_list([with_pairs(walk_normalization=position) for position in (2, 1)])
+    shared = "`walk_normalization` must be the same for all graphs of a batch, got 1 to 2"
+    with pytest.raises(ValueError, match=shared):
+        read(batch)
+
+
+def test_changes_of_the_table_in_place_are_seen() -> None:
+    walks = walks_of([(0, 1, 1, 2.0), (1, 0, 1, 1.0)])
+    assert walks.nonnegative
+    assert walks.weight.tolist() == [2.0, 1.0]
+    walks.symmetrized  # noqa: B018
+    walks.table.neg_()
+    assert not walks.nonnegative
+    assert not walks.symmetrized.nonnegative
+    assert_close(walks.symmetrized.to_dense()[1, 0, 1], torch.tensor(-1.5))
+    walks.table.fill_(NAN)
+    with pytest.raises(ValueError, match="`table` must be finite"):
+        walks.symmetrized  # noqa: B018

@@ -148,7 +148,11 @@ def _check_files(csv: Path | None, json: Path | None, plot: Path | None) -> None
     """Raise before hours are spent where a file cannot be written; keep what it holds."""
     for path in (csv, json, plot):
         if path is not None:
+            path = path.expanduser()
+            is_new = not path.exists()
             path.open("a").close()
+            if is_new:
+                path.unlink()
     if plot is not None:
         require("matplotlib.figure", extra="viz")
 
@@ -175,7 +179,7 @@ def _run(
     """Show the results, written after each step; return whether the run was not interrupted."""
     results: list[T] = []
     complete = True
-    with Console(stderr=True).status("starting") as status:
+    with Console(stderr=True, markup=False, emoji=False).status("starting") as status:
         try:
             for step in run(status.update):
                 results += step

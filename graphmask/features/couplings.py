@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import type_error
+from graphmask._precision import double_dtype, to_double
 from graphmask.config import ConfigMixin
 
 
@@ -72,7 +73,7 @@ class Orthogonal(_Frames):
     """
 
     def _vertices(self, channels: int) -> Tensor:
-        return torch.eye(channels, dtype=torch.float64)
+        return to_double(torch.eye(channels))
 
 
 class Simplex(_Frames):
@@ -94,9 +95,9 @@ class Simplex(_Frames):
 
     def _vertices(self, channels: int) -> Tensor:
         if channels == 1:
-            return torch.ones(1, 1, dtype=torch.float64)
+            return to_double(torch.ones(1, 1))
         n = channels - 1
-        vertices = math.sqrt(channels / n) * torch.eye(channels, dtype=torch.float64)
+        vertices = math.sqrt(channels / n) * to_double(torch.eye(channels))
         vertices[:, :n] -= (math.sqrt(channels) + 1) / n**1.5
         vertices[n] = n**-0.5
         vertices[:, n] = 0
@@ -104,7 +105,8 @@ class Simplex(_Frames):
 
 
 def _normal(*shape: int, generator: torch.Generator) -> Tensor:
-    return torch.randn(shape, generator=generator, dtype=torch.float64, device=generator.device)
+    options = {"device": generator.device, "dtype": double_dtype(generator.device)}
+    return torch.randn(shape, generator=generator, **options)
 
 
 def check_coupling(coupling: Coupling) -> Coupling:

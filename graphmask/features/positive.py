@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import value_error
+from graphmask._precision import double_dtype, to_double
 
 from .random_features import LogFeatures, ProjectedFeatures, half_square
 
@@ -95,7 +96,7 @@ class OptimalPositiveFeatures(PositiveRandomFeatures):
     curvature: Tensor
 
     def _register_buffers(self) -> None:
-        assumed = torch.tensor(2 * self.scale, dtype=torch.float64)
+        assumed = torch.tensor(2 * self.scale, dtype=double_dtype())
         self.register_buffer("curvature", _least_variance(assumed).to(self.projection.dtype))
 
     @torch.no_grad()
@@ -159,7 +160,7 @@ class SharpPositiveFeatures(PositiveRandomFeatures):
     basis: Tensor
 
     def _register_buffers(self) -> None:
-        assumed = torch.full((self.channels,), 2 * self.scale, dtype=torch.float64)
+        assumed = torch.full((self.channels,), 2 * self.scale, dtype=double_dtype())
         self.register_buffer("curvature", _least_variance(assumed).to(self.projection.dtype))
         self.register_buffer("basis", torch.eye(self.channels))
 
@@ -185,7 +186,7 @@ def _least_variance(square: Tensor) -> Tensor:
 
 def _mean_squares(q: Tensor, k: Tensor) -> Tensor:
     """``[d, d]``, the mean of (q + k)(q + k)^T over all pairs of rows, in float64."""
-    q, k = (x.detach().flatten(0, -2).double() for x in (q, k))
+    q, k = (to_double(x.detach().flatten(0, -2)) for x in (q, k))
     for name, x in (("q", q), ("k", k)):
         if not len(x) or not bool(torch.isfinite(x).all()):
             raise value_error(name, "at least one row, all finite", x)

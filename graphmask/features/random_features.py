@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import check_integer, type_error, value_error
+from graphmask._precision import full_precision
 from graphmask.kernels.products import is_half
 
 from .base import FeatureMap, check_scale
@@ -45,17 +46,17 @@ class StabilisedFeatures(FeatureMap):
         return self._query_features(x)
 
     def queries(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x.device):
             return self._query_features(_widen(x)).exp().to(x.dtype)
 
     def keys(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x.device):
             return self._key_features(_widen(x)).exp().to(x.dtype)
 
     def forward(
         self, q: Tensor, k: Tensor, batch: Tensor | None = None, num_graphs: int | None = None
     ) -> tuple[Tensor, Tensor]:
-        with torch.autocast(q.device.type, enabled=False):
+        with full_precision(q.device):
             queries, keys = self._query_features(_widen(q)), self._key_features(_widen(k))
             largest = _max_per_graph(keys.exponent.detach(), batch, num_graphs)
             exponent = queries.exponent + largest

@@ -34,6 +34,19 @@ class Scores(ABC):
         """``[..., R, C]`` scores of ``q [..., R, m]`` and ``k [..., C, m]`` where ``present``."""
         return self._of_block(q @ k.mT, present)
 
+    def terms(self, mask: Tensor, score: Tensor, sums_itself: bool) -> tuple[Tensor, Tensor]:
+        """The terms of the numerator ``M_ij k_ij``, and those that the denominator sums.
+
+        Args:
+            mask: entries of M.
+            score: their scores.
+            sums_itself: whether the denominator sums M, and not its absolute values.
+        """
+        mixed = mask * score
+        if self.signed:
+            return mixed, mixed.abs()
+        return mixed, mixed if sums_itself else mask.abs() * score
+
     @abstractmethod
     def _of_pairs(self, product: Tensor, pattern: Pattern, present: Tensor) -> Tensor:
         """Scores from inner products ``[H, nnz]`` at the entries of a pattern."""

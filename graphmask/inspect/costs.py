@@ -11,6 +11,7 @@ from torch.utils.benchmark import Timer
 
 from graphmask import masks
 from graphmask._checks import check_integer, value_error
+from graphmask._precision import to_double
 from graphmask.attention import attention
 from graphmask.masks import TopologicalMask
 from graphmask.topology import Topology
@@ -129,7 +130,7 @@ def _count_pairs(mask: TopologicalMask, topology: Topology) -> float | None:
     generator = torch.Generator().manual_seed(0)
     nodes = torch.randperm(topology.num_nodes, generator=generator)[:_SAMPLE]
     counts = demand.sampler.count_pairs(topology, nodes, generator)
-    return demand.sets * float(counts.double().mean())
+    return demand.sets * float(to_double(counts).mean())
 
 
 def _measure(

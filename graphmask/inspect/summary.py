@@ -10,6 +10,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch_geometric.data import Data
 
+from graphmask._precision import to_double
+
 
 @dataclass(frozen=True)
 class GraphSummary:
@@ -117,7 +119,7 @@ def summarize_graph(data: Data, made_edges: bool = False) -> GraphSummary:
     """
     edge_index, weight, pos = data.edge_index.cpu(), data.get("edge_weight"), data.get("pos")
     (source, target), num_nodes = edge_index.numpy(), int(data.num_nodes)
-    values = np.ones(len(source)) if weight is None else weight.detach().double().cpu().numpy()
+    values = np.ones(len(source)) if weight is None else to_double(weight.detach().cpu()).numpy()
     # One more node, so that a graph without nodes is no special case.
     size = (num_nodes + 1, num_nodes + 1)
     adjacency = coo_array((values, (source, target)), shape=size).tocsr()

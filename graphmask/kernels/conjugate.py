@@ -16,10 +16,14 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import value_error
+from graphmask._precision import to_double
 
 from ._autograd import Grads
 from .pattern import Pattern
 from .products import multiply, sddmm, spmm
+
+# Residuals that rounding leaves, times 1 - a, in units of rounding.
+_ROUNDING = 16
 
 # Numbers in a slice of columns that is iterated at once, and its least columns.
 _SLICE = 2**17
@@ -44,10 +48,11 @@ def solve_resolvent(
     tolerance: float,
     graphs: Graphs = ONE_GRAPH,
 ) -> Tensor:
-    r"""``[H, N, C]`` in float64, :math:`y_h = (I - a_h W)^{-1} x_h` for symmetric W of norm <= 1.
+    r"""``[H, N, C]`` doubles, :math:`y_h = (I - a_h W)^{-1} x_h` for symmetric W of norm <= 1.
 
     Every column of every graph is iterated until its residual is at most half of ``tolerance``
-    times the column; then all residuals are recomputed and compared with ``tolerance``.
+    times the column; then all residuals are recomputed and compared with ``tolerance``, plus the
+    rounding of single precision on devices that have no float64.
 
     Args:
         pattern: the entries of W, of shape ``N x N``.
@@ -75,7 +80,8 @@ def solve_resolvent(
         >>> solve_resolvent(edge, torch.ones(2), a, x, 1e-9).flatten()
         tensor([4., 2.], dtype=torch.float64)
     """
-    return _Solve.apply(weight.double(), a.double(), x.double(), pattern, tolerance, graphs)
+    weight, a, x = map(to_double, (weight, a, x))
+    return _Solve.apply(weight, a, x, pattern, tolerance, graphs)
 
 
 def count_iterations(a: float, tolerance: float) -> int:
@@ -127,6 +133,8 @@ def _iterate(
     heads, nodes, channels = x.shape
     # Rounding delays convergence: allow twice the iterations of exact arithmetic.
     limit = 2 * count_iterations(high, tolerance / 2) + 10
+    single = _ROUNDING * torch.finfo(torch.float32).eps / (1 - high)
+    accepted = tolerance if x.dtype == torch.float64 else tolerance + single
     solved = []
     wide, factors = x.transpose(0, 1).reshape(nodes, -1), a.repeat_interleave(channels)
     for columns, factor in _slices(wide, factors):
@@ -135,7 +143,11 @@ def _iterate(
             image = multiply(weight.unsqueeze(0), p.unsqueeze(0), *pattern.tensors)
             return p - image[0].mul_(factor)
 
-        solved.append(_solve_columns(apply, columns, tolerance, limit, graphs))
+        unit = _to_nodes(
+            _largest(columns, graphs), graphs
+        )  # no square leaves the range of the type
+        right = columns / unit
+        solved.append(_solve_columns(apply, right, tolerance, accepted, limit, graphs).mul_(unit))
     return torch.cat(solved, 1).view(nodes, heads, channels).transpose(0, 1)
 
 
@@ -147,7 +159,12 @@ def _slices(x: Tensor, factor: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def _solve_columns(
-    apply: Callable[[Tensor], Tensor], right: Tensor, tolerance: float, limit: int, graphs: Graphs
+    apply: Callable[[Tensor], Tensor],
+    right: Tensor,
+    tolerance: float,
+    accepted: float,
+    limit: int,
+    graphs: Graphs,
 ) -> Tensor:
     size = _products(right, right, graphs)
     goal = (tolerance / 2) ** 2 * size
@@ -165,11 +182,24 @@ def _solve_columns(
         direction.mul_(_to_nodes(_divide(norm, previous, active), graphs)).add_(residual)
     residual = right - apply(y)
     norm = _products(residual, residual, graphs)
-    if bool((norm > tolerance**2 * size).any()):
+    if bool((norm > accepted**2 * size).any()):
         worst = float((norm / size.masked_fill(size == 0, 1)).max().sqrt())
         reached = f"a residual of {worst:.1e} of a column after {iterations} iterations"
         raise value_error("tolerance", f"reachable: conjugate gradients left {reached}", tolerance)
     return y
+
+
+def _largest(x: Tensor, graphs: Graphs) -> Tensor:
+    """``[B, C]``, largest absolute values over the nodes of each graph; 1 where all are 0."""
+    size = x.abs()
+    if graphs.batch is None:
+        largest = size.amax(0, keepdim=True) if len(size) else size.new_ones(1, size.shape[1])
+    else:
+        index = graphs.batch.unsqueeze(1).expand_as(size)
+        largest = size.new_zeros(graphs.number, size.shape[1]).scatter_reduce(
+            0, index, size, "amax"
+        )
+    return largest.masked_fill(largest == 0, 1)
 
 
 def _products(p: Tensor, q: Tensor, graphs: Graphs) -> Tensor:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from graphmask._precision import full_precision
+
 
 class HopValues(NamedTuple):
     """A mask's values as ``table [P, K + 1]`` and ``coefficients [H, K + 1]``, not multiplied."""
@@ -37,6 +39,6 @@ def combine_hops(table: Tensor, coefficients: Tensor) -> Tensor:
     """
     dtype = torch.promote_types(coefficients.dtype, table.dtype)
     table, coefficients = table.to(dtype), coefficients.to(dtype)
-    with torch.autocast(table.device.type, enabled=False):
+    with full_precision(table.device):
         # The heads of a pair lie side by side, as attention reads them.
         return (table @ coefficients.mT).mT

@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphmask._precision import full_precision
+
 from ._autograd import STRUCTURE, Grads, composition_backward, operator, pad, save_inputs
 from .pattern import Pattern
 from .products import multiply, spmm
@@ -166,7 +168,7 @@ def _fake_gradients(grad_output: Tensor, x: Tensor, coefficients: Tensor, *_: An
 )
 def _series(x: Tensor, coefficients: Tensor, weight: Tensor, *rest: Any) -> Tensor:
     *tensors, chebyshev = rest
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x.device):
         x = x.transpose(0, 1).contiguous()
         return _sum_terms(_step(weight, tensors, chebyshev), coefficients, x, chebyshev).transpose(
             0, 1
@@ -184,7 +186,7 @@ def _gradients(
 ) -> tuple[Tensor, Tensor]:
     """Gradients of x and of the coefficients; weight and structure are those of the transpose."""
     *tensors, chebyshev = rest
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x.device):
         grad_output, x = (y.transpose(0, 1).contiguous() for y in (grad_output, x))
         grad_x, grad_coefficients = _differentiate(
             _step(weight, tensors, chebyshev), grad_output, x, coefficients, chebyshev

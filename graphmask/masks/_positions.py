@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import value_error
+from graphmask._precision import to_double
 from graphmask.kernels import Pattern
 from graphmask.operators import SparseOperator
 from graphmask.topology import Topology
@@ -24,7 +25,7 @@ def centred_positions(topology: Topology, dim: int, dtype: torch.dtype) -> Tenso
     if pos.shape[1] != dim:
         expected = f"with positions of dimension {dim}, as the mask's dim"
         raise value_error("topology", expected, f"pos of shape {list(pos.shape)}")
-    pos = pos.double()  # means are the same in any order then, up to the rounding of dtype
+    pos = to_double(pos)  # means are the same in any order then, up to the rounding of dtype
     if topology.batch is None:
         return (pos - pos.mean(0, keepdim=True)).to(dtype)
     share = pos * inverse_sizes(topology, pos.dtype)

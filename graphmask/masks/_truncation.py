@@ -13,6 +13,8 @@ import torch
 from scipy.special import ive, pdtrc
 from torch import Tensor
 
+from graphmask._precision import double_dtype, to_double
+
 # Longest array of a search: a scale that needs more is an accident.
 _LARGEST = 10_000_000
 
@@ -72,8 +74,8 @@ def chebyshev_coefficients(log_t: Tensor, order: int) -> Tensor:
     With n = 2(K + 1) nodes each is off by the sum of the coefficients from 3K + 4 on.
     """
     n = 2 * (order + 1)
-    nodes = torch.arange(n, device=log_t.device, dtype=torch.float64)
+    nodes = torch.arange(n, device=log_t.device, dtype=double_dtype(log_t.device))
     angle = (math.pi / n) * (nodes + 0.5)
     k = nodes[: order + 1]
     waves = torch.cos(angle.unsqueeze(1) * k) * torch.where(k > 0, 2 / n, 1 / n)
-    return torch.exp(log_t.double().exp().unsqueeze(1) * (angle.cos() - 1)) @ waves
+    return torch.exp(to_double(log_t).exp().unsqueeze(1) * (angle.cos() - 1)) @ waves

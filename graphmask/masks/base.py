@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from graphmask._checks import check_integer, type_error
 from graphmask._html import html_table
+from graphmask._precision import full_precision
 from graphmask.config import ConfigMixin
 from graphmask.kernels import Pattern
+from graphmask.kernels.products import is_half
 from graphmask.operators import MaskOperator
 from graphmask.operators.executions import prefers_blocks
 from graphmask.topology import Topology
@@ -99,11 +103,14 @@ class TopologicalMask(ConfigMixin, nn.Module, ABC):
         multiply by patterns, or where building the operator is expensive.
         """
         with torch.no_grad():
-            self._operator(topology)
+            self(topology)
         return Structure()
 
     def forward(self, topology: Topology) -> MaskOperator:
         """Return the mask of a topology.
+
+        It is computed in float32 or wider, under autocast and from parameters in half precision
+        too: phases, distances and counts need their digits.
 
         Raises:
             TypeError: if the argument is not a Topology.
@@ -111,7 +118,12 @@ class TopologicalMask(ConfigMixin, nn.Module, ABC):
         """
         if not isinstance(topology, Topology):
             raise type_error("topology", "a Topology (see Topology.from_data)", topology)
-        return self._operator(topology)
+        with full_precision(topology.device):
+            tensors = chain(self.named_parameters(), self.named_buffers())
+            wide = {f"mask.{name}": x.float() for name, x in tensors if is_half(x)}
+            if wide:
+                return functional_call(_Build(self), wide, topology)
+            return self._operator(topology)
 
     @property
     def walk_demand(self) -> WalkDemand | None:
@@ -142,6 +154,16 @@ class TopologicalMask(ConfigMixin, nn.Module, ABC):
         self._structure(topology).complete(topology)
         return topology
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> TopologicalMask:
+        """Leave buffers, such as frequencies, in single precision: half of it would move phases."""
+        wide = {name: x for name, x in self._buffers.items() if x is not None and not is_half(x)}
+        super()._apply(fn, recurse)
+        for name, x in wide.items():
+            moved = self._buffers[name]
+            if moved is not None and is_half(moved):
+                self._buffers[name] = x.float().to(moved.device)
+        return self
+
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""
         for child in self.children():
@@ -162,3 +184,14 @@ class TopologicalMask(ConfigMixin, nn.Module, ABC):
             "depends on the order of nodes": "yes" if self.ordered else "no",
         }
         return html_table(repr(self), rows)
+
+
+class _Build(nn.Module):
+    """Builds the operator of a mask, whose tensors may be replaced meanwhile."""
+
+    def __init__(self, mask: TopologicalMask) -> None:
+        super().__init__()
+        self.mask = mask
+
+    def forward(self, topology: Topology) -> MaskOperator:
+        return self.mask._operator(topology)

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.functional import logsigmoid
 
 from graphmask._checks import check_integer, type_error, value_error
+from graphmask._precision import double_dtype
 from graphmask.operators import CausalOperator, MaskOperator
 from graphmask.operators._grids import grids_of
 from graphmask.topology import Topology
@@ -69,7 +70,7 @@ class CausalMask(TopologicalMask):
 
     def reset_parameters(self) -> None:
         if self.logit is not None:
-            self.logit.data.copy_(torch.logit(torch.tensor(self._start, dtype=torch.float64)))
+            self.logit.data.copy_(torch.logit(torch.tensor(self._start, dtype=double_dtype())))
 
     def _operator(self, topology: Topology) -> MaskOperator:
         if self.shape is not None:

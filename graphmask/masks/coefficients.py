@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from graphmask._checks import check_integer, check_number, type_error, value_error
+from graphmask._precision import to_double
 from graphmask.config import ConfigMixin
 
 # The released code of Reid et al. (ICLR 2025) starts its modulation function at exp(-0.01 k).
@@ -426,7 +427,7 @@ def _series_root(alpha: Tensor, factors: int) -> Tensor:
 
     It compares coefficients in :math:`n\, \alpha f' = \alpha' f`.
     """
-    wide = alpha.double()
+    wide = to_double(alpha)
     lead = wide[:, :1]
     root = lead ** (1 / factors)
     for k in range(1, wide.shape[1]):

@@ -88,6 +88,6 @@ def relative_log_degree(topology: Topology) -> Tensor:
         node = torch.arange(topology.num_nodes, device=batch.device)
         candidate = torch.where(size == largest[batch], node, 0)
         top = node.new_zeros(topology.num_graphs).scatter_reduce(0, batch, candidate, "amax")
-    scale = size[top][batch]
+    scale = size[top[batch]]
     empty = scale == 0
     return (size / scale.masked_fill(empty, 1)).masked_fill(empty, 0)

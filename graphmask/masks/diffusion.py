@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from graphmask._checks import check_number, value_error
+from graphmask._precision import to_double
 from graphmask.operators import (
     ChebyshevOperator,
     Entries,
@@ -208,7 +209,7 @@ class _Heat(_Kernel):
             chebyshev = count_chebyshev(t, self.tolerance)
             if _SAVING * chebyshev <= taylor:
                 return self._chebyshev(topology, chebyshev)
-        return self._series(topology, poisson(self.raw.double(), taylor))
+        return self._series(topology, poisson(to_double(self.raw), taylor))
 
     def _chebyshev(self, topology: Topology, order: int) -> MaskOperator:
         """The Chebyshev series, which would return rounding for the e^-t of nodes without edges."""

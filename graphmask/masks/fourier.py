@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from graphmask._checks import check_integer, check_number, value_error
+from graphmask._precision import double_dtype
 from graphmask.operators import LowRankOperator, MaskOperator
 from graphmask.topology import Topology
 
@@ -100,7 +101,7 @@ class FourierMask(TopologicalMask):
         self.centre = nn.Parameter(torch.empty(heads, num_gaussians, dim))
         self.log_width = nn.Parameter(torch.empty(heads, num_gaussians))
         generator = torch.Generator().manual_seed(seed)
-        frequency = torch.randn(num_frequencies, dim, generator=generator, dtype=torch.float64)
+        frequency = _normal(num_frequencies, dim, generator=generator)
         self.register_buffer("frequency", frequency.to(self.centre.dtype))
         self.register_buffer("projection", torch.empty(num_features, 2 * num_frequencies))
         self.redraw(generator)
@@ -108,13 +109,12 @@ class FourierMask(TopologicalMask):
 
     def redraw(self, generator: torch.Generator) -> None:
         """Draw other features, of the frequencies that the parameters were learned with."""
-        shape = self.projection.shape
-        self.projection.copy_(torch.randn(shape, generator=generator, dtype=torch.float64))
+        self.projection.copy_(_normal(*self.projection.shape, generator=generator))
 
     def reset_parameters(self) -> None:
         """Reset to Gaussians of width 1 at random centres: f(0) is about 1 / 2, and f decays."""
         generator = torch.Generator().manual_seed(self.seed)
-        centre = torch.randn(self.centre.shape, generator=generator, dtype=torch.float64)
+        centre = _normal(*self.centre.shape, generator=generator)
         self.centre.data.copy_(centre / 2)
         self.log_width.data.zero_()
         self.amplitude.data.fill_(0.5 / (self.amplitude.shape[1] * math.pi ** (self.dim / 2)))
@@ -157,3 +157,7 @@ class FourierMask(TopologicalMask):
     def __repr__(self) -> str:
         counts = f"num_frequencies={len(self.frequency)}, num_gaussians={self.amplitude.shape[1]}"
         return f"FourierMask(heads={self.heads}, {counts}, num_features={len(self.projection)})"
+
+
+def _normal(*shape: int, generator: torch.Generator) -> Tensor:
+    return torch.randn(shape, generator=generator, dtype=double_dtype(generator.device))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from graphmask._checks import check_integer, check_number, type_error, value_error
+from graphmask._precision import double_dtype
 from graphmask.config import ConfigMixin
 from graphmask.operators import LowRankOperator, MaskOperator, SparseOperator
 from graphmask.topology import Topology
@@ -66,8 +67,8 @@ class GaussianEdges(EdgeFunction):
         return (-offset.square().sum(-1) / (2 * self.epsilon**2)).exp()
 
     def draw(self, count: int, dim: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        normal = torch.randn(count, dim, generator=generator, dtype=torch.float64)
-        return normal / self.epsilon, torch.ones(count, dtype=torch.float64)
+        normal = torch.randn(count, dim, generator=generator, dtype=double_dtype(generator.device))
+        return normal / self.epsilon, normal.new_ones(count)
 
 
 class BoxEdges(EdgeFunction):
@@ -113,7 +114,7 @@ class BoxEdges(EdgeFunction):
         s = self.softness
         middle = math.log(1 / s)
         half = 2 + middle  # Z / 2
-        v = torch.rand(count, dim, generator=generator, dtype=torch.float64) * half
+        v = torch.rand(count, dim, generator=generator, dtype=double_dtype(generator.device)) * half
         tail = 1 / (s * (half - v))
         u = torch.where(v < 1 + middle, (v - 1).clamp(max=middle).exp(), tail)
         u = torch.where(v < 1, v, u)

@@ -7,11 +7,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from graphmask._checks import check_integer, check_probability, type_error, value_error
-from graphmask.attention import attention, divide
+from graphmask.attention import attention, attention_rows
 from graphmask.features import FeatureMap, ReLU
 from graphmask.features.base import check_feature_map
 from graphmask.masks import TopologicalMask
-from graphmask.operators.base import check_nodes
 from graphmask.topology import Topology
 
 
@@ -124,22 +123,15 @@ class TopologicalAttention(nn.Module):
             ValueError: for nodes that are not a vector of node ids.
         """
         topology = self._topology(x, edge_index, edge_weight, batch, edge_attr)
-        check_nodes(nodes, topology.num_nodes)
         q, k, _ = self._project(x)
-        queries, keys = self.feature_map(q, k, topology.batch, topology.num_graphs)
-        mask = self.mask(topology)
-        rows, scores = mask.rows(nodes), self.feature_map.scores
-        score = scores.block(queries[nodes].transpose(0, 1), keys.transpose(0, 1), rows != 0)
-        weight = rows if mask.sums_itself else rows.abs()
-        terms = weight * (score.abs() if scores.signed else score)
-        return divide(rows * score, terms.sum(-1, keepdim=True)).transpose(0, 1)
+        return attention_rows(q, k, self.mask(topology), nodes, self.feature_map)
 
     def __repr__(self) -> str:
         return f"TopologicalAttention({self.channels}, heads={self.heads}, mask={self.mask!r})"
 
     def _topology(self, x: Tensor, edge_index: Any, *attributes: Tensor | None) -> Topology:
         topology = Topology.of(x, edge_index, *attributes)
-        if x.dim() != 2 or x.shape[1] != self.channels:
+        if x.shape[1] != self.channels:
             raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
         return self.mask.draw_walks(topology)
 

@@ -6,7 +6,8 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from torch_geometric.nn import GPSConv
 from torch_geometric.nn.attention import PerformerAttention
 
@@ -15,6 +16,8 @@ from graphmask.features import FeatureMap
 from graphmask.masks import TopologicalMask
 
 from .gps import TopologicalGPS
+
+_PARTS = {"conv", "attn", "mlp", "norm1", "norm2", "norm3"}
 
 
 def to_masked(
@@ -43,9 +46,11 @@ def to_masked(
         feature_map: phi. (default: :obj:`None`, :class:`~graphmask.features.ReLU`)
 
     Raises:
-        TypeError: for an argument of another class.
-        ValueError: where the model has no ``GPSConv``, or one whose attention has no counterpart;
-            for a mask with another number of heads.
+        TypeError: for an argument of another class; for layers and attention of classes derived
+            from PyG's and torch's, parametrized ones included, whose methods would be lost.
+        ValueError: where the model has no ``GPSConv``, or one whose attention has no counterpart,
+            or one with hooks, a ``forward`` or tensors of its own, which would be lost; for a mask
+            with another number of heads.
 
     Source: PyG issue 9511, "GPSConv structural encodings".
 
@@ -64,7 +69,14 @@ def to_masked(
     if not any(isinstance(module, GPSConv) for module in model.modules()):
         expected = "a model with torch_geometric.nn.GPSConv layers"
         raise value_error("model", expected, f"{type(model).__name__} without any")
-    model = deepcopy(model)
+    for path, layer in model.named_modules():
+        if isinstance(layer, GPSConv):
+            _check_layer(path or "model", layer)
+    try:
+        model = deepcopy(model)
+    except RuntimeError as error:
+        expected = "a model that can be copied (see torch.nn.utils.prune.remove)"
+        raise value_error("model", expected, str(error)) from error
     if isinstance(model, GPSConv):
         return _convert("model", model, mask, feature_map)
     # A layer that the model has under several names is converted once.
@@ -91,45 +103,68 @@ def _convert(
         gps = TopologicalGPS(layer.channels, None, layer.heads, layer.dropout, **options)
     gps._set_parts(layer.conv, layer.mlp, layer.norm1, layer.norm2, layer.norm3)
     if isinstance(layer.attn, nn.MultiheadAttention):
-        gps.attn.qkv, gps.attn.out = _multihead_projections(name, layer.attn)
+        gps.attn.qkv, gps.attn.out = _multihead_projections(layer.attn)
         gps.attn.dropout.p = layer.attn.dropout
-    elif isinstance(layer.attn, PerformerAttention):
+    else:
         gps.attn.qkv, gps.attn.out = _performer_projections(layer.attn)
         gps.attn.dropout.p = layer.attn.dropout.p
-    else:
-        expected = "a GPSConv of multihead or performer attention"
-        raise value_error(name, expected, type(layer.attn).__name__)
     gps.attn.to(gps.attn.qkv.weight.device, gps.attn.qkv.weight.dtype)
-    for module in (gps.attn.mask, gps.attn.feature_map, gps.attn.dropout, gps.attn):
-        module.train(layer.training)
+    gps.attn.train(layer.attn.training)
     gps.training = layer.training
     return gps
 
 
-def _multihead_projections(name: str, attn: nn.MultiheadAttention) -> tuple[nn.Linear, nn.Linear]:
+def _check_layer(name: str, layer: GPSConv) -> None:
+    """A layer that a TopologicalGPS replaces without loss."""
+    _check_plain(name, layer, GPSConv)
+    own = [*layer._parameters, *(layer._modules.keys() - _PARTS)]
+    if own:
+        raise value_error(name, "a GPSConv without further parameters and modules", own)
+    attn, name = layer.attn, f"{name}.attn"
+    if isinstance(attn, nn.MultiheadAttention):
+        _check_plain(name, attn, nn.MultiheadAttention)
+        _check_plain(f"{name}.out_proj", attn.out_proj, NonDynamicallyQuantizableLinear)
+        if not attn._qkv_same_embed_dim or attn.bias_k is not None or attn.add_zero_attn:
+            expected = "attention with neither kdim, vdim, add_bias_kv nor add_zero_attn"
+            raise value_error(name, expected, repr(attn))
+        return
+    _check_plain(name, attn, PerformerAttention)
+    projections = [getattr(attn, key) for key in "qkv"]
+    for key, linear in zip("qkv", projections, strict=True):
+        _check_plain(f"{name}.{key}", linear, nn.Linear)
+    for key in ("weight", "bias"):
+        parameters = [getattr(linear, key) for linear in projections]
+        if len({parameter.requires_grad for parameter in parameters if parameter is not None}) > 1:
+            expected = "attention whose q, k and v are trained, or frozen, together"
+            raise value_error(name, expected, f"some {key} frozen")
+
+
+def _check_plain(name: str, module: nn.Module, cls: type[nn.Module]) -> None:
+    """A module that is its class and parameters, and nothing else."""
+    if type(module) is not cls:
+        raise type_error(name, f"a {cls.__name__}, and of no class derived from it", module)
+    own = [key for key, value in vars(module).items() if key.endswith("_hooks") and value]
+    own += [*module._buffers, *({"forward"} & vars(module).keys())]
+    if own:
+        raise value_error(name, f"a {cls.__name__} without hooks, `forward` and buffers", own)
+
+
+def _multihead_projections(attn: nn.MultiheadAttention) -> tuple[nn.Linear, nn.Linear]:
     """The projections of queries, keys and values together, and of outputs."""
-    if not attn._qkv_same_embed_dim or attn.bias_k is not None or attn.add_zero_attn:
-        expected = "a GPSConv whose attention has neither kdim, vdim, add_bias_kv nor add_zero_attn"
-        raise value_error(name, expected, repr(attn))
     qkv = _make_linear(attn.in_proj_weight, attn.in_proj_bias)
     return qkv, _make_linear(attn.out_proj.weight, attn.out_proj.bias)
 
 
-def _performer_projections(attn: PerformerAttention) -> tuple[nn.Linear, nn.Linear]:
-    projections = (attn.q, attn.k, attn.v)
-    weight = torch.cat([linear.weight for linear in projections]).detach()
-    bias = None
+def _performer_projections(attn: PerformerAttention) -> tuple[nn.Linear, nn.Module]:
+    parts = [(attn.q.weight, attn.k.weight, attn.v.weight)]
     if attn.q.bias is not None:
-        bias = torch.cat([linear.bias for linear in projections]).detach()
-    trained = attn.q.weight.requires_grad
-    qkv = _make_linear(weight, bias)
-    return qkv.requires_grad_(trained), attn.attn_out
+        parts.append((attn.q.bias, attn.k.bias, attn.v.bias))
+    joined = [nn.Parameter(torch.cat(part).detach(), part[0].requires_grad) for part in parts]
+    return _make_linear(*joined), attn.attn_out
 
 
-def _make_linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    """A linear layer that shares these parameters."""
+def _make_linear(weight: nn.Parameter, bias: nn.Parameter | None = None) -> nn.Linear:
+    """A linear layer of these parameters."""
     linear = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
-    linear.weight = nn.Parameter(weight, weight.requires_grad)
-    if bias is not None:
-        linear.bias = nn.Parameter(bias, bias.requires_grad)
+    linear.weight, linear.bias = weight, bias
     return linear

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 from collections.abc import Iterable
@@ -13,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn.dense.linear import is_uninitialized_parameter
 
+from graphmask._atomic import replacing, write_text
 from graphmask._checks import type_error, value_error
-from graphmask.config import ConfigError, from_config, public_name, to_config
+from graphmask.config import Bound, ConfigError, from_config, public_name, to_config
 from graphmask.extras import require, version_of
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -38,9 +40,12 @@ class PretrainedMixin:
     The folder holds ``model.safetensors`` and ``config.json``, the arguments of the constructor:
     numbers and strings as they are; masks, feature maps, samplers, PyG convolutions, aggregations
     and pools by public name and arguments of their own. Reading it runs no code but the
-    constructors of public classes of graphmask, ``torch_geometric.nn`` and ``torch.nn``. An
-    argument that no config describes, such as a mask of your own, is left out by name, and passed
-    again when the model is read.
+    constructors of public classes of graphmask, ``torch_geometric.nn`` and ``torch.nn``, and these
+    may allocate no more than a model of such weights needs. An argument that no config describes,
+    such as a mask of your own, is left out by name, and passed again when the model is read.
+
+    Both files carry one fingerprint, so that files of two models are refused. A save that is
+    stopped at any point leaves the former model or the new one, whole.
 
     A model whose attributes do not hold the arguments of its constructor under their names
     overrides :meth:`arguments`.
@@ -80,18 +85,19 @@ class PretrainedMixin:
         have seen no input (``in_channels=-1``) stay lazy.
 
         Args:
-            folder: its path.
+            folder: its path; ``~`` expands.
             leave_out: arguments that are not written, but passed to :meth:`from_pretrained` again.
                 (default: none)
 
         Raises:
+            OSError: where the folder cannot be written to.
             ValueError: where no config describes an argument, or the model made from the config has
                 other parameters. Nothing is written then.
             graphmask.extras.MissingExtraError: without the package safetensors (the extra
                 ``pretrained``).
         """
         save_file = require("safetensors.torch", extra="pretrained").save_file
-        folder, arguments = Path(folder), self.arguments()
+        folder, arguments = Path(folder).expanduser(), self.arguments()
         omitted = [leave_out] if isinstance(leave_out, str) else list(leave_out)
         unknown = [name for name in omitted if name not in arguments]
         if unknown:
@@ -114,9 +120,16 @@ class PretrainedMixin:
         copies = {name: value.clone() for name, value in tensors.items()}
         values = deepcopy({name: arguments[name] for name in omitted})
         _rebuild(type(self), config, copies, values, "the config of this model")
+        config["fingerprint"] = _fingerprint(config, tensors)
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
-        (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        path, former = folder / CONFIG, _former_config(folder)
+        metadata = {"format": "pt", "fingerprint": config["fingerprint"]}
+        with replacing(folder / WEIGHTS) as aside:
+            save_file(tensors, aside, metadata=metadata)
+            if former is not None:
+                # Until the weights are replaced, those of before need their config.
+                write_text(path, _to_json({**config, "former": former}))
+        write_text(path, _to_json(config))
 
     @classmethod
     def from_pretrained(cls: type[Model], folder: str | Path, **arguments: Any) -> Model:
@@ -125,19 +138,19 @@ class PretrainedMixin:
         Call ``train()`` to train on.
 
         Args:
-            folder: its path.
+            folder: its path; ``~`` expands.
             **arguments: of the constructor, in place of those written: all that were left out, and
                 any other.
 
         Raises:
             FileNotFoundError: where a file is absent.
-            ValueError: where a file is damaged, or was written for another class, or does not fit
-                the arguments.
+            ValueError: where a file is damaged, or was written for another class or beside another
+                file, or does not fit the arguments, or asks for more than its weights hold.
             graphmask.extras.MissingExtraError: without the package safetensors (the extra
                 ``pretrained``).
         """
-        folder = Path(folder)
-        config = _read_config(folder)
+        folder = Path(folder).expanduser()
+        config, weights = _read(folder)
         if config["class"] != _class_name(cls):
             got = f"{folder}, written by {config['class']}"
             raise value_error("folder", f"written by {_class_name(cls)}", got)
@@ -146,7 +159,10 @@ class PretrainedMixin:
             omitted = ", ".join(f"{name} ({config['left_out'][name]})" for name in absent)
             expected = f"given, since {folder} was written without: {omitted}"
             raise value_error(", ".join(absent), expected, "nothing")
-        return _rebuild(cls, config, _read_weights(folder), arguments, f"{folder}").eval()
+        # Copied, since tensors in the file are not aligned, and products of unaligned tensors are
+        # rounded differently.
+        tensors = {name: weights.get_tensor(name).clone() for name in weights.keys()}  # noqa: SIM118
+        return _rebuild(cls, config, tensors, arguments, f"{folder}").eval()
 
 
 def _class_name(cls: type) -> str:
@@ -159,7 +175,7 @@ def _class_name(cls: type) -> str:
 def _argument_config(name: str, value: Any) -> Any:
     try:
         return to_config(value)
-    except ConfigError as error:
+    except (ConfigError, RecursionError) as error:
         raise ValueError(
             f"`{name}` cannot be written down: {error}; use save_pretrained(folder, "
             f'leave_out=["{name}"]), and from_pretrained(folder, {name}=...)'
@@ -187,6 +203,19 @@ def _weights(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, str], list
     return tensors, tied, lazy
 
 
+def _fingerprint(config: dict[str, Any], tensors: dict[str, Tensor]) -> str:
+    """The SHA-256 of a config and the tensors, by name, that it is written with."""
+    digest = hashlib.sha256(_to_json(config).encode())
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _to_json(config: dict[str, Any]) -> str:
+    return json.dumps(config, indent=2) + "\n"
+
+
 def _rebuild(
     cls: type,
     config: dict[str, Any],
@@ -195,22 +224,29 @@ def _rebuild(
     origin: str,
 ) -> Any:
     tied = config["tied"]
+    written = {name: value for name, value in config["arguments"].items() if name not in arguments}
+    # Constructors of users may need more than what they keep, and count other things.
+    is_public = _class_name(cls).startswith("graphmask.")
+    bound = Bound(tensors.values(), slack=2**20 if is_public else 2**28)
+    nested = {name: value for name, value in written.items() if isinstance(value, (dict, list))}
     try:
-        with torch.random.fork_rng(devices=[]):
-            written = {
-                name: from_config(value)
-                for name, value in config["arguments"].items()
-                if name not in arguments
-            }
-            model = cls(**written, **arguments)
+        bound.check(written if is_public else nested)
+        with torch.random.fork_rng(devices=[]), bound:
+            values = {name: from_config(value) for name, value in written.items()}
+            model = cls(**values, **arguments)
         state = {**tensors, **{alias: tensors[name] for alias, name in tied.items()}}
+        _check_dtypes(model, state)
         keys = model.load_state_dict(state, strict=False, assign=True)
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"{origin} does not make a {cls.__name__}: {error}") from error
-    missing = sorted(set(keys.missing_keys) - set(config["lazy"]))
+    except ImportError:
+        raise
+    except Exception as error:  # constructors raise anything for wrong arguments
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"{origin} does not make a {cls.__name__}: {reason}") from error
+    values = model.state_dict()
+    missing = [key for key in keys.missing_keys if not is_uninitialized_parameter(values[key])]
     if missing or keys.unexpected_keys:
         raise ValueError(
-            f"{origin} does not fit {cls.__name__}: without {missing or 'nothing'}, "
+            f"{origin} does not fit {cls.__name__}: without {sorted(missing) or 'nothing'}, "
             f"with {keys.unexpected_keys or 'nothing'} that it has not"
         )
     for alias, name in tied.items():
@@ -221,12 +257,56 @@ def _rebuild(
     return model
 
 
+def _check_dtypes(model: nn.Module, state: dict[str, Tensor]) -> None:
+    """Raise where numbers of one kind would stand for another; the precision is the file's."""
+    for name, value in model.state_dict().items():
+        expected, got = value.dtype, state.get(name, value).dtype
+        if got != expected and not (got.is_floating_point and expected.is_floating_point):
+            raise value_error(name, f"of dtype {expected}", f"{got}")
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], Any]:
+    """The config of the model in a folder, and its open file of weights."""
+    safetensors = require("safetensors", extra="pretrained")
+    # Once more, since the model may have been saved meanwhile.
+    for _ in range(2):
+        config, path = _read_config(folder), _existing(folder, WEIGHTS)
+        try:
+            weights = safetensors.safe_open(path, framework="pt")
+        except safetensors.SafetensorError as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
+        fingerprint = (weights.metadata() or {}).get("fingerprint")
+        # A save that was stopped may have written the config, but not the weights.
+        for candidate in (config, config.get("former", config)):
+            if candidate.get("fingerprint") == fingerprint:
+                return candidate, weights
+    raise ValueError(
+        f"{folder / CONFIG} and {WEIGHTS} are not of one model: their fingerprints are "
+        f"{config.get('fingerprint')} and {fingerprint}; copy both from one folder"
+    )
+
+
+def _former_config(folder: Path) -> dict[str, Any] | None:
+    """The config of the model in a folder, or None where none can be read."""
+    try:
+        return _read(folder)[0]
+    except (OSError, ValueError):
+        return None
+
+
 def _read_config(folder: Path) -> dict[str, Any]:
     path = _existing(folder, CONFIG)
     try:
         config = json.loads(path.read_text(encoding="utf-8", errors="replace"))
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
+    _check_fields(path, config)
+    if "former" in config:
+        _check_fields(path, config["former"])
+    return config
+
+
+def _check_fields(path: Path, config: Any) -> None:
     fields = config if isinstance(config, dict) else {}
     wrong = [name for name, cls in _FIELDS.items() if not isinstance(fields.get(name), cls)]
     if wrong:
@@ -235,19 +315,6 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise ValueError(
             f"{path} has format {config['format']}, this version of graphmask reads {FORMAT}"
         )
-    return config
-
-
-def _read_weights(folder: Path) -> dict[str, Tensor]:
-    safetensors = require("safetensors", extra="pretrained")
-    load_file = require("safetensors.torch", extra="pretrained").load_file
-    path = _existing(folder, WEIGHTS)
-    try:
-        # Copied, since tensors in the file are not aligned, and products of unaligned tensors are
-        # rounded differently.
-        return {name: value.clone() for name, value in load_file(path).items()}
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
 
 
 def _existing(folder: Path, name: str) -> Path:

@@ -19,6 +19,7 @@ from graphmask.features import FeatureMap
 from graphmask.masks import TopologicalMask
 from graphmask.topology import Topology
 
+from ._convolutions import edge_arguments, edge_features
 from .attention import TopologicalAttention
 from .pretrained import PretrainedMixin
 
@@ -34,16 +35,18 @@ class TopologicalTransformerLayer(nn.Module):
         channels: C, of input and output.
         heads: H, a divisor of C.
         mask: of the attention; :obj:`None` leaves attention out. (default: :obj:`None`)
-        conv: a PyG convolution from C to C channels, such as ``GCNConv(C, C)``; weights and
-            features of edges reach it if its ``forward`` takes ``edge_weight`` or ``edge_attr``.
-            :obj:`None` leaves it out. (default: :obj:`None`)
+        conv: a PyG convolution from C to C channels, such as ``GCNConv(C, C)``; :obj:`None` leaves
+            it out. Weights of edges reach it if its ``forward`` takes ``edge_weight``, features if
+            it takes ``edge_attr`` and was made for them, such as ``GATv2Conv(C, C, edge_dim=D)``
+            or ``GINEConv``; others do not use them. (default: :obj:`None`)
         feature_map: phi of the attention. (default: :obj:`None`, :class:`~graphmask.features.ReLU`)
         dropout: of both branches and of the feed-forward network. (default: :obj:`0.0`)
         expansion: hidden channels of the feed-forward network, as a multiple of C. (default:
             :obj:`2`)
 
     Raises:
-        ValueError: with neither mask nor convolution, and as :class:`TopologicalAttention` does.
+        ValueError: with neither mask nor convolution, where the convolution reads features of edges
+            and there are none or others, and as :class:`TopologicalAttention` does.
 
     Cost: that of its attention, of its convolution, and O(N C^2).
 
@@ -80,8 +83,7 @@ class TopologicalTransformerLayer(nn.Module):
             else TopologicalAttention(channels, heads, mask, feature_map, dropout)
         )
         self.channels, self.conv = channels, conv
-        parameters = () if conv is None else inspect.signature(conv.forward).parameters
-        self.conv_takes = tuple(name for name in ("edge_weight", "edge_attr") if name in parameters)
+        self.conv_takes = edge_arguments(conv)
         self.norm = nn.LayerNorm(channels)
         self.dropout = nn.Dropout(dropout)
         self.feed_forward = nn.Sequential(
@@ -108,13 +110,16 @@ class TopologicalTransformerLayer(nn.Module):
     ) -> Tensor:
         """``[N, C] -> [N, C]``: ``layer(x, edge_index, ...)`` or ``layer(x, topology)``."""
         topology = Topology.of(x, edge_index, edge_weight, batch, edge_attr)
-        if x.dim() != 2 or x.shape[1] != self.channels:
+        if x.shape[1] != self.channels:
             raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
         hidden, out = self.norm(x), x
         if self.attention is not None:
             out = out + self.attention(hidden, topology)
         if self.conv is not None:
             arguments = {name: getattr(topology, name) for name in self.conv_takes}
+            if "edge_attr" in arguments:
+                features = edge_features(self.conv, topology.edge_attr, self.channels)
+                arguments["edge_attr"] = features
             out = out + self.dropout(self.conv(hidden, topology.edge_index, **arguments))
         return out + self.feed_forward(out)
 
@@ -236,7 +241,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
     ) -> Tensor:
         """Outputs of nodes or graphs: ``model(x, edge_index, ...)`` or ``model(x, topology)``."""
         topology = Topology.of(x, edge_index, edge_weight, batch, edge_attr)
-        if x.dim() != 2 or self.in_channels not in (-1, x.shape[1]):
+        if self.in_channels not in (-1, x.shape[1]):
             expected = f"of shape [N, in_channels] with in_channels = {self.in_channels}"
             raise value_error("x", expected, x)
         attention = self.layers[0].attention

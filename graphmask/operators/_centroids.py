@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from graphmask._distances import multiples
+from graphmask._precision import to_double
 from graphmask.kernels import Pattern
 from graphmask.kernels.forest import Forest, down_sweep, up_sweep
 from graphmask.topology import Topology
@@ -197,7 +198,7 @@ def _by_width(
 
 def _rounded(width: Tensor) -> Tensor:
     """Widths rounded up, so that few of them differ and little of a group is empty."""
-    power = 2 ** torch.ceil(torch.log2(width.double())).long()
+    power = 2 ** torch.ceil(torch.log2(to_double(width))).long()
     step = torch.where(power > _ROUND, power // 8, power)
     return (width + step - 1) // step * step
 
@@ -212,7 +213,7 @@ def _pair_blocks(forest: Forest, length: Tensor, block: Tensor, size: int) -> li
     _, index, count = torch.unique_consecutive(block[node], return_inverse=True, return_counts=True)
     column = torch.arange(len(node), device=node.device) - (count.cumsum(0) - count)[index]
     column_of = torch.zeros_like(block).index_copy(0, node, column)
-    widths = 2 ** torch.ceil(torch.log2(count.double())).long()
+    widths = 2 ** torch.ceil(torch.log2(to_double(count))).long()
     blocks = []
     for width in torch.unique(widths).tolist():
         chosen = widths == width

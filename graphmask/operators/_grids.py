@@ -112,7 +112,7 @@ def grids_of(topology: Topology, shape: Sequence[int], extra: int = 0) -> BySize
     """The graphs of a topology, each of them a grid of this shape with ``extra`` nodes more."""
     graphs = topology.derive(by_size)
     size, sizes = math.prod(shape) + extra, [nodes for _, nodes in graphs.shapes]
-    if sizes != [size]:
+    if set(sizes) - {size}:
         grid = " x ".join(map(str, shape)) + (f" + {extra}" if extra else "")
         expected = f"of graphs of {grid} = {size} nodes each, as `shape` says"
         raise value_error("topology", expected, f"graphs of {sizes} nodes")
@@ -149,7 +149,7 @@ def multiply_axis(axis: int, matrix: Tensor, x: Tensor) -> Tensor:
     before, after = x.shape[1:axis], x.shape[axis + 1 :]
     flat = x.reshape(len(x), before.numel(), x.shape[axis], after.numel())
     out = torch.einsum("hij,hljr->hlir", matrix, flat)
-    return out.reshape(len(out), *before, -1, *after)
+    return out.reshape(len(out), *before, out.shape[2], *after)
 
 
 def kronecker(left: Tensor, right: Tensor) -> Tensor:

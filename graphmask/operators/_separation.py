@@ -11,10 +11,11 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from graphmask._checks import value_error
+from graphmask._precision import to_double
 from graphmask.kernels import Pattern
 from graphmask.topology import Topology
 
-from ._separators import Cells, Ids, Leaf, Lengths, Region, Split, check_entries, decompose
+from ._separators import Cells, Ids, Leaves, Lengths, Region, Split, check_entries, decompose
 
 # Sides of blocks are padded to the next number with this many leading bits, and blocks of equal
 # sides stacked.
@@ -61,20 +62,29 @@ class Separation(NamedTuple):
     members: Pattern  # [cells of several nodes, N]
     standing: tuple[Standing, ...]
     error_bound: float
-    dtype: torch.dtype  # of the distances
 
 
-_Block: TypeAlias = tuple[Ids, Ids, Lengths, bool]
+# G blocks of equal shape: nodes of rows ``[G, r]`` and columns ``[G, c]``, distances ``[G, r, c]``,
+# and whether the transposed blocks are blocks of M, too.
+_Blocks: TypeAlias = tuple[Ids, Ids, Lengths, bool]
 
 
 def separate(
     topology: Topology, tolerance: float, resolution: float, leaf_size: int, max_entries: int
 ) -> Separation:
     """The decomposition of the graphs, with ``topology.edge_weight`` as lengths of edges."""
-    layout, lengths = _Layout(topology.num_nodes, max_entries), length_matrix(topology)
+    layout = _Layout(topology.num_nodes, max_entries, dtype_of_lengths(topology))
+    lengths = length_matrix(topology)
     for piece in decompose(lengths, tolerance, resolution, leaf_size, max_entries):
         layout.add(piece)
     return layout.separation(topology)
+
+
+def dtype_of_lengths(topology: Topology) -> torch.dtype:
+    """The type of distances."""
+    weight = topology.edge_weight
+    default = torch.get_default_dtype()
+    return default if weight is None else torch.promote_types(weight.dtype, torch.float32)
 
 
 def length_matrix(topology: Topology) -> csr_matrix:
@@ -90,7 +100,7 @@ def length_matrix(topology: Topology) -> csr_matrix:
     if topology.edge_weight is None:
         length = np.ones(topology.num_edges)
     else:
-        length = topology.edge_weight.detach().double().cpu().numpy()
+        length = to_double(topology.edge_weight.detach().cpu()).numpy().astype(np.float64)
     order = np.lexsort((length, source, target))
     order = order[source[order] != target[order]]
     position = target[order] * n + source[order]
@@ -120,16 +130,17 @@ def _check_symmetric(graph: csr_matrix) -> None:
 class _Layout:
     """Collects the blocks of a decomposition."""
 
-    def __init__(self, num_nodes: int, max_entries: int) -> None:
+    def __init__(self, num_nodes: int, max_entries: int, dtype: torch.dtype) -> None:
         self.num_nodes, self.max_entries = num_nodes, max_entries
-        self.blocks: list[_Block] = []
+        self.dtype = torch.empty(0, dtype=dtype).numpy().dtype
+        self.blocks: list[_Blocks] = []
         self.members: list[Ids] = []
         self.standing: list[Standing] = []
         self.entries, self.error_bound = 0, 0.0
 
-    def add(self, piece: Split | Leaf) -> None:
-        if isinstance(piece, Leaf):
-            self._block(piece.own, piece.own, piece.within, False)
+    def add(self, piece: Split | Leaves) -> None:
+        if isinstance(piece, Leaves):
+            self._add(piece.own, piece.own, piece.within, False)
             return
         first = self._cells(piece.sides[0], piece.cells[0])
         second = self._cells(piece.sides[1], piece.cells[1])
@@ -140,15 +151,12 @@ class _Layout:
         self._stand(piece)
 
     def separation(self, topology: Topology) -> Separation:
-        device, weight = topology.device, topology.edge_weight
-        dtype = torch.get_default_dtype()
-        if weight is not None:
-            dtype = torch.promote_types(weight.dtype, torch.float32)
+        device = topology.device
         padding = self.num_nodes + len(self.members)
         blocks, cells = [], []
         for group in _groups(self.blocks):
             distance, both, sides = _stack(group, padding)
-            blocks.append(Stack(torch.from_numpy(distance).to(device, dtype), both))
+            blocks.append(Stack(torch.from_numpy(distance).to(device), both))
             cells += [side.flatten() for side in sides]
         counts = torch.tensor([len(nodes) for nodes in self.members], dtype=torch.long)
         nodes = torch.from_numpy(_concatenate(self.members)).to(device)
@@ -156,14 +164,17 @@ class _Layout:
         _ = members.mT  # cached here, since compiled code cannot compute it
         cell = torch.from_numpy(_concatenate(cells)).to(device)
         standing = tuple(self.standing)
-        return Separation(tuple(blocks), cell, members, standing, self.error_bound, dtype)
+        return Separation(tuple(blocks), cell, members, standing, self.error_bound)
 
     def _block(self, row: Ids, col: Ids, distance: Lengths, both: bool) -> None:
+        self._add(row[None], col[None], distance[None], both)
+
+    def _add(self, row: Ids, col: Ids, distance: Lengths, both: bool) -> None:
         if not distance.size:
             return
         self.entries += distance.size
         check_entries(self.entries, self.max_entries)
-        self.blocks.append((row, col, distance, both))
+        self.blocks.append((row, col, distance.astype(self.dtype), both))
 
     def _cells(self, side: Region, cells: Cells) -> Ids:
         """The index of each cell: that of its node, where it has a single one."""
@@ -186,11 +197,11 @@ class _Layout:
         self.error_bound = max(self.error_bound, sum(cells.radius for cells in split.cells))
 
 
-def _groups(blocks: Iterable[_Block]) -> Iterator[list[_Block]]:
+def _groups(blocks: Iterable[_Blocks]) -> Iterator[list[_Blocks]]:
     """Blocks of about equal shape."""
-    groups: dict[tuple[int, int, bool], list[_Block]] = {}
+    groups: dict[tuple[int, int, bool], list[_Blocks]] = {}
     for block in blocks:
-        rows, cols = block[2].shape
+        _, rows, cols = block[2].shape
         groups.setdefault((_rounded(rows), _rounded(cols), block[3]), []).append(block)
     yield from groups.values()
 
@@ -201,17 +212,20 @@ def _rounded(size: int) -> int:
     return -(-size // step) * step
 
 
-def _stack(group: list[_Block], padding: int) -> tuple[Lengths, bool, list[Ids]]:
+def _stack(group: list[_Blocks], padding: int) -> tuple[Lengths, bool, list[Ids]]:
     """Blocks padded to the largest of them, and the cells of their rows and, if used, columns."""
     both = group[0][3]
-    rows = max(len(row) for row, *_ in group)
-    cols = max(len(col) for _, col, *_ in group)
-    row_cells = np.full((len(group), rows), padding)
-    col_cells = np.full((len(group), cols), padding)
-    distances = np.full((len(group), rows, cols), np.inf)
-    for i, (row, col, distance, _) in enumerate(group):
-        row_cells[i, : len(row)], col_cells[i, : len(col)] = row, col
-        distances[i, : len(row), : len(col)] = distance
+    rows = max(row.shape[1] for row, *_ in group)
+    cols = max(col.shape[1] for _, col, *_ in group)
+    count = sum(len(row) for row, *_ in group)
+    row_cells, col_cells = np.full((count, rows), padding), np.full((count, cols), padding)
+    distances = np.full((count, rows, cols), np.inf, dtype=group[0][2].dtype)
+    start = 0
+    for row, col, distance, _ in group:
+        end = start + len(row)
+        row_cells[start:end, : row.shape[1]], col_cells[start:end, : col.shape[1]] = row, col
+        distances[start:end, : row.shape[1], : col.shape[1]] = distance
+        start = end
     return distances, both, [row_cells, col_cells] if both else [row_cells]
 
 

@@ -24,6 +24,10 @@ Lengths: TypeAlias = NDArray[np.float64]
 # The smaller side of a split holds at least this share of the nodes, where a separator allows it.
 _BALANCE = 0.2
 
+# Components of so many nodes get their distances all together, and so many distances at a time.
+_SMALL = 64
+_TABLE = 2**22
+
 
 class Region(NamedTuple):
     """Nodes ``own [n]`` with their boundary ``[b]``, the edges of both, and distances."""
@@ -64,29 +68,41 @@ class Split(NamedTuple):
     within: Lengths  # [s, s] in the separator
 
 
-class Leaf(NamedTuple):
-    """A region that is not split, with all its distances."""
+class Leaves(NamedTuple):
+    """G regions of n nodes that are not split, with all their distances."""
 
-    own: Ids
-    within: Lengths
+    own: Ids  # [G, n]
+    within: Lengths  # [G, n, n]
 
 
 def decompose(
     graph: csr_matrix, tolerance: float, resolution: float, leaf_size: int, max_entries: int
-) -> Iterator[Split | Leaf]:
+) -> Iterator[Split | Leaves]:
     """The splits and leaves of all components of a symmetric graph.
 
     Cost: with separators of about sqrt(n) nodes O(N^1.5 log N), by Dijkstra's algorithm from each
-    of them.
+    of them; without Python's for each component of up to 64 nodes.
     """
-    regions = [_component(graph, own) for own in _components(graph)[::-1]]
+    label, size = _components(graph)
+    order = np.argsort(label, kind="stable")
+    graph, start = graph[order][:, order], np.cumsum(size) - size
+    is_small = size <= min(leaf_size, _SMALL)
+    check_entries(int((size[is_small] ** 2).sum()), max_entries)
+    for n in np.unique(size[is_small]):
+        first = start[is_small & (size == n)]
+        for some in np.array_split(first, -(-len(first) * n * n // _TABLE)):
+            own = some[:, None] + np.arange(n)
+            yield Leaves(order[own], _all_distances(graph, own))
+    ends = np.stack([start, start + size], 1)[~is_small]
+    regions = [_component(graph, order, *end) for end in ends[::-1].tolist()]
     while regions:
         region = regions.pop()
         side = _sides(region.inner) if len(region.own) > leaf_size else None
         sources = len(region.own) if side is None else int((side == 1).sum()) + len(region.boundary)
         check_entries(sources * len(region.own), max_entries)
         if side is None:
-            yield Leaf(region.own, region.distances(np.arange(len(region.own))))
+            within = region.distances(np.arange(len(region.own)))
+            yield Leaves(region.own[None], within[None])
             continue
         split = _split(region, side, tolerance, resolution)
         regions.extend(split.sides[::-1])
@@ -104,25 +120,42 @@ def check_entries(entries: int, max_entries: int) -> None:
         )
 
 
-def _component(graph: csr_matrix, own: Ids) -> Region:
-    n = len(own)
-    return Region(
-        own, own[:0], graph[own][:, own], csr_matrix((n, 0)), np.empty((0, n)), np.empty((0, 0))
-    )
-
-
-def _components(graph: csr_matrix) -> list[Ids]:
-    """The nodes of each component, ascending."""
+def _components(graph: csr_matrix) -> tuple[Ids, Ids]:
+    """The component of each node, and the size of each component."""
     count, label = connected_components(graph, directed=False)
-    order = np.argsort(label, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(label, minlength=count))[:-1]) if count else []
+    return label, np.bincount(label, minlength=count)
+
+
+def _component(graph: csr_matrix, order: Ids, first: int, last: int) -> Region:
+    """A component of consecutive nodes of a graph whose nodes were put in this order."""
+    n, entries = last - first, slice(graph.indptr[first], graph.indptr[last])
+    pointers = graph.indptr[first : last + 1] - graph.indptr[first]
+    inner = csr_matrix((graph.data[entries], graph.indices[entries] - first, pointers), (n, n))
+    none = order[:0]
+    outer, rows, between = csr_matrix((n, 0)), np.empty((0, n)), np.empty((0, 0))
+    return Region(order[first:last], none, inner, outer, rows, between)
+
+
+def _all_distances(graph: csr_matrix, own: Ids) -> Lengths:
+    """``[G, n, n]`` distances of G components of consecutive nodes ``own [G, n]``.
+
+    By the algorithm of Floyd and Warshall, for all components at once.
+    """
+    n = own.shape[1]
+    edges = graph[own.ravel()].tocoo()
+    distance = np.where(np.eye(n, dtype=bool), 0.0, np.full((len(own), n, n), np.inf))
+    component, row = np.divmod(edges.row, n)
+    distance[component, row, edges.col - own[component, 0]] = edges.data
+    for via in range(n):
+        np.minimum(distance, distance[:, :, via, None] + distance[:, None, via], out=distance)
+    return distance
 
 
 def _sides(graph: csr_matrix) -> NDArray[np.int8] | None:
     """0 and 2 for the nodes of both sides and 1 for the separator, or None without any."""
-    components = _components(graph)
-    if len(components) > 1:
-        return _pack(components, graph.shape[0])
+    label, size = _components(graph)
+    if len(size) > 1:
+        return _pack(size)[label]
     far = int(np.argmax(dijkstra(graph, indices=0, unweighted=True)))
     level = dijkstra(graph, indices=far, unweighted=True).astype(np.int64)
     cut = _cut(np.bincount(level))
@@ -133,13 +166,13 @@ def _sides(graph: csr_matrix) -> NDArray[np.int8] | None:
     return np.where(level > cut, 2, (level == cut) & onwards).astype(np.int8)
 
 
-def _pack(components: list[Ids], n: int) -> NDArray[np.int8]:
-    """Components on two sides of about equal size."""
-    side, sizes = np.zeros(n, dtype=np.int8), [0, 0]
-    for nodes in sorted(components, key=len, reverse=True):
-        smaller = int(sizes[1] < sizes[0])
-        side[nodes] = 2 * smaller
-        sizes[smaller] += len(nodes)
+def _pack(size: Ids) -> NDArray[np.int8]:
+    """The side of each component: the largest ones on one side, until it holds about half."""
+    order = np.argsort(-size, kind="stable")
+    middle = np.cumsum(size[order]) - size[order] / 2
+    side = np.empty(len(size), dtype=np.int8)
+    side[order] = np.where(middle < size.sum() / 2, 0, 2)
+    side[order[0]], side[order[-1]] = 0, 2
     return side
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from graphmask._precision import to_double
 from graphmask.kernels import spmm
 
 from ._centroids import Decomposition
@@ -159,7 +160,7 @@ def _hankel_kernel(table: Tensor, width: int) -> Tensor:
     if width <= _WIDEST:
         return table[:, _hankel_index(width, table.device).clamp(max=last)]
     distance = torch.arange(2 * width, device=table.device).clamp(max=last)
-    return torch.fft.rfft(table[:, distance].double())
+    return torch.fft.rfft(to_double(table[:, distance]))
 
 
 def _multiply_hankel(kernel: Tensor, x: Tensor) -> Tensor:
@@ -182,4 +183,4 @@ def _transform(x: Tensor) -> Tensor:
 
     In float64, since their rounding is as large for small sums as for large.
     """
-    return torch.fft.rfft(x.double(), n=2 * x.shape[2], dim=2)
+    return torch.fft.rfft(to_double(x), n=2 * x.shape[2], dim=2)

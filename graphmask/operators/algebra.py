@@ -43,7 +43,7 @@ class ScaledOperator(MaskOperator):
         return self.scale.reshape(-1, *trailing) if isinstance(self.scale, Tensor) else self.scale
 
     def _matmul(self, x: Tensor) -> Tensor:
-        return self._factor(1, 1) * self.mask._matmul(x)
+        return self._factor(1, 1) * self.mask.matmul(x)
 
     def _transpose(self) -> MaskOperator:
         return ScaledOperator(self.mask.mT, self.scale)
@@ -104,7 +104,7 @@ class SumOperator(MaskOperator):
         super().__init__(terms[0].topology, heads, sign, sum(term.cost for term in terms))
 
     def _matmul(self, x: Tensor) -> Tensor:
-        return _add(*[term._matmul(x) for term in self.terms])
+        return _add(*[term.matmul(x) for term in self.terms])
 
     def _transpose(self) -> MaskOperator:
         return SumOperator(*(term.mT for term in self.terms))
@@ -175,7 +175,7 @@ class ProductOperator(MaskOperator):
         super().__init__(factors[0].topology, heads, sign, cost)
 
     def _matmul(self, x: Tensor) -> Tensor:
-        return reduce(lambda y, factor: factor._matmul(y), reversed(self.factors), x)
+        return reduce(lambda y, factor: factor.matmul(y), reversed(self.factors), x)
 
     def _transpose(self) -> MaskOperator:
         return ProductOperator(*(factor.mT for factor in reversed(self.factors)))

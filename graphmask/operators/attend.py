@@ -7,6 +7,7 @@ from torch import Tensor
 
 from graphmask._checks import type_error, value_error
 from graphmask._html import format_bytes, html_table
+from graphmask._precision import full_precision
 from graphmask.features.scores import InnerProducts, Scores
 from graphmask.kernels.products import sum_dtype
 
@@ -63,7 +64,7 @@ def attend(
         tensor([[2., 2.]])
     """
     _check_features(mask, q, k, v)
-    with torch.autocast(q.device.type, enabled=False):
+    with full_precision(q.device):
         return attend_unchecked(mask, q, k, v, execution, scores or _INNER_PRODUCTS)
 
 
@@ -76,9 +77,14 @@ def attend_unchecked(
     scores: Scores = _INNER_PRODUCTS,
 ) -> Attended:
     """:func:`attend` without checks and outside autocast, as operators call it for their terms."""
-    itemsize = sum_dtype(q, k, v).itemsize
-    run = execution or choose(mask, q.shape[-1], v.shape[-1], itemsize, scores)
-    return run(mask, q, k, v, scores)
+    dtype = sum_dtype(q, k, v)
+    if not mask.num_nodes:
+        return Attended(v.to(dtype), q.sum(-1, dtype=dtype))
+    if execution is not None:
+        return execution(mask, q, k, v, scores)
+    return choose(mask, q.shape[-1], v.shape[-1], dtype.itemsize, scores)._run(
+        mask, q, k, v, scores
+    )
 
 
 def describe_choice(mask: MaskOperator, m: int = 16, d: int = 16, itemsize: int = 4) -> str:

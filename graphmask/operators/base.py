@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from enum import IntEnum
+from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, final, overload
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from graphmask._checks import value_error
 from graphmask._deprecation import warn_deprecated
+from graphmask._precision import full_precision
 from graphmask.kernels import HopValues, Pattern
 from graphmask.kernels.products import is_half
 from graphmask.topology import Topology
@@ -73,6 +75,15 @@ class Entries(NamedTuple):
         return self.values.expand() if isinstance(self.values, HopValues) else self.values
 
 
+def _without_autocast(to_dense: Callable[[Any], Tensor]) -> Callable[[Any], Tensor]:
+    @wraps(to_dense)
+    def run(self: MaskOperator) -> Tensor:
+        with full_precision(self.topology.device):
+            return to_dense(self)
+
+    return run
+
+
 class MaskOperator(ABC):
     r"""A matrix :math:`M` of shape ``[H, N, N]`` that is never built; H = 1 serves all heads.
 
@@ -88,18 +99,34 @@ class MaskOperator(ABC):
             denominator of attention sums M itself; below, its absolute values. A bool says whether
             all entries are non-negative.
         cost: multiply-adds of ``M @ x`` per head and column of x.
+
+    Attributes:
+        nonnegative: whether no entry can be negative.
+        estimate: whether entries have any sign, and estimate non-negative ones.
+        sums_itself: whether the denominator sums M, and not its absolute values.
     """
 
     def __init__(self, topology: Topology, heads: int, sign: Sign | bool, cost: float) -> None:
         self.topology, self.num_nodes = topology, topology.num_nodes
         self.heads, self.cost = heads, cost
         self.sign = Sign.of(sign) if isinstance(sign, bool) else sign
+        self.nonnegative, self.estimate = self.sign.flags
+        self.sums_itself = self.sign >= Sign.ESTIMATE
         # The time of one of its multiply-adds, in those of a sparse product.
         self.unit_cost = 1.0
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "to_dense" in vars(cls):
+            cls.to_dense = _without_autocast(cls.to_dense)  # type: ignore[method-assign]
+
     @abstractmethod
     def _matmul(self, x: Tensor) -> Tensor:
-        """``[H or 1, N, C] -> [H, N, C]`` in full precision."""
+        """``[H or 1, N, C] -> [H, N, C]`` in full precision, for at least one node.
+
+        Called by :meth:`matmul` alone, which has a mask of one head multiply all heads of x as
+        columns.
+        """
 
     @abstractmethod
     def _transpose(self) -> MaskOperator:
@@ -126,7 +153,8 @@ class MaskOperator(ABC):
     def lookup(self, pattern: Pattern) -> Tensor | None:
         """``[H, nnz]`` entries of M at the positions of a pattern.
 
-        :obj:`None` where single entries are not known.
+        :obj:`None` where single entries are not known. Where they are, rows are read and not
+        multiplied, and scores of any size meet zeros that are not rounded.
         """
         return None
 
@@ -134,23 +162,9 @@ class MaskOperator(ABC):
     def entries(self) -> Entries | None:
         """The sparse support and its values, or :obj:`None` where M has none."""
         if not hasattr(self, "_kept_entries"):
-            self._kept_entries = self._entries()
+            with full_precision(self.topology.device):
+                self._kept_entries = self._entries()
         return self._kept_entries
-
-    @property
-    def nonnegative(self) -> bool:
-        """True if no entry can be negative."""
-        return self.sign is Sign.NONNEGATIVE
-
-    @property
-    def estimate(self) -> bool:
-        """True if entries have any sign, and estimate non-negative ones."""
-        return self.sign is Sign.ESTIMATE
-
-    @property
-    def sums_itself(self) -> bool:
-        """True if the denominator sums M, and not its absolute values."""
-        return self.sign >= Sign.ESTIMATE
 
     @property
     def shape(self) -> torch.Size:
@@ -183,13 +197,21 @@ class MaskOperator(ABC):
             raise value_error(
                 "x", f"of shape [..., H, N, C] with H = {self.heads} or 1 (heads of the mask)", x
             )
-        batch_shape = columns.shape[:-3]
+        shared = self.heads == 1 < columns.shape[-3]
+        columns = columns.unsqueeze(-3) if shared else columns
+        batch_shape, channels = columns.shape[:-3], columns.shape[-1]
         if batch_shape:
-            columns = columns.flatten(0, -4).permute(1, 2, 3, 0).flatten(2)
-        out = self._matmul(columns.float() if is_half(x) else columns)
+            columns = columns.flatten(0, -4).movedim(0, 2).flatten(2)
+        columns = columns.float() if is_half(x) else columns
+        if self.num_nodes:
+            with full_precision(x.device):
+                out = self._matmul(columns)
+        else:
+            out = columns.expand(self.heads, -1, -1)
         if batch_shape:
-            out = out.unflatten(2, (-1, batch_shape.numel())).permute(3, 0, 1, 2)
+            out = out.unflatten(2, (batch_shape.numel(), channels)).movedim(2, 0)
             out = out.unflatten(0, batch_shape)
+        out = out.squeeze(-3) if shared else out
         out = out.to(x.dtype) if is_half(x) else out
         return out.squeeze(-1) if x.dim() == 1 else out
 
@@ -213,12 +235,20 @@ class MaskOperator(ABC):
     def rows(self, nodes: Tensor) -> Tensor:
         """Rows ``[H, len(nodes), N]`` of M.
 
-        Costs one product with ``M.mT`` per chosen node, never N x N.
+        Costs O(N) per chosen node where single entries are known (:meth:`lookup`), else one product
+        with ``M.mT``; never N x N.
 
         Raises:
             ValueError: for nodes that are not a vector of node ids.
         """
         check_nodes(nodes, self.num_nodes)
+        chosen, place = torch.unique(nodes.long(), return_inverse=True)
+        shape = len(chosen), self.num_nodes
+        row = chosen.repeat_interleave(self.num_nodes)
+        col = torch.arange(self.num_nodes, device=nodes.device).repeat(len(chosen))
+        entries = self.lookup(Pattern.from_coo(row, col, (self.num_nodes, self.num_nodes)))
+        if entries is not None:
+            return entries.expand(self.heads, -1).unflatten(1, shape)[:, place]
         one_hot = torch.zeros(self.num_nodes, len(nodes), device=nodes.device)
         one_hot[nodes.long(), torch.arange(len(nodes), device=nodes.device)] = 1
         return self.mT.matmul(one_hot).mT

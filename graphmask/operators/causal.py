@@ -49,7 +49,7 @@ class CausalOperator(EntrywiseOperator):
 
     def _matmul(self, x: Tensor) -> Tensor:
         x = x if self.log_decay is None else in_one_type(x, self.log_decay)[0]
-        return self._along(partial(scan, log_decay=self.log_decay), max(len(x), self.heads), x)
+        return self._along(partial(scan, log_decay=self.log_decay), self.heads, x)
 
     def _transpose(self) -> MaskOperator:
         return CausalOperator(self.topology, self.log_decay, not self.reverse)

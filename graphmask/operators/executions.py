@@ -26,7 +26,7 @@ from graphmask.topology import Topology
 
 from ._grids import BlockwiseOperator
 from ._slices import run_slices
-from .base import Attended, MaskOperator, Rule
+from .base import Attended, Entries, MaskOperator, Rule
 
 # Bytes that all mask blocks of a batch may take before their execution is no longer chosen.
 BLOCK_MEMORY = 2**28
@@ -167,9 +167,8 @@ class Pairs(Execution):
             return Attended(*pair_attention(pattern, q, k, v, values, not mask.sums_itself))
         q, k, v = in_one_type(q, k, v)
         weight = entries.value.to(v.dtype)
-        mixed = weight * scores.pairs(pattern, q, k, weight != 0)
-        sums_itself = mask.sums_itself and not scores.signed
-        size = mixed if sums_itself else mixed.abs()
+        score = scores.pairs(pattern, q, k, weight != 0)
+        mixed, size = scores.terms(weight, score, mask.sums_itself)
         ones = v.new_ones(*v.shape[:2], 1)
         return Attended(spmm(pattern, mixed, v), spmm(pattern, size, ones)[..., 0])
 
@@ -211,15 +210,13 @@ class Dense(Execution):
 
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         q, k, v = in_one_type(q, k, v)
-        if scores.factored:
-            attend = _attend_block if mask.sums_itself else _attend_signed_block
-        else:
-            sums_itself = mask.sums_itself and not scores.signed
-            attend = partial(_attend_scored_block, scores=scores, sums_itself=sums_itself)
+        attend: Callable[..., Tensor] = _attend_block
+        if not (scores.factored and mask.sums_itself):
+            attend = partial(_attend_scored_block, scores=scores, sums_itself=mask.sums_itself)
         if isinstance(mask, BlockwiseOperator):
             return _attend_shared_blocks(attend, mask, q, k, v)
         self._warn_of_size(mask, q.shape[-1], v)
-        weights = [weight.to(v.dtype) for weight in _mask_blocks(mask)]
+        weights = [weight.to(v.dtype) for weight in _mask_blocks(mask, not scores.factored)]
         return attend_blocks(attend, mask.topology.blocks, q, k, v, weights)
 
     def _warn_of_size(self, mask: MaskOperator, m: int, v: Tensor) -> None:
@@ -239,9 +236,7 @@ class OwnRule:
 
     rule: Rule
 
-    def __call__(
-        self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores
-    ) -> Attended:
+    def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         return self.rule(q, k, v)
 
     def __repr__(self) -> str:
@@ -268,13 +263,12 @@ def choose(
     if rule is not None:
         return OwnRule(rule)
     # The pairs of a sparse mask are never more work than its products.
-    sparse = mask.entries() is not None
-    executions = [
-        execution
-        for execution in (Pairs() if sparse else Lifted(), Dense())
-        if execution.refusal(mask, scores) is None
-        and execution.footprint(mask, m, d) * mask.heads * itemsize <= BLOCK_MEMORY
-    ]
+    execution: Execution = Lifted() if mask.entries() is None else Pairs()
+    executions = [execution] if execution.refusal(mask, scores) is None else []
+    if Dense().footprint(mask, m, d) * mask.heads * itemsize <= BLOCK_MEMORY:
+        executions.append(Dense())
+    if len(executions) == 1:
+        return executions[0]
     if executions:
         costs = [execution.cost(mask, m, d) for execution in executions]
         return executions[costs.index(min(costs))]
@@ -324,9 +318,19 @@ def attend_blocks(
     return split_sums(blocks.unstack(sums, rows).transpose(0, 1))
 
 
-def _mask_blocks(mask: MaskOperator) -> list[Tensor]:
-    """``[H, G, w, w]`` for each group of graphs."""
+def _mask_blocks(mask: MaskOperator, exact_zeros: bool) -> list[Tensor]:
+    """``[H, G, w, w]`` for each group of graphs.
+
+    Args:
+        mask: M.
+        exact_zeros: whether its zeros must not be rounded, as under scores that may be of any size.
+            They are exact where single entries are known; code that torch compiles has products.
+    """
     topology, entries = mask.topology, mask.entries()
+    if entries is None and exact_zeros and not torch.compiler.is_compiling():
+        pattern = _pairs_within_graphs(topology)
+        values = mask.lookup(pattern)
+        entries = None if values is None else Entries(pattern, values.expand(mask.heads, -1))
     slots = None if entries is None else topology.blocks.slots(entries.pattern)
     if entries is not None and slots is not None:
         return topology.blocks.scatter(entries.value, slots)
@@ -335,6 +339,22 @@ def _mask_blocks(mask: MaskOperator) -> list[Tensor]:
     columns = mask.matmul(identity).transpose(0, 1)
     stacked = topology.blocks.stack(columns, topology.blocks.rows(mask.heads))
     return [block[..., : block.shape[2]] for block in stacked]
+
+
+def _pairs_within_graphs(topology: Topology) -> Pattern:
+    """All pairs of nodes of the same graph."""
+    n, sizes = topology.num_nodes, topology.graph_sizes
+    batch = torch.zeros_like(topology.local_index) if topology.batch is None else topology.batch
+    count, nodes = sizes[batch], torch.argsort(batch, stable=True)
+    # From the place of a pair to that of its second node among the nodes graph by graph.
+    shift = (sizes.cumsum(0) - sizes)[batch] - (count.cumsum(0) - count)
+    pairs = topology.derive(_count_pairs)
+    place = shift.repeat_interleave(count, output_size=pairs)
+    return Pattern.from_counts(count, nodes[place + torch.arange(pairs, device=place.device)], n)
+
+
+def _count_pairs(topology: Topology) -> int:
+    return int(topology.graph_sizes.square().sum())
 
 
 def _attend_shared_blocks(
@@ -356,15 +376,8 @@ def _attend_block(q: Tensor, k: Tensor, values: Tensor, weight: Tensor) -> Tenso
     return (weight * (q @ k.mT)) @ values
 
 
-def _attend_signed_block(q: Tensor, k: Tensor, values: Tensor, weight: Tensor) -> Tensor:
-    score = q @ k.mT
-    denominator = (weight.abs() * score).sum(-1, keepdim=True)
-    return torch.cat([(weight * score) @ values[..., :-1], denominator], -1)
-
-
 def _attend_scored_block(
     q: Tensor, k: Tensor, values: Tensor, weight: Tensor, scores: Scores, sums_itself: bool
 ) -> Tensor:
-    mixed = weight * scores.block(q, k, weight != 0)
-    size = mixed if sums_itself else mixed.abs()
+    mixed, size = scores.terms(weight, scores.block(q, k, weight != 0), sums_itself)
     return torch.cat([mixed @ values[..., :-1], size.sum(-1, keepdim=True)], -1)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import value_error
+from graphmask._precision import double_dtype
 from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
@@ -100,7 +101,7 @@ class GridDiffusionOperator(BlockwiseOperator):
 
 def _decay(t: Tensor, n: int) -> Tensor:
     """``[H, n + 1]``, the decay of the even waves on a ring of 2 n nodes."""
-    wave = torch.arange(n + 1, device=t.device, dtype=torch.float64) * (math.pi / n)
+    wave = torch.arange(n + 1, device=t.device, dtype=double_dtype(t.device)) * (math.pi / n)
     return torch.exp(-t.unsqueeze(1) * (2 - 2 * wave.cos()).to(t.dtype))
 
 

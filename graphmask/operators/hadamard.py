@@ -59,7 +59,7 @@ class HadamardOperator(MaskOperator):
 
         def multiply_slice(left: Tensor, right: Tensor) -> Tensor:
             lifted = (right.unsqueeze(-1) * x.unsqueeze(-2)).flatten(-2)
-            mixed = self.mask._matmul(lifted).unflatten(-1, (right.shape[-1], -1))
+            mixed = self.mask.matmul(lifted).unflatten(-1, (right.shape[-1], -1))
             return torch.einsum(
                 "hnr,hnrc->hnc", left.expand(self.heads, -1, -1).to(mixed.dtype), mixed
             )

@@ -64,7 +64,7 @@ class HypercubeOperator(BlockwiseOperator):
 
     def _between(self, i: Tensor, j: Tensor, size: int | Tensor) -> Tensor:
         bits = range(self.topology.largest_graph.bit_length())
-        differing = torch.stack([(i ^ j) >> bit & 1 for bit in bits]).sum(0)
+        differing = sum(((i ^ j) >> bit & 1 for bit in bits), start=torch.zeros_like(i ^ j))
         total = sum(torch.as_tensor(size, device=i.device) >> bit > 1 for bit in bits)
         e = torch.exp(-2 * self.t).reshape(-1, *[1] * differing.dim())
         return ((1 + e) / 2) ** (total - differing).clamp(min=0) * ((1 - e) / 2) ** differing

@@ -80,10 +80,10 @@ class LowRankOperator(MaskOperator):
         left, right, x = in_one_type(self.left, self.right, x)
         if self.topology.num_graphs == 1:
             return left @ (right.mT @ x)
-        blocks, heads = self.topology.blocks, max(self.heads, len(x))
-        rows = blocks.rows(heads)
+        blocks = self.topology.blocks
+        rows = blocks.rows(self.heads)
         stacked = [
-            blocks.stack(factor.expand(heads, -1, -1).transpose(0, 1), rows)
+            blocks.stack(factor.expand(self.heads, -1, -1).transpose(0, 1), rows)
             for factor in (left, right, x)
         ]
         products = [a @ (b.mT @ c) for a, b, c in zip(*stacked, strict=True)]

@@ -13,7 +13,7 @@ from graphmask.kernels import spmm
 from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
-from ._separation import Separation, Standing, length_matrix, separate
+from ._separation import Separation, Standing, dtype_of_lengths, length_matrix, separate
 from .base import MaskOperator, Sign
 
 
@@ -76,7 +76,7 @@ class SeparatorOperator(MaskOperator):
             seed_distance = exact[row_seed][:, col_seed]
             used[row[:, None], col] = seed_distance
             used[col[:, None], row] = seed_distance.mT
-        return used.to(self.topology.device, self._separation.dtype)
+        return used.to(self.topology.device, dtype_of_lengths(self.topology))
 
     def to_dense(self) -> Tensor:
         return self.function(self.distances())

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from graphmask._precision import to_double
 from graphmask.kernels.forest import down_sweep, up_sweep
 from graphmask.topology import Topology
 
@@ -193,7 +194,7 @@ class TreeTableOperator(_TreeOperator):
 
     def to_dense(self) -> Tensor:
         steps = self.topology.derive(steps_of, self.unit)
-        distance = self.topology.derive(trees_of).distances(steps.double())
+        distance = self.topology.derive(trees_of).distances(to_double(steps))
         return pad(self.table, (0, 1))[:, distance.clamp(max=self.table.shape[1]).long()]
 
 

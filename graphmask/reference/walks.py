@@ -25,7 +25,8 @@ def adjacency(
         W_ij = A_ij / sqrt(r_i c_j)  ("sym"),    A_ij / r_i  ("rw"),    A_ij  (None),    0 / 0 := 0
 
     On an undirected graph "sym" is D^-1/2 A D^-1/2; on any graph its spectral norm is at most 1.
-    Parallel edges add before absolute values are taken.
+    Parallel edges add before absolute values are taken. Where a sum is zero W is constant, with
+    gradient zero: it jumps there to the sign of a weight of any other size.
 
     >>> path = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
     >>> adjacency(path, 3, normalization="rw").tolist()
@@ -39,9 +40,10 @@ def adjacency(
     if normalization is None:
         return A
     if normalization == "sym":
-        return A / (nonzero(row_degree).sqrt() * nonzero(column_degree).sqrt())
+        W = A / (nonzero(row_degree).sqrt() * nonzero(column_degree).sqrt())
+        return torch.where((row_degree == 0) | (column_degree == 0), 0.0, W)
     if normalization == "rw":
-        return A / nonzero(row_degree)
+        return torch.where(row_degree == 0, 0.0, A / nonzero(row_degree))
     raise ValueError(f"`normalization` must be 'sym', 'rw' or None, got {normalization!r}")
 
 

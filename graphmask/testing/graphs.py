@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -141,7 +140,7 @@ def astype(topology: Topology, dtype: torch.dtype) -> Topology:
     return replace(
         topology,
         **{name: x if x is None else x.to(dtype) for name, x in tensors.items()},
-        walks=[dataclasses.replace(w, table=w.table.to(dtype)) for w in topology.walk_sets],
+        walks=[Walks(w.pattern, w.table.to(dtype), w.normalization) for w in topology.walk_sets],
     )
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
 from graphmask._checks import check_finite, describe, type_error, value_error
+from graphmask._precision import double_dtype
 
 Period: TypeAlias = float | Sequence[float] | Tensor | None
 
@@ -37,6 +40,29 @@ def positions(data: Data) -> Tensor:
     return data.pos
 
 
+def keep_points(data: Data, nodes: Tensor) -> Data:
+    """Return the points ``nodes`` of data without edges, with every attribute that has a row each.
+
+    Tensors, arrays and lists alike, whatever their name.
+    """
+    kept, size = copy.copy(data), data.num_nodes
+    for key, value in data:
+        if key == "num_nodes":
+            kept.num_nodes = len(nodes)
+        elif isinstance(value, (list, tuple)) and len(value) == size:
+            kept[key] = [value[node] for node in nodes.tolist()]
+        elif isinstance(value, (Tensor, np.ndarray)):
+            # Along the axis that batches are joined along, if that is the one of the points.
+            joined = data.__cat_dim__(key, value)
+            axes = (joined, 0) if value.ndim and isinstance(joined, int) else ()
+            axis = next((axis for axis in axes if value.shape[axis] == size), None)
+            if isinstance(value, Tensor) and axis is not None:
+                kept[key] = value.index_select(axis, nodes.to(value.device))
+            elif axis is not None:
+                kept[key] = value.take(nodes.cpu().numpy(), axis)
+    return kept
+
+
 def graph_numbers(pos: Tensor, batch: Tensor | None) -> Tensor:
     """Return the graph of each point, renumbered to 0 ... B - 1 without gaps."""
     if batch is None:
@@ -55,7 +81,7 @@ def graph_numbers(pos: Tensor, batch: Tensor | None) -> Tensor:
 def box_lengths(period: Period, dim: int) -> Tensor:
     """Return the lengths ``[D]`` of the periodic box, infinite along open axes."""
     length = math.inf if period is None else period
-    lengths = torch.as_tensor(length, dtype=torch.float64, device="cpu")
+    lengths = torch.as_tensor(length, dtype=double_dtype(), device="cpu")
     if lengths.shape not in ((), (dim,)):
         raise value_error("period", f"one length or D = {dim} lengths", period)
     if not (lengths > 0).all():

@@ -3,21 +3,33 @@
 ``(P^k)_ii`` is the inner product of row i of ``P^s`` and column i of ``P^t``, s + t = k, so walks
 of half the length are enough. As long as row and column are exact, so is their product. Where one
 grows too wide both are resampled, independently of each other, so that the product stays unbiased.
+The first three, of which neighbours are enough, are exact at all nodes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from graphmask._precision import to_double
 from graphmask._random import uniform
 from graphmask.extras import require
 from graphmask.kernels._extra import HAS_NUMBA
 from graphmask.topology import Topology
-from graphmask.walks._rows import Adjacency, Rows, multiply, row_sums, sample_product, thin
+from graphmask.walks._rows import (
+    Adjacency,
+    Rows,
+    multiply,
+    ranges,
+    row_sums,
+    sample_product,
+    sum_entries,
+    thin,
+)
 
 from .orders import CuthillMcKee
 
@@ -27,8 +39,11 @@ from .orders import CuthillMcKee
 _FORMED, _SAMPLED = 8, 4
 _SHRINK = 16
 
-# Rows at a time where torch forms the products.
-_BLOCK = 1024
+# Rows at a time where torch forms the products, and paths of two edges where it lists them.
+_BLOCK, _PATHS = 1024, 2**22
+
+# The returns that are exact at all nodes.
+_SHORT = 3
 
 
 class Limits(NamedTuple):
@@ -52,7 +67,10 @@ class Limits(NamedTuple):
 def return_probabilities(
     topology: Topology, length: int, width: int, seed: int
 ) -> tuple[Tensor, Tensor]:
-    """Estimate ``(P^k)_ii`` for k = 1 to ``length``.
+    """Compute ``(P^k)_ii`` for k = 1 to ``length``: exact for k up to 3, and where rows are narrow.
+
+    No estimate is above 1, or below 0 where no weight is negative, and -1 elsewhere: those that
+    are drawn are unbiased but for this.
 
     Args:
         topology: the graph.
@@ -62,6 +80,24 @@ def return_probabilities(
 
     Returns:
         ``[N, length]`` estimates, and ``[N]``, which rows are exact.
+
+    Cost: that of :func:`draw_returns`; beside it, for nodes of which a row outgrows its limits
+    within three steps, the sum over their edges of the smaller number of neighbours at both ends,
+    which is O(E^1.5) over all nodes of any graph.
+    """
+    estimate, steps = draw_returns(topology, length, width, seed)
+    wide = (steps < min(length, _SHORT)).nonzero()[:, 0]
+    if len(wide):
+        estimate[wide, :_SHORT] = _short_returns(topology, wide, min(length, _SHORT))
+    low = 0.0 if topology.nonnegative else -1.0
+    return estimate.clamp(low, 1.0), (steps == length) | (length <= _SHORT)
+
+
+def draw_returns(topology: Topology, length: int, width: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Estimate ``(P^k)_ii`` for k = 1 to ``length``, without bias.
+
+    Returns:
+        ``[N, length]`` estimates, and ``[N]``, how many of them are exact.
     """
     # Neighbours lie close to each other in this order, and walks stay in the cache.
     order = CuthillMcKee()(
@@ -76,14 +112,62 @@ def return_probabilities(
     draws = uniform(seed, topology.local_index[order].unsqueeze(1), draw_index)
     if HAS_NUMBA and topology.device.type == "cpu":
         numba = require("graphmask.transforms._returns_numba", extra="fast")
-        estimate, is_exact = numba.returns(*walk, length, limits, draws)
+        estimate, steps = numba.returns(*walk, length, limits, draws)
     else:
         blocks = [
             _returns(walk, start, length, limits, draws[start])
             for start in torch.arange(len(draws), device=draws.device).split(_BLOCK)
         ]
-        estimate, is_exact = (torch.cat(parts) for parts in zip(*blocks, strict=True))
-    return estimate[rank], is_exact[rank]
+        estimate, steps = (torch.cat(parts) for parts in zip(*blocks, strict=True))
+    return estimate[rank], steps[rank]
+
+
+def _short_returns(topology: Topology, nodes: Tensor, length: int) -> Tensor:
+    """Compute ``(P^k)_ii`` of some nodes for k = 1 to ``length``, at most 3, from neighbours."""
+    size = topology.num_nodes
+    rows = _random_walk(topology, torch.arange(size, device=topology.device))[0].rows
+    P = sum_entries(rows.row, rows.col, rows.weight, (size, size))
+    key = P.row * size + P.col
+
+    def entries(row: Tensor, col: Tensor) -> Tensor:
+        wanted = row * size + col
+        index = torch.searchsorted(key, wanted).clamp(max=len(key) - 1)
+        return torch.where(key[index] == wanted, P.weight[index], 0)
+
+    owner, edge = ranges(P.ptr[nodes], P.counts[nodes])
+    node, middle, weight = nodes[owner], P.col[edge], P.weight[edge]
+    terms = [weight * entries(middle, node)]
+    if length > 2:
+        Q = sum_entries(P.col, P.row, P.weight, (size, size))
+        if HAS_NUMBA and topology.device.type == "cpu":
+            numba = require("graphmask.transforms._returns_numba", extra="fast")
+            in_two = numba.entries_in_two(P, Q, middle, node)
+        else:
+            in_two = _entries_in_two(P, Q, middle, node, entries)
+        terms.append(weight * in_two)
+    sums = [row_sums(term, P.counts[nodes]) for term in terms]
+    return torch.stack([entries(nodes, nodes), *sums][:length], 1)
+
+
+def _entries_in_two(
+    P: Rows, Q: Rows, start: Tensor, end: Tensor, entries: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Compute ``(P^2)_se`` by the neighbours of s or those of e, whichever are fewer; Q is P^T."""
+    by_start = P.counts[start] <= Q.counts[end]
+    counts = torch.where(by_start, P.counts[start], Q.counts[end])
+    begin = torch.where(by_start, P.ptr[start], Q.ptr[end] + len(P.col))
+    col, weight = torch.cat([P.col, Q.col]), torch.cat([P.weight, Q.weight])
+    sums = []
+    block = (counts.cumsum(0) - counts) // _PATHS
+    sizes = block.unique_consecutive(return_counts=True)[1].tolist()
+    for part in torch.arange(len(start), device=start.device).split(sizes):
+        owner, path = ranges(begin[part], counts[part])
+        middle, index, is_first = col[path], part[owner], by_start[part][owner]
+        other = entries(
+            torch.where(is_first, middle, start[index]), torch.where(is_first, end[index], middle)
+        )
+        sums.append(row_sums(weight[path] * other, counts[part]))
+    return torch.cat(sums)
 
 
 def _random_walk(topology: Topology, rank: Tensor) -> tuple[Adjacency, Adjacency, Tensor]:
@@ -95,19 +179,19 @@ def _random_walk(topology: Topology, rank: Tensor) -> tuple[Adjacency, Adjacency
     """
     weight = topology.edge_weight
     if weight is None:
-        weight = torch.ones(topology.num_edges, dtype=torch.double, device=topology.device)
+        weight = torch.ones(topology.num_edges, device=topology.device)
     # Adjacency puts sources in columns; P has them in rows.
     reversed_edges = rank[topology.edge_index.long()].flip(0)
-    graph = Topology(reversed_edges, topology.num_nodes, weight.detach().double())
+    graph = Topology(reversed_edges, topology.num_nodes, to_double(weight.detach()))
     (pattern, probability), (_, plain) = graph.adjacency("rw"), graph.adjacency(None)
     transposed, order = pattern.mT, pattern.csc_perm
     has_both = torch.equal(pattern.rowptr, transposed.rowptr) and torch.equal(
         pattern.col, transposed.col
     )
     if has_both and torch.equal(plain, plain[order]):
-        balance = row_sums(plain.double().abs(), pattern.rowptr.long().diff())
+        balance = row_sums(plain.abs(), pattern.rowptr.long().diff())
     else:
-        balance = plain.new_empty(0, dtype=torch.double)
+        balance = plain.new_empty(0)
     forward = Adjacency.of(pattern.rowptr, pattern.col, probability)
     backward = Adjacency.of(transposed.rowptr, transposed.col, probability[order])
     return forward, backward, balance
@@ -123,13 +207,14 @@ def _returns(
     """Walk from some nodes, on any device; the twin of the compiled function."""
     forward, backward, balance = walk
     pointer = torch.arange(len(start) + 1, device=start.device)
-    row = column = Rows(pointer, start, torch.ones_like(start, dtype=torch.double))
+    row = column = Rows(pointer, start, balance.new_ones(len(start)))
     row_exact = column_exact = torch.ones_like(start, dtype=torch.bool)
-    products = []
+    products, exact = [], []
     for step in range((length + 1) // 2):
         draw = draws[:, 4 * step : 4 * step + 4]
         row, row_exact = _step(row, row_exact, forward, limits, draw[:, :2])
         products.append(_inner(row, column))
+        exact.append(row_exact & column_exact)
         if 2 * step + 2 <= length:
             if len(balance) and bool(row_exact.all()):
                 # Columns of a reversible P follow from its rows.
@@ -138,7 +223,8 @@ def _returns(
             else:
                 column, column_exact = _step(column, column_exact, backward, limits, draw[:, 2:])
             products.append(_inner(row, column))
-    return torch.stack(products, 1), row_exact & column_exact
+            exact.append(row_exact & column_exact)
+    return torch.stack(products, 1), torch.stack(exact, 1).sum(1)
 
 
 def _step(
@@ -149,7 +235,7 @@ def _step(
     wide = is_wide[state.row]
     state = _join(state.keep(~wide), thin(state.keep(wide), limits.narrow, draws[:, 0]))
     is_exact = is_exact & ~is_wide
-    terms = row_sums(W.rows.counts[state.col].double(), state.counts)
+    terms = row_sums(to_double(W.rows.counts[state.col]), state.counts)
     is_large = terms > torch.where(is_exact, limits.formed, limits.few)
     if not bool(is_large.any()):
         return multiply(state, W.rows), is_exact

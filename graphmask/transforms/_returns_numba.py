@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from graphmask.kernels._compiled import compiled
-from graphmask.walks._rows import Adjacency
+from graphmask.walks._rows import Adjacency, Rows
 from graphmask.walks._rows_numba import multiply as _multiply
 from graphmask.walks._rows_numba import thin as _thin
 
@@ -25,20 +25,20 @@ def returns(
     limits: tuple[int, ...],
     draws: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Estimate the diagonals of powers ``[N, length]``, and tell which rows ``[N]`` are exact.
+    """Estimate the diagonals of powers ``[N, length]``, and tell how many of a row are exact.
 
     On as many threads as torch uses.
     """
     matrices = _arrays(forward), _arrays(backward)
     num_nodes = len(draws)
-    estimate, is_exact = np.zeros((num_nodes, length)), np.ones(num_nodes, np.bool_)
+    estimate, steps = np.zeros((num_nodes, length)), np.zeros(num_nodes, np.int64)
     _, formed, _, _, sampled = limits
     # No product has more terms than P has entries.
     buffer_size = min(formed, len(forward.rows.col)) + 2 * sampled + 2
 
     def walk(first: int) -> None:
         last = min(first + _BLOCK, num_nodes)
-        options = (first, last, tuple(limits), buffer_size, draws.numpy(), estimate, is_exact)
+        options = (first, last, tuple(limits), buffer_size, draws.numpy(), estimate, steps)
         _walk(*matrices, balance.numpy(), *options)
 
     blocks, threads = range(0, num_nodes, _BLOCK), torch.get_num_threads()
@@ -48,12 +48,45 @@ def returns(
     else:
         for first in blocks:
             walk(first)
-    return torch.from_numpy(estimate), torch.from_numpy(is_exact)
+    return torch.from_numpy(estimate), torch.from_numpy(steps)
+
+
+def entries_in_two(P: Rows, Q: Rows, start: Tensor, end: Tensor) -> Tensor:
+    """Compute ``(P^2)_se``, for the same e in succession, of rows sorted by node; Q is P^T."""
+    value = torch.empty(len(start), dtype=torch.double)
+    rows = [tensor.numpy() for tensor in (*P, *Q, start, end, value)]
+    _entries_in_two(*rows)
+    return value
 
 
 def _arrays(W: Adjacency) -> tuple[np.ndarray, ...]:
     tensors = (W.rows.ptr, W.rows.col.int(), W.rows.weight, W.reach, W.mass)
     return tuple(tensor.numpy() for tensor in tensors)
+
+
+@compiled
+def _entries_in_two(ptr, col, weight, in_ptr, in_col, in_weight, start, end, value):  # type: ignore[no-untyped-def]
+    """Sum over the neighbours of s, or search those of e among them, whichever are fewer."""
+    column = np.zeros(len(ptr) - 1)
+    last = -1
+    for entry in range(len(start)):
+        s, e = start[entry], end[entry]
+        if e != last:
+            if last >= 0:
+                column[in_col[in_ptr[last] : in_ptr[last + 1]]] = 0.0
+            column[in_col[in_ptr[e] : in_ptr[e + 1]]] = in_weight[in_ptr[e] : in_ptr[e + 1]]
+            last = e
+        total = 0.0
+        if ptr[s + 1] - ptr[s] <= 8 * (in_ptr[e + 1] - in_ptr[e]):
+            for x in range(ptr[s], ptr[s + 1]):
+                total += weight[x] * column[col[x]]
+        else:
+            row = col[ptr[s] : ptr[s + 1]]
+            for y in range(in_ptr[e], in_ptr[e + 1]):
+                x = np.searchsorted(row, in_col[y])
+                if x < len(row) and row[x] == in_col[y]:
+                    total += weight[ptr[s] + x] * in_weight[y]
+        value[entry] = total
 
 
 @compiled
@@ -83,6 +116,7 @@ def _walk(P, Q, balance, first, last, limits, buffer_size, draws, estimate, exac
                 P, row, in_row, rows, row_exact, limits, draw, thin_col, thin, buffer
             )
             estimate[node, 2 * step] = _inner(row, in_row, rows, column, buffer)
+            exact[node] += row_exact and column_exact
             if 2 * step + 2 > length:
                 break
             if len(balance) > 0 and row_exact:
@@ -107,7 +141,7 @@ def _walk(P, Q, balance, first, last, limits, buffer_size, draws, estimate, exac
                     buffer,
                 )
             estimate[node, 2 * step + 1] = _inner(row, in_row, rows, column, buffer)
-        exact[node] = row_exact and column_exact
+            exact[node] += row_exact and column_exact
         for x in range(rows):
             row[in_row[x]] = 0.0
         for x in range(columns):

@@ -7,7 +7,9 @@ from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 
 from graphmask._checks import check_integer, type_error, value_error
-from graphmask._walk_storage import write_walks
+from graphmask._identity import identify
+from graphmask._random import generator_from, seed_from
+from graphmask._walk_storage import remove_walks, write_walks
 from graphmask.topology import Topology
 from graphmask.walks import WalkSampler
 
@@ -24,11 +26,18 @@ class AddWalks(BaseTransform):
     in order: a batch is neither sorted nor summed. :meth:`graphmask.Topology.from_data` reads them
     back, in any order of nodes.
 
+    Walks belong to the weighted graph that they were drawn on, whose identity is stored beside them
+    (``walk_graph``, ``walk_start_index``). Reading them raises an error once edges or weights are
+    others, as after ``RandomLinkSplit``, ``ToUndirected`` or ``AddSelfLoops``: apply this transform
+    last. Other attributes, the order of edges, consistent names of nodes
+    (:class:`~graphmask.transforms.ReorderNodes`), batches, and subgraphs that walks do not leave
+    may change.
+
     Args:
         sampler: draws the walks.
-        generator: the source of randomness, which goes on from graph to graph; worker processes of
-            a loader have equal copies of it unless a ``worker_init_fn`` seeds them. (default:
-            :obj:`None`, the operating system)
+        generator: gives ``seed``, once, at construction. The walks of a graph then depend on the
+            seed and on the graph alone, not on the graphs before, the batch or the worker process.
+            (default: :obj:`None`, new walks in each call, from the operating system)
         sets: number of independent sets; :class:`~graphmask.masks.GRFMask` reads two,
             :class:`~graphmask.masks.StitchedMask` two per degree. (default: :obj:`1`)
 
@@ -53,10 +62,14 @@ class AddWalks(BaseTransform):
     ) -> None:
         if not isinstance(sampler, WalkSampler):
             raise type_error("sampler", "a WalkSampler, such as ResampledWalks()", sampler)
-        self.sampler, self.generator, self.sets = sampler, generator, check_integer("sets", sets, 1)
+        if generator is not None and not isinstance(generator, torch.Generator):
+            raise type_error("generator", "a torch.Generator", generator)
+        self.sampler, self.sets = sampler, check_integer("sets", sets, 1)
+        self.seed = None if generator is None else seed_from(generator)
 
     def forward(self, data: Data) -> Data:
-        topology = Topology.from_data(data).with_walks()
+        remove_walks(data)
+        topology = Topology.from_data(data)
         if topology.requires_grad and torch.is_grad_enabled():
             raise value_error(
                 "edge_weight",
@@ -64,8 +77,13 @@ class AddWalks(BaseTransform):
                 "step, with a mask's own sampler, such as IIDWalks",
                 topology.edge_weight,
             )
-        write_walks(data, [self.sampler(topology, self.generator) for _ in range(self.sets)])
+        graph = identify(topology.edge_index, topology.edge_weight, topology.local_index)
+        walk_sets = [
+            self.sampler(topology, generator_from(self.seed, index)) for index in range(self.sets)
+        ]
+        write_walks(data, walk_sets, graph)
         return data
 
     def __repr__(self) -> str:
-        return f"AddWalks({self.sampler!r}, sets={self.sets})"
+        seed = "" if self.seed is None else f", seed={self.seed}"
+        return f"AddWalks({self.sampler!r}, sets={self.sets}{seed})"

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import value_error
+from graphmask._precision import to_double
+from graphmask.transforms._edges import repr_of
 from graphmask.transforms._points import check_length
 from graphmask.transforms.neighbours import edge_distance
 
@@ -71,6 +73,9 @@ class EdgeLength:
         length = edge_distance(pos, edge_index)
         return length if self.function is None else self.function(length)
 
+    def __repr__(self) -> str:
+        return repr_of(self, "function")
+
 
 @dataclass(frozen=True)
 class Cotangent:
@@ -123,7 +128,7 @@ class Cotangent:
 
 def _corner_cotangents(pos: Tensor, face: Tensor) -> tuple[Tensor, Tensor]:
     """Compute the cotangents ``[3, F]`` of angles, and which triangles ``[F]`` have no area."""
-    corner = torch.nn.functional.pad(pos.double(), (0, 3 - pos.size(1)))[face]  # [3, F, 3]
+    corner = torch.nn.functional.pad(to_double(pos), (0, 3 - pos.size(1)))[face]  # [3, F, 3]
     left, right = corner.roll(-1, 0) - corner, corner.roll(1, 0) - corner
     area = torch.linalg.vector_norm(torch.linalg.cross(left[0], right[0]), dim=-1)  # twice the area
     longest = left.square().sum(-1).amax(0)

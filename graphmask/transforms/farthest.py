@@ -10,7 +10,16 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import BaseTransform
 
 from graphmask._checks import check_integer, type_error, value_error
-from graphmask.transforms._points import check_length, check_pos, graph_numbers, positions
+from graphmask._precision import to_double
+from graphmask.transforms._edges import describe_setting
+from graphmask.transforms._generators import CarriesGenerator
+from graphmask.transforms._points import (
+    check_length,
+    check_pos,
+    graph_numbers,
+    keep_points,
+    positions,
+)
 
 _STRUCTURE = ("edge_index", "adj", "adj_t", "face")
 
@@ -68,13 +77,14 @@ def farthest_points(
     return torch.cat(chosen)
 
 
-class FarthestPoints(BaseTransform):
+class FarthestPoints(CarriesGenerator, BaseTransform):
     r"""Keep points spread evenly over ``data.pos``, with all their attributes.
 
-    See :func:`farthest_points`. Every node-level attribute, by ``data.is_node_attr``, is cut to the
-    chosen points, in the order of choice, which is coarse to fine. Sample before building a graph:
-    points far apart have hardly any edge in common, so data with edges or faces raises an error.
-    Graphs of ``data.batch`` are sampled one by one, those of a ``Batch`` as if batched afterwards.
+    See :func:`farthest_points`. Every attribute with a row for each point, a tensor, an array or a
+    list of any name, is cut to the chosen points, in the order of choice, which is coarse to fine.
+    Sample before building a graph: points far apart have hardly any edge in common, so data with
+    edges or faces raises an error. Graphs of ``data.batch`` are sampled one by one, those of a
+    ``Batch`` as if batched afterwards.
 
     Cost: O(N M) time for M chosen points, O(N) memory.
 
@@ -117,17 +127,19 @@ class FarthestPoints(BaseTransform):
         chosen = farthest_points(
             pos, self.num_points, self.ratio, data.batch, self.start, self.generator
         )
-        return data.subgraph(chosen)
+        return keep_points(data, chosen)
 
     def __repr__(self) -> str:
         size = f"ratio={self.ratio}" if self.num_points is None else f"num_points={self.num_points}"
-        first = f"start={self.start}" if self.generator is None else "generator=..."
+        first = f"start={self.start}"
+        if self.generator is not None:
+            first = f"generator={describe_setting(self.generator)}"
         return f"{type(self).__name__}({size}, {first})"
 
 
 def _spread(pos: Tensor, num_points: int, first: int) -> Tensor:
     """Sample one cloud without reading anything back from the device."""
-    columns = pos.detach().double().T.contiguous()  # [D, N]
+    columns = to_double(pos.detach()).T.contiguous()  # [D, N]
     distance = torch.full_like(columns[0], math.inf)
     # The same buffers for all steps: fresh memory at every step would cost more than the
     # arithmetic.

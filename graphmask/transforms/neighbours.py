@@ -18,6 +18,7 @@ from torch import Tensor
 
 from graphmask._checks import check_integer, value_error
 from graphmask._deprecation import deprecated_arguments
+from graphmask._precision import to_double
 from graphmask.transforms._points import (
     Period,
     box_lengths,
@@ -29,6 +30,7 @@ from graphmask.transforms._points import (
 
 FLOWS = ("source_to_target", "target_to_source")
 DEFAULT_LIMIT = 32
+DEFAULT_EDGES = 2**27
 
 # The rounding of the tree must not lose a pair that lies on the boundary.
 _SLACK = 1e-9
@@ -111,6 +113,7 @@ def radius_graph(
     batch_size: int | None = None,
     *,
     period: Period = None,
+    max_edges: int = DEFAULT_EDGES,
 ) -> Tensor:
     r"""Compute the edges between the points of a graph at distance at most ``r``.
 
@@ -134,6 +137,9 @@ def radius_graph(
         num_workers: as in :func:`knn_graph`.
         batch_size: as in :func:`knn_graph`.
         period: as in :func:`knn_graph`.
+        max_edges: limit on E, which is counted before edges are stored. A radius in another unit
+            than the points would otherwise take all of the memory: about 50 bytes for each of up to
+            N^2 edges. (default: :obj:`2**27`)
 
     Returns:
         ``[2, E]`` edges ordered by i, then j.
@@ -141,8 +147,8 @@ def radius_graph(
     Raises:
         TypeError: if an argument has a wrong type.
         ValueError: if ``r`` is not positive and finite, or over half of ``period`` (where one point
-            would be a neighbour twice); ``max_num_neighbors`` is below 1; otherwise as
-            :func:`knn_graph`.
+            would be a neighbour twice); ``max_num_neighbors`` is below 1; there are more than
+            ``max_edges`` edges; otherwise as :func:`knn_graph`.
 
     Example:
         >>> radius_graph(torch.tensor([[0.0], [1.0], [3.5]]), r=1.0, period=4.0)
@@ -151,14 +157,15 @@ def radius_graph(
     """
     check_length("r", r)
     check_limit(max_num_neighbors)
+    check_integer("max_edges", max_edges, 1)
     check_flow(flow)
     cloud = _Cloud.of(x, batch, period, num_workers)
     if (cloud.period < 2 * r).any():
         raise value_error("r", "at most half of `period`", f"r {r} with period {period}")
     if max_num_neighbors is None:
-        centre, neighbour = _edges_within(cloud, r, loop)
+        centre, neighbour = _edges_within(cloud, r, loop, max_edges)
     else:
-        centre, neighbour, is_cut = _nearest_edges(cloud, max_num_neighbors, loop, r)
+        centre, neighbour, is_cut = _nearest_edges(cloud, max_num_neighbors, loop, r, max_edges)
         if is_cut and max_num_neighbors == DEFAULT_LIMIT:
             warnings.warn(
                 f"some points have more than max_num_neighbors={DEFAULT_LIMIT} neighbours within "
@@ -211,11 +218,11 @@ def _on_sphere(pos: Tensor, period: Period) -> Tensor:
     check_pos(pos)
     if period is not None:
         raise value_error("period", "None for cosine distances", period)
-    norm = torch.linalg.vector_norm(pos.detach().double(), dim=1, keepdim=True)
+    norm = torch.linalg.vector_norm(to_double(pos.detach()), dim=1, keepdim=True)
     if not norm.all():
         row = int((norm == 0).nonzero()[0, 0])
         raise value_error("x", "without zero rows for cosine distances", f"zeros in row {row}")
-    return pos.detach().double() / norm
+    return to_double(pos.detach()) / norm
 
 
 @dataclass(frozen=True)
@@ -241,7 +248,7 @@ class _Cloud:
         lengths, graphs = box_lengths(period, x.size(1)), graph_numbers(x, batch)
         # A worker of a data loader has one thread.
         workers = max(check_integer("num_workers", num_workers, 1), torch.get_num_threads())
-        pos = x.detach().cpu().double()
+        pos = to_double(x.detach().cpu())
         inside = pos.remainder(lengths)
         # The remainder of a tiny negative number rounds to L itself.
         inside = torch.where(inside < lengths, inside, torch.zeros_like(inside))
@@ -268,10 +275,14 @@ class _Tree:
         span = (pos.amax(0) - pos.amin(0)).norm().item()
         self.reach = radius * (1 + _SLACK) if math.isfinite(radius) else 2 * span + 1
         if batch.any():
-            height = batch.double().unsqueeze(1) * (2 * self.reach)
+            height = batch.to(pos.dtype).unsqueeze(1) * (2 * self.reach)
             pos, box = torch.cat([pos, height], dim=1), [*box, 0.0]
         self.tree = cKDTree(pos[index].numpy(), boxsize=box if any(box) else None)
         self.pos, self.index, self.num_workers = pos, index, cloud.num_workers
+
+    def num_pairs(self) -> int:
+        """Count the ordered pairs of points within reach, each point with itself included."""
+        return int(self.tree.count_neighbors(self.tree, self.reach))
 
     def pairs(self) -> Tensor:
         """Return the unordered pairs ``[P, 2]`` of points within reach."""
@@ -299,20 +310,36 @@ class _Tree:
         return torch.cat([self.index[torch.from_numpy(self.tree.indices)], rest.nonzero()[:, 0]])
 
 
-def _edges_within(cloud: _Cloud, radius: float, loop: bool) -> tuple[Tensor, Tensor]:
+def _edges_within(
+    cloud: _Cloud, radius: float, loop: bool, max_edges: int
+) -> tuple[Tensor, Tensor]:
     """Return the ordered pairs of points of a graph at distance at most ``radius``."""
     points = torch.arange(len(cloud.pos))
     own = points if loop else points[:0]
     if len(points) < 2:
         return own, own
-    i, j = _Tree(cloud, radius, points).pairs().unbind(1)
+    tree = _Tree(cloud, radius, points)
+    # Few points cannot have too many edges.
+    if len(points) ** 2 > max_edges:
+        _check_edges(tree.num_pairs() - (0 if loop else len(points)), radius, max_edges)
+    i, j = tree.pairs().unbind(1)
     is_close = cloud.squared_distance(i, j) <= radius * radius
     i, j = i[is_close], j[is_close]
     return torch.cat([own, i, j]), torch.cat([own, j, i])
 
 
+def _check_edges(num_edges: int, radius: float, max_edges: float, least: str = "") -> None:
+    """Check the number of edges of a radius before they are stored."""
+    if num_edges > max_edges:
+        raise ValueError(
+            f"the radius {radius} would make {least}{num_edges:,} edges, and `max_edges` is "
+            f"{max_edges:,}: choose a smaller radius, in the unit of the points, pass "
+            "`max_num_neighbors`, or raise `max_edges`"
+        )
+
+
 def _nearest_edges(
-    cloud: _Cloud, k: int, loop: bool, radius: float = math.inf
+    cloud: _Cloud, k: int, loop: bool, radius: float = math.inf, max_edges: float = math.inf
 ) -> tuple[Tensor, Tensor, bool]:
     """Return the pairs of points with their ``k`` nearest, and whether some had more in reach.
 
@@ -320,7 +347,7 @@ def _nearest_edges(
     """
     points = torch.arange(len(cloud.pos))
     pairs = [(points, points)] if loop else [(points[:0], points[:0])]
-    is_cut, k = False, k - loop
+    is_cut, k, num_edges = False, k - loop, len(pairs[0][0])
     if len(points) > 1 and k:
         index = _without_copies(cloud, k + 1)
         tree, max_width = _Tree(cloud, radius, index), len(index) + 1
@@ -333,6 +360,8 @@ def _nearest_edges(
             for block in rows.split(max(1, _TABLE // width)):
                 i, j, is_final, more = _choose(cloud, block, tree.query(block, width), k, radius)
                 pairs.append((i, j))
+                num_edges += len(i)
+                _check_edges(num_edges, radius, max_edges, "at least ")
                 open_rows.append(block[~is_final])
                 is_cut |= more
             rows, width = torch.cat(open_rows), min(2 * width, max_width)
@@ -351,7 +380,7 @@ def _without_copies(cloud: _Cloud, limit: int) -> Tensor:
     x = cloud.pos[:, 0].sort().values
     if (x[limit:] != x[:-limit]).all():
         return points
-    rows = torch.cat([cloud.pos, cloud.batch.double().unsqueeze(1)], dim=1)
+    rows = torch.cat([cloud.pos, cloud.batch.to(cloud.pos.dtype).unsqueeze(1)], dim=1)
     group = rows.unique(dim=0, return_inverse=True)[1]
     order = group.argsort(stable=True)
     rank = points - torch.searchsorted(group[order], group[order])

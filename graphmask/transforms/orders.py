@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import scatter
 
 from graphmask._checks import check_integer, value_error
+from graphmask._precision import to_double
 from graphmask.topology import Topology
 from graphmask.transforms._points import graph_numbers, positions
 
@@ -111,7 +112,7 @@ class Hilbert:
         if self.bits * dim > _KEY_BITS:
             raise value_error("bits", f"at most {_KEY_BITS // dim} in {dim} dimensions", self.bits)
         batch = graph_numbers(pos, data.batch)
-        cell = _cells(pos.detach().double(), batch, self.bits)
+        cell = _cells(to_double(pos.detach()), batch, self.bits)
         order = hilbert_key(cell, self.bits).argsort(stable=True)
         return order[batch[order].argsort(stable=True)]
 

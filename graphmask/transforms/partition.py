@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 from torch_geometric.loader import ClusterData
 
 from graphmask._checks import check_integer, check_number, type_error, value_error
+from graphmask._precision import to_double
 from graphmask._walk_storage import has_walks
 from graphmask.topology import Topology
 
@@ -248,4 +249,4 @@ def cut_share(edge_index: Tensor, part: Tensor) -> float:
         0.5
     """
     source, target = part[edge_index]
-    return float((source != target).double().mean()) if edge_index.shape[1] else 0.0
+    return float(to_double(source != target).mean()) if edge_index.shape[1] else 0.0

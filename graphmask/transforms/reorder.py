@@ -14,7 +14,9 @@ from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import is_sparse
 
 from graphmask._checks import type_error, value_error
-from graphmask._walk_storage import stored_pairs
+from graphmask._identity import identify
+from graphmask._walk_storage import has_walks, walk_ids, write_walks
+from graphmask.topology import Topology
 
 from .orders import CuthillMcKee
 
@@ -48,7 +50,7 @@ class ReorderNodes(BaseTransform):
     Raises:
         TypeError: if ``order`` cannot be called, or attributes of node ids are no tensors.
         ValueError: if ``order`` does not return each node once; data has no number of nodes, sparse
-            matrices such as ``adj_t``, or node ids out of range.
+            matrices such as ``adj_t``, node ids out of range, or stored walks of another graph.
 
     Cost: that of the order, and O(N C + E) to permute the attributes.
 
@@ -77,14 +79,21 @@ class ReorderNodes(BaseTransform):
         names = [key for key, _ in data if key not in ("num_nodes", "ptr")]
         # All levels are read before any attribute changes: PyG infers them from the others.
         levels = {key: data.is_node_attr(key) for key in names}
-        values = {key: _reorder(data, key, order, rank, levels[key]) for key in names}
+        fixed = {_ORIGINAL, *walk_ids(data)}
+        values = {key: _reorder(data, key, order, rank, levels[key], fixed) for key in names}
         values.setdefault(_ORIGINAL, order)
         if not any(key in data for key in ("num_nodes", "x", "pos", "batch")):
             # The largest id of an edge need not be the largest any more.
             values["num_nodes"] = len(order)
         for key, value in values.items():
             data[key] = value
-        return _sort_walks(data)
+        if has_walks(data):
+            topology = Topology.from_data(data)
+            graph = identify(topology.edge_index, topology.edge_weight, topology.local_index)
+            normalization = data.walk_normalization
+            write_walks(data, topology.walk_sets, graph)
+            data.walk_normalization = normalization  # a batch has one per graph
+        return data
 
     @staticmethod
     def restore(out: Tensor, data: Data) -> Tensor:
@@ -151,9 +160,12 @@ def _invert(order: Tensor) -> Tensor:
     return rank
 
 
-def _reorder(data: Data, key: str, order: Tensor, rank: Tensor, is_node_attr: bool) -> Any:
+def _reorder(
+    data: Data, key: str, order: Tensor, rank: Tensor, is_node_attr: bool, fixed: set[str]
+) -> Any:
+    """Permute the rows of nodes, and renumber ids except those that name nodes as before."""
     value = data[key]
-    if key != _ORIGINAL and ("index" in key or key == "face"):
+    if key not in fixed and ("index" in key or key == "face"):
         value = _renumber(key, value, rank)
     return _select(value, order, data.__cat_dim__(key, value)) if is_node_attr else value
 
@@ -186,26 +198,3 @@ def _select(value: Any, order: Tensor, dim: int) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(value[index] for index in order.tolist())
     return value[order]
-
-
-def _sort_walks(data: Data) -> Data:
-    """Sort stored walks by row, then column, then hop."""
-    if data.get("walk_index") is not None and data.get("walk_hop") is not None:
-        names = ("walk_index", "walk_hop", "walk_weight", "walk_set")
-        _sort_by(data, data.walk_hop.argsort(stable=True), "walk_index", names)
-        return data
-    for index_name, table_name in stored_pairs(data):
-        pairs = torch.arange(data[index_name].size(1), device=data[index_name].device)
-        _sort_by(data, pairs, index_name, (index_name, table_name))
-    return data
-
-
-def _sort_by(data: Data, order: Tensor, index_name: str, names: tuple[str, ...]) -> None:
-    """Sort attributes by row and column, equal pairs in the order that comes in."""
-    row, col = data[index_name]
-    for key in (col, row):
-        order = order[key[order].argsort(stable=True)]
-    for name in names:
-        if data.get(name) is not None:
-            dim = data.__cat_dim__(name, data[name])
-            data[name] = data[name].index_select(dim, order)

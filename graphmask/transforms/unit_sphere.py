@@ -8,6 +8,7 @@ from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import scatter
 
+from graphmask._precision import to_double
 from graphmask.transforms._points import graph_numbers, positions
 
 
@@ -35,7 +36,7 @@ class UnitSphere(BaseTransform):
         """Move and scale the points."""
         pos = positions(data)
         if pos.size(0):
-            data.pos = _normalise(pos.double(), graph_numbers(pos, data.batch)).to(pos.dtype)
+            data.pos = _normalise(to_double(pos), graph_numbers(pos, data.batch)).to(pos.dtype)
         return data
 
 

@@ -9,7 +9,9 @@ from torch_geometric.transforms import BaseTransform
 from torch_geometric.transforms.add_positional_encoding import add_node_attr
 
 from graphmask._checks import check_integer, type_error, value_error
-from graphmask._random import seed_from
+from graphmask._identity import identify
+from graphmask._random import generator_from, seed_from
+from graphmask._walk_storage import ENCODED_GRAPH
 from graphmask.topology import Topology
 from graphmask.walks import WalkSampler
 
@@ -28,9 +30,15 @@ class AddWalkEncoding(BaseTransform):
     :math:`(P^k)_{ii}` is the inner product of row i of :math:`P^{\lceil k/2 \rceil}` and column i
     of :math:`P^{\lfloor k/2 \rfloor}`, so walks of K / 2 steps are enough, and no powers are
     stored. As long as both have at most ``width`` entries, as they do wherever fewer nodes lie
-    within K / 2 steps, the result is **exact** up to rounding. Elsewhere rows and columns are
-    resampled down to ``width / 16`` entries, independently of each other: the result is random and
-    **unbiased**. The generator matters for such nodes alone.
+    within K / 2 steps, the result is **exact** up to rounding, and at all nodes for k up to 3.
+    Elsewhere rows and columns are resampled down to ``width / 16`` entries, independently of each
+    other: the result is random, and **unbiased** but for being cut at 1. The generator matters for
+    such nodes alone.
+
+    The encoding belongs to the weighted graph: ``walk_encoding_graph`` holds its identity, and
+    :meth:`graphmask.Topology.from_data` raises an error once edges or weights are others, as after
+    ``RandomLinkSplit``, whose held-out edges the encoding has seen. Delete the attribute to keep
+    the encoding of the former graph.
 
     Args:
         walk_length: K. (default: :obj:`16`)
@@ -39,8 +47,8 @@ class AddWalkEncoding(BaseTransform):
         sampler: a sampler whose walks give the diagonals instead, for comparison, of normalisation
             ``"rw"`` and at least K hops. (default: :obj:`None`, walks that meet in the middle)
         width: entries that a row may have and stay exact. (default: :obj:`2048`)
-        generator: the source of randomness, which goes on from graph to graph. (default:
-            :obj:`None`, the operating system)
+        generator: gives ``seed``, once, at construction: the encoding of a graph then depends on
+            it and on the graph alone. (default: :obj:`None`, the operating system)
 
     Raises:
         TypeError: if ``sampler`` is not a :class:`~graphmask.walks.WalkSampler`.
@@ -48,8 +56,9 @@ class AddWalkEncoding(BaseTransform):
             normalisation or too few hops.
 
     Cost: per node and step, the edges that leave the nodes within K / 2 steps, at most ``8 *
-    width`` of them, or ``width / 2`` once a row was resampled: linear in N on any graph. O(E + N K)
-    memory. On CPUs it is many times faster with the extra ``fast`` (numba).
+    width`` of them, or ``width / 2`` once a row was resampled: linear in N on any graph; beside it,
+    the neighbours of neighbours of hubs, O(E^1.5) at most. O(E + N K) memory. On CPUs it is many
+    times faster with the extra ``fast`` (numba).
 
     Source: Dwivedi et al., "Graph Neural Networks with Learnable Structural and Positional
     Representations" (ICLR 2022); the resampling is that of
@@ -77,24 +86,29 @@ class AddWalkEncoding(BaseTransform):
         self.width = check_integer("width", width, 1)
         if sampler is not None:
             _check_sampler(sampler, walk_length)
-        self.attr_name, self.sampler, self.generator = attr_name, sampler, generator
+        self.attr_name, self.sampler = attr_name, sampler
+        self.seed = None if generator is None else seed_from(generator)
 
     def forward(self, data: Data) -> Data:
         """Write the encoding."""
+        data.pop(ENCODED_GRAPH, None)
         topology = Topology.from_data(data).with_walks()
+        graph = identify(topology.edge_index, topology.edge_weight, topology.local_index)
+        generator = generator_from(self.seed)
         with torch.no_grad():
-            encoding = self._encode(topology).to(torch.get_default_dtype())
-            return add_node_attr(data, encoding, self.attr_name)
+            encoding = self._encode(topology, generator).to(torch.get_default_dtype())
+        data[ENCODED_GRAPH] = graph
+        return add_node_attr(data, encoding, self.attr_name)
 
-    def _encode(self, topology: Topology) -> Tensor:
+    def _encode(self, topology: Topology, generator: torch.Generator | None) -> Tensor:
         if self.sampler is None:
-            seed = seed_from(self.generator)
+            seed = seed_from(generator)
             return return_probabilities(topology, self.walk_length, self.width, seed)[0]
         weight = None if topology.edge_weight is None else topology.edge_weight.detach()
         # Samplers walk against the direction of edges.
         edge_index = topology.edge_index.flip(0)
         reverse = Topology(edge_index, topology.num_nodes, weight, topology.batch)
-        walks = self.sampler(reverse, self.generator)
+        walks = self.sampler(reverse, generator)
         is_return = (walks.row == walks.col) & (walks.hop > 0) & (walks.hop <= self.walk_length)
         entry = walks.row[is_return].long() * self.walk_length + walks.hop[is_return].long() - 1
         encoding = walks.weight.new_zeros(topology.num_nodes * self.walk_length)
@@ -103,7 +117,8 @@ class AddWalkEncoding(BaseTransform):
 
     def __repr__(self) -> str:
         option = f"width={self.width}" if self.sampler is None else repr(self.sampler)
-        return f"AddWalkEncoding({self.walk_length}, {option})"
+        seed = "" if self.seed is None else f", seed={self.seed}"
+        return f"AddWalkEncoding({self.walk_length}, {self.attr_name!r}, {option}{seed})"
 
 
 def _check_sampler(sampler: WalkSampler, walk_length: int) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphmask._checks import value_error
+from graphmask._precision import to_double
 
 from ._layout import lay_out
 from ._rows import Row
@@ -93,7 +94,7 @@ def dot_size(count: int) -> float:
 
 def _reduce(tensor: Tensor) -> np.ndarray:
     """Two or three coordinates: principal axes where there are more, zeros beside a single one."""
-    pos = tensor.detach().cpu().double().numpy()
+    pos = to_double(tensor.detach().cpu()).numpy()
     if pos.shape[1] > 3:
         pos = PCA(3).fit_transform(pos)
     pos = np.pad(pos, ((0, 0), (0, max(0, 2 - pos.shape[1]))))

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from graphmask._precision import to_double
+
 from ._rows import (
     Adjacency,
     PairRows,
@@ -77,7 +79,7 @@ def draw_rows(
         visits.append(state)
     keys = torch.cat([visit.row * num_nodes + visit.col for visit in visits])
     key, pair = torch.unique(keys, return_inverse=True)
-    table = torch.zeros(len(key), len(visits), dtype=torch.double, device=key.device)
+    table = W.mass.new_zeros(len(key), len(visits))
     hops = torch.cat([torch.full_like(visit.col, hop) for hop, visit in enumerate(visits)])
     table[pair, hops] = torch.cat([visit.weight for visit in visits])
     row = torch.div(key, num_nodes, rounding_mode="floor")
@@ -89,7 +91,7 @@ def draw_rows(
 
 def _step(state: Rows, W: Adjacency, plan: Plan, draw: Tensor) -> Rows:
     """``state @ W``: exact where the row has few terms, from a sample of them elsewhere."""
-    terms = row_sums(W.rows.counts[state.col].double(), state.counts)
+    terms = row_sums(to_double(W.rows.counts[state.col]), state.counts)
     is_wide = (terms > plan.formed)[state.row]
     if not bool(is_wide.any()):
         return multiply(state, W.rows)
@@ -118,5 +120,5 @@ def score(table: Tensor, decay: float) -> Tensor:
 
     It is large for pairs that matter to a mask whose coefficients fall like :math:`\rho^t`.
     """
-    exponent = torch.arange(table.shape[1], dtype=torch.double, device=table.device)
-    return table.abs().double() @ decay**exponent
+    table = to_double(table.abs())
+    return table @ decay ** torch.arange(table.shape[1], device=table.device).to(table.dtype)

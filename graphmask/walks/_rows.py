@@ -14,13 +14,13 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from graphmask._normalization import Normalization
+from graphmask._precision import double_dtype, to_double
 from graphmask._walks import Walks
 from graphmask.kernels import Pattern
 
 # Sizes this close, relatively, equal a threshold.
 TIE = 1e-9
-
-_TINY = torch.finfo(torch.double).tiny
+_TIES = {torch.float64: TIE, torch.float32: 1e-5}
 
 
 class Rows(NamedTuple):
@@ -50,7 +50,7 @@ class Rows(NamedTuple):
     def identity(cls, nodes: Tensor) -> Rows:
         """Rows of one entry each, a one at each of the nodes."""
         ptr = torch.arange(len(nodes) + 1, device=nodes.device)
-        return cls(ptr, nodes, torch.ones_like(nodes, dtype=torch.double))
+        return cls(ptr, nodes, torch.ones_like(nodes, dtype=double_dtype(nodes.device)))
 
 
 class PairRows(NamedTuple):
@@ -86,7 +86,7 @@ class Adjacency(NamedTuple):
     @classmethod
     def of(cls, ptr: Tensor, col: Tensor, weight: Tensor) -> Adjacency:
         """The adjacency of a CSR matrix."""
-        rows = Rows(ptr.long(), col.long(), weight.double())
+        rows = Rows(ptr.long(), col.long(), to_double(weight))
         order = sort_by_size(rows, descending=True)
         falling = Rows(rows.ptr, rows.col[order], rows.weight[order])
         size = falling.weight.abs()
@@ -115,6 +115,12 @@ def row_sums(value: Tensor, counts: Tensor) -> Tensor:
 
 def running_sums(value: Tensor, rows: Rows) -> Tensor:
     """``[nnz]`` sums of each row's values up to and with each entry."""
+    if value.dtype == torch.float32:  # on a device without float64: no sum passes the end of a row
+        place, total = torch.arange(len(value), device=value.device) - rows.ptr[rows.row], value
+        longest = int(rows.counts.max()) if len(value) else 0
+        for bit in range(longest.bit_length()):
+            total = total + torch.where(place >= 1 << bit, total.roll(1 << bit), 0)
+        return total
     total = value.cumsum(0)
     before = torch.cat([total.new_zeros(1), total])[rows.ptr[:-1]]
     return total - before.repeat_interleave(rows.counts)
@@ -179,7 +185,8 @@ def sample_product(left: Rows, right: Adjacency, num_terms: int, draw: Tensor) -
     """
     size, row, W = left.weight.abs(), left.row, right.rows
     begin, end = W.ptr[left.col], W.ptr[left.col + 1]
-    unit = (row_sums(size * right.mass[left.col], left.counts) / num_terms).clamp(min=_TINY)[row]
+    unit = row_sums(size * right.mass[left.col], left.counts) / num_terms
+    unit = unit.clamp(min=torch.finfo(unit.dtype).tiny)[row]
     split = _bisect(begin, end, lambda entry, x: size[x] * W.weight[entry].abs() < unit[x])
     formed, heavy = ranges(begin, split - begin)
 
@@ -241,7 +248,7 @@ def resample(
     systematic draw for each row.
     """
     bound = threshold[rows.row]
-    heavy = (rows.weight > (1 + TIE) * bound) & (rows.weight > 0)
+    heavy = (rows.weight > (1 + _TIES[bound.dtype]) * bound) & (rows.weight > 0)
     if certain is not None:
         heavy |= certain
     probability = torch.where(heavy | (bound == 0), 0, rows.weight / bound)
@@ -262,7 +269,7 @@ def find_thresholds(size: Tensor, counts: Tensor, budget: Tensor | int) -> Tenso
     while True:
         rest = row_sums(torch.where(apart, 0, size), counts)
         threshold = rest / (budget - row_sums(apart.to(size.dtype), counts))
-        grown = apart | (size > (1 + TIE) * threshold.repeat_interleave(counts))
+        grown = apart | (size > (1 + _TIES[size.dtype]) * threshold.repeat_interleave(counts))
         if torch.equal(grown, apart):
             return threshold
         apart = grown

@@ -80,3 +80,9 @@ class WalkSampler(ConfigMixin, ABC):
             if isinstance(drawn, Walks):
                 return drawn
             return Walks.from_entries(*drawn, topology.num_nodes, self.hops, self.normalization)
+
+    def __repr__(self) -> str:
+        """Name all settings: PyG compares transforms of cached datasets by it."""
+        settings = {name: value for name, value in vars(self).items() if name[0] != "_"}
+        arguments = ", ".join(f"{name}={value!r}" for name, value in settings.items())
+        return f"{type(self).__name__}({arguments})"

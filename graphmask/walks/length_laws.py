@@ -14,6 +14,7 @@ from graphmask._checks import (
     type_error,
     value_error,
 )
+from graphmask._precision import to_double
 from graphmask._random import stream, uniform
 from graphmask.config import ConfigMixin
 
@@ -121,9 +122,7 @@ class Poisson(LengthLaw):
             raise value_error("rate", "positive", rate)
 
     def survival(self, hops: int) -> Tensor:
-        beyond = torch.special.gammainc(
-            _hops(hops)[1:], torch.tensor(self.rate, dtype=torch.float64)
-        )
+        beyond = torch.special.gammainc(_hops(hops)[1:], _hops(0).new_tensor(self.rate))
         return torch.cat([beyond.new_ones(1), beyond])
 
 
@@ -170,7 +169,7 @@ class FixedLength(LengthLaw):
         self.length = check_integer("length", length, 0)
 
     def survival(self, hops: int) -> Tensor:
-        return (_hops(hops) <= self.length).double()
+        return to_double(_hops(hops) <= self.length)
 
 
 class CoupledLengths(LengthLaw):
@@ -301,4 +300,4 @@ def check_length_law(length_law: LengthLaw, hops: int) -> LengthLaw:
 
 
 def _hops(hops: int) -> Tensor:
-    return torch.arange(hops + 1, dtype=torch.float64)
+    return to_double(torch.arange(hops + 1))

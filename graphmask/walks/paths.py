@@ -187,12 +187,6 @@ class PathSampler(WalkSampler):
             weight=factor.new_full((len(nodes) * n,), 1 / n),
         )
 
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(num_walks={self.num_walks}, hops={self.hops}, "
-            f"length_law={self.length_law!r})"
-        )
-
 
 def sort_keys(key: Tensor) -> tuple[Tensor, Tensor]:
     """Non-negative integers in ascending order, and their former positions.

@@ -138,9 +138,6 @@ class ResampledWalks(WalkSampler):
         threshold = draw.find_thresholds()[draw.graph[nodes]]
         return draw.rows(nodes, threshold, stage=1, dtype=weight.dtype)
 
-    def __repr__(self) -> str:
-        return f"ResampledWalks(budget={self.budget}, hops={self.hops})"
-
 
 class _Draw:
     """One draw of walks on a topology."""
@@ -170,8 +167,8 @@ class _Draw:
         """``[B]``, the c of each graph, at which its pilot rows store their budgets together."""
         budget, num_graphs = self.plan.budget, self.topology.num_graphs
         nodes = self._pilots()
-        nothing = torch.zeros_like(nodes, dtype=torch.double)
-        rows = self.rows(nodes, nothing, stage=0, dtype=torch.double)
+        nothing = self.W.mass.new_zeros(len(nodes))
+        rows = self.rows(nodes, nothing, stage=0, dtype=nothing.dtype)
         is_wide = rows.counts > budget
         room = torch.zeros(num_graphs, dtype=torch.long, device=nodes.device).index_add(
             0, self.graph[nodes], budget - torch.where(is_wide, 0, rows.counts)

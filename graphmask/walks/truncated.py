@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import check_number
+from graphmask._precision import to_double
 from graphmask.topology import Normalization, Topology
 
 from ._rows import Rows, multiply, running_sums, sort_by_size
@@ -62,7 +63,7 @@ class TruncatedWalks(WalkSampler):
 
     def _draw(self, topology: Topology, seed: int) -> Entries:
         pattern, weight = topology.adjacency(self.normalization)
-        W = Rows(pattern.rowptr.long(), pattern.col.long(), weight.double())
+        W = Rows(pattern.rowptr.long(), pattern.col.long(), to_double(weight))
         widest = int(W.counts.max()) if len(W.counts) else 1
         nodes = torch.arange(topology.num_nodes, device=topology.device)
         size = max(1, _ENTRIES // max(1, min(topology.num_nodes, _WIDTH * widest)))
@@ -80,9 +81,6 @@ class TruncatedWalks(WalkSampler):
             )
         row, col, hops, weight = (torch.cat(tensors) for tensors in zip(*visits, strict=True))
         return row, col, hops, weight
-
-    def __repr__(self) -> str:
-        return f"TruncatedWalks(tolerance={self.tolerance}, hops={self.hops})"
 
 
 def drop(rows: Rows, tolerance: float) -> Rows:

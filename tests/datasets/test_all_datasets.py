@@ -102,6 +102,8 @@ def test_the_cache_lies_outside_the_root(name: str, tmp_path: Path) -> None:
     assert next(iter(DataLoader(again, batch_size=2))).num_graphs == min(2, len(again))
 
 
+# Files of a user that are whole, but hold something else, are not called damaged.
+UNREADABLE = "(is damaged|cannot be read)"
 ONE_FILE = ("mnist", "heterophilous", "github", "kitti-objects", "mesh-normals", "voxels", "field")
 
 
@@ -110,7 +112,7 @@ ONE_FILE = ("mnist", "heterophilous", "github", "kitti-objects", "mesh-normals",
 def test_a_file_of_another_format_is_named(name: str, content: bytes, tmp_path: Path) -> None:
     (file,) = SOURCES[name].files
     write(tmp_path / file, content)
-    with pytest.raises(ValueError, match=rf"{file} is damaged \(.*\): \w"):
+    with pytest.raises(ValueError, match=rf"{file} {UNREADABLE} \(.*\)"):
         SOURCES[name].open(tmp_path)
 
 
@@ -166,7 +168,7 @@ def test_a_damaged_part_of_an_archive_is_named(
 ) -> None:
     ((file, content),) = SOURCES[name].files.items()
     write(tmp_path / file, {**content, key: value})
-    with pytest.raises(ValueError, match=rf"{file} is damaged \(.*{problem}.*\): \w"):
+    with pytest.raises(ValueError, match=rf"{file} {UNREADABLE} \(.*{problem}.*\)"):
         SOURCES[name].open(tmp_path)
 
 
@@ -179,12 +181,19 @@ DAMAGED = [
     marked("modelnet", OFF, "", "no OFF header"),
     marked("modelnet", OFF, "OFF", "no line after the header"),
     marked("modelnet", OFF, "OFF\n0 0 0\n", "no face"),
-    marked("modelnet", OFF, "OFF\nfour 4 6\n", "invalid literal"),
+    marked("modelnet", OFF, "OFF\nfour 4 6\n", "line 2: 'four 4'"),
     marked("modelnet", OFF, TETRAHEDRON[:-16], "4 vertices and 4 faces announced, 6 lines found"),
-    marked("modelnet", OFF, TETRAHEDRON[:-2], "a face announces 3 corners and has 2"),
-    marked("modelnet", OFF, TETRAHEDRON[:-2] + "4\n", "faces name vertices 0 to 4 of 4"),
-    marked("modelnet", OFF, TETRAHEDRON.replace("1 0 0", "nan 0 0"), "a vertex is NaN or infinite"),
-    marked("modelnet", OFF, TETRAHEDRON.replace("1 0 0", "1 0"), "inhomogeneous"),
+    marked("modelnet", OFF, TETRAHEDRON[:-2], "line 10: a face announces 3 corners, got '3 1 2'"),
+    marked(
+        "modelnet", OFF, TETRAHEDRON[:-2] + "4\n", r"line 10: a face of the vertices \[1, 2, 4\]"
+    ),
+    marked(
+        "modelnet",
+        OFF,
+        TETRAHEDRON.replace("1 0 0", "nan 0 0"),
+        "a point is NaN or infinite.*in row 1",
+    ),
+    marked("modelnet", OFF, TETRAHEDRON.replace("1 0 0", "1 0"), "line 4: '1 0', expected 3"),
     marked("modelnet", OFF, TETRAHEDRON.replace("1", "0"), "its surface has no area"),
     marked("shrec16", OBJ, "v 0 0 0\nv 1 0 0\n", ""),
     marked("shrec16", OBJ, "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 7\n", ""),
@@ -196,7 +205,10 @@ DAMAGED = [
     marked("tu", TINY, "1\n2 0\n0 1 2\n0 1 0\n", "an edge to node 2 of 2"),
     marked("tu", TINY, "1\n2 0\n0 1 1\n0 0\n", "one direction only"),
     marked("tu", TINY, "1\n1 0\nx 0\n", "invalid literal"),
-    marked("tu", TINY, "1\n1 0\n0\n", "list index out of range"),
+    marked("tu", TINY, "1\n1 0\n0\n", "not enough values"),
+    marked("tu", TINY, "1\n2 0\n0 1 1 .5\n0 1 0\n", "different numbers of features"),
+    marked("tu", TINY, "1\n1 0\n0 0 1e39\n", "1e39 is not finite"),
+    marked("tu", TINY, "1\n1 0\n0 0\n1 1\n", "1 graphs announced"),
     marked("tu", "10fold_idx/test_idx-4.txt", "one\n", ""),
     *(marked("isprs", "samp42.txt", text, "") for text in SCANS),
     marked("semantic-kitti", "a.bin", b"123", ""),
@@ -214,10 +226,6 @@ DAMAGED = [
             ({"data": H5["data"] * np.nan}, "NaN"),
         )
     ),
-    marked("molecules", "table.csv", "", "no header"),
-    marked("molecules", "table.csv", 'smiles,y\n"C,1\n', "unexpected end of data"),
-    marked("molecules", "table.csv", "smiles,y\nC\n", "row 2: list index out of range"),
-    marked("molecules", "table.csv", "smiles,y\nC,1\nC,inf\n", "row 3: inf is not finite"),
     marked("shapes", "pear/0.xyz", "1 2\n", "a table of shape"),
 ]
 
@@ -232,7 +240,7 @@ def test_a_damaged_file_is_named(
     source.write(tmp_path)
     write(tmp_path / path, content)
     options = {"test_share": 0} if name == "shapes" else {}
-    with pytest.raises(ValueError, match=rf"{file} is damaged \(.*{problem}.*\): \w"):
+    with pytest.raises(ValueError, match=rf"{file} {UNREADABLE} \(.*{problem}.*\)"):
         list(source.open(tmp_path, **options))
 
 

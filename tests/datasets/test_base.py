@@ -53,7 +53,7 @@ def test_examples_are_built_once_for_each_split_and_setting(tmp_path: Path) -> N
     folders = {path.name for path in (tmp_path / "processed").iterdir()}
     assert folders == {"points_train", "points_test", "points_train_other"}
     names = {path.name for path in (tmp_path / "processed" / "points_train").iterdir()}
-    assert names == {"data.pt", "pre_filter.pt", "pre_transform.pt"}
+    assert names == {"data.pt"}
     Points(tmp_path, True, force_reload=True)
     assert Points.builds == 4
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 from pathlib import Path
@@ -26,6 +27,13 @@ def trimesh():
 
 def same(value: torch.Tensor, expected: np.ndarray) -> bool:
     return np.array_equal(value.numpy(), expected)
+
+
+def array(values: np.ndarray) -> bytes:
+    """The content of an .npy file."""
+    content = io.BytesIO()
+    np.save(content, values, allow_pickle=True)
+    return content.getvalue()
 
 
 def ply(columns: str, rows: np.ndarray, faces: str = "", ending: str = "") -> str:
@@ -77,7 +85,7 @@ def test_ply_files_keep_colours_normals_and_polygons(trimesh, tmp_path: Path) ->
 def test_obj_files_without_faces_are_clouds(trimesh, tmp_path: Path) -> None:
     (tmp_path / "cloud.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nv 1 1 0\n")
     assert same(read_shape(tmp_path / "cloud.obj").pos, POINTS)
-    with pytest.raises(ValueError, match=r"cloud\.obj is damaged \(no face\)"):
+    with pytest.raises(ValueError, match=r"cloud\.obj cannot be read \(no face\)"):
         read_mesh(tmp_path / "cloud.obj")
 
 
@@ -131,24 +139,70 @@ def test_arrays_are_read_by_their_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
-        ("a.xyz", b"", "a table of shape [0]"),
-        ("a.xyz", b"1 2\n", "a table of shape [1, 2]"),
-        ("a.xyz", b"1 2 3\n1 2\n", "inhomogeneous"),
-        ("a.xyz", b"1 2 nan\n", "a point is NaN or infinite"),
-        ("a.xyz", b"1 2 3 inf\n", "`x` is NaN or infinite"),
+        *((f"a.{ending}", b"", "it is empty") for ending in ("xyz", "obj", "stl", "las", "npz")),
+        ("a.xyz", b"1 2 3\n1 2\n", "line 2: '1 2', expected 3 numbers"),
         ("a.pts", b"3\n0 0 0\n1 1 1\n", "3 points announced, 2 lines found"),
-        ("a.npy", b"nothing", "pickled"),
-        ("a.npz", b"nothing", "pickled"),
+        ("a.npz", b"PK\3\4nothing", ""),
+        ("a.npy", array(POINTS)[:-9], ""),
         ("a.off", b"OFF\n3 1 0\n0 0 0\n", "3 vertices and 1 faces announced"),
-        ("a.ply", b"\0\1\2", "Not a ply file"),
-        ("a.ply", ply("x y z", POINTS[:2]).encode(), "4 vertices announced, 2 found"),
-        ("a.obj", b"", ""),
-        ("a.stl", b"", ""),
+        ("a.off", b"OFF\n3 1 0\n0 0 0\n0 1 0\n1 0 0\n3 0 1", "line 6: a face announces 3 corners"),
+        ("a.ply", ply("x y z", POINTS[:2]).encode(), "row 2: early end-of-file"),
+        ("a.obj", b"# Vertices: 3\nv 0 0 0\n", "3 vertices announced"),
+        ("a.stl", bytes(80) + b"\2\0\0\0" + bytes(50), "184 bytes announced, 134 found"),
+        ("a.stl", b"solid a\nfacet normal 0 0 1\n", "no endsolid"),
     ],
 )
-def test_damaged_files_are_named(trimesh, tmp_path: Path, name, content, problem) -> None:
+def test_files_that_end_early_are_damaged(trimesh, tmp_path: Path, name, content, problem) -> None:
     (tmp_path / name).write_bytes(content)
     message = rf"{re.escape(name)} is damaged \(.*{re.escape(problem)}.*restore the file"
+    with pytest.raises(ValueError, match=message):
+        read_shape(tmp_path / name)
+
+
+FACE = "element face 1\nproperty list uchar int vertex_index\n"
+COLOURED = "ply\nformat ascii 1.0\nelement vertex 1\n" + "".join(
+    f"property float {name}\n" for name in ("x", "y", "z", "red", "green", "blue")
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("a.xyz", b"1 2\n", "a table of shape [1, 2]"),
+        ("a.xyz", b"1 2\n1 2 3\n1 2\n", "line 2: '1 2 3', expected 2 numbers"),
+        ("a.xyz", b"0,5 1,5 2,5\n", "line 1: '0,5 1,5 2,5', expected"),
+        ("a.xyz", b"3\nwater\nO 0 0 0\nH 0 0 1\nH 0 1 0\n", "line 3: 'O 0 0 0'"),
+        ("a.xyz", b"1 2 nan\n", "a point is NaN or infinite"),
+        ("a.xyz", b"1 2 3\n1e39 2 3\n", "beyond single precision: [1e+39, 2.0, 3.0] in row 1"),
+        ("a.xyz", b"1 2 3 0\n1 2 3 inf\n", "`x` is NaN or infinite in row 1"),
+        ("a.xyz", "1 2 3\n".encode("utf-16-le"), "save it as text in UTF-8"),
+        ("a.pts", b"1\n0 0 0\n1 1 1\n", "1 points announced, 2 lines found"),
+        ("a.npy", b"nothing", "does not begin as a .npy file"),
+        ("a.npz", b"nothing", "does not begin as a .npz file"),
+        ("a.npy", array(np.array([[1, "a", None]], object)), "allow_pickle"),
+        ("a.npy", array(POINTS.T), "[3, 4] can hold a point or a triangle in each row or in"),
+        ("a.npy", array(np.zeros((6, 100))), "pass `transposed=False` or `transposed=True`"),
+        ("a.off", b"OFF BINARY\n1 0 0\n0 0 0\n", "OFF BINARY: only OFF, NOFF, COFF"),
+        ("a.off", b"4OFF\n1 0 0\n0 0 0 1\n", "4OFF: only"),
+        ("a.off", b"OFF\n1 0 0\n0 0 0\n1 1 1\n", "announced, 2 lines found"),
+        ("a.off", b"COFF\n1 0 0\n0 0 0 300 0 0\n", "colours 0.0 to 300.0, expected 0 to 1"),
+        ("a.obj", b"v 0 0 0\nv 1 0 0\nf 1 2 -3\n", "line 3: a face of the vertices [0, 1, -1]"),
+        ("a.obj", b"v 0 0 0\n\nf 1 x 1\n", "line 3: a face of '1 x 1'"),
+        ("a.obj", b"v 0 0 0\nv 0 0\nf 1 1 1\n", "line 2: '0 0', expected 3 numbers"),
+        ("a.obj", b"v 0 0 0\nf 1 1\nf 1 1 1\n", "and a face at least 3"),
+        ("a.obj", b"# nothing\n", "no point"),
+        ("a.ply", b"\0\1\2", "expected 'ply'"),
+        ("a.ply", ply("x y z", POINTS, FACE, "3 0 1 4\n").encode(), "face 0: a face of the vert"),
+        ("a.ply", ply("x y z", POINTS, FACE, "3 0 1 2\n1 1 1\n").encode(), "more follows than"),
+        ("a.ply", ply("x y w", POINTS).encode(), "z"),
+        ("a.ply", f"{COLOURED}end_header\n0 0 0 255 0 0\n".encode(), "pass `color_range`"),
+    ],
+)
+def test_files_that_hold_something_else_are_not_called_damaged(
+    tmp_path: Path, name, content, problem
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    message = rf"{re.escape(name)} cannot be read \(.*{re.escape(problem)}"
     with pytest.raises(ValueError, match=message):
         read_shape(tmp_path / name)
 
@@ -158,7 +212,7 @@ def test_damaged_files_are_named(trimesh, tmp_path: Path, name, content, problem
     [
         ({"points": POINTS, "normals": NORMALS[:2]}, r"`normal` of shape \[2, 3\] beside 4 points"),
         ({"points": POINTS, "colors": COLOURS[:, :2]}, r"`color` of shape \[4, 2\]"),
-        ({"position": POINTS}, r"no array named pos or points .* among \['position'\]"),
+        ({"position": POINTS}, r"no array named pos, points, .* among \['position'\]"),
         ({"points": POINTS[:0]}, "no point"),
     ],
 )
@@ -170,14 +224,17 @@ def test_arrays_that_do_not_fit_are_named(tmp_path: Path, arrays: dict, problem:
 
 def test_other_files_and_a_missing_extra_are_named(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "notes.txt").write_text("0 0 0\n")
-    message = r"format of .*notes\.txt is unknown: expected \.npy, \.npz, \.off"
+    message = r"format of .*notes\.txt is unknown: expected \.las, \.laz, \.npy, \.npz, \.obj"
     with pytest.raises(ValueError, match=message):
         read_shape(tmp_path / "notes.txt")
     with pytest.raises(FileNotFoundError, match=r"The file .*absent\.ply is missing"):
         read_shape(tmp_path / "absent.ply")
     monkeypatch.setitem(sys.modules, "trimesh", None)
-    assert is_shape(Path("a.ply"))
+    assert is_shape(Path("a.stl"))
     assert not is_shape(Path("a.gltf"))
-    (tmp_path / "a.ply").write_text("ply")
-    with pytest.raises(ImportError, match=r'pip install "graphmask\[mesh\]"'):
-        read_shape(tmp_path / "a.ply")
+    for module, ending, extra in (("trimesh", "stl", "mesh"), ("plyfile", "PLY", "mesh"),
+                                  ("laspy", "las", "scans")):  # fmt: skip
+        monkeypatch.setitem(sys.modules, module, None)
+        (tmp_path / f"a.{ending}").write_text("content")
+        with pytest.raises(ImportError, match=rf'pip install "graphmask\[{extra}\]"'):
+            read_shape(tmp_path / f"a.{ending}")

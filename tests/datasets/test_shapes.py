@@ -313,7 +313,7 @@ def test_folders_without_shapes_or_classes_are_named(shapes: Path, tmp_path: Pat
         ShapeFolder(tmp_path / "empty")
     for path in list((shapes / "pear").glob("[0-9].xyz"))[1:]:
         path.unlink()
-    message = r"The class 'pear' in .* has no file to train with, and 1 to test"
+    message = r"The class 'pear' in .* has no file to train with, and 1 for the other split"
     with pytest.raises(FileNotFoundError, match=message):
         ShapeFolder(shapes)
     shutil.rmtree(shapes / "pear")

@@ -80,3 +80,11 @@ def test_arguments_without_a_solution_raise(a: float, tolerance: float, message:
     pattern, weight = path(50).adjacency()
     with pytest.raises(ValueError, match=message):
         solve_resolvent(pattern, weight, torch.tensor([a]), numbers(1, 50, 1), tolerance)
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e-200, 1e200, 1e300])
+def test_columns_of_any_size(factor: float) -> None:
+    pattern, weight = path(20).adjacency()
+    a, x = torch.tensor([0.9]), torch.linspace(-1, 2, 60).reshape(1, 20, 3)
+    out = solve_resolvent(pattern, weight, a, factor * x, 1e-12)
+    assert_close(out / factor, solve_resolvent(pattern, weight, a, x, 1e-12))

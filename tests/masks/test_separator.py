@@ -113,3 +113,24 @@ def test_tables_read_hops() -> None:
     operator = SeparatorMask(TableDistance(3), leaf_size=2)(path(16))
     assert isinstance(operator, SeparatorOperator)
     assert int((operator.to_dense() > 0).sum()) == 16 + 2 * (15 + 14)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 64])
+def test_small_components_are_computed_together(size: int) -> None:
+    node = torch.arange(20 * size)
+    edges = torch.stack([node[:-1], node[1:]])
+    graph = length_matrix(undirected(edges[:, edges[1] % size != 0], len(node)))
+    assert len(list(decompose(graph, 0.5, 0.0, 128, 10**8))) == 1
+
+
+def test_components_of_different_sizes_are_exact() -> None:
+    parts = [1, 5, 70, 1, 12, 5, 200]
+    edges, start = [], 0
+    for size in parts:
+        edges.append(path(size).edge_index + start if size > 1 else path(2).edge_index[:, :0])
+        start += size
+    order = torch.randperm(start, generator=generator())
+    topology = gm.Topology(order[torch.cat(edges, 1)], start)
+    operator = SeparatorMask(tolerance=0.0, leaf_size=16)(topology)
+    exact = exact_lengths(topology)
+    assert_close(operator @ torch.eye(start), (-exact).exp().unsqueeze(0), check_dtype=False)

@@ -110,7 +110,7 @@ class TransformedDataset(torch.utils.data.Dataset):
 def seed_walks(worker: int) -> None:
     """Another seed for each worker and epoch, from the generator of the loader."""
     info = torch.utils.data.get_worker_info()
-    info.dataset.transform.generator.manual_seed(info.seed)
+    info.dataset.transform.seed = info.seed
 
 
 def loader_of(draws: torch.Generator | None, **options: object) -> DataLoader:
@@ -129,11 +129,12 @@ def equal(first: Tensor, second: Tensor) -> bool:
     return first.shape == second.shape and torch.equal(first, second)
 
 
-def test_a_model_trains_on_batches_of_workers_that_copy_the_generator() -> None:
-    """Two workers draw the same numbers, and so do all epochs."""
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_a_model_trains_on_walks_that_do_not_depend_on_workers(context: str) -> None:
     mask = WalkMask(3, 2) + PowerSeriesMask(1, 2, edge_dim=2)
     transformer = model(mask=mask, pool=global_mean_pool)
-    loader = loader_of(torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    loader = loader_of(generator, multiprocessing_context=context)
     first, second = epoch(loader)
     assert torch.equal(first, second)
     for batch in loader:
@@ -142,7 +143,7 @@ def test_a_model_trains_on_batches_of_workers_that_copy_the_generator() -> None:
     assert all(parameter.grad.isfinite().all() for parameter in transformer.parameters())
 
 
-def test_workers_that_seed_their_generators_draw_other_numbers_and_repeat_with_the_loader() -> None:
+def test_workers_that_get_seeds_draw_other_numbers_and_repeat_with_the_loader() -> None:
     def run() -> list[Tensor]:
         seeds = torch.Generator().manual_seed(1)
         loader = loader_of(torch.Generator(), worker_init_fn=seed_walks, generator=seeds)
@@ -154,7 +155,6 @@ def test_workers_that_seed_their_generators_draw_other_numbers_and_repeat_with_t
 
 
 @pytest.mark.parametrize("persistent", [True, False])
-def test_persistent_workers_and_those_without_a_generator_draw_anew(persistent: bool) -> None:
-    generator = torch.Generator().manual_seed(0) if persistent else None
-    loader = loader_of(generator, persistent_workers=persistent)
+def test_workers_without_a_seed_draw_anew(persistent: bool) -> None:
+    loader = loader_of(None, persistent_workers=persistent)
     assert not any(map(equal, epoch(loader), epoch(loader)))

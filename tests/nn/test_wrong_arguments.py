@@ -68,6 +68,10 @@ VALUES: list[tuple[Callable[[], object], str]] = [
     (lambda: model(mask=ALL, jk="sum"), "`jk` must be 'cat', 'max', 'lstm' or None, got sum"),
     (lambda: model(mask=ALL, jk=JumpingKnowledge("lstm", 4, 3)), "`jk` must be of hidden_channels"),
     (lambda: model(mask=PowerSeriesMask(2, edge_dim=2))(ones(3, 3), PATH), "`edge_attr` must be"),
+    (
+        lambda: model(mask=ALL)(ones(2, 3, 3), PATH),
+        r"`x` must be of shape \[N, C\], the nodes of all",
+    ),
     # TopologicalGPS
     (lambda: TopologicalGPS(4, None, dropout=1.0), "`dropout`"),
     (lambda: gps()(ones(2, 6), PATH), "`edge_index` must be node ids"),

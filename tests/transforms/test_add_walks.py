@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
+import torch_geometric.transforms as T
 from torch import Tensor
 from torch.testing import assert_close
 from torch_geometric.data import Batch, Data
 
 from graphmask import Topology
-from graphmask.transforms import AddWalks
-from graphmask.walks import IIDWalks, ResampledWalks, WalkSampler
+from graphmask._random import generator_from
+from graphmask.transforms import AddWalks, ReorderNodes
+from graphmask.walks import IIDWalks, ResampledWalks, TruncatedWalks, WalkSampler
 
 SAMPLER = ResampledWalks(budget=2, hops=3)
 LISTED = IIDWalks(num_walks=5, p_halt=0.4, hops=3)
 SAMPLERS = pytest.mark.parametrize("sampler", [SAMPLER, LISTED], ids=["resampled", "iid"])
+
+
+STORED = {"walk_index", "walk_table", "walk_normalization", "walk_graph", "walk_start_index"}
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -37,22 +44,27 @@ def stored(data: Data) -> dict[str, Tensor]:
 
 @SAMPLERS
 def test_sets_of_walks_are_stored_as_they_are_drawn(sampler: WalkSampler) -> None:
-    """One after the other: the generator goes on, from set to set and from graph to graph."""
-    transform, generator = AddWalks(sampler, seeded(), sets=2), seeded()
-    for _ in range(2):
-        data = transform(graph(9))
-        drawn = [sampler(Topology.from_data(graph(9)), generator) for _ in range(2)]
-        for walks, expected in zip(Topology.from_data(data).walk_sets, drawn, strict=True):
-            assert_close(walks.to_dense(), expected.to_dense(), rtol=0, atol=0)
-            assert (walks.num_hops, walks.nonnegative) == (3, expected.nonnegative)
-        assert not torch.equal(drawn[0].to_dense(), drawn[1].to_dense())
+    """They depend on the seed, the set and the graph, not on the graphs before."""
+    transform = AddWalks(sampler, seeded(), sets=2)
+    transform(graph(5))
+    data, other = transform(graph(9)), AddWalks(sampler, seeded(1), sets=2)(graph(9))
+    drawn = [
+        sampler(Topology.from_data(graph(9)), generator_from(transform.seed, index))
+        for index in (0, 1)
+    ]
+    for walks, expected in zip(Topology.from_data(data).walk_sets, drawn, strict=True):
+        assert_close(walks.to_dense(), expected.to_dense(), rtol=0, atol=0)
+        assert (walks.num_hops, walks.nonnegative) == (3, expected.nonnegative)
+    assert not torch.equal(drawn[0].to_dense(), drawn[1].to_dense())
+    assert not torch.equal(data.walk_table, other.walk_table)
 
 
 @SAMPLERS
 def test_pairs_are_stored_with_their_table(sampler: WalkSampler) -> None:
-    data = AddWalks(sampler, seeded())(graph(9))
-    walks = sampler(Topology.from_data(graph(9)), seeded())
-    assert set(stored(data)) == {"walk_index", "walk_table", "walk_normalization"}
+    transform = AddWalks(sampler, seeded())
+    data = transform(graph(9))
+    walks = sampler(Topology.from_data(graph(9)), generator_from(transform.seed, 0))
+    assert set(stored(data)) == STORED
     assert torch.equal(data.walk_index, torch.stack([walks.pattern.row, walks.pattern.col]))
     assert torch.equal(data.walk_table, walks.table)
     assert data.walk_index.dtype == torch.int32
@@ -101,7 +113,8 @@ def test_batches_join_walks_block_by_block_in_any_order(sampler: WalkSampler, se
     assert before[0].table is batch.walk_table
     assert_close(before[0].pattern.row, batch.walk_index[0], rtol=0, atol=0)
     order = torch.randperm(15, generator=seeded())
-    batch.batch = batch.batch[order]
+    for name in ("batch", "walk_graph", "walk_start_index"):
+        batch[name] = batch[name][order]
     for name in ("edge_index", *(name for name in stored(batch) if "index" in name)):
         batch[name] = order.argsort()[batch[name].long()]
     after = Topology.from_data(batch).walk_sets
@@ -123,7 +136,140 @@ def test_stored_walks_carry_no_gradient(sampler: WalkSampler) -> None:
         assert not any(value.requires_grad for value in stored(AddWalks(sampler)(data)).values())
 
 
-def test_walks_on_half_of_the_nodes_are_an_error() -> None:
+def drop_edges(data: Data, mask: Tensor) -> Data:
+    return data.edge_subgraph(mask.nonzero().squeeze(1))
+
+
+def permute_features_and_edges(data: Data) -> Data:
+    order = torch.randperm(data.num_nodes, generator=seeded())
+    data.x, data.edge_index = data.x[order], order.argsort()[data.edge_index]
+    return data
+
+
+CHANGES: dict[str, Callable[[Data], Data]] = {
+    "link split": lambda data: T.RandomLinkSplit(num_val=0.0, num_test=0.3)(data)[0],
+    "weights": lambda data: data.update({"edge_weight": data.edge_weight + 1e-3}),
+    "no weights": lambda data: data.update({"edge_weight": None}),
+    "one weight in place": lambda data: (data.edge_weight[3].neg_(), data)[1],
+    "permuted": permute_features_and_edges,
+    "reversed": lambda data: data.update({"edge_index": data.edge_index.flip(0)}),
+    "added": lambda data: data.update(
+        {
+            "edge_index": torch.cat([data.edge_index, torch.tensor([[0], [7]])], 1),
+            "edge_weight": torch.cat([data.edge_weight, torch.ones(1)]),
+        }
+    ),
+    "dropped": lambda data: drop_edges(data, torch.arange(data.num_edges) > 0),
+    "undirected": T.ToUndirected(),
+    "loops": T.AddSelfLoops("edge_weight"),
+    "virtual node": T.VirtualNode(),
+    "diffused": T.GDC(),
+    "two hops": T.TwoHop(),
+    "line graph": T.LineGraph(),
+    "half": lambda data: data.subgraph(torch.arange(6)),
+    "one part of a component": lambda data: data.subgraph(torch.arange(data.num_nodes) != 2),
+    "weights of another node": lambda data: data.update({"edge_weight": data.edge_weight.flip(0)}),
+    "graph of an earlier release": lambda data: data.update({"walk_graph": None}),
+}
+
+
+def two_components() -> Data:
+    """A graph of 9 nodes and, between its nodes, one of 4."""
+    first, second = graph(9), graph(4, 3)
+    ids = torch.randperm(13, generator=seeded(5))
+    edges = torch.cat([ids[:9][first.edge_index], ids[9:][second.edge_index]], 1)
+    weight = torch.cat([first.edge_weight, second.edge_weight])
+    return Data(x=torch.arange(13.0)[:, None], edge_index=edges, edge_weight=weight)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("sets", [1, 2])
+def test_walks_of_another_graph_are_an_error(change: Callable[[Data], Data], sets: int) -> None:
+    data = two_components()
+    if isinstance(change, (T.GDC, T.TwoHop, T.LineGraph)):
+        # They leave weights as they are.
+        del data.edge_weight
+    data = change(AddWalks(SAMPLER, seeded(), sets)(data))
+    with pytest.raises(ValueError, match=r"walk_index.* must be|`walk_index` must be stored"):
+        Topology.from_data(data)
+    if data.get("edge_index") is not None:
+        Topology.from_data(AddWalks(SAMPLER)(data))
+
+
+def select_component(data: Data) -> Data:
+    # By chance as many pairs as edges, which PyG then takes for attributes of edges.
+    return data.subgraph(torch.randperm(13, generator=seeded(5))[9:].sort().values)
+
+
+def shuffle_edges(data: Data) -> Data:
+    order = torch.randperm(data.num_edges, generator=seeded())
+    return data.update(
+        {"edge_index": data.edge_index[:, order], "edge_weight": data.edge_weight[order]}
+    )
+
+
+def permute_nodes(data: Data) -> Data:
+    """All attributes of nodes, by PyG's rule, but only the ids in ``edge_index``."""
+    order = torch.randperm(data.num_nodes, generator=seeded())
+    for name in [name for name in data.to_dict() if data.is_node_attr(name)]:
+        data[name] = data[name][order]
+    data.edge_index = order.argsort()[data.edge_index]
+    return data
+
+
+SAME: dict[str, Callable[[Data], Data]] = {
+    "nothing": lambda data: data,
+    "component": select_component,
+    "shuffled edges": shuffle_edges,
+    "permuted nodes": permute_nodes,
+    "reordered": ReorderNodes(),
+    "reordered component": lambda data: ReorderNodes()(select_component(data)),
+    "double": lambda data: data.update({"edge_weight": data.edge_weight.double()}),
+    "features": T.NormalizeFeatures(),
+    "batch": lambda data: Batch.from_data_list([data, data])[1],
+}
+
+
+@pytest.mark.parametrize("change", SAME.values(), ids=SAME)
+@pytest.mark.parametrize("sampler", [SAMPLER, TruncatedWalks(0.0, 3)], ids=["drawn", "exact"])
+def test_walks_follow_the_nodes_of_their_graph(
+    change: Callable[[Data], Data], sampler: WalkSampler
+) -> None:
+    data = AddWalks(sampler, seeded())(two_components())
+    data.name = torch.arange(13)
+    before = Topology.from_data(data).walks.to_dense()
+    changed = change(data.clone())
+    (walks,) = Topology.from_data(changed).walk_sets
+    kept = changed.name
+    assert_close(walks.to_dense(), before[:, kept][:, :, kept], rtol=0, atol=0)
+
+
+def test_components_selected_before_batching_are_an_error() -> None:
+    data = select_component(AddWalks(SAMPLER, seeded())(two_components()))
+    with pytest.raises(ValueError, match="walks of another selection of nodes"):
+        Topology.from_data(Batch.from_data_list([data, data]))
+
+
+def test_lost_pairs_are_an_error() -> None:
+    """PyG selects with the edges whatever has as many rows."""
     data = AddWalks(SAMPLER, seeded())(graph(9))
-    with pytest.raises(ValueError, match="`walk_index` must be node ids from 0 to N - 1 = 3"):
-        Topology.from_data(data.subgraph(torch.tensor([0, 1, 2, 3])))
+    data.walk_index, data.walk_table = data.walk_index[:, 1:], data.walk_table[1:]
+    with pytest.raises(ValueError, match="walks of another selection of nodes"):
+        Topology.from_data(data)
+
+
+def test_ones_are_the_same_weights_as_none() -> None:
+    data = AddWalks(SAMPLER)(Data(edge_index=graph(9).edge_index, num_nodes=9))
+    data.edge_weight = torch.ones(data.num_edges)
+    assert Topology.from_data(data).walks is not None
+
+
+def test_weights_beyond_single_precision_are_told_apart() -> None:
+    data = graph(5)
+    for weight in (1e300, 1e-300):
+        data.edge_weight = torch.full((data.num_edges,), weight, dtype=torch.float64)
+        drawn = AddWalks(TruncatedWalks(0.0, 1))(data)
+        drawn.edge_weight = drawn.edge_weight * 2
+        with pytest.raises(ValueError, match=r"at . of 5 nodes"):
+            Topology.from_data(drawn)

@@ -178,23 +178,6 @@ def test_stored_pairs_are_sorted_with_their_table() -> None:
         assert ((row * 13 + col).diff() > 0).all()
 
 
-def test_lists_of_entries_that_earlier_versions_stored_are_sorted() -> None:
-    data = graph(13)
-    topology = Topology.from_data(data)
-    sets = [IIDWalks(num_walks=4, hops=3)(topology, seeded(seed)) for seed in (0, 1)]
-    data.walk_index = torch.cat([torch.stack([walks.row, walks.col]) for walks in sets], 1)
-    data.walk_hop = torch.cat([walks.hop for walks in sets])
-    data.walk_weight = torch.cat([walks.weight for walks in sets])
-    counts = torch.tensor([walks.nnz for walks in sets])
-    data.walk_num_hops, data.walk_set = 3, torch.arange(2).repeat_interleave(counts)
-    near = ReorderNodes(by_chance)(data)
-    assert_walks_are_permuted(data, near)
-    for index in (0, 1):
-        row, col = near.walk_index[:, near.walk_set == index]
-        key = (row * 13 + col) * 4 + near.walk_hop[near.walk_set == index]
-        assert (key.diff() >= 0).all()
-
-
 def test_edge_index_objects_stay_what_they_are() -> None:
     edges = EdgeIndex(
         torch.tensor([[0, 2], [2, 0]]), sparse_size=(3, 3), is_undirected=True, sort_order="row"

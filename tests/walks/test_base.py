@@ -11,7 +11,6 @@ from graphmask import Topology
 from graphmask.testing import check_sampler, example_topologies, global_rng_untouched
 from graphmask.walks import (
     AntitheticWalks,
-    FixedLength,
     IIDWalks,
     RepellingWalks,
     ResampledWalks,
@@ -93,14 +92,10 @@ def test_samplers_that_choose_by_weight_accept_no_gradient_and_name_those_that_d
 
 
 def test_reprs_and_the_former_name_of_the_number_of_walks() -> None:
-    law = "length_law=Geometric(p_halt=0.2)"
-    assert repr(IIDWalks(3, 0.2, 5)) == f"IIDWalks(num_walks=3, hops=5, {law})"
     law = "length_law=Antithetic(Geometric(p_halt=0.2))"
-    assert repr(AntitheticWalks(4, 0.2, 3)) == f"AntitheticWalks(num_walks=4, hops=3, {law})"
-    law = "length_law=FixedLength(length=3)"
-    repelling = RepellingWalks(27, hops=3, length_law=FixedLength(3))
-    assert repr(repelling) == f"RepellingWalks(num_walks=27, hops=3, {law})"
-    assert repr(ResampledWalks(8, 3)) == "ResampledWalks(budget=8, hops=3)"
+    shared = "hops=3, normalization='sym', "
+    assert repr(AntitheticWalks(4, 0.2, 3)) == f"AntitheticWalks({shared}num_walks=4, {law})"
+    assert repr(ResampledWalks(8, 3)) == f"ResampledWalks({shared}budget=8, width=64, decay=0.7)"
     for sampler in (IIDWalks, AntitheticWalks, RepellingWalks):
         with pytest.warns(DeprecationWarning, match="num_walks"):
             assert sampler(n_walks=5).num_walks == 5

@@ -1,0 +1,57 @@
+"""Files that are replaced whole: a stop at any point leaves the former content or the new one."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A path to write to, beside ``path`` and of the same suffix, which takes its place at the end.
+
+    An exception within the block, such as a full disk, removes what was written and leaves ``path``
+    as it was; so does a killed process, which leaves a hidden file behind. ``~`` expands, links are
+    followed, permissions are kept. What is no regular file, such as ``/dev/stdout``, is written to
+    in place.
+
+    Raises:
+        PermissionError: for a file that may not be written to.
+
+    Example:
+        >>> import os, tempfile
+        >>> from graphmask._atomic import replacing
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with replacing(os.path.join(folder, "a.txt")) as path:
+        ...         _ = path.write_text("whole")
+        ...     os.listdir(folder)
+        ['a.txt']
+    """
+    path = Path(path).expanduser()
+    target = Path(os.path.realpath(path))
+    is_stream = path.is_absolute() and path.parts[1:2] in (("dev",), ("proc",))
+    if is_stream or (target.exists() and not target.is_file()):
+        yield path
+        return
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError(f"{target} is read-only")
+    aside = target.with_name(f".{target.stem[:100]}-{secrets.token_hex(8)}{target.suffix}")
+    try:
+        aside.touch(exist_ok=False)
+        mode = (target if target.exists() else aside).stat().st_mode
+        yield aside
+        aside.chmod(mode)
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(aside, target)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text, in UTF-8, to a file that is replaced whole."""
+    with replacing(path) as aside:
+        aside.write_text(text, encoding="utf-8")

@@ -1,0 +1,251 @@
+"""Edge lists as text: headings, names of nodes, weights, and edges that are listed both ways."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import networkx as nx
+import numpy as np
+import torch
+from torch_geometric.data import Data
+
+from ._tables import (
+    Row,
+    holds_several_numbers,
+    is_nameless,
+    is_number,
+    parse_number,
+    read_rows,
+    refuse_repeated_heading,
+    to_float32,
+)
+
+COMMENTS = ("#", "%")
+
+# Headings of sources and targets in lower case, without blanks and an ending "id" or "node".
+_PAIRS = [
+    *(("source", target) for target in ("target", "destination", "dest", "sink")),
+    ("src", "dst"), ("src", "dest"), ("from", "to"), ("start", "end"), ("u", "v"),
+    ("origin", "destination"), ("sender", "receiver"), ("tail", "head"), ("parent", "child"),
+    ("node1", "node2"), ("nodea", "nodeb"), ("id1", "id2"), ("vertex1", "vertex2"),
+]  # fmt: skip
+_NO_WEIGHTS = ("", "index", "type", "label", "time", "timestamp", "date", "year")
+_ID = re.compile(r"0|[1-9]\d*", re.ASCII)
+
+
+def read_edge_list(text: str, directed: bool) -> Data:
+    """Read lines of source, target and, if need be, weight; or of networkx' ``write_edgelist``.
+
+    Raises:
+        ValueError: for other lines, with their numbers.
+    """
+    if re.search(r"\{[^\n]*\}[ \t\r]*$", text, re.MULTILINE):
+        return _read_with_networkx(text, directed)
+    columns, rows = _find_columns(read_rows(text, "\t;, ", COMMENTS))
+    edges = [Row(row.line, [row.cells[column] for column in columns]) for row in rows]
+    if all(re.fullmatch(r"\S+", row.cells[0]) and _ends_in_number(row.cells[-1]) for row in edges):
+        raise ValueError(
+            f"line {edges[0].line}: a blank stands before the number in {edges[0].cells[-1]!r}: "
+            "write one kind of separator, or double quotes around names"
+        )
+    names = _sort_names(edges)
+    weight = [_parse_weight(row) for row in edges] if len(columns) == 3 else None
+    return make_graph(names, [row.cells[:2] for row in edges], weight, directed)
+
+
+def read_adjacency_list(text: str, directed: bool) -> Data:
+    """Read lines of a node and its neighbours, such as those of networkx' ``write_adjlist``."""
+    lines = _lines(text)
+    graph = nx.MultiDiGraph()
+    # The text holds no zero byte, thus networkx takes nothing for a comment.
+    graph.update(nx.parse_adjlist(lines, comments="\0", create_using=nx.MultiDiGraph))
+    return make_graph(list(graph), list(graph.edges()), None, directed)
+
+
+def make_graph(
+    names: Sequence[str],
+    edges: Sequence[Sequence[str]],
+    weight: Sequence[float] | None,
+    directed: bool,
+) -> Data:
+    """Make the graph of edges between named nodes; see :func:`add_reverse`."""
+    index = {name: position for position, name in enumerate(names)}
+    ends = np.array([[index[a], index[b]] for a, b in edges], dtype=np.int64).reshape(-1, 2).T
+    weights = None if weight is None else to_float32("edge_weight", np.array(weight))
+    if not directed:
+        ends, weights = add_reverse(ends, weights, names)
+    data = Data(edge_index=torch.from_numpy(ends.copy()), num_nodes=len(names))
+    if weights is not None:
+        data.edge_weight = torch.from_numpy(weights)
+    data.node_name = list(names)
+    return data
+
+
+def add_reverse(
+    ends: np.ndarray, weight: np.ndarray | None, names: Sequence[str] | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Add the reverse of each edge that is listed in one direction only.
+
+    Parallel edges are kept: a :class:`~graphmask.Topology` sums their weights. An edge that is
+    listed in both directions is one edge.
+
+    Args:
+        ends: ``[2, E]``.
+        weight: ``[E]``, or :obj:`None`.
+        names: of the nodes, for the error. (default: :obj:`None`, their indices)
+
+    Returns:
+        Edges in both directions, in the order of sources, then targets, with their weights.
+
+    Raises:
+        ValueError: for an edge with other weights in the other direction.
+    """
+    size = int(ends.max(initial=0)) + 1
+    keys, inverse = np.unique(ends[0] * size + ends[1], return_inverse=True)
+    sums = np.bincount(inverse, weight, len(keys))
+    reverse = ends[1] * size + ends[0]
+    place = np.searchsorted(keys, reverse).clip(max=max(len(keys) - 1, 0))
+    is_listed = keys[place] == reverse
+    if (differs := is_listed & ~np.isclose(sums[inverse], sums[place], atol=0)).any():
+        first = int(differs.argmax())
+        a, b = (str(end) if names is None else names[end] for end in ends[:, first])
+        one, other = sums[inverse[first]], sums[place[first]]
+        raise ValueError(
+            f"the edges from {a!r} to {b!r} weigh {one:g}, those back {other:g}: read the file "
+            "with `directed=True` (--directed), or list each edge once"
+        )
+    both = np.concatenate([ends, ends[::-1, ~is_listed]], 1)
+    order = np.lexsort((both[1], both[0]))
+    if weight is not None:
+        weight = np.concatenate([weight, weight[~is_listed]])[order]
+    return both[:, order], weight
+
+
+def edges_of_networkx(graph: nx.Graph) -> tuple[list[tuple[str, str]], list[float] | None]:
+    """Edges of a graph of networkx, parallel ones too, and their weights.
+
+    Raises:
+        ValueError: for a weight that is not a number, or missing beside others.
+    """
+    default = graph.graph.get("edge_default", {}).get("weight")
+    edges, weights = [], []
+    for a, b, weight in graph.edges(data="weight", default=default):
+        edges.append((a, b))
+        weights.append(weight)
+    if all(weight is None for weight in weights):
+        return edges, None
+    for (a, b), weight in zip(edges, weights, strict=True):
+        if not isinstance(weight, (int, float)):
+            raise ValueError(
+                f"the weight of the edge from {a!r} to {b!r} must be a number, got {weight!r}"
+            )
+    return edges, weights
+
+
+def _read_with_networkx(text: str, directed: bool) -> Data:
+    lines = _lines(text)
+    delimiter = "," if lines and re.match(r"[^{]*,\s*\{", lines[0]) else None
+    try:
+        graph = nx.parse_edgelist(lines, None, delimiter, nx.MultiDiGraph)
+    except TypeError as error:
+        raise ValueError(f"networkx cannot read it: {error}") from error
+    if graph.number_of_edges() != len(lines) or any(name.startswith("{") for name in graph):
+        raise ValueError("each line must hold source, target and a dictionary")
+    edges, weight = edges_of_networkx(graph)
+    return make_graph(_sort_names([Row(0, [*edge]) for edge in edges]), edges, weight, directed)
+
+
+def _lines(text: str) -> list[str]:
+    lines = (line.strip() for line in text.splitlines())
+    return [line for line in lines if line and not line.startswith(COMMENTS)]
+
+
+def _find_columns(rows: list[Row]) -> tuple[list[int], list[Row]]:
+    """Columns of source, target and, if need be, weight; and the rows below a heading."""
+    if not rows:
+        raise ValueError("it must be an edge list, got an empty file")
+    (line, heading), rest = rows[0], rows[1:]
+    pair = _find_pair(heading, rest)
+    named = list(range(len(heading)))
+    if pair or _is_heading(heading, rest):
+        refuse_repeated_heading(rows)
+        named = named[is_nameless(heading[0]) :]
+        if len({heading[column] for column in named}) < len(named):
+            raise ValueError(f"line {line} names a column twice: {', '.join(heading)}")
+    else:
+        rest = rows
+    if len(named) not in (2, 3):
+        raise ValueError(
+            "it must be an edge list: source, target and, if need be, weight in each line, got "
+            f"{len(named)} columns in line {line}: {', '.join(heading)[:60]!r}"
+        )
+    if not rest:
+        raise ValueError("it must be an edge list, got a heading without an edge")
+    ends = pair or named[:2]
+    others = [column for column in named if column not in ends]
+    if rest is not rows and others and _word(heading[others[0]]) in _NO_WEIGHTS:
+        raise ValueError(f"line {line}: {heading[others[0]]!r} is no weight: remove this column")
+    return [*ends, *others], rest
+
+
+def _find_pair(heading: list[str], rest: list[Row]) -> list[int]:
+    """Columns whose headings mean source and target, unless they name a node below."""
+    words = [_word(cell) for cell in heading]
+    for pair in _PAIRS:
+        if set(pair) <= set(words):
+            columns = [words.index(word) for word in pair]
+            cells = {heading[column] for column in columns}
+            others = (row.cells for row in rest if row.cells != heading)
+            if not any(row[column] in cells for row in others for column in columns):
+                return columns
+    return []
+
+
+def _is_heading(heading: list[str], rest: list[Row]) -> bool:
+    """True above numbers: those of both nodes, or those in one of several columns."""
+    if not rest or any(map(is_number, heading)) or not all(heading[1:]):
+        return False
+    numeric = (all(is_number(row.cells[i]) for row in rest) for i in range(len(heading)))
+    return all(numeric) if len(heading) == 2 else any(numeric)
+
+
+def _ends_in_number(cell: str) -> bool:
+    name, _, number = cell.rpartition(" ")
+    return bool(name) and is_number(number)
+
+
+def _word(heading: str) -> str:
+    word = re.sub("[^a-z0-9]", "", heading.lower())
+    return re.sub("(id|node|name)+$", "", word)
+
+
+def _parse_weight(row: Row) -> float:
+    try:
+        return parse_number(row.cells[2])
+    except ValueError as error:
+        raise ValueError(f"line {row.line}: the weight {error}") from error
+
+
+def _sort_names(rows: Iterable[Row]) -> list[str]:
+    """Names of nodes in order: ids by their values, others by their letters."""
+    lines: dict[str, int] = {}
+    for row in rows:
+        for name in row.cells[:2]:
+            lines.setdefault(name, row.line)
+    for name, line in lines.items():
+        if not name or holds_several_numbers(name):
+            raise ValueError(
+                f"line {line}: {name!r} is no node: write one kind of separator and decimal "
+                "points, and leave no cell empty"
+            )
+    if all(map(_ID.fullmatch, lines)):
+        return sorted(lines, key=lambda name: (len(name), name))
+    if all(map(is_number, lines)):
+        for name, line in lines.items():
+            if not re.fullmatch(r"\d+", name):
+                raise ValueError(
+                    f"line {line}: {name!r} is no id of a node: ids are integers from 0, and other "
+                    "names are no numbers"
+                )
+    return sorted(lines)

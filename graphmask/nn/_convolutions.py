@@ -1,0 +1,75 @@
+"""The attributes of edges that reach a local convolution."""
+
+from __future__ import annotations
+
+import inspect
+
+from torch import Tensor, nn
+from torch_geometric import nn as pyg
+
+from graphmask._checks import dtype_error, value_error
+
+
+def edge_arguments(conv: nn.Module | None) -> tuple[str, ...]:
+    """Arguments among ``edge_weight`` and ``edge_attr`` that a convolution was made for.
+
+    PyG's convolutions read features of edges where their constructor was told so.
+
+    Example:
+        >>> from torch_geometric.nn import GATv2Conv, GCNConv
+        >>> from graphmask.nn._convolutions import edge_arguments
+        >>> edge_arguments(GCNConv(8, 8)), edge_arguments(GATv2Conv(8, 8))
+        (('edge_weight',), ())
+        >>> edge_arguments(GATv2Conv(8, 8, edge_dim=3))
+        ('edge_attr',)
+    """
+    if conv is None:
+        return ()
+    parameters = inspect.signature(conv.forward).parameters
+    names = [name for name in ("edge_weight", "edge_attr") if name in parameters]
+    return tuple(name for name in names if name == "edge_weight" or _width(conv, 1) != 0)
+
+
+def edge_features(conv: nn.Module, edge_attr: Tensor | None, channels: int) -> Tensor | None:
+    """The features of edges for a convolution on ``channels``.
+
+    Raises:
+        TypeError: for features that are no floating-point numbers.
+        ValueError: for none, or another number than that the convolution was made for.
+    """
+    width = _width(conv, channels)
+    if width is None:
+        return edge_attr
+    is_optional = isinstance(conv, pyg.GENConv) and not hasattr(conv, "lin_edge")
+    if edge_attr is None or (is_optional and edge_attr.shape[1:] != (width,)):
+        if is_optional:
+            return None
+        raise value_error("edge_attr", f"given, since {conv} reads it", "None")
+    features = edge_attr[:, None] if edge_attr.dim() == 1 else edge_attr
+    if width not in (-1, features.shape[1]):
+        raise value_error("edge_attr", f"of shape [E, D] with D = {width}, as {conv}", edge_attr)
+    if not features.is_floating_point():
+        raise dtype_error("edge_attr", f"a floating-point tensor, as {conv} reads it", edge_attr)
+    return features
+
+
+def _width(conv: nn.Module, channels: int) -> int | None:
+    """D of the features of edges: 0 for none, -1 before the first, None where it is not known."""
+    if isinstance(conv, pyg.models.basic_gnn.BasicGNN):
+        return _width(conv.convs[0], channels) if conv.supports_edge_attr else 0
+    if isinstance(conv, (pyg.GINEConv, pyg.GENConv)):
+        linear = getattr(conv, "lin" if isinstance(conv, pyg.GINEConv) else "lin_edge", None)
+        return channels if linear is None else _in_channels(linear)
+    if isinstance(conv, pyg.NNConv):
+        widths = map(_in_channels, conv.nn.modules())
+        return next((width for width in widths if width is not None), None)
+    if isinstance(conv, (pyg.CGConv, pyg.GMMConv, pyg.SplineConv)):
+        return conv.dim
+    for name in ("edge_dim", "in_edge_channels"):
+        if hasattr(conv, name):
+            return getattr(conv, name) or 0
+    return None
+
+
+def _in_channels(module: nn.Module) -> int | None:
+    return getattr(module, "in_channels", getattr(module, "in_features", None))

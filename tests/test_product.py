@@ -1,0 +1,329 @@
+"""Whatever combines, runs: masks x feature maps x heads x precisions x sizes of graphs.
+
+Of every combination attention is its dense definition, forward and backward, and the rows of its
+matrix are those that it multiplies by; or it is refused, as listed here. `make test` draws some
+combinations of each mask, `make test-full` runs all.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+from copy import deepcopy
+from itertools import cycle, product
+from typing import Any, NamedTuple
+
+import cases
+import pytest
+import torch
+from torch import Tensor
+
+import graphmask as gm
+from graphmask.attention import attention_rows
+from graphmask.testing import batch_topologies
+from graphmask.testing.graphs import astype, replace
+
+# Heads of the mask and of attention.
+HEADS = ((1, 1), (1, 3), (2, 2))
+
+# The type of inputs; that of all weights, which autocast leaves in single precision; and the
+# distance allowed between two computations, relative to their norm. Gradients may be twice as far.
+PRECISIONS = {
+    "float64": (torch.float64, torch.float64, 1e-6),
+    "float32": (torch.float32, torch.float32, 1e-3),
+    "bfloat16": (torch.bfloat16, torch.bfloat16, 0.1),
+    "float16": (torch.float16, torch.float16, 2e-2),
+    "autocast": (torch.bfloat16, torch.float32, 0.1),
+}
+
+# Rounding is magnified by the largest terms of a sum over the sum itself; rows in which this is
+# more are not compared.
+CONDITION = {"float64": 1e3, "float32": 1e2, "bfloat16": 10.0, "float16": 10.0, "autocast": 10.0}
+
+SIZES = ("no graph", "no node", "one node", "few nodes", "batch")
+
+# Refusals that are documented: masks by the beginning of their names, sizes, and the error.
+REFUSALS = (
+    (
+        ("toeplitz", "grid-diffusion", "kronecker"),
+        ("one node",),
+        r"of graphs of .* nodes each, as `shape` says",
+    ),
+)
+
+
+class Combination(NamedTuple):
+    """What is combined."""
+
+    mask: cases.Case
+    phi: cases.Case
+    heads: tuple[int, int]
+    precision: str
+    size: str
+
+    def __str__(self) -> str:
+        heads = "{} of {} heads".format(*self.heads)
+        return f"{self.mask} x {self.phi}, {heads}, {self.precision}, {self.size}"
+
+    @property
+    def refusal(self) -> str | None:
+        """The error that is documented, if any."""
+        for names, sizes, error in REFUSALS:
+            shaped = self.mask.name.startswith(names) and not self.mask.name.endswith("one-node")
+            if shaped and self.size in sizes:
+                return error
+        return None
+
+
+def combinations(mask: cases.Case) -> Iterator[Combination]:
+    """All of a mask; feature maps vary fastest."""
+    for heads, precision, size in product(HEADS, PRECISIONS, SIZES):
+        for phi in cases.FEATURES:
+            yield Combination(mask, phi, heads, precision, size)
+
+
+def graph_of(mask: cases.Case, size: str, seed: int = 0) -> gm.Topology:
+    """A graph that the mask is defined on, or one of none or one of its nodes."""
+    graphs = list(mask.topologies().values())
+    single = [graph for graph in graphs if graph.batch is None]
+    few = [graph for graph in single if 1 < graph.num_nodes < 30] or single[-1:]
+    graph = few[seed % len(few)]
+    if size == "few nodes":
+        return graph
+    if size == "batch":
+        batches = [graph for graph in graphs if graph.batch is not None]
+        union = batches[-1] if batches else batch_topologies([graph, graph], interleaved=True)[0]
+        # Graphs 0, 2, ... have no nodes, and neither has the last.
+        return replace(union, batch=2 * union.batch + 1, num_graphs=2 * union.num_graphs + 2)
+    nodes, none = int(size == "one node"), torch.empty(0, dtype=torch.long)
+    return replace(
+        graph,
+        edge_index=none.expand(2, 0),
+        num_nodes=nodes,
+        edge_weight=None,
+        batch=none if size == "no graph" else None,
+        num_graphs=None,
+        pos=None if graph.pos is None else graph.pos[:nodes],
+        edge_attr=None if graph.edge_attr is None else graph.edge_attr[:0],
+    )
+
+
+def make_mask(case: cases.Case, heads: int) -> Any:
+    """The mask, or its first head alone."""
+    mask = case.make()
+    if heads < mask.heads:
+        for parameter in mask.parameters():
+            parameter.data = parameter.data[:heads] if len(parameter) == mask.heads else parameter
+        for module in mask.modules():
+            module.heads = heads
+    return mask
+
+
+class Problem:
+    """A mask on a graph, and attention under it by definition."""
+
+    def __init__(self, mask: cases.Case, heads: tuple[int, int], precision: str, size: str) -> None:
+        self.heads, self.precision = heads[1], precision
+        self.dtype, dtype, self.allowed = PRECISIONS[precision]
+        self.seed = [*PRECISIONS].index(precision) + HEADS.index(heads)
+        self.topology = astype(graph_of(mask, size, self.seed), dtype)
+        self.mask = make_mask(mask, heads[0]).to(dtype)
+        with self.context():
+            self.topology = self.mask.prepare(self.topology)
+            self.operator = self.mask(self.topology)
+        n = self.topology.num_nodes
+        self.dense = (
+            cases.mask_reference(self.mask, self.topology) if n else torch.zeros(heads[0], 0, 0)
+        )
+
+    def context(self) -> Any:
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "autocast")
+
+    def inputs(self, seed: int = 0) -> list[Tensor]:
+        """q, k and v."""
+        generator, n = torch.Generator().manual_seed(seed), self.topology.num_nodes
+        shapes = [(n, self.heads, channels) for channels in (5, 5, 3)]
+        return [
+            torch.randn(shape, generator=generator).to(self.dtype).requires_grad_()
+            for shape in shapes
+        ]
+
+    def make_phi(self, case: cases.Case) -> Any:
+        return case.make().to(PRECISIONS[self.precision][1])
+
+    def execution(self, case: cases.Case, phi: Any) -> gm.operators.Execution | None:
+        """Another one for every feature map, in turn; None where it cannot serve both."""
+        turn = (cases.FEATURES.index(case) + self.seed) % (len(cases.EXECUTIONS) + 1)
+        execution = (None, *cases.EXECUTIONS)[turn]
+        refused = execution and execution.refusal(self.operator, phi.scores)
+        return None if refused else execution
+
+    def compare(self, case: cases.Case) -> None:
+        """Assert that attention is its definition."""
+        q, k, v = qkv = self.inputs()
+        phi = self.make_phi(case)
+        with self.context():
+            out = gm.attention(q, k, v, self.operator, phi, self.execution(case, phi))
+            nodes = torch.arange(len(q)).flip(0)
+            rows = attention_rows(q, k, self.operator, nodes, phi)
+        assert (out.shape, out.dtype) == (v.shape, v.dtype), "shape or type of the output"
+        assert rows.shape == (len(q), self.heads, len(q)), "shape of the rows"
+        expected, sound = self.definition(case, deepcopy(phi).double(), *qkv)
+        weight = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)) * sound
+        self.assert_close("forward", out * sound, expected * sound)
+        again = torch.einsum("ihj,jhd->ihd", rows.double(), v.double()).flip(0)
+        self.assert_close("rows @ v", again * sound, expected * sound)
+        if not len(q):
+            return
+        leaves = [*qkv, *self.mask.parameters()]
+        options = {"retain_graph": True, "allow_unused": True, "materialize_grads": True}
+        actual = torch.autograd.grad((out * weight).sum(), leaves, **options)
+        exact = torch.autograd.grad((expected * weight).sum(), leaves, **options)
+        for number, pair in enumerate(zip(actual, exact, strict=True)):
+            self.assert_close(f"gradient of leaf {number}", *pair, times=2)
+
+    def definition(
+        self, case: cases.Case, phi: Any, q: Tensor, k: Tensor, v: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The output, and the rows ``[N, H, 1]`` in which rounding is not magnified."""
+        queries = case.reference(phi, q.double())
+        keys = (case.key_reference or case.reference)(phi, k.double())
+        score = torch.einsum("ihm,jhm->hij", queries, keys)
+        score = score.exp() if isinstance(phi, gm.features.SoftmaxScores) else score
+        mixed = self.dense * score
+        size = self.dense if self.operator.sums_itself else self.dense.abs()
+        total = (mixed.abs() if phi.scores.signed else size * score).sum(2)
+        empty = total == 0
+        expected = torch.einsum("hij,jhd->hid", mixed, v.double())
+        expected = (expected / total.where(~empty, 1.0).unsqueeze(-1)).transpose(0, 1)
+        with torch.no_grad():
+            largest = torch.zeros_like(total)
+            if len(q):
+                largest = self.dense.abs().amax((1, 2))[:, None] * score.abs().amax(2)
+            magnified = torch.maximum(mixed.abs().sum(2), largest) / total.abs()
+            sound = ((magnified < CONDITION[self.precision]) | empty).mT.unsqueeze(-1)
+        return expected, sound
+
+    def assert_close(self, name: str, actual: Tensor, expected: Tensor, times: int = 1) -> None:
+        assert actual.shape == expected.shape, f"{name} has shape {list(actual.shape)}"
+        assert actual.isfinite().all(), f"{name} is not finite"
+        actual, expected = actual.detach().double(), expected.detach().double()
+        distance = float((actual - expected).norm() / (1 + expected.norm()))
+        assert distance <= times * self.allowed, f"{name} is off by {distance:.1e}"
+
+
+def faults(combined: Iterator[Combination]) -> list[str]:
+    """A line for every combination that is neither its definition nor refused as documented."""
+    found, made = [], None
+    for combination in combined:
+        mask, phi, *setting = combination
+        try:
+            if made is None or made[0] != (mask, *setting):
+                made = (mask, *setting), Problem(mask, *setting)
+            made[1].compare(phi)
+            error = combination.refusal and "is not refused"
+        except AssertionError as broken:
+            error = str(broken)
+        except Exception as broken:
+            refusal = combination.refusal
+            documented = isinstance(broken, (ValueError, TypeError)) and refusal
+            documented = documented and re.search(refusal, str(broken))
+            error = None if documented else f"{type(broken).__name__}: {str(broken)[:200]}"
+        if error:
+            found.append(f"{combination}: {error}")
+    return found
+
+
+@pytest.mark.parametrize("mask", cases.MASKS, ids=str)
+def test_a_sample_of_all_combinations(mask: cases.Case) -> None:
+    everything = list(combinations(mask))
+    broken = faults(iter(random.Random(str(mask)).sample(everything, 2)))
+    assert not broken, "\n".join(broken)
+
+
+@pytest.mark.parametrize(
+    ("mask", "phi"),
+    [
+        ("tree-polynomial", "relu"),
+        ("diffusion-resolvent", "elu-plus-one"),
+        ("hadamard-fourier", "relu"),
+        ("rfd", "identity"),
+        ("hypercube", "softmax"),
+        ("global", "softmax"),
+    ],
+)
+def test_combinations_that_have_failed(mask: str, phi: str) -> None:
+    """One head in several, estimates of any sign under scores of any sign, and empty graphs."""
+    (case,) = (case for case in cases.MASKS if case.name == mask)
+    some = (one for one in combinations(case) if (one.phi.name, one.precision) == (phi, "float64"))
+    broken = faults(some)
+    assert not broken, "\n".join(broken)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mask", cases.MASKS, ids=str)
+def test_all_combinations(mask: cases.Case) -> None:
+    broken = faults(combinations(mask))
+    assert not broken, "\n".join(broken)
+
+
+def results_of(
+    problem: Problem, phi: Any, qkv: list[Tensor], nodes: Tensor, execution: Any
+) -> Iterator[tuple[str, Tensor]]:
+    """What attention gives at some nodes: outputs, rows, products, and two derivatives."""
+    q, k, v = qkv = [x.detach().clone().requires_grad_() for x in qkv]
+    yield "rows", attention_rows(q, k, problem.operator, nodes, phi)
+    yield "products", (problem.operator @ v.transpose(0, 1))[:, nodes]
+    yield "transposed products", (problem.operator.mT @ v.transpose(0, 1))[:, nodes]
+    execution = None if execution and execution.refusal(problem.operator, phi.scores) else execution
+    result = gm.attention(q, k, v, problem.operator, phi, execution)[nodes]
+    yield f"output by {execution}", result
+    for order in ("first", "second"):
+        weight = torch.randn(result.shape, generator=torch.Generator().manual_seed(0))
+        total = (result * weight).sum()
+        grads = torch.autograd.grad(total, qkv, create_graph=True, materialize_grads=True)
+        result = torch.cat([grad[nodes].flatten(1) for grad in grads], 1)
+        yield f"{order} derivative by {execution}", result
+
+
+def leaks(mask: cases.Case, settings: list[Any]) -> list[str]:
+    """Results at the nodes of some graphs that read numbers of another one."""
+    problem, found = Problem(mask, (2, 2), "float64", "batch"), []
+    batch, clean = problem.topology.batch, problem.inputs()
+    inside = batch == batch[0]
+    outside = (~inside).nonzero().squeeze(1)
+    for value, case, execution in settings:
+        phi = problem.make_phi(case)
+        broken = [x.detach().masked_fill(inside[:, None, None], value) for x in clean]
+        results = (results_of(problem, phi, qkv, outside, execution) for qkv in (broken, clean))
+        found += [
+            f"{mask} x {case}: {value} in another graph alters the {name}"
+            for (name, actual), (_, expected) in zip(*results, strict=True)
+            if not torch.allclose(actual, expected, 1e-6, 1e-6)
+        ]
+    return found
+
+
+# What breaks a graph, under which features; executions take turns.
+BROKEN = [
+    (value, case, execution)
+    for (value, case), execution in zip(
+        product((torch.nan, torch.inf), cases.FEATURES),
+        cycle((None, *cases.EXECUTIONS)),
+        strict=False,
+    )
+]
+
+
+@pytest.mark.parametrize("mask", cases.MASKS, ids=str)
+def test_what_is_not_finite_stays_in_its_graph(mask: cases.Case) -> None:
+    broken = leaks(mask, random.Random(str(mask)).sample(BROKEN, 1))
+    assert not broken, "\n".join(broken)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mask", cases.MASKS, ids=str)
+def test_what_is_not_finite_stays_in_its_graph_under_all_features(mask: cases.Case) -> None:
+    broken = leaks(mask, BROKEN)
+    assert not broken, "\n".join(broken)
