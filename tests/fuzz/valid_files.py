@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import redirect_stderr
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -123,13 +125,12 @@ def _graph_with_walks() -> Data:
     return gm.transforms.AddWalks(gm.walks.ResampledWalks(4, 2))(data)
 
 
-def _written(write: Callable[[Path], object], names: Iterable[str]) -> dict[str, bytes]:
+def _written(write: Callable[[Path], object]) -> dict[str, bytes]:
     """The files that a function writes into a folder."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, redirect_stderr(io.StringIO()):
         write(Path(folder))
-        return {name: (Path(folder) / name).read_bytes() for name in names}
+        paths = [path for path in Path(folder).rglob("*") if path.is_file()]
+        return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def _save_model(folder: Path) -> None:
@@ -175,7 +176,6 @@ GRAPHS = ARRAYS | {
     ),
     "scan.bin": np.arange(40, dtype="<f4").tobytes(),
 }
-_CACHE = [f"processed/_cached/{name}.pt" for name in ("data", "pre_filter", "pre_transform")]
 
 
 @cache
@@ -190,7 +190,7 @@ def readers() -> dict[str, Reader]:
         "table": Reader(partial(_table, "table.csv"), {"table.csv": table}),
         "table-gz": Reader(partial(_table, "a.csv.gz"), {"a.csv.gz": gzip.compress(table)}),
         "sdf": Reader(_sdf, {"two.sdf": _MONOXIDE * 2}),
-        "model": Reader(_model, _written(_save_model, ("config.json", "model.safetensors"))),
-        "cache": Reader(_cache, _written(_cache, _CACHE)),
+        "model": Reader(_model, _written(_save_model)),
+        "cache": Reader(_cache, _written(_cache)),
         "walks": Reader(_walks, {"walks.pt": _bytes(lambda f: torch.save(_graph_with_walks(), f))}),
     }
