@@ -77,7 +77,13 @@ class DegreeMask(TopologicalMask):
 def relative_log_degree(topology: Topology) -> Tensor:
     """``[N]``, log(1 + d) over the largest of the graph; 0 in a graph without edges."""
     pattern, weight = topology.adjacency(None)
-    size = weight.new_zeros(topology.num_nodes).index_add(0, pattern.row, weight.abs()).log1p()
+    weight, count = weight.abs(), max(1, pattern.nnz)
+    zero = weight.new_zeros(topology.num_nodes)
+    degree = zero.index_add(0, pattern.row, weight)
+    # Sums beyond the type, for which log(1 + d) is log(d).
+    is_huge = degree.isinf()
+    mean = zero.index_add(0, pattern.row, weight / count).masked_fill(~is_huge, 1)
+    size = degree.masked_fill(is_huge, 0).log1p() + is_huge * (mean.log() + math.log(count))
     batch = topology.batch
     if batch is None:
         batch = torch.zeros(topology.num_nodes, dtype=torch.long, device=topology.device)
