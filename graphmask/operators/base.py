@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from enum import IntEnum
@@ -17,6 +18,9 @@ from graphmask._precision import full_precision
 from graphmask.kernels import HopValues, Pattern
 from graphmask.kernels.products import is_half
 from graphmask.topology import Topology
+
+# Entries of dense matrices beyond which memory would be exhausted without a word.
+MAX_DENSE = 2**31
 
 
 class Sign(IntEnum):
@@ -75,9 +79,22 @@ class Entries(NamedTuple):
         return self.values.expand() if isinstance(self.values, HopValues) else self.values
 
 
-def _without_autocast(to_dense: Callable[[Any], Tensor]) -> Callable[[Any], Tensor]:
+def check_dense(*shape: int) -> None:
+    """Check that a dense matrix of all pairs of nodes is not out of all proportion."""
+    if math.prod(shape) > MAX_DENSE:
+        size = " x ".join(f"{n:,}" for n in shape)
+        expected = (
+            f"of at most {MAX_DENSE:,} entries as a dense matrix (multiply by it, or use rows)"
+        )
+        raise value_error("topology", expected, f"{size} = {math.prod(shape):,}")
+
+
+def _guarded(to_dense: Callable[[Any], Tensor]) -> Callable[[Any], Tensor]:
+    """``to_dense`` outside autocast, of graphs that it can hold."""
+
     @wraps(to_dense)
     def run(self: MaskOperator) -> Tensor:
+        check_dense(*self.shape)
         with full_precision(self.topology.device):
             return to_dense(self)
 
@@ -118,7 +135,7 @@ class MaskOperator(ABC):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "to_dense" in vars(cls):
-            cls.to_dense = _without_autocast(cls.to_dense)  # type: ignore[method-assign]
+            cls.to_dense = _guarded(cls.to_dense)  # type: ignore[method-assign]
 
     @abstractmethod
     def _matmul(self, x: Tensor) -> Tensor:
@@ -136,7 +153,7 @@ class MaskOperator(ABC):
     def to_dense(self) -> Tensor:
         """``[H, N, N]`` from the definition, without ``_matmul``.
 
-        For tests and small graphs, O(N^2) or more.
+        For tests and small graphs, O(N^2) or more; beyond 2^31 entries a ``ValueError``.
         """
 
     def _entries(self) -> Entries | None:
@@ -239,9 +256,10 @@ class MaskOperator(ABC):
         with ``M.mT``; never N x N.
 
         Raises:
-            ValueError: for nodes that are not a vector of node ids.
+            ValueError: for nodes that are not a vector of node ids, and more than 2^31 entries.
         """
         check_nodes(nodes, self.num_nodes)
+        check_dense(self.heads, len(nodes), self.num_nodes)
         chosen, place = torch.unique(nodes.long(), return_inverse=True)
         shape = len(chosen), self.num_nodes
         row = chosen.repeat_interleave(self.num_nodes)

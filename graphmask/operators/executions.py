@@ -24,7 +24,7 @@ from graphmask.kernels.pairs import runs_compiled
 from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
-from ._grids import BlockwiseOperator
+from ._grids import BlockwiseOperator, pairs_within_graphs
 from ._slices import run_slices
 from .base import Attended, Entries, MaskOperator, Rule
 
@@ -328,7 +328,7 @@ def _mask_blocks(mask: MaskOperator, exact_zeros: bool) -> list[Tensor]:
     """
     topology, entries = mask.topology, mask.entries()
     if entries is None and exact_zeros and not torch.compiler.is_compiling():
-        pattern = _pairs_within_graphs(topology)
+        pattern = pairs_within_graphs(topology)
         values = mask.lookup(pattern)
         entries = None if values is None else Entries(pattern, values.expand(mask.heads, -1))
     slots = None if entries is None else topology.blocks.slots(entries.pattern)
@@ -339,22 +339,6 @@ def _mask_blocks(mask: MaskOperator, exact_zeros: bool) -> list[Tensor]:
     columns = mask.matmul(identity).transpose(0, 1)
     stacked = topology.blocks.stack(columns, topology.blocks.rows(mask.heads))
     return [block[..., : block.shape[2]] for block in stacked]
-
-
-def _pairs_within_graphs(topology: Topology) -> Pattern:
-    """All pairs of nodes of the same graph."""
-    n, sizes = topology.num_nodes, topology.graph_sizes
-    batch = torch.zeros_like(topology.local_index) if topology.batch is None else topology.batch
-    count, nodes = sizes[batch], torch.argsort(batch, stable=True)
-    # From the place of a pair to that of its second node among the nodes graph by graph.
-    shift = (sizes.cumsum(0) - sizes)[batch] - (count.cumsum(0) - count)
-    pairs = topology.derive(_count_pairs)
-    place = shift.repeat_interleave(count, output_size=pairs)
-    return Pattern.from_counts(count, nodes[place + torch.arange(pairs, device=place.device)], n)
-
-
-def _count_pairs(topology: Topology) -> int:
-    return int(topology.graph_sizes.square().sum())
 
 
 def _attend_shared_blocks(

@@ -174,7 +174,7 @@ GRAPHS = ARRAYS | {
     "saved.pt": _bytes(
         lambda file: torch.save(Data(edge_index=torch.tensor([[0, 1], [1, 0]])), file)
     ),
-    "scan.bin": np.arange(40, dtype="<f4").tobytes(),
+    "scan.bin": np.arange(44, dtype="<f4").tobytes(),
 }
 
 
