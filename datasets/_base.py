@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import warnings
+import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -24,6 +25,10 @@ _KINDS: dict[str, Any] = {"Data": Data, "HeteroData": HeteroData}
 
 Transform = Callable[[Data], Data]
 Filter = Callable[[Data], bool]
+
+
+# Raised by torch on files that are cut off or hold something else.
+_DAMAGED = (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError)
 
 
 class Options(TypedDict, total=False):
@@ -224,8 +229,12 @@ def read_record(path: Path) -> Any:
         ValueError: if it is damaged, or holds more than tensors, numbers and texts.
     """
     try:
+        # torch reads changed bytes as other numbers.
+        with zipfile.ZipFile(path) as archive:
+            if changed := archive.testzip():
+                raise ValueError(f"{changed} does not fit its checksum")
         return torch.load(path, weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+    except (*_DAMAGED, zipfile.BadZipFile) as error:
         remedy = "pass `force_reload=True` to build it again"
         raise damaged(path, str(error).partition("\n")[0], remedy) from error
 
