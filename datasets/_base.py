@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any, TypedDict
+from pathlib import Path
+from typing import Any, BinaryIO, TypedDict
 
-from torch_geometric.data import Data, InMemoryDataset
+import torch
+from torch_geometric.data import Data, HeteroData, InMemoryDataset
 from typing_extensions import Unpack
 
 from graphmask._checks import check_integer, type_error, value_error
+from graphmask.transforms._edges import describe_setting
 
-from ._raw_files import Folder, damaged
+from ._raw_files import Folder, damaged, write_aside
+
+_KINDS: dict[str, Any] = {"Data": Data, "HeteroData": HeteroData}
 
 Transform = Callable[[Data], Data]
 Filter = Callable[[Data], bool]
@@ -46,7 +53,12 @@ class CachedDataset(InMemoryDataset, ABC):
 
     Raises:
         PermissionError: if the cache folder cannot be made.
+        TypeError: if an example holds what a cache of tensors, numbers and texts cannot.
         ValueError: if ``pre_filter`` keeps no example, or the cache is damaged.
+
+    The cache is one file, written aside and moved to its place when it is complete, so that a run
+    that is killed leaves none, and processes that build it at once do not disturb each other. No
+    code in it is run: it is read as tensors alone.
     """
 
     class_names: tuple[str, ...] = ()
@@ -63,14 +75,16 @@ class CachedDataset(InMemoryDataset, ABC):
         force_reload: bool = False,
     ) -> None:
         self.settings = settings
+        self._record: dict[str, Any] | None = None
         self.processed_root = _expand(root if processed_root is None else processed_root)
         super().__init__(
             _expand(root), transform, pre_transform, pre_filter, force_reload=force_reload
         )
         if self.processed_root is None:
             self.data, self.slices = self.collate(self.examples())
-        else:
-            self._load()
+        elif self._record is not None:
+            self.data, self.slices = unpack(self._record), self._record["slices"]
+            self._record = None
 
     @abstractmethod
     def build(self) -> Iterable[Data]:
@@ -88,7 +102,7 @@ class CachedDataset(InMemoryDataset, ABC):
 
     @property
     def processed_dir(self) -> str:
-        """The cache folder of this setting, with PyG's record of the ``pre_transform``."""
+        """The cache folder of this setting."""
         name = "_".join(filter(None, (type(self).__name__.lower(), self.settings)))
         return os.path.join(self.processed_root or "", "processed", name)
 
@@ -99,16 +113,17 @@ class CachedDataset(InMemoryDataset, ABC):
 
     def process(self) -> None:
         """Build the examples and cache them."""
-        path = self.processed_paths[0]
-        # Renamed when complete: neither an interrupted run nor another process may see half a
-        # cache.
-        temporary = f"{path}.{os.getpid()}"
-        self.save(self.examples(), temporary)
-        os.replace(temporary, path)
+        steps = steps_of(self)  # before generators in them go on
+        data, slices = self.collate(self.examples())
+        record = {"steps": steps, "slices": _plain(slices), **pack(data)}
+        write_record(Path(self.processed_paths[0]), record)
 
     def examples(self) -> list[Data]:
         """Return the examples after ``pre_filter`` and ``pre_transform``."""
-        kept = [data for data in self.build() if self.pre_filter is None or self.pre_filter(data)]
+        built = list(self.build())
+        if not built:
+            raise ValueError(f"the data of {type(self).__name__} hold no example{self._of_split}")
+        kept = [data for data in built if self.pre_filter is None or self.pre_filter(data)]
         if not kept:
             raise value_error("pre_filter", f"true for an example{self._of_split}", "no example")
         return kept if self.pre_transform is None else [self.pre_transform(data) for data in kept]
@@ -118,21 +133,101 @@ class CachedDataset(InMemoryDataset, ABC):
         return ""
 
     def _process(self) -> None:
-        try:
-            os.makedirs(self.processed_dir, exist_ok=True)
-        except OSError as error:
-            raise PermissionError(
-                f"The cache folder {self.processed_dir} cannot be made ({error}): pass a folder "
-                "that can be written as `processed_root`, or as `root` of a generated dataset"
-            ) from error
-        super()._process()
+        make_cache(self.processed_dir)
+        path = Path(self.processed_paths[0])
+        if self.force_reload or not path.exists():
+            self.process()
+        elif isinstance(record := read_record(path), dict):
+            self._record = record
+            warn_of_other_steps(self, record["steps"])
+            return
+        else:  # of an earlier version of this library
+            self.process()
+        self._record = read_record(path)
 
-    def _load(self) -> None:
-        path = self.processed_paths[0]
+
+def _plain(slices: Any) -> Any:
+    """Turn nested dictionaries of any kind into plain ones, which can be read back."""
+    return {k: _plain(v) for k, v in slices.items()} if isinstance(slices, dict) else slices
+
+
+def pack(data: Data | HeteroData) -> dict[str, Any]:
+    """Turn an example into a dictionary that is read back without running code."""
+    kind = type(data).__name__
+    if _KINDS.get(kind) is not type(data):
+        raise type_error("pre_transform", f"a function to {' or '.join(_KINDS)}", data)
+    return {"kind": kind, "data": data.to_dict()}
+
+
+def unpack(record: dict[str, Any]) -> Any:
+    """Return the example that :func:`pack` was given."""
+    return _KINDS[record["kind"]].from_dict(record["data"])
+
+
+def make_cache(folder: str) -> Path:
+    """Make a cache folder, if need be.
+
+    Raises:
+        PermissionError: if it cannot be made.
+    """
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise PermissionError(
+            f"The cache folder {folder} cannot be made ({error}): pass a folder that can be "
+            "written as `processed_root`, or as `root` of a generated dataset"
+        ) from error
+    return Path(folder)
+
+
+def steps_of(dataset: Any) -> dict[str, str]:
+    """Print what is applied to the examples before they are cached, the same in every process."""
+    steps = {name: getattr(dataset, name) for name in ("pre_transform", "pre_filter")}
+    return {name: re.sub(r" at 0x\w+", "", describe_setting(step)) for name, step in steps.items()}
+
+
+def warn_of_other_steps(dataset: Any, steps: dict[str, str]) -> None:
+    """Warn where a cache was made with other steps than the dataset has."""
+    for name, step in steps_of(dataset).items():
+        if step != steps[name]:
+            warnings.warn(
+                f"the `{name}` of the cache {dataset.processed_dir} is {steps[name]}, not {step}: "
+                "pass `force_reload=True` to build it again",
+                stacklevel=5,
+            )
+
+
+def write_record(path: Path, record: Any) -> None:
+    """Write a cache of tensors, numbers and texts, whole or not at all.
+
+    Raises:
+        TypeError: if something in it could only be read by running code.
+    """
+
+    def write(file: BinaryIO) -> None:
+        torch.save(record, file)
+        file.flush()
         try:
-            self.load(path)
-        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-            raise damaged(path, error, "pass `force_reload=True` to build it again") from error
+            torch.load(file.name, weights_only=True, mmap=True)
+        except pickle.UnpicklingError as error:
+            (problem, *_) = re.findall(r"GLOBAL (\S+)", str(error)) or [str(error)]
+            expected = "a function to data of tensors, numbers and texts, which a cache can hold"
+            raise TypeError(f"`pre_transform` must be {expected}, got {problem}") from error
+
+    write_aside(path, write)
+
+
+def read_record(path: Path) -> Any:
+    """Read a cache without running code in it.
+
+    Raises:
+        ValueError: if it is damaged, or holds more than tensors, numbers and texts.
+    """
+    try:
+        return torch.load(path, weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        remedy = "pass `force_reload=True` to build it again"
+        raise damaged(path, str(error).partition("\n")[0], remedy) from error
 
 
 class SplitDataset(CachedDataset):

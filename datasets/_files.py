@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +18,20 @@ from torch_geometric.data import Data
 
 from graphmask.extras import MissingExtraError, require
 
-from ._meshes import check_counts, check_faces, read_off
-from ._raw_files import check_file, damaged
-
-Arrays = Mapping[str, np.ndarray | None]
+from ._meshes import (
+    Arrays,
+    check_count,
+    interpolate,
+    is_number,
+    read_obj,
+    read_off,
+    read_ply,
+    read_rows,
+    read_with_trimesh,
+    sample_surface,
+    without_comments,
+)
+from ._raw_files import TruncatedError, check_file, damaged, read_text
 
 # Names of arrays in an .npz file.
 NAMES = {
@@ -27,15 +41,25 @@ NAMES = {
     "color": ("color", "colors", "colour", "colours", "rgb"),
     "x": ("x", "features"),
 }
+REMEDY = "restore the file, or remove it to do without"
+# Raised where a file ends early, or a checksum differs.
+_TRUNCATED = (TruncatedError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
-def read_shape(path: str | os.PathLike[str]) -> Data:
+def read_shape(
+    path: str | os.PathLike[str],
+    *,
+    transposed: bool | None = None,
+    color_range: float | None = None,
+) -> Data:
     r"""Read the mesh or the point cloud of a file, in the order of the file.
 
-    * ``.ply``, ``.obj``, ``.stl``, ``.glb`` and other formats that the installed ``trimesh`` reads.
-      A file of several bodies becomes one shape. Equal corners in an ``.stl`` file, which stores
-      each triangle by itself, become one vertex.
-    * ``.off``: read without ``trimesh``.
+    * ``.off``, ``.obj`` and ``.ply`` (with ``plyfile``), text or binary, with polygons of any size.
+      A file of several bodies, groups or materials becomes one shape; no vertex is joined, split or
+      dropped.
+    * ``.stl``, ``.glb`` and other formats that the installed ``trimesh`` reads. Equal corners in an
+      ``.stl`` file, which stores each triangle by itself, become one vertex.
+    * ``.las`` and ``.laz``, with ``laspy``.
     * ``.npy``: one array [N, 3 + C]; ``.xyz``, ``.pts``: a line of 3 + C numbers for each point,
       after an optional line with their count. The first three columns are the position, the others
       features.
@@ -43,20 +67,34 @@ def read_shape(path: str | os.PathLike[str]) -> Data:
       ``face`` [F, 3] or [3, F] (``faces``, ``triangles``, ``f``), ``normal`` (``normals``, ``n``),
       ``color`` (``colors``, ``colour``, ``colours``, ``rgb``), ``x`` (``features``).
 
+    Coordinates are read in double precision. Where a shape lies far from zero, as in metres of a
+    national grid, and single precision would round it, its ``origin`` is kept beside and
+    subtracted: ``pos.double() + origin`` are the coordinates of the file.
+
     Args:
         path: the file.
+        transposed: whether arrays that can be read both ways hold a point, or a triangle, in each
+            column. (default: :obj:`None`: such an array, with 3 rows or with more than three times
+            as many columns as rows, is an error)
+        color_range: the value of full colour. (default: :obj:`None`: 255 and 65535 for integers of
+            8 and 16 bits; 255 for whole numbers above 1 in a text; otherwise 1)
 
     Returns:
         ``Data(pos)`` with ``pos`` float32 of shape [N, 3], and, where the file has them, ``face``
         long of shape [3, F] (polygons become triangles), ``normal`` float32 [N, 3], ``color``
-        float32 [N, 3] from 0 to 1, ``x`` float32 [N, C].
+        float32 [N, 3] from 0 to 1, without alpha, ``x`` float32 [N, C] (of ``.ply`` and ``.las``
+        files all other numbers of a point, in the order of the file); ``origin`` float64 [1, 3]
+        where it is not zero. A feature that single precision rounds coarsely is warned of.
 
     Cost: O(size of the file).
 
     Raises:
         FileNotFoundError: if there is no such file.
-        MissingExtraError: if the file needs ``trimesh``, which is not installed (extra ``mesh``).
-        ValueError: if the file is damaged or of an unknown format.
+        MissingExtraError: if the file needs ``trimesh``, ``plyfile`` (extra ``mesh``) or ``laspy``
+            (extra ``scans``), which is not installed.
+        ValueError: if the file is of an unknown format, or damaged: it ends early; or holds what
+            cannot be used, such as an unknown vertex, NaN, a colour out of range, or an array of
+            shape [3, N] without ``transposed``.
 
     Example:
         >>> import os, tempfile
@@ -75,12 +113,23 @@ def read_shape(path: str | os.PathLike[str]) -> Data:
             f"The format of {path} is unknown: expected {readable}, or a format of trimesh"
         )
     try:
-        return _data(READERS.get(path.suffix.lower(), _read_with_trimesh)(path))
+        if not path.stat().st_size:
+            raise TruncatedError("it is empty")
+        ending = path.suffix.lower()
+        options = (transposed,) if ending in (".npy", ".npz") else ()
+        return _data(READERS.get(ending, read_with_trimesh)(path, *options), color_range)
     except MissingExtraError:
         raise
+    except _TRUNCATED as error:
+        raise damaged(path, error, REMEDY) from error
     # The readers raise index, key, attribute and value errors.
     except Exception as error:
-        raise damaged(path, error, "restore the file, or remove it to do without") from error
+        raise unusable(path, error) from error
+
+
+def unusable(path: Path, problem: object) -> ValueError:
+    """Return the error for a file that is whole, as far as one can tell, but cannot be used."""
+    return ValueError(f"The file {path} cannot be read ({problem})")
 
 
 def read_mesh(path: str | os.PathLike[str]) -> Data:
@@ -89,9 +138,9 @@ def read_mesh(path: str | os.PathLike[str]) -> Data:
     Raises:
         ValueError: if the file holds points alone; otherwise as :func:`read_shape`.
     """
-    data = read_shape(path)
+    data = read_shape(path, transposed=False)
     if data.face is None:
-        raise damaged(path, "no face", "restore the file, or remove it to do without")
+        raise unusable(Path(path), "no face")
     return data
 
 
@@ -107,52 +156,175 @@ def is_shape(path: Path) -> bool:
     return ending[1:] in formats and ending not in ARCHIVES
 
 
-def _data(arrays: Arrays) -> Data:
-    pos = np.array(arrays["pos"], dtype=np.float32)
-    face = arrays.get("face")
+def local(pos: np.ndarray) -> dict[str, Tensor]:
+    """Return ``pos`` in single precision and, where that needs one, its float64 ``origin`` [1, 3].
+
+    An origin is subtracted where single precision would round coordinates that lie at least four
+    times as far from zero as the shape is wide: it makes them that much more precise.
+    """
+    pos = np.asarray(pos)
     if pos.ndim != 2 or pos.shape[1] != 3:
         raise ValueError(f"points of shape {list(pos.shape)}, expected [N, 3]")
     if len(pos) == 0:
         raise ValueError("no point")
-    if not np.isfinite(pos).all():
-        raise ValueError("a point is NaN or infinite")
-    data = Data(pos=torch.from_numpy(pos))
+    if pos.dtype.kind not in "iuf":
+        raise ValueError(f"points of dtype {pos.dtype}")
+    values, limit = pos.astype(np.float64), np.finfo(np.float32).max
+    is_bad = ~(np.abs(values) <= limit).all(1)
+    if is_bad.any():
+        row = int(is_bad.argmax())
+        point = f"{values[row].tolist()} in row {row}"
+        raise ValueError(f"a point is NaN or infinite, or beyond single precision: {point}")
+    single, low, high = values.astype(np.float32), values.min(0), values.max(0)
+    is_far = np.abs(values).max() >= 4 * (high - low).max()
+    if (single == values).all() or not is_far:
+        return {"pos": torch.from_numpy(single)}
+    origin = (low + high) / 2
+    single = (values - origin).astype(np.float32)
+    return {"pos": torch.from_numpy(single), "origin": torch.from_numpy(origin[None])}
+
+
+def with_origins(examples: Iterable[Data]) -> Iterator[Data]:
+    """Give all examples an origin if one has it, so that they can be batched."""
+    examples = list(examples)
+    if any("origin" in data for data in examples):
+        for data in examples:
+            data.origin = data.get("origin", torch.zeros(1, 3, dtype=torch.float64))
+    yield from examples
+
+
+def mesh_data(arrays: Arrays) -> Data:
+    """Return the position and the faces of a mesh."""
+    if arrays["face"] is None:
+        raise ValueError("no face")
+    return _data({"pos": arrays["pos"], "face": arrays["face"]}, None)
+
+
+def sample(
+    mesh: Data, num_points: int, rng: np.random.Generator, attributes: Sequence[str] = ()
+) -> Data:
+    """Draw points by area from the surface of a mesh, with attributes of its vertices."""
+    corners, weights = sample_surface(mesh.pos.numpy(), mesh.face.numpy().T, num_points, rng)
+    drawn = {
+        key: torch.from_numpy(interpolate(mesh[key].numpy(), corners, weights))
+        for key in ("pos", *attributes)
+    }
+    if "normal" in drawn:
+        drawn["normal"] = torch.nn.functional.normalize(drawn["normal"], dim=1)
+    return Data(**drawn, **({"origin": mesh.origin} if "origin" in mesh else {}))
+
+
+def _data(arrays: Arrays, color_range: float | None) -> Data:
+    data = Data(**local(arrays["pos"]))
+    face, size = arrays.get("face"), data.num_nodes
     if face is not None:
-        if face.ndim != 2 or face.shape[1] != 3:
-            raise ValueError(f"faces of shape {list(face.shape)}, expected [F, 3]")
-        data.face = torch.from_numpy(check_faces(pos, np.array(face, dtype=np.int64)).T.copy())
+        data.face = torch.from_numpy(_check_faces(face, size).T.astype(np.int64))
     for name in ("normal", "color", "x"):
         if (value := arrays.get(name)) is not None:
-            data[name] = _check_attribute(name, np.array(value, dtype=np.float32), len(pos))
+            value = _check_attribute(name, value, size)
+            value = _unit_colours(value, color_range) if name == "color" else value
+            data[name] = torch.from_numpy(_single(name, value))
     return data
 
 
-def _check_attribute(name: str, value: np.ndarray, size: int) -> Tensor:
+def _check_faces(face: np.ndarray, num_vertices: int) -> np.ndarray:
+    if face.ndim != 2 or face.shape[1] != 3 or not len(face):
+        raise ValueError(f"no face: faces of shape {list(face.shape)}, expected [F, 3]")
+    if face.dtype.kind not in "iu":
+        raise ValueError(f"faces of dtype {face.dtype}")
+    if face.min() < 0 or face.max() >= num_vertices:
+        row = int(((face < 0) | (face >= num_vertices)).any(1).argmax())
+        raise ValueError(
+            f"faces name vertices {face.min()} to {face.max()} of {num_vertices}, first face {row}"
+        )
+    return face
+
+
+def _check_attribute(name: str, value: np.ndarray, size: int) -> np.ndarray:
     if value.ndim != 2 or len(value) != size or (name != "x" and value.shape[1] != 3):
         raise ValueError(f"`{name}` of shape {list(value.shape)} beside {size} points")
-    if not np.isfinite(value).all():
-        raise ValueError(f"`{name}` is NaN or infinite somewhere")
-    return torch.from_numpy(value)
+    if value.dtype.kind not in "iufb":
+        raise ValueError(f"`{name}` of dtype {value.dtype}")
+    if not (is_finite := np.isfinite(value).all(1)).all():
+        raise ValueError(f"`{name}` is NaN or infinite in row {int(is_finite.argmin())}")
+    return value
 
 
-def _read_off(path: Path) -> Arrays:
-    pos, face = read_off(path)
-    return {"pos": pos, "face": face}
+def _unit_colours(value: np.ndarray, full: float | None) -> np.ndarray:
+    remedy = "pass `color_range`, the value of full colour, such as 255"
+    if full is None:
+        full = {"|u1": 255, "<u2": 65535}.get(value.dtype.newbyteorder("<").str)
+        full = 1 if value.dtype.kind == "f" else full
+    if full is None:
+        raise ValueError(f"colours up to {value.max()} of unknown range: {remedy}")
+    if value.min() < 0 or value.max() > full:
+        raise ValueError(f"colours {value.min()} to {value.max()}, expected 0 to {full}: {remedy}")
+    return value.astype(np.float64) / full
+
+
+def _single(name: str, value: np.ndarray) -> np.ndarray:
+    """Round features to single precision, and warn where that loses what tells points apart."""
+    with np.errstate(over="ignore"):
+        single = value.astype(np.float32)
+    if not np.isfinite(single).all():
+        raise ValueError(f"`{name}` is beyond single precision somewhere")
+    error = np.abs(single.astype(np.float64) - value).max(0)
+    span = np.ptp(value.astype(np.float64), axis=0)
+    is_coarse = (error > 0) if value.dtype.kind in "iu" else (error > 1e-4 * span)
+    if name == "x" and (is_coarse & (error > 0)).any():
+        column = int(is_coarse.argmax())
+        warnings.warn(
+            f"column {column} of the features `x` is rounded by up to {error[column]:.3g} in "
+            "single precision",
+            stacklevel=4,
+        )
+    return single
 
 
 def _read_columns(path: Path) -> Arrays:
-    text = path.read_text(encoding="utf-8").replace(",", " ")
-    lines = [line.split() for line in text.splitlines() if line.strip()]
-    lines = [line for line in lines if not line[0].startswith(("#", "//"))]
-    if lines and len(lines[0]) == 1:
-        count = int(lines.pop(0)[0])
-        if count != len(lines):
-            raise ValueError(f"{count} points announced, {len(lines)} lines found")
-    return _split_columns(np.array(lines, dtype=np.float32))
+    lines = without_comments(read_text(path), "#", "//").splitlines()
+    places = (place for place, line in enumerate(lines) if line.strip())
+    start, count = next(places, 0), None
+    if lines and lines[start].strip().isdecimal():
+        count, start = lines[start].strip(), next(places, len(lines))
+    first = lines[start] if start < len(lines) else ""
+    delimiter = next((mark for mark in ";," if mark in first), None)
+    start += not any(map(is_number, first.split(delimiter)))  # a heading of words
+    numbers = range(start + 1, len(lines) + 1)
+    table = read_rows(lines[start:], numbers, delimiter=delimiter, is_end=True)
+    if count is not None:
+        check_count(f"{count} points", int(count), len(table))
+    return _split_columns(table)
 
 
-def _read_npy(path: Path) -> Arrays:
-    return _split_columns(np.load(path, allow_pickle=False))
+def _read_npy(path: Path, transposed: bool | None) -> Arrays:
+    with _loaded(path, b"\x93NUMPY") as table:
+        rows, columns = table.shape if table.ndim == 2 else (0, 0)
+        if transposed is None and (rows == 3 <= columns or (rows > 3 and columns > 3 * rows)):
+            raise _ambiguous("the array", table)
+        return _split_columns(table.T if transposed else table)
+
+
+@contextmanager
+def _loaded(path: Path, magic: bytes) -> Iterator[Any]:
+    """Load the array, or the open archive, of a file that must begin with these bytes."""
+    with open(path, "rb") as file:
+        if file.read(len(magic)) != magic:
+            raise ValueError(f"it does not begin as a {path.suffix} file does")
+        file.seek(0)
+        try:
+            arrays = np.load(file, allow_pickle=False)
+        except ValueError as error:  # of objects, or cut off
+            kind = ValueError if "allow_pickle" in str(error) else TruncatedError
+            raise kind(error) from error
+        yield arrays
+
+
+def _ambiguous(name: str, value: np.ndarray) -> ValueError:
+    return ValueError(
+        f"{name} of shape {list(value.shape)} can hold a point or a triangle in each row or in "
+        "each column: pass `transposed=False` or `transposed=True`"
+    )
 
 
 def _split_columns(table: np.ndarray) -> Arrays:
@@ -161,56 +333,68 @@ def _split_columns(table: np.ndarray) -> Arrays:
     return {"pos": table[:, :3], "x": table[:, 3:] if table.shape[1] > 3 else None}
 
 
-def _read_npz(path: Path) -> Arrays:
-    with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-        arrays = {
-            name: next((stored[key] for key in keys if key in stored), None)
-            for name, keys in NAMES.items()
-        }
-        names = list(stored)
-    if arrays["pos"] is None:
-        raise ValueError(f"no array named {' or '.join(NAMES['pos'])} among {names}")
-    face, color = arrays["face"], arrays["color"]
-    if face is not None and not np.issubdtype(face.dtype, np.integer):
-        raise ValueError(f"faces of dtype {face.dtype}")
-    if face is not None and face.ndim == 2 and face.shape[0] == 3 != face.shape[1]:
-        arrays["face"] = face.T  # as PyG stores it
-    if color is not None and color.dtype == np.uint8:
-        arrays["color"] = color / np.float32(255)
+def _read_npz(path: Path, transposed: bool | None) -> Arrays:
+    arrays: dict[str, np.ndarray | None] = {}
+    with _loaded(path, b"PK") as stored:
+        for name, keys in NAMES.items():
+            names = [key for key in keys if key in stored]
+            if len(names) > 1:
+                raise ValueError(f"arrays {' and '.join(names)}, where one is expected")
+            arrays[name] = stored[names[0]] if names else None
+        if arrays["pos"] is None:
+            names = ", ".join(NAMES["pos"])
+            raise ValueError(f"no array named {names} among {list(stored)}")
+    for name, value in arrays.items():
+        if value is not None and value.ndim == 2:
+            arrays[name] = _by_row(name, value, len(arrays["pos"]), transposed)
     return arrays
 
 
-def _read_with_trimesh(path: Path) -> Arrays:
-    trimesh = require("trimesh", extra="mesh")
-    shape = trimesh.load(path, process=False, maintain_order=True)
-    if isinstance(shape, trimesh.Scene):
-        shape = shape.to_mesh()
-    if path.suffix.lower() == ".stl":
-        shape.merge_vertices()
-    face = getattr(shape, "faces", None)
-    check_counts(path, len(shape.vertices), 0 if face is None else len(face))
-    visual, color = shape.visual, None
-    if visual.kind == "vertex" and len(visual.vertex_colors) == len(shape.vertices):
-        color = visual.vertex_colors[:, :3] / np.float32(255)
-    return {"pos": shape.vertices, "face": face, "normal": _stored_normals(shape), "color": color}
+def _by_row(name: str, value: np.ndarray, size: int, transposed: bool | None) -> np.ndarray:
+    """Turn an array so that each point, or each triangle, is a row."""
+    rows, columns = value.shape
+    if name == "x":
+        return value.T if transposed and columns == size else value
+    if rows != 3 or (columns == 3 and name != "face" and not transposed):
+        return value
+    # PyG stores faces [3, F].
+    is_clear = (columns != 3 and name == "face") or np.array_equal(value, value.T)
+    if transposed is None and not is_clear:
+        raise _ambiguous(f"`{name}`", value)
+    return value.T if transposed or (is_clear and columns != 3) else value
 
 
-def _stored_normals(shape: Any) -> np.ndarray | None:
-    # trimesh passes on the normals of a .ply file here; its own property may compute them.
-    vertex = shape.metadata.get("_ply_raw", {}).get("vertex", {}).get("data", {})
-    names = vertex.keys() if isinstance(vertex, dict) else vertex.dtype.names
-    if not {"nx", "ny", "nz"} <= set(names):
-        return None
-    return np.stack([np.ravel(vertex[axis]) for axis in ("nx", "ny", "nz")], 1)
+def _read_las(path: Path) -> Arrays:
+    laspy = require("laspy", extra="scans")
+    with laspy.open(path) as file:
+        count = file.header.point_count
+        try:
+            points = file.read()
+        except Exception as error:  # of the packages that unpack .laz files
+            raise TruncatedError(error) from error
+    if len(points.points) != count:
+        raise TruncatedError(f"{count} points announced, {len(points.points)} found")
+    names = list(points.point_format.dimension_names)
+    colours = [name for name in ("red", "green", "blue") if name in names]
+    color = np.stack([np.asarray(points[name]) for name in colours], 1) if colours else None
+    if color is not None and 0 < color.max() <= 255:
+        color = color.astype(np.int64)  # 8 bits in the place of 16
+    scalars = [name for name in names if name not in ("X", "Y", "Z", *colours)]
+    features = [np.asarray(points[name], np.float64).reshape(count, -1) for name in scalars]
+    return {"pos": np.asarray(points.xyz), "color": color, "x": np.concatenate(features, 1)}
 
 
-READERS: dict[str, Callable[[Path], Arrays]] = {
+READERS: dict[str, Callable[..., Arrays]] = {
+    ".las": _read_las,
+    ".laz": _read_las,
     ".npy": _read_npy,
     ".npz": _read_npz,
-    ".off": _read_off,
+    ".obj": read_obj,
+    ".off": read_off,
+    ".ply": read_ply,
     ".pts": _read_columns,
     ".xyz": _read_columns,
 }
 # Known without trimesh, so that reading them names the missing extra.
-USUAL = (".glb", ".obj", ".ply", ".stl")
+USUAL = (".glb", ".stl")
 ARCHIVES = (".zip", ".gz", ".bz2", ".dxf")

@@ -1,102 +1,378 @@
-"""Triangle meshes: a reader of .off files, checks, and points drawn from a surface."""
+"""Readers of meshes that keep the vertices of a file as they stand, and points on a surface."""
 
 from __future__ import annotations
 
-import os
+import io
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from graphmask.extras import require
 
-def read_off(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Read vertices float32 [V, 3] and triangles int64 [F, 3] of an Object File Format file.
+from ._raw_files import TruncatedError, read_text
 
-    Polygons become fans of triangles.
+Arrays = Mapping[str, np.ndarray | None]
+Line = tuple[int, str]  # its number in the file, and its text
 
-    Raises:
-        ValueError: if there is no header, lines are missing or of a wrong shape, or vertices are
-            unknown.
+# Properties of vertices in .ply files, in the spellings in use.
+_NORMALS = ("nx", "ny", "nz")
+_COLOURS = (("red", "green", "blue"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
+_ALPHA = ("alpha", "diffuse_alpha")
+_CORNERS = ("vertex_indices", "vertex_index")
+
+
+def read_off(path: Path) -> Arrays:
+    """Read a text file of the Object File Format: OFF, NOFF (normals), COFF (colours) and CNOFF.
+
+    Numbers after a position and its normal are a colour, whatever the header says.
     """
-    with open(path, encoding="ascii") as file:
-        text = file.read().lstrip()
-    if not text.startswith("OFF"):
-        raise ValueError("no OFF header")
+    lines = text_lines(read_text(path))
     # Some files of ModelNet40 have no line break between "OFF" and the counts.
-    lines = [line.partition("#")[0].split() for line in text[3:].splitlines()]
-    lines = [line for line in lines if line]
+    header = re.match(r"\s*(\w*?)OFF(.*)", lines[0][1].upper() if lines else "")
+    if header is None:
+        raise ValueError("no OFF header")
+    if header[1] not in ("", "C", "N", "CN", "NC") or "BINARY" in header[2]:
+        raise ValueError(f"{header[0].strip()}: only OFF, NOFF, COFF and CNOFF in text are read")
+    lines[:1] = [(lines[0][0], header[2])] if header[2].strip() else []
     if not lines:
-        raise ValueError("no line after the header")
-    num_vertices, num_faces = (int(count) for count in lines[0][:2])
-    if len(lines) != 1 + num_vertices + num_faces:
-        raise ValueError(
-            f"{num_vertices} vertices and {num_faces} faces announced, {len(lines) - 1} lines found"
-        )
-    pos = np.array(lines[1 : 1 + num_vertices], dtype=np.float32).reshape(num_vertices, 3)
-    polygons = [_polygon(line) for line in lines[1 + num_vertices :]]
-    fans = [(p[0], p[k], p[k + 1]) for p in polygons for k in range(1, len(p) - 1)]
-    return pos, check_faces(pos, np.array(fans, dtype=np.int64).reshape(-1, 3))
+        raise TruncatedError("no line after the header")
+    num_vertices, num_faces = read_lines([(lines[0][0], " ".join(lines[0][1].split()[:2]))], int)[0]
+    announced = f"{num_vertices} vertices and {num_faces} faces"
+    check_count(announced, num_vertices + num_faces, len(lines) - 1)
+    table, faces = read_lines(lines[1 : 1 + num_vertices]), lines[1 + num_vertices :]
+    start = 6 if "N" in header[1] else 3
+    if table.shape[1] not in (start, start + 3, start + 4):
+        raise ValueError(f"vertices of {table.shape[1]} numbers in a file {header[1]}OFF")
+    return {
+        "pos": table[:, :3],
+        "normal": table[:, 3:6] if start == 6 else None,
+        "color": _text_colours(table[:, start:]),
+        "face": _off_triangles(faces, num_vertices) if faces else None,
+    }
 
 
-def _polygon(line: list[str]) -> list[int]:
-    corners = [int(index) for index in line[1 : 1 + int(line[0])]]
-    if len(corners) != int(line[0]):
-        raise ValueError(f"a face announces {line[0]} corners and has {len(corners)}")
-    return corners
+def _off_triangles(lines: Sequence[Line], num_vertices: int) -> np.ndarray:
+    places = [number for number, _ in lines]
+    try:
+        table = np.loadtxt([line for _, line in lines], np.int64, comments=None, ndmin=2)
+        if (table[:, 0] == table.shape[1] - 1).all():
+            sizes = table[:, 0]
+            return triangles(table[:, 1:].ravel(), sizes, num_vertices, places)
+    except ValueError:  # polygons of several sizes, or colours of faces
+        pass
+    corners, sizes = [], []
+    for number, line in lines:
+        size, *values = line.split()
+        if not size.isdecimal() or len(values) < int(size):
+            kind = TruncatedError if number == places[-1] else ValueError
+            raise kind(f"line {number}: a face announces {size} corners, got {line.strip()!r}")
+        corners += values[: int(size)]
+        sizes.append(int(size))
+    return triangles(np.array(corners, np.int64), np.array(sizes), num_vertices, places)
 
 
-def check_faces(pos: np.ndarray, face: np.ndarray) -> np.ndarray:
-    """Check that there are triangles and that their corners are finite vertices in space."""
-    if pos.ndim != 2 or pos.shape[1] != 3:
-        raise ValueError(f"vertices of shape {list(pos.shape)}")
-    if not np.isfinite(pos).all():
-        raise ValueError("a vertex is NaN or infinite")
-    if len(face) == 0:
-        raise ValueError("no face")
-    if face.min() < 0 or face.max() >= len(pos):
-        raise ValueError(f"faces name vertices {face.min()} to {face.max()} of {len(pos)}")
-    return face
+def read_obj(path: Path) -> Arrays:
+    """Read a Wavefront file: all its bodies, groups and materials as one mesh.
+
+    Corners that count back from the last vertex before them are those of their own body. Normals
+    are kept where each vertex has one.
+    """
+    text = read_text(path)
+    vertices: list[Line] = []
+    normals: list[Line] = []
+    faces: list[tuple[int, int, int, list[str]]] = []
+    for number, line in text_lines(re.sub(r"\\\r?\n", " ", text)):
+        kind, *values = line.split()
+        if kind == "v":
+            vertices.append((number, " ".join(values)))
+        elif kind == "vn":
+            normals.append((number, " ".join(values)))
+        elif kind == "f":
+            faces.append((number, len(vertices), len(normals), values))
+    # MeshLab writes counts into comments.
+    for name, count in re.findall(r"^# (Vertices|Faces): (\d+)", text[:10_000], re.MULTILINE):
+        if int(count) > len(vertices if name == "Vertices" else faces):
+            raise TruncatedError(f"{count} {name.lower()} announced, fewer found")
+    table = read_lines(vertices)
+    if table.shape[1] not in (3, 4, 6):
+        raise ValueError(f"vertices of {table.shape[1]} numbers, expected 3, 4 or 6")
+    corners, marks, sizes = _obj_corners(faces)
+    face = None
+    if faces:
+        places = [number for number, *_ in faces]
+        face = triangles(corners, sizes, len(table), places)
+    return {
+        "pos": table[:, :3],
+        "normal": _obj_normals(read_lines(normals), corners, marks, len(table)),
+        "color": _text_colours(table[:, 3:6]) if table.shape[1] == 6 else None,
+        "face": face,
+    }
 
 
-def check_counts(path: Path, num_vertices: int, num_faces: int) -> None:
-    """Check a text file against the counts in its header.
+def _obj_corners(
+    faces: Sequence[tuple[int, int, int, list[str]]],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the vertex and the normal of each corner, -1 without one, and the sizes of faces."""
+    corners, marks = [], []
+    for number, num_vertices, num_normals, values in faces:
+        try:
+            for value in values:
+                vertex, _, rest = value.partition("/")
+                index, mark = int(vertex), int(rest.partition("/")[2] or 0)
+                corners.append(index - 1 if index > 0 else num_vertices + index if index else -1)
+                marks.append(mark - 1 if mark >= 0 else num_normals + mark)
+        except ValueError as error:
+            raise ValueError(f"line {number}: a face of {' '.join(values)!r}") from error
+    sizes = np.array([len(values) for *_, values in faces], np.int64)
+    return np.array(corners, np.int64), np.array(marks, np.int64), sizes
 
-    A file that was cut off may be valid otherwise.
+
+def _obj_normals(
+    normals: np.ndarray, corners: np.ndarray, marks: np.ndarray, num_vertices: int
+) -> np.ndarray | None:
+    if not len(corners):  # a cloud
+        return normals if len(normals) == num_vertices else None
+    if marks.min() < 0 or marks.max() >= len(normals) or len(np.unique(corners)) < num_vertices:
+        return None
+    normal = np.empty((num_vertices, 3))
+    normal[corners] = normals[marks]
+    return normal if np.array_equal(normal[corners], normals[marks]) else None
+
+
+def read_ply(path: Path) -> Arrays:
+    """Read a polygon file, text or binary, with all the properties of its vertices."""
+    plyfile = require("plyfile", extra="mesh")
+    header = path.read_bytes()[: 2**16].partition(b"end_header")[0]
+    lists = re.findall(rb"property list \S+ \S+ (\S+)", header)
+    try:
+        try:
+            # Faces that are all triangles are read as an array.
+            ply = _read_ply(plyfile, path, header, {name.decode("latin-1"): 3 for name in lists})
+        except plyfile.PlyElementParseError as error:
+            if not lists or "early end-of-line" in str(error):
+                raise
+            ply = _read_ply(plyfile, path, header, {})
+    except plyfile.PlyParseError as error:
+        element = getattr(error, "element", None)
+        is_last = element is not None and error.row == element.count - 1
+        is_cut = "end-of-file" in str(error) or (is_last and "early end-of-line" in str(error))
+        raise (TruncatedError if is_cut else ValueError)(error) from error
+    if "vertex" not in ply or "tristrips" in ply:
+        raise ValueError("no element vertex, or triangle strips, which are not read")
+    vertex = ply["vertex"]
+    scalars = [item.name for item in vertex.properties if not hasattr(item, "len_dtype")]
+    colours = next((names for names in _COLOURS if set(names) <= set(scalars)), ())
+    has_normals = set(_NORMALS) <= set(scalars)
+    used = {"x", "y", "z", *colours, *(_ALPHA if colours else ()), *(_NORMALS * has_normals)}
+    pos = _columns(vertex, ["x", "y", "z"])
+    return {
+        "pos": pos,
+        "normal": _columns(vertex, _NORMALS) if has_normals else None,
+        "color": _columns(vertex, colours),
+        "x": _columns(vertex, [name for name in scalars if name not in used]),
+        "face": _ply_triangles(ply["face"], len(vertex.data)) if "face" in ply else None,
+    }
+
+
+def _read_ply(plyfile: Any, path: Path, header: bytes, sizes: Mapping[str, int]) -> Any:
+    stream: Any
+    if b"format ascii" in header.replace(b"\0", b""):  # in UTF-16, too
+        lines = (line for line in read_text(path).splitlines() if line.strip())
+        # plyfile refuses comments with other characters.
+        stream = io.StringIO("\n".join(lines).encode("ascii", "replace").decode())
+    elif header.isascii():
+        stream = open(path, "rb")  # noqa: SIM115
+    else:
+        rest = path.read_bytes()[len(header) :]
+        stream = io.BytesIO(header.decode("latin-1").encode("ascii", "replace") + rest)
+    with stream:
+        ply = plyfile.PlyData.read(stream, known_list_len={"face": sizes})
+        if stream.read(1024).strip():
+            raise ValueError("more follows than the header announces")
+    return ply
+
+
+def _columns(element: Any, names: Sequence[str]) -> np.ndarray | None:
+    return np.stack([element[name] for name in names], 1) if names else None
+
+
+def _ply_triangles(face: Any, num_vertices: int) -> np.ndarray | None:
+    name = next((name for name in _CORNERS if name in face), None)
+    if not len(face.data):
+        return None
+    if name is None:
+        raise ValueError(f"faces without {' or '.join(_CORNERS)}")
+    polygons = face[name]
+    if polygons.dtype == object:
+        sizes = np.array([len(polygon) for polygon in polygons])
+        corners = np.concatenate(polygons.tolist())
+    else:
+        sizes, corners = np.full(len(polygons), polygons.shape[1]), np.ravel(polygons)
+    return triangles(corners.astype(np.int64), sizes, num_vertices)
+
+
+def read_with_trimesh(path: Path) -> Arrays:
+    """Read a file of another format, all its bodies at their places in the scene."""
+    trimesh = require("trimesh", extra="mesh")
+    _check_length(path)
+    shape = trimesh.load(path, process=False, maintain_order=True)
+    if isinstance(shape, trimesh.Scene):
+        shape = shape.to_mesh()
+    pos, face, color = shape.vertices, getattr(shape, "faces", None), None
+    if path.suffix.lower() == ".stl":
+        pos, face = _join_corners(pos, face)
+    elif shape.visual.kind == "vertex" and len(shape.visual.vertex_colors) == len(pos):
+        color = shape.visual.vertex_colors[:, :3]
+    return {"pos": pos, "face": face, "color": color}
+
+
+def _check_length(path: Path) -> None:
+    """Check the size of a file against its header."""
+    content, ending = path.read_bytes(), path.suffix.lower()
+    announced = 0
+    if ending == ".glb":
+        announced = int.from_bytes(content[8:12], "little")
+    elif ending == ".stl":
+        announced = 84 + 50 * int.from_bytes(content[80:84], "little")
+        if content.lstrip().startswith(b"solid") and len(content) != announced:  # a text
+            announced = 0
+            if b"endsolid" not in content[-1000:]:
+                raise TruncatedError("no endsolid")
+    if len(content) < announced:
+        raise TruncatedError(f"{announced} bytes announced, {len(content)} found")
+
+
+def _join_corners(pos: np.ndarray, face: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Make equal corners one vertex, in the order of the file."""
+    _, first, owner = np.unique(pos, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    return pos[first[order]], np.argsort(order)[owner.ravel()][face]
+
+
+def without_comments(text: str, *marks: str) -> str:
+    """Blank everything from one of these marks to the end of its line."""
+    return re.sub(f"(?:{'|'.join(marks)}).*", "", text) if any(m in text for m in marks) else text
+
+
+def text_lines(text: str) -> list[Line]:
+    """Number the lines of a text that hold more than a comment behind ``#``."""
+    lines = enumerate(without_comments(text, "#").splitlines(), 1)
+    return [(number, line) for number, line in lines if line.strip()]
+
+
+def read_lines(lines: Sequence[Line], dtype: type = float) -> Any:
+    """Read the numbers of lines, see :func:`read_rows`."""
+    return read_rows([text for _, text in lines], [number for number, _ in lines], dtype)
+
+
+def read_rows(
+    texts: Sequence[str],
+    numbers: Sequence[int],
+    dtype: type = float,
+    delimiter: str | None = None,
+    is_end: bool = False,
+) -> Any:
+    """Read a table of numbers, float64 or int64 of shape [rows, columns], from numbered lines.
 
     Raises:
-        ValueError: if there are fewer vertices or faces than the header announces.
+        TruncatedError: if the last line is shorter, and ends the file.
+        ValueError: naming the first line that is not as many numbers as the first has.
     """
-    # MeshLab writes counts into the comments of .obj files; .ply files announce theirs as such.
-    pattern = {".obj": r"^# (Vertices|Faces): (\d+)", ".ply": r"^element (vertex|face) (\d+)"}.get(
-        path.suffix.lower()
-    )
-    if pattern is None:
-        return
-    with open(path, "rb") as file:
-        header = file.read(10_000).partition(b"end_header")[0].decode(errors="replace")
-    announced = {
-        name.lower()[:4]: int(count) for name, count in re.findall(pattern, header, re.MULTILINE)
-    }
-    for name, count in (("vertices", num_vertices), ("faces", num_faces)):
-        if announced.get(name[:4], 0) > count:
-            raise ValueError(f"{announced[name[:4]]} {name} announced, {count} found")
+    if not any(text.strip() for text in texts):
+        return np.empty((0, 3), dtype)
+    try:
+        return np.loadtxt(texts, dtype, comments=None, delimiter=delimiter, ndmin=2)
+    except ValueError as error:
+        rows = [(*row, row[1].split(delimiter)) for row in zip(numbers, texts, strict=True)]
+        rows = [row for row in rows if row[1].strip()]
+        width = len(rows[0][2])
+        for number, text, values in rows:
+            if len(values) != width or not all(is_number(value, dtype) for value in values):
+                is_cut = is_end and number == rows[-1][0] and len(values) < width
+                kind = TruncatedError if is_cut else ValueError
+                expected = f"expected {width} numbers, as in the first line of them"
+                raise kind(f"line {number}: {text.strip()[:60]!r}, {expected}") from error
+        raise
+
+
+def is_number(value: str, dtype: type = float) -> bool:
+    """Tell if a text is a number of this type."""
+    try:
+        dtype(value)
+    except ValueError:
+        return False
+    return True
+
+
+def check_count(announced: str, expected: int, found: int) -> None:
+    """Check the number of rows of a file against what it announces."""
+    if expected != found:
+        error = TruncatedError if found < expected else ValueError
+        raise error(f"{announced} announced, {found} lines found")
+
+
+def triangles(
+    corners: np.ndarray, sizes: np.ndarray, num_vertices: int, lines: Sequence[int] | None = None
+) -> np.ndarray:
+    """Cut polygons, by their corners one after another and their sizes, into fans [F, 3].
+
+    Raises:
+        ValueError: naming the first polygon with less than 3 corners or with an unknown vertex.
+    """
+    ends = np.cumsum(sizes)
+    unknown = (corners < 0) | (corners >= num_vertices)
+    bad = np.flatnonzero(sizes < 3).tolist()
+    bad += np.searchsorted(ends, np.flatnonzero(unknown)[:1], side="right").tolist()
+    if bad:
+        row = min(bad)
+        place = f"face {row}" if lines is None else f"line {lines[row]}"
+        polygon = corners[ends[row] - sizes[row] : ends[row]].tolist()
+        is_cut = lines is not None and row == len(sizes) - 1 and len(polygon) < 3
+        raise (TruncatedError if is_cut else ValueError)(
+            f"{place}: a face of the vertices {polygon}, where a file of {num_vertices} has "
+            f"0 to {num_vertices - 1}, and a face at least 3"
+        )
+    owner = np.repeat(np.arange(len(sizes)), sizes - 2)
+    start = ends - sizes
+    step = np.arange(len(owner)) - (np.cumsum(sizes - 2) - (sizes - 2))[owner]
+    first = start[owner]
+    return corners[np.stack([first, first + step + 1, first + step + 2], 1)]
+
+
+def _text_colours(values: np.ndarray) -> np.ndarray | None:
+    """Scale colours, with or without alpha, that are whole numbers up to 255."""
+    if not values.size:
+        return None
+    whole = (values == values.round()).all() and 1 < values.max() <= 255
+    return values[:, :3] / (255 if whole else 1)
 
 
 def sample_surface(
     pos: np.ndarray, face: np.ndarray, num_points: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Draw points uniformly by area, float32 of shape [num_points, 3].
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw points uniformly by area.
+
+    Returns:
+        The corners [num_points, 3] of their triangles, and the weights float64 [num_points, 3] of
+        which the points, and whatever vertices carry, are means.
 
     Raises:
         ValueError: if the surface has no area.
     """
     corner, first, second = pos[face].astype(np.float64).transpose(1, 0, 2)
     area = np.linalg.norm(np.cross(first - corner, second - corner), axis=1)
-    if not area.sum() > 0:
+    if not 0 < area.sum() < np.inf:
         raise ValueError("its surface has no area")
     chosen = rng.choice(len(face), num_points, p=area / area.sum())
-    a, b = rng.random((2, num_points, 1))
+    a, b = rng.random((2, num_points))
     # The far half of the parallelogram is folded back onto the triangle.
     a, b = np.where(a + b > 1, (1 - a, 1 - b), (a, b))
-    corner, first, second = corner[chosen], first[chosen], second[chosen]
-    return (corner + a * (first - corner) + b * (second - corner)).astype(np.float32)
+    return face[chosen], np.stack([1 - a - b, a, b], 1)
+
+
+def interpolate(values: np.ndarray, corners: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Compute means of the values [V, C] of vertices, float32 of shape [num_points, C]."""
+    return np.einsum("nk,nkc->nc", weights, values[corners].astype(np.float64)).astype(np.float32)

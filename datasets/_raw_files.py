@@ -30,7 +30,7 @@ _READ_ERRORS = (
 )
 
 
-class Truncated(ValueError):
+class TruncatedError(ValueError):
     """A file that ends before all that it announces."""
 
 
@@ -93,6 +93,20 @@ def missing_files(names: Sequence[str], folder: Folder, url: str) -> FileNotFoun
     )
 
 
+def extract(archive: Path, folder: Path) -> None:
+    """Unpack a .zip file, all of whose members must lie below the folder.
+
+    Raises:
+        zipfile.BadZipFile: if the archive is damaged, or a member lies elsewhere.
+    """
+    with zipfile.ZipFile(archive) as file:
+        for name in file.namelist():
+            parts = Path(name.replace("\\", "/")).parts
+            if ".." in parts or Path(*parts).is_absolute():
+                raise zipfile.BadZipFile(f"its member {name} lies outside of it")
+        file.extractall(folder)
+
+
 def files_with(folder: Path, *endings: str) -> list[Path]:
     """Return the files of a folder with one of these endings, in capitals or not, by name.
 
@@ -104,6 +118,21 @@ def files_with(folder: Path, *endings: str) -> list[Path]:
         for path in paths
         if path.suffix.lower() in endings and path.name[0] != "." and path.is_file()
     ]
+
+
+def check_bodies(paths: Sequence[Path]) -> None:
+    """Check that no two files are one body in two formats.
+
+    Raises:
+        ValueError: if names of a folder differ in their endings alone.
+    """
+    by_name: dict[Path, Path] = {}
+    for path in paths:
+        other = by_name.setdefault(path.with_suffix(""), path)
+        if other != path:
+            raise ValueError(
+                f"{other} and {path.name} are one body in two formats: remove one, or rename it"
+            )
 
 
 def files_of_classes(

@@ -13,7 +13,8 @@ from typing_extensions import Unpack
 from graphmask._checks import value_error
 
 from ._base import Options, SplitDataset
-from ._raw_files import Folder, check_folder, reading
+from ._meshes import read_lines, text_lines
+from ._raw_files import Folder, check_folder, files_with, read_text, reading
 
 PACKED = "isprs_filtertest_samples.npz"
 LAYOUT = f"samp11.txt to samp71.txt, also in a folder `raw` or `Reference`, or the file {PACKED}"
@@ -102,8 +103,10 @@ class ISPRSFilterTest(SplitDataset):
 
     def _read(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Read the positions float64 [N, 3] and classes int64 [N] of a scan."""
-        folder, file = self.scan_folder, f"{name}.txt"
-        paths = (folder / file, folder / "raw" / file, folder / "Reference" / file, folder / PACKED)
+        folder = self.scan_folder
+        folders = (folder, folder / "raw", folder / "Reference")
+        texts = [path for place in folders for path in files_with(place, ".txt")]
+        paths = [path for path in texts if path.stem.lower() == name] + [folder / PACKED]
         path = next((path for path in paths if path.exists()), None)
         if path is None:
             raise FileNotFoundError(f"No scan {name} in {folder}: `root` must hold {LAYOUT}")
@@ -126,7 +129,7 @@ def scan_data(pos: np.ndarray, label: np.ndarray, name: str) -> Data:
 
 
 def _read_text(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    table = np.loadtxt(path, dtype=np.float64, ndmin=2)
+    table = read_lines(text_lines(read_text(path)))
     if table.shape[1] != 4:
         raise ValueError(f"{table.shape[1]} columns instead of x, y, z, class")
     return table[:, :3], table[:, 3]

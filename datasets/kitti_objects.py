@@ -14,6 +14,7 @@ from graphmask._checks import value_error
 from graphmask.transforms import UnitSphere
 
 from ._base import Options, SplitDataset, check_flag
+from ._files import local, with_origins
 from ._raw_files import Folder, check_file, reading
 
 FILE = "kitti_objects4.npz"
@@ -85,19 +86,25 @@ class KITTIObjects(SplitDataset):
 
     def build(self) -> Iterator[Data]:
         """Yield the clouds of this split in the order of the file."""
+        return with_origins(self._clouds())
+
+    def _clouds(self) -> Iterator[Data]:
         scale = UnitSphere()
         for name in PARTS[self.split]:
             points, labels = _read(self.file, name)
             for cloud, label in zip(points, labels, strict=True):
-                data = Data(pos=torch.from_numpy(cloud), y=torch.tensor([int(label)]))
-                yield scale(data) if self.unit_size else data
+                data = Data(**local(cloud), y=torch.tensor([int(label)]))
+                if self.unit_size:
+                    data = scale(data)
+                    data.pop("origin", None)
+                yield data
 
 
 def _read(path: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     with reading(path, "restore the file"), open(path, "rb") as file, np.load(file) as arrays:
         points, labels = arrays[f"{name}_points"], arrays[f"{name}_label"]
         check_clouds(points, labels, len(KITTIObjects.class_names))
-    return points.astype(np.float32), labels
+    return points, labels
 
 
 def check_clouds(points: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
@@ -106,9 +113,11 @@ def check_clouds(points: np.ndarray, labels: np.ndarray, num_classes: int) -> No
         raise ValueError(
             f"points of shape {list(points.shape)} and labels of shape {list(labels.shape)}"
         )
+    if not points.size:
+        raise ValueError("no cloud, or clouds without points")
     if not np.isfinite(points).all():
         raise ValueError("a point is NaN or infinite")
-    if len(labels) and (labels.min() < 0 or labels.max() >= num_classes):
+    if labels.min() < 0 or labels.max() >= num_classes:
         raise ValueError(
             f"labels {labels.min()} to {labels.max()}, expected 0 to {num_classes - 1}"
         )

@@ -15,7 +15,7 @@ from graphmask.transforms import EdgeLength, MeshToGraph, UnitSphere
 
 from ._base import CachedDataset, Filter, Transform
 from ._files import read_mesh
-from ._raw_files import Folder
+from ._raw_files import Folder, check_bodies, files_with
 
 FORMATS = (".npz", ".off", ".obj", ".ply", ".stl")
 
@@ -23,8 +23,8 @@ FORMATS = (".npz", ".off", ".obj", ".ply", ".stl")
 class MeshNormals(CachedDataset):
     r"""The meshes of a folder as graphs, with vertex normals to interpolate from a few known ones.
 
-    Reads ``root/<name>.npz`` (arrays ``v`` [V, 3] and ``f`` [F, 3]), ``.off``, and with ``trimesh``
-    ``.obj``, ``.ply`` and ``.stl``, in alphabetical order, at every start; nothing is written. Any
+    Reads ``root/<name>.npz`` (arrays ``v`` [V, 3] and ``f`` [F, 3]), ``.off``, ``.obj``, ``.ply``
+    and ``.stl``, in capitals or not, in alphabetical order, at every start; nothing is written. Any
     meshes will do, such as those of https://github.com/odedstein/meshes or
     https://github.com/alecjacobson/common-3d-test-models.
 
@@ -51,10 +51,10 @@ class MeshNormals(CachedDataset):
 
     Raises:
         TypeError: if ``seed`` is not an integer.
-        ValueError: if ``hidden`` is not in [0, 1), a file is damaged or ``pre_filter`` keeps no
-            mesh.
+        ValueError: if ``hidden`` is not in [0, 1), a file cannot be read, a body is there in two
+            formats, or ``pre_filter`` keeps no mesh.
         FileNotFoundError: if there is no mesh in ``root``, or none of a name.
-        ImportError: if ``trimesh`` is not installed (extra ``mesh``) and a file needs it.
+        ImportError: if a package of the extra ``mesh`` is not installed and a file needs it.
 
     Source: the task is that of K. Choromanski et al., "Efficient Graph Field Integrators Meet Point
     Clouds", ICML 2023.
@@ -136,15 +136,16 @@ def vertex_normals(pos: np.ndarray, face: np.ndarray) -> np.ndarray:
 
 
 def _find(folder: Path, names: Sequence[str] | None) -> list[Path]:
-    files = sorted(path for path in folder.glob("*") if path.suffix in FORMATS)
+    files = files_with(folder, *FORMATS)
     if not files:
         endings = ", ".join(FORMATS)
         raise FileNotFoundError(
             f"No mesh in {folder}: `root` must hold files that end in {endings}"
         )
+    check_bodies(files)
     if names is None:
         return files
-    by_name = {path.stem: path for path in reversed(files)}
+    by_name = {path.stem: path for path in files}
     missing = [name for name in names if name not in by_name]
     if missing:
         raise FileNotFoundError(f"No mesh named {missing[0]} in {folder}")

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch_geometric.data import Data, download_url, extract_zip
+from torch_geometric.data import Data, download_url
 
 from graphmask._checks import check_integer, value_error
 
 from ._base import Filter, SplitDataset, Transform, check_flag, check_optional
-from ._meshes import read_off, sample_surface
-from ._raw_files import Folder, files_of_classes, missing_files, reading
+from ._files import mesh_data, sample, with_origins
+from ._meshes import read_off
+from ._raw_files import Folder, extract, files_of_classes, missing_files, reading
 
 VOXEL_FILE = "modelnet10_vox32_bits.npz"
 GRID = (32, 32, 32)
@@ -59,8 +60,9 @@ class ModelNet(SplitDataset):
 
     Each example is ``Data(pos, y)``: ``pos`` float32 of shape [P, 3], ``y`` long of shape [1];
     ``num_points=None`` keeps all the cells, or all the vertices [V, 3] of the mesh with its
-    ``face``, long of shape [3, F]. Draws depend on the seed, the split and the index of the example
-    only; the global random state is neither read nor changed.
+    ``face``, long of shape [3, F]; ``origin`` as in :func:`read_shape`. Draws depend on the seed,
+    the split and the index of the example only; the global random state is neither read nor
+    changed.
 
     Source: Z. Wu et al., "3D ShapeNets: A Deep Representation for Volumetric Shapes", CVPR 2015,
     https://modelnet.cs.princeton.edu. Its authors provide the models for academic use; they belong
@@ -150,7 +152,7 @@ class ModelNet(SplitDataset):
             self._meshes.mkdir(parents=True, exist_ok=True)
             # Moved when complete: an interrupted download must not leave half a class.
             with tempfile.TemporaryDirectory(dir=self.source_folder) as folder:
-                extract_zip(download_url(url, folder), folder)
+                extract(Path(download_url(url, folder)), Path(folder))
                 for name in missing:
                     source = os.path.join(folder, f"ModelNet{self.name}", name)
                     shutil.move(source, self._meshes / name)
@@ -163,7 +165,7 @@ class ModelNet(SplitDataset):
 
     def build(self) -> Iterator[Data]:
         """Yield the examples of this split in the order of the files."""
-        return self._voxel_clouds() if self.from_voxels else self._mesh_clouds()
+        return self._voxel_clouds() if self.from_voxels else with_origins(self._mesh_clouds())
 
     def _voxel_clouds(self) -> Iterator[Data]:
         bits, labels = _read_voxels(self.source_folder / VOXEL_FILE, self.split)
@@ -185,11 +187,8 @@ class ModelNet(SplitDataset):
             yield cloud
 
     def _mesh_cloud(self, path: Path, index: int) -> Data:
-        pos, face = read_off(path)
-        if self.num_points is None:
-            return Data(pos=torch.from_numpy(pos), face=torch.from_numpy(face.T.copy()))
-        drawn = sample_surface(pos, face, self.num_points, self._rng(index))
-        return Data(pos=torch.from_numpy(drawn))
+        mesh = mesh_data(read_off(path))
+        return mesh if self.num_points is None else sample(mesh, self.num_points, self._rng(index))
 
     def _rng(self, index: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, int(self.train), index])

@@ -14,6 +14,7 @@ from graphmask._checks import check_integer, value_error
 from graphmask.extras import require
 
 from ._base import Options, SplitDataset, check_flag, check_optional
+from ._files import local, with_origins
 from ._raw_files import Folder, check_file, reading
 from .kitti_objects import check_clouds
 
@@ -111,11 +112,14 @@ class ScanObjectNN(SplitDataset):
 
     def build(self) -> Iterator[Data]:
         """Yield the clouds of this split in the order of the file."""
+        return with_origins(self._clouds())
+
+    def _clouds(self) -> Iterator[Data]:
         points, labels, foreground = _read(self.file)
         for index, label in enumerate(labels.tolist()):
             chosen = self._draw(index, points.shape[1])
             yield Data(
-                pos=torch.from_numpy(points[index, chosen]),
+                **local(points[index, chosen]),
                 foreground=torch.from_numpy(foreground[index, chosen]),
                 y=torch.tensor([label]),
             )
@@ -136,4 +140,4 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if mask.shape != points.shape[:2]:
             shapes = f"{list(mask.shape)} beside points of shape {list(points.shape)}"
             raise ValueError(f"a mask of shape {shapes}")
-    return points.astype(np.float32), labels, mask != BACKGROUND
+    return points, labels, mask != BACKGROUND

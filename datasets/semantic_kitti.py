@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,10 +11,20 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data, Dataset
 
-from graphmask._checks import value_error
+from graphmask._checks import check_integer, value_error
 
-from ._base import Filter, Transform
-from ._raw_files import Folder, damaged
+from ._base import (
+    Filter,
+    Transform,
+    make_cache,
+    pack,
+    read_record,
+    steps_of,
+    unpack,
+    warn_of_other_steps,
+    write_record,
+)
+from ._raw_files import Folder, damaged, files_with
 
 REMEDY = "restore the file from the original data"
 LAYOUT = (
@@ -52,13 +62,14 @@ class SemanticKITTI(Dataset):
     and ``<name>.label``, which are all one split.
 
     Each example is ``Data(x, pos, y, instance, name)``: ``x`` float32 of shape [N, 1], the strength
-    of the echo, 0 to 1; ``pos`` float32 of shape [N, 3], metres to the front, the left and above
-    the sensor; ``y`` and ``instance`` long of shape [N], absent where there is no label file;
-    ``name`` such as ``"08/000123"``. Points stay in the order of the file, so that predictions can
-    be handed in.
+    of the echo, 0 to 1, and further columns; ``pos`` float32 of shape [N, 3], metres to the front,
+    the left and above the sensor; ``y`` and ``instance`` long of shape [N], absent where there is
+    no label file; ``name`` such as ``"08/000123"``. Points stay in the order of the file, so that
+    predictions can be handed in.
 
     Scans stay on disk: nothing is cached unless there is a ``pre_transform`` or a ``pre_filter``,
-    which then run once and write one file per scan.
+    which then run once and write one file per scan, and at last the list of them: a run that is
+    killed before is repeated.
 
     Source: J. Behley et al., "SemanticKITTI: A Dataset for Semantic Scene Understanding of LiDAR
     Sequences", ICCV 2019, http://semantic-kitti.org (CC BY-NC-SA 4.0), with the scans of A. Geiger
@@ -69,15 +80,18 @@ class SemanticKITTI(Dataset):
         split: ``"train"`` (sequences 00 to 07, 09, 10), ``"val"`` (08) or ``"test"`` (11 to 21,
             labels not public), as far as they exist. (default: :obj:`"train"`)
         sequences: names of sequences such as ``"08"``, instead of a split. (default: :obj:`None`)
+        columns: numbers of each point in a file, such as 5 in scans of nuScenes, whose last is the
+            number of the laser. (default: :obj:`4`)
         processed_root, transform, pre_filter, force_reload: see
             :class:`~graphmask.datasets.CachedDataset`.
         pre_transform: applied once to each scan, which is then cached, such as graphs and walks.
             (default: :obj:`None`)
 
     Raises:
-        FileNotFoundError: if there are no scans, or no files of a sequence that is asked for.
+        FileNotFoundError: if there are no scans, or no files of a sequence that is asked for, or
+            some scans have labels and some have not.
         ValueError: if ``split`` is unknown, sequences are asked of a folder of pairs, a file is
-            damaged (at access), or ``pre_filter`` keeps no scan.
+            damaged or has other columns (at access), or ``pre_filter`` keeps no scan.
 
     Example:
         >>> import os, tempfile
@@ -106,6 +120,7 @@ class SemanticKITTI(Dataset):
         split: str = "train",
         sequences: Sequence[str] | None = None,
         *,
+        columns: int = 4,
         processed_root: Folder | None = None,
         transform: Transform | None = None,
         pre_transform: Transform | None = None,
@@ -115,13 +130,14 @@ class SemanticKITTI(Dataset):
         if split not in SPLITS:
             raise value_error("split", f"one of {', '.join(SPLITS)}", split)
         folder = Path(root).expanduser()
+        self.columns = check_integer("columns", columns, 4)
         self.scans = _find_scans(folder, split, sequences)
+        self._files: list[Path] = []
         self.name = "_".join(sequences) if sequences is not None else split
         self.cache = folder if processed_root is None else Path(processed_root).expanduser()
         super().__init__(
             str(folder), transform, pre_transform, pre_filter, force_reload=force_reload
         )
-        self._files = sorted(Path(self.processed_dir).glob("scan_*.pt")) if self.has_process else []
 
     @property
     def num_classes(self) -> int:
@@ -136,27 +152,42 @@ class SemanticKITTI(Dataset):
     @property
     def processed_dir(self) -> str:
         """The cache folder of this split."""
-        return str(self.cache / "processed" / f"semantickitti_{self.name}")
+        columns = f"_{self.columns}" * (self.columns != 4)
+        return str(self.cache / "processed" / f"semantickitti_{self.name}{columns}")
 
     @property
     def processed_file_names(self) -> list[str]:
-        """The file that is written last, after all scans."""
-        return ["complete.pt"]
+        """The list of the files, written when they are complete."""
+        return ["scans.pt"]
+
+    def _process(self) -> None:
+        folder, path = make_cache(self.processed_dir), Path(self.processed_paths[0])
+        names = [name for *_, name in self.scans]
+        is_stale = self.force_reload or not path.exists()
+        if is_stale or read_record(path)["scans"] != names:
+            self.process()
+        record = read_record(path)
+        warn_of_other_steps(self, record["steps"])
+        self._files = [folder / name for name in record["files"]]
 
     def process(self) -> None:
-        """Write one file for each scan that ``pre_filter`` keeps."""
-        for file in Path(self.processed_dir).glob("scan_*.pt"):
-            file.unlink()
-        count = 0
+        """Write one file for each scan that ``pre_filter`` keeps, and the list of them."""
+        folder, steps, files = Path(self.processed_dir), steps_of(self), []
+        Path(self.processed_paths[0]).unlink(missing_ok=True)
+        # Another process may write scans of other steps.
+        mark = f"{zlib.crc32(repr(steps).encode()):08x}"
         for index, scan in enumerate(self.scans):
-            data = read_scan(*scan)
+            data = read_scan(*scan, self.columns)
             if self.pre_filter is None or self.pre_filter(data):
                 data = data if self.pre_transform is None else self.pre_transform(data)
-                torch.save(data, os.path.join(self.processed_dir, f"scan_{index:06d}.pt"))
-                count += 1
-        if not count:
+                files.append(f"scan_{index:06d}_{mark}.pt")
+                write_record(folder / files[-1], pack(data))
+        if not files:
             raise value_error("pre_filter", "true for a scan", "no scan")
-        torch.save(count, self.processed_paths[0])
+        record = {"steps": steps, "files": files, "scans": [name for *_, name in self.scans]}
+        write_record(Path(self.processed_paths[0]), record)
+        for path in set(folder.glob("scan_*.pt")) - {folder / name for name in files}:
+            path.unlink(missing_ok=True)
 
     def len(self) -> int:
         """The number of scans."""
@@ -165,18 +196,38 @@ class SemanticKITTI(Dataset):
     def get(self, idx: int) -> Data:
         """Return a scan, before ``transform``."""
         if not self.has_process:
-            return read_scan(*self.scans[idx])
-        return torch.load(self._files[idx], weights_only=False)
+            return read_scan(*self.scans[idx], self.columns)
+        return unpack(read_record(self._files[idx]))
 
 
-def read_scan(path: Path, labels: Path, name: str) -> Data:
+def read_scan(path: Path, labels: Path, name: str, columns: int = 4) -> Data:
     """Read the example of a file of points, with the labels of another where it exists."""
-    points = _read(path, np.dtype("<f4"), 4).reshape(-1, 4)
-    if not np.isfinite(points).all():
-        raise damaged(path, "a value is NaN or infinite", REMEDY)
+    points = read_points(path, columns, labels.exists())
     x, pos = torch.from_numpy(points[:, 3:].copy()), torch.from_numpy(points[:, :3].copy())
     data = Data(x=x, pos=pos, name=name)
     return data.update(_labels(labels, len(points))) if labels.exists() else data
+
+
+def read_points(path: Path, columns: int = 4, is_counted: bool = False) -> np.ndarray:
+    """Read the rows of a scan, float32 of shape [N, columns].
+
+    Raises:
+        ValueError: if the file is empty or does not hold whole rows of finite numbers, or if it
+            holds rows of five as well, whose last are whole numbers, as scans of nuScenes do.
+    """
+    values = _read(path, np.dtype("<f4"), columns)
+    if not len(values):
+        raise damaged(path, "it is empty", REMEDY)
+    if not np.isfinite(values).all():
+        raise damaged(path, "a value is NaN or infinite", REMEDY)
+    strength, last = values[3::4], values[4::5]
+    is_ambiguous = columns == 4 and not is_counted and not len(values) % 5
+    if is_ambiguous and np.ptp(strength) > 1 and (last == last.round()).all():
+        raise ValueError(
+            f"The file {path} holds rows of 4 numbers or of 5, as scans of nuScenes do: pass "
+            "`columns=5` to SemanticKITTI, or save the columns as an .npy file"
+        )
+    return values.reshape(-1, columns)
 
 
 def _labels(path: Path, num_points: int) -> dict[str, Tensor]:
@@ -194,7 +245,8 @@ def _labels(path: Path, num_points: int) -> dict[str, Tensor]:
 def _read(path: Path, dtype: np.dtype, columns: int) -> np.ndarray:
     size = path.stat().st_size
     if size % (dtype.itemsize * columns):
-        raise damaged(path, f"{size} bytes", REMEDY)
+        kind = f"{columns} {dtype.name} per point"
+        raise damaged(path, f"{size} bytes, expected {kind}", REMEDY)
     return np.fromfile(path, dtype)
 
 
@@ -208,8 +260,7 @@ def _find_scans(
         if sequences is not None:
             expected = f"None, since {folder} has no folder `sequences`"
             raise value_error("sequences", expected, list(sequences))
-        paths = sorted(folder.glob("*.bin"))
-        scans = [(path, path.with_suffix(".label"), path.stem) for path in paths]
+        scans = _pairs(folder, folder, "")
     else:
         names = sequences
         if names is None:
@@ -219,12 +270,24 @@ def _find_scans(
         raise FileNotFoundError(
             f"No scan of the split {split} in {folder}: `root` must hold {LAYOUT}"
         )
+    labels = [path for _, path, _ in scans if not path.exists()]
+    if 0 < len(labels) < len(scans):
+        raise FileNotFoundError(
+            f"{labels[0]} is missing: {len(labels)} of {len(scans)} scans have no labels"
+        )
     return scans
 
 
 def _sequence(folder: Path) -> list[tuple[Path, Path, str]]:
-    files = sorted((folder / "velodyne").glob("*.bin"))
-    if not files:
+    scans = _pairs(folder / "velodyne", folder / "labels", f"{folder.name}/")
+    if not scans:
         raise FileNotFoundError(f"No .bin file in {folder / 'velodyne'}: `root` must hold {LAYOUT}")
-    labels = folder / "labels"
-    return [(path, labels / f"{path.stem}.label", f"{folder.name}/{path.stem}") for path in files]
+    return scans
+
+
+def _pairs(folder: Path, labels: Path, prefix: str) -> list[tuple[Path, Path, str]]:
+    by_name = {path.stem: path for path in files_with(labels, ".label")}
+    return [
+        (path, by_name.get(path.stem, labels / f"{path.stem}.label"), prefix + path.stem)
+        for path in files_with(folder, ".bin")
+    ]

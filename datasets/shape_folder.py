@@ -14,9 +14,8 @@ from typing_extensions import Unpack
 from graphmask._checks import check_integer, check_number, value_error
 
 from ._base import Options, SplitDataset, check_flag, check_optional
-from ._files import is_shape, read_shape
-from ._meshes import sample_surface
-from ._raw_files import Folder, check_folder, reading
+from ._files import REMEDY, is_shape, read_shape, sample, with_origins
+from ._raw_files import Folder, check_bodies, check_folder, reading
 
 SPLITS = ("train", "test")
 LAYOUT = (
@@ -36,12 +35,16 @@ class ShapeFolder(SplitDataset):
     * ``root/<class>/*``: a share ``test_share`` of the files of each class, at least one, drawn by
       ``seed``, is for testing.
 
-    All files that :func:`read_shape` reads count: with ``trimesh`` .ply, .obj, .stl, .glb; .off,
-    .xyz, .pts, .npy and .npz. Other files, hidden ones, a folder ``processed`` (the cache) and
-    folders ``val`` beside ``train`` and ``test`` are ignored. Each example is ``Data(pos, y,
-    name)``: ``pos`` float32 of shape [P, 3] in the units of the file; ``y`` long of shape [1], the
-    class in alphabetical order; ``name`` the path of the file in ``root``. Meshes also have
-    ``face``, long of shape [3, F], unless points are drawn from them.
+    All files that :func:`read_shape` reads count, whether their endings are in capitals or not:
+    .ply, .obj, .off, .stl, .glb, .las, .laz, .xyz, .pts, .npy and .npz. Other files, hidden ones, a
+    folder ``processed`` (the cache) and folders ``val`` beside ``train`` and ``test`` are ignored.
+    Each example is ``Data(pos, y, name)``: ``pos`` float32 of shape [P, 3] in the units of the
+    file; ``y`` long of shape [1], the class in alphabetical order; ``name`` the path of the file in
+    ``root``. Meshes also have ``face``, long of shape [3, F], unless points are drawn from them;
+    all examples have an ``origin`` if one of the split needs it, see :func:`read_shape`.
+
+    Two files of a folder whose names differ in their endings alone, such as ``a.off`` and
+    ``a.ply``, are one body in two formats, which could be in both splits, and are an error.
 
     The cache is built again when a file is added, removed, or changed in size or date.
 
@@ -52,7 +55,8 @@ class ShapeFolder(SplitDataset):
             which stays whole if it has fewer. :obj:`None` keeps all vertices, with their triangles,
             and all points. (default: :obj:`None`)
         attributes: further attributes to keep, of ``normal`` [P, 3], ``color`` [P, 3] and ``x`` [P,
-            C]; every file must have it. (default: :obj:`()`)
+            C]; every file must have it. Points drawn from a mesh have the means of its vertices.
+            (default: :obj:`()`)
         test_share: share of the files of each class that are for testing, in [0, 1), where there
             are no folders ``test``. (default: :obj:`0.2`)
         seed: seed of the draws, a non-negative integer. Points drawn depend on it and the file's
@@ -61,11 +65,12 @@ class ShapeFolder(SplitDataset):
 
     Raises:
         FileNotFoundError: if the folder is missing, has no class, or a class has no file to train
-            or to test.
-        ImportError: if a file needs ``trimesh``, which is not installed (extra ``mesh``).
+            or, where others have, to test.
+        ImportError: if a file needs a package that is not installed (extras ``mesh``, ``scans``).
         TypeError: if ``train`` is not a bool, or a number is not one.
         ValueError: if there is one class only, a number is out of range, an attribute is unknown or
-            missing, a file is damaged, meshes and clouds are mixed without ``num_points``, or
+            missing or of another size than in the first file, a file cannot be read, a body is
+            there in two formats, meshes and clouds are mixed without ``num_points``, or
             ``pre_filter`` keeps no shape.
 
     Example:
@@ -112,30 +117,43 @@ class ShapeFolder(SplitDataset):
 
     def build(self) -> Iterator[Data]:
         """Yield the shapes of this split, class by class."""
-        meshes: list[Path] = []
-        clouds: list[Path] = []
+        return with_origins(self._shapes())
+
+    def _shapes(self) -> Iterator[Data]:
+        first: dict[str, tuple[Data, Path]] = {}
         for label, path in self.files:
             data, name = read_shape(path), path.relative_to(self.source_folder).as_posix()
-            (clouds if data.face is None else meshes).append(path)
-            if self.num_points is None and meshes and clouds:
-                expected = f"given, since {meshes[0]} is a mesh and {clouds[0]} a cloud"
-                raise value_error("num_points", expected, None)
-            yield self._example(data, path, name).update({"y": torch.tensor([label]), "name": name})
+            self._check(data, path, first)
+            example = self._example(data, path, name)
+            yield example.update({"y": torch.tensor([label]), "name": name})
 
-    def _example(self, data: Data, path: Path, name: str) -> Data:
+    def _check(self, data: Data, path: Path, first: dict[str, tuple[Data, Path]]) -> None:
+        """Check a shape against the first mesh and the first cloud."""
         if missing := [key for key in self.attributes if key not in data]:
             expected = f"of every file: {path} has {sorted(data.keys())}"
             raise value_error("attributes", expected, missing)
+        first.setdefault("cloud" if data.face is None else "mesh", (data, path))
+        if self.num_points is None and len(first) > 1:
+            expected = f"given, since {first['mesh'][1]} is a mesh and {first['cloud'][1]} a cloud"
+            raise value_error("num_points", expected, None)
+        other, other_path = next(iter(first.values()))
+        for key in self.attributes:
+            if (width := data[key].shape[1]) != (expected := other[key].shape[1]):
+                got = f"{width} in {path} and {expected} in {other_path}"
+                raise value_error("attributes", f"`{key}` of as many columns in every file", got)
+
+    def _example(self, data: Data, path: Path, name: str) -> Data:
+        keys = [key for key in ("pos", "origin", *self.attributes) if key in data]
         if self.num_points is None:
-            keys = [key for key in ("pos", "face", *self.attributes) if key in data]
+            keys += ["face"] * (data.face is not None)
             return Data(**{key: data[key] for key in keys})
         rng = np.random.default_rng([self.seed, zlib.crc32(name.encode())])
         if data.face is None:
             chosen = torch.from_numpy(rng.permutation(data.num_nodes)[: self.num_points])
-            return Data(**{key: data[key][chosen] for key in ("pos", *self.attributes)})
-        with reading(path, "restore the file, or remove it to do without"):
-            drawn = sample_surface(data.pos.numpy(), data.face.numpy().T, self.num_points, rng)
-        return Data(pos=torch.from_numpy(drawn))
+            rows = {key: data[key][chosen] for key in keys if key != "origin"}
+            return Data(**{**{key: data[key] for key in keys}, **rows})
+        with reading(path, REMEDY):
+            return sample(data, self.num_points, rng, self.attributes)
 
 
 def _check_attributes(attributes: Sequence[str]) -> tuple[str, ...]:
@@ -174,7 +192,9 @@ def _folders(root: Path) -> dict[str, Path]:
 
 def _shapes(folder: Path) -> list[Path]:
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [path for path in paths if path.is_file() and path.name[0] != "." and is_shape(path)]
+    paths = [path for path in paths if path.is_file() and path.name[0] != "." and is_shape(path)]
+    check_bodies(paths)
+    return paths
 
 
 def _draw_split(name: str, files: list[Path], share: float, seed: int) -> dict[str, list[Path]]:
@@ -189,11 +209,13 @@ def _draw_split(name: str, files: list[Path], share: float, seed: int) -> dict[s
 def _check_classes(root: Path, files: dict[str, dict[str, list[Path]]]) -> None:
     if not any(paths for splits in files.values() for paths in splits.values()):
         raise FileNotFoundError(f"No shape in {root}: {LAYOUT}")
+    has_test = any(splits["test"] for splits in files.values())
     for name, splits in files.items():
-        if not splits["train"]:
+        train, test = len(splits["train"]), len(splits["test"])
+        if not train or (has_test and not test):
             raise FileNotFoundError(
-                f"The class {name!r} in {root} has no file to train with, and "
-                f"{len(splits['test'])} to test: {LAYOUT}"
+                f"The class {name!r} in {root} has no file to {'test' if train else 'train'} with, "
+                f"and {train or test} for the other split: {LAYOUT}"
             )
     if len(files) < 2:
         raise ValueError(

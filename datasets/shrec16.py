@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from torch_geometric.data import Data
 from typing_extensions import Unpack
 
 from ._base import Options, SplitDataset
-from ._files import read_mesh
+from ._files import read_mesh, with_origins
 from ._raw_files import Folder, check_folder, files_of_classes
 
 LAYOUT = "<class>/{train,test}/*.obj, one folder for each of the 30 classes"
@@ -20,8 +21,9 @@ class SHREC16(SplitDataset):
 
     Each example is ``Data(pos, face, y)``: ``pos`` float32 of shape [V, 3] in the units of the file
     (V = 250 or 252), vertices in the order of the file, never merged; ``face`` long of shape [3, F]
-    (F = 500); ``y`` long of shape [1]. The classes, ``SHREC16.class_names``, are in alphabetical
-    order. The files are read in alphabetical order, class by class.
+    (F = 500); ``y`` long of shape [1]; ``origin`` as in :func:`read_shape`. The classes,
+    ``SHREC16.class_names``, are in alphabetical order. The files are read in alphabetical order,
+    class by class.
 
     Source: Z. Lian et al., "SHREC'11 Track: Shape Retrieval on Non-rigid 3D Watertight Meshes",
     3DOR 2011, simplified and split by R. Hanocka et al., "MeshCNN: A Network with an Edge",
@@ -36,8 +38,6 @@ class SHREC16(SplitDataset):
 
     Raises:
         FileNotFoundError: if ``root``, a class or its meshes are missing.
-        ImportError: if ``trimesh`` is not installed (extra ``mesh``) and the meshes are not cached
-            yet.
         TypeError: if ``train`` is not a bool.
         ValueError: if a file is damaged or ``pre_filter`` keeps no mesh.
 
@@ -69,6 +69,10 @@ class SHREC16(SplitDataset):
         """Yield the meshes of this split, class by class."""
         remedy = f"`root` must hold {LAYOUT}"
         files = files_of_classes(self.source_folder, self.class_names, self.split, ".obj", remedy)
-        for label, path in files:
-            mesh = read_mesh(path)
-            yield Data(pos=mesh.pos, face=mesh.face, y=torch.tensor([label]))
+        yield from with_origins(_example(path, label) for label, path in files)
+
+
+def _example(path: Path, label: int) -> Data:
+    mesh = read_mesh(path)
+    kept = {key: mesh[key] for key in ("pos", "face", "origin") if key in mesh}
+    return Data(**kept, y=torch.tensor([label]))

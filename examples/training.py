@@ -19,6 +19,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ from torch_geometric.nn import GraphConv
 from torchmetrics import Metric
 
 import graphmask as gm
+from graphmask._atomic import replacing
 
 Options = argparse.Namespace
 Variant = dict[str, Any]
@@ -66,6 +68,8 @@ def parse_options(
 ) -> Options:
     """The options; with ``--smoke``, those of a tiny run."""
     options = parser.parse_args(arguments)
+    paths = {name: x.expanduser() for name, x in vars(options).items() if isinstance(x, Path)}
+    vars(options).update(paths)
     if options.smoke:
         vars(options).update(smoke)
     return options
@@ -222,6 +226,15 @@ class Stopwatch(Callback):
         self.seconds.append(time.perf_counter() - self._start)
 
 
+class WholeCheckpoints(TorchCheckpointIO):
+    """Replaces checkpoints whole, so that a run that is killed can always resume."""
+
+    def save_checkpoint(self, checkpoint: Any, path: Any, storage_options: Any = None) -> None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as aside:
+            torch.save(checkpoint, aside)
+
+
 def fit(task: Task, loaders: Loaders, options: Options, name: str) -> dict[str, float]:
     """Train, and test the epoch with the best validation score.
 
@@ -249,6 +262,7 @@ def fit(task: Task, loaders: Loaders, options: Options, name: str) -> dict[str, 
         log_every_n_steps=1,
         callbacks=callbacks,
         logger=CSVLogger(options.out, name, version=""),
+        plugins=[WholeCheckpoints()],
         enable_model_summary=False,
     )
     checkpoint = folder / "last.ckpt"
@@ -289,7 +303,7 @@ def compare(
 
 
 def _report(name: str, rows: Sequence[Mapping[str, Any]], score: str, path: Path) -> None:
-    with path.open("w", newline="") as file:
+    with replacing(path) as aside, aside.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)

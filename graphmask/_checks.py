@@ -21,7 +21,8 @@ def value_error(name: str, expected: str, got: Any) -> ValueError:
 
 def type_error(name: str, expected: str, got: Any) -> TypeError:
     """The error for an argument of a wrong type."""
-    return TypeError(f"`{name}` must be {expected}, got {type(got).__name__}")
+    kind = describe(got) if isinstance(got, Tensor) else type(got).__name__
+    return TypeError(f"`{name}` must be {expected}, got {kind}")
 
 
 def dtype_error(name: str, expected: str, got: Tensor) -> TypeError:

@@ -78,14 +78,15 @@ def checked(options: str, make: Callable[[], T]) -> T:
 
 
 def make_console() -> Console:
-    """Make a console on the standard output, wide if that is a file.
+    """Make a console on the standard output, wide if that is a file; names are no markup.
 
     Raises:
         MissingExtraError: without rich.
     """
     module = require("rich.console", extra="cli")
-    console = module.Console()
-    return console if console.is_terminal else module.Console(width=_LOG_WIDTH)
+    plain = {"markup": False, "emoji": False}
+    console = module.Console(**plain)
+    return console if console.is_terminal else module.Console(width=_LOG_WIDTH, **plain)
 
 
 def empty_table(title: str) -> Table:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ._checks import type_error, value_error
+from ._precision import full_precision
 from .features import FeatureMap, ReLU
 from .features.base import check_feature_map
 from .kernels.products import in_one_type
@@ -105,7 +106,7 @@ def attention_rows(
         return q.new_zeros(0, q.shape[1], len(q))
     topology, scores = mask.topology, feature_map.scores
     queries, keys = feature_map(q, k, topology.batch, topology.num_graphs)
-    with torch.autocast(q.device.type, enabled=False):
+    with full_precision(q.device):
         queries, keys, rows = in_one_type(queries[nodes], keys, mask.rows(nodes))
         present = rows != 0
         score = scores.block(queries.transpose(0, 1), keys.transpose(0, 1), present)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial, wraps
 from importlib import import_module
+from itertools import product
 from typing import Any
 
 import torch
@@ -44,6 +46,12 @@ _MAX_VALUES = 4096
 
 # The least limit of integers in a file: constructors may make lists of this length.
 _LARGEST_COUNT = 2**16
+
+# Names of integers that nothing is made of: seeds and limits.
+_COUNTLESS = re.compile("seed$|max_")
+
+# Flags of a constructor that are tried where no attribute holds them.
+_MAX_FLAGS = 4
 
 _PLAIN = (bool, int, float, str, type(None))
 
@@ -79,10 +87,7 @@ class Bound(TorchDispatchMode):
         self.left, self.calls = 16 * self.largest, 64 * self.tensors + slack // 512
 
     def check(self, config: Mapping[str, Any]) -> None:
-        """Refuse integers beyond what lists and loops of constructors may count up to.
-
-        Seeds, and limits whose names begin with ``max_``, count nothing.
-        """
+        """Refuse integers beyond what lists and loops of constructors may count up to."""
         largest, items = max(self.held, _LARGEST_COUNT), list(config.items())
         while items:
             name, value = items.pop()
@@ -90,10 +95,9 @@ class Bound(TorchDispatchMode):
                 items += value.items()
             elif isinstance(value, list):
                 items += ((name, item) for item in value)
-            elif isinstance(value, int) and abs(value) > largest:
-                if name != "seed" and not name.startswith("max_"):
-                    expected = f"at most {largest:,}, by the size of the weights"
-                    raise value_error(name, expected, value)
+            elif isinstance(value, int) and abs(value) > largest and not _COUNTLESS.match(name):
+                expected = f"at most {largest:,}, by the size of the weights"
+                raise value_error(name, expected, value)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -101,9 +105,9 @@ class Bound(TorchDispatchMode):
         schema, kwargs = func._schema, kwargs or {}
         names = [argument.name for argument in schema.arguments]
         self.calls -= 1
-        if "device" in names:
+        if "device" in names:  # of a function that makes a tensor
             values = {**dict(zip(names, args, strict=False)), **kwargs}
-            self._spend(math.prod(_sizes(values)))
+            self._spend(_numbers(values))
         result = func(*args, **kwargs)
         if all(value.alias_info is None for value in schema.returns):
             values = result if isinstance(result, (tuple, list)) else (result,)
@@ -117,11 +121,13 @@ class Bound(TorchDispatchMode):
             raise ValueError(f"more is made than weights of {held} need")
 
 
-def _sizes(values: Mapping[str, Any]) -> Iterator[int]:
-    """The arguments of a function that makes a tensor which determine its size."""
-    for name in ("size", "n", "m", "steps", "end"):
-        value = values.get(name, ())
-        yield from map(int, value if isinstance(value, (tuple, list)) else [value])
+def _numbers(values: Mapping[str, Any]) -> int:
+    """How many numbers a function that makes a tensor is asked for."""
+    if "end" in values and "steps" not in values:
+        span = values["end"] - values.get("start", 0)
+        return max(0, math.ceil(span / values.get("step", 1)))
+    sizes = (values[name] for name in ("size", "steps", "n", "m") if name in values)
+    return math.prod(math.prod(x) if isinstance(x, (tuple, list)) else x for x in sizes)
 
 
 class ConfigMixin:
@@ -302,11 +308,7 @@ def _read_arguments(module: nn.Module) -> dict[str, Any]:
         ConfigError: where it differs.
     """
     name = public_name(type(module))
-    values = dict(_attributes(module))
-    names = [name for name in ("aggr", "flow", "node_dim") if name not in values]
-    options = {key: getattr(module, key) for key in names if hasattr(module, key)}
-    # Convolutions take options of message passing as keywords, or fix them.
-    for arguments in (values, {**values, "kwargs": options}):
+    for arguments in _candidates(module):
         config = {key: _snapshot(value, read_modules=True) for key, value in arguments.items()}
         named = _name_classes(config)
         try:
@@ -320,20 +322,67 @@ def _read_arguments(module: nn.Module) -> dict[str, Any]:
     raise ConfigError(f"the attributes of this {name} do not hold all of its arguments")
 
 
+def _candidates(module: nn.Module) -> Iterator[dict[str, Any]]:
+    """Arguments that may have made a module, the likeliest first."""
+    values = dict(_attributes(module))
+    parameters = inspect.signature(type(module).__init__).parameters
+    # Convolutions take options of message passing as keywords, or fix them.
+    names = [name for name in ("aggr", "flow", "node_dim") if name not in parameters]
+    options = {name: getattr(module, name) for name in names if hasattr(module, name)}
+    aggregations: list[dict[str, Any]] = [{}]
+    if isinstance(module, pyg_nn.MessagePassing) and module.aggr_module is not None:
+        # The name of an aggregation does not tell its arguments.
+        aggregations.append({"aggr": module.aggr_module})
+    flags = [
+        name
+        for name, parameter in parameters.items()
+        if isinstance(parameter.default, bool) and name not in values
+    ][:_MAX_FLAGS]
+    defaults = [parameters[name].default for name in flags]
+    for aggregation, changes in product(aggregations, product((False, True), repeat=len(flags))):
+        unknown = {
+            name: default != change
+            for name, default, change in zip(flags, defaults, changes, strict=True)
+        }
+        known = {name: value for name, value in aggregation.items() if name in parameters}
+        arguments = {**values, **(unknown if any(changes) else {}), **known}
+        yield arguments
+        if "kwargs" in parameters:
+            yield {**arguments, "kwargs": {**options, **aggregation} if not known else options}
+
+
 def _attributes(module: nn.Module) -> Iterator[tuple[str, Any]]:
+    """What a module holds of the arguments of its constructor."""
     if isinstance(module, nn.Sequential):
         yield "args", tuple(module)
     if isinstance(module, nn.ModuleList):
         yield "modules", list(module)
+    unnamed = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    empty = inspect.Parameter.empty
     for name, parameter in inspect.signature(type(module).__init__).parameters.items():
-        is_named = parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-        value = getattr(module, name, parameter.empty)
-        if not is_named or value is parameter.empty:
+        # PyG's norms wrap those of torch, and its aggregations keep MLPs under names of their own.
+        wrapped, other = getattr(module, "module", None), name.replace("nn", "mlp")
+        places = ((module, name), (module, other), (wrapped, name))
+        values = [getattr(place, key) for place, key in places if hasattr(place, key)]
+        value = next((item for item in values if item is not None), None if values else empty)
+        if parameter.kind in unnamed or value is empty or inspect.ismethod(value):
             continue
         if name == "bias":
             yield name, value is not None and value is not False
-        elif not isinstance(value, Tensor):
+        elif isinstance(value, nn.ModuleList):
+            yield name, list(value)
+        elif not isinstance(value, Tensor) and not isinstance(module, pyg_nn.MLP):
             yield name, value
+    if isinstance(module, pyg_nn.MLP):
+        yield from _mlp_attributes(module)
+    if isinstance(module, pyg_nn.InstanceNorm):
+        yield "in_channels", module.num_features
+    if isinstance(module, pyg_nn.ChebConv):
+        yield "K", len(module.lins)
+    if type(module) is pyg_nn.QuantileAggregation:
+        yield "q", module._q
+    if isinstance(module, pyg_nn.GENConv):
+        yield from _gen_attributes(module)
     if isinstance(module, (pyg_nn.GINConv, pyg_nn.GINEConv)):
         yield "eps", module.initial_eps
         yield "train_eps", isinstance(module.eps, nn.Parameter)
@@ -341,12 +390,42 @@ def _attributes(module: nn.Module) -> Iterator[tuple[str, Any]]:
         yield "edge_dim", vars(module.lin).get("in_channels") or module.lin.in_features
 
 
+def _mlp_attributes(mlp: pyg_nn.MLP) -> Iterator[tuple[str, Any]]:
+    for name in ("channel_list", "dropout", "act", "act_first", "plain_last"):
+        yield name, getattr(mlp, name)
+    yield "bias", [linear.bias is not None for linear in mlp.lins]
+    norm = mlp.norms[0] if len(mlp.norms) else None
+    if norm is None or isinstance(norm, nn.Identity):
+        yield "norm", None
+    else:
+        yield "norm", type(norm).__name__
+        # The first argument is the number of channels.
+        yield "norm_kwargs", dict(list(_attributes(norm))[1:])
+
+
+def _gen_attributes(conv: pyg_nn.GENConv) -> Iterator[tuple[str, Any]]:
+    sizes = [module.out_channels for module in conv.mlp if isinstance(module, pyg_nn.Linear)]
+    kinds = [type(module).__name__.partition("Norm") for module in conv.mlp]
+    norms = [name.lower() for name, is_norm, _ in kinds if is_norm]
+    message_norm = getattr(conv, "msg_norm", None)
+    yield "num_layers", len(sizes)
+    yield "expansion", sizes[0] // conv.out_channels if len(sizes) > 1 else 2
+    yield "norm", norms[0] if norms else None
+    yield "msg_norm", message_norm is not None
+    yield "learn_msg_scale", message_norm is not None and message_norm.scale.requires_grad
+    if hasattr(conv, "lin_edge"):
+        yield "edge_dim", conv.lin_edge.in_channels
+
+
 def _trace(module: nn.Module) -> list[Any]:
     """The types and plain attributes of all submodules, and the types of their parameters."""
     trace: list[Any] = [(name, type(value)) for name, value in module.named_parameters()]
     for name, submodule in module.named_modules():
-        names = [key for key in vars(submodule) if not key.startswith("_") and key != "training"]
-        attributes = {key: _plain(getattr(submodule, key)) for key in names}
+        # The aggregation is a submodule, beside its name.
+        names = [key for key in vars(submodule) if not key.startswith("_")]
+        attributes = {
+            key: _plain(getattr(submodule, key)) for key in names if key not in ("training", "aggr")
+        }
         trace.append((name, type(submodule), attributes))
     return trace
 

@@ -6,8 +6,9 @@ import io
 import re
 import zipfile
 import zlib
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -19,7 +20,7 @@ import torch
 from scipy.sparse import coo_array, load_npz
 from torch_geometric.data import Batch, Data
 from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
-from torch_geometric.data.storage import GlobalStorage
+from torch_geometric.data.storage import AttrType, GlobalStorage
 from torch_geometric.utils import to_undirected
 
 from graphmask._checks import check_integer, value_error
@@ -33,6 +34,7 @@ from graphmask._edge_lists import (
 from graphmask._formats import read_edges
 from graphmask._tables import naming, read_bytes, read_text, to_float32
 from graphmask.datasets import read_shape
+from graphmask.datasets.semantic_kitti import read_points
 from graphmask.extras import require
 from graphmask.topology import Topology
 from graphmask.transforms import KNNGraph, MeshToGraph
@@ -217,20 +219,46 @@ def _make_batch(batch: type, base: type) -> Batch:
     return Batch(_base_cls=Data)
 
 
+def _make_dict(*_: Any) -> dict[Any, Any]:
+    """In place of ``defaultdict``, into which torch refuses to write."""
+    return {}
+
+
+@contextmanager
+def _safe_globals() -> Iterator[None]:
+    """Declare what a saved ``Data`` or ``Batch`` holds as safe, and nothing else afterwards."""
+    before = torch.serialization.get_safe_globals()
+    safe = {Batch, type(Batch()), Data, DataEdgeAttr, DataTensorAttr, GlobalStorage, AttrType}
+    batch = "torch_geometric.data.batch.DynamicInheritanceGetter"
+    makers = [_make_batch, (_BatchMaker, batch), (_make_dict, "collections.defaultdict")]
+    torch.serialization.clear_safe_globals()
+    torch.serialization.add_safe_globals([*{*before, *safe} - {defaultdict}, *makers])
+    try:
+        yield
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
+
+
 def _read_data(path: Path, _: bool) -> Data:
-    # Leaving `safe_globals` forgets all its classes, also those that PyG itself declared safe.
-    safe: set[Any] = {Batch, type(Batch()), Data, DataEdgeAttr, DataTensorAttr, GlobalStorage}
-    safe |= {_make_batch, (_BatchMaker, "torch_geometric.data.batch.DynamicInheritanceGetter")}
-    safe -= set(torch.serialization.get_safe_globals())
     expected = "it must be a PyG `Data` or `Batch` of tensors, saved by torch.save"
     try:
-        with torch.serialization.safe_globals(list(safe)):
+        # Products with sparse matrices whose indices are out of range end the process.
+        with _safe_globals(), torch.sparse.check_sparse_tensor_invariants():
             data = torch.load(path, map_location="cpu", weights_only=True)
     # On damaged files torch fails with errors of many kinds.
     except Exception as error:
-        raise ValueError(f"{expected}: {(str(error).splitlines() or [error])[0]}") from error
+        unsafe = re.search(r"GLOBAL (\S+)", str(error))
+        problem = (
+            f"an object of {unsafe[1]}, which is not unpickled"
+            if unsafe
+            else next(iter(str(error).splitlines()), type(error).__name__)
+        )
+        raise ValueError(f"{expected}, got {problem}") from error
     if not isinstance(data, Data):
         raise ValueError(f"{expected}, got {type(data).__name__}")
+    # What PyG found out about the attributes, in the defaultdict that it was; it finds out again.
+    vars(data._store).pop("_cached_attr", None)
     if data.edge_index is None and "adj_t" in data:
         Topology.from_data(data)
         data.edge_index, weight, data.num_nodes = read_edges(data.adj_t)
@@ -323,11 +351,7 @@ def _check_edges(name: str, edges: np.ndarray) -> np.ndarray:
 
 
 def _read_scan(path: Path) -> Data:
-    values = np.fromfile(path, dtype="<f4")
-    if not values.size or values.size % 4 or not np.isfinite(values).all():
-        expected = "a scan of finite x, y, z and intensity, four float32 per point"
-        raise value_error(path.name, expected, f"{path.stat().st_size} bytes")
-    points = torch.from_numpy(values.reshape(-1, 4).copy())
+    points = torch.from_numpy(read_points(path))
     return Data(pos=points[:, :3].clone(), x=points[:, 3:].clone())
 
 

@@ -172,4 +172,4 @@ SOURCES = {
     ),
 }
 # The extra that a source needs.
-EXTRAS = {"shrec16": "trimesh", "scan-object-nn": "h5py", "molecules": "rdkit", "esol": "rdkit"}
+EXTRAS = {"scan-object-nn": "h5py", "molecules": "rdkit", "esol": "rdkit"}

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 import graphmask as gm
 from graphmask import cli
+from graphmask._console import make_console, make_fact_table
 
 
 def graphmask(*arguments: object) -> Result:
@@ -30,6 +31,12 @@ def ring(tmp_path: Path) -> Path:
     path = tmp_path / "ring.edgelist"
     path.write_text("".join(f"{node} {(node + 1) % 20}\n" for node in range(20)))
     return path
+
+
+def test_names_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    make_console().print(make_fact_table("[/b]", {"[/x]": ":smile: [red]"}))
+    out = capsys.readouterr().out
+    assert all(text in out for text in ("[/b]", "[/x]", ":smile: [red]"))
 
 
 def test_info_and_masks_print_tables() -> None:

@@ -33,6 +33,7 @@ def untold(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_tables_hold_text_and_no_html() -> None:
     assert cells(html_table("<b>", {"a<b": "<script>"})) == {"a&lt;b": "&lt;script&gt;"}
+    assert cells(html_table("{x}", {"{{x}}": "$x %s"})) == {"{{x}}": "$x %s"}
     assert "<b>" not in html_table("<b>", {"a": 1}).split("</caption>")[0].split("<code>")[1]
     assert [format_bytes(each) for each in (0, 1023, 2048, 5 * 2**40, 2**60)] == [
         "0 bytes", "1.02e+03 bytes", "2 KiB", "5 TiB", "1.05e+06 TiB",

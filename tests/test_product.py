@@ -11,7 +11,7 @@ import random
 import re
 from collections.abc import Iterator
 from copy import deepcopy
-from itertools import product
+from itertools import cycle, product
 from typing import Any, NamedTuple
 
 import cases
@@ -27,10 +27,10 @@ from graphmask.testing.graphs import astype, replace
 # Heads of the mask and of attention.
 HEADS = ((1, 1), (1, 3), (2, 2))
 
-# The type of inputs and of all weights, which autocast leaves in single precision; and the distance
-# allowed between two computations, relative to the largest number.
+# The type of inputs; that of all weights, which autocast leaves in single precision; and the
+# distance allowed between two computations, relative to their norm. Gradients may be twice as far.
 PRECISIONS = {
-    "float64": (torch.float64, torch.float64, 1e-8),
+    "float64": (torch.float64, torch.float64, 1e-6),
     "float32": (torch.float32, torch.float32, 1e-3),
     "bfloat16": (torch.bfloat16, torch.bfloat16, 0.1),
     "float16": (torch.float16, torch.float16, 2e-2),
@@ -181,7 +181,7 @@ class Problem:
         actual = torch.autograd.grad((out * weight).sum(), leaves, **options)
         exact = torch.autograd.grad((expected * weight).sum(), leaves, **options)
         for number, pair in enumerate(zip(actual, exact, strict=True)):
-            self.assert_close(f"gradient of leaf {number}", *pair)
+            self.assert_close(f"gradient of leaf {number}", *pair, times=2)
 
     def definition(
         self, case: cases.Case, phi: Any, q: Tensor, k: Tensor, v: Tensor
@@ -205,13 +205,12 @@ class Problem:
             sound = ((magnified < CONDITION[self.precision]) | empty).mT.unsqueeze(-1)
         return expected, sound
 
-    def assert_close(self, name: str, actual: Tensor, expected: Tensor) -> None:
+    def assert_close(self, name: str, actual: Tensor, expected: Tensor, times: int = 1) -> None:
         assert actual.shape == expected.shape, f"{name} has shape {list(actual.shape)}"
         assert actual.isfinite().all(), f"{name} is not finite"
-        if actual.numel():
-            scale = 1 + float(expected.detach().abs().max())
-            distance = float((actual.double() - expected).detach().abs().max()) / scale
-            assert distance <= self.allowed, f"{name} is off by {distance:.1e}"
+        actual, expected = actual.detach().double(), expected.detach().double()
+        distance = float((actual - expected).norm() / (1 + expected.norm()))
+        assert distance <= times * self.allowed, f"{name} is off by {distance:.1e}"
 
 
 def faults(combined: Iterator[Combination]) -> list[str]:
@@ -239,7 +238,26 @@ def faults(combined: Iterator[Combination]) -> list[str]:
 @pytest.mark.parametrize("mask", cases.MASKS, ids=str)
 def test_a_sample_of_all_combinations(mask: cases.Case) -> None:
     everything = list(combinations(mask))
-    broken = faults(iter(random.Random(str(mask)).sample(everything, 3)))
+    broken = faults(iter(random.Random(str(mask)).sample(everything, 2)))
+    assert not broken, "\n".join(broken)
+
+
+@pytest.mark.parametrize(
+    ("mask", "phi"),
+    [
+        ("tree-polynomial", "relu"),
+        ("diffusion-resolvent", "elu-plus-one"),
+        ("hadamard-fourier", "relu"),
+        ("rfd", "identity"),
+        ("hypercube", "softmax"),
+        ("global", "softmax"),
+    ],
+)
+def test_combinations_that_have_failed(mask: str, phi: str) -> None:
+    """One head in several, estimates of any sign under scores of any sign, and empty graphs."""
+    (case,) = (case for case in cases.MASKS if case.name == mask)
+    some = (one for one in combinations(case) if (one.phi.name, one.precision) == (phi, "float64"))
+    broken = faults(some)
     assert not broken, "\n".join(broken)
 
 
@@ -275,7 +293,7 @@ def leaks(mask: cases.Case, settings: list[Any]) -> list[str]:
     batch, clean = problem.topology.batch, problem.inputs()
     inside = batch == batch[0]
     outside = (~inside).nonzero().squeeze(1)
-    for case, value, execution in settings:
+    for value, case, execution in settings:
         phi = problem.make_phi(case)
         broken = [x.detach().masked_fill(inside[:, None, None], value) for x in clean]
         results = (results_of(problem, phi, qkv, outside, execution) for qkv in (broken, clean))
@@ -287,12 +305,20 @@ def leaks(mask: cases.Case, settings: list[Any]) -> list[str]:
     return found
 
 
-BROKEN = list(product(cases.FEATURES, (torch.nan, torch.inf), (None, *cases.EXECUTIONS)))
+# What breaks a graph, under which features; executions take turns.
+BROKEN = [
+    (value, case, execution)
+    for (value, case), execution in zip(
+        product((torch.nan, torch.inf), cases.FEATURES),
+        cycle((None, *cases.EXECUTIONS)),
+        strict=False,
+    )
+]
 
 
 @pytest.mark.parametrize("mask", cases.MASKS, ids=str)
 def test_what_is_not_finite_stays_in_its_graph(mask: cases.Case) -> None:
-    broken = leaks(mask, random.Random(str(mask)).sample(BROKEN, 2))
+    broken = leaks(mask, random.Random(str(mask)).sample(BROKEN, 1))
     assert not broken, "\n".join(broken)
 
 

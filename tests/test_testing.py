@@ -33,12 +33,14 @@ def rule_without_scores(self: SparseOperator, channels: int) -> Callable[..., At
 
 
 right = SparseOperator
+NO_ENTRIES = {"lookup": lambda M, p: None}
 BROKEN_OPERATORS = {
     name: (broken(**methods), law, message)
     for name, methods, law, message in (
         ("product", {"_matmul": lambda M, x: 2 * right._matmul(M, x)}, "matmul", "product"),
         ("heads", {"_matmul": lambda M, x: right._matmul(M, x)[:, :, :1]}, "matmul", "shapes"),
-        ("rows", {"_transpose": lambda M: M}, "matmul", "rows"),
+        ("rows", {"lookup": lambda M, p: 2 * right.lookup(M, p)}, "matmul", "rows"),
+        ("rows by products", {"_transpose": lambda M: M} | NO_ENTRIES, "matmul", "rows"),
         ("shape", {"to_dense": lambda M: torch.ones(2, 13, 13)}, "matmul", "dense matrix of shape"),
         ("transpose", {"_transpose": lambda M: M}, "adjoint", "<y, M x>"),
         ("sign", {"to_dense": lambda M: -right.to_dense(M)}, "entries", "non-negative"),

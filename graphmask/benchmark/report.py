@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from graphmask._atomic import replacing
 from graphmask._console import empty_table, format_number, make_console, make_fact_table
 from graphmask._machine import GIB
 from graphmask.extras import require
@@ -210,15 +211,18 @@ def write_plot(
             color = colors[names.index(_name(label)) % len(colors)]
             axes.plot(*points, style, color=color, label=label, markersize=4)
         axes.set(xscale="log", yscale="log", xlabel=panel.xlabel, ylabel=panel.ylabel)
-        axes.set_title(panel.title, fontsize=9)
+        axes.set_title(panel.title, fontsize=9, parse_math=False)
         axes.grid(visible=True, which="major", alpha=0.3)
-        axes.legend(
+        legend = axes.legend(
             loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, fontsize=8, frameon=False
         )
+        for text in legend.get_texts():
+            text.set_parse_math(False)
     for axes in grid[len(panels) :]:
         axes.set_axis_off()
-    figure.supxlabel(footer, fontsize=7, wrap=True)
-    figure.savefig(path, dpi=100)
+    figure.supxlabel(footer, fontsize=7, wrap=True, parse_math=False)
+    with replacing(path) as aside:
+        figure.savefig(aside, dpi=100)
 
 
 def _name(label: str) -> str:

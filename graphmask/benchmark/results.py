@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import linear_regression, median
 from typing import Any, NamedTuple
 
+from graphmask._atomic import replacing, write_text
 from graphmask._checks import value_error
 from graphmask._deprecation import deprecated_arguments
 
@@ -204,7 +205,7 @@ def write_csv(path: str | Path, records: Sequence[Any], machine: str = "") -> No
         {**(record if isinstance(record, Mapping) else record.row()), "machine": machine}
         for record in records
     ]
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with replacing(path) as aside, open(aside, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
@@ -234,4 +235,4 @@ def write_json(
     measurements = [asdict(record) for record in records]
     content = {"machine": machine or {}, "settings": settings or {}, "measurements": measurements}
     plain = json.loads(json.dumps(content, default=str), parse_constant=lambda _: None)
-    Path(path).write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(plain, indent=1) + "\n")

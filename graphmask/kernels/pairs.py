@@ -14,6 +14,7 @@ Letters: H heads, N nodes, m features, d value channels, P pairs, K hops.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,7 +24,14 @@ from ._autograd import STRUCTURE, Grads, composition_backward, operator, pad, sa
 from ._extra import HAS_NUMBA, load_bodies
 from .hops import HopValues, combine_hops
 from .pattern import Pattern
-from .products import in_one_type, runs_numba, runs_triton, sddmm, spmm, sum_dtype
+from .products import (
+    in_one_type,
+    inner_products,
+    multiply_heads,
+    runs_numba,
+    runs_triton,
+    sum_dtype,
+)
 
 # Multiply-adds below which the composition is called: a body is compiled for each number of
 # channels, within seconds.
@@ -75,16 +83,16 @@ def pair_attention(
         >>> numerator.flatten(), denominator.flatten()
         (tensor([1., 1., 0.]), tensor([1., 3., 0.]))
     """
-    coefficients = None
+    coefficients, structure, triton = None, pattern.tensors, _runs_triton(q, v)
     if isinstance(value, HopValues):
         value, coefficients = value
-        if value.requires_grad or not _runs_triton(q, v):
+        if value.requires_grad or not triton:
             value, coefficients = combine_hops(value, coefficients), None
-    if not _runs_triton(q, v):
+    if not triton:
         q, k, v, value = in_one_type(q, k, v, value)
         if not (runs_numba(q) and max(q.shape[2], v.shape[2]) <= _MAX_CHANNELS):
-            return _compose_sums(pattern, q, k, v, value, signed)
-    return _attend(q, k, v, value, coefficients, *pattern.tensors, _row_order(pattern), signed)
+            return _compose_sums(structure, q, k, v, value, signed)
+    return _attend(q, k, v, value, coefficients, *structure, _row_order(pattern), signed)
 
 
 def runs_compiled(device: torch.device, work: int) -> bool:
@@ -158,64 +166,59 @@ def _backward(ctx: Any, *grad_outputs: Tensor) -> Grads:
 
 
 def _compose_sums(
-    pattern: Pattern, q: Tensor, k: Tensor, v: Tensor, value: Tensor, signed: bool
+    structure: tuple[Tensor, ...], q: Tensor, k: Tensor, v: Tensor, value: Tensor, signed: bool
 ) -> tuple[Tensor, Tensor]:
-    score, ones = sddmm(pattern, q, k), v.new_ones(*v.shape[:2], 1)
+    score, ones = inner_products(q, k, *structure), v.new_ones(*v.shape[:2], 1)
+    multiply = partial(multiply_heads, structure)
     if not signed:
-        total = spmm(pattern, score * value, torch.cat([v, ones], -1))
+        total = multiply(score * value, torch.cat([v, ones], -1))
         return total[..., :-1], total[..., -1]
-    return spmm(pattern, score * value, v), spmm(pattern, score * value.abs(), ones)[..., 0]
+    return multiply(score * value, v), multiply(score * value.abs(), ones)[..., 0]
 
 
 def _compose_attend(*args: Any) -> tuple[Tensor, Tensor]:
     q, k, v, value, _, structure, _, signed = _split(args)
-    return _compose_sums(Pattern.from_tensors(*structure), q, k, v, value, signed)
+    return _compose_sums(structure, q, k, v, value, signed)
 
 
 def _compose_rows(*args: Any) -> tuple[Tensor, Tensor]:
-    pattern, grad_numerator, grad_denominator, q, k, v, mask, signed = _prepare(args)
-    weight = _grad_scores(pattern, grad_numerator, grad_denominator, v, mask, signed)
-    grad_mask = sddmm(pattern, q, k) * weight
+    structure, q, k, _, mask, weight = _grad_scores(args)
+    grad_mask = inner_products(q, k, *structure) * weight
     grad_mask = grad_mask.sum(0, keepdim=True) if len(mask) < len(q) else grad_mask
     value, coefficients = args[5:7]
     if coefficients is None:
         grad_mask = grad_mask.to(value.dtype)
     else:
         grad_mask = (grad_mask @ value.to(grad_mask.dtype)).to(coefficients.dtype)
-    return spmm(pattern, mask * weight, k).to(args[2].dtype), grad_mask
+    return multiply_heads(structure, mask * weight, k).to(args[2].dtype), grad_mask
 
 
 def _compose_columns(*args: Any) -> tuple[Tensor, Tensor]:
-    pattern, grad_numerator, grad_denominator, q, k, v, mask, signed = _prepare(args)
-    weight = _grad_scores(pattern, grad_numerator, grad_denominator, v, mask, signed)
-    by_column = (mask * x for x in (weight, sddmm(pattern, q, k)))
-    transposed, perm = pattern.mT, pattern.csc_perm
+    structure, q, k, grad_numerator, mask, weight = _grad_scores(args)
+    rowptr, col, colptr, row, csc_perm, csr_perm = structure
+    transposed = colptr, row, rowptr, col, csr_perm, csc_perm
+    by_column = (mask * x for x in (weight, inner_products(q, k, *structure)))
     grad_k, grad_v = (
-        spmm(transposed, x.index_select(1, perm), y)
+        multiply_heads(transposed, x.index_select(1, csc_perm), y)
         for x, y in zip(by_column, (q, grad_numerator), strict=True)
     )
     return grad_k.to(args[3].dtype), grad_v.to(args[4].dtype)
 
 
-def _prepare(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The pattern, the gradients and inputs in one type with the mask's values, and ``signed``."""
+def _grad_scores(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The structure, q, k, the first gradient and the mask, all of one type.
+
+    And ``[H, P]``, the gradient of ``M_ij (q_i . k_j)``.
+    """
     *inputs, coefficients, structure, _, signed = _split(args)
     if coefficients is not None:
         inputs[-1] = combine_hops(inputs[-1], coefficients)
-    return Pattern.from_tensors(*structure), *in_one_type(*inputs), signed
-
-
-def _grad_scores(
-    pattern: Pattern,
-    grad_numerator: Tensor,
-    grad_denominator: Tensor,
-    v: Tensor,
-    mask: Tensor,
-    signed: bool,
-) -> Tensor:
-    """``[H, P]``, the gradient of ``M_ij (q_i . k_j)``."""
-    grad = grad_denominator.index_select(1, pattern.row)
-    return sddmm(pattern, grad_numerator, v) + (mask.sgn() * grad if signed else grad)
+    grad_numerator, grad_denominator, q, k, v, mask = in_one_type(*inputs)
+    *_, row, _, csr_perm = structure
+    grad = grad_denominator.index_select(1, row.index_select(0, csr_perm))
+    grad = mask.sgn() * grad if signed else grad
+    weight = inner_products(grad_numerator, v, *structure) + grad
+    return structure, q, k, grad_numerator, mask, weight
 
 
 def _fake_by_nodes(x: Tensor, dtype: torch.dtype) -> Tensor:

@@ -53,7 +53,7 @@ def spmm(pattern: Pattern, value: Tensor, x: Tensor) -> Tensor:
         >>> spmm(path, torch.ones(1, 3), torch.tensor([[[1.0], [2.0], [4.0]]])).flatten()
         tensor([2., 5., 0.])
     """
-    result = _spmm_heads(pattern, *in_one_type(value, x))
+    result = multiply_heads(pattern.tensors, *in_one_type(value, x))
     return result.to(x.dtype) if is_half(x) else result
 
 
@@ -78,7 +78,7 @@ def sddmm(pattern: Pattern, x: Tensor, y: Tensor) -> Tensor:
         >>> sddmm(path, x, x)
         tensor([[2., 2., 8.]])
     """
-    return _sddmm(*in_one_type(x, y), *pattern.tensors)
+    return inner_products(*in_one_type(x, y), *pattern.tensors)
 
 
 def is_half(x: Tensor) -> bool:
@@ -112,12 +112,13 @@ def runs_numba(x: Tensor) -> bool:
     return HAS_NUMBA and x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
 
 
-def _spmm_heads(pattern: Pattern, value: Tensor, x: Tensor) -> Tensor:
-    heads, rows = x.shape[0], pattern.shape[0]
+def multiply_heads(structure: tuple[Tensor, ...], value: Tensor, x: Tensor) -> Tensor:
+    """:func:`spmm` of operands of one type, on the :attr:`Pattern.tensors` of a pattern."""
+    heads, columns, channels = x.shape
     if value.shape[0] == 1 and heads > 1:
-        wide = x.transpose(0, 1).reshape(1, x.shape[1], heads * x.shape[2])
-        return _spmm(value, wide, *pattern.tensors).reshape(rows, heads, x.shape[2]).transpose(0, 1)
-    return _spmm(value, x.expand(value.shape[0], -1, -1), *pattern.tensors)
+        wide = x.transpose(0, 1).reshape(1, columns, heads * channels)
+        return _spmm(value, wide, *structure).unflatten(2, (heads, channels))[0].transpose(0, 1)
+    return _spmm(value, x.expand(value.shape[0], -1, -1), *structure)
 
 
 @operator(
@@ -156,7 +157,8 @@ def _runs_compiled(x: Tensor, col: Tensor) -> bool:
     f"(Tensor x, Tensor y, {STRUCTURE}) -> Tensor",
     lambda x, y, rowptr, col, *_: x.new_empty(x.shape[0], col.shape[0]),
 )
-def _sddmm(x: Tensor, y: Tensor, *structure: Tensor) -> Tensor:
+def inner_products(x: Tensor, y: Tensor, *structure: Tensor) -> Tensor:
+    """:func:`sddmm` of operands of one type, on the :attr:`Pattern.tensors` of a pattern."""
     with full_precision(x.device):
         if runs_triton(x):
             return load_bodies("_spmm_triton").sddmm(x, y, *structure)
@@ -193,7 +195,7 @@ def _save_operands(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None
 
 def _spmm_backward(ctx: Any, grad: Tensor) -> Grads:
     value, x, *structure = ctx.saved_tensors
-    grad_value = None if x is None else _sddmm(grad, x, *structure)
+    grad_value = None if x is None else inner_products(grad, x, *structure)
     return pad((grad_value, _multiply_transposed(value, grad, *structure)), ctx)
 
 
@@ -212,4 +214,4 @@ def _multiply_transposed(value: Tensor | None, x: Tensor, *structure: Tensor) ->
 
 
 _spmm.register_autograd(_spmm_backward, setup_context=_save_operands)
-_sddmm.register_autograd(_sddmm_backward, setup_context=_save_operands)
+inner_products.register_autograd(_sddmm_backward, setup_context=_save_operands)

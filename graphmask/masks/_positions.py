@@ -7,8 +7,8 @@ from torch import Tensor
 
 from graphmask._checks import value_error
 from graphmask._precision import to_double
-from graphmask.kernels import Pattern
 from graphmask.operators import SparseOperator
+from graphmask.operators._grids import pairs_within_graphs
 from graphmask.operators.base import check_dense
 from graphmask.topology import Topology
 
@@ -54,14 +54,6 @@ def offsets(topology: Topology, dim: int, dtype: torch.dtype) -> Tensor:
 
 def from_dense(topology: Topology, dense: Tensor) -> SparseOperator:
     """The blocks of a non-negative matrix ``[H, N, N]`` on the graphs, as an operator."""
-    pattern = topology.derive(_all_pairs)
+    pattern = topology.derive(pairs_within_graphs)
     value = dense[:, pattern.row.long(), pattern.col.long()]
     return SparseOperator(topology, pattern, value, nonnegative=True)
-
-
-def _all_pairs(topology: Topology) -> Pattern:
-    """All pairs of nodes of the same graph."""
-    n, batch = topology.num_nodes, topology.batch
-    graph = torch.zeros(n, dtype=torch.long, device=topology.device) if batch is None else batch
-    row, col = (graph.unsqueeze(1) == graph).nonzero(as_tuple=True)
-    return Pattern.from_coo(row, col, (n, n))

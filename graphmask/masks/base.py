@@ -161,7 +161,7 @@ class TopologicalMask(ConfigMixin, nn.Module, ABC):
         for name, x in wide.items():
             moved = self._buffers[name]
             if moved is not None and is_half(moved):
-                self._buffers[name] = x.to(moved.device)
+                self._buffers[name] = x.float().to(moved.device)
         return self
 
     def reset_parameters(self) -> None:

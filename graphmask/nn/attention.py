@@ -131,7 +131,7 @@ class TopologicalAttention(nn.Module):
 
     def _topology(self, x: Tensor, edge_index: Any, *attributes: Tensor | None) -> Topology:
         topology = Topology.of(x, edge_index, *attributes)
-        if x.dim() != 2 or x.shape[1] != self.channels:
+        if x.shape[1] != self.channels:
             raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
         return self.mask.draw_walks(topology)
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch_geometric.nn.inits import reset
 
 from graphmask._checks import aminmax, check_integer, check_probability, type_error, value_error
+from graphmask._validation import check_features
 
 
 class EdgeHead(nn.Module):
@@ -83,7 +84,8 @@ class EdgeHead(nn.Module):
         return out.squeeze(-1) if self.out_channels is None else out
 
     def _check(self, x: Tensor, pairs: Tensor) -> None:
-        if x.dim() != 2 or x.shape[1] != self.in_channels:
+        check_features(x)
+        if x.shape[1] != self.in_channels:
             raise value_error("x", f"of shape [N, C] with C = {self.in_channels}", x)
         if not isinstance(pairs, Tensor) or pairs.is_floating_point():
             raise type_error("edge_label_index", "an integer tensor of shape [2, P]", pairs)

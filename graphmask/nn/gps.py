@@ -17,7 +17,7 @@ from graphmask.features import FeatureMap
 from graphmask.masks import TopologicalMask, WalkMask
 from graphmask.topology import Topology
 
-from ._convolutions import edge_arguments, edge_features
+from ._convolutions import convolve, edge_arguments, edge_features
 from .attention import TopologicalAttention
 
 
@@ -111,6 +111,9 @@ class TopologicalGPS(nn.Module):
         self.conv, self.mlp = conv, mlp
         self.norm1, self.norm2, self.norm3 = norms
         self._conv_takes = edge_arguments(conv)
+        parameters = {} if conv is None else inspect.signature(conv.forward).parameters
+        kinds = [parameter.kind for parameter in parameters.values()]
+        self._conv_takes_any = inspect.Parameter.VAR_KEYWORD in kinds
         self._norm_arguments = {"batch", "batch_size"} & set(_arguments(self.norm1))
 
     def reset_parameters(self) -> None:
@@ -128,8 +131,8 @@ class TopologicalGPS(nn.Module):
         """``[N, C] -> [N, C]``, as PyG's layer, or ``layer(x, topology, **kwargs)``.
 
         Keyword arguments reach the convolution; ``edge_weight`` and ``edge_attr`` reach the mask,
-        and the convolution if it was made for them. A topology has its own; ``batch`` may be passed beside a topology where it is that of
-        the topology, as models written for PyG's layer do.
+        and the convolution if it was made for them. A topology has its own; ``batch`` may be passed
+        beside a topology where it is that of the topology, as models written for PyG's layer do.
         """
         edge_attr = kwargs.get("edge_attr")
         edges = edge_index
@@ -137,7 +140,7 @@ class TopologicalGPS(nn.Module):
             batch = None if batch is edge_index.batch else batch
             edges, edge_attr = edge_index.edge_index, None
         topology = Topology.of(x, edge_index, kwargs.get("edge_weight"), batch, edge_attr)
-        if x.dim() != 2 or x.shape[1] != self.channels:
+        if x.shape[1] != self.channels:
             raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
         local = None if self.conv is None else self._convolve(x, edges, topology, kwargs)
         out = self._normalize(self.norm2, self._drop(self.attn(x, topology)) + x, topology)
@@ -148,18 +151,18 @@ class TopologicalGPS(nn.Module):
         self, x: Tensor, edges: Any, topology: Topology, kwargs: dict[str, Any]
     ) -> Tensor:
         conv: Any = self.conv
-        edge_attr = kwargs.get("edge_attr")
-        kwargs = {
-            name: value for name, value in kwargs.items() if name not in ("edge_weight", "edge_attr")
-        }
+        kwargs = {name: value for name, value in kwargs.items() if name != "edge_weight"}
         # Sparse matrices bring their weights along.
         is_index = isinstance(edges, Tensor) and edges.layout == torch.strided
         if "edge_weight" in self._conv_takes and is_index:
             kwargs["edge_weight"] = topology.edge_weight
         if "edge_attr" in self._conv_takes:
+            edge_attr = kwargs.get("edge_attr")
             edge_attr = topology.edge_attr if edge_attr is None else edge_attr
             kwargs["edge_attr"] = edge_features(conv, edge_attr, self.channels)
-        out = self._drop(conv(x, edges, **kwargs)) + x
+        elif not self._conv_takes_any:
+            kwargs.pop("edge_attr", None)
+        out = self._drop(convolve(conv, x, edges, **kwargs)) + x
         return self._normalize(self.norm1, out, topology)
 
     def _drop(self, x: Tensor) -> Tensor:

@@ -144,8 +144,8 @@ class PretrainedMixin:
 
         Raises:
             FileNotFoundError: where a file is absent.
-            ValueError: where a file is damaged, was written for another class or with other weights,
-                does not fit the arguments, or asks for more than its weights hold.
+            ValueError: where a file is damaged, or was written for another class or beside another
+                file, or does not fit the arguments, or asks for more than its weights hold.
             graphmask.extras.MissingExtraError: without the package safetensors (the extra
                 ``pretrained``).
         """
@@ -172,14 +172,10 @@ def _class_name(cls: type) -> str:
         return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def _is_public(cls: type) -> bool:
-    return _class_name(cls).startswith("graphmask.")
-
-
 def _argument_config(name: str, value: Any) -> Any:
     try:
         return to_config(value)
-    except ConfigError as error:
+    except (ConfigError, RecursionError) as error:
         raise ValueError(
             f"`{name}` cannot be written down: {error}; use save_pretrained(folder, "
             f'leave_out=["{name}"]), and from_pretrained(folder, {name}=...)'
@@ -228,13 +224,13 @@ def _rebuild(
     origin: str,
 ) -> Any:
     tied = config["tied"]
-    written = {
-        name: value for name, value in config["arguments"].items() if name not in arguments
-    }
-    # Constructors of users may need more than what they keep.
-    bound = Bound(tensors.values(), slack=2**20 if _is_public(cls) else 2**28)
+    written = {name: value for name, value in config["arguments"].items() if name not in arguments}
+    # Constructors of users may need more than what they keep, and count other things.
+    is_public = _class_name(cls).startswith("graphmask.")
+    bound = Bound(tensors.values(), slack=2**20 if is_public else 2**28)
+    nested = {name: value for name, value in written.items() if isinstance(value, (dict, list))}
     try:
-        bound.check(written)
+        bound.check(written if is_public else nested)
         with torch.random.fork_rng(devices=[]), bound:
             values = {name: from_config(value) for name, value in written.items()}
             model = cls(**values, **arguments)
@@ -271,17 +267,19 @@ def _check_dtypes(model: nn.Module, state: dict[str, Tensor]) -> None:
 
 def _read(folder: Path) -> tuple[dict[str, Any], Any]:
     """The config of the model in a folder, and its open file of weights."""
-    config, path = _read_config(folder), _existing(folder, WEIGHTS)
     safetensors = require("safetensors", extra="pretrained")
-    try:
-        weights = safetensors.safe_open(path, framework="pt")
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    fingerprint = (weights.metadata() or {}).get("fingerprint")
-    # A save that was stopped may have written the config, but not the weights.
-    for candidate in (config, config.get("former", config)):
-        if candidate.get("fingerprint") == fingerprint:
-            return candidate, weights
+    # Once more, since the model may have been saved meanwhile.
+    for _ in range(2):
+        config, path = _read_config(folder), _existing(folder, WEIGHTS)
+        try:
+            weights = safetensors.safe_open(path, framework="pt")
+        except safetensors.SafetensorError as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
+        fingerprint = (weights.metadata() or {}).get("fingerprint")
+        # A save that was stopped may have written the config, but not the weights.
+        for candidate in (config, config.get("former", config)):
+            if candidate.get("fingerprint") == fingerprint:
+                return candidate, weights
     raise ValueError(
         f"{folder / CONFIG} and {WEIGHTS} are not of one model: their fingerprints are "
         f"{config.get('fingerprint')} and {fingerprint}; copy both from one folder"

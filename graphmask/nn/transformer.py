@@ -19,7 +19,7 @@ from graphmask.features import FeatureMap
 from graphmask.masks import TopologicalMask
 from graphmask.topology import Topology
 
-from ._convolutions import edge_arguments, edge_features
+from ._convolutions import convolve, edge_arguments, edge_features
 from .attention import TopologicalAttention
 from .pretrained import PretrainedMixin
 
@@ -45,8 +45,10 @@ class TopologicalTransformerLayer(nn.Module):
             :obj:`2`)
 
     Raises:
+        TypeError: where the convolution is no module.
         ValueError: with neither mask nor convolution, where the convolution reads features of edges
-            and there are none or others, and as :class:`TopologicalAttention` does.
+            and there are none or others, or has another number of channels, and as
+            :class:`TopologicalAttention` does.
 
     Cost: that of its attention, of its convolution, and O(N C^2).
 
@@ -110,7 +112,7 @@ class TopologicalTransformerLayer(nn.Module):
     ) -> Tensor:
         """``[N, C] -> [N, C]``: ``layer(x, edge_index, ...)`` or ``layer(x, topology)``."""
         topology = Topology.of(x, edge_index, edge_weight, batch, edge_attr)
-        if x.dim() != 2 or x.shape[1] != self.channels:
+        if x.shape[1] != self.channels:
             raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
         hidden, out = self.norm(x), x
         if self.attention is not None:
@@ -120,7 +122,7 @@ class TopologicalTransformerLayer(nn.Module):
             if "edge_attr" in arguments:
                 features = edge_features(self.conv, topology.edge_attr, self.channels)
                 arguments["edge_attr"] = features
-            out = out + self.dropout(self.conv(hidden, topology.edge_index, **arguments))
+            out = out + self.dropout(convolve(self.conv, hidden, topology.edge_index, **arguments))
         return out + self.feed_forward(out)
 
 
@@ -241,7 +243,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
     ) -> Tensor:
         """Outputs of nodes or graphs: ``model(x, edge_index, ...)`` or ``model(x, topology)``."""
         topology = Topology.of(x, edge_index, edge_weight, batch, edge_attr)
-        if x.dim() != 2 or self.in_channels not in (-1, x.shape[1]):
+        if self.in_channels not in (-1, x.shape[1]):
             expected = f"of shape [N, in_channels] with in_channels = {self.in_channels}"
             raise value_error("x", expected, x)
         attention = self.layers[0].attention

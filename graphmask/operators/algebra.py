@@ -181,7 +181,7 @@ class ProductOperator(MaskOperator):
         return ProductOperator(*(factor.mT for factor in reversed(self.factors)))
 
     def to_dense(self) -> Tensor:
-        first, *rest = (factor.to_dense() for factor in self.factors)
+        first, *rest = in_one_type(*(factor.to_dense() for factor in self.factors))
         return reduce(lambda left, right: left @ right, rest, first)
 
 

@@ -80,8 +80,11 @@ def attend_unchecked(
     dtype = sum_dtype(q, k, v)
     if not mask.num_nodes:
         return Attended(v.to(dtype), q.sum(-1, dtype=dtype))
-    run = execution or choose(mask, q.shape[-1], v.shape[-1], dtype.itemsize, scores)
-    return run(mask, q, k, v, scores)
+    if execution is not None:
+        return execution(mask, q, k, v, scores)
+    return choose(mask, q.shape[-1], v.shape[-1], dtype.itemsize, scores)._run(
+        mask, q, k, v, scores
+    )
 
 
 def describe_choice(mask: MaskOperator, m: int = 16, d: int = 16, itemsize: int = 4) -> str:

@@ -116,12 +116,19 @@ class MaskOperator(ABC):
             denominator of attention sums M itself; below, its absolute values. A bool says whether
             all entries are non-negative.
         cost: multiply-adds of ``M @ x`` per head and column of x.
+
+    Attributes:
+        nonnegative: whether no entry can be negative.
+        estimate: whether entries have any sign, and estimate non-negative ones.
+        sums_itself: whether the denominator sums M, and not its absolute values.
     """
 
     def __init__(self, topology: Topology, heads: int, sign: Sign | bool, cost: float) -> None:
         self.topology, self.num_nodes = topology, topology.num_nodes
         self.heads, self.cost = heads, cost
         self.sign = Sign.of(sign) if isinstance(sign, bool) else sign
+        self.nonnegative, self.estimate = self.sign.flags
+        self.sums_itself = self.sign >= Sign.ESTIMATE
         # The time of one of its multiply-adds, in those of a sparse product.
         self.unit_cost = 1.0
 
@@ -163,7 +170,8 @@ class MaskOperator(ABC):
     def lookup(self, pattern: Pattern) -> Tensor | None:
         """``[H, nnz]`` entries of M at the positions of a pattern.
 
-        :obj:`None` where single entries are not known.
+        :obj:`None` where single entries are not known. Where they are, rows are read and not
+        multiplied, and scores of any size meet zeros that are not rounded.
         """
         return None
 
@@ -174,21 +182,6 @@ class MaskOperator(ABC):
             with full_precision(self.topology.device):
                 self._kept_entries = self._entries()
         return self._kept_entries
-
-    @property
-    def nonnegative(self) -> bool:
-        """True if no entry can be negative."""
-        return self.sign is Sign.NONNEGATIVE
-
-    @property
-    def estimate(self) -> bool:
-        """True if entries have any sign, and estimate non-negative ones."""
-        return self.sign is Sign.ESTIMATE
-
-    @property
-    def sums_itself(self) -> bool:
-        """True if the denominator sums M, and not its absolute values."""
-        return self.sign >= Sign.ESTIMATE
 
     @property
     def shape(self) -> torch.Size:
@@ -259,13 +252,21 @@ class MaskOperator(ABC):
     def rows(self, nodes: Tensor) -> Tensor:
         """Rows ``[H, len(nodes), N]`` of M.
 
-        Costs one product with ``M.mT`` per chosen node, never N x N.
+        Costs O(N) per chosen node where single entries are known (:meth:`lookup`), else one product
+        with ``M.mT``; never N x N.
 
         Raises:
             ValueError: for nodes that are not a vector of node ids, and more than 2^31 entries.
         """
         check_nodes(nodes, self.num_nodes)
         check_dense(self.heads, len(nodes), self.num_nodes)
+        chosen, place = torch.unique(nodes.long(), return_inverse=True)
+        shape = len(chosen), self.num_nodes
+        row = chosen.repeat_interleave(self.num_nodes)
+        col = torch.arange(self.num_nodes, device=nodes.device).repeat(len(chosen))
+        entries = self.lookup(Pattern.from_coo(row, col, (self.num_nodes, self.num_nodes)))
+        if entries is not None:
+            return entries.expand(self.heads, -1).unflatten(1, shape)[:, place]
         one_hot = torch.zeros(self.num_nodes, len(nodes), device=nodes.device)
         one_hot[nodes.long(), torch.arange(len(nodes), device=nodes.device)] = 1
         return self.mT.matmul(one_hot).mT

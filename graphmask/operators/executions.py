@@ -24,9 +24,9 @@ from graphmask.kernels.pairs import runs_compiled
 from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
-from ._grids import BlockwiseOperator
+from ._grids import BlockwiseOperator, pairs_within_graphs
 from ._slices import run_slices
-from .base import Attended, MaskOperator, Rule
+from .base import Attended, Entries, MaskOperator, Rule
 
 # Bytes that all mask blocks of a batch may take before their execution is no longer chosen.
 BLOCK_MEMORY = 2**28
@@ -210,13 +210,13 @@ class Dense(Execution):
 
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         q, k, v = in_one_type(q, k, v)
-        one_product = scores.factored and mask.sums_itself
-        signs = {"scores": scores, "sums_itself": mask.sums_itself}
-        attend = _attend_block if one_product else partial(_attend_scored_block, **signs)
+        attend: Callable[..., Tensor] = _attend_block
+        if not (scores.factored and mask.sums_itself):
+            attend = partial(_attend_scored_block, scores=scores, sums_itself=mask.sums_itself)
         if isinstance(mask, BlockwiseOperator):
             return _attend_shared_blocks(attend, mask, q, k, v)
         self._warn_of_size(mask, q.shape[-1], v)
-        weights = [weight.to(v.dtype) for weight in _mask_blocks(mask)]
+        weights = [weight.to(v.dtype) for weight in _mask_blocks(mask, not scores.factored)]
         return attend_blocks(attend, mask.topology.blocks, q, k, v, weights)
 
     def _warn_of_size(self, mask: MaskOperator, m: int, v: Tensor) -> None:
@@ -236,9 +236,7 @@ class OwnRule:
 
     rule: Rule
 
-    def __call__(
-        self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores
-    ) -> Attended:
+    def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         return self.rule(q, k, v)
 
     def __repr__(self) -> str:
@@ -265,13 +263,12 @@ def choose(
     if rule is not None:
         return OwnRule(rule)
     # The pairs of a sparse mask are never more work than its products.
-    sparse = mask.entries() is not None
-    executions = [
-        execution
-        for execution in (Pairs() if sparse else Lifted(), Dense())
-        if execution.refusal(mask, scores) is None
-        and execution.footprint(mask, m, d) * mask.heads * itemsize <= BLOCK_MEMORY
-    ]
+    execution: Execution = Lifted() if mask.entries() is None else Pairs()
+    executions = [execution] if execution.refusal(mask, scores) is None else []
+    if Dense().footprint(mask, m, d) * mask.heads * itemsize <= BLOCK_MEMORY:
+        executions.append(Dense())
+    if len(executions) == 1:
+        return executions[0]
     if executions:
         costs = [execution.cost(mask, m, d) for execution in executions]
         return executions[costs.index(min(costs))]
@@ -321,9 +318,19 @@ def attend_blocks(
     return split_sums(blocks.unstack(sums, rows).transpose(0, 1))
 
 
-def _mask_blocks(mask: MaskOperator) -> list[Tensor]:
-    """``[H, G, w, w]`` for each group of graphs."""
+def _mask_blocks(mask: MaskOperator, exact_zeros: bool) -> list[Tensor]:
+    """``[H, G, w, w]`` for each group of graphs.
+
+    Args:
+        mask: M.
+        exact_zeros: whether its zeros must not be rounded, as under scores that may be of any size.
+            They are exact where single entries are known; code that torch compiles has products.
+    """
     topology, entries = mask.topology, mask.entries()
+    if entries is None and exact_zeros and not torch.compiler.is_compiling():
+        pattern = pairs_within_graphs(topology)
+        values = mask.lookup(pattern)
+        entries = None if values is None else Entries(pattern, values.expand(mask.heads, -1))
     slots = None if entries is None else topology.blocks.slots(entries.pattern)
     if entries is not None and slots is not None:
         return topology.blocks.scatter(entries.value, slots)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from graphmask._checks import value_error
+from graphmask.kernels import Pattern
 from graphmask.topology import Topology
 
 from ._grids import grids_of, kronecker, spread_blocks
@@ -56,6 +58,17 @@ class KroneckerOperator(MaskOperator):
     def _transpose(self) -> MaskOperator:
         return KroneckerOperator(self.topology, self.a.mT, self.b.mT)
 
+    def lookup(self, pattern: Pattern) -> Tensor | None:
+        rank, batch = self.topology.local_index, self.topology.batch
+        i, j = rank[pattern.row], rank[pattern.col]
+        n = self.b.num_nodes
+        left = _lookup(self.a, i // n, j // n)
+        right = None if left is None else _lookup(self.b, i % n, j % n)
+        if left is None or right is None:
+            return None
+        value = left * right
+        return value if batch is None else value * (batch[pattern.row] == batch[pattern.col])
+
     def to_dense(self) -> Tensor:
         return spread_blocks(self.topology, kronecker(self.a.to_dense(), self.b.to_dense()))
 
@@ -65,3 +78,11 @@ def _apply(mask: MaskOperator, x: Tensor, axis: int) -> Tensor:
     first = x.movedim(axis, 1)
     out = mask.matmul(first.flatten(2)).unflatten(2, first.shape[2:])
     return out.movedim(1, axis)
+
+
+def _lookup(mask: MaskOperator, i: Tensor, j: Tensor) -> Tensor | None:
+    """``[H, P]`` entries at positions in any order, or :obj:`None` where they are not known."""
+    order = torch.argsort(i, stable=True)
+    pattern = Pattern.from_coo(i[order], j[order], (mask.num_nodes, mask.num_nodes))
+    value = mask.lookup(pattern)
+    return None if value is None else torch.empty_like(value).index_copy(1, order, value)

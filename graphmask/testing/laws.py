@@ -46,7 +46,7 @@ def assert_matmul(operator: MaskOperator) -> None:
     heads, n, _ = dense.shape
     message = f"{operator!r} has a dense matrix of shape {list(dense.shape)}"
     require(dense.shape == operator.shape, message)
-    batches = [(), (heads,), (1,), (3, heads), (2, 1), (2, 3, 1)]
+    batches = [(), (heads,), (1,), (3, heads), (2, 1), (2, 3, 1), (3 if heads == 1 else heads,)]
     for shape in [(n,), *((*sizes, n, 1 + len(sizes)) for sizes in batches)]:
         x = torch.randn(shape, generator=generator_of(), dtype=dense.dtype)
         law = f"{operator!r} @ x, for x {list(shape)}, and its dense product"

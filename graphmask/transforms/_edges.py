@@ -95,7 +95,15 @@ def describe_setting(value: Any) -> str:
 
 
 def _checksum(function: Any, code: CodeType) -> int:
-    constants = [value.co_code if isinstance(value, CodeType) else value for value in code.co_consts]
-    cells = [describe_setting(cell.cell_contents) for cell in function.__closure__ or ()]
+    constants = [
+        value.co_code if isinstance(value, CodeType) else value for value in code.co_consts
+    ]
+    cells = [_describe_cell(cell.cell_contents) for cell in function.__closure__ or ()]
     content = code.co_code, code.co_names, constants, function.__defaults__, cells
     return zlib.crc32(repr(content).encode())
+
+
+def _describe_cell(value: Any) -> str:
+    # A list that a function appends to is no setting.
+    is_fixed = callable(value) or isinstance(value, (str, bytes, int, float, tuple, Tensor))
+    return describe_setting(value) if is_fixed else type(value).__name__

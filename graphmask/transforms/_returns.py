@@ -93,9 +93,7 @@ def return_probabilities(
     return estimate.clamp(low, 1.0), (steps == length) | (length <= _SHORT)
 
 
-def draw_returns(
-    topology: Topology, length: int, width: int, seed: int
-) -> tuple[Tensor, Tensor]:
+def draw_returns(topology: Topology, length: int, width: int, seed: int) -> tuple[Tensor, Tensor]:
     """Estimate ``(P^k)_ii`` for k = 1 to ``length``, without bias.
 
     Returns:
@@ -140,17 +138,21 @@ def _short_returns(topology: Topology, nodes: Tensor, length: int) -> Tensor:
     node, middle, weight = nodes[owner], P.col[edge], P.weight[edge]
     terms = [weight * entries(middle, node)]
     if length > 2:
-        terms.append(weight * _returns_in_two(P, middle, node, entries))
+        Q = sum_entries(P.col, P.row, P.weight, (size, size))
+        if HAS_NUMBA and topology.device.type == "cpu":
+            numba = require("graphmask.transforms._returns_numba", extra="fast")
+            in_two = numba.entries_in_two(P, Q, middle, node)
+        else:
+            in_two = _entries_in_two(P, Q, middle, node, entries)
+        terms.append(weight * in_two)
     sums = [row_sums(term, P.counts[nodes]) for term in terms]
     return torch.stack([entries(nodes, nodes), *sums][:length], 1)
 
 
-def _returns_in_two(
-    P: Rows, start: Tensor, end: Tensor, entries: Callable[[Tensor, Tensor], Tensor]
+def _entries_in_two(
+    P: Rows, Q: Rows, start: Tensor, end: Tensor, entries: Callable[[Tensor, Tensor], Tensor]
 ) -> Tensor:
-    """Compute ``(P^2)_se`` by the neighbours of s or those of e, whichever are fewer."""
-    size = len(P.ptr) - 1
-    Q = sum_entries(P.col, P.row, P.weight, (size, size))
+    """Compute ``(P^2)_se`` by the neighbours of s or those of e, whichever are fewer; Q is P^T."""
     by_start = P.counts[start] <= Q.counts[end]
     counts = torch.where(by_start, P.counts[start], Q.counts[end])
     begin = torch.where(by_start, P.ptr[start], Q.ptr[end] + len(P.col))

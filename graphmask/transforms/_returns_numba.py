@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from graphmask.kernels._compiled import compiled
-from graphmask.walks._rows import Adjacency
+from graphmask.walks._rows import Adjacency, Rows
 from graphmask.walks._rows_numba import multiply as _multiply
 from graphmask.walks._rows_numba import thin as _thin
 
@@ -51,9 +51,42 @@ def returns(
     return torch.from_numpy(estimate), torch.from_numpy(steps)
 
 
+def entries_in_two(P: Rows, Q: Rows, start: Tensor, end: Tensor) -> Tensor:
+    """Compute ``(P^2)_se``, for the same e in succession, of rows sorted by node; Q is P^T."""
+    value = torch.empty(len(start), dtype=torch.double)
+    rows = [tensor.numpy() for tensor in (*P, *Q, start, end, value)]
+    _entries_in_two(*rows)
+    return value
+
+
 def _arrays(W: Adjacency) -> tuple[np.ndarray, ...]:
     tensors = (W.rows.ptr, W.rows.col.int(), W.rows.weight, W.reach, W.mass)
     return tuple(tensor.numpy() for tensor in tensors)
+
+
+@compiled
+def _entries_in_two(ptr, col, weight, in_ptr, in_col, in_weight, start, end, value):  # type: ignore[no-untyped-def]
+    """Sum over the neighbours of s, or search those of e among them, whichever are fewer."""
+    column = np.zeros(len(ptr) - 1)
+    last = -1
+    for entry in range(len(start)):
+        s, e = start[entry], end[entry]
+        if e != last:
+            if last >= 0:
+                column[in_col[in_ptr[last] : in_ptr[last + 1]]] = 0.0
+            column[in_col[in_ptr[e] : in_ptr[e + 1]]] = in_weight[in_ptr[e] : in_ptr[e + 1]]
+            last = e
+        total = 0.0
+        if ptr[s + 1] - ptr[s] <= 8 * (in_ptr[e + 1] - in_ptr[e]):
+            for x in range(ptr[s], ptr[s + 1]):
+                total += weight[x] * column[col[x]]
+        else:
+            row = col[ptr[s] : ptr[s + 1]]
+            for y in range(in_ptr[e], in_ptr[e + 1]):
+                x = np.searchsorted(row, in_col[y])
+                if x < len(row) and row[x] == in_col[y]:
+                    total += weight[ptr[s] + x] * in_weight[y]
+        value[entry] = total
 
 
 @compiled

@@ -32,8 +32,9 @@ class KNNGraph(BaseTransform):
 
     Takes the arguments of PyG's ``KNNGraph`` and writes its edges, see :func:`knn_graph`, without a
     compiled package. Writes ``edge_index [2, E]`` and, with ``weight``, ``edge_weight [E]``; drops
-    edge attributes and walks of an earlier graph, and no other attribute. Graphs are those of ``data.batch``. In a cloud of
-    at most ``k`` points each point gets all the others, and equal distances go to the lower index.
+    edge attributes and walks of an earlier graph, and no other attribute. Graphs are those of
+    ``data.batch``. In a cloud of at most ``k`` points each point gets all the others, and equal
+    distances go to the lower index.
 
     Cost: O(N log N + N k) time, O(N k) memory.
 
@@ -134,7 +135,7 @@ class RadiusGraph(BaseTransform):
         *,
         period: Period = None,
         weight: DistanceWeight | None = None,
-        max_edges: int = DEFAULT_EDGES,
+        max_edges: int | None = DEFAULT_EDGES,
     ) -> None:
         check_weight_callable(weight)
         self.r = check_length("r", r)
@@ -144,13 +145,22 @@ class RadiusGraph(BaseTransform):
         self.num_workers = check_integer("num_workers", num_workers, 1)
         self.period = period
         self.weight = weight
-        self.max_edges = check_integer("max_edges", max_edges, 1)
+        if max_edges is not None:
+            check_integer("max_edges", max_edges, 1)
+        self.max_edges = max_edges
 
     def forward(self, data: Data) -> Data:
         """Write the edges."""
         pos, options = positions(data), (self.loop, self.max_num_neighbors, self.flow)
-        limits = {"period": self.period, "max_edges": self.max_edges}
-        edge_index = radius_graph(pos, self.r, data.batch, *options, self.num_workers, **limits)
+        edge_index = radius_graph(
+            pos,
+            self.r,
+            data.batch,
+            *options,
+            self.num_workers,
+            period=self.period,
+            max_edges=self.max_edges,
+        )
         return _write_weighted(data, edge_index, self.weight, self.period)
 
     def __repr__(self) -> str:

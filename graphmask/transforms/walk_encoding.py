@@ -30,9 +30,10 @@ class AddWalkEncoding(BaseTransform):
     :math:`(P^k)_{ii}` is the inner product of row i of :math:`P^{\lceil k/2 \rceil}` and column i
     of :math:`P^{\lfloor k/2 \rfloor}`, so walks of K / 2 steps are enough, and no powers are
     stored. As long as both have at most ``width`` entries, as they do wherever fewer nodes lie
-    within K / 2 steps, the result is **exact** up to rounding. Elsewhere rows and columns are
-    resampled down to ``width / 16`` entries, independently of each other: the result is random and
-    **unbiased**. The generator matters for such nodes alone.
+    within K / 2 steps, the result is **exact** up to rounding, and at all nodes for k up to 3.
+    Elsewhere rows and columns are resampled down to ``width / 16`` entries, independently of each
+    other: the result is random, and **unbiased** but for being cut at 1. The generator matters for
+    such nodes alone.
 
     The encoding belongs to the weighted graph: ``walk_encoding_graph`` holds its identity, and
     :meth:`graphmask.Topology.from_data` raises an error once edges or weights are others, as after
@@ -55,8 +56,9 @@ class AddWalkEncoding(BaseTransform):
             normalisation or too few hops.
 
     Cost: per node and step, the edges that leave the nodes within K / 2 steps, at most ``8 *
-    width`` of them, or ``width / 2`` once a row was resampled: linear in N on any graph. O(E + N K)
-    memory. On CPUs it is many times faster with the extra ``fast`` (numba).
+    width`` of them, or ``width / 2`` once a row was resampled: linear in N on any graph; beside it,
+    the neighbours of neighbours of hubs, O(E^1.5) at most. O(E + N K) memory. On CPUs it is many
+    times faster with the extra ``fast`` (numba).
 
     Source: Dwivedi et al., "Graph Neural Networks with Learnable Structural and Positional
     Representations" (ICLR 2022); the resampling is that of

@@ -41,7 +41,7 @@ def draw(scene: Scene, lines: Sequence[Sequence[Row]]) -> Any:
         for column, row in enumerate(rows):
             position = (len(lines), columns, line * columns + column + 1)
             _draw_panel(figure.add_subplot(*position, projection=projection), scene, row)
-    figure.suptitle(scene.title, fontsize=10)
+    figure.suptitle(scene.title, fontsize=10, parse_math=False)
     return figure
 
 
@@ -63,7 +63,7 @@ def _draw_panel(axes: Any, scene: Scene, row: Row) -> None:
     mark = {"c": CHOSEN, "marker": "D"} if scene.in_space else {"c": "none", "edgecolors": CHOSEN}
     size = 2.5 * dot_size(scene.num_nodes) ** 2
     axes.scatter(*scene.pos[[row.node]].T, s=max(40, size), linewidths=2, zorder=9, **mark)
-    axes.set_title(title, fontsize=8, wrap=True)
+    axes.set_title(title, fontsize=8, wrap=True, parse_math=False)
     axes.set_axis_off()
     if scene.in_space:
         _set_view(axes, scene, row)
@@ -101,7 +101,8 @@ def _draw_points(axes: Any, scene: Scene, row: Row, shown: np.ndarray, color: np
     axes.scatter(*pos[zeros].T, s=0.3 * area, c=PLAIN, alpha=opacity, zorder=1, **options)
     axes.scatter(*pos[others].T, s=area, c=color[others], zorder=2, **options)
     for name, position in zip(scene.names or (), pos if scene.is_labelled else (), strict=False):
-        axes.annotate(name, position, (5, 5), textcoords="offset points", fontsize=8)
+        options = {"textcoords": "offset points", "fontsize": 8, "parse_math": False}
+        axes.annotate(name, position, (5, 5), **options)
 
 
 def _draw_triangles(axes: Any, scene: Scene, color: np.ndarray) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from html import escape
+from html import escape as escape_html
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from graphmask._atomic import replacing
 from graphmask.extras import require
 
 from ._rows import Row
@@ -44,6 +45,11 @@ plot.on("plotly_click", ({points: [point]}) => {
 plot.on("plotly_sliderchange", ({slider}) => { state.head = slider.active; show(); });
 plot.on("plotly_buttonclicked", ({active}) => { state.mask = active; show(); });
 """
+
+
+def escape(text: str) -> str:
+    """A text that plotly draws as it is: neither HTML nor a place such as ``%{meta}``."""
+    return escape_html(text).replace("%{", "%&#123;")
 
 
 def draw(scene: Scene, row: Row) -> Any:
@@ -104,9 +110,10 @@ def write_page(
     traces = [len(figure.data) - 2, len(figure.data) - 1]
     # Frames are not validated: plotly's validation of thousands of them would take minutes.
     page = {**figure.to_dict(), "frames": [{**frame, "traces": traces} for frame in frames]}
-    config = {"responsive": True, "displaylogo": False, "scrollZoom": True}
+    config = {"responsive": True, "displaylogo": False, "scrollZoom": True, "typesetMath": False}
     options = {"config": config, "auto_play": False, "post_script": _SCRIPT, "validate": False}
-    require("plotly.io", extra="viz").write_html(page, path, **options)
+    with replacing(path) as aside:
+        require("plotly.io", extra="viz").write_html(page, aside, **options)
 
 
 def _traces(scene: Scene) -> list[dict[str, Any]]:

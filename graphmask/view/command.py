@@ -91,6 +91,7 @@ def _make_sources(data: Data, names: Sequence[str]) -> list[Source]:
 
 
 def _paths(out: Path | None, file: Path, node: int) -> list[Path]:
+    out = None if out is None else out.expanduser()
     if out is not None and out.suffix.lower() in (".png", ".html", ".pdf", ".svg"):
         return [out]
     base = Path(f"{file.stem}-node{node}") if out is None else out

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from graphmask._atomic import replacing
 from graphmask._checks import check_integer, value_error
 from graphmask.io import connect
 from graphmask.topology import Topology
@@ -72,7 +73,8 @@ class Picture:
 
     def write_png(self, path: str | Path, dpi: int = 110) -> None:
         """Write the figure of :meth:`matplotlib`, in the format of the file's ending."""
-        self.matplotlib().savefig(path, dpi=dpi)
+        with replacing(path) as aside:
+            self.matplotlib().savefig(aside, dpi=dpi)
 
     def write_html(self, path: str | Path, budget: int = BUDGET, note: str = "") -> None:
         """Write a page that needs no network: a click on a node shows its row.

@@ -88,7 +88,7 @@ def load_model(path: str | Path, trust: bool = False) -> nn.Module:
     """Load a model that ``save_pretrained`` or ``torch.save(model, path)`` wrote, in eval mode.
 
     Args:
-        path: of a folder of ``save_pretrained``, or of a file of ``torch.save``.
+        path: of a folder of ``save_pretrained``, or of a file of ``torch.save``; ``~`` expands.
         trust: whether the file may run code, as unpickling a module does. A folder holds tensors
             and settings alone and needs no trust. (default: :obj:`False`)
 
@@ -96,7 +96,7 @@ def load_model(path: str | Path, trust: bool = False) -> nn.Module:
         OSError: where there is no such file.
         ValueError: for a file that is not trusted, or that holds no module.
     """
-    path, expected = Path(path), "a module saved by torch.save(model, path)"
+    path, expected = Path(path).expanduser(), "a module saved by torch.save(model, path)"
     if path.is_dir():
         return TopologicalTransformer.from_pretrained(path).eval()
     if not trust:

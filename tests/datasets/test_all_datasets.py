@@ -102,6 +102,8 @@ def test_the_cache_lies_outside_the_root(name: str, tmp_path: Path) -> None:
     assert next(iter(DataLoader(again, batch_size=2))).num_graphs == min(2, len(again))
 
 
+# Files of a user that are whole, but hold something else, are not called damaged.
+UNREADABLE = "(is damaged|cannot be read)"
 ONE_FILE = ("mnist", "heterophilous", "github", "kitti-objects", "mesh-normals", "voxels", "field")
 
 
@@ -110,7 +112,7 @@ ONE_FILE = ("mnist", "heterophilous", "github", "kitti-objects", "mesh-normals",
 def test_a_file_of_another_format_is_named(name: str, content: bytes, tmp_path: Path) -> None:
     (file,) = SOURCES[name].files
     write(tmp_path / file, content)
-    with pytest.raises(ValueError, match=rf"{file} is damaged \(.*\): \w"):
+    with pytest.raises(ValueError, match=rf"{file} {UNREADABLE} \(.*\)"):
         SOURCES[name].open(tmp_path)
 
 
@@ -136,6 +138,7 @@ ARRAYS = [
     ("kitti-objects", "train_set_1_label", [0, 1], "labels of shape"),
     ("kitti-objects", "train_set_1_label", [4], "labels 4 to 4, expected 0 to 3"),
     ("kitti-objects", "train_set_2_points", CLOUDS[:2] * np.nan, "NaN"),
+    ("kitti-objects", "train_set_1_points", CLOUDS[:0], "labels of shape"),
     ("kitti-objects", "train_set_2_points", CLOUDS[:2, :, :2], "points of shape"),
     ("mesh-normals", "f", None, "no face"),
     ("mesh-normals", "f", TRIANGLES + 1, "faces name vertices 1 to 4 of 4"),
@@ -166,7 +169,7 @@ def test_a_damaged_part_of_an_archive_is_named(
 ) -> None:
     ((file, content),) = SOURCES[name].files.items()
     write(tmp_path / file, {**content, key: value})
-    with pytest.raises(ValueError, match=rf"{file} is damaged \(.*{problem}.*\): \w"):
+    with pytest.raises(ValueError, match=rf"{file} {UNREADABLE} \(.*{problem}.*\)"):
         SOURCES[name].open(tmp_path)
 
 
@@ -179,12 +182,19 @@ DAMAGED = [
     marked("modelnet", OFF, "", "no OFF header"),
     marked("modelnet", OFF, "OFF", "no line after the header"),
     marked("modelnet", OFF, "OFF\n0 0 0\n", "no face"),
-    marked("modelnet", OFF, "OFF\nfour 4 6\n", "invalid literal"),
+    marked("modelnet", OFF, "OFF\nfour 4 6\n", "line 2: 'four 4'"),
     marked("modelnet", OFF, TETRAHEDRON[:-16], "4 vertices and 4 faces announced, 6 lines found"),
-    marked("modelnet", OFF, TETRAHEDRON[:-2], "a face announces 3 corners and has 2"),
-    marked("modelnet", OFF, TETRAHEDRON[:-2] + "4\n", "faces name vertices 0 to 4 of 4"),
-    marked("modelnet", OFF, TETRAHEDRON.replace("1 0 0", "nan 0 0"), "a vertex is NaN or infinite"),
-    marked("modelnet", OFF, TETRAHEDRON.replace("1 0 0", "1 0"), "inhomogeneous"),
+    marked("modelnet", OFF, TETRAHEDRON[:-2], "line 10: a face announces 3 corners, got '3 1 2'"),
+    marked(
+        "modelnet", OFF, TETRAHEDRON[:-2] + "4\n", r"line 10: a face of the vertices \[1, 2, 4\]"
+    ),
+    marked(
+        "modelnet",
+        OFF,
+        TETRAHEDRON.replace("1 0 0", "nan 0 0"),
+        "a point is NaN or infinite.*in row 1",
+    ),
+    marked("modelnet", OFF, TETRAHEDRON.replace("1 0 0", "1 0"), "line 4: '1 0', expected 3"),
     marked("modelnet", OFF, TETRAHEDRON.replace("1", "0"), "its surface has no area"),
     marked("shrec16", OBJ, "v 0 0 0\nv 1 0 0\n", ""),
     marked("shrec16", OBJ, "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 7\n", ""),
@@ -231,7 +241,7 @@ def test_a_damaged_file_is_named(
     source.write(tmp_path)
     write(tmp_path / path, content)
     options = {"test_share": 0} if name == "shapes" else {}
-    with pytest.raises(ValueError, match=rf"{file} is damaged \(.*{problem}.*\): \w"):
+    with pytest.raises(ValueError, match=rf"{file} {UNREADABLE} \(.*{problem}.*\)"):
         list(source.open(tmp_path, **options))
 
 

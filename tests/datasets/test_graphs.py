@@ -9,6 +9,7 @@ import pytest
 import torch
 from dataset_files import SOURCES, TAGGED, github_files, tu_files, write
 from scipy.ndimage import convolve
+from torch_geometric.io import read_tu_data
 from torch_geometric.loader import DataLoader
 
 from graphmask.datasets import GitHub, Heterophilous, Minesweeper, TUText
@@ -137,6 +138,72 @@ def test_nodes_of_tu_graphs_have_their_tags_or_else_degrees(tu: Path, tmp_path: 
     star, pair = TUText(tmp_path / "plain", "TINY")
     assert star.x.tolist() == [[0, 0, 0, 1], [0, 1, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0]]
     assert pair.x.tolist() == [[0, 1, 0, 0], [0, 1, 0, 0]]
+
+
+def test_features_of_tu_nodes_come_before_their_tags(tu: Path) -> None:
+    lines = TAGGED.splitlines()
+    for number in (2, 3, 4, 6, 7, 9):
+        lines[number] += f" {number}.5 -1e-1"
+    (tu / "TINY" / "TINY.txt").write_text("\n".join(lines))
+    path, pair, _ = TUText(tu, "TINY")
+    assert path.x[:, 2:].tolist() == [[0, 1, 0], [1, 0, 0], [0, 1, 0]]
+    torch.testing.assert_close(pair.x[:, :2], torch.tensor([[6.5, -0.1], [7.5, -0.1]]))
+    # Where all tags are equal, features stand alone.
+    alike = [line if line.count(" ") < 3 else "7" + line[1:] for line in lines]
+    (tu / "TINY" / "TINY.txt").write_text("\n".join(alike))
+    assert TUText(tu, "TINY")[0].x.shape == (3, 3)
+
+
+ORIGINAL = {
+    "A": "1, 2\n2, 1\n3,2\n2,3\n4,5\n5 4",
+    "graph_indicator": "1\n1\n1\n2\n2\n3\n",
+    "graph_labels": "4\n-1\n4\n",
+    "node_labels": "7, 0\n8, 0\n7, 1\n8, 1\n9, 0\n8, 0\n",
+    "node_attributes": "\n".join(f"{node}.5" for node in range(6)),
+    "edge_labels": "0\n0\n1\n1\n0\n0\n",
+}
+
+
+def write_original(folder: Path, **changes: str) -> None:
+    for name, text in {**ORIGINAL, **changes}.items():
+        write(folder / "TINY" / "raw" / f"TINY_{name}.txt", text)
+
+
+def test_the_original_layout_of_tu_graphs_is_read_as_by_pyg(tmp_path: Path) -> None:
+    write_original(tmp_path, A=ORIGINAL["A"].replace("5 4", "5,4\n"), node_attributes="1.5\n" * 6)
+    expected, slices, _ = read_tu_data(str(tmp_path / "TINY" / "raw"), "TINY")
+    write_original(tmp_path, node_attributes="1.5\n" * 6)
+    dataset = TUText(tmp_path, "TINY")
+    assert torch.equal(torch.cat([data.x for data in dataset]), expected.x)
+    assert [data.y.item() for data in dataset] == expected.y.tolist()
+    assert [data.num_nodes for data in dataset] == slices["x"].diff().tolist()
+    assert dataset[0].edge_index.T.tolist() == [[0, 1], [1, 0], [2, 1], [1, 2]]
+    assert dataset[0].edge_attr.tolist() == [[1, 0], [1, 0], [0, 1], [0, 1]]
+    assert dataset[1].edge_index.tolist() == [[0, 1], [1, 0]]
+    with pytest.raises(ValueError, match="folds are those of"):
+        dataset.fold(1)
+    before = dataset.processed_dir
+    write_original(tmp_path)
+    assert TUText(tmp_path, "TINY").processed_dir != before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"A": "1,2\n", "edge_labels": "0\n"}, "an edge in one direction only"),
+        ({"A": "1,7\n7,1\n"}, "an edge to node 7 of 6"),
+        ({"A": "1,4\n4,1\n", "edge_labels": "0\n0\n"}, "an edge between graphs"),
+        ({"graph_indicator": "1\n2\n1\n2\n2\n3\n"}, "graph by graph, from 1 to 3"),
+        ({"graph_labels": "4\n-1\n"}, "graph by graph, from 1 to 2"),
+        ({"node_attributes": "1\n"}, "TINY_node_attributes.txt has 1 rows, expected 6"),
+        ({"node_attributes": "1\n" * 5 + "1e39"}, "finite in float32"),
+        ({"node_labels": "0.5\n" * 6}, "TINY_node_labels.txt has numbers that are not integers"),
+    ],
+)
+def test_damaged_files_of_the_original_layout(changes: dict, message: str, tmp_path: Path) -> None:
+    write_original(tmp_path, **changes)
+    with pytest.raises(ValueError, match=message):
+        TUText(tmp_path, "TINY")
 
 
 def test_folds_are_indices_of_the_examples_that_a_filter_keeps(tu: Path) -> None:

@@ -203,6 +203,21 @@ def test_unreadable_records_are_counted_once_or_raise(sdf: Path) -> None:
         SDFMolecules(sdf, skip_invalid=False)
 
 
+def test_records_are_read_in_other_writing_or_refused(sdf: Path) -> None:
+    text = sdf.read_text()
+    packed = sdf.with_name("molecules.sdf.gz")
+    packed.write_bytes(gzip.compress(text.replace("\n", "\r\n").encode("utf-8-sig")))
+    assert [data.name for data in SDFMolecules(packed)] == ["water", "formaldehyde"]
+    for content, message in (
+        (b"", "holds no molecule"),
+        (text[: text.rindex("2.33")].encode(), "ends within a record"),
+        (text.replace("water", "wäter").encode("latin-1"), "line 1 is not in UTF-8"),
+    ):
+        sdf.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"molecules\.sdf.*{message}"):
+            SDFMolecules(sdf)
+
+
 def test_records_are_batched_transformed_and_cached(sdf: Path, tmp_path: Path) -> None:
     options = {"processed_root": tmp_path / "cache", "pre_transform": RadiusGraph(2.0)}
     dataset, again = (SDFMolecules(sdf, **options) for _ in range(2))
@@ -275,9 +290,10 @@ def test_shares_are_decimal_fractions(size: int, frac: tuple[float, ...]) -> Non
 
 def test_mirror_images_are_one_scaffold_unless_chirality_counts() -> None:
     pair = ["C[C@H]1CC[C@@H](O1)c1ccccc1", "C[C@H]1CC[C@H](O1)c1ccccc1"]
-    for chirality, sizes in ((False, [0, 0, 2]), (True, [1, 0, 1])):
-        splits = scaffold_split(pair, (0.5, 0.0, 0.5), chirality=chirality)
-        assert [len(split) for split in splits] == sizes
+    molecules = [*pair, "c1ccccc1", "c1ccncc1"]
+    for chirality, train in ((False, [0, 1]), (True, [2, 3])):
+        split = scaffold_split(molecules, (0.5, 0.0, 0.5), chirality=chirality)
+        assert split[0].tolist() == train
 
 
 def test_examples_are_split_as_their_smiles() -> None:
@@ -292,6 +308,8 @@ def test_examples_are_split_as_their_smiles() -> None:
         (SMILES, (0.8, 0.2), ValueError, "`frac` must be three shares that sum to 1"),
         (SMILES, (0.8, 0.1, 0.2), ValueError, "`frac` must be three shares that sum to 1"),
         (SMILES, (1.1, 0.0, -0.1), ValueError, "`frac` must be three shares that sum to 1"),
+        (["C", "CC", "CCO"], (0.8, 0.1, 0.1), ValueError, "the training part .* of 1 scaffolds"),
+        ([], (0.8, 0.1, 0.1), ValueError, "for 0 molecules"),
         (["C", "C(C"], (0.8, 0.1, 0.1), ValueError, r"readable by RDKit, got 'C\(C' at 1"),
         ([3], (0.8, 0.1, 0.1), TypeError, "`molecules` must be SMILES, or examples .*, got int"),
         ([Data()], (0.8, 0.1, 0.1), TypeError, "`molecules` must be SMILES, or examples"),

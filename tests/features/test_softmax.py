@@ -13,6 +13,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.testing import assert_close
 
 from graphmask import Topology, attention, masks, nn, operators, reference
+from graphmask.attention import attention_rows
 from graphmask.features import (
     HybridRandomFeatures,
     Identity,
@@ -210,3 +211,32 @@ def test_feature_maps_compile_to_one_graph(feature_map: Any, make: Callable[[], 
     expected = layer(x, topology)
     assert_close(out, expected)
     assert_close(*(torch.autograd.grad(y.square().sum(), parameters) for y in (out, expected)))
+
+
+def window(size: int) -> masks.ToeplitzMask:
+    """A line on which a node sees the nodes up to one place away."""
+    mask = masks.ToeplitzMask(size, signed=True)
+    mask.raw.data = (torch.arange(1 - size, size).abs() < 2).to(mask.raw.dtype).unsqueeze(0)
+    return mask
+
+
+WINDOWS: dict[str, Callable[[], masks.TopologicalMask]] = {
+    "alone": lambda: window(16),
+    "scaled": lambda: 0.5 * window(16),
+    "sum": lambda: window(16) + window(16).mT,
+    "kronecker": lambda: masks.KroneckerMask(window(4), window(4)),
+}
+
+
+@pytest.mark.parametrize("make", WINDOWS.values(), ids=WINDOWS)
+def test_zeros_of_a_mask_are_not_rounded_beside_large_scores(
+    make: Callable[[], masks.TopologicalMask],
+) -> None:
+    mask = make()(graphs.edgeless(16, 16))
+    q, k, v = qkv(32, scale=8.0)
+    dense, score = mask.to_dense(), torch.einsum("ihd,jhd->hij", q, k) * 3**-0.5
+    rows = torch.softmax(score.masked_fill(dense == 0, -torch.inf), -1)
+    out = attention(q, k, v, mask, SoftmaxScores(), Dense())
+    assert_close(out.transpose(0, 1), rows @ v.transpose(0, 1))
+    nodes = torch.tensor([20, 3, 20])
+    assert_close(attention_rows(q, k, mask, nodes, SoftmaxScores()), rows.transpose(0, 1)[nodes])

@@ -218,7 +218,7 @@ def _walks_of(data: Data, other: Data) -> Data:
     data.num_nodes = other.num_nodes
     data.x = other.x
     data.edge_index = data.edge_index.clamp(max=max(0, other.num_nodes - 1))
-    return _set(data, **{name: other[name] for name in list(other.keys()) if "walk" in name})
+    return _set(data, **{name: other[name] for name in other.to_dict() if "walk" in name})
 
 
 def _edited_batch(draw: Draw, data: Data) -> Batch:

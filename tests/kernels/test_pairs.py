@@ -98,7 +98,7 @@ def assert_definition(
     assert_close(actual, tuple(x.to(sums) for x in expected))
     if not signed:
         # |M| has slope 1 at 0 for masks without sign, and 0 by convention for others.
-        expected = pairs._compose_sums(pattern, *wide, signed)
+        expected = pairs._compose_sums(pattern.tensors, *wide, signed)
     grads = tuple(x.to(dtype) for x in grads_of(expected, wide))
     # Gradients are rounded once: off by a unit in the last place, or by float32's sums.
     eps = torch.finfo(dtype).eps
@@ -188,6 +188,14 @@ def test_no_entries_give_zeros(by: Implementation, nodes: int) -> None:
     assert_definition(by, pattern, inputs(pattern, (2, 3, 2), 2))
 
 
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("by", IMPLEMENTATIONS[:3], indirect=True)
+def test_sums_of_one_node_share_no_memory(by: Implementation, signed: bool) -> None:
+    """Torch refuses operators whose results do."""
+    ones = torch.ones(1, 1, 1)
+    assert_definition(by, pattern_of(torch.ones(1, 1)), (ones, ones, ones, ones[0]), signed)
+
+
 @pytest.mark.parametrize("from_hops", [False, True])
 @pytest.mark.parametrize("by", [*IMPLEMENTATIONS[:3], slow("triton")], indirect=True)
 def test_derivatives_of_both_orders(by: Implementation, from_hops: bool) -> None:
@@ -210,9 +218,12 @@ def test_third_derivatives(by: Implementation) -> None:
     pattern = uneven(12)
     q, k, v, value = inputs(pattern, (2, 3, 2), 2)
     third = []
-    for attend in (pair_attention, pairs._compose_sums):
+    for attend, support in (
+        (pair_attention, pattern),
+        (pairs._compose_sums, pattern.tensors),
+    ):
         x = torch.ones(()).requires_grad_()
-        total = attend(pattern, q * x, k * x.sin(), v, value * x, True)[0].square().sum()
+        total = attend(support, q * x, k * x.sin(), v, value * x, True)[0].square().sum()
         for _ in range(3):
             (total,) = torch.autograd.grad(total, x, create_graph=True)
         third.append(total)
@@ -289,7 +300,8 @@ def test_a_row_and_a_column_of_many_pairs(by: Implementation) -> None:
     leaf, hub = torch.arange(1, nodes), torch.zeros(nodes - 1, dtype=torch.long)
     star = Pattern.from_coo(torch.cat([hub, leaf]), torch.cat([leaf, hub]), (nodes, nodes))
     pattern, leaves = by.pattern(star), by.leaves(inputs(star, (1, 2, 1), 1))
-    actual, expected = (f(pattern, *leaves, True) for f in (pair_attention, pairs._compose_sums))
+    actual = pair_attention(pattern, *leaves, True)
+    expected = pairs._compose_sums(pattern.tensors, *leaves, True)
     assert_close(actual, expected)
     assert_close(grads_of(actual, leaves), grads_of(expected, leaves))
 

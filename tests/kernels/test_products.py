@@ -131,7 +131,8 @@ def test_types_are_promoted_and_autocast_changes_nothing() -> None:
 @pytest.mark.parametrize("grad", [False, True])
 def test_opcheck(grad: bool) -> None:
     pattern = rectangle()
-    for op, pair in ((products._spmm, operands(pattern)), (products._sddmm, factors(pattern))):
+    calls = (products._spmm, operands(pattern)), (products.inner_products, factors(pattern))
+    for op, pair in calls:
         torch.library.opcheck(op, (*(x.requires_grad_(grad) for x in pair), *pattern.tensors))
 
 

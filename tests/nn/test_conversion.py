@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import cases
@@ -9,6 +10,8 @@ import pytest
 import torch
 from models import walk_mask
 from torch import Tensor, nn
+from torch.nn.utils import prune
+from torch.nn.utils.parametrizations import weight_norm
 from torch.testing import assert_close
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn import GINEConv, GPSConv, SAGEConv, global_add_pool
@@ -167,3 +170,61 @@ def test_dtype_dropout_bias_and_frozen_parameters_are_kept() -> None:
     assert {parameter.dtype for parameter in masked.parameters()} == {torch.bfloat16}
     frozen = to_masked(layer, GlobalMask())
     assert not any(parameter.requires_grad for parameter in frozen.parameters())
+
+
+class Scaled(GPSConv):
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        return 2 * super().forward(*args, **kwargs)
+
+
+def hook(*_: object) -> None:
+    pass
+
+
+PERFORMER = {"attn_type": "performer"}
+
+LOSSES: list[tuple[str, dict[str, Any], Callable[[GPSConv], object]]] = [
+    ("forward_hooks", {}, lambda layer: layer.register_forward_hook(hook)),
+    ("forward_pre_hooks", {}, lambda layer: layer.attn.register_forward_pre_hook(hook)),
+    ("state_dict_hooks", {}, lambda layer: layer.register_state_dict_post_hook(hook)),
+    ("backward_hooks", PERFORMER, lambda layer: layer.attn.q.register_full_backward_hook(hook)),
+    ("class derived", {}, lambda layer: weight_norm(layer.attn, "in_proj_weight")),
+    ("class derived", PERFORMER, lambda layer: weight_norm(layer.attn.k)),
+    ("weight_mask", {}, lambda layer: prune.l1_unstructured(layer.attn.out_proj, "weight", 0.5)),
+    ("in_proj_weight_mask", {}, lambda layer: prune.identity(layer.attn, "in_proj_weight")),
+    ("model that can be copied", {}, lambda layer: prune.identity(layer.mlp[0], "weight")),
+    ("'forward'", {}, lambda layer: setattr(layer, "forward", print)),
+    ("'scale'", {}, lambda layer: layer.register_buffer("scale", torch.ones(1))),
+    ("'scale'", {}, lambda layer: layer.register_parameter("scale", nn.Parameter(torch.ones(1)))),
+    ("'gate'", {}, lambda layer: layer.add_module("gate", nn.Linear(4, 4))),
+    ("frozen, together", PERFORMER, lambda layer: layer.attn.q.requires_grad_(False)),
+]
+
+
+@pytest.mark.parametrize(("message", "options", "change"), LOSSES)
+def test_what_a_conversion_would_lose_is_refused(
+    message: str, options: dict[str, Any], change: Callable[[GPSConv], object]
+) -> None:
+    layer = cases.seeded(lambda: GPSConv(4, SAGEConv(4, 4), heads=2, **options))
+    cases.seeded(lambda: change(layer))
+    with pytest.raises((TypeError, ValueError), match=f"`0.*{message}|`model` .*{message}"):
+        to_masked(nn.ModuleList([layer]), GlobalMask())
+
+
+def test_classes_derived_from_the_layer_are_refused() -> None:
+    layer = cases.seeded(lambda: Scaled(4, None, heads=2))
+    with pytest.raises(TypeError, match=r"`model` must be a GPSConv, .* got Scaled"):
+        to_masked(layer, GlobalMask())
+
+
+def test_parts_that_stay_keep_hooks_modes_and_ties() -> None:
+    first, second = (cases.seeded(lambda: GPSConv(4, SAGEConv(4, 4), heads=2)) for _ in range(2))
+    second.attn = first.attn
+    first.attn.eval()
+    first.attn.in_proj_weight.requires_grad_(False)
+    first.mlp.register_forward_hook(lambda _, __, out: out * 0)
+    masked = to_masked(nn.ModuleList([first, second]), GlobalMask())
+    assert [masked[0].training, masked[0].attn.training] == [True, False]
+    assert [x.requires_grad for x in masked[0].attn.qkv.parameters()] == [False, True]
+    assert masked[0].attn.qkv.weight is masked[1].attn.qkv.weight
+    assert not masked[0].mlp(torch.ones(1, 4)).any()

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,12 +20,13 @@ from torch.testing import assert_close
 from torch_geometric import nn as pyg
 
 import graphmask as gm
-from graphmask import masks
+from graphmask import _atomic, masks
 from graphmask.config import ConfigError, from_config, to_config
 from graphmask.nn import PretrainedMixin, TopologicalTransformer
 from graphmask.testing import example_topologies, global_rng_untouched
 
-pytest.importorskip("safetensors")
+safetensors = pytest.importorskip("safetensors")
+pytest.importorskip("safetensors.torch")
 
 
 def model(in_channels: int = 3, **options: Any) -> TopologicalTransformer:
@@ -94,6 +99,28 @@ OPTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "learned-aggregation": lambda: {"pool": pyg.PowerMeanAggregation(learn=True)},
     "sort-aggregation": lambda: {"pool": pyg.SortAggregation(k=1)},
     "attention-aggregation": lambda: {"pool": pyg.AttentionalAggregation(nn.Linear(4, 1))},
+    "mlp": lambda: {"conv": pyg.GINConv(pyg.MLP([4, 8, 4]))},
+    "mlp-options": lambda: {
+        "conv": pyg.GINConv(
+            pyg.MLP(
+                [4, 8, 4],
+                norm="batch_norm",
+                norm_kwargs={"eps": 1e-3},
+                act="leaky_relu",
+                act_kwargs={"negative_slope": 0.3},
+                bias=[True, False],
+                plain_last=False,
+            )
+        )
+    },
+    "mlp-without-norm": lambda: {"conv": pyg.EdgeConv(pyg.MLP([8, 4, 4], norm=None, dropout=0.5))},
+    "gen": lambda: {"conv": pyg.GENConv(4, 4, "powermean", learn_p=True, norm="layer")},
+    "learned-sage": lambda: {"conv": pyg.SAGEConv(4, 4, aggr=pyg.SoftmaxAggregation(learn=True))},
+    "unbiased": lambda: {"conv": pyg.TransformerConv(4, 4, heads=2, concat=False, bias=False)},
+    "chebyshev": lambda: {"conv": pyg.ChebConv(4, 4, K=2)},
+    "several-aggregations": lambda: {"conv": pyg.SAGEConv(4, 4, aggr=["mean", "max"])},
+    "gate": lambda: {"pool": pyg.AttentionalAggregation(pyg.MLP([4, 1]))},
+    "quantile": lambda: {"pool": pyg.QuantileAggregation(0.3)},
     "lstm": lambda: {"jk": "lstm"},
     "max": lambda: {"jk": pyg.JumpingKnowledge("max")},
     "random features": lambda: {"feature_map": gm.features.PositiveRandomFeatures(2, 8, seed=7)},
@@ -165,12 +192,15 @@ def test_the_config_is_readable(tmp_path: Path) -> None:
 
 
 def test_models_saved_by_an_earlier_version_are_read() -> None:
-    old = TopologicalTransformer.from_pretrained(Path(__file__).parent / "saved_by_0.1.0")
+    old = TopologicalTransformer.from_pretrained(SAVED)
     x = torch.arange(12.0).view(4, 3) / 10
     with torch.no_grad():
         out = old(x.float(), torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]]))
     assert_close(out, torch.tensor([[0.5820460319519043, 3.5458664894104004]]).float())
     assert old.dropout == 0.25
+
+
+SAVED = Path(__file__).parent / "saved_by_0.1.0"
 
 
 class CustomMask(masks.PowerSeriesMask):
@@ -204,6 +234,112 @@ class WithoutSize(PretrainedMixin, nn.Module):
         super().__init__()
 
 
+def folder_with(former: str, folder: Path) -> TopologicalTransformer | None:
+    """The model that stands in a folder before another is saved."""
+    if former == "none":
+        return None
+    if former == "of this version":
+        model(jk="max").save_pretrained(folder)
+    else:
+        for path in SAVED.iterdir():
+            shutil.copy(path, folder)
+    return TopologicalTransformer.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("former", ["none", "of this version", "of 0.1.0"])
+def test_a_save_that_stops_leaves_the_former_model_or_the_new_one(
+    former: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, states = tmp_path / "model", tmp_path / "states"
+    folder.mkdir()
+    old, new, replace = folder_with(former, folder), model(), os.replace
+
+    def record() -> None:
+        shutil.copytree(folder, states / f"{len(list(states.glob('*')))}")
+
+    def recorded(*paths: Any) -> None:
+        record()
+        replace(*paths)
+        record()
+
+    monkeypatch.setattr(_atomic.os, "replace", recorded)
+    new.save_pretrained(folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
+    copies = list(states.iterdir())
+    assert len(copies) == (4 if old is None else 6)
+    for copy in copies:
+        try:
+            copied = TopologicalTransformer.from_pretrained(copy)
+        except FileNotFoundError:
+            assert old is None
+        else:
+            assert repr(copied) in (repr(old), repr(new))
+            expected = new if repr(copied) == repr(new) else old
+            assert_close(copied.state_dict(), expected.state_dict(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("call", range(3))
+def test_a_full_disk_leaves_the_former_model_or_the_new_one(
+    call: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = folder_with("of this version", tmp_path), model()
+    calls = iter(range(3))
+
+    def full(descriptor: int) -> None:
+        if next(calls) == call:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(_atomic.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        new.save_pretrained(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+    assert repr(TopologicalTransformer.from_pretrained(tmp_path)) == repr(new if call > 1 else old)
+
+
+SAVES = """
+import itertools, sys
+from graphmask.nn import TopologicalTransformer
+models = [TopologicalTransformer.from_pretrained(folder) for folder in sys.argv[1:3]]
+print("ready", flush=True)
+for model in itertools.cycle(models):
+    model.save_pretrained(sys.argv[3])
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_save_leaves_a_model(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("first", "second", "saved")]
+    pair = [model(jk="max"), model()]
+    for original, folder in zip(pair, folders, strict=False):
+        original.save_pretrained(folder)
+    pair[0].save_pretrained(folders[2])
+    for wait in range(20):
+        command = [sys.executable, "-c", SAVES, *map(str, folders)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            process.stdout.readline()
+            time.sleep(0.05 + 0.007 * wait)
+            process.kill()
+        copied = TopologicalTransformer.from_pretrained(folders[2])
+        assert repr(copied) in map(repr, pair)
+
+
+def test_files_of_two_models_are_refused(tmp_path: Path) -> None:
+    first, second = model(), model()
+    second.head.bias.data.add_(1.0)
+    first.save_pretrained(tmp_path / "first")
+    second.save_pretrained(tmp_path / "second")
+    for origin in (tmp_path / "first", SAVED):
+        shutil.copy(origin / "config.json", tmp_path / "second")
+        with pytest.raises(ValueError, match="are not of one model: their fingerprints"):
+            TopologicalTransformer.from_pretrained(tmp_path / "second")
+
+
+def test_the_home_folder_expands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert_same(save_and_read(model(), Path("~/saved")), model())
+    assert (tmp_path / "saved").is_dir()
+
+
 UNSUPPORTED: list[tuple[Callable[[], Any], str]] = [
     (lambda: model(mask=CustomMask(2, 2)), r'`mask` .*CustomMask.*leave_out=\["mask"\]'),
     (lambda: model(pool=lambda x, batch, size: x[:1]), "`pool` cannot be written down: .*<lambda>"),
@@ -211,10 +347,10 @@ UNSUPPORTED: list[tuple[Callable[[], Any], str]] = [
         lambda: model(mask=masks.WalkMask(2, 2, alpha=lambda *sizes: masks.Free(*sizes))),
         "`mask` cannot be written down: .*<lambda>",
     ),
-    # Its normalization is not the default, and it does not keep the name.
+    # It does not keep the degrees.
     (
-        lambda: model(conv=pyg.GINConv(pyg.MLP([4, 8, 4], norm=None))),
-        "`conv` cannot be written down: the attributes of this .*MLP do not hold",
+        lambda: model(pool=pyg.DegreeScalerAggregation("mean", "linear", torch.tensor([0, 2]))),
+        "`pool` cannot be written down: the attributes of this .*Aggregation do not hold",
     ),
     (lambda: WrongSize(3), r"(?s)does not make a WrongSize: .*size mismatch"),
     (lambda: WithoutSize(3), r"`arguments` must be overridden by WithoutSize, got .*\['size'\]"),
@@ -251,6 +387,32 @@ def with_class(name: str, **arguments: Any) -> Callable[[Path], object]:
     return with_arguments(mask={"class": name, "arguments": arguments})
 
 
+def nested(folder: Path) -> None:
+    text = json.dumps({"tuple": 0})
+    deep = text.replace("0", '{"tuple": [' * 50_000 + "0" + "]}" * 50_000)
+    (folder / "config.json").write_text(deep)
+
+
+def with_weights(folder: Path, change: Callable[[str, Tensor], dict[str, Tensor]]) -> None:
+    """Other tensors under the fingerprint of the config."""
+    path = folder / "model.safetensors"
+    with safetensors.safe_open(path, framework="pt") as file:
+        metadata, names = file.metadata(), list(file.keys())
+        tensors = {
+            key: x for name in names for key, x in change(name, file.get_tensor(name)).items()
+        }
+    safetensors.torch.save_file(tensors, path, metadata)
+
+
+def with_integers(folder: Path) -> None:
+    with_weights(folder, lambda name, x: {name: x.long() if name == "encoder.bias" else x})
+
+
+def with_lazy_weights(folder: Path) -> None:
+    with_weights(folder, lambda name, x: {} if name.startswith("encoder") else {name: x})
+    with_config(lazy=["encoder.weight", "encoder.bias"])(folder)
+
+
 def truncated(name: str) -> Callable[[Path], object]:
     return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:100])
 
@@ -273,6 +435,13 @@ DAMAGE: list[tuple[Callable[[Path], object], str]] = [
     (with_class("torch.nn.Module.mro"), "is no public class"),
     (with_arguments(pool={"function": "torch_geometric.nn.summary"}), "does not make"),
     (with_arguments(mask={"call": "eval"}), "a config starts with one of class, type"),
+    (nested, "is damaged: maximum recursion depth"),
+    (with_arguments(num_layers=50_000), "more is made than weights of 32 tensors"),
+    (with_arguments(hidden_channels=40_000), "more is made than weights of 32 tensors"),
+    (with_arguments(out_channels=10**18), "`out_channels` must be at most 65,536"),
+    (with_class("graphmask.masks.WalkMask", hops=10**9, heads=2), "`hops` must be at most"),
+    (with_integers, "`encoder.bias` must be of dtype torch.float64, got torch.int64"),
+    (with_lazy_weights, "does not fit TopologicalTransformer: without .*encoder"),
 ]
 
 

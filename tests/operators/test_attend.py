@@ -13,10 +13,12 @@ from graphmask import Topology
 from graphmask.kernels import Pattern
 from graphmask.operators import (
     Attended,
-    Execution,
+    Dense,
     GlobalOperator,
+    Lifted,
     LowRankOperator,
     MaskOperator,
+    Pairs,
     ProductOperator,
     Sign,
     SparseOperator,
@@ -41,13 +43,13 @@ def features(mask: MaskOperator, m: int = 4, d: int = 3) -> tuple[torch.Tensor, 
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, MaskOperator]]:
     """Executions and rules that run, and the operators that they run on."""
     recorded: list[tuple[str, MaskOperator]] = []
-    for kind in (Execution, OwnRule):
+    for kind in (Pairs, Lifted, Dense, OwnRule):
 
-        def record(self: object, mask: MaskOperator, *args: object, run=kind.__call__) -> Attended:
+        def record(self: object, mask: MaskOperator, *args: object, run=kind._run) -> Attended:
             recorded.append((repr(self), mask))
             return run(self, mask, *args)
 
-        monkeypatch.setattr(kind, "__call__", record)
+        monkeypatch.setattr(kind, "_run", record)
     return recorded
 
 

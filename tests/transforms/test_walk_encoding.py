@@ -14,7 +14,7 @@ from graphmask import Topology
 from graphmask.kernels._extra import HAS_NUMBA
 from graphmask.testing import example_topologies
 from graphmask.transforms import AddWalkEncoding, KNNGraph, _returns
-from graphmask.transforms._returns import return_probabilities
+from graphmask.transforms._returns import draw_returns, return_probabilities
 from graphmask.walks import IIDWalks, TruncatedWalks
 
 
@@ -83,8 +83,8 @@ def test_narrow_rows_are_unbiased(body: str, directed: bool) -> None:
     # Nodes of copies draw independently of each other where one graph holds them all.
     shift = 30 * torch.arange(100).repeat_interleave(topology.num_edges)
     copies = Topology(topology.edge_index.repeat(1, 100) + shift, 3000)
-    draws = [return_probabilities(copies, 8, width=4, seed=seed) for seed in range(4)]
-    assert not any(exact.any() for _, exact in draws)
+    draws = [draw_returns(copies, 8, width=4, seed=seed) for seed in range(4)]
+    assert not any((steps == 8).any() for _, steps in draws)
     drawn = torch.cat([estimate.reshape(100, 30, 8) for estimate, _ in draws])
     error = (drawn.mean(0) - by_powers(topology, 8)) / (drawn.std(0) / 20 + 1e-9)
     assert drawn.std(0)[:, 4:].median() > 1e-3
@@ -92,12 +92,50 @@ def test_narrow_rows_are_unbiased(body: str, directed: bool) -> None:
     assert (error.abs() < 3).double().mean() > 0.98
 
 
+def both_ways(source: Tensor, target: Tensor) -> Tensor:
+    return torch.stack([torch.cat([source, target]), torch.cat([target, source])])
+
+
+def hubs() -> dict[str, Topology]:
+    """Graphs with nodes of many neighbours, all weights and directions among them."""
+    leaves, generator = torch.arange(1, 300), torch.Generator().manual_seed(0)
+    left, right = torch.cartesian_prod(torch.arange(60), torch.arange(60, 63)).T
+    edges = torch.randint(20, (2, 150), generator=generator)  # with loops and parallel edges
+    weight = torch.rand(150, dtype=torch.double, generator=generator)
+    return {
+        "star": Topology(both_ways(0 * leaves, leaves), 300),
+        "bipartite": Topology(both_ways(left, right), 63),
+        "complete": Topology(torch.cartesian_prod(*[torch.arange(20)] * 2).T, 20),
+        "weighted": Topology(edges, 20, weight),
+        "signed": Topology(edges, 20, weight - 0.5),
+        "undirected": Topology(both_ways(*edges), 20, weight.repeat(2)),
+        "path": Topology(both_ways(torch.arange(9), torch.arange(1, 10)), 10),
+        "without edges": Topology(edges[:, :0], 5),
+    }
+
+
+@pytest.mark.parametrize("name", hubs())
+def test_three_steps_are_exact_at_hubs(
+    body: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no step is above 1, or below 0 where no weight is."""
+    topology = hubs()[name]
+    monkeypatch.setattr(_returns, "_PATHS", 100)
+    for length in (1, 2, 3, 7):
+        estimate, exact = return_probabilities(topology, length, width=1, seed=0)
+        expected = by_powers(topology, min(length, 3))
+        assert_close(estimate[:, :3], expected, rtol=1e-6, atol=1e-9)
+        assert exact.all() or length > 3
+        assert estimate.max() <= 1
+        assert estimate.min() >= (-1 if name == "signed" else 0)
+
+
 def test_products_of_too_many_terms_are_sampled(body: str) -> None:
     """In a star of 600 leaves, each of which is a path of two."""
     leaves = torch.arange(1, 601)
     out = torch.stack([torch.cat([0 * leaves, leaves]), torch.cat([leaves, leaves + 600])])
     topology = Topology(torch.cat([out, out.flip(0)], 1), 1201)
-    draws = [return_probabilities(topology, 2, width=32, seed=seed)[0][:2] for seed in range(100)]
+    draws = [draw_returns(topology, 2, width=32, seed=seed)[0][:2] for seed in range(100)]
     drawn = torch.stack(draws)
     exact = torch.tensor([[0.0, 0.5], [0.0, 0.5 + 0.5 / 600]], dtype=torch.double)
     assert drawn[:, 0, 1].std() > 0.1

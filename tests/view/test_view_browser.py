@@ -53,6 +53,9 @@ COLORS = f"""() => {{
 }}"""
 
 
+NAMES = ("$x$", "{{x}}", "</script>", "%s", "{plot_id}", "%{meta.node}", "<b>", "&amp;", "[/b]")
+
+
 def ladder() -> Data:
     """Two rows of eight nodes in the plane, with names that need escapes."""
     pos = torch.cartesian_prod(torch.arange(2.0), torch.arange(8.0)).flip(1)
@@ -69,6 +72,27 @@ def sheet() -> Data:
     corner = torch.arange(100).view(10, 10)[:-1, :-1].reshape(-1, 1, 1)
     triangles = torch.tensor([[0, 1, 10], [1, 11, 10]])
     return Data(pos=pos, face=(corner + triangles).view(-1, 3).T)
+
+
+def test_names_appear_as_text(tmp_path: Path) -> None:
+    data, path = ladder(), tmp_path / "row.html"
+    data.node_name = [*NAMES, *NAMES][:16]
+    row(gm.masks.GlobalMask(), data).write_html(path)
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = browser.new_page()
+        page.goto(path.as_uri())
+        page.wait_for_function(f"{PLOT}.graphmask !== undefined")
+        texts = "Array.from(document.querySelectorAll('.textpoint')).map((x) => x.textContent)"
+        page.wait_for_function(f"{texts}.length === 16")
+        assert page.evaluate(texts) == data.node_name
+        for node, name in enumerate(NAMES):
+            page.evaluate(f"{PLOT}.graphmask.node = {node}")
+            page.evaluate(f"{PLOT}.emit('plotly_sliderchange', {{slider: {{active: 0}}}})")
+            page.wait_for_function(
+                f"document.querySelector('.gtitle').textContent.includes({name!r})"
+            )
+        browser.close()
 
 
 @pytest.mark.parametrize(("make", "first", "then"), [(ladder, 2, 13), (sheet, 44, 57)])

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import networkx as nx
 import numpy as np
 import pytest
+import scipy.io
+import scipy.sparse
 import torch
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data, HeteroData
+from torch_geometric.transforms import ToSparseTensor
 
+from graphmask import Topology
 from graphmask.view import connect, read_graph
 
 
@@ -44,9 +49,6 @@ def test_graphml_and_gml_have_a_direction(tmp_path: Path) -> None:
     graph = read_graph(tmp_path / "two.gml")
     assert edges_of(graph) == {(0, 1), (1, 0), (1, 2), (2, 1)}
     assert graph.node_name == ["a", "b", "c"]
-    (tmp_path / "bad.gml").write_text("graph [ node [")
-    with pytest.raises(ValueError, match="a graph that networkx reads"):
-        read_graph(tmp_path / "bad.gml")
 
 
 def test_saved_data_is_read_and_nothing_else_is_unpickled(tmp_path: Path) -> None:
@@ -57,23 +59,165 @@ def test_saved_data_is_read_and_nothing_else_is_unpickled(tmp_path: Path) -> Non
     # PyG reads its caches by what it declared safe: reading a file must leave that alone.
     assert set(torch.serialization.get_safe_globals()) == declared
     torch.save(torch.nn.Linear(1, 1), tmp_path / "code.pt")
-    with pytest.raises(ValueError, match="a PyG `Data` of tensors"):
+    with pytest.raises(ValueError, match="a PyG `Data` or `Batch` of tensors"):
         read_graph(tmp_path / "code.pt")
     torch.save(edge_index, tmp_path / "tensor.pt")
     with pytest.raises(ValueError, match=r"saved by torch\.save, got Tensor"):
         read_graph(tmp_path / "tensor.pt")
 
 
+@pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
+def test_a_batch_and_a_sparse_adjacency_are_saved_data(tmp_path: Path) -> None:
+    edge_index = torch.tensor([[0, 1], [1, 2]])
+    data = Data(edge_index=edge_index, edge_weight=torch.tensor([2.0, 3.0]), num_nodes=3)
+    torch.save(Batch.from_data_list([data, data]), tmp_path / "batch.pt")
+    batch = read_graph(tmp_path / "batch.pt")
+    assert batch.num_graphs == 2
+    assert edges_of(batch) == {(0, 1), (1, 2), (3, 4), (4, 5)}
+    torch.save(ToSparseTensor(layout=torch.sparse_csr)(data), tmp_path / "adj.pt")
+    graph = read_graph(tmp_path / "adj.pt")
+    assert edges_of(graph) == {(0, 1), (1, 2)}
+    assert graph.edge_weight.tolist() == [2.0, 3.0]
+    torch.save(Batch.from_data_list([HeteroData()]), tmp_path / "hetero.pt")
+    with pytest.raises(ValueError, match=r"hetero\.pt.*saved by torch\.save"):
+        read_graph(tmp_path / "hetero.pt")
+    ends, ids = torch.tensor([0, 10**7, 2, 10**8]), torch.tensor([1, 2, 1])
+    adjacency = torch.sparse_csr_tensor(ends, ids, torch.ones(3), (3, 3), check_invariants=False)
+    torch.save(Data(adj_t=adjacency, num_nodes=3), tmp_path / "out.pt")
+    with pytest.raises(ValueError, match=r"out\.pt.*saved by torch\.save"):
+        read_graph(tmp_path / "out.pt")
+    data.edge_weight[0] = float("nan")
+    torch.save(data, tmp_path / "nan.pt")
+    with pytest.raises(ValueError, match=r"nan\.pt: `edge_weight` must be finite"):
+        read_graph(tmp_path / "nan.pt")
+
+
+MULTIGRAPH = nx.MultiGraph()
+MULTIGRAPH.add_weighted_edges_from([("a", "b", 1.0), ("a", "b", 2.0), ("b", "c", 4.0)])
+PAIRS = [(0, 1), (0, 1), (1, 0), (1, 0), (1, 2), (2, 1)]
+
+
+def save_scipy(path: Path) -> None:
+    scipy.sparse.save_npz(path, nx.to_scipy_sparse_array(MULTIGRAPH).tocoo())
+
+
+def save_matrix_market(path: Path) -> None:
+    scipy.io.mmwrite(path, nx.to_scipy_sparse_array(MULTIGRAPH))
+
+
+def save_arrays(path: Path) -> None:
+    np.savez(path, edges=[[0, 1], [0, 1], [1, 2]], edge_weight=[[1.0], [2.0], [4.0]])
+
+
+WRITERS = {
+    "m.graphml": partial(nx.write_graphml, MULTIGRAPH),
+    "m.graphml.gz": partial(nx.write_graphml, MULTIGRAPH),
+    "m.gml": partial(nx.write_gml, MULTIGRAPH),
+    "m.edgelist": lambda path: nx.write_edgelist(MULTIGRAPH, path),
+    "m.csv": lambda path: path.write_text("a,b,1\nb,c,4\na,b,2\n"),
+    "both.csv": lambda path: path.write_text("a,b,1\nb,a,3\nb,c,4\nc,b,4\na,b,2\n"),
+    "m.npz": save_scipy,
+    "arrays.npz": save_arrays,
+    "m.mtx": save_matrix_market,
+}
+
+
+@pytest.mark.parametrize(("name", "save"), WRITERS.items(), ids=WRITERS)
+def test_parallel_edges_add_and_those_listed_both_ways_do_not(name, save, tmp_path: Path) -> None:
+    save(tmp_path / name)
+    pattern, weight = Topology.from_data(read_graph(tmp_path / name)).adjacency(None)
+    assert pattern.to_dense(weight).tolist() == [[0, 3, 0], [3, 0, 4], [0, 4, 0]]
+
+
+def test_graph_files_of_other_tools(tmp_path: Path) -> None:
+    nodes = "".join(f"node [ id {node} ] " for node in (7, 3, 9))
+    edges = "edge [ source 7 target 3 ] edge [ source 7 target 3 ]"
+    (tmp_path / "a.gml").write_text(f"graph [ {nodes}{edges} ]", encoding="utf-8-sig")
+    graph = read_graph(tmp_path / "a.gml")
+    assert graph.node_name == ["7", "3", "9"]
+    assert sorted(graph.edge_index.T.tolist()) == [[0, 1], [0, 1], [1, 0], [1, 0]]
+    nx.write_adjlist(nx.DiGraph([("a", "b"), ("b", "c"), ("b", "a")]), tmp_path / "a.adjlist")
+    assert edges_of(read_graph(tmp_path / "a.adjlist", directed=True)) == {(0, 1), (1, 2), (1, 0)}
+    assert Topology.from_data(read_graph(tmp_path / "a.adjlist")).num_edges == 4
+
+
+XML = (
+    '<graphml xmlns="http://graphml.graphdrawing.org/xmlns"><key id="w" for="edge" '
+    'attr.name="weight" attr.type="{}"/><graph edgedefault="directed"><node id="a"/><node id="b"/>'
+    "{}</graph></graphml>"
+)
+EDGE = '<edge id="{}" source="a" target="b"><data key="w">{}</data></edge>'
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "a.graphml",
+            XML.format("string", EDGE.format(0, "heavy")),
+            "must be a number, got 'heavy'",
+        ),
+        ("a.graphml", XML.format("double", EDGE.format(0, "NaN")), "finite in float32"),
+        ("a.graphml", XML.format("double", EDGE.format(0, "1e39")), "finite in float32"),
+        (
+            "a.graphml",
+            XML.format("double", EDGE.format(0, 1) + '<edge source="b" target="a"/>'),
+            "from 'b' to 'a' must be a number, got None",
+        ),
+        ("a.graphml", XML.format("double", 2 * EDGE.format(0, 1)), "2 elements 'edge', 1 with ids"),
+        ("a.graphml", XML.format("double", "")[:-9], "a graph that networkx reads"),
+        ("a.gml", "graph [ node [", "a graph that networkx reads"),
+        ("a.mtx", "%%MatrixMarket matrix coordinate real general\n2 3 1\n1 1 1\n", "square"),
+        ("a.mtx", "%%MatrixMarket matrix coordinate real general\n2 2 2\n1 2 1\n", "Truncated"),
+        ("a.mtx", "%%MatrixMarket matrix coordinate real general\n2 2 1\n1 2 inf\n", "finite"),
+        ("a.mtx", "%%MatrixMarket matrix array real general\n9999999 9999999\n1\n", "too large"),
+    ],
+)
+def test_graph_files_that_are_refused(name: str, text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=rf"(?s){name}: .*{message}"):
+        read_graph(tmp_path / name)
+
+
 def test_arrays_of_edges(tmp_path: Path) -> None:
     path = tmp_path / "graph.npz"
-    weight, names = np.array([1.0, 2.0]), np.array(["a", "b"])
+    weight, names = np.array([1.0, 2.0]), np.array(["a", None])
     np.savez(path, edge_index=[[0, 1], [1, 2]], num_nodes=5, edge_weight=weight, names=names)
     graph = read_graph(path)
     assert (graph.num_nodes, graph.edge_weight.tolist()) == (5, [1.0, 2.0])
     assert edges_of(graph) == {(0, 1), (1, 2)}
-    np.savez(path, edges=[[0, 1], [1, 2]], node_features=np.ones((4, 2)))
-    graph = read_graph(path)
-    assert (graph.num_nodes, len(edges_of(graph)), graph.x.shape) == (4, 4, (4, 2))
+    for edges in ([[0.0, 1.0], [1.0, 2.0]], [[0, 1], [1, 2], [2, 1]], [[0, 1, 1], [1, 2, 2]]):
+        np.savez(path, edges=edges, node_features=np.ones((4, 2)))
+        graph = read_graph(path)
+        assert (graph.num_nodes, graph.x.shape) == (4, (4, 2))
+        assert edges_of(graph) == {(0, 1), (1, 0), (1, 2), (2, 1)}
+    assert read_graph(path, directed=True).num_edges == 3
+
+
+THREE = np.array([[0, 1], [1, 2], [2, 0]])
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"edge_index": THREE}, r"`edge_index` must be of shape \[2, E\]"),
+        ({"edges": [[0, 1], [2, 3]]}, r"which \[2, 2\] does not tell"),
+        ({"edges": np.ones((3, 3), int)}, r"\[E, 2\] or \[2, E\]"),
+        ({"edges": THREE + 0.5}, "`edges` must be integers"),
+        ({"edges": THREE * np.nan}, "`edges` must be integers"),
+        ({"edges": THREE - 1}, "node ids from 0"),
+        ({"edges": THREE, "num_nodes": 2}, "node ids from 0"),
+        ({"edges": THREE, "edge_weight": [1.0]}, r"`edge_weight` must be of shape \[3\]"),
+        ({"edges": THREE, "edge_weight": [1.0, np.nan, 1]}, r"finite in float32, got nan at \[1\]"),
+        ({"edges": THREE, "edge_weight": [1.0, 1, 1e39]}, r"finite in float32, got 1e\+39"),
+        ({"edges": THREE, "edge_weight": [1j, 1, 1]}, "real numbers, got dtype complex"),
+        ({"edges": THREE, "x": np.ones((4, 1)), "pos": np.ones((3, 2))}, "a row for each node"),
+    ],
+)
+def test_arrays_that_are_refused(arrays: dict, message: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(ValueError, match=rf"a\.npz: .*{message}"):
+        read_graph(tmp_path / "a.npz")
 
 
 def test_meshes_and_clouds_are_joined(tmp_path: Path) -> None:
@@ -90,7 +234,7 @@ def test_meshes_and_clouds_are_joined(tmp_path: Path) -> None:
     scan = read_graph(tmp_path / "scan.bin")
     assert torch.equal(scan.pos, torch.from_numpy(corners))
     (tmp_path / "scan.bin").write_bytes(b"12345")
-    with pytest.raises(ValueError, match="four float32 per point"):
+    with pytest.raises(ValueError, match="5 bytes, expected 4 float32 per point"):
         read_graph(tmp_path / "scan.bin")
 
 

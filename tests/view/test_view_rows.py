@@ -178,6 +178,31 @@ def test_pictures(ring: gm.Topology, tmp_path: Path) -> None:
     assert row(source, ring).sources == [source]
 
 
+NAMES = ("$x$", "{{x}}", "</script>", "%s", "{plot_id}", "%{meta.node}", "<b>", "&amp;", "[/b]")
+
+
+def test_names_are_text(tmp_path: Path) -> None:
+    """Not HTML, formulas or places of plotly's templates."""
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("plotly")
+    ends, names = torch.arange(9), [r"$\frac$", *NAMES[1:]]
+    edge_index = torch.stack([ends, (ends + 1) % 9])
+    data = Data(edge_index=edge_index, num_nodes=9, node_name=names)
+    picture = row(gm.masks.GlobalMask(), data, node=2)
+    picture.scene.title = r"$\frac$"
+    picture.write_html(tmp_path / "row.html")
+    page = (tmp_path / "row.html").read_text()
+    picture.scene.names = data.node_name = ["name"] * 9
+    picture.write_html(tmp_path / "plain.html")
+    plain = (tmp_path / "plain.html").read_text()
+    assert [page.count(end) for end in ("</script>", "%{")] == [
+        plain.count(end) for end in ("</script>", "%{")
+    ]
+    for name in ("{{x}}", "%s", "{plot_id}"):
+        assert name in page
+    picture.write_png(tmp_path / "row.png")
+
+
 def test_pages_have_the_rows_that_fit(
     ring: gm.Topology, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,68 @@
+"""Files that are replaced whole."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from graphmask._atomic import check_replaceable, replacing, write_text
+
+
+@pytest.mark.parametrize("error", [OSError(28, "full"), KeyboardInterrupt()])
+@pytest.mark.parametrize("former", ["before", None])
+def test_an_exception_leaves_what_was_there(
+    former: str | None, error: BaseException, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.csv"
+    if former is not None:
+        path.write_text(former)
+
+    def write() -> None:
+        with replacing(path) as aside:
+            assert (aside.parent, aside.suffix) == (tmp_path, ".csv")
+            aside.write_text("half")
+            raise error
+
+    with pytest.raises(type(error)):
+        write()
+    assert [x.read_text() for x in tmp_path.iterdir()] == ([] if former is None else [former])
+
+
+def test_links_permissions_and_the_home_folder_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path, link = tmp_path / "a", tmp_path / "link"
+    write_text("~/a", "first")
+    path.chmod(0o640)
+    link.symlink_to("a")
+    with replacing(link) as aside:
+        aside.touch(0o600)
+        aside.write_text("second")
+    assert link.is_symlink()
+    assert path.read_text() == "second"
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_the_check_writes_nothing(tmp_path: Path) -> None:
+    check_replaceable(tmp_path / "a")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(FileNotFoundError):
+        check_replaceable(tmp_path / "absent" / "a")
+
+
+def test_what_is_no_file_is_written_in_place() -> None:
+    write_text(os.devnull, "text")
+    assert Path(os.devnull).is_char_device()
+
+
+def test_read_only_files_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a"
+    path.write_text("before")
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write to any file
+    for write in (check_replaceable, lambda path: write_text(path, "after")):
+        with pytest.raises(PermissionError, match="is read-only"):
+            write(path)
+    assert path.read_text() == "before"
