@@ -15,6 +15,7 @@ from torch import Tensor
 from graphmask._checks import value_error
 from graphmask._deprecation import warn_deprecated
 from graphmask._precision import full_precision
+from graphmask.features.scores import Scores
 from graphmask.kernels import HopValues, Pattern
 from graphmask.kernels.products import is_half
 from graphmask.topology import Topology
@@ -48,20 +49,24 @@ class Sign(IntEnum):
 
 
 class Attended(NamedTuple):
-    """Both sums of masked attention: ``numerator [H, N, d]`` and ``denominator [H, N]``."""
+    """Both sums of masked attention: ``numerator [H, N, d]`` and ``denominator [H, N]``.
+
+    The denominator is :obj:`None` where scores do not ask for it.
+    """
 
     numerator: Tensor
-    denominator: Tensor
+    denominator: Tensor | None
 
     @property
-    def normaliser(self) -> Tensor:
+    def normaliser(self) -> Tensor | None:
         """Deprecated name of :attr:`denominator`."""
         warn_deprecated("Attended.normaliser", "Attended.denominator")
         return self.denominator
 
 
-# One operator's own way to both sums, from `q, k [H, N, m]` and `v [H, N, d]`.
-Rule = Callable[[Tensor, Tensor, Tensor], Attended]
+# One operator's own way to both sums, from `q, k [H, N, m]`, `v [H, N, d]` and scores that are
+# inner products.
+Rule = Callable[[Tensor, Tensor, Tensor, Scores], Attended]
 
 
 class Entries(NamedTuple):
@@ -160,7 +165,7 @@ class MaskOperator(ABC):
         """The sparse support and its values, or :obj:`None` where M has none."""
         return None
 
-    def _own_rule(self, channels: int) -> Rule | None:
+    def _own_rule(self, channels: int, scores: Scores) -> Rule | None:
         """The operator's own way to attend by inner products, for values of ``d = channels``.
 
         :obj:`None` where an execution is faster, or this operator knows no other way.
