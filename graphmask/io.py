@@ -34,6 +34,7 @@ from graphmask._edge_lists import (
 from graphmask._formats import read_edges
 from graphmask._tables import naming, read_bytes, read_text, to_float32
 from graphmask.datasets import read_shape
+from graphmask.datasets._molecules import parse_smiles
 from graphmask.extras import require
 from graphmask.topology import Topology
 from graphmask.transforms import KNNGraph, MeshToGraph
@@ -268,7 +269,6 @@ def _read_data(path: Path, _: bool) -> Data:
 
 
 def _read_molecule(path: Path, item: int) -> Data:
-    chem = require("rdkit.Chem", extra="molecules")
     depictor = require("rdkit.Chem.rdDepictor", extra="molecules")
     lines = [
         (number, line.split())
@@ -278,7 +278,7 @@ def _read_molecule(path: Path, item: int) -> Data:
     if item >= len(lines):
         raise value_error("item", f"below {len(lines)}, the number of its molecules", item)
     number, (smiles, *_) = lines[item]
-    molecule = chem.MolFromSmiles(smiles)
+    molecule = parse_smiles(smiles)
     if molecule is None:
         raise ValueError(f"it must hold SMILES that RDKit reads, got {smiles!r} in line {number}")
     depictor.Compute2DCoords(molecule)
