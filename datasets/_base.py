@@ -115,7 +115,7 @@ class CachedDataset(InMemoryDataset, ABC):
         """Build the examples and cache them."""
         steps = steps_of(self)  # before generators in them go on
         data, slices = self.collate(self.examples())
-        record = {"steps": steps, "slices": slices, **pack(data)}
+        record = {"steps": steps, "slices": _plain(slices), **pack(data)}
         write_record(Path(self.processed_paths[0]), record)
 
     def examples(self) -> list[Data]:
@@ -144,6 +144,11 @@ class CachedDataset(InMemoryDataset, ABC):
         else:  # of an earlier version of this library
             self.process()
         self._record = read_record(path)
+
+
+def _plain(slices: Any) -> Any:
+    """Turn nested dictionaries of any kind into plain ones, which can be read back."""
+    return {k: _plain(v) for k, v in slices.items()} if isinstance(slices, dict) else slices
 
 
 def pack(data: Data | HeteroData) -> dict[str, Any]:

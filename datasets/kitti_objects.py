@@ -94,7 +94,10 @@ class KITTIObjects(SplitDataset):
             points, labels = _read(self.file, name)
             for cloud, label in zip(points, labels, strict=True):
                 data = Data(**local(cloud), y=torch.tensor([int(label)]))
-                yield scale(data) if self.unit_size else data
+                if self.unit_size:
+                    data = scale(data)
+                    data.pop("origin", None)
+                yield data
 
 
 def _read(path: Path, name: str) -> tuple[np.ndarray, np.ndarray]:

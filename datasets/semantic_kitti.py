@@ -162,7 +162,9 @@ class SemanticKITTI(Dataset):
 
     def _process(self) -> None:
         folder, path = make_cache(self.processed_dir), Path(self.processed_paths[0])
-        if self.force_reload or not path.exists():
+        names = [name for *_, name in self.scans]
+        is_stale = self.force_reload or not path.exists()
+        if is_stale or read_record(path)["scans"] != names:
             self.process()
         record = read_record(path)
         warn_of_other_steps(self, record["steps"])
@@ -182,7 +184,8 @@ class SemanticKITTI(Dataset):
                 write_record(folder / files[-1], pack(data))
         if not files:
             raise value_error("pre_filter", "true for a scan", "no scan")
-        write_record(Path(self.processed_paths[0]), {"steps": steps, "files": files})
+        record = {"steps": steps, "files": files, "scans": [name for *_, name in self.scans]}
+        write_record(Path(self.processed_paths[0]), record)
         for path in set(folder.glob("scan_*.pt")) - {folder / name for name in files}:
             path.unlink(missing_ok=True)
 
@@ -242,7 +245,8 @@ def _labels(path: Path, num_points: int) -> dict[str, Tensor]:
 def _read(path: Path, dtype: np.dtype, columns: int) -> np.ndarray:
     size = path.stat().st_size
     if size % (dtype.itemsize * columns):
-        raise damaged(path, f"{size} bytes", REMEDY)
+        kind = f"{columns} {dtype.name} per point"
+        raise damaged(path, f"{size} bytes, expected {kind}", REMEDY)
     return np.fromfile(path, dtype)
 
 

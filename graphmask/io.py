@@ -35,6 +35,7 @@ from graphmask._formats import read_edges
 from graphmask._tables import naming, read_bytes, read_text, to_float32
 from graphmask.datasets import read_shape
 from graphmask.datasets._molecules import parse_smiles
+from graphmask.datasets.semantic_kitti import read_points
 from graphmask.extras import require
 from graphmask.topology import Topology
 from graphmask.transforms import KNNGraph, MeshToGraph
@@ -350,11 +351,7 @@ def _check_edges(name: str, edges: np.ndarray) -> np.ndarray:
 
 
 def _read_scan(path: Path) -> Data:
-    values = np.fromfile(path, dtype="<f4")
-    if not values.size or values.size % 4 or not np.isfinite(values).all():
-        expected = "a scan of finite x, y, z and intensity, four float32 per point"
-        raise value_error(path.name, expected, f"{path.stat().st_size} bytes")
-    points = torch.from_numpy(values.reshape(-1, 4).copy())
+    points = torch.from_numpy(read_points(path))
     return Data(pos=points[:, :3].clone(), x=points[:, 3:].clone())
 
 

@@ -63,6 +63,17 @@ def keep_points(data: Data, nodes: Tensor) -> Data:
     return kept
 
 
+def is_of_nodes(data: Data, key: str) -> bool:
+    """Tell if an attribute has a row for each node: PyG's rule, by size, and then by name.
+
+    Without edges there are no attributes of edges, whatever they are called.
+    """
+    value = data[key]
+    if data.edge_index is None and isinstance(value, Tensor) and "index" not in key:
+        return value.dim() > 0 and value.size(0) == data.num_nodes
+    return bool(data.is_node_attr(key))
+
+
 def graph_numbers(pos: Tensor, batch: Tensor | None) -> Tensor:
     """Return the graph of each point, renumbered to 0 ... B - 1 without gaps."""
     if batch is None:

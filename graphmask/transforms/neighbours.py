@@ -113,7 +113,7 @@ def radius_graph(
     batch_size: int | None = None,
     *,
     period: Period = None,
-    max_edges: int = DEFAULT_EDGES,
+    max_edges: int | None = DEFAULT_EDGES,
 ) -> Tensor:
     r"""Compute the edges between the points of a graph at distance at most ``r``.
 
@@ -139,7 +139,7 @@ def radius_graph(
         period: as in :func:`knn_graph`.
         max_edges: limit on E, which is counted before edges are stored. A radius in another unit
             than the points would otherwise take all of the memory: about 50 bytes for each of up to
-            N^2 edges. (default: :obj:`2**27`)
+            N^2 edges; :obj:`None` for no limit. (default: :obj:`2**27`)
 
     Returns:
         ``[2, E]`` edges ordered by i, then j.
@@ -157,15 +157,15 @@ def radius_graph(
     """
     check_length("r", r)
     check_limit(max_num_neighbors)
-    check_integer("max_edges", max_edges, 1)
+    most = math.inf if max_edges is None else check_integer("max_edges", max_edges, 1)
     check_flow(flow)
     cloud = _Cloud.of(x, batch, period, num_workers)
     if (cloud.period < 2 * r).any():
         raise value_error("r", "at most half of `period`", f"r {r} with period {period}")
     if max_num_neighbors is None:
-        centre, neighbour = _edges_within(cloud, r, loop, max_edges)
+        centre, neighbour = _edges_within(cloud, r, loop, most)
     else:
-        centre, neighbour, is_cut = _nearest_edges(cloud, max_num_neighbors, loop, r, max_edges)
+        centre, neighbour, is_cut = _nearest_edges(cloud, max_num_neighbors, loop, r, most)
         if is_cut and max_num_neighbors == DEFAULT_LIMIT:
             warnings.warn(
                 f"some points have more than max_num_neighbors={DEFAULT_LIMIT} neighbours within "
@@ -311,7 +311,7 @@ class _Tree:
 
 
 def _edges_within(
-    cloud: _Cloud, radius: float, loop: bool, max_edges: int
+    cloud: _Cloud, radius: float, loop: bool, max_edges: float
 ) -> tuple[Tensor, Tensor]:
     """Return the ordered pairs of points of a graph at distance at most ``radius``."""
     points = torch.arange(len(cloud.pos))

@@ -135,7 +135,7 @@ class RadiusGraph(BaseTransform):
         *,
         period: Period = None,
         weight: DistanceWeight | None = None,
-        max_edges: int = DEFAULT_EDGES,
+        max_edges: int | None = DEFAULT_EDGES,
     ) -> None:
         check_weight_callable(weight)
         self.r = check_length("r", r)
@@ -145,13 +145,22 @@ class RadiusGraph(BaseTransform):
         self.num_workers = check_integer("num_workers", num_workers, 1)
         self.period = period
         self.weight = weight
-        self.max_edges = check_integer("max_edges", max_edges, 1)
+        if max_edges is not None:
+            check_integer("max_edges", max_edges, 1)
+        self.max_edges = max_edges
 
     def forward(self, data: Data) -> Data:
         """Write the edges."""
         pos, options = positions(data), (self.loop, self.max_num_neighbors, self.flow)
-        limits = {"period": self.period, "max_edges": self.max_edges}
-        edge_index = radius_graph(pos, self.r, data.batch, *options, self.num_workers, **limits)
+        edge_index = radius_graph(
+            pos,
+            self.r,
+            data.batch,
+            *options,
+            self.num_workers,
+            period=self.period,
+            max_edges=self.max_edges,
+        )
         return _write_weighted(data, edge_index, self.weight, self.period)
 
     def __repr__(self) -> str:

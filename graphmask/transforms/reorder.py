@@ -17,6 +17,7 @@ from graphmask._checks import type_error, value_error
 from graphmask._identity import identify
 from graphmask._walk_storage import has_walks, walk_ids, write_walks
 from graphmask.topology import Topology
+from graphmask.transforms._points import is_of_nodes
 
 from .orders import CuthillMcKee
 
@@ -78,7 +79,7 @@ class ReorderNodes(BaseTransform):
         rank = _invert(order)
         names = [key for key, _ in data if key not in ("num_nodes", "ptr")]
         # All levels are read before any attribute changes: PyG infers them from the others.
-        levels = {key: data.is_node_attr(key) for key in names}
+        levels = {key: is_of_nodes(data, key) for key in names}
         fixed = {_ORIGINAL, *walk_ids(data)}
         values = {key: _reorder(data, key, order, rank, levels[key], fixed) for key in names}
         values.setdefault(_ORIGINAL, order)

@@ -138,6 +138,7 @@ ARRAYS = [
     ("kitti-objects", "train_set_1_label", [0, 1], "labels of shape"),
     ("kitti-objects", "train_set_1_label", [4], "labels 4 to 4, expected 0 to 3"),
     ("kitti-objects", "train_set_2_points", CLOUDS[:2] * np.nan, "NaN"),
+    ("kitti-objects", "train_set_1_points", CLOUDS[:0], "labels of shape"),
     ("kitti-objects", "train_set_2_points", CLOUDS[:2, :, :2], "points of shape"),
     ("mesh-normals", "f", None, "no face"),
     ("mesh-normals", "f", TRIANGLES + 1, "faces name vertices 1 to 4 of 4"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,6 +116,70 @@ def test_a_truncated_cache_is_named_and_built_again_on_demand(tmp_path: Path, si
     with pytest.raises(ValueError, match=r"data\.pt is damaged .*`force_reload=True`"):
         Points(tmp_path, True)
     assert values(Points(tmp_path, True, force_reload=True)) == [0, 1, 2, 3]
+
+
+class Planted:
+    """Runs code where it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("name", ["data.pt", "pre_transform.pt"])
+def test_no_code_in_a_cache_is_run(tmp_path: Path, name: str) -> None:
+    folder = Path(Points(tmp_path, True).processed_dir)
+    torch.save(Planted(tmp_path / "ran"), folder / name)
+    if name == "data.pt":
+        with pytest.raises(ValueError, match=r"data\.pt is damaged .*`force_reload=True`"):
+            Points(tmp_path, True)
+    assert values(Points(tmp_path, True, force_reload=name == "data.pt")) == [0, 1, 2, 3]
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_a_cache_cannot_hold_is_an_error(tmp_path: Path) -> None:
+    def add(data: Data) -> Data:
+        return Data(pos=data.pos, path=tmp_path)
+
+    with pytest.raises(TypeError, match=r"`pre_transform` must be .* which a cache can hold, got"):
+        Points(tmp_path, True, pre_transform=add)
+    assert not list(Path(tmp_path, "processed").rglob("*.*"))
+
+
+def test_a_cache_of_an_earlier_version_is_built_again(tmp_path: Path) -> None:
+    dataset = Points(tmp_path, True)
+    Points.save(list(dataset), dataset.processed_paths[0])
+    assert values(Points(tmp_path, True)) == [0, 1, 2, 3]
+    assert Points.builds == 2
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("place", ["transform 0", "transform 3", "fsync", "replace"])
+def test_a_killed_build_leaves_no_cache(tmp_path: Path, place: str) -> None:
+    """The process is killed at an example, before the file is on the disk, or before it moves."""
+    process = os.fork()
+    if not process:
+
+        def die(*_: object) -> None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        def transform(data: Data) -> Data:
+            return die() if place == f"transform {int(data.pos)}" else data
+
+        setattr(os, place, die)
+        Points(tmp_path, True, pre_transform=transform)
+        os._exit(1)
+    assert os.WTERMSIG(os.waitpid(process, 0)[1]) == signal.SIGKILL
+    assert not list(tmp_path.rglob("data.pt"))
+    assert values(Points(tmp_path, True)) == [0, 1, 2, 3]
+
+
+def test_functions_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    Points(tmp_path, True, pre_transform=lambda data: data)
+    with pytest.warns(UserWarning, match="pre_transform"):
+        Points(tmp_path, True, pre_transform=lambda data: Data(pos=3 * data.pos, y=data.y))
 
 
 def test_a_failed_build_leaves_no_cache(tmp_path: Path) -> None:

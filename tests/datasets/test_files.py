@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import sys
 from pathlib import Path
 
@@ -89,20 +90,192 @@ def test_obj_files_without_faces_are_clouds(trimesh, tmp_path: Path) -> None:
         read_mesh(tmp_path / "cloud.obj")
 
 
+TETRAHEDRON = "0 0 0\n1 0 0\n0 1 0\n1 1 0\n"
+
+
+def rows(tail: str) -> str:
+    return TETRAHEDRON.replace("\n", f" {tail}\n")
+
+
+OFF_FILES = {
+    "comments": "# by hand\nOFF # comment\n# counts\n4 1 0\n" + rows("# last") + "3 0 1 2\n",
+    "one line": "OFF4 1 0\n" + TETRAHEDRON + "3 0 1 2",
+    "windows": ("off\n4 1\n" + TETRAHEDRON + "3 0 1 2\n").replace("\n", "\r\n"),
+    "polygons": "OFF\n\n4 2 0\n" + TETRAHEDRON + "\n4 0 1 3 2 255 0 0\n3 0 1 2\n",
+    "colours of faces": "OFF\n4 1 0\n" + TETRAHEDRON + "3 0 1 2 0.5 0.5 0.5\n",
+    "COFF": "COFF\n4 1 0\n" + rows("255 0 51 255") + "3 0 1 2\n",
+    "COFF of floats": "COFF\n4 1 0\n" + rows("1.0 0 0.2 1.0") + "3 0 1 2\n",
+    "OFF of colours": "OFF\n4 1 0\n" + rows("255 0 51") + "3 0 1 2\n",
+    "NOFF": "NOFF\n4 1 0\n" + rows("0 0 1") + "3 0 1 2\n",
+    "CNOFF": "CNOFF\n4 1 0\n" + rows("0 0 1 255 0 51 0") + "3 0 1 2\n",
+    "points": "OFF\n4 0 0\n" + TETRAHEDRON,
+}
+
+
+@pytest.mark.parametrize("name", OFF_FILES)
+def test_variants_of_off_are_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.off").write_text(OFF_FILES[name], newline="")
+    data = read_shape(tmp_path / "a.off")
+    assert same(data.pos, POINTS)
+    faces = [[0, 1, 3], [0, 3, 2], [0, 1, 2]] if name == "polygons" else [[0, 1, 2]]
+    assert (data.face is None) if name == "points" else (data.face.T.tolist() == faces)
+    assert ("color" in data) == ("COFF" in name or "CNOFF" in name or name == "OFF of colours")
+    assert ("normal" in data) == ("NOFF" in name)
+    if "color" in data:
+        torch.testing.assert_close(data.color, torch.tensor([[1.0, 0.0, 0.2]]).expand(4, 3))
+    if "normal" in data:
+        assert data.normal.tolist() == [[0, 0, 1]] * 4
+
+
+BODY = "v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nvt 1 1\nusemtl {0}\ng {0}\n"
+
+
 @pytest.mark.parametrize(
-    ("text", "faces"),
-    [
-        ("OFF # comment\n# counts\n3 1 0\n0 0 0\n1 0 0\n0 1 0 # last\n3 0 1 2\n", [[0, 1, 2]]),
-        ("OFF4 1 0\n0 0 0\n1 0 0\n1 1 0\n0 1 0\n4 0 1 2 3", [[0, 1, 2], [0, 2, 3]]),
-        (
-            "OFF\n\n4 1 0\n0 0 0\n1 0 0\n1 1 0\n0 1 0\n\n4 0 1 2 3 255 0 0\n",
-            [[0, 1, 2], [0, 2, 3]],
-        ),
-    ],
-)
-def test_off_files_may_have_comments_polygons_and_colours(tmp_path: Path, text, faces) -> None:
-    (tmp_path / "a.off").write_text(text)
-    assert read_shape(tmp_path / "a.off").face.T.tolist() == faces
+    "faces",
+    [("f -3 -2 -1", "f -3 -2 -1"), ("f 1 2 3", "f 4 5 6"), ("f 1/1 2/2 3/1", "f -3/2 -2/1 -1/2"),
+     ("f 1 2 \\\n3", "f 4\t5 6 # last")],
+)  # fmt: skip
+def test_bodies_of_obj_keep_the_vertices_of_the_file(tmp_path: Path, faces) -> None:
+    text = "".join(BODY.format(name) + face + "\n" for name, face in zip("ab", faces, strict=True))
+    (tmp_path / "a.obj").write_text("mtllib none.mtl\n" + text)
+    data = read_shape(tmp_path / "a.obj")
+    assert data.pos.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0]] * 2
+    assert data.face.T.tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_normals_and_colours_of_obj_are_kept_where_each_vertex_has_one(tmp_path: Path) -> None:
+    text = "v 0 0 0 1 0 0\nv 1 0 0 0 .5 0\nv 0 1 0 0 0 1\nvn 0 0 1\nvn 0 1 0\n"
+    (tmp_path / "a.obj").write_text(text + "f 1//1 2//-1 3//1\n")
+    data = read_shape(tmp_path / "a.obj")
+    assert data.normal.tolist() == [[0, 0, 1], [0, 1, 0], [0, 0, 1]]
+    assert data.color.tolist() == [[1, 0, 0], [0, 0.5, 0], [0, 0, 1]]
+    (tmp_path / "a.obj").write_text(text + "f 1//1 2//2 3//1\nf 1//2 2//2 3//1\n")
+    assert "normal" not in read_shape(tmp_path / "a.obj")
+
+
+def binary_ply(order: str, polygons: list[tuple[int, ...]], comment: str = "") -> bytes:
+    """Four points with colours of 16 bits, two fields, and polygons."""
+    fields = (
+        "xyz",
+        "float",
+        ("red", "green", "blue"),
+        "ushort",
+        ("level",),
+        "double",
+        ("id",),
+        "int",
+    )
+    lines = [
+        f"property {kind} {name}\n"
+        for names, kind in zip(fields[::2], fields[1::2], strict=True)
+        for name in names
+    ]
+    name = {"<": "little", ">": "big"}[order]
+    header = f"ply\nformat binary_{name}_endian 1.0\n{comment}element vertex 4\n{''.join(lines)}"
+    header += f"element face {len(polygons)}\nproperty list uchar int vertex_indices\nend_header\n"
+    content = b"".join(struct.pack(f"{order}3f3Hdi", *p, 65535, 0, 13107, 0.5, 7) for p in POINTS)
+    faces = (struct.pack(f"{order}B{len(f)}i", len(f), *f) for f in polygons)
+    return header.encode("latin-1") + content + b"".join(faces)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("polygons", [[(0, 1, 2), (1, 3, 2)], [(0, 1, 3, 2), (0, 1, 2)], []])
+@pytest.mark.parametrize("comment", ["", "comment St\u00fchle\n"])
+def test_binary_ply_keeps_polygons_colours_and_fields(tmp_path, order, polygons, comment) -> None:
+    pytest.importorskip("plyfile")
+    (tmp_path / "a.ply").write_bytes(binary_ply(order, polygons, comment))
+    data = read_shape(tmp_path / "a.ply")
+    assert same(data.pos, POINTS)
+    fans = [[f[0], f[k], f[k + 1]] for f in polygons for k in range(1, len(f) - 1)]
+    assert (data.face.T.tolist() == fans) if fans else (data.face is None)
+    torch.testing.assert_close(data.color, torch.tensor([[1.0, 0.0, 0.2]]).expand(4, 3))
+    assert data.x.tolist() == [[0.5, 7]] * 4
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1", "utf-16"])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("a.off", "OFF\n# Stra\u00dfe\n4 0 0\n" + TETRAHEDRON),
+     ("a.xyz", "# Stra\u00dfe\n" + TETRAHEDRON),
+     ("a.obj", "# Stra\u00dfe\nv " + TETRAHEDRON.strip().replace("\n", "\nv "))],
+)  # fmt: skip
+def test_texts_are_read_in_the_usual_encodings(tmp_path: Path, name, text, encoding) -> None:
+    (tmp_path / name).write_bytes(text.encode(encoding))
+    assert same(read_shape(tmp_path / name).pos, POINTS)
+
+
+def written(folder: Path, ending: str, points: np.ndarray) -> Path:
+    """A file of points in double precision."""
+    path = folder / f"a.{ending}"
+    lines = "".join(" ".join(map(repr, row)) + "\n" for row in points.tolist())
+    if ending in ("npy", "npz"):
+        np.save(path, points) if ending == "npy" else np.savez(path, pos=points)
+    elif ending in ("las", "laz"):
+        laspy = pytest.importorskip("laspy")
+        header = laspy.LasHeader(point_format=0, version="1.2")
+        header.offsets, header.scales = points[0].round(), [0.001] * 3
+        scan = laspy.LasData(header)
+        scan.xyz = points
+        scan.write(path)
+    else:
+        head = {"off": f"OFF\n{len(points)} 0 0\n", "ply": f"ply\nformat ascii 1.0\nelement vertex "
+                f"{len(points)}\nproperty double x\nproperty double y\nproperty double z\n"
+                "end_header\n"}  # fmt: skip
+        lines = "".join(f"v {line}\n" for line in lines.splitlines()) if ending == "obj" else lines
+        path.write_text(head.get(ending, "") + lines)
+    return path
+
+
+@pytest.mark.parametrize("ending", ["npy", "npz", "xyz", "pts", "off", "obj", "ply", "las", "laz"])
+def test_coordinates_of_a_national_grid_keep_their_millimetres(tmp_path: Path, ending) -> None:
+    points = np.random.default_rng(0).random((50, 3)).round(3) * [900, 900, 90]
+    points = (points + np.array([500_000.123, 4_649_776.123, 100])).round(3)
+    data = read_shape(written(tmp_path, ending, points))
+    assert (data.pos.dtype, data.origin.dtype) == (torch.float32, torch.float64)
+    assert (data.pos.double() + data.origin - torch.from_numpy(points)).abs().max() < 1e-4
+    # Near zero, or exact in single precision, coordinates stay as they are.
+    for near in (points - points[0], np.round(points)):
+        data = read_shape(written(tmp_path, ending, near))
+        assert "origin" not in data
+        assert (data.pos.double() - torch.from_numpy(near)).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("colours", "color_range"),
+    [(COLOURS, None), (COLOURS.astype(np.uint16) * 257, None), (COLOURS / 255, None),
+     ((COLOURS / 255).astype(np.float16), None), (COLOURS.astype(int), 255),
+     (COLOURS.astype(float), 255)],
+)  # fmt: skip
+def test_colours_of_every_type_are_from_0_to_1(tmp_path: Path, colours, color_range) -> None:
+    np.savez(tmp_path / "a.npz", pos=POINTS, rgb=colours)
+    data = read_shape(tmp_path / "a.npz", color_range=color_range)
+    torch.testing.assert_close(
+        data.color, torch.from_numpy(COLOURS / np.float32(255)), atol=1e-3, rtol=0
+    )
+    if color_range:
+        with pytest.raises(ValueError, match="pass `color_range`, the value of full colour"):
+            read_shape(tmp_path / "a.npz")
+
+
+def test_a_field_that_single_precision_rounds_is_warned_of(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", pos=POINTS, x=1e9 + np.arange(4.0)[:, None])
+    with pytest.warns(UserWarning, match=r"column 0 of the features `x` is rounded by up to"):
+        read_shape(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_arrays_by_column_are_read_on_demand(tmp_path: Path, transposed: bool) -> None:
+    table = np.random.default_rng(0).random((3, 3))
+    np.save(tmp_path / "a.npy", table)
+    expected = (table.T if transposed else table).astype(np.float32)
+    assert same(read_shape(tmp_path / "a.npy", transposed=transposed).pos, expected)
+    faces = np.array([[0, 1, 2], [1, 3, 2], [3, 0, 1]])
+    np.savez(tmp_path / "a.npz", pos=POINTS, face=faces.T if transposed else faces)
+    with pytest.raises(ValueError, match=r"`face` of shape \[3, 3\] can hold .* pass `transposed"):
+        read_shape(tmp_path / "a.npz")
+    data = read_shape(tmp_path / "a.npz", transposed=transposed)
+    assert same(data.pos, POINTS)
+    assert same(data.face.T, faces)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +283,8 @@ def test_off_files_may_have_comments_polygons_and_colours(tmp_path: Path, text, 
     [
         ("a.xyz", "0 0 0\n1 0 0\n0 1 0\n1 1 0\n", None),
         ("a.xyz", "# x y z i\n0,0,0,5\n1,0,0,6\n\n0,1,0,7\n1,1,0,8\n", [[5], [6], [7], [8]]),
+        ("a.xyz", "X Y Z I\n" + rows("2"), [[2]] * 4),
+        ("a.xyz", TETRAHEDRON.replace(" ", " ; "), None),
         ("a.pts", "4\n0 0 0 1\n1 0 0 3\n0 1 0 5\n1 1 0 7\n", [[1], [3], [5], [7]]),
     ],
 )

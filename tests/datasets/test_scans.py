@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from itertools import product
 from pathlib import Path
@@ -149,6 +150,44 @@ def test_graphs_of_scans_are_built_once(pairs: Path, tmp_path: Path) -> None:
     assert [data.name for data in scans("bc", force_reload=True)] == ["a"]
     assert built == ["a", "c", "a"]
     assert not (pairs / "processed").exists()
+
+
+def test_scans_of_a_killed_run_are_not_trusted(pairs: Path, tmp_path: Path) -> None:
+    def fail(data: Data) -> Data:
+        if data.name == "b":
+            raise RuntimeError("no")
+        return Data(pos=data.pos - 1000, name=data.name)
+
+    options = {"processed_root": tmp_path / "cache", "pre_filter": lambda data: data.name != "c"}
+    with pytest.raises(RuntimeError, match="no"):
+        SemanticKITTI(pairs, pre_transform=fail, **options)
+    assert [data.pos[0, 0].item() for data in SemanticKITTI(pairs, **options)] == [100, 0]
+    for ending in ("bin", "label"):
+        shutil.copy(pairs / f"a.{ending}", pairs / f"d.{ending}")
+    assert [data.name for data in SemanticKITTI(pairs, **options)] == ["a", "b", "d"]
+    with pytest.warns(UserWarning, match="`pre_filter` of the cache"):
+        SemanticKITTI(pairs, processed_root=tmp_path / "cache", pre_filter=len)
+
+
+def test_rows_of_five_numbers_are_not_taken_for_four(tmp_path: Path) -> None:
+    table = np.random.default_rng(0).random((8, 5)).astype("<f4") * 50
+    table[:, 4] = np.arange(8)
+    table.tofile(tmp_path / "a.bin")
+    with pytest.raises(ValueError, match=r"a\.bin holds rows of 4 numbers or of 5.*`columns=5`"):
+        SemanticKITTI(tmp_path)[0]
+    data = SemanticKITTI(tmp_path, columns=5)[0]
+    assert np.array_equal(torch.cat([data.pos, data.x], 1), table)
+
+
+def test_scans_with_and_without_labels_are_an_error(pairs: Path) -> None:
+    (pairs / "b.label").rename(pairs / "b.LABEL")
+    (pairs / "c.bin").rename(pairs / "c.BIN")
+    assert len([data.y for data in SemanticKITTI(pairs)]) == 3
+    (pairs / "b.LABEL").unlink()
+    with pytest.raises(
+        FileNotFoundError, match=r"b\.label is missing: 1 of 3 scans have no labels"
+    ):
+        SemanticKITTI(pairs)
 
 
 def test_splits_of_kitti_objects_are_in_the_order_of_the_file(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,6 @@ from torch_geometric.loader import DataLoader
 
 from graphmask.datasets import SHREC16, MeshNormals, ModelNet, ShapeFolder, modelnet
 from graphmask.datasets.mesh_normals import vertex_normals
-
-needs_trimesh = pytest.mark.skipif(find_spec("trimesh") is None, reason="needs the extra `mesh`")
 
 
 @pytest.fixture
@@ -90,7 +88,6 @@ def test_meshes_are_read_without_num_points(meshes: Path) -> None:
         ModelNet(meshes, train=False)
 
 
-@needs_trimesh
 @pytest.mark.usefixtures("double_default")
 def test_meshes_of_shrec_are_read_vertex_by_vertex(tmp_path: Path) -> None:
     root = SOURCES["shrec16"].write(tmp_path)
@@ -279,6 +276,63 @@ def test_attributes_follow_the_points_that_are_drawn(tmp_path: Path) -> None:
     message = r"`attributes` must be of every file: .*\.npz has \['normal', 'pos', 'x'\], got"
     with pytest.raises(ValueError, match=message):
         ShapeFolder(tmp_path, attributes="color")
+
+
+def test_points_of_a_mesh_have_the_means_of_its_vertices(tmp_path: Path) -> None:
+    for index, name in product(range(2), ("a", "b")):
+        arrays = {"pos": CUBE, "face": CUBE_FACES, "color": CUBE.astype(np.uint8) * 255}
+        arrays |= {"normal": np.tile([[0.0, 0, 2]], (8, 1)), "x": 2 * CUBE}
+        write(tmp_path / name / f"{index}.npz", arrays)
+    for data in ShapeFolder(tmp_path, num_points=30, attributes=("normal", "color", "x")):
+        torch.testing.assert_close(data.color, data.pos)
+        torch.testing.assert_close(data.x, 2 * data.pos)
+        torch.testing.assert_close(data.normal, torch.tensor([[0.0, 0.0, 1.0]]).expand(30, 3))
+
+
+def test_features_of_other_widths_are_an_error(shapes: Path) -> None:
+    for index, path in enumerate(sorted((shapes / "pear").glob("[0-9].xyz"))):
+        path.write_text("0 0 0 1\n" if index else "0 0 0 1 2\n")
+    for path in sorted((shapes / "apple").glob("[0-9].xyz")):
+        path.write_text("0 0 0 1\n")
+    with pytest.raises(ValueError, match="`attributes` must be `x` of as many columns in every"):
+        ShapeFolder(shapes, attributes="x", test_share=0)
+
+
+def test_all_shapes_have_an_origin_if_one_has(shapes: Path) -> None:
+    assert "origin" not in ShapeFolder(shapes)[0]
+    write(shapes / "pear" / "0.xyz", "500000.123 4649776.123 1\n500001.123 4649777.123 1\n")
+    dataset = ShapeFolder(shapes, test_share=0, num_points=2)
+    origins = {data.name: data.origin.tolist()[0] for data in dataset}
+    assert origins.pop("pear/0.xyz") == [500000.623, 4649776.623, 1]
+    assert set(map(tuple, origins.values())) == {(0, 0, 0)}
+    assert next(iter(DataLoader(dataset, batch_size=20))).origin.shape == (20, 3)
+
+
+@pytest.mark.parametrize("twin", ["0.off", "0.XYZ"])
+def test_a_body_in_two_formats_is_an_error(shapes: Path, normals: Path, twin: str) -> None:
+    write(shapes / "pear" / twin, FLAT.format(z=0))
+    with pytest.raises(ValueError, match=r"0\.\w+ and 0\.\w+ are one body in two formats"):
+        ShapeFolder(shapes)
+    write(normals / "cube.off", TETRAHEDRON)
+    with pytest.raises(ValueError, match=r"cube\.\w+ and cube\.\w+ are one body in two formats"):
+        MeshNormals(normals)
+
+
+def test_endings_in_capitals_count(shapes: Path, normals: Path) -> None:
+    for path in sorted(shapes.rglob("[0-5].xyz")):
+        path.rename(path.with_suffix(".XYZ"))
+    assert len(ShapeFolder(shapes, test_share=0)) == 20
+    (normals / "cube.npz").rename(normals / "cube.NPZ")
+    (normals / "tetrahedron.off").rename(normals / "tetrahedron.Off")
+    write(normals / "._sphere.npz", "of another system")
+    assert [data.name for data in MeshNormals(normals)] == ["cube", "sphere", "tetrahedron"]
+
+
+def test_a_class_without_a_test_file_is_an_error(shapes: Path, tmp_path: Path) -> None:
+    for split, name in (("train", "a"), ("train", "b"), ("test", "a")):
+        write(tmp_path / "split" / split / name / "0.xyz", "0 0 0\n1 1 1\n")
+    with pytest.raises(FileNotFoundError, match=r"The class 'b' in .* has no file to test with"):
+        ShapeFolder(tmp_path / "split")
 
 
 def test_the_cache_follows_the_files(shapes: Path) -> None:

@@ -1,5 +1,8 @@
 """Farthest point sampling against a naive loop."""
 
+import pickle
+from multiprocessing.reduction import ForkingPickler
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -97,3 +100,34 @@ def test_all_attributes_of_nodes_are_selected():
 def test_bad_data_are_errors(data, message):
     with pytest.raises(ValueError, match=message):
         FarthestPoints(3)(data)
+
+
+def test_every_attribute_of_points_is_cut_whatever_its_name():
+    rows = torch.arange(9)
+    named = {
+        "edge_of": rows,
+        "walk_speed": rows[:, None],
+        "point_index": torch.stack([rows] * 2, 1),
+    }
+    data = Data(pos=torch.rand(9, 3), array=rows.numpy(), names=list("abcdefghi"), **named)
+    data.update({"count": torch.tensor([5]), "name": "cloud", "num_nodes": 9})
+    out = FarthestPoints(4)(data)
+    chosen = out.edge_of
+    assert out.num_nodes == len(chosen) == 4
+    assert torch.equal(out.pos, data.pos[chosen])
+    assert torch.equal(out.walk_speed, chosen[:, None])
+    assert torch.equal(out.point_index, torch.stack([chosen] * 2, 1))
+    assert out.array.tolist() == chosen.tolist()
+    assert "".join(out.names) == "".join("abcdefghi"[node] for node in chosen)
+    assert (out.count.tolist(), out.name) == ([5], "cloud")
+
+
+def test_generators_travel_to_workers_without_shared_memory():
+    transform = FarthestPoints(3, generator=torch.Generator().manual_seed(5))
+    data = Data(pos=torch.rand(50, 3))
+    transform(data)
+    content = bytes(ForkingPickler.dumps(transform))
+    assert b"rebuild" not in content
+    sent = pickle.loads(content)
+    assert repr(sent) == repr(transform)
+    assert torch.equal(sent(data).pos, transform(data).pos)

@@ -16,6 +16,7 @@ from torch_geometric.data import Data
 from graphmask.transforms import (
     Gaussian,
     KNNGraph,
+    MeshToGraph,
     RadiusGraph,
     edge_distance,
     knn_graph,
@@ -24,6 +25,7 @@ from graphmask.transforms import (
 )
 
 TRANSFORMS = [KNNGraph(k=3), RadiusGraph(0.5)]
+FACE = torch.tensor([[0], [1], [2]])
 
 
 def cloud(n, dim=3, seed=0, dtype=torch.float64, scale=1.0):
@@ -300,6 +302,32 @@ def test_attributes_of_earlier_edges_are_dropped(transform):
     out = transform(data)
     assert set(out.keys()) == {"pos", "edge_index", "adjusted"}
     assert set(data.keys()) == {"pos", "edge_index", "adjusted", *stale}
+
+
+@pytest.mark.parametrize("transform", [*TRANSFORMS, MeshToGraph()], ids=repr)
+@pytest.mark.parametrize("times", [1, 2])
+def test_attributes_that_sound_like_those_of_edges_stay(transform, times):
+    named = dict.fromkeys(["edge_of_flight_line", "walk_speed", "walks", "adjacent"], torch.ones(9))
+    named |= {"edge_count": torch.tensor([5]), "walk_name": "a", "edges_of": list("abcdefghi")}
+    data = Data(pos=cloud(9), face=FACE, **named)
+    for _ in range(times):
+        data = transform(data if data.face is not None else data.update({"face": FACE}))
+    assert {key for key in named if key in data} == set(named)
+    assert torch.equal(data.edge_of_flight_line, torch.ones(9))
+
+
+@pytest.mark.parametrize("options", [{"max_num_neighbors": None}, {"max_num_neighbors": 40}])
+def test_a_radius_of_too_many_edges_is_an_error(options):
+    pos = torch.zeros(60, 3)
+    message = r"the radius 2\.0 would make .*\d edges, and `max_edges` is 1,000: choose a smaller"
+    with pytest.raises(ValueError, match=message):
+        RadiusGraph(2.0, max_edges=1000, **options)(Data(pos=pos))
+    edges = len(pos) * (options["max_num_neighbors"] or 59)
+    assert RadiusGraph(2.0, max_edges=edges, **options)(Data(pos=pos)).num_edges == edges
+    if options["max_num_neighbors"] is None:
+        # Before any edge is stored: all of them would take 170 GB.
+        with pytest.raises(ValueError, match="3,599,940,000 edges, and `max_edges` is 134,217,728"):
+            RadiusGraph(2.0, **options)(Data(pos=torch.zeros(60_000, 3)))
 
 
 @pytest.mark.parametrize(

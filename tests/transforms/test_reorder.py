@@ -213,3 +213,11 @@ def test_adjacency_matrices_are_permuted(name: str) -> None:
         pattern, weight = topology.adjacency(normalization)
         moved, moved_weight = Topology.from_data(near).adjacency(normalization)
         assert_close(moved.to_dense(moved_weight), pattern.to_dense(weight)[order][:, order])
+
+
+def test_points_without_edges_have_no_attributes_of_edges():
+    rows = torch.arange(9)
+    data = Data(pos=torch.rand(9, 3), edge_of_flight_line=rows, edge_count=torch.tensor([5]))
+    near = ReorderNodes(Hilbert())(data)
+    assert torch.equal(near.edge_of_flight_line, near.original_index)
+    assert near.edge_count.tolist() == [5]

@@ -234,7 +234,7 @@ def test_meshes_and_clouds_are_joined(tmp_path: Path) -> None:
     scan = read_graph(tmp_path / "scan.bin")
     assert torch.equal(scan.pos, torch.from_numpy(corners))
     (tmp_path / "scan.bin").write_bytes(b"12345")
-    with pytest.raises(ValueError, match="four float32 per point"):
+    with pytest.raises(ValueError, match="5 bytes, expected 4 float32 per point"):
         read_graph(tmp_path / "scan.bin")
 
 
