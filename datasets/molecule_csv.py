@@ -94,7 +94,9 @@ class MoleculeCSV(CachedDataset):
         self.with_hydrogen = check_flag("with_hydrogen", with_hydrogen)
         rows = _read_rows(self.path)
         header = rows[0].cells
-        others = [name for i in find_named_columns(rows) if (name := header[i]) != smiles]
+        with naming(self.path):
+            named = find_named_columns(rows)
+        others = [header[column] for column in named if header[column] != smiles]
         self.smiles_name, self.target_names = smiles, tuple(others if targets is None else targets)
         for name in (smiles, *self.target_names):
             if (count := header.count(name)) != 1:
