@@ -199,6 +199,20 @@ def to_float32(name: str, values: np.ndarray) -> np.ndarray:
     return values.astype(np.float32)
 
 
+def to_int64(name: str, values: np.ndarray) -> np.ndarray:
+    """Convert integers, of any dtype, to int64.
+
+    Raises:
+        ValueError: for other values.
+    """
+    if values.dtype.kind in "iuf":
+        with np.errstate(invalid="ignore"):
+            integers = values.astype(np.int64)
+        if (integers == values).all():
+            return integers
+    raise ValueError(f"`{name}` must be integers below 2^63, got dtype {values.dtype}")
+
+
 def find_named_columns(rows: Sequence[Row]) -> list[int]:
     """Columns that the first row names; those without a name at the left hold row numbers.
 

@@ -32,7 +32,7 @@ from graphmask._edge_lists import (
     read_edge_list,
 )
 from graphmask._formats import read_edges
-from graphmask._tables import naming, read_bytes, read_text, to_float32
+from graphmask._tables import naming, read_bytes, read_text, to_float32, to_int64
 from graphmask.datasets import read_shape
 from graphmask.datasets._molecules import parse_smiles
 from graphmask.datasets.semantic_kitti import read_points
@@ -332,10 +332,7 @@ def _read_arrays(path: Path, directed: bool) -> Data | None:
 
 def _check_edges(name: str, edges: np.ndarray) -> np.ndarray:
     """Integers ``[2, E]``: of ``edge_index`` as they are, of ``edges`` in either layout."""
-    with np.errstate(invalid="ignore"):
-        is_integral = edges.dtype.kind in "iuf" and (edges == edges.astype(np.int64)).all()
-    if not is_integral:
-        raise value_error(name, "integers", f"dtype {edges.dtype}")
+    edges = to_int64(name, edges)
     if name == "edge_index":
         if edges.ndim != 2 or edges.shape[0] != 2:
             expected = "of shape [2, E]; name edges of shape [E, 2] `edges`"
@@ -346,8 +343,8 @@ def _check_edges(name: str, edges: np.ndarray) -> np.ndarray:
         expected = "of shape [E, 2] or [2, E], which [2, 2] does not tell: name it `edge_index`, of"
         raise value_error(name, f"{expected} shape [2, E] with both directions", "[2, 2]")
     elif edges.shape[1] == 2:
-        edges = edges.T
-    return edges.astype(np.int64)
+        return edges.T
+    return edges
 
 
 def _read_scan(path: Path) -> Data:
