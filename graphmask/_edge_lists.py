@@ -40,7 +40,7 @@ def read_edge_list(text: str, directed: bool) -> Data:
     Raises:
         ValueError: for other lines, with their numbers.
     """
-    if re.search(r"\{[^\n]*\}[ \t\r]*$", text, re.MULTILINE):
+    if "{" in text and re.search(r"\}[ \t\r]*$", text, re.MULTILINE):
         return _read_with_networkx(text, directed)
     columns, rows = _find_columns(read_rows(text, "\t;, ", COMMENTS))
     edges = [Row(row.line, [row.cells[column] for column in columns]) for row in rows]
@@ -60,7 +60,8 @@ def read_adjacency_list(text: str, directed: bool) -> Data:
         raise ValueError("it must be an adjacency list, got an empty file")
     # The text holds no zero byte, thus networkx takes nothing for a comment.
     graph = nx.parse_adjlist(lines, comments="\0", create_using=nx.MultiDiGraph)
-    return make_graph(list(graph), list(graph.edges()), None, directed)
+    names = _sort_names(Row(0, [node]) for node in graph)
+    return make_graph(names, list(graph.edges()), None, directed)
 
 
 def make_graph(
@@ -128,7 +129,8 @@ def edges_of_networkx(graph: nx.Graph) -> tuple[list[tuple[str, str]], list[floa
     Raises:
         ValueError: for a weight that is not a number, or missing beside others.
     """
-    default = graph.graph.get("edge_default", {}).get("weight")
+    defaults = graph.graph.get("edge_default")
+    default = defaults.get("weight") if isinstance(defaults, dict) else None
     edges, weights = [], []
     for a, b, weight in graph.edges(data="weight", default=default):
         edges.append((a, b))
@@ -234,19 +236,18 @@ def _sort_names(rows: Iterable[Row]) -> list[str]:
     for row in rows:
         for name in row.cells[:2]:
             lines.setdefault(name, row.line)
+    are_numbers = all(map(is_number, lines))
     for name, line in lines.items():
         if not name or holds_several_numbers(name) or " # " in name:
-            raise ValueError(
-                f"line {line}: {name!r} is no node: write one kind of separator and decimal "
-                "points, leave no cell empty, and put comments into lines of their own"
+            problem = (
+                "no node: write one kind of separator and decimal points, leave no cell empty, and "
+                "put comments into lines of their own"
             )
+        elif are_numbers and not re.fullmatch(r"\d+", name):
+            problem = "no id of a node: ids are integers from 0, and other names are no numbers"
+        else:
+            continue
+        raise ValueError(f"{f'line {line}: ' if line else ''}{name!r} is {problem}")
     if all(map(_ID.fullmatch, lines)):
         return sorted(lines, key=lambda name: (len(name), name))
-    if all(map(is_number, lines)):
-        for name, line in lines.items():
-            if not re.fullmatch(r"\d+", name):
-                raise ValueError(
-                    f"line {line}: {name!r} is no id of a node: ids are integers from 0, and other "
-                    "names are no numbers"
-                )
     return sorted(lines)

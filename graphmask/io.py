@@ -141,7 +141,7 @@ def connect(data: Data, neighbours: int = NEIGHBOURS) -> Data:
 def _read_gml(path: Path, _: bool) -> Data:
     # Parallel edges are legal in all files, not in those alone that announce them; and labels are
     # optional.
-    text = re.sub(r"^(\s*graph\s*\[)", r"\1 multigraph 1 ", read_text(path), count=1, flags=re.M)
+    text = re.sub(r"^([ \t]*graph\s*\[)", r"\1 multigraph 1 ", read_text(path), count=1, flags=re.M)
     return _convert(lambda: nx.parse_gml(text, label=None))
 
 

@@ -191,6 +191,7 @@ def test_nodes_of_edge_lists(text: str, names: list, edges: set, tmp_path: Path)
         ("a b 2\nb a 3\n", "from 'a' to 'b' weigh 2, those back 3: .*`directed=True`"),
         ("a b {'weight': 2}\nb c {}\n", "from 'b' to 'c' must be a number, got None"),
         ("a {}\n", "source, target and a dictionary"),
+        ("0 -1 {}\n", "'-1' is no id of a node"),
         ("a b c {}\n", "networkx"),
     ],
 )
