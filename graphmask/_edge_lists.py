@@ -180,7 +180,7 @@ def _find_columns(rows: list[Row]) -> tuple[list[int], list[Row]]:
     if len(named) not in (2, 3):
         raise ValueError(
             "it must be an edge list: source, target and, if need be, weight in each line, between "
-            "tabs, semicolons, commas or blanks, got "
+            "tabs, semicolons, commas or blanks, and numbers with decimal points, got "
             f"{len(named)} columns in line {line}: {', '.join(heading)[:60]!r}"
         )
     if not rest:
