@@ -31,6 +31,8 @@ _PAIRS = [
     ("node1", "node2"), ("nodea", "nodeb"), ("id1", "id2"), ("vertex1", "vertex2"),
 ]  # fmt: skip
 _NO_WEIGHTS = ("", "index", "type", "label", "time", "timestamp", "date", "year")
+# A weight that is missing or not finite is no heading.
+_WORD = re.compile(r"(?!(nan|inf|infinity|na|none|null)$)[^\W\d]", re.IGNORECASE)
 _ID = re.compile(r"0|[1-9]\d*", re.ASCII)
 
 
@@ -206,8 +208,11 @@ def _find_pair(heading: list[str], rest: list[Row]) -> list[int]:
 
 
 def _is_heading(heading: list[str], rest: list[Row]) -> bool:
-    """True above numbers: those of both nodes, or those in one of several columns."""
-    if not rest or any(map(is_number, heading)):
+    """True for words that do not occur below, above numbers: in both columns, or in one of more."""
+    words = [cell for cell in heading if cell]
+    if not rest or not all(map(_WORD.match, words)):
+        return False
+    if any(cell in words for row in rest if row.cells != heading for cell in row.cells):
         return False
     numeric = (all(is_number(row.cells[i]) for row in rest) for i in range(len(heading)))
     return all(numeric) if len(heading) == 2 else any(numeric)
