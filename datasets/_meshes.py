@@ -14,7 +14,7 @@ from graphmask.extras import require
 
 from ._raw_files import TruncatedError, read_text
 
-Arrays = Mapping[str, np.ndarray | None]
+Arrays = Mapping[str, Any]  # arrays by name, or None
 Line = tuple[int, str]  # its number in the file, and its text
 
 # Properties of vertices in .ply files, in the spellings in use.
@@ -59,11 +59,11 @@ def _off_triangles(lines: Sequence[Line], num_vertices: int) -> np.ndarray:
     try:
         table = np.loadtxt([line for _, line in lines], np.int64, comments=None, ndmin=2)
         if (table[:, 0] == table.shape[1] - 1).all():
-            sizes = table[:, 0]
-            return triangles(table[:, 1:].ravel(), sizes, num_vertices, places)
+            return triangles(table[:, 1:].ravel(), table[:, 0], num_vertices, places)
     except ValueError:  # polygons of several sizes, or colours of faces
         pass
-    corners, sizes = [], []
+    corners: list[str] = []
+    sizes: list[int] = []
     for number, line in lines:
         size, *values = line.split()
         if not size.isdecimal() or len(values) < int(size):
