@@ -7,12 +7,13 @@ BIN := $(VENV)/bin
 # One process per core; models and graphs in tests are tiny, so each process uses one thread.
 PYTEST := $(BIN)/python -m pytest -q -n auto
 
-.PHONY: help demo test test-full coverage docs lint types doctest clean
+.PHONY: help demo test test-full fuzz coverage docs lint types doctest clean
 
 help:
 	@echo "make demo       install, train four small models on point clouds, draw a mask"
 	@echo "make test       install and run the quick tests"
 	@echo "make test-full  the whole matrix of laws, masks and graphs"
+	@echo "make fuzz       random campaigns of half an hour; see tests/fuzz/README.md"
 	@echo "make coverage   the quick tests, with the lines of graphmask that they miss"
 	@echo "make docs       install and build the documentation, docs/_build/html/index.html"
 	@echo "make lint       ruff and codespell;  make types  mypy;  make doctest  docstring examples"
@@ -26,6 +27,9 @@ test: $(VENV)/.test
 
 test-full: $(VENV)/.test
 	$(PYTEST)
+
+fuzz: $(VENV)/.test
+	$(BIN)/python -m tests.fuzz all
 
 coverage: $(VENV)/.test
 	$(PYTEST) -m "not slow" --cov=graphmask --cov-report=term-missing:skip-covered

@@ -137,7 +137,7 @@ def main() -> None:
     if unknown := set(names) - set(pictures):
         parser.error(f"--masks: expected {', '.join(pictures)}, got {', '.join(sorted(unknown))}")
     scenes = make_scenes(side, read_mesh(options.mesh) if options.mesh else knot(around))
-    out = Path(tempfile.mkdtemp()) if options.smoke else options.out
+    out = Path(tempfile.mkdtemp()) if options.smoke else options.out.expanduser()
     out.mkdir(parents=True, exist_ok=True)
     for name in names:
         png = draw(pictures[name], [scenes[scene] for scene in pictures[name].scenes])

@@ -146,7 +146,7 @@ def main() -> None:
     add("--out", type=Path, default=Path("runs/pages"), help="folder of the pictures")
     add("--smoke", action="store_true", help="tiny graphs; pictures are not kept")
     options = parser.parse_args()
-    out = Path(tempfile.mkdtemp()) if options.smoke else options.out
+    out = Path(tempfile.mkdtemp()) if options.smoke else options.out.expanduser()
     out.mkdir(parents=True, exist_ok=True)
     for make in PICTURES:
         path = out / f"{make.__name__}.png"

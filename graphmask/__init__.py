@@ -4,6 +4,7 @@ from . import features as features
 from . import kernels as kernels
 from . import masks as masks
 from . import nn as nn
+from . import normalizers as normalizers
 from . import operators as operators
 from . import transforms as transforms
 from . import walks as walks

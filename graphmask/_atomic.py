@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+
+class _UnchangedError(Exception):
+    """Ends a block in which nothing was written."""
 
 
 @contextmanager
@@ -49,6 +53,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(aside, target)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def check_replaceable(path: str | Path) -> None:
+    """Raise the OSError that :func:`replacing` would; nothing is written."""
+    with suppress(_UnchangedError), replacing(path):
+        raise _UnchangedError
 
 
 def write_text(path: str | Path, text: str) -> None:

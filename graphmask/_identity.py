@@ -1,7 +1,7 @@
 """Identity of a weighted graph: numbers that tell whether edges or weights are those of before.
 
 Whatever is stored on a ``Data`` beside the graph that it depends on is stored with the identity of
-that graph, ``[N, 2]``: for each node its number then, and a hash of the edges that lead to it. It
+that graph, ``[N, 2]``: for each node its number then, and a hash of the edges at both its ends. It
 is a node-level attribute, so that PyG batches, selects and permutes it with the nodes. It does not
 depend on the order of edges, on the names of nodes, or on other graphs of a batch.
 """
@@ -63,6 +63,9 @@ def check_identity(
 def _hash_edges(edge_index: Tensor, edge_weight: Tensor | None, number: Tensor) -> Tensor:
     """``[N]``, for each node the sum modulo 2^64 of hashes (source, target, weight) of its edges.
 
+    Each edge counts at its target and, by another hash, at its source: degrees of both kinds
+    normalise weights.
+
     Sums of 64 well mixed bits coincide by chance once in 2^64 times; without an order of edges, any
     order gives the same sum, and so does any partition into graphs.
     """
@@ -73,7 +76,7 @@ def _hash_edges(edge_index: Tensor, edge_weight: Tensor | None, number: Tensor) 
     edge = stream(1, number)[source] + stream(2, number)[target]
     weight = 1.0 if edge_weight is None else edge_weight.detach()
     edge = mix(edge + _bits(torch.as_tensor(weight, device=number.device)))
-    return total.index_add(0, target, edge)
+    return total.index_add(0, target, edge).index_add(0, source, mix(edge))
 
 
 def _bits(weight: Tensor) -> Tensor:

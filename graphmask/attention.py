@@ -1,8 +1,7 @@
-"""Masked attention: out_i = sum_j M_ij k(q_i, k_j) v_j / sum_j |M_ij| k(q_i, k_j)."""
+"""Masked attention: out_i = sum_j M_ij k(q_i, k_j) v_j, divided by sum_j |M_ij| k(q_i, k_j)."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from ._checks import type_error, value_error
@@ -10,6 +9,7 @@ from ._precision import full_precision
 from .features import FeatureMap, ReLU
 from .features.base import check_feature_map
 from .kernels.products import in_one_type
+from .normalizers import Normalizer, check_normalizer
 from .operators import Execution, MaskOperator, attend
 from .operators.base import check_nodes
 
@@ -21,6 +21,7 @@ def attention(
     mask: MaskOperator,
     feature_map: FeatureMap | None = None,
     execution: Execution | None = None,
+    normalizer: Normalizer | None = None,
 ) -> Tensor:
     r"""Linear attention modulated by a topological mask.
 
@@ -43,13 +44,16 @@ def attention(
         feature_map: phi. (default: :obj:`None`, :class:`~graphmask.features.ReLU`)
         execution: how to sum; all executions give the same result. (default: :obj:`None`, the
             cheapest that can)
+        normalizer: of the sums, in the place of the division by row sums. (default: :obj:`None`,
+            :class:`~graphmask.normalizers.RowSums`)
 
     Returns:
         ``[N, H, dv]``.
 
     Raises:
         TypeError: where q, k or v is no floating-point tensor, or the mask no operator.
-        ValueError: for shapes that do not fit, and for a signed mask whose entries are not known.
+        ValueError: for shapes that do not fit, and for a signed mask whose entries are not known
+            under a normalizer that needs row sums.
 
     Cost: linear in N for every mask whose product is; see :mod:`graphmask.operators`.
 
@@ -73,19 +77,28 @@ def attention(
         raise type_error("execution", "an Execution, such as Pairs()", execution)
     topology = mask.topology
     queries, keys = feature_map(q, k, topology.batch, topology.num_graphs)
+    normalizer = check_normalizer(normalizer)
     numerator, denominator = attend(
         mask,
         queries.transpose(0, 1),
         keys.transpose(0, 1),
         v.transpose(0, 1),
         execution,
-        feature_map.scores,
+        feature_map.scores if normalizer.needs_denominator else feature_map.scores.unnormalized(),
     )
-    return divide(numerator, denominator.unsqueeze(-1)).transpose(0, 1).to(v.dtype)
+    with full_precision(q.device):
+        sums = numerator.transpose(0, 1)
+        sizes = None if denominator is None else denominator.unsqueeze(-1).transpose(0, 1)
+        return normalizer(sums, sizes).to(v.dtype)
 
 
 def attention_rows(
-    q: Tensor, k: Tensor, mask: MaskOperator, nodes: Tensor, feature_map: FeatureMap
+    q: Tensor,
+    k: Tensor,
+    mask: MaskOperator,
+    nodes: Tensor,
+    feature_map: FeatureMap,
+    normalizer: Normalizer | None = None,
 ) -> Tensor:
     """Rows ``[len(nodes), H, N]`` of the matrix by which :func:`attention` multiplies v.
 
@@ -95,12 +108,17 @@ def attention_rows(
         mask: the operator M.
         nodes: node ids.
         feature_map: phi.
+        normalizer: as in :func:`attention`. (default: :obj:`None`)
 
     Raises:
-        ValueError: for nodes that are not a vector of node ids.
+        ValueError: for nodes that are not a vector of node ids, and a normalizer that is not linear
+            in v.
 
     Cost: O(N) per row, and a product with the transpose of M.
     """
+    normalizer = check_normalizer(normalizer)
+    if not normalizer.is_linear:
+        raise value_error("normalizer", "linear in the values, for rows of attention", normalizer)
     check_nodes(nodes, mask.num_nodes)
     if not len(nodes):
         return q.new_zeros(0, q.shape[1], len(q))
@@ -113,21 +131,7 @@ def attention_rows(
         # Nothing is read of other graphs, whose features may be NaN.
         score = score.masked_fill(~present, 0)
         terms, sizes = scores.terms(rows, score, mask.sums_itself)
-        return divide(terms, sizes.sum(-1, keepdim=True)).transpose(0, 1).to(q.dtype)
-
-
-def divide(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """Their ratio, with x / 0 := 0: masked before dividing, so that no gradient is NaN.
-
-    Below the smallest normal number, whose inverse overflows, a denominator counts as 0.
-    """
-    empty = denominator.abs() < torch.finfo(denominator.dtype).tiny
-    divisor = denominator.masked_fill(empty, 1)
-    # A product with the reciprocal, one number per row, takes few passes over the numerator,
-    # forward and backward. Its gradient squares the reciprocal, which is therefore taken of a
-    # number near 1.
-    scale = divisor.detach().reciprocal()
-    return numerator * ((divisor * scale).reciprocal() * scale).masked_fill(empty, 0)
+        return normalizer(terms, sizes.sum(-1, keepdim=True)).transpose(0, 1).to(q.dtype)
 
 
 def _check(q: Tensor, k: Tensor, v: Tensor, mask: MaskOperator) -> None:

@@ -25,6 +25,7 @@ from graphmask._checks import value_error
 PACKAGES = (
     "graphmask.masks",
     "graphmask.features",
+    "graphmask.normalizers",
     "graphmask.walks",
     "graphmask.nn",
     "torch_geometric.nn",

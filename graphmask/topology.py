@@ -64,7 +64,8 @@ class Topology(Graph):
 
     Edges in int64, ``batch`` in int64, weights, positions and features are read where they are:
     after a change in place they are validated and read anew, and walks of the graph before raise an
-    error. Edges in other formats are copied.
+    error. Edges in other formats are copied. What torch does not count as a change, such as one by
+    ``.data``, is seen in weights that require a gradient alone.
 
     Raises:
         TypeError: for an argument of a wrong type or dtype.
@@ -217,8 +218,15 @@ class Topology(Graph):
 
     @property
     def nonnegative(self) -> bool:
-        """True if no weight is negative."""
-        return self._derived.nonnegative
+        """True if no weight is negative.
+
+        Weights that are learned are read in each call, since optimisers change them in ways that
+        torch does not count; in compiled code their sign is unknown.
+        """
+        if not self.requires_grad:
+            return self._derived.nonnegative
+        assert self.edge_weight is not None
+        return not torch.compiler.is_compiling() and not bool((self.edge_weight < 0).any())
 
     @property
     def walk_sets(self) -> tuple[Walks, ...]:

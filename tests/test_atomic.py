@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from graphmask._atomic import replacing, write_text
+from graphmask._atomic import check_replaceable, replacing, write_text
 
 
 @pytest.mark.parametrize("error", [OSError(28, "full"), KeyboardInterrupt()])
@@ -46,6 +46,13 @@ def test_links_permissions_and_the_home_folder_are_kept(
     assert path.stat().st_mode & 0o777 == 0o640
 
 
+def test_the_check_writes_nothing(tmp_path: Path) -> None:
+    check_replaceable(tmp_path / "a")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(FileNotFoundError):
+        check_replaceable(tmp_path / "absent" / "a")
+
+
 def test_what_is_no_file_is_written_in_place() -> None:
     write_text(os.devnull, "text")
     assert Path(os.devnull).is_char_device()
@@ -55,6 +62,7 @@ def test_read_only_files_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     path = tmp_path / "a"
     path.write_text("before")
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write to any file
-    with pytest.raises(PermissionError, match="is read-only"):
-        write_text(path, "after")
+    for write in (check_replaceable, lambda path: write_text(path, "after")):
+        with pytest.raises(PermissionError, match="is read-only"):
+            write(path)
     assert path.read_text() == "before"

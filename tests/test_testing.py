@@ -28,8 +28,8 @@ def broken(**methods: Callable[..., Any]) -> SparseOperator:
     return cls(topology, topology.pattern, value, nonnegative=True)
 
 
-def rule_without_scores(self: SparseOperator, channels: int) -> Callable[..., Attended]:
-    return lambda q, k, v: Attended(self._matmul(v), torch.ones_like(q[..., 0]))
+def rule_without_scores(self: SparseOperator, *_: object) -> Callable[..., Attended]:
+    return lambda q, k, v, _: Attended(self._matmul(v), torch.ones_like(q[..., 0]))
 
 
 right = SparseOperator

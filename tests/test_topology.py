@@ -292,3 +292,14 @@ def test_changes_in_place_are_read() -> None:
     edges[0, 0] = 7
     with pytest.raises(ValueError, match=r"`edge_index` must be node ids .* got 7"):
         topology.adjacency()
+
+
+def test_the_sign_of_learned_weights_is_read_in_each_call() -> None:
+    """Fused optimisers and ``.data`` change them in ways that torch does not count."""
+    weight = torch.nn.Parameter(torch.ones(4))
+    topology = Topology(PATH, 3, weight)
+    operators = [PowerSeriesMask(2)(topology)]
+    weight.data[0] = -1.0
+    assert not topology.nonnegative
+    operators.append(PowerSeriesMask(2)(topology))
+    assert [operator.nonnegative for operator in operators] == [True, False]

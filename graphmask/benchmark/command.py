@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from typer import Option
 
+from graphmask._atomic import check_replaceable
 from graphmask._checks import check_integer, value_error
 from graphmask._console import checked, split
 from graphmask._machine import describe_machine, summarize
@@ -145,14 +146,10 @@ def _describe(named: Iterable[Any]) -> dict[str, str]:
 
 
 def _check_files(csv: Path | None, json: Path | None, plot: Path | None) -> None:
-    """Raise before hours are spent where a file cannot be written; keep what it holds."""
+    """Raise before hours are spent where a file cannot be written."""
     for path in (csv, json, plot):
         if path is not None:
-            path = path.expanduser()
-            is_new = not path.exists()
-            path.open("a").close()
-            if is_new:
-                path.unlink()
+            check_replaceable(path)
     if plot is not None:
         require("matplotlib.figure", extra="viz")
 

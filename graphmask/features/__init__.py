@@ -1,6 +1,7 @@
 """Feature maps phi of queries and keys."""
 
 from .base import FeatureMap
+from .cosine import UnitPlusCosine
 from .couplings import IID, Coupling, Orthogonal, Simplex
 from .elementwise import (
     EluPlusOne,
@@ -41,4 +42,5 @@ __all__ = [
     "SquaredReLU",
     "TrigonometricFeatures",
     "TrigonometricSoftmaxFeatures",
+    "UnitPlusCosine",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -21,10 +22,19 @@ class Scores(ABC):
             know products.
         signed: whether scores have any sign, so that the normaliser sums absolute values under
             every mask.
+        normalized: whether the denominator is asked for. Without it the signs of a mask and of
+            scores do not matter.
     """
 
     factored: bool = False
     signed: bool = False
+    normalized: bool = True
+
+    def unnormalized(self) -> Scores:
+        """The same scores for attention that needs no denominator."""
+        scores = copy(self)
+        scores.normalized = False
+        return scores
 
     def pairs(self, pattern: Pattern, q: Tensor, k: Tensor, present: Tensor) -> Tensor:
         """``[H, nnz]`` scores at the ``present`` entries of a pattern, from ``q, k [H, N, m]``."""
@@ -79,6 +89,9 @@ class SignedInnerProducts(InnerProducts):
 
     factored = False
     signed = True
+
+    def unnormalized(self) -> Scores:
+        return InnerProducts().unnormalized()
 
 
 class Exponentials(Scores):

@@ -11,9 +11,11 @@ from .coefficients import (
     Diffusion,
     Free,
     NonNegative,
+    OneHop,
     PageRank,
     PStepWalk,
     RegularizedLaplacian,
+    Spread,
 )
 from .combinators import (
     HadamardMask,
@@ -68,6 +70,7 @@ __all__ = [
     "HypercubeMask",
     "KroneckerMask",
     "NonNegative",
+    "OneHop",
     "PStepWalk",
     "PageRank",
     "PolynomialExponentialDistance",
@@ -79,6 +82,7 @@ __all__ = [
     "ScaledMask",
     "SeparatorMask",
     "ShortestPathMask",
+    "Spread",
     "StitchedMask",
     "SumMask",
     "SymmetrizedMask",

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from graphmask._checks import value_error
 from graphmask._precision import to_double
-from graphmask.kernels import Pattern
 from graphmask.operators import SparseOperator
+from graphmask.operators._grids import pairs_within_graphs
+from graphmask.operators.base import check_dense
 from graphmask.topology import Topology
 
 
@@ -41,21 +42,18 @@ def inverse_sizes(topology: Topology, dtype: torch.dtype) -> Tensor:
 
 
 def offsets(topology: Topology, dim: int, dtype: torch.dtype) -> Tensor:
-    """``[N, N, D]``, the offsets between all nodes."""
+    """``[N, N, D]``, the offsets between all nodes.
+
+    Raises:
+        ValueError: as :func:`centred_positions`, and for more than 2^31 numbers.
+    """
+    check_dense(topology.num_nodes, topology.num_nodes, dim)
     pos = centred_positions(topology, dim, dtype)
     return pos.unsqueeze(1) - pos.unsqueeze(0)
 
 
 def from_dense(topology: Topology, dense: Tensor) -> SparseOperator:
     """The blocks of a non-negative matrix ``[H, N, N]`` on the graphs, as an operator."""
-    pattern = topology.derive(_all_pairs)
+    pattern = topology.derive(pairs_within_graphs)
     value = dense[:, pattern.row.long(), pattern.col.long()]
     return SparseOperator(topology, pattern, value, nonnegative=True)
-
-
-def _all_pairs(topology: Topology) -> Pattern:
-    """All pairs of nodes of the same graph."""
-    n, batch = topology.num_nodes, topology.batch
-    graph = torch.zeros(n, dtype=torch.long, device=topology.device) if batch is None else batch
-    row, col = (graph.unsqueeze(1) == graph).nonzero(as_tuple=True)
-    return Pattern.from_coo(row, col, (n, n))

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
+from torch.nn.functional import one_hot, softplus
 
 from graphmask._checks import check_integer, check_number, type_error, value_error
 from graphmask._precision import to_double
@@ -22,6 +22,9 @@ from graphmask.config import ConfigMixin
 
 # The released code of Reid et al. (ICLR 2025) starts its modulation function at exp(-0.01 k).
 _INITIAL_DECAY = 0.01
+
+# Rates at which heads of different reach start.
+_FASTEST, _SLOWEST = 2.0, 0.05
 
 
 class Coefficients(ConfigMixin, nn.Module, ABC):
@@ -114,6 +117,22 @@ class Free(Coefficients):
         self.value.data.copy_(self._initial())
 
 
+class OneHop(Free):
+    """Any real numbers that start as one hop per head: head h at hop ``h mod (K + 1)``.
+
+    Heads then differ from the start: one keeps the node itself, the next reads its neighbours.
+
+    Example:
+        >>> from graphmask.masks import OneHop
+        >>> OneHop(hops=1, heads=2)().tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
+    """
+
+    def _initial(self) -> Tensor:
+        hop = torch.arange(self.heads) % (self.hops + 1)
+        return one_hot(hop, self.hops + 1).to(torch.get_default_dtype())
+
+
 class NonNegative(Coefficients):
     """``softplus`` of free numbers: the mask is never negative. Starts at ``exp(-0.01 k)``.
 
@@ -133,6 +152,26 @@ class NonNegative(Coefficients):
 
     def reset_parameters(self) -> None:
         self.raw.data.copy_(self._initial().expm1().log())
+
+
+class Spread(NonNegative):
+    """Non-negative numbers whose reach differs by head from the start.
+
+    Head h starts at ``exp(-m_h k)``, with rates m from 2 to 1/20 in equal ratios, as the slopes of
+    ALiBi. One head alone starts in their middle.
+
+    Source: the rates by head follow Press, Smith and Lewis, "Train Short, Test Long" (ICLR 2022).
+
+    Example:
+        >>> from graphmask.masks import Spread
+        >>> [[round(x, 2) for x in row] for row in Spread(hops=2, heads=2)().tolist()]
+        [[1.0, 0.14, 0.02], [1.0, 0.95, 0.9]]
+    """
+
+    def _initial(self) -> Tensor:
+        share = torch.linspace(0, 1, self.heads) if self.heads > 1 else torch.tensor([0.5])
+        rate = _FASTEST * (_SLOWEST / _FASTEST) ** share
+        return torch.exp(-rate.unsqueeze(1) * torch.arange(self.hops + 1))
 
 
 class _ScaleKernel(Coefficients):

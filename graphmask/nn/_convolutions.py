@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 from torch import Tensor, nn
 from torch_geometric import nn as pyg
 
-from graphmask._checks import dtype_error, value_error
+from graphmask._checks import dtype_error, type_error, value_error
 
 
 def edge_arguments(conv: nn.Module | None) -> tuple[str, ...]:
@@ -25,6 +26,8 @@ def edge_arguments(conv: nn.Module | None) -> tuple[str, ...]:
     """
     if conv is None:
         return ()
+    if not isinstance(conv, nn.Module):
+        raise type_error("conv", "a module, such as GCNConv(C, C)", conv)
     parameters = inspect.signature(conv.forward).parameters
     names = [name for name in ("edge_weight", "edge_attr") if name in parameters]
     return tuple(name for name in names if name == "edge_weight" or _width(conv, 1) != 0)
@@ -51,6 +54,18 @@ def edge_features(conv: nn.Module, edge_attr: Tensor | None, channels: int) -> T
     if not features.is_floating_point():
         raise dtype_error("edge_attr", f"a floating-point tensor, as {conv} reads it", edge_attr)
     return features
+
+
+def convolve(conv: nn.Module, x: Tensor, edges: Any, **arguments: Any) -> Tensor:
+    """The output of a convolution from C to C channels.
+
+    Raises:
+        ValueError: for an output of another shape, which a sum with ``x`` might broadcast.
+    """
+    out = conv(x, edges, **arguments)
+    if not isinstance(out, Tensor) or out.shape != x.shape:
+        raise value_error("conv", f"from C to C channels with C = {x.shape[1]}", f"{conv}")
+    return out
 
 
 def _width(conv: nn.Module, channels: int) -> int | None:

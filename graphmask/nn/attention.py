@@ -11,6 +11,7 @@ from graphmask.attention import attention, attention_rows
 from graphmask.features import FeatureMap, ReLU
 from graphmask.features.base import check_feature_map
 from graphmask.masks import TopologicalMask
+from graphmask.normalizers import Normalizer, check_normalizer
 from graphmask.topology import Topology
 
 
@@ -27,6 +28,8 @@ class TopologicalAttention(nn.Module):
         mask: M, of H heads or one.
         feature_map: phi. (default: :obj:`None`, :class:`~graphmask.features.ReLU`)
         dropout: of the output. (default: :obj:`0.0`)
+        normalizer: of the sums, in the place of the division by the sum of :math:`|M| k`. (default:
+            :obj:`None`, :class:`~graphmask.normalizers.RowSums`)
 
     Shapes:
         - **input:** node features ``[N, C]``, ``edge_index [2, E]`` or a
@@ -61,6 +64,7 @@ class TopologicalAttention(nn.Module):
         mask: TopologicalMask,
         feature_map: FeatureMap | None = None,
         dropout: float = 0.0,
+        normalizer: Normalizer | None = None,
     ) -> None:
         super().__init__()
         self.channels = check_integer("channels", channels, 1)
@@ -74,13 +78,14 @@ class TopologicalAttention(nn.Module):
             raise value_error("mask", expected, f"{mask.heads} heads")
         self.mask = mask
         self.feature_map = ReLU() if feature_map is None else check_feature_map(feature_map)
+        self.normalizer = check_normalizer(normalizer)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.out = nn.Linear(channels, channels)
         self.dropout = nn.Dropout(check_probability("dropout", dropout))
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters, the mask's included."""
-        for module in (self.mask, self.feature_map, self.qkv, self.out):
+        for module in (self.mask, self.feature_map, self.normalizer, self.qkv, self.out):
             module.reset_parameters()
 
     def forward(
@@ -94,7 +99,7 @@ class TopologicalAttention(nn.Module):
         """Attend: ``layer(x, edge_index, ...)`` or ``layer(x, topology)``."""
         topology = self._topology(x, edge_index, edge_weight, batch, edge_attr)
         q, k, v = self._project(x)
-        out = attention(q, k, v, self.mask(topology), self.feature_map)
+        out = attention(q, k, v, self.mask(topology), self.feature_map, normalizer=self.normalizer)
         return self.dropout(self.out(out.flatten(1)))
 
     def attention_rows(
@@ -120,11 +125,12 @@ class TopologicalAttention(nn.Module):
         Cost: O(N) per row; the map itself is never built.
 
         Raises:
-            ValueError: for nodes that are not a vector of node ids.
+            ValueError: for nodes that are not a vector of node ids, and under a normalizer that is
+                not linear in the values.
         """
         topology = self._topology(x, edge_index, edge_weight, batch, edge_attr)
         q, k, _ = self._project(x)
-        return attention_rows(q, k, self.mask(topology), nodes, self.feature_map)
+        return attention_rows(q, k, self.mask(topology), nodes, self.feature_map, self.normalizer)
 
     def __repr__(self) -> str:
         return f"TopologicalAttention({self.channels}, heads={self.heads}, mask={self.mask!r})"

@@ -17,7 +17,7 @@ from graphmask.features import FeatureMap
 from graphmask.masks import TopologicalMask, WalkMask
 from graphmask.topology import Topology
 
-from ._convolutions import edge_arguments, edge_features
+from ._convolutions import convolve, edge_arguments, edge_features
 from .attention import TopologicalAttention
 
 
@@ -162,7 +162,7 @@ class TopologicalGPS(nn.Module):
             kwargs["edge_attr"] = edge_features(conv, edge_attr, self.channels)
         elif not self._conv_takes_any:
             kwargs.pop("edge_attr", None)
-        out = self._drop(conv(x, edges, **kwargs)) + x
+        out = self._drop(convolve(conv, x, edges, **kwargs)) + x
         return self._normalize(self.norm1, out, topology)
 
     def _drop(self, x: Tensor) -> Tensor:

@@ -13,13 +13,15 @@ from torch_geometric.nn import JumpingKnowledge
 from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.nn.dense.linear import Linear as LazyLinear
 from torch_geometric.nn.inits import reset
+from torch_geometric.nn.resolver import normalization_resolver
 
 from graphmask._checks import check_integer, check_probability, type_error, value_error
 from graphmask.features import FeatureMap
 from graphmask.masks import TopologicalMask
+from graphmask.normalizers import Normalizer
 from graphmask.topology import Topology
 
-from ._convolutions import edge_arguments, edge_features
+from ._convolutions import convolve, edge_arguments, edge_features
 from .attention import TopologicalAttention
 from .pretrained import PretrainedMixin
 
@@ -43,10 +45,16 @@ class TopologicalTransformerLayer(nn.Module):
         dropout: of both branches and of the feed-forward network. (default: :obj:`0.0`)
         expansion: hidden channels of the feed-forward network, as a multiple of C. (default:
             :obj:`2`)
+        normalizer: of the attention. (default: :obj:`None`,
+            :class:`~graphmask.normalizers.RowSums`)
+        norm: before both branches, a name that PyG's resolver of normalisations knows, such as
+            ``"batch_norm"``. (default: :obj:`None`, layer normalisation of each node)
 
     Raises:
+        TypeError: where the convolution is no module.
         ValueError: with neither mask nor convolution, where the convolution reads features of edges
-            and there are none or others, and as :class:`TopologicalAttention` does.
+            and there are none or others, or has another number of channels, and as
+            :class:`TopologicalAttention` does.
 
     Cost: that of its attention, of its convolution, and O(N C^2).
 
@@ -71,6 +79,8 @@ class TopologicalTransformerLayer(nn.Module):
         feature_map: FeatureMap | None = None,
         dropout: float = 0.0,
         expansion: int = 2,
+        normalizer: Normalizer | None = None,
+        norm: str | None = None,
     ) -> None:
         super().__init__()
         if mask is None and conv is None:
@@ -80,14 +90,14 @@ class TopologicalTransformerLayer(nn.Module):
         self.attention = (
             None
             if mask is None
-            else TopologicalAttention(channels, heads, mask, feature_map, dropout)
+            else TopologicalAttention(channels, heads, mask, feature_map, dropout, normalizer)
         )
         self.channels, self.conv = channels, conv
         self.conv_takes = edge_arguments(conv)
-        self.norm = nn.LayerNorm(channels)
+        self.norm = make_norm(norm, channels)
         self.dropout = nn.Dropout(dropout)
         self.feed_forward = nn.Sequential(
-            nn.LayerNorm(channels),
+            make_norm(norm, channels),
             nn.Linear(channels, hidden),
             nn.GELU(),
             nn.Dropout(dropout),
@@ -120,7 +130,7 @@ class TopologicalTransformerLayer(nn.Module):
             if "edge_attr" in arguments:
                 features = edge_features(self.conv, topology.edge_attr, self.channels)
                 arguments["edge_attr"] = features
-            out = out + self.dropout(self.conv(hidden, topology.edge_index, **arguments))
+            out = out + self.dropout(convolve(self.conv, hidden, topology.edge_index, **arguments))
         return out + self.feed_forward(out)
 
 
@@ -148,6 +158,9 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         jk: jumping knowledge, the aggregation of all blocks that the head reads: ``"cat"``,
             ``"max"``, ``"lstm"``, or a ``torch_geometric.nn.JumpingKnowledge`` of C channels; with
             :obj:`None` the head reads the last block alone. (default: :obj:`None`)
+        normalizer: of the attention; every block learns its own copy. (default: :obj:`None`,
+            :class:`~graphmask.normalizers.RowSums`)
+        norm: of every block, see :class:`TopologicalTransformerLayer`. (default: :obj:`None`)
 
     Shapes:
         - **input:** node features ``[N, in_channels]``, ``edge_index [2, E]`` or a
@@ -197,6 +210,8 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         feature_map: FeatureMap | None = None,
         dropout: float = 0.0,
         jk: str | JumpingKnowledge | None = None,
+        normalizer: Normalizer | None = None,
+        norm: str | None = None,
     ) -> None:
         super().__init__()
         check_integer("hidden_channels", hidden_channels, 1)
@@ -206,10 +221,17 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         self.hidden_channels, self.heads, self.dropout = hidden_channels, heads, dropout
         self.out_channels = check_integer("out_channels", out_channels, 1)
         self.encoder = _encoder(in_channels, hidden_channels)
-        blocks = (deepcopy((mask, conv, feature_map)) for _ in range(num_layers))
+        self.block_norm = norm
         self.layers = nn.ModuleList(
-            TopologicalTransformerLayer(hidden_channels, heads, *block, dropout=dropout)
-            for block in blocks
+            TopologicalTransformerLayer(
+                hidden_channels,
+                heads,
+                *deepcopy((mask, conv, feature_map)),
+                dropout=dropout,
+                normalizer=deepcopy(normalizer),
+                norm=norm,
+            )
+            for _ in range(num_layers)
         )
         self.jk = _jumping_knowledge(jk, hidden_channels, num_layers)
         is_cat = self.jk is not None and self.jk.mode == "cat"
@@ -274,6 +296,8 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
             "feature_map": getattr(first.attention, "feature_map", None),
             "dropout": self.dropout,
             "jk": self.jk,
+            "normalizer": getattr(first.attention, "normalizer", None),
+            "norm": self.block_norm,
         }
 
     def _readout(self, x: Tensor, topology: Topology) -> Tensor:
@@ -294,6 +318,18 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
                 text = value.__name__ if inspect.isfunction(value) else repr(value)
                 lines.append(f"{name}={text}".replace("\n", "\n  "))
         return f"{type(self).__name__}(\n" + "".join(f"  {line},\n" for line in lines) + ")"
+
+
+def make_norm(norm: str | None, channels: int) -> nn.Module:
+    """A normalisation that reads features alone, by the name that PyG's resolver knows."""
+    if norm is None:
+        return nn.LayerNorm(channels)
+    if not isinstance(norm, str):
+        raise type_error("norm", "the name of a normalisation, such as 'batch_norm'", norm)
+    module = normalization_resolver(norm, channels)
+    if "batch" in inspect.signature(module.forward).parameters:
+        raise value_error("norm", "a normalisation that reads no `batch`, or None", norm)
+    return module
 
 
 def _encoder(in_channels: int, hidden_channels: int) -> nn.Linear | LazyLinear:

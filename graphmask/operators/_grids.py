@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import check_integer, type_error, value_error
+from graphmask.kernels import Pattern
 from graphmask.topology import Topology
 
 from .base import EntrywiseOperator, Sign
@@ -142,6 +143,22 @@ def spread_blocks(topology: Topology, block: Tensor) -> Tensor:
     rank, batch = topology.local_index, topology.batch
     spread = block[:, rank][:, :, rank]
     return spread if batch is None else spread * (batch.unsqueeze(1) == batch.unsqueeze(0))
+
+
+def pairs_within_graphs(topology: Topology) -> Pattern:
+    """All pairs of nodes of the same graph."""
+    n, sizes = topology.num_nodes, topology.graph_sizes
+    batch = torch.zeros_like(topology.local_index) if topology.batch is None else topology.batch
+    count, nodes = sizes[batch], torch.argsort(batch, stable=True)
+    # From the place of a pair to that of its second node among the nodes graph by graph.
+    shift = (sizes.cumsum(0) - sizes)[batch] - (count.cumsum(0) - count)
+    pairs = topology.derive(_count_pairs)
+    place = shift.repeat_interleave(count, output_size=pairs)
+    return Pattern.from_counts(count, nodes[place + torch.arange(pairs, device=place.device)], n)
+
+
+def _count_pairs(topology: Topology) -> int:
+    return int(topology.graph_sizes.square().sum())
 
 
 def multiply_axis(axis: int, matrix: Tensor, x: Tensor) -> Tensor:

@@ -8,13 +8,16 @@ shortcut between any two nodes of the boundary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from math import isqrt
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import bmat, csr_matrix, hstack
 from scipy.sparse.csgraph import connected_components, dijkstra
+from scipy.spatial import cKDTree
 
 from graphmask._checks import value_error
 
@@ -23,6 +26,9 @@ Lengths: TypeAlias = NDArray[np.float64]
 
 # The smaller side of a split holds at least this share of the nodes, where a separator allows it.
 _BALANCE = 0.2
+
+# Distances to so many nodes of a boundary are compared first.
+_COORDINATES = 8
 
 # Components of so many nodes get their distances all together, and so many distances at a time.
 _SMALL = 64
@@ -104,7 +110,7 @@ def decompose(
             within = region.distances(np.arange(len(region.own)))
             yield Leaves(region.own[None], within[None])
             continue
-        split = _split(region, side, tolerance, resolution)
+        split = _split(region, side, tolerance, resolution, max_entries)
         regions.extend(split.sides[::-1])
         yield split
 
@@ -112,12 +118,15 @@ def decompose(
 def check_entries(entries: int, max_entries: int) -> None:
     """Check that there are no more distances than allowed."""
     if entries > max_entries:
-        raise value_error(
-            "max_entries",
-            "at least the distances that are stored, or computed at a time (a larger tolerance "
-            "stores fewer; graphs without small separators store all)",
-            f"{max_entries}, of {entries} or more",
-        )
+        raise _too_many(entries, max_entries)
+
+
+def _too_many(entries: int, max_entries: int) -> ValueError:
+    expected = (
+        "at least the distances that are stored, or computed at a time (a larger tolerance stores "
+        "fewer; graphs without small separators, and of many neighbours of several hubs, store all)"
+    )
+    return value_error("max_entries", expected, f"{max_entries}, of {entries} or more")
 
 
 def _components(graph: csr_matrix) -> tuple[Ids, Ids]:
@@ -186,7 +195,13 @@ def _cut(sizes: Ids) -> int | None:
     return 1 + int(np.argmin(np.where(balanced, sizes[1:-1], sizes.sum() + 1)))
 
 
-def _split(region: Region, side: NDArray[np.int8], tolerance: float, resolution: float) -> Split:
+def _split(
+    region: Region,
+    side: NDArray[np.int8],
+    tolerance: float,
+    resolution: float,
+    max_entries: int,
+) -> Split:
     separator = np.flatnonzero(side == 1)
     table = region.distances(separator) if len(separator) else np.empty((0, len(region.own)))
     rows = np.concatenate([table, region.rows])
@@ -202,8 +217,8 @@ def _split(region: Region, side: NDArray[np.int8], tolerance: float, resolution:
     )
     first_nodes, second_nodes = np.flatnonzero(side == 0), np.flatnonzero(side == 2)
     first, second = _side(bounded, first_nodes), _side(bounded, second_nodes)
-    first_cells = gather_cells(first.rows, tolerance, resolution)
-    second_cells = gather_cells(second.rows, tolerance, resolution)
+    gather = partial(gather_cells, tolerance=tolerance, resolution=resolution)
+    first_cells, second_cells = _gather_both(gather, first.rows, second.rows, max_entries)
     first_seeds, second_seeds = first_nodes[first_cells.seed], second_nodes[second_cells.seed]
     # Every path across passes the smaller of both boundaries.
     gates = np.isin(bounded.boundary, min(first.boundary, second.boundary, key=len))
@@ -231,11 +246,31 @@ def _side(region: Region, nodes: Ids) -> Region:
     )
 
 
-def gather_cells(rows: Lengths, tolerance: float, resolution: float) -> Cells:
+def _gather_both(
+    gather: Callable[[Lengths, int], Cells | None],
+    first: Lengths,
+    second: Lengths,
+    max_entries: int,
+) -> tuple[Cells, Cells]:
+    """The cells of both sides of a split, unless they have more pairs than are allowed.
+
+    Neither side is searched for long before the number of its cells decides that.
+    """
+    first_cells = gather(first, isqrt(max_entries) + 1)
+    most = isqrt(max_entries) if first_cells is None else max_entries // len(first_cells.seed)
+    second_cells = gather(second, most)
+    if first_cells is None and second_cells is not None:
+        first_cells = gather(first, max_entries // len(second_cells.seed))
+    if first_cells is None or second_cells is None:
+        raise _too_many(max_entries + 1, max_entries)
+    return first_cells, second_cells
+
+
+def gather_cells(rows: Lengths, most: int, *, tolerance: float, resolution: float) -> Cells | None:
     """Cells of nodes whose distances ``rows [b, n]`` to the boundary are nearly those of the seed.
 
     They differ by at most ``tolerance`` times the node's distance to the boundary, plus
-    ``resolution``; so do distances to all nodes outside of the region.
+    ``resolution``; so do distances to all nodes outside of the region. None for more than ``most``.
     """
     height = rows.min(0)
     order = np.argsort(height, kind="stable")
@@ -244,35 +279,34 @@ def gather_cells(rows: Lengths, tolerance: float, resolution: float) -> Cells:
     alive, cell = np.ones(len(order), dtype=bool), np.empty(len(order), dtype=np.int64)
     seeds: list[int] = []
     radius = 0.0
-    # Distances to the boundary itself differ by no more than is allowed, too.
-    ends = np.searchsorted(
-        height, (height + resolution) / max(1 - tolerance, 1e-9) * (1 + 1e-9), "right"
-    )
+    # A few coordinates rule out most nodes.
+    shown = np.unique(np.linspace(0, len(rows) - 1, _COORDINATES).astype(np.int64))
+    tree = cKDTree(vectors[:, shown])
+
+    def near(center: int, radius: float) -> tuple[Ids, Lengths]:
+        """Free nodes about a node, with distances between their vectors."""
+        ball = tree.query_ball_point(vectors[center, shown], radius * (1 + 1e-9), p=np.inf)
+        nodes = np.sort(np.array(ball, dtype=np.int64))
+        nodes = nodes[alive[nodes]]
+        return nodes, np.abs(vectors[nodes] - vectors[center]).max(1)
+
     for start in range(len(order)):
         if not alive[start]:
             continue
+        if len(seeds) == most:
+            return None
         # The seed lies as far out as it can while its cell still holds the first free node.
-        candidates = start + np.flatnonzero(alive[start : ends[start]])
-        seed = _near(vectors, start, candidates, allowed[start])[0][-1]
-        candidates = start + np.flatnonzero(alive[start : ends[seed]])
-        members, distance = _near(vectors, seed, candidates, allowed[candidates])
+        nodes, distance = near(start, allowed[start])
+        seed = int(nodes[distance <= allowed[start]][-1])
+        # Distances to the boundary itself differ by no more than is allowed, too.
+        highest = (height[seed] + resolution) / max(1 - tolerance, 1e-9)
+        nodes, distance = near(seed, tolerance * highest + resolution)
+        is_member = distance <= allowed[nodes]
+        members = nodes[is_member]
         cell[order[members]], alive[members] = len(seeds), False
-        radius = max(radius, float(distance.max()))
+        radius = max(radius, float(distance[is_member].max()))
         seeds.append(order[seed])
     return Cells(cell, np.array(seeds, dtype=np.int64), radius)
-
-
-def _near(
-    vectors: Lengths, center: int, candidates: Ids, allowed: Lengths | float
-) -> tuple[Ids, Lengths]:
-    """Candidates whose vectors are within the allowed distance of the center's, with distances."""
-    # One coordinate rules out most candidates.
-    nearest = int(np.argmin(vectors[center]))
-    likely = np.abs(vectors[candidates, nearest] - vectors[center, nearest]) <= allowed
-    candidates, allowed = candidates[likely], np.broadcast_to(allowed, likely.shape)[likely]
-    distance = np.abs(vectors[candidates] - vectors[center]).max(1)
-    near = distance <= allowed
-    return candidates[near], distance[near]
 
 
 def min_plus(left: Lengths, right: Lengths) -> Lengths:

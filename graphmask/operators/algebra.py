@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial, reduce
 from typing import Any
 
 from torch import Tensor
 
 from graphmask._checks import value_error
+from graphmask.features.scores import Scores
 from graphmask.kernels import Pattern, sddmm, spmm
 from graphmask.kernels.products import in_one_type
 
@@ -59,15 +61,17 @@ class ScaledOperator(MaskOperator):
         value = self.mask.lookup(pattern)
         return None if value is None else self._factor(1) * value
 
-    def _own_rule(self, channels: int) -> Rule | None:
+    def _own_rule(self, channels: int, scores: Scores) -> Rule | None:
         # The denominator of an estimate sums M itself, and not its absolute values.
-        if self.mask.estimate and not self.estimate:
+        if scores.normalized and self.mask.estimate and not self.estimate:
             return None
         return self._scale_sums
 
-    def _scale_sums(self, q: Tensor, k: Tensor, v: Tensor) -> Attended:
-        numerator, denominator = attend_unchecked(self.mask, q, k, v)
-        return Attended(self._factor(1, 1) * numerator, abs(self._factor(1)) * denominator)
+    def _scale_sums(self, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
+        numerator, denominator = attend_unchecked(self.mask, q, k, v, scores=scores)
+        if denominator is not None:
+            denominator = abs(self._factor(1)) * denominator
+        return Attended(self._factor(1, 1) * numerator, denominator)
 
 
 class SumOperator(MaskOperator):
@@ -127,15 +131,14 @@ class SumOperator(MaskOperator):
         wide = [term for term, known in zip(self.terms, entries, strict=True) if known is None]
         return [known for known in entries if known is not None], wide
 
-    def _own_rule(self, channels: int) -> Rule | None:
+    def _own_rule(self, channels: int, scores: Scores) -> Rule | None:
         if self.entries() is not None:
             return None
-        return self._add_sums if self.sums_itself else self._signed_rule()
+        adds = self.sums_itself or not scores.normalized
+        return self._add_sums if adds else self._signed_rule()
 
-    def _add_sums(self, q: Tensor, k: Tensor, v: Tensor) -> Attended:
-        sums = [attend_unchecked(term, q, k, v) for term in self.terms]
-        numerators, denominators = zip(*sums, strict=True)
-        return Attended(_add(*numerators), _add(*denominators))
+    def _add_sums(self, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
+        return add_sums([attend_unchecked(term, q, k, v, scores=scores) for term in self.terms])
 
     def _signed_rule(self) -> Rule | None:
         """The rule of ``L + S``, where absolute values of L are known and L at the support of S."""
@@ -181,7 +184,7 @@ class ProductOperator(MaskOperator):
         return ProductOperator(*(factor.mT for factor in reversed(self.factors)))
 
     def to_dense(self) -> Tensor:
-        first, *rest = (factor.to_dense() for factor in self.factors)
+        first, *rest = in_one_type(*(factor.to_dense() for factor in self.factors))
         return reduce(lambda left, right: left @ right, rest, first)
 
 
@@ -194,17 +197,30 @@ def check_scale(scale: float | Tensor, heads: int) -> int:
 
 
 def _attend_corrected(
-    base: MaskOperator, base_value: Tensor, sparse: Entries, q: Tensor, k: Tensor, v: Tensor
+    base: MaskOperator,
+    base_value: Tensor,
+    sparse: Entries,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    scores: Scores,
 ) -> Attended:
     """Both sums of ``L + S``: those of the base L, corrected where the sparse S has entries."""
     pattern, value = sparse.pattern, sparse.value
     base_value = base_value.to(value.dtype)
     q, k, v = in_one_type(q, k, v)
-    numerator, denominator = attend_unchecked(base, q, k, v)
+    numerator, denominator = attend_unchecked(base, q, k, v, scores=scores)
+    assert denominator is not None  # sums of any sign without one need no correction
     score = sddmm(pattern, q, k)
     change = ((base_value + value).abs() - base_value.abs()) * score
     correction = spmm(pattern, change, v.new_ones(*v.shape[:2], 1))[..., 0]
     return Attended(numerator + spmm(pattern, value * score, v), denominator + correction)
+
+
+def add_sums(sums: Sequence[Attended]) -> Attended:
+    """The sums of terms added, the denominators where there are any."""
+    numerators, denominators = zip(*sums, strict=True)
+    return Attended(_add(*numerators), None if denominators[0] is None else _add(*denominators))
 
 
 def _add(first: Tensor, *rest: Tensor) -> Tensor:

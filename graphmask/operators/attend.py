@@ -41,7 +41,8 @@ def attend(
         \text{denominator}_i = \sum_j |M_{ij}| (q_i \cdot k_j)
 
     Where M estimates a non-negative matrix, or scores estimate non-negative ones, they are summed
-    as they are.
+    as they are. Scores that are :meth:`~graphmask.features.Scores.unnormalized` ask for no
+    denominator: then masks of any sign are served by their products.
 
     Args:
         mask: the operator M.
@@ -79,7 +80,7 @@ def attend_unchecked(
     """:func:`attend` without checks and outside autocast, as operators call it for their terms."""
     dtype = sum_dtype(q, k, v)
     if not mask.num_nodes:
-        return Attended(v.to(dtype), q.sum(-1, dtype=dtype))
+        return Attended(v.to(dtype), q.sum(-1, dtype=dtype) if scores.normalized else None)
     if execution is not None:
         return execution(mask, q, k, v, scores)
     return choose(mask, q.shape[-1], v.shape[-1], dtype.itemsize, scores)._run(

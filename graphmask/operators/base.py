@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from enum import IntEnum
@@ -14,9 +15,13 @@ from torch import Tensor
 from graphmask._checks import value_error
 from graphmask._deprecation import warn_deprecated
 from graphmask._precision import full_precision
+from graphmask.features.scores import Scores
 from graphmask.kernels import HopValues, Pattern
 from graphmask.kernels.products import is_half
 from graphmask.topology import Topology
+
+# Entries of dense matrices beyond which memory would be exhausted without a word.
+MAX_DENSE = 2**31
 
 
 class Sign(IntEnum):
@@ -44,20 +49,24 @@ class Sign(IntEnum):
 
 
 class Attended(NamedTuple):
-    """Both sums of masked attention: ``numerator [H, N, d]`` and ``denominator [H, N]``."""
+    """Both sums of masked attention: ``numerator [H, N, d]`` and ``denominator [H, N]``.
+
+    The denominator is :obj:`None` where scores do not ask for it.
+    """
 
     numerator: Tensor
-    denominator: Tensor
+    denominator: Tensor | None
 
     @property
-    def normaliser(self) -> Tensor:
+    def normaliser(self) -> Tensor | None:
         """Deprecated name of :attr:`denominator`."""
         warn_deprecated("Attended.normaliser", "Attended.denominator")
         return self.denominator
 
 
-# One operator's own way to both sums, from `q, k [H, N, m]` and `v [H, N, d]`.
-Rule = Callable[[Tensor, Tensor, Tensor], Attended]
+# One operator's own way to both sums, from `q, k [H, N, m]`, `v [H, N, d]` and scores that are
+# inner products.
+Rule = Callable[[Tensor, Tensor, Tensor, Scores], Attended]
 
 
 class Entries(NamedTuple):
@@ -75,9 +84,22 @@ class Entries(NamedTuple):
         return self.values.expand() if isinstance(self.values, HopValues) else self.values
 
 
-def _without_autocast(to_dense: Callable[[Any], Tensor]) -> Callable[[Any], Tensor]:
+def check_dense(*shape: int) -> None:
+    """Check that a dense matrix of all pairs of nodes is not out of all proportion."""
+    if math.prod(shape) > MAX_DENSE:
+        size = " x ".join(f"{n:,}" for n in shape)
+        expected = (
+            f"of at most {MAX_DENSE:,} entries as a dense matrix (multiply by it, or use rows)"
+        )
+        raise value_error("topology", expected, f"{size} = {math.prod(shape):,}")
+
+
+def _guarded(to_dense: Callable[[Any], Tensor]) -> Callable[[Any], Tensor]:
+    """``to_dense`` outside autocast, of graphs that it can hold."""
+
     @wraps(to_dense)
     def run(self: MaskOperator) -> Tensor:
+        check_dense(*self.shape)
         with full_precision(self.topology.device):
             return to_dense(self)
 
@@ -118,7 +140,7 @@ class MaskOperator(ABC):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "to_dense" in vars(cls):
-            cls.to_dense = _without_autocast(cls.to_dense)  # type: ignore[method-assign]
+            cls.to_dense = _guarded(cls.to_dense)  # type: ignore[method-assign]
 
     @abstractmethod
     def _matmul(self, x: Tensor) -> Tensor:
@@ -136,14 +158,14 @@ class MaskOperator(ABC):
     def to_dense(self) -> Tensor:
         """``[H, N, N]`` from the definition, without ``_matmul``.
 
-        For tests and small graphs, O(N^2) or more.
+        For tests and small graphs, O(N^2) or more; beyond 2^31 entries a ``ValueError``.
         """
 
     def _entries(self) -> Entries | None:
         """The sparse support and its values, or :obj:`None` where M has none."""
         return None
 
-    def _own_rule(self, channels: int) -> Rule | None:
+    def _own_rule(self, channels: int, scores: Scores) -> Rule | None:
         """The operator's own way to attend by inner products, for values of ``d = channels``.
 
         :obj:`None` where an execution is faster, or this operator knows no other way.
@@ -239,9 +261,10 @@ class MaskOperator(ABC):
         with ``M.mT``; never N x N.
 
         Raises:
-            ValueError: for nodes that are not a vector of node ids.
+            ValueError: for nodes that are not a vector of node ids, and more than 2^31 entries.
         """
         check_nodes(nodes, self.num_nodes)
+        check_dense(self.heads, len(nodes), self.num_nodes)
         chosen, place = torch.unique(nodes.long(), return_inverse=True)
         shape = len(chosen), self.num_nodes
         row = chosen.repeat_interleave(self.num_nodes)

@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from graphmask.features.scores import Scores
 from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
@@ -54,13 +55,14 @@ class CausalOperator(EntrywiseOperator):
     def _transpose(self) -> MaskOperator:
         return CausalOperator(self.topology, self.log_decay, not self.reverse)
 
-    def _own_rule(self, channels: int) -> Rule:
+    def _own_rule(self, channels: int, scores: Scores) -> Rule:
         return self._attend_by_chunks
 
-    def _attend_by_chunks(self, q: Tensor, k: Tensor, v: Tensor) -> Attended:
+    def _attend_by_chunks(self, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         q, k, v = in_one_type(q, k, v)
         sums = partial(attend_causally, log_decay=self.log_decay)
-        return split_sums(self._along(sums, len(v), q, k, append_ones(v)))
+        values = append_ones(v, scores)
+        return split_sums(self._along(sums, len(v), q, k, values), scores)
 
     def _along(self, sums: Callable[..., Tensor], heads: int, *inputs: Tensor) -> Tensor:
         """``sums`` of the graphs, stacked as ``[H, G, w, C]`` and padded at their ends."""

@@ -24,7 +24,7 @@ from graphmask.kernels.pairs import runs_compiled
 from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
-from ._grids import BlockwiseOperator
+from ._grids import BlockwiseOperator, pairs_within_graphs
 from ._slices import run_slices
 from .base import Attended, Entries, MaskOperator, Rule
 
@@ -116,7 +116,7 @@ class Lifted(Execution):
     def refusal(self, mask: MaskOperator, scores: Scores = _PRODUCTS) -> str | None:
         if not scores.factored:
             return f"its products cannot sum {scores!r}, which are no sums of features"
-        if mask.sums_itself:
+        if mask.sums_itself or not scores.normalized:
             return None
         return (
             "its entries may be negative and their absolute values, which the denominator sums, "
@@ -128,10 +128,10 @@ class Lifted(Execution):
 
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         q, k, v = in_one_type(q, k, v)
-        values = append_ones(v)
+        values = append_ones(v, scores)
         width = self.memory // max(1, values.numel() * values.element_size())
         slices = run_slices(partial(_lifted_slice, mask, values), width, q, k)
-        return split_sums(sum(slices, start=torch.zeros_like(values)))
+        return split_sums(sum(slices, start=torch.zeros_like(values)), scores)
 
 
 def _lifted_slice(mask: MaskOperator, values: Tensor, q: Tensor, k: Tensor) -> Tensor:
@@ -164,13 +164,17 @@ class Pairs(Execution):
         assert entries is not None
         pattern, values = entries
         if scores.factored:
-            return Attended(*pair_attention(pattern, q, k, v, values, not mask.sums_itself))
+            signed = scores.normalized and not mask.sums_itself
+            numerator, total = pair_attention(pattern, q, k, v, values, signed)
+            return Attended(numerator, total if scores.normalized else None)
         q, k, v = in_one_type(q, k, v)
         weight = entries.value.to(v.dtype)
         score = scores.pairs(pattern, q, k, weight != 0)
         mixed, size = scores.terms(weight, score, mask.sums_itself)
-        ones = v.new_ones(*v.shape[:2], 1)
-        return Attended(spmm(pattern, mixed, v), spmm(pattern, size, ones)[..., 0])
+        numerator = spmm(pattern, mixed, v)
+        if not scores.normalized:
+            return Attended(numerator, None)
+        return Attended(numerator, spmm(pattern, size, v.new_ones(*v.shape[:2], 1))[..., 0])
 
 
 @dataclass(frozen=True)
@@ -211,13 +215,14 @@ class Dense(Execution):
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         q, k, v = in_one_type(q, k, v)
         attend: Callable[..., Tensor] = _attend_block
-        if not (scores.factored and mask.sums_itself):
-            attend = partial(_attend_scored_block, scores=scores, sums_itself=mask.sums_itself)
+        sums_itself = mask.sums_itself or not scores.normalized
+        if not (scores.factored and sums_itself):
+            attend = partial(_attend_scored_block, scores=scores, sums_itself=sums_itself)
         if isinstance(mask, BlockwiseOperator):
-            return _attend_shared_blocks(attend, mask, q, k, v)
+            return _attend_shared_blocks(attend, mask, scores, q, k, v)
         self._warn_of_size(mask, q.shape[-1], v)
         weights = [weight.to(v.dtype) for weight in _mask_blocks(mask, not scores.factored)]
-        return attend_blocks(attend, mask.topology.blocks, q, k, v, weights)
+        return attend_blocks(attend, mask.topology.blocks, scores, q, k, v, weights)
 
     def _warn_of_size(self, mask: MaskOperator, m: int, v: Tensor) -> None:
         size = self.footprint(mask, m, v.shape[-1]) * mask.heads * v.element_size()
@@ -237,7 +242,7 @@ class OwnRule:
     rule: Rule
 
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
-        return self.rule(q, k, v)
+        return self.rule(q, k, v, scores)
 
     def __repr__(self) -> str:
         return "a rule of its own"
@@ -259,7 +264,7 @@ def choose(
         ValueError: where none can: a signed mask without known entries on graphs too large to build
             its blocks.
     """
-    rule = mask._own_rule(d) if scores.factored else None
+    rule = mask._own_rule(d, scores) if scores.factored else None
     if rule is not None:
         return OwnRule(rule)
     # The pairs of a sparse mask are never more work than its products.
@@ -293,19 +298,25 @@ def prefers_blocks(topology: Topology, pattern: Pattern) -> bool:
     return square and DENSE_COST * topology.blocks.area < pattern.nnz
 
 
-def append_ones(v: Tensor) -> Tensor:
-    """``[H, N, d + 1]``, values with a column of ones, whose sum is the denominator."""
-    return torch.cat([v, v.new_ones(*v.shape[:2], 1)], -1)
+def append_ones(v: Tensor, scores: Scores) -> Tensor:
+    """``[H, N, d + 1]``, values with a column of ones, whose sum is the denominator.
+
+    Values as they are where scores ask for none.
+    """
+    return torch.cat([v, v.new_ones(*v.shape[:2], 1)], -1) if scores.normalized else v
 
 
-def split_sums(total: Tensor) -> Attended:
-    """Both sums from those of values with a column of ones."""
+def split_sums(total: Tensor, scores: Scores) -> Attended:
+    """Both sums from those of values of :func:`append_ones`."""
+    if not scores.normalized:
+        return Attended(total, None)
     return Attended(total[..., :-1], total[..., -1])
 
 
 def attend_blocks(
     attend: Callable[..., Tensor],
     blocks: Blocks,
+    scores: Scores,
     q: Tensor,
     k: Tensor,
     v: Tensor,
@@ -313,9 +324,9 @@ def attend_blocks(
 ) -> Attended:
     """Both sums from ``attend(q, k, [v, 1], *masks)`` of each group ``[H, G, w, C]`` of graphs."""
     rows = blocks.rows(len(v))
-    stacked = [blocks.stack(x.transpose(0, 1), rows) for x in (q, k, append_ones(v))]
+    stacked = [blocks.stack(x.transpose(0, 1), rows) for x in (q, k, append_ones(v, scores))]
     sums = [attend(*group) for group in zip(*stacked, *masks, strict=True)]
-    return split_sums(blocks.unstack(sums, rows).transpose(0, 1))
+    return split_sums(blocks.unstack(sums, rows).transpose(0, 1), scores)
 
 
 def _mask_blocks(mask: MaskOperator, exact_zeros: bool) -> list[Tensor]:
@@ -328,7 +339,7 @@ def _mask_blocks(mask: MaskOperator, exact_zeros: bool) -> list[Tensor]:
     """
     topology, entries = mask.topology, mask.entries()
     if entries is None and exact_zeros and not torch.compiler.is_compiling():
-        pattern = _pairs_within_graphs(topology)
+        pattern = pairs_within_graphs(topology)
         values = mask.lookup(pattern)
         entries = None if values is None else Entries(pattern, values.expand(mask.heads, -1))
     slots = None if entries is None else topology.blocks.slots(entries.pattern)
@@ -341,24 +352,13 @@ def _mask_blocks(mask: MaskOperator, exact_zeros: bool) -> list[Tensor]:
     return [block[..., : block.shape[2]] for block in stacked]
 
 
-def _pairs_within_graphs(topology: Topology) -> Pattern:
-    """All pairs of nodes of the same graph."""
-    n, sizes = topology.num_nodes, topology.graph_sizes
-    batch = torch.zeros_like(topology.local_index) if topology.batch is None else topology.batch
-    count, nodes = sizes[batch], torch.argsort(batch, stable=True)
-    # From the place of a pair to that of its second node among the nodes graph by graph.
-    shift = (sizes.cumsum(0) - sizes)[batch] - (count.cumsum(0) - count)
-    pairs = topology.derive(_count_pairs)
-    place = shift.repeat_interleave(count, output_size=pairs)
-    return Pattern.from_counts(count, nodes[place + torch.arange(pairs, device=place.device)], n)
-
-
-def _count_pairs(topology: Topology) -> int:
-    return int(topology.graph_sizes.square().sum())
-
-
 def _attend_shared_blocks(
-    attend: Callable[..., Tensor], mask: BlockwiseOperator, q: Tensor, k: Tensor, v: Tensor
+    attend: Callable[..., Tensor],
+    mask: BlockwiseOperator,
+    scores: Scores,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
 ) -> Attended:
     """Both sums, graphs of one size ``[H, B, P, C]`` at a time, under the block they share."""
 
@@ -368,8 +368,8 @@ def _attend_shared_blocks(
         graphs = BLOCK_MEMORY // (heads * size**2 * q.element_size())
         return torch.cat(run_slices(partial(attend, weight=weight), graphs, *group, dim=1), 1)
 
-    groups = zip(*map(mask.graphs.split, (q, k, append_ones(v))), strict=True)
-    return split_sums(mask.graphs.join([attend_size(*group) for group in groups]))
+    groups = zip(*map(mask.graphs.split, (q, k, append_ones(v, scores))), strict=True)
+    return split_sums(mask.graphs.join([attend_size(*group) for group in groups]), scores)
 
 
 def _attend_block(q: Tensor, k: Tensor, values: Tensor, weight: Tensor) -> Tensor:
@@ -380,4 +380,6 @@ def _attend_scored_block(
     q: Tensor, k: Tensor, values: Tensor, weight: Tensor, scores: Scores, sums_itself: bool
 ) -> Tensor:
     mixed, size = scores.terms(weight, scores.block(q, k, weight != 0), sums_itself)
+    if not scores.normalized:
+        return mixed @ values
     return torch.cat([mixed @ values[..., :-1], size.sum(-1, keepdim=True)], -1)

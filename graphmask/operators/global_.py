@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from graphmask.features.scores import Scores
 from graphmask.kernels import Pattern
 from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
@@ -53,14 +54,15 @@ class GlobalOperator(MaskOperator):
             return torch.ones(1, pattern.nnz, device=pattern.col.device)
         return (batch[pattern.row] == batch[pattern.col]).unsqueeze(0).to(torch.get_default_dtype())
 
-    def _own_rule(self, channels: int) -> Rule:
+    def _own_rule(self, channels: int, scores: Scores) -> Rule:
         return self._attend_without_lifting
 
-    def _attend_without_lifting(self, q: Tensor, k: Tensor, v: Tensor) -> Attended:
+    def _attend_without_lifting(self, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         q, k, v = in_one_type(q, k, v)
         if self.topology.num_graphs == 1:
-            return Attended(q @ (k.mT @ v), (q * k.sum(1, keepdim=True)).sum(-1))
-        return attend_blocks(_attend_block, self.topology.blocks, q, k, v)
+            total = (q * k.sum(1, keepdim=True)).sum(-1) if scores.normalized else None
+            return Attended(q @ (k.mT @ v), total)
+        return attend_blocks(_attend_block, self.topology.blocks, scores, q, k, v)
 
 
 def _attend_block(q: Tensor, k: Tensor, values: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import value_error
+from graphmask.features.scores import Scores
 from graphmask.kernels import Pattern
 
 from ._slices import run_slices
@@ -78,11 +79,12 @@ class HadamardOperator(MaskOperator):
         value = self.mask.lookup(pattern)
         return None if value is None else value * self.factor.lookup(pattern)
 
-    def _own_rule(self, channels: int) -> Rule | None:
+    def _own_rule(self, channels: int, scores: Scores) -> Rule | None:
         # |M_ij B_ij| = |M_ij| B_ij for a non-negative B, whatever the signs of M.
-        if not (self.factor.nonnegative or self.sums_itself):
+        sums_itself = self.sums_itself or not scores.normalized
+        if not (self.factor.nonnegative or sums_itself):
             return None
-        if self.sums_itself and prefers_lifting(self.factor.rank, channels):
+        if sums_itself and prefers_lifting(self.factor.rank, channels):
             return None
         return partial(attend_factored, self.mask, self.factor.left, self.factor.right)
 

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import value_error
+from graphmask.features.scores import Scores
 from graphmask.kernels import Pattern, sddmm
 from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
 from ._slices import run_slices
+from .algebra import add_sums
 from .attend import attend_unchecked
 from .base import Attended, MaskOperator, Rule, Sign
 from .executions import SLICE_MEMORY
@@ -109,8 +111,9 @@ class LowRankOperator(MaskOperator):
         """Left and right with all heads."""
         return self.left.expand(self.heads, -1, -1), self.right.expand(self.heads, -1, -1)
 
-    def _own_rule(self, channels: int) -> Rule | None:
-        if not self.sums_itself or prefers_lifting(self.rank, channels):
+    def _own_rule(self, channels: int, scores: Scores) -> Rule | None:
+        sums_itself = self.sums_itself or not scores.normalized
+        if not sums_itself or prefers_lifting(self.rank, channels):
             return None
         return partial(attend_factored, GlobalOperator(self.topology), self.left, self.right)
 
@@ -121,7 +124,13 @@ def prefers_lifting(rank: int, channels: int) -> bool:
 
 
 def attend_factored(
-    mask: MaskOperator, left: Tensor, right: Tensor, q: Tensor, k: Tensor, v: Tensor
+    mask: MaskOperator,
+    left: Tensor,
+    right: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    scores: Scores,
 ) -> Attended:
     r"""Attention under ``sum_r diag(left_r) M diag(right_r)``.
 
@@ -131,11 +140,10 @@ def attend_factored(
     q, k, v, left, right = in_one_type(q, k, v, left, right)
 
     def attend_slice(left: Tensor, right: Tensor) -> Attended:
-        return attend_unchecked(mask, _lift(q, left), _lift(k, right), v)
+        return attend_unchecked(mask, _lift(q, left), _lift(k, right), v, scores=scores)
 
     width = SLICE_MEMORY // max(1, q.numel() * q.element_size())
-    numerators, denominators = zip(*run_slices(attend_slice, width, left, right), strict=True)
-    return Attended(sum(numerators), sum(denominators))
+    return add_sums(run_slices(attend_slice, width, left, right))
 
 
 def _lift(x: Tensor, factor: Tensor) -> Tensor:

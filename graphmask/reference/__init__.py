@@ -36,6 +36,7 @@ import warnings
 
 from .attention import attention as attention
 from .attention import attention_rows as attention_rows
+from .attention import attention_sums as attention_sums
 from .features import elu_plus_one as elu_plus_one
 from .features import exponential_features as exponential_features
 from .features import hybrid_key_features as hybrid_key_features
@@ -51,6 +52,7 @@ from .features import softplus_features as softplus_features
 from .features import squared_relu_features as squared_relu_features
 from .features import trigonometric_features as trigonometric_features
 from .features import trigonometric_softmax_features as trigonometric_softmax_features
+from .features import unit_plus_cosine as unit_plus_cosine
 from .positions import approximate_distances as approximate_distances
 from .positions import blocks_of as blocks_of
 from .positions import causal_mask as causal_mask

@@ -27,6 +27,18 @@ def attention(
     return torch.einsum("ihj,jhd->ihd", attention_rows(q, k, mask, nodes, normaliser), v.double())
 
 
+def attention_sums(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    """Masked linear attention without a normaliser, sum_j M_ij (q_i . k_j) v_j, [N, H, d].
+
+    >>> q = k = torch.ones(2, 1, 1)
+    >>> v, mask = torch.tensor([[[1.0]], [[5.0]]]), torch.tensor([[[1.0, -3.0], [0.0, 0.0]]])
+    >>> attention_sums(q, k, v, mask).tolist()
+    [[[-14.0]], [[0.0]]]
+    """
+    scores = torch.einsum("ihm,jhm->hij", q.double(), k.double())
+    return torch.einsum("hij,jhd->ihd", mask.double() * scores, v.double())
+
+
 def attention_rows(
     q: Tensor, k: Tensor, mask: Tensor, nodes: Tensor, normaliser: Tensor | None = None
 ) -> Tensor:

@@ -27,6 +27,19 @@ def elu_plus_one(x: Tensor) -> Tensor:
     return functional.elu(x.double()) + 1
 
 
+def unit_plus_cosine(x: Tensor, gain: Tensor, epsilon: float) -> Tensor:
+    """Features [..., 1 + d] whose inner products are 1 + tanh(g) cos(q, k), for queries.
+
+    Keys have the gain infinity. Of a zero vector the cosine is 0.
+
+    >>> unit_plus_cosine(torch.tensor([3.0, 4.0]), torch.tensor(torch.inf), 0.0).tolist()
+    [1.0, 0.6, 0.8]
+    """
+    x = x.double()
+    unit = x / (x.square().sum(-1, keepdim=True) + epsilon) ** 0.5
+    return torch.cat([torch.ones_like(x[..., :1]), gain.double().tanh() * unit], -1)
+
+
 def softplus_features(x: Tensor) -> Tensor:
     """The feature map phi(x) = log(1 + e^x).
 

@@ -296,6 +296,7 @@ def degree_mask(A: Tensor, batch: Tensor, power: Tensor) -> Tensor:
     """
     size = (1 + A.double().abs().sum(1)).log()
     same = batch[:, None] == batch[None, :]
-    share = size / nonzero(torch.where(same, size, 0.0).amax(1))
+    # A graph without nodes has no largest size.
+    share = size / nonzero(torch.where(same, size, 0.0).amax(1)) if len(size) else size
     z = torch.where(share == 0, 0.0, nonzero(share) ** power.double()[:, None])
     return same * torch.sin(math.pi / 4 * (z[:, :, None] + z[:, None, :]))

@@ -129,6 +129,11 @@ _TWO_SIDED: dict[str, tuple[Callable[[], Any], Any, Any]] = {
     "hybrid-signs": (lambda: features.HybridRandomFeatures(5, 24, num_signs=2), *_HYBRID),
     "learned": (lambda: _learned_map(), *_LEARNED),
     "learned-hidden": (lambda: _learned_map(hidden=3), *_LEARNED),
+    "unit-plus-cosine": (
+        lambda: scrambled(features.UnitPlusCosine()),
+        lambda phi, x: reference.unit_plus_cosine(x, phi.gain, 1e-4),
+        lambda _, x: reference.unit_plus_cosine(x, torch.tensor(torch.inf), 1e-4),
+    ),
     "softmax": (features.SoftmaxScores, lambda _, x: x.double() * 5**-0.5, lambda _, x: x.double()),
 }
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch_geometric.nn import GraphConv, MeanAggregation, SAGEConv, global_add_pool
 
-from graphmask import features, masks, nn, walks
+from graphmask import features, masks, nn, normalizers, walks
 from graphmask.masks import TopologicalMask
 
 from .base import Case, parameter, random_walks, scrambled
@@ -63,6 +63,14 @@ LAYERS = (
         "attention-signed-scores",
         lambda: _attention(walk_mask(masks.PageRank), feature_map=features.Identity()),
     ),
+    Case(
+        "attention-sums",
+        lambda: _attention(
+            walk_mask(masks.OneHop),
+            feature_map=scrambled(features.UnitPlusCosine(2)),
+            normalizer=normalizers.Unnormalized(),
+        ),
+    ),
     Case("block", lambda: nn.TopologicalTransformerLayer(4, 2, walk_mask(), dropout=0.5)),
     Case(
         "block-both",
@@ -72,6 +80,17 @@ LAYERS = (
     Case("model", lambda: _model(2, walk_mask(), dropout=0.1), channels=3),
     Case("model-add-pool", lambda: _add_pool(1, conv=GraphConv(4, 4)), channels=3, per_graph=True),
     Case("model-mean-pool", _mean_pool, channels=3, per_graph=True),
+    Case(
+        "model-sums",
+        lambda: _model(
+            2,
+            power_series(2, masks.Spread),
+            feature_map=features.UnitPlusCosine(),
+            normalizer=normalizers.RMSNormalizer(2),
+            norm="batch_norm",
+        ),
+        channels=3,
+    ),
     Case("model-jumping", lambda: _add_pool(2, jk="cat"), channels=3, per_graph=True),
     Case(
         "gps", lambda: nn.TopologicalGPS(4, GraphConv(4, 4), 2, norm="layer_norm", mask=walk_mask())

@@ -26,6 +26,8 @@ from .base import (
 # Coefficients [H, K + 1] as formulas of their parameters.
 COEFFICIENTS: dict[type, Callable[[Any], Tensor]] = {
     masks.Free: lambda c: c.value,
+    masks.OneHop: lambda c: c.value,
+    masks.Spread: lambda c: (1 + c.raw.double().exp()).log(),
     masks.NonNegative: lambda c: (1 + c.raw.double().exp()).log(),
     masks.Diffusion: lambda c: reference.diffusion(c.log_scale.double().exp(), c.hops),
     masks.RegularizedLaplacian: lambda c: reference.regularized_laplacian(
@@ -145,6 +147,8 @@ MASKS = (
     Case("power-series-diffusion", lambda: power_series(3, masks.Diffusion), True),
     Case("walk-free", walk_mask),
     Case("walk-shared", lambda: walk_mask(heads=1)),
+    Case("walk-one-hop", lambda: walk_mask(masks.OneHop)),
+    Case("walk-spread", lambda: walk_mask(masks.Spread)),
     Case("walk-non-negative", lambda: walk_mask(masks.NonNegative, normalization="rw")),
     Case("walk-diffusion", lambda: walk_mask(masks.Diffusion)),
     Case("walk-laplacian", lambda: walk_mask(partial(masks.RegularizedLaplacian, scale=2.0))),

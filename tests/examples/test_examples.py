@@ -35,6 +35,21 @@ def test_resumed_run_ends_with_the_same_weights(example, tmp_path, monkeypatch):
         torch.testing.assert_close(resumed["state_dict"][name], weight, rtol=0, atol=0, msg=name)
 
 
+def test_a_stop_leaves_the_former_checkpoint(example, tmp_path, monkeypatch):
+    training, path, save = example("training"), tmp_path / "last.ckpt", torch.save
+    training.WholeCheckpoints().save_checkpoint({"epoch": 1}, path)
+
+    def stopped(checkpoint, file):
+        save(checkpoint, file)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        training.WholeCheckpoints().save_checkpoint({"epoch": 2}, path)
+    assert torch.load(path) == {"epoch": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_so_few_clouds_that_none_validates(example, tmp_path):
     classification = example("point_cloud_classification")
     options = [*OPTIONS, "--train-size", "9", "--out", str(tmp_path)]

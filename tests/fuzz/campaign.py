@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from graphmask.testing.laws import default_dtype
+
 T = TypeVar("T")
 
 
@@ -95,7 +97,8 @@ def run(
     for seed in seeds:
         report.cases += 1
         try:
-            case(seed)
+            with default_dtype(torch.float32):
+                case(seed)
         except Refused as refusal:
             report.refused[kind_of(str(refusal))] += 1
         except Exception as error:

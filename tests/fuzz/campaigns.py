@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from . import edits, files, forward, gradient, state
+from . import edits, files, forward, gradient, kill, state
 
 
 class Campaign(NamedTuple):
@@ -17,5 +17,5 @@ class Campaign(NamedTuple):
 
 CAMPAIGNS = {
     module.__name__.rpartition(".")[2]: Campaign(module.case, module.CASES)
-    for module in (edits, files, forward, gradient, state)
+    for module in (edits, files, forward, gradient, kill, state)
 }

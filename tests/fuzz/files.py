@@ -126,11 +126,14 @@ def _look(path: Path, data: Data, law: str) -> None:
         expected, actual = sum(line.split()[0] == "v" for line in lines), data.num_nodes
     elif path.suffix in (".edgelist", ".tsv", ".csv", ".txt"):
         rows = [re.split(r"[,;\t]|\s+", line.strip()) for line in lines]
-        if len({len(row) for row in rows}) > 1 or any(
-            '"' in cell or not cell for cell in sum(rows, [])
-        ):
+        cells = [cell for row in rows for cell in row]
+        if len({len(row) for row in rows}) > 1 or any('"' in cell or not cell for cell in cells):
             return
-        if not rows[0][0].isdigit() and len(rows) > 1 and rows[1][0].isdigit():
+        # A heading is a row of words above rows with numbers.
+        numbers = [any(cell.isdigit() for cell in row[:2]) for row in rows]
+        if any(numbers) and not all(numbers):
+            if numbers[0] or not all(numbers[1:]):
+                return
             rows = rows[1:]
         expected = len({tuple(sorted(row[:2])) for row in rows})
         actual = len({tuple(sorted(pair)) for pair in data.edge_index.T.tolist()})

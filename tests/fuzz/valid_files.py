@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import redirect_stderr
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,7 +83,8 @@ _MONOXIDE = (
 _GML = (
     'graph [\n  directed 0\n  node [\n    id 0\n    label "a"\n  ]\n  node [\n    id 1\n'
     '    label "b"\n  ]\n  node [\n    id 2\n    label "c"\n  ]\n  edge [\n    source 0\n'
-    "    target 1\n    weight 0.5\n  ]\n  edge [\n    source 1\n    target 2\n    weight 2.0\n  ]\n]\n"
+    "    target 1\n    weight 0.5\n  ]\n  edge [\n    source 1\n    target 2\n"
+    "    weight 2.0\n  ]\n]\n"
 )
 _GRAPHML = (
     "<?xml version='1.0' encoding='utf-8'?>\n"
@@ -92,11 +95,15 @@ _GRAPHML = (
     '<edge source="1" target="2"><data key="d0">2.0</data></edge>\n</graph>\n</graphml>\n'
 )
 _PLY = (
-    "ply\nformat ascii 1.0\nelement vertex 4\nproperty float x\nproperty float y\nproperty float z\n"
+    "ply\nformat ascii 1.0\nelement vertex 4\nproperty float x\nproperty float y\n"
+    "property float z\n"
     "element face 2\nproperty list uchar int vertex_indices\nend_header\n"
     "0 0 0\n1 0 0\n0 1 0\n1 1 0.5\n3 0 1 2\n3 1 3 2\n"
 )
-_STL = "solid a\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet\nendsolid a\n"
+_STL = (
+    "solid a\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\n"
+    "endloop\nendfacet\nendsolid a\n"
+)
 _CLOUD = "".join(f"{i / 7:.3f} {i * i % 5:.2f} {-i} {i % 3}\n" for i in range(9))
 
 
@@ -118,13 +125,12 @@ def _graph_with_walks() -> Data:
     return gm.transforms.AddWalks(gm.walks.ResampledWalks(4, 2))(data)
 
 
-def _written(write: Callable[[Path], object], names: Iterable[str]) -> dict[str, bytes]:
+def _written(write: Callable[[Path], object]) -> dict[str, bytes]:
     """The files that a function writes into a folder."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, redirect_stderr(io.StringIO()):
         write(Path(folder))
-        return {name: (Path(folder) / name).read_bytes() for name in names}
+        paths = [path for path in Path(folder).rglob("*") if path.is_file()]
+        return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def _save_model(folder: Path) -> None:
@@ -170,7 +176,6 @@ GRAPHS = ARRAYS | {
     ),
     "scan.bin": np.arange(44, dtype="<f4").tobytes(),
 }
-_CACHE = ["processed/_cached/data.pt"]
 
 
 @cache
@@ -185,7 +190,7 @@ def readers() -> dict[str, Reader]:
         "table": Reader(partial(_table, "table.csv"), {"table.csv": table}),
         "table-gz": Reader(partial(_table, "a.csv.gz"), {"a.csv.gz": gzip.compress(table)}),
         "sdf": Reader(_sdf, {"two.sdf": _MONOXIDE * 2}),
-        "model": Reader(_model, _written(_save_model, ("config.json", "model.safetensors"))),
-        "cache": Reader(_cache, _written(_cache, _CACHE)),
+        "model": Reader(_model, _written(_save_model)),
+        "cache": Reader(_cache, _written(_cache)),
         "walks": Reader(_walks, {"walks.pt": _bytes(lambda f: torch.save(_graph_with_walks(), f))}),
     }

@@ -8,7 +8,7 @@ import pytest
 import torch
 from models import PATH, attention, block, features, gps, model
 from torch import nn
-from torch_geometric.nn import GPSConv, JumpingKnowledge
+from torch_geometric.nn import GCNConv, GPSConv, JumpingKnowledge
 
 from graphmask import Topology
 from graphmask.masks import GlobalMask, PowerSeriesMask, WalkMask
@@ -72,7 +72,9 @@ VALUES: list[tuple[Callable[[], object], str]] = [
         lambda: model(mask=ALL)(ones(2, 3, 3), PATH),
         r"`x` must be of shape \[N, C\], the nodes of all",
     ),
+    (lambda: block(conv=GCNConv(4, 1))(ones(3, 4), PATH), "`conv` must be from C to C channels"),
     # TopologicalGPS
+    (lambda: gps(conv=GCNConv(6, 1))(ones(3, 6), PATH), "`conv` must be from C to C channels"),
     (lambda: TopologicalGPS(4, None, dropout=1.0), "`dropout`"),
     (lambda: gps()(ones(2, 6), PATH), "`edge_index` must be node ids"),
     # EdgeHead
@@ -101,6 +103,7 @@ TYPES: list[tuple[Callable[[], object], str]] = [
     (lambda: transformer(3, 4, 5.0), "`out_channels`"),
     (lambda: model(mask=ALL, pool="mean"), "`pool`"),
     (lambda: model(mask=ALL, jk=nn.Identity()), "`jk` must be a string or a JumpingKnowledge"),
+    (lambda: block(conv=GCNConv), "`conv` must be a module, such as GCNConv"),
     (lambda: TopologicalGPS(4, None, mask="walk"), "`mask` must be a TopologicalMask"),
     (lambda: head_of(features(3, 4), PAIRS.float()), "`edge_label_index` must be an integer"),
     (lambda: to_masked("model", ALL), "`model` must be a torch.nn.Module"),

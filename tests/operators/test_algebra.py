@@ -225,3 +225,12 @@ def test_entrywise_products_cost_rank_times_the_other_mask() -> None:
             power_series() * low_rank(rank) @ torch.ones(7, 3)
         counts.append(written.count)
     assert counts[1] < 4.1 * counts[0]
+
+
+def test_products_of_factors_of_different_types(topology: Topology) -> None:
+    sparse = signed(topology)
+    single = SparseOperator(topology, topology.pattern, sparse.entries().value.float())
+    product = ProductOperator(single, sparse)
+    x = features(topology.num_nodes)[2]
+    assert product.to_dense().dtype == torch.float64
+    assert_close(product @ x, product.to_dense() @ x)

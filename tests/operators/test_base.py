@@ -6,6 +6,7 @@ from builders import features
 from torch.testing import assert_close
 
 from graphmask import Topology
+from graphmask.masks import FourierMask, GlobalMask, RFDMask
 from graphmask.operators import GlobalOperator, MaskOperator, PowerSeriesOperator, SparseOperator
 from graphmask.testing import example_topologies
 
@@ -64,3 +65,15 @@ def test_rows_of_a_large_graph() -> None:
         assert mask.rows(torch.empty(0, dtype=torch.long)).shape == (1, 0, 200_000)
     two_hops = series.rows(torch.tensor([100_000]))[0, 0, 99_997:100_004]
     assert_close(two_hops, torch.tensor([0, 0.25, 0, 0.5, 0, 0.25, 0]))
+
+
+def test_dense_matrices_beyond_all_proportion_are_refused() -> None:
+    graph = Topology(torch.empty(2, 0, dtype=torch.long), 50_000, pos=torch.zeros(50_000, 3))
+    message = "`topology` must be .* entries as a dense matrix.*50,000 x 50,000 .*= 2,500,000,000"
+    with pytest.raises(ValueError, match=message):
+        GlobalMask()(graph).to_dense()
+    with pytest.raises(ValueError, match=message):
+        GlobalMask()(graph).rows(torch.arange(50_000))
+    for mask in (RFDMask(), FourierMask()):
+        with pytest.raises(ValueError, match="50,000 x 50,000 x 3"):
+            mask.target(graph)

@@ -245,6 +245,14 @@ def test_walks_follow_the_nodes_of_their_graph(
     assert_close(walks.to_dense(), before[:, kept][:, :, kept], rtol=0, atol=0)
 
 
+def test_nodes_that_lose_a_target_are_told_apart() -> None:
+    """Their column sums, by which weights are normalised, are others."""
+    edges = torch.tensor([[0, 0, 3], [1, 2, 0]])
+    data = AddWalks(SAMPLER)(Data(edge_index=edges, num_nodes=4))
+    with pytest.raises(ValueError, match="other ones at 1 of 3 nodes"):
+        Topology.from_data(data.subgraph(torch.tensor([0, 1, 3])))
+
+
 def test_components_selected_before_batching_are_an_error() -> None:
     data = select_component(AddWalks(SAMPLER, seeded())(two_components()))
     with pytest.raises(ValueError, match="walks of another selection of nodes"):

@@ -1,0 +1,122 @@
+"""Normalizers, the last step of attention, under every mask and in every execution."""
+
+from __future__ import annotations
+
+import cases
+import pytest
+import torch
+from builders import seeded
+from cases.graphs import edgeless
+from torch import Tensor
+from torch.testing import assert_close
+
+import graphmask as gm
+from graphmask import reference
+from graphmask.attention import attention_rows
+from graphmask.features import Identity, ReLU, UnitPlusCosine
+from graphmask.normalizers import RMSNormalizer, RowSums, Unnormalized
+from graphmask.operators import Dense, Lifted, Pairs
+
+
+def qkv(n: int) -> list[Tensor]:
+    return [torch.randn(n, 2, 3, generator=seeded(i)).double().requires_grad_() for i in range(3)]
+
+
+def check_sums(operator: gm.operators.MaskOperator, dense: Tensor) -> None:
+    """Sums and their gradients are the definition's in all executions, whatever the signs."""
+    q, k, v = qkv(operator.num_nodes)
+    phi = [reference.relu_features(x, 1e-3) for x in (q, k)]
+    expected = reference.attention_sums(*phi, v, dense.double())
+    grad_output = torch.randn(expected.shape, generator=seeded(9)).double()
+    expected_grads = torch.autograd.grad(expected, (q, k, v), grad_output, retain_graph=True)
+    executions = [None, Dense(), *([Pairs()] if operator.entries() else [Lifted()])]
+    for execution in executions:
+        out = gm.attention(q, k, v, operator, ReLU(), execution, Unnormalized())
+        tolerance = {"rtol": 1e-4, "atol": 1e-5}
+        assert_close(out, expected.to(out.dtype), **tolerance)
+        grads = torch.autograd.grad(out, (q, k, v), grad_output.to(out.dtype), retain_graph=True)
+        assert_close(grads, expected_grads, **tolerance)
+
+
+@pytest.mark.parametrize("case", cases.MASKS, ids=str)
+def test_sums_without_a_denominator_are_the_definition(case: cases.Case) -> None:
+    mask = case.make()
+    for topology in list(case.topologies().values())[:2]:
+        topology = mask.prepare(topology)
+        with torch.no_grad():
+            dense = cases.mask_reference(mask, topology)
+            operator = mask(topology)
+        check_sums(operator, dense)
+
+
+@pytest.mark.parametrize("case", cases.OPERATORS, ids=str)
+def test_operators_sum_without_a_denominator(case: cases.Case) -> None:
+    topology = next(iter(case.topologies().values()))
+    with torch.no_grad():
+        operator = case.make(topology)
+        dense = operator.to_dense()
+    check_sums(operator, dense)
+
+
+def test_wide_masks_of_any_sign_are_served_without_a_denominator() -> None:
+    """Their absolute row sums are not known."""
+    topology = edgeless(20_000)
+    mask = gm.masks.GlobalMask()(topology) + -1.0 * gm.masks.CausalMask()(topology)
+    x = torch.ones(20_000, 1, 1)
+    with pytest.raises(ValueError, match="denominator"):
+        gm.attention(x, x, x, mask, ReLU(0))
+    out = gm.attention(x, x, x, mask, ReLU(0), normalizer=Unnormalized())
+    assert_close(out.flatten(), 19_999.0 - torch.arange(20_000))
+
+
+def test_row_sums_are_the_default() -> None:
+    topology = gm.Topology(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), 3)
+    mask, inputs = gm.masks.PowerSeriesMask(2)(topology), [x.float() for x in qkv(3)]
+    expected = gm.attention(*inputs, mask)
+    assert_close(gm.attention(*inputs, mask, normalizer=RowSums()), expected, rtol=0, atol=0)
+
+
+def test_root_mean_squares_are_those_of_heads() -> None:
+    x, norm = torch.randn(4, 2, 3, generator=seeded()), RMSNormalizer(2)
+    norm.gain.data = torch.tensor([1.0, 3.0])
+    square = norm(x, None).square().mean(-1)
+    assert_close(square, torch.tensor([1.0, 9.0]).expand(4, 2), rtol=1e-4, atol=1e-4)
+    assert_close(norm(1e-12 * x, None), 1e-6 * norm.gain[:, None] * x * 1e-3, rtol=1e-2, atol=1e-9)
+    with pytest.raises(ValueError, match="of 2 heads, as q"):
+        RMSNormalizer(3)(x, None)
+    norm.reset_parameters()
+    assert norm.gain.tolist() == [1.0, 1.0]
+
+
+def test_rows_of_attention_are_those_of_its_normalizer() -> None:
+    topology = gm.Topology(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), 3)
+    mask, (q, k, v) = gm.masks.PowerSeriesMask(2)(topology), [x.float() for x in qkv(3)]
+    for normalizer in (RowSums(), Unnormalized()):
+        rows = attention_rows(q, k, mask, torch.arange(3), ReLU(), normalizer)
+        out = gm.attention(q, k, v, mask, ReLU(), normalizer=normalizer)
+        assert_close(torch.einsum("ihj,jhd->ihd", rows, v), out)
+    with pytest.raises(ValueError, match="linear in the values"):
+        attention_rows(q, k, mask, torch.arange(3), ReLU(), RMSNormalizer(2))
+
+
+def test_scores_start_at_one_and_stay_between_zero_and_two() -> None:
+    phi, x = UnitPlusCosine(2), torch.randn(5, 2, 3, generator=seeded())
+    scores = torch.einsum("ihm,jhm->hij", phi.queries(x), phi.keys(x))
+    assert_close(scores, torch.ones(2, 5, 5), rtol=0, atol=0)
+    for scale in (1e30, 1e-30, 1.0):
+        phi.gain.data = torch.tensor([50.0, -50.0])
+        scores = torch.einsum("ihm,jhm->hij", phi.queries(scale * x), phi.keys(scale * x))
+        assert scores.min() > -1e-6
+        assert scores.max() < 2 + 1e-6
+    with pytest.raises(ValueError, match="of 3 heads, as q and k"):
+        phi.queries(torch.zeros(5, 3, 3))
+    zero = torch.zeros(1, 2, 3, requires_grad=True)
+    phi.queries(zero).sum().backward()
+    assert zero.grad.isfinite().all()
+
+
+def test_unknown_normalizers_raise() -> None:
+    x = torch.ones(2, 1, 1)
+    mask = gm.masks.GlobalMask()(edgeless(2))
+    with pytest.raises(TypeError, match=r"`normalizer` must be a Normalizer, such as RowSums\(\)"):
+        gm.attention(x, x, x, mask, Identity(), normalizer="rms")
