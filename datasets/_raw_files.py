@@ -147,6 +147,7 @@ def files_of_classes(
     files = []
     for label, name in enumerate(class_names):
         paths = files_with(folder / name / split, ending)
+        check_bodies(paths)
         if not paths:
             raise FileNotFoundError(f"No {ending} file in {folder / name / split}: {remedy}")
         files += [(label, path) for path in paths]
