@@ -118,6 +118,15 @@ def test_a_truncated_cache_is_named_and_built_again_on_demand(tmp_path: Path, si
     assert values(Points(tmp_path, True, force_reload=True)) == [0, 1, 2, 3]
 
 
+def test_a_changed_number_in_a_cache_is_an_error(tmp_path: Path) -> None:
+    path = Path(Points(tmp_path, True).processed_paths[0])
+    numbers = torch.arange(4, dtype=torch.float32).numpy().tobytes()
+    changed = torch.tensor([0.0, 1.0, 2.0, 4.0]).numpy().tobytes()
+    path.write_bytes(path.read_bytes().replace(numbers, changed))
+    with pytest.raises(ValueError, match=r"data.pt is damaged .*checksum.*force_reload"):
+        Points(tmp_path, True)
+
+
 class Planted:
     """Runs code where it is unpickled."""
 
