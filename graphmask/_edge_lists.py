@@ -12,8 +12,8 @@ from torch_geometric.data import Data
 
 from ._tables import (
     Row,
+    find_named_columns,
     holds_several_numbers,
-    is_nameless,
     is_number,
     parse_number,
     read_rows,
@@ -56,10 +56,10 @@ def read_edge_list(text: str, directed: bool) -> Data:
 
 def read_adjacency_list(text: str, directed: bool) -> Data:
     """Read lines of a node and its neighbours, such as those of networkx' ``write_adjlist``."""
-    lines = _lines(text)
-    graph = nx.MultiDiGraph()
+    if not (lines := _lines(text)):
+        raise ValueError("it must be an adjacency list, got an empty file")
     # The text holds no zero byte, thus networkx takes nothing for a comment.
-    graph.update(nx.parse_adjlist(lines, comments="\0", create_using=nx.MultiDiGraph))
+    graph = nx.parse_adjlist(lines, comments="\0", create_using=nx.MultiDiGraph)
     return make_graph(list(graph), list(graph.edges()), None, directed)
 
 
@@ -170,14 +170,15 @@ def _find_columns(rows: list[Row]) -> tuple[list[int], list[Row]]:
     named = list(range(len(heading)))
     if pair or _is_heading(heading, rest):
         refuse_repeated_heading(rows)
-        named = named[is_nameless(heading[0]) :]
+        named = find_named_columns(rows)
         if len({heading[column] for column in named}) < len(named):
             raise ValueError(f"line {line} names a column twice: {', '.join(heading)}")
     else:
         rest = rows
     if len(named) not in (2, 3):
         raise ValueError(
-            "it must be an edge list: source, target and, if need be, weight in each line, got "
+            "it must be an edge list: source, target and, if need be, weight in each line, between "
+            "tabs, semicolons, commas or blanks, got "
             f"{len(named)} columns in line {line}: {', '.join(heading)[:60]!r}"
         )
     if not rest:
@@ -204,7 +205,7 @@ def _find_pair(heading: list[str], rest: list[Row]) -> list[int]:
 
 def _is_heading(heading: list[str], rest: list[Row]) -> bool:
     """True above numbers: those of both nodes, or those in one of several columns."""
-    if not rest or any(map(is_number, heading)) or not all(heading[1:]):
+    if not rest or any(map(is_number, heading)):
         return False
     numeric = (all(is_number(row.cells[i]) for row in rest) for i in range(len(heading)))
     return all(numeric) if len(heading) == 2 else any(numeric)
@@ -234,10 +235,10 @@ def _sort_names(rows: Iterable[Row]) -> list[str]:
         for name in row.cells[:2]:
             lines.setdefault(name, row.line)
     for name, line in lines.items():
-        if not name or holds_several_numbers(name):
+        if not name or holds_several_numbers(name) or " # " in name:
             raise ValueError(
                 f"line {line}: {name!r} is no node: write one kind of separator and decimal "
-                "points, and leave no cell empty"
+                "points, leave no cell empty, and put comments into lines of their own"
             )
     if all(map(_ID.fullmatch, lines)):
         return sorted(lines, key=lambda name: (len(name), name))

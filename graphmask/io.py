@@ -6,8 +6,9 @@ import io
 import re
 import zipfile
 import zlib
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -33,6 +34,7 @@ from graphmask._edge_lists import (
 from graphmask._formats import read_edges
 from graphmask._tables import naming, read_bytes, read_text, to_float32
 from graphmask.datasets import read_shape
+from graphmask.datasets._molecules import parse_smiles
 from graphmask.datasets.semantic_kitti import read_points
 from graphmask.extras import require
 from graphmask.topology import Topology
@@ -218,17 +220,32 @@ def _make_batch(batch: type, base: type) -> Batch:
     return Batch(_base_cls=Data)
 
 
+def _make_dict(*_: Any) -> dict[Any, Any]:
+    """In place of ``defaultdict``, into which torch refuses to write."""
+    return {}
+
+
+@contextmanager
+def _safe_globals() -> Iterator[None]:
+    """Declare what a saved ``Data`` or ``Batch`` holds as safe, and nothing else afterwards."""
+    before = torch.serialization.get_safe_globals()
+    safe = {Batch, type(Batch()), Data, DataEdgeAttr, DataTensorAttr, GlobalStorage, AttrType}
+    batch = "torch_geometric.data.batch.DynamicInheritanceGetter"
+    makers = [_make_batch, (_BatchMaker, batch), (_make_dict, "collections.defaultdict")]
+    torch.serialization.clear_safe_globals()
+    torch.serialization.add_safe_globals([*{*before, *safe} - {defaultdict}, *makers])
+    try:
+        yield
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
+
+
 def _read_data(path: Path, _: bool) -> Data:
-    # Leaving `safe_globals` forgets all its classes, also those that PyG itself declared safe.
-    safe: set[Any] = {Batch, type(Batch()), Data, DataEdgeAttr, DataTensorAttr, GlobalStorage}
-    safe |= {AttrType, _make_batch}
-    safe.add((_BatchMaker, "torch_geometric.data.batch.DynamicInheritanceGetter"))
-    safe -= set(torch.serialization.get_safe_globals())
     expected = "it must be a PyG `Data` or `Batch` of tensors, saved by torch.save"
     try:
         # Products with sparse matrices whose indices are out of range end the process.
-        check = torch.sparse.check_sparse_tensor_invariants()
-        with torch.serialization.safe_globals(list(safe)), check:
+        with _safe_globals(), torch.sparse.check_sparse_tensor_invariants():
             data = torch.load(path, map_location="cpu", weights_only=True)
     # On damaged files torch fails with errors of many kinds.
     except Exception as error:
@@ -241,6 +258,8 @@ def _read_data(path: Path, _: bool) -> Data:
         raise ValueError(f"{expected}, got {problem}") from error
     if not isinstance(data, Data):
         raise ValueError(f"{expected}, got {type(data).__name__}")
+    # What PyG found out about the attributes, in the defaultdict that it was; it finds out again.
+    vars(data._store).pop("_cached_attr", None)
     if data.edge_index is None and "adj_t" in data:
         Topology.from_data(data)
         data.edge_index, weight, data.num_nodes = read_edges(data.adj_t)
@@ -251,7 +270,6 @@ def _read_data(path: Path, _: bool) -> Data:
 
 
 def _read_molecule(path: Path, item: int) -> Data:
-    chem = require("rdkit.Chem", extra="molecules")
     depictor = require("rdkit.Chem.rdDepictor", extra="molecules")
     lines = [
         (number, line.split())
@@ -261,7 +279,7 @@ def _read_molecule(path: Path, item: int) -> Data:
     if item >= len(lines):
         raise value_error("item", f"below {len(lines)}, the number of its molecules", item)
     number, (smiles, *_) = lines[item]
-    molecule = chem.MolFromSmiles(smiles)
+    molecule = parse_smiles(smiles)
     if molecule is None:
         raise ValueError(f"it must hold SMILES that RDKit reads, got {smiles!r} in line {number}")
     depictor.Compute2DCoords(molecule)
