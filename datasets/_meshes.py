@@ -224,7 +224,7 @@ def read_with_trimesh(path: Path) -> Arrays:
     if isinstance(shape, trimesh.Scene):
         shape = shape.to_mesh()
     pos, face, color = shape.vertices, getattr(shape, "faces", None), None
-    if path.suffix.lower() == ".stl":
+    if path.suffix.lower() == ".stl" and face is not None:
         pos, face = _join_corners(pos, face)
     elif shape.visual.kind == "vertex" and len(shape.visual.vertex_colors) == len(pos):
         color = shape.visual.vertex_colors[:, :3]
