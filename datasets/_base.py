@@ -19,16 +19,12 @@ from typing_extensions import Unpack
 from graphmask._checks import check_integer, type_error, value_error
 from graphmask.transforms._edges import describe_setting
 
-from ._raw_files import Folder, damaged, write_aside
+from ._raw_files import READ_ERRORS, Folder, damaged, write_aside
 
 _KINDS: dict[str, Any] = {"Data": Data, "HeteroData": HeteroData}
 
 Transform = Callable[[Data], Data]
 Filter = Callable[[Data], bool]
-
-
-# Raised by torch on files that are cut off or hold something else.
-_DAMAGED = (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError)
 
 
 class Options(TypedDict, total=False):
@@ -229,12 +225,12 @@ def read_record(path: Path) -> Any:
         ValueError: if it is damaged, or holds more than tensors, numbers and texts.
     """
     try:
-        # torch reads changed bytes as other numbers.
-        with zipfile.ZipFile(path) as archive:
-            if changed := archive.testzip():
-                raise ValueError(f"{changed} does not fit its checksum")
+        # torch does not compare checksums.
+        with zipfile.ZipFile(path) as file:
+            if (member := file.testzip()) is not None:
+                raise ValueError(f"the checksum of {member} differs")
         return torch.load(path, weights_only=True)
-    except (*_DAMAGED, zipfile.BadZipFile) as error:
+    except (*READ_ERRORS, pickle.UnpicklingError) as error:
         remedy = "pass `force_reload=True` to build it again"
         raise damaged(path, str(error).partition("\n")[0], remedy) from error
 
