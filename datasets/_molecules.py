@@ -21,7 +21,9 @@ def rdkit_module(name: str) -> Any:
 
 
 def parse_smiles(smiles: str) -> Any:
-    """Return RDKit's molecule, or None where it cannot read one."""
+    """Return RDKit's molecule, or None where it cannot read one, or reads the first word alone."""
+    if any(not word.startswith("|") for word in smiles.split()[1:2]):
+        return None
     chem = rdkit_module("rdkit.Chem")
     with rdkit_module("rdkit.rdBase").BlockLogs():
         return chem.MolFromSmiles(smiles)

@@ -12,7 +12,7 @@ from torch_geometric.utils import to_undirected
 from typing_extensions import Unpack
 
 from graphmask._checks import check_integer, type_error, value_error
-from graphmask._tables import to_float32
+from graphmask._tables import to_float32, to_int64
 
 from ._base import CachedDataset, Options, check_flag
 from ._raw_files import Folder, find_files, reading
@@ -110,8 +110,8 @@ class Heterophilous(CachedDataset):
 
     def _graph(self, arrays: np.lib.npyio.NpzFile) -> Data:
         x = to_float32("node_features", arrays["node_features"])
-        y = arrays["node_labels"].astype(np.int64)
-        edges = torch.from_numpy(arrays["edges"].astype(np.int64)).T
+        y = to_int64("node_labels", arrays["node_labels"])
+        edges = torch.from_numpy(to_int64("edges", arrays["edges"])).T
         _check(x, y, edges)
         masks = {
             f"{part}_mask": self._mask(arrays[f"{part}_masks"], len(x))

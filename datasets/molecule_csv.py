@@ -13,7 +13,7 @@ from typing_extensions import Unpack
 from graphmask._checks import value_error
 from graphmask._tables import (
     Row,
-    is_nameless,
+    find_named_columns,
     naming,
     read_rows,
     read_text,
@@ -46,7 +46,7 @@ class MoleculeCSV(CachedDataset):
             commas, semicolons or tabs. Also compressed (``.csv.gz``).
         smiles: name of the column of SMILES. (default: :obj:`"smiles"`)
         targets: names of the columns of targets, none for an unlabelled file. (default: all the
-            other columns, but those without a name, or named ``Unnamed: 0``: row numbers)
+            other columns, without row numbers at the left, which have no name or ``Unnamed: 0``)
         skip_invalid: whether to leave out what cannot be read, rather than raise an error.
             (default: :obj:`True`)
         with_hydrogen: whether hydrogens are nodes. (default: :obj:`False`)
@@ -93,8 +93,11 @@ class MoleculeCSV(CachedDataset):
         self.path, self.from_smiles = check_file(path), from_smiles
         self.skip_invalid = check_flag("skip_invalid", skip_invalid)
         self.with_hydrogen = check_flag("with_hydrogen", with_hydrogen)
-        header = _read_rows(self.path)[0].cells
-        others = [name for name in header if name != smiles and not is_nameless(name)]
+        rows = _read_rows(self.path)
+        header = rows[0].cells
+        with naming(self.path):
+            named = find_named_columns(rows)
+        others = [header[column] for column in named if header[column] != smiles]
         self.smiles_name, self.target_names = smiles, tuple(others if targets is None else targets)
         for name in (smiles, *self.target_names):
             if (count := header.count(name)) != 1:

@@ -12,8 +12,8 @@ from torch_geometric.data import Data
 
 from ._tables import (
     Row,
+    find_named_columns,
     holds_several_numbers,
-    is_nameless,
     is_number,
     parse_number,
     read_rows,
@@ -31,6 +31,8 @@ _PAIRS = [
     ("node1", "node2"), ("nodea", "nodeb"), ("id1", "id2"), ("vertex1", "vertex2"),
 ]  # fmt: skip
 _NO_WEIGHTS = ("", "index", "type", "label", "time", "timestamp", "date", "year")
+# A weight that is missing or not finite is no heading.
+_WORD = re.compile(r"(?!(nan|inf|infinity|na|none|null)$)[^\W\d]", re.IGNORECASE)
 _ID = re.compile(r"0|[1-9]\d*", re.ASCII)
 
 
@@ -40,7 +42,7 @@ def read_edge_list(text: str, directed: bool) -> Data:
     Raises:
         ValueError: for other lines, with their numbers.
     """
-    if re.search(r"\{[^\n]*\}[ \t\r]*$", text, re.MULTILINE):
+    if "{" in text and re.search(r"\}[ \t\r]*$", text, re.MULTILINE):
         return _read_with_networkx(text, directed)
     columns, rows = _find_columns(read_rows(text, "\t;, ", COMMENTS))
     edges = [Row(row.line, [row.cells[column] for column in columns]) for row in rows]
@@ -56,11 +58,12 @@ def read_edge_list(text: str, directed: bool) -> Data:
 
 def read_adjacency_list(text: str, directed: bool) -> Data:
     """Read lines of a node and its neighbours, such as those of networkx' ``write_adjlist``."""
-    lines = _lines(text)
-    graph = nx.MultiDiGraph()
+    if not (lines := _lines(text)):
+        raise ValueError("it must be an adjacency list, got an empty file")
     # The text holds no zero byte, thus networkx takes nothing for a comment.
-    graph.update(nx.parse_adjlist(lines, comments="\0", create_using=nx.MultiDiGraph))
-    return make_graph(list(graph), list(graph.edges()), None, directed)
+    graph = nx.parse_adjlist(lines, comments="\0", create_using=nx.MultiDiGraph)
+    names = _sort_names(Row(0, [node]) for node in graph)
+    return make_graph(names, list(graph.edges()), None, directed)
 
 
 def make_graph(
@@ -128,7 +131,8 @@ def edges_of_networkx(graph: nx.Graph) -> tuple[list[tuple[str, str]], list[floa
     Raises:
         ValueError: for a weight that is not a number, or missing beside others.
     """
-    default = graph.graph.get("edge_default", {}).get("weight")
+    defaults = graph.graph.get("edge_default")
+    default = defaults.get("weight") if isinstance(defaults, dict) else None
     edges, weights = [], []
     for a, b, weight in graph.edges(data="weight", default=default):
         edges.append((a, b))
@@ -170,14 +174,15 @@ def _find_columns(rows: list[Row]) -> tuple[list[int], list[Row]]:
     named = list(range(len(heading)))
     if pair or _is_heading(heading, rest):
         refuse_repeated_heading(rows)
-        named = named[is_nameless(heading[0]) :]
+        named = find_named_columns(rows)
         if len({heading[column] for column in named}) < len(named):
             raise ValueError(f"line {line} names a column twice: {', '.join(heading)}")
     else:
         rest = rows
     if len(named) not in (2, 3):
         raise ValueError(
-            "it must be an edge list: source, target and, if need be, weight in each line, got "
+            "it must be an edge list: source, target and, if need be, weight in each line, between "
+            "tabs, semicolons, commas or blanks, and numbers with decimal points, got "
             f"{len(named)} columns in line {line}: {', '.join(heading)[:60]!r}"
         )
     if not rest:
@@ -203,8 +208,11 @@ def _find_pair(heading: list[str], rest: list[Row]) -> list[int]:
 
 
 def _is_heading(heading: list[str], rest: list[Row]) -> bool:
-    """True above numbers: those of both nodes, or those in one of several columns."""
-    if not rest or any(map(is_number, heading)) or not all(heading[1:]):
+    """True for words that do not occur below, above numbers: in both columns, or in one of more."""
+    words = [cell for cell in heading if cell]
+    if not rest or not all(map(_WORD.match, words)):
+        return False
+    if any(cell in words for row in rest if row.cells != heading for cell in row.cells):
         return False
     numeric = (all(is_number(row.cells[i]) for row in rest) for i in range(len(heading)))
     return all(numeric) if len(heading) == 2 else any(numeric)
@@ -233,19 +241,18 @@ def _sort_names(rows: Iterable[Row]) -> list[str]:
     for row in rows:
         for name in row.cells[:2]:
             lines.setdefault(name, row.line)
+    are_numbers = all(map(is_number, lines))
     for name, line in lines.items():
-        if not name or holds_several_numbers(name):
-            raise ValueError(
-                f"line {line}: {name!r} is no node: write one kind of separator and decimal "
-                "points, and leave no cell empty"
+        if not name or holds_several_numbers(name) or " # " in name:
+            problem = (
+                "no node: write one kind of separator and decimal points, leave no cell empty, and "
+                "put comments into lines of their own"
             )
+        elif are_numbers and not re.fullmatch(r"\d+", name):
+            problem = "no id of a node: ids are integers from 0, and other names are no numbers"
+        else:
+            continue
+        raise ValueError(f"{f'line {line}: ' if line else ''}{name!r} is {problem}")
     if all(map(_ID.fullmatch, lines)):
         return sorted(lines, key=lambda name: (len(name), name))
-    if all(map(is_number, lines)):
-        for name, line in lines.items():
-            if not re.fullmatch(r"\d+", name):
-                raise ValueError(
-                    f"line {line}: {name!r} is no id of a node: ids are integers from 0, and other "
-                    "names are no numbers"
-                )
     return sorted(lines)

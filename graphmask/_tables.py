@@ -21,8 +21,10 @@ import numpy as np
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NUMBERS = re.compile(rf"{_NUMBER.pattern}([;,\s]+{_NUMBER.pattern})+", re.ASCII)
+_NAMELESS = re.compile(r"(Unnamed: [\d.]+)?")
 _RECORD = re.compile(r'([^"\r\n]|"[^"]*")*')
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
+# From here on numbers round to infinity in float32.
+_FLOAT32_END = 2.0**128 - 2.0**103
 _SEPARATOR_NAMES = {"\t": "tabs", ";": "semicolons", ",": "commas", " ": "blanks"}
 
 
@@ -167,7 +169,7 @@ def parse_number(text: str) -> float:
     if not _NUMBER.fullmatch(text):
         remedy = ": write decimal points" if _NUMBERS.fullmatch(text) else ""
         raise ValueError(f"{text!r} is not a finite number{remedy}")
-    if abs(value := float(text)) > _FLOAT32_MAX:
+    if abs(value := float(text)) >= _FLOAT32_END:
         raise ValueError(f"{text} is not finite in float32: change its unit")
     return value
 
@@ -191,15 +193,38 @@ def to_float32(name: str, values: np.ndarray) -> np.ndarray:
     if values.dtype.kind not in "fiub":
         raise ValueError(f"`{name}` must be real numbers, got dtype {values.dtype}")
     # Written so that NaN is refused, too.
-    if (bad := ~(np.abs(values.astype(np.float64)) <= _FLOAT32_MAX)).any():
+    if (bad := ~(np.abs(values.astype(np.float64)) < _FLOAT32_END)).any():
         place = np.argwhere(bad)[0].tolist()
         raise ValueError(f"`{name}` must be finite in float32, got {values[bad][0]} at {place}")
     return values.astype(np.float32)
 
 
-def is_nameless(heading: str) -> bool:
-    """True for the heading of a column of row numbers, as data frames write it."""
-    return re.fullmatch(r"(Unnamed: \d+)?", heading) is not None
+def to_int64(name: str, values: np.ndarray) -> np.ndarray:
+    """Convert integers, of any dtype, to int64.
+
+    Raises:
+        ValueError: for other values.
+    """
+    if values.dtype.kind in "iuf":
+        with np.errstate(invalid="ignore"):
+            integers = values.astype(np.int64)
+        if (integers == values).all():
+            return integers
+    raise ValueError(f"`{name}` must be integers below 2^63, got dtype {values.dtype}")
+
+
+def find_named_columns(rows: Sequence[Row]) -> list[int]:
+    """Columns that the first row names; those without a name at the left hold row numbers.
+
+    Raises:
+        ValueError: for a cell below no name elsewhere, as behind a row that is too long.
+    """
+    named = [i for i, name in enumerate(rows[0].cells) if not _NAMELESS.fullmatch(name)]
+    others = [i for i in range(min(named, default=0), len(rows[0].cells)) if i not in named]
+    for row in rows[1:]:
+        if any(row.cells[column] for column in others):
+            raise ValueError(f"line {row.line} has a cell in a column without a name: name it")
+    return named
 
 
 def refuse_repeated_heading(rows: Sequence[Row]) -> None:

@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 import io
-import re
-import zipfile
-import zlib
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-from xml.etree import ElementTree
 
-import networkx as nx
-import numpy as np
-import scipy.io
 import torch
-from scipy.sparse import coo_array, load_npz
-from torch_geometric.data import Batch, Data
-from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
-from torch_geometric.data.storage import AttrType, GlobalStorage
+from torch_geometric.data import Data
 from torch_geometric.utils import to_undirected
 
 from graphmask._checks import check_integer, value_error
-from graphmask._edge_lists import (
-    add_reverse,
-    edges_of_networkx,
-    make_graph,
-    read_adjacency_list,
-    read_edge_list,
-)
-from graphmask._formats import read_edges
-from graphmask._tables import naming, read_bytes, read_text, to_float32
+from graphmask._edge_lists import read_adjacency_list, read_edge_list
+from graphmask._graph_files import read_arrays, read_gml, read_graphml, read_matrix_market
+from graphmask._saved_data import read_data
+from graphmask._tables import naming, read_text
 from graphmask.datasets import read_shape
+from graphmask.datasets._molecules import parse_smiles
 from graphmask.datasets.semantic_kitti import read_points
 from graphmask.extras import require
 from graphmask.topology import Topology
@@ -108,7 +91,7 @@ def read_graph(
         if ending in (".smi", ".smiles"):
             graph = _read_molecule(path, item)
         elif ending == ".npz":
-            graph = _read_arrays(path, directed)
+            graph = read_arrays(path, directed)
         elif ending == ".bin":
             graph = connect(_read_scan(path), neighbours)
         elif ending in _READERS:
@@ -137,139 +120,7 @@ def connect(data: Data, neighbours: int = NEIGHBOURS) -> Data:
     return graph
 
 
-def _read_gml(path: Path, _: bool) -> Data:
-    # Parallel edges are legal in all files, not in those alone that announce them; and labels are
-    # optional.
-    text = re.sub(r"^(\s*graph\s*\[)", r"\1 multigraph 1 ", read_text(path), count=1, flags=re.M)
-    return _convert(lambda: nx.parse_gml(text, label=None))
-
-
-def _read_graphml(path: Path, _: bool) -> Data:
-    raw = read_bytes(path)
-
-    def parse() -> nx.Graph:
-        graph = nx.read_graphml(io.BytesIO(raw), force_multigraph=True)
-        elements = ElementTree.fromstring(raw).iter()
-        tags = Counter(element.tag.rpartition("}")[2] for element in elements)
-        counts = {"graph": 1, "node": len(graph), "edge": graph.number_of_edges()}
-        for tag, count in counts.items():
-            if tags[tag] != count:
-                raise ValueError(f"{tags[tag]} elements {tag!r}, {count} with ids of their own")
-        return graph
-
-    return _convert(parse)
-
-
-def _convert(parse: Callable[[], nx.Graph]) -> Data:
-    """The graph of networkx as ``Data``; each undirected edge in both directions."""
-    try:
-        graph = parse()
-    # On damaged files networkx fails with errors of many kinds.
-    except Exception as error:
-        raise ValueError(f"it must be a graph that networkx reads: {error}") from error
-    edges, weight = edges_of_networkx(graph)
-    if not graph.is_directed():
-        back = [place for place, (a, b) in enumerate(edges) if a != b]
-        edges += [edges[place][::-1] for place in back]
-        weight = weight and weight + [weight[place] for place in back]
-    data = make_graph(list(graph), edges, weight, directed=True)
-    values = [values for _, values in graph.nodes(data=True)]
-    data.node_name = [
-        str(value.get("label", node)) for node, value in zip(graph, values, strict=True)
-    ]
-    pos = [(value.get("x"), value.get("y")) for value in values]
-    if pos and all(isinstance(value, (int, float)) for pair in pos for value in pair):
-        data.pos = torch.from_numpy(to_float32("x, y", np.array(pos)))
-    return data
-
-
-def _read_matrix_market(path: Path, _: bool) -> Data:
-    try:
-        return _of_matrix(scipy.io.mmread(io.BytesIO(read_bytes(path))))
-    except (MemoryError, OverflowError) as error:
-        raise ValueError(f"it announces a matrix that is too large: {error}") from error
-
-
-def _of_matrix(matrix: Any) -> Data:
-    """The graph of an adjacency matrix: an edge from row to column for each entry."""
-    if hasattr(matrix, "check_format"):
-        matrix.check_format()
-    matrix = coo_array(matrix)
-    rows, columns = matrix.shape
-    if rows != columns:
-        raise ValueError(f"an adjacency matrix must be square, got {rows} x {columns}")
-    weight = to_float32("adjacency matrix", matrix.data)
-    ends = torch.from_numpy(np.stack(matrix.coords).astype(np.int64))
-    data = Data(edge_index=ends, num_nodes=rows)
-    if (weight != 1).any():
-        data.edge_weight = torch.from_numpy(weight)
-    return data
-
-
-class _BatchMaker:
-    """In place of PyG's ``DynamicInheritanceGetter``, whose instances torch refuses to call."""
-
-    def __new__(cls) -> Callable[..., Batch]:  # type: ignore[misc]
-        return _make_batch
-
-
-def _make_batch(batch: type, base: type) -> Batch:
-    if batch is not Batch or base is not Data:
-        raise TypeError(f"a batch of {base.__name__}")
-    return Batch(_base_cls=Data)
-
-
-def _make_dict(*_: Any) -> dict[Any, Any]:
-    """In place of ``defaultdict``, into which torch refuses to write."""
-    return {}
-
-
-@contextmanager
-def _safe_globals() -> Iterator[None]:
-    """Declare what a saved ``Data`` or ``Batch`` holds as safe, and nothing else afterwards."""
-    before = torch.serialization.get_safe_globals()
-    safe = {Batch, type(Batch()), Data, DataEdgeAttr, DataTensorAttr, GlobalStorage, AttrType}
-    batch = "torch_geometric.data.batch.DynamicInheritanceGetter"
-    makers = [_make_batch, (_BatchMaker, batch), (_make_dict, "collections.defaultdict")]
-    torch.serialization.clear_safe_globals()
-    torch.serialization.add_safe_globals([*{*before, *safe} - {defaultdict}, *makers])
-    try:
-        yield
-    finally:
-        torch.serialization.clear_safe_globals()
-        torch.serialization.add_safe_globals(before)
-
-
-def _read_data(path: Path, _: bool) -> Data:
-    expected = "it must be a PyG `Data` or `Batch` of tensors, saved by torch.save"
-    try:
-        # Products with sparse matrices whose indices are out of range end the process.
-        with _safe_globals(), torch.sparse.check_sparse_tensor_invariants():
-            data = torch.load(path, map_location="cpu", weights_only=True)
-    # On damaged files torch fails with errors of many kinds.
-    except Exception as error:
-        unsafe = re.search(r"GLOBAL (\S+)", str(error))
-        problem = (
-            f"an object of {unsafe[1]}, which is not unpickled"
-            if unsafe
-            else next(iter(str(error).splitlines()), type(error).__name__)
-        )
-        raise ValueError(f"{expected}, got {problem}") from error
-    if not isinstance(data, Data):
-        raise ValueError(f"{expected}, got {type(data).__name__}")
-    # What PyG found out about the attributes, in the defaultdict that it was; it finds out again.
-    vars(data._store).pop("_cached_attr", None)
-    if data.edge_index is None and "adj_t" in data:
-        Topology.from_data(data)
-        data.edge_index, weight, data.num_nodes = read_edges(data.adj_t)
-        if weight is not None:
-            data.edge_weight = weight
-        del data.adj_t
-    return connect(data)
-
-
 def _read_molecule(path: Path, item: int) -> Data:
-    chem = require("rdkit.Chem", extra="molecules")
     depictor = require("rdkit.Chem.rdDepictor", extra="molecules")
     lines = [
         (number, line.split())
@@ -279,7 +130,7 @@ def _read_molecule(path: Path, item: int) -> Data:
     if item >= len(lines):
         raise value_error("item", f"below {len(lines)}, the number of its molecules", item)
     number, (smiles, *_) = lines[item]
-    molecule = chem.MolFromSmiles(smiles)
+    molecule = parse_smiles(smiles)
     if molecule is None:
         raise ValueError(f"it must hold SMILES that RDKit reads, got {smiles!r} in line {number}")
     depictor.Compute2DCoords(molecule)
@@ -290,64 +141,6 @@ def _read_molecule(path: Path, item: int) -> Data:
         pos=torch.tensor(molecule.GetConformer().GetPositions()[:, :2], dtype=torch.float),
         node_name=[atom.GetSymbol() for atom in molecule.GetAtoms()],
     )
-
-
-def _read_arrays(path: Path, directed: bool) -> Data | None:
-    """The graph of an ``.npz`` file, or :obj:`None` where the file has no edges."""
-    names = ("edge_index", "edges", "edge_weight", "pos", "x", "node_features", "num_nodes")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if {"format", "shape", "data"} <= set(file):
-                return _of_matrix(load_npz(path))
-            arrays = {name: file[name] for name in names if name in file}
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"it must be a file of numpy.savez: {error}") from error
-    name = next((name for name in names[:2] if name in arrays), None)
-    if name is None:
-        return None
-    ends = _check_edges(name, arrays[name])
-    weight = arrays.get("edge_weight")
-    if weight is not None:
-        if weight.shape not in ((ends.shape[1],), (ends.shape[1], 1)):
-            expected = f"of shape [{ends.shape[1]}], as many as edges"
-            raise value_error("edge_weight", expected, f"{list(weight.shape)}")
-        weight = to_float32("edge_weight", weight.reshape(-1))
-    if name == "edges" and not directed:
-        ends, weight = add_reverse(ends, weight)
-    data = Data(edge_index=torch.from_numpy(ends.copy()))
-    if weight is not None:
-        data.edge_weight = torch.from_numpy(weight)
-    for name, key in (("pos", "pos"), ("x", "node_features"), ("x", "x")):
-        if key in arrays:
-            value = to_float32(key, arrays[key])
-            data[name] = torch.from_numpy(value[:, None] if value.ndim == 1 else value)
-    lengths = {name: len(data[name]) for name in ("pos", "x") if name in data}
-    if "num_nodes" in arrays:
-        lengths["num_nodes"] = int(arrays["num_nodes"].reshape(()))
-    if len(set(lengths.values())) > 1:
-        raise ValueError(f"its arrays must have a row for each node, got {lengths}")
-    data.num_nodes = next(iter(lengths.values()), int(ends.max(initial=-1)) + 1)
-    return data
-
-
-def _check_edges(name: str, edges: np.ndarray) -> np.ndarray:
-    """Integers ``[2, E]``: of ``edge_index`` as they are, of ``edges`` in either layout."""
-    with np.errstate(invalid="ignore"):
-        is_integral = edges.dtype.kind in "iuf" and (edges == edges.astype(np.int64)).all()
-    if not is_integral:
-        raise value_error(name, "integers", f"dtype {edges.dtype}")
-    if name == "edge_index":
-        if edges.ndim != 2 or edges.shape[0] != 2:
-            expected = "of shape [2, E]; name edges of shape [E, 2] `edges`"
-            raise value_error(name, expected, f"{list(edges.shape)}")
-    elif edges.ndim != 2 or 2 not in edges.shape:
-        raise value_error(name, "of shape [E, 2] or [2, E]", f"{list(edges.shape)}")
-    elif edges.shape == (2, 2) and not np.array_equal(edges, edges.T):
-        expected = "of shape [E, 2] or [2, E], which [2, 2] does not tell: name it `edge_index`, of"
-        raise value_error(name, f"{expected} shape [2, E] with both directions", "[2, 2]")
-    elif edges.shape[1] == 2:
-        edges = edges.T
-    return edges.astype(np.int64)
 
 
 def _read_scan(path: Path) -> Data:
@@ -361,8 +154,8 @@ _READERS: dict[str, Callable[[Path, bool], Data]] = {
         lambda path, directed: read_edge_list(read_text(path), directed),
     ),
     ".adjlist": lambda path, directed: read_adjacency_list(read_text(path), directed),
-    ".gml": _read_gml,
-    ".graphml": _read_graphml,
-    ".mtx": _read_matrix_market,
-    ".pt": _read_data,
+    ".gml": lambda path, _: read_gml(path),
+    ".graphml": lambda path, _: read_graphml(path),
+    ".mtx": lambda path, _: read_matrix_market(path),
+    ".pt": lambda path, _: connect(read_data(path)),
 }

@@ -100,6 +100,10 @@ UNREADABLE: dict[str, tuple[Callable[[str], str | bytes], str]] = {
         ),
         "twice|of 2 columns",
     ),
+    "cells below no name": (
+        lambda text: text.replace("\n", ",\n", 1).replace("0.5", "0,5").replace("3\n", "3,\n"),
+        "line 2 has a cell in a column without a name",
+    ),
     "a repeated header": (lambda text: text + text, "line 4 repeats the heading"),
     "beyond float32": (lambda text: text.replace("0.5", "1e39"), "line 2.*1e39.*float32"),
     "infinity": (lambda text: text.replace("0.5", "-inf"), "line 2.*'-inf'.*finite"),
@@ -175,8 +179,12 @@ def test_nodes_of_edge_lists(text: str, names: list, edges: set, tmp_path: Path)
         ("# nothing\n", "an empty file"),
         ("1 2\n2 3 0.5\n", "line 2 has 3 cells"),
         ("a b nan\n", "line 1: the weight 'nan' is not a finite"),
+        ("a,b,nan\nc,d,1\n", "line 1: the weight 'nan' is not a finite"),
+        ("a;b;0,5\nc;d;1\n", "line 1: the weight '0,5' .*decimal points"),
+        ("a,b,heavy\nb,c,1\n", "line 1: the weight 'heavy' is not a finite"),
         ("a,b,\nb,c,1\n", "line 1: the weight '' is not"),
         ("a,\nb,c\n", "line 1: '' is no node"),
+        ("0,1 # first\n1,2\n", "'1 # first' is no node.*comments into lines of their own"),
         ("0 -1\n1 2\n", "line 1: '-1' is no id of a node"),
         ("0 1\n1.0 2\n", "line 2: '1.0' is no id of a node"),
         ("0,5 1,5\n", "'5 1' is no node.*decimal points"),
@@ -186,6 +194,7 @@ def test_nodes_of_edge_lists(text: str, names: list, edges: set, tmp_path: Path)
         ("a b 2\nb a 3\n", "from 'a' to 'b' weigh 2, those back 3: .*`directed=True`"),
         ("a b {'weight': 2}\nb c {}\n", "from 'b' to 'c' must be a number, got None"),
         ("a {}\n", "source, target and a dictionary"),
+        ("0 -1 {}\n", "'-1' is no id of a node"),
         ("a b c {}\n", "networkx"),
     ],
 )
@@ -199,8 +208,8 @@ def test_edge_lists_that_are_refused(text: str, message: str, tmp_path: Path) ->
 def test_missing_targets_are_nan_and_an_empty_smiles_is_left_out(tmp_path: Path) -> None:
     pytest.importorskip("rdkit")
     path = tmp_path / "t.csv"
-    path.write_text("smiles,y\nCCO,\n,1\nC,NaN\n[Na+].[Cl-],2\n")
-    with pytest.warns(UserWarning, match=r"1 molecules of .*t\.csv.* '' in line 3"):
+    path.write_text("smiles,y\nCCO,\n,1\nC,NaN\nC N,1\n[Na+].[Cl-],2\n")
+    with pytest.warns(UserWarning, match=r"2 molecules of .*t\.csv.* '' in line 3"):
         dataset = MoleculeCSV(path)
     expected = torch.tensor([float("nan"), float("nan"), 2.0])
     assert torch.equal(torch.cat([data.y for data in dataset]).flatten().isnan(), expected.isnan())

@@ -129,6 +129,8 @@ ARRAYS = [
     ("heterophilous", "edges", [[-1, 0]], "between nodes 0 to 3, got -1 to 0"),
     ("heterophilous", "edges", [[0, 1, 1]], "expected features"),
     ("heterophilous", "node_labels", np.arange(3), "expected features"),
+    ("heterophilous", "node_labels", np.full(4, 0.5), "`node_labels` must be integers"),
+    ("heterophilous", "node_features", np.full((4, 3), 1e39), "finite in float32"),
     ("heterophilous", "val_masks", np.ones((9, 4), bool), "expected masks of shape"),
     ("heterophilous", "val_masks", np.ones((10, 4), np.int64), "expected masks of shape"),
     ("voxels", "X_train_bits", None, "X_train_bits"),

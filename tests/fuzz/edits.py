@@ -45,7 +45,11 @@ def case(seed: int) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(draw.integer(0, 99))
         for _ in range(draw.choice([1, 1, 2])):
+            # Of a split, or of the graphs of a batch, the first is edited on.
+            data = data[0] if isinstance(data, (list, tuple)) else data
             names.insert(0, draw.choice([*SAME, *OTHER]))
+            if isinstance(data, Batch) and ("batch" in names[0] or names[0] == "loader"):
+                raise Refused("a batch of batches counts its graphs twice: it is refused")
             try:
                 data = (SAME | OTHER)[names[0]](draw, data)
             except Exception as error:
@@ -120,7 +124,7 @@ OTHER |= {
     "half_hop": lambda draw, data: T.HalfHop()(data),
     "pad": lambda draw, data: T.Pad(20, 80)(data),
     "to_sparse": lambda draw, data: T.ToSparseTensor(remove_edge_index=False)(data),
-    "nearest": lambda draw, data: T.KNNGraph(2)(_set(data, pos=data.x.clone())),
+    "nearest": lambda draw, data: gm.transforms.KNNGraph(2)(_set(data, pos=data.x.clone())),
     "ego_nets": lambda draw, data: T.RootedEgoNets(1)(data),
     "coalesce": lambda draw, data: data.coalesce(),
     "sort": lambda draw, data: data.sort(),

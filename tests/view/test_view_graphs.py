@@ -94,7 +94,6 @@ def test_a_batch_and_a_sparse_adjacency_are_saved_data(tmp_path: Path) -> None:
 
 MULTIGRAPH = nx.MultiGraph()
 MULTIGRAPH.add_weighted_edges_from([("a", "b", 1.0), ("a", "b", 2.0), ("b", "c", 4.0)])
-PAIRS = [(0, 1), (0, 1), (1, 0), (1, 0), (1, 2), (2, 1)]
 
 
 def save_scipy(path: Path) -> None:

@@ -1,0 +1,151 @@
+"""Graphs of the formats of networkx, scipy and numpy, with all that their files announce."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import networkx as nx
+import numpy as np
+import scipy.io
+import torch
+from scipy.sparse import coo_array, load_npz
+from torch_geometric.data import Data
+
+from ._checks import value_error
+from ._edge_lists import add_reverse, edges_of_networkx, make_graph
+from ._tables import read_bytes, read_text, to_float32, to_int64
+
+
+def read_gml(path: Path) -> Data:
+    """Read a GML file; nodes without a label are named by their ids."""
+    # Parallel edges are legal in all files, not in those alone that announce them; and labels are
+    # optional.
+    text = re.sub(r"^([ \t]*graph\s*\[)", r"\1 multigraph 1 ", read_text(path), count=1, flags=re.M)
+    return _convert(lambda: nx.parse_gml(text, label=None))
+
+
+def read_graphml(path: Path) -> Data:
+    """Read a GraphML file of one graph, in the encoding that it declares."""
+    raw = read_bytes(path)
+
+    def parse() -> nx.Graph:
+        graph = nx.read_graphml(io.BytesIO(raw), force_multigraph=True)
+        elements = ElementTree.fromstring(raw).iter()
+        tags = Counter(element.tag.rpartition("}")[2] for element in elements)
+        counts = {"graph": 1, "node": len(graph), "edge": graph.number_of_edges()}
+        for tag, count in counts.items():
+            if tags[tag] != count:
+                raise ValueError(f"{tags[tag]} elements {tag!r}, {count} with ids of their own")
+        return graph
+
+    return _convert(parse)
+
+
+def _convert(parse: Callable[[], nx.Graph]) -> Data:
+    """The graph of networkx as ``Data``; each undirected edge in both directions."""
+    try:
+        graph = parse()
+    # On damaged files networkx fails with errors of many kinds.
+    except Exception as error:
+        raise ValueError(f"it must be a graph that networkx reads: {error}") from error
+    edges, weight = edges_of_networkx(graph)
+    if not graph.is_directed():
+        back = [place for place, (a, b) in enumerate(edges) if a != b]
+        edges += [edges[place][::-1] for place in back]
+        weight = weight and weight + [weight[place] for place in back]
+    data = make_graph(list(graph), edges, weight, directed=True)
+    values = [values for _, values in graph.nodes(data=True)]
+    data.node_name = [
+        str(value.get("label", node)) for node, value in zip(graph, values, strict=True)
+    ]
+    pos = [(value.get("x"), value.get("y")) for value in values]
+    if pos and all(isinstance(value, (int, float)) for pair in pos for value in pair):
+        data.pos = torch.from_numpy(to_float32("x, y", np.array(pos)))
+    return data
+
+
+def read_matrix_market(path: Path) -> Data:
+    """Read the adjacency matrix of a MatrixMarket file."""
+    try:
+        return _of_matrix(scipy.io.mmread(io.BytesIO(read_bytes(path))))
+    except (MemoryError, OverflowError) as error:
+        raise ValueError(f"it announces a matrix that is too large: {error}") from error
+
+
+def _of_matrix(matrix: Any) -> Data:
+    """The graph of an adjacency matrix: an edge from row to column for each entry."""
+    if hasattr(matrix, "check_format"):
+        matrix.check_format()
+    matrix = coo_array(matrix)
+    rows, columns = matrix.shape
+    if rows != columns:
+        raise ValueError(f"an adjacency matrix must be square, got {rows} x {columns}")
+    weight = to_float32("adjacency matrix", matrix.data)
+    ends = torch.from_numpy(np.stack(matrix.coords).astype(np.int64))
+    data = Data(edge_index=ends, num_nodes=rows)
+    if (weight != 1).any():
+        data.edge_weight = torch.from_numpy(weight)
+    return data
+
+
+def read_arrays(path: Path, directed: bool) -> Data | None:
+    """The graph of an ``.npz`` file, or :obj:`None` where the file has no edges."""
+    names = ("edge_index", "edges", "edge_weight", "pos", "x", "node_features", "num_nodes")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if {"format", "shape", "data"} <= set(file):
+                return _of_matrix(load_npz(path))
+            arrays = {name: file[name] for name in names if name in file}
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"it must be a file of numpy.savez: {error}") from error
+    name = next((name for name in names[:2] if name in arrays), None)
+    if name is None:
+        return None
+    ends = _check_edges(name, arrays[name])
+    weight = arrays.get("edge_weight")
+    if weight is not None:
+        if weight.shape not in ((ends.shape[1],), (ends.shape[1], 1)):
+            expected = f"of shape [{ends.shape[1]}], as many as edges"
+            raise value_error("edge_weight", expected, f"{list(weight.shape)}")
+        weight = to_float32("edge_weight", weight.reshape(-1))
+    if name == "edges" and not directed:
+        ends, weight = add_reverse(ends, weight)
+    data = Data(edge_index=torch.from_numpy(ends.copy()))
+    if weight is not None:
+        data.edge_weight = torch.from_numpy(weight)
+    for name, key in (("pos", "pos"), ("x", "node_features"), ("x", "x")):
+        if key in arrays:
+            value = to_float32(key, arrays[key])
+            data[name] = torch.from_numpy(value[:, None] if value.ndim == 1 else value)
+    lengths = {name: len(data[name]) for name in ("pos", "x") if name in data}
+    if "num_nodes" in arrays:
+        lengths["num_nodes"] = int(arrays["num_nodes"].reshape(()))
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"its arrays must have a row for each node, got {lengths}")
+    data.num_nodes = next(iter(lengths.values()), int(ends.max(initial=-1)) + 1)
+    return data
+
+
+def _check_edges(name: str, edges: np.ndarray) -> np.ndarray:
+    """Integers ``[2, E]``: of ``edge_index`` as they are, of ``edges`` in either layout."""
+    edges = to_int64(name, edges)
+    if name == "edge_index":
+        if edges.ndim != 2 or edges.shape[0] != 2:
+            expected = "of shape [2, E]; name edges of shape [E, 2] `edges`"
+            raise value_error(name, expected, f"{list(edges.shape)}")
+    elif edges.ndim != 2 or 2 not in edges.shape:
+        raise value_error(name, "of shape [E, 2] or [2, E]", f"{list(edges.shape)}")
+    elif edges.shape == (2, 2) and not np.array_equal(edges, edges.T):
+        expected = "of shape [E, 2] or [2, E], which [2, 2] does not tell: name it `edge_index`, of"
+        raise value_error(name, f"{expected} shape [2, E] with both directions", "[2, 2]")
+    elif edges.shape[1] == 2:
+        return edges.T
+    return edges
