@@ -42,7 +42,7 @@ def _safe_globals() -> Iterator[None]:
     before = torch.serialization.get_safe_globals()
     safe = {Batch, type(Batch()), Data, DataEdgeAttr, DataTensorAttr, GlobalStorage, AttrType}
     batch = "torch_geometric.data.batch.DynamicInheritanceGetter"
-    makers = [_make_batch, (_BatchMaker, batch), (_make_dict, "collections.defaultdict")]
+    makers: list[Any] = [_make_batch, (_BatchMaker, batch), (_make_dict, "collections.defaultdict")]
     torch.serialization.clear_safe_globals()
     torch.serialization.add_safe_globals([*{*before, *safe} - {defaultdict}, *makers])
     try:
