@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import warnings
+import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing_extensions import Unpack
 from graphmask._checks import check_integer, type_error, value_error
 from graphmask.transforms._edges import describe_setting
 
-from ._raw_files import Folder, damaged, write_aside
+from ._raw_files import READ_ERRORS, Folder, damaged, write_aside
 
 _KINDS: dict[str, Any] = {"Data": Data, "HeteroData": HeteroData}
 
@@ -224,8 +225,12 @@ def read_record(path: Path) -> Any:
         ValueError: if it is damaged, or holds more than tensors, numbers and texts.
     """
     try:
+        # torch does not compare checksums.
+        with zipfile.ZipFile(path) as file:
+            if (member := file.testzip()) is not None:
+                raise ValueError(f"the checksum of {member} differs")
         return torch.load(path, weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+    except (*READ_ERRORS, pickle.UnpicklingError) as error:
         remedy = "pass `force_reload=True` to build it again"
         raise damaged(path, str(error).partition("\n")[0], remedy) from error
 

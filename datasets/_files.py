@@ -334,7 +334,7 @@ def _split_columns(table: np.ndarray) -> Arrays:
 
 
 def _read_npz(path: Path, transposed: bool | None) -> Arrays:
-    arrays: dict[str, np.ndarray | None] = {}
+    arrays: dict[str, Any] = {}
     with _loaded(path, b"PK") as stored:
         for name, keys in NAMES.items():
             names = [key for key in keys if key in stored]
@@ -342,8 +342,8 @@ def _read_npz(path: Path, transposed: bool | None) -> Arrays:
                 raise ValueError(f"arrays {' and '.join(names)}, where one is expected")
             arrays[name] = stored[names[0]] if names else None
         if arrays["pos"] is None:
-            names = ", ".join(NAMES["pos"])
-            raise ValueError(f"no array named {names} among {list(stored)}")
+            expected = ", ".join(NAMES["pos"])
+            raise ValueError(f"no array named {expected} among {list(stored)}")
     for name, value in arrays.items():
         if value is not None and value.ndim == 2:
             arrays[name] = _by_row(name, value, len(arrays["pos"]), transposed)

@@ -14,7 +14,7 @@ from graphmask.extras import require
 
 from ._raw_files import TruncatedError, read_text
 
-Arrays = Mapping[str, np.ndarray | None]
+Arrays = Mapping[str, Any]  # arrays by name, or None
 Line = tuple[int, str]  # its number in the file, and its text
 
 # Properties of vertices in .ply files, in the spellings in use.
@@ -59,11 +59,11 @@ def _off_triangles(lines: Sequence[Line], num_vertices: int) -> np.ndarray:
     try:
         table = np.loadtxt([line for _, line in lines], np.int64, comments=None, ndmin=2)
         if (table[:, 0] == table.shape[1] - 1).all():
-            sizes = table[:, 0]
-            return triangles(table[:, 1:].ravel(), sizes, num_vertices, places)
+            return triangles(table[:, 1:].ravel(), table[:, 0], num_vertices, places)
     except ValueError:  # polygons of several sizes, or colours of faces
         pass
-    corners, sizes = [], []
+    corners: list[str] = []
+    sizes: list[int] = []
     for number, line in lines:
         size, *values = line.split()
         if not size.isdecimal() or len(values) < int(size):
@@ -83,15 +83,18 @@ def read_obj(path: Path) -> Arrays:
     text = read_text(path)
     vertices: list[Line] = []
     normals: list[Line] = []
-    faces: list[tuple[int, int, int, list[str]]] = []
+    corners: list[str] = []
+    faces: list[tuple[int, int, int, int]] = []  # line, size, vertices and normals before it
     for number, line in text_lines(re.sub(r"\\\r?\n", " ", text)):
-        kind, *values = line.split()
+        kind, *rest = line.split(None, 1)
         if kind == "v":
-            vertices.append((number, " ".join(values)))
+            vertices.append((number, (rest or "-")[0]))
         elif kind == "vn":
-            normals.append((number, " ".join(values)))
+            normals.append((number, (rest or "-")[0]))
         elif kind == "f":
-            faces.append((number, len(vertices), len(normals), values))
+            values = rest[0].split() if rest else []
+            corners += values
+            faces.append((number, len(values), len(vertices), len(normals)))
     # MeshLab writes counts into comments.
     for name, count in re.findall(r"^# (Vertices|Faces): (\d+)", text[:10_000], re.MULTILINE):
         if int(count) > len(vertices if name == "Vertices" else faces):
@@ -99,47 +102,46 @@ def read_obj(path: Path) -> Arrays:
     table = read_lines(vertices)
     if table.shape[1] not in (3, 4, 6):
         raise ValueError(f"vertices of {table.shape[1]} numbers, expected 3, 4 or 6")
-    corners, marks, sizes = _obj_corners(faces)
-    face = None
-    if faces:
-        places = [number for number, *_ in faces]
-        face = triangles(corners, sizes, len(table), places)
+    lines, sizes, *before = np.array(faces, np.int64).reshape(-1, 4).T
+    bounds = [np.repeat(count, sizes) for count in before]
+    names = [value.partition("/")[0] for value in corners]
+    vertex = _obj_indices(names, bounds[0], lines, sizes)
     return {
         "pos": table[:, :3],
-        "normal": _obj_normals(read_lines(normals), corners, marks, len(table)),
+        "normal": _obj_normals(read_lines(normals), corners, vertex, bounds[1], len(table)),
         "color": _text_colours(table[:, 3:6]) if table.shape[1] == 6 else None,
-        "face": face,
+        "face": triangles(vertex, sizes, len(table), lines) if faces else None,
     }
 
 
-def _obj_corners(
-    faces: Sequence[tuple[int, int, int, list[str]]],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the vertex and the normal of each corner, -1 without one, and the sizes of faces."""
-    corners, marks = [], []
-    for number, num_vertices, num_normals, values in faces:
-        try:
-            for value in values:
-                vertex, _, rest = value.partition("/")
-                index, mark = int(vertex), int(rest.partition("/")[2] or 0)
-                corners.append(index - 1 if index > 0 else num_vertices + index if index else -1)
-                marks.append(mark - 1 if mark >= 0 else num_normals + mark)
-        except ValueError as error:
-            raise ValueError(f"line {number}: a face of {' '.join(values)!r}") from error
-    sizes = np.array([len(values) for *_, values in faces], np.int64)
-    return np.array(corners, np.int64), np.array(marks, np.int64), sizes
+def _obj_indices(
+    names: Sequence[str], before: np.ndarray, lines: np.ndarray, sizes: np.ndarray
+) -> np.ndarray:
+    """Return indices from 0: names count from 1, or back from the last one before their line."""
+    try:
+        index = np.array(names, np.str_).astype(np.int64)
+    except ValueError as error:
+        first = next(k for k, name in enumerate(names) if not is_number(name, int))
+        line = lines[np.searchsorted(np.cumsum(sizes), first, side="right")]
+        raise ValueError(f"line {line}: a face with a corner {names[first]!r}") from error
+    return np.where(index > 0, index - 1, np.where(index < 0, before + index, -1))
 
 
 def _obj_normals(
-    normals: np.ndarray, corners: np.ndarray, marks: np.ndarray, num_vertices: int
+    normals: np.ndarray, corners: Sequence[str], vertex: np.ndarray, before: np.ndarray, size: int
 ) -> np.ndarray | None:
-    if not len(corners):  # a cloud
-        return normals if len(normals) == num_vertices else None
-    if marks.min() < 0 or marks.max() >= len(normals) or len(np.unique(corners)) < num_vertices:
+    """Return the normals of vertices, if each has one."""
+    if not corners:  # a cloud
+        return normals if len(normals) == size > 0 else None
+    names = [value.split("/")[2:] for value in corners] if len(normals) else [[]]
+    if not all(len(name) == 1 and is_number(name[0], int) for name in names):
         return None
-    normal = np.empty((num_vertices, 3))
-    normal[corners] = normals[marks]
-    return normal if np.array_equal(normal[corners], normals[marks]) else None
+    index = _obj_indices([name[0] for name in names], before, vertex, vertex)
+    if index.min() < 0 or index.max() >= len(normals) or len(np.unique(vertex)) < size:
+        return None
+    normal = np.empty((size, 3))
+    normal[vertex] = normals[index]
+    return normal if np.array_equal(normal[vertex], normals[index]) else None
 
 
 def read_ply(path: Path) -> Arrays:
@@ -222,7 +224,7 @@ def read_with_trimesh(path: Path) -> Arrays:
     if isinstance(shape, trimesh.Scene):
         shape = shape.to_mesh()
     pos, face, color = shape.vertices, getattr(shape, "faces", None), None
-    if path.suffix.lower() == ".stl":
+    if path.suffix.lower() == ".stl" and face is not None:
         pos, face = _join_corners(pos, face)
     elif shape.visual.kind == "vertex" and len(shape.visual.vertex_colors) == len(pos):
         color = shape.visual.vertex_colors[:, :3]
@@ -315,7 +317,10 @@ def check_count(announced: str, expected: int, found: int) -> None:
 
 
 def triangles(
-    corners: np.ndarray, sizes: np.ndarray, num_vertices: int, lines: Sequence[int] | None = None
+    corners: np.ndarray,
+    sizes: np.ndarray,
+    num_vertices: int,
+    lines: Sequence[int] | np.ndarray | None = None,
 ) -> np.ndarray:
     """Cut polygons, by their corners one after another and their sizes, into fans [F, 3].
 

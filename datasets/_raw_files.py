@@ -19,10 +19,11 @@ from torch_geometric.data import download_url
 Folder = str | os.PathLike[str]
 
 # Raised by numpy, zipfile and our checks on files that are cut off or hold something else.
-_READ_ERRORS = (
+READ_ERRORS = (
     OSError,
     EOFError,
     LookupError,
+    RuntimeError,
     TypeError,
     ValueError,
     zipfile.BadZipFile,
@@ -146,6 +147,7 @@ def files_of_classes(
     files = []
     for label, name in enumerate(class_names):
         paths = files_with(folder / name / split, ending)
+        check_bodies(paths)
         if not paths:
             raise FileNotFoundError(f"No {ending} file in {folder / name / split}: {remedy}")
         files += [(label, path) for path in paths]
@@ -206,5 +208,5 @@ def reading(path: Folder, remedy: str) -> Iterator[None]:
     """Raise the error for a damaged file if the code inside fails to read it."""
     try:
         yield
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         raise damaged(path, error, remedy) from error

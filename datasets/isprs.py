@@ -146,7 +146,7 @@ def _check(pos: np.ndarray, label: np.ndarray) -> None:
     # Before the labels become integers: half a class must not become a whole one.
     if pos.shape != (len(label), 3) or not len(label):
         raise ValueError(f"positions of shape {list(pos.shape)} with {len(label)} classes")
-    if not np.isfinite(pos).all():
-        raise ValueError("a position is NaN or infinite")
+    if not (np.abs(pos) <= np.finfo(np.float32).max / 2).all():
+        raise ValueError("a position is NaN or infinite, or beyond single precision")
     if not np.isin(label, (0, 1)).all():
         raise ValueError("a class other than 0 and 1")

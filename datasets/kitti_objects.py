@@ -115,8 +115,10 @@ def check_clouds(points: np.ndarray, labels: np.ndarray, num_classes: int) -> No
         )
     if not points.size:
         raise ValueError("no cloud, or clouds without points")
-    if not np.isfinite(points).all():
-        raise ValueError("a point is NaN or infinite")
+    if points.dtype.kind not in "iuf":
+        raise ValueError(f"points of dtype {points.dtype}")
+    if not (np.abs(points) <= np.finfo(np.float32).max).all():
+        raise ValueError("a point is NaN or infinite, or beyond single precision")
     if labels.min() < 0 or labels.max() >= num_classes:
         raise ValueError(
             f"labels {labels.min()} to {labels.max()}, expected 0 to {num_classes - 1}"

@@ -225,7 +225,8 @@ def _read_original(path: Path) -> Collection:
 def _encode(file: Collection) -> Iterator[Data]:
     """Number the classes from 0, and encode tags as columns; degrees where they tell nothing."""
     edges, graph = file.edges, np.repeat(np.arange(len(file.sizes)), file.sizes)
-    if not np.array_equal(np.unique(edges, axis=1), np.unique(edges[::-1], axis=1)):
+    forward, backward = (np.unique(ends, axis=1) for ends in (edges, edges[::-1]))
+    if not np.array_equal(forward, backward):
         raise ValueError("an edge in one direction only")
     tags = file.tags
     if not file.features.shape[1] and not any(len(set(column)) > 1 for column in tags.T):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -23,7 +24,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     in place.
 
     Raises:
-        PermissionError: for a file that may not be written to.
+        OSError: for a folder, a file that may not be written to, and in a folder that is absent or
+            may not.
 
     Example:
         >>> import os, tempfile
@@ -36,12 +38,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path).expanduser()
     target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     is_stream = path.is_absolute() and path.parts[1:2] in (("dev",), ("proc",))
     if is_stream or (target.exists() and not target.is_file()):
         yield path
         return
     if target.exists() and not os.access(target, os.W_OK):
-        raise PermissionError(f"{target} is read-only")
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     aside = target.with_name(f".{target.stem[:100]}-{secrets.token_hex(8)}{target.suffix}")
     try:
         aside.touch(exist_ok=False)

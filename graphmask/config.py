@@ -107,8 +107,7 @@ class Bound(TorchDispatchMode):
         names = [argument.name for argument in schema.arguments]
         self.calls -= 1
         if "device" in names:  # of a function that makes a tensor
-            values = {**dict(zip(names, args, strict=False)), **kwargs}
-            self._spend(_numbers(values))
+            self._spend(_numbers({**dict(zip(names, args, strict=False)), **kwargs}))
         result = func(*args, **kwargs)
         if all(value.alias_info is None for value in schema.returns):
             values = result if isinstance(result, (tuple, list)) else (result,)

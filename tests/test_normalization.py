@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import pytest
@@ -11,6 +12,8 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from graphmask import Topology, reference
+from graphmask.masks import DiffusionMask, SeparatorMask
+from graphmask.masks.degree import relative_log_degree
 
 N, E = 9, 25
 EDGES = torch.cartesian_prod(torch.arange(N), torch.arange(N))[
@@ -81,3 +84,13 @@ def test_sums_of_parallel_edges_that_overflow_are_refused() -> None:
     make(torch.tensor([[0, 0], [1, 1]]), edge_weight=weight * torch.tensor([1.0, -1.0]).float())
     with pytest.raises(ValueError, match="`edge_weight` must be finite"):
         make(torch.tensor([[0], [1]]), edge_weight=torch.tensor([torch.inf]))
+
+
+def test_masks_of_huge_weights() -> None:
+    weight = torch.full((4,), 2e38, dtype=torch.float32)
+    graph = Topology(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), 3, weight)
+    degree = relative_log_degree(graph)
+    assert_close(degree, torch.tensor([2e38, 4e38, 2e38]).log1p().float() / math.log(4e38))
+    assert_close(SeparatorMask().float()(graph) @ torch.eye(3), torch.eye(3).unsqueeze(0))
+    with pytest.raises(ValueError, match=r"`scale` must be below .* over the norm of W"):
+        DiffusionMask(normalization=None)(graph)

@@ -215,31 +215,30 @@ class Problem:
 
 def faults(combined: Iterator[Combination]) -> list[str]:
     """A line for every combination that is neither its definition nor refused as documented."""
-    found, made = [], None
+    lines, key, problem = [], None, None
     for combination in combined:
         mask, phi, *setting = combination
         try:
-            if made is None or made[0] != (mask, *setting):
-                made = (mask, *setting), Problem(mask, *setting)
-            made[1].compare(phi)
-            error = combination.refusal and "is not refused"
-        except AssertionError as broken:
-            error = str(broken)
-        except Exception as broken:
-            refusal = combination.refusal
-            documented = isinstance(broken, (ValueError, TypeError)) and refusal
-            documented = documented and re.search(refusal, str(broken))
-            error = None if documented else f"{type(broken).__name__}: {str(broken)[:200]}"
-        if error:
-            found.append(f"{combination}: {error}")
-    return found
+            if key != (mask, *setting):
+                problem, key = Problem(mask, *setting), (mask, *setting)
+            problem.compare(phi)
+            fault = combination.refusal and "is not refused"
+        except AssertionError as error:
+            fault = str(error)
+        except Exception as error:
+            refusal = combination.refusal if isinstance(error, (ValueError, TypeError)) else None
+            documented = refusal and re.search(refusal, str(error))
+            fault = None if documented else f"{type(error).__name__}: {str(error)[:200]}"
+        if fault:
+            lines.append(f"{combination}: {fault}")
+    return lines
 
 
 @pytest.mark.parametrize("mask", cases.MASKS, ids=str)
 def test_a_sample_of_all_combinations(mask: cases.Case) -> None:
     everything = list(combinations(mask))
-    broken = faults(iter(random.Random(str(mask)).sample(everything, 2)))
-    assert not broken, "\n".join(broken)
+    lines = faults(iter(random.Random(str(mask)).sample(everything, 2)))
+    assert not lines, "\n".join(lines)
 
 
 @pytest.mark.parametrize(
@@ -257,15 +256,15 @@ def test_combinations_that_have_failed(mask: str, phi: str) -> None:
     """One head in several, estimates of any sign under scores of any sign, and empty graphs."""
     (case,) = (case for case in cases.MASKS if case.name == mask)
     some = (one for one in combinations(case) if (one.phi.name, one.precision) == (phi, "float64"))
-    broken = faults(some)
-    assert not broken, "\n".join(broken)
+    lines = faults(some)
+    assert not lines, "\n".join(lines)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mask", cases.MASKS, ids=str)
 def test_all_combinations(mask: cases.Case) -> None:
-    broken = faults(combinations(mask))
-    assert not broken, "\n".join(broken)
+    lines = faults(combinations(mask))
+    assert not lines, "\n".join(lines)
 
 
 def results_of(
@@ -289,7 +288,7 @@ def results_of(
 
 def leaks(mask: cases.Case, settings: list[Any]) -> list[str]:
     """Results at the nodes of some graphs that read numbers of another one."""
-    problem, found = Problem(mask, (2, 2), "float64", "batch"), []
+    problem, lines = Problem(mask, (2, 2), "float64", "batch"), []
     batch, clean = problem.topology.batch, problem.inputs()
     inside = batch == batch[0]
     outside = (~inside).nonzero().squeeze(1)
@@ -297,12 +296,12 @@ def leaks(mask: cases.Case, settings: list[Any]) -> list[str]:
         phi = problem.make_phi(case)
         broken = [x.detach().masked_fill(inside[:, None, None], value) for x in clean]
         results = (results_of(problem, phi, qkv, outside, execution) for qkv in (broken, clean))
-        found += [
+        lines += [
             f"{mask} x {case}: {value} in another graph alters the {name}"
             for (name, actual), (_, expected) in zip(*results, strict=True)
             if not torch.allclose(actual, expected, 1e-6, 1e-6)
         ]
-    return found
+    return lines
 
 
 # What breaks a graph, under which features; executions take turns.
@@ -318,12 +317,12 @@ BROKEN = [
 
 @pytest.mark.parametrize("mask", cases.MASKS, ids=str)
 def test_what_is_not_finite_stays_in_its_graph(mask: cases.Case) -> None:
-    broken = leaks(mask, random.Random(str(mask)).sample(BROKEN, 1))
-    assert not broken, "\n".join(broken)
+    lines = leaks(mask, random.Random(str(mask)).sample(BROKEN, 1))
+    assert not lines, "\n".join(lines)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mask", cases.MASKS, ids=str)
 def test_what_is_not_finite_stays_in_its_graph_under_all_features(mask: cases.Case) -> None:
-    broken = leaks(mask, BROKEN)
-    assert not broken, "\n".join(broken)
+    lines = leaks(mask, BROKEN)
+    assert not lines, "\n".join(lines)

@@ -105,8 +105,8 @@ class Simplex(_Frames):
 
 
 def _normal(*shape: int, generator: torch.Generator) -> Tensor:
-    options = {"device": generator.device, "dtype": double_dtype(generator.device)}
-    return torch.randn(shape, generator=generator, **options)
+    device = generator.device
+    return torch.randn(shape, generator=generator, device=device, dtype=double_dtype(device))
 
 
 def check_coupling(coupling: Coupling) -> Coupling:

@@ -13,6 +13,7 @@ import torch
 from scipy.special import ive, pdtrc
 from torch import Tensor
 
+from graphmask._checks import value_error
 from graphmask._precision import double_dtype, to_double
 
 # Longest array of a search: a scale that needs more is an accident.
@@ -30,7 +31,10 @@ def count_taylor(t: float, tolerance: float) -> int:
     slack = math.log(1 / tolerance) / 3
     bound = t + slack + math.sqrt(slack**2 + 6 * t * slack)
     if not bound < _LARGEST:
-        raise OverflowError(f"a diffusion for a time of {t:g} needs too many terms")
+        expected = (
+            f"below about {_LARGEST:,} over the norm of W, the terms that its series may have"
+        )
+        raise value_error("scale", expected, f"{t:g} over the norm")
     tail = pdtrc(np.arange(-1, math.ceil(bound) + 2), t)
     tail[0] = 1.0
     return int(np.argmax(tail <= tolerance))

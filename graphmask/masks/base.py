@@ -120,9 +120,9 @@ class TopologicalMask(ConfigMixin, nn.Module, ABC):
             raise type_error("topology", "a Topology (see Topology.from_data)", topology)
         with full_precision(topology.device):
             tensors = chain(self.named_parameters(), self.named_buffers())
-            wide = {f"mask.{name}": x.float() for name, x in tensors if is_half(x)}
+            wide = {name: x.float() for name, x in tensors if is_half(x)}
             if wide:
-                return functional_call(_Build(self), wide, topology)
+                return functional_call(self, wide, topology)
             return self._operator(topology)
 
     @property
@@ -184,14 +184,3 @@ class TopologicalMask(ConfigMixin, nn.Module, ABC):
             "depends on the order of nodes": "yes" if self.ordered else "no",
         }
         return html_table(repr(self), rows)
-
-
-class _Build(nn.Module):
-    """Builds the operator of a mask, whose tensors may be replaced meanwhile."""
-
-    def __init__(self, mask: TopologicalMask) -> None:
-        super().__init__()
-        self.mask = mask
-
-    def forward(self, topology: Topology) -> MaskOperator:
-        return self.mask._operator(topology)

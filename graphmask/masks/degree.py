@@ -77,7 +77,11 @@ class DegreeMask(TopologicalMask):
 def relative_log_degree(topology: Topology) -> Tensor:
     """``[N]``, log(1 + d) over the largest of the graph; 0 in a graph without edges."""
     pattern, weight = topology.adjacency(None)
-    size = weight.new_zeros(topology.num_nodes).index_add(0, pattern.row, weight.abs()).log1p()
+    zeros, count = weight.new_zeros(topology.num_nodes), max(1, pattern.nnz)
+    total, share = (zeros.index_add(0, pattern.row, weight.abs() / n) for n in (1, count))
+    # Sums that overflow have a logarithm all the same.
+    huge = share.clamp(min=torch.finfo(share.dtype).tiny).log() + math.log(count)
+    size = torch.where(total.isinf(), huge, total.log1p())
     batch = topology.batch
     if batch is None:
         batch = torch.zeros(topology.num_nodes, dtype=torch.long, device=topology.device)

@@ -155,7 +155,7 @@ def _multihead_projections(attn: nn.MultiheadAttention) -> tuple[nn.Linear, nn.L
     return qkv, _make_linear(attn.out_proj.weight, attn.out_proj.bias)
 
 
-def _performer_projections(attn: PerformerAttention) -> tuple[nn.Linear, nn.Module]:
+def _performer_projections(attn: PerformerAttention) -> tuple[nn.Linear, nn.Linear]:
     parts = [(attn.q.weight, attn.k.weight, attn.v.weight)]
     if attn.q.bias is not None:
         parts.append((attn.q.bias, attn.k.bias, attn.v.bias))
@@ -163,7 +163,7 @@ def _performer_projections(attn: PerformerAttention) -> tuple[nn.Linear, nn.Modu
     return _make_linear(*joined), attn.attn_out
 
 
-def _make_linear(weight: nn.Parameter, bias: nn.Parameter | None = None) -> nn.Linear:
+def _make_linear(weight: Any, bias: Any = None) -> nn.Linear:
     """A linear layer of these parameters."""
     linear = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
     linear.weight, linear.bias = weight, bias

@@ -208,7 +208,7 @@ def _fingerprint(config: dict[str, Any], tensors: dict[str, Tensor]) -> str:
     digest = hashlib.sha256(_to_json(config).encode())
     for name, value in sorted(tensors.items()):
         digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

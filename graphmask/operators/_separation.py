@@ -174,7 +174,8 @@ class _Layout:
             return
         self.entries += distance.size
         check_entries(self.entries, self.max_entries)
-        self.blocks.append((row, col, distance.astype(self.dtype), both))
+        with np.errstate(over="ignore"):  # beyond the range of the type nodes are not joined
+            self.blocks.append((row, col, distance.astype(self.dtype), both))
 
     def _cells(self, side: Region, cells: Cells) -> Ids:
         """The index of each cell: that of its node, where it has a single one."""

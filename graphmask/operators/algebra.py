@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial, reduce
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from graphmask._checks import value_error
@@ -16,6 +17,9 @@ from graphmask.kernels.products import in_one_type
 from .attend import attend_unchecked
 from .base import Attended, Entries, MaskOperator, Rule, Sign, common_heads
 from .sparse import merge
+
+# Rounding errors of a sum, in units of the last place of the numbers that it adds.
+_ROUNDING = 16
 
 
 class ScaledOperator(MaskOperator):
@@ -82,8 +86,9 @@ class SumOperator(MaskOperator):
 
     .. math:: \sum_j |L_{ij}| k_{ij} + \sum_{(i,j) \in S} (|L_{ij} + S_{ij}| - |L_{ij}|) k_{ij},
 
-    which needs L's entries at the support of S only (``lookup``); other signed sums are refused
-    unless their blocks are built.
+    which needs L's entries at the support of S only (``lookup``); rows in which nothing but
+    rounding errors is left count as empty. Other signed sums are refused unless their blocks are
+    built.
 
     Raises:
         ValueError: for masks of different graphs, or of different numbers of heads.
@@ -213,8 +218,13 @@ def _attend_corrected(
     assert denominator is not None  # sums of any sign without one need no correction
     score = sddmm(pattern, q, k)
     change = ((base_value + value).abs() - base_value.abs()) * score
-    correction = spmm(pattern, change, v.new_ones(*v.shape[:2], 1))[..., 0]
-    return Attended(numerator + spmm(pattern, value * score, v), denominator + correction)
+    ones = v.new_ones(*v.shape[:2], 1)
+    total = denominator + spmm(pattern, change, ones)[..., 0]
+    # Where all entries of a row cancel, rounding errors are left, and their ratio is anything.
+    size = denominator.abs() + spmm(pattern, change.abs(), ones)[..., 0]
+    lost = total.abs() <= _ROUNDING * torch.finfo(total.dtype).eps * size
+    numerator = (numerator + spmm(pattern, value * score, v)).masked_fill(lost.unsqueeze(-1), 0)
+    return Attended(numerator, total.masked_fill(lost, 0))
 
 
 def add_sums(sums: Sequence[Attended]) -> Attended:

@@ -140,7 +140,7 @@ class MaskOperator(ABC):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "to_dense" in vars(cls):
-            cls.to_dense = _guarded(cls.to_dense)  # type: ignore[method-assign]
+            cls.to_dense = _guarded(cls.to_dense)  # type: ignore[method-assign, assignment]
 
     @abstractmethod
     def _matmul(self, x: Tensor) -> Tensor:

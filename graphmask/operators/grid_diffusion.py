@@ -61,7 +61,7 @@ class GridDiffusionOperator(BlockwiseOperator):
         self.grid = check_shape(shape)
         if t.dim() != 2 or t.shape[1] not in (1, len(self.grid)):
             raise value_error("t", f"of shape [H, {len(self.grid)}] or [H, 1]", t)
-        self.t = t.expand(-1, len(self.grid))
+        self.t = in_one_type(t)[0].expand(-1, len(self.grid))
         cost = topology.num_nodes * sum(
             n if n <= MATRIX_AXIS else 10 * math.log2(2 * n) for n in self.grid
         )

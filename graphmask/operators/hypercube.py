@@ -49,7 +49,7 @@ class HypercubeOperator(BlockwiseOperator):
     """
 
     def __init__(self, topology: Topology, t: Tensor) -> None:
-        self.t, graphs = t, hypercubes_of(topology)
+        self.t, graphs = in_one_type(t)[0], hypercubes_of(topology)
         cost = sum(
             count * size * sum(2**bits for bits in _groups(size)) for count, size in graphs.shapes
         )

@@ -57,7 +57,8 @@ class ToeplitzOperator(BlockwiseOperator):
         nonnegative: bool,
         class_token: bool = False,
     ) -> None:
-        self.grid, self.value, self.class_token = check_shape(shape), value, class_token
+        self.grid, self.class_token = check_shape(shape), class_token
+        self.value = in_one_type(value)[0]
         if tuple(value.shape[1:]) != tuple(2 * n - 1 for n in self.grid):
             shape_of_value = ", ".join(str(2 * n - 1) for n in self.grid)
             raise value_error("value", f"of shape [H, {shape_of_value}], all offsets", value)

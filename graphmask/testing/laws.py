@@ -123,6 +123,7 @@ def assert_executions_agree(
             sums = operator.attend(q, k, v, execution)
             names = f"{operator!r}, by {execution!r} and by definition"
             assert_close(sums.numerator, (M * score) @ v, f"numerators of {names}")
+            assert sums.denominator is not None
             weights = M if operator.sums_itself else M.abs()
             assert_close(sums.denominator, (weights * score).sum(-1), f"denominators of {names}")
 

@@ -56,10 +56,9 @@ def keep_points(data: Data, nodes: Tensor) -> Data:
             joined = data.__cat_dim__(key, value)
             axes = (joined, 0) if value.ndim and isinstance(joined, int) else ()
             axis = next((axis for axis in axes if value.shape[axis] == size), None)
-            if isinstance(value, Tensor) and axis is not None:
-                kept[key] = value.index_select(axis, nodes.to(value.device))
-            elif axis is not None:
-                kept[key] = value.take(nodes.cpu().numpy(), axis)
+            if axis is not None:
+                rows = nodes.to(value.device) if isinstance(value, Tensor) else nodes.cpu().numpy()
+                kept[key] = value[(slice(None),) * (axis % value.ndim) + (rows,)]
     return kept
 
 

@@ -101,8 +101,8 @@ def _draw_points(axes: Any, scene: Scene, row: Row, shown: np.ndarray, color: np
     axes.scatter(*pos[zeros].T, s=0.3 * area, c=PLAIN, alpha=opacity, zorder=1, **options)
     axes.scatter(*pos[others].T, s=area, c=color[others], zorder=2, **options)
     for name, position in zip(scene.names or (), pos if scene.is_labelled else (), strict=False):
-        options = {"textcoords": "offset points", "fontsize": 8, "parse_math": False}
-        axes.annotate(name, position, (5, 5), **options)
+        place = {"xytext": (5, 5), "textcoords": "offset points"}
+        axes.annotate(name, position, **place, fontsize=8, parse_math=False)
 
 
 def _draw_triangles(axes: Any, scene: Scene, color: np.ndarray) -> None:

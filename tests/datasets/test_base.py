@@ -118,6 +118,15 @@ def test_a_truncated_cache_is_named_and_built_again_on_demand(tmp_path: Path, si
     assert values(Points(tmp_path, True, force_reload=True)) == [0, 1, 2, 3]
 
 
+def test_a_changed_number_in_a_cache_is_an_error(tmp_path: Path) -> None:
+    path = Path(Points(tmp_path, True).processed_paths[0])
+    numbers = torch.arange(4, dtype=torch.float32).numpy().tobytes()
+    changed = torch.tensor([0.0, 1.0, 2.0, 4.0]).numpy().tobytes()
+    path.write_bytes(path.read_bytes().replace(numbers, changed))
+    with pytest.raises(ValueError, match=r"data.pt is damaged .*checksum.*force_reload"):
+        Points(tmp_path, True)
+
+
 class Planted:
     """Runs code where it is unpickled."""
 
@@ -180,6 +189,15 @@ def test_functions_of_one_name_are_told_apart(tmp_path: Path) -> None:
     Points(tmp_path, True, pre_transform=lambda data: data)
     with pytest.warns(UserWarning, match="pre_transform"):
         Points(tmp_path, True, pre_transform=lambda data: Data(pos=3 * data.pos, y=data.y))
+
+
+def test_a_cache_of_another_checksum_is_damaged(tmp_path: Path) -> None:
+    path = Path(Points(tmp_path, True).processed_paths[0])
+    content = path.read_bytes()
+    value = torch.tensor([2.0]).numpy().tobytes()
+    path.write_bytes(content.replace(value, torch.tensor([9.0]).numpy().tobytes(), 1))
+    with pytest.raises(ValueError, match=r"data\.pt is damaged .*checksum"):
+        Points(tmp_path, True)
 
 
 def test_a_failed_build_leaves_no_cache(tmp_path: Path) -> None:

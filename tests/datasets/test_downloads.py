@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import shutil
+import zipfile
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -126,3 +127,14 @@ def test_arguments_begin_with_those_of_pyg() -> None:
         for parameter, expected in zip(own, pyg, strict=False):
             assert (parameter.name, parameter.default) == (expected.name, expected.default)
         assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in own[len(pyg) :])
+
+
+@pytest.mark.parametrize("name", ["../out.txt", "a/../../out.txt", "/out.txt", "..\\out.txt"])
+def test_members_outside_of_an_archive_are_refused(tmp_path: Path, name: str) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("inside.txt", "")
+        archive.writestr(name, "")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(zipfile.BadZipFile, match="lies outside of it"):
+        _raw_files.extract(tmp_path / "a.zip", tmp_path / "folder")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.zip", "folder"]

@@ -362,7 +362,7 @@ COLOURED = "ply\nformat ascii 1.0\nelement vertex 1\n" + "".join(
         ("a.off", b"OFF\n1 0 0\n0 0 0\n1 1 1\n", "announced, 2 lines found"),
         ("a.off", b"COFF\n1 0 0\n0 0 0 300 0 0\n", "colours 0.0 to 300.0, expected 0 to 1"),
         ("a.obj", b"v 0 0 0\nv 1 0 0\nf 1 2 -3\n", "line 3: a face of the vertices [0, 1, -1]"),
-        ("a.obj", b"v 0 0 0\n\nf 1 x 1\n", "line 3: a face of '1 x 1'"),
+        ("a.obj", b"v 0 0 0\n\nf 1 x 1\n", "line 3: a face with a corner 'x'"),
         ("a.obj", b"v 0 0 0\nv 0 0\nf 1 1 1\n", "line 2: '0 0', expected 3 numbers"),
         ("a.obj", b"v 0 0 0\nf 1 1\nf 1 1 1\n", "and a face at least 3"),
         ("a.obj", b"# nothing\n", "no point"),

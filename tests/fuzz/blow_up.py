@@ -34,6 +34,7 @@ from graphmask import Topology, attention, masks, walks
 
 FAULTS = ("memory", "time", "crash")
 COLUMNS = ("subject", "graph", "nodes", "seed", "outcome", "seconds", "megabytes", "message")
+_SIGNALS = {signal.SIGXCPU: "time", signal.SIGKILL: "memory"}
 NONE = torch.empty(2, 0, dtype=torch.long)
 CHANNELS = 4
 HUBS = 8
@@ -186,12 +187,16 @@ def cases(nodes: list[int], count: int | None, seed: int) -> list[tuple[str, str
     return rows[:count]
 
 
-def work(subject: str, graph: str, nodes: int, seed: int, memory: int) -> dict[str, Any]:
-    """Run one case in this process."""
+def work(
+    subject: str, graph: str, nodes: int, seed: int, seconds: int, memory: int
+) -> dict[str, Any]:
+    """Run one case in this process, which ends when its time is over."""
     torch.set_num_threads(1)
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     resource.setrlimit(resource.RLIMIT_DATA, (memory << 20, memory << 20))
-    start = time.perf_counter()
+    start = time.process_time()
+    end = int(start) + seconds
+    resource.setrlimit(resource.RLIMIT_CPU, (end, end + 10))  # the first is SIGXCPU
     outcome, message = "ok", ""
     try:
         SUBJECTS[subject](topology(graph, nodes, seed))
@@ -201,25 +206,23 @@ def work(subject: str, graph: str, nodes: int, seed: int, memory: int) -> dict[s
         is_memory = isinstance(error, MemoryError) or "alloc" in str(error).lower()
         outcome, message = "memory" if is_memory else "crash", f"{type(error).__name__}: {error}"
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base
-    seconds = round(time.perf_counter() - start, 2)
-    return {"outcome": outcome, "seconds": seconds, "megabytes": peak >> 10, "message": message}
+    took = round(time.process_time() - start, 2)
+    return {"outcome": outcome, "seconds": took, "megabytes": peak >> 10, "message": message}
 
 
-def run(case: tuple[str, str, int], seed: int, seconds: float, memory: int) -> dict[str, Any]:
+def run(case: tuple[str, str, int], seed: int, seconds: int, memory: int) -> dict[str, Any]:
     """Run one case in a process of its own."""
-    arguments = [*map(str, case), str(seed), str(memory)]
+    arguments = map(str, (*case, seed, seconds, memory))
     command = [sys.executable, __file__, "--work", *arguments]
     row = dict(zip(COLUMNS, (*case, seed), strict=False))
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
-    except subprocess.TimeoutExpired:
-        return {**row, "outcome": "time", "seconds": seconds, "megabytes": 0, "message": ""}
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
-        killed = done.returncode == -signal.SIGKILL or "MemoryError" in done.stderr
+        outcome = _SIGNALS.get(
+            -done.returncode, "memory" if "MemoryError" in done.stderr else "crash"
+        )
         message = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
-        result = {"outcome": "memory" if killed else "crash", "seconds": 0, "megabytes": 0}
-        return {**row, **result, "message": message}
+        return {**row, "outcome": outcome, "seconds": seconds, "megabytes": 0, "message": message}
     return {**row, **json.loads(lines[-1])}
 
 
@@ -228,11 +231,11 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=None, help="as many of all cases")
     parser.add_argument("--seed", type=int, default=0, help="of graphs and of the order of cases")
     parser.add_argument("--nodes", type=int, action="append", help="may be repeated (200,000)")
-    parser.add_argument("--time-limit", type=float, default=300.0, help="seconds of a case")
+    parser.add_argument("--time-limit", type=int, default=300, help="CPU seconds of a case")
     parser.add_argument("--memory-limit", type=int, default=6144, help="megabytes of a case")
     parser.add_argument("--csv", type=Path, default=Path("blow_up.csv"), help="table of results")
     parser.add_argument("--only", default="", help="subjects whose names contain this")
-    parser.add_argument("--work", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--work", nargs=6, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
         subject, graph, *numbers = options.work

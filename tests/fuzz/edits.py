@@ -45,6 +45,8 @@ def case(seed: int) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(draw.integer(0, 99))
         for _ in range(draw.choice([1, 1, 2])):
+            # Of a split, or of the graphs of a batch, the first is edited on.
+            data = data[0] if isinstance(data, (list, tuple)) else data
             names.insert(0, draw.choice([*SAME, *OTHER]))
             try:
                 data = (SAME | OTHER)[names[0]](draw, data)
@@ -120,7 +122,7 @@ OTHER |= {
     "half_hop": lambda draw, data: T.HalfHop()(data),
     "pad": lambda draw, data: T.Pad(20, 80)(data),
     "to_sparse": lambda draw, data: T.ToSparseTensor(remove_edge_index=False)(data),
-    "nearest": lambda draw, data: T.KNNGraph(2)(_set(data, pos=data.x.clone())),
+    "nearest": lambda draw, data: gm.transforms.KNNGraph(2)(_set(data, pos=data.x.clone())),
     "ego_nets": lambda draw, data: T.RootedEgoNets(1)(data),
     "coalesce": lambda draw, data: data.coalesce(),
     "sort": lambda draw, data: data.sort(),

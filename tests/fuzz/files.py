@@ -127,7 +127,9 @@ def _look(path: Path, data: Data, law: str) -> None:
     elif path.suffix in (".edgelist", ".tsv", ".csv", ".txt"):
         rows = [re.split(r"[,;\t]|\s+", line.strip()) for line in lines]
         cells = [cell for row in rows for cell in row]
-        if len({len(row) for row in rows}) > 1 or any('"' in cell or not cell for cell in cells):
+        if len({len(row) for row in rows}) > 1 or any(
+            not cell or set(cell) & set('"{') for cell in cells
+        ):
             return
         # A heading is a row of words above rows with numbers.
         numbers = [any(cell.isdigit() for cell in row[:2]) for row in rows]

@@ -10,11 +10,11 @@ from fuzz.campaigns import CAMPAIGNS
 # Cases of the quick part, and of the slow one.
 SIZES = {
     "edits": (60, 1_000),
-    "files": (150, 3_000),
-    "forward": (200, 4_000),
-    "gradient": (60, 1_000),
-    "kill": (8, 40),
-    "state": (20, 300),
+    "files": (120, 3_000),
+    "forward": (100, 4_000),
+    "gradient": (40, 1_000),
+    "kill": (2, 30),
+    "state": (15, 300),
 }
 pytestmark = [pytest.mark.global_rng, pytest.mark.filterwarnings("ignore")]
 

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import dataset_files
+import laspy
 import numpy as np
 import torch
-from torch_geometric.data import Data
+from scipy.sparse import coo_array, save_npz
+from torch_geometric.data import Batch, Data
 
 import graphmask as gm
 from graphmask import datasets
@@ -125,6 +127,21 @@ def _graph_with_walks() -> Data:
     return gm.transforms.AddWalks(gm.walks.ResampledWalks(4, 2))(data)
 
 
+def _batch() -> Batch:
+    return Batch.from_data_list(
+        [Data(edge_index=torch.eye(2).long(), num_nodes=2) for _ in range(2)]
+    )
+
+
+def _scan() -> laspy.LasData:
+    """Points of a national grid, with colours."""
+    scan = laspy.create(point_format=2)
+    scan.header.offsets, scan.header.scales = [4e5, 5e6, 0], [0.001] * 3
+    scan.x, scan.y, scan.z = (np.arange(4) + start for start in (4e5, 5e6, 3))
+    scan.red = np.arange(4) * 9_000
+    return scan
+
+
 def _written(write: Callable[[Path], object]) -> dict[str, bytes]:
     """The files that a function writes into a folder."""
     with tempfile.TemporaryDirectory() as folder, redirect_stderr(io.StringIO()):
@@ -162,6 +179,8 @@ SHAPES = CLOUDS | {
     "binary.ply": _binary_ply(),
     "mesh.stl": _STL,
     "mesh.npz": {"pos": dataset_files.SQUARE, "face": dataset_files.TRIANGLES},
+    "coloured.off": "COFF\n3 1 0\n0 0 0 255 0 0 255\n1 0 0 0 255 0 255\n0 1 0 0 0 9 255\n3 0 1 2\n",
+    "scan.las": _bytes(lambda file: _scan().write(file)),
 }
 GRAPHS = ARRAYS | {
     "names.edgelist": "# friends\nann bob\nbob cyd\ncyd ann\n",
@@ -174,6 +193,12 @@ GRAPHS = ARRAYS | {
     "saved.pt": _bytes(
         lambda file: torch.save(Data(edge_index=torch.tensor([[0, 1], [1, 0]])), file)
     ),
+    "batch.pt": _bytes(lambda file: torch.save(_batch(), file)),
+    "matrix.mtx": "%%MatrixMarket matrix coordinate real general\n3 3 2\n1 2 0.5\n2 3 2.0\n",
+    "matrix.npz": _bytes(lambda file: save_npz(file, coo_array(np.eye(3)))),
+    "near.adjlist": "# nodes\n0 1 2\n1 2\n2\n",
+    "networkx.edgelist": "0 1 {'weight': 0.5}\n1 2 {'weight': 2.0}\n",
+    "packed.csv.gz": gzip.compress(b"0,1,0.5\n1,2,2.0\n"),
     "scan.bin": np.arange(44, dtype="<f4").tobytes(),
 }
 

@@ -70,3 +70,12 @@ def test_masks_outside_of_layers_compile() -> None:
         return attention(q, q, q, mask(topology))
 
     assert_close(compiled(attend)(q), attend(q))
+
+
+@pytest.mark.parametrize("name", ["power-series", "sum-learned"])
+def test_masks_in_half_precision_compile(name: str) -> None:
+    torch.compiler.reset()
+    layer = cases.seeded(lambda: TopologicalAttention(4, 2, CASES[name].make())).bfloat16()
+    topology = layer.mask.prepare(example_topologies()["ragged"])
+    x = normal(topology.num_nodes, 4).bfloat16()
+    assert_close(compiled(layer)(x, topology), layer(x, topology))

@@ -234,3 +234,15 @@ def test_products_of_factors_of_different_types(topology: Topology) -> None:
     x = features(topology.num_nodes)[2]
     assert product.to_dense().dtype == torch.float64
     assert_close(product @ x, product.to_dense() @ x)
+
+
+def test_rows_that_cancel_attend_to_nothing() -> None:
+    """Of a node alone in its graph a mask without the diagonal leaves rounding errors."""
+    graphs = Topology(torch.tensor([[0, 1], [1, 0]]), 5, batch=torch.tensor([0, 0, 1, 2, 3]))
+    diagonal = Pattern.from_coo(*torch.arange(5).expand(2, 5), (5, 5))
+    mask = GlobalOperator(graphs) + SparseOperator(graphs, diagonal, -torch.ones(1, 5))
+    q, k, v = features(5)
+    numerator, denominator = mask.attend(q, k, v)
+    assert numerator[:, :2].all()
+    assert not numerator[:, 2:].any()
+    assert not denominator[:, 2:].any()
