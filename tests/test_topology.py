@@ -17,9 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import ToSparseTensor
 
-from graphmask import Topology, reference
+from graphmask import Topology, attention, reference
 from graphmask.masks import PowerSeriesMask, WalkMask
-from graphmask.nn import TopologicalAttention
 from graphmask.testing import assert_gradients, example_topologies
 from graphmask.testing.graphs import replace
 from graphmask.transforms import AddWalks
@@ -268,8 +267,8 @@ def test_structure_derived_in_inference_mode_serve_training() -> None:
 def test_walks_drawn_in_inference_mode_serve_training(sampler: WalkSampler) -> None:
     with torch.inference_mode():
         topology = WalkMask(1, sampler=sampler).prepare(Topology(PATH, 3))
-    layer = TopologicalAttention(2, 1, WalkMask(1, sampler=sampler))
-    layer(torch.ones(3, 2), topology).sum().backward()
+    q = torch.ones(3, 1, 2, requires_grad=True)
+    attention(q, q, q, WalkMask(1, sampler=sampler)(topology)).sum().backward()
 
 
 def test_changes_in_place_are_read() -> None:
