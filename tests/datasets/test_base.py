@@ -258,12 +258,6 @@ def test_functions_of_other_code_are_told_apart(tmp_path: Path) -> None:
         Points(tmp_path, True, pre_transform=lambda data: Data(pos=3 * data.pos, y=data.y))
 
 
-def test_a_setting_that_holds_itself_is_printed() -> None:
-    scale = Scale(2)
-    scale.factor = [scale, Scale]
-    assert "..." in describe_setting(scale)
-
-
 def test_a_cache_of_another_checksum_is_damaged(tmp_path: Path) -> None:
     path = Path(Points(tmp_path, True).processed_paths[0])
     content = path.read_bytes()
@@ -271,6 +265,12 @@ def test_a_cache_of_another_checksum_is_damaged(tmp_path: Path) -> None:
     path.write_bytes(content.replace(value, torch.tensor([9.0]).numpy().tobytes(), 1))
     with pytest.raises(ValueError, match=r"data\.pt is damaged .*checksum"):
         Points(tmp_path, True)
+
+
+def test_a_setting_that_holds_itself_is_printed() -> None:
+    scale = Scale(2)
+    scale.factor = [scale, Scale]
+    assert "..." in describe_setting(scale)
 
 
 def test_a_failed_build_leaves_no_cache(tmp_path: Path) -> None:
