@@ -91,6 +91,7 @@ def describe_setting(value: Any, above: tuple[Any, ...] = ()) -> str:
         return "..."
     describe = partial(describe_setting, above=(*above, value))
     if isinstance(value, (Tensor, np.ndarray)):
+        value = value.to_dense() if isinstance(value, Tensor) else value
         return _describe_numbers(np.asarray(value.tolist()))
     if isinstance(value, torch.Generator):
         return f"Generator(seed={value.initial_seed()})"
@@ -100,23 +101,21 @@ def describe_setting(value: Any, above: tuple[Any, ...] = ()) -> str:
         return f"{{{', '.join(f'{key!r}: {describe(item)}' for key, item in value.items())}}}"
     if isinstance(value, partial):
         return f"partial{describe((value.func, *value.args, *sorted(value.keywords.items())))}"
+    if isinstance(value, ModuleType):
+        return value.__name__
     if isinstance(value, MethodType):
         return f"{describe(value.__self__)}.{value.__name__}"
     name, code = getattr(value, "__qualname__", None), getattr(value, "__code__", None)
-    if isinstance(value, (type, ModuleType)) or name is None:
+    if isinstance(value, type) or name is None:
         attributes = getattr(value, "__dict__", {})
-        is_told = isinstance(value, (type, ModuleType)) or _module(type(value)) == "graphmask"
-        return repr(value) if is_told or not attributes else f"{value!r}{describe(attributes)}"
+        is_whole = isinstance(value, type) or type(value).__module__.startswith("graphmask.")
+        return repr(value) if is_whole or not attributes else f"{value!r}{describe(attributes)}"
     # PyG compares printed forms without what stands between angle brackets.
     name = name.translate({ord("<"): None, ord(">"): None})
     if code is None:
         wrapped = getattr(value, "__wrapped__", None)
         return name if wrapped is None else f"{name}({describe(wrapped)})"
     return f"{name}#{zlib.crc32(_describe_function(value, code, describe).encode()):08x}"
-
-
-def _module(value: Any) -> str:
-    return (getattr(value, "__module__", None) or "").partition(".")[0]
 
 
 def _describe_numbers(value: np.ndarray) -> str:
