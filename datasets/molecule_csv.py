@@ -19,6 +19,7 @@ from graphmask._tables import (
     read_text,
     refuse_repeated_heading,
 )
+from graphmask.transforms._edges import describe_setting
 
 from ._base import CachedDataset, Filter, Options, Transform, check_flag
 from ._molecules import Unreadable, check_targets, graph_of, parse_smiles, parse_target
@@ -104,7 +105,7 @@ class MoleculeCSV(CachedDataset):
                 raise value_error("smiles, targets", expected, f"{name!r}, of {count} columns")
         settings = [smiles, self.target_names, skip_invalid, with_hydrogen]
         if from_smiles is not None:
-            settings.append(getattr(from_smiles, "__qualname__", repr(from_smiles)))
+            settings.append(describe_setting(from_smiles))
         super().__init__(None, fingerprint(self.path, *settings), **options)
 
     @property

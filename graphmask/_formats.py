@@ -37,7 +37,9 @@ def read_edges(graph: Any) -> Edges:
     if is_torch_sparse_tensor(graph):
         # Coalescing is what lets the values carry a gradient.
         coo = graph.to_sparse_coo().coalesce()
-        return Edges(coo.indices().flip(0), coo.values(), _square(tuple(graph.shape)))
+        # Those of a compressed matrix share its memory, but not the count of its changes.
+        value = coo.values() if graph.layout == torch.sparse_coo else coo.values().clone()
+        return Edges(coo.indices().flip(0), value, _square(tuple(graph.shape)))
     if not is_integral(graph):
         raise dtype_error("edge_index", "an integer tensor", graph)
     if graph.dim() != 2 or graph.shape[0] != 2:

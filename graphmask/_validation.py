@@ -71,6 +71,8 @@ def check_graph(
             expected = "left out where the sparse matrix has values"
             raise value_error("edge_weight", expected, edge_weight)
         edge_weight = edges.edge_weight
+    edges = edges._replace(edge_index=_counted(edges.edge_index))
+    edge_weight, batch, pos, edge_attr = map(_counted, (edge_weight, batch, pos, edge_attr))
     n = _count_nodes(num_nodes, edges.num_nodes, batch=batch, pos=pos)
     e = edges.edge_index.shape[1]
     if edge_weight is not None:
@@ -99,7 +101,7 @@ def check_graph(
     else:
         walk_sets = check_walks(walks, n, batch, checks)
     checks.run()
-    tensors = edges.edge_index, edge_weight, batch, pos, edge_attr
+    sources = edges.edge_index, edge_weight, batch, pos, edge_attr
     return Graph(
         edge_index=edges.edge_index,
         num_nodes=n,
@@ -108,9 +110,18 @@ def check_graph(
         pos=pos,
         num_graphs=graphs.result,
         edge_attr=edge_attr,
-        _sources=Sources(tensors, sign is None or sign.result),
+        _sources=Sources(sources, sign is None or sign.result),
         _walk_sets=tuple(walks.result for walks in walk_sets),
     )
+
+
+def _counted(value: Any) -> Any:
+    """The tensor, or a copy of one made for inference, whose changes torch does not count."""
+    is_tensor = isinstance(value, Tensor) and not torch.compiler.is_compiling()
+    if not is_tensor or not value.is_inference():
+        return value
+    with torch.inference_mode(False):
+        return value.clone()
 
 
 def check_walks(

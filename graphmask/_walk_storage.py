@@ -66,8 +66,11 @@ def write_walks(data: Data, walk_sets: Sequence[Walks], graph: Tensor) -> None:
 def remove_walks(data: Data) -> None:
     """Remove all sets of walks from ``data``."""
     pairs = [name for names in stored_pairs(data) for name in names]
+    # A batch keeps where the attributes of its graphs begin.
+    slices = [getattr(data, name, None) or {} for name in ("_slice_dict", "_inc_dict")]
     for name in (_NORMALIZATION, _GRAPH, _START, *pairs, *_ENTRIES):
-        data.pop(name, None)
+        for place in (data, *slices):
+            place.pop(name, None)
 
 
 def walk_ids(data: Data) -> list[str]:

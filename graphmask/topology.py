@@ -64,8 +64,9 @@ class Topology(Graph):
 
     Edges in int64, ``batch`` in int64, weights, positions and features are read where they are:
     after a change in place they are validated and read anew, and walks of the graph before raise an
-    error. Edges in other formats are copied. What torch does not count as a change, such as one by
-    ``.data``, is seen in weights that require a gradient alone.
+    error. Edges in other formats, and tensors made in inference mode, are copied. What torch does
+    not count as a change, such as one by ``.data``, is seen in weights that require a gradient
+    alone.
 
     Raises:
         TypeError: for an argument of a wrong type or dtype.

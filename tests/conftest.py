@@ -43,6 +43,7 @@ settings.load_profile("graphmask")
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "global_rng: the test may draw from the global random state")
     config.addinivalue_line("markers", "slow: run by `make test-full` alone")
+    config.addinivalue_line("markers", "whole: slow, and sampled by a test beside it")
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(
         1

@@ -261,6 +261,7 @@ def test_combinations_that_have_failed(mask: str, phi: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize("mask", cases.MASKS, ids=str)
 def test_all_combinations(mask: cases.Case) -> None:
     lines = faults(combinations(mask))
@@ -322,6 +323,7 @@ def test_what_is_not_finite_stays_in_its_graph(mask: cases.Case) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize("mask", cases.MASKS, ids=str)
 def test_what_is_not_finite_stays_in_its_graph_under_all_features(mask: cases.Case) -> None:
     lines = leaks(mask, BROKEN)

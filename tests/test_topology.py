@@ -17,12 +17,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import ToSparseTensor
 
-from graphmask import Topology, reference
-from graphmask.masks import PowerSeriesMask
+from graphmask import Topology, attention, reference
+from graphmask.masks import PowerSeriesMask, WalkMask
 from graphmask.testing import assert_gradients, example_topologies
 from graphmask.testing.graphs import replace
 from graphmask.transforms import AddWalks
-from graphmask.walks import ResampledWalks, TruncatedWalks, Walks
+from graphmask.walks import IIDWalks, ResampledWalks, TruncatedWalks, Walks, WalkSampler
 
 PATH = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
 every_normalization = pytest.mark.parametrize("normalization", ["sym", "rw", None])
@@ -263,6 +263,14 @@ def test_structure_derived_in_inference_mode_serve_training() -> None:
     (scale * topology.adjacency("sym")[1]).sum().backward()
 
 
+@pytest.mark.parametrize("sampler", [TruncatedWalks(0.0, 1), IIDWalks(4, hops=1)])
+def test_walks_drawn_in_inference_mode_serve_training(sampler: WalkSampler) -> None:
+    with torch.inference_mode():
+        topology = WalkMask(1, sampler=sampler).prepare(Topology(PATH, 3))
+    q = torch.ones(3, 1, 2, requires_grad=True)
+    attention(q, q, q, WalkMask(1, sampler=sampler)(topology)).sum().backward()
+
+
 def test_changes_in_place_are_read() -> None:
     edges, weight, pos = PATH.clone(), torch.ones(4), torch.zeros(3, 2)
     topology = Topology(edges, 3, weight, pos=pos)
@@ -292,6 +300,24 @@ def test_changes_in_place_are_read() -> None:
     edges[0, 0] = 7
     with pytest.raises(ValueError, match=r"`edge_index` must be node ids .* got 7"):
         topology.adjacency()
+
+
+@pytest.mark.parametrize("layout", [torch.sparse_csr, torch.sparse_csc])
+def test_values_of_compressed_matrices_are_copied(layout: torch.layout) -> None:
+    """Their changes are not counted: weights and what is derived from them must not part."""
+    matrix = torch.tensor([[0.0, 2.0], [2.0, 0.0]]).to_sparse(layout=layout)
+    topology = Topology(matrix)
+    matrix.values().mul_(3)
+    assert topology.edge_weight.tolist() == topology.adjacency(None)[1].tolist() == [2.0, 2.0]
+
+
+def test_tensors_made_in_inference_mode_are_copied() -> None:
+    with torch.inference_mode():
+        weight, pos = torch.ones(2), torch.ones(2, 1)
+        topology = Topology(torch.tensor([[0, 1], [1, 0]]), 2, weight, pos=pos)
+        weight.mul_(3), pos.mul_(3)
+    assert topology.edge_weight.tolist() == topology.adjacency(None)[1].tolist() == [1.0, 1.0]
+    assert topology.pos.tolist() == [[1.0], [1.0]]
 
 
 def test_the_sign_of_learned_weights_is_read_in_each_call() -> None:

@@ -194,6 +194,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
           pool=global_mean_pool,
           feature_map=ReLU(epsilon=0.001),
           jk=JumpingKnowledge(cat),
+          normalizer=RowSums(),
         )
     """
 

@@ -32,22 +32,24 @@ class Trees(NamedTuple):
         root = self.forest.is_root
         if topology.edge_weight is None or not topology.num_edges:
             return (~root).to(torch.get_default_dtype())
-        return topology.edge_weight[self.edges].mean(0).masked_fill(root, 0)
+        forth, back = topology.edge_weight[self.edges]
+        return (forth + (back - forth) / 2).masked_fill(root, 0)
 
     def distances(self, length: Tensor) -> Tensor:
         """``[N, N]`` from lengths of the edges to parents, infinite between trees.
 
         O(N^3), for small graphs. With ``A_ic = 1`` where c is i or an ancestor of it, ``sum_c A_ic
-        A_jc length_c`` is the depth at which the paths to i and j part.
+        (1 - A_jc) length_c`` is the way from i to where the paths to i and j part. A sum beyond the
+        type is its largest number.
         """
         ancestors = torch.eye(len(length), dtype=length.dtype, device=length.device)
         for node in self.forest.order.tolist():
             if (parent := int(self.forest.parent[node])) != node:
                 ancestors[node] += ancestors[parent]
-        shared = (ancestors * length) @ ancestors.mT
-        depth = shared.diagonal()
+        up = (ancestors * length) @ (1 - ancestors).mT
         apart = self.label.unsqueeze(0) != self.label.unsqueeze(1)
-        return (depth.unsqueeze(0) + depth.unsqueeze(1) - 2 * shared).masked_fill(apart, torch.inf)
+        distance = (up + up.mT).clamp(max=torch.finfo(up.dtype).max)
+        return distance.masked_fill(apart, torch.inf)
 
 
 def trees_of(topology: Topology) -> Trees:

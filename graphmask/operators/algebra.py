@@ -221,8 +221,8 @@ def _attend_corrected(
     ones = v.new_ones(*v.shape[:2], 1)
     total = denominator + spmm(pattern, change, ones)[..., 0]
     # Where all entries of a row cancel, rounding errors are left, and their ratio is anything.
-    size = denominator + spmm(pattern, change.abs(), ones)[..., 0]
-    lost = total <= _ROUNDING * torch.finfo(total.dtype).eps * size
+    size = denominator.abs() + spmm(pattern, change.abs(), ones)[..., 0]
+    lost = total.abs() <= _ROUNDING * torch.finfo(total.dtype).eps * size
     numerator = (numerator + spmm(pattern, value * score, v)).masked_fill(lost.unsqueeze(-1), 0)
     return Attended(numerator, total.masked_fill(lost, 0))
 

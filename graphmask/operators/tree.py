@@ -144,10 +144,10 @@ class TreePolynomialOperator(_TreeOperator):
         slope, coefficients, length = in_widest_type(self.slope, self.coefficients, self.length)
         distance = self.trees.distances(length)
         joined = distance.isfinite()
-        distance = distance.masked_fill(~joined, 0)
+        decay = torch.exp(-slope.reshape(-1, 1, 1) * distance.masked_fill(~joined, 0)) * joined
+        distance = distance.where(decay > 0, 0)  # its powers may be beyond the type
         powers = torch.stack([distance**k for k in range(coefficients.shape[1])])
-        decay = torch.exp(-slope.reshape(-1, 1, 1) * distance)
-        return torch.einsum("hk,kij->hij", coefficients, powers) * decay * joined
+        return torch.einsum("hk,khij->hij", coefficients, powers) * decay
 
 
 class TreeTableOperator(_TreeOperator):
@@ -203,14 +203,16 @@ class _Passes:
 
     def __init__(self, trees: BinaryTrees, slope: Tensor, length: Tensor) -> None:
         self.trees, self.forest = trees, trees.forest
-        self.length = pad(length, (0, len(self.forest.parent) - len(length)))
-        decay = torch.exp(-slope.unsqueeze(1) * self.length)
+        length = pad(length, (0, len(self.forest.parent) - len(length)))
+        decay = torch.exp(-slope.unsqueeze(1) * length)
         self.factor = decay.masked_fill(self.forest.is_root, 0)
+        # Nothing passes an edge of factor 0, and powers of its length may be beyond the type.
+        self.length = length.where(self.factor > 0, 0)  # [H, N]
 
     def combine_moments(self, coefficients: Tensor, x: Tensor) -> Tensor:
         """``sum_k c_k sum_j d_ij^k exp(-s d_ij) x_j`` for ``x [H, N, C]``."""
         nodes, orders = x.shape[1], coefficients.shape[1]
-        x = pad(x, (0, 0, 0, len(self.length) - nodes))
+        x = pad(x, (0, 0, 0, self.length.shape[1] - nodes))
         inside = self._ascend(x, orders)
         outside = self._descend(self._from_parents(x, inside))
         weights = coefficients.reshape(len(coefficients), orders, 1, 1).unbind(1)
@@ -231,7 +233,7 @@ class _Passes:
         sibling = self.trees.sibling
         moments = [moment[:, sibling] for moment in inside]
         factor = self.factor[:, sibling].masked_fill(self.trees.alone, 0)
-        at_parent = self._move(moments, self.length[sibling], factor)
+        at_parent = self._move(moments, self.length[:, sibling], factor)
         at_parent[0] = at_parent[0] + x[:, self.forest.parent]
         return self._move(at_parent, self.length, self.factor)
 
@@ -255,7 +257,7 @@ class _Passes:
 
     @staticmethod
     def _shift(moments: list[Tensor], k: int, length: Tensor) -> Tensor:
-        """The share of orders below k in the moment of order k, further away by ``length [N]``."""
+        """The share of orders below k in the moment of order k, away by ``length [H, N]``."""
         terms = (comb(k, j) * length.pow(k - j).unsqueeze(-1) * moments[j] for j in range(k))
         return sum(terms, start=torch.zeros_like(moments[0]))
 

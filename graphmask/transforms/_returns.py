@@ -42,6 +42,9 @@ _SHRINK = 16
 # Rows at a time where torch forms the products, and paths of two edges where it lists them.
 _BLOCK, _PATHS = 1024, 2**22
 
+# Sums of weights up to which, and from whose inverse, columns follow from rows.
+_FAR = 1e75
+
 # The returns that are exact at all nodes.
 _SHORT = 3
 
@@ -185,12 +188,16 @@ def _random_walk(topology: Topology, rank: Tensor) -> tuple[Adjacency, Adjacency
     graph = Topology(reversed_edges, topology.num_nodes, to_double(weight.detach()))
     (pattern, probability), (_, plain) = graph.adjacency("rw"), graph.adjacency(None)
     transposed, order = pattern.mT, pattern.csc_perm
-    has_both = torch.equal(pattern.rowptr, transposed.rowptr) and torch.equal(
-        pattern.col, transposed.col
+    balance = row_sums(plain.abs(), pattern.rowptr.long().diff())
+    balance = balance.where(balance > 0, 1)
+    # Quotients of sums that lie further apart, or are infinite, would lose digits.
+    is_near = bool(((balance < _FAR) & (balance > 1 / _FAR)).all())
+    has_both = (
+        is_near
+        and torch.equal(pattern.rowptr, transposed.rowptr)
+        and torch.equal(pattern.col, transposed.col)
     )
-    if has_both and torch.equal(plain, plain[order]):
-        balance = row_sums(plain.abs(), pattern.rowptr.long().diff())
-    else:
+    if not (has_both and torch.equal(plain, plain[order])):
         balance = plain.new_empty(0)
     forward = Adjacency.of(pattern.rowptr, pattern.col, probability)
     backward = Adjacency.of(transposed.rowptr, transposed.col, probability[order])

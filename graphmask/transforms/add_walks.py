@@ -13,6 +13,8 @@ from graphmask._walk_storage import remove_walks, write_walks
 from graphmask.topology import Topology
 from graphmask.walks import WalkSampler
 
+from ._edges import describe_setting
+
 
 class AddWalks(BaseTransform):
     """Draws walks on a graph and stores them as node-index attributes.
@@ -86,4 +88,4 @@ class AddWalks(BaseTransform):
 
     def __repr__(self) -> str:
         seed = "" if self.seed is None else f", seed={self.seed}"
-        return f"AddWalks({self.sampler!r}, sets={self.sets}{seed})"
+        return f"AddWalks({describe_setting(self.sampler)}, sets={self.sets}{seed})"

@@ -19,6 +19,7 @@ from graphmask._walk_storage import has_walks, walk_ids, write_walks
 from graphmask.topology import Topology
 from graphmask.transforms._points import is_of_nodes
 
+from ._edges import describe_setting
 from .orders import CuthillMcKee
 
 NodeOrder: TypeAlias = Callable[[Data], Tensor]
@@ -119,7 +120,7 @@ class ReorderNodes(BaseTransform):
         return out.index_select(0, _invert(original))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.order!r})"
+        return f"{type(self).__name__}({describe_setting(self.order)})"
 
 
 def _check_data(data: Data) -> None:

@@ -15,6 +15,7 @@ from graphmask._walk_storage import ENCODED_GRAPH
 from graphmask.topology import Topology
 from graphmask.walks import WalkSampler
 
+from ._edges import describe_setting
 from ._returns import return_probabilities
 
 
@@ -116,7 +117,7 @@ class AddWalkEncoding(BaseTransform):
         return encoding.reshape(-1, self.walk_length)
 
     def __repr__(self) -> str:
-        option = f"width={self.width}" if self.sampler is None else repr(self.sampler)
+        option = f"width={self.width}" if self.sampler is None else describe_setting(self.sampler)
         seed = "" if self.seed is None else f", seed={self.seed}"
         return f"AddWalkEncoding({self.walk_length}, {self.attr_name!r}, {option}{seed})"
 

@@ -75,7 +75,8 @@ class WalkSampler(ConfigMixin, ABC):
                 "or PowerSeriesMask",
                 topology.edge_weight,
             )
-        with torch.set_grad_enabled(wanted):
+        # Walks that are kept serve training too, also where they are drawn for inference.
+        with torch.inference_mode(False), torch.set_grad_enabled(wanted):
             drawn = self._draw(topology, seed_from(generator))
             if isinstance(drawn, Walks):
                 return drawn

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch_geometric.data import Data
+from torch_geometric.transforms import AddRandomWalkPE, Compose
 
-from graphmask.datasets._base import SplitDataset
+from graphmask.datasets._base import SplitDataset, steps_of
+from graphmask.transforms._edges import describe_setting
 
 
 class Points(SplitDataset):
@@ -185,7 +190,69 @@ def test_a_killed_build_leaves_no_cache(tmp_path: Path, place: str) -> None:
     assert values(Points(tmp_path, True)) == [0, 1, 2, 3]
 
 
-def test_functions_of_one_name_are_told_apart(tmp_path: Path) -> None:
+class Scale:
+    """A transform that does not print its setting."""
+
+    def __init__(self, factor: int) -> None:
+        self.factor = factor
+
+    def __call__(self, data: Data) -> Data:
+        return Data(pos=self.factor * data.pos, y=data.y)
+
+
+class Learned(torch.nn.Module):
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.full((200,), float(factor)))
+
+    def forward(self, data: Data) -> Data:
+        return Data(pos=self.weight.detach()[0] * data.pos, y=data.y)
+
+
+def closure(factor: int) -> Callable[[Data], Data]:
+    return lambda data: Scale(factor)(data)
+
+
+def nested(setting: dict[str, int]) -> Callable[[Data], Data]:
+    return lambda data: (lambda: Scale(setting["factor"])(data))()
+
+
+SETTINGS: dict[str, Callable[[int], Any]] = {
+    "attribute": Scale,
+    "bound method": lambda factor: Scale(factor).__call__,
+    "closure": closure,
+    "closure of a dictionary": lambda factor: nested({"factor": factor}),
+    "composed": lambda factor: Compose([closure(factor)]),
+    "keyword": lambda factor: partial(lambda data, factor: Scale(factor)(data), factor=factor),
+    "library": lambda factor: AddRandomWalkPE(factor),
+    "weight": Learned,
+}
+
+
+@pytest.mark.parametrize("make", SETTINGS.values(), ids=SETTINGS)
+def test_steps_of_other_settings_are_told_apart(make: Callable[[int], Any]) -> None:
+    texts = [
+        steps_of(SimpleNamespace(pre_transform=make(factor), pre_filter=None))["pre_transform"]
+        for factor in (2, 2, 3)
+    ]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_functions_of_other_code_are_told_apart(tmp_path: Path) -> None:
+    texts = [
+        describe_setting(function)
+        for function in (
+            lambda data: data,
+            lambda data: Data(pos=data.pos),
+            lambda data: (lambda: Data(pos=2 * data.pos))(),
+            lambda data: (lambda: Data(pos=3 * data.pos))(),
+            lambda data, *, factor=2: factor,
+            lambda data, *, factor=3: factor,
+            lambda data: double(data),
+            lambda data: add_one(data),
+        )
+    ]
+    assert len(set(texts)) == len(texts)
     Points(tmp_path, True, pre_transform=lambda data: data)
     with pytest.warns(UserWarning, match="pre_transform"):
         Points(tmp_path, True, pre_transform=lambda data: Data(pos=3 * data.pos, y=data.y))
@@ -198,6 +265,12 @@ def test_a_cache_of_another_checksum_is_damaged(tmp_path: Path) -> None:
     path.write_bytes(content.replace(value, torch.tensor([9.0]).numpy().tobytes(), 1))
     with pytest.raises(ValueError, match=r"data\.pt is damaged .*checksum"):
         Points(tmp_path, True)
+
+
+def test_a_setting_that_holds_itself_is_printed() -> None:
+    scale = Scale(2)
+    scale.factor = [scale, Scale]
+    assert "..." in describe_setting(scale)
 
 
 def test_a_failed_build_leaves_no_cache(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,11 @@ def test_a_benchmark_has_its_columns_and_graphs_by_a_function(tmp_path: Path) ->
     graphs = MoleculeNet(tmp_path, "BACE", **options)
     assert [data.num_nodes for data in graphs] == [9, 5]
     assert graphs[0].y.tolist() == [[1]]
+    # Functions of one name have caches of their own.
+    for sign in (1, -1):
+        signed = partial(lambda smiles, sign: Data(x=sign * torch.ones(1, 1)), sign=sign)
+        options["from_smiles"] = lambda smiles, signed=signed: signed(smiles)
+        assert MoleculeNet(tmp_path, "bace", **options)[0].x.item() == sign
 
 
 WATER = [("O", 0, 0, 0.1), ("H", 0.8, 0, -0.5), ("H", -0.8, 0, -0.5)]

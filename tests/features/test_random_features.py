@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from graphmask import attention, features, masks, reference
-from graphmask.attention import divide
 from graphmask.features import (
     HybridRandomFeatures,
     OptimalPositiveFeatures,
@@ -22,6 +21,7 @@ from graphmask.features import (
     SharpPositiveFeatures,
     TrigonometricFeatures,
 )
+from graphmask.normalizers import divide
 from graphmask.testing import assert_unbiased, example_topologies
 
 Make = Callable[..., Any]

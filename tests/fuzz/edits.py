@@ -48,6 +48,8 @@ def case(seed: int) -> None:
             # Of a split, or of the graphs of a batch, the first is edited on.
             data = data[0] if isinstance(data, (list, tuple)) else data
             names.insert(0, draw.choice([*SAME, *OTHER]))
+            if isinstance(data, Batch) and ("batch" in names[0] or names[0] == "loader"):
+                raise Refused("a batch of batches counts its graphs twice: it is refused")
             try:
                 data = (SAME | OTHER)[names[0]](draw, data)
             except Exception as error:

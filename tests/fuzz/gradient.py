@@ -73,7 +73,9 @@ def _operator(
         ends = graph.edge_index.sort(0).values.double()
         _, place = torch.unique(torch.stack([*ends, weight]), dim=1, return_inverse=True)
         leaf = weight.new_zeros(int(place.max()) + 1 if len(place) else 0)
-        leaf = leaf.index_copy(0, place, weight).requires_grad_()
+        # No two degrees are equal by chance: their maximum would have no derivative.
+        leaf = leaf.index_copy(0, place, weight) * (1 + 0.01 * draw.uniform(len(leaf)))
+        leaf.requires_grad_()
         try:
             return *operator_of(mask, replace(graph, edge_weight=leaf[place])), [leaf]
         except ValueError as error:

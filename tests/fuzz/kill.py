@@ -83,7 +83,9 @@ def _saving(draw: Draw, folder: Path) -> None:
     if not torch.equal(_output(gm.nn.TopologicalTransformer.from_pretrained(folder)), _output(new)):
         raise AssertionError("a model that is saved again is not the one that is read")
     if extra := [
-        path.name for path in folder.iterdir() if path.suffix not in (".json", ".safetensors")
+        path.name
+        for path in folder.iterdir()
+        if path.name[0] != "." and path.suffix not in (".json", ".safetensors")
     ]:
         raise AssertionError(f"files are left beside a model: {extra}")
 

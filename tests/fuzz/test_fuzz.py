@@ -10,10 +10,10 @@ from fuzz.campaigns import CAMPAIGNS
 # Cases of the quick part, and of the slow one.
 SIZES = {
     "edits": (60, 1_000),
-    "files": (120, 3_000),
-    "forward": (100, 4_000),
+    "files": (120, 2_000),
+    "forward": (100, 3_000),
     "gradient": (40, 1_000),
-    "kill": (2, 30),
+    "kill": (2, 16),
     "state": (15, 300),
 }
 pytestmark = [pytest.mark.global_rng, pytest.mark.filterwarnings("ignore")]

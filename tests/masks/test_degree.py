@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 from cases.graphs import star
 from torch.testing import assert_close
@@ -36,3 +37,18 @@ def test_a_graph_without_edges_has_no_mask_and_finite_gradients() -> None:
     assert_close(out, torch.zeros_like(q))
     out.sum().backward()
     assert all(x.grad is None or x.grad.isfinite().all() for x in (weight, q, mask.log_power))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_sums_beyond_the_type(dtype: torch.dtype) -> None:
+    """Degrees 3e38, 6e38 and 3e38."""
+    edge_index = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+    weight = torch.full((4,), 3e38, dtype=dtype)
+    size = weight[0].double() * torch.tensor([1, 2, 1], dtype=torch.float64)
+    z = size.log1p() / size.log1p().max()
+    expected = torch.sin(torch.pi / 4 * (z.unsqueeze(0) + z.unsqueeze(1)))
+    weight.requires_grad_()
+    dense = DegreeMask()(Topology(edge_index, 3, weight)).to_dense()[0]
+    assert torch.allclose(dense.double(), expected, atol=1e-5)
+    dense.sum().backward()
+    assert weight.grad.isfinite().all()

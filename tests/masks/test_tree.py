@@ -144,6 +144,20 @@ def test_small_entries_are_as_exact_as_large_ones() -> None:
         assert_close((mask(topology) @ x).double(), expected, rtol=1e-5, atol=0)
 
 
+@pytest.mark.parametrize("function", [*FUNCTIONS[:2], partial(TableDistance, 3)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+def test_lengths_whose_sums_are_beyond_the_type(function: Any, dtype: torch.dtype) -> None:
+    """Nodes 0 and 1 are 0 apart, and all others as far as can be."""
+    far = float(int(0.9 * torch.finfo(dtype).max))
+    topology = astype(path(4, 0.0, far, far), dtype)
+    mask = TreeDistanceMask(function).to(dtype)
+    g = mask.function(torch.zeros(1, dtype=torch.float32)).double().detach().item()
+    expected = g * torch.block_diag(torch.ones(2, 2), torch.eye(2))
+    operator = mask(topology)
+    for dense in (operator.to_dense(), operator @ torch.eye(4, dtype=torch.float32)):
+        assert_close(dense[0].double(), expected.double(), rtol=1e-2, atol=1e-6)
+
+
 def test_work_grows_as_stated() -> None:
     """Nodes visited: linear in two passes of steps, N log N in groups of the decomposition."""
     for make in (nx.path_graph, partial(nx.random_labeled_tree, seed=0)):

@@ -267,6 +267,12 @@ def test_lost_pairs_are_an_error() -> None:
         Topology.from_data(data)
 
 
+def test_a_batch_forgets_where_walks_began_that_are_drawn_again() -> None:
+    batch = AddWalks(LISTED, sets=2)(Batch.from_data_list(graphs(AddWalks(SAMPLER))))
+    assert len(Topology.from_data(batch).walk_sets) == 2
+    assert [STORED & set(data.keys()) for data in batch.to_data_list()] == [set()] * 3
+
+
 def test_ones_are_the_same_weights_as_none() -> None:
     data = AddWalks(SAMPLER)(Data(edge_index=graph(9).edge_index, num_nodes=9))
     data.edge_weight = torch.ones(data.num_edges)

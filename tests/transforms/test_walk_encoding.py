@@ -76,6 +76,20 @@ def test_probabilities_are_diagonals_of_powers(body: str, name: str) -> None:
     assert_close(estimate, expected, check_dtype=False, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("length", [0.0, 1e-300, 1e300, 1.7e308])
+def test_probabilities_of_weights_of_any_size(body: str, length: float) -> None:
+    """Undirected edges beside one of weight 1, and one of weight 0 that nothing passes."""
+    edges = torch.tensor([[0, 1, 2, 3, 4], [1, 2, 3, 0, 5]])
+    weight = torch.tensor([length, 1.0, length, length, 0.0], dtype=torch.float64)
+    graph = Topology(torch.cat([edges, edges.flip(0)], 1), 6, weight.repeat(2))
+    W = torch.zeros(6, 6, dtype=torch.float64)
+    W[edges[0], edges[1]] = W[edges[1], edges[0]] = weight / max(length, 1.0)
+    total = W.sum(1, keepdim=True)
+    P = torch.where(total > 0, W / total, 0)
+    expected = torch.stack([torch.linalg.matrix_power(P, k).diagonal() for k in range(1, 8)], 1)
+    assert_close(return_probabilities(graph, 7, width=64, seed=0)[0], expected)
+
+
 @pytest.mark.parametrize("directed", [False, True])
 def test_narrow_rows_are_unbiased(body: str, directed: bool) -> None:
     """Means of 400 draws lie within 5 standard errors, for nearly all numbers within 3."""
@@ -163,7 +177,7 @@ def test_encodings_of_another_graph_are_an_error() -> None:
     data = AddWalkEncoding(4)(graph(30, False))
     Topology.from_data(data)
     data.edge_index = data.edge_index[:, :-2]
-    with pytest.raises(ValueError, match=r"`walk encoding` must be of this graph.* 2 of 30 nodes"):
+    with pytest.raises(ValueError, match=r"`walk encoding` must be of this graph.* 3 of 30 nodes"):
         Topology.from_data(data)
     Topology.from_data(AddWalkEncoding(4)(data))
     data.edge_weight = torch.rand(data.num_edges)
