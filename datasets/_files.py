@@ -61,8 +61,8 @@ def read_shape(
       ``.stl`` file, which stores each triangle by itself, become one vertex.
     * ``.las`` and ``.laz``, with ``laspy``.
     * ``.npy``: one array [N, 3 + C]; ``.xyz``, ``.pts``: a line of 3 + C numbers for each point,
-      after an optional line with their count. The first three columns are the position, the others
-      features.
+      after an optional line with their count. The first three columns are the position, or those
+      that a heading names x, y and z; the others are features.
     * ``.npz``: arrays ``pos`` (also ``points``, ``vertices``, ``v``, ``xyz``) and, optionally,
       ``face`` [F, 3] or [3, F] (``faces``, ``triangles``, ``f``), ``normal`` (``normals``, ``n``),
       ``color`` (``colors``, ``colour``, ``colours``, ``rgb``), ``x`` (``features``).
@@ -156,15 +156,15 @@ def is_shape(path: Path) -> bool:
     return ending[1:] in formats and ending not in ARCHIVES
 
 
-def local(pos: np.ndarray) -> dict[str, Tensor]:
-    """Return ``pos`` in single precision and, where that needs one, its float64 ``origin`` [1, 3].
+def local(pos: np.ndarray, columns: int | None = 3) -> dict[str, Tensor]:
+    """Return ``pos`` in single precision and, where that needs one, its float64 ``origin`` [1, D].
 
     An origin is subtracted where single precision would round coordinates that lie at least four
     times as far from zero as the shape is wide: it makes them that much more precise.
     """
     pos = np.asarray(pos)
-    if pos.ndim != 2 or pos.shape[1] != 3:
-        raise ValueError(f"points of shape {list(pos.shape)}, expected [N, 3]")
+    if pos.ndim != 2 or pos.shape[1] != (columns or pos.shape[1]):
+        raise ValueError(f"points of shape {list(pos.shape)}, expected [N, {columns or 'D'}]")
     if len(pos) == 0:
         raise ValueError("no point")
     if pos.dtype.kind not in "iuf":
@@ -282,19 +282,43 @@ def _single(name: str, value: np.ndarray) -> np.ndarray:
 
 
 def _read_columns(path: Path) -> Arrays:
-    lines = without_comments(read_text(path), "#", "//").splitlines()
-    places = (place for place, line in enumerate(lines) if line.strip())
-    start, count = next(places, 0), None
+    text = read_text(path)
+    lines = without_comments(text, "#", "//").splitlines()
+    start, count = next((place for place, line in enumerate(lines) if line.strip()), 0), None
     if lines and lines[start].strip().isdecimal():
-        count, start = lines[start].strip(), next(places, len(lines))
+        count, start = lines[start].strip(), start + 1
     first = lines[start] if start < len(lines) else ""
     delimiter = next((mark for mark in ";," if mark in first), None)
-    start += not any(map(is_number, first.split(delimiter)))  # a heading of words
+    words = _words(first, delimiter)
+    has_heading = _is_heading(words) and (count is None or {"x", "y", "z"} <= set(words))
+    if count and start < len(lines) and not has_heading and not any(map(is_number, words)):
+        raise ValueError(f"line {start + 1}: {first!r} after the count, as in files of molecules")
+    start += has_heading
     numbers = range(start + 1, len(lines) + 1)
     table = read_rows(lines[start:], numbers, delimiter=delimiter, is_end=True)
     if count is not None:
         check_count(f"{count} points", int(count), len(table))
-    return _split_columns(table)
+    headings = [_words(line.lstrip("#/ "), delimiter) for line in text.splitlines()[:start]]
+    return _split_columns(_in_order(table, headings))
+
+
+def _words(line: str, delimiter: str | None) -> list[str]:
+    return [cell.strip(' "').lower() for cell in line.split(delimiter)]
+
+
+def _is_heading(words: Sequence[str]) -> bool:
+    """Tell if these are different names, of columns."""
+    is_name = [word[:1].isalpha() and not is_number(word) for word in words]
+    return bool(words) and all(is_name) and len(set(words)) == len(words)
+
+
+def _in_order(table: np.ndarray, headings: Sequence[Sequence[str]]) -> np.ndarray:
+    """Put the columns x, y and z first, where a heading of as many words names them."""
+    for words in headings:
+        if len(words) == table.shape[1] and {"x", "y", "z"} <= set(words):
+            first = [words.index(name) for name in "xyz"]
+            return table[:, [*first, *(i for i in range(len(words)) if i not in first)]]
+    return table
 
 
 def _read_npy(path: Path, transposed: bool | None) -> Arrays:
@@ -374,6 +398,8 @@ def _read_las(path: Path) -> Arrays:
             raise TruncatedError(error) from error
     if len(points.points) != count:
         raise TruncatedError(f"{count} points announced, {len(points.points)} found")
+    if not count:
+        raise ValueError("no point")
     names = list(points.point_format.dimension_names)
     colours = [name for name in ("red", "green", "blue") if name in names]
     color = np.stack([np.asarray(points[name]) for name in colours], 1) if colours else None

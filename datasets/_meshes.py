@@ -222,7 +222,7 @@ def read_with_trimesh(path: Path) -> Arrays:
     _check_length(path)
     shape = trimesh.load(path, process=False, maintain_order=True)
     if isinstance(shape, trimesh.Scene):
-        shape = shape.to_mesh()
+        shape = _join_bodies(trimesh, shape)
     pos, face, color = shape.vertices, getattr(shape, "faces", None), None
     if path.suffix.lower() == ".stl" and face is not None:
         pos, face = _join_corners(pos, face)
@@ -231,18 +231,35 @@ def read_with_trimesh(path: Path) -> Arrays:
     return {"pos": pos, "face": face, "color": color}
 
 
+def _join_bodies(trimesh: Any, scene: Any) -> Any:
+    """Make one mesh, or one cloud, of all bodies of a scene at their places."""
+    bodies = scene.dump()
+    kinds = sorted({type(body).__name__ for body in bodies})
+    if kinds == ["PointCloud"]:
+        points = np.concatenate([body.vertices for body in bodies])
+        has_colors = all(len(body.colors) == len(body.vertices) for body in bodies)
+        colors = np.concatenate([body.colors for body in bodies]) if has_colors else None
+        return trimesh.PointCloud(points, colors)
+    if len(kinds) > 1:
+        raise ValueError(f"bodies of several kinds, {' and '.join(kinds)}: save each by itself")
+    return scene.to_mesh()
+
+
 def _check_length(path: Path) -> None:
-    """Check the size of a file against its header."""
+    """Check the size of a file against its header, and the facets of a text."""
     content, ending = path.read_bytes(), path.suffix.lower()
     announced = 0
     if ending == ".glb":
         announced = int.from_bytes(content[8:12], "little")
     elif ending == ".stl":
         announced = 84 + 50 * int.from_bytes(content[80:84], "little")
-        if content.lstrip().startswith(b"solid") and len(content) != announced:  # a text
-            announced = 0
-            if b"endsolid" not in content[-1000:]:
-                raise TruncatedError("no endsolid")
+        if content.lstrip()[:5].lower() == b"solid" and len(content) != announced:  # a text
+            announced, text = 0, content.lower()
+            begun, ended = len(re.findall(rb"\bfacet\s+normal", text)), text.count(b"endfacet")
+            if begun != ended or b"endsolid" not in text[-1000:]:
+                raise TruncatedError(f"{begun} facets, {ended} that end, and then no endsolid")
+        elif len(content) > announced:
+            raise ValueError(f"{announced} bytes announced, {len(content)} found")
     if len(content) < announced:
         raise TruncatedError(f"{announced} bytes announced, {len(content)} found")
 

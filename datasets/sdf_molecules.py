@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -94,13 +95,16 @@ class SDFMolecules(CachedDataset):
         unreadable = Unreadable(self.path, self.skip_invalid)
         chem = rdkit_module("rdkit.Chem")
         with naming(self.path):
-            text = read_text(self.path).replace("\r\n", "\n")
+            text = read_text(self.path).replace("\r\n", "\n").replace("\r", "\n")
             if "$$$$" in text and not text.rstrip().endswith("$$$$"):
                 raise ValueError("it ends within a record: restore the file")
         with rdkit_module("rdkit.rdBase").BlockLogs():
             supplier = chem.SDMolSupplier()
             supplier.SetData(text, removeHs=self.remove_hydrogen)
             records = list(supplier) if text.strip() else []
+        count = len(re.findall(r"^\$\$\$\$", text, re.MULTILINE))
+        # RDKit drops a short record at the end.
+        records += [None] * (count - len(records))
         if readable := [record for record in records if record is not None]:
             self._check_tags(readable)
         return unreadable.skip_missing(

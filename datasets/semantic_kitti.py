@@ -164,7 +164,8 @@ class SemanticKITTI(Dataset):
         folder, path = make_cache(self.processed_dir), Path(self.processed_paths[0])
         names = [name for *_, name in self.scans]
         is_stale = self.force_reload or not path.exists()
-        if is_stale or read_record(path)["scans"] != names:
+        record = None if is_stale else read_record(path)
+        if not isinstance(record, dict) or record.get("scans") != names:
             self.process()
         record = read_record(path)
         warn_of_other_steps(self, record["steps"])
@@ -221,6 +222,12 @@ def read_points(path: Path, columns: int = 4, is_counted: bool = False) -> np.nd
     if not np.isfinite(values).all():
         raise damaged(path, "a value is NaN or infinite", REMEDY)
     strength, last = values[3::4], values[4::5]
+    if columns == 4 and not is_counted and strength.min() < 0:
+        raise ValueError(
+            f"The file {path} does not hold x, y, z and a strength: that of point "
+            f"{strength.argmin()} is {strength.min():.3g}; pass `columns=5` to SemanticKITTI for "
+            "scans of nuScenes, or save the columns as an .npy file"
+        )
     is_ambiguous = columns == 4 and not is_counted and not len(values) % 5
     if is_ambiguous and np.ptp(strength) > 1 and (last == last.round()).all():
         raise ValueError(

@@ -187,7 +187,8 @@ def _files_of_classes(root: Path, test_share: float, seed: int) -> dict[str, dic
 
 def _folders(root: Path) -> dict[str, Path]:
     folders = [path for path in sorted(root.iterdir()) if path.is_dir() and path.name[0] != "."]
-    return {path.name: path for path in folders if path.name != "processed"}
+    # Archives from Macs hold a second folder beside that of the files.
+    return {path.name: path for path in folders if path.name not in ("processed", "__MACOSX")}
 
 
 def _shapes(folder: Path) -> list[Path]:

@@ -42,7 +42,8 @@ def read_edge_list(text: str, directed: bool) -> Data:
     Raises:
         ValueError: for other lines, with their numbers.
     """
-    if "{" in text and re.search(r"\}[ \t\r]*$", text, re.MULTILINE):
+    # Dictionaries at the ends of lines, empty or with keys.
+    if "{" in text and re.search(r"\{(['\"][^{\n]*)?\}[ \t\r]*$", text, re.MULTILINE):
         return _read_with_networkx(text, directed)
     columns, rows = _find_columns(read_rows(text, "\t;, ", COMMENTS))
     edges = [Row(row.line, [row.cells[column] for column in columns]) for row in rows]
@@ -175,6 +176,10 @@ def _find_columns(rows: list[Row]) -> tuple[list[int], list[Row]]:
     if pair or _is_heading(heading, rest):
         refuse_repeated_heading(rows)
         named = find_named_columns(rows)
+        if {"x", "y"} <= {name.lower() for name in heading}:
+            raise ValueError(
+                f"line {line} names coordinates: rename a file of points to .xyz, or its columns"
+            )
         if len({heading[column] for column in named}) < len(named):
             raise ValueError(f"line {line} names a column twice: {', '.join(heading)}")
     else:

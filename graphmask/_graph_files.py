@@ -22,14 +22,26 @@ from torch_geometric.data import Data
 from ._checks import value_error
 from ._edge_lists import add_reverse, edges_of_networkx, make_graph
 from ._tables import read_bytes, read_text, to_float32, to_int64
+from .datasets._files import local
 
 
 def read_gml(path: Path) -> Data:
-    """Read a GML file; nodes without a label are named by their ids."""
+    """Read a GML file; nodes without a label or name are named by their ids."""
     # Parallel edges are legal in all files, not in those alone that announce them; and labels are
     # optional.
     text = re.sub(r"^([ \t]*graph\s*\[)", r"\1 multigraph 1 ", read_text(path), count=1, flags=re.M)
-    return _convert(lambda: nx.parse_gml(text, label=None))
+
+    def parse() -> nx.Graph:
+        graph = nx.parse_gml(text, label=None)
+        values = nx.get_edge_attributes(graph, "value")
+        is_number = [isinstance(value, (int, float)) for value in values.values()]
+        if all(is_number) and len(values) == graph.number_of_edges():
+            # M. Newman's files and Gephi's weigh edges by it.
+            values |= nx.get_edge_attributes(graph, "weight")
+            nx.set_edge_attributes(graph, values, "weight")
+        return graph
+
+    return _convert(parse)
 
 
 def read_graphml(path: Path) -> Data:
@@ -64,11 +76,12 @@ def _convert(parse: Callable[[], nx.Graph]) -> Data:
     data = make_graph(list(graph), edges, weight, directed=True)
     values = [values for _, values in graph.nodes(data=True)]
     data.node_name = [
-        str(value.get("label", node)) for node, value in zip(graph, values, strict=True)
+        str(value.get("label", value.get("name", node)))
+        for node, value in zip(graph, values, strict=True)
     ]
     pos = [(value.get("x"), value.get("y")) for value in values]
     if pos and all(isinstance(value, (int, float)) for pair in pos for value in pair):
-        data.pos = torch.from_numpy(to_float32("x, y", np.array(pos)))
+        data.update(local(np.array(pos), 2))
     return data
 
 
@@ -123,11 +136,13 @@ def read_arrays(path: Path, directed: bool) -> Data | None:
         data.edge_weight = torch.from_numpy(weight)
     for name, key in (("pos", "pos"), ("x", "node_features"), ("x", "x")):
         if key in arrays:
-            value = to_float32(key, arrays[key])
-            data[name] = torch.from_numpy(value[:, None] if value.ndim == 1 else value)
+            value = arrays[key][:, None] if arrays[key].ndim == 1 else arrays[key]
+            is_pos = name == "pos" and len(value)
+            single = {name: torch.from_numpy(to_float32(key, value))}
+            data.update(local(value, None) if is_pos else single)
     lengths = {name: len(data[name]) for name in ("pos", "x") if name in data}
     if "num_nodes" in arrays:
-        lengths["num_nodes"] = int(arrays["num_nodes"].reshape(()))
+        lengths["num_nodes"] = int(to_int64("num_nodes", arrays["num_nodes"]).reshape(()))
     if len(set(lengths.values())) > 1:
         raise ValueError(f"its arrays must have a row for each node, got {lengths}")
     data.num_nodes = next(iter(lengths.values()), int(ends.max(initial=-1)) + 1)

@@ -16,6 +16,7 @@ from graphmask._graph_files import read_arrays, read_gml, read_graphml, read_mat
 from graphmask._saved_data import read_data
 from graphmask._tables import naming, read_text
 from graphmask.datasets import read_shape
+from graphmask.datasets._files import is_shape
 from graphmask.datasets._molecules import parse_smiles
 from graphmask.datasets.semantic_kitti import read_points
 from graphmask.extras import require
@@ -24,6 +25,9 @@ from graphmask.transforms import KNNGraph, MeshToGraph
 
 # Neighbours of a point in a cloud that has no edges.
 NEIGHBOURS = 8
+
+# Larger graphs have more than one edge for so many nodes.
+_MOST_NODES, _NODES_PER_EDGE = 10**8, 100
 
 
 def read_graph(
@@ -96,10 +100,23 @@ def read_graph(
             graph = connect(_read_scan(path), neighbours)
         elif ending in _READERS:
             graph = _READERS[ending](path, directed)
+        elif not is_shape(path):
+            endings = ", ".join(sorted({*_READERS, ".bin", ".npz", ".smi", ".smiles"}))
+            raise ValueError(f"the ending must be one of {endings}, or of a mesh or points")
         if graph is not None:
+            _check_size(graph)
             Topology.from_data(graph)
             return graph
     return connect(read_shape(path), neighbours)
+
+
+def _check_size(graph: Data) -> None:
+    """Refuse more nodes than the file can mean, whose masks would not fit into memory."""
+    size, count = graph.num_nodes or 0, graph.num_edges
+    if size > max(_MOST_NODES, _NODES_PER_EDGE * count):
+        raise ValueError(
+            f"it announces {size:,} nodes for {count:,} edges: number nodes from 0, without gaps"
+        )
 
 
 def connect(data: Data, neighbours: int = NEIGHBOURS) -> Data:

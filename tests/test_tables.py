@@ -157,6 +157,7 @@ def test_quoted_cells_hold_separators_and_line_breaks(tmp_path: Path) -> None:
         (",source,target\n0,x,y\n1,y,z\n", ["x", "y", "z"], {(0, 1), (1, 2)}),
         ("from,to\nto,x\n", ["from", "to", "x"], {(0, 1), (1, 2)}),
         ("x,y\ny,z\n", ["x", "y", "z"], {(0, 1), (1, 2)}),
+        ("x,{y}\n{y},z\n", ["x", "z", "{y}"], {(0, 2), (2, 1)}),
         # networkx' own.
         ("x y {}\ny z {}\n", ["x", "y", "z"], {(0, 1), (1, 2)}),
         ("x,y,{'weight': 1, 'n': 2}\n", ["x", "y"], {(0, 1)}),

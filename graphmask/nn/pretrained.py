@@ -21,6 +21,7 @@ from graphmask.extras import require, version_of
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 FORMAT = 1
+_NOT_HASHED = ("fingerprint", "former")
 
 _FIELDS = {
     "format": int,
@@ -96,6 +97,7 @@ class PretrainedMixin:
             graphmask.extras.MissingExtraError: without the package safetensors (the extra
                 ``pretrained``).
         """
+        safetensors = require("safetensors", extra="pretrained")
         save_file = require("safetensors.torch", extra="pretrained").save_file
         folder, arguments = Path(folder).expanduser(), self.arguments()
         omitted = [leave_out] if isinstance(leave_out, str) else list(leave_out)
@@ -125,7 +127,10 @@ class PretrainedMixin:
         path, former = folder / CONFIG, _former_config(folder)
         metadata = {"format": "pt", "fingerprint": config["fingerprint"]}
         with replacing(folder / WEIGHTS) as aside:
-            save_file(tensors, aside, metadata=metadata)
+            try:
+                save_file(tensors, aside, metadata=metadata)
+            except safetensors.SafetensorError as error:
+                raise OSError(f"{folder / WEIGHTS} cannot be written: {error}") from error
             if former is not None:
                 # Until the weights are replaced, those of before need their config.
                 write_text(path, _to_json({**config, "former": former}))
@@ -144,8 +149,9 @@ class PretrainedMixin:
 
         Raises:
             FileNotFoundError: where a file is absent.
-            ValueError: where a file is damaged, or was written for another class or beside another
-                file, or does not fit the arguments, or asks for more than its weights hold.
+            ValueError: where a file is damaged or changed, or was written for another class or
+                beside another file, or does not fit the arguments, or asks for more than its
+                weights hold.
             graphmask.extras.MissingExtraError: without the package safetensors (the extra
                 ``pretrained``).
         """
@@ -162,7 +168,15 @@ class PretrainedMixin:
         # Copied, since tensors in the file are not aligned, and products of unaligned tensors are
         # rounded differently.
         tensors = {name: weights.get_tensor(name).clone() for name in weights.keys()}  # noqa: SIM118
-        return _rebuild(cls, config, tensors, arguments, f"{folder}").eval()
+        saved = {name: value for name, value in config.items() if name not in _NOT_HASHED}
+        is_changed = config.get("fingerprint", digest := _fingerprint(saved, tensors)) != digest
+        model = _rebuild(cls, config, tensors, arguments, f"{folder}").eval()
+        if is_changed:
+            raise ValueError(
+                f"{folder} was changed after it was saved, its fingerprint differs: restore it, "
+                "and pass other arguments to from_pretrained"
+            )
+        return model
 
 
 def _class_name(cls: type) -> str:

@@ -91,6 +91,10 @@ def test_obj_files_without_faces_are_clouds(trimesh, tmp_path: Path) -> None:
 
 
 TETRAHEDRON = "0 0 0\n1 0 0\n0 1 0\n1 1 0\n"
+SOLID = (
+    b"solid a\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\n"
+    b"endloop\nendfacet\nendsolid a\n"
+)
 
 
 def rows(tail: str) -> str:
@@ -284,6 +288,9 @@ def test_arrays_by_column_are_read_on_demand(tmp_path: Path, transposed: bool) -
         ("a.xyz", "0 0 0\n1 0 0\n0 1 0\n1 1 0\n", None),
         ("a.xyz", "# x y z i\n0,0,0,5\n1,0,0,6\n\n0,1,0,7\n1,1,0,8\n", [[5], [6], [7], [8]]),
         ("a.xyz", "X Y Z I\n" + rows("2"), [[2]] * 4),
+        ("a.xyz", "# i z y x\n5 0 0 0\n6 0 0 1\n7 0 1 0\n8 0 1 1\n", [[5], [6], [7], [8]]),
+        ("a.xyz", '"id";"x";"y";"z"\n5;0;0;0\n6;1;0;0\n7;0;1;0\n8;1;1;0\n', [[5], [6], [7], [8]]),
+        ("a.pts", "//X Y Z\n4\n" + TETRAHEDRON, None),
         ("a.xyz", TETRAHEDRON.replace(" ", " ; "), None),
         ("a.pts", "4\n0 0 0 1\n1 0 0 3\n0 1 0 5\n1 1 0 7\n", [[1], [3], [5], [7]]),
     ],
@@ -293,6 +300,22 @@ def test_columns_after_the_third_are_features(tmp_path: Path, name, text, featur
     data = read_shape(tmp_path / name)
     assert same(data.pos, POINTS)
     assert (data.x is None) if features is None else (data.x.tolist() == features)
+
+
+def test_scenes_keep_all_bodies_or_are_refused(trimesh, tmp_path: Path) -> None:
+    cloud, path = trimesh.PointCloud(POINTS), tmp_path / "a.glb"
+    scene = trimesh.Scene([cloud, cloud])
+    scene.export(path)
+    assert same(read_shape(path).pos, np.concatenate([POINTS, POINTS]))
+    scene.add_geometry(trimesh.creation.box())
+    scene.export(path)
+    with pytest.raises(ValueError, match="several kinds, PointCloud and Trimesh"):
+        read_shape(path)
+
+
+def test_texts_of_stl_in_capitals_are_read(trimesh, tmp_path: Path) -> None:
+    (tmp_path / "a.stl").write_bytes(SOLID.upper())
+    assert same(read_shape(tmp_path / "a.stl").pos, POINTS[:3])
 
 
 def test_arrays_are_read_by_their_names(tmp_path: Path) -> None:
@@ -325,6 +348,7 @@ def test_arrays_are_read_by_their_names(tmp_path: Path) -> None:
         ("a.obj", b"# Vertices: 3\nv 0 0 0\n", "3 vertices announced"),
         ("a.stl", bytes(80) + b"\2\0\0\0" + bytes(50), "184 bytes announced, 134 found"),
         ("a.stl", b"solid a\nfacet normal 0 0 1\n", "no endsolid"),
+        ("a.stl", SOLID + b"solid b\nfacet normal 0 0 1\n", "2 facets, 1 that end"),
     ],
 )
 def test_files_that_end_early_are_damaged(trimesh, tmp_path: Path, name, content, problem) -> None:
@@ -346,7 +370,12 @@ COLOURED = "ply\nformat ascii 1.0\nelement vertex 1\n" + "".join(
         ("a.xyz", b"1 2\n", "a table of shape [1, 2]"),
         ("a.xyz", b"1 2\n1 2 3\n1 2\n", "line 2: '1 2 3', expected 2 numbers"),
         ("a.xyz", b"0,5 1,5 2,5\n", "line 1: '0,5 1,5 2,5', expected"),
-        ("a.xyz", b"3\nwater\nO 0 0 0\nH 0 0 1\nH 0 1 0\n", "line 3: 'O 0 0 0'"),
+        ("a.xyz", b"3\nwater\nO 0 0 0\nH 0 0 1\nH 0 1 0\n", "line 2: 'water' after the count"),
+        ("a.xyz", b"2\n\n6 0 0 0\n8 0 0 1\n", "line 2: '' after the count"),
+        ("a.xyz", b"0,5;0,1;0,2\n1;2;3\n", "line 1: '0,5;0,1;0,2', expected 3 numbers"),
+        ("a.xyz", b"1D0 2D0 3D0\n1 2 3\n", "line 1: '1D0 2D0 3D0', expected"),
+        ("a.xyz", b"N/A N/A N/A\n1 2 3\n", "line 1: 'N/A N/A N/A', expected"),
+        ("a.stl", bytes(80) + b"\1\0\0\0" + bytes(52), "134 bytes announced, 136 found"),
         ("a.xyz", b"1 2 nan\n", "a point is NaN or infinite"),
         ("a.xyz", b"1 2 3\n1e39 2 3\n", "beyond single precision: [1e+39, 2.0, 3.0] in row 1"),
         ("a.xyz", b"1 2 3 0\n1 2 3 inf\n", "`x` is NaN or infinite in row 1"),

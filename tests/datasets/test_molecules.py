@@ -214,6 +214,11 @@ def test_records_are_read_in_other_writing_or_refused(sdf: Path) -> None:
     packed = sdf.with_name("molecules.sdf.gz")
     packed.write_bytes(gzip.compress(text.replace("\n", "\r\n").encode("utf-8-sig")))
     assert [data.name for data in SDFMolecules(packed)] == ["water", "formaldehyde"]
+    sdf.write_bytes(text.replace("\n", "\r").encode())
+    assert len(SDFMolecules(sdf)) == 2
+    sdf.write_text(text + "short\n$$$$\n")
+    with pytest.raises(ValueError, match="cannot read record 3 of"):
+        SDFMolecules(sdf, skip_invalid=False)
     for content, message in (
         (b"", "holds no molecule"),
         (text[: text.rindex("2.33")].encode(), "ends within a record"),

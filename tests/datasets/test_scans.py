@@ -169,6 +169,18 @@ def test_scans_of_a_killed_run_are_not_trusted(pairs: Path, tmp_path: Path) -> N
         SemanticKITTI(pairs, processed_root=tmp_path / "cache", pre_filter=len)
 
 
+def test_the_cache_of_an_earlier_version_is_made_again(pairs: Path) -> None:
+    first = SemanticKITTI(pairs, pre_filter=len)
+    torch.save(2, first.processed_paths[0])
+    assert len(SemanticKITTI(pairs, pre_filter=len)) == len(first)
+
+
+def test_other_numbers_are_not_taken_for_strengths(tmp_path: Path) -> None:
+    np.linspace(-9, 9, 24, dtype="<f4").tofile(tmp_path / "a.bin")
+    with pytest.raises(ValueError, match=r"a\.bin does not hold x, y, z and a strength: that of"):
+        SemanticKITTI(tmp_path)[0]
+
+
 def test_rows_of_five_numbers_are_not_taken_for_four(tmp_path: Path) -> None:
     table = np.random.default_rng(0).random((8, 5)).astype("<f4") * 50
     table[:, 4] = np.arange(8)

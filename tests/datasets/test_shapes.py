@@ -335,6 +335,11 @@ def test_a_class_without_a_test_file_is_an_error(shapes: Path, tmp_path: Path) -
         ShapeFolder(tmp_path / "split")
 
 
+def test_what_macs_add_to_archives_is_no_class(shapes: Path) -> None:
+    (shapes / "__MACOSX" / "._a").mkdir(parents=True)
+    assert "__MACOSX" not in ShapeFolder(shapes).class_names
+
+
 def test_the_cache_follows_the_files(shapes: Path) -> None:
     first = ShapeFolder(shapes)
     stamp = Path(first.processed_paths[0]).stat().st_mtime_ns

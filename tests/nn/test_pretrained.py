@@ -442,6 +442,11 @@ DAMAGE: list[tuple[Callable[[Path], object], str]] = [
     (with_class("graphmask.masks.WalkMask", hops=10**9, heads=2), "`hops` must be at most"),
     (with_integers, "`encoder.bias` must be of dtype torch.float64, got torch.int64"),
     (with_lazy_weights, "does not fit TopologicalTransformer: without .*encoder"),
+    (with_arguments(dropout=0.5), "was changed after it was saved"),
+    (
+        lambda folder: with_weights(folder, lambda name, x: {name: x.nextafter(x + 1)}),
+        "was changed after it was saved",
+    ),
 ]
 
 

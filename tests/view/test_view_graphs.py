@@ -135,6 +135,10 @@ def test_graph_files_of_other_tools(tmp_path: Path) -> None:
     graph = read_graph(tmp_path / "a.gml")
     assert graph.node_name == ["7", "3", "9"]
     assert sorted(graph.edge_index.T.tolist()) == [[0, 1], [0, 1], [1, 0], [1, 0]]
+    nodes, edges = 'node [ id 1 name "a" ] node [ id 2 ]', "edge [ source 1 target 2 value 7 ]"
+    (tmp_path / "b.gml").write_text(f"graph [ {nodes}{edges} ]")
+    graph = read_graph(tmp_path / "b.gml")
+    assert (graph.node_name, graph.edge_weight.tolist()) == (["a", "2"], [7, 7])
     nx.write_adjlist(nx.DiGraph([("a", "b"), ("b", "c"), ("b", "a")]), tmp_path / "a.adjlist")
     assert edges_of(read_graph(tmp_path / "a.adjlist", directed=True)) == {(0, 1), (1, 2), (1, 0)}
     assert Topology.from_data(read_graph(tmp_path / "a.adjlist")).num_edges == 4
@@ -170,12 +174,27 @@ EDGE = '<edge id="{}" source="a" target="b"><data key="w">{}</data></edge>'
         ("a.mtx", "%%MatrixMarket matrix coordinate real general\n2 2 2\n1 2 1\n", "Truncated"),
         ("a.mtx", "%%MatrixMarket matrix coordinate real general\n2 2 1\n1 2 inf\n", "finite"),
         ("a.mtx", "%%MatrixMarket matrix array real general\n9999999 9999999\n1\n", "too large"),
+        (
+            "a.mtx",
+            "%%MatrixMarket matrix coordinate real general\n999999999 999999999 1\n1 2 1\n",
+            "999,999,999 nodes for 1 edges: number nodes from 0",
+        ),
+        ("a.gexf", "", "the ending must be one of .adjlist, .*, or of a mesh or points"),
+        ("a.csv", "x,y,z\n0,0,0\n1,2,3\n", "line 1 names coordinates"),
     ],
 )
 def test_graph_files_that_are_refused(name: str, text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=rf"(?s){name}: .*{message}"):
         read_graph(tmp_path / name)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_graphs_keep_coordinates_of_a_national_grid(dims: int, tmp_path: Path) -> None:
+    path, pos = tmp_path / "a.npz", np.array([[4649776.123, 500000.5, 7], [4649776.125, 500001, 8]])
+    np.savez(path, edge_index=[[0, 1], [1, 0]], pos=pos[:, :dims])
+    graph = read_graph(path)
+    np.testing.assert_allclose(graph.pos.double() + graph.origin, pos[:, :dims], atol=1e-6, rtol=0)
 
 
 def test_arrays_of_edges(tmp_path: Path) -> None:
@@ -206,6 +225,8 @@ THREE = np.array([[0, 1], [1, 2], [2, 0]])
         ({"edges": THREE * np.nan}, "`edges` must be integers"),
         ({"edges": THREE - 1}, "node ids from 0"),
         ({"edges": THREE, "num_nodes": 2}, "node ids from 0"),
+        ({"edges": THREE, "num_nodes": 3.5}, "`num_nodes` must be integers"),
+        ({"edges": THREE * 2**40}, "nodes for 3 edges: number nodes from 0"),
         ({"edges": THREE, "edge_weight": [1.0]}, r"`edge_weight` must be of shape \[3\]"),
         ({"edges": THREE, "edge_weight": [1.0, np.nan, 1]}, r"finite in float32, got nan at \[1\]"),
         ({"edges": THREE, "edge_weight": [1.0, 1, 1e39]}, r"finite in float32, got 1e\+39"),
