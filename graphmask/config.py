@@ -378,7 +378,7 @@ def _attributes(module: nn.Module) -> Iterator[tuple[str, Any]]:
     if isinstance(module, pyg_nn.InstanceNorm):
         yield "in_channels", module.num_features
     if isinstance(module, pyg_nn.ChebConv):
-        yield "K", len(module.linears)
+        yield "K", len(module.lins)
     if type(module) is pyg_nn.QuantileAggregation:
         yield "q", module._q
     if isinstance(module, pyg_nn.GENConv):
@@ -393,7 +393,7 @@ def _attributes(module: nn.Module) -> Iterator[tuple[str, Any]]:
 def _mlp_attributes(mlp: pyg_nn.MLP) -> Iterator[tuple[str, Any]]:
     for name in ("channel_list", "dropout", "act", "act_first", "plain_last"):
         yield name, getattr(mlp, name)
-    yield "bias", [linear.bias is not None for linear in mlp.linears]
+    yield "bias", [linear.bias is not None for linear in mlp.lins]
     norm = mlp.norms[0] if len(mlp.norms) else None
     if norm is None or isinstance(norm, nn.Identity):
         yield "norm", None
