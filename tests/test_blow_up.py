@@ -36,6 +36,7 @@ def test_small_graphs(subject: str, graph: str, nodes: int) -> None:
         blow_up.SUBJECTS[subject](topology)
 
 
+@pytest.mark.slow
 def test_a_case_beyond_its_memory_is_a_fault(tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     command = [sys.executable, blow_up.__file__, "--only", "GlobalMask", "--csv", str(table)]

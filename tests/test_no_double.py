@@ -79,6 +79,7 @@ def test_samplers(case: cases.Case) -> None:
     assert walks.table.dtype == torch.float32
 
 
+@pytest.mark.slow
 def test_resampled_walks_are_unbiased_in_single_precision() -> None:
     graph = astype(example_topologies()["weighted"], torch.float32)
     sampler, generator = gm.walks.ResampledWalks(budget=3, hops=2, width=4), torch.Generator()

@@ -129,7 +129,7 @@ def equal(first: Tensor, second: Tensor) -> bool:
     return first.shape == second.shape and torch.equal(first, second)
 
 
-@pytest.mark.parametrize("context", ["fork", "spawn"])
+@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_a_model_trains_on_walks_that_do_not_depend_on_workers(context: str) -> None:
     mask = WalkMask(3, 2) + PowerSeriesMask(1, 2, edge_dim=2)
     transformer = model(mask=mask, pool=global_mean_pool)
