@@ -144,8 +144,9 @@ def _read_packed(path: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _check(pos: np.ndarray, label: np.ndarray) -> None:
     # Before the labels become integers: half a class must not become a whole one.
-    if pos.shape != (len(label), 3) or not len(label):
-        raise ValueError(f"positions of shape {list(pos.shape)} with {len(label)} classes")
+    if label.ndim != 1 or pos.shape != (len(label), 3) or not len(label):
+        shapes = f"positions of shape {list(pos.shape)}, classes of shape {list(label.shape)}"
+        raise ValueError(shapes)
     if not (np.abs(pos) <= np.finfo(np.float32).max / 2).all():
         raise ValueError("a position is NaN or infinite, or beyond single precision")
     if not np.isin(label, (0, 1)).all():

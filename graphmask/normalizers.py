@@ -101,8 +101,8 @@ class RMSNormalizer(Normalizer):
     Example:
         >>> import torch
         >>> from graphmask.normalizers import RMSNormalizer
-        >>> RMSNormalizer(1)(torch.tensor([[[3.0, 3.0]]]), None).flatten().tolist()
-        [1.0, 1.0]
+        >>> RMSNormalizer(1)(torch.tensor([[[3.0, -3.0]]]), None).flatten().detach()
+        tensor([ 1.0000, -1.0000])
     """
 
     is_linear = False

@@ -38,7 +38,7 @@ class LengthLaw(ConfigMixin, ABC):
         ...     def survival(self, hops):
         ...         return torch.tensor([1.0, 1.0, 0.5, 0.5], dtype=torch.float64)[: hops + 1]
         >>> gm.walks.IIDWalks(num_walks=4, hops=3, length_law=Coin())
-        IIDWalks(num_walks=4, hops=3, length_law=Coin())
+        IIDWalks(hops=3, normalization='sym', num_walks=4, length_law=Coin())
     """
 
     @abstractmethod
