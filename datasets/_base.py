@@ -17,7 +17,7 @@ from torch_geometric.data import Data, HeteroData, InMemoryDataset
 from typing_extensions import Unpack
 
 from graphmask._checks import check_integer, type_error, value_error
-from graphmask.transforms._edges import describe_setting
+from graphmask._settings import describe_setting
 
 from ._raw_files import READ_ERRORS, Folder, damaged, write_aside
 

@@ -11,15 +11,15 @@ from torch_geometric.data import Data
 from typing_extensions import Unpack
 
 from graphmask._checks import value_error
+from graphmask._settings import describe_setting
 from graphmask._tables import (
     Row,
+    check_heading_once,
     find_named_columns,
     naming,
     read_rows,
     read_text,
-    refuse_repeated_heading,
 )
-from graphmask.transforms._edges import describe_setting
 
 from ._base import CachedDataset, Filter, Options, Transform, check_flag
 from ._molecules import Unreadable, check_targets, graph_of, parse_smiles, parse_target
@@ -241,5 +241,5 @@ def _read_rows(path: Path) -> list[Row]:
         rows = read_rows(read_text(path))
         if len(rows) < 2:
             raise ValueError(f"it has {'no row below its header' if rows else 'no header'}")
-        refuse_repeated_heading(rows)
+        check_heading_once(rows)
     return rows

@@ -12,12 +12,12 @@ from torch_geometric.data import Data
 
 from ._tables import (
     Row,
+    check_heading_once,
     find_named_columns,
     holds_several_numbers,
     is_number,
     parse_number,
     read_rows,
-    refuse_repeated_heading,
     to_float32,
 )
 
@@ -174,7 +174,7 @@ def _find_columns(rows: list[Row]) -> tuple[list[int], list[Row]]:
     pair = _find_pair(heading, rest)
     named = list(range(len(heading)))
     if pair or _is_heading(heading, rest):
-        refuse_repeated_heading(rows)
+        check_heading_once(rows)
         named = find_named_columns(rows)
         if {"x", "y"} <= {name.lower() for name in heading}:
             raise ValueError(

@@ -227,7 +227,7 @@ def find_named_columns(rows: Sequence[Row]) -> list[int]:
     return named
 
 
-def refuse_repeated_heading(rows: Sequence[Row]) -> None:
+def check_heading_once(rows: Sequence[Row]) -> None:
     """Raise an error if the first row occurs again, as in files that were joined."""
     for row in rows[1:]:
         if row.cells == rows[0].cells:

@@ -9,11 +9,10 @@ from torch_geometric.transforms import BaseTransform
 from graphmask._checks import check_integer, type_error, value_error
 from graphmask._identity import identify
 from graphmask._random import generator_from, seed_from
+from graphmask._settings import describe_setting
 from graphmask._walk_storage import remove_walks, write_walks
 from graphmask.topology import Topology
 from graphmask.walks import WalkSampler
-
-from ._edges import describe_setting
 
 
 class AddWalks(BaseTransform):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from graphmask._checks import value_error
 from graphmask._precision import to_double
-from graphmask.transforms._edges import repr_of
+from graphmask._settings import repr_of
 from graphmask.transforms._points import check_length
 from graphmask.transforms.neighbours import edge_distance
 

@@ -11,7 +11,7 @@ from torch_geometric.transforms import BaseTransform
 
 from graphmask._checks import check_integer, type_error, value_error
 from graphmask._precision import to_double
-from graphmask.transforms._edges import describe_setting
+from graphmask._settings import describe_setting
 from graphmask.transforms._generators import CarriesGenerator
 from graphmask.transforms._points import (
     check_length,

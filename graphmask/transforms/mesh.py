@@ -14,7 +14,8 @@ from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import remove_self_loops, to_undirected
 
 from graphmask._checks import type_error, value_error
-from graphmask.transforms._edges import check_weight_callable, repr_of, write_edges
+from graphmask._settings import repr_of
+from graphmask.transforms._edges import check_weight_callable, write_edges
 from graphmask.transforms._points import positions
 
 MeshWeight: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]

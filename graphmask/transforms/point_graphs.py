@@ -12,7 +12,8 @@ from torch_geometric.utils import to_undirected
 
 from graphmask._checks import check_integer
 from graphmask._deprecation import deprecated_arguments
-from graphmask.transforms._edges import check_weight_callable, repr_of, write_edges
+from graphmask._settings import repr_of
+from graphmask.transforms._edges import check_weight_callable, write_edges
 from graphmask.transforms._points import Period, check_length, positions
 from graphmask.transforms.neighbours import (
     DEFAULT_EDGES,

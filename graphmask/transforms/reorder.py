@@ -15,11 +15,11 @@ from torch_geometric.utils import is_sparse
 
 from graphmask._checks import type_error, value_error
 from graphmask._identity import identify
+from graphmask._settings import describe_setting
 from graphmask._walk_storage import has_walks, walk_ids, write_walks
 from graphmask.topology import Topology
 from graphmask.transforms._points import is_of_nodes
 
-from ._edges import describe_setting
 from .orders import CuthillMcKee
 
 NodeOrder: TypeAlias = Callable[[Data], Tensor]

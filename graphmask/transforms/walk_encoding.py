@@ -11,11 +11,11 @@ from torch_geometric.transforms.add_positional_encoding import add_node_attr
 from graphmask._checks import check_integer, type_error, value_error
 from graphmask._identity import identify
 from graphmask._random import generator_from, seed_from
+from graphmask._settings import describe_setting
 from graphmask._walk_storage import ENCODED_GRAPH
 from graphmask.topology import Topology
 from graphmask.walks import WalkSampler
 
-from ._edges import describe_setting
 from ._returns import return_probabilities
 
 

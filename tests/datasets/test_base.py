@@ -15,8 +15,8 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.transforms import AddRandomWalkPE, Compose
 
+from graphmask._settings import describe_setting
 from graphmask.datasets._base import SplitDataset, steps_of
-from graphmask.transforms._edges import describe_setting
 
 
 class Points(SplitDataset):
