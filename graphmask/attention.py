@@ -9,7 +9,8 @@ from ._precision import full_precision
 from .features import FeatureMap, ReLU
 from .features.base import check_feature_map
 from .kernels.products import in_one_type
-from .normalizers import Normalizer, check_normalizer
+from .normalizers import Normalizer, RowSums
+from .normalizers.base import check_normalizer
 from .operators import Execution, MaskOperator, attend
 from .operators.base import check_nodes
 
@@ -77,7 +78,7 @@ def attention(
         raise type_error("execution", "an Execution, such as Pairs()", execution)
     topology = mask.topology
     queries, keys = feature_map(q, k, topology.batch, topology.num_graphs)
-    normalizer = check_normalizer(normalizer)
+    normalizer = RowSums() if normalizer is None else check_normalizer(normalizer)
     numerator, denominator = attend(
         mask,
         queries.transpose(0, 1),
@@ -116,7 +117,7 @@ def attention_rows(
 
     Cost: O(N) per row, and a product with the transpose of M.
     """
-    normalizer = check_normalizer(normalizer)
+    normalizer = RowSums() if normalizer is None else check_normalizer(normalizer)
     if not normalizer.is_linear:
         raise value_error("normalizer", "linear in the values, for rows of attention", normalizer)
     check_nodes(nodes, mask.num_nodes)

@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from graphmask import Topology, attention
 from graphmask.features import EluPlusOne, ReLU
 from graphmask.masks import Diffusion, GlobalMask, PowerSeriesMask, WalkMask
-from graphmask.normalizers import divide
+from graphmask.normalizers.row_sums import divide
 from graphmask.operators import Dense, Lifted, MaskOperator, Pairs, SparseOperator
 from graphmask.testing import example_topologies
 from graphmask.walks import ResampledWalks

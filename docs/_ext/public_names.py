@@ -9,7 +9,7 @@ from types import ModuleType
 
 import graphmask
 
-MODULES_IN_ONE_FILE = ("graphmask", "graphmask.extras", "graphmask.normalizers")
+MODULES_IN_ONE_FILE = ("graphmask", "graphmask.extras")
 
 
 def public_modules() -> list[str]:

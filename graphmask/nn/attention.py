@@ -11,7 +11,8 @@ from graphmask.attention import attention, attention_rows
 from graphmask.features import FeatureMap, ReLU
 from graphmask.features.base import check_feature_map
 from graphmask.masks import TopologicalMask
-from graphmask.normalizers import Normalizer, check_normalizer
+from graphmask.normalizers import Normalizer, RowSums
+from graphmask.normalizers.base import check_normalizer
 from graphmask.topology import Topology
 
 
@@ -78,7 +79,7 @@ class TopologicalAttention(nn.Module):
             raise value_error("mask", expected, f"{mask.heads} heads")
         self.mask = mask
         self.feature_map = ReLU() if feature_map is None else check_feature_map(feature_map)
-        self.normalizer = check_normalizer(normalizer)
+        self.normalizer = RowSums() if normalizer is None else check_normalizer(normalizer)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.out = nn.Linear(channels, channels)
         self.dropout = nn.Dropout(check_probability("dropout", dropout))

@@ -21,7 +21,7 @@ from graphmask.features import (
     SharpPositiveFeatures,
     TrigonometricFeatures,
 )
-from graphmask.normalizers import divide
+from graphmask.normalizers.row_sums import divide
 from graphmask.testing import assert_unbiased, example_topologies
 
 Make = Callable[..., Any]
