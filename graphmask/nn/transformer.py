@@ -20,6 +20,7 @@ from graphmask.features import FeatureMap
 from graphmask.masks import TopologicalMask
 from graphmask.normalizers import Normalizer
 from graphmask.topology import Topology
+from graphmask.values import ValueMap
 
 from ._convolutions import convolve, edge_arguments, edge_features
 from .attention import TopologicalAttention
@@ -49,6 +50,7 @@ class TopologicalTransformerLayer(nn.Module):
             :class:`~graphmask.normalizers.RowSums`)
         norm: before both branches, a name that PyG's resolver of normalisations knows, such as
             ``"batch_norm"``. (default: :obj:`None`, layer normalisation of each node)
+        values: map of values of the attention. (default: :obj:`None`, none)
 
     Raises:
         TypeError: where the convolution is no module.
@@ -81,6 +83,7 @@ class TopologicalTransformerLayer(nn.Module):
         expansion: int = 2,
         normalizer: Normalizer | None = None,
         norm: str | None = None,
+        values: ValueMap | None = None,
     ) -> None:
         super().__init__()
         if mask is None and conv is None:
@@ -90,7 +93,9 @@ class TopologicalTransformerLayer(nn.Module):
         self.attention = (
             None
             if mask is None
-            else TopologicalAttention(channels, heads, mask, feature_map, dropout, normalizer)
+            else TopologicalAttention(
+                channels, heads, mask, feature_map, dropout, normalizer, values
+            )
         )
         self.channels, self.conv = channels, conv
         self.conv_takes = edge_arguments(conv)
@@ -161,6 +166,9 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         normalizer: of the attention; every block learns its own copy. (default: :obj:`None`,
             :class:`~graphmask.normalizers.RowSums`)
         norm: of every block, see :class:`TopologicalTransformerLayer`. (default: :obj:`None`)
+        values: map of values of the attention, such as
+            :class:`~graphmask.values.RotaryValues`; every block learns its own copy. (default:
+            :obj:`None`)
 
     Shapes:
         - **input:** node features ``[N, in_channels]``, ``edge_index [2, E]`` or a
@@ -213,6 +221,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         jk: str | JumpingKnowledge | None = None,
         normalizer: Normalizer | None = None,
         norm: str | None = None,
+        values: ValueMap | None = None,
     ) -> None:
         super().__init__()
         check_integer("hidden_channels", hidden_channels, 1)
@@ -231,6 +240,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
                 dropout=dropout,
                 normalizer=deepcopy(normalizer),
                 norm=norm,
+                values=deepcopy(values),
             )
             for _ in range(num_layers)
         )
@@ -299,6 +309,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
             "jk": self.jk,
             "normalizer": getattr(first.attention, "normalizer", None),
             "norm": self.block_norm,
+            "values": getattr(first.attention, "values", None),
         }
 
     def _readout(self, x: Tensor, topology: Topology) -> Tensor:
