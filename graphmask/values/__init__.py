@@ -10,6 +10,7 @@ is computed without a number per pair.
 
 from .base import Decoded, Encoded, ValueMap
 from .compose import Compose
+from .moments import MomentInvariants, Moments
 from .relative import RelativeValues
 from .rotary import RotaryValues
 
@@ -17,6 +18,8 @@ __all__ = [
     "Compose",
     "Decoded",
     "Encoded",
+    "MomentInvariants",
+    "Moments",
     "RelativeValues",
     "RotaryValues",
     "ValueMap",

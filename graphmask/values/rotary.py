@@ -26,7 +26,7 @@ class RotaryValues(ValueMap):
     Frequencies are random unit vectors of lengths from ``lowest`` to ``highest``, in radians per
     unit of positions, equally spaced by ratio: scale positions to about the unit sphere
     (:class:`~graphmask.transforms.UnitSphere`), or set both. Offsets are seen in fixed axes: turn
-    training data, or use invariants of shape, where the pose is arbitrary.
+    training data, or use :class:`MomentInvariants`, where the pose is arbitrary.
 
     Args:
         heads: H.

@@ -24,11 +24,14 @@ class ValueCase:
         make: makes the map.
         reference: the output ``[N, H, c]`` of a map, weights ``[H, N, N]``, values ``[N, H, d]``
             and positions about the mean of their graph.
+        turn: turns outputs by a matrix Q ``[D, D]``, as positions are turned. (default:
+            :obj:`None`, where outputs depend on the axes otherwise)
     """
 
     name: str
     make: Callable[[], values.ValueMap]
     reference: Callable[[Any, Tensor, Tensor, Tensor], Tensor]
+    turn: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -62,12 +65,48 @@ def _turned_differences(each: Any, weight: Tensor, v: Tensor, pos: Tensor) -> Te
     return _turned(rotary, weight, v, pos) - total * v
 
 
+def _moments(each: values.Moments, weight: Tensor, v: Tensor, pos: Tensor) -> Tensor:
+    return reference.moments(weight, v, pos, each.order, each.channels)
+
+
+def _turn_moments(out: Tensor, Q: Tensor) -> Tensor:
+    """Turn the moments of order 2 and of two channels."""
+    value, first, second, outer = out.split([4, 3, 6, 6], -1)
+    rows, cols = torch.triu_indices(3, 3)
+    square = out.new_zeros(*out.shape[:2], 3, 3)
+    square[..., rows, cols] = second
+    square[..., cols, rows] = second
+    turned = (Q @ square @ Q.mT)[..., rows, cols], (Q @ outer.unflatten(-1, (3, 2))).flatten(-2)
+    return torch.cat([value, first @ Q.mT, *turned], -1)
+
+
+def _stay(out: Tensor, Q: Tensor) -> Tensor:
+    return out
+
+
+def _invariants(each: values.MomentInvariants, weight: Tensor, v: Tensor, pos: Tensor) -> Tensor:
+    plain = torch.einsum("hij,jhd->ihd", weight.double(), v.double())
+    return torch.cat([plain, reference.moment_invariants(weight, pos, each.epsilon)], -1)
+
+
+def _all(each: values.Compose, weight: Tensor, v: Tensor, pos: Tensor) -> Tensor:
+    """Of moments, rotary and relative values, and invariants."""
+    moments, _, _, invariants = each.maps
+    parts = [
+        _turned_differences(each, weight, v, pos),
+        _moments(moments, weight, v, pos)[..., 4:],
+        _invariants(invariants, weight, v, pos)[..., 4:],
+    ]
+    return torch.cat(parts, -1)
+
+
 VALUES = (
     ValueCase("rotary", _rotary, _turned),
     ValueCase(
         "relative",
         values.RelativeValues,
         lambda _, weight, v, pos: reference.relative_values(weight, v),
+        _stay,
     ),
     ValueCase(
         "rotary-relative",
@@ -78,5 +117,20 @@ VALUES = (
         "relative-rotary",
         lambda: values.Compose([values.RelativeValues(), _rotary()]),
         _turned_differences,
+    ),
+    ValueCase("moments", lambda: values.Moments(channels=3), _moments),
+    ValueCase("moments-two", lambda: values.Moments(order=2, channels=2), _moments, _turn_moments),
+    ValueCase("invariants", lambda: values.MomentInvariants(epsilon=1e-2), _invariants, _stay),
+    ValueCase(
+        "all",
+        lambda: values.Compose(
+            [
+                values.Moments(channels=1),
+                _rotary(),
+                values.RelativeValues(),
+                values.MomentInvariants(epsilon=1e-2),
+            ]
+        ),
+        _all,
     ),
 )

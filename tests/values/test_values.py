@@ -16,9 +16,10 @@ from torch.testing import assert_close
 import graphmask as gm
 from graphmask import reference
 from graphmask.attention import attention_rows
-from graphmask.features import ReLU
+from graphmask.features import Identity, ReLU
 from graphmask.normalizers import RMSNormalizer, RowSums, Unnormalized
 from graphmask.operators import Dense, Lifted, Pairs
+from graphmask.testing import assert_rotation_equivariant
 from graphmask.testing.graphs import astype, replace
 
 EXECUTIONS = (None, Pairs(), Lifted(), Dense())
@@ -126,6 +127,35 @@ def test_positions_far_from_the_origin_lose_no_more_digits(case: cases.ValueCase
     assert_close(outputs[0], outputs[2], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("case", [case for case in cases.VALUES if case.turn], ids=str)
+def test_outputs_turn_with_positions(case: cases.ValueCase) -> None:
+    mask = gm.masks.PowerSeriesMask(2, heads=2, alpha=gm.masks.NonNegative)
+    values = case.make()
+
+    def run(x: Tensor, topology: gm.Topology) -> Tensor:
+        x = x.unflatten(1, (2, 4))
+        return gm.attention(x, x, x, mask(topology), values=values)
+
+    for topology in cases.placed().values():
+        if topology.nonnegative:
+            assert_rotation_equivariant(run, topology, 8, case.turn)
+
+
+def test_second_moments_of_centimetres_keep_their_digits_in_a_scene_of_a_kilometre() -> None:
+    """Products of positions are up to 250,000, those of offsets 0.0001."""
+    place = torch.tensor([[0.0, 0, 0], [1000, 0, 0]]).repeat_interleave(5, 0)
+    pos = place + 0.01 * torch.randn(10, 3, generator=seeded())
+    near = torch.combinations(torch.arange(5)).mT
+    edges = torch.cat([near, near.flip(0), near + 5, near.flip(0) + 5], 1)
+    topology = gm.Topology(edges, pos=pos.float())
+    ones = torch.ones(10, 1, 1, dtype=torch.float32)
+    operator, values = gm.masks.PowerSeriesMask(1)(topology), gm.values.Moments(order=2)
+    out = gm.attention(ones, ones, ones, operator, ReLU(0), None, Unnormalized(), values)
+    assert out.dtype == torch.float32
+    expected = reference.moments(operator.to_dense(), ones, pos.float(), 2, 0)
+    assert_close(out, expected.float(), rtol=1e-4, atol=1e-9)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("case", cases.VALUES, ids=str)
 def test_phases_and_positions_are_wide_in_half_precision(
@@ -217,6 +247,17 @@ ERRORS = {
     "odd": (lambda: gm.values.RotaryValues(2, 3), "`channels` must be even, got 3"),
     "lowest": (lambda: gm.values.RotaryValues(2, 4, lowest=0), "`lowest` must be positive"),
     "highest": (lambda: gm.values.RotaryValues(2, 4, highest=0.5), r"`highest` must be in \[1.0"),
+    "order": (lambda: gm.values.Moments(order=3), "`order` must be 1 or 2, got 3"),
+    "few": (lambda: attend(gm.values.Moments(channels=5)), "`v` must be of at least 5 channels"),
+    "epsilon": (lambda: gm.values.MomentInvariants(epsilon=0), "`epsilon` must be positive"),
+    "signed mask": (
+        lambda: attend(gm.values.MomentInvariants(), mask=-1.0 * gm.masks.GlobalMask()),
+        r"`mask` must be non-negative, and so must scores, for MomentInvariants\(dim=3",
+    ),
+    "signed scores": (
+        lambda: attend(gm.values.MomentInvariants(), feature_map=Identity()),
+        "`mask` must be non-negative, and so must scores.*SignedInnerProducts",
+    ),
     "none": (lambda: gm.values.Compose([]), "`maps` must be value maps, got none"),
     "kind": (lambda: attend("rotary"), r"`values` must be a ValueMap, such as RelativeValues\(\)"),
     "part": (lambda: gm.values.Compose([RowSums()]), "`values` must be a ValueMap"),
