@@ -7,6 +7,7 @@ from . import nn as nn
 from . import normalizers as normalizers
 from . import operators as operators
 from . import transforms as transforms
+from . import values as values
 from . import walks as walks
 from ._warnings import GraphmaskWarning as GraphmaskWarning
 from .attention import attention as attention

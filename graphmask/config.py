@@ -26,6 +26,7 @@ PACKAGES = (
     "graphmask.masks",
     "graphmask.features",
     "graphmask.normalizers",
+    "graphmask.values",
     "graphmask.walks",
     "graphmask.nn",
     "torch_geometric.nn",
