@@ -61,14 +61,14 @@ class MaskOnWalks(TopologicalMask):
 
     def _walk_sets(self, topology: Topology) -> tuple[Walks, ...]:
         """Read the sets of walks of this mask, checked."""
-        if len(topology.walk_sets) < self.num_sets:
+        sets = topology.walk_sets[: self.num_sets]
+        if len(sets) < self.num_sets:
             raise value_error(
                 "topology",
                 f"with {self.num_sets} set(s) of walks: topology.with_walks(...), "
                 f"AddWalks(sampler, sets={self.num_sets}), or mask.prepare(topology)",
                 repr(topology),
             )
-        sets = topology.walk_sets[: self.num_sets]
         needs_gradient = topology.requires_grad and torch.is_grad_enabled()
         for walks in sets:
             if walks.num_hops < self.hops:
@@ -82,7 +82,7 @@ class MaskOnWalks(TopologicalMask):
                     "WalkMask(sampler=IIDWalks())",
                     topology.edge_weight,
                 )
-        self._normalization(topology)
+        self._normalization(sets)
         return sets
 
     def _factors(self, topology: Topology) -> list[SparseOperator]:
@@ -98,13 +98,13 @@ class MaskOnWalks(TopologicalMask):
 
     def _series(self, topology: Topology) -> MaskOperator:
         """Return ``sum_t c_t W^t``, which each of the factors estimates."""
-        pattern, weight = topology.adjacency(self._normalization(topology))
+        normalization = self._normalization(topology.walk_sets[: self.num_sets])
+        pattern, weight = topology.adjacency(normalization)
         nonnegative = self.coefficients.nonnegative and topology.nonnegative
         return PowerSeriesOperator(topology, pattern, weight, self.coefficients(), nonnegative)
 
-    def _normalization(self, topology: Topology) -> Normalization:
+    def _normalization(self, sets: tuple[Walks, ...]) -> Normalization:
         """The normalisation of the W that the walks of this mask estimate."""
-        sets = topology.walk_sets[: self.num_sets]
         drawn_with = {walks.normalization for walks in sets} - {"unknown"}
         if len(drawn_with) > 1:
             expected, actual = "with walks of one normalisation", sorted(map(str, drawn_with))

@@ -220,12 +220,14 @@ class Dense(Execution):
             attend = partial(_attend_scored_block, scores=scores, sums_itself=sums_itself)
         if isinstance(mask, BlockwiseOperator):
             return _attend_shared_blocks(attend, mask, scores, q, k, v)
-        self._warn_of_size(mask, q.shape[-1], v)
-        weights = [weight.to(v.dtype) for weight in _mask_blocks(mask, not scores.factored)]
-        return attend_blocks(attend, mask.topology.blocks, scores, q, k, v, weights)
+        blocks = mask.topology.blocks
+        weights = [weight.to(v.dtype) for weight in _mask_blocks(mask, blocks, not scores.factored)]
+        return attend_blocks(attend, blocks, scores, q, k, v, weights)
 
-    def _warn_of_size(self, mask: MaskOperator, m: int, v: Tensor) -> None:
-        size = self.footprint(mask, m, v.shape[-1]) * mask.heads * v.element_size()
+    def __call__(
+        self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores = _PRODUCTS
+    ) -> Attended:
+        size = self.footprint(mask, q.shape[-1], v.shape[-1]) * mask.heads * v.element_size()
         if size > _WARNED:
             warn_once(
                 "dense blocks",
@@ -233,6 +235,7 @@ class Dense(Execution):
                 f"{mask.topology.largest_graph:,} nodes. Leave `execution` out, or use a mask with "
                 "a sparse support, such as WalkMask, or one that is not negative.",
             )
+        return super().__call__(mask, q, k, v, scores)
 
 
 @dataclass(frozen=True)
@@ -329,11 +332,12 @@ def attend_blocks(
     return split_sums(blocks.unstack(sums, rows).transpose(0, 1), scores)
 
 
-def _mask_blocks(mask: MaskOperator, exact_zeros: bool) -> list[Tensor]:
+def _mask_blocks(mask: MaskOperator, blocks: Blocks, exact_zeros: bool) -> list[Tensor]:
     """``[H, G, w, w]`` for each group of graphs.
 
     Args:
         mask: M.
+        blocks: of its graphs.
         exact_zeros: whether its zeros must not be rounded, as under scores that may be of any size.
             They are exact where single entries are known; code that torch compiles has products.
     """
@@ -342,13 +346,13 @@ def _mask_blocks(mask: MaskOperator, exact_zeros: bool) -> list[Tensor]:
         pattern = pairs_within_graphs(topology)
         values = mask.lookup(pattern)
         entries = None if values is None else Entries(pattern, values.expand(mask.heads, -1))
-    slots = None if entries is None else topology.blocks.slots(entries.pattern)
+    slots = None if entries is None else blocks.slots(entries.pattern)
     if entries is not None and slots is not None:
-        return topology.blocks.scatter(entries.value, slots)
+        return blocks.scatter(entries.value, slots)
     dtype = torch.get_default_dtype() if entries is None else entries.value.dtype
     identity = one_hot(topology.local_index, topology.largest_graph).to(dtype)
     columns = mask.matmul(identity).transpose(0, 1)
-    stacked = topology.blocks.stack(columns, topology.blocks.rows(mask.heads))
+    stacked = blocks.stack(columns, blocks.rows(mask.heads))
     return [block[..., : block.shape[2]] for block in stacked]
 
 
