@@ -155,8 +155,9 @@ class StoredWalks(NamedTuple):
         normalization = self._read_normalization(checks)
         sign, (row, col) = checks.sign(table_name, table), index
         rising = (row[1:] > row[:-1]) | ((row[1:] == row[:-1]) & (col[1:] > col[:-1]))
-        # A copy: the attribute may be changed afterwards.
-        stored = Pattern.from_unchecked(*index.to(index_dtype(max(n, len(row))), copy=True), n)
+        # Copies: the attribute may be changed afterwards.
+        rows, cols = index.to(index_dtype(max(n, len(row))), copy=True)
+        stored = Pattern.from_unchecked(rows, cols, n)
         number, expected = pairs.unbind(1)
         is_whole = (hash_rows(stored, number) == expected).all()
         values = is_whole, rising.all(), *aminmax(index)
