@@ -41,8 +41,9 @@ def read_graph(
     * ``.edgelist .edges .csv .tsv .txt``: lines of source and target, or of source, target and
       weight, between tabs, semicolons, commas or blanks; cells with separators stand in double
       quotes. Read in both directions unless ``directed``. A heading is recognised above numbers,
-      and by words such as ``source,target`` or ``from,to``. Also what networkx' ``write_edgelist``
-      writes, and ``.adjlist``, as of ``write_adjlist``.
+      and by words such as ``source,target`` or ``from,to``. Also tables of R's ``write.table``, of
+      Gephi, whose ``Type`` says whether edges are directed, and what networkx' ``write_edgelist``
+      writes; and ``.adjlist``, as of ``write_adjlist``.
     * ``.npz``: ``edge_index [2, E]``, or ``edges``, ``[E, 2]`` or ``[2, E]``, read in both
       directions unless ``directed``, with ``edge_weight [E]``, ``pos``, ``x`` and ``num_nodes``
       where present; or a sparse adjacency matrix of scipy's ``save_npz``; or a mesh, or points.
