@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -37,6 +37,10 @@ def read_graph(
     item: int = 0,
     neighbours: int = NEIGHBOURS,
     columns: int | None = None,
+    *,
+    attributes: Sequence[str] | None = None,
+    color_range: float | None = None,
+    transposed: bool | None = None,
 ) -> Data:
     r"""Read a graph from a file, by the ending of its name.
 
@@ -73,6 +77,10 @@ def read_graph(
         neighbours: of each point of a cloud without edges. (default: :obj:`8`)
         columns: numbers of each point of a ``.bin`` file. (default: :obj:`None`: 4, where the size
             of the file or its strengths leave no doubt)
+        attributes: of a mesh or of points, see :func:`~graphmask.datasets.read_shape`: ``()``
+            neither reads nor checks normals, colours and features. (default: :obj:`None`, all)
+        color_range: see there. (default: :obj:`None`)
+        transposed: see there. (default: :obj:`None`)
 
     Returns:
         A graph with ``pos`` and ``face`` where the file has them, ``node_name``, a list, where
@@ -115,7 +123,8 @@ def read_graph(
             _check_size(graph)
             Topology.from_data(graph)
             return graph
-    return connect(read_shape(path), neighbours)
+    shape = read_shape(path, transposed=transposed, color_range=color_range, attributes=attributes)
+    return connect(shape, neighbours)
 
 
 def _check_size(graph: Data) -> None:

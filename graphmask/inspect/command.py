@@ -50,7 +50,8 @@ def info(
         }
         console.print(make_fact_table("Extras", extras))
         return
-    data = checked("FILE", lambda: read_graph(file, directed, item, neighbours, columns))
+    read = partial(read_graph, file, directed, item, neighbours, columns, attributes=())
+    data = checked("FILE", read)
     summary = summarize_graph(data, made_edges=bool(data.get("made_edges")))
     console.print(make_fact_table(file.name, summary.rows()))
     if masks != "none" and summary.num_edges:

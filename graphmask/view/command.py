@@ -58,7 +58,9 @@ def view(
     Writes a picture, and a page where a click on a node shows its row. The page is one file that
     needs no network. A mask that does not apply to the graph is an error with the reason.
     """
-    data = checked("FILE", lambda: read_graph(file, directed, item, neighbours, columns))
+    attributes = () if model is None else None  # which read features
+    read = partial(read_graph, file, directed, item, neighbours, columns, attributes=attributes)
+    data = checked("FILE", read)
     sources = _make_sources(data, mask or ([] if model else ["walk"]))
     if model is not None:
         trained = checked("--model", partial(load_model, model, trust))
