@@ -65,6 +65,11 @@ TRANSFORMS = (
     Case("knn", lambda: transforms.KNNGraph(3, weight=transforms.Gaussian(0.5)), data=points),
     Case("radius", lambda: transforms.RadiusGraph(0.6), data=points),
     Case("farthest", lambda: transforms.FarthestPoints(5), data=points),
+    Case(
+        "farthest-drawn",
+        lambda: transforms.FarthestPoints(5, generator=torch.Generator().manual_seed(5)),
+        data=points,
+    ),
     Case("unit-sphere", transforms.UnitSphere, data=points),
     Case("reorder-cuthill-mckee", transforms.ReorderNodes, data=graph),
     Case("reorder-hilbert", lambda: transforms.ReorderNodes(transforms.Hilbert()), data=points),
