@@ -139,5 +139,6 @@ DATASETS = (
     *(datasets.MoleculeCSV, datasets.MoleculeNet, datasets.MotifDetection),
     *(datasets.PrimitiveShapes, datasets.ScanObjectNN, datasets.SDFMolecules),
     *(datasets.SemanticKITTI, datasets.ShapeFolder, datasets.SHREC16, datasets.SplitDataset),
-    *(datasets.TerrainScenes, datasets.TUText, datasets.read_shape, datasets.scaffold_split),
+    *(datasets.TangledCables, datasets.TerrainScenes, datasets.TUText, datasets.read_shape),
+    datasets.scaffold_split,
 )
