@@ -8,9 +8,10 @@ from ._checks import type_error, value_error
 from ._precision import full_precision
 from .features import FeatureMap, ReLU
 from .features.base import check_feature_map
+from .features.scores import Scores
 from .kernels.products import in_one_type
 from .normalizers import Normalizer, RowSums
-from .normalizers.base import check_normalizer
+from .normalizers.base import Rows, check_normalizer
 from .operators import Execution, MaskOperator, attend
 from .operators.base import check_nodes
 
@@ -53,8 +54,9 @@ def attention(
 
     Raises:
         TypeError: where q, k or v is no floating-point tensor, or the mask no operator.
-        ValueError: for shapes that do not fit, and for a signed mask whose entries are not known
-            under a normalizer that needs row sums.
+        ValueError: for shapes that do not fit, for a signed mask whose entries are not known under
+            a normalizer that needs row sums, and for scores that are known up to a factor under a
+            normalizer that reads their size.
 
     Cost: linear in N for every mask whose product is; see :mod:`graphmask.operators`.
 
@@ -79,18 +81,18 @@ def attention(
     topology = mask.topology
     queries, keys = feature_map(q, k, topology.batch, topology.num_graphs)
     normalizer = RowSums() if normalizer is None else check_normalizer(normalizer)
-    numerator, denominator = attend(
+    scores = _scores(feature_map, normalizer)
+    numerator, denominator, shift = attend(
         mask,
         queries.transpose(0, 1),
         keys.transpose(0, 1),
         v.transpose(0, 1),
         execution,
-        feature_map.scores if normalizer.needs_denominator else feature_map.scores.unnormalized(),
+        scores,
     )
     with full_precision(q.device):
-        sums = numerator.transpose(0, 1)
-        sizes = None if denominator is None else denominator.unsqueeze(-1).transpose(0, 1)
-        return normalizer(sums, sizes).to(v.dtype)
+        rows = Rows(topology, shift=_by_nodes(shift))
+        return normalizer(numerator.transpose(0, 1), _by_nodes(denominator), rows).to(v.dtype)
 
 
 def attention_rows(
@@ -123,16 +125,38 @@ def attention_rows(
     check_nodes(nodes, mask.num_nodes)
     if not len(nodes):
         return q.new_zeros(0, q.shape[1], len(q))
-    topology, scores = mask.topology, feature_map.scores
+    topology, scores = mask.topology, _scores(feature_map, normalizer)
     queries, keys = feature_map(q, k, topology.batch, topology.num_graphs)
     with full_precision(q.device):
         queries, keys, rows = in_one_type(queries[nodes], keys, mask.rows(nodes))
         present = rows != 0
-        score = scores.block(queries.transpose(0, 1), keys.transpose(0, 1), present)
+        score, *shifts = scores.block(queries.transpose(0, 1), keys.transpose(0, 1), present)
         # Nothing is read of other graphs, whose features may be NaN.
         score = score.masked_fill(~present, 0)
         terms, sizes = scores.terms(rows, score, mask.sums_itself)
-        return normalizer(terms, sizes.sum(-1, keepdim=True)).transpose(0, 1).to(q.dtype)
+        terms, sizes, *shifts = (
+            x.transpose(0, 1) for x in (terms, sizes.sum(-1, keepdim=True), *shifts)
+        )
+        return normalizer(terms, sizes, Rows(topology, nodes, *shifts)).to(q.dtype)
+
+
+def _scores(feature_map: FeatureMap, normalizer: Normalizer) -> Scores:
+    """The scores of a feature map, with a denominator where it is needed."""
+    scores = feature_map.scores
+    shifted = normalizer.reads_shift and scores.shifted
+    if normalizer.reads_size and not (feature_map.sized or shifted):
+        raise value_error(
+            "normalizer",
+            f"one that divides by row sums, such as RowSums(), for {feature_map!r}, whose scores "
+            "are known up to a factor",
+            repr(normalizer),
+        )
+    return scores if normalizer.needs_denominator else scores.unnormalized()
+
+
+def _by_nodes(x: Tensor | None) -> Tensor | None:
+    """``[N, H, 1]`` of ``[H, N]``, if there is one."""
+    return None if x is None else x.unsqueeze(-1).transpose(0, 1)
 
 
 def _check(q: Tensor, k: Tensor, v: Tensor, mask: MaskOperator) -> None:
