@@ -91,6 +91,22 @@ LAYERS = (
             values=values.RelativeValues(),
         ),
     ),
+    Case(
+        "attention-sink",
+        lambda: _attention(
+            walk_mask(),
+            feature_map=features.SoftmaxScores(),
+            normalizer=scrambled(normalizers.Sink(2)),
+        ),
+    ),
+    Case(
+        "attention-degrees",
+        lambda: _attention(
+            power_series(2),
+            feature_map=scrambled(features.Normalized(features.Focused(), 2)),
+            normalizer=scrambled(normalizers.DegreeScaled(2, normalizers.Sink(2))),
+        ),
+    ),
     Case("block", lambda: nn.TopologicalTransformerLayer(4, 2, walk_mask(), dropout=0.5)),
     Case(
         "block-both",
