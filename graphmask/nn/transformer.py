@@ -48,8 +48,9 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         pool: :obj:`None` for an output per node; a PyG pooling function such as
             ``global_mean_pool``, called as ``pool(x, batch, size)``, or an ``Aggregation``, for an
             output per graph. (default: :obj:`None`)
-        conv: a local convolution from C to C channels beside the attention; every block learns its
-            own copy. (default: :obj:`None`)
+        conv: a local convolution from C to C channels, beside the attention or where
+            :class:`~graphmask.nn.BeforeAttention` or :class:`~graphmask.nn.OnValues` place it;
+            every block learns its own copy. (default: :obj:`None`)
         feature_map: phi. (default: :obj:`None`, :class:`~graphmask.features.ReLU`)
         dropout: of every block. (default: :obj:`0.0`)
         jk: jumping knowledge, the aggregation of all blocks that the head reads: ``"cat"``,
@@ -65,6 +66,8 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         head: a module from what ``pool`` gives to ``out_channels``, which brings its own
             normalisation; or a :class:`~graphmask.nn.Readout`, which pools by itself. (default:
             :obj:`None`, layer normalisation of the nodes, then ``pool``, then a linear map)
+        gate: of the attention of every block, such as :class:`~graphmask.nn.OutputGate`; every
+            block learns its own copy. (default: :obj:`None`)
 
     Shapes:
         - **input:** node features ``[N, in_channels]``, ``edge_index [2, E]`` or a
@@ -123,6 +126,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         skip: nn.Module | None = None,
         encoder: nn.Module | None = None,
         head: nn.Module | None = None,
+        gate: nn.Module | None = None,
     ) -> None:
         super().__init__()
         check_integer("hidden_channels", hidden_channels, 1)
@@ -146,6 +150,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
                 normalizer=deepcopy(normalizer),
                 norm=norm,
                 skip=deepcopy(skip),
+                gate=deepcopy(gate),
             )
             for block_mask in _masks_of_blocks(mask, num_layers)
         )
@@ -246,7 +251,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
             "heads": self.heads,
             "mask": masks if has_masks else masks[0],
             "pool": self.pool,
-            "conv": first.conv,
+            "conv": first.placed_conv,
             "feature_map": getattr(attention, "feature_map", None),
             "dropout": self.dropout,
             "jk": "sum" if isinstance(self.jk, SumKnowledge) else self.jk,
@@ -255,6 +260,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
             "skip": first.skip,
             "encoder": self.encoder if has_encoder else None,
             "head": self.head if has_head else None,
+            "gate": getattr(attention, "gate", None),
         }
 
     def __repr__(self) -> str:
