@@ -19,6 +19,7 @@ from .coefficients import (
 )
 from .combinators import (
     HadamardMask,
+    HeadwiseMask,
     ProductMask,
     ScaledMask,
     SumMask,
@@ -67,6 +68,7 @@ __all__ = [
     "GlobalMask",
     "GridDiffusionMask",
     "HadamardMask",
+    "HeadwiseMask",
     "HypercubeMask",
     "KroneckerMask",
     "NonNegative",

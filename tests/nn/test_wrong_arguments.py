@@ -11,7 +11,7 @@ from torch import nn
 from torch_geometric.nn import GCNConv, GPSConv, JumpingKnowledge, MeanAggregation, global_mean_pool
 
 from graphmask import Topology
-from graphmask.masks import GlobalMask, PowerSeriesMask, WalkMask
+from graphmask.masks import GlobalMask, HeadwiseMask, PowerSeriesMask, WalkMask
 from graphmask.nn import (
     BeforeAttention,
     EdgeHead,
@@ -51,6 +51,8 @@ VALUES: list[tuple[Callable[[], object], str]] = [
     (lambda: attention(channels=5), "`channels` must be a multiple of heads = 2, got 5"),
     (lambda: TopologicalAttention(4, 0, ALL), "`heads` must be at least 1"),
     (lambda: attention(PowerSeriesMask(heads=3)), "`mask` must be of one head or 2"),
+    (lambda: attention(HeadwiseMask([ALL] * 3)), "`mask` must be of one head or 2"),
+    (lambda: HeadwiseMask([]), "`masks` must be at least one, got none"),
     (lambda: attention(dropout=1.0), "`dropout`"),
     (lambda: attention()(ones(3, 5), PATH), r"`x` must be of shape \[N, C\] with C = 6"),
     (lambda: attention()(ones(3), PATH), "`x`"),
@@ -133,6 +135,8 @@ VALUES: list[tuple[Callable[[], object], str]] = [
 
 TYPES: list[tuple[Callable[[], object], str]] = [
     (lambda: TopologicalAttention(4, 2, None), "`mask` must be a TopologicalMask"),
+    (lambda: HeadwiseMask(ALL), "`masks` must be a list of TopologicalMasks, got GlobalMask"),
+    (lambda: HeadwiseMask([ALL, None]), "`masks` must be TopologicalMasks"),
     (lambda: attention(feature_map=torch.relu), "`feature_map`"),
     (lambda: attention()(ones(3, 6).long(), PATH), "`x` must be a floating-point tensor"),
     (lambda: attention()(ones(3, 6), PATH.double()), "`edge_index`"),
