@@ -3,6 +3,7 @@
 from .conjugate import solve_resolvent as solve_resolvent
 from .hops import HopValues as HopValues
 from .hops import combine_hops as combine_hops
+from .pair_max import pair_max as pair_max
 from .pairs import pair_attention as pair_attention
 from .pattern import Pattern as Pattern
 from .polynomials import chebyshev_series as chebyshev_series
@@ -16,6 +17,7 @@ __all__ = [
     "chebyshev_series",
     "combine_hops",
     "pair_attention",
+    "pair_max",
     "power_series",
     "sddmm",
     "solve_resolvent",
