@@ -11,7 +11,7 @@ from .features import FeatureMap, ReLU, Scores
 from .features.base import check_feature_map
 from .kernels.products import accumulator, in_one_type
 from .normalizers import Normalizer, RowSums
-from .normalizers.base import check_normalizer
+from .normalizers.base import Rows, check_normalizer
 from .operators import Execution, MaskOperator, attend
 from .operators.base import check_nodes
 from .values import Encoded, ValueMap
@@ -59,9 +59,10 @@ def attention(
 
     Raises:
         TypeError: where q, k or v is no floating-point tensor, or the mask no operator.
-        ValueError: for shapes that do not fit, for a signed mask whose entries are not known
-            under a normalizer that needs row sums, and for a topology without what the map of
-            values reads.
+        ValueError: for shapes that do not fit, for a signed mask whose entries are not known under
+            a normalizer that needs row sums, for scores that are known up to a factor under a
+            normalizer that reads their size, and for a topology without what the map of values
+            reads.
 
     Cost: linear in N for every mask whose product is; see :mod:`graphmask.operators`.
 
@@ -86,19 +87,19 @@ def attention(
     topology = mask.topology
     queries, keys = feature_map(q, k, topology.batch, topology.num_graphs)
     normalizer = RowSums() if normalizer is None else check_normalizer(normalizer)
-    encoded = _encode(v, mask, feature_map.scores, values)
-    numerator, denominator = attend(
+    scores, encoded = _scores(feature_map, normalizer), _encode(v, mask, feature_map.scores, values)
+    numerator, denominator, shift = attend(
         mask,
         queries.transpose(0, 1),
         keys.transpose(0, 1),
         encoded.values.transpose(0, 1),
         execution,
-        feature_map.scores if normalizer.needs_denominator else feature_map.scores.unnormalized(),
+        scores,
     )
     with full_precision(q.device):
+        rows = Rows(topology, shift=_by_nodes(shift))
         sums, ratios = encoded.decode(numerator.transpose(0, 1))
-        sizes = None if denominator is None else denominator.unsqueeze(-1).transpose(0, 1)
-        out = normalizer(sums, sizes)
+        out = normalizer(sums, _by_nodes(denominator), rows)
         return (out if ratios is None else torch.cat([out, ratios], -1)).to(v.dtype)
 
 
@@ -134,16 +135,38 @@ def attention_rows(
     check_nodes(nodes, mask.num_nodes)
     if not len(nodes):
         return q.new_zeros(0, q.shape[1], len(q))
-    topology, scores = mask.topology, feature_map.scores
+    topology, scores = mask.topology, _scores(feature_map, normalizer)
     queries, keys = feature_map(q, k, topology.batch, topology.num_graphs)
     with full_precision(q.device):
         queries, keys, rows = in_one_type(queries[nodes], keys, mask.rows(nodes))
         present = rows != 0
-        score = scores.block(queries.transpose(0, 1), keys.transpose(0, 1), present)
+        score, *shifts = scores.block(queries.transpose(0, 1), keys.transpose(0, 1), present)
         # Nothing is read of other graphs, whose features may be NaN.
         score = score.masked_fill(~present, 0)
         terms, sizes = scores.terms(rows, score, mask.sums_itself)
-        return normalizer(terms, sizes.sum(-1, keepdim=True)).transpose(0, 1).to(q.dtype)
+        terms, sizes, *shifts = (
+            x.transpose(0, 1) for x in (terms, sizes.sum(-1, keepdim=True), *shifts)
+        )
+        return normalizer(terms, sizes, Rows(topology, nodes, *shifts)).to(q.dtype)
+
+
+def _scores(feature_map: FeatureMap, normalizer: Normalizer) -> Scores:
+    """The scores of a feature map, with a denominator where it is needed."""
+    scores = feature_map.scores
+    shifted = normalizer.reads_shift and scores.shifted
+    if normalizer.reads_size and not (feature_map.sized or shifted):
+        raise value_error(
+            "normalizer",
+            f"one that divides by row sums, such as RowSums(), for {feature_map!r}, whose scores "
+            "are known up to a factor",
+            repr(normalizer),
+        )
+    return scores if normalizer.needs_denominator else scores.unnormalized()
+
+
+def _by_nodes(x: Tensor | None) -> Tensor | None:
+    """``[N, H, 1]`` of ``[H, N]``, if there is one."""
+    return None if x is None else x.unsqueeze(-1).transpose(0, 1)
 
 
 def _encode(v: Tensor, mask: MaskOperator, scores: Scores, values: ValueMap | None) -> Encoded:

@@ -5,6 +5,8 @@ from .hops import HopValues as HopValues
 from .hops import combine_hops as combine_hops
 from .pair_max import pair_max as pair_max
 from .pairs import pair_attention as pair_attention
+from .pairs import pair_softmax as pair_softmax
+from .pairs import pair_sums as pair_sums
 from .pattern import Pattern as Pattern
 from .polynomials import chebyshev_series as chebyshev_series
 from .polynomials import power_series as power_series
@@ -18,6 +20,8 @@ __all__ = [
     "combine_hops",
     "pair_attention",
     "pair_max",
+    "pair_softmax",
+    "pair_sums",
     "power_series",
     "sddmm",
     "solve_resolvent",

@@ -13,7 +13,7 @@ from graphmask.operators.hadamard import multiply
 from graphmask.operators.sparse import merge_patterns
 from graphmask.topology import Topology
 
-from ._drawing import WalkDemand
+from ._drawing import WalkDemand, join_demands
 from .base import Structure, TopologicalMask
 
 
@@ -32,10 +32,7 @@ class CombinedMask(TopologicalMask):
             raise value_error("masks", expected, f"heads {sorted(heads)}")
         super().__init__(max(heads))
         self.masks = nn.ModuleList(masks)
-        normalizations = {str(demand.sampler.normalization) for demand in self._demands()}
-        if len(normalizations) > 1:
-            expected = "on walks of the same normalisation, since they share them"
-            raise value_error("masks", expected, f"{sorted(normalizations)}")
+        _ = self.walk_demand  # raises where masks cannot share walks
 
     @property
     def cost(self) -> str:  # type: ignore[override]
@@ -51,11 +48,7 @@ class CombinedMask(TopologicalMask):
     @property
     def walk_demand(self) -> WalkDemand | None:
         """The most sets that any of the masks reads, drawn by the sampler of most hops."""
-        demands = self._demands()
-        if not demands:
-            return None
-        longest = max(demands, key=lambda demand: demand.sampler.hops)
-        return longest._replace(sets=max(demand.sets for demand in demands))
+        return join_demands("masks", (mask.walk_demand for mask in self._masks()))
 
     def reset_parameters(self) -> None:
         for mask in self._masks():
@@ -71,10 +64,6 @@ class CombinedMask(TopologicalMask):
         for mask in self.masks:
             assert isinstance(mask, TopologicalMask)
             yield mask
-
-    def _demands(self) -> list[WalkDemand]:
-        demands = (mask.walk_demand for mask in self._masks())
-        return [demand for demand in demands if demand is not None]
 
 
 class SumMask(CombinedMask):

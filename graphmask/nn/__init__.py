@@ -7,19 +7,25 @@ from .explain import ExplainableEdges as ExplainableEdges
 from .explain import hop_coefficients as hop_coefficients
 from .explain import learned_alphas as learned_alphas
 from .gps import TopologicalGPS as TopologicalGPS
+from .layer import TopologicalTransformerLayer as TopologicalTransformerLayer
+from .parameter_groups import parameter_groups as parameter_groups
 from .pretrained import PretrainedMixin as PretrainedMixin
+from .readout import Readout as Readout
+from .support_max import SupportMax as SupportMax
 from .transformer import TopologicalTransformer as TopologicalTransformer
-from .transformer import TopologicalTransformerLayer as TopologicalTransformerLayer
 
 __all__ = [
     "EdgeHead",
     "ExplainableEdges",
     "PretrainedMixin",
+    "SupportMax",
+    "Readout",
     "TopologicalAttention",
     "TopologicalGPS",
     "TopologicalTransformer",
     "TopologicalTransformerLayer",
     "hop_coefficients",
     "learned_alphas",
+    "parameter_groups",
     "to_masked",
 ]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch_geometric import nn as pyg
 
 from graphmask._checks import dtype_error, type_error, value_error
+from graphmask.topology import Topology
 
 
 def edge_arguments(conv: nn.Module | None) -> tuple[str, ...]:
@@ -57,11 +58,15 @@ def edge_features(conv: nn.Module, edge_attr: Tensor | None, channels: int) -> T
 
 
 def convolve(conv: nn.Module, x: Tensor, edges: Any, **arguments: Any) -> Tensor:
-    """The output of a convolution from C to C channels.
+    """The output of a convolution from C to C channels, on edges or on a topology.
+
+    A convolution of this library that ``reads_topology`` gets it as it is, others its edges.
 
     Raises:
         ValueError: for an output of another shape, which a sum with ``x`` might broadcast.
     """
+    if isinstance(edges, Topology) and not getattr(conv, "reads_topology", False):
+        edges = edges.edge_index
     out = conv(x, edges, **arguments)
     if not isinstance(out, Tensor) or out.shape != x.shape:
         raise value_error("conv", f"from C to C channels with C = {x.shape[1]}", f"{conv}")

@@ -51,7 +51,7 @@ class SupportMax(ConfigMixin, nn.Module):
     Cost: O(t (N + E) C) comparisons and O(N C) memory, once per node O(in_channels C).
 
     Source: Wang et al., "Dynamic Graph CNN for Learning on Point Clouds" (ACM Transactions on
-    Graphics 2019), eq. 8, for the convolution that it equals; Chen et al., "Decoupled Local
+    Graphics 2019), for the convolution that it equals; Chen et al., "Decoupled Local
     Aggregation for Point Cloud Learning" (2023), for the maximum less the node itself.
 
     Example:

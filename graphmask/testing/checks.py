@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy, deepcopy
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -137,7 +138,7 @@ def check_sampler(sampler: WalkSampler, topology: Topology | None = None, draws:
         _assert_walks_batch(sampler, [graph, *parts])
         if not sampler.unbiased:
             return
-        powers = _powers(graph, sampler)
+        powers = _expected(graph, sampler)
         drawn = torch.stack([sampler(graph, generator).to_dense() for _ in range(draws)])
         assert_unbiased(drawn, powers, repr(sampler))
         if sampler.differentiable:
@@ -314,7 +315,7 @@ def _assert_differentiable(sampler: WalkSampler, graph: Topology, draws: int) ->
     weight = torch.ones(graph.num_edges) if graph.edge_weight is None else graph.edge_weight
     leaf = weight.double().clone().requires_grad_()
     live, generator = replace(graph, edge_weight=leaf), generator_of()
-    powers = _powers(live, sampler)
+    powers = _expected(live, sampler)
     grad_output = torch.rand(powers.shape, generator=generator)
     differentiable = sampler(live, generator_of()).weight.requires_grad
     require(differentiable, f"{sampler!r} says it is differentiable, and is not")
@@ -362,7 +363,13 @@ def _call_on(name: str, x: Tensor, module: nn.Module, dtype: torch.dtype) -> Ten
     return getattr(module, name)(x.to(dtype))
 
 
-def _powers(topology: Topology, sampler: WalkSampler) -> Tensor:
+def _expected(topology: Topology, sampler: WalkSampler) -> Tensor:
+    """What the walks of a sampler estimate."""
+    if sampler.normalization == "shells":
+        reach = topology.pattern.to_dense(torch.ones(topology.pattern.nnz))
+        reach = (reach + torch.eye(topology.num_nodes) > 0).double()
+        balls = [torch.linalg.matrix_power(reach, hop) > 0 for hop in range(sampler.hops + 1)]
+        return torch.stack([balls[0], *(b & ~a for a, b in pairwise(balls))]).double()
     pattern, weight = topology.adjacency(sampler.normalization)
     W = pattern.to_dense(weight.double())
     return torch.stack([torch.linalg.matrix_power(W, hop) for hop in range(sampler.hops + 1)])

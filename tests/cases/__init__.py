@@ -75,7 +75,7 @@ def registered() -> Iterator[Any]:
         yield from (value_map, encoded, encoded.decode(encoded.values))
     yield from (*EXECUTIONS, *map(seeded, HEADS), *MIXINS)
     yield from (*SCORES, gm.masks.symmetrize, gm.nn.to_masked, gm.nn.hop_coefficients)
-    yield from (gm.nn.learned_alphas, gm.operators.attend)
+    yield from (gm.nn.learned_alphas, gm.nn.parameter_groups, gm.operators.attend)
     yield random_walks(1)(example_topologies()["ring"])
     yield from DATASETS
     yield from (getattr(gm.transforms, case.name) for case in FUNCTIONS)

@@ -161,6 +161,10 @@ MASKS = (
         True,
     ),
     Case("grf", lambda: _grf_mask(2)),
+    Case(
+        "walk-shells",
+        lambda: scrambled(masks.WalkMask(2, 2, sampler=walks.Shells(budget=4, hops=3))),
+    ),
     Case("grf-signed", lambda: scrambled(masks.GRFMask(2, 2, masks.Free, sampler=random_walks(3)))),
     Case("grf-shared-walks", lambda: _grf_mask(shared_walks=True)),
     Case("grf-kernel", lambda: _grf_mask(2, hops=3, alpha=masks.Diffusion)),

@@ -136,6 +136,19 @@ OPTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "learned features": lambda: {"feature_map": gm.features.LearnedFeatures(2, 4)},
     "sum": lambda: {"mask": cases.base.parameter(0.1, 0.2) * masks.GlobalMask() + kernel_mask()},
     "kernel": lambda: {"mask": kernel_mask()},
+    "masks": lambda: {"mask": [kernel_mask(), masks.GlobalMask()], "jk": "sum"},
+    "no first mask": lambda: {
+        "mask": [None, masks.GlobalMask()],
+        "conv": pyg.SAGEConv(4, 4),
+        "normalizer": gm.normalizers.RMSNormalizer(2),
+    },
+    "skip": lambda: {"skip": nn.Linear(4, 4, bias=False)},
+    "encoder": lambda: {"encoder": pyg.MLP([3, 8, 4], norm="batch_norm")},
+    "lazy encoder": lambda: {"in_channels": -1, "encoder": pyg.Linear(-1, 4)},
+    "head": lambda: {"pool": pyg.global_add_pool, "head": two_layers(4, 8, 5)},
+    "readout": lambda: {"head": gm.nn.Readout(4, 5, ("sum", "std"), (3, 4, 6), 0.1, None)},
+    "lazy readout": lambda: {"head": gm.nn.Readout(-1, 5, "max", act="elu"), "jk": "cat"},
+    "learned readout": lambda: {"head": gm.nn.Readout(4, 5, pyg.SoftmaxAggregation(learn=True))},
 }
 
 

@@ -26,7 +26,7 @@ from torch_geometric.nn import (
 
 from graphmask import Topology
 from graphmask.features import EluPlusOne
-from graphmask.masks import GlobalMask, WalkMask
+from graphmask.masks import GlobalMask, GRFMask, WalkMask
 from graphmask.testing import check_layer, example_topologies, permute
 from graphmask.walks import WalkSampler
 
@@ -116,6 +116,60 @@ def test_edge_features_reach_the_mask_and_the_convolution(name: str) -> None:
     assert torch.autograd.grad(out.square().sum(), attr)[0].abs().sum() > 0
 
 
+def test_blocks_have_the_masks_of_a_list() -> None:
+    mask = walk_mask()
+    layers = model(mask=[None, mask, mask, GlobalMask()], conv=graph_conv(), num_layers=4).layers
+    masks = [getattr(layer.attention, "mask", None) for layer in layers]
+    assert [type(each).__name__ for each in masks] == [
+        "NoneType",
+        "WalkMask",
+        "WalkMask",
+        "GlobalMask",
+    ]
+    assert len({id(mask), *map(id, masks)}) == 5
+
+
+def test_walks_that_are_drawn_serve_all_masks_of_a_list() -> None:
+    grf, long = (
+        GRFMask(1, 2, sampler=CountingSampler(1)),
+        WalkMask(3, 2, sampler=CountingSampler(3)),
+    )
+    transformer = model(mask=[grf, GlobalMask(), long], num_layers=3)
+    CountingSampler.draws, x = 0, features(3, 3)
+    out = transformer(x, PATH)
+    assert CountingSampler.draws == 2
+    prepared = transformer.prepare(Topology(PATH, 3))
+    assert [walks.num_hops for walks in prepared.walk_sets] == [3, 3]
+    assert_close(transformer(x, prepared), out, rtol=0, atol=0)
+
+
+def test_masks_of_a_list_print_as_runs() -> None:
+    text = repr(model(mask=[walk_mask()] * 2 + [GlobalMask()], num_layers=3))
+    assert "mask=[WalkMask(hops=2, heads=2, alpha=Free)] * 2 + [GlobalMask()],\n" in text
+
+
+def test_parts_of_the_user_stand_in_their_places() -> None:
+    """The whole model written out, in float64."""
+    sizes = {"skip": (4, 4), "encoder": (3, 4), "head": (4, 5)}
+    parts = {name: cases.seeded(lambda size=size: nn.Linear(*size)) for name, size in sizes.items()}
+    transformer = model(mask=GlobalMask(), jk="sum", pool=global_mean_pool, **parts).double()
+    skips = [layer.skip for layer in transformer.layers]
+    assert not torch.equal(skips[0].weight, skips[1].weight)
+    topology, x = example_topologies()["weighted"], features(13, 3).double()
+    hidden, total = transformer.encoder(x), 0
+    for layer in transformer.layers:
+        normed = nn.functional.layer_norm(hidden, (4,), layer.norm.weight, layer.norm.bias)
+        q, k, v = layer.attention.qkv(normed).view(13, 3, 2, 2).unbind(1)
+        scores = torch.einsum("ihm,jhm->hij", q.relu() + 1e-3, k.relu() + 1e-3)
+        mixed = torch.einsum("hij,jhd->ihd", scores / scores.sum(-1, keepdim=True), v)
+        hidden = layer.skip(hidden) + layer.attention.out(mixed.flatten(1))
+        hidden = hidden + layer.feed_forward(hidden)
+        total = total + hidden
+    out = transformer(x, topology)
+    assert_close(out, parts["head"](total.mean(0, keepdim=True)))
+    assert transformer.encoder is parts["encoder"]
+
+
 def test_a_model_that_reads_edge_features_keeps_all_laws() -> None:
     conv = cases.seeded(lambda: GINEConv(nn.Linear(4, 4), edge_dim=3))
     graphs = cases.edges.featured()
@@ -143,7 +197,7 @@ def test_a_lazy_model_loads_parameters_before_its_first_input() -> None:
     assert_close(lazy(features(3, 3), PATH), original(features(3, 3), PATH), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("mode", [None, "cat", "max", "lstm"])
+@pytest.mark.parametrize("mode", [None, "cat", "max", "lstm", "sum"])
 def test_the_head_reads_the_last_block_or_with_jumping_knowledge_all(mode: str | None) -> None:
     transformer = model(mask=GlobalMask(), num_layers=3, jk=mode)
     topology, outputs = example_topologies()["weighted"], []
@@ -156,6 +210,7 @@ def test_the_head_reads_the_last_block_or_with_jumping_knowledge_all(mode: str |
         "cat": lambda: torch.cat(outputs, 1),
         "max": lambda: torch.stack(outputs).amax(0),
         "lstm": lambda: transformer.jk(outputs),
+        "sum": lambda: torch.stack(outputs).sum(0),
     }[mode]()
     out = transformer(features(13, 3), topology)
     assert_close(out, transformer.head(transformer.norm(aggregated)))
