@@ -14,6 +14,7 @@ from .placement import BeforeAttention as BeforeAttention
 from .placement import OnValues as OnValues
 from .pretrained import PretrainedMixin as PretrainedMixin
 from .readout import Readout as Readout
+from .support_max import SupportMax as SupportMax
 from .transformer import TopologicalTransformer as TopologicalTransformer
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "OutputGate",
     "PretrainedMixin",
     "Readout",
+    "SupportMax",
     "TopologicalAttention",
     "TopologicalGPS",
     "TopologicalTransformer",
