@@ -331,7 +331,15 @@ def test_reprs_name_the_class_and_survive_pickling() -> None:
 
 
 def content(data: Data) -> dict[str, Tensor]:
-    return {key: torch.as_tensor(value).clone().reshape(-1) for key, value in data}
+    return dict(flat("", data.to_dict()))
+
+
+def flat(name: str, values: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from flat(f"{name}{key}.", value)
+        else:
+            yield f"{name}{key}", torch.as_tensor(value).clone().reshape(-1)
 
 
 @parametrize(cases.TRANSFORMS)
