@@ -113,7 +113,7 @@ def run_fold(options: Options, dataset: TUText, fold: int) -> list[dict[str, flo
         parts = [dataset[indices] for indices in (*split, test)]
         sizes = dataset.num_features, dataset.num_classes
         model = training.make_model(options, *sizes, pool=pool, **arguments)
-        task = Task(model, nn.CrossEntropyLoss(), metric, options.lr)
+        task = Task(model, nn.CrossEntropyLoss(), metric, options)
         return task, Loaders(*parts, options.batch_size, seed)
 
     name = f"graphs-{dataset.name}-fold{fold}"

@@ -111,7 +111,7 @@ def run(options: Options) -> list[dict[str, Any]]:
         sizes = train[0].num_features, train.num_classes
         model = training.make_model(options, *sizes, pool=global_max_pool, **arguments)
         accuracy = MulticlassAccuracy(train.num_classes, average="micro")
-        task = Task(model, nn.CrossEntropyLoss(label_smoothing=0.1), accuracy, options.lr)
+        task = Task(model, nn.CrossEntropyLoss(label_smoothing=0.1), accuracy, options)
         return task, Loaders(*parts, options.batch_size, seed)
 
     choices = training.variants(options, gm.masks.WalkMask(options.hops, options.heads))

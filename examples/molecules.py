@@ -44,10 +44,14 @@ class Property(Task):
     """
 
     def __init__(
-        self, model: nn.Module, metric: Metric, scale: tuple[Tensor, Tensor] | None, lr: float
+        self,
+        model: nn.Module,
+        metric: Metric,
+        scale: tuple[Tensor, Tensor] | None,
+        options: Options,
     ) -> None:
         loss = nn.BCEWithLogitsLoss() if scale is None else nn.MSELoss()
-        super().__init__(model, loss, metric, lr)
+        super().__init__(model, loss, metric, options)
         self.classes = scale is None
         mean, deviation = scale or (torch.zeros(1), torch.ones(1))
         self.register_buffer("mean", mean)
@@ -137,7 +141,7 @@ def main() -> None:
     def make(_: str, arguments: Variant, seed: int) -> tuple[Task, Loaders]:
         sizes = ATOM_FEATURES, dataset.num_targets
         model = training.make_model(options, *sizes, pool=global_mean_pool, **arguments)
-        task = Property(model, metric, scale, options.lr)
+        task = Property(model, metric, scale, options)
         return task, Loaders(*parts, options.batch_size, seed)
 
     score = "test ROC-AUC" if classes else "test RMSE"

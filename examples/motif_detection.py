@@ -50,7 +50,7 @@ def main() -> None:
         sizes = parts[0].num_features, parts[0].num_classes
         model = training.make_model(options, *sizes, pool=global_mean_pool, **arguments)
         metric = MulticlassAccuracy(parts[0].num_classes, average="micro")
-        task = Task(model, nn.CrossEntropyLoss(), metric, options.lr)
+        task = Task(model, nn.CrossEntropyLoss(), metric, options)
         return task, Loaders(*parts, options.batch_size, seed)
 
     choices = training.variants(options, gm.masks.WalkMask(options.hops, options.heads))

@@ -29,8 +29,8 @@ BY_AUC = ("minesweeper", "checks", "tolokers")  # scored by the area under the R
 class OneGraph(Task):
     """Every batch is the whole graph; each part is scored on its own nodes."""
 
-    def __init__(self, data: Data, model: nn.Module, metric: Metric, lr: float) -> None:
-        super().__init__(model, nn.CrossEntropyLoss(), metric, lr)
+    def __init__(self, data: Data, model: nn.Module, metric: Metric, options: Options) -> None:
+        super().__init__(model, nn.CrossEntropyLoss(), metric, options)
         self.data, self.topology = data, gm.Topology.from_data(data)
 
     def forward(self, batch: Batch) -> Tensor:
@@ -89,7 +89,7 @@ def main() -> None:
         data, classes = load(options, seed)
         model = training.make_model(options, data.num_features, classes, **arguments)
         accuracy = MulticlassAccuracy(classes, average="micro")
-        task = OneGraph(data, model, MulticlassAUROC(classes) if auc else accuracy, options.lr)
+        task = OneGraph(data, model, MulticlassAUROC(classes) if auc else accuracy, options)
         return task, Loaders(batch, batch, batch, 1, seed)
 
     score = f"test {'ROC-AUC' if auc else 'accuracy'}"

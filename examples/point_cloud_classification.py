@@ -123,7 +123,7 @@ def maker(options: Options, num_classes: int, *parts: Dataset | None) -> Make:
         model = training.make_model(options, channels, num_classes, **arguments)
         loss = nn.CrossEntropyLoss(label_smoothing=0.1)
         accuracy = MulticlassAccuracy(num_classes, average="micro")
-        task = Task(model, loss, accuracy, options.lr, [inputs])
+        task = Task(model, loss, accuracy, options, [inputs])
         return task, Loaders(*parts, options.batch_size, seed)
 
     return make
