@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch_geometric.transforms import BaseTransform
+from torch_geometric.transforms import BaseTransform, Compose
 
 import graphmask as gm
 from graphmask import transforms, walks
@@ -19,6 +19,7 @@ LAWS = walks.Geometric(0.3), walks.Poisson(2.0), walks.FixedLength(2), walks.Uni
 VALUES: dict[str, tuple[Any, ...]] = {
     "attr_name": ("pe", "rw"),
     "bits": (4, 8),
+    "copies": (2, 3),
     "budget": (4, 5),
     "cosine": (False, True),
     "decay": (0.5, 0.7),
@@ -41,6 +42,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "num_walks": (4, 8),
     "num_workers": (1,),
     "order": (transforms.CuthillMcKee(), transforms.Hilbert(), transforms.Hilbert(bits=3)),
+    "p": (0.2, 0.4),
     "p_halt": (0.2, 0.4),
     "period": (None, 1.0, (1.0, 2.0)),
     "r": (0.5, 0.6),
@@ -50,12 +52,23 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "scale": (1.0, 2.0),
     "scales": (3, 4),
     "sets": (1, 2),
+    "shift": (0.1, 0.2),
     "skip_degenerate": (False, True),
     "start": (0, 1),
     "tolerance": (0.1, 0.2),
+    "transform": (
+        transforms.KNNGraph(3),
+        transforms.KNNGraph(4),
+        Compose([transforms.UnitSphere()]),
+    ),
     "walk_length": (4, 5),
     "weight": (None, transforms.EdgeLength(), transforms.Gaussian(1.0), transforms.Gaussian(2.0)),
     "width": (16, 32),
+}
+
+# Arguments of one class that another one means otherwise.
+OWN: dict[type, dict[str, tuple[Any, ...]]] = {
+    transforms.RandomAnisotropicScale: {"scales": ((0.5, 1.0), (0.5, 2.0))},
 }
 
 # Arguments that exclude each other, and those that a sampler of another normalisation excludes.
@@ -103,10 +116,11 @@ def test_objects_of_different_settings_print_differently(cls: type) -> None:
         for name, parameter in inspect.signature(cls).parameters.items()
         if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
     ]
-    base = {name: VALUES[name][0] for name in names} | dict(*BASES.get(cls, [{}]))
+    choices = VALUES | OWN.get(cls, {})
+    base = {name: choices[name][0] for name in names} | dict(*BASES.get(cls, [{}]))
     assert repr(make(cls, base)) == repr(make(cls, base))
     for name in set(names) - VARIED.get(cls, set()):
-        texts = [repr(make(cls, {**base, name: value})) for value in VALUES[name]]
+        texts = [repr(make(cls, {**base, name: value})) for value in choices[name]]
         assert len(set(texts)) == len(texts), (name, texts)
 
 

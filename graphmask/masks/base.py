@@ -8,9 +8,10 @@ from itertools import chain
 from typing import ClassVar, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 
+from graphmask._buffers import SingleBuffers
 from graphmask._checks import check_integer, type_error
 from graphmask._html import html_table
 from graphmask._precision import full_precision
@@ -51,7 +52,7 @@ class Structure(NamedTuple):
                 topology.blocks.slots(pattern)
 
 
-class TopologicalMask(ConfigMixin, nn.Module, ABC):
+class TopologicalMask(ConfigMixin, SingleBuffers, ABC):
     """A learnable function of the weighted adjacency.
 
     ``mask(topology)`` is an operator of shape ``[H, N, N]``. Parameters live in the mask, structure
@@ -148,16 +149,6 @@ class TopologicalMask(ConfigMixin, nn.Module, ABC):
         topology = self.draw_walks(topology)
         self._structure(topology).complete(topology)
         return topology
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> TopologicalMask:
-        """Leave buffers, such as frequencies, in single precision: half of it would move phases."""
-        wide = {name: x for name, x in self._buffers.items() if x is not None and not is_half(x)}
-        super()._apply(fn, recurse)
-        for name, x in wide.items():
-            moved = self._buffers[name]
-            if moved is not None and is_half(moved):
-                self._buffers[name] = x.float().to(moved.device)
-        return self
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""

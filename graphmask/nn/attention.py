@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
+from torch_geometric.nn.inits import reset
 
 from graphmask._checks import check_integer, check_probability, type_error, value_error
 from graphmask.attention import attention, attention_rows
@@ -14,6 +15,8 @@ from graphmask.masks import TopologicalMask
 from graphmask.normalizers import Normalizer, RowSums
 from graphmask.normalizers.base import check_normalizer
 from graphmask.topology import Topology
+from graphmask.values import ValueMap
+from graphmask.values.base import check_value_map
 
 
 class TopologicalAttention(nn.Module):
@@ -31,6 +34,8 @@ class TopologicalAttention(nn.Module):
         dropout: of the output. (default: :obj:`0.0`)
         normalizer: of the sums, in the place of the division by the sum of :math:`|M| k`. (default:
             :obj:`None`, :class:`~graphmask.normalizers.RowSums`)
+        values: map of values and of their sums, such as
+            :class:`~graphmask.values.RotaryValues`. (default: :obj:`None`, none)
 
     Shapes:
         - **input:** node features ``[N, C]``, ``edge_index [2, E]`` or a
@@ -66,6 +71,7 @@ class TopologicalAttention(nn.Module):
         feature_map: FeatureMap | None = None,
         dropout: float = 0.0,
         normalizer: Normalizer | None = None,
+        values: ValueMap | None = None,
     ) -> None:
         super().__init__()
         self.channels = check_integer("channels", channels, 1)
@@ -81,13 +87,17 @@ class TopologicalAttention(nn.Module):
         self.feature_map = ReLU() if feature_map is None else check_feature_map(feature_map)
         self.normalizer = RowSums() if normalizer is None else check_normalizer(normalizer)
         self.qkv = nn.Linear(channels, 3 * channels)
-        self.out = nn.Linear(channels, channels)
+        self.values = None if values is None else check_value_map(values)
+        width = channels // heads
+        width = width if values is None else values.out_channels(width)
+        self.out = nn.Linear(heads * width, channels)
         self.dropout = nn.Dropout(check_probability("dropout", dropout))
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters, the mask's included."""
-        for module in (self.mask, self.feature_map, self.normalizer, self.qkv, self.out):
-            module.reset_parameters()
+        parts = self.mask, self.feature_map, self.normalizer, self.values, self.qkv, self.out
+        for module in parts:
+            reset(module)
 
     def forward(
         self,
@@ -100,7 +110,8 @@ class TopologicalAttention(nn.Module):
         """Attend: ``layer(x, edge_index, ...)`` or ``layer(x, topology)``."""
         topology = self._topology(x, edge_index, edge_weight, batch, edge_attr)
         q, k, v = self._project(x)
-        out = attention(q, k, v, self.mask(topology), self.feature_map, normalizer=self.normalizer)
+        operator, options = self.mask(topology), (None, self.normalizer, self.values)
+        out = attention(q, k, v, operator, self.feature_map, *options)
         return self.dropout(self.out(out.flatten(1)))
 
     def attention_rows(

@@ -12,6 +12,7 @@ from graphmask.features import FeatureMap
 from graphmask.masks import TopologicalMask
 from graphmask.normalizers import Normalizer
 from graphmask.topology import Topology
+from graphmask.values import ValueMap
 
 from ._convolutions import convolve, edge_arguments, edge_features
 from ._parts import check_module, check_output, make_norm
@@ -43,6 +44,7 @@ class TopologicalTransformerLayer(nn.Module):
             ``"batch_norm"``. (default: :obj:`None`, layer normalisation of each node)
         skip: of x past attention and convolution, a module from C to C channels such as
             ``torch.nn.Linear(C, C)``. (default: :obj:`None`, the identity)
+        values: map of values of the attention. (default: :obj:`None`, none)
 
     Raises:
         TypeError: where the convolution or the skip is no module.
@@ -77,6 +79,7 @@ class TopologicalTransformerLayer(nn.Module):
         normalizer: Normalizer | None = None,
         norm: str | None = None,
         skip: nn.Module | None = None,
+        values: ValueMap | None = None,
     ) -> None:
         super().__init__()
         if mask is None and conv is None:
@@ -86,7 +89,9 @@ class TopologicalTransformerLayer(nn.Module):
         self.attention = (
             None
             if mask is None
-            else TopologicalAttention(channels, heads, mask, feature_map, dropout, normalizer)
+            else TopologicalAttention(
+                channels, heads, mask, feature_map, dropout, normalizer, values
+            )
         )
         self.channels, self.conv = channels, conv
         self.conv_takes = edge_arguments(conv)

@@ -20,6 +20,7 @@ from graphmask.masks._drawing import join_demands
 from graphmask.masks.base import draw_walks
 from graphmask.normalizers import Normalizer
 from graphmask.topology import Topology
+from graphmask.values import ValueMap
 
 from ._jumping import SumKnowledge, jumping_knowledge
 from ._parts import check_module, check_output
@@ -65,6 +66,9 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         head: a module from what ``pool`` gives to ``out_channels``, which brings its own
             normalisation; or a :class:`~graphmask.nn.Readout`, which pools by itself. (default:
             :obj:`None`, layer normalisation of the nodes, then ``pool``, then a linear map)
+        values: map of values of the attention, such as
+            :class:`~graphmask.values.RotaryValues`; every block learns its own copy. (default:
+            :obj:`None`)
 
     Shapes:
         - **input:** node features ``[N, in_channels]``, ``edge_index [2, E]`` or a
@@ -123,6 +127,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         skip: nn.Module | None = None,
         encoder: nn.Module | None = None,
         head: nn.Module | None = None,
+        values: ValueMap | None = None,
     ) -> None:
         super().__init__()
         check_integer("hidden_channels", hidden_channels, 1)
@@ -146,6 +151,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
                 normalizer=deepcopy(normalizer),
                 norm=norm,
                 skip=deepcopy(skip),
+                values=deepcopy(values),
             )
             for block_mask in _masks_of_blocks(mask, num_layers)
         )
@@ -255,6 +261,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
             "skip": first.skip,
             "encoder": self.encoder if has_encoder else None,
             "head": self.head if has_head else None,
+            "values": getattr(attention, "values", None),
         }
 
     def __repr__(self) -> str:

@@ -51,11 +51,13 @@ class Sign(IntEnum):
 class Attended(NamedTuple):
     """Both sums of masked attention: ``numerator [H, N, d]`` and ``denominator [H, N]``.
 
-    The denominator is :obj:`None` where scores do not ask for it.
+    The denominator is :obj:`None` where scores do not ask for it. Rows whose scores were divided by
+    ``e^shift`` tell their ``shift [H, N]``, a constant.
     """
 
     numerator: Tensor
     denominator: Tensor | None
+    shift: Tensor | None = None
 
     @property
     def normaliser(self) -> Tensor | None:

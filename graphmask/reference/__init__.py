@@ -84,6 +84,10 @@ from .spectral import p_step_walk as p_step_walk
 from .spectral import pagerank as pagerank
 from .spectral import regularized_laplacian as regularized_laplacian
 from .spectral import resolvent as resolvent
+from .values import moment_invariants as moment_invariants
+from .values import moments as moments
+from .values import relative_values as relative_values
+from .values import rotary_values as rotary_values
 from .walks import adjacency as adjacency
 from .walks import edge_weights as edge_weights
 from .walks import global_mask as global_mask

@@ -7,7 +7,7 @@ from typing import Any
 from torch.nn import Linear
 from torch_geometric.nn import MLP, GraphConv, MeanAggregation, SAGEConv, global_add_pool
 
-from graphmask import features, masks, nn, normalizers, walks
+from graphmask import features, masks, nn, normalizers, values, walks
 from graphmask.masks import TopologicalMask
 
 from .base import Case, parameter, random_walks, scrambled
@@ -88,6 +88,7 @@ LAYERS = (
             walk_mask(masks.OneHop),
             feature_map=scrambled(features.UnitPlusCosine(2)),
             normalizer=normalizers.Unnormalized(),
+            values=values.RelativeValues(),
         ),
     ),
     Case("block", lambda: nn.TopologicalTransformerLayer(4, 2, walk_mask(), dropout=0.5)),

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch_geometric.data import Data
+from torch_geometric.transforms import Compose
 
 from graphmask import datasets, transforms
 
@@ -48,6 +49,22 @@ def _add_walks(sets: int) -> transforms.AddWalks:
     return transforms.AddWalks(random_walks(2), torch.Generator().manual_seed(5), sets)
 
 
+def _seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(5)
+
+
+def drawn() -> Data:
+    """A cloud in two variants of different sizes, with graphs and walks."""
+    draw = Compose(
+        [
+            transforms.RandomPointDropout(0.4, _seeded()),
+            transforms.KNNGraph(3),
+            _add_walks(1),
+        ]
+    )
+    return transforms.Variants(draw, copies=2)(points())
+
+
 def _encode(**options: Any) -> transforms.AddWalkEncoding:
     return transforms.AddWalkEncoding(4, generator=torch.Generator().manual_seed(5), **options)
 
@@ -65,7 +82,25 @@ TRANSFORMS = (
     Case("knn", lambda: transforms.KNNGraph(3, weight=transforms.Gaussian(0.5)), data=points),
     Case("radius", lambda: transforms.RadiusGraph(0.6), data=points),
     Case("farthest", lambda: transforms.FarthestPoints(5), data=points),
+    Case(
+        "farthest-drawn",
+        lambda: transforms.FarthestPoints(5, generator=torch.Generator().manual_seed(5)),
+        data=points,
+    ),
     Case("unit-sphere", transforms.UnitSphere, data=points),
+    Case(
+        "anisotropic-scale",
+        lambda: transforms.RandomAnisotropicScale(generator=_seeded()),
+        data=points,
+    ),
+    Case("shift", lambda: transforms.RandomShift(generator=_seeded()), data=points),
+    Case("point-dropout", lambda: transforms.RandomPointDropout(0.4, _seeded()), data=points),
+    Case("pick-variant", lambda: transforms.PickVariant(_seeded()), data=drawn),
+    Case(
+        "variants",
+        lambda: transforms.Variants(transforms.RandomPointDropout(0.4, _seeded()), copies=2),
+        data=points,
+    ),
     Case("reorder-cuthill-mckee", transforms.ReorderNodes, data=graph),
     Case("reorder-hilbert", lambda: transforms.ReorderNodes(transforms.Hilbert()), data=points),
     Case("minimum-spanning-tree", transforms.MinimumSpanningTree, data=graph),
@@ -78,6 +113,7 @@ TRANSFORMS = (
 )
 
 FUNCTIONS = (
+    Case("all_variants", lambda: [each.pos for each in transforms.all_variants(drawn())]),
     Case(
         "minimum_spanning_tree",
         lambda: transforms.minimum_spanning_tree(graph().edge_index, None, 5),

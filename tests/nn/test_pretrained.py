@@ -53,6 +53,14 @@ def through_json(value: Any) -> Any:
     return from_config(json.loads(json.dumps(to_config(value))))
 
 
+@pytest.mark.parametrize("case", cases.VALUES, ids=str)
+def test_value_maps_are_read_from_their_config(case: cases.ValueCase) -> None:
+    original = case.make()
+    copied = through_json(original)
+    assert (type(copied), repr(copied)) == (type(original), repr(original))
+    assert_close(copied.state_dict(), original.state_dict(), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("case", [*cases.MASKS, *cases.FEATURES, *cases.SAMPLERS], ids=str)
 def test_objects_are_read_from_their_config(case: cases.Case) -> None:
     original = cases.seeded(case.make)
@@ -95,6 +103,7 @@ OPTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "transformer": lambda: {"conv": pyg.TransformerConv(4, 2, heads=2, beta=True)},
     "edge": lambda: {"conv": pyg.EdgeConv(two_layers(8, 4, 4), aggr="mean")},
     "convolution-alone": lambda: {"mask": None, "conv": pyg.GraphConv(4, 4)},
+    "relative": lambda: {"values": gm.values.RelativeValues()},
     "pool": lambda: {"pool": pyg.global_mean_pool, "dropout": 0.25},
     "learned-aggregation": lambda: {"pool": pyg.PowerMeanAggregation(learn=True)},
     "sort-aggregation": lambda: {"pool": pyg.SortAggregation(k=1)},

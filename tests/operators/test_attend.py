@@ -100,7 +100,7 @@ def test_operators_with_a_rule_announce_it(make: Callable[[Topology], MaskOperat
 def test_attend_is_a_method_too_and_the_old_name_of_the_denominator_warns() -> None:
     mask = GlobalOperator(example_topologies()["ring"])
     actual = mask.attend(*features(mask))
-    assert_close(tuple(actual), tuple(attend(mask, *features(mask))))
+    assert_close(actual[:2], attend(mask, *features(mask))[:2])
     with pytest.warns(DeprecationWarning, match="denominator"):
         assert actual.normaliser is actual.denominator
 
