@@ -1,4 +1,4 @@
-"""How the training examples are optimised: options, groups, schedules, averages and votes.
+"""How the training examples are optimised: options, groups, schedules and averages.
 
 All choices are options of the command line with the same defaults for every variant. What is
 selected, is selected by the validation score alone.
@@ -15,7 +15,6 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, WeightAveraging
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import get_ema_multi_avg_fn
-from torch.utils.data import Dataset
 
 import graphmask as gm
 
@@ -33,7 +32,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--smoothing", type=float, default=0.0, help="of labels, in [0, 1)")
     add("--ema", type=float, default=0.0, help="decay of averaged weights, such as 0.98; 0: none")
     add("--patience", type=int, help="stop after so many epochs without a better validation score")
-    add("--votes", type=int, default=1, help="augmented draws of each test example, averaged")
 
 
 def cross_entropy(options: Options) -> nn.Module:
@@ -92,21 +90,3 @@ class MovingAverage(WeightAveraging):
             get_ema_multi_avg_fn(min(decay, (1 + steps) / (10 + steps)))(averaged, current, count)
 
         super().__init__(multi_avg_fn=average)
-
-
-class Votes(Dataset):
-    """Each example of a dataset several times in a row, as its random transform draws it."""
-
-    def __init__(self, dataset: Dataset, votes: int) -> None:
-        self.dataset, self.votes = dataset, votes
-
-    def __len__(self) -> int:
-        return self.votes * len(self.dataset)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.dataset[index // self.votes]
-
-
-def average_votes(out: Tensor, target: Tensor, votes: int) -> tuple[Tensor, Tensor]:
-    """The mean output of the draws of each example, and its target."""
-    return out.unflatten(0, (-1, votes)).mean(1), target[::votes]

@@ -21,20 +21,19 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from loaders import Loaders
 from recipes import Options, cross_entropy
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
-from torch.utils.data import Dataset, DistributedSampler
 from torch_geometric.data import Batch, Data
-from torch_geometric.loader import DataLoader
-from torch_geometric.nn import GraphConv
+from torch_geometric.nn import MLP, GraphConv
 from torchmetrics import Metric
 
 import graphmask as gm
 from graphmask._atomic import replacing
 
-__all__ = ["Options", "cross_entropy"]  # for the examples, beside what is defined here
+__all__ = ["Loaders", "Options", "cross_entropy"]  # for the examples, beside what is defined here
 Variant = dict[str, Any]
 
 
@@ -55,6 +54,8 @@ def make_parser(description: str | None, **defaults: Any) -> argparse.ArgumentPa
     add("--heads", type=int, default=4)
     add("--hops", type=int, default=4, help="hops of the mask")
     add("--dropout", type=float, default=0.0)
+    add("--head-dropout", type=float, default=0.3, help="of outputs of graphs")
+    add("--norm", default="batch_norm", help="of models of graphs, as in PyG; none: of each node")
     add("--accelerator", default="auto", help="as in Lightning: cpu, gpu, auto")
     add("--devices", default="1", help="number of devices; several train data-parallel")
     add("--precision", default="32-true", help="as in Lightning, such as bf16-mixed")
@@ -106,6 +107,21 @@ def make_model(
     return gm.nn.TopologicalTransformer(*channels, **{**sizes, **arguments})
 
 
+def graph_model(
+    options: Options,
+    in_channels: int,
+    out_channels: int,
+    aggr: str | Sequence[str] = ("mean", "max"),
+    **arguments: Any,
+) -> nn.Module:
+    """A transformer for outputs of graphs: two layers first, and a readout of all blocks."""
+    width, norm = options.channels, None if options.norm == "none" else options.norm
+    blocks, hidden = arguments.get("num_layers", options.layers) * width, (4 * width, 2 * width)
+    readout = gm.nn.Readout(blocks, out_channels, aggr, hidden, options.head_dropout, norm)
+    parts = {"encoder": MLP([in_channels, width, width], norm=norm), "head": readout}
+    return make_model(options, in_channels, out_channels, jk="cat", norm=norm, **parts, **arguments)
+
+
 def variants(options: Options, mask: gm.masks.TopologicalMask) -> dict[str, Variant]:
     """The compared arguments of the model: masked and unmasked attention, a local convolution."""
     local = GraphConv(options.channels, options.channels, aggr="mean")
@@ -154,12 +170,13 @@ class Task(L.LightningModule):
     def test_step(self, batch: Batch) -> None:
         self._score("test", batch)
 
-    def _score(self, part: str, batch: Batch) -> None:
-        metric, (out, target) = self.metrics[part], self.predict(batch, part)
-        if part == "test" and self.options.votes > 1:
-            out, target = recipes.average_votes(out, target, self.options.votes)
-        metric.update(out, target)
-        self.log(part, metric, prog_bar=True, on_epoch=True, batch_size=batch.num_graphs)
+    def _score(self, part: str, batch: Batch | list[Batch]) -> None:
+        """Score the mean of the outputs for a batch, or for several draws of it."""
+        draws = batch if isinstance(batch, list) else [batch]
+        votes, targets = zip(*(self.predict(draw, part) for draw in draws), strict=True)
+        metric = self.metrics[part]
+        metric.update(torch.stack(votes).mean(0), targets[0])
+        self.log(part, metric, prog_bar=True, on_epoch=True, batch_size=draws[0].num_graphs)
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = recipes.make_optimizer(self.model, self.options)
@@ -168,56 +185,6 @@ class Task(L.LightningModule):
         if schedule is None:
             return {"optimizer": optimizer}
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-class SeededEpochs(DistributedSampler):
-    """Seeds order, augmentation and dropout of each epoch by the seed and the epoch's number.
-
-    The trainer calls ``set_epoch`` before it fetches the first batch of an epoch, also after a
-    resume.
-    """
-
-    def set_epoch(self, epoch: int) -> None:
-        super().set_epoch(epoch)
-        L.seed_everything(1_000_003 * self.seed + 1_009 * epoch + self.rank, verbose=False)
-
-
-class Loaders(L.LightningDataModule):
-    """Loaders of datasets or lists of ``Data``; validation data are optional."""
-
-    def __init__(
-        self,
-        train: Dataset,
-        val: Dataset | None,
-        test: Dataset,
-        batch_size: int = 32,
-        seed: int = 0,
-    ) -> None:
-        super().__init__()
-        self.train, self.val, self.test = train, val, test
-        self.batch_size, self.seed = batch_size, seed
-
-    def train_dataloader(self) -> DataLoader:
-        world = self.trainer.world_size
-        sampler = SeededEpochs(self.train, world, self.trainer.global_rank, seed=self.seed)
-        return self._loader(self.train, max(self.batch_size // world, 1), sampler=sampler)
-
-    def val_dataloader(self) -> DataLoader | list[Any]:
-        return [] if self.val is None else self._loader(self.val, self.batch_size)
-
-    def test_dataloader(self) -> DataLoader:
-        votes = self.trainer.lightning_module.options.votes
-        size = max(self.batch_size // votes, 1) * votes
-        return self._loader(recipes.Votes(self.test, votes), size)
-
-    def _loader(self, data: Dataset, size: int, **options: Any) -> DataLoader:
-        modules = self.trainer.lightning_module.modules()
-        masks = [module for module in modules if isinstance(module, gm.masks.TopologicalMask)]
-        # Batching of walks would count in the time of models that do not read them.
-        reads_walks = any(mask.walk_demand for mask in masks)
-        unread = [] if reads_walks else gm.transforms.AddWalks.attributes(data[0])
-        # Without its own generator a loader draws from the global one at each iteration.
-        return DataLoader(data, size, exclude_keys=unread, generator=torch.Generator(), **options)
 
 
 class Stopwatch(Callback):
