@@ -29,6 +29,7 @@ from .layer import TopologicalTransformerLayer
 from .parameter_groups import parameter_groups
 from .pretrained import PretrainedMixin
 from .readout import Readout, pool_graphs
+from .support_max import SupportMax
 
 
 class TopologicalTransformer(PretrainedMixin, nn.Module):
@@ -200,7 +201,8 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         topology = draw_walks(masks, topology)
         for mask in masks:
             topology = mask.prepare(topology)
-        return topology
+        conv = self.layers[0].conv
+        return conv.prepare(topology) if isinstance(conv, SupportMax) else topology
 
     def forward(
         self,

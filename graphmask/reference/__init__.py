@@ -57,6 +57,8 @@ from .features import squared_relu_features as squared_relu_features
 from .features import trigonometric_features as trigonometric_features
 from .features import trigonometric_softmax_features as trigonometric_softmax_features
 from .features import unit_plus_cosine as unit_plus_cosine
+from .local import row_max as row_max
+from .local import support_max as support_max
 from .positions import approximate_distances as approximate_distances
 from .positions import blocks_of as blocks_of
 from .positions import causal_mask as causal_mask

@@ -133,6 +133,10 @@ LAYERS = (
             gate=scrambled(nn.OutputGate(4)),
         ),
     ),
+    Case(
+        "block-max",
+        lambda: nn.TopologicalTransformerLayer(4, 2, conv=nn.SupportMax(4, 4, hops=(1, 2))),
+    ),
     Case("model", lambda: _model(2, walk_mask(), dropout=0.1), channels=3),
     Case("model-add-pool", lambda: _add_pool(1, conv=GraphConv(4, 4)), channels=3, per_graph=True),
     Case("model-mean-pool", _mean_pool, channels=3, per_graph=True),

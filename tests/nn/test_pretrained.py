@@ -103,6 +103,7 @@ OPTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "transformer": lambda: {"conv": pyg.TransformerConv(4, 2, heads=2, beta=True)},
     "edge": lambda: {"conv": pyg.EdgeConv(two_layers(8, 4, 4), aggr="mean")},
     "convolution-alone": lambda: {"mask": None, "conv": pyg.GraphConv(4, 4)},
+    "support-max": lambda: {"conv": gm.nn.SupportMax(4, 4, hops=(1, 2), root_weight=False)},
     "relative": lambda: {"values": gm.values.RelativeValues()},
     "pool": lambda: {"pool": pyg.global_mean_pool, "dropout": 0.25},
     "learned-aggregation": lambda: {"pool": pyg.PowerMeanAggregation(learn=True)},
