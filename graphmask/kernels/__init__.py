@@ -3,6 +3,7 @@
 from .conjugate import solve_resolvent as solve_resolvent
 from .hops import HopValues as HopValues
 from .hops import combine_hops as combine_hops
+from .pair_max import pair_max as pair_max
 from .pairs import pair_attention as pair_attention
 from .pairs import pair_softmax as pair_softmax
 from .pairs import pair_sums as pair_sums
@@ -18,6 +19,7 @@ __all__ = [
     "chebyshev_series",
     "combine_hops",
     "pair_attention",
+    "pair_max",
     "pair_softmax",
     "pair_sums",
     "power_series",

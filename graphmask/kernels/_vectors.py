@@ -59,7 +59,8 @@ def zeros(typing, array, length):
     vector = Vector(array.dtype, length.literal_value)
 
     def generate(context, builder, signature, args):
-        return ir.Constant(context.get_value_type(vector), [0.0] * vector.length)
+        zero = 0 if isinstance(vector.dtype, types.Integer) else 0.0
+        return ir.Constant(context.get_value_type(vector), [zero] * vector.length)
 
     return vector(array, length), generate
 
@@ -179,6 +180,18 @@ def sum_lanes(typing, x):
         return builder.call(function, [ir.Constant(element, -0.0), args[0]], fastmath=_FREE_ORDER)
 
     return x.dtype(x), generate
+
+
+@intrinsic
+def take_larger(typing, x, y, a, b):
+    """``a`` where ``x > y`` or x alone is NaN, ``b`` elsewhere."""
+
+    def generate(context, builder, signature, args):
+        above = builder.fcmp_unordered(">", args[0], args[1])
+        is_number = builder.fcmp_ordered("==", args[1], args[1])
+        return builder.select(builder.and_(above, is_number), args[2], args[3])
+
+    return a(x, y, a, b), generate
 
 
 @intrinsic
