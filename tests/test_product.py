@@ -21,6 +21,7 @@ from torch import Tensor
 
 import graphmask as gm
 from graphmask.attention import attention_rows
+from graphmask.features.scores import Exponentials
 from graphmask.testing import batch_topologies
 from graphmask.testing.graphs import astype, replace
 
@@ -192,7 +193,7 @@ class Problem:
         queries = case.reference(phi, q.double())
         keys = (case.key_reference or case.reference)(phi, k.double())
         score = torch.einsum("ihm,jhm->hij", queries, keys)
-        score = score.exp() if isinstance(phi, gm.features.SoftmaxScores) else score
+        score = score.exp() if isinstance(phi.scores, Exponentials) else score
         mixed = self.dense * score
         size = self.dense if self.operator.sums_itself else self.dense.abs()
         total = (mixed.abs() if phi.scores.signed else size * score).sum(2)

@@ -37,8 +37,8 @@ def _mean_pool() -> nn.TopologicalTransformer:
 def _parts() -> nn.TopologicalTransformer:
     """Local blocks before a global one, and parts of the user."""
     return _model(
-        3,
-        [walk_mask(hops=1), None, masks.HeadwiseMask([walk_mask(heads=1), masks.GlobalMask()])],
+        2,
+        [None, masks.HeadwiseMask([walk_mask(heads=1), masks.GlobalMask()])],
         conv=GraphConv(4, 4),
         jk="sum",
         skip=Linear(4, 4),
@@ -48,8 +48,8 @@ def _parts() -> nn.TopologicalTransformer:
 
 
 def _readout() -> nn.TopologicalTransformer:
-    readout = nn.Readout(8, 2, ("sum", "max"), hidden=(4, 3), pooled_norm="batch_norm")
-    return _model(2, walk_mask(), jk="cat", head=readout)
+    readout = nn.Readout(4, 2, ("sum", "max"), hidden=(4, 3), pooled_norm="batch_norm")
+    return _model(1, walk_mask(), jk="cat", head=readout)
 
 
 LAYERS = (
@@ -106,10 +106,6 @@ LAYERS = (
             feature_map=scrambled(features.Normalized(features.Focused(), 2)),
             normalizer=scrambled(normalizers.DegreeScaled(2, normalizers.Sink(2))),
         ),
-    ),
-    Case(
-        "attention-gated",
-        lambda: _attention(walk_mask(), gate=scrambled(nn.OutputGate(4, 2)), conv=GraphConv(4, 4)),
     ),
     Case("block", lambda: nn.TopologicalTransformerLayer(4, 2, walk_mask(), dropout=0.5)),
     Case(
