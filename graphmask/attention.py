@@ -143,7 +143,12 @@ def attention_rows(
         score, *shifts = scores.block(queries.transpose(0, 1), keys.transpose(0, 1), present)
         # Nothing is read of other graphs, whose features may be NaN.
         score = score.masked_fill(~present, 0)
-        terms, sizes = scores.terms(rows, score, mask.sums_itself)
+        # Parts of the heads may have denominators of their own sign.
+        parts = mask._parts()
+        heads = [part.heads for part in parts] if len(parts) > 1 else [len(score)]
+        groups = zip(parts, rows.expand_as(score).split(heads), score.split(heads), strict=True)
+        pairs = [scores.terms(row, s, part.sums_itself) for part, row, s in groups]
+        terms, sizes = (torch.cat(values) for values in zip(*pairs, strict=True))
         terms, sizes, *shifts = (
             x.transpose(0, 1) for x in (terms, sizes.sum(-1, keepdim=True), *shifts)
         )

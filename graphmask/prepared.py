@@ -8,7 +8,7 @@ import random
 import re
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
@@ -299,20 +299,16 @@ def _write_shard(
     with _turn, _settings_of(plan), _kept_random_state():
         for index, data in enumerate(graphs, start):
             prepared.append(_apply(transform, data, plan["seed"], index))
-    kinds = _kinds(prepared[0], start)
+    kinds = _kinds(prepared[0].to_dict(), start)
     for index, data in enumerate(prepared[1:], start + 1):
-        _check_kinds(_kinds(data, index), kinds, f"graph {index}", f"graph {start}")
+        _check_kinds(_kinds(data.to_dict(), index), kinds, f"graph {index}", f"graph {start}")
     data, slices, _ = collate(Data, prepared, increment=False, add_batch=False)
-    stored, tensors = data.to_dict(), {}
-    for name, value in stored.items():
-        if isinstance(value, Tensor):
-            tensors[f"data.{name}"] = value.detach().contiguous()
-    tensors |= {f"slices.{name}": value for name, value in slices.items()}
-    rest = {name: value for name, value in stored.items() if not isinstance(value, Tensor)}
+    tensors: dict[str, Tensor] = {}
+    trees = [_split(value, tensors) for value in (data.to_dict(), slices or {})]
     # One entry: several would be in no particular order.
-    header = {"plan": _fingerprint(plan), "start": start, "rest": rest, "keys": list(stored)}
+    header = json.dumps({"plan": _fingerprint(plan), "trees": trees})
     with replacing(path) as aside:
-        save_file(tensors, aside, {"graphmask": json.dumps(header)})
+        save_file(tensors, aside, {"graphmask": header})
         entry = {"sha256": _sha256(aside), "bytes": aside.stat().st_size}
     return path.name, {**entry, "graphs": len(prepared), "first": start, "kinds": kinds}
 
@@ -329,22 +325,41 @@ def _apply(transform: Any, data: Data, seed: int, index: int) -> Data:
     return out
 
 
-def _kinds(data: Data, index: int) -> dict[str, str]:
-    """The type of each attribute of a graph."""
-    kinds = {}
-    for name, value in data.to_dict().items():
-        if isinstance(value, Tensor):
-            kinds[name] = str(value.dtype)
-        else:
-            kinds[name] = type(value).__name__
-            try:
-                plain = json.loads(json.dumps(value)) == value
-            except TypeError:
-                plain = False
-            if not plain:
-                expected = f"a function to data of tensors, numbers and texts (graph {index})"
-                raise type_error("transform", expected, value)
-    return kinds
+def _split(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """A tree of plain values, with numbers in the place of tensors, which are collected."""
+    if isinstance(value, Tensor):
+        name = f"{len(tensors):04d}"
+        tensors[name] = value.detach().contiguous()
+        return {"tensor": name}
+    if isinstance(value, Mapping):
+        return {"dict": {name: _split(item, tensors) for name, item in value.items()}}
+    if isinstance(value, list):
+        return {"list": [_split(item, tensors) for item in value]}
+    return {"plain": value}
+
+
+def _join(tree: dict[str, Any], tensors: dict[str, Tensor]) -> Any:
+    """What :func:`_split` was given."""
+    ((kind, value),) = tree.items()
+    if kind == "dict":
+        return {name: _join(item, tensors) for name, item in value.items()}
+    if kind == "list":
+        return [_join(item, tensors) for item in value]
+    return tensors[value] if kind == "tensor" else value
+
+
+def _kinds(value: Any, index: int) -> Any:
+    """The types of the attributes of a graph."""
+    if isinstance(value, Tensor):
+        return str(value.dtype)
+    if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
+        return {name: _kinds(item, index) for name, item in value.items()}
+    if isinstance(value, list):
+        return sorted({str(_kinds(item, index)) for item in value})
+    if not isinstance(value, (bool, int, float, str, type(None))):
+        expected = f"a function to data of tensors, numbers and texts (graph {index})"
+        raise type_error("transform", expected, value)
+    return type(value).__name__
 
 
 def _check_alike(shards: dict[str, Any], name: str, shard: dict[str, Any]) -> None:
@@ -353,9 +368,9 @@ def _check_alike(shards: dict[str, Any], name: str, shard: dict[str, Any]) -> No
         _check_kinds(shard["kinds"], other["kinds"], first, known)
 
 
-def _check_kinds(kinds: dict[str, str], known: dict[str, str], name: str, other: str) -> None:
-    if kinds != known:
-        differ = sorted(set(kinds.items()) ^ set(known.items()))
+def _check_kinds(kinds: dict[str, Any], known: dict[str, Any], name: str, other: str) -> None:
+    differ = sorted(k for k in {*kinds, *known} if kinds.get(k) != known.get(k))
+    if differ:
         expected = f"a function to data of equal attributes and types, as {other}"
         raise value_error("transform", expected, f"{name}, which differs in {differ}")
 
@@ -372,13 +387,8 @@ def _read_shard(path: Path, plan: dict[str, Any]) -> tuple[Data, dict[str, Tenso
         raise _damaged(path, str(error)) from error
     if header is None or header["plan"] != _fingerprint(plan):
         raise _damaged(path, "it belongs to another preparation")
-    values = {
-        name: header["rest"][name] if name in header["rest"] else tensors[f"data.{name}"]
-        for name in header["keys"]
-    }
-    prefix = "slices."
-    slices = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-    return Data.from_dict(values), slices
+    data, slices = (_join(tree, tensors) for tree in header["trees"])
+    return Data.from_dict(data), slices
 
 
 def _fingerprint(plan: dict[str, Any]) -> str:

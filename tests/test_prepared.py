@@ -99,6 +99,21 @@ def test_graphs_without_features_keep_their_number_of_nodes(tmp_path: Path) -> N
     assert [data.num_nodes for data in dataset] == [2, 5]
 
 
+def test_variants_and_lists_of_tensors_come_back(tmp_path: Path) -> None:
+    def jagged(data: Data) -> Data:
+        data.parts, data.tags = [data.pos[:2], data.pos[2:]], ["a", 1.5, None]
+        return data
+
+    graphs = list(Rings(5))
+    dataset = run(tmp_path, graphs, Compose([jagged, gm.transforms.Variants(Jitter(), copies=2)]))
+    data = dataset[4]
+    assert [part.shape[0] for part in data.parts] == [2, 5]
+    assert data.tags == ["a", 1.5, None]
+    first, second = gm.transforms.all_variants(data)
+    assert first.pos.shape == second.pos.shape == (7, 3)
+    assert not torch.equal(first.pos, second.pos)
+
+
 def test_bytes_do_not_depend_on_workers_backend_or_source(tmp_path: Path) -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state().tolist(), random.getstate()

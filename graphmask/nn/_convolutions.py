@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -55,6 +56,14 @@ def edge_features(conv: nn.Module, edge_attr: Tensor | None, channels: int) -> T
     if not features.is_floating_point():
         raise dtype_error("edge_attr", f"a floating-point tensor, as {conv} reads it", edge_attr)
     return features
+
+
+def convolve_on(topology: Topology, conv: nn.Module, takes: Sequence[str], x: Tensor) -> Tensor:
+    """The output of a convolution that reads the attributes ``takes`` of the edges."""
+    arguments = {name: getattr(topology, name) for name in takes}
+    if "edge_attr" in arguments:
+        arguments["edge_attr"] = edge_features(conv, topology.edge_attr, x.shape[1])
+    return convolve(conv, x, topology, **arguments)
 
 
 def convolve(conv: nn.Module, x: Tensor, edges: Any, **arguments: Any) -> Tensor:

@@ -18,6 +18,9 @@ from graphmask.topology import Topology
 from graphmask.values import ValueMap
 from graphmask.values.base import check_value_map
 
+from ._convolutions import convolve_on, edge_arguments
+from ._parts import check_module, check_output
+
 
 class TopologicalAttention(nn.Module):
     r"""Linear attention between all nodes of a graph, modulated by a topological mask M.
@@ -36,16 +39,21 @@ class TopologicalAttention(nn.Module):
             :obj:`None`, :class:`~graphmask.normalizers.RowSums`)
         values: map of values and of their sums, such as
             :class:`~graphmask.values.RotaryValues`. (default: :obj:`None`, none)
+        gate: a module from C to C channels, such as :class:`~graphmask.nn.OutputGate`, whose output
+            for x multiplies that of the heads before :math:`W_o`. (default: :obj:`None`)
+        conv: a PyG convolution from C to C channels on the values, :math:`v + \text{Conv}(v)`, that
+            reads edges as that of :class:`~graphmask.nn.TopologicalTransformerLayer` does.
+            (default: :obj:`None`)
 
     Shapes:
         - **input:** node features ``[N, C]``, ``edge_index [2, E]`` or a
           :class:`~graphmask.Topology`, ``edge_weight [E]``, ``batch [N]`` in any order, ``edge_attr
-          [E, D]`` for masks that read it
+          [E, D]`` for masks and convolutions that read it
         - **output:** ``[N, C]``
 
     Raises:
-        ValueError: where C is no multiple of H, the mask has another number of heads, or x has not
-            C channels.
+        ValueError: where C is no multiple of H, the mask has another number of heads, x has not C
+            channels, or gate or convolution have another output.
 
     Cost: linear in N for every mask of this library. From a raw ``edge_index`` a mask on walks
     draws them in every call, from its own seed, which costs far more than attention: train on data
@@ -72,6 +80,8 @@ class TopologicalAttention(nn.Module):
         dropout: float = 0.0,
         normalizer: Normalizer | None = None,
         values: ValueMap | None = None,
+        gate: nn.Module | None = None,
+        conv: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.channels = check_integer("channels", channels, 1)
@@ -92,11 +102,13 @@ class TopologicalAttention(nn.Module):
         width = width if values is None else values.out_channels(width)
         self.out = nn.Linear(heads * width, channels)
         self.dropout = nn.Dropout(check_probability("dropout", dropout))
+        self.gate = None if gate is None else check_module("gate", gate)
+        self.conv, self.conv_takes = conv, edge_arguments(conv)
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters, the mask's included."""
         parts = self.mask, self.feature_map, self.normalizer, self.values, self.qkv, self.out
-        for module in parts:
+        for module in (*parts, self.gate, self.conv):
             reset(module)
 
     def forward(
@@ -110,9 +122,14 @@ class TopologicalAttention(nn.Module):
         """Attend: ``layer(x, edge_index, ...)`` or ``layer(x, topology)``."""
         topology = self._topology(x, edge_index, edge_weight, batch, edge_attr)
         q, k, v = self._project(x)
+        if self.conv is not None:
+            local = convolve_on(topology, self.conv, self.conv_takes, v.flatten(1))
+            v = v + local.view_as(v)
         operator, options = self.mask(topology), (None, self.normalizer, self.values)
-        out = attention(q, k, v, operator, self.feature_map, *options)
-        return self.dropout(self.out(out.flatten(1)))
+        out = attention(q, k, v, operator, self.feature_map, *options).flatten(1)
+        if self.gate is not None:
+            out = check_output("gate", self.gate(x), out.shape) * out
+        return self.dropout(self.out(out))
 
     def attention_rows(
         self,
@@ -126,6 +143,8 @@ class TopologicalAttention(nn.Module):
         r"""Rows ``nodes`` of the implicit attention map, ``[len(nodes), H, N]``.
 
         Other arguments are those of :meth:`forward`.
+
+        They multiply the values, after a convolution on these and before a gate.
 
         .. math::
             a_{ij} = \frac{M_{ij}\, \phi(q_i) \cdot \phi(k_j)}

@@ -14,9 +14,10 @@ from graphmask.normalizers import Normalizer
 from graphmask.topology import Topology
 from graphmask.values import ValueMap
 
-from ._convolutions import convolve, edge_arguments, edge_features
+from ._convolutions import convolve_on, edge_arguments
 from ._parts import check_module, check_output, make_norm
 from .attention import TopologicalAttention
+from .placement import BeforeAttention, OnValues
 
 
 class TopologicalTransformerLayer(nn.Module):
@@ -33,7 +34,9 @@ class TopologicalTransformerLayer(nn.Module):
         conv: a PyG convolution from C to C channels, such as ``GCNConv(C, C)``; :obj:`None` leaves
             it out. Weights of edges reach it if its ``forward`` takes ``edge_weight``, features if
             it takes ``edge_attr`` and was made for them, such as ``GATv2Conv(C, C, edge_dim=D)``
-            or ``GINEConv``; others do not use them. (default: :obj:`None`)
+            or ``GINEConv``; others do not use them. It stands beside the attention;
+            :class:`~graphmask.nn.BeforeAttention` and :class:`~graphmask.nn.OnValues` place it
+            elsewhere. (default: :obj:`None`)
         feature_map: phi of the attention. (default: :obj:`None`, :class:`~graphmask.features.ReLU`)
         dropout: of both branches and of the feed-forward network. (default: :obj:`0.0`)
         expansion: hidden channels of the feed-forward network, as a multiple of C. (default:
@@ -45,12 +48,13 @@ class TopologicalTransformerLayer(nn.Module):
         skip: of x past attention and convolution, a module from C to C channels such as
             ``torch.nn.Linear(C, C)``. (default: :obj:`None`, the identity)
         values: map of values of the attention. (default: :obj:`None`, none)
+        gate: of the attention, such as :class:`~graphmask.nn.OutputGate`. (default: :obj:`None`)
 
     Raises:
         TypeError: where the convolution or the skip is no module.
-        ValueError: with neither mask nor convolution, where the convolution reads features of edges
-            and there are none or others, or has another number of channels, and as
-            :class:`TopologicalAttention` does.
+        ValueError: with neither mask nor convolution, for a placed convolution without mask, where
+            the convolution reads features of edges and there are none or others, where a module has
+            another number of channels, and as :class:`TopologicalAttention` does.
 
     Cost: that of its attention, of its convolution, and O(N C^2).
 
@@ -80,23 +84,29 @@ class TopologicalTransformerLayer(nn.Module):
         norm: str | None = None,
         skip: nn.Module | None = None,
         values: ValueMap | None = None,
+        gate: nn.Module | None = None,
     ) -> None:
         super().__init__()
         if mask is None and conv is None:
             raise value_error("mask, conv", "given, one of them at least", "neither")
         check_probability("dropout", dropout)
         hidden = check_integer("expansion", expansion, 1) * check_integer("channels", channels, 1)
+        if mask is None and isinstance(conv, (BeforeAttention, OnValues)):
+            raise value_error("mask", f"given beside {type(conv).__name__}", "None")
+        on_values = conv.conv if isinstance(conv, OnValues) else None
         self.attention = (
             None
             if mask is None
             else TopologicalAttention(
-                channels, heads, mask, feature_map, dropout, normalizer, values
+                channels, heads, mask, feature_map, dropout, normalizer, values, gate, on_values
             )
         )
-        self.channels, self.conv = channels, conv
-        self.conv_takes = edge_arguments(conv)
+        self.channels = channels
+        self.conv = None if isinstance(conv, OnValues) else conv
+        self.conv_takes = edge_arguments(self._local)
         self.norm = make_norm(norm, channels)
         self.skip = None if skip is None else check_module("skip", skip)
+        self.conv_norm = make_norm(norm, channels) if isinstance(conv, BeforeAttention) else None
         self.dropout = nn.Dropout(dropout)
         self.feed_forward = nn.Sequential(
             make_norm(norm, channels),
@@ -107,9 +117,21 @@ class TopologicalTransformerLayer(nn.Module):
             nn.Dropout(dropout),
         )
 
+    @property
+    def placed_conv(self) -> nn.Module | None:
+        """The convolution where it was placed: the argument ``conv``."""
+        on_values = None if self.attention is None else self.attention.conv
+        return self.conv if on_values is None else OnValues(on_values)
+
+    @property
+    def _local(self) -> nn.Module | None:
+        """The convolution of the block itself, which is not on the values."""
+        return self.conv.conv if isinstance(self.conv, BeforeAttention) else self.conv
+
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""
-        for module in (self.attention, self.conv, self.norm, self.skip, self.feed_forward):
+        modules = (self.attention, self.conv, self.norm, self.skip, self.feed_forward)
+        for module in (*modules, self.conv_norm):
             reset(module)
 
     def forward(
@@ -124,14 +146,17 @@ class TopologicalTransformerLayer(nn.Module):
         topology = Topology.of(x, edge_index, edge_weight, batch, edge_attr)
         if x.shape[1] != self.channels:
             raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
+        if self.conv_norm is not None:
+            x = x + self._convolve(self.conv_norm(x), topology)
         hidden = self.norm(x)
         out = x if self.skip is None else check_output("skip", self.skip(x), x.shape)
         if self.attention is not None:
             out = out + self.attention(hidden, topology)
-        if self.conv is not None:
-            arguments = {name: getattr(topology, name) for name in self.conv_takes}
-            if "edge_attr" in arguments:
-                features = edge_features(self.conv, topology.edge_attr, self.channels)
-                arguments["edge_attr"] = features
-            out = out + self.dropout(convolve(self.conv, hidden, topology, **arguments))
+        if self.conv is not None and self.conv_norm is None:
+            out = out + self._convolve(hidden, topology)
         return out + self.feed_forward(out)
+
+    def _convolve(self, x: Tensor, topology: Topology) -> Tensor:
+        conv = self._local
+        assert conv is not None
+        return self.dropout(convolve_on(topology, conv, self.conv_takes, x))

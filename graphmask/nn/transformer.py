@@ -50,8 +50,9 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         pool: :obj:`None` for an output per node; a PyG pooling function such as
             ``global_mean_pool``, called as ``pool(x, batch, size)``, or an ``Aggregation``, for an
             output per graph. (default: :obj:`None`)
-        conv: a local convolution from C to C channels beside the attention; every block learns its
-            own copy. (default: :obj:`None`)
+        conv: a local convolution from C to C channels, beside the attention or where
+            :class:`~graphmask.nn.BeforeAttention` or :class:`~graphmask.nn.OnValues` place it;
+            every block learns its own copy. (default: :obj:`None`)
         feature_map: phi. (default: :obj:`None`, :class:`~graphmask.features.ReLU`)
         dropout: of every block. (default: :obj:`0.0`)
         jk: jumping knowledge, the aggregation of all blocks that the head reads: ``"cat"``,
@@ -70,6 +71,8 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         values: map of values of the attention, such as
             :class:`~graphmask.values.RotaryValues`; every block learns its own copy. (default:
             :obj:`None`)
+        gate: of the attention of every block, such as :class:`~graphmask.nn.OutputGate`; every
+            block learns its own copy. (default: :obj:`None`)
 
     Shapes:
         - **input:** node features ``[N, in_channels]``, ``edge_index [2, E]`` or a
@@ -129,6 +132,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         encoder: nn.Module | None = None,
         head: nn.Module | None = None,
         values: ValueMap | None = None,
+        gate: nn.Module | None = None,
     ) -> None:
         super().__init__()
         check_integer("hidden_channels", hidden_channels, 1)
@@ -153,6 +157,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
                 norm=norm,
                 skip=deepcopy(skip),
                 values=deepcopy(values),
+                gate=deepcopy(gate),
             )
             for block_mask in _masks_of_blocks(mask, num_layers)
         )
@@ -196,8 +201,9 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         topology = draw_walks(masks, topology)
         for mask in masks:
             topology = mask.prepare(topology)
-        conv = self.layers[0].conv
-        return conv.prepare(topology) if isinstance(conv, SupportMax) else topology
+        for module in self.modules():
+            topology = module.prepare(topology) if isinstance(module, SupportMax) else topology
+        return topology
 
     def forward(
         self,
@@ -254,7 +260,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
             "heads": self.heads,
             "mask": masks if has_masks else masks[0],
             "pool": self.pool,
-            "conv": first.conv,
+            "conv": first.placed_conv,
             "feature_map": getattr(attention, "feature_map", None),
             "dropout": self.dropout,
             "jk": "sum" if isinstance(self.jk, SumKnowledge) else self.jk,
@@ -264,6 +270,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
             "encoder": self.encoder if has_encoder else None,
             "head": self.head if has_head else None,
             "values": getattr(attention, "values", None),
+            "gate": getattr(attention, "gate", None),
         }
 
     def __repr__(self) -> str:

@@ -37,9 +37,9 @@ from .base import scrambled as scrambled
 from .base import seeded as seeded
 from .features import FEATURES as FEATURES
 from .features import SCORES as SCORES
-from .layers import HEADS as HEADS
 from .layers import LAYERS as LAYERS
 from .layers import MIXINS as MIXINS
+from .layers import PARTS as PARTS
 from .operators import EXECUTIONS as EXECUTIONS
 from .samplers import SAMPLERS as SAMPLERS
 from .series import coefficients_reference as coefficients_reference
@@ -73,7 +73,7 @@ def registered() -> Iterator[Any]:
         value_map, topology = seeded(value_case.make), placed()["pair"]
         encoded = value_map(torch.ones(2, 2, 4), topology)
         yield from (value_map, encoded, encoded.decode(encoded.values))
-    yield from (*EXECUTIONS, *map(seeded, HEADS), *MIXINS)
+    yield from (*EXECUTIONS, *map(seeded, PARTS), *MIXINS)
     yield from (*SCORES, gm.masks.symmetrize, gm.nn.to_masked, gm.nn.hop_coefficients)
     yield from (gm.nn.learned_alphas, gm.nn.parameter_groups, gm.operators.attend)
     yield random_walks(1)(example_topologies()["ring"])

@@ -91,6 +91,26 @@ LAYERS = (
             values=values.RelativeValues(),
         ),
     ),
+    Case(
+        "attention-sink",
+        lambda: _attention(
+            walk_mask(),
+            feature_map=features.SoftmaxScores(),
+            normalizer=scrambled(normalizers.Sink(2)),
+        ),
+    ),
+    Case(
+        "attention-degrees",
+        lambda: _attention(
+            power_series(2),
+            feature_map=scrambled(features.Normalized(features.Focused(), 2)),
+            normalizer=scrambled(normalizers.DegreeScaled(2, normalizers.Sink(2))),
+        ),
+    ),
+    Case(
+        "attention-gated",
+        lambda: _attention(walk_mask(), gate=scrambled(nn.OutputGate(4, 2)), conv=GraphConv(4, 4)),
+    ),
     Case("block", lambda: nn.TopologicalTransformerLayer(4, 2, walk_mask(), dropout=0.5)),
     Case(
         "block-both",
@@ -100,6 +120,22 @@ LAYERS = (
     Case(
         "block-max",
         lambda: nn.TopologicalTransformerLayer(4, 2, conv=nn.SupportMax(4, 4, hops=(1, 2))),
+    ),
+    Case(
+        "block-before",
+        lambda: nn.TopologicalTransformerLayer(
+            4, 2, masks.GlobalMask(), nn.BeforeAttention(GraphConv(4, 4)), dropout=0.5
+        ),
+    ),
+    Case(
+        "block-on-values",
+        lambda: nn.TopologicalTransformerLayer(
+            4,
+            2,
+            masks.GlobalMask(),
+            nn.OnValues(SAGEConv(4, 4)),
+            gate=scrambled(nn.OutputGate(4)),
+        ),
     ),
     Case("model", lambda: _model(2, walk_mask(), dropout=0.1), channels=3),
     Case("model-add-pool", lambda: _add_pool(1, conv=GraphConv(4, 4)), channels=3, per_graph=True),
@@ -129,6 +165,12 @@ LAYERS = (
     Case("explainable-edges", lambda: nn.ExplainableEdges(_attention(power_series(2)))),
 )
 
-# Heads of node pairs and graphs (tests/nn has their laws), and classes without instances.
-HEADS = (lambda: nn.EdgeHead(4), lambda: nn.Readout(4, 2))
+# Parts of layers and models (tests/nn has their laws), and classes without instances.
+PARTS = (
+    lambda: nn.EdgeHead(4),
+    lambda: nn.Readout(4, 2),
+    lambda: nn.OutputGate(4),
+    lambda: nn.BeforeAttention(SAGEConv(4, 4)),
+    lambda: nn.OnValues(SAGEConv(4, 4)),
+)
 MIXINS = (nn.PretrainedMixin,)

@@ -63,7 +63,7 @@ def test_rollouts_feed_predictions_back(particles):
     metric = particles.RolloutError(3)
     for added in (0.0, 1.0):
         model = partial(constant_model, value=added)
-        task = particles.Dynamics(model, torch.nn.MSELoss(), metric)
+        task = particles.Dynamics(model, torch.nn.MSELoss(), metric, None)
         predicted, target = task.predict(batch, "test")
         steps = torch.arange(1, 4).reshape(1, -1, 1)
         moved = dataset.frame * batch.velocity.unsqueeze(1)

@@ -24,9 +24,10 @@ from torch_geometric.nn import (
     global_mean_pool,
 )
 
-from graphmask import Topology
+from graphmask import Topology, reference
 from graphmask.features import EluPlusOne
 from graphmask.masks import GlobalMask, GRFMask, WalkMask
+from graphmask.nn import BeforeAttention, OnValues, OutputGate
 from graphmask.testing import check_layer, example_topologies, permute
 from graphmask.walks import WalkSampler
 
@@ -42,6 +43,48 @@ def test_a_block_adds_both_branches_to_its_input() -> None:
     local = layer.conv(normed, topology.edge_index, topology.edge_weight)
     hidden = x + layer.attention(normed, topology) + local
     assert_close(layer(x, topology), hidden + layer.feed_forward(hidden))
+
+
+@pytest.mark.parametrize("place", [BeforeAttention, OnValues])
+def test_a_gated_block_with_a_placed_convolution_is_its_formula(place: type) -> None:
+    topology, x = example_topologies()["weighted"], features(13, 4)
+    gate = cases.scrambled(cases.seeded(lambda: OutputGate(4)))
+    layer = block(mask=GlobalMask(), conv=place(graph_conv()), gate=gate, norm="batch_norm").eval()
+    attend, local = layer.attention, layer.placed_conv.conv
+    weights = reference.adjacency(topology.edge_index, 13, topology.edge_weight, None)
+
+    def convolve(x: Tensor) -> Tensor:
+        mixed = weights @ x
+        return mixed @ local.lin_rel.weight.T + local.lin_rel.bias + x @ local.lin_root.weight.T
+
+    def norm(x: Tensor) -> Tensor:  # its running statistics are 0 and 1
+        return x / (1 + 1e-5) ** 0.5
+
+    if place is BeforeAttention:
+        x = x + convolve(norm(x))
+    hidden = norm(x)
+    q, k, v = (hidden @ attend.qkv.weight.T + attend.qkv.bias).split(4, 1)
+    v = v + convolve(v) if place is OnValues else v
+    heads = []
+    for q_h, k_h, v_h in zip(q.split(2, 1), k.split(2, 1), v.split(2, 1), strict=True):
+        scores = (q_h.relu() + 1e-3) @ (k_h.relu() + 1e-3).T
+        heads.append(scores @ v_h / scores.sum(1, keepdim=True))
+    factor = 1 + torch.tanh(hidden @ gate.linear.weight.T + gate.linear.bias)
+    out = x + (factor * torch.cat(heads, 1)) @ attend.out.weight.T + attend.out.bias
+    expected = out + layer.feed_forward(out)
+    assert_close(layer(features(13, 4), topology), expected)
+
+
+def test_gates_start_at_one_and_may_be_shared_by_a_head() -> None:
+    x, plain = features(3, 4), model(mask=GlobalMask())
+    gated = model(mask=GlobalMask(), gate=cases.seeded(lambda: OutputGate(4)))
+    gated.load_state_dict(plain.state_dict(), strict=False)
+    assert_close(gated(x[:, :3], PATH), plain(x[:, :3], PATH), rtol=0, atol=0)
+    factor = cases.scrambled(cases.seeded(lambda: OutputGate(4, heads=2)))(x)
+    assert_close(factor[:, 0::2], factor[:, 1::2], rtol=0, atol=0)
+    assert factor.min() > 0
+    assert factor.max() < 2
+    assert not torch.equal(factor[:, 0], factor[:, 2])
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,13 @@ from torch import nn
 from torch_geometric.nn import GCNConv, GPSConv, JumpingKnowledge, MeanAggregation, global_mean_pool
 
 from graphmask import Topology
-from graphmask.masks import GlobalMask, PowerSeriesMask, WalkMask
+from graphmask.masks import GlobalMask, HeadwiseMask, PowerSeriesMask, WalkMask
 from graphmask.nn import (
+    BeforeAttention,
     EdgeHead,
     ExplainableEdges,
+    OnValues,
+    OutputGate,
     Readout,
     TopologicalAttention,
     TopologicalGPS,
@@ -48,6 +51,8 @@ VALUES: list[tuple[Callable[[], object], str]] = [
     (lambda: attention(channels=5), "`channels` must be a multiple of heads = 2, got 5"),
     (lambda: TopologicalAttention(4, 0, ALL), "`heads` must be at least 1"),
     (lambda: attention(PowerSeriesMask(heads=3)), "`mask` must be of one head or 2"),
+    (lambda: attention(HeadwiseMask([ALL] * 3)), "`mask` must be of one head or 2"),
+    (lambda: HeadwiseMask([]), "`masks` must be at least one, got none"),
     (lambda: attention(dropout=1.0), "`dropout`"),
     (lambda: attention()(ones(3, 5), PATH), r"`x` must be of shape \[N, C\] with C = 6"),
     (lambda: attention()(ones(3), PATH), "`x`"),
@@ -100,6 +105,12 @@ VALUES: list[tuple[Callable[[], object], str]] = [
         r"`x` must be of shape \[N, C\], the nodes of all",
     ),
     (lambda: block(conv=GCNConv(4, 1))(ones(3, 4), PATH), "`conv` must be from C to C channels"),
+    # OutputGate and placed convolutions
+    (lambda: OutputGate(4, 3), "`channels` must be a multiple of heads = 3, got 4"),
+    (lambda: attention(gate=nn.Linear(6, 1))(ones(3, 6), PATH), "`gate` must be a module whose o"),
+    (lambda: attention(conv=GCNConv(6, 1))(ones(3, 6), PATH), "`conv` must be from C to C"),
+    (lambda: block(conv=BeforeAttention(GCNConv(4, 4))), "`mask` must be given beside BeforeAtt"),
+    (lambda: block(conv=OnValues(GCNConv(4, 4))), "`mask` must be given beside OnValues"),
     # TopologicalGPS
     (lambda: gps(conv=GCNConv(6, 1))(ones(3, 6), PATH), "`conv` must be from C to C channels"),
     (lambda: TopologicalGPS(4, None, dropout=1.0), "`dropout`"),
@@ -124,6 +135,8 @@ VALUES: list[tuple[Callable[[], object], str]] = [
 
 TYPES: list[tuple[Callable[[], object], str]] = [
     (lambda: TopologicalAttention(4, 2, None), "`mask` must be a TopologicalMask"),
+    (lambda: HeadwiseMask(ALL), "`masks` must be a list of TopologicalMasks, got GlobalMask"),
+    (lambda: HeadwiseMask([ALL, None]), "`masks` must be TopologicalMasks"),
     (lambda: attention(feature_map=torch.relu), "`feature_map`"),
     (lambda: attention()(ones(3, 6).long(), PATH), "`x` must be a floating-point tensor"),
     (lambda: attention()(ones(3, 6), PATH.double()), "`edge_index`"),
@@ -136,6 +149,8 @@ TYPES: list[tuple[Callable[[], object], str]] = [
     (lambda: Readout(4, 5, aggr=3), "`aggr` must be names of aggregations"),
     (lambda: parameter_groups("model", 0.1), "`model` must be a torch.nn.Module"),
     (lambda: model(mask=ALL, jk=nn.Identity()), "`jk` must be a string or a JumpingKnowledge"),
+    (lambda: attention(gate="sigmoid"), "`gate` must be a module"),
+    (lambda: OnValues(GCNConv), "`conv` must be a module, such as GCNConv"),
     (lambda: block(conv=GCNConv), "`conv` must be a module, such as GCNConv"),
     (lambda: TopologicalGPS(4, None, mask="walk"), "`mask` must be a TopologicalMask"),
     (lambda: head_of(features(3, 4), PAIRS.float()), "`edge_label_index` must be an integer"),
