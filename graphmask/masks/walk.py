@@ -69,14 +69,14 @@ class MaskOnWalks(TopologicalMask):
 
     def _walk_sets(self, topology: Topology) -> tuple[Walks, ...]:
         """Read the sets of walks of this mask, checked."""
-        if len(topology.walk_sets) < self.num_sets:
+        sets = topology.walk_sets[: self.num_sets]
+        if len(sets) < self.num_sets:
             raise value_error(
                 "topology",
                 f"with {self.num_sets} set(s) of walks: topology.with_walks(...), "
                 f"AddWalks(sampler, sets={self.num_sets}), or mask.prepare(topology)",
                 repr(topology),
             )
-        sets = topology.walk_sets[: self.num_sets]
         needs_gradient = topology.requires_grad and torch.is_grad_enabled()
         for walks in sets:
             if walks.num_hops < self.hops:
@@ -91,7 +91,7 @@ class MaskOnWalks(TopologicalMask):
                     "WalkMask(sampler=IIDWalks())",
                     topology.edge_weight,
                 )
-        self._normalization(topology)
+        self._normalization(sets)
         return sets
 
     def _factors(self, topology: Topology) -> list[SparseOperator]:
@@ -107,16 +107,15 @@ class MaskOnWalks(TopologicalMask):
 
     def _series(self, topology: Topology) -> MaskOperator:
         """Return ``sum_t c_t W^t``, or ``sum_t c_t D_t``, which each of the factors estimates."""
-        normalization = self._normalization(topology)
+        normalization = self._normalization(topology.walk_sets[: self.num_sets])
         if normalization == "shells":
             return shell_operator(topology, self.coefficients)
         pattern, weight = topology.adjacency(normalization)
         nonnegative = self.coefficients.nonnegative and topology.nonnegative
         return PowerSeriesOperator(topology, pattern, weight, self.coefficients(), nonnegative)
 
-    def _normalization(self, topology: Topology) -> Normalization | Literal["shells"]:
+    def _normalization(self, sets: tuple[Walks, ...]) -> Normalization | Literal["shells"]:
         """The normalisation of the W that the walks of this mask estimate, or "shells"."""
-        sets = topology.walk_sets[: self.num_sets]
         drawn_with = {walks.normalization for walks in sets} - {"unknown"}
         if len(drawn_with) > 1:
             expected, actual = "with walks of one normalisation", sorted(map(str, drawn_with))

@@ -72,7 +72,7 @@ class ScaledOperator(MaskOperator):
         return self._scale_sums
 
     def _scale_sums(self, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
-        numerator, denominator = attend_unchecked(self.mask, q, k, v, scores=scores)
+        numerator, denominator, _ = attend_unchecked(self.mask, q, k, v, scores=scores)
         if denominator is not None:
             denominator = abs(self._factor(1)) * denominator
         return Attended(self._factor(1, 1) * numerator, denominator)
@@ -214,7 +214,7 @@ def _attend_corrected(
     pattern, value = sparse.pattern, sparse.value
     base_value = base_value.to(value.dtype)
     q, k, v = in_one_type(q, k, v)
-    numerator, denominator = attend_unchecked(base, q, k, v, scores=scores)
+    numerator, denominator, _ = attend_unchecked(base, q, k, v, scores=scores)
     assert denominator is not None  # sums of any sign without one need no correction
     score = sddmm(pattern, q, k)
     change = ((base_value + value).abs() - base_value.abs()) * score
@@ -229,7 +229,7 @@ def _attend_corrected(
 
 def add_sums(sums: Sequence[Attended]) -> Attended:
     """The sums of terms added, the denominators where there are any."""
-    numerators, denominators = zip(*sums, strict=True)
+    numerators, denominators, _ = zip(*sums, strict=True)
     return Attended(_add(*numerators), None if denominators[0] is None else _add(*denominators))
 
 

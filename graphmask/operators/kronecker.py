@@ -50,10 +50,11 @@ class KroneckerOperator(MaskOperator):
         super().__init__(topology, max(a.heads, b.heads), min(a.sign, b.sign), cost)
 
     def _matmul(self, x: Tensor) -> Tensor:
-        (nodes,) = self._grids.split(x)
+        return self._grids.map(self._multiply_grids, [x])
+
+    def _multiply_grids(self, nodes: Tensor) -> Tensor:
         x = nodes.unflatten(2, (self.a.num_nodes, self.b.num_nodes))
-        x = _apply(self.a, _apply(self.b, x, 3), 2)
-        return self._grids.join([x.flatten(2, 3)])
+        return _apply(self.a, _apply(self.b, x, 3), 2).flatten(2, 3)
 
     def _transpose(self) -> MaskOperator:
         return KroneckerOperator(self.topology, self.a.mT, self.b.mT)

@@ -82,14 +82,8 @@ class LowRankOperator(MaskOperator):
         left, right, x = in_one_type(self.left, self.right, x)
         if self.topology.num_graphs == 1:
             return left @ (right.mT @ x)
-        blocks = self.topology.blocks
-        rows = blocks.rows(self.heads)
-        stacked = [
-            blocks.stack(factor.expand(self.heads, -1, -1).transpose(0, 1), rows)
-            for factor in (left, right, x)
-        ]
-        products = [a @ (b.mT @ c) for a, b, c in zip(*stacked, strict=True)]
-        return blocks.unstack(products, rows).transpose(0, 1)
+        factors = [factor.expand(self.heads, -1, -1) for factor in (left, right, x)]
+        return self.topology.blocks.map(lambda a, b, c: a @ (b.mT @ c), factors)
 
     def _transpose(self) -> LowRankOperator:
         return LowRankOperator(self.topology, self.right, self.left, *self.sign.flags)

@@ -83,6 +83,11 @@ TRANSFORMS = (
     Case("knn", lambda: transforms.KNNGraph(3, weight=transforms.Gaussian(0.5)), data=points),
     Case("radius", lambda: transforms.RadiusGraph(0.6), data=points),
     Case("farthest", lambda: transforms.FarthestPoints(5), data=points),
+    Case(
+        "farthest-drawn",
+        lambda: transforms.FarthestPoints(5, generator=torch.Generator().manual_seed(5)),
+        data=points,
+    ),
     Case("unit-sphere", transforms.UnitSphere, data=points),
     Case(
         "anisotropic-scale",
@@ -143,5 +148,6 @@ DATASETS = (
     *(datasets.MoleculeCSV, datasets.MoleculeNet, datasets.MotifDetection),
     *(datasets.PrimitiveShapes, datasets.ScanObjectNN, datasets.SDFMolecules),
     *(datasets.SemanticKITTI, datasets.ShapeFolder, datasets.SHREC16, datasets.SplitDataset),
-    *(datasets.TerrainScenes, datasets.TUText, datasets.read_shape, datasets.scaffold_split),
+    *(datasets.TangledCables, datasets.TerrainScenes, datasets.TUText, datasets.read_shape),
+    datasets.scaffold_split,
 )
