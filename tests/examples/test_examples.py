@@ -72,6 +72,24 @@ def test_averaged_weights_forget_where_they_started(example):
     assert weight.item() < 1e-4
 
 
+def test_dropout_by_bits_drops_and_scales(example):
+    recipes = example("recipes")
+    block = torch.nn.Sequential(torch.nn.Sequential(torch.nn.Dropout(0.3)), torch.nn.Dropout(0.0))
+    model = recipes.use_bit_dropout(block)
+    assert {type(each) for each in (model[0][0], model[1])} == {recipes.BitDropout}
+    x = torch.ones(401, 501, requires_grad=True)
+    torch.manual_seed(0)
+    out = model(x)
+    out.sum().backward()
+    assert torch.equal(out, x.grad)
+    kept = out != 0
+    torch.testing.assert_close(out[kept], torch.full_like(out[kept], 1 / 0.7), rtol=1e-4, atol=0)
+    assert abs(kept.double().mean() - 0.7) < 4 * (0.3 * 0.7 / x.numel()) ** 0.5
+    torch.manual_seed(0)
+    assert torch.equal(model(x), out)
+    assert model.eval()(x) is x
+
+
 def test_a_stop_leaves_the_former_checkpoint(example, tmp_path, monkeypatch):
     training, path, save = example("training"), tmp_path / "last.ckpt", torch.save
     training.WholeCheckpoints().save_checkpoint({"epoch": 1}, path)
