@@ -5,6 +5,7 @@ from argparse import Namespace
 
 import pytest
 import torch
+from torch_geometric.data import Data
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 OPTIONS = ["--smoke", "--per-class", "2", "--variants", "masked", "--dropout", "0.2"]
@@ -117,3 +118,15 @@ def test_files_need_a_folder(example, capsys):
     with pytest.raises(SystemExit):
         example("point_cloud_classification").parse(["--dataset", "modelnet10"])
     assert "--root" in capsys.readouterr().err
+
+
+def test_rules_follow_the_graph_and_space(example):
+    cables = example("tangled_cables")
+    edge_index = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 4]])
+    pos = torch.tensor([[0.0], [1.0], [2.0], [3.0], [2.4], [2.6]])
+    # Point 4 ends the chain of the first click, 0, and lies beside the second, 5, which is alone.
+    x = torch.zeros(6, 2)
+    x[0, 0] = x[5, 1] = 1
+    scene = Data(x=x, pos=pos, edge_index=torch.cat([edge_index, edge_index.flip(0)], 1))
+    assert cables.nearest_along_graph(scene).tolist() == [0, 0, 0, 0, 0, 1]
+    assert cables.nearest_in_space(scene).tolist() == [0, 0, 1, 1, 1, 1]
