@@ -319,7 +319,17 @@ def _read_arguments(module: nn.Module) -> dict[str, Any]:
             continue
         if _trace(copy) == _trace(module):
             return config
-    raise ConfigError(f"the attributes of this {name} do not hold all of its arguments")
+    parameters, held = (
+        inspect.signature(type(module).__init__).parameters,
+        dict(_attributes(module)),
+    )
+    lost = [
+        key
+        for key, parameter in list(parameters.items())[1:]
+        if parameter.default is parameter.empty and key not in {"args", "kwargs", *held}
+    ]
+    named = f", as of {', '.join(lost)}" if lost else ""
+    raise ConfigError(f"the attributes of this {name} do not hold all of its arguments{named}")
 
 
 def _candidates(module: nn.Module) -> Iterator[dict[str, Any]]:
