@@ -155,6 +155,11 @@ def files_of_classes(
     return files
 
 
+def class_files(folder: Path, class_names: Sequence[str], split: str, ending: str) -> list[Path]:
+    """Return the files ``<class>/<split>/*<ending>``, as far as there are any."""
+    return [path for name in class_names for path in files_with(folder / name / split, ending)]
+
+
 def read_text(path: Path) -> str:
     """Read a text of numbers in UTF-8, UTF-16 with its mark, or an ASCII superset.
 

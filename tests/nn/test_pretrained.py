@@ -385,7 +385,11 @@ UNSUPPORTED: list[tuple[Callable[[], Any], str]] = [
     # It does not keep the degrees.
     (
         lambda: model(pool=pyg.DegreeScalerAggregation("mean", "linear", torch.tensor([0, 2]))),
-        "`pool` cannot be written down: the attributes of this .*Aggregation do not hold",
+        "`pool` cannot be written down: .*Aggregation do not hold all of its arguments, as of deg",
+    ),
+    (
+        lambda: model(conv=pyg.PNAConv(8, 8, ["max"], ["linear"], torch.tensor([0, 2]))),
+        r'`conv` cannot be written down: .* as of deg; use .*leave_out=\["conv"\]',
     ),
     (lambda: WrongSize(3), r"(?s)does not make a WrongSize: .*size mismatch"),
     (lambda: WithoutSize(3), r"`arguments` must be overridden by WithoutSize, got .*\['size'\]"),
