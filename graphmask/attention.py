@@ -177,7 +177,7 @@ def _by_nodes(x: Tensor | None) -> Tensor | None:
 def _encode(v: Tensor, mask: MaskOperator, scores: Scores, values: ValueMap | None) -> Encoded:
     if values is None:
         return Encoded(v)
-    if check_value_map(values).needs_nonnegative and (scores.signed or not mask.sums_itself):
+    if check_value_map(values).needs_nonnegative and (scores.signed or not mask.nonnegative):
         expected = f"non-negative, and so must scores, for {values!r}"
         raise value_error("mask", expected, f"{mask!r}, and {scores!r}")
     with full_precision(v.device):
