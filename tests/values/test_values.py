@@ -10,6 +10,7 @@ import pytest
 import torch
 from builders import seeded
 from cases.graphs import edgeless
+from models import assert_compiles, attention, features
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -231,6 +232,13 @@ def test_layers_and_models_learn_maps_of_values() -> None:
         ValueError, match=r"`topology` must be with positions: Topology\(.*, pos=\)"
     ):
         model(x, topology.edge_index, batch=topology.batch)
+
+
+def test_layers_with_maps_of_values_compile_as_one_graph() -> None:
+    (case,) = (case for case in cases.VALUES if case.name == "all")
+    mask = gm.masks.WalkMask(2, heads=2, alpha=gm.masks.NonNegative)
+    layer = attention(mask, channels=8, values=case.make())
+    assert_compiles(layer, features(23, 8), cases.placed()["ragged"])
 
 
 HEADS, CLOUD = qkv(5, torch.float32), cases.with_positions(edgeless(5))
