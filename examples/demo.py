@@ -104,7 +104,7 @@ def main() -> None:
     """Train the variants, print the table, draw the pictures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
-    add("--epochs", type=int, default=12)
+    add("--epochs", type=int, default=10)
     add("--seed", type=int, default=0)
     add("--out", type=Path, default=Path("runs"), help="folder of logs and pictures")
     add("--smoke", action="store_true", help="a tiny run that only shows that everything works")

@@ -165,6 +165,13 @@ def test_models_are_read_back(options: Callable[[], dict[str, Any]], tmp_path: P
     assert_same(save_and_read(original, tmp_path), original)
 
 
+@pytest.mark.parametrize("kind", ["for_nodes", "for_graphs"])
+def test_models_for_a_kind_of_task_are_read_back(kind: str, tmp_path: Path) -> None:
+    make = getattr(TopologicalTransformer, kind)
+    original = cases.seeded(lambda: make(3, 4, 5, 2, 2, kernel_mask())).eval()
+    assert_same(save_and_read(original, tmp_path), original)
+
+
 def test_projections_that_were_drawn_are_read_back(tmp_path: Path) -> None:
     original = model(feature_map=gm.features.PositiveRandomFeatures(2, 8))
     original.layers[0].attention.feature_map.redraw(torch.Generator().manual_seed(5))
@@ -378,7 +385,11 @@ UNSUPPORTED: list[tuple[Callable[[], Any], str]] = [
     # It does not keep the degrees.
     (
         lambda: model(pool=pyg.DegreeScalerAggregation("mean", "linear", torch.tensor([0, 2]))),
-        "`pool` cannot be written down: the attributes of this .*Aggregation do not hold",
+        "`pool` cannot be written down: .*Aggregation do not hold all of its arguments, as of deg",
+    ),
+    (
+        lambda: model(conv=pyg.PNAConv(8, 8, ["max"], ["linear"], torch.tensor([0, 2]))),
+        r'`conv` cannot be written down: .* as of deg; use .*leave_out=\["conv"\]',
     ),
     (lambda: WrongSize(3), r"(?s)does not make a WrongSize: .*size mismatch"),
     (lambda: WithoutSize(3), r"`arguments` must be overridden by WithoutSize, got .*\['size'\]"),
