@@ -35,7 +35,7 @@ def draw_scene(task: Task, scene: Data, path: Path) -> None:
         f"masked attention: {share(predicted, scene)} right": predicted,
         "the cables": scene.y,
     }
-    figure, x, y = Figure(figsize=(12, 3.4), layout="constrained"), *flatten(scene.pos)
+    figure, x, y = Figure(figsize=(12, 3), layout="constrained"), *flatten(scene.pos)
     for position, (title, label) in enumerate(panels.items(), 1):
         axes = add_panel(figure, 1, position, title)
         colours = [f"C{cable}" if cable >= 0 else "lightgrey" for cable in label.tolist()]
