@@ -27,13 +27,14 @@ from graphmask.operators import Dense, Lifted, Pairs
 from graphmask.testing import assert_gradients, example_topologies
 
 
-def qkv(n: int) -> list[Tensor]:
-    return [torch.randn(n, 2, 3, generator=seeded(i)).double().requires_grad_() for i in range(3)]
+def qkv(n: int, heads: int = 2) -> list[Tensor]:
+    draws = (torch.randn(n, heads, 3, generator=seeded(i)) for i in range(3))
+    return [draw.double().requires_grad_() for draw in draws]
 
 
 def check_sums(operator: gm.operators.MaskOperator, dense: Tensor) -> None:
     """Sums and their gradients are the definition's in all executions, whatever the signs."""
-    q, k, v = qkv(operator.num_nodes)
+    q, k, v = qkv(operator.num_nodes, max(operator.heads, 2))
     phi = [reference.relu_features(x, 1e-3) for x in (q, k)]
     expected = reference.attention_sums(*phi, v, dense.double())
     grad_output = torch.randn(expected.shape, generator=seeded(9)).double()

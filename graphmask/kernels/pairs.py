@@ -38,9 +38,11 @@ from .products import (
     sum_dtype,
 )
 
-# Multiply-adds below which the composition is called: a body is compiled for each number of
-# channels, within seconds.
-_MIN_COMPILED_WORK = 2**22
+# Multiply-adds below which the composition is called. A body is compiled for each number of
+# channels, within seconds, once per machine, and read from the disk within 0.05 s by later
+# processes. It takes half the time of the composition for whatever size, or less: a few hundred
+# steps pay for it from here on. The rule depends on sizes alone, so that runs repeat bit by bit.
+_MIN_COMPILED_WORK = 2**18
 
 # Channels of a head that fit the registers of a compiled body or of a program of a GPU.
 _MAX_CHANNELS = 256

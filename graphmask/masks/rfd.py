@@ -241,10 +241,11 @@ class RFDMask(TopologicalMask):
         scale = self.log_scale.exp().reshape(-1, 1, 1, 1)
         weight = torch.cat([self.weight, self.weight])
         bound = float(scale.detach().max() * weight.abs().max())
-        blocks = topology.blocks
-        stacked = blocks.stack(B.unsqueeze(1), blocks.rows(1))
-        products = [_times_phi_1(scale * (weight * block), block, bound) for block in stacked]
-        return blocks.unstack(products, blocks.rows(self.heads)).transpose(0, 1)
+
+        def multiply(block: Tensor) -> Tensor:
+            return _times_phi_1(scale * (weight * block), block, bound)
+
+        return topology.blocks.map(multiply, [B.unsqueeze(0)])
 
     def _structure(self, topology: Topology) -> Structure:
         return Structure([topology.pattern.identity])

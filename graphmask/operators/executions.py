@@ -317,10 +317,7 @@ def attend_blocks(
     *masks: Sequence[Tensor],
 ) -> Attended:
     """Both sums from ``attend(q, k, [v, 1], *masks)`` of each group ``[H, G, w, C]`` of graphs."""
-    rows = blocks.rows(len(v))
-    stacked = [blocks.stack(x.transpose(0, 1), rows) for x in (q, k, append_ones(v, scores))]
-    sums = [attend(*group) for group in zip(*stacked, *masks, strict=True)]
-    return split_sums(blocks.unstack(sums, rows).transpose(0, 1), scores)
+    return split_sums(blocks.map(attend, (q, k, append_ones(v, scores)), *masks), scores)
 
 
 def _mask_blocks(mask: MaskOperator, blocks: Blocks, exact_zeros: bool) -> list[Tensor]:
@@ -342,9 +339,7 @@ def _mask_blocks(mask: MaskOperator, blocks: Blocks, exact_zeros: bool) -> list[
         return blocks.scatter(entries.value, slots)
     dtype = torch.get_default_dtype() if entries is None else entries.value.dtype
     identity = one_hot(topology.local_index, topology.largest_graph).to(dtype)
-    columns = mask.matmul(identity).transpose(0, 1)
-    stacked = blocks.stack(columns, blocks.rows(mask.heads))
-    return [block[..., : block.shape[2]] for block in stacked]
+    return [block[..., : block.shape[2]] for block in blocks.split(mask.matmul(identity))]
 
 
 def _attend_shared_blocks(
@@ -363,8 +358,7 @@ def _attend_shared_blocks(
         graphs = BLOCK_MEMORY // (heads * size**2 * q.element_size())
         return torch.cat(run_slices(partial(attend, weight=weight), graphs, *group, dim=1), 1)
 
-    groups = zip(*map(mask.graphs.split, (q, k, append_ones(v, scores))), strict=True)
-    return split_sums(mask.graphs.join([attend_size(*group) for group in groups]), scores)
+    return attend_blocks(attend_size, mask.graphs, scores, q, k, v)
 
 
 def _attend_block(q: Tensor, k: Tensor, values: Tensor, weight: Tensor) -> Tensor:

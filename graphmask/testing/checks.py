@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from graphmask.attention import attention
 from graphmask.features import FeatureMap
 from graphmask.masks import GlobalMask, TopologicalMask
+from graphmask.masks.base import draw_walks
 from graphmask.operators import Execution, MaskOperator
 from graphmask.topology import Topology
 from graphmask.values import ValueMap
@@ -283,7 +284,8 @@ def check_layer(
         ordered = any(mask.ordered for mask in masks)
         graphs = _graphs(topology)
         for graph in graphs:
-            x, prepared = features_of(graph, channels), graph
+            # Walks are drawn for all masks, then each finds what it reads.
+            x, prepared = features_of(graph, channels), draw_walks(masks, graph)
             for mask in masks:
                 prepared = mask.prepare(prepared)
             with global_rng_untouched():

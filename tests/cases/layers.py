@@ -38,7 +38,7 @@ def _parts() -> nn.TopologicalTransformer:
     """Local blocks before a global one, and parts of the user."""
     return _model(
         3,
-        [walk_mask(), None, masks.GlobalMask()],
+        [walk_mask(hops=1), None, masks.HeadwiseMask([walk_mask(heads=1), masks.GlobalMask()])],
         conv=GraphConv(4, 4),
         jk="sum",
         skip=Linear(4, 4),
@@ -117,6 +117,10 @@ LAYERS = (
         lambda: nn.TopologicalTransformerLayer(4, 2, walk_mask(masks.PageRank), GraphConv(4, 4)),
     ),
     Case("block-local", lambda: nn.TopologicalTransformerLayer(4, 2, conv=SAGEConv(4, 4))),
+    Case(
+        "block-max",
+        lambda: nn.TopologicalTransformerLayer(4, 2, conv=nn.SupportMax(4, 4, hops=(1, 2))),
+    ),
     Case(
         "block-before",
         lambda: nn.TopologicalTransformerLayer(

@@ -42,6 +42,7 @@ def molecule() -> Data:
         x=atoms,
         edge_index=torch.tensor([[0, 1], [1, 0]]),
         edge_attr=torch.tensor([[3, 0, 0], [3, 0, 0]]),
+        smiles="[C-]#[O+]",
     )
 
 
@@ -107,6 +108,14 @@ TRANSFORMS = (
     Case("shape-invariants", lambda: transforms.ShapeInvariants(2), data=cloud),
     Case(
         "mesh-cotangent", lambda: transforms.MeshToGraph(weight=transforms.Cotangent()), data=mesh
+    ),
+    Case("heat-kernel-mesh", lambda: transforms.HeatKernelSignature(4), data=mesh),
+    Case("heat-kernel-graph", lambda: transforms.HeatKernelSignature(4, 2), data=graph),
+    Case("descriptors", lambda: transforms.MoleculeDescriptors(["MolWt", "TPSA"]), data=molecule),
+    Case(
+        "standardize",
+        lambda: transforms.Standardize.fit([points()], attr="pos", limit=3.0),
+        data=points,
     ),
     Case("one-hot-molecule", transforms.OneHotMolecule, data=molecule),
     Case("mesh-length", lambda: transforms.MeshToGraph(weight=transforms.EdgeLength()), data=mesh),

@@ -103,6 +103,7 @@ OPTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "transformer": lambda: {"conv": pyg.TransformerConv(4, 2, heads=2, beta=True)},
     "edge": lambda: {"conv": pyg.EdgeConv(two_layers(8, 4, 4), aggr="mean")},
     "convolution-alone": lambda: {"mask": None, "conv": pyg.GraphConv(4, 4)},
+    "support-max": lambda: {"conv": gm.nn.SupportMax(4, 4, hops=(1, 2), root_weight=False)},
     "relative": lambda: {"values": gm.values.RelativeValues()},
     "pool": lambda: {"pool": pyg.global_mean_pool, "dropout": 0.25},
     "learned-aggregation": lambda: {"pool": pyg.PowerMeanAggregation(learn=True)},
@@ -161,6 +162,13 @@ OPTIONS: dict[str, Callable[[], dict[str, Any]]] = {
 def test_models_are_read_back(options: Callable[[], dict[str, Any]], tmp_path: Path) -> None:
     original = model(**cases.seeded(options))
     cases.seeded(lambda: output(original))
+    assert_same(save_and_read(original, tmp_path), original)
+
+
+@pytest.mark.parametrize("kind", ["for_nodes", "for_graphs"])
+def test_models_for_a_kind_of_task_are_read_back(kind: str, tmp_path: Path) -> None:
+    make = getattr(TopologicalTransformer, kind)
+    original = cases.seeded(lambda: make(3, 4, 5, 2, 2, kernel_mask())).eval()
     assert_same(save_and_read(original, tmp_path), original)
 
 
@@ -377,7 +385,11 @@ UNSUPPORTED: list[tuple[Callable[[], Any], str]] = [
     # It does not keep the degrees.
     (
         lambda: model(pool=pyg.DegreeScalerAggregation("mean", "linear", torch.tensor([0, 2]))),
-        "`pool` cannot be written down: the attributes of this .*Aggregation do not hold",
+        "`pool` cannot be written down: .*Aggregation do not hold all of its arguments, as of deg",
+    ),
+    (
+        lambda: model(conv=pyg.PNAConv(8, 8, ["max"], ["linear"], torch.tensor([0, 2]))),
+        r'`conv` cannot be written down: .* as of deg; use .*leave_out=\["conv"\]',
     ),
     (lambda: WrongSize(3), r"(?s)does not make a WrongSize: .*size mismatch"),
     (lambda: WithoutSize(3), r"`arguments` must be overridden by WithoutSize, got .*\['size'\]"),

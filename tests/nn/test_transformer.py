@@ -25,9 +25,10 @@ from torch_geometric.nn import (
 )
 
 from graphmask import Topology, reference
-from graphmask.features import EluPlusOne
+from graphmask.features import EluPlusOne, UnitPlusCosine
 from graphmask.masks import GlobalMask, GRFMask, WalkMask
-from graphmask.nn import BeforeAttention, OnValues, OutputGate
+from graphmask.nn import BeforeAttention, OnValues, OutputGate, TopologicalTransformer
+from graphmask.normalizers import Unnormalized
 from graphmask.testing import check_layer, example_topologies, permute
 from graphmask.walks import WalkSampler
 
@@ -267,3 +268,23 @@ def test_a_module_for_jumping_knowledge_is_copied() -> None:
     assert transformer.jk is not jk
     assert_close(transformer.jk.att.weight, jk.att.weight)
     assert model(mask=GlobalMask(), jk=JumpingKnowledge("cat")).head.in_features == 8
+
+
+def test_models_for_a_kind_of_task_choose_parts_that_options_replace() -> None:
+    make = TopologicalTransformer.for_nodes
+    chosen = cases.seeded(lambda: make(3, 4, 5, 2, 2, walk_mask(), dropout=0.4))
+    same = model(
+        mask=walk_mask(),
+        dropout=0.4,
+        feature_map=UnitPlusCosine(2),
+        normalizer=Unnormalized(),
+        norm="batch_norm",
+    )
+    assert repr(chosen) == repr(same)
+    x = features(3, 3)
+    assert_close(chosen.eval()(x, PATH), same.eval()(x, PATH), rtol=0, atol=0)
+    make = TopologicalTransformer.for_graphs
+    graphs = cases.seeded(lambda: make(-1, 4, 5, 3, 2, GlobalMask(), norm=None)).eval()
+    assert graphs.head.channels == 12
+    assert isinstance(graphs.layers[0].norm, nn.LayerNorm)
+    assert cases.seeded(lambda: graphs(features(3, 7), PATH)).shape == (1, 5)

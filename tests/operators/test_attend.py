@@ -213,3 +213,14 @@ def test_forced_executions_reach_every_part(calls: list[tuple[str, MaskOperator]
     mixed = HeadwiseOperator(*together.parts, GlobalOperator(topology))
     with pytest.raises(ValueError, match="has no sparse support"):
         attend(mixed, *features(mixed), execution=Pairs())
+
+
+def test_multiples_and_sums_with_estimates_in_some_heads_sum_absolute_values() -> None:
+    topology = example_topologies()["ring"]
+    parts = cases.operators.sparse(topology, 1, estimate=True), cases.operators.sparse(topology, 1)
+    together = HeadwiseOperator(*parts)
+    q, k, v = features(together)
+    for mask in (-0.5 * together, 2.0 * together, GlobalOperator(topology) + together):
+        denominator = attend(mask, q, k, v).denominator
+        expected = (mask.to_dense().abs() * (q @ k.mT)).sum(-1)
+        assert_close(denominator, expected)
