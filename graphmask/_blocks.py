@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,18 +30,27 @@ class Blocks:
             ``G w``, and its own position there.
         start: ``[N]``, start of its row of pairs, among the ``area`` pairs of one head.
         local: ``[N]``, its rank in its graph.
+        is_view: whether they are one group without padding, in the order of their nodes.
     """
 
     shapes: tuple[tuple[int, int], ...]
     position: Tensor
     start: Tensor
     local: Tensor
+    is_view: bool
 
     @classmethod
-    def of_graphs(cls, sizes: Tensor, batch: Tensor | None, local: Tensor) -> Blocks:
-        """Stack B graphs of ``sizes [B]``, whose nodes have ranks ``local [N]``."""
-        size = np.maximum(sizes.numpy(force=True), 1)  # a graph without nodes is one of padding
-        widths = find_widths(size)
+    def of_graphs(
+        cls, sizes: Tensor, batch: Tensor | None, local: Tensor, exact: bool = False
+    ) -> Blocks:
+        """Stack B graphs of ``sizes [B]``, whose nodes have ranks ``local [N]``.
+
+        With ``exact`` only graphs of equal size stand in a group; graphs without nodes are padding.
+        """
+        size = sizes.numpy(force=True)
+        exact, widths = exact and bool(size.any()), np.unique(size[size > 0])
+        size = np.maximum(size, 1)
+        widths = widths if exact else find_widths(size)
         group = np.searchsorted(widths, size)
         graphs = np.bincount(group, minlength=len(widths))
         order = np.argsort(group, kind="stable")
@@ -55,32 +66,61 @@ class Blocks:
         first_node, span_node, inner, start_node, width_node = of_node
         position = torch.stack([first_node, span_node, inner + local])
         shapes = tuple(zip(graphs.tolist(), widths.tolist(), strict=True))
-        return cls(shapes, position, start_node + local * width_node, local)
+        nodes = torch.arange(len(local), device=local.device)
+        is_view = len(shapes) == 1 and int(span.sum()) == len(local)
+        is_view = is_view and torch.equal(position[2], nodes)
+        return cls(shapes, position, start_node + local * width_node, local, is_view)
 
     @cached
     def area(self) -> int:
         """Pairs of nodes of one head, padding included."""
         return sum(graphs * width * width for graphs, width in self.shapes)
 
-    def rows(self, heads: int) -> Tensor:
-        """``[N H]``, the positions of all nodes in all heads."""
-        first, span, inner = self.position.unsqueeze(2)
-        return (first * heads + span * torch.arange(heads, device=first.device) + inner).flatten()
+    def map(
+        self, function: Callable[..., Tensor], tensors: Sequence[Tensor], *groups: Sequence[Any]
+    ) -> Tensor:
+        """``function`` of each group of graphs.
 
-    def stack(self, x: Tensor, rows: Tensor) -> list[Tensor]:
-        """``[N, H, C]`` as ``[H, G, w, C]`` for each group."""
-        heads, channels = x.shape[1:]
+        Args:
+            function: returns ``[H', G, w, C']`` from ``[H, G, w, C]`` of each tensor, and from what
+                further arguments hold for the group.
+            tensors: each ``[H, N, C]``, of the same H.
+            groups: sequences of something per group.
+
+        Returns:
+            ``[H', N, C']``.
+        """
+        if self.is_view:
+            stacked = [self.split(x) for x in tensors]
+            (result,) = (function(*group) for group in zip(*stacked, *groups, strict=True))
+            return result.flatten(1, 2)
+        rows = self._rows(len(tensors[0]))
+        stacked = [self._stack(x, rows) for x in tensors]
+        results = [function(*group) for group in zip(*stacked, *groups, strict=True)]
+        heads, *_, channels = results[0].shape
+        rows = rows if heads == len(tensors[0]) else self._rows(heads)
+        padded = torch.cat([result.flatten(0, 2) for result in results])
+        return padded.index_select(0, rows).view(-1, heads, channels).transpose(0, 1)
+
+    def split(self, x: Tensor) -> list[Tensor]:
+        """``[H, N, C]`` as ``[H, G, w, C]`` for each group."""
+        if self.is_view:
+            return [x.unflatten(1, self.shapes[0])]
+        return self._stack(x, self._rows(len(x)))
+
+    def _rows(self, heads: int) -> Tensor:
+        """``[N H]``, the positions of all nodes in all heads."""
+        first, span, inner = self.position
+        head = span.unsqueeze(1) * torch.arange(heads, device=span.device)
+        return ((first * heads + inner).unsqueeze(1) + head).flatten()
+
+    def _stack(self, x: Tensor, rows: Tensor) -> list[Tensor]:
+        heads, _, channels = x.shape
         sizes = [heads * graphs * width for graphs, width in self.shapes]
         padded = x.new_zeros(sum(sizes), channels)
-        padded = padded.index_copy(0, rows, x.flatten(0, 1))
+        padded = padded.index_copy(0, rows, x.transpose(0, 1).flatten(0, 1))
         groups = zip(padded.split(sizes), self.shapes, strict=True)
         return [group.view(heads, *shape, channels) for group, shape in groups]
-
-    def unstack(self, groups: list[Tensor], rows: Tensor) -> Tensor:
-        """``[N, H, C]`` from ``[H, G, w, C]`` for each group."""
-        heads, *_, channels = groups[0].shape
-        padded = torch.cat([group.flatten(0, 2) for group in groups])
-        return padded.index_select(0, rows).view(len(rows) // heads, heads, channels)
 
     def scatter(self, value: Tensor, slots: Tensor) -> list[Tensor]:
         """``[H, nnz]`` entries of a pattern as blocks ``[H, G, w, w]`` for each group.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -46,7 +47,7 @@ def check_integer(name: str, value: Any, low: int) -> int:
     return value
 
 
-def check_number(name: str, value: float, low: float, high: float = float("inf")) -> float:
+def check_number(name: str, value: float, low: float, high: float = inf) -> float:
     """A number with ``low <= value < high``."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise type_error(name, "a number", value)
@@ -58,6 +59,13 @@ def check_number(name: str, value: float, low: float, high: float = float("inf")
 def check_probability(name: str, value: float) -> float:
     """A number with ``0 <= value < 1``."""
     return check_number(name, value, 0, 1)
+
+
+def check_open(name: str, value: float, high: float = inf) -> float:
+    """A number with ``0 < value < high``."""
+    if not 0 < check_number(name, value, -inf) < high:
+        raise value_error(name, "positive" if high == inf else f"between 0 and {high}", value)
+    return float(value)
 
 
 def is_integral(value: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -53,66 +53,77 @@ class Graph:
     _drawn_after: tuple[int, ...] = (0, 0)
 
 
-def check_graph(
-    edge_index: Any,
-    num_nodes: int | None,
-    edge_weight: Tensor | None,
-    batch: Tensor | None,
-    pos: Tensor | None,
-    walks: Walks | Sequence[Walks] | StoredWalks | None,
-    num_graphs: int | None,
-    edge_attr: Tensor | None,
-    checks: DeferredChecks,
-) -> Graph:
-    """The graph of these arguments, which are those of :class:`graphmask.Topology`."""
-    edges = read_edges(edge_index)
-    if edges.edge_weight is not None:
-        if edge_weight is not None:
-            expected = "left out where the sparse matrix has values"
-            raise value_error("edge_weight", expected, edge_weight)
-        edge_weight = edges.edge_weight
-    edges = edges._replace(edge_index=_counted(edges.edge_index))
-    edge_weight, batch, pos, edge_attr = map(_counted, (edge_weight, batch, pos, edge_attr))
-    n = _count_nodes(num_nodes, edges.num_nodes, batch=batch, pos=pos)
-    e = edges.edge_index.shape[1]
-    if edge_weight is not None:
-        _check_tensor("edge_weight", edge_weight, (e,), "[E]", floating=True)
-    if batch is not None:
-        _check_tensor("batch", batch, (n,), "[N]", floating=False)
-        batch = batch.long()
-    if pos is not None:
-        _check_tensor("pos", pos, (n, None), "[N, D]", floating=True)
-        checks.sign("pos", pos)
-    if edge_attr is not None:
-        _check_attributes(edge_attr, e)
-        if edge_attr.is_floating_point():
-            checks.sign("edge_attr", edge_attr)
+class GraphArguments(NamedTuple):
+    """The arguments of :class:`graphmask.Topology` as they come."""
 
-    checks.range("edge_index", edges.edge_index, n, NODE_IDS)
-    sign = None
-    if edge_weight is not None:
-        sign = checks.sign("edge_weight", edge_weight)
-        check_sums(edges.edge_index, n, edge_weight, checks)
-    ends = () if batch is None or not n else aminmax(batch)
-    graphs = checks.add(partial(_count_graphs, num_graphs), *ends)
-    _check_links("edge_index", edges.edge_index, batch, checks)
-    if isinstance(walks, StoredWalks):
-        walk_sets = walks.read(edges.edge_index, edge_weight, n, checks)
-    else:
-        walk_sets = check_walks(walks, n, batch, checks)
-    checks.run()
-    sources = edges.edge_index, edge_weight, batch, pos, edge_attr
-    return Graph(
-        edge_index=edges.edge_index,
-        num_nodes=n,
-        edge_weight=edge_weight,
-        batch=batch,
-        pos=pos,
-        num_graphs=graphs.result,
-        edge_attr=edge_attr,
-        _sources=Sources(sources, sign is None or sign.result),
-        _walk_sets=tuple(walks.result for walks in walk_sets),
-    )
+    edge_index: Any
+    num_nodes: int | None = None
+    edge_weight: Tensor | None = None
+    batch: Tensor | None = None
+    pos: Tensor | None = None
+    walks: Walks | Sequence[Walks] | StoredWalks | None = None
+    num_graphs: int | None = None
+    edge_attr: Tensor | None = None
+
+    def check(self) -> Graph:
+        """The graph of these arguments, whose values are read together."""
+        n, edge_index, *attributes = self._read_tensors()
+        edge_weight, batch, pos, edge_attr = attributes
+        checks = DeferredChecks()
+        checks.range("edge_index", edge_index, n, NODE_IDS)
+        signed = {"pos": pos, "edge_attr": edge_attr, "edge_weight": edge_weight}
+        signs = {
+            name: checks.sign(name, value)
+            for name, value in signed.items()
+            if value is not None and value.is_floating_point()
+        }
+        if edge_weight is not None:
+            check_sums(edge_index, n, edge_weight, checks)
+        ends = () if batch is None or not n else aminmax(batch)
+        graphs = checks.add(partial(_count_graphs, self.num_graphs), *ends)
+        _check_links("edge_index", edge_index, batch, checks)
+        if isinstance(self.walks, StoredWalks):
+            walk_sets = self.walks.read(edge_index, edge_weight, n, checks)
+        else:
+            walk_sets = check_walks(self.walks, n, batch, checks)
+        checks.run()
+        nonnegative = "edge_weight" not in signs or signs["edge_weight"].result
+        return Graph(
+            edge_index=edge_index,
+            num_nodes=n,
+            edge_weight=edge_weight,
+            batch=batch,
+            pos=pos,
+            num_graphs=graphs.result,
+            edge_attr=edge_attr,
+            _sources=Sources((edge_index, *attributes), nonnegative),
+            _walk_sets=tuple(walks.result for walks in walk_sets),
+        )
+
+    def _read_tensors(
+        self,
+    ) -> tuple[int, Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+        """N, edges, weights, batch, positions and features, their shapes and dtypes checked."""
+        edges, edge_weight = read_edges(self.edge_index), self.edge_weight
+        if edges.edge_weight is not None:
+            if edge_weight is not None:
+                expected = "left out where the sparse matrix has values"
+                raise value_error("edge_weight", expected, edge_weight)
+            edge_weight = edges.edge_weight
+        edge_index, edge_weight, batch, pos, edge_attr = map(
+            _counted, (edges.edge_index, edge_weight, self.batch, self.pos, self.edge_attr)
+        )
+        n, e = _count_nodes(self.num_nodes, edges.num_nodes, batch, pos), edge_index.shape[1]
+        if edge_weight is not None:
+            _check_tensor("edge_weight", edge_weight, (e,), "[E]", floating=True)
+        if batch is not None:
+            _check_tensor("batch", batch, (n,), "[N]", floating=False)
+            batch = batch.long()
+        if pos is not None:
+            _check_tensor("pos", pos, (n, None), "[N, D]", floating=True)
+        if edge_attr is not None:
+            _check_attributes(edge_attr, e)
+        return n, edge_index, edge_weight, batch, pos, edge_attr
 
 
 def _counted(value: Any) -> Any:
@@ -216,7 +227,9 @@ def _check_tensor(
         raise value_error(name, f"of shape {letters} with {letters[1]} = {shape[0]}", value)
 
 
-def _count_nodes(num_nodes: int | None, stored: int | None, **tensors: Tensor | None) -> int:
+def _count_nodes(
+    num_nodes: int | None, stored: int | None, batch: Tensor | None, pos: Tensor | None
+) -> int:
     """N from the argument, the graph format, or the rows of tensors of nodes."""
     if num_nodes is not None:
         if stored not in (None, check_integer("num_nodes", num_nodes, 0)):
@@ -224,7 +237,7 @@ def _count_nodes(num_nodes: int | None, stored: int | None, **tensors: Tensor | 
         return num_nodes
     if stored is not None:
         return stored
-    for name, tensor in tensors.items():
+    for name, tensor in (("batch", batch), ("pos", pos)):
         if tensor is not None:
             if not isinstance(tensor, Tensor) or not tensor.dim():
                 raise type_error(name, "a tensor of one row per node", tensor)

@@ -71,12 +71,17 @@ def write_walks(data: Data, walk_sets: Sequence[Walks], graph: Tensor) -> None:
 
 def remove_walks(data: Data) -> None:
     """Remove all sets of walks from ``data``."""
-    pairs = [name for names in stored_pairs(data) for name in names]
     # A batch keeps where the attributes of its graphs begin.
     slices = [getattr(data, name, None) or {} for name in ("_slice_dict", "_inc_dict")]
-    for name in (_NORMALIZATION, _GRAPH, _START, *pairs, *_ENTRIES):
+    for name in (*walk_attributes(data), *_ENTRIES):
         for place in (data, *slices):
             place.pop(name, None)
+
+
+def walk_attributes(data: Data) -> list[str]:
+    """Names of all attributes that :func:`write_walks` wrote to ``data``."""
+    pairs = [name for names in stored_pairs(data) for name in names]
+    return [name for name in (_NORMALIZATION, _GRAPH, _START, *pairs) if name in data]
 
 
 def walk_ids(data: Data) -> list[str]:

@@ -18,10 +18,10 @@ from ._normalization import check_normalization as check_normalization
 from ._normalization import normalize
 from ._validation import (
     Graph,
+    GraphArguments,
     check_beside_topology,
     check_edges_of_data,
     check_features,
-    check_graph,
     check_no_batch,
     check_walks,
 )
@@ -103,10 +103,9 @@ class Topology(Graph):
         _checked: Graph | None = None,
     ) -> None:
         if _checked is None:
-            checks = DeferredChecks()
-            _checked = check_graph(
-                edge_index, num_nodes, edge_weight, batch, pos, walks, num_graphs, edge_attr, checks
-            )
+            _checked = GraphArguments(
+                edge_index, num_nodes, edge_weight, batch, pos, walks, num_graphs, edge_attr
+            ).check()
         super().__init__(**vars(_checked))
 
     @classmethod
@@ -123,17 +122,9 @@ class Topology(Graph):
         edges, batch = check_edges_of_data(data), data.get("batch")
         num_graphs = None if batch is None else getattr(data, "num_graphs", None)
         weight, pos, attr = (data.get(name) for name in ("edge_weight", "pos", "edge_attr"))
-        graph = check_graph(
-            edges,
-            data.num_nodes,
-            weight,
-            batch,
-            pos,
-            StoredWalks(data),
-            num_graphs,
-            attr,
-            DeferredChecks(),
-        )
+        graph = GraphArguments(
+            edges, data.num_nodes, weight, batch, pos, StoredWalks(data), num_graphs, attr
+        ).check()
         return cls(edges, _checked=graph)
 
     @classmethod
@@ -204,17 +195,9 @@ class Topology(Graph):
 
     def _check_again(self) -> bool:
         """Validate tensors that were changed in place; True if no weight is negative."""
-        graph = check_graph(
-            self.edge_index,
-            self.num_nodes,
-            self.edge_weight,
-            self.batch,
-            self.pos,
-            None,
-            self.num_graphs,
-            self.edge_attr,
-            DeferredChecks(),
-        )
+        # Walks read from this graph would check it again.
+        names = [name for name in GraphArguments._fields if name != "walks"]
+        graph = GraphArguments(**{name: getattr(self, name) for name in names}).check()
         return Topology(graph.edge_index, _checked=graph).nonnegative
 
     @property

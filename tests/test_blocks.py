@@ -51,14 +51,14 @@ every_size = pytest.mark.parametrize("sizes", SIZES, ids=str)
 @pytest.mark.usefixtures("narrow")
 def test_every_node_has_a_place_in_its_graph_and_the_rest_is_zero(sizes: tuple[int, ...]) -> None:
     topology, blocks = stacked(*sizes)
-    rows, x = blocks.rows(2), torch.arange(1.0, 6 * topology.num_nodes + 1).reshape(-1, 2, 3)
-    parts = blocks.stack(x, rows)
+    x = torch.arange(1.0, 6 * topology.num_nodes + 1).reshape(2, -1, 3)
+    parts = blocks.split(x)
     assert [tuple(part.shape) for part in parts] == [(2, *shape, 3) for shape in blocks.shapes]
     actual = sorted(graph[graph[:, 0] > 0].tolist() for part in parts for graph in part[1])
-    wanted = sorted(x[topology.batch == graph, 1].tolist() for graph in range(len(sizes)))
+    wanted = sorted(x[1, topology.batch == graph].tolist() for graph in range(len(sizes)))
     assert actual == wanted
     assert sum(int((part != 0).sum()) for part in parts) == x.numel()
-    assert_close(blocks.unstack(parts, rows), x)
+    assert_close(blocks.map(lambda part: part[:1], [x]), x[:1])
 
 
 @every_size
@@ -72,12 +72,9 @@ def test_entries_are_written_where_their_nodes_are(sizes: tuple[int, ...]) -> No
     row, col = dense.nonzero(as_tuple=True)
     pattern = Pattern.from_coo(row, col, (topology.num_nodes,) * 2)
     made = blocks.scatter(dense[row, col].unsqueeze(0), blocks.slots(pattern))
-    x = torch.rand(topology.num_nodes, 1, 2, generator=generator)
-    rows = blocks.rows(1)
-    actual = blocks.unstack(
-        [block @ part for block, part in zip(made, blocks.stack(x, rows), strict=True)], rows
-    )
-    assert_close(actual[:, 0], dense @ x[:, 0])
+    x = torch.rand(1, topology.num_nodes, 2, generator=generator)
+    actual = blocks.map(lambda part, block: block @ part, [x], made)
+    assert_close(actual[0], dense @ x[0])
 
 
 def test_coinciding_entries_add() -> None:

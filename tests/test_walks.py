@@ -228,7 +228,7 @@ PAIRS: list[tuple[dict[str, object], type[Exception], str]] = [
     ({"walk_table": torch.full((3, 2), -torch.inf)}, ValueError, "must be finite, got 6"),
     ({"walk_table": torch.full((3, 2), NAN)}, ValueError, "`walk_table` must be finite, got 6"),
     ({"walk_normalization": 3.5}, ValueError, "`walk_normalization` must be a place"),
-    ({"walk_normalization": torch.tensor([4, 4])}, ValueError, "must be a place.*got 4"),
+    ({"walk_normalization": torch.tensor([5, 5])}, ValueError, "must be a place.*got 5"),
     (
         {"walk_index_1": ONE_PAIR, "walk_graph": TWO_SETS},
         TypeError,

@@ -23,9 +23,12 @@ class FeatureMap(ConfigMixin, SingleBuffers, ABC):
         nonnegative: whether no feature can be negative, so that normalisers cannot vanish by
             cancellation.
         scores: computes the scores of pairs from features. (default: their inner products)
+        sized: whether scores are given as they are, and not up to a factor per row. (default:
+            :obj:`True`)
     """
 
     nonnegative: bool = True
+    sized: bool = True
     scores: Scores = InnerProducts()
 
     @abstractmethod

@@ -4,21 +4,10 @@ from graphmask._deprecation import deprecated_attributes as _deprecated_attribut
 
 from .base import TopologicalMask
 from .causal import CausalMask
-from .coefficients import (
-    Coefficients,
-    Cosine,
-    Deconvolution,
-    Diffusion,
-    Free,
-    NonNegative,
-    OneHop,
-    PageRank,
-    PStepWalk,
-    RegularizedLaplacian,
-    Spread,
-)
+from .coefficients import Coefficients, Deconvolution, Free, NonNegative, OneHop, Spread
 from .combinators import (
     HadamardMask,
+    HeadwiseMask,
     ProductMask,
     ScaledMask,
     SumMask,
@@ -38,6 +27,7 @@ from .fourier import FourierMask
 from .global_ import GlobalMask
 from .grf import GRFMask, StitchedMask
 from .grid_diffusion import GridDiffusionMask, HypercubeMask
+from .kernel_coefficients import Cosine, Diffusion, PageRank, PStepWalk, RegularizedLaplacian
 from .kronecker import KroneckerMask
 from .power_series import PowerSeriesMask
 from .random_walk_kernel import RandomWalkKernelMask
@@ -67,6 +57,7 @@ __all__ = [
     "GlobalMask",
     "GridDiffusionMask",
     "HadamardMask",
+    "HeadwiseMask",
     "HypercubeMask",
     "KroneckerMask",
     "NonNegative",

@@ -9,12 +9,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
 from scipy.special import ive, pdtrc
-from torch import Tensor
 
 from graphmask._checks import value_error
-from graphmask._precision import double_dtype, to_double
 
 # Longest array of a search: a scale that needs more is an accident.
 _LARGEST = 10_000_000
@@ -67,19 +64,3 @@ def count_neumann(a: float, tolerance: float) -> int:
         previous = terms
         terms = math.ceil(math.log(((previous + 1) * (1 - a) + 1) / tolerance) / -math.log(a))
     return max(terms, 1)
-
-
-def chebyshev_coefficients(log_t: Tensor, order: int) -> Tensor:
-    r"""``[H, K + 1]``, those of :math:`e^{t(x - 1)}` in float64 for ``log_t [H]``, by quadrature.
-
-    .. math:: c_k = \frac{2 - [k = 0]}{n} \sum_{j=0}^{n-1} e^{t(\cos\theta_j - 1)} \cos k\theta_j,
-        \quad \theta_j = \pi (j + 1/2) / n
-
-    With n = 2(K + 1) nodes each is off by the sum of the coefficients from 3K + 4 on.
-    """
-    n = 2 * (order + 1)
-    nodes = torch.arange(n, device=log_t.device, dtype=double_dtype(log_t.device))
-    angle = (math.pi / n) * (nodes + 0.5)
-    k = nodes[: order + 1]
-    waves = torch.cos(angle.unsqueeze(1) * k) * torch.where(k > 0, 2 / n, 1 / n)
-    return torch.exp(to_double(log_t).exp().unsqueeze(1) * (angle.cos() - 1)) @ waves

@@ -22,7 +22,7 @@ from graphmask.operators import MaskOperator
 from graphmask.operators.executions import prefers_blocks
 from graphmask.topology import Topology
 
-from ._drawing import DrawCounter, WalkDemand
+from ._drawing import DrawCounter, WalkDemand, join_demands
 
 
 class Structure(NamedTuple):
@@ -137,12 +137,7 @@ class TopologicalMask(ConfigMixin, SingleBuffers, ABC):
         Walks are the same in every call. Drawing costs far more than attention: for training, draw
         once per graph with :class:`graphmask.transforms.AddWalks`.
         """
-        demand = None if topology.walk_sets else self.walk_demand
-        if demand is None:
-            return topology
-        if self.training:
-            self._draws.count(type(self).__name__, topology)
-        return demand.draw(topology)
+        return draw_walks([self], topology)
 
     def prepare(self, topology: Topology) -> Topology:
         """Return the topology with all that this mask reads, ready for ``torch.compile``.
@@ -175,3 +170,14 @@ class TopologicalMask(ConfigMixin, SingleBuffers, ABC):
             "depends on the order of nodes": "yes" if self.ordered else "no",
         }
         return html_table(repr(self), rows)
+
+
+def draw_walks(masks: Sequence[TopologicalMask], topology: Topology) -> Topology:
+    """Return the topology with walks that serve all masks; one that has walks as it is."""
+    readers = [] if topology.walk_sets else [mask for mask in masks if mask.walk_demand is not None]
+    demand = join_demands("mask", (mask.walk_demand for mask in readers))
+    if demand is None:
+        return topology
+    if readers[0].training:
+        readers[0]._draws.count(type(readers[0]).__name__, topology)
+    return demand.draw(topology)

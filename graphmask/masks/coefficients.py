@@ -1,6 +1,4 @@
-r"""Learnable coefficients of a power series, one row per head.
-
-They are free, non-negative, or those of a kernel with one parameter per head.
+r"""Learnable coefficients of a power series, one row per head: free, non-negative, or a kernel's.
 
 Masks take the class itself, or a ``functools.partial`` of it: ``WalkMask(hops=8, heads=4,
 alpha=partial(Diffusion, scale=2))``; or an instance of the mask's hops and heads.
@@ -8,7 +6,6 @@ alpha=partial(Diffusion, scale=2))``; or an instance of the mask's hops and head
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
@@ -16,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot, softplus
 
-from graphmask._checks import check_integer, check_number, type_error, value_error
-from graphmask._precision import to_double
+from graphmask._checks import check_integer, type_error, value_error
 from graphmask.config import ConfigMixin
+
+from ._series import series_root
 
 # The released code of Reid et al. (ICLR 2025) starts its modulation function at exp(-0.01 k).
 _INITIAL_DECAY = 0.01
@@ -66,7 +64,7 @@ class Coefficients(ConfigMixin, nn.Module, ABC):
         alpha = self()
         if not torch.compiler.is_compiling():
             _check_root(alpha[:, 0])
-        return _series_root(alpha, factors)
+        return series_root(alpha, factors)
 
     def has_nonnegative_root(self, factors: int) -> bool:
         """Return whether no entry of :meth:`root` can be negative, whatever is learned."""
@@ -174,215 +172,6 @@ class Spread(NonNegative):
         return torch.exp(-rate.unsqueeze(1) * torch.arange(self.hops + 1))
 
 
-class _ScaleKernel(Coefficients):
-    """A kernel with one positive scale per head, learned as its logarithm."""
-
-    def __init__(self, hops: int, heads: int = 1, scale: float = 1.0) -> None:
-        super().__init__(hops, heads)
-        self.start = check_open("scale", scale)
-        self.log_scale = nn.Parameter(torch.empty(heads))
-        self.reset_parameters()
-
-    def forward(self) -> Tensor:
-        return self.root(1)
-
-    @property
-    def scale(self) -> Tensor:
-        """``[H]``."""
-        return self.log_scale.exp()
-
-    def reset_parameters(self) -> None:
-        self.log_scale.data.fill_(self.start).log_()
-
-
-class Diffusion(_ScaleKernel):
-    r"""The heat kernel :math:`e^{-s(I - W)}`, with a learnable scale s per head.
-
-    .. math:: \alpha_k = e^{-s} s^k / k!
-
-    Args:
-        hops: K, where the series is truncated.
-        heads: H.
-        scale: initial s. (default: :obj:`1.0`)
-
-    Source: Kondor and Lafferty, "Diffusion Kernels on Graphs" (ICML 2002).
-
-    Example:
-        >>> from graphmask.masks import Diffusion
-        >>> [round(x, 3) for x in Diffusion(hops=3)()[0].tolist()]
-        [0.368, 0.368, 0.184, 0.061]
-    """
-
-    _has_nonnegative_roots = True
-
-    def root(self, factors: int) -> Tensor:
-        """The heat kernel of scale s / n."""
-        return poisson(self.log_scale - math.log(factors), self.hops)
-
-
-class RegularizedLaplacian(_ScaleKernel):
-    r""":math:`(I + s(I - W))^{-p}`, with a learnable scale s per head.
-
-    .. math:: \alpha_k = \binom{k + p - 1}{k} \frac{s^k}{(1 + s)^{k + p}}
-
-    Args:
-        hops: K, where the series is truncated.
-        heads: H.
-        scale: initial s. (default: :obj:`1.0`)
-        power: p, any positive number; 2 is the 2-regularised Laplacian, whose root f in
-            :class:`~graphmask.masks.GRFMask` is a geometric series. (default: :obj:`1`)
-
-    Source: Smola and Kondor, "Kernels and Regularization on Graphs" (COLT 2003).
-
-    Example:
-        >>> from graphmask.masks import RegularizedLaplacian
-        >>> RegularizedLaplacian(hops=2)()[0].tolist()
-        [0.5, 0.25, 0.125]
-        >>> RegularizedLaplacian(hops=2, power=2)()[0].tolist()
-        [0.25, 0.25, 0.1875]
-    """
-
-    _has_nonnegative_roots = True
-
-    def __init__(self, hops: int, heads: int = 1, scale: float = 1.0, power: float = 1) -> None:
-        super().__init__(hops, heads, scale)
-        self.power = check_open("power", power)
-
-    def root(self, factors: int) -> Tensor:
-        """The same kernel of power p / n."""
-        power = self.power / factors
-        ratio = torch.sigmoid(self.log_scale).unsqueeze(1)  # s / (1 + s)
-        rest = torch.sigmoid(-self.log_scale).unsqueeze(1)  # 1 / (1 + s)
-        return _negative_binomials(power, ratio, self.hops) * rest**power
-
-
-class Cosine(_ScaleKernel):
-    r""":math:`\cos(sW) + \sin(sW)`, signed, with a learnable scale s per head.
-
-    .. math:: \alpha_k = (-1)^{\lfloor k / 2 \rfloor} s^k / k!
-
-    At :math:`s = \pi / 4` it is :math:`\sqrt2 \cos(\tfrac\pi4 (I - W))`, the inverse cosine kernel
-    up to a constant. With W normalised ``"sym"`` it is positive semi-definite up to there.
-
-    Args:
-        hops: K, where the series is truncated.
-        heads: H.
-        scale: initial s. (default: :math:`\pi / 4`)
-
-    Source: Smola and Kondor, "Kernels and Regularization on Graphs" (COLT 2003).
-
-    Example:
-        >>> from graphmask.masks import Cosine
-        >>> [round(x, 3) for x in Cosine(hops=4, scale=1.0)()[0].tolist()]
-        [1.0, 1.0, -0.5, -0.167, 0.042]
-    """
-
-    nonnegative = False
-
-    def __init__(self, hops: int, heads: int = 1, scale: float = math.pi / 4) -> None:
-        super().__init__(hops, heads, scale)
-
-    def forward(self) -> Tensor:
-        k = exponents(self.log_scale, self.hops)
-        size = torch.exp(k * self.log_scale.unsqueeze(1) - torch.lgamma(k + 1))
-        return torch.where(k % 4 < 2, size, -size)
-
-
-class _ProbabilityKernel(Coefficients):
-    """A kernel with one probability per head, learned as its logit."""
-
-    def __init__(self, hops: int, heads: int, name: str, start: float) -> None:
-        super().__init__(hops, heads)
-        self.start = check_open(name, start, 1)
-        self.logit = nn.Parameter(torch.empty(heads))
-        self.reset_parameters()
-
-    def forward(self) -> Tensor:
-        return self.root(1)
-
-    def reset_parameters(self) -> None:
-        self.logit.data.fill_(self.start).logit_()
-
-    def _probabilities(self) -> tuple[Tensor, Tensor]:
-        """The probability and its complement, both ``[H, 1]``."""
-        return torch.sigmoid(self.logit).unsqueeze(1), torch.sigmoid(-self.logit).unsqueeze(1)
-
-
-class PageRank(_ProbabilityKernel):
-    r"""Personalised PageRank, with a learnable teleport probability r per head.
-
-    .. math:: \alpha_k = r (1 - r)^k
-
-    Args:
-        hops: K, where the series is truncated.
-        heads: H.
-        teleport: initial r. (default: :obj:`0.15`)
-
-    Source: Gasteiger et al., "Diffusion Improves Graph Learning" (NeurIPS 2019), eq. 1.
-
-    Example:
-        >>> from graphmask.masks import PageRank
-        >>> [round(x, 4) for x in PageRank(hops=2)()[0].tolist()]
-        [0.15, 0.1275, 0.1084]
-    """
-
-    _has_nonnegative_roots = True
-
-    def __init__(self, hops: int, heads: int = 1, teleport: float = 0.15) -> None:
-        super().__init__(hops, heads, "teleport", teleport)
-
-    def root(self, factors: int) -> Tensor:
-        r""":math:`r^{1/n} (1 - (1 - r) x)^{-1/n}`."""
-        teleport, rest = self._probabilities()
-        return _negative_binomials(1 / factors, rest, self.hops) * teleport ** (1 / factors)
-
-
-class PStepWalk(_ProbabilityKernel):
-    r"""The lazy p-step random walk :math:`((1 - s) I + s W)^p`.
-
-    The probability s of a move is learned per head.
-
-    .. math:: \alpha_k = \binom{p}{k} (1 - s)^{p - k} s^k, \quad 0 \text{ for } k > p
-
-    With W normalised ``"sym"`` it is positive semi-definite for even p, and for any p up to s =
-    1/2.
-
-    Args:
-        hops: K, where the series is truncated; exact from p hops on.
-        heads: H.
-        scale: initial s, between 0 and 1. (default: :obj:`0.5`)
-        steps: p. (default: :obj:`None`, as many as hops)
-
-    Source: Smola and Kondor, "Kernels and Regularization on Graphs" (COLT 2003), whose :math:`(aI -
-    L)^p` is this one times :math:`a^p`, at s = 1 / a.
-
-    Example:
-        >>> from graphmask.masks import PStepWalk
-        >>> PStepWalk(hops=3, steps=2)()[0].tolist()
-        [0.25, 0.5, 0.25, 0.0]
-    """
-
-    def __init__(
-        self, hops: int, heads: int = 1, scale: float = 0.5, steps: int | None = None
-    ) -> None:
-        super().__init__(hops, heads, "scale", scale)
-        self.steps = hops if steps is None else check_integer("steps", steps, 0)
-
-    def root(self, factors: int) -> Tensor:
-        """The same kernel of p / n steps: a walk if n divides p, else a series of both signs."""
-        move, stay = self._probabilities()
-        steps = self.steps / factors
-        counts = _binomials(steps, self.hops)
-        # Where the count is 0 the exponent may be negative and its power infinite.
-        rest = [steps - k if count else 0.0 for k, count in enumerate(counts)]
-        k = exponents(move, self.hops)
-        return move.new_tensor(counts) * stay ** move.new_tensor(rest) * move**k
-
-    def has_nonnegative_root(self, factors: int) -> bool:
-        """True if n divides p, or if hops end before signs alternate, at hop p / n + 2."""
-        return self.steps % factors == 0 or self.hops <= self.steps // factors + 1
-
-
 class Deconvolution(Coefficients):
     r"""The modulation function f whose n-fold convolution is :math:`\alpha`, up to hop K.
 
@@ -436,55 +225,8 @@ class Deconvolution(Coefficients):
         return f"Deconvolution({self.alpha!r}, factors={self.factors})"
 
 
-def poisson(log_rate: Tensor, hops: int) -> Tensor:
-    """``e^-s s^k / k!`` ``[H, K + 1]`` for the logarithms of rates s ``[H]``."""
-    log_rate, k = log_rate.unsqueeze(1), exponents(log_rate, hops)
-    return torch.exp(k * log_rate - log_rate.exp() - torch.lgamma(k + 1))
-
-
-def exponents(like: Tensor, hops: int) -> Tensor:
-    """The exponents 0 to K, on the device and of the dtype of a tensor."""
-    return torch.arange(hops + 1, device=like.device, dtype=like.dtype)
-
-
-def _binomials(top: float, hops: int) -> list[float]:
-    """``binom(top, k)`` for k from 0 to K, the series of ``(1 + x)^top`` for any real number."""
-    values = [1.0]
-    for k in range(1, hops + 1):
-        values.append(values[-1] * (top - k + 1) / k)
-    return values
-
-
-def _negative_binomials(power: float, x: Tensor, hops: int) -> Tensor:
-    """The series of ``(1 - x)^-power``, ``[H, K + 1]``, for x ``[H, 1]``."""
-    counts = [abs(count) for count in _binomials(-power, hops)]
-    return x.new_tensor(counts) * x ** exponents(x, hops)
-
-
-def _series_root(alpha: Tensor, factors: int) -> Tensor:
-    r"""The power series f of :math:`\alpha^{1/n}`, ``[H, K + 1]``, by the recurrence above.
-
-    It compares coefficients in :math:`n\, \alpha f' = \alpha' f`.
-    """
-    wide = to_double(alpha)
-    lead = wide[:, :1]
-    root = lead ** (1 / factors)
-    for k in range(1, wide.shape[1]):
-        j = torch.arange(1, k + 1, device=wide.device, dtype=wide.dtype)
-        total = ((j / factors - k + j) * wide[:, 1 : k + 1] * root.flip(1)).sum(1, keepdim=True)
-        root = torch.cat([root, total / (k * lead)], 1)
-    return root.to(alpha.dtype)
-
-
 def _check_root(lead: Tensor) -> None:
     rootless = (~(lead > 0)).nonzero().flatten().tolist()
     if rootless:
         value = f"{lead[rootless[0]].item():g} in head {rootless[0]}"
         raise value_error("alpha", "positive at hop 0, or it has no root", value)
-
-
-def check_open(name: str, value: float, high: float = math.inf) -> float:
-    """Check that ``0 < value < high``."""
-    if not 0 < check_number(name, value, -math.inf) < high:
-        raise value_error(name, "positive" if high == math.inf else f"between 0 and {high}", value)
-    return float(value)

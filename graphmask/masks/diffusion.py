@@ -23,9 +23,9 @@ from graphmask.operators import (
 from graphmask.operators.sparse import merge
 from graphmask.topology import Normalization, Topology, check_normalization
 
-from ._truncation import chebyshev_coefficients, count_chebyshev, count_neumann, count_taylor
+from ._series import chebyshev_coefficients, exponents, poisson
+from ._truncation import count_chebyshev, count_neumann, count_taylor
 from .base import Structure, TopologicalMask
-from .coefficients import exponents, poisson
 
 # The Chebyshev series, whose terms have both signs, is used where it needs at most one over this
 # many of Taylor's products.

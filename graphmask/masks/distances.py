@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from graphmask._checks import check_integer, describe, type_error, value_error
+from graphmask._checks import check_integer, check_open, describe, type_error, value_error
 from graphmask._distances import multiples
 from graphmask.config import ConfigMixin
 
-from .coefficients import Coefficients, NonNegative, check_open, make_coefficients
+from .coefficients import Coefficients, NonNegative, make_coefficients
 
 
 class DistanceFunction(ConfigMixin, nn.Module, ABC):

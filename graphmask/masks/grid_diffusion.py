@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from graphmask._checks import check_open
 from graphmask._deprecation import deprecated_arguments
 from graphmask.operators import GridDiffusionOperator, HypercubeOperator, MaskOperator
 from graphmask.operators._grids import check_shape
@@ -14,7 +15,6 @@ from graphmask.operators.grid_diffusion import MATRIX_AXIS
 from graphmask.topology import Topology
 
 from .base import TopologicalMask
-from .coefficients import check_open
 
 
 @deprecated_arguments(t="scale")

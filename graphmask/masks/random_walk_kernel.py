@@ -104,7 +104,7 @@ class RandomWalkKernelMask(MaskOnWalks):
 
     def _walk_sets(self, topology: Topology) -> tuple[Walks, ...]:
         sets = super()._walk_sets(topology)
-        _check_normalization("topology", self._normalization(topology))
+        _check_normalization("topology", self._normalization(sets))
         return sets
 
     def __repr__(self) -> str:

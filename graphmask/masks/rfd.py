@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from graphmask._checks import check_integer, check_number, type_error, value_error
+from graphmask._positions import centred_positions, inverse_sizes
 from graphmask._precision import double_dtype
 from graphmask.config import ConfigMixin
 from graphmask.operators import LowRankOperator, MaskOperator, SparseOperator
 from graphmask.topology import Topology
 
-from ._positions import centred_positions, from_dense, inverse_sizes, offsets
+from ._positions import from_dense, offsets
 from .base import Structure, TopologicalMask
 
 # With arguments of norm up to 1/2, the rest of the series is below the rounding of float64.
@@ -240,10 +241,11 @@ class RFDMask(TopologicalMask):
         scale = self.log_scale.exp().reshape(-1, 1, 1, 1)
         weight = torch.cat([self.weight, self.weight])
         bound = float(scale.detach().max() * weight.abs().max())
-        blocks = topology.blocks
-        stacked = blocks.stack(B.unsqueeze(1), blocks.rows(1))
-        products = [_times_phi_1(scale * (weight * block), block, bound) for block in stacked]
-        return blocks.unstack(products, blocks.rows(self.heads)).transpose(0, 1)
+
+        def multiply(block: Tensor) -> Tensor:
+            return _times_phi_1(scale * (weight * block), block, bound)
+
+        return topology.blocks.map(multiply, [B.unsqueeze(0)])
 
     def _structure(self, topology: Topology) -> Structure:
         return Structure([topology.pattern.identity])

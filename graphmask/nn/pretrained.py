@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn.dense.linear import is_uninitialized_parameter
 
+from graphmask._allocation import Bound
 from graphmask._atomic import replacing, write_text
 from graphmask._checks import type_error, value_error
-from graphmask.config import Bound, ConfigError, from_config, public_name, to_config
+from graphmask.config import ConfigError, from_config, public_name, to_config
 from graphmask.extras import require, version_of
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"

@@ -9,10 +9,7 @@ blocks remain, which are multiplied pair by pair.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -95,22 +92,18 @@ def steps_of(topology: Topology, unit: float) -> Tensor:
     return multiples(topology.derive(trees_of).lengths(topology), unit, "edge_weight")
 
 
-class _Level(NamedTuple):
-    """Nodes ``[P]`` at distances from a centroid, with the components they are in, and a sign."""
+def _cut(forest: Forest, length: Tensor) -> tuple[Tensor, Tensor]:
+    """Members of groups, and ``[N]`` the block in which each node ends, -1 for centroids.
 
-    sign: int
-    node: Tensor
-    group: Tensor
-    distance: Tensor
-
-
-def _cut(forest: Forest, length: Tensor) -> tuple[list[_Level], Tensor]:
-    """All levels, and ``[N]`` the block in which each node ends, -1 for centroids."""
+    Members are columns ``[3, P]`` of a node, a group and the distance from its centroid. Groups
+    ``2 N l`` to ``2 N l + N - 1`` are the components of level l, named by their roots; in the next
+    N stand the parts that remain without the centroids, whose pairs are subtracted.
+    """
     parent, ids = forest.parent, torch.arange(len(length), device=length.device)
     joined = ~forest.is_root
     depth = _down(forest, joined, length)
     active, block = torch.ones_like(joined), torch.full_like(ids, -1)
-    levels: list[_Level] = []
+    levels = [ids.new_empty(3, 0)]
     while True:
         size = _up(forest, joined, active.long())
         root = _down(forest, joined, ids.masked_fill(joined, 0))
@@ -118,17 +111,21 @@ def _cut(forest: Forest, length: Tensor) -> tuple[list[_Level], Tensor]:
         block[small] = root[small]
         active, joined = active & ~small, joined & ~small
         if not bool(active.any()):
-            return levels, block
+            return torch.cat(levels, 1), block
         heavy = active & (2 * size >= size[root])
-        centroid = _lightest(heavy.nonzero().squeeze(1), root, size)
+        # Heavy nodes are a path from the root of a component to its centroid.
+        removed = heavy.index_fill(0, parent[heavy & joined], False)
+        nodes = removed.nonzero().squeeze(1)
+        centroid = torch.zeros_like(ids).index_copy(0, root[nodes], nodes)
         # The path from a node to its centroid turns at the first heavy node above it.
         turn = _down(forest, joined & ~heavy, depth.masked_fill(~heavy, 0))
         distance = depth + depth[centroid[root]] - 2 * turn
-        levels.append(_level(1, active, root, distance))
-        removed = torch.zeros_like(active).index_fill(0, centroid[centroid >= 0], True)
+        first = len(ids) * (len(levels) - 1)
+        levels.append(torch.stack([ids, root + first, distance])[:, active])
         active, joined = active & ~removed, joined & ~removed & ~removed[parent]
         root = _down(forest, joined, ids.masked_fill(joined, 0))
-        levels.append(_level(-1, active, root, distance))
+        first += len(ids)
+        levels.append(torch.stack([ids, root + first, distance])[:, active])
 
 
 def _up(forest: Forest, joined: Tensor, x: Tensor) -> Tensor:
@@ -141,59 +138,23 @@ def _down(forest: Forest, joined: Tensor, x: Tensor) -> Tensor:
     return down_sweep(forest, joined.long().unsqueeze(0), x.reshape(1, -1, 1)).flatten()
 
 
-def _level(sign: int, active: Tensor, root: Tensor, distance: Tensor) -> _Level:
-    node = active.nonzero().squeeze(1)
-    return _Level(sign, node, root[node], distance[node])
-
-
-def _lightest(heavy: Tensor, root: Tensor, size: Tensor) -> Tensor:
-    """``[N]``, for the root of a component its heavy node with the smallest subtree, else -1."""
-    heavy = heavy[torch.argsort(root[heavy] * (len(root) + 1) + size[heavy])]
-    first = torch.ones_like(heavy, dtype=torch.bool)
-    first[1:] = root[heavy][1:] != root[heavy][:-1]
-    return torch.full_like(root, -1).index_copy(0, root[heavy[first]], heavy[first])
-
-
-def _group(levels: list[_Level], size: int, nodes: int) -> tuple[list[Groups], Pattern, Tensor]:
-    """Groups of similar width together, their members, and the signs of these."""
-    members: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
-    counts: dict[tuple[int, int], int] = defaultdict(int)
-    for level in levels:
-        for width, count, inside, slot in _by_width(level.group, level.distance, size):
-            key = level.sign, width
-            members[key].append((level.node[inside], slot + counts[key] * width))
-            counts[key] += count
-    groups = [Groups(width, counts[sign, width], sign) for sign, width in members]
-    starts = list(accumulate((group.slots for group in groups), initial=0))
-    nodes_of, slots_of, signs_of = [], [], []
-    for group, start, pieces in zip(groups, starts, members.values(), strict=False):
-        for node, slot in pieces:
-            nodes_of.append(node)
-            slots_of.append(slot + start)
-            signs_of.append(torch.full_like(node, group.sign, dtype=torch.int8))
-    if not groups:
-        empty = torch.empty(0, dtype=torch.long)
-        return groups, Pattern.from_coo(empty, empty, (0, nodes)), empty.to(torch.int8)
-    slot, order = torch.sort(torch.cat(slots_of), stable=True)
-    pattern = Pattern.from_coo(slot, torch.cat(nodes_of)[order], (starts[-1], nodes))
-    # Members of one group have one sign, so that sorting them by slot leaves the signs in order.
-    return groups, pattern, torch.cat(signs_of)
-
-
-def _by_width(
-    group: Tensor, distance: Tensor, size: int
-) -> Iterator[tuple[int, int, Tensor, Tensor]]:
-    """A width, the count of groups of it, their members and the slots of these."""
-    group = torch.unique(group, return_inverse=True)[1]
-    count = int(group.max()) + 1 if len(group) else 0
-    near = distance < size
-    longest = distance.new_zeros(count).scatter_reduce(0, group[near], distance[near], "amax")
-    widths = _rounded(longest + 1)
-    for width in torch.unique(widths).tolist():
-        chosen = widths == width
-        rank = chosen.cumsum(0) - 1
-        inside = (near & chosen[group]).nonzero().squeeze(1)
-        yield width, int(chosen.sum()), inside, rank[group[inside]] * width + distance[inside]
+def _group(levels: Tensor, size: int, nodes: int) -> tuple[list[Groups], Pattern, Tensor]:
+    """Groups of one sign and similar width together, their members, and the signs of these."""
+    node, group, distance = levels[:, levels[2] < size]
+    ids, group = torch.unique(group, return_inverse=True)
+    sign = 1 - 2 * (ids // max(nodes, 1) % 2)
+    longest = torch.zeros_like(ids).scatter_reduce(0, group, distance, "amax")
+    width = _rounded(longest + 1)
+    order = torch.argsort(sign * width, stable=True)
+    start = torch.empty_like(width).index_copy(0, order, width[order].cumsum(0) - width[order])
+    slot, order = torch.sort(start[group] + distance, stable=True)
+    keys, counts = torch.unique(sign * width, return_counts=True)
+    groups = [
+        Groups(abs(key), count, 1 if key > 0 else -1)
+        for key, count in zip(keys.tolist(), counts.tolist(), strict=True)
+    ]
+    pattern = Pattern.from_coo(slot, node[order], (int(width.sum()), nodes))
+    return groups, pattern, sign[group[order]].to(torch.int8)
 
 
 def _rounded(width: Tensor) -> Tensor:
@@ -206,10 +167,8 @@ def _rounded(width: Tensor) -> Tensor:
 def _pair_blocks(forest: Forest, length: Tensor, block: Tensor, size: int) -> list[PairBlocks]:
     """Blocks of similar size together, their nodes with parents before children."""
     nodes = len(block)
-    ids = torch.arange(nodes, device=block.device)
-    rank = torch.empty_like(forest.order).index_copy(0, forest.order, ids)
-    node = (block >= 0).nonzero().squeeze(1)
-    node = node[torch.argsort(block[node] * nodes + rank[node])]
+    node = forest.order[block[forest.order] >= 0]
+    node = node[torch.argsort(block[node], stable=True)]
     _, index, count = torch.unique_consecutive(block[node], return_inverse=True, return_counts=True)
     column = torch.arange(len(node), device=node.device) - (count.cumsum(0) - count)[index]
     column_of = torch.zeros_like(block).index_copy(0, node, column)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from graphmask._blocks import Blocks
 from graphmask._checks import check_integer, type_error, value_error
 from graphmask.kernels import Pattern
 from graphmask.topology import Topology
@@ -21,48 +21,10 @@ from .base import EntrywiseOperator, Sign
 AXIS_COST = 0.4
 
 
-@dataclass(frozen=True, eq=False)
-class BySize:
-    """The graphs of a batch, those of equal size side by side.
-
-    Within a graph nodes keep their order.
-
-    Attributes:
-        shapes: pairs of a number of graphs B and their size P, sizes ascending, none of them 0.
-        order: ``[N]``, the nodes one graph after the other, or :obj:`None` where they are so
-            already.
-        position: ``[N]``, the position of each node in that order.
-    """
-
-    shapes: tuple[tuple[int, int], ...]
-    order: Tensor | None
-    position: Tensor | None
-
-    def split(self, x: Tensor) -> list[Tensor]:
-        """``[H, N, C]`` as ``[H, B, P, C]`` for each size P."""
-        x = x if self.order is None else x.index_select(1, self.order)
-        parts = x.split([graphs * size for graphs, size in self.shapes], 1)
-        return [part.unflatten(1, shape) for part, shape in zip(parts, self.shapes, strict=True)]
-
-    def join(self, parts: Sequence[Tensor]) -> Tensor:
-        """``[H, N, C]`` from ``[H, B, P, C]`` for each size P."""
-        groups = [part.flatten(1, 2) for part in parts]
-        flat = torch.cat(groups, 1) if len(groups) > 1 else groups[0]
-        return flat if self.position is None else flat.index_select(1, self.position)
-
-
-def by_size(topology: Topology) -> BySize:
-    """The graphs of a batch by their sizes; kept by ``topology.derive(by_size)``."""
-    if topology.batch is None:
-        shapes = ((1, topology.num_nodes),) if topology.num_nodes else ()
-        return BySize(shapes, None, None)
-    sizes = topology.graph_sizes
-    size, graphs = torch.unique(sizes[sizes > 0], return_counts=True)
-    rank = torch.argsort(torch.argsort(sizes, stable=True))
-    order = torch.argsort(rank[topology.batch], stable=True)
-    return BySize(
-        tuple(zip(graphs.tolist(), size.tolist(), strict=True)), order, torch.argsort(order)
-    )
+def graphs_by_size(topology: Topology) -> Blocks:
+    """The graphs of a batch, those of equal size in a group."""
+    sizes, batch = topology.graph_sizes, topology.batch
+    return Blocks.of_graphs(sizes, batch, topology.local_index, exact=True)
 
 
 class BlockwiseOperator(EntrywiseOperator):
@@ -84,7 +46,7 @@ class BlockwiseOperator(EntrywiseOperator):
     def __init__(
         self,
         topology: Topology,
-        graphs: BySize,
+        graphs: Blocks,
         heads: int,
         nonnegative: bool,
         cost: float,
@@ -106,14 +68,14 @@ class BlockwiseOperator(EntrywiseOperator):
         if batch is None:
             return self._between(rank[row], rank[col], self.num_nodes)
         entries = self._between(rank[row], rank[col], self.topology.graph_sizes[batch[row]])
-        return entries * (batch[row] == batch[col])
+        return self._within_graphs(entries, row, col)
 
 
-def grids_of(topology: Topology, shape: Sequence[int], extra: int = 0) -> BySize:
+def grids_of(topology: Topology, shape: Sequence[int], extra: int = 0) -> Blocks:
     """The graphs of a topology, each of them a grid of this shape with ``extra`` nodes more."""
-    graphs = topology.derive(by_size)
+    graphs = topology.derive(graphs_by_size)
     size, sizes = math.prod(shape) + extra, [nodes for _, nodes in graphs.shapes]
-    if set(sizes) - {size}:
+    if topology.num_nodes and set(sizes) - {size}:
         grid = " x ".join(map(str, shape)) + (f" + {extra}" if extra else "")
         expected = f"of graphs of {grid} = {size} nodes each, as `shape` says"
         raise value_error("topology", expected, f"graphs of {sizes} nodes")

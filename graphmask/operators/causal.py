@@ -50,7 +50,7 @@ class CausalOperator(EntrywiseOperator):
 
     def _matmul(self, x: Tensor) -> Tensor:
         x = x if self.log_decay is None else in_one_type(x, self.log_decay)[0]
-        return self._along(partial(scan, log_decay=self.log_decay), self.heads, x)
+        return self._along(partial(scan, log_decay=self.log_decay), x)
 
     def _transpose(self) -> MaskOperator:
         return CausalOperator(self.topology, self.log_decay, not self.reverse)
@@ -62,25 +62,23 @@ class CausalOperator(EntrywiseOperator):
         q, k, v = in_one_type(q, k, v)
         sums = partial(attend_causally, log_decay=self.log_decay)
         values = append_ones(v, scores)
-        return split_sums(self._along(sums, len(v), q, k, values), scores)
+        return split_sums(self._along(sums, q, k, values), scores)
 
-    def _along(self, sums: Callable[..., Tensor], heads: int, *inputs: Tensor) -> Tensor:
+    def _along(self, sums: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
         """``sums`` of the graphs, stacked as ``[H, G, w, C]`` and padded at their ends."""
-        blocks = self.topology.blocks
-        stacked = [blocks.stack(x.transpose(0, 1), blocks.rows(len(x))) for x in inputs]
-        groups = zip(*stacked, strict=True)
-        outputs = [self._orient(sums(*map(self._orient, group))) for group in groups]
-        return blocks.unstack(outputs, blocks.rows(heads)).transpose(0, 1)
+
+        def run(*group: Tensor) -> Tensor:
+            return self._orient(sums(*map(self._orient, group)))
+
+        return self.topology.blocks.map(run, inputs)
 
     def _orient(self, x: Tensor) -> Tensor:
         return x.flip(2) if self.reverse else x
 
     def _at(self, row: Tensor, col: Tensor) -> Tensor:
-        rank, batch = self.topology.local_index, self.topology.batch
+        rank = self.topology.local_index
         gap = rank[col] - rank[row] if self.reverse else rank[row] - rank[col]
-        present = (gap >= 0) & (True if batch is None else batch[row] == batch[col])
-        present = present.unsqueeze(0)
-        if self.log_decay is None:
-            return present.to(torch.get_default_dtype())
-        decay = self.log_decay.exp().reshape(-1, *[1] * gap.dim())
-        return decay ** gap.clamp(min=0) * present
+        entries = torch.ones(1, *gap.shape, device=gap.device)
+        if self.log_decay is not None:
+            entries = self.log_decay.exp().reshape(-1, *[1] * gap.dim()) ** gap.clamp(min=0)
+        return self._within_graphs(entries.masked_fill(gap < 0, 0), row, col)

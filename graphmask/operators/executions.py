@@ -19,7 +19,7 @@ from graphmask._checks import value_error
 from graphmask._html import format_bytes
 from graphmask._warnings import warn_once
 from graphmask.features.scores import InnerProducts, Scores
-from graphmask.kernels import Pattern, pair_attention, spmm
+from graphmask.kernels import Pattern
 from graphmask.kernels.pairs import runs_compiled
 from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
@@ -163,18 +163,7 @@ class Pairs(Execution):
         entries = mask.entries()
         assert entries is not None
         pattern, values = entries
-        if scores.factored:
-            signed = scores.normalized and not mask.sums_itself
-            numerator, total = pair_attention(pattern, q, k, v, values, signed)
-            return Attended(numerator, total if scores.normalized else None)
-        q, k, v = in_one_type(q, k, v)
-        weight = entries.value.to(v.dtype)
-        score = scores.pairs(pattern, q, k, weight != 0)
-        mixed, size = scores.terms(weight, score, mask.sums_itself)
-        numerator = spmm(pattern, mixed, v)
-        if not scores.normalized:
-            return Attended(numerator, None)
-        return Attended(numerator, spmm(pattern, size, v.new_ones(*v.shape[:2], 1))[..., 0])
+        return Attended(*scores.attend_pairs(pattern, q, k, v, values, mask.sums_itself))
 
 
 @dataclass(frozen=True)
@@ -220,12 +209,14 @@ class Dense(Execution):
             attend = partial(_attend_scored_block, scores=scores, sums_itself=sums_itself)
         if isinstance(mask, BlockwiseOperator):
             return _attend_shared_blocks(attend, mask, scores, q, k, v)
-        self._warn_of_size(mask, q.shape[-1], v)
-        weights = [weight.to(v.dtype) for weight in _mask_blocks(mask, not scores.factored)]
-        return attend_blocks(attend, mask.topology.blocks, scores, q, k, v, weights)
+        blocks = mask.topology.blocks
+        weights = [weight.to(v.dtype) for weight in _mask_blocks(mask, blocks, not scores.factored)]
+        return attend_blocks(attend, blocks, scores, q, k, v, weights)
 
-    def _warn_of_size(self, mask: MaskOperator, m: int, v: Tensor) -> None:
-        size = self.footprint(mask, m, v.shape[-1]) * mask.heads * v.element_size()
+    def __call__(
+        self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores = _PRODUCTS
+    ) -> Attended:
+        size = self.footprint(mask, q.shape[-1], v.shape[-1]) * mask.heads * v.element_size()
         if size > _WARNED:
             warn_once(
                 "dense blocks",
@@ -233,6 +224,7 @@ class Dense(Execution):
                 f"{mask.topology.largest_graph:,} nodes. Leave `execution` out, or use a mask with "
                 "a sparse support, such as WalkMask, or one that is not negative.",
             )
+        return super().__call__(mask, q, k, v, scores)
 
 
 @dataclass(frozen=True)
@@ -307,9 +299,11 @@ def append_ones(v: Tensor, scores: Scores) -> Tensor:
 
 
 def split_sums(total: Tensor, scores: Scores) -> Attended:
-    """Both sums from those of values of :func:`append_ones`."""
+    """The sums from those of values of :func:`append_ones`, with the shift of rows behind them."""
     if not scores.normalized:
         return Attended(total, None)
+    if scores.shifted:
+        return Attended(total[..., :-2], total[..., -2], total[..., -1].detach())
     return Attended(total[..., :-1], total[..., -1])
 
 
@@ -323,17 +317,15 @@ def attend_blocks(
     *masks: Sequence[Tensor],
 ) -> Attended:
     """Both sums from ``attend(q, k, [v, 1], *masks)`` of each group ``[H, G, w, C]`` of graphs."""
-    rows = blocks.rows(len(v))
-    stacked = [blocks.stack(x.transpose(0, 1), rows) for x in (q, k, append_ones(v, scores))]
-    sums = [attend(*group) for group in zip(*stacked, *masks, strict=True)]
-    return split_sums(blocks.unstack(sums, rows).transpose(0, 1), scores)
+    return split_sums(blocks.map(attend, (q, k, append_ones(v, scores)), *masks), scores)
 
 
-def _mask_blocks(mask: MaskOperator, exact_zeros: bool) -> list[Tensor]:
+def _mask_blocks(mask: MaskOperator, blocks: Blocks, exact_zeros: bool) -> list[Tensor]:
     """``[H, G, w, w]`` for each group of graphs.
 
     Args:
         mask: M.
+        blocks: of its graphs.
         exact_zeros: whether its zeros must not be rounded, as under scores that may be of any size.
             They are exact where single entries are known; code that torch compiles has products.
     """
@@ -342,14 +334,12 @@ def _mask_blocks(mask: MaskOperator, exact_zeros: bool) -> list[Tensor]:
         pattern = pairs_within_graphs(topology)
         values = mask.lookup(pattern)
         entries = None if values is None else Entries(pattern, values.expand(mask.heads, -1))
-    slots = None if entries is None else topology.blocks.slots(entries.pattern)
+    slots = None if entries is None else blocks.slots(entries.pattern)
     if entries is not None and slots is not None:
-        return topology.blocks.scatter(entries.value, slots)
+        return blocks.scatter(entries.value, slots)
     dtype = torch.get_default_dtype() if entries is None else entries.value.dtype
     identity = one_hot(topology.local_index, topology.largest_graph).to(dtype)
-    columns = mask.matmul(identity).transpose(0, 1)
-    stacked = topology.blocks.stack(columns, topology.blocks.rows(mask.heads))
-    return [block[..., : block.shape[2]] for block in stacked]
+    return [block[..., : block.shape[2]] for block in blocks.split(mask.matmul(identity))]
 
 
 def _attend_shared_blocks(
@@ -368,8 +358,7 @@ def _attend_shared_blocks(
         graphs = BLOCK_MEMORY // (heads * size**2 * q.element_size())
         return torch.cat(run_slices(partial(attend, weight=weight), graphs, *group, dim=1), 1)
 
-    groups = zip(*map(mask.graphs.split, (q, k, append_ones(v, scores))), strict=True)
-    return split_sums(mask.graphs.join([attend_size(*group) for group in groups]), scores)
+    return attend_blocks(attend_size, mask.graphs, scores, q, k, v)
 
 
 def _attend_block(q: Tensor, k: Tensor, values: Tensor, weight: Tensor) -> Tensor:
@@ -379,7 +368,8 @@ def _attend_block(q: Tensor, k: Tensor, values: Tensor, weight: Tensor) -> Tenso
 def _attend_scored_block(
     q: Tensor, k: Tensor, values: Tensor, weight: Tensor, scores: Scores, sums_itself: bool
 ) -> Tensor:
-    mixed, size = scores.terms(weight, scores.block(q, k, weight != 0), sums_itself)
+    score, *shift = scores.block(q, k, weight != 0)
+    mixed, size = scores.terms(weight, score, sums_itself)
     if not scores.normalized:
         return mixed @ values
-    return torch.cat([mixed @ values[..., :-1], size.sum(-1, keepdim=True)], -1)
+    return torch.cat([mixed @ values[..., :-1], size.sum(-1, keepdim=True), *shift], -1)

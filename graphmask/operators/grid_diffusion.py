@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import reduce
+from functools import partial, reduce
 
 import torch
 from torch import Tensor
@@ -70,7 +70,9 @@ class GridDiffusionOperator(BlockwiseOperator):
 
     def _matmul(self, x: Tensor) -> Tensor:
         t, x = in_one_type(self.t, x)
-        (nodes,) = self.graphs.split(x)
+        return self.graphs.map(partial(self._spread, t), [x])
+
+    def _spread(self, t: Tensor, nodes: Tensor) -> Tensor:
         x = nodes.unflatten(2, self.grid)
         for axis, n in enumerate(self.grid):
             decay = _decay(t[:, axis], n)
@@ -78,7 +80,7 @@ class GridDiffusionOperator(BlockwiseOperator):
                 x = multiply_axis(axis + 2, _matrix(decay, n), x)
             else:
                 x = _multiply_reflected(axis + 2, decay, x)
-        return self.graphs.join([x.flatten(2, -2)])
+        return x.flatten(2, -2)
 
     def _transpose(self) -> MaskOperator:
         return self

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from functools import reduce
+from functools import partial, reduce
 
 import torch
 from torch import Tensor
 
+from graphmask._blocks import Blocks
 from graphmask._checks import value_error
 from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
-from ._grids import AXIS_COST, BlockwiseOperator, BySize, by_size, kronecker, multiply_axis
+from ._grids import AXIS_COST, BlockwiseOperator, graphs_by_size, kronecker, multiply_axis
 from .base import MaskOperator
 
 # Bits of a group: one product with the matrix of this number of bits is cheaper than that number of
@@ -57,7 +58,7 @@ class HypercubeOperator(BlockwiseOperator):
 
     def _matmul(self, x: Tensor) -> Tensor:
         t, x = in_one_type(self.t, x)
-        return self.graphs.join([_spread(t, nodes) for nodes in self.graphs.split(x)])
+        return self.graphs.map(partial(_spread, t), [x])
 
     def _transpose(self) -> MaskOperator:
         return self
@@ -73,9 +74,9 @@ class HypercubeOperator(BlockwiseOperator):
         return _of_bits(self.t, size.bit_length() - 1)
 
 
-def hypercubes_of(topology: Topology) -> BySize:
+def hypercubes_of(topology: Topology) -> Blocks:
     """The graphs of a topology, each of them of ``2^n`` nodes."""
-    graphs = topology.derive(by_size)
+    graphs = topology.derive(graphs_by_size)
     wrong = [size for _, size in graphs.shapes if size & (size - 1)]
     if wrong:
         raise value_error(

@@ -50,24 +50,24 @@ class KroneckerOperator(MaskOperator):
         super().__init__(topology, max(a.heads, b.heads), min(a.sign, b.sign), cost)
 
     def _matmul(self, x: Tensor) -> Tensor:
-        (nodes,) = self._grids.split(x)
+        return self._grids.map(self._multiply_grids, [x])
+
+    def _multiply_grids(self, nodes: Tensor) -> Tensor:
         x = nodes.unflatten(2, (self.a.num_nodes, self.b.num_nodes))
-        x = _apply(self.a, _apply(self.b, x, 3), 2)
-        return self._grids.join([x.flatten(2, 3)])
+        return _apply(self.a, _apply(self.b, x, 3), 2).flatten(2, 3)
 
     def _transpose(self) -> MaskOperator:
         return KroneckerOperator(self.topology, self.a.mT, self.b.mT)
 
     def lookup(self, pattern: Pattern) -> Tensor | None:
-        rank, batch = self.topology.local_index, self.topology.batch
+        rank = self.topology.local_index
         i, j = rank[pattern.row], rank[pattern.col]
         n = self.b.num_nodes
         left = _lookup(self.a, i // n, j // n)
         right = None if left is None else _lookup(self.b, i % n, j % n)
         if left is None or right is None:
             return None
-        value = left * right
-        return value if batch is None else value * (batch[pattern.row] == batch[pattern.col])
+        return self._within_graphs(left * right, pattern.row, pattern.col)
 
     def to_dense(self) -> Tensor:
         return spread_blocks(self.topology, kronecker(self.a.to_dense(), self.b.to_dense()))

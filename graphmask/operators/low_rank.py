@@ -82,30 +82,21 @@ class LowRankOperator(MaskOperator):
         left, right, x = in_one_type(self.left, self.right, x)
         if self.topology.num_graphs == 1:
             return left @ (right.mT @ x)
-        blocks = self.topology.blocks
-        rows = blocks.rows(self.heads)
-        stacked = [
-            blocks.stack(factor.expand(self.heads, -1, -1).transpose(0, 1), rows)
-            for factor in (left, right, x)
-        ]
-        products = [a @ (b.mT @ c) for a, b, c in zip(*stacked, strict=True)]
-        return blocks.unstack(products, rows).transpose(0, 1)
+        factors = [factor.expand(self.heads, -1, -1) for factor in (left, right, x)]
+        return self.topology.blocks.map(lambda a, b, c: a @ (b.mT @ c), factors)
 
     def _transpose(self) -> LowRankOperator:
         return LowRankOperator(self.topology, self.right, self.left, *self.sign.flags)
 
     def to_dense(self) -> Tensor:
-        inner, batch = torch.einsum("hir,hjr->hij", *self._factors()), self.topology.batch
-        if batch is None:
-            return inner
-        return inner.masked_fill(batch.unsqueeze(0) != batch.unsqueeze(1), 0)
+        nodes = torch.arange(self.num_nodes, device=self.topology.device)
+        inner = torch.einsum("hir,hjr->hij", *self._factors())
+        return self._within_graphs(inner, nodes.unsqueeze(1), nodes)
 
     def lookup(self, pattern: Pattern) -> Tensor:
         """Inner products within a graph; positions between graphs are zero."""
-        inner, batch = sddmm(pattern, *self._factors()), self.topology.batch
-        if batch is None:
-            return inner
-        return inner.masked_fill(batch[pattern.row] != batch[pattern.col], 0)
+        inner = sddmm(pattern, *self._factors())
+        return self._within_graphs(inner, pattern.row, pattern.col)
 
     def _factors(self) -> tuple[Tensor, Tensor]:
         """Left and right with all heads."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from scipy.fft import next_fast_len
@@ -70,13 +71,15 @@ class ToeplitzOperator(BlockwiseOperator):
 
     def _matmul(self, x: Tensor) -> Tensor:
         value, x = in_one_type(self.value, x)
-        (nodes,) = self.graphs.split(x)
+        return self.graphs.map(partial(self._convolve, value), [x])
+
+    def _convolve(self, value: Tensor, nodes: Tensor) -> Tensor:
         pixels = nodes[:, :, 1:] if self.class_token else nodes
         out = convolve(value, pixels.unflatten(2, self.grid), self._lengths).flatten(2, -2)
         if self.class_token:
             token = nodes.sum(2, keepdim=True).expand(len(out), -1, -1, -1)
             out = torch.cat([token, out + nodes[:, :, :1]], 2)
-        return self.graphs.join([out])
+        return out
 
     def _transpose(self) -> MaskOperator:
         value = self.value.flip(tuple(range(1, self.value.dim())))

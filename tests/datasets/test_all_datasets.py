@@ -22,6 +22,7 @@ SMALL = {
     "Minesweeper": {"size": 9},
     "MotifDetection": {"num_pairs": 2},
     "PrimitiveShapes": {"num_points": 32, "num_per_class": 1},
+    "TangledCables": {"num_scenes": 2, "points_per_cable": 8},
     "TerrainScenes": {"num_points": 500, "num_scenes": 2},
 }
 # Arguments that lengthen a dataset.
@@ -29,6 +30,7 @@ LONGER = {
     "ElasticBody": {"num_sequences": 3},
     "MotifDetection": {"num_pairs": 3},
     "PrimitiveShapes": {"num_per_class": 2},
+    "TangledCables": {"num_scenes": 3},
     "TerrainScenes": {"num_scenes": 3},
 }
 
@@ -317,6 +319,9 @@ ERRORS = [
     ("ShapeFolder", {"test_share": 1}, r"`test_share` must be in \[0, 1\), got 1"),
     ("ShapeFolder", {"num_points": 0}, "`num_points` must be at least 1, got 0"),
     ("ShapeFolder", {"attributes": ["colour"]}, "`attributes` must be some of normal, color, x"),
+    ("TangledCables", {"num_cables": 0}, "`num_cables` must be at least 1, got 0"),
+    ("TangledCables", {"points_per_cable": 0}, "`points_per_cable` must be at least 1, got 0"),
+    ("TangledCables", {"noise": 1.0}, r"`noise` must be in \[0, 1\)"),
     ("TerrainScenes", {"num_points": 0}, "`num_points` must be"),
     ("TerrainScenes", {"num_scenes": 0}, "`num_scenes` must be"),
     ("TerrainScenes", {"noise": -1.0}, "`noise` must be"),

@@ -16,12 +16,8 @@ from torch.testing import assert_close
 
 from graphmask import Topology, attention
 from graphmask.masks import DiffusionMask
-from graphmask.masks._truncation import (
-    chebyshev_coefficients,
-    count_chebyshev,
-    count_neumann,
-    count_taylor,
-)
+from graphmask.masks._series import chebyshev_coefficients
+from graphmask.masks._truncation import count_chebyshev, count_neumann, count_taylor
 from graphmask.operators import (
     ChebyshevOperator,
     PowerSeriesOperator,

@@ -18,9 +18,9 @@ from graphmask.transforms import (
     KNNGraph,
     MeshToGraph,
     RadiusGraph,
+    _point_search,
     edge_distance,
     knn_graph,
-    neighbours,
     radius_graph,
 )
 
@@ -233,14 +233,14 @@ def test_the_limit_keeps_the_nearest_and_warns_by_default():
 @pytest.mark.parametrize(("padding", "num_queries"), [(0, 1), (2000, 2)])
 def test_few_candidates_are_queried_and_chunks_change_nothing(monkeypatch, padding, num_queries):
     """Points in general position take one query of k + 2 candidates; coinciding ones two."""
-    sizes, query = [], neighbours._Tree.query
+    sizes, query = [], _point_search._Tree.query
     count = lambda *a: sizes.append(len(a[1]) * a[2]) or query(*a)  # noqa: E731
-    monkeypatch.setattr(neighbours._Tree, "query", count)
+    monkeypatch.setattr(_point_search._Tree, "query", count)
     pos = torch.cat([cloud(1000), torch.zeros(padding, 3)])
     expected = knn_graph(pos, 8)
     assert len(sizes) == num_queries
     assert sum(sizes) <= 3 * 10 * len(pos)
-    monkeypatch.setattr(neighbours, "_TABLE", 1000)
+    monkeypatch.setattr(_point_search, "_TABLE", 1000)
     assert torch.equal(knn_graph(pos, 8), expected)
 
 
