@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest -q -n auto
 .PHONY: help demo test test-full fuzz coverage docs lint types doctest clean
 
 help:
-	@echo "make demo       install, train four small models on point clouds, draw a mask"
+	@echo "make demo       install, label tangled cables with and without a mask, draw what is attended"
 	@echo "make test       install and run the quick tests"
 	@echo "make test-full  the whole matrix of laws, masks and graphs"
 	@echo "make fuzz       random campaigns of half an hour; see tests/fuzz/README.md"
@@ -55,7 +55,7 @@ clean:
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.demo: EXTRAS = train,viz
+$(VENV)/.demo: EXTRAS = fast,train,viz
 $(VENV)/.test: EXTRAS = test
 $(VENV)/.docs: EXTRAS = docs
 $(VENV)/.dev: EXTRAS = dev

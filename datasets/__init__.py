@@ -28,5 +28,6 @@ from .sdf_molecules import SDFMolecules as SDFMolecules
 from .semantic_kitti import SemanticKITTI as SemanticKITTI
 from .shape_folder import ShapeFolder as ShapeFolder
 from .shrec16 import SHREC16 as SHREC16
+from .tangled_cables import TangledCables as TangledCables
 from .terrain import TerrainScenes as TerrainScenes
 from .tu_text import TUText as TUText

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from graphmask._checks import value_error
 from graphmask.extras import MissingExtraError, require
 
 from ._meshes import (
@@ -41,6 +42,7 @@ NAMES = {
     "color": ("color", "colors", "colour", "colours", "rgb"),
     "x": ("x", "features"),
 }
+ATTRIBUTES = ("normal", "color", "x")
 REMEDY = "restore the file, or remove it to do without"
 # Raised where a file ends early, or a checksum differs.
 _TRUNCATED = (TruncatedError, EOFError, zipfile.BadZipFile, zlib.error)
@@ -51,6 +53,7 @@ def read_shape(
     *,
     transposed: bool | None = None,
     color_range: float | None = None,
+    attributes: Sequence[str] | None = None,
 ) -> Data:
     r"""Read the mesh or the point cloud of a file, in the order of the file.
 
@@ -78,6 +81,8 @@ def read_shape(
             as many columns as rows, is an error)
         color_range: the value of full colour. (default: :obj:`None`: 255 and 65535 for integers of
             8 and 16 bits; 255 for whole numbers above 1 in a text; otherwise 1)
+        attributes: some of ``normal``, ``color`` and ``x``, which the file must have; others are
+            neither read nor checked. (default: :obj:`None`, all that it has)
 
     Returns:
         ``Data(pos)`` with ``pos`` float32 of shape [N, 3], and, where the file has them, ``face``
@@ -94,7 +99,7 @@ def read_shape(
             (extra ``scans``), which is not installed.
         ValueError: if the file is of an unknown format, or damaged: it ends early; or holds what
             cannot be used, such as an unknown vertex, NaN, a colour out of range, or an array of
-            shape [3, N] without ``transposed``.
+            shape [3, N] without ``transposed``; if an attribute is unknown, or not in the file.
 
     Example:
         >>> import os, tempfile
@@ -106,18 +111,29 @@ def read_shape(
         ...     read_shape(path)
         Data(pos=[3, 3], face=[3, 1])
     """
-    path = check_file(path)
+    path, wanted = check_file(path), None if attributes is None else check_attributes(attributes)
     if not is_shape(path):
         readable = ", ".join(sorted(READERS))
         raise ValueError(
             f"The format of {path} is unknown: expected {readable}, or a format of trimesh"
         )
-    try:
+    with _naming(path):
         if not path.stat().st_size:
             raise TruncatedError("it is empty")
         ending = path.suffix.lower()
-        options = (transposed,) if ending in (".npy", ".npz") else ()
-        return _data(READERS.get(ending, read_with_trimesh)(path, *options), color_range)
+        options = {".npy": (transposed,), ".npz": (transposed, wanted)}.get(ending, ())
+        arrays = READERS.get(ending, read_with_trimesh)(path, *options)
+    if missing := [name for name in wanted or () if arrays.get(name) is None]:
+        raise value_error("attributes", f"some that the file {path} has", missing)
+    with _naming(path):
+        return _data(arrays, color_range, ATTRIBUTES if wanted is None else wanted)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Raise an error that names the file where the code inside fails."""
+    try:
+        yield
     except MissingExtraError:
         raise
     except _TRUNCATED as error:
@@ -125,6 +141,14 @@ def read_shape(
     # The readers raise index, key, attribute and value errors.
     except Exception as error:
         raise unusable(path, error) from error
+
+
+def check_attributes(attributes: Sequence[str]) -> tuple[str, ...]:
+    """Check names of attributes of points; one may stand alone."""
+    names = (attributes,) if isinstance(attributes, str) else tuple(attributes)
+    if unknown := [name for name in names if name not in ATTRIBUTES]:
+        raise value_error("attributes", f"some of {', '.join(ATTRIBUTES)}", unknown)
+    return names
 
 
 def unusable(path: Path, problem: object) -> ValueError:
@@ -138,7 +162,7 @@ def read_mesh(path: str | os.PathLike[str]) -> Data:
     Raises:
         ValueError: if the file holds points alone; otherwise as :func:`read_shape`.
     """
-    data = read_shape(path, transposed=False)
+    data = read_shape(path, transposed=False, attributes=())
     if data.face is None:
         raise unusable(Path(path), "no face")
     return data
@@ -197,7 +221,7 @@ def mesh_data(arrays: Arrays) -> Data:
     """Return the position and the faces of a mesh."""
     if arrays["face"] is None:
         raise ValueError("no face")
-    return _data({"pos": arrays["pos"], "face": arrays["face"]}, None)
+    return _data({"pos": arrays["pos"], "face": arrays["face"]}, None, ())
 
 
 def sample(
@@ -214,12 +238,12 @@ def sample(
     return Data(**drawn, **({"origin": mesh.origin} if "origin" in mesh else {}))
 
 
-def _data(arrays: Arrays, color_range: float | None) -> Data:
+def _data(arrays: Arrays, color_range: float | None, attributes: Sequence[str]) -> Data:
     data = Data(**local(arrays["pos"]))
     face, size = arrays.get("face"), data.num_nodes
     if face is not None:
         data.face = torch.from_numpy(_check_faces(face, size).T.astype(np.int64))
-    for name in ("normal", "color", "x"):
+    for name in attributes:
         if (value := arrays.get(name)) is not None:
             value = _check_attribute(name, value, size)
             value = _unit_colours(value, color_range) if name == "color" else value
@@ -357,11 +381,12 @@ def _split_columns(table: np.ndarray) -> Arrays:
     return {"pos": table[:, :3], "x": table[:, 3:] if table.shape[1] > 3 else None}
 
 
-def _read_npz(path: Path, transposed: bool | None) -> Arrays:
+def _read_npz(path: Path, transposed: bool | None, wanted: Sequence[str] | None) -> Arrays:
     arrays: dict[str, Any] = {}
     with _loaded(path, b"PK") as stored:
         for name, keys in NAMES.items():
-            names = [key for key in keys if key in stored]
+            is_wanted = wanted is None or name in ("pos", "face", *wanted)
+            names = [key for key in keys if key in stored and is_wanted]
             if len(names) > 1:
                 raise ValueError(f"arrays {' and '.join(names)}, where one is expected")
             arrays[name] = stored[names[0]] if names else None

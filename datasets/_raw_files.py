@@ -6,7 +6,6 @@ import codecs
 import hashlib
 import os
 import tempfile
-import uuid
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from torch_geometric.data import download_url
+
+from graphmask._atomic import replacing
 
 Folder = str | os.PathLike[str]
 
@@ -154,6 +155,11 @@ def files_of_classes(
     return files
 
 
+def class_files(folder: Path, class_names: Sequence[str], split: str, ending: str) -> list[Path]:
+    """Return the files ``<class>/<split>/*<ending>``, as far as there are any."""
+    return [path for name in class_names for path in files_with(folder / name / split, ending)]
+
+
 def read_text(path: Path) -> str:
     """Read a text of numbers in UTF-8, UTF-16 with its mark, or an ASCII superset.
 
@@ -179,16 +185,8 @@ def write_aside(path: Path, write: Callable[[BinaryIO], None]) -> None:
     Whatever ends the process, the file is the earlier one or the new one, and of two processes that
     write it at once one wins.
     """
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with open(aside, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+    with replacing(path) as aside, open(aside, "wb") as file:
+        write(file)
 
 
 def fingerprint(path: Path, *settings: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +83,10 @@ class KITTIObjects(SplitDataset):
     def split(self) -> str:
         """The name of the split."""
         return self._split
+
+    @property
+    def sources(self) -> Sequence[Path]:
+        return (self.file,)
 
     def build(self) -> Iterator[Data]:
         """Yield the clouds of this split in the order of the file."""

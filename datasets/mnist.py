@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +99,10 @@ class MNIST(SplitDataset):
     def grid_shape(self) -> tuple[int, int]:
         """Rows and columns of patches."""
         return (SIDE // self.patch, SIDE // self.patch)
+
+    @property
+    def sources(self) -> Sequence[Path]:
+        return (self.path,)
 
     def build(self) -> Iterator[Data]:
         """Yield the graphs of this split in the order of the file."""

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from graphmask._checks import check_integer, value_error
 from ._base import Filter, SplitDataset, Transform, check_flag, check_optional
 from ._files import mesh_data, sample, with_origins
 from ._meshes import read_off
-from ._raw_files import Folder, extract, files_of_classes, missing_files, reading
+from ._raw_files import Folder, class_files, extract, files_of_classes, missing_files, reading
 
 VOXEL_FILE = "modelnet10_vox32_bits.npz"
 GRID = (32, 32, 32)
@@ -162,6 +162,12 @@ class ModelNet(SplitDataset):
                 f"archive to {self._meshes}/<class>/{{train,test}}/*.off, or put {VOXEL_FILE} into "
                 f"{self.source_folder}"
             ) from error
+
+    @property
+    def sources(self) -> Sequence[Path]:
+        if self.from_voxels:
+            return (self.source_folder / VOXEL_FILE,)
+        return class_files(self._meshes, self.class_names, self.split, ".off")
 
     def build(self) -> Iterator[Data]:
         """Yield the examples of this split in the order of the files."""

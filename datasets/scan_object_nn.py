@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +109,10 @@ class ScanObjectNN(SplitDataset):
         super().__init__(
             root, train, f"{folder}_{variant}_{num_points or 'all'}_seed{seed}", **options
         )
+
+    @property
+    def sources(self) -> Sequence[Path]:
+        return (self.file,)
 
     def build(self) -> Iterator[Data]:
         """Yield the clouds of this split in the order of the file."""

@@ -11,14 +11,17 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data, Dataset
 
-from graphmask._checks import check_integer, value_error
+from graphmask._checks import value_error
 
 from ._base import (
     Filter,
     Transform,
+    check_optional,
+    has_stamps,
     make_cache,
     pack,
     read_record,
+    stamps_of,
     steps_of,
     unpack,
     warn_of_other_steps,
@@ -31,6 +34,9 @@ LAYOUT = (
     "sequences/<00 to 21>/velodyne/*.bin with labels/*.label beside it, "
     "or pairs <name>.bin, <name>.label"
 )
+# Numbers of a point in common scans: positions alone, with a strength, and with a laser, time or
+# colours.
+_WIDTHS = (3, 4, 5, 6)
 UNLABELLED = -100  # ignored by torch's cross entropy by default
 SPLITS = {
     "train": ("00", "01", "02", "03", "04", "05", "06", "07", "09", "10"),
@@ -81,7 +87,8 @@ class SemanticKITTI(Dataset):
             labels not public), as far as they exist. (default: :obj:`"train"`)
         sequences: names of sequences such as ``"08"``, instead of a split. (default: :obj:`None`)
         columns: numbers of each point in a file, such as 5 in scans of nuScenes, whose last is the
-            number of the laser. (default: :obj:`4`)
+            number of the laser. (default: :obj:`None`: 4, where labels, the size of the file or
+            the strengths leave no doubt)
         processed_root, transform, pre_filter, force_reload: see
             :class:`~graphmask.datasets.CachedDataset`.
         pre_transform: applied once to each scan, which is then cached, such as graphs and walks.
@@ -91,7 +98,7 @@ class SemanticKITTI(Dataset):
         FileNotFoundError: if there are no scans, or no files of a sequence that is asked for, or
             some scans have labels and some have not.
         ValueError: if ``split`` is unknown, sequences are asked of a folder of pairs, a file is
-            damaged or has other columns (at access), or ``pre_filter`` keeps no scan.
+            damaged or may have other columns (at access), or ``pre_filter`` keeps no scan.
 
     Example:
         >>> import os, tempfile
@@ -120,7 +127,7 @@ class SemanticKITTI(Dataset):
         split: str = "train",
         sequences: Sequence[str] | None = None,
         *,
-        columns: int = 4,
+        columns: int | None = None,
         processed_root: Folder | None = None,
         transform: Transform | None = None,
         pre_transform: Transform | None = None,
@@ -130,7 +137,7 @@ class SemanticKITTI(Dataset):
         if split not in SPLITS:
             raise value_error("split", f"one of {', '.join(SPLITS)}", split)
         folder = Path(root).expanduser()
-        self.columns = check_integer("columns", columns, 4)
+        self.columns = check_optional("columns", columns, 3)
         self.scans = _find_scans(folder, split, sequences)
         self._files: list[Path] = []
         self.name = "_".join(sequences) if sequences is not None else split
@@ -152,7 +159,7 @@ class SemanticKITTI(Dataset):
     @property
     def processed_dir(self) -> str:
         """The cache folder of this split."""
-        columns = f"_{self.columns}" * (self.columns != 4)
+        columns = "" if self.columns in (None, 4) else f"_{self.columns}"
         return str(self.cache / "processed" / f"semantickitti_{self.name}{columns}")
 
     @property
@@ -164,8 +171,10 @@ class SemanticKITTI(Dataset):
         folder, path = make_cache(self.processed_dir), Path(self.processed_paths[0])
         names = [name for *_, name in self.scans]
         is_stale = self.force_reload or not path.exists()
-        record = None if is_stale else read_record(path)
-        if not isinstance(record, dict) or record.get("scans") != names:
+        found = None if is_stale else read_record(path)
+        found = found if isinstance(found, dict) else {}
+        is_same = has_stamps(self._sources, found.get("sources"))
+        if found.get("scans") != names or not is_same:
             self.process()
         record = read_record(path)
         warn_of_other_steps(self, record["steps"])
@@ -174,6 +183,7 @@ class SemanticKITTI(Dataset):
     def process(self) -> None:
         """Write one file for each scan that ``pre_filter`` keeps, and the list of them."""
         folder, steps, files = Path(self.processed_dir), steps_of(self), []
+        stamps = stamps_of(self._sources)
         Path(self.processed_paths[0]).unlink(missing_ok=True)
         # Another process may write scans of other steps.
         mark = f"{zlib.crc32(repr(steps).encode()):08x}"
@@ -185,10 +195,15 @@ class SemanticKITTI(Dataset):
                 write_record(folder / files[-1], pack(data))
         if not files:
             raise value_error("pre_filter", "true for a scan", "no scan")
-        record = {"steps": steps, "files": files, "scans": [name for *_, name in self.scans]}
+        names = [name for *_, name in self.scans]
+        record = {"steps": steps, "sources": stamps, "files": files, "scans": names}
         write_record(Path(self.processed_paths[0]), record)
         for path in set(folder.glob("scan_*.pt")) - {folder / name for name in files}:
             path.unlink(missing_ok=True)
+
+    @property
+    def _sources(self) -> list[Path]:
+        return [path for *paths, _ in self.scans for path in paths if path.exists()]
 
     def len(self) -> int:
         """The number of scans."""
@@ -201,7 +216,7 @@ class SemanticKITTI(Dataset):
         return unpack(read_record(self._files[idx]))
 
 
-def read_scan(path: Path, labels: Path, name: str, columns: int = 4) -> Data:
+def read_scan(path: Path, labels: Path, name: str, columns: int | None = None) -> Data:
     """Read the example of a file of points, with the labels of another where it exists."""
     points = read_points(path, columns, labels.exists())
     x, pos = torch.from_numpy(points[:, 3:].copy()), torch.from_numpy(points[:, :3].copy())
@@ -209,32 +224,55 @@ def read_scan(path: Path, labels: Path, name: str, columns: int = 4) -> Data:
     return data.update(_labels(labels, len(points))) if labels.exists() else data
 
 
-def read_points(path: Path, columns: int = 4, is_counted: bool = False) -> np.ndarray:
+def read_points(path: Path, columns: int | None = None, is_counted: bool = False) -> np.ndarray:
     """Read the rows of a scan, float32 of shape [N, columns].
 
+    Args:
+        path: of the file.
+        columns: numbers of each point. (default: :obj:`None`, 4)
+        is_counted: whether the number of points is known from elsewhere. Otherwise the file must
+            hold the strengths of KITTI, hundredths from 0 to 1, or be of a size that 4 columns
+            alone explain, unless ``columns`` are given.
+
     Raises:
-        ValueError: if the file is empty or does not hold whole rows of finite numbers, or if it
-            holds rows of five as well, whose last are whole numbers, as scans of nuScenes do.
+        ValueError: if the file is empty, does not hold whole rows of finite numbers, or may have
+            other columns.
     """
     values = _read(path, np.dtype("<f4"), columns)
     if not len(values):
         raise damaged(path, "it is empty", REMEDY)
+    if columns is None:
+        _check_layout(path, values, is_counted)
     if not np.isfinite(values).all():
         raise damaged(path, "a value is NaN or infinite", REMEDY)
-    strength, last = values[3::4], values[4::5]
-    if columns == 4 and not is_counted and strength.min() < 0:
+    return values.reshape(-1, columns or 4)
+
+
+def _check_layout(path: Path, values: np.ndarray, is_counted: bool) -> None:
+    """Check that a file cannot but hold x, y, z and a strength for each point."""
+    widths = [width for width in _WIDTHS if not len(values) % width]
+    if not widths:
+        raise damaged(path, f"{4 * len(values)} bytes, expected 4 float32 per point", REMEDY)
+    remedy = (
+        "pass `columns=`, the numbers of each point (4 in scans of KITTI, 5 in those of nuScenes)"
+    )
+    strength = values[3::4]
+    if 4 in widths and not is_counted and strength.min() < 0:
         raise ValueError(
             f"The file {path} does not hold x, y, z and a strength: that of point "
-            f"{strength.argmin()} is {strength.min():.3g}; pass `columns=5` to SemanticKITTI for "
-            "scans of nuScenes, or save the columns as an .npy file"
+            f"{strength.argmin()} is {strength.min():.3g}; {remedy}"
         )
-    is_ambiguous = columns == 4 and not is_counted and not len(values) % 5
-    if is_ambiguous and np.ptp(strength) > 1 and (last == last.round()).all():
-        raise ValueError(
-            f"The file {path} holds rows of 4 numbers or of 5, as scans of nuScenes do: pass "
-            "`columns=5` to SemanticKITTI, or save the columns as an .npy file"
-        )
-    return values.reshape(-1, columns)
+    is_clear = is_counted or widths == [4] or _are_strengths(strength)
+    if 4 not in widths or not is_clear:
+        counts = " or ".join(map(str, widths))
+        raise ValueError(f"The file {path} holds rows of {counts} numbers by its size: {remedy}")
+
+
+def _are_strengths(values: np.ndarray) -> bool:
+    """True for hundredths from 0 to 1 that are no whole numbers alone, as in scans of KITTI."""
+    hundredths = 100 * values.astype(np.float64)
+    is_rounded = np.abs(hundredths - hundredths.round()).max() < 1e-4
+    return bool(is_rounded and values.max() <= 1 and (values != values.round()).any())
 
 
 def _labels(path: Path, num_points: int) -> dict[str, Tensor]:
@@ -249,10 +287,10 @@ def _labels(path: Path, num_points: int) -> dict[str, Tensor]:
     }
 
 
-def _read(path: Path, dtype: np.dtype, columns: int) -> np.ndarray:
+def _read(path: Path, dtype: np.dtype, columns: int | None) -> np.ndarray:
     size = path.stat().st_size
-    if size % (dtype.itemsize * columns):
-        kind = f"{columns} {dtype.name} per point"
+    if size % (dtype.itemsize * (columns or 1)):
+        kind = f"{columns or 4} {dtype.name} per point"
         raise damaged(path, f"{size} bytes, expected {kind}", REMEDY)
     return np.fromfile(path, dtype)
 

@@ -14,7 +14,7 @@ from typing_extensions import Unpack
 from graphmask._checks import check_integer, check_number, value_error
 
 from ._base import Options, SplitDataset, check_flag, check_optional
-from ._files import REMEDY, is_shape, read_shape, sample, with_origins
+from ._files import REMEDY, check_attributes, is_shape, read_shape, sample, with_origins
 from ._raw_files import Folder, check_bodies, check_folder, reading
 
 SPLITS = ("train", "test")
@@ -22,7 +22,6 @@ LAYOUT = (
     "expected <class>/{train,test}/*, {train,test}/<class>/* or <class>/* "
     "with files such as .ply, .obj, .off or .xyz"
 )
-ATTRIBUTES = ("normal", "color", "x")
 
 
 class ShapeFolder(SplitDataset):
@@ -55,8 +54,12 @@ class ShapeFolder(SplitDataset):
             which stays whole if it has fewer. :obj:`None` keeps all vertices, with their triangles,
             and all points. (default: :obj:`None`)
         attributes: further attributes to keep, of ``normal`` [P, 3], ``color`` [P, 3] and ``x`` [P,
-            C]; every file must have it. Points drawn from a mesh have the means of its vertices.
-            (default: :obj:`()`)
+            C]; every file must have it, and others are not read. Points drawn from a mesh have the
+            means of its vertices. (default: :obj:`()`)
+        color_range: the value of full colour, see :func:`read_shape`. (default: :obj:`None`, by the
+            type of the numbers)
+        transposed: of arrays that can be read both ways, see :func:`read_shape`. (default:
+            :obj:`None`: these are an error)
         test_share: share of the files of each class that are for testing, in [0, 1), where there
             are no folders ``test``. (default: :obj:`0.2`)
         seed: seed of the draws, a non-negative integer. Points drawn depend on it and the file's
@@ -96,10 +99,13 @@ class ShapeFolder(SplitDataset):
         attributes: Sequence[str] = (),
         test_share: float = 0.2,
         seed: int = 0,
+        color_range: float | None = None,
+        transposed: bool | None = None,
         **options: Unpack[Options],
     ) -> None:
         self.num_points = check_optional("num_points", num_points, 1)
-        self.attributes = _check_attributes(attributes)
+        self.attributes = check_attributes(attributes)
+        self.color_range, self.transposed = color_range, transposed
         self.test_share = check_number("test_share", test_share, 0, 1)
         self.seed = check_integer("seed", seed, 0)
         self.source_folder = check_folder(root, "shapes: " + LAYOUT)
@@ -112,6 +118,8 @@ class ShapeFolder(SplitDataset):
         if not self.files:
             raise FileNotFoundError(f"No class in {root} has a file in {split}: {LAYOUT}")
         setting = f"{num_points or 'all'}_{'-'.join(self.attributes)}_{test_share}_{seed}"
+        for name, value in (("color", color_range), ("transposed", transposed)):
+            setting += "" if value is None else f"_{name}-{value}"
         checksum = _checksum(self.source_folder, self.files)
         super().__init__(root, train, f"{setting}_{checksum:08x}", **options)
 
@@ -122,16 +130,19 @@ class ShapeFolder(SplitDataset):
     def _shapes(self) -> Iterator[Data]:
         first: dict[str, tuple[Data, Path]] = {}
         for label, path in self.files:
-            data, name = read_shape(path), path.relative_to(self.source_folder).as_posix()
+            name = path.relative_to(self.source_folder).as_posix()
+            data = read_shape(
+                path,
+                transposed=self.transposed,
+                color_range=self.color_range,
+                attributes=self.attributes,
+            )
             self._check(data, path, first)
             example = self._example(data, path, name)
             yield example.update({"y": torch.tensor([label]), "name": name})
 
     def _check(self, data: Data, path: Path, first: dict[str, tuple[Data, Path]]) -> None:
         """Check a shape against the first mesh and the first cloud."""
-        if missing := [key for key in self.attributes if key not in data]:
-            expected = f"of every file: {path} has {sorted(data.keys())}"
-            raise value_error("attributes", expected, missing)
         first.setdefault("cloud" if data.face is None else "mesh", (data, path))
         if self.num_points is None and len(first) > 1:
             expected = f"given, since {first['mesh'][1]} is a mesh and {first['cloud'][1]} a cloud"
@@ -154,13 +165,6 @@ class ShapeFolder(SplitDataset):
             return Data(**{**{key: data[key] for key in keys}, **rows})
         with reading(path, REMEDY):
             return sample(data, self.num_points, rng, self.attributes)
-
-
-def _check_attributes(attributes: Sequence[str]) -> tuple[str, ...]:
-    names = (attributes,) if isinstance(attributes, str) else tuple(attributes)
-    if unknown := [name for name in names if name not in ATTRIBUTES]:
-        raise value_error("attributes", f"some of {', '.join(ATTRIBUTES)}", unknown)
-    return names
 
 
 def _files_of_classes(root: Path, test_share: float, seed: int) -> dict[str, dict[str, list[Path]]]:

@@ -1,8 +1,8 @@
-"""Masked, unmasked and local models on generated point clouds: a table and two pictures.
+"""Label tangled cables from one click each: a table and three pictures, in two minutes.
 
     python examples/demo.py
 
-All variants share data, epochs and seed; only the way in which points exchange information differs.
+Trains the models of `tangled_cables.py`, which has all their options, on the same scenes.
 """
 
 from __future__ import annotations
@@ -16,70 +16,82 @@ from typing import Any
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from point_cloud_classification import choices, load, maker, parse, prepare
+from tangled_cables import NAME, load, nearest_in_space, parse, run
 from torch import Tensor, nn
 from torch_geometric.data import Data
-from training import Loaders, Task, Variant, compare
+from training import Task, folder_of
 
 import graphmask as gm
-from graphmask.datasets import PrimitiveShapes
-
-NAME, VARIANTS = "demo", ["masked", "masked + local", "unmasked", "local"]
 
 
-def train(options: argparse.Namespace) -> tuple[dict[str, nn.Module], Data]:
-    """Train the variants; return their models at the best validation score, and a test cloud."""
-    train, test = load(options)
-    # Validation clouds are generated, too: as many as test clouds, with another seed.
-    settings = {"seed": 1, "pre_transform": prepare(options)}
-    val = PrimitiveShapes(None, False, options.points, options.per_class // 2 + 1, **settings)
-    make, models = maker(options, train.num_classes, train, val, test), {}
-
-    def keep(variant: str, arguments: Variant, seed: int) -> tuple[Task, Loaders]:
-        task, loaders = make(variant, arguments, seed)
-        models[variant] = task.model
-        return task, loaders
-
-    compare(NAME, options, keep, choices(options))
-    return models, test[0]
-
-
-def draw_mask_row(model: nn.Module, cloud: Data, path: Path) -> None:
-    """Draw the row of the first layer's mask for one point, per head."""
-    node = int((cloud.pos - cloud.pos.mean(0)).norm(dim=1).argmax())
+def draw_scene(task: Task, scene: Data, path: Path) -> None:
+    """Draw a scene as the clicks, as the nearest click, as predicted, and as it is."""
+    task.eval()
     with torch.no_grad():
-        operator = model.layers[0].attention.mask(gm.Topology.from_data(cloud))
-        rows = operator.rows(torch.tensor([node]))[:, 0]
-    # The entry of the point itself is often the largest; it does not set the colour scale.
-    others = torch.arange(cloud.num_nodes) != node
-    bound = float(rows[:, others].abs().max())
-    figure = Figure(figsize=(9, 8), layout="constrained")
-    for head, row in enumerate(rows):
-        axes = figure.add_subplot(2, -(-len(rows) // 2), head + 1, projection="3d")
-        dots = scatter(axes, cloud.pos, row, bound)
-        axes.scatter(*cloud.pos[node].tolist(), marker="*", s=260, c="none", edgecolors="black")
-        axes.set_title(f"head {head}")
-        axes.set_box_aspect((cloud.pos.amax(0) - cloud.pos.amin(0)).tolist(), zoom=1.3)
-        axes.set_axis_off()
-    figure.colorbar(dots, ax=figure.axes, shrink=0.6, label="mask entry")
-    figure.suptitle("Mask row of the starred point; grey points are out of reach")
+        predicted = task(scene).argmax(1)
+    grey = torch.full_like(scene.y, -1)
+    panels = {
+        "input: one click per cable": grey,
+        "nearest click": nearest_in_space(scene),
+        "masked attention": predicted,
+        "cables": scene.y,
+    }
+    figure = Figure(figsize=(12, 3.4), layout="constrained")
+    for position, (title, label) in enumerate(panels.items()):
+        right = float((label == scene.y).float().mean())
+        axes = add_panel(figure, scene, 4, position, title)
+        if title in ("nearest click", "masked attention"):
+            axes.set_title(f"{title}: {right:.0%} right")
+        for cable in range(-1, scene.x.shape[1]):
+            colour = "lightgrey" if cable < 0 else f"C{cable}"
+            axes.scatter(*scene.pos[label == cable].T.numpy(), s=7, c=colour)
+        for cable, click in enumerate(scene.x.argmax(0)):
+            place = scene.pos[click].tolist()
+            axes.scatter(*place, marker="*", s=200, c=f"C{cable}", edgecolors="black", zorder=9)
     FigureCanvasAgg(figure).print_png(path)
 
 
+def draw_mask_row(model: nn.Module, scene: Data, path: Path) -> None:
+    """Draw what one point attends to: its row of the first layer's mask, per head."""
+    with torch.no_grad():
+        operator = model.layers[0].attention.mask(gm.Topology.from_data(scene))
+    node = int(scene.pos.sub(scene.pos.mean(0)).norm(dim=1).argmin())
+    rows = operator.rows(torch.tensor([node]))[:, 0].detach()
+    bound = float(rows.abs().max())
+    figure = Figure(figsize=(12, 6), layout="constrained")
+    for head, row in enumerate(rows):
+        axes = add_panel(figure, scene, -(-len(rows) // 2), head, f"head {head}", lines=2)
+        dots = scatter(axes, scene.pos, row, bound)
+        axes.scatter(*scene.pos[node].tolist(), marker="*", s=160, c="none", edgecolors="black")
+    figure.colorbar(dots, ax=figure.axes, shrink=0.6, label="mask entry")
+    figure.suptitle("What the starred point attends to; light grey points are out of reach")
+    FigureCanvasAgg(figure).print_png(path)
+
+
+def add_panel(
+    figure: Figure, scene: Data, columns: int, position: int, title: str, lines: int = 1
+) -> Any:
+    """Add axes of three dimensions and equal scales, without a frame."""
+    axes = figure.add_subplot(lines, columns, position + 1, projection="3d", title=title)
+    axes.set_box_aspect((scene.pos.amax(0) - scene.pos.amin(0)).tolist(), zoom=1.3)
+    axes.set_axis_off()
+    return axes
+
+
 def scatter(axes: Any, pos: Tensor, row: Tensor, bound: float) -> Any:
-    """Draw the points of a cloud, coloured by the entries of a row."""
+    """Draw the points of a scene, coloured by the entries of a row."""
     reached = row != 0
-    axes.scatter(*pos[~reached].T.numpy(), s=6, c="lightgrey")
+    axes.scatter(*pos[~reached].T.numpy(), s=4, c="lightgrey")
     colours = {"c": row[reached].numpy(), "cmap": "coolwarm", "vmin": -bound, "vmax": bound}
-    return axes.scatter(*pos[reached].T.numpy(), s=24, **colours)
+    return axes.scatter(*pos[reached].T.numpy(), s=20, **colours)
 
 
-def draw_curves(folder: Path, seed: int, path: Path) -> None:
-    """Draw validation accuracy over epochs, from the logs."""
+def draw_curves(logs: dict[str, Path], path: Path) -> None:
+    """Draw validation accuracy over epochs, from the logs of each variant."""
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     axes = figure.add_subplot()
-    for name in VARIANTS:
-        with (folder / f"{name.replace(' ', '')}-{seed}" / "metrics.csv").open() as file:
+    for name, folder in logs.items():
+        with (folder / "metrics.csv").open() as file:
             accuracy = [float(row["val"]) for row in csv.DictReader(file) if row["val"]]
         axes.plot(range(1, len(accuracy) + 1), accuracy, label=name)
     axes.set(xlabel="epoch", ylabel="validation accuracy")
@@ -92,26 +104,27 @@ def main() -> None:
     """Train the variants, print the table, draw the pictures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
-    add("--epochs", type=int, default=8)
+    add("--epochs", type=int, default=10)
     add("--seed", type=int, default=0)
     add("--out", type=Path, default=Path("runs"), help="folder of logs and pictures")
     add("--smoke", action="store_true", help="a tiny run that only shows that everything works")
     demo = parser.parse_args()
     arguments = ["--epochs", str(demo.epochs), "--seeds", str(demo.seed), "--out", str(demo.out)]
-    arguments += ["--variants", *VARIANTS, *(["--smoke"] if demo.smoke else [])]
-    options = parse(arguments)
-    # One thread is faster on clouds this small.
+    options = parse(arguments + ["--smoke"] * demo.smoke)
+    # One thread is faster on scenes this small.
     torch.set_num_threads(1)
-    start, folder = time.perf_counter(), options.out / NAME
-    models, cloud = train(options)
-    row, curves = folder / "mask_row.png", folder / "accuracy.png"
-    draw_mask_row(models["masked"].cpu(), cloud, row)
-    draw_curves(folder, demo.seed, curves)
-    seconds = time.perf_counter() - start
-    print(f"Pictures: {row} (a row of the mask) and {curves}, after {seconds:.0f} s.")
-    print("Results vary with the seed: --seed N. Real data and your own files:")
+    start, tasks = time.perf_counter(), dict[str, Task]()
+    splits = load(options)
+    run(options, splits, tasks)
+    masked, scene, folder = tasks["masked"].cpu(), splits[2][0], options.out / NAME
+    pictures = [folder / f"{name}.png" for name in ("scene", "mask_row", "accuracy")]
+    draw_scene(masked, scene, pictures[0])
+    draw_mask_row(masked.model, scene, pictures[1])
+    draw_curves({each: folder_of(options, NAME, each, demo.seed) for each in tasks}, pictures[2])
+    print("Pictures:", *pictures, f"after {time.perf_counter() - start:.0f} s.")
+    print("Results vary with the seed: --seed N. Real clouds, and your own files:")
     print("python examples/point_cloud_classification.py --help")
-    print("Cost of masks as nodes grow: graphmask bench.")
+    print("When a mask pays: docs/choosing.md. Cost as nodes grow: graphmask bench.")
 
 
 if __name__ == "__main__":

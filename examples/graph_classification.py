@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.model_selection import StratifiedKFold, train_test_split
 from torch import Tensor, nn
-from torch_geometric.nn import GINConv, global_add_pool, global_mean_pool
+from torch_geometric.nn import GINConv
 from torchmetrics.classification import MulticlassAccuracy
 from training import Loaders, Options, Task, Variant
 
@@ -81,7 +81,7 @@ def parse(arguments: list[str] | None = None) -> Options:
     add("--root", type=Path, help="folder of the TU collections as text (default: generated)")
     add("--dataset", default="PROTEINS", help="such as NCI1, PROTEINS, IMDBBINARY, MUTAG")
     add("--folds", type=int, nargs="+", default=[1], help="of 1 to 10; the protocol has all")
-    add("--pool", choices=("mean", "add"), default="mean")
+    add("--pools", nargs="+", default=["mean", "max"], help="PyG's aggregations, such as sum")
     options = training.parse_options(parser, arguments, epochs=2, channels=8, layers=1, hops=2)
     if options.smoke:
         options.variants = options.variants or ["masked", "local"]
@@ -105,15 +105,14 @@ def run_fold(options: Options, dataset: TUText, fold: int) -> list[dict[str, flo
     """Train every variant with every seed on one fold."""
     train, test = dataset.fold(fold)
     labels = torch.cat([dataset[int(i)].y for i in train]).numpy()
-    pool = {"mean": global_mean_pool, "add": global_add_pool}[options.pool]
     metric = MulticlassAccuracy(dataset.num_classes, average="micro")
 
     def make(_: str, arguments: Variant, seed: int) -> tuple[Task, Loaders]:
         split = train_test_split(train, test_size=0.1, random_state=seed, stratify=labels)
         parts = [dataset[indices] for indices in (*split, test)]
         sizes = dataset.num_features, dataset.num_classes
-        model = training.make_model(options, *sizes, pool=pool, **arguments)
-        task = Task(model, nn.CrossEntropyLoss(), metric, options.lr)
+        model = training.graph_model(options, *sizes, aggr=options.pools, **arguments)
+        task = Task(model, training.cross_entropy(options), metric, options)
         return task, Loaders(*parts, options.batch_size, seed)
 
     name = f"graphs-{dataset.name}-fold{fold}"

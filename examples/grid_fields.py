@@ -29,8 +29,8 @@ from graphmask.datasets import GridField
 class NextStep(Task):
     """Adds the output of the model to the present value, in units of the file."""
 
-    def __init__(self, model: nn.Module, train: GridField, lr: float) -> None:
-        super().__init__(model, nn.MSELoss(), MeanSquaredError(squared=False), lr)
+    def __init__(self, model: nn.Module, train: GridField, options: Options) -> None:
+        super().__init__(model, nn.MSELoss(), MeanSquaredError(squared=False), options)
         self.mean, self.std = float(train.x.mean()), float(train.x.std())
         self.change = float((train.y - train.x[:, -1:]).std())
         self.size = torch.tensor(train.grid_shape) * torch.tensor(train.stride)
@@ -112,7 +112,7 @@ def main() -> None:
         model = training.make_model(options, channels, 1, **arguments)
         order = np.random.default_rng(seed).permutation(len(train))[: options.examples]
         loaders = Loaders(train[order.tolist()], val, test, options.batch_size, seed)
-        return NextStep(model, train, options.lr), loaders
+        return NextStep(model, train, options), loaders
 
     variants = choices(field.grid_shape, options)
     training.compare("grid_fields", options, make, variants, "test RMSE")

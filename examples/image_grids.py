@@ -116,7 +116,7 @@ def main() -> None:
         arguments = {"pool": global_mean_pool, **arguments}
         model = training.make_model(options, channels, train.num_classes, **arguments)
         metric = MulticlassAccuracy(train.num_classes, average="micro")
-        task = Task(model, nn.CrossEntropyLoss(), metric, options.lr, inputs)
+        task = Task(model, nn.CrossEntropyLoss(), metric, options, inputs)
         order = np.random.default_rng(seed).permutation(len(train))[: options.images].tolist()
         return task, Loaders(train[order], None, test, options.batch_size, seed)
 

@@ -15,11 +15,9 @@ import numpy as np
 import torch
 import training
 from scipy.spatial import ConvexHull
-from torch import nn
 from torch.utils.data import Subset
 from torch_geometric import transforms as T
 from torch_geometric.data import Data, Dataset
-from torch_geometric.nn import global_max_pool
 from torchmetrics.classification import MulticlassAccuracy
 from training import Loaders, Options, Task, Variant
 
@@ -89,7 +87,7 @@ def load(options: Options) -> tuple[Dataset, Dataset]:
 
 def parse(arguments: list[str] | None = None) -> Options:
     """The options of a run."""
-    parser = training.make_parser(__doc__, epochs=40, batch_size=16, lr=3e-3)
+    parser = training.make_parser(__doc__, epochs=40, batch_size=16, lr=3e-3, smoothing=0.1)
     add = parser.add_argument
     add("--root", type=Path, help="folder of SHREC16 (default: generated meshes)")
     add("--per-class", type=int, default=40, help="generated meshes per class")
@@ -109,9 +107,9 @@ def run(options: Options) -> list[dict[str, Any]]:
 
     def make(_: str, arguments: Variant, seed: int) -> tuple[Task, Loaders]:
         sizes = train[0].num_features, train.num_classes
-        model = training.make_model(options, *sizes, pool=global_max_pool, **arguments)
+        model = training.graph_model(options, *sizes, **arguments)
         accuracy = MulticlassAccuracy(train.num_classes, average="micro")
-        task = Task(model, nn.CrossEntropyLoss(label_smoothing=0.1), accuracy, options.lr)
+        task = Task(model, training.cross_entropy(options), accuracy, options)
         return task, Loaders(*parts, options.batch_size, seed)
 
     choices = training.variants(options, gm.masks.WalkMask(options.hops, options.heads))

@@ -18,7 +18,7 @@ import torch
 import training
 from torch import Tensor, nn
 from torch_geometric.data import Batch
-from torch_geometric.nn import GINConv, GINEConv, global_mean_pool
+from torch_geometric.nn import GINConv, GINEConv
 from torch_geometric.transforms import Compose
 from torchmetrics import MeanSquaredError, Metric
 from torchmetrics.classification import BinaryAUROC, MultilabelAUROC
@@ -36,18 +36,18 @@ LINKS = ["", "C", "CC", "O", "NC(=O)", "OC(=O)", "C=C", "S"]
 ENDS = ["C", "O", "N", "F", "Cl", "C#N", "C(=O)O", "C(F)(F)F", "OC", "CCCC"]
 
 
-class Property(Task):
-    """A task that ignores missing targets (NaN) in the loss and in the score.
+Scale = tuple[Tensor, Tensor] | None
 
-    ``scale``, the mean and deviation [T] of the training targets, normalises regression; None for
-    classification.
+
+class Property(Task):
+    """Ignores missing targets (NaN) in the loss and in the score.
+
+    ``scale``, mean and deviation [T] of training targets, normalises regression, else None.
     """
 
-    def __init__(
-        self, model: nn.Module, metric: Metric, scale: tuple[Tensor, Tensor] | None, lr: float
-    ) -> None:
+    def __init__(self, model: nn.Module, metric: Metric, scale: Scale, options: Options) -> None:
         loss = nn.BCEWithLogitsLoss() if scale is None else nn.MSELoss()
-        super().__init__(model, loss, metric, lr)
+        super().__init__(model, loss, metric, options)
         self.classes = scale is None
         mean, deviation = scale or (torch.zeros(1), torch.ones(1))
         self.register_buffer("mean", mean)
@@ -136,8 +136,9 @@ def main() -> None:
 
     def make(_: str, arguments: Variant, seed: int) -> tuple[Task, Loaders]:
         sizes = ATOM_FEATURES, dataset.num_targets
-        model = training.make_model(options, *sizes, pool=global_mean_pool, **arguments)
-        task = Property(model, metric, scale, options.lr)
+        # Sums beside means: a property may grow with the number of atoms.
+        model = training.graph_model(options, *sizes, aggr=("mean", "sum"), **arguments)
+        task = Property(model, metric, scale, options)
         return task, Loaders(*parts, options.batch_size, seed)
 
     score = "test ROC-AUC" if classes else "test RMSE"

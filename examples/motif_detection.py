@@ -9,8 +9,6 @@ of the neighbours of a node; classes differ in the edges among ten added nodes, 
 from __future__ import annotations
 
 import training
-from torch import nn
-from torch_geometric.nn import global_mean_pool
 from torchmetrics.classification import MulticlassAccuracy
 from training import Loaders, Options, Task, Variant
 
@@ -48,9 +46,9 @@ def main() -> None:
     def make(_: str, arguments: Variant, seed: int) -> tuple[Task, Loaders]:
         parts = [load(options, seed, part) for part in ("train", "val", "test")]
         sizes = parts[0].num_features, parts[0].num_classes
-        model = training.make_model(options, *sizes, pool=global_mean_pool, **arguments)
+        model = training.graph_model(options, *sizes, **arguments)
         metric = MulticlassAccuracy(parts[0].num_classes, average="micro")
-        task = Task(model, nn.CrossEntropyLoss(), metric, options.lr)
+        task = Task(model, training.cross_entropy(options), metric, options)
         return task, Loaders(*parts, options.batch_size, seed)
 
     choices = training.variants(options, gm.masks.WalkMask(options.hops, options.heads))

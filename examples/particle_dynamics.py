@@ -136,7 +136,7 @@ def main() -> None:
     def make(_: str, arguments: Variant, seed: int) -> tuple[Dynamics, Loaders]:
         model, metric = training.make_model(options, 13, 6, **arguments), RolloutError(test.steps)
         neighbours = 8 if options.graph == "near" else None
-        task = Dynamics(model, ScaledError(), metric, options.lr, neighbours=neighbours)
+        task = Dynamics(model, ScaledError(), metric, options, neighbours=neighbours)
         return task, Loaders(train, None, test, options.batch_size, seed)
 
     sampler = gm.walks.ResampledWalks(options.budget, options.hops)

@@ -9,47 +9,22 @@ MY_SHAPES holds .ply, .obj, .off, .stl, .xyz, .npy or .npz files in one folder p
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import training
+from clouds import SOURCES, load
 from torch import nn
 from torch.utils.data import Subset
-from torch_geometric import transforms as T
 from torch_geometric.data import Dataset
-from torch_geometric.nn import global_max_pool
 from torchmetrics.classification import MulticlassAccuracy
 from training import Loaders, Options, Task, Variant
 
 import graphmask as gm
-from graphmask import datasets
 
 Make = Callable[[str, Variant, int], tuple[Task, Loaders]]
-
-
-class Source(NamedTuple):
-    """A dataset; whether its clouds are in any pose, from files, and sampled to --points."""
-
-    dataset: Callable[..., Dataset]
-    any_pose: bool = False
-    files: bool = True
-    sampled: bool = True
-
-
-def kitti(train: bool, **settings: Any) -> datasets.KITTIObjects:
-    """KITTI without its validation split: all examples validate on a tenth of the training data."""
-    return datasets.KITTIObjects(split="train" if train else "test", **settings)
-
-
-SOURCES = {
-    "primitives": Source(datasets.PrimitiveShapes, any_pose=True, files=False),
-    "digits": Source(datasets.DigitsPointCloud, files=False, sampled=False),
-    "modelnet10": Source(datasets.ModelNet),
-    "kitti": Source(kitti, sampled=False),
-    "scanobjectnn": Source(datasets.ScanObjectNN),
-    "folder": Source(datasets.ShapeFolder),
-}
 
 
 def walk_and_global(hops: int, heads: int) -> gm.masks.TopologicalMask:
@@ -59,42 +34,17 @@ def walk_and_global(hops: int, heads: int) -> gm.masks.TopologicalMask:
 
 
 MASKS: dict[str, Callable[[int, int], gm.masks.TopologicalMask]] = {
-    "walk": gm.masks.WalkMask,
+    "walk": partial(gm.masks.WalkMask, alpha=gm.masks.Spread),
     "walk+global": walk_and_global,
     "grf": gm.masks.GRFMask,
     "power": gm.masks.PowerSeriesMask,
 }
 
 
-def prepare(options: Options) -> T.Compose:
-    """Unit size, neighbours, rotation invariants if clouds are in any pose, and walks."""
-    invariants = [gm.transforms.ShapeInvariants()] if options.any_pose else []
-    graph = gm.transforms.KNNGraph(options.k, force_undirected=True)
-    walks = training.add_walks(options, options.budget, sets=2 if options.mask == "grf" else 1)
-    return T.Compose([gm.transforms.UnitSphere(), graph, *invariants, walks])
-
-
-def load(options: Options) -> tuple[Dataset, Dataset]:
-    """The training and the test split, with graphs and walks."""
-    source, settings = SOURCES[options.dataset], dict[str, Any](pre_transform=prepare(options))
-    if source.sampled:
-        settings["num_points"] = options.points
-    if options.dataset == "primitives":
-        settings["num_per_class"] = options.per_class
-    if source.files:
-        # One cache per graph and walks, which the cache of the dataset does not distinguish.
-        pose = "posed" if options.any_pose else "upright"
-        names = options.dataset, options.root.resolve().name, options.mask
-        name = "-".join(map(str, (*names, options.k, options.budget, options.hops, pose)))
-        settings |= {"root": options.root, "processed_root": options.out / "cache" / name}
-    augment = T.Compose([T.RandomScale((0.85, 1.15)), T.RandomJitter(0.01)])
-    train = source.dataset(train=True, transform=None if options.any_pose else augment, **settings)
-    return train, source.dataset(train=False, **settings)
-
-
 def parse(arguments: list[str] | None = None) -> Options:
     """The options of a run."""
-    parser = training.make_parser(__doc__, epochs=16, batch_size=16, lr=3e-3, hops=3)
+    recipe = {"epochs": 16, "batch_size": 16, "lr": 3e-3, "smoothing": 0.1}
+    parser = training.make_parser(__doc__, hops=3, **recipe)
     add = parser.add_argument
     add("--dataset", choices=tuple(SOURCES), default="primitives")
     add("--root", type=Path, help="folder of a dataset from files")
@@ -105,6 +55,8 @@ def parse(arguments: list[str] | None = None) -> Options:
     add("--k", type=int, default=8, help="neighbours of each point in the graph")
     add("--mask", choices=tuple(MASKS), default="walk", help="mask of the masked variants")
     add("--budget", type=int, default=32, help="pairs stored per node")
+    add("--draws", type=int, default=1, help="cached draws of augmented points of each cloud")
+    add("--votes", type=int, default=1, help="such draws of each test cloud, averaged")
     tiny = {"points": 32, "per_class": 4, "channels": 16, "layers": 1, "epochs": 2}
     options = training.parse_options(parser, arguments, **tiny)
     options.any_pose |= SOURCES[options.dataset].any_pose
@@ -119,19 +71,25 @@ def maker(options: Options, num_classes: int, *parts: Dataset | None) -> Make:
 
     def make(_: str, arguments: Variant, seed: int) -> tuple[Task, Loaders]:
         channels = parts[0][0][inputs].shape[1]
-        arguments = {"pool": global_max_pool, **arguments}
-        model = training.make_model(options, channels, num_classes, **arguments)
-        loss = nn.CrossEntropyLoss(label_smoothing=0.1)
+        model = training.graph_model(options, channels, num_classes, **arguments)
         accuracy = MulticlassAccuracy(num_classes, average="micro")
-        task = Task(model, loss, accuracy, options.lr, [inputs])
+        task = Task(model, training.cross_entropy(options), accuracy, options, [inputs])
         return task, Loaders(*parts, options.batch_size, seed)
 
     return make
 
 
 def choices(options: Options) -> dict[str, Variant]:
-    """The variants with the mask of the options."""
-    return training.variants(options, MASKS[options.mask](options.hops, options.heads))
+    """The variants with the mask of the options; attention sees where others lie."""
+    variants = training.variants(options, MASKS[options.mask](options.hops, options.heads))
+    values: gm.values.ValueMap | None = None
+    if not options.any_pose:
+        dim = SOURCES[options.dataset].dim
+        values = gm.values.RotaryValues(options.heads, options.channels // options.heads, dim)
+    elif options.mask == "walk":  # moments read weights that are never negative
+        values = gm.values.MomentInvariants()
+    reads = {"values": values}
+    return {name: {**each, **reads} if "mask" in each else each for name, each in variants.items()}
 
 
 def run(options: Options) -> list[dict[str, Any]]:

@@ -125,7 +125,7 @@ def main() -> None:
         channels, num_classes = train[0].x.shape[1] + 3, train.num_classes
         model = training.make_model(options, channels, num_classes, **arguments)
         metric, inputs = SceneError(num_classes), ("x", "pos")
-        task = Segmentation(model, nn.CrossEntropyLoss(), metric, options.lr, inputs)
+        task = Segmentation(model, nn.CrossEntropyLoss(), metric, options, inputs)
         return task, Loaders(train, None, test, options.batch_size, seed)
 
     choices = training.variants(options, gm.masks.WalkMask(options.hops, options.heads))

@@ -16,23 +16,24 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import recipes
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from loaders import Loaders
+from recipes import Options, cross_entropy
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
-from torch.utils.data import Dataset, DistributedSampler
 from torch_geometric.data import Batch, Data
-from torch_geometric.loader import DataLoader
-from torch_geometric.nn import GraphConv
+from torch_geometric.nn import MLP, GraphConv
 from torchmetrics import Metric
 
 import graphmask as gm
 from graphmask._atomic import replacing
 
-Options = argparse.Namespace
+__all__ = ["Loaders", "Options", "cross_entropy"]  # for the examples, beside what is defined here
 Variant = dict[str, Any]
 
 
@@ -46,19 +47,22 @@ def make_parser(description: str | None, **defaults: Any) -> argparse.ArgumentPa
     add("--variants", nargs="+", help="names of the models to train (default: all)")
     add("--seeds", type=int, nargs="+", default=[0])
     add("--epochs", type=int, default=10)
+    add("--validate-every", type=int, default=1, help="epochs")
     add("--batch-size", type=int, default=32, help="of all devices together")
-    add("--lr", type=float, default=2e-3)
     add("--channels", type=int, default=64)
     add("--layers", type=int, default=3)
     add("--heads", type=int, default=4)
     add("--hops", type=int, default=4, help="hops of the mask")
     add("--dropout", type=float, default=0.0)
+    add("--head-dropout", type=float, default=0.3, help="of outputs of graphs")
+    add("--norm", default="batch_norm", help="of models of graphs, as in PyG; none: of each node")
     add("--accelerator", default="auto", help="as in Lightning: cpu, gpu, auto")
     add("--devices", default="1", help="number of devices; several train data-parallel")
     add("--precision", default="32-true", help="as in Lightning, such as bf16-mixed")
     add("--out", type=Path, default=Path("runs"), help="folder of logs, checkpoints and results")
     add("--resume", action="store_true", help="continue each run from its last checkpoint, if any")
     add("--smoke", action="store_true", help="a tiny run that only shows that everything works")
+    recipes.add_options(parser)
     parser.set_defaults(**defaults)
     return parser
 
@@ -87,8 +91,8 @@ class SharedWalks:
     """Transform for examples on one graph: adds the walks of that graph, drawn once."""
 
     def __init__(self, data: Data, draw: gm.transforms.AddWalks) -> None:
-        stored = draw(data.clone()).to_dict()
-        self.walks = {key: value for key, value in stored.items() if key.startswith("walk_")}
+        stored = draw(data.clone())
+        self.walks = {name: stored[name] for name in gm.transforms.AddWalks.attributes(stored)}
 
     def __call__(self, data: Data) -> Data:
         return data.update(self.walks)
@@ -97,9 +101,26 @@ class SharedWalks:
 def make_model(
     options: Options, in_channels: int, out_channels: int, **arguments: Any
 ) -> nn.Module:
-    """The transformer of all variants, of the size of the options."""
-    sizes = (in_channels, options.channels, out_channels, options.layers, options.heads)
-    return gm.nn.TopologicalTransformer(*sizes, dropout=options.dropout, **arguments)
+    """The transformer of all variants, of the size of the options unless arguments differ."""
+    sizes = {"num_layers": options.layers, "heads": options.heads, "dropout": options.dropout}
+    channels = in_channels, options.channels, out_channels
+    model = gm.nn.TopologicalTransformer(*channels, **{**sizes, **arguments})
+    return recipes.use_bit_dropout(model)
+
+
+def graph_model(
+    options: Options,
+    in_channels: int,
+    out_channels: int,
+    aggr: str | Sequence[str] = ("mean", "max"),
+    **arguments: Any,
+) -> nn.Module:
+    """A transformer for outputs of graphs: two layers first, and a readout of all blocks."""
+    width, norm = options.channels, None if options.norm == "none" else options.norm
+    blocks, hidden = arguments.get("num_layers", options.layers) * width, (4 * width, 2 * width)
+    readout = gm.nn.Readout(blocks, out_channels, aggr, hidden, options.head_dropout, norm)
+    parts = {"encoder": MLP([in_channels, width, width], norm=norm), "head": readout}
+    return make_model(options, in_channels, out_channels, jk="cat", norm=norm, **parts, **arguments)
 
 
 def variants(options: Options, mask: gm.masks.TopologicalMask) -> dict[str, Variant]:
@@ -123,11 +144,11 @@ class Task(L.LightningModule):
         model: nn.Module,
         loss: nn.Module,
         metric: Metric,
-        lr: float = 2e-3,
+        options: Options,
         inputs: Sequence[str] = ("x",),
     ) -> None:
         super().__init__()
-        self.model, self.loss, self.lr, self.inputs = model, loss, lr, inputs
+        self.model, self.loss, self.options, self.inputs = model, loss, options, inputs
         self.metrics = nn.ModuleDict({part: metric.clone() for part in ("val", "test")})
 
     def forward(self, batch: Batch) -> Tensor:
@@ -150,67 +171,21 @@ class Task(L.LightningModule):
     def test_step(self, batch: Batch) -> None:
         self._score("test", batch)
 
-    def _score(self, part: str, batch: Batch) -> None:
+    def _score(self, part: str, batch: Batch | list[Batch]) -> None:
+        """Score the mean of the outputs for a batch, or for several draws of it."""
+        draws = batch if isinstance(batch, list) else [batch]
+        votes, targets = zip(*(self.predict(draw, part) for draw in draws), strict=True)
         metric = self.metrics[part]
-        metric.update(*self.predict(batch, part))
-        self.log(part, metric, prog_bar=True, on_epoch=True, batch_size=batch.num_graphs)
+        metric.update(torch.stack(votes).mean(0), targets[0])
+        self.log(part, metric, prog_bar=True, on_epoch=True, batch_size=draws[0].num_graphs)
 
     def configure_optimizers(self) -> dict[str, Any]:
-        optimizer = torch.optim.AdamW(self.parameters(), lr=self.lr, weight_decay=0.01)
+        optimizer = recipes.make_optimizer(self.model, self.options)
         steps = int(self.trainer.estimated_stepping_batches)
-        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=steps)
-        interval = {"scheduler": scheduler, "interval": "step"}
-        return {"optimizer": optimizer, "lr_scheduler": interval}
-
-
-class SeededEpochs(DistributedSampler):
-    """Seeds order, augmentation and dropout of each epoch by the seed and the epoch's number.
-
-    The trainer calls ``set_epoch`` before it fetches the first batch of an epoch, also after a
-    resume.
-    """
-
-    def set_epoch(self, epoch: int) -> None:
-        super().set_epoch(epoch)
-        L.seed_everything(1_000_003 * self.seed + 1_009 * epoch + self.rank, verbose=False)
-
-
-class Loaders(L.LightningDataModule):
-    """Loaders of datasets or lists of ``Data``; validation data are optional."""
-
-    def __init__(
-        self,
-        train: Dataset,
-        val: Dataset | None,
-        test: Dataset,
-        batch_size: int = 32,
-        seed: int = 0,
-    ) -> None:
-        super().__init__()
-        self.train, self.val, self.test = train, val, test
-        self.batch_size, self.seed = batch_size, seed
-
-    def train_dataloader(self) -> DataLoader:
-        world = self.trainer.world_size
-        sampler = SeededEpochs(self.train, world, self.trainer.global_rank, seed=self.seed)
-        return self._loader(self.train, max(self.batch_size // world, 1), sampler=sampler)
-
-    def val_dataloader(self) -> DataLoader | list[Any]:
-        return [] if self.val is None else self._loader(self.val, self.batch_size)
-
-    def test_dataloader(self) -> DataLoader:
-        return self._loader(self.test, self.batch_size)
-
-    def _loader(self, data: Dataset, size: int, **options: Any) -> DataLoader:
-        modules = self.trainer.lightning_module.modules()
-        masks = [module for module in modules if isinstance(module, gm.masks.TopologicalMask)]
-        # Batching of walks would count in the time of models that do not read them.
-        reads_walks = any(mask.walk_demand for mask in masks)
-        unread = (
-            [] if reads_walks else [key for key in data[0].to_dict() if key.startswith("walk_")]
-        )
-        # Without its own generator a loader draws from the global one at each iteration.
-        return DataLoader(data, size, exclude_keys=unread, generator=torch.Generator(), **options)
+        schedule = recipes.make_schedule(optimizer, self.options, steps)
+        if schedule is None:
+            return {"optimizer": optimizer}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 class Stopwatch(Callback):
@@ -235,39 +210,42 @@ class WholeCheckpoints(TorchCheckpointIO):
             torch.save(checkpoint, aside)
 
 
-def fit(task: Task, loaders: Loaders, options: Options, name: str) -> dict[str, float]:
+def fit(task: Task, loaders: Loaders, options: Options, folder: Path) -> dict[str, float]:
     """Train, and test the epoch with the best validation score.
 
     Returns its score, the median seconds per epoch, and the number of parameters.
     """
-    folder, stopwatch = options.out / name, Stopwatch()
+    stopwatch = Stopwatch()
     # A callback of its own: with a monitor, `save_last` writes only when the monitor improves.
     last = ModelCheckpoint(folder, filename="last", enable_version_counter=False)
     callbacks: list[Callback] = [last, stopwatch]
-    best = last
+    best, mode = last, None
     if loaders.val is not None:
         mode = "max" if task.metrics["val"].higher_is_better else "min"
         best = ModelCheckpoint(
             folder, filename="best", monitor="val", mode=mode, enable_version_counter=False
         )
         callbacks.insert(0, best)
+    callbacks += recipes.make_callbacks(options, mode)
     trainer = L.Trainer(
         max_epochs=options.epochs,
         accelerator=options.accelerator,
         devices=options.devices,
         precision=options.precision,
-        gradient_clip_val=1.0,
+        gradient_clip_val=options.clip,
+        check_val_every_n_epoch=options.validate_every,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
         log_every_n_steps=1,
         callbacks=callbacks,
-        logger=CSVLogger(options.out, name, version=""),
+        logger=CSVLogger(folder.parent, folder.name, version=""),
         plugins=[WholeCheckpoints()],
         enable_model_summary=False,
     )
     checkpoint = folder / "last.ckpt"
     resume = options.resume and checkpoint.exists()
     trainer.fit(task, loaders, ckpt_path=checkpoint if resume else None)
+    L.seed_everything(loaders.seed, verbose=False)  # of votes
     score = trainer.test(task, loaders, ckpt_path=best.best_model_path, verbose=False)[0]["test"]
     seconds = sorted(stopwatch.seconds)
     return {
@@ -277,14 +255,23 @@ def fit(task: Task, loaders: Loaders, options: Options, name: str) -> dict[str, 
     }
 
 
+def folder_of(options: Options, name: str, variant: str, seed: int) -> Path:
+    """The folder of the logs and checkpoints of a run."""
+    return options.out / name / f"{variant.replace(' ', '')}-{seed}"
+
+
 def compare(
     name: str,
     options: Options,
     make: Callable[[str, Any, int], tuple[Task, Loaders]],
     choices: Mapping[str, Any],
     score: str = "test accuracy",
+    rules: Mapping[str, float] | None = None,
 ) -> list[dict[str, Any]]:
-    """Train ``make(variant, choices[variant], seed)`` for each variant and seed; print a table."""
+    """Train ``make(variant, choices[variant], seed)`` for each variant and seed; print a table.
+
+    ``rules`` are the scores of what is not trained.
+    """
     # Lightning recommends loader workers, which are slower here, and reports what it overwrites.
     for message in ("does not have many workers", "exists and is not empty", "treespec"):
         warnings.filterwarnings("ignore", message=f".*{message}.*")
@@ -295,8 +282,9 @@ def compare(
             L.seed_everything(seed, verbose=False)
             task, loaders = make(variant, choices[variant], seed)
             print(f"\n{name}, {variant}, seed {seed}", flush=True)
-            result = fit(task, loaders, options, f"{name}/{variant.replace(' ', '')}-{seed}")
+            result = fit(task, loaders, options, folder_of(options, name, variant, seed))
             rows.append({"variant": variant, "seed": seed, **result})
+    rows += [{"variant": rule, "score": result} for rule, result in (rules or {}).items()]
     if rows and L.pytorch.utilities.rank_zero_only.rank == 0:
         _report(name, rows, score, options.out / name / "results.csv")
     return rows
@@ -311,6 +299,8 @@ def _report(name: str, rows: Sequence[Mapping[str, Any]], score: str, path: Path
     for variant in dict.fromkeys(row["variant"] for row in rows):
         runs = [row for row in rows if row["variant"] == variant]
         scores = ", ".join(f"{row['score']:.4f}" for row in runs)
-        table.add_row(variant, scores, f"{runs[0]['seconds']:.2f}", f"{runs[0]['parameters']:,}")
+        trained = "parameters" in runs[0]
+        cost = (f"{runs[0]['seconds']:.2f}", f"{runs[0]['parameters']:,}") if trained else ("", "")
+        table.add_row(variant, scores, *cost)
     Console(width=120).print(table)
     print(f"Logs, checkpoints (best, last) and this table: {path.parent}")

@@ -127,7 +127,7 @@ def run(options: Options) -> list[dict[str, Any]]:
     def make(_: str, arguments: Variant, seed: int) -> tuple[Task, Loaders]:
         model = training.make_model(options, 4, 3, **arguments)
         metric = CosineSimilarity(reduction="mean")
-        task = Normals(model, OneMinusCosine(), metric, options.lr)
+        task = Normals(model, OneMinusCosine(), metric, options)
         return task, Loaders(train, val, test, options.batch_size, seed)
 
     choices = training.variants(options, gm.masks.WalkMask(options.hops, options.heads))

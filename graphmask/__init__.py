@@ -7,9 +7,12 @@ from . import nn as nn
 from . import normalizers as normalizers
 from . import operators as operators
 from . import transforms as transforms
+from . import values as values
 from . import walks as walks
 from ._warnings import GraphmaskWarning as GraphmaskWarning
 from .attention import attention as attention
+from .prepared import Prepared as Prepared
+from .prepared import prepare as prepare
 from .topology import Topology as Topology
 
 __version__ = "0.1.0"

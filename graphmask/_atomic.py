@@ -5,9 +5,19 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+if sys.platform == "win32":
+    fcntl = None
+else:
+    import fcntl
+
+# Hidden files that can be written beside one target at a time and are used again; more have names
+# of their own.
+_PLACES = 8
 
 
 class _UnchangedError(Exception):
@@ -19,7 +29,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """A path to write to, beside ``path`` and of the same suffix, which takes its place at the end.
 
     An exception within the block, such as a full disk, removes what was written and leaves ``path``
-    as it was; so does a killed process, which leaves a hidden file behind. ``~`` expands, links are
+    as it was; so does a killed process, which leaves a hidden file behind, the place of the next
+    writer. A file of a living process is locked, and left alone. ``~`` expands, links are
     followed, permissions are kept. What is no regular file, such as ``/dev/stdout``, is written to
     in place.
 
@@ -46,17 +57,58 @@ def replacing(path: str | Path) -> Iterator[Path]:
         return
     if target.exists() and not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-    aside = target.with_name(f".{target.stem[:100]}-{secrets.token_hex(8)}{target.suffix}")
+    aside, lock = _claim_place(target)
     try:
-        aside.touch(exist_ok=False)
         mode = (target if target.exists() else aside).stat().st_mode
         yield aside
         aside.chmod(mode)
         with aside.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(aside, target)
-    finally:
+    except BaseException:
         aside.unlink(missing_ok=True)
+        raise
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _claim_place(target: Path) -> tuple[Path, int | None]:
+    """An empty hidden file beside the target, and its open lock where there are locks."""
+    for number in range(_PLACES):
+        aside = target.with_name(f".{target.stem[:100]}-{number}{target.suffix}")
+        if (lock := _lock(aside)) is not None:
+            return aside, lock
+    aside = target.with_name(f".{target.stem[:100]}-{secrets.token_hex(8)}{target.suffix}")
+    aside.touch(exist_ok=False)
+    return aside, None
+
+
+def _lock(path: Path) -> int | None:
+    """Lock a new file, or empty one that no process holds; None for others.
+
+    Raises:
+        OSError: in a folder that is absent or may not be written to.
+    """
+    if fcntl is None:
+        return None
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    except OSError:
+        if not os.path.lexists(path):
+            raise
+        return None  # not ours
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        found, opened = os.lstat(path), os.fstat(file)
+        # Its writer may have finished meanwhile: then the file is no longer here.
+        if os.path.samestat(found, opened) and opened.st_nlink == 1:
+            os.ftruncate(file, 0)
+            return file
+    except OSError:
+        pass
+    os.close(file)
+    return None
 
 
 def check_replaceable(path: str | Path) -> None:

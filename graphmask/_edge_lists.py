@@ -30,6 +30,8 @@ _PAIRS = [
     ("origin", "destination"), ("sender", "receiver"), ("tail", "head"), ("parent", "child"),
     ("node1", "node2"), ("nodea", "nodeb"), ("id1", "id2"), ("vertex1", "vertex2"),
 ]  # fmt: skip
+# Headings of Gephi's tables of edges.
+_GEPHI = {"source", "target", "type", "id", "label", "timeset", "interval", "weight"}
 _NO_WEIGHTS = ("", "index", "type", "label", "time", "timestamp", "date", "year")
 # A weight that is missing or not finite is no heading.
 _WORD = re.compile(r"(?!(nan|inf|infinity|na|none|null)$)[^\W\d]", re.IGNORECASE)
@@ -45,7 +47,10 @@ def read_edge_list(text: str, directed: bool) -> Data:
     # Dictionaries at the ends of lines, empty or with keys.
     if "{" in text and re.search(r"\{(['\"][^{\n]*)?\}[ \t\r]*$", text, re.MULTILINE):
         return _read_with_networkx(text, directed)
-    columns, rows = _find_columns(read_rows(text, "\t;, ", COMMENTS))
+    table = read_rows(text, "\t;, ", COMMENTS)
+    if _is_gephi(table):
+        table, directed = _read_gephi(table)
+    columns, rows = _find_columns(table)
     edges = [Row(row.line, [row.cells[column] for column in columns]) for row in rows]
     if all(re.fullmatch(r"\S+", row.cells[0]) and _ends_in_number(row.cells[-1]) for row in edges):
         raise ValueError(
@@ -55,6 +60,24 @@ def read_edge_list(text: str, directed: bool) -> Data:
     names = _sort_names(edges)
     weight = [_parse_weight(row) for row in edges] if len(columns) == 3 else None
     return make_graph(names, [row.cells[:2] for row in edges], weight, directed)
+
+
+def _is_gephi(table: Sequence[Row]) -> bool:
+    """True for a heading of sources, targets and types of edges, and what else Gephi writes."""
+    words = [cell.lower() for cell in table[0].cells] if table else []
+    return {"source", "target", "type"} <= set(words) <= _GEPHI and len(set(words)) == len(words)
+
+
+def _read_gephi(table: Sequence[Row]) -> tuple[list[Row], bool]:
+    """The columns of source, target and, if need be, weight; and whether edges are directed."""
+    words = [cell.lower() for cell in table[0].cells]
+    types = {row.cells[words.index("type")].lower(): row.line for row in table[:0:-1]}
+    if len(types) > 1 or not types.keys() <= {"directed", "undirected"}:
+        line, name = max((line, name) for name, line in types.items())
+        expected = "must be Directed or Undirected, the same in all rows"
+        raise ValueError(f"line {line}: the type {expected}, got {name!r}")
+    columns = [words.index(name) for name in ("source", "target", "weight") if name in words]
+    return [Row(row.line, [row.cells[i] for i in columns]) for row in table], "directed" in types
 
 
 def read_adjacency_list(text: str, directed: bool) -> Data:

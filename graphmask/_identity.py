@@ -75,12 +75,12 @@ def _hash_edges(edge_index: Tensor, edge_weight: Tensor | None, number: Tensor) 
     source, target = edge_index.clamp(0, len(number) - 1)
     edge = stream(1, number)[source] + stream(2, number)[target]
     weight = 1.0 if edge_weight is None else edge_weight.detach()
-    edge = mix(edge + _bits(torch.as_tensor(weight, device=number.device)))
+    edge = mix(edge + bits(torch.as_tensor(weight, device=number.device)))
     return total.index_add(0, target, edge).index_add(0, source, mix(edge))
 
 
-def _bits(weight: Tensor) -> Tensor:
-    """Integers for weights, equal where these are equal in float32."""
+def bits(weight: Tensor) -> Tensor:
+    """Integers for numbers, equal where these are equal in float32."""
     single = weight.float() + 0.0  # of both zeros one
     bits = single.view(torch.int32).long()
     if weight.dtype == torch.float64:

@@ -23,6 +23,9 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NUMBERS = re.compile(rf"{_NUMBER.pattern}([;,\s]+{_NUMBER.pattern})+", re.ASCII)
 _NAMELESS = re.compile(r"(Unnamed: [\d.]+)?")
 _RECORD = re.compile(r'([^"\r\n]|"[^"]*")*')
+_QUOTED_WORDS = re.compile(r'"[^"]*"([ \t]+"[^"]*")+[ \t]*')
+# The first line of a table for Excel.
+_EXCEL = re.compile(r'\s*"?sep=(.)"?[ \t]*(?=[\r\n])', re.IGNORECASE)
 # From here on numbers round to infinity in float32.
 _FLOAT32_END = 2.0**128 - 2.0**103
 _SEPARATOR_NAMES = {"\t": "tabs", ";": "semicolons", ",": "commas", " ": "blanks"}
@@ -87,23 +90,34 @@ def read_rows(text: str, separators: str = "\t;,", comments: tuple[str, ...] = (
     """Rows of equally many cells; blank rows and an empty column at the end are left out.
 
     Cells are stripped of blanks around them. Cells in double quotes may hold separators and line
-    breaks.
+    breaks. A first line ``sep=;``, as for Excel, names the separator. A heading that is one cell
+    shorter than all rows, as R's ``write.table`` writes it, begins with a nameless column.
 
     Args:
         text: of the file.
         separators: to choose from; the first that the first row has, and by which all rows have as
-            many cells as that. A blank stands for any number of blanks and tabs.
+            many cells as that. A blank stands for any number of blanks and tabs, and is chosen
+            between quoted words in any case.
         comments: beginnings of lines that are left out.
 
     Raises:
         ValueError: for rows of different lengths and for quotes without an end, with the line.
     """
-    bare = re.sub(r'"[^"]*"', "", _first_record(text, comments))
+    if match := _EXCEL.match(text):
+        text, separators = text[match.end() :], match[1]
+        if separators not in _SEPARATOR_NAMES:
+            expected = ", ".join(_SEPARATOR_NAMES.values())
+            raise ValueError(f"line 1 names the separator {separators!r}: expected {expected}")
+    record = _first_record(text, comments)
+    bare = re.sub(r'"[^"]*"', "", record)
     present = [mark for mark in separators if mark in bare or (mark == " " and "\t" in bare)]
+    if not present and not match and _QUOTED_WORDS.fullmatch(record):
+        present = [" "]
     problems = []
     for separator in present or separators[-1:]:
         try:
-            return _check_lengths(list(_records(text, separator, comments)), separator)
+            rows = list(_records(text, separator, comments))
+            return _check_lengths(_name_rows(rows, text, separator), separator)
         except ValueError as error:
             problems.append(error)
     raise problems[0]
@@ -117,6 +131,25 @@ def _first_record(text: str, comments: tuple[str, ...]) -> str:
             return match[0] if match else ""
         start += len(line)
     return ""
+
+
+def _name_rows(rows: list[Row], text: str, separator: str) -> list[Row]:
+    """Begin the heading with a nameless cell where R's ``write.table`` left out that of row names.
+
+    Rows and heading then begin with quotes, and row names differ. Between commas, which may stand
+    in decimals, they also have to be numbers in order.
+    """
+    if len(rows) < 2 or any(len(row.cells) != len(rows[0].cells) + 1 for row in rows[1:]):
+        return rows
+    lines, names = list(io.StringIO(text, newline="")), [row.cells[0] for row in rows[1:]]
+    if not all(lines[row.line - 1].lstrip().startswith('"') for row in rows):
+        return rows
+    is_named = len(set(names)) == len(names)
+    if separator == "," and is_named:
+        numbers = [int(name) if name.isdecimal() else -1 for name in names]
+        is_named = numbers[0] >= 0 and numbers == sorted(numbers)
+    heading = Row(rows[0].line, ["", *rows[0].cells])
+    return [heading, *rows[1:]] if is_named else rows
 
 
 def _check_lengths(rows: list[Row], separator: str) -> list[Row]:

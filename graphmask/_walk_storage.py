@@ -6,9 +6,10 @@ A set of walks is ``walk_index [2, P]``, its pairs by row and then column, and
 :data:`~graphmask._walks.NORMALIZATIONS`.
 
 ``walk_graph [N, 2 + sets]`` is the identity of the graph that the walks were drawn on, followed by
-the pairs of each node in each set. ``walk_start_index [N]`` is the number by which ``walk_index``
-calls each node: renumbered and shifted with it by PyG's rules, and selected with the nodes, so that
-walks are read from any subgraph that they do not leave.
+a hash of the pairs of each node in each set. ``walk_start_index [N]`` is the number by which
+``walk_index`` calls each node: renumbered and shifted with it by PyG's rules, and selected with the
+nodes, so that walks are read from any subgraph that they do not leave. Pairs that are lost, or
+whose ids were changed, are noticed; the values of a table may be changed.
 """
 
 from __future__ import annotations
@@ -30,8 +31,10 @@ from ._checks import (
     value_error,
 )
 from ._identity import check_identity
+from ._random import stream
 from ._walks import NORMALIZATIONS, Walks, pattern_of_keys
 from .kernels import Pattern
+from .kernels.pattern import index_dtype
 
 _NORMALIZATION, _GRAPH, _START = "walk_normalization", "walk_graph", "walk_start_index"
 
@@ -42,6 +45,9 @@ _REMEDY = (
     "apply {} once more, or after the transform that changed the graph (such as RandomLinkSplit, "
     "ToUndirected, AddSelfLoops or new edge weights)"
 )
+
+# Seed of the hashes of pairs.
+_PAIRS = 3
 
 # The identity of the graph of a walk encoding, whatever its name.
 ENCODED_GRAPH = "walk_encoding_graph"
@@ -54,7 +60,7 @@ def write_walks(data: Data, walk_sets: Sequence[Walks], graph: Tensor) -> None:
     """
     remove_walks(data)
     data[_NORMALIZATION] = NORMALIZATIONS.index(walk_sets[0].normalization)
-    pairs = [walks.pattern.rowptr.diff() for walks in walk_sets]
+    pairs = [hash_rows(walks.pattern, graph[:, 0]) for walks in walk_sets]
     data[_GRAPH] = torch.column_stack([graph, *pairs])
     data[_START] = torch.arange(len(graph), device=graph.device)
     for position, walks in enumerate(walk_sets):
@@ -65,12 +71,17 @@ def write_walks(data: Data, walk_sets: Sequence[Walks], graph: Tensor) -> None:
 
 def remove_walks(data: Data) -> None:
     """Remove all sets of walks from ``data``."""
-    pairs = [name for names in stored_pairs(data) for name in names]
     # A batch keeps where the attributes of its graphs begin.
     slices = [getattr(data, name, None) or {} for name in ("_slice_dict", "_inc_dict")]
-    for name in (_NORMALIZATION, _GRAPH, _START, *pairs, *_ENTRIES):
+    for name in (*walk_attributes(data), *_ENTRIES):
         for place in (data, *slices):
             place.pop(name, None)
+
+
+def walk_attributes(data: Data) -> list[str]:
+    """Names of all attributes that :func:`write_walks` wrote to ``data``."""
+    pairs = [name for names in stored_pairs(data) for name in names]
+    return [name for name in (_NORMALIZATION, _GRAPH, _START, *pairs) if name in data]
 
 
 def walk_ids(data: Data) -> list[str]:
@@ -131,33 +142,44 @@ class StoredWalks(NamedTuple):
             raise value_error(_GRAPH, expected, graph)
         nodes = torch.arange(num_nodes, device=start.device)
         is_same = checks.add(bool, (start == nodes).all())
-        counts = graph[:, 2:].sum(0)
-        return [
-            self._read_set(*names[i], counts[i], start, is_same, checks) for i in range(len(names))
-        ]
+        read = partial(self._read_set, start=start, is_same=is_same, checks=checks)
+        return [read(*name, graph[:, [0, place]]) for place, name in enumerate(names, 2)]
 
     def _read_set(
         self,
         index_name: str,
         table_name: str,
-        count: Tensor,
+        pairs: Tensor,
         start: Tensor,
         is_same: Deferred[bool],
         checks: DeferredChecks,
     ) -> Deferred[Walks]:
+        """The walks of one set; ``pairs [N, 2]`` are numbers of nodes and hashes of their pairs."""
         index, table, n = self.data[index_name], self.data.get(table_name), len(start)
         _check_types(index_name, index, table_name, table)
         normalization = self._read_normalization(checks)
         sign, (row, col) = checks.sign(table_name, table), index
         rising = (row[1:] > row[:-1]) | ((row[1:] == row[:-1]) & (col[1:] > col[:-1]))
-        values = count, rising.all(), *aminmax(index)
+        # Copies: the attribute may be changed afterwards.
+        rows, cols = index.to(index_dtype(max(n, len(row))), copy=True)
+        stored = Pattern.from_unchecked(rows, cols, n)
+        number, expected = pairs.unbind(1)
+        is_whole = (hash_rows(stored, number) == expected).all()
+        values = is_whole, rising.all(), *aminmax(index)
 
-        def make(count: int, is_sorted: int, low: int, high: int) -> Walks:
-            if is_same.result and is_sorted and 0 <= low <= high < max(n, 1) and len(row) == count:
-                pattern, weight = Pattern.from_unchecked(row, col, n), table
-            else:
-                pattern, weight = _merge(*_renumber(index_name, index, table, start, count), n)
-            return Walks(pattern, weight, normalization.result, sign.result)
+        def make(is_whole: int, is_sorted: int, low: int, high: int) -> Walks:
+            if is_same.result and is_whole and is_sorted and 0 <= low <= high < max(n, 1):
+                return Walks(stored, table, normalization.result, sign.result)
+            ends, weight = _renumber(index_name, index, table, start)
+            # Pairs are in the order of former numbers, row by row in any order of rows.
+            by_row = ends[0].argsort(stable=True)
+            row, col = ends[:, by_row]
+            renumbered, former = Pattern.from_unchecked(row, col, n), number[col]
+            is_rising = (former[1:] > former[:-1]) | (row[1:] != row[:-1])
+            is_same_hash = (hash_rows(renumbered, number) == expected).all()
+            if not bool(is_rising.all() & is_same_hash):
+                raise _other_pairs(index_name)
+            return Walks(*_sort(ends, weight, n), normalization.result, sign.result)
 
         return checks.add(make, *values)
 
@@ -180,29 +202,40 @@ def _check_types(index_name: str, index: Any, table_name: str, table: Any) -> No
         raise value_error(table_name, expected, table)
 
 
-def _renumber(
-    name: str, index: Tensor, table: Tensor, start: Tensor, count: int
-) -> tuple[Tensor, Tensor]:
-    """The ``count`` pairs that start at present nodes, by the ids of these."""
+def _renumber(name: str, index: Tensor, table: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+    """The pairs that start at present nodes, by the ids of these."""
     number, node = start.sort()
     place = torch.searchsorted(number, index.long().contiguous()).clamp(max=max(len(node) - 1, 0))
     is_present = number[place] == index if len(node) else torch.zeros_like(index, dtype=torch.bool)
     starts = is_present[0]
     is_unique = bool((number[1:] > number[:-1]).all())
-    if not is_unique or int(starts.sum()) != count or not bool(is_present[1][starts].all()):
-        expected = "walks from and to the nodes of this graph"
-        raise value_error(
-            name, expected, "walks of another selection of nodes: " + _REMEDY.format("AddWalks")
-        )
+    if not is_unique or not bool(is_present[1][starts].all()):
+        raise _other_pairs(name)
     return node[place][:, starts], table[starts]
 
 
-def _merge(index: Tensor, table: Tensor, num_nodes: int) -> tuple[Pattern, Tensor]:
-    """Pairs in any order, sorted; those that coincide add."""
-    row, col = index.long()
-    key, pair = torch.unique(row * num_nodes + col, return_inverse=True)
-    merged = table.new_zeros(len(key), table.shape[1]).index_add(0, pair, table)
-    return pattern_of_keys(key, num_nodes), merged
+def _other_pairs(name: str) -> ValueError:
+    got = "walks of another selection of nodes, or pairs that were changed: "
+    return value_error(
+        name, "walks from and to the nodes of this graph", got + _REMEDY.format("AddWalks")
+    )
+
+
+def hash_rows(pattern: Pattern, number: Tensor) -> Tensor:
+    """``[N]``, for each row the sum modulo 2^64 of hashes of the numbers of its columns. O(P)."""
+    n = len(number)
+    if not n:
+        return torch.zeros_like(number)
+    # Written and summed in one place; brackets instead of index_select would take thrice the time.
+    sums = number.new_zeros(pattern.nnz + 1)
+    hashes = stream(_PAIRS, number)
+    torch.index_select(hashes, 0, pattern.col.clamp(0, n - 1), out=sums[1:])
+    return sums.cumsum_(0).index_select(0, pattern.rowptr).diff()
+
+
+def _sort(index: Tensor, table: Tensor, num_nodes: int) -> tuple[Pattern, Tensor]:
+    key, order = (index[0] * num_nodes + index[1]).sort()
+    return pattern_of_keys(key, num_nodes), table[order]
 
 
 def _batch_normalization(first: int, last: int) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -16,8 +16,10 @@ from ._normalization import Normalization
 from .kernels import HopValues, Pattern, combine_hops
 from .kernels.pairs import forms_values
 
-# Normalisations that walks can have been drawn with. Stored walks hold positions in this tuple.
-NORMALIZATIONS = (None, "sym", "rw", "unknown")
+# What walks can estimate: powers of W, by its normalisation, or shells of hop distances. Stored
+# walks hold positions in this tuple.
+Estimated: TypeAlias = Normalization | Literal["unknown", "shells"]
+NORMALIZATIONS = (None, "sym", "rw", "unknown", "shells")
 
 
 class _EntriesAccepted(type):
@@ -42,7 +44,8 @@ class Walks(metaclass=_EntriesAccepted):
         pattern: the P pairs (i, j) that walks connect, each once: the support of a mask on these
             walks.
         table: ``[P, K + 1]``, the estimates for each pair and hop; it may carry a gradient.
-        normalization: of the W that they estimate. (default: :obj:`"unknown"`)
+        normalization: of the W that they estimate; ``"shells"`` for those of
+            :class:`~graphmask.walks.Shells`. (default: :obj:`"unknown"`)
         nonnegative: whether no estimate is negative, if that is known: then values are not read.
             (default: :obj:`None`, values are read and checked)
 
@@ -76,14 +79,14 @@ class Walks(metaclass=_EntriesAccepted):
 
     pattern: Pattern
     table: Tensor
-    normalization: Normalization | Literal["unknown"]
+    normalization: Estimated
     _sources: Sources = field(init=False)
 
     def __init__(
         self,
         pattern: Pattern,
         table: Tensor,
-        normalization: Normalization | Literal["unknown"] = "unknown",
+        normalization: Estimated = "unknown",
         nonnegative: bool | None = None,
     ) -> None:
         pairs = pattern.nnz
@@ -95,7 +98,8 @@ class Walks(metaclass=_EntriesAccepted):
             expected = f"of shape [P, K + 1] with P = {pairs} (pairs of the pattern)"
             raise value_error("table", expected, table)
         if normalization not in NORMALIZATIONS:
-            raise value_error("normalization", "'sym', 'rw', None or 'unknown'", normalization)
+            expected = "'sym', 'rw', None, 'unknown' or 'shells'"
+            raise value_error("normalization", expected, normalization)
         if nonnegative is None:
             nonnegative = _is_nonnegative(table)
         values = pattern, table, normalization, Sources([table], nonnegative)
@@ -124,7 +128,7 @@ class Walks(metaclass=_EntriesAccepted):
         weight: Tensor,
         num_nodes: int,
         num_hops: int,
-        normalization: Normalization | Literal["unknown"] = "unknown",
+        normalization: Estimated = "unknown",
     ) -> Walks:
         """Walks from entries in any order; entries of one pair and hop add.
 
@@ -177,7 +181,7 @@ class Walks(metaclass=_EntriesAccepted):
         cls,
         pattern: Pattern,
         table: Tensor,
-        normalization: Normalization | Literal["unknown"] = "unknown",
+        normalization: Estimated = "unknown",
     ) -> Walks:
         """Deprecated: use :class:`Walks` itself."""
         message = "Walks.of_pairs(...) is deprecated: use Walks(pattern, table, normalization)"

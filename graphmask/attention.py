@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ._checks import type_error, value_error
 from ._precision import full_precision
-from .features import FeatureMap, ReLU
+from .features import FeatureMap, ReLU, Scores
 from .features.base import check_feature_map
-from .kernels.products import in_one_type
+from .kernels.products import accumulator, in_one_type
 from .normalizers import Normalizer, RowSums
-from .normalizers.base import check_normalizer
+from .normalizers.base import Rows, check_normalizer
 from .operators import Execution, MaskOperator, attend
 from .operators.base import check_nodes
+from .values import Encoded, ValueMap
+from .values.base import check_value_map
 
 
 def attention(
@@ -23,6 +26,7 @@ def attention(
     feature_map: FeatureMap | None = None,
     execution: Execution | None = None,
     normalizer: Normalizer | None = None,
+    values: ValueMap | None = None,
 ) -> Tensor:
     r"""Linear attention modulated by a topological mask.
 
@@ -47,14 +51,18 @@ def attention(
             cheapest that can)
         normalizer: of the sums, in the place of the division by row sums. (default: :obj:`None`,
             :class:`~graphmask.normalizers.RowSums`)
+        values: map of values before they are summed, and of the sums before they are normalized,
+            such as :class:`~graphmask.values.RotaryValues`. (default: :obj:`None`, none)
 
     Returns:
-        ``[N, H, dv]``.
+        ``[N, H, dv]``, or as many channels as the map of values has.
 
     Raises:
         TypeError: where q, k or v is no floating-point tensor, or the mask no operator.
-        ValueError: for shapes that do not fit, and for a signed mask whose entries are not known
-            under a normalizer that needs row sums.
+        ValueError: for shapes that do not fit, for a signed mask whose entries are not known under
+            a normalizer that needs row sums, for scores that are known up to a factor under a
+            normalizer that reads their size, and for a topology without what the map of values
+            reads.
 
     Cost: linear in N for every mask whose product is; see :mod:`graphmask.operators`.
 
@@ -79,18 +87,20 @@ def attention(
     topology = mask.topology
     queries, keys = feature_map(q, k, topology.batch, topology.num_graphs)
     normalizer = RowSums() if normalizer is None else check_normalizer(normalizer)
-    numerator, denominator = attend(
+    scores, encoded = _scores(feature_map, normalizer), _encode(v, mask, feature_map.scores, values)
+    numerator, denominator, shift = attend(
         mask,
         queries.transpose(0, 1),
         keys.transpose(0, 1),
-        v.transpose(0, 1),
+        encoded.values.transpose(0, 1),
         execution,
-        feature_map.scores if normalizer.needs_denominator else feature_map.scores.unnormalized(),
+        scores,
     )
     with full_precision(q.device):
-        sums = numerator.transpose(0, 1)
-        sizes = None if denominator is None else denominator.unsqueeze(-1).transpose(0, 1)
-        return normalizer(sums, sizes).to(v.dtype)
+        rows = Rows(topology, shift=_by_nodes(shift))
+        sums, ratios = encoded.decode(numerator.transpose(0, 1))
+        out = normalizer(sums, _by_nodes(denominator), rows)
+        return (out if ratios is None else torch.cat([out, ratios], -1)).to(v.dtype)
 
 
 def attention_rows(
@@ -102,6 +112,8 @@ def attention_rows(
     normalizer: Normalizer | None = None,
 ) -> Tensor:
     """Rows ``[len(nodes), H, N]`` of the matrix by which :func:`attention` multiplies v.
+
+    Under a map of values it multiplies the encoded values, and the result is then decoded.
 
     Args:
         q: ``[N, H, dq]`` queries.
@@ -123,16 +135,53 @@ def attention_rows(
     check_nodes(nodes, mask.num_nodes)
     if not len(nodes):
         return q.new_zeros(0, q.shape[1], len(q))
-    topology, scores = mask.topology, feature_map.scores
+    topology, scores = mask.topology, _scores(feature_map, normalizer)
     queries, keys = feature_map(q, k, topology.batch, topology.num_graphs)
     with full_precision(q.device):
         queries, keys, rows = in_one_type(queries[nodes], keys, mask.rows(nodes))
         present = rows != 0
-        score = scores.block(queries.transpose(0, 1), keys.transpose(0, 1), present)
+        score, *shifts = scores.block(queries.transpose(0, 1), keys.transpose(0, 1), present)
         # Nothing is read of other graphs, whose features may be NaN.
         score = score.masked_fill(~present, 0)
-        terms, sizes = scores.terms(rows, score, mask.sums_itself)
-        return normalizer(terms, sizes.sum(-1, keepdim=True)).transpose(0, 1).to(q.dtype)
+        # Parts of the heads may have denominators of their own sign.
+        parts = mask._parts()
+        heads = [part.heads for part in parts] if len(parts) > 1 else [len(score)]
+        groups = zip(parts, rows.expand_as(score).split(heads), score.split(heads), strict=True)
+        pairs = [scores.terms(row, s, part.sums_itself) for part, row, s in groups]
+        terms, sizes = (torch.cat(values) for values in zip(*pairs, strict=True))
+        terms, sizes, *shifts = (
+            x.transpose(0, 1) for x in (terms, sizes.sum(-1, keepdim=True), *shifts)
+        )
+        return normalizer(terms, sizes, Rows(topology, nodes, *shifts)).to(q.dtype)
+
+
+def _scores(feature_map: FeatureMap, normalizer: Normalizer) -> Scores:
+    """The scores of a feature map, with a denominator where it is needed."""
+    scores = feature_map.scores
+    shifted = normalizer.reads_shift and scores.shifted
+    if normalizer.reads_size and not (feature_map.sized or shifted):
+        raise value_error(
+            "normalizer",
+            f"one that divides by row sums, such as RowSums(), for {feature_map!r}, whose scores "
+            "are known up to a factor",
+            repr(normalizer),
+        )
+    return scores if normalizer.needs_denominator else scores.unnormalized()
+
+
+def _by_nodes(x: Tensor | None) -> Tensor | None:
+    """``[N, H, 1]`` of ``[H, N]``, if there is one."""
+    return None if x is None else x.unsqueeze(-1).transpose(0, 1)
+
+
+def _encode(v: Tensor, mask: MaskOperator, scores: Scores, values: ValueMap | None) -> Encoded:
+    if values is None:
+        return Encoded(v)
+    if check_value_map(values).needs_nonnegative and (scores.signed or not mask.sums_itself):
+        expected = f"non-negative, and so must scores, for {values!r}"
+        raise value_error("mask", expected, f"{mask!r}, and {scores!r}")
+    with full_precision(v.device):
+        return values(v.to(accumulator(v)), mask.topology)
 
 
 def _check(q: Tensor, k: Tensor, v: Tensor, mask: MaskOperator) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from graphmask._graph_files import read_arrays, read_gml, read_graphml, read_mat
 from graphmask._saved_data import read_data
 from graphmask._tables import naming, read_text
 from graphmask.datasets import read_shape
+from graphmask.datasets._base import check_optional
 from graphmask.datasets._files import is_shape
 from graphmask.datasets._molecules import parse_smiles
 from graphmask.datasets.semantic_kitti import read_points
@@ -31,18 +32,27 @@ _MOST_NODES, _NODES_PER_EDGE = 10**8, 100
 
 
 def read_graph(
-    path: str | Path, directed: bool = False, item: int = 0, neighbours: int = NEIGHBOURS
+    path: str | Path,
+    directed: bool = False,
+    item: int = 0,
+    neighbours: int = NEIGHBOURS,
+    columns: int | None = None,
+    *,
+    attributes: Sequence[str] | None = None,
+    color_range: float | None = None,
+    transposed: bool | None = None,
 ) -> Data:
     r"""Read a graph from a file, by the ending of its name.
 
     * ``.obj .ply .off .stl``: a mesh, whose edges join the vertices of each triangle.
     * ``.xyz .pts .npy .ply .bin``: points, joined with their nearest neighbours; ``.bin`` is a scan
-      as KITTI stores it, four float32 per point.
+      as KITTI stores it, four float32 per point, or as many as ``columns``.
     * ``.edgelist .edges .csv .tsv .txt``: lines of source and target, or of source, target and
       weight, between tabs, semicolons, commas or blanks; cells with separators stand in double
       quotes. Read in both directions unless ``directed``. A heading is recognised above numbers,
-      and by words such as ``source,target`` or ``from,to``. Also what networkx' ``write_edgelist``
-      writes, and ``.adjlist``, as of ``write_adjlist``.
+      and by words such as ``source,target`` or ``from,to``. Also tables of R's ``write.table``, of
+      Gephi, whose ``Type`` says whether edges are directed, and what networkx' ``write_edgelist``
+      writes; and ``.adjlist``, as of ``write_adjlist``.
     * ``.npz``: ``edge_index [2, E]``, or ``edges``, ``[E, 2]`` or ``[2, E]``, read in both
       directions unless ``directed``, with ``edge_weight [E]``, ``pos``, ``x`` and ``num_nodes``
       where present; or a sparse adjacency matrix of scipy's ``save_npz``; or a mesh, or points.
@@ -65,6 +75,12 @@ def read_graph(
             source before target. (default: :obj:`False`)
         item: line of a file of molecules, from 0. (default: :obj:`0`)
         neighbours: of each point of a cloud without edges. (default: :obj:`8`)
+        columns: numbers of each point of a ``.bin`` file. (default: :obj:`None`: 4, where the size
+            of the file or its strengths leave no doubt)
+        attributes: of a mesh or of points, see :func:`~graphmask.datasets.read_shape`: ``()``
+            neither reads nor checks normals, colours and features. (default: :obj:`None`, all)
+        color_range: see there. (default: :obj:`None`)
+        transposed: see there. (default: :obj:`None`)
 
     Returns:
         A graph with ``pos`` and ``face`` where the file has them, ``node_name``, a list, where
@@ -97,7 +113,7 @@ def read_graph(
         elif ending == ".npz":
             graph = read_arrays(path, directed)
         elif ending == ".bin":
-            graph = connect(_read_scan(path), neighbours)
+            graph = connect(_read_scan(path, columns), neighbours)
         elif ending in _READERS:
             graph = _READERS[ending](path, directed)
         elif not is_shape(path):
@@ -107,7 +123,8 @@ def read_graph(
             _check_size(graph)
             Topology.from_data(graph)
             return graph
-    return connect(read_shape(path), neighbours)
+    shape = read_shape(path, transposed=transposed, color_range=color_range, attributes=attributes)
+    return connect(shape, neighbours)
 
 
 def _check_size(graph: Data) -> None:
@@ -160,9 +177,10 @@ def _read_molecule(path: Path, item: int) -> Data:
     )
 
 
-def _read_scan(path: Path) -> Data:
-    points = torch.from_numpy(read_points(path))
-    return Data(pos=points[:, :3].clone(), x=points[:, 3:].clone())
+def _read_scan(path: Path, columns: int | None) -> Data:
+    points = torch.from_numpy(read_points(path, check_optional("columns", columns, 3)))
+    data = Data(pos=points[:, :3].clone())
+    return data.update({"x": points[:, 3:].clone()} if points.shape[1] > 3 else {})
 
 
 _READERS: dict[str, Callable[[Path, bool], Data]] = {

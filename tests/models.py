@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from torch_geometric.nn import SAGEConv
 
 from graphmask import Topology
-from graphmask.masks import GlobalMask, PowerSeriesMask, TopologicalMask, WalkMask
+from graphmask.masks import GlobalMask, HeadwiseMask, PowerSeriesMask, TopologicalMask, WalkMask
 from graphmask.nn import (
     TopologicalAttention,
     TopologicalGPS,
@@ -41,6 +41,7 @@ MASKS: dict[str, Callable[[], TopologicalMask]] = {
     "series": lambda: PowerSeriesMask(hops=2, heads=2),
     "walk": walk_mask,
     "sum": lambda: 0.3 * GlobalMask() + walk_mask(1),
+    "headwise": lambda: HeadwiseMask([walk_mask(1), GlobalMask()]),
 }
 parametrize_masks = pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
 

@@ -54,6 +54,18 @@ def definition(
     return (mask * score) @ v, (mask.abs() * score).sum(-1)
 
 
+def softmax_definition(
+    pattern: Pattern, q: Tensor, k: Tensor, v: Tensor, value: Tensor, signed: bool = True
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Both sums and the largest score of each row, which is held fixed."""
+    mask, score = pattern.to_dense(value), q @ k.mT
+    score = score.masked_fill(mask == 0, -torch.inf)
+    top = score.detach().amax(-1) if score.numel() else score.detach().sum(-1)
+    top = torch.where(top == -torch.inf, 0.0, top)
+    score = (score - top.unsqueeze(-1)).exp()
+    return (mask * score) @ v, ((mask.abs() if signed else mask) * score).sum(-1), top
+
+
 # Sparse rows from dense ones and back
 
 

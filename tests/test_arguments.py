@@ -166,7 +166,7 @@ VALUE_ERRORS: list[tuple[Callable[[], object], str]] = [
     (lambda: entries(num_hops=-1), "`num_hops`"),
     (
         lambda: entries(normalization="row"),
-        "`normalization` must be 'sym', 'rw', None or 'unknown', got row",
+        "`normalization` must be 'sym', 'rw', None, 'unknown' or 'shells', got row",
     ),
     (lambda: entries(normalization=["sym"]), "`normalization`"),
     (lambda: IIDWalks(hops=-1), "`hops` must be at least 0"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -67,3 +69,44 @@ def test_read_only_files_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         with pytest.raises(PermissionError, match="Permission denied"):
             write(path)
     assert path.read_text() == "before"
+
+
+def left_behind(path: Path) -> list[str]:
+    return sorted(x.name for x in path.parent.iterdir() if x.name[0] == "." and x != path)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are killed")
+def test_the_next_writer_takes_the_place_of_a_killed_one(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    if (child := os.fork()) == 0:
+        with replacing(path) as aside:
+            aside.write_text("more than the next one writes")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert left_behind(path) == [".model-0.safetensors"]
+    write_text(path, "new")
+    assert path.read_text() == "new"
+    assert left_behind(path) == []
+
+
+def test_writers_at_once_have_places_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    with ExitStack() as stack:
+        places = [stack.enter_context(replacing(path)) for _ in range(10)]
+        assert len(set(places)) == 10
+        for number, place in enumerate(places):
+            assert place.read_text() == ""
+            place.write_text(str(number))
+    assert path.read_text() == "0"  # the last to leave
+    assert left_behind(path) == []
+
+
+def test_files_of_others_in_the_place_are_left_alone(tmp_path: Path) -> None:
+    path, other = tmp_path / "a.txt", tmp_path / "other"
+    other.write_text("other")
+    (tmp_path / ".a-0.txt").symlink_to(other)
+    os.link(other, tmp_path / ".a-1.txt")
+    (tmp_path / ".a-2.txt").mkdir()
+    write_text(path, "new")
+    assert (path.read_text(), other.read_text()) == ("new", "other")
+    assert left_behind(path) == [".a-0.txt", ".a-1.txt", ".a-2.txt"]

@@ -20,7 +20,7 @@ from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 
 import graphmask as gm
-from graphmask import datasets, features, masks, nn, operators, reference, transforms, walks
+from graphmask import datasets, features, masks, nn, operators, reference, transforms, values, walks
 from graphmask.masks.combinators import CombinedMask
 from graphmask.testing import (
     assert_batch_independent,
@@ -29,11 +29,12 @@ from graphmask.testing import (
     check_mask,
     check_operator,
     check_sampler,
+    check_value_map,
     example_topologies,
 )
 from graphmask.testing.graphs import replace
 
-PACKAGES = (masks, operators, walks, features, nn, transforms, datasets)
+PACKAGES = (masks, operators, walks, features, values, nn, transforms, datasets)
 
 
 # Graphs of the quick run: no edge, parallel edges and loops, directions, signs, and a ragged batch
@@ -210,6 +211,11 @@ def test_feature_maps_keep_all_laws(case: cases.Case) -> None:
     check_feature_map(case.make(), channels=5)
 
 
+@parametrize(cases.VALUES)
+def test_value_maps_keep_all_laws(case: cases.ValueCase) -> None:
+    check_value_map(case.make(), channels=4, heads=2)
+
+
 @parametrize(cases.FEATURES)
 def test_feature_maps_are_their_definition(case: cases.Case, generator: torch.Generator) -> None:
     x, phi = torch.randn(7, 2, 5, generator=generator), case.make()
@@ -320,7 +326,10 @@ def test_masks_reset_their_parameters() -> None:
 
 
 def everything() -> list[cases.Case]:
-    return [*cases.MASKS, *cases.SAMPLERS, *cases.FEATURES, *cases.LAYERS, *cases.TRANSFORMS]
+    return [
+        *cases.MASKS, *cases.SAMPLERS, *cases.FEATURES, *cases.VALUES, *cases.LAYERS,
+        *cases.TRANSFORMS,
+    ]  # fmt: skip
 
 
 def test_reprs_name_the_class_and_survive_pickling() -> None:
@@ -331,7 +340,15 @@ def test_reprs_name_the_class_and_survive_pickling() -> None:
 
 
 def content(data: Data) -> dict[str, Tensor]:
-    return {key: torch.as_tensor(value).clone().reshape(-1) for key, value in data}
+    return dict(flat("", data.to_dict()))
+
+
+def flat(name: str, values: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from flat(f"{name}{key}.", value)
+        elif key != "smiles":
+            yield f"{name}{key}", torch.as_tensor(value).clone().reshape(-1)
 
 
 @parametrize(cases.TRANSFORMS)

@@ -7,24 +7,34 @@ import pytest
 import torch
 from builders import seeded
 from cases.graphs import edgeless
+from oracles import pattern_of
 from torch import Tensor
 from torch.testing import assert_close
 
 import graphmask as gm
 from graphmask import reference
 from graphmask.attention import attention_rows
-from graphmask.features import Identity, ReLU, UnitPlusCosine
-from graphmask.normalizers import RMSNormalizer, RowSums, Unnormalized
+from graphmask.features import (
+    Identity,
+    Normalized,
+    PositiveRandomFeatures,
+    ReLU,
+    SoftmaxScores,
+    UnitPlusCosine,
+)
+from graphmask.normalizers import DegreeScaled, RMSNormalizer, RowSums, Sink, Unnormalized
 from graphmask.operators import Dense, Lifted, Pairs
+from graphmask.testing import assert_gradients, example_topologies
 
 
-def qkv(n: int) -> list[Tensor]:
-    return [torch.randn(n, 2, 3, generator=seeded(i)).double().requires_grad_() for i in range(3)]
+def qkv(n: int, heads: int = 2) -> list[Tensor]:
+    draws = (torch.randn(n, heads, 3, generator=seeded(i)) for i in range(3))
+    return [draw.double().requires_grad_() for draw in draws]
 
 
 def check_sums(operator: gm.operators.MaskOperator, dense: Tensor) -> None:
     """Sums and their gradients are the definition's in all executions, whatever the signs."""
-    q, k, v = qkv(operator.num_nodes)
+    q, k, v = qkv(operator.num_nodes, max(operator.heads, 2))
     phi = [reference.relu_features(x, 1e-3) for x in (q, k)]
     expected = reference.attention_sums(*phi, v, dense.double())
     grad_output = torch.randn(expected.shape, generator=seeded(9)).double()
@@ -113,6 +123,105 @@ def test_scores_start_at_one_and_stay_between_zero_and_two() -> None:
     zero = torch.zeros(1, 2, 3, requires_grad=True)
     phi.queries(zero).sum().backward()
     assert zero.grad.isfinite().all()
+
+
+EXECUTIONS = pytest.mark.parametrize("execution", [Pairs(), Dense()], ids=repr)
+
+
+@EXECUTIONS
+@pytest.mark.parametrize("name", ["signed", "ragged", "empty", "single"])
+@pytest.mark.parametrize("feature_map", [ReLU(), SoftmaxScores(scale=1.0)], ids=repr)
+def test_sinks_are_null_values(
+    feature_map: gm.features.FeatureMap, name: str, execution: gm.operators.Execution
+) -> None:
+    topology = example_topologies()[name]
+    mask = cases.series.walk_mask()
+    topology = mask.prepare(topology)
+    sink, (q, k, v) = cases.scrambled(Sink(2)), qkv(topology.num_nodes)
+    with torch.no_grad():
+        operator, dense = mask(topology), cases.mask_reference(mask, topology)
+    scores = (
+        torch.einsum("ihm,jhm->hij", q.relu() + 1e-3, k.relu() + 1e-3)
+        if isinstance(feature_map, ReLU)
+        else reference.softmax_scores(q, k, 1.0)
+    )
+    leaves = q, k, v, sink.null
+    expected = reference.sink_attention(scores, v, dense, sink.null)
+    out = gm.attention(q, k, v, operator, feature_map, execution, sink)
+    assert_close(out, expected)
+    grad_output = torch.randn(out.shape, generator=seeded(9)).double()
+    grads = (
+        torch.autograd.grad(x, leaves, grad_output, retain_graph=True) for x in (out, expected)
+    )
+    assert_close(*grads)
+    rows = attention_rows(q, k, operator, torch.arange(len(q)), feature_map, sink)
+    assert_close(torch.einsum("ihj,jhd->ihd", rows, v), expected)
+
+
+@EXECUTIONS
+def test_sinks_of_scores_of_any_size(execution: gm.operators.Execution) -> None:
+    """Beside scores that are too small a sink takes all, beside large ones nothing."""
+    mask, sink = gm.masks.GlobalMask()(edgeless(2)), Sink(1)
+    if isinstance(execution, Pairs):
+        mask = gm.operators.SparseOperator(
+            mask.topology, pattern_of(torch.ones(2, 2)), torch.ones(1, 4)
+        )
+    v = torch.ones(2, 1, 1)
+    for size, expected in ((1e4, 1.0), (-1e4, 0.0)):
+        q = torch.full((2, 1, 1), size).requires_grad_()
+        out = gm.attention(q, v, v, mask, SoftmaxScores(1.0), execution, sink)
+        assert_close(out, torch.full_like(out, expected))
+        grads = torch.autograd.grad(out.sum(), (q, sink.null))
+        assert all(grad.isfinite().all() for grad in grads)
+
+
+def test_sinks_and_degrees_have_derivatives_of_both_orders() -> None:
+    topology = gm.Topology(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), 3)
+    walks = cases.series.walk_mask()
+    topology = walks.prepare(topology)
+    normalizer = cases.scrambled(DegreeScaled(2, Sink(2)))
+
+    def run(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return gm.attention(
+            q, k, v, walks(topology), SoftmaxScores(), Pairs(), normalizer=normalizer
+        )
+
+    assert_gradients(run, *(x.detach() for x in qkv(3)), module=normalizer)
+
+
+@pytest.mark.parametrize("name", ["directed", "ragged", "empty", "single", "multi"])
+def test_degrees_scale_means(name: str) -> None:
+    topology = example_topologies().get(name) or edgeless(4)
+    normalizer, (q, k, v) = cases.scrambled(DegreeScaled(2)), qkv(topology.num_nodes)
+    operator = gm.masks.GlobalMask()(topology)
+    degree = (topology.edge_index[1] == torch.arange(topology.num_nodes)[:, None]).sum(1)
+    plain = gm.attention(q, k, v, operator)
+    expected = reference.degree_scaled(plain, degree, normalizer.weight)
+    assert_close(gm.attention(q, k, v, operator, normalizer=normalizer), expected)
+    normalizer.reset_parameters()
+    assert_close(gm.attention(q, k, v, operator, normalizer=normalizer), plain)
+    with pytest.raises(ValueError, match="`rows` must be the rows of a topology"):
+        normalizer(plain, plain)
+
+
+@pytest.mark.parametrize(
+    "normalizer", [Unnormalized(), Sink(2), DegreeScaled(2, Sink(2))], ids=repr
+)
+@pytest.mark.parametrize(
+    "feature_map",
+    [PositiveRandomFeatures(3, 4), Normalized(PositiveRandomFeatures(3, 4))],
+    ids=repr,
+)
+def test_scores_up_to_a_factor_need_a_division(
+    normalizer: gm.normalizers.Normalizer, feature_map: gm.features.FeatureMap
+) -> None:
+    mask, x = gm.masks.GlobalMask()(edgeless(2)), torch.ones(2, 2, 3)
+    for run in (
+        lambda: gm.attention(x, x, x, mask, feature_map, normalizer=normalizer),
+        lambda: attention_rows(x, x, mask, torch.arange(2), feature_map, normalizer),
+    ):
+        with pytest.raises(ValueError, match="known up to a factor"):
+            run()
 
 
 def test_unknown_normalizers_raise() -> None:

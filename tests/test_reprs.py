@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch_geometric.transforms import BaseTransform
+from torch_geometric.transforms import BaseTransform, Compose
 
 import graphmask as gm
 from graphmask import transforms, walks
@@ -18,7 +18,9 @@ LAWS = walks.Geometric(0.3), walks.Poisson(2.0), walks.FixedLength(2), walks.Uni
 # Two values at least for each argument. Arguments that change no result have one.
 VALUES: dict[str, tuple[Any, ...]] = {
     "attr_name": ("pe", "rw"),
+    "attr": ("u", "x"),
     "bits": (4, 8),
+    "copies": (2, 3),
     "budget": (4, 5),
     "cosine": (False, True),
     "decay": (0.5, 0.7),
@@ -31,16 +33,21 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "law": LAWS,
     "length": (2, 3),
     "length_law": LAWS,
+    "limit": (None, 5.0),
     "longest": (3, 4),
     "loop": (False, True),
     "max_edges": (None, 1000),
     "max_num_neighbors": (None, 5, 6),
     "rate": (2.0, 3.0),
     "normalization": ("sym", "rw", None),
+    "mean": (torch.zeros(2), torch.ones(2)),
+    "names": (None, ["MolWt"], ["MolWt", "TPSA"]),
     "num_points": (4, 5),
+    "num_times": (8, 16),
     "num_walks": (4, 8),
     "num_workers": (1,),
     "order": (transforms.CuthillMcKee(), transforms.Hilbert(), transforms.Hilbert(bits=3)),
+    "p": (0.2, 0.4),
     "p_halt": (0.2, 0.4),
     "period": (None, 1.0, (1.0, 2.0)),
     "r": (0.5, 0.6),
@@ -49,13 +56,26 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "sampler": (walks.IIDWalks(4), walks.IIDWalks(5), walks.TruncatedWalks(0.1)),
     "scale": (1.0, 2.0),
     "scales": (3, 4),
+    "scale_invariant": (False, True),
     "sets": (1, 2),
+    "shift": (0.1, 0.2),
     "skip_degenerate": (False, True),
     "start": (0, 1),
+    "std": (torch.ones(2), torch.tensor([1.0, 2.0])),
     "tolerance": (0.1, 0.2),
+    "transform": (
+        transforms.KNNGraph(3),
+        transforms.KNNGraph(4),
+        Compose([transforms.UnitSphere()]),
+    ),
     "walk_length": (4, 5),
     "weight": (None, transforms.EdgeLength(), transforms.Gaussian(1.0), transforms.Gaussian(2.0)),
     "width": (16, 32),
+}
+
+# Arguments of one class that another one means otherwise.
+OWN: dict[type, dict[str, tuple[Any, ...]]] = {
+    transforms.RandomAnisotropicScale: {"scales": ((0.5, 1.0), (0.5, 2.0))},
 }
 
 # Arguments that exclude each other, and those that a sampler of another normalisation excludes.
@@ -103,10 +123,11 @@ def test_objects_of_different_settings_print_differently(cls: type) -> None:
         for name, parameter in inspect.signature(cls).parameters.items()
         if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
     ]
-    base = {name: VALUES[name][0] for name in names} | dict(*BASES.get(cls, [{}]))
+    choices = VALUES | OWN.get(cls, {})
+    base = {name: choices[name][0] for name in names} | dict(*BASES.get(cls, [{}]))
     assert repr(make(cls, base)) == repr(make(cls, base))
     for name in set(names) - VARIED.get(cls, set()):
-        texts = [repr(make(cls, {**base, name: value})) for value in VALUES[name]]
+        texts = [repr(make(cls, {**base, name: value})) for value in choices[name]]
         assert len(set(texts)) == len(texts), (name, texts)
 
 

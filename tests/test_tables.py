@@ -51,6 +51,16 @@ def with_index(heading: str) -> Callable[[str], str]:
     return edit_lines(lambda i, line: f"{i - 1 if i else heading},{line}")
 
 
+def in_r(text: str, separator: str) -> str:
+    """As R's ``write.table``: row names below no heading, words in quotes."""
+    heading, *rows = (line.split(",") for line in text.splitlines())
+    quoted = [[f'"{cell}"' for cell in heading]]
+    for number, cells in enumerate(rows, 3):
+        words = [cell if cell.lstrip("-")[0].isdigit() else f'"{cell}"' for cell in cells]
+        quoted.append([f'"{number}"', *words])
+    return "".join(separator.join(cells) + "\n" for cells in quoted)
+
+
 READABLE: dict[str, Callable[[str], str | bytes]] = {
     "a byte-order mark": lambda text: text.encode("utf-8-sig"),
     "UTF-16": lambda text: text.encode("utf-16"),
@@ -66,6 +76,11 @@ READABLE: dict[str, Callable[[str], str | bytes]] = {
     "trailing separators": edit_lines(lambda _, line: line + ","),
     "nameless row numbers": with_index(""),
     "row numbers of pandas": with_index("Unnamed: 0"),
+    "Excel's separator": lambda text: "sep=;\n" + text.replace(",", ";"),
+    "Excel's separator, quoted": lambda text: '"SEP=\t"\r\n' + text.replace(",", "\t"),
+    "R's row names": lambda text: in_r(text, " "),
+    "R's row names, tabs": lambda text: in_r(text, "\t"),
+    "R's row names, commas": lambda text: in_r(text, ","),
 }
 
 
@@ -218,3 +233,38 @@ def test_missing_targets_are_nan_and_an_empty_smiles_is_left_out(tmp_path: Path)
         path.write_text(text)
         with pytest.raises(ValueError, match=r"t\.csv holds no molecule .* in line 2"):
             MoleculeCSV(path)
+
+
+GEPHI = "Source,Target,Type,Id,Label,timeset,Weight\n1,2,{0},0,,,1.5\n2,3,{0},1,,,0.5\n"
+
+
+@pytest.mark.parametrize(("kind", "count"), [("Directed", 2), ("Undirected", 4)])
+def test_gephi_says_whether_edges_are_directed(kind: str, count: int, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(GEPHI.format(kind))
+    graph = read_graph(path)
+    assert (graph.num_edges, graph.node_name) == (count, ["1", "2", "3"])
+    assert set(graph.edge_weight.tolist()) == {1.5, 0.5}
+    assert graph.edge_index[:, 0].tolist() == [0, 1]
+
+
+REFUSED = {
+    "mixed types": (GEPHI.format("Directed") + "3,4,Undirected,2,,,1\n", "line 4: the type must"),
+    "no type": (GEPHI.format("none"), "the type must be Directed or Undirected"),
+    "another column": (GEPHI.replace("Label", "Colour"), "got 7 columns in line 1"),
+    "an unknown separator": ("sep=|\na|b\n", r"line 1 names the separator '\|'"),
+    "rows without names": ('"from","to"\n1,2,5\n2,3,7\n', "line 2 has 3 cells"),
+    "decimal commas": (
+        '"source","target","weight"\n"ann","bob",0,5\n"bob","cyd",0,7\n',
+        "line 2 has 4 cells between commas",
+    ),
+    "repeated row names": ('"a" "b"\n"1" "x" "y"\n"1" "y" "z"\n', "line 2 has 3 cells"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), REFUSED.values(), ids=REFUSED)
+def test_ambiguous_tables_are_refused(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_graph(path)

@@ -15,6 +15,7 @@ from graphmask import Topology, testing
 from graphmask.features import FeatureMap, ReLU, Scores
 from graphmask.masks import GlobalMask, TopologicalMask
 from graphmask.operators import Attended, GlobalOperator, MaskOperator, Pairs, SparseOperator
+from graphmask.values import Encoded, ValueMap
 from graphmask.walks import IIDWalks, WalkSampler
 
 GRAPHS = testing.example_topologies()
@@ -89,6 +90,31 @@ WRONG_FUNCTIONS = {
     "dtype": (lambda x, t: x.double(), "a module in torch.float32 gave torch.float64"),
     "chance": (lambda x, t: x + torch.rand(1), "twice|random state"),
 }
+
+
+def test_laws_of_positions_can_fail() -> None:
+    cloud = Topology(torch.empty(2, 0, dtype=torch.long), pos=torch.eye(3).double())
+    for law in (testing.assert_translation_invariant, testing.assert_rotation_equivariant):
+        with pytest.raises(AssertionError, match="positions"):
+            law(lambda x, topology: topology.pos, cloud)
+        with pytest.raises(AssertionError, match="has no positions"):
+            law(lambda x, topology: x, GRAPHS["ring"])
+
+
+class Shifted(ValueMap):
+    """Reads positions themselves, and has a channel more than it says."""
+
+    def forward(self, v: Tensor, topology: Topology) -> Encoded:
+        pos = topology.pos[:, None, :1].expand(-1, v.shape[1], -1)
+        return Encoded(torch.cat([v, pos], -1)) if self.widens else Encoded(v + pos)
+
+
+@pytest.mark.parametrize(("widens", "message"), [(True, "channels"), (False, "moved")])
+def test_laws_of_value_maps_can_fail(widens: bool, message: str) -> None:
+    values = Shifted()
+    values.widens = widens
+    with pytest.raises(AssertionError, match=message):
+        testing.check_value_map(values, channels=2)
 
 
 class Wrong(torch.autograd.Function):

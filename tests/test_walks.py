@@ -11,12 +11,14 @@ import torch
 from builders import NO_EDGES
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 from torch.testing import assert_close
 from torch_geometric.data import Batch, Data
 
 from graphmask import Topology, reference
 from graphmask._identity import identify
-from graphmask._walk_storage import has_walks, remove_walks, write_walks
+from graphmask._walk_storage import has_walks, hash_rows, remove_walks, write_walks
+from graphmask.kernels import Pattern
 from graphmask.walks import Walks
 
 ENTRIES = st.lists(
@@ -124,14 +126,25 @@ def read(data: Data) -> list[Walks]:
     return list(Topology.from_data(data).walk_sets)
 
 
+def graph_of(*sets: Tensor) -> Tensor:
+    """``walk_graph`` of sets of pairs on two nodes without edges."""
+    nodes = torch.arange(2)
+    ordered = [pairs[:, pairs[0].argsort(stable=True)] for pairs in sets]
+    hashes = [hash_rows(Pattern.from_unchecked(*pairs, 2), nodes) for pairs in ordered]
+    return torch.stack([nodes, ZERO, *hashes], 1)
+
+
+THREE_PAIRS = torch.tensor([[0, 0, 1], [0, 1, 1]], dtype=torch.int32)
+
+
 def with_pairs(**changes: object) -> Data:
     attributes = {
         "edge_index": NO_EDGES,
-        "walk_index": torch.tensor([[0, 0, 1], [0, 1, 1]], dtype=torch.int32),
+        "walk_index": THREE_PAIRS,
         "walk_table": torch.tensor([[1.0, 0.0], [0.0, 0.5], [1.0, 0.0]]),
         "walk_normalization": 1,
         "walk_start_index": torch.arange(2),
-        "walk_graph": torch.tensor([[0, 0, 2], [1, 0, 1]]),
+        "walk_graph": graph_of(THREE_PAIRS),
         **changes,
     }
     return Data(num_nodes=2, **{k: v for k, v in attributes.items() if v is not None})
@@ -166,10 +179,10 @@ def test_walks_are_written_in_the_place_of_earlier_ones() -> None:
     assert set(data.keys()) == {"edge_index", "num_nodes"}
 
 
-def test_pairs_in_any_order_of_any_sign_or_none_are_read() -> None:
-    (walks,) = read(with_pairs(walk_index=torch.tensor([[1, 0, 1], [1, 1, 1]])))
-    assert walks.pattern.nnz == 2
-    assert walks.to_dense().tolist() == [[[0, 0], [0, 2]], [[0, 0.5], [0, 0]]]
+def test_rows_in_any_order_of_any_sign_or_none_are_read() -> None:
+    pairs = torch.tensor([[1, 0, 0], [1, 0, 1]])
+    (walks,) = read(with_pairs(walk_index=pairs, walk_graph=graph_of(pairs)))
+    assert walks.to_dense().tolist() == [[[0, 1], [0, 1]], [[0.5, 0], [0, 0]]]
     (walks,) = read(with_pairs(walk_table=with_pairs().walk_table * torch.tensor([1.0, -1.0])))
     assert not walks.nonnegative
     none = torch.tensor([[0, 0, 0], [1, 0, 0]])
@@ -188,14 +201,17 @@ def test_the_normalisation_is_read(position: int | None, expected: str | None) -
         assert [walks.normalization for walks in read(stored)] == [expected]
 
 
-OTHER_NODES = "walks of another selection of nodes: apply AddWalks once more"
-TWO_SETS = torch.tensor([[0, 0, 2, 1], [1, 0, 1, 0]])
+OTHER_NODES = "walks of another selection of nodes, or .* changed: apply AddWalks once more"
 ONE_PAIR = torch.tensor([[0], [0]])
+TWO_SETS = graph_of(THREE_PAIRS, ONE_PAIR)
 PAIRS: list[tuple[dict[str, object], type[Exception], str]] = [
     ({"walk_index": torch.tensor([[0, 0, 2], [0, 1, 1]])}, ValueError, OTHER_NODES),
     ({"walk_index": torch.tensor([[0, 0, 1], [0, -1, 1]])}, ValueError, OTHER_NODES),
     ({"walk_index": torch.tensor([[0, 0, 1], [0, 2**32, 1]])}, ValueError, OTHER_NODES),
-    ({"walk_graph": torch.tensor([[0, 0, 3], [1, 0, 1]])}, ValueError, OTHER_NODES),
+    ({"walk_index": torch.tensor([[0, 0, 1], [0, 1, 0]])}, ValueError, OTHER_NODES),
+    ({"walk_index": torch.tensor([[0, 1, 1], [0, 1, 1]])}, ValueError, OTHER_NODES),
+    ({"walk_index": torch.tensor([[0, 0, 1], [1, 0, 1]])}, ValueError, OTHER_NODES),
+    ({"walk_graph": torch.tensor([[0, 0, 2], [1, 0, 1]])}, ValueError, OTHER_NODES),
     ({"walk_start_index": torch.tensor([0, 0])}, ValueError, OTHER_NODES),
     ({"walk_graph": torch.zeros(3, 3).long()}, ValueError, "that of a graph of 3 nodes, for 2"),
     ({"walk_graph": torch.zeros(2, 4).long()}, ValueError, r"of shape \[N, 3\] for 1 sets"),
@@ -212,7 +228,7 @@ PAIRS: list[tuple[dict[str, object], type[Exception], str]] = [
     ({"walk_table": torch.full((3, 2), -torch.inf)}, ValueError, "must be finite, got 6"),
     ({"walk_table": torch.full((3, 2), NAN)}, ValueError, "`walk_table` must be finite, got 6"),
     ({"walk_normalization": 3.5}, ValueError, "`walk_normalization` must be a place"),
-    ({"walk_normalization": torch.tensor([4, 4])}, ValueError, "must be a place.*got 4"),
+    ({"walk_normalization": torch.tensor([5, 5])}, ValueError, "must be a place.*got 5"),
     (
         {"walk_index_1": ONE_PAIR, "walk_graph": TWO_SETS},
         TypeError,

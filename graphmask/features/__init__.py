@@ -12,8 +12,10 @@ from .elementwise import (
     Softplus,
     SquaredReLU,
 )
+from .focused import Focused
 from .hybrid import HybridRandomFeatures
 from .learned import LearnedFeatures
+from .normalized import Normalized
 from .positive import OptimalPositiveFeatures, PositiveRandomFeatures, SharpPositiveFeatures
 from .scores import Exponentials, InnerProducts, Scores, SignedInnerProducts
 from .trigonometric import TrigonometricFeatures, TrigonometricSoftmaxFeatures
@@ -25,10 +27,12 @@ __all__ = [
     "Exponential",
     "Exponentials",
     "FeatureMap",
+    "Focused",
     "HybridRandomFeatures",
     "Identity",
     "InnerProducts",
     "LearnedFeatures",
+    "Normalized",
     "OptimalPositiveFeatures",
     "Orthogonal",
     "PositiveRandomFeatures",

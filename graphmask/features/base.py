@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from graphmask._buffers import SingleBuffers
 from graphmask._checks import check_number, type_error, value_error
 from graphmask.config import ConfigMixin
 
 from .scores import InnerProducts, Scores
 
 
-class FeatureMap(ConfigMixin, nn.Module, ABC):
+class FeatureMap(ConfigMixin, SingleBuffers, ABC):
     r"""Features :math:`\phi` whose inner products are the scores of linear attention.
 
     A feature map sends ``[..., d]`` to ``[..., m]``. A subclass implements ``queries``, and also
@@ -22,9 +23,12 @@ class FeatureMap(ConfigMixin, nn.Module, ABC):
         nonnegative: whether no feature can be negative, so that normalisers cannot vanish by
             cancellation.
         scores: computes the scores of pairs from features. (default: their inner products)
+        sized: whether scores are given as they are, and not up to a factor per row. (default:
+            :obj:`True`)
     """
 
     nonnegative: bool = True
+    sized: bool = True
     scores: Scores = InnerProducts()
 
     @abstractmethod

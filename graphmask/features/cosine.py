@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from graphmask._checks import check_integer, check_number, value_error
 from graphmask.kernels.products import is_half
 
+from ._unit import unit
 from .base import FeatureMap
 
 
@@ -64,13 +65,8 @@ class UnitPlusCosine(FeatureMap):
         return self._features(x, 1)
 
     def _features(self, x: Tensor, gain: Tensor | int) -> Tensor:
-        wide = x.float() if is_half(x) else x
-        # Squares of large numbers overflow.
-        scale = wide.detach().abs().amax(-1, keepdim=True).clamp(min=1)
-        unit = wide / scale
-        square = unit.square().sum(-1, keepdim=True)
-        unit = gain * unit * (square + self.epsilon / scale / scale).rsqrt()
-        return torch.cat([torch.ones_like(unit[..., :1]), unit], -1).to(x.dtype)
+        scaled = gain * unit(x.float() if is_half(x) else x, self.epsilon)
+        return torch.cat([torch.ones_like(scaled[..., :1]), scaled], -1).to(x.dtype)
 
     def reset_parameters(self) -> None:
         nn.init.zeros_(self.gain)

@@ -177,6 +177,7 @@ class SoftmaxScores(FeatureMap):
     """
 
     nonnegative = False
+    sized = False
     scores = Exponentials()
 
     def __init__(self, scale: float | None = None) -> None:

@@ -38,6 +38,8 @@ class StabilisedFeatures(FeatureMap):
     scores, by a factor per query. Half precision is computed in single.
     """
 
+    sized = False
+
     @abstractmethod
     def _query_features(self, x: Tensor) -> LogFeatures:
         """Features of ``[..., d]`` in full precision."""

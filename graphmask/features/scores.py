@@ -8,13 +8,25 @@ from copy import copy
 import torch
 from torch import Tensor
 
-from graphmask.kernels import Pattern, sddmm
+from graphmask.kernels import (
+    HopValues,
+    Pattern,
+    pair_attention,
+    pair_softmax,
+    pair_sums,
+    sddmm,
+    spmm,
+)
+from graphmask.kernels.products import in_one_type
+
+# Numerator, denominator if it is asked for, and shift of rows if they have one.
+Sums = tuple[Tensor, Tensor | None, Tensor | None]
 
 
 class Scores(ABC):
     """Scores of pairs of nodes from features of queries and keys.
 
-    A row of scores may be scaled by a positive factor, which numerator and normaliser share.
+    A row of scores may be divided by ``e^shift``, which numerator and denominator share.
 
     Attributes:
         factored: whether scores are inner products that the normaliser sums as they are, so that
@@ -22,12 +34,14 @@ class Scores(ABC):
             know products.
         signed: whether scores have any sign, so that the normaliser sums absolute values under
             every mask.
+        shifted: whether rows of scores are divided by ``e^shift``.
         normalized: whether the denominator is asked for. Without it the signs of a mask and of
             scores do not matter.
     """
 
     factored: bool = False
     signed: bool = False
+    shifted: bool = False
     normalized: bool = True
 
     def unnormalized(self) -> Scores:
@@ -36,13 +50,33 @@ class Scores(ABC):
         scores.normalized = False
         return scores
 
-    def pairs(self, pattern: Pattern, q: Tensor, k: Tensor, present: Tensor) -> Tensor:
-        """``[H, nnz]`` scores at the ``present`` entries of a pattern, from ``q, k [H, N, m]``."""
-        return self._of_pairs(sddmm(pattern, q, k), pattern, present)
+    @abstractmethod
+    def attend_pairs(
+        self,
+        pattern: Pattern,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor | HopValues,
+        sums_itself: bool,
+    ) -> Sums:
+        """Sums of attention over the entries of a pattern.
 
-    def block(self, q: Tensor, k: Tensor, present: Tensor) -> Tensor:
-        """``[..., R, C]`` scores of ``q [..., R, m]`` and ``k [..., C, m]`` where ``present``."""
-        return self._of_block(q @ k.mT, present)
+        Args:
+            pattern: the support of M.
+            q: ``[H, N, m]``.
+            k: ``[H, N, m]``.
+            v: ``[H, N, d]``.
+            mask: entries of M ``[H or 1, nnz]``, or what they are formed from.
+            sums_itself: whether the denominator sums M, and not its absolute values.
+        """
+
+    def block(self, q: Tensor, k: Tensor, present: Tensor) -> tuple[Tensor, ...]:
+        """Scores ``[..., R, C]`` of ``q [..., R, m]`` and ``k [..., C, m]`` where ``present``.
+
+        If rows are shifted, also their shift ``[..., R, 1]``.
+        """
+        return (q @ k.mT,)
 
     def terms(self, mask: Tensor, score: Tensor, sums_itself: bool) -> tuple[Tensor, Tensor]:
         """The terms of the numerator ``M_ij k_ij``, and those that the denominator sums.
@@ -57,14 +91,6 @@ class Scores(ABC):
             return mixed, mixed.abs()
         return mixed, mixed if sums_itself else mask.abs() * score
 
-    @abstractmethod
-    def _of_pairs(self, product: Tensor, pattern: Pattern, present: Tensor) -> Tensor:
-        """Scores from inner products ``[H, nnz]`` at the entries of a pattern."""
-
-    @abstractmethod
-    def _of_block(self, product: Tensor, present: Tensor) -> Tensor:
-        """Scores from inner products ``[..., R, C]``."""
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
@@ -74,24 +100,45 @@ class InnerProducts(Scores):
 
     factored = True
 
-    def _of_pairs(self, product: Tensor, pattern: Pattern, present: Tensor) -> Tensor:
-        return product
+    def attend_pairs(
+        self,
+        pattern: Pattern,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor | HopValues,
+        sums_itself: bool,
+    ) -> Sums:
+        if not self.normalized:
+            return pair_sums(pattern, q, k, v, mask), None, None
+        return *pair_attention(pattern, q, k, v, mask, signed=not sums_itself), None
 
-    def _of_block(self, product: Tensor, present: Tensor) -> Tensor:
-        return product
 
-
-class SignedInnerProducts(InnerProducts):
+class SignedInnerProducts(Scores):
     """``k(q, k) = q . k`` of any sign.
 
     The normaliser sums absolute values, which only executions by pairs and by blocks know.
     """
 
-    factored = False
     signed = True
 
     def unnormalized(self) -> Scores:
         return InnerProducts().unnormalized()
+
+    def attend_pairs(
+        self,
+        pattern: Pattern,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor | HopValues,
+        sums_itself: bool,
+    ) -> Sums:
+        weight = mask.expand() if isinstance(mask, HopValues) else mask
+        q, k, v, weight = in_one_type(q, k, v, weight)
+        mixed, size = self.terms(weight, sddmm(pattern, q, k), sums_itself)
+        ones = v.new_ones(*v.shape[:2], 1)
+        return spmm(pattern, mixed, v), spmm(pattern, size, ones)[..., 0], None
 
 
 class Exponentials(Scores):
@@ -100,18 +147,22 @@ class Exponentials(Scores):
     Entries that are not present have the score 0.
     """
 
-    def _of_pairs(self, product: Tensor, pattern: Pattern, present: Tensor) -> Tensor:
-        product = product.masked_fill(~present, -torch.inf)
-        row = pattern.row.long().expand_as(product)
-        top = product.new_full((len(product), pattern.shape[0]), -torch.inf)
-        top = _or_zero(top.scatter_reduce(1, row, product.detach(), "amax"))
-        return (product - top.gather(1, row)).exp()
+    shifted = True
 
-    def _of_block(self, product: Tensor, present: Tensor) -> Tensor:
-        product = product.masked_fill(~present, -torch.inf)
-        return (product - _or_zero(product.detach().amax(-1, keepdim=True))).exp()
+    def attend_pairs(
+        self,
+        pattern: Pattern,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor | HopValues,
+        sums_itself: bool,
+    ) -> Sums:
+        sums = pair_softmax(pattern, q, k, v, mask, signed=self.normalized and not sums_itself)
+        return sums if self.normalized else (sums[0], None, None)
 
-
-def _or_zero(top: Tensor) -> Tensor:
-    """The largest score of each row, and 0 for rows without any."""
-    return top.masked_fill(top == -torch.inf, 0)
+    def block(self, q: Tensor, k: Tensor, present: Tensor) -> tuple[Tensor, ...]:
+        product = (q @ k.mT).masked_fill(~present, -torch.inf)
+        top = product.detach().amax(-1, keepdim=True)
+        shift = top.masked_fill(top == -torch.inf, 0)
+        return (product - shift).exp(), shift

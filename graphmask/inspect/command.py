@@ -15,7 +15,7 @@ from graphmask._machine import describe_machine
 from graphmask.extras import installed_extras
 from graphmask.io import NEIGHBOURS, read_graph
 from graphmask.topology import Topology
-from graphmask.view.command import Directed, Item, Neighbours
+from graphmask.view.command import Columns, Directed, Item, Neighbours
 
 from .costs import CHANNELS, HEADS, MaskCost, mask_costs
 from .recommendations import recommend
@@ -35,6 +35,7 @@ def info(
     neighbours: Neighbours = NEIGHBOURS,
     directed: Directed = False,
     item: Item = 0,
+    columns: Columns = None,
 ) -> None:
     """Summarize a graph: its size, its degrees, the costs of each mask, and which to take.
 
@@ -49,7 +50,8 @@ def info(
         }
         console.print(make_fact_table("Extras", extras))
         return
-    data = checked("FILE", lambda: read_graph(file, directed, item, neighbours))
+    read = partial(read_graph, file, directed, item, neighbours, columns, attributes=())
+    data = checked("FILE", read)
     summary = summarize_graph(data, made_edges=bool(data.get("made_edges")))
     console.print(make_fact_table(file.name, summary.rows()))
     if masks != "none" and summary.num_edges:

@@ -3,7 +3,10 @@
 from .conjugate import solve_resolvent as solve_resolvent
 from .hops import HopValues as HopValues
 from .hops import combine_hops as combine_hops
+from .pair_max import pair_max as pair_max
 from .pairs import pair_attention as pair_attention
+from .pairs import pair_softmax as pair_softmax
+from .pairs import pair_sums as pair_sums
 from .pattern import Pattern as Pattern
 from .polynomials import chebyshev_series as chebyshev_series
 from .polynomials import power_series as power_series
@@ -16,6 +19,9 @@ __all__ = [
     "chebyshev_series",
     "combine_hops",
     "pair_attention",
+    "pair_max",
+    "pair_softmax",
+    "pair_sums",
     "power_series",
     "sddmm",
     "solve_resolvent",

@@ -1,7 +1,9 @@
 """Pair attention, compiled for CPUs: rows sum over their pairs in registers.
 
-Nothing is written per pair but the gradient of the mask. Arrays are one-dimensional, and heads lie
-side by side: ``x [N, H, C]``. Heads are handled in groups that fit the registers.
+Nothing is written per pair but the gradient of the mask. Exponentials of scores are divided by the
+largest of the row so far, and sums are scaled anew where a larger one comes. Arrays are
+one-dimensional, and heads lie side by side: ``x [N, H, C]``. Heads are handled in groups that fit
+the registers.
 Letters: H heads, m features, d value channels, P pairs.
 """
 # mypy: allow-untyped-defs, allow-incomplete-defs
@@ -13,20 +15,28 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ._compiled import Rows, compiled, flat, inlined, rows_of, run_rows
+from ._options import Options
 from ._vectors import (
     LINE,
     add,
+    any_larger,
+    exponential,
     fill,
+    larger,
+    least,
     load,
     multiply,
     prefetch,
     spread,
     store,
+    subtract,
     sum_heads,
     sum_lanes,
+    where_nonzero,
     with_sign_of,
     zeros,
 )
@@ -53,10 +63,31 @@ class Inputs(NamedTuple):
 
 
 class Grads(NamedTuple):
-    """Gradients of the numerator and of the denominator."""
+    """Gradients of the numerator and of the denominator, and the shift of :func:`attend`."""
 
     numerator: Rows
     denominator: Rows
+    shift: Rows
+
+
+class Kind(NamedTuple):
+    """What a body is compiled for.
+
+    Args:
+        group: heads that are handled at once.
+        m: features.
+        d: value channels.
+        shared: whether all heads share the values of the mask.
+        normalized: whether there is a denominator.
+        exponentials: whether scores are exponentials of inner products.
+    """
+
+    group: int
+    m: int
+    d: int
+    shared: bool
+    normalized: bool
+    exponentials: bool
 
 
 def attend(
@@ -66,43 +97,52 @@ def attend(
     value: Tensor,
     structure: Sequence[Tensor],
     row_order: Tensor,
-    signed: bool,
-) -> tuple[Tensor, Tensor]:
-    """Numerator ``[H, N, d]`` and denominator ``[H, N]``, laid out by nodes."""
+    options: Options,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Numerator ``[H, N, d]``, denominator and shift ``[H, N]``, laid out by nodes.
+
+    Of the last two those that the options do not ask for are empty.
+    """
     rowptr, col, *_ = structure
-    out, size = _by_nodes(v), v.new_empty(v.shape[1::-1])
-    args = flat(col), _inputs(q, k, v, value, signed), flat(out), flat(size)
-    run_rows(_compile_attend(*_sizes(q, v, value)), rowptr, _work(q, v, col), args, row_order)
-    return out.transpose(0, 1), size.mT
+    out, sizes = _by_nodes(v), (options.normalized, options.exponentials)
+    size, shift = (v.new_empty(v.shape[1::-1] if wanted else (0, 0)) for wanted in sizes)
+    args = flat(col), _inputs(q, k, v, value, options), flat(out), flat(size), flat(shift)
+    body = _compile_attend(_kind(q, v, value, options))
+    run_rows(body, rowptr, _work(q, v, col), args, row_order)
+    # Rows without entries.
+    shift.masked_fill_(shift == torch.finfo(shift.dtype).min, 0)
+    return out.transpose(0, 1), size.mT, shift.mT
 
 
 def differentiate_rows(
-    grad: Tensor, grad_denominator: Tensor, *inputs: Any
+    grad: Tensor, grad_denominator: Tensor, shift: Tensor, *inputs: Any
 ) -> tuple[Tensor, Tensor]:
     """Gradients of the queries ``[H, N, m]`` and of the values of the mask ``[H or 1, P]``.
 
     ``inputs`` are those of :func:`attend`.
     """
-    q, k, v, value, (rowptr, col, *_), row_order, signed = inputs
+    q, k, v, value, (rowptr, col, *_), row_order, options = inputs
     grad_q, grad_value = _by_nodes(q), value.new_empty(value.shape[::-1])
     if len(value) < len(q):
         # Groups of heads add to what they share.
         grad_value.zero_()
-    grads = _grads(grad, grad_denominator)
-    args = flat(col), _inputs(q, k, v, value, signed), grads, flat(grad_q), flat(grad_value)
-    run_rows(_compile_rows(*_sizes(q, v, value)), rowptr, _work(q, v, col), args, row_order)
+    grads = _grads(grad, grad_denominator, shift)
+    args = flat(col), _inputs(q, k, v, value, options), grads, flat(grad_q), flat(grad_value)
+    body = _compile_rows(_kind(q, v, value, options))
+    run_rows(body, rowptr, _work(q, v, col), args, row_order)
     return grad_q.transpose(0, 1), grad_value.mT
 
 
 def differentiate_columns(
-    grad: Tensor, grad_denominator: Tensor, *inputs: Any
+    grad: Tensor, grad_denominator: Tensor, shift: Tensor, *inputs: Any
 ) -> tuple[Tensor, Tensor]:
     """Gradients of the keys ``[H, N, m]`` and of the values ``[H, N, d]``."""
-    q, k, v, value, (_, _, colptr, row, csc_perm, _), row_order, signed = inputs
-    grad_k, grad_v, grads = _by_nodes(k), _by_nodes(v), _grads(grad, grad_denominator)
+    q, k, v, value, (_, _, colptr, row, csc_perm, _), row_order, options = inputs
+    grad_k, grad_v, grads = _by_nodes(k), _by_nodes(v), _grads(grad, grad_denominator, shift)
     outputs = flat(grad_k), flat(grad_v)
-    args = flat(row), flat(csc_perm), _inputs(q, k, v, value, signed), grads, *outputs
-    run_rows(_compile_columns(*_sizes(q, v, value)), colptr, _work(q, v, row), args, row_order)
+    args = flat(row), flat(csc_perm), _inputs(q, k, v, value, options), grads, *outputs
+    body = _compile_columns(_kind(q, v, value, options))
+    run_rows(body, colptr, _work(q, v, row), args, row_order)
     return grad_k.transpose(0, 1), grad_v.transpose(0, 1)
 
 
@@ -111,24 +151,26 @@ def _by_nodes(x: Tensor) -> Tensor:
     return x.new_empty(x.shape[1], x.shape[0], x.shape[2])
 
 
-def _inputs(q: Tensor, k: Tensor, v: Tensor, value: Tensor, signed: bool) -> Inputs:
-    return Inputs(rows_of(q), rows_of(k), rows_of(v), flat(value.mT.contiguous()), signed, len(q))
+def _inputs(q: Tensor, k: Tensor, v: Tensor, value: Tensor, options: Options) -> Inputs:
+    values = flat(value.mT.contiguous())
+    return Inputs(rows_of(q), rows_of(k), rows_of(v), values, options.signed, len(q))
 
 
-def _grads(grad: Tensor, grad_denominator: Tensor) -> Grads:
-    return Grads(rows_of(grad), rows_of(grad_denominator.unsqueeze(2)))
+def _grads(*tensors: Tensor) -> Grads:
+    grad, *numbers = tensors
+    return Grads(rows_of(grad), *(rows_of(x.unsqueeze(2)) for x in numbers))
 
 
 def _work(q: Tensor, v: Tensor, col: Tensor) -> int:
     return col.numel() * q.shape[0] * (q.shape[2] + v.shape[2])
 
 
-def _sizes(q: Tensor, v: Tensor, value: Tensor) -> tuple[int, int, int, bool]:
-    """Heads of a group, channels, and whether all heads share the values of the mask."""
+def _kind(q: Tensor, v: Tensor, value: Tensor, options: Options) -> Kind:
     heads, m, d = q.shape[0], q.shape[2], v.shape[2]
     head_size = max(m, d) * q.element_size()
     groups = [g for g in range(1, heads + 1) if heads % g == 0 and g * head_size <= _GROUP]
-    return max(groups, default=1), m, d, len(value) < heads
+    shared = len(value) < heads
+    return Kind(max(groups, default=1), m, d, shared, options.normalized, options.exponentials)
 
 
 @inlined
@@ -171,11 +213,26 @@ def load_ahead(x, index, pair, head, channels, like):
     return load_heads(x, index[pair], head, channels, like)
 
 
+@inlined
+def load_mask(value, pair, heads, head, shared, like):
+    """The values of the mask at a pair."""
+    if shared:
+        return fill(value[pair], like)
+    return load(value, pair * heads + head, like)
+
+
+@inlined
+def exponential_of(score, mask, top):
+    """Exponentials of scores where the mask is not 0, divided by that of the largest."""
+    return exponential(subtract(where_nonzero(score, mask), top))
+
+
 @cache
-def _compile_attend(group: int, m: int, d: int, shared: bool) -> Callable[..., None]:
+def _compile_attend(kind: Kind) -> Callable[..., None]:
+    group, m, d, shared, normalized, exponentials = kind
     keys, values = group * m, group * d
 
-    def attend(order, first, last, ptr, col, inputs, out, size):
+    def attend(order, first, last, ptr, col, inputs, out, size, shift):
         q, k, v, value, signed, heads = inputs
         width = 1 if shared else heads
         per_key, per_value = zeros(q.data, keys), zeros(q.data, values)
@@ -187,27 +244,38 @@ def _compile_attend(group: int, m: int, d: int, shared: bool) -> Callable[..., N
                 prefetch_rows(order, position, last, ptr, col, inputs, width, per_key, per_value)
             for head in range(0, heads, group):
                 query = load_heads(q, i, head, m, per_key)
-                total, total_size = per_value, per_head
+                total, total_size, top = per_value, per_head, least(per_head)
                 for pair in range(ptr[i], ptr[i + 1]):
                     key = load_ahead(k, col, pair, head, m, per_key)
                     value_j = load_ahead(v, col, pair, head, d, per_value)
-                    if shared:
-                        mask = fill(value[pair], per_head)
-                    else:
-                        mask = load(value, pair * heads + head, per_head)
+                    mask = load_mask(value, pair, heads, head, shared, per_head)
                     score = sum_heads(multiply(query, key), per_head)
+                    if exponentials:
+                        score = where_nonzero(score, mask)
+                        if any_larger(score, top):
+                            higher = larger(score, top)
+                            factor = exponential(subtract(top, higher))
+                            total = multiply(spread(factor, per_value), total)
+                            total_size = multiply(factor, total_size)
+                            top = higher
+                        score = exponential(subtract(score, top))
                     weight = spread(multiply(mask, score), per_value)
                     total = add(total, multiply(weight, value_j))
-                    magnitude = with_sign_of(mask, mask) if signed else mask
-                    total_size = add(total_size, multiply(magnitude, score))
+                    if normalized:
+                        magnitude = with_sign_of(mask, mask) if signed else mask
+                        total_size = add(total_size, multiply(magnitude, score))
                 store(out, (i * heads + head) * d, total)
-                store(size, i * heads + head, total_size)
+                if normalized:
+                    store(size, i * heads + head, total_size)
+                if exponentials:
+                    store(shift, i * heads + head, top)
 
     return compiled(attend)
 
 
 @cache
-def _compile_rows(group: int, m: int, d: int, shared: bool) -> Callable[..., None]:
+def _compile_rows(kind: Kind) -> Callable[..., None]:
+    group, m, d, shared, normalized, exponentials = kind
     keys, values = group * m, group * d
 
     def rows(order, first, last, ptr, col, inputs, grads, grad_q, grad_value):
@@ -227,31 +295,36 @@ def _compile_rows(group: int, m: int, d: int, shared: bool) -> Callable[..., Non
             for head in range(0, heads, group):
                 query = load_heads(q, i, head, m, per_key)
                 grad = load_heads(grads.numerator, i, head, d, per_value)
-                grad_size = load_heads(grads.denominator, i, head, 1, per_head)
-                total = per_key
+                grad_size, top, total = per_head, per_head, per_key
+                if normalized:
+                    grad_size = load_heads(grads.denominator, i, head, 1, per_head)
+                if exponentials:
+                    top = load_heads(grads.shift, i, head, 1, per_head)
                 for pair in range(ptr[i], ptr[i + 1]):
                     key = load_ahead(k, col, pair, head, m, per_key)
                     value_j = load_ahead(v, col, pair, head, d, per_value)
-                    if shared:
-                        mask = fill(value[pair], per_head)
-                    else:
-                        mask = load(value, pair * heads + head, per_head)
-                    weight = sum_heads(multiply(grad, value_j), per_head)
-                    weight = add(weight, with_sign_of(grad_size, mask) if signed else grad_size)
-                    change = multiply(sum_heads(multiply(query, key), per_head), weight)
+                    mask = load_mask(value, pair, heads, head, shared, per_head)
+                    slope = sum_heads(multiply(grad, value_j), per_head)
+                    if normalized:
+                        slope = add(slope, with_sign_of(grad_size, mask) if signed else grad_size)
+                    score = sum_heads(multiply(query, key), per_head)
+                    if exponentials:
+                        score = exponential_of(score, mask, top)
+                    change = multiply(score, slope)
                     if shared:
                         grad_value[pair] += sum_lanes(change)
                     else:
                         store(grad_value, pair * heads + head, change)
-                    weight = spread(multiply(mask, weight), per_key)
-                    total = add(total, multiply(weight, key))
+                    slope = multiply(mask, change if exponentials else slope)
+                    total = add(total, multiply(spread(slope, per_key), key))
                 store(grad_q, (i * heads + head) * m, total)
 
     return compiled(rows)
 
 
 @cache
-def _compile_columns(group: int, m: int, d: int, shared: bool) -> Callable[..., None]:
+def _compile_columns(kind: Kind) -> Callable[..., None]:
+    group, m, d, shared, normalized, exponentials = kind
     keys, values = group * m, group * d
 
     def columns(order, first, last, ptr, row, perm, inputs, grads, grad_k, grad_v):
@@ -281,19 +354,22 @@ def _compile_columns(group: int, m: int, d: int, shared: bool) -> Callable[..., 
                 for entry in range(ptr[j], ptr[j + 1]):
                     query = load_ahead(q, row, entry, head, m, per_key)
                     grad = load_ahead(grads.numerator, row, entry, head, d, per_value)
-                    grad_size = load_ahead(grads.denominator, row, entry, head, 1, per_head)
                     pair = np.int64(perm[entry])
                     prefetch(value, perm[min(entry + _FAR, len(row) - 1)] * width, single)
-                    if shared:
-                        mask = fill(value[pair], per_head)
-                    else:
-                        mask = load(value, pair * heads + head, per_head)
-                    score = multiply(mask, sum_heads(multiply(query, key), per_head))
-                    total_v = add(total_v, multiply(spread(score, per_value), grad))
-                    weight = sum_heads(multiply(grad, value_j), per_head)
-                    weight = add(weight, with_sign_of(grad_size, mask) if signed else grad_size)
-                    weight = spread(multiply(mask, weight), per_key)
-                    total_k = add(total_k, multiply(weight, query))
+                    mask = load_mask(value, pair, heads, head, shared, per_head)
+                    slope = sum_heads(multiply(grad, value_j), per_head)
+                    if normalized:
+                        grad_size = load_ahead(grads.denominator, row, entry, head, 1, per_head)
+                        slope = add(slope, with_sign_of(grad_size, mask) if signed else grad_size)
+                    score = sum_heads(multiply(query, key), per_head)
+                    if exponentials:
+                        top = load_ahead(grads.shift, row, entry, head, 1, per_head)
+                        score = exponential_of(score, mask, top)
+                        slope = multiply(score, slope)
+                    weight = spread(multiply(mask, score), per_value)
+                    total_v = add(total_v, multiply(weight, grad))
+                    slope = spread(multiply(mask, slope), per_key)
+                    total_k = add(total_k, multiply(slope, query))
                 store(grad_k, (j * heads + head) * m, total_k)
                 store(grad_v, (j * heads + head) * d, total_v)
 

@@ -22,6 +22,7 @@ import triton.language as tl
 from torch import Tensor
 from triton import next_power_of_2
 
+from ._options import Options
 from ._rows_triton import LENGTH, Cuts, find_piece
 from .products import sum_dtype
 
@@ -52,33 +53,37 @@ def attend(
     value: Tensor,
     coefficients: Tensor | None,
     structure: Sequence[Tensor],
-    signed: bool,
-) -> tuple[Tensor, Tensor]:
-    """Numerator ``[H, N, d]`` and denominator ``[H, N]``, laid out by nodes."""
+    options: Options,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Numerator ``[H, N, d]`` and denominator ``[H, N]``, laid out by nodes; and no shift.
+
+    The denominator is empty where the options ask for none.
+    """
     heads, nodes, _ = q.shape
     q, k, v = map(_by_channels, (q, k, v))
     dtype, blocks, cuts = sum_dtype(q, k, v, value), _blocks(heads, k, v), Cuts.of_rows(structure)
     numerator = v.new_empty(nodes, heads, v.shape[2], dtype=dtype)
-    denominator = v.new_empty(nodes, heads, dtype=dtype)
+    denominator = v.new_empty((nodes, heads) if options.normalized else (0, 0), dtype=dtype)
     pieces = cuts.pieces(numerator, dtype), cuts.pieces(denominator, dtype)
     _attend[_grid(nodes, cuts, heads, blocks)](
         *_strided(q, k, v), *_mask_arguments(value, coefficients, heads), *cuts.tensors,
         numerator, denominator, *pieces, heads, nodes, cuts.number,
-        **_sizes(q, v, coefficients, blocks, signed, dtype),
+        **_sizes(q, v, coefficients, blocks, options, dtype),
     )  # fmt: skip
     cuts.join(pieces[0], numerator)
-    cuts.join(pieces[1], denominator)
-    return numerator.transpose(0, 1), denominator.mT
+    if options.normalized:
+        cuts.join(pieces[1], denominator)
+    return numerator.transpose(0, 1), denominator.mT, v.new_empty(0, 0, dtype=dtype)
 
 
 def differentiate_rows(
-    grad: Tensor, grad_denominator: Tensor, *inputs: Any
+    grad: Tensor, grad_denominator: Tensor, _: Tensor, *inputs: Any
 ) -> tuple[Tensor, Tensor]:
     """Gradients of q, and of the coefficients if there are any, else of the values.
 
     ``inputs`` are those of :func:`attend`.
     """
-    q, k, v, value, coefficients, structure, signed = inputs
+    q, k, v, value, coefficients, structure, options = inputs
     heads, nodes, channels = q.shape
     grad, q, k, v = map(_by_channels, (grad, q, k, v))
     shared = coefficients is None and len(value) < heads
@@ -96,7 +101,7 @@ def differentiate_rows(
         *_strided(grad, grad_denominator, q, k, v), *_mask_arguments(value, coefficients, heads),
         *cuts.tensors, grad_q, pieces, grad_mask, *grad_mask.stride()[:2],
         heads, nodes, cuts.number,
-        **_sizes(q, v, coefficients, blocks, signed, dtype), SHARED=shared,
+        **_sizes(q, v, coefficients, blocks, options, dtype), SHARED=shared,
     )  # fmt: skip
     cuts.join(pieces, grad_q)
     if coefficients is not None:
@@ -106,10 +111,10 @@ def differentiate_rows(
 
 
 def differentiate_columns(
-    grad: Tensor, grad_denominator: Tensor, *inputs: Any
+    grad: Tensor, grad_denominator: Tensor, _: Tensor, *inputs: Any
 ) -> tuple[Tensor, Tensor]:
     """Gradients of the keys ``[H, N, m]`` and of the values ``[H, N, d]``."""
-    q, k, v, value, coefficients, structure, signed = inputs
+    q, k, v, value, coefficients, structure, options = inputs
     heads, nodes, channels = k.shape
     grad, q, k, v = map(_by_channels, (grad, q, k, v))
     dtype, blocks = sum_dtype(grad, q, k, v, value), _blocks(heads, q, grad)
@@ -119,7 +124,7 @@ def differentiate_columns(
     _differentiate_columns[_grid(nodes, cuts, heads, blocks)](
         *_strided(grad, grad_denominator, q, k, v), *_mask_arguments(value, coefficients, heads),
         *cuts.tensors, grad_k, grad_v, *pieces, heads, nodes, cuts.number,
-        **_sizes(q, v, coefficients, blocks, signed, dtype),
+        **_sizes(q, v, coefficients, blocks, options, dtype),
     )  # fmt: skip
     cuts.join(pieces[0], grad_k)
     cuts.join(pieces[1], grad_v)
@@ -173,7 +178,7 @@ def _sizes(
     v: Tensor,
     coefficients: Tensor | None,
     blocks: Blocks,
-    signed: bool,
+    options: Options,
     dtype: torch.dtype,
 ) -> dict[str, object]:
     """Constants of the compiled kernels."""
@@ -181,7 +186,8 @@ def _sizes(
     hops = 0 if coefficients is None else coefficients.shape[1]
     return {
         "M": m, "D": d, "BLOCK_M": next_power_of_2(m), "BLOCK_D": next_power_of_2(d),
-        "HOPS": hops, "BLOCK_K": next_power_of_2(max(hops, 1)), "SIGNED": signed,
+        "HOPS": hops, "BLOCK_K": next_power_of_2(max(hops, 1)), "SIGNED": options.signed,
+        "NORMALIZED": options.normalized,
         "E": blocks.pairs, "G": blocks.heads, "ROWS": ROWS, "LENGTH": LENGTH,
         "SUM": tl.float64 if dtype == torch.float64 else tl.float32, "num_warps": blocks.warps,
     }  # fmt: skip
@@ -269,7 +275,7 @@ def _attend(
     q, q_h, q_n, k, k_h, k_n, v, v_h, v_n, value, value_h, value_p, coefficients, step,
     rowptr, col, row, perm, out, size, num_pieces, den_pieces, heads, nodes, cuts,
     M: tl.constexpr, D: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_D: tl.constexpr,
-    HOPS: tl.constexpr, BLOCK_K: tl.constexpr, SIGNED: tl.constexpr,
+    HOPS: tl.constexpr, BLOCK_K: tl.constexpr, SIGNED: tl.constexpr, NORMALIZED: tl.constexpr,
     E: tl.constexpr, G: tl.constexpr, ROWS: tl.constexpr, LENGTH: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
     head = tl.program_id(1) * G + tl.arange(0, G)
@@ -293,15 +299,17 @@ def _attend(
             score = tl.sum(query[None, :, :] * keys.to(SUM), 2)
             weight = mask * score
             total += weight[:, :, None] * values.to(SUM)
-            if SIGNED:
-                total_den += tl.abs(mask) * score
-            else:
-                total_den += weight
+            if NORMALIZED:
+                if SIGNED:
+                    total_den += tl.abs(mask) * score
+                else:
+                    total_den += weight
         _write(
             tl.sum(total, 0), out, num_pieces, node, piece, whole, head, valid_h, heads, D, BLOCK_D
         )
-        den = tl.sum(total_den, 0)[:, None]
-        _write(den, size, den_pieces, node, piece, whole, head, valid_h, heads, 1, 1)
+        if NORMALIZED:
+            den = tl.sum(total_den, 0)[:, None]
+            _write(den, size, den_pieces, node, piece, whole, head, valid_h, heads, 1, 1)
 
 
 @triton.jit
@@ -310,7 +318,7 @@ def _differentiate_rows(
     q, q_h, q_n, k, k_h, k_n, v, v_h, v_n, value, value_h, value_p, coefficients, step,
     rowptr, col, row, perm, grad_q, pieces, grad_mask, grad_mask_h, grad_mask_p, heads, nodes, cuts,
     M: tl.constexpr, D: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_D: tl.constexpr,
-    HOPS: tl.constexpr, BLOCK_K: tl.constexpr, SIGNED: tl.constexpr,
+    HOPS: tl.constexpr, BLOCK_K: tl.constexpr, SIGNED: tl.constexpr, NORMALIZED: tl.constexpr,
     E: tl.constexpr, G: tl.constexpr, ROWS: tl.constexpr, LENGTH: tl.constexpr, SUM: tl.constexpr,
     SHARED: tl.constexpr,
 ):  # fmt: skip
@@ -324,8 +332,10 @@ def _differentiate_rows(
         node, first, last, piece, whole = find_piece(index, rowptr, row, perm, cuts, LENGTH)
         query = _one(q, q_h, q_n, node, head, valid_h, M, BLOCK_M, SUM)
         grad_i = _one(grad, grad_h, grad_n, node, head, valid_h, D, BLOCK_D, SUM)
-        at_node = grad_den + node.to(tl.int64) * grad_den_n
-        size = tl.load(at_node + head * grad_den_h, mask=valid_h, other=0).to(SUM)
+        size = tl.zeros([G], SUM)
+        if NORMALIZED:
+            at_node = grad_den + node.to(tl.int64) * grad_den_n
+            size = tl.load(at_node + head * grad_den_h, mask=valid_h, other=0).to(SUM)
         total = tl.zeros([E, G, BLOCK_M], SUM)
         for start in range(first, last, E):
             pair = start + tl.arange(0, E)
@@ -337,10 +347,11 @@ def _differentiate_rows(
                 pair, valid, head, valid_h, value, value_h, value_p, factor, HOPS, BLOCK_K, SUM
             )
             weight = tl.sum(grad_i[None, :, :] * values, 2)
-            if SIGNED:
-                weight += _sign(mask, SUM) * size[None, :]
-            else:
-                weight += size[None, :]
+            if NORMALIZED:
+                if SIGNED:
+                    weight += _sign(mask, SUM) * size[None, :]
+                else:
+                    weight += size[None, :]
             change = tl.sum(query[None, :, :] * keys, 2) * weight
             total += (mask * weight)[:, :, None] * keys
             if HOPS > 0:
@@ -369,7 +380,7 @@ def _differentiate_columns(
     q, q_h, q_n, k, k_h, k_n, v, v_h, v_n, value, value_h, value_p, coefficients, step,
     colptr, row, col, perm, grad_k, grad_v, k_pieces, v_pieces, heads, nodes, cuts,
     M: tl.constexpr, D: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_D: tl.constexpr,
-    HOPS: tl.constexpr, BLOCK_K: tl.constexpr, SIGNED: tl.constexpr,
+    HOPS: tl.constexpr, BLOCK_K: tl.constexpr, SIGNED: tl.constexpr, NORMALIZED: tl.constexpr,
     E: tl.constexpr, G: tl.constexpr, ROWS: tl.constexpr, LENGTH: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
     head = tl.program_id(1) * G + tl.arange(0, G)
@@ -392,14 +403,14 @@ def _differentiate_columns(
             mask, _ = _mask_of(
                 pair, valid, head, valid_h, value, value_h, value_p, factor, HOPS, BLOCK_K, SUM
             )
-            offset = other.to(tl.int64)[:, None] * grad_den_n + head[None, :] * grad_den_h
-            size = tl.load(grad_den + offset, mask=valid[:, None] & valid_h[None, :], other=0)
-            size = size.to(SUM)
             weight = tl.sum(grads * own[None, :, :], 2)
-            if SIGNED:
-                weight += _sign(mask, SUM) * size
-            else:
-                weight += size
+            if NORMALIZED:
+                offset = other.to(tl.int64)[:, None] * grad_den_n + head[None, :] * grad_den_h
+                size = tl.load(grad_den + offset, mask=valid[:, None] & valid_h[None, :], other=0)
+                if SIGNED:
+                    weight += _sign(mask, SUM) * size.to(SUM)
+                else:
+                    weight += size.to(SUM)
             total_k += (mask * weight)[:, :, None] * queries
             total_v += (mask * tl.sum(queries * key[None, :, :], 2))[:, :, None] * grads
         sum_k = tl.sum(total_k, 0)

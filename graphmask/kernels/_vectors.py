@@ -11,6 +11,8 @@ carries its length: :func:`zeros` reads it from a literal, the others from a vec
 
 from __future__ import annotations
 
+import math
+import struct
 from typing import Any
 
 from llvmlite import ir
@@ -57,7 +59,8 @@ def zeros(typing, array, length):
     vector = Vector(array.dtype, length.literal_value)
 
     def generate(context, builder, signature, args):
-        return ir.Constant(context.get_value_type(vector), [0.0] * vector.length)
+        zero = 0 if isinstance(vector.dtype, types.Integer) else 0.0
+        return ir.Constant(context.get_value_type(vector), [zero] * vector.length)
 
     return vector(array, length), generate
 
@@ -127,6 +130,7 @@ def _arithmetic(method: str) -> Any:
 
 
 add = _arithmetic("fadd")
+subtract = _arithmetic("fsub")
 multiply = _arithmetic("fmul")
 
 
@@ -179,6 +183,18 @@ def sum_lanes(typing, x):
 
 
 @intrinsic
+def take_larger(typing, x, y, a, b):
+    """``a`` where ``x > y`` or x alone is NaN, ``b`` elsewhere."""
+
+    def generate(context, builder, signature, args):
+        above = builder.fcmp_unordered(">", args[0], args[1])
+        is_number = builder.fcmp_ordered("==", args[1], args[1])
+        return builder.select(builder.and_(above, is_number), args[2], args[3])
+
+    return a(x, y, a, b), generate
+
+
+@intrinsic
 def with_sign_of(typing, x, y):
     """``x * sign(y)``, where the sign of 0 is 0."""
 
@@ -189,3 +205,102 @@ def with_sign_of(typing, x, y):
         return builder.select(builder.fcmp_ordered("==", args[1], zero), zero, signed)
 
     return x(x, y), generate
+
+
+@intrinsic
+def least(typing, like):
+    """The smallest finite number in all lanes."""
+
+    def generate(context, builder, signature, args):
+        mantissa, exponent, _ = _FORMATS[like.dtype.bitwidth]
+        smallest = -(2.0 - 2.0**-mantissa) * 2.0**exponent
+        return ir.Constant(args[0].type, [smallest] * like.length)
+
+    return like(like), generate
+
+
+@intrinsic
+def where_nonzero(typing, x, y):
+    """``x`` where y is not 0, elsewhere minus infinity."""
+
+    def generate(context, builder, signature, args):
+        zero, absent = (ir.Constant(args[0].type, [c] * x.length) for c in (0.0, -math.inf))
+        return builder.select(builder.fcmp_ordered("==", args[1], zero), absent, args[0])
+
+    return x(x, y), generate
+
+
+@intrinsic
+def larger(typing, x, y):
+    """The larger number of each lane; y where x is NaN."""
+
+    def generate(context, builder, signature, args):
+        return builder.select(builder.fcmp_ordered(">", *args), *args)
+
+    return x(x, y), generate
+
+
+@intrinsic
+def any_larger(typing, x, y):
+    """Whether x is larger than y in any lane."""
+
+    def generate(context, builder, signature, args):
+        bits = builder.bitcast(builder.fcmp_ordered(">", *args), ir.IntType(x.length))
+        return builder.icmp_unsigned("!=", bits, bits.type(0))
+
+    return types.boolean(x, y), generate
+
+
+# Bits of the mantissa, the largest exponent, and the degree from which on the terms of exp(r), for
+# |r| < log(2) / 2, are below half a unit in the last place; of numbers of so many bits.
+_FORMATS = {32: (23, 127, 7), 64: (52, 1023, 13)}
+
+# log(2) less its nearest number in double precision.
+_LOG_2_ERROR = 2.3190468138462996e-17
+
+
+@intrinsic
+def exponential(typing, x):
+    """``exp(x)``, for x of at most about 1; 0 where it is below the smallest normal number.
+
+    exp(x) = 2^n exp(r), with n the integer nearest to x / log(2).
+    """
+
+    def generate(context, builder, signature, args):
+        mantissa, exponent, degree = _FORMATS[x.dtype.bitwidth]
+        kind, integers = args[0].type, ir.VectorType(ir.IntType(x.dtype.bitwidth), x.length)
+
+        def constant(number, kind=kind):
+            return ir.Constant(kind, [number] * x.length)
+
+        def multiply_add(a, b, c):
+            # Never in another order: differences of large numbers are exact.
+            flags = ("contract",)
+            return builder.fadd(builder.fmul(a, b, flags=flags), c, flags=flags)
+
+        # The last bits of a number of this size are those of an integer: nothing is converted,
+        # which NaN would leave undefined.
+        large = 1.5 * 2.0**mantissa
+        rounded = multiply_add(args[0], constant(1 / math.log(2)), constant(large))
+        n = builder.fsub(rounded, constant(large))
+        # log(2) in two parts, of which the first has few bits, so that n times it is exact.
+        high = math.floor(math.log(2) * 2.0 ** (mantissa // 2)) / 2.0 ** (mantissa // 2)
+        r = multiply_add(n, constant(-high), args[0])
+        r = multiply_add(n, constant(high - math.log(2) - _LOG_2_ERROR), r)
+        total = constant(1 / math.factorial(degree))
+        for power in reversed(range(degree)):
+            total = multiply_add(total, r, constant(1 / math.factorial(power)))
+        bits = builder.sub(
+            builder.bitcast(rounded, integers), constant(_bits_of(large, x) - exponent, integers)
+        )
+        power_of_two = builder.bitcast(builder.shl(bits, constant(mantissa, integers)), kind)
+        small = builder.fcmp_ordered("<", args[0], constant((1 - exponent) * math.log(2)))
+        return builder.select(small, constant(0.0), builder.fmul(total, power_of_two))
+
+    return x(x), generate
+
+
+def _bits_of(number, vector):
+    """The bits of a number in the format of a vector, as an integer."""
+    letters = {32: "fi", 64: "dq"}[vector.dtype.bitwidth]
+    return struct.unpack(letters[1], struct.pack(letters[0], number))[0]

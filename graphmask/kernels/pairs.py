@@ -1,13 +1,17 @@
-"""Pair attention: both sums of masked linear attention over the entries of a pattern.
+"""Pair attention: both sums of masked attention over the entries of a pattern.
 
-    numerator_i = sum over entries (i, j) of  M_ij (q_i . k_j) v_j
-    denominator_i = sum over entries (i, j) of  |M_ij| (q_i . k_j)
+    numerator_i = sum over entries (i, j) of  M_ij s_ij v_j         s_ij = q_i . k_j, or
+    denominator_i = sum over entries (i, j) of  |M_ij| s_ij         exp(q_i . k_j - shift_i)
+
+The shift of a row is its largest product where the mask is not zero. Sums whose ratio is taken do
+not depend on it: derivatives hold it fixed.
 
 It is a composition of `sddmm` and `spmm`. With the extra `fast` a body compiled for CPUs takes one
 pass over the entries instead, and two more for the gradients, in which scores are formed again: no
 array holds a number per entry and channel, or per entry and head other than the values of the mask
-and their gradient. Triton kernels do the same on GPUs; they read half precision as it is, and may
-form the mask from hops on the way. Derivatives of these derivatives are those of the composition.
+and their gradient. Triton kernels do the same on GPUs for inner products; they read half precision
+as it is, and may form the mask from hops on the way. Derivatives of these derivatives are those of
+the composition.
 Letters: H heads, N nodes, m features, d value channels, P pairs, K hops.
 """
 
@@ -22,6 +26,7 @@ from torch import Tensor
 
 from ._autograd import STRUCTURE, Grads, composition_backward, operator, pad, save_inputs
 from ._extra import HAS_NUMBA, load_bodies
+from ._options import OPTIONS, Options
 from .hops import HopValues, combine_hops
 from .pattern import Pattern
 from .products import (
@@ -33,18 +38,24 @@ from .products import (
     sum_dtype,
 )
 
-# Multiply-adds below which the composition is called: a body is compiled for each number of
-# channels, within seconds.
-_MIN_COMPILED_WORK = 2**22
+# Multiply-adds below which the composition is called. A body is compiled for each number of
+# channels, within seconds, once per machine, and read from the disk within 0.05 s by later
+# processes. It takes half the time of the composition for whatever size, or less: a few hundred
+# steps pay for it from here on. The rule depends on sizes alone, so that runs repeat bit by bit.
+_MIN_COMPILED_WORK = 2**18
 
 # Channels of a head that fit the registers of a compiled body or of a program of a GPU.
 _MAX_CHANNELS = 256
 
 # The arguments of operators; gradients are computed of the inputs.
-_GRADS = "Tensor grad_numerator, Tensor grad_denominator"
+_GRADS = "Tensor grad_numerator, Tensor grad_denominator, Tensor shift"
 _INPUTS = "Tensor q, Tensor k, Tensor v, Tensor value, Tensor? coefficients"
-_REST = f"{STRUCTURE}, Tensor row_order, bool signed"
+_REST = f"{STRUCTURE}, Tensor row_order, {OPTIONS}"
+_NUM_GRADS = 3
 _NUM_INPUTS = 5
+
+# Numerator, denominator and shift; the last two are empty where options do not ask for them.
+_Sums = tuple[Tensor, Tensor, Tensor]
 
 
 def pair_attention(
@@ -83,7 +94,72 @@ def pair_attention(
         >>> numerator.flatten(), denominator.flatten()
         (tensor([1., 1., 0.]), tensor([1., 3., 0.]))
     """
-    coefficients, structure, triton = None, pattern.tensors, _runs_triton(q, v)
+    return _sum_pairs(pattern, q, k, v, value, Options(signed))[:2]
+
+
+def pair_sums(
+    pattern: Pattern, q: Tensor, k: Tensor, v: Tensor, value: Tensor | HopValues
+) -> Tensor:
+    r"""The numerator of :func:`pair_attention` alone, which costs less than both sums.
+
+    Args and cost: those of :func:`pair_attention`.
+
+    Example:
+        >>> import torch
+        >>> from graphmask.kernels import Pattern, pair_sums
+        >>> path = Pattern.from_coo(torch.tensor([0, 1, 1]), torch.tensor([1, 0, 2]), (3, 3))
+        >>> ones, value = torch.ones(1, 3, 1), torch.tensor([[1.0, 2.0, -1.0]])
+        >>> pair_sums(path, ones, ones, ones, value).flatten()
+        tensor([1., 1., 0.])
+    """
+    return _sum_pairs(pattern, q, k, v, value, Options(signed=False, normalized=False))[0]
+
+
+def pair_softmax(
+    pattern: Pattern,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    value: Tensor | HopValues,
+    signed: bool = True,
+) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Both sums of :func:`pair_attention` with the scores :math:`e^{q_i \cdot k_j - c_i}`.
+
+    The shift :math:`c_i` is the largest :math:`q_i \cdot k_j` of the row where the mask is not
+    zero, and 0 where there is none, so that nothing overflows. Their ratio does not depend on it:
+    it is a constant of all derivatives, and so only of functions that do not depend on it they are
+    the derivatives. Triton kernels are not used.
+
+    Args and cost: those of :func:`pair_attention`.
+
+    Returns:
+        ``[H, N, d]``, ``[H, N]`` and the shift ``[H, N]``.
+
+    Source: Milakov and Gimelshein, "Online normalizer calculation for softmax" (2018), algorithm 3.
+
+    Example:
+        >>> import torch
+        >>> from graphmask.kernels import Pattern, pair_softmax
+        >>> path = Pattern.from_coo(torch.tensor([0, 1, 1]), torch.tensor([1, 0, 2]), (3, 3))
+        >>> q, k = torch.ones(1, 3, 1), torch.tensor([[[0.0], [3.0], [0.0]]])
+        >>> _, denominator, shift = pair_softmax(path, q, k, q, torch.ones(1, 3))
+        >>> denominator.flatten(), shift.flatten()
+        (tensor([1., 2., 0.]), tensor([3., 0., 0.]))
+    """
+    options = Options(signed, exponentials=True)
+    numerator, denominator, shift = _sum_pairs(pattern, q, k, v, value, options)
+    return numerator, denominator, shift.detach()
+
+
+def _sum_pairs(
+    pattern: Pattern,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    value: Tensor | HopValues,
+    options: Options,
+) -> _Sums:
+    coefficients, structure, triton = None, pattern.tensors, _runs_triton(q, v, options)
     if isinstance(value, HopValues):
         value, coefficients = value
         if value.requires_grad or not triton:
@@ -91,8 +167,8 @@ def pair_attention(
     if not triton:
         q, k, v, value = in_one_type(q, k, v, value)
         if not (runs_numba(q) and max(q.shape[2], v.shape[2]) <= _MAX_CHANNELS):
-            return _compose_sums(structure, q, k, v, value, signed)
-    return _attend(q, k, v, value, coefficients, *structure, _row_order(pattern), signed)
+            return _compose_sums(structure, q, k, v, value, options)
+    return _attend(q, k, v, value, coefficients, *structure, _row_order(pattern), *options)
 
 
 def runs_compiled(device: torch.device, work: int) -> bool:
@@ -112,8 +188,9 @@ def _row_order(pattern: Pattern) -> Tensor:
     return pattern.row_order
 
 
-def _runs_triton(q: Tensor, v: Tensor) -> bool:
-    return runs_triton(q) and all(0 < x.shape[2] <= _MAX_CHANNELS for x in (q, v))
+def _runs_triton(q: Tensor, v: Tensor, options: Options) -> bool:
+    fits = all(0 < x.shape[2] <= _MAX_CHANNELS for x in (q, v))
+    return runs_triton(q) and fits and not options.exponentials
 
 
 def _runs_numba(q: Tensor, v: Tensor, col: Tensor) -> bool:
@@ -122,26 +199,31 @@ def _runs_numba(q: Tensor, v: Tensor, col: Tensor) -> bool:
 
 
 def _split(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The arguments of an operator, with the structure as one of them."""
-    *inputs, rowptr, col, colptr, row, csc_perm, csr_perm, row_order, signed = args
-    return *inputs, (rowptr, col, colptr, row, csc_perm, csr_perm), row_order, signed
+    """The arguments of an operator, with the structure, and the options, as one of them."""
+    *inputs, rowptr, col, colptr, row, csc_perm, csr_perm, row_order = args[: -len(Options._fields)]
+    options = Options(*args[-len(Options._fields) :])
+    return *inputs, (rowptr, col, colptr, row, csc_perm, csr_perm), row_order, options
 
 
 def _define(
-    name: str, arguments: str, fake: Callable[..., Any], compose: Callable[..., tuple[Tensor, ...]]
+    name: str,
+    arguments: str,
+    results: str,
+    fake: Callable[..., Any],
+    compose: Callable[..., tuple[Tensor, ...]],
 ) -> torch.library.CustomOpDef:
     """Registers an operator that runs a Triton kernel, a numba body, or the composition."""
 
-    @operator(f"pairs_{name}", f"({arguments}, {_REST}) -> (Tensor, Tensor)", fake)
+    @operator(f"pairs_{name}", f"({arguments}, {_REST}) -> ({results})", fake)
     def run(*args: Any) -> tuple[Tensor, ...]:
-        *inputs, coefficients, structure, row_order, signed = _split(args)
+        *inputs, coefficients, structure, row_order, options = _split(args)
         q, _, v, _ = inputs[-4:]
-        if _runs_triton(q, v):
+        if _runs_triton(q, v, options):
             body = getattr(load_bodies("_pairs_triton"), name)
-            return body(*inputs, coefficients, structure, signed)
+            return body(*inputs, coefficients, structure, options)
         if _runs_numba(q, v, structure[1]):
             body = getattr(load_bodies("_pairs_numba"), name)
-            return body(*inputs, structure, row_order, signed)
+            return body(*inputs, structure, row_order, options)
         return tuple(_copy_by_nodes(x) for x in compose(*args))
 
     return run
@@ -152,9 +234,14 @@ def _copy_by_nodes(x: Tensor) -> Tensor:
     return x.transpose(0, 1).clone(memory_format=torch.contiguous_format).transpose(0, 1)
 
 
+def _save_shift(ctx: Any, inputs: tuple[Any, ...], output: _Sums) -> None:
+    save_inputs(ctx, (output[2], *inputs), output)
+
+
 def _backward(ctx: Any, *grad_outputs: Tensor) -> Grads:
     needs_q, needs_k, needs_v, needs_value, needs_coefficients = ctx.needs_input_grad[:_NUM_INPUTS]
-    args = *grad_outputs, *ctx.saved_tensors, *ctx.options
+    shift, *inputs = ctx.saved_tensors
+    args = *grad_outputs[:2], shift.detach(), *inputs, *ctx.options
     grad_q = grad_k = grad_v = grad_mask = None
     if needs_q or needs_value or needs_coefficients:
         grad_q, grad_mask = _differentiate_rows(*args)
@@ -166,59 +253,97 @@ def _backward(ctx: Any, *grad_outputs: Tensor) -> Grads:
 
 
 def _compose_sums(
-    structure: tuple[Tensor, ...], q: Tensor, k: Tensor, v: Tensor, value: Tensor, signed: bool
-) -> tuple[Tensor, Tensor]:
-    score, ones = inner_products(q, k, *structure), v.new_ones(*v.shape[:2], 1)
-    multiply = partial(multiply_heads, structure)
-    if not signed:
+    structure: tuple[Tensor, ...],
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    value: Tensor,
+    options: Options,
+) -> _Sums:
+    product, nothing = inner_products(q, k, *structure), v.new_empty(0, 0)
+    shift = _largest(structure, product.detach(), value) if options.exponentials else nothing
+    score = _scores_of(structure, product, value, shift, options)
+    multiply, ones = partial(multiply_heads, structure), v.new_ones(*v.shape[:2], 1)
+    if not options.normalized:
+        return multiply(score * value, v), nothing, shift
+    if not options.signed:
         total = multiply(score * value, torch.cat([v, ones], -1))
-        return total[..., :-1], total[..., -1]
-    return multiply(score * value, v), multiply(score * value.abs(), ones)[..., 0]
+        return total[..., :-1], total[..., -1], shift
+    return multiply(score * value, v), multiply(score * value.abs(), ones)[..., 0], shift
 
 
-def _compose_attend(*args: Any) -> tuple[Tensor, Tensor]:
-    q, k, v, value, _, structure, _, signed = _split(args)
-    return _compose_sums(structure, q, k, v, value, signed)
+def _rows_of(structure: tuple[Tensor, ...]) -> Tensor:
+    """``[P]``, the row of each entry."""
+    *_, row, _, csr_perm = structure
+    return row.index_select(0, csr_perm)
+
+
+def _largest(structure: tuple[Tensor, ...], product: Tensor, value: Tensor) -> Tensor:
+    """``[H, N]``, the largest product of each row where the mask is not 0, or 0."""
+    present = product.masked_fill(value == 0, -torch.inf)
+    top = product.new_full((len(product), len(structure[0]) - 1), -torch.inf)
+    row = _rows_of(structure).long().expand_as(product)
+    top = top.scatter_reduce(1, row, present, "amax")
+    return top.masked_fill(top == -torch.inf, 0)
+
+
+def _scores_of(
+    structure: tuple[Tensor, ...], product: Tensor, mask: Tensor, shift: Tensor, options: Options
+) -> Tensor:
+    """``[H, P]``, the scores of inner products."""
+    if not options.exponentials:
+        return product
+    present = product.masked_fill(mask == 0, -torch.inf)
+    return (present - shift.index_select(1, _rows_of(structure))).exp()
+
+
+def _compose_attend(*args: Any) -> _Sums:
+    q, k, v, value, _, structure, _, options = _split(args)
+    return _compose_sums(structure, q, k, v, value, options)
 
 
 def _compose_rows(*args: Any) -> tuple[Tensor, Tensor]:
-    structure, q, k, _, mask, weight = _grad_scores(args)
-    grad_mask = inner_products(q, k, *structure) * weight
+    structure, q, k, _, mask, score, slope, exponentials = _derive(args)
+    grad_mask = score * slope
+    slope = mask * (grad_mask if exponentials else slope)
     grad_mask = grad_mask.sum(0, keepdim=True) if len(mask) < len(q) else grad_mask
-    value, coefficients = args[5:7]
+    value, coefficients = args[_NUM_GRADS + 3 : _NUM_GRADS + 5]
     if coefficients is None:
         grad_mask = grad_mask.to(value.dtype)
     else:
         grad_mask = (grad_mask @ value.to(grad_mask.dtype)).to(coefficients.dtype)
-    return multiply_heads(structure, mask * weight, k).to(args[2].dtype), grad_mask
+    return multiply_heads(structure, slope, k).to(args[_NUM_GRADS].dtype), grad_mask
 
 
 def _compose_columns(*args: Any) -> tuple[Tensor, Tensor]:
-    structure, q, k, grad_numerator, mask, weight = _grad_scores(args)
+    structure, q, _, grad_numerator, mask, score, slope, exponentials = _derive(args)
     rowptr, col, colptr, row, csc_perm, csr_perm = structure
     transposed = colptr, row, rowptr, col, csr_perm, csc_perm
-    by_column = (mask * x for x in (weight, inner_products(q, k, *structure)))
+    by_column = (mask * x for x in (slope * score if exponentials else slope, score))
     grad_k, grad_v = (
         multiply_heads(transposed, x.index_select(1, csc_perm), y)
         for x, y in zip(by_column, (q, grad_numerator), strict=True)
     )
-    return grad_k.to(args[3].dtype), grad_v.to(args[4].dtype)
+    return grad_k.to(args[_NUM_GRADS + 1].dtype), grad_v.to(args[_NUM_GRADS + 2].dtype)
 
 
-def _grad_scores(args: tuple[Any, ...]) -> tuple[Any, ...]:
+def _derive(args: tuple[Any, ...]) -> tuple[Any, ...]:
     """The structure, q, k, the first gradient and the mask, all of one type.
 
-    And ``[H, P]``, the gradient of ``M_ij (q_i . k_j)``.
+    And ``[H, P]``, the scores s_ij and the gradients of ``M_ij s_ij``; and whether scores are
+    exponentials.
     """
-    *inputs, coefficients, structure, _, signed = _split(args)
+    *inputs, coefficients, structure, _, options = _split(args)
     if coefficients is not None:
         inputs[-1] = combine_hops(inputs[-1], coefficients)
-    grad_numerator, grad_denominator, q, k, v, mask = in_one_type(*inputs)
-    *_, row, _, csr_perm = structure
-    grad = grad_denominator.index_select(1, row.index_select(0, csr_perm))
-    grad = mask.sgn() * grad if signed else grad
-    weight = inner_products(grad_numerator, v, *structure) + grad
-    return structure, q, k, grad_numerator, mask, weight
+    grad_numerator, grad_denominator, shift, q, k, v, mask = in_one_type(*inputs)
+    slope = inner_products(grad_numerator, v, *structure)
+    if options.normalized:
+        grad = grad_denominator.index_select(1, _rows_of(structure))
+        slope = slope + (mask.sgn() * grad if options.signed else grad)
+    product = inner_products(q, k, *structure)
+    score = _scores_of(structure, product, mask, shift, options)
+    return structure, q, k, grad_numerator, mask, score, slope, options.exponentials
 
 
 def _fake_by_nodes(x: Tensor, dtype: torch.dtype) -> Tensor:
@@ -226,37 +351,41 @@ def _fake_by_nodes(x: Tensor, dtype: torch.dtype) -> Tensor:
     return x.new_empty(x.transpose(0, 1).shape, dtype=dtype).transpose(0, 1)
 
 
-def _fake_attend(q: Tensor, k: Tensor, v: Tensor, value: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
-    dtype = sum_dtype(q, k, v, value)
-    return _fake_by_nodes(v, dtype), v.new_empty(v.shape[1], v.shape[0], dtype=dtype).mT
+def _fake_attend(q: Tensor, k: Tensor, v: Tensor, value: Tensor, *rest: Any) -> _Sums:
+    dtype, options = sum_dtype(q, k, v, value), Options(*rest[-len(Options._fields) :])
+    wanted = options.normalized, options.exponentials
+    sizes = [v.shape[1::-1] if each else (0, 0) for each in wanted]
+    size, shift = (v.new_empty(shape, dtype=dtype).mT for shape in sizes)
+    return _fake_by_nodes(v, dtype), size, shift
 
 
 def _fake_rows(*args: Any) -> tuple[Tensor, Tensor]:
-    _, _, q, _, _, value, coefficients, *_ = args
+    q, _, _, value, coefficients = args[_NUM_GRADS : _NUM_GRADS + _NUM_INPUTS]
     if coefficients is None:
         return _fake_by_nodes(q, q.dtype), _fake_by_nodes(value, value.dtype)
     return _fake_by_nodes(q, q.dtype), coefficients.new_empty(coefficients.shape)
 
 
 def _fake_columns(*args: Any) -> tuple[Tensor, Tensor]:
-    _, _, _, k, v, *_ = args
+    _, k, v, *_ = args[_NUM_GRADS:]
     return _fake_by_nodes(k, k.dtype), _fake_by_nodes(v, v.dtype)
 
 
-_attend = _define("attend", _INPUTS, _fake_attend, _compose_attend)
+_TWO = "Tensor, Tensor"
+_attend = _define("attend", _INPUTS, f"{_TWO}, Tensor", _fake_attend, _compose_attend)
 # Gradients of q, and of the coefficients if there are any, else of the values; and of k and v.
 _differentiate_rows = _define(
-    "differentiate_rows", f"{_GRADS}, {_INPUTS}", _fake_rows, _compose_rows
+    "differentiate_rows", f"{_GRADS}, {_INPUTS}", _TWO, _fake_rows, _compose_rows
 )
 _differentiate_columns = _define(
-    "differentiate_columns", f"{_GRADS}, {_INPUTS}", _fake_columns, _compose_columns
+    "differentiate_columns", f"{_GRADS}, {_INPUTS}", _TWO, _fake_columns, _compose_columns
 )
 
-_attend.register_autograd(_backward, setup_context=save_inputs)
+_attend.register_autograd(_backward, setup_context=_save_shift)
 for _derivative, _compose in (
     (_differentiate_rows, _compose_rows),
     (_differentiate_columns, _compose_columns),
 ):
     _derivative.register_autograd(
-        composition_backward(_compose, 2 + _NUM_INPUTS), setup_context=save_inputs
+        composition_backward(_compose, _NUM_GRADS + _NUM_INPUTS), setup_context=save_inputs
     )

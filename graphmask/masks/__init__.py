@@ -7,6 +7,7 @@ from .causal import CausalMask
 from .coefficients import Coefficients, Deconvolution, Free, NonNegative, OneHop, Spread
 from .combinators import (
     HadamardMask,
+    HeadwiseMask,
     ProductMask,
     ScaledMask,
     SumMask,
@@ -56,6 +57,7 @@ __all__ = [
     "GlobalMask",
     "GridDiffusionMask",
     "HadamardMask",
+    "HeadwiseMask",
     "HypercubeMask",
     "KroneckerMask",
     "NonNegative",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 
+from graphmask._checks import value_error
 from graphmask._warnings import warn_once
 from graphmask.topology import Topology
 from graphmask.walks import WalkSampler
@@ -32,6 +34,23 @@ class WalkDemand(NamedTuple):
         """Return the topology with newly drawn walks."""
         generator = torch.Generator().manual_seed(self.seed)
         return topology.with_walks(*(self.sampler(topology, generator) for _ in range(self.sets)))
+
+
+def join_demands(name: str, demands: Iterable[WalkDemand | None]) -> WalkDemand | None:
+    """The walks that serve several masks: the most sets, by the sampler of most hops.
+
+    Raises:
+        ValueError: for walks of different normalisations.
+    """
+    wanted = [demand for demand in demands if demand is not None]
+    if not wanted:
+        return None
+    normalizations = {str(demand.sampler.normalization) for demand in wanted}
+    if len(normalizations) > 1:
+        expected = "on walks of the same normalisation, since they share them"
+        raise value_error(name, expected, f"{sorted(normalizations)}")
+    longest = max(wanted, key=lambda demand: demand.sampler.hops)
+    return longest._replace(sets=max(demand.sets for demand in wanted))
 
 
 class DrawCounter:

@@ -8,9 +8,10 @@ from itertools import chain
 from typing import ClassVar, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 
+from graphmask._buffers import SingleBuffers
 from graphmask._checks import check_integer, type_error
 from graphmask._html import html_table
 from graphmask._precision import full_precision
@@ -21,7 +22,7 @@ from graphmask.operators import MaskOperator
 from graphmask.operators.executions import prefers_blocks
 from graphmask.topology import Topology
 
-from ._drawing import DrawCounter, WalkDemand
+from ._drawing import DrawCounter, WalkDemand, join_demands
 
 
 class Structure(NamedTuple):
@@ -51,7 +52,7 @@ class Structure(NamedTuple):
                 topology.blocks.slots(pattern)
 
 
-class TopologicalMask(ConfigMixin, nn.Module, ABC):
+class TopologicalMask(ConfigMixin, SingleBuffers, ABC):
     """A learnable function of the weighted adjacency.
 
     ``mask(topology)`` is an operator of shape ``[H, N, N]``. Parameters live in the mask, structure
@@ -136,12 +137,7 @@ class TopologicalMask(ConfigMixin, nn.Module, ABC):
         Walks are the same in every call. Drawing costs far more than attention: for training, draw
         once per graph with :class:`graphmask.transforms.AddWalks`.
         """
-        demand = None if topology.walk_sets else self.walk_demand
-        if demand is None:
-            return topology
-        if self.training:
-            self._draws.count(type(self).__name__, topology)
-        return demand.draw(topology)
+        return draw_walks([self], topology)
 
     def prepare(self, topology: Topology) -> Topology:
         """Return the topology with all that this mask reads, ready for ``torch.compile``.
@@ -153,16 +149,6 @@ class TopologicalMask(ConfigMixin, nn.Module, ABC):
         topology = self.draw_walks(topology)
         self._structure(topology).complete(topology)
         return topology
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> TopologicalMask:
-        """Leave buffers, such as frequencies, in single precision: half of it would move phases."""
-        wide = {name: x for name, x in self._buffers.items() if x is not None and not is_half(x)}
-        super()._apply(fn, recurse)
-        for name, x in wide.items():
-            moved = self._buffers[name]
-            if moved is not None and is_half(moved):
-                self._buffers[name] = x.float().to(moved.device)
-        return self
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""
@@ -184,3 +170,14 @@ class TopologicalMask(ConfigMixin, nn.Module, ABC):
             "depends on the order of nodes": "yes" if self.ordered else "no",
         }
         return html_table(repr(self), rows)
+
+
+def draw_walks(masks: Sequence[TopologicalMask], topology: Topology) -> Topology:
+    """Return the topology with walks that serve all masks; one that has walks as it is."""
+    readers = [] if topology.walk_sets else [mask for mask in masks if mask.walk_demand is not None]
+    demand = join_demands("mask", (mask.walk_demand for mask in readers))
+    if demand is None:
+        return topology
+    if readers[0].training:
+        readers[0]._draws.count(type(readers[0]).__name__, topology)
+    return demand.draw(topology)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from torch import Tensor, nn
 
 from graphmask._checks import type_error, value_error
-from graphmask.operators import MaskOperator, ProductOperator, ScaledOperator
+from graphmask.operators import (
+    HeadwiseOperator,
+    MaskOperator,
+    ProductOperator,
+    ScaledOperator,
+)
 from graphmask.operators.algebra import check_scale
 from graphmask.operators.hadamard import multiply
 from graphmask.operators.sparse import merge_patterns
 from graphmask.topology import Topology
 
-from ._drawing import WalkDemand
+from ._drawing import WalkDemand, join_demands
 from .base import Structure, TopologicalMask
 
 
@@ -26,16 +31,17 @@ class CombinedMask(TopologicalMask):
         for mask in masks:
             if not isinstance(mask, TopologicalMask):
                 raise type_error("masks", "TopologicalMasks; factors of numbers come by `*`", mask)
-        heads = {mask.heads for mask in masks}
-        if len(heads - {1}) > 1:
-            expected = "of the same number of heads, or one"
-            raise value_error("masks", expected, f"heads {sorted(heads)}")
-        super().__init__(max(heads))
+        super().__init__(self._count_heads([mask.heads for mask in masks]))
         self.masks = nn.ModuleList(masks)
-        normalizations = {str(demand.sampler.normalization) for demand in self._demands()}
-        if len(normalizations) > 1:
-            expected = "on walks of the same normalisation, since they share them"
-            raise value_error("masks", expected, f"{sorted(normalizations)}")
+        _ = self.walk_demand  # raises where masks cannot share walks
+
+    @staticmethod
+    def _count_heads(heads: list[int]) -> int:
+        """The heads of the combination of masks of so many heads."""
+        if len({*heads} - {1}) > 1:
+            expected = "of the same number of heads, or one"
+            raise value_error("masks", expected, f"heads {sorted({*heads})}")
+        return max(heads)
 
     @property
     def cost(self) -> str:  # type: ignore[override]
@@ -51,11 +57,7 @@ class CombinedMask(TopologicalMask):
     @property
     def walk_demand(self) -> WalkDemand | None:
         """The most sets that any of the masks reads, drawn by the sampler of most hops."""
-        demands = self._demands()
-        if not demands:
-            return None
-        longest = max(demands, key=lambda demand: demand.sampler.hops)
-        return longest._replace(sets=max(demand.sets for demand in demands))
+        return join_demands("masks", (mask.walk_demand for mask in self._masks()))
 
     def reset_parameters(self) -> None:
         for mask in self._masks():
@@ -71,10 +73,6 @@ class CombinedMask(TopologicalMask):
         for mask in self.masks:
             assert isinstance(mask, TopologicalMask)
             yield mask
-
-    def _demands(self) -> list[WalkDemand]:
-        demands = (mask.walk_demand for mask in self._masks())
-        return [demand for demand in demands if demand is not None]
 
 
 class SumMask(CombinedMask):
@@ -335,6 +333,57 @@ def symmetrize(mask: TopologicalMask) -> SymmetrizedMask:
         symmetrize(WalkMask(hops=2, heads=1, alpha=Free))
     """
     return SymmetrizedMask(mask)
+
+
+class HeadwiseMask(CombinedMask):
+    """The heads of several masks side by side, such as walks in three heads and all ones in one.
+
+    Attention runs over the heads of each mask by the execution that is best for it, as under the
+    mask alone. Walks are drawn once, for the mask that needs most of them.
+
+    Args:
+        masks: masks on the same walks; the heads of all add up.
+
+    Raises:
+        TypeError: for anything but a list of masks.
+        ValueError: for no mask, and for masks on walks of different normalisations.
+
+    Cost: that of each mask for its heads, at most the sum of all.
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> series = gm.masks.PowerSeriesMask(hops=1, heads=3)
+        >>> mask = gm.masks.HeadwiseMask([series, gm.masks.GlobalMask()])
+        >>> mask.heads
+        4
+        >>> edge = gm.Topology(torch.tensor([[0, 1], [1, 0]]), num_nodes=3)
+        >>> mask(edge).to_dense()[-1].tolist()
+        [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
+    """
+
+    def __init__(self, masks: Sequence[TopologicalMask]) -> None:
+        if not isinstance(masks, (list, tuple)):
+            raise type_error("masks", "a list of TopologicalMasks", masks)
+        super().__init__(*masks)
+
+    @staticmethod
+    def _count_heads(heads: list[int]) -> int:
+        return sum(heads)
+
+    def _operator(self, topology: Topology) -> MaskOperator:
+        first, *others = (mask(topology) for mask in self._masks())
+        return HeadwiseOperator(first, *others) if others else first
+
+    def _structure(self, topology: Topology) -> Structure:
+        structures = [mask._structure(topology) for mask in self._masks()]
+        if len(structures) == 1:
+            return structures[0]
+        for structure in structures:
+            structure.complete(topology)  # each part is attended by itself
+        return Structure([pattern for each in structures for pattern in each.patterns])
+
+    def __repr__(self) -> str:
+        return f"HeadwiseMask([{', '.join(map(repr, self.masks))}])"
 
 
 def _factor(mask: TopologicalMask) -> str:

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from graphmask._checks import check_integer, check_number, value_error
+from graphmask._positions import centred_positions
 from graphmask._precision import double_dtype
 from graphmask.operators import LowRankOperator, MaskOperator
 from graphmask.topology import Topology
 
-from ._positions import centred_positions, from_dense, offsets
+from ._positions import from_dense, offsets
 from .base import Structure, TopologicalMask
 
 # Share of f(0) added to the norms of both factors: smooth where a coefficient changes sign.

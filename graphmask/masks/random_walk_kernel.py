@@ -116,14 +116,15 @@ class RandomWalkKernelMask(MaskOnWalks):
 class _Ones(Coefficients):
     """Coefficients 1, which are not learned."""
 
-    one: Tensor
+    place: Tensor
 
     def __init__(self, hops: int, heads: int = 1) -> None:
         super().__init__(hops, heads)
-        self.register_buffer("one", torch.ones(heads, hops + 1), persistent=False)
+        # Without values, which would be outside of the state dict: it knows device and type.
+        self.register_buffer("place", torch.empty(0), persistent=False)
 
     def forward(self) -> Tensor:
-        return self.one
+        return self.place.new_ones(self.heads, self.hops + 1)
 
     def reset_parameters(self) -> None:
         pass

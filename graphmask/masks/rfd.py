@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from graphmask._checks import check_integer, check_number, type_error, value_error
+from graphmask._positions import centred_positions, inverse_sizes
 from graphmask._precision import double_dtype
 from graphmask.config import ConfigMixin
 from graphmask.operators import LowRankOperator, MaskOperator, SparseOperator
 from graphmask.topology import Topology
 
-from ._positions import centred_positions, from_dense, inverse_sizes, offsets
+from ._positions import from_dense, offsets
 from .base import Structure, TopologicalMask
 
 # With arguments of norm up to 1/2, the rest of the series is below the rounding of float64.

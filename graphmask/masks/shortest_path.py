@@ -45,6 +45,10 @@ class ShortestPathMask(TopologicalMask):
     each pair with a learnable factor: Graphormer's spatial encoding, which adds the logarithm of
     that factor to the score, truncated at K hops.
 
+    All pairs within K hops are stored. Where balls grow too large for that,
+    :class:`~graphmask.masks.WalkMask` on :class:`~graphmask.walks.Shells` estimates this mask from
+    a budget of pairs per node, without bias.
+
     Args:
         hops: K. (default: :obj:`3`)
         heads: H. (default: :obj:`1`)
@@ -101,9 +105,7 @@ class ShortestPathMask(TopologicalMask):
         return self.hops
 
     def _operator(self, topology: Topology) -> MaskOperator:
-        balls = topology.derive(k_hop_balls, self.hops, self.max_entries)
-        values = HopValues(balls.hop_table, self.alpha())
-        return SparseOperator(topology, balls.pattern, values, self.alpha.nonnegative)
+        return shell_operator(topology, self.alpha, self.max_entries)
 
     def _structure(self, topology: Topology) -> Structure:
         balls = topology.derive(k_hop_balls, self.hops, self.max_entries)
@@ -112,6 +114,15 @@ class ShortestPathMask(TopologicalMask):
     def __repr__(self) -> str:
         alpha = type(self.alpha).__name__
         return f"ShortestPathMask(hops={self.hops}, heads={self.heads}, alpha={alpha})"
+
+
+def shell_operator(
+    topology: Topology, alpha: Coefficients, max_entries: int = _MAX_ENTRIES
+) -> SparseOperator:
+    """The matrix of alpha at hop distances."""
+    balls = topology.derive(k_hop_balls, alpha.hops, max_entries)
+    values = HopValues(balls.hop_table, alpha())
+    return SparseOperator(topology, balls.pattern, values, alpha.nonnegative)
 
 
 class Balls(NamedTuple):

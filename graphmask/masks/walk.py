@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 
@@ -15,6 +16,7 @@ from graphmask.walks import ResampledWalks, Walks, WalkSampler
 from ._drawing import WalkDemand
 from .base import Structure, TopologicalMask
 from .coefficients import Coefficients, Free, make_coefficients
+from .shortest_path import shell_operator
 
 
 class MaskOnWalks(TopologicalMask):
@@ -46,9 +48,15 @@ class MaskOnWalks(TopologicalMask):
         """Return the mask that this one estimates, exact.
 
         W has the normalisation that the topology's walks were drawn with, or the sampler's where
-        they do not know it.
+        they do not know it. Where walks are those of :class:`~graphmask.walks.Shells`, the exact
+        matrices of hop distances, those of :class:`~graphmask.masks.ShortestPathMask`, stand in the
+        place of the powers of W.
 
         Cost: nothing yet; its products are those of a power series, O(K E) per column and factor.
+        For hop distances O(p) for the p pairs of all balls, which are formed.
+
+        Raises:
+            ValueError: for hop distances, if there are more than 67,108,864 pairs.
         """
 
     @property
@@ -74,7 +82,8 @@ class MaskOnWalks(TopologicalMask):
             if walks.num_hops < self.hops:
                 expected = f"with walks of at least {self.hops} hops, as the mask"
                 raise value_error("topology", expected, repr(walks))
-            if needs_gradient and not walks.requires_grad and bool((walks.hop > 0).any()):
+            has_gradient = walks.requires_grad or walks.normalization == "shells"  # that is zero
+            if needs_gradient and not has_gradient and bool((walks.hop > 0).any()):
                 raise value_error(
                     "edge_weight",
                     "without gradient beside walks that were drawn without one: detach() it, or "
@@ -97,14 +106,16 @@ class MaskOnWalks(TopologicalMask):
         return factors
 
     def _series(self, topology: Topology) -> MaskOperator:
-        """Return ``sum_t c_t W^t``, which each of the factors estimates."""
+        """Return ``sum_t c_t W^t``, or ``sum_t c_t D_t``, which each of the factors estimates."""
         normalization = self._normalization(topology.walk_sets[: self.num_sets])
+        if normalization == "shells":
+            return shell_operator(topology, self.coefficients)
         pattern, weight = topology.adjacency(normalization)
         nonnegative = self.coefficients.nonnegative and topology.nonnegative
         return PowerSeriesOperator(topology, pattern, weight, self.coefficients(), nonnegative)
 
-    def _normalization(self, sets: tuple[Walks, ...]) -> Normalization:
-        """The normalisation of the W that the walks of this mask estimate."""
+    def _normalization(self, sets: tuple[Walks, ...]) -> Normalization | Literal["shells"]:
+        """The normalisation of the W that the walks of this mask estimate, or "shells"."""
         drawn_with = {walks.normalization for walks in sets} - {"unknown"}
         if len(drawn_with) > 1:
             expected, actual = "with walks of one normalisation", sorted(map(str, drawn_with))

@@ -6,20 +6,32 @@ from .edge_head import EdgeHead as EdgeHead
 from .explain import ExplainableEdges as ExplainableEdges
 from .explain import hop_coefficients as hop_coefficients
 from .explain import learned_alphas as learned_alphas
+from .gate import OutputGate as OutputGate
 from .gps import TopologicalGPS as TopologicalGPS
+from .layer import TopologicalTransformerLayer as TopologicalTransformerLayer
+from .parameter_groups import parameter_groups as parameter_groups
+from .placement import BeforeAttention as BeforeAttention
+from .placement import OnValues as OnValues
 from .pretrained import PretrainedMixin as PretrainedMixin
+from .readout import Readout as Readout
+from .support_max import SupportMax as SupportMax
 from .transformer import TopologicalTransformer as TopologicalTransformer
-from .transformer import TopologicalTransformerLayer as TopologicalTransformerLayer
 
 __all__ = [
+    "BeforeAttention",
     "EdgeHead",
     "ExplainableEdges",
+    "OnValues",
+    "OutputGate",
     "PretrainedMixin",
+    "Readout",
+    "SupportMax",
     "TopologicalAttention",
     "TopologicalGPS",
     "TopologicalTransformer",
     "TopologicalTransformerLayer",
     "hop_coefficients",
     "learned_alphas",
+    "parameter_groups",
     "to_masked",
 ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
 from torch_geometric import nn as pyg
 
 from graphmask._checks import dtype_error, type_error, value_error
+from graphmask.topology import Topology
 
 
 def edge_arguments(conv: nn.Module | None) -> tuple[str, ...]:
@@ -56,12 +58,24 @@ def edge_features(conv: nn.Module, edge_attr: Tensor | None, channels: int) -> T
     return features
 
 
+def convolve_on(topology: Topology, conv: nn.Module, takes: Sequence[str], x: Tensor) -> Tensor:
+    """The output of a convolution that reads the attributes ``takes`` of the edges."""
+    arguments = {name: getattr(topology, name) for name in takes}
+    if "edge_attr" in arguments:
+        arguments["edge_attr"] = edge_features(conv, topology.edge_attr, x.shape[1])
+    return convolve(conv, x, topology, **arguments)
+
+
 def convolve(conv: nn.Module, x: Tensor, edges: Any, **arguments: Any) -> Tensor:
-    """The output of a convolution from C to C channels.
+    """The output of a convolution from C to C channels, on edges or on a topology.
+
+    A convolution of this library that ``reads_topology`` gets it as it is, others its edges.
 
     Raises:
         ValueError: for an output of another shape, which a sum with ``x`` might broadcast.
     """
+    if isinstance(edges, Topology) and not getattr(conv, "reads_topology", False):
+        edges = edges.edge_index
     out = conv(x, edges, **arguments)
     if not isinstance(out, Tensor) or out.shape != x.shape:
         raise value_error("conv", f"from C to C channels with C = {x.shape[1]}", f"{conv}")

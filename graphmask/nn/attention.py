@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
+from torch_geometric.nn.inits import reset
 
 from graphmask._checks import check_integer, check_probability, type_error, value_error
 from graphmask.attention import attention, attention_rows
@@ -14,6 +15,11 @@ from graphmask.masks import TopologicalMask
 from graphmask.normalizers import Normalizer, RowSums
 from graphmask.normalizers.base import check_normalizer
 from graphmask.topology import Topology
+from graphmask.values import ValueMap
+from graphmask.values.base import check_value_map
+
+from ._convolutions import convolve_on, edge_arguments
+from ._parts import check_module, check_output
 
 
 class TopologicalAttention(nn.Module):
@@ -31,16 +37,23 @@ class TopologicalAttention(nn.Module):
         dropout: of the output. (default: :obj:`0.0`)
         normalizer: of the sums, in the place of the division by the sum of :math:`|M| k`. (default:
             :obj:`None`, :class:`~graphmask.normalizers.RowSums`)
+        values: map of values and of their sums, such as
+            :class:`~graphmask.values.RotaryValues`. (default: :obj:`None`, none)
+        gate: a module from C to C channels, such as :class:`~graphmask.nn.OutputGate`, whose output
+            for x multiplies that of the heads before :math:`W_o`. (default: :obj:`None`)
+        conv: a PyG convolution from C to C channels on the values, :math:`v + \text{Conv}(v)`, that
+            reads edges as that of :class:`~graphmask.nn.TopologicalTransformerLayer` does.
+            (default: :obj:`None`)
 
     Shapes:
         - **input:** node features ``[N, C]``, ``edge_index [2, E]`` or a
           :class:`~graphmask.Topology`, ``edge_weight [E]``, ``batch [N]`` in any order, ``edge_attr
-          [E, D]`` for masks that read it
+          [E, D]`` for masks and convolutions that read it
         - **output:** ``[N, C]``
 
     Raises:
-        ValueError: where C is no multiple of H, the mask has another number of heads, or x has not
-            C channels.
+        ValueError: where C is no multiple of H, the mask has another number of heads, x has not C
+            channels, or gate or convolution have another output.
 
     Cost: linear in N for every mask of this library. From a raw ``edge_index`` a mask on walks
     draws them in every call, from its own seed, which costs far more than attention: train on data
@@ -66,6 +79,9 @@ class TopologicalAttention(nn.Module):
         feature_map: FeatureMap | None = None,
         dropout: float = 0.0,
         normalizer: Normalizer | None = None,
+        values: ValueMap | None = None,
+        gate: nn.Module | None = None,
+        conv: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.channels = check_integer("channels", channels, 1)
@@ -81,13 +97,19 @@ class TopologicalAttention(nn.Module):
         self.feature_map = ReLU() if feature_map is None else check_feature_map(feature_map)
         self.normalizer = RowSums() if normalizer is None else check_normalizer(normalizer)
         self.qkv = nn.Linear(channels, 3 * channels)
-        self.out = nn.Linear(channels, channels)
+        self.values = None if values is None else check_value_map(values)
+        width = channels // heads
+        width = width if values is None else values.out_channels(width)
+        self.out = nn.Linear(heads * width, channels)
         self.dropout = nn.Dropout(check_probability("dropout", dropout))
+        self.gate = None if gate is None else check_module("gate", gate)
+        self.conv, self.conv_takes = conv, edge_arguments(conv)
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters, the mask's included."""
-        for module in (self.mask, self.feature_map, self.normalizer, self.qkv, self.out):
-            module.reset_parameters()
+        parts = self.mask, self.feature_map, self.normalizer, self.values, self.qkv, self.out
+        for module in (*parts, self.gate, self.conv):
+            reset(module)
 
     def forward(
         self,
@@ -100,8 +122,14 @@ class TopologicalAttention(nn.Module):
         """Attend: ``layer(x, edge_index, ...)`` or ``layer(x, topology)``."""
         topology = self._topology(x, edge_index, edge_weight, batch, edge_attr)
         q, k, v = self._project(x)
-        out = attention(q, k, v, self.mask(topology), self.feature_map, normalizer=self.normalizer)
-        return self.dropout(self.out(out.flatten(1)))
+        if self.conv is not None:
+            local = convolve_on(topology, self.conv, self.conv_takes, v.flatten(1))
+            v = v + local.view_as(v)
+        operator, options = self.mask(topology), (None, self.normalizer, self.values)
+        out = attention(q, k, v, operator, self.feature_map, *options).flatten(1)
+        if self.gate is not None:
+            out = check_output("gate", self.gate(x), out.shape) * out
+        return self.dropout(self.out(out))
 
     def attention_rows(
         self,
@@ -115,6 +143,8 @@ class TopologicalAttention(nn.Module):
         r"""Rows ``nodes`` of the implicit attention map, ``[len(nodes), H, N]``.
 
         Other arguments are those of :meth:`forward`.
+
+        They multiply the values, after a convolution on these and before a gate.
 
         .. math::
             a_{ij} = \frac{M_{ij}\, \phi(q_i) \cdot \phi(k_j)}

@@ -135,14 +135,13 @@ class TopologicalGPS(nn.Module):
         beside a topology where it is that of the topology, as models written for PyG's layer do.
         """
         edge_attr = kwargs.get("edge_attr")
-        edges = edge_index
         if isinstance(edge_index, Topology):
             batch = None if batch is edge_index.batch else batch
-            edges, edge_attr = edge_index.edge_index, None
+            edge_attr = None
         topology = Topology.of(x, edge_index, kwargs.get("edge_weight"), batch, edge_attr)
         if x.shape[1] != self.channels:
             raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
-        local = None if self.conv is None else self._convolve(x, edges, topology, kwargs)
+        local = None if self.conv is None else self._convolve(x, edge_index, topology, kwargs)
         out = self._normalize(self.norm2, self._drop(self.attn(x, topology)) + x, topology)
         out = out if local is None else local + out
         return self._normalize(self.norm3, out + self.mlp(out), topology)
@@ -153,7 +152,9 @@ class TopologicalGPS(nn.Module):
         conv: Any = self.conv
         kwargs = {name: value for name, value in kwargs.items() if name != "edge_weight"}
         # Sparse matrices bring their weights along.
-        is_index = isinstance(edges, Tensor) and edges.layout == torch.strided
+        is_index = isinstance(edges, Topology) or (
+            isinstance(edges, Tensor) and edges.layout == torch.strided
+        )
         if "edge_weight" in self._conv_takes and is_index:
             kwargs["edge_weight"] = topology.edge_weight
         if "edge_attr" in self._conv_takes:

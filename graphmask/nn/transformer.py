@@ -1,141 +1,39 @@
-"""Transformer blocks and models under topological masks."""
+"""Graph transformers under topological masks."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
+from itertools import groupby
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch_geometric.nn import JumpingKnowledge
-from torch_geometric.nn.aggr import Aggregation
+from torch_geometric.nn import MLP, JumpingKnowledge
 from torch_geometric.nn.dense.linear import Linear as LazyLinear
 from torch_geometric.nn.inits import reset
-from torch_geometric.nn.resolver import normalization_resolver
 
-from graphmask._checks import check_integer, check_probability, type_error, value_error
-from graphmask.features import FeatureMap
+from graphmask._checks import check_integer, type_error, value_error
+from graphmask.features import FeatureMap, UnitPlusCosine
 from graphmask.masks import TopologicalMask
-from graphmask.normalizers import Normalizer
+from graphmask.masks._drawing import join_demands
+from graphmask.masks.base import draw_walks
+from graphmask.normalizers import Normalizer, Unnormalized
 from graphmask.topology import Topology
+from graphmask.values import ValueMap
 
-from ._convolutions import convolve, edge_arguments, edge_features
+from ._jumping import SumKnowledge, jumping_knowledge
+from ._parts import check_module, check_output
 from .attention import TopologicalAttention
+from .layer import TopologicalTransformerLayer
+from .parameter_groups import parameter_groups
 from .pretrained import PretrainedMixin
-
-
-class TopologicalTransformerLayer(nn.Module):
-    r"""A pre-norm transformer block: masked attention, a local convolution or both, then an MLP.
-
-    .. math::
-        h &= x + \text{Attention}(\text{LN}(x)) + \text{Conv}(\text{LN}(x)) \\
-        x' &= h + \text{MLP}(\text{LN}(h))
-
-    Args:
-        channels: C, of input and output.
-        heads: H, a divisor of C.
-        mask: of the attention; :obj:`None` leaves attention out. (default: :obj:`None`)
-        conv: a PyG convolution from C to C channels, such as ``GCNConv(C, C)``; :obj:`None` leaves
-            it out. Weights of edges reach it if its ``forward`` takes ``edge_weight``, features if
-            it takes ``edge_attr`` and was made for them, such as ``GATv2Conv(C, C, edge_dim=D)``
-            or ``GINEConv``; others do not use them. (default: :obj:`None`)
-        feature_map: phi of the attention. (default: :obj:`None`, :class:`~graphmask.features.ReLU`)
-        dropout: of both branches and of the feed-forward network. (default: :obj:`0.0`)
-        expansion: hidden channels of the feed-forward network, as a multiple of C. (default:
-            :obj:`2`)
-        normalizer: of the attention. (default: :obj:`None`,
-            :class:`~graphmask.normalizers.RowSums`)
-        norm: before both branches, a name that PyG's resolver of normalisations knows, such as
-            ``"batch_norm"``. (default: :obj:`None`, layer normalisation of each node)
-
-    Raises:
-        TypeError: where the convolution is no module.
-        ValueError: with neither mask nor convolution, where the convolution reads features of edges
-            and there are none or others, or has another number of channels, and as
-            :class:`TopologicalAttention` does.
-
-    Cost: that of its attention, of its convolution, and O(N C^2).
-
-    Source: Rampasek et al., "Recipe for a General, Powerful, Scalable Graph Transformer" (NeurIPS
-    2022), for the two branches.
-
-    Example:
-        >>> import torch, graphmask as gm
-        >>> from torch_geometric.nn import GCNConv
-        >>> mask, conv = gm.masks.GlobalMask(), GCNConv(8, 8)
-        >>> layer = gm.nn.TopologicalTransformerLayer(8, heads=2, mask=mask, conv=conv)
-        >>> layer(torch.randn(3, 8), torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])).shape
-        torch.Size([3, 8])
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        heads: int,
-        mask: TopologicalMask | None = None,
-        conv: nn.Module | None = None,
-        feature_map: FeatureMap | None = None,
-        dropout: float = 0.0,
-        expansion: int = 2,
-        normalizer: Normalizer | None = None,
-        norm: str | None = None,
-    ) -> None:
-        super().__init__()
-        if mask is None and conv is None:
-            raise value_error("mask, conv", "given, one of them at least", "neither")
-        check_probability("dropout", dropout)
-        hidden = check_integer("expansion", expansion, 1) * check_integer("channels", channels, 1)
-        self.attention = (
-            None
-            if mask is None
-            else TopologicalAttention(channels, heads, mask, feature_map, dropout, normalizer)
-        )
-        self.channels, self.conv = channels, conv
-        self.conv_takes = edge_arguments(conv)
-        self.norm = make_norm(norm, channels)
-        self.dropout = nn.Dropout(dropout)
-        self.feed_forward = nn.Sequential(
-            make_norm(norm, channels),
-            nn.Linear(channels, hidden),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(hidden, channels),
-            nn.Dropout(dropout),
-        )
-
-    def reset_parameters(self) -> None:
-        """Reset all learnable parameters."""
-        for module in (self.attention, self.conv, self.norm, self.feed_forward):
-            reset(module)
-
-    def forward(
-        self,
-        x: Tensor,
-        edge_index: Topology | Any,
-        edge_weight: Tensor | None = None,
-        batch: Tensor | None = None,
-        edge_attr: Tensor | None = None,
-    ) -> Tensor:
-        """``[N, C] -> [N, C]``: ``layer(x, edge_index, ...)`` or ``layer(x, topology)``."""
-        topology = Topology.of(x, edge_index, edge_weight, batch, edge_attr)
-        if x.shape[1] != self.channels:
-            raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
-        hidden, out = self.norm(x), x
-        if self.attention is not None:
-            out = out + self.attention(hidden, topology)
-        if self.conv is not None:
-            arguments = {name: getattr(topology, name) for name in self.conv_takes}
-            if "edge_attr" in arguments:
-                features = edge_features(self.conv, topology.edge_attr, self.channels)
-                arguments["edge_attr"] = features
-            out = out + self.dropout(convolve(self.conv, hidden, topology.edge_index, **arguments))
-        return out + self.feed_forward(out)
+from .readout import Readout, pool_graphs
+from .support_max import SupportMax
 
 
 class TopologicalTransformer(PretrainedMixin, nn.Module):
-    r"""A graph transformer: a linear encoder, ``num_layers`` blocks, and a linear head.
+    r"""A graph transformer: an encoder, ``num_layers`` blocks, and a head.
 
     For outputs per pair of nodes apply :class:`~graphmask.nn.EdgeHead` to the outputs per node.
     ``save_pretrained`` writes trained models to a folder, and ``from_pretrained`` reads them.
@@ -146,36 +44,53 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         out_channels: channels of the output.
         num_layers: number of blocks.
         heads: H, a divisor of C.
-        mask: of the attention; every block learns its own copy. :obj:`None` leaves attention out.
-            (default: :obj:`None`)
+        mask: of the attention; every block learns its own copy. A list has one mask per block, such
+            as walks first and :class:`~graphmask.masks.GlobalMask` last. :obj:`None`, alone or in
+            the list, leaves attention out. (default: :obj:`None`)
         pool: :obj:`None` for an output per node; a PyG pooling function such as
             ``global_mean_pool``, called as ``pool(x, batch, size)``, or an ``Aggregation``, for an
             output per graph. (default: :obj:`None`)
-        conv: a local convolution from C to C channels beside the attention; every block learns its
-            own copy. (default: :obj:`None`)
+        conv: a local convolution from C to C channels, beside the attention or where
+            :class:`~graphmask.nn.BeforeAttention` or :class:`~graphmask.nn.OnValues` place it;
+            every block learns its own copy. (default: :obj:`None`)
         feature_map: phi. (default: :obj:`None`, :class:`~graphmask.features.ReLU`)
         dropout: of every block. (default: :obj:`0.0`)
         jk: jumping knowledge, the aggregation of all blocks that the head reads: ``"cat"``,
-            ``"max"``, ``"lstm"``, or a ``torch_geometric.nn.JumpingKnowledge`` of C channels; with
-            :obj:`None` the head reads the last block alone. (default: :obj:`None`)
+            ``"max"``, ``"lstm"``, ``"sum"``, or a ``torch_geometric.nn.JumpingKnowledge`` of C
+            channels; with :obj:`None` the head reads the last block alone. (default: :obj:`None`)
         normalizer: of the attention; every block learns its own copy. (default: :obj:`None`,
             :class:`~graphmask.normalizers.RowSums`)
         norm: of every block, see :class:`TopologicalTransformerLayer`. (default: :obj:`None`)
+        skip: of every block, see :class:`TopologicalTransformerLayer`; every block learns its own
+            copy. (default: :obj:`None`)
+        encoder: a module from ``in_channels`` to C channels, such as ``torch_geometric.nn.MLP([3,
+            C, C])``. (default: :obj:`None`, a linear map)
+        head: a module from what ``pool`` gives to ``out_channels``, which brings its own
+            normalisation; or a :class:`~graphmask.nn.Readout`, which pools by itself. (default:
+            :obj:`None`, layer normalisation of the nodes, then ``pool``, then a linear map)
+        values: map of values of the attention, such as
+            :class:`~graphmask.values.RotaryValues`; every block learns its own copy. (default:
+            :obj:`None`)
+        gate: of the attention of every block, such as :class:`~graphmask.nn.OutputGate`; every
+            block learns its own copy. (default: :obj:`None`)
 
     Shapes:
         - **input:** node features ``[N, in_channels]``, ``edge_index [2, E]`` or a
           :class:`~graphmask.Topology`, ``edge_weight [E]``, ``batch [N]`` in any order, ``edge_attr
-          [E, D]`` for masks and convolutions that read it
-        - **output:** ``[N, out_channels]``, or ``[B, out_channels]`` with ``pool``
+          [E, D]`` for masks and convolutions that read it, ``u [B, D]`` for a readout of features
+          of graphs
+        - **output:** ``[N, out_channels]``, or ``[B, out_channels]`` with ``pool`` or a readout
 
     Raises:
-        ValueError: as :class:`TopologicalTransformerLayer` does, and where x has not
-            ``in_channels`` channels.
+        ValueError: as :class:`TopologicalTransformerLayer` does, where there is not one mask per
+            block, where x has not ``in_channels`` channels, and where encoder or head give other
+            shapes.
 
     Cost: linear in N for every mask of this library.
 
     Source: Xu et al., "Representation Learning on Graphs with Jumping Knowledge Networks" (ICML
-    2018), for ``jk``.
+    2018), for ``jk``; Deng et al., "Polynormer" (ICLR 2024), for sums of all blocks, and for local
+    blocks before global ones.
 
     Example:
         >>> import torch, graphmask as gm
@@ -205,7 +120,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         out_channels: int,
         num_layers: int,
         heads: int,
-        mask: TopologicalMask | None = None,
+        mask: TopologicalMask | Sequence[TopologicalMask | None] | None = None,
         pool: Callable[..., Tensor] | None = None,
         conv: nn.Module | None = None,
         feature_map: FeatureMap | None = None,
@@ -213,6 +128,11 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         jk: str | JumpingKnowledge | None = None,
         normalizer: Normalizer | None = None,
         norm: str | None = None,
+        skip: nn.Module | None = None,
+        encoder: nn.Module | None = None,
+        head: nn.Module | None = None,
+        values: ValueMap | None = None,
+        gate: nn.Module | None = None,
     ) -> None:
         super().__init__()
         check_integer("hidden_channels", hidden_channels, 1)
@@ -221,38 +141,150 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
             raise type_error("pool", "a pooling function or an Aggregation", pool)
         self.hidden_channels, self.heads, self.dropout = hidden_channels, heads, dropout
         self.out_channels = check_integer("out_channels", out_channels, 1)
-        self.encoder = _encoder(in_channels, hidden_channels)
+        self._given = encoder is not None, head is not None, isinstance(mask, (list, tuple))
+        self._in_channels = _check_in_channels(in_channels)
+        if encoder is None:
+            encoder = _encoder(in_channels, hidden_channels)
+        self.encoder = check_module("encoder", encoder)
         self.block_norm = norm
         self.layers = nn.ModuleList(
             TopologicalTransformerLayer(
                 hidden_channels,
                 heads,
-                *deepcopy((mask, conv, feature_map)),
+                *deepcopy((block_mask, conv, feature_map)),
                 dropout=dropout,
                 normalizer=deepcopy(normalizer),
                 norm=norm,
+                skip=deepcopy(skip),
+                values=deepcopy(values),
+                gate=deepcopy(gate),
             )
-            for _ in range(num_layers)
+            for block_mask in _masks_of_blocks(mask, num_layers)
         )
-        self.jk = _jumping_knowledge(jk, hidden_channels, num_layers)
+        self.jk = jumping_knowledge(jk, hidden_channels, num_layers)
         is_cat = self.jk is not None and self.jk.mode == "cat"
         channels = num_layers * hidden_channels if is_cat else hidden_channels
-        self.norm = nn.LayerNorm(channels)
-        self.head = nn.Linear(channels, out_channels)
-        self.pool = pool
+        _check_readout(head, channels, out_channels, pool)
+        self.norm = nn.LayerNorm(channels) if head is None else nn.Identity()
+        if head is None:
+            head = nn.Linear(channels, out_channels)
+        self.head, self.pool = check_module("head", head), pool
         for layer in self.layers:
             layer.reset_parameters()  # type: ignore[operator]
+
+    @classmethod
+    def for_nodes(
+        cls,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int,
+        num_layers: int,
+        heads: int,
+        mask: TopologicalMask | Sequence[TopologicalMask | None] | None,
+        **options: Any,
+    ) -> TopologicalTransformer:
+        """Return a model for labels of nodes, whose blocks start as filters of the graph.
+
+        Sums without normaliser keep degrees and counts, scores start at 1 and stay bounded, and
+        batch normalisation stands before every branch. Let the coefficients of the mask differ by
+        head, as :class:`~graphmask.masks.OneHop` does.
+
+        Args:
+            in_channels: as of the class, and so are those that follow.
+            hidden_channels: C.
+            out_channels: channels of the output.
+            num_layers: number of blocks.
+            heads: H.
+            mask: of the attention.
+            **options: other arguments of the class, also in place of those chosen here.
+
+        Example:
+            >>> import graphmask as gm
+            >>> mask = gm.masks.PowerSeriesMask(hops=1, heads=4, alpha=gm.masks.OneHop)
+            >>> model = gm.nn.TopologicalTransformer.for_nodes(3, 16, 2, 12, 4, mask, dropout=0.4)
+        """
+        chosen: dict[str, Any] = {
+            "feature_map": UnitPlusCosine(heads),
+            "normalizer": Unnormalized(),
+            "norm": "batch_norm",
+        }
+        sizes = in_channels, hidden_channels, out_channels, num_layers, heads
+        return cls(*sizes, mask, **{**chosen, **options})
+
+    @classmethod
+    def for_graphs(
+        cls,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int,
+        num_layers: int,
+        heads: int,
+        mask: TopologicalMask | Sequence[TopologicalMask | None] | None,
+        **options: Any,
+    ) -> TopologicalTransformer:
+        """Return a model for labels of graphs: batch normalisation, and a readout of all blocks.
+
+        The encoder has two layers; the :class:`~graphmask.nn.Readout` reads the outputs of all
+        blocks, and takes mean and maximum over the nodes of a graph.
+
+        Args:
+            in_channels: as of the class, and so are those that follow.
+            hidden_channels: C.
+            out_channels: channels of the output.
+            num_layers: number of blocks.
+            heads: H.
+            mask: of the attention.
+            **options: other arguments of the class, also in place of those chosen here.
+
+        Example:
+            >>> import graphmask as gm
+            >>> mask = gm.masks.WalkMask(hops=4, heads=4)
+            >>> model = gm.nn.TopologicalTransformer.for_graphs(3, 48, 10, 3, 4, mask)
+            >>> model.head.channels
+            144
+        """
+        channels = num_layers * hidden_channels
+        chosen: dict[str, Any] = {
+            "norm": "batch_norm",
+            "encoder": MLP([in_channels, hidden_channels, hidden_channels]),
+            "jk": "cat",
+            "head": Readout(channels, out_channels, dropout=0.3, pooled_norm="batch_norm"),
+        }
+        sizes = in_channels, hidden_channels, out_channels, num_layers, heads
+        return cls(*sizes, mask, **{**chosen, **options})
 
     @property
     def in_channels(self) -> int:
         """Channels of the input; -1 until the first input where they are read from it."""
-        encoder = self.encoder
+        encoder: Any = self.encoder
+        if self._given[0]:
+            return self._in_channels
         return encoder.in_channels if isinstance(encoder, LazyLinear) else encoder.in_features
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""
         for module in (self.encoder, *self.layers, self.jk, self.norm, self.head, self.pool):
             reset(module)
+
+    def parameter_groups(
+        self, lr: float, mask_lr: float | None = None, weight_decay: float = 0.01
+    ) -> list[dict[str, Any]]:
+        """Parameters for an optimiser: :func:`~graphmask.nn.parameter_groups` of this model."""
+        return parameter_groups(self, lr, mask_lr, weight_decay)
+
+    def prepare(self, topology: Topology) -> Topology:
+        """Return the topology with all that the blocks read, ready for ``torch.compile``.
+
+        Walks are drawn where they are missing, once for all blocks; see
+        :meth:`graphmask.masks.TopologicalMask.prepare`.
+        """
+        masks = self._masks()
+        topology = draw_walks(masks, topology)
+        for mask in masks:
+            topology = mask.prepare(topology)
+        for module in self.modules():
+            topology = module.prepare(topology) if isinstance(module, SupportMax) else topology
+        return topology
 
     def forward(
         self,
@@ -261,96 +293,117 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         edge_weight: Tensor | None = None,
         batch: Tensor | None = None,
         edge_attr: Tensor | None = None,
+        u: Tensor | None = None,
     ) -> Tensor:
         """Outputs of nodes or graphs: ``model(x, edge_index, ...)`` or ``model(x, topology)``."""
         topology = Topology.of(x, edge_index, edge_weight, batch, edge_attr)
         if self.in_channels not in (-1, x.shape[1]):
             expected = f"of shape [N, in_channels] with in_channels = {self.in_channels}"
             raise value_error("x", expected, x)
-        attention = self.layers[0].attention
-        if isinstance(attention, TopologicalAttention):
-            # Walks, if the mask reads them, are drawn once for all blocks.
-            topology = attention.mask.draw_walks(topology)
-        return self.head(self._readout(self.norm(self._encode(x, topology)), topology))
+        # Walks, if masks read them, are drawn once for all blocks.
+        topology = draw_walks(self._masks(), topology)
+        out = self.norm(self._encode(x, topology))
+        if isinstance(self.head, Readout):
+            return self.head(out, topology.batch, topology.num_graphs, u)
+        if u is not None:
+            raise value_error("u", "None, unless `head` is a Readout with graph_channels", u)
+        if self.pool is not None:
+            out = pool_graphs(self.pool, out, topology.batch, topology.num_graphs)
+        return check_output("head", self.head(out), [len(out), self.out_channels])
 
     def _encode(self, x: Tensor, topology: Topology) -> Tensor:
         """The output of the last block, or the aggregation of those of all blocks."""
-        x, outputs = self.encoder(x), []
+        x = check_output("encoder", self.encoder(x), [len(x), self.hidden_channels])
+        outputs = []
         for layer in self.layers:
             x = layer(x, topology)
             if self.jk is not None:
                 outputs.append(x)
         return x if self.jk is None else self.jk(outputs)
 
+    def _attentions(self) -> list[TopologicalAttention]:
+        attentions = (layer.attention for layer in self.layers)
+        return [each for each in attentions if isinstance(each, TopologicalAttention)]
+
+    def _masks(self) -> list[TopologicalMask]:
+        return [attention.mask for attention in self._attentions()]
+
     def arguments(self) -> dict[str, Any]:
         """The arguments of the constructor, by name."""
-        first = self.layers[0]
+        first, attention = self.layers[0], next(iter(self._attentions()), None)
+        masks = [getattr(layer.attention, "mask", None) for layer in self.layers]
+        has_encoder, has_head, has_masks = self._given
         return {
             "in_channels": self.in_channels,
             "hidden_channels": self.hidden_channels,
             "out_channels": self.out_channels,
             "num_layers": len(self.layers),
             "heads": self.heads,
-            "mask": getattr(first.attention, "mask", None),
+            "mask": masks if has_masks else masks[0],
             "pool": self.pool,
-            "conv": first.conv,
-            "feature_map": getattr(first.attention, "feature_map", None),
+            "conv": first.placed_conv,
+            "feature_map": getattr(attention, "feature_map", None),
             "dropout": self.dropout,
-            "jk": self.jk,
-            "normalizer": getattr(first.attention, "normalizer", None),
+            "jk": "sum" if isinstance(self.jk, SumKnowledge) else self.jk,
+            "normalizer": getattr(attention, "normalizer", None),
             "norm": self.block_norm,
+            "skip": first.skip,
+            "encoder": self.encoder if has_encoder else None,
+            "head": self.head if has_head else None,
+            "values": getattr(attention, "values", None),
+            "gate": getattr(attention, "gate", None),
         }
-
-    def _readout(self, x: Tensor, topology: Topology) -> Tensor:
-        if self.pool is None:
-            return x
-        batch = topology.local_index.new_zeros(len(x)) if topology.batch is None else topology.batch
-        if isinstance(self.pool, Aggregation):
-            # Several aggregations need sorted graphs.
-            order = torch.argsort(batch, stable=True)
-            return self.pool(x[order], index=batch[order], dim_size=topology.num_graphs)
-        return self.pool(x, batch, topology.num_graphs)
 
     def __repr__(self) -> str:
         arguments = list(self.arguments().items())
         lines = [", ".join(f"{name}={size}" for name, size in arguments[:5])]
         for name, value in arguments[5:]:
             if value is not None and value != 0:
-                text = value.__name__ if inspect.isfunction(value) else repr(value)
+                text = _describe(value)
                 lines.append(f"{name}={text}".replace("\n", "\n  "))
         return f"{type(self).__name__}(\n" + "".join(f"  {line},\n" for line in lines) + ")"
 
 
-def make_norm(norm: str | None, channels: int) -> nn.Module:
-    """A normalisation that reads features alone, by the name that PyG's resolver knows."""
-    if norm is None:
-        return nn.LayerNorm(channels)
-    if not isinstance(norm, str):
-        raise type_error("norm", "the name of a normalisation, such as 'batch_norm'", norm)
-    module = normalization_resolver(norm, channels)
-    if "batch" in inspect.signature(module.forward).parameters:
-        raise value_error("norm", "a normalisation that reads no `batch`, or None", norm)
-    return module
+def _describe(value: Any) -> str:
+    """An argument as code; blocks in a row with masks that print alike as a multiple of one."""
+    if isinstance(value, list):
+        runs = [(text, len(list(run))) for text, run in groupby(map(repr, value))]
+        return " + ".join(
+            f"[{text}] * {count}" if count > 1 else f"[{text}]" for text, count in runs
+        )
+    return value.__name__ if inspect.isfunction(value) else repr(value)
+
+
+def _check_in_channels(in_channels: int) -> int:
+    is_lazy = in_channels == -1 and not isinstance(in_channels, bool)
+    return in_channels if is_lazy else check_integer("in_channels", in_channels, 1)
 
 
 def _encoder(in_channels: int, hidden_channels: int) -> nn.Linear | LazyLinear:
-    if in_channels == -1 and not isinstance(in_channels, bool):
-        return LazyLinear(-1, hidden_channels)
-    return nn.Linear(check_integer("in_channels", in_channels, 1), hidden_channels)
+    linear = LazyLinear if in_channels == -1 else nn.Linear
+    return linear(in_channels, hidden_channels)
 
 
-def _jumping_knowledge(
-    jk: str | JumpingKnowledge | None, channels: int, num_layers: int
-) -> JumpingKnowledge | None:
-    if jk is None:
-        return None
-    if isinstance(jk, str):
-        if jk not in ("cat", "max", "lstm"):
-            raise value_error("jk", "'cat', 'max', 'lstm' or None", jk)
-        return JumpingKnowledge(jk, channels, num_layers)
-    if not isinstance(jk, JumpingKnowledge):
-        raise type_error("jk", "a string or a JumpingKnowledge", jk)
-    if jk.mode == "lstm" and (jk.channels, jk.num_layers) != (channels, num_layers):
-        expected = f"of hidden_channels = {channels} and num_layers = {num_layers}"
-        raise value_error("jk", expected, f"{jk.channels} channels and {jk.num_layers} layers")
-    return deepcopy(jk)
+def _masks_of_blocks(
+    mask: TopologicalMask | Sequence[TopologicalMask | None] | None, num_layers: int
+) -> list[TopologicalMask | None]:
+    if mask is None or isinstance(mask, TopologicalMask):
+        return [mask] * num_layers
+    if not isinstance(mask, (list, tuple)):
+        raise type_error("mask", "a TopologicalMask, a list of these or None", mask)
+    if len(mask) != num_layers:
+        raise value_error("mask", f"one mask, or num_layers = {num_layers} masks", f"{len(mask)}")
+    readers = (each for each in mask if isinstance(each, TopologicalMask))
+    join_demands("mask", (each.walk_demand for each in readers))  # raises for walks of two kinds
+    return list(mask)
+
+
+def _check_readout(head: nn.Module | None, channels: int, out_channels: int, pool: Any) -> None:
+    """A readout that fits: it pools by itself."""
+    if not isinstance(head, Readout):
+        return
+    if pool is not None:
+        raise value_error("pool", "None beside a Readout, which pools by itself", repr(pool))
+    if head.channels not in (-1, channels) or head.out_channels != out_channels:
+        expected = f"a Readout from {channels} to out_channels = {out_channels} channels"
+        raise value_error("head", expected, f"{head.channels} to {head.out_channels}")

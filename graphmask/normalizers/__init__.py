@@ -6,8 +6,10 @@ stay visible.
 """
 
 from .base import Normalizer
+from .degree_scaled import DegreeScaled
 from .rms import RMSNormalizer
 from .row_sums import RowSums
+from .sink import Sink
 from .unnormalized import Unnormalized
 
-__all__ = ["Normalizer", "RMSNormalizer", "RowSums", "Unnormalized"]
+__all__ = ["DegreeScaled", "Normalizer", "RMSNormalizer", "RowSums", "Sink", "Unnormalized"]

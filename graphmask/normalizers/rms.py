@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from graphmask._checks import check_integer, check_number, value_error
+from graphmask._checks import check_integer, check_number
 
-from .base import Normalizer
+from .base import Normalizer, Rows, check_heads
 
 
 class RMSNormalizer(Normalizer):
@@ -43,9 +43,10 @@ class RMSNormalizer(Normalizer):
         self.epsilon = check_number("epsilon", epsilon, 0)
         self.gain = nn.Parameter(torch.ones(heads))
 
-    def forward(self, numerator: Tensor, denominator: Tensor | None) -> Tensor:
-        if numerator.shape[-2] != self.heads:
-            raise value_error("normalizer", f"of {numerator.shape[-2]} heads, as q", repr(self))
+    def forward(
+        self, numerator: Tensor, denominator: Tensor | None, rows: Rows | None = None
+    ) -> Tensor:
+        check_heads(self, self.heads, numerator)
         square = numerator.square().mean(-1, keepdim=True)
         return self.gain.unsqueeze(-1) * numerator * (square + self.epsilon).rsqrt()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .base import Normalizer
+from .base import Normalizer, Rows
 
 
 class RowSums(Normalizer):
@@ -25,7 +25,9 @@ class RowSums(Normalizer):
 
     needs_denominator = True
 
-    def forward(self, numerator: Tensor, denominator: Tensor | None) -> Tensor:
+    def forward(
+        self, numerator: Tensor, denominator: Tensor | None, rows: Rows | None = None
+    ) -> Tensor:
         assert denominator is not None
         return divide(numerator, denominator)
 

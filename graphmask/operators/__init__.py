@@ -19,6 +19,7 @@ from .executions import Pairs as Pairs
 from .global_ import GlobalOperator as GlobalOperator
 from .grid_diffusion import GridDiffusionOperator as GridDiffusionOperator
 from .hadamard import HadamardOperator as HadamardOperator
+from .headwise import HeadwiseOperator as HeadwiseOperator
 from .hypercube import HypercubeOperator as HypercubeOperator
 from .kronecker import KroneckerOperator as KroneckerOperator
 from .low_rank import LowRankOperator as LowRankOperator
@@ -39,6 +40,7 @@ __all__ = [
     "GlobalOperator",
     "GridDiffusionOperator",
     "HadamardOperator",
+    "HeadwiseOperator",
     "HypercubeOperator",
     "KroneckerOperator",
     "Lifted",

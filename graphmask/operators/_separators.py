@@ -254,8 +254,12 @@ def _gather_both(
 ) -> tuple[Cells, Cells]:
     """The cells of both sides of a split, unless they have more pairs than are allowed.
 
-    Neither side is searched for long before the number of its cells decides that.
+    Neither side is searched for long before the number of its cells decides that. Beside a single
+    node, such as a neighbour of all hubs, each node is a cell: pairs are few.
     """
+    sizes = first.shape[1], second.shape[1]
+    if min(sizes) == 1 and max(sizes) <= max_entries:
+        return _singles(sizes[0]), _singles(sizes[1])
     first_cells = gather(first, isqrt(max_entries) + 1)
     most = isqrt(max_entries) if first_cells is None else max_entries // len(first_cells.seed)
     second_cells = gather(second, most)
@@ -264,6 +268,10 @@ def _gather_both(
     if first_cells is None or second_cells is None:
         raise _too_many(max_entries + 1, max_entries)
     return first_cells, second_cells
+
+
+def _singles(n: int) -> Cells:
+    return Cells(np.arange(n), np.arange(n), 0.0)
 
 
 def gather_cells(rows: Lengths, most: int, *, tolerance: float, resolution: float) -> Cells | None:

@@ -67,12 +67,12 @@ class ScaledOperator(MaskOperator):
 
     def _own_rule(self, channels: int, scores: Scores) -> Rule | None:
         # The denominator of an estimate sums M itself, and not its absolute values.
-        if scores.normalized and self.mask.estimate and not self.estimate:
+        if scores.normalized and _has_estimates(self.mask) and not self.estimate:
             return None
         return self._scale_sums
 
     def _scale_sums(self, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
-        numerator, denominator = attend_unchecked(self.mask, q, k, v, scores=scores)
+        numerator, denominator, _ = attend_unchecked(self.mask, q, k, v, scores=scores)
         if denominator is not None:
             denominator = abs(self._factor(1)) * denominator
         return Attended(self._factor(1, 1) * numerator, denominator)
@@ -148,7 +148,7 @@ class SumOperator(MaskOperator):
     def _signed_rule(self) -> Rule | None:
         """The rule of ``L + S``, where absolute values of L are known and L at the support of S."""
         sparse, wide = self._split_terms()
-        estimates = any(term.estimate for term in wide)
+        estimates = any(_has_estimates(term) for term in wide)
         if not sparse or estimates or (len(wide) > 1 and not all(t.nonnegative for t in wide)):
             return None
         base = wide[0] if len(wide) == 1 else SumOperator(*wide)
@@ -193,6 +193,11 @@ class ProductOperator(MaskOperator):
         return reduce(lambda left, right: left @ right, rest, first)
 
 
+def _has_estimates(mask: MaskOperator) -> bool:
+    """Whether attention sums estimates of any sign as they are, in some heads at least."""
+    return any(part.estimate for part in mask._parts())
+
+
 def check_scale(scale: float | Tensor, heads: int) -> int:
     """The heads of a mask of ``heads`` heads times a number, or one number per head."""
     count = scale.numel() if isinstance(scale, Tensor) else 1
@@ -214,7 +219,7 @@ def _attend_corrected(
     pattern, value = sparse.pattern, sparse.value
     base_value = base_value.to(value.dtype)
     q, k, v = in_one_type(q, k, v)
-    numerator, denominator = attend_unchecked(base, q, k, v, scores=scores)
+    numerator, denominator, _ = attend_unchecked(base, q, k, v, scores=scores)
     assert denominator is not None  # sums of any sign without one need no correction
     score = sddmm(pattern, q, k)
     change = ((base_value + value).abs() - base_value.abs()) * score
@@ -229,7 +234,7 @@ def _attend_corrected(
 
 def add_sums(sums: Sequence[Attended]) -> Attended:
     """The sums of terms added, the denominators where there are any."""
-    numerators, denominators = zip(*sums, strict=True)
+    numerators, denominators, _ = zip(*sums, strict=True)
     return Attended(_add(*numerators), None if denominators[0] is None else _add(*denominators))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -9,7 +11,7 @@ from graphmask._checks import type_error, value_error
 from graphmask._html import format_bytes, html_table
 from graphmask._precision import full_precision
 from graphmask.features.scores import InnerProducts, Scores
-from graphmask.kernels.products import sum_dtype
+from graphmask.kernels.products import in_one_type, sum_dtype
 
 from .base import Attended, MaskOperator, Sign
 from .executions import Execution, choose
@@ -78,6 +80,11 @@ def attend_unchecked(
     scores: Scores = _INNER_PRODUCTS,
 ) -> Attended:
     """:func:`attend` without checks and outside autocast, as operators call it for their terms."""
+    parts = mask._parts()
+    if len(parts) > 1:
+        heads = [part.heads for part in parts]
+        groups = zip(parts, q.split(heads), k.split(heads), v.split(heads), strict=True)
+        return _join([attend_unchecked(*group, execution, scores) for group in groups])
     dtype = sum_dtype(q, k, v)
     if not mask.num_nodes:
         return Attended(v.to(dtype), q.sum(-1, dtype=dtype) if scores.normalized else None)
@@ -88,8 +95,19 @@ def attend_unchecked(
     )
 
 
+def _join(parts: Sequence[Attended]) -> Attended:
+    """Both sums of several groups of heads."""
+    numerators = in_one_type(*(part.numerator for part in parts))
+    denominators = [part.denominator for part in parts if part.denominator is not None]
+    total = torch.cat(in_one_type(*denominators)) if denominators else None
+    return Attended(torch.cat(numerators), total)
+
+
 def describe_choice(mask: MaskOperator, m: int = 16, d: int = 16, itemsize: int = 4) -> str:
     """The decision of :func:`choose` in words, and the number of entries, where both are cheap."""
+    parts = mask._parts()
+    if len(parts) > 1:
+        return "; ".join(describe_choice(part, m, d, itemsize) for part in parts)
     if mask.cost > _DESCRIBED_COST or torch.is_inference_mode_enabled():
         return "chosen when it is called"
     # Entries are kept, and a later call may need their gradient.

@@ -51,11 +51,13 @@ class Sign(IntEnum):
 class Attended(NamedTuple):
     """Both sums of masked attention: ``numerator [H, N, d]`` and ``denominator [H, N]``.
 
-    The denominator is :obj:`None` where scores do not ask for it.
+    The denominator is :obj:`None` where scores do not ask for it. Rows whose scores were divided by
+    ``e^shift`` tell their ``shift [H, N]``, a constant.
     """
 
     numerator: Tensor
     denominator: Tensor | None
+    shift: Tensor | None = None
 
     @property
     def normaliser(self) -> Tensor | None:
@@ -171,6 +173,10 @@ class MaskOperator(ABC):
         :obj:`None` where an execution is faster, or this operator knows no other way.
         """
         return None
+
+    def _parts(self) -> Sequence[MaskOperator]:
+        """Operators of some heads each, in order, over which attention runs one by one."""
+        return (self,)
 
     def lookup(self, pattern: Pattern) -> Tensor | None:
         """``[H, nnz]`` entries of M at the positions of a pattern.
@@ -316,17 +322,24 @@ def check_nodes(nodes: Tensor, num_nodes: int) -> None:
         raise value_error("nodes", f"ids from 0 to N - 1 = {num_nodes - 1}", f"{nodes.tolist()}")
 
 
+def check_same_graph(name: str, operators: Sequence[MaskOperator]) -> None:
+    """Check that operators, one at least, are of one graph."""
+    if not operators:
+        raise value_error(name, "at least one operator", "none")
+    first = operators[0].topology
+    # Compared one by one, since torch.compile fixes numbers that it puts into a set.
+    if not all(share_graph(operator.topology, first) for operator in operators):
+        sizes = [operator.num_nodes for operator in operators]
+        raise value_error(name, "of the same graph", f"other graphs, of {sizes} nodes")
+
+
 def common_heads(name: str, operators: Sequence[MaskOperator]) -> int:
     """The number of heads of a combination of operators.
 
     Raises:
         ValueError: for operators on different graphs, or of different numbers of heads but one.
     """
-    first = operators[0].topology
-    # Compared one by one, since torch.compile fixes numbers that it puts into a set.
-    if not all(share_graph(operator.topology, first) for operator in operators):
-        sizes = [operator.num_nodes for operator in operators]
-        raise value_error(name, "of the same graph", f"other graphs, of {sizes} nodes")
+    check_same_graph(name, operators)
     heads = max([operator.heads for operator in operators])
     if not all(operator.heads in (1, heads) for operator in operators):
         counts = [operator.heads for operator in operators]

@@ -19,7 +19,7 @@ from graphmask._checks import value_error
 from graphmask._html import format_bytes
 from graphmask._warnings import warn_once
 from graphmask.features.scores import InnerProducts, Scores
-from graphmask.kernels import Pattern, pair_attention, spmm
+from graphmask.kernels import Pattern
 from graphmask.kernels.pairs import runs_compiled
 from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
@@ -163,18 +163,7 @@ class Pairs(Execution):
         entries = mask.entries()
         assert entries is not None
         pattern, values = entries
-        if scores.factored:
-            signed = scores.normalized and not mask.sums_itself
-            numerator, total = pair_attention(pattern, q, k, v, values, signed)
-            return Attended(numerator, total if scores.normalized else None)
-        q, k, v = in_one_type(q, k, v)
-        weight = entries.value.to(v.dtype)
-        score = scores.pairs(pattern, q, k, weight != 0)
-        mixed, size = scores.terms(weight, score, mask.sums_itself)
-        numerator = spmm(pattern, mixed, v)
-        if not scores.normalized:
-            return Attended(numerator, None)
-        return Attended(numerator, spmm(pattern, size, v.new_ones(*v.shape[:2], 1))[..., 0])
+        return Attended(*scores.attend_pairs(pattern, q, k, v, values, mask.sums_itself))
 
 
 @dataclass(frozen=True)
@@ -313,9 +302,11 @@ def append_ones(v: Tensor, scores: Scores) -> Tensor:
 
 
 def split_sums(total: Tensor, scores: Scores) -> Attended:
-    """Both sums from those of values of :func:`append_ones`."""
+    """The sums from those of values of :func:`append_ones`, with the shift of rows behind them."""
     if not scores.normalized:
         return Attended(total, None)
+    if scores.shifted:
+        return Attended(total[..., :-2], total[..., -2], total[..., -1].detach())
     return Attended(total[..., :-1], total[..., -1])
 
 
@@ -380,7 +371,8 @@ def _attend_block(q: Tensor, k: Tensor, values: Tensor, weight: Tensor) -> Tenso
 def _attend_scored_block(
     q: Tensor, k: Tensor, values: Tensor, weight: Tensor, scores: Scores, sums_itself: bool
 ) -> Tensor:
-    mixed, size = scores.terms(weight, scores.block(q, k, weight != 0), sums_itself)
+    score, *shift = scores.block(q, k, weight != 0)
+    mixed, size = scores.terms(weight, score, sums_itself)
     if not scores.normalized:
         return mixed @ values
-    return torch.cat([mixed @ values[..., :-1], size.sum(-1, keepdim=True)], -1)
+    return torch.cat([mixed @ values[..., :-1], size.sum(-1, keepdim=True), *shift], -1)

@@ -27,6 +27,7 @@ References:
     Reid et al. 2025, Linear Transformer Topological Masking with Graph Random Features, ICLR.
     Shen et al. 2021, Efficient Attention, WACV.
     Smola and Kondor 2003, Kernels and Regularization on Graphs, COLT.
+    Sun, Ovsjanikov and Guibas 2009, A Concise and Provably Informative Multi-Scale Signature, SGP.
     Vaswani et al. 2017, Attention Is All You Need, NeurIPS.
     Ying et al. 2021, Do Transformers Really Perform Bad for Graph Representation?, NeurIPS.
     Zhang et al. 2024, The Hedgehog and the Porcupine, ICLR.
@@ -37,11 +38,15 @@ import warnings
 from .attention import attention as attention
 from .attention import attention_rows as attention_rows
 from .attention import attention_sums as attention_sums
+from .attention import degree_scaled as degree_scaled
+from .attention import sink_attention as sink_attention
 from .features import elu_plus_one as elu_plus_one
 from .features import exponential_features as exponential_features
+from .features import focused_features as focused_features
 from .features import hybrid_key_features as hybrid_key_features
 from .features import hybrid_query_features as hybrid_query_features
 from .features import learned_features as learned_features
+from .features import normalized_channels as normalized_channels
 from .features import optimal_curvature as optimal_curvature
 from .features import optimal_positive_features as optimal_positive_features
 from .features import positive_random_features as positive_random_features
@@ -53,6 +58,8 @@ from .features import squared_relu_features as squared_relu_features
 from .features import trigonometric_features as trigonometric_features
 from .features import trigonometric_softmax_features as trigonometric_softmax_features
 from .features import unit_plus_cosine as unit_plus_cosine
+from .local import row_max as row_max
+from .local import support_max as support_max
 from .positions import approximate_distances as approximate_distances
 from .positions import blocks_of as blocks_of
 from .positions import causal_mask as causal_mask
@@ -77,13 +84,19 @@ from .positions import wave_adjacency as wave_adjacency
 from .positions import with_class_token as with_class_token
 from .spectral import convolution as convolution
 from .spectral import cosine as cosine
+from .spectral import cotangent_laplacian as cotangent_laplacian
 from .spectral import deconvolution as deconvolution
 from .spectral import diffusion as diffusion
 from .spectral import heat_kernel as heat_kernel
+from .spectral import heat_kernel_signature as heat_kernel_signature
 from .spectral import p_step_walk as p_step_walk
 from .spectral import pagerank as pagerank
 from .spectral import regularized_laplacian as regularized_laplacian
 from .spectral import resolvent as resolvent
+from .values import moment_invariants as moment_invariants
+from .values import moments as moments
+from .values import relative_values as relative_values
+from .values import rotary_values as rotary_values
 from .walks import adjacency as adjacency
 from .walks import edge_weights as edge_weights
 from .walks import global_mask as global_mask

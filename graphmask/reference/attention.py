@@ -39,6 +39,31 @@ def attention_sums(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     return torch.einsum("hij,jhd->ihd", mask.double() * scores, v.double())
 
 
+def sink_attention(scores: Tensor, v: Tensor, mask: Tensor, null: Tensor) -> Tensor:
+    """Masked attention [N, H, d] of scores [H, N, N] with a null value, null [H].
+
+        out_i = sum_j M_ij s_ij v_j  /  (sum_j |M_ij| s_ij + e^null)
+
+    >>> one = torch.ones(1, 1, 1)
+    >>> sink_attention(one, 4 * one, one, torch.zeros(1)).tolist()
+    [[[2.0]]]
+    """
+    mask, scores = mask.double(), scores.double()
+    total = (mask.abs() * scores).sum(-1) + null.double().exp().unsqueeze(-1)
+    return torch.einsum("hij,jhd->ihd", mask * scores / total.unsqueeze(-1), v.double())
+
+
+def degree_scaled(out: Tensor, degree: Tensor, weight: Tensor) -> Tensor:
+    """Outputs [N, H, d] times a + b log(1 + D) + c / log(1 + D), weight [H, 3], D >= 1.
+
+    >>> degree_scaled(torch.ones(1, 1, 1), torch.zeros(1), torch.tensor([[1.0, 0.0, 0.0]])).item()
+    1.0
+    """
+    log = torch.log(1 + degree.double().clamp(min=1)).unsqueeze(-1)
+    a, b, c = weight.double().unbind(-1)
+    return (a + b * log + c / log).unsqueeze(-1) * out.double()
+
+
 def attention_rows(
     q: Tensor, k: Tensor, mask: Tensor, nodes: Tensor, normaliser: Tensor | None = None
 ) -> Tensor:

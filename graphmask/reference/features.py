@@ -40,6 +40,26 @@ def unit_plus_cosine(x: Tensor, gain: Tensor, epsilon: float) -> Tensor:
     return torch.cat([torch.ones_like(x[..., :1]), gain.double().tanh() * unit], -1)
 
 
+def normalized_channels(x: Tensor, tau: Tensor, epsilon: float) -> Tensor:
+    """Queries or keys [..., H, d] of the length tau d^1/2 (Henry et al. 2020), tau [H, 1].
+
+    >>> normalized_channels(torch.tensor([3.0, 4.0]), torch.tensor(1.0), 0.0).square().mean().item()
+    1.0
+    """
+    x, tau = x.double(), tau.double()
+    return tau * x.shape[-1] ** 0.5 * x / (x.square().sum(-1, keepdim=True) + epsilon) ** 0.5
+
+
+def focused_features(x: Tensor, power: float | Tensor, epsilon: float) -> Tensor:
+    """The feature map phi(x) = |r| r^p / |r^p|, r = max(x, 0) + epsilon (Han et al. 2023).
+
+    >>> focused_features(torch.tensor([2.0, -1.0]), 3.0, 1e-9).round().tolist()
+    [2.0, 0.0]
+    """
+    r = functional.relu(x.double()) + epsilon
+    return r.norm(dim=-1, keepdim=True) * r**power / (r**power).norm(dim=-1, keepdim=True)
+
+
 def softplus_features(x: Tensor) -> Tensor:
     """The feature map phi(x) = log(1 + e^x).
 

@@ -2,6 +2,7 @@
 
     check_mask(MyMask(heads=2))                 check_sampler(MyWalks())
     check_feature_map(MyMap(), channels=8)      check_layer(MyLayer(8), channels=8)
+    check_value_map(MyValues(), channels=8)
 
 Each law is also a function of its own. All raise ``AssertionError`` with the law that is violated
 and by how much, and none changes the global random state.
@@ -9,7 +10,14 @@ and by how much, and none changes the global random state.
 
 from graphmask._deprecation import deprecated_attributes as _deprecated_attributes
 
-from .checks import check_feature_map, check_layer, check_mask, check_operator, check_sampler
+from .checks import (
+    check_feature_map,
+    check_layer,
+    check_mask,
+    check_operator,
+    check_sampler,
+    check_value_map,
+)
 from .graphs import batch_topologies, example_topologies, permute
 from .laws import (
     assert_adjoint,
@@ -20,7 +28,9 @@ from .laws import (
     assert_gradients,
     assert_matmul,
     assert_permutation_equivariant,
+    assert_rotation_equivariant,
     assert_round_trip,
+    assert_translation_invariant,
     assert_unbiased,
     global_rng_untouched,
 )
@@ -34,7 +44,9 @@ __all__ = [
     "assert_gradients",
     "assert_matmul",
     "assert_permutation_equivariant",
+    "assert_rotation_equivariant",
     "assert_round_trip",
+    "assert_translation_invariant",
     "assert_unbiased",
     "batch_topologies",
     "check_feature_map",
@@ -42,6 +54,7 @@ __all__ = [
     "check_mask",
     "check_operator",
     "check_sampler",
+    "check_value_map",
     "example_topologies",
     "global_rng_untouched",
     "permute",

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import copy, deepcopy
-from functools import partial, reduce
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from graphmask.attention import attention
 from graphmask.features import FeatureMap
-from graphmask.masks import TopologicalMask
+from graphmask.masks import GlobalMask, TopologicalMask
+from graphmask.masks.base import draw_walks
 from graphmask.operators import Execution, MaskOperator
 from graphmask.topology import Topology
+from graphmask.values import ValueMap
 from graphmask.walks import WalkSampler
 
 from ._numbers import assert_close, default_dtype, features_of, generator_of, require
@@ -29,6 +33,7 @@ from .laws import (
     assert_matmul,
     assert_permutation_equivariant,
     assert_round_trip,
+    assert_translation_invariant,
     assert_unbiased,
     global_rng_untouched,
 )
@@ -120,7 +125,7 @@ def check_sampler(sampler: WalkSampler, topology: Topology | None = None, draws:
         _assert_walks_batch(sampler, [graph, *parts])
         if not sampler.unbiased:
             return
-        powers = _powers(graph, sampler)
+        powers = _expected(graph, sampler)
         drawn = torch.stack([sampler(graph, generator).to_dense() for _ in range(draws)])
         assert_unbiased(drawn, powers, repr(sampler))
         if sampler.differentiable:
@@ -176,6 +181,60 @@ def _assert_scores_agree(phi: FeatureMap, channels: int) -> None:
     assert_close(together, alone, law)
 
 
+def check_value_map(
+    values: ValueMap,
+    channels: int,
+    heads: int = 1,
+    topology: Topology | Sequence[Topology] | None = None,
+) -> None:
+    """Check all laws of value maps, of attention under :class:`~graphmask.masks.GlobalMask`.
+
+    Outputs have as many channels as the map says, and depend on differences of positions alone;
+    permutations of nodes, batching, derivatives, round trips; ``forward`` must not draw random
+    numbers. Whether they turn with positions is another law: :func:`assert_rotation_equivariant`.
+
+    Args:
+        values: the map; copies are tested.
+        channels: d, of the values of one head.
+        heads: H. (default: :obj:`1`)
+        topology: a graph or graphs with positions. (default: :obj:`None`, all of
+            :func:`example_topologies`, placed in space at random)
+
+    Example:
+        >>> import graphmask as gm
+        >>> from graphmask.testing import check_value_map
+        >>> check_value_map(gm.values.RelativeValues(), channels=2)
+    """
+    width, C = values.out_channels(channels), heads * channels
+    with default_dtype(torch.float64):
+        double = deepcopy(values).double()
+        graphs = _placed() if topology is None else _graphs(topology)
+        attend = _attend_to(double, heads)
+        for graph in graphs:
+            x = features_of(graph, C)
+            with global_rng_untouched():
+                out = attend(x, graph)
+            message = f"{values!r} gave {list(out.shape)}, and says it has {width} channels"
+            require(out.shape == (graph.num_nodes, heads * width), message)
+            assert_close(attend(x, graph), out, "a value map on one topology twice", 0.0)
+            assert_translation_invariant(attend, graph, C)
+    _check_function(lambda m: _attend_to(m, heads), double, graphs, lambda graph: graph, C)
+
+
+def _placed() -> list[Topology]:
+    """The example graphs in space."""
+    graphs = example_topologies().values()
+    return [replace(graph, pos=features_of(graph, 3, seed=1)) for graph in graphs]
+
+
+def _attend_to(values: Any, heads: int) -> NodeFunction:
+    def attend(x: Tensor, topology: Topology) -> Tensor:
+        v = x.unflatten(1, (heads, -1))
+        return attention(v, v, v, GlobalMask()(topology), values=values).flatten(1)
+
+    return attend
+
+
 def check_layer(
     layer: nn.Module,
     channels: int,
@@ -210,7 +269,11 @@ def check_layer(
                 assert_close(double(x, graph), double(x, graph), law, 0.0)
 
     def prepare(graph: Topology) -> Topology:
-        return reduce(lambda prepared, mask: mask.prepare(prepared), masks, graph)
+        # Walks are drawn for all masks, then each finds what it reads.
+        prepared = draw_walks(masks, graph)
+        for mask in masks:
+            prepared = mask.prepare(prepared)
+        return prepared
 
     _check_function(lambda m: m, double, graphs, prepare, channels, per_graph, ordered)
 
@@ -254,7 +317,7 @@ def _assert_differentiable(sampler: WalkSampler, graph: Topology, draws: int) ->
     weight = torch.ones(graph.num_edges) if graph.edge_weight is None else graph.edge_weight
     leaf = weight.double().clone().requires_grad_()
     live, generator = replace(graph, edge_weight=leaf), generator_of()
-    powers = _powers(live, sampler)
+    powers = _expected(live, sampler)
     grad_output = torch.rand(powers.shape, generator=generator)
     differentiable = sampler(live, generator_of()).weight.requires_grad
     require(differentiable, f"{sampler!r} says it is differentiable, and is not")
@@ -302,7 +365,13 @@ def _call_on(name: str, x: Tensor, module: nn.Module, dtype: torch.dtype) -> Ten
     return getattr(module, name)(x.to(dtype))
 
 
-def _powers(topology: Topology, sampler: WalkSampler) -> Tensor:
+def _expected(topology: Topology, sampler: WalkSampler) -> Tensor:
+    """What the walks of a sampler estimate."""
+    if sampler.normalization == "shells":
+        reach = topology.pattern.to_dense(torch.ones(topology.pattern.nnz))
+        reach = (reach + torch.eye(topology.num_nodes) > 0).double()
+        balls = [torch.linalg.matrix_power(reach, hop) > 0 for hop in range(sampler.hops + 1)]
+        return torch.stack([balls[0], *(b & ~a for a, b in pairwise(balls))]).double()
     pattern, weight = topology.adjacency(sampler.normalization)
     W = pattern.to_dense(weight.double())
     return torch.stack([torch.linalg.matrix_power(W, hop) for hop in range(sampler.hops + 1)])

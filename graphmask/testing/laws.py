@@ -223,6 +223,73 @@ def assert_batch_independent(
                 assert_close(output[row], expected, f"graph {index} in a batch ({name}) and alone")
 
 
+def assert_translation_invariant(
+    function: NodeFunction, topology: Topology, channels: int = 3, offset: float = 10.0
+) -> None:
+    """``function(x, topology)`` stays the same where all positions move by one offset.
+
+    Args:
+        function: a function of positions among others.
+        topology: the graph.
+        channels: C, of x.
+        offset: of each coordinate.
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> from graphmask.testing import assert_translation_invariant
+        >>> pair = gm.Topology(torch.tensor([[0], [1]]), pos=torch.rand(2, 3).double())
+        >>> assert_translation_invariant(lambda x, topology: topology.pos.diff(dim=0), pair)
+    """
+    pos, x = positions_of(topology), features_of(topology, channels)
+    moved = replace(topology, pos=pos + offset)
+    # Positions that lose no more digits by moving.
+    near = replace(topology, pos=(pos + offset) - offset)
+    law = "a function of positions, and of positions that were all moved"
+    assert_close(function(x, moved), function(x, near), law)
+
+
+def assert_rotation_equivariant(
+    function: NodeFunction,
+    topology: Topology,
+    channels: int = 3,
+    turn: Callable[[Tensor, Tensor], Tensor] | None = None,
+) -> None:
+    """Where positions are turned or mirrored, the result of ``function(x, topology)`` turns too.
+
+    Args:
+        function: a function of positions among others.
+        topology: the graph.
+        channels: C, of x.
+        turn: turns a result by an orthogonal matrix Q ``[D, D]``, for positions ``Q p``. (default:
+            :obj:`None`, results stay as they are)
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> from graphmask.testing import assert_rotation_equivariant
+        >>> pair = gm.Topology(torch.tensor([[0], [1]]), pos=torch.rand(2, 3).double())
+        >>> length, turn = lambda x, t: t.pos.diff(dim=0).norm(dim=1), lambda p, Q: p @ Q.mT
+        >>> assert_rotation_equivariant(length, pair)
+        >>> assert_rotation_equivariant(lambda x, topology: topology.pos, pair, turn=turn)
+    """
+    pos, x = positions_of(topology), features_of(topology, channels)
+    result = function(x, topology)
+    for seed in range(2):
+        dim = pos.shape[1]
+        Q = torch.randn(dim, dim, generator=generator_of(seed), dtype=torch.float64)
+        Q = torch.linalg.qr(Q).Q.to(pos.dtype)
+        Q[0] *= (-1) ** seed * torch.det(Q).sign()  # a rotation, and a reflection
+        expected = result if turn is None else turn(result, Q.to(result.dtype))
+        law = "a function of turned positions and its turned result"
+        assert_close(function(x, replace(topology, pos=pos @ Q.mT)), expected, law)
+
+
+def positions_of(topology: Topology) -> Tensor:
+    """The positions of a topology that must have some."""
+    require(topology.pos is not None, f"{topology!r} has no positions")
+    assert topology.pos is not None
+    return topology.pos
+
+
 def assert_gradients(
     function: Callable[..., Tensor], *inputs: Tensor, module: nn.Module | None = None
 ) -> None:

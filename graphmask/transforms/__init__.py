@@ -1,11 +1,17 @@
 """PyG transforms that build graphs from points and meshes, without a compiled extension."""
 
 from graphmask.transforms.add_walks import AddWalks as AddWalks
+from graphmask.transforms.augmentation import RandomAnisotropicScale as RandomAnisotropicScale
+from graphmask.transforms.augmentation import RandomPointDropout as RandomPointDropout
+from graphmask.transforms.augmentation import RandomShift as RandomShift
+from graphmask.transforms.descriptors import MoleculeDescriptors as MoleculeDescriptors
+from graphmask.transforms.descriptors import Standardize as Standardize
 from graphmask.transforms.edge_weights import Cotangent as Cotangent
 from graphmask.transforms.edge_weights import EdgeLength as EdgeLength
 from graphmask.transforms.edge_weights import Gaussian as Gaussian
 from graphmask.transforms.farthest import FarthestPoints as FarthestPoints
 from graphmask.transforms.farthest import farthest_points as farthest_points
+from graphmask.transforms.heat_kernel import HeatKernelSignature as HeatKernelSignature
 from graphmask.transforms.mesh import MeshToGraph as MeshToGraph
 from graphmask.transforms.neighbours import edge_distance as edge_distance
 from graphmask.transforms.neighbours import knn_graph as knn_graph
@@ -23,4 +29,7 @@ from graphmask.transforms.shape_invariants import ShapeInvariants as ShapeInvari
 from graphmask.transforms.spanning_tree import MinimumSpanningTree as MinimumSpanningTree
 from graphmask.transforms.spanning_tree import minimum_spanning_tree as minimum_spanning_tree
 from graphmask.transforms.unit_sphere import UnitSphere as UnitSphere
+from graphmask.transforms.variants import PickVariant as PickVariant
+from graphmask.transforms.variants import Variants as Variants
+from graphmask.transforms.variants import all_variants as all_variants
 from graphmask.transforms.walk_encoding import AddWalkEncoding as AddWalkEncoding

@@ -40,6 +40,14 @@ def positions(data: Data) -> Tensor:
     return data.pos
 
 
+def check_without_edges(data: Data) -> None:
+    """Check that no graph has been built on the points yet."""
+    for key in ("edge_index", "adj", "adj_t", "face"):
+        if key in data:
+            expected = "points only: apply this before building the graph, or delete"
+            raise value_error("data", expected, f"`{key}`")
+
+
 def keep_points(data: Data, nodes: Tensor) -> Data:
     """Return the points ``nodes`` of data without edges, with every attribute that has a row each.
 

@@ -10,7 +10,7 @@ from graphmask._checks import check_integer, type_error, value_error
 from graphmask._identity import identify
 from graphmask._random import generator_from, seed_from
 from graphmask._settings import describe_setting
-from graphmask._walk_storage import remove_walks, write_walks
+from graphmask._walk_storage import remove_walks, walk_attributes, write_walks
 from graphmask.topology import Topology
 from graphmask.walks import WalkSampler
 
@@ -56,6 +56,8 @@ class AddWalks(BaseTransform):
         >>> data = gm.transforms.AddWalks(gm.walks.ResampledWalks(budget=4, hops=1))(data)
         >>> data.walk_index.tolist(), data.walk_table.tolist()
         ([[0, 0, 1, 1], [0, 1, 0, 1]], [[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
+        >>> sorted(gm.transforms.AddWalks.attributes(data))
+        ['walk_graph', 'walk_index', 'walk_normalization', 'walk_start_index', 'walk_table']
     """
 
     def __init__(
@@ -67,6 +69,14 @@ class AddWalks(BaseTransform):
             raise type_error("generator", "a torch.Generator", generator)
         self.sampler, self.sets = sampler, check_integer("sets", sets, 1)
         self.seed = None if generator is None else seed_from(generator)
+
+    @staticmethod
+    def attributes(data: Data) -> list[str]:
+        """Return the names of the attributes that hold the walks of ``data``, if it has any.
+
+        A loader leaves them out by ``exclude_keys``.
+        """
+        return walk_attributes(data)
 
     def forward(self, data: Data) -> Data:
         remove_walks(data)

@@ -10,9 +10,9 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import BaseTransform
 
 from graphmask._checks import check_integer, type_error, value_error
+from graphmask._identity import bits
 from graphmask._precision import to_double
-from graphmask._settings import describe_setting
-from graphmask.transforms._generators import CarriesGenerator
+from graphmask._random import seed_from, stream
 from graphmask.transforms._points import (
     check_length,
     check_pos,
@@ -48,7 +48,8 @@ def farthest_points(
             :obj:`None`, by ``num_points``; give either)
         batch: ``[N]`` graph of each point. (default: :obj:`None`, one graph)
         start: the first point, counted within each graph. (default: :obj:`0`)
-        generator: draws the first point of each graph instead. (default: :obj:`None`)
+        generator: draws the first point of each graph instead, by its coordinates: the same for any
+            order of points and other graphs. (default: :obj:`None`)
 
     Returns:
         Chosen points, graph by graph, in the order of choice.
@@ -64,6 +65,18 @@ def farthest_points(
         tensor([0, 3, 2])
     """
     _check_choice(num_points, ratio, start, generator)
+    seed = None if generator is None else seed_from(generator)
+    return _farthest_points(pos, num_points, ratio, batch, start, seed)
+
+
+def _farthest_points(
+    pos: Tensor,
+    num_points: int | None,
+    ratio: float | None,
+    batch: Tensor | None,
+    start: int,
+    seed: int | None,
+) -> Tensor:
     check_pos(pos)
     graphs = graph_numbers(pos, batch)
     # Without points there is one empty graph.
@@ -71,13 +84,13 @@ def farthest_points(
     counts = [_count(size, num_points, ratio) for size in sizes]
     nodes = graphs.argsort(stable=True).split(sizes)
     chosen = [
-        node[_spread(pos[node], count, _first(len(node), start, generator))]
+        node[_spread(pos[node], count, _first(pos[node], start, seed))]
         for node, count in zip(nodes, counts, strict=True)
     ]
     return torch.cat(chosen)
 
 
-class FarthestPoints(CarriesGenerator, BaseTransform):
+class FarthestPoints(BaseTransform):
     r"""Keep points spread evenly over ``data.pos``, with all their attributes.
 
     See :func:`farthest_points`. Every attribute with a row for each point, a tensor, an array or a
@@ -89,7 +102,10 @@ class FarthestPoints(CarriesGenerator, BaseTransform):
     Cost: O(N M) time for M chosen points, O(N) memory.
 
     Args:
-        num_points, ratio, start, generator: as in :func:`farthest_points`.
+        num_points, ratio, start: as in :func:`farthest_points`.
+        generator: gives ``seed``, once, at construction, which draws the first point of each graph
+            instead: it then depends on the seed and the graph alone, not on the graphs before, the
+            batch or the worker process. (default: :obj:`None`)
 
     Raises:
         TypeError: if an argument has a wrong type.
@@ -113,7 +129,7 @@ class FarthestPoints(CarriesGenerator, BaseTransform):
         self.num_points = num_points
         self.ratio = ratio
         self.start = start
-        self.generator = generator
+        self.seed = None if generator is None else seed_from(generator)
 
     def forward(self, data: Data) -> Data:
         """Keep the chosen points."""
@@ -124,20 +140,18 @@ class FarthestPoints(CarriesGenerator, BaseTransform):
                 raise value_error("data", expected, f"`{key}`")
         if isinstance(data, Batch):
             return Batch.from_data_list([self.forward(graph) for graph in data.to_data_list()])
-        chosen = farthest_points(
-            pos, self.num_points, self.ratio, data.batch, self.start, self.generator
+        chosen = _farthest_points(
+            pos, self.num_points, self.ratio, data.batch, self.start, self.seed
         )
         return keep_points(data, chosen)
 
     def __repr__(self) -> str:
         size = f"ratio={self.ratio}" if self.num_points is None else f"num_points={self.num_points}"
-        first = f"start={self.start}"
-        if self.generator is not None:
-            first = f"generator={describe_setting(self.generator)}"
+        first = f"start={self.start}" if self.seed is None else f"seed={self.seed}"
         return f"{type(self).__name__}({size}, {first})"
 
 
-def _spread(pos: Tensor, num_points: int, first: int) -> Tensor:
+def _spread(pos: Tensor, num_points: int, first: int | Tensor) -> Tensor:
     """Sample one cloud without reading anything back from the device."""
     columns = to_double(pos.detach()).T.contiguous()  # [D, N]
     distance = torch.full_like(columns[0], math.inf)
@@ -182,12 +196,13 @@ def _count(size: int, num_points: int | None, ratio: float | None) -> int:
     return math.ceil(ratio * size * (1 - 1e-12))
 
 
-def _first(size: int, start: int, generator: Generator | None) -> int:
-    if not size:
+def _first(pos: Tensor, start: int, seed: int | None) -> int | Tensor:
+    """The point ``start``, or that whose coordinates have the lowest hash by ``seed``."""
+    if not len(pos):
         return 0
-    if generator is None:
-        return _at_most("start", start, size - 1)
-    return int(torch.randint(size, (), generator=generator, device=generator.device))
+    if seed is None:
+        return _at_most("start", start, len(pos) - 1)
+    return stream(seed, *bits(pos.detach()).unbind(1)).argmin()
 
 
 def _at_most(name: str, value: int, high: int) -> int:

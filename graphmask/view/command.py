@@ -26,6 +26,7 @@ Directed = Annotated[
     bool, typer.Option("--directed", help="Read edge lists as they stand, not both ways.")
 ]
 Item = Annotated[int, typer.Option(help="Line of a file of molecules, from 0.")]
+Columns = Annotated[int | None, typer.Option(help="Numbers of each point of a .bin file.")]
 
 _FILE = "A mesh, a point cloud or a graph; see the list in the documentation."
 _MASK = "Name, with arguments: walk:hops=4,heads=2, toeplitz:shape=28x28. Default: walk."
@@ -48,6 +49,7 @@ def view(
     neighbours: Neighbours = NEIGHBOURS,
     directed: Directed = False,
     item: Item = 0,
+    columns: Columns = None,
     budget: Annotated[float, typer.Option(help=_BUDGET)] = BUDGET / 2**20,
     logarithmic: Annotated[bool | None, typer.Option("--log/--linear", help=_SCALE)] = None,
 ) -> None:
@@ -56,7 +58,9 @@ def view(
     Writes a picture, and a page where a click on a node shows its row. The page is one file that
     needs no network. A mask that does not apply to the graph is an error with the reason.
     """
-    data = checked("FILE", lambda: read_graph(file, directed, item, neighbours))
+    attributes = () if model is None else None  # which read features
+    read = partial(read_graph, file, directed, item, neighbours, columns, attributes=attributes)
+    data = checked("FILE", read)
     sources = _make_sources(data, mask or ([] if model else ["walk"]))
     if model is not None:
         trained = checked("--model", partial(load_model, model, trust))

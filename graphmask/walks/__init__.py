@@ -14,6 +14,7 @@ from .length_laws import Systematic as Systematic
 from .length_laws import UniformLength as UniformLength
 from .repelling import RepellingWalks as RepellingWalks
 from .resampled import ResampledWalks as ResampledWalks
+from .shells import Shells as Shells
 from .truncated import TruncatedWalks as TruncatedWalks
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Poisson",
     "RepellingWalks",
     "ResampledWalks",
+    "Shells",
     "Systematic",
     "TruncatedWalks",
     "UniformLength",

@@ -71,7 +71,24 @@ def multiply(W, state_col, state, length, formed, sampled, draw, total, touched)
         point = unit - passed
         while point <= light:
             goal = before + point / size
-            low, high = entry, end - 1
+            # Where weights are alike the entry is near its share: searched from there, in steps
+            # that double.
+            low, high, step = entry, end - 1, 1
+            share = point / light if light > 0 else 0.0
+            probe = min(low + int(share * (end - low)), high)
+            if reach[probe] >= goal:
+                while probe > low and reach[probe] >= goal:
+                    high, probe = probe, max(probe - step, low)
+                    step *= 2
+                if reach[probe] >= goal:
+                    high = probe
+                else:
+                    low = probe + 1
+            else:
+                while probe < high and reach[probe] < goal:
+                    low, probe = probe + 1, min(probe + step, high)
+                    step *= 2
+                high = max(low, probe)
             while low < high:
                 middle = (low + high) // 2
                 if reach[middle] >= goal:

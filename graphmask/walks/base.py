@@ -27,7 +27,8 @@ class WalkSampler(ConfigMixin, ABC):
     give equal walks.
 
     A class whose draws are differentiable in the edge weights, and unbiased for the derivative too,
-    sets ``differentiable``.
+    sets ``differentiable``; one whose draws do not depend on the weights at all clears
+    ``reads_weights``.
 
     Args:
         hops: K.
@@ -35,10 +36,12 @@ class WalkSampler(ConfigMixin, ABC):
 
     Attributes:
         differentiable: whether walks carry a gradient with respect to the edge weights.
-        unbiased: whether the expectation of every S_t is the power itself.
+        reads_weights: whether walks depend on the edge weights.
+        unbiased: whether the expectation of every S_t is what it estimates, the power itself.
     """
 
     differentiable: ClassVar[bool] = False
+    reads_weights: ClassVar[bool] = True
     unbiased: ClassVar[bool] = True
 
     def __init__(self, hops: int, normalization: Normalization = "sym") -> None:
@@ -67,7 +70,7 @@ class WalkSampler(ConfigMixin, ABC):
         if generator is not None and not isinstance(generator, torch.Generator):
             raise type_error("generator", "a torch.Generator", generator)
         wanted = topology.requires_grad and torch.is_grad_enabled()
-        if wanted and not self.differentiable:
+        if wanted and self.reads_weights and not self.differentiable:
             raise value_error(
                 "edge_weight",
                 f"without gradient for {type(self).__name__}, whose choices depend on the weights: "

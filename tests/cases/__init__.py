@@ -37,15 +37,19 @@ from .base import scrambled as scrambled
 from .base import seeded as seeded
 from .features import FEATURES as FEATURES
 from .features import SCORES as SCORES
-from .layers import HEADS as HEADS
 from .layers import LAYERS as LAYERS
 from .layers import MIXINS as MIXINS
+from .layers import PARTS as PARTS
 from .operators import EXECUTIONS as EXECUTIONS
 from .samplers import SAMPLERS as SAMPLERS
 from .series import coefficients_reference as coefficients_reference
 from .transforms import DATASETS as DATASETS
 from .transforms import FUNCTIONS as FUNCTIONS
 from .transforms import TRANSFORMS as TRANSFORMS
+from .values import VALUES as VALUES
+from .values import ValueCase as ValueCase
+from .values import placed as placed
+from .values import with_positions as with_positions
 
 # One module per family of masks.
 _FAMILIES = (series, degree, diffusion, edges, grids, paths, points, random_walk_kernel, trees)
@@ -65,9 +69,13 @@ def registered() -> Iterator[Any]:
         operator = case.make(topology)
         x = torch.ones(max(operator.heads, 2), topology.num_nodes, 1)
         yield from (operator, operator.entries(), gm.operators.attend(operator, x, x, x))
-    yield from (*EXECUTIONS, *map(seeded, HEADS), *MIXINS)
+    for value_case in VALUES:
+        value_map, topology = seeded(value_case.make), placed()["pair"]
+        encoded = value_map(torch.ones(2, 2, 4), topology)
+        yield from (value_map, encoded, encoded.decode(encoded.values))
+    yield from (*EXECUTIONS, *map(seeded, PARTS), *MIXINS)
     yield from (*SCORES, gm.masks.symmetrize, gm.nn.to_masked, gm.nn.hop_coefficients)
-    yield from (gm.nn.learned_alphas, gm.operators.attend)
+    yield from (gm.nn.learned_alphas, gm.nn.parameter_groups, gm.operators.attend)
     yield random_walks(1)(example_topologies()["ring"])
     yield from DATASETS
     yield from (getattr(gm.transforms, case.name) for case in FUNCTIONS)

@@ -60,6 +60,10 @@ def _hybrid(of: Callable[..., Tensor]) -> Callable[[Any, Tensor], Tensor]:
     return features
 
 
+def _normalized(phi: Any, x: Tensor) -> Tensor:
+    return reference.normalized_channels(x, phi.tau, 1e-4)
+
+
 def _learned(name: str) -> Callable[[Any, Tensor], Tensor]:
     return lambda phi, x: reference.learned_features(getattr(phi, name)(x))
 
@@ -96,7 +100,23 @@ _ELEMENTWISE: dict[str, tuple[Callable[[], Any], Callable[[Tensor], Tensor]]] = 
     "softplus": (features.Softplus, reference.softplus_features),
     "squared-relu": (features.SquaredReLU, lambda x: reference.squared_relu_features(x, 1e-3)),
     "exponential": (features.Exponential, reference.exponential_features),
+    "focused": (features.Focused, lambda x: reference.focused_features(x, 3.0, 1e-3)),
     "identity": (features.Identity, Tensor.double),
+}
+
+_OWN: dict[str, tuple[Callable[[], Any], Callable[[Any, Tensor], Tensor]]] = {
+    "focused-learned": (
+        lambda: features.Focused(power=2.0, learn=True),
+        lambda phi, x: reference.focused_features(x, phi.log_power.double().exp(), 1e-3),
+    ),
+    "normalized-relu": (
+        lambda: scrambled(features.Normalized(features.ReLU())),
+        lambda phi, x: reference.relu_features(_normalized(phi, x), 1e-3),
+    ),
+    "normalized-positive": (
+        lambda: features.Normalized(features.PositiveRandomFeatures(5, 8)),
+        lambda phi, x: _positive(phi.feature_map, _normalized(phi, x)),
+    ),
 }
 
 _RANDOM: dict[str, tuple[Callable[[], Any], Callable[[Any, Tensor], Tensor]]] = {
@@ -135,6 +155,11 @@ _TWO_SIDED: dict[str, tuple[Callable[[], Any], Any, Any]] = {
         lambda _, x: reference.unit_plus_cosine(x, torch.tensor(torch.inf), 1e-4),
     ),
     "softmax": (features.SoftmaxScores, lambda _, x: x.double() * 5**-0.5, lambda _, x: x.double()),
+    "normalized-softmax": (
+        lambda: scrambled(features.Normalized(features.SoftmaxScores())),
+        lambda phi, x: _normalized(phi, x) * 5**-0.5,
+        lambda phi, x: _normalized(phi, x),
+    ),
 }
 
 FEATURES = (
@@ -142,7 +167,10 @@ FEATURES = (
         Case(name, make, reference=lambda _, x, f=function: f(x))
         for name, (make, function) in _ELEMENTWISE.items()
     ),
-    *(Case(name, make, reference=function) for name, (make, function) in _RANDOM.items()),
+    *(
+        Case(name, make, reference=function)
+        for name, (make, function) in (*_OWN.items(), *_RANDOM.items())
+    ),
     *(
         Case(name, make, reference=queries, key_reference=keys)
         for name, (make, queries, keys) in _TWO_SIDED.items()

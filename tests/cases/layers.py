@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch_geometric.nn import GraphConv, MeanAggregation, SAGEConv, global_add_pool
+from torch.nn import Linear
+from torch_geometric.nn import MLP, GraphConv, MeanAggregation, SAGEConv, global_add_pool
 
-from graphmask import features, masks, nn, normalizers, walks
+from graphmask import features, masks, nn, normalizers, values, walks
 from graphmask.masks import TopologicalMask
 
 from .base import Case, parameter, random_walks, scrambled
@@ -21,7 +22,7 @@ def _grf_mask() -> masks.GRFMask:
     return scrambled(masks.GRFMask(2, 2, sampler=random_walks(2)))
 
 
-def _model(layers: int, mask: TopologicalMask, **options: Any) -> nn.TopologicalTransformer:
+def _model(layers: int, mask: Any, **options: Any) -> nn.TopologicalTransformer:
     return nn.TopologicalTransformer(3, 4, 2, layers, 2, mask, **options)
 
 
@@ -31,6 +32,24 @@ def _add_pool(layers: int, **options: Any) -> nn.TopologicalTransformer:
 
 def _mean_pool() -> nn.TopologicalTransformer:
     return _model(1, _grf_mask(), pool=MeanAggregation())
+
+
+def _parts() -> nn.TopologicalTransformer:
+    """Local blocks before a global one, and parts of the user."""
+    return _model(
+        3,
+        [walk_mask(hops=1), None, masks.HeadwiseMask([walk_mask(heads=1), masks.GlobalMask()])],
+        conv=GraphConv(4, 4),
+        jk="sum",
+        skip=Linear(4, 4),
+        encoder=MLP([3, 5, 4]),
+        head=MLP([4, 5, 2], norm=None),
+    )
+
+
+def _readout() -> nn.TopologicalTransformer:
+    readout = nn.Readout(8, 2, ("sum", "max"), hidden=(4, 3), pooled_norm="batch_norm")
+    return _model(2, walk_mask(), jk="cat", head=readout)
 
 
 LAYERS = (
@@ -69,7 +88,28 @@ LAYERS = (
             walk_mask(masks.OneHop),
             feature_map=scrambled(features.UnitPlusCosine(2)),
             normalizer=normalizers.Unnormalized(),
+            values=values.RelativeValues(),
         ),
+    ),
+    Case(
+        "attention-sink",
+        lambda: _attention(
+            walk_mask(),
+            feature_map=features.SoftmaxScores(),
+            normalizer=scrambled(normalizers.Sink(2)),
+        ),
+    ),
+    Case(
+        "attention-degrees",
+        lambda: _attention(
+            power_series(2),
+            feature_map=scrambled(features.Normalized(features.Focused(), 2)),
+            normalizer=scrambled(normalizers.DegreeScaled(2, normalizers.Sink(2))),
+        ),
+    ),
+    Case(
+        "attention-gated",
+        lambda: _attention(walk_mask(), gate=scrambled(nn.OutputGate(4, 2)), conv=GraphConv(4, 4)),
     ),
     Case("block", lambda: nn.TopologicalTransformerLayer(4, 2, walk_mask(), dropout=0.5)),
     Case(
@@ -77,6 +117,26 @@ LAYERS = (
         lambda: nn.TopologicalTransformerLayer(4, 2, walk_mask(masks.PageRank), GraphConv(4, 4)),
     ),
     Case("block-local", lambda: nn.TopologicalTransformerLayer(4, 2, conv=SAGEConv(4, 4))),
+    Case(
+        "block-max",
+        lambda: nn.TopologicalTransformerLayer(4, 2, conv=nn.SupportMax(4, 4, hops=(1, 2))),
+    ),
+    Case(
+        "block-before",
+        lambda: nn.TopologicalTransformerLayer(
+            4, 2, masks.GlobalMask(), nn.BeforeAttention(GraphConv(4, 4)), dropout=0.5
+        ),
+    ),
+    Case(
+        "block-on-values",
+        lambda: nn.TopologicalTransformerLayer(
+            4,
+            2,
+            masks.GlobalMask(),
+            nn.OnValues(SAGEConv(4, 4)),
+            gate=scrambled(nn.OutputGate(4)),
+        ),
+    ),
     Case("model", lambda: _model(2, walk_mask(), dropout=0.1), channels=3),
     Case("model-add-pool", lambda: _add_pool(1, conv=GraphConv(4, 4)), channels=3, per_graph=True),
     Case("model-mean-pool", _mean_pool, channels=3, per_graph=True),
@@ -91,6 +151,8 @@ LAYERS = (
         ),
         channels=3,
     ),
+    Case("model-parts", _parts, channels=3),
+    Case("model-readout", _readout, channels=3, per_graph=True),
     Case("model-jumping", lambda: _add_pool(2, jk="cat"), channels=3, per_graph=True),
     Case(
         "gps", lambda: nn.TopologicalGPS(4, GraphConv(4, 4), 2, norm="layer_norm", mask=walk_mask())
@@ -103,6 +165,12 @@ LAYERS = (
     Case("explainable-edges", lambda: nn.ExplainableEdges(_attention(power_series(2)))),
 )
 
-# Heads of node pairs (their laws: tests/nn/test_edge_head.py), and classes without instances.
-HEADS = (lambda: nn.EdgeHead(4),)
+# Parts of layers and models (tests/nn has their laws), and classes without instances.
+PARTS = (
+    lambda: nn.EdgeHead(4),
+    lambda: nn.Readout(4, 2),
+    lambda: nn.OutputGate(4),
+    lambda: nn.BeforeAttention(SAGEConv(4, 4)),
+    lambda: nn.OnValues(SAGEConv(4, 4)),
+)
 MIXINS = (nn.PretrainedMixin,)

@@ -52,6 +52,14 @@ OPERATORS = (
     Case("sum-sparse", lambda t: sparse(t) + sparse(t, 1, nonnegative=True) + _polynomial(t, 1)),
     Case("sum-signed", lambda t: operators.GlobalOperator(t) + sparse(t)),
     Case("sum-nested", lambda t: 0.5 * (operators.GlobalOperator(t) + sparse(t)) + sparse(t, 1)),
+    Case(
+        "headwise",
+        lambda t: operators.HeadwiseOperator(sparse(t, 1), operators.GlobalOperator(t)),
+    ),
+    Case(
+        "headwise-sparse",
+        lambda t: operators.HeadwiseOperator(sparse(t), sparse(t, 1, nonnegative=True).mT),
+    ),
     Case("sum-wide", lambda t: operators.GlobalOperator(t) + _polynomial(t, 2, nonnegative=True)),
 )
 

@@ -39,5 +39,8 @@ SAMPLERS = (
     Case("resampled-one", _resampled(1, normalization=None)),
     Case("resampled-narrow", _resampled(4, normalization="rw", width=2)),
     Case("resampled-wide", _resampled(2, width=40, decay=1.0)),
+    Case("shells", lambda: walks.Shells(hops=3)),
+    Case("shells-few", lambda: walks.Shells(budget=4, hops=3)),
+    Case("shells-one", lambda: walks.Shells(budget=2, hops=4)),
     Case("truncated", lambda: walks.TruncatedWalks(tolerance=0.05, hops=3)),
 )

@@ -105,6 +105,9 @@ MASK_REFERENCES |= {
     masks.SumMask: lambda mask, topology: sum(
         mask_reference(term, topology) for term in mask.masks
     ),
+    masks.HeadwiseMask: lambda mask, topology: torch.cat(
+        [mask_reference(part, topology).double().expand(part.heads, -1, -1) for part in mask.masks]
+    ),
     masks.ScaledMask: lambda mask, topology: (
         torch.as_tensor(mask.scale, dtype=torch.float64).reshape(-1, 1, 1)
         * mask_reference(mask.mask, topology)
@@ -133,9 +136,9 @@ def _stitched_mask(**coefficients: Any) -> masks.StitchedMask:
 
 
 def power_series(
-    order: int, alpha: Any = masks.NonNegative, **options: Any
+    order: int, alpha: Any = masks.NonNegative, heads: int = 2, **options: Any
 ) -> masks.PowerSeriesMask:
-    return scrambled(masks.PowerSeriesMask(order, 2, alpha, **options))
+    return scrambled(masks.PowerSeriesMask(order, heads, alpha, **options))
 
 
 MASKS = (
@@ -161,6 +164,10 @@ MASKS = (
         True,
     ),
     Case("grf", lambda: _grf_mask(2)),
+    Case(
+        "walk-shells",
+        lambda: scrambled(masks.WalkMask(2, 2, sampler=walks.Shells(budget=4, hops=3))),
+    ),
     Case("grf-signed", lambda: scrambled(masks.GRFMask(2, 2, masks.Free, sampler=random_walks(3)))),
     Case("grf-shared-walks", lambda: _grf_mask(shared_walks=True)),
     Case("grf-kernel", lambda: _grf_mask(2, hops=3, alpha=masks.Diffusion)),
@@ -189,4 +196,14 @@ MASKS = (
     Case("sum-wide", lambda: masks.GlobalMask() + power_series(2), True),
     Case("sum-of-walks", lambda: _grf_mask(2, hops=1) + walk_mask(hops=2)),
     Case("sum-of-all-walks", lambda: _symmetrized() + _stitched_mask()),
+    Case("headwise", lambda: masks.HeadwiseMask([walk_mask(heads=1), masks.GlobalMask()])),
+    Case(
+        "headwise-sparse",
+        lambda: masks.HeadwiseMask([walk_mask(masks.Diffusion, 1, 2), _grf_mask(1, hops=3)]),
+    ),
+    Case(
+        "headwise-wide",
+        lambda: masks.HeadwiseMask([masks.GlobalMask(), -1 * power_series(2, heads=1)]),
+        True,
+    ),
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch_geometric.data import Data
+from torch_geometric.transforms import Compose
 
 from graphmask import datasets, transforms
 
@@ -41,11 +42,28 @@ def molecule() -> Data:
         x=atoms,
         edge_index=torch.tensor([[0, 1], [1, 0]]),
         edge_attr=torch.tensor([[3, 0, 0], [3, 0, 0]]),
+        smiles="[C-]#[O+]",
     )
 
 
 def _add_walks(sets: int) -> transforms.AddWalks:
     return transforms.AddWalks(random_walks(2), torch.Generator().manual_seed(5), sets)
+
+
+def _seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(5)
+
+
+def drawn() -> Data:
+    """A cloud in two variants of different sizes, with graphs and walks."""
+    draw = Compose(
+        [
+            transforms.RandomPointDropout(0.4, _seeded()),
+            transforms.KNNGraph(3),
+            _add_walks(1),
+        ]
+    )
+    return transforms.Variants(draw, copies=2)(points())
 
 
 def _encode(**options: Any) -> transforms.AddWalkEncoding:
@@ -65,7 +83,25 @@ TRANSFORMS = (
     Case("knn", lambda: transforms.KNNGraph(3, weight=transforms.Gaussian(0.5)), data=points),
     Case("radius", lambda: transforms.RadiusGraph(0.6), data=points),
     Case("farthest", lambda: transforms.FarthestPoints(5), data=points),
+    Case(
+        "farthest-drawn",
+        lambda: transforms.FarthestPoints(5, generator=torch.Generator().manual_seed(5)),
+        data=points,
+    ),
     Case("unit-sphere", transforms.UnitSphere, data=points),
+    Case(
+        "anisotropic-scale",
+        lambda: transforms.RandomAnisotropicScale(generator=_seeded()),
+        data=points,
+    ),
+    Case("shift", lambda: transforms.RandomShift(generator=_seeded()), data=points),
+    Case("point-dropout", lambda: transforms.RandomPointDropout(0.4, _seeded()), data=points),
+    Case("pick-variant", lambda: transforms.PickVariant(_seeded()), data=drawn),
+    Case(
+        "variants",
+        lambda: transforms.Variants(transforms.RandomPointDropout(0.4, _seeded()), copies=2),
+        data=points,
+    ),
     Case("reorder-cuthill-mckee", transforms.ReorderNodes, data=graph),
     Case("reorder-hilbert", lambda: transforms.ReorderNodes(transforms.Hilbert()), data=points),
     Case("minimum-spanning-tree", transforms.MinimumSpanningTree, data=graph),
@@ -73,11 +109,20 @@ TRANSFORMS = (
     Case(
         "mesh-cotangent", lambda: transforms.MeshToGraph(weight=transforms.Cotangent()), data=mesh
     ),
+    Case("heat-kernel-mesh", lambda: transforms.HeatKernelSignature(4), data=mesh),
+    Case("heat-kernel-graph", lambda: transforms.HeatKernelSignature(4, 2), data=graph),
+    Case("descriptors", lambda: transforms.MoleculeDescriptors(["MolWt", "TPSA"]), data=molecule),
+    Case(
+        "standardize",
+        lambda: transforms.Standardize.fit([points()], attr="pos", limit=3.0),
+        data=points,
+    ),
     Case("one-hot-molecule", transforms.OneHotMolecule, data=molecule),
     Case("mesh-length", lambda: transforms.MeshToGraph(weight=transforms.EdgeLength()), data=mesh),
 )
 
 FUNCTIONS = (
+    Case("all_variants", lambda: [each.pos for each in transforms.all_variants(drawn())]),
     Case(
         "minimum_spanning_tree",
         lambda: transforms.minimum_spanning_tree(graph().edge_index, None, 5),
@@ -103,5 +148,6 @@ DATASETS = (
     *(datasets.MoleculeCSV, datasets.MoleculeNet, datasets.MotifDetection),
     *(datasets.PrimitiveShapes, datasets.ScanObjectNN, datasets.SDFMolecules),
     *(datasets.SemanticKITTI, datasets.ShapeFolder, datasets.SHREC16, datasets.SplitDataset),
-    *(datasets.TerrainScenes, datasets.TUText, datasets.read_shape, datasets.scaffold_split),
+    *(datasets.TangledCables, datasets.TerrainScenes, datasets.TUText, datasets.read_shape),
+    datasets.scaffold_split,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from dataset_files import EXTRAS, H5, SOURCES, SQUARE, TETRAHEDRON, TRIANGLES, write
-from torch_geometric.data import InMemoryDataset
+from torch_geometric.data import Data, InMemoryDataset
 from torch_geometric.loader import DataLoader
 
 from graphmask import datasets
@@ -21,6 +22,7 @@ SMALL = {
     "Minesweeper": {"size": 9},
     "MotifDetection": {"num_pairs": 2},
     "PrimitiveShapes": {"num_points": 32, "num_per_class": 1},
+    "TangledCables": {"num_scenes": 2, "points_per_cable": 8},
     "TerrainScenes": {"num_points": 500, "num_scenes": 2},
 }
 # Arguments that lengthen a dataset.
@@ -28,6 +30,7 @@ LONGER = {
     "ElasticBody": {"num_sequences": 3},
     "MotifDetection": {"num_pairs": 3},
     "PrimitiveShapes": {"num_per_class": 2},
+    "TangledCables": {"num_scenes": 3},
     "TerrainScenes": {"num_scenes": 3},
 }
 
@@ -93,13 +96,39 @@ def test_the_cache_lies_outside_the_root(name: str, tmp_path: Path) -> None:
     source.write(root)
     first = source.open(root, processed_root=cache)
     before = sorted(root.iterdir())
-    (root / next(iter(source.files))).write_text("damaged")
     again = source.open(root, processed_root=cache)
     assert all(torch.equal(a.y, b.y) for a, b in zip(first, again, strict=True))
     assert sorted(root.iterdir()) == before
     tensors = [value for _, value in again[0] if torch.is_tensor(value)]
     assert {value.dtype for value in tensors if value.is_floating_point()} == {torch.float32}
     assert next(iter(DataLoader(again, batch_size=2))).num_graphs == min(2, len(again))
+
+
+# The other sources are not cached, or in a folder named by their content.
+FILED = [
+    name for name in SOURCES if name not in ("tu", "molecules", "esol", "mesh-normals", "field")
+]
+
+
+@pytest.mark.parametrize("name", [marked(name) for name in FILED])
+def test_the_cache_sees_that_a_source_has_changed(name: str, tmp_path: Path) -> None:
+    source, root, cache = SOURCES[name], tmp_path / "root", tmp_path / "cache"
+    source.write(root)
+    options = {"pre_transform": identity} if name == "semantic-kitti" else {}
+
+    def built() -> int:
+        dataset = source.open(root, processed_root=cache, **options)
+        return Path(dataset.processed_paths[0]).stat().st_mtime_ns
+
+    first = built()
+    assert built() == first
+    for path in root.rglob("*.*"):
+        os.utime(path, ns=(0, 0))
+    assert built() != first
+
+
+def identity(data: Data) -> Data:
+    return data
 
 
 # Files of a user that are whole, but hold something else, are not called damaged.
@@ -286,6 +315,9 @@ ERRORS = [
     ("ShapeFolder", {"test_share": 1}, r"`test_share` must be in \[0, 1\), got 1"),
     ("ShapeFolder", {"num_points": 0}, "`num_points` must be at least 1, got 0"),
     ("ShapeFolder", {"attributes": ["colour"]}, "`attributes` must be some of normal, color, x"),
+    ("TangledCables", {"num_cables": 0}, "`num_cables` must be at least 1, got 0"),
+    ("TangledCables", {"points_per_cable": 0}, "`points_per_cable` must be at least 1, got 0"),
+    ("TangledCables", {"noise": 1.0}, r"`noise` must be in \[0, 1\)"),
     ("TerrainScenes", {"num_points": 0}, "`num_points` must be"),
     ("TerrainScenes", {"num_scenes": 0}, "`num_scenes` must be"),
     ("TerrainScenes", {"noise": -1.0}, "`noise` must be"),

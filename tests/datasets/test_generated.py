@@ -1,4 +1,4 @@
-"""MotifDetection, PrimitiveShapes and TerrainScenes: what they draw, and that no shortcut works."""
+"""Generated datasets: what they draw, and that no shortcut works."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from sklearn.ensemble import RandomForestClassifier
 from torch_geometric.data import Data
 from torch_geometric.utils import to_networkx
 
-from graphmask.datasets import MotifDetection, PrimitiveShapes, TerrainScenes
+from graphmask.datasets import MotifDetection, PrimitiveShapes, TangledCables, TerrainScenes
 from graphmask.datasets._surfaces import SURFACES, area_element
 from graphmask.datasets.motif_detection import MOTIFS
 from graphmask.datasets.primitive_shapes import draw_cloud
+from graphmask.datasets.tangled_cables import draw_cables
 from graphmask.datasets.terrain import (
     BUILDING,
     DENSITY,
@@ -26,6 +27,7 @@ from graphmask.datasets.terrain import (
     _build,
     draw_scene,
 )
+from graphmask.transforms import knn_graph
 
 TRIANGLES = nx.Graph(
     [(0, 1), (1, 2), (2, 0), (3, 4), (4, 5), (5, 3), (6, 7), (7, 8), (8, 6), (2, 5), (5, 8), (8, 2)]
@@ -137,6 +139,32 @@ def test_bounding_boxes_do_not_tell_the_class() -> None:
     labels = np.tile(np.arange(12), 20)
     forest = RandomForestClassifier(100, random_state=0).fit(boxes(True), labels)
     assert forest.score(boxes(False), labels) < 0.3
+
+
+def test_cables_are_evenly_spaced_at_one_distance_from_their_middle() -> None:
+    cables = draw_cables(4, 64, np.random.default_rng(0))
+    step = np.linalg.norm(np.diff(cables, axis=1), axis=2)
+    np.testing.assert_allclose(step, step.mean(1, keepdims=True).repeat(63, 1), rtol=0.03)
+    # Cables of a bundle differ in length by their bends alone, and are longer than its middle.
+    assert (63 * step.mean(1) > 1).all()
+    opposite = draw_cables(2, 4096, np.random.default_rng(1))
+    # They are a diameter apart, unless the bundle comes back to itself.
+    gap = np.linalg.norm(opposite[0][:, None] - opposite[1], axis=2).min(1)
+    assert np.median(gap) == pytest.approx(0.1, abs=1e-4)
+    assert gap.max() < 0.102
+
+
+def test_the_graph_stays_in_its_cable_and_the_nearest_click_does_not() -> None:
+    inside, nearest = [], []
+    for data in TangledCables(train=False, num_scenes=60):
+        source, target = knn_graph(data.pos, 4)
+        inside.append((data.y[source] == data.y[target]).float().mean())
+        assert data.x.sum() == 4
+        clicks = data.x.argmax(0)
+        assert data.y[clicks].tolist() == [0, 1, 2, 3]
+        nearest.append((torch.cdist(data.pos, data.pos[clicks]).argmin(1) == data.y).float().mean())
+    assert 0.98 < torch.stack(inside).mean() < 0.99
+    assert torch.stack(nearest).mean() < 0.3
 
 
 def test_ground_is_at_height_zero_and_trees_and_roofs_above_it() -> None:

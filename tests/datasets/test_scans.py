@@ -15,6 +15,7 @@ from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 
 from graphmask.datasets import ISPRSFilterTest, KITTIObjects, ScanObjectNN, SemanticKITTI
+from graphmask.io import read_graph
 from graphmask.transforms import KNNGraph
 
 
@@ -185,10 +186,35 @@ def test_rows_of_five_numbers_are_not_taken_for_four(tmp_path: Path) -> None:
     table = np.random.default_rng(0).random((8, 5)).astype("<f4") * 50
     table[:, 4] = np.arange(8)
     table.tofile(tmp_path / "a.bin")
-    with pytest.raises(ValueError, match=r"a\.bin holds rows of 4 numbers or of 5.*`columns=5`"):
+    with pytest.raises(
+        ValueError, match=r"a\.bin holds rows of 4 or 5 numbers by its size: pass `columns=`"
+    ):
         SemanticKITTI(tmp_path)[0]
     data = SemanticKITTI(tmp_path, columns=5)[0]
     assert np.array_equal(torch.cat([data.pos, data.x], 1), table)
+
+
+@pytest.mark.parametrize("columns", [3, 5, 6])
+def test_positive_numbers_of_other_columns_ask_for_an_argument(
+    columns: int, tmp_path: Path
+) -> None:
+    table = np.random.default_rng(0).random((8, columns)).astype("<f4")
+    table.tofile(tmp_path / "a.bin")
+    with pytest.raises(ValueError, match=r"a\.bin holds rows of .* by its size: pass `columns=`"):
+        SemanticKITTI(tmp_path)[0]
+    with pytest.raises(ValueError, match=r"a\.bin holds rows of .* by its size: pass `columns=`"):
+        read_graph(tmp_path / "a.bin")
+    graph = read_graph(tmp_path / "a.bin", columns=columns)
+    assert np.array_equal(graph.pos, table[:, :3])
+    assert ("x" in graph) == (columns > 3)
+
+
+def test_the_strengths_of_kitti_leave_no_doubt(tmp_path: Path) -> None:
+    table = np.random.default_rng(0).random((15, 4)).astype("<f4")
+    table[:, 3] = table[:, 3].round(2)
+    table.tofile(tmp_path / "a.bin")
+    assert np.array_equal(read_graph(tmp_path / "a.bin").x, table[:, 3:])
+    assert np.array_equal(SemanticKITTI(tmp_path)[0].x, table[:, 3:])
 
 
 def test_scans_with_and_without_labels_are_an_error(pairs: Path) -> None:

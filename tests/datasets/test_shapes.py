@@ -15,6 +15,7 @@ from torch_geometric.loader import DataLoader
 
 from graphmask.datasets import SHREC16, MeshNormals, ModelNet, ShapeFolder, modelnet
 from graphmask.datasets.mesh_normals import vertex_normals
+from graphmask.io import read_graph
 
 
 @pytest.fixture
@@ -273,9 +274,30 @@ def test_attributes_follow_the_points_that_are_drawn(tmp_path: Path) -> None:
         assert torch.equal(data.x, data.pos[:, :1])
         assert len(torch.unique(data.pos, dim=0)) == len(data.pos)
     assert set(ShapeFolder(tmp_path)[0].keys()) == {"pos", "y", "name"}
-    message = r"`attributes` must be of every file: .*\.npz has \['normal', 'pos', 'x'\], got"
+    message = r"`attributes` must be some that the file .*\.npz has, got \['color'\]"
     with pytest.raises(ValueError, match=message):
         ShapeFolder(tmp_path, attributes="color")
+
+
+def test_attributes_that_nobody_asks_for_are_not_checked(tmp_path: Path) -> None:
+    colours = np.array([[0, 0, 0], [9, 0, 0], [0, 0, 90]])
+    for name in ("a", "b"):
+        write(tmp_path / name / "0.npz", {"points": CUBE[:3], "x": [[np.nan]] * 3, "rgb": colours})
+    (data, _) = ShapeFolder(tmp_path, test_share=0)
+    assert set(data.keys()) == {"pos", "y", "name"}
+    for name in ("x", "color"):
+        with pytest.raises(ValueError, match=rf"`{name}` is NaN|colours up to 90 of unknown range"):
+            ShapeFolder(tmp_path, attributes=name, test_share=0)
+    options = {"attributes": "color", "test_share": 0, "color_range": 90}
+    (data, _) = ShapeFolder(tmp_path, **options)
+    torch.testing.assert_close(data.color, torch.from_numpy(colours / 90).float())
+    path = tmp_path / "a" / "0.npz"
+    with pytest.raises(ValueError, match="colours up to 90 of unknown range: pass `color_range`"):
+        read_graph(path)
+    assert "x" not in read_graph(path, attributes=())
+    torch.testing.assert_close(
+        read_graph(path, attributes="color", color_range=90).color, data.color
+    )
 
 
 def test_points_of_a_mesh_have_the_means_of_its_vertices(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ from scripts import ROOT
 EXAMPLE = ROOT / "examples" / "point_cloud_classification.py"
 # 48 clouds without augmentation, of which four validate: global batches of 8, and one of 4.
 SIZES = ["--smoke", "--batch-size", "8", "--per-class", "4"]
-OPTIONS = [*SIZES, "--accelerator", "cpu", "--any-pose", "--dropout", "0"]
+# Batch normalisation and dropout differ by process.
+ALIKE = ["--norm", "none", "--dropout", "0", "--head-dropout", "0"]
+OPTIONS = [*SIZES, *ALIKE, "--accelerator", "cpu", "--any-pose"]
 
 
 def free_port() -> int:

@@ -63,7 +63,7 @@ def test_rollouts_feed_predictions_back(particles):
     metric = particles.RolloutError(3)
     for added in (0.0, 1.0):
         model = partial(constant_model, value=added)
-        task = particles.Dynamics(model, torch.nn.MSELoss(), metric)
+        task = particles.Dynamics(model, torch.nn.MSELoss(), metric, None)
         predicted, target = task.predict(batch, "test")
         steps = torch.arange(1, 4).reshape(1, -1, 1)
         moved = dataset.frame * batch.velocity.unsqueeze(1)
@@ -90,7 +90,9 @@ def test_the_near_graph_follows_the_particles(particles):
         return torch.randn(len(x), 6, generator=torch.Generator().manual_seed(len(edges)))
 
     data = ElasticBody(layers=2, rows=4, columns=4, num_sequences=1, frames=1, steps=2)[0]
-    task = particles.Dynamics(model, torch.nn.MSELoss(), particles.RolloutError(2), neighbours=3)
+    task = particles.Dynamics(
+        model, torch.nn.MSELoss(), particles.RolloutError(2), None, neighbours=3
+    )
     task.predict(Batch.from_data_list([data]), "test")
     assert torch.equal(edges[0], gm.transforms.knn_graph(data.pos, 3))
     assert not torch.equal(edges[1], edges[0])

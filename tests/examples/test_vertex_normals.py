@@ -36,7 +36,7 @@ def test_scores_are_of_hidden_normals_alone(example, tmp_path):
             return torch.where(batch.hidden.unsqueeze(1), batch.normal, -batch.normal)
 
     loss = normals.OneMinusCosine()
-    task = normals.Normals(Oracle(), loss, normals.CosineSimilarity(reduction="mean"))
+    task = normals.Normals(Oracle(), loss, normals.CosineSimilarity(reduction="mean"), None)
     predicted, target = task.predict(batch, "test")
     assert len(target) == int(batch.hidden.sum())
     assert float(loss(predicted, target)) == pytest.approx(0, abs=1e-6)

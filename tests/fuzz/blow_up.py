@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -179,9 +179,11 @@ OTHERS = {
 SUBJECTS = {**READERS, **OTHERS}
 
 
-def cases(nodes: list[int], count: int | None, seed: int) -> list[tuple[str, str, int]]:
+def cases(
+    nodes: list[int], count: int | None, seed: int, graphs: Sequence[str] = tuple(GRAPHS)
+) -> list[tuple[str, str, int]]:
     """Subjects with graphs and sizes, in random order; the first ``count`` of them."""
-    pairs = [*itertools.product(READERS, GRAPHS), *((name, "isolated") for name in OTHERS)]
+    pairs = [*itertools.product(READERS, graphs), *((name, "isolated") for name in OTHERS)]
     rows = [(*pair, n) for n in nodes for pair in pairs]
     random.Random(seed).shuffle(rows)
     return rows[:count]
@@ -231,6 +233,7 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=None, help="as many of all cases")
     parser.add_argument("--seed", type=int, default=0, help="of graphs and of the order of cases")
     parser.add_argument("--nodes", type=int, action="append", help="may be repeated (200,000)")
+    parser.add_argument("--graph", action="append", choices=GRAPHS, help="may be repeated (all)")
     parser.add_argument("--time-limit", type=int, default=300, help="CPU seconds of a case")
     parser.add_argument("--memory-limit", type=int, default=6144, help="megabytes of a case")
     parser.add_argument("--csv", type=Path, default=Path("blow_up.csv"), help="table of results")
@@ -241,7 +244,9 @@ def main() -> int:
         subject, graph, *numbers = options.work
         print(json.dumps(work(subject, graph, *map(int, numbers))))
         return 0
-    chosen = cases(options.nodes or [200_000], options.cases, options.seed)
+    chosen = cases(
+        options.nodes or [200_000], options.cases, options.seed, options.graph or [*GRAPHS]
+    )
     chosen = [case for case in chosen if options.only in case[0]]
     table = _read(options.csv, options.seed)
     is_new = not options.csv.exists()

@@ -59,8 +59,9 @@ def _processing(draw: Draw, folder: Path) -> None:
     for stored, built in pairs:
         if not torch.equal(stored.walk_table, built.walk_table):
             raise AssertionError("a cache that was stopped holds other graphs")
+    _Walked(folder, pre_transform=add, force_reload=True)
     left = [str(path) for path in folder.rglob("*") if path.is_file()]
-    if len(left) > 4:
+    if len(left) > 4 or any(Path(path).name[0] == "." for path in left):
         raise AssertionError(f"files are left after a repeated processing: {left}")
 
 
@@ -85,7 +86,7 @@ def _saving(draw: Draw, folder: Path) -> None:
     if extra := [
         path.name
         for path in folder.iterdir()
-        if path.name[0] != "." and path.suffix not in (".json", ".safetensors")
+        if path.name not in ("config.json", "model.safetensors")
     ]:
         raise AssertionError(f"files are left beside a model: {extra}")
 

@@ -5,6 +5,7 @@ A script, since Triton must not interpret them here.
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import torch
@@ -38,6 +39,7 @@ def main() -> None:
     driver.set_active(AbsentGPU())
     JITFunction.run = compile_only
     from graphmask.kernels import Pattern, _pairs_triton, _spmm_triton
+    from graphmask.kernels._options import Options
 
     nodes = 64
     row = torch.arange(nodes).repeat_interleave(40)
@@ -46,9 +48,10 @@ def main() -> None:
     hops = torch.zeros(pattern.nnz, 9), torch.zeros(4, 9)
     for channels, dtype in ((16, torch.float32), (64, torch.bfloat16), (128, torch.float16)):
         q = torch.zeros(nodes, 4, channels, dtype=dtype).transpose(0, 1)
-        grads = torch.zeros(nodes, 4, channels).transpose(0, 1), torch.zeros(nodes, 4).mT
-        for mask in (values, hops):
-            inputs = q, q, q, *mask, pattern.tensors, True
+        size = torch.zeros(nodes, 4).mT
+        grads = torch.zeros(nodes, 4, channels).transpose(0, 1), size, size
+        for mask, normalized in product((values, hops), (False, True)):
+            inputs = q, q, q, *mask, pattern.tensors, Options(normalized=normalized)
             _pairs_triton.attend(*inputs)
             _pairs_triton.differentiate_rows(*grads, *inputs)
             _pairs_triton.differentiate_columns(*grads, *inputs)

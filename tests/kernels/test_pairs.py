@@ -14,13 +14,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from oracles import Inputs, definition, inputs, pattern_of, uneven
+from oracles import Inputs, definition, inputs, pattern_of, softmax_definition, uneven
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.testing import assert_close
 
-from graphmask.kernels import HopValues, Pattern, pair_attention, pairs, products
+from graphmask.kernels import (
+    HopValues,
+    Pattern,
+    pair_attention,
+    pair_softmax,
+    pair_sums,
+    pairs,
+    products,
+)
 from graphmask.kernels._extra import HAS_NUMBA
+from graphmask.kernels._options import Options
 
 HAS_GPU = torch.cuda.is_available()
 
@@ -98,7 +107,7 @@ def assert_definition(
     assert_close(actual, tuple(x.to(sums) for x in expected))
     if not signed:
         # |M| has slope 1 at 0 for masks without sign, and 0 by convention for others.
-        expected = pairs._compose_sums(pattern.tensors, *wide, signed)
+        expected = pairs._compose_sums(pattern.tensors, *wide, Options(signed))[:2]
     grads = tuple(x.to(dtype) for x in grads_of(expected, wide))
     # Gradients are rounded once: off by a unit in the last place, or by float32's sums.
     eps = torch.finfo(dtype).eps
@@ -218,12 +227,12 @@ def test_third_derivatives(by: Implementation) -> None:
     pattern = uneven(12)
     q, k, v, value = inputs(pattern, (2, 3, 2), 2)
     third = []
-    for attend, support in (
-        (pair_attention, pattern),
-        (pairs._compose_sums, pattern.tensors),
+    for attend, support, options in (
+        (pair_attention, pattern, True),
+        (pairs._compose_sums, pattern.tensors, Options()),
     ):
         x = torch.ones(()).requires_grad_()
-        total = attend(support, q * x, k * x.sin(), v, value * x, True)[0].square().sum()
+        total = attend(support, q * x, k * x.sin(), v, value * x, options)[0].square().sum()
         for _ in range(3):
             (total,) = torch.autograd.grad(total, x, create_graph=True)
         third.append(total)
@@ -301,23 +310,33 @@ def test_a_row_and_a_column_of_many_pairs(by: Implementation) -> None:
     star = Pattern.from_coo(torch.cat([hub, leaf]), torch.cat([leaf, hub]), (nodes, nodes))
     pattern, leaves = by.pattern(star), by.leaves(inputs(star, (1, 2, 1), 1))
     actual = pair_attention(pattern, *leaves, True)
-    expected = pairs._compose_sums(pattern.tensors, *leaves, True)
+    expected = pairs._compose_sums(pattern.tensors, *leaves, Options())[:2]
     assert_close(actual, expected)
     assert_close(grads_of(actual, leaves), grads_of(expected, leaves))
 
 
+OPTIONS = {
+    "attention": Options(),
+    "sums": Options(signed=False, normalized=False),
+    "softmax": Options(exponentials=True),
+}
+
+
 @pytest.mark.parametrize(
-    ("by", "mask"),
+    ("by", "mask", "options"),
     [
-        ("operator", "values"),
-        ("numba", "constants"),
-        slow("operator", "constants"),
-        slow("numba", "values"),
-        *(slow("triton", mask) for mask in ("values", "constants", "hops")),
+        ("operator", "values", "attention"),
+        ("numba", "constants", "attention"),
+        slow("operator", "values", "softmax"),
+        slow("operator", "constants", "sums"),
+        slow("numba", "values", "softmax"),
+        *(slow("triton", mask, "attention") for mask in ("values", "constants", "hops")),
+        slow("numba", "values", "sums"),
+        slow("triton", "values", "sums"),
     ],
     indirect=["by"],
 )
-def test_opcheck(by: Implementation, mask: str) -> None:
+def test_opcheck(by: Implementation, mask: str, options: str) -> None:
     pattern = by.pattern(pattern_of(torch.eye(3)))
     q, k, v, value = by.leaves(inputs(pattern, (2, 3, 2), 2))
     operands = q, k, v, value, None
@@ -326,12 +345,100 @@ def test_opcheck(by: Implementation, mask: str) -> None:
     elif mask == "hops":
         table, coefficients = by.leaves((torch.ones(3, 2), torch.ones(2, 2)))
         operands = q, k, v, table.detach(), coefficients
-    rest = *pattern.tensors, pattern.row_order, True
+    rest = *pattern.tensors, pattern.row_order, *OPTIONS[options]
     torch.library.opcheck(pairs._attend, (*operands, *rest))
-    grads = (x.detach() for x in by.leaves((torch.ones(2, 3, 2), torch.ones(2, 3))))
+    grads = (x.detach() for x in by.leaves((torch.ones(2, 3, 2), *torch.ones(2, 2, 3))))
     args = *grads, *operands, *rest
     for derivative in (pairs._differentiate_rows, pairs._differentiate_columns):
         torch.library.opcheck(derivative, args)
+
+
+@pytest.mark.parametrize("shared", [slow(False), True])
+@pytest.mark.parametrize(("by", "size"), SIZES, indirect=["by"], ids=str)
+def test_sums_alone_are_the_numerator(
+    by: Implementation, size: tuple[int, int, int], shared: bool
+) -> None:
+    pattern = uneven(12 if by.name == "triton" else 40)
+    leaves = by.leaves(inputs(pattern, size, 1 if shared else size[0]))
+    pattern = by.pattern(pattern)
+    actual, expected = pair_sums(pattern, *leaves), definition(pattern, *leaves)[0]
+    assert_close(actual, expected)
+    assert_close(grads_of((actual,), leaves), grads_of((expected,), leaves))
+
+
+ON_CPU = [*IMPLEMENTATIONS[:3]]
+
+
+@pytest.mark.parametrize(
+    ("shared", "signed", "dtype"),
+    [
+        (False, True, torch.float64),
+        (True, False, torch.float32),
+        slow(False, True, torch.float32),
+        slow(True, True, torch.float64),
+    ],
+)
+@pytest.mark.parametrize(
+    ("by", "size"),
+    [*product(ON_CPU, [(2, 3, 2)]), slow("numba", (4, 32, 20)), slow("numba", (1, 1, 1))],
+    indirect=["by"],
+    ids=str,
+)
+def test_softmax_is_its_definition(
+    by: Implementation,
+    size: tuple[int, int, int],
+    shared: bool,
+    signed: bool,
+    dtype: torch.dtype,
+) -> None:
+    pattern = uneven()
+    q, k, v, value = inputs(pattern, size, 1 if shared else size[0])
+    leaves = by.leaves((3 * (q - 0.5), 3 * (k - 0.5), v, value if signed else value.abs()), dtype)
+    wide = by.leaves(leaves)
+    actual = pair_softmax(pattern, *leaves, signed)
+    expected = softmax_definition(pattern, *wide, signed)
+    tolerance = {"rtol": 1e-4, "atol": 1e-4} if dtype == torch.float32 else {}
+    assert_close(actual, tuple(x.to(dtype) for x in expected), **tolerance)
+    grads = tuple(x.to(dtype) for x in grads_of(expected[:2], wide))
+    assert_close(grads_of(actual[:2], leaves), grads, **tolerance)
+
+
+@pytest.mark.parametrize("by", ON_CPU, indirect=True)
+def test_softmax_keeps_scores_of_any_size(by: Implementation) -> None:
+    """Entries of zero do not count, however large their score; NaN stays in its row."""
+    pattern = pattern_of(torch.ones(4, 4))
+    q, k = torch.ones(1, 4, 1), torch.tensor([[[1e30], [1.0], [-1e30], [1e30]]])
+    v, value = torch.arange(4.0).view(1, 4, 1), torch.ones(4, 4)
+    value[1, 0] = value[1, 3] = 0
+    value[2] = 0
+    q[0, 3] = torch.nan
+    leaves = by.leaves((q, k, v, value.view(1, 16)), torch.float32)
+    numerator, denominator, shift = pair_softmax(pattern, *leaves)
+    for actual, expected in (
+        (numerator[..., 0], [3.0, 1.0, 0.0]),
+        (denominator, [2.0, 1.0, 0.0]),
+        (shift, [1e30, 1.0, 0.0]),
+    ):
+        assert_close(actual[0, :3], torch.tensor(expected, dtype=torch.float32))
+    assert numerator[0, 3].isnan().all()
+    grads = torch.autograd.grad((numerator + denominator[..., None])[0, :3].sum(), leaves[:3])
+    assert grads[0][0, :3].isfinite().all()
+
+
+@pytest.mark.parametrize("by", ON_CPU, indirect=True)
+def test_softmax_has_derivatives_of_both_orders(by: Implementation) -> None:
+    """Of averages, which do not depend on the shift."""
+    pattern = pattern_of(torch.tensor([[1, 0, 1], [0, 0, 0], [1, 1, 0]]))
+    generator = torch.Generator().manual_seed(1)
+    shapes = [(1, 3, 2), (1, 3, 2), (1, 3, 1), (1, pattern.nnz)]
+    leaves = by.leaves([torch.randn(shape, generator=generator) for shape in shapes])
+
+    def average(*inputs: Tensor) -> Tensor:
+        numerator, denominator, _ = pair_softmax(pattern, *inputs)
+        return numerator / denominator.masked_fill(denominator == 0, 1).unsqueeze(-1)
+
+    assert gradcheck(average, leaves)
+    assert gradgradcheck(average, leaves, by.leaves([torch.ones(1, 3, 1)]))
 
 
 @by_numba

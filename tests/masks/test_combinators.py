@@ -73,6 +73,7 @@ def test_terms_share_walks_that_are_long_enough_for_all(terms: tuple) -> None:
 
 def test_combinations_demand_the_most_walk_sets_and_hops() -> None:
     for mask, sets in (
+        (masks.HeadwiseMask([GRFMask(2), walk(5, heads=3), GlobalMask()]), 2),
         (0.5 * (GRFMask(2) + walk(5)) + GlobalMask(), 2),
         (walk(2, heads=3) * (GlobalMask() + walk(5)), 1),
     ):
@@ -86,6 +87,18 @@ def test_masks_of_one_head_combine_with_masks_of_several() -> None:
     assert (GlobalMask() * walk(2, heads=3)).heads == 3
     assert (torch.ones(4) * GlobalMask()).heads == 4
     assert (0.5 * walk(2, heads=3)).heads == 3
+
+
+def test_heads_of_several_masks_add_up() -> None:
+    mask = masks.HeadwiseMask([walk(2, heads=3), GlobalMask(), PowerSeriesMask(hops=1, heads=2)])
+    assert mask.heads == 6
+    assert repr(masks.HeadwiseMask([GlobalMask()])) == "HeadwiseMask([GlobalMask()])"
+    topology = mask.prepare(example_topologies()["weighted"])
+    dense = mask(topology).to_dense()
+    for part, start in zip(mask.masks, (0, 3, 4), strict=True):
+        assert_close(dense[start : start + part.heads], part(topology).to_dense())
+    total = (0.5 * mask + GlobalMask() @ mask)(topology)
+    assert_close(total.to_dense(), 0.5 * dense + dense.sum(1, keepdim=True))
 
 
 def test_scales_are_learned_if_they_are_parameters() -> None:

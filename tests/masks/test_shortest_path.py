@@ -74,7 +74,7 @@ def test_softmax_on_balls_is_softmax_with_a_bias_per_hop() -> None:
     bias = operator.to_dense().log()
     expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
     scores = features.scores.Exponentials()
-    numerator, normaliser = operator.attend(q / 2, k, v, scores=scores)
+    numerator, normaliser, _ = operator.attend(q / 2, k, v, scores=scores)
     assert_close(numerator / normaliser.unsqueeze(-1), expected)
 
 

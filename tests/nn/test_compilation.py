@@ -18,7 +18,7 @@ from torch_geometric.nn import global_mean_pool
 
 from graphmask import Topology
 from graphmask.masks import GlobalMask, PowerSeriesMask, WalkMask
-from graphmask.nn import EdgeHead
+from graphmask.nn import EdgeHead, Readout
 from graphmask.testing import example_topologies
 from graphmask.transforms import AddWalks
 from graphmask.walks import ResampledWalks
@@ -28,6 +28,12 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     **{f"attention-{name}": lambda mask=mask: attention(mask()) for name, mask in MASKS.items()},
     **{f"gps-{norm}": lambda norm=norm: gps(walk_mask(), norm=norm).eval() for norm in NORMS},
     "model-cat": lambda: model(6, mask=PowerSeriesMask(2, 2), jk="cat"),
+    "model-readout": lambda: model(
+        6,
+        mask=[PowerSeriesMask(2, 2), GlobalMask()],
+        jk="sum",
+        head=cases.seeded(lambda: Readout(4, 5, hidden=(4,))),
+    ).eval(),
     "model-max": lambda: model(6, mask=GlobalMask(), jk="max", num_layers=1),
 }
 QUICK = ("attention-sum", "gps-graph_norm", "model-cat")

@@ -24,9 +24,11 @@ from torch_geometric.nn import (
     global_mean_pool,
 )
 
-from graphmask import Topology
-from graphmask.features import EluPlusOne
-from graphmask.masks import GlobalMask, WalkMask
+from graphmask import Topology, reference
+from graphmask.features import EluPlusOne, UnitPlusCosine
+from graphmask.masks import GlobalMask, GRFMask, WalkMask
+from graphmask.nn import BeforeAttention, OnValues, OutputGate, TopologicalTransformer
+from graphmask.normalizers import Unnormalized
 from graphmask.testing import check_layer, example_topologies, permute
 from graphmask.walks import WalkSampler
 
@@ -42,6 +44,48 @@ def test_a_block_adds_both_branches_to_its_input() -> None:
     local = layer.conv(normed, topology.edge_index, topology.edge_weight)
     hidden = x + layer.attention(normed, topology) + local
     assert_close(layer(x, topology), hidden + layer.feed_forward(hidden))
+
+
+@pytest.mark.parametrize("place", [BeforeAttention, OnValues])
+def test_a_gated_block_with_a_placed_convolution_is_its_formula(place: type) -> None:
+    topology, x = example_topologies()["weighted"], features(13, 4)
+    gate = cases.scrambled(cases.seeded(lambda: OutputGate(4)))
+    layer = block(mask=GlobalMask(), conv=place(graph_conv()), gate=gate, norm="batch_norm").eval()
+    attend, local = layer.attention, layer.placed_conv.conv
+    weights = reference.adjacency(topology.edge_index, 13, topology.edge_weight, None)
+
+    def convolve(x: Tensor) -> Tensor:
+        mixed = weights @ x
+        return mixed @ local.lin_rel.weight.T + local.lin_rel.bias + x @ local.lin_root.weight.T
+
+    def norm(x: Tensor) -> Tensor:  # its running statistics are 0 and 1
+        return x / (1 + 1e-5) ** 0.5
+
+    if place is BeforeAttention:
+        x = x + convolve(norm(x))
+    hidden = norm(x)
+    q, k, v = (hidden @ attend.qkv.weight.T + attend.qkv.bias).split(4, 1)
+    v = v + convolve(v) if place is OnValues else v
+    heads = []
+    for q_h, k_h, v_h in zip(q.split(2, 1), k.split(2, 1), v.split(2, 1), strict=True):
+        scores = (q_h.relu() + 1e-3) @ (k_h.relu() + 1e-3).T
+        heads.append(scores @ v_h / scores.sum(1, keepdim=True))
+    factor = 1 + torch.tanh(hidden @ gate.linear.weight.T + gate.linear.bias)
+    out = x + (factor * torch.cat(heads, 1)) @ attend.out.weight.T + attend.out.bias
+    expected = out + layer.feed_forward(out)
+    assert_close(layer(features(13, 4), topology), expected)
+
+
+def test_gates_start_at_one_and_may_be_shared_by_a_head() -> None:
+    x, plain = features(3, 4), model(mask=GlobalMask())
+    gated = model(mask=GlobalMask(), gate=cases.seeded(lambda: OutputGate(4)))
+    gated.load_state_dict(plain.state_dict(), strict=False)
+    assert_close(gated(x[:, :3], PATH), plain(x[:, :3], PATH), rtol=0, atol=0)
+    factor = cases.scrambled(cases.seeded(lambda: OutputGate(4, heads=2)))(x)
+    assert_close(factor[:, 0::2], factor[:, 1::2], rtol=0, atol=0)
+    assert factor.min() > 0
+    assert factor.max() < 2
+    assert not torch.equal(factor[:, 0], factor[:, 2])
 
 
 @pytest.mark.parametrize(
@@ -116,6 +160,60 @@ def test_edge_features_reach_the_mask_and_the_convolution(name: str) -> None:
     assert torch.autograd.grad(out.square().sum(), attr)[0].abs().sum() > 0
 
 
+def test_blocks_have_the_masks_of_a_list() -> None:
+    mask = walk_mask()
+    layers = model(mask=[None, mask, mask, GlobalMask()], conv=graph_conv(), num_layers=4).layers
+    masks = [getattr(layer.attention, "mask", None) for layer in layers]
+    assert [type(each).__name__ for each in masks] == [
+        "NoneType",
+        "WalkMask",
+        "WalkMask",
+        "GlobalMask",
+    ]
+    assert len({id(mask), *map(id, masks)}) == 5
+
+
+def test_walks_that_are_drawn_serve_all_masks_of_a_list() -> None:
+    grf, long = (
+        GRFMask(1, 2, sampler=CountingSampler(1)),
+        WalkMask(3, 2, sampler=CountingSampler(3)),
+    )
+    transformer = model(mask=[grf, GlobalMask(), long], num_layers=3)
+    CountingSampler.draws, x = 0, features(3, 3)
+    out = transformer(x, PATH)
+    assert CountingSampler.draws == 2
+    prepared = transformer.prepare(Topology(PATH, 3))
+    assert [walks.num_hops for walks in prepared.walk_sets] == [3, 3]
+    assert_close(transformer(x, prepared), out, rtol=0, atol=0)
+
+
+def test_masks_of_a_list_print_as_runs() -> None:
+    text = repr(model(mask=[walk_mask()] * 2 + [GlobalMask()], num_layers=3))
+    assert "mask=[WalkMask(hops=2, heads=2, alpha=Free)] * 2 + [GlobalMask()],\n" in text
+
+
+def test_parts_of_the_user_stand_in_their_places() -> None:
+    """The whole model written out, in float64."""
+    sizes = {"skip": (4, 4), "encoder": (3, 4), "head": (4, 5)}
+    parts = {name: cases.seeded(lambda size=size: nn.Linear(*size)) for name, size in sizes.items()}
+    transformer = model(mask=GlobalMask(), jk="sum", pool=global_mean_pool, **parts).double()
+    skips = [layer.skip for layer in transformer.layers]
+    assert not torch.equal(skips[0].weight, skips[1].weight)
+    topology, x = example_topologies()["weighted"], features(13, 3).double()
+    hidden, total = transformer.encoder(x), 0
+    for layer in transformer.layers:
+        normed = nn.functional.layer_norm(hidden, (4,), layer.norm.weight, layer.norm.bias)
+        q, k, v = layer.attention.qkv(normed).view(13, 3, 2, 2).unbind(1)
+        scores = torch.einsum("ihm,jhm->hij", q.relu() + 1e-3, k.relu() + 1e-3)
+        mixed = torch.einsum("hij,jhd->ihd", scores / scores.sum(-1, keepdim=True), v)
+        hidden = layer.skip(hidden) + layer.attention.out(mixed.flatten(1))
+        hidden = hidden + layer.feed_forward(hidden)
+        total = total + hidden
+    out = transformer(x, topology)
+    assert_close(out, parts["head"](total.mean(0, keepdim=True)))
+    assert transformer.encoder is parts["encoder"]
+
+
 def test_a_model_that_reads_edge_features_keeps_all_laws() -> None:
     conv = cases.seeded(lambda: GINEConv(nn.Linear(4, 4), edge_dim=3))
     graphs = cases.edges.featured()
@@ -143,7 +241,7 @@ def test_a_lazy_model_loads_parameters_before_its_first_input() -> None:
     assert_close(lazy(features(3, 3), PATH), original(features(3, 3), PATH), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("mode", [None, "cat", "max", "lstm"])
+@pytest.mark.parametrize("mode", [None, "cat", "max", "lstm", "sum"])
 def test_the_head_reads_the_last_block_or_with_jumping_knowledge_all(mode: str | None) -> None:
     transformer = model(mask=GlobalMask(), num_layers=3, jk=mode)
     topology, outputs = example_topologies()["weighted"], []
@@ -156,6 +254,7 @@ def test_the_head_reads_the_last_block_or_with_jumping_knowledge_all(mode: str |
         "cat": lambda: torch.cat(outputs, 1),
         "max": lambda: torch.stack(outputs).amax(0),
         "lstm": lambda: transformer.jk(outputs),
+        "sum": lambda: torch.stack(outputs).sum(0),
     }[mode]()
     out = transformer(features(13, 3), topology)
     assert_close(out, transformer.head(transformer.norm(aggregated)))
@@ -169,3 +268,23 @@ def test_a_module_for_jumping_knowledge_is_copied() -> None:
     assert transformer.jk is not jk
     assert_close(transformer.jk.att.weight, jk.att.weight)
     assert model(mask=GlobalMask(), jk=JumpingKnowledge("cat")).head.in_features == 8
+
+
+def test_models_for_a_kind_of_task_choose_parts_that_options_replace() -> None:
+    make = TopologicalTransformer.for_nodes
+    chosen = cases.seeded(lambda: make(3, 4, 5, 2, 2, walk_mask(), dropout=0.4))
+    same = model(
+        mask=walk_mask(),
+        dropout=0.4,
+        feature_map=UnitPlusCosine(2),
+        normalizer=Unnormalized(),
+        norm="batch_norm",
+    )
+    assert repr(chosen) == repr(same)
+    x = features(3, 3)
+    assert_close(chosen.eval()(x, PATH), same.eval()(x, PATH), rtol=0, atol=0)
+    make = TopologicalTransformer.for_graphs
+    graphs = cases.seeded(lambda: make(-1, 4, 5, 3, 2, GlobalMask(), norm=None)).eval()
+    assert graphs.head.channels == 12
+    assert isinstance(graphs.layers[0].norm, nn.LayerNorm)
+    assert cases.seeded(lambda: graphs(features(3, 7), PATH)).shape == (1, 5)

@@ -8,20 +8,26 @@ import pytest
 import torch
 from models import PATH, attention, block, features, gps, model
 from torch import nn
-from torch_geometric.nn import GCNConv, GPSConv, JumpingKnowledge
+from torch_geometric.nn import GCNConv, GPSConv, JumpingKnowledge, MeanAggregation, global_mean_pool
 
 from graphmask import Topology
-from graphmask.masks import GlobalMask, PowerSeriesMask, WalkMask
+from graphmask.masks import GlobalMask, HeadwiseMask, PowerSeriesMask, WalkMask
 from graphmask.nn import (
+    BeforeAttention,
     EdgeHead,
     ExplainableEdges,
+    OnValues,
+    OutputGate,
+    Readout,
     TopologicalAttention,
     TopologicalGPS,
     TopologicalTransformer,
     TopologicalTransformerLayer,
     hop_coefficients,
+    parameter_groups,
     to_masked,
 )
+from graphmask.walks import ResampledWalks
 
 ALL, PAIRS = GlobalMask(), torch.tensor([[0, 2, 2, 1], [1, 1, 2, 2]])
 ZERO_ATTENTION = {"add_zero_attn": True}
@@ -45,6 +51,8 @@ VALUES: list[tuple[Callable[[], object], str]] = [
     (lambda: attention(channels=5), "`channels` must be a multiple of heads = 2, got 5"),
     (lambda: TopologicalAttention(4, 0, ALL), "`heads` must be at least 1"),
     (lambda: attention(PowerSeriesMask(heads=3)), "`mask` must be of one head or 2"),
+    (lambda: attention(HeadwiseMask([ALL] * 3)), "`mask` must be of one head or 2"),
+    (lambda: HeadwiseMask([]), "`masks` must be at least one, got none"),
     (lambda: attention(dropout=1.0), "`dropout`"),
     (lambda: attention()(ones(3, 5), PATH), r"`x` must be of shape \[N, C\] with C = 6"),
     (lambda: attention()(ones(3), PATH), "`x`"),
@@ -65,7 +73,31 @@ VALUES: list[tuple[Callable[[], object], str]] = [
     (lambda: transformer(-2, 4, 5), "`in_channels`"),
     (lambda: transformer(3, 4, 0), "`out_channels`"),
     (lambda: model(mask=ALL)(ones(3, 4), PATH), r"`x` must be of shape \[N, in_channels\]"),
-    (lambda: model(mask=ALL, jk="sum"), "`jk` must be 'cat', 'max', 'lstm' or None, got sum"),
+    (lambda: model(mask=ALL, jk="mean"), "`jk` must be 'cat', .* 'sum' or None, got mean"),
+    (lambda: model(mask=[ALL] * 3), "`mask` must be one mask, or num_layers = 2 masks, got 3"),
+    (lambda: model(mask=[ALL, None]), "`mask, conv` must be given, one of them at least"),
+    (
+        lambda: model(mask=[WalkMask(2), WalkMask(2, sampler=ResampledWalks(normalization="rw"))]),
+        "`mask` must be on walks of the same normalisation",
+    ),
+    (lambda: model(mask=ALL, skip=nn.Linear(4, 1))(ones(3, 3), PATH), "`skip` must be a module wh"),
+    (lambda: model(mask=ALL, encoder=nn.Linear(3, 5))(ones(3, 3), PATH), "`encoder` must be a mod"),
+    (lambda: model(mask=ALL, head=nn.Linear(4, 4))(ones(3, 3), PATH), "`head` must be a module wh"),
+    (lambda: model(mask=ALL, head=Readout(8, 5)), "`head` must be a Readout from 4 to .* = 5"),
+    (lambda: model(mask=ALL, head=Readout(4, 5), pool=MeanAggregation()), "`pool` must be None"),
+    (lambda: model(mask=ALL)(ones(3, 3), PATH, u=ones(1, 2)), "`u` must be None, unless"),
+    # Readout and parameter_groups
+    (lambda: Readout(4, 5, hidden=()), "`hidden` must be at least one width"),
+    (lambda: Readout(4, 5, "average"), "`aggr` must be names of PyG's aggregations"),
+    (lambda: Readout(4, 5, dropout=1.0), "`dropout`"),
+    (lambda: Readout(4, 5, norm="graph_norm"), "`norm` must be a normalisation that reads no"),
+    (lambda: Readout(4, 5)(ones(3, 3)), r"`x` must be of shape \[N, C\] with C = 4"),
+    (lambda: Readout(4, 5)(ones(3, 4), ones(2).long()), "`batch` must be of shape .* N = 3"),
+    (lambda: Readout(4, 5)(ones(3, 4), u=ones(1, 2)), "`u` must be None"),
+    (lambda: Readout(4, 5, graph_channels=2)(ones(3, 4)), r"`u` must be .* of shape \[1, 2\]"),
+    (lambda: Readout(4, 5, graph_channels=2)(ones(3, 4), u=ones(3, 2)), "`u` must be floating"),
+    (lambda: parameter_groups(model(-1, mask=ALL), 0.1), "`model` must be called once, so that `e"),
+    (lambda: parameter_groups(block(mask=ALL), -0.1), "`lr`"),
     (lambda: model(mask=ALL, jk=JumpingKnowledge("lstm", 4, 3)), "`jk` must be of hidden_channels"),
     (lambda: model(mask=PowerSeriesMask(2, edge_dim=2))(ones(3, 3), PATH), "`edge_attr` must be"),
     (
@@ -73,6 +105,12 @@ VALUES: list[tuple[Callable[[], object], str]] = [
         r"`x` must be of shape \[N, C\], the nodes of all",
     ),
     (lambda: block(conv=GCNConv(4, 1))(ones(3, 4), PATH), "`conv` must be from C to C channels"),
+    # OutputGate and placed convolutions
+    (lambda: OutputGate(4, 3), "`channels` must be a multiple of heads = 3, got 4"),
+    (lambda: attention(gate=nn.Linear(6, 1))(ones(3, 6), PATH), "`gate` must be a module whose o"),
+    (lambda: attention(conv=GCNConv(6, 1))(ones(3, 6), PATH), "`conv` must be from C to C"),
+    (lambda: block(conv=BeforeAttention(GCNConv(4, 4))), "`mask` must be given beside BeforeAtt"),
+    (lambda: block(conv=OnValues(GCNConv(4, 4))), "`mask` must be given beside OnValues"),
     # TopologicalGPS
     (lambda: gps(conv=GCNConv(6, 1))(ones(3, 6), PATH), "`conv` must be from C to C channels"),
     (lambda: TopologicalGPS(4, None, dropout=1.0), "`dropout`"),
@@ -97,12 +135,24 @@ VALUES: list[tuple[Callable[[], object], str]] = [
 
 TYPES: list[tuple[Callable[[], object], str]] = [
     (lambda: TopologicalAttention(4, 2, None), "`mask` must be a TopologicalMask"),
+    (lambda: HeadwiseMask(ALL), "`masks` must be a list of TopologicalMasks, got GlobalMask"),
+    (lambda: HeadwiseMask([ALL, None]), "`masks` must be TopologicalMasks"),
     (lambda: attention(feature_map=torch.relu), "`feature_map`"),
     (lambda: attention()(ones(3, 6).long(), PATH), "`x` must be a floating-point tensor"),
     (lambda: attention()(ones(3, 6), PATH.double()), "`edge_index`"),
     (lambda: transformer(3, 4, 5.0), "`out_channels`"),
     (lambda: model(mask=ALL, pool="mean"), "`pool`"),
+    (lambda: model(mask="walk"), "`mask` must be a TopologicalMask, a list of these or None"),
+    (lambda: model(mask=ALL, skip="linear"), "`skip` must be a module"),
+    (lambda: model(mask=ALL, encoder=nn.ReLU), "`encoder` must be a module"),
+    (lambda: model(mask=ALL, head=global_mean_pool), "`head` must be a module"),
+    (lambda: Readout(4, 5, aggr=3), "`aggr` must be names of aggregations"),
+    (lambda: parameter_groups("model", 0.1), "`model` must be a torch.nn.Module"),
     (lambda: model(mask=ALL, jk=nn.Identity()), "`jk` must be a string or a JumpingKnowledge"),
+    (lambda: attention(gate="sigmoid"), "`gate` must be a module"),
+    (lambda: OnValues(GCNConv), "`conv` must be a convolution, such as GCNConv"),
+    (lambda: OnValues(BeforeAttention(GCNConv(4, 4))), "`conv` must be a convolution"),
+    (lambda: Readout(4, 5, hidden=16), "`hidden` must be a list of integers"),
     (lambda: block(conv=GCNConv), "`conv` must be a module, such as GCNConv"),
     (lambda: TopologicalGPS(4, None, mask="walk"), "`mask` must be a TopologicalMask"),
     (lambda: head_of(features(3, 4), PAIRS.float()), "`edge_label_index` must be an integer"),

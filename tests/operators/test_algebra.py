@@ -86,7 +86,7 @@ def test_a_signed_sum_cancels_to_nothing(topology: Topology) -> None:
     row, col = inside.nonzero(as_tuple=True)
     pattern = Pattern.from_coo(row, col, inside.shape)
     minus = SparseOperator(topology, pattern, -torch.ones(1, len(row)))
-    for sums in (GlobalOperator(topology) + minus).attend(*features(23)):
+    for sums in (GlobalOperator(topology) + minus).attend(*features(23))[:2]:
         assert_close(sums, torch.zeros_like(sums))
 
 
@@ -129,7 +129,7 @@ def test_scales_keep_their_precision_and_the_dtype_of_x(topology: Topology) -> N
 def test_scaling_by_minus_one_changes_the_sign_of_the_numerator_alone(topology: Topology) -> None:
     plain = GlobalOperator(topology).attend(*features(23))
     minus = (-1 * GlobalOperator(topology)).attend(*features(23))
-    assert_close(tuple(minus), (-plain.numerator, plain.denominator))
+    assert_close(minus[:2], (-plain.numerator, plain.denominator))
 
 
 def test_signs_of_scaled_masks_depend_on_numbers_alone(topology: Topology) -> None:
@@ -242,7 +242,7 @@ def test_rows_that_cancel_attend_to_nothing() -> None:
     diagonal = Pattern.from_coo(*torch.arange(5).expand(2, 5), (5, 5))
     mask = GlobalOperator(graphs) + SparseOperator(graphs, diagonal, -torch.ones(1, 5))
     q, k, v = features(5)
-    numerator, denominator = mask.attend(q, k, v)
+    numerator, denominator, _ = mask.attend(q, k, v)
     assert numerator[:, :2].all()
     assert not numerator[:, 2:].any()
     assert not denominator[:, 2:].any()

@@ -47,9 +47,9 @@ def test_half_precision_products(half: torch.dtype, shape: tuple[int, ...]) -> N
 @pytest.mark.parametrize("half", HALVES, ids=str)
 def test_attending_sums_half_precision_in_single(half: torch.dtype) -> None:
     qkv = [x.to(half) for x in features(13)]
-    sums = operator().attend(*qkv)
+    sums = operator().attend(*qkv)[:2]
     assert {x.dtype for x in sums} <= {torch.float32, torch.float64}
-    expected = operator().attend(*(x.double() for x in qkv))
+    expected = operator().attend(*(x.double() for x in qkv))[:2]
     assert_close(sums, expected, check_dtype=False, rtol=1e-6, atol=1e-6)
 
 

@@ -80,7 +80,7 @@ def test_lifting_in_slices_changes_nothing(memory: int) -> None:
     mask, results = series(example_topologies()["weighted"]), []
     for execution in (Lifted(memory), Dense()):
         leaves = leaves_of(mask)
-        sums = execution(mask, *leaves)
+        sums = execution(mask, *leaves)[:2]
         loss = sum(x.square().sum() for x in sums)
         results.append([*sums, *torch.autograd.grad(loss, leaves)])
     assert_close(*results)
@@ -110,7 +110,7 @@ def test_second_derivatives(execution: Execution) -> None:
     mask = sparse(ring(4))
 
     def run(*leaves: Tensor) -> Tensor:
-        return torch.cat([x.flatten() for x in execution(mask, *leaves)])
+        return torch.cat([x.flatten() for x in execution(mask, *leaves)[:2]])
 
     grad_output = torch.ones(2 * 4 * 3).requires_grad_()
     assert torch.autograd.gradgradcheck(run, leaves_of(mask, 2, 2), grad_output)
@@ -139,4 +139,4 @@ def test_executions_are_values_and_can_be_added() -> None:
     assert repr(Lifted(7)) == "Lifted(memory=7)"
     mask = series(ring(5))
     leaves = leaves_of(mask)
-    assert_close(tuple(mask.attend(*leaves, Written())), tuple(mask.attend(*leaves)))
+    assert_close(mask.attend(*leaves, Written())[:2], mask.attend(*leaves)[:2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -287,3 +288,43 @@ def test_weights_beyond_single_precision_are_told_apart() -> None:
         drawn.edge_weight = drawn.edge_weight * 2
         with pytest.raises(ValueError, match=r"at . of 5 nodes"):
             Topology.from_data(drawn)
+
+
+def other_target(data: Data) -> None:
+    """Still sorted, within the graph and without repetition."""
+    row, col = data.walk_index.long()
+    free = next(i for i in range(data.num_nodes) if i not in col[row == row[-1]])
+    where = (row == row[-1]).nonzero().squeeze(1)
+    col = col[where]
+    col[-1] = free
+    data.walk_index[1, where] = col.sort().values.int()
+
+
+IN_PLACE: dict[str, Callable[[Data], Any]] = {
+    "other order": lambda data: data.walk_index[1, :2].copy_(data.walk_index[1, :2].flip(0)),
+    "other target": other_target,
+    "other start": lambda data: data.walk_index[0].copy_(data.walk_index[0].flip(0)),
+    "out of range": lambda data: data.walk_index[1].add_(data.num_nodes),
+    "negative": lambda data: data.walk_index[1, 3].neg_().sub_(1),
+    "shifted": lambda data: data.walk_index[1].add_(1).remainder_(data.num_nodes),
+    "reversed": lambda data: data.walk_index.copy_(data.walk_index.flip(0)),
+    "numbers of starts": lambda data: data.walk_start_index.copy_(data.walk_start_index.flip(0)),
+    "numbers of the graph": lambda data: data.walk_graph[:, 0].add_(1),
+    "hashes": lambda data: data.walk_graph[:, 2].add_(1),
+}
+
+
+@pytest.mark.parametrize("change", IN_PLACE.values(), ids=IN_PLACE)
+@pytest.mark.parametrize("is_batch", [False, True])
+def test_pairs_that_are_changed_in_place_are_an_error(
+    change: Callable[[Data], Any], is_batch: bool
+) -> None:
+    data = AddWalks(SAMPLER, seeded())(graph(9))
+    if is_batch:
+        data = Batch.from_data_list([data.clone(), data])
+    before = Topology.from_data(data)
+    expected = before.walks.to_dense()
+    change(data)
+    with pytest.raises(ValueError, match=r"`walk_index` must be"):
+        Topology.from_data(data)
+    assert_close(before.walks.to_dense(), expected, rtol=0, atol=0)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.testing import assert_close
 from torch_geometric.data import Data
 
 from graphmask.transforms import FarthestPoints, farthest_points
@@ -74,6 +75,19 @@ def test_a_generator_draws_the_first_point():
         assert first == second == naive(pos, 5, first[0])
         firsts.add(first[0])
     assert len(firsts) > 5
+
+
+def test_the_first_point_depends_on_seed_and_cloud_alone():
+    transform = FarthestPoints(1, generator=torch.Generator().manual_seed(5))
+    clouds = [Data(pos=cloud(30, seed=seed)) for seed in range(8)]
+    first = [transform(data.clone()).pos for data in clouds]
+    again = [transform(data.clone()).pos for data in clouds[::-1]][::-1]
+    shuffled = [transform(Data(pos=data.pos.flip(0))).pos for data in clouds]
+    assert_close([again, shuffled], [first, first], rtol=0, atol=0)
+    places = [
+        int((data.pos == pos).all(1).nonzero()) for data, pos in zip(clouds, first, strict=True)
+    ]
+    assert len(set(places)) > 4
 
 
 def test_all_attributes_of_nodes_are_selected():

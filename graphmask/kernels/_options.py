@@ -1,0 +1,22 @@
+"""What is summed by pair attention."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+# The arguments by which operators receive options.
+OPTIONS = "bool signed, bool normalized, bool exponentials"
+
+
+class Options(NamedTuple):
+    """What is summed by pair attention.
+
+    Args:
+        signed: whether the denominator sums absolute values of the mask, and not the mask itself.
+        normalized: whether there is a denominator.
+        exponentials: whether scores are exponentials of inner products, and not these.
+    """
+
+    signed: bool = True
+    normalized: bool = True
+    exponentials: bool = False

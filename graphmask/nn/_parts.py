@@ -1,0 +1,40 @@
+"""Modules that users pass as parts of layers and models."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn.resolver import normalization_resolver
+
+from graphmask._checks import type_error, value_error
+
+
+def make_norm(norm: str | None, channels: int) -> nn.Module:
+    """A normalisation that reads features alone, by the name that PyG's resolver knows."""
+    if norm is None:
+        return nn.LayerNorm(channels)
+    if not isinstance(norm, str):
+        raise type_error("norm", "the name of a normalisation, such as 'batch_norm'", norm)
+    module = normalization_resolver(norm, channels)
+    if "batch" in inspect.signature(module.forward).parameters:
+        raise value_error("norm", "a normalisation that reads no `batch`, or None", norm)
+    return module
+
+
+def check_module(name: str, module: nn.Module) -> nn.Module:
+    """A module, and no class or function."""
+    if not isinstance(module, nn.Module):
+        raise type_error(name, "a module, such as torch.nn.Linear(C, C)", module)
+    return module
+
+
+def check_output(name: str, out: Any, shape: Sequence[int]) -> Tensor:
+    """What a module of the user gave, of the shape that it must have."""
+    if not isinstance(out, Tensor) or out.shape != torch.Size(shape):
+        got = out if isinstance(out, Tensor) else type(out).__name__
+        raise value_error(name, f"a module whose output has the shape {list(shape)}", got)
+    return out
