@@ -12,8 +12,8 @@ from torch import Tensor
 
 import graphmask as gm
 from graphmask.masks import PowerSeriesMask
+from graphmask.testing._numbers import default_dtype
 from graphmask.testing.graphs import astype
-from graphmask.testing.laws import default_dtype
 
 from .masks import EXACT
 

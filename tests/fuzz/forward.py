@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import graphmask as gm
-from graphmask.testing.laws import default_dtype
+from graphmask.testing._numbers import default_dtype
 
 from . import definition, graphs
 from .campaign import Draw, Refused

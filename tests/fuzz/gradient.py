@@ -11,8 +11,8 @@ from torch import Tensor
 
 import graphmask as gm
 from graphmask.testing import assert_gradients
+from graphmask.testing._numbers import default_dtype
 from graphmask.testing.graphs import replace
-from graphmask.testing.laws import default_dtype
 
 from . import graphs
 from .campaign import Draw, Refused
