@@ -12,8 +12,8 @@ class _Placement(nn.Module):
 
     def __init__(self, conv: nn.Module) -> None:
         super().__init__()
-        if not isinstance(conv, nn.Module):
-            raise type_error("conv", "a module, such as GCNConv(C, C)", conv)
+        if not isinstance(conv, nn.Module) or isinstance(conv, _Placement):
+            raise type_error("conv", "a convolution, such as GCNConv(C, C)", conv)
         self.conv = conv
 
     def __repr__(self) -> str:

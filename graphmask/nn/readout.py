@@ -53,8 +53,8 @@ class Readout(nn.Module):
 
     Raises:
         TypeError: for arguments of other classes.
-        ValueError: for features of other shapes, and where features of graphs are missing, or given
-            and not read.
+        ValueError: for features of other shapes, where features of graphs are missing, or given and
+            not read, and, in training, for one node or graph before a batch normalisation.
 
     Cost: O(N C hidden); nodes are put in the order of their graphs.
 
@@ -83,6 +83,8 @@ class Readout(nn.Module):
         graph_channels: int = 0,
     ) -> None:
         super().__init__()
+        if not isinstance(hidden, (list, tuple)):
+            raise type_error("hidden", "a list of integers, such as (256, 128)", hidden)
         widths = [check_integer("hidden", width, 1) for width in hidden]
         if not widths:
             raise value_error("hidden", "at least one width, that of the nodes", hidden)

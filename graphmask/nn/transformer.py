@@ -9,16 +9,16 @@ from itertools import groupby
 from typing import Any
 
 from torch import Tensor, nn
-from torch_geometric.nn import JumpingKnowledge
+from torch_geometric.nn import MLP, JumpingKnowledge
 from torch_geometric.nn.dense.linear import Linear as LazyLinear
 from torch_geometric.nn.inits import reset
 
 from graphmask._checks import check_integer, type_error, value_error
-from graphmask.features import FeatureMap
+from graphmask.features import FeatureMap, UnitPlusCosine
 from graphmask.masks import TopologicalMask
 from graphmask.masks._drawing import join_demands
 from graphmask.masks.base import draw_walks
-from graphmask.normalizers import Normalizer
+from graphmask.normalizers import Normalizer, Unnormalized
 from graphmask.topology import Topology
 from graphmask.values import ValueMap
 
@@ -172,6 +172,87 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         for layer in self.layers:
             layer.reset_parameters()  # type: ignore[operator]
 
+    @classmethod
+    def for_nodes(
+        cls,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int,
+        num_layers: int,
+        heads: int,
+        mask: TopologicalMask | Sequence[TopologicalMask | None] | None,
+        **options: Any,
+    ) -> TopologicalTransformer:
+        """Return a model for labels of nodes, whose blocks start as filters of the graph.
+
+        Sums without normaliser keep degrees and counts, scores start at 1 and stay bounded, and
+        batch normalisation stands before every branch. Let the coefficients of the mask differ by
+        head, as :class:`~graphmask.masks.OneHop` does.
+
+        Args:
+            in_channels: as of the class, and so are those that follow.
+            hidden_channels: C.
+            out_channels: channels of the output.
+            num_layers: number of blocks.
+            heads: H.
+            mask: of the attention.
+            **options: other arguments of the class, also in place of those chosen here.
+
+        Example:
+            >>> import graphmask as gm
+            >>> mask = gm.masks.PowerSeriesMask(hops=1, heads=4, alpha=gm.masks.OneHop)
+            >>> model = gm.nn.TopologicalTransformer.for_nodes(3, 16, 2, 12, 4, mask, dropout=0.4)
+        """
+        chosen: dict[str, Any] = {
+            "feature_map": UnitPlusCosine(heads),
+            "normalizer": Unnormalized(),
+            "norm": "batch_norm",
+        }
+        sizes = in_channels, hidden_channels, out_channels, num_layers, heads
+        return cls(*sizes, mask, **{**chosen, **options})
+
+    @classmethod
+    def for_graphs(
+        cls,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int,
+        num_layers: int,
+        heads: int,
+        mask: TopologicalMask | Sequence[TopologicalMask | None] | None,
+        **options: Any,
+    ) -> TopologicalTransformer:
+        """Return a model for labels of graphs: batch normalisation, and a readout of all blocks.
+
+        The encoder has two layers; the :class:`~graphmask.nn.Readout` reads the outputs of all
+        blocks, and takes mean and maximum over the nodes of a graph.
+
+        Args:
+            in_channels: as of the class, and so are those that follow.
+            hidden_channels: C.
+            out_channels: channels of the output.
+            num_layers: number of blocks.
+            heads: H.
+            mask: of the attention.
+            **options: other arguments of the class, also in place of those chosen here.
+
+        Example:
+            >>> import graphmask as gm
+            >>> mask = gm.masks.WalkMask(hops=4, heads=4)
+            >>> model = gm.nn.TopologicalTransformer.for_graphs(3, 48, 10, 3, 4, mask)
+            >>> model.head.channels
+            144
+        """
+        channels = num_layers * hidden_channels
+        chosen: dict[str, Any] = {
+            "norm": "batch_norm",
+            "encoder": MLP([in_channels, hidden_channels, hidden_channels]),
+            "jk": "cat",
+            "head": Readout(channels, out_channels, dropout=0.3, pooled_norm="batch_norm"),
+        }
+        sizes = in_channels, hidden_channels, out_channels, num_layers, heads
+        return cls(*sizes, mask, **{**chosen, **options})
+
     @property
     def in_channels(self) -> int:
         """Channels of the input; -1 until the first input where they are read from it."""
@@ -201,8 +282,9 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         topology = draw_walks(masks, topology)
         for mask in masks:
             topology = mask.prepare(topology)
-        conv = self.layers[0].conv
-        return conv.prepare(topology) if isinstance(conv, SupportMax) else topology
+        for module in self.modules():
+            topology = module.prepare(topology) if isinstance(module, SupportMax) else topology
+        return topology
 
     def forward(
         self,

@@ -67,7 +67,7 @@ class ScaledOperator(MaskOperator):
 
     def _own_rule(self, channels: int, scores: Scores) -> Rule | None:
         # The denominator of an estimate sums M itself, and not its absolute values.
-        if scores.normalized and self.mask.estimate and not self.estimate:
+        if scores.normalized and _has_estimates(self.mask) and not self.estimate:
             return None
         return self._scale_sums
 
@@ -148,7 +148,7 @@ class SumOperator(MaskOperator):
     def _signed_rule(self) -> Rule | None:
         """The rule of ``L + S``, where absolute values of L are known and L at the support of S."""
         sparse, wide = self._split_terms()
-        estimates = any(term.estimate for term in wide)
+        estimates = any(_has_estimates(term) for term in wide)
         if not sparse or estimates or (len(wide) > 1 and not all(t.nonnegative for t in wide)):
             return None
         base = wide[0] if len(wide) == 1 else SumOperator(*wide)
@@ -191,6 +191,11 @@ class ProductOperator(MaskOperator):
     def to_dense(self) -> Tensor:
         first, *rest = in_one_type(*(factor.to_dense() for factor in self.factors))
         return reduce(lambda left, right: left @ right, rest, first)
+
+
+def _has_estimates(mask: MaskOperator) -> bool:
+    """Whether attention sums estimates of any sign as they are, in some heads at least."""
+    return any(part.estimate for part in mask._parts())
 
 
 def check_scale(scale: float | Tensor, heads: int) -> int:

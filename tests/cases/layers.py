@@ -38,7 +38,7 @@ def _parts() -> nn.TopologicalTransformer:
     """Local blocks before a global one, and parts of the user."""
     return _model(
         3,
-        [walk_mask(), None, masks.GlobalMask()],
+        [walk_mask(hops=1), None, masks.HeadwiseMask([walk_mask(heads=1), masks.GlobalMask()])],
         conv=GraphConv(4, 4),
         jk="sum",
         skip=Linear(4, 4),
@@ -118,6 +118,10 @@ LAYERS = (
     ),
     Case("block-local", lambda: nn.TopologicalTransformerLayer(4, 2, conv=SAGEConv(4, 4))),
     Case(
+        "block-max",
+        lambda: nn.TopologicalTransformerLayer(4, 2, conv=nn.SupportMax(4, 4, hops=(1, 2))),
+    ),
+    Case(
         "block-before",
         lambda: nn.TopologicalTransformerLayer(
             4, 2, masks.GlobalMask(), nn.BeforeAttention(GraphConv(4, 4)), dropout=0.5
@@ -132,10 +136,6 @@ LAYERS = (
             nn.OnValues(SAGEConv(4, 4)),
             gate=scrambled(nn.OutputGate(4)),
         ),
-    ),
-    Case(
-        "block-max",
-        lambda: nn.TopologicalTransformerLayer(4, 2, conv=nn.SupportMax(4, 4, hops=(1, 2))),
     ),
     Case("model", lambda: _model(2, walk_mask(), dropout=0.1), channels=3),
     Case("model-add-pool", lambda: _add_pool(1, conv=GraphConv(4, 4)), channels=3, per_graph=True),
@@ -168,6 +168,7 @@ LAYERS = (
 # Parts of layers and models (tests/nn has their laws), and classes without instances.
 PARTS = (
     lambda: nn.EdgeHead(4),
+    lambda: nn.MomentFeatures(masks.GlobalMask()),
     lambda: nn.Readout(4, 2),
     lambda: nn.OutputGate(4),
     lambda: nn.BeforeAttention(SAGEConv(4, 4)),

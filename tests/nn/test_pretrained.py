@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from signal import SIGKILL
 from typing import Any
 
 import cases
@@ -162,6 +163,13 @@ OPTIONS: dict[str, Callable[[], dict[str, Any]]] = {
 def test_models_are_read_back(options: Callable[[], dict[str, Any]], tmp_path: Path) -> None:
     original = model(**cases.seeded(options))
     cases.seeded(lambda: output(original))
+    assert_same(save_and_read(original, tmp_path), original)
+
+
+@pytest.mark.parametrize("kind", ["for_nodes", "for_graphs"])
+def test_models_for_a_kind_of_task_are_read_back(kind: str, tmp_path: Path) -> None:
+    make = getattr(TopologicalTransformer, kind)
+    original = cases.seeded(lambda: make(3, 4, 5, 2, 2, kernel_mask())).eval()
     assert_same(save_and_read(original, tmp_path), original)
 
 
@@ -378,7 +386,11 @@ UNSUPPORTED: list[tuple[Callable[[], Any], str]] = [
     # It does not keep the degrees.
     (
         lambda: model(pool=pyg.DegreeScalerAggregation("mean", "linear", torch.tensor([0, 2]))),
-        "`pool` cannot be written down: the attributes of this .*Aggregation do not hold",
+        "`pool` cannot be written down: .*Aggregation do not hold all of its arguments, as of deg",
+    ),
+    (
+        lambda: model(conv=pyg.PNAConv(8, 8, ["max"], ["linear"], torch.tensor([0, 2]))),
+        r'`conv` cannot be written down: .* as of deg; use .*leave_out=\["conv"\]',
     ),
     (lambda: WrongSize(3), r"(?s)does not make a WrongSize: .*size mismatch"),
     (lambda: WithoutSize(3), r"`arguments` must be overridden by WithoutSize, got .*\['size'\]"),
@@ -495,3 +507,14 @@ def test_without_safetensors_the_error_says_what_to_install(
     monkeypatch.setitem(sys.modules, "safetensors.torch", None)
     with pytest.raises(ImportError, match=r'pip install "graphmask\[pretrained\]"'):
         model().save_pretrained(tmp_path)
+
+
+def test_a_killed_save_leaves_nothing_that_the_next_does_not_replace(tmp_path: Path) -> None:
+    if (child := os.fork()) == 0:
+        sys.addaudithook(lambda name, _: name == "os.rename" and os.kill(os.getpid(), SIGKILL))
+        model().save_pretrained(tmp_path)
+        os._exit(1)
+    os.waitpid(child, 0)
+    assert len(list(tmp_path.iterdir())) == 1
+    model().save_pretrained(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "model.safetensors"}

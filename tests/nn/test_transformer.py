@@ -9,7 +9,7 @@ from typing import Any
 import cases
 import pytest
 import torch
-from models import PATH, block, edge_mask, features, model, walk_mask
+from models import PATH, attention, block, edge_mask, features, model, walk_mask
 from torch import Tensor, nn
 from torch.testing import assert_close
 from torch_geometric.nn import (
@@ -25,10 +25,12 @@ from torch_geometric.nn import (
 )
 
 from graphmask import Topology, reference
-from graphmask.features import EluPlusOne
+from graphmask.features import EluPlusOne, UnitPlusCosine
 from graphmask.masks import GlobalMask, GRFMask, WalkMask
-from graphmask.nn import BeforeAttention, OnValues, OutputGate
+from graphmask.nn import BeforeAttention, OnValues, OutputGate, TopologicalTransformer
+from graphmask.normalizers import Unnormalized
 from graphmask.testing import check_layer, example_topologies, permute
+from graphmask.values import Moments
 from graphmask.walks import WalkSampler
 
 
@@ -80,11 +82,22 @@ def test_gates_start_at_one_and_may_be_shared_by_a_head() -> None:
     gated = model(mask=GlobalMask(), gate=cases.seeded(lambda: OutputGate(4)))
     gated.load_state_dict(plain.state_dict(), strict=False)
     assert_close(gated(x[:, :3], PATH), plain(x[:, :3], PATH), rtol=0, atol=0)
-    factor = cases.scrambled(cases.seeded(lambda: OutputGate(4, heads=2)))(x)
-    assert_close(factor[:, 0::2], factor[:, 1::2], rtol=0, atol=0)
-    assert factor.min() > 0
-    assert factor.max() < 2
-    assert not torch.equal(factor[:, 0], factor[:, 2])
+    gate = cases.scrambled(cases.seeded(lambda: OutputGate(4, 2)))
+    factor = gate(x).repeat_interleave(2, 1)
+    assert 0 < factor.min() < factor.max() < 2
+    layer, plain = attention(GlobalMask(), 4, gate=gate), attention(GlobalMask(), 4)
+    heads = (plain(x, PATH) - plain.out.bias) @ plain.out.weight.inverse().T
+    assert_close(layer(x, PATH), layer.out(factor * heads))
+
+
+def test_gates_have_one_factor_for_each_channel_of_wider_values() -> None:
+    cloud = Topology(PATH, 3, pos=features(3, 2))
+    gate = cases.seeded(lambda: OutputGate(4, 8))
+    gated = attention(GlobalMask(), 4, values=Moments(dim=2), gate=gate)
+    plain = attention(GlobalMask(), 4, values=Moments(dim=2))
+    assert_close(gated(features(3, 4), cloud), plain(features(3, 4), cloud), rtol=0, atol=0)
+    gate.linear.bias.data[-1] = 1.0  # the second coordinate of the last head
+    assert not torch.equal(gated(features(3, 4), cloud), plain(features(3, 4), cloud))
 
 
 @pytest.mark.parametrize(
@@ -267,3 +280,23 @@ def test_a_module_for_jumping_knowledge_is_copied() -> None:
     assert transformer.jk is not jk
     assert_close(transformer.jk.att.weight, jk.att.weight)
     assert model(mask=GlobalMask(), jk=JumpingKnowledge("cat")).head.in_features == 8
+
+
+def test_models_for_a_kind_of_task_choose_parts_that_options_replace() -> None:
+    make = TopologicalTransformer.for_nodes
+    chosen = cases.seeded(lambda: make(3, 4, 5, 2, 2, walk_mask(), dropout=0.4))
+    same = model(
+        mask=walk_mask(),
+        dropout=0.4,
+        feature_map=UnitPlusCosine(2),
+        normalizer=Unnormalized(),
+        norm="batch_norm",
+    )
+    assert repr(chosen) == repr(same)
+    x = features(3, 3)
+    assert_close(chosen.eval()(x, PATH), same.eval()(x, PATH), rtol=0, atol=0)
+    make = TopologicalTransformer.for_graphs
+    graphs = cases.seeded(lambda: make(-1, 4, 5, 3, 2, GlobalMask(), norm=None)).eval()
+    assert graphs.head.channels == 12
+    assert isinstance(graphs.layers[0].norm, nn.LayerNorm)
+    assert cases.seeded(lambda: graphs(features(3, 7), PATH)).shape == (1, 5)
