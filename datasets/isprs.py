@@ -149,7 +149,7 @@ def _read_text(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def _read_packed(path: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     with open(path, "rb") as file, np.load(file) as arrays:
         origin = arrays[f"{name}_origin"] if f"{name}_origin" in arrays else np.zeros(3)
-        is_ground = arrays[f"{name}_ground"].astype(np.int64)
+        is_ground = arrays[f"{name}_ground"].astype(np.float64)  # halves are refused later
         return arrays[f"{name}_xyz"].astype(np.float64) + origin, 1 - is_ground
 
 
