@@ -39,8 +39,9 @@ class TopologicalAttention(nn.Module):
             :obj:`None`, :class:`~graphmask.normalizers.RowSums`)
         values: map of values and of their sums, such as
             :class:`~graphmask.values.RotaryValues`. (default: :obj:`None`, none)
-        gate: a module from C to C channels, such as :class:`~graphmask.nn.OutputGate`, whose output
-            for x multiplies that of the heads before :math:`W_o`. (default: :obj:`None`)
+        gate: a module such as :class:`~graphmask.nn.OutputGate`, whose output for x, one number per
+            channel of the heads or per head, multiplies that of the heads before :math:`W_o`.
+            (default: :obj:`None`)
         conv: a PyG convolution from C to C channels on the values, :math:`v + \text{Conv}(v)`, that
             reads edges as that of :class:`~graphmask.nn.TopologicalTransformerLayer` does.
             (default: :obj:`None`)
@@ -126,10 +127,8 @@ class TopologicalAttention(nn.Module):
             local = convolve_on(topology, self.conv, self.conv_takes, v.flatten(1))
             v = v + local.view_as(v)
         operator, options = self.mask(topology), (None, self.normalizer, self.values)
-        out = attention(q, k, v, operator, self.feature_map, *options).flatten(1)
-        if self.gate is not None:
-            out = check_output("gate", self.gate(x), out.shape) * out
-        return self.dropout(self.out(out))
+        out = attention(q, k, v, operator, self.feature_map, *options)
+        return self.dropout(self.out(self._gated(out, x).flatten(1)))
 
     def attention_rows(
         self,
@@ -171,6 +170,15 @@ class TopologicalAttention(nn.Module):
         if x.shape[1] != self.channels:
             raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
         return self.mask.draw_walks(topology)
+
+    def _gated(self, out: Tensor, x: Tensor) -> Tensor:
+        """The output ``[N, H, d]`` of the heads times the gates."""
+        if self.gate is None:
+            return out
+        factor, shape = self.gate(x), list(out.shape)
+        if isinstance(factor, Tensor) and list(factor.shape) == shape[:2]:
+            return factor.unsqueeze(2) * out
+        return check_output("gate", factor, [shape[0], shape[1] * shape[2]]).view(shape) * out
 
     def _project(self, x: Tensor) -> tuple[Tensor, ...]:
         """Queries, keys and values, each ``[N, H, C / H]``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from graphmask._checks import check_integer, value_error
+from graphmask._checks import check_integer
 
 
 class OutputGate(nn.Module):
@@ -20,16 +20,14 @@ class OutputGate(nn.Module):
 
     Args:
         channels: C, of the nodes.
-        heads: H, a divisor of C, for one factor per head. (default: :obj:`None`, one per channel)
+        out_channels: F, the number of factors: H for one per head; or those of all heads, where a
+            map of values gives them more than C. (default: :obj:`None`, C: one per channel)
 
     Shapes:
         - **input:** node features ``[N, C]``
-        - **output:** ``[N, C]``
+        - **output:** ``[N, F]``
 
-    Raises:
-        ValueError: where C is no multiple of H.
-
-    Cost: O(N C^2), or O(N C H).
+    Cost: O(N C F).
 
     Source: Deng et al., "Polynormer" (ICLR 2024), for factors of linear attention; Qiu et al.,
     "Gated Attention for Large Language Models" (NeurIPS 2025), for gates behind attention, per
@@ -44,13 +42,12 @@ class OutputGate(nn.Module):
         >>> layer = gm.nn.TopologicalAttention(4, heads=2, mask=mask, gate=gate)
     """
 
-    def __init__(self, channels: int, heads: int | None = None) -> None:
+    def __init__(self, channels: int, out_channels: int | None = None) -> None:
         super().__init__()
         self.channels = check_integer("channels", channels, 1)
-        self.heads = heads if heads is None else check_integer("heads", heads, 1)
-        if channels % (heads or 1):
-            raise value_error("channels", f"a multiple of heads = {heads}", channels)
-        self.linear = nn.Linear(channels, heads or channels)
+        self.out_channels = channels if out_channels is None else out_channels
+        check_integer("out_channels", self.out_channels, 1)
+        self.linear = nn.Linear(channels, self.out_channels)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -59,10 +56,8 @@ class OutputGate(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[N, C] -> [N, C]``."""
-        factor = 1 + torch.tanh(self.linear(x))
-        width = 1 if self.heads is None else self.channels // self.heads
-        return factor.repeat_interleave(width, 1) if width > 1 else factor
+        """``[N, C] -> [N, F]``."""
+        return 1 + torch.tanh(self.linear(x))
 
     def __repr__(self) -> str:
-        return f"OutputGate({self.channels}, heads={self.heads})"
+        return f"OutputGate({self.channels}, {self.out_channels})"

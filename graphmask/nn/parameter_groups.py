@@ -8,8 +8,10 @@ from torch import nn
 from torch_geometric.nn.dense.linear import is_uninitialized_parameter
 
 from graphmask._checks import check_number, type_error, value_error
-from graphmask.config import ConfigMixin
+from graphmask.features import FeatureMap
 from graphmask.masks import Coefficients, TopologicalMask
+from graphmask.normalizers import Normalizer
+from graphmask.values import ValueMap
 
 
 def parameter_groups(
@@ -17,13 +19,13 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     r"""The parameters of a model in at most three groups for an optimiser, each once.
 
-    ============  ==========  ================  ===================================================
-    ``"name"``    ``"lr"``    ``"weight_decay"``  parameters
-    ============  ==========  ================  ===================================================
-    ``weights``   lr          weight_decay      matrices, and tensors of more axes
-    ``vectors``   lr          0                 biases, and the scales of norms
-    ``masks``     mask_lr     0                 masks, and gains of feature maps and normalizers
-    ============  ==========  ================  ===================================================
+    ===========  ========  ==================  ===================================================
+    ``"name"``   ``"lr"``  ``"weight_decay"``  parameters
+    ===========  ========  ==================  ===================================================
+    ``weights``  lr        weight_decay        matrices, and tensors of more axes
+    ``vectors``  lr        0                   biases, scales of norms, and maps of values
+    ``masks``    mask_lr   0                   masks, and gains of feature maps and normalizers
+    ===========  ========  ==================  ===================================================
 
     Weight decay pulls a coefficient of hops towards a mask that keeps no hop, and a gain towards
     one that is off: both are few numbers that mean something.
@@ -55,7 +57,7 @@ def parameter_groups(
         raise type_error("model", "a torch.nn.Module", model)
     mask_lr = check_number("lr", lr, 0) if mask_lr is None else check_number("mask_lr", mask_lr, 0)
     decay = check_number("weight_decay", weight_decay, 0)
-    masks = _mask_parameters(model)
+    kinds = _kinds_by_module(model)
     groups: dict[str, dict[str, Any]] = {
         "weights": {"params": [], "lr": lr, "weight_decay": decay},
         "vectors": {"params": [], "lr": lr, "weight_decay": 0.0},
@@ -64,20 +66,20 @@ def parameter_groups(
     for name, parameter in model.named_parameters():
         if is_uninitialized_parameter(parameter):
             raise value_error("model", f"called once, so that `{name}` has a size", "a lazy model")
-        kind = (
-            "masks" if id(parameter) in masks else "weights" if parameter.dim() > 1 else "vectors"
-        )
-        groups[kind]["params"].append(parameter)
+        kind = "weights" if parameter.dim() > 1 else "vectors"
+        groups[kinds.get(id(parameter), kind)]["params"].append(parameter)
     return [{"name": name, **group} for name, group in groups.items() if group["params"]]
 
 
-def _mask_parameters(model: nn.Module) -> set[int]:
-    """Ids of the parameters of masks, and of gains of feature maps and normalizers."""
-    found: set[int] = set()
+def _kinds_by_module(model: nn.Module) -> dict[int, str]:
+    """Groups of the parameters of masks, and of those that maps hold outside of layers."""
+    kinds: dict[int, str] = {}
     for module in model.modules():
         if isinstance(module, (TopologicalMask, Coefficients)):
-            found.update(map(id, module.parameters()))
-        elif isinstance(module, ConfigMixin):
-            own = (p for p in module.parameters(recurse=False) if not is_uninitialized_parameter(p))
-            found.update(id(parameter) for parameter in own if parameter.dim() <= 1)
-    return found
+            kinds.update((id(parameter), "masks") for parameter in module.parameters())
+        for parameter in module.parameters(recurse=False):
+            if isinstance(module, ValueMap):
+                kinds.setdefault(id(parameter), "vectors")
+            if isinstance(module, (FeatureMap, Normalizer)):
+                kinds.setdefault(id(parameter), "masks")
+    return kinds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -96,11 +97,14 @@ def attend_unchecked(
 
 
 def _join(parts: Sequence[Attended]) -> Attended:
-    """Both sums of several groups of heads."""
-    numerators = in_one_type(*(part.numerator for part in parts))
-    denominators = [part.denominator for part in parts if part.denominator is not None]
-    total = torch.cat(in_one_type(*denominators)) if denominators else None
-    return Attended(torch.cat(numerators), total)
+    """The sums of several groups of heads, of the same scores."""
+    numerators, denominators, shifts = zip(*parts, strict=True)
+    return Attended(_stack(numerators), _stack(denominators), _stack(shifts))
+
+
+def _stack(parts: Sequence[Any]) -> Any:
+    """Tensors of several groups of heads as one; :obj:`None` where there are none."""
+    return None if parts[0] is None else torch.cat(in_one_type(*parts))
 
 
 def describe_choice(mask: MaskOperator, m: int = 16, d: int = 16, itemsize: int = 4) -> str:

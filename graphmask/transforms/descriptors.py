@@ -39,7 +39,7 @@ class MoleculeDescriptors(BaseTransform):
 
     Raises:
         ImportError: if ``rdkit`` is not installed (extra ``molecules``).
-        TypeError: if ``names`` is not a sequence of texts.
+        TypeError: if ``names`` is not a list or a tuple of texts.
         ValueError: for no names, names that RDKit does not have or that occur twice, data without
             ``smiles``, and SMILES that RDKit cannot read.
 
@@ -55,8 +55,8 @@ class MoleculeDescriptors(BaseTransform):
 
     def __init__(self, names: Sequence[str] | None = None) -> None:
         chosen = PHYSICAL if names is None else names
-        if isinstance(chosen, str) or not all(isinstance(name, str) for name in chosen):
-            raise type_error("names", "a sequence of names of descriptors", names)
+        if not isinstance(chosen, (list, tuple)) or not all(isinstance(x, str) for x in chosen):
+            raise type_error("names", "a list of names of descriptors", names)
         known, chosen = _functions(), tuple(chosen)
         unknown = [name for name in chosen if name not in known]
         if not chosen or unknown or len(set(chosen)) < len(chosen):

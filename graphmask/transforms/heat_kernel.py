@@ -183,7 +183,7 @@ def _solve(shape: _Shape, k: int) -> _Modes:
 
 
 def _shape_of_mesh(data: Data) -> _Shape:
-    pos, face = positions(data), check_face(data)
+    pos, face = positions(data), check_face(data).long()
     if face.shape[0] != 3:
         raise value_error("face", "triangles [3, F]", face)
     if pos.shape[1] not in (2, 3):

@@ -48,7 +48,8 @@ class Shells(WalkSampler):
     ranks; of each ball of t hops the ``budget`` nodes of least rank are known, and by them the size
     of each shell. A row then keeps up to ``budget`` pairs, as many of each shell as of any other,
     or all of it, and divides them by the probability that they are kept: **unbiased**, and the
-    near shells, which are small, stay exact. The pair of a node with itself always stays.
+    near shells, which are small, stay exact. The pair of a node with itself always stays. The sum
+    of a row over a shell is its size to a relative error of about 1 / sqrt(budget).
 
     The values are constants: they have no derivative with respect to edge weights.
 

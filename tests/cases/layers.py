@@ -168,6 +168,7 @@ LAYERS = (
 # Parts of layers and models (tests/nn has their laws), and classes without instances.
 PARTS = (
     lambda: nn.EdgeHead(4),
+    lambda: nn.MomentFeatures(masks.GlobalMask()),
     lambda: nn.Readout(4, 2),
     lambda: nn.OutputGate(4),
     lambda: nn.BeforeAttention(SAGEConv(4, 4)),

@@ -42,8 +42,11 @@ def molecule() -> Data:
         x=atoms,
         edge_index=torch.tensor([[0, 1], [1, 0]]),
         edge_attr=torch.tensor([[3, 0, 0], [3, 0, 0]]),
-        smiles="[C-]#[O+]",
     )
+
+
+def described() -> Data:
+    return molecule().update({"smiles": "[C-]#[O+]"})
 
 
 def _add_walks(sets: int) -> transforms.AddWalks:
@@ -111,7 +114,7 @@ TRANSFORMS = (
     ),
     Case("heat-kernel-mesh", lambda: transforms.HeatKernelSignature(4), data=mesh),
     Case("heat-kernel-graph", lambda: transforms.HeatKernelSignature(4, 2), data=graph),
-    Case("descriptors", lambda: transforms.MoleculeDescriptors(["MolWt", "TPSA"]), data=molecule),
+    Case("descriptors", lambda: transforms.MoleculeDescriptors(["MolWt", "TPSA"]), data=described),
     Case(
         "standardize",
         lambda: transforms.Standardize.fit([points()], attr="pos", limit=3.0),

@@ -12,8 +12,9 @@ from torch import nn
 
 from graphmask.features import LearnedFeatures, UnitPlusCosine
 from graphmask.masks import GlobalMask, OneHop, PowerSeriesMask
-from graphmask.nn import parameter_groups
-from graphmask.normalizers import RMSNormalizer
+from graphmask.nn import SupportMax, parameter_groups
+from graphmask.normalizers import DegreeScaled, RMSNormalizer
+from graphmask.values import RotaryValues
 
 
 @pytest.mark.parametrize("case", [*cases.LAYERS, *cases.MASKS, *cases.FEATURES], ids=str)
@@ -44,6 +45,20 @@ def test_groups_have_the_decay_and_the_rate_of_their_kind() -> None:
         "attention.feature_map.gain",
         "attention.normalizer.gain",
     }
+
+
+def test_frequencies_of_values_do_not_decay_and_convolutions_are_no_masks() -> None:
+    transformer = model(
+        mask=PowerSeriesMask(1, 2),
+        conv=cases.seeded(lambda: SupportMax(4, 4)),
+        normalizer=DegreeScaled(2),
+        values=RotaryValues(2, 2),
+    )
+    weights, vectors, masks = transformer.parameter_groups(0.1)
+    assert "conv.lin.weight" in names_of(weights, transformer)
+    assert {"attention.values.frequency", "conv.bias"} <= names_of(vectors, transformer)
+    expected = {"attention.mask.alpha.raw", "attention.normalizer.weight"}
+    assert names_of(masks, transformer) == expected
 
 
 def test_layers_of_feature_maps_are_no_gains_and_empty_groups_are_left_out() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import cases
 import pytest
 import torch
-from models import PATH, block, edge_mask, features, model, walk_mask
+from models import PATH, attention, block, edge_mask, features, model, walk_mask
 from torch import Tensor, nn
 from torch.testing import assert_close
 from torch_geometric.nn import (
@@ -30,6 +30,7 @@ from graphmask.masks import GlobalMask, GRFMask, WalkMask
 from graphmask.nn import BeforeAttention, OnValues, OutputGate, TopologicalTransformer
 from graphmask.normalizers import Unnormalized
 from graphmask.testing import check_layer, example_topologies, permute
+from graphmask.values import Moments
 from graphmask.walks import WalkSampler
 
 
@@ -81,11 +82,22 @@ def test_gates_start_at_one_and_may_be_shared_by_a_head() -> None:
     gated = model(mask=GlobalMask(), gate=cases.seeded(lambda: OutputGate(4)))
     gated.load_state_dict(plain.state_dict(), strict=False)
     assert_close(gated(x[:, :3], PATH), plain(x[:, :3], PATH), rtol=0, atol=0)
-    factor = cases.scrambled(cases.seeded(lambda: OutputGate(4, heads=2)))(x)
-    assert_close(factor[:, 0::2], factor[:, 1::2], rtol=0, atol=0)
-    assert factor.min() > 0
-    assert factor.max() < 2
-    assert not torch.equal(factor[:, 0], factor[:, 2])
+    gate = cases.scrambled(cases.seeded(lambda: OutputGate(4, 2)))
+    factor = gate(x).repeat_interleave(2, 1)
+    assert 0 < factor.min() < factor.max() < 2
+    layer, plain = attention(GlobalMask(), 4, gate=gate), attention(GlobalMask(), 4)
+    heads = (plain(x, PATH) - plain.out.bias) @ plain.out.weight.inverse().T
+    assert_close(layer(x, PATH), layer.out(factor * heads))
+
+
+def test_gates_have_one_factor_for_each_channel_of_wider_values() -> None:
+    cloud = Topology(PATH, 3, pos=features(3, 2))
+    gate = cases.seeded(lambda: OutputGate(4, 8))
+    gated = attention(GlobalMask(), 4, values=Moments(dim=2), gate=gate)
+    plain = attention(GlobalMask(), 4, values=Moments(dim=2))
+    assert_close(gated(features(3, 4), cloud), plain(features(3, 4), cloud), rtol=0, atol=0)
+    gate.linear.bias.data[-1] = 1.0  # the second coordinate of the last head
+    assert not torch.equal(gated(features(3, 4), cloud), plain(features(3, 4), cloud))
 
 
 @pytest.mark.parametrize(

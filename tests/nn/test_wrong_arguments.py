@@ -106,7 +106,8 @@ VALUES: list[tuple[Callable[[], object], str]] = [
     ),
     (lambda: block(conv=GCNConv(4, 1))(ones(3, 4), PATH), "`conv` must be from C to C channels"),
     # OutputGate and placed convolutions
-    (lambda: OutputGate(4, 3), "`channels` must be a multiple of heads = 3, got 4"),
+    (lambda: OutputGate(4, 0), "`out_channels` must be at least 1"),
+    (lambda: attention(gate=OutputGate(6, 3))(ones(3, 6), PATH), "`gate` must be a module whose o"),
     (lambda: attention(gate=nn.Linear(6, 1))(ones(3, 6), PATH), "`gate` must be a module whose o"),
     (lambda: attention(conv=GCNConv(6, 1))(ones(3, 6), PATH), "`conv` must be from C to C"),
     (lambda: block(conv=BeforeAttention(GCNConv(4, 4))), "`mask` must be given beside BeforeAtt"),

@@ -14,6 +14,7 @@ from graphmask import Topology
 from graphmask.attention import attention_rows
 from graphmask.features import FeatureMap, Identity, ReLU, SoftmaxScores
 from graphmask.kernels import Pattern
+from graphmask.normalizers import Normalizer, RowSums, Sink
 from graphmask.operators import (
     Attended,
     Dense,
@@ -180,10 +181,20 @@ def test_other_numbers_of_heads_are_refused(combine: Callable) -> None:
 
 @pytest.mark.parametrize("phi", [ReLU(), SoftmaxScores(), Identity()], ids=repr)
 @pytest.mark.parametrize("execution", [None, Dense()], ids=str)
+@pytest.mark.parametrize("has_sink", [False, True])
 def test_heads_of_several_operators_are_attended_as_alone(
-    phi: FeatureMap, execution: Dense | None
+    phi: FeatureMap, execution: Dense | None, has_sink: bool
 ) -> None:
     """Estimates beside entries of any sign: each has the denominator of its own sign."""
+
+    def normalizer(heads: slice) -> Normalizer:
+        if not has_sink:
+            return RowSums()
+        null = torch.tensor([0.5, -1.0, 2.0, 0.1])[heads]
+        sink = Sink(len(null))
+        sink.null.data.copy_(null)
+        return sink
+
     topology = example_topologies()["ragged"]
     parts = [
         cases.operators.sparse(topology, 2, estimate=True),
@@ -194,15 +205,15 @@ def test_heads_of_several_operators_are_attended_as_alone(
     assert together.sign is Sign.ANY
     generator = torch.Generator().manual_seed(0)
     q, k, v = torch.randn(3, topology.num_nodes, 4, 3, generator=generator)
-    out = gm.attention(q, k, v, together, phi, execution)
+    out = gm.attention(q, k, v, together, phi, execution, normalizer(slice(4)))
     start, nodes = 0, torch.tensor([3, 0, 7])
-    rows = attention_rows(q, k, together, nodes, phi)
+    rows = attention_rows(q, k, together, nodes, phi, normalizer(slice(4)))
     assert_close(torch.einsum("nhj,jhd->nhd", rows, v), out[nodes])
     for part in parts:
         heads = slice(start, start := start + part.heads)
-        alone = gm.attention(q[:, heads], k[:, heads], v[:, heads], part, phi, execution)
-        assert_close(out[:, heads], alone)
-        assert_close(rows[:, heads], attention_rows(q[:, heads], k[:, heads], part, nodes, phi))
+        qkv, divide = (q[:, heads], k[:, heads], v[:, heads]), normalizer(heads)
+        assert_close(out[:, heads], gm.attention(*qkv, part, phi, execution, divide))
+        assert_close(rows[:, heads], attention_rows(*qkv[:2], part, nodes, phi, divide))
 
 
 def test_forced_executions_reach_every_part(calls: list[tuple[str, MaskOperator]]) -> None:

@@ -49,8 +49,9 @@ def test_all_descriptors_are_finite_or_nan() -> None:
 
 def test_wrong_uses_of_descriptors_are_errors(monkeypatch) -> None:
     for names, error, message in (
-        ("MolWt", TypeError, "`names` must be a sequence"),
-        ([1], TypeError, "`names` must be a sequence"),
+        ("MolWt", TypeError, "`names` must be a list"),
+        ({"MolWt", "TPSA"}, TypeError, "`names` must be a list"),
+        ([1], TypeError, "`names` must be a list"),
         ([], ValueError, "`names` must be names of MoleculeDescriptors.available"),
         (["Weight"], ValueError, "each once, got .'Weight'."),
         (["MolWt", "MolWt"], ValueError, "each once, got"),
