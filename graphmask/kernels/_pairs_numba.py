@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from ._compiled import Rows, compiled, flat, inlined, rows_of, run_rows
 from ._options import Options
@@ -31,6 +30,7 @@ from ._vectors import (
     least,
     load,
     multiply,
+    power_of_2,
     prefetch,
     spread,
     store,
@@ -40,6 +40,7 @@ from ._vectors import (
     where_nonzero,
     with_sign_of,
     zeros,
+    zeros_of,
 )
 
 # Bytes of the channels that a group of heads holds in registers, of each of queries, keys, values
@@ -105,7 +106,6 @@ def attend(
     Of the last two those that the options do not ask for are empty.
     """
     rowptr, col, *_ = structure
-    channels, (q, k, v) = v.shape[2], map(_widen, (q, k, v))
     out, sizes = _by_nodes(v), (options.normalized, options.exponentials)
     size, shift = (v.new_empty(v.shape[1::-1] if wanted else (0, 0)) for wanted in sizes)
     args = flat(col), _inputs(q, k, v, value, options), flat(out), flat(size), flat(shift)
@@ -113,7 +113,7 @@ def attend(
     run_rows(body, rowptr, _work(q, v, col), args, row_order)
     # Rows without entries.
     shift.masked_fill_(shift == torch.finfo(shift.dtype).min, 0)
-    return _narrow(out, channels), size.mT, shift.mT
+    return out.transpose(0, 1), size.mT, shift.mT
 
 
 def differentiate_rows(
@@ -124,7 +124,6 @@ def differentiate_rows(
     ``inputs`` are those of :func:`attend`.
     """
     q, k, v, value, (rowptr, col, *_), row_order, options = inputs
-    channels, (grad, q, k, v) = q.shape[2], map(_widen, (grad, q, k, v))
     grad_q, grad_value = _by_nodes(q), value.new_empty(value.shape[::-1])
     if len(value) < len(q):
         # Groups of heads add to what they share.
@@ -133,7 +132,7 @@ def differentiate_rows(
     args = flat(col), _inputs(q, k, v, value, options), grads, flat(grad_q), flat(grad_value)
     body = _compile_rows(_kind(q, v, value, options))
     run_rows(body, rowptr, _work(q, v, col), args, row_order)
-    return _narrow(grad_q, channels), grad_value.mT
+    return grad_q.transpose(0, 1), grad_value.mT
 
 
 def differentiate_columns(
@@ -141,29 +140,12 @@ def differentiate_columns(
 ) -> tuple[Tensor, Tensor]:
     """Gradients of the keys ``[H, N, m]`` and of the values ``[H, N, d]``."""
     q, k, v, value, (_, _, colptr, row, csc_perm, _), row_order, options = inputs
-    sizes, (grad, q, k, v) = (k.shape[2], v.shape[2]), map(_widen, (grad, q, k, v))
     grad_k, grad_v, grads = _by_nodes(k), _by_nodes(v), _grads(grad, grad_denominator, shift)
     outputs = flat(grad_k), flat(grad_v)
     args = flat(row), flat(csc_perm), _inputs(q, k, v, value, options), grads, *outputs
     body = _compile_columns(_kind(q, v, value, options))
     run_rows(body, colptr, _work(q, v, row), args, row_order)
-    return _narrow(grad_k, sizes[0]), _narrow(grad_v, sizes[1])
-
-
-def _widen(x: Tensor) -> Tensor:
-    """``[H, N, C]`` with zeros up to a power of 2 of channels.
-
-    Vectors of other lengths take three to five times as long, and each number of channels would
-    have bodies of its own.
-    """
-    channels = x.shape[2]
-    missing = (1 << (channels - 1).bit_length()) - channels
-    return pad(x.transpose(0, 1), (0, missing)).transpose(0, 1) if missing else x
-
-
-def _narrow(x: Tensor, channels: int) -> Tensor:
-    """``[H, N, channels]`` of ``[N, H, C]``."""
-    return x[..., :channels].contiguous().transpose(0, 1)
+    return grad_k.transpose(0, 1), grad_v.transpose(0, 1)
 
 
 def _by_nodes(x: Tensor) -> Tensor:
@@ -187,7 +169,7 @@ def _work(q: Tensor, v: Tensor, col: Tensor) -> int:
 
 def _kind(q: Tensor, v: Tensor, value: Tensor, options: Options) -> Kind:
     heads, m, d = q.shape[0], q.shape[2], v.shape[2]
-    head_size = max(m, d) * q.element_size()
+    head_size = power_of_2(max(m, d)) * q.element_size()
     groups = [2**i for i in range(9) if heads % 2**i == 0 and 2**i * head_size <= _GROUP]
     shared = len(value) < heads
     return Kind(max(groups, default=1), m, d, shared, options.normalized, options.exponentials)
@@ -250,12 +232,11 @@ def exponential_of(score, mask, top):
 @cache
 def _compile_attend(kind: Kind) -> Callable[..., None]:
     group, m, d, shared, normalized, exponentials = kind
-    keys, values = group * m, group * d
 
     def attend(order, first, last, ptr, col, inputs, out, size, shift):
         q, k, v, value, signed, heads = inputs
         width = 1 if shared else heads
-        per_key, per_value = zeros(q.data, keys), zeros(q.data, values)
+        per_key, per_value = zeros_of(q.data, group, m), zeros_of(q.data, group, d)
         per_head = zeros(q.data, group)
         for position in range(first, last):
             i = position
@@ -296,12 +277,11 @@ def _compile_attend(kind: Kind) -> Callable[..., None]:
 @cache
 def _compile_rows(kind: Kind) -> Callable[..., None]:
     group, m, d, shared, normalized, exponentials = kind
-    keys, values = group * m, group * d
 
     def rows(order, first, last, ptr, col, inputs, grads, grad_q, grad_value):
         q, k, v, value, signed, heads = inputs
         width = 1 if shared else heads
-        per_key, per_value = zeros(q.data, keys), zeros(q.data, values)
+        per_key, per_value = zeros_of(q.data, group, m), zeros_of(q.data, group, d)
         per_head = zeros(q.data, group)
         for position in range(first, last):
             i = position
@@ -345,12 +325,11 @@ def _compile_rows(kind: Kind) -> Callable[..., None]:
 @cache
 def _compile_columns(kind: Kind) -> Callable[..., None]:
     group, m, d, shared, normalized, exponentials = kind
-    keys, values = group * m, group * d
 
     def columns(order, first, last, ptr, row, perm, inputs, grads, grad_k, grad_v):
         q, k, v, value, signed, heads = inputs
         width = 1 if shared else heads
-        per_key, per_value = zeros(q.data, keys), zeros(q.data, values)
+        per_key, per_value = zeros_of(q.data, group, m), zeros_of(q.data, group, d)
         per_head, single = zeros(q.data, group), zeros(q.data, 1)
         for position in range(first, last):
             j = position
