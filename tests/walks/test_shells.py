@@ -107,6 +107,7 @@ def test_large_graphs_are_split_into_blocks(monkeypatch: pytest.MonkeyPatch) -> 
     graph = Topology(knn_graph(pos, 6), 200)
     whole = Shells(16, hops=4)(graph, seeded())
     monkeypatch.setattr("graphmask.walks.shells._WORK", 1000)
+    monkeypatch.setattr("graphmask.walks.shells._ROWS", 30)
     parts = Shells(16, hops=4)(graph, seeded())
     assert_close(parts.to_dense(), whole.to_dense(), rtol=0, atol=0)
     exact = exact_shells(graph, 4)
