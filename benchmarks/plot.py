@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from graphmask._console import split
-from graphmask.benchmark.report import Panel, write_plot
+from graphmask._plots import Panel, write_plot
 
 
 def read_panels(

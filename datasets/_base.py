@@ -8,7 +8,7 @@ import re
 import warnings
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypedDict
 
@@ -57,9 +57,10 @@ class CachedDataset(InMemoryDataset, ABC):
         TypeError: if an example holds what a cache of tensors, numbers and texts cannot.
         ValueError: if ``pre_filter`` keeps no example, or the cache is damaged.
 
-    The cache is one file, written aside and moved to its place when it is complete, so that a run
-    that is killed leaves none, and processes that build it at once do not disturb each other. No
-    code in it is run: it is read as tensors alone.
+    The cache is built again when one of the files that it was read from is added, removed, or
+    changed in size or date; without any of them it stays. It is one file, written aside and moved
+    to its place when it is complete, so that a run that is killed leaves none, and processes that
+    build it at once do not disturb each other. No code in it is run: it is read as tensors alone.
     """
 
     class_names: tuple[str, ...] = ()
@@ -92,6 +93,11 @@ class CachedDataset(InMemoryDataset, ABC):
         """Build the examples, before ``pre_filter`` and ``pre_transform``."""
 
     @property
+    def sources(self) -> Sequence[Path]:
+        """The files that examples are read from, unless ``settings`` name their content."""
+        return ()
+
+    @property
     def num_classes(self) -> int:
         """The number of classes, also of those without an example."""
         return len(self.class_names) or super().num_classes
@@ -115,8 +121,9 @@ class CachedDataset(InMemoryDataset, ABC):
     def process(self) -> None:
         """Build the examples and cache them."""
         steps = steps_of(self)  # before generators in them go on
+        stamps = stamps_of(self.sources)  # before they change
         data, slices = self.collate(self.examples())
-        record = {"steps": steps, "slices": _plain(slices), **pack(data)}
+        record = {"steps": steps, "sources": stamps, "slices": _plain(slices), **pack(data)}
         write_record(Path(self.processed_paths[0]), record)
 
     def examples(self) -> list[Data]:
@@ -138,13 +145,17 @@ class CachedDataset(InMemoryDataset, ABC):
         path = Path(self.processed_paths[0])
         if self.force_reload or not path.exists():
             self.process()
-        elif isinstance(record := read_record(path), dict):
+        elif self._is_current(record := read_record(path)):
             self._record = record
             warn_of_other_steps(self, record["steps"])
             return
-        else:  # of an earlier version of this library
+        else:
             self.process()
         self._record = read_record(path)
+
+    def _is_current(self, record: Any) -> bool:
+        """False for a cache of an earlier version of this library, or of other files."""
+        return isinstance(record, dict) and has_stamps(self.sources, record.get("sources"))
 
 
 def _plain(slices: Any) -> Any:
@@ -163,6 +174,18 @@ def pack(data: Data | HeteroData) -> dict[str, Any]:
 def unpack(record: dict[str, Any]) -> Any:
     """Return the example that :func:`pack` was given."""
     return _KINDS[record["kind"]].from_dict(record["data"])
+
+
+def stamps_of(paths: Sequence[Path]) -> dict[str, list[int]]:
+    """Sizes and dates of files by their paths from the folder that holds all of them."""
+    home = os.path.commonpath([path.parent.absolute() for path in paths]) if paths else ""
+    stats = {path.absolute().relative_to(home).as_posix(): path.stat() for path in paths}
+    return {path: [stat.st_size, stat.st_mtime_ns] for path, stat in stats.items()}
+
+
+def has_stamps(paths: Sequence[Path], stamps: dict[str, list[int]] | None) -> bool:
+    """True if files, where there are any, are those of the stamps."""
+    return not paths or stamps_of(paths) == stamps
 
 
 def make_cache(folder: str) -> Path:

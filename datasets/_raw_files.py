@@ -13,9 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 from torch_geometric.data import download_url
 
 from graphmask._atomic import replacing
+from graphmask._tables import to_int64
 
 Folder = str | os.PathLike[str]
 
@@ -153,6 +155,26 @@ def files_of_classes(
             raise FileNotFoundError(f"No {ending} file in {folder / name / split}: {remedy}")
         files += [(label, path) for path in paths]
     return files
+
+
+def class_files(folder: Path, class_names: Sequence[str], split: str, ending: str) -> list[Path]:
+    """Return the files ``<class>/<split>/*<ending>``, as far as there are any."""
+    return [path for name in class_names for path in files_with(folder / name / split, ending)]
+
+
+def check_labels(labels: np.ndarray, count: int, num_classes: int) -> np.ndarray:
+    """Return classes [count] as int64.
+
+    Raises:
+        ValueError: if they are no whole numbers from 0 to ``num_classes`` - 1, or of another shape.
+    """
+    if labels.shape != (count,):
+        raise ValueError(f"labels of shape {list(labels.shape)}, expected [{count}]")
+    labels = to_int64("labels", labels)
+    if count and (labels.min() < 0 or labels.max() >= num_classes):
+        expected = f"expected 0 to {num_classes - 1}"
+        raise ValueError(f"labels {labels.min()} to {labels.max()}, {expected}")
+    return labels
 
 
 def read_text(path: Path) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
@@ -111,6 +112,10 @@ class GitHub(CachedDataset):
             processed_root=processed_root,
             force_reload=force_reload,
         )
+
+    @property
+    def sources(self) -> Sequence[Path]:
+        return (self.path,)
 
     def build(self) -> Iterator[Data]:
         """Yield the graph."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -100,6 +101,10 @@ class Heterophilous(CachedDataset):
         self.split = split
         (self.path,) = find_files(root, [f"{self.name}.npz"], URL, check_flag("download", download))
         super().__init__(root, f"{self.name}_split{'s' if split is None else split}", **options)
+
+    @property
+    def sources(self) -> Sequence[Path]:
+        return (self.path,)
 
     def build(self) -> Iterator[Data]:
         """Yield the graph."""

@@ -95,6 +95,12 @@ class ISPRSFilterTest(SplitDataset):
             raise value_error("test_scan", expected, test_scan)
         return tuple(name for name in cls.scans if name in names)
 
+    @property
+    def sources(self) -> Sequence[Path]:
+        names = [name for name in self.scans if (name in self.test_scans) != self.train]
+        paths = (self._find(name) for name in names)
+        return tuple({path for path in paths if path is not None})
+
     def build(self) -> Iterator[Data]:
         """Yield the scans of this split."""
         for name in self.scans:
@@ -103,17 +109,22 @@ class ISPRSFilterTest(SplitDataset):
 
     def _read(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Read the positions float64 [N, 3] and classes int64 [N] of a scan."""
-        folder = self.scan_folder
-        folders = (folder, folder / "raw", folder / "Reference")
-        texts = [path for place in folders for path in files_with(place, ".txt")]
-        paths = [path for path in texts if path.stem.lower() == name] + [folder / PACKED]
-        path = next((path for path in paths if path.exists()), None)
+        path = self._find(name)
         if path is None:
+            folder = self.scan_folder
             raise FileNotFoundError(f"No scan {name} in {folder}: `root` must hold {LAYOUT}")
         with reading(path, "restore the file from the reference data"):
             pos, label = _read_packed(path, name) if path.name == PACKED else _read_text(path)
             _check(pos, label)
         return pos, label.astype(np.int64)
+
+    def _find(self, name: str) -> Path | None:
+        """The file of a scan."""
+        folder = self.scan_folder
+        folders = (folder, folder / "raw", folder / "Reference")
+        texts = [path for place in folders for path in files_with(place, ".txt")]
+        paths = [path for path in texts if path.stem.lower() == name] + [folder / PACKED]
+        return next((path for path in paths if path.exists()), None)
 
 
 def scan_data(pos: np.ndarray, label: np.ndarray, name: str) -> Data:
@@ -138,7 +149,7 @@ def _read_text(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def _read_packed(path: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     with open(path, "rb") as file, np.load(file) as arrays:
         origin = arrays[f"{name}_origin"] if f"{name}_origin" in arrays else np.zeros(3)
-        is_ground = arrays[f"{name}_ground"].astype(np.int64)
+        is_ground = arrays[f"{name}_ground"].astype(np.float64)  # halves are refused later
         return arrays[f"{name}_xyz"].astype(np.float64) + origin, 1 - is_ground
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from graphmask.transforms import UnitSphere
 
 from ._base import Options, SplitDataset, check_flag
 from ._files import local, with_origins
-from ._raw_files import Folder, check_file, reading
+from ._raw_files import Folder, check_file, check_labels, reading
 
 FILE = "kitti_objects4.npz"
 PARTS = {
@@ -84,6 +84,10 @@ class KITTIObjects(SplitDataset):
         """The name of the split."""
         return self._split
 
+    @property
+    def sources(self) -> Sequence[Path]:
+        return (self.file,)
+
     def build(self) -> Iterator[Data]:
         """Yield the clouds of this split in the order of the file."""
         return with_origins(self._clouds())
@@ -103,12 +107,12 @@ class KITTIObjects(SplitDataset):
 def _read(path: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     with reading(path, "restore the file"), open(path, "rb") as file, np.load(file) as arrays:
         points, labels = arrays[f"{name}_points"], arrays[f"{name}_label"]
-        check_clouds(points, labels, len(KITTIObjects.class_names))
+        labels = check_clouds(points, labels, len(KITTIObjects.class_names))
     return points, labels
 
 
-def check_clouds(points: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
-    """Check finite clouds [n, P, 3] and their labels [n]."""
+def check_clouds(points: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Check finite clouds [n, P, 3] and return their labels [n]."""
     if points.ndim != 3 or points.shape[2] != 3 or labels.shape != points.shape[:1]:
         raise ValueError(
             f"points of shape {list(points.shape)} and labels of shape {list(labels.shape)}"
@@ -119,7 +123,4 @@ def check_clouds(points: np.ndarray, labels: np.ndarray, num_classes: int) -> No
         raise ValueError(f"points of dtype {points.dtype}")
     if not (np.abs(points) <= np.finfo(np.float32).max).all():
         raise ValueError("a point is NaN or infinite, or beyond single precision")
-    if labels.min() < 0 or labels.max() >= num_classes:
-        raise ValueError(
-            f"labels {labels.min()} to {labels.max()}, expected 0 to {num_classes - 1}"
-        )
+    return check_labels(labels, len(points), num_classes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from graphmask._checks import check_integer, value_error
 
 from ._base import Options, SplitDataset, check_flag
 from ._grids import grid_edges, grid_positions, without_grid
-from ._raw_files import Folder, find_files, reading
+from ._raw_files import Folder, check_labels, find_files, reading
 
 URL, FILE = "https://storage.googleapis.com/tensorflow/tf-keras-datasets", "mnist.npz"
 SIDE = 28
@@ -100,6 +100,10 @@ class MNIST(SplitDataset):
         """Rows and columns of patches."""
         return (SIDE // self.patch, SIDE // self.patch)
 
+    @property
+    def sources(self) -> Sequence[Path]:
+        return (self.path,)
+
     def build(self) -> Iterator[Data]:
         """Yield the graphs of this split in the order of the file."""
         images, labels = _read(self.path, self.split)
@@ -141,6 +145,5 @@ def _read(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
                 f"expected uint8 images of shape [{len(labels)}, 28, 28], "
                 f"got {images.dtype} {images.shape}"
             )
-        if len(labels) and (labels.min() < 0 or labels.max() > 9):
-            raise ValueError(f"expected labels 0 to 9, got {labels.min()} to {labels.max()}")
+        labels = check_labels(labels, len(images), 10)
     return images, labels

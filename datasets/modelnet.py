@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,15 @@ from graphmask._checks import check_integer, value_error
 from ._base import Filter, SplitDataset, Transform, check_flag, check_optional
 from ._files import mesh_data, sample, with_origins
 from ._meshes import read_off
-from ._raw_files import Folder, extract, files_of_classes, missing_files, reading
+from ._raw_files import (
+    Folder,
+    check_labels,
+    class_files,
+    extract,
+    files_of_classes,
+    missing_files,
+    reading,
+)
 
 VOXEL_FILE = "modelnet10_vox32_bits.npz"
 GRID = (32, 32, 32)
@@ -163,6 +171,12 @@ class ModelNet(SplitDataset):
                 f"{self.source_folder}"
             ) from error
 
+    @property
+    def sources(self) -> Sequence[Path]:
+        if self.from_voxels:
+            return (self.source_folder / VOXEL_FILE,)
+        return class_files(self._meshes, self.class_names, self.split, ".off")
+
     def build(self) -> Iterator[Data]:
         """Yield the examples of this split in the order of the files."""
         return self._voxel_clouds() if self.from_voxels else with_origins(self._mesh_clouds())
@@ -207,6 +221,5 @@ def _read_voxels(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
                 f"expected uint8 bits of shape [{len(labels)}, {num_bytes}], "
                 f"got {bits.dtype} {bits.shape}"
             )
-        if labels.min() < 0 or labels.max() >= len(CLASSES["10"]):
-            raise ValueError(f"expected labels 0 to 9, got {labels.min()} to {labels.max()}")
+        labels = check_labels(labels, len(bits), len(CLASSES["10"]))
     return bits, labels

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +110,10 @@ class ScanObjectNN(SplitDataset):
             root, train, f"{folder}_{variant}_{num_points or 'all'}_seed{seed}", **options
         )
 
+    @property
+    def sources(self) -> Sequence[Path]:
+        return (self.file,)
+
     def build(self) -> Iterator[Data]:
         """Yield the clouds of this split in the order of the file."""
         return with_origins(self._clouds())
@@ -135,8 +139,7 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     h5py = require("h5py", extra="scans")
     with reading(path, "restore the file from the original data"), h5py.File(path, "r") as file:
         points, labels, mask = (np.asarray(file[name]) for name in ("data", "label", "mask"))
-        labels = labels.reshape(-1).astype(np.int64)
-        check_clouds(points, labels, len(ScanObjectNN.class_names))
+        labels = check_clouds(points, labels.reshape(-1), len(ScanObjectNN.class_names))
         if mask.shape != points.shape[:2]:
             shapes = f"{list(mask.shape)} beside points of shape {list(points.shape)}"
             raise ValueError(f"a mask of shape {shapes}")

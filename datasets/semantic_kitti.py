@@ -17,9 +17,11 @@ from ._base import (
     Filter,
     Transform,
     check_optional,
+    has_stamps,
     make_cache,
     pack,
     read_record,
+    stamps_of,
     steps_of,
     unpack,
     warn_of_other_steps,
@@ -169,8 +171,10 @@ class SemanticKITTI(Dataset):
         folder, path = make_cache(self.processed_dir), Path(self.processed_paths[0])
         names = [name for *_, name in self.scans]
         is_stale = self.force_reload or not path.exists()
-        record = None if is_stale else read_record(path)
-        if not isinstance(record, dict) or record.get("scans") != names:
+        found = None if is_stale else read_record(path)
+        found = found if isinstance(found, dict) else {}
+        is_same = has_stamps(self._sources, found.get("sources"))
+        if found.get("scans") != names or not is_same:
             self.process()
         record = read_record(path)
         warn_of_other_steps(self, record["steps"])
@@ -179,6 +183,7 @@ class SemanticKITTI(Dataset):
     def process(self) -> None:
         """Write one file for each scan that ``pre_filter`` keeps, and the list of them."""
         folder, steps, files = Path(self.processed_dir), steps_of(self), []
+        stamps = stamps_of(self._sources)
         Path(self.processed_paths[0]).unlink(missing_ok=True)
         # Another process may write scans of other steps.
         mark = f"{zlib.crc32(repr(steps).encode()):08x}"
@@ -190,10 +195,15 @@ class SemanticKITTI(Dataset):
                 write_record(folder / files[-1], pack(data))
         if not files:
             raise value_error("pre_filter", "true for a scan", "no scan")
-        record = {"steps": steps, "files": files, "scans": [name for *_, name in self.scans]}
+        names = [name for *_, name in self.scans]
+        record = {"steps": steps, "sources": stamps, "files": files, "scans": names}
         write_record(Path(self.processed_paths[0]), record)
         for path in set(folder.glob("scan_*.pt")) - {folder / name for name in files}:
             path.unlink(missing_ok=True)
+
+    @property
+    def _sources(self) -> list[Path]:
+        return [path for *paths, _ in self.scans for path in paths if path.exists()]
 
     def len(self) -> int:
         """The number of scans."""

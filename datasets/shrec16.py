@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 
 from ._base import Options, SplitDataset
 from ._files import read_mesh, with_origins
-from ._raw_files import Folder, check_folder, files_of_classes
+from ._raw_files import Folder, check_folder, class_files, files_of_classes
 
 LAYOUT = "<class>/{train,test}/*.obj, one folder for each of the 30 classes"
 
@@ -64,6 +64,10 @@ class SHREC16(SplitDataset):
     def __init__(self, root: Folder, train: bool = True, **options: Unpack[Options]) -> None:
         self.source_folder = check_folder(root, LAYOUT)
         super().__init__(root, train, **options)
+
+    @property
+    def sources(self) -> Sequence[Path]:
+        return class_files(self.source_folder, self.class_names, self.split, ".obj")
 
     def build(self) -> Iterator[Data]:
         """Yield the meshes of this split, class by class."""

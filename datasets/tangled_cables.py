@@ -34,7 +34,7 @@ class TangledCables(SplitDataset):
     blurred, and one of them is clicked.
 
     The click that is nearest in space tells hardly more than chance, since the cables run side by
-    side; of the edges to the four nearest neighbours about one in sixty joins two cables, enough
+    side; of the edges to the four nearest neighbours about one in seventy joins two cables, enough
     that the click that is nearest along them is wrong for three points in ten.
 
     Each example is ``Data(x, pos, y)`` with its points in random order: ``x`` float32 of shape [N,

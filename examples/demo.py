@@ -25,65 +25,61 @@ import graphmask as gm
 
 
 def draw_scene(task: Task, scene: Data, path: Path) -> None:
-    """Draw a scene as the clicks, as the nearest click, as predicted, and as it is."""
-    task.eval()
+    """Draw a scene as clicked, as the nearest click says, as predicted, and as it is."""
     with torch.no_grad():
-        predicted = task(scene).argmax(1)
-    grey = torch.full_like(scene.y, -1)
+        predicted = task.eval()(scene).argmax(1)
+    nearest, clicks = nearest_in_space(scene), scene.x.argmax(0)
     panels = {
-        "input: one click per cable": grey,
-        "nearest click": nearest_in_space(scene),
-        "masked attention": predicted,
-        "cables": scene.y,
+        "one click per cable": torch.full_like(scene.y, -1),
+        f"nearest click: {share(nearest, scene)} right": nearest,
+        f"masked attention: {share(predicted, scene)} right": predicted,
+        "the cables": scene.y,
     }
-    figure = Figure(figsize=(12, 3.4), layout="constrained")
-    for position, (title, label) in enumerate(panels.items()):
-        right = float((label == scene.y).float().mean())
-        axes = add_panel(figure, scene, 4, position, title)
-        if title in ("nearest click", "masked attention"):
-            axes.set_title(f"{title}: {right:.0%} right")
-        for cable in range(-1, scene.x.shape[1]):
-            colour = "lightgrey" if cable < 0 else f"C{cable}"
-            axes.scatter(*scene.pos[label == cable].T.numpy(), s=7, c=colour)
-        for cable, click in enumerate(scene.x.argmax(0)):
-            place = scene.pos[click].tolist()
-            axes.scatter(*place, marker="*", s=200, c=f"C{cable}", edgecolors="black", zorder=9)
+    figure, x, y = Figure(figsize=(12, 3), layout="constrained"), *flatten(scene.pos)
+    for position, (title, label) in enumerate(panels.items(), 1):
+        axes = add_panel(figure, 1, position, title)
+        colours = [f"C{cable}" if cable >= 0 else "lightgrey" for cable in label.tolist()]
+        axes.scatter(x, y, s=8, c=colours)
+        for cable, click in enumerate(clicks.tolist()):
+            axes.scatter(x[click], y[click], s=160, marker="*", c=f"C{cable}", edgecolors="black")
     FigureCanvasAgg(figure).print_png(path)
+
+
+def share(label: Tensor, scene: Data) -> str:
+    """The share of right labels."""
+    return f"{float((label == scene.y).float().mean()):.0%}"
 
 
 def draw_mask_row(model: nn.Module, scene: Data, path: Path) -> None:
     """Draw what one point attends to: its row of the first layer's mask, per head."""
     with torch.no_grad():
         operator = model.layers[0].attention.mask(gm.Topology.from_data(scene))
-    node = int(scene.pos.sub(scene.pos.mean(0)).norm(dim=1).argmin())
+    node = int((scene.pos - scene.pos.mean(0)).norm(dim=1).argmin())
     rows = operator.rows(torch.tensor([node]))[:, 0].detach()
     bound = float(rows.abs().max())
-    figure = Figure(figsize=(12, 6), layout="constrained")
-    for head, row in enumerate(rows):
-        axes = add_panel(figure, scene, -(-len(rows) // 2), head, f"head {head}", lines=2)
-        dots = scatter(axes, scene.pos, row, bound)
-        axes.scatter(*scene.pos[node].tolist(), marker="*", s=160, c="none", edgecolors="black")
+    figure, x, y = Figure(figsize=(12, 5), layout="constrained"), *flatten(scene.pos)
+    for position, row in enumerate(rows, 1):
+        axes, reached = add_panel(figure, 2, position, f"head {position - 1}"), row != 0
+        axes.scatter(x, y, s=3, c="lightgrey")
+        colours = {"c": row[reached], "cmap": "coolwarm", "vmin": -bound, "vmax": bound}
+        dots = axes.scatter(x[reached], y[reached], s=24, **colours)
+        axes.scatter(x[node], y[node], marker="*", s=160, c="none", edgecolors="black")
     figure.colorbar(dots, ax=figure.axes, shrink=0.6, label="mask entry")
     figure.suptitle("What the starred point attends to; light grey points are out of reach")
     FigureCanvasAgg(figure).print_png(path)
 
 
-def add_panel(
-    figure: Figure, scene: Data, columns: int, position: int, title: str, lines: int = 1
-) -> Any:
-    """Add axes of three dimensions and equal scales, without a frame."""
-    axes = figure.add_subplot(lines, columns, position + 1, projection="3d", title=title)
-    axes.set_box_aspect((scene.pos.amax(0) - scene.pos.amin(0)).tolist(), zoom=1.3)
+def flatten(pos: Tensor) -> tuple[Tensor, Tensor]:
+    """Coordinates in the plane of the largest spread."""
+    centred = pos - pos.mean(0)
+    return tuple((centred @ torch.linalg.svd(centred).Vh[:2].T).T)
+
+
+def add_panel(figure: Figure, lines: int, position: int, title: str) -> Any:
+    """Add axes of equal scales, four in a line, without a frame."""
+    axes = figure.add_subplot(lines, 4, position, title=title, aspect="equal")
     axes.set_axis_off()
     return axes
-
-
-def scatter(axes: Any, pos: Tensor, row: Tensor, bound: float) -> Any:
-    """Draw the points of a scene, coloured by the entries of a row."""
-    reached = row != 0
-    axes.scatter(*pos[~reached].T.numpy(), s=4, c="lightgrey")
-    colours = {"c": row[reached].numpy(), "cmap": "coolwarm", "vmin": -bound, "vmax": bound}
-    return axes.scatter(*pos[reached].T.numpy(), s=20, **colours)
 
 
 def draw_curves(logs: dict[str, Path], path: Path) -> None:
@@ -104,7 +100,7 @@ def main() -> None:
     """Train the variants, print the table, draw the pictures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
-    add("--epochs", type=int, default=12)
+    add("--epochs", type=int, default=10)
     add("--seed", type=int, default=0)
     add("--out", type=Path, default=Path("runs"), help="folder of logs and pictures")
     add("--smoke", action="store_true", help="a tiny run that only shows that everything works")

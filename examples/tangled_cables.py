@@ -50,7 +50,7 @@ def load(options: Options) -> tuple[TangledCables, TangledCables, TangledCables]
 
 def choices(options: Options) -> dict[str, Variant]:
     """Masked attention, no mask, and a convolution, as deep and as far-reaching as the mask."""
-    local = GraphConv(options.channels, options.channels, aggr="max")
+    local = GraphConv(options.channels, options.channels, aggr="mean")
     hops, heads, layers = options.hops, options.heads, options.layers
     masked = {
         "mask": gm.masks.WalkMask(hops, heads, alpha=gm.masks.OneHop),
@@ -93,7 +93,7 @@ def score_rules(scenes: Dataset) -> dict[str, float]:
 
 def parse(arguments: list[str] | None = None) -> Options:
     """The options of a run."""
-    defaults = {"epochs": 12, "batch_size": 8, "lr": 5e-3, "heads": 8, "hops": 8, "channels": 48}
+    defaults = {"epochs": 10, "batch_size": 8, "lr": 5e-3, "heads": 8, "hops": 8, "channels": 48}
     parser = training.make_parser(__doc__, **defaults)
     add = parser.add_argument
     add("--scenes", type=int, default=320, help="for training; a quarter each for the other splits")

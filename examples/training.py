@@ -104,7 +104,8 @@ def make_model(
     """The transformer of all variants, of the size of the options unless arguments differ."""
     sizes = {"num_layers": options.layers, "heads": options.heads, "dropout": options.dropout}
     channels = in_channels, options.channels, out_channels
-    return gm.nn.TopologicalTransformer(*channels, **{**sizes, **arguments})
+    model = gm.nn.TopologicalTransformer(*channels, **{**sizes, **arguments})
+    return recipes.use_bit_dropout(model)
 
 
 def graph_model(

@@ -101,7 +101,7 @@ class Sources:
 class cached(Generic[T]):  # noqa: N801
     """A property computed at first use, outside inference mode, and kept.
 
-    In the object itself, or in its ``_derived`` where it has one.
+    In the object itself, or with what is derived from its ``_sources`` where it has them.
 
     A tensor made under ``torch.inference_mode`` can never be saved for a backward pass: kept from a
     validation step, it would break the next training step on the same object. And
@@ -123,7 +123,8 @@ class cached(Generic[T]):  # noqa: N801
     def __get__(self, instance: Any, owner: type) -> Any:
         if instance is None:
             return self
-        store = getattr(instance, "_derived", instance)
+        sources = getattr(instance, "_sources", None)
+        store = instance if sources is None else sources.derived(instance._check_again)
         # An object without a store gets here once: a descriptor without __set__ gives way to the
         # attributes of the instance.
         if store is instance or not hasattr(store, self.name):

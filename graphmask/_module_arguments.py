@@ -45,6 +45,13 @@ def candidates(module: nn.Module) -> Iterator[dict[str, Any]]:
             yield {**arguments, "kwargs": {**options, **aggregation} if not known else options}
 
 
+def lost_arguments(module: nn.Module) -> list[str]:
+    """Arguments without a default that no attribute of a module holds."""
+    held = {"self", "args", "kwargs", *dict(_attributes(module))}
+    parameters = inspect.signature(type(module).__init__).parameters.items()
+    return [name for name, each in parameters if each.default is each.empty and name not in held]
+
+
 def _attributes(module: nn.Module) -> Iterator[tuple[str, Any]]:
     """What a module holds of the arguments of its constructor."""
     if isinstance(module, nn.Sequential):

@@ -109,7 +109,10 @@ class Walks(metaclass=_EntriesAccepted):
     @property
     def _derived(self) -> Derived:
         """What is derived from the table as it is now."""
-        return self._sources.derived(lambda: _is_nonnegative(self.table))
+        return self._sources.derived(self._check_again)
+
+    def _check_again(self) -> bool:
+        return _is_nonnegative(self.table)
 
     @property
     def nonnegative(self) -> bool:

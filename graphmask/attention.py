@@ -87,7 +87,7 @@ def attention(
     topology = mask.topology
     queries, keys = feature_map(q, k, topology.batch, topology.num_graphs)
     normalizer = RowSums() if normalizer is None else check_normalizer(normalizer)
-    scores, encoded = _scores(feature_map, normalizer), _encode(v, mask, feature_map.scores, values)
+    scores, encoded = _scores(feature_map, normalizer), _encode(v, mask, feature_map, values)
     numerator, denominator, shift = attend(
         mask,
         queries.transpose(0, 1),
@@ -174,12 +174,15 @@ def _by_nodes(x: Tensor | None) -> Tensor | None:
     return None if x is None else x.unsqueeze(-1).transpose(0, 1)
 
 
-def _encode(v: Tensor, mask: MaskOperator, scores: Scores, values: ValueMap | None) -> Encoded:
+def _encode(
+    v: Tensor, mask: MaskOperator, feature_map: FeatureMap, values: ValueMap | None
+) -> Encoded:
     if values is None:
         return Encoded(v)
-    if check_value_map(values).needs_nonnegative and (scores.signed or not mask.sums_itself):
+    is_nonnegative = mask.nonnegative and feature_map.nonnegative_scores
+    if check_value_map(values).needs_nonnegative and not is_nonnegative:
         expected = f"non-negative, and so must scores, for {values!r}"
-        raise value_error("mask", expected, f"{mask!r}, and {scores!r}")
+        raise value_error("mask", expected, f"{mask!r}, and scores of {feature_map!r}")
     with full_precision(v.device):
         return values(v.to(accumulator(v)), mask.topology)
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric import nn as pyg_nn
 
-from graphmask._module_arguments import PLAIN, candidates, trace
+from graphmask._module_arguments import PLAIN, candidates, lost_arguments, trace
 
 PACKAGES = (
     "graphmask.masks",
@@ -236,4 +236,6 @@ def _read_arguments(module: nn.Module) -> dict[str, Any]:
             continue
         if trace(copy) == trace(module):
             return config
-    raise ConfigError(f"the attributes of this {name} do not hold all of its arguments")
+    lost = lost_arguments(module)
+    named = f", as of {', '.join(lost)}" if lost else ""
+    raise ConfigError(f"the attributes of this {name} do not hold all of its arguments{named}")

@@ -294,7 +294,8 @@ def _write_shard(
     graphs: Any, transform: Any, start: int, path: Path, plan: dict[str, Any]
 ) -> tuple[str, dict[str, Any]]:
     """Prepare the graphs of a shard and write them; its name, and its entry in the manifest."""
-    save_file = require("safetensors.torch", extra="pretrained").save_file
+    # As bytes: its own function for files leaves hidden ones where the process is killed.
+    save = require("safetensors.torch", extra="pretrained").save
     prepared: list[Data] = []
     with _turn, _settings_of(plan), _kept_random_state():
         for index, data in enumerate(graphs, start):
@@ -308,7 +309,7 @@ def _write_shard(
     # One entry: several would be in no particular order.
     header = json.dumps({"plan": _fingerprint(plan), "trees": trees})
     with replacing(path) as aside:
-        save_file(tensors, aside, {"graphmask": header})
+        aside.write_bytes(save(tensors, {"graphmask": header}))
         entry = {"sha256": _sha256(aside), "bytes": aside.stat().st_size}
     return path.name, {**entry, "graphs": len(prepared), "first": start, "kinds": kinds}
 

@@ -347,7 +347,7 @@ def flat(name: str, values: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
     for key, value in values.items():
         if isinstance(value, dict):
             yield from flat(f"{name}{key}.", value)
-        else:
+        elif key != "smiles":
             yield f"{name}{key}", torch.as_tensor(value).clone().reshape(-1)
 
 

@@ -237,10 +237,22 @@ def faults(combined: Iterator[Combination]) -> list[str]:
     return lines
 
 
-@pytest.mark.parametrize("mask", cases.MASKS, ids=str)
-def test_a_sample_of_all_combinations(mask: cases.Case) -> None:
+# A sample of what is combined with each mask, and all of it.
+parametrize_with_samples = pytest.mark.parametrize(
+    ("mask", "sample"),
+    [
+        pytest.param(mask, size, id=f"{mask}-{size or 'all'}", marks=marks)
+        for size, marks in ((True, ()), (False, (pytest.mark.slow, pytest.mark.whole)))
+        for mask in cases.MASKS
+    ],
+)
+
+
+@parametrize_with_samples
+def test_combinations(mask: cases.Case, sample: bool) -> None:
     everything = list(combinations(mask))
-    lines = faults(iter(random.Random(str(mask)).sample(everything, 2)))
+    some = random.Random(str(mask)).sample(everything, 2) if sample else everything
+    lines = faults(iter(some))
     assert not lines, "\n".join(lines)
 
 
@@ -260,14 +272,6 @@ def test_combinations_that_have_failed(mask: str, phi: str) -> None:
     (case,) = (case for case in cases.MASKS if case.name == mask)
     some = (one for one in combinations(case) if (one.phi.name, one.precision) == (phi, "float64"))
     lines = faults(some)
-    assert not lines, "\n".join(lines)
-
-
-@pytest.mark.slow
-@pytest.mark.whole
-@pytest.mark.parametrize("mask", cases.MASKS, ids=str)
-def test_all_combinations(mask: cases.Case) -> None:
-    lines = faults(combinations(mask))
     assert not lines, "\n".join(lines)
 
 
@@ -319,15 +323,7 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize("mask", cases.MASKS, ids=str)
-def test_what_is_not_finite_stays_in_its_graph(mask: cases.Case) -> None:
-    lines = leaks(mask, random.Random(str(mask)).sample(BROKEN, 1))
-    assert not lines, "\n".join(lines)
-
-
-@pytest.mark.slow
-@pytest.mark.whole
-@pytest.mark.parametrize("mask", cases.MASKS, ids=str)
-def test_what_is_not_finite_stays_in_its_graph_under_all_features(mask: cases.Case) -> None:
-    lines = leaks(mask, BROKEN)
+@parametrize_with_samples
+def test_what_is_not_finite_stays_in_its_graph(mask: cases.Case, sample: bool) -> None:
+    lines = leaks(mask, random.Random(str(mask)).sample(BROKEN, 1) if sample else BROKEN)
     assert not lines, "\n".join(lines)

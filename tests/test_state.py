@@ -45,3 +45,10 @@ def test_tables_keep_their_digits_in_half_precision(case: cases.Case) -> None:
 
 def tables_of(module: nn.Module) -> dict[str, Tensor]:
     return {name: x for name, x in module.named_buffers() if x.is_floating_point() and x.numel()}
+
+
+def test_no_number_of_a_buffer_is_outside_of_the_state_dict() -> None:
+    for module in cases.registered():
+        if isinstance(module, nn.Module):
+            names = {name for name, x in module.named_buffers() if x.numel()}
+            assert names <= module.state_dict().keys(), module

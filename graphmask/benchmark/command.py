@@ -16,6 +16,7 @@ from graphmask._atomic import check_replaceable
 from graphmask._checks import check_integer, value_error
 from graphmask._console import checked, split
 from graphmask._machine import describe_machine, summarize
+from graphmask._plots import Panel, write_plot
 from graphmask.extras import require
 
 from . import comparisons, report, scaling
@@ -97,14 +98,14 @@ def measure(
         ),
     )
 
-    def write(results: list[Any], panels: Sequence[report.Panel]) -> None:
+    def write(results: list[Any], panels: Sequence[Panel]) -> None:
         if csv is not None:
             write_csv(csv, results, summarize(machine))
         if json is not None:
             names = [implementation.name for implementation in settings.implementations]
             write_json(json, results, vars(settings) | {"implementations": names}, machine)
         if plot is not None:
-            report.write_plot(plot, panels, summarize(machine))
+            write_plot(plot, panels, summarize(machine))
 
     if not compare:
         complete = _run(

@@ -10,14 +10,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from scipy.sparse.csgraph import breadth_first_order
-from scipy.spatial import cKDTree
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import subgraph, to_scipy_sparse_matrix, to_undirected
 
 from graphmask._checks import check_integer, value_error
 from graphmask.io import read_graph
-from graphmask.transforms import Hilbert, ReorderNodes
+from graphmask.transforms import Hilbert, ReorderNodes, knn_graph
 
 CHANNELS = 64
 HEADS = 4
@@ -52,11 +51,9 @@ def sphere_graph(num_nodes: int, seed: int = 0, neighbours: int = 6) -> Edges:
     """
     check_integer("num_nodes", num_nodes, 2)
     k = min(check_integer("neighbours", neighbours, 1), num_nodes - 1)
-    pos = np.random.default_rng(seed).standard_normal((num_nodes, 3))
-    pos /= np.linalg.norm(pos, axis=1, keepdims=True)
-    nearest = torch.from_numpy(cKDTree(pos).query(pos, k + 1)[1][:, 1:].ravel())
-    edges = torch.stack([torch.arange(num_nodes).repeat_interleave(k), nearest])
-    return torch.from_numpy(pos).float(), to_undirected(edges, num_nodes=num_nodes)
+    numbers = np.random.default_rng(seed).standard_normal((num_nodes, 3))
+    pos = torch.nn.functional.normalize(torch.from_numpy(numbers))
+    return pos.float(), to_undirected(knn_graph(pos, k), num_nodes=num_nodes)
 
 
 def reordered(

@@ -177,10 +177,8 @@ def extrapolate(values: Mapping[int, float], nodes: int) -> float | None:
 
 def group_by_name(measurements: Sequence[Measurement]) -> dict[str, list[Measurement]]:
     """Group measurements by name, in order of appearance."""
-    groups: dict[str, list[Measurement]] = {}
-    for run in measurements:
-        groups.setdefault(run.implementation, []).append(run)
-    return groups
+    names = dict.fromkeys(run.implementation for run in measurements)
+    return {name: [run for run in measurements if run.implementation == name] for name in names}
 
 
 def write_csv(path: str | Path, records: Sequence[Any], machine: str = "") -> None:

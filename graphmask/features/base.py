@@ -10,7 +10,7 @@ from graphmask._buffers import SingleBuffers
 from graphmask._checks import check_number, type_error, value_error
 from graphmask.config import ConfigMixin
 
-from .scores import InnerProducts, Scores
+from .scores import Exponentials, InnerProducts, Scores
 
 
 class FeatureMap(ConfigMixin, SingleBuffers, ABC):
@@ -49,6 +49,11 @@ class FeatureMap(ConfigMixin, SingleBuffers, ABC):
         from ``batch``.
         """
         return self.queries(q), self.keys(k)
+
+    @property
+    def nonnegative_scores(self) -> bool:
+        """Whether no score can be negative, as those of exponentials and of such features."""
+        return self.nonnegative or isinstance(self.scores, Exponentials)
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters; maps without parameters do nothing."""

@@ -68,6 +68,10 @@ class UnitPlusCosine(FeatureMap):
         scaled = gain * unit(x.float() if is_half(x) else x, self.epsilon)
         return torch.cat([torch.ones_like(scaled[..., :1]), scaled], -1).to(x.dtype)
 
+    @property
+    def nonnegative_scores(self) -> bool:
+        return True
+
     def reset_parameters(self) -> None:
         nn.init.zeros_(self.gain)
 

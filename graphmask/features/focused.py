@@ -58,13 +58,22 @@ class Focused(FeatureMap):
         self.register_parameter("log_power", start)
 
     def queries(self, x: Tensor) -> Tensor:
+        return self._features(x).to(x.dtype)
+
+    def forward(
+        self, q: Tensor, k: Tensor, batch: Tensor | None = None, num_graphs: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        return self._features(q), self._features(k)
+
+    def _features(self, x: Tensor) -> Tensor:
+        """In single precision where x is half: powers leave the range of half."""
         r = relu(x.float() if is_half(x) else x) + self.epsilon
         # Powers of large numbers overflow; the map is proportional to r.
         largest = r.detach().amax(-1, keepdim=True)
         r = (r / largest).clamp(min=torch.finfo(r.dtype).tiny)
         sharp = r ** (self.power if self.log_power is None else self.log_power.to(r.dtype).exp())
         length = (r.square().sum(-1, keepdim=True) / sharp.square().sum(-1, keepdim=True)).sqrt()
-        return (largest * length * sharp).to(x.dtype)
+        return largest * length * sharp
 
     def reset_parameters(self) -> None:
         if self.log_power is not None:

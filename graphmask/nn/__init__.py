@@ -9,6 +9,7 @@ from .explain import learned_alphas as learned_alphas
 from .gate import OutputGate as OutputGate
 from .gps import TopologicalGPS as TopologicalGPS
 from .layer import TopologicalTransformerLayer as TopologicalTransformerLayer
+from .moment_features import MomentFeatures as MomentFeatures
 from .parameter_groups import parameter_groups as parameter_groups
 from .placement import BeforeAttention as BeforeAttention
 from .placement import OnValues as OnValues
@@ -21,6 +22,7 @@ __all__ = [
     "BeforeAttention",
     "EdgeHead",
     "ExplainableEdges",
+    "MomentFeatures",
     "OnValues",
     "OutputGate",
     "PretrainedMixin",

@@ -98,8 +98,8 @@ class PretrainedMixin:
             graphmask.extras.MissingExtraError: without the package safetensors (the extra
                 ``pretrained``).
         """
-        safetensors = require("safetensors", extra="pretrained")
-        save_file = require("safetensors.torch", extra="pretrained").save_file
+        # As bytes: its own function for files leaves hidden ones where the process is killed.
+        save = require("safetensors.torch", extra="pretrained").save
         folder, arguments = Path(folder).expanduser(), self.arguments()
         omitted = [leave_out] if isinstance(leave_out, str) else list(leave_out)
         unknown = [name for name in omitted if name not in arguments]
@@ -128,10 +128,7 @@ class PretrainedMixin:
         path, former = folder / CONFIG, _former_config(folder)
         metadata = {"format": "pt", "fingerprint": config["fingerprint"]}
         with replacing(folder / WEIGHTS) as aside:
-            try:
-                save_file(tensors, aside, metadata=metadata)
-            except safetensors.SafetensorError as error:
-                raise OSError(f"{folder / WEIGHTS} cannot be written: {error}") from error
+            aside.write_bytes(save(tensors, metadata))
             if former is not None:
                 # Until the weights are replaced, those of before need their config.
                 write_text(path, _to_json({**config, "former": former}))

@@ -282,8 +282,8 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         topology = draw_walks(masks, topology)
         for mask in masks:
             topology = mask.prepare(topology)
-        for conv in self.layers[0].modules():
-            topology = conv.prepare(topology) if isinstance(conv, SupportMax) else topology
+        for module in self.modules():
+            topology = module.prepare(topology) if isinstance(module, SupportMax) else topology
         return topology
 
     def forward(

@@ -68,7 +68,7 @@ class BlockwiseOperator(EntrywiseOperator):
         if batch is None:
             return self._between(rank[row], rank[col], self.num_nodes)
         entries = self._between(rank[row], rank[col], self.topology.graph_sizes[batch[row]])
-        return entries * (batch[row] == batch[col])
+        return self._within_graphs(entries, row, col)
 
 
 def grids_of(topology: Topology, shape: Sequence[int], extra: int = 0) -> Blocks:

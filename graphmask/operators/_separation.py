@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -215,19 +215,23 @@ def _rounded(size: int) -> int:
 
 def _stack(group: list[_Blocks], padding: int) -> tuple[Lengths, bool, list[Ids]]:
     """Blocks padded to the largest of them, and the cells of their rows and, if used, columns."""
-    both = group[0][3]
-    rows = max(row.shape[1] for row, *_ in group)
-    cols = max(col.shape[1] for _, col, *_ in group)
-    count = sum(len(row) for row, *_ in group)
-    row_cells, col_cells = np.full((count, rows), padding), np.full((count, cols), padding)
-    distances = np.full((count, rows, cols), np.inf, dtype=group[0][2].dtype)
+    row, col, distance, both = zip(*group, strict=True)
+    sides = [_pad_together(row, padding)]
+    if both[0]:
+        sides.append(_pad_together(col, padding))
+    return _pad_together(distance, np.inf), both[0], sides
+
+
+def _pad_together(arrays: Sequence[np.ndarray], value: float) -> np.ndarray:
+    """Arrays joined along their first axis, the others padded to the longest."""
+    longest = np.max([array.shape for array in arrays], axis=0)[1:]
+    joined = np.full((sum(map(len, arrays)), *longest), value, arrays[0].dtype)
     start = 0
-    for row, col, distance, _ in group:
-        end = start + len(row)
-        row_cells[start:end, : row.shape[1]], col_cells[start:end, : col.shape[1]] = row, col
-        distances[start:end, : row.shape[1], : col.shape[1]] = distance
+    for array in arrays:
+        end = start + len(array)
+        joined[(slice(start, end), *map(slice, array.shape[1:]))] = array
         start = end
-    return distances, both, [row_cells, col_cells] if both else [row_cells]
+    return joined
 
 
 def _concatenate(ids: list[Ids]) -> Ids:

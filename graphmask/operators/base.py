@@ -282,6 +282,11 @@ class MaskOperator(ABC):
         one_hot[nodes.long(), torch.arange(len(nodes), device=nodes.device)] = 1
         return self.mT.matmul(one_hot).mT
 
+    def _within_graphs(self, value: Tensor, row: Tensor, col: Tensor) -> Tensor:
+        """Values ``[H, ...]`` between nodes, 0 where these are of different graphs."""
+        batch = self.topology.batch
+        return value if batch is None else value.masked_fill(batch[row] != batch[col], 0)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(str, self.shape))})"
 

@@ -76,11 +76,9 @@ class CausalOperator(EntrywiseOperator):
         return x.flip(2) if self.reverse else x
 
     def _at(self, row: Tensor, col: Tensor) -> Tensor:
-        rank, batch = self.topology.local_index, self.topology.batch
+        rank = self.topology.local_index
         gap = rank[col] - rank[row] if self.reverse else rank[row] - rank[col]
-        present = (gap >= 0) & (True if batch is None else batch[row] == batch[col])
-        present = present.unsqueeze(0)
-        if self.log_decay is None:
-            return present.to(torch.get_default_dtype())
-        decay = self.log_decay.exp().reshape(-1, *[1] * gap.dim())
-        return decay ** gap.clamp(min=0) * present
+        entries = torch.ones(1, *gap.shape, device=gap.device)
+        if self.log_decay is not None:
+            entries = self.log_decay.exp().reshape(-1, *[1] * gap.dim()) ** gap.clamp(min=0)
+        return self._within_graphs(entries.masked_fill(gap < 0, 0), row, col)

@@ -259,9 +259,12 @@ def choose(
     rule = mask._own_rule(d, scores) if scores.factored else None
     if rule is not None:
         return OwnRule(rule)
+    executions: list[Execution] = []
     # The pairs of a sparse mask are never more work than its products.
-    execution: Execution = Lifted() if mask.entries() is None else Pairs()
-    executions = [execution] if execution.refusal(mask, scores) is None else []
+    if mask.entries() is not None:
+        executions.append(Pairs())
+    elif Lifted().refusal(mask, scores) is None:
+        executions.append(Lifted())
     if Dense().footprint(mask, m, d) * mask.heads * itemsize <= BLOCK_MEMORY:
         executions.append(Dense())
     if len(executions) == 1:

@@ -6,15 +6,14 @@ import torch
 from torch import Tensor
 
 from graphmask.features.scores import Scores
-from graphmask.kernels import Pattern
 from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
-from .base import Attended, MaskOperator, Rule, Sign
+from .base import Attended, EntrywiseOperator, MaskOperator, Rule, Sign
 from .executions import attend_blocks
 
 
-class GlobalOperator(MaskOperator):
+class GlobalOperator(EntrywiseOperator):
     """``M_ij = 1`` where i and j are nodes of the same graph.
 
     Cost: O(N) per column; attention in O(N m d) without lifting.
@@ -41,18 +40,9 @@ class GlobalOperator(MaskOperator):
     def _transpose(self) -> MaskOperator:
         return self
 
-    def to_dense(self) -> Tensor:
-        batch = self.topology.batch
-        if batch is None:
-            return torch.ones(self.shape, device=self.topology.device)
-        return (batch.unsqueeze(0) == batch.unsqueeze(1)).unsqueeze(0).to(torch.get_default_dtype())
-
-    def lookup(self, pattern: Pattern) -> Tensor:
-        """One within a graph; positions between graphs are zero."""
-        batch = self.topology.batch
-        if batch is None:
-            return torch.ones(1, pattern.nnz, device=pattern.col.device)
-        return (batch[pattern.row] == batch[pattern.col]).unsqueeze(0).to(torch.get_default_dtype())
+    def _at(self, row: Tensor, col: Tensor) -> Tensor:
+        ones = torch.ones(1, *torch.broadcast_shapes(row.shape, col.shape), device=row.device)
+        return self._within_graphs(ones, row, col)
 
     def _own_rule(self, channels: int, scores: Scores) -> Rule:
         return self._attend_without_lifting

@@ -60,15 +60,14 @@ class KroneckerOperator(MaskOperator):
         return KroneckerOperator(self.topology, self.a.mT, self.b.mT)
 
     def lookup(self, pattern: Pattern) -> Tensor | None:
-        rank, batch = self.topology.local_index, self.topology.batch
+        rank = self.topology.local_index
         i, j = rank[pattern.row], rank[pattern.col]
         n = self.b.num_nodes
         left = _lookup(self.a, i // n, j // n)
         right = None if left is None else _lookup(self.b, i % n, j % n)
         if left is None or right is None:
             return None
-        value = left * right
-        return value if batch is None else value * (batch[pattern.row] == batch[pattern.col])
+        return self._within_graphs(left * right, pattern.row, pattern.col)
 
     def to_dense(self) -> Tensor:
         return spread_blocks(self.topology, kronecker(self.a.to_dense(), self.b.to_dense()))

@@ -89,17 +89,14 @@ class LowRankOperator(MaskOperator):
         return LowRankOperator(self.topology, self.right, self.left, *self.sign.flags)
 
     def to_dense(self) -> Tensor:
-        inner, batch = torch.einsum("hir,hjr->hij", *self._factors()), self.topology.batch
-        if batch is None:
-            return inner
-        return inner.masked_fill(batch.unsqueeze(0) != batch.unsqueeze(1), 0)
+        nodes = torch.arange(self.num_nodes, device=self.topology.device)
+        inner = torch.einsum("hir,hjr->hij", *self._factors())
+        return self._within_graphs(inner, nodes.unsqueeze(1), nodes)
 
     def lookup(self, pattern: Pattern) -> Tensor:
         """Inner products within a graph; positions between graphs are zero."""
-        inner, batch = sddmm(pattern, *self._factors()), self.topology.batch
-        if batch is None:
-            return inner
-        return inner.masked_fill(batch[pattern.row] != batch[pattern.col], 0)
+        inner = sddmm(pattern, *self._factors())
+        return self._within_graphs(inner, pattern.row, pattern.col)
 
     def _factors(self) -> tuple[Tensor, Tensor]:
         """Left and right with all heads."""

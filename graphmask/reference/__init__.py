@@ -27,6 +27,7 @@ References:
     Reid et al. 2025, Linear Transformer Topological Masking with Graph Random Features, ICLR.
     Shen et al. 2021, Efficient Attention, WACV.
     Smola and Kondor 2003, Kernels and Regularization on Graphs, COLT.
+    Sun, Ovsjanikov and Guibas 2009, A Concise and Provably Informative Multi-Scale Signature, SGP.
     Vaswani et al. 2017, Attention Is All You Need, NeurIPS.
     Ying et al. 2021, Do Transformers Really Perform Bad for Graph Representation?, NeurIPS.
     Zhang et al. 2024, The Hedgehog and the Porcupine, ICLR.
@@ -83,9 +84,11 @@ from .positions import wave_adjacency as wave_adjacency
 from .positions import with_class_token as with_class_token
 from .spectral import convolution as convolution
 from .spectral import cosine as cosine
+from .spectral import cotangent_laplacian as cotangent_laplacian
 from .spectral import deconvolution as deconvolution
 from .spectral import diffusion as diffusion
 from .spectral import heat_kernel as heat_kernel
+from .spectral import heat_kernel_signature as heat_kernel_signature
 from .spectral import p_step_walk as p_step_walk
 from .spectral import pagerank as pagerank
 from .spectral import regularized_laplacian as regularized_laplacian

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy, deepcopy
 from functools import partial
 from itertools import pairwise
@@ -20,12 +20,12 @@ from graphmask.topology import Topology
 from graphmask.values import ValueMap
 from graphmask.walks import WalkSampler
 
+from ._numbers import assert_close, default_dtype, features_of, generator_of, require
 from .graphs import astype, batch_topologies, example_topologies, replace
 from .laws import (
     NodeFunction,
     assert_adjoint,
     assert_batch_independent,
-    assert_close,
     assert_edge_order_invariant,
     assert_entries,
     assert_executions_agree,
@@ -35,11 +35,7 @@ from .laws import (
     assert_round_trip,
     assert_translation_invariant,
     assert_unbiased,
-    default_dtype,
-    features_of,
-    generator_of,
     global_rng_untouched,
-    require,
 )
 
 
@@ -62,7 +58,7 @@ def check_mask(
     """
     with default_dtype(torch.float64):
         double = deepcopy(mask).double()
-        graphs, multiply = _graphs(topology), _multiply_by(double)
+        graphs = _graphs(topology)
         for graph in graphs:
             prepared = double.prepare(graph)
             with global_rng_untouched():
@@ -71,17 +67,7 @@ def check_mask(
             require(operator.heads == double.heads, message)
             assert_close(again.to_dense(), operator.to_dense(), "a mask on one topology twice", 0.0)
             check_operator(operator)
-            assert_permutation_equivariant(multiply, prepared, ordered=double.ordered)
-            assert_edge_order_invariant(multiply, prepared)
-            assert_gradients(
-                lambda x, graph=prepared: multiply(x, graph), features_of(graph, 2), module=double
-            )
-        last = graphs[-1]
-        assert_round_trip(
-            double, lambda m, dtype: _multiply_by(m)(features_of(last, 3), astype(last, dtype))
-        )
-    assert_batch_independent(multiply, graphs, dtype=torch.float64)
-    assert_batch_independent(_multiply_by(deepcopy(mask).float()), graphs, dtype=torch.float32)
+    _check_function(_multiply_by, double, graphs, double.prepare, 3, ordered=double.ordered)
 
 
 def check_operator(operator: MaskOperator, executions: Sequence[Execution] | None = None) -> None:
@@ -232,14 +218,7 @@ def check_value_map(
             require(out.shape == (graph.num_nodes, heads * width), message)
             assert_close(attend(x, graph), out, "a value map on one topology twice", 0.0)
             assert_translation_invariant(attend, graph, C)
-            assert_permutation_equivariant(attend, graph, C)
-            assert_gradients(lambda x, graph=graph: attend(x, graph), x, module=double)
-        last = graphs[-1]
-        assert_round_trip(
-            double, lambda m, dtype: _attend_to(m, heads)(features_of(last, C), astype(last, dtype))
-        )
-    assert_batch_independent(attend, graphs, C, torch.float64)
-    assert_batch_independent(_attend_to(deepcopy(values).float(), heads), graphs, C, torch.float32)
+    _check_function(lambda m: _attend_to(m, heads), double, graphs, lambda graph: graph, C)
 
 
 def _placed() -> list[Topology]:
@@ -284,22 +263,43 @@ def check_layer(
         ordered = any(mask.ordered for mask in masks)
         graphs = _graphs(topology)
         for graph in graphs:
-            # Walks are drawn for all masks, then each finds what it reads.
-            x, prepared = features_of(graph, channels), draw_walks(masks, graph)
-            for mask in masks:
-                prepared = mask.prepare(prepared)
+            x = features_of(graph, channels)
             with global_rng_untouched():
                 law = "a layer on one graph twice"
                 assert_close(double(x, graph), double(x, graph), law, 0.0)
-            assert_permutation_equivariant(double, prepared, channels, per_graph, ordered)
-            assert_edge_order_invariant(double, prepared, channels)
-            assert_gradients(lambda x, graph=prepared: double(x, graph), x, module=double)
-        last = graphs[-1]
-        assert_round_trip(
-            double, lambda m, dtype: m(features_of(last, channels), astype(last, dtype))
-        )
-    assert_batch_independent(double, graphs, channels, torch.float64, per_graph)
-    assert_batch_independent(deepcopy(double).float(), graphs, channels, torch.float32, per_graph)
+
+    def prepare(graph: Topology) -> Topology:
+        # Walks are drawn for all masks, then each finds what it reads.
+        prepared = draw_walks(masks, graph)
+        for mask in masks:
+            prepared = mask.prepare(prepared)
+        return prepared
+
+    _check_function(lambda m: m, double, graphs, prepare, channels, per_graph, ordered)
+
+
+def _check_function(
+    function_of: Callable[[Any], NodeFunction],
+    module: nn.Module,
+    graphs: Sequence[Topology],
+    prepare: Callable[[Topology], Topology],
+    channels: int,
+    per_graph: bool = False,
+    ordered: bool = False,
+) -> None:
+    """Laws of the function of nodes that a float64 module is."""
+    function = function_of(module)
+    with default_dtype(torch.float64):
+        for graph in graphs:
+            x, prepared = features_of(graph, channels), prepare(graph)
+            assert_permutation_equivariant(function, prepared, channels, per_graph, ordered)
+            assert_edge_order_invariant(function, prepared, channels)
+            assert_gradients(lambda x, graph=prepared: function(x, graph), x, module=module)
+        last, x = graphs[-1], features_of(graphs[-1], channels)
+        assert_round_trip(module, lambda m, dtype: function_of(m)(x.to(dtype), astype(last, dtype)))
+    single = function_of(deepcopy(module).float())
+    assert_batch_independent(function, graphs, channels, torch.float64, per_graph)
+    assert_batch_independent(single, graphs, channels, torch.float32, per_graph)
 
 
 def _assert_walks_batch(sampler: WalkSampler, graphs: Sequence[Topology]) -> None:

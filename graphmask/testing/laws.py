@@ -20,12 +20,9 @@ from graphmask.kernels import Pattern
 from graphmask.operators import Dense, Execution, Lifted, MaskOperator, Pairs
 from graphmask.topology import Topology
 
+from ._numbers import assert_close, default_dtype, features_of, generator_of, require
 from .chance import probability_of_sums, worst_score
 from .graphs import astype, batch_topologies, permute, replace
-
-# Distance allowed between two computations of the same numbers, relative to the largest one:
-# rounding of some operations.
-TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 
 # The probability that a correct implementation fails a statistical test.
 FALSE_ALARM = 1e-4
@@ -416,32 +413,6 @@ def global_rng_untouched() -> Iterator[None]:
     require(not changed, f"the global random state of {', '.join(changed)} was changed")
 
 
-def require(condition: bool, message: str) -> None:
-    """Raise ``AssertionError(message)`` unless the condition holds."""
-    if not condition:
-        raise AssertionError(message)
-
-
-def assert_close(
-    actual: Tensor, expected: Tensor, law: str, tolerance: float | None = None
-) -> None:
-    """Equal shapes, and a small distance relative to the largest number, by the coarser dtype."""
-    shapes = f"{list(actual.shape)} and {list(expected.shape)}"
-    require(actual.shape == expected.shape, f"{law} have shapes {shapes}")
-    allowed = tolerance
-    if allowed is None:
-        allowed = max(TOLERANCE[actual.dtype], TOLERANCE[expected.dtype])
-    if actual.numel():
-        left, right = actual.detach().double(), expected.detach().double()
-        distance = float((left - right).abs().max() / (1 + right.abs().max()))
-        require(distance <= allowed, f"{law} differ by {distance:.1e}, allowed {allowed:.0e}")
-
-
-def generator_of(seed: int = 0) -> torch.Generator:
-    """A generator of a fixed seed."""
-    return torch.Generator().manual_seed(seed)
-
-
 def _global_states() -> dict[str, object]:
     name, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002
     return {
@@ -449,20 +420,3 @@ def _global_states() -> dict[str, object]:
         "numpy": (name, np.asarray(keys).tobytes(), *rest),
         "python": random.getstate(),
     }
-
-
-@contextmanager
-def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """Set the default dtype within the block."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
-
-
-def features_of(topology: Topology, channels: int, seed: int = 0) -> Tensor:
-    """Node features ``[N, C]`` in the default dtype, the same numbers in every dtype."""
-    x = torch.randn(topology.num_nodes, channels, generator=generator_of(seed), dtype=torch.float64)
-    return x.to(torch.get_default_dtype())

@@ -4,11 +4,14 @@ from graphmask.transforms.add_walks import AddWalks as AddWalks
 from graphmask.transforms.augmentation import RandomAnisotropicScale as RandomAnisotropicScale
 from graphmask.transforms.augmentation import RandomPointDropout as RandomPointDropout
 from graphmask.transforms.augmentation import RandomShift as RandomShift
+from graphmask.transforms.descriptors import MoleculeDescriptors as MoleculeDescriptors
+from graphmask.transforms.descriptors import Standardize as Standardize
 from graphmask.transforms.edge_weights import Cotangent as Cotangent
 from graphmask.transforms.edge_weights import EdgeLength as EdgeLength
 from graphmask.transforms.edge_weights import Gaussian as Gaussian
 from graphmask.transforms.farthest import FarthestPoints as FarthestPoints
 from graphmask.transforms.farthest import farthest_points as farthest_points
+from graphmask.transforms.heat_kernel import HeatKernelSignature as HeatKernelSignature
 from graphmask.transforms.mesh import MeshToGraph as MeshToGraph
 from graphmask.transforms.neighbours import edge_distance as edge_distance
 from graphmask.transforms.neighbours import knn_graph as knn_graph

@@ -68,7 +68,7 @@ class MeshToGraph(BaseTransform):
 
     def forward(self, data: Data) -> Data:
         """Write the edges."""
-        face = _check_face(data).long()
+        face = check_face(data).long()
         sides = torch.cat([face[[i, j]] for i, j in itertools.combinations(range(len(face)), 2)], 1)
         edge_index = to_undirected(remove_self_loops(sides)[0], num_nodes=data.num_nodes)
         weight = self.weight and self.weight(positions(data), face, edge_index)
@@ -80,7 +80,8 @@ class MeshToGraph(BaseTransform):
         return repr_of(self)
 
 
-def _check_face(data: Data) -> Tensor:
+def check_face(data: Data) -> Tensor:
+    """Return the faces, checked."""
     face = data.face
     if face is None:
         expected = "set: give the data its triangles, data.face of shape [3, F]"

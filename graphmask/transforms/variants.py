@@ -30,9 +30,10 @@ class Variants(BaseTransform):
     once. An earlier ``variants`` is an error, and so is a batch.
 
     Args:
-        transform: random; draws from generators that go on, such as those of this library's
-            augmentations, or from torch's global one, as PyG's. Given seeds, it draws the same
-            variants in every run.
+        transform: draws anew in each call, as this library's augmentations and PyG's do. What draws
+            from a seed and the graph alone, such as :class:`FarthestPoints`, draws the same each
+            time, unless the graph was changed before. The same seeds give the same variants in
+            every run that draws for the same examples in the same order.
         copies: number of variants. (default: :obj:`8`)
 
     Raises:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from graphmask._plots import make_figure
 from graphmask.extras import require
 
 from ._rows import Row
@@ -20,16 +21,6 @@ _ZOOM = 1.6
 
 # Width of a panel, in inches.
 _PANEL = 4.6
-
-
-def make_figure(width: float, height: float) -> Any:
-    """Make a figure, in inches, without pyplot: no window system, and no global state.
-
-    Raises:
-        MissingExtraError: without matplotlib.
-    """
-    figure = require("matplotlib.figure", extra="viz")
-    return figure.Figure(figsize=(width, height), layout="constrained")
 
 
 def draw(scene: Scene, lines: Sequence[Sequence[Row]]) -> Any:

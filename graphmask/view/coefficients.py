@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from graphmask._checks import type_error, value_error
 from graphmask._deprecation import deprecated_alias
+from graphmask._plots import make_figure
 from graphmask.masks import Coefficients
-
-from ._matplotlib import make_figure
 
 
 def plot_hop_coefficients(model: nn.Module) -> Any:

@@ -114,6 +114,10 @@ LAYERS = (
     ),
     Case("block-local", lambda: nn.TopologicalTransformerLayer(4, 2, conv=SAGEConv(4, 4))),
     Case(
+        "block-max",
+        lambda: nn.TopologicalTransformerLayer(4, 2, conv=nn.SupportMax(4, 4, hops=(1, 2))),
+    ),
+    Case(
         "block-before",
         lambda: nn.TopologicalTransformerLayer(
             4, 2, masks.GlobalMask(), nn.BeforeAttention(GraphConv(4, 4)), dropout=0.5
@@ -128,10 +132,6 @@ LAYERS = (
             nn.OnValues(SAGEConv(4, 4)),
             gate=scrambled(nn.OutputGate(4)),
         ),
-    ),
-    Case(
-        "block-max",
-        lambda: nn.TopologicalTransformerLayer(4, 2, conv=nn.SupportMax(4, 4, hops=(1, 2))),
     ),
     Case("model", lambda: _model(2, walk_mask(), dropout=0.1), channels=3),
     Case("model-add-pool", lambda: _add_pool(1, conv=GraphConv(4, 4)), channels=3, per_graph=True),
@@ -164,6 +164,7 @@ LAYERS = (
 # Parts of layers and models (tests/nn has their laws), and classes without instances.
 PARTS = (
     lambda: nn.EdgeHead(4),
+    lambda: nn.MomentFeatures(masks.GlobalMask()),
     lambda: nn.Readout(4, 2),
     lambda: nn.OutputGate(4),
     lambda: nn.BeforeAttention(SAGEConv(4, 4)),

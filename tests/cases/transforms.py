@@ -45,6 +45,10 @@ def molecule() -> Data:
     )
 
 
+def described() -> Data:
+    return molecule().update({"smiles": "[C-]#[O+]"})
+
+
 def _add_walks(sets: int) -> transforms.AddWalks:
     return transforms.AddWalks(random_walks(2), torch.Generator().manual_seed(5), sets)
 
@@ -107,6 +111,14 @@ TRANSFORMS = (
     Case("shape-invariants", lambda: transforms.ShapeInvariants(2), data=cloud),
     Case(
         "mesh-cotangent", lambda: transforms.MeshToGraph(weight=transforms.Cotangent()), data=mesh
+    ),
+    Case("heat-kernel-mesh", lambda: transforms.HeatKernelSignature(4), data=mesh),
+    Case("heat-kernel-graph", lambda: transforms.HeatKernelSignature(4, 2), data=graph),
+    Case("descriptors", lambda: transforms.MoleculeDescriptors(["MolWt", "TPSA"]), data=described),
+    Case(
+        "standardize",
+        lambda: transforms.Standardize.fit([points()], attr="pos", limit=3.0),
+        data=points,
     ),
     Case("one-hot-molecule", transforms.OneHotMolecule, data=molecule),
     Case("mesh-length", lambda: transforms.MeshToGraph(weight=transforms.EdgeLength()), data=mesh),

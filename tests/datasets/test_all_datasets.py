@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from dataset_files import EXTRAS, H5, SOURCES, SQUARE, TETRAHEDRON, TRIANGLES, write
-from torch_geometric.data import InMemoryDataset
+from torch_geometric.data import Data, InMemoryDataset
 from torch_geometric.loader import DataLoader
 
 from graphmask import datasets
@@ -95,13 +96,39 @@ def test_the_cache_lies_outside_the_root(name: str, tmp_path: Path) -> None:
     source.write(root)
     first = source.open(root, processed_root=cache)
     before = sorted(root.iterdir())
-    (root / next(iter(source.files))).write_text("damaged")
     again = source.open(root, processed_root=cache)
     assert all(torch.equal(a.y, b.y) for a, b in zip(first, again, strict=True))
     assert sorted(root.iterdir()) == before
     tensors = [value for _, value in again[0] if torch.is_tensor(value)]
     assert {value.dtype for value in tensors if value.is_floating_point()} == {torch.float32}
     assert next(iter(DataLoader(again, batch_size=2))).num_graphs == min(2, len(again))
+
+
+# The other sources are not cached, or in a folder named by their content.
+FILED = [
+    name for name in SOURCES if name not in ("tu", "molecules", "esol", "mesh-normals", "field")
+]
+
+
+@pytest.mark.parametrize("name", [marked(name) for name in FILED])
+def test_the_cache_sees_that_a_source_has_changed(name: str, tmp_path: Path) -> None:
+    source, root, cache = SOURCES[name], tmp_path / "root", tmp_path / "cache"
+    source.write(root)
+    options = {"pre_transform": identity} if name == "semantic-kitti" else {}
+
+    def built() -> int:
+        dataset = source.open(root, processed_root=cache, **options)
+        return Path(dataset.processed_paths[0]).stat().st_mtime_ns
+
+    first = built()
+    assert built() == first
+    for path in root.rglob("*.*"):
+        os.utime(path, ns=(0, 0))
+    assert built() != first
+
+
+def identity(data: Data) -> Data:
+    return data
 
 
 # Files of a user that are whole, but hold something else, are not called damaged.
@@ -125,7 +152,7 @@ ARRAYS = [
     ("mnist", "train_y", None, "train_y"),
     ("mnist", "train_x", IMAGES[:, :27], "expected uint8 images"),
     ("mnist", "train_x", IMAGES.astype(np.float32), "expected uint8 images"),
-    ("mnist", "train_y", np.array([0, 1, 2, 3, 10]), "expected labels 0 to 9, got 0 to 10"),
+    ("mnist", "train_y", np.array([0, 1, 2, 3, 10]), "labels 0 to 10, expected 0 to 9"),
     ("heterophilous", "edges", None, "edges"),
     ("heterophilous", "edges", [[0, 4]], "between nodes 0 to 3, got 0 to 4"),
     ("heterophilous", "edges", [[-1, 0]], "between nodes 0 to 3, got -1 to 0"),
@@ -137,7 +164,11 @@ ARRAYS = [
     ("heterophilous", "val_masks", np.ones((10, 4), np.int64), "expected masks of shape"),
     ("voxels", "X_train_bits", None, "X_train_bits"),
     ("voxels", "X_train_bits", np.ones((2, 9), np.uint8), "expected uint8 bits of shape"),
-    ("voxels", "y_train", [0, 10], "expected labels 0 to 9, got 0 to 10"),
+    ("voxels", "y_train", [0, np.nan], "`labels` must be integers"),
+    ("voxels", "y_train", [[0], [1]], r"labels of shape \[2, 1\]"),
+    ("mnist", "train_y", np.array([0, 1, 2, 3, 0.5]), "`labels` must be integers"),
+    ("kitti-objects", "train_set_1_label", [0.5], "`labels` must be integers"),
+    ("voxels", "y_train", [0, 10], "labels 0 to 10, expected 0 to 9"),
     ("kitti-objects", "train_set_1_label", None, "train_set_1_label is not a file"),
     ("kitti-objects", "train_set_1_label", [0, 1], "labels of shape"),
     ("kitti-objects", "train_set_1_label", [4], "labels 4 to 4, expected 0 to 3"),

@@ -5,6 +5,7 @@ from argparse import Namespace
 
 import pytest
 import torch
+from torch_geometric.data import Data
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 OPTIONS = ["--smoke", "--per-class", "2", "--variants", "masked", "--dropout", "0.2"]
@@ -72,6 +73,24 @@ def test_averaged_weights_forget_where_they_started(example):
     assert weight.item() < 1e-4
 
 
+def test_dropout_by_bits_drops_and_scales(example):
+    recipes = example("recipes")
+    block = torch.nn.Sequential(torch.nn.Sequential(torch.nn.Dropout(0.3)), torch.nn.Dropout(0.0))
+    model = recipes.use_bit_dropout(block)
+    assert {type(each) for each in (model[0][0], model[1])} == {recipes.BitDropout}
+    x = torch.ones(401, 501, requires_grad=True)
+    torch.manual_seed(0)
+    out = model(x)
+    out.sum().backward()
+    assert torch.equal(out, x.grad)
+    kept = out != 0
+    torch.testing.assert_close(out[kept], torch.full_like(out[kept], 1 / 0.7), rtol=1e-4, atol=0)
+    assert abs(kept.double().mean() - 0.7) < 4 * (0.3 * 0.7 / x.numel()) ** 0.5
+    torch.manual_seed(0)
+    assert torch.equal(model(x), out)
+    assert model.eval()(x) is x
+
+
 def test_a_stop_leaves_the_former_checkpoint(example, tmp_path, monkeypatch):
     training, path, save = example("training"), tmp_path / "last.ckpt", torch.save
     training.WholeCheckpoints().save_checkpoint({"epoch": 1}, path)
@@ -99,3 +118,15 @@ def test_files_need_a_folder(example, capsys):
     with pytest.raises(SystemExit):
         example("point_cloud_classification").parse(["--dataset", "modelnet10"])
     assert "--root" in capsys.readouterr().err
+
+
+def test_rules_follow_the_graph_and_space(example):
+    cables = example("tangled_cables")
+    edge_index = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 4]])
+    pos = torch.tensor([[0.0], [1.0], [2.0], [3.0], [2.4], [2.6]])
+    # Point 4 ends the chain of the first click, 0, and lies beside the second, 5, which is alone.
+    x = torch.zeros(6, 2)
+    x[0, 0] = x[5, 1] = 1
+    scene = Data(x=x, pos=pos, edge_index=torch.cat([edge_index, edge_index.flip(0)], 1))
+    assert cables.nearest_along_graph(scene).tolist() == [0, 0, 0, 0, 0, 1]
+    assert cables.nearest_in_space(scene).tolist() == [0, 0, 1, 1, 1, 1]

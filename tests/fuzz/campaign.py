@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from graphmask.testing.laws import default_dtype
+from graphmask.testing._numbers import default_dtype
 
 T = TypeVar("T")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import cases
@@ -11,10 +12,12 @@ import torch
 from torch import Tensor
 
 import graphmask as gm
+from graphmask import reference
 from graphmask.masks import PowerSeriesMask
+from graphmask.testing._numbers import default_dtype
 from graphmask.testing.graphs import astype
-from graphmask.testing.laws import default_dtype
 
+from .campaign import Draw
 from .masks import EXACT
 
 # Relative errors of mask entries, products and scores: rounding of some hundred operations.
@@ -63,31 +66,69 @@ def tolerance_of(topology: gm.Topology, dtype: torch.dtype) -> float:
     return max(TOLERANCE[dtype], 0.0 if weights is None else TOLERANCE[weights.dtype])
 
 
-def scores(phi: Any, q: Tensor, k: Tensor, case: cases.Case) -> tuple[Tensor, Tensor]:
-    """``[H, N, N]`` scores of features by their definition, and the sizes of errors."""
+def scores(phi: Any, q: Tensor, k: Tensor, case: cases.Case) -> tuple[Tensor, Tensor, Tensor]:
+    """``[H, N, N]`` scores of features by their definition, and the sizes of errors.
+
+    And ``[H, N, 1]``, the logarithm of what rows are divided by.
+    """
     phi = deepcopy(phi).double()
     with default_dtype(torch.float64), torch.no_grad():
         a = case.reference(phi, q.double()).double().transpose(0, 1)
         b = (case.key_reference or case.reference)(phi, k.double()).double().transpose(0, 1)
     products, size = a @ b.mT, a.abs() @ b.abs().mT
     if not isinstance(phi.scores, gm.features.Exponentials):
-        return products, size
-    top = products.amax(-1, keepdim=True) if products.numel() else products
+        return products, size, products.new_zeros(*products.shape[:2], 1)
+    top = products.amax(-1, keepdim=True) if products.numel() else products.sum(-1, keepdim=True)
     exponentials = (products - top).exp()
-    return exponentials, exponentials * (1 + size)
+    return exponentials, exponentials * (1 + size), top
+
+
+def normalizer(draw: Draw, phi: Any, heads: int) -> gm.normalizers.Normalizer:
+    """A normalizer that serves a feature map, of random parameters."""
+    choices: list[Any] = [gm.normalizers.RowSums] * 3
+    choices += [gm.normalizers.Unnormalized] * phi.sized
+    choices += [partial(gm.normalizers.Sink, heads)] * (phi.sized or phi.scores.shifted)
+    inner = draw.choice(choices)()
+    if draw.chance(0.2):
+        inner = gm.normalizers.DegreeScaled(heads, inner)
+    for parameter in inner.parameters():
+        parameter.data = draw.normal(*parameter.shape, dtype=parameter.dtype)
+    return inner
+
+
+def denominator(norm: Any, Z: Tensor, top: Tensor) -> Tensor:
+    """``[H, N, 1]``, what a normalizer divides by."""
+    if isinstance(norm, gm.normalizers.DegreeScaled):
+        return denominator(norm.normalizer, Z, top)
+    total = Z.sum(-1, keepdim=True)
+    if isinstance(norm, gm.normalizers.Unnormalized):
+        return torch.ones_like(total)
+    if isinstance(norm, gm.normalizers.Sink):
+        return total + (norm.null.double()[:, None, None] - top).exp()
+    return total
+
+
+def degree_scale(norm: Any, topology: gm.Topology) -> Tensor:
+    """``[N, H, 1]``, what a normalizer multiplies by."""
+    ones = torch.ones(topology.num_nodes, 1, 1, dtype=torch.float64)
+    if not isinstance(norm, gm.normalizers.DegreeScaled):
+        return ones
+    degree = [int((topology.edge_index[1] == node).sum()) for node in range(topology.num_nodes)]
+    out = ones.expand(-1, norm.heads, -1)
+    return reference.degree_scaled(out, torch.tensor(degree), norm.weight)
 
 
 def attention(
-    M: Tensor, s: Tensor, size: Tensor, v: Tensor, normaliser: Tensor, dM: float, ds: float
+    M: Tensor, s: Tensor, size: Tensor, v: Tensor, denominator: Tensor, dM: float, ds: float
 ) -> tuple[Tensor, Tensor]:
     """``[N, H, d]`` and the error that it may have, from errors of entries and of scores.
 
-    out_i = sum_j M_ij s_ij v_j / sum_j Z_ij
+    out_i = sum_j M_ij s_ij v_j / denominator_i
     """
     values = v.double().transpose(0, 1)
-    numerator, denominator = (M * s) @ values, normaliser.sum(-1, keepdim=True)
+    numerator = (M * s) @ values
     wrong = dM * (1 + _top(M)) * (s.abs() + size * ds) + M.abs() * size * ds
-    off = wrong.sum(-1, keepdim=True)
+    off = wrong.sum(-1, keepdim=True) + denominator.abs() * ds
     out = torch.where(denominator == 0, 0.0, numerator / denominator.where(denominator != 0, 1.0))
     slack = (denominator.abs() - off).clamp(min=0)
     # 0 / 0 where a row has no entry: it is exactly zero, whatever the scores are.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import graphmask as gm
-from graphmask.testing.laws import default_dtype
+from graphmask.testing._numbers import default_dtype
 
 from . import definition, graphs
 from .campaign import Draw, Refused
@@ -103,16 +103,20 @@ def _attention(
     phi, scale = feature_map(case.name, dtype), draw.choice([0.3, 1.0, 3.0])
     q, k = (scale * draw.normal(n, heads, _CHANNELS, dtype=dtype) for _ in range(2))
     v = draw.normal(n, heads, draw.integer(1, 3), dtype=dtype)
-    executions = [way for way in cases.EXECUTIONS if way.refusal(operator, phi.scores) is None]
+    norm = definition.normalizer(draw, phi, heads)
+    scores = phi.scores if norm.needs_denominator else phi.scores.unnormalized()
+    executions = [way for way in cases.EXECUTIONS if way.refusal(operator, scores) is None]
     way = draw.choice([None, None, *executions])
-    actual = gm.attention(q, k, v, operator, phi, way)
+    actual = gm.attention(q, k, v, operator, phi, way, norm)
     if actual.dtype != dtype:
         raise AssertionError(f"attention in {dtype} gave {actual.dtype}")
-    expected, allowed = _expected(operator, phi, M, q, k, v, case, tolerance, dtype)
-    law = f"attention by {way} with {case.name}"
+    expected, allowed = _expected(operator, phi, norm, M, q, k, v, case, tolerance, dtype)
+    law = f"attention by {way} with {case.name} and {norm}"
     assert_close(actual, expected, allowed, law)
-    if (operator.nonnegative or not operator.sums_itself) and (
-        phi.nonnegative or phi.scores.signed
+    if (
+        isinstance(norm, gm.normalizers.RowSums)
+        and (operator.nonnegative or not operator.sums_itself)
+        and (phi.nonnegative or phi.scores.signed)
     ):
         # Averages, or differences of averages: no rounding takes them beyond the values.
         largest = v.abs().max() * (1 + definition.TOLERANCE[dtype]) if v.numel() else 0.0
@@ -122,6 +126,7 @@ def _attention(
 def _expected(
     operator: Any,
     phi: Any,
+    norm: Any,
     M: Tensor,
     q: Tensor,
     k: Tensor,
@@ -130,11 +135,16 @@ def _expected(
     tolerance: float,
     dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
-    s, size = definition.scores(phi, q, k, case)
+    s, size, top = definition.scores(phi, q, k, case)
     Z = (M if operator.sums_itself and not phi.scores.signed else M.abs()) * (
         s.abs() if phi.scores.signed else s
     )
-    return definition.attention(M, s, size, v, Z, tolerance, definition.TOLERANCE[dtype])
+    total, scale = (
+        definition.denominator(norm, Z, top).detach(),
+        definition.degree_scale(norm, operator.topology).detach(),
+    )
+    out = definition.attention(M, s, size, v, total, tolerance, definition.TOLERANCE[dtype])
+    return out[0] * scale, out[1] * (1 + scale.abs())
 
 
 def _layer(
@@ -145,17 +155,20 @@ def _layer(
     phi = feature_map(case.name, dtype)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(draw.integer(0, 99))
-        layer = gm.nn.TopologicalAttention(heads * _CHANNELS, heads, deepcopy(mask), phi)
+        norm = definition.normalizer(draw, phi, heads)
+        layer = gm.nn.TopologicalAttention(
+            heads * _CHANNELS, heads, deepcopy(mask), phi, normalizer=norm
+        )
     layer = layer.to(dtype).eval()
     x = draw.normal(graph.num_nodes, layer.channels, dtype=dtype)
     q, k, v = layer.qkv(x).unflatten(1, (3, heads, -1)).unbind(1)
     M, operator = definition.mask(layer.mask, graph), layer.mask(graph)
     tolerance = max(tolerance, definition.TOLERANCE[dtype])
-    expected, allowed = _expected(operator, phi, M, q, k, v, case, tolerance, dtype)
+    expected, allowed = _expected(operator, phi, norm, M, q, k, v, case, tolerance, dtype)
     W = layer.out.weight.double()
     out = expected.flatten(1) @ W.mT + layer.out.bias.double()
     bound = allowed.flatten(1) @ W.abs().mT + tolerance
-    assert_close(layer(x, graph), out, bound, f"layer with {case.name}")
+    assert_close(layer(x, graph), out, bound, f"layer with {case.name} and {norm}")
     rows = layer.attention_rows(torch.arange(graph.num_nodes), x, graph)
     mixed = torch.einsum("nhj,jhd->nhd", rows.double(), v.double())
-    assert_close(mixed, expected, allowed, f"attention_rows with {case.name}")
+    assert_close(mixed, expected, allowed, f"attention_rows with {case.name} and {norm}")

@@ -11,10 +11,10 @@ from torch import Tensor
 
 import graphmask as gm
 from graphmask.testing import assert_gradients
+from graphmask.testing._numbers import default_dtype
 from graphmask.testing.graphs import replace
-from graphmask.testing.laws import default_dtype
 
-from . import graphs
+from . import definition, graphs
 from .campaign import Draw, Refused
 from .definition import assert_close
 from .forward import feature_map, operator_of
@@ -34,13 +34,16 @@ def case(seed: int) -> None:
         phi = deepcopy(feature_map(form.name, torch.float64))
         q, k = (draw.normal(graph.num_nodes, family.heads, 5).requires_grad_() for _ in range(2))
         v = draw.normal(graph.num_nodes, family.heads, draw.integer(1, 3)).requires_grad_()
-        ways = [way for way in cases.EXECUTIONS if way.refusal(operator, phi.scores) is None]
+        norm = definition.normalizer(draw, phi, family.heads)
+        scores = phi.scores if norm.needs_denominator else phi.scores.unnormalized()
+        ways = [way for way in cases.EXECUTIONS if way.refusal(operator, scores) is None]
         way = draw.choice([None, None, *ways])
-        parameters = [p for p in (*mask.parameters(), *phi.parameters()) if p.requires_grad]
+        modules = mask, phi, norm
+        parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
         leaves = [q, k, v, *weight, *parameters]
-        out = gm.attention(q, k, v, operator, phi, way)
+        out = gm.attention(q, k, v, operator, phi, way, norm)
         direction = draw.normal(*out.shape)
-        expected = _definition(mask, graph, operator, phi, form, q, k, v)
+        expected = _definition(mask, graph, operator, phi, norm, form, q, k, v)
         actual, exact = (
             torch.autograd.grad(
                 (y * direction).sum(), leaves, retain_graph=True, materialize_grads=True
@@ -51,13 +54,14 @@ def case(seed: int) -> None:
         )
         names = ["q", "k", "v", *["edge_weight"] * len(weight), *["parameter"] * len(parameters)]
         for name, a, b in zip(names, actual, exact, strict=True):
-            law = f"gradient of {name} by {way} with {form.name}"
+            law = f"gradient of {name} by {way} with {form.name} and {norm}"
             allowed = _TOLERANCE * (1 + float(b.abs().max()) if b.numel() else 1)
             assert_close(a.flatten(), b.flatten(), allowed, law)
         if draw.chance(0.05) and out.numel():
             phi.requires_grad_(False)
+            norm.requires_grad_(False)
             assert_gradients(
-                lambda *x: gm.attention(*x, mask(graph), phi, way), q, k, v, module=mask
+                lambda *x: gm.attention(*x, mask(graph), phi, way, norm), q, k, v, module=mask
             )
 
 
@@ -89,6 +93,7 @@ def _definition(
     graph: gm.Topology,
     operator: Any,
     phi: Any,
+    norm: Any,
     form: cases.Case,
     q: Tensor,
     k: Tensor,
@@ -97,15 +102,20 @@ def _definition(
     M = cases.mask_reference(mask, graph)
     a, b = form.reference(phi, q), (form.key_reference or form.reference)(phi, k)
     s = torch.einsum("ihm,jhm->hij", a, b)
+    top = s.new_zeros(*s.shape[:2], 1)
     if isinstance(phi.scores, gm.features.Exponentials):
         present = (M != 0).expand_as(s)
         top = (
-            s.masked_fill(~present, -torch.inf).amax(-1, keepdim=True).detach() if s.numel() else s
+            s.masked_fill(~present, -torch.inf).amax(-1, keepdim=True).detach()
+            if s.numel()
+            else top
         )
-        s = (s - top.where(top.isfinite(), 0.0)).where(present, 0.0).exp() * present
+        top = top.where(top.isfinite(), 0.0)
+        s = (s - top).where(present, 0.0).exp() * present
     signed = phi.scores.signed
     Z = (M if operator.sums_itself and not signed else M.abs()) * (s.abs() if signed else s)
-    total, size = Z.sum(-1, keepdim=True), Z.abs().sum(-1, keepdim=True)
+    total, size = definition.denominator(norm, Z, top), Z.abs().sum(-1, keepdim=True)
+    size = size.maximum(total.abs())
     tiny = operator.to_dense().sign() != M.sign()  # by rounding
     kinks = (s != 0) & (s.abs() < 1e-11)
     if ((total.abs() < 1e-3 * size) | (size.abs() < 1e-6) & (size != 0)).any() or (
@@ -113,4 +123,5 @@ def _definition(
     ).any():
         raise Refused("ill-conditioned: no comparison of derivatives")
     out = (M * s) @ v.transpose(0, 1) / total.where(total != 0, 1.0)
-    return out.where(total != 0, 0.0).transpose(0, 1)
+    out = out.where(total != 0, 0.0).transpose(0, 1)
+    return out * definition.degree_scale(norm, operator.topology)

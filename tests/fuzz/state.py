@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import graphmask as gm
-from graphmask.testing.laws import default_dtype
+from graphmask.testing._numbers import default_dtype
 
 from . import graphs
 from .campaign import Draw

@@ -356,6 +356,9 @@ def test_a_killed_save_leaves_a_model(tmp_path: Path) -> None:
             process.kill()
         copied = TopologicalTransformer.from_pretrained(folders[2])
         assert repr(copied) in map(repr, pair)
+    pair[0].save_pretrained(folders[2])
+    left = {path.name for path in folders[2].iterdir()}
+    assert left == {"config.json", "model.safetensors"}
 
 
 def test_files_of_two_models_are_refused(tmp_path: Path) -> None:
@@ -385,7 +388,11 @@ UNSUPPORTED: list[tuple[Callable[[], Any], str]] = [
     # It does not keep the degrees.
     (
         lambda: model(pool=pyg.DegreeScalerAggregation("mean", "linear", torch.tensor([0, 2]))),
-        "`pool` cannot be written down: the attributes of this .*Aggregation do not hold",
+        "`pool` cannot be written down: .*Aggregation do not hold all of its arguments, as of deg",
+    ),
+    (
+        lambda: model(conv=pyg.PNAConv(8, 8, ["max"], ["linear"], torch.tensor([0, 2]))),
+        r'`conv` cannot be written down: .* as of deg; use .*leave_out=\["conv"\]',
     ),
     (lambda: WrongSize(3), r"(?s)does not make a WrongSize: .*size mismatch"),
     (lambda: WithoutSize(3), r"`arguments` must be overridden by WithoutSize, got .*\['size'\]"),

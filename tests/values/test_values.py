@@ -10,13 +10,20 @@ import pytest
 import torch
 from builders import seeded
 from cases.graphs import edgeless
+from models import assert_compiles, attention, features
 from torch import Tensor
 from torch.testing import assert_close
 
 import graphmask as gm
 from graphmask import reference
 from graphmask.attention import attention_rows
-from graphmask.features import Identity, ReLU
+from graphmask.features import (
+    Identity,
+    ReLU,
+    SoftmaxScores,
+    TrigonometricSoftmaxFeatures,
+    UnitPlusCosine,
+)
 from graphmask.normalizers import RMSNormalizer, RowSums, Unnormalized
 from graphmask.operators import Dense, Lifted, Pairs
 from graphmask.testing import assert_rotation_equivariant
@@ -227,6 +234,13 @@ def test_layers_and_models_learn_maps_of_values() -> None:
         model(x, topology.edge_index, batch=topology.batch)
 
 
+def test_layers_with_maps_of_values_compile_as_one_graph() -> None:
+    (case,) = (case for case in cases.VALUES if case.name == "all")
+    mask = gm.masks.WalkMask(2, heads=2, alpha=gm.masks.NonNegative)
+    layer = attention(mask, channels=8, values=case.make())
+    assert_compiles(layer, features(23, 8), cases.placed()["ragged"])
+
+
 HEADS, CLOUD = qkv(5, torch.float32), cases.with_positions(edgeless(5))
 FLAT = replace(CLOUD, pos=CLOUD.pos[:, :2])
 
@@ -256,12 +270,27 @@ ERRORS = {
     ),
     "signed scores": (
         lambda: attend(gm.values.MomentInvariants(), feature_map=Identity()),
-        "`mask` must be non-negative, and so must scores.*SignedInnerProducts",
+        "`mask` must be non-negative, and so must scores.*scores of Identity",
+    ),
+    "estimated mask": (
+        lambda: attend(gm.values.MomentInvariants(), mask=gm.masks.RFDMask(heads=2)),
+        "`mask` must be non-negative",
+    ),
+    "estimated scores": (
+        lambda: attend(
+            gm.values.MomentInvariants(), feature_map=TrigonometricSoftmaxFeatures(4, 8)
+        ),
+        "scores of TrigonometricSoftmaxFeatures",
     ),
     "none": (lambda: gm.values.Compose([]), "`maps` must be value maps, got none"),
     "kind": (lambda: attend("rotary"), r"`values` must be a ValueMap, such as RelativeValues\(\)"),
     "part": (lambda: gm.values.Compose([RowSums()]), "`values` must be a ValueMap"),
 }
+
+
+@pytest.mark.parametrize("phi", [UnitPlusCosine(2), SoftmaxScores()], ids=repr)
+def test_invariants_serve_scores_that_are_positive(phi: Any) -> None:
+    assert attend(gm.values.MomentInvariants(), feature_map=phi).isfinite().all()
 
 
 @pytest.mark.parametrize("name", ERRORS)
