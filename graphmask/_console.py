@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, TypeVar
 
 from ._checks import value_error
 from .extras import require
@@ -18,59 +19,22 @@ _LOG_WIDTH = 160
 T = TypeVar("T")
 
 
-class Named(Protocol):
-    """An object with a name, by which a command line selects it."""
-
-    @property
-    def name(self) -> str:
-        """As in tables and on the command line."""
-
-
-NamedT = TypeVar("NamedT", bound=Named)
-
-
 def split(text: str) -> list[str]:
-    """Split names at commas.
-
-    Example:
-        >>> from graphmask._console import split
-        >>> split("walk, global")
-        ['walk', 'global']
-    """
+    """Split names at commas."""
     return [name.strip() for name in text.split(",")]
 
 
-def find_named(
-    argument: str, names: Iterable[str], objects: Sequence[NamedT]
-) -> tuple[NamedT, ...]:
-    """Select objects by name, in the order of the names.
-
-    Args:
-        argument: the name of the argument, for the error.
-        names: of the objects wanted.
-        objects: all of them.
-
-    Raises:
-        ValueError: for an unknown name; the message lists the known ones.
-    """
-    by_name = {item.name: item for item in objects}
-    selected = tuple(names)
-    for name in selected:
+def find_named(argument: str, names: Sequence[str], objects: Sequence[T]) -> tuple[T, ...]:
+    """Select objects by their ``name``, in the order of the names; others are an error."""
+    by_name = {attrgetter("name")(item): item for item in objects}
+    for name in names:
         if name not in by_name:
             raise value_error(argument, f"among {', '.join(by_name)}", name or "an empty name")
-    return tuple(by_name[name] for name in selected)
+    return tuple(by_name[name] for name in names)
 
 
 def checked(options: str, make: Callable[[], T]) -> T:
-    """Call ``make``; errors about values become the command line's own error.
-
-    Args:
-        options: the options that ``make`` reads, for the error.
-        make: builds an object from options.
-
-    Raises:
-        typer.BadParameter: where ``make`` raises a ValueError, TypeError, ImportError or OSError.
-    """
+    """Call ``make``; its errors become the command line's own, about the options it reads."""
     try:
         return make()
     except (ValueError, TypeError, ImportError, OSError) as error:
@@ -78,11 +42,7 @@ def checked(options: str, make: Callable[[], T]) -> T:
 
 
 def make_console() -> Console:
-    """Make a console on the standard output, wide if that is a file; names are no markup.
-
-    Raises:
-        MissingExtraError: without rich.
-    """
+    """Make a console on the standard output, wide if that is a file; names are no markup."""
     module = require("rich.console", extra="cli")
     plain = {"markup": False, "emoji": False}
     console = module.Console(**plain)
@@ -90,11 +50,7 @@ def make_console() -> Console:
 
 
 def empty_table(title: str) -> Table:
-    """Make a table without columns and rows.
-
-    Raises:
-        MissingExtraError: without rich.
-    """
+    """Make a table without columns and rows."""
     # A Text, since rich reads "[ms]" in a string as markup.
     text = require("rich.text", extra="cli").Text(title, style="bold")
     table = require("rich.table", extra="cli").Table(title=text, title_justify="left")
@@ -103,11 +59,7 @@ def empty_table(title: str) -> Table:
 
 
 def make_fact_table(title: str, values: Mapping[str, str]) -> Table:
-    """Make a table of two columns, names and values.
-
-    Raises:
-        MissingExtraError: without rich.
-    """
+    """Make a table of two columns, names and values."""
     table = empty_table(title)
     table.show_header = False
     table.add_column("name", no_wrap=True)

@@ -11,13 +11,7 @@ _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
 def html_table(title: str, rows: Mapping[str, object]) -> str:
-    """A table of two columns; names and values are escaped.
-
-    Example:
-        >>> from graphmask._html import html_table
-        >>> "a &lt; b" in html_table("x", {"order": "a < b"})
-        True
-    """
+    """A table of two columns; names and values are escaped."""
     lines = "".join(
         f'<tr><td style="text-align:left"><b>{html.escape(str(name))}</b></td>'
         f'<td style="text-align:left">{html.escape(str(value))}</td></tr>'
@@ -29,13 +23,7 @@ def html_table(title: str, rows: Mapping[str, object]) -> str:
 
 
 def format_bytes(count: float) -> str:
-    """Bytes in a unit of their size.
-
-    Example:
-        >>> from graphmask._html import format_bytes
-        >>> format_bytes(12), format_bytes(3 * 2**20)
-        ('12 bytes', '3 MiB')
-    """
+    """Bytes in a unit of their size: 12 bytes, 3 MiB."""
     power = 0
     while count >= 1024 and power < len(_UNITS) - 1:
         count, power = count / 1024, power + 1

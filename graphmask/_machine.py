@@ -55,13 +55,7 @@ def summarize(machine: dict[str, str]) -> str:
 
 
 def list_accelerators() -> list[str]:
-    """List the accelerators that torch sees, CUDA devices with their memory.
-
-    Example:
-        >>> from graphmask._machine import list_accelerators
-        >>> isinstance(list_accelerators(), list)
-        True
-    """
+    """List the accelerators that torch sees, CUDA devices with their memory."""
     if torch.cuda.is_available():
         devices = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
         return [f"{device.name} ({device.total_memory / GIB:.0f} GiB)" for device in devices]

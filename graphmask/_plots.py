@@ -12,11 +12,7 @@ from .extras import require
 
 
 def make_figure(width: float, height: float) -> Any:
-    """Make a figure, in inches, without pyplot: no window system, and no global state.
-
-    Raises:
-        MissingExtraError: without matplotlib.
-    """
+    """Make a figure, in inches, without pyplot: no window system, and no global state."""
     figure = require("matplotlib.figure", extra="viz")
     return figure.Figure(figsize=(width, height), layout="constrained")
 

@@ -20,6 +20,7 @@ from graphmask.operators import (
     PowerSeriesOperator,
     SparseOperator,
 )
+from graphmask.operators._grids import graphs_by_size
 from graphmask.testing import example_topologies
 
 
@@ -75,6 +76,27 @@ def test_entries_are_written_where_their_nodes_are(sizes: tuple[int, ...]) -> No
     x = torch.rand(1, topology.num_nodes, 2, generator=generator)
     actual = blocks.map(lambda part, block: block @ part, [x], made)
     assert_close(actual[0], dense @ x[0])
+
+
+def test_equal_graphs_in_order_are_viewed() -> None:
+    x, batch = torch.arange(36.0).view(2, 6, 3), torch.arange(3).repeat_interleave(2)
+    topology = Topology(torch.empty(2, 0, dtype=torch.long), batch=batch)
+    (part,) = topology.blocks.split(x)
+    assert part.shape == (2, 3, 2, 3)
+    assert part.data_ptr() == x.data_ptr()
+    assert_close(topology.blocks.map(lambda part: part[:1], [x]), x[:1])
+    assert not stacked(2, 2, 2)[1].is_view
+
+
+def test_groups_are_exact_where_asked() -> None:
+    topology, _ = stacked(0, 4, 3, 4, 0)
+    blocks = topology.derive(graphs_by_size)
+    x = torch.arange(1.0, 12).reshape(1, 11, 1)
+    parts = blocks.split(x)
+    assert [part.shape[2] for part in parts] == [3, 4]
+    assert (parts[1] > 0).all()
+    actual = blocks.map(lambda part: part / part.shape[2], [x])
+    assert_close(actual.flatten(), x.flatten() / topology.graph_sizes[topology.batch])
 
 
 def test_coinciding_entries_add() -> None:

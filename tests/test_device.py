@@ -24,6 +24,7 @@ from graphmask.walks import (
     Poisson,
     RepellingWalks,
     ResampledWalks,
+    Shells,
     Systematic,
     WalkSampler,
 )
@@ -76,6 +77,7 @@ SAMPLERS = (
     IIDWalks(num_walks=4, hops=3, length_law=Systematic(Poisson(2.0))),
     RepellingWalks(num_walks=9, hops=3, length_law=Antithetic(Geometric(0.2))),
     ResampledWalks(budget=13, hops=3),
+    Shells(budget=4, hops=3),
 )
 
 

@@ -30,6 +30,7 @@ from ._vectors import (
     least,
     load,
     multiply,
+    power_of_2,
     prefetch,
     spread,
     store,
@@ -39,6 +40,7 @@ from ._vectors import (
     where_nonzero,
     with_sign_of,
     zeros,
+    zeros_of,
 )
 
 # Bytes of the channels that a group of heads holds in registers, of each of queries, keys, values
@@ -167,8 +169,8 @@ def _work(q: Tensor, v: Tensor, col: Tensor) -> int:
 
 def _kind(q: Tensor, v: Tensor, value: Tensor, options: Options) -> Kind:
     heads, m, d = q.shape[0], q.shape[2], v.shape[2]
-    head_size = max(m, d) * q.element_size()
-    groups = [g for g in range(1, heads + 1) if heads % g == 0 and g * head_size <= _GROUP]
+    head_size = power_of_2(max(m, d)) * q.element_size()
+    groups = [2**i for i in range(9) if heads % 2**i == 0 and 2**i * head_size <= _GROUP]
     shared = len(value) < heads
     return Kind(max(groups, default=1), m, d, shared, options.normalized, options.exponentials)
 
@@ -230,12 +232,11 @@ def exponential_of(score, mask, top):
 @cache
 def _compile_attend(kind: Kind) -> Callable[..., None]:
     group, m, d, shared, normalized, exponentials = kind
-    keys, values = group * m, group * d
 
     def attend(order, first, last, ptr, col, inputs, out, size, shift):
         q, k, v, value, signed, heads = inputs
         width = 1 if shared else heads
-        per_key, per_value = zeros(q.data, keys), zeros(q.data, values)
+        per_key, per_value = zeros_of(q.data, group, m), zeros_of(q.data, group, d)
         per_head = zeros(q.data, group)
         for position in range(first, last):
             i = position
@@ -276,12 +277,11 @@ def _compile_attend(kind: Kind) -> Callable[..., None]:
 @cache
 def _compile_rows(kind: Kind) -> Callable[..., None]:
     group, m, d, shared, normalized, exponentials = kind
-    keys, values = group * m, group * d
 
     def rows(order, first, last, ptr, col, inputs, grads, grad_q, grad_value):
         q, k, v, value, signed, heads = inputs
         width = 1 if shared else heads
-        per_key, per_value = zeros(q.data, keys), zeros(q.data, values)
+        per_key, per_value = zeros_of(q.data, group, m), zeros_of(q.data, group, d)
         per_head = zeros(q.data, group)
         for position in range(first, last):
             i = position
@@ -325,12 +325,11 @@ def _compile_rows(kind: Kind) -> Callable[..., None]:
 @cache
 def _compile_columns(kind: Kind) -> Callable[..., None]:
     group, m, d, shared, normalized, exponentials = kind
-    keys, values = group * m, group * d
 
     def columns(order, first, last, ptr, row, perm, inputs, grads, grad_k, grad_v):
         q, k, v, value, signed, heads = inputs
         width = 1 if shared else heads
-        per_key, per_value = zeros(q.data, keys), zeros(q.data, values)
+        per_key, per_value = zeros_of(q.data, group, m), zeros_of(q.data, group, d)
         per_head, single = zeros(q.data, group), zeros(q.data, 1)
         for position in range(first, last):
             j = position

@@ -137,7 +137,8 @@ class WalkMask(MaskOnWalks):
         heads: H. (default: :obj:`1`)
         alpha: coefficients, see :mod:`graphmask.masks.coefficients`. (default:
             :class:`~graphmask.masks.Free`)
-        sampler: draws the walks of a topology that has none. (default: :obj:`None`,
+        sampler: draws the walks of a topology that has none; :class:`~graphmask.walks.Shells` for
+            coefficients of hop distances instead of powers. (default: :obj:`None`,
             ``ResampledWalks(hops=hops)``)
         seed: of those draws: the same seed and graph give the same walks. (default: :obj:`0`)
         symmetrize: whether to average both directions; the support grows to the pairs that either

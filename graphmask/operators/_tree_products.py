@@ -69,8 +69,8 @@ def _multiply_blocks(structure: Decomposition, table: Tensor, x: Tensor) -> Tens
 
 def _look_up(table: Tensor, distance: Tensor) -> Tensor:
     """``[H, *distance.shape]``; by gather, whose gradient sums entries of a matrix fast."""
-    index = distance.clamp(max=table.shape[1] - 1).long().flatten()
-    return table.gather(1, index.expand(len(table), -1)).unflatten(1, distance.shape)
+    index = distance.flatten().long().expand(len(table), -1)
+    return table.gather(1, index).unflatten(1, distance.shape)
 
 
 def _multiply_groups(structure: Decomposition, kernels: list[Tensor], x: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ def _multiply_groups(structure: Decomposition, kernels: list[Tensor], x: Tensor)
 
 def _hankel_kernel(table: Tensor, width: int) -> Tensor:
     """``[H, w, w]`` of ``table[r + t]``; or its Fourier transform ``[H, w + 1]``, where cheaper."""
-    distance = torch.arange(2 * width, device=table.device)
+    distance = torch.arange(2 * width, device=table.device).clamp(max=table.shape[1] - 1)
     if width > _WIDEST:
         return torch.fft.rfft(to_double(_look_up(table, distance)))
     return _look_up(table, distance.unfold(0, width, 1)[:width])

@@ -62,10 +62,10 @@ def moments(weight: Tensor, v: Tensor, pos: Tensor, order: int, channels: int) -
 def moment_invariants(weight: Tensor, pos: Tensor, epsilon: float) -> Tensor:
     """Invariants of the weighted offsets of a node, [N, H, 6 to 8], of positions about their mean.
 
-    With the mean m and the covariance C of offsets, t = tr C + epsilon, |x|^2 = x . x + epsilon, r
-    = p / |p|, and polynomials of the eigenvalues l of C,
+    With the mean m and the covariance C of offsets, t = tr C + epsilon, norm(x)^2 = x . x +
+    epsilon, r = p / norm(p), and polynomials of the eigenvalues l of C,
 
-        log t, |m| / sqrt(t), m.r / sqrt(t), r.Cr / t, m.Cm / t^2, |p|,
+        log t, norm(m) / sqrt(t), m.r / sqrt(t), r.Cr / t, m.Cm / t^2, norm(p),
         mean_{a < b} l_a l_b (D / t)^2, mean_{a < b < c} l_a l_b l_c (D / t)^3
 
     >>> pos = torch.tensor([[-1.0], [1.0]])

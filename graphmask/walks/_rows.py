@@ -13,9 +13,8 @@ import torch
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from graphmask._normalization import Normalization
 from graphmask._precision import double_dtype, to_double
-from graphmask._walks import Walks
+from graphmask._walks import Estimated, Walks
 from graphmask.kernels import Pattern
 
 # Sizes this close, relatively, equal a threshold.
@@ -65,7 +64,7 @@ class PairRows(NamedTuple):
         """Blocks of rows, one after the other."""
         return cls(*(torch.cat(tensors) for tensors in zip(*blocks, strict=True)))
 
-    def to_walks(self, normalization: Normalization) -> Walks:
+    def to_walks(self, normalization: Estimated) -> Walks:
         """Walks from all nodes, one row for each."""
         pattern = Pattern.from_counts(self.counts, self.col, len(self.counts))
         return Walks(pattern, self.table, normalization)

@@ -18,14 +18,15 @@ from graphmask._walks import Walks
 from graphmask.kernels import Pattern
 from graphmask.topology import Topology
 
-from ._rows import Rows, find_thresholds, pointers, resample
+from ._rows import PairRows, Rows, find_thresholds, pointers, resample
 from .base import WalkSampler
 
 # Marks the entries that a hop reaches, so that known entries are told from new ones.
 _NEW = 2**30
 
-# Entries that one sparse product may form.
+# Entries that one sparse product may form, and rows whose pairs are chosen at a time.
 _WORK = 2**25
+_ROWS = 2**14
 
 
 class Shells(WalkSampler):
@@ -92,53 +93,71 @@ class Shells(WalkSampler):
         self.hops = check_integer("hops", hops, 0)
 
     def _draw(self, topology: Topology, seed: int) -> Walks:
-        number = topology.local_index.cpu()
-        rank = uniform(seed, 0, number)
+        number, device = topology.local_index.cpu(), topology.device
+        rank, draw = uniform(seed, 0, number), uniform(seed, 1, number)
         order = torch.argsort(rank, stable=True)
-        sketches = _draw_sketches(topology.pattern, order, self.hops, self.budget)
         # A ball without a node of a next rank is known as a whole.
-        next_rank = torch.cat([rank[order], rank.new_ones(1)])[sketches.next]
-        keep, factor = self._thin(sketches, uniform(seed, 1, number))
-        row, hop = sketches.row[keep], sketches.hop[keep]
-        col, weight = order[sketches.col[keep]], (factor / next_rank)[keep]
-        order = torch.argsort(row * topology.num_nodes + col)
-        dtype, device = topology.adjacency(None)[1].dtype, topology.device
-        table = torch.zeros(len(order), self.hops + 1, dtype=dtype)
-        table.scatter_(1, hop[order].unsqueeze(1), weight[order].to(dtype).unsqueeze(1))
-        counts = torch.bincount(row, minlength=topology.num_nodes)
-        pattern = Pattern.from_counts(counts.to(device), col[order].to(device), topology.num_nodes)
-        return Walks(pattern, table.to(device), self.normalization, nonnegative=True)
+        rank = torch.cat([rank[order], rank.new_ones(1)])
+        sketches = _draw_sketches(topology.pattern, order, self.hops, self.budget)
+        dtype = topology.adjacency(None)[1].dtype
+        blocks = [
+            self._choose(sketches, first, draw[first : first + _ROWS], order, rank, dtype)
+            for first in range(0, max(len(order), 1), _ROWS)
+        ]
+        pairs = PairRows.concatenate(blocks)
+        return PairRows(*(tensor.to(device) for tensor in pairs)).to_walks(self.normalization)
 
-    def _thin(self, sketches: _Sketches, draw: Tensor) -> tuple[Tensor, Tensor]:
-        """Which entries stay, and the inverse of the probability with which they do."""
-        num_nodes, width = len(draw), self.hops + 1
-        in_wide = torch.bincount(sketches.row, minlength=num_nodes)[sketches.row] > self.budget
-        keep, factor = torch.ones_like(in_wide), torch.ones_like(in_wide, dtype=draw.dtype)
-        at = (in_wide & (sketches.hop > 0)).nonzero().squeeze(1)
-        shell = sketches.row[at] * width + sketches.hop[at]
-        size = 1 / to_double(torch.bincount(shell, minlength=num_nodes * width)[shell])
-        rows = Rows(pointers(sketches.row[at], num_nodes), sketches.col[at], size)
+    def _choose(
+        self,
+        sketches: _Sketches,
+        first: int,
+        draw: Tensor,
+        order: Tensor,
+        rank: Tensor,
+        dtype: torch.dtype,
+    ) -> PairRows:
+        """The pairs of the rows from ``first`` on, one for each of ``draw``."""
+        row, place, hop, following = sketches.read_rows(first, first + len(draw))
+        keep, share = self._thin(row - first, hop, draw)
+        row, col, hop = row[keep] - first, order[place[keep]], hop[keep]
+        weight = (1 / (share * rank[following]))[keep].to(dtype)
+        by_col = torch.argsort(row * len(order) + col)
+        table = torch.zeros(len(row), self.hops + 1, dtype=dtype)
+        table.scatter_(1, hop[by_col].unsqueeze(1), weight[by_col].unsqueeze(1))
+        return PairRows(torch.bincount(row, minlength=len(draw)), col[by_col], table)
+
+    def _thin(self, row: Tensor, hop: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
+        """Which entries stay, and the probability with which each does."""
+        num_rows, width = len(draw), self.hops + 1
+        in_wide = torch.bincount(row, minlength=num_rows)[row] > self.budget
+        keep, share = torch.ones_like(in_wide), torch.ones_like(in_wide, dtype=draw.dtype)
+        at = (in_wide & (hop > 0)).nonzero().squeeze(1)
+        shell = row[at] * width + hop[at]
+        size = 1 / to_double(torch.bincount(shell, minlength=num_rows * width)[shell])
+        rows = Rows(pointers(row[at], num_rows), hop[at], size)
         limit = find_thresholds(size, rows.counts, self.budget - 1)
         keep[at], value = resample(rows, limit, draw)
-        factor[at] = value / size
-        return keep, factor
+        share[at] = size / value
+        return keep, share
 
 
 class _Sketches(NamedTuple):
-    """Nodes of balls by row, then hop, then rank.
+    """Nodes of balls, one array ``[4, n]`` for each distance, sorted by row and then rank.
 
-    Attributes:
-        row: node i.
-        col: the place of node j in the order of ranks.
-        hop: the distance from j to i.
-        next: the place of the first rank that is not in the sketch of this ball, N if there is
-            none.
+    Its lines are the row i, the place of the node j in the order of ranks, the distance from j to
+    i, and the place of the first rank that is not in the sketch of the ball, N if there is none.
     """
 
-    row: Tensor
-    col: Tensor
-    hop: Tensor
-    next: Tensor
+    found: list[NDArray[np.int32]]
+
+    def read_rows(self, first: int, last: int) -> Tensor:
+        """``[4, n]``, entries of some rows, by row, then distance, then rank."""
+        parts = []
+        for part in self.found:
+            begin, end = np.searchsorted(part[0], (first, last))
+            parts.append(part[:, begin:end])
+        entries = torch.from_numpy(np.concatenate(parts, axis=1)).long()
+        return entries[:, torch.argsort(entries[0], stable=True)]
 
 
 def _draw_sketches(pattern: Pattern, order: Tensor, hops: int, size: int) -> _Sketches:
@@ -166,11 +185,9 @@ def _draw_sketches(pattern: Pattern, order: Tensor, hops: int, size: int) -> _Sk
             for first, last in _blocks(edges, front)
         ]
         balls, front = (vstack([step[i] for step in steps], format="csr") for i in (0, 1))
-        for row, col, following in (step[2] for step in steps):
-            found.append(np.stack([row, col, np.full_like(row, hop), following]))
-    entries = torch.from_numpy(np.concatenate(found, axis=1))
-    order = torch.argsort(entries[0], stable=True)
-    return _Sketches(*(values[order].long() for values in entries))
+        row, col, following = np.concatenate([step[2] for step in steps], axis=1)
+        found.append(np.stack([row, col, np.full_like(row, hop), following]))
+    return _Sketches(found)
 
 
 def _blocks(edges: csr_matrix, front: csr_matrix) -> list[tuple[int, int]]:

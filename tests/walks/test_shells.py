@@ -54,7 +54,7 @@ def test_budgets_are_unbiased_with_hubs() -> None:
     graph, generator = star(12), seeded()
     for budget in (3, 6):
         sampler = Shells(budget, hops=3)
-        drawn = torch.stack([sampler(graph, generator).to_dense() for _ in range(400)])
+        drawn = torch.stack([sampler(graph, generator).to_dense() for _ in range(300)])
         assert_unbiased(drawn, exact_shells(graph, 3).float())
 
 
@@ -103,14 +103,15 @@ def test_shells_and_powers_are_not_mixed() -> None:
 
 
 def test_large_graphs_are_split_into_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    pos = torch.rand(500, 3, generator=seeded())
-    graph = Topology(knn_graph(pos, 6), 500)
+    pos = torch.rand(200, 3, generator=seeded())
+    graph = Topology(knn_graph(pos, 6), 200)
     whole = Shells(16, hops=4)(graph, seeded())
     monkeypatch.setattr("graphmask.walks.shells._WORK", 1000)
+    monkeypatch.setattr("graphmask.walks.shells._ROWS", 30)
     parts = Shells(16, hops=4)(graph, seeded())
     assert_close(parts.to_dense(), whole.to_dense(), rtol=0, atol=0)
     exact = exact_shells(graph, 4)
     total = whole.to_dense().double().sum(2)
     assert bool(((whole.to_dense() > 0) <= (exact > 0)).all())
     # Sizes of shells are close on average.
-    assert_close(total.mean(1), exact.sum(2).mean(1), rtol=0.1, atol=0)
+    assert_close(total.mean(1), exact.sum(2).mean(1), rtol=0.2, atol=0)
