@@ -30,7 +30,7 @@ def load() -> Iterator[Callable[[str], Any]]:
     torch.set_num_threads(threads)
 
 
-STUDIES = ("concentration", "estimators", "features", "molecules")
+STUDIES = ("concentration", "estimators", "features", "molecules", "scores")
 SLOW_STUDIES = ("families", "walk_encodings", "gpu")
 
 
