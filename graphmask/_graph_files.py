@@ -117,7 +117,7 @@ def read_arrays(path: Path, directed: bool) -> Data | None:
             if {"format", "shape", "data"} <= set(file):
                 return _of_matrix(load_npz(path))
             arrays = {name: file[name] for name in names if name in file}
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"it must be a file of numpy.savez: {error}") from error
     name = next((name for name in names[:2] if name in arrays), None)
     if name is None:
