@@ -116,7 +116,7 @@ OTHER |= {
     "remove_duplicates": lambda draw, data: T.RemoveDuplicatedEdges()(data),
     "virtual_node": lambda draw, data: T.VirtualNode()(data),
     "diffusion": lambda draw, data: T.GDC()(data),
-    "two_hop": lambda draw, data: T.TwoHop()(data.sort()),  # PyG takes columns for sorted
+    "two_hop": lambda draw, data: T.TwoHop()(data.coalesce()),  # PyG takes them for so
     "line_graph": lambda draw, data: T.LineGraph()(data),
     "remove_isolated": lambda draw, data: T.RemoveIsolatedNodes()(data),
     "largest_components": lambda draw, data: T.LargestConnectedComponents(draw.integer(1, 2))(data),
