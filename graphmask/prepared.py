@@ -8,7 +8,7 @@ import random
 import re
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
@@ -19,19 +19,17 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data, Dataset, InMemoryDataset
-from torch_geometric.data.collate import collate
 from torch_geometric.data.separate import separate
 from tqdm.auto import tqdm
 
-from ._atomic import replacing, write_text
+from ._atomic import write_text
 from ._checks import check_integer, type_error, value_error
 from ._settings import describe_setting
+from ._shards import check_alike, check_size, damaged, read_shard, save_shard, sha256
 from .extras import require, version_of
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-
-_CHUNK = 1 << 20
 
 # Threads of a process share the state of random numbers, so they take turns.
 _turn = threading.Lock()
@@ -60,7 +58,8 @@ def prepare(
 
     Args:
         dataset: graphs, by index. Items of lists and of datasets in memory are sent to the workers;
-            other datasets are sent as they are, and read there.
+            other datasets are sent as they are, and read there. A ``transform`` of the dataset
+            itself is applied, too.
         transform: from ``Data`` to ``Data``, such as a ``Compose``.
         folder: where to write; ``~`` expands.
         workers: number of processes, or -1 for one per core. (default: :obj:`1`, this process)
@@ -75,7 +74,7 @@ def prepare(
 
     Raises:
         TypeError: where the transform returns no ``Data``, or holds what a shard cannot: anything
-            but tensors, numbers, texts, and lists of these.
+            but tensors, numbers, texts, and lists and dictionaries of these.
         RuntimeError: where the transform raises an error, which it names with the graph.
         ValueError: for an empty dataset, graphs of different attributes or types, and a folder that
             was prepared from something else.
@@ -121,7 +120,8 @@ def prepare(
     with tqdm(total=count, unit=" graphs", disable=not progress) as bar:
         bar.update(count - sum(min(shard_size, count - starts[i]) for i in missing))
         for name, shard in parallel(jobs):
-            _check_alike(manifest["shards"], name, shard)
+            known = next(iter(manifest["shards"].values()), shard)  # all of these are alike
+            check_alike(shard["kinds"], known["kinds"], shard["first"], known["first"])
             manifest["shards"][name] = shard
             write_text(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True))
             bar.update(shard["graphs"])
@@ -158,8 +158,8 @@ class Prepared(Dataset):
         self._names = sorted(self.shards)
         self._ends = list(accumulate(self.shards[name]["graphs"] for name in self._names))
         for name in self._names:
-            _check_size(self.folder / name, self.shards[name]["bytes"])
-        self._open: dict[int, tuple[Data, dict[str, Tensor]]] = {}
+            check_size(self.folder / name, self.shards[name]["bytes"])
+        self._open: dict[int, tuple[Data, dict[str, Any]]] = {}
         super().__init__(transform=transform)
 
     def len(self) -> int:
@@ -178,14 +178,14 @@ class Prepared(Dataset):
             ValueError: for a shard whose content is another.
         """
         for name in self._names:
-            _check_size(self.folder / name, self.shards[name]["bytes"])
-            if _sha256(self.folder / name) != self.shards[name]["sha256"]:
-                raise _damaged(self.folder / name, "its checksum differs")
+            check_size(self.folder / name, self.shards[name]["bytes"])
+            if sha256(self.folder / name) != self.shards[name]["sha256"]:
+                raise damaged(self.folder / name, "its checksum differs")
 
-    def _map(self, shard: int) -> tuple[Data, dict[str, Tensor]]:
+    def _map(self, shard: int) -> tuple[Data, dict[str, Any]]:
         if shard not in self._open:
             path = self.folder / self._names[shard]
-            self._open[shard] = _read_shard(path, self.plan)
+            self._open[shard] = read_shard(path, _fingerprint(self.plan))
         return self._open[shard]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -254,9 +254,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         known = manifest["format"] == FORMAT and set(manifest) == {"format", "plan", "shards"}
     except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, str(error)) from error
+        raise damaged(path, str(error)) from error
     if not known:
-        raise _damaged(path, f"it is no manifest of format {FORMAT}")
+        raise damaged(path, f"it is no manifest of format {FORMAT}")
     return manifest
 
 
@@ -267,7 +267,7 @@ def _shard_path(folder: Path, index: int) -> Path:
 def _is_whole(folder: Path, manifest: dict[str, Any], index: int) -> bool:
     path = _shard_path(folder, index)
     shard = manifest["shards"].get(path.name)
-    whole = shard is not None and path.exists() and _sha256(path) == shard["sha256"]
+    whole = shard is not None and path.exists() and sha256(path) == shard["sha256"]
     if not whole:
         manifest["shards"].pop(path.name, None)
     return whole
@@ -294,24 +294,11 @@ def _write_shard(
     graphs: Any, transform: Any, start: int, path: Path, plan: dict[str, Any]
 ) -> tuple[str, dict[str, Any]]:
     """Prepare the graphs of a shard and write them; its name, and its entry in the manifest."""
-    # As bytes: its own function for files leaves hidden ones where the process is killed.
-    save = require("safetensors.torch", extra="pretrained").save
     prepared: list[Data] = []
     with _turn, _settings_of(plan), _kept_random_state():
         for index, data in enumerate(graphs, start):
             prepared.append(_apply(transform, data, plan["seed"], index))
-    kinds = _kinds(prepared[0].to_dict(), start)
-    for index, data in enumerate(prepared[1:], start + 1):
-        _check_kinds(_kinds(data.to_dict(), index), kinds, f"graph {index}", f"graph {start}")
-    data, slices, _ = collate(Data, prepared, increment=False, add_batch=False)
-    tensors: dict[str, Tensor] = {}
-    trees = [_split(value, tensors) for value in (data.to_dict(), slices or {})]
-    # One entry: several would be in no particular order.
-    header = json.dumps({"plan": _fingerprint(plan), "trees": trees})
-    with replacing(path) as aside:
-        aside.write_bytes(save(tensors, {"graphmask": header}))
-        entry = {"sha256": _sha256(aside), "bytes": aside.stat().st_size}
-    return path.name, {**entry, "graphs": len(prepared), "first": start, "kinds": kinds}
+    return path.name, {"first": start, **save_shard(path, prepared, start, _fingerprint(plan))}
 
 
 def _apply(transform: Any, data: Data, seed: int, index: int) -> Data:
@@ -326,93 +313,8 @@ def _apply(transform: Any, data: Data, seed: int, index: int) -> Data:
     return out
 
 
-def _split(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """A tree of plain values, with numbers in the place of tensors, which are collected."""
-    if isinstance(value, Tensor):
-        name = f"{len(tensors):04d}"
-        tensors[name] = value.detach().contiguous()
-        return {"tensor": name}
-    if isinstance(value, Mapping):
-        return {"dict": {name: _split(item, tensors) for name, item in value.items()}}
-    if isinstance(value, list):
-        return {"list": [_split(item, tensors) for item in value]}
-    return {"plain": value}
-
-
-def _join(tree: dict[str, Any], tensors: dict[str, Tensor]) -> Any:
-    """What :func:`_split` was given."""
-    ((kind, value),) = tree.items()
-    if kind == "dict":
-        return {name: _join(item, tensors) for name, item in value.items()}
-    if kind == "list":
-        return [_join(item, tensors) for item in value]
-    return tensors[value] if kind == "tensor" else value
-
-
-def _kinds(value: Any, index: int) -> Any:
-    """The types of the attributes of a graph."""
-    if isinstance(value, Tensor):
-        return str(value.dtype)
-    if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
-        return {name: _kinds(item, index) for name, item in value.items()}
-    if isinstance(value, list):
-        return sorted({str(_kinds(item, index)) for item in value})
-    if not isinstance(value, (bool, int, float, str, type(None))):
-        expected = f"a function to data of tensors, numbers and texts (graph {index})"
-        raise type_error("transform", expected, value)
-    return type(value).__name__
-
-
-def _check_alike(shards: dict[str, Any], name: str, shard: dict[str, Any]) -> None:
-    for other in shards.values():
-        first, known = f"graph {shard['first']}", f"graph {other['first']}"
-        _check_kinds(shard["kinds"], other["kinds"], first, known)
-
-
-def _check_kinds(kinds: dict[str, Any], known: dict[str, Any], name: str, other: str) -> None:
-    differ = sorted(k for k in {*kinds, *known} if kinds.get(k) != known.get(k))
-    if differ:
-        expected = f"a function to data of equal attributes and types, as {other}"
-        raise value_error("transform", expected, f"{name}, which differs in {differ}")
-
-
-def _read_shard(path: Path, plan: dict[str, Any]) -> tuple[Data, dict[str, Tensor]]:
-    safetensors = require("safetensors", extra="pretrained")
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("graphmask", "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # of several types, by version
-        raise _damaged(path, str(error)) from error
-    if header is None or header["plan"] != _fingerprint(plan):
-        raise _damaged(path, "it belongs to another preparation")
-    data, slices = (_join(tree, tensors) for tree in header["trees"])
-    return Data.from_dict(data), slices
-
-
 def _fingerprint(plan: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
-
-
-def _check_size(path: Path, size: int) -> None:
-    if not path.exists():
-        raise FileNotFoundError(f"{path} is missing: run `prepare` again, which writes it")
-    if path.stat().st_size != size:
-        raise _damaged(path, f"it has {path.stat().st_size:,} bytes, not {size:,}")
-
-
-def _damaged(path: Path, problem: str) -> ValueError:
-    return ValueError(f"{path} is damaged ({problem}): delete it and run `prepare` again")
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _seed_all(seed: int, index: int) -> None:
