@@ -12,11 +12,14 @@ files, generated stars with one marked node: the centre, or a leaf.
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
+import comparison
 import numpy as np
 import torch
 import training
+from comparison import Problem
 from rich.console import Console
 from rich.table import Table
 from sklearn.model_selection import StratifiedKFold, train_test_split
@@ -94,15 +97,16 @@ def choices(options: Options) -> dict[str, Variant]:
     network = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
     gin = GINConv(network, train_eps=True)
     return {
-        **training.variants(options, mask),
+        **comparison.variants(mask, comparison.local_mean(options)),
         "masked + GIN": {"mask": mask, "conv": gin},
         "local GIN": {"conv": gin},
         "no structure": {"conv": NodeWise(width)},
     }
 
 
-def run_fold(options: Options, dataset: TUText, fold: int) -> list[dict[str, float]]:
-    """Train every variant with every seed on one fold."""
+def problem(options: Options, dataset: TUText | None = None) -> Problem:
+    """The task of a run on the first of its folds."""
+    dataset, fold = dataset or load(options), options.folds[0]
     train, test = dataset.fold(fold)
     labels = torch.cat([dataset[int(i)].y for i in train]).numpy()
     metric = MulticlassAccuracy(dataset.num_classes, average="micro")
@@ -115,8 +119,15 @@ def run_fold(options: Options, dataset: TUText, fold: int) -> list[dict[str, flo
         task = Task(model, training.cross_entropy(options), metric, options)
         return task, Loaders(*parts, options.batch_size, seed)
 
-    name = f"graphs-{dataset.name}-fold{fold}"
-    return training.compare(name, options, make, choices(options))
+    masks = partial(gm.masks.WalkMask, options.hops, options.heads)
+    conv, name = comparison.local_mean(options), f"graphs-{dataset.name}-fold{fold}"
+    return Problem(name, make, choices(options), masks, conv, pools=tuple(options.pools))
+
+
+def run_fold(options: Options, dataset: TUText, fold: int) -> list[dict[str, float]]:
+    """Train every variant with every seed on one fold."""
+    options = Options(**{**vars(options), "folds": [fold]})
+    return comparison.compare(problem(options, dataset), options)
 
 
 def main() -> None:

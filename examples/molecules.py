@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+from functools import partial
 from pathlib import Path
 
+import comparison
 import torch
 import training
+from comparison import Problem
 from torch import Tensor, nn
 from torch_geometric.data import Batch
 from torch_geometric.nn import GINConv, GINEConv
@@ -113,7 +116,7 @@ def choices(options: Options) -> dict[str, Variant]:
     gine = GINEConv(network, train_eps=True, edge_dim=BOND_FEATURES)
     bonds = gm.masks.PowerSeriesMask(*sizes, alpha=gm.masks.Free, edge_dim=BOND_FEATURES)
     return {
-        **training.variants(options, gm.masks.WalkMask(*sizes)),
+        **comparison.variants(gm.masks.WalkMask(*sizes), comparison.local_mean(options)),
         "local GIN": {"conv": gin},
         "masked by bonds": {"mask": bonds},
         "masked by bonds + GINE": {"mask": bonds, "conv": gine},
@@ -121,8 +124,8 @@ def choices(options: Options) -> dict[str, Variant]:
     }
 
 
-def main() -> None:
-    options = parse()
+def problem(options: Options) -> Problem:
+    """The task of a run."""
     name, dataset, classes = load(options)
     train, val, test = parts = [dataset[part] for part in scaffold_split(dataset)]
     print(f"{name}: {len(train)} training, {len(val)} validation, {len(test)} test molecules")
@@ -141,9 +144,12 @@ def main() -> None:
         task = Property(model, metric, scale, options)
         return task, Loaders(*parts, options.batch_size, seed)
 
-    score = "test ROC-AUC" if classes else "test RMSE"
-    training.compare(f"molecules-{name}", options, make, choices(options), score)
+    masks = partial(gm.masks.WalkMask, options.hops, options.heads)
+    conv, score = comparison.local_mean(options), "ROC-AUC" if classes else "RMSE"
+    name = f"molecules-{name}"
+    return Problem(name, make, choices(options), masks, conv, score, pools=("mean", "sum"))
 
 
 if __name__ == "__main__":
-    main()
+    settings = parse()
+    comparison.compare(problem(settings), settings)

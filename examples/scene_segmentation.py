@@ -7,10 +7,13 @@ Reads the ISPRS filter test and trains on all other scans. Without --root, gener
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+import comparison
 import torch
 import training
+from comparison import Problem
 from torch import Tensor, nn
 from torch_geometric import transforms as T
 from torch_geometric.data import Batch, Data
@@ -83,21 +86,23 @@ class Segmentation(Task):
         print(f"{name}: {batch.num_nodes:,} points, error {error:.2f} %, kappa {kappa:.1f} %")
 
 
-def load(options: Options) -> tuple[Any, Any]:
-    """The training scenes, rotated at random, and the test scenes."""
+def load(options: Options) -> tuple[Any, Any, Any]:
+    """The training scenes, rotated at random, the validation and the test scenes."""
     # Positions are scaled before nodes are reordered; walks are drawn last.
     draw = training.add_walks(options, options.budget)
     steps = [PlanGraph(), HeightFeatures(), gm.transforms.ReorderNodes(), draw]
     settings = {"pre_transform": T.Compose(steps)}
     rotate = {"transform": T.RandomRotate(180, axis=2)}
     if options.root is not None:
-        settings["processed_root"] = options.processed_root
-        train = ISPRSFilterTest(options.root, options.test, True, **settings, **rotate)
-        return train, ISPRSFilterTest(options.root, options.test, False, **settings)
+        held, settings["processed_root"] = options.test + options.validation, options.processed_root
+        train = ISPRSFilterTest(options.root, held, True, **settings, **rotate)
+        parts = options.validation, options.test
+        return train, *(ISPRSFilterTest(options.root, part, False, **settings) for part in parts)
     print("No --root: generated terrain, whose figures say nothing about real scans.")
     train = TerrainScenes(None, True, options.points, options.scenes, **settings, **rotate)
     count = max(options.scenes // 2, 1)
-    return train, TerrainScenes(None, False, options.points, count, **settings)
+    val = TerrainScenes(None, True, options.points, count, seed=1, **settings)
+    return train, val, TerrainScenes(None, False, options.points, count, **settings)
 
 
 def parse(arguments: list[str] | None = None) -> Options:
@@ -107,6 +112,7 @@ def parse(arguments: list[str] | None = None) -> Options:
     add("--root", help="folder of the ISPRS filter test (default: generated terrain)")
     add("--processed-root", help="folder of the cache, if root is read-only")
     add("--test", nargs="+", default=["samp11"], help="test scans")
+    add("--validation", nargs="+", default=["samp22"], help="validation scans")
     add("--points", type=int, default=32_768, help="points of a generated scene")
     add("--scenes", type=int, default=8, help="generated training scenes; half as many test scenes")
     add("--budget", type=int, default=64, help="entries of the mask per point")
@@ -114,23 +120,28 @@ def parse(arguments: list[str] | None = None) -> Options:
     return training.parse_options(parser, arguments, **tiny)
 
 
-def main() -> None:
-    """Build the graphs once, train and compare."""
-    options = parse()
-    train, test = load(options)
-    largest = max(scene.num_nodes for scene in train)
-    print(f"{len(train)} training scenes of up to {largest:,} points, {len(test)} test scenes")
+def problem(options: Options) -> Problem:
+    """The task of a run; the graphs are built once."""
+    train, val, test = load(options)
+    largest, counts = max(scene.num_nodes for scene in train), (len(train), len(val), len(test))
+    print(
+        "{} training, {} validation and {} test scenes".format(*counts), f"up to {largest:,} points"
+    )
 
     def make(_: str, arguments: Variant, seed: int) -> tuple[Segmentation, Loaders]:
         channels, num_classes = train[0].x.shape[1] + 3, train.num_classes
+        arguments = {"norm": "batch_norm", **arguments}
         model = training.make_model(options, channels, num_classes, **arguments)
         metric, inputs = SceneError(num_classes), ("x", "pos")
         task = Segmentation(model, nn.CrossEntropyLoss(), metric, options, inputs)
-        return task, Loaders(train, None, test, options.batch_size, seed)
+        return task, Loaders(train, val, test, options.batch_size, seed)
 
-    choices = training.variants(options, gm.masks.WalkMask(options.hops, options.heads))
-    training.compare("scene_segmentation", options, make, choices, score="mean error of a scene")
+    masks = partial(gm.masks.WalkMask, options.hops, options.heads)
+    conv, score = comparison.local_mean(options), "mean error of a scene"
+    choices = comparison.variants(masks(), conv)
+    return Problem("scene_segmentation", make, choices, masks, conv, score, dim=3)
 
 
 if __name__ == "__main__":
-    main()
+    settings = parse()
+    comparison.compare(problem(settings), settings)
