@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+from forests import Part
 from rich.console import Console
 from rich.table import Table
 from torch import nn
@@ -37,6 +38,7 @@ class Problem:
         pools: aggregations of outputs of graphs, :obj:`None` for outputs of nodes.
         dim: dimension of the positions that attention may read; 0 for none.
         any_pose: whether clouds and meshes are given in any pose.
+        tables: one of :mod:`forests`, which makes tables for models without a graph.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Problem:
     pools: Sequence[str] | None = None
     dim: int = 0
     any_pose: bool = False
+    tables: Callable[[Any, Loaders], list[Part]] | None = None
 
 
 def local_mean(options: Options) -> GraphConv:

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import comparison
+import forests
 import numpy as np
 import torch
 import training
@@ -84,6 +85,7 @@ def parse(arguments: list[str] | None = None) -> Options:
     add("--root", type=Path, help="folder of the TU collections as text (default: generated)")
     add("--dataset", default="PROTEINS", help="such as NCI1, PROTEINS, IMDBBINARY, MUTAG")
     add("--folds", type=int, nargs="+", default=[1], help="of 1 to 10; the protocol has all")
+    add("--by-seed", action="store_true", help="fold 1 + SEED mod 10 instead")
     add("--pools", nargs="+", default=["mean", "max"], help="PyG's aggregations, such as sum")
     options = training.parse_options(parser, arguments, epochs=2, channels=8, layers=1, hops=2)
     if options.smoke:
@@ -106,13 +108,14 @@ def choices(options: Options) -> dict[str, Variant]:
 
 def problem(options: Options, dataset: TUText | None = None) -> Problem:
     """The task of a run on the first of its folds."""
-    dataset, fold = dataset or load(options), options.folds[0]
-    train, test = dataset.fold(fold)
-    labels = torch.cat([dataset[int(i)].y for i in train]).numpy()
+    dataset = dataset or load(options)
+    labels = torch.cat([data.y for data in dataset]).numpy()
     metric = MulticlassAccuracy(dataset.num_classes, average="micro")
 
     def make(_: str, arguments: Variant, seed: int) -> tuple[Task, Loaders]:
-        split = train_test_split(train, test_size=0.1, random_state=seed, stratify=labels)
+        train, test = dataset.fold(1 + seed % 10 if options.by_seed else options.folds[0])
+        strata = {"random_state": seed, "stratify": labels[train]}
+        split = train_test_split(train, test_size=0.1, **strata)
         parts = [dataset[indices] for indices in (*split, test)]
         sizes = dataset.num_features, dataset.num_classes
         model = training.graph_model(options, *sizes, aggr=options.pools, **arguments)
@@ -120,8 +123,11 @@ def problem(options: Options, dataset: TUText | None = None) -> Problem:
         return task, Loaders(*parts, options.batch_size, seed)
 
     masks = partial(gm.masks.WalkMask, options.hops, options.heads)
+    fold = "s" if options.by_seed else options.folds[0]
     conv, name = comparison.local_mean(options), f"graphs-{dataset.name}-fold{fold}"
-    return Problem(name, make, choices(options), masks, conv, pools=tuple(options.pools))
+    return Problem(
+        name, make, choices(options), masks, conv, pools=tuple(options.pools), tables=forests.graphs
+    )
 
 
 def run_fold(options: Options, dataset: TUText, fold: int) -> list[dict[str, float]]:

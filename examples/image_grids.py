@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import comparison
+import forests
 import numpy as np
 import torch
 import training
@@ -128,7 +129,9 @@ def problem(options: Options) -> Problem:
 
     masks = partial(gm.masks.WalkMask, options.hops, options.heads)
     conv = GridConv(options.channels, train.grid_shape)
-    return Problem("image_grids", make, choices, masks, conv, pools=("mean", "max"))
+    return Problem(
+        "image_grids", make, choices, masks, conv, pools=("mean", "max"), tables=forests.graphs
+    )
 
 
 if __name__ == "__main__":

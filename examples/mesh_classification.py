@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import comparison
+import forests
 import numpy as np
 import torch
 import training
@@ -127,7 +128,16 @@ def problem(options: Options) -> Problem:
     # Moments read weights that are never negative.
     mask = masks(alpha=gm.masks.Spread if options.xyz else gm.masks.Free)
     choices = comparison.variants(mask, conv, **reads)
-    return Problem(name, make, choices, masks, conv, pools=("mean", "max"), any_pose=options.xyz)
+    return Problem(
+        name,
+        make,
+        choices,
+        masks,
+        conv,
+        pools=("mean", "max"),
+        any_pose=options.xyz,
+        tables=forests.graphs,
+    )
 
 
 if __name__ == "__main__":

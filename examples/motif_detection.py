@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import partial
 
 import comparison
+import forests
 import training
 from comparison import Problem
 from torchmetrics.classification import MulticlassAccuracy
@@ -57,7 +58,7 @@ def problem(options: Options) -> Problem:
     masks = partial(gm.masks.WalkMask, options.hops, options.heads)
     conv, name = comparison.local_mean(options), f"motif_detection-{options.motif}"
     choices = comparison.variants(masks(), conv)
-    return Problem(name, make, choices, masks, conv, pools=("mean", "max"))
+    return Problem(name, make, choices, masks, conv, pools=("mean", "max"), tables=forests.graphs)
 
 
 if __name__ == "__main__":

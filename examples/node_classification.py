@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import comparison
+import forests
 import torch
 import training
 from comparison import Problem
@@ -119,7 +120,7 @@ def problem(options: Options) -> Problem:
     masks = partial(gm.masks.WalkMask, options.hops, options.heads)
     conv = GCNConv(options.channels, options.channels)
     rows, score = choices(options, masks(gm.masks.OneHop), conv), "ROC-AUC" if auc else "accuracy"
-    return Problem("node_classification", make, rows, masks, conv, score)
+    return Problem("node_classification", make, rows, masks, conv, score, tables=forests.nodes)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def pieces(problem: Problem, options: Options) -> dict[str, Variant]:
     """
     plain: Variant = {"mask": problem.masks(masks.Free), "norm": None}
     last_block: Variant = {}
-    if problem.pools is not None:
+    if problem.pools is not None:  # features of graphs, which the readout reads, are left out
         last_block = {"encoder": None, "head": None, "jk": None, "pool": global_mean_pool}
     base = {**plain, **last_block}
     alone = _block(problem, options) | _geometry(problem, options) | _scores(options)

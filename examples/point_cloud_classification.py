@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import comparison
+import forests
 import torch
 import training
 from clouds import SOURCES, load
@@ -111,6 +112,7 @@ def problem(options: Options) -> Problem:
         pools=("mean", "max"),
         dim=0 if options.any_pose else SOURCES[options.dataset].dim,
         any_pose=options.any_pose,
+        tables=forests.graphs,
     )
 
 

@@ -14,37 +14,61 @@ import argparse
 import csv
 import fcntl
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import forests
 import tomllib
 from comparison import Problem, train
 from pieces import pieces
+from torchmetrics import MeanSquaredError
 from training import Options
 
+RECIPES = Path(__file__).resolve().parent / "recipes"
+FOREST = "no graph: forest"
 COLUMNS = ["recipe", "row", "seed", "validation", "test", "epoch", "epochs"]
 COLUMNS += ["cpu_seconds", "memory", "parameters"]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe as its file says it."""
+    """A recipe as its file says it.
+
+    Args:
+        name: of the file.
+        example: the script that has the problem.
+        title: of the tables.
+        score: what the test scores are.
+        lower_is_better: whether they are errors.
+        data: folder of the data, below that of the campaign; :obj:`None` for generated data.
+        root: the option of the script that takes it.
+        rows: :obj:`None` for all rows of the script, some of their names, or "pieces".
+        seeds: of the runs.
+        options: of the script.
+        published: what others report, with their protocol.
+    """
 
     name: str
     example: str
-    data: str | None
-    root: str
-    rows: str | list[str] | None
-    seeds: list[int]
-    options: Mapping[str, Any]
+    title: str
+    score: str = "accuracy"
+    lower_is_better: bool = False
+    data: str | None = None
+    root: str = "--root"
+    rows: str | list[str] | None = None
+    seeds: tuple[int, ...] = (0, 1, 2)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    published: str = ""
 
     @classmethod
     def read(cls, path: Path) -> Recipe:
-        """Read a recipe."""
-        keys = {"data": None, "root": "--root", "rows": None, "seeds": [0, 1, 2], "options": {}}
-        return cls(path.stem, **{**keys, **tomllib.loads(path.read_text())})
+        """Read a recipe; its name is its path below the folder of recipes."""
+        path = path.resolve()
+        inside = path.is_relative_to(RECIPES)
+        name = path.relative_to(RECIPES) if inside else Path(path.name)
+        return cls(name.with_suffix("").as_posix(), **tomllib.loads(path.read_text()))
 
     def arguments(self, data: Path | None) -> list[str]:
         """The arguments of the script."""
@@ -61,14 +85,14 @@ class Recipe:
         if self.rows == "pieces":
             return pieces(problem, options)
         rows = self.rows or list(problem.choices)
-        return {row: problem.choices[row] for row in rows}
+        return {row: problem.choices.get(row) for row in rows}
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The options of the campaign."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
-    add("recipes", type=Path, nargs="+", help="files of recipes")
+    add("recipes", type=Path, nargs="*", help="files of recipes (default: all)")
     add("--data", type=Path, help="folder of the data of all recipes (default: generated data)")
     add("--rows", nargs="+", help="some of the rows")
     add("--seeds", type=int, nargs="+", help="in place of those of the recipe")
@@ -76,7 +100,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--results", type=Path, default=Path("runs/results.csv"), help="the table")
     add("--out", type=Path, default=Path("runs"), help="folder of caches, logs and checkpoints")
     add("--smoke", action="store_true", help="a tiny run that only shows that everything works")
-    return parser.parse_args(arguments)
+    campaign = parser.parse_args(arguments)
+    if not campaign.recipes:
+        campaign.recipes = (
+            [RECIPES / "tangle.toml"] if campaign.smoke else sorted(RECIPES.rglob("*.toml"))
+        )
+    return campaign
 
 
 def known(table: Path) -> set[tuple[str, str, int]]:
@@ -109,19 +138,30 @@ def runs(recipe: Recipe, campaign: argparse.Namespace) -> Iterator[dict[str, Any
         for row in campaign.rows or choices:
             if campaign.missing and (recipe.name, row, seed) in known(campaign.results):
                 continue
-            result = train(problem, row, choices[row], seed, options)
+            if row == FOREST:
+                result = fit_forest(problem, seed)
+            else:
+                result = train(problem, row, choices[row], seed, options)
             yield {
                 "recipe": recipe.name,
                 "row": row,
                 "seed": seed,
                 "validation": f"{result['validation']:.5f}",
                 "test": f"{result['score']:.5f}",
-                "epoch": result["epoch"],
-                "epochs": options.epochs,
+                "epoch": result.get("epoch", ""),
+                "epochs": options.epochs if "epoch" in result else "",
                 "cpu_seconds": f"{result['cpu_seconds']:.1f}",
-                "memory": f"{result['memory']:.0f}",
-                "parameters": result["parameters"],
+                "memory": f"{result['memory']:.0f}" if "memory" in result else "",
+                "parameters": result.get("parameters", ""),
             }
+
+
+def fit_forest(problem: Problem, seed: int) -> dict[str, Any]:
+    """The strongest model without a graph."""
+    assert problem.tables is not None, f"{problem.name} has no tables for a forest"
+    task, loaders = problem.make(FOREST, {"conv": problem.conv}, seed)  # for its data
+    classes = not isinstance(task.metrics["test"], MeanSquaredError)
+    return forests.fit(problem.tables(task, loaders), task.metrics["test"], classes, seed)
 
 
 def main() -> None:

@@ -109,6 +109,7 @@ def graph_model(
     in_channels: int,
     out_channels: int,
     aggr: str | Sequence[str] = ("mean", "max"),
+    graph_channels: int = 0,
     **arguments: Any,
 ) -> nn.Module:
     """A transformer for outputs of graphs: two layers first, and a readout of all blocks.
@@ -117,7 +118,10 @@ def graph_model(
     """
     width, norm = options.channels, None if options.norm == "none" else options.norm
     blocks, hidden = arguments.get("num_layers", options.layers) * width, (4 * width, 2 * width)
-    readout = gm.nn.Readout(blocks, out_channels, aggr, hidden, options.head_dropout, norm)
+    settings = options.head_dropout, norm
+    readout = gm.nn.Readout(
+        blocks, out_channels, aggr, hidden, *settings, graph_channels=graph_channels
+    )
     encoder = MLP([in_channels, width, width], norm=norm)
     parts = {"encoder": encoder, "head": readout, "jk": "cat", "norm": norm}
     return make_model(options, in_channels, out_channels, **{**parts, **arguments})
@@ -140,7 +144,7 @@ class Task(L.LightningModule):
 
     def forward(self, batch: Batch) -> Tensor:
         x = torch.cat([batch[name] for name in self.inputs], 1)
-        return self.model(x, gm.Topology.from_data(batch))
+        return self.model(x, gm.Topology.from_data(batch), u=batch.get("u"))
 
     def predict(self, batch: Batch, part: str) -> tuple[Tensor, Tensor]:
         """Predictions and targets; ``part`` is train, val or test."""
