@@ -126,7 +126,8 @@ class TopologicalAttention(nn.Module):
         if self.conv is not None:
             local = convolve_on(topology, self.conv, self.conv_takes, v.flatten(1))
             v = v + local.view_as(v)
-        operator, options = self.mask(topology), (None, self.normalizer, self.values)
+        operator = self.mask(topology.with_features(x))
+        options = None, self.normalizer, self.values
         out = attention(q, k, v, operator, self.feature_map, *options)
         return self.dropout(self.out(self._gated(out, x).flatten(1)))
 
@@ -160,7 +161,8 @@ class TopologicalAttention(nn.Module):
         """
         topology = self._topology(x, edge_index, edge_weight, batch, edge_attr)
         q, k, _ = self._project(x)
-        return attention_rows(q, k, self.mask(topology), nodes, self.feature_map, self.normalizer)
+        operator = self.mask(topology.with_features(x))
+        return attention_rows(q, k, operator, nodes, self.feature_map, self.normalizer)
 
     def __repr__(self) -> str:
         return f"TopologicalAttention({self.channels}, heads={self.heads}, mask={self.mask!r})"

@@ -30,9 +30,10 @@ class AddWalks(BaseTransform):
     Walks belong to the weighted graph that they were drawn on, whose identity is stored beside them
     (``walk_graph``, ``walk_start_index``). Reading them raises an error once edges or weights are
     others, as after ``RandomLinkSplit``, ``ToUndirected`` or ``AddSelfLoops``: apply this transform
-    last; and once their pairs are others, in place or not. Other attributes, values of a table, the
-    order of edges, consistent names of nodes (:class:`~graphmask.transforms.ReorderNodes`),
-    batches, and subgraphs that walks do not leave may change.
+    last; and once their pairs or ``walk_normalization`` are others, in place or not. Other
+    attributes, values of a table, the order of edges, consistent names of nodes
+    (:class:`~graphmask.transforms.ReorderNodes`), batches, and subgraphs that walks do not leave
+    may change.
 
     Args:
         sampler: draws the walks.
