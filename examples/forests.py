@@ -27,6 +27,7 @@ from training import Loaders, Task
 Part = tuple[np.ndarray, np.ndarray]
 QUANTILES = torch.linspace(0, 1, 9)
 PAIRS = 2_000
+TREES = 500
 
 
 def nodes(task: Any, _: Loaders) -> list[Part]:
@@ -83,10 +84,10 @@ def candidates(classes: bool, seed: int) -> Iterator[BaseEstimator]:
     forest = ExtraTreesClassifier if classes else ExtraTreesRegressor
     boosting = HistGradientBoostingClassifier if classes else HistGradientBoostingRegressor
     for features in ("sqrt", 0.5):
-        yield forest(500, max_features=features, random_state=seed)
-        yield forest(500, max_features=features, min_samples_leaf=3, random_state=seed)
+        yield forest(TREES, max_features=features, random_state=seed)
+        yield forest(TREES, max_features=features, min_samples_leaf=3, random_state=seed)
     for rate in (0.03, 0.1):
-        yield boosting(learning_rate=rate, max_iter=300, early_stopping=False, random_state=seed)
+        yield boosting(learning_rate=rate, max_iter=TREES, early_stopping=False, random_state=seed)
 
 
 def fit(parts: Sequence[Part], metric: Metric, classes: bool, seed: int) -> dict[str, Any]:

@@ -57,6 +57,9 @@ def _block(problem: Problem, options: Options) -> dict[str, Variant]:
         "scores from one, no normaliser": _from_one(options),
         "one hop per head": {"mask": problem.masks(masks.OneHop)},
         "spread heads": {"mask": problem.masks(masks.Spread)},
+        "reach by node": {
+            "mask": masks.AdaptiveWalkMask(options.channels, options.hops, options.heads)
+        },
         "local beside": {"conv": problem.conv},
     }
 

@@ -102,8 +102,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--smoke", action="store_true", help="a tiny run that only shows that everything works")
     campaign = parser.parse_args(arguments)
     if not campaign.recipes:  # of a tiny run one, the tests read all
-        pattern = "tangle.toml" if campaign.smoke else "*.toml"
-        campaign.recipes = sorted(RECIPES.rglob(pattern))
+        pattern = "tangle.toml" if campaign.smoke else "**/*.toml"
+        campaign.recipes = sorted(RECIPES.glob(pattern))
     return campaign
 
 
@@ -163,9 +163,9 @@ def fit_forest(problem: Problem, seed: int) -> dict[str, Any]:
     return forests.fit(problem.tables(task, loaders), task.metrics["test"], classes, seed)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Train what is asked for."""
-    campaign = parse()
+    campaign = parse(arguments)
     for path in campaign.recipes:
         for row in runs(Recipe.read(path), campaign):
             append(campaign.results, row)
