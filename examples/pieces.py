@@ -42,6 +42,7 @@ def _together(problem: Problem, options: Options) -> dict[str, Variant]:
     filters = {**_from_one(options), "mask": problem.masks(masks.OneHop), **geometry}
     return {
         "all, scores from one": filters,
+        "all, scores from one, row sums": {**filters, "normalizer": normalizers.RowSums()},
         "all, ReLU": {"mask": problem.masks(masks.Spread), **geometry},
         "all, unmasked": {**geometry, "mask": masks.GlobalMask()},
         "local": problem.choices.get("local", {"conv": problem.conv}),
