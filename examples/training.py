@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import recipes
+import optimization
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from loaders import Loaders
-from recipes import Options, cross_entropy
+from optimization import Options, cross_entropy
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn import MLP
@@ -58,7 +58,7 @@ def make_parser(description: str | None, **defaults: Any) -> argparse.ArgumentPa
     add("--resume", action="store_true", help="continue each run from its last checkpoint, if any")
     add("--quiet", action="store_true", help="show no progress")
     add("--smoke", action="store_true", help="a tiny run that only shows that everything works")
-    recipes.add_options(parser)
+    optimization.add_options(parser)
     parser.set_defaults(**defaults)
     return parser
 
@@ -101,7 +101,7 @@ def make_model(
     sizes = {"num_layers": options.layers, "heads": options.heads, "dropout": options.dropout}
     channels = in_channels, options.channels, out_channels
     model = gm.nn.TopologicalTransformer(*channels, **{**sizes, **arguments})
-    return recipes.use_bit_dropout(model)
+    return optimization.use_bit_dropout(model)
 
 
 def graph_model(
@@ -171,9 +171,9 @@ class Task(L.LightningModule):
         self.log(part, metric, prog_bar=True, on_epoch=True, batch_size=draws[0].num_graphs)
 
     def configure_optimizers(self) -> dict[str, Any]:
-        optimizer = recipes.make_optimizer(self.model, self.options)
+        optimizer = optimization.make_optimizer(self.model, self.options)
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = recipes.make_schedule(optimizer, self.options, steps)
+        schedule = optimization.make_schedule(optimizer, self.options, steps)
         if schedule is None:
             return {"optimizer": optimizer}
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -226,7 +226,7 @@ def fit(task: Task, loaders: Loaders, options: Options, folder: Path) -> dict[st
             folder, filename="best", monitor="val", mode=mode, enable_version_counter=False
         )
         callbacks.insert(0, best)
-    callbacks += recipes.make_callbacks(options, mode)
+    callbacks += optimization.make_callbacks(options, mode)
     trainer = L.Trainer(
         max_epochs=options.epochs,
         accelerator=options.accelerator,
