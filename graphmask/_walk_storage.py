@@ -31,6 +31,7 @@ from ._checks import (
     type_error,
     value_error,
 )
+from ._encodings import check_encodings
 from ._identity import check_identity
 from ._random import stream
 from ._walks import NORMALIZATIONS, Walks, pattern_of_keys
@@ -49,9 +50,6 @@ _REMEDY = (
 
 # Seeds of the hashes of pairs and of normalisations.
 _PAIRS, _NORMALIZATIONS = 3, 4
-
-# The identity of the graph of a walk encoding, whatever its name.
-ENCODED_GRAPH = "walk_encoding_graph"
 
 
 def write_walks(data: Data, walk_sets: Sequence[Walks], graph: Tensor) -> None:
@@ -120,14 +118,10 @@ class StoredWalks(NamedTuple):
 
         Raises:
             TypeError: for attributes of a wrong type or dtype.
-            ValueError: where attributes are missing or do not fit each other, and for walks of
-                another graph.
+            ValueError: where attributes are missing or do not fit each other, and for walks or
+                encodings of another graph.
         """
-        encoded = self.data.get(ENCODED_GRAPH)
-        if encoded is not None:
-            remedy = f"{_REMEDY.format('AddWalkEncoding')}; delete `{ENCODED_GRAPH}` to keep it"
-            name = "walk encoding"
-            check_identity(name, encoded, edge_index, edge_weight, num_nodes, remedy, checks)
+        check_encodings(self.data, edge_index, edge_weight, num_nodes, checks)
         names = list(stored_pairs(self.data))
         if not names:
             return []

@@ -11,7 +11,7 @@ from graphmask._identity import identify
 from graphmask._random import generator_from, seed_from
 from graphmask._settings import describe_setting
 from graphmask._walk_storage import remove_walks, walk_attributes, write_walks
-from graphmask.topology import Topology
+from graphmask.transforms._graph_alone import topology_alone
 from graphmask.walks import WalkSampler
 
 
@@ -81,7 +81,7 @@ class AddWalks(BaseTransform):
 
     def forward(self, data: Data) -> Data:
         remove_walks(data)
-        topology = Topology.from_data(data)
+        topology = topology_alone(data)
         if topology.requires_grad and torch.is_grad_enabled():
             raise value_error(
                 "edge_weight",
