@@ -25,6 +25,7 @@ from ._checks import (
 )
 from ._formats import read_edges
 from ._normalization import check_sums
+from ._part import WHOLE, Part
 from ._walk_storage import StoredWalks
 from ._walks import Walks
 
@@ -51,6 +52,7 @@ class Graph:
     _walk_sets: tuple[Walks, ...] = ()
     # Changes of both before the walks were drawn.
     _drawn_after: tuple[int, ...] = (0, 0)
+    _part: Part = WHOLE
 
 
 class GraphArguments(NamedTuple):
