@@ -5,6 +5,7 @@ All of a case is made from seeds, so that every process makes the same.
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -13,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -303,3 +305,61 @@ def run_cases(folder: Path, runs: Sequence[Run]) -> dict[str, str]:
         except Exception:
             errors[name] = traceback.format_exc()
     return errors
+
+
+def check_refusals(case: Case, folder: Path) -> None:
+    """What differs or fails on one rank is an error on all, and what follows works."""
+    model, data, _ = make(case)
+    shard, rank = open_case(case, data, folder), dist.get_rank()
+    with pytest.raises(ValueError, match="`folder, hops` must be the same on all ranks"):
+        gm.distributed.open_shard(folder, hops=rank)
+
+    for other in (deepcopy(model).train(rank == 0), transformer(GlobalMask, 2 + rank).double()):
+        with pytest.raises(ValueError, match="`model` must be the same on all ranks"):
+            other(shard.x, shard.topology)
+    last = folder / f"part-{len(list(folder.glob('part-*'))) - 1:06d}.safetensors"
+    dist.barrier()
+    if rank == 0:
+        content = last.read_bytes()
+        last.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    dist.barrier()
+    error = ValueError if rank == dist.get_world_size() - 1 else RuntimeError
+    with pytest.raises(error, match=f"{last.name} is damaged"):
+        gm.distributed.open_shard(folder)
+    assert model(shard.x, shard.topology).isfinite().all()
+
+
+def check_bytes(case: Case, folder: Path) -> None:
+    """A block sends C numbers of each copy and gets as many back; a sum is its state."""
+    model, data, _ = make(case)
+    shard = open_case(case, data, folder)
+    part: Any = shard.topology.part
+    blocks, channels, size = 2, 8, 8
+    with gm.distributed.count_traffic() as traffic:
+        out = model(shard.x, shard.topology)
+    sent, received = sum(part.halo.send), sum(part.halo.receive)
+    totals = Ranks().sum(torch.tensor([sent, received]))
+    assert totals[0] == totals[1] > 0
+    width = channels // HEADS
+    state = HEADS * width * (width + 1)
+    assert traffic.exchanged == blocks * sent * channels * size
+    assert traffic.reduced == blocks * state * size
+    with gm.distributed.count_traffic() as traffic:
+        out.sum().backward()
+    assert traffic.exchanged == blocks * received * channels * size
+    assert traffic.reduced == blocks * state * size
+
+
+def die(folder: Path) -> str:
+    """One of two ranks is killed in the second of three steps; what the other says."""
+    case = CASES["ones + walks"]
+    model, data, _ = make(case)
+    shard = open_case(case, data, folder / "graph")
+    for step in range(3):
+        if step == 1 and dist.get_rank() == 1:
+            os._exit(1)
+        try:
+            model(shard.x, shard.topology).sum().backward()
+        except RuntimeError as error:
+            return str(error)
+    return "nothing"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch.distributed as dist
-from processes import run
-from rank_cases import CASES, Run, check, run_cases, train
+from processes import PATIENCE, run
+from rank_cases import CASES, Run, check, check_bytes, check_refusals, die, run_cases, train
 
 pytestmark = pytest.mark.skipif(not dist.is_available(), reason="without torch.distributed")
 
@@ -24,7 +25,9 @@ def assert_equal(folder: Path, size: int, runs: Sequence[Run]) -> None:
 
 
 def test_two_processes_give_what_one_does(tmp_path: Path) -> None:
-    assert_equal(tmp_path, 2, [*((check, name) for name in QUICK), (train, "readout")])
+    runs: list[Run] = [(check, name) for name in QUICK]
+    runs += [(train, "readout"), (check_bytes, "ones + walks"), (check_refusals, "walks")]
+    assert_equal(tmp_path, 2, runs)
 
 
 @pytest.mark.slow
@@ -37,3 +40,12 @@ def test_outputs_and_gradients_are_those_of_one_process(tmp_path: Path, size: in
 @pytest.mark.parametrize("size", [2, 3])
 def test_training_is_that_of_one_process(tmp_path: Path, size: int) -> None:
     assert_equal(tmp_path, size, [(train, name) for name in TRAINED])
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_an_error_of_the_others(tmp_path: Path) -> None:
+    start = time.monotonic()
+    survivor, killed = run(tmp_path, 2, die)
+    assert killed == {"error": "killed"}
+    assert "onnection" in survivor["result"], survivor
+    assert time.monotonic() - start < PATIENCE / 2
