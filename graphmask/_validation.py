@@ -25,6 +25,7 @@ from ._checks import (
 )
 from ._formats import read_edges
 from ._normalization import check_sums
+from ._part import WHOLE, Part
 from ._walk_storage import StoredWalks
 from ._walks import Walks
 
@@ -53,6 +54,7 @@ class Graph:
     _drawn_after: tuple[int, ...] = (0, 0)
     # Features of nodes: nothing is derived from them.
     x: Tensor | None = None
+    _part: Part = WHOLE
 
 
 class GraphArguments(NamedTuple):

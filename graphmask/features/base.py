@@ -8,6 +8,7 @@ from torch import Tensor
 
 from graphmask._buffers import SingleBuffers
 from graphmask._checks import check_number, type_error, value_error
+from graphmask._part import Part
 from graphmask.config import ConfigMixin
 
 from .scores import Exponentials, InnerProducts, Scores
@@ -40,13 +41,19 @@ class FeatureMap(ConfigMixin, SingleBuffers, ABC):
         return self.queries(x)
 
     def forward(
-        self, q: Tensor, k: Tensor, batch: Tensor | None = None, num_graphs: int | None = None
+        self,
+        q: Tensor,
+        k: Tensor,
+        batch: Tensor | None = None,
+        num_graphs: int | None = None,
+        part: Part | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Features of queries and keys ``[N, H, d]``, for attention within the graphs of ``batch``.
 
         A map may scale them, as long as all scores of a query and head within its graph change by
         one positive factor: numerator and normaliser share it. ``num_graphs`` spares reading it
-        from ``batch``.
+        from ``batch``; ``part`` tells which nodes are those of this process, where several hold
+        the graphs.
         """
         return self.queries(q), self.keys(k)
 

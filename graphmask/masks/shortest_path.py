@@ -104,6 +104,10 @@ class ShortestPathMask(TopologicalMask):
         warn_deprecated("ShortestPathMask.max_hops", "ShortestPathMask.hops")
         return self.hops
 
+    @property
+    def reach(self) -> int | None:
+        return self.hops
+
     def _operator(self, topology: Topology) -> MaskOperator:
         return shell_operator(topology, self.alpha, self.max_entries)
 

@@ -146,14 +146,16 @@ class TopologicalTransformerLayer(nn.Module):
         topology = Topology.of(x, edge_index, edge_weight, batch, edge_attr)
         if x.shape[1] != self.channels:
             raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
+        topology.part.check_modules(self)
         if self.conv_norm is not None:
-            x = x + self._convolve(self.conv_norm(x), topology)
-        hidden = self.norm(x)
+            hidden, graph = topology.gather(self.conv_norm(x))
+            x = x + topology.release(self._convolve(hidden, graph))
+        hidden, graph = topology.gather(self.norm(x))
         out = x if self.skip is None else check_output("skip", self.skip(x), x.shape)
         if self.attention is not None:
-            out = out + self.attention(hidden, topology)
+            out = out + topology.release(self.attention(hidden, graph))
         if self.conv is not None and self.conv_norm is None:
-            out = out + self._convolve(hidden, topology)
+            out = out + topology.release(self._convolve(hidden, graph))
         return out + self.feed_forward(out)
 
     def _convolve(self, x: Tensor, topology: Topology) -> Tensor:

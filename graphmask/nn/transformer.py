@@ -300,15 +300,17 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         if self.in_channels not in (-1, x.shape[1]):
             expected = f"of shape [N, in_channels] with in_channels = {self.in_channels}"
             raise value_error("x", expected, x)
+        topology.part.check_modules(self)
+        topology.part.check_model(self)
         # Walks, if masks read them, are drawn once for all blocks.
         topology = draw_walks(self._masks(), topology)
         out = self.norm(self._encode(x, topology))
         if isinstance(self.head, Readout):
-            return self.head(out, topology.batch, topology.num_graphs, u)
+            return self.head(out, topology, u=u)
         if u is not None:
             raise value_error("u", "None, unless `head` is a Readout with graph_channels", u)
         if self.pool is not None:
-            out = pool_graphs(self.pool, out, topology.batch, topology.num_graphs)
+            out = pool_graphs(self.pool, out, topology)
         return check_output("head", self.head(out), [len(out), self.out_channels])
 
     def _encode(self, x: Tensor, topology: Topology) -> Tensor:

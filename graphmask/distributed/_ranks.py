@@ -1,0 +1,167 @@
+"""The processes that share a graph, and what they send each other, with gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from graphmask._checks import value_error
+
+T = TypeVar("T")
+
+
+@dataclass
+class Traffic:
+    """Bytes that this process has sent to others, backward passes included.
+
+    Attributes:
+        exchanged: of features of nodes, to the processes that hold copies.
+        reduced: of sums over all processes; a reduction may send them more than once.
+    """
+
+    exchanged: int = 0
+    reduced: int = 0
+
+
+_counting: list[Traffic] = []
+
+
+@contextmanager
+def count_traffic() -> Iterator[Traffic]:
+    """Count the bytes that this process sends within a ``with`` block.
+
+    Example:
+        >>> import graphmask as gm
+        >>> with gm.distributed.count_traffic() as traffic:
+        ...     pass
+        >>> traffic
+        Traffic(exchanged=0, reduced=0)
+    """
+    traffic = Traffic()
+    _counting.append(traffic)
+    try:
+        yield traffic
+    finally:
+        _counting.remove(traffic)
+
+
+@dataclass(frozen=True, eq=False)
+class Ranks:
+    """The processes of a group, or this one alone.
+
+    Args:
+        group: of ``torch.distributed``; :obj:`None` is that of all processes, if there is one.
+    """
+
+    group: dist.ProcessGroup | None = None
+    rank: int = field(init=False)
+    size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        ready = dist.is_available() and dist.is_initialized()
+        if self.group is not None and not ready:
+            raise value_error("group", "None before torch.distributed.init_process_group", "one")
+        object.__setattr__(self, "rank", dist.get_rank(self.group) if ready else 0)
+        object.__setattr__(self, "size", dist.get_world_size(self.group) if ready else 1)
+        if self.rank < 0:
+            raise value_error("group", "one that this process belongs to", "another")
+
+    def exchange(self, x: Tensor, send: Sequence[int], receive: Sequence[int]) -> Tensor:
+        """Rows from all ranks in their order, where ``x`` holds rows for each of them."""
+        if self.size == 1:
+            return x
+        return _Exchange.apply(x, list(send), list(receive), self)
+
+    def sum(self, x: Tensor) -> Tensor:
+        """The sum over all ranks."""
+        return x if self.size == 1 else _Sum.apply(x, self)
+
+    def max(self, x: Tensor) -> Tensor:
+        """The maximum over all ranks, without a gradient."""
+        if self.size == 1:
+            return x.detach()
+        out = x.detach().clone()
+        dist.all_reduce(out, dist.ReduceOp.MAX, group=self.group)
+        _count("reduced", out.numel() * out.itemsize)
+        return out
+
+    def gather(self, value: T) -> list[T]:
+        """Any values of all ranks."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value, group=self.group)
+        return values
+
+    def gather_numbers(self, numbers: Tensor) -> Tensor:
+        """``[P, n]``, integers ``[n]`` of all ranks."""
+        if self.size == 1:
+            return numbers.unsqueeze(0)
+        out = [torch.empty_like(numbers) for _ in range(self.size)]
+        dist.all_gather(out, numbers, group=self.group)
+        return torch.stack(out)
+
+    def together(self, work: Callable[[], T]) -> T:
+        """The result of ``work``; where it fails on one rank, all raise an error."""
+        result, error = None, None
+        try:
+            result = work()
+        except Exception as raised:
+            error = raised
+        failed = self.gather(None if error is None else f"{type(error).__name__}: {error}")
+        if error is not None:
+            raise error
+        for rank, message in enumerate(failed):
+            if message is not None:
+                raise RuntimeError(f"rank {rank} failed with {message}")
+        return result  # type: ignore[return-value]
+
+    def agree(self, name: str, value: Any) -> None:
+        """Check that a value is the same on all ranks."""
+        values = self.gather(value)
+        if any(other != values[0] for other in values):
+            raise value_error(name, "the same on all ranks", values)
+
+
+class _Exchange(torch.autograd.Function):
+    """``all_to_all`` of rows; its derivative sends them back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, send: list[int], receive: list[int], ranks: Ranks) -> Tensor:
+        ctx.arguments = receive, send, ranks
+        out = x.new_empty(sum(receive), *x.shape[1:])
+        dist.all_to_all_single(out, x.contiguous(), receive, send, group=ranks.group)
+        rows = sum(send) - send[ranks.rank]
+        _count("exchanged", rows * x.shape[1:].numel() * x.itemsize)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        return _Exchange.apply(grad, *ctx.arguments), None, None, None
+
+
+class _Sum(torch.autograd.Function):
+    """``all_reduce``, whose derivative is the same of the gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, ranks: Ranks) -> Tensor:
+        ctx.ranks = ranks
+        out = x.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(out, group=ranks.group)
+        _count("reduced", out.numel() * out.itemsize)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        return _Sum.apply(grad, ctx.ranks), None
+
+
+def _count(kind: str, size: int) -> None:
+    for traffic in _counting:
+        setattr(traffic, kind, getattr(traffic, kind) + size)
