@@ -53,6 +53,19 @@ def _together(problem: Problem, options: Options) -> dict[str, Variant]:
 def _block(problem: Problem, options: Options) -> dict[str, Variant]:
     return {
         "batch norm": {"norm": "batch_norm"},
+        "batch norm, scores from one": {
+            "norm": "batch_norm",
+            "feature_map": features.UnitPlusCosine(options.heads),
+        },
+        "batch norm, one hop per head": {
+            "norm": "batch_norm",
+            "mask": problem.masks(masks.OneHop),
+        },
+        "batch norm, one hop per head, scores from one": {
+            "norm": "batch_norm",
+            "mask": problem.masks(masks.OneHop),
+            "feature_map": features.UnitPlusCosine(options.heads),
+        },
         "no normaliser": {"normalizer": normalizers.Unnormalized()},
         "scores from one": {"feature_map": features.UnitPlusCosine(options.heads)},
         "scores from one, no normaliser": _from_one(options),
