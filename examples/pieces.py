@@ -43,7 +43,9 @@ def _together(problem: Problem, options: Options) -> dict[str, Variant]:
     return {
         "all, scores from one": filters,
         "all, scores from one, row sums": {**filters, "normalizer": normalizers.RowSums()},
-        "all, ReLU": {"mask": problem.masks(masks.Spread), **geometry},
+        "all, ReLU, spread heads": {"mask": problem.masks(masks.Spread), **geometry},
+        "all, ReLU, one hop per head": {"mask": problem.masks(masks.OneHop), **geometry},
+        "all, ReLU, equal heads": {"mask": problem.masks(masks.Free), **geometry},
         "all, unmasked": {**geometry, "mask": masks.GlobalMask()},
         "local": problem.choices.get("local", {"conv": problem.conv}),
         "all, scores from one + local": {**filters, "conv": problem.conv},
