@@ -75,6 +75,11 @@ class Sources:
                 self._derived, self._versions = Derived(check()), versions
         return self._derived
 
+    @property
+    def is_current(self) -> bool:
+        """True if no tensor was changed in place since the last call of :meth:`derived`."""
+        return self._versions == self._read_versions()
+
     def _read_versions(self) -> list[int]:
         """How often each tensor was changed in place; inference tensors do not count.
 
@@ -88,8 +93,7 @@ class Sources:
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies of tensors have versions of their own."""
-        is_current = self._versions == self._read_versions()
-        return {**vars(self), "_versions": is_current}
+        return {**vars(self), "_versions": self.is_current}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         is_current = state.pop("_versions")
