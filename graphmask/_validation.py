@@ -182,8 +182,7 @@ def check_origin(
     if origin is None or torch.compiler.is_compiling():
         return
     remedy = "draw them on this graph"
-    changes = origin.sources.changes[: len(origin.changes)]
-    if origin.changes != changes or not origin.sources.is_current:
+    if origin.changes != origin.sources.count_changes()[: len(origin.changes)]:
         got = "those of a graph whose edges or weights were changed in place since"
         raise value_error("walks", "of this graph, with the edges that it has now", got)
     if origin.sources is sources:
