@@ -159,7 +159,7 @@ class SoftmaxScores(FeatureMap):
         scale: s. (default: :obj:`None`, ``d ** -0.5`` for d channels)
 
     Raises:
-        ValueError: for a scale that is not positive; attention refuses masks without sparse support
+        ValueError: for a scale that is not positive; in attention, for masks without sparse support
             on large graphs.
 
     Cost: O(d) per entry and head.

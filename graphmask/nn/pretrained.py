@@ -46,7 +46,7 @@ class PretrainedMixin:
     may allocate no more than a model of such weights needs. An argument that no config describes,
     such as a mask of your own, is left out by name, and passed again when the model is read.
 
-    Both files carry one fingerprint, so that files of two models are refused. A save that is
+    Both files carry one fingerprint, so that files of two models are an error. A save that is
     stopped at any point leaves the former model or the new one, whole.
 
     A model whose attributes do not hold the arguments of its constructor under their names

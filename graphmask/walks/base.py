@@ -81,9 +81,10 @@ class WalkSampler(ConfigMixin, ABC):
         # Walks that are kept serve training too, also where they are drawn for inference.
         with torch.inference_mode(False), torch.set_grad_enabled(wanted):
             drawn = self._draw(topology, seed_from(generator))
-            if isinstance(drawn, Walks):
-                return drawn
-            return Walks.from_entries(*drawn, topology.num_nodes, self.hops, self.normalization)
+            if not isinstance(drawn, Walks):
+                entries, size = drawn, topology.num_nodes
+                drawn = Walks.from_entries(*entries, size, self.hops, self.normalization)
+            return drawn.drawn_on(topology.as_origin(self.reads_weights))
 
     def __repr__(self) -> str:
         """Name all settings: PyG compares transforms of cached datasets by it."""
