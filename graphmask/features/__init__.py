@@ -11,13 +11,14 @@ from .elementwise import (
     SoftmaxScores,
     Softplus,
     SquaredReLU,
+    SquaredReLUScores,
 )
 from .focused import Focused
 from .hybrid import HybridRandomFeatures
 from .learned import LearnedFeatures
 from .normalized import Normalized
 from .positive import OptimalPositiveFeatures, PositiveRandomFeatures, SharpPositiveFeatures
-from .scores import Exponentials, InnerProducts, Scores, SignedInnerProducts
+from .scores import Exponentials, InnerProducts, Scores, SignedInnerProducts, SquaredProducts
 from .trigonometric import TrigonometricFeatures, TrigonometricSoftmaxFeatures
 
 __all__ = [
@@ -43,7 +44,9 @@ __all__ = [
     "Simplex",
     "SoftmaxScores",
     "Softplus",
+    "SquaredProducts",
     "SquaredReLU",
+    "SquaredReLUScores",
     "TrigonometricFeatures",
     "TrigonometricSoftmaxFeatures",
     "UnitPlusCosine",

@@ -7,6 +7,7 @@ from .explain import ExplainableEdges as ExplainableEdges
 from .explain import hop_coefficients as hop_coefficients
 from .explain import learned_alphas as learned_alphas
 from .gate import OutputGate as OutputGate
+from .gated_attention_unit import GatedAttentionUnit as GatedAttentionUnit
 from .gps import TopologicalGPS as TopologicalGPS
 from .layer import TopologicalTransformerLayer as TopologicalTransformerLayer
 from .moment_features import MomentFeatures as MomentFeatures
@@ -22,6 +23,7 @@ __all__ = [
     "BeforeAttention",
     "EdgeHead",
     "ExplainableEdges",
+    "GatedAttentionUnit",
     "MomentFeatures",
     "OnValues",
     "OutputGate",

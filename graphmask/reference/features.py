@@ -105,6 +105,16 @@ def softmax_scores(q: Tensor, k: Tensor, scale: float) -> Tensor:
     return torch.exp(scale * torch.einsum("ihd,jhd->hij", q.double(), k.double()))
 
 
+def squared_relu_scores(q: Tensor, k: Tensor, scale: float) -> Tensor:
+    """Scores [H, N, N] max(scale q_i . k_j, 0)^2 of q, k [N, H, d] (Hua et al. 2022, sec. 3.1).
+
+    >>> q = torch.tensor([[[2.0]], [[-1.0]]])
+    >>> squared_relu_scores(q, torch.ones(2, 1, 1), 0.5).tolist()
+    [[[1.0, 1.0], [0.0, 0.0]]]
+    """
+    return (scale * torch.einsum("ihd,jhd->hij", q.double(), k.double())).clamp(min=0) ** 2
+
+
 def positive_random_features(x: Tensor, W: Tensor) -> Tensor:
     """FAVOR+: m^-1/2 exp(w_r . x - |x|^2 / 2) (Choromanski et al. 2021, lemma 1).
 

@@ -155,6 +155,11 @@ _TWO_SIDED: dict[str, tuple[Callable[[], Any], Any, Any]] = {
         lambda _, x: reference.unit_plus_cosine(x, torch.tensor(torch.inf), 1e-4),
     ),
     "softmax": (features.SoftmaxScores, lambda _, x: x.double() * 5**-0.5, lambda _, x: x.double()),
+    "squared-relu-scores": (
+        features.SquaredReLUScores,
+        lambda _, x: x.double() * 5**-0.5,
+        lambda _, x: x.double(),
+    ),
     "normalized-softmax": (
         lambda: scrambled(features.Normalized(features.SoftmaxScores())),
         lambda phi, x: _normalized(phi, x) * 5**-0.5,
@@ -177,4 +182,9 @@ FEATURES = (
     ),
 )
 
-SCORES = (features.InnerProducts(), features.SignedInnerProducts(), features.Exponentials())
+SCORES = (
+    features.InnerProducts(),
+    features.SignedInnerProducts(),
+    features.Exponentials(),
+    features.SquaredProducts(),
+)
