@@ -18,6 +18,7 @@ from .hybrid import HybridRandomFeatures
 from .learned import LearnedFeatures
 from .normalized import Normalized
 from .positive import OptimalPositiveFeatures, PositiveRandomFeatures, SharpPositiveFeatures
+from .randomized import LinearRandomizedFeatures
 from .scores import Exponentials, InnerProducts, Scores, SignedInnerProducts, SquaredProducts
 from .trigonometric import TrigonometricFeatures, TrigonometricSoftmaxFeatures
 
@@ -33,6 +34,7 @@ __all__ = [
     "Identity",
     "InnerProducts",
     "LearnedFeatures",
+    "LinearRandomizedFeatures",
     "Normalized",
     "OptimalPositiveFeatures",
     "Orthogonal",

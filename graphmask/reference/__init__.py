@@ -33,6 +33,7 @@ References:
     Vaswani et al. 2017, Attention Is All You Need, NeurIPS.
     Ying et al. 2021, Do Transformers Really Perform Bad for Graph Representation?, NeurIPS.
     Zhang et al. 2024, The Hedgehog and the Porcupine, ICLR.
+    Zheng et al. 2022, Linear Complexity Randomized Self-attention Mechanism, ICML.
     Zheng et al. 2022, Ripple Attention for Visual Perception with Sub-quadratic Complexity, ICML.
 """
 
@@ -49,10 +50,12 @@ from .features import focused_features as focused_features
 from .features import hybrid_key_features as hybrid_key_features
 from .features import hybrid_query_features as hybrid_query_features
 from .features import learned_features as learned_features
+from .features import linear_randomized_features as linear_randomized_features
 from .features import normalized_channels as normalized_channels
 from .features import optimal_curvature as optimal_curvature
 from .features import optimal_positive_features as optimal_positive_features
 from .features import positive_random_features as positive_random_features
+from .features import randomized_attention as randomized_attention
 from .features import relu_features as relu_features
 from .features import sharp_positive_features as sharp_positive_features
 from .features import softmax_scores as softmax_scores
