@@ -1,6 +1,7 @@
 """PyG layers and models under topological masks."""
 
 from .attention import TopologicalAttention as TopologicalAttention
+from .context_pool import ContextPool as ContextPool
 from .conversion import to_masked as to_masked
 from .edge_head import EdgeHead as EdgeHead
 from .explain import ExplainableEdges as ExplainableEdges
@@ -21,6 +22,7 @@ from .transformer import TopologicalTransformer as TopologicalTransformer
 
 __all__ = [
     "BeforeAttention",
+    "ContextPool",
     "EdgeHead",
     "ExplainableEdges",
     "GatedAttentionUnit",
