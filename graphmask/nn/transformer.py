@@ -25,6 +25,7 @@ from graphmask.values import ValueMap
 from ._jumping import SumKnowledge, jumping_knowledge
 from ._parts import check_module, check_output
 from .attention import TopologicalAttention
+from .context_pool import ContextPool
 from .layer import TopologicalTransformerLayer
 from .parameter_groups import parameter_groups
 from .pretrained import PretrainedMixin
@@ -284,7 +285,8 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         for mask in masks:
             topology = mask.prepare(topology)
         for module in self.modules():
-            topology = module.prepare(topology) if isinstance(module, SupportMax) else topology
+            if isinstance(module, (ContextPool, SupportMax)):
+                topology = module.prepare(topology)
         return topology
 
     def forward(
