@@ -24,7 +24,7 @@ from torch_geometric.data import Batch, Data
 
 import graphmask as gm
 from graphmask._random import generator_from
-from graphmask.distributed._ranks import Ranks
+from graphmask.distributed._ranks import Processes
 from graphmask.masks import (
     DegreeMask,
     Diffusion,
@@ -249,7 +249,7 @@ def check(case: Case, folder: Path) -> None:
 
     rows = expected if case.graphs else expected[shard.nodes]
     close(out, rows, f"{case}: output")
-    ranks = Ranks()
+    ranks = Processes()
     close(own.grad / ranks.size, x.grad[shard.nodes], f"{case}: gradient of x")
     for (name, ours), theirs in zip(model.named_parameters(), single.parameters(), strict=True):
         mean = ranks.sum(torch.zeros_like(ours) if ours.grad is None else ours.grad) / ranks.size
@@ -338,7 +338,7 @@ def check_bytes(case: Case, folder: Path) -> None:
     with gm.distributed.count_traffic() as traffic:
         out = model(shard.x, shard.topology)
     sent, received = sum(part.halo.send), sum(part.halo.receive)
-    totals = Ranks().sum(torch.tensor([sent, received]))
+    totals = Processes().sum(torch.tensor([sent, received]))
     assert totals[0] == totals[1] > 0
     width = channels // HEADS
     state = HEADS * width * (width + 1)

@@ -15,3 +15,4 @@ from .shards import GraphShards as GraphShards
 from .shards import Shard as Shard
 from .shards import open_shard as open_shard
 from .shards import shard as shard
+from .turns import in_turn as in_turn

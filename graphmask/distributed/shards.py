@@ -30,7 +30,7 @@ from graphmask.walks._rows import ranges
 
 from ._files import bytes_of, can_save, damaged, map_tensors, save_tensors
 from ._part import Halo, RankPart
-from ._ranks import Ranks
+from ._ranks import Processes, Ranks
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -110,6 +110,7 @@ def open_shard(
     folder: str | Path,
     hops: int = 1,
     group: dist.ProcessGroup | None = None,
+    recompute: bool = False,
     verify: bool = True,
 ) -> Shard:
     r"""Open the parts of this process: its own nodes, and a topology with copies of others.
@@ -126,6 +127,8 @@ def open_shard(
             :obj:`1`)
         group: of ``torch.distributed``. (default: :obj:`None`, all processes; this one alone where
             ``torch.distributed`` is not initialised)
+        recompute: whether blocks of a ``TopologicalTransformer`` keep their inputs alone, and are
+            computed again in the backward pass. (default: :obj:`False`)
         verify: whether to compare the checksums of own parts, which reads them once. (default:
             :obj:`True`)
 
@@ -138,12 +141,16 @@ def open_shard(
     Cost: O(n + e) for n nodes and e edges of own parts and those that they read, at most.
     Attributes of a single part stay on disk until they are read.
     """
-    ranks = Ranks(group)
+    return open_part(folder, hops, Processes(group), recompute, verify)
+
+
+def open_part(folder: str | Path, hops: int, ranks: Ranks, recompute: bool, verify: bool) -> Shard:
+    """The shard of one of those who share a graph; see :func:`open_shard`."""
     check_integer("hops", hops, 0)
     shards = ranks.together(lambda: GraphShards(folder))
-    ranks.agree("folder, hops", (shards.owner, hops, verify))
+    ranks.agree("folder, hops, recompute", (shards.owner, hops, recompute))
     opened = ranks.together(lambda: _Opener(shards, ranks, hops, verify))
-    return opened.finish()
+    return opened.finish(recompute)
 
 
 class GraphShards:
@@ -432,7 +439,7 @@ class _Opener:
         self.num_near = len(near)
         self.edge_index = self._local(ends)
 
-    def finish(self) -> Shard:
+    def finish(self, recompute: bool) -> Shard:
         """The shard, for which ranks tell each other what they read."""
         halo = Halo(self.ranks, self.wanted, self.starts)
         # A rank without any node takes part in all sums with one that nobody owns.
@@ -449,6 +456,7 @@ class _Opener:
             nodes,
             self.shards.num_nodes,
             most,
+            recompute,
         )
         return Shard(self._data(), self._topology(count, part), nodes)
 
