@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from rank_cases import CASES, WALKS, close, cloud, loss_of, make
+from rank_cases import CASES, WALKS, close, cloud, loss_of, make, of_masks
 from torch import Tensor, nn
 
 import graphmask as gm
