@@ -13,7 +13,8 @@ from torch import Tensor
 from graphmask._checks import check_integer
 
 from ._ranks import Ranks, taking_turns
-from .shards import GraphShards, Shard, open_part
+from .shards import Shard, open_part
+from .stored import GraphShards
 
 T = TypeVar("T")
 

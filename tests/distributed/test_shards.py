@@ -16,7 +16,7 @@ import graphmask as gm
 from graphmask._random import generator_from
 from graphmask.distributed import GraphShards, collect, open_shard, shard
 from graphmask.distributed._files import map_tensors, save_tensors
-from graphmask.distributed.shards import part_name
+from graphmask.distributed.stored import part_name, walks_name
 
 pytestmark = pytest.mark.global_rng
 
@@ -88,9 +88,10 @@ def mapped_ranges(path: Path) -> list[tuple[int, int]]:
 def test_attributes_of_one_part_stay_on_disk(folder: Path) -> None:
     shard(cloud(30, 0), folder, parts=1, walks=WALKS)
     opened = open_shard(folder, verify=False)
-    ranges, walks = mapped_ranges(folder / part_name(0)), opened.topology.walks
+    walks = opened.topology.walks
     assert walks is not None
-    for tensor in (opened.x, walks.table):
+    for name, tensor in ((part_name(0), opened.x), (walks_name("whole", 0), walks.table)):
+        ranges = mapped_ranges(folder / name)
         assert any(first <= tensor.data_ptr() < end for first, end in ranges)
 
 
@@ -173,7 +174,7 @@ def test_a_stopped_writer_leaves_no_graph(folder: Path, monkeypatch: pytest.Monk
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("graphmask.distributed.shards.save_tensors", stop)
+    monkeypatch.setattr("graphmask.distributed.cutting.save_tensors", stop)
     with pytest.raises(KeyboardInterrupt):
         shard(cloud(30, 1), folder, parts=3)
     with pytest.raises(FileNotFoundError, match="holds no manifest"):
