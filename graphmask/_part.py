@@ -17,9 +17,12 @@ class Part:
 
     Attributes:
         is_whole: whether there are no other parts.
+        numbers: ``[N]``, numbers of the nodes within their graphs, where the topology holds some of
+            these nodes alone.
     """
 
     is_whole: bool = True
+    numbers: Tensor | None = None
 
     def count_rows(self, num_nodes: int) -> int:
         """Rows of features that layers take and return, for a topology of so many nodes."""

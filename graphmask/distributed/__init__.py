@@ -10,6 +10,7 @@ from ._ranks import count_traffic as count_traffic
 from .batch_norm import RanksBatchNorm as RanksBatchNorm
 from .batch_norm import sync_batch_norm as sync_batch_norm
 from .cutting import shard as shard
+from .drawing import draw_walks as draw_walks
 from .losses import collect as collect
 from .losses import mean as mean
 from .shards import Shard as Shard
