@@ -311,7 +311,7 @@ def check_refusals(case: Case, folder: Path) -> None:
     """What differs or fails on one rank is an error on all, and what follows works."""
     model, data, _ = make(case)
     shard, rank = open_case(case, data, folder), dist.get_rank()
-    with pytest.raises(ValueError, match="`folder, hops` must be the same on all ranks"):
+    with pytest.raises(ValueError, match="`folder, hops, recompute` must be the same on all ranks"):
         gm.distributed.open_shard(folder, hops=rank)
 
     for other in (deepcopy(model).train(rank == 0), transformer(GlobalMask, 2 + rank).double()):

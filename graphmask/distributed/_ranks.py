@@ -149,6 +149,8 @@ class Processes(Ranks):
         self.group = group
         self.rank = dist.get_rank(group) if ready else 0
         self.size = dist.get_world_size(group) if ready else 1
+        # NCCL sends tensors on GPUs alone.
+        self._needs_gpu = ready and dist.get_backend(group) == "nccl"
         if self.rank < 0:
             raise value_error("group", "one that this process belongs to", "another")
 
@@ -162,24 +164,32 @@ class Processes(Ranks):
     def gather_numbers(self, numbers: Tensor) -> Tensor:
         if self.size == 1:
             return numbers.unsqueeze(0)
-        out = [torch.empty_like(numbers) for _ in range(self.size)]
-        dist.all_gather(out, numbers, group=self.group)
-        return torch.stack(out)
+        sent = self._carried(numbers)
+        out = [torch.empty_like(sent) for _ in range(self.size)]
+        dist.all_gather(out, sent, group=self.group)
+        return torch.stack(out).to(numbers.device)
 
     def _exchange(self, x: Tensor, send: list[int], receive: list[int]) -> Tensor:
-        out = x.new_empty(sum(receive), *x.shape[1:])
-        dist.all_to_all_single(out, x.contiguous(), receive, send, group=self.group)
-        return out
+        sent = self._carried(x)
+        out = sent.new_empty(sum(receive), *x.shape[1:])
+        dist.all_to_all_single(out, sent, receive, send, group=self.group)
+        return out.to(x.device)
 
     def _sum(self, x: Tensor) -> Tensor:
-        out = x.clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(out, group=self.group)
-        return out
+        return self._reduced(x, dist.ReduceOp.SUM)
 
     def _max(self, x: Tensor) -> Tensor:
-        out = x.clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(out, dist.ReduceOp.MAX, group=self.group)
-        return out
+        return self._reduced(x, dist.ReduceOp.MAX)
+
+    def _reduced(self, x: Tensor, operation: Any) -> Tensor:
+        out = self._carried(x).clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(out, operation, group=self.group)
+        return out.to(x.device)
+
+    def _carried(self, x: Tensor) -> Tensor:
+        """The tensor in one piece, where the backend can read it."""
+        is_hidden = self._needs_gpu and x.device.type == "cpu"
+        return (x.cuda() if is_hidden else x).contiguous()
 
 
 class _Exchange(torch.autograd.Function):
