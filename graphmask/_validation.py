@@ -52,6 +52,8 @@ class Graph:
     _walk_sets: tuple[Walks, ...] = ()
     # Changes of both before the walks were drawn.
     _drawn_after: tuple[int, ...] = (0, 0)
+    # Features of nodes: nothing is derived from them.
+    x: Tensor | None = None
     _part: Part = WHOLE
 
 

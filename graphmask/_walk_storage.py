@@ -6,10 +6,11 @@ A set of walks is ``walk_index [2, P]``, its pairs by row and then column, and
 :data:`~graphmask._walks.NORMALIZATIONS`.
 
 ``walk_graph [N, 2 + sets]`` is the identity of the graph that the walks were drawn on, followed by
-a hash of the pairs of each node in each set. ``walk_start_index [N]`` is the number by which
-``walk_index`` calls each node: renumbered and shifted with it by PyG's rules, and selected with the
-nodes, so that walks are read from any subgraph that they do not leave. Pairs that are lost, or
-whose ids were changed, are noticed; the values of a table may be changed.
+a hash of the pairs of each node, and of the normalisation, in each set. ``walk_start_index [N]`` is
+the number by which ``walk_index`` calls each node: renumbered and shifted with it by PyG's rules,
+and selected with the nodes, so that walks are read from any subgraph that they do not leave. Pairs
+that are lost or changed, and another normalisation, are noticed; the values of a table may be
+changed.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from ._checks import (
     type_error,
     value_error,
 )
+from ._encodings import check_encodings
 from ._identity import check_identity
 from ._random import stream
 from ._walks import NORMALIZATIONS, Walks, pattern_of_keys
@@ -46,11 +48,8 @@ _REMEDY = (
     "ToUndirected, AddSelfLoops or new edge weights)"
 )
 
-# Seed of the hashes of pairs.
-_PAIRS = 3
-
-# The identity of the graph of a walk encoding, whatever its name.
-ENCODED_GRAPH = "walk_encoding_graph"
+# Seeds of the hashes of pairs and of normalisations.
+_PAIRS, _NORMALIZATIONS = 3, 4
 
 
 def write_walks(data: Data, walk_sets: Sequence[Walks], graph: Tensor) -> None:
@@ -59,8 +58,9 @@ def write_walks(data: Data, walk_sets: Sequence[Walks], graph: Tensor) -> None:
     They come with the identity of the graph that they were drawn on.
     """
     remove_walks(data)
-    data[_NORMALIZATION] = NORMALIZATIONS.index(walk_sets[0].normalization)
-    pairs = [hash_rows(walks.pattern, graph[:, 0]) for walks in walk_sets]
+    position = NORMALIZATIONS.index(walk_sets[0].normalization)
+    data[_NORMALIZATION] = position
+    pairs = [hash_set(walks.pattern, graph[:, 0], position) for walks in walk_sets]
     data[_GRAPH] = torch.column_stack([graph, *pairs])
     data[_START] = torch.arange(len(graph), device=graph.device)
     for position, walks in enumerate(walk_sets):
@@ -118,14 +118,10 @@ class StoredWalks(NamedTuple):
 
         Raises:
             TypeError: for attributes of a wrong type or dtype.
-            ValueError: where attributes are missing or do not fit each other, and for walks of
-                another graph.
+            ValueError: where attributes are missing or do not fit each other, and for walks or
+                encodings of another graph.
         """
-        encoded = self.data.get(ENCODED_GRAPH)
-        if encoded is not None:
-            remedy = f"{_REMEDY.format('AddWalkEncoding')}; delete `{ENCODED_GRAPH}` to keep it"
-            name = "walk encoding"
-            check_identity(name, encoded, edge_index, edge_weight, num_nodes, remedy, checks)
+        check_encodings(self.data, edge_index, edge_weight, num_nodes, checks)
         names = list(stored_pairs(self.data))
         if not names:
             return []
@@ -157,14 +153,15 @@ class StoredWalks(NamedTuple):
         """The walks of one set; ``pairs [N, 2]`` are numbers of nodes and hashes of their pairs."""
         index, table, n = self.data[index_name], self.data.get(table_name), len(start)
         _check_types(index_name, index, table_name, table)
-        normalization = self._read_normalization(checks)
+        position = self.data.get(_NORMALIZATION)
+        normalization = _check_normalization(position, checks)
         sign, (row, col) = checks.sign(table_name, table), index
         rising = (row[1:] > row[:-1]) | ((row[1:] == row[:-1]) & (col[1:] > col[:-1]))
         # Copies: the attribute may be changed afterwards.
         rows, cols = index.to(index_dtype(max(n, len(row))), copy=True)
         stored = Pattern.from_unchecked(rows, cols, n)
         number, expected = pairs.unbind(1)
-        is_whole = (hash_rows(stored, number) == expected).all()
+        is_whole = (hash_set(stored, number, position) == expected).all()
         values = is_whole, rising.all(), *aminmax(index)
 
         def make(is_whole: int, is_sorted: int, low: int, high: int) -> Walks:
@@ -176,18 +173,19 @@ class StoredWalks(NamedTuple):
             row, col = ends[:, by_row]
             renumbered, former = Pattern.from_unchecked(row, col, n), number[col]
             is_rising = (former[1:] > former[:-1]) | (row[1:] != row[:-1])
-            is_same_hash = (hash_rows(renumbered, number) == expected).all()
+            is_same_hash = (hash_set(renumbered, number, position) == expected).all()
             if not bool(is_rising.all() & is_same_hash):
                 raise _other_pairs(index_name)
             return Walks(*_sort(ends, weight, n), normalization.result, sign.result)
 
         return checks.add(make, *values)
 
-    def _read_normalization(self, checks: DeferredChecks) -> Deferred[Any]:
-        position = self.data.get(_NORMALIZATION)
-        if isinstance(position, Tensor):
-            return checks.add(_batch_normalization, *aminmax(position))
-        return checks.add(partial(_normalization_at, position))
+
+def _check_normalization(position: Any, checks: DeferredChecks) -> Deferred[Any]:
+    """The normalisation at a position, or at those of all graphs of a batch."""
+    if is_integral(position):
+        return checks.add(_normalization_at, *aminmax(position))
+    return checks.add(partial(_normalization_at, position, position))
 
 
 def _check_types(index_name: str, index: Any, table_name: str, table: Any) -> None:
@@ -215,13 +213,22 @@ def _renumber(name: str, index: Tensor, table: Tensor, start: Tensor) -> tuple[T
 
 
 def _other_pairs(name: str) -> ValueError:
-    got = "walks of another selection of nodes, or pairs that were changed: "
+    got = "walks of another selection of nodes, or pairs or a normalisation that were changed: "
     return value_error(
         name, "walks from and to the nodes of this graph", got + _REMEDY.format("AddWalks")
     )
 
 
-def hash_rows(pattern: Pattern, number: Tensor) -> Tensor:
+def hash_set(pattern: Pattern, number: Tensor, position: Any) -> Tensor:
+    """``[N]``, what identifies a set of walks: its pairs, and the place of its normalisation."""
+    if is_integral(position):
+        position = position.reshape(-1)[:1]  # all are equal, which is checked
+    elif not isinstance(position, int):
+        position = -1  # so is this
+    return _hash_rows(pattern, number) + stream(_NORMALIZATIONS, position)
+
+
+def _hash_rows(pattern: Pattern, number: Tensor) -> Tensor:
     """``[N]``, for each row the sum modulo 2^64 of hashes of the numbers of its columns. O(P)."""
     n = len(number)
     if not n:
@@ -238,19 +245,13 @@ def _sort(index: Tensor, table: Tensor, num_nodes: int) -> tuple[Pattern, Tensor
     return pattern_of_keys(key, num_nodes), table[order]
 
 
-def _batch_normalization(first: int, last: int) -> Any:
+def _normalization_at(first: Any, last: Any) -> Any:
     if first != last:
         expected = "the same for all graphs of a batch"
         raise value_error(_NORMALIZATION, expected, f"{first} to {last}")
-    return _normalization_at(first)
-
-
-def _normalization_at(position: Any) -> Any:
-    if position is None:
-        return "unknown"
-    if position not in range(len(NORMALIZATIONS)):
-        raise value_error(_NORMALIZATION, f"a place in {NORMALIZATIONS}", position)
-    return NORMALIZATIONS[position]
+    if first not in range(len(NORMALIZATIONS)):
+        raise value_error(_NORMALIZATION, f"a place in {NORMALIZATIONS}", first)
+    return NORMALIZATIONS[first]
 
 
 def _names(position: int) -> tuple[str, str]:

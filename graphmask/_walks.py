@@ -265,9 +265,10 @@ class Walks(metaclass=_EntriesAccepted):
 
     def _average(self) -> Walks:
         pattern, forward, backward = self._both_directions
-        half = self.table / 2
-        table = half.new_zeros(pattern.nnz, half.shape[1])
-        table = table.index_add(0, forward, half).index_add(0, backward, half)
+        # In place: tables are the largest tensors that there are.
+        table = self.table.new_zeros(pattern.nnz, self.table.shape[1])
+        for position in (forward, backward):
+            table.index_add_(0, position, self.table, alpha=0.5)
         return Walks(pattern, table, self.normalization, self.nonnegative)
 
     @cached

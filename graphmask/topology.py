@@ -166,6 +166,26 @@ class Topology(Graph):
             _drawn_after=self._changes,
         )
 
+    def with_features(self, x: Tensor) -> Topology:
+        """The same graph with features of its nodes, ``[N, C]``.
+
+        Masks such as :class:`~graphmask.masks.AdaptiveWalkMask` read them. Layers call it with
+        their own input: what they attend from decides how they attend. Features are taken as they
+        are, and may carry a gradient.
+
+        Raises:
+            TypeError: for anything but a floating-point tensor.
+            ValueError: for another shape.
+
+        Example:
+            >>> import torch, graphmask as gm
+            >>> edge = gm.Topology(torch.tensor([[0, 1], [1, 0]]), num_nodes=2)
+            >>> edge.with_features(torch.ones(2, 3)).x.shape
+            torch.Size([2, 3])
+        """
+        check_features(x, self.num_nodes)
+        return self._replace(x=x)
+
     def to(self, device: torch.device | str) -> Topology:
         """The same topology on another device."""
         names = ("edge_index", "edge_weight", "batch", "pos", "edge_attr")
@@ -174,6 +194,7 @@ class Topology(Graph):
         sources = Sources(list(moved.values()), self.nonnegative)
         return self._replace(
             **moved,
+            x=None if self.x is None else self.x.to(device),
             _sources=sources,
             _walk_sets=tuple(walks.to(device) for walks in self.walk_sets),
             _drawn_after=sources.changes[:2],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -72,6 +73,34 @@ def test_scaling_all_weights_changes_nothing(normalization: str) -> None:
     expected = normalized(weight, normalization)
     for factor in (2.0**1020, 2.0**-1000):
         assert_close(normalized(weight * factor, normalization), expected, rtol=0, atol=0)
+
+
+WITHOUT_WEIGHT: dict[str, Callable[[Tensor], Tensor]] = {
+    "all": torch.zeros_like,
+    "into a node": lambda weight: weight * (EDGES[1] != 3),
+    "out of a node": lambda weight: weight * (EDGES[0] != 3),
+    "around a node": lambda weight: weight * (EDGES != 3).all(0),
+    "but a loop": lambda weight: weight * ((EDGES != 3).all(0) | (EDGES == 3).all(0)),
+    "some": lambda weight: weight * (torch.arange(E) % 3 > 0),
+}
+
+
+@pytest.mark.parametrize("change", WITHOUT_WEIGHT.values(), ids=WITHOUT_WEIGHT)
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_nodes_without_weight_have_zeros_and_no_gradient(
+    change: Callable[[Tensor], Tensor], normalization: str
+) -> None:
+    """W jumps there to the sign of a weight of any other size, and so has no derivative."""
+    weight = change(sizes(torch.float64)["usual"].double()).requires_grad_()
+    cotangent = torch.rand(N, N, generator=generator(3), dtype=torch.float64)
+    value = normalized(weight, normalization)
+    expected = reference.adjacency(EDGES, N, weight, normalization)
+    assert_close(value, expected)
+    grad, exact = (torch.autograd.grad((W * cotangent).sum(), weight)[0] for W in (value, expected))
+    assert_close(grad, exact)
+    size = weight.detach().abs()
+    source, target = (size.new_zeros(N).index_add(0, ends, size)[ends] == 0 for ends in EDGES)
+    assert not grad[target | (source & (normalization == "sym"))].any()
 
 
 def test_sums_of_parallel_edges_that_overflow_are_refused() -> None:

@@ -106,6 +106,7 @@ def graph_of(mask: cases.Case, size: str, seed: int = 0) -> gm.Topology:
         batch=none if size == "no graph" else None,
         num_graphs=None,
         pos=None if graph.pos is None else graph.pos[:nodes],
+        x=None if graph.x is None else graph.x[:nodes],
         edge_attr=None if graph.edge_attr is None else graph.edge_attr[:0],
     )
 

@@ -17,7 +17,7 @@ from torch_geometric.data import Batch, Data
 
 from graphmask import Topology, reference
 from graphmask._identity import identify
-from graphmask._walk_storage import has_walks, hash_rows, remove_walks, write_walks
+from graphmask._walk_storage import has_walks, hash_set, remove_walks, write_walks
 from graphmask.kernels import Pattern
 from graphmask.walks import Walks
 
@@ -126,11 +126,13 @@ def read(data: Data) -> list[Walks]:
     return list(Topology.from_data(data).walk_sets)
 
 
-def graph_of(*sets: Tensor) -> Tensor:
+def graph_of(*sets: Tensor, normalization: int = 1) -> Tensor:
     """``walk_graph`` of sets of pairs on two nodes without edges."""
     nodes = torch.arange(2)
     ordered = [pairs[:, pairs[0].argsort(stable=True)] for pairs in sets]
-    hashes = [hash_rows(Pattern.from_unchecked(*pairs, 2), nodes) for pairs in ordered]
+    hashes = [
+        hash_set(Pattern.from_unchecked(*pairs, 2), nodes, normalization) for pairs in ordered
+    ]
     return torch.stack([nodes, ZERO, *hashes], 1)
 
 
@@ -185,7 +187,7 @@ def test_rows_in_any_order_of_any_sign_or_none_are_read() -> None:
     assert walks.to_dense().tolist() == [[[0, 1], [0, 1]], [[0.5, 0], [0, 0]]]
     (walks,) = read(with_pairs(walk_table=with_pairs().walk_table * torch.tensor([1.0, -1.0])))
     assert not walks.nonnegative
-    none = torch.tensor([[0, 0, 0], [1, 0, 0]])
+    none = graph_of(NO_EDGES)
     (walks,) = read(with_pairs(walk_index=NO_EDGES, walk_table=torch.empty(0, 3), walk_graph=none))
     assert (walks.num_hops, walks.nnz, walks.pattern.shape) == (2, 0, (2, 2))
     assert walks.to_dense().shape == (3, 2, 2)
@@ -193,10 +195,11 @@ def test_rows_in_any_order_of_any_sign_or_none_are_read() -> None:
 
 @pytest.mark.parametrize(
     ("position", "expected"),
-    [(0, None), (1, "sym"), (2, "rw"), (3, "unknown"), (None, "unknown")],
+    [(0, None), (1, "sym"), (2, "rw"), (3, "unknown")],
 )
-def test_the_normalisation_is_read(position: int | None, expected: str | None) -> None:
-    data = with_pairs(walk_normalization=position)
+def test_the_normalisation_is_read(position: int, expected: str | None) -> None:
+    graph = graph_of(THREE_PAIRS, normalization=position)
+    data = with_pairs(walk_normalization=position, walk_graph=graph)
     for stored in (data, Batch.from_data_list([data, data])):
         assert [walks.normalization for walks in read(stored)] == [expected]
 
@@ -228,6 +231,8 @@ PAIRS: list[tuple[dict[str, object], type[Exception], str]] = [
     ({"walk_table": torch.full((3, 2), -torch.inf)}, ValueError, "must be finite, got 6"),
     ({"walk_table": torch.full((3, 2), NAN)}, ValueError, "`walk_table` must be finite, got 6"),
     ({"walk_normalization": 3.5}, ValueError, "`walk_normalization` must be a place"),
+    ({"walk_normalization": None}, ValueError, "`walk_normalization` must be a place"),
+    ({"walk_normalization": 2}, ValueError, OTHER_NODES),
     ({"walk_normalization": torch.tensor([5, 5])}, ValueError, "must be a place.*got 5"),
     (
         {"walk_index_1": ONE_PAIR, "walk_graph": TWO_SETS},

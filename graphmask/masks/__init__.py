@@ -2,6 +2,7 @@
 
 from graphmask._deprecation import deprecated_attributes as _deprecated_attributes
 
+from .adaptive import AdaptiveWalkMask
 from .base import TopologicalMask
 from .causal import CausalMask
 from .coefficients import Coefficients, Deconvolution, Free, NonNegative, OneHop, Spread
@@ -39,6 +40,7 @@ from .tree import TreeDistanceMask
 from .walk import WalkMask
 
 __all__ = [
+    "AdaptiveWalkMask",
     "BoxEdges",
     "CausalMask",
     "Coefficients",

@@ -127,7 +127,8 @@ class TopologicalAttention(nn.Module):
         if self.conv is not None:
             local = convolve_on(graph, self.conv, self.conv_takes, v.flatten(1))
             v = v + graph.part.renew(local).view_as(v)
-        operator, options = self.mask(graph), (None, self.normalizer, self.values)
+        operator = self.mask(graph.with_features(wide))
+        options = None, self.normalizer, self.values
         out = topology.release(attention(q, k, v, operator, self.feature_map, *options))
         return self.dropout(self.out(self._gated(out, x).flatten(1)))
 
@@ -162,7 +163,8 @@ class TopologicalAttention(nn.Module):
         topology = self._topology(x, edge_index, edge_weight, batch, edge_attr)
         topology.part.check_hops("topology", "attention_rows", None)
         q, k, _ = self._project(x)
-        return attention_rows(q, k, self.mask(topology), nodes, self.feature_map, self.normalizer)
+        operator = self.mask(topology.with_features(x))
+        return attention_rows(q, k, operator, nodes, self.feature_map, self.normalizer)
 
     def __repr__(self) -> str:
         return f"TopologicalAttention({self.channels}, heads={self.heads}, mask={self.mask!r})"

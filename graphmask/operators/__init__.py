@@ -23,6 +23,7 @@ from .headwise import HeadwiseOperator as HeadwiseOperator
 from .hypercube import HypercubeOperator as HypercubeOperator
 from .kronecker import KroneckerOperator as KroneckerOperator
 from .low_rank import LowRankOperator as LowRankOperator
+from .node_series import NodeSeriesOperator as NodeSeriesOperator
 from .separator import SeparatorOperator as SeparatorOperator
 from .sparse import SparseOperator as SparseOperator
 from .toeplitz import ToeplitzOperator as ToeplitzOperator
@@ -46,6 +47,7 @@ __all__ = [
     "Lifted",
     "LowRankOperator",
     "MaskOperator",
+    "NodeSeriesOperator",
     "Pairs",
     "PowerSeriesOperator",
     "ProductOperator",

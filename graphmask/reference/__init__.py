@@ -18,6 +18,7 @@ References:
     Fearnhead and Clifford 2003, On-line inference for hidden Markov models, JRSS-B.
     Floyd 1962, Algorithm 97: Shortest Path, CACM.
     Gasteiger et al. 2019, Diffusion Improves Graph Learning, NeurIPS.
+    Huang et al. 2022, Adaptive Context Pooling for Efficient Representation Learning, ICML.
     Katharopoulos et al. 2020, Transformers are RNNs, ICML.
     Kondor and Lafferty 2002, Diffusion Kernels on Graphs, ICML.
     Lahoti et al. 2025, Chimera: State Space Models Beyond Sequences, TMLR.
@@ -97,6 +98,7 @@ from .values import moment_invariants as moment_invariants
 from .values import moments as moments
 from .values import relative_values as relative_values
 from .values import rotary_values as rotary_values
+from .walks import adaptive_walk_mask as adaptive_walk_mask
 from .walks import adjacency as adjacency
 from .walks import edge_weights as edge_weights
 from .walks import global_mask as global_mask

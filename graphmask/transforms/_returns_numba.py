@@ -10,6 +10,7 @@ from torch import Tensor
 
 from graphmask.kernels._compiled import compiled
 from graphmask.walks._rows import Adjacency, Rows
+from graphmask.walks._rows_numba import arrays_of
 from graphmask.walks._rows_numba import multiply as _multiply
 from graphmask.walks._rows_numba import thin as _thin
 
@@ -29,7 +30,7 @@ def returns(
 
     On as many threads as torch uses.
     """
-    matrices = _arrays(forward), _arrays(backward)
+    matrices = arrays_of(forward), arrays_of(backward)
     num_nodes = len(draws)
     estimate, steps = np.zeros((num_nodes, length)), np.zeros(num_nodes, np.int64)
     _, formed, _, _, sampled = limits
@@ -57,11 +58,6 @@ def entries_in_two(P: Rows, Q: Rows, start: Tensor, end: Tensor) -> Tensor:
     rows = [tensor.numpy() for tensor in (*P, *Q, start, end, value)]
     _entries_in_two(*rows)
     return value
-
-
-def _arrays(W: Adjacency) -> tuple[np.ndarray, ...]:
-    tensors = (W.rows.ptr, W.rows.col.int(), W.rows.weight, W.reach, W.mass)
-    return tuple(tensor.numpy() for tensor in tensors)
 
 
 @compiled

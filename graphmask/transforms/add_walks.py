@@ -11,7 +11,7 @@ from graphmask._identity import identify
 from graphmask._random import generator_from, seed_from
 from graphmask._settings import describe_setting
 from graphmask._walk_storage import remove_walks, walk_attributes, write_walks
-from graphmask.topology import Topology
+from graphmask.transforms._graph_alone import topology_alone
 from graphmask.walks import WalkSampler
 
 
@@ -30,9 +30,10 @@ class AddWalks(BaseTransform):
     Walks belong to the weighted graph that they were drawn on, whose identity is stored beside them
     (``walk_graph``, ``walk_start_index``). Reading them raises an error once edges or weights are
     others, as after ``RandomLinkSplit``, ``ToUndirected`` or ``AddSelfLoops``: apply this transform
-    last; and once their pairs are others, in place or not. Other attributes, values of a table, the
-    order of edges, consistent names of nodes (:class:`~graphmask.transforms.ReorderNodes`),
-    batches, and subgraphs that walks do not leave may change.
+    last; and once their pairs or ``walk_normalization`` are others, in place or not. Other
+    attributes, values of a table, the order of edges, consistent names of nodes
+    (:class:`~graphmask.transforms.ReorderNodes`), batches, and subgraphs that walks do not leave
+    may change.
 
     Args:
         sampler: draws the walks.
@@ -80,7 +81,7 @@ class AddWalks(BaseTransform):
 
     def forward(self, data: Data) -> Data:
         remove_walks(data)
-        topology = Topology.from_data(data)
+        topology = topology_alone(data)
         if topology.requires_grad and torch.is_grad_enabled():
             raise value_error(
                 "edge_weight",

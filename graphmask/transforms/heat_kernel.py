@@ -19,6 +19,7 @@ from torch_geometric.transforms.add_positional_encoding import add_node_attr
 from graphmask._checks import check_integer, type_error, value_error
 from graphmask._settings import repr_of
 from graphmask.topology import Topology
+from graphmask.transforms._graph_alone import topology_alone, write_encoding
 from graphmask.transforms._points import positions
 from graphmask.transforms.mesh import check_face
 
@@ -49,6 +50,9 @@ class HeatKernelSignature(BaseTransform):
     :math:`4 \ln 10 / \lambda_{\min}` of these, for each graph by itself: what the sum leaves out
     counts for less than 1e-4 of it per mode. Graphs of ``data.batch`` are solved one by one, as if
     alone.
+
+    The signature of a graph belongs to it, as :class:`~graphmask.transforms.AddWalkEncoding` does:
+    ``encoded_graph_hks``, named after ``attr_name``, holds its identity.
 
     A triangle without area adds nothing. A vertex without any area, such as one of no triangle, has
     the value 0, since heat needs a mass; a node without edges keeps its heat.
@@ -101,10 +105,11 @@ class HeatKernelSignature(BaseTransform):
         """Write the signature."""
         if not isinstance(data, Data):
             raise type_error("data", "a torch_geometric.data.Data", data)
-        if data.face is None:
-            dtype, shape = torch.get_default_dtype(), _shape_of_graph(data)
-        else:
+        topology = topology_alone(data) if data.face is None else None
+        if topology is None:
             dtype, shape = positions(data).dtype, _shape_of_mesh(data)
+        else:
+            dtype, shape = torch.get_default_dtype(), _shape_of_graph(topology)
         batch = data.batch
         graph = np.zeros(len(shape.mass), int) if batch is None else batch.cpu().numpy()
         signature = np.zeros((len(graph), self.num_times))
@@ -112,8 +117,9 @@ class HeatKernelSignature(BaseTransform):
             nodes = np.flatnonzero(graph == number)
             signature[nodes] = self._signature(shape.select(nodes))
         value = torch.from_numpy(signature.astype(str(dtype).removeprefix("torch.")))
-        device = (data.edge_index if data.face is None else data.face).device
-        return add_node_attr(data, value.to(device), self.attr_name)
+        if topology is None:
+            return add_node_attr(data, value.to(data.face.device), self.attr_name)
+        return write_encoding(data, value.to(topology.device), self.attr_name, topology)
 
     def _signature(self, shape: _Shape) -> Array:
         """``[N, T]``, of one graph."""
@@ -209,8 +215,7 @@ def _shape_of_mesh(data: Data) -> _Shape:
     return _Shape(_laplacian(weight), mass, joined)
 
 
-def _shape_of_graph(data: Data) -> _Shape:
-    topology = Topology.from_data(data).with_walks()
+def _shape_of_graph(topology: Topology) -> _Shape:
     if not topology.nonnegative:
         raise value_error("edge_weight", "non-negative for a Laplacian", topology.edge_weight)
     pattern, weight = topology.adjacency(None)

@@ -10,7 +10,7 @@ from torch_geometric.utils import scatter
 
 from graphmask._checks import check_integer
 from graphmask.kernels import spmm
-from graphmask.topology import Topology
+from graphmask.transforms._graph_alone import topology_alone
 from graphmask.transforms._points import graph_numbers, positions
 
 # Added to lengths, so that the logarithm of zero is finite.
@@ -66,7 +66,7 @@ class ShapeInvariants(BaseTransform):
         pos = positions(data)
         graph = graph_numbers(pos, data.batch)
         position = pos - scatter(pos, graph, reduce="mean")[graph]
-        pattern, weight = Topology.from_data(data).adjacency("rw")
+        pattern, weight = topology_alone(data).adjacency("rw")
         weight = weight.to(position).unsqueeze(0)
         smooth, columns = position, [_log_norm(position)]
         for step in range(1, 2 ** (self.scales - 1) + 1):

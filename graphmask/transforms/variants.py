@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import BaseTransform
 
@@ -14,6 +15,9 @@ from graphmask._checks import check_integer, type_error, value_error
 from graphmask._random import seed_from
 from graphmask._settings import describe_setting, repr_of
 from graphmask.transforms._generators import CarriesGenerator, check_generator
+
+# Attributes of nodes and of edges that notice what happens to these.
+_MARKS = ("variant_nodes", "variant_edges")
 
 
 class Variants(BaseTransform):
@@ -27,7 +31,9 @@ class Variants(BaseTransform):
     Writes ``data.variants``, a dictionary ``{"0": {attribute: value, ...}, "1": ...}`` of tensors,
     numbers and texts, which PyG's ``InMemoryDataset`` and the datasets of this library cache as
     files. Attributes that the transform leaves as they are, such as ``y``, stay on the data itself,
-    once. An earlier ``variants`` is an error, and so is a batch.
+    once. Where ``edge_index`` is one of them, ``variant_nodes [N, 2]`` and ``variant_edges [E, 2]``
+    notice that nodes or edges were selected or reordered since, which is an error where a variant
+    is read. So is a batch, or an earlier ``variants``.
 
     Args:
         transform: draws anew in each call, as this library's augmentations and PyG's do. What draws
@@ -82,13 +88,14 @@ class Variants(BaseTransform):
             got = " and ".join(map(str, {tuple(sorted(one.keys())) for one in drawn}))
             raise value_error("transform", "a function to data of the same attributes", got)
         shared = {key for key, value in data if all(one.get(key) is value for one in drawn)}
+        sizes = (data.num_nodes, data.num_edges) if "edge_index" in shared else ()
         for key in set(data.keys()) - shared:
             del data[key]
         data.variants = {
             str(number): {key: value for key, value in one if key not in shared}
             for number, one in enumerate(drawn)
         }
-        return data
+        return data.update(dict(zip(_MARKS, map(_mark, sizes), strict=False)))
 
     def _draw(self, data: Data) -> Data:
         drawn = self.transform(copy.copy(data))
@@ -113,7 +120,7 @@ class PickVariant(CarriesGenerator, BaseTransform):
 
     Raises:
         TypeError: if the generator is no ``torch.Generator``.
-        ValueError: for data without variants.
+        ValueError: for data without variants, or of other nodes or edges than they.
 
     Cost: O(1); attributes are shared with the data, not copied.
 
@@ -153,7 +160,7 @@ def all_variants(data: Data) -> list[Data]:
         the examples.
 
     Raises:
-        ValueError: for data without variants.
+        ValueError: for data without variants, or of other nodes or edges than they.
 
     Example:
         >>> import torch
@@ -168,12 +175,24 @@ def all_variants(data: Data) -> list[Data]:
     if not isinstance(variants, dict) or not variants:
         expected = "with variants: give the dataset `pre_transform=Variants(...)`"
         raise value_error("data", expected, repr(data))
+    for name in _MARKS:
+        mark = data.get(name)
+        if mark is not None and not mark.equal(_mark(len(mark)).to(mark.device)):
+            expected = "with the nodes and edges, in the order, that its variants were drawn with"
+            got = "some that a later transform selected or reordered: apply it before Variants"
+            raise value_error("data", expected, got)
     return [_make(data, variant) for variant in variants.values()]
+
+
+def _mark(size: int) -> Tensor:
+    """``[size, 2]``, the number of each node or edge, and of all."""
+    return torch.stack([torch.arange(size), torch.full((size,), size)], 1)
 
 
 def _make(data: Data, variant: dict[str, Any]) -> Data:
     made = copy.copy(data)
-    del made.variants
+    for name in ("variants", *_MARKS):
+        made.pop(name, None)
     for key, value in variant.items():
         # PyG's collation turns numbers into tensors.
         made[key] = int(value) if key == "num_nodes" else value

@@ -6,14 +6,12 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
-from torch_geometric.transforms.add_positional_encoding import add_node_attr
 
 from graphmask._checks import check_integer, type_error, value_error
-from graphmask._identity import identify
 from graphmask._random import generator_from, seed_from
 from graphmask._settings import describe_setting
-from graphmask._walk_storage import ENCODED_GRAPH
 from graphmask.topology import Topology
+from graphmask.transforms._graph_alone import topology_alone, write_encoding
 from graphmask.walks import WalkSampler
 
 from ._returns import return_probabilities
@@ -36,10 +34,10 @@ class AddWalkEncoding(BaseTransform):
     other: the result is random, and **unbiased** but for being cut at 1. The generator matters for
     such nodes alone.
 
-    The encoding belongs to the weighted graph: ``walk_encoding_graph`` holds its identity, and
-    :meth:`graphmask.Topology.from_data` raises an error once edges or weights are others, as after
-    ``RandomLinkSplit``, whose held-out edges the encoding has seen. Delete the attribute to keep
-    the encoding of the former graph.
+    The encoding belongs to the weighted graph: ``encoded_graph_random_walk_pe``, named after
+    ``attr_name`` (or ``x``), holds its identity, and :meth:`graphmask.Topology.from_data` raises an
+    error once edges or weights are others, as after ``RandomLinkSplit``, whose held-out edges the
+    encoding has seen. Delete the attribute to keep the encoding of the former graph.
 
     Args:
         walk_length: K. (default: :obj:`16`)
@@ -92,14 +90,11 @@ class AddWalkEncoding(BaseTransform):
 
     def forward(self, data: Data) -> Data:
         """Write the encoding."""
-        data.pop(ENCODED_GRAPH, None)
-        topology = Topology.from_data(data).with_walks()
-        graph = identify(topology.edge_index, topology.edge_weight, topology.local_index)
+        topology = topology_alone(data)
         generator = generator_from(self.seed)
         with torch.no_grad():
             encoding = self._encode(topology, generator).to(torch.get_default_dtype())
-        data[ENCODED_GRAPH] = graph
-        return add_node_attr(data, encoding, self.attr_name)
+        return write_encoding(data, encoding, self.attr_name, topology)
 
     def _encode(self, topology: Topology, generator: torch.Generator | None) -> Tensor:
         if self.sampler is None:

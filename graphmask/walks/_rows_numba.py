@@ -68,14 +68,14 @@ def multiply(W, state_col, state, length, formed, sampled, draw, total, touched)
             continue
         size = abs(factor)
         light = size * (reach[end - 1] - before)
-        point = unit - passed
+        point, low, known = unit - passed, entry, before
         while point <= light:
             goal = before + point / size
-            # Where weights are alike the entry is near its share: searched from there, in steps
-            # that double.
-            low, high, step = entry, end - 1, 1
-            share = point / light if light > 0 else 0.0
-            probe = min(low + int(share * (end - low)), high)
+            # Weights fall slowly, so that the entry is near where the last one found, or the first,
+            # extrapolates to: searched from there, in steps that double.
+            high, step = end - 1, 1
+            ahead = (goal - known) / abs(weight[low]) if weight[low] != 0.0 else 0.0
+            probe = low + int(max(0.0, min(ahead, float(high - low))))
             if reach[probe] >= goal:
                 while probe > low and reach[probe] >= goal:
                     high, probe = probe, max(probe - step, low)
@@ -101,6 +101,7 @@ def multiply(W, state_col, state, length, formed, sampled, draw, total, touched)
                 touched[count] = node
                 count += 1
             total[node] += term
+            known = reach[low]
             point += unit
         passed = light - (point - unit)
     return count

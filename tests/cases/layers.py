@@ -10,6 +10,7 @@ from torch_geometric.nn import MLP, GraphConv, MeanAggregation, SAGEConv, global
 from graphmask import features, masks, nn, normalizers, values, walks
 from graphmask.masks import TopologicalMask
 
+from .adaptive import adaptive
 from .base import Case, parameter, random_walks, scrambled
 from .series import power_series, walk_mask
 
@@ -106,6 +107,11 @@ LAYERS = (
             feature_map=scrambled(features.Normalized(features.Focused(), 2)),
             normalizer=scrambled(normalizers.DegreeScaled(2, normalizers.Sink(2))),
         ),
+    ),
+    Case("attention-adaptive", lambda: _attention(adaptive(channels=4))),
+    Case(
+        "attention-adaptive-keys",
+        lambda: _attention(adaptive(masks.Diffusion, channels=4, of_keys=True)),
     ),
     Case("block", lambda: nn.TopologicalTransformerLayer(4, 2, walk_mask(), dropout=0.5)),
     Case(

@@ -312,12 +312,15 @@ IN_PLACE: dict[str, Callable[[Data], Any]] = {
     "numbers of starts": lambda data: data.walk_start_index.copy_(data.walk_start_index.flip(0)),
     "numbers of the graph": lambda data: data.walk_graph[:, 0].add_(1),
     "hashes": lambda data: data.walk_graph[:, 2].add_(1),
+    "normalisation": lambda data: data.update(
+        {"walk_normalization": 3 - torch.as_tensor(data.walk_normalization)}
+    ),
 }
 
 
 @pytest.mark.parametrize("change", IN_PLACE.values(), ids=IN_PLACE)
 @pytest.mark.parametrize("is_batch", [False, True])
-def test_pairs_that_are_changed_in_place_are_an_error(
+def test_walks_that_are_changed_by_hand_are_an_error(
     change: Callable[[Data], Any], is_batch: bool
 ) -> None:
     data = AddWalks(SAMPLER, seeded())(graph(9))

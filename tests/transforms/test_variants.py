@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,12 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data, HeteroData, InMemoryDataset
 from torch_geometric.loader import DataLoader
-from torch_geometric.transforms import Compose, RandomJitter
+from torch_geometric.transforms import (
+    Compose,
+    LargestConnectedComponents,
+    RandomJitter,
+    RemoveIsolatedNodes,
+)
 
 import graphmask as gm
 from graphmask.datasets import CachedDataset
@@ -20,6 +25,7 @@ from graphmask.transforms import (
     RandomAnisotropicScale,
     RandomPointDropout,
     RandomShift,
+    ReorderNodes,
     Variants,
     all_variants,
 )
@@ -91,6 +97,35 @@ def test_datasets_cache_variants_and_read_them_back(dataset, tmp_path: Path) -> 
     batch = next(iter(DataLoader(again, batch_size=3, generator=generator())))
     mask = gm.masks.WalkMask(hops=2)
     assert (mask(gm.Topology.from_data(batch)) @ batch.pos).shape == (1, batch.num_nodes, 3)
+
+
+def noisy_graph(weighted: bool) -> Data:
+    edges = torch.randint(7, (2, 20), generator=generator())
+    data = Data(edge_index=edges, x=torch.rand(9, 2), y=torch.tensor([1]), num_nodes=9)
+    names = ["x", "edge_weight"] if weighted else ["x"]
+    data.edge_weight = torch.rand(20, generator=generator())
+    return Variants(lambda data: data.update({n: torch.rand_like(data[n]) for n in names}))(data)
+
+
+MOVES: dict[str, Callable[[Data], Data]] = {
+    "reordered": ReorderNodes(),
+    "component": LargestConnectedComponents(),
+    "no isolated": RemoveIsolatedNodes(),
+    "first nodes": lambda data: data.subgraph(torch.arange(5)),
+    "last nodes": lambda data: data.subgraph(torch.arange(4, 9)),
+    "first edges": lambda data: data.edge_subgraph(torch.arange(10)),
+    "sorted edges": lambda data: data.sort(),
+}
+
+
+@pytest.mark.parametrize("change", MOVES.values(), ids=MOVES)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_other_nodes_or_edges_than_those_of_variants_are_an_error(change, weighted: bool) -> None:
+    data = noisy_graph(weighted)
+    unchanged = PickVariant()(data.clone())
+    assert {"variants", "variant_nodes", "variant_edges"}.isdisjoint(unchanged.keys())
+    with pytest.raises(ValueError, match="`data` must be with the nodes and edges"):
+        all_variants(change(data))
 
 
 def test_a_cache_of_other_variants_is_noticed(tmp_path: Path) -> None:

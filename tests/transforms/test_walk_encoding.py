@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor
 from torch.testing import assert_close
 from torch_geometric.data import Batch, Data
-from torch_geometric.transforms import AddRandomWalkPE
+from torch_geometric.transforms import AddRandomWalkPE, BaseTransform
 from torch_geometric.utils import erdos_renyi_graph
 
 from graphmask import Topology
 from graphmask.kernels._extra import HAS_NUMBA
 from graphmask.testing import example_topologies
-from graphmask.transforms import AddWalkEncoding, KNNGraph, _returns
+from graphmask.transforms import (
+    AddWalkEncoding,
+    AddWalks,
+    HeatKernelSignature,
+    KNNGraph,
+    ReorderNodes,
+    _returns,
+)
 from graphmask.transforms._returns import draw_returns, return_probabilities
 from graphmask.walks import IIDWalks, TruncatedWalks
 
@@ -177,12 +187,60 @@ def test_encodings_of_another_graph_are_an_error() -> None:
     data = AddWalkEncoding(4)(graph(30, False))
     Topology.from_data(data)
     data.edge_index = data.edge_index[:, :-2]
-    with pytest.raises(ValueError, match=r"`walk encoding` must be of this graph.* 3 of 30 nodes"):
+    message = r"`random_walk_pe \(an encoding\)` must be of this graph.* 3 of 30 nodes"
+    with pytest.raises(ValueError, match=message):
         Topology.from_data(data)
     Topology.from_data(AddWalkEncoding(4)(data))
     data.edge_weight = torch.rand(data.num_edges)
-    del data.walk_encoding_graph
+    del data.encoded_graph_random_walk_pe
     Topology.from_data(data)
+
+
+def weighted(num_nodes: int) -> Data:
+    data = graph(num_nodes, False)
+    return data.update({"edge_weight": torch.rand(data.num_edges)})
+
+
+ENCODINGS = [partial(AddWalkEncoding, 4), partial(HeatKernelSignature, 4)]
+
+
+@pytest.mark.parametrize("encode", ENCODINGS)
+def test_each_encoding_is_of_a_graph(encode: Callable[..., BaseTransform]) -> None:
+    """What is written, or read, first does not matter, nor that other attributes are of now."""
+    first, second, walks = (
+        encode(attr_name="first"),
+        encode(attr_name="second"),
+        AddWalks(IIDWalks(hops=2)),
+    )
+    data = second(first(walks(weighted(30))))
+    Topology.from_data(data)
+    data.edge_weight = data.edge_weight**2
+    for again, stale in ((first, "second"), (second, "walk_index"), (walks, None)):
+        with pytest.raises(ValueError, match="with the edges and weights that it has now"):
+            Topology.from_data(data)
+        data = again(data)
+        if stale is not None:
+            with pytest.raises(ValueError, match=f"`{stale}.*must be of this graph"):
+                Topology.from_data(data)
+    Topology.from_data(data)
+    data.edge_weight = data.edge_weight + 1
+    del data.first
+    with pytest.raises(ValueError, match="second"):
+        Topology.from_data(data)
+    del data.second
+    Topology.from_data(walks(data))
+
+
+@pytest.mark.parametrize("encode", ENCODINGS)
+def test_features_that_end_in_another_graph_s_encoding_are_an_error(
+    encode: Callable[..., BaseTransform],
+) -> None:
+    once = encode(attr_name=None)(weighted(30))
+    data = encode(attr_name=None)(ReorderNodes()(once))
+    assert data.x.shape[1] == 8
+    data.edge_weight = data.edge_weight**2
+    with pytest.raises(ValueError, match=r"`x \(an encoding\)` must be of this graph"):
+        encode(attr_name=None)(data)
 
 
 def test_encodings_by_a_sampler_are_its_diagonals() -> None:
