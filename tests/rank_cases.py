@@ -110,6 +110,7 @@ class Case:
 
 
 def transformer(mask: Any, layers: int = 2, **options: Any) -> nn.Module:
+    options = {"norm": None, **options}
     return gm.nn.TopologicalTransformer(4, 8, 3, layers, HEADS, mask(), **options)
 
 
@@ -314,6 +315,11 @@ def check_refusals(case: Case, folder: Path) -> None:
     with pytest.raises(ValueError, match="`folder, hops, recompute` must be the same on all ranks"):
         gm.distributed.open_shard(folder, hops=rank)
 
+    batched = transformer(GlobalMask, norm="batch_norm").double()
+    with pytest.raises(
+        ValueError, match=r"model = graphmask\.distributed\.sync_batch_norm\(model\)"
+    ):
+        batched(shard.x, shard.topology)
     for other in (deepcopy(model).train(rank == 0), transformer(GlobalMask, 2 + rank).double()):
         with pytest.raises(ValueError, match="`model` must be the same on all ranks"):
             other(shard.x, shard.topology)

@@ -156,7 +156,7 @@ class RankPart(Part):
     def check_modules(self, module: Any) -> None:
         for layer in modules_on_nodes(module):
             is_batch_norm = isinstance(layer, _BatchNorm) and not isinstance(layer, RanksBatchNorm)
-            if is_batch_norm and layer.training:
+            if is_batch_norm and layer.training and self.ranks.size > 1:
                 expected = "over all ranks: model = graphmask.distributed.sync_batch_norm(model)"
                 raise value_error("batch normalisation", expected, repr(layer))
             if isinstance(layer, _READ_GRAPHS) and getattr(layer, "mode", "graph") == "graph":

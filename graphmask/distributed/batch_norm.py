@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from graphmask._checks import value_error
 
 from ._modules import children_on_nodes
-from ._ranks import Processes, Ranks, current_turn, is_recomputing
+from ._ranks import Processes, current_turn, is_recomputing
 
 
 class RanksBatchNorm(nn.BatchNorm1d):
@@ -23,7 +23,7 @@ class RanksBatchNorm(nn.BatchNorm1d):
     Torch's ``SyncBatchNorm`` runs on accelerators alone.
     """
 
-    ranks: Ranks | None = None
+    group: dist.ProcessGroup | None = None
     replicated = False  # whether rows are those of all ranks already, behind a pool
 
     def forward(self, input: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ class RanksBatchNorm(nn.BatchNorm1d):
         if not (self.training or self.running_mean is None):
             return super().forward(input)
         x = input.float() if input.dtype in (torch.float16, torch.bfloat16) else input
-        ranks = current_turn() or self.ranks or Processes()
+        ranks = current_turn() or Processes(self.group)
         add = nn.Identity() if self.replicated else ranks.sum
         sums = add(torch.cat([x.sum(0), x.new_tensor([len(x)])]))
         count, mean = sums[-1].detach(), sums[:-1] / sums[-1].detach()
@@ -77,23 +77,22 @@ def sync_batch_norm(model: nn.Module, group: dist.ProcessGroup | None = None) ->
         >>> gm.distributed.sync_batch_norm(model) is model
         True
     """
-    ranks = Processes(group)
-    return _convert(model, ranks, replicated=False)
+    return _convert(model, group, replicated=False)
 
 
-def _convert(module: Any, ranks: Ranks, replicated: bool) -> Any:
+def _convert(module: Any, group: dist.ProcessGroup | None, replicated: bool) -> Any:
     if type(module) in (nn.BatchNorm1d, RanksBatchNorm):
-        return _of(module, ranks, replicated)
+        return _of(module, group, replicated)
     on_nodes = {name for name, _ in children_on_nodes(module)}
     for name, child in module.named_children():
-        setattr(module, name, _convert(child, ranks, replicated or name not in on_nodes))
+        setattr(module, name, _convert(child, group, replicated or name not in on_nodes))
     return module
 
 
-def _of(norm: nn.BatchNorm1d, ranks: Ranks, replicated: bool) -> RanksBatchNorm:
+def _of(norm: nn.BatchNorm1d, group: dist.ProcessGroup | None, replicated: bool) -> RanksBatchNorm:
     options = norm.eps, norm.momentum, norm.affine, norm.track_running_stats
     out = RanksBatchNorm(norm.num_features, *options)
-    out.ranks, out.replicated = ranks, replicated
+    out.group, out.replicated = group, replicated
     if norm.affine:
         out.weight, out.bias = norm.weight, norm.bias
     if norm.track_running_stats:

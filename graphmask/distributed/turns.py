@@ -63,6 +63,7 @@ def in_turn(
         >>> folder = tempfile.TemporaryDirectory()
         >>> _ = gm.distributed.shard(path, folder.name, parts=2)
         >>> model = gm.nn.TopologicalTransformer(4, 8, 1, 2, 2, gm.masks.GlobalMask())
+        >>> model = gm.distributed.sync_batch_norm(model)
         >>> def loss_of(shard):
         ...     out = model(shard.x, shard.topology)
         ...     return gm.distributed.mean(out.square().sum(), len(out), shard.topology)

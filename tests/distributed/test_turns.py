@@ -50,7 +50,9 @@ def test_losses_and_gradients_are_those_of_the_whole(tmp_path: Path, name: str) 
 def test_chance_is_the_same_when_blocks_are_computed_again(tmp_path: Path) -> None:
     shard(cloud(30, 0), tmp_path, parts=3, walks=WALKS)
     torch.manual_seed(0)
-    model = gm.nn.TopologicalTransformer(4, 8, 3, 3, 2, gm.masks.WalkMask(3, 2), dropout=0.4)
+    model = gm.nn.TopologicalTransformer(
+        4, 8, 3, 3, 2, gm.masks.WalkMask(3, 2), dropout=0.4, norm=None
+    )
     gradients = []
     for recompute in (False, True):
         model.zero_grad()
@@ -108,7 +110,9 @@ def test_blocks_keep_their_inputs_alone(tmp_path: Path) -> None:
         kept[-1] += tensor.numel()
         return tensor
 
-    model = gm.nn.TopologicalTransformer(4, 8, 3, 3, 2, gm.masks.WalkMask(3, 2), skip=wide)
+    model = gm.nn.TopologicalTransformer(
+        4, 8, 3, 3, 2, gm.masks.WalkMask(3, 2), skip=wide, norm=None
+    )
 
     def loss(part: Shard) -> Tensor:
         with torch.autograd.graph.saved_tensors_hooks(count, lambda x: x):
