@@ -80,7 +80,8 @@ def train(options: argparse.Namespace, folder: Path) -> list[float]:
     mask = 0.1 * gm.masks.GlobalMask() + gm.masks.WalkMask(
         HOPS, heads=4, alpha=gm.masks.NonNegative
     )
-    model = gm.nn.TopologicalTransformer(1, 32, 1, 2, 4, mask, conv=GCNConv(32, 32)).to(device)
+    model = gm.nn.TopologicalTransformer(1, 32, 1, 2, 4, mask, conv=GCNConv(32, 32), norm=None)
+    model = gm.distributed.sync_batch_norm(model).to(device)  # where norm="batch_norm"
     model = model if is_alone else DistributedDataParallel(model)
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     losses, start = [], time.perf_counter()

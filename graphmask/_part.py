@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
@@ -16,9 +17,12 @@ class Part:
 
     Attributes:
         is_whole: whether there are no other parts.
+        numbers: ``[N]``, numbers of the nodes within their graphs, where the topology holds some of
+            these nodes alone.
     """
 
     is_whole: bool = True
+    numbers: Tensor | None = None
 
     def count_rows(self, num_nodes: int) -> int:
         """Rows of features that layers take and return, for a topology of so many nodes."""
@@ -40,6 +44,10 @@ class Part:
     def release(self, x: Tensor) -> Tensor:
         """The rows that layers return, of rows ``[N, C]`` of all nodes of the topology."""
         return x
+
+    def run(self, block: Callable[..., Tensor], x: Tensor, topology: Any) -> Tensor:
+        """The output of a block of a model, whose intermediates need not be kept."""
+        return block(x, topology)
 
     def own(self, x: Tensor, dim: int = 0) -> Tensor:
         """The rows of own nodes, of rows of all nodes of the topology, in dimension ``dim``."""

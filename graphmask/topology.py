@@ -378,6 +378,8 @@ class Topology(Graph):
 
         The same alone as in any batch.
         """
+        if self._part.numbers is not None:
+            return self._part.numbers
         if self.batch is None:
             return torch.arange(self.num_nodes, device=self.device)
         order = torch.argsort(self.batch, stable=True)

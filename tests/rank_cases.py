@@ -24,7 +24,7 @@ from torch_geometric.data import Batch, Data
 
 import graphmask as gm
 from graphmask._random import generator_from
-from graphmask.distributed._ranks import Ranks
+from graphmask.distributed._ranks import Processes
 from graphmask.masks import (
     DegreeMask,
     Diffusion,
@@ -110,6 +110,7 @@ class Case:
 
 
 def transformer(mask: Any, layers: int = 2, **options: Any) -> nn.Module:
+    options = {"norm": None, **options}
     return gm.nn.TopologicalTransformer(4, 8, 3, layers, HEADS, mask(), **options)
 
 
@@ -249,7 +250,7 @@ def check(case: Case, folder: Path) -> None:
 
     rows = expected if case.graphs else expected[shard.nodes]
     close(out, rows, f"{case}: output")
-    ranks = Ranks()
+    ranks = Processes()
     close(own.grad / ranks.size, x.grad[shard.nodes], f"{case}: gradient of x")
     for (name, ours), theirs in zip(model.named_parameters(), single.parameters(), strict=True):
         mean = ranks.sum(torch.zeros_like(ours) if ours.grad is None else ours.grad) / ranks.size
@@ -311,9 +312,14 @@ def check_refusals(case: Case, folder: Path) -> None:
     """What differs or fails on one rank is an error on all, and what follows works."""
     model, data, _ = make(case)
     shard, rank = open_case(case, data, folder), dist.get_rank()
-    with pytest.raises(ValueError, match="`folder, hops` must be the same on all ranks"):
+    with pytest.raises(ValueError, match="`folder, hops, recompute` must be the same on all ranks"):
         gm.distributed.open_shard(folder, hops=rank)
 
+    batched = transformer(GlobalMask, norm="batch_norm").double()
+    with pytest.raises(
+        ValueError, match=r"model = graphmask\.distributed\.sync_batch_norm\(model\)"
+    ):
+        batched(shard.x, shard.topology)
     for other in (deepcopy(model).train(rank == 0), transformer(GlobalMask, 2 + rank).double()):
         with pytest.raises(ValueError, match="`model` must be the same on all ranks"):
             other(shard.x, shard.topology)
@@ -338,7 +344,7 @@ def check_bytes(case: Case, folder: Path) -> None:
     with gm.distributed.count_traffic() as traffic:
         out = model(shard.x, shard.topology)
     sent, received = sum(part.halo.send), sum(part.halo.receive)
-    totals = Ranks().sum(torch.tensor([sent, received]))
+    totals = Processes().sum(torch.tensor([sent, received]))
     assert totals[0] == totals[1] > 0
     width = channels // HEADS
     state = HEADS * width * (width + 1)

@@ -9,9 +9,11 @@ from ._ranks import Traffic as Traffic
 from ._ranks import count_traffic as count_traffic
 from .batch_norm import RanksBatchNorm as RanksBatchNorm
 from .batch_norm import sync_batch_norm as sync_batch_norm
+from .cutting import shard as shard
+from .drawing import draw_walks as draw_walks
 from .losses import collect as collect
 from .losses import mean as mean
-from .shards import GraphShards as GraphShards
 from .shards import Shard as Shard
 from .shards import open_shard as open_shard
-from .shards import shard as shard
+from .stored import GraphShards as GraphShards
+from .turns import in_turn as in_turn

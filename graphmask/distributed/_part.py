@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from graphmask._checks import value_error
 from graphmask._part import Part
 
 from ._modules import modules_on_nodes
-from ._ranks import Ranks
+from ._ranks import Ranks, recompute
 from .batch_norm import RanksBatchNorm
 
 # Normalisations of PyG that read all nodes of a graph.
@@ -83,6 +84,7 @@ class RankPart(Part):
         nodes: ``[count]``, ids of own nodes in the whole graph.
         total: nodes of the whole graph.
         most: nodes of the largest topology of all ranks.
+        recomputes: whether blocks of models keep their inputs alone.
         is_gathered: whether features of copies are at hand.
     """
 
@@ -95,6 +97,7 @@ class RankPart(Part):
     nodes: Tensor
     total: int
     most: int
+    recomputes: bool = False
     is_gathered: bool = False
 
     is_whole = False
@@ -120,6 +123,11 @@ class RankPart(Part):
 
     def release(self, x: Tensor) -> Tensor:
         return x if self.is_gathered else self.own(x)
+
+    def run(self, block: Callable[..., Tensor], x: Tensor, topology: Any) -> Tensor:
+        if self.recomputes and torch.is_grad_enabled():
+            return recompute(block, x, topology)
+        return block(x, topology)
 
     def own(self, x: Tensor, dim: int = 0) -> Tensor:
         return x.narrow(dim, self.first, self.count)
@@ -148,7 +156,7 @@ class RankPart(Part):
     def check_modules(self, module: Any) -> None:
         for layer in modules_on_nodes(module):
             is_batch_norm = isinstance(layer, _BatchNorm) and not isinstance(layer, RanksBatchNorm)
-            if is_batch_norm and layer.training:
+            if is_batch_norm and layer.training and self.ranks.size > 1:
                 expected = "over all ranks: model = graphmask.distributed.sync_batch_norm(model)"
                 raise value_error("batch normalisation", expected, repr(layer))
             if isinstance(layer, _READ_GRAPHS) and getattr(layer, "mode", "graph") == "graph":

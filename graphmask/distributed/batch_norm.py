@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from graphmask._checks import value_error
 
 from ._modules import children_on_nodes
-from ._ranks import Ranks
+from ._ranks import Processes, current_turn, is_recomputing
 
 
 class RanksBatchNorm(nn.BatchNorm1d):
@@ -23,19 +23,23 @@ class RanksBatchNorm(nn.BatchNorm1d):
     Torch's ``SyncBatchNorm`` runs on accelerators alone.
     """
 
-    ranks: Ranks
+    group: dist.ProcessGroup | None = None
+    replicated = False  # whether rows are those of all ranks already, behind a pool
 
     def forward(self, input: Tensor) -> Tensor:
         """``[n, C] -> [n, C]``, rows of this rank."""
         if not (self.training or self.running_mean is None):
             return super().forward(input)
         x = input.float() if input.dtype in (torch.float16, torch.bfloat16) else input
-        sums = self.ranks.sum(torch.cat([x.sum(0), x.new_tensor([len(x)])]))
+        ranks = current_turn() or Processes(self.group)
+        add = nn.Identity() if self.replicated else ranks.sum
+        sums = add(torch.cat([x.sum(0), x.new_tensor([len(x)])]))
         count, mean = sums[-1].detach(), sums[:-1] / sums[-1].detach()
         if float(count) < 2:
             raise value_error("x", "of two rows at least, over all ranks", input)
-        var = self.ranks.sum((x - mean).square().sum(0)) / count
-        if self.training and self.running_mean is not None and self.running_var is not None:
+        var = add((x - mean).square().sum(0)) / count
+        updates = self.training and self.running_mean is not None
+        if updates and ranks.writes and not is_recomputing():
             self._update(mean.detach(), var.detach() * (count / (count - 1)))
         out = (x - mean) * (var + self.eps).rsqrt()
         if self.affine:
@@ -56,9 +60,9 @@ class RanksBatchNorm(nn.BatchNorm1d):
 
 
 def sync_batch_norm(model: nn.Module, group: dist.ProcessGroup | None = None) -> nn.Module:
-    """Replace each ``BatchNorm1d`` over nodes by one over the nodes of all ranks.
+    """Replace each ``BatchNorm1d`` by one over the nodes of all ranks.
 
-    Those behind a pool, which read graphs, stay as they are: their input is the same on all ranks.
+    Those behind a pool read graphs, the same on all ranks, and give what they gave before.
 
     Args:
         model: changed in place; its parameters and their names stay.
@@ -73,22 +77,22 @@ def sync_batch_norm(model: nn.Module, group: dist.ProcessGroup | None = None) ->
         >>> gm.distributed.sync_batch_norm(model) is model
         True
     """
-    ranks = Ranks(group)
-    return _convert(model, ranks)
+    return _convert(model, group, replicated=False)
 
 
-def _convert(module: Any, ranks: Ranks) -> Any:
+def _convert(module: Any, group: dist.ProcessGroup | None, replicated: bool) -> Any:
     if type(module) in (nn.BatchNorm1d, RanksBatchNorm):
-        return _of(module, ranks)
-    for name, child in children_on_nodes(module):
-        setattr(module, name, _convert(child, ranks))
+        return _of(module, group, replicated)
+    on_nodes = {name for name, _ in children_on_nodes(module)}
+    for name, child in module.named_children():
+        setattr(module, name, _convert(child, group, replicated or name not in on_nodes))
     return module
 
 
-def _of(norm: nn.BatchNorm1d, ranks: Ranks) -> RanksBatchNorm:
+def _of(norm: nn.BatchNorm1d, group: dist.ProcessGroup | None, replicated: bool) -> RanksBatchNorm:
     options = norm.eps, norm.momentum, norm.affine, norm.track_running_stats
     out = RanksBatchNorm(norm.num_features, *options)
-    out.ranks = ranks
+    out.group, out.replicated = group, replicated
     if norm.affine:
         out.weight, out.bias = norm.weight, norm.bias
     if norm.track_running_stats:

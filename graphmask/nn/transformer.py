@@ -321,7 +321,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         x = check_output("encoder", self.encoder(x), [len(x), self.hidden_channels])
         outputs = []
         for layer in self.layers:
-            x = layer(x, topology)
+            x = topology.part.run(layer, x, topology)
             if self.jk is not None:
                 outputs.append(x)
         return x if self.jk is None else self.jk(outputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import graphmask as gm
 from graphmask._random import generator_from
 from graphmask.distributed import GraphShards, collect, open_shard, shard
 from graphmask.distributed._files import map_tensors, save_tensors
-from graphmask.distributed.shards import part_name
+from graphmask.distributed.stored import part_name, walks_name
 
 pytestmark = pytest.mark.global_rng
 
@@ -88,9 +89,10 @@ def mapped_ranges(path: Path) -> list[tuple[int, int]]:
 def test_attributes_of_one_part_stay_on_disk(folder: Path) -> None:
     shard(cloud(30, 0), folder, parts=1, walks=WALKS)
     opened = open_shard(folder, verify=False)
-    ranges, walks = mapped_ranges(folder / part_name(0)), opened.topology.walks
+    walks = opened.topology.walks
     assert walks is not None
-    for tensor in (opened.x, walks.table):
+    for name, tensor in ((part_name(0), opened.x), (walks_name("whole", 0), walks.table)):
+        ranges = mapped_ranges(folder / name)
         assert any(first <= tensor.data_ptr() < end for first, end in ranges)
 
 
@@ -173,7 +175,7 @@ def test_a_stopped_writer_leaves_no_graph(folder: Path, monkeypatch: pytest.Monk
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("graphmask.distributed.shards.save_tensors", stop)
+    monkeypatch.setattr("graphmask.distributed.cutting.save_tensors", stop)
     with pytest.raises(KeyboardInterrupt):
         shard(cloud(30, 1), folder, parts=3)
     with pytest.raises(FileNotFoundError, match="holds no manifest"):
@@ -236,9 +238,8 @@ def test_what_a_part_cannot_compute_is_refused(folder: Path) -> None:
     refused: list[tuple[Any, str]] = [
         (attention(4, 2, walks), r"with walks.*shard\(data, folder, walks=sampler\)"),
         (attention(4, 2, gm.masks.PowerSeriesMask(2, 2)), r"open_shard\(folder, hops=2\)"),
-        (layer(4, 2, ones, conv=pyg.SGConv(4, 4, K=3)), r"open_shard\(folder, hops=3\)"),
-        (layer(4, 2, ones, conv=pyg.DirGNNConv(pyg.GCNConv(4, 4))), "`conv` must be"),
-        (layer(4, 2, ones, norm="batch_norm"), "sync_batch_norm"),
+        (layer(4, 2, ones, conv=pyg.SGConv(4, 4, K=3), norm=None), r"open_shard\(folder, hops=3\)"),
+        (layer(4, 2, ones, conv=pyg.DirGNNConv(pyg.GCNConv(4, 4)), norm=None), "`conv` must be"),
         (gm.nn.TopologicalGPS(4, None, 2, norm="pair_norm", mask=ones), "`normalisation` must be"),
         (transformer(4, 8, 3, 1, 2, ones, pool=pyg.SortAggregation(2)), "`pool` must be sum"),
         (lambda x, topology: attention(4, 2, ones)(x[:5], topology), r"with N = 12"),
@@ -271,11 +272,24 @@ def test_one_process_may_hold_all_parts(folder: Path) -> None:
     assert traffic == gm.distributed.Traffic(0, 0)
 
 
+def test_batches_of_one_process_need_no_other(folder: Path) -> None:
+    data = cloud(30, 0)
+    shard(data, folder, parts=4)
+    opened = open_shard(folder)
+    plain = gm.nn.TopologicalTransformer(4, 8, 3, 2, 2, gm.masks.GlobalMask(), norm="batch_norm")
+    synced = gm.distributed.sync_batch_norm(deepcopy(plain))
+    out = plain(opened.x, opened.topology)
+    assert_close(synced(opened.x, opened.topology), out)
+    synced.save_pretrained(folder / "model")
+    loaded = gm.nn.TopologicalTransformer.from_pretrained(folder / "model").eval()
+    assert_close(loaded(data.x, data.edge_index), plain.eval()(data.x, data.edge_index))
+
+
 def test_graphs_without_nodes_or_edges(folder: Path) -> None:
     empty = Data(x=torch.empty(0, 4), edge_index=torch.empty(2, 0, dtype=torch.long), num_nodes=0)
     shard(empty, folder, parts=1)
     opened = open_shard(folder)
-    model = gm.nn.TopologicalTransformer(4, 8, 3, 1, 2, gm.masks.GlobalMask())
+    model = gm.nn.TopologicalTransformer(4, 8, 3, 1, 2, gm.masks.GlobalMask(), norm=None)
     assert model(opened.x, opened.topology).shape == (0, 3)
     lone = Data(x=torch.rand(3, 4), edge_index=torch.empty(2, 0, dtype=torch.long))
     shard(lone, folder, parts=3)
