@@ -42,7 +42,23 @@ class Rings(NamedTuple):
     table: Tensor
 
 
-class RippleOperator(SumOperator):
+class _NearAndFar(SumOperator):
+    """A mask of near pairs added to one of rank 1, whose sign is known.
+
+    Near entries may have any sign, since they are what the sum is more than the other term.
+    """
+
+    def __init__(self, near: MaskOperator, far: MaskOperator) -> None:
+        super().__init__(far, near)
+        self.sign = Sign.of(far.nonnegative)
+        self.nonnegative, self.estimate = self.sign.flags
+
+    def _transpose(self) -> MaskOperator:
+        far, near = self.terms
+        return _NearAndFar(near.mT, far.mT)
+
+
+class RippleOperator(_NearAndFar):
     r"""``M_ij = alpha[i, r(i, j)]`` for the ring r of near pairs, ``alpha[i, R]`` for all others.
 
     All others are those of the same graph. It is a sparse mask of near pairs plus one of rank 1:
@@ -77,20 +93,9 @@ class RippleOperator(SumOperator):
         else:
             value = combine_hops_by_row(pattern, table, change)
         left = far.transpose(0, 1).expand(-1, topology.num_nodes, -1)
-        # Near weights may be below that of all others, but their sum never is below 0.
         near = SparseOperator(topology, pattern, value, estimate=nonnegative)
-        self._join(near, LowRankOperator(topology, left, torch.ones_like(left[:1]), nonnegative))
-
-    def _join(self, near: MaskOperator, far: MaskOperator) -> None:
-        super().__init__(far, near)
-        self.sign = Sign.of(far.nonnegative)
-        self.nonnegative, self.estimate = self.sign.flags
-
-    def _transpose(self) -> MaskOperator:
-        far, near = self.terms
-        transposed = RippleOperator.__new__(RippleOperator)
-        transposed._join(near.mT, far.mT)
-        return transposed
+        ones = torch.ones_like(left[:1])
+        super().__init__(near, LowRankOperator(topology, left, ones, nonnegative))
 
 
 class GridRippleOperator(EntrywiseOperator):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from itertools import pairwise, product
 
 import numpy as np
@@ -304,7 +303,7 @@ def degree_mask(A: Tensor, batch: Tensor, power: Tensor) -> Tensor:
     return same * torch.sin(math.pi / 4 * (z[:, :, None] + z[:, None, :]))
 
 
-def chebyshev_distances(shape: Sequence[int]) -> Tensor:
+def chebyshev_distances(shape: tuple[int, ...]) -> Tensor:
     """The distances max_d |x_d - y_d| between the places of a grid in row-major order, [P, P].
 
     >>> chebyshev_distances((1, 3)).tolist()
@@ -314,7 +313,7 @@ def chebyshev_distances(shape: Sequence[int]) -> Tensor:
     return (place[:, None] - place[None]).abs().amax(-1)
 
 
-def ripple_mask(distance: Tensor, radii: Sequence[int], alpha: Tensor) -> Tensor:
+def ripple_mask(distance: Tensor, radii: tuple[int, ...], alpha: Tensor) -> Tensor:
     """Weights by rings of distance [N, N], [H, N, N], for alpha [N or 1, H, R + 1] (Zheng 2022).
 
         M_h[i, j] = alpha[i, h, k] for the least k with distance[i, j] <= radii[k],

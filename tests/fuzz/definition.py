@@ -76,6 +76,8 @@ def scores(phi: Any, q: Tensor, k: Tensor, case: cases.Case) -> tuple[Tensor, Te
         a = case.reference(phi, q.double()).double().transpose(0, 1)
         b = (case.key_reference or case.reference)(phi, k.double()).double().transpose(0, 1)
     products, size = a @ b.mT, a.abs() @ b.abs().mT
+    if isinstance(phi.scores, gm.features.SquaredProducts):
+        products, size = products.clamp(min=0).square(), size.square()
     if not isinstance(phi.scores, gm.features.Exponentials):
         return products, size, products.new_zeros(*products.shape[:2], 1)
     top = products.amax(-1, keepdim=True) if products.numel() else products.sum(-1, keepdim=True)

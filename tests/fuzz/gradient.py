@@ -103,6 +103,8 @@ def _definition(
     a, b = form.reference(phi, q), (form.key_reference or form.reference)(phi, k)
     s = torch.einsum("ihm,jhm->hij", a, b)
     top = s.new_zeros(*s.shape[:2], 1)
+    if isinstance(phi.scores, gm.features.SquaredProducts):
+        s = s.clamp(min=0).square()
     if isinstance(phi.scores, gm.features.Exponentials):
         present = (M != 0).expand_as(s)
         top = (
