@@ -33,8 +33,9 @@ from graphmask.benchmark import (
     fit_exponent,
     run,
 )
-from graphmask.benchmark.graphs import HEADS, ordered_sphere_graph
+from graphmask.benchmark.graphs import CHANNELS, HEADS, ordered_sphere_graph
 from graphmask.masks import (
+    AdaptiveWalkMask,
     CausalMask,
     DegreeMask,
     DiffusionMask,
@@ -49,6 +50,7 @@ from graphmask.masks import (
     PowerSeriesMask,
     RandomWalkKernelMask,
     RFDMask,
+    RippleMask,
     SeparatorMask,
     ShortestPathMask,
     StitchedMask,
@@ -152,7 +154,8 @@ class FamilyProblem(Problem):
         super().__init__(num_nodes, seed, device, lambda *_: (pos, topology.edge_index))
         weight = None if topology.edge_weight is None else topology.edge_weight.to(self.device)
         points = None if topology.pos is None else self.pos
-        self.topology = Topology(self.edge_index, num_nodes, weight, pos=points)
+        topology = Topology(self.edge_index, num_nodes, weight, pos=points)
+        self.topology = topology.with_features(self.x)
 
 
 @dataclass(frozen=True)
@@ -205,6 +208,7 @@ def _kronecker(shape: tuple[int, int]) -> TopologicalMask:
 
 _SHORT = ResampledWalks(budget=16, hops=4)
 _WALK = partial(WalkMask, hops=8, heads=HEADS, sampler=ResampledWalks(budget=64, hops=8))
+_ADAPTIVE = partial(AdaptiveWalkMask, CHANNELS, 8, HEADS, sampler=ResampledWalks(64, 8))
 _SHORT_WALK = partial(WalkMask, hops=4, heads=HEADS, alpha=NonNegative, sampler=_SHORT)
 _GRF = partial(GRFMask, hops=4, heads=HEADS, sampler=_SHORT)
 _STITCHED = partial(StitchedMask, degree=2, hops=4, heads=HEADS, sampler=_SHORT)
@@ -220,12 +224,14 @@ _TABLE = partial(_TREE, partial(TableDistance, 64))
 _TOEPLITZ = partial(ToeplitzMask, heads=HEADS)
 _RFD = partial(RFDMask, num_features=32, heads=HEADS)
 _FOURIER = partial(FourierMask, num_features=32, heads=HEADS)
+_RIPPLE = partial(RippleMask, 4, HEADS)
 _RESOLVENT = partial(_DIFFUSION, kernel="resolvent")
 
 FAMILIES: tuple[Family, ...] = (
     Family("global", "GlobalMask: unmasked linear attention", SPHERE, GlobalMask),
     Family("power-series", "PowerSeriesMask of 4 hops", SPHERE, _SERIES),
     Family("walk", "WalkMask of 8 hops, about 64 pairs per node", SPHERE, _WALK),
+    Family("adaptive", "AdaptiveWalkMask, coefficients per node, as in `walk`", SPHERE, _ADAPTIVE),
     Family("grf", "GRFMask, two factors of 4 hops, about 16 pairs per node each", SPHERE, _GRF),
     Family("stitched", "StitchedMask of degree 2, four such factors", SPHERE, _STITCHED),
     Family("sum", "0.1 * GlobalMask() + WalkMask, as in `walk`", SPHERE, _sum),
@@ -264,6 +270,8 @@ FAMILIES: tuple[Family, ...] = (
         partial(_TOEPLITZ, shared="distance"),
     ),
     Family("grid-diffusion", "GridDiffusionMask", GRID, partial(GridDiffusionMask, heads=HEADS)),
+    Family("ripple", "RippleMask, radii 0 to 3 and all beyond", GRID, _RIPPLE),
+    Family("ripple-hops", "RippleMask by hops, as in `ripple`", SPHERE, _RIPPLE),
     Family("kronecker", "Kronecker of CausalMask and GridDiffusionMask", GRID, _kronecker),
     Family("hypercube", "HypercubeMask", HYPERCUBE, partial(HypercubeMask, heads=HEADS)),
 )

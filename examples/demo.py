@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from comparison import compare, folder_of
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from tangled_cables import NAME, load, nearest_in_space, parse, run
+from tangled_cables import NAME, load, nearest_in_space, parse, problem
 from torch import Tensor, nn
 from torch_geometric.data import Data
-from training import Task, folder_of
+from training import Task
 
 import graphmask as gm
 
@@ -111,7 +112,7 @@ def main() -> None:
     torch.set_num_threads(1)
     start, tasks = time.perf_counter(), dict[str, Task]()
     splits = load(options)
-    run(options, splits, tasks)
+    compare(problem(options, splits, tasks), options)
     masked, scene, folder = tasks["masked"].cpu(), splits[2][0], options.out / NAME
     pictures = [folder / f"{name}.png" for name in ("scene", "mask_row", "accuracy")]
     draw_scene(masked, scene, pictures[0])

@@ -12,11 +12,15 @@ files, generated stars with one marked node: the centre, or a leaf.
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
+import comparison
+import forests
 import numpy as np
 import torch
 import training
+from comparison import Problem
 from rich.console import Console
 from rich.table import Table
 from sklearn.model_selection import StratifiedKFold, train_test_split
@@ -81,6 +85,7 @@ def parse(arguments: list[str] | None = None) -> Options:
     add("--root", type=Path, help="folder of the TU collections as text (default: generated)")
     add("--dataset", default="PROTEINS", help="such as NCI1, PROTEINS, IMDBBINARY, MUTAG")
     add("--folds", type=int, nargs="+", default=[1], help="of 1 to 10; the protocol has all")
+    add("--by-seed", action="store_true", help="fold 1 + SEED mod 10 instead")
     add("--pools", nargs="+", default=["mean", "max"], help="PyG's aggregations, such as sum")
     options = training.parse_options(parser, arguments, epochs=2, channels=8, layers=1, hops=2)
     if options.smoke:
@@ -94,29 +99,41 @@ def choices(options: Options) -> dict[str, Variant]:
     network = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
     gin = GINConv(network, train_eps=True)
     return {
-        **training.variants(options, mask),
+        **comparison.variants(mask, comparison.local_mean(options)),
         "masked + GIN": {"mask": mask, "conv": gin},
         "local GIN": {"conv": gin},
         "no structure": {"conv": NodeWise(width)},
     }
 
 
-def run_fold(options: Options, dataset: TUText, fold: int) -> list[dict[str, float]]:
-    """Train every variant with every seed on one fold."""
-    train, test = dataset.fold(fold)
-    labels = torch.cat([dataset[int(i)].y for i in train]).numpy()
+def problem(options: Options, dataset: TUText | None = None) -> Problem:
+    """The task of a run on the first of its folds."""
+    dataset = dataset or load(options)
+    labels = torch.cat([data.y for data in dataset]).numpy()
     metric = MulticlassAccuracy(dataset.num_classes, average="micro")
 
     def make(_: str, arguments: Variant, seed: int) -> tuple[Task, Loaders]:
-        split = train_test_split(train, test_size=0.1, random_state=seed, stratify=labels)
+        train, test = dataset.fold(1 + seed % 10 if options.by_seed else options.folds[0])
+        strata = {"random_state": seed, "stratify": labels[train]}
+        split = train_test_split(train, test_size=0.1, **strata)
         parts = [dataset[indices] for indices in (*split, test)]
         sizes = dataset.num_features, dataset.num_classes
         model = training.graph_model(options, *sizes, aggr=options.pools, **arguments)
         task = Task(model, training.cross_entropy(options), metric, options)
         return task, Loaders(*parts, options.batch_size, seed)
 
-    name = f"graphs-{dataset.name}-fold{fold}"
-    return training.compare(name, options, make, choices(options))
+    masks = partial(gm.masks.WalkMask, options.hops, options.heads)
+    fold = "s" if options.by_seed else options.folds[0]
+    conv, name = comparison.local_mean(options), f"graphs-{dataset.name}-fold{fold}"
+    return Problem(
+        name, make, choices(options), masks, conv, pools=tuple(options.pools), tables=forests.graphs
+    )
+
+
+def run_fold(options: Options, dataset: TUText, fold: int) -> list[dict[str, float]]:
+    """Train every variant with every seed on one fold."""
+    options = Options(**{**vars(options), "folds": [fold]})
+    return comparison.compare(problem(options, dataset), options)
 
 
 def main() -> None:

@@ -10,11 +10,14 @@ and position. Without --file, a generated field of blobs in a constant wind.
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
+import comparison
 import numpy as np
 import torch
 import training
+from comparison import Problem
 from image_grids import GridConv
 from torch import Tensor, nn
 from torch_geometric.data import Batch
@@ -96,9 +99,8 @@ def parse(arguments: list[str] | None = None) -> Options:
     return training.parse_options(parser, arguments, epochs=1, channels=8, layers=1, examples=8)
 
 
-def main() -> None:
-    """Train the variants and print the table, with the error of predicting no change."""
-    options = parse()
+def problem(options: Options) -> Problem:
+    """The task of a run, with the error of predicting no change."""
     field = load(options)
     field.transform = training.SharedWalks(field[0], training.add_walks(options, budget=64))
     steps = field.times
@@ -114,11 +116,13 @@ def main() -> None:
         loaders = Loaders(train[order.tolist()], val, test, options.batch_size, seed)
         return NextStep(model, train, options), loaders
 
-    variants = choices(field.grid_shape, options)
-    training.compare("grid_fields", options, make, variants, "test RMSE")
     squares = [(data.y - data.x[:, -1:]).square().mean() for data in test]
-    print(f"Test RMSE of predicting no change: {float(torch.stack(squares).mean().sqrt()):.4f}")
+    rules = {"no change": float(torch.stack(squares).mean().sqrt())}
+    masks = partial(gm.masks.WalkMask, options.hops, options.heads)
+    conv, rows = comparison.local_mean(options), choices(field.grid_shape, options)
+    return Problem("grid_fields", make, rows, masks, conv, "RMSE", rules)
 
 
 if __name__ == "__main__":
-    main()
+    settings = parse()
+    comparison.compare(problem(settings), settings)

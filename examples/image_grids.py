@@ -3,22 +3,26 @@
     python examples/image_grids.py --root DATA/images --seeds 0 1 2
 
 Without positions an unmasked transformer sees a bag of patches; masks and convolutions add the
-grid. The seed selects the training images; nothing is selected on the test split, on which the last
-epoch is evaluated. Without --root, the small digits of scikit-learn instead of MNIST.
+grid. The seed selects the training images, a tenth of which selects the epoch. Without --root, the
+small digits of scikit-learn instead of MNIST.
 """
 
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
+import comparison
+import forests
 import numpy as np
 import torch
 import training
+from comparison import Problem
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch_geometric.data import Data
-from torch_geometric.nn import GraphConv, global_mean_pool
+from torch_geometric.nn import GraphConv
 from torchmetrics.classification import MulticlassAccuracy
 from training import Loaders, Options, Task, Variant
 
@@ -99,29 +103,37 @@ def parse(arguments: list[str] | None = None) -> Options:
     return training.parse_options(parser, arguments, **tiny)
 
 
-def main() -> None:
-    """Train the variants, with and without positions, and print the table."""
-    options = parse()
+def problem(options: Options) -> Problem:
+    """The task of a run: every variant with and without positions.
+
+    A tenth of the training images validates.
+    """
     train, test = load(options)
     test = test[:128] if options.smoke else test
     choices = {
-        name + suffix: (arguments, inputs)
+        name + suffix: {**arguments, "inputs": inputs}
         for suffix, inputs in INPUTS.items()
         for name, arguments in masks_and_convolutions(train.grid_shape, options).items()
     }
 
-    def make(_: str, choice: tuple[Variant, tuple[str, ...]], seed: int) -> tuple[Task, Loaders]:
-        arguments, inputs = choice
+    def make(_: str, arguments: Variant, seed: int) -> tuple[Task, Loaders]:
+        arguments = {"inputs": ("x",), **arguments}
+        inputs = arguments.pop("inputs")
         channels = sum(train[0][key].shape[1] for key in inputs)
-        arguments = {"pool": global_mean_pool, **arguments}
-        model = training.make_model(options, channels, train.num_classes, **arguments)
+        model = training.graph_model(options, channels, train.num_classes, **arguments)
         metric = MulticlassAccuracy(train.num_classes, average="micro")
-        task = Task(model, nn.CrossEntropyLoss(), metric, options, inputs)
+        task = Task(model, training.cross_entropy(options), metric, options, inputs)
         order = np.random.default_rng(seed).permutation(len(train))[: options.images].tolist()
-        return task, Loaders(train[order], None, test, options.batch_size, seed)
+        val = len(order) // 10
+        return task, Loaders(train[order[val:]], train[order[:val]], test, options.batch_size, seed)
 
-    training.compare("image_grids", options, make, choices)
+    masks = partial(gm.masks.WalkMask, options.hops, options.heads)
+    conv = GridConv(options.channels, train.grid_shape)
+    return Problem(
+        "image_grids", make, choices, masks, conv, pools=("mean", "max"), tables=forests.graphs
+    )
 
 
 if __name__ == "__main__":
-    main()
+    settings = parse()
+    comparison.compare(problem(settings), settings)

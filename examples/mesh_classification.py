@@ -8,12 +8,15 @@ generated.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Any
 
+import comparison
+import forests
 import numpy as np
 import torch
 import training
+from comparison import Problem
 from scipy.spatial import ConvexHull
 from torch.utils.data import Subset
 from torch_geometric import transforms as T
@@ -82,7 +85,10 @@ def load(options: Options) -> tuple[Dataset, Dataset]:
         return train, test
     name = f"shrec16-scales{options.scales}-budget{options.budget}-hops{options.hops}"
     settings = {"processed_root": options.out / "cache" / name, "pre_transform": transform}
-    return SHREC16(options.root, True, **settings), SHREC16(options.root, False, **settings)
+    train, test = (SHREC16(options.root, part, **settings) for part in (True, False))
+    if options.xyz:
+        train.transform = T.Compose([T.RandomRotate(180, axis=axis) for axis in (0, 1, 2)])
+    return train, test
 
 
 def parse(arguments: list[str] | None = None) -> Options:
@@ -92,30 +98,48 @@ def parse(arguments: list[str] | None = None) -> Options:
     add("--root", type=Path, help="folder of SHREC16 (default: generated meshes)")
     add("--per-class", type=int, default=40, help="generated meshes per class")
     add("--vertices", type=int, default=250, help="vertices of a generated mesh")
+    add("--xyz", action="store_true", help="coordinates in any pose instead of the invariants")
     add("--scales", type=int, default=5, help="scales of the invariants: 2^(scales - 1) steps")
     add("--budget", type=int, default=32, help="pairs stored per node")
     tiny = {"per_class": 6, "vertices": 40, "channels": 16, "layers": 1, "epochs": 2}
     return training.parse_options(parser, arguments, **tiny)
 
 
-def run(options: Options) -> list[dict[str, Any]]:
-    """Train the variants; a tenth of the training meshes, drawn once, is for validation."""
+def problem(options: Options) -> Problem:
+    """The task of a run; a tenth of the training meshes, drawn once, is for validation."""
     train, test = load(options)
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0)).tolist()
     tenth = len(order) // 10
     parts = Subset(train, order[tenth:]), Subset(train, order[:tenth]), test
 
     def make(_: str, arguments: Variant, seed: int) -> tuple[Task, Loaders]:
-        sizes = train[0].num_features, train.num_classes
+        sizes = 3 if options.xyz else train[0].num_features, train.num_classes
         model = training.graph_model(options, *sizes, **arguments)
         accuracy = MulticlassAccuracy(train.num_classes, average="micro")
-        task = Task(model, training.cross_entropy(options), accuracy, options)
+        inputs = ["pos" if options.xyz else "x"]
+        task = Task(model, training.cross_entropy(options), accuracy, options, inputs)
         return task, Loaders(*parts, options.batch_size, seed)
 
-    choices = training.variants(options, gm.masks.WalkMask(options.hops, options.heads))
     name = "meshes-generated" if options.root is None else "meshes-shrec16"
-    return training.compare(name, options, make, choices)
+    masks = partial(gm.masks.WalkMask, options.hops, options.heads)
+    conv, reads = comparison.local_mean(options), {}
+    if options.xyz:  # attention sees where others lie, whatever the pose
+        reads = {"values": gm.values.MomentInvariants()}
+    # Moments read weights that are never negative.
+    mask = masks(alpha=gm.masks.Spread if options.xyz else gm.masks.Free)
+    choices = comparison.variants(mask, conv, **reads)
+    return Problem(
+        name,
+        make,
+        choices,
+        masks,
+        conv,
+        pools=("mean", "max"),
+        any_pose=options.xyz,
+        tables=forests.graphs,
+    )
 
 
 if __name__ == "__main__":
-    run(parse())
+    settings = parse()
+    comparison.compare(problem(settings), settings)

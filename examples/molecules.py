@@ -12,10 +12,14 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+from functools import partial
 from pathlib import Path
 
+import comparison
+import forests
 import torch
 import training
+from comparison import Problem
 from torch import Tensor, nn
 from torch_geometric.data import Batch
 from torch_geometric.nn import GINConv, GINEConv
@@ -76,7 +80,12 @@ def write_stand_in(path: Path) -> None:
 def load(options: Options) -> tuple[str, MoleculeCSV, bool]:
     """Name, molecules, and whether the targets are classes."""
     draw = training.add_walks(options, budget=64)
-    prepare = Compose([gm.transforms.OneHotMolecule(), draw])
+    steps = [gm.transforms.OneHotMolecule(), draw]
+    if options.descriptors != "none":
+        every = gm.transforms.MoleculeDescriptors.available()
+        names = every if options.descriptors == "all" else None
+        steps.insert(0, gm.transforms.MoleculeDescriptors(names))
+    prepare = Compose(steps)
     if options.csv is not None:
         dataset = MoleculeCSV(options.csv, options.smiles, options.targets, pre_transform=prepare)
         return options.csv.stem, dataset, options.classification
@@ -99,6 +108,8 @@ def parse(arguments: list[str] | None = None) -> Options:
     add("--smiles", default="smiles", help="its column of SMILES")
     add("--targets", nargs="+", help="its columns of targets (default: all others)")
     add("--classification", action="store_true", help="its targets are 0 or 1")
+    kinds = ("none", "physical", "all")
+    add("--descriptors", choices=kinds, default="none", help="RDKit's, read beside the pools")
     options = training.parse_options(parser, arguments, epochs=2, channels=8, layers=1, hops=2)
     if options.smoke:
         options.variants = options.variants or ["masked", "masked by bonds", "local"]
@@ -113,7 +124,7 @@ def choices(options: Options) -> dict[str, Variant]:
     gine = GINEConv(network, train_eps=True, edge_dim=BOND_FEATURES)
     bonds = gm.masks.PowerSeriesMask(*sizes, alpha=gm.masks.Free, edge_dim=BOND_FEATURES)
     return {
-        **training.variants(options, gm.masks.WalkMask(*sizes)),
+        **comparison.variants(gm.masks.WalkMask(*sizes), comparison.local_mean(options)),
         "local GIN": {"conv": gin},
         "masked by bonds": {"mask": bonds},
         "masked by bonds + GINE": {"mask": bonds, "conv": gine},
@@ -121,10 +132,16 @@ def choices(options: Options) -> dict[str, Variant]:
     }
 
 
-def main() -> None:
-    options = parse()
+def problem(options: Options) -> Problem:
+    """The task of a run."""
     name, dataset, classes = load(options)
-    train, val, test = parts = [dataset[part] for part in scaffold_split(dataset)]
+    split = scaffold_split(dataset)
+    graph_channels = 0
+    if options.descriptors != "none":
+        # Before the parts are taken, each of which keeps the transform that the dataset has then.
+        dataset.transform = gm.transforms.Standardize.fit(dataset[split[0]], limit=5.0)
+        graph_channels = dataset[0].u.shape[1]
+    train, val, test = parts = [dataset[part] for part in split]
     print(f"{name}: {len(train)} training, {len(val)} validation, {len(test)} test molecules")
     targets, scale = torch.cat([data.y for data in train]), None
     metric: Metric = BinaryAUROC(ignore_index=-1)
@@ -137,13 +154,26 @@ def main() -> None:
     def make(_: str, arguments: Variant, seed: int) -> tuple[Task, Loaders]:
         sizes = ATOM_FEATURES, dataset.num_targets
         # Sums beside means: a property may grow with the number of atoms.
-        model = training.graph_model(options, *sizes, aggr=("mean", "sum"), **arguments)
+        sums = {"aggr": ("mean", "sum"), "graph_channels": graph_channels}
+        model = training.graph_model(options, *sizes, **{**sums, **arguments})
         task = Property(model, metric, scale, options)
         return task, Loaders(*parts, options.batch_size, seed)
 
-    score = "test ROC-AUC" if classes else "test RMSE"
-    training.compare(f"molecules-{name}", options, make, choices(options), score)
+    masks = partial(gm.masks.WalkMask, options.hops, options.heads)
+    conv, score = comparison.local_mean(options), "ROC-AUC" if classes else "RMSE"
+    name = f"molecules-{name}"
+    return Problem(
+        name,
+        make,
+        choices(options),
+        masks,
+        conv,
+        score,
+        pools=("mean", "sum"),
+        tables=forests.graphs,
+    )
 
 
 if __name__ == "__main__":
-    main()
+    settings = parse()
+    comparison.compare(problem(settings), settings)

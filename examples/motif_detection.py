@@ -8,7 +8,12 @@ of the neighbours of a node; classes differ in the edges among ten added nodes, 
 
 from __future__ import annotations
 
+from functools import partial
+
+import comparison
+import forests
 import training
+from comparison import Problem
 from torchmetrics.classification import MulticlassAccuracy
 from training import Loaders, Options, Task, Variant
 
@@ -39,9 +44,8 @@ def parse(arguments: list[str] | None = None) -> Options:
     return training.parse_options(parser, arguments, **tiny)
 
 
-def main() -> None:
-    """Train the variants and print the table."""
-    options = parse()
+def problem(options: Options) -> Problem:
+    """The task of a run."""
 
     def make(_: str, arguments: Variant, seed: int) -> tuple[Task, Loaders]:
         parts = [load(options, seed, part) for part in ("train", "val", "test")]
@@ -51,9 +55,12 @@ def main() -> None:
         task = Task(model, training.cross_entropy(options), metric, options)
         return task, Loaders(*parts, options.batch_size, seed)
 
-    choices = training.variants(options, gm.masks.WalkMask(options.hops, options.heads))
-    training.compare(f"motif_detection-{options.motif}", options, make, choices)
+    masks = partial(gm.masks.WalkMask, options.hops, options.heads)
+    conv, name = comparison.local_mean(options), f"motif_detection-{options.motif}"
+    choices = comparison.variants(masks(), conv)
+    return Problem(name, make, choices, masks, conv, pools=("mean", "max"), tables=forests.graphs)
 
 
 if __name__ == "__main__":
-    main()
+    settings = parse()
+    comparison.compare(problem(settings), settings)

@@ -14,11 +14,15 @@ deep block with batch normalisation and skips, the convolution less dropout, whi
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import comparison
+import forests
 import torch
 import training
+from comparison import Problem
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn import GCNConv
@@ -70,23 +74,17 @@ def load(options: Options, seed: int) -> tuple[list[Data], int]:
     return [draw(graph.clone()) for graph in (data, *parts)], dataset.num_classes
 
 
-def choices(options: Options) -> dict[str, Variant]:
+def choices(options: Options, mask: gm.masks.TopologicalMask, conv: GCNConv) -> dict[str, Variant]:
     """Masks that start as one hop per head and fade attention in, no mask, and a convolution."""
-    hops, heads, width = options.hops, options.heads, options.channels
-    masked = {
-        "mask": gm.masks.WalkMask(hops, heads, alpha=gm.masks.OneHop),
-        "feature_map": gm.features.UnitPlusCosine(heads),
+    starts = {
+        "feature_map": gm.features.UnitPlusCosine(options.heads),
         "normalizer": gm.normalizers.Unnormalized(),
     }
-    local = {"conv": GCNConv(width, width)}
-    unmasked = {"mask": gm.masks.GlobalMask()}
-    return {
-        "masked": masked,
-        "masked + local": {**masked, **local},
-        "unmasked": unmasked,
-        "unmasked + local": {**unmasked, **local},
-        "local": {**local, "dropout": options.local_dropout},
-    }
+    rows = comparison.variants(mask, conv)
+    for name in ("masked", "masked + local"):
+        rows[name] |= starts
+    rows["local"]["dropout"] = options.local_dropout
+    return rows
 
 
 def parse(arguments: list[str] | None = None) -> Options:
@@ -105,23 +103,25 @@ def parse(arguments: list[str] | None = None) -> Options:
     return training.parse_options(parser, arguments, **tiny)
 
 
-def main() -> None:
-    """Train the variants and print the table."""
-    options = parse()
+def problem(options: Options) -> Problem:
+    """The task of a run."""
     auc = options.root is None or options.dataset in BY_AUC
 
     def make(_: str, arguments: Variant, seed: int) -> tuple[Task, Loaders]:
         graphs, classes = load(options, seed)
         numbers = [Data(num_nodes=1, number=number) for number in range(len(graphs))]
         channels = graphs[0].num_features
-        model = training.make_model(options, channels, classes, norm="batch_norm", **arguments)
+        model = training.make_model(options, channels, classes, **arguments)
         accuracy = MulticlassAccuracy(classes, average="micro")
         task = NodeTask(graphs, model, MulticlassAUROC(classes) if auc else accuracy, options)
         return task, Loaders(numbers[1:], numbers[:1], numbers[:1], 1, seed)
 
-    score = f"test {'ROC-AUC' if auc else 'accuracy'}"
-    training.compare("node_classification", options, make, choices(options), score)
+    masks = partial(gm.masks.WalkMask, options.hops, options.heads)
+    conv = GCNConv(options.channels, options.channels)
+    rows, score = choices(options, masks(gm.masks.OneHop), conv), "ROC-AUC" if auc else "accuracy"
+    return Problem("node_classification", make, rows, masks, conv, score, tables=forests.nodes)
 
 
 if __name__ == "__main__":
-    main()
+    settings = parse()
+    comparison.compare(problem(settings), settings)

@@ -9,10 +9,13 @@ Forces are local, so models train on nets of 8,192 particles; ``--train-side 64`
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+import comparison
 import torch
 import training
+from comparison import Problem
 from torch import Tensor, nn
 from torch_geometric.data import Batch
 from torchmetrics import Metric
@@ -116,9 +119,8 @@ def parse(arguments: list[str] | None = None) -> Options:
     return training.parse_options(parser, arguments, epochs=1, layers=2, channels=16, **tiny)
 
 
-def main() -> None:
-    """Simulate, train and compare."""
-    options = parse()
+def problem(options: Options) -> Problem:
+    """The task of a run, simulated."""
     size = (options.net_layers, options.train_side, options.train_side)
     train = ElasticBody(None, True, *size, options.sequences, options.frames)
     size = (options.net_layers, options.side, options.side)
@@ -140,10 +142,12 @@ def main() -> None:
         return task, Loaders(train, None, test, options.batch_size, seed)
 
     sampler = gm.walks.ResampledWalks(options.budget, options.hops)
-    mask = gm.masks.WalkMask(options.hops, options.heads, sampler=sampler)
-    score = f"rollout error ({sum(forecast) / 6:.4f} at constant velocity)"
-    training.compare("particle_dynamics", options, make, training.variants(options, mask), score)
+    masks = partial(gm.masks.WalkMask, options.hops, options.heads, sampler=sampler)
+    conv, rules = comparison.local_mean(options), {"constant velocity": sum(forecast) / 6}
+    choices = comparison.variants(masks(), conv)
+    return Problem("particle_dynamics", make, choices, masks, conv, "rollout error", rules)
 
 
 if __name__ == "__main__":
-    main()
+    settings = parse()
+    comparison.compare(problem(settings), settings)

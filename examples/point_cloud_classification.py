@@ -13,9 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import comparison
+import forests
 import torch
 import training
 from clouds import SOURCES, load
+from comparison import Problem
 from torch import nn
 from torch.utils.data import Subset
 from torch_geometric.data import Dataset
@@ -81,26 +84,41 @@ def maker(options: Options, num_classes: int, *parts: Dataset | None) -> Make:
 
 def choices(options: Options) -> dict[str, Variant]:
     """The variants with the mask of the options; attention sees where others lie."""
-    variants = training.variants(options, MASKS[options.mask](options.hops, options.heads))
+    mask = MASKS[options.mask](options.hops, options.heads)
     values: gm.values.ValueMap | None = None
     if not options.any_pose:
         dim = SOURCES[options.dataset].dim
         values = gm.values.RotaryValues(options.heads, options.channels // options.heads, dim)
     elif options.mask == "walk":  # moments read weights that are never negative
         values = gm.values.MomentInvariants()
-    reads = {"values": values}
-    return {name: {**each, **reads} if "mask" in each else each for name, each in variants.items()}
+    return comparison.variants(mask, comparison.local_mean(options), values=values)
 
 
-def run(options: Options) -> list[dict[str, Any]]:
-    """Train the variants; a tenth of the training clouds, drawn once, is for validation."""
+def problem(options: Options) -> Problem:
+    """The task of a run; a tenth of the training clouds, drawn once, is for validation."""
     train, test = load(options)
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
     order = order[: options.train_size].tolist()
     tenth = len(order) // 10
     val = Subset(train, order[:tenth]) if tenth else None
     make = maker(options, train.num_classes, Subset(train, order[tenth:]), val, test)
-    return training.compare(f"clouds-{options.dataset}", options, make, choices(options))
+    masks = partial(gm.masks.WalkMask, options.hops, options.heads)
+    return Problem(
+        f"clouds-{options.dataset}",
+        make,
+        choices(options),
+        masks,
+        comparison.local_mean(options),
+        pools=("mean", "max"),
+        dim=0 if options.any_pose else SOURCES[options.dataset].dim,
+        any_pose=options.any_pose,
+        tables=forests.graphs,
+    )
+
+
+def run(options: Options) -> list[dict[str, Any]]:
+    """Train the variants and print the table."""
+    return comparison.compare(problem(options), options)
 
 
 if __name__ == "__main__":

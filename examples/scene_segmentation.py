@@ -7,11 +7,17 @@ Reads the ISPRS filter test and trains on all other scans. Without --root, gener
 
 from __future__ import annotations
 
+from copy import copy
+from functools import partial
 from typing import Any
 
+import comparison
+import forests
 import torch
 import training
+from comparison import Problem
 from torch import Tensor, nn
+from torch.utils.data import ConcatDataset, Subset
 from torch_geometric import transforms as T
 from torch_geometric.data import Batch, Data
 from torchmetrics import Metric
@@ -83,21 +89,34 @@ class Segmentation(Task):
         print(f"{name}: {batch.num_nodes:,} points, error {error:.2f} %, kappa {kappa:.1f} %")
 
 
-def load(options: Options) -> tuple[Any, Any]:
-    """The training scenes, rotated at random, and the test scenes."""
+def load(options: Options) -> tuple[list[str], ConcatDataset, ConcatDataset]:
+    """Names of the scenes, and the scenes, rotated at random and as they are."""
     # Positions are scaled before nodes are reordered; walks are drawn last.
     draw = training.add_walks(options, options.budget)
     steps = [PlanGraph(), HeightFeatures(), gm.transforms.ReorderNodes(), draw]
     settings = {"pre_transform": T.Compose(steps)}
-    rotate = {"transform": T.RandomRotate(180, axis=2)}
     if options.root is not None:
-        settings["processed_root"] = options.processed_root
-        train = ISPRSFilterTest(options.root, options.test, True, **settings, **rotate)
-        return train, ISPRSFilterTest(options.root, options.test, False, **settings)
-    print("No --root: generated terrain, whose figures say nothing about real scans.")
-    train = TerrainScenes(None, True, options.points, options.scenes, **settings, **rotate)
-    count = max(options.scenes // 2, 1)
-    return train, TerrainScenes(None, False, options.points, count, **settings)
+        name = f"isprs-budget{options.budget}-hops{options.hops}"
+        first, settings["processed_root"] = ISPRSFilterTest.scans[0], options.out / "cache" / name
+        scans = [ISPRSFilterTest(options.root, first, part, **settings) for part in (False, True)]
+        names = [scene.name for scan in scans for scene in scan]
+    else:
+        print("No --root: generated terrain, whose figures say nothing about real scans.")
+        scans = [TerrainScenes(None, True, options.points, options.scenes, **settings)]
+        names = [f"scene{number}" for number in range(options.scenes)]
+    rotated = [copy(scan) for scan in scans]
+    for scan in rotated:
+        scan.transform = T.RandomRotate(180, axis=2)
+    return names, ConcatDataset(rotated), ConcatDataset(scans)
+
+
+def held_out(options: Options, names: list[str], seed: int) -> tuple[list[str], list[str]]:
+    """The validation and the test scenes."""
+    if options.by_seed:
+        return [names[(seed + 1) % len(names)]], [names[seed % len(names)]]
+    if options.root is None:
+        return names[-2:-1], names[-1:]
+    return options.validation, options.test
 
 
 def parse(arguments: list[str] | None = None) -> Options:
@@ -105,32 +124,42 @@ def parse(arguments: list[str] | None = None) -> Options:
     parser = training.make_parser(__doc__, batch_size=1, epochs=16, lr=4e-3, channels=32)
     add = parser.add_argument
     add("--root", help="folder of the ISPRS filter test (default: generated terrain)")
-    add("--processed-root", help="folder of the cache, if root is read-only")
     add("--test", nargs="+", default=["samp11"], help="test scans")
+    add("--validation", nargs="+", default=["samp22"], help="validation scans")
+    add("--by-seed", action="store_true", help="test scan number SEED, validate the next")
     add("--points", type=int, default=32_768, help="points of a generated scene")
-    add("--scenes", type=int, default=8, help="generated training scenes; half as many test scenes")
+    add("--scenes", type=int, default=8, help="generated scenes, one each to validate and test")
     add("--budget", type=int, default=64, help="entries of the mask per point")
-    tiny = {"points": 2_048, "scenes": 2, "epochs": 1, "layers": 2, "channels": 16}
+    tiny = {"points": 2_048, "scenes": 4, "epochs": 1, "layers": 2, "channels": 16}
     return training.parse_options(parser, arguments, **tiny)
 
 
-def main() -> None:
-    """Build the graphs once, train and compare."""
-    options = parse()
-    train, test = load(options)
-    largest = max(scene.num_nodes for scene in train)
-    print(f"{len(train)} training scenes of up to {largest:,} points, {len(test)} test scenes")
+def problem(options: Options) -> Problem:
+    """The task of a run; the graphs are built once."""
+    names, rotated, fixed = load(options)
+    num_classes = fixed.datasets[0].num_classes
 
     def make(_: str, arguments: Variant, seed: int) -> tuple[Segmentation, Loaders]:
-        channels, num_classes = train[0].x.shape[1] + 3, train.num_classes
+        val, test = held_out(options, names, seed)
+        kept = [name for name in names if name not in (*val, *test)]
+        train, *others = (
+            Subset(scenes, [names.index(name) for name in part])
+            for scenes, part in ((rotated, kept), (fixed, val), (fixed, test))
+        )
+        channels = train[0].x.shape[1] + 3
         model = training.make_model(options, channels, num_classes, **arguments)
         metric, inputs = SceneError(num_classes), ("x", "pos")
         task = Segmentation(model, nn.CrossEntropyLoss(), metric, options, inputs)
-        return task, Loaders(train, None, test, options.batch_size, seed)
+        return task, Loaders(train, *others, options.batch_size, seed)
 
-    choices = training.variants(options, gm.masks.WalkMask(options.hops, options.heads))
-    training.compare("scene_segmentation", options, make, choices, score="mean error of a scene")
+    masks = partial(gm.masks.WalkMask, options.hops, options.heads)
+    conv, score = comparison.local_mean(options), "mean error of a scene"
+    choices = comparison.variants(masks(), conv)
+    return Problem(
+        "scene_segmentation", make, choices, masks, conv, score, dim=3, tables=forests.points
+    )
 
 
 if __name__ == "__main__":
-    main()
+    settings = parse()
+    comparison.compare(problem(settings), settings)

@@ -11,15 +11,16 @@ without training. The epoch is chosen on validation scenes, generated with anoth
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
+import comparison
 import numpy as np
 import torch
 import training
+from comparison import Problem
 from scipy.sparse.csgraph import shortest_path
 from torch_geometric import transforms as T
 from torch_geometric.data import Data, Dataset
-from torch_geometric.nn import GraphConv
 from torch_geometric.utils import to_scipy_sparse_matrix
 from torchmetrics.classification import MulticlassAccuracy
 from training import Loaders, Options, Task, Variant
@@ -50,7 +51,7 @@ def load(options: Options) -> tuple[TangledCables, TangledCables, TangledCables]
 
 def choices(options: Options) -> dict[str, Variant]:
     """Masked attention, no mask, and a convolution, as deep and as far-reaching as the mask."""
-    local = GraphConv(options.channels, options.channels, aggr="mean")
+    local = comparison.local_mean(options)
     hops, heads, layers = options.hops, options.heads, options.layers
     masked = {
         "mask": gm.masks.WalkMask(hops, heads, alpha=gm.masks.OneHop),
@@ -104,23 +105,29 @@ def parse(arguments: list[str] | None = None) -> Options:
     return training.parse_options(parser, arguments, **tiny)
 
 
-def run(
-    options: Options, splits: tuple[TangledCables, ...], tasks: dict[str, Task] | None = None
-) -> list[dict[str, Any]]:
-    """Train the variants and score the rules; ``tasks`` keeps what was trained."""
+def problem(
+    options: Options,
+    splits: tuple[TangledCables, ...] | None = None,
+    tasks: dict[str, Task] | None = None,
+) -> Problem:
+    """The task of a run, and the scores of the rules; ``tasks`` keeps what was trained."""
+    splits = splits or load(options)
     channels, classes = splits[0].num_features, splits[0].num_classes
 
     def make(name: str, arguments: Variant, seed: int) -> tuple[Task, Loaders]:
-        model = training.make_model(options, channels, classes, norm="batch_norm", **arguments)
+        model = training.make_model(options, channels, classes, **arguments)
         metric = MulticlassAccuracy(classes, average="micro")
         task = Task(model, training.cross_entropy(options), metric, options)
         if tasks is not None:
             tasks[name] = task
         return task, Loaders(*splits, options.batch_size, seed)
 
-    return training.compare(NAME, options, make, choices(options), rules=score_rules(splits[2]))
+    masks, rules = partial(gm.masks.WalkMask, options.hops, options.heads), score_rules(splits[2])
+    return Problem(
+        NAME, make, choices(options), masks, comparison.local_mean(options), rules=rules, dim=3
+    )
 
 
 if __name__ == "__main__":
     settings = parse()
-    run(settings, load(settings))
+    comparison.compare(problem(settings), settings)

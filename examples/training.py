@@ -1,4 +1,4 @@
-"""Options, model, training loop and comparison of variants for the training examples.
+"""Options, models and training loop of the training examples.
 
 Each epoch is seeded by the seed of the run and the number of the epoch, so that an interrupted run
 that continues with ``--resume`` ends with the same weights as an uninterrupted one.
@@ -7,27 +7,22 @@ that continues with ``--resume`` ends with the same weights as an uninterrupted 
 from __future__ import annotations
 
 import argparse
-import csv
-import logging
 import time
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-import recipes
+import optimization
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from loaders import Loaders
-from recipes import Options, cross_entropy
-from rich.console import Console
-from rich.table import Table
+from optimization import Options, cross_entropy
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
-from torch_geometric.nn import MLP, GraphConv
+from torch_geometric.nn import MLP
 from torchmetrics import Metric
 
 import graphmask as gm
@@ -61,8 +56,9 @@ def make_parser(description: str | None, **defaults: Any) -> argparse.ArgumentPa
     add("--precision", default="32-true", help="as in Lightning, such as bf16-mixed")
     add("--out", type=Path, default=Path("runs"), help="folder of logs, checkpoints and results")
     add("--resume", action="store_true", help="continue each run from its last checkpoint, if any")
+    add("--quiet", action="store_true", help="show no progress")
     add("--smoke", action="store_true", help="a tiny run that only shows that everything works")
-    recipes.add_options(parser)
+    optimization.add_options(parser)
     parser.set_defaults(**defaults)
     return parser
 
@@ -105,7 +101,7 @@ def make_model(
     sizes = {"num_layers": options.layers, "heads": options.heads, "dropout": options.dropout}
     channels = in_channels, options.channels, out_channels
     model = gm.nn.TopologicalTransformer(*channels, **{**sizes, **arguments})
-    return recipes.use_bit_dropout(model)
+    return optimization.use_bit_dropout(model)
 
 
 def graph_model(
@@ -113,27 +109,22 @@ def graph_model(
     in_channels: int,
     out_channels: int,
     aggr: str | Sequence[str] = ("mean", "max"),
+    graph_channels: int = 0,
     **arguments: Any,
 ) -> nn.Module:
-    """A transformer for outputs of graphs: two layers first, and a readout of all blocks."""
+    """A transformer for outputs of graphs: two layers first, and a readout of all blocks.
+
+    Arguments replace these parts.
+    """
     width, norm = options.channels, None if options.norm == "none" else options.norm
     blocks, hidden = arguments.get("num_layers", options.layers) * width, (4 * width, 2 * width)
-    readout = gm.nn.Readout(blocks, out_channels, aggr, hidden, options.head_dropout, norm)
-    parts = {"encoder": MLP([in_channels, width, width], norm=norm), "head": readout}
-    return make_model(options, in_channels, out_channels, jk="cat", norm=norm, **parts, **arguments)
-
-
-def variants(options: Options, mask: gm.masks.TopologicalMask) -> dict[str, Variant]:
-    """The compared arguments of the model: masked and unmasked attention, a local convolution."""
-    local = GraphConv(options.channels, options.channels, aggr="mean")
-    unmasked = gm.masks.GlobalMask()
-    return {
-        "masked": {"mask": mask},
-        "masked + local": {"mask": mask, "conv": local},
-        "unmasked": {"mask": unmasked},
-        "unmasked + local": {"mask": unmasked, "conv": local},
-        "local": {"conv": local},
-    }
+    settings = options.head_dropout, norm
+    readout = gm.nn.Readout(
+        blocks, out_channels, aggr, hidden, *settings, graph_channels=graph_channels
+    )
+    encoder = MLP([in_channels, width, width], norm=norm)
+    parts = {"encoder": encoder, "head": readout, "jk": "cat", "norm": norm}
+    return make_model(options, in_channels, out_channels, **{**parts, **arguments})
 
 
 class Task(L.LightningModule):
@@ -153,7 +144,7 @@ class Task(L.LightningModule):
 
     def forward(self, batch: Batch) -> Tensor:
         x = torch.cat([batch[name] for name in self.inputs], 1)
-        return self.model(x, gm.Topology.from_data(batch))
+        return self.model(x, gm.Topology.from_data(batch), u=batch.get("u"))
 
     def predict(self, batch: Batch, part: str) -> tuple[Tensor, Tensor]:
         """Predictions and targets; ``part`` is train, val or test."""
@@ -180,25 +171,37 @@ class Task(L.LightningModule):
         self.log(part, metric, prog_bar=True, on_epoch=True, batch_size=draws[0].num_graphs)
 
     def configure_optimizers(self) -> dict[str, Any]:
-        optimizer = recipes.make_optimizer(self.model, self.options)
+        optimizer = optimization.make_optimizer(self.model, self.options)
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = recipes.make_schedule(optimizer, self.options, steps)
+        schedule = optimization.make_schedule(optimizer, self.options, steps)
         if schedule is None:
             return {"optimizer": optimizer}
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-class Stopwatch(Callback):
-    """Measures the seconds of training in each epoch."""
+class Meter(Callback):
+    """Measures training: seconds of each epoch, CPU seconds, and the most memory, in MB.
+
+    Linux alone tells the most memory since a moment; elsewhere it is NaN.
+    """
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
+        self.cpu_seconds, self.memory = 0.0, float("nan")
 
     def on_train_epoch_start(self, *_: object) -> None:
-        self._start = time.perf_counter()
+        if not self.seconds and Path("/proc/self/clear_refs").exists():
+            Path("/proc/self/clear_refs").write_text("5")
+        self._start = time.perf_counter(), time.process_time()
 
     def on_train_epoch_end(self, *_: object) -> None:
-        self.seconds.append(time.perf_counter() - self._start)
+        seconds, cpu_seconds = self._start
+        self.seconds.append(time.perf_counter() - seconds)
+        self.cpu_seconds += time.process_time() - cpu_seconds
+        status = Path("/proc/self/status")
+        lines = status.read_text().splitlines() if status.exists() else []
+        peaks = [int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")]
+        self.memory = peaks[0] if peaks else float("nan")
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -211,14 +214,11 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 def fit(task: Task, loaders: Loaders, options: Options, folder: Path) -> dict[str, float]:
-    """Train, and test the epoch with the best validation score.
-
-    Returns its score, the median seconds per epoch, and the number of parameters.
-    """
-    stopwatch = Stopwatch()
+    """Train, and test the epoch with the best validation score, or the last without validation."""
+    meter = Meter()
     # A callback of its own: with a monitor, `save_last` writes only when the monitor improves.
     last = ModelCheckpoint(folder, filename="last", enable_version_counter=False)
-    callbacks: list[Callback] = [last, stopwatch]
+    callbacks: list[Callback] = [last, meter]
     best, mode = last, None
     if loaders.val is not None:
         mode = "max" if task.metrics["val"].higher_is_better else "min"
@@ -226,7 +226,7 @@ def fit(task: Task, loaders: Loaders, options: Options, folder: Path) -> dict[st
             folder, filename="best", monitor="val", mode=mode, enable_version_counter=False
         )
         callbacks.insert(0, best)
-    callbacks += recipes.make_callbacks(options, mode)
+    callbacks += optimization.make_callbacks(options, mode)
     trainer = L.Trainer(
         max_epochs=options.epochs,
         accelerator=options.accelerator,
@@ -241,66 +241,21 @@ def fit(task: Task, loaders: Loaders, options: Options, folder: Path) -> dict[st
         logger=CSVLogger(folder.parent, folder.name, version=""),
         plugins=[WholeCheckpoints()],
         enable_model_summary=False,
+        enable_progress_bar=not options.quiet,
     )
     checkpoint = folder / "last.ckpt"
     resume = options.resume and checkpoint.exists()
     trainer.fit(task, loaders, ckpt_path=checkpoint if resume else None)
     L.seed_everything(loaders.seed, verbose=False)  # of votes
     score = trainer.test(task, loaders, ckpt_path=best.best_model_path, verbose=False)[0]["test"]
-    seconds = sorted(stopwatch.seconds)
+    seconds = sorted(meter.seconds)
+    parameters = sum(parameter.numel() for parameter in task.model.parameters())
     return {
+        "validation": float("nan") if mode is None else float(best.best_model_score),
         "score": score,
+        "epoch": torch.load(best.best_model_path, weights_only=False)["epoch"] + 1,
         "seconds": seconds[len(seconds) // 2] if seconds else float("nan"),
-        "parameters": sum(parameter.numel() for parameter in task.model.parameters()),
+        "cpu_seconds": meter.cpu_seconds,
+        "memory": meter.memory,
+        "parameters": parameters,
     }
-
-
-def folder_of(options: Options, name: str, variant: str, seed: int) -> Path:
-    """The folder of the logs and checkpoints of a run."""
-    return options.out / name / f"{variant.replace(' ', '')}-{seed}"
-
-
-def compare(
-    name: str,
-    options: Options,
-    make: Callable[[str, Any, int], tuple[Task, Loaders]],
-    choices: Mapping[str, Any],
-    score: str = "test accuracy",
-    rules: Mapping[str, float] | None = None,
-) -> list[dict[str, Any]]:
-    """Train ``make(variant, choices[variant], seed)`` for each variant and seed; print a table.
-
-    ``rules`` are the scores of what is not trained.
-    """
-    # Lightning recommends loader workers, which are slower here, and reports what it overwrites.
-    for message in ("does not have many workers", "exists and is not empty", "treespec"):
-        warnings.filterwarnings("ignore", message=f".*{message}.*")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    rows = []
-    for variant in options.variants or choices:
-        for seed in options.seeds:
-            L.seed_everything(seed, verbose=False)
-            task, loaders = make(variant, choices[variant], seed)
-            print(f"\n{name}, {variant}, seed {seed}", flush=True)
-            result = fit(task, loaders, options, folder_of(options, name, variant, seed))
-            rows.append({"variant": variant, "seed": seed, **result})
-    rows += [{"variant": rule, "score": result} for rule, result in (rules or {}).items()]
-    if rows and L.pytorch.utilities.rank_zero_only.rank == 0:
-        _report(name, rows, score, options.out / name / "results.csv")
-    return rows
-
-
-def _report(name: str, rows: Sequence[Mapping[str, Any]], score: str, path: Path) -> None:
-    with replacing(path) as aside, aside.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    table = Table("", score, "s / epoch", "parameters", title=name)
-    for variant in dict.fromkeys(row["variant"] for row in rows):
-        runs = [row for row in rows if row["variant"] == variant]
-        scores = ", ".join(f"{row['score']:.4f}" for row in runs)
-        trained = "parameters" in runs[0]
-        cost = (f"{runs[0]['seconds']:.2f}", f"{runs[0]['parameters']:,}") if trained else ("", "")
-        table.add_row(variant, scores, *cost)
-    Console(width=120).print(table)
-    print(f"Logs, checkpoints (best, last) and this table: {path.parent}")

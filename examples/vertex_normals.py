@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import tempfile
 from copy import copy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import comparison
 import numpy as np
 import torch
 import training
+from comparison import Problem
 from scipy.spatial import ConvexHull
 from torch import Tensor, nn
 from torch.utils.data import Subset
@@ -114,8 +117,8 @@ def parse(arguments: list[str] | None = None) -> Options:
     return training.parse_options(parser, arguments, **tiny)
 
 
-def run(options: Options) -> list[dict[str, Any]]:
-    """Train the variants on six in ten meshes; validate on one in ten, test on three in ten."""
+def problem(options: Options) -> Problem:
+    """The task of a run: train on six in ten meshes, validate on one and test on three in ten."""
     rotated, fixed = load(options)
     order = torch.randperm(len(fixed), generator=torch.Generator().manual_seed(0)).tolist()
     first, last = round(0.6 * len(order)), round(0.7 * len(order))
@@ -130,8 +133,15 @@ def run(options: Options) -> list[dict[str, Any]]:
         task = Normals(model, OneMinusCosine(), metric, options)
         return task, Loaders(train, val, test, options.batch_size, seed)
 
-    choices = training.variants(options, gm.masks.WalkMask(options.hops, options.heads))
-    return training.compare("normals", options, make, choices, score="mean cosine")
+    masks = partial(gm.masks.WalkMask, options.hops, options.heads)
+    conv = comparison.local_mean(options)
+    choices = comparison.variants(masks(), conv)
+    return Problem("normals", make, choices, masks, conv, "mean cosine")
+
+
+def run(options: Options) -> list[dict[str, Any]]:
+    """Train the variants and print the table."""
+    return comparison.compare(problem(options), options)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Graph transformers on PyTorch Geometric, with topological masks fused into linear attention."""
 
+from . import distributed as distributed
 from . import features as features
 from . import kernels as kernels
 from . import masks as masks

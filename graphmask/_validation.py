@@ -26,6 +26,7 @@ from ._checks import (
 from ._formats import read_edges
 from ._identity import check_identity, identify
 from ._normalization import check_sums
+from ._part import WHOLE, Part
 from ._walk_storage import StoredWalks
 from ._walks import Origin, Walks
 
@@ -52,6 +53,9 @@ class Graph:
     _walk_sets: tuple[Walks, ...] = ()
     # Changes of both before the walks were drawn.
     _drawn_after: tuple[int, ...] = (0, 0)
+    # Features of nodes: nothing is derived from them.
+    x: Tensor | None = None
+    _part: Part = WHOLE
 
 
 class GraphArguments(NamedTuple):

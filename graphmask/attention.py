@@ -85,7 +85,8 @@ def attention(
     if execution is not None and not isinstance(execution, Execution):
         raise type_error("execution", "an Execution, such as Pairs()", execution)
     topology = mask.topology
-    queries, keys = feature_map(q, k, topology.batch, topology.num_graphs)
+    part = () if topology.part.is_whole else (topology.part,)
+    queries, keys = feature_map(q, k, topology.batch, topology.num_graphs, *part)
     normalizer = RowSums() if normalizer is None else check_normalizer(normalizer)
     scores, encoded = _scores(feature_map, normalizer), _encode(v, mask, feature_map, values)
     numerator, denominator, shift = attend(

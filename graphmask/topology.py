@@ -16,6 +16,7 @@ from ._html import format_bytes, html_table, nbytes
 from ._normalization import Normalization as Normalization
 from ._normalization import check_normalization as check_normalization
 from ._normalization import normalize
+from ._part import Part
 from ._validation import (
     Graph,
     GraphArguments,
@@ -146,7 +147,7 @@ class Topology(Graph):
         """
         if isinstance(edge_index, Topology):
             check_beside_topology(edge_weight, batch, edge_attr)
-            check_features(x, edge_index.num_nodes)
+            check_features(x, edge_index.num_rows)
             return edge_index
         check_features(x)
         if batch is None:
@@ -173,6 +174,26 @@ class Topology(Graph):
             _drawn_after=changes,
         )
 
+    def with_features(self, x: Tensor) -> Topology:
+        """The same graph with features of its nodes, ``[N, C]``.
+
+        Masks such as :class:`~graphmask.masks.AdaptiveWalkMask` read them. Layers call it with
+        their own input: what they attend from decides how they attend. Features are taken as they
+        are, and may carry a gradient.
+
+        Raises:
+            TypeError: for anything but a floating-point tensor.
+            ValueError: for another shape.
+
+        Example:
+            >>> import torch, graphmask as gm
+            >>> edge = gm.Topology(torch.tensor([[0, 1], [1, 0]]), num_nodes=2)
+            >>> edge.with_features(torch.ones(2, 3)).x.shape
+            torch.Size([2, 3])
+        """
+        check_features(x, self.num_nodes)
+        return self._replace(x=x)
+
     def as_origin(self, reads_weights: bool) -> Origin:
         """What walks on this graph carry, so that no other graph takes them."""
         _ = self._derived  # which counts changes
@@ -186,10 +207,50 @@ class Topology(Graph):
         sources = Sources(list(moved.values()), self.nonnegative)
         return self._replace(
             **moved,
+            x=None if self.x is None else self.x.to(device),
             _sources=sources,
             _walk_sets=tuple(walks.to(device) for walks in self.walk_sets),
             _drawn_after=sources.changes[:2],
+            _part=self._part.to(device),
         )
+
+    def in_part(self, part: Part) -> Topology:
+        """The same topology as a part of a graph; see :mod:`graphmask.distributed`."""
+        return self._replace(_part=part)
+
+    @property
+    def part(self) -> Part:
+        """What this topology holds of its graph: all of it, unless processes share the graph."""
+        return self._part
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of features that layers take and return: N, or the own nodes of a part of a graph.
+
+        Others than N until features of all nodes are gathered, see :meth:`gather`.
+        """
+        return self._part.count_rows(self.num_nodes)
+
+    def gather(self, x: Tensor) -> tuple[Tensor, Topology]:
+        """Features of all N nodes, and the topology for layers that read these.
+
+        Both as they are, unless this is a part of a graph: then other parts send the features of
+        the nodes that it has copies of.
+
+        Example:
+            >>> import torch, graphmask as gm
+            >>> path = gm.Topology(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), num_nodes=3)
+            >>> x = torch.ones(3, 4)
+            >>> wide, topology = path.gather(x)
+            >>> wide is x, topology is path
+            (True, True)
+        """
+        part = self._part.gathered
+        return self._part.gather(x), self if part is self._part else self._replace(_part=part)
+
+    def release(self, x: Tensor) -> Tensor:
+        """The rows ``[num_rows, C]`` that a layer returns, of rows ``[N, C]``."""
+        return self._part.release(x)
 
     def _replace(self, **changes: Any) -> Topology:
         """The topology with other values of some fields, which are valid."""
@@ -317,6 +378,8 @@ class Topology(Graph):
 
         The same alone as in any batch.
         """
+        if self._part.numbers is not None:
+            return self._part.numbers
         if self.batch is None:
             return torch.arange(self.num_nodes, device=self.device)
         order = torch.argsort(self.batch, stable=True)

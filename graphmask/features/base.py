@@ -8,9 +8,10 @@ from torch import Tensor
 
 from graphmask._buffers import SingleBuffers
 from graphmask._checks import check_number, type_error, value_error
+from graphmask._part import Part
 from graphmask.config import ConfigMixin
 
-from .scores import Exponentials, InnerProducts, Scores
+from .scores import Exponentials, InnerProducts, Scores, SquaredProducts
 
 
 class FeatureMap(ConfigMixin, SingleBuffers, ABC):
@@ -40,20 +41,26 @@ class FeatureMap(ConfigMixin, SingleBuffers, ABC):
         return self.queries(x)
 
     def forward(
-        self, q: Tensor, k: Tensor, batch: Tensor | None = None, num_graphs: int | None = None
+        self,
+        q: Tensor,
+        k: Tensor,
+        batch: Tensor | None = None,
+        num_graphs: int | None = None,
+        part: Part | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Features of queries and keys ``[N, H, d]``, for attention within the graphs of ``batch``.
 
         A map may scale them, as long as all scores of a query and head within its graph change by
         one positive factor: numerator and normaliser share it. ``num_graphs`` spares reading it
-        from ``batch``.
+        from ``batch``; ``part`` tells which nodes are those of this process, where several hold
+        the graphs.
         """
         return self.queries(q), self.keys(k)
 
     @property
     def nonnegative_scores(self) -> bool:
-        """Whether no score can be negative, as those of exponentials and of such features."""
-        return self.nonnegative or isinstance(self.scores, Exponentials)
+        """Whether no score can be negative, as exponentials, squares and those of such features."""
+        return self.nonnegative or isinstance(self.scores, (Exponentials, SquaredProducts))
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters; maps without parameters do nothing."""

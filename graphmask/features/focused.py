@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from graphmask._checks import check_number, value_error
+from graphmask._part import Part
 from graphmask.kernels.products import is_half
 
 from .base import FeatureMap
@@ -61,7 +62,12 @@ class Focused(FeatureMap):
         return self._features(x).to(x.dtype)
 
     def forward(
-        self, q: Tensor, k: Tensor, batch: Tensor | None = None, num_graphs: int | None = None
+        self,
+        q: Tensor,
+        k: Tensor,
+        batch: Tensor | None = None,
+        num_graphs: int | None = None,
+        part: Part | None = None,
     ) -> tuple[Tensor, Tensor]:
         return self._features(q), self._features(k)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from graphmask._checks import check_integer, check_number, value_error
+from graphmask._part import Part
 from graphmask.kernels.products import is_half
 
 from ._unit import unit
@@ -63,9 +64,14 @@ class Normalized(FeatureMap):
         return self.feature_map.keys(self._normalized(x))
 
     def forward(
-        self, q: Tensor, k: Tensor, batch: Tensor | None = None, num_graphs: int | None = None
+        self,
+        q: Tensor,
+        k: Tensor,
+        batch: Tensor | None = None,
+        num_graphs: int | None = None,
+        part: Part | None = None,
     ) -> tuple[Tensor, Tensor]:
-        return self.feature_map(self._normalized(q), self._normalized(k), batch, num_graphs)
+        return self.feature_map(self._normalized(q), self._normalized(k), batch, num_graphs, part)
 
     def _normalized(self, x: Tensor) -> Tensor:
         if self.heads not in (1, x.shape[-2]):

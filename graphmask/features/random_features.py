@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import check_integer, type_error, value_error
+from graphmask._part import Part
 from graphmask._precision import full_precision
 from graphmask.kernels.products import is_half
 
@@ -56,11 +57,16 @@ class StabilisedFeatures(FeatureMap):
             return self._key_features(_widen(x)).exp().to(x.dtype)
 
     def forward(
-        self, q: Tensor, k: Tensor, batch: Tensor | None = None, num_graphs: int | None = None
+        self,
+        q: Tensor,
+        k: Tensor,
+        batch: Tensor | None = None,
+        num_graphs: int | None = None,
+        part: Part | None = None,
     ) -> tuple[Tensor, Tensor]:
         with full_precision(q.device):
             queries, keys = self._query_features(_widen(q)), self._key_features(_widen(k))
-            largest = _max_per_graph(keys.exponent.detach(), batch, num_graphs)
+            largest = _max_per_graph(keys.exponent.detach(), batch, num_graphs, part)
             exponent = queries.exponent + largest
             exponent = exponent - exponent.detach().amax(-1, keepdim=True)
             balanced = LogFeatures(exponent, queries.size)
@@ -135,16 +141,23 @@ def draw_rows(rows: Tensor, coupling: Coupling, generator: torch.Generator) -> N
     rows.copy_(coupling(rows.shape[0], rows.shape[1], generator))
 
 
-def _max_per_graph(exponent: Tensor, batch: Tensor | None, num_graphs: int | None) -> Tensor:
+def _max_per_graph(
+    exponent: Tensor, batch: Tensor | None, num_graphs: int | None, part: Part | None
+) -> Tensor:
     """``[N or 1, H, m]``, the largest of ``[N, H, m]`` over all nodes of the same graph."""
     if not len(exponent):
         return exponent
+    if part is not None and batch is None:
+        batch = torch.zeros_like(exponent[:, 0, 0], dtype=torch.long)
     if batch is None:
         return exponent.amax(0, keepdim=True)
     graphs = int(batch.max()) + 1 if num_graphs is None else num_graphs
-    index = batch[:, None, None].expand_as(exponent)
+    own, index = exponent, batch[:, None, None]
+    if part is not None:
+        own, index = part.own(own), part.own(index)
     lowest = exponent.new_full((graphs, *exponent.shape[1:]), -torch.inf)
-    return lowest.scatter_reduce(0, index, exponent, "amax")[batch]
+    largest = lowest.scatter_reduce(0, index.expand_as(own), own, "amax")
+    return (largest if part is None else part.max(largest))[batch]
 
 
 def _widen(x: Tensor) -> Tensor:

@@ -12,12 +12,14 @@ from .polynomials import chebyshev_series as chebyshev_series
 from .polynomials import power_series as power_series
 from .products import sddmm as sddmm
 from .products import spmm as spmm
+from .row_hops import combine_hops_by_row as combine_hops_by_row
 
 __all__ = [
     "HopValues",
     "Pattern",
     "chebyshev_series",
     "combine_hops",
+    "combine_hops_by_row",
     "pair_attention",
     "pair_max",
     "pair_softmax",

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from graphmask._buffers import SingleBuffers
-from graphmask._checks import check_integer, type_error
+from graphmask._checks import check_integer, type_error, value_error
 from graphmask._html import html_table
 from graphmask._precision import full_precision
 from graphmask.config import ConfigMixin
@@ -119,12 +119,22 @@ class TopologicalMask(ConfigMixin, SingleBuffers, ABC):
         """
         if not isinstance(topology, Topology):
             raise type_error("topology", "a Topology (see Topology.from_data)", topology)
+        topology.part.check_hops("mask", self, self.reach)
         with full_precision(topology.device):
             tensors = chain(self.named_parameters(), self.named_buffers())
             wide = {name: x.float() for name, x in tensors if is_half(x)}
             if wide:
                 return functional_call(self, wide, topology)
             return self._operator(topology)
+
+    @property
+    def reach(self) -> int | None:
+        """Hops that rows of this mask look along edges, where processes share a graph.
+
+        Sums over all nodes of a graph, and pairs of walks, count no hops. :obj:`None` for a mask
+        that reads all of its graph in another way: it needs all of it in one process.
+        """
+        return None
 
     @property
     def walk_demand(self) -> WalkDemand | None:
@@ -178,6 +188,9 @@ def draw_walks(masks: Sequence[TopologicalMask], topology: Topology) -> Topology
     demand = join_demands("mask", (mask.walk_demand for mask in readers))
     if demand is None:
         return topology
+    if not topology.part.is_whole:
+        expected = "with walks, drawn before the graph was cut: shard(data, folder, walks=sampler)"
+        raise value_error("topology", expected, repr(topology))
     if readers[0].training:
         readers[0]._draws.count(type(readers[0]).__name__, topology)
     return demand.draw(topology)

@@ -96,6 +96,10 @@ class SumMask(CombinedMask):
                  [1.5000, 1.5000]]])
     """
 
+    @property
+    def reach(self) -> int | None:
+        return 0  # each of the masks has its own
+
     def _operator(self, topology: Topology) -> MaskOperator:
         first, *others = (mask(topology) for mask in self._masks())
         return sum(others, start=first)
@@ -159,6 +163,10 @@ class ScaledMask(CombinedMask):
         super().reset_parameters()
         if isinstance(self.scale, nn.Parameter) and isinstance(self._initial, Tensor):
             self.scale.data.copy_(self._initial)
+
+    @property
+    def reach(self) -> int | None:
+        return 0  # each of the masks has its own
 
     def _operator(self, topology: Topology) -> MaskOperator:
         # torch.compile does not follow the product of a tensor and an operator.
@@ -254,6 +262,10 @@ class HadamardMask(CombinedMask):
             costs.remove("N")
             return costs[0]
         return " * ".join(f"({cost})" if " + " in cost else cost for cost in costs) + " / N"
+
+    @property
+    def reach(self) -> int | None:
+        return 0  # each of the masks has its own
 
     def _operator(self, topology: Topology) -> MaskOperator:
         a, b = (mask(topology) for mask in self._masks())
@@ -370,6 +382,10 @@ class HeadwiseMask(CombinedMask):
     @staticmethod
     def _count_heads(heads: list[int]) -> int:
         return sum(heads)
+
+    @property
+    def reach(self) -> int | None:
+        return 0  # each of the masks has its own
 
     def _operator(self, topology: Topology) -> MaskOperator:
         first, *others = (mask(topology) for mask in self._masks())

@@ -58,6 +58,10 @@ class DegreeMask(TopologicalMask):
     def reset_parameters(self) -> None:
         self.log_power.data.zero_()
 
+    @property
+    def reach(self) -> int | None:
+        return 0
+
     def _operator(self, topology: Topology) -> MaskOperator:
         if topology.requires_grad:
             degree = relative_log_degree(topology)
@@ -86,7 +90,13 @@ def relative_log_degree(topology: Topology) -> Tensor:
     if batch is None:
         batch = torch.zeros(topology.num_nodes, dtype=torch.long, device=topology.device)
     with torch.no_grad():
-        largest = size.new_zeros(topology.num_graphs).scatter_reduce(0, batch, size, "amax")
+        part = topology.part
+        largest = size.new_zeros(topology.num_graphs)
+        largest = largest.scatter_reduce(0, part.own(batch), part.own(size), "amax")
+        if not part.is_whole:
+            scale = part.max(largest)[batch]
+            empty = scale == 0
+            return (size / scale.masked_fill(empty, 1)).masked_fill(empty, 0)
         # One node per graph carries the gradient of the maximum, the last of the largest, so that
         # derivatives of any order exist.
         node = torch.arange(topology.num_nodes, device=batch.device)

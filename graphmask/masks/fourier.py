@@ -133,6 +133,10 @@ class FourierMask(TopologicalMask):
         waves = (power - distance * (-2 * self.log_width).exp().unsqueeze(2)).exp()
         return torch.einsum("ht,htr->hr", self.amplitude, waves) / len(self.frequency)
 
+    @property
+    def reach(self) -> int | None:
+        return 0
+
     def _operator(self, topology: Topology) -> MaskOperator:
         pos = centred_positions(topology, self.dim, self.frequency.dtype) / self.length
         phase = 2 * math.pi * pos @ self.frequency.mT

@@ -32,6 +32,10 @@ class GlobalMask(TopologicalMask):
     def __init__(self) -> None:
         super().__init__(heads=1)
 
+    @property
+    def reach(self) -> int | None:
+        return 0
+
     def _operator(self, topology: Topology) -> MaskOperator:
         return GlobalOperator(topology)
 

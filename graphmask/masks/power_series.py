@@ -91,6 +91,10 @@ class PowerSeriesMask(TopologicalMask):
         """K."""
         return self.alpha.hops
 
+    @property
+    def reach(self) -> int | None:
+        return self.hops
+
     def _operator(self, topology: Topology) -> MaskOperator:
         learned = None if self.edge_weights is None else self.edge_weights(topology)
         pattern, weight = topology.adjacency(self.normalization, learned)

@@ -226,6 +226,10 @@ class RFDMask(TopologicalMask):
         W = from_dense(topology, weight).to_dense() * inverse_sizes(topology, dtype)
         return from_dense(topology, torch.matrix_exp(self.log_scale.exp().reshape(-1, 1, 1) * W))
 
+    @property
+    def reach(self) -> int | None:
+        return 0
+
     def _operator(self, topology: Topology) -> MaskOperator:
         # B is divided by the root of n, so that its rows have norm n^-1/2 and its own is at most 1.
         phase = centred_positions(topology, self.dim, self.frequency.dtype) @ self.frequency.mT
@@ -242,10 +246,32 @@ class RFDMask(TopologicalMask):
         weight = torch.cat([self.weight, self.weight])
         bound = float(scale.detach().max() * weight.abs().max())
 
+        if not topology.part.is_whole:
+            return self._left_of_parts(topology, B, scale[..., 0], weight, bound)
+
         def multiply(block: Tensor) -> Tensor:
             return _times_phi_1(scale * (weight * block), block, bound)
 
         return topology.blocks.map(multiply, [B.unsqueeze(0)])
+
+    def _left_of_parts(
+        self, topology: Topology, B: Tensor, scale: Tensor, weight: Tensor, bound: float
+    ) -> Tensor:
+        """:meth:`_left`, from sums over the own nodes of all parts."""
+        part, batch = topology.part, topology.batch
+        own, index = part.own(B), batch
+        if batch is None:
+            index = torch.zeros(len(B), dtype=torch.long, device=B.device)
+        assert index is not None
+        products = [
+            rows.mT @ (weight * rows)
+            for rows in (own[part.own(index) == graph] for graph in range(topology.num_graphs))
+        ]
+        phi = phi_1(scale.unsqueeze(1) * part.sum(torch.stack(products)), bound)  # [H, B, 2m, 2m]
+        out = scale * (weight * B)
+        rows = [out[:, index == graph] @ phi[:, graph] for graph in range(topology.num_graphs)]
+        order = torch.argsort(index, stable=True)
+        return torch.cat(rows, 1)[:, torch.argsort(order)]
 
     def _structure(self, topology: Topology) -> Structure:
         return Structure([topology.pattern.identity])

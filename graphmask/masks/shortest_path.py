@@ -104,11 +104,15 @@ class ShortestPathMask(TopologicalMask):
         warn_deprecated("ShortestPathMask.max_hops", "ShortestPathMask.hops")
         return self.hops
 
+    @property
+    def reach(self) -> int | None:
+        return self.hops
+
     def _operator(self, topology: Topology) -> MaskOperator:
         return shell_operator(topology, self.alpha, self.max_entries)
 
     def _structure(self, topology: Topology) -> Structure:
-        balls = topology.derive(k_hop_balls, self.hops, self.max_entries)
+        balls = k_hop_balls_of(topology, self.hops, self.max_entries)
         return Structure(support=balls.pattern)
 
     def __repr__(self) -> str:
@@ -120,9 +124,14 @@ def shell_operator(
     topology: Topology, alpha: Coefficients, max_entries: int = _MAX_ENTRIES
 ) -> SparseOperator:
     """The matrix of alpha at hop distances."""
-    balls = topology.derive(k_hop_balls, alpha.hops, max_entries)
+    balls = k_hop_balls_of(topology, alpha.hops, max_entries)
     values = HopValues(balls.hop_table, alpha())
     return SparseOperator(topology, balls.pattern, values, alpha.nonnegative)
+
+
+def k_hop_balls_of(topology: Topology, hops: int, max_entries: int = _MAX_ENTRIES) -> Balls:
+    """:func:`k_hop_balls`, computed once per graph."""
+    return topology.derive(k_hop_balls, hops, max_entries)
 
 
 class Balls(NamedTuple):

@@ -184,6 +184,10 @@ class WalkMask(MaskOnWalks):
     def num_sets(self) -> int:
         return 1
 
+    @property
+    def reach(self) -> int | None:
+        return None if self.symmetrize else 0
+
     def target(self, topology: Topology) -> MaskOperator:
         series = self._series(topology)
         return 0.5 * (series + series.mT) if self.symmetrize else series

@@ -12,11 +12,20 @@ from torch_geometric import nn as pyg
 from graphmask._checks import dtype_error, type_error, value_error
 from graphmask.topology import Topology
 
+_FLOW = "source_to_target"
+
+# Attributes of PyG's convolutions, and of SupportMax, that hold hops.
+_HOPS = ("K", "num_layers", "num_iters", "powers", "hops")
+
+# Convolutions that make their own edges, or read them in both directions.
+_WITHOUT_HOPS = {"DynamicEdgeConv", "GravNetConv", "XConv", "DirGNNConv", "HypergraphConv"}
+
 
 def edge_arguments(conv: nn.Module | None) -> tuple[str, ...]:
     """Arguments among ``edge_weight`` and ``edge_attr`` that a convolution was made for.
 
-    PyG's convolutions read features of edges where their constructor was told so.
+    PyG's convolutions read features of edges where their constructor was told so. One of this
+    library that reads the topology gets none.
 
     Example:
         >>> from torch_geometric.nn import GATv2Conv, GCNConv
@@ -26,7 +35,7 @@ def edge_arguments(conv: nn.Module | None) -> tuple[str, ...]:
         >>> edge_arguments(GATv2Conv(8, 8, edge_dim=3))
         ('edge_attr',)
     """
-    if conv is None:
+    if conv is None or getattr(conv, "reads_topology", False):
         return ()
     if not isinstance(conv, nn.Module):
         raise type_error("conv", "a module, such as GCNConv(C, C)", conv)
@@ -74,12 +83,40 @@ def convolve(conv: nn.Module, x: Tensor, edges: Any, **arguments: Any) -> Tensor
     Raises:
         ValueError: for an output of another shape, which a sum with ``x`` might broadcast.
     """
-    if isinstance(edges, Topology) and not getattr(conv, "reads_topology", False):
-        edges = edges.edge_index
+    if isinstance(edges, Topology):
+        edges.part.check_hops("conv", conv, count_hops(conv))
+        edges = edges if getattr(conv, "reads_topology", False) else edges.edge_index
     out = conv(x, edges, **arguments)
     if not isinstance(out, Tensor) or out.shape != x.shape:
         raise value_error("conv", f"from C to C channels with C = {x.shape[1]}", f"{conv}")
     return out
+
+
+def count_hops(conv: nn.Module) -> int | None:
+    """How many hops away a convolution reads features of nodes, at most.
+
+    :obj:`None` for one that makes its own edges, or follows them backwards.
+
+    Example:
+        >>> from torch_geometric.nn import GCNConv, GraphSAGE, SGConv
+        >>> from graphmask.nn._convolutions import count_hops
+        >>> count_hops(GCNConv(8, 8)), count_hops(SGConv(8, 8, K=3)), count_hops(GraphSAGE(8, 8, 2))
+        (1, 3, 2)
+    """
+    layers = list(conv.modules())
+    if any(type(layer).__name__ in _WITHOUT_HOPS for layer in layers):
+        return None
+    if any(getattr(layer, "flow", _FLOW) != _FLOW for layer in layers):
+        return None
+    return max(1, sum(map(_own_hops, layers)))
+
+
+def _own_hops(layer: nn.Module) -> int:
+    """Hops of one layer without those inside."""
+    if not isinstance(layer, pyg.MessagePassing) and not getattr(layer, "reads_topology", False):
+        return 0
+    counts = [getattr(layer, name, 1) for name in _HOPS]
+    return max(count if isinstance(count, int) else max(count, default=1) for count in (1, *counts))
 
 
 def _width(conv: nn.Module, channels: int) -> int | None:

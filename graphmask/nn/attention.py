@@ -122,12 +122,14 @@ class TopologicalAttention(nn.Module):
     ) -> Tensor:
         """Attend: ``layer(x, edge_index, ...)`` or ``layer(x, topology)``."""
         topology = self._topology(x, edge_index, edge_weight, batch, edge_attr)
-        q, k, v = self._project(x)
+        wide, graph = topology.gather(x)
+        q, k, v = self._project(wide)
         if self.conv is not None:
-            local = convolve_on(topology, self.conv, self.conv_takes, v.flatten(1))
-            v = v + local.view_as(v)
-        operator, options = self.mask(topology), (None, self.normalizer, self.values)
-        out = attention(q, k, v, operator, self.feature_map, *options)
+            local = convolve_on(graph, self.conv, self.conv_takes, v.flatten(1))
+            v = v + graph.part.renew(local).view_as(v)
+        operator = self.mask(graph.with_features(wide))
+        options = None, self.normalizer, self.values
+        out = topology.release(attention(q, k, v, operator, self.feature_map, *options))
         return self.dropout(self.out(self._gated(out, x).flatten(1)))
 
     def attention_rows(
@@ -159,8 +161,10 @@ class TopologicalAttention(nn.Module):
                 not linear in the values.
         """
         topology = self._topology(x, edge_index, edge_weight, batch, edge_attr)
+        topology.part.check_hops("topology", "attention_rows", None)
         q, k, _ = self._project(x)
-        return attention_rows(q, k, self.mask(topology), nodes, self.feature_map, self.normalizer)
+        operator = self.mask(topology.with_features(x))
+        return attention_rows(q, k, operator, nodes, self.feature_map, self.normalizer)
 
     def __repr__(self) -> str:
         return f"TopologicalAttention({self.channels}, heads={self.heads}, mask={self.mask!r})"

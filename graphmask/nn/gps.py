@@ -141,8 +141,15 @@ class TopologicalGPS(nn.Module):
         topology = Topology.of(x, edge_index, kwargs.get("edge_weight"), batch, edge_attr)
         if x.shape[1] != self.channels:
             raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
-        local = None if self.conv is None else self._convolve(x, edge_index, topology, kwargs)
-        out = self._normalize(self.norm2, self._drop(self.attn(x, topology)) + x, topology)
+        topology.part.check_modules(self)
+        wide, graph = topology.gather(x)
+        if isinstance(edge_index, Topology):
+            edge_index = graph
+        local = None if self.conv is None else self._convolve(wide, edge_index, graph, kwargs)
+        if local is not None:
+            local = self._normalize(self.norm1, topology.release(local) + x, topology)
+        attended = topology.release(self.attn(wide, graph))
+        out = self._normalize(self.norm2, self._drop(attended) + x, topology)
         out = out if local is None else local + out
         return self._normalize(self.norm3, out + self.mlp(out), topology)
 
@@ -163,8 +170,7 @@ class TopologicalGPS(nn.Module):
             kwargs["edge_attr"] = edge_features(conv, edge_attr, self.channels)
         elif not self._conv_takes_any:
             kwargs.pop("edge_attr", None)
-        out = self._drop(convolve(conv, x, edges, **kwargs)) + x
-        return self._normalize(self.norm1, out, topology)
+        return self._drop(convolve(conv, x, edges, **kwargs))
 
     def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, p=self.dropout, training=self.training)

@@ -44,7 +44,8 @@ class TopologicalTransformerLayer(nn.Module):
         normalizer: of the attention. (default: :obj:`None`,
             :class:`~graphmask.normalizers.RowSums`)
         norm: before both branches, a name that PyG's resolver of normalisations knows, such as
-            ``"batch_norm"``. (default: :obj:`None`, layer normalisation of each node)
+            ``"batch_norm"``; :obj:`None` for layer normalisation of each node. (default:
+            ``"batch_norm"``, as in ``torch_geometric.nn.GPSConv``)
         skip: of x past attention and convolution, a module from C to C channels such as
             ``torch.nn.Linear(C, C)``. (default: :obj:`None`, the identity)
         values: map of values of the attention. (default: :obj:`None`, none)
@@ -81,7 +82,7 @@ class TopologicalTransformerLayer(nn.Module):
         dropout: float = 0.0,
         expansion: int = 2,
         normalizer: Normalizer | None = None,
-        norm: str | None = None,
+        norm: str | None = "batch_norm",
         skip: nn.Module | None = None,
         values: ValueMap | None = None,
         gate: nn.Module | None = None,
@@ -146,14 +147,16 @@ class TopologicalTransformerLayer(nn.Module):
         topology = Topology.of(x, edge_index, edge_weight, batch, edge_attr)
         if x.shape[1] != self.channels:
             raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
+        topology.part.check_modules(self)
         if self.conv_norm is not None:
-            x = x + self._convolve(self.conv_norm(x), topology)
-        hidden = self.norm(x)
+            hidden, graph = topology.gather(self.conv_norm(x))
+            x = x + topology.release(self._convolve(hidden, graph))
+        hidden, graph = topology.gather(self.norm(x))
         out = x if self.skip is None else check_output("skip", self.skip(x), x.shape)
         if self.attention is not None:
-            out = out + self.attention(hidden, topology)
+            out = out + topology.release(self.attention(hidden, graph))
         if self.conv is not None and self.conv_norm is None:
-            out = out + self._convolve(hidden, topology)
+            out = out + topology.release(self._convolve(hidden, graph))
         return out + self.feed_forward(out)
 
     def _convolve(self, x: Tensor, topology: Topology) -> Tensor:

@@ -71,7 +71,8 @@ class MomentFeatures(nn.Module):
         shape = topology.num_nodes, self.mask.heads, 0
         none = torch.empty(shape, dtype=dtype, device=topology.device)
         ones = none.new_ones(*none.shape[:2], 1)
-        return attention(ones, ones, none, operator, ReLU(0), values=self.values).flatten(1)
+        out = attention(ones, ones, none, operator, ReLU(0), values=self.values)
+        return topology.release(out.flatten(1))
 
     def __repr__(self) -> str:
         return f"MomentFeatures({self.mask!r}, {self.values!r})"

@@ -15,8 +15,10 @@ from torch_geometric.nn.resolver import activation_resolver, aggregation_resolve
 from graphmask._checks import check_integer, check_probability, type_error, value_error
 from graphmask._validation import check_features
 from graphmask.kernels.products import is_half
+from graphmask.topology import Topology
 
 from ._parts import make_norm
+from ._pools import pool_parts
 
 
 class Readout(nn.Module):
@@ -48,7 +50,8 @@ class Readout(nn.Module):
 
     Shapes:
         - **input:** node features ``[N, channels]``, ``batch [N]`` in any order, the number of
-          graphs ``size``, features of graphs ``u [B, D]``
+          graphs ``size``, features of graphs ``u [B, D]``; or a :class:`~graphmask.Topology` in the
+          place of ``batch``
         - **output:** ``[B, out_channels]``
 
     Raises:
@@ -118,15 +121,15 @@ class Readout(nn.Module):
     def forward(
         self,
         x: Tensor,
-        batch: Tensor | None = None,
+        batch: Tensor | Topology | None = None,
         size: int | None = None,
         u: Tensor | None = None,
     ) -> Tensor:
         """``[N, channels] -> [B, out_channels]``: ``readout(x, batch)``, or of ``size`` graphs."""
-        check_features(x)
+        check_features(x, batch.num_rows if isinstance(batch, Topology) else None)
         if self.channels not in (-1, x.shape[1]):
             raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
-        if batch is not None and batch.shape != x.shape[:1]:
+        if isinstance(batch, Tensor) and batch.shape != x.shape[:1]:
             raise value_error("batch", f"of shape [N] with N = {len(x)}", batch)
         pooled = pool_graphs(self.aggr, self.nodes(x), batch, size)
         return self.graphs(self._append(pooled, u))
@@ -148,9 +151,17 @@ class Readout(nn.Module):
 
 
 def pool_graphs(
-    pool: Callable[..., Tensor], x: Tensor, batch: Tensor | None, size: int | None
+    pool: Callable[..., Tensor],
+    x: Tensor,
+    batch: Tensor | Topology | None,
+    size: int | None = None,
 ) -> Tensor:
     """Features of graphs, in any order of nodes, by one of PyG's functions or aggregations."""
+    if isinstance(batch, Topology):
+        topology = batch
+        if not topology.part.is_whole:
+            return pool_parts(pool, x, topology)
+        batch, size = topology.batch, topology.num_graphs
     if batch is None:
         batch, size = torch.zeros(len(x), dtype=torch.long, device=x.device), size or 1
     if not isinstance(pool, Aggregation):

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from graphmask.topology import Topology
+
 T = TypeVar("T")
 
 
@@ -22,3 +24,9 @@ def run_slices(function: Callable[..., T], width: int, *tensors: Tensor, dim: in
     if len(slices) == 1 or not torch.is_grad_enabled():
         return [function(*inputs) for inputs in slices]
     return [checkpoint(function, *inputs, use_reentrant=False) for inputs in slices]
+
+
+def slice_width(memory: int, topology: Topology, x: Tensor) -> int:
+    """How many factors of x ``[..., N, C]`` fit a memory, the same in all parts of a graph."""
+    nodes = max(1, topology.num_nodes)
+    return memory // max(1, x.numel() // nodes * topology.part.largest(nodes) * x.element_size())

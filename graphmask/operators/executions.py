@@ -25,7 +25,7 @@ from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
 from ._grids import BlockwiseOperator, pairs_within_graphs
-from ._slices import run_slices
+from ._slices import run_slices, slice_width
 from .base import Attended, Entries, MaskOperator, Rule
 
 # Bytes that all mask blocks of a batch may take before their execution is no longer chosen.
@@ -129,7 +129,7 @@ class Lifted(Execution):
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         q, k, v = in_one_type(q, k, v)
         values = append_ones(v, scores)
-        width = self.memory // max(1, values.numel() * values.element_size())
+        width = slice_width(self.memory, mask.topology, values)
         slices = run_slices(partial(_lifted_slice, mask, values), width, q, k)
         return split_sums(sum(slices, start=torch.zeros_like(values)), scores)
 
@@ -182,7 +182,7 @@ class Dense(Execution):
     """
 
     def refusal(self, mask: MaskOperator, scores: Scores = _PRODUCTS) -> str | None:
-        return None
+        return None if mask.topology.part.is_whole else "its graph is in parts"
 
     def cost(self, mask: MaskOperator, m: int, d: int) -> float:
         topology = mask.topology
@@ -265,7 +265,8 @@ def choose(
         executions.append(Pairs())
     elif Lifted().refusal(mask, scores) is None:
         executions.append(Lifted())
-    if Dense().footprint(mask, m, d) * mask.heads * itemsize <= BLOCK_MEMORY:
+    is_small = Dense().footprint(mask, m, d) * mask.heads * itemsize <= BLOCK_MEMORY
+    if is_small and mask.topology.part.is_whole:
         executions.append(Dense())
     if len(executions) == 1:
         return executions[0]

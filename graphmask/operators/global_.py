@@ -9,8 +9,9 @@ from graphmask.features.scores import Scores
 from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
+from ._states import multiply_by_states
 from .base import Attended, EntrywiseOperator, MaskOperator, Rule, Sign
-from .executions import attend_blocks
+from .executions import append_ones, attend_blocks, split_sums
 
 
 class GlobalOperator(EntrywiseOperator):
@@ -31,6 +32,9 @@ class GlobalOperator(EntrywiseOperator):
         super().__init__(topology, 1, Sign.NONNEGATIVE, topology.num_nodes)
 
     def _matmul(self, x: Tensor) -> Tensor:
+        if not self.topology.part.is_whole:
+            ones = x.new_ones(1, self.num_nodes, 1)
+            return multiply_by_states(self.topology, ones, ones, x)
         batch = self.topology.batch
         if batch is None:
             return x.sum(1, keepdim=True).expand_as(x)
@@ -49,6 +53,9 @@ class GlobalOperator(EntrywiseOperator):
 
     def _attend_without_lifting(self, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         q, k, v = in_one_type(q, k, v)
+        if not self.topology.part.is_whole:
+            sums = multiply_by_states(self.topology, q, k, append_ones(v, scores))
+            return split_sums(sums, scores)
         if self.topology.num_graphs == 1:
             total = (q * k.sum(1, keepdim=True)).sum(-1) if scores.normalized else None
             return Attended(q @ (k.mT @ v), total)

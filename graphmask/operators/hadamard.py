@@ -12,7 +12,7 @@ from graphmask._checks import value_error
 from graphmask.features.scores import Scores
 from graphmask.kernels import Pattern
 
-from ._slices import run_slices
+from ._slices import run_slices, slice_width
 from .algebra import ScaledOperator, SumOperator
 from .base import MaskOperator, Rule, common_heads
 from .executions import SLICE_MEMORY
@@ -65,7 +65,7 @@ class HadamardOperator(MaskOperator):
                 "hnr,hnrc->hnc", left.expand(self.heads, -1, -1).to(mixed.dtype), mixed
             )
 
-        width = SLICE_MEMORY // max(1, x.numel() * x.element_size())
+        width = slice_width(SLICE_MEMORY, self.topology, x)
         first, *rest = run_slices(multiply_slice, width, self.factor.left, self.factor.right)
         return sum(rest, start=first)
 

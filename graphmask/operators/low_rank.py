@@ -13,7 +13,8 @@ from graphmask.kernels import Pattern, sddmm
 from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
-from ._slices import run_slices
+from ._slices import run_slices, slice_width
+from ._states import multiply_by_states
 from .algebra import add_sums
 from .attend import attend_unchecked
 from .base import Attended, MaskOperator, Rule, Sign
@@ -80,6 +81,8 @@ class LowRankOperator(MaskOperator):
 
     def _matmul(self, x: Tensor) -> Tensor:
         left, right, x = in_one_type(self.left, self.right, x)
+        if not self.topology.part.is_whole:
+            return multiply_by_states(self.topology, left, right, x)
         if self.topology.num_graphs == 1:
             return left @ (right.mT @ x)
         factors = [factor.expand(self.heads, -1, -1) for factor in (left, right, x)]
@@ -133,7 +136,7 @@ def attend_factored(
     def attend_slice(left: Tensor, right: Tensor) -> Attended:
         return attend_unchecked(mask, _lift(q, left), _lift(k, right), v, scores=scores)
 
-    width = SLICE_MEMORY // max(1, q.numel() * q.element_size())
+    width = slice_width(SLICE_MEMORY, mask.topology, q)
     return add_sums(run_slices(attend_slice, width, left, right))
 
 

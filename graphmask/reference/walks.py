@@ -175,6 +175,22 @@ def walk_mask(S: Tensor, alpha: Tensor) -> Tensor:
     return torch.einsum("ht,tij->hij", alpha.double(), S.double())
 
 
+def adaptive_walk_mask(S: Tensor, alpha: Tensor, of_keys: bool = False) -> Tensor:
+    """The walk mask whose nodes have their own coefficients alpha [N, H, K + 1], [H, N, N].
+
+        M_h[i, j] = sum_t alpha[i, h, t] S_t[i, j],  with the coefficients of j for ``of_keys``
+
+    >>> S = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [0.5, 0.0]]])
+    >>> alpha = torch.tensor([[[1.0, 4.0]], [[2.0, 6.0]]])
+    >>> adaptive_walk_mask(S, alpha).tolist()
+    [[[1.0, 4.0], [3.0, 2.0]]]
+    >>> adaptive_walk_mask(S, alpha, of_keys=True).tolist()
+    [[[1.0, 6.0], [2.0, 2.0]]]
+    """
+    node = "j" if of_keys else "i"
+    return torch.einsum(f"{node}ht,tij->hij", alpha.double(), S.double())
+
+
 def grf_mask(S_query: Tensor, S_key: Tensor, f: Tensor) -> Tensor:
     """The symmetric mask of graph random features, [H, N, N] (Reid et al. 2025, Algorithm 1).
 

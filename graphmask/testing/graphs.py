@@ -55,7 +55,7 @@ def example_topologies() -> dict[str, Topology]:
 
 
 def permute(topology: Topology, perm: Tensor) -> Topology:
-    """The topology whose node i is node ``perm[i]`` of this one, with positions and walks.
+    """The topology whose node i is node ``perm[i]`` of this one, with all that it has.
 
     Example:
         >>> import torch, graphmask as gm
@@ -70,6 +70,7 @@ def permute(topology: Topology, perm: Tensor) -> Topology:
         edge_index=inverse[topology.edge_index],
         batch=None if topology.batch is None else topology.batch[perm],
         pos=None if topology.pos is None else topology.pos[perm],
+        x=None if topology.x is None else topology.x[perm],
         walks=[
             _batch_walks([walks], [inverse], topology.num_nodes) for walks in topology.walk_sets
         ],
@@ -83,7 +84,7 @@ def batch_topologies(
 
     Args:
         topologies: the graphs, all with equally many sets of walks, and all with positions or none;
-            edge features are kept where all graphs have them.
+            features of edges and nodes are kept where all graphs have them.
         interleaved: whether nodes of different graphs alternate at random. The nodes of one graph
             keep their order.
 
@@ -111,9 +112,9 @@ def batch_topologies(
         for graph in topologies
     ]
     walk_sets = zip(*(graph.walk_sets for graph in topologies), strict=True)
-    pos = _concatenate([graph.pos for graph in topologies])
-    if pos is not None:
-        pos = torch.empty_like(pos).index_copy(0, torch.cat(ids), pos)
+    pos, x = (
+        _interleave(ids, [getattr(graph, name) for graph in topologies]) for name in ("pos", "x")
+    )
     union = Topology(
         torch.cat([nodes[graph.edge_index] for graph, nodes in parts], 1),
         n,
@@ -124,19 +125,21 @@ def batch_topologies(
         num_graphs,
         _concatenate([graph.edge_attr for graph in topologies]),
     )
-    return union, ids
+    return union if x is None else union.with_features(x), ids
 
 
 def replace(topology: Topology, **changes: Any) -> Topology:
     """The topology with some of its fields replaced."""
     names = ("edge_index", "num_nodes", "edge_weight", "batch", "pos", "num_graphs", "edge_attr")
     fields = {name: getattr(topology, name) for name in names} | {"walks": topology.walk_sets}
-    return Topology(**{**fields, **changes})
+    x = changes.pop("x", topology.x)
+    changed = Topology(**{**fields, **changes})
+    return changed if x is None else changed.with_features(x)
 
 
 def astype(topology: Topology, dtype: torch.dtype) -> Topology:
-    """The topology with weights, positions, edge features and walks of another dtype."""
-    tensors = {name: getattr(topology, name) for name in ("edge_weight", "pos", "edge_attr")}
+    """The topology with weights, positions, features and walks of another dtype."""
+    tensors = {name: getattr(topology, name) for name in ("edge_weight", "pos", "edge_attr", "x")}
     return replace(
         topology,
         **{name: x if x is None else x.to(dtype) for name, x in tensors.items()},
@@ -148,6 +151,12 @@ def _concatenate(tensors: Sequence[Tensor | None]) -> Tensor | None:
     """One tensor where all are there."""
     present = [x for x in tensors if x is not None]
     return torch.cat(present) if present and len(present) == len(tensors) else None
+
+
+def _interleave(ids: list[Tensor], tensors: Sequence[Tensor | None]) -> Tensor | None:
+    """Rows of the nodes of each graph in their places, where all graphs have them."""
+    rows = _concatenate(tensors)
+    return None if rows is None else torch.empty_like(rows).index_copy(0, torch.cat(ids), rows)
 
 
 def _batch_walks(walks: Sequence[Walks], ids: Sequence[Tensor], num_nodes: int) -> Walks:

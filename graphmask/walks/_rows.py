@@ -21,6 +21,10 @@ from graphmask.kernels import Pattern
 TIE = 1e-9
 _TIES = {torch.float64: TIE, torch.float32: 1e-5}
 
+# Binary digits of running sums, and the least exponent of the size of a row.
+_DIGITS = 52
+_LEAST = -1020
+
 
 class Rows(NamedTuple):
     """Sparse rows: ``ptr [R + 1]``, ``col [nnz]``, ``weight [nnz]``."""
@@ -74,8 +78,7 @@ class Adjacency(NamedTuple):
     """W in float64, the entries of each row from the largest to the smallest.
 
     ``reach [nnz]`` holds the running sums of their sizes, ``mass [N]`` the total sums. Running sums
-    depend in their last bits on the rows before: they decide which terms are drawn, and never enter
-    a weight.
+    decide which terms are drawn, and never enter a weight.
     """
 
     rows: Rows
@@ -113,16 +116,22 @@ def row_sums(value: Tensor, counts: Tensor) -> Tensor:
 
 
 def running_sums(value: Tensor, rows: Rows) -> Tensor:
-    """``[nnz]`` sums of each row's values up to and with each entry."""
+    """``[nnz]`` sums of each row's non-negative values up to and with each entry.
+
+    They depend on no other row. In float64 the values of a row are rounded to multiples of
+    2^-52 times its size, so that sums of integers pass from row to row without a trace.
+    """
     if value.dtype == torch.float32:  # on a device without float64: no sum passes the end of a row
         place, total = torch.arange(len(value), device=value.device) - rows.ptr[rows.row], value
         longest = int(rows.counts.max()) if len(value) else 0
         for bit in range(longest.bit_length()):
             total = total + torch.where(place >= 1 << bit, total.roll(1 << bit), 0)
         return total
-    total = value.cumsum(0)
+    exponent = torch.frexp(row_sums(value, rows.counts)).exponent.clamp(min=_LEAST)
+    unit = torch.exp2(to_double(exponent - _DIGITS)).repeat_interleave(rows.counts)
+    total = (value / unit).round().long().cumsum(0)
     before = torch.cat([total.new_zeros(1), total])[rows.ptr[:-1]]
-    return total - before.repeat_interleave(rows.counts)
+    return (total - before.repeat_interleave(rows.counts)) * unit
 
 
 def ranges(begin: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,8 @@ from graphmask._walks import Walks
 from graphmask.config import ConfigMixin
 from graphmask.topology import Normalization, Topology, check_normalization
 
+from ._rows import PairRows, ranges
+
 Entries = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
@@ -52,6 +54,46 @@ class WalkSampler(ConfigMixin, ABC):
     def _draw(self, topology: Topology, seed: int) -> Entries | Walks:
         """Walks, or entries (row, col, hop, weight) in any order."""
 
+    def _rows(
+        self, topology: Topology, nodes: Tensor, seed: int, shared: Tensor | None = None
+    ) -> PairRows:
+        """The walks from some nodes, as :meth:`_draw` gives them.
+
+        Args:
+            topology: a graph, or what lies up to K hops around the nodes.
+            nodes: ids of the nodes.
+            seed: of the draw.
+            shared: what :meth:`_share` gave for the whole graph.
+        """
+        walks = self._as_walks(topology, self._draw(topology, seed))
+        ptr = walks.pattern.rowptr.long()
+        counts = ptr.diff()[nodes]
+        _, entry = ranges(ptr[:-1][nodes], counts)
+        return PairRows(counts, walks.pattern.col.long()[entry], walks.table[entry])
+
+    def _pilots(self, counts: Tensor, graph: Tensor, sizes: Tensor) -> Tensor | None:
+        """Nodes whose rows tell what the draws of all nodes share; :obj:`None` where they do not.
+
+        Args:
+            counts: ``[N]``, entries of the rows of W.
+            graph: ``[N]``, the graph of each node.
+            sizes: ``[B]``, nodes of each graph.
+        """
+        return None
+
+    def _pilot_rows(self, topology: Topology, nodes: Tensor, seed: int) -> PairRows:
+        """Rows from which :meth:`_share` learns."""
+        raise NotImplementedError
+
+    def _share(self, rows: PairRows, graph: Tensor, num_graphs: int) -> Tensor:
+        """What draws share, from the rows of pilots in these graphs."""
+        raise NotImplementedError
+
+    def _as_walks(self, topology: Topology, drawn: Entries | Walks) -> Walks:
+        if isinstance(drawn, Walks):
+            return drawn
+        return Walks.from_entries(*drawn, topology.num_nodes, self.hops, self.normalization)
+
     def __call__(self, topology: Topology, generator: torch.Generator | None = None) -> Walks:
         """Draw walks.
 
@@ -80,11 +122,8 @@ class WalkSampler(ConfigMixin, ABC):
             )
         # Walks that are kept serve training too, also where they are drawn for inference.
         with torch.inference_mode(False), torch.set_grad_enabled(wanted):
-            drawn = self._draw(topology, seed_from(generator))
-            if not isinstance(drawn, Walks):
-                entries, size = drawn, topology.num_nodes
-                drawn = Walks.from_entries(*entries, size, self.hops, self.normalization)
-            return drawn.drawn_on(topology.as_origin(self.reads_weights))
+            walks = self._as_walks(topology, self._draw(topology, seed_from(generator)))
+            return walks.drawn_on(topology.as_origin(self.reads_weights))
 
     def __repr__(self) -> str:
         """Name all settings: PyG compares transforms of cached datasets by it."""

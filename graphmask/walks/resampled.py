@@ -104,7 +104,7 @@ class ResampledWalks(WalkSampler):
 
     def _draw(self, topology: Topology, seed: int) -> Walks:
         nodes = torch.arange(topology.num_nodes, device=topology.device)
-        return self._draw_nodes(topology, nodes, seed).to_walks(self.normalization)
+        return self._rows(topology, nodes, seed).to_walks(self.normalization)
 
     def count_pairs(
         self, topology: Topology, nodes: Tensor, generator: torch.Generator | None = None
@@ -127,16 +127,52 @@ class ResampledWalks(WalkSampler):
             tensor([2, 3])
         """
         with torch.no_grad():
-            return self._draw_nodes(topology, nodes, seed_from(generator)).counts
+            return self._rows(topology, nodes, seed_from(generator)).counts
 
-    def _draw_nodes(self, topology: Topology, nodes: Tensor, seed: int) -> PairRows:
-        """The walks from some nodes."""
-        pattern, weight = topology.adjacency(self.normalization)
-        W = Adjacency.of(pattern.rowptr, pattern.col, weight)
-        plan = Plan(self.hops, self.width, self.budget, _LIMIT * self.budget, self.decay)
-        draw = _Draw(topology, W, plan, seed)
-        threshold = draw.find_thresholds()[draw.graph[nodes]]
-        return draw.rows(nodes, threshold, stage=1, dtype=weight.dtype)
+    @property
+    def plan(self) -> Plan:
+        """Sizes of rows."""
+        return Plan(self.hops, self.width, self.budget, _LIMIT * self.budget, self.decay)
+
+    def _rows(
+        self, topology: Topology, nodes: Tensor, seed: int, shared: Tensor | None = None
+    ) -> PairRows:
+        draw = _Draw.of(self, topology, seed)
+        if shared is None:
+            pilots = self._pilots(draw.W.rows.counts, draw.graph, topology.graph_sizes)
+            shared = self._share(draw.pilot_rows(pilots), draw.graph[pilots], topology.num_graphs)
+        dtype = topology.adjacency(self.normalization)[1].dtype
+        return draw.rows(nodes, shared[draw.graph[nodes]], stage=1, dtype=dtype)
+
+    def _pilots(self, counts: Tensor, graph: Tensor, sizes: Tensor) -> Tensor:
+        """Nodes evenly spaced in the order of degrees in each graph.
+
+        None of graphs whose balls cannot exceed the budget.
+        """
+        by_degree = torch.argsort(counts, stable=True)
+        order = by_degree[torch.argsort(graph[by_degree], stable=True)]
+        graph, first = graph[order], sizes.cumsum(0) - sizes
+        rank = torch.arange(len(order), device=order.device) - first[graph]
+        size = sizes[graph]
+        count = torch.where(size > self.budget, size.clamp(max=_PILOTS), 0)
+        return order[(rank + 1) * count // size > rank * count // size]
+
+    def _pilot_rows(self, topology: Topology, nodes: Tensor, seed: int) -> PairRows:
+        return _Draw.of(self, topology, seed).pilot_rows(nodes)
+
+    def _share(self, rows: PairRows, graph: Tensor, num_graphs: int) -> Tensor:
+        """``[B]``, the c of each graph, at which its pilot rows store their budgets together."""
+        budget = self.budget
+        is_wide = rows.counts > budget
+        room = torch.zeros(num_graphs, dtype=torch.long, device=graph.device).index_add(
+            0, graph, budget - torch.where(is_wide, 0, rows.counts)
+        )
+        in_wide = is_wide.repeat_interleave(rows.counts)
+        graph = graph.repeat_interleave(rows.counts)[in_wide]
+        counts = torch.bincount(graph, minlength=num_graphs)
+        is_full = counts > room
+        size = score(rows.table[in_wide], self.decay)[is_full[graph]]
+        return find_thresholds(size, torch.where(is_full, counts, 0), room.clamp(min=1))
 
 
 class _Draw:
@@ -148,6 +184,13 @@ class _Draw:
         if batch is None:
             batch = torch.zeros(topology.num_nodes, dtype=torch.long, device=topology.device)
         self.graph = batch
+
+    @classmethod
+    def of(cls, sampler: ResampledWalks, topology: Topology, seed: int) -> _Draw:
+        """A draw by a sampler."""
+        pattern, weight = topology.adjacency(sampler.normalization)
+        W = Adjacency.of(pattern.rowptr, pattern.col, weight)
+        return cls(topology, W, sampler.plan, seed)
 
     def rows(self, nodes: Tensor, threshold: Tensor, stage: int, dtype: torch.dtype) -> PairRows:
         """The walks from some nodes, by uniform numbers that no other stage uses."""
@@ -163,36 +206,10 @@ class _Draw:
             blocks.append(draw_rows(start, bound, draws, self.W, self.plan, dtype))
         return PairRows.concatenate(blocks)
 
-    def find_thresholds(self) -> Tensor:
-        """``[B]``, the c of each graph, at which its pilot rows store their budgets together."""
-        budget, num_graphs = self.plan.budget, self.topology.num_graphs
-        nodes = self._pilots()
+    def pilot_rows(self, nodes: Tensor) -> PairRows:
+        """All pairs of some nodes, by uniform numbers of their own."""
         nothing = self.W.mass.new_zeros(len(nodes))
-        rows = self.rows(nodes, nothing, stage=0, dtype=nothing.dtype)
-        is_wide = rows.counts > budget
-        room = torch.zeros(num_graphs, dtype=torch.long, device=nodes.device).index_add(
-            0, self.graph[nodes], budget - torch.where(is_wide, 0, rows.counts)
-        )
-        in_wide = is_wide.repeat_interleave(rows.counts)
-        graph = self.graph[nodes].repeat_interleave(rows.counts)[in_wide]
-        counts = torch.bincount(graph, minlength=num_graphs)
-        is_full = counts > room
-        size = score(rows.table[in_wide], self.plan.decay)[is_full[graph]]
-        return find_thresholds(size, torch.where(is_full, counts, 0), room.clamp(min=1))
-
-    def _pilots(self) -> Tensor:
-        """Nodes evenly spaced in the order of degrees in each graph.
-
-        None of graphs whose balls cannot exceed the budget.
-        """
-        by_degree = torch.argsort(self.W.rows.counts, stable=True)
-        order = by_degree[torch.argsort(self.graph[by_degree], stable=True)]
-        graph, size = self.graph[order], self.topology.graph_sizes
-        first = size.cumsum(0) - size
-        rank = torch.arange(len(order), device=order.device) - first[graph]
-        size = size[graph]
-        count = torch.where(size > self.plan.budget, size.clamp(max=_PILOTS), 0)
-        return order[(rank + 1) * count // size > rank * count // size]
+        return self.rows(nodes, nothing, stage=0, dtype=nothing.dtype)
 
     def _torch_block(self) -> int:
         """Rows that torch draws at a time."""

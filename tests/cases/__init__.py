@@ -16,6 +16,7 @@ import graphmask as gm
 from graphmask.testing import example_topologies
 
 from . import (
+    adaptive,
     degree,
     diffusion,
     edges,
@@ -24,6 +25,7 @@ from . import (
     paths,
     points,
     random_walk_kernel,
+    ripple,
     series,
     trees,
 )
@@ -52,7 +54,10 @@ from .values import placed as placed
 from .values import with_positions as with_positions
 
 # One module per family of masks.
-_FAMILIES = (series, degree, diffusion, edges, grids, paths, points, random_walk_kernel, trees)
+_FAMILIES = (
+    series, adaptive, degree, diffusion, edges, grids, paths, points, random_walk_kernel, ripple,
+    trees,
+)  # fmt: skip
 
 MASKS = tuple(case for family in _FAMILIES for case in family.MASKS)
 OPERATORS = tuple(

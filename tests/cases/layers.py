@@ -10,12 +10,17 @@ from torch_geometric.nn import MLP, GraphConv, MeanAggregation, SAGEConv, global
 from graphmask import features, masks, nn, normalizers, values, walks
 from graphmask.masks import TopologicalMask
 
+from .adaptive import adaptive
 from .base import Case, parameter, random_walks, scrambled
 from .series import power_series, walk_mask
 
 
 def _attention(mask: TopologicalMask, **options: Any) -> nn.TopologicalAttention:
     return nn.TopologicalAttention(4, 2, mask, **options)
+
+
+def _gau(mask: TopologicalMask, base: int = 3, **options: Any) -> nn.GatedAttentionUnit:
+    return nn.GatedAttentionUnit(4, mask, base=base, **options)
 
 
 def _grf_mask() -> masks.GRFMask:
@@ -107,6 +112,11 @@ LAYERS = (
             normalizer=scrambled(normalizers.DegreeScaled(2, normalizers.Sink(2))),
         ),
     ),
+    Case("attention-adaptive", lambda: _attention(adaptive(channels=4))),
+    Case(
+        "attention-adaptive-keys",
+        lambda: _attention(adaptive(masks.Diffusion, channels=4, of_keys=True)),
+    ),
     Case("block", lambda: nn.TopologicalTransformerLayer(4, 2, walk_mask(), dropout=0.5)),
     Case(
         "block-both",
@@ -133,6 +143,10 @@ LAYERS = (
             gate=scrambled(nn.OutputGate(4)),
         ),
     ),
+    Case("context-pool", lambda: scrambled(nn.ContextPool(4, 2, sampler=random_walks(2)))),
+    Case("gau", lambda: _gau(walk_mask(heads=1))),
+    Case("gau-adaptive", lambda: _gau(adaptive(channels=4, heads=1), base=2, dropout=0.5)),
+    Case("flash", lambda: _gau(masks.ChunkMask(3), linear_mask=masks.GlobalMask())),
     Case("model", lambda: _model(2, walk_mask(), dropout=0.1), channels=3),
     Case("model-add-pool", lambda: _add_pool(1, conv=GraphConv(4, 4)), channels=3, per_graph=True),
     Case("model-mean-pool", _mean_pool, channels=3, per_graph=True),

@@ -47,12 +47,12 @@ def test_resumed_run_ends_with_the_same_weights(recipe, example, tmp_path, monke
 
 @pytest.mark.parametrize("schedule", ["one-cycle", "cosine"])
 def test_rates_rise_and_fall_to_zero(schedule, example):
-    recipes = example("recipes")
+    optimization = example("optimization")
     options = Namespace(lr=0.5, weight_decay=0.1, schedule=schedule, warm_up=0.2)
     model = torch.nn.Linear(2, 2)
-    optimizer = recipes.make_optimizer(model, options)
+    optimizer = optimization.make_optimizer(model, options)
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0]
-    scheduler, rates = recipes.make_schedule(optimizer, options, 50), []
+    scheduler, rates = optimization.make_schedule(optimizer, options, 50), []
     for _ in range(50):
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
@@ -65,7 +65,7 @@ def test_rates_rise_and_fall_to_zero(schedule, example):
 
 
 def test_averaged_weights_forget_where_they_started(example):
-    average = example("recipes").MovingAverage(0.98)._kwargs["multi_avg_fn"]
+    average = example("optimization").MovingAverage(0.98)._kwargs["multi_avg_fn"]
     weight = torch.tensor([1.0])
     for step in range(1, 40):
         average([weight], [torch.tensor([0.0])], torch.tensor(step))
@@ -74,10 +74,10 @@ def test_averaged_weights_forget_where_they_started(example):
 
 
 def test_dropout_by_bits_drops_and_scales(example):
-    recipes = example("recipes")
+    optimization = example("optimization")
     block = torch.nn.Sequential(torch.nn.Sequential(torch.nn.Dropout(0.3)), torch.nn.Dropout(0.0))
-    model = recipes.use_bit_dropout(block)
-    assert {type(each) for each in (model[0][0], model[1])} == {recipes.BitDropout}
+    model = optimization.use_bit_dropout(block)
+    assert {type(each) for each in (model[0][0], model[1])} == {optimization.BitDropout}
     x = torch.ones(401, 501, requires_grad=True)
     torch.manual_seed(0)
     out = model(x)

@@ -43,6 +43,18 @@ def test_running_sums_start_anew_in_each_row() -> None:
     assert running_sums(rows.weight, rows).tolist() == [1, 3, 3, 7, 12]
 
 
+def test_running_sums_depend_on_no_other_row() -> None:
+    counts = torch.tensor([3, 0, 400, 1, 7])
+    value = torch.rand(int(counts.sum()), generator=torch.Generator().manual_seed(0)).double()
+    value *= torch.tensor([1e-310, 1.0, 1e300, 0.0, 1.0]).double().repeat_interleave(counts)
+    rows = Rows(torch.cat([counts.new_zeros(1), counts.cumsum(0)]), torch.zeros_like(value), value)
+    together = running_sums(value, rows).split(counts.tolist())
+    for part, joint in zip(value.split(counts.tolist()), together, strict=True):
+        alone = Rows(torch.tensor([0, len(part)]), torch.zeros_like(part), part)
+        assert torch.equal(running_sums(part, alone), joint)
+        assert_close(joint, part.cumsum(0), rtol=1e-12, atol=1e-320)
+
+
 def test_ranges_one_after_the_other() -> None:
     owner, number = ranges(torch.tensor([7, 0, 3]), torch.tensor([2, 0, 3]))
     assert (owner.tolist(), number.tolist()) == ([0, 0, 2, 2, 2], [7, 8, 3, 4, 5])

@@ -1,0 +1,167 @@
+"""Draw the tables of results into pages, between their marks, and the plot of score against time.
+
+    python examples/report.py docs/results.md docs/choosing.md --plot docs/results.png
+
+A page holds ``<!-- results NAME ... -->`` or ``<!-- ablation NAME ... -->`` with the names of
+recipes, and ``<!-- end -->`` behind the table. Scores are mean and deviation over the seeds, of the
+epochs that validation chose; CPU seconds are those of training, the mean of the runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import re
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from train import RECIPES, Recipe
+
+MARK = re.compile(r"(<!-- (results|ablation) ([^\n]*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What the seeds of one row of one recipe gave."""
+
+    seeds: list[int]
+    test: list[float]
+    validation: list[float]
+    cpu_seconds: float
+    seconds_per_epoch: float
+    memory: float
+    parameters: str
+
+    @classmethod
+    def of(cls, runs: Sequence[dict[str, str]]) -> Cell:
+        """The cell of the rows of the table of one recipe and row."""
+        seconds = [float(run["cpu_seconds"]) for run in runs]
+        epochs = [int(run["epochs"] or 1) for run in runs]
+        per_epoch = [each / count for each, count in zip(seconds, epochs, strict=True)]
+        return cls(
+            [int(run["seed"]) for run in runs],
+            [float(run["test"]) for run in runs],
+            [float(run["validation"]) for run in runs],
+            statistics.mean(seconds),
+            statistics.mean(per_epoch),
+            max(float(run["memory"] or "nan") for run in runs),
+            runs[0]["parameters"],
+        )
+
+
+def spread(scores: Sequence[float]) -> str:
+    """Mean and standard deviation."""
+    mean = f"{statistics.mean(scores):.3f}"
+    return f"{mean} ± {statistics.stdev(scores):.3f}" if len(scores) > 1 else mean
+
+
+def read(table: Path) -> dict[str, dict[str, Cell]]:
+    """Cells by recipe and row, in the order of the table."""
+    with table.open(newline="") as file:
+        runs = list(csv.DictReader(file))
+    found: dict[str, dict[str, list[dict[str, str]]]] = {}
+    for run in sorted(runs, key=lambda run: int(run["seed"])):
+        found.setdefault(run["recipe"], {}).setdefault(run["row"], []).append(run)
+    return {
+        recipe: {row: Cell.of(runs) for row, runs in rows.items()} for recipe, rows in found.items()
+    }
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table, its first column to the left."""
+    lines = [head, ["---", *["--:"] * (len(head) - 1)], *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def best(cells: Iterable[Cell], recipe: Recipe) -> float:
+    """The best mean of test scores of a recipe."""
+    choose = min if recipe.lower_is_better else max
+    return choose(statistics.mean(cell.test) for cell in cells)
+
+
+def draw_results(recipes: Sequence[Recipe], cells: dict[str, dict[str, Cell]]) -> str:
+    """A table per recipe: its rows, and what was published."""
+    parts = []
+    for recipe in recipes:
+        rows = cells.get(recipe.name, {})
+        if not rows:
+            continue
+        top, lines = best(rows.values(), recipe), []
+        for name, cell in rows.items():
+            test = spread(cell.test)
+            test = f"**{test}**" if statistics.mean(cell.test) == top else test
+            cost = f"{cell.cpu_seconds:.0f}", f"{cell.memory:.0f}", cell.parameters
+            lines.append([name, str(len(cell.test)), spread(cell.validation), test, *cost])
+        head = ["", "seeds", "validation", f"test {recipe.score}", "CPU s", "MB", "parameters"]
+        title = f"**{recipe.title}** (`examples/train.py examples/recipes/{recipe.name}.toml`)"
+        published = f"\nPublished: {recipe.published}\n" if recipe.published else ""
+        parts.append(f"{title}\n\n{markdown(head, lines)}{published}")
+    return "\n".join(parts)
+
+
+def draw_ablation(recipes: Sequence[Recipe], cells: dict[str, dict[str, Cell]]) -> str:
+    """One table: rows are pieces, columns recipes."""
+    columns = [cells.get(recipe.name, {}) for recipe in recipes]
+    tops = [best(column.values(), recipe) for column, recipe in zip(columns, recipes, strict=True)]
+    lines = []
+    for row in dict.fromkeys(row for column in columns for row in column):
+        line = [row]
+        for column, top in zip(columns, tops, strict=True):
+            cell = column.get(row)
+            text = "" if cell is None else f"{spread(cell.test)}, {cell.cpu_seconds:.0f} s"
+            is_top = cell is not None and statistics.mean(cell.test) == top
+            line.append(f"**{text}**" if is_top else text)
+        lines.append(line)
+    return markdown(["", *(f"{each.title}, {each.score}" for each in recipes)], lines)
+
+
+def draw_plot(recipes: Sequence[Recipe], cells: dict[str, dict[str, Cell]], path: Path) -> None:
+    """Test score against CPU seconds per epoch: a panel per recipe, a dot per row."""
+    recipes = [recipe for recipe in recipes if recipe.name in cells]
+    lines = -(-len(recipes) // 3)
+    figure = Figure(figsize=(12, 3.2 * lines), layout="constrained")
+    for position, recipe in enumerate(recipes, 1):
+        axes = figure.add_subplot(lines, 3, position, title=recipe.title, xscale="log")
+        for name, cell in cells[recipe.name].items():
+            mean = statistics.mean(cell.test)
+            axes.plot(cell.seconds_per_epoch, mean, "o", label=name)
+        if recipe.lower_is_better:
+            axes.invert_yaxis()
+        axes.set(xlabel="CPU s per epoch", ylabel=recipe.score)
+        axes.legend(fontsize="x-small")
+    FigureCanvasAgg(figure).print_png(path)
+
+
+def fill(page: Path, cells: dict[str, dict[str, Cell]]) -> None:
+    """Draw the tables of a page anew."""
+    drawers = {"results": draw_results, "ablation": draw_ablation}
+
+    def draw(match: re.Match[str]) -> str:
+        recipes = [Recipe.read(RECIPES / f"{name}.toml") for name in match[3].split()]
+        return f"{match[1]}\n{drawers[match[2]](recipes, cells)}\n{match[4]}"
+
+    page.write_text(MARK.sub(draw, page.read_text()))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Fill the pages."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    add = parser.add_argument
+    add("pages", type=Path, nargs="*")
+    add("--results", type=Path, default=RECIPES.parents[1] / "docs" / "results.csv")
+    add("--plot", type=Path, help="draw score against time here")
+    options = parser.parse_args(arguments)
+    cells = read(options.results)
+    for page in options.pages:
+        fill(page, cells)
+    if options.plot:
+        recipes = [Recipe.read(path) for path in sorted(RECIPES.glob("*.toml"))]
+        draw_plot(recipes, cells, options.plot)
+
+
+if __name__ == "__main__":
+    main()

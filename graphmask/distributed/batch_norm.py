@@ -1,0 +1,101 @@
+"""Batch normalisation over the nodes of all ranks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from graphmask._checks import value_error
+
+from ._modules import children_on_nodes
+from ._ranks import Processes, current_turn, is_recomputing
+
+
+class RanksBatchNorm(nn.BatchNorm1d):
+    """``BatchNorm1d`` whose mean and variance are those of the rows of all ranks.
+
+    In inference it is the same as ``BatchNorm1d``, and so are names and shapes of its state.
+    :func:`sync_batch_norm` puts it into a model.
+
+    Torch's ``SyncBatchNorm`` runs on accelerators alone.
+    """
+
+    group: dist.ProcessGroup | None = None
+    replicated = False  # whether rows are those of all ranks already, behind a pool
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``[n, C] -> [n, C]``, rows of this rank."""
+        if not (self.training or self.running_mean is None):
+            return super().forward(input)
+        x = input.float() if input.dtype in (torch.float16, torch.bfloat16) else input
+        ranks = current_turn() or Processes(self.group)
+        add = nn.Identity() if self.replicated else ranks.sum
+        sums = add(torch.cat([x.sum(0), x.new_tensor([len(x)])]))
+        count, mean = sums[-1].detach(), sums[:-1] / sums[-1].detach()
+        if float(count) < 2:
+            raise value_error("x", "of two rows at least, over all ranks", input)
+        var = add((x - mean).square().sum(0)) / count
+        updates = self.training and self.running_mean is not None
+        if updates and ranks.writes and not is_recomputing():
+            self._update(mean.detach(), var.detach() * (count / (count - 1)))
+        out = (x - mean) * (var + self.eps).rsqrt()
+        if self.affine:
+            out = out * self.weight + self.bias
+        return out.to(input.dtype)
+
+    @torch.no_grad()
+    def _update(self, mean: Tensor, var: Tensor) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        share = self.momentum
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+            share = 1 / float(self.num_batches_tracked) if share is None else share
+        assert share is not None
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
+        self.running_var.lerp_(var.to(self.running_var.dtype), share)
+
+
+def sync_batch_norm(model: nn.Module, group: dist.ProcessGroup | None = None) -> nn.Module:
+    """Replace each ``BatchNorm1d`` by one over the nodes of all ranks.
+
+    Those behind a pool read graphs, the same on all ranks, and give what they gave before.
+
+    Args:
+        model: changed in place; its parameters and their names stay.
+        group: the processes that share a graph. (default: :obj:`None`, all)
+
+    Returns:
+        The model, or what takes its place.
+
+    Example:
+        >>> import graphmask as gm
+        >>> model = gm.nn.TopologicalTransformer(3, 8, 2, 1, 2, gm.masks.GlobalMask())
+        >>> gm.distributed.sync_batch_norm(model) is model
+        True
+    """
+    return _convert(model, group, replicated=False)
+
+
+def _convert(module: Any, group: dist.ProcessGroup | None, replicated: bool) -> Any:
+    if type(module) in (nn.BatchNorm1d, RanksBatchNorm):
+        return _of(module, group, replicated)
+    on_nodes = {name for name, _ in children_on_nodes(module)}
+    for name, child in module.named_children():
+        setattr(module, name, _convert(child, group, replicated or name not in on_nodes))
+    return module
+
+
+def _of(norm: nn.BatchNorm1d, group: dist.ProcessGroup | None, replicated: bool) -> RanksBatchNorm:
+    options = norm.eps, norm.momentum, norm.affine, norm.track_running_stats
+    out = RanksBatchNorm(norm.num_features, *options)
+    out.group, out.replicated = group, replicated
+    if norm.affine:
+        out.weight, out.bias = norm.weight, norm.bias
+    if norm.track_running_stats:
+        out.running_mean, out.running_var = norm.running_mean, norm.running_var
+        out.num_batches_tracked = norm.num_batches_tracked
+    return out.train(norm.training)

@@ -1,0 +1,51 @@
+"""Processes that share a graph give what one process gives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch.distributed as dist
+from processes import PATIENCE, run
+from rank_cases import CASES, Run, check, check_bytes, check_refusals, die, run_cases, train
+
+pytestmark = pytest.mark.skipif(not dist.is_available(), reason="without torch.distributed")
+
+TRAINED = ("ones + walks", "series of 3", "GCN beside", "batch norm", "parts 1", "readout")
+QUICK = ("ones + signed walks", "series of 2, edges", "parts 2")
+
+
+def assert_equal(folder: Path, size: int, runs: Sequence[Run]) -> None:
+    for rank, outcome in enumerate(run(folder, size, run_cases, runs)):
+        assert "error" not in outcome, f"rank {rank}: {outcome['error']}"
+        errors = [f"rank {rank}, {name}: {text}" for name, text in outcome["result"].items()]
+        assert not errors, f"{len(errors)} cases:\n" + "\n".join(errors[:3])
+
+
+def test_two_processes_give_what_one_does(tmp_path: Path) -> None:
+    runs: list[Run] = [(check, name) for name in QUICK]
+    runs += [(train, "readout"), (check_bytes, "ones + walks"), (check_refusals, "walks")]
+    assert_equal(tmp_path, 2, runs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_outputs_and_gradients_are_those_of_one_process(tmp_path: Path, size: int) -> None:
+    assert_equal(tmp_path, size, [(check, name) for name in CASES])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [2, 3])
+def test_training_is_that_of_one_process(tmp_path: Path, size: int) -> None:
+    assert_equal(tmp_path, size, [(train, name) for name in TRAINED])
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_an_error_of_the_others(tmp_path: Path) -> None:
+    start = time.monotonic()
+    survivor, killed = run(tmp_path, 2, die)
+    assert killed == {"error": "killed"}
+    assert "onnection" in survivor["result"], survivor
+    assert time.monotonic() - start < PATIENCE / 2

@@ -1,0 +1,99 @@
+"""Recipes are read, results are appended and missing ones trained, and tables are drawn."""
+
+import csv
+
+import numpy as np
+import pytest
+from scripts import ROOT
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+RECIPES = sorted((ROOT / "examples/recipes").rglob("*.toml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_scripts_take_the_options_of_recipes(path, example, tmp_path):
+    recipe = example("train").Recipe.read(path)
+    options = example(recipe.example).parse(recipe.arguments(tmp_path))
+    for name, value in recipe.options.items():
+        assert getattr(options, name) == value, name
+    assert path.with_suffix("").as_posix().endswith(recipe.name)
+
+
+def train(example, table, *rows):
+    recipe = ROOT / "examples/recipes/ablation/tangle.toml"
+    folders = "--results", str(table), "--out", str(table.parent)
+    example("train").main(
+        [str(recipe), "--smoke", "--missing", "--seeds", "0", *folders, "--rows", *rows]
+    )
+    with table.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_missing_rows_are_trained_and_appended(example, tmp_path):
+    table = tmp_path / "results.csv"
+    first = train(example, table, "base")
+    rows = train(example, table, "base", "local")
+    assert rows[0] == first[0]
+    assert [(row["recipe"], row["row"]) for row in rows] == [
+        ("ablation/tangle", "base"),
+        ("ablation/tangle", "local"),
+    ]
+    assert all(0 <= float(row["test"]) <= 1 and int(row["parameters"]) > 0 for row in rows)
+
+
+TABLE = """recipe,row,seed,validation,test,epoch,epochs,cpu_seconds,memory,parameters
+tangle,masked,0,0.5,0.25,1,2,3.0,10,7
+tangle,masked,1,0.5,0.75,2,2,5.0,30,7
+tangle,unmasked,0,0.5,0.125,2,2,1.0,20,5
+"""
+PAGE = "before\n<!-- {kind} tangle -->\nold\n<!-- end -->\nafter\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("results", "| masked | 2 | 0.500 ± 0.000 | **0.500 ± 0.354** | 4 | 30 | 7 |"),
+        ("ablation", "| masked | **0.500 ± 0.354, 4 s** |"),
+    ],
+)
+def test_tables_are_drawn_between_their_marks(kind, expected, example, tmp_path):
+    table, page, plot = (tmp_path / name for name in ("results.csv", "page.md", "plot.png"))
+    table.write_text(TABLE)
+    page.write_text(PAGE.format(kind=kind))
+    report = example("report")
+    report.main([str(page), "--results", str(table), "--plot", str(plot)])
+    text = page.read_text()
+    assert expected in text.splitlines()
+    assert text.startswith(f"before\n<!-- {kind} tangle -->\n")
+    assert text.endswith("<!-- end -->\nafter\n")
+    assert "old" not in text
+    assert plot.stat().st_size > 1000
+    report.main([str(page), "--results", str(table)])
+    assert page.read_text() == text
+
+
+def test_forests_see_nodes_and_graphs_without_edges(example, tmp_path):
+    train = example("train")
+    for name in ("minesweeper", "esol"):
+        recipe = train.Recipe.read(ROOT / f"examples/recipes/{name}.toml")
+        script = example(recipe.example)
+        problem = script.problem(script.parse(["--smoke", "--out", str(tmp_path)]))
+        task, loaders = problem.make("", {"conv": problem.conv}, 0)
+        (train_x, train_y), *others = problem.tables(task, loaders)
+        assert train_x.ndim == 2
+        assert len(train_x) == len(train_y)
+        assert all(x.shape[1] == train_x.shape[1] for x, _ in others)
+
+
+def test_forests_learn_what_inputs_tell(example, monkeypatch):
+    forests = example("forests")
+    metrics = pytest.importorskip("torchmetrics")
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((300, 3)).astype(np.float32)
+    parts = [(x[start : start + 100], start) for start in (0, 100, 200)]
+    labels = [(rows, (rows[:, 0] > 0).astype(np.int64)) for rows, _ in parts]
+    monkeypatch.setattr(forests, "TREES", 20)
+    accuracy = metrics.classification.MulticlassAccuracy(2, average="micro")
+    assert forests.fit(labels, accuracy, True, 0)["score"] > 0.9
+    numbers = [(rows, rows[:, :1]) for rows, _ in parts]
+    assert forests.fit(numbers, metrics.MeanSquaredError(squared=False), False, 0)["score"] < 0.5
