@@ -50,6 +50,7 @@ from graphmask.masks import (
     PowerSeriesMask,
     RandomWalkKernelMask,
     RFDMask,
+    RippleMask,
     SeparatorMask,
     ShortestPathMask,
     StitchedMask,
@@ -223,6 +224,7 @@ _TABLE = partial(_TREE, partial(TableDistance, 64))
 _TOEPLITZ = partial(ToeplitzMask, heads=HEADS)
 _RFD = partial(RFDMask, num_features=32, heads=HEADS)
 _FOURIER = partial(FourierMask, num_features=32, heads=HEADS)
+_RIPPLE = partial(RippleMask, 4, HEADS)
 _RESOLVENT = partial(_DIFFUSION, kernel="resolvent")
 
 FAMILIES: tuple[Family, ...] = (
@@ -268,6 +270,8 @@ FAMILIES: tuple[Family, ...] = (
         partial(_TOEPLITZ, shared="distance"),
     ),
     Family("grid-diffusion", "GridDiffusionMask", GRID, partial(GridDiffusionMask, heads=HEADS)),
+    Family("ripple", "RippleMask, radii 0 to 3 and all beyond", GRID, _RIPPLE),
+    Family("ripple-hops", "RippleMask by hops, as in `ripple`", SPHERE, _RIPPLE),
     Family("kronecker", "Kronecker of CausalMask and GridDiffusionMask", GRID, _kronecker),
     Family("hypercube", "HypercubeMask", HYPERCUBE, partial(HypercubeMask, heads=HEADS)),
 )

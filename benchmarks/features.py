@@ -21,6 +21,7 @@ from torch import Tensor
 from graphmask.features import (
     IID,
     HybridRandomFeatures,
+    LinearRandomizedFeatures,
     OptimalPositiveFeatures,
     PositiveRandomFeatures,
     SharpPositiveFeatures,
@@ -56,6 +57,7 @@ MAPS = (
         lambda d, m: OptimalPositiveFeatures(d, m, Simplex()),
     ),
     RandomMap("sharp", "FAVOR#: sharp positive, orthogonal, calibrated", SharpPositiveFeatures),
+    RandomMap("lara", "LARA: proposals from the data, calibrated", LinearRandomizedFeatures),
     RandomMap("trigonometric", "random Fourier features, orthogonal", TrigonometricSoftmaxFeatures),
     RandomMap(
         "hybrid", "positive and trigonometric, mixed by angle, one sign", HybridRandomFeatures

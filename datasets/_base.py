@@ -207,7 +207,7 @@ def make_cache(folder: str) -> Path:
 def steps_of(dataset: Any) -> dict[str, str]:
     """Print what is applied to the examples before they are cached, the same in every process."""
     steps = {name: getattr(dataset, name) for name in ("pre_transform", "pre_filter")}
-    return {name: re.sub(r" at 0x\w+", "", describe_setting(step)) for name, step in steps.items()}
+    return {name: describe_setting(step) for name, step in steps.items()}
 
 
 def warn_of_other_steps(dataset: Any, steps: dict[str, str]) -> None:

@@ -111,7 +111,6 @@ def problem(options: Options) -> Problem:
         graphs, classes = load(options, seed)
         numbers = [Data(num_nodes=1, number=number) for number in range(len(graphs))]
         channels = graphs[0].num_features
-        arguments = {"norm": "batch_norm", **arguments}
         model = training.make_model(options, channels, classes, **arguments)
         accuracy = MulticlassAccuracy(classes, average="micro")
         task = NodeTask(graphs, model, MulticlassAUROC(classes) if auc else accuracy, options)

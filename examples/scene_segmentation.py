@@ -147,7 +147,6 @@ def problem(options: Options) -> Problem:
             for scenes, part in ((rotated, kept), (fixed, val), (fixed, test))
         )
         channels = train[0].x.shape[1] + 3
-        arguments = {"norm": "batch_norm", **arguments}
         model = training.make_model(options, channels, num_classes, **arguments)
         metric, inputs = SceneError(num_classes), ("x", "pos")
         task = Segmentation(model, nn.CrossEntropyLoss(), metric, options, inputs)

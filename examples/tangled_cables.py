@@ -115,7 +115,6 @@ def problem(
     channels, classes = splits[0].num_features, splits[0].num_classes
 
     def make(name: str, arguments: Variant, seed: int) -> tuple[Task, Loaders]:
-        arguments = {"norm": "batch_norm", **arguments}
         model = training.make_model(options, channels, classes, **arguments)
         metric = MulticlassAccuracy(classes, average="micro")
         task = Task(model, training.cross_entropy(options), metric, options)

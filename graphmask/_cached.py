@@ -70,10 +70,14 @@ class Sources:
         if not torch.compiler.is_compiling():
             versions = self._read_versions()
             if versions != self._versions:
-                differ = map(operator.ne, versions, self._versions)
-                self.changes = tuple(map(operator.add, self.changes, differ))
+                self.changes = self.count_changes()
                 self._derived, self._versions = Derived(check()), versions
         return self._derived
+
+    def count_changes(self) -> tuple[int, ...]:
+        """How often each tensor was found changed in place, with what was not looked at yet."""
+        differ = map(operator.ne, self._read_versions(), self._versions)
+        return tuple(map(operator.add, self.changes, differ))
 
     def _read_versions(self) -> list[int]:
         """How often each tensor was changed in place; inference tensors do not count.

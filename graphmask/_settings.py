@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import inspect
+import random
+import re
 import zlib
 from collections.abc import Callable
+from dataclasses import is_dataclass
+from enum import Enum
 from functools import partial
+from pathlib import PurePath
 from types import CodeType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
 
 # Numbers of an array that are printed; more are named by a checksum.
 _FEW = 100
+
+# What a function reads by its value.
+_VALUES = (
+    *(str, bytes, bool, int, float, complex, tuple, frozenset, dict, range, slice, Enum, PurePath),
+    *(Tensor, Data, torch.dtype, torch.device, torch.Generator),
+    *(np.ndarray, np.generic, np.dtype, np.random.Generator, random.Random),
+)
+
+# Methods by which functions change lists and sets.
+_CHANGES = {"append", "extend", "insert", "add"}
 
 
 def repr_of(transform: object, *names: str) -> str:
@@ -35,7 +51,7 @@ def describe_setting(value: Any, above: tuple[Any, ...] = ()) -> str:
     Tensors and arrays by their values, or a checksum of many; generators by their seed; functions
     by their name and, those written in Python, a checksum of their code and of what it reads;
     objects that are not of this library, whose printed forms name all settings, by their attributes
-    too.
+    too. Addresses are left out.
 
     Args:
         value: the setting.
@@ -49,8 +65,14 @@ def describe_setting(value: Any, above: tuple[Any, ...] = ()) -> str:
         return _describe_numbers(np.asarray(value.tolist()))
     if isinstance(value, torch.Generator):
         return f"Generator(seed={value.initial_seed()})"
+    if isinstance(value, np.random.Generator):
+        return f"Generator(seed={describe(value.bit_generator.seed_seq)})"
+    if isinstance(value, random.Random):
+        return f"Random({describe(value.getstate())})"
     if isinstance(value, (list, tuple)):
         return f"({', '.join(map(describe, value))})"
+    if isinstance(value, (set, frozenset)):
+        return f"{{{', '.join(sorted(map(describe, value)))}}}"
     if isinstance(value, dict):
         return f"{{{', '.join(f'{key!r}: {describe(item)}' for key, item in value.items())}}}"
     if isinstance(value, partial):
@@ -61,15 +83,27 @@ def describe_setting(value: Any, above: tuple[Any, ...] = ()) -> str:
         return f"{describe(value.__self__)}.{value.__name__}"
     name, code = getattr(value, "__qualname__", None), getattr(value, "__code__", None)
     if isinstance(value, type) or name is None:
-        attributes = getattr(value, "__dict__", {})
+        printed = re.sub(r" at 0x\w+", "", repr(value))
         is_whole = isinstance(value, type) or type(value).__module__.startswith("graphmask.")
-        return repr(value) if is_whole or not attributes else f"{value!r}{describe(attributes)}"
+        attributes = {} if is_whole else _attributes(value)
+        return f"{printed}{describe(attributes)}" if attributes else printed
     # PyG compares printed forms without what stands between angle brackets.
     name = name.translate({ord("<"): None, ord(">"): None})
     if code is None:
         wrapped = getattr(value, "__wrapped__", None)
         return name if wrapped is None else f"{name}({describe(wrapped)})"
     return f"{name}#{zlib.crc32(_describe_function(value, code, describe).encode()):08x}"
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    """The attributes of an object, those in slots where it does not print itself."""
+    slots: list[str] = []
+    if type(value).__repr__ is object.__repr__:
+        for base in type(value).__mro__:
+            names = vars(base).get("__slots__", ())
+            slots += [names] if isinstance(names, str) else names
+    found = {name: getattr(value, name) for name in slots if hasattr(value, name)}
+    return {**found, **getattr(value, "__dict__", {})}
 
 
 def _describe_numbers(value: np.ndarray) -> str:
@@ -82,16 +116,17 @@ def _describe_numbers(value: np.ndarray) -> str:
 def _describe_function(function: Any, code: CodeType, describe: Callable[[Any], str]) -> str:
     """Print the code of a function, and what it reads beside its arguments.
 
-    Of the names of its module these are numbers, texts and functions of the same module. A list
-    that a function appends to is no setting.
+    Of the names of its module these are values and functions of the same module. A list or a set
+    that a function adds to is no setting.
     """
-    cells = [_describe_cell(cell, describe) for cell in function.__closure__ or ()]
-    names = {name: function.__globals__.get(name) for name in _names(code)}
+    used = _names(code)
+    is_value = partial(_is_value, is_changed=not _CHANGES.isdisjoint(used))
+    cells = [_describe_cell(cell, is_value, describe) for cell in function.__closure__ or ()]
+    names = {name: function.__globals__.get(name) for name in used}
     names = {
         name: describe(value)
         for name, value in names.items()
-        if isinstance(value, (str, int, float))
-        or getattr(value, "__globals__", None) is function.__globals__
+        if is_value(value) or getattr(value, "__globals__", None) is function.__globals__
     }
     defaults = describe((function.__defaults__, function.__kwdefaults__))
     return repr((_describe_code(code), defaults, cells, names))
@@ -104,15 +139,25 @@ def _names(code: CodeType) -> list[str]:
 
 def _describe_code(code: CodeType) -> str:
     constants = [
-        _describe_code(value) if isinstance(value, CodeType) else value for value in code.co_consts
+        _describe_code(value) if isinstance(value, CodeType) else describe_setting(value)
+        for value in code.co_consts
     ]
     return repr((code.co_code, code.co_names, constants))
 
 
-def _describe_cell(cell: Any, describe: Callable[[Any], str]) -> str:
+def _describe_cell(
+    cell: Any, is_value: Callable[[Any], bool], describe: Callable[[Any], str]
+) -> str:
     try:
         value = cell.cell_contents
     except ValueError:  # of a name that has no value yet
         return ""
-    is_fixed = callable(value) or isinstance(value, (str, bytes, int, float, tuple, dict, Tensor))
-    return describe(value) if is_fixed else type(value).__name__
+    is_described = callable(value) or is_value(value)
+    return describe(value) if is_described else type(value).__name__
+
+
+def _is_value(value: Any, is_changed: bool) -> bool:
+    """True for what has the same value as long as the function does not change it."""
+    if isinstance(value, (list, set)):
+        return not is_changed
+    return isinstance(value, _VALUES) or is_dataclass(value)

@@ -24,10 +24,11 @@ from ._checks import (
     value_error,
 )
 from ._formats import read_edges
+from ._identity import check_identity, identify
 from ._normalization import check_sums
 from ._part import WHOLE, Part
 from ._walk_storage import StoredWalks
-from ._walks import Walks
+from ._walks import Origin, Walks
 
 # Ends the errors for HeteroData, its dictionaries and the proxies of to_hetero.
 _HOMOGENEOUS = (
@@ -90,8 +91,15 @@ class GraphArguments(NamedTuple):
             walk_sets = self.walks.read(edge_index, edge_weight, n, checks)
         else:
             walk_sets = check_walks(self.walks, n, batch, checks)
+            for walk_set in as_sets(self.walks):
+                check_origin(walk_set, edge_index, edge_weight, None, checks)
         checks.run()
         nonnegative = "edge_weight" not in signs or signs["edge_weight"].result
+        sources = Sources((edge_index, *attributes), nonnegative)
+        sets = tuple(walks.result for walks in walk_sets)
+        if isinstance(self.walks, StoredWalks):
+            origin = partial(Origin.of, sources, edge_index, edge_weight)
+            sets = tuple(x.drawn_on(origin(x.normalization != "shells")) for x in sets)
         return Graph(
             edge_index=edge_index,
             num_nodes=n,
@@ -100,8 +108,8 @@ class GraphArguments(NamedTuple):
             pos=pos,
             num_graphs=graphs.result,
             edge_attr=edge_attr,
-            _sources=Sources((edge_index, *attributes), nonnegative),
-            _walk_sets=tuple(walks.result for walks in walk_sets),
+            _sources=sources,
+            _walk_sets=sets,
         )
 
     def _read_tensors(
@@ -146,9 +154,7 @@ def check_walks(
     checks: DeferredChecks,
 ) -> list[Deferred[Walks]]:
     """Sets of walks on a graph of ``num_nodes`` nodes that stay within the graphs of a batch."""
-    if walks is None:
-        walks = ()
-    walk_sets = (walks,) if isinstance(walks, Walks) else tuple(walks)
+    walk_sets = as_sets(walks)
     for walk_set in walk_sets:
         if not isinstance(walk_set, Walks):
             raise type_error("walks", "Walks, or a sequence of them", walk_set)
@@ -158,6 +164,39 @@ def check_walks(
         if batch is not None:
             _check_links("walks", (walk_set.pattern.row, walk_set.pattern.col), batch, checks)
     return [checks.add(lambda walk_set=walk_set: walk_set) for walk_set in walk_sets]
+
+
+def as_sets(walks: Walks | Sequence[Walks] | None) -> tuple[Walks, ...]:
+    """Any number of sets of walks."""
+    return (walks,) if isinstance(walks, Walks) else tuple(walks or ())
+
+
+def check_origin(
+    walks: Walks,
+    edge_index: Tensor,
+    edge_weight: Tensor | None,
+    sources: Sources | None,
+    checks: DeferredChecks,
+) -> None:
+    """Check, with other deferred values, that walks were drawn on this graph as it is now.
+
+    The graph of the same ``sources`` is known to be the same, without a look at its edges.
+    """
+    origin = walks.origin
+    if origin is None or torch.compiler.is_compiling():
+        return
+    remedy = "draw them on this graph"
+    if origin.changes != origin.sources.count_changes()[: len(origin.changes)]:
+        got = "those of a graph whose edges or weights were changed in place since"
+        raise value_error("walks", "of this graph, with the edges that it has now", got)
+    if origin.sources is sources:
+        return
+    device, weight = edge_index.device, origin.edge_weight
+    weight = weight if weight is None else weight.to(device)
+    nodes = torch.arange(walks.num_nodes, device=device)
+    identity = identify(origin.edge_index.to(device), weight, nodes)
+    own_weight = edge_weight if origin.reads_weights else None
+    check_identity("walks", identity, edge_index, own_weight, walks.num_nodes, remedy, checks)
 
 
 def check_edges_of_data(data: Any) -> Any:

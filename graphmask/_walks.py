@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -20,6 +20,34 @@ from .kernels.pairs import forms_values
 # walks hold positions in this tuple.
 Estimated: TypeAlias = Normalization | Literal["unknown", "shells"]
 NORMALIZATIONS = (None, "sym", "rw", "unknown", "shells")
+
+
+class Origin(NamedTuple):
+    """The graph that walks were drawn on, as it was then.
+
+    Attributes:
+        sources: its tensors, which topologies of the same graph share.
+        changes: how often edges, and weights where walks depend on them, had been changed in place.
+        edge_index: ``[2, E]``.
+        edge_weight: ``[E]``, or :obj:`None` for ones, and where walks do not depend on weights.
+        reads_weights: whether walks depend on weights.
+    """
+
+    sources: Sources
+    changes: tuple[int, ...]
+    edge_index: Tensor
+    edge_weight: Tensor | None
+    reads_weights: bool
+
+    @classmethod
+    def of(
+        cls, sources: Sources, edge_index: Tensor, edge_weight: Tensor | None, reads_weights: bool
+    ) -> Origin:
+        """The graph of these tensors, as it is now."""
+        changes = sources.changes[: 1 + reads_weights]
+        return cls(
+            sources, changes, edge_index, edge_weight if reads_weights else None, reads_weights
+        )
 
 
 class _EntriesAccepted(type):
@@ -48,6 +76,8 @@ class Walks(metaclass=_EntriesAccepted):
             :class:`~graphmask.walks.Shells`. (default: :obj:`"unknown"`)
         nonnegative: whether no estimate is negative, if that is known: then values are not read.
             (default: :obj:`None`, values are read and checked)
+        origin: the graph that they were drawn on, which samplers name: a topology of another graph
+            does not take the walks. (default: :obj:`None`, any graph of N nodes takes them)
 
     Attributes:
         num_nodes: N.
@@ -80,6 +110,7 @@ class Walks(metaclass=_EntriesAccepted):
     pattern: Pattern
     table: Tensor
     normalization: Estimated
+    origin: Origin | None
     _sources: Sources = field(init=False)
 
     def __init__(
@@ -88,6 +119,7 @@ class Walks(metaclass=_EntriesAccepted):
         table: Tensor,
         normalization: Estimated = "unknown",
         nonnegative: bool | None = None,
+        origin: Origin | None = None,
     ) -> None:
         pairs = pattern.nnz
         if pattern.shape[0] != pattern.shape[1]:
@@ -102,7 +134,7 @@ class Walks(metaclass=_EntriesAccepted):
             raise value_error("normalization", expected, normalization)
         if nonnegative is None:
             nonnegative = _is_nonnegative(table)
-        values = pattern, table, normalization, Sources([table], nonnegative)
+        values = pattern, table, normalization, origin, Sources([table], nonnegative)
         for slot, value in zip(fields(self), values, strict=True):
             object.__setattr__(self, slot.name, value)
 
@@ -269,7 +301,7 @@ class Walks(metaclass=_EntriesAccepted):
         table = self.table.new_zeros(pattern.nnz, self.table.shape[1])
         for position in (forward, backward):
             table.index_add_(0, position, self.table, alpha=0.5)
-        return Walks(pattern, table, self.normalization, self.nonnegative)
+        return Walks(pattern, table, self.normalization, self.nonnegative, self.origin)
 
     @cached
     def _both_directions(self) -> tuple[Pattern, Tensor, Tensor]:
@@ -280,6 +312,10 @@ class Walks(metaclass=_EntriesAccepted):
         pattern = pattern_of_keys(union, self.num_nodes)
         return pattern, torch.searchsorted(union, forward), torch.searchsorted(union, backward)
 
+    def drawn_on(self, origin: Origin) -> Walks:
+        """The same walks, of this graph."""
+        return Walks(self.pattern, self.table, self.normalization, self.nonnegative, origin)
+
     def to_dense(self) -> Tensor:
         """``[K + 1, N, N]``, the matrices S_t; for tests and small graphs, O(K N^2)."""
         return self.pattern.to_dense(self.table.mT)
@@ -288,7 +324,8 @@ class Walks(metaclass=_EntriesAccepted):
         """The same walks on another device."""
         rowptr, col = self.pattern.rowptr.to(device), self.pattern.col.to(device)
         pattern = Pattern(rowptr, col, self.num_nodes)
-        return Walks(pattern, self.table.to(device), self.normalization, self.nonnegative)
+        table = self.table.to(device)
+        return Walks(pattern, table, self.normalization, self.nonnegative, self.origin)
 
     def __repr__(self) -> str:
         return f"Walks(num_nodes={self.num_nodes}, num_hops={self.num_hops}, nnz={self.nnz})"

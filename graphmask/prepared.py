@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import re
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
@@ -211,7 +210,7 @@ def _describe(value: Any) -> str:
     """How a source or a transform prints, the same in every process."""
     if isinstance(value, (list, tuple)):
         return type(value).__name__
-    return re.sub(r" at 0x\w+", "", describe_setting(value))
+    return describe_setting(value)
 
 
 def _digest(data: Data) -> str:

@@ -24,10 +24,11 @@ from ._validation import (
     check_edges_of_data,
     check_features,
     check_no_batch,
+    check_origin,
     check_walks,
 )
 from ._walk_storage import StoredWalks
-from ._walks import Walks, pattern_of_keys
+from ._walks import Origin, Walks, pattern_of_keys
 from .kernels import Pattern
 from .kernels.products import accumulator
 
@@ -157,13 +158,20 @@ class Topology(Graph):
         """The same graph with these walks.
 
         Masks such as ``GRFMask`` read several independent sets.
+
+        Raises:
+            ValueError: for walks that a sampler drew on another graph.
+
+        Cost: none for walks on this topology; O(N + E) for those on another one of the same graph.
         """
-        checks = DeferredChecks()
+        checks, changes = DeferredChecks(), self._changes
         walk_sets = check_walks(walks, self.num_nodes, self.batch, checks)
+        for walk_set in walks:
+            check_origin(walk_set, self.edge_index, self.edge_weight, self._sources, checks)
         checks.run()
         return self._replace(
             _walk_sets=tuple(walks.result for walks in walk_sets),
-            _drawn_after=self._changes,
+            _drawn_after=changes,
         )
 
     def with_features(self, x: Tensor) -> Topology:
@@ -185,6 +193,11 @@ class Topology(Graph):
         """
         check_features(x, self.num_nodes)
         return self._replace(x=x)
+
+    def as_origin(self, reads_weights: bool) -> Origin:
+        """What walks on this graph carry, so that no other graph takes them."""
+        _ = self._derived  # which counts changes
+        return Origin.of(self._sources, self.edge_index, self.edge_weight, reads_weights)
 
     def to(self, device: torch.device | str) -> Topology:
         """The same topology on another device."""

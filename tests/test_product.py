@@ -21,7 +21,7 @@ from torch import Tensor
 
 import graphmask as gm
 from graphmask.attention import attention_rows
-from graphmask.features.scores import Exponentials
+from graphmask.features.scores import Exponentials, SquaredProducts
 from graphmask.testing import batch_topologies
 from graphmask.testing.graphs import astype, replace
 
@@ -195,6 +195,8 @@ class Problem:
         keys = (case.key_reference or case.reference)(phi, k.double())
         score = torch.einsum("ihm,jhm->hij", queries, keys)
         score = score.exp() if isinstance(phi.scores, Exponentials) else score
+        if isinstance(phi.scores, SquaredProducts):
+            score = score.clamp(min=0) ** 2
         mixed = self.dense * score
         size = self.dense if self.operator.sums_itself else self.dense.abs()
         total = (mixed.abs() if phi.scores.signed else size * score).sum(2)

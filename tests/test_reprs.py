@@ -24,6 +24,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "budget": (4, 5),
     "cosine": (False, True),
     "decay": (0.5, 0.7),
+    "degree": (4, 6),
     "flow": ("source_to_target", "target_to_source"),
     "force_undirected": (False, True),
     "function": (None, torch.exp, torch.sqrt),

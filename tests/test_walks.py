@@ -19,7 +19,8 @@ from graphmask import Topology, reference
 from graphmask._identity import identify
 from graphmask._walk_storage import has_walks, hash_set, remove_walks, write_walks
 from graphmask.kernels import Pattern
-from graphmask.walks import Walks
+from graphmask.transforms import AddWalks
+from graphmask.walks import IIDWalks, ResampledWalks, Shells, Walks, WalkSampler
 
 ENTRIES = st.lists(
     st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 2), st.floats(-2, 2))
@@ -269,3 +270,56 @@ def test_changes_of_the_table_in_place_are_seen() -> None:
     walks.table.fill_(NAN)
     with pytest.raises(ValueError, match="`table` must be finite"):
         walks.symmetrized  # noqa: B018
+
+
+ORIGIN = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+
+
+def graph_to_walk_on(**changes: Tensor | None) -> Topology:
+    tensors = {"edge_index": ORIGIN.clone(), "edge_weight": torch.ones(4), **changes}
+    return Topology(num_nodes=3, **tensors)
+
+
+@pytest.mark.parametrize("sampler", [ResampledWalks(hops=2), Shells(hops=2), IIDWalks(hops=2)])
+def test_walks_of_another_graph_are_an_error(sampler: WalkSampler) -> None:
+    """Also where it has as many nodes, however they came to it, and the same graph takes them."""
+    graph = graph_to_walk_on()
+    data = AddWalks(sampler)(Data(edge_index=ORIGIN, edge_weight=torch.ones(4), num_nodes=3))
+    shuffled = graph_to_walk_on(edge_index=ORIGIN.flip(1))
+    same = (graph, graph.with_walks(), shuffled, graph_to_walk_on(edge_weight=None))
+    other_edges = graph_to_walk_on(edge_index=torch.tensor([[0, 2, 1, 2], [2, 0, 2, 1]]))
+    other_weights = graph_to_walk_on(edge_weight=torch.tensor([1.0, 1.0, 2.0, 2.0]))
+    for walks in (sampler(graph), Topology.from_data(data).walks, sampler(graph).symmetrized):
+        for one in (*same, *map(pickle.loads, map(pickle.dumps, same))):
+            assert one.with_walks(walks.to("cpu")).walks.nnz == walks.nnz
+        with pytest.raises(ValueError, match="`walks` must be of this graph"):
+            other_edges.with_walks(walks)
+        with pytest.raises(ValueError, match="`walks` must be of this graph"):
+            Topology(other_edges.edge_index, 3, walks=walks)
+        if sampler.reads_weights:
+            with pytest.raises(ValueError, match="`walks` must be of this graph"):
+                other_weights.with_walks(walks)
+        else:
+            assert other_weights.with_walks(walks).walks.nnz == walks.nnz
+        by_hand = Walks(walks.pattern, walks.table, walks.normalization)
+        assert other_edges.with_walks(by_hand).walks is by_hand
+
+
+@pytest.mark.parametrize("name", ["edge_index", "edge_weight"])
+def test_walks_of_a_graph_before_it_was_changed_in_place_are_an_error(name: str) -> None:
+    graph = graph_to_walk_on()
+    walks, shells = ResampledWalks(hops=2)(graph), Shells(hops=2)(graph)
+    getattr(graph, name)[..., 0] = 2
+    for walk_set in (walks, shells) if name == "edge_index" else (walks,):
+        with pytest.raises(ValueError, match="changed in place since"):
+            Topology(graph.edge_index, 3, graph.edge_weight, walks=walk_set)
+        with pytest.raises(ValueError, match="changed in place since"):
+            graph.with_walks(walk_set)
+
+
+def test_walks_stay_those_of_a_graph_whose_positions_change() -> None:
+    graph = graph_to_walk_on(pos=torch.rand(3, 2))
+    walks = ResampledWalks(hops=2)(graph)
+    graph.pos.add_(1)
+    for one in (graph_to_walk_on(), graph):
+        assert one.with_walks(walks).walks is walks

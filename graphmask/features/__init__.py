@@ -11,13 +11,15 @@ from .elementwise import (
     SoftmaxScores,
     Softplus,
     SquaredReLU,
+    SquaredReLUScores,
 )
 from .focused import Focused
 from .hybrid import HybridRandomFeatures
 from .learned import LearnedFeatures
 from .normalized import Normalized
 from .positive import OptimalPositiveFeatures, PositiveRandomFeatures, SharpPositiveFeatures
-from .scores import Exponentials, InnerProducts, Scores, SignedInnerProducts
+from .randomized import LinearRandomizedFeatures
+from .scores import Exponentials, InnerProducts, Scores, SignedInnerProducts, SquaredProducts
 from .trigonometric import TrigonometricFeatures, TrigonometricSoftmaxFeatures
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "Identity",
     "InnerProducts",
     "LearnedFeatures",
+    "LinearRandomizedFeatures",
     "Normalized",
     "OptimalPositiveFeatures",
     "Orthogonal",
@@ -43,7 +46,9 @@ __all__ = [
     "Simplex",
     "SoftmaxScores",
     "Softplus",
+    "SquaredProducts",
     "SquaredReLU",
+    "SquaredReLUScores",
     "TrigonometricFeatures",
     "TrigonometricSoftmaxFeatures",
     "UnitPlusCosine",

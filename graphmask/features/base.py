@@ -11,7 +11,7 @@ from graphmask._checks import check_number, type_error, value_error
 from graphmask._part import Part
 from graphmask.config import ConfigMixin
 
-from .scores import Exponentials, InnerProducts, Scores
+from .scores import Exponentials, InnerProducts, Scores, SquaredProducts
 
 
 class FeatureMap(ConfigMixin, SingleBuffers, ABC):
@@ -59,8 +59,8 @@ class FeatureMap(ConfigMixin, SingleBuffers, ABC):
 
     @property
     def nonnegative_scores(self) -> bool:
-        """Whether no score can be negative, as those of exponentials and of such features."""
-        return self.nonnegative or isinstance(self.scores, Exponentials)
+        """Whether no score can be negative, as exponentials, squares and those of such features."""
+        return self.nonnegative or isinstance(self.scores, (Exponentials, SquaredProducts))
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters; maps without parameters do nothing."""

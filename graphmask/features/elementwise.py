@@ -8,7 +8,7 @@ from torch.nn.functional import elu, relu, softplus
 from graphmask._checks import check_number
 
 from .base import FeatureMap, check_scale
-from .scores import Exponentials, SignedInnerProducts
+from .scores import Exponentials, SignedInnerProducts, SquaredProducts
 
 
 class ReLU(FeatureMap):
@@ -159,7 +159,7 @@ class SoftmaxScores(FeatureMap):
         scale: s. (default: :obj:`None`, ``d ** -0.5`` for d channels)
 
     Raises:
-        ValueError: for a scale that is not positive; attention refuses masks without sparse support
+        ValueError: for a scale that is not positive; in attention, for masks without sparse support
             on large graphs.
 
     Cost: O(d) per entry and head.
@@ -179,6 +179,51 @@ class SoftmaxScores(FeatureMap):
     nonnegative = False
     sized = False
     scores = Exponentials()
+
+    def __init__(self, scale: float | None = None) -> None:
+        super().__init__()
+        self.scale = None if scale is None else check_scale(scale)
+
+    def queries(self, x: Tensor) -> Tensor:
+        return x * (x.shape[-1] ** -0.5 if self.scale is None else self.scale)
+
+    def keys(self, x: Tensor) -> Tensor:
+        return x
+
+    def extra_repr(self) -> str:
+        return f"scale={self.scale}"
+
+
+class SquaredReLUScores(FeatureMap):
+    r"""Squared positive parts of inner products, :math:`k(q, k) = \max(s\, q \cdot k, 0)^2`.
+
+    No finite number of features gives these: as :class:`SoftmaxScores`, they are computed one by
+    one, under masks with a sparse support and for graphs small enough to build their blocks. They
+    are not divided by the largest of a row, and many are 0.
+
+    Args:
+        scale: s. (default: :obj:`None`, ``d ** -0.5`` for d channels)
+
+    Raises:
+        ValueError: for a scale that is not positive; attention refuses masks without sparse support
+            on large graphs.
+
+    Cost: O(d) per entry and head.
+
+    Source: Hua et al., "Transformer Quality in Linear Time" (ICML 2022), section 3.1; So et al.,
+    "Primer: Searching for Efficient Transformers for Language Modeling" (NeurIPS 2021).
+
+    Example:
+        >>> import torch, graphmask as gm
+        >>> pair = gm.Topology(torch.tensor([[0, 1], [1, 0]]), num_nodes=2)
+        >>> q, k = torch.tensor([[[[2.0]], [[-1.0]]], [[[1.0]], [[-1.0]]]])
+        >>> v, phi = torch.tensor([[[3.0]], [[5.0]]]), gm.features.SquaredReLUScores()
+        >>> gm.attention(q, k, v, gm.masks.GlobalMask()(pair), phi).flatten()
+        tensor([3., 5.])
+    """
+
+    nonnegative = False
+    scores = SquaredProducts()
 
     def __init__(self, scale: float | None = None) -> None:
         super().__init__()

@@ -42,8 +42,8 @@ class HybridRandomFeatures(StabilisedFeatures):
         scale: s, of :math:`\exp(s\, q \cdot k)`. (default: :obj:`None`, ``channels ** -0.5``)
 
     Raises:
-        ValueError: for a number of features that is no such multiple, and arguments that the two
-            estimators refuse.
+        ValueError: for a number of features that is no such multiple, and arguments that are
+            errors for the two estimators.
 
     Cost: O(m d / (n + 1) + m) per node and head.
 

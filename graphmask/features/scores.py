@@ -166,3 +166,28 @@ class Exponentials(Scores):
         top = product.detach().amax(-1, keepdim=True)
         shift = top.masked_fill(top == -torch.inf, 0)
         return (product - shift).exp(), shift
+
+
+class SquaredProducts(Scores):
+    """``k(q, k) = max(q . k, 0)^2``: non-negative, sparse, and as large as products are."""
+
+    def attend_pairs(
+        self,
+        pattern: Pattern,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor | HopValues,
+        sums_itself: bool,
+    ) -> Sums:
+        weight = mask.expand() if isinstance(mask, HopValues) else mask
+        q, k, v, weight = in_one_type(q, k, v, weight)
+        score = sddmm(pattern, q, k).relu().square()
+        mixed, size = self.terms(weight, score, sums_itself)
+        if not self.normalized:
+            return spmm(pattern, mixed, v), None, None
+        ones = v.new_ones(*v.shape[:2], 1)
+        return spmm(pattern, mixed, v), spmm(pattern, size, ones)[..., 0], None
+
+    def block(self, q: Tensor, k: Tensor, present: Tensor) -> tuple[Tensor, ...]:
+        return ((q @ k.mT).relu().square(),)

@@ -196,11 +196,6 @@ class Pattern:
         """
         return self.cached("row_order", self._find_row_order)
 
-    def with_row_order(self, order: Tensor) -> Pattern:
-        """The same pattern, its rows visited in this order."""
-        derived = {"mT": self.mT, "csc": self._csc, "row_order": order}
-        return Pattern._with(self.rowptr, self.col, self.num_cols, **derived)
-
     def _find_row_order(self) -> Tensor:
         square, on_cpu = self.shape[0] == self.num_cols, self.col.device.type == "cpu"
         if not (square and on_cpu) or self.nnz < _LARGE or self._is_local():

@@ -5,7 +5,16 @@ from graphmask._deprecation import deprecated_attributes as _deprecated_attribut
 from .adaptive import AdaptiveWalkMask
 from .base import TopologicalMask
 from .causal import CausalMask
-from .coefficients import Coefficients, Deconvolution, Free, NonNegative, OneHop, Spread
+from .chunks import ChunkMask
+from .coefficients import (
+    Coefficients,
+    Deconvolution,
+    Free,
+    NonNegative,
+    OneHop,
+    Spread,
+    StickBreaking,
+)
 from .combinators import (
     HadamardMask,
     HeadwiseMask,
@@ -33,6 +42,7 @@ from .kronecker import KroneckerMask
 from .power_series import PowerSeriesMask
 from .random_walk_kernel import RandomWalkKernelMask
 from .rfd import BoxEdges, EdgeFunction, GaussianEdges, RFDMask
+from .ripple import RippleMask
 from .separator import SeparatorMask
 from .shortest_path import ShortestPathMask
 from .toeplitz import ToeplitzMask
@@ -43,6 +53,7 @@ __all__ = [
     "AdaptiveWalkMask",
     "BoxEdges",
     "CausalMask",
+    "ChunkMask",
     "Coefficients",
     "Cosine",
     "Deconvolution",
@@ -72,10 +83,12 @@ __all__ = [
     "RFDMask",
     "RandomWalkKernelMask",
     "RegularizedLaplacian",
+    "RippleMask",
     "ScaledMask",
     "SeparatorMask",
     "ShortestPathMask",
     "Spread",
+    "StickBreaking",
     "StitchedMask",
     "SumMask",
     "SymmetrizedMask",

@@ -6,15 +6,13 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
-from graphmask._checks import check_integer, value_error
 from graphmask.kernels import Pattern, combine_hops_by_row
-from graphmask.kernels.products import in_one_type
 from graphmask.operators import MaskOperator, NodeSeriesOperator, SparseOperator
 from graphmask.topology import Topology
 from graphmask.walks import WalkSampler
 
+from ._node_coefficients import make_shift, node_coefficients
 from .coefficients import Coefficients, NonNegative
 from .shortest_path import k_hop_balls_of
 from .walk import WalkMask
@@ -87,10 +85,12 @@ class AdaptiveWalkMask(WalkMask):
         of_keys: bool = False,
     ) -> None:
         super().__init__(hops, heads, alpha, sampler, seed, symmetrize)
-        self.channels, self.of_keys = check_integer("channels", channels, 1), of_keys
-        moved = sum(theta[0].numel() for theta in self.coefficients.parameters())
-        self.shift = nn.Parameter(torch.empty(heads, moved, channels))
-        self.reset_parameters()
+        self.of_keys, self.shift = of_keys, make_shift(self.coefficients, channels)
+
+    @property
+    def channels(self) -> int:
+        """C."""
+        return self.shift.shape[2]
 
     def reset_parameters(self) -> None:
         self.coefficients.reset_parameters()
@@ -98,19 +98,7 @@ class AdaptiveWalkMask(WalkMask):
 
     def node_coefficients(self, topology: Topology) -> Tensor:
         """``[N, H, K + 1]``, the coefficients that the nodes decide on."""
-        x = topology.x
-        if x is None or x.shape[1] != self.channels:
-            expected = f"with features [N, C], C = {self.channels}: topology.with_features(x)"
-            raise value_error("topology", expected, "none" if x is None else x)
-        x, shift = in_one_type(x, self.shift)
-        change = torch.einsum("nc,hsc->nhs", x, shift)
-        moved, start = {}, 0
-        for name, theta in self.coefficients.named_parameters():
-            size = theta[0].numel()
-            rows = theta.view(self.heads, size) + change[..., start : start + size]
-            moved[name] = rows.flatten(0, 1).view(rows.shape[:2].numel(), *theta.shape[1:])
-            start += size
-        return functional_call(self.coefficients, moved, ()).view(*change.shape[:2], self.hops + 1)
+        return node_coefficients(self.coefficients, self.shift, topology)
 
     def _factors(self, topology: Topology) -> list[SparseOperator]:
         (walks,) = self._walk_sets(topology)

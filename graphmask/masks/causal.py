@@ -29,8 +29,8 @@ class CausalMask(TopologicalMask):
         decay: initial :math:`\gamma`, between 0 and 1: a number, or one per head. It is learned as
             its logit. (default: :obj:`None`, all ones, which all heads share)
         heads: H; without a decay it is 1. (default: :obj:`None`, the length of ``decay``)
-        length: number of nodes of every graph, if known and equal; other graphs are refused then. A
-            factor of :class:`~graphmask.masks.KroneckerMask` needs it. (default: :obj:`None`,
+        length: number of nodes of every graph, if known and equal; other graphs are an error then.
+            A factor of :class:`~graphmask.masks.KroneckerMask` needs it. (default: :obj:`None`,
             graphs of any size)
 
     Raises:

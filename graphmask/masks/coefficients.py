@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot, softplus
+from torch.nn.functional import logsigmoid, one_hot, softplus
 
 from graphmask._checks import check_integer, type_error, value_error
 from graphmask.config import ConfigMixin
@@ -170,6 +170,39 @@ class Spread(NonNegative):
         share = torch.linspace(0, 1, self.heads) if self.heads > 1 else torch.tensor([0.5])
         rate = _FASTEST * (_SLOWEST / _FASTEST) ** share
         return torch.exp(-rate.unsqueeze(1) * torch.arange(self.hops + 1))
+
+
+class StickBreaking(Coefficients):
+    r"""Shares of a stick: each hop takes a part of what those before have left; the last the rest.
+
+    .. math:: \alpha_k = \beta_k \prod_{s < k} (1 - \beta_s), \quad \beta_k = \sigma(b_k),
+        \quad \alpha_K = \prod_{s < K} (1 - \beta_s)
+
+    They are positive and sum to 1. The b are free numbers that start at 0: each hop starts with
+    half the weight of the one before, which favours what is near.
+
+    Source: Zheng, Pan and Kong, "Ripple Attention for Visual Perception with Sub-quadratic
+    Complexity" (ICML 2022), for rings of an image.
+
+    Example:
+        >>> from graphmask.masks import StickBreaking
+        >>> StickBreaking(hops=3)()[0].tolist()
+        [0.5, 0.25, 0.125, 0.125]
+    """
+
+    def __init__(self, hops: int, heads: int = 1) -> None:
+        super().__init__(hops, heads)
+        self.raw = nn.Parameter(torch.zeros(heads, hops))
+
+    def forward(self) -> Tensor:
+        # In logarithms, so that long products do not underflow before they are summed.
+        left = logsigmoid(-self.raw).cumsum(1)
+        none = left.new_zeros(len(left), 1)
+        taken = torch.cat([logsigmoid(self.raw), none], 1)
+        return (taken + torch.cat([none, left], 1)).exp()
+
+    def reset_parameters(self) -> None:
+        self.raw.data.zero_()
 
 
 class Deconvolution(Coefficients):

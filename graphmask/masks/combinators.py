@@ -187,8 +187,9 @@ class ProductMask(CombinedMask):
     .. math:: M_{ij} = \sum_l (M_1)_{il} (M_2)_{lj}
 
     Args:
-        masks: masks of the same number of heads, or of one. Attention refuses signed factors unless
-            graphs are small: its normaliser sums absolute values, which the product hides.
+        masks: masks of the same number of heads, or of one. Signed factors raise an error in
+            attention unless graphs are small: its normaliser sums absolute values, which the
+            product hides.
 
     Raises:
         ValueError: for no mask, masks of different numbers of heads, or masks on walks of different

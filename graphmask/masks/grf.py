@@ -32,8 +32,8 @@ class StitchedMask(MaskOnWalks):
         degree: l. (default: :obj:`2`)
         hops: K, of each factor. (default: :obj:`4`)
         heads: H. (default: :obj:`1`)
-        f: the modulation function, see :mod:`graphmask.masks.coefficients`. Attention refuses
-            signed coefficients unless graphs are small. (default: :obj:`None`,
+        f: the modulation function, see :mod:`graphmask.masks.coefficients`. Signed
+            coefficients raise an error in attention unless graphs are small. (default: :obj:`None`,
             :class:`~graphmask.masks.NonNegative` unless alpha is given)
         alpha: coefficients of the kernel, instead of f. (default: :obj:`None`)
         sampler: draws the walks of a topology that has none. (default: :obj:`None`,
@@ -135,10 +135,10 @@ class GRFMask(StitchedMask):
     Args:
         hops: K. (default: :obj:`8`)
         heads: H. (default: :obj:`1`)
-        f: the modulation function, see :mod:`graphmask.masks.coefficients`. Attention refuses
-            signed coefficients unless graphs are small: its normaliser sums absolute values, which
-            the product hides. (default: :obj:`None`, :class:`~graphmask.masks.NonNegative` unless
-            alpha is given)
+        f: the modulation function, see :mod:`graphmask.masks.coefficients`. Signed
+            coefficients raise an error in attention unless graphs are small: its normaliser sums
+            absolute values, which the product hides. (default: :obj:`None`,
+            :class:`~graphmask.masks.NonNegative` unless alpha is given)
         shared_walks: one set of walks for both factors: keeps M positive semi-definite, but biases
             its diagonal upward. (default: :obj:`False`)
         sampler: draws the walks of a topology that has none. (default: :obj:`None`,

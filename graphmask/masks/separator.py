@@ -49,8 +49,8 @@ class SeparatorMask(TopologicalMask):
             length. (default: :obj:`0.0`)
         leaf_size: components of so many nodes are not split. (default: :obj:`128`)
         max_entries: distances that may be stored, and computed at a time. Graphs without small
-            separators, such as random ones, store as many as they have pairs of nodes, and are
-            refused beyond this. (default: 134,217,728)
+            separators, such as random ones, store as many as they have pairs of nodes; more
+            than this raise an error. (default: 134,217,728)
 
     Raises:
         ValueError: for an argument out of range, and, given a topology, for directed edges,
@@ -60,7 +60,7 @@ class SeparatorMask(TopologicalMask):
     Cost: about O(N log N / tolerance^2) numbers and multiply-adds per column on meshes. Set-up,
     once per topology, runs Dijkstra's algorithm from the nodes of all separators, O(N^1.5 log N) on
     meshes; components of up to 64 nodes take 64 N at most. Nodes that are joined to several hubs,
-    at lengths of their own, share no seeds: they store O(N^2) distances, or are refused.
+    at lengths of their own, share no seeds: they store O(N^2) distances, or raise an error.
 
     Source: after the separator factorisation of Choromanski et al., "Efficient Graph Field
     Integrators Meet Point Clouds" (ICML 2023); the cells and their bounds are this library's.

@@ -55,7 +55,7 @@ class ShortestPathMask(TopologicalMask):
         alpha: values of hops 0 to K, see :mod:`graphmask.masks.coefficients`. (default:
             :class:`~graphmask.masks.Free`)
         max_entries: pairs that may be stored. A node of high degree brings all its neighbours
-            within 2 hops of each other; balls that grow beyond this are refused. (default:
+            within 2 hops of each other; larger balls raise an error. (default:
             67,108,864)
 
     Raises:

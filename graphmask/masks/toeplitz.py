@@ -29,7 +29,7 @@ class ToeplitzMask(TopologicalMask):
         class_token: whether each graph has one node more, its first, outside of the grid. Its row
             and its column are ones. (default: :obj:`False`)
         signed: whether values are free numbers, instead of exponentials of free numbers. Attention
-            under a signed mask builds the blocks of small graphs, and is refused on large ones: its
+            under a signed mask builds the blocks of small graphs; large ones raise an error: its
             normaliser sums absolute values, which the fast product does not know. (default:
             :obj:`False`)
 

@@ -1,12 +1,14 @@
 """PyG layers and models under topological masks."""
 
 from .attention import TopologicalAttention as TopologicalAttention
+from .context_pool import ContextPool as ContextPool
 from .conversion import to_masked as to_masked
 from .edge_head import EdgeHead as EdgeHead
 from .explain import ExplainableEdges as ExplainableEdges
 from .explain import hop_coefficients as hop_coefficients
 from .explain import learned_alphas as learned_alphas
 from .gate import OutputGate as OutputGate
+from .gated_attention_unit import GatedAttentionUnit as GatedAttentionUnit
 from .gps import TopologicalGPS as TopologicalGPS
 from .layer import TopologicalTransformerLayer as TopologicalTransformerLayer
 from .moment_features import MomentFeatures as MomentFeatures
@@ -20,8 +22,10 @@ from .transformer import TopologicalTransformer as TopologicalTransformer
 
 __all__ = [
     "BeforeAttention",
+    "ContextPool",
     "EdgeHead",
     "ExplainableEdges",
+    "GatedAttentionUnit",
     "MomentFeatures",
     "OnValues",
     "OutputGate",

@@ -24,7 +24,8 @@ _WITHOUT_HOPS = {"DynamicEdgeConv", "GravNetConv", "XConv", "DirGNNConv", "Hyper
 def edge_arguments(conv: nn.Module | None) -> tuple[str, ...]:
     """Arguments among ``edge_weight`` and ``edge_attr`` that a convolution was made for.
 
-    PyG's convolutions read features of edges where their constructor was told so.
+    PyG's convolutions read features of edges where their constructor was told so. One of this
+    library that reads the topology gets none.
 
     Example:
         >>> from torch_geometric.nn import GATv2Conv, GCNConv
@@ -34,7 +35,7 @@ def edge_arguments(conv: nn.Module | None) -> tuple[str, ...]:
         >>> edge_arguments(GATv2Conv(8, 8, edge_dim=3))
         ('edge_attr',)
     """
-    if conv is None:
+    if conv is None or getattr(conv, "reads_topology", False):
         return ()
     if not isinstance(conv, nn.Module):
         raise type_error("conv", "a module, such as GCNConv(C, C)", conv)

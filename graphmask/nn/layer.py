@@ -44,7 +44,8 @@ class TopologicalTransformerLayer(nn.Module):
         normalizer: of the attention. (default: :obj:`None`,
             :class:`~graphmask.normalizers.RowSums`)
         norm: before both branches, a name that PyG's resolver of normalisations knows, such as
-            ``"batch_norm"``. (default: :obj:`None`, layer normalisation of each node)
+            ``"batch_norm"``; :obj:`None` for layer normalisation of each node. (default:
+            ``"batch_norm"``, as in ``torch_geometric.nn.GPSConv``)
         skip: of x past attention and convolution, a module from C to C channels such as
             ``torch.nn.Linear(C, C)``. (default: :obj:`None`, the identity)
         values: map of values of the attention. (default: :obj:`None`, none)
@@ -81,7 +82,7 @@ class TopologicalTransformerLayer(nn.Module):
         dropout: float = 0.0,
         expansion: int = 2,
         normalizer: Normalizer | None = None,
-        norm: str | None = None,
+        norm: str | None = "batch_norm",
         skip: nn.Module | None = None,
         values: ValueMap | None = None,
         gate: nn.Module | None = None,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +46,7 @@ class PretrainedMixin:
     may allocate no more than a model of such weights needs. An argument that no config describes,
     such as a mask of your own, is left out by name, and passed again when the model is read.
 
-    Both files carry one fingerprint, so that files of two models are refused. A save that is
+    Both files carry one fingerprint, so that files of two models are an error. A save that is
     stopped at any point leaves the former model or the new one, whole.
 
     A model whose attributes do not hold the arguments of its constructor under their names
@@ -66,6 +66,9 @@ class PretrainedMixin:
         WalkMask(hops=3, heads=2, alpha=Free)
         >>> folder.cleanup()
     """
+
+    # Arguments that files of earlier versions do not name, as their models had them.
+    _before: ClassVar[Mapping[str, Any]] = {}
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of the constructor by name: the attributes of the same names.
@@ -245,7 +248,7 @@ def _rebuild(
         bound.check(written if is_public else nested)
         with torch.random.fork_rng(devices=[]), bound:
             values = {name: from_config(value) for name, value in written.items()}
-            model = cls(**values, **arguments)
+            model = cls(**{**getattr(cls, "_before", {}), **values, **arguments})
         state = {**tensors, **{alias: tensors[name] for alias, name in tied.items()}}
         _check_dtypes(model, state)
         keys = model.load_state_dict(state, strict=False, assign=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from itertools import groupby
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch_geometric.nn import MLP, JumpingKnowledge
@@ -25,6 +25,7 @@ from graphmask.values import ValueMap
 from ._jumping import SumKnowledge, jumping_knowledge
 from ._parts import check_module, check_output
 from .attention import TopologicalAttention
+from .context_pool import ContextPool
 from .layer import TopologicalTransformerLayer
 from .parameter_groups import parameter_groups
 from .pretrained import PretrainedMixin
@@ -60,7 +61,8 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
             channels; with :obj:`None` the head reads the last block alone. (default: :obj:`None`)
         normalizer: of the attention; every block learns its own copy. (default: :obj:`None`,
             :class:`~graphmask.normalizers.RowSums`)
-        norm: of every block, see :class:`TopologicalTransformerLayer`. (default: :obj:`None`)
+        norm: of every block, see :class:`TopologicalTransformerLayer`. (default:
+            ``"batch_norm"``)
         skip: of every block, see :class:`TopologicalTransformerLayer`; every block learns its own
             copy. (default: :obj:`None`)
         encoder: a module from ``in_channels`` to C channels, such as ``torch_geometric.nn.MLP([3,
@@ -110,8 +112,11 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
           feature_map=ReLU(epsilon=0.001),
           jk=JumpingKnowledge(cat),
           normalizer=RowSums(),
+          norm='batch_norm',
         )
     """
+
+    _before: ClassVar[Mapping[str, Any]] = {"norm": None}
 
     def __init__(
         self,
@@ -127,7 +132,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         dropout: float = 0.0,
         jk: str | JumpingKnowledge | None = None,
         normalizer: Normalizer | None = None,
-        norm: str | None = None,
+        norm: str | None = "batch_norm",
         skip: nn.Module | None = None,
         encoder: nn.Module | None = None,
         head: nn.Module | None = None,
@@ -185,9 +190,8 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
     ) -> TopologicalTransformer:
         """Return a model for labels of nodes, whose blocks start as filters of the graph.
 
-        Sums without normaliser keep degrees and counts, scores start at 1 and stay bounded, and
-        batch normalisation stands before every branch. Let the coefficients of the mask differ by
-        head, as :class:`~graphmask.masks.OneHop` does.
+        Sums without normaliser keep degrees and counts, and scores start at 1 and stay bounded.
+        Let the coefficients of the mask differ by head, as :class:`~graphmask.masks.OneHop` does.
 
         Args:
             in_channels: as of the class, and so are those that follow.
@@ -206,7 +210,6 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         chosen: dict[str, Any] = {
             "feature_map": UnitPlusCosine(heads),
             "normalizer": Unnormalized(),
-            "norm": "batch_norm",
         }
         sizes = in_channels, hidden_channels, out_channels, num_layers, heads
         return cls(*sizes, mask, **{**chosen, **options})
@@ -222,7 +225,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         mask: TopologicalMask | Sequence[TopologicalMask | None] | None,
         **options: Any,
     ) -> TopologicalTransformer:
-        """Return a model for labels of graphs: batch normalisation, and a readout of all blocks.
+        """Return a model for labels of graphs, with a readout of all blocks.
 
         The encoder has two layers; the :class:`~graphmask.nn.Readout` reads the outputs of all
         blocks, and takes mean and maximum over the nodes of a graph.
@@ -245,7 +248,6 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         """
         channels = num_layers * hidden_channels
         chosen: dict[str, Any] = {
-            "norm": "batch_norm",
             "encoder": MLP([in_channels, hidden_channels, hidden_channels]),
             "jk": "cat",
             "head": Readout(channels, out_channels, dropout=0.3, pooled_norm="batch_norm"),
@@ -283,7 +285,8 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         for mask in masks:
             topology = mask.prepare(topology)
         for module in self.modules():
-            topology = module.prepare(topology) if isinstance(module, SupportMax) else topology
+            if isinstance(module, (ContextPool, SupportMax)):
+                topology = module.prepare(topology)
         return topology
 
     def forward(

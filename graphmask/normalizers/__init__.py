@@ -7,9 +7,18 @@ stay visible.
 
 from .base import Normalizer
 from .degree_scaled import DegreeScaled
+from .node_counts import NodeCounts
 from .rms import RMSNormalizer
 from .row_sums import RowSums
 from .sink import Sink
 from .unnormalized import Unnormalized
 
-__all__ = ["DegreeScaled", "Normalizer", "RMSNormalizer", "RowSums", "Sink", "Unnormalized"]
+__all__ = [
+    "DegreeScaled",
+    "NodeCounts",
+    "Normalizer",
+    "RMSNormalizer",
+    "RowSums",
+    "Sink",
+    "Unnormalized",
+]

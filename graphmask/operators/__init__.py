@@ -24,6 +24,9 @@ from .hypercube import HypercubeOperator as HypercubeOperator
 from .kronecker import KroneckerOperator as KroneckerOperator
 from .low_rank import LowRankOperator as LowRankOperator
 from .node_series import NodeSeriesOperator as NodeSeriesOperator
+from .ripple import GridRippleOperator as GridRippleOperator
+from .ripple import Rings as Rings
+from .ripple import RippleOperator as RippleOperator
 from .separator import SeparatorOperator as SeparatorOperator
 from .sparse import SparseOperator as SparseOperator
 from .toeplitz import ToeplitzOperator as ToeplitzOperator
@@ -40,6 +43,7 @@ __all__ = [
     "Execution",
     "GlobalOperator",
     "GridDiffusionOperator",
+    "GridRippleOperator",
     "HadamardOperator",
     "HeadwiseOperator",
     "HypercubeOperator",
@@ -52,6 +56,8 @@ __all__ = [
     "PowerSeriesOperator",
     "ProductOperator",
     "ResolventOperator",
+    "Rings",
+    "RippleOperator",
     "ScaledOperator",
     "SeparatorOperator",
     "Sign",

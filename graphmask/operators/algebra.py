@@ -87,8 +87,8 @@ class SumOperator(MaskOperator):
     .. math:: \sum_j |L_{ij}| k_{ij} + \sum_{(i,j) \in S} (|L_{ij} + S_{ij}| - |L_{ij}|) k_{ij},
 
     which needs L's entries at the support of S only (``lookup``); rows in which nothing but
-    rounding errors is left count as empty. Other signed sums are refused unless their blocks are
-    built.
+    rounding errors is left count as empty. Other signed sums raise an error unless their blocks
+    are built.
 
     Raises:
         ValueError: for masks of different graphs, or of different numbers of heads.

@@ -105,7 +105,7 @@ class Lifted(Execution):
     are made in slices of the m features that fit ``memory`` bytes; under autograd several slices
     are recomputed in the backward pass, so that the bound holds there too.
 
-    The denominator needs entries of known sign: masks that may be negative are refused.
+    The denominator needs entries of known sign: masks that may be negative raise an error.
 
     Args:
         memory: bytes of a slice; one feature is the least. (default: 256 MiB)

@@ -18,6 +18,7 @@ References:
     Fearnhead and Clifford 2003, On-line inference for hidden Markov models, JRSS-B.
     Floyd 1962, Algorithm 97: Shortest Path, CACM.
     Gasteiger et al. 2019, Diffusion Improves Graph Learning, NeurIPS.
+    Hua et al. 2022, Transformer Quality in Linear Time, ICML.
     Huang et al. 2022, Adaptive Context Pooling for Efficient Representation Learning, ICML.
     Katharopoulos et al. 2020, Transformers are RNNs, ICML.
     Kondor and Lafferty 2002, Diffusion Kernels on Graphs, ICML.
@@ -32,6 +33,8 @@ References:
     Vaswani et al. 2017, Attention Is All You Need, NeurIPS.
     Ying et al. 2021, Do Transformers Really Perform Bad for Graph Representation?, NeurIPS.
     Zhang et al. 2024, The Hedgehog and the Porcupine, ICLR.
+    Zheng et al. 2022, Linear Complexity Randomized Self-attention Mechanism, ICML.
+    Zheng et al. 2022, Ripple Attention for Visual Perception with Sub-quadratic Complexity, ICML.
 """
 
 import warnings
@@ -47,23 +50,28 @@ from .features import focused_features as focused_features
 from .features import hybrid_key_features as hybrid_key_features
 from .features import hybrid_query_features as hybrid_query_features
 from .features import learned_features as learned_features
+from .features import linear_randomized_features as linear_randomized_features
 from .features import normalized_channels as normalized_channels
 from .features import optimal_curvature as optimal_curvature
 from .features import optimal_positive_features as optimal_positive_features
 from .features import positive_random_features as positive_random_features
+from .features import randomized_attention as randomized_attention
 from .features import relu_features as relu_features
 from .features import sharp_positive_features as sharp_positive_features
 from .features import softmax_scores as softmax_scores
 from .features import softplus_features as softplus_features
 from .features import squared_relu_features as squared_relu_features
+from .features import squared_relu_scores as squared_relu_scores
 from .features import trigonometric_features as trigonometric_features
 from .features import trigonometric_softmax_features as trigonometric_softmax_features
 from .features import unit_plus_cosine as unit_plus_cosine
+from .gated import gated_attention_unit as gated_attention_unit
 from .local import row_max as row_max
 from .local import support_max as support_max
 from .positions import approximate_distances as approximate_distances
 from .positions import blocks_of as blocks_of
 from .positions import causal_mask as causal_mask
+from .positions import chebyshev_distances as chebyshev_distances
 from .positions import cloud_diffusion as cloud_diffusion
 from .positions import degree_mask as degree_mask
 from .positions import exponential_distance as exponential_distance
@@ -78,6 +86,7 @@ from .positions import kronecker_mask as kronecker_mask
 from .positions import path_distances as path_distances
 from .positions import polynomial_exponential_distance as polynomial_exponential_distance
 from .positions import positive_product as positive_product
+from .positions import ripple_mask as ripple_mask
 from .positions import shortest_path_mask as shortest_path_mask
 from .positions import table_distance as table_distance
 from .positions import toeplitz_mask as toeplitz_mask
@@ -94,6 +103,7 @@ from .spectral import p_step_walk as p_step_walk
 from .spectral import pagerank as pagerank
 from .spectral import regularized_laplacian as regularized_laplacian
 from .spectral import resolvent as resolvent
+from .spectral import stick_breaking as stick_breaking
 from .values import moment_invariants as moment_invariants
 from .values import moments as moments
 from .values import relative_values as relative_values

@@ -105,6 +105,16 @@ def softmax_scores(q: Tensor, k: Tensor, scale: float) -> Tensor:
     return torch.exp(scale * torch.einsum("ihd,jhd->hij", q.double(), k.double()))
 
 
+def squared_relu_scores(q: Tensor, k: Tensor, scale: float) -> Tensor:
+    """Scores [H, N, N] max(scale q_i . k_j, 0)^2 of q, k [N, H, d] (Hua et al. 2022, sec. 3.1).
+
+    >>> q = torch.tensor([[[2.0]], [[-1.0]]])
+    >>> squared_relu_scores(q, torch.ones(2, 1, 1), 0.5).tolist()
+    [[[1.0, 1.0], [0.0, 0.0]]]
+    """
+    return (scale * torch.einsum("ihd,jhd->hij", q.double(), k.double())).clamp(min=0) ** 2
+
+
 def positive_random_features(x: Tensor, W: Tensor) -> Tensor:
     """FAVOR+: m^-1/2 exp(w_r . x - |x|^2 / 2) (Choromanski et al. 2021, lemma 1).
 
@@ -131,6 +141,39 @@ def optimal_positive_features(x: Tensor, W: Tensor, A: Tensor) -> Tensor:
     linear = B * torch.einsum("rd,...d->...r", W, x)
     exponent = A * (W**2).sum(-1) + linear - (x**2).sum(-1, keepdim=True) / 2
     return D * torch.exp(exponent) / math.sqrt(len(W))
+
+
+def linear_randomized_features(x: Tensor, means: Tensor, noise: Tensor) -> Tensor:
+    """LARA's features, [..., m], of means and noise [m, d] (Zheng et al. 2022, balance heuristic).
+
+        w_c = mu_c + eps_c
+        phi_c = (N(w_c; 0) / sum_b N(w_c; mu_b))^(1/2) exp(w_c . x - |x|^2 / 2)
+
+    >>> linear_randomized_features(torch.zeros(1), torch.zeros(4, 1), torch.ones(4, 1)).tolist()
+    [0.5, 0.5, 0.5, 0.5]
+    """
+    x, means, w = x.double(), means.double(), means.double() + noise.double()
+    plain = torch.exp(-w.square().sum(1) / 2)
+    mixture = torch.exp(-(w[:, None] - means[None]).square().sum(2) / 2).sum(1)
+    exponent = x @ w.mT - x.square().sum(-1, keepdim=True) / 2
+    return (plain / mixture).sqrt() * torch.exp(exponent)
+
+
+def randomized_attention(q: Tensor, k: Tensor, v: Tensor, j: Tensor, noise: Tensor) -> Tensor:
+    """One draw of randomized attention, [N, d], of q, k [N, c] (Zheng et al. 2022).
+
+        w_i = q_i + k_{j_i} + eps_i,   out_i = sum_l e^(w_i . k_l - |k_l|^2 / 2) v_l / sum_l ...
+
+    With j_i drawn by the softmax scores of i and standard normal noise it is unbiased for softmax
+    attention with scores exp(q_i . k_l): quadratic, as every query has directions of its own.
+
+    >>> one = torch.ones(2, 1)
+    >>> randomized_attention(one, one, one, torch.tensor([0, 1]), torch.zeros(2, 1)).tolist()
+    [[1.0], [1.0]]
+    """
+    q, k, v, noise = (x.double() for x in (q, k, v, noise))
+    w = q + k[j] + noise
+    return (w @ k.mT - k.square().sum(1) / 2).softmax(1) @ v
 
 
 def optimal_curvature(phi: float, d: int) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import pairwise, product
 
 import numpy as np
 import torch
@@ -300,3 +302,31 @@ def degree_mask(A: Tensor, batch: Tensor, power: Tensor) -> Tensor:
     share = size / nonzero(torch.where(same, size, 0.0).amax(1)) if len(size) else size
     z = torch.where(share == 0, 0.0, nonzero(share) ** power.double()[:, None])
     return same * torch.sin(math.pi / 4 * (z[:, :, None] + z[:, None, :]))
+
+
+def chebyshev_distances(shape: Sequence[int]) -> Tensor:
+    """The distances max_d |x_d - y_d| between the places of a grid in row-major order, [P, P].
+
+    >>> chebyshev_distances((1, 3)).tolist()
+    [[0.0, 1.0, 2.0], [1.0, 0.0, 1.0], [2.0, 1.0, 0.0]]
+    """
+    place = torch.tensor(list(product(*map(range, shape))), dtype=torch.float64)
+    return (place[:, None] - place[None]).abs().amax(-1)
+
+
+def ripple_mask(distance: Tensor, radii: Sequence[int], alpha: Tensor) -> Tensor:
+    """Weights by rings of distance [N, N], [H, N, N], for alpha [N or 1, H, R + 1] (Zheng 2022).
+
+        M_h[i, j] = alpha[i, h, k] for the least k with distance[i, j] <= radii[k],
+                    alpha[i, h, R] beyond the last radius
+
+    >>> distance = chebyshev_distances((3,))
+    >>> ripple_mask(distance, (0,), torch.tensor([[[4.0, 1.0]]])).tolist()
+    [[[4.0, 1.0, 1.0], [1.0, 4.0, 1.0], [1.0, 1.0, 4.0]]]
+    """
+    n = len(distance)
+    alpha = alpha.double().expand(n, -1, -1).permute(1, 0, 2)
+    bounds = [-1.0, *radii, torch.inf]
+    rings = [(distance > low) & (distance <= high) for low, high in pairwise(bounds)]
+    weights = zip(alpha.unbind(2), rings, strict=True)
+    return torch.stack([weight[..., None] * ring for weight, ring in weights]).sum(0)

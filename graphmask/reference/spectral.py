@@ -45,6 +45,21 @@ def regularized_laplacian(scale: float | Tensor, hops: int, power: float = 1) ->
     return binomial * (s / (1 + s)) ** k * (1 + s) ** -power
 
 
+def stick_breaking(beta: Tensor) -> Tensor:
+    """Shares of a stick, [H, K + 1], of the parts beta [H, K] that are broken off one by one.
+
+        alpha_k = beta_k prod_{s<k} (1 - beta_s),    alpha_K = prod_{s<K} (1 - beta_s)
+
+    >>> stick_breaking(torch.tensor([[0.5, 0.25]])).tolist()
+    [[0.5, 0.125, 0.375]]
+    """
+    left, shares = torch.ones(len(beta), dtype=torch.float64), []
+    for part in beta.double().unbind(1):
+        shares.append(part * left)
+        left = left * (1 - part)
+    return torch.stack([*shares, left], 1)
+
+
 def p_step_walk(scale: float | Tensor, hops: int, steps: int) -> Tensor:
     """The lazy walk ((1 - s) I + s W)^p (Smola and Kondor 2003).
 

@@ -32,4 +32,6 @@ from graphmask.transforms.unit_sphere import UnitSphere as UnitSphere
 from graphmask.transforms.variants import PickVariant as PickVariant
 from graphmask.transforms.variants import Variants as Variants
 from graphmask.transforms.variants import all_variants as all_variants
+from graphmask.transforms.virtual_edges import ExpanderGraph as ExpanderGraph
+from graphmask.transforms.virtual_edges import HypercubeGraph as HypercubeGraph
 from graphmask.transforms.walk_encoding import AddWalkEncoding as AddWalkEncoding

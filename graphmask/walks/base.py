@@ -122,7 +122,8 @@ class WalkSampler(ConfigMixin, ABC):
             )
         # Walks that are kept serve training too, also where they are drawn for inference.
         with torch.inference_mode(False), torch.set_grad_enabled(wanted):
-            return self._as_walks(topology, self._draw(topology, seed_from(generator)))
+            walks = self._as_walks(topology, self._draw(topology, seed_from(generator)))
+            return walks.drawn_on(topology.as_origin(self.reads_weights))
 
     def __repr__(self) -> str:
         """Name all settings: PyG compares transforms of cached datasets by it."""

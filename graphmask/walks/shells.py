@@ -44,8 +44,8 @@ class Shells(WalkSampler):
     coefficient.
 
     Distances are exact. Where a ball of K hops holds at most ``budget`` nodes, its row is exact, 0
-    or 1 at every pair: the values of ``ShortestPathMask``, which stores all balls and refuses
-    graphs where these grow too large. Elsewhere no ball is formed as a whole. Nodes have random
+    or 1 at every pair: the values of ``ShortestPathMask``, which stores all balls and raises an
+    error where these grow too large. Elsewhere no ball is formed as a whole. Nodes have random
     ranks; of each ball of t hops the ``budget`` nodes of least rank are known, and by them the size
     of each shell. A row then keeps up to ``budget`` pairs, as many of each shell as of any other,
     or all of it, and divides them by the probability that they are kept: **unbiased**, and the

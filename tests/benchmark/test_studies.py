@@ -30,7 +30,7 @@ def load() -> Iterator[Callable[[str], Any]]:
     torch.set_num_threads(threads)
 
 
-STUDIES = ("concentration", "estimators", "features", "molecules", "scores")
+STUDIES = ("concentration", "estimators", "features", "literature", "molecules", "scores")
 SLOW_STUDIES = ("families", "walk_encodings", "gpu")
 
 

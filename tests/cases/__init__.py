@@ -25,6 +25,7 @@ from . import (
     paths,
     points,
     random_walk_kernel,
+    ripple,
     series,
     trees,
 )
@@ -54,7 +55,8 @@ from .values import with_positions as with_positions
 
 # One module per family of masks.
 _FAMILIES = (
-    series, adaptive, degree, diffusion, edges, grids, paths, points, random_walk_kernel, trees,
+    series, adaptive, degree, diffusion, edges, grids, paths, points, random_walk_kernel, ripple,
+    trees,
 )  # fmt: skip
 
 MASKS = tuple(case for family in _FAMILIES for case in family.MASKS)

@@ -26,21 +26,22 @@ def featured() -> dict[str, Topology]:
     }
 
 
-def node_coefficients(mask: masks.AdaptiveWalkMask, topology: Topology) -> Tensor:
+def node_coefficients(alpha: masks.Coefficients, shift: Tensor, topology: Topology) -> Tensor:
     """``[N, H, K + 1]``, from parameters moved by a linear function of the features."""
-    change = torch.einsum("nc,hsc->nhs", topology.x.double(), mask.shift.double())
-    ((name, theta),) = mask.coefficients.named_parameters()
-    rows = theta.double().reshape(mask.heads, -1) + change
-    moved = {name: rows.reshape(rows.shape[0] * mask.heads, *theta.shape[1:])}
-    family = SimpleNamespace(**{**vars(mask.coefficients), **moved})
-    alpha = COEFFICIENTS[type(mask.coefficients)](family)
-    return alpha.double().view(topology.num_nodes, mask.heads, mask.hops + 1)
+    change = torch.einsum("nc,hsc->nhs", topology.x.double(), shift.double())
+    ((name, theta),) = alpha.named_parameters()
+    rows = theta.double().reshape(len(theta), -1) + change
+    moved = {name: rows.reshape(change.shape[:2].numel(), *theta.shape[1:])}
+    rows = COEFFICIENTS[type(alpha)](SimpleNamespace(**{**vars(alpha), **moved})).double()
+    return rows.view(*change.shape[:2], rows.shape[1])
 
 
 def _reference(mask: masks.AdaptiveWalkMask, topology: Topology) -> Tensor:
     S = walks_reference(topology, 0, mask.hops)
     S = reference.symmetric_part(S) if mask.symmetrize else S
-    return reference.adaptive_walk_mask(S, node_coefficients(mask, topology), mask.of_keys)
+    return reference.adaptive_walk_mask(
+        S, node_coefficients(mask.coefficients, mask.shift, topology), mask.of_keys
+    )
 
 
 MASK_REFERENCES[masks.AdaptiveWalkMask] = _reference

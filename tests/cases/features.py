@@ -44,6 +44,10 @@ def _sharp(phi: Any, x: Tensor) -> Tensor:
     )
 
 
+def _randomized(phi: Any, x: Tensor) -> Tensor:
+    return reference.linear_randomized_features(_scaled(phi, x), phi.means, phi.projection)
+
+
 def _trigonometric(phi: Any, x: Tensor) -> Tensor:
     return reference.trigonometric_features(_scaled(phi, x), phi.projection)
 
@@ -83,6 +87,10 @@ ESTIMATORS: dict[str, Callable[..., Any]] = {
     "sharp": partial(features.SharpPositiveFeatures, 5),
     "sharp-calibrated": lambda m, **options: calibrated(
         features.SharpPositiveFeatures(5, m, **options)
+    ),
+    "randomized": partial(features.LinearRandomizedFeatures, 5),
+    "randomized-calibrated": lambda m, **options: calibrated(
+        features.LinearRandomizedFeatures(5, m, **options)
     ),
     "trigonometric": partial(features.TrigonometricSoftmaxFeatures, 5),
     "hybrid": partial(features.HybridRandomFeatures, 5),
@@ -133,6 +141,7 @@ _RANDOM: dict[str, tuple[Callable[[], Any], Callable[[Any, Tensor], Tensor]]] = 
     "optimal-calibrated": (lambda: ESTIMATORS["optimal-calibrated"](8), _optimal),
     "sharp": (lambda: features.SharpPositiveFeatures(5, 8), _sharp),
     "sharp-calibrated": (lambda: ESTIMATORS["sharp-calibrated"](8), _sharp),
+    "randomized": (lambda: ESTIMATORS["randomized-calibrated"](8), _randomized),
     "trigonometric": (lambda: features.TrigonometricFeatures(5, 8), _trigonometric),
     "trigonometric-softmax": (
         lambda: features.TrigonometricSoftmaxFeatures(5, 8),
@@ -155,6 +164,11 @@ _TWO_SIDED: dict[str, tuple[Callable[[], Any], Any, Any]] = {
         lambda _, x: reference.unit_plus_cosine(x, torch.tensor(torch.inf), 1e-4),
     ),
     "softmax": (features.SoftmaxScores, lambda _, x: x.double() * 5**-0.5, lambda _, x: x.double()),
+    "squared-relu-scores": (
+        features.SquaredReLUScores,
+        lambda _, x: x.double() * 5**-0.5,
+        lambda _, x: x.double(),
+    ),
     "normalized-softmax": (
         lambda: scrambled(features.Normalized(features.SoftmaxScores())),
         lambda phi, x: _normalized(phi, x) * 5**-0.5,
@@ -177,4 +191,9 @@ FEATURES = (
     ),
 )
 
-SCORES = (features.InnerProducts(), features.SignedInnerProducts(), features.Exponentials())
+SCORES = (
+    features.InnerProducts(),
+    features.SignedInnerProducts(),
+    features.Exponentials(),
+    features.SquaredProducts(),
+)

@@ -71,8 +71,16 @@ def _kronecker(mask: masks.KroneckerMask, topology: Topology) -> Tensor:
     return reference.blocks_of(reference.kronecker_mask(*blocks), batch_of(topology))
 
 
+def _chunks(mask: masks.ChunkMask, topology: Topology) -> Tensor:
+    batch = batch_of(topology)
+    before = batch.unsqueeze(0) == batch.unsqueeze(1)
+    chunk = (before.tril(-1).sum(1) // mask.size).unsqueeze(1)
+    return (before & (chunk == chunk.mT)).double()[None]
+
+
 MASK_REFERENCES |= {
     masks.CausalMask: _causal,
+    masks.ChunkMask: _chunks,
     masks.GridDiffusionMask: _grid_diffusion,
     masks.HypercubeMask: _hypercube,
     masks.KroneckerMask: _kronecker,
@@ -106,6 +114,8 @@ MASKS = (
         lambda: scrambled(masks.CausalMask((0.9, 0.99))),
         topologies=sequences,
     ),
+    Case("chunks", lambda: masks.ChunkMask(3)),
+    Case("chunks-causal", lambda: masks.CausalMask() - masks.ChunkMask(2) * masks.CausalMask()),
     Case("toeplitz-line", lambda: toeplitz(7), topologies=grids(7)),
     Case("toeplitz-plane", lambda: toeplitz(3, 4), topologies=grids(12)),
     Case("toeplitz-space", lambda: toeplitz(2, 1, 3), topologies=grids(6)),

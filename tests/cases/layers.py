@@ -19,6 +19,10 @@ def _attention(mask: TopologicalMask, **options: Any) -> nn.TopologicalAttention
     return nn.TopologicalAttention(4, 2, mask, **options)
 
 
+def _gau(mask: TopologicalMask, base: int = 3, **options: Any) -> nn.GatedAttentionUnit:
+    return nn.GatedAttentionUnit(4, mask, base=base, **options)
+
+
 def _grf_mask() -> masks.GRFMask:
     return scrambled(masks.GRFMask(2, 2, sampler=random_walks(2)))
 
@@ -139,6 +143,10 @@ LAYERS = (
             gate=scrambled(nn.OutputGate(4)),
         ),
     ),
+    Case("context-pool", lambda: scrambled(nn.ContextPool(4, 2, sampler=random_walks(2)))),
+    Case("gau", lambda: _gau(walk_mask(heads=1))),
+    Case("gau-adaptive", lambda: _gau(adaptive(channels=4, heads=1), base=2, dropout=0.5)),
+    Case("flash", lambda: _gau(masks.ChunkMask(3), linear_mask=masks.GlobalMask())),
     Case("model", lambda: _model(2, walk_mask(), dropout=0.1), channels=3),
     Case("model-add-pool", lambda: _add_pool(1, conv=GraphConv(4, 4)), channels=3, per_graph=True),
     Case("model-mean-pool", _mean_pool, channels=3, per_graph=True),

@@ -38,6 +38,7 @@ COEFFICIENTS: dict[type, Callable[[Any], Tensor]] = {
     masks.PStepWalk: lambda c: reference.p_step_walk(
         1 / (1 + (-c.logit.double()).exp()), c.hops, c.steps
     ),
+    masks.StickBreaking: lambda c: reference.stick_breaking(1 / (1 + (-c.raw.double()).exp())),
     masks.Deconvolution: lambda c: reference.deconvolution(
         coefficients_reference(c.alpha), c.factors
     ),
@@ -155,6 +156,7 @@ MASKS = (
     Case("walk-non-negative", lambda: walk_mask(masks.NonNegative, normalization="rw")),
     Case("walk-diffusion", lambda: walk_mask(masks.Diffusion)),
     Case("walk-laplacian", lambda: walk_mask(partial(masks.RegularizedLaplacian, scale=2.0))),
+    Case("walk-stick-breaking", lambda: walk_mask(masks.StickBreaking)),
     Case("walk-pagerank", lambda: walk_mask(masks.PageRank)),
     Case("walk-symmetrized", _symmetrized),
     Case("walk-symmetrized-p-step", lambda: _symmetrized(partial(masks.PStepWalk, steps=2))),

@@ -107,6 +107,8 @@ TRANSFORMS = (
     ),
     Case("reorder-cuthill-mckee", transforms.ReorderNodes, data=graph),
     Case("reorder-hilbert", lambda: transforms.ReorderNodes(transforms.Hilbert()), data=points),
+    Case("hypercube-graph", transforms.HypercubeGraph, data=graph),
+    Case("expander-graph", lambda: transforms.ExpanderGraph(4, _seeded()), data=graph),
     Case("minimum-spanning-tree", transforms.MinimumSpanningTree, data=graph),
     Case("shape-invariants", lambda: transforms.ShapeInvariants(2), data=cloud),
     Case(

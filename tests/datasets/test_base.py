@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import random
+import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Data
@@ -236,6 +241,75 @@ def test_steps_of_other_settings_are_told_apart(make: Callable[[int], Any]) -> N
         for factor in (2, 2, 3)
     ]
     assert texts[0] == texts[1] != texts[2]
+
+
+class Slotted:
+    __slots__ = ("factor",)
+
+    def __init__(self, factor: int) -> None:
+        self.factor = factor
+
+
+VALUES: dict[str, Callable[[int], Any]] = {
+    "path": lambda k: Path(f"{k}.csv"),
+    "tuple": lambda k: (k, "a"),
+    "list": lambda k: [k],
+    "set": lambda k: {f"{k}", *"abcdef"},
+    "dictionary": lambda k: {"factor": k},
+    "array": lambda k: np.full(3, k),
+    "tensor": lambda k: torch.full((200,), k),
+    "graph": lambda k: Data(x=torch.full((2, 1), k)),
+    "type": lambda k: (torch.int32, torch.int64)[k % 2],
+    "generator": lambda k: torch.Generator().manual_seed(k),
+    "numpy's generator": np.random.default_rng,
+    "Python's generator": random.Random,
+    "slots": lambda k: (Slotted(k),),
+    "slice": slice,
+}
+
+
+def reads_global(value: Any) -> Callable[[Data], Any]:
+    names = {"VALUE": value}
+    exec("def read(data):\n    return data, VALUE", names)
+    return names["read"]
+
+
+@pytest.mark.parametrize("make", VALUES.values(), ids=VALUES)
+@pytest.mark.parametrize("place", [lambda v: lambda data: (data, v), reads_global, Scale])
+def test_what_functions_read_is_told_apart(place: Callable, make: Callable[[int], Any]) -> None:
+    texts = [re.sub("<.*?>", "", describe_setting(place(make(k)))) for k in (2, 2, 3)]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_lists_that_a_function_adds_to_are_no_setting() -> None:
+    seen: list[Data] = []
+
+    def transform(data: Data) -> Data:
+        seen.append(data)
+        return data
+
+    before = describe_setting(transform)
+    transform(Data())
+    assert describe_setting(transform) == before
+
+
+def test_settings_print_the_same_in_every_process() -> None:
+    """Sets of texts have another order in each, and objects another address."""
+    code = (
+        "from graphmask._settings import describe_setting as d; o = object(); "
+        "print(d(set('abcdef')), d(lambda x: x in {'a', 'b', 'c'}), d((o,)), d(lambda: (o,)))"
+    )
+    texts = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in "12"
+    ]
+    assert texts[0] == texts[1]
 
 
 def test_functions_of_other_code_are_told_apart(tmp_path: Path) -> None:

@@ -65,6 +65,42 @@ def test_scales_are_kept(make: Make) -> None:
     assert_unbiased(drawn, (1.3 * q @ k.mT).exp(), "scores")
 
 
+def test_randomized_attention_is_unbiased_for_softmax_attention_and_linear_one_is_close() -> None:
+    """Directions of each query's own; the ratio of unbiased sums is biased."""
+    source = generator(3)
+    q, k, v = torch.randn(3, 6, 4, generator=source, dtype=torch.float64) * 0.9
+    exact = (q @ k.mT).softmax(1)
+
+    def draw() -> Tensor:
+        j = torch.multinomial(exact, 1, generator=source).squeeze(1)
+        noise = torch.randn(6, 4, generator=source, dtype=torch.float64)
+        return reference.randomized_attention(q, k, v, j, noise)
+
+    assert_unbiased(torch.stack([draw() for _ in range(3000)]), exact @ v, "randomized attention")
+
+
+def test_proposals_from_data_lower_the_error_of_attention() -> None:
+    """On queries and keys that they have not seen."""
+    q, k = cases.features.data(2.0)
+    exact = (5**-0.5 * q[20:] @ k[20:].mT).softmax(1)
+
+    def error(phi: Any) -> Tensor:
+        phi.calibrate(q[:20], k[:20])
+
+        def distance(phi: Any) -> Tensor:
+            scores = phi.queries(q[20:]) @ phi.keys(k[20:]).mT
+            return (scores / scores.sum(1, keepdim=True) - exact).norm() / exact.norm()
+
+        return redrawn(phi, 60, distance).median()
+
+    class FavorPlus(PositiveRandomFeatures):
+        def calibrate(self, q: Tensor, k: Tensor) -> None:
+            pass
+
+    errors = [error(make(5, 32)) for make in (features.LinearRandomizedFeatures, FavorPlus)]
+    assert errors[0] < 0.8 * errors[1]
+
+
 @every_coupling
 def test_estimates_of_the_gaussian_kernel_are_unbiased(coupling: features.Coupling) -> None:
     (q, k), phi = pair(), TrigonometricFeatures(5, 8, coupling, scale=0.7)

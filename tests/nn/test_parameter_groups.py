@@ -10,7 +10,7 @@ import torch
 from models import PATH, features, model
 from torch import nn
 
-from graphmask.features import LearnedFeatures, UnitPlusCosine
+from graphmask.features import LearnedFeatures, ReLU, UnitPlusCosine
 from graphmask.masks import GlobalMask, OneHop, PowerSeriesMask
 from graphmask.nn import SupportMax, parameter_groups
 from graphmask.normalizers import DegreeScaled, RMSNormalizer
@@ -51,6 +51,7 @@ def test_frequencies_of_values_do_not_decay_and_convolutions_are_no_masks() -> N
     transformer = model(
         mask=PowerSeriesMask(1, 2),
         conv=cases.seeded(lambda: SupportMax(4, 4)),
+        feature_map=ReLU(),
         normalizer=DegreeScaled(2),
         values=RotaryValues(2, 2),
     )

@@ -148,6 +148,7 @@ OPTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "gate of the user": lambda: {"gate": nn.Sequential(nn.Linear(4, 4), nn.SiLU())},
     "before": lambda: {"conv": gm.nn.BeforeAttention(pyg.GATConv(4, 2, heads=2))},
     "on values": lambda: {"conv": gm.nn.OnValues(pyg.GCNConv(4, 4))},
+    "context": lambda: {"conv": gm.nn.BeforeAttention(gm.nn.ContextPool(4, hops=2))},
     "lazy on values": lambda: {"conv": gm.nn.OnValues(pyg.SAGEConv(-1, 4))},
     "encoder": lambda: {"encoder": pyg.MLP([3, 8, 4], norm="batch_norm")},
     "lazy encoder": lambda: {"in_channels": -1, "encoder": pyg.Linear(-1, 4)},
@@ -478,15 +479,17 @@ DAMAGE: list[tuple[Callable[[Path], object], str]] = [
     (with_arguments(pool={"function": "torch_geometric.nn.summary"}), "does not make"),
     (with_arguments(mask={"call": "eval"}), "a config starts with one of class, type"),
     (nested, "is damaged: maximum recursion depth"),
-    (with_arguments(num_layers=50_000), "more is made than weights of 32 tensors"),
-    (with_arguments(hidden_channels=40_000), "more is made than weights of 32 tensors"),
+    (with_arguments(num_layers=50_000), "more is made than weights of 44 tensors"),
+    (with_arguments(hidden_channels=40_000), "more is made than weights of 44 tensors"),
     (with_arguments(out_channels=10**18), "`out_channels` must be at most 65,536"),
     (with_class("graphmask.masks.WalkMask", hops=10**9, heads=2), "`hops` must be at most"),
     (with_integers, "`encoder.bias` must be of dtype torch.float64, got torch.int64"),
     (with_lazy_weights, "does not fit TopologicalTransformer: without .*encoder"),
     (with_arguments(dropout=0.5), "was changed after it was saved"),
     (
-        lambda folder: with_weights(folder, lambda name, x: {name: x.nextafter(x + 1)}),
+        lambda folder: with_weights(
+            folder, lambda name, x: {name: x.nextafter(x + 1) if x.is_floating_point() else x}
+        ),
         "was changed after it was saved",
     ),
 ]

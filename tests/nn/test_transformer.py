@@ -25,7 +25,7 @@ from torch_geometric.nn import (
 )
 
 from graphmask import Topology, reference
-from graphmask.features import EluPlusOne, UnitPlusCosine
+from graphmask.features import EluPlusOne, ReLU, UnitPlusCosine
 from graphmask.masks import GlobalMask, GRFMask, WalkMask
 from graphmask.nn import BeforeAttention, OnValues, OutputGate, TopologicalTransformer
 from graphmask.normalizers import Unnormalized
@@ -51,7 +51,8 @@ def test_a_block_adds_both_branches_to_its_input() -> None:
 def test_a_gated_block_with_a_placed_convolution_is_its_formula(place: type) -> None:
     topology, x = example_topologies()["weighted"], features(13, 4)
     gate = cases.scrambled(cases.seeded(lambda: OutputGate(4)))
-    layer = block(mask=GlobalMask(), conv=place(graph_conv()), gate=gate, norm="batch_norm").eval()
+    branches = {"mask": GlobalMask(), "conv": place(graph_conv()), "gate": gate}
+    layer = block(**branches, feature_map=ReLU()).eval()
     attend, local = layer.attention, layer.placed_conv.conv
     weights = reference.adjacency(topology.edge_index, 13, topology.edge_weight, None)
 
@@ -208,7 +209,8 @@ def test_parts_of_the_user_stand_in_their_places() -> None:
     """The whole model written out, in float64."""
     sizes = {"skip": (4, 4), "encoder": (3, 4), "head": (4, 5)}
     parts = {name: cases.seeded(lambda size=size: nn.Linear(*size)) for name, size in sizes.items()}
-    transformer = model(mask=GlobalMask(), jk="sum", pool=global_mean_pool, **parts).double()
+    options = {"feature_map": ReLU(), "norm": None, "jk": "sum", "pool": global_mean_pool}
+    transformer = model(mask=GlobalMask(), **options, **parts).double()
     skips = [layer.skip for layer in transformer.layers]
     assert not torch.equal(skips[0].weight, skips[1].weight)
     topology, x = example_topologies()["weighted"], features(13, 3).double()

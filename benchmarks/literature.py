@@ -1,0 +1,143 @@
+"""What attention of other papers costs here, beside what it would replace.
+
+Each claim has variants, interleaved in one process; figures are medians of CPU times of forward and
+backward, and ratios to the first variant. Reproduces the figures on ripples and on gated attention
+units in docs/families/grids.md and docs/models.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from statistics import median
+from time import process_time
+from typing import Any, NamedTuple
+
+import torch
+from runner import Row, Study, choose, numbers, print_table, progress
+from torch import Tensor, nn
+
+import graphmask as gm
+from graphmask.benchmark.graphs import ordered_sphere_graph
+
+HEADS, CHANNELS, BASE = 4, 16, 64
+
+
+class Variant(NamedTuple):
+    """A call to be measured, and the module whose parameters are counted."""
+
+    name: str
+    call: Callable[[], Tensor]
+    module: nn.Module
+
+
+def ripples(side: int, rings: int) -> Iterator[Variant]:
+    """Attention on a square grid, weighed by rings: by pairs, and by windows as published."""
+    n = side * side
+    grid = gm.Topology(torch.empty(2, 0, dtype=torch.long), n)
+    qkv = [torch.randn(n, HEADS, CHANNELS, requires_grad=True) for _ in range(3)]
+    shape, lifted = (side, side), gm.operators.Lifted()
+    for name, mask, execution in (
+        ("GlobalMask", gm.masks.GlobalMask(), None),
+        ("RippleMask", gm.masks.RippleMask(rings, HEADS, shape), None),
+        ("RippleMask, lifted", gm.masks.RippleMask(rings, HEADS, shape), lifted),
+        ("ToeplitzMask", gm.masks.ToeplitzMask(shape, HEADS), None),
+    ):
+        topology = mask.prepare(grid)
+        yield Variant(name, partial(_attend, qkv, mask, topology, execution), mask)
+
+
+def _attend(qkv: Sequence[Tensor], mask: Any, topology: gm.Topology, execution: Any) -> Tensor:
+    return gm.attention(*qkv, mask(topology), execution=execution)
+
+
+def units(side: int, rings: int) -> Iterator[Variant]:
+    """A block of 128 channels, and two gated attention units, on a nearest-neighbour graph."""
+    n, width = side * side, 8 * CHANNELS
+    walks = gm.walks.ResampledWalks(budget=32, hops=4)
+
+    def walk(heads: int) -> gm.masks.WalkMask:
+        return gm.masks.WalkMask(4, heads, gm.masks.NonNegative, walks)
+
+    topology = walk(1).prepare(gm.Topology(ordered_sphere_graph(n, 0)[1], n))
+    unit, everything = partial(gm.nn.GatedAttentionUnit, width, base=BASE), gm.masks.GlobalMask()
+    chunks = gm.masks.ChunkMask(64)
+    block = partial(gm.nn.TopologicalTransformerLayer, width, HEADS, expansion=4)
+    x = torch.randn(n, width, requires_grad=True)
+    for name, layers in (
+        ("block, GlobalMask", [block(everything)]),
+        ("block, WalkMask", [block(walk(HEADS))]),
+        ("2 units, WalkMask", [unit(walk(1)), unit(walk(1))]),
+        (
+            "2 units, WalkMask, ReLU",
+            [unit(walk(1), feature_map=gm.features.ReLU()) for _ in range(2)],
+        ),
+        ("2 units, chunks and global", [unit(chunks, linear_mask=everything) for _ in range(2)]),
+    ):
+        yield Variant(name, partial(_run, layers, x, topology), nn.ModuleList(layers))
+
+
+def _run(layers: Sequence[nn.Module], x: Tensor, topology: gm.Topology) -> Tensor:
+    for layer in layers:
+        x = layer(x, topology)
+    return x
+
+
+class Claim(NamedTuple):
+    """Variants on N = side^2 nodes, with some rings or without."""
+
+    name: str
+    make: Callable[[int, int], Iterator[Variant]]
+    has_rings: bool = False
+
+
+CLAIMS = (Claim("ripples", ripples, True), Claim("units", units))
+
+
+def measure(claim: Claim, side: int, rings: int, repeats: int) -> Iterator[Row]:
+    """Medians of the variants of a claim, called in turn."""
+    variants = list(claim.make(side, rings))
+    times: list[list[float]] = [[] for _ in variants]
+    for repeat in range(repeats + 1):  # the first compiles
+        for variant, seen in zip(variants, times, strict=True):
+            progress(f"{claim.name}: {variant.name}, call {repeat} of {repeats}")
+            start = process_time()
+            variant.call().sum().backward()
+            seen.append(process_time() - start)
+    figures = [median(seen[1:]) for seen in times]
+    for variant, seconds in zip(variants, figures, strict=True):
+        yield {
+            "claim": claim.name,
+            "nodes": side * side,
+            "rings": rings if claim.has_rings else 0,
+            "variant": variant.name,
+            "parameters": sum(p.numel() for p in variant.module.parameters()),
+            "ms": 1e3 * seconds,
+            "ratio": seconds / figures[0],
+        }
+
+
+def main(arguments: Sequence[str] | None = None) -> list[Row]:
+    """Measure and print."""
+    study = Study(__doc__, {"sides": [6], "rings": [2], "repeats": 1})
+    study.add_argument("--claims", type=choose(CLAIMS), default=CLAIMS)
+    study.add_argument("--sides", type=numbers(int), default=[32, 64], help="N is the square")
+    study.add_argument("--rings", type=numbers(int), default=[2, 4, 8])
+    study.add_argument("--repeats", type=int, default=3)
+    options = study.parse(arguments)
+
+    def rows() -> Iterator[Row]:
+        for claim in options.claims:
+            for side in options.sides:
+                for rings in options.rings if claim.has_rings else options.rings[:1]:
+                    yield from measure(claim, side, rings, options.repeats)
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        results = study.collect(rows(), options)
+    print_table("Attention of other papers", results)
+    return results
+
+
+if __name__ == "__main__":
+    main()
