@@ -26,6 +26,7 @@ import graphmask as gm
 from graphmask._random import generator_from
 from graphmask.distributed._ranks import Processes
 from graphmask.masks import (
+    AdaptiveWalkMask,
     DegreeMask,
     Diffusion,
     FourierMask,
@@ -133,6 +134,8 @@ def of_masks() -> list[Case]:
         "RFD": (partial(RFDMask, 3, 0.5, HEADS), 0),
         "Fourier * walks": (lambda: FourierMask(HEADS, num_features=3) * positive(), 0),
         "degrees * series": (lambda: DegreeMask(HEADS) * series(2), 2),
+        "adaptive walks": (partial(AdaptiveWalkMask, 8, 3, HEADS), 0),
+        "adaptive walks of keys": (partial(AdaptiveWalkMask, 8, 3, HEADS, of_keys=True), 0),
         "heads": (lambda: HeadwiseMask([WalkMask(3), GlobalMask()]), 0),
     }
     cases = [
@@ -182,6 +185,8 @@ def of_layers() -> list[Case]:
         ),
         "rotary": (partial(transformer, walks, values=gm.values.RotaryValues(HEADS, 4)), 0),
         "batch norm": (partial(transformer, walks, norm="batch_norm"), 0),
+        "gated unit": (lambda: gm.nn.GatedAttentionUnit(4, WalkMask(3)), 0),
+        "context pool": (lambda: gm.nn.ContextPool(4, hops=3), 0),
         "GPS": (lambda: gm.nn.TopologicalGPS(4, pyg.GCNConv(4, 4), 2, mask=walks()), 1),
     }
     cases = [Case(name, model, hops=hops) for name, (model, hops) in models.items()]

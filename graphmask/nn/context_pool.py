@@ -106,10 +106,12 @@ class ContextPool(ConfigMixin, nn.Module):
         topology = Topology.of(x, edge_index, edge_weight, batch)
         if x.shape[1] != self.channels:
             raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
-        operator = self.mask(self.mask.draw_walks(topology).with_features(x))
+        x, graph = self.mask.draw_walks(topology).gather(x)
+        operator = self.mask(graph.with_features(x))
         weight = self.weight(x).sigmoid().unsqueeze(1)
         ones = weight.new_ones(weight.shape)
-        return attention(ones, weight, x.unsqueeze(1), operator, ReLU(0)).squeeze(1)
+        out = attention(ones, weight, x.unsqueeze(1), operator, ReLU(0)).squeeze(1)
+        return topology.release(out)
 
     def __repr__(self) -> str:
         return f"ContextPool({self.channels}, {self.mask!r})"

@@ -139,17 +139,18 @@ class GatedAttentionUnit(nn.Module):
             raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
         masks = [mask for mask in (self.mask, self.linear_mask) if mask is not None]
         hidden = self.norm(x)
-        topology = draw_walks(masks, topology).with_features(hidden)
+        wide, graph = draw_walks(masks, topology).gather(hidden)
+        graph = graph.with_features(wide)
         sizes = [self.hidden, self.hidden, self.base]
-        gate, value, base = silu(self.uvz(hidden)).split(sizes, 1)
+        gate, value, base = silu(self.uvz(wide)).split(sizes, 1)
         q, k, *linear = (base.unsqueeze(1) * self.scale + self.offset).split(1, 1)
-        value, operator = value.unsqueeze(1), self.mask(topology)
+        value, operator = value.unsqueeze(1), self.mask(graph)
         out = attention(q, k, value, operator, self.feature_map, normalizer=self.normalizer)
         if self.linear_mask is not None:
-            operator, (q, k) = self.linear_mask(topology), linear
+            operator, (q, k) = self.linear_mask(graph), linear
             normalizer = self.linear_normalizer
             out = out + attention(q, k, value, operator, self.linear_map, normalizer=normalizer)
-        return x + self.dropout(self.out(gate * out.squeeze(1)))
+        return x + self.dropout(self.out(topology.release(gate * out.squeeze(1))))
 
     def __repr__(self) -> str:
         linear = "" if self.linear_mask is None else f", linear_mask={self.linear_mask!r}"

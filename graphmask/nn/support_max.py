@@ -103,7 +103,9 @@ class SupportMax(ConfigMixin, nn.Module):
         if self.in_channels not in (-1, x.shape[1]):
             expected = f"of shape [N, in_channels] with in_channels = {self.in_channels}"
             raise value_error("x", expected, x)
-        pattern, u = topology.derive(closed_neighbourhoods), self.lin(x)
+        topology.part.check_hops("conv", self, max(self.hops))
+        x, graph = topology.gather(x)
+        pattern, u = graph.derive(closed_neighbourhoods), self.lin(x)
         parts = []
         for part, hops in zip(u.chunk(len(self.hops), 1), self.hops, strict=True):
             top = part.unsqueeze(0)
@@ -112,7 +114,7 @@ class SupportMax(ConfigMixin, nn.Module):
             parts.append(top[0])
         out = torch.cat(parts, 1)
         out = out - u if self.root is None else out + self.root(x)
-        return out if self.bias is None else out + self.bias
+        return topology.release(out if self.bias is None else out + self.bias)
 
     def __repr__(self) -> str:
         hops = self.hops[0] if len(self.hops) == 1 else self.hops
