@@ -37,7 +37,7 @@ def walk_and_global(hops: int, heads: int) -> gm.masks.TopologicalMask:
 
 
 MASKS: dict[str, Callable[[int, int], gm.masks.TopologicalMask]] = {
-    "walk": partial(gm.masks.WalkMask, alpha=gm.masks.Spread),
+    "walk": gm.masks.WalkMask,
     "walk+global": walk_and_global,
     "grf": gm.masks.GRFMask,
     "power": gm.masks.PowerSeriesMask,
@@ -84,12 +84,13 @@ def maker(options: Options, num_classes: int, *parts: Dataset | None) -> Make:
 
 def choices(options: Options) -> dict[str, Variant]:
     """The variants with the mask of the options; attention sees where others lie."""
-    mask = MASKS[options.mask](options.hops, options.heads)
+    mask: gm.masks.TopologicalMask = MASKS[options.mask](options.hops, options.heads)
     values: gm.values.ValueMap | None = None
     if not options.any_pose:
         dim = SOURCES[options.dataset].dim
         values = gm.values.RotaryValues(options.heads, options.channels // options.heads, dim)
     elif options.mask == "walk":  # moments read weights that are never negative
+        mask = gm.masks.WalkMask(options.hops, options.heads, gm.masks.Spread)
         values = gm.values.MomentInvariants()
     return comparison.variants(mask, comparison.local_mean(options), values=values)
 

@@ -105,6 +105,7 @@ def draw_results(recipes: Sequence[Recipe], cells: dict[str, dict[str, Cell]]) -
 
 def draw_ablation(recipes: Sequence[Recipe], cells: dict[str, dict[str, Cell]]) -> str:
     """One table: rows are pieces, columns recipes."""
+    recipes = [recipe for recipe in recipes if recipe.name in cells]
     columns = [cells.get(recipe.name, {}) for recipe in recipes]
     tops = [best(column.values(), recipe) for column, recipe in zip(columns, recipes, strict=True)]
     lines = []

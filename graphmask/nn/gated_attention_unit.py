@@ -41,8 +41,8 @@ class GatedAttentionUnit(nn.Module):
 
     With a ``linear_mask`` a second part is added before the gate, with a scale and an offset of its
     own for queries and keys: linear attention :math:`\frac1N \sum_j M'_{ij}\, (q'_i \cdot k'_j)\,
-    v_j`. A :class:`~graphmask.masks.ChunkMask` beside a ``GlobalMask()`` is FLASH, mixed attention
-    by chunks. For the causal form take ``CausalMask() * ChunkMask(C)`` and ``CausalMask() -
+    v_j`. A :class:`~graphmask.masks.ChunkMask` beside a ``GlobalMask()`` is mixed attention
+    by chunks, as in FLASH. For the causal form take ``CausalMask() * ChunkMask(C)`` and ``CausalMask() -
     CausalMask() * ChunkMask(C)``.
 
     Args:
@@ -71,8 +71,8 @@ class GatedAttentionUnit(nn.Module):
 
     Cost: that of attention with s features and ``expansion`` C value channels, and O(N C^2).
 
-    Source: Hua, Dai, Liu and Le, "Transformer Quality in Linear Time" (ICML 2022), sections 3.1 and
-    3.2. Its bias of relative positions is left to the mask.
+    Source: Hua, Dai, Liu and Le, "Transformer Quality in Linear Time" (ICML 2022), whose
+    bias of relative positions is left to the mask.
 
     Example:
         >>> import torch, graphmask as gm
