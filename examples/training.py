@@ -144,7 +144,8 @@ class Task(L.LightningModule):
 
     def forward(self, batch: Batch) -> Tensor:
         x = torch.cat([batch[name] for name in self.inputs], 1)
-        return self.model(x, gm.Topology.from_data(batch), u=batch.get("u"))
+        of_graphs = {"u": batch.u} if "u" in batch else {}
+        return self.model(x, gm.Topology.from_data(batch), **of_graphs)
 
     def predict(self, batch: Batch, part: str) -> tuple[Tensor, Tensor]:
         """Predictions and targets; ``part`` is train, val or test."""

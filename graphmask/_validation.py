@@ -168,7 +168,11 @@ def check_walks(
 
 def as_sets(walks: Walks | Sequence[Walks] | None) -> tuple[Walks, ...]:
     """Any number of sets of walks."""
-    return (walks,) if isinstance(walks, Walks) else tuple(walks or ())
+    if walks is None:
+        return ()
+    if not isinstance(walks, (Walks, Sequence)):
+        raise type_error("walks", "Walks, or a sequence of them", walks)
+    return (walks,) if isinstance(walks, Walks) else tuple(walks)
 
 
 def check_origin(

@@ -97,7 +97,7 @@ def test_view_draws_a_picture_and_a_page(ring: Path, tmp_path: Path) -> None:
     [
         ("info", ["--masks", "wlak"], "wlak"),
         ("view", ["--mask", "tree-distance"], "tree-distance does not apply here"),
-        ("view", ["--mask", "wlak"], "`mask` must be one of causal"),
+        ("view", ["--mask", "wlak"], "`mask` must be one of adaptive-walk"),
         ("view", ["--node", "20"], "`node` must be below 20"),
         ("view", ["--head", "1"], "`head` must be below 1"),
         ("view", ["--model", "none.pt"], "--trust"),

@@ -45,9 +45,10 @@ CONDITION = {"float64": 1e3, "float32": 1e2, "bfloat16": 10.0, "float16": 10.0, 
 SIZES = ("no graph", "no node", "one node", "few nodes", "batch")
 
 # Refusals that are documented: masks by the beginning of their names, sizes, and the error.
+RIPPLES = tuple(f"ripple-{kind}" for kind in ("line", "plane", "signed", "space", "features"))
 REFUSALS = (
     (
-        ("toeplitz", "grid-diffusion", "kronecker"),
+        ("toeplitz", "grid-diffusion", "kronecker", *RIPPLES),
         ("one node",),
         r"of graphs of .* nodes each, as `shape` says",
     ),

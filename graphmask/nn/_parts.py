@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.nn import BatchNorm
 from torch_geometric.nn.resolver import normalization_resolver
 
 from graphmask._checks import type_error, value_error
@@ -20,6 +21,8 @@ def make_norm(norm: str | None, channels: int) -> nn.Module:
     if not isinstance(norm, str):
         raise type_error("norm", "the name of a normalisation, such as 'batch_norm'", norm)
     module = normalization_resolver(norm, channels)
+    if isinstance(module, BatchNorm):  # a single node is normalised as in evaluation
+        module.allow_single_element = True
     if "batch" in inspect.signature(module.forward).parameters:
         raise value_error("norm", "a normalisation that reads no `batch`, or None", norm)
     return module

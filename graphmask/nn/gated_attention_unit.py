@@ -42,8 +42,8 @@ class GatedAttentionUnit(nn.Module):
     With a ``linear_mask`` a second part is added before the gate, with a scale and an offset of its
     own for queries and keys: linear attention :math:`\frac1N \sum_j M'_{ij}\, (q'_i \cdot k'_j)\,
     v_j`. A :class:`~graphmask.masks.ChunkMask` beside a ``GlobalMask()`` is mixed attention
-    by chunks, as in FLASH. For the causal form take ``CausalMask() * ChunkMask(C)`` and ``CausalMask() -
-    CausalMask() * ChunkMask(C)``.
+    by chunks, as in FLASH. For the causal form take ``CausalMask() * ChunkMask(C)`` and
+    ``CausalMask() - CausalMask() * ChunkMask(C)``.
 
     Args:
         channels: C, of input and output.

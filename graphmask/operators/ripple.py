@@ -241,6 +241,7 @@ def runs_by_pairs(topology: Topology, shape: Sequence[int], radii: Sequence[int]
 
 def grid_rings(topology: Topology, shape: tuple[int, ...], radii: tuple[int, ...]) -> Rings:
     """Pairs within the last radius on the grids of a topology, and their rings."""
+    grids_of(topology, shape)  # which checks the sizes of graphs
     device, size = topology.device, math.prod(shape)
     place = torch.stack(coordinates(torch.arange(size, device=device), shape))
     steps = [torch.arange(2 * min(radii[-1], n - 1) + 1) - min(radii[-1], n - 1) for n in shape]

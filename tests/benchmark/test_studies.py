@@ -123,7 +123,7 @@ def test_no_pair_is_off_more_often_than_the_theorem_allows(load: Callable) -> No
 def test_random_features_are_unbiased(load: Callable) -> None:
     study = load("features")
     inputs = study.make_inputs(8, 0.5, anisotropic=False, nodes=12)
-    assert len(study.MAPS) == 8
+    assert len(study.MAPS) == 9
     for feature_map in study.MAPS:
         assert abs(study.measure(inputs, feature_map, 16, 300)["bias_z"]) < 4, feature_map
 

@@ -81,6 +81,11 @@ def unweighted(graph: Topology) -> Topology:
     return Topology(graph.edge_index, graph.num_nodes)
 
 
+def featured(graph: Topology) -> Topology:
+    """The same graph, with positions for features."""
+    return graph.with_features(graph.pos)
+
+
 def graphs_of_components(graph: Topology) -> Topology:
     """The same nodes, as a batch of many graphs without edges."""
     batch = torch.arange(graph.num_nodes) // COMPONENT
@@ -120,6 +125,7 @@ def _largest_cube(graph: Topology) -> Topology:
 
 # Masks that read edges run on every graph; the others read the number of nodes, or positions.
 READERS = {
+    "AdaptiveWalkMask": _mask(masks.AdaptiveWalkMask, 3, on=featured),
     "DegreeMask": _mask(masks.DegreeMask),
     "DiffusionMask": _mask(masks.DiffusionMask),
     "DiffusionMask, long": _mask(masks.DiffusionMask, scale=30.0),
@@ -131,6 +137,7 @@ READERS = {
     "PowerSeriesMask": _mask(masks.PowerSeriesMask),
     "ProductMask": _mask(lambda: masks.PowerSeriesMask(1) @ masks.PowerSeriesMask(2)),
     "RandomWalkKernelMask": _mask(masks.RandomWalkKernelMask),
+    "RippleMask": _mask(masks.RippleMask, 2),
     "ScaledMask": _mask(lambda: 0.5 * masks.PowerSeriesMask(2)),
     "SeparatorMask": _mask(masks.SeparatorMask),
     "SeparatorMask, unweighted": _mask(masks.SeparatorMask, on=unweighted),
@@ -158,6 +165,8 @@ READERS = {
 OTHERS = {
     "CausalMask": _mask(masks.CausalMask),
     "CausalMask, decay": _mask(masks.CausalMask, 0.9),
+    "ChunkMask": _mask(masks.ChunkMask, 64),
+    "ChunkMask, many graphs": _mask(masks.ChunkMask, 64, on=graphs_of_components),
     "CausalMask, many graphs": _mask(masks.CausalMask, 0.9, on=graphs_of_components),
     "FourierMask": _mask(masks.FourierMask),
     "FourierMask, many graphs": _mask(masks.FourierMask, on=graphs_of_components),
@@ -167,6 +176,7 @@ OTHERS = {
     "GridDiffusionMask, many graphs": _mask(
         masks.GridDiffusionMask, COMPONENT, on=graphs_of_components
     ),
+    "RippleMask, grid": _sized(lambda n: masks.RippleMask(3, shape=n)),
     "HypercubeMask": _mask(masks.HypercubeMask, on=_largest_cube),
     "KroneckerMask": _sized(
         lambda n: masks.KroneckerMask(

@@ -146,7 +146,7 @@ def test_masks_by_name() -> None:
 
 def test_wrong_names_of_masks() -> None:
     for text, message in (
-        ("wlak", "one of causal"),
+        ("wlak", "one of adaptive-walk"),
         ("walk:hopps=2", "some of the arguments hops, heads"),
         ("walk:hops", "name:argument=value"),
         ("walk:hops=-1", "`hops` must be at least 0"),
