@@ -15,7 +15,9 @@ def gated_attention_unit(
     chunk: int | None = None,
     causal: bool = False,
 ) -> Tensor:
-    """The gated sums of a unit before its last linear map, [N, e] (Hua et al. 2022, section 3).
+    """The gated sums of a unit before its last linear map, [N, e] (Hua et al. 2022).
+
+    By definition::
 
         u, v, z = SiLU(h weight^T + bias),    e, e and s channels
         q, k, q', k' = scale[r] * z + offset[r] for r = 0, ..., 3
