@@ -93,9 +93,9 @@ def test_graphs_without_nodes_have_walks(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_workers_write_the_same_bytes(tmp_path: Path) -> None:
-    contents = []
+    data, contents = hubs(), []
     for name, workers in (("a", 1), ("b", 2)):
-        shard(hubs(), tmp_path / name, parts=5)
+        shard(data, tmp_path / name, parts=5)
         draw_walks(
             tmp_path / name, walks.ResampledWalks(6, hops=3), workers=workers, progress=False
         )
