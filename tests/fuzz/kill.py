@@ -127,11 +127,12 @@ def _weights(folder: Path) -> dict[str, list[float]]:
 
 def _train(folder: Path) -> None:
     sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
+    import comparison
     import motif_detection
 
-    options = ["--smoke", "--variants", "masked", "--resume", "--accelerator", "cpu"]
-    sys.argv = ["motif_detection.py", *options, "--out", str(folder)]
-    motif_detection.main()
+    arguments = ["--smoke", "--variants", "masked", "--resume", "--accelerator", "cpu"]
+    options = motif_detection.parse([*arguments, "--out", str(folder)])
+    comparison.compare(motif_detection.problem(options), options)
 
 
 def _stop(draw: Draw, work: Callable[[], object], size: int) -> str:
