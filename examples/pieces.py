@@ -40,12 +40,17 @@ def _together(problem: Problem, options: Options) -> dict[str, Variant]:
     """
     geometry = next(iter(_geometry(problem, options).values()), {})
     filters = {**_from_one(options), "mask": problem.masks(masks.OneHop), **geometry}
+    starts = {"spread heads": masks.Spread}
+    if "mask" not in geometry:
+        starts |= {"one hop per head": masks.OneHop, "equal heads": masks.Free}
+    plain = {
+        f"all, ReLU, {name}": {"mask": problem.masks(start), **geometry}
+        for name, start in starts.items()
+    }
     return {
         "all, scores from one": filters,
         "all, scores from one, row sums": {**filters, "normalizer": normalizers.RowSums()},
-        "all, ReLU, spread heads": {"mask": problem.masks(masks.Spread), **geometry},
-        "all, ReLU, one hop per head": {"mask": problem.masks(masks.OneHop), **geometry},
-        "all, ReLU, equal heads": {"mask": problem.masks(masks.Free), **geometry},
+        **plain,
         "all, unmasked": {**geometry, "mask": masks.GlobalMask()},
         "local": problem.choices.get("local", {"conv": problem.conv}),
         "all, scores from one + local": {**filters, "conv": problem.conv},

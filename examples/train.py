@@ -12,19 +12,23 @@ from __future__ import annotations
 
 import argparse
 import csv
-import fcntl
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import forests
-import tomllib
 from comparison import Problem, train
 from pieces import pieces
 from torchmetrics import MeanSquaredError
 from training import Options
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # before Python 3.11
+    import tomli as tomllib
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
 FOREST = "no graph: forest"
@@ -84,8 +88,8 @@ class Recipe:
         """The rows, in the order in which they are trained."""
         if self.rows == "pieces":
             return pieces(problem, options)
-        rows = self.rows or list(problem.choices)
-        return {row: problem.choices.get(row) for row in rows}
+        rows = {**problem.choices, FOREST: None}
+        return {row: rows[row] for row in self.rows or problem.choices}
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -116,14 +120,12 @@ def known(table: Path) -> set[tuple[str, str, int]]:
 
 
 def append(table: Path, row: Mapping[str, Any]) -> None:
-    """Append a result; one process writes at a time."""
+    """Append a result in one write, so that several processes may share a table."""
     table.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError), table.open("x", newline="") as file:
+        csv.DictWriter(file, COLUMNS, lineterminator="\n").writeheader()
     with table.open("a", newline="") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        if not table.stat().st_size:
-            writer.writeheader()
-        writer.writerow(row)
+        csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(row)
 
 
 def runs(recipe: Recipe, campaign: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -133,6 +135,9 @@ def runs(recipe: Recipe, campaign: argparse.Namespace) -> Iterator[dict[str, Any
     options = script.parse([*arguments, *["--smoke"] * campaign.smoke])
     problem: Problem = script.problem(options)
     choices = recipe.choices(problem, options)
+    unknown = set(campaign.rows or ()) - {*choices, FOREST}
+    if unknown:
+        raise ValueError(f"`--rows` must be of {[*choices, FOREST]}, got {sorted(unknown)}")
     for seed in campaign.seeds or recipe.seeds:
         for row in campaign.rows or choices:
             if campaign.missing and (recipe.name, row, seed) in known(campaign.results):
@@ -157,7 +162,8 @@ def runs(recipe: Recipe, campaign: argparse.Namespace) -> Iterator[dict[str, Any
 
 def fit_forest(problem: Problem, seed: int) -> dict[str, Any]:
     """The strongest model without a graph."""
-    assert problem.tables is not None, f"{problem.name} has no tables for a forest"
+    if problem.tables is None:
+        raise ValueError(f"{problem.name} has no tables for a forest")
     task, loaders = problem.make(FOREST, {"conv": problem.conv}, seed)  # for its data
     classes = not isinstance(task.metrics["test"], MeanSquaredError)
     return forests.fit(problem.tables(task, loaders), task.metrics["test"], classes, seed)

@@ -144,7 +144,24 @@ class Identity(FeatureMap):
         return x
 
 
-class SoftmaxScores(FeatureMap):
+class _ScaledProducts(FeatureMap):
+    """Scores that are a function of scaled inner products."""
+
+    def __init__(self, scale: float | None = None) -> None:
+        super().__init__()
+        self.scale = None if scale is None else check_scale(scale)
+
+    def queries(self, x: Tensor) -> Tensor:
+        return x * (x.shape[-1] ** -0.5 if self.scale is None else self.scale)
+
+    def keys(self, x: Tensor) -> Tensor:
+        return x
+
+    def extra_repr(self) -> str:
+        return f"scale={self.scale}"
+
+
+class SoftmaxScores(_ScaledProducts):
     r"""Exact softmax scores: masked softmax attention on the entries of a mask.
 
     .. math:: k(q, k) = \exp(s\, q \cdot k)
@@ -180,21 +197,8 @@ class SoftmaxScores(FeatureMap):
     sized = False
     scores = Exponentials()
 
-    def __init__(self, scale: float | None = None) -> None:
-        super().__init__()
-        self.scale = None if scale is None else check_scale(scale)
 
-    def queries(self, x: Tensor) -> Tensor:
-        return x * (x.shape[-1] ** -0.5 if self.scale is None else self.scale)
-
-    def keys(self, x: Tensor) -> Tensor:
-        return x
-
-    def extra_repr(self) -> str:
-        return f"scale={self.scale}"
-
-
-class SquaredReLUScores(FeatureMap):
+class SquaredReLUScores(_ScaledProducts):
     r"""Squared positive parts of inner products, :math:`k(q, k) = \max(s\, q \cdot k, 0)^2`.
 
     No finite number of features gives these: as :class:`SoftmaxScores`, they are computed one by
@@ -205,12 +209,12 @@ class SquaredReLUScores(FeatureMap):
         scale: s. (default: :obj:`None`, ``d ** -0.5`` for d channels)
 
     Raises:
-        ValueError: for a scale that is not positive; attention refuses masks without sparse support
+        ValueError: for a scale that is not positive; in attention, for masks without sparse support
             on large graphs.
 
     Cost: O(d) per entry and head.
 
-    Source: Hua et al., "Transformer Quality in Linear Time" (ICML 2022), section 3.1; So et al.,
+    Source: Hua et al., "Transformer Quality in Linear Time" (ICML 2022); So et al.,
     "Primer: Searching for Efficient Transformers for Language Modeling" (NeurIPS 2021).
 
     Example:
@@ -224,16 +228,3 @@ class SquaredReLUScores(FeatureMap):
 
     nonnegative = False
     scores = SquaredProducts()
-
-    def __init__(self, scale: float | None = None) -> None:
-        super().__init__()
-        self.scale = None if scale is None else check_scale(scale)
-
-    def queries(self, x: Tensor) -> Tensor:
-        return x * (x.shape[-1] ** -0.5 if self.scale is None else self.scale)
-
-    def keys(self, x: Tensor) -> Tensor:
-        return x
-
-    def extra_repr(self) -> str:
-        return f"scale={self.scale}"

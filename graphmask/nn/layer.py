@@ -24,8 +24,8 @@ class TopologicalTransformerLayer(nn.Module):
     r"""A pre-norm transformer block: masked attention, a local convolution or both, then an MLP.
 
     .. math::
-        h &= \text{Skip}(x) + \text{Attention}(\text{LN}(x)) + \text{Conv}(\text{LN}(x)) \\
-        x' &= h + \text{MLP}(\text{LN}(h))
+        h &= \text{Skip}(x) + \text{Attention}(\text{Norm}(x)) + \text{Conv}(\text{Norm}(x)) \\
+        x' &= h + \text{MLP}(\text{Norm}(h))
 
     Args:
         channels: C, of input and output.

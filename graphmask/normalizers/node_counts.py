@@ -20,7 +20,7 @@ class NodeCounts(Normalizer):
     Args:
         power: p. (default: :obj:`1.0`)
 
-    Source: Hua et al., "Transformer Quality in Linear Time" (ICML 2022), section 3.1.
+    Source: Hua et al., "Transformer Quality in Linear Time" (ICML 2022).
 
     Example:
         >>> import torch, graphmask as gm
