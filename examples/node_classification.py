@@ -7,9 +7,9 @@
 
 --dataset is github or any name of `graphmask.datasets.Heterophilous`; the defaults are those for
 minesweeper. Nodes are reordered so that neighbours are close in memory; a step of training reads
-one of --parts bands of this order, validation and test the whole graph. Every variant has the same
-deep block with batch normalisation and skips, the convolution less dropout, which helps it. Without
---root, a generated Minesweeper.
+one of --parts bands of this order, which start at --shifts places each, validation and test the
+whole graph. Every variant has the same deep block with batch normalisation and skips, the
+convolution less dropout, which helps it. Without --root, a generated Minesweeper.
 """
 
 from __future__ import annotations
@@ -69,9 +69,15 @@ def load(options: Options, seed: int) -> tuple[list[Data], int]:
         gm.transforms.ReorderNodes()(dataset[0]),
         training.add_walks(options, options.budget, seed),
     )
-    bands = torch.arange(data.num_nodes).tensor_split(options.parts)
-    parts = [data.subgraph(band) for band in bands] if options.parts > 1 else [data]
-    return [draw(graph.clone()) for graph in (data, *parts)], dataset.num_classes
+    parts = [data.subgraph(band) for band in bands(data.num_nodes, options)]
+    return [draw(graph.clone()) for graph in (data, *(parts or [data]))], dataset.num_classes
+
+
+def bands(num_nodes: int, options: Options) -> list[Tensor]:
+    """Nodes that follow each other, the first after the last; none where all are one part."""
+    count = options.parts * options.shifts if options.parts > 1 else 0
+    starts = [num_nodes * number // count for number in range(count)]
+    return [(torch.arange(num_nodes // options.parts) + start) % num_nodes for start in starts]
 
 
 def choices(options: Options, mask: gm.masks.TopologicalMask, conv: GCNConv) -> dict[str, Variant]:
@@ -98,6 +104,8 @@ def parse(arguments: list[str] | None = None) -> Options:
     add("--root", type=Path, help="folder of git_web_ml.zip or NAME.npz")
     add("--budget", type=int, default=64, help="pairs stored per node")
     add("--parts", type=int, default=4, help="bands of the graph, one in each step")
+    add("--shifts", type=int, default=1, help="bands that start within one")
+    add("--input-dropout", type=float, default=0.0, help="of the features")
     add("--local-dropout", type=float, default=0.2, help="of the convolution alone")
     tiny = {"epochs": 2, "validate_every": 1, "channels": 8, "layers": 1, "parts": 2}
     return training.parse_options(parser, arguments, **tiny)
@@ -111,7 +119,10 @@ def problem(options: Options) -> Problem:
         graphs, classes = load(options, seed)
         numbers = [Data(num_nodes=1, number=number) for number in range(len(graphs))]
         channels = graphs[0].num_features
-        model = training.make_model(options, channels, classes, **arguments)
+        encoder = nn.Sequential(
+            nn.Dropout(options.input_dropout), nn.Linear(channels, options.channels)
+        )
+        model = training.make_model(options, channels, classes, **{"encoder": encoder, **arguments})
         accuracy = MulticlassAccuracy(classes, average="micro")
         task = NodeTask(graphs, model, MulticlassAUROC(classes) if auc else accuracy, options)
         return task, Loaders(numbers[1:], numbers[:1], numbers[:1], 1, seed)

@@ -56,6 +56,24 @@ class Graph:
     # Features of nodes: nothing is derived from them.
     x: Tensor | None = None
     _part: Part = WHOLE
+    # Of the same graph, for models.
+    _renamed: Renamed | None = None
+
+
+class Renamed(NamedTuple):
+    """A graph under other names of its nodes, which lie close in memory where they are near.
+
+    Attributes:
+        graph: the same graph, its nodes renamed.
+        order: ``[N]``, the former name of each node.
+        rank: ``[N]``, the name that each node has now.
+        changes: how often edges and weights of the former graph had been changed in place.
+    """
+
+    graph: Any
+    order: Tensor
+    rank: Tensor
+    changes: tuple[int, ...]
 
 
 class GraphArguments(NamedTuple):

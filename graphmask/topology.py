@@ -20,6 +20,7 @@ from ._part import Part
 from ._validation import (
     Graph,
     GraphArguments,
+    Renamed,
     check_beside_topology,
     check_edges_of_data,
     check_features,
@@ -28,7 +29,7 @@ from ._validation import (
     check_walks,
 )
 from ._walk_storage import StoredWalks
-from ._walks import Origin, Walks, pattern_of_keys
+from ._walks import Origin, Walks, invert, pattern_of_keys
 from .kernels import Pattern
 from .kernels.products import accumulator
 
@@ -214,6 +215,48 @@ class Topology(Graph):
             _part=self._part.to(device),
         )
 
+    def rename(self, order: Tensor) -> Topology:
+        """The same graph, with its walks, whose node k is node ``order[k]`` of this one.
+
+        Args:
+            order: ``[N]``, each node once.
+
+        Cost: O(N + E); O(P log P) more for P pairs of walks.
+
+        Example:
+            >>> import torch, graphmask as gm
+            >>> path = gm.Topology(torch.tensor([[0, 1], [1, 2]]), num_nodes=3)
+            >>> path.rename(torch.tensor([2, 1, 0])).edge_index
+            tensor([[2, 1],
+                    [1, 0]])
+        """
+        order = order.long()
+        rank = invert(order)
+        by_node = {name: getattr(self, name) for name in ("batch", "pos", "x")}
+        moved = {name: x if x is None else x[order] for name, x in by_node.items()}
+        moved["edge_index"] = rank[self.edge_index]
+        tensors = moved["edge_index"], self.edge_weight, moved["batch"], moved["pos"]
+        sources = Sources((*tensors, self.edge_attr), self._derived.nonnegative)
+        walks = tuple(walks.rename(rank) for walks in self.walk_sets)
+        return self._replace(
+            **moved, _sources=sources, _walk_sets=walks, _drawn_after=sources.changes[:2]
+        )
+
+    def with_renamed(self, graph: Topology, order: Tensor) -> Topology:
+        """The same graph, with itself renamed, for models that compute in that order."""
+        order = order.long()
+        renamed = Renamed(graph, order, invert(order), self._changes)
+        return self._replace(_renamed=renamed)
+
+    @property
+    def renamed(self) -> Renamed | None:
+        """This graph in an order in which neighbours are close, where a model prepared one.
+
+        None after edges or weights were changed in place.
+        """
+        kept = self._renamed
+        return kept if kept is not None and kept.changes == self._changes else None
+
     def in_part(self, part: Part) -> Topology:
         """The same topology as a part of a graph; see :mod:`graphmask.distributed`."""
         return self._replace(_part=part)
@@ -254,7 +297,8 @@ class Topology(Graph):
 
     def _replace(self, **changes: Any) -> Topology:
         """The topology with other values of some fields, which are valid."""
-        return Topology(self.edge_index, _checked=Graph(**{**vars(self), **changes}))
+        fields = {**vars(self), "_renamed": None, **changes}
+        return Topology(fields["edge_index"], _checked=Graph(**fields))
 
     @property
     def _derived(self) -> Derived:

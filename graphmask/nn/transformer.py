@@ -23,6 +23,7 @@ from graphmask.topology import Topology
 from graphmask.values import ValueMap
 
 from ._jumping import SumKnowledge, jumping_knowledge
+from ._node_order import find_order
 from ._parts import check_module, check_output
 from .attention import TopologicalAttention
 from .context_pool import ContextPool
@@ -278,11 +279,19 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         """Return the topology with all that the blocks read, ready for ``torch.compile``.
 
         Walks are drawn where they are missing, once for all blocks; see
-        :meth:`graphmask.masks.TopologicalMask.prepare`.
+        :meth:`graphmask.masks.TopologicalMask.prepare`. On CPUs the blocks then compute in an order
+        of the nodes in which neighbours are close, if a large graph comes in a bad one: its walks
+        are kept in both orders. Outputs are those without, up to rounding.
         """
-        masks = self._masks()
-        topology = draw_walks(masks, topology)
-        for mask in masks:
+        topology = draw_walks(self._masks(), topology)
+        order = find_order(self._masks(), topology)
+        if order is None:
+            return self._complete(topology)
+        return topology.with_renamed(self._complete(topology.rename(order)), order)
+
+    def _complete(self, topology: Topology) -> Topology:
+        """The topology with what the blocks derive from it."""
+        for mask in self._masks():
             topology = mask.prepare(topology)
         for module in self.modules():
             if isinstance(module, (ContextPool, SupportMax)):
@@ -319,6 +328,13 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
     def _encode(self, x: Tensor, topology: Topology) -> Tensor:
         """The output of the last block, or the aggregation of those of all blocks."""
         x = check_output("encoder", self.encoder(x), [len(x), self.hidden_channels])
+        renamed = topology.renamed
+        if renamed is not None:
+            x = self._run_blocks(x.index_select(0, renamed.order), renamed.graph)
+            return x.index_select(0, renamed.rank)
+        return self._run_blocks(x, topology)
+
+    def _run_blocks(self, x: Tensor, topology: Topology) -> Tensor:
         outputs = []
         for layer in self.layers:
             x = topology.part.run(layer, x, topology)
