@@ -11,7 +11,9 @@ import math
 from typing import Any
 
 import torch
+from lightning import Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, WeightAveraging
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -81,7 +83,8 @@ class MovingAverage(WeightAveraging):
     """Validates, tests and saves an exponential moving average of the weights.
 
     The decay of step n is at most (1 + n) / (10 + n), so that an average of few steps forgets where
-    they started. Statistics of batch normalisation are averaged alike.
+    they started. Statistics of batch normalisation are averaged alike. To train on, a checkpoint
+    also holds the weights themselves.
     """
 
     def __init__(self, decay: float) -> None:
@@ -90,6 +93,11 @@ class MovingAverage(WeightAveraging):
             get_ema_multi_avg_fn(min(decay, (1 + steps) / (10 + steps)))(averaged, current, count)
 
         super().__init__(multi_avg_fn=average)
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: Any) -> None:
+        """Read both to train on; to test, the average alone, which is the model's by now."""
+        if trainer.state.fn == TrainerFn.FITTING:
+            super().on_load_checkpoint(trainer, pl_module, checkpoint)
 
 
 class BitDropout(nn.Dropout):
@@ -114,4 +122,13 @@ def use_bit_dropout(model: nn.Module) -> nn.Module:
         for name, child in module.named_children():
             if type(child) is nn.Dropout:
                 setattr(module, name, BitDropout(child.p))
+    return model
+
+
+def use_plain_dropout(model: nn.Module) -> nn.Module:
+    """Undo :func:`use_bit_dropout`, for models that others read."""
+    for module in model.modules():
+        for name, child in module.named_children():
+            if type(child) is BitDropout:
+                setattr(module, name, nn.Dropout(child.p))
     return model

@@ -41,6 +41,22 @@ def test_missing_rows_are_trained_and_appended(example, tmp_path):
     assert all(0 <= float(row["test"]) <= 1 and int(row["parameters"]) > 0 for row in rows)
 
 
+@pytest.mark.slow
+def test_the_average_of_the_weights_is_tested_and_published(example, tmp_path):
+    models = tmp_path / "models"
+    arguments = str(ROOT / "examples/recipes/esol.toml"), "--smoke", "--out", str(tmp_path)
+    table = str(tmp_path / "results.csv")
+    example("train").main([*arguments, "--seeds", "0", "--rows", "masked", "--results", table])
+    with open(table, newline="") as file:
+        (row,) = csv.DictReader(file)
+    publish = example("publish")
+    scores = publish.publish(publish.parse([*arguments, "masked", str(models)]))
+    for name in ("validation", "test"):
+        assert scores[name] == pytest.approx(float(row[name]), abs=1e-5)
+        assert f"{scores[name]:.4f}" in (models / "README.md").read_text()
+    assert (models / "model.safetensors").exists()
+
+
 TABLE = """recipe,row,seed,validation,test,epoch,epochs,cpu_seconds,memory,parameters
 tangle,masked,0,0.5,0.25,1,2,3.0,10,7
 tangle,masked,1,0.5,0.75,2,2,5.0,30,7
