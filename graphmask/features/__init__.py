@@ -19,7 +19,14 @@ from .learned import LearnedFeatures
 from .normalized import Normalized
 from .positive import OptimalPositiveFeatures, PositiveRandomFeatures, SharpPositiveFeatures
 from .randomized import LinearRandomizedFeatures
-from .scores import Exponentials, InnerProducts, Scores, SignedInnerProducts, SquaredProducts
+from .scores import (
+    Exponentials,
+    InnerProducts,
+    OnePlusProducts,
+    Scores,
+    SignedInnerProducts,
+    SquaredProducts,
+)
 from .trigonometric import TrigonometricFeatures, TrigonometricSoftmaxFeatures
 
 __all__ = [
@@ -36,6 +43,7 @@ __all__ = [
     "LearnedFeatures",
     "LinearRandomizedFeatures",
     "Normalized",
+    "OnePlusProducts",
     "OptimalPositiveFeatures",
     "Orthogonal",
     "PositiveRandomFeatures",

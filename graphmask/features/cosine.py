@@ -10,6 +10,7 @@ from graphmask.kernels.products import is_half
 
 from ._unit import unit
 from .base import FeatureMap
+from .scores import OnePlusProducts
 
 
 class UnitPlusCosine(FeatureMap):
@@ -49,6 +50,7 @@ class UnitPlusCosine(FeatureMap):
     """
 
     nonnegative = False  # its scores are, its features are not
+    scores = OnePlusProducts()
 
     def __init__(self, heads: int = 1, epsilon: float = 1e-4) -> None:
         super().__init__()

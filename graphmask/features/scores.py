@@ -114,6 +114,28 @@ class InnerProducts(Scores):
         return *pair_attention(pattern, q, k, v, mask, signed=not sums_itself), None
 
 
+class OnePlusProducts(InnerProducts):
+    """Inner products of features of which the first is 1: ``k(q, k) = 1 + q' . k'``.
+
+    Kernels for pairs read the other features only, of which there may be a power of two.
+    """
+
+    def attend_pairs(
+        self,
+        pattern: Pattern,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor | HopValues,
+        sums_itself: bool,
+    ) -> Sums:
+        q, k = (x[..., 1:].transpose(0, 1).contiguous().transpose(0, 1) for x in (q, k))
+        if not self.normalized:
+            return pair_sums(pattern, q, k, v, mask, plus_one=True), None, None
+        signed = not sums_itself
+        return *pair_attention(pattern, q, k, v, mask, signed, plus_one=True), None
+
+
 class SignedInnerProducts(Scores):
     """``k(q, k) = q . k`` of any sign.
 

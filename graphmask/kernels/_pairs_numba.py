@@ -30,6 +30,7 @@ from ._vectors import (
     least,
     load,
     multiply,
+    one,
     power_of_2,
     prefetch,
     spread,
@@ -82,6 +83,7 @@ class Kind(NamedTuple):
         shared: whether all heads share the values of the mask.
         normalized: whether there is a denominator.
         exponentials: whether scores are exponentials of inner products.
+        plus_one: whether scores are inner products plus one.
     """
 
     group: int
@@ -90,6 +92,7 @@ class Kind(NamedTuple):
     shared: bool
     normalized: bool
     exponentials: bool
+    plus_one: bool
 
 
 def attend(
@@ -172,7 +175,7 @@ def _kind(q: Tensor, v: Tensor, value: Tensor, options: Options) -> Kind:
     head_size = power_of_2(max(m, d)) * q.element_size()
     groups = [2**i for i in range(9) if heads % 2**i == 0 and 2**i * head_size <= _GROUP]
     shared = len(value) < heads
-    return Kind(max(groups, default=1), m, d, shared, options.normalized, options.exponentials)
+    return Kind(max(groups, default=1), m, d, shared, *options[1:])
 
 
 @inlined
@@ -224,6 +227,15 @@ def load_mask(value, pair, heads, head, shared, like):
 
 
 @inlined
+def score_of(query, key, plus_one, like):
+    """Inner products of the channels of each head, or these plus one."""
+    score = sum_heads(multiply(query, key), like)
+    if plus_one:
+        return add(score, one(like))
+    return score
+
+
+@inlined
 def exponential_of(score, mask, top):
     """Exponentials of scores where the mask is not 0, divided by that of the largest."""
     return exponential(subtract(where_nonzero(score, mask), top))
@@ -231,7 +243,7 @@ def exponential_of(score, mask, top):
 
 @cache
 def _compile_attend(kind: Kind) -> Callable[..., None]:
-    group, m, d, shared, normalized, exponentials = kind
+    group, m, d, shared, normalized, exponentials, plus_one = kind
 
     def attend(order, first, last, ptr, col, inputs, out, size, shift):
         q, k, v, value, signed, heads = inputs
@@ -250,7 +262,7 @@ def _compile_attend(kind: Kind) -> Callable[..., None]:
                     key = load_ahead(k, col, pair, head, m, per_key)
                     value_j = load_ahead(v, col, pair, head, d, per_value)
                     mask = load_mask(value, pair, heads, head, shared, per_head)
-                    score = sum_heads(multiply(query, key), per_head)
+                    score = score_of(query, key, plus_one, per_head)
                     if exponentials:
                         score = where_nonzero(score, mask)
                         if any_larger(score, top):
@@ -276,7 +288,7 @@ def _compile_attend(kind: Kind) -> Callable[..., None]:
 
 @cache
 def _compile_rows(kind: Kind) -> Callable[..., None]:
-    group, m, d, shared, normalized, exponentials = kind
+    group, m, d, shared, normalized, exponentials, plus_one = kind
 
     def rows(order, first, last, ptr, col, inputs, grads, grad_q, grad_value):
         q, k, v, value, signed, heads = inputs
@@ -307,7 +319,7 @@ def _compile_rows(kind: Kind) -> Callable[..., None]:
                     slope = sum_heads(multiply(grad, value_j), per_head)
                     if normalized:
                         slope = add(slope, with_sign_of(grad_size, mask) if signed else grad_size)
-                    score = sum_heads(multiply(query, key), per_head)
+                    score = score_of(query, key, plus_one, per_head)
                     if exponentials:
                         score = exponential_of(score, mask, top)
                     change = multiply(score, slope)
@@ -324,7 +336,7 @@ def _compile_rows(kind: Kind) -> Callable[..., None]:
 
 @cache
 def _compile_columns(kind: Kind) -> Callable[..., None]:
-    group, m, d, shared, normalized, exponentials = kind
+    group, m, d, shared, normalized, exponentials, plus_one = kind
 
     def columns(order, first, last, ptr, row, perm, inputs, grads, grad_k, grad_v):
         q, k, v, value, signed, heads = inputs
@@ -360,7 +372,7 @@ def _compile_columns(kind: Kind) -> Callable[..., None]:
                     if normalized:
                         grad_size = load_ahead(grads.denominator, row, entry, head, 1, per_head)
                         slope = add(slope, with_sign_of(grad_size, mask) if signed else grad_size)
-                    score = sum_heads(multiply(query, key), per_head)
+                    score = score_of(query, key, plus_one, per_head)
                     if exponentials:
                         top = load_ahead(grads.shift, row, entry, head, 1, per_head)
                         score = exponential_of(score, mask, top)

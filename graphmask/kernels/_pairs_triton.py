@@ -187,7 +187,7 @@ def _sizes(
     return {
         "M": m, "D": d, "BLOCK_M": next_power_of_2(m), "BLOCK_D": next_power_of_2(d),
         "HOPS": hops, "BLOCK_K": next_power_of_2(max(hops, 1)), "SIGNED": options.signed,
-        "NORMALIZED": options.normalized,
+        "NORMALIZED": options.normalized, "PLUS_ONE": options.plus_one,
         "E": blocks.pairs, "G": blocks.heads, "ROWS": ROWS, "LENGTH": LENGTH,
         "SUM": tl.float64 if dtype == torch.float64 else tl.float32, "num_warps": blocks.warps,
     }  # fmt: skip
@@ -276,6 +276,7 @@ def _attend(
     rowptr, col, row, perm, out, size, num_pieces, den_pieces, heads, nodes, cuts,
     M: tl.constexpr, D: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_D: tl.constexpr,
     HOPS: tl.constexpr, BLOCK_K: tl.constexpr, SIGNED: tl.constexpr, NORMALIZED: tl.constexpr,
+    PLUS_ONE: tl.constexpr,
     E: tl.constexpr, G: tl.constexpr, ROWS: tl.constexpr, LENGTH: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
     head = tl.program_id(1) * G + tl.arange(0, G)
@@ -297,6 +298,8 @@ def _attend(
                 pair, valid, head, valid_h, value, value_h, value_p, factor, HOPS, BLOCK_K, SUM
             )
             score = tl.sum(query[None, :, :] * keys.to(SUM), 2)
+            if PLUS_ONE:
+                score += 1
             weight = mask * score
             total += weight[:, :, None] * values.to(SUM)
             if NORMALIZED:
@@ -319,6 +322,7 @@ def _differentiate_rows(
     rowptr, col, row, perm, grad_q, pieces, grad_mask, grad_mask_h, grad_mask_p, heads, nodes, cuts,
     M: tl.constexpr, D: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_D: tl.constexpr,
     HOPS: tl.constexpr, BLOCK_K: tl.constexpr, SIGNED: tl.constexpr, NORMALIZED: tl.constexpr,
+    PLUS_ONE: tl.constexpr,
     E: tl.constexpr, G: tl.constexpr, ROWS: tl.constexpr, LENGTH: tl.constexpr, SUM: tl.constexpr,
     SHARED: tl.constexpr,
 ):  # fmt: skip
@@ -352,7 +356,10 @@ def _differentiate_rows(
                     weight += _sign(mask, SUM) * size[None, :]
                 else:
                     weight += size[None, :]
-            change = tl.sum(query[None, :, :] * keys, 2) * weight
+            score = tl.sum(query[None, :, :] * keys, 2)
+            if PLUS_ONE:
+                score += 1
+            change = score * weight
             total += (mask * weight)[:, :, None] * keys
             if HOPS > 0:
                 total_mask += change[:, :, None] * table[:, None, :]
@@ -381,6 +388,7 @@ def _differentiate_columns(
     colptr, row, col, perm, grad_k, grad_v, k_pieces, v_pieces, heads, nodes, cuts,
     M: tl.constexpr, D: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_D: tl.constexpr,
     HOPS: tl.constexpr, BLOCK_K: tl.constexpr, SIGNED: tl.constexpr, NORMALIZED: tl.constexpr,
+    PLUS_ONE: tl.constexpr,
     E: tl.constexpr, G: tl.constexpr, ROWS: tl.constexpr, LENGTH: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
     head = tl.program_id(1) * G + tl.arange(0, G)
@@ -412,7 +420,10 @@ def _differentiate_columns(
                 else:
                     weight += size.to(SUM)
             total_k += (mask * weight)[:, :, None] * queries
-            total_v += (mask * tl.sum(queries * key[None, :, :], 2))[:, :, None] * grads
+            score = tl.sum(queries * key[None, :, :], 2)
+            if PLUS_ONE:
+                score += 1
+            total_v += (mask * score)[:, :, None] * grads
         sum_k = tl.sum(total_k, 0)
         _write(sum_k, grad_k, k_pieces, node, piece, whole, head, valid_h, heads, M, BLOCK_M)
         sum_v = tl.sum(total_v, 0)

@@ -276,6 +276,16 @@ def least(typing, like):
 
 
 @intrinsic
+def one(typing, like):
+    """1 in all lanes."""
+
+    def generate(context, builder, signature, args):
+        return ir.Constant(args[0].type, [1.0] * like.length)
+
+    return like(like), generate
+
+
+@intrinsic
 def where_nonzero(typing, x, y):
     """``x`` where y is not 0, elsewhere minus infinity."""
 

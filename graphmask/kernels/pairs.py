@@ -1,7 +1,8 @@
 """Pair attention: both sums of masked attention over the entries of a pattern.
 
     numerator_i = sum over entries (i, j) of  M_ij s_ij v_j         s_ij = q_i . k_j, or
-    denominator_i = sum over entries (i, j) of  |M_ij| s_ij         exp(q_i . k_j - shift_i)
+    denominator_i = sum over entries (i, j) of  |M_ij| s_ij         1 + q_i . k_j, or
+                                                                    exp(q_i . k_j - shift_i)
 
 The shift of a row is its largest product where the mask is not zero. Sums whose ratio is taken do
 not depend on it: derivatives hold it fixed.
@@ -65,6 +66,7 @@ def pair_attention(
     v: Tensor,
     value: Tensor | HopValues,
     signed: bool = True,
+    plus_one: bool = False,
 ) -> tuple[Tensor, Tensor]:
     r"""Numerator :math:`\sum_j M_{ij} (q_i \cdot k_j)\, v_j`, denominator with |M| and no v.
 
@@ -77,6 +79,7 @@ def pair_attention(
             :class:`~graphmask.kernels.HopValues`, from which it is formed.
         signed: whether values may be negative; if not, their signs are not read. (default:
             :obj:`True`)
+        plus_one: whether scores are :math:`1 + q_i \cdot k_j`. (default: :obj:`False`)
 
     Returns:
         ``[H, N, d]`` and ``[H, N]``, in the promoted type of all four; of half precision in
@@ -94,11 +97,16 @@ def pair_attention(
         >>> numerator.flatten(), denominator.flatten()
         (tensor([1., 1., 0.]), tensor([1., 3., 0.]))
     """
-    return _sum_pairs(pattern, q, k, v, value, Options(signed))[:2]
+    return _sum_pairs(pattern, q, k, v, value, Options(signed, plus_one=plus_one))[:2]
 
 
 def pair_sums(
-    pattern: Pattern, q: Tensor, k: Tensor, v: Tensor, value: Tensor | HopValues
+    pattern: Pattern,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    value: Tensor | HopValues,
+    plus_one: bool = False,
 ) -> Tensor:
     r"""The numerator of :func:`pair_attention` alone, which costs less than both sums.
 
@@ -112,7 +120,8 @@ def pair_sums(
         >>> pair_sums(path, ones, ones, ones, value).flatten()
         tensor([1., 1., 0.])
     """
-    return _sum_pairs(pattern, q, k, v, value, Options(signed=False, normalized=False))[0]
+    options = Options(signed=False, normalized=False, plus_one=plus_one)
+    return _sum_pairs(pattern, q, k, v, value, options)[0]
 
 
 def pair_softmax(
@@ -292,7 +301,7 @@ def _scores_of(
 ) -> Tensor:
     """``[H, P]``, the scores of inner products."""
     if not options.exponentials:
-        return product
+        return product + 1 if options.plus_one else product
     present = product.masked_fill(mask == 0, -torch.inf)
     return (present - shift.index_select(1, _rows_of(structure))).exp()
 

@@ -321,6 +321,7 @@ OPTIONS = {
     "attention": Options(),
     "sums": Options(signed=False, normalized=False),
     "softmax": Options(exponentials=True),
+    "plus one": Options(plus_one=True),
 }
 
 
@@ -335,6 +336,7 @@ OPTIONS = {
         *(slow("triton", mask, "attention") for mask in ("values", "constants", "hops")),
         slow("numba", "values", "sums"),
         slow("triton", "values", "sums"),
+        slow("numba", "values", "plus one"),
     ],
     indirect=["by"],
 )
@@ -353,6 +355,25 @@ def test_opcheck(by: Implementation, mask: str, options: str) -> None:
     args = *grads, *operands, *rest
     for derivative in (pairs._differentiate_rows, pairs._differentiate_columns):
         torch.library.opcheck(derivative, args)
+
+
+@pytest.mark.parametrize("signed", [True, slow(False)])
+@pytest.mark.parametrize(("by", "size"), SIZES, indirect=["by"], ids=str)
+def test_one_more_is_a_feature_of_ones(
+    by: Implementation, size: tuple[int, int, int], signed: bool
+) -> None:
+    pattern = uneven(12 if by.name == "triton" else 40)
+    *features, value = inputs(pattern, size, size[0])
+    leaves = by.leaves((*features, value if signed else value.abs()))
+    pattern, (q, k, v, value) = by.pattern(pattern), leaves
+    wide = *(torch.cat([torch.ones_like(x[..., :1]), x], -1) for x in (q, k)), v, value
+    actual = pair_attention(pattern, q, k, v, value, signed, plus_one=True)
+    alone = pair_sums(pattern, q, k, v, value, plus_one=True)
+    expected, numerator = pair_attention(pattern, *wide, signed), pair_sums(pattern, *wide)
+    assert_close(actual, expected)
+    assert_close(alone, numerator)
+    for sums, outputs in (actual, expected), ((alone,), (numerator,)):
+        assert_close(grads_of(sums, leaves), grads_of(outputs, leaves))
 
 
 @pytest.mark.parametrize("shared", [slow(False), True])
