@@ -66,7 +66,7 @@ def publish(options: argparse.Namespace) -> dict[str, float]:
     script = import_module(recipe.example)
     arguments = [*recipe.arguments(options.data), "--out", str(options.out), "--quiet"]
     settings = script.parse([*arguments, *["--smoke"] * options.smoke])
-    problem: comparison.Problem = script.problem(settings)
+    problem = recipe.problem(settings)
     choice = recipe.choices(problem, settings)[options.row]
     L.seed_everything(options.seed, verbose=False)
     task, loaders = problem.make(options.row, choice, options.seed)

@@ -14,7 +14,7 @@ import argparse
 import csv
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,11 @@ class Recipe:
             arguments += [] if isinstance(value, bool) else map(str, words)
         return arguments
 
+    def problem(self, options: Options) -> Problem:
+        """The problem of the script, whose runs have a folder of their own for each recipe."""
+        problem: Problem = import_module(self.example).problem(options)
+        return replace(problem, name=self.name.replace("/", "-"))
+
     def choices(self, problem: Problem, options: Options) -> Mapping[str, Any]:
         """The rows, in the order in which they are trained."""
         if self.rows == "pieces":
@@ -133,7 +138,7 @@ def runs(recipe: Recipe, campaign: argparse.Namespace) -> Iterator[dict[str, Any
     script = import_module(recipe.example)
     arguments = [*recipe.arguments(campaign.data), "--out", str(campaign.out), "--quiet"]
     options = script.parse([*arguments, *["--smoke"] * campaign.smoke])
-    problem: Problem = script.problem(options)
+    problem = recipe.problem(options)
     choices = recipe.choices(problem, options)
     unknown = set(campaign.rows or ()) - {*choices, FOREST}
     if unknown:
