@@ -59,6 +59,17 @@ def local_mean(options: Options) -> GraphConv:
     return GraphConv(options.channels, options.channels, aggr="mean")
 
 
+def from_one(heads: int) -> Variant:
+    """Scores that start at one and stay bounded, and sums that keep counts.
+
+    For masks whose heads differ from the start.
+    """
+    return {
+        "feature_map": gm.features.UnitPlusCosine(heads),
+        "normalizer": gm.normalizers.Unnormalized(),
+    }
+
+
 def variants(
     mask: gm.masks.TopologicalMask, conv: nn.Module, **arguments: Any
 ) -> dict[str, Variant]:

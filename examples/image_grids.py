@@ -51,13 +51,16 @@ class GridConv(nn.Module):
 def masks_and_convolutions(shape: tuple[int, ...], options: Options) -> dict[str, Variant]:
     """The compared arguments of the model."""
     channels, heads = options.channels, options.heads
+    walks = gm.masks.WalkMask(options.hops, heads, alpha=gm.masks.OneHop)
+    walk = {"mask": walks, **comparison.from_one(heads)}
     return {
         "unmasked": {"mask": gm.masks.GlobalMask()},
-        "walk": {"mask": gm.masks.WalkMask(options.hops, heads)},
+        "walk": walk,
         "toeplitz": {"mask": gm.masks.ToeplitzMask(shape, heads)},
         "grid diffusion": {"mask": gm.masks.GridDiffusionMask(shape, heads)},
         "graph convolution": {"conv": GraphConv(channels, channels, aggr="mean")},
         "3 x 3 convolution": {"conv": GridConv(channels, shape)},
+        "walk + 3 x 3 convolution": {**walk, "conv": GridConv(channels, shape)},
     }
 
 

@@ -82,13 +82,9 @@ def bands(num_nodes: int, options: Options) -> list[Tensor]:
 
 def choices(options: Options, mask: gm.masks.TopologicalMask, conv: GCNConv) -> dict[str, Variant]:
     """Masks that start as one hop per head and fade attention in, no mask, and a convolution."""
-    starts = {
-        "feature_map": gm.features.UnitPlusCosine(options.heads),
-        "normalizer": gm.normalizers.Unnormalized(),
-    }
     rows = comparison.variants(mask, conv)
     for name in ("masked", "masked + local"):
-        rows[name] |= starts
+        rows[name] |= comparison.from_one(options.heads)
     rows["local"]["dropout"] = options.local_dropout
     return rows
 

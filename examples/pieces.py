@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from comparison import Problem
+from comparison import Problem, from_one
 from torch_geometric.nn import global_mean_pool
 from training import Options, Variant
 
@@ -27,19 +27,13 @@ def pieces(problem: Problem, options: Options) -> dict[str, Variant]:
     return {"base": base, **_together(problem, options), **readout, **rows}
 
 
-def _from_one(options: Options) -> Variant:
-    """Scores that start at one and stay bounded, and sums that keep counts."""
-    bounded = features.UnitPlusCosine(options.heads)
-    return {"feature_map": bounded, "normalizer": normalizers.Unnormalized()}
-
-
 def _together(problem: Problem, options: Options) -> dict[str, Variant]:
     """All pieces, with both scores, and without mask; the convolution in the same block.
 
     What is not named here, norm and readout, is that of the task.
     """
     geometry = next(iter(_geometry(problem, options).values()), {})
-    filters = {**_from_one(options), "mask": problem.masks(masks.OneHop), **geometry}
+    filters = {**from_one(options.heads), "mask": problem.masks(masks.OneHop), **geometry}
     starts = {"spread heads": masks.Spread}
     if "mask" not in geometry:
         starts |= {"one hop per head": masks.OneHop, "equal heads": masks.Free}
@@ -75,7 +69,7 @@ def _block(problem: Problem, options: Options) -> dict[str, Variant]:
         },
         "no normaliser": {"normalizer": normalizers.Unnormalized()},
         "scores from one": {"feature_map": features.UnitPlusCosine(options.heads)},
-        "scores from one, no normaliser": _from_one(options),
+        "scores from one, no normaliser": from_one(options.heads),
         "one hop per head": {"mask": problem.masks(masks.OneHop)},
         "spread heads": {"mask": problem.masks(masks.Spread)},
         "reach by node": {

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 import re
 import statistics
 from collections.abc import Iterable, Sequence
@@ -94,7 +95,8 @@ def draw_results(recipes: Sequence[Recipe], cells: dict[str, dict[str, Cell]]) -
         for name, cell in rows.items():
             test = spread(cell.test)
             test = f"**{test}**" if statistics.mean(cell.test) == top else test
-            cost = f"{cell.cpu_seconds:.0f}", f"{cell.memory:.0f}", cell.parameters
+            memory = "" if math.isnan(cell.memory) else f"{cell.memory:.0f}"
+            cost = f"{cell.cpu_seconds:.0f}", memory, cell.parameters
             lines.append([name, str(len(cell.test)), spread(cell.validation), test, *cost])
         head = ["", "seeds", "validation", f"test {recipe.score}", "CPU s", "MB", "parameters"]
         title = f"**{recipe.title}** (`examples/train.py examples/recipes/{recipe.name}.toml`)"

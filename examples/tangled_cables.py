@@ -53,13 +53,9 @@ def choices(options: Options) -> dict[str, Variant]:
     """Masked attention, no mask, and a convolution, as deep and as far-reaching as the mask."""
     local = comparison.local_mean(options)
     hops, heads, layers = options.hops, options.heads, options.layers
-    masked = {
-        "mask": gm.masks.WalkMask(hops, heads, alpha=gm.masks.OneHop),
-        "feature_map": gm.features.UnitPlusCosine(heads),
-        "normalizer": gm.normalizers.Unnormalized(),
-    }
+    mask = gm.masks.WalkMask(hops, heads, alpha=gm.masks.OneHop)
     return {
-        "masked": masked,
+        "masked": {"mask": mask, **comparison.from_one(heads)},
         "unmasked": {"mask": gm.masks.GlobalMask()},
         f"local, {layers} layers": {"conv": local},
         f"local, {hops * layers} layers": {"conv": local, "num_layers": hops * layers},
