@@ -47,17 +47,22 @@ def test_layers_in_half_precision(make: Callable[[], nn.Module], dtype: torch.dt
 
 @pytest.mark.parametrize(
     "conv",
-    [GCNConv(4, 4), GraphConv(4, 4), GINEConv(nn.Linear(4, 4), edge_dim=3), SGConv(4, 4)],
-    ids=lambda conv: type(conv).__name__,
+    [
+        lambda: GCNConv(4, 4),
+        lambda: GraphConv(4, 4),
+        lambda: SGConv(4, 4),
+        lambda: GINEConv(nn.Linear(4, 4), edge_dim=3),
+    ],
+    ids=["GCNConv", "GraphConv", "SGConv", "GINEConv"],
 )
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
 def test_convolutions_get_numbers_of_edges_in_the_type_of_features(conv, dtype) -> None:
-    layer = cases.scrambled(model(6, mask=walk_mask(), conv=conv)).eval()
+    layer = cases.scrambled(model(6, mask=walk_mask(), conv=cases.seeded(conv))).eval()
     topology, x = topology_in_single_precision(), features(23, 6)
-    expected = layer(x, topology)
+    expected = layer(x, astype(topology, torch.float64))
     out = layer.to(dtype)(x.to(dtype), topology)
     assert out.dtype == dtype
-    assert torch.linalg.vector_norm(out.double() - expected) < 0.1 * expected.norm()
+    assert torch.linalg.vector_norm(out.double() - expected) < 0.05 * expected.norm()
 
 
 @parametrize_layer

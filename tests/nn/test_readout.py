@@ -78,11 +78,11 @@ def test_sums_over_nodes_in_half_precision_are_taken_in_full() -> None:
 
 @pytest.mark.parametrize("pool", [global_mean_pool, global_add_pool, MeanAggregation()])
 def test_pools_of_half_precision_do_not_overflow(pool: Any) -> None:
-    x = torch.full((1800, 1), 64.0)
+    x = torch.full((1800, 1), 64.0)  # sums have few digits
     pooled = pool_graphs(pool, x.half(), torch.arange(1800) % 2)
     wide = pool_graphs(pool, x, torch.arange(1800) % 2)
     assert pooled.dtype == torch.float16
-    assert torch.equal(pooled.float(), wide)  # a power of two times 225
+    assert torch.equal(pooled.float(), wide)
 
 
 def test_features_of_graphs_reach_the_output_of_a_model() -> None:
