@@ -20,6 +20,7 @@ from graphmask.transforms import (
     FarthestPoints,
     Gaussian,
     Hilbert,
+    HypercubeGraph,
     KNNGraph,
     MeshToGraph,
     MinimumSpanningTree,
@@ -56,6 +57,8 @@ GRAPHS = [
     ReorderNodes(),
     ShapeInvariants(2),
     AddWalkEncoding(4),
+    AddWalks(ResampledWalks(400, 2)),
+    HypercubeGraph(),
 ]
 
 
@@ -83,10 +86,20 @@ CASES = [(transform, cloud) for transform in POINTS] + [(transform, mesh) for tr
 def test_batched_equals_alone(transform, example) -> None:
     graphs = [example(n) for n in (4, 9, 5)]
     state = torch.get_rng_state()
-    alone = Batch.from_data_list([transform(graph) for graph in graphs])
+    each = [transform(graph) for graph in graphs]
+    alone = Batch.from_data_list(each)
     assert isinstance(transform, BaseTransform)
-    together = Compose([transform])(Batch.from_data_list(graphs))
+    batch = Batch.from_data_list(graphs)
+    together = Compose([transform])(batch)
     assert torch.equal(torch.get_rng_state(), state)
+    # The batch can be taken apart, and so can that from which it was made.
+    for cut, whole in zip(
+        together.to_data_list() + batch.to_data_list(), each + graphs, strict=True
+    ):
+        assert set(cut.keys()) == set(whole.keys())
+        for key, value in whole:
+            expected = torch.as_tensor(value).reshape(cut[key].shape)  # numbers become tensors
+            torch.testing.assert_close(cut[key], expected, rtol=1e-5, atol=1e-5)
     assert together.validate()
     assert set(alone.keys()) == set(together.keys())
     for key, value in alone:
