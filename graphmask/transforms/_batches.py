@@ -11,6 +11,8 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import BaseTransform
 
+from graphmask._checks import type_error
+
 _WALKS = re.compile(r"walk_(index|table)((_\d+)?)")
 
 
@@ -22,7 +24,9 @@ class Transform(BaseTransform):
     """
 
     def __call__(self, data: Any) -> Any:
-        if not isinstance(data, Batch) or not isinstance(data, Data) or data.batch is None:
+        if not isinstance(data, Data):
+            raise type_error("data", "a torch_geometric.data.Data", data)
+        if not isinstance(data, Batch) or data.batch is None:
             return super().__call__(data)
         own = copy.copy(data)  # with its own dictionaries, which transforms may change
         for name in ("_slice_dict", "_inc_dict"):

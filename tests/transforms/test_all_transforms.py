@@ -305,6 +305,11 @@ def test_bad_values_are_errors(call, message: str) -> None:
         (lambda: KNNGraph(weight=3.0), "`weight` must be a callable or None, got float"),
         (lambda: RadiusGraph(1.0, weight=lambda _: 1.0)(cloud(5)), "a callable that returns a ten"),
         (lambda: UnitSphere()(HeteroData()), "`data` must be a torch_geometric.data.Data"),
+        (lambda: AddWalks(ResampledWalks())(HeteroData()), "`data` must be a torch_geometric.data"),
+        (
+            lambda: HypercubeGraph()(None),
+            "`data` must be a torch_geometric.data.Data, got NoneType",
+        ),
         (lambda: ReorderNodes()(HeteroData()), "`data` must be a torch_geometric.data.Data"),
         (lambda: NodePartition("graph", 2), "`data` must be a torch_geometric.data.Data"),
         (apply(MeshToGraph(), face=[[0]], num_nodes=1), r"`face` must be a tensor \[3, F\], got"),
