@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 import zipfile
 import zlib
@@ -42,6 +43,13 @@ NAMES = {
     "color": ("color", "colors", "colour", "colours", "rgb"),
     "x": ("x", "features"),
 }
+# Headings of coordinates, without blanks, units and words such as "point".
+_COORDINATES = {
+    **dict.fromkeys(("easting", "east", "e"), "x"),
+    **dict.fromkeys(("northing", "north", "n"), "y"),
+    **dict.fromkeys(("height", "elevation", "altitude", "h", "up"), "z"),
+}
+_AROUND_COORDINATES = re.compile(r"[(\[].*|[^a-z]|point|coord(inate)?|pos(ition)?")
 ATTRIBUTES = ("normal", "color", "x")
 REMEDY = "restore the file, or remove it to do without"
 # Raised where a file ends early, or a checksum differs.
@@ -64,8 +72,9 @@ def read_shape(
       ``.stl`` file, which stores each triangle by itself, become one vertex.
     * ``.las`` and ``.laz``, with ``laspy``.
     * ``.npy``: one array [N, 3 + C]; ``.xyz``, ``.pts``: a line of 3 + C numbers for each point,
-      after an optional line with their count. The first three columns are the position, or those
-      that a heading names x, y and z; the others are features.
+      after an optional line with their count. The first three columns are the position, or, below
+      a heading, those that it names x, y and z, such as ``POINT_X``, ``x(m)`` or ``easting``; the
+      others are features.
     * ``.npz``: arrays ``pos`` (also ``points``, ``vertices``, ``v``, ``xyz``) and, optionally,
       ``face`` [F, 3] or [3, F] (``faces``, ``triangles``, ``f``), ``normal`` (``normals``, ``n``),
       ``color`` (``colors``, ``colour``, ``colours``, ``rgb``), ``x`` (``features``).
@@ -77,8 +86,8 @@ def read_shape(
     Args:
         path: the file.
         transposed: whether arrays that can be read both ways hold a point, or a triangle, in each
-            column. (default: :obj:`None`: such an array, with 3 rows or with more than three times
-            as many columns as rows, is an error)
+            column. (default: :obj:`None`: such an array, with 3 rows, as many rows as columns, or
+            more than three times as many columns as rows, is an error)
         color_range: the value of full colour. (default: :obj:`None`: 255 and 65535 for integers of
             8 and 16 bits; 255 for whole numbers above 1 in a text; otherwise 1)
         attributes: some of ``normal``, ``color`` and ``x``, which the file must have; others are
@@ -247,7 +256,7 @@ def _data(arrays: Arrays, color_range: float | None, attributes: Sequence[str]) 
         if (value := arrays.get(name)) is not None:
             value = _check_attribute(name, value, size)
             value = _unit_colours(value, color_range) if name == "color" else value
-            data[name] = torch.from_numpy(_single(name, value))
+            data[name] = torch.from_numpy(round_features(name, value))
     return data
 
 
@@ -286,23 +295,33 @@ def _unit_colours(value: np.ndarray, full: float | None) -> np.ndarray:
     return value.astype(np.float64) / full
 
 
-def _single(name: str, value: np.ndarray) -> np.ndarray:
+def round_features(name: str, value: np.ndarray) -> np.ndarray:
     """Round features to single precision, and warn where that loses what tells points apart."""
     with np.errstate(over="ignore"):
         single = value.astype(np.float32)
     if not np.isfinite(single).all():
         raise ValueError(f"`{name}` is beyond single precision somewhere")
-    error = np.abs(single.astype(np.float64) - value).max(0)
-    span = np.ptp(value.astype(np.float64), axis=0)
-    is_coarse = (error > 0) if value.dtype.kind in "iu" else (error > 1e-4 * span)
-    if name == "x" and (is_coarse & (error > 0)).any():
+    if name == "x":
+        warn_of_rounding("features `x`", value, single)
+    return single
+
+
+def warn_of_rounding(name: str, value: np.ndarray, single: np.ndarray) -> None:
+    """Warn of a column whose values, without NaN, are told apart less in single precision."""
+    if not value.size:
+        return
+    error = np.nan_to_num(np.abs(single.astype(np.float64) - value)).max(0)
+    span = np.fmax.reduce(value, 0) - np.fmin.reduce(value, 0).astype(np.float64)
+    # Rounding does not make equal numbers more alike.
+    loses = (error > 1e-4 * span) & (span > 0)
+    is_coarse = (error > 0) & ((value.dtype.kind in "iu") | loses)
+    if is_coarse.any():
         column = int(is_coarse.argmax())
         warnings.warn(
-            f"column {column} of the features `x` is rounded by up to {error[column]:.3g} in "
-            "single precision",
-            stacklevel=4,
+            f"column {column} of the {name} is rounded by up to {error[column]:.3g} in single "
+            "precision",
+            stacklevel=5,
         )
-    return single
 
 
 def _read_columns(path: Path) -> Arrays:
@@ -314,16 +333,20 @@ def _read_columns(path: Path) -> Arrays:
     first = lines[start] if start < len(lines) else ""
     delimiter = next((mark for mark in ";," if mark in first), None)
     words = _words(first, delimiter)
-    has_heading = _is_heading(words) and (count is None or {"x", "y", "z"} <= set(words))
+    has_heading = _is_heading(words) and (count is None or _coordinates(words) is not None)
     if count and start < len(lines) and not has_heading and not any(map(is_number, words)):
         raise ValueError(f"line {start + 1}: {first!r} after the count, as in files of molecules")
     start += has_heading
+    texts = lines[start:]
+    if delimiter and all(line.rstrip().endswith(delimiter) for line in texts if line.strip()):
+        texts = [line.rstrip().removesuffix(delimiter) for line in texts]
+        words = words[:-1] if has_heading and not words[-1] else words
     numbers = range(start + 1, len(lines) + 1)
-    table = read_rows(lines[start:], numbers, delimiter=delimiter, is_end=True)
+    table = read_rows(texts, numbers, delimiter=delimiter, is_end=True)
     if count is not None:
         check_count(f"{count} points", int(count), len(table))
-    headings = [_words(line.lstrip("#/ "), delimiter) for line in text.splitlines()[:start]]
-    return _split_columns(_in_order(table, headings))
+    comments = [_words(line.lstrip("#/ "), delimiter) for line in text.splitlines()[:start]]
+    return _split_columns(_in_order(table, words if has_heading else None, comments))
 
 
 def _words(line: str, delimiter: str | None) -> list[str]:
@@ -332,23 +355,44 @@ def _words(line: str, delimiter: str | None) -> list[str]:
 
 def _is_heading(words: Sequence[str]) -> bool:
     """Tell if these are different names, of columns."""
+    words = words[:-1] if words and not words[-1] else words
     is_name = [word[:1].isalpha() and not is_number(word) for word in words]
     return bool(words) and all(is_name) and len(set(words)) == len(words)
 
 
-def _in_order(table: np.ndarray, headings: Sequence[Sequence[str]]) -> np.ndarray:
-    """Put the columns x, y and z first, where a heading of as many words names them."""
-    for words in headings:
-        if len(words) == table.shape[1] and {"x", "y", "z"} <= set(words):
-            first = [words.index(name) for name in "xyz"]
-            return table[:, [*first, *(i for i in range(len(words)) if i not in first)]]
+def _coordinates(words: Sequence[str]) -> list[int] | None:
+    """Columns of x, y and z, such as ``POINT_X``, ``x(m)`` or ``easting``; None if one lacks."""
+    plain = [_AROUND_COORDINATES.sub("", word) for word in words]
+    for names in (words, plain, [_COORDINATES.get(word, word) for word in plain]):
+        if all(names.count(name) == 1 for name in "xyz"):
+            return [names.index(name) for name in "xyz"]
+    return None
+
+
+def _in_order(
+    table: np.ndarray, heading: Sequence[str] | None, comments: Sequence[Sequence[str]]
+) -> np.ndarray:
+    """Put the columns first that the heading, or a comment of as many words, names x, y and z."""
+    width = table.shape[1]
+    if heading is not None and len(table):
+        if len(heading) != width:
+            expected = f"its heading has {len(heading)} names, {', '.join(heading)[:60]!r}"
+            raise ValueError(f"{expected}, and its rows have {width} numbers")
+        if width >= 3 and _coordinates(heading) is None:
+            problem = f"its heading names no x, y and z: {', '.join(heading)[:60]!r}"
+            raise ValueError(f"{problem}: rename the columns of coordinates")
+    for words in [heading or [], *comments]:
+        first = _coordinates(words) if len(words) == width else None
+        if first is not None:
+            return table[:, [*first, *(i for i in range(width) if i not in first)]]
     return table
 
 
 def _read_npy(path: Path, transposed: bool | None) -> Arrays:
     with _loaded(path, b"\x93NUMPY") as table:
         rows, columns = table.shape if table.ndim == 2 else (0, 0)
-        if transposed is None and (rows == 3 <= columns or (rows > 3 and columns > 3 * rows)):
+        is_clear = columns < 3 or (rows != 3 and rows != columns and columns <= max(3 * rows, 9))
+        if transposed is None and not is_clear:
             raise _ambiguous("the array", table)
         return _split_columns(table.T if transposed else table)
 

@@ -30,6 +30,8 @@ def read_off(path: Path) -> Arrays:
     Numbers after a position and its normal are a colour, whatever the header says.
     """
     lines = text_lines(read_text(path))
+    if lines and re.match(r"\s*4?nOFF", lines[0][1]):
+        raise ValueError("nOFF, of any number of dimensions, is not read")
     # Some files of ModelNet40 have no line break between "OFF" and the counts.
     header = re.match(r"\s*(\w*?)OFF(.*)", lines[0][1].upper() if lines else "")
     if header is None:
@@ -39,8 +41,13 @@ def read_off(path: Path) -> Arrays:
     lines[:1] = [(lines[0][0], header[2])] if header[2].strip() else []
     if not lines:
         raise TruncatedError("no line after the header")
-    num_vertices, num_faces = read_lines([(lines[0][0], " ".join(lines[0][1].split()[:2]))], int)[0]
+    counts = lines[0][1].split()[:2]
+    if len(counts) < 2 or not all(count.isdecimal() for count in counts):
+        raise ValueError(f"line {lines[0][0]}: {' '.join(counts)[:60]!r}, expected two counts")
+    num_vertices, num_faces = map(int, counts)
     announced = f"{num_vertices} vertices and {num_faces} faces"
+    if not header[1] and num_vertices + num_faces > len(lines) - 1:
+        lines[1:] = _off_lines(lines[1:], num_vertices, num_faces) or lines[1:]
     check_count(announced, num_vertices + num_faces, len(lines) - 1)
     table, faces = read_lines(lines[1 : 1 + num_vertices]), lines[1 + num_vertices :]
     start = 6 if "N" in header[1] else 3
@@ -54,12 +61,30 @@ def read_off(path: Path) -> Arrays:
     }
 
 
+def _off_lines(lines: Sequence[Line], num_vertices: int, num_faces: int) -> list[Line]:
+    """Break lines of several vertices or faces; none where the numbers are not as many."""
+    values = [(number, value) for number, line in lines for value in line.split()]
+    sizes, place = [3] * num_vertices, 3 * num_vertices
+    while len(sizes) < num_vertices + num_faces and place < len(values):
+        if not values[place][1].isdecimal():
+            return []
+        sizes.append(int(values[place][1]) + 1)
+        place += sizes[-1]
+    if place != len(values) or len(sizes) != num_vertices + num_faces:
+        return []
+    ends = np.cumsum(sizes)
+    return [
+        (values[end - size][0], " ".join(value for _, value in values[end - size : end]))
+        for size, end in zip(sizes, ends.tolist(), strict=True)
+    ]
+
+
 def _off_triangles(lines: Sequence[Line], num_vertices: int) -> np.ndarray:
     places = [number for number, _ in lines]
     try:
         table = np.loadtxt([line for _, line in lines], np.int64, comments=None, ndmin=2)
         if (table[:, 0] == table.shape[1] - 1).all():
-            return triangles(table[:, 1:].ravel(), table[:, 0], num_vertices, places)
+            return triangles(table[:, 1:].ravel(), table[:, 0], num_vertices, places, True)
     except ValueError:  # polygons of several sizes, or colours of faces
         pass
     corners: list[str] = []
@@ -71,7 +96,7 @@ def _off_triangles(lines: Sequence[Line], num_vertices: int) -> np.ndarray:
             raise kind(f"line {number}: a face announces {size} corners, got {line.strip()!r}")
         corners += values[: int(size)]
         sizes.append(int(size))
-    return triangles(np.array(corners, np.int64), np.array(sizes), num_vertices, places)
+    return triangles(np.array(corners, np.int64), np.array(sizes), num_vertices, places, True)
 
 
 def read_obj(path: Path) -> Arrays:
@@ -184,7 +209,8 @@ def _read_ply(plyfile: Any, path: Path, header: bytes, sizes: Mapping[str, int])
     if b"format ascii" in header.replace(b"\0", b""):  # in UTF-16, too
         lines = (line for line in read_text(path).splitlines() if line.strip())
         # plyfile refuses comments with other characters.
-        stream = io.StringIO("\n".join(lines).encode("ascii", "replace").decode())
+        text = "".join(f"{line}\n" for line in lines)
+        stream = io.StringIO(text.encode("ascii", "replace").decode())
     elif header.isascii():
         stream = open(path, "rb")  # noqa: SIM115
     else:
@@ -221,12 +247,17 @@ def read_with_trimesh(path: Path) -> Arrays:
     trimesh = require("trimesh", extra="mesh")
     _check_length(path)
     shape = trimesh.load(path, process=False, maintain_order=True)
+    has_colors = True
     if isinstance(shape, trimesh.Scene):
+        # trimesh invents colours of bodies that have none.
+        has_colors = all(body.visual.kind == "vertex" for body in shape.geometry.values())
         shape = _join_bodies(trimesh, shape)
     pos, face, color = shape.vertices, getattr(shape, "faces", None), None
     if path.suffix.lower() == ".stl" and face is not None:
         pos, face = _join_corners(pos, face)
-    elif shape.visual.kind == "vertex" and len(shape.visual.vertex_colors) == len(pos):
+    elif (
+        has_colors and shape.visual.kind == "vertex" and len(shape.visual.vertex_colors) == len(pos)
+    ):
         color = shape.visual.vertex_colors[:, :3]
     return {"pos": pos, "face": face, "color": color}
 
@@ -338,8 +369,16 @@ def triangles(
     sizes: np.ndarray,
     num_vertices: int,
     lines: Sequence[int] | np.ndarray | None = None,
+    is_counted: bool = False,
 ) -> np.ndarray:
     """Cut polygons, by their corners one after another and their sizes, into fans [F, 3].
+
+    Args:
+        corners: vertices ``[sum(sizes)]``.
+        sizes: ``[P]``.
+        num_vertices: of the file.
+        lines: of the polygons in a text.
+        is_counted: whether the file tells the sizes, so that none can be cut off.
 
     Raises:
         ValueError: naming the first polygon with less than 3 corners or with an unknown vertex.
@@ -352,7 +391,8 @@ def triangles(
         row = min(bad)
         place = f"face {row}" if lines is None else f"line {lines[row]}"
         polygon = corners[ends[row] - sizes[row] : ends[row]].tolist()
-        is_cut = lines is not None and row == len(sizes) - 1 and len(polygon) < 3
+        is_last = lines is not None and row == len(sizes) - 1
+        is_cut = is_last and len(polygon) < 3 and not is_counted
         raise (TruncatedError if is_cut else ValueError)(
             f"{place}: a face of the vertices {polygon}, where a file of {num_vertices} has "
             f"0 to {num_vertices - 1}, and a face at least 3"

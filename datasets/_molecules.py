@@ -7,12 +7,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import from_rdmol
 
 from graphmask._checks import type_error
 from graphmask._tables import parse_number
 from graphmask.extras import require
+
+from ._files import warn_of_rounding
+
+# What stands for a missing value in tables of pandas, R and spreadsheets.
+_MISSING = ("", "nan", "-nan", "na", "<na>", "n/a", "#n/a", "none", "null")
 
 
 def rdkit_module(name: str) -> Any:
@@ -87,8 +95,16 @@ def parse_target(text: str) -> float:
     Raises:
         ValueError: if the text is neither missing nor a number that is finite in float32.
     """
-    is_missing = text.strip().lower() in ("", "nan", "na", "none", "null")
+    is_missing = text.strip().lower() in _MISSING
     return float("nan") if is_missing else parse_number(text.strip())
+
+
+def round_targets(targets: Sequence[Sequence[float]]) -> Tensor:
+    """Round targets, NaN where missing, to float32 ``[N, T]``; warn where they get alike."""
+    values = np.array(targets, dtype=np.float64)
+    single = values.astype(np.float32)
+    warn_of_rounding("targets `y`", values, single)
+    return torch.from_numpy(single)
 
 
 def check_targets(targets: Sequence[str] | None) -> None:

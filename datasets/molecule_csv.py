@@ -22,7 +22,14 @@ from graphmask._tables import (
 )
 
 from ._base import CachedDataset, Filter, Options, Transform, check_flag
-from ._molecules import Unreadable, check_targets, graph_of, parse_smiles, parse_target
+from ._molecules import (
+    Unreadable,
+    check_targets,
+    graph_of,
+    parse_smiles,
+    parse_target,
+    round_targets,
+)
 from ._raw_files import Folder, check_file, find_files, fingerprint
 
 _COMMIT = "40b6d97098e4508687912f3c05eca369fc2c6213"
@@ -119,15 +126,23 @@ class MoleculeCSV(CachedDataset):
         header, *rows = _read_rows(self.path)
         names = (self.smiles_name, *self.target_names)
         columns = [header.cells.index(name) for name in names]
-        return unreadable.skip_missing(self._molecule(row, columns, unreadable) for row in rows)
+        targets = [self._targets(row, columns[1:]) for row in rows]
+        y = round_targets(targets)
+        return unreadable.skip_missing(
+            self._molecule(row, row.cells[columns[0]], y[place : place + 1].clone(), unreadable)
+            for place, row in enumerate(rows)
+        )
 
-    def _molecule(self, row: Row, columns: list[int], unreadable: Unreadable) -> Data | None:
-        smiles, *cells = (row.cells[column] for column in columns)
+    def _targets(self, row: Row, columns: list[int]) -> list[float]:
         try:
-            targets = [parse_target(cell) for cell in cells]
+            return [parse_target(row.cells[column]) for column in columns]
         except ValueError as error:
             remedy = "correct it, or name the columns of targets by `targets=`"
             raise ValueError(f"{self.path}: line {row.line}: {error}: {remedy}") from error
+
+    def _molecule(
+        self, row: Row, smiles: str, y: torch.Tensor, unreadable: Unreadable
+    ) -> Data | None:
         if self.from_smiles is not None:
             graph = self.from_smiles(smiles)
         else:
@@ -135,7 +150,7 @@ class MoleculeCSV(CachedDataset):
         if graph is None:
             unreadable.add(f"{smiles!r} in line {row.line}")
             return None
-        graph.smiles, graph.y = smiles, torch.tensor([targets], dtype=torch.float32)
+        graph.smiles, graph.y = smiles, y
         return graph
 
 

@@ -14,7 +14,14 @@ from typing_extensions import Unpack
 from graphmask._tables import naming, read_text
 
 from ._base import CachedDataset, Options, check_flag
-from ._molecules import Unreadable, check_targets, graph_of, parse_target, rdkit_module
+from ._molecules import (
+    Unreadable,
+    check_targets,
+    graph_of,
+    parse_target,
+    rdkit_module,
+    round_targets,
+)
 from ._raw_files import Folder, check_file, damaged, fingerprint
 
 
@@ -107,8 +114,11 @@ class SDFMolecules(CachedDataset):
         records += [None] * (count - len(records))
         if readable := [record for record in records if record is not None]:
             self._check_tags(readable)
+        targets = [self._targets(index, record) for index, record in enumerate(records, 1)]
+        y = round_targets(targets)
         return unreadable.skip_missing(
-            self._molecule(index, record, unreadable) for index, record in enumerate(records, 1)
+            self._molecule(index, record, y[index - 1 : index].clone(), unreadable)
+            for index, record in enumerate(records, 1)
         )
 
     def _check_tags(self, records: list[Any]) -> None:
@@ -118,19 +128,25 @@ class SDFMolecules(CachedDataset):
             remedy = f"`targets` must be tags: {', '.join(sorted(tags))}"
             raise damaged(self.path, f"no molecule has the tag {missing[0]}", remedy)
 
-    def _molecule(self, index: int, record: Any, unreadable: Unreadable) -> Data | None:
+    def _molecule(
+        self, index: int, record: Any, y: torch.Tensor, unreadable: Unreadable
+    ) -> Data | None:
         graph = graph_of(record)
         if graph is None:
             unreadable.add(f"record {index}")
             return None
         pos = np.asarray(record.GetConformer().GetPositions(), dtype=np.float32)
-        targets = [self._target(index, record, name) for name in self.target_names]
-        graph.pos, graph.y = torch.from_numpy(pos), torch.tensor([targets], dtype=torch.float32)
+        graph.pos, graph.y = torch.from_numpy(pos), y
         chem = rdkit_module("rdkit.Chem")
         with rdkit_module("rdkit.rdBase").BlockLogs():
             graph.name = record.GetProp("_Name")
             graph.smiles = chem.MolToSmiles(chem.RemoveHs(record))
         return graph
+
+    def _targets(self, index: int, record: Any) -> list[float]:
+        if record is None:
+            return [float("nan")] * self.num_targets
+        return [self._target(index, record, name) for name in self.target_names]
 
     def _target(self, index: int, record: Any, name: str) -> float:
         try:

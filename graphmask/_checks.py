@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
+from numbers import Integral, Real
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -40,16 +41,16 @@ def describe(value: Any) -> str:
 
 def check_integer(name: str, value: Any, low: int) -> int:
     """An integer that is at least ``low``."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise type_error(name, "an integer", value)
     if value < low:
         raise value_error(name, f"at least {low}", value)
-    return value
+    return int(value)  # those of numpy, too
 
 
 def check_number(name: str, value: float, low: float, high: float = inf) -> float:
     """A number with ``low <= value < high``."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise type_error(name, "a number", value)
     if not low <= value < high:
         raise value_error(name, f"in [{low}, {high})", value)

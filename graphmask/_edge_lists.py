@@ -21,7 +21,7 @@ from ._tables import (
     to_float32,
 )
 
-COMMENTS = ("#", "%")
+COMMENTS = ("#", "%", "//")
 
 # Headings of sources and targets in lower case, without blanks and an ending "id" or "node".
 _PAIRS = [
@@ -32,10 +32,15 @@ _PAIRS = [
 ]  # fmt: skip
 # Headings of Gephi's tables of edges.
 _GEPHI = {"source", "target", "type", "id", "label", "timeset", "interval", "weight"}
-_NO_WEIGHTS = ("", "index", "type", "label", "time", "timestamp", "date", "year")
+_NO_WEIGHTS = {
+    *("", "index", "type", "label", "time", "timestamp", "ts", "date", "datetime", "year"),
+    *("epoch", "unixtime", "unixts", "unixtimestamp", "edge"),
+}
 # A weight that is missing or not finite is no heading.
 _WORD = re.compile(r"(?!(nan|inf|infinity|na|none|null)$)[^\W\d]", re.IGNORECASE)
 _ID = re.compile(r"0|[1-9]\d*", re.ASCII)
+# What stands for a missing id in tables of other tools.
+_MISSING = re.compile(r"[-+]?nan|<?na>?|n/a|none|null", re.IGNORECASE)
 
 
 def read_edge_list(text: str, directed: bool) -> Data:
@@ -86,6 +91,8 @@ def read_adjacency_list(text: str, directed: bool) -> Data:
         raise ValueError("it must be an adjacency list, got an empty file")
     # The text holds no zero byte, thus networkx takes nothing for a comment.
     graph = nx.parse_adjlist(lines, comments="\0", create_using=nx.MultiDiGraph)
+    if any(name.startswith("{") for name in graph):
+        raise ValueError("each line must hold a node and its neighbours, without dictionaries")
     names = _sort_names(Row(0, [node]) for node in graph)
     return make_graph(names, list(graph.edges()), None, directed)
 
@@ -269,7 +276,8 @@ def _sort_names(rows: Iterable[Row]) -> list[str]:
     for row in rows:
         for name in row.cells[:2]:
             lines.setdefault(name, row.line)
-    are_numbers = all(map(is_number, lines))
+    present = [name for name in lines if not _MISSING.fullmatch(name)]
+    are_numbers = bool(present) and all(map(is_number, present))
     for name, line in lines.items():
         if not name or holds_several_numbers(name) or " # " in name:
             problem = (

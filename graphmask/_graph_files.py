@@ -7,7 +7,7 @@ import re
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -22,7 +22,12 @@ from torch_geometric.data import Data
 from ._checks import value_error
 from ._edge_lists import add_reverse, edges_of_networkx, make_graph
 from ._tables import read_bytes, read_text, to_float32, to_int64
-from .datasets._files import local
+from .datasets._files import local, round_features
+
+# Names of arrays in an .npz file.
+_EDGES = ("edge_index", "edges")
+_WEIGHTS = ("edge_weight", "edge_weights", "weight", "weights")
+_FEATURES = ("x", "node_features")
 
 
 def read_gml(path: Path) -> Data:
@@ -111,7 +116,7 @@ def _of_matrix(matrix: Any) -> Data:
 
 def read_arrays(path: Path, directed: bool) -> Data | None:
     """The graph of an ``.npz`` file, or :obj:`None` where the file has no edges."""
-    names = ("edge_index", "edges", "edge_weight", "pos", "x", "node_features", "num_nodes")
+    names = (*_EDGES, *_WEIGHTS, *_FEATURES, "pos", "num_nodes")
     try:
         with np.load(path, allow_pickle=False) as file:
             if {"format", "shape", "data"} <= set(file):
@@ -119,34 +124,80 @@ def read_arrays(path: Path, directed: bool) -> Data | None:
             arrays = {name: file[name] for name in names if name in file}
     except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"it must be a file of numpy.savez: {error}") from error
-    name = next((name for name in names[:2] if name in arrays), None)
-    if name is None:
+    if (name := _find_name(arrays, _EDGES)) is None:
         return None
-    ends = _check_edges(name, arrays[name])
-    weight = arrays.get("edge_weight")
-    if weight is not None:
+    ends, weight = _check_edges(name, arrays[name]), None
+    if (weights := _find_name(arrays, _WEIGHTS)) is not None:
+        weight = arrays[weights]
         if weight.shape not in ((ends.shape[1],), (ends.shape[1], 1)):
             expected = f"of shape [{ends.shape[1]}], as many as edges"
-            raise value_error("edge_weight", expected, f"{list(weight.shape)}")
-        weight = to_float32("edge_weight", weight.reshape(-1))
+            raise value_error(weights, expected, f"{list(weight.shape)}")
+        weight = to_float32(weights, weight.reshape(-1))
     if name == "edges" and not directed:
         ends, weight = add_reverse(ends, weight)
-    data = Data(edge_index=torch.from_numpy(ends.copy()))
-    if weight is not None:
-        data.edge_weight = torch.from_numpy(weight)
-    for name, key in (("pos", "pos"), ("x", "node_features"), ("x", "x")):
-        if key in arrays:
-            value = arrays[key][:, None] if arrays[key].ndim == 1 else arrays[key]
-            is_pos = name == "pos" and len(value)
-            single = {name: torch.from_numpy(to_float32(key, value))}
-            data.update(local(value, None) if is_pos else single)
+    data = _make_data(ends, weight)
+    if "pos" in arrays:
+        pos = _by_node("pos", arrays["pos"])
+        data.update(local(pos, None) if len(pos) else {"pos": torch.zeros(pos.shape)})
+    if (name := _find_name(arrays, _FEATURES)) is not None:
+        x = _by_node(name, arrays[name])
+        to_float32(name, x)
+        data.x = torch.from_numpy(round_features("x", x))
     lengths = {name: len(data[name]) for name in ("pos", "x") if name in data}
     if "num_nodes" in arrays:
         lengths["num_nodes"] = int(to_int64("num_nodes", arrays["num_nodes"]).reshape(()))
     if len(set(lengths.values())) > 1:
         raise ValueError(f"its arrays must have a row for each node, got {lengths}")
-    data.num_nodes = next(iter(lengths.values()), int(ends.max(initial=-1)) + 1)
+    last = int(ends.max(initial=-1))
+    data.num_nodes = next(iter(lengths.values()), last + 1)
+    if last >= data.num_nodes:
+        raise ValueError(f"its edges name the node {last}, its arrays have rows for {lengths}")
     return data
+
+
+def read_array(path: Path, directed: bool) -> Data | None:
+    """The graph of an ``.npy`` file, of edges or an adjacency matrix; :obj:`None` for points."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        rows, columns = array.shape
+    # Of a damaged file the reader of points tells more.
+    except Exception:
+        return None
+    if array.dtype.kind in "iu" and 2 in array.shape:
+        ends = _check_edges("edges", np.asarray(array))
+        data = _make_data(*((ends, None) if directed else add_reverse(ends, None)))
+        data.num_nodes = int(ends.max(initial=-1)) + 1
+        return data
+    if rows != columns or rows < 4:
+        return None
+    if not np.array_equal(array, array.T):
+        raise ValueError(
+            f"an array of shape [{rows}, {rows}] that is not symmetric can hold points or the "
+            "edges of a directed graph: pass `transposed`, as of points, or save the edges as "
+            "`edge_index` of an .npz file"
+        )
+    return _of_matrix(array)
+
+
+def _find_name(arrays: Mapping[str, np.ndarray], names: tuple[str, ...]) -> str | None:
+    """The one of these names that the arrays have, if any."""
+    found = [name for name in names if name in arrays]
+    if len(found) > 1:
+        raise ValueError(f"arrays {' and '.join(found)}, where one is expected")
+    return found[0] if found else None
+
+
+def _make_data(ends: np.ndarray, weight: np.ndarray | None) -> Data:
+    data = Data(edge_index=torch.from_numpy(ends.copy()))
+    if weight is not None:
+        data.edge_weight = torch.from_numpy(weight)
+    return data
+
+
+def _by_node(name: str, value: np.ndarray) -> np.ndarray:
+    if value.ndim == 0:
+        raise value_error(name, "a row for each node", f"{value}")
+    return value[:, None] if value.ndim == 1 else value
 
 
 def _check_edges(name: str, edges: np.ndarray) -> np.ndarray:

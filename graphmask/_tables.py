@@ -83,7 +83,8 @@ def decode(raw: bytes) -> str:
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise ValueError(f"line {line} has a zero byte: save the file as text in UTF-8")
-    return text
+    # Files that were joined have marks in their middle.
+    return text.replace("\ufeff", "")
 
 
 def read_rows(text: str, separators: str = "\t;,", comments: tuple[str, ...] = ()) -> list[Row]:

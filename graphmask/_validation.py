@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.fx import Proxy
-from torch_geometric.data import HeteroData
+from torch_geometric.data import Data
 
 from ._cached import Sources
 from ._checks import (
@@ -223,7 +223,7 @@ def check_origin(
 
 def check_edges_of_data(data: Any) -> Any:
     """The edges of a ``Data`` or ``Batch``."""
-    if isinstance(data, HeteroData):
+    if not isinstance(data, Data):
         raise type_error("data", f"a Data or Batch {_HOMOGENEOUS}", data)
     edges = data.edge_index if data.edge_index is not None else data.get("adj_t")
     if edges is None:
@@ -297,7 +297,8 @@ def _count_nodes(
 ) -> int:
     """N from the argument, the graph format, or the rows of tensors of nodes."""
     if num_nodes is not None:
-        if stored not in (None, check_integer("num_nodes", num_nodes, 0)):
+        num_nodes = check_integer("num_nodes", num_nodes, 0)
+        if stored not in (None, num_nodes):
             raise value_error("num_nodes", f"{stored}, the size of the sparse matrix", num_nodes)
         return num_nodes
     if stored is not None:

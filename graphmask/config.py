@@ -12,6 +12,7 @@ from functools import cache, partial, wraps
 from importlib import import_module
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch_geometric import nn as pyg_nn
@@ -132,6 +133,8 @@ def _snapshot(value: Any, read_modules: bool = False) -> Any:
     Modules of torch and PyG are read only on request: until then they may change.
     """
     snapshot = partial(_snapshot, read_modules=read_modules)
+    if isinstance(value, (np.integer, np.floating, np.bool_)):
+        value = value.item()
     if isinstance(value, PLAIN):
         return value
     if inspect.isclass(value):

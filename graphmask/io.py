@@ -12,7 +12,13 @@ from torch_geometric.utils import to_undirected
 
 from graphmask._checks import check_integer, value_error
 from graphmask._edge_lists import read_adjacency_list, read_edge_list
-from graphmask._graph_files import read_arrays, read_gml, read_graphml, read_matrix_market
+from graphmask._graph_files import (
+    read_array,
+    read_arrays,
+    read_gml,
+    read_graphml,
+    read_matrix_market,
+)
 from graphmask._saved_data import read_data
 from graphmask._tables import naming, read_text
 from graphmask.datasets import read_shape
@@ -45,7 +51,7 @@ def read_graph(
     r"""Read a graph from a file, by the ending of its name.
 
     * ``.obj .ply .off .stl``: a mesh, whose edges join the vertices of each triangle.
-    * ``.xyz .pts .npy .ply .bin``: points, joined with their nearest neighbours; ``.bin`` is a scan
+    * ``.xyz .pts .ply .bin``: points, joined with their nearest neighbours; ``.bin`` is a scan
       as KITTI stores it, four float32 per point, or as many as ``columns``.
     * ``.edgelist .edges .csv .tsv .txt``: lines of source and target, or of source, target and
       weight, between tabs, semicolons, commas or blanks; cells with separators stand in double
@@ -54,13 +60,16 @@ def read_graph(
       Gephi, whose ``Type`` says whether edges are directed, and what networkx' ``write_edgelist``
       writes; and ``.adjlist``, as of ``write_adjlist``.
     * ``.npz``: ``edge_index [2, E]``, or ``edges``, ``[E, 2]`` or ``[2, E]``, read in both
-      directions unless ``directed``, with ``edge_weight [E]``, ``pos``, ``x`` and ``num_nodes``
-      where present; or a sparse adjacency matrix of scipy's ``save_npz``; or a mesh, or points.
+      directions unless ``directed``, with ``edge_weight [E]`` (also ``weight``, ``weights``),
+      ``pos``, ``x`` and ``num_nodes`` where present; or a sparse adjacency matrix of scipy's
+      ``save_npz``; or a mesh, or points.
+    * ``.npy``: integers ``[E, 2]`` or ``[2, E]``, read as ``edges``; a symmetric adjacency matrix
+      ``[N, N]`` of four nodes or more; or points.
     * ``.mtx``: an adjacency matrix, an edge from the row to the column for each entry.
     * ``.graphml .gml``: read by networkx; the file says whether the graph is directed.
     * ``.pt``: a saved PyG ``Data`` or ``Batch``, with ``edge_index``, ``adj_t``, ``face`` or
       ``pos``; only tensors and these classes are unpickled.
-    * ``.smi .smiles``: a molecule per line, drawn in the plane by RDKit.
+    * ``.smi .smiles``: a molecule per line, below a heading or not, drawn in the plane by RDKit.
 
     Text is in UTF-8, or in UTF-16 with a byte-order mark, and may be compressed (``.csv.gz``).
 
@@ -71,8 +80,8 @@ def read_graph(
 
     Args:
         path: of the file.
-        directed: whether edge lists, and ``edges`` of an ``.npz`` file, are read as they stand,
-            source before target. (default: :obj:`False`)
+        directed: whether edge lists, and ``edges`` of arrays, are read as they stand, source before
+            target. (default: :obj:`False`)
         item: line of a file of molecules, from 0. (default: :obj:`0`)
         neighbours: of each point of a cloud without edges. (default: :obj:`8`)
         columns: numbers of each point of a ``.bin`` file. (default: :obj:`None`: 4, where the size
@@ -112,6 +121,8 @@ def read_graph(
             graph = _read_molecule(path, item)
         elif ending == ".npz":
             graph = read_arrays(path, directed)
+        elif ending == ".npy" and transposed is None:
+            graph = read_array(path, directed)
         elif ending == ".bin":
             graph = connect(_read_scan(path, columns), neighbours)
         elif ending in _READERS:
@@ -159,8 +170,12 @@ def _read_molecule(path: Path, item: int) -> Data:
     lines = [
         (number, line.split())
         for number, line in enumerate(io.StringIO(read_text(path)), 1)
-        if line.strip()
+        if line.strip() and not line.lstrip().startswith("#")
     ]
+    if lines and lines[0][1][0].lower().endswith("smiles"):  # a heading
+        del lines[0]
+    if not lines:
+        raise ValueError("it must hold a molecule in each line, got none")
     if item >= len(lines):
         raise value_error("item", f"below {len(lines)}, the number of its molecules", item)
     number, (smiles, *_) = lines[item]

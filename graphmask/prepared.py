@@ -200,16 +200,41 @@ def _plan(dataset: Any, transform: Any, shard_size: int, seed: int) -> dict[str,
         "dtype": str(torch.get_default_dtype()),
         "transform": _describe(transform),
         "source": _describe(dataset),
-        # Two examples tell most sources of equal length apart.
-        "first_and_last_graph": [_digest(dataset[i]) for i in (0, len(dataset) - 1)],
+        "content": _content(dataset),
         "versions": {name: version_of(name) for name in ("graphmask", "torch")},
     }
+
+
+def _content(dataset: Any) -> str:
+    """What graphs hold: all of those in memory, the first and the last of others."""
+    if isinstance(dataset, InMemoryDataset):
+        places = repr(list(dataset.indices())), repr(_plain(dataset.slices))
+        return _sha256(_digest(dataset._data), *places)
+    is_list = isinstance(dataset, (list, tuple))
+    places = range(len(dataset)) if is_list else sorted({0, len(dataset) - 1})
+    return _sha256(*(_digest(dataset[place]) for place in places))
+
+
+def _plain(slices: Any) -> Any:
+    """Nested dictionaries of tensors as lists."""
+    if isinstance(slices, dict):
+        return {key: _plain(value) for key, value in slices.items()}
+    return slices.tolist() if isinstance(slices, Tensor) else slices
+
+
+def _sha256(*parts: str) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.encode() + b"\n")
+    return digest.hexdigest()
 
 
 def _describe(value: Any) -> str:
     """How a source or a transform prints, the same in every process."""
     if isinstance(value, (list, tuple)):
         return type(value).__name__
+    if isinstance(value, InMemoryDataset):  # its content is described by itself
+        return f"{type(value).__name__}, {describe_setting(value.transform)}"
     return describe_setting(value)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch_geometric.data import Data, Dataset
+from torch_geometric.data import Data, Dataset, InMemoryDataset
 from torch_geometric.loader import DataLoader
 from torch_geometric.transforms import Compose
 
@@ -169,6 +169,23 @@ def test_a_folder_of_another_preparation_is_refused(tmp_path, options, name) -> 
     run(tmp_path)
     with pytest.raises(ValueError, match=f"prepared from the same {name}"):
         run(tmp_path, **options)
+
+
+def test_graphs_that_were_changed_since_are_noticed(tmp_path: Path) -> None:
+    class InMemory(InMemoryDataset):
+        def __init__(self, graphs: list[Data]) -> None:
+            super().__init__()
+            self.data, self.slices = self.collate(graphs)
+
+    for name, source in (("list", list), ("memory", InMemory)):
+        graphs = list(Rings())
+        dataset = source(graphs)
+        run(tmp_path / name, dataset)
+        run(tmp_path / name, dataset)
+        graphs[5].pos = graphs[5].pos.clone()
+        graphs[5].pos[0, 0] += 1
+        with pytest.raises(ValueError, match="prepared from the same content"):
+            run(tmp_path / name, source(graphs))
 
 
 def test_damaged_missing_and_foreign_shards_are_named_and_written_again(tmp_path: Path) -> None:

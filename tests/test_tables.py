@@ -159,6 +159,9 @@ def test_quoted_cells_hold_separators_and_line_breaks(tmp_path: Path) -> None:
         # Ids are kept in the order of their values, and no other node is made up.
         ("1 2\n2 10\n", ["1", "2", "10"], {(0, 1), (1, 2)}),
         ("# a comment\n% another\n0\t1\n1  4\n", ["0", "1", "4"], {(0, 1), (1, 2)}),
+        ("// one\n0 1\n\ufeff// two\n1 4\n", ["0", "1", "4"], {(0, 1), (1, 2)}),
+        ("ann,nan\nnan,bob\n", ["ann", "bob", "nan"], {(0, 2), (2, 1)}),
+        ("na,NA\n", ["NA", "na"], {(1, 0)}),
         ("99999999999999999999 7\n", ["7", "99999999999999999999"], {(1, 0)}),
         # Texts that look like numbers are no ids.
         ("007 7\n7 08\n", ["007", "08", "7"], {(0, 2), (2, 1)}),
@@ -203,6 +206,9 @@ def test_nodes_of_edge_lists(text: str, names: list, edges: set, tmp_path: Path)
         ("0,1 # first\n1,2\n", "'1 # first' is no node.*comments into lines of their own"),
         ("0 -1\n1 2\n", "line 1: '-1' is no id of a node"),
         ("0 1\n1.0 2\n", "line 2: '1.0' is no id of a node"),
+        ("0,1\n2,NaN\n", "line 2: 'NaN' is no id of a node"),
+        ("source,target\nNone,1\n1,2\n", "line 2: 'None' is no id of a node"),
+        ("u,v,ts\na,b,1600000001\n", "line 1: 'ts' is no weight"),
         ("0,5 1,5\n", "'5 1' is no node.*decimal points"),
         ("0\t1 0.5\n1\t2 0.7\n", "'1 0.5': write one kind of separator"),
         ("a,b 0.5\nb,c 0.7\n", "'b 0.5': write one kind of separator"),
@@ -224,15 +230,24 @@ def test_edge_lists_that_are_refused(text: str, message: str, tmp_path: Path) ->
 def test_missing_targets_are_nan_and_an_empty_smiles_is_left_out(tmp_path: Path) -> None:
     pytest.importorskip("rdkit")
     path = tmp_path / "t.csv"
-    path.write_text("smiles,y\nCCO,\n,1\nC,NaN\nC N,1\n[Na+].[Cl-],2\n")
+    path.write_text("smiles,y\nCCO,\n,1\nC,NaN\nC N,1\nCC,#N/A\nC,<NA>\n[Na+].[Cl-],2\n")
     with pytest.warns(UserWarning, match=r"2 molecules of .*t\.csv.* '' in line 3"):
         dataset = MoleculeCSV(path)
-    expected = torch.tensor([float("nan"), float("nan"), 2.0])
+    expected = torch.tensor([*[float("nan")] * 4, 2.0])
     assert torch.equal(torch.cat([data.y for data in dataset]).flatten().isnan(), expected.isnan())
     for text in ("smiles,y\nzz,1\n", "smiles,y\n,1\n"):
         path.write_text(text)
         with pytest.raises(ValueError, match=r"t\.csv holds no molecule .* in line 2"):
             MoleculeCSV(path)
+
+
+@pytest.mark.parametrize("cells", [("16777217", "16777216"), ("-1101.1234", "-1101.12345")])
+def test_targets_that_single_precision_makes_alike_are_warned_of(cells, tmp_path: Path) -> None:
+    pytest.importorskip("rdkit")
+    path = tmp_path / "t.csv"
+    path.write_text("smiles,a,y\nCCO,1.1,{}\nC,,{}\n".format(*cells))
+    with pytest.warns(UserWarning, match="column 1 of the targets `y` is rounded by up to"):
+        MoleculeCSV(path)
 
 
 GEPHI = "Source,Target,Type,Id,Label,timeset,Weight\n1,2,{0},0,,,1.5\n2,3,{0},1,,,0.5\n"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import cases
+import numpy as np
 import pytest
 import torch
 from builders import NO_EDGES, seeded, star
@@ -100,6 +101,13 @@ def test_ranks_and_sizes_of_graphs_in_any_order() -> None:
     empty = Topology(NO_EDGES, 0)
     assert (empty.num_nodes, empty.num_edges, empty.pattern.nnz) == (0, 0, 0)
     assert Topology(NO_EDGES, 0, batch=torch.empty(0, dtype=torch.long)).graph_sizes.sum() == 0
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    edge_index = torch.tensor([[0, 1], [1, 0]])
+    assert type(Topology(edge_index, np.int64(3)).num_nodes) is int
+    with pytest.raises(TypeError, match="`num_nodes` must be an integer, got bool"):
+        Topology(edge_index, np.bool_(1))
 
 
 def test_nodes_are_counted_by_any_argument() -> None:

@@ -6,12 +6,14 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch_geometric import nn as pyg
 
 from graphmask._checks import dtype_error, type_error, value_error
 from graphmask.topology import Topology
 
+_OF_EDGES = {"edge_weight", "edge_attr"}
 _FLOW = "source_to_target"
 
 # Attributes of PyG's convolutions, and of SupportMax, that hold hops.
@@ -86,10 +88,18 @@ def convolve(conv: nn.Module, x: Tensor, edges: Any, **arguments: Any) -> Tensor
     if isinstance(edges, Topology):
         edges.part.check_hops("conv", conv, count_hops(conv))
         edges = edges if getattr(conv, "reads_topology", False) else edges.edge_index
+    for name in _OF_EDGES & arguments.keys():
+        arguments[name] = _astype(arguments[name], x.dtype)
     out = conv(x, edges, **arguments)
     if not isinstance(out, Tensor) or out.shape != x.shape:
         raise value_error("conv", f"from C to C channels with C = {x.shape[1]}", f"{conv}")
     return out
+
+
+def _astype(value: Any, dtype: torch.dtype) -> Any:
+    """Numbers of edges in the type of the features, as parameters of convolutions are."""
+    is_real = isinstance(value, Tensor) and value.is_floating_point()
+    return value.to(dtype) if is_real else value
 
 
 def count_hops(conv: nn.Module) -> int | None:

@@ -20,7 +20,10 @@ def make_norm(norm: str | None, channels: int) -> nn.Module:
         return nn.LayerNorm(channels)
     if not isinstance(norm, str):
         raise type_error("norm", "the name of a normalisation, such as 'batch_norm'", norm)
-    module = normalization_resolver(norm, channels)
+    try:
+        module = normalization_resolver(norm, channels)
+    except (TypeError, ValueError) as error:
+        raise value_error("norm", "a normalisation of C channels that PyG knows", norm) from error
     if isinstance(module, BatchNorm):  # a single node is normalised as in evaluation
         module.allow_single_element = True
     if "batch" in inspect.signature(module.forward).parameters:

@@ -164,13 +164,15 @@ def pool_graphs(
         batch, size = topology.batch, topology.num_graphs
     if batch is None:
         batch, size = torch.zeros(len(x), dtype=torch.long, device=x.device), size or 1
-    if not isinstance(pool, Aggregation):
-        return pool(x, batch, size)
-    # Several aggregations need sorted graphs.
-    order = torch.argsort(batch, stable=True)
-    if is_half(x) and next(pool.parameters(), None) is None:
-        return pool(x[order].float(), index=batch[order], dim_size=size).to(x.dtype)
-    return pool(x[order], index=batch[order], dim_size=size)
+    # Sums over nodes leave the range of half precision.
+    has_parameters = isinstance(pool, nn.Module) and next(pool.parameters(), None) is not None
+    wide = x.float() if is_half(x) and not has_parameters else x
+    if isinstance(pool, Aggregation):
+        order = torch.argsort(batch, stable=True)  # several of them need sorted graphs
+        out = pool(wide[order], index=batch[order], dim_size=size)
+    else:
+        out = pool(wide, batch, size)
+    return out.to(x.dtype) if wide is not x else out
 
 
 def _linear(channels: int, width: int) -> nn.Linear | LazyLinear:

@@ -323,7 +323,15 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
             raise value_error("u", "None, unless `head` is a Readout with graph_channels", u)
         if self.pool is not None:
             out = pool_graphs(self.pool, out, topology)
+            self._check_pooled(out)
         return check_output("head", self.head(out), [len(out), self.out_channels])
+
+    def _check_pooled(self, out: Tensor) -> None:
+        """Features of graphs that the own head takes; a user's head tells by itself."""
+        channels = getattr(self.head, "in_features", None)
+        if isinstance(self.head, nn.Linear) and out.shape[1:] != (channels,):
+            expected = f"a pool to {channels} channels, or a `head` that takes those of the pool"
+            raise value_error("pool", expected, out)
 
     def _encode(self, x: Tensor, topology: Topology) -> Tensor:
         """The output of the last block, or the aggregation of those of all blocks."""

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import torch
 from torch_geometric.data import Data
-from torch_geometric.transforms import BaseTransform
 
 from graphmask._checks import check_integer, type_error, value_error
 from graphmask._identity import identify
 from graphmask._random import generator_from, seed_from
 from graphmask._settings import describe_setting
 from graphmask._walk_storage import remove_walks, walk_attributes, write_walks
+from graphmask.transforms._batches import Transform
 from graphmask.transforms._graph_alone import topology_alone
 from graphmask.walks import WalkSampler
 
 
-class AddWalks(BaseTransform):
+class AddWalks(Transform):
     """Draws walks on a graph and stores them as node-index attributes.
 
     ``walk_index [2, P]`` holds the pairs (i, j) that walks connect, by row and then column,

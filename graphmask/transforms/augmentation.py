@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
-from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import scatter
 
 from graphmask._checks import check_number, check_probability, value_error
 from graphmask._settings import repr_of
+from graphmask.transforms._batches import Transform
 from graphmask.transforms._generators import CarriesGenerator, check_generator
 from graphmask.transforms._points import (
     check_length,
@@ -20,7 +20,7 @@ from graphmask.transforms._points import (
 )
 
 
-class RandomAnisotropicScale(CarriesGenerator, BaseTransform):
+class RandomAnisotropicScale(CarriesGenerator, Transform):
     r"""Scale ``data.pos`` about the origin by a random factor for each axis.
 
     .. math:: p_{id} \leftarrow s_d\, p_{id}, \qquad s_d \sim U(a, b)
@@ -77,7 +77,7 @@ class RandomAnisotropicScale(CarriesGenerator, BaseTransform):
         return repr_of(self, "scales")
 
 
-class RandomShift(CarriesGenerator, BaseTransform):
+class RandomShift(CarriesGenerator, Transform):
     r"""Move ``data.pos`` by a random vector.
 
     .. math:: p_i \leftarrow p_i + t, \qquad t_d \sim U(-\text{shift}, \text{shift})
@@ -120,7 +120,7 @@ class RandomShift(CarriesGenerator, BaseTransform):
         return repr_of(self, "shift")
 
 
-class RandomPointDropout(CarriesGenerator, BaseTransform):
+class RandomPointDropout(CarriesGenerator, Transform):
     r"""Drop each point of a cloud with probability p, with all its attributes.
 
     At least one point of each graph stays. Every attribute with a row for each point is cut to

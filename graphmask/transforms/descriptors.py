@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
-from torch_geometric.transforms import BaseTransform
 
 from graphmask._checks import check_number, type_error, value_error
 from graphmask._precision import double_dtype, to_double
 from graphmask._settings import repr_of
 from graphmask.extras import require
+from graphmask.transforms._batches import Transform
 
 PHYSICAL = (
     *("MolWt", "MolLogP", "MolMR", "TPSA", "NumHDonors", "NumHAcceptors", "NumRotatableBonds"),
@@ -22,7 +22,7 @@ PHYSICAL = (
 )
 
 
-class MoleculeDescriptors(BaseTransform):
+class MoleculeDescriptors(Transform):
     """Write RDKit's descriptors of ``data.smiles`` to ``data.u [1, D]``, a row per molecule.
 
     ``u`` is PyG's name of features of a whole graph. An earlier ``u`` is replaced. A batch, whose
@@ -85,7 +85,7 @@ class MoleculeDescriptors(BaseTransform):
         return f"MoleculeDescriptors({list(self.names)})"
 
 
-class Standardize(BaseTransform):
+class Standardize(Transform):
     r"""Columns of an attribute in units of a training set.
 
     .. math:: u_{id} \leftarrow (u_{id} - \mu_d) / \sigma_d

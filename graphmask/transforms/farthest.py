@@ -7,12 +7,12 @@ import math
 import torch
 from torch import Generator, Tensor
 from torch_geometric.data import Batch, Data
-from torch_geometric.transforms import BaseTransform
 
 from graphmask._checks import check_integer, type_error, value_error
 from graphmask._identity import bits
 from graphmask._precision import to_double
 from graphmask._random import seed_from, stream
+from graphmask.transforms._batches import Transform
 from graphmask.transforms._points import (
     check_length,
     check_pos,
@@ -90,7 +90,7 @@ def _farthest_points(
     return torch.cat(chosen)
 
 
-class FarthestPoints(BaseTransform):
+class FarthestPoints(Transform):
     r"""Keep points spread evenly over ``data.pos``, with all their attributes.
 
     See :func:`farthest_points`. Every attribute with a row for each point, a tensor, an array or a

@@ -13,12 +13,12 @@ from scipy.sparse import csr_matrix, diags
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import eigsh
 from torch_geometric.data import Data
-from torch_geometric.transforms import BaseTransform
 from torch_geometric.transforms.add_positional_encoding import add_node_attr
 
 from graphmask._checks import check_integer, type_error, value_error
 from graphmask._settings import repr_of
 from graphmask.topology import Topology
+from graphmask.transforms._batches import Transform
 from graphmask.transforms._graph_alone import topology_alone, write_encoding
 from graphmask.transforms._points import positions
 from graphmask.transforms.mesh import check_face
@@ -33,7 +33,7 @@ _SMALL = 512
 _SHIFT = -1e-8
 
 
-class HeatKernelSignature(BaseTransform):
+class HeatKernelSignature(Transform):
     r"""Add the heat kernel signature: how much heat is left at a vertex after times t.
 
     .. math:: \text{HKS}_i(t) = \sum_k e^{-\lambda_k t} \varphi_k(i)^2, \qquad

@@ -10,18 +10,18 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
-from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import remove_self_loops, to_undirected
 
 from graphmask._checks import type_error, value_error
 from graphmask._settings import repr_of
+from graphmask.transforms._batches import Transform
 from graphmask.transforms._edges import check_weight_callable, write_edges
 from graphmask.transforms._points import positions
 
 MeshWeight: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-class MeshToGraph(BaseTransform):
+class MeshToGraph(Transform):
     r"""Write the sides of ``data.face [3, F]`` as edges, each once in either direction.
 
     Does what PyG's ``FaceToEdge`` does, tetrahedra ``[4, F]`` included, and weighs the edges.

@@ -5,16 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
-from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils.smiles import e_map, x_map
 
 from graphmask._checks import value_error
+from graphmask.transforms._batches import Transform
 
 _ATOM_SIZES = tuple(len(categories) for categories in x_map.values())
 _BOND_SIZES = tuple(len(categories) for categories in e_map.values())
 
 
-class OneHotMolecule(BaseTransform):
+class OneHotMolecule(Transform):
     """Turn the categories that PyG's ``from_smiles`` writes into columns of zeros and ones.
 
     ``x [N, 9]``, long (element, chirality, degree, charge, hydrogens, radical electrons,

@@ -7,12 +7,12 @@ from typing import TypeAlias
 
 from torch import Tensor
 from torch_geometric.data import Data
-from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import to_undirected
 
 from graphmask._checks import check_integer
 from graphmask._deprecation import deprecated_arguments
 from graphmask._settings import repr_of
+from graphmask.transforms._batches import Transform
 from graphmask.transforms._edges import check_weight_callable, write_edges
 from graphmask.transforms._points import Period, check_length, positions
 from graphmask.transforms.neighbours import (
@@ -28,7 +28,7 @@ from graphmask.transforms.neighbours import (
 DistanceWeight: TypeAlias = Callable[[Tensor], Tensor]
 
 
-class KNNGraph(BaseTransform):
+class KNNGraph(Transform):
     r"""Link each point of ``data.pos`` to the ``k`` points nearest to it.
 
     Takes the arguments of PyG's ``KNNGraph`` and writes its edges, see :func:`knn_graph`, without a
@@ -95,7 +95,7 @@ class KNNGraph(BaseTransform):
 
 
 @deprecated_arguments(radius="r", max_neighbours="max_num_neighbors")
-class RadiusGraph(BaseTransform):
+class RadiusGraph(Transform):
     r"""Link all the points of ``data.pos`` at distance at most ``r``.
 
     Takes the arguments of PyG's ``RadiusGraph`` and writes its edges, see :func:`radius_graph`,

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Data
-from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import is_sparse
 
 from graphmask._checks import type_error, value_error
@@ -18,6 +17,7 @@ from graphmask._identity import identify
 from graphmask._settings import describe_setting
 from graphmask._walk_storage import has_walks, walk_ids, write_walks
 from graphmask.topology import Topology
+from graphmask.transforms._batches import Transform
 from graphmask.transforms._points import is_of_nodes
 
 from .orders import CuthillMcKee
@@ -27,7 +27,7 @@ NodeOrder: TypeAlias = Callable[[Data], Tensor]
 _ORIGINAL = "original_index"
 
 
-class ReorderNodes(BaseTransform):
+class ReorderNodes(Transform):
     r"""Renumber the nodes of a graph so that neighbours lie close in memory.
 
     Node i is the former node ``order[i]``. Masks, layers and models then compute the same for the

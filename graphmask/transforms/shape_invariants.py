@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
-from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import scatter
 
 from graphmask._checks import check_integer
 from graphmask.kernels import spmm
+from graphmask.transforms._batches import Transform
 from graphmask.transforms._graph_alone import topology_alone
 from graphmask.transforms._points import graph_numbers, positions
 
@@ -17,7 +17,7 @@ from graphmask.transforms._points import graph_numbers, positions
 _FLOOR = 1e-3
 
 
-class ShapeInvariants(BaseTransform):
+class ShapeInvariants(Transform):
     r"""Write features of each point's surroundings to ``data.x``, the same in every pose.
 
     They do not change when the shape is turned, mirrored or moved. With the positions p about the

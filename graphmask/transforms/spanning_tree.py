@@ -9,13 +9,13 @@ import torch
 from scipy.sparse import coo_matrix, csgraph
 from torch import Tensor
 from torch_geometric.data import Data
-from torch_geometric.transforms import BaseTransform
 
 from graphmask._checks import aminmax, check_finite, type_error, value_error
+from graphmask.transforms._batches import Transform
 from graphmask.transforms._edges import write_edges
 
 
-class MinimumSpanningTree(BaseTransform):
+class MinimumSpanningTree(Transform):
     r"""Keep the edges of the minimum spanning forest, the shortest that join the same nodes.
 
     Lengths are ``data.edge_weight``, all ones where there are none; give affinities as distances

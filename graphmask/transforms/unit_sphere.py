@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
-from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import scatter
 
 from graphmask._precision import to_double
+from graphmask.transforms._batches import Transform
 from graphmask.transforms._points import graph_numbers, positions
 
 
-class UnitSphere(BaseTransform):
+class UnitSphere(Transform):
     r"""Centre ``data.pos`` at its mean and scale it so that the farthest point has norm 1.
 
     .. math:: p_i \leftarrow \frac{p_i - \bar p}{\max_j \|p_j - \bar p\|}

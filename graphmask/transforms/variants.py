@@ -9,18 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
-from torch_geometric.transforms import BaseTransform
 
 from graphmask._checks import check_integer, type_error, value_error
 from graphmask._random import seed_from
 from graphmask._settings import describe_setting, repr_of
+from graphmask.transforms._batches import Transform
 from graphmask.transforms._generators import CarriesGenerator, check_generator
 
 # Attributes of nodes and of edges that notice what happens to these.
 _MARKS = ("variant_nodes", "variant_edges")
 
 
-class Variants(BaseTransform):
+class Variants(Transform):
     """Keep several draws of a transform with each example, graph and walks included.
 
     Points that are drawn, moved or dropped anew need another graph and other walks, which cost far
@@ -107,7 +107,7 @@ class Variants(BaseTransform):
         return f"Variants({describe_setting(self.transform)}, copies={self.copies})"
 
 
-class PickVariant(CarriesGenerator, BaseTransform):
+class PickVariant(CarriesGenerator, Transform):
     """Pick one of the variants that :class:`Variants` keeps, each as probable as any other.
 
     Each access picks anew, so that the epochs of a training see different variants.

@@ -7,16 +7,16 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
-from torch_geometric.transforms import BaseTransform
 
 from graphmask._checks import check_integer, value_error
 from graphmask._settings import repr_of
 from graphmask.topology import Topology
+from graphmask.transforms._batches import Transform
 from graphmask.transforms._edges import write_edges
 from graphmask.transforms._generators import CarriesGenerator, check_generator
 
 
-class _VirtualEdges(BaseTransform):
+class _VirtualEdges(Transform):
     """Appends edges, and a last column of ``edge_attr`` that is 1 for them and 0 for others."""
 
     @abstractmethod

@@ -5,19 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
-from torch_geometric.transforms import BaseTransform
 
 from graphmask._checks import check_integer, type_error, value_error
 from graphmask._random import generator_from, seed_from
 from graphmask._settings import describe_setting
 from graphmask.topology import Topology
+from graphmask.transforms._batches import Transform
 from graphmask.transforms._graph_alone import topology_alone, write_encoding
 from graphmask.walks import WalkSampler
 
 from ._returns import return_probabilities
 
 
-class AddWalkEncoding(BaseTransform):
+class AddWalkEncoding(Transform):
     r"""Add the random walk encoding: the probabilities to be back after 1, 2, ..., K steps.
 
     .. math:: p_i = [P_{ii}, (P^2)_{ii}, \dots, (P^K)_{ii}], \qquad P = D^{-1} A

@@ -113,6 +113,7 @@ OFF_FILES = {
     "NOFF": "NOFF\n4 1 0\n" + rows("0 0 1") + "3 0 1 2\n",
     "CNOFF": "CNOFF\n4 1 0\n" + rows("0 0 1 255 0 51 0") + "3 0 1 2\n",
     "points": "OFF\n4 0 0\n" + TETRAHEDRON,
+    "several on a line": "OFF\n4 1 0\n" + TETRAHEDRON.replace("\n", " ") + "\n3 0\n1 2\n",
 }
 
 
@@ -291,6 +292,21 @@ def test_arrays_by_column_are_read_on_demand(tmp_path: Path, transposed: bool) -
         ("a.xyz", "# i z y x\n5 0 0 0\n6 0 0 1\n7 0 1 0\n8 0 1 1\n", [[5], [6], [7], [8]]),
         ("a.xyz", '"id";"x";"y";"z"\n5;0;0;0\n6;1;0;0\n7;0;1;0\n8;1;1;0\n', [[5], [6], [7], [8]]),
         ("a.pts", "//X Y Z\n4\n" + TETRAHEDRON, None),
+        (
+            "a.xyz",
+            "Northing,Easting,Height [m],I,\n0,0,0,5,\n0,1,0,6,\n1,0,0,7,\n1,1,0,8,\n",
+            [[5], [6], [7], [8]],
+        ),
+        (
+            "a.xyz",
+            "POINT_Z POINT_Y POINT_X i\n0 0 0 5\n0 0 1 6\n0 1 0 7\n0 1 1 8\n",
+            [[5], [6], [7], [8]],
+        ),
+        (
+            "a.xyz",
+            "x(m);y(m);z(m);height\n" + TETRAHEDRON.replace(" ", ";").replace("\n", ";9\n"),
+            [[9]] * 4,
+        ),
         ("a.xyz", TETRAHEDRON.replace(" ", " ; "), None),
         ("a.pts", "4\n0 0 0 1\n1 0 0 3\n0 1 0 5\n1 1 0 7\n", [[1], [3], [5], [7]]),
     ],
@@ -307,6 +323,11 @@ def test_scenes_keep_all_bodies_or_are_refused(trimesh, tmp_path: Path) -> None:
     scene = trimesh.Scene([cloud, cloud])
     scene.export(path)
     assert same(read_shape(path).pos, np.concatenate([POINTS, POINTS]))
+    box, painted = trimesh.creation.box(), trimesh.creation.box()
+    painted.visual.vertex_colors = [[255, 0, 51, 255]] * 8
+    for bodies in ([painted, painted], [painted, box]):
+        trimesh.Scene(bodies).export(path)
+        assert ("color" in read_shape(path)) == (box not in bodies)
     scene.add_geometry(trimesh.creation.box())
     scene.export(path)
     with pytest.raises(ValueError, match="several kinds, PointCloud and Trimesh"):
@@ -380,13 +401,21 @@ COLOURED = "ply\nformat ascii 1.0\nelement vertex 1\n" + "".join(
         ("a.xyz", b"1 2 3\n1e39 2 3\n", "beyond single precision: [1e+39, 2.0, 3.0] in row 1"),
         ("a.xyz", b"1 2 3 0\n1 2 3 inf\n", "`x` is NaN or infinite in row 1"),
         ("a.xyz", "1 2 3\n".encode("utf-16-le"), "save it as text in UTF-8"),
+        ("a.xyz", b"x y z i\n0 0 0\n1 1 1\n", "its heading has 4 names, 'x, y, z, i', and its"),
+        ("a.xyz", b"Point ID X Y Z\n1 0 0 0\n", "its heading has 5 names"),
+        ("a.xyz", b"i,a,b,c\n1,2,3,4\n", "its heading names no x, y and z: 'i, a, b, c': rename"),
         ("a.pts", b"1\n0 0 0\n1 1 1\n", "1 points announced, 2 lines found"),
         ("a.npy", b"nothing", "does not begin as a .npy file"),
         ("a.npz", b"nothing", "does not begin as a .npz file"),
         ("a.npy", array(np.array([[1, "a", None]], object)), "allow_pickle"),
         ("a.npy", array(POINTS.T), "[3, 4] can hold a point or a triangle in each row or in"),
+        ("a.npy", array(np.eye(6)), "[6, 6] can hold a point"),
+        ("a.npy", array(np.zeros((2, 100))), "[2, 100] can hold a point"),
         ("a.npy", array(np.zeros((6, 100))), "pass `transposed=False` or `transposed=True`"),
         ("a.off", b"OFF BINARY\n1 0 0\n0 0 0\n", "OFF BINARY: only OFF, NOFF, COFF"),
+        ("a.off", b"nOFF\n3\n1 0 0\n0 0 0\n", "nOFF, of any number of dimensions, is not read"),
+        ("a.off", b"OFF\n4\n0 0 0\n", "line 2: '4', expected two counts"),
+        ("a.off", f"OFF\n4 1 0\n{TETRAHEDRON}2 0 1\n".encode(), "and a face at least 3"),
         ("a.off", b"4OFF\n1 0 0\n0 0 0 1\n", "4OFF: only"),
         ("a.off", b"OFF\n1 0 0\n0 0 0\n1 1 1\n", "announced, 2 lines found"),
         ("a.off", b"COFF\n1 0 0\n0 0 0 300 0 0\n", "colours 0.0 to 300.0, expected 0 to 1"),
@@ -395,6 +424,7 @@ COLOURED = "ply\nformat ascii 1.0\nelement vertex 1\n" + "".join(
         ("a.obj", b"v 0 0 0\nv 0 0\nf 1 1 1\n", "line 2: '0 0', expected 3 numbers"),
         ("a.obj", b"v 0 0 0\nf 1 1\nf 1 1 1\n", "and a face at least 3"),
         ("a.obj", b"# nothing\n", "no point"),
+        ("a.ply", ply("x y z", POINTS[:0]).replace("vertex 4", "vertex 0").encode(), "no point"),
         ("a.ply", b"\0\1\2", "expected 'ply'"),
         ("a.ply", ply("x y z", POINTS, FACE, "3 0 1 4\n").encode(), "face 0: a face of the vert"),
         ("a.ply", ply("x y z", POINTS, FACE, "3 0 1 2\n1 1 1\n").encode(), "more follows than"),

@@ -10,7 +10,7 @@ import torch
 from models import MASKS, attention, edge_mask, features, gps, model, walk_mask
 from torch import nn
 from torch.testing import assert_close
-from torch_geometric.nn import GINEConv
+from torch_geometric.nn import GCNConv, GINEConv, GraphConv, SGConv
 
 from graphmask import Topology
 from graphmask.testing.graphs import astype
@@ -41,6 +41,26 @@ def test_layers_in_half_precision(make: Callable[[], nn.Module], dtype: torch.dt
     layer, topology, x = make(), cases.edges.featured()["ragged"], features(23, 6)
     expected = layer(x, topology)
     out = layer.to(dtype)(x.to(dtype), astype(topology, dtype))
+    assert out.dtype == dtype
+    assert torch.linalg.vector_norm(out.double() - expected) < 0.05 * expected.norm()
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        lambda: GCNConv(4, 4),
+        lambda: GraphConv(4, 4),
+        lambda: SGConv(4, 4),
+        lambda: GINEConv(nn.Linear(4, 4), edge_dim=3),
+    ],
+    ids=["GCNConv", "GraphConv", "SGConv", "GINEConv"],
+)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_convolutions_get_numbers_of_edges_in_the_type_of_features(conv, dtype) -> None:
+    layer = cases.scrambled(model(6, mask=walk_mask(), conv=cases.seeded(conv))).eval()
+    topology, x = topology_in_single_precision(), features(23, 6)
+    expected = layer(x, astype(topology, torch.float64))
+    out = layer.to(dtype)(x.to(dtype), topology)
     assert out.dtype == dtype
     assert torch.linalg.vector_norm(out.double() - expected) < 0.05 * expected.norm()
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import cases
 import models
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -212,6 +213,13 @@ def test_a_model_that_was_read_can_be_trained_and_saved_again(tmp_path: Path) ->
     output(copied.train()).square().sum().backward()
     assert all(parameter.grad is not None for parameter in copied.parameters())
     assert_same(save_and_read(copied.eval(), tmp_path / "second"), copied)
+
+
+def test_numbers_of_numpy_are_written_as_numbers() -> None:
+    mask = masks.WalkMask(hops=np.int64(3), heads=np.int32(2))
+    assert json.loads(json.dumps(to_config(mask)))["arguments"] == {"hops": 3, "heads": 2}
+    features = gm.features.SquaredReLUScores(np.float32(0.5))
+    assert to_config(features)["arguments"] == {"scale": 0.5}
 
 
 def test_the_config_is_readable(tmp_path: Path) -> None:

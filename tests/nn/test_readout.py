@@ -10,10 +10,16 @@ import torch
 from models import PATH, features, model
 from torch import Tensor, nn
 from torch.testing import assert_close
-from torch_geometric.nn import SortAggregation
+from torch_geometric.nn import (
+    MeanAggregation,
+    SortAggregation,
+    global_add_pool,
+    global_mean_pool,
+)
 
 from graphmask.masks import GlobalMask
 from graphmask.nn import Readout
+from graphmask.nn.readout import pool_graphs
 from graphmask.testing import example_topologies
 
 BATCH = torch.tensor([2, 0, 2, 0, 4, 2, 0])  # graphs 1 and 3 have no node
@@ -68,6 +74,15 @@ def test_sums_over_nodes_in_half_precision_are_taken_in_full() -> None:
             parameter.fill_(1.0 if parameter.dim() > 1 else 0.0)
     x = torch.ones(3000, 1)
     assert layer.bfloat16()(x.bfloat16()).item() == 3008  # in bfloat16: 256
+
+
+@pytest.mark.parametrize("pool", [global_mean_pool, global_add_pool, MeanAggregation()])
+def test_pools_of_half_precision_do_not_overflow(pool: Any) -> None:
+    x = torch.full((1800, 1), 64.0)  # sums have few digits
+    pooled = pool_graphs(pool, x.half(), torch.arange(1800) % 2)
+    wide = pool_graphs(pool, x, torch.arange(1800) % 2)
+    assert pooled.dtype == torch.float16
+    assert torch.equal(pooled.float(), wide)
 
 
 def test_features_of_graphs_reach_the_output_of_a_model() -> None:

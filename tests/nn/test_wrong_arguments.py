@@ -8,7 +8,14 @@ import pytest
 import torch
 from models import PATH, attention, block, features, gps, model
 from torch import nn
-from torch_geometric.nn import GCNConv, GPSConv, JumpingKnowledge, MeanAggregation, global_mean_pool
+from torch_geometric.nn import (
+    GCNConv,
+    GPSConv,
+    JumpingKnowledge,
+    MeanAggregation,
+    MultiAggregation,
+    global_mean_pool,
+)
 
 from graphmask import Topology
 from graphmask.masks import GlobalMask, HeadwiseMask, PowerSeriesMask, WalkMask
@@ -30,6 +37,7 @@ from graphmask.nn import (
 from graphmask.walks import ResampledWalks
 
 ALL, PAIRS = GlobalMask(), torch.tensor([[0, 2, 2, 1], [1, 1, 2, 2]])
+TWO = MultiAggregation(["mean", "max"])
 ZERO_ATTENTION = {"add_zero_attn": True}
 
 
@@ -86,6 +94,9 @@ VALUES: list[tuple[Callable[[], object], str]] = [
     (lambda: model(mask=ALL, head=Readout(8, 5)), "`head` must be a Readout from 4 to .* = 5"),
     (lambda: model(mask=ALL, head=Readout(4, 5), pool=MeanAggregation()), "`pool` must be None"),
     (lambda: model(mask=ALL)(ones(3, 3), PATH, u=ones(1, 2)), "`u` must be None, unless"),
+    (lambda: model(mask=ALL, pool=TWO)(ones(3, 3), PATH), "`pool` must be a pool to 4 channels"),
+    (lambda: block(mask=ALL, norm="diff_group_norm"), "`norm` must be a normalisation of C"),
+    (lambda: block(mask=ALL, norm="nothing"), "`norm` must be a normalisation of C channels"),
     # Readout and parameter_groups
     (lambda: Readout(4, 5, hidden=()), "`hidden` must be at least one width"),
     (lambda: Readout(4, 5, "average"), "`aggr` must be names of PyG's aggregations"),

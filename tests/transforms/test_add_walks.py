@@ -269,10 +269,16 @@ def test_lost_pairs_are_an_error() -> None:
         Topology.from_data(data)
 
 
-def test_a_batch_forgets_where_walks_began_that_are_drawn_again() -> None:
-    batch = AddWalks(LISTED, sets=2)(Batch.from_data_list(graphs(AddWalks(SAMPLER))))
+def test_walks_of_a_batch_are_those_of_its_graphs() -> None:
+    before = Batch.from_data_list(graphs(AddWalks(SAMPLER)))
+    batch = AddWalks(LISTED, sets=2)(before)
     assert len(Topology.from_data(batch).walk_sets) == 2
-    assert [STORED & set(data.keys()) for data in batch.to_data_list()] == [set()] * 3
+    for data, whole in zip(batch.to_data_list(), graphs(AddWalks(LISTED)), strict=True):
+        assert [walks.num_hops for walks in Topology.from_data(data).walk_sets] == [
+            Topology.from_data(whole).walks.num_hops
+        ] * 2
+    # The batch that was given keeps its own.
+    assert [len(Topology.from_data(each).walk_sets) for each in before.to_data_list()] == [1] * 3
 
 
 def test_ones_are_the_same_weights_as_none() -> None:

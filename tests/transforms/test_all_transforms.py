@@ -20,6 +20,7 @@ from graphmask.transforms import (
     FarthestPoints,
     Gaussian,
     Hilbert,
+    HypercubeGraph,
     KNNGraph,
     MeshToGraph,
     MinimumSpanningTree,
@@ -56,6 +57,8 @@ GRAPHS = [
     ReorderNodes(),
     ShapeInvariants(2),
     AddWalkEncoding(4),
+    AddWalks(ResampledWalks(400, 2)),
+    HypercubeGraph(),
 ]
 
 
@@ -83,10 +86,20 @@ CASES = [(transform, cloud) for transform in POINTS] + [(transform, mesh) for tr
 def test_batched_equals_alone(transform, example) -> None:
     graphs = [example(n) for n in (4, 9, 5)]
     state = torch.get_rng_state()
-    alone = Batch.from_data_list([transform(graph) for graph in graphs])
+    each = [transform(graph) for graph in graphs]
+    alone = Batch.from_data_list(each)
     assert isinstance(transform, BaseTransform)
-    together = Compose([transform])(Batch.from_data_list(graphs))
+    batch = Batch.from_data_list(graphs)
+    together = Compose([transform])(batch)
     assert torch.equal(torch.get_rng_state(), state)
+    # The batch can be taken apart, and so can that from which it was made.
+    for cut, whole in zip(
+        together.to_data_list() + batch.to_data_list(), each + graphs, strict=True
+    ):
+        assert set(cut.keys()) == set(whole.keys())
+        for key, value in whole:
+            expected = torch.as_tensor(value).reshape(cut[key].shape)  # numbers become tensors
+            torch.testing.assert_close(cut[key], expected, rtol=1e-5, atol=1e-5)
     assert together.validate()
     assert set(alone.keys()) == set(together.keys())
     for key, value in alone:
@@ -292,6 +305,11 @@ def test_bad_values_are_errors(call, message: str) -> None:
         (lambda: KNNGraph(weight=3.0), "`weight` must be a callable or None, got float"),
         (lambda: RadiusGraph(1.0, weight=lambda _: 1.0)(cloud(5)), "a callable that returns a ten"),
         (lambda: UnitSphere()(HeteroData()), "`data` must be a torch_geometric.data.Data"),
+        (lambda: AddWalks(ResampledWalks())(HeteroData()), "`data` must be a torch_geometric.data"),
+        (
+            lambda: HypercubeGraph()(None),
+            "`data` must be a torch_geometric.data.Data, got NoneType",
+        ),
         (lambda: ReorderNodes()(HeteroData()), "`data` must be a torch_geometric.data.Data"),
         (lambda: NodePartition("graph", 2), "`data` must be a torch_geometric.data.Data"),
         (apply(MeshToGraph(), face=[[0]], num_nodes=1), r"`face` must be a tensor \[3, F\], got"),

@@ -203,7 +203,7 @@ def test_wrong_uses_of_variants_are_errors() -> None:
     with pytest.raises(ValueError, match="`copies` must be at least 1, got 0"):
         Variants(RandomJitter(0.1), copies=0)
     for data in (Batch.from_data_list([cloud, cloud]), HeteroData()):
-        with pytest.raises(TypeError, match=r"`data` must be one torch_geometric\.data\.Data"):
+        with pytest.raises(TypeError, match=r"`data` must be (one|a) torch_geometric\.data\.Data"):
             keep(data)
     with pytest.raises(ValueError, match="`data` must be without variants, got 2 of them"):
         keep(keep(cloud))

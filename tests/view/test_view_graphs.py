@@ -212,6 +212,37 @@ def test_arrays_of_edges(tmp_path: Path) -> None:
     assert read_graph(path, directed=True).num_edges == 3
 
 
+@pytest.mark.parametrize("name", ["edge_weight", "edge_weights", "weight", "weights"])
+def test_weights_of_edges_are_read_by_their_names(name: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", edges=[[0, 1], [1, 2], [2, 3]], **{name: [1, 2, 3]})
+    graph = read_graph(tmp_path / "a.npz")
+    assert graph.edge_weight.tolist() == [1, 1, 2, 2, 3, 3]
+
+
+def test_features_that_single_precision_rounds_are_warned_of(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", edges=[[0, 1]], x=4649776 + np.array([[0.1], [0.2]]))
+    with pytest.warns(UserWarning, match="column 0 of the features `x` is rounded by up to 0"):
+        read_graph(tmp_path / "a.npz")
+
+
+def test_arrays_without_names_are_edges_matrices_or_points(tmp_path: Path) -> None:
+    path, edges = tmp_path / "a.npy", np.array([[0, 1], [1, 2], [2, 3]])
+    both = {(0, 1), (1, 0), (1, 2), (2, 1), (2, 3), (3, 2)}
+    for array in (edges, edges.T):
+        np.save(path, array)
+        assert edges_of(read_graph(path)) == both
+        assert edges_of(read_graph(path, directed=True)) == set(map(tuple, edges.tolist()))
+    matrix = np.zeros((4, 4))
+    matrix[tuple(edges.T)] = matrix[tuple(edges[:, ::-1].T)] = 2
+    np.save(path, matrix)
+    graph = read_graph(path)
+    assert (edges_of(graph), graph.edge_weight.tolist()) == (both, [2] * 6)
+    np.save(path, np.triu(matrix))
+    with pytest.raises(ValueError, match=r"a\.npy: .*not symmetric can hold points or the edges"):
+        read_graph(path)
+    assert read_graph(path, transposed=False).pos.shape == (4, 3)
+
+
 THREE = np.array([[0, 1], [1, 2], [2, 0]])
 
 
@@ -224,12 +255,17 @@ THREE = np.array([[0, 1], [1, 2], [2, 0]])
         ({"edges": THREE + 0.5}, "`edges` must be integers"),
         ({"edges": THREE * np.nan}, "`edges` must be integers"),
         ({"edges": THREE - 1}, "node ids from 0"),
-        ({"edges": THREE, "num_nodes": 2}, "node ids from 0"),
+        ({"edges": THREE, "num_nodes": 2}, "name the node 2"),
         ({"edges": THREE, "num_nodes": 3.5}, "`num_nodes` must be integers"),
         ({"edges": THREE * 2**40}, "nodes for 3 edges: number nodes from 0"),
         ({"edges": THREE, "edge_weight": [1.0]}, r"`edge_weight` must be of shape \[3\]"),
         ({"edges": THREE, "edge_weight": [1.0, np.nan, 1]}, r"finite in float32, got nan at \[1\]"),
         ({"edges": THREE, "edge_weight": [1.0, 1, 1e39]}, r"finite in float32, got 1e\+39"),
+        ({"edges": THREE, "weights": [1.0]}, r"`weights` must be of shape \[3\]"),
+        ({"edges": THREE, "weight": [1, 1, 1], "edge_weight": [1, 1, 1]}, "where one is expected"),
+        ({"edges": THREE, "edge_index": THREE.T}, "edge_index and edges, where one is expected"),
+        ({"edges": THREE, "x": 1.0}, "`x` must be a row for each node"),
+        ({"edges": THREE + 1, "pos": np.ones((3, 4))}, "name the node 3, .*{'pos': 3}"),
         ({"edges": THREE, "edge_weight": [1j, 1, 1]}, "real numbers, got dtype complex"),
         ({"edges": THREE, "x": np.ones((4, 1)), "pos": np.ones((3, 2))}, "a row for each node"),
     ],
@@ -268,6 +304,11 @@ def test_molecules_by_line(tmp_path: Path) -> None:
     assert torch.allclose(length, torch.full_like(length, 1.5), atol=1e-3)
     with pytest.raises(ValueError, match="`item` must be below 2"):
         read_graph(path, item=2)
+    path.write_text("# from a table\nCanonical_SMILES\tName\nCO\tmethanol\nCC\tethane\n")
+    assert read_graph(path, item=1).node_name == ["C", "C"]
+    path.write_text("smiles\n")
+    with pytest.raises(ValueError, match="a molecule in each line, got none"):
+        read_graph(path)
     path.write_text("no molecule\n")
     with pytest.raises(ValueError, match="SMILES that RDKit reads"):
         read_graph(path)
