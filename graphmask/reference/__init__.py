@@ -19,7 +19,7 @@ References:
     Floyd 1962, Algorithm 97: Shortest Path, CACM.
     Gasteiger et al. 2019, Diffusion Improves Graph Learning, NeurIPS.
     Hua et al. 2022, Transformer Quality in Linear Time, ICML.
-    Huang et al. 2022, Adaptive Context Pooling for Efficient Representation Learning, ICML.
+    Huang et al. 2022, Efficient Representation Learning via Adaptive Context Pooling, ICML.
     Katharopoulos et al. 2020, Transformers are RNNs, ICML.
     Kondor and Lafferty 2002, Diffusion Kernels on Graphs, ICML.
     Lahoti et al. 2025, Chimera: State Space Models Beyond Sequences, TMLR.
