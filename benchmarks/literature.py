@@ -1,8 +1,9 @@
 """What attention of other papers costs here, beside what it would replace.
 
 Each claim has variants, interleaved in one process; figures are medians of CPU times of forward and
-backward, and ratios to the first variant. Reproduces the figures on ripples and on gated attention
-units in docs/families/grids.md and docs/models.md.
+backward, ratios to the first variant, and where a variant stands for another one the relative error
+of its output. Reproduces the figures on ripples, gated attention units and attention at two
+resolutions in docs/families/grids.md and docs/models.md.
 """
 
 from __future__ import annotations
@@ -19,16 +20,23 @@ from torch import Tensor, nn
 
 import graphmask as gm
 from graphmask.benchmark.graphs import ordered_sphere_graph
+from graphmask.kernels import spmm
+from graphmask.nn.multilevel_attention import attend_by_clusters, make_clusters
 
 HEADS, CHANNELS, BASE = 4, 16, 64
 
 
 class Variant(NamedTuple):
-    """A call to be measured, and the module whose parameters are counted."""
+    """A call to be measured, the module whose parameters are counted, and what the call estimates.
+
+    Attributes:
+        exact: the output that it estimates, if it does.
+    """
 
     name: str
     call: Callable[[], Tensor]
     module: nn.Module
+    exact: Tensor | None = None
 
 
 def ripples(side: int, rings: int) -> Iterator[Variant]:
@@ -47,8 +55,10 @@ def ripples(side: int, rings: int) -> Iterator[Variant]:
         yield Variant(name, partial(_attend, qkv, mask, topology, execution), mask)
 
 
-def _attend(qkv: Sequence[Tensor], mask: Any, topology: gm.Topology, execution: Any) -> Tensor:
-    return gm.attention(*qkv, mask(topology), execution=execution)
+def _attend(
+    qkv: Sequence[Tensor], mask: Any, topology: gm.Topology, execution: Any, scores: Any = None
+) -> Tensor:
+    return gm.attention(*qkv, mask(topology), scores, execution)
 
 
 def units(side: int, rings: int) -> Iterator[Variant]:
@@ -83,6 +93,45 @@ def _run(layers: Sequence[nn.Module], x: Tensor, topology: gm.Topology) -> Tenso
     return x
 
 
+def levels(side: int, rings: int) -> Iterator[Variant]:
+    """Softmax attention at two resolutions, and others that score about as many pairs.
+
+    Of features that vary slowly over a graph, and of noise.
+    """
+    topology = gm.Topology(ordered_sphere_graph(side * side, 0)[1], side * side)
+    everything, softmax = gm.masks.GlobalMask()(topology), gm.features.SoftmaxScores()
+    ball = gm.masks.ShortestPathMask(6, alpha=gm.masks.NonNegative)
+    for name, steps in (("smooth", 100), ("noise", 0)):
+        qkv = [x.requires_grad_() for x in _projections(topology, steps)]
+        with torch.no_grad():
+            exact = gm.attention(*qkv, everything, softmax, gm.operators.Dense())
+        sharp = gm.features.SharpPositiveFeatures(CHANNELS, 2 * BASE)
+        sharp.calibrate(*qkv[:2])
+        estimate = partial(Variant, module=nn.Identity(), exact=exact)
+        dense = partial(gm.attention, *qkv, everything, softmax, gm.operators.Dense())
+        yield estimate(f"{name}: softmax", dense)
+        for size, blocks in ((32, 4), (16, 8)):
+            clusters = make_clusters(topology, size)
+            call = partial(attend_by_clusters, *qkv, clusters, blocks)
+            yield estimate(f"{name}: multilevel, {size} nodes, {blocks} blocks", call)
+        call = partial(gm.attention, *qkv, everything, sharp)
+        yield estimate(f"{name}: FAVOR#, {2 * BASE} features", call)
+        near = partial(_attend, qkv, ball, topology, None, softmax)
+        yield estimate(f"{name}: softmax of 6 hops", near)
+
+
+def _projections(topology: gm.Topology, steps: int) -> list[Tensor]:
+    """Random queries, keys and values of features after some steps of a lazy walk."""
+    pattern, weight = topology.adjacency("rw")
+    x = torch.randn(1, topology.num_nodes, HEADS * CHANNELS)
+    for _ in range(steps):
+        x = (x + spmm(pattern, weight.unsqueeze(0), x)) / 2
+    x = (x / x.std(1, keepdim=True))[0]
+    width = x.shape[1]
+    maps = torch.randn(3, width, width) / width**0.5
+    return [(x @ project).unflatten(1, (HEADS, CHANNELS)) for project in maps]
+
+
 class Claim(NamedTuple):
     """Variants on N = side^2 nodes, with some rings or without."""
 
@@ -91,7 +140,7 @@ class Claim(NamedTuple):
     has_rings: bool = False
 
 
-CLAIMS = (Claim("ripples", ripples, True), Claim("units", units))
+CLAIMS = (Claim("ripples", ripples, True), Claim("units", units), Claim("levels", levels))
 
 
 def measure(claim: Claim, side: int, rings: int, repeats: int) -> Iterator[Row]:
@@ -114,7 +163,16 @@ def measure(claim: Claim, side: int, rings: int, repeats: int) -> Iterator[Row]:
             "parameters": sum(p.numel() for p in variant.module.parameters()),
             "ms": 1e3 * seconds,
             "ratio": seconds / figures[0],
+            "error": _error(variant),
         }
+
+
+@torch.no_grad()
+def _error(variant: Variant) -> float | None:
+    """The error of a variant relative to what it estimates."""
+    if variant.exact is None:
+        return None
+    return float((variant.call() - variant.exact).norm() / variant.exact.norm())
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Row]:

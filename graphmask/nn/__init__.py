@@ -12,6 +12,7 @@ from .gated_attention_unit import GatedAttentionUnit as GatedAttentionUnit
 from .gps import TopologicalGPS as TopologicalGPS
 from .layer import TopologicalTransformerLayer as TopologicalTransformerLayer
 from .moment_features import MomentFeatures as MomentFeatures
+from .multilevel_attention import MultilevelAttention as MultilevelAttention
 from .parameter_groups import parameter_groups as parameter_groups
 from .placement import BeforeAttention as BeforeAttention
 from .placement import OnValues as OnValues
@@ -27,6 +28,7 @@ __all__ = [
     "ExplainableEdges",
     "GatedAttentionUnit",
     "MomentFeatures",
+    "MultilevelAttention",
     "OnValues",
     "OutputGate",
     "PretrainedMixin",

@@ -26,6 +26,7 @@ from ._jumping import SumKnowledge, jumping_knowledge
 from ._parts import check_module, check_output
 from .attention import TopologicalAttention
 from .context_pool import ContextPool
+from .multilevel_attention import MultilevelAttention
 from .layer import TopologicalTransformerLayer
 from .parameter_groups import parameter_groups
 from .pretrained import PretrainedMixin
@@ -285,7 +286,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         for mask in masks:
             topology = mask.prepare(topology)
         for module in self.modules():
-            if isinstance(module, (ContextPool, SupportMax)):
+            if isinstance(module, (ContextPool, MultilevelAttention, SupportMax)):
                 topology = module.prepare(topology)
         return topology
 

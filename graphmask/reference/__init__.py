@@ -32,6 +32,7 @@ References:
     Sun, Ovsjanikov and Guibas 2009, A Concise and Provably Informative Multi-Scale Signature, SGP.
     Vaswani et al. 2017, Attention Is All You Need, NeurIPS.
     Ying et al. 2021, Do Transformers Really Perform Bad for Graph Representation?, NeurIPS.
+    Zeng et al. 2022, Multi Resolution Analysis (MRA) for Approximate Self-Attention, ICML.
     Zhang et al. 2024, The Hedgehog and the Porcupine, ICLR.
     Zheng et al. 2022, Linear Complexity Randomized Self-attention Mechanism, ICML.
     Zheng et al. 2022, Ripple Attention for Visual Perception with Sub-quadratic Complexity, ICML.
@@ -68,6 +69,7 @@ from .features import unit_plus_cosine as unit_plus_cosine
 from .gated import gated_attention_unit as gated_attention_unit
 from .local import row_max as row_max
 from .local import support_max as support_max
+from .multilevel import multilevel_attention as multilevel_attention
 from .positions import approximate_distances as approximate_distances
 from .positions import blocks_of as blocks_of
 from .positions import causal_mask as causal_mask

@@ -149,6 +149,7 @@ OPTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "before": lambda: {"conv": gm.nn.BeforeAttention(pyg.GATConv(4, 2, heads=2))},
     "on values": lambda: {"conv": gm.nn.OnValues(pyg.GCNConv(4, 4))},
     "context": lambda: {"conv": gm.nn.BeforeAttention(gm.nn.ContextPool(4, hops=2))},
+    "multilevel": lambda: {"conv": gm.nn.MultilevelAttention(4, 2, size=3, blocks=2)},
     "lazy on values": lambda: {"conv": gm.nn.OnValues(pyg.SAGEConv(-1, 4))},
     "encoder": lambda: {"encoder": pyg.MLP([3, 8, 4], norm="batch_norm")},
     "lazy encoder": lambda: {"in_channels": -1, "encoder": pyg.Linear(-1, 4)},
