@@ -1,9 +1,10 @@
 """What attention of other papers costs here, beside what it would replace.
 
 Each claim has variants, interleaved in one process; figures are medians of CPU times of forward and
-backward, ratios to the first variant, and where a variant stands for another one the relative error
-of its output. Reproduces the figures on ripples, gated attention units and attention at two
-resolutions in docs/families/grids.md and docs/models.md.
+backward, ratios to the first variant, MiB of memory that one call takes, and where a variant stands
+for another one the relative error of its output. Reproduces the figures on ripples, chunks of
+sequences, gated attention units and attention at two resolutions in docs/families/grids.md and
+docs/models.md.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 import graphmask as gm
 from graphmask.benchmark.graphs import ordered_sphere_graph
+from graphmask.benchmark.memory import HostMemory
 from graphmask.kernels import spmm
 from graphmask.nn.multilevel_attention import attend_by_clusters, make_clusters
 
@@ -59,6 +61,17 @@ def _attend(
     qkv: Sequence[Tensor], mask: Any, topology: gm.Topology, execution: Any, scores: Any = None
 ) -> Tensor:
     return gm.attention(*qkv, mask(topology), scores, execution)
+
+
+def chunks(side: int, rings: int) -> Iterator[Variant]:
+    """Causal attention, all at once and by chunks that the backward pass computes again."""
+    n = side * side
+    sequence = gm.Topology(torch.empty(2, 0, dtype=torch.long), n)
+    qkv = [torch.randn(n, HEADS, CHANNELS, requires_grad=True) for _ in range(3)]
+    for chunk in (None, 256, 1_024, 4_096, 16_384):
+        if chunk is None or chunk < n:
+            mask = gm.masks.CausalMask(chunk=chunk)
+            yield Variant(repr(mask), partial(_attend, qkv, mask, sequence, None), mask)
 
 
 def units(side: int, rings: int) -> Iterator[Variant]:
@@ -140,7 +153,12 @@ class Claim(NamedTuple):
     has_rings: bool = False
 
 
-CLAIMS = (Claim("ripples", ripples, True), Claim("units", units), Claim("levels", levels))
+CLAIMS = (
+    Claim("ripples", ripples, True),
+    Claim("chunks", chunks),
+    Claim("units", units),
+    Claim("levels", levels),
+)
 
 
 def measure(claim: Claim, side: int, rings: int, repeats: int) -> Iterator[Row]:
@@ -163,8 +181,18 @@ def measure(claim: Claim, side: int, rings: int, repeats: int) -> Iterator[Row]:
             "parameters": sum(p.numel() for p in variant.module.parameters()),
             "ms": 1e3 * seconds,
             "ratio": seconds / figures[0],
+            "MiB": _memory(variant),
             "error": _error(variant),
         }
+
+
+def _memory(variant: Variant) -> float:
+    memory = HostMemory()
+    memory.reset()
+    variant.call().sum().backward()
+    peak = memory.peak()
+    memory.relax()
+    return peak
 
 
 @torch.no_grad()

@@ -26,8 +26,8 @@ from ._jumping import SumKnowledge, jumping_knowledge
 from ._parts import check_module, check_output
 from .attention import TopologicalAttention
 from .context_pool import ContextPool
-from .multilevel_attention import MultilevelAttention
 from .layer import TopologicalTransformerLayer
+from .multilevel_attention import MultilevelAttention
 from .parameter_groups import parameter_groups
 from .pretrained import PretrainedMixin
 from .readout import Readout, pool_graphs
