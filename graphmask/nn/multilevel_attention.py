@@ -172,9 +172,10 @@ def attend_by_clusters(q: Tensor, k: Tensor, v: Tensor, clusters: Clusters, bloc
     if not len(q):
         return v
     with full_precision(q.device):
-        Q, K, V = in_one_type(q * q.shape[-1] ** -0.5, k, v)
-        out = _attend(*(x.transpose(0, 1) for x in (Q, K, V)), clusters, blocks)
-        return out.transpose(0, 1).to(v.dtype)
+        queries, keys, values = in_one_type(q, k, v)
+        queries = queries * q.shape[-1] ** -0.5
+        by_heads = queries.transpose(0, 1), keys.transpose(0, 1), values.transpose(0, 1)
+        return _attend(*by_heads, clusters, blocks).transpose(0, 1).to(v.dtype)
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, clusters: Clusters, blocks: int) -> Tensor:

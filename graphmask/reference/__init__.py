@@ -15,6 +15,7 @@ References:
     Choromanski et al. 2024, Fast Tree-Field Integrators, NeurIPS.
     Choromanski et al. 2024, Learning a Fourier Transform (FLT), AISTATS.
     Choromanski et al. 2025, Graph Random Features++, arXiv 2510.07716.
+    Cho and Saul 2009, Kernel Methods for Deep Learning, NeurIPS.
     Fearnhead and Clifford 2003, On-line inference for hidden Markov models, JRSS-B.
     Floyd 1962, Algorithm 97: Shortest Path, CACM.
     Gasteiger et al. 2019, Diffusion Improves Graph Learning, NeurIPS.
@@ -27,6 +28,7 @@ References:
     Rahimi and Recht 2007, Random Features for Large-Scale Kernel Machines, NeurIPS.
     Reid et al. 2024, General Graph Random Features, ICLR.
     Reid et al. 2025, Linear Transformer Topological Masking with Graph Random Features, ICLR.
+    Sehanobish et al. 2024, Scalable Neural Network Kernels, ICLR.
     Shen et al. 2021, Efficient Attention, WACV.
     Smola and Kondor 2003, Kernels and Regularization on Graphs, COLT.
     Sun, Ovsjanikov and Guibas 2009, A Concise and Provably Informative Multi-Scale Signature, SGP.
@@ -94,6 +96,9 @@ from .positions import table_distance as table_distance
 from .positions import toeplitz_mask as toeplitz_mask
 from .positions import wave_adjacency as wave_adjacency
 from .positions import with_class_token as with_class_token
+from .snnk import arc_cosine_kernel as arc_cosine_kernel
+from .snnk import exponential_network_kernel as exponential_network_kernel
+from .snnk import relu_network_kernel as relu_network_kernel
 from .spectral import convolution as convolution
 from .spectral import cosine as cosine
 from .spectral import cotangent_laplacian as cotangent_laplacian

@@ -188,6 +188,11 @@ PARTS = (
     lambda: nn.MomentFeatures(masks.GlobalMask()),
     lambda: nn.Readout(4, 2),
     lambda: nn.OutputGate(4),
+    lambda: nn.SNNKLinear(4, 3, 8),
+    *(
+        lambda kernel=kernel: nn.SNNKLinear(4, 3, 8, kernel)
+        for kernel in (nn.ExponentialKernel(), nn.CosineKernel(0.5), nn.SineKernel())
+    ),
     lambda: nn.BeforeAttention(SAGEConv(4, 4)),
     lambda: nn.OnValues(SAGEConv(4, 4)),
 )
