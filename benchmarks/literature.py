@@ -3,8 +3,8 @@
 Each claim has variants, interleaved in one process; figures are medians of CPU times of forward and
 backward, ratios to the first variant, MiB of memory that one call takes, and where a variant stands
 for another one the relative error of its output. Reproduces the figures on ripples, chunks of
-sequences, gated attention units and attention at two resolutions in docs/families/grids.md and
-docs/models.md.
+sequences, gated attention units, attention at two resolutions and layers as kernels in
+docs/families/grids.md and docs/models.md.
 """
 
 from __future__ import annotations
@@ -145,6 +145,39 @@ def _projections(topology: gm.Topology, steps: int) -> list[Tensor]:
     return [(x @ project).unflatten(1, (HEADS, CHANNELS)) for project in maps]
 
 
+def kernels(side: int, rings: int) -> Iterator[Variant]:
+    """A ReLU layer of 64 to 256 channels, and random features with the weights of least squares.
+
+    On inputs of 8 and of all 64 directions, other ones than those of the fit.
+    """
+    d, width = 4 * CHANNELS, 16 * CHANNELS
+    layer = nn.Linear(d, width)
+    for rank in (8, d):
+        spread = torch.randn(rank, d) / rank**0.5
+        x, seen = (torch.randn(side * side, rank) @ spread for _ in range(2))
+        with torch.no_grad():
+            exact, target = layer(x).relu(), layer(seen).relu()
+        make = partial(gm.nn.SNNKLinear, d, width, bias=True)
+        name = f"{rank} directions"
+        yield Variant(f"{name}: Linear, ReLU", lambda x=x: layer(x).relu(), layer, exact)
+        layers = {"Linear alone": nn.Linear(d, width)}
+        layers |= {f"ReLUKernel, {m} features": make(m) for m in (32, 64, 128)}
+        layers["CosineKernel, 64 features"] = make(64, gm.nn.CosineKernel())
+        for text, other in layers.items():
+            _fit(other, seen, target)
+            yield Variant(f"{name}: {text}", partial(other, x), other, exact)
+
+
+@torch.no_grad()
+def _fit(layer: nn.Module, x: Tensor, y: Tensor) -> None:
+    """Give a layer that is linear in its weights those of least squares."""
+    features = layer.features(x) if isinstance(layer, gm.nn.SNNKLinear) else x
+    inputs = torch.cat([features, torch.ones(len(x), 1)], 1)
+    best = torch.linalg.lstsq(inputs, y, driver="gelsd").solution
+    layer.weight.copy_(best[:-1].mT)
+    layer.bias.copy_(best[-1])
+
+
 class Claim(NamedTuple):
     """Variants on N = side^2 nodes, with some rings or without."""
 
@@ -158,6 +191,7 @@ CLAIMS = (
     Claim("chunks", chunks),
     Claim("units", units),
     Claim("levels", levels),
+    Claim("kernels", kernels),
 )
 
 

@@ -289,9 +289,9 @@ class SNNKLinear(ConfigMixin, SingleBuffers):
             raise value_error("layer", expected, layer.in_features)
         has_bias = self.bias is not None or layer.bias is not None
         sizes = self.in_channels, layer.out_features, self.num_features
-        options = self.kernel, has_bias, self.coupling, self.seed
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            joint = type(self)(*sizes, *options).to(self.weight)
+            joint = SNNKLinear(*sizes, self.kernel, has_bias, self.coupling, self.seed)
+            joint = joint.to(self.weight)
             joint.projection.copy_(self.projection)
             joint.weight.copy_(layer.weight @ self.weight)
             if joint.bias is not None:
