@@ -2,6 +2,7 @@
 
 from .base import FeatureMap
 from .cosine import UnitPlusCosine
+from .counts import GeometricFeatures, PoissonFeatures
 from .couplings import IID, Coupling, Orthogonal, Simplex
 from .elementwise import (
     EluPlusOne,
@@ -30,6 +31,7 @@ __all__ = [
     "Exponentials",
     "FeatureMap",
     "Focused",
+    "GeometricFeatures",
     "HybridRandomFeatures",
     "Identity",
     "InnerProducts",
@@ -38,6 +40,7 @@ __all__ = [
     "Normalized",
     "OptimalPositiveFeatures",
     "Orthogonal",
+    "PoissonFeatures",
     "PositiveRandomFeatures",
     "ReLU",
     "Scores",

@@ -47,9 +47,11 @@ from .attention import attention_rows as attention_rows
 from .attention import attention_sums as attention_sums
 from .attention import degree_scaled as degree_scaled
 from .attention import sink_attention as sink_attention
+from .features import count_features as count_features
 from .features import elu_plus_one as elu_plus_one
 from .features import exponential_features as exponential_features
 from .features import focused_features as focused_features
+from .features import geometric_chance as geometric_chance
 from .features import hybrid_key_features as hybrid_key_features
 from .features import hybrid_query_features as hybrid_query_features
 from .features import learned_features as learned_features
@@ -57,6 +59,7 @@ from .features import linear_randomized_features as linear_randomized_features
 from .features import normalized_channels as normalized_channels
 from .features import optimal_curvature as optimal_curvature
 from .features import optimal_positive_features as optimal_positive_features
+from .features import poisson_chance as poisson_chance
 from .features import positive_random_features as positive_random_features
 from .features import randomized_attention as randomized_attention
 from .features import relu_features as relu_features
