@@ -96,9 +96,10 @@ class PoissonFeatures(_CountFeatures):
 
     Each feature is a random term of the series of :math:`e^{z_l z'_l}`, for :math:`z = \tilde x -
     c`. They are positive where no channel is below the shift c, which :meth:`calibrate` sets below
-    all of its data. Rates are those of the least mean of the logarithm's variance bound,
-    :math:`\lambda_l = (E z_l^2\, E z_l'^2)^{1/2}` over queries and keys. Far from 0, with a large
-    shift, these features are those of FAVOR+.
+    all of its data. The second moment of a feature of a pair has the logarithm
+    :math:`\sum_l \lambda_l + z_l^2 z_l'^2 / \lambda_l`, and :math:`\lambda_l = (E z_l^2\, E
+    z_l'^2)^{1/2}` over queries and keys has the least mean of it. Far from 0, with a large shift,
+    these features are those of FAVOR+.
 
     Where a channel equals its shift, derivatives are taken as 0.
 
