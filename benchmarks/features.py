@@ -20,9 +20,11 @@ from torch import Tensor
 
 from graphmask.features import (
     IID,
+    GeometricFeatures,
     HybridRandomFeatures,
     LinearRandomizedFeatures,
     OptimalPositiveFeatures,
+    PoissonFeatures,
     PositiveRandomFeatures,
     SharpPositiveFeatures,
     Simplex,
@@ -58,6 +60,8 @@ MAPS = (
     ),
     RandomMap("sharp", "FAVOR#: sharp positive, orthogonal, calibrated", SharpPositiveFeatures),
     RandomMap("lara", "LARA: proposals from the data, calibrated", LinearRandomizedFeatures),
+    RandomMap("poisson", "random powers of Poisson exponents, calibrated", PoissonFeatures),
+    RandomMap("geometric", "random powers of geometric exponents, calibrated", GeometricFeatures),
     RandomMap("trigonometric", "random Fourier features, orthogonal", TrigonometricSoftmaxFeatures),
     RandomMap(
         "hybrid", "positive and trigonometric, mixed by angle, one sign", HybridRandomFeatures

@@ -1,8 +1,10 @@
 """What attention of other papers costs here, beside what it would replace.
 
 Each claim has variants, interleaved in one process; figures are medians of CPU times of forward and
-backward, and ratios to the first variant. Reproduces the figures on ripples and on gated attention
-units in docs/families/grids.md and docs/models.md.
+backward, ratios to the first variant, MiB of memory that one call takes, and where a variant stands
+for another one the relative error of its output. Reproduces the figures on ripples, chunks of
+sequences, gated attention units, attention at two resolutions and layers as kernels in
+docs/families/grids.md and docs/models.md.
 """
 
 from __future__ import annotations
@@ -19,16 +21,24 @@ from torch import Tensor, nn
 
 import graphmask as gm
 from graphmask.benchmark.graphs import ordered_sphere_graph
+from graphmask.benchmark.memory import HostMemory
+from graphmask.kernels import spmm
+from graphmask.nn.multilevel_attention import attend_by_clusters, make_clusters
 
 HEADS, CHANNELS, BASE = 4, 16, 64
 
 
 class Variant(NamedTuple):
-    """A call to be measured, and the module whose parameters are counted."""
+    """A call to be measured, the module whose parameters are counted, and what the call estimates.
+
+    Attributes:
+        exact: the output that it estimates, if it does.
+    """
 
     name: str
     call: Callable[[], Tensor]
     module: nn.Module
+    exact: Tensor | None = None
 
 
 def ripples(side: int, rings: int) -> Iterator[Variant]:
@@ -47,8 +57,21 @@ def ripples(side: int, rings: int) -> Iterator[Variant]:
         yield Variant(name, partial(_attend, qkv, mask, topology, execution), mask)
 
 
-def _attend(qkv: Sequence[Tensor], mask: Any, topology: gm.Topology, execution: Any) -> Tensor:
-    return gm.attention(*qkv, mask(topology), execution=execution)
+def _attend(
+    qkv: Sequence[Tensor], mask: Any, topology: gm.Topology, execution: Any, scores: Any = None
+) -> Tensor:
+    return gm.attention(*qkv, mask(topology), scores, execution)
+
+
+def chunks(side: int, rings: int) -> Iterator[Variant]:
+    """Causal attention, all at once and by chunks that the backward pass computes again."""
+    n = side * side
+    sequence = gm.Topology(torch.empty(2, 0, dtype=torch.long), n)
+    qkv = [torch.randn(n, HEADS, CHANNELS, requires_grad=True) for _ in range(3)]
+    for chunk in (None, 256, 1_024, 4_096, 16_384):
+        if chunk is None or chunk < n:
+            mask = gm.masks.CausalMask(chunk=chunk)
+            yield Variant(repr(mask), partial(_attend, qkv, mask, sequence, None), mask)
 
 
 def units(side: int, rings: int) -> Iterator[Variant]:
@@ -83,6 +106,78 @@ def _run(layers: Sequence[nn.Module], x: Tensor, topology: gm.Topology) -> Tenso
     return x
 
 
+def levels(side: int, rings: int) -> Iterator[Variant]:
+    """Softmax attention at two resolutions, and others that score about as many pairs.
+
+    Of features that vary slowly over a graph, and of noise.
+    """
+    topology = gm.Topology(ordered_sphere_graph(side * side, 0)[1], side * side)
+    everything, softmax = gm.masks.GlobalMask()(topology), gm.features.SoftmaxScores()
+    ball = gm.masks.ShortestPathMask(6, alpha=gm.masks.NonNegative)
+    for name, steps in (("smooth", 100), ("noise", 0)):
+        qkv = [x.requires_grad_() for x in _projections(topology, steps)]
+        with torch.no_grad():
+            exact = gm.attention(*qkv, everything, softmax, gm.operators.Dense())
+        sharp = gm.features.SharpPositiveFeatures(CHANNELS, 2 * BASE)
+        sharp.calibrate(*qkv[:2])
+        estimate = partial(Variant, module=nn.Identity(), exact=exact)
+        dense = partial(gm.attention, *qkv, everything, softmax, gm.operators.Dense())
+        yield estimate(f"{name}: softmax", dense)
+        for size, blocks in ((32, 4), (16, 8)):
+            clusters = make_clusters(topology, size)
+            call = partial(attend_by_clusters, *qkv, clusters, blocks)
+            yield estimate(f"{name}: multilevel, {size} nodes, {blocks} blocks", call)
+        call = partial(gm.attention, *qkv, everything, sharp)
+        yield estimate(f"{name}: FAVOR#, {2 * BASE} features", call)
+        near = partial(_attend, qkv, ball, topology, None, softmax)
+        yield estimate(f"{name}: softmax of 6 hops", near)
+
+
+def _projections(topology: gm.Topology, steps: int) -> list[Tensor]:
+    """Random queries, keys and values of features after some steps of a lazy walk."""
+    pattern, weight = topology.adjacency("rw")
+    x = torch.randn(1, topology.num_nodes, HEADS * CHANNELS)
+    for _ in range(steps):
+        x = (x + spmm(pattern, weight.unsqueeze(0), x)) / 2
+    x = (x / x.std(1, keepdim=True))[0]
+    width = x.shape[1]
+    maps = torch.randn(3, width, width) / width**0.5
+    return [(x @ project).unflatten(1, (HEADS, CHANNELS)) for project in maps]
+
+
+def kernels(side: int, rings: int) -> Iterator[Variant]:
+    """A ReLU layer of 64 to 256 channels, and random features with the weights of least squares.
+
+    On inputs of 8 and of all 64 directions, other ones than those of the fit.
+    """
+    d, width = 4 * CHANNELS, 16 * CHANNELS
+    layer = nn.Linear(d, width)
+    for rank in (8, d):
+        spread = torch.randn(rank, d) / rank**0.5
+        x, seen = (torch.randn(side * side, rank) @ spread for _ in range(2))
+        with torch.no_grad():
+            exact, target = layer(x).relu(), layer(seen).relu()
+        make = partial(gm.nn.SNNKLinear, d, width, bias=True)
+        name = f"{rank} directions"
+        yield Variant(f"{name}: Linear, ReLU", lambda x=x: layer(x).relu(), layer, exact)
+        layers = {"Linear alone": nn.Linear(d, width)}
+        layers |= {f"ReLUKernel, {m} features": make(m) for m in (32, 64, 128)}
+        layers["CosineKernel, 64 features"] = make(64, gm.nn.CosineKernel())
+        for text, other in layers.items():
+            _fit(other, seen, target)
+            yield Variant(f"{name}: {text}", partial(other, x), other, exact)
+
+
+@torch.no_grad()
+def _fit(layer: nn.Module, x: Tensor, y: Tensor) -> None:
+    """Give a layer that is linear in its weights those of least squares."""
+    features = layer.features(x) if isinstance(layer, gm.nn.SNNKLinear) else x
+    inputs = torch.cat([features, torch.ones(len(x), 1)], 1)
+    best = torch.linalg.lstsq(inputs, y, driver="gelsd").solution
+    layer.weight.copy_(best[:-1].mT)
+    layer.bias.copy_(best[-1])
+
+
 class Claim(NamedTuple):
     """Variants on N = side^2 nodes, with some rings or without."""
 
@@ -91,7 +186,13 @@ class Claim(NamedTuple):
     has_rings: bool = False
 
 
-CLAIMS = (Claim("ripples", ripples, True), Claim("units", units))
+CLAIMS = (
+    Claim("ripples", ripples, True),
+    Claim("chunks", chunks),
+    Claim("units", units),
+    Claim("levels", levels),
+    Claim("kernels", kernels),
+)
 
 
 def measure(claim: Claim, side: int, rings: int, repeats: int) -> Iterator[Row]:
@@ -114,7 +215,26 @@ def measure(claim: Claim, side: int, rings: int, repeats: int) -> Iterator[Row]:
             "parameters": sum(p.numel() for p in variant.module.parameters()),
             "ms": 1e3 * seconds,
             "ratio": seconds / figures[0],
+            "MiB": _memory(variant),
+            "error": _error(variant),
         }
+
+
+def _memory(variant: Variant) -> float:
+    memory = HostMemory()
+    memory.reset()
+    variant.call().sum().backward()
+    peak = memory.peak()
+    memory.relax()
+    return peak
+
+
+@torch.no_grad()
+def _error(variant: Variant) -> float | None:
+    """The error of a variant relative to what it estimates."""
+    if variant.exact is None:
+        return None
+    return float((variant.call() - variant.exact).norm() / variant.exact.norm())
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from .base import FeatureMap
 from .cosine import UnitPlusCosine
+from .counts import GeometricFeatures, PoissonFeatures
 from .couplings import IID, Coupling, Orthogonal, Simplex
 from .elementwise import (
     EluPlusOne,
@@ -37,6 +38,7 @@ __all__ = [
     "Exponentials",
     "FeatureMap",
     "Focused",
+    "GeometricFeatures",
     "HybridRandomFeatures",
     "Identity",
     "InnerProducts",
@@ -46,6 +48,7 @@ __all__ = [
     "OnePlusProducts",
     "OptimalPositiveFeatures",
     "Orthogonal",
+    "PoissonFeatures",
     "PositiveRandomFeatures",
     "ReLU",
     "Scores",

@@ -45,7 +45,10 @@ class LinearRandomizedFeatures(ProjectedFeatures):
     Source: Zheng, Wang and Kong, "Linear Complexity Randomized Self-attention Mechanism" (ICML
     2022). There every call makes its proposals anew, from means of segments of its own queries and
     keys; here they are data, so that features of a node do not depend on its batch mates.
-    Its weights per query and proposal, which are clamped and so biased, are left out.
+    The balance heuristic alone is one option of its code. The other adds to the weight of each
+    proposal a softmax of its scores over queries, less the mean over proposals, and clamps the sum,
+    which is biased and left out. Its code scales products of directions that are already drawn,
+    which is unbiased for s = 1 alone; here queries and keys are scaled.
 
     Example:
         >>> import torch

@@ -57,8 +57,8 @@ class AdaptiveWalkMask(WalkMask):
     Cost: O(p H K) for the values, O(p) per product column for p pairs; attention in O(p (m + d)).
     Memory O(p H + N H K).
 
-    Source: coefficients per node follow Huang et al., "Adaptive Context Pooling for Efficient
-    Representation Learning" (ICML 2022), where tokens of a sequence learn the width of a window;
+    Source: coefficients per node follow Huang et al., "Efficient Representation Learning via
+    Adaptive Context Pooling" (ICML 2022), where tokens of a sequence learn the size of a window;
     walks follow Reid et al. (ICLR 2025).
 
     Example:

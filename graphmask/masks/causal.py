@@ -32,16 +32,23 @@ class CausalMask(TopologicalMask):
         length: number of nodes of every graph, if known and equal; other graphs are an error then.
             A factor of :class:`~graphmask.masks.KroneckerMask` needs it. (default: :obj:`None`,
             graphs of any size)
+        chunk: C, nodes of a sequence that attention sums at once. Less memory, since the backward
+            pass computes each chunk again from the state before it, and more time. (default:
+            :obj:`None`, all)
 
     Raises:
         ValueError: for a decay that is not between 0 and 1, heads that do not fit it, and graphs
             not of ``length`` nodes.
 
     Cost: O(N) per product column; attention in O(N (L + m) d) time by chunks of L nodes (32 to
-    128), with a state of ``m (d + 1)`` numbers for each chunk.
+    128), with a state of ``m (d + 1)`` numbers for each chunk. Beside q, k, v and the output it
+    holds O(N (L + m + d)) numbers; with chunks of C nodes O(C (L + m + d) + N m d / C).
 
     Source: Choromanski et al., "Rethinking Attention with Performers" (ICLR 2021), for prefix sums;
-    Sun et al., "Retentive Network" (arXiv 2307.08621), for the decay.
+    Sun et al., "Retentive Network" (arXiv 2307.08621), for the decay; Likhosherstov et al.,
+    "Sub-Linear Memory: How to Make Performers SLiM" (NeurIPS 2021), for chunks that are computed
+    again. There whole models run chunk by chunk, and states before chunks are recovered by
+    subtraction; here attention alone does, and keeps them, as a decay cannot be divided out.
 
     Example:
         >>> import torch, graphmask as gm
@@ -58,10 +65,12 @@ class CausalMask(TopologicalMask):
         decay: float | Sequence[float] | None = None,
         heads: int | None = None,
         length: int | None = None,
+        chunk: int | None = None,
     ) -> None:
         start = _check_decay(decay, heads)
         super().__init__(1 if start is None else len(start))
         self.shape = None if length is None else (check_integer("length", length, 1),)
+        self.chunk = None if chunk is None else check_integer("chunk", chunk, 1)
         self._start = start
         self.logit = None if start is None else nn.Parameter(torch.empty(self.heads))
         self.reset_parameters()
@@ -73,11 +82,13 @@ class CausalMask(TopologicalMask):
     def _operator(self, topology: Topology) -> MaskOperator:
         if self.shape is not None:
             grids_of(topology, self.shape)
-        return CausalOperator(topology, None if self.logit is None else logsigmoid(self.logit))
+        log_decay = None if self.logit is None else logsigmoid(self.logit)
+        return CausalOperator(topology, log_decay, part=self.chunk)
 
     def __repr__(self) -> str:
         length = "" if self.shape is None else f", length={self.shape[0]}"
-        return f"CausalMask(decay={self._start}{length})"
+        chunk = "" if self.chunk is None else f", chunk={self.chunk}"
+        return f"CausalMask(decay={self._start}{length}{chunk})"
 
 
 def _check_decay(decay: float | Sequence[float] | None, heads: int | None) -> list[float] | None:

@@ -59,7 +59,9 @@ class RippleMask(TopologicalMask):
     are few, else lifted. By hops O(p + N) per column, and p pairs are found once per graph.
 
     Source: Zheng, Pan and Kong, "Ripple Attention for Visual Perception with Sub-quadratic
-    Complexity" (ICML 2022), for images.
+    Complexity" (ICML 2022), for images. There rings end where less than a threshold of the stick is
+    left, here with ``radii``; there is no public code of it, and how weights follow from features
+    was chosen here.
 
     Example:
         >>> import torch, graphmask as gm

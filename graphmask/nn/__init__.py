@@ -12,25 +12,39 @@ from .gated_attention_unit import GatedAttentionUnit as GatedAttentionUnit
 from .gps import TopologicalGPS as TopologicalGPS
 from .layer import TopologicalTransformerLayer as TopologicalTransformerLayer
 from .moment_features import MomentFeatures as MomentFeatures
+from .multilevel_attention import MultilevelAttention as MultilevelAttention
 from .parameter_groups import parameter_groups as parameter_groups
 from .placement import BeforeAttention as BeforeAttention
 from .placement import OnValues as OnValues
 from .pretrained import PretrainedMixin as PretrainedMixin
 from .readout import Readout as Readout
+from .snnk import CosineKernel as CosineKernel
+from .snnk import ExponentialKernel as ExponentialKernel
+from .snnk import NetworkKernel as NetworkKernel
+from .snnk import ReLUKernel as ReLUKernel
+from .snnk import SineKernel as SineKernel
+from .snnk import SNNKLinear as SNNKLinear
 from .support_max import SupportMax as SupportMax
 from .transformer import TopologicalTransformer as TopologicalTransformer
 
 __all__ = [
     "BeforeAttention",
     "ContextPool",
+    "CosineKernel",
     "EdgeHead",
     "ExplainableEdges",
+    "ExponentialKernel",
     "GatedAttentionUnit",
     "MomentFeatures",
+    "MultilevelAttention",
+    "NetworkKernel",
     "OnValues",
     "OutputGate",
     "PretrainedMixin",
+    "ReLUKernel",
     "Readout",
+    "SNNKLinear",
+    "SineKernel",
     "SupportMax",
     "TopologicalAttention",
     "TopologicalGPS",

@@ -20,7 +20,10 @@ _FLOW = "source_to_target"
 _HOPS = ("K", "num_layers", "num_iters", "powers", "hops")
 
 # Convolutions that make their own edges, or read them in both directions.
-_WITHOUT_HOPS = {"DynamicEdgeConv", "GravNetConv", "XConv", "DirGNNConv", "HypergraphConv"}
+_WITHOUT_HOPS = {
+    "DynamicEdgeConv", "GravNetConv", "XConv", "DirGNNConv", "HypergraphConv",
+    "MultilevelAttention",
+}  # fmt: skip
 
 
 def edge_arguments(conv: nn.Module | None) -> tuple[str, ...]:

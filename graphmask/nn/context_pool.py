@@ -49,9 +49,10 @@ class ContextPool(ConfigMixin, nn.Module):
     Cost: O(p (K + C)) for p pairs. Without stored walks it draws them in every call; see
     :class:`~graphmask.transforms.AddWalks`.
 
-    Source: Huang et al., "Adaptive Context Pooling for Efficient Representation Learning" (ICML
-    2022), for sequences. There the window is a Gaussian, and two convolutions predict its width and
-    the weights of tokens; here it is one of walks, and both maps are linear.
+    Source: Huang et al., "Efficient Representation Learning via Adaptive Context Pooling" (ICML
+    2022), for sequences and images, where each token learns weights and the size of its window.
+    There is no public code of it. There the window is a Gaussian, and convolutions predict both;
+    here it is one of walks, and both maps are linear.
 
     Example:
         >>> import torch, graphmask as gm

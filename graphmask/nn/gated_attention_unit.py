@@ -53,8 +53,9 @@ class GatedAttentionUnit(nn.Module):
         feature_map: of the scores. (default: :obj:`None`,
             :class:`~graphmask.features.SquaredReLUScores` of scale 1 / s)
         normalizer: of the sums; ``NodeCounts(2)`` with ``SquaredReLUScores(1.0)`` is the published
-            one, which divides products by the number of nodes. (default: :obj:`None`,
-            :class:`~graphmask.normalizers.RowSums`)
+            one, which divides products by the number of nodes. Within chunks of C nodes they are
+            divided by C: ``Unnormalized()`` with ``SquaredReLUScores(1 / C)``. (default:
+            :obj:`None`, :class:`~graphmask.normalizers.RowSums`)
         linear_mask: M', of one head. (default: :obj:`None`, no second part)
         dropout: of the output. (default: :obj:`0.0`)
         norm: of the input, a name that PyG's resolver knows. (default: :obj:`None`, layer
@@ -72,7 +73,8 @@ class GatedAttentionUnit(nn.Module):
     Cost: that of attention with s features and ``expansion`` C value channels, and O(N C^2).
 
     Source: Hua, Dai, Liu and Le, "Transformer Quality in Linear Time" (ICML 2022), whose
-    bias of relative positions is left to the mask.
+    bias of relative positions is left to the mask. The divisors are those of common
+    reimplementations, which divide the causal linear part by C; here it is divided by N.
 
     Example:
         >>> import torch, graphmask as gm

@@ -28,6 +28,7 @@ from ._parts import check_module, check_output
 from .attention import TopologicalAttention
 from .context_pool import ContextPool
 from .layer import TopologicalTransformerLayer
+from .multilevel_attention import MultilevelAttention
 from .parameter_groups import parameter_groups
 from .pretrained import PretrainedMixin
 from .readout import Readout, pool_graphs
@@ -294,7 +295,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         for mask in self._masks():
             topology = mask.prepare(topology)
         for module in self.modules():
-            if isinstance(module, (ContextPool, SupportMax)):
+            if isinstance(module, (ContextPool, MultilevelAttention, SupportMax)):
                 topology = module.prepare(topology)
         return topology
 

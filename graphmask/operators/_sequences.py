@@ -14,6 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
+from torch.utils.checkpoint import checkpoint
 
 from ._slices import run_slices
 
@@ -55,6 +56,35 @@ def attend_causally(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None) -
         before = _before(state.flatten(3), log_decay, length).unflatten(3, state.shape[3:])
         inside = inside + since * (q @ before)
     return inside.flatten(2, 3)[:, :, :width]
+
+
+def attend_in_parts(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None, size: int) -> Tensor:
+    """:func:`attend_causally` part after part of ``size`` nodes.
+
+    For derivatives the state before each part is kept, and each part is computed again.
+    """
+    state = q.new_zeros(*q.shape[:2], q.shape[3], v.shape[3])
+    outputs = []
+    for part in zip(*(x.split(size, 2) for x in (q, k, v)), strict=True):
+        inputs = *part, state, log_decay
+        if torch.is_grad_enabled():
+            out, state = checkpoint(
+                _attend_part, *inputs, use_reentrant=False, preserve_rng_state=False
+            )
+        else:
+            out, state = _attend_part(*inputs)
+        outputs.append(out)
+    return torch.cat(outputs, 2)
+
+
+def _attend_part(
+    q: Tensor, k: Tensor, v: Tensor, state: Tensor, log_decay: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Sums of the nodes ``[H, G, w, .]`` of a part, after a state, and the state after them."""
+    step = torch.arange(q.shape[2] + 1, device=q.device)
+    power = _powers(log_decay, step, q)[:, None, :, None]
+    out = attend_causally(q, k, v, log_decay) + power[:, :, 1:] * (q @ state)
+    return out, power[:, :, -1:] * state + (power[:, :, :-1].flip(2) * k).mT @ v
 
 
 def chunk_length(m: int, d: int) -> int:

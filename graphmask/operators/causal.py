@@ -12,7 +12,7 @@ from graphmask.features.scores import Scores
 from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
-from ._sequences import CHUNK, attend_causally, scan
+from ._sequences import CHUNK, attend_causally, attend_in_parts, scan
 from .base import Attended, EntrywiseOperator, MaskOperator, Rule, Sign
 from .executions import append_ones, split_sums
 
@@ -27,9 +27,12 @@ class CausalOperator(EntrywiseOperator):
         log_decay: ``[H]``, logarithms of gamma, at most 0. (default: :obj:`None`, all ones, one
             head)
         reverse: whether j is i or one after it: the transpose. (default: :obj:`False`)
+        part: C, nodes of a sequence that attention sums at once, and again for derivatives.
+            (default: :obj:`None`, all)
 
     Cost: O(N) per column. Attention in O(N (L + m) d) by chunks of L nodes, 32 to 128 of them by m
-    and d, with a state of ``m (d + 1)`` numbers per chunk and head and no lifted keys.
+    and d, with a state of ``m (d + 1)`` numbers per chunk and head and no lifted keys; in parts of
+    C nodes these are kept for one part, and for others the state before them.
 
     Source: Katharopoulos et al., "Transformers are RNNs" (ICML 2020), for the recurrence; Sun et
     al., "Retentive Network" (arXiv 2307.08621), for the decay and the sums by chunks.
@@ -42,9 +45,13 @@ class CausalOperator(EntrywiseOperator):
     """
 
     def __init__(
-        self, topology: Topology, log_decay: Tensor | None = None, reverse: bool = False
+        self,
+        topology: Topology,
+        log_decay: Tensor | None = None,
+        reverse: bool = False,
+        part: int | None = None,
     ) -> None:
-        self.log_decay, self.reverse = log_decay, reverse
+        self.log_decay, self.reverse, self.part = log_decay, reverse, part
         heads = 1 if log_decay is None else len(log_decay)
         super().__init__(topology, heads, Sign.NONNEGATIVE, topology.num_nodes * (CHUNK + 2))
 
@@ -53,14 +60,16 @@ class CausalOperator(EntrywiseOperator):
         return self._along(partial(scan, log_decay=self.log_decay), x)
 
     def _transpose(self) -> MaskOperator:
-        return CausalOperator(self.topology, self.log_decay, not self.reverse)
+        return CausalOperator(self.topology, self.log_decay, not self.reverse, self.part)
 
     def _own_rule(self, channels: int, scores: Scores) -> Rule:
         return self._attend_by_chunks
 
     def _attend_by_chunks(self, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         q, k, v = in_one_type(q, k, v)
-        sums = partial(attend_causally, log_decay=self.log_decay)
+        sums: Callable[..., Tensor] = partial(attend_causally, log_decay=self.log_decay)
+        if self.part is not None:
+            sums = partial(attend_in_parts, log_decay=self.log_decay, size=self.part)
         values = append_ones(v, scores)
         return split_sums(self._along(sums, q, k, values), scores)
 

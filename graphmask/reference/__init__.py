@@ -15,11 +15,12 @@ References:
     Choromanski et al. 2024, Fast Tree-Field Integrators, NeurIPS.
     Choromanski et al. 2024, Learning a Fourier Transform (FLT), AISTATS.
     Choromanski et al. 2025, Graph Random Features++, arXiv 2510.07716.
+    Cho and Saul 2009, Kernel Methods for Deep Learning, NeurIPS.
     Fearnhead and Clifford 2003, On-line inference for hidden Markov models, JRSS-B.
     Floyd 1962, Algorithm 97: Shortest Path, CACM.
     Gasteiger et al. 2019, Diffusion Improves Graph Learning, NeurIPS.
     Hua et al. 2022, Transformer Quality in Linear Time, ICML.
-    Huang et al. 2022, Adaptive Context Pooling for Efficient Representation Learning, ICML.
+    Huang et al. 2022, Efficient Representation Learning via Adaptive Context Pooling, ICML.
     Katharopoulos et al. 2020, Transformers are RNNs, ICML.
     Kondor and Lafferty 2002, Diffusion Kernels on Graphs, ICML.
     Lahoti et al. 2025, Chimera: State Space Models Beyond Sequences, TMLR.
@@ -27,11 +28,13 @@ References:
     Rahimi and Recht 2007, Random Features for Large-Scale Kernel Machines, NeurIPS.
     Reid et al. 2024, General Graph Random Features, ICLR.
     Reid et al. 2025, Linear Transformer Topological Masking with Graph Random Features, ICLR.
+    Sehanobish et al. 2024, Scalable Neural Network Kernels, ICLR.
     Shen et al. 2021, Efficient Attention, WACV.
     Smola and Kondor 2003, Kernels and Regularization on Graphs, COLT.
     Sun, Ovsjanikov and Guibas 2009, A Concise and Provably Informative Multi-Scale Signature, SGP.
     Vaswani et al. 2017, Attention Is All You Need, NeurIPS.
     Ying et al. 2021, Do Transformers Really Perform Bad for Graph Representation?, NeurIPS.
+    Zeng et al. 2022, Multi Resolution Analysis (MRA) for Approximate Self-Attention, ICML.
     Zhang et al. 2024, The Hedgehog and the Porcupine, ICLR.
     Zheng et al. 2022, Linear Complexity Randomized Self-attention Mechanism, ICML.
     Zheng et al. 2022, Ripple Attention for Visual Perception with Sub-quadratic Complexity, ICML.
@@ -44,9 +47,11 @@ from .attention import attention_rows as attention_rows
 from .attention import attention_sums as attention_sums
 from .attention import degree_scaled as degree_scaled
 from .attention import sink_attention as sink_attention
+from .features import count_features as count_features
 from .features import elu_plus_one as elu_plus_one
 from .features import exponential_features as exponential_features
 from .features import focused_features as focused_features
+from .features import geometric_chance as geometric_chance
 from .features import hybrid_key_features as hybrid_key_features
 from .features import hybrid_query_features as hybrid_query_features
 from .features import learned_features as learned_features
@@ -54,6 +59,7 @@ from .features import linear_randomized_features as linear_randomized_features
 from .features import normalized_channels as normalized_channels
 from .features import optimal_curvature as optimal_curvature
 from .features import optimal_positive_features as optimal_positive_features
+from .features import poisson_chance as poisson_chance
 from .features import positive_random_features as positive_random_features
 from .features import randomized_attention as randomized_attention
 from .features import relu_features as relu_features
@@ -68,6 +74,7 @@ from .features import unit_plus_cosine as unit_plus_cosine
 from .gated import gated_attention_unit as gated_attention_unit
 from .local import row_max as row_max
 from .local import support_max as support_max
+from .multilevel import multilevel_attention as multilevel_attention
 from .positions import approximate_distances as approximate_distances
 from .positions import blocks_of as blocks_of
 from .positions import causal_mask as causal_mask
@@ -92,6 +99,9 @@ from .positions import table_distance as table_distance
 from .positions import toeplitz_mask as toeplitz_mask
 from .positions import wave_adjacency as wave_adjacency
 from .positions import with_class_token as with_class_token
+from .snnk import arc_cosine_kernel as arc_cosine_kernel
+from .snnk import exponential_network_kernel as exponential_network_kernel
+from .snnk import relu_network_kernel as relu_network_kernel
 from .spectral import convolution as convolution
 from .spectral import cosine as cosine
 from .spectral import cotangent_laplacian as cotangent_laplacian

@@ -159,6 +159,46 @@ def linear_randomized_features(x: Tensor, means: Tensor, noise: Tensor) -> Tenso
     return (plain / mixture).sqrt() * torch.exp(exponent)
 
 
+def count_features(x: Tensor, counts: Tensor, chance: Tensor, shift: Tensor) -> Tensor:
+    """Features of random powers, [..., m], of counts and probabilities [m, d] (Likhosherstov 2022).
+
+        m^-1/2 exp(c . x - |c|^2 / 2) prod_l (x_l - c_l)^w_l / sqrt(w_l! P(w_l))
+
+    >>> two = torch.full((1, 1), 2.0)
+    >>> count_features(two, torch.ones(1, 1), torch.full((1, 1), 0.25), torch.zeros(1)).tolist()
+    [[4.0]]
+    """
+    x, c, w = x.double(), shift.double(), counts.double()
+    powers = (x - c).unsqueeze(-2) ** w
+    sizes = torch.exp(torch.lgamma(w + 1)) * chance.double()
+    scale = torch.exp(x @ c - c.square().sum() / 2) / len(counts) ** 0.5
+    return scale.unsqueeze(-1) * (powers / sizes.sqrt()).prod(-1)
+
+
+def poisson_chance(counts: Tensor, rate: Tensor) -> Tensor:
+    """Probabilities of counts [m, d] under Poisson laws of rates [d].
+
+    >>> poisson_chance(torch.zeros(1, 1), torch.zeros(1) + 2).log().item()
+    -2.0
+    """
+    w, rate = counts.double(), rate.double()
+    return rate**w * torch.exp(-rate - torch.lgamma(w + 1))
+
+
+def geometric_chance(counts: Tensor, product: Tensor) -> Tensor:
+    """Probabilities p (1 - p)^w of counts [m, d], p that of the least I_0(2 z / sqrt(1 - p)) / p.
+
+    Among 0.001, 0.002, ..., 0.999, for products z [d].
+
+    >>> round(geometric_chance(torch.ones(1, 1), torch.full((1,), 1e-9)).item(), 9)
+    0.000999
+    """
+    p = torch.arange(1, 1000, dtype=torch.float64) / 1000
+    moment = torch.special.i0(2 * product.double().unsqueeze(1) / torch.sqrt(1 - p)) / p
+    best = p[moment.argmin(1)]
+    return best * (1 - best) ** counts.double()
+
+
 def randomized_attention(q: Tensor, k: Tensor, v: Tensor, j: Tensor, noise: Tensor) -> Tensor:
     """One draw of randomized attention, [N, d], of q, k [N, c] (Zheng et al. 2022).
 

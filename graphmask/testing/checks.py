@@ -260,7 +260,7 @@ def check_layer(
     with default_dtype(torch.float64):
         double = deepcopy(layer).double().eval()
         masks = [module for module in double.modules() if isinstance(module, TopologicalMask)]
-        ordered = any(mask.ordered for mask in masks)
+        ordered = any(getattr(module, "ordered", False) for module in double.modules())
         graphs = _graphs(topology)
         for graph in graphs:
             x = features_of(graph, channels)

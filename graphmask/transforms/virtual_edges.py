@@ -49,12 +49,14 @@ class _VirtualEdges(Transform):
 
 
 class HypercubeGraph(_VirtualEdges):
-    r"""Join nodes of a graph whose ranks differ in one bit, beside the edges that it has.
+    r"""Join nodes of a graph whose codes differ in one bit, beside the edges that it has.
 
-    A graph of n nodes gets about :math:`\tfrac12 n \log_2 n` links, each in both directions, and
-    any two nodes are within :math:`\lceil \log_2 n \rceil` hops; where n is no power of two, the
-    cube lacks the nodes from n on and stays connected. Ranks are those of nodes within their graph:
-    their order matters, and :class:`ReorderNodes` makes neighbours close first.
+    The code of a node is the Gray code of its rank within its graph, :math:`i \oplus \lfloor i / 2
+    \rfloor`, so that consecutive nodes are joined, among others. A graph of n nodes gets about
+    :math:`\tfrac12 n \log_2 n` links, each in both directions, and any two nodes are within
+    :math:`\lceil \log_2 n \rceil` hops; where n is no power of two, the cube lacks the nodes from n
+    on and stays connected. The order of nodes matters, and :class:`ReorderNodes` makes neighbours
+    close first.
 
     ``edge_attr`` gets one column more, which is 1 for these edges and 0 for those of the graph:
     with ``PowerSeriesMask(edge_dim=D + 1)`` each head learns how much it reads of either. They
@@ -65,20 +67,22 @@ class HypercubeGraph(_VirtualEdges):
     Raises:
         ValueError: if data has no ``edge_index``, and as :class:`~graphmask.Topology` does.
 
-    Source: Wang et al., "What Dense Graph Do You Need for Self-Attention?" (ICML 2022).
+    Source: Wang et al., "What Dense Graph Do You Need for Self-Attention?" (ICML 2022); the codes
+    are those of its code, whose nodes are blocks of 16 tokens and attend to themselves, too.
 
     Example:
         >>> import torch
         >>> data = Data(edge_index=torch.empty(2, 0, dtype=torch.long), num_nodes=3)
         >>> HypercubeGraph()(data).edge_index
-        tensor([[0, 0, 1, 2],
-                [1, 2, 0, 0]])
+        tensor([[0, 1, 1, 2],
+                [1, 2, 0, 1]])
     """
 
     def _links(self, nodes: Tensor) -> Tensor:
         rank = torch.arange(len(nodes), device=nodes.device)
-        bits = [1 << bit for bit in range(max(len(nodes) - 1, 0).bit_length())]
-        ends = [torch.stack([rank, rank ^ bit]) for bit in bits]
+        # Codes differ in bit b where ranks differ in bits 0 to b.
+        masks = [(2 << bit) - 1 for bit in range(max(len(nodes) - 1, 0).bit_length())]
+        ends = [torch.stack([rank, rank ^ mask]) for mask in masks]
         pairs = torch.cat(ends, 1) if ends else rank.new_empty(2, 0)
         kept = (pairs[0] < pairs[1]) & (pairs[1] < len(nodes))
         return nodes[pairs[:, kept]]
@@ -110,7 +114,8 @@ class ExpanderGraph(CarriesGenerator, _VirtualEdges):
             :class:`~graphmask.Topology` does.
 
     Source: Shirzad et al., "Exphormer: Sparse Transformers for Graphs" (ICML 2023), whose expanders
-    are random permutations; Friedman, "A proof of Alon's second eigenvalue conjecture" (2003).
+    are unions of random permutations or cycles, drawn up to 100 times for a large spectral gap;
+    here they are drawn once. Friedman, "A proof of Alon's second eigenvalue conjecture" (2003).
 
     Example:
         >>> import torch

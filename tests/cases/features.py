@@ -26,6 +26,12 @@ def calibrated(phi: Any) -> Any:
     return phi
 
 
+def _counting(phi: Any) -> Any:
+    """Calibrated on data as wide as those of tests: below its shift features have any sign."""
+    phi.calibrate(*(0.6 * normal(2, 40, 5, seed=6)))
+    return phi
+
+
 def _scaled(phi: Any, x: Tensor) -> Tensor:
     return x * phi.scale**0.5
 
@@ -46,6 +52,16 @@ def _sharp(phi: Any, x: Tensor) -> Tensor:
 
 def _randomized(phi: Any, x: Tensor) -> Tensor:
     return reference.linear_randomized_features(_scaled(phi, x), phi.means, phi.projection)
+
+
+def _poisson(phi: Any, x: Tensor) -> Tensor:
+    chance = reference.poisson_chance(phi.counts, phi.product)
+    return reference.count_features(_scaled(phi, x), phi.counts, chance, phi.shift)
+
+
+def _geometric(phi: Any, x: Tensor) -> Tensor:
+    chance = reference.geometric_chance(phi.counts, phi.product)
+    return reference.count_features(_scaled(phi, x), phi.counts, chance, phi.shift)
 
 
 def _trigonometric(phi: Any, x: Tensor) -> Tensor:
@@ -91,6 +107,12 @@ ESTIMATORS: dict[str, Callable[..., Any]] = {
     "randomized": partial(features.LinearRandomizedFeatures, 5),
     "randomized-calibrated": lambda m, **options: calibrated(
         features.LinearRandomizedFeatures(5, m, **options)
+    ),
+    "poisson": partial(features.PoissonFeatures, 5),
+    "poisson-calibrated": lambda m, **options: _counting(features.PoissonFeatures(5, m, **options)),
+    "geometric": partial(features.GeometricFeatures, 5),
+    "geometric-calibrated": lambda m, **options: _counting(
+        features.GeometricFeatures(5, m, **options)
     ),
     "trigonometric": partial(features.TrigonometricSoftmaxFeatures, 5),
     "hybrid": partial(features.HybridRandomFeatures, 5),
@@ -142,6 +164,8 @@ _RANDOM: dict[str, tuple[Callable[[], Any], Callable[[Any, Tensor], Tensor]]] = 
     "sharp": (lambda: features.SharpPositiveFeatures(5, 8), _sharp),
     "sharp-calibrated": (lambda: ESTIMATORS["sharp-calibrated"](8), _sharp),
     "randomized": (lambda: ESTIMATORS["randomized-calibrated"](8), _randomized),
+    "poisson": (lambda: features.PoissonFeatures(5, 8), _poisson),
+    "geometric": (lambda: ESTIMATORS["geometric-calibrated"](8), _geometric),
     "trigonometric": (lambda: features.TrigonometricFeatures(5, 8), _trigonometric),
     "trigonometric-softmax": (
         lambda: features.TrigonometricSoftmaxFeatures(5, 8),

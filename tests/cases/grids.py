@@ -114,6 +114,12 @@ MASKS = (
         lambda: scrambled(masks.CausalMask((0.9, 0.99))),
         topologies=sequences,
     ),
+    Case("causal-again", lambda: masks.CausalMask(chunk=2)),
+    Case(
+        "causal-decay-again",
+        lambda: scrambled(masks.CausalMask((0.9, 0.99), chunk=40)),
+        topologies=sequences,
+    ),
     Case("chunks", lambda: masks.ChunkMask(3)),
     Case("chunks-causal", lambda: masks.CausalMask() - masks.ChunkMask(2) * masks.CausalMask()),
     Case("toeplitz-line", lambda: toeplitz(7), topologies=grids(7)),

@@ -144,6 +144,13 @@ LAYERS = (
         ),
     ),
     Case("context-pool", lambda: scrambled(nn.ContextPool(4, 2, sampler=random_walks(2)))),
+    Case("multilevel", lambda: nn.MultilevelAttention(4, 2, size=2, blocks=1, dropout=0.5)),
+    Case(
+        "block-multilevel",
+        lambda: nn.TopologicalTransformerLayer(
+            4, 2, conv=nn.MultilevelAttention(4, 2, size=3, blocks=2)
+        ),
+    ),
     Case("gau", lambda: _gau(walk_mask(heads=1))),
     Case("gau-adaptive", lambda: _gau(adaptive(channels=4, heads=1), base=2, dropout=0.5)),
     Case("flash", lambda: _gau(masks.ChunkMask(3), linear_mask=masks.GlobalMask())),
@@ -181,6 +188,11 @@ PARTS = (
     lambda: nn.MomentFeatures(masks.GlobalMask()),
     lambda: nn.Readout(4, 2),
     lambda: nn.OutputGate(4),
+    lambda: nn.SNNKLinear(4, 3, 8),
+    *(
+        lambda kernel=kernel: nn.SNNKLinear(4, 3, 8, kernel)
+        for kernel in (nn.ExponentialKernel(), nn.CosineKernel(0.5), nn.SineKernel())
+    ),
     lambda: nn.BeforeAttention(SAGEConv(4, 4)),
     lambda: nn.OnValues(SAGEConv(4, 4)),
 )

@@ -57,6 +57,22 @@ def test_chunks_computed_in_slices_give_the_same_gradients(
     assert_close(gradients(), expected)
 
 
+@pytest.mark.parametrize("decay", [None, 0.99])
+def test_parts_that_are_computed_again_give_the_same(
+    decay: float | None, generator: torch.Generator
+) -> None:
+    topology = Topology(NONE, batch=torch.arange(1_000) % 3)
+    leaves = [torch.rand(1_000, 2, 4, generator=generator) for _ in range(3)]
+    results = []
+    for chunk in (None, 1, 37, 5_000):
+        mask = CausalMask(decay, chunk=chunk)
+        qkv = [x.clone().requires_grad_() for x in leaves]
+        out = attention(*qkv, mask(topology))
+        results.append([out, *torch.autograd.grad(out.square().sum(), [*qkv, *mask.parameters()])])
+    for result in results[1:]:
+        assert_close(result, results[0], rtol=1e-9, atol=1e-9)
+
+
 def test_attention_is_linear_and_stores_no_lifted_keys(generator: torch.Generator) -> None:
     """Numbers written grow with nodes, and the largest tensor is far smaller than N m (d + 1)."""
     written = []

@@ -15,14 +15,16 @@ from graphmask import reference
 from graphmask.features import SquaredReLUScores
 from graphmask.masks import CausalMask, ChunkMask, GlobalMask
 from graphmask.nn import GatedAttentionUnit
-from graphmask.normalizers import NodeCounts
+from graphmask.normalizers import NodeCounts, Unnormalized
 
 CAUSAL_CHUNKS = CausalMask() * ChunkMask(3)
 
 
 def unit(mask: gm.masks.TopologicalMask, **options: Any) -> GatedAttentionUnit:
-    published = {"feature_map": SquaredReLUScores(1.0), "normalizer": NodeCounts(2)}
-    block = seeded(lambda: GatedAttentionUnit(4, mask, base=3, **published, **options)).double()
+    whole = {"feature_map": SquaredReLUScores(1.0), "normalizer": NodeCounts(2)}
+    chunks = {"feature_map": SquaredReLUScores(1 / 3), "normalizer": Unnormalized()}
+    published = {**(chunks if "linear_mask" in options else whole), **options}
+    block = seeded(lambda: GatedAttentionUnit(4, mask, base=3, **published)).double()
     generator = torch.Generator().manual_seed(0)
     for uses in (block.scale, block.offset):  # so that scores are not tiny
         uses.data.copy_(torch.randn(uses.shape, generator=generator))

@@ -150,7 +150,12 @@ OPTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "before": lambda: {"conv": gm.nn.BeforeAttention(pyg.GATConv(4, 2, heads=2))},
     "on values": lambda: {"conv": gm.nn.OnValues(pyg.GCNConv(4, 4))},
     "context": lambda: {"conv": gm.nn.BeforeAttention(gm.nn.ContextPool(4, hops=2))},
+    "multilevel": lambda: {"conv": gm.nn.MultilevelAttention(4, 2, size=3, blocks=2)},
     "lazy on values": lambda: {"conv": gm.nn.OnValues(pyg.SAGEConv(-1, 4))},
+    "kernels": lambda: {
+        "encoder": gm.nn.SNNKLinear(3, 4, 6, gm.nn.CosineKernel(0.5), True, seed=3),
+        "head": gm.nn.SNNKLinear(4, 5, 6),
+    },
     "encoder": lambda: {"encoder": pyg.MLP([3, 8, 4], norm="batch_norm")},
     "lazy encoder": lambda: {"in_channels": -1, "encoder": pyg.Linear(-1, 4)},
     "head": lambda: {"pool": pyg.global_add_pool, "head": two_layers(4, 8, 5)},

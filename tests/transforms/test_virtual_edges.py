@@ -32,9 +32,11 @@ def virtual(data: Data) -> nx.Graph:
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 8, 11, 64])
-def test_hypercubes_join_ranks_that_differ_in_a_bit(n: int) -> None:
+def test_hypercubes_join_gray_codes_that_differ_in_a_bit(n: int) -> None:
     graph = virtual(HypercubeGraph()(ring(n)))
-    expected = {(i, j) for i in range(n) for j in range(i) if (i ^ j).bit_count() == 1}
+    code = [i ^ i >> 1 for i in range(n)]
+    expected = {(i, j) for i in range(n) for j in range(i) if (code[i] ^ code[j]).bit_count() == 1}
+    assert expected >= {(i + 1, i) for i in range(n - 1)}
     assert {tuple(sorted(edge, reverse=True)) for edge in graph.edges} == expected
     assert nx.diameter(graph) <= math.ceil(math.log2(max(n, 2)))
 
