@@ -13,12 +13,11 @@ from graphmask.topology import Topology
 def find_order(masks: Sequence[TopologicalMask], topology: Topology) -> Tensor | None:
     """``[N]``, nodes in an order in which those that masks connect lie close; None to keep theirs.
 
-    They keep it where it is good or the graph small, where a mask depends on it, where processes
-    share the graph, on GPUs, and where weights or walks carry a gradient.
+    They keep it where it is good or the graph small, where processes share the graph, on GPUs, and
+    where weights or walks carry a gradient.
     """
-    fixed = not topology.part.is_whole or any(mask.ordered for mask in masks)
     learned = topology.requires_grad or any(walks.requires_grad for walks in topology.walk_sets)
-    if fixed or learned or topology.device.type != "cpu":
+    if learned or not topology.part.is_whole or topology.device.type != "cpu":
         return None
     structures = [mask._structure(topology) for mask in masks]
     patterns = [pattern for structure in structures for pattern in structure.patterns]

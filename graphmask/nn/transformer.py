@@ -285,7 +285,8 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         are kept in both orders. Outputs are those without, up to rounding.
         """
         topology = draw_walks(self._masks(), topology)
-        order = find_order(self._masks(), topology)
+        is_ordered = any(getattr(module, "ordered", False) for module in self.modules())
+        order = None if is_ordered else find_order(self._masks(), topology)
         if order is None:
             return self._complete(topology)
         return topology.with_renamed(self._complete(topology.rename(order)), order)

@@ -7,16 +7,16 @@ from collections.abc import Callable
 import cases
 import pytest
 import torch
-from models import features
 from torch import Tensor
 from torch.testing import assert_close
 from torch_geometric.nn import GCNConv, global_mean_pool
 
 from graphmask import Topology
 from graphmask.masks import GlobalMask, OneHop, PowerSeriesMask, ToeplitzMask, WalkMask
-from graphmask.nn import TopologicalTransformer
+from graphmask.nn import MultilevelAttention, TopologicalTransformer
 from graphmask.testing import example_topologies
 from graphmask.walks import IIDWalks, ResampledWalks
+from models import features
 
 
 @pytest.fixture(autouse=True)
@@ -90,17 +90,26 @@ def learned(topology: Topology) -> Topology:
 
 
 @pytest.mark.parametrize(
-    ("mask", "change"),
+    ("arguments", "change"),
     [
-        (ToeplitzMask(20, heads=2), lambda topology: topology),
-        (GlobalMask(), lambda topology: topology),
-        (PowerSeriesMask(2, 2), learned),
-        (WalkMask(2, 2, sampler=IIDWalks(4, hops=2)), learned),
+        ({"mask": ToeplitzMask(20, heads=2)}, lambda topology: topology),
+        (
+            {
+                "mask": PowerSeriesMask(2, 2),
+                "conv": cases.seeded(lambda: MultilevelAttention(8, 2, size=10)),
+            },
+            lambda topology: topology,
+        ),
+        ({"mask": GlobalMask()}, lambda topology: topology),
+        ({"mask": PowerSeriesMask(2, 2)}, learned),
+        ({"mask": WalkMask(2, 2, sampler=IIDWalks(4, hops=2))}, learned),
     ],
-    ids=["ordered", "no patterns", "learned weights", "learned walks"],
+    ids=["ordered mask", "ordered convolution", "no patterns", "learned weights", "learned walks"],
 )
-def test_the_order_is_that_of_the_data(mask: object, change: Callable[..., Topology]) -> None:
-    assert model(mask=mask).prepare(change(shuffled_ring())).renamed is None
+def test_the_order_is_that_of_the_data(
+    arguments: dict[str, object], change: Callable[..., Topology]
+) -> None:
+    assert model(**arguments).prepare(change(shuffled_ring())).renamed is None
 
 
 def test_a_good_order_and_a_small_graph_stay(monkeypatch: pytest.MonkeyPatch) -> None:
