@@ -2,9 +2,9 @@
 
     python examples/report.py docs/results.md docs/choosing.md --plot docs/results.png
 
-A page holds ``<!-- results NAME ... -->`` or ``<!-- ablation NAME ... -->`` with the names of
-recipes, and ``<!-- end -->`` behind the table. Scores are mean and deviation over the seeds, of the
-epochs that validation chose; CPU seconds are those of training, the mean of the runs.
+A page holds ``<!-- KIND NAME ... -->`` with the names of recipes, where KIND is results, summary or
+ablation, and ``<!-- end -->`` behind the table. Scores are mean and deviation over the seeds, of
+the epochs that validation chose; CPU seconds are those of training, the mean of the runs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from train import RECIPES, Recipe
 
-MARK = re.compile(r"(<!-- (results|ablation) ([^\n]*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+KINDS = ("masked", "unmasked", "local", "no graph")
+MARK = re.compile(r"(<!-- (results|summary|ablation) ([^\n]*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,34 @@ def draw_results(recipes: Sequence[Recipe], cells: dict[str, dict[str, Cell]]) -
     return "\n".join(parts)
 
 
+def kind_of(row: str) -> str:
+    """What a row of a recipe stands for."""
+    if row.startswith("unmasked"):
+        return "unmasked"
+    if row.startswith("no "):
+        return "no graph"
+    is_local = row.startswith("local") or (row.endswith("convolution") and "walk" not in row)
+    return "local" if is_local else "masked"
+
+
+def draw_summary(recipes: Sequence[Recipe], cells: dict[str, dict[str, Cell]]) -> str:
+    """A line per recipe: of the rows of each kind the one with the best validation score."""
+    lines = []
+    for recipe in recipes:
+        choose, line = min if recipe.lower_is_better else max, {}
+        rows = cells.get(recipe.name, {})
+        for kind in KINDS:
+            chosen = [cell for row, cell in rows.items() if kind_of(row) == kind]
+            if chosen:
+                top = choose(chosen, key=lambda cell: statistics.mean(cell.validation))
+                line[kind] = statistics.mean(top.test), spread(top.test)
+        top_test = choose(mean for mean, _ in line.values()) if line else None
+        texts = (line.get(kind, (None, "")) for kind in KINDS)
+        scores = [f"**{text}**" if mean == top_test else text for mean, text in texts]
+        lines += [[f"{recipe.title}, {recipe.score}", *scores]] if line else []
+    return markdown(["test scores", *KINDS], lines)
+
+
 def draw_ablation(recipes: Sequence[Recipe], cells: dict[str, dict[str, Cell]]) -> str:
     """One table: rows are pieces, columns recipes."""
     recipes = [recipe for recipe in recipes if recipe.name in cells]
@@ -141,7 +170,7 @@ def draw_plot(recipes: Sequence[Recipe], cells: dict[str, dict[str, Cell]], path
 
 def fill(page: Path, cells: dict[str, dict[str, Cell]]) -> None:
     """Draw the tables of a page anew."""
-    drawers = {"results": draw_results, "ablation": draw_ablation}
+    drawers = {"results": draw_results, "summary": draw_summary, "ablation": draw_ablation}
 
     def draw(match: re.Match[str]) -> str:
         recipes = [Recipe.read(RECIPES / f"{name}.toml") for name in match[3].split()]

@@ -70,6 +70,11 @@ PAGE = "before\n<!-- {kind} tangle -->\nold\n<!-- end -->\nafter\n"
     [
         ("results", "| masked | 2 | 0.500 ± 0.000 | **0.500 ± 0.354** | 4 | 30 | 7 |"),
         ("ablation", "| masked | **0.500 ± 0.354, 4 s** |"),
+        (
+            "summary",
+            "| tangled cables, one click each, generated, accuracy | **0.500 ± 0.354** | 0.125 |"
+            "  |  |",
+        ),
     ],
 )
 def test_tables_are_drawn_between_their_marks(kind, expected, example, tmp_path):
