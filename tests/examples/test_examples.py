@@ -16,9 +16,10 @@ RECIPES = {
     "averaged": ["--ema", "0.9", "--schedule", "cosine", "--patience", "9"],
     "drawn": ["--draws", "2", "--votes", "2", "--schedule", "constant"],
 }
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("default", "drawn")]
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", ["averaged", *SLOW])
 def test_resumed_run_ends_with_the_same_weights(recipe, example, tmp_path, monkeypatch):
     training, classification = example("training"), example("point_cloud_classification")
     folder, stopped = tmp_path / "out", tmp_path / "stopped"

@@ -93,6 +93,7 @@ def test_tables_are_drawn_between_their_marks(kind, expected, example, tmp_path)
     assert page.read_text() == text
 
 
+@pytest.mark.slow
 def test_forests_see_nodes_and_graphs_without_edges(example, tmp_path):
     train = example("train")
     for name in ("minesweeper", "esol"):

@@ -115,6 +115,7 @@ def test_laws_where_products_are_sampled() -> None:
     check_sampler(ResampledWalks(3, hops=3, width=4))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("body", "few_terms")
 def test_a_sampled_product_and_what_follows_are_independent() -> None:
     """On a complete graph of uneven weights all stages draw at every hop.
