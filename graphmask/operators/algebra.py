@@ -225,9 +225,11 @@ def _attend_corrected(
     change = ((base_value + value).abs() - base_value.abs()) * score
     ones = v.new_ones(*v.shape[:2], 1)
     total = denominator + spmm(pattern, change, ones)[..., 0]
-    # Where all entries of a row cancel, rounding errors are left, and their ratio is anything.
+    # Where all entries of a row cancel, rounding errors are left, and their ratio is anything. They
+    # are those of scores, whatever the type of the entries.
     size = denominator.abs() + spmm(pattern, change.abs(), ones)[..., 0]
-    lost = total.abs() <= _ROUNDING * torch.finfo(total.dtype).eps * size
+    eps = max(torch.finfo(x.dtype).eps for x in (denominator, score))
+    lost = total.abs() <= _ROUNDING * eps * size
     numerator = (numerator + spmm(pattern, value * score, v)).masked_fill(lost.unsqueeze(-1), 0)
     return Attended(numerator, total.masked_fill(lost, 0))
 
