@@ -18,6 +18,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphmask._checks import value_error
+from graphmask._tables import check_not_placeholder
 from graphmask.extras import MissingExtraError, require
 
 from ._meshes import (
@@ -129,6 +130,8 @@ def read_shape(
     with _naming(path):
         if not path.stat().st_size:
             raise TruncatedError("it is empty")
+        with open(path, "rb") as file:
+            check_not_placeholder(file.read(256))
         ending = path.suffix.lower()
         options = {".npy": (transposed,), ".npz": (transposed, wanted)}.get(ending, ())
         arrays = READERS.get(ending, read_with_trimesh)(path, *options)

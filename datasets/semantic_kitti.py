@@ -241,6 +241,9 @@ def read_points(path: Path, columns: int | None = None, is_counted: bool = False
     values = _read(path, np.dtype("<f4"), columns)
     if not len(values):
         raise damaged(path, "it is empty", REMEDY)
+    beginning = values[:1024].tobytes()
+    if beginning.isascii() and b"\0" not in beginning:
+        raise ValueError(f"The file {path} holds a text, expected float32 numbers")
     if columns is None:
         _check_layout(path, values, is_counted)
     if not np.isfinite(values).all():

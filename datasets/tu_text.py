@@ -17,6 +17,7 @@ from graphmask._checks import check_integer, value_error
 from graphmask._tables import parse_number, read_text, to_float32
 
 from ._base import CachedDataset, Options, check_flag
+from ._files import warn_of_rounding
 from ._raw_files import Folder, find_files, fingerprint, reading
 
 _COMMIT = "50f504131ca66382f3f078ae98e59aa3ae35b795"
@@ -92,6 +93,7 @@ class TUText(CachedDataset):
         original = [folder / f"{name}_A.txt", folder / "raw" / f"{name}_A.txt"]
         if not (folder / f"{name}.txt").is_file() and (files := [*filter(Path.is_file, original)]):
             self.path = files[0]
+            _check_files(self.path)
             contents = map(fingerprint, sorted(self.path.parent.glob(f"{name}_*.txt")))
             super().__init__(None, fingerprint(self.path, *contents), **options)
             return
@@ -184,6 +186,17 @@ def _read(path: Path) -> Collection:
     return Collection(*arrays, ends, none, none)
 
 
+def _check_files(path: Path) -> None:
+    """The files that go with ``<name>_A.txt`` where graphs have classes."""
+    for name in ("graph_indicator", "graph_labels"):
+        file = path.with_name(path.name.replace("_A.txt", f"_{name}.txt"))
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"The file {file} is missing beside {path.name}: only collections whose graphs "
+                "have classes are read"
+            )
+
+
 def _read_original(path: Path) -> Collection:
     """Read the original layout of the collection: a file for each kind of rows."""
 
@@ -197,7 +210,9 @@ def _read_original(path: Path) -> Collection:
         if rows is not None and len(values) != rows:
             raise ValueError(f"{file.name} has {len(values)} rows, expected {rows}")
         if real:
-            return to_float32(file.name, values)
+            single = to_float32(file.name, values)
+            warn_of_rounding(f"`{file.name}`", values, single)
+            return single
         if (values != np.round(values)).any():
             raise ValueError(f"{file.name} has numbers that are not integers")
         return values.astype(np.int64)

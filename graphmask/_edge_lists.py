@@ -62,6 +62,7 @@ def read_edge_list(text: str, directed: bool) -> Data:
             f"line {edges[0].line}: a blank stands before the number in {edges[0].cells[-1]!r}: "
             "write one kind of separator, or double quotes around names"
         )
+    _check_no_values(edges)
     names = _sort_names(edges)
     weight = [_parse_weight(row) for row in edges] if len(columns) == 3 else None
     return make_graph(names, [row.cells[:2] for row in edges], weight, directed)
@@ -243,14 +244,15 @@ def _find_pair(heading: list[str], rest: list[Row]) -> list[int]:
 
 
 def _is_heading(heading: list[str], rest: list[Row]) -> bool:
-    """True for words that do not occur below, above numbers: in both columns, or in one of more."""
+    """True for words that do not occur below, above a column of numbers."""
     words = [cell for cell in heading if cell]
     if not rest or not all(map(_WORD.match, words)):
         return False
     if any(cell in words for row in rest if row.cells != heading for cell in row.cells):
         return False
-    numeric = (all(is_number(row.cells[i]) for row in rest) for i in range(len(heading)))
-    return all(numeric) if len(heading) == 2 else any(numeric)
+    numeric = [all(is_number(row.cells[i]) for row in rest) for i in range(len(heading))]
+    # One row below two words may be an edge from a name to a number.
+    return any(numeric) and (all(numeric) or len(heading) > 2 or len(rest) > 1)
 
 
 def _ends_in_number(cell: str) -> bool:
@@ -268,6 +270,18 @@ def _parse_weight(row: Row) -> float:
         return parse_number(row.cells[2])
     except ValueError as error:
         raise ValueError(f"line {row.line}: the weight {error}") from error
+
+
+def _check_no_values(rows: Sequence[Row]) -> None:
+    """Raise an error for a table of names and of values, whose numbers are no nodes."""
+    for values, names in ((1, 0), (0, 1)):
+        is_column = all(is_number(row.cells[values]) for row in rows)
+        if not is_column or all(is_number(row.cells[names]) for row in rows):
+            continue
+        for row in rows:
+            if not re.fullmatch(r"[+-]?\d+", row.cells[values]):
+                problem = f"{row.cells[values]!r} is no node, in a column of numbers beside names"
+                raise ValueError(f"line {row.line}: {problem}: it must be an edge list")
 
 
 def _sort_names(rows: Iterable[Row]) -> list[str]:

@@ -47,13 +47,26 @@ def naming(file: object) -> Iterator[None]:
         raise ValueError(f"{file}: {error}") from error
 
 
+def check_not_placeholder(raw: bytes) -> None:
+    """Refuse what stands in the place of a file: a pointer of Git LFS, or a page of a server.
+
+    Raises:
+        ValueError: if the content begins as one of these does.
+    """
+    if raw.startswith(b"version https://git-lfs.github.com/spec/"):
+        raise ValueError("it is a pointer of Git LFS, not the file: fetch it by `git lfs pull`")
+    if raw[:256].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        raise ValueError("it is a page of the web, not the file: download it again")
+
+
 def read_bytes(path: Path) -> bytes:
     """Content of a file, unpacked if it is compressed by gzip.
 
     Raises:
-        ValueError: if the compressed file is damaged.
+        ValueError: if the compressed file is damaged, or is no data at all.
     """
     raw = path.read_bytes()
+    check_not_placeholder(raw)
     if not raw.startswith(b"\x1f\x8b"):
         return raw
     try:

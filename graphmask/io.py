@@ -20,7 +20,7 @@ from graphmask._graph_files import (
     read_matrix_market,
 )
 from graphmask._saved_data import read_data
-from graphmask._tables import naming, read_text
+from graphmask._tables import check_not_placeholder, naming, read_text
 from graphmask.datasets import read_shape
 from graphmask.datasets._base import check_optional
 from graphmask.datasets._files import is_shape
@@ -117,6 +117,8 @@ def read_graph(
     ending = (path.with_suffix("") if path.suffix.lower() == ".gz" else path).suffix.lower()
     graph = None
     with naming(path.name):
+        with open(path, "rb") as file:
+            check_not_placeholder(file.read(256))
         if ending in (".smi", ".smiles"):
             graph = _read_molecule(path, item)
         elif ending == ".npz":

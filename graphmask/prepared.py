@@ -208,8 +208,8 @@ def _plan(dataset: Any, transform: Any, shard_size: int, seed: int) -> dict[str,
 def _content(dataset: Any) -> str:
     """What graphs hold: all of those in memory, the first and the last of others."""
     if isinstance(dataset, InMemoryDataset):
-        places = repr(list(dataset.indices())), repr(_plain(dataset.slices))
-        return _sha256(_digest(dataset._data), *places)
+        order, slices = repr(list(dataset.indices())), repr(_plain(dataset.slices))
+        return _sha256(_digest(dataset._data), order, slices)
     is_list = isinstance(dataset, (list, tuple))
     places = range(len(dataset)) if is_list else sorted({0, len(dataset) - 1})
     return _sha256(*(_digest(dataset[place]) for place in places))

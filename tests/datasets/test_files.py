@@ -379,6 +379,7 @@ def test_files_that_end_early_are_damaged(trimesh, tmp_path: Path, name, content
         read_shape(tmp_path / name)
 
 
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 1\n"
 FACE = "element face 1\nproperty list uchar int vertex_index\n"
 COLOURED = "ply\nformat ascii 1.0\nelement vertex 1\n" + "".join(
     f"property float {name}\n" for name in ("x", "y", "z", "red", "green", "blue")
@@ -396,6 +397,9 @@ COLOURED = "ply\nformat ascii 1.0\nelement vertex 1\n" + "".join(
         ("a.xyz", b"0,5;0,1;0,2\n1;2;3\n", "line 1: '0,5;0,1;0,2', expected 3 numbers"),
         ("a.xyz", b"1D0 2D0 3D0\n1 2 3\n", "line 1: '1D0 2D0 3D0', expected"),
         ("a.xyz", b"N/A N/A N/A\n1 2 3\n", "line 1: 'N/A N/A N/A', expected"),
+        ("a.stl", LFS, "a pointer of Git LFS, not the file: fetch it by `git lfs pull`"),
+        ("a.npz", LFS, "a pointer of Git LFS"),
+        ("a.glb", b"<html><body>404</body></html>", "a page of the web"),
         ("a.stl", bytes(80) + b"\1\0\0\0" + bytes(52), "134 bytes announced, 136 found"),
         ("a.xyz", b"1 2 nan\n", "a point is NaN or infinite"),
         ("a.xyz", b"1 2 3\n1e39 2 3\n", "beyond single precision: [1e+39, 2.0, 3.0] in row 1"),

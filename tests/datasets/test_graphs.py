@@ -187,6 +187,20 @@ def test_the_original_layout_of_tu_graphs_is_read_as_by_pyg(tmp_path: Path) -> N
     assert TUText(tmp_path, "TINY").processed_dir != before
 
 
+def test_a_collection_without_classes_is_named(tmp_path: Path) -> None:
+    write_original(tmp_path, graph_attributes="0.5\n1.5\n2\n")
+    (tmp_path / "TINY" / "raw" / "TINY_graph_labels.txt").unlink()
+    with pytest.raises(FileNotFoundError, match=r"TINY_graph_labels\.txt is missing .* classes"):
+        TUText(tmp_path, "TINY")
+
+
+def test_features_that_single_precision_rounds_are_warned_of(tmp_path: Path) -> None:
+    far = "".join(f"4649776.1{node}\n" for node in range(6))
+    write_original(tmp_path, node_attributes=far)
+    with pytest.warns(UserWarning, match=r"`TINY_node_attributes\.txt` is rounded by up to"):
+        TUText(tmp_path, "TINY")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -182,6 +182,12 @@ def test_other_numbers_are_not_taken_for_strengths(tmp_path: Path) -> None:
         SemanticKITTI(tmp_path)[0]
 
 
+def test_a_text_is_no_scan(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"<html>404 Not Found</html>\n     " * 4)
+    with pytest.raises(ValueError, match=r"a\.bin holds a text, expected float32"):
+        read_graph(tmp_path / "a.bin", columns=4)
+
+
 def test_rows_of_five_numbers_are_not_taken_for_four(tmp_path: Path) -> None:
     table = np.random.default_rng(0).random((8, 5)).astype("<f4") * 50
     table[:, 4] = np.arange(8)
