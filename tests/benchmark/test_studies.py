@@ -30,8 +30,8 @@ def load() -> Iterator[Callable[[str], Any]]:
     torch.set_num_threads(threads)
 
 
-STUDIES = ("concentration", "estimators", "features", "literature", "molecules", "scores")
-SLOW_STUDIES = ("families", "walk_encodings", "gpu")
+STUDIES = ("concentration", "estimators", "features", "molecules", "scores")
+SLOW_STUDIES = ("families", "gpu", "literature", "walk_encodings")
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_no_pair_is_off_more_often_than_the_theorem_allows(load: Callable) -> No
 def test_random_features_are_unbiased(load: Callable) -> None:
     study = load("features")
     inputs = study.make_inputs(8, 0.5, anisotropic=False, nodes=12)
-    assert len(study.MAPS) == 9
+    assert len(study.MAPS) == 11
     for feature_map in study.MAPS:
         assert abs(study.measure(inputs, feature_map, 16, 300)["bias_z"]) < 4, feature_map
 

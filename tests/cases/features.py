@@ -217,6 +217,7 @@ FEATURES = (
 
 SCORES = (
     features.InnerProducts(),
+    features.OnePlusProducts(),
     features.SignedInnerProducts(),
     features.Exponentials(),
     features.SquaredProducts(),

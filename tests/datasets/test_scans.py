@@ -183,7 +183,7 @@ def test_other_numbers_are_not_taken_for_strengths(tmp_path: Path) -> None:
 
 
 def test_a_text_is_no_scan(tmp_path: Path) -> None:
-    (tmp_path / "a.bin").write_bytes(b"<html>404 Not Found</html>\n     " * 4)
+    (tmp_path / "a.bin").write_bytes(b"404: no such scan on this host.\n" * 4)
     with pytest.raises(ValueError, match=r"a\.bin holds a text, expected float32"):
         read_graph(tmp_path / "a.bin", columns=4)
 
