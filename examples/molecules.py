@@ -123,12 +123,8 @@ def choices(options: Options) -> dict[str, Variant]:
     gin = GINConv(network, train_eps=True)
     gine = GINEConv(network, train_eps=True, edge_dim=BOND_FEATURES)
     bonds = gm.masks.PowerSeriesMask(*sizes, alpha=gm.masks.Free, edge_dim=BOND_FEATURES)
-    walks = gm.masks.WalkMask(*sizes, alpha=gm.masks.OneHop)
-    rows = comparison.variants(walks, comparison.local_mean(options))
-    for name in ("masked", "masked + local"):
-        rows[name] |= comparison.from_one(options.heads)
     return {
-        **rows,
+        **comparison.variants(gm.masks.WalkMask(*sizes), comparison.local_mean(options)),
         "local GIN": {"conv": gin},
         "masked by bonds": {"mask": bonds},
         "masked by bonds + GINE": {"mask": bonds, "conv": gine},
