@@ -30,7 +30,7 @@ def load() -> Iterator[Callable[[str], Any]]:
     torch.set_num_threads(threads)
 
 
-STUDIES = ("concentration", "estimators", "features", "molecules", "scores")
+STUDIES = ("concentration", "estimators", "features", "molecules", "node_order", "scores")
 SLOW_STUDIES = ("families", "gpu", "literature", "walk_encodings")
 
 
