@@ -145,7 +145,7 @@ class EdgeWeights(nn.Module):
         if z is None:
             raise value_error("edge_attr", f"given, {expected}: the mask weighs edges by it", None)
         z = z.unsqueeze(-1) if z.dim() == 1 else z
-        if dim not in (-1, z.shape[1]):
+        if dim != -1 and z.shape[1] != dim:
             raise value_error("edge_attr", expected, z)
         weight = softplus(self.linear(z.to(self.linear.bias.dtype))).mT
         return weight if topology.edge_weight is None else weight * topology.edge_weight

@@ -65,7 +65,7 @@ def edge_features(conv: nn.Module, edge_attr: Tensor | None, channels: int) -> T
             return None
         raise value_error("edge_attr", f"given, since {conv} reads it", "None")
     features = edge_attr[:, None] if edge_attr.dim() == 1 else edge_attr
-    if width not in (-1, features.shape[1]):
+    if width != -1 and features.shape[1] != width:
         raise value_error("edge_attr", f"of shape [E, D] with D = {width}, as {conv}", edge_attr)
     if not features.is_floating_point():
         raise dtype_error("edge_attr", f"a floating-point tensor, as {conv} reads it", edge_attr)

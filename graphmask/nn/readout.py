@@ -127,7 +127,7 @@ class Readout(nn.Module):
     ) -> Tensor:
         """``[N, channels] -> [B, out_channels]``: ``readout(x, batch)``, or of ``size`` graphs."""
         check_features(x, batch.num_rows if isinstance(batch, Topology) else None)
-        if self.channels not in (-1, x.shape[1]):
+        if self.channels != -1 and x.shape[1] != self.channels:
             raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
         if isinstance(batch, Tensor) and batch.shape != x.shape[:1]:
             raise value_error("batch", f"of shape [N] with N = {len(x)}", batch)

@@ -100,7 +100,7 @@ class SupportMax(ConfigMixin, nn.Module):
     def forward(self, x: Tensor, edge_index: Topology | Any) -> Tensor:
         """``[N, in_channels] -> [N, C]``: ``conv(x, edge_index)`` or ``conv(x, topology)``."""
         topology = Topology.of(x, edge_index)
-        if self.in_channels not in (-1, x.shape[1]):
+        if self.in_channels != -1 and x.shape[1] != self.in_channels:
             expected = f"of shape [N, in_channels] with in_channels = {self.in_channels}"
             raise value_error("x", expected, x)
         topology.part.check_hops("conv", self, max(self.hops))

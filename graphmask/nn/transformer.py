@@ -311,7 +311,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
     ) -> Tensor:
         """Outputs of nodes or graphs: ``model(x, edge_index, ...)`` or ``model(x, topology)``."""
         topology = Topology.of(x, edge_index, edge_weight, batch, edge_attr)
-        if self.in_channels not in (-1, x.shape[1]):
+        if self.in_channels != -1 and x.shape[1] != self.in_channels:
             expected = f"of shape [N, in_channels] with in_channels = {self.in_channels}"
             raise value_error("x", expected, x)
         topology.part.check_modules(self)

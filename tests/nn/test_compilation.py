@@ -50,6 +50,18 @@ def test_layers_compile_as_one_graph_on_a_prepared_topology(make: Callable) -> N
     assert_compiles(make(), features(23, 6), example_topologies()["ragged"])
 
 
+def test_models_of_several_sizes_compile_in_one_process() -> None:
+    # The second makes torch read the number of channels as unknown.
+    torch.compiler.reset()
+    topology = example_topologies()["ragged"]
+    for channels in (3, 6, 7):
+        head = cases.seeded(lambda: Readout(4, 5, hidden=(4,)))
+        network = model(channels, mask=PowerSeriesMask(2, 2), jk="sum", head=head).eval()
+        x, prepared = features(23, channels), network.prepare(topology)
+        compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
+        assert_close(compiled(x, prepared), network(x, prepared))
+
+
 def test_a_lazy_model_with_edge_features_compiles_after_its_first_input() -> None:
     transformer = model(-1, mask=PowerSeriesMask(2, 2, edge_dim=-1), num_layers=1)
     topology = cases.edges.featured()["weighted"]
