@@ -1,6 +1,7 @@
-"""Save a trained model of a recipe as a folder that `from_pretrained` reads, with its card.
+r"""Save a trained model of a recipe as a folder that `from_pretrained` reads, with its card.
 
-    python examples/publish.py examples/recipes/esol.toml "masked + local" models/esol --data DATA
+    python examples/publish.py examples/recipes/esol.toml "masked + local" pretrained/esol \
+        --data DATA
 
 Takes the checkpoint that validation chose, of a run of `train.py` with the same --out and --seed,
 tests the saved model once more, and writes what it reached, and how it is trained again.

@@ -82,7 +82,7 @@ def page_module(tmp_path, monkeypatch):
 
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)  # pages may write files
-    (tmp_path / "models").symlink_to(ROOT / "models")
+    (tmp_path / "pretrained").symlink_to(ROOT / "pretrained")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # faster for models this small
     yield load

@@ -9,6 +9,7 @@ from typing import Any
 import cases
 import pytest
 import torch
+from models import MASKS, assert_compiles, attention, edge_mask, features, gps, model, walk_mask
 from torch import nn
 from torch._dynamo.utils import counters
 from torch.testing import assert_close
@@ -21,7 +22,6 @@ from graphmask.nn import EdgeHead, Readout
 from graphmask.testing import example_topologies
 from graphmask.transforms import AddWalks
 from graphmask.walks import ResampledWalks
-from models import MASKS, assert_compiles, attention, edge_mask, features, gps, model, walk_mask
 
 NORMS = ("batch_norm", "layer_norm", "graph_norm", "instance_norm", None)
 LAYERS: dict[str, Callable[[], nn.Module]] = {

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import cases
 import pytest
 import torch
+from models import features
 from torch import Tensor
 from torch.testing import assert_close
 from torch_geometric.nn import GCNConv, global_mean_pool
@@ -16,7 +17,6 @@ from graphmask.masks import GlobalMask, OneHop, PowerSeriesMask, ToeplitzMask, W
 from graphmask.nn import MultilevelAttention, TopologicalTransformer
 from graphmask.testing import example_topologies
 from graphmask.walks import IIDWalks, ResampledWalks
-from models import features
 
 
 @pytest.fixture(autouse=True)

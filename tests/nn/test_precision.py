@@ -7,13 +7,13 @@ from collections.abc import Callable
 import cases
 import pytest
 import torch
+from models import MASKS, attention, edge_mask, features, gps, model, walk_mask
 from torch import nn
 from torch.testing import assert_close
 from torch_geometric.nn import GCNConv, GINEConv, GraphConv, SGConv
 
 from graphmask import Topology
 from graphmask.testing.graphs import astype
-from models import MASKS, attention, edge_mask, features, gps, model, walk_mask
 
 
 def edge_model() -> nn.Module:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import cases
+import models
 import numpy as np
 import pytest
 import torch
@@ -20,7 +21,6 @@ from torch.testing import assert_close
 from torch_geometric import nn as pyg
 
 import graphmask as gm
-import models
 from graphmask import _atomic, masks
 from graphmask.config import ConfigError, from_config, to_config
 from graphmask.nn import PretrainedMixin, TopologicalTransformer

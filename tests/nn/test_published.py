@@ -8,7 +8,7 @@ from scripts import ROOT
 
 from graphmask.nn import TopologicalTransformer
 
-FOLDERS = sorted(path.parent for path in (ROOT / "models").glob("*/config.json"))
+FOLDERS = sorted(path.parent for path in (ROOT / "pretrained").glob("*/config.json"))
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -17,7 +17,7 @@ def test_published_models_are_read(folder: object) -> None:
     count = sum(parameter.numel() for parameter in model.parameters())
     card = (folder / "README.md").read_text()
     assert f"of {count:,} parameters" in card
-    assert f'from_pretrained("models/{folder.name}")' in card
+    assert f'from_pretrained("pretrained/{folder.name}")' in card
     assert (folder / "model.safetensors").stat().st_size < 2**21
     assert all(torch.isfinite(value).all() for value in model.state_dict().values())
 

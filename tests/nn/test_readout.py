@@ -7,6 +7,7 @@ from typing import Any
 import cases
 import pytest
 import torch
+from models import PATH, features, model
 from torch import Tensor, nn
 from torch.testing import assert_close
 from torch_geometric.nn import (
@@ -20,7 +21,6 @@ from graphmask.masks import GlobalMask
 from graphmask.nn import Readout
 from graphmask.nn.readout import pool_graphs
 from graphmask.testing import example_topologies
-from models import PATH, features, model
 
 BATCH = torch.tensor([2, 0, 2, 0, 4, 2, 0])  # graphs 1 and 3 have no node
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from models import PATH, attention, block, features, gps, model
 from torch import nn
 from torch_geometric.nn import (
     GCNConv,
@@ -34,7 +35,6 @@ from graphmask.nn import (
     to_masked,
 )
 from graphmask.walks import ResampledWalks
-from models import PATH, attention, block, features, gps, model
 
 ALL, PAIRS = GlobalMask(), torch.tensor([[0, 2, 2, 1], [1, 1, 2, 2]])
 TWO = MultiAggregation(["mean", "max"])
