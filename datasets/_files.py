@@ -50,7 +50,7 @@ _COORDINATES = {
     **dict.fromkeys(("northing", "north", "n"), "y"),
     **dict.fromkeys(("height", "elevation", "altitude", "h", "up"), "z"),
 }
-_AROUND_COORDINATES = re.compile(r"[(\[].*|[^a-z]|point|coord(inate)?|pos(ition)?")
+_AROUND_COORDINATES = re.compile(r"[(\[].*|[^a-z]|point|coordinate|coord|position|pos")
 ATTRIBUTES = ("normal", "color", "x")
 REMEDY = "restore the file, or remove it to do without"
 # Raised where a file ends early, or a checksum differs.
