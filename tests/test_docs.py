@@ -28,6 +28,10 @@ PAGES = sorted(
 )
 
 
+# Pages that train several models.
+TRAIN = ("docs/first_model.md",)
+
+
 def text_of(page):
     return (ROOT / page).read_text(encoding="utf-8")
 
@@ -90,7 +94,14 @@ def page_module(tmp_path, monkeypatch):
     sys.modules.pop("code_of_page", None)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if code_of(page)])
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.slow] if page in TRAIN else [])
+        for page in PAGES
+        if code_of(page)
+    ],
+)
 def test_code_runs(page, page_module):
     torch.manual_seed(0)
     page_module(page)

@@ -110,6 +110,7 @@ def test_laws_of_both_bodies(sampler: ResampledWalks) -> None:
     check_sampler(sampler)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("body", "few_terms")
 def test_laws_where_products_are_sampled() -> None:
     check_sampler(ResampledWalks(3, hops=3, width=4))
