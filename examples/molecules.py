@@ -123,8 +123,13 @@ def choices(options: Options) -> dict[str, Variant]:
     gin = GINConv(network, train_eps=True)
     gine = GINEConv(network, train_eps=True, edge_dim=BOND_FEATURES)
     bonds = gm.masks.PowerSeriesMask(*sizes, alpha=gm.masks.Free, edge_dim=BOND_FEATURES)
+    local = comparison.local_mean(options)
+    one_hop = {"mask": gm.masks.WalkMask(*sizes, alpha=gm.masks.OneHop)}
+    from_one = {**one_hop, **comparison.from_one(options.heads)}
     return {
-        **comparison.variants(gm.masks.WalkMask(*sizes), comparison.local_mean(options)),
+        **comparison.variants(gm.masks.WalkMask(*sizes), local),
+        "masked from one": from_one,
+        "masked from one + local": {**from_one, "conv": local},
         "local GIN": {"conv": gin},
         "masked by bonds": {"mask": bonds},
         "masked by bonds + GINE": {"mask": bonds, "conv": gine},

@@ -1,6 +1,6 @@
 """Draw the tables of results into pages, between their marks, and the plot of score against time.
 
-    python examples/report.py docs/results.md docs/choosing.md --plot docs/results.png
+    python examples/report.py README.md docs/results.md docs/choosing.md --plot docs/results.png
 
 A page holds ``<!-- KIND NAME ... -->`` with the names of recipes, where KIND is results, summary or
 ablation, and ``<!-- end -->`` behind the table. Scores are mean and deviation over the seeds, of
