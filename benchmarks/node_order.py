@@ -57,7 +57,7 @@ def measure(nodes: int, pairs: int, channels: int, repeats: int, seed: int) -> I
     sides = (
         Side("as they come", model, pos, topology),
         Side("prepared by the model", model, pos, prepared),
-        Side("moved before", model, pos[order], topology.rename(order)),
+        Side("moved before", model, pos[order], topology.permute(order)),
         Side("no mask", make_model(gm.masks.GlobalMask(), channels), pos, topology),
     )
     times: list[list[float]] = [[] for _ in sides]
@@ -73,7 +73,7 @@ def measure(nodes: int, pairs: int, channels: int, repeats: int, seed: int) -> I
             "step, s": figure,
             "ratio": figure / first,
             "to no mask": figure / unmasked,
-            "renamed": side.topology.renamed is not None,
+            "permuted": side.topology.permuted is not None,
             "preparation, s": seconds if side is sides[1] else None,
         }
 

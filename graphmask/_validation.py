@@ -57,16 +57,16 @@ class Graph:
     x: Tensor | None = None
     _part: Part = WHOLE
     # Of the same graph, for models.
-    _renamed: Renamed | None = None
+    _permuted: Permuted | None = None
 
 
-class Renamed(NamedTuple):
-    """A graph under other names of its nodes, which lie close in memory where they are near.
+class Permuted(NamedTuple):
+    """A graph whose nodes were permuted, so that neighbours lie close in memory.
 
     Attributes:
-        graph: the same graph, its nodes renamed.
-        order: ``[N]``, the former name of each node.
-        rank: ``[N]``, the name that each node has now.
+        graph: the same graph, its nodes permuted.
+        order: ``[N]``, the former number of each node.
+        rank: ``[N]``, the number that each node has now.
         changes: how often edges and weights of the former graph had been changed in place.
     """
 

@@ -312,8 +312,8 @@ class Walks(metaclass=_EntriesAccepted):
         pattern = pattern_of_keys(union, self.num_nodes)
         return pattern, torch.searchsorted(union, forward), torch.searchsorted(union, backward)
 
-    def rename(self, rank: Tensor) -> Walks:
-        """The same walks where node i is called ``rank[i]``, for ``rank [N]``.
+    def permute(self, rank: Tensor) -> Walks:
+        """The same walks where node i has the number ``rank[i]``, for ``rank [N]``.
 
         They remember no graph. Cost: O(P (log P + K)).
         """

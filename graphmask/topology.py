@@ -20,7 +20,7 @@ from ._part import Part
 from ._validation import (
     Graph,
     GraphArguments,
-    Renamed,
+    Permuted,
     check_beside_topology,
     check_edges_of_data,
     check_features,
@@ -215,7 +215,7 @@ class Topology(Graph):
             _part=self._part.to(device),
         )
 
-    def rename(self, order: Tensor) -> Topology:
+    def permute(self, order: Tensor) -> Topology:
         """The same graph, with its walks, whose node k is node ``order[k]`` of this one.
 
         Args:
@@ -226,7 +226,7 @@ class Topology(Graph):
         Example:
             >>> import torch, graphmask as gm
             >>> path = gm.Topology(torch.tensor([[0, 1], [1, 2]]), num_nodes=3)
-            >>> path.rename(torch.tensor([2, 1, 0])).edge_index
+            >>> path.permute(torch.tensor([2, 1, 0])).edge_index
             tensor([[2, 1],
                     [1, 0]])
         """
@@ -237,24 +237,24 @@ class Topology(Graph):
         moved["edge_index"] = rank[self.edge_index]
         tensors = moved["edge_index"], self.edge_weight, moved["batch"], moved["pos"]
         sources = Sources((*tensors, self.edge_attr), self._derived.nonnegative)
-        walks = tuple(walks.rename(rank) for walks in self.walk_sets)
+        walks = tuple(walks.permute(rank) for walks in self.walk_sets)
         return self._replace(
             **moved, _sources=sources, _walk_sets=walks, _drawn_after=sources.changes[:2]
         )
 
-    def with_renamed(self, graph: Topology, order: Tensor) -> Topology:
-        """The same graph, with itself renamed, for models that compute in that order."""
+    def with_permuted(self, graph: Topology, order: Tensor) -> Topology:
+        """The same graph, with itself permuted, for models that compute in that order."""
         order = order.long()
-        renamed = Renamed(graph, order, invert(order), self._changes)
-        return self._replace(_renamed=renamed)
+        permuted = Permuted(graph, order, invert(order), self._changes)
+        return self._replace(_permuted=permuted)
 
     @property
-    def renamed(self) -> Renamed | None:
+    def permuted(self) -> Permuted | None:
         """This graph in an order in which neighbours are close, where a model prepared one.
 
         None after edges or weights were changed in place.
         """
-        kept = self._renamed
+        kept = self._permuted
         return kept if kept is not None and kept.changes == self._changes else None
 
     def in_part(self, part: Part) -> Topology:
@@ -297,7 +297,7 @@ class Topology(Graph):
 
     def _replace(self, **changes: Any) -> Topology:
         """The topology with other values of some fields, which are valid."""
-        fields = {**vars(self), "_renamed": None, **changes}
+        fields = {**vars(self), "_permuted": None, **changes}
         return Topology(fields["edge_index"], _checked=Graph(**fields))
 
     @property

@@ -99,6 +99,7 @@ class InnerProducts(Scores):
     """``k(q, k) = q . k``, non-negative or estimates of such, which the normaliser sums as are."""
 
     factored = True
+    _plus_one = False
 
     def attend_pairs(
         self,
@@ -110,8 +111,9 @@ class InnerProducts(Scores):
         sums_itself: bool,
     ) -> Sums:
         if not self.normalized:
-            return pair_sums(pattern, q, k, v, mask), None, None
-        return *pair_attention(pattern, q, k, v, mask, signed=not sums_itself), None
+            return pair_sums(pattern, q, k, v, mask, self._plus_one), None, None
+        signed = not sums_itself
+        return *pair_attention(pattern, q, k, v, mask, signed, self._plus_one), None
 
 
 class OnePlusProducts(InnerProducts):
@@ -119,6 +121,8 @@ class OnePlusProducts(InnerProducts):
 
     Kernels for pairs read the other features only, of which there may be a power of two.
     """
+
+    _plus_one = True
 
     def attend_pairs(
         self,
@@ -130,10 +134,7 @@ class OnePlusProducts(InnerProducts):
         sums_itself: bool,
     ) -> Sums:
         q, k = (x[..., 1:].transpose(0, 1).contiguous().transpose(0, 1) for x in (q, k))
-        if not self.normalized:
-            return pair_sums(pattern, q, k, v, mask, plus_one=True), None, None
-        signed = not sums_itself
-        return *pair_attention(pattern, q, k, v, mask, signed, plus_one=True), None
+        return super().attend_pairs(pattern, q, k, v, mask, sums_itself)
 
 
 class SignedInnerProducts(Scores):

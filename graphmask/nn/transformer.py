@@ -289,7 +289,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         order = None if is_ordered else find_order(self._masks(), topology)
         if order is None:
             return self._complete(topology)
-        return topology.with_renamed(self._complete(topology.rename(order)), order)
+        return topology.with_permuted(self._complete(topology.permute(order)), order)
 
     def _complete(self, topology: Topology) -> Topology:
         """The topology with what the blocks derive from it."""
@@ -338,10 +338,10 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
     def _encode(self, x: Tensor, topology: Topology) -> Tensor:
         """The output of the last block, or the aggregation of those of all blocks."""
         x = check_output("encoder", self.encoder(x), [len(x), self.hidden_channels])
-        renamed = topology.renamed
-        if renamed is not None:
-            x = self._run_blocks(x.index_select(0, renamed.order), renamed.graph)
-            return x.index_select(0, renamed.rank)
+        permuted = topology.permuted
+        if permuted is not None:
+            x = self._run_blocks(x.index_select(0, permuted.order), permuted.graph)
+            return x.index_select(0, permuted.rank)
         return self._run_blocks(x, topology)
 
     def _run_blocks(self, x: Tensor, topology: Topology) -> Tensor:

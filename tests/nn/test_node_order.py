@@ -60,8 +60,8 @@ MODELS: dict[str, Callable[[], TopologicalTransformer]] = {
 def test_outputs_and_gradients_are_those_in_the_order_of_the_data(name: str) -> None:
     network, topology = MODELS[name](), with_walks(shuffled_ring())
     prepared, x = network.prepare(topology), features(40, 4).double().requires_grad_()
-    assert prepared.renamed is not None
-    assert topology.renamed is None
+    assert prepared.permuted is not None
+    assert topology.permuted is None
 
     def run(graph: Topology) -> tuple[Tensor, ...]:
         out = network(x, graph)
@@ -74,14 +74,14 @@ def test_a_renamed_graph_is_the_graph_of_renamed_nodes() -> None:
     for topology in example_topologies().values():
         topology = with_walks(topology)
         order = torch.randperm(topology.num_nodes, generator=torch.Generator().manual_seed(1))
-        renamed = topology.rename(order)
+        permuted = topology.permute(order)
         mask = cases.seeded(lambda: WalkMask(2, 1))
         expected = mask(topology).to_dense()[:, order][:, :, order]
-        assert_close(mask(renamed).to_dense(), expected)
+        assert_close(mask(permuted).to_dense(), expected)
         for name in ("batch", "pos"):
-            before, after = getattr(topology, name), getattr(renamed, name)
+            before, after = getattr(topology, name), getattr(permuted, name)
             assert before is None if after is None else torch.equal(after, before[order])
-        assert torch.equal(order[renamed.edge_index], topology.edge_index)
+        assert torch.equal(order[permuted.edge_index], topology.edge_index)
 
 
 def learned(topology: Topology) -> Topology:
@@ -109,24 +109,24 @@ def learned(topology: Topology) -> Topology:
 def test_the_order_is_that_of_the_data(
     arguments: dict[str, object], change: Callable[..., Topology]
 ) -> None:
-    assert model(**arguments).prepare(change(shuffled_ring())).renamed is None
+    assert model(**arguments).prepare(change(shuffled_ring())).permuted is None
 
 
 def test_a_good_order_and_a_small_graph_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     network, topology = model(mask=WalkMask(2, 2)), with_walks(shuffled_ring())
     monkeypatch.setattr("graphmask.kernels.pattern._NEAR", 1)
-    assert network.prepare(topology).renamed is None
+    assert network.prepare(topology).permuted is None
     monkeypatch.setattr("graphmask.kernels.pattern._LARGE", 10**6)
-    assert network.prepare(with_walks(shuffled_ring())).renamed is None
+    assert network.prepare(with_walks(shuffled_ring())).permuted is None
 
 
 def test_changes_of_the_graph_end_the_order() -> None:
     network, topology, x = model(mask=PowerSeriesMask(2, 2)), shuffled_ring(), features(40, 4)
     prepared = network.eval().prepare(topology)
-    assert prepared.with_walks(*with_walks(topology).walk_sets).renamed is None
-    assert prepared.to("cpu").renamed is None
+    assert prepared.with_walks(*with_walks(topology).walk_sets).permuted is None
+    assert prepared.to("cpu").permuted is None
     prepared.edge_weight.mul_(torch.linspace(1, 3, 40))
-    assert prepared.renamed is None
+    assert prepared.permuted is None
     fresh = Topology(topology.edge_index, 40, prepared.edge_weight, topology.batch)
     assert_close(network(x.double(), prepared), network(x.double(), fresh))
 
