@@ -118,17 +118,17 @@ class BitDropout(nn.Dropout):
 
 def use_bit_dropout(model: nn.Module) -> nn.Module:
     """Replace every ``nn.Dropout`` of a model, which is changed and returned."""
-    for module in model.modules():
-        for name, child in module.named_children():
-            if type(child) is nn.Dropout:
-                setattr(module, name, BitDropout(child.p))
-    return model
+    return _replace_dropout(model, nn.Dropout, BitDropout)
 
 
 def use_plain_dropout(model: nn.Module) -> nn.Module:
     """Undo :func:`use_bit_dropout`, for models that others read."""
+    return _replace_dropout(model, BitDropout, nn.Dropout)
+
+
+def _replace_dropout(model: nn.Module, old: type[nn.Dropout], new: type[nn.Dropout]) -> nn.Module:
     for module in model.modules():
         for name, child in module.named_children():
-            if type(child) is BitDropout:
-                setattr(module, name, nn.Dropout(child.p))
+            if type(child) is old:
+                setattr(module, name, new(child.p))
     return model

@@ -64,17 +64,7 @@ def permute(topology: Topology, perm: Tensor) -> Topology:
         >>> permute(edge, torch.tensor([1, 2, 0])).edge_index.tolist()
         [[2], [0]]
     """
-    inverse = torch.argsort(perm)
-    return replace(
-        topology,
-        edge_index=inverse[topology.edge_index],
-        batch=None if topology.batch is None else topology.batch[perm],
-        pos=None if topology.pos is None else topology.pos[perm],
-        x=None if topology.x is None else topology.x[perm],
-        walks=[
-            _batch_walks([walks], [inverse], topology.num_nodes) for walks in topology.walk_sets
-        ],
-    )
+    return topology.permute(perm)
 
 
 def batch_topologies(
