@@ -98,7 +98,8 @@ def candidates(columns: int, classes: bool, seed: int) -> Iterator[BaseEstimator
 def fit(parts: Sequence[Part], metric: Metric, classes: bool, seed: int) -> dict[str, Any]:
     """Validation and test score of the best candidate, by the metric of the task."""
     start, best = time.process_time(), dict[str, Any]()
-    (train_x, train_y), *others = parts
+    varies = np.ptp(parts[0][0], axis=0) > 0
+    (train_x, train_y), *others = [(x[:, varies], y) for x, y in parts]
     for model in candidates(train_x.shape[1], classes, seed):
         model.fit(train_x, train_y.reshape(len(train_x)))
         validation, test = (_score(model, *part, metric, classes) for part in others)
