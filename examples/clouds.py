@@ -17,13 +17,17 @@ from graphmask import datasets
 
 
 class Source(NamedTuple):
-    """A dataset; whether its clouds are in any pose, from files, and sampled; their dimension."""
+    """A dataset; whether its clouds are in any pose, from files, and sampled; their dimension.
+
+    ``up`` is the axis about which clouds that stand upright are turned at random, if any.
+    """
 
     dataset: Callable[..., Dataset]
     any_pose: bool = False
     files: bool = True
     sampled: bool = True
     dim: int = 3
+    up: int | None = None
 
 
 def kitti(train: bool, **settings: Any) -> datasets.KITTIObjects:
@@ -35,8 +39,8 @@ SOURCES = {
     "primitives": Source(datasets.PrimitiveShapes, any_pose=True, files=False),
     "digits": Source(datasets.DigitsPointCloud, files=False, sampled=False, dim=2),
     "modelnet10": Source(datasets.ModelNet),
-    "kitti": Source(kitti, sampled=False),
-    "scanobjectnn": Source(datasets.ScanObjectNN),
+    "kitti": Source(kitti, sampled=False, up=2),
+    "scanobjectnn": Source(datasets.ScanObjectNN, up=1),
     "folder": Source(datasets.ShapeFolder),
 }
 
@@ -76,7 +80,8 @@ def load(options: Options) -> tuple[Dataset, Dataset]:
         sizes = options.k, options.budget, options.hops, draws, options.votes
         name = "-".join(map(str, (*names, *sizes, pose)))
         settings |= {"root": options.root, "processed_root": options.out / "cache" / name}
-    moves = [] if options.any_pose else [T.RandomScale((0.85, 1.15)), T.RandomJitter(0.01)]
+    turns = [] if source.up is None else [T.RandomRotate(180, axis=source.up)]
+    moves = [] if options.any_pose else [*turns, T.RandomScale((0.85, 1.15)), T.RandomJitter(0.01)]
     pick = [loaders.PickDraw()] if draws > 1 else []
     steps = {"transform": T.Compose(pick + moves), "pre_transform": prepare(options, draws)}
     train = source.dataset(train=True, **steps, **settings)

@@ -59,6 +59,11 @@ def local_mean(options: Options) -> GraphConv:
     return GraphConv(options.channels, options.channels, aggr="mean")
 
 
+def edge_conv(options: Options) -> gm.nn.SupportMax:
+    """The local convolution of points: DGCNN's EdgeConv, with a network of one linear layer."""
+    return gm.nn.SupportMax(options.channels, options.channels)
+
+
 def from_one(heads: int) -> Variant:
     """Scores that start at one and stay bounded, and sums that keep counts.
 

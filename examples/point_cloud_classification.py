@@ -92,7 +92,7 @@ def choices(options: Options) -> dict[str, Variant]:
     elif options.mask == "walk":  # moments read weights that are never negative
         mask = gm.masks.WalkMask(options.hops, options.heads, gm.masks.Spread)
         values = gm.values.MomentInvariants()
-    return comparison.variants(mask, comparison.local_mean(options), values=values)
+    return comparison.variants(mask, comparison.edge_conv(options), values=values)
 
 
 def problem(options: Options) -> Problem:
@@ -109,7 +109,7 @@ def problem(options: Options) -> Problem:
         make,
         choices(options),
         masks,
-        comparison.local_mean(options),
+        comparison.edge_conv(options),
         pools=("mean", "max"),
         dim=0 if options.any_pose else SOURCES[options.dataset].dim,
         any_pose=options.any_pose,

@@ -153,7 +153,7 @@ def problem(options: Options) -> Problem:
         return task, Loaders(train, *others, options.batch_size, seed)
 
     masks = partial(gm.masks.WalkMask, options.hops, options.heads)
-    conv, score = comparison.local_mean(options), "mean error of a scene"
+    conv, score = comparison.edge_conv(options), "mean error of a scene"
     choices = comparison.variants(masks(), conv)
     return Problem(
         "scene_segmentation", make, choices, masks, conv, score, dim=3, tables=forests.points
