@@ -7,15 +7,18 @@ Reads the ISPRS filter test and trains on all other scans. Without --root, gener
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 from functools import partial
 from typing import Any
 
 import comparison
 import forests
+import numpy as np
 import torch
 import training
 from comparison import Problem
+from scipy import ndimage
 from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, Subset
 from torch_geometric import transforms as T
@@ -39,8 +42,50 @@ class PlanGraph(T.BaseTransform):
         return T.ToUndirected()(data)
 
 
+class OpenedHeights(T.BaseTransform):
+    """Writes x: the height above surfaces without objects of several sizes, and their slopes.
+
+    A surface is the grid of the lowest points, opened by a square that reaches ``window`` metres
+    to each side: objects that are narrower are gone from it (Zhang et al., "A progressive
+    morphological filter for removing nonground measurements from airborne LIDAR data", 2003).
+    """
+
+    def __init__(
+        self, windows: Sequence[int] = (1, 2, 3, 5, 8, 12, 18, 27, 40), cell: float = 1.0
+    ) -> None:
+        self.windows, self.cell = windows, cell
+
+    def forward(self, data: Data) -> Data:
+        height = data.pos[:, 2].double().numpy()
+        place = (data.pos[:, :2] - data.pos[:, :2].amin(0)).double().numpy() / self.cell
+        lowest, columns = lowest_points(place, height), []
+        for window in self.windows:
+            reach = window / self.cell
+            surface = ndimage.grey_opening(lowest, 2 * round(reach) + 1, mode="nearest")
+            slope = np.hypot(*np.gradient(ndimage.gaussian_filter(surface, reach / 2), self.cell))
+            above, slope = (height - between(surface, place), between(slope, place))
+            columns += [np.sign(above) * np.log1p(np.abs(above)), slope]
+        data.x = torch.from_numpy(np.stack(columns, 1)).float()
+        return data
+
+
+def lowest_points(place: np.ndarray, height: np.ndarray) -> np.ndarray:
+    """The lowest height of each cell of a grid; of the nearest cell where one is empty."""
+    row, column = place.astype(int).T
+    grid = np.full((row.max() + 1, column.max() + 1), np.inf)
+    np.minimum.at(grid, (row, column), height)
+    empty = np.isinf(grid)
+    nearest = ndimage.distance_transform_edt(empty, return_distances=False, return_indices=True)
+    return grid[tuple(nearest)]
+
+
+def between(grid: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """The values of a grid at places, linear between the centres of its cells."""
+    return ndimage.map_coordinates(grid, place.T - 0.5, order=1, mode="nearest")
+
+
 class HeightFeatures(T.BaseTransform):
-    """Writes x: the height above the lowest point and above the mean within 1, 2, 4, ... hops."""
+    """Adds to x the height above the lowest point and above the mean within 1, 2, 4, ... hops."""
 
     def __init__(self, scales: int = 4) -> None:
         self.scales = scales
@@ -55,7 +100,8 @@ class HeightFeatures(T.BaseTransform):
             mean = gm.kernels.spmm(pattern, weight.unsqueeze(0), mean.reshape(1, -1, 1)).flatten()
             if hop & (hop - 1) == 0:
                 columns += [(height - lowest).log1p(), (height - mean).clamp(-20, 20) / 5]
-        data.x = torch.stack(columns, 1)
+        known = [] if data.x is None else [data.x]
+        data.x = torch.cat([*known, torch.stack(columns, 1)], 1)
         data.pos = (data.pos - data.pos.mean(0)) / 100  # in hundreds of metres, of order one
         return data
 
@@ -93,10 +139,10 @@ def load(options: Options) -> tuple[list[str], ConcatDataset, ConcatDataset]:
     """Names of the scenes, and the scenes, rotated at random and as they are."""
     # Positions are scaled before nodes are reordered; walks are drawn last.
     draw = training.add_walks(options, options.budget)
-    steps = [PlanGraph(), HeightFeatures(), gm.transforms.ReorderNodes(), draw]
+    steps = [PlanGraph(), OpenedHeights(), HeightFeatures(), gm.transforms.ReorderNodes(), draw]
     settings = {"pre_transform": T.Compose(steps)}
     if options.root is not None:
-        name = f"isprs-budget{options.budget}-hops{options.hops}"
+        name = f"isprs-opened-budget{options.budget}-hops{options.hops}"
         first, settings["processed_root"] = ISPRSFilterTest.scans[0], options.out / "cache" / name
         scans = [ISPRSFilterTest(options.root, first, part, **settings) for part in (False, True)]
         names = [scene.name for scan in scans for scene in scan]

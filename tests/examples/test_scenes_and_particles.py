@@ -41,11 +41,26 @@ def test_features_of_a_step_in_the_ground(scenes):
     torch.testing.assert_close(lowest, expected)
 
 
+def test_opened_surfaces_lose_what_is_narrower_than_their_windows(scenes):
+    # A slope of 1/2, and on it a house of 5 x 5 metres, which a window of 5 metres covers.
+    across, along = torch.meshgrid(torch.arange(30) + 0.5, torch.arange(30) + 0.5, indexing="ij")
+    house = (across - 15).abs().lt(3) & (along - 15).abs().lt(3)
+    height = across / 2 + 10 * house
+    pos = torch.stack([across, along, height], -1).reshape(-1, 3)
+    corner = torch.zeros(1, 3)  # where the cells begin
+    x = scenes.OpenedHeights(windows=(1, 3))(Data(pos=torch.cat([corner, pos]))).x[1:]
+    small, large = x[house.flatten()][:, [0, 2]].expm1().T
+    assert small.max() <= 1  # the house is its own ground
+    assert large.min() > 8  # the ground is below it
+    middle = across.flatten().sub(15).abs().lt(3) & along.flatten().lt(5)
+    torch.testing.assert_close(x[middle, 3], torch.full((int(middle.sum()),), 0.5))
+
+
 def test_features_do_not_see_labels(scenes):
     def features(relabel):
         data = TerrainScenes(num_points=300, num_scenes=1)[0]
         data.y = relabel(data.y)
-        return scenes.HeightFeatures()(scenes.PlanGraph()(data))
+        return scenes.HeightFeatures()(scenes.OpenedHeights()(scenes.PlanGraph()(data)))
 
     one, other = features(lambda y: y), features(torch.zeros_like)
     assert torch.equal(one.x, other.x)
