@@ -10,7 +10,6 @@ tests the saved model once more, and writes what it reached, and how it is train
 from __future__ import annotations
 
 import argparse
-from importlib import import_module
 from pathlib import Path
 
 import comparison
@@ -64,10 +63,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def publish(options: argparse.Namespace) -> dict[str, float]:
     """Save the model of a run and return its scores."""
     recipe = Recipe.read(options.recipe)
-    script = import_module(recipe.example)
-    arguments = [*recipe.arguments(options.data), "--out", str(options.out), "--quiet"]
-    settings = script.parse([*arguments, *["--smoke"] * options.smoke])
-    problem = recipe.problem(settings)
+    settings, problem = recipe.load(options.data, options.out, options.smoke)
     choice = recipe.choices(problem, settings)[options.row]
     L.seed_everything(options.seed, verbose=False)
     task, loaders = problem.make(options.row, choice, options.seed)

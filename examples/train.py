@@ -84,17 +84,19 @@ class Recipe:
             arguments += [] if isinstance(value, bool) else map(str, words)
         return arguments
 
-    def problem(self, options: Options) -> Problem:
-        """The problem of the script, whose runs have a folder of their own for each recipe."""
-        problem: Problem = import_module(self.example).problem(options)
-        return replace(problem, name=self.name.replace("/", "-"))
-
     def choices(self, problem: Problem, options: Options) -> Mapping[str, Any]:
         """The rows, in the order in which they are trained."""
         if self.rows == "pieces":
             return pieces(problem, options)
         rows = {**problem.choices, FOREST: None}
         return {row: rows[row] for row in self.rows or problem.choices}
+
+    def load(self, data: Path | None, out: Path, smoke: bool) -> tuple[Options, Problem]:
+        """The options of the script, and its problem; each recipe has a folder of its own."""
+        script = import_module(self.example)
+        arguments = [*self.arguments(data), "--out", str(out), "--quiet", *["--smoke"] * smoke]
+        options = script.parse(arguments)
+        return options, replace(script.problem(options), name=self.name.replace("/", "-"))
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -135,10 +137,7 @@ def append(table: Path, row: Mapping[str, Any]) -> None:
 
 def runs(recipe: Recipe, campaign: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Train the rows of a recipe with every seed: all rows with the first seed, then the next."""
-    script = import_module(recipe.example)
-    arguments = [*recipe.arguments(campaign.data), "--out", str(campaign.out), "--quiet"]
-    options = script.parse([*arguments, *["--smoke"] * campaign.smoke])
-    problem = recipe.problem(options)
+    options, problem = recipe.load(campaign.data, campaign.out, campaign.smoke)
     choices = recipe.choices(problem, options)
     unknown = set(campaign.rows or ()) - {*choices, FOREST}
     if unknown:
