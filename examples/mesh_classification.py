@@ -2,8 +2,8 @@
 
     python examples/mesh_classification.py --root DATA/shrec16 --seeds 0 1
 
-Inputs are rotation invariants of the surroundings of each vertex. Without --root, meshes are
-generated.
+Inputs are rotation invariants of the surroundings of each vertex, with --spectral the heat kernel
+signature beside them, or with --xyz coordinates in any pose. Without --root, meshes are generated.
 """
 
 from __future__ import annotations
@@ -63,15 +63,24 @@ class Superellipsoids(Dataset):
 
 
 def prepare(options: Options) -> T.Compose:
-    """Unit size, edges, rotation invariants and walks."""
+    """Unit size, the signature if asked for, edges, rotation invariants and walks."""
+    signature = [gm.transforms.HeatKernelSignature()] if options.spectral else []
     return T.Compose(
         [
             gm.transforms.UnitSphere(),
+            *signature,
             gm.transforms.MeshToGraph(remove_faces=True),
             gm.transforms.ShapeInvariants(options.scales),
             training.add_walks(options, options.budget),
         ]
     )
+
+
+def inputs_of(options: Options) -> list[str]:
+    """The attributes that models read."""
+    if options.xyz:
+        return ["pos"]
+    return ["x", "hks"] if options.spectral else ["x"]
 
 
 def load(options: Options) -> tuple[Dataset, Dataset]:
@@ -83,7 +92,8 @@ def load(options: Options) -> tuple[Dataset, Dataset]:
         settings = options.vertices, transform
         train, test = (Superellipsoids(seed, size, *settings) for seed, size in enumerate(sizes))
         return train, test
-    name = f"shrec16-scales{options.scales}-budget{options.budget}-hops{options.hops}"
+    kind = f"scales{options.scales}" + "-spectral" * options.spectral
+    name = f"shrec16-{kind}-budget{options.budget}-hops{options.hops}"
     settings = {"processed_root": options.out / "cache" / name, "pre_transform": transform}
     train, test = (SHREC16(options.root, part, **settings) for part in (True, False))
     if options.xyz:
@@ -99,6 +109,7 @@ def parse(arguments: list[str] | None = None) -> Options:
     add("--per-class", type=int, default=40, help="generated meshes per class")
     add("--vertices", type=int, default=250, help="vertices of a generated mesh")
     add("--xyz", action="store_true", help="coordinates in any pose instead of the invariants")
+    add("--spectral", action="store_true", help="the heat kernel signature beside the invariants")
     add("--scales", type=int, default=5, help="scales of the invariants: 2^(scales - 1) steps")
     add("--budget", type=int, default=32, help="pairs stored per node")
     tiny = {"per_class": 6, "vertices": 40, "channels": 16, "layers": 1, "epochs": 2}
@@ -112,11 +123,12 @@ def problem(options: Options) -> Problem:
     tenth = len(order) // 10
     parts = Subset(train, order[tenth:]), Subset(train, order[:tenth]), test
 
+    inputs = inputs_of(options)
+
     def make(_: str, arguments: Variant, seed: int) -> tuple[Task, Loaders]:
-        sizes = 3 if options.xyz else train[0].num_features, train.num_classes
-        model = training.graph_model(options, *sizes, **arguments)
+        channels = sum(train[0][name].shape[1] for name in inputs)
+        model = training.graph_model(options, channels, train.num_classes, **arguments)
         accuracy = MulticlassAccuracy(train.num_classes, average="micro")
-        inputs = ["pos" if options.xyz else "x"]
         task = Task(model, training.cross_entropy(options), accuracy, options, inputs)
         return task, Loaders(*parts, options.batch_size, seed)
 

@@ -205,6 +205,17 @@ class Meter(Callback):
         self.memory = peaks[0] if peaks else float("nan")
 
 
+class Best(ModelCheckpoint):
+    """Keeps the epoch with the best validation score, of equal ones the last.
+
+    Small sets of validation data are soon without error, long before training ends.
+    """
+
+    def check_monitor_top_k(self, trainer: L.Trainer, current: Tensor | None = None) -> bool:
+        is_equal = current is not None and self.best_model_score == current
+        return is_equal or super().check_monitor_top_k(trainer, current)
+
+
 class WholeCheckpoints(TorchCheckpointIO):
     """Replaces checkpoints whole, so that a run that is killed can always resume."""
 
@@ -223,9 +234,7 @@ def fit(task: Task, loaders: Loaders, options: Options, folder: Path) -> dict[st
     best, mode = last, None
     if loaders.val is not None:
         mode = "max" if task.metrics["val"].higher_is_better else "min"
-        best = ModelCheckpoint(
-            folder, filename="best", monitor="val", mode=mode, enable_version_counter=False
-        )
+        best = Best(folder, filename="best", monitor="val", mode=mode, enable_version_counter=False)
         callbacks.insert(0, best)
     callbacks += optimization.make_callbacks(options, mode)
     trainer = L.Trainer(

@@ -7,6 +7,9 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
+L = pytest.importorskip("lightning")
+BoringModel = pytest.importorskip("lightning.pytorch.demos.boring_classes").BoringModel
+
 pytestmark = pytest.mark.filterwarnings("ignore")
 OPTIONS = ["--smoke", "--per-class", "2", "--variants", "masked", "--dropout", "0.2"]
 
@@ -44,6 +47,21 @@ def test_resumed_run_ends_with_the_same_weights(recipe, example, tmp_path, monke
     assert score == resumed_score
     for name, weight in uninterrupted["state_dict"].items():
         torch.testing.assert_close(resumed["state_dict"][name], weight, rtol=0, atol=0, msg=name)
+
+
+@pytest.mark.parametrize(("scores", "kept"), [((0.5, 0.5, 0.25), 1), ((0.25, 0.5, 0.25), 1)])
+def test_the_best_epoch_is_kept_and_of_equal_ones_the_last(scores, kept, example, tmp_path):
+    best = example("training").Best(tmp_path, "best", "val", mode="max")
+
+    class Scored(BoringModel):
+        def validation_step(self, *_):
+            self.log("val", scores[self.current_epoch])
+
+    options = {"limit_train_batches": 1, "limit_val_batches": 1, "logger": False}
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+    trainer = L.Trainer(max_epochs=3, num_sanity_val_steps=0, callbacks=[best], **options, **quiet)
+    trainer.fit(Scored())
+    assert torch.load(best.best_model_path, weights_only=False)["epoch"] == kept
 
 
 @pytest.mark.parametrize("schedule", ["one-cycle", "cosine"])
