@@ -32,6 +32,7 @@ PAIRS = 2_000
 TREES = 500
 WIDEST = 256
 LONGEST = 30_000
+UNLABELLED = -100  # as in torch's cross entropy
 
 
 def nodes(task: Any, _: Loaders) -> list[Part]:
@@ -42,11 +43,12 @@ def nodes(task: Any, _: Loaders) -> list[Part]:
 
 
 def points(task: Task, loaders: Loaders) -> list[Part]:
-    """Training, validation and test nodes of many graphs."""
+    """Training, validation and test nodes of many graphs, those with a class."""
     tables = []
     for part in (loaders.train, loaders.val, loaders.test):
-        x = torch.cat([_inputs(data, task.inputs) for data in part])
-        tables.append((x.numpy(), torch.cat([data.y for data in part]).numpy()))
+        rows = [(_inputs(data, task.inputs), data.y) for data in part]
+        x, y = (torch.cat(columns) for columns in zip(*rows, strict=True))
+        tables.append((x[y != UNLABELLED].numpy(), y[y != UNLABELLED].numpy()))
     return tables
 
 

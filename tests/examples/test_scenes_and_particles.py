@@ -56,6 +56,33 @@ def test_opened_surfaces_lose_what_is_narrower_than_their_windows(scenes):
     torch.testing.assert_close(x[middle, 3], torch.full((int(middle.sum()),), 0.5))
 
 
+def test_surroundings_tell_lines_and_planes_from_volumes(example):
+    scans = example("scan_segmentation")
+    generator = torch.Generator().manual_seed(0)
+    flat, thin = torch.tensor([1.0, 1.0, 1e-3]), torch.tensor([1e-3, 1e-3, 1.0])
+    shapes = []
+    for extent in (thin, flat, flat.roll(1), torch.ones(3)):
+        pos = torch.randn(200, 3, generator=generator) * extent
+        data = gm.transforms.KNNGraph(8)(Data(pos=pos, x=torch.ones(200, 1)))
+        shapes.append(scans.Surroundings(scales=3)(data).x[:, -5:].median(0).values)
+    line, ground, wall, ball = shapes
+    assert line.argmax() == 0
+    assert ground[:3].argmax() == wall[:3].argmax() == 1
+    assert ground[3] > 0.99  # the normal points up
+    assert wall[3] < 0.1
+    assert ball[2] > 0.4
+    assert line[4].abs() < 0.5  # the mean of the surroundings is near
+
+
+def test_points_without_class_are_no_rows_of_a_forest(example):
+    forests, scans = example("forests"), example("scan_segmentation")
+    problem = scans.problem(scans.parse(["--smoke"]))
+    task, loaders = problem.make("", {"conv": problem.conv}, 0)
+    loaders.val.parts[0].y[:7] = -100
+    _, (x, y), _ = forests.points(task, loaders)
+    assert len(x) == len(y) == loaders.val.parts[0].num_nodes - 7
+
+
 def test_features_do_not_see_labels(scenes):
     def features(relabel):
         data = TerrainScenes(num_points=300, num_scenes=1)[0]
