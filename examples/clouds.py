@@ -39,7 +39,7 @@ SOURCES = {
     "primitives": Source(datasets.PrimitiveShapes, any_pose=True, files=False),
     "digits": Source(datasets.DigitsPointCloud, files=False, sampled=False, dim=2),
     "modelnet10": Source(datasets.ModelNet),
-    "kitti": Source(kitti, sampled=False, up=2),
+    "kitti": Source(kitti, sampled=False),
     "scanobjectnn": Source(datasets.ScanObjectNN, up=1),
     "folder": Source(datasets.ShapeFolder),
 }
