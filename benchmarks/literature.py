@@ -64,14 +64,19 @@ def _attend(
 
 
 def chunks(side: int, rings: int) -> Iterator[Variant]:
-    """Causal attention, all at once and by chunks that the backward pass computes again."""
+    """Causal attention, all at once and by chunks that the backward pass computes again.
+
+    Of ReLU features, as many as channels, and of eight times as many random ones.
+    """
     n = side * side
     sequence = gm.Topology(torch.empty(2, 0, dtype=torch.long), n)
     qkv = [torch.randn(n, HEADS, CHANNELS, requires_grad=True) for _ in range(3)]
-    for chunk in (None, 256, 1_024, 4_096, 16_384):
-        if chunk is None or chunk < n:
-            mask = gm.masks.CausalMask(chunk=chunk)
-            yield Variant(repr(mask), partial(_attend, qkv, mask, sequence, None), mask)
+    for phi in (gm.features.ReLU(), gm.features.PositiveRandomFeatures(CHANNELS, 8 * CHANNELS)):
+        for chunk in (None, 256, 1_024, 4_096, 16_384):
+            if chunk is None or chunk < n:
+                mask = gm.masks.CausalMask(chunk=chunk)
+                call = partial(gm.attention, *qkv, mask(sequence), phi)
+                yield Variant(f"{type(phi).__name__}, chunk={chunk}", call, mask)
 
 
 def units(side: int, rings: int) -> Iterator[Variant]:
