@@ -1,7 +1,7 @@
 """What attention of other papers costs here, beside what it would replace.
 
 Each claim has variants, interleaved in one process; figures are medians of CPU times of forward and
-backward, ratios to the first variant, MiB of memory that one call takes, and where a variant stands
+backward, ratios to the first variant, MiB of the tensors of one call, and where a variant stands
 for another one the relative error of its output. Reproduces the figures on ripples, chunks of
 sequences, gated attention units, attention at two resolutions and layers as kernels in
 docs/families/grids.md and docs/models.md.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import accumulate
 from statistics import median
 from time import process_time
 from typing import Any, NamedTuple
@@ -18,10 +19,11 @@ from typing import Any, NamedTuple
 import torch
 from runner import Row, Study, choose, numbers, print_table, progress
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 
 import graphmask as gm
 from graphmask.benchmark.graphs import ordered_sphere_graph
-from graphmask.benchmark.memory import HostMemory
+from graphmask.benchmark.memory import MIB
 from graphmask.kernels import spmm
 from graphmask.nn.multilevel_attention import attend_by_clusters, make_clusters
 
@@ -226,12 +228,14 @@ def measure(claim: Claim, side: int, rings: int, repeats: int) -> Iterator[Row]:
 
 
 def _memory(variant: Variant) -> float:
-    memory = HostMemory()
-    memory.reset()
-    variant.call().sum().backward()
-    peak = memory.peak()
-    memory.relax()
-    return peak
+    """MiB of all tensors of a call at their peak, without those that were there before."""
+    variant.call()  # what a first call keeps
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        variant.call().sum().backward()
+    events = profiler.profiler.kineto_results.events()
+    changes = [event for event in events if event.name() == "[memory]"]
+    changes.sort(key=lambda event: event.start_ns())
+    return max(accumulate(event.nbytes() for event in changes)) / MIB
 
 
 @torch.no_grad()
