@@ -158,7 +158,7 @@ def _sum(
 ) -> Attended:
     """Both sums of attention, from queries, keys and values ``[N, H, .]``."""
     q, k, v = (x.transpose(0, 1) for x in inputs)
-    if execution is None and len({mask.heads, 1, len(q)}) <= 2:
+    if execution is None and mask.heads in (1, len(q)):
         sums = mask._attend_by_parts(feature_map, q, k, v, scores)
         if sums is not None:
             return sums

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphmask._precision import to_double
 from graphmask.kernels import Pattern
+from graphmask.kernels.products import accumulator
 from graphmask.topology import Normalization, Topology
 
 # Nodes of the largest graph from which on powers are formed: attention runs by blocks below.
@@ -18,7 +19,7 @@ LEAST_NODES = 512
 
 # Pairs per node, and numbers per node, up to which they are kept; and multiply-adds per pair that
 # may form them: hubs would take more.
-_PAIRS, _NUMBERS, _TERMS = 128, 1024, 32
+_PAIRS, _NUMBERS, _TERMS = 160, 1120, 32
 
 
 class Powers(NamedTuple):
@@ -71,7 +72,7 @@ def make_powers(topology: Topology, normalization: Normalization, hops: int) -> 
         )
     counts, col = (torch.from_numpy(x).long() for x in (np.diff(pairs.indptr), pairs.indices))
     support = Pattern.from_counts(counts.to(weight.device), col.to(weight.device), pairs.shape[1])
-    return Powers(support, table.to(weight.device, weight.dtype))
+    return Powers(support, table.to(weight.device, accumulator(weight)))
 
 
 def _support(matrix: csr_matrix) -> csr_matrix:
