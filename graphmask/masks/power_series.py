@@ -55,10 +55,11 @@ class PowerSeriesMask(TopologicalMask):
             ``edge_dim``, for a topology without ``edge_attr`` or with another number of features.
 
     Cost: O(K E) per product column by Horner's rule, O(N) memory. On graphs of 512 nodes and more
-    whose balls of K hops hold up to 160 nodes on average, fewer from 7 hops on, attention runs over the p pairs within
-    balls, in O(p (m + d)), whatever the sign of coefficients; they and the powers of W, p (K + 1)
-    numbers, are found once per graph. Else, and for weights with a gradient, it runs lifted, in O(K
-    E m d). With ``edge_dim`` also O(E D H), and training stores the products of all K powers.
+    whose balls of K hops hold up to 160 nodes on average (1120 / (K + 1) from 7 hops on), attention
+    runs over the p pairs within balls, in O(p (m + d)), whatever the sign of coefficients; they and
+    the powers of W, p (K + 1) numbers, are found once per graph. Elsewhere, and for weights with a
+    gradient, it runs lifted, in O(K E m d). With ``edge_dim`` also O(E D H), and training stores
+    the products of all K powers.
 
     Source: Reid et al. (ICLR 2025), eq. 4.
 
