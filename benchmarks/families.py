@@ -34,9 +34,11 @@ from graphmask.benchmark import (
     run,
 )
 from graphmask.benchmark.graphs import CHANNELS, HEADS, ordered_sphere_graph
+from graphmask.features import FeatureMap, LinearRandomizedFeatures, SquaredReLUScores
 from graphmask.masks import (
     AdaptiveWalkMask,
     CausalMask,
+    ChunkMask,
     DegreeMask,
     DiffusionMask,
     FourierMask,
@@ -60,9 +62,13 @@ from graphmask.masks import (
     TreeDistanceMask,
     WalkMask,
 )
+from graphmask.nn.multilevel_attention import attend_by_clusters, make_clusters
 from graphmask.topology import Topology
 from graphmask.transforms import Hilbert, MinimumSpanningTree
 from graphmask.walks import ResampledWalks
+
+# Nodes of a cluster, and blocks per cluster, of attention at two resolutions.
+_CLUSTER, _BLOCKS = 32, 4
 
 # By how much a measured exponent may exceed the definition's.
 NOISE = 0.1
@@ -168,6 +174,15 @@ class Family(Implementation):
     graph: Graph
     mask: Callable[..., TopologicalMask]
 
+    @property
+    def feature_map(self) -> FeatureMap | None:
+        """Phi; none is ReLU."""
+        return None
+
+    def definition(self, num_nodes: int) -> str:
+        """What attention costs by definition, in letters."""
+        return self.make_mask(num_nodes).cost
+
     def make_mask(self, num_nodes: int) -> TopologicalMask:
         """Build the mask of graphs of N nodes."""
         shape = self.graph.shape
@@ -185,8 +200,55 @@ class Family(Implementation):
         mask, qkv = self.make_mask(problem.num_nodes).to(problem.device), problem.qkv
         with torch.no_grad():
             multiply_adds = mask(prepared).cost
-        leaves = (*qkv, *mask.parameters())
-        return Workload(lambda: attention(*qkv, mask(prepared)), leaves, None, multiply_adds)
+        leaves, phi = (*qkv, *mask.parameters()), self.feature_map
+        if phi is not None:
+            phi = phi.to(problem.device)
+        return Workload(lambda: attention(*qkv, mask(prepared), phi), leaves, None, multiply_adds)
+
+
+class Randomized(Family):
+    """Features of LARA, whose proposals start at 0, in the place of ReLU."""
+
+    @property
+    def feature_map(self) -> FeatureMap:
+        return LinearRandomizedFeatures(CHANNELS // HEADS, CHANNELS // HEADS)
+
+
+class MixedChunks(Family):
+    """Squared scores within chunks of the mask, and linear attention to all nodes, added."""
+
+    def definition(self, num_nodes: int) -> str:
+        return "N C + N"
+
+    def build(self, problem: Problem, prepared: Topology) -> Workload:
+        near, everything = self.make_mask(problem.num_nodes), GlobalMask()
+        squared, qkv = SquaredReLUScores(HEADS / CHANNELS), problem.qkv
+        with torch.no_grad():
+            multiply_adds = near(prepared).cost + everything(prepared).cost
+
+        def call() -> Tensor:
+            linear = attention(*qkv, everything(prepared))
+            return attention(*qkv, near(prepared), squared) + linear
+
+        return Workload(call, qkv, None, multiply_adds)
+
+
+class TwoLevels(Family):
+    """Softmax attention at two resolutions, of clusters of 32 nodes, 4 blocks each."""
+
+    def definition(self, num_nodes: int) -> str:
+        return "N b w + (N / w)^2"
+
+    def prepare(self, problem: Problem) -> Topology:
+        assert isinstance(problem, FamilyProblem)
+        problem.topology.derive(make_clusters, _CLUSTER)
+        return problem.topology
+
+    def build(self, problem: Problem, prepared: Topology) -> Workload:
+        clusters = prepared.derive(make_clusters, _CLUSTER)
+        pairs = problem.num_nodes * _BLOCKS * _CLUSTER + len(clusters.members) ** 2
+        call = partial(attend_by_clusters, *problem.qkv, clusters, _BLOCKS)
+        return Workload(call, problem.qkv, None, pairs)
 
 
 def _sum() -> TopologicalMask:
@@ -262,6 +324,20 @@ FAMILIES: tuple[Family, ...] = (
         SEQUENCE,
         partial(CausalMask, 0.9, heads=HEADS),
     ),
+    Family(
+        "causal-chunk",
+        "CausalMask, 1,024 nodes at once, computed again in the backward pass",
+        SEQUENCE,
+        partial(CausalMask, chunk=1_024),
+    ),
+    Randomized("lara", "GlobalMask, 16 features of LARA", SPHERE, GlobalMask),
+    MixedChunks(
+        "mixed-chunks",
+        "squared scores in ChunkMask(64), and GlobalMask, as in a gated attention unit",
+        SEQUENCE,
+        partial(ChunkMask, 64),
+    ),
+    TwoLevels("multilevel", "MultilevelAttention, clusters of 32, 4 blocks", SPHERE, GlobalMask),
     Family("toeplitz", "ToeplitzMask, a value per offset", GRID, _TOEPLITZ),
     Family(
         "toeplitz-distance",
@@ -299,7 +375,7 @@ def summarize(measurements: Sequence[Measurement], families: Sequence[Family]) -
         yield {
             "family": family.name,
             "graph": family.graph.name,
-            "definition": family.make_mask(last.nodes).cost,
+            "definition": family.definition(last.nodes),
             "N^": defined,
             "measured N^": exponent,
             "of all": fit_exponent(both, share=1.0),

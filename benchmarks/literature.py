@@ -1,16 +1,18 @@
 """What attention of other papers costs here, beside what it would replace.
 
 Each claim has variants, interleaved in one process; figures are medians of CPU times of forward and
-backward, ratios to the first variant, MiB of memory that one call takes, and where a variant stands
+backward, ratios to the first variant, MiB of the tensors of one call, and where a variant stands
 for another one the relative error of its output. Reproduces the figures on ripples, chunks of
-sequences, gated attention units, attention at two resolutions and layers as kernels in
-docs/families/grids.md and docs/models.md.
+sequences, gated attention units, attention at two resolutions, layers as kernels, means as wide as
+nodes decide and randomized attention in docs/families/grids.md, docs/models.md and
+docs/features.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import accumulate
 from statistics import median
 from time import process_time
 from typing import Any, NamedTuple
@@ -18,12 +20,16 @@ from typing import Any, NamedTuple
 import torch
 from runner import Row, Study, choose, numbers, print_table, progress
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+from torch_geometric.nn import GCNConv
 
 import graphmask as gm
 from graphmask.benchmark.graphs import ordered_sphere_graph
-from graphmask.benchmark.memory import HostMemory
+from graphmask.benchmark.memory import MIB
 from graphmask.kernels import spmm
+from graphmask.masks.shortest_path import k_hop_balls_of
 from graphmask.nn.multilevel_attention import attend_by_clusters, make_clusters
+from graphmask.reference import randomized_attention
 
 HEADS, CHANNELS, BASE = 4, 16, 64
 
@@ -64,14 +70,19 @@ def _attend(
 
 
 def chunks(side: int, rings: int) -> Iterator[Variant]:
-    """Causal attention, all at once and by chunks that the backward pass computes again."""
+    """Causal attention, all at once and by chunks that the backward pass computes again.
+
+    Of ReLU features, as many as channels, and of eight times as many random ones.
+    """
     n = side * side
     sequence = gm.Topology(torch.empty(2, 0, dtype=torch.long), n)
     qkv = [torch.randn(n, HEADS, CHANNELS, requires_grad=True) for _ in range(3)]
-    for chunk in (None, 256, 1_024, 4_096, 16_384):
-        if chunk is None or chunk < n:
-            mask = gm.masks.CausalMask(chunk=chunk)
-            yield Variant(repr(mask), partial(_attend, qkv, mask, sequence, None), mask)
+    for phi in (gm.features.ReLU(), gm.features.PositiveRandomFeatures(CHANNELS, 8 * CHANNELS)):
+        for chunk in (None, 256, 1_024, 4_096, 16_384):
+            if chunk is None or chunk < n:
+                mask = gm.masks.CausalMask(chunk=chunk)
+                call = partial(gm.attention, *qkv, mask(sequence), phi)
+                yield Variant(f"{type(phi).__name__}, chunk={chunk}", call, mask)
 
 
 def units(side: int, rings: int) -> Iterator[Variant]:
@@ -178,6 +189,96 @@ def _fit(layer: nn.Module, x: Tensor, y: Tensor) -> None:
     layer.bias.copy_(best[-1])
 
 
+def pools(side: int, rings: int) -> Iterator[Variant]:
+    """Means of noise over balls of 0, 1, 2 or 4 hops, as features of a node say.
+
+    Each variant is trained on one signal, and tested on another.
+    """
+    n = side * side
+    graph = gm.Topology(ordered_sphere_graph(n, 0)[1], n)
+    reach, radii = torch.randint(4, (n,)), torch.tensor([0, 1, 2, 4])
+    ball, table = k_hop_balls_of(graph, 4)
+    row, col = ball.row.long(), ball.col.long()
+    seen = (table.argmax(1) <= radii[reach][row]).float()
+    code = torch.nn.functional.one_hot(reach, 4)
+
+    def draw() -> tuple[Tensor, Tensor]:
+        signal = torch.randn(n)
+        total = torch.zeros(2, n).index_add(1, row, torch.stack([seen * signal[col], seen]))
+        return torch.cat([signal.unsqueeze(1), code], 1), (total[0] / total[1]).unsqueeze(1)
+
+    (x, y), (x_new, y_new) = draw(), draw()
+    shells = gm.walks.Shells(budget=128, hops=4)
+    shared = gm.masks.WalkMask(4, 1, gm.masks.NonNegative, shells)
+    adaptive = gm.masks.AdaptiveWalkMask(5, 4, 1, gm.masks.NonNegative, shells)
+    for name, layer in (
+        ("GCNConv", GCNConv(5, 5)),
+        ("attention, WalkMask", gm.nn.TopologicalAttention(5, 1, shared)),
+        ("attention, AdaptiveWalkMask", gm.nn.TopologicalAttention(5, 1, adaptive)),
+        ("ContextPool, diffusion", gm.nn.ContextPool(5)),
+        ("ContextPool, shells", gm.nn.ContextPool(5, 4, gm.masks.NonNegative, shells)),
+    ):
+        topology = layer.prepare(graph) if hasattr(layer, "prepare") else graph.edge_index
+        module = nn.ModuleList([layer, nn.Linear(5, 1)])
+        _train(module, x, topology, y)
+        yield Variant(name, partial(_pool, module, x_new, topology), module, y_new)
+
+
+def _pool(module: nn.ModuleList, x: Tensor, topology: Any) -> Tensor:
+    layer, head = module
+    return head(layer(x, topology))
+
+
+def _train(module: nn.ModuleList, x: Tensor, topology: Any, y: Tensor, steps: int = 300) -> None:
+    optimizer = torch.optim.Adam(module.parameters(), 0.03)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        (_pool(module, x, topology) - y).square().mean().backward()
+        optimizer.step()
+    for parameter in module.parameters():
+        parameter.grad = None
+
+
+def randomized(side: int, rings: int) -> Iterator[Variant]:
+    """Randomized attention, means of 1 to 256 draws, and linear attention of 64 features.
+
+    Queries and keys of 16 channels that spread in proportion to 1, 1/2, 1/3, ...
+    """
+    n, features = side * side, 4 * CHANNELS
+    scale = 1 / torch.arange(1, CHANNELS + 1)
+    scale = scale / scale.square().mean().sqrt()
+    q, k = (torch.randn(n, 1, CHANNELS) * scale for _ in range(2))
+    v = torch.randn(n, 1, CHANNELS, requires_grad=True)
+    everything = gm.masks.GlobalMask()(gm.Topology(torch.empty(2, 0, dtype=torch.long), n))
+    softmax = partial(gm.attention, q, k, v, everything)
+    exact = softmax(gm.features.SoftmaxScores(), gm.operators.Dense()).detach()
+    estimate = partial(Variant, module=nn.Identity(), exact=exact)
+    call = partial(softmax, gm.features.SoftmaxScores(), gm.operators.Dense())
+    yield estimate("softmax", call)
+    for draws in (1, 16, 256):
+        yield estimate(f"RA, {draws} draws", partial(_randomize, q, k, v, draws))
+    for make in (
+        gm.features.PositiveRandomFeatures,
+        gm.features.OptimalPositiveFeatures,
+        gm.features.SharpPositiveFeatures,
+        gm.features.LinearRandomizedFeatures,
+    ):
+        phi = make(CHANNELS, features)
+        if hasattr(phi, "calibrate"):
+            phi.calibrate(q, k)
+        yield estimate(f"{make.__name__}, {features} features", partial(softmax, phi))
+
+
+def _randomize(q: Tensor, k: Tensor, v: Tensor, draws: int) -> Tensor:
+    """The mean of draws of randomized attention by its definition."""
+    q, k, v = (x.squeeze(1) * s for x, s in ((q, CHANNELS**-0.25), (k, CHANNELS**-0.25), (v, 1)))
+    scores, total = (q @ k.mT).softmax(1), 0.0
+    for _ in range(draws):
+        j = torch.multinomial(scores, 1).squeeze(1)
+        total = total + randomized_attention(q, k, v, j, torch.randn_like(q))
+    return (total / draws).float().unsqueeze(1)
+
+
 class Claim(NamedTuple):
     """Variants on N = side^2 nodes, with some rings or without."""
 
@@ -192,6 +293,8 @@ CLAIMS = (
     Claim("units", units),
     Claim("levels", levels),
     Claim("kernels", kernels),
+    Claim("pools", pools),
+    Claim("randomized", randomized),
 )
 
 
@@ -221,12 +324,14 @@ def measure(claim: Claim, side: int, rings: int, repeats: int) -> Iterator[Row]:
 
 
 def _memory(variant: Variant) -> float:
-    memory = HostMemory()
-    memory.reset()
-    variant.call().sum().backward()
-    peak = memory.peak()
-    memory.relax()
-    return peak
+    """MiB of all tensors of a call at their peak, without those that were there before."""
+    variant.call()  # what a first call keeps
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        variant.call().sum().backward()
+    events = profiler.profiler.kineto_results.events()
+    changes = [event for event in events if event.name() == "[memory]"]
+    changes.sort(key=lambda event: event.start_ns())
+    return max(accumulate(event.nbytes() for event in changes)) / MIB
 
 
 @torch.no_grad()

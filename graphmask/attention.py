@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -13,7 +15,7 @@ from .kernels.products import accumulator, in_one_type
 from .normalizers import Normalizer, RowSums
 from .normalizers.base import Rows, check_normalizer
 from .operators import Execution, MaskOperator, attend
-from .operators.base import check_nodes
+from .operators.base import Attended, check_nodes
 from .values import Encoded, ValueMap
 from .values.base import check_value_map
 
@@ -84,21 +86,12 @@ def attention(
     feature_map = ReLU() if feature_map is None else check_feature_map(feature_map)
     if execution is not None and not isinstance(execution, Execution):
         raise type_error("execution", "an Execution, such as Pairs()", execution)
-    topology = mask.topology
-    part = () if topology.part.is_whole else (topology.part,)
-    queries, keys = feature_map(q, k, topology.batch, topology.num_graphs, *part)
     normalizer = RowSums() if normalizer is None else check_normalizer(normalizer)
     scores, encoded = _scores(feature_map, normalizer), _encode(v, mask, feature_map, values)
-    numerator, denominator, shift = attend(
-        mask,
-        queries.transpose(0, 1),
-        keys.transpose(0, 1),
-        encoded.values.transpose(0, 1),
-        execution,
-        scores,
-    )
+    inputs = q, k, encoded.values
+    numerator, denominator, shift = _sum(inputs, mask, feature_map, scores, execution)
     with full_precision(q.device):
-        rows = Rows(topology, shift=_by_nodes(shift))
+        rows = Rows(mask.topology, shift=_by_nodes(shift))
         sums, ratios = encoded.decode(numerator.transpose(0, 1))
         out = normalizer(sums, _by_nodes(denominator), rows)
         return (out if ratios is None else torch.cat([out, ratios], -1)).to(v.dtype)
@@ -154,6 +147,26 @@ def attention_rows(
             x.transpose(0, 1) for x in (terms, sizes.sum(-1, keepdim=True), *shifts)
         )
         return normalizer(terms, sizes, Rows(topology, nodes, *shifts)).to(q.dtype)
+
+
+def _sum(
+    inputs: Sequence[Tensor],
+    mask: MaskOperator,
+    feature_map: FeatureMap,
+    scores: Scores,
+    execution: Execution | None,
+) -> Attended:
+    """Both sums of attention, from queries, keys and values ``[N, H, .]``."""
+    q, k, v = (x.transpose(0, 1) for x in inputs)
+    if execution is None and mask.heads in (1, len(q)):
+        sums = mask._attend_by_parts(feature_map, q, k, v, scores)
+        if sums is not None:
+            return sums
+    topology = mask.topology
+    part = () if topology.part.is_whole else (topology.part,)
+    pair = feature_map(*inputs[:2], topology.batch, topology.num_graphs, *part)
+    queries, keys = (x.transpose(0, 1) for x in pair)
+    return attend(mask, queries, keys, v, execution, scores)
 
 
 def _scores(feature_map: FeatureMap, normalizer: Normalizer) -> Scores:

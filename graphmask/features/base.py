@@ -58,6 +58,26 @@ class FeatureMap(ConfigMixin, SingleBuffers, ABC):
         return self.queries(q), self.keys(k)
 
     @property
+    def in_parts(self) -> bool:
+        """Whether :meth:`of_part` gives what ``forward`` does: a class defines both, or none."""
+        owner = next(cls for cls in type(self).__mro__ if "forward" in vars(cls))
+        return "of_part" in vars(owner)
+
+    def largest(self, k: Tensor) -> Tensor | None:
+        """``[..., m]`` of keys ``[..., d]``, whose maxima over a graph :meth:`of_part` reads.
+
+        :obj:`None` where features depend on their own node alone.
+        """
+        return None
+
+    def of_part(self, q: Tensor, k: Tensor, largest: Tensor | None) -> tuple[Tensor, Tensor]:
+        """``forward`` of some nodes of a graph, from the maxima of :meth:`largest` over all.
+
+        Attention that sums nodes part by part maps them so, and again for derivatives.
+        """
+        return self.queries(q), self.keys(k)
+
+    @property
     def nonnegative_scores(self) -> bool:
         """Whether no score can be negative, as exponentials, squares and those of such features."""
         return self.nonnegative or isinstance(self.scores, (Exponentials, SquaredProducts))

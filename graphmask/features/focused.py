@@ -71,6 +71,9 @@ class Focused(FeatureMap):
     ) -> tuple[Tensor, Tensor]:
         return self._features(q), self._features(k)
 
+    def of_part(self, q: Tensor, k: Tensor, largest: Tensor | None) -> tuple[Tensor, Tensor]:
+        return self._features(q), self._features(k)
+
     def _features(self, x: Tensor) -> Tensor:
         """In single precision where x is half: powers leave the range of half."""
         r = relu(x.float() if is_half(x) else x) + self.epsilon

@@ -73,6 +73,16 @@ class Normalized(FeatureMap):
     ) -> tuple[Tensor, Tensor]:
         return self.feature_map(self._normalized(q), self._normalized(k), batch, num_graphs, part)
 
+    @property
+    def in_parts(self) -> bool:
+        return self.feature_map.in_parts
+
+    def largest(self, k: Tensor) -> Tensor | None:
+        return self.feature_map.largest(self._normalized(k))
+
+    def of_part(self, q: Tensor, k: Tensor, largest: Tensor | None) -> tuple[Tensor, Tensor]:
+        return self.feature_map.of_part(self._normalized(q), self._normalized(k), largest)
+
     def _normalized(self, x: Tensor) -> Tensor:
         if self.heads not in (1, x.shape[-2]):
             raise value_error("feature_map", f"of {x.shape[-2]} heads, as q and k", repr(self))

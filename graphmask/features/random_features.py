@@ -67,10 +67,17 @@ class StabilisedFeatures(FeatureMap):
         with full_precision(q.device):
             queries, keys = self._query_features(_widen(q)), self._key_features(_widen(k))
             largest = _max_per_graph(keys.exponent.detach(), batch, num_graphs, part)
-            exponent = queries.exponent + largest
-            exponent = exponent - exponent.detach().amax(-1, keepdim=True)
-            balanced = LogFeatures(exponent, queries.size)
-            return balanced.exp(), LogFeatures(keys.exponent - largest, keys.size).exp()
+            return _balance(queries, keys, largest)
+
+    @torch.no_grad()
+    def largest(self, k: Tensor) -> Tensor:
+        with full_precision(k.device):
+            return self._key_features(_widen(k)).exponent
+
+    def of_part(self, q: Tensor, k: Tensor, largest: Tensor | None) -> tuple[Tensor, Tensor]:
+        assert largest is not None
+        with full_precision(q.device):
+            return _balance(self._query_features(_widen(q)), self._key_features(_widen(k)), largest)
 
 
 class ProjectedFeatures(StabilisedFeatures):
@@ -127,6 +134,13 @@ class ProjectedFeatures(StabilisedFeatures):
 
     def _project(self, x: Tensor) -> Tensor:
         return x @ self.projection.to(x.dtype).mT
+
+
+def _balance(queries: LogFeatures, keys: LogFeatures, largest: Tensor) -> tuple[Tensor, Tensor]:
+    exponent = queries.exponent + largest
+    exponent = exponent - exponent.detach().amax(-1, keepdim=True)
+    balanced = LogFeatures(exponent, queries.size)
+    return balanced.exp(), LogFeatures(keys.exponent - largest, keys.size).exp()
 
 
 def half_square(x: Tensor) -> Tensor:

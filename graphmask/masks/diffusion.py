@@ -20,6 +20,7 @@ from graphmask.operators import (
     ResolventOperator,
     SparseOperator,
 )
+from graphmask.operators._powers import find_powers
 from graphmask.operators.sparse import merge
 from graphmask.topology import Normalization, Topology, check_normalization
 
@@ -179,7 +180,8 @@ class _Kernel(nn.Module, ABC):
         """A power series of non-negative coefficients."""
         pattern, weight = topology.adjacency(self.normalization)
         alpha = alpha.to(self.raw.dtype)
-        return PowerSeriesOperator(topology, pattern, weight, alpha, topology.nonnegative)
+        powers = find_powers(topology, self.normalization, alpha.shape[1] - 1)
+        return PowerSeriesOperator(topology, pattern, weight, alpha, topology.nonnegative, powers)
 
     def _largest(self) -> float:
         """The largest scale of all heads."""

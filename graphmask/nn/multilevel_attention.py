@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, NamedTuple
 
 import torch
@@ -11,9 +12,7 @@ from torch.nn.functional import pad
 from graphmask._checks import check_integer, check_probability, value_error
 from graphmask._precision import full_precision
 from graphmask.config import ConfigMixin
-from graphmask.kernels import Pattern, sddmm, spmm
 from graphmask.kernels.products import in_one_type
-from graphmask.operators._grids import pairs_within_graphs
 from graphmask.topology import Topology
 from graphmask.transforms.partition import partition_nodes
 
@@ -118,38 +117,37 @@ class MultilevelAttention(ConfigMixin, nn.Module):
 
 
 class Clusters(NamedTuple):
-    """Clusters of the nodes of graphs, those of a graph one after the other.
+    """Clusters of the nodes of graphs, those of graphs of as many clusters one after the other.
 
     Attributes:
         members: ``[P, w]`` nodes of each cluster, N where it has fewer than w.
         place: ``[N]``, the position of each node in ``members``.
-        pairs: all pairs of clusters of the same graph.
-        counts: of clusters in each graph.
+        shapes: number of graphs, and of the clusters of each, in the order of ``members``.
     """
 
     members: Tensor
     place: Tensor
-    pairs: Pattern
-    counts: tuple[int, ...]
+    shapes: tuple[tuple[int, int], ...]
 
 
 def make_clusters(topology: Topology, size: int) -> Clusters:
     """Partition each graph into clusters of ``size`` nodes on average, or a few less."""
     cluster, counts = _partition(topology, size)
-    no_edges = topology.edge_index.new_empty(2, 0)
-    parts = Topology(no_edges, batch=cluster)
-    total, width = sum(counts), parts.largest_graph if topology.num_nodes else 0
+    parts = Topology(topology.edge_index.new_empty(2, 0), batch=cluster)
+    width = parts.largest_graph if topology.num_nodes else 0
     place = cluster * width + parts.local_index
-    members = torch.full((total * width,), topology.num_nodes, device=topology.device)
+    members = torch.full((sum(counts) * width,), topology.num_nodes, device=topology.device)
     members[place] = torch.arange(topology.num_nodes, device=topology.device)
-    sizes = torch.tensor(counts, dtype=torch.long, device=topology.device)
-    graph = torch.arange(len(counts), device=topology.device).repeat_interleave(sizes)
-    pairs = pairs_within_graphs(Topology(no_edges, batch=graph))
-    return Clusters(members.view(total, width), place, pairs, counts)
+    graphs = Counter(count for count in counts if count)
+    shapes = tuple((graphs[count], count) for count in sorted(graphs))
+    return Clusters(members.view(sum(counts), width), place, shapes)
 
 
 def _partition(topology: Topology, size: int) -> tuple[Tensor, tuple[int, ...]]:
-    """The cluster ``[N]`` of each node, and the number of clusters of each graph."""
+    """The cluster ``[N]`` of each node, and the number of clusters of each graph.
+
+    Graphs of few clusters come first.
+    """
     rank, edges = topology.local_index, topology.edge_index
     batch = torch.zeros_like(rank) if topology.batch is None else topology.batch
     sizes = topology.graph_sizes.tolist()
@@ -159,9 +157,10 @@ def _partition(topology: Topology, size: int) -> tuple[Tensor, tuple[int, ...]]:
     links = rank[edges[:, torch.argsort(of_edge, stable=True)]].split(per_graph, 1)
     counts = tuple(-(-n // size) for n in sizes)
     cluster, first = torch.zeros_like(rank), 0
-    for member, link, count in zip(nodes, links, counts, strict=True):
+    for graph in sorted(range(len(counts)), key=counts.__getitem__):
+        member, count = nodes[graph], counts[graph]
         if count > 1:
-            cluster[member] = partition_nodes(link, len(member), count)
+            cluster[member] = partition_nodes(links[graph], len(member), count)
         cluster[member] += first
         first += count
     return cluster, counts
@@ -174,53 +173,70 @@ def attend_by_clusters(q: Tensor, k: Tensor, v: Tensor, clusters: Clusters, bloc
     with full_precision(q.device):
         queries, keys, values = in_one_type(q, k, v)
         queries = queries * q.shape[-1] ** -0.5
-        by_heads = queries.transpose(0, 1), keys.transpose(0, 1), values.transpose(0, 1)
-        return _attend(*by_heads, clusters, blocks).transpose(0, 1).to(v.dtype)
+        members, place, shapes = clusters
+        ones = values.new_ones(1, 1, 1).expand(*values.shape[:2], 1)
+        stacked = [_stack(x, members) for x in (queries, keys, torch.cat([values, ones], -1))]
+        sizes = [graphs * count for graphs, count in shapes]
+        groups = zip(shapes, *(x.split(sizes, 1) for x in stacked), strict=True)
+        sums = [
+            _attend(*(x.unflatten(1, shape) for x in group), blocks) for shape, *group in groups
+        ]
+        total = torch.cat(sums, 1).flatten(1, 2)[:, place]
+        return (total[..., :-1] / total[..., -1:]).transpose(0, 1).to(v.dtype)
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, clusters: Clusters, blocks: int) -> Tensor:
-    """For ``[H, N, d]``; letters: H heads, P clusters of up to w nodes, L pairs, K of them in J."""
-    members, place, pairs, counts = clusters
-    present = (members < len(place)).to(q.dtype).unsqueeze(-1)
-    row, col = pairs.row.long(), pairs.col.long()
-    q, k, v = (pad(x, (0, 0, 0, 1))[:, members] for x in (q, k, v))
-    v = torch.cat([v, present.expand(len(v), -1, -1, -1)], -1)
-    size = present.sum(1)
-    logit = sddmm(pairs, q.sum(2) / size, k.sum(2) / size)
-    with torch.no_grad():
-        kept = _choose(logit, row, counts, blocks)
-        is_kept = torch.zeros_like(logit, dtype=torch.bool).scatter(1, kept, True)
-    coarse = logit.masked_fill(is_kept, -torch.inf)
-    top = _row_max(coarse, row, len(members))
-    weight = torch.exp(coarse - top.masked_fill(top == -torch.inf, 0)[:, row])
-    far = spmm(pairs, weight, v.sum(2)).unsqueeze(2)
+def _stack(x: Tensor, members: Tensor) -> Tensor:
+    """``[H, P, w, C]`` of the members of clusters, 0 where there are none, from ``[N, H, C]``."""
+    rows = pad(x.flatten(1), (0, 0, 0, 1)).index_select(0, members.flatten())
+    return rows.view(*members.shape, *x.shape[1:]).permute(2, 0, 1, 3)
 
-    head = torch.arange(len(q), device=q.device).unsqueeze(1)
-    source, target = col[kept], row[kept]
-    fine = q[head, target] @ k[head, source].mT
-    fine = fine.masked_fill(present[source].mT == 0, -torch.inf)
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, blocks: int) -> Tensor:
+    """The sums ``[H, G P, w, d + 1]`` of graphs of P clusters of up to w nodes.
+
+    For ``q, k [H, G, P, w, d]`` and ``v [H, G, P, w, d + 1]``, of which the last channel is 1 at
+    nodes and 0 elsewhere.
+    """
+    heads, graphs, count, width, _ = q.shape
+    present = v[..., -1:].detach()
+    size = present.sum(3)
+    means, values = [x.sum(3) / size for x in (q, k)], v.sum(3)
+    kept = _choose(*means, blocks)
+    is_kept = torch.zeros(heads, graphs, count**2, dtype=torch.bool, device=q.device)
+    is_kept = is_kept.scatter(2, kept, True).unflatten(2, (count, count))
+    far, top = _attend_means(*means, values, is_kept)
+
+    # Clusters of all heads and graphs in a row.
+    first = count * torch.arange(heads * graphs, device=q.device).view(heads, graphs, 1)
+    target, source = ((x + first).flatten() for x in (kept // count, kept % count))
+    q, k, v = (x.flatten(0, 2) for x in (q, k, v))
+    pairs = q.index_select(0, target), k.index_select(0, source), v.index_select(0, source)
+    near, most = _attend_nodes(*pairs)
     # Every node divides its scores by the largest, coarse or fine.
-    most, index = fine.detach().amax(-1), target.unsqueeze(-1).expand(*kept.shape, members.shape[1])
-    shift = top.unsqueeze(-1).repeat(1, 1, members.shape[1]).scatter_reduce(1, index, most, "amax")
-    near = torch.exp(fine - shift[head, target].unsqueeze(-1)) @ v[head, source]
-    total = torch.exp(top.unsqueeze(-1) - shift).unsqueeze(-1) * far
-    flat = (head * len(members) + target).flatten()
-    total = total.flatten(0, 1).index_add(0, flat, near.flatten(0, 1)).unflatten(0, top.shape)
-    sums = total.flatten(1, 2)[:, place]
-    return sums[..., :-1] / sums[..., -1:]
+    top, index = top.flatten().unsqueeze(1).repeat(1, width), target.unsqueeze(1).expand_as(most)
+    shift = top.scatter_reduce(0, index, most, "amax")
+    total = torch.exp(top - shift).unsqueeze(-1) * far.flatten(0, 2).unsqueeze(1)
+    near = torch.exp(most - shift.index_select(0, target)).unsqueeze(-1) * near
+    return total.index_add(0, target, near).unflatten(0, (heads, -1))
 
 
-def _choose(logit: Tensor, row: Tensor, counts: tuple[int, ...], blocks: int) -> Tensor:
-    """``[H, K]``, the chosen ones among the pairs of each graph, which stand together."""
-    score = logit - _row_max(logit, row, sum(counts))[:, row]
-    first, chosen = 0, []
-    for count, part in zip(counts, score.split([count**2 for count in counts], 1), strict=True):
-        chosen.append(part.topk(min(blocks, count) * count, 1, sorted=False).indices + first)
-        first += count**2
-    return torch.cat(chosen, 1)
+def _attend_means(q: Tensor, k: Tensor, v: Tensor, is_kept: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums of clusters over the others that are not kept for them, and the largest logits."""
+    logit = (q @ k.mT).masked_fill(is_kept, -torch.inf)
+    top = logit.detach().amax(-1, keepdim=True)
+    return torch.exp(logit - top.masked_fill(top == -torch.inf, 0)) @ v, top
 
 
-def _row_max(logit: Tensor, row: Tensor, rows: int) -> Tensor:
-    """``[H, P]``, the largest of ``[H, L]`` in each row, without a gradient."""
-    lowest = logit.new_full((len(logit), rows), -torch.inf)
-    return lowest.scatter_reduce(1, row.expand_as(logit), logit.detach(), "amax")
+def _attend_nodes(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums of the nodes of clusters over those of others, and their largest logits."""
+    logit = (q @ k.mT).masked_fill(v[..., -1:].mT == 0, -torch.inf)
+    top = logit.detach().amax(-1, keepdim=True)
+    return torch.exp(logit - top) @ v, top.squeeze(-1)
+
+
+@torch.no_grad()
+def _choose(q: Tensor, k: Tensor, blocks: int) -> Tensor:
+    """``[H, G, K]``, the chosen ones of the pairs of P clusters of ``q, k [H, G, P, d]``."""
+    logit, count = q @ k.mT, q.shape[2]
+    score = (logit - logit.amax(-1, keepdim=True)).flatten(2)
+    return score.topk(min(blocks, count) * count, 2, sorted=False).indices

@@ -16,6 +16,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.utils.checkpoint import checkpoint
 
+from graphmask._precision import full_precision
+from graphmask.features.base import FeatureMap
+from graphmask.kernels.products import in_one_type
+
 from ._slices import run_slices
 
 # Nodes of a chunk: products of triangles of this width cost about as much as the passes over memory
@@ -58,33 +62,77 @@ def attend_causally(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None) -
     return inside.flatten(2, 3)[:, :, :width]
 
 
-def attend_in_parts(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None, size: int) -> Tensor:
+def attend_in_parts(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    log_decay: Tensor | None,
+    size: int,
+    features: FeatureMap | None = None,
+    append: bool = False,
+) -> Tensor:
     """:func:`attend_causally` part after part of ``size`` nodes.
 
-    For derivatives the state before each part is kept, and each part is computed again.
+    For derivatives the state before each part is kept, and each part is computed again. With
+    ``features``, of sequences without padding, these are those of a part, and with ``append`` a
+    column of ones stands behind its values.
     """
-    state = q.new_zeros(*q.shape[:2], q.shape[3], v.shape[3])
-    outputs = []
+    largest = None if features is None else _find_largest(features, k, size)
+    attend = partial(
+        _attend_part, log_decay=log_decay, features=features, largest=largest, append=append
+    )
+    state, outputs = None, []
     for part in zip(*(x.split(size, 2) for x in (q, k, v)), strict=True):
-        inputs = *part, state, log_decay
         if torch.is_grad_enabled():
             out, state = checkpoint(
-                _attend_part, *inputs, use_reentrant=False, preserve_rng_state=False
+                attend, *part, state, use_reentrant=False, preserve_rng_state=False
             )
         else:
-            out, state = _attend_part(*inputs)
+            out, state = attend(*part, state)
         outputs.append(out)
     return torch.cat(outputs, 2)
 
 
+@torch.no_grad()
+def _find_largest(features: FeatureMap, k: Tensor, size: int) -> Tensor | None:
+    """``[G, 1, H, m]``, the maxima over sequences that features read."""
+    largest = None
+    for part in k.split(size, 2):
+        value = features.largest(_swap_heads(part))
+        if value is None:
+            return None
+        value = value.amax(1, keepdim=True)
+        largest = value if largest is None else torch.maximum(largest, value)
+    return largest
+
+
+def _swap_heads(x: Tensor) -> Tensor:
+    """``[H, G, w, C]`` as ``[G, w, H, C]``, which feature maps read."""
+    return x.permute(1, 2, 0, 3)
+
+
 def _attend_part(
-    q: Tensor, k: Tensor, v: Tensor, state: Tensor, log_decay: Tensor | None
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    state: Tensor | None,
+    log_decay: Tensor | None,
+    features: FeatureMap | None,
+    largest: Tensor | None,
+    append: bool,
 ) -> tuple[Tensor, Tensor]:
     """Sums of the nodes ``[H, G, w, .]`` of a part, after a state, and the state after them."""
-    step = torch.arange(q.shape[2] + 1, device=q.device)
-    power = _powers(log_decay, step, q)[:, None, :, None]
-    out = attend_causally(q, k, v, log_decay) + power[:, :, 1:] * (q @ state)
-    return out, power[:, :, -1:] * state + (power[:, :, :-1].flip(2) * k).mT @ v
+    if features is not None:
+        pair = features.of_part(_swap_heads(q), _swap_heads(k), largest)
+        q, k = (x.permute(2, 0, 1, 3) for x in pair)
+    with full_precision(q.device):
+        q, k, v = in_one_type(q, k, pad(v, (0, 1), value=1) if append else v)
+        step = torch.arange(q.shape[2] + 1, device=q.device)
+        power = _powers(log_decay, step, q)[:, None, :, None]
+        out, after = attend_causally(q, k, v, log_decay), (power[:, :, :-1].flip(2) * k).mT @ v
+        if state is None:
+            return out, after
+        return out + power[:, :, 1:] * (q @ state), power[:, :, -1:] * state + after
 
 
 def chunk_length(m: int, d: int) -> int:

@@ -7,10 +7,11 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from graphmask.kernels import Pattern, chebyshev_series, power_series, solve_resolvent
+from graphmask.kernels import HopValues, Pattern, chebyshev_series, power_series, solve_resolvent
 from graphmask.kernels.conjugate import Graphs, count_iterations
 from graphmask.topology import Topology
 
+from ._powers import Powers
 from .base import Entries, MaskOperator, Sign
 from .sparse import merge
 
@@ -24,6 +25,8 @@ class PowerSeriesOperator(MaskOperator):
         weight: ``[nnz]``, the values of W; or ``[H, nnz]``, those of a :math:`W_h` for each head.
         alpha: ``[H, K + 1]``.
         nonnegative: whether neither W nor alpha can be negative. (default: :obj:`False`)
+        powers: of W, where pairs within K hops are few: attention then runs over these. (default:
+            :obj:`None`)
 
     Cost: O(K nnz(W)) per head and column, by Horner's rule.
 
@@ -45,8 +48,9 @@ class PowerSeriesOperator(MaskOperator):
         weight: Tensor,
         alpha: Tensor,
         nonnegative: bool = False,
+        powers: Powers | None = None,
     ) -> None:
-        self.pattern, self.weight, self.alpha = pattern, weight, alpha
+        self.pattern, self.weight, self.alpha, self.powers = pattern, weight, alpha, powers
         cost = (alpha.shape[1] - 1) * pattern.nnz + topology.num_nodes
         super().__init__(topology, alpha.shape[0], Sign.of(nonnegative), cost)
 
@@ -63,7 +67,9 @@ class PowerSeriesOperator(MaskOperator):
         return torch.einsum("hk,khij->hij", self.alpha.to(W.dtype), powers)
 
     def _entries(self) -> Entries | None:
-        """The entries up to order 1; from order 2 on the support fills in."""
+        """The entries up to order 1; from order 2 on the support fills in, and may be known."""
+        if self.powers is not None:
+            return Entries(self.powers.pattern, HopValues(self.powers.table, self.alpha))
         if self.alpha.shape[1] > 2:
             return None
         diagonal = Entries(self.pattern.identity, self.alpha[:, :1].expand(-1, self.num_nodes))

@@ -222,14 +222,17 @@ def _attend_corrected(
     numerator, denominator, _ = attend_unchecked(base, q, k, v, scores=scores)
     assert denominator is not None  # sums of any sign without one need no correction
     score = sddmm(pattern, q, k)
-    change = ((base_value + value).abs() - base_value.abs()) * score
+    change = (base_value + value).abs() - base_value.abs()
     ones = v.new_ones(*v.shape[:2], 1)
-    total = denominator + spmm(pattern, change, ones)[..., 0]
+    total = denominator + spmm(pattern, change * score, ones)[..., 0]
     # Where all entries of a row cancel, rounding errors are left, and their ratio is anything. They
-    # are those of scores, whatever the type of the entries.
-    size = denominator.abs() + spmm(pattern, change.abs(), ones)[..., 0]
-    eps = max(torch.finfo(x.dtype).eps for x in (denominator, score))
-    lost = total.abs() <= _ROUNDING * eps * size
+    # are those of scores, whatever the type of the entries, and of the products that scores sum,
+    # which may cancel, too.
+    with torch.no_grad():
+        bound = change.abs() * sddmm(pattern, q.abs(), k.abs())
+        size = denominator.abs() + spmm(pattern, bound, ones)[..., 0]
+        eps = max(torch.finfo(x.dtype).eps for x in (denominator, score))
+        lost = total.abs() <= _ROUNDING * eps * size
     numerator = (numerator + spmm(pattern, value * score, v)).masked_fill(lost.unsqueeze(-1), 0)
     return Attended(numerator, total.masked_fill(lost, 0))
 

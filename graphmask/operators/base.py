@@ -15,6 +15,7 @@ from torch import Tensor
 from graphmask._checks import value_error
 from graphmask._deprecation import warn_deprecated
 from graphmask._precision import full_precision
+from graphmask.features.base import FeatureMap
 from graphmask.features.scores import Scores
 from graphmask.kernels import HopValues, Pattern
 from graphmask.kernels.products import is_half
@@ -171,6 +172,22 @@ class MaskOperator(ABC):
         """The operator's own way to attend by inner products, for values of ``d = channels``.
 
         :obj:`None` where an execution is faster, or this operator knows no other way.
+        """
+        return None
+
+    def _attend_by_parts(
+        self, feature_map: FeatureMap, q: Tensor, k: Tensor, v: Tensor, scores: Scores
+    ) -> Attended | None:
+        """Both sums of attention, of features that are mapped part by part, and not all kept.
+
+        :obj:`None` where the operator needs the features of all nodes.
+
+        Args:
+            feature_map: of queries and keys.
+            q: ``[H, N, d]`` queries.
+            k: ``[H, N, d]`` keys.
+            v: ``[H, N, d]`` values.
+            scores: of the feature map.
         """
         return None
 

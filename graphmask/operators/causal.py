@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from graphmask.features.base import FeatureMap
 from graphmask.features.scores import Scores
 from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
@@ -72,6 +73,24 @@ class CausalOperator(EntrywiseOperator):
             sums = partial(attend_in_parts, log_decay=self.log_decay, size=self.part)
         values = append_ones(v, scores)
         return split_sums(self._along(sums, q, k, values), scores)
+
+    def _attend_by_parts(
+        self, feature_map: FeatureMap, q: Tensor, k: Tensor, v: Tensor, scores: Scores
+    ) -> Attended | None:
+        # Padding has no features, and code that torch compiles none of single parts.
+        is_able = scores.factored and feature_map.in_parts and q.shape == k.shape and len(q[0])
+        if self.part is None or not is_able or not self.topology.blocks.is_view:
+            return None
+        if torch.compiler.is_compiling():
+            return None
+        sums = partial(
+            attend_in_parts,
+            log_decay=self.log_decay,
+            size=self.part,
+            features=feature_map,
+            append=scores.normalized,
+        )
+        return split_sums(self._along(sums, q, k, v), scores)
 
     def _along(self, sums: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
         """``sums`` of the graphs, stacked as ``[H, G, w, C]`` and padded at their ends."""

@@ -30,7 +30,10 @@ def load() -> Iterator[Callable[[str], Any]]:
     torch.set_num_threads(threads)
 
 
-STUDIES = ("concentration", "estimators", "features", "molecules", "node_order", "scores")
+STUDIES = (
+    *("concentration", "estimators", "features", "molecules", "node_order", "scores"),
+    "virtual_edges",
+)
 SLOW_STUDIES = ("families", "gpu", "literature", "walk_encodings")
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import cases
 import pytest
 import torch
 from cases.graphs import NONE, edgeless
@@ -9,6 +10,7 @@ from counting import Written
 from torch.testing import assert_close
 
 from graphmask import Topology, attention
+from graphmask.features import PositiveRandomFeatures
 from graphmask.masks import CausalMask
 from graphmask.operators import CausalOperator, Lifted
 from graphmask.operators._sequences import attend_causally, chunk_length
@@ -71,6 +73,43 @@ def test_parts_that_are_computed_again_give_the_same(
         results.append([out, *torch.autograd.grad(out.square().sum(), [*qkv, *mask.parameters()])])
     for result in results[1:]:
         assert_close(result, results[0], rtol=1e-9, atol=1e-9)
+
+
+FACTORED = [case for case in cases.FEATURES if case.make().scores.factored]
+
+
+@pytest.mark.parametrize("phi", FACTORED, ids=str)
+def test_features_of_parts_are_those_of_all_nodes(
+    phi: cases.Case, generator: torch.Generator
+) -> None:
+    """Two sequences without padding, whose features are mapped part by part."""
+    topology, feature_map = Topology(NONE, batch=torch.arange(2).repeat_interleave(9)), phi.make()
+    leaves = [torch.randn(18, 2, width, generator=generator) for width in (5, 5, 3)]
+    results = []
+    assert feature_map.in_parts
+    for chunk in (None, 4):
+        mask = CausalMask((0.9, 0.5), chunk=chunk)
+        qkv = [x.clone().requires_grad_() for x in leaves]
+        inputs = [*qkv, *mask.parameters(), *feature_map.parameters()]
+        out = attention(*qkv, mask(topology), feature_map)
+        options = {"create_graph": True, "materialize_grads": True}
+        gradients = torch.autograd.grad(out.square().sum(), inputs, **options)
+        total = sum(gradient.square().sum() for gradient in gradients)
+        results.append([out, *gradients, *torch.autograd.grad(total, qkv)])
+    assert_close(*results, rtol=1e-7, atol=1e-7)
+
+
+def test_parts_keep_no_features(generator: torch.Generator) -> None:
+    """No tensor of as many numbers as the features of all nodes."""
+    nodes, features = 4_096, 256
+    phi = PositiveRandomFeatures(4, features)
+    largest = {}
+    for chunk in (None, 128):
+        qkv = [torch.rand(nodes, 1, 4, generator=generator).requires_grad_() for _ in range(3)]
+        with Written() as count:
+            attention(*qkv, CausalMask(chunk=chunk)(edgeless(nodes)), phi).sum().backward()
+        largest[chunk] = count.largest
+    assert largest[None] >= nodes * features > 4 * largest[128]
 
 
 def test_attention_is_linear_and_stores_no_lifted_keys(generator: torch.Generator) -> None:

@@ -7,13 +7,16 @@ import copy
 import cases
 import pytest
 import torch
+from builders import ring
 from cases.graphs import normal
 from torch import Tensor
 from torch.nn.parameter import UninitializedParameter
 from torch.testing import assert_close
 
 from graphmask import Topology, attention, reference
+from graphmask.features import Identity
 from graphmask.masks import Free, NonNegative, PowerSeriesMask
+from graphmask.operators import Pairs, _powers
 from graphmask.testing import assert_gradients, example_topologies
 from graphmask.testing.graphs import replace
 
@@ -121,3 +124,50 @@ def test_lazy_masks_read_the_size_of_the_first_features() -> None:
     assert isinstance(copied.edge_weights.linear.weight, UninitializedParameter)
     copied.load_state_dict(learned_mask().state_dict())
     assert_close(copied(featured()).to_dense(), learned_mask()(featured()).to_dense())
+
+
+SERIES = [
+    case
+    for case in cases.MASKS
+    if case.name.startswith(("power-series", "diffusion")) and "features" not in case.name
+]
+
+
+@pytest.mark.parametrize("mask", SERIES, ids=str)
+def test_known_powers_are_those_of_the_definition(
+    mask: cases.Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entries of a few hops, and attention over them."""
+    monkeypatch.setattr(_powers, "LEAST_NODES", 0)
+    for graph in mask.topologies().values():
+        module, topology = mask.make(), graph
+        operator = module(module.prepare(topology))
+        entries = operator.entries()
+        if entries is None or not topology.num_nodes:
+            continue
+        expected = cases.mask_reference(module, topology)
+        assert_close(entries.pattern.to_dense(entries.value).expand_as(expected), expected)
+        q, k, v = (normal(topology.num_nodes, 2, 3, seed=seed).abs() for seed in range(3))
+        leaves = [x.requires_grad_() for x in (q, k, v)] + list(module.parameters())
+        weight = expected * torch.einsum("ihm,jhm->hij", q, k)
+        size = expected if operator.sums_itself else expected.abs()
+        total = (size * torch.einsum("ihm,jhm->hij", q, k)).sum(2)
+        mean = torch.einsum("hij,jhd->ihd", weight, v) / total.T.unsqueeze(-1)
+        if not mean.isfinite().all():
+            continue
+        pairs = attention(q, k, v, operator, Identity(), Pairs())
+        assert_close(pairs, mean)
+        outputs = [torch.autograd.grad(out.square().sum(), leaves) for out in (pairs, mean)]
+        assert_close(*outputs)
+
+
+def test_powers_are_known_where_balls_are_small() -> None:
+    path, mask = ring(512), PowerSeriesMask(4, alpha=Free)
+    assert mask(path).entries().pattern.nnz == 9 * 512
+    x = torch.ones(512, 1, 2)
+    assert attention(x, x, x, mask(path)).isfinite().all()
+    star = torch.stack([torch.zeros(511, dtype=torch.long), torch.arange(1, 512)])
+    hub = Topology(torch.cat([star, star.flip(0)], 1), 512)
+    weighted = replace(path, edge_weight=torch.ones(1024, requires_grad=True))
+    for topology in (ring(511), hub, weighted):
+        assert mask(topology).entries() is None
