@@ -31,7 +31,16 @@ def load() -> Iterator[Callable[[str], Any]]:
 
 
 STUDIES = ("concentration", "estimators", "features", "molecules", "node_order", "scores")
-SLOW_STUDIES = ("families", "gpu", "literature", "walk_encodings")
+SLOW_STUDIES = (
+    "equality",
+    "families",
+    "gpu",
+    "larger_than_memory",
+    "literature",
+    "preparation",
+    "walk_encodings",
+    "weak_scaling",
+)
 
 
 @pytest.mark.parametrize(
