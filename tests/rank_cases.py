@@ -6,10 +6,13 @@ All of a case is made from seeds, so that every process makes the same.
 from __future__ import annotations
 
 import os
+import signal
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
 from torch.nn.parallel import DistributedDataParallel
 from torch_geometric import nn as pyg
 from torch_geometric.data import Batch, Data
@@ -233,7 +237,7 @@ def loss_of(case: Case, out: Tensor, y: Tensor, topology: gm.Topology) -> Tensor
 def open_case(case: Case, data: Data, folder: Path) -> gm.distributed.Shard:
     if dist.get_rank() == 0:
         parts = case.parts(data)
-        gm.distributed.shard(data, folder, parts=parts, walks=case.walks)
+        gm.distributed.shard(data, folder, parts=parts, walks=case.walks, log=False)
     dist.barrier()
     return gm.distributed.open_shard(folder, case.hops)
 
@@ -253,14 +257,12 @@ def check(case: Case, folder: Path) -> None:
     loss = loss_of(case, out, shard.y, shard.topology)
     loss.backward()
 
+    ranks, gradients = Processes(), mean_gradients(model, single)
     rows = expected if case.graphs else expected[shard.nodes]
     close(out, rows, f"{case}: output")
-    ranks = Processes()
     close(own.grad / ranks.size, x.grad[shard.nodes], f"{case}: gradient of x")
-    for (name, ours), theirs in zip(model.named_parameters(), single.parameters(), strict=True):
-        mean = ranks.sum(torch.zeros_like(ours) if ours.grad is None else ours.grad) / ranks.size
-        known = torch.zeros_like(ours) if theirs.grad is None else theirs.grad
-        close(mean, known, f"{case}: gradient of {name}")
+    for name, ours, theirs in gradients:
+        close(ours, theirs, f"{case}: gradient of {name}", 1e-11)
     for (name, ours), theirs in zip(model.named_buffers(), single.buffers(), strict=True):
         close(ours.double(), theirs.double(), f"{case}: buffer {name}")
 
@@ -289,7 +291,7 @@ def train(case: Case, folder: Path) -> None:
         close(ours, theirs, f"{case}: weights", 1e-9)
 
 
-def close(got: Tensor, expected: Tensor, name: str, tolerance: float = 1e-10) -> None:
+def close(got: Tensor, expected: Tensor, name: str, tolerance: float = 1e-12) -> None:
     """Compare relative to the largest number; empty tensors are equal."""
     assert got.shape == expected.shape, f"{name}: {got.shape} for {expected.shape}"
     if expected.numel():
@@ -361,16 +363,122 @@ def check_bytes(case: Case, folder: Path) -> None:
     assert traffic.reduced == blocks * state * size
 
 
-def die(folder: Path) -> str:
-    """One of two ranks is killed in the second of three steps; what the other says."""
-    case = CASES["ones + walks"]
+def die(folder: Path, when: str) -> dict[str, Any]:
+    """One of two ranks is killed, or hangs; what the other says, and after how many seconds."""
+    model, data, _ = make(CASES["ones + walks"])
+    if dist.get_rank() == 0:
+        gm.distributed.shard(data, folder / "graph", parts=4, walks=WALKS, log=False)
+    dist.barrier()
+    group = dist.new_group(timeout=timedelta(seconds=3))
+    shard = gm.distributed.open_shard(folder / "graph", group=group)
+    model(shard.x, shard.topology).sum().backward()
+    if dist.get_rank() == 1:
+        if when == "hangs":
+            time.sleep(12)
+            return {}
+        fail = partial(os.kill, os.getpid(), signal.SIGKILL)
+        if when == "is killed before a step":
+            fail()
+        out = model(shard.x, shard.topology)
+        out.register_hook(lambda _: fail())
+        out.sum().backward()
+    start = time.monotonic()
+    try:
+        model(shard.x, shard.topology).sum().backward()
+    except RuntimeError as error:
+        return {"error": str(error), "seconds": time.monotonic() - start}
+    return {"error": "nothing"}
+
+
+def check_single(case: Case, folder: Path) -> None:
+    """In float32, outputs and gradients are those of one process to its rounding."""
+    model, data, whole = make(case)
+    model, y = model.float(), data.y.float()
+    shard = open_case(case, data, folder)
+    single, ours = model, gm.distributed.sync_batch_norm(deepcopy(model))
+    expected, out = single(data.x.float(), whole), ours(shard.x.float(), shard.topology)
+    loss_of(case, expected, y, whole).backward()
+    loss_of(case, out, shard.y.float(), shard.topology).backward()
+    gradients = mean_gradients(ours, single)
+    close(out, expected if case.graphs else expected[shard.nodes], f"{case}: output", 2e-6)
+    for name, mine, theirs in gradients:
+        close(mine, theirs, f"{case}: gradient of {name}", 2e-5)
+
+
+def check_half(case: Case, folder: Path) -> None:
+    """Half precision gives what it gives in one process, to its rounding."""
+    model, data, whole = make(case)
+    model, x, y = model.float(), data.x.float(), data.y.float()
+    shard = open_case(case, data, folder)
+    for cast, autocast in ((torch.float32, True), (torch.bfloat16, False)):
+        single = deepcopy(model).to(cast)
+        ours = gm.distributed.sync_batch_norm(deepcopy(model)).to(cast)
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            expected = single(x.to(cast), whole)
+            out = ours(shard.x.to(cast), shard.topology)
+        assert out.dtype == expected.dtype
+        loss_of(case, expected.float(), y, whole).backward()
+        loss_of(case, out.float(), shard.y.float(), shard.topology).backward()
+        gradients = mean_gradients(ours, single)
+        close(out.float(), expected[shard.nodes].float(), f"{case}: output", 0.03)
+        for name, mine, theirs in gradients:
+            close(mine.float(), theirs.float(), f"{case}: gradient of {name}", 0.15)
+
+
+def check_compiled(case: Case, folder: Path) -> None:
+    """A compiled model gives what the model gives, forward and backward."""
     model, data, _ = make(case)
-    shard = open_case(case, data, folder / "graph")
-    for step in range(3):
-        if step == 1 and dist.get_rank() == 1:
-            os._exit(1)
-        try:
-            model(shard.x, shard.topology).sum().backward()
-        except RuntimeError as error:
-            return str(error)
-    return "nothing"
+    model = gm.distributed.sync_batch_norm(model)
+    shard = open_case(case, data, folder)
+    torch.compiler.reset()
+    compiled = deepcopy(model)
+    runs = (model, model), (compiled, torch.compile(compiled, backend="aot_eager"))
+    for _, run in runs:
+        out = run(shard.x, shard.topology)
+        loss_of(case, out, shard.y, shard.topology).backward()
+    gradients, expected = mean_gradients(compiled, model), model(shard.x, shard.topology)
+    close(out, expected, f"{case}: output")
+    for name, ours, theirs in gradients:
+        close(ours, theirs, f"{case}: gradient of {name}")
+
+
+def check_mesh(case: Case, folder: Path) -> None:
+    """Two graphs, each on half of the processes, give the gradients of a batch of both."""
+    mesh = init_device_mesh(
+        "cpu", (2, dist.get_world_size() // 2), mesh_dim_names=("data", "graph")
+    )
+    group, place = mesh.get_group("graph"), mesh.get_local_rank("data")
+    model, *_ = make(case)
+    graphs, losses = [cloud(41, 0), cloud(30, 1)], []
+    single = deepcopy(model)
+    for data in graphs:
+        whole = gm.Topology.from_data(data)
+        whole = whole.with_walks(WALKS(whole, generator_from(0, 0)))
+        losses.append(loss_of(case, single(data.x, whole), data.y, whole))
+    (sum(losses) / 2).backward()
+    own = folder / f"graph {place}"
+    if mesh.get_local_rank("graph") == 0:
+        gm.distributed.shard(graphs[place], own, parts=3, walks=WALKS, log=False)
+    dist.barrier()
+    shard = gm.distributed.open_shard(own, case.hops, group=group)
+    ours = gm.distributed.sync_batch_norm(model, group)
+    out = DistributedDataParallel(ours)(shard.x, shard.topology)
+    loss = loss_of(case, out, shard.y, shard.topology)
+    loss.backward()
+    close(loss, losses[place], f"{case}: loss")
+    for (name, mine), theirs in zip(ours.named_parameters(), single.parameters(), strict=True):
+        if theirs.grad is not None:
+            close(mine.grad, theirs.grad, f"{case}: gradient of {name}")
+
+
+def mean_gradients(model: nn.Module, other: nn.Module) -> list[tuple[str, Tensor, Tensor]]:
+    """Gradients of all parameters, the mean over ranks, of two models.
+
+    All ranks exchange them before any compares, so that a difference ends no exchange.
+    """
+    ranks, out = Processes(), []
+    for (name, mine), theirs in zip(model.named_parameters(), other.parameters(), strict=True):
+        both = [torch.zeros_like(x) if x.grad is None else x.grad for x in (mine, theirs)]
+        first, second = (ranks.sum(grad) / ranks.size for grad in both)
+        out.append((name, first, second))
+    return out

@@ -61,8 +61,9 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], owner: str) -> None:
 
 def bytes_of(tensor: Tensor) -> memoryview:
     """The values of a tensor as they lie in memory, row by row."""
-    flat = tensor.detach().cpu().contiguous().flatten()
-    return flat.view(torch.uint8).numpy().data
+    flat = tensor.detach().cpu().contiguous()
+    # A tensor of one number is contiguous whatever its strides.
+    return flat.as_strided((flat.numel(),), (1,)).view(torch.uint8).numpy().data
 
 
 def map_tensors(path: Path, owner: str) -> dict[str, Tensor]:

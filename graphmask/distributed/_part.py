@@ -141,6 +141,7 @@ class RankPart(Part):
     def largest(self, num_nodes: int) -> int:
         return self.most
 
+    @torch.compiler.disable
     def check_hops(self, name: str, value: Any, hops: int | None) -> None:
         if hops is None:
             expected = (
@@ -153,6 +154,7 @@ class RankPart(Part):
             expected = f"to read at most {self.hops} hops: open_shard(folder, hops={hops}) has more"
             raise value_error(name, expected, repr(value))
 
+    @torch.compiler.disable
     def check_modules(self, module: Any) -> None:
         for layer in modules_on_nodes(module):
             is_batch_norm = isinstance(layer, _BatchNorm) and not isinstance(layer, RanksBatchNorm)
@@ -163,6 +165,7 @@ class RankPart(Part):
                 expected = "of each node, or a batch normalisation, for a graph over ranks"
                 raise value_error("normalisation", expected, repr(layer))
 
+    @torch.compiler.disable
     def check_model(self, module: Any) -> None:
         digest = hashlib.sha256(_describe(module).encode()).digest()
         number = torch.tensor([int.from_bytes(digest[:7], "little")], device=self.nodes.device)

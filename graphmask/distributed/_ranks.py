@@ -96,16 +96,19 @@ class Ranks(ABC):
     def _max(self, x: Tensor) -> Tensor:
         """:meth:`max`, a new tensor."""
 
+    @torch.compiler.disable
     def exchange(self, x: Tensor, send: Sequence[int], receive: Sequence[int]) -> Tensor:
         """Rows from all ranks in their order, where ``x`` holds rows for each of them."""
         if self.size == 1:
             return x
         return _Exchange.apply(x, list(send), list(receive), self)
 
+    @torch.compiler.disable
     def sum(self, x: Tensor) -> Tensor:
         """The sum over all ranks."""
         return x if self.size == 1 else _Sum.apply(x, self)
 
+    @torch.compiler.disable
     def max(self, x: Tensor) -> Tensor:
         """The maximum over all ranks, without a gradient."""
         if self.size == 1:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -30,6 +34,9 @@ _EDGES = ("edge_index", "adj_t", "edge_weight", "edge_attr")
 # Names the files of walks that the whole graph had.
 _STORED = "whole"
 
+# Edges that are sorted by part at a time.
+_CHUNK = 2**20
+
 
 def shard(
     data: Data,
@@ -39,11 +46,18 @@ def shard(
     walks: WalkSampler | None = None,
     sets: int = 1,
     seed: int = 0,
+    log: bool = True,
 ) -> GraphShards:
     r"""Cut one graph into parts on disk, so that several processes can hold it.
 
     A part holds its nodes with all their attributes, the edges at both their ends, and their walks.
     There may be more parts than processes: each takes several in a row.
+
+    Attributes and edges may exceed memory where files hold them, such as
+    ``torch.from_numpy(numpy.load("x.npy", mmap_mode="c"))``: they are read in runs, edges are
+    sorted by part on disk, and memory holds some numbers per node and one part. This holds for
+    graphs with positions and for ``parts`` from outside, with walks that :func:`draw_walks` draws
+    afterwards.
 
     Args:
         data: the graph, or a batch of graphs; walks that :class:`~graphmask.transforms.AddWalks`
@@ -56,6 +70,9 @@ def shard(
             those that are stored)
         sets: number of independent sets of walks. (default: :obj:`1`)
         seed: of walks. (default: :obj:`0`)
+        log: whether to print what the partition costs, on stderr, before anything is written: the
+            share of edges between parts, the copies of nodes that parts need for one hop, and the
+            size of the largest part. (default: :obj:`True`)
 
     Returns:
         The graph on disk.
@@ -65,7 +82,8 @@ def shard(
         ValueError: as :class:`~graphmask.Topology` does, for more parts than nodes, for walks
             beside stored ones, and for attributes that no file holds.
 
-    Cost: that of the partition and of the walks, and O(E log E).
+    Cost: that of the partition and of the walks, and O(E log E); 24 bytes on disk per edge
+    meanwhile.
 
     Example:
         >>> import tempfile, torch, graphmask as gm
@@ -74,7 +92,7 @@ def shard(
         >>> folder = tempfile.TemporaryDirectory()
         >>> walks = gm.walks.ResampledWalks(budget=4, hops=2)
         >>> gm.distributed.shard(path, folder.name, parts=2, walks=walks)
-        GraphShards(num_nodes=4, num_edges=4, num_parts=2, cut=0.5)
+        GraphShards(num_nodes=4, num_edges=4, num_parts=2, cut=0.5, halo=0.5, imbalance=1)
         >>> shard = gm.distributed.open_shard(folder.name)  # one process holds all parts
         >>> shard.topology.num_rows, shard.x.shape
         (4, torch.Size([4, 4]))
@@ -94,7 +112,8 @@ def shard(
         topology = topology.with_walks(*drawn)
     part, order = _assign(data, topology, parts)
     counts = torch.bincount(part, minlength=parts if isinstance(parts, int) else 1)
-    return _Writer(data, topology, order, counts, Path(folder).expanduser()).write(part)
+    del part
+    return _Writer(data, topology, order, counts, Path(folder).expanduser()).write(log)
 
 
 def _assign(data: Data, topology: Topology, parts: int | Tensor) -> tuple[Tensor, Tensor]:
@@ -125,33 +144,36 @@ class _Writer:
     def __init__(
         self, data: Data, topology: Topology, order: Tensor, counts: Tensor, folder: Path
     ) -> None:
-        self.data, self.topology, self.order, self.folder = data, topology, order, folder
+        self.topology, self.order, self.folder = topology, order, folder
         self.starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
         self.position = torch.empty_like(order)
         self.position[order] = torch.arange(len(order))
-        self.edges = self.position[topology.edge_index.cpu().long()]
         self.node_values, self.edge_values, self.rest = _split_attributes(data, topology)
 
-    def write(self, part: Tensor) -> GraphShards:
+    def write(self, log: bool) -> GraphShards:
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / MANIFEST).unlink(missing_ok=True)
-        owner = self._fingerprint()
-        plain = {k: v for k, v in self.rest.items() if not isinstance(v, Tensor)}
-        files: dict[str, str] = {}
-        sets = self.topology.walk_sets
-        for index, tensors in enumerate(self._parts()):
-            self._save(files, part_name(index), tensors, owner)
-            if sets:
-                self._save(files, walks_name(_STORED, index), self._walks(tensors["node"]), owner)
+        with _sorted_edges(self) as edges:
+            quality = edges.measure()
+            if log:
+                print(edges.describe(quality), file=sys.stderr)
+            (self.folder / MANIFEST).unlink(missing_ok=True)
+            owner = self._fingerprint()
+            plain = {k: v for k, v in self.rest.items() if not isinstance(v, Tensor)}
+            files: dict[str, str] = {}
+            sets = self.topology.walk_sets
+            for index in range(len(self.starts) - 1):
+                tensors = self._part(index, *edges.read(index))
+                self._save(files, part_name(index), tensors, owner)
+                if sets:
+                    walks = self._walks(tensors["node"])
+                    self._save(files, walks_name(_STORED, index), walks, owner)
         graph = {k: v for k, v in self.rest.items() if isinstance(v, Tensor)}
         save_tensors(self.folder / GRAPH, graph, owner)
-        ends = part[self.topology.edge_index.cpu().long()]
         manifest = {
             "format": FORMAT,
             "owner": owner,
             "edges": self.topology.num_edges,
             "graphs": self.topology.num_graphs,
-            "cut": float((ends[0] != ends[1]).double().mean()) if ends.numel() else 0.0,
             "starts": self.starts.tolist(),
             "walks": [
                 {"normalization": walks.normalization, "nonnegative": walks.nonnegative}
@@ -160,6 +182,7 @@ class _Writer:
             "walk_files": _STORED if sets else None,
             "values": plain,
             "files": files,
+            **quality,
         }
         write_manifest(self.folder, manifest)
         return GraphShards(self.folder)
@@ -170,29 +193,17 @@ class _Writer:
         save_tensors(self.folder / name, tensors, owner)
         files[name] = sha256(self.folder / name)
 
-    def _parts(self) -> Iterator[dict[str, Tensor]]:
-        """The tensors of each part."""
-        count = len(self.starts) - 1
-        owner = torch.searchsorted(self.starts, self.edges, right=True) - 1
-        number = torch.arange(self.edges.shape[1])
-        crossing = owner[0] != owner[1]
-        part = torch.cat([owner[1], owner[0][crossing]])
-        number = torch.cat([number, number[crossing]])
-        # By part, and within it by the number of the edge.
-        by_number = torch.argsort(number, stable=True)
-        part, number = part[by_number], number[by_number]
-        by_part = torch.argsort(part, stable=True)
-        sizes = torch.bincount(part, minlength=count).tolist()
-        for index, edges in enumerate(number[by_part].split(sizes)):
-            nodes = self.order[self.starts[index] : self.starts[index + 1]]
-            yield {
-                "node": nodes,
-                "number": self.topology.local_index.cpu()[nodes],
-                "edge": edges,
-                "ends": self.edges[:, edges],
-                **{f"node.{k}": v.cpu()[nodes] for k, v in self.node_values.items()},
-                **{f"edge.{k}": v.detach().cpu()[edges] for k, v in self.edge_values.items()},
-            }
+    def _part(self, index: int, edges: Tensor, ends: Tensor) -> dict[str, Tensor]:
+        """The tensors of a part, whose edges have these numbers and ends."""
+        nodes = self.order[self.starts[index] : self.starts[index + 1]]
+        return {
+            "node": nodes,
+            "number": self.topology.local_index.cpu()[nodes],
+            "edge": edges,
+            "ends": ends,
+            **{f"node.{k}": v.cpu()[nodes] for k, v in self.node_values.items()},
+            **{f"edge.{k}": v.detach().cpu()[edges] for k, v in self.edge_values.items()},
+        }
 
     def _walks(self, nodes: Tensor) -> dict[str, Tensor]:
         tensors = {}
@@ -210,11 +221,82 @@ class _Writer:
 
     def _fingerprint(self) -> str:
         digest = hashlib.sha256(repr((FORMAT, self.starts.tolist())).encode())
-        tensors = {"order": self.order, "edges": self.edges, **self.node_values, **self.edge_values}
+        edges = {"order": self.order, "edges": self.topology.edge_index}
+        tensors = {**edges, **self.node_values, **self.edge_values}
         for name, tensor in sorted(tensors.items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(bytes_of(tensor))
         return digest.hexdigest()[:32]
+
+
+@contextmanager
+def _sorted_edges(writer: _Writer) -> Iterator[_SortedEdges]:
+    """The edges of a graph by part, in files that are removed at the end."""
+    aside = writer.folder / ".edges"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    try:
+        yield _SortedEdges(writer, aside)
+    finally:
+        shutil.rmtree(aside)
+
+
+class _SortedEdges:
+    """The edges of each part, in files of ``number, source, target`` of each edge."""
+
+    def __init__(self, writer: _Writer, folder: Path) -> None:
+        self.starts, self.folder = writer.starts, folder
+        self.crossing = self.total = 0
+        edge_index = writer.topology.edge_index
+        for first in range(0, edge_index.shape[1], _CHUNK):
+            chunk = edge_index[:, first : first + _CHUNK].cpu().long()
+            self._append(writer.position[chunk], first)
+
+    def _append(self, ends: Tensor, first: int) -> None:
+        """Append edges, each to the parts of both its ends."""
+        owner = torch.searchsorted(self.starts, ends, right=True) - 1
+        crosses = owner[0] != owner[1]
+        self.crossing, self.total = self.crossing + int(crosses.sum()), self.total + len(crosses)
+        number = torch.arange(len(crosses))
+        part = torch.cat([owner[1], owner[0][crosses]])
+        number = torch.cat([number, number[crosses]])
+        order = torch.argsort(part * len(crosses) + number)  # by part, then by number
+        part, number = part[order], number[order]
+        rows = torch.stack([number + first, *ends[:, number]], 1)
+        parts, sizes = part.unique_consecutive(return_counts=True)
+        for index, group in zip(parts.tolist(), rows.split(sizes.tolist()), strict=True):
+            with (self.folder / str(index)).open("ab") as file:
+                file.write(bytes_of(group))
+
+    def read(self, index: int) -> tuple[Tensor, Tensor]:
+        """Numbers and ends ``[2, e]`` of the edges of a part."""
+        path = self.folder / str(index)
+        rows = np.fromfile(path, np.int64) if path.exists() else np.empty(0, np.int64)
+        number, *ends = torch.from_numpy(rows).view(-1, 3).mT.contiguous()
+        return number, torch.stack(ends)
+
+    def measure(self) -> dict[str, float]:
+        """What the partition costs, as :class:`GraphShards` has it."""
+        copies, sizes = 0, self.starts.diff()
+        for index in range(len(sizes)):
+            first, end = self.starts[index : index + 2]
+            source, target = self.read(index)[1]
+            is_own = (target >= first) & (target < end)
+            copies += len(source[is_own & ((source < first) | (source >= end))].unique())
+        count = max(1, int(self.starts[-1]))
+        return {
+            "cut": self.crossing / max(1, self.total),
+            "halo": copies / count,
+            "imbalance": int(sizes.max()) * len(sizes) / count if len(sizes) else 0.0,
+        }
+
+    def describe(self, quality: dict[str, float]) -> str:
+        """What the partition costs, in words."""
+        return (
+            f"{len(self.starts) - 1} parts of {int(self.starts[-1]):,} nodes: "
+            f"{quality['cut']:.2%} of edges are cut, one hop needs copies of {quality['halo']:.2%} "
+            f"of the nodes, the largest part is {quality['imbalance']:.2f} times the mean"
+        )
 
 
 def _split_attributes(

@@ -110,11 +110,11 @@ class _Opener:
         self.starts = shards.starts[cuts]
         for index in self.parts if verify else ():
             shards.verify(index)
-        self.reader = Reader(shards)
+        reader = Reader(shards)
         self.first, self.end = self.starts[ranks.rank : ranks.rank + 2].tolist()
         own = torch.arange(self.first, self.end)
-        known = self.reader.rings(own, hops)
-        ends, self.edge_values = self.reader.edges(known)
+        known = reader.rings(own, hops)
+        ends, self.edge_values = reader.edges(known)
         columns = [self._walks_of(f"{place}.col") for place in range(len(shards.walks))]
         wanted = torch.cat([known, *columns]).unique()
         self.wanted = wanted[(wanted < self.first) | (wanted >= self.end)]
@@ -125,6 +125,13 @@ class _Opener:
         self.position = torch.cat([near, others[~contains(near, others)]])
         self.before, self.num_near = len(before), len(near)
         self.edge_index = self._local(ends)
+        names = reader.names("node")
+        self.batch, self.pos = (
+            reader.values(name, self.position) if name in names else None
+            for name in ("node.batch", "node.pos")
+        )
+        # Other parts are mapped no longer than they are read.
+        shards.close([index for index in range(shards.num_parts) if index not in self.parts])
 
     def finish(self, recompute: bool) -> Shard:
         """The shard, for which ranks tell each other what they read."""
@@ -148,14 +155,13 @@ class _Opener:
         return Shard(self._data(), self._topology(count, part), nodes)
 
     def _topology(self, count: int, part: RankPart) -> Topology:
-        batch, pos = self._values("node.batch"), self._values("node.pos")
         walks = [self._walks(place, count) for place in range(len(self.shards.walks))]
         topology = Topology(
             self.edge_index,
             count,
             self.edge_values.get("weight"),
-            batch,
-            pos,
+            self.batch,
+            self.pos,
             walks,
             self.shards.num_graphs,
             self.edge_values.get("attr"),
@@ -164,14 +170,9 @@ class _Opener:
 
     def _data(self) -> Data:
         values: dict[str, Any] = {**self.shards.values, **self.shards.graph()}
-        names = self.reader.names("node")
+        names = [name for name in self.shards.part(0) if name.startswith("node.")]
         own = {name.removeprefix("node."): self._own(name) for name in names}
         return Data.from_dict({**values, **own, "num_nodes": self.end - self.first})
-
-    def _values(self, name: str) -> Tensor | None:
-        """Values of all nodes of the topology, where there are any."""
-        is_known = name in self.reader.names("node")
-        return self.reader.values(name, self.position) if is_known else None
 
     def _walks(self, place: int, num_nodes: int) -> Walks:
         counts = self._walks_of(f"{place}.counts")

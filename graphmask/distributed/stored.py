@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ class GraphShards:
         num_graphs: B.
         starts: first node of each part, in the order of parts, and N.
         cut: share of edges between parts.
+        halo: copies of nodes that parts need for one hop, all parts together, per node.
+        imbalance: nodes of the largest part, in those of the mean.
 
     Raises:
         FileNotFoundError: for a folder without graph.
@@ -52,6 +55,8 @@ class GraphShards:
             self.values: dict[str, Any] = manifest["values"]
             self.num_edges, self.num_graphs = manifest["edges"], manifest["graphs"]
             self.cut: float = manifest["cut"]
+            self.halo: float = manifest["halo"]
+            self.imbalance: float = manifest["imbalance"]
             self.starts = torch.tensor(manifest["starts"])
         except (ValueError, KeyError, TypeError) as error:
             raise damaged(path, str(error)) from error
@@ -98,6 +103,11 @@ class GraphShards:
             if sha256(self.folder / name) != self.files[name]:
                 raise damaged(self.folder / name, "its checksum differs")
 
+    def close(self, parts: Iterable[int]) -> None:
+        """Forget the tensors of some parts, which are mapped again where they are read."""
+        for index in parts:
+            self._open.pop(part_name(index), None)
+
     def _map(self, name: str) -> dict[str, Tensor]:
         if name not in self._open:
             self._open[name] = map_tensors(self.folder / name, self.owner)
@@ -105,7 +115,8 @@ class GraphShards:
 
     def __repr__(self) -> str:
         sizes = f"num_nodes={self.num_nodes}, num_edges={self.num_edges}"
-        return f"GraphShards({sizes}, num_parts={self.num_parts}, cut={self.cut:.2g})"
+        cost = f"cut={self.cut:.2g}, halo={self.halo:.2g}, imbalance={self.imbalance:.3g}"
+        return f"GraphShards({sizes}, num_parts={self.num_parts}, {cost})"
 
 
 def part_name(index: int) -> str:

@@ -20,6 +20,9 @@ from graphmask.transforms._points import graph_numbers, positions
 # Bits of a position along the curve: those of a non-negative int64.
 _KEY_BITS = 63
 
+# Points whose keys are computed at a time.
+_CHUNK = 2**18
+
 
 @dataclass(frozen=True)
 class CuthillMcKee:
@@ -112,22 +115,25 @@ class Hilbert:
         if self.bits * dim > _KEY_BITS:
             raise value_error("bits", f"at most {_KEY_BITS // dim} in {dim} dimensions", self.bits)
         batch = graph_numbers(pos, data.batch)
-        cell = _cells(to_double(pos.detach()), batch, self.bits)
-        order = hilbert_key(cell, self.bits).argsort(stable=True)
-        return order[batch[order].argsort(stable=True)]
+        order = _keys(pos.detach(), batch, self.bits).argsort(stable=True)
+        return order if data.batch is None else order[batch[order].argsort(stable=True)]
 
 
-def _cells(pos: Tensor, batch: Tensor, bits: int) -> Tensor:
-    """Compute the cells ``[N, D]`` of the points in the cubes about their graphs."""
+def _keys(pos: Tensor, batch: Tensor, bits: int) -> Tensor:
+    """Compute positions ``[N]`` along the curve of the points in the cubes about their graphs."""
     if not pos.numel():
-        return pos.long()
+        return batch
     # Halved, so that no difference overflows; multiplied in float64, which holds all cells of 31
     # bits.
-    half = pos / 2
-    low, high = (scatter(half, batch, reduce=reduce) for reduce in ("min", "max"))
-    extent = (high - low).amax(1, keepdim=True)[batch]
-    inside = torch.where(extent > 0, (half - low[batch]) / extent, torch.zeros_like(half))
-    return (inside * 2.0**bits).long().clamp(max=2**bits - 1)
+    low, high = (to_double(scatter(pos, batch, reduce=reduce)) / 2 for reduce in ("min", "max"))
+    extent = (high - low).amax(1, keepdim=True)
+    keys = []
+    for points, graph in zip(pos.split(_CHUNK), batch.split(_CHUNK), strict=True):
+        inside = (to_double(points) / 2 - low[graph]) / extent[graph]
+        inside = torch.where(extent[graph] > 0, inside, torch.zeros_like(inside))
+        cell = (inside * 2.0**bits).long().clamp(max=2**bits - 1)
+        keys.append(hilbert_key(cell, bits))
+    return torch.cat(keys)
 
 
 def hilbert_key(cell: Tensor, bits: int) -> Tensor:

@@ -34,7 +34,16 @@ STUDIES = (
     *("concentration", "estimators", "features", "molecules", "node_order", "scores"),
     "virtual_edges",
 )
-SLOW_STUDIES = ("families", "gpu", "literature", "walk_encodings")
+SLOW_STUDIES = (
+    "equality",
+    "families",
+    "gpu",
+    "larger_than_memory",
+    "literature",
+    "preparation",
+    "walk_encodings",
+    "weak_scaling",
+)
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch.distributed as dist
-from processes import PATIENCE, run
-from rank_cases import CASES, Run, check, check_bytes, check_refusals, die, run_cases, train
+from processes import run
+from rank_cases import (
+    CASES,
+    Run,
+    check,
+    check_bytes,
+    check_compiled,
+    check_half,
+    check_mesh,
+    check_refusals,
+    check_single,
+    run_cases,
+    train,
+)
 
 pytestmark = pytest.mark.skipif(not dist.is_available(), reason="without torch.distributed")
 
@@ -27,6 +38,7 @@ def assert_equal(folder: Path, size: int, runs: Sequence[Run]) -> None:
 def test_two_processes_give_what_one_does(tmp_path: Path) -> None:
     runs: list[Run] = [(check, name) for name in QUICK]
     runs += [(train, "readout"), (check_bytes, "ones + walks"), (check_refusals, "walks")]
+    runs += [(check_half, "batch norm"), (check_single, "ones + walks")]
     assert_equal(tmp_path, 2, runs)
 
 
@@ -42,10 +54,24 @@ def test_training_is_that_of_one_process(tmp_path: Path, size: int) -> None:
     assert_equal(tmp_path, size, [(train, name) for name in TRAINED])
 
 
+SOME = ("ones + walks", "series of 3", "GCN beside", "batch norm", "positive features", "Fourier")
+
+
 @pytest.mark.slow
-def test_a_killed_process_is_an_error_of_the_others(tmp_path: Path) -> None:
-    start = time.monotonic()
-    survivor, killed = run(tmp_path, 2, die)
-    assert killed == {"error": "killed"}
-    assert "onnection" in survivor["result"], survivor
-    assert time.monotonic() - start < PATIENCE / 2
+def test_single_precision_is_that_of_one_process(tmp_path: Path) -> None:
+    assert_equal(tmp_path, 3, [(check_single, name) for name in CASES])
+
+
+@pytest.mark.slow
+def test_half_precision_is_that_of_one_process(tmp_path: Path) -> None:
+    assert_equal(tmp_path, 2, [(check_half, name) for name in SOME])
+
+
+@pytest.mark.slow
+def test_compiled_models_run_on_parts(tmp_path: Path) -> None:
+    assert_equal(tmp_path, 2, [(check_compiled, name) for name in SOME[:4]])
+
+
+@pytest.mark.slow
+def test_two_graphs_on_two_processes_each(tmp_path: Path) -> None:
+    assert_equal(tmp_path, 4, [(check_mesh, name) for name in SOME])

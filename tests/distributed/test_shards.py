@@ -6,6 +6,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from rank_cases import WALKS, cloud, clouds
@@ -115,6 +116,47 @@ def test_the_same_graph_gives_the_same_bytes(tmp_path: Path) -> None:
         shard(cloud(30, 0), tmp_path / name, parts=3, walks=WALKS)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("parts", [4, torch.arange(42) % 3 * 2], ids=["4", "vector"])
+def test_graphs_in_files_are_cut_in_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: Any
+) -> None:
+    data = clouds()
+    shard(data, tmp_path / "whole", parts=parts)
+    for name in ("x", "y", "pos", "edge_index", "edge_weight"):
+        np.save(tmp_path / f"{name}.npy", data[name].numpy())
+        data[name] = torch.from_numpy(np.load(tmp_path / f"{name}.npy", mmap_mode="c"))
+    monkeypatch.setattr("graphmask.distributed.cutting._CHUNK", 7)
+    monkeypatch.setattr("graphmask.transforms.orders._CHUNK", 5)
+    shard(data, tmp_path / "runs", parts=parts)
+    for path in (tmp_path / "whole").iterdir():
+        assert path.read_bytes() == (tmp_path / "runs" / path.name).read_bytes()
+    assert len(list((tmp_path / "runs").iterdir())) == len(list((tmp_path / "whole").iterdir()))
+
+
+def test_the_cost_of_a_partition_is_printed_before_it_is_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step = torch.arange(5)
+    data = Data(x=torch.eye(6), edge_index=torch.stack([step, step + 1]))
+    parts = torch.tensor([0, 0, 0, 0, 1, 1])
+    shards = shard(data, folder, parts=parts)
+    text = capsys.readouterr().err
+    assert "2 parts of 6 nodes: 20.00% of edges are cut" in text
+    assert "copies of 16.67% of the nodes, the largest part is 1.33 times the mean" in text
+    found = shards.cut, shards.halo, shards.imbalance
+    assert_close(torch.tensor(found), torch.tensor([1 / 5, 1 / 6, 4 / 3]))
+
+    def stop(*_: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("graphmask.distributed.cutting.print", stop, raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        shard(data, folder, parts=2)
+    assert repr(GraphShards(folder)) == repr(shards)
+    shard(data, folder, parts=2, log=False)
+    assert not capsys.readouterr().err
 
 
 def flip(path: Path) -> None:

@@ -1,0 +1,96 @@
+"""Preparation of many graphs gives the same bytes, whatever the number of workers.
+
+Random trees of the size of molecules, with as many rings as the script of molecules, get walks and
+walk encodings. Rows give the time, and whether the checksums of all shards are those of the first
+row. Reproduces the table of docs/own_data.md.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from runner import Row, Study, numbers, print_table, progress
+from torch_geometric.data import Data, Dataset
+from torch_geometric.transforms import Compose
+
+import graphmask as gm
+
+
+class Trees(Dataset):
+    """Random trees of 15 to 35 nodes, made where they are read."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        super().__init__()
+        self.count, self.seed = count, seed
+
+    def __repr__(self) -> str:
+        return f"Trees({self.count}, {self.seed})"
+
+    def len(self) -> int:
+        return self.count
+
+    def get(self, idx: int) -> Data:
+        generator = torch.Generator().manual_seed(self.seed * self.count + idx)
+        nodes = int(torch.randint(15, 36, (1,), generator=generator))
+        parent = (torch.rand(nodes - 1, generator=generator) * torch.arange(1, nodes)).long()
+        edges = torch.stack([parent, torch.arange(1, nodes)])
+        x = torch.randn(nodes, 9, generator=generator)
+        return Data(x=x, edge_index=torch.cat([edges, edges.flip(0)], 1), y=x.sum().view(1))
+
+
+def digest(folder: Path) -> str:
+    """The checksum of all files of a folder, and of their names."""
+    found = sha256()
+    for path in sorted(folder.iterdir()):
+        found.update(f"{path.name} {sha256(path.read_bytes()).hexdigest()}".encode())
+    return found.hexdigest()
+
+
+def measure(options: Any) -> Iterator[Row]:
+    """A row for each number of workers."""
+    trees, first = Trees(options.graphs, options.seed), ""
+    sampler = gm.walks.ResampledWalks(options.budget, hops=4)
+    for workers in options.workers:
+        progress(f"{workers} workers")
+        generator = torch.Generator().manual_seed(options.seed)
+        transform = Compose([gm.transforms.AddWalks(sampler, generator)])
+        with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
+            start = perf_counter()
+            gm.prepare(trees, transform, temporary, workers=workers, progress=False)
+            seconds, files = perf_counter() - start, list(Path(temporary).iterdir())
+            found = digest(Path(temporary))
+            first = first or found
+            yield {
+                "workers": workers,
+                "graphs": options.graphs,
+                "s": seconds,
+                "graphs per s": options.graphs / seconds,
+                "files": len(files),
+                "MiB": sum(path.stat().st_size for path in files) / 2**20,
+                "sha256": found[:16],
+                "as the first": found == first,
+            }
+
+
+def main(arguments: Sequence[str] | None = None) -> list[Row]:
+    """Measure and print."""
+    study = Study(__doc__, {"graphs": 40, "workers": [1]})
+    study.add_argument("--graphs", type=int, default=100_000)
+    study.add_argument("--workers", type=numbers(int), default=[1, 2])
+    study.add_argument("--budget", type=int, default=32, help="pairs per node")
+    study.add_argument("--folder", type=Path, help="where to write (the system's)")
+    options = study.parse(arguments)
+    with torch.random.fork_rng(devices=[]):
+        rows = study.collect(measure(options), options)
+    print_table("Preparation", rows)
+    return rows
+
+
+if __name__ == "__main__":
+    main()
