@@ -121,6 +121,10 @@ def _score(model: Any, x: np.ndarray, y: np.ndarray, metric: Metric, classes: bo
     predicted = model.predict_proba(x) if classes else model.predict(x)
     if isinstance(metric, BinaryAUROC):
         predicted = predicted[:, 1]
+    elif classes:  # those without a training row, too
+        seen = predicted
+        predicted = np.zeros((len(x), getattr(metric, "num_classes", seen.shape[1])))
+        predicted[:, model.classes_] = seen
     metric = metric.clone()
     target = torch.from_numpy(y.reshape(len(y)))
     metric.update(torch.from_numpy(predicted).float(), target.long() if classes else target)

@@ -50,7 +50,7 @@ def make_parser(description: str | None, **defaults: Any) -> argparse.ArgumentPa
     add("--hops", type=int, default=4, help="hops of the mask")
     add("--dropout", type=float, default=0.0)
     add("--head-dropout", type=float, default=0.3, help="of outputs of graphs")
-    add("--norm", default="batch_norm", help="of models of graphs, as in PyG; none: of each node")
+    add("--norm", default="batch_norm", help="as in PyG; none: layer normalisation of each node")
     add("--accelerator", default="auto", help="as in Lightning: cpu, gpu, auto")
     add("--devices", default="1", help="number of devices; several train data-parallel")
     add("--precision", default="32-true", help="as in Lightning, such as bf16-mixed")
@@ -99,6 +99,7 @@ def make_model(
 ) -> nn.Module:
     """The transformer of all variants, of the size of the options unless arguments differ."""
     sizes = {"num_layers": options.layers, "heads": options.heads, "dropout": options.dropout}
+    sizes["norm"] = None if options.norm == "none" else options.norm
     channels = in_channels, options.channels, out_channels
     model = gm.nn.TopologicalTransformer(*channels, **{**sizes, **arguments})
     return optimization.use_bit_dropout(model)
