@@ -211,14 +211,18 @@ def pools(side: int, rings: int) -> Iterator[Variant]:
     shells = gm.walks.Shells(budget=128, hops=4)
     shared = gm.masks.WalkMask(4, 1, gm.masks.NonNegative, shells)
     adaptive = gm.masks.AdaptiveWalkMask(5, 4, 1, gm.masks.NonNegative, shells)
-    for name, layer in (
-        ("GCNConv", GCNConv(5, 5)),
-        ("attention, WalkMask", gm.nn.TopologicalAttention(5, 1, shared)),
-        ("attention, AdaptiveWalkMask", gm.nn.TopologicalAttention(5, 1, adaptive)),
-        ("ContextPool, diffusion", gm.nn.ContextPool(5)),
-        ("ContextPool, shells", gm.nn.ContextPool(5, 4, gm.masks.NonNegative, shells)),
+    pools = gm.nn.ContextPool(5), gm.nn.ContextPool(5, 4, gm.masks.NonNegative, shells)
+    for name, layer, topology in (
+        ("GCNConv", GCNConv(5, 5), graph.edge_index),
+        ("attention, WalkMask", gm.nn.TopologicalAttention(5, 1, shared), shared.prepare(graph)),
+        (
+            "attention, AdaptiveWalkMask",
+            gm.nn.TopologicalAttention(5, 1, adaptive),
+            adaptive.prepare(graph),
+        ),
+        ("ContextPool, diffusion", pools[0], pools[0].prepare(graph)),
+        ("ContextPool, shells", pools[1], pools[1].prepare(graph)),
     ):
-        topology = layer.prepare(graph) if hasattr(layer, "prepare") else graph.edge_index
         module = nn.ModuleList([layer, nn.Linear(5, 1)])
         _train(module, x, topology, y)
         yield Variant(name, partial(_pool, module, x_new, topology), module, y_new)

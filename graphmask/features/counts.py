@@ -19,6 +19,9 @@ _LEAST = -3.0
 # Success probabilities among which the best one is chosen.
 _CHANCES = 999
 
+# Of Poisson laws.
+_LEAST_RATE = 1e-6
+
 
 class _CountFeatures(ProjectedFeatures):
     """Features of counts whose law a subclass gives; rows of the projection draw them."""
@@ -27,14 +30,12 @@ class _CountFeatures(ProjectedFeatures):
     shift: Tensor
     product: Tensor
     counts: Tensor
-    bias: Tensor
 
     def _register_buffers(self) -> None:
         size = self.channels
         self.register_buffer("shift", torch.full((size,), _LEAST * self.scale**0.5))
         self.register_buffer("product", torch.full((size,), (1 + _LEAST**2) * self.scale))
         self.register_buffer("counts", torch.empty_like(self.projection))
-        self.register_buffer("bias", torch.empty_like(self.projection[:, 0]))
         self._draw_counts()
 
     @torch.no_grad()
@@ -67,18 +68,26 @@ class _CountFeatures(ProjectedFeatures):
     @torch.no_grad()
     def _draw_counts(self) -> None:
         uniform = torch.special.ndtr(to_double(self.projection))
-        counts, log_chance = self._invert(uniform, to_double(self.product))
-        self.counts.copy_(counts)
-        terms = torch.lgamma(counts + 1) + log_chance
-        self.bias.copy_(-(terms.sum(1) + math.log(self.num_features)) / 2)
+        self.counts.copy_(self._invert(uniform, to_double(self.product)))
 
     @abstractmethod
-    def _invert(self, uniform: Tensor, product: Tensor) -> tuple[Tensor, Tensor]:
-        """Counts ``[m, d]`` of uniform numbers, and the logarithms of their probabilities."""
+    def _invert(self, uniform: Tensor, product: Tensor) -> Tensor:
+        """Counts ``[m, d]`` of uniform numbers."""
+
+    @abstractmethod
+    def _log_chance(self, counts: Tensor) -> Tensor:
+        """Logarithms of the probabilities of counts."""
+
+    @torch.no_grad()
+    def _bias(self) -> Tensor:
+        """``[m]``, computed in each call: stored, it would be rounded to single precision."""
+        counts = to_double(self.counts)
+        terms = torch.lgamma(counts + 1) + self._log_chance(counts)
+        return -(terms.sum(1) + math.log(self.num_features)) / 2
 
     def _query_features(self, x: Tensor) -> LogFeatures:
         x = self._scaled(x)
-        shift, counts, bias = (y.to(x.dtype) for y in (self.shift, self.counts, self.bias))
+        shift, counts, bias = (y.to(x.dtype) for y in (self.shift, self.counts, self._bias()))
         base = x - shift
         log = base.abs().clamp(min=torch.finfo(x.dtype).tiny).log()
         odd = torch.remainder((base < 0).to(x.dtype) @ (counts % 2).mT, 2)
@@ -132,14 +141,18 @@ class PoissonFeatures(_CountFeatures):
         True
     """
 
-    def _invert(self, uniform: Tensor, product: Tensor) -> tuple[Tensor, Tensor]:
-        rate = product.clamp(min=1e-6)
+    def _invert(self, uniform: Tensor, product: Tensor) -> Tensor:
+        rate = product.clamp(min=_LEAST_RATE)
         most = float(rate.max())
         count = torch.arange(int(most + 12 * most**0.5) + 30, device=rate.device)
         log_chance = count * rate.log().unsqueeze(1) - rate.unsqueeze(1) - torch.lgamma(count + 1.0)
         below = log_chance.exp().cumsum(1)[:, :-1].contiguous()
         drawn = torch.searchsorted(below, uniform.mT.contiguous())
-        return drawn.mT.to(rate.dtype), log_chance.gather(1, drawn).mT
+        return drawn.mT.to(rate.dtype)
+
+    def _log_chance(self, counts: Tensor) -> Tensor:
+        rate = to_double(self.product).clamp(min=_LEAST_RATE)
+        return counts * rate.log() - rate - torch.lgamma(counts + 1)
 
 
 class GeometricFeatures(_CountFeatures):
@@ -164,12 +177,25 @@ class GeometricFeatures(_CountFeatures):
         True
     """
 
-    def _invert(self, uniform: Tensor, product: Tensor) -> tuple[Tensor, Tensor]:
+    thousandths: Tensor
+
+    def _register_buffers(self) -> None:
+        self.register_buffer("thousandths", torch.empty(self.channels))
+        super()._register_buffers()
+
+    def _invert(self, uniform: Tensor, product: Tensor) -> Tensor:
         dtype = double_dtype(product.device)
         chance = torch.arange(1, _CHANCES + 1, device=product.device, dtype=dtype) / (_CHANCES + 1)
         argument = 2 * product.unsqueeze(1) * (1 - chance).rsqrt()
         moment = torch.special.i0e(argument).log() + argument - chance.log()
-        p = chance[moment.argmin(1)]
-        rest = torch.log1p(-p)
-        drawn = (torch.log1p(-uniform.clamp(max=1 - torch.finfo(dtype).eps)) / rest).floor()
-        return drawn, p.log() + drawn * rest
+        self.thousandths.copy_(moment.argmin(1) + 1)
+        rest = torch.log1p(-self._chance())
+        return (torch.log1p(-uniform.clamp(max=1 - torch.finfo(dtype).eps)) / rest).floor()
+
+    def _log_chance(self, counts: Tensor) -> Tensor:
+        p = self._chance()
+        return p.log() + counts * torch.log1p(-p)
+
+    def _chance(self) -> Tensor:
+        """``[d]``, p."""
+        return to_double(self.thousandths) / (_CHANCES + 1)

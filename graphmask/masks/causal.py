@@ -32,9 +32,9 @@ class CausalMask(TopologicalMask):
         length: number of nodes of every graph, if known and equal; other graphs are an error then.
             A factor of :class:`~graphmask.masks.KroneckerMask` needs it. (default: :obj:`None`,
             graphs of any size)
-        chunk: C, nodes of a sequence that attention sums at once. Less memory, since the backward
-            pass computes each chunk again from the state before it, and more time. (default:
-            :obj:`None`, all)
+        chunk: C, nodes of a sequence whose features attention maps and sums at once. Less memory,
+            since the backward pass computes each chunk again from the state before it, and more
+            time. (default: :obj:`None`, all)
 
     Raises:
         ValueError: for a decay that is not between 0 and 1, heads that do not fit it, and graphs
@@ -42,7 +42,9 @@ class CausalMask(TopologicalMask):
 
     Cost: O(N) per product column; attention in O(N (L + m) d) time by chunks of L nodes (32 to
     128), with a state of ``m (d + 1)`` numbers for each chunk. Beside q, k, v and the output it
-    holds O(N (L + m + d)) numbers; with chunks of C nodes O(C (L + m + d) + N m d / C).
+    holds O(N (L + m + d)) numbers; with chunks of C nodes gradients of N (4 d + 1) and O(C (L + m +
+    d) + N m d / C). In batches of unequal sequences, and compiled code, features of all nodes are
+    mapped before, 2 N m numbers.
 
     Source: Choromanski et al., "Rethinking Attention with Performers" (ICLR 2021), for prefix sums;
     Sun et al., "Retentive Network" (arXiv 2307.08621), for the decay; Likhosherstov et al.,

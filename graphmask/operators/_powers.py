@@ -17,9 +17,11 @@ from graphmask.topology import Normalization, Topology
 # Nodes of the largest graph from which on powers are formed: attention runs by blocks below.
 LEAST_NODES = 512
 
-# Pairs per node, and numbers per node, up to which they are kept; and multiply-adds per pair that
-# may form them: hubs would take more.
-_PAIRS, _NUMBERS, _TERMS = 160, 1120, 32
+# Pairs per node, and numbers per node and of all, up to which they are kept.
+_PAIRS, _NUMBERS, _MOST = 160, 1120, 2**28
+
+# Rows that are multiplied at once, and multiply-adds per pair that may form them: hubs take more.
+_ROWS, _TERMS = 8192, 32
 
 
 class Powers(NamedTuple):
@@ -48,31 +50,42 @@ def find_powers(topology: Topology, normalization: Normalization, hops: int) -> 
 
 
 def make_powers(topology: Topology, normalization: Normalization, hops: int) -> Powers | None:
-    """:func:`find_powers`, from products of sparse matrices on the CPU."""
+    """:func:`find_powers`, from products of sparse matrices on the CPU, some rows at a time."""
     pattern, weight = topology.adjacency(normalization)
     rowptr, col, value = (
         x.numpy(force=True) for x in (pattern.rowptr, pattern.col, to_double(weight))
     )
-    W, degree = csr_matrix((value, col, rowptr), shape=pattern.shape), np.diff(rowptr)
-    most = min(_PAIRS, _NUMBERS // (hops + 1)) * topology.num_nodes
-    powers = [identity(topology.num_nodes, format="csr")]
-    pairs = _support(powers[0])
+    W, nodes = csr_matrix((value, col, rowptr), shape=pattern.shape), topology.num_nodes
+    per_node = min(_PAIRS, _NUMBERS // (hops + 1))
+    most, blocks, total = min(per_node * nodes, _MOST // (hops + 1)), [], 0
+    start = identity(nodes, format="csr")
+    for first in range(0, nodes, _ROWS):
+        block = _multiply(start[first : first + _ROWS], W, hops)
+        if block is None or total + len(block[1]) > most:
+            return None
+        total += len(block[1])
+        blocks.append(block)
+    counts, col, table = (torch.from_numpy(np.concatenate(x)) for x in zip(*blocks, strict=True))
+    device = weight.device
+    support = Pattern.from_counts(counts.long().to(device), col.long().to(device), nodes)
+    return Powers(support, table.to(device, accumulator(weight)))
+
+
+def _multiply(
+    rows: csr_matrix, W: csr_matrix, hops: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Pairs per row, their columns, and the table of the powers of some rows; None for hubs."""
+    degree, powers, pairs = np.diff(W.indptr), [rows], _support(rows)
     for _ in range(hops):
-        if int(degree[powers[-1].indices].sum()) > _TERMS * most:
+        if int(degree[powers[-1].indices].sum()) > _TERMS * _PAIRS * _ROWS:
             return None
         powers.append(powers[-1] @ W)
         pairs = _support(pairs + _support(powers[-1]))
-        if pairs.nnz > most:
-            return None
     pairs.sort_indices()
-    keys, table = _keys(pairs), torch.zeros(pairs.nnz, hops + 1, dtype=torch.float64)
+    keys, table = _keys(pairs), np.zeros((pairs.nnz, hops + 1), np.float64)
     for hop, power in enumerate(powers):
-        table[torch.from_numpy(np.searchsorted(keys, _keys(power))), hop] = torch.from_numpy(
-            power.data
-        )
-    counts, col = (torch.from_numpy(x).long() for x in (np.diff(pairs.indptr), pairs.indices))
-    support = Pattern.from_counts(counts.to(weight.device), col.to(weight.device), pairs.shape[1])
-    return Powers(support, table.to(weight.device, accumulator(weight)))
+        table[np.searchsorted(keys, _keys(power)), hop] = power.data
+    return np.diff(pairs.indptr), pairs.indices, table
 
 
 def _support(matrix: csr_matrix) -> csr_matrix:
@@ -84,4 +97,4 @@ def _support(matrix: csr_matrix) -> csr_matrix:
 def _keys(matrix: csr_matrix) -> np.ndarray:
     """``i N + j`` of the entries."""
     row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    return row * matrix.shape[1] + matrix.indices
+    return row * matrix.shape[1] + matrix.indices.astype(np.int64)
