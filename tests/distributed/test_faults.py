@@ -97,6 +97,7 @@ class Kills:
         return "Kills()"
 
 
+@pytest.mark.filterwarnings("ignore")  # joblib's, of a worker that is gone
 def test_a_killed_worker_is_an_error_and_the_next_run_goes_on(tmp_path: Path) -> None:
     pytest.importorskip("safetensors")
     graphs = [cloud(9, seed) for seed in range(12)]
