@@ -58,9 +58,11 @@ def make_sides() -> list[Side]:
         "RFDMask": (partial(masks.RFDMask, 3, 0.5, HEADS), 0),
     }
     features = gm.features.PositiveRandomFeatures(4, 6)
-    conv = pyg.GCNConv(CHANNELS, CHANNELS)
     layers: dict[str, tuple[Callable[[], nn.Module], int]] = {
-        "WalkMask, GCNConv beside": (partial(transformer, walks, conv=conv), 1),
+        "WalkMask, GCNConv beside": (
+            lambda: transformer(walks, conv=pyg.GCNConv(CHANNELS, CHANNELS)),
+            1,
+        ),
         "WalkMask, softmax": (
             partial(transformer, walks, feature_map=gm.features.SoftmaxScores()),
             0,
@@ -71,7 +73,7 @@ def make_sides() -> list[Side]:
         ),
         "WalkMask, batch normalisation": (partial(transformer, walks, norm="batch_norm"), 0),
         "WalkMask, mean over graphs": (
-            partial(transformer, walks, pool=pyg.global_mean_pool, head=nn.Linear(CHANNELS, 3)),
+            lambda: transformer(walks, pool=pyg.global_mean_pool, head=nn.Linear(CHANNELS, 3)),
             0,
         ),
     }
@@ -96,19 +98,26 @@ def make_graph(nodes: int, seed: int) -> Data:
 
 def compare(options: Any, folder: Path) -> list[Row]:
     """Rows of all sides in both precisions, on the processes that are there."""
-    data = make_graph(options.nodes, options.seed)
+    graph = make_graph(options.nodes, options.seed)
     generator = torch.Generator().manual_seed(options.seed)
     parts = torch.randint(9, (options.nodes,), generator=generator)
     parts[parts == 4] = 5
-    first_does(lambda: gm.distributed.shard(data, folder / "graph", parts=parts, walks=WALKS))
-    whole = gm.distributed.open_shard(folder / "graph", 3, group=alone())
-    rows = []
+    group, rows = alone(), []
     for dtype in (torch.float32, torch.float64):
+        precision = str(dtype).removeprefix("torch.")
+        data, place = cast(graph, dtype), folder / precision
+        cut = partial(gm.distributed.shard, data, place, parts=parts, walks=WALKS, log=False)
+        first_does(cut)
+        whole = gm.distributed.open_shard(place, 3, group=group)
         for side in make_sides():
-            errors = errors_of(side, dtype, folder / "graph", whole)
-            precision = str(dtype).removeprefix("torch.")
+            errors = errors_of(side, dtype, place, whole)
             rows.append({"processes": count(), "model": side.name, "dtype": precision} | errors)
     return rows
+
+
+def cast(data: Data, dtype: torch.dtype) -> Data:
+    """The same graph, its numbers of another type."""
+    return data.clone().apply(lambda x: x.to(dtype) if x.is_floating_point() else x)
 
 
 def alone() -> Any:
@@ -131,7 +140,7 @@ def errors_of(
         if isinstance(module, nn.Dropout):
             module.p = 0.0
     model = gm.distributed.sync_batch_norm(deepcopy(single))
-    shard = gm.distributed.open_shard(folder, side.hops)
+    shard, size = gm.distributed.open_shard(folder, side.hops), count()
     x, own = (s.x.to(dtype, copy=True).requires_grad_() for s in (whole, shard))
     expected, out = single(x, whole.topology), model(own, shard.topology)
     for rows, topology in ((expected, whole.topology), (out, shard.topology)):
@@ -142,7 +151,6 @@ def errors_of(
             loss = gm.distributed.mean(total, len(rows), topology)
         loss.backward()
     place = whole.nodes.argsort()[shard.nodes]  # of own rows
-    size = count()
     pairs = zip(model.parameters(), single.parameters(), strict=True)
     parameters = [(summed(zero(a)) / size, zero(b)) for a, b in pairs]
     return {

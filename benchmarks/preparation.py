@@ -1,8 +1,8 @@
 """Preparation of many graphs gives the same bytes, whatever the number of workers.
 
-Random trees of the size of molecules, with as many rings as the script of molecules, get walks and
-walk encodings. Rows give the time, and whether the checksums of all shards are those of the first
-row. Reproduces the table of docs/own_data.md.
+Clouds of 128 to 256 points on a sphere, made where they are read, get their nearest neighbours and
+walks. Rows give the time, and whether the checksums of all shards are those of the first row.
+Reproduces the table of docs/own_data.md.
 """
 
 from __future__ import annotations
@@ -22,26 +22,25 @@ from torch_geometric.transforms import Compose
 import graphmask as gm
 
 
-class Trees(Dataset):
-    """Random trees of 15 to 35 nodes, made where they are read."""
+class Clouds(Dataset):
+    """Points on a sphere, with noise."""
 
     def __init__(self, count: int, seed: int) -> None:
         super().__init__()
         self.count, self.seed = count, seed
 
     def __repr__(self) -> str:
-        return f"Trees({self.count}, {self.seed})"
+        return f"Clouds({self.count}, {self.seed})"
 
     def len(self) -> int:
         return self.count
 
     def get(self, idx: int) -> Data:
         generator = torch.Generator().manual_seed(self.seed * self.count + idx)
-        nodes = int(torch.randint(15, 36, (1,), generator=generator))
-        parent = (torch.rand(nodes - 1, generator=generator) * torch.arange(1, nodes)).long()
-        edges = torch.stack([parent, torch.arange(1, nodes)])
-        x = torch.randn(nodes, 9, generator=generator)
-        return Data(x=x, edge_index=torch.cat([edges, edges.flip(0)], 1), y=x.sum().view(1))
+        points = int(torch.randint(128, 257, (1,), generator=generator))
+        pos = torch.randn(points, 3, generator=generator)
+        noise = 0.02 * torch.randn(points, 3, generator=generator)
+        return Data(pos=pos / pos.norm(dim=1, keepdim=True) + noise, y=torch.tensor([idx % 10]))
 
 
 def digest(folder: Path) -> str:
@@ -54,15 +53,16 @@ def digest(folder: Path) -> str:
 
 def measure(options: Any) -> Iterator[Row]:
     """A row for each number of workers."""
-    trees, first = Trees(options.graphs, options.seed), ""
+    clouds, first = Clouds(options.graphs, options.seed), ""
     sampler = gm.walks.ResampledWalks(options.budget, hops=4)
     for workers in options.workers:
         progress(f"{workers} workers")
         generator = torch.Generator().manual_seed(options.seed)
-        transform = Compose([gm.transforms.AddWalks(sampler, generator)])
+        walks = gm.transforms.AddWalks(sampler, generator)
+        transform = Compose([gm.transforms.KNNGraph(k=8), walks])
         with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
             start = perf_counter()
-            gm.prepare(trees, transform, temporary, workers=workers, progress=False)
+            gm.prepare(clouds, transform, temporary, workers=workers, progress=False)
             seconds, files = perf_counter() - start, list(Path(temporary).iterdir())
             found = digest(Path(temporary))
             first = first or found
@@ -81,7 +81,7 @@ def measure(options: Any) -> Iterator[Row]:
 def main(arguments: Sequence[str] | None = None) -> list[Row]:
     """Measure and print."""
     study = Study(__doc__, {"graphs": 40, "workers": [1]})
-    study.add_argument("--graphs", type=int, default=100_000)
+    study.add_argument("--graphs", type=int, default=10_000)
     study.add_argument("--workers", type=numbers(int), default=[1, 2])
     study.add_argument("--budget", type=int, default=32, help="pairs per node")
     study.add_argument("--folder", type=Path, help="where to write (the system's)")

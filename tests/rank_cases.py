@@ -43,6 +43,9 @@ from graphmask.masks import (
     WalkMask,
 )
 
+# Of gradients in float64, relative to their largest: some are small sums of large terms.
+GRADIENT = 1e-10
+
 HEADS = 2
 WALKS = gm.walks.ResampledWalks(12, hops=3)
 
@@ -260,9 +263,9 @@ def check(case: Case, folder: Path) -> None:
     ranks, gradients = Processes(), mean_gradients(model, single)
     rows = expected if case.graphs else expected[shard.nodes]
     close(out, rows, f"{case}: output")
-    close(own.grad / ranks.size, x.grad[shard.nodes], f"{case}: gradient of x")
+    close(own.grad / ranks.size, x.grad[shard.nodes], f"{case}: gradient of x", GRADIENT)
     for name, ours, theirs in gradients:
-        close(ours, theirs, f"{case}: gradient of {name}", 1e-11)
+        close(ours, theirs, f"{case}: gradient of {name}", GRADIENT)
     for (name, ours), theirs in zip(model.named_buffers(), single.buffers(), strict=True):
         close(ours.double(), theirs.double(), f"{case}: buffer {name}")
 
@@ -400,9 +403,9 @@ def check_single(case: Case, folder: Path) -> None:
     loss_of(case, expected, y, whole).backward()
     loss_of(case, out, shard.y.float(), shard.topology).backward()
     gradients = mean_gradients(ours, single)
-    close(out, expected if case.graphs else expected[shard.nodes], f"{case}: output", 2e-6)
+    close(out, expected if case.graphs else expected[shard.nodes], f"{case}: output", 1e-5)
     for name, mine, theirs in gradients:
-        close(mine, theirs, f"{case}: gradient of {name}", 2e-5)
+        close(mine, theirs, f"{case}: gradient of {name}", 1e-4)
 
 
 def check_half(case: Case, folder: Path) -> None:
@@ -439,7 +442,7 @@ def check_compiled(case: Case, folder: Path) -> None:
     gradients, expected = mean_gradients(compiled, model), model(shard.x, shard.topology)
     close(out, expected, f"{case}: output")
     for name, ours, theirs in gradients:
-        close(ours, theirs, f"{case}: gradient of {name}")
+        close(ours, theirs, f"{case}: gradient of {name}", GRADIENT)
 
 
 def check_mesh(case: Case, folder: Path) -> None:
@@ -462,13 +465,13 @@ def check_mesh(case: Case, folder: Path) -> None:
     dist.barrier()
     shard = gm.distributed.open_shard(own, case.hops, group=group)
     ours = gm.distributed.sync_batch_norm(model, group)
-    out = DistributedDataParallel(ours)(shard.x, shard.topology)
-    loss = loss_of(case, out, shard.y, shard.topology)
+    wrapped = DistributedDataParallel(ours)
+    loss = loss_of(case, wrapped(shard.x, shard.topology), shard.y, shard.topology)
     loss.backward()
     close(loss, losses[place], f"{case}: loss")
     for (name, mine), theirs in zip(ours.named_parameters(), single.parameters(), strict=True):
         if theirs.grad is not None:
-            close(mine.grad, theirs.grad, f"{case}: gradient of {name}")
+            close(mine.grad, theirs.grad, f"{case}: gradient of {name}", GRADIENT)
 
 
 def mean_gradients(model: nn.Module, other: nn.Module) -> list[tuple[str, Tensor, Tensor]]:

@@ -105,8 +105,10 @@ class Ranks(ABC):
 
     @torch.compiler.disable
     def sum(self, x: Tensor) -> Tensor:
-        """The sum over all ranks."""
-        return x if self.size == 1 else _Sum.apply(x, self)
+        """The sum over all ranks, that of halves in float32."""
+        if self.size == 1:
+            return x
+        return _Sum.apply(x.float() if x.itemsize == 2 else x, self).to(x.dtype)
 
     @torch.compiler.disable
     def max(self, x: Tensor) -> Tensor:

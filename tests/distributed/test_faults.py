@@ -64,12 +64,11 @@ def test_a_killed_writer_leaves_a_whole_graph_or_none(tmp_path: Path) -> None:
     command = [sys.executable, "-c", CUT, str(folder), str(ROOT / "tests")]
     found = []
     for pause in (0.0, 0.01, 0.03, 0.05, 0.11, 0.17):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE)
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(pause)
-        process.kill()
-        process.wait()
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(pause)
+            process.kill()
         if not (folder / "manifest.json").exists():
             found.append("none")
             continue
@@ -98,16 +97,17 @@ class Kills:
         return "Kills()"
 
 
+@pytest.mark.filterwarnings("ignore")  # joblib's, of a worker that is gone
 def test_a_killed_worker_is_an_error_and_the_next_run_goes_on(tmp_path: Path) -> None:
     pytest.importorskip("safetensors")
     graphs = [cloud(9, seed) for seed in range(12)]
     for seed, data in enumerate(graphs):
         data.y = torch.tensor([seed])
     options: dict[str, Any] = {"shard_size": 2, "progress": False, "workers": 2, "backend": "loky"}
-    transform, start = Kills(tmp_path / "marker"), time.monotonic()
+    transform = Kills(tmp_path / "marker")
     with pytest.raises(joblib.externals.loky.process_executor.TerminatedWorkerError):
         gm.prepare(graphs, transform, tmp_path / "killed", **options)
-    print(f"a killed worker of prepare: {time.monotonic() - start:.2f} s, its start included")
+    print(f"a killed worker of prepare: {time.time() - transform.marker.stat().st_mtime:.2f} s")
     killed = gm.prepare(graphs, transform, tmp_path / "killed", **options)
     whole = gm.prepare(graphs, transform, tmp_path / "whole", **{**options, "workers": 1})
     assert killed.shards == whole.shards
