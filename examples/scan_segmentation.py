@@ -117,8 +117,8 @@ def cut(options: Options, seed: int) -> tuple[Wedges, Wedges, Wedges]:
 
 def parse(arguments: list[str] | None = None) -> Options:
     """The options of a run."""
-    sizes = {"batch_size": 1, "channels": 48, "dropout": 0.2, "norm": "none"}
-    recipe = {"epochs": 60, "validate_every": 6, "lr": 4e-3, "weight_decay": 0.05, "ema": 0.95}
+    sizes = {"batch_size": 4, "channels": 48, "dropout": 0.2}
+    recipe = {"epochs": 120, "validate_every": 12, "lr": 4e-3, "weight_decay": 0.05, "ema": 0.95}
     parser = training.make_parser(__doc__, **sizes, **recipe)
     add = parser.add_argument
     add("--root", help="folder of scans (default: generated terrain)")
