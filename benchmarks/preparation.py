@@ -2,7 +2,6 @@
 
 Clouds of 128 to 256 points on a sphere, made where they are read, get their nearest neighbours and
 walks. Rows give the time, and whether the checksums of all shards are those of the first row.
-Reproduces the table of docs/own_data.md.
 """
 
 from __future__ import annotations
