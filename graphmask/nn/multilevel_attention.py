@@ -178,9 +178,10 @@ def attend_by_clusters(q: Tensor, k: Tensor, v: Tensor, clusters: Clusters, bloc
         stacked = [_stack(x, members) for x in (queries, keys, torch.cat([values, ones], -1))]
         sizes = [graphs * count for graphs, count in shapes]
         groups = zip(shapes, *(x.split(sizes, 1) for x in stacked), strict=True)
-        sums = [
-            _attend(*(x.unflatten(1, shape) for x in group), blocks) for shape, *group in groups
-        ]
+        sums = []
+        for shape, *group in groups:
+            queries, keys, values = (x.unflatten(1, shape) for x in group)
+            sums.append(_attend(queries, keys, values, blocks))
         total = torch.cat(sums, 1).flatten(1, 2)[:, place]
         return (total[..., :-1] / total[..., -1:]).transpose(0, 1).to(v.dtype)
 
@@ -200,18 +201,18 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, blocks: int) -> Tensor:
     heads, graphs, count, width, _ = q.shape
     present = v[..., -1:].detach()
     size = present.sum(3)
-    means, values = [x.sum(3) / size for x in (q, k)], v.sum(3)
-    kept = _choose(*means, blocks)
+    mean_q, mean_k = q.sum(3) / size, k.sum(3) / size
+    kept = _choose(mean_q, mean_k, blocks)
     is_kept = torch.zeros(heads, graphs, count**2, dtype=torch.bool, device=q.device)
     is_kept = is_kept.scatter(2, kept, True).unflatten(2, (count, count))
-    far, top = _attend_means(*means, values, is_kept)
+    far, top = _attend_means(mean_q, mean_k, v.sum(3), is_kept)
 
     # Clusters of all heads and graphs in a row.
     first = count * torch.arange(heads * graphs, device=q.device).view(heads, graphs, 1)
     target, source = ((x + first).flatten() for x in (kept // count, kept % count))
     q, k, v = (x.flatten(0, 2) for x in (q, k, v))
-    pairs = q.index_select(0, target), k.index_select(0, source), v.index_select(0, source)
-    near, most = _attend_nodes(*pairs)
+    q, k, v = q.index_select(0, target), k.index_select(0, source), v.index_select(0, source)
+    near, most = _attend_nodes(q, k, v)
     # Every node divides its scores by the largest, coarse or fine.
     top, index = top.flatten().unsqueeze(1).repeat(1, width), target.unsqueeze(1).expand_as(most)
     shift = top.scatter_reduce(0, index, most, "amax")

@@ -52,10 +52,9 @@ def find_powers(topology: Topology, normalization: Normalization, hops: int) -> 
 def make_powers(topology: Topology, normalization: Normalization, hops: int) -> Powers | None:
     """:func:`find_powers`, from products of sparse matrices on the CPU, some rows at a time."""
     pattern, weight = topology.adjacency(normalization)
-    rowptr, col, value = (
-        x.numpy(force=True) for x in (pattern.rowptr, pattern.col, to_double(weight))
-    )
-    W, nodes = csr_matrix((value, col, rowptr), shape=pattern.shape), topology.num_nodes
+    tensors = to_double(weight), pattern.col, pattern.rowptr
+    W = csr_matrix(tuple(x.numpy(force=True) for x in tensors), shape=pattern.shape)
+    nodes = topology.num_nodes
     per_node = min(_PAIRS, _NUMBERS // (hops + 1))
     most, blocks, total = min(per_node * nodes, _MOST // (hops + 1)), [], 0
     start = identity(nodes, format="csr")

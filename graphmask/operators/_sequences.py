@@ -88,7 +88,8 @@ def attend_in_parts(
                 attend, *part, state, use_reentrant=False, preserve_rng_state=False
             )
         else:
-            out, state = attend(*part, state)
+            q, k, v = part
+            out, state = attend(q, k, v, state)
         outputs.append(out)
     return torch.cat(outputs, 2)
 
