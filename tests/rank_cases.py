@@ -405,7 +405,8 @@ def check_single(case: Case, folder: Path) -> None:
     gradients = mean_gradients(ours, single)
     close(out, expected if case.graphs else expected[shard.nodes], f"{case}: output", 1e-5)
     for name, mine, theirs in gradients:
-        close(mine, theirs, f"{case}: gradient of {name}", 1e-4)
+        # Gradients behind a batch normalisation are small sums of large terms.
+        close(mine, theirs, f"{case}: gradient of {name}", 1e-3)
 
 
 def check_half(case: Case, folder: Path) -> None:

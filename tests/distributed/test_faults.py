@@ -91,7 +91,8 @@ class Kills:
         if int(data.y) == 7 and not self.marker.exists():
             self.marker.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return gm.transforms.AddWalks(gm.walks.IIDWalks(num_walks=4))(data)
+        generator = torch.Generator().manual_seed(0)
+        return gm.transforms.AddWalks(gm.walks.IIDWalks(num_walks=4), generator)(data)
 
     def __repr__(self) -> str:
         return "Kills()"
