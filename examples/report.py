@@ -117,14 +117,19 @@ def kind_of(row: str) -> str:
 
 
 def draw_summary(recipes: Sequence[Recipe], cells: dict[str, dict[str, Cell]]) -> str:
-    """A line per recipe: of the rows of each kind the one with the best validation score."""
+    """A line per recipe: of the rows of each kind the one with the best validation score.
+
+    Rows with fewer seeds than others of their kind are left out.
+    """
     lines = []
     for recipe in recipes:
         choose, line = min if recipe.lower_is_better else max, {}
         rows = cells.get(recipe.name, {})
         for kind in KINDS:
-            chosen = [cell for row, cell in rows.items() if kind_of(row) == kind]
-            if chosen:
+            cells_of_kind = [cell for row, cell in rows.items() if kind_of(row) == kind]
+            if cells_of_kind:
+                most = max(len(cell.seeds) for cell in cells_of_kind)
+                chosen = [cell for cell in cells_of_kind if len(cell.seeds) == most]
                 top = choose(chosen, key=lambda cell: statistics.mean(cell.validation))
                 line[kind] = statistics.mean(top.test), spread(top.test)
         top_test = choose(mean for mean, _ in line.values()) if line else None
