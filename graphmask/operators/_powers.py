@@ -20,8 +20,9 @@ LEAST_NODES = 512
 # Pairs per node, and numbers per node and of all, up to which they are kept.
 _PAIRS, _NUMBERS, _MOST = 160, 1120, 2**28
 
-# Rows that are multiplied at once, and multiply-adds per pair that may form them: hubs take more.
-_ROWS, _TERMS = 8192, 32
+# Rows that are multiplied at once, how many times the pairs of others they may have, and
+# multiply-adds per pair that may form them: hubs take more.
+_ROWS, _UNEVEN, _TERMS = 8192, 4, 32
 
 
 class Powers(NamedTuple):
@@ -59,8 +60,9 @@ def make_powers(topology: Topology, normalization: Normalization, hops: int) -> 
     most, blocks, total = min(per_node * nodes, _MOST // (hops + 1)), [], 0
     start = identity(nodes, format="csr")
     for first in range(0, nodes, _ROWS):
-        block = _multiply(start[first : first + _ROWS], W, hops)
-        if block is None or total + len(block[1]) > most:
+        rows = start[first : first + _ROWS]
+        block = _multiply(rows, W, hops, min(most - total, _UNEVEN * per_node * rows.shape[0]))
+        if block is None:
             return None
         total += len(block[1])
         blocks.append(block)
@@ -71,15 +73,20 @@ def make_powers(topology: Topology, normalization: Normalization, hops: int) -> 
 
 
 def _multiply(
-    rows: csr_matrix, W: csr_matrix, hops: int
+    rows: csr_matrix, W: csr_matrix, hops: int, most: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Pairs per row, their columns, and the table of the powers of some rows; None for hubs."""
+    """Pairs per row, their columns, and the table of the powers of some rows.
+
+    None for hubs, and as soon as there are more than ``most`` pairs.
+    """
     degree, powers, pairs = np.diff(W.indptr), [rows], _support(rows)
     for _ in range(hops):
         if int(degree[powers[-1].indices].sum()) > _TERMS * _PAIRS * _ROWS:
             return None
         powers.append(powers[-1] @ W)
         pairs = _support(pairs + _support(powers[-1]))
+        if pairs.nnz > most:
+            return None
     pairs.sort_indices()
     keys, table = _keys(pairs), np.zeros((pairs.nnz, hops + 1), np.float64)
     for hop, power in enumerate(powers):

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 import torch
-from cases.graphs import clique, cloud, edgeless, path
+from cases.graphs import clique, cloud, edgeless, path, star
 from torch import Tensor
 
 from graphmask import Topology, attention, masks
@@ -154,7 +154,7 @@ VALUE_ERRORS: dict[str, Rows] = {
     ],
     "power series": [
         (lambda: PowerSeriesMask(normalization="row"), "`normalization` must be 'sym', 'rw' or"),
-        (lambda: attend(PowerSeriesMask(2, alpha=Free), edgeless(20_000)), "`mask`.*PowerSeriesOp"),
+        (lambda: attend(PowerSeriesMask(2, alpha=Free), star(20_000)), "`mask`.*PowerSeriesOp"),
         (lambda: PowerSeriesMask(edge_dim=0), "`edge_dim` must be at least 1"),
         (lambda: PowerSeriesMask(edge_dim=3)(graph()), "`edge_attr` must be given.* with D = 3"),
         (
