@@ -131,7 +131,7 @@ class Report(lightning.Callback):
 
 def train(options: argparse.Namespace, folder: Path, processes: int = 1) -> Tensor:
     """The last loss, the same for any number of processes."""
-    field, wait = Field(options, folder / "graph"), timedelta(seconds=60)
+    field, wait = Field(options, folder / "graph"), timedelta(minutes=2)
     # Set by torchrun, which starts the processes; here Lightning does.
     total, local = (int(os.environ.get(f"{name}WORLD_SIZE", 0)) for name in ("", "LOCAL_"))
     strategy: Any = "auto"
