@@ -404,9 +404,10 @@ def check_single(case: Case, folder: Path) -> None:
     loss_of(case, out, shard.y.float(), shard.topology).backward()
     gradients = mean_gradients(ours, single)
     close(out, expected if case.graphs else expected[shard.nodes], f"{case}: output", 1e-5)
-    for name, mine, theirs in gradients:
-        # Gradients behind a batch normalisation are small sums of large terms.
-        close(mine, theirs, f"{case}: gradient of {name}", 1e-3)
+    # As one vector: gradients of a bias before a batch normalisation are zero but for rounding,
+    # which a batch normalisation of three graphs amplifies.
+    mine, theirs = (torch.cat([g[i].flatten() for g in gradients]) for i in (1, 2))
+    close(mine, theirs, f"{case}: gradients", 5e-4)
 
 
 def check_half(case: Case, folder: Path) -> None:
