@@ -20,7 +20,7 @@ from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from train import RECIPES, Recipe
+from train import FOREST, RECIPES, Recipe
 
 KINDS = ("masked", "unmasked", "local", "no graph")
 MARK = re.compile(r"(<!-- (results|summary|ablation) ([^\n]*?) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -157,19 +157,28 @@ def draw_ablation(recipes: Sequence[Recipe], cells: dict[str, dict[str, Cell]]) 
 
 
 def draw_plot(recipes: Sequence[Recipe], cells: dict[str, dict[str, Cell]], path: Path) -> None:
-    """Test score against CPU seconds per epoch: a panel per recipe, a dot per row."""
+    """Test score against CPU seconds per epoch: a panel per recipe, a mark per row.
+
+    What has no epochs is a line.
+    """
     recipes = [recipe for recipe in recipes if recipe.name in cells]
     lines = -(-len(recipes) // 3)
-    figure = Figure(figsize=(12, 3.2 * lines), layout="constrained")
+    figure = Figure(figsize=(15, 3 * lines), layout="constrained")
     for position, recipe in enumerate(recipes, 1):
-        axes = figure.add_subplot(lines, 3, position, title=recipe.title, xscale="log")
-        for name, cell in cells[recipe.name].items():
+        axes = figure.add_subplot(lines, 3, position)
+        axes.set_title(recipe.title, fontsize="medium")
+        for number, (name, cell) in enumerate(cells[recipe.name].items()):
             mean = statistics.mean(cell.test)
-            axes.plot(cell.seconds_per_epoch, mean, "o", label=name)
+            if name == FOREST:
+                axes.axhline(mean, linestyle="--", color="gray", label=name)
+            else:
+                mark = "os"[number // 10]  # colours come again
+                axes.plot(cell.seconds_per_epoch, mean, mark, label=name)
         if recipe.lower_is_better:
             axes.invert_yaxis()
         axes.set(xlabel="CPU s per epoch", ylabel=recipe.score)
-        axes.legend(fontsize="x-small")
+        axes.set_xlim(left=0)
+        axes.legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1, 1))
     FigureCanvasAgg(figure).print_png(path)
 
 
