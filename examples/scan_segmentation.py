@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any
 
 import comparison
 import forests
@@ -146,7 +145,7 @@ def problem(options: Options) -> Problem:
     masks = partial(gm.masks.WalkMask, options.hops, options.heads)
     conv = comparison.edge_conv(options)
     rotary = gm.values.RotaryValues(options.heads, options.channels // options.heads, 3)
-    choices: dict[str, Any] = comparison.variants(masks(), conv, values=rotary)
+    choices = comparison.variants(masks(), conv, values=rotary)
     return Problem("scan_segmentation", make, choices, masks, conv, dim=3, tables=forests.points)
 
 

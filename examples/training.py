@@ -94,12 +94,17 @@ class SharedWalks:
         return data.update(self.walks)
 
 
+def norm_of(options: Options) -> str | None:
+    """The normalisation of blocks, as PyG names it."""
+    return None if options.norm == "none" else options.norm
+
+
 def make_model(
     options: Options, in_channels: int, out_channels: int, **arguments: Any
 ) -> nn.Module:
     """The transformer of all variants, of the size of the options unless arguments differ."""
     sizes = {"num_layers": options.layers, "heads": options.heads, "dropout": options.dropout}
-    sizes["norm"] = None if options.norm == "none" else options.norm
+    sizes["norm"] = norm_of(options)
     channels = in_channels, options.channels, out_channels
     model = gm.nn.TopologicalTransformer(*channels, **{**sizes, **arguments})
     return optimization.use_bit_dropout(model)
@@ -117,14 +122,14 @@ def graph_model(
 
     Arguments replace these parts.
     """
-    width, norm = options.channels, None if options.norm == "none" else options.norm
+    width, norm = options.channels, norm_of(options)
     blocks, hidden = arguments.get("num_layers", options.layers) * width, (4 * width, 2 * width)
     settings = options.head_dropout, norm
     readout = gm.nn.Readout(
         blocks, out_channels, aggr, hidden, *settings, graph_channels=graph_channels
     )
     encoder = MLP([in_channels, width, width], norm=norm)
-    parts = {"encoder": encoder, "head": readout, "jk": "cat", "norm": norm}
+    parts = {"encoder": encoder, "head": readout, "jk": "cat"}
     return make_model(options, in_channels, out_channels, **{**parts, **arguments})
 
 
