@@ -85,6 +85,8 @@ def load(options: Options) -> tuple[str, MoleculeCSV, bool]:
         every = gm.transforms.MoleculeDescriptors.available()
         names = every if options.descriptors == "all" else None
         steps.insert(0, gm.transforms.MoleculeDescriptors(names))
+    if options.fingerprint:
+        steps.insert(-2, gm.transforms.MorganFingerprint(options.fingerprint))
     prepare = Compose(steps)
     if options.csv is not None:
         dataset = MoleculeCSV(options.csv, options.smiles, options.targets, pre_transform=prepare)
@@ -110,6 +112,8 @@ def parse(arguments: list[str] | None = None) -> Options:
     add("--classification", action="store_true", help="its targets are 0 or 1")
     kinds = ("none", "physical", "all")
     add("--descriptors", choices=kinds, default="none", help="RDKit's, read beside the pools")
+    help = "columns of counted substructures, read beside the pools, too (default: none)"
+    add("--fingerprint", type=int, default=0, metavar="COLUMNS", help=help)
     options = training.parse_options(parser, arguments, epochs=2, channels=8, layers=1, hops=2)
     if options.smoke:
         options.variants = options.variants or ["masked", "masked by bonds", "local"]
@@ -142,7 +146,7 @@ def problem(options: Options) -> Problem:
     name, dataset, classes = load(options)
     split = scaffold_split(dataset)
     graph_channels = 0
-    if options.descriptors != "none":
+    if options.descriptors != "none" or options.fingerprint:
         # Before the parts are taken, each of which keeps the transform that the dataset has then.
         dataset.transform = gm.transforms.Standardize.fit(dataset[split[0]], limit=5.0)
         graph_channels = dataset[0].u.shape[1]

@@ -5,6 +5,7 @@ from graphmask.transforms.augmentation import RandomAnisotropicScale as RandomAn
 from graphmask.transforms.augmentation import RandomPointDropout as RandomPointDropout
 from graphmask.transforms.augmentation import RandomShift as RandomShift
 from graphmask.transforms.descriptors import MoleculeDescriptors as MoleculeDescriptors
+from graphmask.transforms.descriptors import MorganFingerprint as MorganFingerprint
 from graphmask.transforms.descriptors import Standardize as Standardize
 from graphmask.transforms.edge_weights import Cotangent as Cotangent
 from graphmask.transforms.edge_weights import EdgeLength as EdgeLength

@@ -1,4 +1,4 @@
-"""Descriptors of molecules, and columns in units of a training set."""
+"""Descriptors and fingerprints of molecules, and columns in units of a training set."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from graphmask._checks import check_number, type_error, value_error
+from graphmask._checks import check_integer, check_number, type_error, value_error
 from graphmask._precision import double_dtype, to_double
 from graphmask._settings import repr_of
 from graphmask.extras import require
@@ -71,18 +72,68 @@ class MoleculeDescriptors(Transform):
 
     def forward(self, data: Data) -> Data:
         """Write the descriptors."""
-        smiles = data.get("smiles")
-        rows = [smiles] if isinstance(smiles, str) else smiles
-        if not isinstance(rows, (list, tuple)) or not all(isinstance(row, str) for row in rows):
-            raise value_error("data", "with `smiles`, the text of a molecule", repr(data))
         known = _functions()
         functions = [known[name] for name in self.names]
-        values = [[_value(function, row) for function in functions] for row in map(_read, rows)]
-        data.u = torch.tensor(values, dtype=torch.float32).reshape(len(rows), len(self.names))
+        values = [[_value(function, row) for function in functions] for row in _molecules(data)]
+        data.u = torch.tensor(values, dtype=torch.float32).reshape(len(values), len(self.names))
         return data
 
     def __repr__(self) -> str:
         return f"MoleculeDescriptors({list(self.names)})"
+
+
+class MorganFingerprint(Transform):
+    r"""Count the circular substructures of ``data.smiles`` in ``data.u [1, D]``.
+
+    A column counts the atoms whose surroundings, of every number of bonds up to the radius, hash to
+    it: atoms of the same element, degree, charge and hydrogens, whose neighbours, bonds and rings
+    agree, are counted together. Substructures of one hash are added up. A batch, whose ``smiles``
+    are a list, gets ``[B, D]``.
+
+    Args:
+        size: number of columns; fewer columns merge more substructures. (default: :obj:`1024`)
+        radius: bonds from an atom. (default: :obj:`2`)
+        cat: if :obj:`False`, an earlier ``u`` is replaced; the columns stand behind it otherwise.
+            (default: :obj:`True`)
+
+    Raises:
+        ImportError: if ``rdkit`` is not installed (extra ``molecules``).
+        ValueError: for a size below 1, a negative radius, data without ``smiles``, SMILES that
+            RDKit cannot read, and an earlier ``u`` that has not a row per molecule.
+
+    Cost: about .1 ms per molecule.
+
+    Source: Rogers and Hahn, "Extended-Connectivity Fingerprints" (J. Chem. Inf. Model. 2010), as
+    RDKit's Morgan generator computes them.
+
+    Example:
+        >>> from torch_geometric.data import Data
+        >>> u = MorganFingerprint(size=64, radius=0)(Data(smiles="CCO")).u
+        >>> u.shape, u[u > 0]  # CH3, CH2 and OH
+        (torch.Size([1, 64]), tensor([1., 1., 1.]))
+    """
+
+    def __init__(self, size: int = 1024, radius: int = 2, cat: bool = True) -> None:
+        self.size, self.radius = check_integer("size", size, 1), check_integer("radius", radius, 0)
+        self.cat = bool(cat)
+        require("rdkit.Chem", extra="molecules")
+
+    def forward(self, data: Data) -> Data:
+        """Write the counts."""
+        generators = require("rdkit.Chem.rdFingerprintGenerator", extra="molecules")
+        generator = generators.GetMorganGenerator(radius=self.radius, fpSize=self.size)
+        counts = [generator.GetCountFingerprintAsNumPy(row) for row in _molecules(data)]
+        u = torch.from_numpy(np.stack(counts).astype(np.float32))
+        if self.cat and "u" in data:
+            earlier = _rows(data, "u")
+            if len(earlier) != len(u):
+                raise value_error("u", f"of shape [{len(u)}, D], a row per molecule", earlier)
+            u = torch.cat([earlier, u.to(earlier)], 1)
+        data.u = u
+        return data
+
+    def __repr__(self) -> str:
+        return f"MorganFingerprint(size={self.size}, radius={self.radius}, cat={self.cat})"
 
 
 class Standardize(Transform):
@@ -191,6 +242,15 @@ def _rows(data: Data, attr: str) -> Tensor:
 def _functions() -> dict[str, Callable[[Any], float]]:
     """RDKit's functions by the names of descriptors."""
     return dict(require("rdkit.Chem.Descriptors", extra="molecules")._descList)
+
+
+def _molecules(data: Data) -> list[Any]:
+    """RDKit's molecules of ``data.smiles``, a text or, in a batch, a list of texts."""
+    smiles = data.get("smiles")
+    rows = [smiles] if isinstance(smiles, str) else smiles
+    if not isinstance(rows, (list, tuple)) or not all(isinstance(row, str) for row in rows):
+        raise value_error("data", "with `smiles`, the text of a molecule", repr(data))
+    return [_read(row) for row in rows]
 
 
 def _read(smiles: str) -> Any:

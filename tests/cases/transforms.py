@@ -117,6 +117,7 @@ TRANSFORMS = (
     Case("heat-kernel-mesh", lambda: transforms.HeatKernelSignature(4), data=mesh),
     Case("heat-kernel-graph", lambda: transforms.HeatKernelSignature(4, 2), data=graph),
     Case("descriptors", lambda: transforms.MoleculeDescriptors(["MolWt", "TPSA"]), data=described),
+    Case("fingerprint", lambda: transforms.MorganFingerprint(16), data=described),
     Case(
         "standardize",
         lambda: transforms.Standardize.fit([points()], attr="pos", limit=3.0),

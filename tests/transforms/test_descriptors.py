@@ -15,7 +15,7 @@ from torch_geometric.utils import from_smiles
 
 from graphmask.datasets import MoleculeCSV, scaffold_split
 from graphmask.extras import MissingExtraError
-from graphmask.transforms import MoleculeDescriptors, Standardize
+from graphmask.transforms import MoleculeDescriptors, MorganFingerprint, Standardize
 
 pytest.importorskip("rdkit")
 
@@ -73,6 +73,31 @@ def test_wrong_uses_of_descriptors_are_errors(monkeypatch) -> None:
     monkeypatch.delitem(sys.modules, "rdkit.Chem.Descriptors", raising=False)
     with pytest.raises(MissingExtraError, match=r'rdkit: pip install "graphmask\[molecules\]"'):
         MoleculeDescriptors()
+
+
+def test_fingerprints_count_substructures_and_stand_behind_other_columns() -> None:
+    transform = pickle.loads(pickle.dumps(MorganFingerprint(512)))
+    molecules = [from_smiles(smiles) for smiles in ("CCO", "OCC", "c1ccccc1", "CCCO")]
+    alone = [transform(molecule).u for molecule in molecules]
+    assert_close(transform(Batch.from_data_list(molecules)).u, torch.cat(alone))
+    assert_close(alone[0], alone[1])  # another order of atoms
+    assert not bool(alone[0].equal(alone[3]))
+    atoms = [MorganFingerprint(512, radius=0)(molecule).u.sum().item() for molecule in molecules]
+    assert atoms == [3, 3, 6, 4]
+    assert_close(alone[2].max(), torch.tensor(6.0))
+    described = MoleculeDescriptors(["MolWt"])(molecules[0])
+    assert_close(transform(described).u, torch.cat([described.u, alone[0]], 1))
+    assert_close(MorganFingerprint(512, cat=False)(described).u, alone[0])
+
+
+def test_wrong_uses_of_fingerprints_are_errors() -> None:
+    for arguments in ({"size": 0}, {"radius": -1}):
+        with pytest.raises(ValueError, match=f"`{next(iter(arguments))}` must be"):
+            MorganFingerprint(**arguments)
+    with pytest.raises(ValueError, match="`smiles` must be of a molecule"):
+        MorganFingerprint()(Data(smiles="C1CC"))
+    with pytest.raises(ValueError, match=r"`u` must be of shape \[1, D\], a row per molecule"):
+        MorganFingerprint()(Data(smiles="C", u=torch.ones(2, 3)))
 
 
 def rows(*values: list[float]) -> list[Data]:
