@@ -62,3 +62,21 @@ def advance(rowptr, col, value, term, before, subtracts, factor, z, x):
             total += sum_lanes(products)
             products = like
     return total + sum_lanes(products)
+
+
+@compiled
+def multiply_rows(rowptr, col, value, x, out):
+    """``W x``."""
+    like = zeros(x, WIDTH)
+    for node in range(len(rowptr) - 1):
+        store(out, node * WIDTH, _sum_row(rowptr, col, value, x, node, like))
+
+
+@compiled
+def add_products(rowptr, col, left, right, total):
+    """Adds the inner products of rows at the entries of a matrix."""
+    like = zeros(left, WIDTH)
+    for node in range(len(rowptr) - 1):
+        row = load(left, node * WIDTH, like)
+        for entry in range(rowptr[node], rowptr[node + 1]):
+            total[entry] += sum_lanes(multiply(row, load(right, col[entry] * WIDTH, like)))

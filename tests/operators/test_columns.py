@@ -17,8 +17,10 @@ import graphmask as gm
 from graphmask.kernels import columns
 from graphmask.masks import (
     DiffusionMask,
+    GRFMask,
     PolynomialExponentialDistance,
     PowerSeriesMask,
+    StitchedMask,
     TopologicalMask,
     TreeDistanceMask,
 )
@@ -49,6 +51,8 @@ CASES: dict[str, tuple[Callable[[], TopologicalMask], Callable[[], gm.Topology]]
     "resolvent": (partial(DiffusionMask, 2, "resolvent", 0.7), partial(graph, "ragged")),
     "resolvent-sharp": (partial(DiffusionMask, 2, "resolvent", 0.98), partial(graph, "ragged")),
     "one-hop": (partial(PowerSeriesMask, 1, heads=2), partial(graph, "directed")),
+    "grf": (partial(GRFMask, hops=2, heads=2), partial(graph, "ragged")),
+    "stitched": (partial(StitchedMask, hops=1), partial(graph, "directed")),
     "two-hops": (partial(PowerSeriesMask, 2, heads=2), partial(graph, "directed")),
 }
 
