@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import breadth_first_order, connected_components
+from scipy.sparse.csgraph import connected_components, depth_first_order
 from torch import Tensor
 
 from graphmask._checks import value_error
@@ -129,13 +129,29 @@ def _components(i: np.ndarray, j: np.ndarray, n: int) -> np.ndarray:
 
 
 def _rooted(i: np.ndarray, j: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Parents, roots being their own, and an order of parents before children."""
+    """Parents, roots being their own, and an order of parents before their subtrees."""
     # The search starts at an extra node, joined to the first node of each tree.
     n, first = len(label), np.unique(label, return_index=True)[1]
     ends = np.concatenate([i, np.full(len(first), n)]), np.concatenate([j, first])
     graph = coo_matrix((np.ones(len(ends[0])), ends), (n + 1, n + 1))
-    order, parent = breadth_first_order((graph + graph.T).tocsr(), n, directed=True)
+    order, parent = depth_first_order((graph + graph.T).tocsr(), n, directed=True)
     return np.where(parent[:n] == n, np.arange(n), parent[:n]), order[1:]
+
+
+class NumberedTrees(NamedTuple):
+    """Trees whose nodes are numbered parents before their subtrees."""
+
+    order: Tensor  # [N], the node of each number
+    place: Tensor  # [N], the number of each node
+    parent: Tensor  # [N], the number of the parent of each number
+
+
+def numbered_trees_of(topology: Topology) -> NumberedTrees:
+    """The trees of a topology, numbered."""
+    forest = topology.derive(trees_of).forest
+    place = torch.empty_like(forest.order)
+    place[forest.order] = torch.arange(len(place), device=place.device)
+    return NumberedTrees(forest.order, place, place[forest.parent[forest.order]])
 
 
 class BinaryTrees(NamedTuple):

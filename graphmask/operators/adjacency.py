@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from functools import reduce
 
 import torch
 from torch import Tensor
 
 from graphmask.kernels import HopValues, Pattern, chebyshev_series, power_series, solve_resolvent
+from graphmask.kernels.columns import attend_columns
 from graphmask.kernels.conjugate import Graphs, count_iterations
+from graphmask.kernels.series_columns import SeriesColumns
 from graphmask.topology import Topology
 
 from ._powers import Powers
-from .base import Entries, MaskOperator, Sign
+from ._resolvent import chebyshev_coefficients, chebyshev_order
+from .base import Entries, MaskOperator, Sign, Sums
 from .sparse import merge
+
+# Units of rounding, over (1 - a)^(3/2), that the Chebyshev series of a resolvent may be off by.
+_ROUNDING = 4
 
 
 class PowerSeriesOperator(MaskOperator):
@@ -56,6 +63,10 @@ class PowerSeriesOperator(MaskOperator):
 
     def _matmul(self, x: Tensor) -> Tensor:
         return power_series(self.pattern, *in_widest_type(self.weight, self.alpha, x))
+
+    def _attend_columns(self, q: Tensor, k: Tensor, v: Tensor, normalized: bool) -> Sums | None:
+        series = self.pattern, self.weight, self.alpha
+        return _attend_series(series, q, k, v, normalized, chebyshev=False)
 
     def _transpose(self) -> MaskOperator:
         pattern, weight = self.pattern.mT, self.weight[..., self.pattern.csc_perm]
@@ -116,6 +127,10 @@ class ChebyshevOperator(MaskOperator):
 
     def _matmul(self, x: Tensor) -> Tensor:
         return chebyshev_series(self.pattern, *in_widest_type(self.weight, self.coefficients, x))
+
+    def _attend_columns(self, q: Tensor, k: Tensor, v: Tensor, normalized: bool) -> Sums | None:
+        series = self.pattern, self.weight, self.coefficients
+        return _attend_series(series, q, k, v, normalized, chebyshev=True)
 
     def _transpose(self) -> MaskOperator:
         pattern, weight = self.pattern.mT, self.weight[self.pattern.csc_perm]
@@ -182,6 +197,17 @@ class ResolventOperator(MaskOperator):
         out = solve_resolvent(self.pattern, self.weight, self.a, x, self.tolerance, graphs)
         return out.to(dtype)
 
+    def _attend_columns(self, q: Tensor, k: Tensor, v: Tensor, normalized: bool) -> Sums | None:
+        """By the Chebyshev series of ``1 / (1 - a x)``, whose tail bounds the error."""
+        largest = float(self.a.detach().max())
+        coefficients = chebyshev_coefficients(self.a, chebyshev_order(largest, self.tolerance))
+        dtype = in_widest_type(self.weight, self.a, q)[0].dtype
+        # Rounding grows with 1 / (1 - a)^(3/2), what is promised with 1 / (1 - a).
+        if _ROUNDING * torch.finfo(dtype).eps > self.tolerance * math.sqrt(1 - largest):
+            dtype = torch.float64
+        series = self.pattern, self.weight.to(dtype), coefficients.to(dtype)
+        return _attend_series(series, q, k, v, normalized, chebyshev=True)
+
     def _transpose(self) -> MaskOperator:
         pattern, weight = self.pattern.mT, self.weight[self.pattern.csc_perm]
         return ResolventOperator(
@@ -192,6 +218,23 @@ class ResolventOperator(MaskOperator):
         W = self.pattern.to_dense(self.weight)
         eye = torch.eye(self.num_nodes, dtype=W.dtype, device=W.device)
         return torch.linalg.inv(eye - self.a.to(W.dtype)[:, None, None] * W)
+
+
+def _attend_series(
+    series: tuple[Pattern, Tensor, Tensor],
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    normalized: bool,
+    chebyshev: bool,
+) -> Sums | None:
+    """Sums of attention by the compiled series; None for weights per head or with a gradient."""
+    pattern, weight, coefficients = series
+    if weight.dim() == 2 or weight.requires_grad:
+        return None
+    weight, c, q, k, v = in_widest_type(weight, coefficients, q, k, v)
+    columns = SeriesColumns(pattern, weight, chebyshev)
+    return attend_columns(columns, q, k, v, normalized, c.expand(len(q), -1))
 
 
 def in_widest_type(*tensors: Tensor) -> list[Tensor]:

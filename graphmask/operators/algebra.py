@@ -12,10 +12,12 @@ from torch import Tensor
 from graphmask._checks import value_error
 from graphmask.features.scores import Scores
 from graphmask.kernels import Pattern, sddmm, spmm
+from graphmask.kernels.columns import attend_columns
+from graphmask.kernels.product_columns import ProductColumns
 from graphmask.kernels.products import in_one_type
 
 from .attend import attend_unchecked
-from .base import Attended, Entries, MaskOperator, Rule, Sign, common_heads
+from .base import Attended, Entries, MaskOperator, Rule, Sign, Sums, common_heads
 from .sparse import merge
 
 # Rounding errors of a sum, in units of the last place of the numbers that it adds.
@@ -187,6 +189,16 @@ class ProductOperator(MaskOperator):
 
     def _transpose(self) -> MaskOperator:
         return ProductOperator(*(factor.mT for factor in reversed(self.factors)))
+
+    def _attend_columns(self, q: Tensor, k: Tensor, v: Tensor, normalized: bool) -> Sums | None:
+        """By compiled code where all factors are sparse."""
+        entries = [known for factor in self.factors if (known := factor.entries()) is not None]
+        if len(entries) < len(self.factors):
+            return None
+        own = [known.value.expand(len(q), -1) for known in entries]
+        q, k, v, *values = in_one_type(q, k, v, *own)
+        columns = ProductColumns([known.pattern for known in entries])
+        return attend_columns(columns, q, k, v, normalized, *values)
 
     def to_dense(self) -> Tensor:
         first, *rest = in_one_type(*(factor.to_dense() for factor in self.factors))

@@ -72,6 +72,10 @@ class Attended(NamedTuple):
 Rule = Callable[[Tensor, Tensor, Tensor, Scores], Attended]
 
 
+# Numerators `[H, N, d]`, and denominators `[H, N]` where these are wanted.
+Sums = tuple[Tensor, Tensor | None]
+
+
 class Entries(NamedTuple):
     """The sparse support of an operator and its values; every other entry is zero.
 
@@ -188,6 +192,14 @@ class MaskOperator(ABC):
             k: ``[H, N, d]`` keys.
             v: ``[H, N, d]`` values.
             scores: of the feature map.
+        """
+        return None
+
+    def _attend_columns(self, q: Tensor, k: Tensor, v: Tensor, normalized: bool) -> Sums | None:
+        """Both sums of lifted attention by compiled code, for q, k and v of one type.
+
+        Called where :func:`graphmask.kernels.columns.runs_columns` allows it; :obj:`None` where
+        this operator has no such code.
         """
         return None
 

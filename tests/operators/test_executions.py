@@ -8,6 +8,8 @@ from torch.testing import assert_close
 
 from graphmask import Topology
 from graphmask.features import InnerProducts, Scores
+from graphmask.kernels import columns
+from graphmask.kernels.columns import HAS_NUMBA
 from graphmask.operators import (
     Attended,
     Dense,
@@ -100,9 +102,16 @@ def saved_numbers(mask: MaskOperator, execution: Execution) -> int:
     return sum(saved.values())
 
 
-def test_lifting_in_slices_keeps_less() -> None:
+def test_lifting_in_slices_and_in_compiled_columns_keeps_less(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     mask = series(ring(2_000), order=4)
-    assert saved_numbers(mask, Lifted(2**19)) < saved_numbers(mask, Lifted(2**28)) / 2
+    compiled = saved_numbers(mask, Lifted())
+    monkeypatch.setattr(columns, "HAS_NUMBA", False)
+    whole = saved_numbers(mask, Lifted(2**28))
+    assert saved_numbers(mask, Lifted(2**19)) < whole / 2
+    if HAS_NUMBA:
+        assert compiled < whole / 2
 
 
 @pytest.mark.parametrize("execution", [Pairs(), Lifted(), Lifted(1), Dense()], ids=repr)

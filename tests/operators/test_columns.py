@@ -1,0 +1,145 @@
+"""Attention by compiled columns is that of dense masks, with both derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import cases
+import networkx as nx
+import pytest
+import torch
+from cases.trees import tree
+from torch import Tensor
+from torch.testing import assert_close
+
+import graphmask as gm
+from graphmask.kernels import columns
+from graphmask.masks import (
+    DiffusionMask,
+    GRFMask,
+    PolynomialExponentialDistance,
+    PowerSeriesMask,
+    StitchedMask,
+    TopologicalMask,
+    TreeDistanceMask,
+)
+from graphmask.operators import Lifted, MaskOperator, attend
+from graphmask.testing import assert_gradients, example_topologies
+from graphmask.testing.graphs import replace
+
+pytestmark = pytest.mark.skipif(not columns.HAS_NUMBA, reason="compiled by numba")
+
+FOREST = nx.disjoint_union_all(
+    [nx.random_labeled_tree(19, seed=1), nx.star_graph(4), nx.empty_graph(2), nx.path_graph(3)]
+)
+
+
+def graph(name: str) -> gm.Topology:
+    return example_topologies()[name]
+
+
+CASES: dict[str, tuple[Callable[[], TopologicalMask], Callable[[], gm.Topology]]] = {
+    "tree-exponential": (partial(TreeDistanceMask, heads=2), partial(tree, FOREST, seed=3)),
+    "tree-one-head": (TreeDistanceMask, partial(tree, FOREST, seed=3)),
+    "tree-polynomial": (
+        partial(TreeDistanceMask, partial(PolynomialExponentialDistance, 2), heads=2),
+        partial(tree, FOREST, seed=3),
+    ),
+    "heat": (partial(DiffusionMask, heads=2), partial(graph, "directed")),
+    "heat-long": (partial(DiffusionMask, heads=2, scale=9.0), partial(graph, "ragged")),
+    "resolvent": (partial(DiffusionMask, 2, "resolvent", 0.7), partial(graph, "ragged")),
+    "resolvent-sharp": (partial(DiffusionMask, 2, "resolvent", 0.98), partial(graph, "ragged")),
+    "one-hop": (partial(PowerSeriesMask, 1, heads=2), partial(graph, "directed")),
+    "grf": (partial(GRFMask, hops=2, heads=2), partial(graph, "ragged")),
+    "stitched": (partial(StitchedMask, hops=1), partial(graph, "directed")),
+    "two-hops": (partial(PowerSeriesMask, 2, heads=2), partial(graph, "directed")),
+}
+
+
+@pytest.fixture(autouse=True)
+def _always_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "_MIN_COMPILED_WORK", 0)
+
+
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest) -> tuple[TopologicalMask, gm.Topology]:
+    mask, topology = CASES[request.param]
+    prepared = cases.scrambled(mask()).double()
+    return prepared, prepared.prepare(topology())
+
+
+def features(nodes: int, m: int, d: int) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return [torch.rand(2, nodes, c, generator=generator).double() + 0.1 for c in (m, m, d)]
+
+
+def run(operator: MaskOperator, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    assert operator._attend_columns(q, k, v, True) is not None
+    sums = attend(operator, q, k, v, Lifted())
+    return torch.cat([sums.numerator, sums.denominator.unsqueeze(-1)], -1)
+
+
+@pytest.mark.parametrize(("m", "d"), [(3, 5), (17, 18), (16, 16)])
+def test_sums_are_those_of_the_dense_mask(
+    case: tuple[TopologicalMask, gm.Topology], m: int, d: int
+) -> None:
+    mask, topology = case
+    q, k, v = features(topology.num_nodes, m, d)
+    weight = cases.mask_reference(mask, topology) * (q @ k.mT)
+    dense = torch.cat([weight @ v, weight.sum(-1, keepdim=True)], -1)
+    out = run(mask(topology), q, k, v)
+    assert_close(out, dense, rtol=1e-5, atol=1e-6)
+    single = run(mask.float()(topology), q.float(), k.float(), v.float())
+    assert_close(single.double(), out, rtol=1e-4, atol=1e-5 * float(out.detach().max()))
+
+
+def test_threads_change_nothing(case: tuple[TopologicalMask, gm.Topology]) -> None:
+    mask, topology = case
+    inputs, threads = features(topology.num_nodes, 3, 5), torch.get_num_threads()
+    try:
+        results = []
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            leaves = [x.clone().requires_grad_() for x in inputs]
+            out = run(mask(topology), *leaves)
+            parameters = [x for x in mask.parameters() if x.requires_grad]
+            results.append([out, *torch.autograd.grad(out.square().sum(), leaves + parameters)])
+    finally:
+        torch.set_num_threads(threads)
+    for one, two in zip(*results, strict=True):
+        assert torch.equal(one, two)
+
+
+def test_both_derivatives(case: tuple[TopologicalMask, gm.Topology]) -> None:
+    mask, topology = case
+
+    def function(*inputs: Tensor) -> Tensor:
+        return run(mask(topology), *inputs)
+
+    assert_gradients(function, *features(topology.num_nodes, 2, 3), module=mask)
+
+
+@pytest.mark.parametrize("name", ["tree-exponential", "tree-polynomial"])
+def test_derivatives_by_lengths(name: str) -> None:
+    make, make_topology = CASES[name]
+    mask, topology = cases.scrambled(make()).double(), make_topology()
+    i, j = topology.edge_index
+    pair = torch.stack([torch.minimum(i, j), torch.maximum(i, j)])
+    _, edge = torch.unique(pair, dim=1, return_inverse=True)
+    lengths = torch.linspace(0.2, 2, int(edge.max()) + 1).double()
+
+    def function(lengths: Tensor, *inputs: Tensor) -> Tensor:
+        return run(mask(replace(topology, edge_weight=lengths[edge])), *inputs)
+
+    assert_gradients(function, lengths, *features(topology.num_nodes, 2, 3), module=mask)
+
+
+def test_other_trees_are_not_read() -> None:
+    topology = tree(FOREST, seed=3)
+    q, k, v = features(topology.num_nodes, 2, 3)
+    alone = topology.derive(gm.operators._trees.trees_of).label != 0
+    for x in (q, k, v):
+        x[:, ~alone] = torch.nan
+    out = run(TreeDistanceMask(heads=2).double()(topology), q, k, v)
+    assert bool(out[:, alone].isfinite().all())
