@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from graphmask._checks import check_integer, type_error, value_error
+from graphmask._parallel import run_jobs
 from graphmask._part import Part
 from graphmask._random import generator_from, seed_from
 from graphmask._settings import describe_setting
@@ -101,10 +102,9 @@ def draw_on(
     todo = [index for index in range(shards.num_parts) if not _is_done(shards, tag, index)]
     shared = _find_shared(shards, sampler, seeds) if todo else []
     jobs = (joblib.delayed(_draw_part)(shards, sampler, seeds, shared, tag, i) for i in todo)
-    parallel = joblib.Parallel(workers, backend=backend, return_as="generator_unordered")
     with tqdm(total=shards.num_parts, unit=" parts", disable=not progress) as bar:
         bar.update(shards.num_parts - len(todo))
-        for _ in parallel(jobs):
+        for _ in run_jobs(jobs, workers, backend):
             bar.update(1)
     return _publish(shards, sampler, sets, tag)
 
