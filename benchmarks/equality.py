@@ -1,8 +1,10 @@
 """A graph over processes gives the outputs and gradients of one: largest relative errors.
 
 On a directed graph of nearest neighbours with features of edges, cut into parts at random, of which
-some are empty. Each model is compared with itself on the whole graph; errors are relative to the
-largest entry of each tensor. Reproduces the table of docs/distributed.md.
+some are empty. Each model is compared with itself on the whole graph in float64: in float32, where
+one process rounds as well, and in float64. Errors are relative to the largest entry of each tensor,
+in the median over several draws of the weights.
+Reproduces the table of docs/distributed.md.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 import torch
@@ -25,6 +28,7 @@ from graphmask import masks
 
 HEADS, CHANNELS = 2, 8
 WALKS = gm.walks.ResampledWalks(12, hops=3)
+TENSORS = "output", "gradient of x", "of parameters"
 
 
 class Side(NamedTuple):
@@ -97,22 +101,22 @@ def make_graph(nodes: int, seed: int) -> Data:
 
 
 def compare(options: Any, folder: Path) -> list[Row]:
-    """Rows of all sides in both precisions, on the processes that are there."""
-    graph = make_graph(options.nodes, options.seed)
+    """Rows of all sides, on the processes that are there."""
     generator = torch.Generator().manual_seed(options.seed)
     parts = torch.randint(9, (options.nodes,), generator=generator)
     parts[parts == 4] = 5
-    group, rows = alone(), []
-    for dtype in (torch.float32, torch.float64):
-        precision = str(dtype).removeprefix("torch.")
-        data, place = cast(graph, dtype), folder / precision
-        cut = partial(gm.distributed.shard, data, place, parts=parts, walks=WALKS, log=False)
-        first_does(cut)
-        whole = gm.distributed.open_shard(place, 3, group=group)
-        for side in make_sides():
-            errors = errors_of(side, dtype, place, whole)
-            rows.append({"processes": count(), "model": side.name, "dtype": precision} | errors)
-    return rows
+    graph = gm.transforms.AddWalks(WALKS, generator)(make_graph(options.nodes, options.seed))
+    graphs = {dtype: cast(graph, dtype) for dtype in (torch.float32, torch.float64)}
+    for dtype, data in graphs.items():
+        first_does(partial(gm.distributed.shard, data, folder / str(dtype), parts=parts, log=False))
+    return [
+        {
+            "processes": count(),
+            "model": side.name,
+            **median_errors(side, graphs, folder, options.draws),
+        }
+        for side in make_sides()
+    ]
 
 
 def cast(data: Data, dtype: torch.dtype) -> Data:
@@ -120,58 +124,78 @@ def cast(data: Data, dtype: torch.dtype) -> Data:
     return data.clone().apply(lambda x: x.to(dtype) if x.is_floating_point() else x)
 
 
-def alone() -> Any:
-    """A group of this process, which then holds the whole graph."""
-    if count() == 1:
-        return None
-    groups = [torch.distributed.new_group([rank]) for rank in range(count())]
-    return groups[torch.distributed.get_rank()]
+def median_errors(
+    side: Side, graphs: dict[torch.dtype, Data], folder: Path, draws: int
+) -> dict[str, float]:
+    """Errors in the median over the weights of the model."""
+    found = [errors_of(side, graphs, folder, seed) for seed in range(draws)]
+    return {name: median(row[name] for row in found) for name in found[0]}
 
 
 def errors_of(
-    side: Side, dtype: torch.dtype, folder: Path, whole: gm.distributed.Shard
+    side: Side, graphs: dict[torch.dtype, Data], folder: Path, seed: int
 ) -> dict[str, float]:
-    """Largest relative errors over all processes."""
-    torch.manual_seed(0)
-    single = side.model().to(dtype)
-    for parameter in single.parameters():
+    """Largest errors of one process in float32, of all in float32, and of all in float64."""
+    torch.manual_seed(seed)
+    model = side.model()
+    for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
-    for module in single.modules():
+    for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-    model = gm.distributed.sync_batch_norm(deepcopy(single))
-    shard, size = gm.distributed.open_shard(folder, side.hops), count()
-    x, own = (s.x.to(dtype, copy=True).requires_grad_() for s in (whole, shard))
-    expected, out = single(x, whole.topology), model(own, shard.topology)
-    for rows, topology in ((expected, whole.topology), (out, shard.topology)):
-        is_pooled = rows.shape[0] == 1
-        loss = rows.square().mean() + rows.sum()
-        if not is_pooled:
-            total = rows.square().sum() + rows.sum()
-            loss = gm.distributed.mean(total, len(rows), topology)
-        loss.backward()
-    place = whole.nodes.argsort()[shard.nodes]  # of own rows
-    pairs = zip(model.parameters(), single.parameters(), strict=True)
-    parameters = [(summed(zero(a)) / size, zero(b)) for a, b in pairs]
+    one, all_ranks = {}, {}
+    for dtype, data in graphs.items():
+        single = deepcopy(model).to(dtype)
+        shard = gm.distributed.open_shard(folder / str(dtype), side.hops)
+        many = gm.distributed.sync_batch_norm(deepcopy(single))
+        one[dtype] = results_of(single, data.x, gm.Topology.from_data(data), 1)
+        all_ranks[dtype] = results_of(many, shard.x, shard.topology, count())
+    truth = one[torch.float64]
+    sides = {
+        "float32, one": one[torch.float32],
+        "float32": all_ranks[torch.float32],
+        "float64": all_ranks[torch.float64],
+    }
     return {
-        "output": largest(error(out, expected if is_pooled else expected[place])),
-        "gradient of x": largest(error(own.grad / size, x.grad[place])),
-        "of parameters": max(largest(error(a, b)) for a, b in parameters),
+        f"{name}, {part}": error
+        for part, results in sides.items()
+        for name, error in zip(TENSORS, errors(results, truth), strict=True)
     }
 
 
-def zero(parameter: Tensor) -> Tensor:
-    """The gradient of a parameter, zeros where there is none."""
-    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+def results_of(model: nn.Module, x: Tensor, topology: gm.Topology, ranks: int) -> list[Tensor]:
+    """The output, the gradient of x and those of all parameters, for the whole graph."""
+    x = x.clone().requires_grad_()
+    out = model(x, topology)
+    is_pooled = len(out) == 1
+    loss = out.square().mean() + out.sum()
+    if not is_pooled:
+        total = out.square().sum() + out.sum()
+        loss = gm.distributed.mean(total, len(out), topology)
+    loss.backward()
+    if not is_pooled:
+        out = gm.distributed.collect(out, topology)
+    grad = gm.distributed.collect(x.grad / ranks, topology)
+    grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()]
+    if ranks > 1:
+        grads = [summed(grad) / ranks for grad in grads]
+    return [tensor.detach().double() for tensor in (out, grad, *grads)]
 
 
-def error(got: Tensor, expected: Tensor) -> float:
-    """The largest difference, relative to the largest entry."""
-    got, expected = got.detach(), expected.detach()
-    if not got.numel():
-        return 0.0
-    scale = float(expected.abs().max()) + 1e-6
-    return float((got - expected).abs().max()) / scale
+def errors(got: list[Tensor], truth: list[Tensor]) -> tuple[float, float, float]:
+    """Largest errors of the output, of the gradient of x, and of those of parameters.
+
+    They are relative to the largest entry of the tensor. Gradients of parameters that are zero but
+    for rounding, such as those of a bias before a batch normalisation, are left out.
+    """
+    sizes = [float(tensor.abs().max()) for tensor in truth]
+    least = 1e-9 * max(sizes[2:])
+    found = [
+        float((a - b).abs().max()) / size
+        for a, b, size in zip(got, truth, sizes, strict=True)
+        if size > least
+    ]
+    return found[0], found[1], largest(max(found[2:]))
 
 
 def measure(options: Any) -> Iterator[Row]:
@@ -183,9 +207,10 @@ def measure(options: Any) -> Iterator[Row]:
 
 def main(arguments: Sequence[str] | None = None) -> list[Row]:
     """Measure and print."""
-    study = Study(__doc__, {"processes": [1], "nodes": 60})
+    study = Study(__doc__, {"processes": [1], "nodes": 60, "draws": 1})
     study.add_argument("--processes", type=numbers(int), default=[1, 2, 3, 4])
     study.add_argument("--nodes", type=int, default=600)
+    study.add_argument("--draws", type=int, default=15, help="of the weights of each model")
     options = study.parse(arguments)
     with torch.random.fork_rng(devices=[]):
         rows = study.collect(measure(options), options)

@@ -1,7 +1,7 @@
 """Preparation of many graphs gives the same bytes, whatever the number of workers.
 
-Clouds of 128 to 256 points on a sphere, made where they are read, get their nearest neighbours and
-walks. Rows give the time, and whether the checksums of all shards are those of the first row.
+Clouds of points on a sphere, made where they are read, get their nearest neighbours and walks. Rows
+give the time, and whether the checksums of all shards are those of the first row.
 """
 
 from __future__ import annotations
@@ -24,21 +24,20 @@ import graphmask as gm
 class Clouds(Dataset):
     """Points on a sphere, with noise."""
 
-    def __init__(self, count: int, seed: int) -> None:
+    def __init__(self, count: int, points: int, seed: int) -> None:
         super().__init__()
-        self.count, self.seed = count, seed
+        self.count, self.points, self.seed = count, points, seed
 
     def __repr__(self) -> str:
-        return f"Clouds({self.count}, {self.seed})"
+        return f"Clouds({self.count}, {self.points}, {self.seed})"
 
     def len(self) -> int:
         return self.count
 
     def get(self, idx: int) -> Data:
         generator = torch.Generator().manual_seed(self.seed * self.count + idx)
-        points = int(torch.randint(128, 257, (1,), generator=generator))
-        pos = torch.randn(points, 3, generator=generator)
-        noise = 0.02 * torch.randn(points, 3, generator=generator)
+        pos = torch.randn(self.points, 3, generator=generator)
+        noise = 0.02 * torch.randn(self.points, 3, generator=generator)
         return Data(pos=pos / pos.norm(dim=1, keepdim=True) + noise, y=torch.tensor([idx % 10]))
 
 
@@ -52,7 +51,7 @@ def digest(folder: Path) -> str:
 
 def measure(options: Any) -> Iterator[Row]:
     """A row for each number of workers."""
-    clouds, first = Clouds(options.graphs, options.seed), ""
+    clouds, first = Clouds(options.graphs, options.points, options.seed), ""
     sampler = gm.walks.ResampledWalks(options.budget, hops=4)
     for workers in options.workers:
         progress(f"{workers} workers")
@@ -79,8 +78,9 @@ def measure(options: Any) -> Iterator[Row]:
 
 def main(arguments: Sequence[str] | None = None) -> list[Row]:
     """Measure and print."""
-    study = Study(__doc__, {"graphs": 40, "workers": [1]})
+    study = Study(__doc__, {"graphs": 40, "points": 64, "workers": [1]})
     study.add_argument("--graphs", type=int, default=10_000)
+    study.add_argument("--points", type=int, default=1024, help="of each cloud")
     study.add_argument("--workers", type=numbers(int), default=[1, 2])
     study.add_argument("--budget", type=int, default=32, help="pairs per node")
     study.add_argument("--folder", type=Path, help="where to write (the system's)")

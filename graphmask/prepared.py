@@ -23,6 +23,7 @@ from tqdm.auto import tqdm
 
 from ._atomic import write_text
 from ._checks import check_integer, type_error, value_error
+from ._parallel import run_jobs
 from ._settings import describe_setting
 from ._shards import check_alike, check_size, damaged, read_shard, save_shard, sha256
 from .extras import require, version_of
@@ -62,8 +63,9 @@ def prepare(
         transform: from ``Data`` to ``Data``, such as a ``Compose``.
         folder: where to write; ``~`` expands.
         workers: number of processes, or -1 for one per core. (default: :obj:`1`, this process)
-        backend: of joblib: ``"loky"``, ``"threading"``, or one that was registered, such as
-            ``"dask"`` or ``"ray"``. (default: :obj:`None`, that of ``joblib.parallel_config``)
+        backend: of joblib: ``"loky"``, ``"threading"``, ``"dask"`` where a client of a cluster
+            exists, or one that was registered, such as ``"ray"``. (default: :obj:`None`, that of
+            ``joblib.parallel_config``)
         shard_size: graphs of a shard. (default: :obj:`1024`)
         seed: of random transforms. (default: :obj:`0`)
         progress: whether to show a progress bar. (default: :obj:`True`)
@@ -115,10 +117,9 @@ def prepare(
         )
         for i in missing
     )
-    parallel = joblib.Parallel(workers, backend=backend, return_as="generator_unordered")
     with tqdm(total=count, unit=" graphs", disable=not progress) as bar:
         bar.update(count - sum(min(shard_size, count - starts[i]) for i in missing))
-        for name, shard in parallel(jobs):
+        for name, shard in run_jobs(jobs, workers, backend):
             known = next(iter(manifest["shards"].values()), shard)  # all of these are alike
             check_alike(shard["kinds"], known["kinds"], shard["first"], known["first"])
             manifest["shards"][name] = shard

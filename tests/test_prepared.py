@@ -134,6 +134,17 @@ def test_processes_write_the_same_bytes(tmp_path: Path) -> None:
     assert digests(tmp_path / "two") == digests(tmp_path / "one")
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # dask's
+def test_a_cluster_writes_the_same_bytes(tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    run(tmp_path / "one")
+    options = {"n_workers": 1, "threads_per_worker": 2, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster):
+        run(tmp_path / "dask", workers=2, backend="dask")
+    assert digests(tmp_path / "dask") == digests(tmp_path / "one")
+
+
 def test_a_stopped_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     run(tmp_path / "whole")
 

@@ -26,6 +26,7 @@ from graphmask.walks import WalkSampler
 from graphmask.walks._rows import ranges
 
 from ._files import bytes_of, can_save, save_tensors
+from .drawing import draw_on
 from .stored import FORMAT, GRAPH, MANIFEST, GraphShards, part_name, walks_name, write_manifest
 
 # Attributes of edges that a topology reads; they are kept with its edges.
@@ -55,9 +56,11 @@ def shard(
 
     Attributes and edges may exceed memory where files hold them, such as
     ``torch.from_numpy(numpy.load("x.npy", mmap_mode="c"))``: they are read in runs, edges are
-    sorted by part on disk, and memory holds some numbers per node and one part. This holds for
-    graphs with positions and for ``parts`` from outside, with walks that :func:`draw_walks` draws
-    afterwards.
+    sorted by part on disk, and memory holds about 80 bytes per node, and one part with what lies K
+    hops around it for walks of K hops. Two things need the whole graph in memory:
+    :func:`~graphmask.transforms.partition_nodes`, for graphs without positions, and ``walks``
+    beside any other partition than along Hilbert's curve, which :func:`draw_walks` draws instead,
+    part by part.
 
     Args:
         data: the graph, or a batch of graphs; walks that :class:`~graphmask.transforms.AddWalks`
@@ -66,8 +69,9 @@ def shard(
         parts: number of parts, along Hilbert's curve where there are positions, else by
             :func:`~graphmask.transforms.partition_nodes`; or ``[N]``, the part of each node, as
             METIS or KaHIP give it: parts may be empty or of any sizes.
-        walks: draws walks of the whole graph before it is cut. (default: :obj:`None`, none but
-            those that are stored)
+        walks: draws the walks, the same for any partition: part by part along Hilbert's curve, else
+            on the whole graph before it is cut. (default: :obj:`None`, none but those that are
+            stored)
         sets: number of independent sets of walks. (default: :obj:`1`)
         seed: of walks. (default: :obj:`0`)
         log: whether to print what the partition costs, on stderr, before anything is written: the
@@ -105,15 +109,22 @@ def shard(
     check_integer("sets", sets, 1)
     check_integer("seed", seed, 0)
     topology = Topology.from_data(data)
-    if walks is not None:
-        if topology.walk_sets:
-            raise value_error("walks", "None for data that holds walks", repr(walks))
-        drawn = [walks(topology, generator_from(seed, index)) for index in range(sets)]
-        topology = topology.with_walks(*drawn)
+    if walks is not None and topology.walk_sets:
+        raise value_error("walks", "None for data that holds walks", repr(walks))
     part, order = _assign(data, topology, parts)
     counts = torch.bincount(part, minlength=parts if isinstance(parts, int) else 1)
     del part
-    return _Writer(data, topology, order, counts, Path(folder).expanduser()).write(log)
+    # Parts of other partitions may border on most of the graph, which each would read again.
+    in_parts = topology.pos is not None and isinstance(parts, int)
+    if walks is not None and not in_parts:
+        drawn = [walks(topology, generator_from(seed, index)) for index in range(sets)]
+        topology = topology.with_walks(*drawn)
+    folder = Path(folder).expanduser()
+    manifest = _Writer(data, topology, order, counts, folder).write(log)
+    if walks is not None and in_parts:
+        return draw_on(GraphShards(folder, manifest), walks, sets, seed)
+    write_manifest(folder, manifest)
+    return GraphShards(folder)
 
 
 def _assign(data: Data, topology: Topology, parts: int | Tensor) -> tuple[Tensor, Tensor]:
@@ -150,7 +161,8 @@ class _Writer:
         self.position[order] = torch.arange(len(order))
         self.node_values, self.edge_values, self.rest = _split_attributes(data, topology)
 
-    def write(self, log: bool) -> GraphShards:
+    def write(self, log: bool) -> dict[str, Any]:
+        """Write all files but the manifest, which is returned."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with _sorted_edges(self) as edges:
             quality = edges.measure()
@@ -169,7 +181,7 @@ class _Writer:
                     self._save(files, walks_name(_STORED, index), walks, owner)
         graph = {k: v for k, v in self.rest.items() if isinstance(v, Tensor)}
         save_tensors(self.folder / GRAPH, graph, owner)
-        manifest = {
+        return {
             "format": FORMAT,
             "owner": owner,
             "edges": self.topology.num_edges,
@@ -184,8 +196,6 @@ class _Writer:
             "files": files,
             **quality,
         }
-        write_manifest(self.folder, manifest)
-        return GraphShards(self.folder)
 
     def _save(
         self, files: dict[str, str], name: str, tensors: dict[str, Tensor], owner: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from copy import copy
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from graphmask._checks import check_integer, type_error, value_error
+from graphmask._parallel import run_jobs
 from graphmask._part import Part
 from graphmask._random import generator_from, seed_from
 from graphmask._settings import describe_setting
@@ -81,19 +83,28 @@ def draw_walks(
     if check_integer("workers", workers, -1) == 0:
         raise value_error("workers", "positive, or -1 for one per core", workers)
     shards = GraphShards(folder)
+    return draw_on(shards, sampler, sets, seed, workers, backend, progress)
+
+
+def draw_on(
+    shards: GraphShards,
+    sampler: WalkSampler,
+    sets: int,
+    seed: int,
+    workers: int = 1,
+    backend: str | None = None,
+    progress: bool = False,
+) -> GraphShards:
+    """Draw walks, and make the graph visible with them; see :func:`draw_walks`."""
     seeds = [seed_from(generator_from(seed, place)) for place in range(sets)]
     plan = repr((shards.owner, describe_setting(sampler), seeds, torch.get_default_dtype()))
     tag = hashlib.sha256(plan.encode()).hexdigest()[:12]
     todo = [index for index in range(shards.num_parts) if not _is_done(shards, tag, index)]
     shared = _find_shared(shards, sampler, seeds) if todo else []
-    jobs = (
-        joblib.delayed(_draw_part)(shards.folder, sampler, seeds, shared, tag, index)
-        for index in todo
-    )
-    parallel = joblib.Parallel(workers, backend=backend, return_as="generator_unordered")
+    jobs = (joblib.delayed(_draw_part)(shards, sampler, seeds, shared, tag, i) for i in todo)
     with tqdm(total=shards.num_parts, unit=" parts", disable=not progress) as bar:
         bar.update(shards.num_parts - len(todo))
-        for _ in parallel(jobs):
+        for _ in run_jobs(jobs, workers, backend):
             bar.update(1)
     return _publish(shards, sampler, sets, tag)
 
@@ -185,7 +196,7 @@ def _pilot_rows(
 
 @torch.no_grad()
 def _draw_part(
-    folder: Path,
+    shards: GraphShards,
     sampler: WalkSampler,
     seeds: list[int],
     shared: list[Tensor | None],
@@ -193,7 +204,7 @@ def _draw_part(
     index: int,
 ) -> None:
     """Draw and write the walks of a part."""
-    shards = GraphShards(folder)
+    shards = copy(shards)  # maps files of its own, which are closed at the end
     own = torch.arange(int(shards.starts[index]), int(shards.starts[index + 1]))
     around = _Surroundings(shards, own, sampler.hops)
     tensors = {}
@@ -205,7 +216,7 @@ def _draw_part(
         tensors[f"{place}.counts"] = counts
         tensors[f"{place}.col"] = position[order]
         tensors[f"{place}.table"] = table[order]
-    save_tensors(folder / walks_name(tag, index), tensors, shards.owner)
+    save_tensors(shards.folder / walks_name(tag, index), tensors, shards.owner)
 
 
 def _is_done(shards: GraphShards, tag: str, index: int) -> bool:

@@ -25,6 +25,8 @@ class GraphShards:
 
     Args:
         folder: where it is; ``~`` expands.
+        manifest: what the manifest says, of a graph that is not visible yet. (default:
+            :obj:`None`, read from the folder)
 
     Attributes:
         num_nodes: N.
@@ -40,13 +42,14 @@ class GraphShards:
         ValueError: for a damaged manifest.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, manifest: dict[str, Any] | None = None) -> None:
         self.folder = Path(folder).expanduser()
         path = self.folder / MANIFEST
-        if not path.exists():
+        if manifest is None and not path.exists():
             raise FileNotFoundError(f"{self.folder} holds no {MANIFEST}: `shard` writes it")
         try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
+            if manifest is None:
+                manifest = json.loads(path.read_text(encoding="utf-8"))
             known = manifest["format"] == FORMAT
             self.owner: str = manifest["owner"]
             self.files: dict[str, Any] = manifest["files"]
@@ -107,6 +110,9 @@ class GraphShards:
         """Forget the tensors of some parts, which are mapped again where they are read."""
         for index in parts:
             self._open.pop(part_name(index), None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_open": {}}
 
     def _map(self, name: str) -> dict[str, Tensor]:
         if name not in self._open:

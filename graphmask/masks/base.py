@@ -119,7 +119,7 @@ class TopologicalMask(ConfigMixin, SingleBuffers, ABC):
         """
         if not isinstance(topology, Topology):
             raise type_error("topology", "a Topology (see Topology.from_data)", topology)
-        topology.part.check_hops("mask", self, self.reach)
+        self._check_part(topology)
         with full_precision(topology.device):
             tensors = chain(self.named_parameters(), self.named_buffers())
             wide = {name: x.float() for name, x in tensors if is_half(x)}
@@ -135,6 +135,10 @@ class TopologicalMask(ConfigMixin, SingleBuffers, ABC):
         that reads all of its graph in another way: it needs all of it in one process.
         """
         return None
+
+    def _check_part(self, topology: Topology) -> None:
+        """Check that the topology holds what rows of this mask read."""
+        topology.part.check_hops("mask", self, self.reach)
 
     @property
     def walk_demand(self) -> WalkDemand | None:

@@ -59,9 +59,22 @@ class CombinedMask(TopologicalMask):
         """The most sets that any of the masks reads, drawn by the sampler of most hops."""
         return join_demands("masks", (mask.walk_demand for mask in self._masks()))
 
+    @property
+    def reach(self) -> int | None:
+        """The most of the masks' reaches; :obj:`None` if any is."""
+        reaches = [mask.reach for mask in self._masks()]
+        return None if None in reaches else max(filter(None, reaches), default=0)
+
     def reset_parameters(self) -> None:
         for mask in self._masks():
             mask.reset_parameters()
+
+    def _check_part(self, topology: Topology) -> None:
+        # One of the masks is a better name than their combination, unless each alone could run.
+        for mask in self._masks():
+            if (mask.reach is None) == (self.reach is None):
+                mask._check_part(topology)
+        super()._check_part(topology)
 
     def _structure(self, topology: Topology) -> Structure:
         """All patterns and supports, as patterns of an operator without entries."""
@@ -95,10 +108,6 @@ class SumMask(CombinedMask):
         tensor([[[1.5000, 1.5000],
                  [1.5000, 1.5000]]])
     """
-
-    @property
-    def reach(self) -> int | None:
-        return 0  # each of the masks has its own
 
     def _operator(self, topology: Topology) -> MaskOperator:
         first, *others = (mask(topology) for mask in self._masks())
@@ -164,10 +173,6 @@ class ScaledMask(CombinedMask):
         if isinstance(self.scale, nn.Parameter) and isinstance(self._initial, Tensor):
             self.scale.data.copy_(self._initial)
 
-    @property
-    def reach(self) -> int | None:
-        return 0  # each of the masks has its own
-
     def _operator(self, topology: Topology) -> MaskOperator:
         # torch.compile does not follow the product of a tensor and an operator.
         return ScaledOperator(self.mask(topology), self.scale)
@@ -206,6 +211,10 @@ class ProductMask(CombinedMask):
         >>> mask(path) @ torch.ones(3)
         tensor([[9., 9., 9.]])
     """
+
+    @property
+    def reach(self) -> int | None:
+        return None
 
     def _operator(self, topology: Topology) -> MaskOperator:
         return ProductOperator(*(mask(topology) for mask in self._masks()))
@@ -263,10 +272,6 @@ class HadamardMask(CombinedMask):
             return costs[0]
         return " * ".join(f"({cost})" if " + " in cost else cost for cost in costs) + " / N"
 
-    @property
-    def reach(self) -> int | None:
-        return 0  # each of the masks has its own
-
     def _operator(self, topology: Topology) -> MaskOperator:
         a, b = (mask(topology) for mask in self._masks())
         return multiply(a, b)
@@ -300,6 +305,10 @@ class TransposedMask(CombinedMask):
 
     def __init__(self, mask: TopologicalMask) -> None:
         super().__init__(mask)
+
+    @property
+    def reach(self) -> int | None:
+        return None
 
     def _operator(self, topology: Topology) -> MaskOperator:
         return self.masks[0](topology).mT
@@ -382,10 +391,6 @@ class HeadwiseMask(CombinedMask):
     @staticmethod
     def _count_heads(heads: list[int]) -> int:
         return sum(heads)
-
-    @property
-    def reach(self) -> int | None:
-        return 0  # each of the masks has its own
 
     def _operator(self, topology: Topology) -> MaskOperator:
         first, *others = (mask(topology) for mask in self._masks())

@@ -282,17 +282,17 @@ def choose(
     if executions:
         costs = [execution.cost(mask, m, d) for execution in executions]
         return executions[costs.index(min(costs))]
+    # Blocks of a graph in parts are in no process.
+    whole = mask.topology.part.is_whole
+    small = ", or of graphs small enough to build its blocks" if whole else ""
+    forced = ", or execution=Dense()" if whole else ""
     if not scores.factored:
-        raise value_error(
-            "mask",
-            f"sparse, or of graphs small enough to build its blocks, for {scores!r} "
-            "(use a walk mask, or execution=Dense())",
-            repr(mask),
-        )
+        expected = f"sparse{small}, for {scores!r} (use a walk mask{forced})"
+        raise value_error("mask", expected, repr(mask))
     raise value_error(
         "mask",
-        "non-negative, or sparse, or of graphs small enough to build its blocks (the denominator "
-        "sums absolute values: use non-negative coefficients, a walk mask, or execution=Dense())",
+        f"non-negative, or sparse{small} (the denominator sums absolute values: use non-negative "
+        f"coefficients, a walk mask{forced})",
         f"{mask!r}, whose entries may be negative",
     )
 

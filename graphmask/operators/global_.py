@@ -11,7 +11,7 @@ from graphmask.topology import Topology
 
 from ._states import multiply_by_states
 from .base import Attended, EntrywiseOperator, MaskOperator, Rule, Sign
-from .executions import append_ones, attend_blocks, split_sums
+from .executions import attend_blocks, split_sums
 
 
 class GlobalOperator(EntrywiseOperator):
@@ -54,7 +54,7 @@ class GlobalOperator(EntrywiseOperator):
     def _attend_without_lifting(self, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         q, k, v = in_one_type(q, k, v)
         if not self.topology.part.is_whole:
-            sums = multiply_by_states(self.topology, q, k, append_ones(v, scores))
+            sums = multiply_by_states(self.topology, q, k, v, scores.normalized)
             return split_sums(sums, scores)
         if self.topology.num_graphs == 1:
             total = (q * k.sum(1, keepdim=True)).sum(-1) if scores.normalized else None

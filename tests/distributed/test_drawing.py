@@ -91,6 +91,17 @@ def test_graphs_without_nodes_have_walks(tmp_path: Path) -> None:
     assert open_shard(tmp_path).topology.walk_sets[0].nnz == 0
 
 
+def test_a_graph_appears_with_its_walks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gm.distributed.drawing, "_draw_part", stop)
+    with pytest.raises(KeyboardInterrupt):
+        shard(clouds(), tmp_path, parts=4, walks=walks.IIDWalks(3, hops=1))
+    with pytest.raises(FileNotFoundError, match="holds no manifest"):
+        open_shard(tmp_path)
+
+
 @pytest.mark.slow
 def test_workers_write_the_same_bytes(tmp_path: Path) -> None:
     data, contents = hubs(), []

@@ -114,6 +114,41 @@ def test_a_killed_worker_is_an_error_and_the_next_run_goes_on(tmp_path: Path) ->
     assert killed.shards == whole.shards
 
 
+class KillingWalks(gm.walks.ResampledWalks):
+    """Walks whose first worker is killed."""
+
+    def __init__(self, marker: Path) -> None:
+        super().__init__(6, hops=2)
+        self._marker, self._parent = marker, os.getpid()
+
+    def _rows(self, *arguments: Any) -> Any:
+        if os.getpid() != self._parent and not self._marker.exists():
+            time.sleep(0.5)  # others end their parts
+            self._marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super()._rows(*arguments)
+
+
+@pytest.mark.filterwarnings("ignore")  # joblib's, of a worker that is gone
+def test_a_killed_worker_leaves_the_walks_of_before(tmp_path: Path) -> None:
+    sampler = KillingWalks(tmp_path / "marker")
+    folder, other = tmp_path / "killed", tmp_path / "whole"
+    for place in (folder, other):
+        gm.distributed.shard(cloud(300, 0), place, parts=6, walks=gm.walks.IIDWalks(2, hops=1))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(joblib.externals.loky.process_executor.TerminatedWorkerError):
+        gm.distributed.draw_walks(folder, sampler, workers=2, backend="loky", progress=False)
+    seconds = time.time() - (tmp_path / "marker").stat().st_mtime
+    for name, content in before.items():
+        assert (folder / name).read_bytes() == content
+    assert gm.distributed.open_shard(folder).topology.walks.num_hops == 1
+    gm.distributed.draw_walks(folder, sampler, workers=2, backend="loky", progress=False)
+    gm.distributed.draw_walks(other, sampler, progress=False)
+    contents = [{path.name: path.read_bytes() for path in p.glob("[!.]*")} for p in (folder, other)]
+    assert contents[0] == contents[1]
+    print(f"a killed worker of draw_walks: {seconds:.2f} s")
+
+
 RESTART = """
 import os, sys
 from pathlib import Path

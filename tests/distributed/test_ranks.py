@@ -38,7 +38,7 @@ def assert_equal(folder: Path, size: int, runs: Sequence[Run]) -> None:
 def test_two_processes_give_what_one_does(tmp_path: Path) -> None:
     runs: list[Run] = [(check, name) for name in QUICK]
     runs += [(train, "readout"), (check_bytes, "ones + walks"), (check_refusals, "walks")]
-    runs += [(check_half, "batch norm"), (check_single, "ones + walks")]
+    runs += [(check_half, "batch norm"), (check_single, "ones + signed walks")]
     assert_equal(tmp_path, 2, runs)
 
 
@@ -58,7 +58,7 @@ SOME = ("ones + walks", "series of 3", "GCN beside", "batch norm", "positive fea
 
 
 @pytest.mark.slow
-def test_single_precision_is_that_of_one_process(tmp_path: Path) -> None:
+def test_single_precision_rounds_as_one_process_does(tmp_path: Path) -> None:
     assert_equal(tmp_path, 3, [(check_single, name) for name in CASES])
 
 

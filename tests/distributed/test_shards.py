@@ -88,11 +88,11 @@ def mapped_ranges(path: Path) -> list[tuple[int, int]]:
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="without /proc")
 def test_attributes_of_one_part_stay_on_disk(folder: Path) -> None:
-    shard(cloud(30, 0), folder, parts=1, walks=WALKS)
+    files = shard(cloud(30, 0), folder, parts=1, walks=WALKS).walk_files
     opened = open_shard(folder, verify=False)
     walks = opened.topology.walks
     assert walks is not None
-    for name, tensor in ((part_name(0), opened.x), (walks_name("whole", 0), walks.table)):
+    for name, tensor in ((part_name(0), opened.x), (walks_name(str(files), 0), walks.table)):
         ranges = mapped_ranges(folder / name)
         assert any(first <= tensor.data_ptr() < end for first, end in ranges)
 
