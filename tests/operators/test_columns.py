@@ -9,6 +9,7 @@ import cases
 import networkx as nx
 import pytest
 import torch
+from cases.graphs import grid, path
 from cases.trees import tree
 from torch import Tensor
 from torch.testing import assert_close
@@ -21,6 +22,7 @@ from graphmask.masks import (
     PolynomialExponentialDistance,
     PowerSeriesMask,
     StitchedMask,
+    ToeplitzMask,
     TopologicalMask,
     TreeDistanceMask,
 )
@@ -53,6 +55,8 @@ CASES: dict[str, tuple[Callable[[], TopologicalMask], Callable[[], gm.Topology]]
     "one-hop": (partial(PowerSeriesMask, 1, heads=2), partial(graph, "directed")),
     "grf": (partial(GRFMask, hops=2, heads=2), partial(graph, "ragged")),
     "stitched": (partial(StitchedMask, hops=1), partial(graph, "directed")),
+    "toeplitz": (partial(ToeplitzMask, (4, 3), heads=2), partial(grid, 4, 3)),
+    "toeplitz-path": (partial(ToeplitzMask, 7, heads=2), partial(path, 7)),
     "two-hops": (partial(PowerSeriesMask, 2, heads=2), partial(graph, "directed")),
 }
 
