@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
+from functools import partial
 from itertools import cycle, product
 from typing import Any, NamedTuple
 
@@ -185,8 +186,36 @@ class Problem:
         options = {"retain_graph": True, "allow_unused": True, "materialize_grads": True}
         actual = torch.autograd.grad((out * weight).sum(), leaves, **options)
         exact = torch.autograd.grad((expected * weight).sum(), leaves, **options)
-        for number, pair in enumerate(zip(actual, exact, strict=True)):
-            self.assert_close(f"gradient of leaf {number}", *pair, times=2)
+        references = case.reference, case.key_reference or case.reference
+        smooth = [
+            self.smooth(partial(reference, deepcopy(phi).double()), x)
+            for reference, x in zip(references, (q, k), strict=True)
+        ]
+        rows = smooth + [torch.ones(())] * (len(leaves) - 2)
+        for number, (one, two, kept) in enumerate(zip(actual, exact, rows, strict=True)):
+            self.assert_close(f"gradient of leaf {number}", one * kept, two * kept, times=2)
+
+    def smooth(self, features: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """Rows ``[N, H, 1]`` whose features have no kink within rounding of bfloat16.
+
+        Their gradient depends on the side of the kink on which they are rounded.
+        """
+        smooth = torch.ones(*x.shape[:2], 1, dtype=torch.bool)
+        if self.allowed < 0.1:
+            return smooth
+
+        def gradient(x: Tensor) -> Tensor:
+            x = x.detach().requires_grad_()
+            out = features(x)
+            weight = torch.randn(out.shape, generator=torch.Generator().manual_seed(1))
+            return torch.autograd.grad((out * weight).sum(), x)[0]
+
+        generator, center = torch.Generator().manual_seed(0), gradient(x.double())
+        for _ in range(8):
+            sign = torch.randint(2, x.shape, generator=generator) * 2 - 1
+            change = gradient(x.double() * (1 + sign / 64)) - center
+            smooth &= change.norm(dim=2, keepdim=True) <= 0.2 * center.norm(dim=2, keepdim=True)
+        return smooth
 
     def definition(
         self, case: cases.Case, phi: Any, q: Tensor, k: Tensor, v: Tensor

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -27,8 +26,9 @@ class ProductColumns(Columns):
         self.patterns = patterns
 
     def matmul(self, x: Tensor, *parameters: Tensor) -> Tensor:
-        factors = list(zip(self.patterns, parameters, strict=True))
-        return reduce(lambda y, factor: spmm(*factor, y), reversed(factors), x)
+        for pattern, value in zip(reversed(self.patterns), reversed(parameters), strict=True):
+            x = spmm(pattern, value, x)
+        return x
 
     def head(self, *parameters: Tensor) -> Head:
         return _ProductHead(self.patterns, parameters)

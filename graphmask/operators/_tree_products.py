@@ -19,7 +19,7 @@ from ._slices import run_slices
 
 # Distances of a group up to which its Hankel matrix is multiplied as it is, and not by Fourier
 # transforms.
-_WIDEST = 512
+WIDEST = 512
 
 # Bytes of columns, or of blocks, of one slice: its intermediates should stay in the cache.
 _MEMORY = 2**22
@@ -42,9 +42,9 @@ def table_product(structure: Decomposition, table: Tensor, x: Tensor) -> Tensor:
     out = _multiply_blocks(structure, table, x)
     if not structure.groups:
         return out
-    kernels = [_hankel_kernel(table, groups.width) for groups in structure.groups]
+    kernels = make_kernels(structure, table)
     width = _MEMORY // max(1, x[..., :1].numel() * x.element_size())
-    multiply = partial(_multiply_groups, structure, kernels)
+    multiply = partial(multiply_groups, structure, kernels)
     return out + torch.cat(run_slices(multiply, max(_COLUMNS, width), x), -1)
 
 
@@ -56,7 +56,7 @@ def _multiply_blocks(structure: Decomposition, table: Tensor, x: Tensor) -> Tens
     products = [x[:, :0]]
 
     def multiply(node: Tensor, distance: Tensor) -> Tensor:
-        return (_look_up(table, distance) @ padded[:, node]).flatten(1, 2)
+        return (look_up(table, distance) @ padded[:, node]).flatten(1, 2)
 
     for blocks in structure.blocks:
         width = blocks.node.shape[1]
@@ -67,13 +67,13 @@ def _multiply_blocks(structure: Decomposition, table: Tensor, x: Tensor) -> Tens
     return torch.zeros_like(padded).index_copy(1, order, torch.cat(products, 1))[:, :-1]
 
 
-def _look_up(table: Tensor, distance: Tensor) -> Tensor:
+def look_up(table: Tensor, distance: Tensor) -> Tensor:
     """``[H, *distance.shape]``; by gather, whose gradient sums entries of a matrix fast."""
     index = distance.flatten().long().expand(len(table), -1)
     return table.gather(1, index).unflatten(1, distance.shape)
 
 
-def _multiply_groups(structure: Decomposition, kernels: list[Tensor], x: Tensor) -> Tensor:
+def multiply_groups(structure: Decomposition, kernels: list[Tensor], x: Tensor) -> Tensor:
     """Products over pairs that meet at a centroid."""
     members = structure.members
     sums = spmm(members, x.new_ones(1, 1).expand(len(x), members.nnz), x)
@@ -86,12 +86,17 @@ def _multiply_groups(structure: Decomposition, kernels: list[Tensor], x: Tensor)
     return spmm(members.mT, sign, torch.cat(mixed, 1))
 
 
+def make_kernels(structure: Decomposition, table: Tensor) -> list[Tensor]:
+    """What each kind of groups is multiplied by."""
+    return [_hankel_kernel(table, groups.width) for groups in structure.groups]
+
+
 def _hankel_kernel(table: Tensor, width: int) -> Tensor:
     """``[H, w, w]`` of ``table[r + t]``; or its Fourier transform ``[H, w + 1]``, where cheaper."""
     distance = torch.arange(2 * width, device=table.device).clamp(max=table.shape[1] - 1)
-    if width > _WIDEST:
-        return torch.fft.rfft(to_double(_look_up(table, distance)))
-    return _look_up(table, distance.unfold(0, width, 1)[:width])
+    if width > WIDEST:
+        return torch.fft.rfft(to_double(look_up(table, distance)))
+    return look_up(table, distance.unfold(0, width, 1)[:width])
 
 
 def _multiply_hankel(kernel: Tensor, x: Tensor) -> Tensor:

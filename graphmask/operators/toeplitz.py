@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from functools import partial
 
 import torch
-from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn.functional import pad
 
 from graphmask._checks import value_error
+from graphmask.kernels.columns import attend_columns
 from graphmask.kernels.products import in_one_type
 from graphmask.topology import Topology
 
+from ._convolution import ConvolutionColumns, convolve, padded_lengths
 from ._grids import BlockwiseOperator, check_shape, coordinates, grids_of
-from .base import MaskOperator
+from .base import MaskOperator, Sums
 
 
 class ToeplitzOperator(BlockwiseOperator):
@@ -81,6 +82,15 @@ class ToeplitzOperator(BlockwiseOperator):
             out = torch.cat([token, out + nodes[:, :, :1]], 2)
         return out
 
+    def _attend_columns(self, q: Tensor, k: Tensor, v: Tensor, normalized: bool) -> Sums | None:
+        """By transforms of one block of columns after the other, on a single grid."""
+        if self.class_token or self.topology.num_graphs > 1:
+            return None
+        value, q, k, v = in_one_type(self.value, q, k, v)
+        columns = ConvolutionColumns(self.grid, self._lengths)
+        values = value.expand(len(q), *value.shape[1:])
+        return attend_columns(columns, q, k, v, normalized, values)
+
     def _transpose(self) -> MaskOperator:
         value = self.value.flip(tuple(range(1, self.value.dim())))
         return ToeplitzOperator(self.topology, self.grid, value, self.nonnegative, self.class_token)
@@ -101,30 +111,3 @@ class ToeplitzOperator(BlockwiseOperator):
         sides = len(self.grid)
         block = block.flip(tuple(range(1 + sides, 1 + 2 * sides))).flatten(1, sides).flatten(2)
         return pad(block, (1, 0, 1, 0), value=1.0) if self.class_token else block
-
-
-def convolve(value: Tensor, x: Tensor, lengths: Sequence[int]) -> Tensor:
-    """``y_i = sum_j value[i - j + n - 1] x_j`` on the grids of ``x [H, B, n_1, ..., n_D, C]``.
-
-    The convolution is circular on grids of ``lengths`` of at least ``2 n - 1``, so that no offset
-    that is read wraps around.
-    """
-    shape = x.shape[2:-1]
-    product = _transform(value[:, None, ..., None], lengths) * _transform(x, lengths)
-    for axis, n in enumerate(shape[:-1], 2):
-        product = torch.fft.ifft(product, dim=axis).narrow(axis, n - 1, n)
-    last = len(shape) + 1
-    return torch.fft.irfft(product, lengths[-1], dim=last).narrow(last, shape[-1] - 1, shape[-1])
-
-
-def _transform(x: Tensor, lengths: Sequence[int]) -> Tensor:
-    """The Fourier transform of axes 2, 3, ...; the last one first, while all numbers are real."""
-    x = torch.fft.rfft(x, lengths[-1], dim=len(lengths) + 1)
-    for axis, length in enumerate(lengths[:-1], 2):
-        x = torch.fft.fft(x, length, dim=axis)
-    return x
-
-
-def padded_lengths(topology: Topology, *shape: int) -> tuple[int, ...]:
-    """Lengths of at least ``2 n - 1`` that are products of small primes; kept with a topology."""
-    return tuple(int(next_fast_len(2 * n - 1, real=True)) for n in shape)

@@ -19,6 +19,7 @@ from graphmask.topology import Topology
 
 from ._centroids import decompose, steps_of
 from ._slices import run_slices
+from ._table_columns import attend_table
 from ._tree_products import table_product
 from ._trees import BinaryTrees, Trees, binary_trees_of, numbered_trees_of, trees_of
 from .adjacency import in_widest_type
@@ -245,6 +246,10 @@ class TreeTableOperator(_TreeOperator):
     def _matmul(self, x: Tensor) -> Tensor:
         table, x = in_widest_type(self.table, x)
         return table_product(self.structure, table, x.expand(self.heads, -1, -1))
+
+    def _attend_columns(self, q: Tensor, k: Tensor, v: Tensor, normalized: bool) -> Sums | None:
+        table, q, k, v = in_widest_type(self.table, q, k, v)
+        return attend_table(self.structure, table.expand(len(q), -1), q, k, v, normalized)
 
     def to_dense(self) -> Tensor:
         steps = self.topology.derive(steps_of, self.unit)

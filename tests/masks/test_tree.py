@@ -83,7 +83,7 @@ def test_tables_are_the_same_by_any_decomposition(
     name: str, block: int, width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_centroids, "_BLOCK", block)
-    for limit, value in (("_WIDEST", width), ("_MEMORY", 1), ("_COLUMNS", 1)):
+    for limit, value in (("WIDEST", width), ("_MEMORY", 1), ("_COLUMNS", 1)):
         monkeypatch.setattr(_tree_products, limit, value)
     topology = replace(trees.trees()[name])  # without cached structure
     mask = trees.tree_mask(partial(TableDistance, 11, unit=0.5, values=Free)).double()

@@ -9,6 +9,7 @@ import cases
 import networkx as nx
 import pytest
 import torch
+from cases.graphs import grid, path
 from cases.trees import tree
 from torch import Tensor
 from torch.testing import assert_close
@@ -21,10 +22,12 @@ from graphmask.masks import (
     PolynomialExponentialDistance,
     PowerSeriesMask,
     StitchedMask,
+    TableDistance,
+    ToeplitzMask,
     TopologicalMask,
     TreeDistanceMask,
 )
-from graphmask.operators import Lifted, MaskOperator, attend
+from graphmask.operators import Lifted, MaskOperator, _centroids, attend
 from graphmask.testing import assert_gradients, example_topologies
 from graphmask.testing.graphs import replace
 
@@ -46,6 +49,10 @@ CASES: dict[str, tuple[Callable[[], TopologicalMask], Callable[[], gm.Topology]]
         partial(TreeDistanceMask, partial(PolynomialExponentialDistance, 2), heads=2),
         partial(tree, FOREST, seed=3),
     ),
+    "tree-table": (
+        partial(TreeDistanceMask, partial(TableDistance, 9, unit=0.5), heads=2),
+        partial(tree, FOREST, seed=3),
+    ),
     "heat": (partial(DiffusionMask, heads=2), partial(graph, "directed")),
     "heat-long": (partial(DiffusionMask, heads=2, scale=9.0), partial(graph, "ragged")),
     "resolvent": (partial(DiffusionMask, 2, "resolvent", 0.7), partial(graph, "ragged")),
@@ -53,6 +60,8 @@ CASES: dict[str, tuple[Callable[[], TopologicalMask], Callable[[], gm.Topology]]
     "one-hop": (partial(PowerSeriesMask, 1, heads=2), partial(graph, "directed")),
     "grf": (partial(GRFMask, hops=2, heads=2), partial(graph, "ragged")),
     "stitched": (partial(StitchedMask, hops=1), partial(graph, "directed")),
+    "toeplitz": (partial(ToeplitzMask, (4, 3), heads=2), partial(grid, 4, 3)),
+    "toeplitz-path": (partial(ToeplitzMask, 7, heads=2), partial(path, 7)),
     "two-hops": (partial(PowerSeriesMask, 2, heads=2), partial(graph, "directed")),
 }
 
@@ -60,6 +69,7 @@ CASES: dict[str, tuple[Callable[[], TopologicalMask], Callable[[], gm.Topology]]
 @pytest.fixture(autouse=True)
 def _always_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(columns, "_MIN_COMPILED_WORK", 0)
+    monkeypatch.setattr(_centroids, "_BLOCK", 4)
 
 
 @pytest.fixture(params=CASES)
