@@ -77,8 +77,8 @@ class Part:
     def check_modules(self, module: Any) -> None:
         """Check that all modules give the same on parts of a graph as on the whole."""
 
-    def check_model(self, module: Any) -> None:
-        """Check that a model is the same in all processes that share the graph."""
+    def check_model(self, module: Any, x: Tensor) -> None:
+        """Check that a model, and the type of its input, are the same in all processes."""
 
     def to(self, device: Any) -> Part:
         """The same part on another device."""

@@ -166,13 +166,15 @@ class RankPart(Part):
                 raise value_error("normalisation", expected, repr(layer))
 
     @torch.compiler.disable
-    def check_model(self, module: Any) -> None:
-        digest = hashlib.sha256(_describe(module).encode()).digest()
+    def check_model(self, module: Any, x: Tensor) -> None:
+        text = f"{_describe(module)} {x.dtype} {list(x.shape[1:])}"
+        digest = hashlib.sha256(text.encode()).digest()
         number = torch.tensor([int.from_bytes(digest[:7], "little")], device=self.nodes.device)
         numbers = self.ranks.gather_numbers(number)
         if bool((numbers != number).any()):
-            expected = "the same on all ranks, in settings, sizes and mode"
-            raise value_error("model", expected, f"on rank {self.ranks.rank} {module!r}")
+            expected = "the same on all ranks, in settings, sizes and mode, for x of one type"
+            found = f"on rank {self.ranks.rank} {module!r} for x of {x.dtype} {list(x.shape)}"
+            raise value_error("model", expected, found)
 
     def to(self, device: Any) -> RankPart:
         return replace(self, halo=self.halo.to(device), nodes=self.nodes.to(device))

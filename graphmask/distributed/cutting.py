@@ -56,7 +56,7 @@ def shard(
 
     Attributes and edges may exceed memory where files hold them, such as
     ``torch.from_numpy(numpy.load("x.npy", mmap_mode="c"))``: they are read in runs, edges are
-    sorted by part on disk, and memory holds about 80 bytes per node, and one part with what lies K
+    sorted by part on disk, and memory holds about 100 bytes per node, and one part with what lies K
     hops around it for walks of K hops. Two things need the whole graph in memory:
     :func:`~graphmask.transforms.partition_nodes`, for graphs without positions, and ``walks``
     beside any other partition than along Hilbert's curve, which :func:`draw_walks` draws instead,

@@ -315,7 +315,7 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
             expected = f"of shape [N, in_channels] with in_channels = {self.in_channels}"
             raise value_error("x", expected, x)
         topology.part.check_modules(self)
-        topology.part.check_model(self)
+        topology.part.check_model(self, x)
         # Walks, if masks read them, are drawn once for all blocks.
         topology = draw_walks(self._masks(), topology)
         out = self.norm(self._encode(x, topology))

@@ -37,6 +37,14 @@ def test_a_killed_process_is_an_error_of_the_others(tmp_path: Path, when: str) -
     print(f"a process that {when}: {result['seconds']:.2f} s")
 
 
+def test_a_process_that_refuses_is_an_error_of_the_others(tmp_path: Path) -> None:
+    survivor, refused = run(tmp_path, 2, die, "refuses its input")
+    assert "`x` must be" in refused["error"]
+    result = survivor["result"]
+    assert "onnection" in result["error"], survivor
+    print(f"a process that refuses its input: {result['seconds']:.2f} s")
+
+
 def test_a_process_that_hangs_is_an_error_after_the_timeout(tmp_path: Path) -> None:
     survivor, _ = run(tmp_path, 2, die, "hangs")
     result = survivor["result"]

@@ -25,7 +25,7 @@ from rank_cases import (
 pytestmark = pytest.mark.skipif(not dist.is_available(), reason="without torch.distributed")
 
 TRAINED = ("ones + walks", "series of 3", "GCN beside", "batch norm", "parts 1", "readout")
-QUICK = ("ones + signed walks", "series of 2, edges", "parts 2")
+QUICK = ("ones + signed walks", "series of 2, edges", "parts 2", "no halo")
 
 
 def assert_equal(folder: Path, size: int, runs: Sequence[Run]) -> None:
