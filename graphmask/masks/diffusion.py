@@ -52,7 +52,7 @@ class DiffusionMask(TopologicalMask):
 
     A product with the resolvent is off by at most :math:`\text{tolerance} / (1 - a)` times the
     column: on undirected graphs by conjugate gradients in float64, whose residuals are checked at
-    the end; elsewhere by its Neumann series.
+    the end, or in attention on CPUs by its Chebyshev series; elsewhere by its Neumann series.
 
     The heat kernel of a signed graph may decay below the tolerance everywhere; attention, which
     divides by sums of M, then needs a smaller one.

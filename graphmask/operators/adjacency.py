@@ -151,6 +151,8 @@ class ResolventOperator(MaskOperator):
     W has a spectral norm of at most 1. A product is one system per column, solved in float64 by
     conjugate gradients until its residual is at most ``tolerance`` times the column, which is
     checked. Its error is then at most :math:`\text{tolerance} / (1 - a)` times the column.
+    Attention in compiled columns sums the Chebyshev series of the inverse instead, whose tail has
+    that bound; it takes float64 where the rounding of a narrower type could exceed the tolerance.
 
     Args:
         topology: the graphs that W belongs to.

@@ -132,7 +132,8 @@ class Lifted(Execution):
 
     def _run(self, mask: MaskOperator, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         q, k, v = in_one_type(q, k, v)
-        if runs_columns(v, q.numel() * (v.shape[-1] + 1)):
+        whole = mask.topology.part.is_whole
+        if whole and runs_columns(v, q.numel() * (v.shape[-1] + 1)):
             known = mask._attend_columns(q, k, v, scores.normalized)
             if known is not None:
                 sums, total = known
