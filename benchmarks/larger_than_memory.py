@@ -162,9 +162,8 @@ def loss_of(model: Any, shard: gm.distributed.Shard) -> Tensor:
 def prepare(options: Any, folder: Path, nodes: int) -> None:
     """Write, cut and sample a graph."""
     data = write_torus(folder, nodes, options.channels, options.seed)
-    gm.distributed.shard(data, folder / "parts", parts=options.parts)
     sampler = gm.walks.ResampledWalks(options.budget, HOPS)
-    gm.distributed.draw_walks(folder / "parts", sampler, progress=False)
+    gm.distributed.shard(data, folder / "parts", parts=options.parts, walks=sampler)
 
 
 def measure(options: Any) -> Iterator[Row]:

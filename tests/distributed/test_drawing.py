@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cases
 import pytest
 import torch
 from rank_cases import cloud, clouds
@@ -16,7 +17,7 @@ from graphmask.distributed import draw_walks, open_shard, shard
 
 pytestmark = pytest.mark.global_rng
 
-SAMPLERS = [
+SAMPLERS: list[Any] = [
     walks.ResampledWalks(6, hops=3),
     walks.ResampledWalks(6, hops=2, normalization="rw"),
     walks.ResampledWalks(2, hops=4, width=4),
@@ -26,6 +27,7 @@ SAMPLERS = [
     walks.TruncatedWalks(hops=3),
     walks.Shells(6, hops=3),
 ]
+SAMPLERS += [pytest.param(case.make(), marks=pytest.mark.slow) for case in cases.SAMPLERS]
 
 
 def hubs() -> Data:
