@@ -63,7 +63,7 @@ class CombinedMask(TopologicalMask):
     def reach(self) -> int | None:
         """The most of the masks' reaches; :obj:`None` if any is."""
         reaches = [mask.reach for mask in self._masks()]
-        return None if None in reaches else max(filter(None, reaches), default=0)
+        return None if None in reaches else max([0, *filter(None, reaches)])
 
     def reset_parameters(self) -> None:
         for mask in self._masks():
