@@ -123,15 +123,16 @@ def problem(options: Options) -> Problem:
     """The task of a run, simulated."""
     size = (options.net_layers, options.train_side, options.train_side)
     train = ElasticBody(None, True, *size, options.sequences, options.frames)
+    val = ElasticBody(None, True, *size, 1, 2, steps=6, seed=1)
     size = (options.net_layers, options.side, options.side)
     test = ElasticBody(None, False, *size, 1 if options.smoke else 2, 2, steps=6)
-    for name, frames in (("training", train), ("test", test)):
+    for name, frames in (("training", train), ("validation", val), ("test", test)):
         print(f"{len(frames)} {name} frames of {frames[0].num_nodes:,} particles")
     forecast = constant_velocity(test)
     for name, errors in (("net at rest", net_at_rest(test)), ("constant velocity", forecast)):
         print(f"{name}, mean squared error by step:", *(f"{error:.5f}" for error in errors))
     if options.graph == "springs":
-        for frames in (train, test):
+        for frames in (train, val, test):
             draw = training.add_walks(options, options.budget)
             frames.transform = training.SharedWalks(frames[0], draw)
 
@@ -139,7 +140,7 @@ def problem(options: Options) -> Problem:
         model, metric = training.make_model(options, 13, 6, **arguments), RolloutError(test.steps)
         neighbours = 8 if options.graph == "near" else None
         task = Dynamics(model, ScaledError(), metric, options, neighbours=neighbours)
-        return task, Loaders(train, None, test, options.batch_size, seed)
+        return task, Loaders(train, val, test, options.batch_size, seed)
 
     sampler = gm.walks.ResampledWalks(options.budget, options.hops)
     masks = partial(gm.masks.WalkMask, options.hops, options.heads, sampler=sampler)
