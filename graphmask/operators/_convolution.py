@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.fft import next_fast_len
+from scipy import fft
 from torch import Tensor
-from torch.nn.functional import pad
 
 from graphmask.kernels.columns import LANES, Columns, Head
 from graphmask.topology import Topology
@@ -39,7 +38,7 @@ def _transform(x: Tensor, lengths: Sequence[int]) -> Tensor:
 
 def padded_lengths(topology: Topology, *shape: int) -> tuple[int, ...]:
     """Lengths of at least ``2 n - 1`` that are products of small primes; kept with a topology."""
-    return tuple(int(next_fast_len(2 * n - 1, real=True)) for n in shape)
+    return tuple(int(fft.next_fast_len(2 * n - 1, real=True)) for n in shape)
 
 
 class ConvolutionColumns(Columns):
@@ -63,18 +62,19 @@ class ConvolutionColumns(Columns):
 
 
 class _ConvolutionHead(Head):
-    """Grids ``[16, n_1, ..., n_D]`` are transformed, with the offset 0 at the first place."""
+    """Grids ``[16, n_1, ..., n_D]`` are transformed, with the offset 0 at the first place.
+
+    By scipy, whose transforms do not depend on the number of threads as those of torch do.
+    """
 
     def __init__(self, shape: Sequence[int], lengths: Sequence[int], value: Tensor) -> None:
         self.shape, self.lengths = shape, lengths
-        self.axes = tuple(range(len(shape)))
-        self.dims = tuple(axis + 1 for axis in self.axes)
-        dtype = torch.empty(0, dtype=value.dtype).numpy().dtype
-        self.x, self.g = np.empty((2, int(np.prod(shape)) * LANES), dtype)
-        missing = [length - size for length, size in zip(lengths, value.shape, strict=True)]
-        wide = pad(value, [side for count in reversed(missing) for side in (0, count)])
-        self.kernel = torch.fft.rfftn(wide.roll([1 - n for n in shape], self.axes))
-        self.products = torch.zeros_like(self.kernel)
+        self.dims = tuple(range(1, len(shape) + 1))
+        missing = [(0, length - n) for length, n in zip(lengths, value.shape, strict=True)]
+        wide = np.roll(np.pad(value.numpy(), missing), [1 - n for n in shape], range(len(shape)))
+        self.x, self.g = np.empty((2, int(np.prod(shape)) * LANES), wide.dtype)
+        self.kernel = fft.rfftn(wide)
+        self.products = np.zeros_like(self.kernel)
 
     def multiply(self) -> Any:
         return self._invert(self.kernel * self._transform(self.x))
@@ -85,16 +85,17 @@ class _ConvolutionHead(Head):
         return self._invert(self.kernel * x), self._invert(self.kernel.conj() * g)
 
     def gradients(self) -> list[Tensor]:
-        wide = torch.fft.irfftn(self.products, self.lengths)
-        wide = wide.roll([n - 1 for n in self.shape], self.axes)
-        return [wide[tuple(slice(2 * n - 1) for n in self.shape)]]
+        wide = fft.irfftn(self.products, self.lengths)
+        wide = np.roll(wide, [n - 1 for n in self.shape], range(len(self.shape)))
+        offsets = tuple(slice(2 * n - 1) for n in self.shape)
+        return [torch.from_numpy(np.ascontiguousarray(wide[offsets]))]
 
-    def _transform(self, x: Any) -> Tensor:
-        grids = torch.from_numpy(x).view(-1, LANES).mT.reshape(LANES, *self.shape)
-        return torch.fft.rfftn(grids, self.lengths, self.dims)
+    def _transform(self, x: Any) -> Any:
+        grids = np.ascontiguousarray(x.reshape(-1, LANES).T).reshape(LANES, *self.shape)
+        return fft.rfftn(grids, self.lengths, self.dims)
 
-    def _invert(self, x: Tensor) -> Any:
+    def _invert(self, x: Any) -> Any:
         for dim, n in zip(self.dims[:-1], self.shape, strict=False):
-            x = torch.fft.ifft(x, dim=dim).narrow(dim, 0, n)
-        grids = torch.fft.irfft(x, self.lengths[-1])[..., : self.shape[-1]]
-        return grids.reshape(LANES, -1).mT.contiguous().view(-1).numpy()
+            x = fft.ifft(x, axis=dim)[(slice(None),) * dim + (slice(n),)]
+        grids = fft.irfft(x, self.lengths[-1])[..., : self.shape[-1]]
+        return np.ascontiguousarray(grids.reshape(LANES, -1).T).reshape(-1)
