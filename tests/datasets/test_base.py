@@ -293,6 +293,7 @@ def test_lists_that_a_function_adds_to_are_no_setting() -> None:
     assert describe_setting(transform) == before
 
 
+@pytest.mark.slow
 def test_settings_print_the_same_in_every_process() -> None:
     """Sets of texts have another order in each, and objects another address."""
     code = (

@@ -357,7 +357,8 @@ def test_opcheck(by: Implementation, mask: str, options: str) -> None:
         torch.library.opcheck(derivative, args)
 
 
-@pytest.mark.parametrize("signed", [True, slow(False)])
+@pytest.mark.slow
+@pytest.mark.parametrize("signed", [True, False])
 @pytest.mark.parametrize(("by", "size"), SIZES, indirect=["by"], ids=str)
 def test_one_more_is_a_feature_of_ones(
     by: Implementation, size: tuple[int, int, int], signed: bool

@@ -50,6 +50,7 @@ def test_layers_compile_as_one_graph_on_a_prepared_topology(make: Callable) -> N
     assert_compiles(make(), features(23, 6), example_topologies()["ragged"])
 
 
+@pytest.mark.slow
 def test_models_of_several_sizes_compile_in_one_process() -> None:
     # The second makes torch read the number of channels as unknown.
     torch.compiler.reset()

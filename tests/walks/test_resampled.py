@@ -248,6 +248,7 @@ def test_terms_that_cancel_do_not_count_twice() -> None:
     assert walks.to_dense()[2, 0, 3] == 1
 
 
+@pytest.mark.slow
 def test_the_two_bodies_draw_from_one_law() -> None:
     """Means of squares, entry by entry over many draws: the variances agree too."""
     if len(BODIES) < 2:
