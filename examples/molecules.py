@@ -112,8 +112,8 @@ def parse(arguments: list[str] | None = None) -> Options:
     add("--classification", action="store_true", help="its targets are 0 or 1")
     kinds = ("none", "physical", "all")
     add("--descriptors", choices=kinds, default="none", help="RDKit's, read beside the pools")
-    help = "columns of counted substructures, read beside the pools, too (default: none)"
-    add("--fingerprint", type=int, default=0, metavar="COLUMNS", help=help)
+    counts = "columns of counted substructures, read beside the pools, too (default: none)"
+    add("--fingerprint", type=int, default=0, metavar="COLUMNS", help=counts)
     options = training.parse_options(parser, arguments, epochs=2, channels=8, layers=1, hops=2)
     if options.smoke:
         options.variants = options.variants or ["masked", "masked by bonds", "local"]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components, depth_first_order
+from scipy.sparse.csgraph import breadth_first_order, connected_components
 from torch import Tensor
 
 from graphmask._checks import value_error
@@ -129,17 +129,18 @@ def _components(i: np.ndarray, j: np.ndarray, n: int) -> np.ndarray:
 
 
 def _rooted(i: np.ndarray, j: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Parents, roots being their own, and an order of parents before their subtrees."""
+    """Parents, roots being their own, and an order of parents before children."""
     # The search starts at an extra node, joined to the first node of each tree.
     n, first = len(label), np.unique(label, return_index=True)[1]
     ends = np.concatenate([i, np.full(len(first), n)]), np.concatenate([j, first])
     graph = coo_matrix((np.ones(len(ends[0])), ends), (n + 1, n + 1))
-    order, parent = depth_first_order((graph + graph.T).tocsr(), n, directed=True)
+    # Scipy's depth-first search reads all edges of a hub again after each of its branches.
+    order, parent = breadth_first_order((graph + graph.T).tocsr(), n, directed=True)
     return np.where(parent[:n] == n, np.arange(n), parent[:n]), order[1:]
 
 
 class NumberedTrees(NamedTuple):
-    """Trees whose nodes are numbered parents before their subtrees."""
+    """Trees whose nodes are numbered parents before children."""
 
     order: Tensor  # [N], the node of each number
     place: Tensor  # [N], the number of each node
