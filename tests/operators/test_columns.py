@@ -27,7 +27,7 @@ from graphmask.masks import (
     TopologicalMask,
     TreeDistanceMask,
 )
-from graphmask.operators import Lifted, MaskOperator, _centroids, attend
+from graphmask.operators import Lifted, MaskOperator, _centroids, _trees, attend
 from graphmask.testing import assert_gradients, example_topologies
 from graphmask.testing.graphs import replace
 
@@ -145,11 +145,21 @@ def test_derivatives_by_lengths(name: str) -> None:
     assert_gradients(function, lengths, *features(topology.num_nodes, 2, 3), module=mask)
 
 
-def test_other_trees_are_not_read() -> None:
-    topology = tree(FOREST, seed=3)
-    q, k, v = features(topology.num_nodes, 2, 3)
-    alone = topology.derive(gm.operators._trees.trees_of).label != 0
-    for x in (q, k, v):
-        x[:, ~alone] = torch.nan
-    out = run(TreeDistanceMask(heads=2).double()(topology), q, k, v)
-    assert bool(out[:, alone].isfinite().all())
+@pytest.mark.parametrize(
+    "name",
+    ["tree-exponential", "tree-polynomial", "tree-table", "heat-long", "resolvent", "grf"],
+)
+def test_other_graphs_are_not_read(name: str) -> None:
+    make, make_topology = CASES[name]
+    mask, topology = make().double(), make_topology()
+    batch = topology.batch if topology.num_graphs > 1 else topology.derive(_trees.trees_of).label
+    own = batch == batch[0]
+    assert not bool(own.all())
+    inputs = features(topology.num_nodes, 2, 3)
+    for x in inputs:
+        x[:, ~own] = torch.nan
+        x.requires_grad_()
+    out = run(mask(mask.prepare(topology)), *inputs)[:, own]
+    assert bool(out.isfinite().all())
+    for grad in torch.autograd.grad(out.sum(), inputs):
+        assert bool(grad[:, own].isfinite().all())
