@@ -230,7 +230,7 @@ def _is_done(shards: GraphShards, tag: str, index: int) -> bool:
 
 def _publish(shards: GraphShards, sampler: WalkSampler, sets: int, tag: str) -> GraphShards:
     """Name the new walks in the manifest, and remove those of before."""
-    folder, former = shards.folder, shards.walk_files
+    folder = shards.folder
     names = [walks_name(tag, index) for index in range(shards.num_parts)]
     tensors = [map_tensors(folder / name, shards.owner) for name in names]
     nonnegative = [
@@ -246,6 +246,4 @@ def _publish(shards: GraphShards, sampler: WalkSampler, sets: int, tag: str) -> 
         ],
     }
     write_manifest(folder, manifest)
-    for index in range(shards.num_parts) if former not in (None, tag) else ():
-        (folder / walks_name(str(former), index)).unlink(missing_ok=True)
     return GraphShards(folder)

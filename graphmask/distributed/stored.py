@@ -136,5 +136,8 @@ def walks_name(tag: str, index: int) -> str:
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    """Make a graph visible, whose files are complete."""
+    """Make a graph visible, whose files are complete, and remove files of former ones."""
     write_text(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True))
+    for path in [*folder.glob("part-*.safetensors"), *folder.glob("walks-*.safetensors")]:
+        if path.name not in manifest["files"]:
+            path.unlink(missing_ok=True)

@@ -45,6 +45,13 @@ def test_files_give_back_what_they_hold(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
+def test_a_graph_takes_the_place_of_a_former_one(folder: Path) -> None:
+    shard(clouds(), folder, parts=4, walks=WALKS, log=False)
+    shard(clouds(), folder, parts=2, log=False)
+    named = {"manifest.json", "graph.safetensors", part_name(0), part_name(1)}
+    assert {path.name for path in folder.iterdir()} == named
+
+
 def test_files_are_those_of_safetensors(tmp_path: Path) -> None:
     safetensors = pytest.importorskip("safetensors.torch")
     x = torch.rand(5, 3)
