@@ -64,6 +64,19 @@ def parametrize_with_graphs(cases: tuple[Any, ...], names: tuple[str, ...] = ())
     return pytest.mark.parametrize(("case", "name"), rows)
 
 
+def parametrize_with_all_graphs(cases: tuple[Any, ...]) -> Any:
+    """Cases, with the quick graphs in a list, and with all graphs where that is slow."""
+    rows = []
+    for case in cases:
+        own = getattr(case, "topologies", example_topologies) is not example_topologies
+        graphs = list((case.topologies if own else example_topologies)().values())
+        quick = graphs if own else [example_topologies()[name] for name in QUICK]
+        rows.append(pytest.param(case, quick, id=str(case)))
+        if not own:
+            rows.append(pytest.param(case, graphs, id=f"{case}-all", marks=pytest.mark.slow))
+    return pytest.mark.parametrize(("case", "graphs"), rows)
+
+
 def public(package: ModuleType) -> set[str]:
     return {
         name
@@ -98,9 +111,9 @@ def test_all_that_is_public_is_registered(package: ModuleType) -> None:
     assert set(getattr(package, "__all__", public(package))) == public(package)
 
 
-@parametrize(cases.MASKS)
-def test_masks_keep_all_laws(case: cases.Case) -> None:
-    check_mask(case.make(), list(case.topologies().values()))
+@parametrize_with_all_graphs(cases.MASKS)
+def test_masks_keep_all_laws(case: cases.Case, graphs: list[gm.Topology]) -> None:
+    check_mask(case.make(), graphs)
 
 
 @parametrize_with_graphs(cases.MASKS)
@@ -202,8 +215,9 @@ def test_operators_keep_all_laws(case: cases.Case, name: str) -> None:
 
 
 @parametrize(cases.SAMPLERS)
-def test_samplers_keep_all_laws(case: cases.Case) -> None:
-    check_sampler(case.make())
+@pytest.mark.parametrize("draws", [150, pytest.param(600, marks=pytest.mark.slow)])
+def test_samplers_keep_all_laws(case: cases.Case, draws: int) -> None:
+    check_sampler(case.make(), draws=draws)
 
 
 @parametrize(cases.FEATURES)
@@ -223,9 +237,9 @@ def test_feature_maps_are_their_definition(case: cases.Case, generator: torch.Ge
     assert_close(phi.keys(x), (case.key_reference or case.reference)(phi, x))
 
 
-@parametrize(cases.LAYERS)
-def test_layers_keep_all_laws(case: cases.Case) -> None:
-    check_layer(cases.seeded(case.make), case.channels, per_graph=case.per_graph)
+@parametrize_with_all_graphs(cases.LAYERS)
+def test_layers_keep_all_laws(case: cases.Case, graphs: list[gm.Topology]) -> None:
+    check_layer(cases.seeded(case.make), case.channels, graphs, case.per_graph)
 
 
 @parametrize(cases.LAYERS)
