@@ -62,18 +62,18 @@ class ConvolutionColumns(Columns):
 
 
 class _ConvolutionHead(Head):
-    """Grids ``[16, n_1, ..., n_D]`` are transformed, with the offset 0 at the first place.
+    """Grids ``[n_1, ..., n_D, 16]`` are transformed, with the offset 0 at the first place.
 
-    By scipy, whose transforms do not depend on the number of threads as those of torch do.
+    By scipy, whose transforms do not depend on the number of threads as those of torch do. Lines of
+    padding are not transformed: an axis is padded when its turn comes, and cut after it.
     """
 
     def __init__(self, shape: Sequence[int], lengths: Sequence[int], value: Tensor) -> None:
         self.shape, self.lengths = shape, lengths
-        self.dims = tuple(range(1, len(shape) + 1))
         missing = [(0, length - n) for length, n in zip(lengths, value.shape, strict=True)]
         wide = np.roll(np.pad(value.numpy(), missing), [1 - n for n in shape], range(len(shape)))
         self.x, self.g = np.empty((2, int(np.prod(shape)) * LANES), wide.dtype)
-        self.kernel = fft.rfftn(wide)
+        self.kernel = fft.rfftn(wide)[..., None]
         self.products = np.zeros_like(self.kernel)
 
     def multiply(self) -> Any:
@@ -81,21 +81,29 @@ class _ConvolutionHead(Head):
 
     def differentiate(self) -> tuple[Any, Any]:
         x, g = self._transform(self.x), self._transform(self.g)
-        self.products += (x.conj() * g).sum(0)
+        self.products += (x.conj() * g).sum(-1, keepdims=True)
         return self._invert(self.kernel * x), self._invert(self.kernel.conj() * g)
 
     def gradients(self) -> list[Tensor]:
-        wide = fft.irfftn(self.products, self.lengths)
+        wide = fft.irfftn(self.products[..., 0], self.lengths)
         wide = np.roll(wide, [n - 1 for n in self.shape], range(len(self.shape)))
         offsets = tuple(slice(2 * n - 1) for n in self.shape)
         return [torch.from_numpy(np.ascontiguousarray(wide[offsets]))]
 
     def _transform(self, x: Any) -> Any:
-        grids = np.ascontiguousarray(x.reshape(-1, LANES).T).reshape(LANES, *self.shape)
-        return fft.rfftn(grids, self.lengths, self.dims)
+        *rest, last = range(len(self.shape))
+        grids = fft.rfft(x.reshape(*self.shape, LANES), self.lengths[last], axis=last)
+        for axis in rest:
+            grids = fft.fft(grids, self.lengths[axis], axis=axis, overwrite_x=True)
+        return grids
 
     def _invert(self, x: Any) -> Any:
-        for dim, n in zip(self.dims[:-1], self.shape, strict=False):
-            x = fft.ifft(x, axis=dim)[(slice(None),) * dim + (slice(n),)]
-        grids = fft.irfft(x, self.lengths[-1])[..., : self.shape[-1]]
-        return np.ascontiguousarray(grids.reshape(LANES, -1).T).reshape(-1)
+        *rest, last = range(len(self.shape))
+        for axis in rest:
+            x = fft.ifft(x, axis=axis, overwrite_x=True)[self._cut(axis)]
+        grids = fft.irfft(x, self.lengths[last], axis=last)[self._cut(last)]
+        return np.ascontiguousarray(grids).reshape(-1)
+
+    def _cut(self, axis: int) -> tuple[slice, ...]:
+        """The first nodes of an axis."""
+        return (slice(None),) * axis + (slice(self.shape[axis]),)
