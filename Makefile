@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 # One process per core; models and graphs in tests are tiny, so each process uses one thread.
-PYTEST := $(BIN)/python -m pytest -q -n auto
+PYTEST := $(BIN)/python -m pytest -q -n auto --dist loadfile
 
 .PHONY: help demo test test-full fuzz coverage docs lint types doctest clean
 
