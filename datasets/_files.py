@@ -99,7 +99,8 @@ def read_shape(
         long of shape [3, F] (polygons become triangles), ``normal`` float32 [N, 3], ``color``
         float32 [N, 3] from 0 to 1, without alpha, ``x`` float32 [N, C] (of ``.ply`` and ``.las``
         files all other numbers of a point, in the order of the file); ``origin`` float64 [1, 3]
-        where it is not zero. A feature that single precision rounds coarsely is warned of.
+        where it is not zero. A feature that single precision rounds coarsely is warned of, and so
+        are edges of a ``.ply`` file and lines of an ``.obj`` file, which are left out.
 
     Cost: O(size of the file).
 

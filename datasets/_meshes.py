@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -110,16 +111,21 @@ def read_obj(path: Path) -> Arrays:
     normals: list[Line] = []
     corners: list[str] = []
     faces: list[tuple[int, int, int, int]] = []  # line, size, vertices and normals before it
+    num_lines = 0
     for number, line in text_lines(re.sub(r"\\\r?\n", " ", text)):
         kind, *rest = line.split(None, 1)
+        kind = kind.lower()
         if kind == "v":
             vertices.append((number, (rest or "-")[0]))
         elif kind == "vn":
             normals.append((number, (rest or "-")[0]))
-        elif kind == "f":
+        elif kind == "l":
+            num_lines += 1
+        elif kind in ("f", "fo"):  # as faces were called in files of old
             values = rest[0].split() if rest else []
             corners += values
             faces.append((number, len(values), len(vertices), len(normals)))
+    _warn_of_edges(path, num_lines, "lines")
     # MeshLab writes counts into comments.
     for name, count in re.findall(r"^# (Vertices|Faces): (\d+)", text[:10_000], re.MULTILINE):
         if int(count) > len(vertices if name == "Vertices" else faces):
@@ -189,6 +195,7 @@ def read_ply(path: Path) -> Arrays:
         raise (TruncatedError if is_cut else ValueError)(error) from error
     if "vertex" not in ply or "tristrips" in ply:
         raise ValueError("no element vertex, or triangle strips, which are not read")
+    _warn_of_edges(path, len(ply["edge"].data) if "edge" in ply else 0, "edges")
     vertex = ply["vertex"]
     scalars = [item.name for item in vertex.properties if not hasattr(item, "len_dtype")]
     colours = next((names for names in _COLOURS if set(names) <= set(scalars)), ())
@@ -202,6 +209,17 @@ def read_ply(path: Path) -> Arrays:
         "x": _columns(vertex, [name for name in scalars if name not in used]),
         "face": _ply_triangles(ply["face"], len(vertex.data)) if "face" in ply else None,
     }
+
+
+def _warn_of_edges(path: Path, count: int, kind: str) -> None:
+    """Warn of edges that are no sides of faces."""
+    if count:
+        remedy = "save them as `edge_index` of an .npz file, with `pos`, to read them as a graph"
+        warnings.warn(
+            f"{path.name} has {count} {kind} beside its vertices and faces, which are not read: "
+            f"{remedy}",
+            stacklevel=5,
+        )
 
 
 def _read_ply(plyfile: Any, path: Path, header: bytes, sizes: Mapping[str, int]) -> Any:
@@ -246,7 +264,10 @@ def read_with_trimesh(path: Path) -> Arrays:
     """Read a file of another format, all its bodies at their places in the scene."""
     trimesh = require("trimesh", extra="mesh")
     _check_length(path)
-    shape = trimesh.load(path, process=False, maintain_order=True)
+    try:
+        shape = trimesh.load(path, process=False, maintain_order=True)
+    except FileNotFoundError as error:
+        raise ValueError(f"it needs {error} beside it") from error
     has_colors = True
     if isinstance(shape, trimesh.Scene):
         # trimesh invents colours of bodies that have none.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import networkx as nx
 import numpy as np
@@ -36,8 +36,15 @@ _NO_WEIGHTS = {
     *("", "index", "type", "label", "time", "timestamp", "ts", "date", "datetime", "year"),
     *("epoch", "unixtime", "unixts", "unixtimestamp", "edge"),
 }
+# Headings of weights, which may stand before those of nodes.
+_MEASURES = {
+    *("weight", "weights", "edgeweight", "w", "count", "counts", "value", "values", "cost"),
+    *("capacity", "distance", "length", "score", "strength", "similarity", "frequency", "amount"),
+}
 # A weight that is missing or not finite is no heading.
 _WORD = re.compile(r"(?!(nan|inf|infinity|na|none|null)$)[^\W\d]", re.IGNORECASE)
+# Names of the weight of an edge.
+_WEIGHT = re.compile(r"(edge[ _]?)?weights?", re.IGNORECASE)
 _ID = re.compile(r"0|[1-9]\d*", re.ASCII)
 # What stands for a missing id in tables of other tools.
 _MISSING = re.compile(r"[-+]?nan|<?na>?|n/a|none|null", re.IGNORECASE)
@@ -94,6 +101,11 @@ def read_adjacency_list(text: str, directed: bool) -> Data:
     graph = nx.parse_adjlist(lines, comments="\0", create_using=nx.MultiDiGraph)
     if any(name.startswith("{") for name in graph):
         raise ValueError("each line must hold a node and its neighbours, without dictionaries")
+    if odd := [name for name in graph if re.search(r"^#|[,;]", name)]:
+        raise ValueError(
+            f"{odd[0]!r} is no node: write blanks between nodes, which hold no commas and "
+            "semicolons, and comments into lines of their own"
+        )
     names = _sort_names(Row(0, [node]) for node in graph)
     return make_graph(names, list(graph.edges()), None, directed)
 
@@ -160,13 +172,21 @@ def add_reverse(
 def edges_of_networkx(graph: nx.Graph) -> tuple[list[tuple[str, str]], list[float] | None]:
     """Edges of a graph of networkx, parallel ones too, and their weights.
 
+    Those are the attribute ``weight``, in capitals or not, such as ``Weight`` or ``Edge Weight``.
+
     Raises:
-        ValueError: for a weight that is not a number, or missing beside others.
+        ValueError: for a weight that is not a number, or missing beside others; for two such
+            attributes.
     """
     defaults = graph.graph.get("edge_default")
-    default = defaults.get("weight") if isinstance(defaults, dict) else None
+    defaults = defaults if isinstance(defaults, dict) else {}
+    names = {name for _, _, values in graph.edges(data=True) for name in (*values, *defaults)}
+    found = sorted(name for name in names if _WEIGHT.fullmatch(str(name)))
+    if len(found) > 1:
+        raise ValueError(f"edges have the attributes {' and '.join(found)}, where one is expected")
+    name = found[0] if found else "weight"
     edges, weights = [], []
-    for a, b, weight in graph.edges(data="weight", default=default):
+    for a, b, weight in graph.edges(data=name, default=defaults.get(name)):
         edges.append((a, b))
         weights.append(weight)
     if all(weight is None for weight in weights):
@@ -223,6 +243,9 @@ def _find_columns(rows: list[Row]) -> tuple[list[int], list[Row]]:
         )
     if not rest:
         raise ValueError("it must be an edge list, got a heading without an edge")
+    weights = [column for column in named if _word(heading[column]) in _MEASURES]
+    if rest is not rows and not pair and len(named) == 3 and len(weights) == 1:
+        pair = [column for column in named if column not in weights]
     ends = pair or named[:2]
     others = [column for column in named if column not in ends]
     if rest is not rows and others and _word(heading[others[0]]) in _NO_WEIGHTS:
@@ -290,6 +313,7 @@ def _sort_names(rows: Iterable[Row]) -> list[str]:
     for row in rows:
         for name in row.cells[:2]:
             lines.setdefault(name, row.line)
+    _check_marks(lines)
     present = [name for name in lines if not _MISSING.fullmatch(name)]
     are_numbers = bool(present) and all(map(is_number, present))
     for name, line in lines.items():
@@ -306,3 +330,18 @@ def _sort_names(rows: Iterable[Row]) -> list[str]:
     if all(map(_ID.fullmatch, lines)):
         return sorted(lines, key=lambda name: (len(name), name))
     return sorted(lines)
+
+
+def _check_marks(lines: Mapping[str, int]) -> None:
+    """Raise an error for ids in brackets or with a mark beside them, as ``(0`` or ``1:``.
+
+    Read as they stand, ``1`` and ``1:`` would be two nodes.
+    """
+    for name, line in lines.items():
+        bare = re.sub(r"^[\[({<]+|[\])}>,;:]+$", "", name)
+        if bare != name and (_ID.fullmatch(bare) or bare in lines):
+            place = f"line {line}: " if line else ""
+            raise ValueError(
+                f"{place}{name!r} is no node beside {bare!r}: write blanks, tabs, commas or "
+                "semicolons of one kind between nodes, and no brackets"
+            )

@@ -29,12 +29,22 @@ _EDGES = ("edge_index", "edges")
 _WEIGHTS = ("edge_weight", "edge_weights", "weight", "weights")
 _FEATURES = ("x", "node_features")
 
+# Texts, comments and numbers of GML: whole part, exponent, and what follows without a blank.
+_GML_NUMBER = re.compile(
+    r'"[^"]*"|^[ \t]*#.*|(?<![\w.])([+-]?(?:\d+\.?\d*|\.\d+))([eE][+-]?\d+)?([^\s\[\]]*)',
+    re.MULTILINE,
+)
+# Numbers of MatrixMarket, and how many stand in a line of each kind beside row and column.
+_REAL = rb"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|nan|inf|infinity)"
+_FIELDS = {b"pattern": 0, b"real": 1, b"double": 1, b"integer": 1, b"complex": 2}
+
 
 def read_gml(path: Path) -> Data:
     """Read a GML file; nodes without a label or name are named by their ids."""
     # Parallel edges are legal in all files, not in those alone that announce them; and labels are
     # optional.
-    text = re.sub(r"^([ \t]*graph\s*\[)", r"\1 multigraph 1 ", read_text(path), count=1, flags=re.M)
+    text = _with_points(read_text(path))
+    text = re.sub(r"^([ \t]*graph\s*\[)", r"\1 multigraph 1 ", text, count=1, flags=re.M)
 
     def parse() -> nx.Graph:
         graph = nx.parse_gml(text, label=None)
@@ -47,6 +57,23 @@ def read_gml(path: Path) -> Data:
         return graph
 
     return _convert(parse)
+
+
+def _with_points(text: str) -> str:
+    """Write ``1e-3`` as ``1.0e-3``: networkx takes the letter for the name of an attribute.
+
+    Raises:
+        ValueError: for a number that other characters follow.
+    """
+
+    def replace(match: re.Match[str]) -> str:
+        number, exponent, rest = match.groups()
+        if rest:
+            line = text.count("\n", 0, match.start()) + 1
+            raise ValueError(f"line {line}: {match[0][:60]!r} is no number: write decimal points")
+        return match[0] if exponent is None or "." in number else f"{number}.0{exponent}"
+
+    return _GML_NUMBER.sub(replace, text)
 
 
 def read_graphml(path: Path) -> Data:
@@ -92,10 +119,34 @@ def _convert(parse: Callable[[], nx.Graph]) -> Data:
 
 def read_matrix_market(path: Path) -> Data:
     """Read the adjacency matrix of a MatrixMarket file."""
+    raw = read_bytes(path)
+    _check_lines(raw)
     try:
-        return _of_matrix(scipy.io.mmread(io.BytesIO(read_bytes(path))))
+        return _of_matrix(scipy.io.mmread(io.BytesIO(raw)))
     except (MemoryError, OverflowError) as error:
         raise ValueError(f"it announces a matrix that is too large: {error}") from error
+
+
+def _check_lines(raw: bytes) -> None:
+    """Check that lines of entries are whole numbers: scipy passes over what follows their digits.
+
+    Raises:
+        ValueError: naming the first other line.
+    """
+    banner = raw.partition(b"\n")[0].lower().split()
+    if len(banner) < 4 or banner[3] not in _FIELDS:  # scipy tells what is wrong with it
+        return
+    numbers = [_REAL] * _FIELDS[banner[3]]
+    if banner[2] == b"coordinate":
+        numbers = [rb"\d+", rb"\d+", *numbers]
+    size = re.compile(rb"(?:[ \t]*%.*\n|\s*\n)*[^%\n]*\n?").match(raw)
+    other = rb"^(?![ \t]*(?:%s)?[ \t]*\r?$).*" % rb"[ \t]+".join(numbers)
+    found = re.compile(other, re.MULTILINE | re.IGNORECASE).search(raw, size.end() if size else 0)
+    if found:
+        number = raw.count(b"\n", 0, found.start()) + 1
+        text = found[0].strip()[:60].decode("latin-1")
+        expected = f"expected {len(numbers)} numbers, with decimal points"
+        raise ValueError(f"line {number}: {text!r}, {expected}")
 
 
 def _of_matrix(matrix: Any) -> Data:

@@ -46,6 +46,9 @@ def check_identity(
     expected = "of this graph, with the edges and weights that it has now"
     if not is_integral(identity) or identity.dim() != 2 or identity.shape[1] < 2:
         raise value_error(name, "stored with the identity of its graph", identity)
+    if identity.dtype != torch.int64:
+        kept = "stored with the identity of its graph in int64, as it was written"
+        raise value_error(name, kept, f"{identity.dtype}: {remedy}")
     if len(identity) != num_nodes:
         got = f"that of a graph of {len(identity)} nodes, for {num_nodes}"
         raise value_error(name, expected, f"{got}: {remedy}")

@@ -122,13 +122,16 @@ def trace(module: nn.Module) -> list[Any]:
     """The types and plain attributes of all submodules, and the types of their parameters."""
     entries: list[Any] = [(name, type(value)) for name, value in module.named_parameters()]
     for name, submodule in module.named_modules():
-        # The aggregation is a submodule, beside its name.
-        names = [key for key in vars(submodule) if not key.startswith("_")]
-        attributes = {
-            key: _plain(getattr(submodule, key)) for key in names if key not in ("training", "aggr")
-        }
-        entries.append((name, type(submodule), attributes))
+        entries.append((name, *settings_of(submodule)))
     return entries
+
+
+def settings_of(module: nn.Module) -> tuple[type, dict[str, Any]]:
+    """The type and the plain attributes of one module."""
+    # The aggregation is a submodule, beside its name.
+    names = [key for key in vars(module) if not key.startswith("_")]
+    attributes = {key: _plain(getattr(module, key)) for key in names}
+    return type(module), {key: attributes[key] for key in names if key not in ("training", "aggr")}
 
 
 def _plain(value: Any) -> Any:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import datetime
 import inspect
 import random
 import re
 import zlib
-from collections.abc import Callable
+from argparse import Namespace
+from collections import deque
+from collections.abc import Callable, Collection
 from dataclasses import is_dataclass
 from enum import Enum
 from functools import partial
+from numbers import Number
 from pathlib import PurePath
-from types import CodeType, MethodType, ModuleType
+from types import CodeType, MappingProxyType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from torch import Tensor
 from torch_geometric.data import Data
 
@@ -24,7 +29,8 @@ _FEW = 100
 
 # What a function reads by its value.
 _VALUES = (
-    *(str, bytes, bool, int, float, complex, tuple, frozenset, dict, range, slice, Enum, PurePath),
+    *(str, bytes, bool, Number, tuple, frozenset, dict, range, slice, Enum, PurePath, re.Pattern),
+    *(Namespace, SimpleNamespace, MappingProxyType, datetime.date, datetime.timedelta),
     *(Tensor, Data, torch.dtype, torch.device, torch.Generator),
     *(np.ndarray, np.generic, np.dtype, np.random.Generator, random.Random),
 )
@@ -73,7 +79,7 @@ def describe_setting(value: Any, above: tuple[Any, ...] = ()) -> str:
         return f"({', '.join(map(describe, value))})"
     if isinstance(value, (set, frozenset)):
         return f"{{{', '.join(sorted(map(describe, value)))}}}"
-    if isinstance(value, dict):
+    if isinstance(value, (dict, MappingProxyType)):
         return f"{{{', '.join(f'{key!r}: {describe(item)}' for key, item in value.items())}}}"
     if isinstance(value, partial):
         return f"partial{describe((value.func, *value.args, *sorted(value.keywords.items())))}"
@@ -116,18 +122,22 @@ def _describe_numbers(value: np.ndarray) -> str:
 def _describe_function(function: Any, code: CodeType, describe: Callable[[Any], str]) -> str:
     """Print the code of a function, and what it reads beside its arguments.
 
-    Of the names of its module these are values and functions of the same module. A list or a set
-    that a function adds to is no setting.
+    Of the names of its module these are values and functions of the same module; of other objects
+    the attributes that it names, as ``options.k``. A list or a set that a function adds to is no
+    setting.
     """
     used = _names(code)
     is_value = partial(_is_value, is_changed=not _CHANGES.isdisjoint(used))
-    cells = [_describe_cell(cell, is_value, describe) for cell in function.__closure__ or ()]
-    names = {name: function.__globals__.get(name) for name in used}
+    read = partial(_describe_read, used=used, is_value=is_value, describe=describe)
+    cells = [_describe_cell(cell, is_value, describe, read) for cell in function.__closure__ or ()]
+    found = {name: function.__globals__.get(name) for name in used}
     names = {
         name: describe(value)
-        for name, value in names.items()
         if is_value(value) or getattr(value, "__globals__", None) is function.__globals__
+        else read(value)
+        for name, value in found.items()
     }
+    names = {name: text for name, text in names.items() if text}
     defaults = describe((function.__defaults__, function.__kwdefaults__))
     return repr((_describe_code(code), defaults, cells, names))
 
@@ -145,19 +155,42 @@ def _describe_code(code: CodeType) -> str:
     return repr((code.co_code, code.co_names, constants))
 
 
+def _describe_read(
+    value: Any,
+    used: Collection[str],
+    is_value: Callable[[Any], bool],
+    describe: Callable[[Any], str],
+    depth: int = 3,
+) -> str:
+    """Print the values among the attributes of an object that have one of these names."""
+    if isinstance(value, (type, ModuleType)) or callable(value) or not depth:
+        return ""
+    attributes = {name: item for name, item in _attributes(value).items() if name in used}
+    texts = {
+        name: describe(item)
+        if is_value(item)
+        else _describe_read(item, used, is_value, describe, depth - 1)
+        for name, item in attributes.items()
+    }
+    return repr({name: text for name, text in texts.items() if text}) if any(texts.values()) else ""
+
+
 def _describe_cell(
-    cell: Any, is_value: Callable[[Any], bool], describe: Callable[[Any], str]
+    cell: Any,
+    is_value: Callable[[Any], bool],
+    describe: Callable[[Any], str],
+    read: Callable[[Any], str],
 ) -> str:
     try:
         value = cell.cell_contents
     except ValueError:  # of a name that has no value yet
         return ""
     is_described = callable(value) or is_value(value)
-    return describe(value) if is_described else type(value).__name__
+    return describe(value) if is_described else type(value).__name__ + read(value)
 
 
 def _is_value(value: Any, is_changed: bool) -> bool:
     """True for what has the same value as long as the function does not change it."""
-    if isinstance(value, (list, set)):
+    if isinstance(value, (list, set, deque, bytearray)):
         return not is_changed
-    return isinstance(value, _VALUES) or is_dataclass(value)
+    return isinstance(value, _VALUES) or is_dataclass(value) or issparse(value)

@@ -20,6 +20,7 @@ from ._checks import (
     aminmax,
     check_integer,
     dtype_error,
+    is_integral,
     type_error,
     value_error,
 )
@@ -247,6 +248,16 @@ def check_features(x: Any, num_nodes: int | None = None) -> None:
     if num_nodes is not None and x.shape[0] != num_nodes:
         expected = f"of shape [N, C] with N = {num_nodes} (nodes of the topology)"
         raise value_error("x", expected, x)
+
+
+def check_order(order: Tensor, num_nodes: int) -> Tensor:
+    """Each of N nodes once, in int64."""
+    if not is_integral(order) or order.shape != (num_nodes,):
+        raise value_error("order", f"integers [N] with N = {num_nodes}, each node once", order)
+    order = order.long()
+    if not torch.equal(order.sort().values, torch.arange(num_nodes, device=order.device)):
+        raise value_error("order", f"each of N = {num_nodes} nodes once", order)
+    return order
 
 
 def check_beside_topology(

@@ -66,7 +66,8 @@ def read_graph(
     * ``.npy``: integers ``[E, 2]`` or ``[2, E]``, read as ``edges``; a symmetric adjacency matrix
       ``[N, N]`` of four nodes or more; or points.
     * ``.mtx``: an adjacency matrix, an edge from the row to the column for each entry.
-    * ``.graphml .gml``: read by networkx; the file says whether the graph is directed.
+    * ``.graphml .gml``: read by networkx; the file says whether the graph is directed. Weights are
+      the attribute ``weight`` of edges, in capitals or not.
     * ``.pt``: a saved PyG ``Data`` or ``Batch``, with ``edge_index``, ``adj_t``, ``face`` or
       ``pos``; only tensors and these classes are unpickled.
     * ``.smi .smiles``: a molecule per line, below a heading or not, drawn in the plane by RDKit.

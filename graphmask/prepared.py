@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data, Dataset, InMemoryDataset
 from torch_geometric.data.separate import separate
+from torch_geometric.typing import SparseTensor
 from tqdm.auto import tqdm
 
 from ._atomic import write_text
@@ -245,14 +246,41 @@ def _digest(data: Data) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(data.to_dict().items()):
         digest.update(name.encode())
-        if isinstance(value, Tensor):
-            digest.update(str((value.dtype, tuple(value.shape))).encode())
-            digest.update(
-                value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-            )
-        else:
-            digest.update(repr(value).encode())
+        _update(digest, value)
     return digest.hexdigest()
+
+
+def _update(digest: Any, value: Any) -> None:
+    """Take a value into a digest: the numbers of tensors and arrays, wherever they are in it."""
+    if isinstance(value, SparseTensor):
+        value = [*value.sizes(), *value.coo()]
+    if isinstance(value, Tensor) and value.layout != torch.strided:
+        value = [*value.shape, *_parts(value)]
+    if isinstance(value, Tensor):
+        value = value.detach().cpu().resolve_conj().resolve_neg().contiguous()
+        digest.update(str((value.dtype, tuple(value.shape))).encode())
+        digest.update(value.flatten().view(torch.uint8).numpy().tobytes())
+    elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        digest.update(str((value.dtype, value.shape)).encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    elif isinstance(value, dict):
+        _update(digest, [item for pair in value.items() for item in pair])
+    elif isinstance(value, (list, tuple)):
+        digest.update(f"{type(value).__name__} {len(value)}".encode())
+        for item in value:
+            _update(digest, item)
+    else:
+        digest.update(f"{describe_setting(value)!r} ".encode())
+
+
+def _parts(matrix: Tensor) -> tuple[Tensor, ...]:
+    """The indices and the values of a sparse matrix."""
+    if matrix.layout == torch.sparse_coo:
+        matrix = matrix.coalesce()
+        return matrix.indices(), matrix.values()
+    if matrix.layout in (torch.sparse_csr, torch.sparse_bsr):
+        return matrix.crow_indices(), matrix.col_indices(), matrix.values()
+    return matrix.ccol_indices(), matrix.row_indices(), matrix.values()
 
 
 def _start(folder: Path, plan: dict[str, Any]) -> dict[str, Any]:

@@ -199,6 +199,48 @@ def test_graphs_that_were_changed_since_are_noticed(tmp_path: Path) -> None:
             run(tmp_path / name, source(graphs))
 
 
+def change_array(data: Data) -> None:
+    data.held[2500] = -1.0
+
+
+def change_list(data: Data) -> None:
+    data.held[0][2500] = -1.0
+
+
+def change_dictionary(data: Data) -> None:
+    data.held["a"][2500] = -1.0
+
+
+def change_matrix(data: Data) -> None:
+    data.held = data.held * 2
+
+
+NUMBERS = torch.arange(5000.0)
+HELD = {
+    "array": (lambda: np.arange(5000.0), change_array),
+    "list": (lambda: [NUMBERS.clone(), "name"], change_list),
+    "dictionary": (lambda: {"a": NUMBERS.clone()}, change_dictionary),
+    "coo": (lambda: torch.eye(3).to_sparse(), change_matrix),
+    "csr": (lambda: torch.eye(3).to_sparse_csr(), change_matrix),
+    "conjugate": (lambda: torch.ones(3, dtype=torch.cfloat).conj(), change_matrix),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
+@pytest.mark.parametrize(("make", "change"), HELD.values(), ids=HELD)
+def test_numbers_within_other_attributes_are_noticed(make, change, tmp_path: Path) -> None:
+    graphs = [Data(held=make()) for _ in range(2)]
+
+    def transform(data: Data) -> Data:
+        return Data(x=torch.zeros(1, 1))
+
+    prepared = gm.prepare(graphs, transform, tmp_path, progress=False)
+    assert len(gm.prepare(graphs, transform, tmp_path, progress=False)) == len(prepared) == 2
+    change(graphs[1])
+    with pytest.raises(ValueError, match="prepared from the same content"):
+        gm.prepare(graphs, transform, tmp_path, progress=False)
+
+
 def test_damaged_missing_and_foreign_shards_are_named_and_written_again(tmp_path: Path) -> None:
     dataset = run(tmp_path / "a")
     run(tmp_path / "b", seed=1)

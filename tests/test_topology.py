@@ -337,3 +337,12 @@ def test_the_sign_of_learned_weights_is_read_in_each_call() -> None:
     assert not topology.nonnegative
     operators.append(PowerSeriesMask(2)(topology))
     assert [operator.nonnegative for operator in operators] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "order", [[0, 0, 1], [0, 1], [0, 1, 3], [-1, 0, 1], [0.0, 1.0, 2.0], [True, False, False]]
+)
+def test_an_order_that_is_none_is_refused(order: list[float]) -> None:
+    path = Topology(torch.tensor([[0, 1], [1, 2]]), 3)
+    with pytest.raises(ValueError, match=r"`order` must be .*each.* node"):
+        path.permute(torch.tensor(order))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import BatchNorm
 from torch_geometric.nn.resolver import normalization_resolver
 
-from graphmask._checks import type_error, value_error
+from graphmask._checks import dtype_error, type_error, value_error
 
 
 def make_norm(norm: str | None, channels: int) -> nn.Module:
@@ -36,6 +36,16 @@ def check_module(name: str, module: nn.Module) -> nn.Module:
     if not isinstance(module, nn.Module):
         raise type_error(name, "a module, such as torch.nn.Linear(C, C)", module)
     return module
+
+
+def check_precision(x: Tensor, layer: Any) -> None:
+    """Features in the precision of the linear layer that reads them, unless autocast converts."""
+    weight = getattr(layer, "weight", None)
+    if not isinstance(weight, Tensor) or x.dtype == weight.dtype:
+        return
+    if not torch.is_autocast_enabled(x.device.type):
+        remedy = "convert one by `x.to(dtype)` or `model.to(dtype)`, or use torch.autocast"
+        raise dtype_error("x", f"{weight.dtype}, as the parameters ({remedy})", x)
 
 
 def check_output(name: str, out: Any, shape: Sequence[int]) -> Tensor:

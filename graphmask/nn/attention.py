@@ -19,7 +19,7 @@ from graphmask.values import ValueMap
 from graphmask.values.base import check_value_map
 
 from ._convolutions import convolve_on, edge_arguments
-from ._parts import check_module, check_output
+from ._parts import check_module, check_output, check_precision
 
 
 class TopologicalAttention(nn.Module):
@@ -173,6 +173,7 @@ class TopologicalAttention(nn.Module):
         topology = Topology.of(x, edge_index, *attributes)
         if x.shape[1] != self.channels:
             raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
+        check_precision(x, self.qkv)
         return self.mask.draw_walks(topology)
 
     def _gated(self, out: Tensor, x: Tensor) -> Tensor:

@@ -49,8 +49,9 @@ def to_masked(
         TypeError: for an argument of another class; for layers and attention of classes derived
             from PyG's and torch's, parametrized ones included, whose methods would be lost.
         ValueError: where the model has no ``GPSConv``, or one whose attention has no counterpart,
-            or one with hooks, a ``forward`` or tensors of its own, which would be lost; for a mask
-            with another number of heads.
+            or one with hooks, a ``forward`` or tensors of its own, which would be lost; where a
+            module holds a layer, or a method of one, outside ``nn.ModuleList`` and
+            ``nn.ModuleDict``, which would stay as it is; for a mask with another number of heads.
 
     Source: PyG issue 9511, "GPSConv structural encodings".
 
@@ -72,6 +73,7 @@ def to_masked(
     for path, layer in model.named_modules():
         if isinstance(layer, GPSConv):
             _check_layer(path or "model", layer)
+        _check_attributes(path or "model", layer)
     try:
         model = deepcopy(model)
     except RuntimeError as error:
@@ -137,6 +139,21 @@ def _check_layer(name: str, layer: GPSConv) -> None:
         if len({parameter.requires_grad for parameter in parameters if parameter is not None}) > 1:
             expected = "attention whose q, k and v are trained, or frozen, together"
             raise value_error(name, expected, f"some {key} frozen")
+
+
+def _check_attributes(name: str, module: nn.Module) -> None:
+    """Modules of layers are found in lists of modules; in plain lists they would stay as they are.
+
+    So would methods of a layer that a module keeps.
+    """
+    for key, value in vars(module).items():
+        if key in ("_modules", "_forward_hooks", "_forward_pre_hooks"):
+            continue
+        items = value.values() if isinstance(value, dict) else value
+        for item in items if isinstance(value, (dict, list, tuple)) else [value]:
+            if isinstance(getattr(item, "__self__", item), GPSConv):
+                expected = "a module that holds layers in nn.ModuleList or nn.ModuleDict alone"
+                raise value_error(name, expected, f"a GPSConv, or a method of one, in `{key}`")
 
 
 def _check_plain(name: str, module: nn.Module, cls: type[nn.Module]) -> None:

@@ -6,8 +6,18 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn.inits import reset
 
-from graphmask._checks import aminmax, check_integer, check_probability, type_error, value_error
+from graphmask._checks import (
+    aminmax,
+    check_integer,
+    check_probability,
+    dtype_error,
+    is_integral,
+    type_error,
+    value_error,
+)
 from graphmask._validation import check_features
+
+from ._parts import check_precision
 
 
 class EdgeHead(nn.Module):
@@ -87,8 +97,11 @@ class EdgeHead(nn.Module):
         check_features(x)
         if x.shape[1] != self.in_channels:
             raise value_error("x", f"of shape [N, C] with C = {self.in_channels}", x)
-        if not isinstance(pairs, Tensor) or pairs.is_floating_point():
+        check_precision(x, self.network[0])
+        if not isinstance(pairs, Tensor):
             raise type_error("edge_label_index", "an integer tensor of shape [2, P]", pairs)
+        if not is_integral(pairs):
+            raise dtype_error("edge_label_index", "an integer tensor of shape [2, P]", pairs)
         if pairs.dim() != 2 or pairs.shape[0] != 2:
             raise value_error("edge_label_index", "of shape [2, P]", pairs)
         if not torch.compiler.is_compiling():

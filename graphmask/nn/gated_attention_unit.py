@@ -19,7 +19,7 @@ from graphmask.normalizers import NodeCounts, Normalizer, RowSums
 from graphmask.normalizers.base import check_normalizer
 from graphmask.topology import Topology
 
-from ._parts import make_norm
+from ._parts import check_precision, make_norm
 
 # The standard deviation of scales at the start.
 _INITIAL_SCALE = 0.02
@@ -139,6 +139,7 @@ class GatedAttentionUnit(nn.Module):
         topology = Topology.of(x, edge_index, edge_weight, batch, edge_attr)
         if x.shape[1] != self.channels:
             raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
+        check_precision(x, self.uvz)
         masks = [mask for mask in (self.mask, self.linear_mask) if mask is not None]
         hidden = self.norm(x)
         wide, graph = draw_walks(masks, topology).gather(hidden)

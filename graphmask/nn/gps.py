@@ -18,6 +18,7 @@ from graphmask.masks import TopologicalMask, WalkMask
 from graphmask.topology import Topology
 
 from ._convolutions import convolve, edge_arguments, edge_features
+from ._parts import check_precision
 from .attention import TopologicalAttention
 
 
@@ -141,6 +142,7 @@ class TopologicalGPS(nn.Module):
         topology = Topology.of(x, edge_index, kwargs.get("edge_weight"), batch, edge_attr)
         if x.shape[1] != self.channels:
             raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
+        check_precision(x, self.attn.qkv)
         topology.part.check_modules(self)
         wide, graph = topology.gather(x)
         if isinstance(edge_index, Topology):

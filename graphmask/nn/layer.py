@@ -15,7 +15,7 @@ from graphmask.topology import Topology
 from graphmask.values import ValueMap
 
 from ._convolutions import convolve_on, edge_arguments
-from ._parts import check_module, check_output, make_norm
+from ._parts import check_module, check_output, check_precision, make_norm
 from .attention import TopologicalAttention
 from .placement import BeforeAttention, OnValues
 
@@ -147,6 +147,7 @@ class TopologicalTransformerLayer(nn.Module):
         topology = Topology.of(x, edge_index, edge_weight, batch, edge_attr)
         if x.shape[1] != self.channels:
             raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
+        check_precision(x, getattr(self.attention, "qkv", None))
         topology.part.check_modules(self)
         if self.conv_norm is not None:
             hidden, graph = topology.gather(self.conv_norm(x))

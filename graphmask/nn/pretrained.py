@@ -17,12 +17,17 @@ from torch_geometric.nn.dense.linear import is_uninitialized_parameter
 from graphmask._allocation import Bound
 from graphmask._atomic import replacing, write_text
 from graphmask._checks import type_error, value_error
+from graphmask._module_arguments import settings_of
 from graphmask.config import ConfigError, from_config, public_name, to_config
 from graphmask.extras import require, version_of
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 FORMAT = 1
 _NOT_HASHED = ("fingerprint", "former")
+
+# Packages whose modules are what their settings say, and settings that matter in training alone.
+_PUBLIC = ("graphmask.", "torch.nn.", "torch_geometric.")
+_OF_TRAINING: dict[type, tuple[str, ...]] = {nn.Dropout: ("p",), nn.BatchNorm1d: ("momentum",)}
 
 _FIELDS = {
     "format": int,
@@ -125,7 +130,8 @@ class PretrainedMixin:
         # A folder that could not be read back is not written.
         copies = {name: value.clone() for name, value in tensors.items()}
         values = deepcopy({name: arguments[name] for name in omitted})
-        _rebuild(type(self), config, copies, values, "the config of this model")
+        made = _rebuild(type(self), config, copies, values, "the config of this model")
+        _check_settings(cast(nn.Module, self), made)
         config["fingerprint"] = _fingerprint(config, tensors)
         folder.mkdir(parents=True, exist_ok=True)
         path, former = folder / CONFIG, _former_config(folder)
@@ -270,6 +276,32 @@ def _rebuild(
         path, _, last = alias.rpartition(".")
         setattr(model.get_submodule(path), last, parameter)
     return model
+
+
+def _check_settings(model: nn.Module, made: nn.Module) -> None:
+    """Raise where modules of public packages compute otherwise than those made from the config.
+
+    As where the feature map of one block was replaced, or an attribute set, after construction.
+    """
+    modules = dict(made.named_modules())
+    for name, module in model.named_modules():
+        is_public = type(module).__module__.startswith(_PUBLIC)
+        if not name or not is_public or name not in modules:
+            continue
+        (cls, own), (other, read) = settings_of(module), settings_of(modules[name])
+        # Lazy layers of PyG become those of torch, which are called alike.
+        changed = [key for key in own.keys() & read.keys() if own[key] != read[key]]
+        if cls.__name__ != other.__name__:
+            problem = f"is a {cls.__name__}, and a {other.__name__} by the config"
+        elif changed := sorted(set(changed) - set(_OF_TRAINING.get(cls, ()))):
+            key = changed[0]
+            problem = f"has {key}={own[key]!r}, and {key}={read[key]!r} by the config"
+        else:
+            continue
+        raise ValueError(
+            f"`{name}` was changed since the model was made: it {problem}; give it to the "
+            "constructor, or save the parameters by torch.save(model.state_dict(), path)"
+        )
 
 
 def _check_dtypes(model: nn.Module, state: dict[str, Tensor]) -> None:

@@ -17,7 +17,7 @@ from graphmask._validation import check_features
 from graphmask.kernels.products import is_half
 from graphmask.topology import Topology
 
-from ._parts import make_norm
+from ._parts import check_precision, make_norm
 from ._pools import pool_parts
 
 
@@ -129,6 +129,7 @@ class Readout(nn.Module):
         check_features(x, batch.num_rows if isinstance(batch, Topology) else None)
         if self.channels != -1 and x.shape[1] != self.channels:
             raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
+        check_precision(x, self.nodes[0])
         if isinstance(batch, Tensor) and batch.shape != x.shape[:1]:
             raise value_error("batch", f"of shape [N] with N = {len(x)}", batch)
         pooled = pool_graphs(self.aggr, self.nodes(x), batch, size)

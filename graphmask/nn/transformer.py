@@ -24,7 +24,7 @@ from graphmask.values import ValueMap
 
 from ._jumping import SumKnowledge, jumping_knowledge
 from ._node_order import find_order
-from ._parts import check_module, check_output
+from ._parts import check_module, check_output, check_precision
 from .attention import TopologicalAttention
 from .context_pool import ContextPool
 from .layer import TopologicalTransformerLayer
@@ -261,7 +261,8 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
     def in_channels(self) -> int:
         """Channels of the input; -1 until the first input where they are read from it."""
         encoder: Any = self.encoder
-        if self._given[0]:
+        # It may have been given, or replaced since.
+        if self._given[0] or not isinstance(encoder, (LazyLinear, nn.Linear)):
             return self._in_channels
         return encoder.in_channels if isinstance(encoder, LazyLinear) else encoder.in_features
 
@@ -314,6 +315,8 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         if self.in_channels != -1 and x.shape[1] != self.in_channels:
             expected = f"of shape [N, in_channels] with in_channels = {self.in_channels}"
             raise value_error("x", expected, x)
+        if isinstance(self.encoder, (LazyLinear, nn.Linear)):
+            check_precision(x, self.encoder)
         topology.part.check_modules(self)
         topology.part.check_model(self, x)
         # Walks, if masks read them, are drawn once for all blocks.

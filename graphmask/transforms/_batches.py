@@ -58,10 +58,18 @@ def _slice_again(out: Any, before: Any) -> Any:
         graphs = _graphs_of_rows(out, key, value, count)
         if graphs is None:
             continue
-        is_index = "index" in key or key == "face"
         out._slice_dict[key] = _starts(graphs, count)
-        out._inc_dict[key] = ptr[:-1] if is_index else torch.zeros_like(ptr[:-1])
+        out._inc_dict[key] = ptr[:-1] if holds_node_ids(key) else torch.zeros_like(ptr[:-1])
     return out
+
+
+def holds_node_ids(key: str) -> bool:
+    """Tell by its name if an attribute holds node ids, as PyG does.
+
+    What a loader writes for ``follow_batch``, such as ``edge_index_batch`` and ``edge_index_ptr``,
+    holds graphs of edges, and places where graphs begin.
+    """
+    return key == "face" or ("index" in key and "batch" not in key and not key.endswith("_ptr"))
 
 
 def _sort_edges(data: Any) -> None:

@@ -25,7 +25,9 @@ def write_edges(data: Data, edge_index: Tensor, weight: Tensor | None) -> Data:
         for key in data.edge_attrs():
             data[key] = None
     for key in _OF_EDGES:
-        data.pop(key, None)
+        # With what a loader wrote for `follow_batch`.
+        for name in (key, f"{key}_batch", f"{key}_ptr"):
+            data.pop(name, None)
     data.edge_index = edge_index
     if weight is not None:
         data.edge_weight = _check_weight(weight, edge_index)

@@ -241,6 +241,9 @@ def cut_share(edge_index: Tensor, part: Tensor) -> float:
         edge_index: ``[2, E]`` edges.
         part: ``[N]``, the part of each node.
 
+    Raises:
+        ValueError: for an edge to a node without a part.
+
     Cost: O(E).
 
     Example:
@@ -248,5 +251,7 @@ def cut_share(edge_index: Tensor, part: Tensor) -> float:
         >>> gm.transforms.cut_share(torch.tensor([[0, 1], [1, 2]]), torch.tensor([0, 0, 1]))
         0.5
     """
-    source, target = part[edge_index]
+    if part.dim() != 1:
+        raise value_error("part", "of shape [N], the part of each node", part)
+    source, target = part[Topology(edge_index, len(part)).edge_index]
     return float(to_double(source != target).mean()) if edge_index.shape[1] else 0.0

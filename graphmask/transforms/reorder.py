@@ -17,7 +17,7 @@ from graphmask._identity import identify
 from graphmask._settings import describe_setting
 from graphmask._walk_storage import has_walks, walk_ids, write_walks
 from graphmask.topology import Topology
-from graphmask.transforms._batches import Transform
+from graphmask.transforms._batches import Transform, holds_node_ids
 from graphmask.transforms._points import is_of_nodes
 
 from .orders import CuthillMcKee
@@ -167,7 +167,7 @@ def _reorder(
 ) -> Any:
     """Permute the rows of nodes, and renumber ids except those that name nodes as before."""
     value = data[key]
-    if key not in fixed and ("index" in key or key == "face"):
+    if key not in fixed and holds_node_ids(key):
         value = _renumber(key, value, rank)
     return _select(value, order, data.__cat_dim__(key, value)) if is_node_attr else value
 

@@ -8,7 +8,11 @@ import re
 import signal
 import subprocess
 import sys
+from argparse import Namespace
+from collections import deque
 from collections.abc import Callable, Iterator
+from datetime import date
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import coo_array
 from torch_geometric.data import Data
 from torch_geometric.transforms import AddRandomWalkPE, Compose
 
@@ -265,6 +270,12 @@ VALUES: dict[str, Callable[[int], Any]] = {
     "Python's generator": random.Random,
     "slots": lambda k: (Slotted(k),),
     "slice": slice,
+    "options": lambda k: Namespace(factor=k, rate=0.1),
+    "sparse": lambda k: coo_array(([k], ([0], [1]))),
+    "deque": lambda k: deque([k]),
+    "date": lambda k: date(2000, 1, k),
+    "decimal": Decimal,
+    "pattern": lambda k: re.compile(f"{k}"),
 }
 
 
@@ -279,6 +290,29 @@ def reads_global(value: Any) -> Callable[[Data], Any]:
 def test_what_functions_read_is_told_apart(place: Callable, make: Callable[[int], Any]) -> None:
     texts = [re.sub("<.*?>", "", describe_setting(place(make(k)))) for k in (2, 2, 3)]
     assert texts[0] == texts[1] != texts[2]
+
+
+class Options:
+    """Settings, and an object that changes by itself."""
+
+    def __init__(self, factor: int) -> None:
+        self.factor, self.calls = factor, [object()]
+
+
+def test_attributes_that_functions_read_are_told_apart() -> None:
+    def place(options: Any) -> Callable[[Data], Any]:
+        return lambda data: (data, options.factor)
+
+    for make in (Options, lambda k: SimpleNamespace(factor=Options(k))):
+        texts = [describe_setting(place(make(k))) for k in (2, 2, 3)]
+        assert texts[0] == texts[1] != texts[2]
+    names = {"OPTIONS": Options(2)}
+    exec("def read(data):\n    return data, OPTIONS.factor", names)
+    before = describe_setting(names["read"])
+    names["OPTIONS"].calls.append(1)  # which the function does not read
+    assert describe_setting(names["read"]) == before
+    names["OPTIONS"].factor = 3
+    assert describe_setting(names["read"]) != before
 
 
 def test_lists_that_a_function_adds_to_are_no_setting() -> None:

@@ -334,6 +334,43 @@ def test_scenes_keep_all_bodies_or_are_refused(trimesh, tmp_path: Path) -> None:
         read_shape(path)
 
 
+EDGES = "element edge 2\nproperty int vertex1\nproperty int vertex2\nend_header\n"
+XYZ = "".join(f"property float {axis}\n" for axis in "xyz")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "count"),
+    [
+        ("a.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nl 1 2 3\n", "1 lines"),
+        ("a.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\nl 1 2\nl 2 3\n", "2 lines"),
+        (
+            "a.ply",
+            f"ply\nformat ascii 1.0\nelement vertex 3\n{XYZ}{EDGES}0 0 0\n1 0 0\n0 1 0\n0 1\n1 2\n",
+            "2 edges",
+        ),
+    ],
+)
+def test_edges_that_are_not_read_are_warned_of(tmp_path: Path, name, text, count) -> None:
+    pytest.importorskip("plyfile")
+    (tmp_path / name).write_text(text)
+    with pytest.warns(UserWarning, match=f"{name} has {count} .* not read: save them as `edge_in"):
+        assert read_shape(tmp_path / name).num_nodes == 3
+
+
+def test_statements_of_obj_are_read_in_capitals_and_by_former_names(tmp_path: Path) -> None:
+    (tmp_path / "a.obj").write_text("V 0 0 0\nv 1 0 0\nv 0 1 0\nv 1 1 0\nF 1 2 3\nfo 2 4 3\n")
+    shape = read_shape(tmp_path / "a.obj")
+    assert same(shape.pos, POINTS)
+    assert same(shape.face.T, np.array([[0, 1, 2], [1, 3, 2]]))
+
+
+def test_a_file_of_several_names_the_one_that_is_missing(trimesh, tmp_path: Path) -> None:
+    files = trimesh.Scene([trimesh.creation.box()]).export(file_type="gltf")
+    (tmp_path / "a.gltf").write_bytes(files["model.gltf"])
+    with pytest.raises(ValueError, match=r"a\.gltf cannot be read \(it needs .*\.bin beside it"):
+        read_shape(tmp_path / "a.gltf")
+
+
 def test_texts_of_stl_in_capitals_are_read(trimesh, tmp_path: Path) -> None:
     (tmp_path / "a.stl").write_bytes(SOLID.upper())
     assert same(read_shape(tmp_path / "a.stl").pos, POINTS[:3])

@@ -211,6 +211,24 @@ def test_what_a_conversion_would_lose_is_refused(
         to_masked(nn.ModuleList([layer]), GlobalMask())
 
 
+@pytest.mark.parametrize(
+    "hold",
+    [
+        lambda layer: [layer],
+        lambda layer: {"a": layer},
+        lambda layer: (1, layer.forward),
+        lambda layer: layer.forward,
+    ],
+    ids=["list", "dictionary", "tuple", "method"],
+)
+def test_layers_that_a_conversion_would_not_reach_are_refused(hold: Callable[..., Any]) -> None:
+    holder = nn.Module()
+    holder.layer = cases.seeded(lambda: GPSConv(4, None, heads=2))
+    holder.others = hold(holder.layer)
+    with pytest.raises(ValueError, match=r"`0` must be .* got a GPSConv.* in `others`"):
+        to_masked(nn.ModuleList([holder]), GlobalMask())
+
+
 def test_classes_derived_from_the_layer_are_refused() -> None:
     layer = cases.seeded(lambda: Scaled(4, None, heads=2))
     with pytest.raises(TypeError, match=r"`model` must be a GPSConv, .* got Scaled"):

@@ -21,7 +21,7 @@ from torch.testing import assert_close
 from torch_geometric import nn as pyg
 
 import graphmask as gm
-from graphmask import _atomic, masks
+from graphmask import _atomic, features, masks
 from graphmask.config import ConfigError, from_config, to_config
 from graphmask.nn import PretrainedMixin, TopologicalTransformer
 from graphmask.testing import example_topologies, global_rng_untouched
@@ -421,6 +421,32 @@ def test_models_that_could_not_be_read_back_are_not_written(
     with pytest.raises(ValueError, match=message), torch.random.fork_rng(devices=[]):
         module.save_pretrained(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def changed(path: str, name: str, value: Any) -> TopologicalTransformer:
+    module = model(mask=masks.WalkMask(2, 2), num_layers=2)
+    setattr(module.get_submodule(path), name, value)
+    return module
+
+
+CHANGED: list[tuple[tuple[str, str, Any], str]] = [
+    (("layers.1.attention", "feature_map", features.Softplus()), "a Softplus, and a ReLU by the"),
+    (("layers.0.attention.mask", "seed", 7), "seed=7, and seed=0 by the config"),
+    (("layers.1.norm.module", "eps", 0.5), "eps=0.5, and eps=1e-05 by the config"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), CHANGED, ids=["class", "seed", "number"])
+def test_blocks_that_were_changed_since_are_not_written(
+    change: tuple[str, str, Any], message: str, tmp_path: Path
+) -> None:
+    module = cases.seeded(lambda: changed(*change))
+    with pytest.raises(ValueError, match=f"`layers.* was changed since .*{message}"):
+        cases.seeded(lambda: module.save_pretrained(tmp_path))
+    assert not list(tmp_path.iterdir())
+    # Dropout tells nothing about outputs.
+    module = cases.seeded(lambda: changed("layers.0.attention.dropout", "p", 0.5))
+    cases.seeded(lambda: module.save_pretrained(tmp_path))
 
 
 def with_config(**changes: Any) -> Callable[[Path], object]:

@@ -248,6 +248,14 @@ def test_a_lazy_model_reads_its_size_from_the_first_input() -> None:
         lazy(features(3, 6), PATH)
 
 
+@pytest.mark.global_rng
+def test_an_encoder_may_be_replaced() -> None:
+    transformer = model(mask=GlobalMask())
+    transformer.encoder = nn.Sequential(nn.Linear(3, 4), nn.Tanh()).double()
+    assert transformer.in_channels == 3
+    assert transformer(features(3, 3), PATH).shape == (3, 5)
+
+
 def test_a_lazy_model_loads_parameters_before_its_first_input() -> None:
     original, lazy = model(mask=GlobalMask()), model(-1, mask=GlobalMask())
     lazy.load_state_dict(original.state_dict())

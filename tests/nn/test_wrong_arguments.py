@@ -23,6 +23,7 @@ from graphmask.nn import (
     BeforeAttention,
     EdgeHead,
     ExplainableEdges,
+    GatedAttentionUnit,
     OnValues,
     OutputGate,
     Readout,
@@ -168,6 +169,19 @@ TYPES: list[tuple[Callable[[], object], str]] = [
     (lambda: block(conv=GCNConv), "`conv` must be a module, such as GCNConv"),
     (lambda: TopologicalGPS(4, None, mask="walk"), "`mask` must be a TopologicalMask"),
     (lambda: head_of(features(3, 4), PAIRS.float()), "`edge_label_index` must be an integer"),
+    (lambda: head_of(features(3, 4), PAIRS > 0), "`edge_label_index` must be .* dtype torch.bool"),
+    (lambda: head_of(features(3, 4).float(), PAIRS), "`x` must be torch.float64, as the param"),
+    *(
+        (lambda layer=layer: layer.float()(features(3, 4), PATH), "`x` must be torch.float32, as")
+        for layer in (
+            TopologicalAttention(4, 2, ALL),
+            TopologicalTransformerLayer(4, 2, ALL),
+            TopologicalGPS(4, None, 2, mask=ALL),
+            GatedAttentionUnit(4, ALL),
+            TopologicalTransformer(4, 4, 5, 1, 2, ALL),
+        )
+    ),
+    (lambda: Readout(4, 5).float()(features(3, 4)), "`x` must be torch.float32, as the param"),
     (lambda: to_masked("model", ALL), "`model` must be a torch.nn.Module"),
     (lambda: to_masked(GPSConv(4, None), ALL, "relu"), "`feature_map`"),
     (lambda: hop_coefficients(3), "`model`"),

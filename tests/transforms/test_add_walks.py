@@ -261,6 +261,14 @@ def test_components_selected_before_batching_are_an_error() -> None:
         Topology.from_data(Batch.from_data_list([data, data]))
 
 
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.uint8])
+def test_identities_that_were_cut_to_fewer_bits_are_an_error(dtype: torch.dtype) -> None:
+    data = AddWalks(SAMPLER)(graph(5))
+    data = data.apply(lambda value: value if value.is_floating_point() else value.to(dtype))
+    with pytest.raises(ValueError, match=rf"`walk_index` .* in int64, .*got {dtype}: apply AddW"):
+        Topology.from_data(data)
+
+
 def test_lost_pairs_are_an_error() -> None:
     """PyG selects with the edges whatever has as many rows."""
     data = AddWalks(SAMPLER, seeded())(graph(9))

@@ -11,7 +11,7 @@ import torch
 import torch_geometric
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 
 from graphmask.transforms import (
     Gaussian,
@@ -302,6 +302,13 @@ def test_attributes_of_earlier_edges_are_dropped(transform):
     out = transform(data)
     assert set(out.keys()) == {"pos", "edge_index", "adjusted"}
     assert set(data.keys()) == {"pos", "edge_index", "adjusted", *stale}
+
+
+def test_what_loaders_wrote_for_former_edges_is_dropped():
+    graphs = [Data(pos=cloud(n), edge_index=torch.zeros(2, n).long()) for n in (5, 9)]
+    batch = Batch.from_data_list(graphs, follow_batch=["edge_index", "pos"])
+    kept = set(KNNGraph(2)(batch).keys())
+    assert kept == {"pos", "pos_batch", "pos_ptr", "batch", "ptr", "edge_index"}
 
 
 @pytest.mark.parametrize("transform", [*TRANSFORMS, MeshToGraph()], ids=repr)

@@ -69,6 +69,11 @@ def test_two_cliques_are_found_whatever_the_names_of_their_nodes() -> None:
     assert cut_share(edges, part) == pytest.approx(1 / 801)
 
 
+def test_a_share_needs_the_part_of_every_node() -> None:
+    with pytest.raises(ValueError, match=r"`edge_index` must be node ids from 0 to N - 1 = 1"):
+        cut_share(torch.tensor([[0, 1], [1, 2]]), torch.tensor([0, 1]))
+
+
 def test_moves_across_borders_mend_what_an_order_spoils(monkeypatch: pytest.MonkeyPatch) -> None:
     edges = cloud(2000).edge_index
     moved = cut_share(edges, partition_nodes(edges, 2000, 8))

@@ -93,7 +93,10 @@ def test_reordered_and_batched_is_batched_and_reordered(order: Callable[[Data], 
         data.y, data.names = torch.tensor([1.0]), ["a"] * data.num_nodes
         data.root_index = torch.tensor([0])
     first = Batch.from_data_list([ReorderNodes(order)(data) for data in graphs])
-    then = ReorderNodes(order)(Batch.from_data_list(graphs, follow_batch=["x"]))
+    follow = ["x", "edge_index"]
+    then = ReorderNodes(order)(Batch.from_data_list(graphs, follow_batch=follow))
+    assert torch.equal(then.edge_index_batch, then.batch[then.edge_index[0]])
+    assert then.edge_index_ptr.diff().tolist() == [data.num_edges for data in graphs]
     for key, value in first:
         same = torch.equal(value, then[key]) if isinstance(value, Tensor) else value == then[key]
         assert same or key == "names", key

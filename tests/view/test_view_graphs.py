@@ -152,6 +152,9 @@ XML = (
 EDGE = '<edge id="{}" source="a" target="b"><data key="w">{}</data></edge>'
 
 
+GML = "graph [ node [ id 0 ] node [ id 1 ]\nedge [ source 0 target 1 {} ] ]\n"
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
@@ -179,6 +182,20 @@ EDGE = '<edge id="{}" source="a" target="b"><data key="w">{}</data></edge>'
             "%%MatrixMarket matrix coordinate real general\n999999999 999999999 1\n1 2 1\n",
             "999,999,999 nodes for 1 edges: number nodes from 0",
         ),
+        (
+            "a.mtx",
+            "%%MatrixMarket matrix coordinate real general\n2 2 1\n1 2 0,5\n",
+            "line 3: '1 2 0,5', expected 3 numbers, with decimal points",
+        ),
+        ("a.mtx", "%%MatrixMarket matrix array real general\n1 1\n1D3\n", "line 3: '1D3'"),
+        ("a.mtx", "%%MatrixMarket matrix coordinate pattern general\n2 2 1\n1 2 5\n", "2 numbers"),
+        ("a.gml", GML.format("weight 0,5"), "line 2: '0,5' is no number: write decimal points"),
+        ("a.gml", GML.format("weight 1 Weight 2"), "attributes Weight and weight"),
+        ("a.adjlist", "0, 1, 2\n1, 2\n", "'0,' is no node: write blanks"),
+        ("a.adjlist", "a;b\n", "'a;b' is no node: write blanks"),
+        ("a.adjlist", "0 1 # near\n", "'#' is no node.* comments into lines of their own"),
+        ("a.adjlist", "0: 1 2\n1: 2\n", "'0:' is no node beside '0'"),
+        ("a.csv", "(0, 1)\n(1, 2)\n", "line 1: '.0' is no node beside '0': .* no brackets"),
         ("a.gexf", "", "the ending must be one of .adjlist, .*, or of a mesh or points"),
         ("a.csv", "x,y,z\n0,0,0\n1,2,3\n", "line 1 names coordinates"),
     ],
@@ -187,6 +204,30 @@ def test_graph_files_that_are_refused(name: str, text: str, message: str, tmp_pa
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=rf"(?s){name}: .*{message}"):
         read_graph(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("text", "weight"),
+    [("1e-3", 1e-3), ("5E2", 500.0), ("-.5e+1", -5.0), ("2.5e-1", 0.25), ('7 label "1e-3,5"', 7.0)],
+)
+def test_exponents_of_gml_have_no_decimal_point(text: str, weight: float, tmp_path: Path) -> None:
+    (tmp_path / "a.gml").write_text(GML.format(f"weight {text}"))
+    assert read_graph(tmp_path / "a.gml").edge_weight.tolist() == pytest.approx([weight] * 2)
+
+
+@pytest.mark.parametrize("name", ["Weight", "weights", "Edge Weight"])
+def test_weights_of_graphml_are_read_in_any_case(name: str, tmp_path: Path) -> None:
+    nx.write_graphml(nx.Graph([("a", "b", {name: 2.5})]), tmp_path / "a.graphml")
+    assert read_graph(tmp_path / "a.graphml").edge_weight.tolist() == [2.5, 2.5]
+
+
+@pytest.mark.parametrize("heading", ["weight,a,b", "capacity,station a,station b", "Count,p,q"])
+def test_a_heading_may_put_the_weight_first(heading: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"{heading}\n7,0,2\n8,2,1\n")
+    graph = read_graph(tmp_path / "a.csv", directed=True)
+    assert graph.node_name == ["0", "1", "2"]
+    assert graph.edge_index.tolist() == [[0, 2], [2, 1]]
+    assert graph.edge_weight.tolist() == [7.0, 8.0]
 
 
 @pytest.mark.parametrize("dims", [2, 3])
