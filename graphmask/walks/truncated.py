@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -12,10 +14,9 @@ from graphmask.topology import Normalization, Topology
 from ._rows import Rows, multiply, running_sums, sort_by_size
 from .base import Entries, WalkSampler
 
-# Entries that a block of rows may come to hold, and what a row may hold, in neighbourhoods of its
-# widest node.
-_ENTRIES = 2**25
-_WIDTH = 256
+# Terms that the product of a block of rows may form at a time, and rows of a block to begin with.
+_TERMS = 2**25
+_ROWS = 2**20
 
 
 class TruncatedWalks(WalkSampler):
@@ -64,23 +65,28 @@ class TruncatedWalks(WalkSampler):
     def _draw(self, topology: Topology, seed: int) -> Entries:
         pattern, weight = topology.adjacency(self.normalization)
         W = Rows(pattern.rowptr.long(), pattern.col.long(), to_double(weight))
-        widest = int(W.counts.max()) if len(W.counts) else 1
         nodes = torch.arange(topology.num_nodes, device=topology.device)
-        size = max(1, _ENTRIES // max(1, min(topology.num_nodes, _WIDTH * widest)))
-        blocks = [self._walk(block, W) for block in nodes.split(size)]
-        row, col, hop, value = (torch.cat(tensors) for tensors in zip(*blocks, strict=True))
+        row, col, hop, value = _join(self._walk(block, W) for block in nodes.split(_ROWS))
         return row, col, hop, value.to(weight.dtype)
 
     def _walk(self, nodes: Tensor, W: Rows) -> Entries:
+        """The entries of some rows, in halves where a product has too many terms."""
         state = Rows.identity(nodes)
         visits = [(nodes[state.row], state.col, torch.zeros_like(nodes), state.weight)]
         for hop in range(1, self.hops + 1):
+            if len(nodes) > 1 and int(W.counts[state.col].sum()) > _TERMS:
+                return _join(self._walk(half, W) for half in nodes.tensor_split(2))
             state = drop(multiply(state, W), self.tolerance)
             visits.append(
                 (nodes[state.row], state.col, torch.full_like(state.col, hop), state.weight)
             )
-        row, col, hops, weight = (torch.cat(tensors) for tensors in zip(*visits, strict=True))
-        return row, col, hops, weight
+        return _join(visits)
+
+
+def _join(entries: Iterable[Entries]) -> Entries:
+    """Entries one after the other."""
+    row, col, hop, weight = (torch.cat(tensors) for tensors in zip(*entries, strict=True))
+    return row, col, hop, weight
 
 
 def drop(rows: Rows, tolerance: float) -> Rows:

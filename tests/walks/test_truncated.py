@@ -34,6 +34,13 @@ def test_small_entries_are_dropped_together_up_to_the_tolerance() -> None:
     assert walks.to_dense()[1, 0, 1:].tolist() == [0.5, 0.2, 0, 0, 0]
 
 
+def test_halves_of_rows_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    topology, sampler = example_topologies()["weighted"], TruncatedWalks(0.05, hops=4)
+    whole = sampler(topology)
+    monkeypatch.setattr("graphmask.walks.truncated._TERMS", 3)
+    assert_close(sampler(topology).to_dense(), whole.to_dense(), rtol=0, atol=0)
+
+
 def test_nothing_is_random() -> None:
     topology, sampler = example_topologies()["weighted"], TruncatedWalks(0.1, hops=3)
     first, second = sampler(topology), sampler(topology)
