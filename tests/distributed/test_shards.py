@@ -289,6 +289,14 @@ def test_what_a_part_cannot_compute_is_refused(folder: Path) -> None:
         (attention(4, 2, gm.masks.PowerSeriesMask(2, 2)), r"open_shard\(folder, hops=2\)"),
         (layer(4, 2, ones, conv=pyg.SGConv(4, 4, K=3), norm=None), r"open_shard\(folder, hops=3\)"),
         (layer(4, 2, ones, conv=pyg.DirGNNConv(pyg.GCNConv(4, 4)), norm=None), "`conv` must be"),
+        (layer(4, 2, ones, conv=pyg.GPSConv(4, pyg.GCNConv(4, 4)), norm=None), "`conv` must be"),
+        (layer(4, 2, ones, conv=pyg.GraphUNet(4, 4, 4, 1), norm=None), "`conv` must be"),
+        (
+            gm.distributed.sync_batch_norm(
+                layer(4, 2, ones, conv=pyg.EdgeConv(pyg.MLP([8, 4, 4])), norm=None)
+            ),
+            "`batch normalisation` must be of nodes in a convolution",
+        ),
         (gm.nn.TopologicalGPS(4, None, 2, norm="pair_norm", mask=ones), "`normalisation` must be"),
         (transformer(4, 8, 3, 1, 2, ones, pool=pyg.SortAggregation(2)), "`pool` must be sum"),
         (lambda x, topology: attention(4, 2, ones)(x[:5], topology), r"with N = 12"),

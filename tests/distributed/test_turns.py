@@ -19,6 +19,7 @@ pytestmark = pytest.mark.global_rng
 # Others run in `make test-full`.
 QUICK = [case.name for case in of_masks() if ", " not in case.name]
 QUICK += ["parts 2", "GCN beside", "batch norm", "readout", "GPS", "positive features"]
+QUICK += ["GIN, batch norm", "GIN of 2, batch norm", "batch norm, parts 4", "batch norm, one node"]
 
 
 def cases() -> list[Any]:
