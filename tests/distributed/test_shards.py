@@ -15,6 +15,7 @@ from torch_geometric import nn as pyg
 from torch_geometric.data import Data
 
 import graphmask as gm
+from graphmask._atomic import locking
 from graphmask._random import generator_from
 from graphmask.distributed import GraphShards, collect, open_shard, shard
 from graphmask.distributed._files import map_tensors, save_tensors
@@ -216,6 +217,63 @@ def test_a_missing_part_is_named(folder: Path) -> None:
     (folder / "manifest.json").write_text('{"format": 7}')
     with pytest.raises(ValueError, match=r"manifest\.json is damaged"):
         open_shard(folder)
+
+
+def test_one_process_writes_a_graph(folder: Path) -> None:
+    data = cloud(30, 0)
+    shard(data, folder, parts=3, log=False)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with locking(folder), pytest.raises(ValueError, match="which another process writes"):
+        shard(data, folder, parts=2, log=False)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    (folder / ".edges-killed").mkdir()
+    shard(data, folder, parts=3, log=False)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_other_folders_are_left_alone(folder: Path) -> None:
+    pytest.importorskip("safetensors")
+    gm.prepare([cloud(9, 0)], lambda data: data, folder, progress=False)
+    with pytest.raises(ValueError, match=r"`folder` must be empty, or one of `shard`"):
+        shard(cloud(30, 0), folder, parts=3)
+    assert len(gm.Prepared(folder)) == 1
+
+
+def test_attributes_of_nodes_are_cut_and_others_are_not(folder: Path) -> None:
+    data = cloud(30, 0)
+    data.names, data.tags = [f"node {i}" for i in range(30)], ["a", "b"]
+    data.face = torch.randint(30, (3, 30))  # as many as nodes by chance
+    data.edge_label_index = data.edge_index
+    shard(data, folder, parts=torch.arange(30) % 3, log=False)
+    opened = open_shard(folder)
+    assert opened.names == [f"node {i}" for i in opened.nodes.tolist()]
+    assert opened.tags == ["a", "b"]
+    assert torch.equal(opened.face, data.face)
+    assert torch.equal(opened.edge_label_index, data.edge_index)
+
+
+def test_means_and_collections_of_any_type(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shard(cloud(30, 0), folder, parts=3, log=False)
+    monkeypatch.chdir(folder.parent)
+    shards = GraphShards(folder.name)
+    monkeypatch.chdir("/")
+    assert len(shards.part(0)["node"]) == 10
+    topology = open_shard(folder).topology
+    many = gm.distributed.mean(torch.tensor(7000.0).half(), 70_000, topology)
+    assert (many.dtype, round(float(many), 3)) == (torch.float16, 0.1)
+    assert float(gm.distributed.mean(torch.tensor(7), 10, topology)) == pytest.approx(0.7)
+    with pytest.raises(ValueError, match="`count` must be a number"):
+        gm.distributed.mean(torch.tensor(7.0), torch.ones(5), topology)
+    with pytest.raises(TypeError, match="`topology` must be the Topology"):
+        gm.distributed.mean(torch.tensor(7.0), 1, None)  # type: ignore[arg-type]
+
+    def all_of(part: Any) -> list[torch.Tensor]:
+        return [collect(x[part.nodes], part.topology) for x in kinds]
+
+    kinds = [torch.arange(30, dtype=torch.int16), torch.rand(30, 2, 3), torch.rand(30) > 0.5]
+    kinds += [torch.rand(30, 0), torch.rand(30, 2, dtype=torch.complex64)]
+    for outputs in gm.distributed.in_turn(folder, all_of):
+        assert all(map(torch.equal, outputs, kinds))
 
 
 def test_a_stopped_writer_leaves_no_graph(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

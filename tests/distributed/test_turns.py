@@ -101,6 +101,33 @@ def test_an_error_of_a_part_ends_all(tmp_path: Path) -> None:
         in_turn(tmp_path / "nowhere", fail)
 
 
+@pytest.mark.parametrize("early", [0, 1, 2])
+def test_parts_that_ask_for_different_things_are_an_error(tmp_path: Path, early: int) -> None:
+    shard(cloud(30, 0), tmp_path, parts=3)
+    layer, seen = gm.nn.TopologicalAttention(4, 2, gm.masks.GlobalMask()), []
+
+    def loss(part: Shard) -> Tensor | None:
+        seen.append(part)
+        return None if len(seen) == early + 1 else layer(part.x, part.topology).sum()
+
+    with pytest.raises(RuntimeError, match="must call layers and `mean` alike for all parts"):
+        in_turn(tmp_path, loss)
+    with pytest.raises(ValueError, match="`function` must be one of a number"):
+        in_turn(tmp_path, lambda part: layer(part.x, part.topology))
+
+
+def test_autocast_of_the_caller_holds(tmp_path: Path) -> None:
+    shard(cloud(30, 0), tmp_path, parts=2)
+    layer = gm.nn.TopologicalAttention(4, 2, gm.masks.GlobalMask()).float()
+
+    def infer(part: Shard) -> Any:
+        return layer(part.x.float(), part.topology).detach().dtype
+
+    with torch.autocast("cpu", torch.bfloat16):
+        assert in_turn(tmp_path, infer) == [torch.bfloat16] * 2
+    assert in_turn(tmp_path, infer) == [torch.float32] * 2
+
+
 def test_blocks_keep_their_inputs_alone(tmp_path: Path) -> None:
     """What a part keeps between turns does not grow with what a block computes."""
     shard(cloud(40, 0), tmp_path, parts=2, walks=WALKS)
