@@ -59,6 +59,9 @@ def prepare(
     Python's random numbers are seeded for each graph by ``seed`` and its index, and transforms run
     on one thread.
 
+    The transform gets a copy of each graph. A rerun compares the settings of the dataset and of the
+    transform, and graphs: all of those in memory, the first and the last of others.
+
     Args:
         dataset: graphs, by index. Items of lists and of datasets in memory are sent to the workers;
             other datasets are sent as they are, and read there. A ``transform`` of the dataset
@@ -248,6 +251,13 @@ def _describe(value: Any) -> str:
     return text if len(text) <= _LONG else f"{type(value).__name__}, {_sha256(text)}"
 
 
+def _dense_parts(value: Tensor) -> list[Tensor]:
+    if value.layout == torch.strided:
+        return [value]
+    matrix = value.to_sparse_coo().coalesce()
+    return [matrix.indices(), matrix.values()]
+
+
 def _digest(data: Data) -> str:
     if not isinstance(data, Data):
         raise type_error("dataset", "of torch_geometric.data.Data", data)
@@ -256,9 +266,8 @@ def _digest(data: Data) -> str:
         digest.update(name.encode())
         if isinstance(value, Tensor):
             digest.update(str((value.dtype, tuple(value.shape))).encode())
-            digest.update(
-                value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-            )
+            for part in _dense_parts(value.detach().cpu()):
+                digest.update(part.contiguous().flatten().view(torch.uint8).numpy().tobytes())
         else:
             digest.update(repr(value).encode())
     return digest.hexdigest()

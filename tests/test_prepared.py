@@ -315,8 +315,9 @@ def test_other_attributes_types_and_objects_are_refused(tmp_path: Path) -> None:
         data.pos = data.pos.to_sparse()
         return data
 
-    with pytest.raises(ValueError, match="dense tensors"):
-        run(tmp_path / "sparse", transform=sparse)
+    for source, transform in ((list(Rings(2)), sparse), ([sparse(Rings()[0])], lambda data: data)):
+        with pytest.raises(ValueError, match="dense tensors"):
+            run(tmp_path / f"sparse {len(source)}", source, transform)
     gm.distributed.shard(Rings()[9], tmp_path / "cut", parts=2, log=False)
     with pytest.raises(ValueError, match="graph in parts"):
         run(tmp_path / "cut")

@@ -190,29 +190,37 @@ class Turn(Ranks):
         return self.rank == 0
 
     def gather(self, value: T) -> list[T]:
+        return self._gather(value, "values")
+
+    def _gather(self, value: T, kind: str) -> list[T]:
         table = self.table
         table.exchanges[self.rank] += 1
         table.check_open(self.rank, table.exchanges[self.rank])
         values = table.rounds[table.exchanges[self.rank] % 2]
-        values[self.rank] = value
+        values[self.rank] = kind, value
         state = torch.get_rng_state()
         table.pass_on()
         table.wait(self.rank)
         torch.set_rng_state(state)
-        return list(values)
+        for other, _ in values:
+            if other != kind:
+                raise _unequal(self.rank, f"asks for {kind} where another asks for {other}")
+        return [each for _, each in values]
 
     def gather_numbers(self, numbers: Tensor) -> Tensor:
         return torch.stack(self.gather(numbers))
 
     def _exchange(self, x: Tensor, send: list[int], receive: list[int]) -> Tensor:
-        pieces = self.gather(x.detach().split(send))
+        pieces = self._gather(x.detach().split(send), "features of nodes")
         return torch.cat([piece[self.rank] for piece in pieces])
 
     def _sum(self, x: Tensor) -> Tensor:
-        return torch.stack(self.gather(x.detach().clone())).sum(0)
+        kind = f"a sum of shape {list(x.shape)}"
+        return torch.stack(self._gather(x.detach().clone(), kind)).sum(0)
 
     def _max(self, x: Tensor) -> Tensor:
-        return torch.stack(self.gather(x.detach().clone())).amax(0)
+        kind = f"a maximum of shape {list(x.shape)}"
+        return torch.stack(self._gather(x.detach().clone(), kind)).amax(0)
 
 
 class _Taken:
