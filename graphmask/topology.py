@@ -230,6 +230,7 @@ class Topology(Graph):
             tensor([[2, 1],
                     [1, 0]])
         """
+        self._part.check_hops("topology", "permute", None)
         order = order.long()
         rank = invert(order)
         by_node = {name: getattr(self, name) for name in ("batch", "pos", "x")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -55,6 +56,20 @@ class RanksBatchNorm(nn.BatchNorm1d):
         if self.affine:
             out = out * self.weight + self.bias
         return out.to(input.dtype)
+
+    def unsynced(self) -> nn.BatchNorm1d:
+        """The module that this one took the place of, with the same weights."""
+        options = self.eps, self.momentum, self.affine, self.track_running_stats
+        out = nn.BatchNorm1d(self.num_features, *options)
+        _share(self, out)
+        return out.train(self.training)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RanksBatchNorm:
+        memo[id(self.group)] = self.group  # processes are not copied
+        out = type(self).__new__(type(self))
+        memo[id(self)] = out
+        vars(out).update(deepcopy(vars(self), memo))
+        return out
 
     def check_ranks(self, ranks: Ranks) -> None:
         """Check that rows are summed over the ranks that share a graph.
@@ -123,9 +138,14 @@ def _of(norm: nn.BatchNorm1d, group: dist.ProcessGroup | None, replicated: bool)
     out = RanksBatchNorm(norm.num_features, *options)
     out.group, out.replicated = group, replicated
     out.allow_single = getattr(norm, "allow_single", False)
+    _share(norm, out)
+    return out.train(norm.training)
+
+
+def _share(norm: nn.BatchNorm1d, out: nn.BatchNorm1d) -> None:
+    """Give a module the weights of another."""
     if norm.affine:
         out.weight, out.bias = norm.weight, norm.bias
     if norm.track_running_stats:
         out.running_mean, out.running_var = norm.running_mean, norm.running_var
         out.num_batches_tracked = norm.num_batches_tracked
-    return out.train(norm.training)

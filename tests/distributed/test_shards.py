@@ -362,6 +362,11 @@ def test_what_a_part_cannot_compute_is_refused(folder: Path) -> None:
     for module, message in refused:
         with pytest.raises(ValueError, match=message):
             module(x, topology)
+    whole = "`topology` must be what a graph over ranks can run"
+    with pytest.raises(ValueError, match=f"{whole}.*ResampledWalks"):
+        WALKS(topology)
+    with pytest.raises(ValueError, match=f"{whole}.*permute"):
+        topology.permute(torch.arange(topology.num_nodes))
     with pytest.raises(ValueError, match="attention_rows"):
         attention(4, 2, ones).attention_rows(torch.tensor([0]), x, topology)
     with pytest.raises(ValueError, match="`total` must be a tensor of one number"):
@@ -398,6 +403,28 @@ def test_batches_of_one_process_need_no_other(folder: Path) -> None:
     synced.save_pretrained(folder / "model")
     loaded = gm.nn.TopologicalTransformer.from_pretrained(folder / "model").eval()
     assert_close(loaded(data.x, data.edge_index), plain.eval()(data.x, data.edge_index))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"conv": pyg.GINConv(pyg.MLP([8, 8, 8]))},
+        {"encoder": torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8))},
+        {"head": gm.nn.Readout(8, 3, hidden=(8, 8), norm="batch_norm", pooled_norm="batch_norm")},
+        {"skip": pyg.BatchNorm(8, allow_single_element=True)},
+    ],
+)
+def test_models_over_processes_are_saved_as_they_were_made(tmp_path: Path, options: Any) -> None:
+    pytest.importorskip("safetensors")
+    model = gm.nn.TopologicalTransformer(4, 8, 3, 1, 2, gm.masks.GlobalMask(), **options)
+    made = [(type(x), getattr(x, "allow_single_element", None)) for x in model.modules()]
+    synced = deepcopy(gm.distributed.sync_batch_norm(model))
+    synced.save_pretrained(tmp_path)
+    assert any(isinstance(x, gm.distributed.RanksBatchNorm) for x in synced.modules())
+    loaded = gm.nn.TopologicalTransformer.from_pretrained(tmp_path)
+    assert [(type(x), getattr(x, "allow_single_element", None)) for x in loaded.modules()] == made
+    for ours, theirs in zip(loaded.buffers(), synced.buffers(), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def test_graphs_without_nodes_or_edges(folder: Path) -> None:
