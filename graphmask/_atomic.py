@@ -111,6 +111,35 @@ def _lock(path: Path) -> int | None:
     return None
 
 
+@contextmanager
+def locking(folder: Path) -> Iterator[bool]:
+    """Lock a folder, so that one process writes it; whether it is locked.
+
+    False where there are no locks, as on some file systems that machines share.
+
+    Raises:
+        BlockingIOError: while another has locked it.
+    """
+    if fcntl is None:
+        yield False
+        return
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        yield _try_lock(file)
+    finally:
+        os.close(file)
+
+
+def _try_lock(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        return False
+    return True
+
+
 def check_replaceable(path: str | Path) -> None:
     """Raise the OSError that :func:`replacing` would; nothing is written."""
     with suppress(_UnchangedError), replacing(path):

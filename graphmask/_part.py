@@ -49,6 +49,12 @@ class Part:
         """The output of a block of a model, whose intermediates need not be kept."""
         return block(x, topology)
 
+    def convolve(
+        self, conv: Callable[..., Tensor], x: Tensor, edges: Any, topology: Any, **arguments: Any
+    ) -> Tensor:
+        """The output of a convolution on features of all nodes of the topology."""
+        return conv(x, edges, **arguments)
+
     def own(self, x: Tensor, dim: int = 0) -> Tensor:
         """The rows of own nodes, of rows of all nodes of the topology, in dimension ``dim``."""
         return x

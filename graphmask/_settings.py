@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from scipy.sparse import issparse
 from torch import Tensor
-from torch_geometric.data import Data
+from torch_geometric.data import Data, Dataset
 
 # Numbers of an array that are printed; more are named by a checksum.
 _FEW = 100
@@ -34,6 +34,12 @@ _VALUES = (
     *(Tensor, Data, torch.dtype, torch.device, torch.Generator),
     *(np.ndarray, np.generic, np.dtype, np.random.Generator, random.Random),
 )
+
+# Attributes of datasets that hold what was read already.
+_CACHES = {"_data_list"}
+
+# Attributes that datasets of this library do not print: what they hold is compared beside.
+_OF_DATASETS = {"transform", "_indices", "plan", "shards"}
 
 # Methods by which functions change lists and sets.
 _CHANGES = {"append", "extend", "insert", "add"}
@@ -57,7 +63,7 @@ def describe_setting(value: Any, above: tuple[Any, ...] = ()) -> str:
     Tensors and arrays by their values, or a checksum of many; generators by their seed; functions
     by their name and, those written in Python, a checksum of their code and of what it reads;
     objects that are not of this library, whose printed forms name all settings, by their attributes
-    too. Addresses are left out.
+    too, and datasets by what they choose and change. Addresses are left out.
 
     Args:
         value: the setting.
@@ -92,6 +98,8 @@ def describe_setting(value: Any, above: tuple[Any, ...] = ()) -> str:
         printed = re.sub(r" at 0x\w+", "", repr(value))
         is_whole = isinstance(value, type) or type(value).__module__.startswith("graphmask.")
         attributes = {} if is_whole else _attributes(value)
+        if is_whole and isinstance(value, Dataset):
+            attributes = {name: item for name, item in vars(value).items() if name in _OF_DATASETS}
         return f"{printed}{describe(attributes)}" if attributes else printed
     # PyG compares printed forms without what stands between angle brackets.
     name = name.translate({ord("<"): None, ord(">"): None})
@@ -109,7 +117,8 @@ def _attributes(value: Any) -> dict[str, Any]:
             names = vars(base).get("__slots__", ())
             slots += [names] if isinstance(names, str) else names
     found = {name: getattr(value, name) for name in slots if hasattr(value, name)}
-    return {**found, **getattr(value, "__dict__", {})}
+    found.update(getattr(value, "__dict__", {}))
+    return {name: item for name, item in found.items() if name not in _CACHES}
 
 
 def _describe_numbers(value: np.ndarray) -> str:

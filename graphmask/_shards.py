@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.data.collate import collate
@@ -117,6 +118,9 @@ def _join(tree: dict[str, Any], tensors: dict[str, Tensor]) -> Any:
 def _kinds(value: Any, index: int) -> Any:
     """The types of the attributes of a graph."""
     if isinstance(value, Tensor):
+        if value.layout != torch.strided:
+            expected = f"a function to data of dense tensors, numbers and texts (graph {index})"
+            raise value_error("transform", expected, str(value.layout))
         return str(value.dtype)
     if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
         return {name: _kinds(item, index) for name, item in value.items()}

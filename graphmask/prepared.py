@@ -32,6 +32,9 @@ from .extras import require, version_of
 FORMAT = 1
 MANIFEST = "manifest.json"
 
+# Characters of a source or a transform that a manifest gives; of longer ones it has a checksum.
+_LONG = 2000
+
 # Threads of a process share the state of random numbers, so they take turns.
 _turn = threading.Lock()
 
@@ -56,6 +59,9 @@ def prepare(
     The files depend neither on the number of workers nor on their engine: torch's, numpy's and
     Python's random numbers are seeded for each graph by ``seed`` and its index, and transforms run
     on one thread.
+
+    The transform gets a copy of each graph. A rerun compares the settings of the dataset and of the
+    transform, and graphs: all of those in memory, the first and the last of others.
 
     Args:
         dataset: graphs, by index. Items of lists and of datasets in memory are sent to the workers;
@@ -102,7 +108,7 @@ def prepare(
         raise value_error("workers", "positive, or -1 for one per core", workers)
     if not callable(transform):
         raise type_error("transform", "a function from Data to Data", transform)
-    count, folder = len(dataset), Path(folder).expanduser()
+    count, folder = len(dataset), _absolute(folder)
     if not count:
         raise value_error("dataset", "of one graph at least", "none")
     manifest = _start(folder, _plan(dataset, transform, shard_size, seed))
@@ -147,7 +153,7 @@ class Prepared(Dataset):
 
     def __init__(self, folder: str | Path, transform: Callable[[Data], Data] | None = None) -> None:
         require("safetensors", extra="pretrained")
-        self.folder = Path(folder).expanduser()
+        self.folder = _absolute(folder)
         manifest = _read_manifest(self.folder)
         self.plan, self.shards = manifest["plan"], manifest["shards"]
         done, count = sum(shard["graphs"] for shard in self.shards.values()), self.plan["graphs"]
@@ -207,6 +213,11 @@ def _plan(dataset: Any, transform: Any, shard_size: int, seed: int) -> dict[str,
     }
 
 
+def _absolute(folder: str | Path) -> Path:
+    """The folder, also for workers that run elsewhere."""
+    return Path(folder).expanduser().absolute()
+
+
 def _content(dataset: Any) -> str:
     """What graphs hold: all of those in memory, the first and the last of others."""
     if isinstance(dataset, InMemoryDataset):
@@ -237,7 +248,8 @@ def _describe(value: Any) -> str:
         return type(value).__name__
     if isinstance(value, InMemoryDataset):  # its content is described by itself
         return f"{type(value).__name__}, {describe_setting(value.transform)}"
-    return describe_setting(value)
+    text = describe_setting(value)
+    return text if len(text) <= _LONG else f"{type(value).__name__}, {_sha256(text)}"
 
 
 def _digest(data: Data) -> str:
@@ -273,14 +285,10 @@ def _update(digest: Any, value: Any) -> None:
         digest.update(f"{describe_setting(value)!r} ".encode())
 
 
-def _parts(matrix: Tensor) -> tuple[Tensor, ...]:
+def _parts(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """The indices and the values of a sparse matrix."""
-    if matrix.layout == torch.sparse_coo:
-        matrix = matrix.coalesce()
-        return matrix.indices(), matrix.values()
-    if matrix.layout in (torch.sparse_csr, torch.sparse_bsr):
-        return matrix.crow_indices(), matrix.col_indices(), matrix.values()
-    return matrix.ccol_indices(), matrix.row_indices(), matrix.values()
+    matrix = matrix.to_sparse_coo().coalesce()
+    return matrix.indices(), matrix.values()
 
 
 def _start(folder: Path, plan: dict[str, Any]) -> dict[str, Any]:
@@ -308,6 +316,8 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         known = manifest["format"] == FORMAT and set(manifest) == {"format", "plan", "shards"}
     except (ValueError, KeyError, TypeError) as error:
         raise damaged(path, str(error)) from error
+    if "owner" in manifest:
+        raise value_error("folder", "empty, or one of `prepare`", f"{folder} with a graph in parts")
     if not known:
         raise damaged(path, f"it is no manifest of format {FORMAT}")
     return manifest
@@ -357,7 +367,7 @@ def _write_shard(
 def _apply(transform: Any, data: Data, seed: int, index: int) -> Data:
     _seed_all(seed, index)
     try:
-        out = transform(data)
+        out = transform(data.clone())  # as for workers, it is not the source that changes
     except Exception as error:
         message = f"the transform fails on graph {index}: {type(error).__name__}: {error}"
         raise RuntimeError(message) from error

@@ -234,6 +234,7 @@ class Topology(Graph):
             tensor([[2, 1],
                     [1, 0]])
         """
+        self._part.check_hops("topology", "permute", None)
         order = check_order(order, self.num_nodes)
         rank = invert(order)
         by_node = {name: getattr(self, name) for name in ("batch", "pos", "x")}

@@ -162,6 +162,9 @@ def of_partitions() -> list[Case]:
     parts = (split_evenly, split_to_one, split_unevenly, lambda data: 5, lambda data: 1)
     cases = [Case(f"parts {number}", convolved, parts=each) for number, each in enumerate(parts)]
     cases.append(Case("no halo", convolved, clouds, lambda data: data.batch))
+    normed = partial(convolved, norm="batch_norm")
+    cases.append(Case("batch norm, parts 4", normed, parts=lambda data: 1))
+    cases.append(Case("batch norm, one node", normed, partial(cloud, 1, 0), lambda data: 1))
     return [*cases, Case("one node", model, partial(cloud, 1, 0), lambda data: 1)]
 
 
@@ -174,6 +177,14 @@ def of_layers() -> list[Case]:
         "GINE": (
             partial(transformer, walks, conv=pyg.GINEConv(nn.Linear(8, 8), edge_dim=2)),
             1,
+        ),
+        "GIN, batch norm": (
+            partial(transformer, walks, conv=pyg.GINConv(pyg.MLP([8, 8, 8]))),
+            1,
+        ),
+        "GIN of 2, batch norm": (
+            partial(transformer, walks, conv=pyg.GIN(8, 8, 2, norm="batch_norm")),
+            2,
         ),
         "GAT before": (
             partial(transformer, walks, conv=gm.nn.BeforeAttention(pyg.GATConv(8, 8))),
@@ -332,6 +343,10 @@ def check_refusals(case: Case, folder: Path) -> None:
     with pytest.raises(
         ValueError, match=r"model = graphmask\.distributed\.sync_batch_norm\(model\)"
     ):
+        batched(shard.x, shard.topology)
+    alone = [dist.new_group([other]) for other in range(dist.get_world_size())][rank]
+    batched = gm.distributed.sync_batch_norm(batched, alone)
+    with pytest.raises(ValueError, match=r"over the group of open_shard: sync_batch_norm\(model"):
         batched(shard.x, shard.topology)
     single, x = shard.x.float(), shard.x
     others = [

@@ -9,12 +9,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import Subset
 from torch_geometric.data import Data, Dataset, InMemoryDataset
 from torch_geometric.loader import DataLoader
 from torch_geometric.transforms import Compose
@@ -241,6 +244,51 @@ def test_numbers_within_other_attributes_are_noticed(make, change, tmp_path: Pat
         gm.prepare(graphs, transform, tmp_path, progress=False)
 
 
+def test_graphs_of_another_choice_or_transform_are_another_source(tmp_path: Path) -> None:
+    def grow(data: Data) -> Data:
+        data.y = data.y + len(data.y) * (data.y > 0) * (data.y < 9)
+        return data
+
+    base = run(tmp_path / "base")
+    chosen = base[[0, 1, 2, 9]]
+    run(tmp_path / "chosen", chosen, lambda data: data)
+    for other in (base[[0, 3, 4, 9]], gm.Prepared(tmp_path / "base", grow)[[0, 1, 2, 9]]):
+        for source in (other, Subset(other, range(4))):
+            with pytest.raises(ValueError, match="prepared from the same source"):
+                run(tmp_path / "chosen", source, lambda data: data)
+
+
+def test_the_source_keeps_its_graphs(tmp_path: Path) -> None:
+    def change(data: Data) -> Data:
+        data.pos += 1
+        data.extra = data.y
+        return data
+
+    graphs = list(Rings(4))
+    first = run(tmp_path / "first", graphs, change)
+    assert "extra" not in graphs[1]
+    second = run(tmp_path / "second", graphs, change)
+    assert torch.equal(first[1].pos, Rings()[1].pos + 1)
+    assert torch.equal(second[1].pos, first[1].pos)
+
+
+def test_folders_are_those_of_the_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def leave(jobs: Any, *options: Any) -> Iterator[Any]:
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")  # as workers of clusters do
+        for function, arguments, keywords in jobs:
+            seen.append(function(*arguments, **keywords))
+            yield seen[-1]
+
+    monkeypatch.setattr("graphmask.prepared.run_jobs", leave)
+    monkeypatch.chdir(tmp_path)
+    dataset = run(Path("relative"))
+    assert dataset[9].name == "ring 9"
+    assert len(list((tmp_path / "relative").glob("shard*"))) == len(seen) == 4
+
+
 def test_damaged_missing_and_foreign_shards_are_named_and_written_again(tmp_path: Path) -> None:
     dataset = run(tmp_path / "a")
     run(tmp_path / "b", seed=1)
@@ -304,6 +352,17 @@ def test_other_attributes_types_and_objects_are_refused(tmp_path: Path) -> None:
                 match = "differs in .*pos"
             with pytest.raises(error, match=match):
                 run(tmp_path / f"{number}-{size}", transform=odd(change), shard_size=size)
+
+    def sparse(data: Data) -> Data:
+        data.pos = data.pos.to_sparse()
+        return data
+
+    for source, transform in ((list(Rings(2)), sparse), ([sparse(Rings()[0])], lambda data: data)):
+        with pytest.raises(ValueError, match="dense tensors"):
+            run(tmp_path / f"sparse {len(source)}", source, transform)
+    gm.distributed.shard(Rings()[9], tmp_path / "cut", parts=2, log=False)
+    with pytest.raises(ValueError, match="graph in parts"):
+        run(tmp_path / "cut")
     with pytest.raises(ValueError, match="one graph at least"):
         run(tmp_path, [])
     with pytest.raises(TypeError, match=r"of torch_geometric\.data\.Data"):

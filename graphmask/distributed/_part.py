@@ -16,7 +16,7 @@ from graphmask._checks import value_error
 from graphmask._part import Part
 
 from ._modules import modules_on_nodes
-from ._ranks import Ranks, recompute
+from ._ranks import Ranks, Rows, convolving, recompute
 from .batch_norm import RanksBatchNorm
 
 # Normalisations of PyG that read all nodes of a graph.
@@ -129,6 +129,13 @@ class RankPart(Part):
             return recompute(block, x, topology)
         return block(x, topology)
 
+    def convolve(self, conv: Any, x: Tensor, edges: Any, topology: Any, **arguments: Any) -> Tensor:
+        if not any(isinstance(layer, RanksBatchNorm) for layer in conv.modules()):
+            return conv(x, edges, **arguments)
+        num_edges = topology.edge_index.shape[1]
+        with convolving(Rows(self.first, self.count, self.num_nodes, num_edges)):
+            return conv(x, edges, **arguments)
+
     def own(self, x: Tensor, dim: int = 0) -> Tensor:
         return x.narrow(dim, self.first, self.count)
 
@@ -161,6 +168,8 @@ class RankPart(Part):
             if is_batch_norm and layer.training and self.ranks.size > 1:
                 expected = "over all ranks: model = graphmask.distributed.sync_batch_norm(model)"
                 raise value_error("batch normalisation", expected, repr(layer))
+            if isinstance(layer, RanksBatchNorm) and layer.training and not layer.replicated:
+                layer.check_ranks(self.ranks)
             if isinstance(layer, _READ_GRAPHS) and getattr(layer, "mode", "graph") == "graph":
                 expected = "of each node, or a batch normalisation, for a graph over ranks"
                 raise value_error("normalisation", expected, repr(layer))

@@ -153,11 +153,17 @@ class Processes(Ranks):
             raise value_error("group", "None before torch.distributed.init_process_group", "one")
         self.group = group
         self.rank = dist.get_rank(group) if ready else 0
+        if self.rank < 0:
+            raise value_error("group", "one that this process belongs to", "another")
         self.size = dist.get_world_size(group) if ready else 1
         # NCCL sends tensors on GPUs alone.
         self._needs_gpu = ready and dist.get_backend(group) == "nccl"
-        if self.rank < 0:
-            raise value_error("group", "one that this process belongs to", "another")
+
+    @property
+    def members(self) -> list[int]:
+        """The numbers of these processes among all."""
+        ready = dist.is_available() and dist.is_initialized()
+        return dist.get_process_group_ranks(self.group or dist.group.WORLD) if ready else [0]
 
     def gather(self, value: T) -> list[T]:
         if self.size == 1:
@@ -235,6 +241,52 @@ def recompute(block: Callable[..., Tensor], *arguments: Any) -> Tensor:
     """The output of a block that keeps its arguments alone, and is run again for its gradient."""
     options: dict[str, Any] = {"use_reentrant": False, "context_fn": _contexts}
     return checkpoint(block, *arguments, **options)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What the rows are that a convolution reads: those of nodes, some of them copies.
+
+    Attributes:
+        first: the first own node.
+        count: own nodes.
+        num_nodes: own nodes and copies.
+        num_edges: between these.
+    """
+
+    first: int
+    count: int
+    num_nodes: int
+    num_edges: int
+
+    def own(self, x: Tensor) -> Tensor:
+        """Rows of own nodes, of which no other rank has one.
+
+        Raises:
+            ValueError: for rows that are, or may be, those of edges.
+        """
+        if len(x) != self.num_nodes or self.num_nodes == self.num_edges:
+            expected = f"of nodes in a convolution of a graph over ranks, N = {self.num_nodes}"
+            raise value_error("batch normalisation", expected, x)
+        return x.narrow(0, self.first, self.count)
+
+
+_rows: ContextVar[Rows | None] = ContextVar("rows", default=None)
+
+
+def rows_of_convolution() -> Rows | None:
+    """The rows of the convolution that is computed, where it reads copies."""
+    return _rows.get()
+
+
+@contextmanager
+def convolving(rows: Rows) -> Iterator[None]:
+    """Compute a convolution that reads copies."""
+    token = _rows.set(rows)
+    try:
+        yield
+    finally:
+        _rows.reset(token)
 
 
 # The part whose turn it is in this thread.

@@ -6,8 +6,9 @@ import hashlib
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from graphmask._atomic import locking
 from graphmask._checks import check_integer, is_integral, type_error, value_error
 from graphmask._random import generator_from
 from graphmask._shards import sha256
@@ -27,13 +29,25 @@ from graphmask.walks._rows import ranges
 
 from ._files import bytes_of, can_save, save_tensors
 from .drawing import draw_on
-from .stored import FORMAT, GRAPH, MANIFEST, GraphShards, part_name, walks_name, write_manifest
+from .stored import (
+    FORMAT,
+    GRAPH,
+    MANIFEST,
+    GraphShards,
+    check_kind,
+    part_name,
+    walks_name,
+    write_manifest,
+)
 
 # Attributes of edges that a topology reads; they are kept with its edges.
 _EDGES = ("edge_index", "adj_t", "edge_weight", "edge_attr")
 
 # Names the files of walks that the whole graph had.
 _STORED = "whole"
+
+# Folders of edges that are being sorted.
+_ASIDE = ".edges"
 
 # Edges that are sorted by part at a time.
 _CHUNK = 2**20
@@ -51,7 +65,8 @@ def shard(
 ) -> GraphShards:
     r"""Cut one graph into parts on disk, so that several processes can hold it.
 
-    A part holds its nodes with all their attributes, the edges at both their ends, and their walks.
+    A part holds its nodes with all their attributes, the edges at both their ends, and their walks;
+    of the attributes of edges ``edge_weight`` and ``edge_attr``.
     There may be more parts than processes: each takes several in a row.
 
     Attributes and edges may exceed memory where files hold them, such as
@@ -84,7 +99,8 @@ def shard(
     Raises:
         TypeError: for arguments of wrong types.
         ValueError: as :class:`~graphmask.Topology` does, for more parts than nodes, for walks
-            beside stored ones, and for attributes that no file holds.
+            beside stored ones, for attributes that no file holds, and for a folder that holds
+            something else, or that another process writes: one process cuts a graph.
 
     Cost: that of the partition and of the walks, and O(E log E); 24 bytes on disk per edge
     meanwhile.
@@ -119,12 +135,29 @@ def shard(
     if walks is not None and not in_parts:
         drawn = [walks(topology, generator_from(seed, index)) for index in range(sets)]
         topology = topology.with_walks(*drawn)
-    folder = Path(folder).expanduser()
-    manifest = _Writer(data, topology, order, counts, folder).write(log)
-    if walks is not None and in_parts:
-        return draw_on(GraphShards(folder, manifest), walks, sets, seed)
-    write_manifest(folder, manifest)
-    return GraphShards(folder)
+    folder = Path(folder).expanduser().absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    check_kind(folder)
+    with _writing(folder) as is_locked:
+        writer = _Writer(data, topology, order, counts, folder, is_locked)
+        manifest = writer.write(log)
+        if walks is not None and in_parts:
+            return draw_on(GraphShards(folder, manifest), walks, sets, seed)
+        write_manifest(folder, manifest)
+        return GraphShards(folder)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[bool]:
+    """Keep other processes from writing the folder; whether they are kept."""
+    with ExitStack() as stack:
+        try:
+            is_locked = stack.enter_context(locking(folder))
+        except BlockingIOError:
+            expected = "written by one process: cut the graph on one, and let the others wait"
+            found = f"{folder}, which another process writes"
+            raise value_error("folder", expected, found) from None
+        yield is_locked
 
 
 def _assign(data: Data, topology: Topology, parts: int | Tensor) -> tuple[Tensor, Tensor]:
@@ -153,9 +186,16 @@ class _Writer:
     """Writes the parts of a graph."""
 
     def __init__(
-        self, data: Data, topology: Topology, order: Tensor, counts: Tensor, folder: Path
+        self,
+        data: Data,
+        topology: Topology,
+        order: Tensor,
+        counts: Tensor,
+        folder: Path,
+        is_locked: bool,
     ) -> None:
         self.topology, self.order, self.folder = topology, order, folder
+        self.data, self.is_locked = data, is_locked
         self.starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
         self.position = torch.empty_like(order)
         self.position[order] = torch.arange(len(order))
@@ -163,7 +203,6 @@ class _Writer:
 
     def write(self, log: bool) -> dict[str, Any]:
         """Write all files but the manifest, which is returned."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         with _sorted_edges(self) as edges:
             quality = edges.measure()
             if log:
@@ -193,6 +232,7 @@ class _Writer:
             ],
             "walk_files": _STORED if sets else None,
             "values": plain,
+            "lists": [name for name in plain if _is_list_of_nodes(self.data, name)],
             "files": files,
             **quality,
         }
@@ -242,9 +282,9 @@ class _Writer:
 @contextmanager
 def _sorted_edges(writer: _Writer) -> Iterator[_SortedEdges]:
     """The edges of a graph by part, in files that are removed at the end."""
-    aside = writer.folder / ".edges"
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
+    for left in writer.folder.glob(f"{_ASIDE}*") if writer.is_locked else ():
+        shutil.rmtree(left, ignore_errors=True)  # of a process that was killed
+    aside = Path(mkdtemp(prefix=_ASIDE, dir=writer.folder))
     try:
         yield _SortedEdges(writer, aside)
     finally:
@@ -319,9 +359,13 @@ def _split_attributes(
         if name in skipped or name in ("num_nodes", "ptr"):
             continue
         is_tensor = isinstance(value, Tensor)
-        if is_tensor and (name == "batch" or data.is_node_attr(name)):
+        # Ids of nodes, such as faces, lie in the last dimension: there may be N of them by chance.
+        in_rows = (
+            is_tensor and value.dim() > 0 and data.__cat_dim__(name, value) in (0, -value.dim())
+        )
+        if in_rows and (name == "batch" or data.is_node_attr(name)):
             nodes[name] = value
-        elif is_tensor and data.is_edge_attr(name):
+        elif in_rows and data.is_edge_attr(name):
             continue
         else:
             rest[name] = value
@@ -335,6 +379,13 @@ def _split_attributes(
             expected = f"of tensors, numbers and texts, also in `{name}`"
             raise value_error("data", expected, value)
     return nodes, edge_values, rest
+
+
+def _is_list_of_nodes(data: Data, name: str) -> bool:
+    """Whether an attribute is a list of an item per node."""
+    # Batches have entries of their own beside those of their graphs.
+    is_list = name in data and isinstance(data[name], (list, tuple))
+    return is_list and data.is_node_attr(name)
 
 
 def _is_plain(value: Any) -> bool:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from graphmask._checks import type_error, value_error
+from graphmask.kernels.products import accumulator
 from graphmask.topology import Topology
 
 from ._part import RankPart
@@ -31,6 +32,7 @@ def mean(total: Tensor, count: Tensor | int, topology: Topology) -> Tensor:
         topology: that the model was given.
 
     Raises:
+        TypeError: for anything but a topology.
         ValueError: for more than one number.
 
     Example:
@@ -43,13 +45,19 @@ def mean(total: Tensor, count: Tensor | int, topology: Topology) -> Tensor:
     """
     if not isinstance(total, Tensor) or total.numel() != 1:
         raise value_error("total", "a tensor of one number, a sum of losses", total)
-    count = torch.as_tensor(count, device=total.device).to(total.dtype)
-    part = topology.part
+    count = torch.as_tensor(count, device=total.device)
+    if count.numel() != 1:
+        raise value_error("count", "a number", count)
+    part = _part_of(topology)
+    # Half precision does not count far.
+    wide = accumulator(total) if total.is_floating_point() else torch.get_default_dtype()
+    sum_, count = total.to(wide), count.to(wide).reshape(())
     if not isinstance(part, RankPart):
-        return total / count
-    sums = part.ranks.sum(torch.stack([total.detach().reshape(()), count.reshape(())]))
-    share = total * (part.ranks.size / sums[1])
-    return share + (sums[0] / sums[1] - share).detach()
+        return (sum_ / count).to(total.dtype if total.is_floating_point() else wide)
+    sums = part.ranks.sum(torch.stack([sum_.detach().reshape(()), count]))
+    share = sum_ * (part.ranks.size / sums[1])
+    out = share + (sums[0] / sums[1] - share).detach()
+    return out.to(total.dtype if total.is_floating_point() else wide)
 
 
 def collect(rows: Tensor, topology: Topology) -> Tensor:
@@ -70,12 +78,13 @@ def collect(rows: Tensor, topology: Topology) -> Tensor:
     """
     if not isinstance(rows, Tensor):
         raise type_error("rows", "a tensor of one row per own node", rows)
+    part: Any = _part_of(topology)
+    if rows.shape[:1] != (topology.num_rows,):
+        expected = f"of shape [n, ...] with n = {topology.num_rows} (own nodes)"
+        raise value_error("rows", expected, rows)
     rows = rows.detach()
-    part: Any = topology.part
     if part.is_whole:
         return rows
-    if len(rows) != part.count:
-        raise value_error("rows", f"of shape [n, ...] with n = {part.count} (own nodes)", rows)
     out = rows.new_empty(part.total, *rows.shape[1:])
     for nodes, values in zip(*_of_all_ranks(part, rows), strict=True):
         out[nodes] = values
@@ -89,6 +98,15 @@ def _of_all_ranks(part: RankPart, rows: Tensor) -> tuple[list[Tensor], list[Tens
     sent = [part.count] * ranks.size
     gathered = []
     for x in (part.nodes, rows):
-        copies = x.repeat(ranks.size, *[1] * (x.dim() - 1))
-        gathered.append(list(ranks.exchange(copies, sent, counts).split(counts)))
+        # As bytes, since backends do not send all types.
+        data = x.unsqueeze(-1).flatten(1).contiguous().view(torch.uint8)
+        received = ranks.exchange(data.repeat(ranks.size, 1), sent, counts)
+        rows_of_all = received.flatten().view(x.dtype).view(len(received), *x.shape[1:])
+        gathered.append(list(rows_of_all.split(counts)))
     return gathered[0], gathered[1]
+
+
+def _part_of(topology: Any) -> Any:
+    if not isinstance(topology, Topology):
+        raise type_error("topology", "the Topology of a shard", topology)
+    return topology.part

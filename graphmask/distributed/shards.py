@@ -171,7 +171,9 @@ class _Opener:
     def _data(self) -> Data:
         values: dict[str, Any] = {**self.shards.values, **self.shards.graph()}
         names = [name for name in self.shards.part(0) if name.startswith("node.")]
-        own = {name.removeprefix("node."): self._own(name) for name in names}
+        own: dict[str, Any] = {name.removeprefix("node."): self._own(name) for name in names}
+        nodes = self._own("node").tolist() if self.shards.lists else []
+        own |= {name: [values[name][node] for node in nodes] for name in self.shards.lists}
         return Data.from_dict({**values, **own, "num_nodes": self.end - self.first})
 
     def _walks(self, place: int, num_nodes: int) -> Walks:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from graphmask._atomic import write_text
+from graphmask._checks import value_error
 from graphmask._shards import sha256
 
 from ._files import damaged, map_tensors
@@ -43,7 +44,7 @@ class GraphShards:
     """
 
     def __init__(self, folder: str | Path, manifest: dict[str, Any] | None = None) -> None:
-        self.folder = Path(folder).expanduser()
+        self.folder = Path(folder).expanduser().absolute()
         path = self.folder / MANIFEST
         if manifest is None and not path.exists():
             raise FileNotFoundError(f"{self.folder} holds no {MANIFEST}: `shard` writes it")
@@ -56,6 +57,7 @@ class GraphShards:
             self.walks: list[dict[str, Any]] = manifest["walks"]
             self.walk_files: str | None = manifest["walk_files"]
             self.values: dict[str, Any] = manifest["values"]
+            self.lists: list[str] = manifest.get("lists", [])
             self.num_edges, self.num_graphs = manifest["edges"], manifest["graphs"]
             self.cut: float = manifest["cut"]
             self.halo: float = manifest["halo"]
@@ -123,6 +125,21 @@ class GraphShards:
         sizes = f"num_nodes={self.num_nodes}, num_edges={self.num_edges}"
         cost = f"cut={self.cut:.2g}, halo={self.halo:.2g}, imbalance={self.imbalance:.3g}"
         return f"GraphShards({sizes}, num_parts={self.num_parts}, {cost})"
+
+
+def check_kind(folder: Path) -> None:
+    """Check that a manifest in the folder, if there is one, is that of a graph.
+
+    Raises:
+        ValueError: for one that something else has, such as :func:`graphmask.prepare`.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return  # none, or a damaged one
+    if isinstance(manifest, dict) and ("format" not in manifest or "plan" in manifest):
+        found = f"{folder}, whose {MANIFEST} is of something else"
+        raise value_error("folder", "empty, or one of `shard`", found)
 
 
 def part_name(index: int) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from graphmask._checks import check_integer
+from graphmask._checks import check_integer, value_error
 
 from ._ranks import Ranks, taking_turns
 from .shards import Shard, open_part
@@ -34,13 +35,15 @@ def in_turn(
     part computes at a time, and no more than the inputs of blocks is kept of the others. So a graph
     is trained whose activations exceed memory, with the gradients of the whole.
 
-    Where the function returns a number with a gradient, the average over parts is differentiated,
-    as ``DistributedDataParallel`` averages over processes: gradients add up in the parameters.
+    Where the function returns a number with a gradient, alone and not in a tuple, the average over
+    parts is differentiated, as ``DistributedDataParallel`` averages over processes: gradients add
+    up in the parameters.
 
     Args:
         folder: that of :func:`shard`; ``~`` expands.
-        function: of a shard. Parts call it in threads of their own, in the order of parts; it must
-            not call ``backward``.
+        function: of a shard. Parts call it in threads of their own, in the order of parts, with
+            the ``no_grad`` and ``autocast`` of the caller; it must not call ``backward``. All parts
+            call the same layers, also those without nodes.
         hops: as in :func:`open_shard`. (default: :obj:`1`)
         parts: P, how many there are; several parts on disk become one. (default: :obj:`None`, as
             many as are on disk)
@@ -52,6 +55,8 @@ def in_turn(
 
     Raises:
         ValueError, FileNotFoundError: as :func:`open_shard`.
+        ValueError: where it returns several numbers with gradients.
+        RuntimeError: where parts ask each other for different things.
         Exception: what the function raised for the first part that failed.
 
     Cost: that of the function for all parts, and of blocks twice where they are computed again.
@@ -75,14 +80,17 @@ def in_turn(
     count = GraphShards(folder).num_parts if parts is None else check_integer("parts", parts, 1)
     table = _Table(count)
     results: list[Any] = [None] * count
-    is_grad = torch.is_grad_enabled()
+    context = _Context()
 
     def run(rank: int) -> None:
         turn = Turn(rank, table)
-        with _Taken(turn), torch.set_grad_enabled(is_grad), taking_turns(turn):
-            out: Any = function(open_part(folder, hops, turn, recompute, verify))
+        with _Taken(turn), taking_turns(turn):
+            with context.entered():
+                out: Any = function(open_part(folder, hops, turn, recompute, verify))
             if isinstance(out, Tensor) and out.requires_grad:
-                (out / count).backward()
+                if out.numel() != 1:
+                    raise value_error("function", "one of a number, or without gradients", out)
+                (out / count).sum().backward()
                 out = out.detach()
             results[rank] = out
 
@@ -96,6 +104,27 @@ def in_turn(
     return results
 
 
+class _Context:
+    """What a thread has set for itself: gradients and autocast."""
+
+    def __init__(self) -> None:
+        self.is_grad = torch.is_grad_enabled()
+        devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+        self.casts = [
+            (device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device))
+            for device in devices
+        ]
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Set the same in another thread."""
+        with ExitStack() as stack:
+            stack.enter_context(torch.set_grad_enabled(self.is_grad))
+            for device, dtype, enabled in self.casts:
+                stack.enter_context(torch.autocast(device, dtype, enabled))
+            yield
+
+
 class _Table:
     """What parts lay down for each other, and whose turn it is."""
 
@@ -104,7 +133,9 @@ class _Table:
         self.condition = threading.Condition()
         # Two rounds: the first part lays down values while others take those of before.
         self.rounds: list[list[Any]] = [[None] * size, [None] * size]
+        self.exchanges = [0] * size
         self.error: BaseException | None = None
+        self.ended: int | None = None  # exchanges of the parts that have ended
 
     def wait(self, rank: int) -> None:
         """Wait until it is the turn of a part."""
@@ -119,11 +150,29 @@ class _Table:
             self.turn = (self.turn + 1) % self.size
             self.condition.notify_all()
 
+    def check_open(self, rank: int, exchanges: int) -> None:
+        """Check that no part has ended without this exchange."""
+        if self.ended is not None and exchanges > self.ended:
+            raise _unequal(rank, "asks the others for more than they take part in")
+
+    def end(self, rank: int) -> None:
+        """End a part, after as many exchanges as all others."""
+        self.ended = self.exchanges[rank]
+        if self.ended < max(self.exchanges):
+            raise _unequal(rank, "has ended while others ask it for more")
+        self.pass_on()
+
     def stop(self, error: BaseException) -> None:
         """End all parts."""
         with self.condition:
             self.error = self.error or error
             self.condition.notify_all()
+
+
+def _unequal(rank: int, what: str) -> RuntimeError:
+    return RuntimeError(
+        f"part {rank} {what}: the function must call layers and `mean` alike for all parts"
+    )
 
 
 class _StoppedError(RuntimeError):
@@ -135,34 +184,43 @@ class Turn(Ranks):
 
     def __init__(self, rank: int, table: _Table) -> None:
         self.rank, self.size, self.table = rank, table.size, table
-        self.round = 0
 
     @property
     def writes(self) -> bool:
         return self.rank == 0
 
     def gather(self, value: T) -> list[T]:
-        table, self.round = self.table, 1 - self.round
-        values = table.rounds[self.round]
-        values[self.rank] = value
+        return self._gather(value, "values")
+
+    def _gather(self, value: T, kind: str) -> list[T]:
+        table = self.table
+        table.exchanges[self.rank] += 1
+        table.check_open(self.rank, table.exchanges[self.rank])
+        values = table.rounds[table.exchanges[self.rank] % 2]
+        values[self.rank] = kind, value
         state = torch.get_rng_state()
         table.pass_on()
         table.wait(self.rank)
         torch.set_rng_state(state)
-        return list(values)
+        for other, _ in values:
+            if other != kind:
+                raise _unequal(self.rank, f"asks for {kind} where another asks for {other}")
+        return [each for _, each in values]
 
     def gather_numbers(self, numbers: Tensor) -> Tensor:
         return torch.stack(self.gather(numbers))
 
     def _exchange(self, x: Tensor, send: list[int], receive: list[int]) -> Tensor:
-        pieces = self.gather(x.detach().split(send))
+        pieces = self._gather(x.detach().split(send), "features of nodes")
         return torch.cat([piece[self.rank] for piece in pieces])
 
     def _sum(self, x: Tensor) -> Tensor:
-        return torch.stack(self.gather(x.detach().clone())).sum(0)
+        kind = f"a sum of shape {list(x.shape)}"
+        return torch.stack(self._gather(x.detach().clone(), kind)).sum(0)
 
     def _max(self, x: Tensor) -> Tensor:
-        return torch.stack(self.gather(x.detach().clone())).amax(0)
+        kind = f"a maximum of shape {list(x.shape)}"
+        return torch.stack(self._gather(x.detach().clone(), kind)).amax(0)
 
 
 class _Taken:
@@ -176,7 +234,10 @@ class _Taken:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
         if error is None:
-            self.turn.table.pass_on()
+            try:
+                self.turn.table.end(self.turn.rank)
+            except RuntimeError as unequal:
+                self.turn.table.stop(unequal)
         elif not isinstance(error, _StoppedError):
             self.turn.table.stop(error)
         return True

@@ -19,10 +19,13 @@ _FLOW = "source_to_target"
 # Attributes of PyG's convolutions, and of SupportMax, that hold hops.
 _HOPS = ("K", "num_layers", "num_iters", "powers", "hops")
 
-# Convolutions that make their own edges, or read them in both directions.
+# Convolutions that make their own edges, or read them in both directions, and modules inside
+# convolutions that read all nodes.
 _WITHOUT_HOPS = {
     "DynamicEdgeConv", "GravNetConv", "XConv", "DirGNNConv", "HypergraphConv",
-    "MultilevelAttention",
+    "MultilevelAttention", "GPSConv", "MultiheadAttention", "PerformerAttention", "SGFormer",
+    "SGFormerAttention", "Polynormer", "PolynormerAttention", "GraphUNet", "TopKPooling",
+    "SAGPooling", "ASAPooling", "PANPooling", "EdgePooling", "ClusterPooling", "MemPooling",
 }  # fmt: skip
 
 
@@ -88,12 +91,14 @@ def convolve(conv: nn.Module, x: Tensor, edges: Any, **arguments: Any) -> Tensor
     Raises:
         ValueError: for an output of another shape, which a sum with ``x`` might broadcast.
     """
-    if isinstance(edges, Topology):
-        edges.part.check_hops("conv", conv, count_hops(conv))
-        edges = edges if getattr(conv, "reads_topology", False) else edges.edge_index
     for name in _OF_EDGES & arguments.keys():
         arguments[name] = _astype(arguments[name], x.dtype)
-    out = conv(x, edges, **arguments)
+    if isinstance(edges, Topology):
+        edges.part.check_hops("conv", conv, count_hops(conv))
+        given = edges if getattr(conv, "reads_topology", False) else edges.edge_index
+        out = edges.part.convolve(conv, x, given, edges, **arguments)
+    else:
+        out = conv(x, edges, **arguments)
     if not isinstance(out, Tensor) or out.shape != x.shape:
         raise value_error("conv", f"from C to C channels with C = {x.shape[1]}", f"{conv}")
     return out
@@ -108,7 +113,7 @@ def _astype(value: Any, dtype: torch.dtype) -> Any:
 def count_hops(conv: nn.Module) -> int | None:
     """How many hops away a convolution reads features of nodes, at most.
 
-    :obj:`None` for one that makes its own edges, or follows them backwards.
+    :obj:`None` for one that makes its own edges, follows them backwards, or reads all nodes.
 
     Example:
         >>> from torch_geometric.nn import GCNConv, GraphSAGE, SGConv

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.nn import BatchNorm
 from torch_geometric.nn.dense.linear import is_uninitialized_parameter
 
 from graphmask._allocation import Bound
@@ -193,9 +194,30 @@ def _class_name(cls: type) -> str:
         return f"{cls.__module__}.{cls.__qualname__}"
 
 
+def _as_made(value: Any) -> Any:
+    """A module with the modules that others took the place of, where processes share a graph."""
+    if not isinstance(value, nn.Module) or not any(map(_replaced, value.modules())):
+        return value
+    value = deepcopy(value)
+    if _replaced(value):
+        return value.unsynced()
+    for module in list(value.modules()):
+        for name, child in module.named_children():
+            if not _replaced(child):
+                continue
+            if isinstance(module, BatchNorm):
+                module.allow_single_element = module.allow_single_element or child.allow_single
+            setattr(module, name, child.unsynced())
+    return value
+
+
+def _replaced(module: nn.Module) -> bool:
+    return hasattr(module, "unsynced")
+
+
 def _argument_config(name: str, value: Any) -> Any:
     try:
-        return to_config(value)
+        return to_config(_as_made(value))
     except (ConfigError, RecursionError) as error:
         raise ValueError(
             f"`{name}` cannot be written down: {error}; use save_pretrained(folder, "

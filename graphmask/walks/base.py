@@ -111,6 +111,7 @@ class WalkSampler(ConfigMixin, ABC):
             raise type_error("topology", "a Topology", topology)
         if generator is not None and not isinstance(generator, torch.Generator):
             raise type_error("generator", "a torch.Generator", generator)
+        topology.part.check_hops("topology", type(self).__name__, None)
         wanted = topology.requires_grad and torch.is_grad_enabled()
         if wanted and self.reads_weights and not self.differentiable:
             raise value_error(

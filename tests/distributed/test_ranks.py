@@ -25,7 +25,14 @@ from rank_cases import (
 pytestmark = pytest.mark.skipif(not dist.is_available(), reason="without torch.distributed")
 
 TRAINED = ("ones + walks", "series of 3", "GCN beside", "batch norm", "parts 1", "readout")
-QUICK = ("ones + signed walks", "series of 2, edges", "parts 2", "no halo")
+QUICK = (
+    "GIN, batch norm",
+    "batch norm, parts 4",
+    "ones + signed walks",
+    "series of 2, edges",
+    "parts 2",
+    "no halo",
+)
 
 
 def assert_equal(folder: Path, size: int, runs: Sequence[Run]) -> None:

@@ -15,6 +15,7 @@ from torch_geometric import nn as pyg
 from torch_geometric.data import Data
 
 import graphmask as gm
+from graphmask._atomic import locking
 from graphmask._random import generator_from
 from graphmask.distributed import GraphShards, collect, open_shard, shard
 from graphmask.distributed._files import map_tensors, save_tensors
@@ -218,6 +219,63 @@ def test_a_missing_part_is_named(folder: Path) -> None:
         open_shard(folder)
 
 
+def test_one_process_writes_a_graph(folder: Path) -> None:
+    data = cloud(30, 0)
+    shard(data, folder, parts=3, log=False)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with locking(folder), pytest.raises(ValueError, match="which another process writes"):
+        shard(data, folder, parts=2, log=False)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    (folder / ".edges-killed").mkdir()
+    shard(data, folder, parts=3, log=False)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_other_folders_are_left_alone(folder: Path) -> None:
+    pytest.importorskip("safetensors")
+    gm.prepare([cloud(9, 0)], lambda data: data, folder, progress=False)
+    with pytest.raises(ValueError, match=r"`folder` must be empty, or one of `shard`"):
+        shard(cloud(30, 0), folder, parts=3)
+    assert len(gm.Prepared(folder)) == 1
+
+
+def test_attributes_of_nodes_are_cut_and_others_are_not(folder: Path) -> None:
+    data = cloud(30, 0)
+    data.names, data.tags = [f"node {i}" for i in range(30)], ["a", "b"]
+    data.face = torch.randint(30, (3, 30))  # as many as nodes by chance
+    data.edge_label_index = data.edge_index
+    shard(data, folder, parts=torch.arange(30) % 3, log=False)
+    opened = open_shard(folder)
+    assert opened.names == [f"node {i}" for i in opened.nodes.tolist()]
+    assert opened.tags == ["a", "b"]
+    assert torch.equal(opened.face, data.face)
+    assert torch.equal(opened.edge_label_index, data.edge_index)
+
+
+def test_means_and_collections_of_any_type(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shard(cloud(30, 0), folder, parts=3, log=False)
+    monkeypatch.chdir(folder.parent)
+    shards = GraphShards(folder.name)
+    monkeypatch.chdir("/")
+    assert len(shards.part(0)["node"]) == 10
+    topology = open_shard(folder).topology
+    many = gm.distributed.mean(torch.tensor(7000.0).half(), 70_000, topology)
+    assert (many.dtype, round(float(many), 3)) == (torch.float16, 0.1)
+    assert float(gm.distributed.mean(torch.tensor(7), 10, topology)) == pytest.approx(0.7)
+    with pytest.raises(ValueError, match="`count` must be a number"):
+        gm.distributed.mean(torch.tensor(7.0), torch.ones(5), topology)
+    with pytest.raises(TypeError, match="`topology` must be the Topology"):
+        gm.distributed.mean(torch.tensor(7.0), 1, None)  # type: ignore[arg-type]
+
+    def all_of(part: Any) -> list[torch.Tensor]:
+        return [collect(x[part.nodes], part.topology) for x in kinds]
+
+    kinds = [torch.arange(30, dtype=torch.int16), torch.rand(30, 2, 3), torch.rand(30) > 0.5]
+    kinds += [torch.rand(30, 0), torch.rand(30, 2, dtype=torch.complex64)]
+    for outputs in gm.distributed.in_turn(folder, all_of):
+        assert all(map(torch.equal, outputs, kinds))
+
+
 def test_a_stopped_writer_leaves_no_graph(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shard(cloud(30, 0), folder, parts=3)
 
@@ -289,6 +347,14 @@ def test_what_a_part_cannot_compute_is_refused(folder: Path) -> None:
         (attention(4, 2, gm.masks.PowerSeriesMask(2, 2)), r"open_shard\(folder, hops=2\)"),
         (layer(4, 2, ones, conv=pyg.SGConv(4, 4, K=3), norm=None), r"open_shard\(folder, hops=3\)"),
         (layer(4, 2, ones, conv=pyg.DirGNNConv(pyg.GCNConv(4, 4)), norm=None), "`conv` must be"),
+        (layer(4, 2, ones, conv=pyg.GPSConv(4, pyg.GCNConv(4, 4)), norm=None), "`conv` must be"),
+        (layer(4, 2, ones, conv=pyg.GraphUNet(4, 4, 4, 1), norm=None), "`conv` must be"),
+        (
+            gm.distributed.sync_batch_norm(
+                layer(4, 2, ones, conv=pyg.EdgeConv(pyg.MLP([8, 4, 4])), norm=None)
+            ),
+            "`batch normalisation` must be of nodes in a convolution",
+        ),
         (gm.nn.TopologicalGPS(4, None, 2, norm="pair_norm", mask=ones), "`normalisation` must be"),
         (transformer(4, 8, 3, 1, 2, ones, pool=pyg.SortAggregation(2)), "`pool` must be sum"),
         (lambda x, topology: attention(4, 2, ones)(x[:5], topology), r"with N = 12"),
@@ -296,6 +362,11 @@ def test_what_a_part_cannot_compute_is_refused(folder: Path) -> None:
     for module, message in refused:
         with pytest.raises(ValueError, match=message):
             module(x, topology)
+    whole = "`topology` must be what a graph over ranks can run"
+    with pytest.raises(ValueError, match=f"{whole}.*ResampledWalks"):
+        WALKS(topology)
+    with pytest.raises(ValueError, match=f"{whole}.*permute"):
+        topology.permute(torch.arange(topology.num_nodes))
     with pytest.raises(ValueError, match="attention_rows"):
         attention(4, 2, ones).attention_rows(torch.tensor([0]), x, topology)
     with pytest.raises(ValueError, match="`total` must be a tensor of one number"):
@@ -332,6 +403,28 @@ def test_batches_of_one_process_need_no_other(folder: Path) -> None:
     synced.save_pretrained(folder / "model")
     loaded = gm.nn.TopologicalTransformer.from_pretrained(folder / "model").eval()
     assert_close(loaded(data.x, data.edge_index), plain.eval()(data.x, data.edge_index))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"conv": pyg.GINConv(pyg.MLP([8, 8, 8]))},
+        {"encoder": torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8))},
+        {"head": gm.nn.Readout(8, 3, hidden=(8, 8), norm="batch_norm", pooled_norm="batch_norm")},
+        {"skip": pyg.BatchNorm(8, allow_single_element=True)},
+    ],
+)
+def test_models_over_processes_are_saved_as_they_were_made(tmp_path: Path, options: Any) -> None:
+    pytest.importorskip("safetensors")
+    model = gm.nn.TopologicalTransformer(4, 8, 3, 1, 2, gm.masks.GlobalMask(), **options)
+    made = [(type(x), getattr(x, "allow_single_element", None)) for x in model.modules()]
+    synced = deepcopy(gm.distributed.sync_batch_norm(model))
+    synced.save_pretrained(tmp_path)
+    assert any(isinstance(x, gm.distributed.RanksBatchNorm) for x in synced.modules())
+    loaded = gm.nn.TopologicalTransformer.from_pretrained(tmp_path)
+    assert [(type(x), getattr(x, "allow_single_element", None)) for x in loaded.modules()] == made
+    for ours, theirs in zip(loaded.buffers(), synced.buffers(), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def test_graphs_without_nodes_or_edges(folder: Path) -> None:

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.global_rng
 # Others run in `make test-full`.
 QUICK = [case.name for case in of_masks() if ", " not in case.name]
 QUICK += ["parts 2", "GCN beside", "batch norm", "readout", "GPS", "positive features"]
+QUICK += ["GIN, batch norm", "GIN of 2, batch norm", "batch norm, parts 4", "batch norm, one node"]
 
 
 def cases() -> list[Any]:
@@ -98,6 +99,41 @@ def test_an_error_of_a_part_ends_all(tmp_path: Path) -> None:
         in_turn(tmp_path, fail, parts=0)
     with pytest.raises(FileNotFoundError):
         in_turn(tmp_path / "nowhere", fail)
+
+
+@pytest.mark.parametrize("early", [0, 1, 2])
+def test_parts_that_ask_for_different_things_are_an_error(tmp_path: Path, early: int) -> None:
+    shard(cloud(30, 0), tmp_path, parts=3)
+    layer, seen = gm.nn.TopologicalAttention(4, 2, gm.masks.GlobalMask()), []
+
+    def loss(part: Shard) -> Tensor | None:
+        seen.append(part)
+        return None if len(seen) == early + 1 else layer(part.x, part.topology).sum()
+
+    def skip_mean(part: Shard) -> Tensor:
+        seen.append(part)
+        is_early = len(seen) == early + 1
+        total = layer(part.x, part.topology).sum()
+        return total if is_early else gm.distributed.mean(total, 30, part.topology)
+
+    for function in (loss, skip_mean):
+        seen.clear()
+        with pytest.raises(RuntimeError, match="must call layers and `mean` alike for all parts"):
+            in_turn(tmp_path, function)
+    with pytest.raises(ValueError, match="`function` must be one of a number"):
+        in_turn(tmp_path, lambda part: layer(part.x, part.topology))
+
+
+def test_autocast_of_the_caller_holds(tmp_path: Path) -> None:
+    shard(cloud(30, 0), tmp_path, parts=2)
+    layer = gm.nn.TopologicalAttention(4, 2, gm.masks.GlobalMask()).float()
+
+    def infer(part: Shard) -> Any:
+        return layer(part.x.float(), part.topology).detach().dtype
+
+    with torch.autocast("cpu", torch.bfloat16):
+        assert in_turn(tmp_path, infer) == [torch.bfloat16] * 2
+    assert in_turn(tmp_path, infer) == [torch.float32] * 2
 
 
 def test_blocks_keep_their_inputs_alone(tmp_path: Path) -> None:
