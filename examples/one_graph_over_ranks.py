@@ -49,9 +49,13 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return options
 
 
+def side_of(nodes: int) -> int:
+    return max(3, round(nodes**0.5))
+
+
 def torus(nodes: int) -> Data:
     """A grid on a torus, impulses at some nodes, and what is left of them after some steps."""
-    side = max(3, round(nodes**0.5))
+    side = side_of(nodes)
     node = torch.arange(side * side).view(side, side)
     ends = torch.cat([node.roll(1, 0).flatten(), node.roll(1, 1).flatten()])
     edge_index = torch.stack([ends, node.flatten().repeat(2)])
@@ -92,6 +96,9 @@ class Field(lightning.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Open own parts, on each process."""
+        found = gm.distributed.GraphShards(self.folder).num_nodes
+        if found != side_of(self.options.nodes) ** 2:
+            raise ValueError(f"{self.folder} has {found} nodes: --nodes {found}, or a new --folder")
         shard = gm.distributed.open_shard(self.folder)
         self.shard = shard.to(self.trainer.strategy.root_device)
         print(self.shard)

@@ -344,6 +344,9 @@ def check_refusals(case: Case, folder: Path) -> None:
         ValueError, match=r"model = graphmask\.distributed\.sync_batch_norm\(model\)"
     ):
         batched(shard.x, shard.topology)
+    still = transformer(GlobalMask, skip=nn.BatchNorm1d(8, track_running_stats=False)).double()
+    with pytest.raises(ValueError, match=r"sync_batch_norm\(model\)"):
+        still.eval()(shard.x, shard.topology)
     alone = [dist.new_group([other]) for other in range(dist.get_world_size())][rank]
     batched = gm.distributed.sync_batch_norm(batched, alone)
     with pytest.raises(ValueError, match=r"over the group of open_shard: sync_batch_norm\(model"):

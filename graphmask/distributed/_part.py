@@ -165,10 +165,10 @@ class RankPart(Part):
     def check_modules(self, module: Any) -> None:
         for layer in modules_on_nodes(module):
             is_batch_norm = isinstance(layer, _BatchNorm) and not isinstance(layer, RanksBatchNorm)
-            if is_batch_norm and layer.training and self.ranks.size > 1:
+            if is_batch_norm and _reads_rows(layer) and self.ranks.size > 1:
                 expected = "over all ranks: model = graphmask.distributed.sync_batch_norm(model)"
                 raise value_error("batch normalisation", expected, repr(layer))
-            if isinstance(layer, RanksBatchNorm) and layer.training and not layer.replicated:
+            if isinstance(layer, RanksBatchNorm) and _reads_rows(layer) and not layer.replicated:
                 layer.check_ranks(self.ranks)
             if isinstance(layer, _READ_GRAPHS) and getattr(layer, "mode", "graph") == "graph":
                 expected = "of each node, or a batch normalisation, for a graph over ranks"
@@ -187,6 +187,11 @@ class RankPart(Part):
 
     def to(self, device: Any) -> RankPart:
         return replace(self, halo=self.halo.to(device), nodes=self.nodes.to(device))
+
+
+def _reads_rows(norm: Any) -> bool:
+    """Whether a batch normalisation takes the statistics of its input."""
+    return norm.training or norm.running_mean is None
 
 
 def _describe(module: nn.Module) -> str:
