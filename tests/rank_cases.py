@@ -356,6 +356,7 @@ def check_refusals(case: Case, folder: Path) -> None:
         (deepcopy(model).train(rank == 0), x),
         (transformer(GlobalMask, 2 + rank).double(), x),
         (model, single if rank else x),
+        (model, x[:, 1:] if rank else x),
     ]
     for other, given in others:
         with pytest.raises(ValueError, match="`model` must be the same on all ranks"):

@@ -312,13 +312,14 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
     ) -> Tensor:
         """Outputs of nodes or graphs: ``model(x, edge_index, ...)`` or ``model(x, topology)``."""
         topology = Topology.of(x, edge_index, edge_weight, batch, edge_attr)
+        # All ranks of a graph find out together that x differs on one of them.
+        topology.part.check_modules(self)
+        topology.part.check_model(self, x)
         if self.in_channels != -1 and x.shape[1] != self.in_channels:
             expected = f"of shape [N, in_channels] with in_channels = {self.in_channels}"
             raise value_error("x", expected, x)
         if isinstance(self.encoder, (LazyLinear, nn.Linear)):
             check_precision(x, self.encoder)
-        topology.part.check_modules(self)
-        topology.part.check_model(self, x)
         # Walks, if masks read them, are drawn once for all blocks.
         topology = draw_walks(self._masks(), topology)
         out = self.norm(self._encode(x, topology))
