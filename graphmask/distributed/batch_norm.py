@@ -65,10 +65,9 @@ class RanksBatchNorm(nn.BatchNorm1d):
         return out.train(self.training)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RanksBatchNorm:
-        memo[id(self.group)] = self.group  # processes are not copied
-        out = type(self).__new__(type(self))
-        memo[id(self)] = out
-        vars(out).update(deepcopy(vars(self), memo))
+        # The weights are copied; processes are not.
+        out = _of(deepcopy(self.unsynced(), memo), self.group, self.replicated)
+        out.allow_single = self.allow_single
         return out
 
     def check_ranks(self, ranks: Ranks) -> None:

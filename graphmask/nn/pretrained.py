@@ -132,7 +132,7 @@ class PretrainedMixin:
         copies = {name: value.clone() for name, value in tensors.items()}
         values = deepcopy({name: arguments[name] for name in omitted})
         made = _rebuild(type(self), config, copies, values, "the config of this model")
-        _check_settings(cast(nn.Module, self), made)
+        _check_settings(_as_made(self), made)
         config["fingerprint"] = _fingerprint(config, tensors)
         folder.mkdir(parents=True, exist_ok=True)
         path, former = folder / CONFIG, _former_config(folder)
