@@ -149,13 +149,14 @@ def mask_error(implementation: Implementation, problem: Problem) -> float:
 
 
 class TrainingStep(MaskedAttention):
-    """Forward, loss, backward and AdamW of a four-layer transformer on one graph."""
+    """Forward, loss, backward and AdamW of a four-layer transformer on one graph it prepared."""
 
     def build(self, problem: Problem, prepared: Topology) -> Workload:
         model = TopologicalTransformer(
             CHANNELS, CHANNELS, _CLASSES, _LAYERS, HEADS, mask=self.mask()
         ).to(problem.device)
         optimizer = torch.optim.AdamW(model.parameters())
+        prepared = model.prepare(prepared)
         x = problem.x.detach()
         label = x[:, :_CLASSES].argmax(1)
 
