@@ -198,11 +198,11 @@ _UNMASKED_STEP = TrainingStep(
 )
 
 COMPARISONS: tuple[Comparison, ...] = (
-    Comparison("performer", _LAYER, _PERFORMER, target=1.0),
+    Comparison("performer", _LAYER, _PERFORMER, target=0.8),
     Comparison("gps", _LAYER, _GPS, target=1 / 50),
     Comparison("published", _DIFFUSION, _PUBLISHED, target=1 / 5, error_target=1 / 10),
-    Comparison("entry", _LAYER, _CONV, target=1 / 8, per_entry=True),
-    Comparison("step", _STEP, _UNMASKED_STEP, target=1.5),
+    Comparison("entry", _LAYER, _CONV, target=1 / 25, per_entry=True),
+    Comparison("step", _STEP, _UNMASKED_STEP, target=1.3),
 )
 
 
