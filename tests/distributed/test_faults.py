@@ -186,9 +186,16 @@ def train(folder: Path, marker: Path, processes: int, steps: int = 6) -> dict[st
     script.write_text(RESTART)
     launch = ["torch.distributed.run", "--nproc-per-node", str(processes), "--max-restarts", "1"]
     options = ["--nodes", "400", "--parts", "5", "--steps", str(steps), "--every", "2"]
+    launch += ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"localhost:{port}"]
     arguments = [str(script), str(ROOT / "examples"), str(marker), "--folder", str(folder)]
-    command = [sys.executable, "-m", *launch, "--master-port", str(port), *arguments, *options]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    command = [sys.executable, "-m", *launch, *arguments, *options]
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "GLOO_SOCKET_IFNAME": "lo",
+        # Otherwise restarted processes find the addresses of those that ended.
+        "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
+    }
     start = time.monotonic()
     outcome = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=600, check=False
