@@ -209,7 +209,7 @@ def _renumber(name: str, index: Tensor, table: Tensor, start: Tensor) -> tuple[T
     is_unique = bool((number[1:] > number[:-1]).all())
     if not is_unique or not bool(is_present[1][starts].all()):
         raise _other_pairs(name)
-    return node[place][:, starts], table[starts]
+    return node[place[:, starts]], table[starts]
 
 
 def _other_pairs(name: str) -> ValueError:

@@ -255,6 +255,14 @@ def test_nodes_that_lose_a_target_are_told_apart() -> None:
         Topology.from_data(data.subgraph(torch.tensor([0, 1, 3])))
 
 
+def test_a_graph_that_loses_all_nodes_has_no_walks() -> None:
+    edges = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+    data = AddWalks(SAMPLER, seeded())(Data(edge_index=edges, num_nodes=3))
+    none = data.subgraph(torch.zeros(3, dtype=torch.bool))
+    assert none.walk_index.shape[1] > 0
+    assert Topology.from_data(none).walks.nnz == 0
+
+
 def test_components_selected_before_batching_are_an_error() -> None:
     data = select_component(AddWalks(SAMPLER, seeded())(two_components()))
     with pytest.raises(ValueError, match="walks of another selection of nodes"):
