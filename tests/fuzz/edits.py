@@ -116,7 +116,7 @@ OTHER |= {
     "remove_duplicates": lambda draw, data: T.RemoveDuplicatedEdges()(data),
     "virtual_node": lambda draw, data: T.VirtualNode()(data),
     "diffusion": lambda draw, data: T.GDC()(data),
-    "two_hop": lambda draw, data: T.TwoHop()(data.coalesce()),  # PyG takes them for so
+    "two_hop": lambda draw, data: T.TwoHop()(_coalesced(data)),
     "line_graph": lambda draw, data: T.LineGraph()(data),
     "remove_isolated": lambda draw, data: T.RemoveIsolatedNodes()(data),
     "largest_components": lambda draw, data: T.LargestConnectedComponents(draw.integer(1, 2))(data),
@@ -175,6 +175,12 @@ OTHER |= {
     ),
     "edited_batch": lambda draw, data: _edited_batch(draw, data),
 }
+
+
+def _coalesced(data: Data) -> Data:
+    """As PyG takes it for: its products write beyond their memory for other edges."""
+    data.validate()
+    return data.coalesce()
 
 
 def _weights(data: Data) -> torch.Tensor:
