@@ -88,7 +88,10 @@ def _graphs_of_rows(data: Any, key: str, value: Any, count: int) -> Tensor | Non
     """The graph of each row of an attribute; None where it has no rows of graphs."""
     if not isinstance(value, Tensor) or value.dim() == 0:
         return None
-    batch, rows = data.batch, value.shape[data.__cat_dim__(key, value) or 0]
+    dim = data.__cat_dim__(key, value)
+    if isinstance(dim, tuple):  # a matrix, which PyG does not cut
+        return None
+    batch, rows = data.batch, value.shape[dim or 0]
     if walks := _WALKS.fullmatch(key):
         return batch[data[f"walk_index{walks[2]}"][0]]
     if key == "face":

@@ -297,6 +297,14 @@ def test_walks_of_a_batch_are_those_of_its_graphs() -> None:
     assert [len(Topology.from_data(each).walk_sets) for each in before.to_data_list()] == [1] * 3
 
 
+@pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
+def test_batches_with_a_sparse_matrix_are_drawn_on() -> None:
+    edges = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+    batch = Batch.from_data_list([Data(edge_index=edges, num_nodes=3) for _ in range(2)])
+    drawn = AddWalks(SAMPLER, seeded())(T.ToSparseTensor(remove_edge_index=False)(batch))
+    assert Topology.from_data(drawn).walks.nnz == 2 * Topology.from_data(drawn[0]).walks.nnz
+
+
 def test_ones_are_the_same_weights_as_none() -> None:
     data = AddWalks(SAMPLER)(Data(edge_index=graph(9).edge_index, num_nodes=9))
     data.edge_weight = torch.ones(data.num_edges)
