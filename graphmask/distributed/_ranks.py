@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -36,6 +36,16 @@ _counting: list[Traffic] = []
 
 # Whether a block is computed once more, for its gradient.
 _recomputing: ContextVar[bool] = ContextVar("recomputing", default=False)
+
+
+@contextmanager
+def _holding(variable: ContextVar[T], value: T) -> Iterator[None]:
+    """Set a variable of this thread for a while."""
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)
 
 
 @contextmanager
@@ -279,14 +289,9 @@ def rows_of_convolution() -> Rows | None:
     return _rows.get()
 
 
-@contextmanager
-def convolving(rows: Rows) -> Iterator[None]:
+def convolving(rows: Rows) -> AbstractContextManager[None]:
     """Compute a convolution that reads copies."""
-    token = _rows.set(rows)
-    try:
-        yield
-    finally:
-        _rows.reset(token)
+    return _holding(_rows, rows)
 
 
 # The part whose turn it is in this thread.
@@ -298,14 +303,9 @@ def current_turn() -> Ranks | None:
     return _turn.get()
 
 
-@contextmanager
-def taking_turns(ranks: Ranks) -> Iterator[None]:
+def taking_turns(ranks: Ranks) -> AbstractContextManager[None]:
     """Run one part in this thread."""
-    token = _turn.set(ranks)
-    try:
-        yield
-    finally:
-        _turn.reset(token)
+    return _holding(_turn, ranks)
 
 
 def is_recomputing() -> bool:
@@ -314,13 +314,4 @@ def is_recomputing() -> bool:
 
 
 def _contexts() -> tuple[Any, Any]:
-    return nullcontext(), _as_recomputing()
-
-
-@contextmanager
-def _as_recomputing() -> Iterator[None]:
-    token = _recomputing.set(True)
-    try:
-        yield
-    finally:
-        _recomputing.reset(token)
+    return nullcontext(), _holding(_recomputing, True)
