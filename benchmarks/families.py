@@ -67,8 +67,8 @@ from graphmask.topology import Topology
 from graphmask.transforms import Hilbert, MinimumSpanningTree
 from graphmask.walks import ResampledWalks
 
-# Nodes of a cluster, and blocks per cluster, of attention at two resolutions.
-_CLUSTER, _BLOCKS = 32, 4
+# Blocks per cluster of attention at many resolutions.
+_BLOCKS = 4
 
 # By how much a measured exponent may exceed the definition's.
 NOISE = 0.1
@@ -233,20 +233,27 @@ class MixedChunks(Family):
         return Workload(call, qkv, None, multiply_adds)
 
 
-class TwoLevels(Family):
-    """Softmax attention at two resolutions, of clusters of 32 nodes, 4 blocks each."""
+class Multilevel(Family):
+    """Softmax attention at many resolutions, 4 blocks per cluster."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Nodes of the clusters of each level."""
+        return (32,) if self.name == "multilevel" else (32, 1_024)
 
     def definition(self, num_nodes: int) -> str:
-        return "N b w + (N / w)^2"
+        return f"N b w + (N / {self.sizes[-1]})^2"
 
     def prepare(self, problem: Problem) -> Topology:
         assert isinstance(problem, FamilyProblem)
-        problem.topology.derive(make_clusters, _CLUSTER)
+        problem.topology.derive(make_clusters, self.sizes)
         return problem.topology
 
     def build(self, problem: Problem, prepared: Topology) -> Workload:
-        clusters = prepared.derive(make_clusters, _CLUSTER)
-        pairs = problem.num_nodes * _BLOCKS * _CLUSTER + len(clusters.members) ** 2
+        clusters = prepared.derive(make_clusters, self.sizes)
+        pairs = (len(clusters.levels[-1].members) - 1) ** 2
+        for level in clusters.levels:
+            pairs += _BLOCKS * len(level.place) * level.members.shape[1]
         call = partial(attend_by_clusters, *problem.qkv, clusters, _BLOCKS)
         return Workload(call, problem.qkv, None, pairs)
 
@@ -337,7 +344,8 @@ FAMILIES: tuple[Family, ...] = (
         SEQUENCE,
         partial(ChunkMask, 64),
     ),
-    TwoLevels("multilevel", "MultilevelAttention, clusters of 32, 4 blocks", SPHERE, GlobalMask),
+    Multilevel("multilevel", "MultilevelAttention, clusters of 32, 4 blocks", SPHERE, GlobalMask),
+    Multilevel("multilevel-2", "the same, clusters of 32 and of 1,024", SPHERE, GlobalMask),
     Family("toeplitz", "ToeplitzMask, a value per offset", GRID, _TOEPLITZ),
     Family(
         "toeplitz-distance",

@@ -3,7 +3,7 @@
 Each claim has variants, interleaved in one process; figures are medians of CPU times of forward and
 backward, ratios to the first variant, MiB of the tensors of one call, and where a variant stands
 for another one the relative error of its output. Reproduces the figures on ripples, chunks of
-sequences, gated attention units, attention at two resolutions, layers as kernels, means as wide as
+sequences, gated attention units, attention at many resolutions, layers as kernels, means as wide as
 nodes decide and randomized attention in docs/families/grids.md, docs/models.md and
 docs/features.md.
 """
@@ -118,7 +118,7 @@ def _run(layers: Sequence[nn.Module], x: Tensor, topology: gm.Topology) -> Tenso
 
 
 def levels(side: int, rings: int) -> Iterator[Variant]:
-    """Softmax attention at two resolutions, and others that score about as many pairs.
+    """Softmax attention at many resolutions, and others that score about as many pairs.
 
     Of features that vary slowly over a graph, and of noise.
     """
@@ -134,10 +134,10 @@ def levels(side: int, rings: int) -> Iterator[Variant]:
         estimate = partial(Variant, module=nn.Identity(), exact=exact)
         dense = partial(gm.attention, *qkv, everything, softmax, gm.operators.Dense())
         yield estimate(f"{name}: softmax", dense)
-        for size, blocks in ((32, 4), (16, 8)):
-            clusters = make_clusters(topology, size)
+        for sizes, blocks in (((32,), 4), ((16,), 8), ((16, 128), 8)):
+            clusters = make_clusters(topology, sizes)
             call = partial(attend_by_clusters, *qkv, clusters, blocks)
-            yield estimate(f"{name}: multilevel, {size} nodes, {blocks} blocks", call)
+            yield estimate(f"{name}: multilevel, {sizes} nodes, {blocks} blocks", call)
         call = partial(gm.attention, *qkv, everything, sharp)
         yield estimate(f"{name}: FAVOR#, {2 * BASE} features", call)
         near = partial(_attend, qkv, ball, topology, None, softmax)

@@ -1,8 +1,10 @@
-"""Softmax attention at two resolutions: node by node between some clusters, by means elsewhere."""
+"""Softmax attention at many resolutions: by means of clusters, finer where they attend most."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -21,17 +23,18 @@ class MultilevelAttention(ConfigMixin, nn.Module):
     r"""Softmax attention, exact between the clusters of a graph that attend most, coarse elsewhere.
 
     .. math::
-        x'_i = W_o \Big\Vert_h \frac{\sum_j s_{ij} v_j}{\sum_j s_{ij}}, \qquad
-        s_{ij} = \begin{cases}
-            \exp(q_i \cdot k_j / \sqrt d) & (c_i, c_j) \in J \\
-            \exp(\bar q_{c_i} \cdot \bar k_{c_j} / \sqrt d) & \text{else}
+        x'_i = W_o \Big\Vert_h \frac{\sum_j e^{s_{ij}} v_j}{\sum_j e^{s_{ij}}}, \qquad
+        s^l_{ab} = \begin{cases}
+            \bar q_a \cdot \bar k_b / \sqrt d & \text{if the clusters of } (a, b) \in J_{l + 1} \\
+            s^{l + 1}_{ab} \text{ of these clusters} & \text{else}
         \end{cases}
 
-    :math:`c_i` is the cluster of node i, of P in its graph by
-    :func:`~graphmask.transforms.partition_nodes`, and :math:`\bar q_c, \bar k_c` are means over a
-    cluster. J holds, per graph and head, the ``blocks`` P pairs of clusters whose coarse logits,
-    less the largest of their row, are largest; with ``blocks`` of at least P this is softmax
-    attention. Gradients pass all scores, and none the choice of J, which features decide.
+    Level 0 are the nodes, :math:`s = s^0`, and level l has P_l clusters per graph of the members of
+    level l - 1, by :func:`~graphmask.transforms.partition_nodes`; :math:`\bar q, \bar k` are means
+    over the nodes of a cluster. On the last level all pairs have their own logit. J_l holds, per
+    graph and head, the ``blocks`` P_l pairs among those whose logit less the largest of their row
+    is largest. With ``blocks`` of at least P_1 this is softmax attention. Gradients pass all
+    scores, and none the choice of J, which features decide.
 
     As ``conv`` of a layer or model it stands beside a masked attention, or alone with no mask. It
     depends on the order of nodes as far as partitions do.
@@ -39,7 +42,8 @@ class MultilevelAttention(ConfigMixin, nn.Module):
     Args:
         channels: C, of input and output.
         heads: H, a divisor of C.
-        size: the largest mean size of clusters, in nodes. (default: :obj:`32`)
+        size: the largest mean size of clusters, in nodes; or of several levels, from the finest
+            on, each a multiple of the one before, such as ``(32, 1024)``. (default: :obj:`32`)
         blocks: pairs of clusters in J per cluster. (default: :obj:`4`)
         dropout: of the output. (default: :obj:`0.0`)
 
@@ -49,18 +53,20 @@ class MultilevelAttention(ConfigMixin, nn.Module):
         - **output:** ``[N, C]``
 
     Raises:
-        ValueError: where C is no multiple of H, x has not C channels, and for a part of a graph.
+        ValueError: where C is no multiple of H, sizes are no multiples, x has not C channels, and
+            for a part of a graph.
 
-    Cost: O(N blocks size d + P^2 d) per head for d channels, O(N sqrt N) with ``size`` of about
-    sqrt N; memory N blocks size + P^2 numbers per head. Clusters are found once per topology.
+    Cost: for d channels per head O(P^2 d) on the last level, and below it O(N blocks r d), where r
+    is the ratio of two sizes; memory the same without d. With one size of about sqrt N this is
+    O(N sqrt N), with log N sizes O(N log N). Clusters are found once per topology.
 
     Source: Zeng et al., "Multi Resolution Analysis (MRA) for Approximate Self-Attention" (ICML
-    2022): two levels, as in its experiments, with clusters in the place of segments of 32 tokens.
+    2022), Section 4, with clusters in the place of segments of 32 tokens; one size is its MRA-2.
     Its option to count blocks on the diagonal always to J is left out.
 
     Example:
         >>> import torch, graphmask as gm
-        >>> attention = gm.nn.MultilevelAttention(8, heads=2, size=2, blocks=1)
+        >>> attention = gm.nn.MultilevelAttention(8, heads=2, size=(2, 4), blocks=1)
         >>> path = torch.tensor([[0, 1, 1, 2, 2, 3], [1, 0, 2, 1, 3, 2]])
         >>> attention(torch.randn(4, 8), path).shape
         torch.Size([4, 8])
@@ -71,18 +77,28 @@ class MultilevelAttention(ConfigMixin, nn.Module):
     ordered = True
 
     def __init__(
-        self, channels: int, heads: int, size: int = 32, blocks: int = 4, dropout: float = 0.0
+        self,
+        channels: int,
+        heads: int,
+        size: int | Sequence[int] = 32,
+        blocks: int = 4,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.channels = check_integer("channels", channels, 1)
         self.heads = check_integer("heads", heads, 1)
         if channels % heads:
             raise value_error("channels", f"a multiple of heads = {heads}", channels)
-        self.size = check_integer("size", size, 1)
+        self.size = _check_sizes(size)
         self.blocks = check_integer("blocks", blocks, 1)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.out = nn.Linear(channels, channels)
         self.dropout = nn.Dropout(check_probability("dropout", dropout))
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The sizes of clusters of all levels."""
+        return (self.size,) if isinstance(self.size, int) else self.size
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""
@@ -91,7 +107,7 @@ class MultilevelAttention(ConfigMixin, nn.Module):
 
     def prepare(self, topology: Topology) -> Topology:
         """The same topology, with its clusters."""
-        topology.derive(make_clusters, self.size)
+        topology.derive(make_clusters, self.sizes)
         return topology
 
     def forward(
@@ -107,7 +123,7 @@ class MultilevelAttention(ConfigMixin, nn.Module):
             raise value_error("x", f"of shape [N, C] with C = {self.channels}", x)
         topology.part.check_hops("conv", self, None)
         q, k, v = self.qkv(x).unflatten(1, (3, self.heads, -1)).unbind(1)
-        clusters = topology.derive(make_clusters, self.size)
+        clusters = topology.derive(make_clusters, self.sizes)
         out = attend_by_clusters(q, k, v, clusters, self.blocks)
         return self.dropout(self.out(out.flatten(1)))
 
@@ -116,35 +132,55 @@ class MultilevelAttention(ConfigMixin, nn.Module):
         return f"MultilevelAttention({self.channels}, heads={self.heads}, {sizes})"
 
 
-class Clusters(NamedTuple):
-    """Clusters of the nodes of graphs, those of graphs of as many clusters one after the other.
+def _check_sizes(size: int | Sequence[int]) -> int | tuple[int, ...]:
+    if not isinstance(size, Sequence):
+        return check_integer("size", size, 1)
+    sizes = tuple(check_integer("size", number, 1) for number in size)
+    if not sizes or any(b % a or a == b for a, b in pairwise(sizes)):
+        raise value_error("size", "an integer, or integers of which each divides the next", size)
+    return sizes
+
+
+class Level(NamedTuple):
+    """Clusters of the nodes of graphs, or of the clusters of the level below.
 
     Attributes:
-        members: ``[P, w]`` nodes of each cluster, N where it has fewer than w.
-        place: ``[N]``, the position of each node in ``members``.
-        shapes: number of graphs, and of the clusters of each, in the order of ``members``.
+        members: ``[P + 1, w]``, the M members of each cluster, M where it has fewer than w, and at
+            last a cluster without members.
+        place: ``[M]``, the position of each member in ``members``.
     """
 
     members: Tensor
     place: Tensor
-    shapes: tuple[tuple[int, int], ...]
 
 
-def make_clusters(topology: Topology, size: int) -> Clusters:
-    """Partition each graph into clusters of ``size`` nodes on average, or a few less."""
-    cluster, counts = _partition(topology, size)
-    parts = Topology(topology.edge_index.new_empty(2, 0), batch=cluster)
-    width = parts.largest_graph if topology.num_nodes else 0
-    place = cluster * width + parts.local_index
-    members = torch.full((sum(counts) * width,), topology.num_nodes, device=topology.device)
-    members[place] = torch.arange(topology.num_nodes, device=topology.device)
-    graphs = Counter(count for count in counts if count)
-    shapes = tuple((graphs[count], count) for count in sorted(graphs))
-    return Clusters(members.view(sum(counts), width), place, shapes)
+class Clusters(NamedTuple):
+    """Nested clusters of graphs, graphs of as many clusters one after the other.
+
+    Attributes:
+        levels: from the finest to the coarsest.
+        shapes: number of graphs, and of the clusters of each on every level, in the order of the
+            clusters.
+    """
+
+    levels: tuple[Level, ...]
+    shapes: tuple[tuple[int, ...], ...]
+
+
+def make_clusters(topology: Topology, sizes: tuple[int, ...]) -> Clusters:
+    """Partition each graph into clusters of ``sizes`` nodes on average, or a few less."""
+    below, levels, counts = 1, [], []
+    for size in sizes:
+        cluster, count = _partition(topology, size // below)
+        levels.append(_make_level(topology, cluster, sum(count)))
+        counts.append(count)
+        below, topology = size, _join(topology, cluster, count)
+    graphs = Counter(zip(*counts, strict=True))
+    return Clusters(tuple(levels), tuple((graphs[count], *count) for count in sorted(graphs)))
 
 
 def _partition(topology: Topology, size: int) -> tuple[Tensor, tuple[int, ...]]:
-    """The cluster ``[N]`` of each node, and the number of clusters of each graph.
+    """The cluster ``[N]`` of each node, and the number of clusters of each graph that has nodes.
 
     Graphs of few clusters come first.
     """
@@ -155,7 +191,7 @@ def _partition(topology: Topology, size: int) -> tuple[Tensor, tuple[int, ...]]:
     of_edge = batch[edges[0]]
     per_graph = torch.bincount(of_edge, minlength=len(sizes)).tolist()
     links = rank[edges[:, torch.argsort(of_edge, stable=True)]].split(per_graph, 1)
-    counts = tuple(-(-n // size) for n in sizes)
+    counts = [-(-n // size) for n in sizes]
     cluster, first = torch.zeros_like(rank), 0
     for graph in sorted(range(len(counts)), key=counts.__getitem__):
         member, count = nodes[graph], counts[graph]
@@ -163,7 +199,66 @@ def _partition(topology: Topology, size: int) -> tuple[Tensor, tuple[int, ...]]:
             cluster[member] = partition_nodes(links[graph], len(member), count)
         cluster[member] += first
         first += count
-    return cluster, counts
+    return cluster, tuple(sorted(count for count in counts if count))
+
+
+def _make_level(topology: Topology, cluster: Tensor, count: int) -> Level:
+    """The members of ``count`` clusters of nodes."""
+    parts = Topology(topology.edge_index.new_empty(2, 0), batch=cluster)
+    width = parts.largest_graph if topology.num_nodes else 0
+    place = cluster * width + parts.local_index
+    members = torch.full(((count + 1) * width,), topology.num_nodes, device=topology.device)
+    members[place] = torch.arange(topology.num_nodes, device=topology.device)
+    return Level(members.view(count + 1, width), place)
+
+
+def _join(topology: Topology, cluster: Tensor, counts: tuple[int, ...]) -> Topology:
+    """The graphs of clusters, joined where an edge joins their nodes."""
+    edges = cluster[topology.edge_index].unique(dim=1)
+    graphs = torch.arange(len(counts), device=topology.device)
+    batch = graphs.repeat_interleave(torch.tensor(counts, device=topology.device))
+    return Topology(edges[:, edges[0] != edges[1]], batch=batch)
+
+
+class Stack(NamedTuple):
+    """Queries, keys ``[H, M, d]`` and values ``[H, M, d + 1]`` of nodes, or means of clusters.
+
+    The last channel of values is the number of nodes, and values are sums over them.
+    """
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+
+    def gather(self, level: Level) -> Stack:
+        """The members ``[H, P + 1, w, d]`` of clusters, 0 where there are none."""
+        index = level.members.flatten()
+        q, k, v = (pad(x, (0, 0, 0, 1)).index_select(1, index) for x in self)
+        shape = level.members.shape
+        return Stack(q.unflatten(1, shape), k.unflatten(1, shape), v.unflatten(1, shape))
+
+    def average(self) -> Stack:
+        """The means of the P clusters of members ``[H, P + 1, w, d]``."""
+        q, k, v = (x[:, :-1] for x in self)
+        size, total = v[..., -1:].detach(), v.sum(2)
+        whole = total[..., -1:].detach()
+        return Stack((q * size).sum(2) / whole, (k * size).sum(2) / whole, total)
+
+
+class Rows(NamedTuple):
+    """What M rows attend to so far, and what is left to refine.
+
+    Attributes:
+        total: ``[H, M, d + 1]``, sums of ``exp(s - top) v``.
+        top: ``[H, M]``, the largest logit s of these sums, -inf where there is none.
+        pairs: ``[H, K, 2]``, pairs of clusters to refine, M where there is none.
+        counts: number of graphs, and of pairs of each.
+    """
+
+    total: Tensor
+    top: Tensor
+    pairs: Tensor
+    counts: tuple[tuple[int, int], ...]
 
 
 def attend_by_clusters(q: Tensor, k: Tensor, v: Tensor, clusters: Clusters, blocks: int) -> Tensor:
@@ -171,73 +266,97 @@ def attend_by_clusters(q: Tensor, k: Tensor, v: Tensor, clusters: Clusters, bloc
     if not len(q):
         return v
     with full_precision(q.device):
-        queries, keys, values = in_one_type(q, k, v)
-        queries = queries * q.shape[-1] ** -0.5
-        members, place, shapes = clusters
+        queries, keys, values = (x.transpose(0, 1) for x in in_one_type(q, k, v))
         ones = values.new_ones(1, 1, 1).expand(*values.shape[:2], 1)
-        stacked = [_stack(x, members) for x in (queries, keys, torch.cat([values, ones], -1))]
-        sizes = [graphs * count for graphs, count in shapes]
-        groups = zip(shapes, *(x.split(sizes, 1) for x in stacked), strict=True)
-        sums = []
-        for shape, *group in groups:
-            queries, keys, values = (x.unflatten(1, shape) for x in group)
-            sums.append(_attend(queries, keys, values, blocks))
-        total = torch.cat(sums, 1).flatten(1, 2)[:, place]
-        return (total[..., :-1] / total[..., -1:]).transpose(0, 1).to(v.dtype)
+        stack = Stack(queries * q.shape[-1] ** -0.5, keys, torch.cat([values, ones], -1))
+        members = []
+        for level in clusters.levels:
+            members.append(stack.gather(level))
+            stack = members[-1].average()
+        shapes = clusters.shapes
+        rows = _attend_coarsest(stack, tuple((shape[0], shape[-1]) for shape in shapes), blocks)
+        for depth in reversed(range(len(members))):
+            kept = [blocks * shape[depth] for shape in shapes] if depth else []
+            rows = _refine(rows, members[depth], clusters.levels[depth], kept)
+        return (rows.total[..., :-1] / rows.total[..., -1:]).transpose(0, 1).to(v.dtype)
 
 
-def _stack(x: Tensor, members: Tensor) -> Tensor:
-    """``[H, P, w, C]`` of the members of clusters, 0 where there are none, from ``[N, H, C]``."""
-    rows = pad(x.flatten(1), (0, 0, 0, 1)).index_select(0, members.flatten())
-    return rows.view(*members.shape, *x.shape[1:]).permute(2, 0, 1, 3)
+def _attend_coarsest(stack: Stack, shapes: tuple[tuple[int, int], ...], blocks: int) -> Rows:
+    """Attend between the P coarsest clusters of a graph, but ``blocks`` P pairs to refine."""
+    groups, first = [], 0
+    sizes = [graphs * count for graphs, count in shapes]
+    for (graphs, count), *group in zip(shapes, *(x.split(sizes, 1) for x in stack), strict=True):
+        q, k, v = (x.unflatten(1, (graphs, count)) for x in group)
+        logit = q @ k.mT
+        score = (logit - logit.amax(-1, keepdim=True)).detach().flatten(2)
+        kept = score.topk(min(blocks, count) * count, 2, sorted=False).indices
+        logit = logit.flatten(2).scatter(2, kept, -torch.inf).view_as(logit)
+        top = logit.detach().amax(-1)
+        total = torch.exp(logit - _finite(top).unsqueeze(-1)) @ v
+        graph = torch.arange(graphs, device=kept.device).view(-1, 1, 1) * count + first
+        pairs = torch.stack([kept // count, kept % count], -1) + graph
+        groups.append([x.flatten(1, 2) for x in (total, top, pairs)])
+        first += graphs * count
+    counts = tuple((graphs, min(blocks, count) * count) for graphs, count in shapes)
+    total, top, pairs = (torch.cat(x, 1) for x in zip(*groups, strict=True))
+    return Rows(total, top, pairs, counts)
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, blocks: int) -> Tensor:
-    """The sums ``[H, G P, w, d + 1]`` of graphs of P clusters of up to w nodes.
+def _refine(rows: Rows, members: Stack, level: Level, kept: list[int]) -> Rows:
+    """Attend between the members of pairs of clusters, but ``kept`` pairs of members per graph."""
+    heads, count, width, _ = members.q.shape
+    first = torch.arange(heads, device=level.members.device).view(-1, 1, 1) * count
+    target, source = (rows.pairs + first).flatten(0, 1).unbind(1)
+    q, k, v = (x.flatten(0, 1) for x in members)
+    values, is_node = v.index_select(0, source), v[..., -1] > 0
+    logit = q.index_select(0, target) @ k.index_select(0, source).mT
+    logit = logit.masked_fill(~is_node.index_select(0, source).unsqueeze(1), -torch.inf)
+    index = target.unsqueeze(1).expand(-1, width)
+    before = pad(rows.top, (0, 1), value=-torch.inf).view(-1, 1).repeat(1, width)
 
-    For ``q, k [H, G, P, w, d]`` and ``v [H, G, P, w, d + 1]``, of which the last channel is 1 at
-    nodes and 0 elsewhere.
-    """
-    heads, graphs, count, width, _ = q.shape
-    present = v[..., -1:].detach()
-    size = present.sum(3)
-    mean_q, mean_k = q.sum(3) / size, k.sum(3) / size
-    kept = _choose(mean_q, mean_k, blocks)
-    is_kept = torch.zeros(heads, graphs, count**2, dtype=torch.bool, device=q.device)
-    is_kept = is_kept.scatter(2, kept, True).unflatten(2, (count, count))
-    far, top = _attend_means(mean_q, mean_k, v.sum(3), is_kept)
+    pairs, counts = rows.pairs[:, :0], rows.counts[:0]
+    if kept:
+        largest = before.scatter_reduce(0, index, logit.detach().amax(-1), "amax")
+        score = logit.detach() - _finite(largest).index_select(0, target).unsqueeze(-1)
+        score = score.masked_fill(~is_node.index_select(0, target).unsqueeze(-1), -torch.inf)
+        places, counts = _choose(score.unflatten(0, (heads, -1)), rows.counts, kept)
+        pairs = _find_members(places, rows.pairs, level.members)
+        logit = logit.view(heads, -1).scatter(1, places, -torch.inf).view_as(logit)
 
-    # Clusters of all heads and graphs in a row.
-    first = count * torch.arange(heads * graphs, device=q.device).view(heads, graphs, 1)
-    target, source = ((x + first).flatten() for x in (kept // count, kept % count))
-    q, k, v = (x.flatten(0, 2) for x in (q, k, v))
-    q, k, v = q.index_select(0, target), k.index_select(0, source), v.index_select(0, source)
-    near, most = _attend_nodes(q, k, v)
-    # Every node divides its scores by the largest, coarse or fine.
-    top, index = top.flatten().unsqueeze(1).repeat(1, width), target.unsqueeze(1).expand_as(most)
-    shift = top.scatter_reduce(0, index, most, "amax")
-    total = torch.exp(top - shift).unsqueeze(-1) * far.flatten(0, 2).unsqueeze(1)
-    near = torch.exp(most - shift.index_select(0, target)).unsqueeze(-1) * near
-    return total.index_add(0, target, near).unflatten(0, (heads, -1))
-
-
-def _attend_means(q: Tensor, k: Tensor, v: Tensor, is_kept: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums of clusters over the others that are not kept for them, and the largest logits."""
-    logit = (q @ k.mT).masked_fill(is_kept, -torch.inf)
-    top = logit.detach().amax(-1, keepdim=True)
-    return torch.exp(logit - top.masked_fill(top == -torch.inf, 0)) @ v, top
+    top = before.scatter_reduce(0, index, logit.detach().amax(-1), "amax")
+    base = _finite(top)
+    total = pad(rows.total, (0, 0, 0, 1)).flatten(0, 1).unsqueeze(1)
+    total = torch.exp(before - base).unsqueeze(-1) * total
+    near = torch.exp(logit - base.index_select(0, target).unsqueeze(-1)) @ values
+    total = total.index_add(0, target, near).view(heads, count * width, -1)
+    top = top.view(heads, -1)
+    return Rows(total[:, level.place], top[:, level.place], pairs, counts)
 
 
-def _attend_nodes(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums of the nodes of clusters over those of others, and their largest logits."""
-    logit = (q @ k.mT).masked_fill(v[..., -1:].mT == 0, -torch.inf)
-    top = logit.detach().amax(-1, keepdim=True)
-    return torch.exp(logit - top) @ v, top.squeeze(-1)
+def _choose(
+    score: Tensor, counts: tuple[tuple[int, int], ...], kept: list[int]
+) -> tuple[Tensor, tuple[tuple[int, int], ...]]:
+    """The places ``[H, K']`` of the largest scores ``[H, K, w, w]``, ``kept`` of each graph."""
+    sizes = [graphs * pairs for graphs, pairs in counts]
+    places, chosen, first = [], [], 0
+    for (graphs, _), part, most in zip(counts, score.split(sizes, 1), kept, strict=True):
+        part = part.reshape(len(score), graphs, -1)
+        most = min(most, part.shape[2])
+        start = torch.arange(graphs, device=part.device).unsqueeze(1) * part.shape[2] + first
+        places.append((part.topk(most, 2, sorted=False).indices + start).flatten(1))
+        chosen.append((graphs, most))
+        first += graphs * part.shape[2]
+    return torch.cat(places, 1), tuple(chosen)
 
 
-@torch.no_grad()
-def _choose(q: Tensor, k: Tensor, blocks: int) -> Tensor:
-    """``[H, G, K]``, the chosen ones of the pairs of P clusters of ``q, k [H, G, P, d]``."""
-    logit, count = q @ k.mT, q.shape[2]
-    score = (logit - logit.amax(-1, keepdim=True)).flatten(2)
-    return score.topk(min(blocks, count) * count, 2, sorted=False).indices
+def _find_members(places: Tensor, pairs: Tensor, members: Tensor) -> Tensor:
+    """The pairs ``[H, K', 2]`` of members at places among those of pairs of clusters."""
+    width = members.shape[1]
+    within = places % width**2
+    clusters = pairs.gather(1, (places // width**2).unsqueeze(-1).expand(-1, -1, 2))
+    return members[clusters, torch.stack([within // width, within % width], -1)]
+
+
+def _finite(top: Tensor) -> Tensor:
+    """0 where a row has no logit yet."""
+    return top.masked_fill(top == -torch.inf, 0)

@@ -148,7 +148,7 @@ LAYERS = (
     Case(
         "block-multilevel",
         lambda: nn.TopologicalTransformerLayer(
-            4, 2, conv=nn.MultilevelAttention(4, 2, size=3, blocks=2)
+            4, 2, conv=nn.MultilevelAttention(4, 2, size=(2, 6), blocks=2)
         ),
     ),
     Case("gau", lambda: _gau(walk_mask(heads=1))),
