@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from ._allocator import keep_freed_memory
 from ._blocks import Blocks
 from ._cached import Derived, Sources, cached
 from ._checks import DeferredChecks, value_error
@@ -111,6 +112,7 @@ class Topology(Graph):
                 edge_index, num_nodes, edge_weight, batch, pos, walks, num_graphs, edge_attr
             ).check()
         super().__init__(**vars(_checked))
+        keep_freed_memory(self.num_nodes, self.device)
 
     @classmethod
     def from_data(cls, data: Data) -> Topology:

@@ -5,7 +5,6 @@ Both classes have the same methods. The baseline is taken by the constructor.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from graphmask._allocator import M_MMAP_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, call_libc, keep_all
 from graphmask._machine import total_memory
 
 if sys.platform != "win32":
@@ -22,10 +22,8 @@ if sys.platform != "win32":
 
 MIB = 2**20
 
-# Parameters of glibc's mallopt, and the largest threshold that glibc chooses by itself.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_LARGEST_KEPT = 32 * MIB
-_ANY = 2**30 - 1
+# The largest threshold, and the number of mapped blocks, that glibc chooses by itself.
+_LARGEST_KEPT, _MANY = 32 * MIB, 2**16
 _SMALL_BLOCK = 2**16
 
 _CLEAR = Path("/proc/self/clear_refs")
@@ -62,7 +60,10 @@ class HostMemory:
 
     def relax(self, keep: bool = False) -> None:
         """Keep freed blocks, as a long-running process does; all of them where ``keep``."""
-        _keep_freed(_ANY if keep else _LARGEST_KEPT)
+        if keep:
+            keep_all()
+        else:
+            _keep_freed(_LARGEST_KEPT)
 
     def synchronize(self) -> None:
         """Do nothing: calls on the CPU have ended when they return."""
@@ -109,20 +110,17 @@ def memory_of(device: str) -> HostMemory | CudaMemory:
 
 def _trim() -> None:
     gc.collect()
-    _call_libc("malloc_trim", 0)
+    call_libc("malloc_trim", 0)
 
 
 def _keep_freed(size: int) -> None:
-    """Return blocks of more than ``size`` bytes to the system when they are freed."""
-    _call_libc("mallopt", _M_MMAP_THRESHOLD, size)
-    _call_libc("mallopt", _M_TRIM_THRESHOLD, 2 * size)
+    """Return blocks of more than ``size`` bytes to the system when they are freed.
 
-
-def _call_libc(name: str, *arguments: int) -> None:
-    # Without glibc the peak includes what the allocator keeps.
-    function = getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
-    if function is not None:
-        function(*arguments)
+    Without glibc the peak includes what the allocator keeps.
+    """
+    call_libc("mallopt", M_MMAP_MAX, _MANY)
+    call_libc("mallopt", M_MMAP_THRESHOLD, size)
+    call_libc("mallopt", M_TRIM_THRESHOLD, 2 * size)
 
 
 def _peak_resident() -> int:
