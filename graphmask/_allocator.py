@@ -20,8 +20,8 @@ def keep_freed_memory(num_nodes: int, device: torch.device) -> None:
     """Keep all memory that this process frees, once it holds a large graph on the CPU.
 
     glibc returns blocks of more than 32 MiB to the system when they are freed, and every step then
-    waits for the pages of new ones. ``GRAPHMASK_KEEP_MEMORY=0`` in the environment leaves that as
-    it is; so do other allocators and systems.
+    waits for the pages of new ones. Other allocators and systems are left as they are, and so is
+    glibc where the environment has ``GRAPHMASK_KEEP_MEMORY=0`` or its own ``MALLOC_`` settings.
     """
     if not torch.compiler.is_compiling() and device.type == "cpu" and num_nodes >= LARGE:
         is_kept()
@@ -30,7 +30,8 @@ def keep_freed_memory(num_nodes: int, device: torch.device) -> None:
 @cache
 def is_kept() -> bool:
     """Set the allocator, and return whether it is glibc's."""
-    return os.environ.get("GRAPHMASK_KEEP_MEMORY") != "0" and keep_all()
+    is_set = any(name.startswith("MALLOC_") for name in os.environ)
+    return not is_set and os.environ.get("GRAPHMASK_KEEP_MEMORY") != "0" and keep_all()
 
 
 def keep_all() -> bool:

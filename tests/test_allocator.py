@@ -25,12 +25,15 @@ print((psutil.Process().memory_info().rss - before) // 2**20)
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator is not glibc's")
 @pytest.mark.parametrize(
     ("nodes", "setting", "keeps"),
-    [(LARGE, None, True), (LARGE - 1, None, False), (LARGE, "0", False)],
+    [
+        (LARGE, {}, True),
+        (LARGE - 1, {}, False),
+        (LARGE, {"GRAPHMASK_KEEP_MEMORY": "0"}, False),
+        (LARGE, {"MALLOC_ARENA_MAX": "2"}, False),
+    ],
 )
 def test_freed_memory_is_kept_where_graphs_are_large(nodes, setting, keeps):
     environment = {name: value for name, value in os.environ.items() if "MALLOC" not in name}
-    if setting is not None:
-        environment["GRAPHMASK_KEEP_MEMORY"] = setting
     command = [sys.executable, "-c", SCRIPT, str(nodes)]
-    output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    output = subprocess.run(command, env=environment | setting, capture_output=True, text=True, check=True)
     assert (int(output.stdout) > 32) is keeps
