@@ -35,5 +35,7 @@ print((psutil.Process().memory_info().rss - before) // 2**20)
 def test_freed_memory_is_kept_where_graphs_are_large(nodes, setting, keeps):
     environment = {name: value for name, value in os.environ.items() if "MALLOC" not in name}
     command = [sys.executable, "-c", SCRIPT, str(nodes)]
-    output = subprocess.run(command, env=environment | setting, capture_output=True, text=True, check=True)
+    output = subprocess.run(
+        command, env=environment | setting, capture_output=True, text=True, check=True
+    )
     assert (int(output.stdout) > 32) is keeps
