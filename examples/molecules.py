@@ -43,6 +43,17 @@ ENDS = ["C", "O", "N", "F", "Cl", "C#N", "C(=O)O", "C(F)(F)F", "OC", "CCCC"]
 Scale = tuple[Tensor, Tensor] | None
 
 
+class MeanOfKnown(nn.Module):
+    """A mean over known targets, 0 for a batch without any."""
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, out: Tensor, target: Tensor) -> Tensor:
+        return self.loss(out, target) if len(target) else out.sum()
+
+
 class Property(Task):
     """Ignores missing targets (NaN) in the loss and in the score.
 
@@ -51,7 +62,7 @@ class Property(Task):
 
     def __init__(self, model: nn.Module, metric: Metric, scale: Scale, options: Options) -> None:
         loss = nn.BCEWithLogitsLoss() if scale is None else nn.MSELoss()
-        super().__init__(model, loss, metric, options)
+        super().__init__(model, MeanOfKnown(loss), metric, options)
         self.classes = scale is None
         mean, deviation = scale or (torch.zeros(1), torch.ones(1))
         self.register_buffer("mean", mean)
@@ -64,7 +75,9 @@ class Property(Task):
         else:
             out = out * self.deviation + self.mean
         if part != "train" and self.classes:
-            return out, target.nan_to_num(-1).long()  # the metric ignores -1
+            # The metric ignores -1. It would take numbers for probabilities in each batch where
+            # all are between 0 and 1.
+            return out.sigmoid(), target.nan_to_num(-1).long()
         known = ~target.isnan()
         return out[known], target[known]
 

@@ -75,7 +75,8 @@ def make_callbacks(options: Options, mode: str | None) -> list[Callback]:
     if options.ema:
         callbacks.append(MovingAverage(options.ema))
     if options.patience is not None and mode is not None:
-        callbacks.append(EarlyStopping("val", mode=mode, patience=options.patience))
+        checks = -(-options.patience // options.validate_every)
+        callbacks.append(EarlyStopping("val", mode=mode, patience=checks))
     return callbacks
 
 

@@ -126,6 +126,15 @@ def known(table: Path) -> set[tuple[str, str, int]]:
         return {(row["recipe"], row["row"], int(row["seed"])) for row in csv.DictReader(file)}
 
 
+def name_of(recipe: Recipe, campaign: argparse.Namespace) -> str:
+    """The name of a recipe in the table: runs on generated data or of a tiny size have their own.
+
+    They are no results of the recipe, and none is missing the less for them.
+    """
+    generated = recipe.data is not None and campaign.data is None
+    return recipe.name + ", generated" * generated + ", smoke" * campaign.smoke
+
+
 def append(table: Path, row: Mapping[str, Any]) -> None:
     """Append a result in one write, so that several processes may share a table."""
     table.parent.mkdir(parents=True, exist_ok=True)
@@ -138,20 +147,21 @@ def append(table: Path, row: Mapping[str, Any]) -> None:
 def runs(recipe: Recipe, campaign: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Train the rows of a recipe with every seed: all rows with the first seed, then the next."""
     options, problem = recipe.load(campaign.data, campaign.out, campaign.smoke)
+    name = name_of(recipe, campaign)
     choices = recipe.choices(problem, options)
     unknown = set(campaign.rows or ()) - {*choices, FOREST}
     if unknown:
         raise ValueError(f"`--rows` must be of {[*choices, FOREST]}, got {sorted(unknown)}")
     for seed in campaign.seeds or recipe.seeds:
         for row in campaign.rows or choices:
-            if campaign.missing and (recipe.name, row, seed) in known(campaign.results):
+            if campaign.missing and (name, row, seed) in known(campaign.results):
                 continue
             if row == FOREST:
                 result = fit_forest(problem, seed)
             else:
                 result = train(problem, row, choices[row], seed, options)
             yield {
-                "recipe": recipe.name,
+                "recipe": name,
                 "row": row,
                 "seed": seed,
                 "validation": f"{result['validation']:.5f}",

@@ -249,7 +249,7 @@ def fit(task: Task, loaders: Loaders, options: Options, folder: Path) -> dict[st
         devices=options.devices,
         precision=options.precision,
         gradient_clip_val=options.clip,
-        check_val_every_n_epoch=options.validate_every,
+        check_val_every_n_epoch=min(options.validate_every, options.epochs),
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
         log_every_n_steps=1,

@@ -133,6 +133,19 @@ def test_so_few_clouds_that_none_validates(example, tmp_path):
     assert (tmp_path / "clouds-primitives/masked-0/last.ckpt").exists()
 
 
+def test_a_short_run_validates_its_last_epoch(example, tmp_path):
+    classification = example("point_cloud_classification")
+    options = ["--smoke", "--variants", "local", "--validate-every", "9", "--out", str(tmp_path)]
+    rows = classification.run(classification.parse(options))
+    assert (rows[0]["epoch"], 0 <= rows[0]["validation"] <= 1) == (2, True)
+
+
+def test_patience_counts_epochs(example):
+    make = example("optimization").make_callbacks
+    (stopping,) = make(Namespace(ema=0, patience=10, validate_every=4), "max")
+    assert stopping.patience == 3  # validations
+
+
 def test_files_need_a_folder(example, capsys):
     with pytest.raises(SystemExit):
         example("point_cloud_classification").parse(["--dataset", "modelnet10"])
