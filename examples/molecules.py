@@ -154,6 +154,13 @@ def choices(options: Options) -> dict[str, Variant]:
     }
 
 
+def check_classes(targets: Tensor) -> None:
+    """Check that known targets are 0 or 1."""
+    others = targets[(targets != 0) & (targets != 1) & ~targets.isnan()]
+    if len(others):
+        raise ValueError(f"targets of classes must be 0, 1 or missing, got {others[0]:g}")
+
+
 def problem(options: Options) -> Problem:
     """The task of a run."""
     name, dataset, classes = load(options)
@@ -165,11 +172,14 @@ def problem(options: Options) -> Problem:
         graph_channels = dataset[0].u.shape[1]
     train, val, test = parts = [dataset[part] for part in split]
     print(f"{name}: {len(train)} training, {len(val)} validation, {len(test)} test molecules")
+    if classes:
+        check_classes(torch.cat([data.y for data in dataset]))
     targets, scale = torch.cat([data.y for data in train]), None
     metric: Metric = BinaryAUROC(ignore_index=-1)
     if not classes:
         mean, metric = targets.nanmean(0), MeanSquaredError(squared=False)
-        scale = mean, (targets - mean).square().nanmean(0).sqrt()
+        deviation = (targets - mean).square().nanmean(0).sqrt()
+        scale = mean, torch.where(deviation > 0, deviation, 1)
     elif dataset.num_targets > 1:
         metric = MultilabelAUROC(dataset.num_targets, ignore_index=-1)
 

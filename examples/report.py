@@ -4,7 +4,8 @@
 
 A page holds ``<!-- KIND NAME ... -->`` with the names of recipes, where KIND is results, summary or
 ablation, and ``<!-- end -->`` behind the table. Scores are mean and deviation over the seeds, of
-the epochs that validation chose; CPU seconds are those of training, the mean of the runs.
+the epochs that validation chose; CPU seconds are those of training and validation, the mean of the
+runs.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import forests
+import lightning as L
 from comparison import Problem, train
 from pieces import pieces
 from torchmetrics import MeanSquaredError
@@ -178,6 +179,7 @@ def fit_forest(problem: Problem, seed: int) -> dict[str, Any]:
     """The strongest model without a graph."""
     if problem.tables is None:
         raise ValueError(f"{problem.name} has no tables for a forest")
+    L.seed_everything(seed, verbose=False)  # of what transforms draw
     task, loaders = problem.make(FOREST, {"conv": problem.conv}, seed)  # for its data
     classes = not isinstance(task.metrics["test"], MeanSquaredError)
     return forests.fit(problem.tables(task, loaders), task.metrics["test"], classes, seed)

@@ -187,7 +187,7 @@ class Task(L.LightningModule):
 
 
 class Meter(Callback):
-    """Measures training: seconds of each epoch, CPU seconds, and the most memory, in MB.
+    """Measures training: seconds of each epoch with its validation, CPU seconds, memory in MB.
 
     Linux alone tells the most memory since a moment; elsewhere it is NaN.
     """

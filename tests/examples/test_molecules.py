@@ -43,6 +43,13 @@ def test_a_batch_without_targets_teaches_nothing(example):
         assert task.loss(*task.predict(batch, "train")).item() == 0
 
 
+def test_classes_are_zero_and_one(example):
+    check = example("molecules").check_classes
+    check(torch.tensor([[0.0, 1.0], [float("nan"), 0.0]]))
+    with pytest.raises(ValueError, match="0, 1 or missing, got -1"):
+        check(torch.tensor([[0.0], [-1.0]]))
+
+
 def test_missing_classes_are_left_out(example):
     molecules, nan = example("molecules"), float("nan")
     scores = torch.tensor([[0.1, 9.0], [0.9, 0.2], [0.5, 0.8], [5.0, 0.3]])
