@@ -63,7 +63,7 @@ def make_schedule(
 
     def rate(step: int) -> float:
         if step < rising:
-            return (step + 1) / rising
+            return min((step + 1) / rising, 1.0)
         return 0.5 + 0.5 * math.cos(math.pi * (step - rising) / max(steps - rising, 1))
 
     return LambdaLR(optimizer, rate)

@@ -83,6 +83,14 @@ def test_rates_rise_and_fall_to_zero(schedule, example):
     assert rates[-1] < 0.005
 
 
+def test_no_rate_is_above_the_largest(example):
+    optimization = example("optimization")
+    options = Namespace(schedule="cosine", warm_up=0.25)
+    optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=0.5)
+    (rate,) = optimization.make_schedule(optimizer, options, 10).lr_lambdas
+    assert [rate(step) for step in range(3)] == [0.4, 0.8, 1.0]
+
+
 def test_averaged_weights_forget_where_they_started(example):
     average = example("optimization").MovingAverage(0.98)._kwargs["multi_avg_fn"]
     weight = torch.tensor([1.0])
