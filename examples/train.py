@@ -69,10 +69,9 @@ class Recipe:
 
     @classmethod
     def read(cls, path: Path) -> Recipe:
-        """Read a recipe; its name is its path below the folder of recipes."""
+        """Read a recipe; its name is its path below the folder of recipes, elsewhere its path."""
         path = path.resolve()
-        inside = path.is_relative_to(RECIPES)
-        name = path.relative_to(RECIPES) if inside else Path(path.name)
+        name = path.relative_to(RECIPES) if path.is_relative_to(RECIPES) else path
         return cls(name.with_suffix("").as_posix(), **tomllib.loads(path.read_text()))
 
     def arguments(self, data: Path | None) -> list[str]:
@@ -97,7 +96,8 @@ class Recipe:
         script = import_module(self.example)
         arguments = [*self.arguments(data), "--out", str(out), "--quiet", *["--smoke"] * smoke]
         options = script.parse(arguments)
-        return options, replace(script.problem(options), name=self.name.replace("/", "-"))
+        folder = "-".join(Path(self.name).relative_to(Path(self.name).anchor).parts)
+        return options, replace(script.problem(options), name=folder)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -19,6 +19,15 @@ def test_scripts_take_the_options_of_recipes(path, example, tmp_path):
     assert path.with_suffix("").as_posix().endswith(recipe.name)
 
 
+def test_a_changed_copy_of_a_recipe_has_results_of_its_own(example, tmp_path):
+    copy = tmp_path / "tangle.toml"
+    copy.write_text((ROOT / "examples/recipes/tangle.toml").read_text())
+    recipe = example("train").Recipe.read(copy)
+    assert recipe.name == copy.with_suffix("").resolve().as_posix()
+    _, problem = recipe.load(None, tmp_path, True)
+    assert problem.name == recipe.name.strip("/").replace("/", "-")
+
+
 def train(example, table, *rows):
     recipe = ROOT / "examples/recipes/ablation/tangle.toml"
     folders = "--results", str(table), "--out", str(table.parent)
