@@ -26,7 +26,7 @@ class Readout(nn.Module):
 
     .. math::
         z_i &= \text{act}(\text{norm}(W x_i)) \\
-        y &= \text{MLP}\big(\text{max}_i\, z_i \,\Vert\, \text{mean}_i\, z_i \,\Vert\, u\big)
+        y &= \text{MLP}\big(\text{mean}_i\, z_i \,\Vert\, \text{max}_i\, z_i \,\Vert\, u\big)
 
     It is the ``head`` of a :class:`~graphmask.nn.TopologicalTransformer` that reads graphs, with
     ``jk="cat"`` from the outputs of all blocks; and stands alone behind any layers.
