@@ -43,6 +43,17 @@ ENDS = ["C", "O", "N", "F", "Cl", "C#N", "C(=O)O", "C(F)(F)F", "OC", "CCCC"]
 Scale = tuple[Tensor, Tensor] | None
 
 
+class MeanOfKnown(nn.Module):
+    """A mean over known targets, 0 for a batch without any."""
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, out: Tensor, target: Tensor) -> Tensor:
+        return self.loss(out, target) if len(target) else out.sum()
+
+
 class Property(Task):
     """Ignores missing targets (NaN) in the loss and in the score.
 
@@ -51,7 +62,7 @@ class Property(Task):
 
     def __init__(self, model: nn.Module, metric: Metric, scale: Scale, options: Options) -> None:
         loss = nn.BCEWithLogitsLoss() if scale is None else nn.MSELoss()
-        super().__init__(model, loss, metric, options)
+        super().__init__(model, MeanOfKnown(loss), metric, options)
         self.classes = scale is None
         mean, deviation = scale or (torch.zeros(1), torch.ones(1))
         self.register_buffer("mean", mean)
@@ -64,7 +75,9 @@ class Property(Task):
         else:
             out = out * self.deviation + self.mean
         if part != "train" and self.classes:
-            return out, target.nan_to_num(-1).long()  # the metric ignores -1
+            # The metric ignores -1. It would take numbers for probabilities in each batch where
+            # all are between 0 and 1.
+            return out.sigmoid(), target.nan_to_num(-1).long()
         known = ~target.isnan()
         return out[known], target[known]
 
@@ -141,6 +154,13 @@ def choices(options: Options) -> dict[str, Variant]:
     }
 
 
+def check_classes(targets: Tensor) -> None:
+    """Check that known targets are 0 or 1."""
+    others = targets[(targets != 0) & (targets != 1) & ~targets.isnan()]
+    if len(others):
+        raise ValueError(f"targets of classes must be 0, 1 or missing, got {others[0]:g}")
+
+
 def problem(options: Options) -> Problem:
     """The task of a run."""
     name, dataset, classes = load(options)
@@ -152,11 +172,14 @@ def problem(options: Options) -> Problem:
         graph_channels = dataset[0].u.shape[1]
     train, val, test = parts = [dataset[part] for part in split]
     print(f"{name}: {len(train)} training, {len(val)} validation, {len(test)} test molecules")
+    if classes:
+        check_classes(torch.cat([data.y for data in dataset]))
     targets, scale = torch.cat([data.y for data in train]), None
     metric: Metric = BinaryAUROC(ignore_index=-1)
     if not classes:
         mean, metric = targets.nanmean(0), MeanSquaredError(squared=False)
-        scale = mean, (targets - mean).square().nanmean(0).sqrt()
+        deviation = (targets - mean).square().nanmean(0).sqrt()
+        scale = mean, torch.where(deviation > 0, deviation, 1)
     elif dataset.num_targets > 1:
         metric = MultilabelAUROC(dataset.num_targets, ignore_index=-1)
 

@@ -52,7 +52,9 @@ class NodeTask(Task):
             data, topology = data.to(self.device), topology.to(self.device)
             self.graphs[number] = data, topology
         mask = data[f"{part}_mask"]
-        return self.model(data.x, topology)[mask], data.y[mask]
+        out = self.model(data.x, topology)[mask]
+        # Areas under curves are of probabilities, which a metric would guess.
+        return out if part == "train" else out.softmax(1), data.y[mask]
 
 
 def load(options: Options, seed: int) -> tuple[list[Data], int]:

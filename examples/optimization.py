@@ -63,7 +63,7 @@ def make_schedule(
 
     def rate(step: int) -> float:
         if step < rising:
-            return (step + 1) / rising
+            return min((step + 1) / rising, 1.0)
         return 0.5 + 0.5 * math.cos(math.pi * (step - rising) / max(steps - rising, 1))
 
     return LambdaLR(optimizer, rate)
@@ -75,7 +75,8 @@ def make_callbacks(options: Options, mode: str | None) -> list[Callback]:
     if options.ema:
         callbacks.append(MovingAverage(options.ema))
     if options.patience is not None and mode is not None:
-        callbacks.append(EarlyStopping("val", mode=mode, patience=options.patience))
+        checks = -(-options.patience // options.validate_every)
+        callbacks.append(EarlyStopping("val", mode=mode, patience=checks))
     return callbacks
 
 

@@ -24,7 +24,7 @@ from graphmask._atomic import write_text
 CARD = """# {title}
 
 `{model}` of {parameters:,} parameters: the row "{row}", seed {seed}, of
-`examples/recipes/{recipe}.toml`.
+`{recipe}`.
 
 | | {score} |
 |---|--:|
@@ -102,7 +102,7 @@ def write_card(
         model=type(task.model).__name__,
         parameters=sum(parameter.numel() for parameter in task.model.parameters()),
         row=options.row,
-        recipe=recipe.name,
+        recipe=path,
         seed=options.seed,
         score=recipe.score,
         example=recipe.example,

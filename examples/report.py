@@ -4,7 +4,8 @@
 
 A page holds ``<!-- KIND NAME ... -->`` with the names of recipes, where KIND is results, summary or
 ablation, and ``<!-- end -->`` behind the table. Scores are mean and deviation over the seeds, of
-the epochs that validation chose; CPU seconds are those of training, the mean of the runs.
+the epochs that validation chose; CPU seconds are those of training and validation, the mean of the
+runs.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import csv
 import math
 import re
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +67,9 @@ def read(table: Path) -> dict[str, dict[str, Cell]]:
     """Cells by recipe and row, in the order of the table."""
     with table.open(newline="") as file:
         runs = list(csv.DictReader(file))
+    keys = Counter((run["recipe"], run["row"], run["seed"]) for run in runs)
+    if twice := [", ".join(key) for key, count in keys.items() if count > 1]:
+        raise ValueError(f"{table} has results twice; remove all but one of each: {twice}")
     found: dict[str, dict[str, list[dict[str, str]]]] = {}
     for run in sorted(runs, key=lambda run: int(run["seed"])):
         found.setdefault(run["recipe"], {}).setdefault(run["row"], []).append(run)
@@ -79,10 +84,18 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def best(cells: Iterable[Cell], recipe: Recipe) -> float:
-    """The best mean of test scores of a recipe."""
-    choose = min if recipe.lower_is_better else max
-    return choose(statistics.mean(cell.test) for cell in cells)
+def of_most_seeds(cells: Iterable[Cell]) -> list[Cell]:
+    """The cells that compare: those with as many seeds as any."""
+    cells = list(cells)
+    most = max(len(cell.seeds) for cell in cells)
+    return [cell for cell in cells if len(cell.seeds) == most]
+
+
+def best(cells: Iterable[Cell], recipe: Recipe) -> list[Cell]:
+    """The cells with the best mean of test scores of a recipe."""
+    choose, cells = (min if recipe.lower_is_better else max), of_most_seeds(cells)
+    top = choose(statistics.mean(cell.test) for cell in cells)
+    return [cell for cell in cells if statistics.mean(cell.test) == top]
 
 
 def draw_results(recipes: Sequence[Recipe], cells: dict[str, dict[str, Cell]]) -> str:
@@ -95,7 +108,7 @@ def draw_results(recipes: Sequence[Recipe], cells: dict[str, dict[str, Cell]]) -
         top, lines = best(rows.values(), recipe), []
         for name, cell in rows.items():
             test = spread(cell.test)
-            test = f"**{test}**" if statistics.mean(cell.test) == top else test
+            test = f"**{test}**" if cell in top else test
             memory = "" if math.isnan(cell.memory) else f"{cell.memory:.0f}"
             cost = f"{cell.cpu_seconds:.0f}", memory, cell.parameters
             lines.append([name, str(len(cell.test)), spread(cell.validation), test, *cost])
@@ -112,31 +125,39 @@ def kind_of(row: str) -> str:
         return "unmasked"
     if row.startswith("no "):
         return "no graph"
-    is_local = row.startswith("local") or (row.endswith("convolution") and "walk" not in row)
+    is_local = row.startswith("local") or ("convolution" in row and "walk" not in row)
     return "local" if is_local else "masked"
 
 
 def draw_summary(recipes: Sequence[Recipe], cells: dict[str, dict[str, Cell]]) -> str:
     """A line per recipe: of the rows of each kind the one with the best validation score.
 
-    Rows with fewer seeds than others of their kind are left out.
+    Rows with fewer seeds than others of their kind are left out; a kind with fewer seeds than
+    another one tells how many, and is not compared.
     """
     lines = []
     for recipe in recipes:
-        choose, line = min if recipe.lower_is_better else max, {}
+        choose, line = min if recipe.lower_is_better else max, dict[str, Cell]()
         rows = cells.get(recipe.name, {})
         for kind in KINDS:
             cells_of_kind = [cell for row, cell in rows.items() if kind_of(row) == kind]
             if cells_of_kind:
-                most = max(len(cell.seeds) for cell in cells_of_kind)
-                chosen = [cell for cell in cells_of_kind if len(cell.seeds) == most]
-                top = choose(chosen, key=lambda cell: statistics.mean(cell.validation))
-                line[kind] = statistics.mean(top.test), spread(top.test)
-        top_test = choose(mean for mean, _ in line.values()) if line else None
-        texts = (line.get(kind, (None, "")) for kind in KINDS)
-        scores = [f"**{text}**" if mean == top_test else text for mean, text in texts]
-        lines += [[f"{recipe.title}, {recipe.score}", *scores]] if line else []
+                chosen = of_most_seeds(cells_of_kind)
+                line[kind] = choose(chosen, key=lambda cell: statistics.mean(cell.validation))
+        if line:
+            most, top = max(len(cell.seeds) for cell in line.values()), best(line.values(), recipe)
+            scores = [_score(line.get(kind), most, top) for kind in KINDS]
+            lines.append([f"{recipe.title}, {recipe.score}", *scores])
     return markdown(["test scores", *KINDS], lines)
+
+
+def _score(cell: Cell | None, most: int, top: Sequence[Cell]) -> str:
+    """A score of a summary, whose rows have ``most`` seeds."""
+    if cell is None:
+        return ""
+    few = len(cell.seeds)
+    text = spread(cell.test) + (f" ({few} of {most} seeds)" if few < most else "")
+    return f"**{text}**" if cell in top else text
 
 
 def draw_ablation(recipes: Sequence[Recipe], cells: dict[str, dict[str, Cell]]) -> str:
@@ -150,8 +171,7 @@ def draw_ablation(recipes: Sequence[Recipe], cells: dict[str, dict[str, Cell]]) 
         for column, top in zip(columns, tops, strict=True):
             cell = column.get(row)
             text = "" if cell is None else f"{spread(cell.test)}, {cell.cpu_seconds:.0f} s"
-            is_top = cell is not None and statistics.mean(cell.test) == top
-            line.append(f"**{text}**" if is_top else text)
+            line.append(f"**{text}**" if cell in top else text)
         lines.append(line)
     return markdown(["", *(f"{each.title}, {each.score}" for each in recipes)], lines)
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, Subset
 from torch_geometric import transforms as T
 from torch_geometric.data import Batch, Data
+from torch_geometric.loader import DataLoader
 from torchmetrics import Metric
 from torchmetrics.functional.classification import multiclass_cohen_kappa
 from training import Loaders, Options, Task, Variant
@@ -135,6 +136,16 @@ class Segmentation(Task):
         print(f"{name}: {batch.num_nodes:,} points, error {error:.2f} %, kappa {kappa:.1f} %")
 
 
+class SceneLoaders(Loaders):
+    """Validate and test scene by scene, as the metric counts them, whatever the batches are."""
+
+    def val_dataloader(self) -> DataLoader:
+        return self._loader(self.val, 1)
+
+    def test_dataloader(self) -> DataLoader:
+        return self._loader(self.test, 1)
+
+
 def load(options: Options) -> tuple[list[str], ConcatDataset, ConcatDataset]:
     """Names of the scenes, and the scenes, rotated at random and as they are."""
     # Positions are scaled before nodes are reordered; walks are drawn last.
@@ -196,7 +207,7 @@ def problem(options: Options) -> Problem:
         model = training.make_model(options, channels, num_classes, **arguments)
         metric, inputs = SceneError(num_classes), ("x", "pos")
         task = Segmentation(model, nn.CrossEntropyLoss(), metric, options, inputs)
-        return task, Loaders(train, *others, options.batch_size, seed)
+        return task, SceneLoaders(train, *others, options.batch_size, seed)
 
     masks = partial(gm.masks.WalkMask, options.hops, options.heads)
     conv, score = comparison.edge_conv(options), "mean error of a scene"

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import forests
+import lightning as L
 from comparison import Problem, train
 from pieces import pieces
 from torchmetrics import MeanSquaredError
@@ -68,10 +69,9 @@ class Recipe:
 
     @classmethod
     def read(cls, path: Path) -> Recipe:
-        """Read a recipe; its name is its path below the folder of recipes."""
+        """Read a recipe; its name is its path below the folder of recipes, elsewhere its path."""
         path = path.resolve()
-        inside = path.is_relative_to(RECIPES)
-        name = path.relative_to(RECIPES) if inside else Path(path.name)
+        name = path.relative_to(RECIPES) if path.is_relative_to(RECIPES) else path
         return cls(name.with_suffix("").as_posix(), **tomllib.loads(path.read_text()))
 
     def arguments(self, data: Path | None) -> list[str]:
@@ -96,7 +96,8 @@ class Recipe:
         script = import_module(self.example)
         arguments = [*self.arguments(data), "--out", str(out), "--quiet", *["--smoke"] * smoke]
         options = script.parse(arguments)
-        return options, replace(script.problem(options), name=self.name.replace("/", "-"))
+        folder = "-".join(Path(self.name).relative_to(Path(self.name).anchor).parts)
+        return options, replace(script.problem(options), name=folder)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -126,6 +127,15 @@ def known(table: Path) -> set[tuple[str, str, int]]:
         return {(row["recipe"], row["row"], int(row["seed"])) for row in csv.DictReader(file)}
 
 
+def name_of(recipe: Recipe, campaign: argparse.Namespace) -> str:
+    """The name of a recipe in the table: runs on generated data or of a tiny size have their own.
+
+    They are no results of the recipe, and none is missing the less for them.
+    """
+    generated = recipe.data is not None and campaign.data is None
+    return recipe.name + ", generated" * generated + ", smoke" * campaign.smoke
+
+
 def append(table: Path, row: Mapping[str, Any]) -> None:
     """Append a result in one write, so that several processes may share a table."""
     table.parent.mkdir(parents=True, exist_ok=True)
@@ -138,20 +148,21 @@ def append(table: Path, row: Mapping[str, Any]) -> None:
 def runs(recipe: Recipe, campaign: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Train the rows of a recipe with every seed: all rows with the first seed, then the next."""
     options, problem = recipe.load(campaign.data, campaign.out, campaign.smoke)
+    name = name_of(recipe, campaign)
     choices = recipe.choices(problem, options)
     unknown = set(campaign.rows or ()) - {*choices, FOREST}
     if unknown:
         raise ValueError(f"`--rows` must be of {[*choices, FOREST]}, got {sorted(unknown)}")
     for seed in campaign.seeds or recipe.seeds:
         for row in campaign.rows or choices:
-            if campaign.missing and (recipe.name, row, seed) in known(campaign.results):
+            if campaign.missing and (name, row, seed) in known(campaign.results):
                 continue
             if row == FOREST:
                 result = fit_forest(problem, seed)
             else:
                 result = train(problem, row, choices[row], seed, options)
             yield {
-                "recipe": recipe.name,
+                "recipe": name,
                 "row": row,
                 "seed": seed,
                 "validation": f"{result['validation']:.5f}",
@@ -168,6 +179,7 @@ def fit_forest(problem: Problem, seed: int) -> dict[str, Any]:
     """The strongest model without a graph."""
     if problem.tables is None:
         raise ValueError(f"{problem.name} has no tables for a forest")
+    L.seed_everything(seed, verbose=False)  # of what transforms draw
     task, loaders = problem.make(FOREST, {"conv": problem.conv}, seed)  # for its data
     classes = not isinstance(task.metrics["test"], MeanSquaredError)
     return forests.fit(problem.tables(task, loaders), task.metrics["test"], classes, seed)

@@ -187,7 +187,7 @@ class Task(L.LightningModule):
 
 
 class Meter(Callback):
-    """Measures training: seconds of each epoch, CPU seconds, and the most memory, in MB.
+    """Measures training: seconds of each epoch with its validation, CPU seconds, memory in MB.
 
     Linux alone tells the most memory since a moment; elsewhere it is NaN.
     """
@@ -249,7 +249,7 @@ def fit(task: Task, loaders: Loaders, options: Options, folder: Path) -> dict[st
         devices=options.devices,
         precision=options.precision,
         gradient_clip_val=options.clip,
-        check_val_every_n_epoch=options.validate_every,
+        check_val_every_n_epoch=min(options.validate_every, options.epochs),
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
         log_every_n_steps=1,

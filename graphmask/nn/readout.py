@@ -26,7 +26,7 @@ class Readout(nn.Module):
 
     .. math::
         z_i &= \text{act}(\text{norm}(W x_i)) \\
-        y &= \text{MLP}\big(\text{max}_i\, z_i \,\Vert\, \text{mean}_i\, z_i \,\Vert\, u\big)
+        y &= \text{MLP}\big(\text{mean}_i\, z_i \,\Vert\, \text{max}_i\, z_i \,\Vert\, u\big)
 
     It is the ``head`` of a :class:`~graphmask.nn.TopologicalTransformer` that reads graphs, with
     ``jk="cat"`` from the outputs of all blocks; and stands alone behind any layers.
@@ -42,9 +42,9 @@ class Readout(nn.Module):
         dropout: behind every hidden layer of the network on graphs. (default: :obj:`0.5`)
         norm: before the pools, a name that PyG's resolver of normalisations knows; :obj:`None` for
             none. (default: ``"batch_norm"``)
-        pooled_norm: behind the pools, in the same manner; in training a batch normalisation needs
-            two graphs. Leave it out behind sums, whose size tells how large a graph is. (default:
-            :obj:`None`)
+        pooled_norm: behind the pools, in the same manner. Leave it out behind sums, whose size
+            tells how large a graph is. Batch normalisation of a single node, or graph, reads its
+            running statistics in training, too. (default: :obj:`None`)
         act: activation, a name that PyG's resolver knows. (default: ``"relu"``)
         graph_channels: D of the features u of graphs, read beside the pools. (default: :obj:`0`)
 
@@ -56,8 +56,8 @@ class Readout(nn.Module):
 
     Raises:
         TypeError: for arguments of other classes.
-        ValueError: for features of other shapes, where features of graphs are missing, or given and
-            not read, and, in training, for one node or graph before a batch normalisation.
+        ValueError: for features of other shapes, and where features of graphs are missing, or given
+            and not read.
 
     Cost: O(N C hidden); nodes are put in the order of their graphs.
 

@@ -47,9 +47,10 @@ class TopologicalTransformer(PretrainedMixin, nn.Module):
         out_channels: channels of the output.
         num_layers: number of blocks.
         heads: H, a divisor of C.
-        mask: of the attention; every block learns its own copy. A list has one mask per block, such
-            as walks first and :class:`~graphmask.masks.GlobalMask` last. :obj:`None`, alone or in
-            the list, leaves attention out. (default: :obj:`None`)
+        mask: of the attention; every block learns its own copy, reset to what it starts from, as
+            all parts of blocks are. A list has one mask per block, such as walks first and
+            :class:`~graphmask.masks.GlobalMask` last. :obj:`None`, alone or in the list, leaves
+            attention out. (default: :obj:`None`)
         pool: :obj:`None` for an output per node; a PyG pooling function such as
             ``global_mean_pool``, called as ``pool(x, batch, size)``, or an ``Aggregation``, for an
             output per graph. (default: :obj:`None`)

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
+from torch_geometric.utils import scatter
 
 from graphmask._checks import check_finite, describe, type_error, value_error
-from graphmask._precision import double_dtype
+from graphmask._precision import double_dtype, to_double
 
 Period: TypeAlias = float | Sequence[float] | Tensor | None
 
@@ -94,6 +95,16 @@ def graph_numbers(pos: Tensor, batch: Tensor | None) -> Tensor:
     if (batch < 0).any():
         raise value_error("batch", "non-negative", f"a graph number {int(batch.min())}")
     return batch.unique(return_inverse=True)[1]
+
+
+def centred(pos: Tensor, graph: Tensor) -> Tensor:
+    """``[N, D]``, in float64, the points about the mean of their graph.
+
+    From a corner first: the mean of coinciding points, rounded, is not always the point.
+    """
+    pos = to_double(pos)
+    pos = pos - scatter(pos.detach(), graph, reduce="min")[graph]
+    return pos - scatter(pos, graph, reduce="mean")[graph]
 
 
 def box_lengths(period: Period, dim: int) -> Tensor:

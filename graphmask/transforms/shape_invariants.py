@@ -5,13 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
-from torch_geometric.utils import scatter
 
 from graphmask._checks import check_integer
 from graphmask.kernels import spmm
 from graphmask.transforms._batches import Transform
 from graphmask.transforms._graph_alone import topology_alone
-from graphmask.transforms._points import graph_numbers, positions
+from graphmask.transforms._points import centred, graph_numbers, positions
 
 # Added to lengths, so that the logarithm of zero is finite.
 _FLOOR = 1e-3
@@ -65,7 +64,7 @@ class ShapeInvariants(Transform):
         """Write the columns ``[N, 1 + 3 scales]``."""
         pos = positions(data)
         graph = graph_numbers(pos, data.batch)
-        position = pos - scatter(pos, graph, reduce="mean")[graph]
+        position = centred(pos, graph).to(pos.dtype)
         pattern, weight = topology_alone(data).adjacency("rw")
         weight = weight.to(position).unsqueeze(0)
         smooth, columns = position, [_log_norm(position)]

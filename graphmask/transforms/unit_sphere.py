@@ -7,9 +7,8 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import scatter
 
-from graphmask._precision import to_double
 from graphmask.transforms._batches import Transform
-from graphmask.transforms._points import graph_numbers, positions
+from graphmask.transforms._points import centred, graph_numbers, positions
 
 
 class UnitSphere(Transform):
@@ -36,14 +35,12 @@ class UnitSphere(Transform):
         """Move and scale the points."""
         pos = positions(data)
         if pos.size(0):
-            data.pos = _normalise(to_double(pos), graph_numbers(pos, data.batch)).to(pos.dtype)
+            data.pos = _normalise(pos, graph_numbers(pos, data.batch)).to(pos.dtype)
         return data
 
 
 def _normalise(pos: Tensor, batch: Tensor) -> Tensor:
-    # From a corner first: the mean of coinciding points, rounded, is not always the point.
-    pos = pos - scatter(pos.detach(), batch, reduce="min")[batch]
-    pos = pos - scatter(pos, batch, reduce="mean")[batch]
+    pos = centred(pos, batch)
     # By the largest coordinate before squaring, which would underflow for tiny clouds and overflow
     # for huge ones.
     pos = _divide(pos, pos.detach().abs().amax(dim=1), batch)

@@ -83,6 +83,14 @@ def test_rates_rise_and_fall_to_zero(schedule, example):
     assert rates[-1] < 0.005
 
 
+def test_no_rate_is_above_the_largest(example):
+    optimization = example("optimization")
+    options = Namespace(schedule="cosine", warm_up=0.25)
+    optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=0.5)
+    (rate,) = optimization.make_schedule(optimizer, options, 10).lr_lambdas
+    assert [rate(step) for step in range(3)] == [0.4, 0.8, 1.0]
+
+
 def test_averaged_weights_forget_where_they_started(example):
     average = example("optimization").MovingAverage(0.98)._kwargs["multi_avg_fn"]
     weight = torch.tensor([1.0])
@@ -131,6 +139,19 @@ def test_so_few_clouds_that_none_validates(example, tmp_path):
     rows = classification.run(classification.parse(options))
     assert 0 <= rows[0]["score"] <= 1
     assert (tmp_path / "clouds-primitives/masked-0/last.ckpt").exists()
+
+
+def test_a_short_run_validates_its_last_epoch(example, tmp_path):
+    classification = example("point_cloud_classification")
+    options = ["--smoke", "--variants", "local", "--validate-every", "9", "--out", str(tmp_path)]
+    rows = classification.run(classification.parse(options))
+    assert (rows[0]["epoch"], 0 <= rows[0]["validation"] <= 1) == (2, True)
+
+
+def test_patience_counts_epochs(example):
+    make = example("optimization").make_callbacks
+    (stopping,) = make(Namespace(ema=0, patience=10, validate_every=4), "max")
+    assert stopping.patience == 3  # validations
 
 
 def test_files_need_a_folder(example, capsys):

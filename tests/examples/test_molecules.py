@@ -35,6 +35,21 @@ def test_regression_is_learned_in_units_of_the_deviation(example):
     assert (out.tolist(), target.tolist()) == ([3, 30], [5, 20])  # 1 * 2 + 1 and 4 * 5 + 10
 
 
+def test_a_batch_without_targets_teaches_nothing(example):
+    molecules, nan = example("molecules"), float("nan")
+    batch = batch_of(torch.ones(2, 1, requires_grad=True), torch.full((2, 1), nan))
+    for scale in (None, (torch.zeros(1), torch.ones(1))):
+        task = molecules.Property(Echo(), molecules.BinaryAUROC(), scale, 1e-3)
+        assert task.loss(*task.predict(batch, "train")).item() == 0
+
+
+def test_classes_are_zero_and_one(example):
+    check = example("molecules").check_classes
+    check(torch.tensor([[0.0, 1.0], [float("nan"), 0.0]]))
+    with pytest.raises(ValueError, match="0, 1 or missing, got -1"):
+        check(torch.tensor([[0.0], [-1.0]]))
+
+
 def test_missing_classes_are_left_out(example):
     molecules, nan = example("molecules"), float("nan")
     scores = torch.tensor([[0.1, 9.0], [0.9, 0.2], [0.5, 0.8], [5.0, 0.3]])
@@ -46,6 +61,8 @@ def test_missing_classes_are_left_out(example):
     assert not target.isnan().any()
     metric = task.metrics["val"]
     metric.update(*task.predict(batch, "val"))
+    alone = batch_of(torch.tensor([[0.4, 0.0]]), torch.tensor([[1.0, nan]]))
+    metric.update(*task.predict(alone, "val"))
     # The first class is in order, the second in reverse.
     assert metric.compute().item() == pytest.approx((1 + 0) / 2)
 

@@ -1,5 +1,6 @@
 """Errors that the examples on scenes and particles measure, and inputs of their models."""
 
+from argparse import Namespace
 from functools import partial
 
 import pytest
@@ -28,6 +29,16 @@ def test_the_error_of_scenes_is_averaged_over_scenes(scenes):
     assert metric.compute() == 0.25
     # Agreement of 1/2, and 1/2 by chance; full agreement.
     assert torch.cat(list(metric.scenes))[:, 1].tolist() == [0, 1]
+
+
+def test_scenes_are_scored_one_by_one(scenes):
+    data = [Data(num_nodes=2) for _ in range(3)]
+    loaders = scenes.SceneLoaders(data, data, data, batch_size=3)
+    loaders.trainer = Namespace(lightning_module=torch.nn.Identity())
+    assert [len(list(each())) for each in (loaders.val_dataloader, loaders.test_dataloader)] == [
+        3,
+        3,
+    ]
 
 
 def test_features_of_a_step_in_the_ground(scenes):

@@ -19,6 +19,15 @@ def test_scripts_take_the_options_of_recipes(path, example, tmp_path):
     assert path.with_suffix("").as_posix().endswith(recipe.name)
 
 
+def test_a_changed_copy_of_a_recipe_has_results_of_its_own(example, tmp_path):
+    copy = tmp_path / "tangle.toml"
+    copy.write_text((ROOT / "examples/recipes/tangle.toml").read_text())
+    recipe = example("train").Recipe.read(copy)
+    assert recipe.name == copy.with_suffix("").resolve().as_posix()
+    _, problem = recipe.load(None, tmp_path, True)
+    assert problem.name == recipe.name.strip("/").replace("/", "-")
+
+
 def train(example, table, *rows):
     recipe = ROOT / "examples/recipes/ablation/tangle.toml"
     folders = "--results", str(table), "--out", str(table.parent)
@@ -35,10 +44,21 @@ def test_missing_rows_are_trained_and_appended(example, tmp_path):
     rows = train(example, table, "base", "local")
     assert rows[0] == first[0]
     assert [(row["recipe"], row["row"]) for row in rows] == [
-        ("ablation/tangle", "base"),
-        ("ablation/tangle", "local"),
+        ("ablation/tangle, smoke", "base"),
+        ("ablation/tangle, smoke", "local"),
     ]
     assert all(0 <= float(row["test"]) <= 1 and int(row["parameters"]) > 0 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [([], "esol, generated"), (["--data", "."], "esol"), (["--smoke"], "esol, generated, smoke")],
+)
+def test_runs_on_other_data_are_no_results_of_a_recipe(arguments, name, example):
+    train = example("train")
+    path = ROOT / "examples/recipes/esol.toml"
+    campaign = train.parse([str(path), *arguments])
+    assert train.name_of(train.Recipe.read(path), campaign) == name
 
 
 @pytest.mark.slow
@@ -60,7 +80,7 @@ def test_the_average_of_the_weights_is_tested_and_published(example, tmp_path):
 TABLE = """recipe,row,seed,validation,test,epoch,epochs,cpu_seconds,memory,parameters
 tangle,masked,0,0.5,0.25,1,2,3.0,10,7
 tangle,masked,1,0.5,0.75,2,2,5.0,30,7
-tangle,unmasked,0,0.5,0.125,2,2,1.0,20,5
+tangle,unmasked,0,0.5,0.875,2,2,1.0,20,5
 """
 PAGE = "before\n<!-- {kind} tangle -->\nold\n<!-- end -->\nafter\n"
 
@@ -72,8 +92,8 @@ PAGE = "before\n<!-- {kind} tangle -->\nold\n<!-- end -->\nafter\n"
         ("ablation", "| masked | **0.500 ± 0.354, 4 s** |"),
         (
             "summary",
-            "| tangled cables, one click each, generated, accuracy | **0.500 ± 0.354** | 0.125 |"
-            "  |  |",
+            "| tangled cables, one click each, generated, accuracy | **0.500 ± 0.354** |"
+            " 0.875 (1 of 2 seeds) |  |  |",
         ),
     ],
 )
@@ -91,6 +111,30 @@ def test_tables_are_drawn_between_their_marks(kind, expected, example, tmp_path)
     assert plot.stat().st_size > 1000
     report.main([str(page), "--results", str(table)])
     assert page.read_text() == text
+
+
+def test_a_result_is_in_the_table_once(example, tmp_path):
+    table = tmp_path / "results.csv"
+    table.write_text(TABLE + TABLE.splitlines()[-1] + "\n")
+    with pytest.raises(ValueError, match="tangle, unmasked, 0"):
+        example("report").read(table)
+
+
+def test_rows_are_of_their_kind(example):
+    rows = {
+        "masked + local": "masked",
+        "walk + 3 x 3 convolution": "masked",
+        "grid diffusion + positions": "masked",
+        "unmasked + local": "unmasked",
+        "unmasked + positions": "unmasked",
+        "local GINE": "local",
+        "convolution": "local",
+        "3 x 3 convolution + positions": "local",
+        "no structure": "no graph",
+        "no graph: forest": "no graph",
+    }
+    kind_of = example("report").kind_of
+    assert {row: kind_of(row) for row in rows} == rows
 
 
 @pytest.mark.slow

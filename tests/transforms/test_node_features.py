@@ -87,6 +87,13 @@ def test_invariants_depend_on_size_and_not_on_pose() -> None:
     assert not torch.allclose(ShapeInvariants()(grown).x, ShapeInvariants()(data).x)
 
 
+def test_invariants_far_from_the_origin_are_those_near_it() -> None:
+    far = (random(2_000, 3) * 100 + torch.tensor([4e6, -3e5, 0.0])).float()
+    near = KNNGraph(4)(Data(pos=far.double() - torch.tensor([4e6, -3e5, 0.0])))
+    found = ShapeInvariants(2)(Data(pos=far, edge_index=near.edge_index)).x
+    assert_close(found.double(), ShapeInvariants(2)(near).x, rtol=0, atol=1e-3)
+
+
 def test_a_point_without_edges_is_smoothed_to_the_centre() -> None:
     pos, none = torch.tensor([[1.0, 0, 0], [-1.0, 0, 0]]), torch.empty(2, 0, dtype=torch.long)
     log = torch.tensor(1.001).log()
