@@ -70,7 +70,8 @@ class Topology(Graph):
     after a change in place they are validated and read anew, and walks of the graph before raise an
     error. Edges in other formats, and tensors made in inference mode, are copied. What torch does
     not count as a change, such as one by ``.data``, is seen in weights that require a gradient
-    alone.
+    alone. So is any change by code that ``torch.compile`` has made: prepare the topology, or make
+    it anew, before such code reads it again.
 
     Raises:
         TypeError: for an argument of a wrong type or dtype.
