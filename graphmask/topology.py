@@ -364,7 +364,8 @@ class Topology(Graph):
         :math:`D^{-1/2} A D^{-1/2}`; for any graph its spectral norm is at most 1), ``"rw"`` is
         :math:`A_{ij} / r_i`, :obj:`None` is A itself. Where a sum is zero the row or column is
         zero, and so are the gradients of its weights, of which any other size would make it jump.
-        Differentiable in ``edge_weight``.
+        Differentiable in ``edge_weight``. Values without a gradient are kept, and all masks read
+        them: change a ``clone()``.
 
         Args:
             normalization: ``"sym"``, ``"rw"`` or :obj:`None`.
