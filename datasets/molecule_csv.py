@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +32,9 @@ from ._molecules import (
     round_targets,
 )
 from ._raw_files import Folder, check_file, find_files, fingerprint
+
+# Headings of columns that number molecules.
+_ID = re.compile(r"((mol(ecule)?|compound|sample|pubchem|row)?[ _-]?(id|cid|idx))|index", re.I)
 
 _COMMIT = "40b6d97098e4508687912f3c05eca369fc2c6213"
 URL = f"https://raw.githubusercontent.com/tencent-ailab/grover/{_COMMIT}/exampledata/finetune"
@@ -68,7 +72,8 @@ class MoleculeCSV(CachedDataset):
         TypeError: if ``skip_invalid`` or ``with_hydrogen`` is not a bool.
         ValueError: if a column is missing or occurs twice, a row has more or fewer cells than the
             header, a target is no number that is finite in float32 (also one with a decimal
-            comma), a molecule cannot be read, or nothing is left.
+            comma), a column of ids would be a target without ``targets``, a molecule cannot be
+            read, or nothing is left.
 
     Cost: about 4,000 molecules per second.
 
@@ -105,6 +110,8 @@ class MoleculeCSV(CachedDataset):
         with naming(self.path):
             named = find_named_columns(rows)
         others = [header[column] for column in named if header[column] != smiles]
+        if targets is None:
+            _check_no_ids(rows, [header.index(name) for name in others])
         self.smiles_name, self.target_names = smiles, tuple(others if targets is None else targets)
         for name in (smiles, *self.target_names):
             if (count := header.count(name)) != 1:
@@ -249,6 +256,15 @@ class MoleculeNet(MoleculeCSV):
             processed_root=processed_root,
             force_reload=force_reload,
         )
+
+
+def _check_no_ids(rows: list[Row], columns: list[int]) -> None:
+    """Check that no column, of whole numbers that all differ, is called by them an id."""
+    for column in columns:
+        name, *cells = (row.cells[column] for row in rows)
+        if _ID.fullmatch(name) and all(map(str.isdecimal, cells)) and len({*cells}) == len(cells):
+            expected = f"given, since {name!r} numbers the molecules and measures nothing"
+            raise value_error("targets", expected, None)
 
 
 def _read_rows(path: Path) -> list[Row]:

@@ -170,8 +170,8 @@ def _read(path: Path) -> Collection:
             neighbours = [int(node) for node in rest[: int(degree)]]
             if len(neighbours) != int(degree):
                 raise ValueError("a node whose degree is not the number of its neighbours")
-            if neighbours and not 0 <= min(neighbours) <= max(neighbours) < num_nodes:
-                raise ValueError(f"an edge to node {max(neighbours)} of {num_nodes}")
+            if wrong := [node for node in neighbours if not 0 <= node < num_nodes]:
+                raise ValueError(f"an edge to node {wrong[0]}, expected 0 to {num_nodes - 1}")
             edges += [(offset + node, offset + index) for node in neighbours]
             tags.append(int(tag))
             features.append([parse_number(cell) for cell in rest[int(degree) :]])
@@ -222,8 +222,11 @@ def _read_original(path: Path) -> Collection:
     edges = table("A").reshape(-1, 2).T - 1
     if classes.shape[1] != 1 or (np.diff(graph, prepend=0, append=len(classes) - 1) < 0).any():
         raise ValueError(f"nodes must come graph by graph, from 1 to {len(classes)}")
+    if len(empty := np.setdiff1d(np.arange(len(classes)), graph)):
+        raise ValueError(f"graph {empty[0] + 1} of {len(classes)} has a class and no node")
     if edges.size and not 0 <= edges.min() <= edges.max() < len(graph):
-        raise ValueError(f"an edge to node {edges.max() + 1} of {len(graph)}")
+        ends = f"{edges.min() + 1} to {edges.max() + 1}"
+        raise ValueError(f"edges of the nodes {ends}, expected 1 to {len(graph)}")
     if (graph[edges[0]] != graph[edges[1]]).any():
         raise ValueError("an edge between graphs")
     return Collection(

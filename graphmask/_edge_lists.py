@@ -70,6 +70,8 @@ def read_edge_list(text: str, directed: bool) -> Data:
             "write one kind of separator, or double quotes around names"
         )
     _check_no_values(edges)
+    if rows[0] is table[0]:
+        _check_no_counts(edges)
     names = _sort_names(edges)
     weight = [_parse_weight(row) for row in edges] if len(columns) == 3 else None
     return make_graph(names, [row.cells[:2] for row in edges], weight, directed)
@@ -305,6 +307,24 @@ def _check_no_values(rows: Sequence[Row]) -> None:
             if not re.fullmatch(r"[+-]?\d+", row.cells[values]):
                 problem = f"{row.cells[values]!r} is no node, in a column of numbers beside names"
                 raise ValueError(f"line {row.line}: {problem}: it must be an edge list")
+
+
+def _check_no_counts(rows: Sequence[Row]) -> None:
+    """Raise an error for a first row that counts nodes and edges, or rows, columns and entries.
+
+    It would be one more edge. All ids below are as small as the counts say, and so many rows follow
+    as the last one says; three at least, since those of smaller graphs are so by chance.
+    """
+    first, *rest = rows
+    if len(rest) < 3 or not all(map(_ID.fullmatch, first.cells)):
+        return
+    *sizes, count = map(int, first.cells)
+    ids = [cell for row in rest for cell in row.cells[:2]]
+    if count == len(rest) and all(_ID.fullmatch(name) and int(name) <= max(sizes) for name in ids):
+        raise ValueError(
+            f"line {first.line}: {', '.join(first.cells)} can be an edge, or count the nodes and "
+            f"the {count} edges below: remove the line, or put the edge below another one"
+        )
 
 
 def _sort_names(rows: Iterable[Row]) -> list[str]:

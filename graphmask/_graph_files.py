@@ -122,9 +122,28 @@ def read_matrix_market(path: Path) -> Data:
     raw = read_bytes(path)
     _check_lines(raw)
     try:
-        return _of_matrix(scipy.io.mmread(io.BytesIO(raw)))
+        matrix = scipy.io.mmread(io.BytesIO(raw))
+        if raw.partition(b"\n")[0].split()[-1].lower() != b"general":
+            _check_pairs(coo_array(matrix))
+        return _of_matrix(matrix)
     except (MemoryError, OverflowError) as error:
         raise ValueError(f"it announces a matrix that is too large: {error}") from error
+
+
+def _check_pairs(matrix: coo_array) -> None:
+    """Check that a symmetric file has one triangle: of pairs in both the values would be doubled.
+
+    Raises:
+        ValueError: naming the first pair that is listed twice.
+    """
+    row, column = (ends.astype(np.int64) for ends in matrix.coords)
+    key, counts = np.unique(row * matrix.shape[1] + column, return_counts=True)
+    if (counts > 1).any():
+        a, b = divmod(int(key[counts > 1][0]), matrix.shape[1])
+        raise ValueError(
+            f"a symmetric matrix lists each pair once, below its diagonal: {a + 1} and {b + 1} are "
+            "listed twice; write `general` into the first line where both directions are listed"
+        )
 
 
 def _check_lines(raw: bytes) -> None:

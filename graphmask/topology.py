@@ -71,7 +71,8 @@ class Topology(Graph):
     after a change in place they are validated and read anew, and walks of the graph before raise an
     error. Edges in other formats, and tensors made in inference mode, are copied. What torch does
     not count as a change, such as one by ``.data``, is seen in weights that require a gradient
-    alone.
+    alone. So is any change by code that ``torch.compile`` has made: prepare the topology, or make
+    it anew, before such code reads it again.
 
     Raises:
         TypeError: for an argument of a wrong type or dtype.
@@ -365,7 +366,8 @@ class Topology(Graph):
         :math:`D^{-1/2} A D^{-1/2}`; for any graph its spectral norm is at most 1), ``"rw"`` is
         :math:`A_{ij} / r_i`, :obj:`None` is A itself. Where a sum is zero the row or column is
         zero, and so are the gradients of its weights, of which any other size would make it jump.
-        Differentiable in ``edge_weight``.
+        Differentiable in ``edge_weight``. Values without a gradient are kept, and all masks read
+        them: change a ``clone()``.
 
         Args:
             normalization: ``"sym"``, ``"rw"`` or :obj:`None`.

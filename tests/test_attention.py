@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import cases
@@ -8,6 +9,7 @@ import torch
 from builders import ring, seeded
 from counting import Written
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.testing import assert_close
 
 from graphmask import Topology, attention
@@ -184,3 +186,26 @@ def test_attention_of_no_nodes() -> None:
     for make in MASKS.values():
         mask = make()
         assert attention(x, x, torch.ones(0, 2, 5), mask(mask.prepare(empty))).shape == (0, 2, 5)
+
+
+@pytest.mark.parametrize("case", cases.MASKS[::5], ids=str)
+def test_forward_mode_is_right_or_refused(case: cases.Case) -> None:
+    # torch takes the derivatives of operators without one in forward mode for zero.
+    mask = cases.seeded(case.make).double()
+    topology = next(graph for graph in case.topologies().values() if graph.num_nodes > 1)
+    if topology.x is None:
+        topology = topology.with_features(torch.ones(topology.num_nodes, 3).double())
+    made = mask(mask.prepare(topology))
+    shape = topology.num_nodes, made.heads, 2
+    q = torch.linspace(0.1, 1, math.prod(shape)).double().view(shape)
+
+    def attend(v: Tensor) -> Tensor:
+        return attention(q, q, v, made, ReLU())
+
+    with forward_ad.dual_level():
+        try:
+            out = attend(forward_ad.make_dual(q, q + 1))
+        except NotImplementedError:
+            return
+        tangent = forward_ad.unpack_dual(out).tangent
+    assert_close(tangent, attend(q + 1))  # which is linear

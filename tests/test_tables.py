@@ -224,6 +224,9 @@ def test_nodes_of_edge_lists(text: str, names: list, edges: set, tmp_path: Path)
         ("a {}\n", "source, target and a dictionary"),
         ("0 -1 {}\n", "'-1' is no id of a node"),
         ("a b c {}\n", "networkx"),
+        ("4 3\n0 1\n1 2\n2 3\n", "line 1: 4, 3 can be an edge, or count .*the 3 edges below"),
+        ("# n m\n4 3\n1 2\n2 3\n3 4\n", "line 2: 4, 3 can be an edge, or count"),
+        ("4 4 3\n1 2 0.5\n2 3 1\n3 4 2\n", "line 1: 4, 4, 3 can be an edge, or count"),
     ],
 )
 def test_edge_lists_that_are_refused(text: str, message: str, tmp_path: Path) -> None:
@@ -231,6 +234,16 @@ def test_edge_lists_that_are_refused(text: str, message: str, tmp_path: Path) ->
     path.write_text(text)
     with pytest.raises(ValueError, match=rf"bad\.edgelist: .*{message}"):
         read_graph(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["3 4\n0 1\n1 2\n2 3\n", "4 3\n0 1\n1 2\n5 3\n", "a,b\n4,3\n0,1\n1,2\n2,3\n", "4 3\n0 1\n"],
+)
+def test_first_edges_that_count_nothing(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "edges.txt"
+    path.write_text(text)
+    assert read_graph(path).num_edges == 2 * (text.count("\n") - text.startswith("a"))
 
 
 def test_missing_targets_are_nan_and_an_empty_smiles_is_left_out(tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ same function everywhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 # The arguments by which operators receive `Pattern.tensors`.
 STRUCTURE = "Tensor rowptr, Tensor col, Tensor colptr, Tensor row, Tensor csc_perm, Tensor csr_perm"
@@ -21,17 +23,35 @@ Grads = tuple[Tensor | None, ...]
 
 def operator(
     name: str, schema: str, fake: Callable[..., Any]
-) -> Callable[[Callable[..., Any]], torch.library.CustomOpDef]:
+) -> Callable[[Callable[..., Any]], Any]:
     """Registers a function as ``graphmask::name``, and the shapes of its results."""
 
-    def register(function: Callable[..., Any]) -> torch.library.CustomOpDef:
+    def register(function: Callable[..., Any]) -> Any:
         custom = torch.library.custom_op(
             f"graphmask::{name}", function, mutates_args=(), schema=schema
         )
         custom.register_fake(fake)
-        return custom
+
+        @wraps(function)
+        def call(*args: Any) -> Any:
+            if not torch.compiler.is_compiling():
+                _check_no_tangents(args)
+            return custom(*args)
+
+        call.definition = custom  # type: ignore[attr-defined]
+        call.register_autograd = custom.register_autograd  # type: ignore[attr-defined]
+        return call
 
     return register
+
+
+def _check_no_tangents(args: Sequence[Any]) -> None:
+    """Refuse derivatives in forward mode, which torch takes for zero in operators like these."""
+    if any(isinstance(x, Tensor) and forward_ad.unpack_dual(x).tangent is not None for x in args):
+        raise NotImplementedError(
+            "graphmask has no derivatives in forward mode, such as of torch.func.jvp and jacfwd: "
+            "use torch.autograd.grad, torch.autograd.functional.jvp or jacobian"
+        )
 
 
 def save_inputs(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:

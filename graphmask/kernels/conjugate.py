@@ -128,7 +128,7 @@ def _iterate(
 ) -> Tensor:
     """Solve for all columns of all heads, in slices that stay in the cache during an iteration."""
     high = float(a.max())
-    if not (float(a.min()) > 0 and high < 1):
+    if not 0 <= float(a.min()) <= high < 1:
         raise value_error("a", "between 0 and 1, or I - a W may have no inverse", a.tolist())
     heads, nodes, channels = x.shape
     # Rounding delays convergence: allow twice the iterations of exact arithmetic.

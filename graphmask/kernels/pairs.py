@@ -220,7 +220,7 @@ def _define(
     results: str,
     fake: Callable[..., Any],
     compose: Callable[..., tuple[Tensor, ...]],
-) -> torch.library.CustomOpDef:
+) -> Any:
     """Registers an operator that runs a Triton kernel, a numba body, or the composition."""
 
     @operator(f"pairs_{name}", f"({arguments}, {_REST}) -> ({results})", fake)

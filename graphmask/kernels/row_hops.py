@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from graphmask._precision import full_precision
@@ -59,10 +58,10 @@ def combine_hops_by_row(pattern: Pattern, table: Tensor, coefficients: Tensor) -
 
 def _define(
     name: str, arguments: str, fake: Callable[..., Tensor]
-) -> Callable[[Callable[..., Tensor]], torch.library.CustomOpDef]:
+) -> Callable[[Callable[..., Tensor]], Any]:
     """Registers an operator that runs a Triton kernel, a numba body, or torch's operators."""
 
-    def register(compose: Callable[..., Tensor]) -> torch.library.CustomOpDef:
+    def register(compose: Callable[..., Tensor]) -> Any:
         @operator(f"row_hops_{name}", f"({arguments}, {_STRUCTURE}) -> Tensor", fake)
         def run(x: Tensor, y: Tensor, rowptr: Tensor, row: Tensor) -> Tensor:
             with full_precision(x.device):

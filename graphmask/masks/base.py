@@ -121,7 +121,8 @@ class TopologicalMask(ConfigMixin, SingleBuffers, ABC):
             raise type_error("topology", "a Topology (see Topology.from_data)", topology)
         self._check_part(topology)
         with full_precision(topology.device):
-            tensors = chain(self.named_parameters(), self.named_buffers())
+            tensors = list(chain(self.named_parameters(), self.named_buffers()))
+            _check_device(tensors, topology)
             wide = {name: x.float() for name, x in tensors if is_half(x)}
             if wide:
                 return functional_call(self, wide, topology)
@@ -184,6 +185,15 @@ class TopologicalMask(ConfigMixin, SingleBuffers, ABC):
             "depends on the order of nodes": "yes" if self.ordered else "no",
         }
         return html_table(repr(self), rows)
+
+
+def _check_device(tensors: Sequence[tuple[str, Tensor]], topology: Topology) -> None:
+    """Check that no tensor is on the device meta, from where torch would scatter no numbers."""
+    names = [name for name, x in tensors if x.is_meta]
+    if names and topology.device.type != "meta":
+        expected = f"on the device of the topology, {topology.device}"
+        got = f"`{names[0]}` on meta: load it, or move the mask by `to_empty` and reset it"
+        raise value_error("mask", expected, got)
 
 
 def draw_walks(masks: Sequence[TopologicalMask], topology: Topology) -> Topology:

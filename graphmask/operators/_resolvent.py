@@ -16,6 +16,8 @@ from graphmask._precision import to_double
 
 def chebyshev_order(a: float, tolerance: float) -> int:
     """The first order whose tail is at most tolerance / (1 - a), and its derivative / (1 - a)^2."""
+    if a == 0:
+        return 0
     root = math.sqrt(1 - a * a)
     rho = max(a / (1 + root), 1e-300)
     order = max(0, math.ceil(math.log(2 / (tolerance * (1 + rho))) / -math.log(rho)) - 1)

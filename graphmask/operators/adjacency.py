@@ -8,6 +8,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
+from graphmask._checks import value_error
 from graphmask.kernels import HopValues, Pattern, chebyshev_series, power_series, solve_resolvent
 from graphmask.kernels.columns import attend_columns
 from graphmask.kernels.conjugate import Graphs, count_iterations
@@ -164,7 +165,7 @@ class ResolventOperator(MaskOperator):
             matrix. (default: :obj:`False`)
 
     Raises:
-        ValueError: at a product whose tolerance is not reached, or where a is not between 0 and 1.
+        ValueError: where a is not between 0 and 1; at a product whose tolerance is not reached.
 
     Cost: O(nnz(W)) per iteration, head and column, for about :math:`\sqrt{1 / (1 - a)} \ln(1 /
     \text{tolerance})` iterations.
@@ -188,8 +189,10 @@ class ResolventOperator(MaskOperator):
         estimate: bool = False,
     ) -> None:
         self.pattern, self.weight, self.a, self.tolerance = pattern, weight, a, tolerance
-        largest = min(float(a.detach().max()), 1 - 1e-16)
-        cost = count_iterations(largest, tolerance) * pattern.nnz + topology.num_nodes
+        low, high = (float(end) for end in torch.aminmax(a.detach()))
+        if not 0 <= low <= high < 1:
+            raise value_error("a", "between 0 and 1, or I - a W may have no inverse", a.tolist())
+        cost = count_iterations(high, tolerance) * pattern.nnz + topology.num_nodes
         super().__init__(topology, len(a), Sign.of(False, estimate), cost)
 
     def _matmul(self, x: Tensor) -> Tensor:

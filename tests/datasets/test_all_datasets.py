@@ -238,7 +238,7 @@ DAMAGED = [
     marked("tu", TINY, "", "list index out of range"),
     marked("tu", TINY, "1\n2 0\n0 1 1\n", "it ends early"),
     marked("tu", TINY, "1\n2 0\n0 2 1\n0 1 0\n", "degree is not the number of its neighbours"),
-    marked("tu", TINY, "1\n2 0\n0 1 2\n0 1 0\n", "an edge to node 2 of 2"),
+    marked("tu", TINY, "1\n2 0\n0 1 2\n0 1 0\n", "an edge to node 2, expected 0 to 1"),
     marked("tu", TINY, "1\n2 0\n0 1 1\n0 0\n", "one direction only"),
     marked("tu", TINY, "1\n1 0\nx 0\n", "invalid literal"),
     marked("tu", TINY, "1\n1 0\n0\n", "not enough values"),

@@ -205,10 +205,12 @@ def test_features_that_single_precision_rounds_are_warned_of(tmp_path: Path) -> 
     ("changes", "message"),
     [
         ({"A": "1,2\n", "edge_labels": "0\n"}, "an edge in one direction only"),
-        ({"A": "1,7\n7,1\n"}, "an edge to node 7 of 6"),
+        ({"A": "1,7\n7,1\n"}, "edges of the nodes 1 to 7, expected 1 to 6"),
+        ({"A": "0,1\n1,0\n"}, "edges of the nodes 0 to 1, expected 1 to 6"),
         ({"A": "1,4\n4,1\n", "edge_labels": "0\n0\n"}, "an edge between graphs"),
         ({"graph_indicator": "1\n2\n1\n2\n2\n3\n"}, "graph by graph, from 1 to 3"),
         ({"graph_labels": "4\n-1\n"}, "graph by graph, from 1 to 2"),
+        ({"graph_labels": "4\n-1\n4\n4\n"}, "graph 4 of 4 has a class and no node"),
         ({"node_attributes": "1\n"}, "TINY_node_attributes.txt has 1 rows, expected 6"),
         ({"node_attributes": "1\n" * 5 + "1e39"}, "finite in float32"),
         ({"node_labels": "0.5\n" * 6}, "TINY_node_labels.txt has numbers that are not integers"),

@@ -60,6 +60,16 @@ def test_all_other_columns_are_targets_unless_named(path: Path) -> None:
         MoleculeCSV(path)
 
 
+def test_a_column_of_ids_is_no_target_by_default(tmp_path: Path) -> None:
+    path = tmp_path / "ids.csv"
+    path.write_text("mol_id,smiles,y\n7,CCO,1\n8,CC,1\n")
+    with pytest.raises(ValueError, match="`targets` must be given, since 'mol_id' numbers"):
+        MoleculeCSV(path)
+    assert MoleculeCSV(path, targets=["y"])[0].y.tolist() == [[1]]
+    path.write_text("smiles,id\nCCO,1\nCC,1\n")  # a measure of that name
+    assert MoleculeCSV(path).target_names == ("id",)
+
+
 def test_unreadable_molecules_are_counted_once_or_raise(path: Path) -> None:
     # PyG has charges from -5 to 6.
     path.write_text(MOLECULES + "1,C(C,0\n1,,0\n\n1,CC(C)(C)(C)C,0\n1,[Fe+9],0\n1,CC,0\n")

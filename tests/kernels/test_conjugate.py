@@ -72,7 +72,7 @@ def test_slices_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("a", "tolerance", "message"),
     [
-        *((a, 1e-6, "`a` must be between 0 and 1") for a in (0.0, 1.0, 1.5, -0.5)),
+        *((a, 1e-6, "`a` must be between 0 and 1") for a in (1.0, 1.5, -0.5, float("nan"))),
         (0.9, 1e-25, r"`tolerance` must be reachable.*residual.*after \d+ iterations, got 1e-25"),
     ],
 )

@@ -350,11 +350,11 @@ def test_opcheck(by: Implementation, mask: str, options: str) -> None:
         table, coefficients = by.leaves((torch.ones(3, 2), torch.ones(2, 2)))
         operands = q, k, v, table.detach(), coefficients
     rest = *pattern.tensors, pattern.row_order, *OPTIONS[options]
-    torch.library.opcheck(pairs._attend, (*operands, *rest))
+    torch.library.opcheck(pairs._attend.definition, (*operands, *rest))
     grads = (x.detach() for x in by.leaves((torch.ones(2, 3, 2), *torch.ones(2, 2, 3))))
     args = *grads, *operands, *rest
     for derivative in (pairs._differentiate_rows, pairs._differentiate_columns):
-        torch.library.opcheck(derivative, args)
+        torch.library.opcheck(derivative.definition, args)
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import cases
 import pytest
 import torch
 from cases.graphs import clique, cloud, edgeless, path, star
@@ -348,3 +349,13 @@ def test_gradients_that_stored_walks_would_lose_raise() -> None:
         assert WalkMask(2)(WalkMask(2).prepare(live())).heads == 1
     drawn = topology.with_walks(IIDWalks(hops=2)(topology))
     assert WalkMask(2)(drawn).entries().value.requires_grad
+
+
+@pytest.mark.parametrize("case", cases.MASKS[::6], ids=str)
+def test_numbers_that_were_not_loaded(case: cases.Case) -> None:
+    mask = cases.seeded(case.make)
+    topology = next(graph for graph in case.topologies().values() if graph.num_nodes > 1)
+    topology = mask.prepare(topology.with_features(torch.ones(topology.num_nodes, 3)))
+    if [*mask.parameters(), *mask.buffers()]:
+        with pytest.raises(ValueError, match=r"on the device of the topology, cpu, got .* on meta"):
+            mask.to("meta")(topology)

@@ -163,3 +163,21 @@ def test_other_graphs_are_not_read(name: str) -> None:
     assert bool(out.isfinite().all())
     for grad in torch.autograd.grad(out.sum(), inputs):
         assert bool(grad[:, own].isfinite().all())
+
+
+@pytest.mark.parametrize("a", [-0.5, 1.0, 1.5, float("nan")])
+def test_resolvents_that_are_none(a: float) -> None:
+    topology = graph("ragged")
+    with pytest.raises(ValueError, match="`a` must be between 0 and 1"):
+        gm.operators.ResolventOperator(topology, *topology.adjacency(), torch.tensor([a, 0.5]))
+
+
+def test_a_resolvent_of_0_is_the_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    topology = graph("ragged")
+    q, k, v = features(topology.num_nodes, 2, 3)
+    for work in (0, 2**62):
+        monkeypatch.setattr(columns, "_MIN_COMPILED_WORK", work)
+        arguments = *topology.adjacency(), torch.zeros(2)
+        operator = gm.operators.ResolventOperator(topology, *arguments, estimate=True)
+        out = attend(operator, q, k, v, execution=Lifted())
+        assert_close(out.numerator / out.denominator.unsqueeze(-1), v)

@@ -188,6 +188,11 @@ GML = "graph [ node [ id 0 ] node [ id 1 ]\nedge [ source 0 target 1 {} ] ]\n"
             "line 3: '1 2 0,5', expected 3 numbers, with decimal points",
         ),
         ("a.mtx", "%%MatrixMarket matrix array real general\n1 1\n1D3\n", "line 3: '1D3'"),
+        (
+            "a.mtx",
+            "%%MatrixMarket matrix coordinate real symmetric\n2 2 2\n1 2 3\n2 1 3\n",
+            "lists each pair once.*1 and 2 are listed twice",
+        ),
         ("a.mtx", "%%MatrixMarket matrix coordinate pattern general\n2 2 1\n1 2 5\n", "2 numbers"),
         ("a.gml", GML.format("weight 0,5"), "line 2: '0,5' is no number: write decimal points"),
         ("a.gml", GML.format("weight 1 Weight 2"), "attributes Weight and weight"),
