@@ -307,8 +307,10 @@ class SNNKLinear(ConfigMixin, SingleBuffers):
 
     @torch.no_grad()
     def _write(self, layer: nn.Linear) -> None:
-        bias = layer.weight.new_zeros(self.out_channels) if layer.bias is None else layer.bias
-        self.weight.copy_(self.kernel.weights(layer.weight, bias, self.projection))
+        weight = layer.weight.to(self.projection)
+        bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.to(weight)
+        with full_precision(weight.device):
+            self.weight.copy_(self.kernel.weights(weight, bias, self.projection))
 
     def features(self, x: Tensor) -> Tensor:
         """``[..., d] -> [..., m]``, the features of inputs.

@@ -74,6 +74,15 @@ def test_bundles_are_both_layers(kernel: Any, bias: bool) -> None:
     assert joint.weight.shape == (2, 8)
 
 
+@parametrize
+def test_layers_of_half_precision_are_read(kernel: Any) -> None:
+    half = linear().bfloat16()
+    layer = SNNKLinear.from_linear(half, 8, kernel)
+    exact = SNNKLinear.from_linear(half.double(), 8, kernel)
+    assert layer.projection.dtype == torch.float32
+    assert_close(layer.weight.double(), exact.weight, rtol=1e-2, atol=1e-3)
+
+
 @pytest.mark.global_rng
 def test_half_precision_and_wrong_arguments() -> None:
     layer = seeded(lambda: SNNKLinear(3, 2, 8))
