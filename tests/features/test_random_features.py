@@ -290,6 +290,13 @@ def test_counts_are_quantiles_of_poisson_laws(spread: float) -> None:
 
 
 def test_counts_of_huge_rates_are_drawn_near_them() -> None:
-    phi, x = PoissonFeatures(2, 10), 1e5 * normal(30, 2)
+    phi, x = PoissonFeatures(2, 10), 1e4 * normal(30, 2)
     phi.calibrate(x, x)
     assert ((phi.counts - phi.product).abs() < 12 * phi.product.sqrt()).all()
+
+
+@every_estimator
+def test_integers_are_refused(make: Make) -> None:
+    phi = make(8)
+    with pytest.raises(TypeError, match="`x` must be a floating-point tensor"):
+        phi.queries(torch.ones(2, 5, dtype=torch.long))
