@@ -80,7 +80,7 @@ class Bound(TorchDispatchMode):
 
 
 def _numbers(values: Mapping[str, Any]) -> int:
-    """How many numbers a function that makes a tensor is asked for."""
+    """Count the numbers that a function which makes a tensor is asked for."""
     if "end" in values and "steps" not in values:
         span = values["end"] - values.get("start", 0)
         return max(0, math.ceil(span / values.get("step", 1)))

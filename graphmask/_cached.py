@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Derived:
-    """What is derived from the values of some tensors: properties as attributes, the rest by key.
+    """Results derived from the values of some tensors: properties as attributes, the rest by key.
 
     Attributes, since ``torch.compile`` guards each that it reads by itself, but the order of all
     keys of a dictionary.
@@ -60,7 +60,7 @@ class Sources:
         self.changes = (0,) * len(tensors)
 
     def derived(self, check: Callable[[], bool]) -> Derived:
-        """What is derived from the tensors, new where one of them was changed in place.
+        """Return the derived results, new ones where a tensor was changed in place.
 
         Compiled code does not look for changes.
 
@@ -75,12 +75,12 @@ class Sources:
         return self._derived
 
     def count_changes(self) -> tuple[int, ...]:
-        """How often each tensor was found changed in place, with what was not looked at yet."""
+        """Count the changes in place of each tensor, those since the last look included."""
         differ = map(operator.ne, self._read_versions(), self._versions)
         return tuple(map(operator.add, self.changes, differ))
 
     def _read_versions(self) -> list[int]:
-        """How often each tensor was changed in place; inference tensors do not count.
+        """Number of changes in place of each tensor; inference tensors do not count.
 
         What compiled code makes serves a single call.
         """

@@ -250,7 +250,7 @@ def read_array(path: Path, directed: bool) -> Data | None:
 
 
 def _find_name(arrays: Mapping[str, np.ndarray], names: tuple[str, ...]) -> str | None:
-    """The one of these names that the arrays have, if any."""
+    """Find which of these names the arrays have, if any."""
     found = [name for name in names if name in arrays]
     if len(found) > 1:
         raise ValueError(f"arrays {' and '.join(found)}, where one is expected")

@@ -53,7 +53,7 @@ def lost_arguments(module: nn.Module) -> list[str]:
 
 
 def _attributes(module: nn.Module) -> Iterator[tuple[str, Any]]:
-    """What a module holds of the arguments of its constructor."""
+    """Attributes of a module that hold the arguments of its constructor."""
     if isinstance(module, nn.Sequential):
         yield "args", tuple(module)
     if isinstance(module, nn.ModuleList):

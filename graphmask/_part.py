@@ -1,4 +1,4 @@
-"""What a topology holds of its graph: all of it, or a part whose rest other processes hold."""
+"""The part of its graph that a topology holds: the whole graph, or one of several parts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Part:
-    """All of a graph.
+    """The part of a graph that a topology holds: here the whole graph.
 
     :mod:`graphmask.distributed` holds graphs in parts: a topology then has nodes of its own, whose
     rows it computes, and copies of nodes of other parts, which these rows read. Layers take and

@@ -19,7 +19,7 @@ from .topology import Topology
 
 
 class _BatchMaker:
-    """In place of PyG's ``DynamicInheritanceGetter``, whose instances torch refuses to call."""
+    """Replacement of PyG's ``DynamicInheritanceGetter``, whose instances torch does not call."""
 
     def __new__(cls) -> Callable[..., Batch]:  # type: ignore[misc]
         return _make_batch
@@ -32,7 +32,7 @@ def _make_batch(batch: type, base: type) -> Batch:
 
 
 def _make_dict(*_: Any) -> dict[Any, Any]:
-    """In place of ``defaultdict``, into which torch refuses to write."""
+    """Replacement of ``defaultdict``, into which torch does not write."""
     return {}
 
 

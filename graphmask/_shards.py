@@ -106,7 +106,7 @@ def _split(value: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 def _join(tree: dict[str, Any], tensors: dict[str, Tensor]) -> Any:
-    """What :func:`_split` was given."""
+    """Undo :func:`_split`."""
     ((kind, value),) = tree.items()
     if kind == "dict":
         return {name: _join(item, tensors) for name, item in value.items()}

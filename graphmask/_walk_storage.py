@@ -114,7 +114,7 @@ class StoredWalks(NamedTuple):
         num_nodes: int,
         checks: DeferredChecks,
     ) -> list[Deferred[Walks]]:
-        """All sets of walks; their values are checked later, with others.
+        """Read all sets of walks; their values are checked later, with others.
 
         Raises:
             TypeError: for attributes of a wrong type or dtype.

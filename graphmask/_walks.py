@@ -140,7 +140,7 @@ class Walks(metaclass=_EntriesAccepted):
 
     @property
     def _derived(self) -> Derived:
-        """What is derived from the table as it is now."""
+        """Results derived from the table as it is now."""
         return self._sources.derived(self._check_again)
 
     def _check_again(self) -> bool:

@@ -200,7 +200,7 @@ class Prepared(Dataset):
 
 
 def _plan(dataset: Any, transform: Any, shard_size: int, seed: int) -> dict[str, Any]:
-    """What the shards depend on."""
+    """Settings that the shards depend on."""
     return {
         "graphs": len(dataset),
         "shard_size": shard_size,
@@ -219,7 +219,7 @@ def _absolute(folder: str | Path) -> Path:
 
 
 def _content(dataset: Any) -> str:
-    """What graphs hold: all of those in memory, the first and the last of others."""
+    """Content of the graphs: all of those in memory, the first and the last of others."""
     if isinstance(dataset, InMemoryDataset):
         order, slices = repr(list(dataset.indices())), repr(_plain(dataset.slices))
         return _sha256(_digest(dataset._data), order, slices)
@@ -243,7 +243,7 @@ def _sha256(*parts: str) -> str:
 
 
 def _describe(value: Any) -> str:
-    """How a source or a transform prints, the same in every process."""
+    """Text of a source or a transform, the same in every process."""
     if isinstance(value, (list, tuple)):
         return type(value).__name__
     if isinstance(value, InMemoryDataset):  # its content is described by itself
@@ -337,7 +337,7 @@ def _is_whole(folder: Path, manifest: dict[str, Any], index: int) -> bool:
 
 
 def _graphs(dataset: Any, start: int, end: int) -> Any:
-    """What a worker needs to read the graphs from start to end."""
+    """State that a worker needs to read the graphs from start to end."""
     if isinstance(dataset, InMemoryDataset) or not isinstance(dataset, Dataset):
         return [dataset[i] for i in range(start, end)]
     return _Part(dataset, range(start, end))

@@ -200,7 +200,7 @@ class Topology(Graph):
         return self._replace(x=x)
 
     def as_origin(self, reads_weights: bool) -> Origin:
-        """What walks on this graph carry, so that no other graph takes them."""
+        """Return the identity of this graph, by which walks are refused by other graphs."""
         _ = self._derived  # which counts changes
         return Origin.of(self._sources, self.edge_index, self.edge_weight, reads_weights)
 
@@ -271,12 +271,12 @@ class Topology(Graph):
 
     @property
     def part(self) -> Part:
-        """What this topology holds of its graph: all of it, unless processes share the graph."""
+        """The part of the graph that this topology holds: all, unless processes share the graph."""
         return self._part
 
     @property
     def num_rows(self) -> int:
-        """Rows of features that layers take and return: N, or the own nodes of a part of a graph.
+        """Number of rows that layers take and return: N, or the own nodes of a part of a graph.
 
         Others than N until features of all nodes are gathered, see :meth:`gather`.
         """
@@ -310,12 +310,12 @@ class Topology(Graph):
 
     @property
     def _derived(self) -> Derived:
-        """What is derived from the tensors of this graph as they are now."""
+        """Results derived from the tensors of this graph as they are now."""
         return self._sources.derived(self._check_again)
 
     @property
     def _changes(self) -> tuple[int, ...]:
-        """How often edges and weights were changed in place."""
+        """Number of changes in place of edges and weights."""
         _ = self._derived
         return self._sources.changes[:2]
 

@@ -55,18 +55,22 @@ def measure(
     ] = False,
     memory: Annotated[bool, Option("--memory", help="Peak memory, to a million nodes.")] = False,
     nodes: Annotated[str, Option(help="Sizes, such as 1024,4096.")] = "",
-    max_nodes: Annotated[int | None, Option(help="Largest size; else 2^17, 2^15 or 2^20.")] = None,
+    max_nodes: Annotated[
+        int | None, Option(help="Largest size. Default: 2^17, 2^15 or 2^20.")
+    ] = None,
     implementations: Annotated[
         str, Option("--implementations", "--contenders", help="Names, such as walk,sdpa.")
     ] = "",
     only: Annotated[str, Option(help="Names of comparisons, such as performer,gps.")] = "",
     mesh: Annotated[list[Path] | None, Option(help="Compare on this mesh, cut to --nodes.")] = None,
-    time_limit: Annotated[float | None, Option(help="Seconds per call; 30 or 120.")] = None,
+    time_limit: Annotated[
+        float | None, Option(help="Seconds per call. Default: 30 or 120.")
+    ] = None,
     memory_limit: Annotated[float | None, Option(help="GiB above the baseline.")] = None,
-    repeats: Annotated[int | None, Option(help="Rounds; 5, or 15 for --compare.")] = None,
+    repeats: Annotated[int | None, Option(help="Rounds. Default: 5, or 15 for --compare.")] = None,
     device: Annotated[str, Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
-    threads: Annotated[int | None, Option(help="CPU threads; torch's choice.")] = None,
-    seed: Annotated[int, Option(help="Of the graph, the features and the parameters.")] = 0,
+    threads: Annotated[int | None, Option(help="CPU threads. Default: those of torch.")] = None,
+    seed: Annotated[int, Option(help="Seed of graph, features and parameters.")] = 0,
     csv: Annotated[Path | None, Option(help="Write all measurements to this table.")] = None,
     json: Annotated[Path | None, Option(help="Write machine, settings and all rounds.")] = None,
     plot: Annotated[Path | None, Option(help="Draw them into this picture.")] = None,

@@ -84,7 +84,7 @@ class Ratio:
 
     @property
     def met(self) -> bool | None:
-        """Whether the median meets the target."""
+        """True if the median meets the target; :obj:`None` without rounds."""
         return self.quartiles[1] <= self.comparison.target if self.rounds else None
 
     @property

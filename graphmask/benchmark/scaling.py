@@ -118,7 +118,7 @@ class _Attempt:
 
     @property
     def wants_round(self) -> bool:
-        """Whether to measure again: not if cut off, nor if three rounds took the time limit."""
+        """True unless it was cut off, or three rounds took the time limit."""
         spent = sum(self.forward) + sum(self.both)
         few = len(self.both) < _FEWEST_ROUNDS
         return self.cut is None and (few or spent < self.settings.time_limit)

@@ -33,7 +33,7 @@ _ALIGNMENT = 8
 
 
 def can_save(tensor: Tensor) -> bool:
-    """Whether a file can hold tensors of this type."""
+    """Return True if a file can hold tensors of this type."""
     return tensor.dtype in _CODES and tensor.layout == torch.strided
 
 

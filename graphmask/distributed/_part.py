@@ -190,7 +190,7 @@ class RankPart(Part):
 
 
 def _reads_rows(norm: Any) -> bool:
-    """Whether a batch normalisation takes the statistics of its input."""
+    """Return True if a batch normalisation takes the statistics of its input."""
     return norm.training or norm.running_mean is None
 
 

@@ -68,11 +68,11 @@ def count_traffic() -> Iterator[Traffic]:
 
 
 class Ranks(ABC):
-    """Those who share a graph, numbered from 0, as one of them sees them.
+    """The processes, or turns, that share a graph, as one of them sees them.
 
     Attributes:
-        rank: the number of this one.
-        size: how many there are.
+        rank: the number of this one, from 0.
+        size: their number.
     """
 
     rank: int
@@ -80,7 +80,7 @@ class Ranks(ABC):
 
     @property
     def writes(self) -> bool:
-        """Whether this one writes what all share, such as running statistics.
+        """True if this rank writes shared state, such as running statistics.
 
         Each process has its own.
         """
@@ -88,7 +88,7 @@ class Ranks(ABC):
 
     @abstractmethod
     def gather(self, value: T) -> list[T]:
-        """Any values of all ranks."""
+        """Return the values that all ranks pass, in the order of ranks."""
 
     @abstractmethod
     def gather_numbers(self, numbers: Tensor) -> Tensor:
@@ -255,7 +255,7 @@ def recompute(block: Callable[..., Tensor], *arguments: Any) -> Tensor:
 
 @dataclass(frozen=True)
 class Rows:
-    """What the rows are that a convolution reads: those of nodes, some of them copies.
+    """The nodes whose rows a convolution reads, some of them copies.
 
     Attributes:
         first: the first own node.
@@ -309,7 +309,7 @@ def taking_turns(ranks: Ranks) -> AbstractContextManager[None]:
 
 
 def is_recomputing() -> bool:
-    """Whether a block is run again."""
+    """Return True while a block is recomputed in the backward pass."""
     return _recomputing.get()
 
 

@@ -81,7 +81,7 @@ class Reader:
 
 
 def contains(rising: Tensor, values: Tensor) -> Tensor:
-    """Which values are among rising ones."""
+    """Return True for each value that is among the ascending ones."""
     if not len(rising):
         return torch.zeros_like(values, dtype=torch.bool)
     return rising[torch.searchsorted(rising, values).clamp(max=len(rising) - 1)] == values

@@ -326,7 +326,7 @@ class _SortedEdges:
         return number, torch.stack(ends)
 
     def measure(self) -> dict[str, float]:
-        """What the partition costs, as :class:`GraphShards` has it."""
+        """Measure what the partition costs, in the numbers of :class:`GraphShards`."""
         copies, sizes = 0, self.starts.diff()
         for index in range(len(sizes)):
             first, end = self.starts[index : index + 2]
@@ -341,7 +341,7 @@ class _SortedEdges:
         }
 
     def describe(self, quality: dict[str, float]) -> str:
-        """What the partition costs, in words."""
+        """Describe in words what the partition costs."""
         return (
             f"{len(self.starts) - 1} parts of {int(self.starts[-1]):,} nodes: "
             f"{quality['cut']:.2%} of edges are cut, one hop needs copies of {quality['halo']:.2%} "
@@ -382,7 +382,7 @@ def _split_attributes(
 
 
 def _is_list_of_nodes(data: Data, name: str) -> bool:
-    """Whether an attribute is a list of an item per node."""
+    """Return True for a list with an item per node."""
     # Batches have entries of their own beside those of their graphs.
     is_list = name in data and isinstance(data[name], (list, tuple))
     return is_list and data.is_node_attr(name)

@@ -117,7 +117,7 @@ class _Numbered(Part):
 
 
 class _Surroundings:
-    """What lies around some nodes, in the order that the nodes have in the graph."""
+    """The surroundings of some nodes, in the order that the nodes have in the graph."""
 
     def __init__(self, shards: GraphShards, nodes: Tensor, hops: int) -> None:
         reader = Reader(shards)
@@ -146,7 +146,7 @@ class _Surroundings:
 def _find_shared(
     shards: GraphShards, sampler: WalkSampler, seeds: list[int]
 ) -> list[Tensor | None]:
-    """What the draws of all parts share, for each set of walks."""
+    """Find the state that the draws of all parts share, for each set of walks."""
     counts, graph, position = (torch.zeros(shards.num_nodes, dtype=torch.long) for _ in range(3))
     for index, (first, end) in enumerate(pairwise(shards.starts.tolist())):
         tensors = shards.part(index)
@@ -220,7 +220,7 @@ def _draw_part(
 
 
 def _is_done(shards: GraphShards, tag: str, index: int) -> bool:
-    """Whether a file of walks is there, and whole."""
+    """Return True if a file of walks exists and is whole."""
     try:
         map_tensors(shards.folder / walks_name(tag, index), shards.owner)
     except (FileNotFoundError, ValueError):

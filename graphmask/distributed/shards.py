@@ -72,7 +72,7 @@ def open_part(folder: str | Path, hops: int, ranks: Ranks, recompute: bool, veri
 
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """What :func:`open_shard` gives a process.
+    """The parts of a graph that one process holds, from :func:`open_shard`.
 
     Attributes of nodes and of the graph are attributes of the shard, too: ``shard.x``.
 

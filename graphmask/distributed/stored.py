@@ -81,11 +81,11 @@ class GraphShards:
         return int(self.starts[-1])
 
     def part(self, index: int) -> dict[str, Tensor]:
-        """All tensors of a part but its walks, mapped into memory."""
+        """Map the tensors of a part into memory, without its walks."""
         return self._map(part_name(index))
 
     def walks_of(self, index: int) -> dict[str, Tensor]:
-        """All tensors of the walks of a part, mapped into memory."""
+        """Map the tensors of the walks of a part into memory."""
         if self.walk_files is None:
             return {}
         return self._map(walks_name(self.walk_files, index))

@@ -105,7 +105,7 @@ def in_turn(
 
 
 class _Context:
-    """What a thread has set for itself: gradients and autocast."""
+    """Settings of a thread: gradients and autocast."""
 
     def __init__(self) -> None:
         self.is_grad = torch.is_grad_enabled()
@@ -126,7 +126,7 @@ class _Context:
 
 
 class _Table:
-    """What parts lay down for each other, and whose turn it is."""
+    """Values that parts leave for each other, and the part whose turn it is."""
 
     def __init__(self, size: int) -> None:
         self.size, self.turn = size, 0

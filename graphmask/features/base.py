@@ -59,7 +59,7 @@ class FeatureMap(ConfigMixin, SingleBuffers, ABC):
 
     @property
     def in_parts(self) -> bool:
-        """Whether :meth:`of_part` gives what ``forward`` does: a class defines both, or none."""
+        """True if :meth:`of_part` agrees with ``forward``: a class defines both, or none."""
         owner = next(cls for cls in type(self).__mro__ if "forward" in vars(cls))
         return "of_part" in vars(owner)
 
@@ -79,7 +79,7 @@ class FeatureMap(ConfigMixin, SingleBuffers, ABC):
 
     @property
     def nonnegative_scores(self) -> bool:
-        """Whether no score can be negative, as exponentials, squares and those of such features."""
+        """True if no score can be negative, as of exponentials, squares and such features."""
         return self.nonnegative or isinstance(self.scores, (Exponentials, SquaredProducts))
 
     def reset_parameters(self) -> None:

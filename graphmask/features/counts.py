@@ -19,8 +19,8 @@ _LEAST = -3.0
 # Success probabilities among which the best one is chosen.
 _CHANCES = 999
 
-# Of Poisson laws.
-_LEAST_RATE = 1e-6
+# Of Poisson laws: the least rate, and standard deviations from it within which counts are drawn.
+_LEAST_RATE, _FARTHEST = 1e-6, 12
 
 
 class _CountFeatures(ProjectedFeatures):
@@ -142,13 +142,16 @@ class PoissonFeatures(_CountFeatures):
     """
 
     def _invert(self, uniform: Tensor, product: Tensor) -> Tensor:
-        rate = product.clamp(min=_LEAST_RATE)
-        most = float(rate.max())
-        count = torch.arange(int(most + 12 * most**0.5) + 30, device=rate.device)
-        log_chance = count * rate.log().unsqueeze(1) - rate.unsqueeze(1) - torch.lgamma(count + 1.0)
+        rate = product.clamp(min=_LEAST_RATE).unsqueeze(1)
+        # Counts further from the rate have no probability in double precision.
+        reach = _FARTHEST * rate.sqrt() + 30
+        least, most = (rate - reach).clamp(min=0).floor(), float((rate + reach).max())
+        width = int(min(most, 2 * float(reach.max()))) + 1
+        count = least + torch.arange(width, device=rate.device)
+        log_chance = count * rate.log() - rate - torch.lgamma(count + 1)
         below = log_chance.exp().cumsum(1)[:, :-1].contiguous()
         drawn = torch.searchsorted(below, uniform.mT.contiguous())
-        return drawn.mT.to(rate.dtype)
+        return (least + drawn).mT.to(rate.dtype)
 
     def _log_chance(self, counts: Tensor) -> Tensor:
         rate = to_double(self.product).clamp(min=_LEAST_RATE)

@@ -75,7 +75,7 @@ class Focused(FeatureMap):
         return self._features(q), self._features(k)
 
     def _features(self, x: Tensor) -> Tensor:
-        """In single precision where x is half: powers leave the range of half."""
+        """Features in single precision where x is half: powers leave the range of half."""
         r = relu(x.float() if is_half(x) else x) + self.epsilon
         # Powers of large numbers overflow; the map is proportional to r.
         largest = r.detach().amax(-1, keepdim=True)

@@ -35,6 +35,7 @@ class PositiveRandomFeatures(ProjectedFeatures):
         scale: s. (default: :obj:`None`, ``channels ** -0.5``, that of softmax attention)
 
     Raises:
+        TypeError: for input of integers.
         ValueError: for sizes below 1, a scale that is not positive, and input of other channels.
 
     Cost: O(m d) per node and head.

@@ -126,7 +126,9 @@ class ProjectedFeatures(StabilisedFeatures):
         """Register the buffers of a subclass."""
 
     def _scaled(self, x: Tensor) -> Tensor:
-        if x.shape[-1] != self.channels:
+        if not x.is_floating_point():
+            raise type_error("x", "a floating-point tensor", x)
+        if x.shape[-1:] != (self.channels,):
             raise value_error(
                 "x", f"of shape [..., d] with d = {self.channels} (channels of the feature map)", x
             )

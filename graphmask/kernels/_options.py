@@ -1,4 +1,4 @@
-"""What is summed by pair attention."""
+"""Options of pair attention."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ OPTIONS = "bool signed, bool normalized, bool exponentials, bool plus_one"
 
 
 class Options(NamedTuple):
-    """What is summed by pair attention.
+    """The sums that pair attention computes.
 
     Args:
         signed: whether the denominator sums absolute values of the mask, and not the mask itself.

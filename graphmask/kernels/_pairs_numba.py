@@ -74,7 +74,7 @@ class Grads(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """What a body is compiled for.
+    """The constants that a loop body is compiled for.
 
     Args:
         group: heads that are handled at once.

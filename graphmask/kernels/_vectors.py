@@ -308,7 +308,7 @@ def larger(typing, x, y):
 
 @intrinsic
 def any_larger(typing, x, y):
-    """Whether x is larger than y in any lane."""
+    """True if x is larger than y in any lane."""
 
     def generate(context, builder, signature, args):
         bits = builder.bitcast(builder.fcmp_ordered(">", *args), ir.IntType(x.length))

@@ -106,7 +106,7 @@ Block = tuple[int, int]
 
 
 class _Shape(NamedTuple):
-    """How q, k and v are read: features that are there, and both strides."""
+    """The layout of q, k and v: the number of features, and both strides."""
 
     features: int
     normalized: bool
@@ -114,7 +114,7 @@ class _Shape(NamedTuple):
     d: int
 
     def groups(self, size: int) -> Iterator[list[Block]]:
-        """All blocks, so many at a time."""
+        """Ranges of blocks that are computed at a time."""
         blocks = list(itertools.product(range(self.features), range(0, self.d, LANES)))
         if self.normalized:
             blocks += [(-1, start) for start in range(0, self.m, LANES)]

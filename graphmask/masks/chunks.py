@@ -59,7 +59,7 @@ class ChunkMask(TopologicalMask):
 
 
 def chunk_pairs(topology: Topology, size: int) -> Pattern:
-    """All pairs of nodes of the same chunk."""
+    """Make the pattern of all pairs of nodes of the same chunk."""
     no_edges = topology.edge_index.new_empty(2, 0)
     return pairs_within_graphs(Topology(no_edges, batch=_chunk_of(topology, size)))
 

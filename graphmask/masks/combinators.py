@@ -77,7 +77,7 @@ class CombinedMask(TopologicalMask):
         super()._check_part(topology)
 
     def _structure(self, topology: Topology) -> Structure:
-        """All patterns and supports, as patterns of an operator without entries."""
+        """Patterns and supports of all masks, as patterns of an operator without entries."""
         structures = [mask._structure(topology) for mask in self._masks()]
         patterns = [pattern for structure in structures for pattern in structure.patterns]
         return Structure([*patterns, *(s.support for s in structures if s.support is not None)])

@@ -92,7 +92,7 @@ class RippleMask(TopologicalMask):
 
     @property
     def cost(self) -> str:  # type: ignore[override]
-        """By shape."""
+        """N R on grids, N p by hops."""
         return "N p" if self.shape is None else "N R"
 
     @property

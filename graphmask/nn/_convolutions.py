@@ -111,7 +111,7 @@ def _astype(value: Any, dtype: torch.dtype) -> Any:
 
 
 def count_hops(conv: nn.Module) -> int | None:
-    """How many hops away a convolution reads features of nodes, at most.
+    """Count the hops within which a convolution reads features of nodes.
 
     :obj:`None` for one that makes its own edges, follows them backwards, or reads all nodes.
 

@@ -49,7 +49,7 @@ def check_precision(x: Tensor, layer: Any) -> None:
 
 
 def check_output(name: str, out: Any, shape: Sequence[int]) -> Tensor:
-    """What a module of the user gave, of the shape that it must have."""
+    """Check that the output of a user's module has the expected shape, and return it."""
     if not isinstance(out, Tensor) or out.shape != torch.Size(shape):
         got = out if isinstance(out, Tensor) else type(out).__name__
         raise value_error(name, f"a module whose output has the shape {list(shape)}", got)

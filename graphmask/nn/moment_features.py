@@ -15,7 +15,7 @@ from graphmask.values.base import check_value_map
 
 
 class MomentFeatures(nn.Module):
-    r"""What a map of values appends for a mask without scores, for nodes of positions alone.
+    r"""Features of positions: what a value map appends under a mask without scores.
 
     The weights of :class:`~graphmask.values.MomentInvariants` or
     :class:`~graphmask.values.Moments` are :math:`w_{ij} = M_{ij} / \sum_l |M_{il}|`, one set per

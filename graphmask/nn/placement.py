@@ -1,4 +1,4 @@
-"""Where a block convolves: beside its attention, before it, or on its values."""
+"""Placement of the convolution of a block: before its attention, or on its values."""
 
 from __future__ import annotations
 

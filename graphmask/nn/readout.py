@@ -184,7 +184,7 @@ def _linear(channels: int, width: int) -> nn.Linear | LazyLinear:
 
 
 def _behind(norm: str | None, act: str, width: int) -> list[nn.Module]:
-    """What follows a linear map."""
+    """Modules behind a linear map."""
     norms = [] if norm is None else [make_norm(norm, width)]
     return [*norms, activation_resolver(act)]
 

@@ -210,6 +210,7 @@ class SNNKLinear(ConfigMixin, SingleBuffers):
         - **output:** ``[..., l]``
 
     Raises:
+        TypeError: where x is no floating-point tensor.
         ValueError: where x has not d channels, and as the kernel does.
 
     Cost: O(m (d + l)) per row.
@@ -293,10 +294,13 @@ class SNNKLinear(ConfigMixin, SingleBuffers):
             joint = SNNKLinear(*sizes, self.kernel, has_bias, self.coupling, self.seed)
             joint = joint.to(self.weight)
             joint.projection.copy_(self.projection)
-            joint.weight.copy_(layer.weight @ self.weight)
-            if joint.bias is not None:
-                constant = torch.zeros_like(self.weight[:, 0]) if self.bias is None else self.bias
-                joint.bias.copy_(layer(constant))
+            weight, after = (x.to(accumulator(self.weight)) for x in (self.weight, layer.weight))
+            with full_precision(weight.device):
+                joint.weight.copy_(after @ weight)
+                if self.bias is not None and joint.bias is not None:
+                    joint.bias.copy_(after @ self.bias.to(after))
+            if layer.bias is not None and joint.bias is not None:
+                joint.bias.add_(layer.bias)
         return joint
 
     def reset_parameters(self) -> None:
@@ -307,15 +311,19 @@ class SNNKLinear(ConfigMixin, SingleBuffers):
 
     @torch.no_grad()
     def _write(self, layer: nn.Linear) -> None:
-        bias = layer.weight.new_zeros(self.out_channels) if layer.bias is None else layer.bias
-        self.weight.copy_(self.kernel.weights(layer.weight, bias, self.projection))
+        weight = layer.weight.to(self.projection)
+        bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.to(weight)
+        with full_precision(weight.device):
+            self.weight.copy_(self.kernel.weights(weight, bias, self.projection))
 
     def features(self, x: Tensor) -> Tensor:
         """``[..., d] -> [..., m]``, the features of inputs.
 
         With these, the best weights for a sum of squares solve a linear regression.
         """
-        if x.shape[-1] != self.in_channels:
+        if not x.is_floating_point():
+            raise type_error("x", "a floating-point tensor", x)
+        if x.shape[-1:] != (self.in_channels,):
             raise value_error("x", f"of shape [..., d] with d = {self.in_channels}", x)
         return self.kernel.inputs(x, self.projection.to(x.dtype))
 

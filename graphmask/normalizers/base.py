@@ -1,4 +1,4 @@
-"""What all normalizers have in common."""
+"""The base class of normalizers."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class PairBlocks(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Decomposition:
-    """All groups and blocks; distances of ``size`` units and more are left out.
+    """Groups and blocks of a forest, without distances of ``size`` units and more.
 
     Args:
         size: values of the table.

@@ -108,7 +108,7 @@ def spread_blocks(topology: Topology, block: Tensor) -> Tensor:
 
 
 def pairs_within_graphs(topology: Topology) -> Pattern:
-    """All pairs of nodes of the same graph."""
+    """Make the pattern of all pairs of nodes of the same graph."""
     n, sizes = topology.num_nodes, topology.graph_sizes
     batch = torch.zeros_like(topology.local_index) if topology.batch is None else topology.batch
     count, nodes = sizes[batch], torch.argsort(batch, stable=True)

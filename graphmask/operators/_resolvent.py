@@ -27,7 +27,7 @@ def chebyshev_order(a: float, tolerance: float) -> int:
 
 
 def _derivative_of_tail(a: float, root: float, rho: float, order: int) -> float:
-    """By a, of the sum of the coefficients beyond an order, where rho' = rho / (a root)."""
+    """Derivative in a of the sum of the coefficients beyond an order; rho' = rho / (a root)."""
     tail = rho ** (order + 1) / (1 - rho)
     weighed = tail * (order + 1 + rho / (1 - rho))  # by k
     return 2 * (weighed / (a * root**2) + tail * a / root**3)

@@ -27,6 +27,6 @@ def run_slices(function: Callable[..., T], width: int, *tensors: Tensor, dim: in
 
 
 def slice_width(memory: int, topology: Topology, x: Tensor) -> int:
-    """How many factors of x ``[..., N, C]`` fit a memory, the same in all parts of a graph."""
+    """Number of factors of x ``[..., N, C]`` that fit a memory, equal in all parts of a graph."""
     nodes = max(1, topology.num_nodes)
     return memory // max(1, x.numel() // nodes * topology.part.largest(nodes) * x.element_size())

@@ -70,7 +70,7 @@ def _attend_blocks(
 
 
 def _graphs_of(blocks: PairBlocks, q: Tensor) -> int:
-    """How many blocks fit a slice."""
+    """Number of blocks that fit a slice."""
     return _MEMORY // (len(q) * blocks.node.shape[1] ** 2 * q.element_size())
 
 

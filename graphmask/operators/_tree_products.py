@@ -87,7 +87,7 @@ def multiply_groups(structure: Decomposition, kernels: list[Tensor], x: Tensor) 
 
 
 def make_kernels(structure: Decomposition, table: Tensor) -> list[Tensor]:
-    """What each kind of groups is multiplied by."""
+    """Make the matrix, or its Fourier transform, that multiplies each kind of groups."""
     return [_hankel_kernel(table, groups.width) for groups in structure.groups]
 
 

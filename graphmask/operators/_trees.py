@@ -176,7 +176,7 @@ def binary_trees_of(topology: Topology) -> BinaryTrees:
 
 
 def _children(parent: np.ndarray) -> np.ndarray:
-    """All nodes but roots, those of one parent side by side."""
+    """Nodes other than roots, those of one parent side by side."""
     child = (parent != np.arange(len(parent))).nonzero()[0]
     return child[np.argsort(parent[child], kind="stable")]
 

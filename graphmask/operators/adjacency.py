@@ -203,7 +203,7 @@ class ResolventOperator(MaskOperator):
         return out.to(dtype)
 
     def _attend_columns(self, q: Tensor, k: Tensor, v: Tensor, normalized: bool) -> Sums | None:
-        """By the Chebyshev series of ``1 / (1 - a x)``, whose tail bounds the error."""
+        """Attend by the Chebyshev series of ``1 / (1 - a x)``, whose tail bounds the error."""
         largest = float(self.a.detach().max())
         coefficients = chebyshev_coefficients(self.a, chebyshev_order(largest, self.tolerance))
         dtype = in_widest_type(self.weight, self.a, q)[0].dtype
@@ -243,6 +243,6 @@ def _attend_series(
 
 
 def in_widest_type(*tensors: Tensor) -> list[Tensor]:
-    """All tensors in the widest of their dtypes."""
+    """Convert all tensors to the widest of their dtypes."""
     dtype = reduce(torch.promote_types, [x.dtype for x in tensors])
     return [x.to(dtype) for x in tensors]

@@ -191,7 +191,7 @@ class ProductOperator(MaskOperator):
         return ProductOperator(*(factor.mT for factor in reversed(self.factors)))
 
     def _attend_columns(self, q: Tensor, k: Tensor, v: Tensor, normalized: bool) -> Sums | None:
-        """By compiled code where all factors are sparse."""
+        """Attend by compiled code where all factors are sparse."""
         entries = [known for factor in self.factors if (known := factor.entries()) is not None]
         if len(entries) < len(self.factors):
             return None
@@ -206,7 +206,7 @@ class ProductOperator(MaskOperator):
 
 
 def _has_estimates(mask: MaskOperator) -> bool:
-    """Whether attention sums estimates of any sign as they are, in some heads at least."""
+    """True if attention sums estimates of any sign as they are, in at least one head."""
     return any(part.estimate for part in mask._parts())
 
 

@@ -59,7 +59,7 @@ class HeadwiseOperator(MaskOperator):
         return self._stack([part.to_dense() for part in self.parts])
 
     def _entries(self) -> Entries | None:
-        """Those of sparse parts on the union of their supports, zero where a part has none."""
+        """Entries of sparse parts on the union of their supports, zero where a part has none."""
         known = [part.entries() for part in self.parts]
         terms, start = [], 0
         for entries, heads in zip(known, self.part_heads, strict=True):

@@ -105,7 +105,8 @@ class GridRippleOperator(EntrywiseOperator):
     Each graph is such a grid, its nodes in row-major order, and M is 0 between graphs.
 
     Products sum over windows along one axis after the other, each by differences of cumulative
-    sums. Attention runs over near pairs (:class:`RippleOperator`) where these are few.
+    sums. Attention runs over near pairs (:class:`RippleOperator`) where these are few. Weights of
+    any sign are served: their absolute values, which the denominator sums, are a ripple as well.
 
     Args:
         topology: graphs of ``prod(shape)`` nodes each.
@@ -188,13 +189,22 @@ class GridRippleOperator(EntrywiseOperator):
         return self._within_graphs(value, row, col)
 
     def _own_rule(self, channels: int, scores: Scores) -> Rule | None:
-        return self._attend_near if runs_by_pairs(self.topology, self.grid, self.radii) else None
+        if runs_by_pairs(self.topology, self.grid, self.radii):
+            return self._attend_near
+        return None if self.nonnegative or not scores.normalized else self._attend_signed
 
     def _attend_near(self, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
         rings = self.topology.derive(grid_rings, self.grid, self.radii)
         near = RippleOperator(self.topology, rings, self.alpha, self.nonnegative)
         mask = near.mT if self.of_keys else near
         return attend_unchecked(mask, q, k, v, scores=scores)
+
+    def _attend_signed(self, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Attended:
+        # The denominator sums absolute weights, which are those of another ripple.
+        arguments = self.topology, self.grid, self.radii, self.alpha.abs(), True, self.of_keys
+        attend = partial(attend_unchecked, scores=scores.unnormalized())
+        total = attend(GridRippleOperator(*arguments), q, k, torch.ones_like(v[..., :1]))
+        return Attended(attend(self, q, k, v).numerator, total.numerator.squeeze(-1))
 
 
 def _balls(x: Tensor, radii: Sequence[int]) -> Iterator[Tensor]:

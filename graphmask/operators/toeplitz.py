@@ -83,7 +83,7 @@ class ToeplitzOperator(BlockwiseOperator):
         return out
 
     def _attend_columns(self, q: Tensor, k: Tensor, v: Tensor, normalized: bool) -> Sums | None:
-        """By transforms of one block of columns after the other, on a single grid."""
+        """Attend by transforms of one block of columns after the other, on a single grid."""
         if self.class_token or self.topology.num_graphs > 1:
             return None
         value, q, k, v = in_one_type(self.value, q, k, v)

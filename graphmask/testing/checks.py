@@ -366,7 +366,7 @@ def _call_on(name: str, x: Tensor, module: nn.Module, dtype: torch.dtype) -> Ten
 
 
 def _expected(topology: Topology, sampler: WalkSampler) -> Tensor:
-    """What the walks of a sampler estimate."""
+    """The matrices that the walks of a sampler estimate."""
     if sampler.normalization == "shells":
         reach = topology.pattern.to_dense(torch.ones(topology.pattern.nnz))
         reach = (reach + torch.eye(topology.num_nodes) > 0).double()

@@ -254,7 +254,7 @@ def assert_rotation_equivariant(
     channels: int = 3,
     turn: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> None:
-    """Where positions are turned or mirrored, the result of ``function(x, topology)`` turns too.
+    """Check that the result of ``function(x, topology)`` turns with rotated, mirrored positions.
 
     Args:
         function: a function of positions among others.

@@ -1,4 +1,4 @@
-"""What all value maps have in common."""
+"""The base class of value maps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graphmask.topology import Topology
 
 
 class Decoded(NamedTuple):
-    """What a map makes of sums.
+    """The result of decoding sums.
 
     Attributes:
         sums: ``[N, H, d + c]``, which the normalizer divides.

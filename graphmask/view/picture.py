@@ -111,7 +111,7 @@ class Picture:
         return min(self.head, self.sources[0].heads - 1)
 
     def _clickable(self, budget: int) -> np.ndarray:
-        """As many nodes as the budget allows, the node of this picture among them, in order."""
+        """Nodes whose rows the budget allows, in order, the node of this picture among them."""
         num_nodes, heads = self.scene.num_nodes, max(source.heads for source in self.sources)
         frames = [[_plotly.make_frame("", self.scene, row) for row in rows] for rows in self.drawn]
         size = max(len(json.dumps(frames_of_heads)) for frames_of_heads in frames)

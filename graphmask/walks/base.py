@@ -86,7 +86,7 @@ class WalkSampler(ConfigMixin, ABC):
         raise NotImplementedError
 
     def _share(self, rows: PairRows, graph: Tensor, num_graphs: int) -> Tensor:
-        """What draws share, from the rows of pilots in these graphs."""
+        """State that draws share, from the rows of pilots in these graphs."""
         raise NotImplementedError
 
     def _as_walks(self, topology: Topology, drawn: Entries | Walks) -> Walks:

@@ -49,7 +49,7 @@ class RepellingWalks(PathSampler):
     """
 
     def _order_walks(self, walks: WalkState, positions: Tensor) -> Tensor:
-        """By start and node; walks of one path, side by side before, stay so."""
+        """Order walks by start and node; walks of one path, side by side before, stay so."""
         start, node = (x.index_select(0, positions) for x in (walks.start, walks.node))
         return positions.index_select(0, sort_keys(_start_and_node(start, node))[1])
 

@@ -207,7 +207,7 @@ class _Draw:
         return PairRows.concatenate(blocks)
 
     def pilot_rows(self, nodes: Tensor) -> PairRows:
-        """All pairs of some nodes, by uniform numbers of their own."""
+        """Rows of some nodes, drawn with uniform numbers of their own."""
         nothing = self.W.mass.new_zeros(len(nodes))
         return self.rows(nodes, nothing, stage=0, dtype=nothing.dtype)
 

@@ -127,7 +127,7 @@ class Shells(WalkSampler):
         return PairRows(torch.bincount(row, minlength=len(draw)), col[by_col], table)
 
     def _thin(self, row: Tensor, hop: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
-        """Which entries stay, and the probability with which each does."""
+        """Select the entries that stay, and give the probability of each."""
         num_rows, width = len(draw), self.hops + 1
         in_wide = torch.bincount(row, minlength=num_rows)[row] > self.budget
         keep, share = torch.ones_like(in_wide), torch.ones_like(in_wide, dtype=draw.dtype)

@@ -10,6 +10,7 @@ import cases
 import pytest
 import torch
 from cases.graphs import generator, normal
+from scipy import stats
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -17,6 +18,7 @@ from graphmask import attention, features, masks, reference
 from graphmask.features import (
     HybridRandomFeatures,
     OptimalPositiveFeatures,
+    PoissonFeatures,
     PositiveRandomFeatures,
     SharpPositiveFeatures,
     TrigonometricFeatures,
@@ -276,3 +278,25 @@ def test_small_normalisers_have_gradients() -> None:
     (grad,) = torch.autograd.grad(out.sum(), normaliser)
     assert_close(grad, torch.tensor([[-1.5e30]], dtype=torch.float32))
     assert divide(numerator * 1e-10, normaliser * 1e-10).eq(0).all()
+
+
+@pytest.mark.parametrize("spread", [1.0, 100.0])
+def test_counts_are_quantiles_of_poisson_laws(spread: float) -> None:
+    phi, x = PoissonFeatures(4, 500), spread * normal(30, 4)
+    phi.calibrate(x, x)
+    uniform = torch.special.ndtr(phi.projection.double()).numpy()
+    expected = stats.poisson(phi.product.double().numpy()).ppf(uniform)
+    assert_close(phi.counts.double(), torch.from_numpy(expected), rtol=0, atol=0)
+
+
+def test_counts_of_huge_rates_are_drawn_near_them() -> None:
+    phi, x = PoissonFeatures(2, 10), 1e4 * normal(30, 2)
+    phi.calibrate(x, x)
+    assert ((phi.counts - phi.product).abs() < 12 * phi.product.sqrt()).all()
+
+
+@every_estimator
+def test_integers_are_refused(make: Make) -> None:
+    phi = make(8)
+    with pytest.raises(TypeError, match="`x` must be a floating-point tensor"):
+        phi.queries(torch.ones(2, 5, dtype=torch.long))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cases.graphs import edgeless
+from cases.graphs import edgeless, generator
 from cases.ripple import ripple
 from torch.testing import assert_close
 
 import graphmask as gm
+from graphmask import reference
 from graphmask.masks import Free, RippleMask, StickBreaking
 from graphmask.operators import Lifted
 from graphmask.operators.ripple import GridRippleOperator, RippleOperator, runs_by_pairs
@@ -63,6 +64,28 @@ def test_attention_chooses_pairs_where_these_are_few() -> None:
     assert runs_by_pairs(space, (32, 32, 32), tuple(range(4)))
     assert not runs_by_pairs(space, (32, 32, 32), (0, 12))
     assert isinstance(ripple()(example_topologies()["ring"]), RippleOperator)
+
+
+@pytest.mark.parametrize("channels", [None, 3])
+def test_wide_rings_of_any_sign_are_attended(channels: int | None) -> None:
+    """Denominators of absolute weights, where near pairs are too many and grids are large."""
+    grid = edgeless(144).with_features(torch.randn(144, 3, generator=generator(1)))
+    mask = ripple((9,), Free, shape=(12, 12), channels=channels)
+    inputs = [torch.randn(144, 2, 4, generator=generator(i), requires_grad=True) for i in (2, 3, 4)]
+    q, k, v = inputs
+    above = torch.randn(144, 2, 4, generator=generator(5))
+    assert not runs_by_pairs(grid, (12, 12), (9,))
+    for operator in (mask(grid), mask(grid).mT):
+        operands = [*inputs, *mask.parameters()]
+        out = gm.attention(q, k, v, operator)
+        features = (x.relu() + 1e-3 for x in (q, k))
+        expected = reference.attention(*features, v, operator.to_dense())
+        assert_close(out, expected)
+        found, exact = (
+            torch.autograd.grad((x * above).sum(), operands, retain_graph=True)
+            for x in (out, expected)
+        )
+        assert_close(found, exact)
 
 
 def test_weights_break_a_stick() -> None:

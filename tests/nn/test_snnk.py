@@ -74,6 +74,22 @@ def test_bundles_are_both_layers(kernel: Any, bias: bool) -> None:
     assert joint.weight.shape == (2, 8)
 
 
+@parametrize
+def test_layers_of_half_precision_are_read(kernel: Any) -> None:
+    half = linear().bfloat16()
+    layer = SNNKLinear.from_linear(half, 8, kernel)
+    exact = SNNKLinear.from_linear(half.double(), 8, kernel)
+    assert layer.projection.dtype == torch.float32
+    assert_close(layer.weight.double(), exact.weight, rtol=1e-2, atol=1e-3)
+
+
+def test_bundles_of_layers_of_other_types() -> None:
+    layer = seeded(lambda: SNNKLinear(3, 2, 8, bias=True))
+    after = seeded(lambda: torch.nn.Linear(2, 4, dtype=torch.float64))
+    joint = layer.bundle(after)
+    assert_close(joint(X.float()), after(layer(X.float()).double()).float())
+
+
 @pytest.mark.global_rng
 def test_half_precision_and_wrong_arguments() -> None:
     layer = seeded(lambda: SNNKLinear(3, 2, 8))
@@ -84,6 +100,8 @@ def test_half_precision_and_wrong_arguments() -> None:
         assert_close(layer(X.float()), layer(X.float()), rtol=0, atol=0)
     with pytest.raises(ValueError, match=r"`x` must be of shape \[..., d\] with d = 3"):
         layer(torch.ones(2, 4))
+    with pytest.raises(TypeError, match="`x` must be a floating-point tensor"):
+        layer(torch.ones(2, 3, dtype=torch.long))
     with pytest.raises(ValueError, match="`num_features` must be even"):
         SNNKLinear(3, 2, 7, CosineKernel())
     with pytest.raises(ValueError, match="`layer` must be of 2 input channels"):
