@@ -6,6 +6,7 @@ Float64 and no global chance in the core.
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def _strict(request: pytest.FixtureRequest) -> Iterator[None]:
     relaxed = request.path.relative_to(Path(__file__).parent).parts[0] in RELAXED
     torch.set_default_dtype(torch.float32 if relaxed else torch.float64)
+    # PyG names the code of a Sequential by Python's numbers: no two tests may draw the same name.
+    random.seed(request.node.nodeid)
     if relaxed or request.node.get_closest_marker("global_rng"):
         yield
     else:
