@@ -137,16 +137,12 @@ class OnePlusProducts(InnerProducts):
         return super().attend_pairs(pattern, q, k, v, mask, sums_itself)
 
 
-class SignedInnerProducts(Scores):
-    """``k(q, k) = q . k`` of any sign.
+class _FunctionsOfProducts(Scores):
+    """``k(q, k) = f(q . k)``, composed of sparse products."""
 
-    The normaliser sums absolute values, which only executions by pairs and by blocks know.
-    """
-
-    signed = True
-
-    def unnormalized(self) -> Scores:
-        return InnerProducts().unnormalized()
+    @abstractmethod
+    def _of_products(self, product: Tensor) -> Tensor:
+        """``f`` of each number."""
 
     def attend_pairs(
         self,
@@ -159,9 +155,37 @@ class SignedInnerProducts(Scores):
     ) -> Sums:
         weight = mask.expand() if isinstance(mask, HopValues) else mask
         q, k, v, weight = in_one_type(q, k, v, weight)
-        mixed, size = self.terms(weight, sddmm(pattern, q, k), sums_itself)
+        score = self._of_products(sddmm(pattern, q, k))
+        mixed, size = self.terms(weight, score, sums_itself)
+        if not self.normalized:
+            return spmm(pattern, mixed, v), None, None
         ones = v.new_ones(*v.shape[:2], 1)
         return spmm(pattern, mixed, v), spmm(pattern, size, ones)[..., 0], None
+
+    def block(self, q: Tensor, k: Tensor, present: Tensor) -> tuple[Tensor, ...]:
+        return (self._of_products(q @ k.mT),)
+
+
+class SignedInnerProducts(_FunctionsOfProducts):
+    """``k(q, k) = q . k`` of any sign.
+
+    The normaliser sums absolute values, which only executions by pairs and by blocks know.
+    """
+
+    signed = True
+
+    def unnormalized(self) -> Scores:
+        return InnerProducts().unnormalized()
+
+    def _of_products(self, product: Tensor) -> Tensor:
+        return product
+
+
+class SquaredProducts(_FunctionsOfProducts):
+    """``k(q, k) = max(q . k, 0)^2``: non-negative, sparse, and as large as products are."""
+
+    def _of_products(self, product: Tensor) -> Tensor:
+        return product.relu().square()
 
 
 class Exponentials(Scores):
@@ -189,28 +213,3 @@ class Exponentials(Scores):
         top = product.detach().amax(-1, keepdim=True)
         shift = top.masked_fill(top == -torch.inf, 0)
         return (product - shift).exp(), shift
-
-
-class SquaredProducts(Scores):
-    """``k(q, k) = max(q . k, 0)^2``: non-negative, sparse, and as large as products are."""
-
-    def attend_pairs(
-        self,
-        pattern: Pattern,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: Tensor | HopValues,
-        sums_itself: bool,
-    ) -> Sums:
-        weight = mask.expand() if isinstance(mask, HopValues) else mask
-        q, k, v, weight = in_one_type(q, k, v, weight)
-        score = sddmm(pattern, q, k).relu().square()
-        mixed, size = self.terms(weight, score, sums_itself)
-        if not self.normalized:
-            return spmm(pattern, mixed, v), None, None
-        ones = v.new_ones(*v.shape[:2], 1)
-        return spmm(pattern, mixed, v), spmm(pattern, size, ones)[..., 0], None
-
-    def block(self, q: Tensor, k: Tensor, present: Tensor) -> tuple[Tensor, ...]:
-        return ((q @ k.mT).relu().square(),)
