@@ -61,8 +61,9 @@ def read_graph(
       writes; and ``.adjlist``, as of ``write_adjlist``.
     * ``.npz``: ``edge_index [2, E]``, or ``edges``, ``[E, 2]`` or ``[2, E]``, read in both
       directions unless ``directed``, with ``edge_weight [E]`` (also ``weight``, ``weights``),
-      ``pos``, ``x`` and ``num_nodes`` where present; or a sparse adjacency matrix of scipy's
-      ``save_npz``; or a mesh, or points.
+      ``edge_attr [E, D]`` (``edge_features``), ``pos``, ``x`` and ``num_nodes`` where present,
+      and a warning of other arrays; or a sparse adjacency matrix of scipy's ``save_npz``; or a
+      mesh, or points.
     * ``.npy``: integers ``[E, 2]`` or ``[2, E]``, read as ``edges``; a symmetric adjacency matrix
       ``[N, N]`` of four nodes or more; or points.
     * ``.mtx``: an adjacency matrix, an edge from the row to the column for each entry.
