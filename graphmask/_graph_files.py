@@ -21,12 +21,12 @@ from torch_geometric.data import Data
 
 from ._checks import value_error
 from ._edge_lists import add_reverse, edges_of_networkx, make_graph
+from ._saved_data import WEIGHTS
 from ._tables import is_number, read_bytes, read_text, to_float32, to_int64
 from .datasets._files import local, round_features, round_weights, warn_of_arrays
 
 # Names of arrays in an .npz file.
 _EDGES = ("edge_index", "edges")
-_WEIGHTS = ("edge_weight", "edge_weights", "weight", "weights")
 _FEATURES = ("x", "node_features")
 _EDGE_FEATURES = ("edge_attr", "edge_features")
 
@@ -205,7 +205,7 @@ def _of_matrix(matrix: Any) -> Data:
 
 def read_arrays(path: Path, directed: bool) -> Data | None:
     """The graph of an ``.npz`` file, or :obj:`None` where the file has no edges."""
-    names = (*_EDGES, *_WEIGHTS, *_FEATURES, *_EDGE_FEATURES, "pos", "num_nodes")
+    names = (*_EDGES, *WEIGHTS, *_FEATURES, *_EDGE_FEATURES, "pos", "num_nodes")
     try:
         with np.load(path, allow_pickle=False) as file:
             if {"format", "shape", "data"} <= set(file):
@@ -217,7 +217,7 @@ def read_arrays(path: Path, directed: bool) -> Data | None:
     if (name := _find_name(arrays, _EDGES)) is None:
         return None
     ends, weight = _check_edges(name, arrays[name]), None
-    if (weights := _find_name(arrays, _WEIGHTS)) is not None:
+    if (weights := _find_name(arrays, WEIGHTS)) is not None:
         weight = arrays[weights]
         if weight.shape not in ((ends.shape[1],), (ends.shape[1], 1)):
             expected = f"of shape [{ends.shape[1]}], as many as edges"

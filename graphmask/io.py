@@ -70,7 +70,8 @@ def read_graph(
     * ``.graphml .gml``: read by networkx; the file says whether the graph is directed. Weights are
       the attribute ``weight`` of edges, in capitals or not.
     * ``.pt``: a saved PyG ``Data`` or ``Batch``, with ``edge_index``, ``adj_t``, ``face`` or
-      ``pos``; only tensors and these classes are unpickled.
+      ``pos``; only tensors and these classes are unpickled. Weights are also read from ``weight``,
+      as of PyG's ``from_networkx``.
     * ``.smi .smiles``: a molecule per line, below a heading or not, drawn in the plane by RDKit.
 
     Text is in UTF-8, or in UTF-16 with a byte-order mark, and may be compressed (``.csv.gz``).

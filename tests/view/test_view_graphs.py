@@ -66,6 +66,16 @@ def test_saved_data_is_read_and_nothing_else_is_unpickled(tmp_path: Path) -> Non
         read_graph(tmp_path / "tensor.pt")
 
 
+@pytest.mark.parametrize("weight", [torch.tensor([2, 3]), torch.tensor([2.0, 3.0])])
+def test_weights_of_networkx_are_those_of_saved_data(weight, tmp_path: Path) -> None:
+    edge_index = torch.tensor([[0, 1], [1, 2]])
+    torch.save(Data(edge_index=edge_index, num_nodes=3, weight=weight), tmp_path / "a.pt")
+    assert read_graph(tmp_path / "a.pt").edge_weight.tolist() == [2.0, 3.0]
+    data = Data(edge_index=edge_index, x=torch.ones(3, 1), weight=torch.ones(3))  # of nodes
+    torch.save(data, tmp_path / "a.pt")
+    assert "edge_weight" not in read_graph(tmp_path / "a.pt")
+
+
 @pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
 def test_a_batch_and_a_sparse_adjacency_are_saved_data(tmp_path: Path) -> None:
     edge_index = torch.tensor([[0, 1], [1, 2]])
