@@ -29,7 +29,12 @@ _PAIRS = [
     ("src", "dst"), ("src", "dest"), ("from", "to"), ("start", "end"), ("u", "v"),
     ("origin", "destination"), ("sender", "receiver"), ("tail", "head"), ("parent", "child"),
     ("node1", "node2"), ("nodea", "nodeb"), ("id1", "id2"), ("vertex1", "vertex2"),
+    ("citing", "cited"), ("follower", "followee"), ("caller", "callee"), ("predator", "prey"),
+    ("exporter", "importer"), ("buyer", "seller"), ("regulator", "target"), ("subject", "object"),
+    ("person", "friend"), ("user", "friend"), ("ego", "alter"), ("winner", "loser"),
 ]  # fmt: skip
+# What tells two headings apart that are one word otherwise, such as gene1 and gene2.
+_HEADING_MARKS = {("1", "2"), ("a", "b"), ("0", "1"), ("i", "j"), ("x", "y")}
 # Headings of Gephi's tables of edges.
 _GEPHI = {"source", "target", "type", "id", "label", "timeset", "interval", "weight"}
 _NO_WEIGHTS = {
@@ -78,6 +83,7 @@ def read_edge_list(text: str, directed: bool) -> Data:
     _check_no_values(edges)
     if rows[0] is table[0]:
         _check_no_counts(edges)
+        _check_no_heading(edges)
     else:
         _check_one_kind([table[0].cells[column] for column in columns], edges)
     names = _sort_names(edges)
@@ -315,6 +321,24 @@ def _check_no_values(rows: Sequence[Row]) -> None:
             if not re.fullmatch(r"[+-]?\d+", row.cells[values]):
                 problem = f"{row.cells[values]!r} is no node, in a column of numbers beside names"
                 raise ValueError(f"line {row.line}: {problem}: it must be an edge list")
+
+
+def _check_no_heading(rows: Sequence[Row]) -> None:
+    """Raise an error for a first row such as ``gene1,gene2``, above names of another kind.
+
+    It would be one more edge, between two more nodes.
+    """
+    words = [re.sub("[^a-z0-9]", "", cell.lower()) for cell in rows[0].cells[:2]]
+    stem = words[0][:-1]
+    is_pair = stem == words[1][:-1] and (words[0][-1:], words[1][-1:]) in _HEADING_MARKS
+    if len(rows) < 2 or len(stem) < 3 or not stem.isalpha() or not is_pair:
+        return
+    below = (cell.lower() for row in rows[1:] for cell in row.cells[:2])
+    if not any(cell.startswith(stem) for cell in below):
+        raise ValueError(
+            f"line {rows[0].line}: {', '.join(rows[0].cells)} can be a heading, or an edge: name "
+            "the columns source and target, or put the edge below another one"
+        )
 
 
 def _check_one_kind(heading: Sequence[str], rows: Sequence[Row]) -> None:

@@ -213,6 +213,7 @@ GML = "graph [ node [ id 0 ] node [ id 1 ]\nedge [ source 0 target 1 {} ] ]\n"
         ("a.csv", "(0, 1)\n(1, 2)\n", "line 1: '.0' is no node beside '0': .* no brackets"),
         ("a.gexf", "", "the ending must be one of .adjlist, .*, or of a mesh or points"),
         ("a.csv", "x,y,z\n0,0,0\n1,2,3\n", "line 1 names coordinates"),
+        ("a.csv", "Gene 1,Gene 2\nTP53,MDM2\n", "line 1: Gene 1, Gene 2 can be a heading, or an"),
         ("a.csv", "userId,movieId,rating\n1,7,5\n2,1,3\n", "line 3: '1' .* kinds, user and movie"),
     ],
 )
@@ -249,6 +250,12 @@ def test_weights_that_may_be_times_are_warned_of(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("1 2 1082040961\n3 4 1082155839\n")
     with pytest.warns(UserWarning, match="such as 1082155839.0 to 1082155776; are these times"):
         read_graph(tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize("heading", ["citing,cited", "Follower,Followee", "node1,node2"])
+def test_pairs_of_words_are_headings_of_names(heading: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"{heading}\nann,bob\nbob,cyd\n")
+    assert read_graph(tmp_path / "a.csv").node_name == ["ann", "bob", "cyd"]
 
 
 @pytest.mark.parametrize("heading", ["weight,a,b", "capacity,station a,station b", "Count,p,q"])
