@@ -18,7 +18,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphmask._checks import value_error
-from graphmask._tables import check_not_placeholder
+from graphmask._tables import check_not_placeholder, to_float32
 from graphmask.extras import MissingExtraError, require
 
 from ._meshes import (
@@ -310,6 +310,19 @@ def round_features(name: str, value: np.ndarray) -> np.ndarray:
     return single
 
 
+def round_weights(name: str, value: np.ndarray) -> np.ndarray:
+    """Round finite weights of edges to single precision; warn where whole numbers change."""
+    single = to_float32(name, value)
+    if (single != value).any() and (value == np.round(value)).all():
+        worst = int(np.argmax(np.abs(single.astype(np.float64) - value)))
+        warnings.warn(
+            f"`{name}` is rounded to single precision, such as {value[worst]} to "
+            f"{single[worst]:.0f}; are these times or ids?",
+            stacklevel=5,
+        )
+    return single
+
+
 def warn_of_rounding(name: str, value: np.ndarray, single: np.ndarray) -> None:
     """Warn of a column whose values, without NaN, are told apart less in single precision."""
     if not value.size:
@@ -326,6 +339,12 @@ def warn_of_rounding(name: str, value: np.ndarray, single: np.ndarray) -> None:
             "precision",
             stacklevel=5,
         )
+
+
+def warn_of_arrays(names: Sequence[str]) -> None:
+    """Warn of arrays of a file that are not read."""
+    if names:
+        warnings.warn(f"the arrays {', '.join(names)} are not read", stacklevel=5)
 
 
 def _read_columns(path: Path) -> Arrays:
@@ -441,6 +460,8 @@ def _read_npz(path: Path, transposed: bool | None, wanted: Sequence[str] | None)
         if arrays["pos"] is None:
             expected = ", ".join(NAMES["pos"])
             raise ValueError(f"no array named {expected} among {list(stored)}")
+        known = {key for keys in NAMES.values() for key in keys}
+        warn_of_arrays([name for name in stored if wanted is None and name not in known])
     for name, value in arrays.items():
         if value is not None and value.ndim == 2:
             arrays[name] = _by_row(name, value, len(arrays["pos"]), transposed)

@@ -19,10 +19,16 @@ Arrays = Mapping[str, Any]  # arrays by name, or None
 Line = tuple[int, str]  # its number in the file, and its text
 
 # Properties of vertices in .ply files, in the spellings in use.
-_NORMALS = ("nx", "ny", "nz")
-_COLOURS = (("red", "green", "blue"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
-_ALPHA = ("alpha", "diffuse_alpha")
+_NORMALS = (("nx", "ny", "nz"), ("normal_x", "normal_y", "normal_z"))
+_COLOURS = (
+    ("red", "green", "blue"),
+    ("diffuse_red", "diffuse_green", "diffuse_blue"),
+    ("r", "g", "b"),
+)
+_ALPHA = ("alpha", "diffuse_alpha", "a")
 _CORNERS = ("vertex_indices", "vertex_index")
+# Statements of .obj files: of free-form curves and surfaces, and of other files.
+_FREE_FORMS = ("curv", "curv2", "surf", "call")
 
 
 def read_off(path: Path) -> Arrays:
@@ -121,6 +127,11 @@ def read_obj(path: Path) -> Arrays:
             normals.append((number, (rest or "-")[0]))
         elif kind == "l":
             num_lines += 1
+        elif kind in _FREE_FORMS:
+            raise ValueError(
+                f"line {number}: {kind!r}, curves, surfaces and calls of other files are not read: "
+                "save the shape as triangles"
+            )
         elif kind in ("f", "fo"):  # as faces were called in files of old
             values = rest[0].split() if rest else []
             corners += values
@@ -198,13 +209,13 @@ def read_ply(path: Path) -> Arrays:
     _warn_of_edges(path, len(ply["edge"].data) if "edge" in ply else 0, "edges")
     vertex = ply["vertex"]
     scalars = [item.name for item in vertex.properties if not hasattr(item, "len_dtype")]
-    colours = next((names for names in _COLOURS if set(names) <= set(scalars)), ())
-    has_normals = set(_NORMALS) <= set(scalars)
-    used = {"x", "y", "z", *colours, *(_ALPHA if colours else ()), *(_NORMALS * has_normals)}
+    colours, normals = _find_names(scalars, _COLOURS), _find_names(scalars, _NORMALS)
+    used = {"x", "y", "z", *colours, *normals}
+    used |= {name for name in scalars if colours and name.lower() in _ALPHA}
     pos = _columns(vertex, ["x", "y", "z"])
     return {
         "pos": pos,
-        "normal": _columns(vertex, _NORMALS) if has_normals else None,
+        "normal": _columns(vertex, normals),
         "color": _columns(vertex, colours),
         "x": _columns(vertex, [name for name in scalars if name not in used]),
         "face": _ply_triangles(ply["face"], len(vertex.data)) if "face" in ply else None,
@@ -239,6 +250,13 @@ def _read_ply(plyfile: Any, path: Path, header: bytes, sizes: Mapping[str, int])
         if stream.read(1024).strip():
             raise ValueError("more follows than the header announces")
     return ply
+
+
+def _find_names(names: Sequence[str], spellings: Sequence[Sequence[str]]) -> list[str]:
+    """Names of the first spelling that is there, in capitals or not; none without one."""
+    by_name = {name.lower(): name for name in names}
+    found = (spelling for spelling in spellings if set(spelling) <= by_name.keys())
+    return [by_name[name] for name in next(found, ())]
 
 
 def _columns(element: Any, names: Sequence[str]) -> np.ndarray | None:

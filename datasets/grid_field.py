@@ -13,6 +13,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphmask._checks import check_integer, type_error, value_error
+from graphmask._tables import to_float32
 
 from ._base import CachedDataset, Filter, Transform
 from ._grids import grid_edges, grid_positions, without_grid
@@ -141,7 +142,7 @@ class GridField(CachedDataset):
         """Return the values of one of the interleaved grids, in row-major order."""
         axes = zip(offset, self.stride, self.grid_shape, strict=True)
         chosen = frame[tuple(slice(first, step * size, step) for first, step, size in axes)]
-        return torch.from_numpy(chosen.astype(np.float32).ravel())
+        return torch.from_numpy(chosen.flatten())
 
 
 def _check_stride(stride: int | Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
@@ -165,13 +166,13 @@ def _read(path: Path) -> Frames:
             frames = dict(enumerate(next(iter(arrays.values()))))
         else:
             frames = {_step(name): array for name, array in arrays.items()}
+            if len(frames) < len(arrays):
+                names = ", ".join(list(arrays)[:5])
+                raise ValueError(f"expected names of different steps, got {names}")
         shapes = {frame.shape for frame in frames.values()}
         if len(shapes) != 1 or not next(iter(shapes)):
             raise ValueError(f"expected steps of one shape, got {sorted(shapes)}")
-        for frame in frames.values():
-            if frame.dtype.kind not in "fiu" or not np.isfinite(frame).all():
-                raise ValueError("expected finite numbers")
-    return frames
+        return {time: to_float32(f"step {time}", frame) for time, frame in frames.items()}
 
 
 def _step(name: str) -> int:

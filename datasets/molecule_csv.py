@@ -35,6 +35,10 @@ from ._raw_files import Folder, check_file, find_files, fingerprint
 
 # Headings of columns that number molecules.
 _ID = re.compile(r"((mol(ecule)?|compound|sample|pubchem|row)?[ _-]?(id|cid|idx))|index", re.I)
+# Headings of columns that number parts of the file.
+_PART = re.compile(
+    r"((cv|scaffold|random)[ _-]?)?(split|fold|partition|subset)s?([ _-]?(id|\d+))?", re.I
+)
 
 _COMMIT = "40b6d97098e4508687912f3c05eca369fc2c6213"
 URL = f"https://raw.githubusercontent.com/tencent-ailab/grover/{_COMMIT}/exampledata/finetune"
@@ -72,8 +76,8 @@ class MoleculeCSV(CachedDataset):
         TypeError: if ``skip_invalid`` or ``with_hydrogen`` is not a bool.
         ValueError: if a column is missing or occurs twice, a row has more or fewer cells than the
             header, a target is no number that is finite in float32 (also one with a decimal
-            comma), a column of ids would be a target without ``targets``, a molecule cannot be
-            read, or nothing is left.
+            comma), a column of ids or of folds would be a target without ``targets``, a molecule
+            cannot be read, or nothing is left.
 
     Cost: about 4,000 molecules per second.
 
@@ -259,10 +263,11 @@ class MoleculeNet(MoleculeCSV):
 
 
 def _check_no_ids(rows: list[Row], columns: list[int]) -> None:
-    """Check that no column, of whole numbers that all differ, is called by them an id."""
+    """Check that no column of whole numbers is called an id, if all differ, or a part."""
     for column in columns:
         name, *cells = (row.cells[column] for row in rows)
-        if _ID.fullmatch(name) and all(map(str.isdecimal, cells)) and len({*cells}) == len(cells):
+        is_id = _ID.fullmatch(name) and len({*cells}) == len(cells)
+        if (is_id or _PART.fullmatch(name)) and all(map(str.isdecimal, cells)):
             expected = f"given, since {name!r} numbers the molecules and measures nothing"
             raise value_error("targets", expected, None)
 

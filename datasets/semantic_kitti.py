@@ -37,6 +37,8 @@ LAYOUT = (
 # Numbers of a point in common scans: positions alone, with a strength, and with a laser, time or
 # colours.
 _WIDTHS = (3, 4, 5, 6)
+# Sizes of numbers in metres: those of float64 or integers, read as float32, lie beyond.
+_LEAST, _GREATEST = 1e-30, 1e12
 UNLABELLED = -100  # ignored by torch's cross entropy by default
 SPLITS = {
     "train": ("00", "01", "02", "03", "04", "05", "06", "07", "09", "10"),
@@ -235,8 +237,8 @@ def read_points(path: Path, columns: int | None = None, is_counted: bool = False
             alone explain, unless ``columns`` are given.
 
     Raises:
-        ValueError: if the file is empty, does not hold whole rows of finite numbers, or may have
-            other columns.
+        ValueError: if the file is empty, does not hold whole rows of finite numbers, may have
+            other columns, or numbers of another type.
     """
     values = _read(path, np.dtype("<f4"), columns)
     if not len(values):
@@ -248,6 +250,13 @@ def read_points(path: Path, columns: int | None = None, is_counted: bool = False
         _check_layout(path, values, is_counted)
     if not np.isfinite(values).all():
         raise damaged(path, "a value is NaN or infinite", REMEDY)
+    sizes = np.abs(values[values != 0])
+    if len(sizes) and (sizes.min() < _LEAST or sizes.max() > _GREATEST):
+        numbers = f"{sizes.min():.3g} to {sizes.max():.3g}"
+        raise ValueError(
+            f"The file {path} holds no float32 of metres, whose sizes would be {numbers}: convert "
+            "float64 or integers to float32"
+        )
     return values.reshape(-1, columns or 4)
 
 

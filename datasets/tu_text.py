@@ -37,7 +37,8 @@ class TUText(CachedDataset):
     Where that file is missing, reads the original layout of the collection, which has no folds,
     in ``root/<name>`` or its folder ``raw``: ``<name>_A.txt``, ``<name>_graph_indicator.txt`` and
     ``<name>_graph_labels.txt``, and where they exist ``<name>_node_labels.txt``, the tags, and
-    ``<name>_node_attributes.txt``.
+    ``<name>_node_attributes.txt``. An edge that they list twice, as those of IMDB-BINARY, is one
+    edge, and loops are left out, as in PyG's ``TUDataset``.
 
     Each example is ``Data(x, edge_index, y, number)``: ``x`` float32 of shape [N, D + T], the D
     continuous features of the node that follow its neighbours, if any, as in PyG's ``TUDataset``
@@ -229,15 +230,25 @@ def _read_original(path: Path) -> Collection:
         raise ValueError(f"edges of the nodes {ends}, expected 1 to {len(graph)}")
     if (graph[edges[0]] != graph[edges[1]]).any():
         raise ValueError("an edge between graphs")
+    edge_tags = table("edge_labels", edges.shape[1])
+    edge_features = table("edge_attributes", edges.shape[1], real=True)
+    kept = _first_of_equals(edges, edge_tags, edge_features)
     return Collection(
         classes[:, 0],
         np.bincount(graph, minlength=len(classes)),
         table("node_labels", len(graph)),
         table("node_attributes", len(graph), real=True),
-        edges,
-        table("edge_labels", edges.shape[1]),
-        table("edge_attributes", edges.shape[1], real=True),
+        edges[:, kept],
+        edge_tags[kept],
+        edge_features[kept],
     )
+
+
+def _first_of_equals(edges: np.ndarray, *attributes: np.ndarray) -> np.ndarray:
+    """Places of edges without loops, and without repetitions with the same attributes."""
+    places = np.flatnonzero(edges[0] != edges[1])
+    rows = np.column_stack([edges.T, *attributes])[places]
+    return places[np.sort(np.unique(rows, axis=0, return_index=True)[1])]
 
 
 def _encode(file: Collection) -> Iterator[Data]:

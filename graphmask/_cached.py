@@ -16,6 +16,8 @@ from typing import Any, Generic, TypeVar, overload
 import torch
 from torch import Tensor
 
+from ._checks import check_no_function_transforms
+
 T = TypeVar("T")
 
 
@@ -37,6 +39,7 @@ class Derived:
         """``make(owner, *arguments)``, computed at first use."""
         key = (make, *arguments)
         if key not in self.results:
+            check_no_function_transforms()
             with torch.inference_mode(False), torch.no_grad():
                 self.results[key] = make(owner, *arguments)
         return self.results[key]

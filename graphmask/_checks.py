@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
+from torch._C._functorch import TransformType, get_interpreter_stack
 
 T = TypeVar("T")
 
@@ -30,6 +31,22 @@ def type_error(name: str, expected: str, got: Any) -> TypeError:
 def dtype_error(name: str, expected: str, got: Tensor) -> TypeError:
     """The error for a tensor of a wrong dtype."""
     return TypeError(f"`{name}` must be {expected}, got dtype {got.dtype}")
+
+
+def check_no_function_transforms() -> None:
+    """Refuse ``torch.func.grad`` and its kind, whose tensors compiled code cannot read.
+
+    ``torch.vmap`` is right.
+
+    Raises:
+        NotImplementedError: inside of these.
+    """
+    levels = get_interpreter_stack()
+    if levels is not None and any(level.key() == TransformType.Grad for level in levels):
+        raise NotImplementedError(
+            "graphmask does not run inside of torch.func.grad, vjp, jacrev and hessian: use "
+            "torch.autograd.grad, torch.autograd.functional.vjp, jacobian and hessian"
+        )
 
 
 def describe(value: Any) -> str:

@@ -18,8 +18,8 @@ from ._tables import (
     is_number,
     parse_number,
     read_rows,
-    to_float32,
 )
+from .datasets._files import round_weights
 
 COMMENTS = ("#", "%", "//")
 
@@ -29,7 +29,12 @@ _PAIRS = [
     ("src", "dst"), ("src", "dest"), ("from", "to"), ("start", "end"), ("u", "v"),
     ("origin", "destination"), ("sender", "receiver"), ("tail", "head"), ("parent", "child"),
     ("node1", "node2"), ("nodea", "nodeb"), ("id1", "id2"), ("vertex1", "vertex2"),
+    ("citing", "cited"), ("follower", "followee"), ("caller", "callee"), ("predator", "prey"),
+    ("exporter", "importer"), ("buyer", "seller"), ("regulator", "target"), ("subject", "object"),
+    ("person", "friend"), ("user", "friend"), ("ego", "alter"), ("winner", "loser"),
 ]  # fmt: skip
+# What tells two headings apart that are one word otherwise, such as gene1 and gene2.
+_HEADING_MARKS = {("1", "2"), ("a", "b"), ("0", "1"), ("i", "j"), ("x", "y")}
 # Headings of Gephi's tables of edges.
 _GEPHI = {"source", "target", "type", "id", "label", "timeset", "interval", "weight"}
 _NO_WEIGHTS = {
@@ -40,6 +45,12 @@ _NO_WEIGHTS = {
 _MEASURES = {
     *("weight", "weights", "edgeweight", "w", "count", "counts", "value", "values", "cost"),
     *("capacity", "distance", "length", "score", "strength", "similarity", "frequency", "amount"),
+}
+# Headings of nodes of two kinds, such as users and items, each with ids of its own.
+_FIRST_KINDS = {"user", "customer", "reader", "viewer", "author", "reviewer", "actor", "drug"}
+_SECOND_KINDS = {
+    *("item", "movie", "film", "product", "book", "song", "track", "artist", "paper", "article"),
+    *("page", "business", "game", "anime", "group", "tag", "target", "gene", "disease", "isbn"),
 }
 # A weight that is missing or not finite is no heading.
 _WORD = re.compile(r"(?!(nan|inf|infinity|na|none|null)$)[^\W\d]", re.IGNORECASE)
@@ -72,6 +83,9 @@ def read_edge_list(text: str, directed: bool) -> Data:
     _check_no_values(edges)
     if rows[0] is table[0]:
         _check_no_counts(edges)
+        _check_no_heading(edges)
+    else:
+        _check_one_kind([table[0].cells[column] for column in columns], edges)
     names = _sort_names(edges)
     weight = [_parse_weight(row) for row in edges] if len(columns) == 3 else None
     return make_graph(names, [row.cells[:2] for row in edges], weight, directed)
@@ -121,7 +135,7 @@ def make_graph(
     """Make the graph of edges between named nodes; see :func:`add_reverse`."""
     index = {name: position for position, name in enumerate(names)}
     ends = np.array([[index[a], index[b]] for a, b in edges], dtype=np.int64).reshape(-1, 2).T
-    weights = None if weight is None else to_float32("edge_weight", np.array(weight))
+    weights = None if weight is None else round_weights("edge_weight", np.array(weight))
     if not directed:
         ends, weights = add_reverse(ends, weights, names)
     data = Data(edge_index=torch.from_numpy(ends.copy()), num_nodes=len(names))
@@ -307,6 +321,38 @@ def _check_no_values(rows: Sequence[Row]) -> None:
             if not re.fullmatch(r"[+-]?\d+", row.cells[values]):
                 problem = f"{row.cells[values]!r} is no node, in a column of numbers beside names"
                 raise ValueError(f"line {row.line}: {problem}: it must be an edge list")
+
+
+def _check_no_heading(rows: Sequence[Row]) -> None:
+    """Raise an error for a first row such as ``gene1,gene2``, above names of another kind.
+
+    It would be one more edge, between two more nodes.
+    """
+    words = [re.sub("[^a-z0-9]", "", cell.lower()) for cell in rows[0].cells[:2]]
+    stem = words[0][:-1]
+    is_pair = stem == words[1][:-1] and (words[0][-1:], words[1][-1:]) in _HEADING_MARKS
+    if len(rows) < 2 or len(stem) < 3 or not stem.isalpha() or not is_pair:
+        return
+    below = (cell.lower() for row in rows[1:] for cell in row.cells[:2])
+    if not any(cell.startswith(stem) for cell in below):
+        raise ValueError(
+            f"line {rows[0].line}: {', '.join(rows[0].cells)} can be a heading, or an edge: name "
+            "the columns source and target, or put the edge below another one"
+        )
+
+
+def _check_one_kind(heading: Sequence[str], rows: Sequence[Row]) -> None:
+    """Raise an error for nodes of two kinds that share ids: user 1 and item 1 would be one node."""
+    kinds = [_word(cell).removesuffix("s") for cell in heading[:2]]
+    if kinds[0] not in _FIRST_KINDS or kinds[1] not in _SECOND_KINDS:
+        return
+    firsts = {row.cells[0] for row in rows}
+    for row in rows:
+        if (name := row.cells[1]) in firsts:
+            raise ValueError(
+                f"line {row.line}: {name!r} is the id of nodes of two kinds, {' and '.join(kinds)},"
+                f" which would be one node: write letters before them, such as {kinds[1][0]}{name}"
+            )
 
 
 def _check_no_counts(rows: Sequence[Row]) -> None:

@@ -7,7 +7,7 @@ import re
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -21,13 +21,14 @@ from torch_geometric.data import Data
 
 from ._checks import value_error
 from ._edge_lists import add_reverse, edges_of_networkx, make_graph
-from ._tables import read_bytes, read_text, to_float32, to_int64
-from .datasets._files import local, round_features
+from ._saved_data import WEIGHTS
+from ._tables import is_number, read_bytes, read_text, to_float32, to_int64
+from .datasets._files import local, round_features, round_weights, warn_of_arrays
 
 # Names of arrays in an .npz file.
 _EDGES = ("edge_index", "edges")
-_WEIGHTS = ("edge_weight", "edge_weights", "weight", "weights")
 _FEATURES = ("x", "node_features")
+_EDGE_FEATURES = ("edge_attr", "edge_features")
 
 # Texts, comments and numbers of GML: whole part, exponent, and what follows without a blank.
 _GML_NUMBER = re.compile(
@@ -81,16 +82,34 @@ def read_graphml(path: Path) -> Data:
     raw = read_bytes(path)
 
     def parse() -> nx.Graph:
-        graph = nx.read_graphml(io.BytesIO(raw), force_multigraph=True)
-        elements = ElementTree.fromstring(raw).iter()
-        tags = Counter(element.tag.rpartition("}")[2] for element in elements)
+        graph = nx.read_graphml(io.BytesIO(raw), edge_key_type=str, force_multigraph=True)
+        elements = list(ElementTree.fromstring(raw).iter())
+        tags = Counter(_tag(element) for element in elements)
         counts = {"graph": 1, "node": len(graph), "edge": graph.number_of_edges()}
         for tag, count in counts.items():
             if tags[tag] != count:
                 raise ValueError(f"{tags[tag]} elements {tag!r}, {count} with ids of their own")
+        defaults = _common_defaults(elements)
+        graph.graph["edge_default"] = defaults | graph.graph.get("edge_default", {})
         return graph
 
     return _convert(parse)
+
+
+def _tag(element: ElementTree.Element) -> str:
+    """The name of an element without its namespace."""
+    return element.tag.rpartition("}")[2]
+
+
+def _common_defaults(elements: Sequence[ElementTree.Element]) -> dict[str, float]:
+    """Default numbers of keys for nodes and edges alike, which networkx leaves out."""
+    defaults = {}
+    for key in elements:
+        if _tag(key) == "key" and key.get("for", "all") == "all":
+            for child in key:
+                if _tag(child) == "default" and is_number(text := (child.text or "").strip()):
+                    defaults[key.get("attr.name", "")] = float(text)
+    return defaults
 
 
 def _convert(parse: Callable[[], nx.Graph]) -> Data:
@@ -176,7 +195,7 @@ def _of_matrix(matrix: Any) -> Data:
     rows, columns = matrix.shape
     if rows != columns:
         raise ValueError(f"an adjacency matrix must be square, got {rows} x {columns}")
-    weight = to_float32("adjacency matrix", matrix.data)
+    weight = round_weights("adjacency matrix", matrix.data)
     ends = torch.from_numpy(np.stack(matrix.coords).astype(np.int64))
     data = Data(edge_index=ends, num_nodes=rows)
     if (weight != 1).any():
@@ -186,33 +205,42 @@ def _of_matrix(matrix: Any) -> Data:
 
 def read_arrays(path: Path, directed: bool) -> Data | None:
     """The graph of an ``.npz`` file, or :obj:`None` where the file has no edges."""
-    names = (*_EDGES, *_WEIGHTS, *_FEATURES, "pos", "num_nodes")
+    names = (*_EDGES, *WEIGHTS, *_FEATURES, *_EDGE_FEATURES, "pos", "num_nodes")
     try:
         with np.load(path, allow_pickle=False) as file:
             if {"format", "shape", "data"} <= set(file):
                 return _of_matrix(load_npz(path))
             arrays = {name: file[name] for name in names if name in file}
+            others = [name for name in file if name not in names]
     except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"it must be a file of numpy.savez: {error}") from error
     if (name := _find_name(arrays, _EDGES)) is None:
         return None
     ends, weight = _check_edges(name, arrays[name]), None
-    if (weights := _find_name(arrays, _WEIGHTS)) is not None:
+    if (weights := _find_name(arrays, WEIGHTS)) is not None:
         weight = arrays[weights]
         if weight.shape not in ((ends.shape[1],), (ends.shape[1], 1)):
             expected = f"of shape [{ends.shape[1]}], as many as edges"
             raise value_error(weights, expected, f"{list(weight.shape)}")
-        weight = to_float32(weights, weight.reshape(-1))
+        weight = round_weights(weights, weight.reshape(-1))
+    warn_of_arrays(others)
+    features = _find_name(arrays, _EDGE_FEATURES)
     if name == "edges" and not directed:
+        if features is not None:
+            expected = "beside `edge_index`, since it has a row for each direction of an edge"
+            raise value_error(features, expected, "it beside `edges`, or pass `directed=True`")
         ends, weight = add_reverse(ends, weight)
     data = _make_data(ends, weight)
+    if features is not None:
+        data.edge_attr = _read_features("edge_attr", features, arrays[features])
+        if len(data.edge_attr) != ends.shape[1]:
+            got = f"{len(data.edge_attr)} for {ends.shape[1]} edges"
+            raise value_error(features, "of a row for each edge", got)
     if "pos" in arrays:
-        pos = _by_node("pos", arrays["pos"])
+        pos = _by_row("pos", arrays["pos"])
         data.update(local(pos, None) if len(pos) else {"pos": torch.zeros(pos.shape)})
     if (name := _find_name(arrays, _FEATURES)) is not None:
-        x = _by_node(name, arrays[name])
-        to_float32(name, x)
-        data.x = torch.from_numpy(round_features("x", x))
+        data.x = _read_features("x", name, arrays[name])
     lengths = {name: len(data[name]) for name in ("pos", "x") if name in data}
     if "num_nodes" in arrays:
         lengths["num_nodes"] = int(to_int64("num_nodes", arrays["num_nodes"]).reshape(()))
@@ -264,9 +292,15 @@ def _make_data(ends: np.ndarray, weight: np.ndarray | None) -> Data:
     return data
 
 
-def _by_node(name: str, value: np.ndarray) -> np.ndarray:
+def _read_features(attribute: str, name: str, value: np.ndarray) -> torch.Tensor:
+    value = _by_row(name, value)
+    to_float32(name, value)
+    return torch.from_numpy(round_features(attribute, value))
+
+
+def _by_row(name: str, value: np.ndarray) -> np.ndarray:
     if value.ndim == 0:
-        raise value_error(name, "a row for each node", f"{value}")
+        raise value_error(name, "a row for each node or edge", f"{value}")
     return value[:, None] if value.ndim == 1 else value
 
 

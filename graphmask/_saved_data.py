@@ -17,6 +17,9 @@ from torch_geometric.data.storage import AttrType, GlobalStorage
 from ._formats import read_edges
 from .topology import Topology
 
+# Names of the weights of edges; PyG's `from_networkx` keeps that of networkx.
+WEIGHTS = ("edge_weight", "edge_weights", "weight", "weights")
+
 
 class _BatchMaker:
     """Replacement of PyG's ``DynamicInheritanceGetter``, whose instances torch does not call."""
@@ -82,4 +85,8 @@ def read_data(path: Path) -> Data:
         if weight is not None:
             data.edge_weight = weight
         del data.adj_t
+    names = [name for name in WEIGHTS if name in data]
+    if len(names) == 1 and names[0] != "edge_weight" and data.is_edge_attr(names[0]):
+        weight = data[names[0]]
+        data.edge_weight = (weight if weight.is_floating_point() else weight.float()).view(-1)
     return data

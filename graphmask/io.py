@@ -61,15 +61,17 @@ def read_graph(
       writes; and ``.adjlist``, as of ``write_adjlist``.
     * ``.npz``: ``edge_index [2, E]``, or ``edges``, ``[E, 2]`` or ``[2, E]``, read in both
       directions unless ``directed``, with ``edge_weight [E]`` (also ``weight``, ``weights``),
-      ``pos``, ``x`` and ``num_nodes`` where present; or a sparse adjacency matrix of scipy's
-      ``save_npz``; or a mesh, or points.
+      ``edge_attr [E, D]`` (``edge_features``), ``pos``, ``x`` and ``num_nodes`` where present,
+      and a warning of other arrays; or a sparse adjacency matrix of scipy's ``save_npz``; or a
+      mesh, or points.
     * ``.npy``: integers ``[E, 2]`` or ``[2, E]``, read as ``edges``; a symmetric adjacency matrix
       ``[N, N]`` of four nodes or more; or points.
     * ``.mtx``: an adjacency matrix, an edge from the row to the column for each entry.
     * ``.graphml .gml``: read by networkx; the file says whether the graph is directed. Weights are
       the attribute ``weight`` of edges, in capitals or not.
     * ``.pt``: a saved PyG ``Data`` or ``Batch``, with ``edge_index``, ``adj_t``, ``face`` or
-      ``pos``; only tensors and these classes are unpickled.
+      ``pos``; only tensors and these classes are unpickled. Weights are also read from ``weight``,
+      as of PyG's ``from_networkx``.
     * ``.smi .smiles``: a molecule per line, below a heading or not, drawn in the plane by RDKit.
 
     Text is in UTF-8, or in UTF-16 with a byte-order mark, and may be compressed (``.csv.gz``).

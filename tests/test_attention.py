@@ -188,20 +188,35 @@ def test_attention_of_no_nodes() -> None:
         assert attention(x, x, torch.ones(0, 2, 5), mask(mask.prepare(empty))).shape == (0, 2, 5)
 
 
-@pytest.mark.parametrize("case", cases.MASKS[::5], ids=str)
-def test_forward_mode_is_right_or_refused(case: cases.Case) -> None:
-    # torch takes the derivatives of operators without one in forward mode for zero.
+def linear_in_values(case: cases.Case) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     mask = cases.seeded(case.make).double()
     topology = next(graph for graph in case.topologies().values() if graph.num_nodes > 1)
     if topology.x is None:
         topology = topology.with_features(torch.ones(topology.num_nodes, 3).double())
-    made = mask(mask.prepare(topology))
-    shape = topology.num_nodes, made.heads, 2
+    topology = mask.prepare(topology)
+    shape = topology.num_nodes, mask(topology).heads, 2
     q = torch.linspace(0.1, 1, math.prod(shape)).double().view(shape)
+    return q, lambda v: attention(q, q, v, mask(topology), ReLU())
 
-    def attend(v: Tensor) -> Tensor:
-        return attention(q, q, v, made, ReLU())
 
+@pytest.mark.parametrize("case", cases.MASKS[::5], ids=str)
+def test_transforms_of_functions_are_right_or_refused(case: cases.Case) -> None:
+    q, attend = linear_in_values(case)
+    try:
+        grad = torch.func.grad(lambda v: attend(v).sum())(q)
+    except RuntimeError as error:  # of this library, or of checkpoints of torch
+        if "torch.func" not in str(error):
+            raise
+    else:
+        v = q.clone().requires_grad_()
+        assert_close(grad, torch.autograd.grad(attend(v).sum(), v)[0])
+    assert attend(q).isfinite().all()
+
+
+@pytest.mark.parametrize("case", cases.MASKS[::5], ids=str)
+def test_forward_mode_is_right_or_refused(case: cases.Case) -> None:
+    # torch takes the derivatives of operators without one in forward mode for zero.
+    q, attend = linear_in_values(case)
     with forward_ad.dual_level():
         try:
             out = attend(forward_ad.make_dual(q, q + 1))

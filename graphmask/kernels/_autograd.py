@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from graphmask._checks import check_no_function_transforms
+
 # The arguments by which operators receive `Pattern.tensors`.
 STRUCTURE = "Tensor rowptr, Tensor col, Tensor colptr, Tensor row, Tensor csc_perm, Tensor csr_perm"
 
@@ -36,6 +38,7 @@ def operator(
         def call(*args: Any) -> Any:
             if not torch.compiler.is_compiling():
                 _check_no_tangents(args)
+                check_no_function_transforms()
             return custom(*args)
 
         call.definition = custom  # type: ignore[attr-defined]

@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad as pad_channels
 
+from graphmask._checks import check_no_function_transforms
+
 from ._autograd import Grads, differentiate
 from ._extra import HAS_NUMBA, load_bodies
 
@@ -95,6 +97,7 @@ def attend_columns(
     Cost: ``m (d + 1)`` columns per head, and the same twice more in the backward pass; O(N (m + d))
     memory per head.
     """
+    check_no_function_transforms()
     filled = [pad_channels(x, (0, -x.shape[-1] % LANES)).contiguous() for x in (q, k, v)]
     parameters = tuple(x.contiguous() for x in parameters)
     sums, total = _Attend.apply(columns, (q.shape[-1], normalized), *filled, *parameters)

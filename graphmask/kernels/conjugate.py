@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from graphmask._checks import value_error
+from graphmask._checks import check_no_function_transforms, value_error
 from graphmask._precision import to_double
 
 from ._autograd import Grads
@@ -80,6 +80,7 @@ def solve_resolvent(
         >>> solve_resolvent(edge, torch.ones(2), a, x, 1e-9).flatten()
         tensor([4., 2.], dtype=torch.float64)
     """
+    check_no_function_transforms()
     weight, a, x = map(to_double, (weight, a, x))
     return _Solve.apply(weight, a, x, pattern, tolerance, graphs)
 

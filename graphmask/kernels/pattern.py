@@ -13,6 +13,8 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 from torch import Tensor
 
+from graphmask._checks import check_no_function_transforms
+
 T = TypeVar("T")
 
 _INT32_MAX = 2**31 - 1
@@ -117,6 +119,7 @@ class Pattern:
             True
         """
         if not self.is_cached(key, partner):
+            check_no_function_transforms()
             with torch.inference_mode(False):
                 self._cache[key] = partner, make()
         return self._cache[key][1]

@@ -119,7 +119,7 @@ class PickVariant(CarriesGenerator, Transform):
             (default: :obj:`None`, the operating system)
 
     Raises:
-        TypeError: if the generator is no ``torch.Generator``.
+        TypeError: if the generator is no ``torch.Generator``, or for a batch.
         ValueError: for data without variants, or of other nodes or edges than they.
 
     Cost: O(1); attributes are shared with the data, not copied.
@@ -160,6 +160,7 @@ def all_variants(data: Data) -> list[Data]:
         the examples.
 
     Raises:
+        TypeError: for a batch.
         ValueError: for data without variants, or of other nodes or edges than they.
 
     Example:
@@ -171,6 +172,8 @@ def all_variants(data: Data) -> list[Data]:
         >>> len(batches), batches[0].x.shape, batches[3].y
         (4, torch.Size([3, 2]), tensor([0, 1, 2]))
     """
+    if isinstance(data, Batch):
+        raise type_error("data", "one example, not a batch: pick before batching", data)
     variants = data.get("variants") if isinstance(data, Data) else None
     if not isinstance(variants, dict) or not variants:
         expected = "with variants: give the dataset `pre_transform=Variants(...)`"

@@ -83,6 +83,31 @@ def test_ply_files_keep_colours_normals_and_polygons(trimesh, tmp_path: Path) ->
     assert read_shape(path).face.shape == (3, 2)
 
 
+@pytest.mark.parametrize(
+    ("attribute", "names"),
+    [
+        ("color", "r g b"),
+        ("color", "Red Green Blue Alpha"),
+        ("normal", "normal_x normal_y normal_z"),
+    ],
+)
+def test_other_names_in_ply_files_are_known(tmp_path: Path, attribute: str, names: str) -> None:
+    pytest.importorskip("plyfile")
+    count = len(names.split())
+    (tmp_path / "a.ply").write_text(
+        ply(f"x y z {names}", np.hstack([POINTS, NORMALS, NORMALS[:, : count - 3]]))
+    )
+    data = read_shape(tmp_path / "a.ply")
+    assert set(data.keys()) == {"pos", attribute}
+    assert same(data[attribute], NORMALS)
+
+
+def test_arrays_that_are_not_read_are_warned_of(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", pos=POINTS, intensity=np.ones(4))
+    with pytest.warns(UserWarning, match="the arrays intensity are not read"):
+        read_shape(tmp_path / "a.npz")
+
+
 def test_obj_files_without_faces_are_clouds(trimesh, tmp_path: Path) -> None:
     (tmp_path / "cloud.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nv 1 1 0\n")
     assert same(read_shape(tmp_path / "cloud.obj").pos, POINTS)
@@ -465,6 +490,8 @@ COLOURED = "ply\nformat ascii 1.0\nelement vertex 1\n" + "".join(
         ("a.obj", b"v 0 0 0\nv 0 0\nf 1 1 1\n", "line 2: '0 0', expected 3 numbers"),
         ("a.obj", b"v 0 0 0\nf 1 1\nf 1 1 1\n", "and a face at least 3"),
         ("a.obj", b"# nothing\n", "no point"),
+        ("a.obj", b"v 0 0 0\nv 1 0 0\ncurv 0 1 1 2\n", "line 3: 'curv', curves, surfaces and"),
+        ("a.obj", b"v 0 0 0\ncall b.obj\n", "line 2: 'call', "),
         ("a.ply", ply("x y z", POINTS[:0]).replace("vertex 4", "vertex 0").encode(), "no point"),
         ("a.ply", b"\0\1\2", "expected 'ply'"),
         ("a.ply", ply("x y z", POINTS, FACE, "3 0 1 4\n").encode(), "face 0: a face of the vert"),

@@ -187,6 +187,15 @@ def test_the_original_layout_of_tu_graphs_is_read_as_by_pyg(tmp_path: Path) -> N
     assert TUText(tmp_path, "TINY").processed_dir != before
 
 
+def test_edges_that_the_original_layout_repeats_are_one_and_loops_none(tmp_path: Path) -> None:
+    write_original(tmp_path)
+    expected = [data.to_dict() for data in TUText(tmp_path, "TINY")]
+    edges, labels = f"{ORIGINAL['A']}\n", ORIGINAL["edge_labels"]
+    write_original(tmp_path, A=f"{edges}{edges}3,3\n", edge_labels=f"{labels}{labels}1\n")
+    for data, simple in zip(TUText(tmp_path, "TINY"), expected, strict=True):
+        assert all(torch.equal(data[name], value) for name, value in simple.items())
+
+
 def test_a_collection_without_classes_is_named(tmp_path: Path) -> None:
     write_original(tmp_path, graph_attributes="0.5\n1.5\n2\n")
     (tmp_path / "TINY" / "raw" / "TINY_graph_labels.txt").unlink()

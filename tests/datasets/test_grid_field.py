@@ -92,3 +92,16 @@ def test_bad_arguments_are_errors(file: Path, options: dict, error: type, messag
         GridField(file, **options)
     with pytest.raises(FileNotFoundError, match=r"nowhere\.npy is missing"):
         GridField(file.with_name("nowhere.npy"))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"a_1": FIELD[0], "a_2": FIELD[1] * 1e39}, "`step 2` must be finite in float32"),
+        ({"u_1": FIELD[0], "v_1": FIELD[0], "u_2": FIELD[1]}, "names of different steps"),
+    ],
+)
+def test_values_and_names_that_do_not_fit_are_errors(arrays, message, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(ValueError, match=message):
+        GridField(tmp_path / "a.npz")

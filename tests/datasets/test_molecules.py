@@ -66,6 +66,9 @@ def test_a_column_of_ids_is_no_target_by_default(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="`targets` must be given, since 'mol_id' numbers"):
         MoleculeCSV(path)
     assert MoleculeCSV(path, targets=["y"])[0].y.tolist() == [[1]]
+    path.write_text("smiles,y,scaffold_fold\nCCO,0.5,1\nCC,0.25,1\n")
+    with pytest.raises(ValueError, match="`targets` must be given, since 'scaffold_fold' numbers"):
+        MoleculeCSV(path)
     path.write_text("smiles,id\nCCO,1\nCC,1\n")  # a measure of that name
     assert MoleculeCSV(path).target_names == ("id",)
 

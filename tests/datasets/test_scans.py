@@ -215,6 +215,14 @@ def test_positive_numbers_of_other_columns_ask_for_an_argument(
     assert ("x" in graph) == (columns > 3)
 
 
+@pytest.mark.parametrize("dtype", ["f8", "i4"])
+def test_scans_of_other_numbers_than_float32_are_refused(tmp_path: Path, dtype: str) -> None:
+    values = np.random.default_rng(0).uniform(0, 50, (8, 4)).astype(dtype)
+    values.tofile(tmp_path / "a.bin")
+    with pytest.raises(ValueError, match=r"a\.bin holds no float32 of metres, .*: convert float64"):
+        read_graph(tmp_path / "a.bin")
+
+
 def test_the_strengths_of_kitti_leave_no_doubt(tmp_path: Path) -> None:
     table = np.random.default_rng(0).random((15, 4)).astype("<f4")
     table[:, 3] = table[:, 3].round(2)

@@ -212,6 +212,8 @@ def test_wrong_uses_of_variants_are_errors() -> None:
     grown = iter((Data(x=torch.ones(1)), Data(pos=torch.ones(1, 3))))
     with pytest.raises(ValueError, match="the same attributes"):
         Variants(lambda _: next(grown), copies=2)(cloud)
+    with pytest.raises(TypeError, match="one example, not a batch: pick before batching"):
+        all_variants(Batch.from_data_list([keep(cloud), keep(cloud)]))
     for pick in (PickVariant(), all_variants):
         with pytest.raises(ValueError, match=r"`data` must be with variants: give the dataset"):
             pick(cloud)

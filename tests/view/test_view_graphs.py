@@ -66,6 +66,16 @@ def test_saved_data_is_read_and_nothing_else_is_unpickled(tmp_path: Path) -> Non
         read_graph(tmp_path / "tensor.pt")
 
 
+@pytest.mark.parametrize("weight", [torch.tensor([2, 3]), torch.tensor([2.0, 3.0])])
+def test_weights_of_networkx_are_those_of_saved_data(weight, tmp_path: Path) -> None:
+    edge_index = torch.tensor([[0, 1], [1, 2]])
+    torch.save(Data(edge_index=edge_index, num_nodes=3, weight=weight), tmp_path / "a.pt")
+    assert read_graph(tmp_path / "a.pt").edge_weight.tolist() == [2.0, 3.0]
+    data = Data(edge_index=edge_index, x=torch.ones(3, 1), weight=torch.ones(3))  # of nodes
+    torch.save(data, tmp_path / "a.pt")
+    assert "edge_weight" not in read_graph(tmp_path / "a.pt")
+
+
 @pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
 def test_a_batch_and_a_sparse_adjacency_are_saved_data(tmp_path: Path) -> None:
     edge_index = torch.tensor([[0, 1], [1, 2]])
@@ -203,6 +213,8 @@ GML = "graph [ node [ id 0 ] node [ id 1 ]\nedge [ source 0 target 1 {} ] ]\n"
         ("a.csv", "(0, 1)\n(1, 2)\n", "line 1: '.0' is no node beside '0': .* no brackets"),
         ("a.gexf", "", "the ending must be one of .adjlist, .*, or of a mesh or points"),
         ("a.csv", "x,y,z\n0,0,0\n1,2,3\n", "line 1 names coordinates"),
+        ("a.csv", "Gene 1,Gene 2\nTP53,MDM2\n", "line 1: Gene 1, Gene 2 can be a heading, or an"),
+        ("a.csv", "userId,movieId,rating\n1,7,5\n2,1,3\n", "line 3: '1' .* kinds, user and movie"),
     ],
 )
 def test_graph_files_that_are_refused(name: str, text: str, message: str, tmp_path: Path) -> None:
@@ -226,6 +238,26 @@ def test_weights_of_graphml_are_read_in_any_case(name: str, tmp_path: Path) -> N
     assert read_graph(tmp_path / "a.graphml").edge_weight.tolist() == [2.5, 2.5]
 
 
+@pytest.mark.parametrize("kind", ["edge", "all"])
+def test_default_weights_of_graphml_are_those_of_edges_without_one(kind, tmp_path: Path) -> None:
+    text = XML.format("double", '<edge source="a" target="b"/>' + EDGE.format(0, 4))
+    text = text.replace('"double"/>', '"double"><default>2.5</default></key>')
+    (tmp_path / "a.graphml").write_text(text.replace('for="edge"', f'for="{kind}"'))
+    assert read_graph(tmp_path / "a.graphml").edge_weight.tolist() == [2.5, 4]
+
+
+def test_weights_that_may_be_times_are_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("1 2 1082040961\n3 4 1082155839\n")
+    with pytest.warns(UserWarning, match="such as 1082155839.0 to 1082155776; are these times"):
+        read_graph(tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize("heading", ["citing,cited", "Follower,Followee", "node1,node2"])
+def test_pairs_of_words_are_headings_of_names(heading: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"{heading}\nann,bob\nbob,cyd\n")
+    assert read_graph(tmp_path / "a.csv").node_name == ["ann", "bob", "cyd"]
+
+
 @pytest.mark.parametrize("heading", ["weight,a,b", "capacity,station a,station b", "Count,p,q"])
 def test_a_heading_may_put_the_weight_first(heading: str, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(f"{heading}\n7,0,2\n8,2,1\n")
@@ -247,7 +279,8 @@ def test_arrays_of_edges(tmp_path: Path) -> None:
     path = tmp_path / "graph.npz"
     weight, names = np.array([1.0, 2.0]), np.array(["a", None])
     np.savez(path, edge_index=[[0, 1], [1, 2]], num_nodes=5, edge_weight=weight, names=names)
-    graph = read_graph(path)
+    with pytest.warns(UserWarning, match="the arrays names are not read"):
+        graph = read_graph(path)
     assert (graph.num_nodes, graph.edge_weight.tolist()) == (5, [1.0, 2.0])
     assert edges_of(graph) == {(0, 1), (1, 2)}
     for edges in ([[0.0, 1.0], [1.0, 2.0]], [[0, 1], [1, 2], [2, 1]], [[0, 1, 1], [1, 2, 2]]):
@@ -292,6 +325,16 @@ def test_arrays_without_names_are_edges_matrices_or_points(tmp_path: Path) -> No
 THREE = np.array([[0, 1], [1, 2], [2, 0]])
 
 
+@pytest.mark.parametrize("name", ["edge_attr", "edge_features"])
+def test_features_of_edges_are_read_and_other_arrays_warned_of(name: str, tmp_path: Path) -> None:
+    features = np.array([[1.0, 2], [3, 4], [5, 6]])
+    np.savez(tmp_path / "a.npz", edge_index=THREE.T, y=[0, 1, 0], **{name: features})
+    with pytest.warns(UserWarning, match="the arrays y are not read"):
+        graph = read_graph(tmp_path / "a.npz")
+    assert graph.edge_attr.tolist() == features.tolist()
+    assert Topology.from_data(graph).edge_attr is not None
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
@@ -312,6 +355,8 @@ THREE = np.array([[0, 1], [1, 2], [2, 0]])
         ({"edges": THREE, "edge_index": THREE.T}, "edge_index and edges, where one is expected"),
         ({"edges": THREE, "x": 1.0}, "`x` must be a row for each node"),
         ({"edges": THREE + 1, "pos": np.ones((3, 4))}, "name the node 3, .*{'pos': 3}"),
+        ({"edges": THREE, "edge_attr": [[1], [1], [1]]}, "`edge_attr` must be beside `edge_index`"),
+        ({"edge_index": THREE.T, "edge_attr": [[1], [1]]}, "a row for each edge, got 2 for 3"),
         ({"edges": THREE, "edge_weight": [1j, 1, 1]}, "real numbers, got dtype complex"),
         ({"edges": THREE, "x": np.ones((4, 1)), "pos": np.ones((3, 2))}, "a row for each node"),
     ],
