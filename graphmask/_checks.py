@@ -41,7 +41,7 @@ def check_no_function_transforms() -> None:
     Raises:
         NotImplementedError: inside of these.
     """
-    levels = get_interpreter_stack()
+    levels = None if torch.compiler.is_compiling() else get_interpreter_stack()
     if levels is not None and any(level.key() == TransformType.Grad for level in levels):
         raise NotImplementedError(
             "graphmask does not run inside of torch.func.grad, vjp, jacrev and hessian: use "

@@ -36,9 +36,9 @@ def operator(
 
         @wraps(function)
         def call(*args: Any) -> Any:
+            check_no_function_transforms()
             if not torch.compiler.is_compiling():
                 _check_no_tangents(args)
-                check_no_function_transforms()
             return custom(*args)
 
         call.definition = custom  # type: ignore[attr-defined]
