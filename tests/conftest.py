@@ -6,7 +6,6 @@ Float64 and no global chance in the core.
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,8 @@ from hypothesis import settings
 # Before torch-geometric imports triton: without a GPU its kernels run in the interpreter.
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+from torch_geometric.nn import Sequential
 
 from graphmask.testing import global_rng_untouched
 
@@ -55,14 +56,15 @@ def pytest_configure(config: pytest.Config) -> None:
 def _strict(request: pytest.FixtureRequest) -> Iterator[None]:
     relaxed = request.path.relative_to(Path(__file__).parent).parts[0] in RELAXED
     torch.set_default_dtype(torch.float32 if relaxed else torch.float64)
-    # PyG names the code of a Sequential by Python's numbers: no two tests may draw the same name.
-    random.seed(request.node.nodeid)
+    # A Sequential of PyG whose code can be generated replaces `forward` for all of them.
+    forward = Sequential.forward
     if relaxed or request.node.get_closest_marker("global_rng"):
         yield
     else:
         with global_rng_untouched():
             yield
     torch.set_default_dtype(torch.float32)
+    Sequential.forward = forward  # type: ignore[method-assign]
 
 
 @pytest.fixture

@@ -65,7 +65,6 @@ def ring_with_positions() -> Data:
 @pytest.mark.global_rng
 def test_links_are_learned_from_a_split_of_pyg() -> None:
     with torch.random.fork_rng(devices=[]):
-        # Not Python's numbers: PyG names the code of a Sequential by them.
         torch.manual_seed(0)
         transformer = TopologicalTransformer(-1, 16, 16, 1, 2, mask=PowerSeriesMask(2, 2))
         layers = [
