@@ -62,7 +62,8 @@ from graphmask.masks import (
     TreeDistanceMask,
     WalkMask,
 )
-from graphmask.nn.multilevel_attention import attend_by_clusters, make_clusters
+from graphmask.nn._clusters import make_clusters
+from graphmask.nn.multilevel_attention import attend_by_clusters
 from graphmask.topology import Topology
 from graphmask.transforms import Hilbert, MinimumSpanningTree
 from graphmask.walks import ResampledWalks

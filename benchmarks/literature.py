@@ -28,7 +28,8 @@ from graphmask.benchmark.graphs import ordered_sphere_graph
 from graphmask.benchmark.memory import MIB
 from graphmask.kernels import spmm
 from graphmask.masks.shortest_path import k_hop_balls_of
-from graphmask.nn.multilevel_attention import attend_by_clusters, make_clusters
+from graphmask.nn._clusters import make_clusters
+from graphmask.nn.multilevel_attention import attend_by_clusters
 from graphmask.reference import randomized_attention
 
 HEADS, CHANNELS, BASE = 4, 16, 64

@@ -24,12 +24,12 @@ def keep_freed_memory(num_nodes: int, device: torch.device) -> None:
     glibc where the environment has ``GRAPHMASK_KEEP_MEMORY=0`` or its own ``MALLOC_`` settings.
     """
     if not torch.compiler.is_compiling() and device.type == "cpu" and num_nodes >= LARGE:
-        is_kept()
+        set_allocator()
 
 
 @cache
-def is_kept() -> bool:
-    """Set the allocator, and return whether it is glibc's."""
+def set_allocator() -> bool:
+    """Keep freed memory from now on, unless the environment has settings; return whether."""
     is_set = any(name.startswith("MALLOC_") for name in os.environ)
     return not is_set and os.environ.get("GRAPHMASK_KEEP_MEMORY") != "0" and keep_all()
 

@@ -177,6 +177,7 @@ class Problem:
         assert rows.shape == (len(q), self.heads, len(q)), "shape of the rows"
         expected, sound = self.definition(case, deepcopy(phi).double(), *qkv)
         weight = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)) * sound
+        assert out.isfinite().all() or self.dtype == torch.float16, "forward is not finite"
         assert not out.isnan().any(), "forward is NaN"
         self.assert_close("forward", out.where(sound, 0), expected * sound)
         again = torch.einsum("ihj,jhd->ihd", rows.double(), v.double()).flip(0)

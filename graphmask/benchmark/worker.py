@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from graphmask._allocator import LARGE, is_kept
+from graphmask._allocator import LARGE, set_allocator
 from graphmask._checks import check_integer, value_error
 from graphmask._deprecation import deprecated_arguments
 from graphmask._machine import GIB, check_device, total_memory
@@ -139,7 +139,7 @@ class Bench:
         differentiate(implementation.build(trial, implementation.prepare(trial)))
         problem = implementation.make_problem(nodes, *options)
         # Large graphs let the process keep its memory, also where rivals attend to them.
-        self._keep = settings.keep_memory or (nodes >= LARGE and is_kept())
+        self._keep = settings.keep_memory or (nodes >= LARGE and set_allocator())
         self._limit = settings.memory_bytes
         self._clock = time.process_time if settings.cpu_time else time.perf_counter
         # The baseline: the graph and the features exist and nothing else.

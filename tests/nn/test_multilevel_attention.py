@@ -11,7 +11,8 @@ from torch.testing import assert_close
 import graphmask as gm
 from graphmask import reference
 from graphmask.nn import MultilevelAttention
-from graphmask.nn.multilevel_attention import Clusters, attend_by_clusters, make_clusters
+from graphmask.nn._clusters import Clusters, make_clusters
+from graphmask.nn.multilevel_attention import attend_by_clusters
 from graphmask.testing import example_topologies
 
 
